@@ -1,0 +1,25 @@
+//! Generates the Rust types and services, with a compiler of protos that is a Rust library.
+
+use prost::Message as _;
+use std::{env, error::Error, fs, path::PathBuf};
+
+const FILES: [&str; 7] = [
+    "arizuko/v1/admin.proto",
+    "arizuko/v1/agent.proto",
+    "arizuko/v1/conversation.proto",
+    "arizuko/v1/error.proto",
+    "arizuko/v1/gateway.proto",
+    "arizuko/v1/key.proto",
+    "arizuko/v1/token.proto",
+];
+
+fn main() -> Result<(), Box<dyn Error>> {
+    println!("cargo::rerun-if-changed=arizuko");
+    let descriptors = protox::compile(FILES, ["."])?;
+    let out = PathBuf::from(env::var("OUT_DIR")?);
+    fs::write(out.join("descriptors.bin"), descriptors.encode_to_vec())?;
+    tonic_prost_build::configure()
+        .bytes(".arizuko.v1")
+        .compile_fds(descriptors)?;
+    Ok(())
+}
