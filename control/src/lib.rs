@@ -1,1 +1,86 @@
-//! Stub.
+//! Control: the gRPC service that owns tokens, revocation, conversations, turns and reply frames.
+//!
+//! The domain (`jid`, `credential`, `key`, `token`, `conversation`, `frame`, `turn`, `session`)
+//! is pure: it decides, in a transaction, and knows neither gRPC nor a store. `grpc` turns
+//! protos into the domain and back and does nothing else. `store` keeps records, sets and logs
+//! and knows nothing of what they mean.
+
+mod audit;
+mod config;
+mod conversation;
+mod credential;
+mod due;
+mod frame;
+mod grpc;
+mod jid;
+mod key;
+mod ledger;
+mod limits;
+mod server;
+mod session;
+mod store;
+mod token;
+mod transaction;
+mod turn;
+
+pub use config::Options;
+pub use limits::Limits;
+
+use anyhow::Context;
+use std::{sync::Arc, time::Duration};
+use tokio::net::TcpListener;
+use tokio_stream::wrappers::TcpListenerStream;
+use tokio_util::sync::CancellationToken;
+
+/// The control service.
+pub struct Server {
+    control: Arc<server::Control>,
+    grace: Duration,
+}
+
+impl Server {
+    /// Opens the store; binds nothing.
+    pub async fn new(options: Options) -> anyhow::Result<Self> {
+        let grace = Duration::from_secs(options.grace);
+        let control = server::Control::open(options).await?;
+        tracing::info!(
+            store = control.ledger.describe(),
+            partitions = control.partitions,
+            "store is open"
+        );
+        Ok(Self {
+            control: Arc::new(control),
+            grace,
+        })
+    }
+
+    /// Serves until `shutdown`, then drains: agents and gateways are told, and open streams have
+    /// the grace period to end.
+    pub async fn serve(
+        self,
+        listener: TcpListener,
+        shutdown: CancellationToken,
+    ) -> anyhow::Result<()> {
+        let router = grpc::router(&self.control).await?;
+        let due = tokio::spawn(due::run(self.control.clone(), shutdown.clone()));
+        let incoming = TcpListenerStream::new(listener);
+        let serving =
+            router.serve_with_incoming_shutdown(incoming, shutdown.clone().cancelled_owned());
+        tokio::pin!(serving);
+        let served = tokio::select! {
+            served = &mut serving => served,
+            () = shutdown.cancelled() => {
+                self.control.draining.cancel();
+                match tokio::time::timeout(self.grace, &mut serving).await {
+                    Ok(served) => served,
+                    Err(_) => {
+                        tracing::warn!("the grace period is over; open streams are cut");
+                        Ok(())
+                    }
+                }
+            }
+        };
+        due.await.context("the sweep of due items")?;
+        served.context("serving gRPC")
+    }
+}

@@ -1,0 +1,82 @@
+//! What control can be told: a flag each, with an environment twin, read once.
+
+use crate::limits::Limits;
+use std::{net::SocketAddr, path::PathBuf};
+
+/// See the module.
+#[derive(clap::Args, Clone, Debug)]
+pub struct Options {
+    /// Address to listen on; port 0 takes a free one.
+    #[arg(long, env = "ARIZUKO_CONTROL_LISTEN", default_value = "127.0.0.1:7070")]
+    pub listen: SocketAddr,
+    /// What the minted URLs begin with; `{root}` stands for the tenant.
+    #[arg(
+        long,
+        env = "ARIZUKO_PUBLIC_URL",
+        default_value = "http://127.0.0.1:8080"
+    )]
+    pub public_url: String,
+    /// Redis to keep the state in, for example redis://127.0.0.1/.
+    #[arg(long, env = "ARIZUKO_REDIS", hide_env_values = true)]
+    pub redis: Option<String>,
+    /// What every key in Redis begins with.
+    #[arg(long, env = "ARIZUKO_REDIS_PREFIX", default_value = "arizuko")]
+    pub redis_prefix: String,
+    /// Folder of the embedded store, where there is no Redis.
+    #[arg(long, env = "ARIZUKO_DATA_DIR")]
+    pub data_dir: Option<PathBuf>,
+    /// Number of partitions of a store that is used for the first time.
+    #[arg(long, env = "ARIZUKO_PARTITIONS", default_value_t = 256)]
+    pub partitions: u16,
+    /// The first operator's key: at least 32 characters.
+    #[arg(long, env = "ARIZUKO_OPERATOR_KEY", hide_env_values = true)]
+    pub operator_key: Option<String>,
+    /// The first gateway's key: at least 32 characters.
+    #[arg(long, env = "ARIZUKO_GATEWAY_KEY", hide_env_values = true)]
+    pub gateway_key: Option<String>,
+    /// Listen without TLS on an address other than loopback.
+    #[arg(long, env = "ARIZUKO_PLAINTEXT")]
+    pub plaintext: bool,
+    /// How long open streams may take to end at shutdown, in seconds.
+    #[arg(long, env = "ARIZUKO_GRACE", default_value_t = 20)]
+    pub grace: u64,
+    /// The figures that bound what others can do.
+    #[command(flatten)]
+    pub limits: Limits,
+}
+
+impl Options {
+    /// Refuses what can't work, with a sentence that says what to do.
+    pub(crate) fn check(&self) -> anyhow::Result<()> {
+        anyhow::ensure!(
+            self.redis.is_some() || self.data_dir.is_some(),
+            "where should the state be kept? Say --redis <url>, or --data-dir <folder> for the embedded store"
+        );
+        anyhow::ensure!(
+            self.redis.is_none() || (self.operator_key.is_some() && self.gateway_key.is_some()),
+            "with Redis the first keys come from the environment: set ARIZUKO_OPERATOR_KEY and ARIZUKO_GATEWAY_KEY, \
+             each at least 32 random characters"
+        );
+        for (name, key) in [
+            ("operator", &self.operator_key),
+            ("gateway", &self.gateway_key),
+        ] {
+            let long = key.as_ref().is_none_or(|key| key.len() >= 32);
+            anyhow::ensure!(long, "the {name}'s key is shorter than 32 characters");
+        }
+        anyhow::ensure!(
+            self.operator_key.is_none() || self.operator_key != self.gateway_key,
+            "the operator's key and the gateway's are the same; they must differ"
+        );
+        anyhow::ensure!(
+            self.listen.ip().is_loopback() || self.plaintext,
+            "{} is not loopback and keys would travel in the clear: say --plaintext if the network is yours alone",
+            self.listen
+        );
+        let scheme =
+            self.public_url.starts_with("http://") || self.public_url.starts_with("https://");
+        anyhow::ensure!(scheme, "--public-url begins with https:// or http://");
+        anyhow::ensure!(self.partitions > 0, "--partitions is at least 1");
+        Ok(())
+    }
+}

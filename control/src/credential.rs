@@ -1,0 +1,116 @@
+//! Secrets that are shown once: tokens in URLs and callers' keys.
+//!
+//! A secret is a partition's number and 256 random bits, in base64url. Only its SHA-256 is kept.
+//! Its public id is made of that hash, so that one look-up by the secret finds the record and an
+//! id tells nothing of the secret.
+
+use crate::store::Partition;
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD as BASE64};
+use sha2::{Digest, Sha256};
+
+const SECRET_BYTES: usize = 32;
+const ID_BYTES: usize = 16;
+
+/// A secret, known for as long as a call takes.
+pub(crate) struct Credential {
+    pub(crate) partition: Partition,
+    text: String,
+}
+
+impl Credential {
+    /// Makes a secret. `prefix` lets people and scanners recognise what it is.
+    pub(crate) fn mint(prefix: &str, partition: Partition, random: [u8; SECRET_BYTES]) -> Self {
+        let encoded = encode(partition, &random);
+        Self {
+            partition,
+            text: format!("{prefix}{encoded}"),
+        }
+    }
+
+    /// Reads a secret; `None` for what can't be one.
+    pub(crate) fn parse(prefix: &str, text: &str, partitions: Partition) -> Option<Self> {
+        let (partition, random) = decode(text.strip_prefix(prefix)?)?;
+        let fits = random.len() == SECRET_BYTES && partition < partitions;
+        fits.then(|| Self {
+            partition,
+            text: text.to_owned(),
+        })
+    }
+
+    pub(crate) fn secret(&self) -> &str {
+        &self.text
+    }
+
+    /// What is kept of the secret.
+    pub(crate) fn hash(&self) -> String {
+        hash(&self.text)
+    }
+
+    /// The public name of what the secret opens.
+    pub(crate) fn id(&self, prefix: &str) -> String {
+        let digest = Sha256::digest(&self.text);
+        format!("{prefix}{}", encode(self.partition, &digest[..ID_BYTES]))
+    }
+}
+
+/// SHA-256, in hexadecimal.
+pub(crate) fn hash(secret: impl AsRef<[u8]>) -> String {
+    format!("{:x}", Sha256::digest(secret))
+}
+
+/// The partition in a public id; `None` for what can't be one.
+pub(crate) fn partition_of_id(prefix: &str, id: &str, partitions: Partition) -> Option<Partition> {
+    let (partition, digest) = decode(id.strip_prefix(prefix)?)?;
+    (digest.len() == ID_BYTES && partition < partitions).then_some(partition)
+}
+
+/// The id of a conversation, turn or session: 128 random bits.
+pub(crate) fn random_id(random: [u8; 16]) -> String {
+    BASE64.encode(random)
+}
+
+/// Whether `text` has the form of a [`random_id`].
+pub(crate) fn is_random_id(text: &str) -> bool {
+    BASE64.decode(text).is_ok_and(|bytes| bytes.len() == 16)
+}
+
+fn encode(partition: Partition, bytes: &[u8]) -> String {
+    BASE64.encode([&partition.to_be_bytes(), bytes].concat())
+}
+
+fn decode(text: &str) -> Option<(Partition, Vec<u8>)> {
+    let bytes = BASE64.decode(text).ok()?;
+    let (partition, rest) = bytes.split_first_chunk()?;
+    Some((u16::from_be_bytes(*partition), rest.to_vec()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_secret_leads_to_its_record_and_an_id_does_not_lead_back() {
+        let minted = Credential::mint("", 7, [3; 32]);
+        let parsed = Credential::parse("", minted.secret(), 256).expect("parses");
+        assert_eq!(parsed.partition, 7);
+        assert_eq!(parsed.id("tok_"), minted.id("tok_"));
+        assert_eq!(partition_of_id("tok_", &minted.id("tok_"), 256), Some(7));
+        assert!(!minted.id("tok_").contains(&minted.secret()[4..]));
+    }
+
+    #[test]
+    fn what_is_no_secret_is_none() {
+        let text = Credential::mint("", 300, [3; 32]).secret().to_owned();
+        for bad in [
+            "",
+            "a",
+            "\0",
+            &text,
+            &text[1..],
+            "tok_x",
+            &"A".repeat(1 << 20),
+        ] {
+            assert!(Credential::parse("", bad, 256).is_none(), "{bad}");
+        }
+    }
+}

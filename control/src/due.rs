@@ -1,0 +1,113 @@
+//! What time does: leases, deadlines, expiry and clean-up.
+//!
+//! Every deadline is a member of its partition's due set, changed in the same commit as what it
+//! is about. Any control may take a due item: the versions of what it changes fence it.
+
+use crate::{conversation, ledger::Error, server::Control, session, store::Partition, token, turn};
+use std::{sync::Arc, time::Duration};
+use tokio::time::sleep;
+use tokio_util::sync::CancellationToken;
+
+/// The set of a partition's due items, scored by when they are due.
+pub(crate) const DUE: &str = "due";
+
+const PAUSE: Duration = Duration::from_millis(500);
+const AT_ONCE: u32 = 100;
+
+/// Takes due items until `shutdown`.
+pub(crate) async fn run(control: Arc<Control>, shutdown: CancellationToken) {
+    let mut reachable = true;
+    while !shutdown.is_cancelled() {
+        match sweep(&control).await {
+            Ok(()) => reachable = true,
+            // Said once, not each half second that the store is away.
+            Err(error) if reachable => {
+                tracing::warn!(%error, "due items wait");
+                reachable = false;
+            }
+            Err(_) => {}
+        }
+        tokio::select! {
+            () = sleep(PAUSE) => {}
+            () = shutdown.cancelled() => {}
+        }
+    }
+}
+
+async fn sweep(control: &Control) -> Result<(), Error> {
+    let now = control.ledger.now();
+    let due = control
+        .ledger
+        .gather(DUE, control.partitions, now, AT_ONCE)
+        .await?;
+    for (partition, item) in due {
+        match take(control, partition, &item.name).await {
+            Err(Error::Internal(error)) => {
+                tracing::error!(item = item.name, error, "a due item cannot be taken");
+            }
+            other => other?,
+        }
+    }
+    Ok(())
+}
+
+async fn take(control: &Control, partition: Partition, item: &str) -> Result<(), Error> {
+    let (ledger, limits) = (&control.ledger, &control.limits);
+    let Some((kind, id)) = item.split_once(':') else {
+        return Err(Error::Internal("no such kind of item".to_owned()));
+    };
+    match kind {
+        "session" => {
+            ledger
+                .transact(partition, &[], |tx| session::expire(tx, limits, id))
+                .await
+        }
+        "turn" => {
+            ledger
+                .transact(partition, &[], |tx| turn::check_deadlines(tx, limits, id))
+                .await
+        }
+        "conversation" => {
+            ledger
+                .transact(partition, &[], |tx| conversation::clean_up(tx, limits, id))
+                .await
+        }
+        "token" => end_token(control, partition, id).await,
+        _ => Err(Error::Internal("no such kind of item".to_owned())),
+    }
+}
+
+/// Ends a token whose time is over, and cancels the turns of one that has ended.
+pub(crate) async fn end_token(
+    control: &Control,
+    partition: Partition,
+    id: &str,
+) -> Result<(), Error> {
+    let (ledger, limits) = (&control.ledger, &control.limits);
+    if !ledger
+        .transact(partition, &[], |tx| token::expire(tx, id))
+        .await?
+    {
+        return Ok(());
+    }
+    for open in ledger
+        .members(partition, token::open_turns(id), (0, u64::MAX), u32::MAX)
+        .await?
+    {
+        let turn = open.name;
+        ledger
+            .transact(partition, &[], |tx| {
+                if turn::cancel(tx, limits, &turn, "its token has ended")?.is_none() {
+                    tx.remove(token::open_turns(id), &turn);
+                }
+                Ok(())
+            })
+            .await?;
+    }
+    ledger
+        .transact(partition, &[], |tx| {
+            tx.remove(DUE, token::due(id));
+            Ok(())
+        })
+        .await
+}

@@ -1,0 +1,154 @@
+//! Frames as the log keeps them, and what they add up to.
+
+use crate::{store::Millis, turn::Status};
+use serde::{Deserialize, Serialize};
+
+/// One entry of a conversation's log. Its seq is the entry's own.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Frame {
+    /// Tells this log from one that a failover put in its place.
+    pub(crate) tag: u32,
+    pub(crate) turn: String,
+    /// The number in the turn; 0 for the visitor's message.
+    pub(crate) n: u32,
+    pub(crate) at: Millis,
+    pub(crate) body: Body,
+}
+
+/// What a frame says.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Body {
+    User { id: String, content: String },
+    Message { id: String, content: String },
+    Delta { id: String, text: String },
+    Status { text: String },
+    Restart { attempt: u32, keep: bool },
+    TurnDone { status: Status, error: String },
+}
+
+impl Body {
+    /// How much of the turn's byte limit it takes.
+    pub(crate) fn len(&self) -> usize {
+        match self {
+            Self::User { content, .. } | Self::Message { content, .. } => content.len(),
+            Self::Delta { text, .. } | Self::Status { text } => text.len(),
+            Self::Restart { .. } | Self::TurnDone { .. } => 0,
+        }
+    }
+}
+
+/// A whole message of a reply.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Message {
+    pub(crate) id: String,
+    pub(crate) content: String,
+    pub(crate) at: Millis,
+}
+
+/// What a turn's frames, in order, add up to.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Transcript {
+    pub(crate) messages: Vec<Message>,
+    pub(crate) n: u32,
+    pub(crate) status_text: String,
+    pub(crate) end: Option<(Status, String)>,
+}
+
+impl Transcript {
+    pub(crate) fn add(&mut self, frame: Frame) {
+        self.n = self.n.max(frame.n);
+        match frame.body {
+            Body::User { .. } => {}
+            Body::Message { id, content } => self.message(id, frame.at).content = content,
+            Body::Delta { id, text } => self.message(id, frame.at).content.push_str(&text),
+            Body::Status { text } => self.status_text = text,
+            Body::Restart { keep, .. } => {
+                if !keep {
+                    self.messages.clear();
+                }
+                self.status_text.clear();
+            }
+            Body::TurnDone { status, error } => {
+                self.status_text.clear();
+                self.end = Some((status, error));
+            }
+        }
+    }
+
+    fn message(&mut self, id: String, at: Millis) -> &mut Message {
+        let index = self.messages.iter().position(|message| message.id == id);
+        let index = index.unwrap_or_else(|| {
+            self.messages.push(Message {
+                id,
+                content: String::new(),
+                at,
+            });
+            self.messages.len() - 1
+        });
+        &mut self.messages[index]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn transcript(bodies: impl IntoIterator<Item = Body>) -> Transcript {
+        let mut transcript = Transcript::default();
+        for (n, body) in (1..).zip(bodies) {
+            transcript.add(Frame {
+                tag: 0,
+                turn: "t".to_owned(),
+                n,
+                at: 7,
+                body,
+            });
+        }
+        transcript
+    }
+
+    fn delta(id: &str, text: &str) -> Body {
+        Body::Delta {
+            id: id.to_owned(),
+            text: text.to_owned(),
+        }
+    }
+
+    #[test]
+    fn deltas_add_up_and_a_finished_message_replaces_them() {
+        let message = Body::Message {
+            id: "a".to_owned(),
+            content: "one two!".to_owned(),
+        };
+        let found = transcript([
+            delta("a", "one "),
+            delta("b", "x"),
+            delta("a", "two"),
+            message,
+        ]);
+        let contents: Vec<_> = found.messages.iter().map(|m| m.content.as_str()).collect();
+        assert_eq!(contents, ["one two!", "x"]);
+        assert_eq!(found.n, 4);
+    }
+
+    #[test]
+    fn a_restart_drops_what_was_said_unless_it_keeps_it() {
+        let dropped = transcript([
+            delta("a", "one"),
+            Body::Restart {
+                attempt: 2,
+                keep: false,
+            },
+        ]);
+        assert!(dropped.messages.is_empty());
+        let kept = transcript([
+            delta("a", "one"),
+            Body::Restart {
+                attempt: 2,
+                keep: true,
+            },
+        ]);
+        assert_eq!(kept.messages.len(), 1);
+    }
+}

@@ -1,0 +1,216 @@
+//! AdminService.
+
+use super::{Service, status, wire};
+use crate::{
+    audit::{self, Entry, Event, in_view},
+    jid::Folder,
+    ledger::Error,
+    session::{self, SESSIONS, Session},
+    store::{Partition, Wake},
+    token::TOKENS,
+};
+use arizuko_proto::v1;
+use std::collections::BTreeMap;
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::{Request, Response, Status};
+
+const DEFAULT_ENTRIES: u32 = 100;
+const MAX_ENTRIES: u32 = 1_000;
+/// How many events wait for one tail. It is a view: what doesn't fit is left out.
+const BACKLOG: usize = 1_024;
+
+#[tonic::async_trait]
+impl v1::admin_service_server::AdminService for Service {
+    type TailStream = ReceiverStream<Result<v1::TailResponse, Status>>;
+
+    async fn get_status(
+        &self,
+        request: Request<v1::GetStatusRequest>,
+    ) -> Result<Response<v1::GetStatusResponse>, Status> {
+        self.operator(&request).await?;
+        self.status().await.map(Response::new).map_err(status::from)
+    }
+
+    async fn list_audit(
+        &self,
+        request: Request<v1::ListAuditRequest>,
+    ) -> Result<Response<v1::ListAuditResponse>, Status> {
+        self.operator(&request).await?;
+        let entries = self
+            .audit(request.into_inner())
+            .await
+            .map_err(status::from)?;
+        Ok(Response::new(v1::ListAuditResponse { entries }))
+    }
+
+    async fn tail(
+        &self,
+        request: Request<v1::TailRequest>,
+    ) -> Result<Response<Self::TailStream>, Status> {
+        self.operator(&request).await?;
+        let stream = self
+            .follow(&request.into_inner().folder)
+            .await
+            .map_err(status::from)?;
+        Ok(Response::new(stream))
+    }
+}
+
+impl Service {
+    async fn status(&self) -> Result<v1::GetStatusResponse, Error> {
+        let (control, ledger) = (&self.0, &self.0.ledger);
+        let mut ids: BTreeMap<Partition, Vec<String>> = BTreeMap::new();
+        for (partition, member) in ledger
+            .gather(SESSIONS, control.partitions, u64::MAX, u32::MAX)
+            .await?
+        {
+            ids.entry(partition).or_default().push(member.name);
+        }
+        let mut sessions = Vec::new();
+        for (partition, ids) in ids {
+            let records = ids.iter().map(|id| session::record(id));
+            for session in ledger
+                .records::<Session>(partition, records)
+                .await?
+                .into_iter()
+                .flatten()
+            {
+                if session.expires_at <= ledger.now() {
+                    continue;
+                }
+                let held = ledger
+                    .members(
+                        partition,
+                        session::held(&session.id),
+                        (0, u64::MAX),
+                        u32::MAX,
+                    )
+                    .await?;
+                sessions.push(wire_session(session, held.len()));
+            }
+        }
+        let tokens = ledger
+            .gather(TOKENS, control.partitions, u64::MAX, u32::MAX)
+            .await?;
+        Ok(v1::GetStatusResponse {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            store: ledger.describe(),
+            public_url: control.public_url.clone(),
+            partitions: control.partitions.into(),
+            sessions,
+            live_tokens: tokens.len() as u64,
+            started_at: Some(wire::timestamp(control.started_at)),
+        })
+    }
+
+    async fn audit(&self, request: v1::ListAuditRequest) -> Result<Vec<v1::AuditEntry>, Error> {
+        let view = view(&request.folder)?;
+        let (control, ledger) = (&self.0, &self.0.ledger);
+        let limit = if request.limit == 0 {
+            DEFAULT_ENTRIES
+        } else {
+            request.limit.min(MAX_ENTRIES)
+        };
+        let members = match &view {
+            Some(folder) => {
+                let partition = control.partition(folder);
+                ledger
+                    .members(partition, audit::AUDIT.to_owned(), (0, u64::MAX), u32::MAX)
+                    .await?
+            }
+            None => {
+                let members = ledger
+                    .gather(audit::AUDIT, control.partitions, u64::MAX, u32::MAX)
+                    .await?;
+                members.into_iter().map(|(_, member)| member).collect()
+            }
+        };
+        let entries = members
+            .iter()
+            .filter_map(|member| serde_json::from_str::<Entry>(&member.name).ok());
+        let mut entries: Vec<Entry> = entries
+            .filter(|entry| in_view(&entry.folder, view.as_ref()))
+            .collect();
+        entries.sort_by_key(|entry| entry.at);
+        let surplus = entries.len().saturating_sub(limit as usize);
+        Ok(entries.drain(surplus..).map(wire_entry).collect())
+    }
+
+    async fn follow(
+        &self,
+        folder: &str,
+    ) -> Result<ReceiverStream<Result<v1::TailResponse, Status>>, Error> {
+        let view = view(folder)?;
+        let partitions = match &view {
+            Some(folder) => {
+                let partition = self.0.partition(folder);
+                partition..partition + 1
+            }
+            None => 0..self.0.partitions,
+        };
+        let (events, stream) = mpsc::channel(BACKLOG);
+        for partition in partitions {
+            let mut wakes = self.0.ledger.watch(partition, audit::TAIL).await?;
+            let (events, view) = (events.clone(), view.clone());
+            let draining = self.0.draining.clone();
+            tokio::spawn(async move {
+                loop {
+                    let wake = tokio::select! {
+                        wake = wakes.next() => wake,
+                        () = events.closed() => return,
+                        () = draining.cancelled() => return,
+                    };
+                    if let Wake::Published(line) = wake
+                        && let Ok(event) = serde_json::from_slice::<Event>(&line)
+                        && in_view(&event.folder, view.as_ref())
+                    {
+                        // A full backlog: the view leaves this one out.
+                        let _ = events.try_send(Ok(wire_event(event)));
+                    }
+                }
+            });
+        }
+        Ok(ReceiverStream::new(stream))
+    }
+}
+
+fn view(folder: &str) -> Result<Option<Folder>, Error> {
+    Ok((!folder.is_empty())
+        .then(|| Folder::parse(folder))
+        .transpose()?)
+}
+
+fn wire_session(session: Session, held: usize) -> v1::AgentSession {
+    v1::AgentSession {
+        folder: session.folder.into(),
+        name: session.name,
+        key_id: session.key,
+        held: u32::try_from(held).unwrap_or(u32::MAX),
+        attached_at: Some(wire::timestamp(session.attached_at)),
+        expires_at: Some(wire::timestamp(session.expires_at)),
+    }
+}
+
+fn wire_entry(entry: Entry) -> v1::AuditEntry {
+    v1::AuditEntry {
+        at: Some(wire::timestamp(entry.at)),
+        actor: entry.actor,
+        action: entry.action,
+        folder: entry.folder,
+        subject: entry.subject,
+        detail: entry.detail,
+    }
+}
+
+fn wire_event(event: Event) -> v1::TailResponse {
+    v1::TailResponse {
+        at: Some(wire::timestamp(event.at)),
+        event: event.event,
+        folder: event.folder,
+        jid: event.jid,
+        conversation: event.conversation,
+        turn_id: event.turn,
+        detail: event.detail,
+    }
+}

@@ -1,0 +1,284 @@
+//! The turns that a session holds, each with a worker of its own: what is said of one turn is
+//! done in order, and turns don't wait for one another.
+
+use super::{Answers, body};
+use crate::{
+    frame::Body,
+    grpc::wire,
+    ledger::Error,
+    server::Control,
+    store::Partition,
+    transaction::{Decision, Refusal, Tx},
+    turn::{self, Finish, Progress, Turn},
+};
+use arizuko_proto::v1::{
+    self, AttachResponse, attach_request::Message, attach_response::Message as Answer,
+};
+use std::{collections::HashMap, sync::Arc};
+use tokio::{sync::mpsc, task::JoinSet};
+
+/// How many messages wait for one turn's worker. Past that the agent's stream waits.
+const QUEUE: usize = 64;
+/// How many frames one commit stores.
+const FRAMES_PER_COMMIT: usize = 256;
+/// When an agent that rejects a turn names no time.
+const RETRY_AFTER: u64 = 1_000;
+
+/// See the module.
+pub(super) struct Holds {
+    worker: Worker,
+    workers: HashMap<String, mpsc::Sender<Message>>,
+    running: JoinSet<Result<(), Error>>,
+}
+
+impl Holds {
+    pub(super) fn new(
+        control: Arc<Control>,
+        partition: Partition,
+        session: String,
+        answers: Answers,
+    ) -> Self {
+        let worker = Worker {
+            control,
+            partition,
+            session,
+            answers,
+        };
+        Self {
+            worker,
+            workers: HashMap::new(),
+            running: JoinSet::new(),
+        }
+    }
+
+    /// Passes what the agent says of a turn to its worker.
+    pub(super) async fn hear(&mut self, message: Message) -> Result<(), Error> {
+        let turn = match &message {
+            Message::Accept(accept) => &accept.turn_id,
+            Message::Append(append) => &append.turn_id,
+            Message::Finish(finish) => &finish.turn_id,
+            Message::Reject(reject) => &reject.turn_id,
+            Message::Hello(_) | Message::Heartbeat(_) | Message::Credit(_) => {
+                return Err(Refusal::invalid("that is not about a turn").into());
+            }
+        };
+        self.workers.retain(|_, queue| !queue.is_closed());
+        let queue = self.workers.entry(turn.clone()).or_insert_with(|| {
+            let (queue, messages) = mpsc::channel(QUEUE);
+            self.running.spawn(self.worker.clone().work(messages));
+            queue
+        });
+        // A worker that ended just now did so for an error, which `failed` tells.
+        let _ = queue.send(message).await;
+        Ok(())
+    }
+
+    /// Returns when a worker could not do its work. May be dropped and called again.
+    pub(super) async fn failed(&mut self) -> Error {
+        loop {
+            match self.running.join_next().await {
+                Some(Ok(Ok(()))) => {}
+                Some(Ok(Err(error))) => return error,
+                Some(Err(error)) => return Error::Internal(error.to_string()),
+                None => std::future::pending().await,
+            }
+        }
+    }
+
+    /// Tells the agent of every turn under way that is no longer its own.
+    pub(super) async fn ask_all(&self) -> Result<(), Error> {
+        for turn in self.workers.keys() {
+            let record = turn::record(turn);
+            let found: Option<Turn> = self
+                .worker
+                .control
+                .ledger
+                .record(self.worker.partition, record)
+                .await?;
+            let Some(found) = found else { continue };
+            let attempt = found.attempt;
+            if !found.status.is_open() {
+                self.worker.answer(turn, attempt, Progress::Ended).await;
+            } else if found.session.as_ref() != Some(&self.worker.session) {
+                self.worker
+                    .answer(turn, attempt, Progress::Lost("another session has it"))
+                    .await;
+            }
+        }
+        Ok(())
+    }
+
+    /// Lets the workers finish what they were told.
+    pub(super) async fn settle(&mut self) {
+        self.workers.clear();
+        while self.running.join_next().await.is_some() {}
+    }
+}
+
+/// Does what an agent says of one turn.
+#[derive(Clone)]
+struct Worker {
+    control: Arc<Control>,
+    partition: Partition,
+    session: String,
+    answers: Answers,
+}
+
+impl Worker {
+    /// Works until the turn is no longer this session's, or the stream ends.
+    async fn work(self, mut messages: mpsc::Receiver<Message>) -> Result<(), Error> {
+        let mut next = None;
+        loop {
+            let Some(message) = (match next.take() {
+                Some(message) => Some(message),
+                None => messages.recv().await,
+            }) else {
+                return Ok(());
+            };
+            let (turn, attempt, progress) = match message {
+                Message::Append(mut append) => {
+                    next = gather(&mut append, &mut messages);
+                    self.append(append).await?
+                }
+                Message::Accept(accept) => self.accept(accept).await?,
+                Message::Finish(finish) => self.finish(finish).await?,
+                Message::Reject(reject) => self.reject(reject).await?,
+                Message::Hello(_) | Message::Heartbeat(_) | Message::Credit(_) => continue,
+            };
+            let over = !matches!(
+                progress,
+                Progress::Stored {
+                    finished: false,
+                    ..
+                }
+            );
+            self.answer(&turn, attempt, progress).await;
+            if over {
+                return Ok(());
+            }
+        }
+    }
+
+    async fn append(&self, append: v1::Append) -> Result<(String, u32, Progress), Error> {
+        let v1::Append {
+            turn_id: turn,
+            attempt,
+            seq,
+            frames,
+        } = append;
+        let bodies = frames.into_iter().map(|frame| body(frame, &turn, attempt));
+        let bodies: Vec<Body> = bodies.collect::<Result<_, _>>()?;
+        let hold = (turn.as_str(), self.session.as_str(), attempt);
+        let limits = &self.control.limits;
+        let progress = self
+            .transact(|tx| turn::append(tx, limits, hold, seq, &bodies))
+            .await?;
+        Ok((turn, attempt, progress))
+    }
+
+    async fn accept(&self, accept: v1::Accept) -> Result<(String, u32, Progress), Error> {
+        let v1::Accept {
+            turn_id: turn,
+            attempt,
+        } = accept;
+        let hold = (turn.as_str(), self.session.as_str(), attempt);
+        let progress = self
+            .transact(|tx| turn::accept(tx, &self.control.limits, hold))
+            .await?;
+        Ok((turn, attempt, progress))
+    }
+
+    async fn finish(&self, finish: v1::Finish) -> Result<(String, u32, Progress), Error> {
+        let v1::Finish {
+            turn_id: turn,
+            attempt,
+            seq,
+            failed,
+            error,
+            detail,
+        } = finish;
+        let finish = Finish {
+            seq,
+            failed,
+            error,
+            detail,
+        };
+        let hold = (turn.as_str(), self.session.as_str(), attempt);
+        let progress = self
+            .transact(|tx| turn::finish(tx, &self.control.limits, hold, &finish))
+            .await?;
+        Ok((turn, attempt, progress))
+    }
+
+    async fn reject(&self, reject: v1::Reject) -> Result<(String, u32, Progress), Error> {
+        let v1::Reject {
+            turn_id: turn,
+            attempt,
+            detail,
+            retry_after,
+        } = reject;
+        let after = retry_after
+            .as_ref()
+            .map(wire::millis)
+            .transpose()?
+            .unwrap_or(RETRY_AFTER);
+        let hold = (turn.as_str(), self.session.as_str(), attempt);
+        let limits = &self.control.limits;
+        let progress = self
+            .transact(|tx| turn::reject(tx, limits, hold, &detail, after))
+            .await?;
+        Ok((turn, attempt, progress))
+    }
+
+    async fn transact(
+        &self,
+        decide: impl FnMut(&mut Tx<'_>) -> Decision<Progress>,
+    ) -> Result<Progress, Error> {
+        self.control
+            .ledger
+            .transact(self.partition, &[], decide)
+            .await
+    }
+
+    async fn answer(&self, turn: &str, attempt: u32, progress: Progress) {
+        let turn_id = turn.to_owned();
+        let answer = match progress {
+            Progress::Stored { next_seq, finished } => Answer::Appended(v1::Appended {
+                turn_id,
+                attempt,
+                next_seq,
+                finished,
+            }),
+            Progress::Ended => Answer::Cancel(v1::Cancel { turn_id, attempt }),
+            Progress::Lost(why) => Answer::Lost(v1::Lost {
+                turn_id,
+                attempt,
+                detail: why.to_owned(),
+            }),
+        };
+        // An agent that is gone shows as the end of its requests.
+        let _ = self
+            .answers
+            .send(Ok(AttachResponse {
+                message: Some(answer),
+            }))
+            .await;
+    }
+}
+
+/// Adds to an Append what waits right behind it, so that one commit stores it all. Returns the
+/// first message that doesn't continue it.
+fn gather(append: &mut v1::Append, messages: &mut mpsc::Receiver<Message>) -> Option<Message> {
+    while append.frames.len() < FRAMES_PER_COMMIT {
+        match messages.try_recv().ok()? {
+            Message::Append(next)
+                if next.attempt == append.attempt
+                    && next.seq == append.seq + append.frames.len() as u64 =>
+            {
+                append.frames.extend(next.frames);
+            }
+            other => return Some(other),
+        }
+    }
+    None
+}

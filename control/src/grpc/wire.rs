@@ -1,0 +1,153 @@
+//! Domain to proto, where more than one service needs it.
+
+use crate::{
+    frame::{self, Body, Frame, Transcript},
+    store::Millis,
+    token::{Kind, Token},
+    transaction::Refusal,
+    turn::{Status, Turn},
+};
+use arizuko_proto::v1;
+use prost_types::{Duration, Timestamp};
+use std::time;
+
+pub(super) fn timestamp(at: Millis) -> Timestamp {
+    Timestamp {
+        seconds: (at / 1000) as i64,
+        nanos: (at % 1000) as i32 * 1_000_000,
+    }
+}
+
+/// Milliseconds of a duration; one below zero is refused.
+pub(super) fn millis(duration: &Duration) -> Result<Millis, Refusal> {
+    let duration = time::Duration::try_from(*duration);
+    duration
+        .map(|d| Millis::try_from(d.as_millis()).unwrap_or(Millis::MAX))
+        .map_err(|_| Refusal::invalid("a duration is not below zero"))
+}
+
+pub(super) fn duration(duration: time::Duration) -> Option<Duration> {
+    Duration::try_from(duration).ok()
+}
+
+pub(super) fn kind(kind: Kind) -> v1::TokenKind {
+    match kind {
+        Kind::Chat => v1::TokenKind::Chat,
+        Kind::Hook => v1::TokenKind::Hook,
+    }
+}
+
+pub(super) fn status(status: Status) -> v1::TurnStatus {
+    match status {
+        Status::Queued => v1::TurnStatus::Queued,
+        Status::Running => v1::TurnStatus::Running,
+        Status::Done => v1::TurnStatus::Done,
+        Status::Failed => v1::TurnStatus::Failed,
+        Status::Cancelled => v1::TurnStatus::Cancelled,
+        Status::Expired => v1::TurnStatus::Expired,
+    }
+}
+
+pub(super) fn token(token: Token) -> v1::Token {
+    v1::Token {
+        token_id: token.id,
+        kind: kind(token.kind).into(),
+        jid: token.jid,
+        folder: token.folder.into(),
+        source: token.source.unwrap_or_default(),
+        suffix: token.suffix.unwrap_or_default(),
+        owner_folder: token.owner.into(),
+        options: Some(v1::LinkOptions {
+            name: token.options.name,
+            greeting: token.options.greeting,
+            context: token.options.context,
+            allowed_origins: token.options.allowed_origins,
+            lifetime: None,
+        }),
+        created_at: Some(timestamp(token.created_at)),
+        expires_at: token.expires_at.map(timestamp),
+        created_by: token.created_by,
+    }
+}
+
+/// The visitor's message of a turn.
+pub(super) fn user_message(turn: &Turn, content: String) -> v1::Message {
+    v1::Message {
+        id: turn.user_message(),
+        turn_id: turn.id.clone(),
+        author: v1::Author::User.into(),
+        content,
+        created_at: Some(timestamp(turn.created_at)),
+    }
+}
+
+pub(super) fn reply_message(turn: &str, message: frame::Message) -> v1::Message {
+    v1::Message {
+        id: message.id,
+        turn_id: turn.to_owned(),
+        author: v1::Author::Assistant.into(),
+        content: message.content,
+        created_at: Some(timestamp(message.at)),
+    }
+}
+
+pub(super) fn frame(seq: u64, frame: Frame) -> v1::Frame {
+    use v1::frame as f;
+    let Frame {
+        tag,
+        turn,
+        n,
+        at,
+        body,
+    } = frame;
+    let message = |author: v1::Author, id, content| v1::Message {
+        id,
+        turn_id: turn.clone(),
+        author: author.into(),
+        content,
+        created_at: Some(timestamp(at)),
+    };
+    let body = match body {
+        Body::User { id, content } => f::Body::User(message(v1::Author::User, id, content)),
+        Body::Message { id, content } => {
+            f::Body::Message(message(v1::Author::Assistant, id, content))
+        }
+        Body::Delta { id, text } => f::Body::Delta(f::Delta { id, text }),
+        Body::Status { text } => f::Body::Status(f::Status { text }),
+        Body::Restart { attempt, keep } => f::Body::Restart(f::Restart { attempt, keep }),
+        Body::TurnDone { status: end, error } => f::Body::TurnDone(f::TurnDone {
+            status: status(end).into(),
+            error,
+        }),
+    };
+    v1::Frame {
+        cursor: Some(v1::Cursor { seq, tag }),
+        turn_id: turn,
+        n,
+        body: Some(body),
+    }
+}
+
+/// A turn as of the moment that its transcript shows, which may be before the record's.
+pub(super) fn turn(turn: &Turn, content: String, transcript: Transcript) -> v1::ConversationTurn {
+    let (shown, error) = match transcript.end {
+        Some((end, error)) => (end, error),
+        None if turn.status == Status::Queued => (Status::Queued, String::new()),
+        None => (Status::Running, String::new()),
+    };
+    let ended_at = turn.ended_at.filter(|_| !shown.is_open());
+    let messages = transcript.messages.into_iter();
+    v1::ConversationTurn {
+        turn_id: turn.id.clone(),
+        status: status(shown).into(),
+        user: Some(user_message(turn, content)),
+        assistant: messages
+            .map(|message| reply_message(&turn.id, message))
+            .collect(),
+        n: transcript.n,
+        attempt: turn.attempt,
+        status_text: transcript.status_text,
+        error,
+        ended_at: ended_at.map(timestamp),
+    }
+}

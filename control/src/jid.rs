@@ -1,0 +1,156 @@
+//! Folders and JIDs: the names of agents and the addresses that messages come to.
+
+use crate::{store::Partition, transaction::Refusal};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+use std::fmt;
+
+const MAX_DEPTH: usize = 8;
+const MAX_SEGMENT: usize = 63;
+
+/// A path naming one agent, for example `acme/eng`. Its first segment is the tenant.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub(crate) struct Folder(String);
+
+impl Folder {
+    pub(crate) fn parse(text: &str) -> Result<Self, Refusal> {
+        let segments: Vec<&str> = text.split('/').collect();
+        if segments.len() > MAX_DEPTH {
+            return Err(Refusal::invalid(format!(
+                "a folder has at most {MAX_DEPTH} segments"
+            )));
+        }
+        for part in segments {
+            segment("a folder's segment", part)?;
+        }
+        Ok(Self(text.to_owned()))
+    }
+
+    pub(crate) fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The tenant.
+    pub(crate) fn root(&self) -> &str {
+        self.0.split('/').next().unwrap_or(&self.0)
+    }
+
+    /// The last segment, by which people know the agent.
+    pub(crate) fn name(&self) -> &str {
+        self.0.rsplit('/').next().unwrap_or(&self.0)
+    }
+
+    pub(crate) fn is_within(&self, above: &Self) -> bool {
+        let rest = self.0.strip_prefix(&above.0);
+        rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+    }
+
+    pub(crate) fn partition(&self, partitions: Partition) -> Partition {
+        partition_of(self.root(), partitions)
+    }
+}
+
+impl fmt::Display for Folder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl From<Folder> for String {
+    fn from(folder: Folder) -> Self {
+        folder.0
+    }
+}
+
+impl TryFrom<String> for Folder {
+    type Error = Refusal;
+
+    fn try_from(text: String) -> Result<Self, Refusal> {
+        Self::parse(&text)
+    }
+}
+
+/// Checks one segment of a folder, a suffix or a source.
+pub(crate) fn segment(what: &str, text: &str) -> Result<(), Refusal> {
+    let fits = (1..=MAX_SEGMENT).contains(&text.len())
+        && text
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-');
+    fits.then_some(()).ok_or_else(|| {
+        Refusal::invalid(format!(
+            "{what} is 1 to {MAX_SEGMENT} of A-Z a-z 0-9 _ -, not {text:?}"
+        ))
+    })
+}
+
+/// The address of a chat link.
+pub(crate) fn web(folder: &Folder, suffix: Option<&str>) -> String {
+    match suffix {
+        Some(suffix) => format!("web:{folder}/{suffix}"),
+        None => format!("web:{folder}"),
+    }
+}
+
+/// The address of a webhook.
+pub(crate) fn hook(folder: &Folder, source: &str, suffix: Option<&str>) -> String {
+    match suffix {
+        Some(suffix) => format!("hook:{folder}/{source}/{suffix}"),
+        None => format!("hook:{folder}/{source}"),
+    }
+}
+
+/// The tenant of a JID that a caller wrote. No other field is ever parsed back out of a JID.
+pub(crate) fn root(jid: &str) -> Result<&str, Refusal> {
+    let path = jid
+        .strip_prefix("web:")
+        .or_else(|| jid.strip_prefix("hook:"));
+    let path = path
+        .ok_or_else(|| Refusal::invalid(format!("a JID begins with web: or hook:, not {jid:?}")))?;
+    for part in path.split('/') {
+        segment("a JID's segment", part)?;
+    }
+    Ok(path.split('/').next().unwrap_or(path))
+}
+
+/// The partition of a tenant.
+pub(crate) fn partition_of(root: &str, partitions: Partition) -> Partition {
+    let digest = Sha256::digest(root);
+    u16::from_be_bytes([digest[0], digest[1]]) % partitions
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn folders_are_up_to_eight_plain_segments() {
+        for good in ["a", "acme", "acme/eng", "A-b_9/x", "a/b/c/d/e/f/g/h"] {
+            assert!(Folder::parse(good).is_ok(), "{good}");
+        }
+        let long = "x".repeat(64);
+        for bad in [
+            "",
+            "/",
+            "a/",
+            "/a",
+            "a//b",
+            "a b",
+            "ä",
+            "a.b",
+            &long,
+            "a/b/c/d/e/f/g/h/i",
+        ] {
+            assert!(Folder::parse(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn within_ends_on_a_segment() {
+        let folder = |text| Folder::parse(text).expect("a folder");
+        assert!(folder("acme/eng").is_within(&folder("acme")));
+        assert!(folder("acme").is_within(&folder("acme")));
+        assert!(!folder("acme2").is_within(&folder("acme")));
+        assert!(!folder("acme").is_within(&folder("acme/eng")));
+    }
+}

@@ -1,0 +1,360 @@
+//! The ledger: the store, and what control remembers of it as hints.
+
+use crate::{
+    store::{
+        Batch, Commit, Found, Member, Millis, Partition, Read, Record, Store, StoreError,
+        Subscription, Write,
+    },
+    transaction::{Decision, Known, Refusal, Stop, Tx},
+};
+use bytes::Bytes;
+use lru::LruCache;
+use serde::de::DeserializeOwned;
+use std::{
+    num::NonZeroUsize,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+/// How many records are remembered.
+const HINTS: NonZeroUsize = NonZeroUsize::new(8192).unwrap();
+
+/// How often a command is decided anew because others changed what it read.
+const ATTEMPTS: usize = 50;
+
+/// Why a command was not done.
+#[derive(Clone, Debug, thiserror::Error)]
+pub(crate) enum Error {
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error("{0}")]
+    Internal(String),
+}
+
+impl From<Stop> for Error {
+    fn from(stop: Stop) -> Self {
+        match stop {
+            Stop::Refused(refusal) => Self::Refused(refusal),
+            Stop::Corrupt(what) => Self::Internal(what),
+            Stop::Missing(read) => Self::Internal(format!("{read:?} was not loaded")),
+        }
+    }
+}
+
+/// See the module.
+#[derive(Clone)]
+pub(crate) struct Ledger {
+    store: Arc<dyn Store>,
+    hints: Arc<Mutex<LruCache<(Partition, String), Record>>>,
+}
+
+impl Ledger {
+    pub(crate) fn new(store: Arc<dyn Store>) -> Self {
+        let hints = Arc::new(Mutex::new(LruCache::new(HINTS)));
+        Self { store, hints }
+    }
+
+    pub(crate) fn describe(&self) -> String {
+        self.store.describe()
+    }
+
+    pub(crate) fn now(&self) -> Millis {
+        self.store.now()
+    }
+
+    /// Decides and commits until it holds. `expected` are records that the decision will read:
+    /// naming them saves round trips and changes nothing else.
+    ///
+    /// Hints make this one round trip when all that the decision reads is remembered. They can't
+    /// make it wrong: a commit guards their versions, and a refusal is only believed of what was
+    /// read afresh.
+    pub(crate) async fn transact<T>(
+        &self,
+        partition: Partition,
+        expected: &[String],
+        mut decide: impl FnMut(&mut Tx<'_>) -> Decision<T>,
+    ) -> Result<T, Error> {
+        let seed = random()?;
+        let mut reading = self.reading(partition, expected, true).await?;
+        for _ in 0..ATTEMPTS {
+            let (outcome, batch) = loop {
+                let mut tx = Tx::new(&reading.known, self.now(), seed);
+                match decide(&mut tx) {
+                    Ok(outcome) => match tx.into_batch(partition, u64::from_le_bytes(random()?)) {
+                        Some(batch) => break (outcome, batch),
+                        None if reading.hinted => {}
+                        None => return Ok(outcome),
+                    },
+                    Err(Stop::Missing(read)) => {
+                        self.learn(partition, vec![read], &mut reading).await?;
+                        continue;
+                    }
+                    Err(_) if reading.hinted => {}
+                    Err(stop) => return Err(stop.into()),
+                }
+                // Nothing to commit means that no guard would show a stale hint.
+                reading = self.reading(partition, expected, false).await?;
+            };
+            match self.commit(&batch).await? {
+                Commit::Applied => {
+                    self.remember(&batch);
+                    return Ok(outcome);
+                }
+                Commit::Conflict(fresh) => {
+                    // What was read and isn't guarded (sets, logs) may have changed as well.
+                    reading = Reading::afresh();
+                    for (name, record) in fresh {
+                        self.note(partition, &name, record.as_ref());
+                        reading
+                            .known
+                            .0
+                            .insert(Read::Record(name), Found::Record(record));
+                    }
+                }
+                Commit::Full { .. } => {
+                    let (what, retry_after) = ("link", 5_000);
+                    return Err(Refusal::TooManyTurns { what, retry_after }.into());
+                }
+                Commit::Limited { retry_after, .. } => {
+                    return Err(Refusal::RateLimited { retry_after }.into());
+                }
+            }
+        }
+        let why = format!("others were faster {ATTEMPTS} times");
+        Err(StoreError::Unavailable(why).into())
+    }
+
+    /// Commits; where no answer came, once more. A batch that was applied the first time
+    /// conflicts with itself, which shows by its own version.
+    async fn commit(&self, batch: &Batch) -> Result<Commit, StoreError> {
+        match self.store.commit(batch).await {
+            Err(StoreError::Unknown(_)) => {}
+            known => return known,
+        }
+        let second = self
+            .store
+            .commit(batch)
+            .await
+            .map_err(|error| match error {
+                // The second was refused; the first is still in doubt.
+                StoreError::Unavailable(why) | StoreError::Unknown(why) => StoreError::Unknown(why),
+            })?;
+        let ours =
+            |record: &Option<Record>| record.as_ref().is_some_and(|r| r.version == batch.version);
+        match second {
+            Commit::Conflict(fresh) if fresh.values().any(ours) => Ok(Commit::Applied),
+            other => Ok(other),
+        }
+    }
+
+    async fn reading(
+        &self,
+        partition: Partition,
+        expected: &[String],
+        trusting: bool,
+    ) -> Result<Reading, Error> {
+        let mut reading = Reading {
+            trusting,
+            ..Reading::afresh()
+        };
+        let reads = expected.iter().cloned().map(Read::Record).collect();
+        self.learn(partition, reads, &mut reading).await?;
+        Ok(reading)
+    }
+
+    /// Adds `reads` to what is known: from hints where they are trusted, else from the store.
+    async fn learn(
+        &self,
+        partition: Partition,
+        mut reads: Vec<Read>,
+        reading: &mut Reading,
+    ) -> Result<(), Error> {
+        if reading.trusting {
+            let mut hints = self.hints();
+            reads.retain(|read| {
+                let Read::Record(name) = read else {
+                    return true;
+                };
+                let Some(record) = hints.get(&(partition, name.clone())) else {
+                    return true;
+                };
+                reading
+                    .known
+                    .0
+                    .insert(read.clone(), Found::Record(Some(record.clone())));
+                reading.hinted = true;
+                false
+            });
+        }
+        if reads.is_empty() {
+            return Ok(());
+        }
+        let found = self.store.load(partition, &reads).await?;
+        for (read, found) in reads.into_iter().zip(found) {
+            if let (Read::Record(name), Found::Record(record)) = (&read, &found) {
+                self.note(partition, name, record.as_ref());
+            }
+            reading.known.0.insert(read, found);
+        }
+        Ok(())
+    }
+
+    fn remember(&self, batch: &Batch) {
+        let mut hints = self.hints();
+        for write in &batch.writes {
+            match write {
+                Write::Put { record, body, .. } => {
+                    let (version, body) = (batch.version, body.clone());
+                    hints.put((batch.partition, record.clone()), Record { version, body });
+                }
+                Write::Delete { name } => {
+                    hints.pop(&(batch.partition, name.clone()));
+                }
+                _ => {}
+            }
+        }
+    }
+
+    fn note(&self, partition: Partition, name: &str, record: Option<&Record>) {
+        let key = (partition, name.to_owned());
+        match record {
+            Some(record) => self.hints().put(key, record.clone()),
+            None => self.hints().pop(&key),
+        };
+    }
+
+    fn hints(&self) -> std::sync::MutexGuard<'_, LruCache<(Partition, String), Record>> {
+        // Nothing that can panic runs under this lock.
+        self.hints.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Loads records afresh, in the order of their names; never from hints.
+    pub(crate) async fn records<T: DeserializeOwned>(
+        &self,
+        partition: Partition,
+        names: impl IntoIterator<Item = String>,
+    ) -> Result<Vec<Option<T>>, Error> {
+        let reads: Vec<Read> = names.into_iter().map(Read::Record).collect();
+        if reads.is_empty() {
+            return Ok(Vec::new());
+        }
+        let found = self.store.load(partition, &reads).await?;
+        reads
+            .iter()
+            .zip(found)
+            .map(|(read, found)| parse(read, found))
+            .collect()
+    }
+
+    /// Loads one record afresh.
+    pub(crate) async fn record<T: DeserializeOwned>(
+        &self,
+        partition: Partition,
+        name: String,
+    ) -> Result<Option<T>, Error> {
+        Ok(self.records(partition, [name]).await?.pop().flatten())
+    }
+
+    /// Loads a set's members with a score in `min..=max`, lowest first.
+    pub(crate) async fn members(
+        &self,
+        partition: Partition,
+        set: String,
+        (min, max): (u64, u64),
+        limit: u32,
+    ) -> Result<Vec<Member>, Error> {
+        match self
+            .load_one(
+                partition,
+                Read::Set {
+                    set,
+                    min,
+                    max,
+                    limit,
+                },
+            )
+            .await?
+        {
+            Found::Set(members) => Ok(members),
+            other => Err(Error::Internal(format!("found {other:?}"))),
+        }
+    }
+
+    /// Loads a log's entries after `after`.
+    pub(crate) async fn entries(
+        &self,
+        partition: Partition,
+        log: String,
+        after: u64,
+        limit: u32,
+    ) -> Result<Vec<(u64, Bytes)>, Error> {
+        match self
+            .load_one(partition, Read::Log { log, after, limit })
+            .await?
+        {
+            Found::Log(entries) => Ok(entries),
+            other => Err(Error::Internal(format!("found {other:?}"))),
+        }
+    }
+
+    async fn load_one(&self, partition: Partition, read: Read) -> Result<Found, Error> {
+        let found = self.store.load(partition, &[read]).await?.pop();
+        found.ok_or_else(|| Error::Internal("the store answered nothing".to_owned()))
+    }
+
+    /// See [`Store::gather`].
+    pub(crate) async fn gather(
+        &self,
+        name: &str,
+        partitions: Partition,
+        max: u64,
+        limit: u32,
+    ) -> Result<Vec<(Partition, Member)>, Error> {
+        Ok(self.store.gather(name, partitions, max, limit).await?)
+    }
+
+    /// See [`Store::watch`].
+    pub(crate) async fn watch(
+        &self,
+        partition: Partition,
+        topic: &str,
+    ) -> Result<Subscription, Error> {
+        Ok(self.store.watch(partition, topic).await?)
+    }
+}
+
+/// What has been read for a command.
+struct Reading {
+    known: Known,
+    /// Whether hints may be used.
+    trusting: bool,
+    /// Whether one was.
+    hinted: bool,
+}
+
+impl Reading {
+    fn afresh() -> Self {
+        Self {
+            known: Known::default(),
+            trusting: false,
+            hinted: false,
+        }
+    }
+}
+
+fn parse<T: DeserializeOwned>(read: &Read, found: Found) -> Result<Option<T>, Error> {
+    let Found::Record(record) = found else {
+        return Err(Error::Internal(format!("{read:?}: found {found:?}")));
+    };
+    let parsed = record
+        .map(|record| serde_json::from_str(&record.body))
+        .transpose();
+    parsed.map_err(|error| Error::Internal(format!("{read:?}: {error}")))
+}
+
+pub(crate) fn random<const N: usize>() -> Result<[u8; N], Error> {
+    let mut bytes = [0; N];
+    getrandom::fill(&mut bytes).map_err(|error| Error::Internal(error.to_string()))?;
+    Ok(bytes)
+}

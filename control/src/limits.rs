@@ -1,0 +1,80 @@
+//! The figures that bound what visitors, agents and readers can do. Each is a setting.
+
+use std::time::Duration;
+
+/// See the module.
+#[derive(clap::Args, Clone, Debug)]
+#[command(next_help_heading = "Limits")]
+pub struct Limits {
+    /// Messages a minute that one link takes.
+    #[arg(long, env = "ARIZUKO_LINK_RATE", default_value_t = 60)]
+    pub link_rate: u32,
+    /// Messages a minute that one link takes from one address.
+    #[arg(long, env = "ARIZUKO_ADDRESS_RATE", default_value_t = 20)]
+    pub address_rate: u32,
+    /// Open turns of one link.
+    #[arg(long, env = "ARIZUKO_LINK_TURNS", default_value_t = 20)]
+    pub link_turns: u32,
+    /// Open turns of one conversation.
+    #[arg(long, env = "ARIZUKO_CONVERSATION_TURNS", default_value_t = 3)]
+    pub conversation_turns: u32,
+    /// Bytes of a chat message.
+    #[arg(long, env = "ARIZUKO_CHAT_BYTES", default_value_t = 64 << 10)]
+    pub chat_bytes: usize,
+    /// Bytes of a webhook's body.
+    #[arg(long, env = "ARIZUKO_HOOK_BYTES", default_value_t = 1 << 20)]
+    pub hook_bytes: usize,
+    /// Bytes of one frame of a reply.
+    #[arg(long, env = "ARIZUKO_FRAME_BYTES", default_value_t = 64 << 10)]
+    pub frame_bytes: usize,
+    /// Bytes of a turn's reply; a longer one ends as failed.
+    #[arg(long, env = "ARIZUKO_TURN_BYTES", default_value_t = 4 << 20)]
+    pub turn_bytes: u64,
+    /// How often a turn is handed out before it ends as failed.
+    #[arg(long, env = "ARIZUKO_ATTEMPTS", default_value_t = 5)]
+    pub attempts: u32,
+    /// How long a turn may be open.
+    #[arg(long, env = "ARIZUKO_TURN_DEADLINE", default_value = "1h", value_parser = duration)]
+    pub turn_deadline: Duration,
+    /// How long an agent may take to accept a turn.
+    #[arg(long, env = "ARIZUKO_ACCEPT_TIMEOUT", default_value = "10s", value_parser = duration)]
+    pub accept_timeout: Duration,
+    /// How long an agent's session lives without a heartbeat.
+    #[arg(long, env = "ARIZUKO_LEASE", default_value = "30s", value_parser = duration)]
+    pub lease: Duration,
+    /// How often agents send one.
+    #[arg(long, env = "ARIZUKO_HEARTBEAT", default_value = "5s", value_parser = duration)]
+    pub heartbeat: Duration,
+    /// How long frames are kept after their turn.
+    #[arg(long, env = "ARIZUKO_KEEP_FRAMES", default_value = "24h", value_parser = duration)]
+    pub keep_frames: Duration,
+    /// How long messages are kept after a conversation's last one.
+    #[arg(long, env = "ARIZUKO_KEEP_MESSAGES", default_value = "30d", value_parser = duration)]
+    pub keep_messages: Duration,
+    /// How often an open stream is checked against the store, whatever it was told.
+    #[arg(long, env = "ARIZUKO_RECHECK", default_value = "15s", value_parser = duration)]
+    pub recheck: Duration,
+}
+
+/// Reads `250ms`, `30s`, `5m`, `24h` or `30d`.
+fn duration(text: &str) -> Result<Duration, String> {
+    let unit = text
+        .find(|c: char| !c.is_ascii_digit())
+        .unwrap_or(text.len());
+    let (number, unit) = text.split_at(unit);
+    let millis = match unit {
+        "ms" => 1,
+        "s" => 1_000,
+        "m" => 60_000,
+        "h" => 3_600_000,
+        "d" => 86_400_000,
+        _ => return Err("a duration is a whole number and one of ms, s, m, h, d".to_owned()),
+    };
+    let number: u64 = number
+        .parse()
+        .map_err(|_| "a duration begins with a whole number".to_owned())?;
+    number
+        .checked_mul(millis)
+        .map(Duration::from_millis)
+        .ok_or_else(|| "too long".to_owned())
+}

@@ -1,0 +1,238 @@
+//! What all services share: the ledger, the settings, and who is calling.
+
+use crate::{
+    audit::in_view,
+    config::Options,
+    credential::{Credential, hash, partition_of_id},
+    jid::Folder,
+    key::{self, Caller, Key, Role},
+    ledger::{Error, Ledger},
+    limits::Limits,
+    session,
+    store::{Millis, Partition, Store, Subscription, Wake, redis::Redis, sqlite::Sqlite},
+    token::{self, Kind, Token},
+    transaction::Refusal,
+};
+use serde::{Deserialize, Serialize};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use tokio::time::{sleep, timeout};
+use tokio_util::sync::CancellationToken;
+
+/// See the module.
+pub(crate) struct Control {
+    pub(crate) ledger: Ledger,
+    pub(crate) limits: Limits,
+    pub(crate) partitions: Partition,
+    pub(crate) public_url: String,
+    pub(crate) started_at: Millis,
+    /// Cancelled when control drains.
+    pub(crate) draining: CancellationToken,
+    /// The first keys, which come from the settings: their hashes and what they are.
+    first_keys: Vec<(String, Caller)>,
+}
+
+/// What was fixed when the store was first used.
+#[derive(Clone, Copy, Serialize, Deserialize)]
+struct Layout {
+    format: u32,
+    partitions: Partition,
+}
+
+/// How long to wait before a store that was out of reach is asked again.
+const RETRY: Duration = Duration::from_secs(1);
+const FORMAT: u32 = 1;
+const LAYOUT: &str = "layout";
+
+impl Control {
+    pub(crate) async fn open(options: Options) -> anyhow::Result<Self> {
+        options.check()?;
+        let store: Arc<dyn Store> = match (&options.redis, &options.data_dir) {
+            (Some(url), _) => Arc::new(Redis::open(url, &options.redis_prefix).await?),
+            (None, Some(folder)) => Arc::new(Sqlite::open(folder)?),
+            (None, None) => anyhow::bail!("no store was named"),
+        };
+        let ledger = Ledger::new(store);
+        let layout = layout(&ledger, options.partitions).await?;
+        let mut first_keys = Vec::new();
+        for (secret, role, id) in [
+            (options.operator_key, Role::Operator, "key_first_operator"),
+            (options.gateway_key, Role::Gateway, "key_first_gateway"),
+        ] {
+            if let Some(secret) = secret {
+                first_keys.push((
+                    hash(secret),
+                    Caller {
+                        key_id: id.to_owned(),
+                        role,
+                    },
+                ));
+            }
+        }
+        Ok(Self {
+            started_at: ledger.now(),
+            ledger,
+            limits: options.limits,
+            partitions: layout.partitions,
+            public_url: options.public_url.trim_end_matches('/').to_owned(),
+            draining: CancellationToken::new(),
+            first_keys,
+        })
+    }
+
+    pub(crate) fn partition(&self, folder: &Folder) -> Partition {
+        folder.partition(self.partitions)
+    }
+
+    /// Who holds this key; looked up afresh, so that a revoked one is refused at once.
+    pub(crate) async fn caller(&self, secret: &str) -> Result<Caller, Error> {
+        let hash = hash(secret);
+        // Of hashes, a timing difference tells nothing that leads back to a key.
+        if let Some((_, caller)) = self.first_keys.iter().find(|(known, _)| *known == hash) {
+            return Ok(caller.clone());
+        }
+        let credential = Credential::parse(key::SECRET, secret, self.partitions);
+        let credential = credential.ok_or(Refusal::KeyInvalid)?;
+        let record = key::record(&credential.id(key::ID));
+        let found: Option<Key> = self.ledger.record(credential.partition, record).await?;
+        let found = found
+            .filter(|key| key.hash == hash)
+            .ok_or(Refusal::KeyInvalid)?;
+        Ok(Caller {
+            key_id: found.id,
+            role: found.role,
+        })
+    }
+
+    /// The token that a visitor shows, looked up afresh.
+    pub(crate) async fn admit(&self, credential: &Credential, kind: Kind) -> Result<Token, Error> {
+        let record = token::record(&credential.id(token::ID));
+        let found = self.ledger.record(credential.partition, record).await?;
+        Ok(token::admit(found, credential, kind, self.ledger.now())?)
+    }
+
+    /// Whether an agent of the folder is attached, to any control.
+    pub(crate) async fn is_attended(&self, folder: &Folder) -> Result<bool, Error> {
+        let alive = (self.ledger.now(), u64::MAX);
+        let sessions =
+            self.ledger
+                .members(self.partition(folder), session::present(folder), alive, 1);
+        Ok(!sessions.await?.is_empty())
+    }
+}
+
+/// Reads what was fixed at first use, or fixes it.
+async fn layout(ledger: &Ledger, partitions: Partition) -> anyhow::Result<Layout> {
+    let found = ledger.transact(0, &[], |tx| match tx.get::<Layout>(LAYOUT)? {
+        Some(layout) => Ok(layout),
+        None => {
+            let layout = Layout {
+                format: FORMAT,
+                partitions,
+            };
+            tx.put(LAYOUT, &layout, None)?;
+            Ok(layout)
+        }
+    });
+    let layout = found.await?;
+    anyhow::ensure!(
+        layout.format == FORMAT,
+        "the store has format {}, and this arizuko writes {FORMAT}",
+        layout.format
+    );
+    Ok(layout)
+}
+
+impl Control {
+    /// The ids in a listing set whose members are `<folder> <id>`, by partition.
+    pub(crate) async fn listed(
+        &self,
+        set: &str,
+        view: Option<&Folder>,
+    ) -> Result<Vec<(Partition, Vec<String>)>, Error> {
+        let members = match view {
+            Some(view) => {
+                let partition = self.partition(view);
+                let members = self
+                    .ledger
+                    .members(partition, set.to_owned(), (0, u64::MAX), u32::MAX)
+                    .await?;
+                members
+                    .into_iter()
+                    .map(|member| (partition, member))
+                    .collect()
+            }
+            None => {
+                self.ledger
+                    .gather(set, self.partitions, u64::MAX, u32::MAX)
+                    .await?
+            }
+        };
+        let mut listed: BTreeMap<Partition, Vec<String>> = BTreeMap::new();
+        for (partition, member) in members {
+            if let Some((folder, id)) = member.name.split_once(' ')
+                && in_view(folder, view)
+            {
+                listed.entry(partition).or_default().push(id.to_owned());
+            }
+        }
+        Ok(listed.into_iter().collect())
+    }
+}
+
+/// Tells a stream that the key it was opened with is revoked.
+pub(crate) struct KeyWatch {
+    key_id: String,
+    partition: Partition,
+    /// `None` for a first key, which lives as long as the process.
+    wakes: Option<Subscription>,
+    /// Whether the key's record has to be looked at.
+    doubt: bool,
+}
+
+impl KeyWatch {
+    pub(crate) async fn start(control: &Control, caller: &Caller) -> Result<Self, Error> {
+        let key_id = caller.key_id.clone();
+        let partition = partition_of_id(key::ID, &key_id, control.partitions);
+        let wakes = match partition {
+            Some(partition) => Some(
+                control
+                    .ledger
+                    .watch(partition, &key::topic(&key_id))
+                    .await?,
+            ),
+            None => None,
+        };
+        // It was there before it was watched; look once more.
+        Ok(Self {
+            key_id,
+            partition: partition.unwrap_or(0),
+            wakes,
+            doubt: true,
+        })
+    }
+
+    /// Returns once the key is revoked. May be dropped and called again.
+    pub(crate) async fn ended(&mut self, control: &Control) {
+        let Some(wakes) = &mut self.wakes else {
+            return std::future::pending().await;
+        };
+        loop {
+            if self.doubt {
+                let record = control
+                    .ledger
+                    .record::<Key>(self.partition, key::record(&self.key_id))
+                    .await;
+                match record {
+                    Ok(Some(_)) => self.doubt = false,
+                    Ok(None) => return,
+                    Err(_) => sleep(RETRY).await,
+                }
+                continue;
+            }
+            match timeout(control.limits.recheck, wakes.next()).await {
+                Ok(Wake::Published(_)) => return,
+                Ok(Wake::Gap) | Err(_) => self.doubt = true,
+            }
+        }
+    }
+}

@@ -1,0 +1,203 @@
+//! Sessions: an attached agent, and the lease by which it holds its turns.
+
+use crate::{
+    credential::random_id,
+    due::DUE,
+    jid::Folder,
+    key::{self, Caller},
+    limits::Limits,
+    store::Millis,
+    transaction::{Decision, Refusal, Tx},
+    turn::{self, Turn},
+};
+use serde::{Deserialize, Serialize};
+
+/// The set of a partition's sessions, scored by when they end without a heartbeat.
+pub(crate) const SESSIONS: &str = "sessions";
+
+/// A session's record.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Session {
+    pub(crate) id: String,
+    pub(crate) folder: Folder,
+    pub(crate) name: String,
+    pub(crate) key: String,
+    /// Which of its streams is the newest; only that one speaks for it.
+    pub(crate) epoch: u64,
+    pub(crate) attached_at: Millis,
+    pub(crate) expires_at: Millis,
+}
+
+impl Session {
+    /// Renews the lease.
+    fn renew(&mut self, tx: &mut Tx<'_>, limits: &Limits) -> Decision<()> {
+        self.expires_at = tx.now + limits.lease.as_millis() as Millis;
+        tx.put(&record(&self.id), self, None)?;
+        tx.add(SESSIONS, &self.id, self.expires_at);
+        tx.add(present(&self.folder), &self.id, self.expires_at);
+        tx.add(DUE, due(&self.id), self.expires_at);
+        Ok(())
+    }
+}
+
+/// What a session's stream is told by others, as a line of text.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Notice {
+    Cancel {
+        turn: String,
+        attempt: u32,
+    },
+    Lost {
+        turn: String,
+        attempt: u32,
+        why: String,
+    },
+    /// A newer stream speaks for the session.
+    Moved {
+        epoch: u64,
+    },
+}
+
+impl Notice {
+    pub(crate) fn cancel(turn: &Turn) -> String {
+        format!("cancel {} {}", turn.id, turn.attempt)
+    }
+
+    pub(crate) fn lost(turn: &Turn, why: &str) -> String {
+        format!("lost {} {} {why}", turn.id, turn.attempt)
+    }
+
+    pub(crate) fn parse(line: &[u8]) -> Option<Self> {
+        let mut words = std::str::from_utf8(line).ok()?.splitn(4, ' ');
+        let (kind, subject) = (words.next()?, words.next()?.to_owned());
+        let mut attempt = || words.next()?.parse().ok();
+        match kind {
+            "cancel" => Some(Self::Cancel {
+                turn: subject,
+                attempt: attempt()?,
+            }),
+            "lost" => {
+                let attempt = attempt()?;
+                let why = words.next().unwrap_or_default().to_owned();
+                Some(Self::Lost {
+                    turn: subject,
+                    attempt,
+                    why,
+                })
+            }
+            "moved" => Some(Self::Moved {
+                epoch: subject.parse().ok()?,
+            }),
+            _ => None,
+        }
+    }
+}
+
+pub(crate) fn record(id: &str) -> String {
+    format!("session:{id}")
+}
+
+/// The topic of what its stream should know.
+pub(crate) fn topic(id: &str) -> String {
+    format!("session:{id}")
+}
+
+/// The due item of its lease.
+pub(crate) fn due(id: &str) -> String {
+    format!("session:{id}")
+}
+
+/// The set of the turns that it holds.
+pub(crate) fn held(id: &str) -> String {
+    format!("held:{id}")
+}
+
+/// The set of a folder's sessions, scored by when they end without a heartbeat.
+pub(crate) fn present(folder: &Folder) -> String {
+    format!("present:{folder}")
+}
+
+/// Opens a session, or goes on with one that is still alive and this key's.
+pub(crate) fn hello(
+    tx: &mut Tx<'_>,
+    limits: &Limits,
+    caller: &Caller,
+    folder: &Folder,
+    (name, resume): (&str, &str),
+) -> Decision<Session> {
+    if name.chars().count() > 100 {
+        return Err(Refusal::invalid("an agent's name has at most 100 characters").into());
+    }
+    if !resume.is_empty()
+        && let Some(mut session) = tx.get::<Session>(&record(resume))?
+        && session.key == caller.key_id
+        && session.folder == *folder
+        && tx.now < session.expires_at
+    {
+        session.epoch += 1;
+        session.renew(tx, limits)?;
+        tx.publish(topic(&session.id), format!("moved {}", session.epoch));
+        return Ok(session);
+    }
+    let mut session = Session {
+        id: random_id(tx.random()),
+        folder: folder.clone(),
+        name: name.to_owned(),
+        key: caller.key_id.clone(),
+        epoch: 1,
+        attached_at: tx.now,
+        expires_at: 0,
+    };
+    let known = key::folder_record(folder);
+    if tx.get::<()>(&known)?.is_none() {
+        tx.put(&known, &(), None)?;
+    }
+    session.renew(tx, limits)?;
+    Ok(session)
+}
+
+/// The session, if it lives and this stream speaks for it.
+pub(crate) fn live(tx: &mut Tx<'_>, id: &str, epoch: u64) -> Decision<Session> {
+    let session = tx.get::<Session>(&record(id))?;
+    let session = session.filter(|session| session.epoch == epoch && tx.now < session.expires_at);
+    session.ok_or(Refusal::SessionOver.into())
+}
+
+/// Renews the lease.
+pub(crate) fn heartbeat(tx: &mut Tx<'_>, limits: &Limits, id: &str, epoch: u64) -> Decision<()> {
+    live(tx, id, epoch)?.renew(tx, limits)
+}
+
+/// The agent leaves: its turns go back to the queue at once.
+pub(crate) fn goodbye(tx: &mut Tx<'_>, limits: &Limits, id: &str, epoch: u64) -> Decision<()> {
+    let session = live(tx, id, epoch)?;
+    end(tx, limits, &session, "the agent left")
+}
+
+/// Ends a session whose lease is over.
+pub(crate) fn expire(tx: &mut Tx<'_>, limits: &Limits, id: &str) -> Decision<()> {
+    match tx.get::<Session>(&record(id))? {
+        None => tx.remove(DUE, due(id)),
+        Some(session) if tx.now < session.expires_at => tx.add(DUE, due(id), session.expires_at),
+        Some(session) => end(tx, limits, &session, "its agent was not heard of")?,
+    }
+    Ok(())
+}
+
+/// The key was revoked, or the lease is over: nothing is held any more.
+fn end(tx: &mut Tx<'_>, limits: &Limits, session: &Session, why: &str) -> Decision<()> {
+    let id = &session.id;
+    for member in tx.members(&held(id), u64::MAX, u32::MAX)? {
+        let turn = tx.get::<Turn>(&turn::record(&member.name))?;
+        if let Some(turn) = turn.filter(|turn| turn.session.as_ref() == Some(id)) {
+            let now = tx.now;
+            turn::take_back(tx, limits, turn, why, now)?;
+        }
+    }
+    tx.delete(&record(id));
+    tx.delete(&held(id));
+    tx.remove(SESSIONS, id);
+    tx.remove(present(&session.folder), id);
+    tx.remove(DUE, due(id));
+    Ok(())
+}

@@ -1,0 +1,197 @@
+//! What control needs of a store, and nothing of what control keeps in it.
+//!
+//! A store has records, sorted sets and logs, each in one *partition*. It can load them, and
+//! commit a batch: either every guard holds and every write is done, or nothing changes. Both
+//! backends pass the one suite in `contract.rs`.
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use std::{collections::HashMap, time::Duration};
+
+pub(crate) mod channels;
+#[cfg(test)]
+mod contract;
+pub(crate) mod redis;
+pub(crate) mod sqlite;
+
+pub(crate) use channels::{Subscription, Wake};
+
+/// Milliseconds since 1970.
+pub(crate) type Millis = u64;
+
+/// Names one state of a record. Random, so that a record that was deleted and made again never
+/// has a version that it had before.
+pub(crate) type Version = u64;
+
+/// The slice of the state that one commit can touch; everything of one tenant is in one.
+pub(crate) type Partition = u16;
+
+/// A record as it is stored: JSON, so that an operator can read it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Record {
+    pub(crate) version: Version,
+    pub(crate) body: String,
+}
+
+/// Something to load.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Read {
+    Record(String),
+    /// Members with a score in `min..=max`, lowest first, at most `limit`.
+    Set {
+        set: String,
+        min: u64,
+        max: u64,
+        limit: u32,
+    },
+    /// Entries after `after`, lowest first, at most `limit`.
+    Log {
+        log: String,
+        after: u64,
+        limit: u32,
+    },
+}
+
+/// What was found for a [`Read`] of the same variant.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Found {
+    Record(Option<Record>),
+    Set(Vec<Member>),
+    Log(Vec<(u64, Bytes)>),
+}
+
+/// A member of a sorted set and its score.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Member {
+    pub(crate) name: String,
+    pub(crate) score: u64,
+}
+
+/// What must hold for a batch to be applied.
+#[derive(Clone, Debug)]
+pub(crate) enum Guard {
+    /// The record is in this state; `None`: it is absent.
+    Version {
+        record: String,
+        version: Option<Version>,
+    },
+    /// The set has fewer members than this.
+    Fewer { set: String, than: u32 },
+    /// The bucket still has room for one, by the generic cell rate algorithm: `burst` at once,
+    /// then one each `interval` milliseconds. Taken from when the batch is applied.
+    Rate {
+        bucket: String,
+        interval: Millis,
+        burst: u32,
+    },
+}
+
+/// What a batch changes.
+#[derive(Clone, Debug)]
+pub(crate) enum Write {
+    /// `lifetime` lets the store collect the record after that long; it decides nothing.
+    Put {
+        record: String,
+        body: String,
+        lifetime: Option<Duration>,
+    },
+    Add {
+        set: String,
+        member: String,
+        score: u64,
+    },
+    Remove {
+        set: String,
+        member: String,
+    },
+    /// `seq` is above all that the log has.
+    Append {
+        log: String,
+        seq: u64,
+        entry: Bytes,
+    },
+    /// Drops the log's entries up to and with `through`.
+    Trim {
+        log: String,
+        through: u64,
+    },
+    /// Deletes a record, a set or a log.
+    Delete {
+        name: String,
+    },
+    /// Wakes who watches `topic` in this partition.
+    Publish {
+        topic: String,
+        payload: Bytes,
+    },
+}
+
+/// A set of guards and writes, applied together or not at all.
+#[derive(Clone, Debug)]
+pub(crate) struct Batch {
+    pub(crate) partition: Partition,
+    /// The version of every record put here. It also names the batch: a second commit of an
+    /// applied batch conflicts with itself and so can be recognised.
+    pub(crate) version: Version,
+    pub(crate) now: Millis,
+    pub(crate) guards: Vec<Guard>,
+    pub(crate) writes: Vec<Write>,
+}
+
+/// What became of a batch.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Commit {
+    Applied,
+    /// A version guard failed; here are the guarded records as they are.
+    Conflict(HashMap<String, Option<Record>>),
+    /// A set was full.
+    Full {
+        set: String,
+    },
+    /// A bucket was empty and has room again in `retry_after` milliseconds.
+    Limited {
+        bucket: String,
+        retry_after: Millis,
+    },
+}
+
+/// Why a store did not do what it was asked.
+#[derive(Clone, Debug, thiserror::Error)]
+pub(crate) enum StoreError {
+    /// Certainly not done.
+    #[error("the store is out of reach: {0}")]
+    Unavailable(String),
+    /// Asked for, and no answer came: it may be done or not.
+    #[error("the store did not answer: {0}")]
+    Unknown(String),
+}
+
+/// The store.
+#[async_trait]
+pub(crate) trait Store: Send + Sync {
+    /// Says which store this is, without credentials.
+    fn describe(&self) -> String;
+
+    /// The store's time: one for all controls, whatever their own clocks say.
+    fn now(&self) -> Millis;
+
+    /// Loads from one partition; the answers are in the order of `reads`, each read at the
+    /// primary, but not all at one moment.
+    async fn load(&self, partition: Partition, reads: &[Read]) -> Result<Vec<Found>, StoreError>;
+
+    /// Applies a batch.
+    async fn commit(&self, batch: &Batch) -> Result<Commit, StoreError>;
+
+    /// The lowest members, with a score up to `max`, of the set `name` in every partition below
+    /// `partitions`: at most `limit` of each, or of all.
+    async fn gather(
+        &self,
+        name: &str,
+        partitions: Partition,
+        max: u64,
+        limit: u32,
+    ) -> Result<Vec<(Partition, Member)>, StoreError>;
+
+    /// Watches a topic. When this returns, everything published from now on arrives.
+    async fn watch(&self, partition: Partition, topic: &str) -> Result<Subscription, StoreError>;
+}

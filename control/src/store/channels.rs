@@ -1,0 +1,87 @@
+//! Wake-ups on their way from a store to who watches: topics, gathered into few channels.
+
+use super::Partition;
+use bytes::Bytes;
+use sha2::{Digest, Sha256};
+use std::{collections::HashMap, sync::Mutex};
+use tokio::sync::broadcast::{self, error::RecvError};
+
+/// How many channels a partition's topics are spread over.
+const BUCKETS: u8 = 16;
+
+/// How many wake-ups wait for one watcher. One that falls behind is told so and reads the store.
+const BACKLOG: usize = 16;
+
+/// A hint that something changed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Wake {
+    /// This was published.
+    Published(Bytes),
+    /// Something may have been missed: read the store.
+    Gap,
+}
+
+/// One watcher's end.
+pub(crate) struct Subscription(broadcast::Receiver<Wake>);
+
+impl Subscription {
+    /// The next wake-up. A watcher that was too slow gets one [`Wake::Gap`] for all it missed.
+    pub(crate) async fn next(&mut self) -> Wake {
+        match self.0.recv().await {
+            Ok(wake) => wake,
+            Err(RecvError::Lagged(_)) => Wake::Gap,
+            // Senders live as long as the store, and the store outlives its watchers.
+            Err(RecvError::Closed) => std::future::pending().await,
+        }
+    }
+}
+
+/// The topics that this process watches.
+#[derive(Default)]
+pub(crate) struct Channels(Mutex<HashMap<String, HashMap<String, broadcast::Sender<Wake>>>>);
+
+impl Channels {
+    /// Adds a watcher of `topic`, which comes by `channel`.
+    pub(crate) fn watch(&self, channel: &str, topic: &str) -> Subscription {
+        let mut channels = self.lock();
+        let topics = channels.entry(channel.to_owned()).or_default();
+        // Topics that nobody watches any more are dropped when their channel doubles in size.
+        if topics.len() == topics.capacity() {
+            topics.retain(|_, sender| sender.receiver_count() > 0);
+        }
+        let sender = topics
+            .entry(topic.to_owned())
+            .or_insert_with(|| broadcast::Sender::new(BACKLOG));
+        Subscription(sender.subscribe())
+    }
+
+    /// Hands on what was published.
+    pub(crate) fn publish(&self, channel: &str, topic: &str, payload: Bytes) {
+        if let Some(sender) = self.lock().get(channel).and_then(|c| c.get(topic)) {
+            // An error only says that nobody watches any more.
+            let _ = sender.send(Wake::Published(payload));
+        }
+    }
+
+    /// Tells every watcher that something may have been missed.
+    pub(crate) fn gap(&self) {
+        for sender in self.lock().values().flat_map(HashMap::values) {
+            let _ = sender.send(Wake::Gap);
+        }
+    }
+
+    fn lock(
+        &self,
+    ) -> std::sync::MutexGuard<'_, HashMap<String, HashMap<String, broadcast::Sender<Wake>>>> {
+        // Nothing that can panic runs under this lock.
+        self.0
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+}
+
+/// The channel that carries `topic`, without the store's prefix.
+pub(crate) fn channel(partition: Partition, topic: &str) -> String {
+    let bucket = Sha256::digest(topic)[0] % BUCKETS;
+    format!("{{{partition}}}:wake:{bucket}")
+}

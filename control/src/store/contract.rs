@@ -1,0 +1,481 @@
+//! The contract of a store, as one suite that both backends pass, and a comparison of the two
+//! under random histories.
+
+use super::{
+    Batch, Commit, Found, Guard, Member, Read, Record, Store, Wake, Write, redis::Redis,
+    sqlite::Sqlite,
+};
+use std::{
+    process::{Child, Command, Stdio},
+    time::Duration,
+};
+use tempfile::TempDir;
+use tokio::time::{sleep, timeout};
+
+mod histories;
+
+/// A Redis of the test's own, which ends with it.
+struct Server {
+    process: Child,
+    folder: TempDir,
+}
+
+impl Server {
+    fn start() -> Self {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let process = Command::new("redis-server")
+            .args([
+                "--port",
+                "0",
+                "--save",
+                "",
+                "--unixsocket",
+                "redis.sock",
+                "--dir",
+            ])
+            .arg(folder.path())
+            .stdout(Stdio::null())
+            .spawn()
+            .expect("redis-server starts: tests/run installs it");
+        Self { process, folder }
+    }
+
+    async fn open(&self) -> Redis {
+        let url = format!(
+            "redis+unix://{}",
+            self.folder.path().join("redis.sock").display()
+        );
+        let connecting = async {
+            loop {
+                match Redis::open(&url, "test").await {
+                    Ok(store) => return store,
+                    Err(_) => sleep(Duration::from_millis(10)).await,
+                }
+            }
+        };
+        timeout(Duration::from_secs(10), connecting)
+            .await
+            .expect("Redis answers within 10 s")
+    }
+}
+
+impl Server {
+    /// Forgets everything.
+    fn clear(&self) {
+        let socket = self.folder.path().join("redis.sock");
+        let cleared = Command::new("redis-cli")
+            .arg("-s")
+            .arg(socket)
+            .arg("FLUSHALL")
+            .output();
+        assert!(
+            cleared.is_ok_and(|output| output.status.success()),
+            "FLUSHALL"
+        );
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // It may have ended by itself.
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+/// Runs the contract on a new store of each kind.
+macro_rules! on_both {
+    ($($name:ident),* $(,)?) => {
+        mod sqlite {
+            $(#[tokio::test]
+            async fn $name() {
+                let folder = tempfile::tempdir().expect("a temporary folder");
+                super::$name(&super::Sqlite::open(folder.path()).expect("opens")).await;
+            })*
+        }
+        mod redis {
+            $(#[tokio::test]
+            async fn $name() {
+                let server = super::Server::start();
+                super::$name(&server.open().await).await;
+            })*
+        }
+    };
+}
+
+on_both!(
+    a_record_is_as_it_was_put,
+    a_guard_on_a_version_refuses_another,
+    a_conflict_changes_nothing_and_tells_what_is,
+    a_guard_on_a_set_counts_its_members,
+    a_rate_lets_a_burst_through_and_then_one_an_interval,
+    a_set_is_in_the_order_of_its_scores,
+    a_log_is_read_from_any_place_and_trimmed_from_the_start,
+    a_delete_takes_records_sets_and_logs,
+    a_record_past_its_lifetime_may_be_collected,
+    what_is_published_after_watching_arrives,
+    a_conflict_publishes_nothing,
+    many_commits_of_one_record_leave_one_winner_each,
+    sets_are_gathered_over_partitions,
+);
+
+fn batch(version: u64, guards: Vec<Guard>, writes: Vec<Write>) -> Batch {
+    Batch {
+        partition: 3,
+        version,
+        now: crate::store::sqlite::now(),
+        guards,
+        writes,
+    }
+}
+
+fn put(record: &str, body: &str) -> Write {
+    Write::Put {
+        record: record.to_owned(),
+        body: body.to_owned(),
+        lifetime: None,
+    }
+}
+
+fn add(set: &str, member: &str, score: u64) -> Write {
+    Write::Add {
+        set: set.to_owned(),
+        member: member.to_owned(),
+        score,
+    }
+}
+
+fn append(log: &str, seq: u64) -> Write {
+    Write::Append {
+        log: log.to_owned(),
+        seq,
+        entry: format!("entry {seq} \0\u{e9}").into(),
+    }
+}
+
+fn at(record: &str, version: Option<u64>) -> Guard {
+    Guard::Version {
+        record: record.to_owned(),
+        version,
+    }
+}
+
+async fn apply(store: &dyn Store, batch: Batch) -> Commit {
+    store.commit(&batch).await.expect("the store is in reach")
+}
+
+async fn load(store: &dyn Store, read: Read) -> Found {
+    store
+        .load(3, &[read])
+        .await
+        .expect("the store is in reach")
+        .remove(0)
+}
+
+async fn record(store: &dyn Store, name: &str) -> Option<Record> {
+    match load(store, Read::Record(name.to_owned())).await {
+        Found::Record(record) => record,
+        other => panic!("{other:?}"),
+    }
+}
+
+async fn set(store: &dyn Store, name: &str, min: u64, max: u64, limit: u32) -> Vec<(String, u64)> {
+    match load(
+        store,
+        Read::Set {
+            set: name.to_owned(),
+            min,
+            max,
+            limit,
+        },
+    )
+    .await
+    {
+        Found::Set(members) => members.into_iter().map(|m| (m.name, m.score)).collect(),
+        other => panic!("{other:?}"),
+    }
+}
+
+async fn log(store: &dyn Store, name: &str, after: u64, limit: u32) -> Vec<u64> {
+    match load(
+        store,
+        Read::Log {
+            log: name.to_owned(),
+            after,
+            limit,
+        },
+    )
+    .await
+    {
+        Found::Log(entries) => {
+            for (seq, entry) in &entries {
+                assert_eq!(entry, format!("entry {seq} \0\u{e9}").as_bytes());
+            }
+            entries.into_iter().map(|(seq, _)| seq).collect()
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+async fn a_record_is_as_it_was_put(store: &dyn Store) {
+    assert_eq!(record(store, "a").await, None);
+    let body = "{\"text\":\"\u{e9} \\u0000 1 2\"}";
+    assert_eq!(
+        apply(
+            store,
+            batch(u64::MAX, vec![at("a", None)], vec![put("a", body)])
+        )
+        .await,
+        Commit::Applied
+    );
+    let expected = Record {
+        version: u64::MAX,
+        body: body.to_owned(),
+    };
+    assert_eq!(record(store, "a").await, Some(expected));
+}
+
+async fn a_guard_on_a_version_refuses_another(store: &dyn Store) {
+    apply(store, batch(1, vec![], vec![put("a", "1")])).await;
+    for wrong in [None, Some(2), Some(0)] {
+        let found = apply(store, batch(9, vec![at("a", wrong)], vec![put("a", "9")])).await;
+        assert!(matches!(found, Commit::Conflict(_)), "{wrong:?}: {found:?}");
+    }
+    assert_eq!(
+        apply(store, batch(2, vec![at("a", Some(1))], vec![put("a", "2")])).await,
+        Commit::Applied
+    );
+}
+
+async fn a_conflict_changes_nothing_and_tells_what_is(store: &dyn Store) {
+    apply(store, batch(1, vec![], vec![put("a", "1")])).await;
+    let guards = vec![at("a", Some(1)), at("b", Some(7))];
+    let writes = vec![put("a", "2"), add("s", "m", 1), append("l", 1)];
+    let Commit::Conflict(found) = apply(store, batch(2, guards, writes)).await else {
+        panic!("no conflict");
+    };
+    assert_eq!(
+        found["a"],
+        Some(Record {
+            version: 1,
+            body: "1".to_owned()
+        })
+    );
+    assert_eq!(found["b"], None);
+    assert_eq!(record(store, "a").await.map(|r| r.version), Some(1));
+    assert!(set(store, "s", 0, u64::MAX, 9).await.is_empty());
+    assert!(log(store, "l", 0, 9).await.is_empty());
+}
+
+async fn a_guard_on_a_set_counts_its_members(store: &dyn Store) {
+    let fewer = |than| Guard::Fewer {
+        set: "s".to_owned(),
+        than,
+    };
+    assert_eq!(
+        apply(store, batch(1, vec![fewer(1)], vec![add("s", "a", 1)])).await,
+        Commit::Applied
+    );
+    let full = Commit::Full {
+        set: "s".to_owned(),
+    };
+    assert_eq!(
+        apply(store, batch(2, vec![fewer(1)], vec![add("s", "b", 1)])).await,
+        full
+    );
+    assert_eq!(
+        apply(store, batch(3, vec![fewer(2)], vec![add("s", "b", 1)])).await,
+        Commit::Applied
+    );
+}
+
+async fn a_rate_lets_a_burst_through_and_then_one_an_interval(store: &dyn Store) {
+    let guard = || Guard::Rate {
+        bucket: "r".to_owned(),
+        interval: 1_000,
+        burst: 3,
+    };
+    let start = store.now();
+    let take = |after: u64| Batch {
+        now: start + after,
+        ..batch(1, vec![guard()], vec![])
+    };
+    for _ in 0..3 {
+        assert_eq!(apply(store, take(0)).await, Commit::Applied);
+    }
+    let limited = |retry_after| Commit::Limited {
+        bucket: "r".to_owned(),
+        retry_after,
+    };
+    assert_eq!(apply(store, take(0)).await, limited(1_000));
+    assert_eq!(apply(store, take(400)).await, limited(600));
+    assert_eq!(apply(store, take(1_000)).await, Commit::Applied);
+    assert_eq!(apply(store, take(1_000)).await, limited(1_000));
+    assert_eq!(apply(store, take(60_000)).await, Commit::Applied);
+}
+
+async fn a_set_is_in_the_order_of_its_scores(store: &dyn Store) {
+    let writes = vec![
+        add("s", "c", 3),
+        add("s", "a", 1),
+        add("s", "b", 2),
+        add("s", "a", 4),
+    ];
+    apply(store, batch(1, vec![], writes)).await;
+    let names =
+        |found: Vec<(String, u64)>| found.into_iter().map(|(name, _)| name).collect::<String>();
+    assert_eq!(names(set(store, "s", 0, u64::MAX, 9).await), "bca");
+    assert_eq!(names(set(store, "s", 3, 3, 9).await), "c");
+    assert_eq!(names(set(store, "s", 0, u64::MAX, 2).await), "bc");
+    let remove = Write::Remove {
+        set: "s".to_owned(),
+        member: "b".to_owned(),
+    };
+    apply(store, batch(2, vec![], vec![remove])).await;
+    assert_eq!(names(set(store, "s", 0, u64::MAX, 9).await), "ca");
+}
+
+async fn a_log_is_read_from_any_place_and_trimmed_from_the_start(store: &dyn Store) {
+    apply(
+        store,
+        batch(1, vec![], (1..=5).map(|seq| append("l", seq)).collect()),
+    )
+    .await;
+    assert_eq!(log(store, "l", 0, 99).await, [1, 2, 3, 4, 5]);
+    assert_eq!(log(store, "l", 2, 2).await, [3, 4]);
+    assert_eq!(log(store, "l", u64::MAX, 99).await, [] as [u64; 0]);
+    let trim = Write::Trim {
+        log: "l".to_owned(),
+        through: 5,
+    };
+    apply(store, batch(2, vec![], vec![trim])).await;
+    assert!(log(store, "l", 0, 99).await.is_empty());
+    apply(store, batch(3, vec![], vec![append("l", 6)])).await;
+    assert_eq!(log(store, "l", 0, 99).await, [6]);
+}
+
+async fn a_delete_takes_records_sets_and_logs(store: &dyn Store) {
+    apply(
+        store,
+        batch(
+            1,
+            vec![],
+            vec![put("a", "1"), add("s", "m", 1), append("l", 1)],
+        ),
+    )
+    .await;
+    let delete = |name: &str| Write::Delete {
+        name: name.to_owned(),
+    };
+    apply(
+        store,
+        batch(
+            2,
+            vec![],
+            vec![delete("a"), delete("s"), delete("l"), delete("none")],
+        ),
+    )
+    .await;
+    assert_eq!(record(store, "a").await, None);
+    assert!(set(store, "s", 0, u64::MAX, 9).await.is_empty());
+    assert!(log(store, "l", 0, 9).await.is_empty());
+    apply(store, batch(3, vec![], vec![append("l", 1)])).await;
+    assert_eq!(log(store, "l", 0, 9).await, [1]);
+}
+
+async fn a_record_past_its_lifetime_may_be_collected(store: &dyn Store) {
+    let lifetime = Some(Duration::from_millis(1));
+    let brief = Write::Put {
+        record: "a".to_owned(),
+        body: "1".to_owned(),
+        lifetime,
+    };
+    apply(store, batch(1, vec![], vec![brief])).await;
+    let collected = async {
+        for version in 2.. {
+            apply(store, batch(version, vec![], vec![put("b", "1")])).await;
+            if record(store, "a").await.is_none() {
+                return;
+            }
+        }
+    };
+    timeout(Duration::from_secs(10), collected)
+        .await
+        .expect("it is collected within 10 s");
+}
+
+async fn what_is_published_after_watching_arrives(store: &dyn Store) {
+    let mut wakes = store.watch(3, "topic").await.expect("watches");
+    let mut others = store.watch(3, "other").await.expect("watches");
+    let publish = |topic: &str| Write::Publish {
+        topic: topic.to_owned(),
+        payload: "a\0b".into(),
+    };
+    apply(store, batch(1, vec![], vec![publish("topic")])).await;
+    let wake = timeout(Duration::from_secs(10), wakes.next())
+        .await
+        .expect("it arrives");
+    assert_eq!(wake, Wake::Published("a\0b".into()));
+    apply(store, batch(2, vec![], vec![publish("other")])).await;
+    let wake = timeout(Duration::from_secs(10), others.next())
+        .await
+        .expect("it arrives");
+    assert_eq!(wake, Wake::Published("a\0b".into()));
+}
+
+async fn a_conflict_publishes_nothing(store: &dyn Store) {
+    let mut wakes = store.watch(3, "topic").await.expect("watches");
+    let publish = |payload: &'static str| Write::Publish {
+        topic: "topic".to_owned(),
+        payload: payload.into(),
+    };
+    apply(store, batch(1, vec![at("a", Some(1))], vec![publish("no")])).await;
+    apply(store, batch(2, vec![], vec![publish("yes")])).await;
+    let wake = timeout(Duration::from_secs(10), wakes.next())
+        .await
+        .expect("it arrives");
+    assert_eq!(wake, Wake::Published("yes".into()));
+}
+
+async fn many_commits_of_one_record_leave_one_winner_each(store: &dyn Store) {
+    apply(store, batch(1, vec![], vec![put("a", "0")])).await;
+    for round in 1..5 {
+        let attempts =
+            (0..20).map(|n| batch(round * 100 + n, vec![at("a", None), at("b", None)], vec![]));
+        let current = record(store, "a").await.expect("is there").version;
+        let attempts = attempts.map(|attempt| Batch {
+            guards: vec![at("a", Some(current))],
+            writes: vec![put("a", "1")],
+            ..attempt
+        });
+        let commits =
+            futures_util::future::join_all(attempts.map(|attempt| apply(store, attempt))).await;
+        assert_eq!(
+            commits
+                .iter()
+                .filter(|commit| **commit == Commit::Applied)
+                .count(),
+            1
+        );
+    }
+}
+
+async fn sets_are_gathered_over_partitions(store: &dyn Store) {
+    for (partition, score) in [(0, 5), (3, 1), (7, 9), (200, 1)] {
+        let batch = Batch {
+            partition,
+            ..batch(1, vec![], vec![add("due", "m", score)])
+        };
+        apply(store, batch).await;
+    }
+    let mut found = store
+        .gather("due", 100, 5, 10)
+        .await
+        .expect("the store is in reach");
+    found.sort_by_key(|(partition, _)| *partition);
+    let member = |score| Member {
+        name: "m".to_owned(),
+        score,
+    };
+    assert_eq!(found, [(0, member(5)), (3, member(1))]);
+}

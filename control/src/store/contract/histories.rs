@@ -1,0 +1,265 @@
+//! Random histories, done by both stores and compared after every step.
+
+use super::{Server, Sqlite};
+use crate::store::{Batch, Commit, Found, Guard, Read, Store, Version, Write};
+use proptest::{prelude::*, test_runner::Config};
+use std::{collections::HashMap, time::Duration};
+
+const NAMES: [&str; 3] = ["a", "b", "c"];
+
+/// A step, in words that make sense in whatever state it meets.
+#[derive(Clone, Debug)]
+enum Step {
+    Put {
+        name: usize,
+        expect: Expect,
+    },
+    Delete {
+        name: usize,
+    },
+    Member {
+        set: usize,
+        member: usize,
+        score: u64,
+        than: Option<u32>,
+    },
+    Remove {
+        set: usize,
+        member: usize,
+    },
+    Append {
+        log: usize,
+    },
+    Trim {
+        log: usize,
+        back: u64,
+    },
+    Rate {
+        bucket: usize,
+        later: u64,
+    },
+}
+
+/// Which version a put expects.
+#[derive(Clone, Debug)]
+enum Expect {
+    Anything,
+    Current,
+    Absent,
+    Other,
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let name = 0..NAMES.len();
+    let expect = prop_oneof![
+        Just(Expect::Anything),
+        Just(Expect::Current),
+        Just(Expect::Absent),
+        Just(Expect::Other)
+    ];
+    prop_oneof![
+        (name.clone(), expect).prop_map(|(name, expect)| Step::Put { name, expect }),
+        name.clone().prop_map(|name| Step::Delete { name }),
+        (
+            name.clone(),
+            0..4_usize,
+            0..9_u64,
+            proptest::option::of(0..4_u32)
+        )
+            .prop_map(|(set, member, score, than)| Step::Member {
+                set,
+                member,
+                score,
+                than
+            }),
+        (name.clone(), 0..4_usize).prop_map(|(set, member)| Step::Remove { set, member }),
+        name.clone().prop_map(|log| Step::Append { log }),
+        (name.clone(), 0..5_u64).prop_map(|(log, back)| Step::Trim { log, back }),
+        (name, 0..3_000_u64).prop_map(|(bucket, later)| Step::Rate { bucket, later }),
+    ]
+}
+
+/// What a step has to know of the steps before it.
+#[derive(Default)]
+struct State {
+    now: u64,
+    versions: HashMap<String, Version>,
+    heads: [u64; NAMES.len()],
+}
+
+impl State {
+    fn batch(&mut self, number: u64, step: &Step) -> Batch {
+        let named = |kind: &str, index: usize| format!("{kind}:{}", NAMES[index]);
+        let (mut guards, mut writes) = (Vec::new(), Vec::new());
+        match step {
+            Step::Put { name, expect } => {
+                let record = named("record", *name);
+                let current = self.versions.get(&record).copied();
+                let version = match expect {
+                    Expect::Anything => None,
+                    Expect::Current => Some(current),
+                    Expect::Absent => Some(None),
+                    Expect::Other => Some(Some(number + 1_000)),
+                };
+                guards.extend(version.map(|version| Guard::Version {
+                    record: record.clone(),
+                    version,
+                }));
+                let body = format!("{{\"step\":{number}}}");
+                let lifetime = (number % 2 == 0).then_some(Duration::from_secs(3_600));
+                writes.push(Write::Put {
+                    record,
+                    body,
+                    lifetime,
+                });
+            }
+            Step::Delete { name } => {
+                for kind in ["record", "set"] {
+                    writes.push(Write::Delete {
+                        name: named(kind, *name),
+                    });
+                }
+            }
+            Step::Member {
+                set,
+                member,
+                score,
+                than,
+            } => {
+                let (set, member) = (named("set", *set), format!("m{member}"));
+                guards.extend(than.map(|than| Guard::Fewer {
+                    set: set.clone(),
+                    than,
+                }));
+                writes.push(Write::Add {
+                    set,
+                    member,
+                    score: *score,
+                });
+            }
+            Step::Remove { set, member } => {
+                writes.push(Write::Remove {
+                    set: named("set", *set),
+                    member: format!("m{member}"),
+                });
+            }
+            Step::Append { log } => {
+                self.heads[*log] += 1;
+                let (seq, entry) = (self.heads[*log], format!("step {number}").into());
+                writes.push(Write::Append {
+                    log: named("log", *log),
+                    seq,
+                    entry,
+                });
+            }
+            Step::Trim { log, back } => {
+                let through = self.heads[*log].saturating_sub(*back);
+                writes.push(Write::Trim {
+                    log: named("log", *log),
+                    through,
+                });
+            }
+            Step::Rate { bucket, later } => {
+                self.now += later;
+                guards.push(Guard::Rate {
+                    bucket: named("rate", *bucket),
+                    interval: 1_000,
+                    burst: 2,
+                });
+                writes.push(Write::Put {
+                    record: "record:rate".to_owned(),
+                    body: number.to_string(),
+                    lifetime: None,
+                });
+            }
+        }
+        Batch {
+            partition: 1,
+            version: number,
+            now: self.now,
+            guards,
+            writes,
+        }
+    }
+
+    fn note(&mut self, batch: &Batch) {
+        for write in &batch.writes {
+            match write {
+                Write::Put { record, .. } => {
+                    self.versions.insert(record.clone(), batch.version);
+                }
+                Write::Delete { name } => {
+                    self.versions.remove(name);
+                }
+                _ => {}
+            }
+        }
+    }
+}
+
+async fn everything(store: &dyn Store) -> Vec<Found> {
+    let reads = NAMES.iter().flat_map(|name| {
+        let (set, log) = (format!("set:{name}"), format!("log:{name}"));
+        [
+            Read::Record(format!("record:{name}")),
+            Read::Set {
+                set,
+                min: 0,
+                max: u64::MAX,
+                limit: 99,
+            },
+            Read::Log {
+                log,
+                after: 0,
+                limit: 99,
+            },
+        ]
+    });
+    store
+        .load(1, &reads.collect::<Vec<_>>())
+        .await
+        .expect("the store is in reach")
+}
+
+async fn compare(server: &Server, steps: &[Step]) -> Result<(), TestCaseError> {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let sqlite = Sqlite::open(folder.path()).expect("opens");
+    server.clear();
+    let redis = server.open().await;
+    // Buckets and records outlive the history: lifetimes count from now.
+    let mut state = State {
+        now: sqlite.now(),
+        ..State::default()
+    };
+    for (number, step) in (1..).zip(steps) {
+        let batch = state.batch(number, step);
+        let ours = sqlite.commit(&batch).await.expect("the store is in reach");
+        let theirs = redis.commit(&batch).await.expect("the store is in reach");
+        prop_assert_eq!(&ours, &theirs, "step {} {:?}", number, step);
+        if ours == Commit::Applied {
+            state.note(&batch);
+        }
+        prop_assert_eq!(
+            everything(&sqlite).await,
+            everything(&redis).await,
+            "step {} {:?}",
+            number,
+            step
+        );
+    }
+    Ok(())
+}
+
+#[test]
+fn both_stores_do_the_same_in_any_history() {
+    let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+    let server = Server::start();
+    let config = Config {
+        cases: 64,
+        failure_persistence: None,
+        ..Config::default()
+    };
+    proptest!(config, |(steps in proptest::collection::vec(step(), 1..40))| {
+        runtime.block_on(compare(&server, &steps))?;
+    });
+}

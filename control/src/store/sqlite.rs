@@ -1,0 +1,454 @@
+//! The embedded store: one SQLite file, one writer thread, one process.
+//!
+//! The writer takes whatever batches wait and commits them in one transaction, so that many
+//! share one fsync (group commit). Readers have threads of their own and see what is committed.
+
+use super::channels::{self, Channels, Subscription};
+use super::{
+    Batch, Commit, Found, Guard, Member, Millis, Partition, Read, Record, Store, StoreError, Write,
+};
+use anyhow::Context;
+use async_trait::async_trait;
+use rusqlite::{Connection, OptionalExtension, TransactionBehavior, params};
+use std::{
+    collections::HashMap,
+    fs::{self, File, TryLockError},
+    path::{Path, PathBuf},
+    sync::{Arc, mpsc},
+    thread,
+    time::{SystemTime, UNIX_EPOCH},
+};
+use tokio::sync::oneshot;
+
+const SCHEMA: &str = "
+    CREATE TABLE IF NOT EXISTS record (
+        partition INTEGER, name TEXT, version INTEGER NOT NULL, body TEXT NOT NULL,
+        collect_at INTEGER, PRIMARY KEY (partition, name)) WITHOUT ROWID;
+    CREATE INDEX IF NOT EXISTS record_collect_at ON record (collect_at)
+        WHERE collect_at IS NOT NULL;
+    CREATE TABLE IF NOT EXISTS member (
+        partition INTEGER, set_name TEXT, name TEXT, score INTEGER NOT NULL,
+        PRIMARY KEY (partition, set_name, name)) WITHOUT ROWID;
+    CREATE INDEX IF NOT EXISTS member_score ON member (set_name, partition, score, name);
+    CREATE TABLE IF NOT EXISTS entry (
+        partition INTEGER, log TEXT, seq INTEGER, entry BLOB NOT NULL,
+        PRIMARY KEY (partition, log, seq)) WITHOUT ROWID;
+    CREATE TABLE IF NOT EXISTS bucket (
+        partition INTEGER, name TEXT, full_at INTEGER NOT NULL,
+        PRIMARY KEY (partition, name)) WITHOUT ROWID;
+";
+
+/// How many batches share one transaction at most.
+const GROUP: usize = 256;
+const READERS: usize = 2;
+
+type Reply = oneshot::Sender<Result<Commit, String>>;
+type Query = Box<dyn FnOnce(&Connection) + Send>;
+
+/// See the module.
+pub(crate) struct Sqlite {
+    path: PathBuf,
+    writer: mpsc::Sender<(Batch, Reply)>,
+    readers: Vec<mpsc::Sender<Query>>,
+    next_reader: std::sync::atomic::AtomicUsize,
+    channels: Arc<Channels>,
+    /// Held for as long as the store is open: a second process is refused.
+    _lock: File,
+}
+
+impl Sqlite {
+    /// Opens the store in `folder`, making what is missing.
+    pub(crate) fn open(folder: &Path) -> anyhow::Result<Self> {
+        fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
+        let lock = lock(folder)?;
+        let path = folder.join("arizuko.db");
+        let channels = Arc::new(Channels::default());
+
+        let connection = connect(&path)?;
+        connection.execute_batch(SCHEMA)?;
+        let (writer, batches) = mpsc::channel();
+        let published = channels.clone();
+        thread::Builder::new()
+            .name("sqlite-writer".to_owned())
+            .spawn(move || write_loop(connection, &batches, &published))?;
+
+        let mut readers = Vec::new();
+        for number in 0..READERS {
+            let connection = connect(&path)?;
+            let (reader, queries) = mpsc::channel::<Query>();
+            thread::Builder::new()
+                .name(format!("sqlite-reader-{number}"))
+                .spawn(move || queries.iter().for_each(|query| query(&connection)))?;
+            readers.push(reader);
+        }
+        Ok(Self {
+            path,
+            writer,
+            readers,
+            next_reader: 0.into(),
+            channels,
+            _lock: lock,
+        })
+    }
+
+    async fn query<T: Send + 'static>(
+        &self,
+        query: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let (reply, answer) = oneshot::channel();
+        let turn = self
+            .next_reader
+            .fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        let job: Query = Box::new(move |connection| {
+            let _ = reply.send(query(connection));
+        });
+        // A send or receive fails only when the thread is gone, and then nothing was done.
+        let sent = self.readers[turn % READERS].send(job);
+        sent.map_err(|_| gone())?;
+        let result = answer.await.map_err(|_| gone())?;
+        result.map_err(|error| StoreError::Unavailable(error.to_string()))
+    }
+}
+
+#[async_trait]
+impl Store for Sqlite {
+    fn describe(&self) -> String {
+        format!("embedded store in {}", self.path.display())
+    }
+
+    fn now(&self) -> Millis {
+        now()
+    }
+
+    async fn load(&self, partition: Partition, reads: &[Read]) -> Result<Vec<Found>, StoreError> {
+        let reads = reads.to_vec();
+        self.query(move |connection| {
+            reads
+                .iter()
+                .map(|r| read(connection, partition, r))
+                .collect()
+        })
+        .await
+    }
+
+    async fn commit(&self, batch: &Batch) -> Result<Commit, StoreError> {
+        let (reply, answer) = oneshot::channel();
+        self.writer
+            .send((batch.clone(), reply))
+            .map_err(|_| gone())?;
+        // The writer answers after COMMIT, or after ROLLBACK: never in doubt, unless it died.
+        let result = answer
+            .await
+            .map_err(|_| StoreError::Unknown("the writer ended".to_owned()))?;
+        result.map_err(StoreError::Unavailable)
+    }
+
+    async fn gather(
+        &self,
+        name: &str,
+        partitions: Partition,
+        max: u64,
+        limit: u32,
+    ) -> Result<Vec<(Partition, Member)>, StoreError> {
+        let name = name.to_owned();
+        self.query(move |connection| {
+            let mut statement = connection.prepare_cached(
+                "SELECT partition, name, score FROM member
+                 WHERE set_name = ?1 AND partition < ?2 AND score <= ?3 ORDER BY score LIMIT ?4",
+            )?;
+            let rows =
+                statement.query_map(params![name, partitions, signed(max), limit], |row| {
+                    let member = Member {
+                        name: row.get(1)?,
+                        score: row.get::<_, i64>(2)? as u64,
+                    };
+                    Ok((row.get(0)?, member))
+                })?;
+            rows.collect()
+        })
+        .await
+    }
+
+    async fn watch(&self, partition: Partition, topic: &str) -> Result<Subscription, StoreError> {
+        let channel = channels::channel(partition, topic);
+        Ok(self.channels.watch(&channel, topic))
+    }
+}
+
+fn lock(folder: &Path) -> anyhow::Result<File> {
+    let file = File::create(folder.join("lock"))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => anyhow::bail!(
+            "{} is in use by another arizuko process; stop it, or take another folder by --data-dir",
+            folder.display()
+        ),
+        Err(TryLockError::Error(error)) => Err(error).context("cannot lock the data folder"),
+    }
+}
+
+fn connect(path: &Path) -> rusqlite::Result<Connection> {
+    let connection = Connection::open(path)?;
+    connection.pragma_update(None, "journal_mode", "WAL")?;
+    connection.pragma_update(None, "synchronous", "FULL")?;
+    connection.busy_timeout(std::time::Duration::from_secs(5))?;
+    Ok(connection)
+}
+
+fn write_loop(
+    mut connection: Connection,
+    batches: &mpsc::Receiver<(Batch, Reply)>,
+    channels: &Channels,
+) {
+    while let Ok(first) = batches.recv() {
+        let mut group = vec![first];
+        group.extend(batches.try_iter().take(GROUP - 1));
+        let results = match apply_all(&mut connection, group.iter().map(|(batch, _)| batch)) {
+            Ok(results) => results,
+            // COMMIT itself failed, for example on a full disk: none of them was done.
+            Err(error) => vec![Err(error.to_string()); group.len()],
+        };
+        for ((batch, reply), result) in group.into_iter().zip(results) {
+            if result == Ok(Commit::Applied) {
+                publish(&batch, channels);
+            }
+            // Whoever asked may have gone; the batch is done all the same.
+            let _ = reply.send(result);
+        }
+    }
+}
+
+/// Applies batches in one transaction, each in a savepoint of its own: one that fails takes
+/// nothing with it.
+fn apply_all<'a>(
+    connection: &mut Connection,
+    batches: impl Iterator<Item = &'a Batch>,
+) -> rusqlite::Result<Vec<Result<Commit, String>>> {
+    let mut transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    let mut results = Vec::new();
+    for batch in batches {
+        let savepoint = transaction.savepoint()?;
+        let result = match apply(&savepoint, batch) {
+            Ok(commit) => savepoint.commit().map(|()| commit),
+            Err(error) => Err(error),
+        };
+        results.push(result.map_err(|error| error.to_string()));
+    }
+    collect(&transaction)?;
+    transaction.commit()?;
+    Ok(results)
+}
+
+fn apply(connection: &Connection, batch: &Batch) -> rusqlite::Result<Commit> {
+    let p = batch.partition;
+    if let Some(conflict) = conflict(connection, batch)? {
+        return Ok(Commit::Conflict(conflict));
+    }
+    let mut buckets = Vec::new();
+    for guard in &batch.guards {
+        match guard {
+            Guard::Version { .. } => {}
+            Guard::Fewer { set, than } => {
+                let sql = "SELECT count(*) FROM member WHERE partition = ?1 AND set_name = ?2";
+                let mut statement = connection.prepare_cached(sql)?;
+                let members: u32 = statement.query_row(params![p, set], |row| row.get(0))?;
+                if members >= *than {
+                    return Ok(Commit::Full { set: set.clone() });
+                }
+            }
+            Guard::Rate {
+                bucket,
+                interval,
+                burst,
+            } => {
+                let sql = "SELECT full_at FROM bucket WHERE partition = ?1 AND name = ?2";
+                let mut statement = connection.prepare_cached(sql)?;
+                let full_at: Option<i64> = statement
+                    .query_row(params![p, bucket], |row| row.get(0))
+                    .optional()?;
+                let full_at = full_at.map_or(0, |at| at as u64).max(batch.now) + interval;
+                let room_at = full_at.saturating_sub(interval * u64::from(*burst));
+                if room_at > batch.now {
+                    let retry_after = room_at - batch.now;
+                    return Ok(Commit::Limited {
+                        bucket: bucket.clone(),
+                        retry_after,
+                    });
+                }
+                buckets.push((bucket, full_at));
+            }
+        }
+    }
+    for (bucket, full_at) in buckets {
+        let sql = "INSERT OR REPLACE INTO bucket VALUES (?1, ?2, ?3)";
+        connection
+            .prepare_cached(sql)?
+            .execute(params![p, bucket, full_at as i64])?;
+    }
+    for write in &batch.writes {
+        apply_write(connection, batch, write)?;
+    }
+    Ok(Commit::Applied)
+}
+
+/// The guarded records as they are, where one of them is not as it should be.
+fn conflict(
+    connection: &Connection,
+    batch: &Batch,
+) -> rusqlite::Result<Option<HashMap<String, Option<Record>>>> {
+    let mut found = HashMap::new();
+    let mut conflict = false;
+    for guard in &batch.guards {
+        if let Guard::Version { record, version } = guard {
+            let current = read_record(connection, batch.partition, record)?;
+            conflict |= current.as_ref().map(|r| r.version) != *version;
+            found.insert(record.clone(), current);
+        }
+    }
+    Ok(conflict.then_some(found))
+}
+
+fn apply_write(connection: &Connection, batch: &Batch, write: &Write) -> rusqlite::Result<()> {
+    let p = batch.partition;
+    match write {
+        Write::Put {
+            record,
+            body,
+            lifetime,
+        } => {
+            let collect_at = lifetime.map(|l| (batch.now + l.as_millis() as u64) as i64);
+            let sql = "INSERT OR REPLACE INTO record VALUES (?1, ?2, ?3, ?4, ?5)";
+            connection.prepare_cached(sql)?.execute(params![
+                p,
+                record,
+                batch.version as i64,
+                body,
+                collect_at
+            ])?;
+        }
+        Write::Add { set, member, score } => {
+            let sql = "INSERT OR REPLACE INTO member VALUES (?1, ?2, ?3, ?4)";
+            connection
+                .prepare_cached(sql)?
+                .execute(params![p, set, member, *score as i64])?;
+        }
+        Write::Remove { set, member } => {
+            let sql = "DELETE FROM member WHERE partition = ?1 AND set_name = ?2 AND name = ?3";
+            connection
+                .prepare_cached(sql)?
+                .execute(params![p, set, member])?;
+        }
+        Write::Append { log, seq, entry } => {
+            let sql = "INSERT INTO entry VALUES (?1, ?2, ?3, ?4)";
+            connection
+                .prepare_cached(sql)?
+                .execute(params![p, log, *seq as i64, &entry[..]])?;
+        }
+        Write::Trim { log, through } => {
+            let sql = "DELETE FROM entry WHERE partition = ?1 AND log = ?2 AND seq <= ?3";
+            connection
+                .prepare_cached(sql)?
+                .execute(params![p, log, *through as i64])?;
+        }
+        Write::Delete { name } => {
+            for sql in [
+                "DELETE FROM record WHERE partition = ?1 AND name = ?2",
+                "DELETE FROM member WHERE partition = ?1 AND set_name = ?2",
+                "DELETE FROM entry WHERE partition = ?1 AND log = ?2",
+            ] {
+                connection.prepare_cached(sql)?.execute(params![p, name])?;
+            }
+        }
+        Write::Publish { .. } => {}
+    }
+    Ok(())
+}
+
+fn publish(batch: &Batch, channels: &Channels) {
+    for write in &batch.writes {
+        if let Write::Publish { topic, payload } = write {
+            let channel = channels::channel(batch.partition, topic);
+            channels.publish(&channel, topic, payload.clone());
+        }
+    }
+}
+
+/// Collects garbage, a little with each group: records past their lifetime and full buckets.
+fn collect(connection: &Connection) -> rusqlite::Result<()> {
+    let now = now() as i64;
+    let sql = "DELETE FROM record WHERE (partition, name) IN
+               (SELECT partition, name FROM record WHERE collect_at < ?1 LIMIT 8)";
+    connection.prepare_cached(sql)?.execute([now])?;
+    let sql = "DELETE FROM bucket WHERE (partition, name) IN
+               (SELECT partition, name FROM bucket WHERE full_at < ?1 LIMIT 8)";
+    connection.prepare_cached(sql)?.execute([now])?;
+    Ok(())
+}
+
+fn read(connection: &Connection, p: Partition, read: &Read) -> rusqlite::Result<Found> {
+    Ok(match read {
+        Read::Record(name) => Found::Record(read_record(connection, p, name)?),
+        Read::Set {
+            set,
+            min,
+            max,
+            limit,
+        } => {
+            let mut statement = connection.prepare_cached(
+                "SELECT name, score FROM member WHERE set_name = ?1 AND partition = ?2
+                 AND score BETWEEN ?3 AND ?4 ORDER BY score, name LIMIT ?5",
+            )?;
+            let (min, max) = (signed(*min), signed(*max));
+            let rows = statement.query_map(params![set, p, min, max, limit], |row| {
+                Ok(Member {
+                    name: row.get(0)?,
+                    score: row.get::<_, i64>(1)? as u64,
+                })
+            })?;
+            Found::Set(rows.collect::<rusqlite::Result<_>>()?)
+        }
+        Read::Log { log, after, limit } => {
+            let mut statement = connection.prepare_cached(
+                "SELECT seq, entry FROM entry WHERE partition = ?1 AND log = ?2 AND seq > ?3
+                 ORDER BY seq LIMIT ?4",
+            )?;
+            let rows = statement.query_map(params![p, log, signed(*after), limit], |row| {
+                Ok((
+                    row.get::<_, i64>(0)? as u64,
+                    row.get::<_, Vec<u8>>(1)?.into(),
+                ))
+            })?;
+            Found::Log(rows.collect::<rusqlite::Result<_>>()?)
+        }
+    })
+}
+
+fn read_record(
+    connection: &Connection,
+    p: Partition,
+    name: &str,
+) -> rusqlite::Result<Option<Record>> {
+    let sql = "SELECT version, body FROM record WHERE partition = ?1 AND name = ?2";
+    let mut statement = connection.prepare_cached(sql)?;
+    let record = statement.query_row(params![p, name], |row| {
+        Ok(Record {
+            version: row.get::<_, i64>(0)? as u64,
+            body: row.get(1)?,
+        })
+    });
+    record.optional()
+}
+
+/// SQLite's integers are signed; a bound above them means "no bound".
+fn signed(number: u64) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
+}
+
+pub(super) fn now() -> Millis {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH);
+    since.map_or(0, |d| d.as_millis() as Millis)
+}
+
+fn gone() -> StoreError {
+    StoreError::Unavailable("its thread ended".to_owned())
+}

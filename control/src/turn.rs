@@ -1,0 +1,385 @@
+//! Turns: one message, and all that is replied to it.
+//!
+//! A turn is queued, then running in the hands of one agent's session, then ended for good. Each
+//! hand-out is a new attempt, and only the newest attempt may write.
+
+use crate::{
+    audit::{self, Event},
+    conversation::{self, Conversation},
+    due::DUE,
+    frame::{Body, Frame, Transcript},
+    jid::Folder,
+    limits::Limits,
+    session,
+    store::Millis,
+    token::{self, Kind},
+    transaction::{Decision, Stop, Tx},
+};
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+
+pub(crate) mod post;
+pub(crate) mod reply;
+
+pub(crate) use post::{Post, post};
+pub(crate) use reply::{Finish, Progress, accept, append, finish, reject};
+
+/// What a visitor reads when the agent could not answer and says nothing better.
+pub(crate) const COULD_NOT_ANSWER: &str = "The agent could not answer.";
+const TOOK_TOO_LONG: &str = "The agent took too long to answer.";
+
+/// Where a turn stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Status {
+    Queued,
+    Running,
+    Done,
+    Failed,
+    Cancelled,
+    Expired,
+}
+
+impl Status {
+    pub(crate) fn is_open(self) -> bool {
+        matches!(self, Self::Queued | Self::Running)
+    }
+
+    fn word(self) -> &'static str {
+        match self {
+            Self::Queued => "queued",
+            Self::Running => "running",
+            Self::Done => "done",
+            Self::Failed => "failed",
+            Self::Cancelled => "cancelled",
+            Self::Expired => "expired",
+        }
+    }
+}
+
+/// A turn's record. The message is in [`input`], so that this stays small: it changes with every
+/// frame.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Turn {
+    pub(crate) id: String,
+    pub(crate) conversation: String,
+    pub(crate) token: String,
+    pub(crate) kind: Kind,
+    pub(crate) jid: String,
+    /// The agent that is to answer.
+    pub(crate) folder: Folder,
+    pub(crate) sender: String,
+    pub(crate) traceparent: String,
+    pub(crate) created_at: Millis,
+    pub(crate) deadline: Millis,
+    pub(crate) status: Status,
+    /// The number of the newest hold; 0 before the first.
+    pub(crate) attempt: u32,
+    /// The session that holds it.
+    pub(crate) session: Option<String>,
+    /// When it has to be accepted; `None` once it is.
+    pub(crate) accept_by: Option<Millis>,
+    /// The number that the attempt's next frame has.
+    pub(crate) next_seq: u64,
+    /// The number of the turn's last frame.
+    pub(crate) n: u32,
+    pub(crate) bytes: u64,
+    /// The seq of the visitor's message.
+    pub(crate) first_seq: u64,
+    /// The seq of the last frame.
+    pub(crate) last_seq: u64,
+    pub(crate) ended_at: Option<Millis>,
+    pub(crate) error: String,
+    /// For the operator.
+    pub(crate) detail: String,
+}
+
+impl Turn {
+    /// Adds a frame. The caller puts the turn and the conversation.
+    fn append(
+        &mut self,
+        tx: &mut Tx<'_>,
+        conversation: &mut Conversation,
+        body: Body,
+    ) -> Decision<()> {
+        self.n += 1;
+        self.bytes += body.len() as u64;
+        conversation.append(tx, &self.id, self.n, body)?;
+        self.last_seq = conversation.head;
+        Ok(())
+    }
+
+    fn put(&self, tx: &mut Tx<'_>, limits: &Limits) -> Decision<()> {
+        tx.put(
+            &record(&self.id),
+            self,
+            Some(conversation::lifetime(limits)),
+        )
+    }
+
+    /// The id of the visitor's message.
+    pub(crate) fn user_message(&self) -> String {
+        format!("{}.user", self.id)
+    }
+
+    fn tell(&self, tx: &mut Tx<'_>, event: &str, detail: &str) -> Decision<()> {
+        audit::tell(
+            tx,
+            Event {
+                event: event.to_owned(),
+                folder: self.folder.to_string(),
+                jid: self.jid.clone(),
+                conversation: self.conversation.clone(),
+                turn: self.id.clone(),
+                detail: detail.to_owned(),
+                ..Event::default()
+            },
+        )
+    }
+}
+
+pub(crate) fn record(id: &str) -> String {
+    format!("turn:{id}")
+}
+
+/// The record of the message.
+pub(crate) fn input(id: &str) -> String {
+    format!("input:{id}")
+}
+
+/// The record of the whole reply, once it has ended.
+pub(crate) fn reply(id: &str) -> String {
+    format!("reply:{id}")
+}
+
+/// The due item of its deadlines.
+pub(crate) fn due(id: &str) -> String {
+    format!("turn:{id}")
+}
+
+/// The set of a folder's turns that wait for an agent, scored by when they may be handed out.
+pub(crate) fn ready(folder: &Folder) -> String {
+    format!("ready:{folder}")
+}
+
+/// The topic that says that a folder's turns are waiting.
+pub(crate) fn ready_topic(folder: &Folder) -> String {
+    format!("ready:{folder}")
+}
+
+/// Puts the turn into its folder's queue.
+fn make_ready(tx: &mut Tx<'_>, turn: &Turn, at: Millis) {
+    tx.add(ready(&turn.folder), &turn.id, at);
+    tx.publish(ready_topic(&turn.folder), "ready");
+}
+
+/// Takes the turn out of every queue and hand. `tell_session`: its session hears that it ended.
+pub(crate) fn release(tx: &mut Tx<'_>, turn: &Turn, tell_session: bool) {
+    tx.remove(ready(&turn.folder), &turn.id);
+    tx.remove(token::open_turns(&turn.token), &turn.id);
+    tx.remove(DUE, due(&turn.id));
+    if let Some(session) = &turn.session {
+        tx.remove(session::held(session), &turn.id);
+        if tell_session {
+            tx.publish(session::topic(session), session::Notice::cancel(turn));
+        }
+    }
+}
+
+/// Hands the next waiting turn of the session's folder to it.
+pub(crate) fn claim(
+    tx: &mut Tx<'_>,
+    limits: &Limits,
+    (session, epoch): (&str, u64),
+) -> Decision<Option<Turn>> {
+    let holder = session::live(tx, session, epoch)?;
+    let queue = ready(&holder.folder);
+    for member in tx.members(&queue, tx.now, 8)? {
+        let turn = tx.get::<Turn>(&record(&member.name))?;
+        let Some(mut turn) = turn.filter(|turn| turn.status == Status::Queued) else {
+            tx.remove(&queue, &member.name);
+            continue;
+        };
+        turn.attempt += 1;
+        turn.status = Status::Running;
+        turn.session = Some(session.to_owned());
+        turn.next_seq = 1;
+        let accept_by = tx.now + limits.accept_timeout.as_millis() as Millis;
+        turn.accept_by = Some(accept_by);
+        tx.remove(&queue, &turn.id);
+        tx.add(session::held(session), &turn.id, tx.now);
+        tx.add(DUE, due(&turn.id), accept_by.min(turn.deadline));
+        if turn.attempt > 1
+            && let Some(mut conversation) =
+                tx.get::<Conversation>(&conversation::record(&turn.conversation))?
+        {
+            let restart = Body::Restart {
+                attempt: turn.attempt,
+                keep: false,
+            };
+            turn.append(tx, &mut conversation, restart)?;
+            conversation.put(tx, limits)?;
+        }
+        turn.put(tx, limits)?;
+        turn.tell(tx, "claimed", &holder.name)?;
+        return Ok(Some(turn));
+    }
+    Ok(None)
+}
+
+/// Takes a running turn back: to the queue at `at`, or to its end after the last attempt.
+pub(crate) fn take_back(
+    tx: &mut Tx<'_>,
+    limits: &Limits,
+    mut turn: Turn,
+    why: &str,
+    at: Millis,
+) -> Decision<()> {
+    if turn.attempt >= limits.attempts {
+        let end = End {
+            status: Status::Failed,
+            error: COULD_NOT_ANSWER,
+            detail: why,
+            tell_session: true,
+        };
+        return end_turn(tx, limits, turn, end).map(drop);
+    }
+    if let Some(session) = turn.session.take() {
+        tx.remove(session::held(&session), &turn.id);
+        tx.publish(session::topic(&session), session::Notice::lost(&turn, why));
+    }
+    turn.status = Status::Queued;
+    turn.accept_by = None;
+    tx.add(DUE, due(&turn.id), turn.deadline);
+    make_ready(tx, &turn, at);
+    turn.put(tx, limits)?;
+    turn.tell(tx, "taken back", why)
+}
+
+/// How a turn ends.
+struct End<'a> {
+    status: Status,
+    /// For the visitor.
+    error: &'a str,
+    /// For the operator.
+    detail: &'a str,
+    /// Whether the session that holds it is told; not where the session itself ended it.
+    tell_session: bool,
+}
+
+/// Ends a turn for good: its last frame, its whole reply, and the conversation's next turn.
+fn end_turn(tx: &mut Tx<'_>, limits: &Limits, mut turn: Turn, end: End<'_>) -> Decision<Turn> {
+    release(tx, &turn, end.tell_session);
+    turn.status = end.status;
+    turn.error = end.error.to_owned();
+    turn.detail = end.detail.to_owned();
+    turn.ended_at = Some(tx.now);
+    turn.accept_by = None;
+
+    let mut transcript = transcript(
+        tx.entries(
+            &conversation::log(&turn.conversation),
+            turn.first_seq,
+            u32::MAX,
+        )?,
+        &turn.id,
+    )?;
+    if let Some(mut conversation) =
+        tx.get::<Conversation>(&conversation::record(&turn.conversation))?
+    {
+        let done = Body::TurnDone {
+            status: end.status,
+            error: end.error.to_owned(),
+        };
+        turn.append(tx, &mut conversation, done)?;
+        conversation.open.retain(|open| *open != turn.id);
+        conversation.active_at = tx.now;
+        if let Some(next) = conversation.open.first()
+            && let Some(next) = tx.get::<Turn>(&record(next))?
+            && next.status == Status::Queued
+        {
+            make_ready(tx, &next, tx.now);
+        }
+        conversation.put(tx, limits)?;
+        conversation::schedule_clean_up(tx, limits, &conversation.id);
+    }
+    transcript.n = turn.n;
+    transcript.end = Some((end.status, end.error.to_owned()));
+    tx.put(
+        &reply(&turn.id),
+        &transcript,
+        Some(conversation::lifetime(limits)),
+    )?;
+    turn.put(tx, limits)?;
+    turn.tell(tx, end.status.word(), end.detail)?;
+    Ok(turn)
+}
+
+/// Adds up a turn's frames.
+pub(crate) fn transcript(entries: &[(u64, Bytes)], turn: &str) -> Decision<Transcript> {
+    let mut transcript = Transcript::default();
+    for (seq, entry) in entries {
+        let frame: Frame = serde_json::from_slice(entry)
+            .map_err(|error| Stop::Corrupt(format!("frame {seq}: {error}")))?;
+        if frame.turn == turn {
+            transcript.add(frame);
+        }
+    }
+    Ok(transcript)
+}
+
+/// Stops a turn; one that has ended stays as it is.
+pub(crate) fn cancel(
+    tx: &mut Tx<'_>,
+    limits: &Limits,
+    id: &str,
+    why: &str,
+) -> Decision<Option<Turn>> {
+    let Some(turn) = tx.get::<Turn>(&record(id))? else {
+        return Ok(None);
+    };
+    if !turn.status.is_open() {
+        return Ok(Some(turn));
+    }
+    let end = End {
+        status: Status::Cancelled,
+        error: "",
+        detail: why,
+        tell_session: true,
+    };
+    end_turn(tx, limits, turn, end).map(Some)
+}
+
+/// Looks after the turn's deadlines: its acceptance, and its end.
+pub(crate) fn check_deadlines(tx: &mut Tx<'_>, limits: &Limits, id: &str) -> Decision<()> {
+    let turn = tx
+        .get::<Turn>(&record(id))?
+        .filter(|turn| turn.status.is_open());
+    let Some(turn) = turn else {
+        tx.remove(DUE, due(id));
+        return Ok(());
+    };
+    if tx.now >= turn.deadline {
+        let end = End {
+            status: Status::Expired,
+            error: TOOK_TOO_LONG,
+            detail: "past its deadline",
+            tell_session: true,
+        };
+        return end_turn(tx, limits, turn, end).map(drop);
+    }
+    match turn.accept_by {
+        Some(by) if tx.now >= by => {
+            let now = tx.now;
+            take_back(tx, limits, turn, "it was not accepted in time", now)
+        }
+        by => {
+            tx.add(
+                DUE,
+                due(id),
+                by.map_or(turn.deadline, |by| by.min(turn.deadline)),
+            );
+            Ok(())
+        }
+    }
+}

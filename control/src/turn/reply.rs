@@ -1,0 +1,183 @@
+//! What the agent that holds a turn does with it. Everything is safe to repeat.
+
+use super::{COULD_NOT_ANSWER, End, Status, Turn, due, end_turn, record, take_back};
+use crate::{
+    conversation::{self, Conversation},
+    due::DUE,
+    frame::Body,
+    limits::Limits,
+    store::Millis,
+    transaction::{Decision, Refusal, Tx},
+};
+
+/// How far an attempt got, or why it may not go on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Progress {
+    Stored {
+        next_seq: u64,
+        finished: bool,
+    },
+    /// The turn has ended otherwise.
+    Ended,
+    /// Another attempt, or nobody, holds it.
+    Lost(&'static str),
+}
+
+/// A hold: which turn, by whom, and which attempt.
+pub(crate) type Hold<'a> = (&'a str, &'a str, u32);
+
+/// The turn, if this session's attempt still holds it.
+fn held(tx: &mut Tx<'_>, (turn, session, attempt): Hold<'_>) -> Decision<Result<Turn, Progress>> {
+    let Some(turn) = tx.get::<Turn>(&record(turn))? else {
+        return Ok(Err(Progress::Ended));
+    };
+    let mine = turn.attempt == attempt && turn.session.as_deref() == Some(session);
+    Ok(match turn.status {
+        Status::Running if mine => Ok(turn),
+        Status::Running | Status::Queued => Err(Progress::Lost("another attempt has it")),
+        Status::Done | Status::Failed if mine => Err(Progress::Stored {
+            next_seq: turn.next_seq,
+            finished: true,
+        }),
+        _ => Err(Progress::Ended),
+    })
+}
+
+/// The agent took the turn up.
+pub(crate) fn accept(tx: &mut Tx<'_>, limits: &Limits, hold: Hold<'_>) -> Decision<Progress> {
+    let mut turn = match held(tx, hold)? {
+        Ok(turn) => turn,
+        Err(progress) => return Ok(progress),
+    };
+    if turn.accept_by.take().is_some() {
+        tx.add(DUE, due(&turn.id), turn.deadline);
+        turn.put(tx, limits)?;
+    }
+    Ok(Progress::Stored {
+        next_seq: turn.next_seq,
+        finished: false,
+    })
+}
+
+/// Adds frames, the first of which is the attempt's number `seq`.
+pub(crate) fn append(
+    tx: &mut Tx<'_>,
+    limits: &Limits,
+    hold: Hold<'_>,
+    seq: u64,
+    frames: &[Body],
+) -> Decision<Progress> {
+    let mut turn = match held(tx, hold)? {
+        Ok(turn) => turn,
+        Err(progress) => return Ok(progress),
+    };
+    if seq == 0 {
+        return Err(Refusal::invalid("a frame's seq counts from 1").into());
+    }
+    if frames.iter().any(|frame| frame.len() > limits.frame_bytes) {
+        let limit = limits.frame_bytes;
+        return Err(Refusal::TooLarge { limit }.into());
+    }
+    // Stored before: acknowledged again. After a hole: nothing is stored, the answer says where.
+    let known = usize::try_from(turn.next_seq.saturating_sub(seq)).unwrap_or(usize::MAX);
+    let fresh = if seq > turn.next_seq {
+        &[]
+    } else {
+        frames.get(known..).unwrap_or_default()
+    };
+    if fresh.is_empty() {
+        return Ok(Progress::Stored {
+            next_seq: turn.next_seq,
+            finished: false,
+        });
+    }
+    let bytes: u64 = fresh.iter().map(|frame| frame.len() as u64).sum();
+    if turn.bytes + bytes > limits.turn_bytes {
+        let end = End {
+            status: Status::Failed,
+            error: "The reply was too long.",
+            detail: "the reply is over the limit of bytes",
+            tell_session: true,
+        };
+        end_turn(tx, limits, turn, end)?;
+        return Ok(Progress::Ended);
+    }
+    let id = conversation::record(&turn.conversation);
+    let Some(mut conversation) = tx.get::<Conversation>(&id)? else {
+        return Ok(Progress::Ended);
+    };
+    for frame in fresh {
+        turn.append(tx, &mut conversation, frame.clone())?;
+    }
+    turn.next_seq += fresh.len() as u64;
+    turn.accept_by = None;
+    conversation.put(tx, limits)?;
+    turn.put(tx, limits)?;
+    Ok(Progress::Stored {
+        next_seq: turn.next_seq,
+        finished: false,
+    })
+}
+
+/// What the agent says at the end.
+#[derive(Clone, Debug)]
+pub(crate) struct Finish {
+    /// The number that a next frame would have.
+    pub(crate) seq: u64,
+    pub(crate) failed: bool,
+    pub(crate) error: String,
+    pub(crate) detail: String,
+}
+
+/// Ends the turn, if all frames before the end are stored.
+pub(crate) fn finish(
+    tx: &mut Tx<'_>,
+    limits: &Limits,
+    hold: Hold<'_>,
+    finish: &Finish,
+) -> Decision<Progress> {
+    let turn = match held(tx, hold)? {
+        Ok(turn) => turn,
+        Err(progress) => return Ok(progress),
+    };
+    if finish.seq != turn.next_seq {
+        return Ok(Progress::Stored {
+            next_seq: turn.next_seq,
+            finished: false,
+        });
+    }
+    let (status, error) = match (finish.failed, finish.error.as_str()) {
+        (false, _) => (Status::Done, ""),
+        (true, "") => (Status::Failed, COULD_NOT_ANSWER),
+        (true, error) => (Status::Failed, error),
+    };
+    let end = End {
+        status,
+        error,
+        detail: &finish.detail,
+        tell_session: false,
+    };
+    let turn = end_turn(tx, limits, turn, end)?;
+    Ok(Progress::Stored {
+        next_seq: turn.next_seq,
+        finished: true,
+    })
+}
+
+/// Hands the turn back, for another session or a later time.
+pub(crate) fn reject(
+    tx: &mut Tx<'_>,
+    limits: &Limits,
+    hold: Hold<'_>,
+    why: &str,
+    retry_after: Millis,
+) -> Decision<Progress> {
+    match held(tx, hold)? {
+        Ok(turn) => {
+            let at = tx.now + retry_after;
+            take_back(tx, limits, turn, why, at)?;
+            Ok(Progress::Lost("it was handed back"))
+        }
+        Err(progress) => Ok(progress),
+    }
+}
