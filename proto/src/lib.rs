@@ -1,7 +1,11 @@
 //! The gRPC contract: what `proto/arizuko/v1/*.proto` says, as Rust types. The comments are there.
 
 /// Package `arizuko.v1`.
-#[expect(clippy::allow_attributes, reason = "generated code")]
+#[expect(
+    clippy::allow_attributes,
+    clippy::large_enum_variant,
+    reason = "generated code"
+)]
 pub mod v1 {
     tonic::include_proto!("arizuko.v1");
 

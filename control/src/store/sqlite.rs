@@ -5,13 +5,12 @@
 
 use super::channels::{self, Channels, Subscription};
 use super::{
-    Batch, Commit, Found, Guard, Member, Millis, Partition, Read, Record, Store, StoreError, Write,
+    Batch, Commit, Found, Member, Millis, Partition, Read, Record, Store, StoreError, Write,
 };
 use anyhow::Context;
 use async_trait::async_trait;
-use rusqlite::{Connection, OptionalExtension, TransactionBehavior, params};
+use rusqlite::{Connection, OptionalExtension, params};
 use std::{
-    collections::HashMap,
     fs::{self, File, TryLockError},
     path::{Path, PathBuf},
     sync::{Arc, mpsc},
@@ -19,6 +18,8 @@ use std::{
     time::{SystemTime, UNIX_EPOCH},
 };
 use tokio::sync::oneshot;
+
+mod apply;
 
 const SCHEMA: &str = "
     CREATE TABLE IF NOT EXISTS record (
@@ -203,7 +204,7 @@ fn write_loop(
     while let Ok(first) = batches.recv() {
         let mut group = vec![first];
         group.extend(batches.try_iter().take(GROUP - 1));
-        let results = match apply_all(&mut connection, group.iter().map(|(batch, _)| batch)) {
+        let results = match apply::all(&mut connection, group.iter().map(|(batch, _)| batch)) {
             Ok(results) => results,
             // COMMIT itself failed, for example on a full disk: none of them was done.
             Err(error) => vec![Err(error.to_string()); group.len()],
@@ -218,152 +219,6 @@ fn write_loop(
     }
 }
 
-/// Applies batches in one transaction, each in a savepoint of its own: one that fails takes
-/// nothing with it.
-fn apply_all<'a>(
-    connection: &mut Connection,
-    batches: impl Iterator<Item = &'a Batch>,
-) -> rusqlite::Result<Vec<Result<Commit, String>>> {
-    let mut transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    let mut results = Vec::new();
-    for batch in batches {
-        let savepoint = transaction.savepoint()?;
-        let result = match apply(&savepoint, batch) {
-            Ok(commit) => savepoint.commit().map(|()| commit),
-            Err(error) => Err(error),
-        };
-        results.push(result.map_err(|error| error.to_string()));
-    }
-    collect(&transaction)?;
-    transaction.commit()?;
-    Ok(results)
-}
-
-fn apply(connection: &Connection, batch: &Batch) -> rusqlite::Result<Commit> {
-    let p = batch.partition;
-    if let Some(conflict) = conflict(connection, batch)? {
-        return Ok(Commit::Conflict(conflict));
-    }
-    let mut buckets = Vec::new();
-    for guard in &batch.guards {
-        match guard {
-            Guard::Version { .. } => {}
-            Guard::Fewer { set, than } => {
-                let sql = "SELECT count(*) FROM member WHERE partition = ?1 AND set_name = ?2";
-                let mut statement = connection.prepare_cached(sql)?;
-                let members: u32 = statement.query_row(params![p, set], |row| row.get(0))?;
-                if members >= *than {
-                    return Ok(Commit::Full { set: set.clone() });
-                }
-            }
-            Guard::Rate {
-                bucket,
-                interval,
-                burst,
-            } => {
-                let sql = "SELECT full_at FROM bucket WHERE partition = ?1 AND name = ?2";
-                let mut statement = connection.prepare_cached(sql)?;
-                let full_at: Option<i64> = statement
-                    .query_row(params![p, bucket], |row| row.get(0))
-                    .optional()?;
-                let full_at = full_at.map_or(0, |at| at as u64).max(batch.now) + interval;
-                let room_at = full_at.saturating_sub(interval * u64::from(*burst));
-                if room_at > batch.now {
-                    let retry_after = room_at - batch.now;
-                    return Ok(Commit::Limited {
-                        bucket: bucket.clone(),
-                        retry_after,
-                    });
-                }
-                buckets.push((bucket, full_at));
-            }
-        }
-    }
-    for (bucket, full_at) in buckets {
-        let sql = "INSERT OR REPLACE INTO bucket VALUES (?1, ?2, ?3)";
-        connection
-            .prepare_cached(sql)?
-            .execute(params![p, bucket, full_at as i64])?;
-    }
-    for write in &batch.writes {
-        apply_write(connection, batch, write)?;
-    }
-    Ok(Commit::Applied)
-}
-
-/// The guarded records as they are, where one of them is not as it should be.
-fn conflict(
-    connection: &Connection,
-    batch: &Batch,
-) -> rusqlite::Result<Option<HashMap<String, Option<Record>>>> {
-    let mut found = HashMap::new();
-    let mut conflict = false;
-    for guard in &batch.guards {
-        if let Guard::Version { record, version } = guard {
-            let current = read_record(connection, batch.partition, record)?;
-            conflict |= current.as_ref().map(|r| r.version) != *version;
-            found.insert(record.clone(), current);
-        }
-    }
-    Ok(conflict.then_some(found))
-}
-
-fn apply_write(connection: &Connection, batch: &Batch, write: &Write) -> rusqlite::Result<()> {
-    let p = batch.partition;
-    match write {
-        Write::Put {
-            record,
-            body,
-            lifetime,
-        } => {
-            let collect_at = lifetime.map(|l| (batch.now + l.as_millis() as u64) as i64);
-            let sql = "INSERT OR REPLACE INTO record VALUES (?1, ?2, ?3, ?4, ?5)";
-            connection.prepare_cached(sql)?.execute(params![
-                p,
-                record,
-                batch.version as i64,
-                body,
-                collect_at
-            ])?;
-        }
-        Write::Add { set, member, score } => {
-            let sql = "INSERT OR REPLACE INTO member VALUES (?1, ?2, ?3, ?4)";
-            connection
-                .prepare_cached(sql)?
-                .execute(params![p, set, member, *score as i64])?;
-        }
-        Write::Remove { set, member } => {
-            let sql = "DELETE FROM member WHERE partition = ?1 AND set_name = ?2 AND name = ?3";
-            connection
-                .prepare_cached(sql)?
-                .execute(params![p, set, member])?;
-        }
-        Write::Append { log, seq, entry } => {
-            let sql = "INSERT INTO entry VALUES (?1, ?2, ?3, ?4)";
-            connection
-                .prepare_cached(sql)?
-                .execute(params![p, log, *seq as i64, &entry[..]])?;
-        }
-        Write::Trim { log, through } => {
-            let sql = "DELETE FROM entry WHERE partition = ?1 AND log = ?2 AND seq <= ?3";
-            connection
-                .prepare_cached(sql)?
-                .execute(params![p, log, *through as i64])?;
-        }
-        Write::Delete { name } => {
-            for sql in [
-                "DELETE FROM record WHERE partition = ?1 AND name = ?2",
-                "DELETE FROM member WHERE partition = ?1 AND set_name = ?2",
-                "DELETE FROM entry WHERE partition = ?1 AND log = ?2",
-            ] {
-                connection.prepare_cached(sql)?.execute(params![p, name])?;
-            }
-        }
-        Write::Publish { .. } => {}
-    }
-    Ok(())
-}
-
 fn publish(batch: &Batch, channels: &Channels) {
     for write in &batch.writes {
         if let Write::Publish { topic, payload } = write {
@@ -371,18 +226,6 @@ fn publish(batch: &Batch, channels: &Channels) {
             channels.publish(&channel, topic, payload.clone());
         }
     }
-}
-
-/// Collects garbage, a little with each group: records past their lifetime and full buckets.
-fn collect(connection: &Connection) -> rusqlite::Result<()> {
-    let now = now() as i64;
-    let sql = "DELETE FROM record WHERE (partition, name) IN
-               (SELECT partition, name FROM record WHERE collect_at < ?1 LIMIT 8)";
-    connection.prepare_cached(sql)?.execute([now])?;
-    let sql = "DELETE FROM bucket WHERE (partition, name) IN
-               (SELECT partition, name FROM bucket WHERE full_at < ?1 LIMIT 8)";
-    connection.prepare_cached(sql)?.execute([now])?;
-    Ok(())
 }
 
 fn read(connection: &Connection, p: Partition, read: &Read) -> rusqlite::Result<Found> {

@@ -106,7 +106,9 @@ impl State {
                     version,
                 }));
                 let body = format!("{{\"step\":{number}}}");
-                let lifetime = (number % 2 == 0).then_some(Duration::from_secs(3_600));
+                let lifetime = number
+                    .is_multiple_of(2)
+                    .then_some(Duration::from_secs(3_600));
                 writes.push(Write::Put {
                     record,
                     body,

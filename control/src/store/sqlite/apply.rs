@@ -1,0 +1,164 @@
+//! How the writer applies batches.
+
+use super::{now, read_record};
+use crate::store::{Batch, Commit, Guard, Record, Write};
+use rusqlite::{Connection, OptionalExtension, TransactionBehavior, params};
+use std::collections::HashMap;
+
+/// Applies batches in one transaction, each in a savepoint of its own: one that fails takes
+/// nothing with it.
+pub(super) fn all<'a>(
+    connection: &mut Connection,
+    batches: impl Iterator<Item = &'a Batch>,
+) -> rusqlite::Result<Vec<Result<Commit, String>>> {
+    let mut transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    let mut results = Vec::new();
+    for batch in batches {
+        let savepoint = transaction.savepoint()?;
+        let result = match one(&savepoint, batch) {
+            Ok(commit) => savepoint.commit().map(|()| commit),
+            Err(error) => Err(error),
+        };
+        results.push(result.map_err(|error| error.to_string()));
+    }
+    collect(&transaction)?;
+    transaction.commit()?;
+    Ok(results)
+}
+
+fn one(connection: &Connection, batch: &Batch) -> rusqlite::Result<Commit> {
+    let p = batch.partition;
+    if let Some(conflict) = conflict(connection, batch)? {
+        return Ok(Commit::Conflict(conflict));
+    }
+    let mut buckets = Vec::new();
+    for guard in &batch.guards {
+        match guard {
+            Guard::Version { .. } => {}
+            Guard::Fewer { set, than } => {
+                let sql = "SELECT count(*) FROM member WHERE partition = ?1 AND set_name = ?2";
+                let mut statement = connection.prepare_cached(sql)?;
+                let members: u32 = statement.query_row(params![p, set], |row| row.get(0))?;
+                if members >= *than {
+                    return Ok(Commit::Full { set: set.clone() });
+                }
+            }
+            Guard::Rate {
+                bucket,
+                interval,
+                burst,
+            } => {
+                let sql = "SELECT full_at FROM bucket WHERE partition = ?1 AND name = ?2";
+                let mut statement = connection.prepare_cached(sql)?;
+                let full_at: Option<i64> = statement
+                    .query_row(params![p, bucket], |row| row.get(0))
+                    .optional()?;
+                let full_at = full_at.map_or(0, |at| at as u64).max(batch.now) + interval;
+                let room_at = full_at.saturating_sub(interval * u64::from(*burst));
+                if room_at > batch.now {
+                    let retry_after = room_at - batch.now;
+                    return Ok(Commit::Limited {
+                        bucket: bucket.clone(),
+                        retry_after,
+                    });
+                }
+                buckets.push((bucket, full_at));
+            }
+        }
+    }
+    for (bucket, full_at) in buckets {
+        let sql = "INSERT OR REPLACE INTO bucket VALUES (?1, ?2, ?3)";
+        connection
+            .prepare_cached(sql)?
+            .execute(params![p, bucket, full_at as i64])?;
+    }
+    for operation in &batch.writes {
+        write(connection, batch, operation)?;
+    }
+    Ok(Commit::Applied)
+}
+
+/// The guarded records as they are, where one of them is not as it should be.
+fn conflict(
+    connection: &Connection,
+    batch: &Batch,
+) -> rusqlite::Result<Option<HashMap<String, Option<Record>>>> {
+    let mut found = HashMap::new();
+    let mut conflict = false;
+    for guard in &batch.guards {
+        if let Guard::Version { record, version } = guard {
+            let current = read_record(connection, batch.partition, record)?;
+            conflict |= current.as_ref().map(|r| r.version) != *version;
+            found.insert(record.clone(), current);
+        }
+    }
+    Ok(conflict.then_some(found))
+}
+
+fn write(connection: &Connection, batch: &Batch, operation: &Write) -> rusqlite::Result<()> {
+    let p = batch.partition;
+    match operation {
+        Write::Put {
+            record,
+            body,
+            lifetime,
+        } => {
+            let collect_at = lifetime.map(|l| (batch.now + l.as_millis() as u64) as i64);
+            let sql = "INSERT OR REPLACE INTO record VALUES (?1, ?2, ?3, ?4, ?5)";
+            connection.prepare_cached(sql)?.execute(params![
+                p,
+                record,
+                batch.version as i64,
+                body,
+                collect_at
+            ])?;
+        }
+        Write::Add { set, member, score } => {
+            let sql = "INSERT OR REPLACE INTO member VALUES (?1, ?2, ?3, ?4)";
+            connection
+                .prepare_cached(sql)?
+                .execute(params![p, set, member, *score as i64])?;
+        }
+        Write::Remove { set, member } => {
+            let sql = "DELETE FROM member WHERE partition = ?1 AND set_name = ?2 AND name = ?3";
+            connection
+                .prepare_cached(sql)?
+                .execute(params![p, set, member])?;
+        }
+        Write::Append { log, seq, entry } => {
+            let sql = "INSERT INTO entry VALUES (?1, ?2, ?3, ?4)";
+            connection
+                .prepare_cached(sql)?
+                .execute(params![p, log, *seq as i64, &entry[..]])?;
+        }
+        Write::Trim { log, through } => {
+            let sql = "DELETE FROM entry WHERE partition = ?1 AND log = ?2 AND seq <= ?3";
+            connection
+                .prepare_cached(sql)?
+                .execute(params![p, log, *through as i64])?;
+        }
+        Write::Delete { name } => {
+            for sql in [
+                "DELETE FROM record WHERE partition = ?1 AND name = ?2",
+                "DELETE FROM member WHERE partition = ?1 AND set_name = ?2",
+                "DELETE FROM entry WHERE partition = ?1 AND log = ?2",
+            ] {
+                connection.prepare_cached(sql)?.execute(params![p, name])?;
+            }
+        }
+        Write::Publish { .. } => {}
+    }
+    Ok(())
+}
+
+/// Collects garbage, a little with each group: records past their lifetime and full buckets.
+fn collect(connection: &Connection) -> rusqlite::Result<()> {
+    let now = now() as i64;
+    let sql = "DELETE FROM record WHERE (partition, name) IN
+               (SELECT partition, name FROM record WHERE collect_at < ?1 LIMIT 8)";
+    connection.prepare_cached(sql)?.execute([now])?;
+    let sql = "DELETE FROM bucket WHERE (partition, name) IN
+               (SELECT partition, name FROM bucket WHERE full_at < ?1 LIMIT 8)";
+    connection.prepare_cached(sql)?.execute([now])?;
+    Ok(())
+}
