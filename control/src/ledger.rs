@@ -18,6 +18,9 @@ use std::{
 /// How many records are remembered.
 const HINTS: NonZeroUsize = NonZeroUsize::new(8192).unwrap();
 
+/// A larger record is not remembered: what changes often is small, and memory stays bounded.
+const HINT_BYTES: usize = 8 << 10;
+
 /// How often a command is decided anew because others changed what it read.
 const ATTEMPTS: usize = 50;
 
@@ -201,16 +204,13 @@ impl Ledger {
     }
 
     fn remember(&self, batch: &Batch) {
-        let mut hints = self.hints();
         for write in &batch.writes {
             match write {
                 Write::Put { record, body, .. } => {
                     let (version, body) = (batch.version, body.clone());
-                    hints.put((batch.partition, record.clone()), Record { version, body });
+                    self.note(batch.partition, record, Some(&Record { version, body }));
                 }
-                Write::Delete { name } => {
-                    hints.pop(&(batch.partition, name.clone()));
-                }
+                Write::Delete { name } => self.note(batch.partition, name, None),
                 _ => {}
             }
         }
@@ -218,7 +218,7 @@ impl Ledger {
 
     fn note(&self, partition: Partition, name: &str, record: Option<&Record>) {
         let key = (partition, name.to_owned());
-        match record {
+        match record.filter(|record| record.body.len() <= HINT_BYTES) {
             Some(record) => self.hints().put(key, record.clone()),
             None => self.hints().pop(&key),
         };

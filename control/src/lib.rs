@@ -29,8 +29,8 @@ pub use limits::Limits;
 use anyhow::Context;
 use std::{sync::Arc, time::Duration};
 use tokio::net::TcpListener;
-use tokio_stream::wrappers::TcpListenerStream;
 use tokio_util::sync::CancellationToken;
+use tonic::transport::server::TcpIncoming;
 
 /// The control service.
 pub struct Server {
@@ -63,7 +63,7 @@ impl Server {
     ) -> anyhow::Result<()> {
         let router = grpc::router(&self.control).await?;
         let due = tokio::spawn(due::run(self.control.clone(), shutdown.clone()));
-        let incoming = TcpListenerStream::new(listener);
+        let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
         let serving =
             router.serve_with_incoming_shutdown(incoming, shutdown.clone().cancelled_owned());
         tokio::pin!(serving);

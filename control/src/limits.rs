@@ -30,7 +30,7 @@ pub struct Limits {
     /// Bytes of a turn's reply; a longer one ends as failed.
     #[arg(long, env = "ARIZUKO_TURN_BYTES", default_value_t = 4 << 20)]
     pub turn_bytes: u64,
-    /// How often a turn is handed out before it ends as failed.
+    /// How often agents may lose a turn before it ends as failed.
     #[arg(long, env = "ARIZUKO_ATTEMPTS", default_value_t = 5)]
     pub attempts: u32,
     /// How long a turn may be open.

@@ -171,7 +171,12 @@ pub(crate) fn heartbeat(tx: &mut Tx<'_>, limits: &Limits, id: &str, epoch: u64) 
 /// The agent leaves: its turns go back to the queue at once.
 pub(crate) fn goodbye(tx: &mut Tx<'_>, limits: &Limits, id: &str, epoch: u64) -> Decision<()> {
     let session = live(tx, id, epoch)?;
-    end(tx, limits, &session, "the agent left")
+    for turn in held_turns(tx, &session)? {
+        let now = tx.now;
+        turn::take_back(tx, limits, turn, "the agent left", now)?;
+    }
+    forget(tx, &session);
+    Ok(())
 }
 
 /// Ends a session whose lease is over.
@@ -179,25 +184,30 @@ pub(crate) fn expire(tx: &mut Tx<'_>, limits: &Limits, id: &str) -> Decision<()>
     match tx.get::<Session>(&record(id))? {
         None => tx.remove(DUE, due(id)),
         Some(session) if tx.now < session.expires_at => tx.add(DUE, due(id), session.expires_at),
-        Some(session) => end(tx, limits, &session, "its agent was not heard of")?,
+        Some(session) => {
+            for turn in held_turns(tx, &session)? {
+                turn::take_away(tx, limits, turn, "its agent was not heard of")?;
+            }
+            forget(tx, &session);
+        }
     }
     Ok(())
 }
 
-/// The key was revoked, or the lease is over: nothing is held any more.
-fn end(tx: &mut Tx<'_>, limits: &Limits, session: &Session, why: &str) -> Decision<()> {
-    let id = &session.id;
-    for member in tx.members(&held(id), u64::MAX, u32::MAX)? {
+fn held_turns(tx: &mut Tx<'_>, session: &Session) -> Decision<Vec<Turn>> {
+    let mut turns = Vec::new();
+    for member in tx.members(&held(&session.id), u64::MAX, u32::MAX)? {
         let turn = tx.get::<Turn>(&turn::record(&member.name))?;
-        if let Some(turn) = turn.filter(|turn| turn.session.as_ref() == Some(id)) {
-            let now = tx.now;
-            turn::take_back(tx, limits, turn, why, now)?;
-        }
+        // The set may be older than the record: a turn that has just ended is no longer held.
+        turns.extend(turn.filter(|turn| turn.is_held_by(&session.id)));
     }
-    tx.delete(&record(id));
-    tx.delete(&held(id));
-    tx.remove(SESSIONS, id);
-    tx.remove(present(&session.folder), id);
-    tx.remove(DUE, due(id));
-    Ok(())
+    Ok(turns)
+}
+
+fn forget(tx: &mut Tx<'_>, session: &Session) {
+    tx.delete(&record(&session.id));
+    tx.delete(&held(&session.id));
+    tx.remove(SESSIONS, &session.id);
+    tx.remove(present(&session.folder), &session.id);
+    tx.remove(DUE, due(&session.id));
 }

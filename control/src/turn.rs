@@ -18,9 +18,11 @@ use crate::{
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
+mod hold;
 pub(crate) mod post;
-pub(crate) mod reply;
+mod reply;
 
+pub(crate) use hold::{claim, take_away, take_back};
 pub(crate) use post::{Post, post};
 pub(crate) use reply::{Finish, Progress, accept, append, finish, reject};
 
@@ -88,6 +90,8 @@ pub(crate) struct Turn {
     pub(crate) first_seq: u64,
     /// The seq of the last frame.
     pub(crate) last_seq: u64,
+    /// How often an agent lost it. Not those that handed it back in peace.
+    pub(crate) strikes: u32,
     pub(crate) ended_at: Option<Millis>,
     pub(crate) error: String,
     /// For the operator.
@@ -115,6 +119,11 @@ impl Turn {
             self,
             Some(conversation::lifetime(limits)),
         )
+    }
+
+    /// Whether the session's agent is at work on it.
+    pub(crate) fn is_held_by(&self, session: &str) -> bool {
+        self.status == Status::Running && self.session.as_deref() == Some(session)
     }
 
     /// The id of the visitor's message.
@@ -186,76 +195,6 @@ pub(crate) fn release(tx: &mut Tx<'_>, turn: &Turn, tell_session: bool) {
     }
 }
 
-/// Hands the next waiting turn of the session's folder to it.
-pub(crate) fn claim(
-    tx: &mut Tx<'_>,
-    limits: &Limits,
-    (session, epoch): (&str, u64),
-) -> Decision<Option<Turn>> {
-    let holder = session::live(tx, session, epoch)?;
-    let queue = ready(&holder.folder);
-    for member in tx.members(&queue, tx.now, 8)? {
-        let turn = tx.get::<Turn>(&record(&member.name))?;
-        let Some(mut turn) = turn.filter(|turn| turn.status == Status::Queued) else {
-            tx.remove(&queue, &member.name);
-            continue;
-        };
-        turn.attempt += 1;
-        turn.status = Status::Running;
-        turn.session = Some(session.to_owned());
-        turn.next_seq = 1;
-        let accept_by = tx.now + limits.accept_timeout.as_millis() as Millis;
-        turn.accept_by = Some(accept_by);
-        tx.remove(&queue, &turn.id);
-        tx.add(session::held(session), &turn.id, tx.now);
-        tx.add(DUE, due(&turn.id), accept_by.min(turn.deadline));
-        if turn.attempt > 1
-            && let Some(mut conversation) =
-                tx.get::<Conversation>(&conversation::record(&turn.conversation))?
-        {
-            let restart = Body::Restart {
-                attempt: turn.attempt,
-                keep: false,
-            };
-            turn.append(tx, &mut conversation, restart)?;
-            conversation.put(tx, limits)?;
-        }
-        turn.put(tx, limits)?;
-        turn.tell(tx, "claimed", &holder.name)?;
-        return Ok(Some(turn));
-    }
-    Ok(None)
-}
-
-/// Takes a running turn back: to the queue at `at`, or to its end after the last attempt.
-pub(crate) fn take_back(
-    tx: &mut Tx<'_>,
-    limits: &Limits,
-    mut turn: Turn,
-    why: &str,
-    at: Millis,
-) -> Decision<()> {
-    if turn.attempt >= limits.attempts {
-        let end = End {
-            status: Status::Failed,
-            error: COULD_NOT_ANSWER,
-            detail: why,
-            tell_session: true,
-        };
-        return end_turn(tx, limits, turn, end).map(drop);
-    }
-    if let Some(session) = turn.session.take() {
-        tx.remove(session::held(&session), &turn.id);
-        tx.publish(session::topic(&session), session::Notice::lost(&turn, why));
-    }
-    turn.status = Status::Queued;
-    turn.accept_by = None;
-    tx.add(DUE, due(&turn.id), turn.deadline);
-    make_ready(tx, &turn, at);
-    turn.put(tx, limits)?;
-    turn.tell(tx, "taken back", why)
-}
-
 /// How a turn ends.
 struct End<'a> {
     status: Status,
@@ -292,9 +231,11 @@ fn end_turn(tx: &mut Tx<'_>, limits: &Limits, mut turn: Turn, end: End<'_>) -> D
             error: end.error.to_owned(),
         };
         turn.append(tx, &mut conversation, done)?;
+        let was_first = conversation.open.first() == Some(&turn.id);
         conversation.open.retain(|open| *open != turn.id);
         conversation.active_at = tx.now;
-        if let Some(next) = conversation.open.first()
+        if was_first
+            && let Some(next) = conversation.open.first()
             && let Some(next) = tx.get::<Turn>(&record(next))?
             && next.status == Status::Queued
         {
@@ -369,10 +310,7 @@ pub(crate) fn check_deadlines(tx: &mut Tx<'_>, limits: &Limits, id: &str) -> Dec
         return end_turn(tx, limits, turn, end).map(drop);
     }
     match turn.accept_by {
-        Some(by) if tx.now >= by => {
-            let now = tx.now;
-            take_back(tx, limits, turn, "it was not accepted in time", now)
-        }
+        Some(by) if tx.now >= by => take_away(tx, limits, turn, "it was not accepted in time"),
         by => {
             tx.add(
                 DUE,

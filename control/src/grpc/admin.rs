@@ -4,7 +4,9 @@ use super::{Service, status, wire};
 use crate::{
     audit::{self, Entry, Event, in_view},
     jid::Folder,
+    key::Caller,
     ledger::Error,
+    server::KeyWatch,
     session::{self, SESSIONS, Session},
     store::{Partition, Wake},
     token::TOKENS,
@@ -13,6 +15,7 @@ use arizuko_proto::v1;
 use std::collections::BTreeMap;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
+use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status};
 
 const DEFAULT_ENTRIES: u32 = 100;
@@ -48,11 +51,9 @@ impl v1::admin_service_server::AdminService for Service {
         &self,
         request: Request<v1::TailRequest>,
     ) -> Result<Response<Self::TailStream>, Status> {
-        self.operator(&request).await?;
-        let stream = self
-            .follow(&request.into_inner().folder)
-            .await
-            .map_err(status::from)?;
+        let caller = self.operator(&request).await?;
+        let folder = request.into_inner().folder;
+        let stream = self.follow(&caller, &folder).await.map_err(status::from)?;
         Ok(Response::new(stream))
     }
 }
@@ -139,6 +140,7 @@ impl Service {
 
     async fn follow(
         &self,
+        caller: &Caller,
         folder: &str,
     ) -> Result<ReceiverStream<Result<v1::TailResponse, Status>>, Error> {
         let view = view(folder)?;
@@ -150,16 +152,16 @@ impl Service {
             None => 0..self.0.partitions,
         };
         let (events, stream) = mpsc::channel(BACKLOG);
+        let ended = self.end_of_tail(caller, events.clone()).await?;
         for partition in partitions {
             let mut wakes = self.0.ledger.watch(partition, audit::TAIL).await?;
             let (events, view) = (events.clone(), view.clone());
-            let draining = self.0.draining.clone();
+            let ended = ended.clone();
             tokio::spawn(async move {
                 loop {
                     let wake = tokio::select! {
                         wake = wakes.next() => wake,
-                        () = events.closed() => return,
-                        () = draining.cancelled() => return,
+                        () = ended.cancelled() => return,
                     };
                     if let Wake::Published(line) = wake
                         && let Ok(event) = serde_json::from_slice::<Event>(&line)
@@ -172,6 +174,26 @@ impl Service {
             });
         }
         Ok(ReceiverStream::new(stream))
+    }
+
+    /// Is cancelled when the reader leaves, its key is revoked, or control drains.
+    async fn end_of_tail<T: Send + 'static>(
+        &self,
+        caller: &Caller,
+        events: mpsc::Sender<T>,
+    ) -> Result<CancellationToken, Error> {
+        let mut key = KeyWatch::start(&self.0, caller).await?;
+        let (control, ended) = (self.0.clone(), CancellationToken::new());
+        let guard = ended.clone().drop_guard();
+        tokio::spawn(async move {
+            let _guard = guard;
+            tokio::select! {
+                () = events.closed() => {}
+                () = key.ended(&control) => {}
+                () = control.draining.cancelled() => {}
+            }
+        });
+        Ok(ended)
     }
 }
 

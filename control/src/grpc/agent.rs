@@ -197,10 +197,11 @@ impl Attached {
             .await?;
         let records = members.iter().map(|member| turn::record(&member.name));
         let turns = ledger.records::<Turn>(self.partition, records).await?;
-        let mine = |turn: &Turn| {
-            turn.status == turn::Status::Running && turn.session.as_ref() == Some(&self.session.id)
-        };
-        Ok(turns.into_iter().flatten().filter(mine).collect())
+        let mine = turns
+            .into_iter()
+            .flatten()
+            .filter(|turn| turn.is_held_by(&self.session.id));
+        Ok(mine.collect())
     }
 
     /// Claims waiting turns for as long as there is credit.

@@ -103,7 +103,10 @@ async fn read_requests(
                 let number = subscribe.subscription;
                 let credit = Arc::new(Semaphore::new(subscribe.credit as usize));
                 let stop = all.child_token();
-                entries.retain(|_, entry| !entry.stop.is_cancelled());
+                // Those that ended are dropped when the map would have to grow.
+                if entries.len() == entries.capacity() {
+                    entries.retain(|_, entry| !entry.stop.is_cancelled());
+                }
                 entries.insert(
                     number,
                     Entry {

@@ -37,6 +37,7 @@ const SCHEMA: &str = "
     CREATE TABLE IF NOT EXISTS bucket (
         partition INTEGER, name TEXT, full_at INTEGER NOT NULL,
         PRIMARY KEY (partition, name)) WITHOUT ROWID;
+    CREATE INDEX IF NOT EXISTS bucket_full_at ON bucket (full_at);
 ";
 
 /// How many batches share one transaction at most.

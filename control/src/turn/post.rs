@@ -98,7 +98,12 @@ pub(crate) fn post(
     }
 
     let mut conversation = match post.conversation.as_str() {
-        "" => Conversation::new(random_id(tx.random()), token, tx.now),
+        "" => {
+            let new = Conversation::new(random_id(tx.random()), token, tx.now);
+            // Guarded to be new, so that a commit that is sent twice conflicts with itself.
+            tx.get_unlikely::<Conversation>(&conversation::record(&new.id))?;
+            new
+        }
         id => conversation::of_token(tx.get(&conversation::record(id))?, token)?,
     };
     if conversation.open.len() >= limits.conversation_turns as usize {
@@ -253,6 +258,7 @@ fn begin(
         bytes: 0,
         first_seq: 0,
         last_seq: 0,
+        strikes: 0,
         ended_at: None,
         error: String::new(),
         detail: String::new(),
