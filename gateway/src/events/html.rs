@@ -1,0 +1,189 @@
+//! `event: html`, for our own page: the messages of a stream as rendered Markdown.
+//!
+//! These events are derived from the numbered ones and have no id, so that a reader's cursor is
+//! what it would be without them.
+
+use super::write_event;
+use crate::{
+    control::Control,
+    link::Link,
+    markdown::{self, Block, Streaming},
+};
+use arizuko_proto::v1::{self as pb, frame::Body};
+use serde::Serialize;
+use std::{
+    collections::{HashMap, HashSet},
+    time::Duration,
+};
+use tokio::time::Instant;
+
+/// Deltas of this time are rendered together, and of longer where there is more to render.
+const PAUSE: Duration = Duration::from_millis(60);
+const PAUSE_PER_KIB: Duration = Duration::from_millis(1);
+
+/// The messages that are being written, as the reader has them.
+pub(super) struct Html {
+    control: Control,
+    link: Link,
+    /// The turns under way whose messages are known from their beginning on.
+    turns: HashMap<String, Turn>,
+}
+
+/// A turn's unfinished messages by their id.
+#[derive(Default)]
+struct Turn {
+    messages: HashMap<String, Streaming>,
+    changed: HashSet<String>,
+    /// What had been written when we came, by deltas up to number `seen`.
+    earlier: HashMap<String, String>,
+    seen: u32,
+    due: Option<Instant>,
+}
+
+#[derive(Serialize)]
+struct Data<'a> {
+    id: &'a str,
+    block: usize,
+    html: &'a str,
+}
+
+impl Html {
+    pub(super) fn new(control: Control, link: Link) -> Self {
+        let turns = HashMap::new();
+        Self {
+            control,
+            link,
+            turns,
+        }
+    }
+
+    /// When `write_due` will have something.
+    pub(super) fn due(&self) -> Option<Instant> {
+        self.turns.values().filter_map(|turn| turn.due).min()
+    }
+
+    /// Takes a frame that the reader has just been sent.
+    pub(super) async fn read(&mut self, frame: &pb::Frame, out: &mut String) {
+        let Some(body) = &frame.body else {
+            return;
+        };
+        if matches!(body, Body::User(_) | Body::TurnDone(_)) {
+            return;
+        }
+        if !self.turns.contains_key(&frame.turn_id) {
+            let turn = self.begin(frame).await;
+            self.turns.insert(frame.turn_id.clone(), turn);
+        }
+        let Some(turn) = self.turns.get_mut(&frame.turn_id) else {
+            return;
+        };
+        match body {
+            Body::Delta(delta) => turn.append(delta, frame.n),
+            Body::Message(message) => {
+                turn.messages.remove(&message.id);
+                turn.changed.remove(&message.id);
+                write_whole(&message.id, &message.content, out);
+            }
+            Body::Restart(restart) if !restart.keep => *turn = Turn::default(),
+            _ => {}
+        }
+    }
+
+    /// A turn's first frame here. If it isn't the turn's first, the text so far is asked for:
+    /// without it a delta could not be rendered.
+    async fn begin(&self, frame: &pb::Frame) -> Turn {
+        if frame.n <= 1 {
+            return Turn::default();
+        }
+        let request = pb::GetTurnRequest {
+            access: Some(self.link.access()),
+            turn_id: frame.turn_id.clone(),
+            ..pb::GetTurnRequest::default()
+        };
+        let Ok(answer) = self.control.turn(request, Duration::ZERO).await else {
+            // The reader has the text, and the finished message comes whole.
+            return Turn {
+                seen: u32::MAX,
+                ..Turn::default()
+            };
+        };
+        let turn = answer.turn.unwrap_or_default();
+        let messages = turn.assistant.into_iter();
+        Turn {
+            earlier: messages
+                .map(|message| (message.id, message.content))
+                .collect(),
+            seen: turn.n,
+            ..Turn::default()
+        }
+    }
+
+    /// Writes what is due by now.
+    pub(super) fn write_due(&mut self, out: &mut String) {
+        let now = Instant::now();
+        for turn in self.turns.values_mut() {
+            if turn.due.is_some_and(|due| due <= now) {
+                turn.write_changed(out);
+            }
+        }
+    }
+
+    /// A turn ends: its messages that had no finished form are shown whole.
+    pub(super) fn finish(&mut self, turn_id: &str, out: &mut String) {
+        let Some(turn) = self.turns.remove(turn_id) else {
+            return;
+        };
+        for (id, message) in turn.messages {
+            write_whole(&id, message.text(), out);
+        }
+    }
+
+    /// A replay from the start follows.
+    pub(super) fn reset(&mut self) {
+        self.turns.clear();
+    }
+}
+
+impl Turn {
+    fn append(&mut self, delta: &pb::frame::Delta, n: u32) {
+        if self.seen == u32::MAX {
+            return;
+        }
+        let message = self.messages.entry(delta.id.clone()).or_insert_with(|| {
+            let earlier = self.earlier.remove(&delta.id);
+            Streaming::new(earlier.unwrap_or_default())
+        });
+        if n > self.seen {
+            message.push(&delta.text);
+        }
+        let kib = u32::try_from(message.tail_bytes() / 1024).unwrap_or(u32::MAX);
+        let pause = PAUSE + PAUSE_PER_KIB.saturating_mul(kib);
+        self.due.get_or_insert_with(|| Instant::now() + pause);
+        self.changed.insert(delta.id.clone());
+    }
+
+    fn write_changed(&mut self, out: &mut String) {
+        self.due = None;
+        for id in self.changed.drain() {
+            let blocks = self.messages.get_mut(&id).map(Streaming::render);
+            for Block { index, html } in blocks.into_iter().flatten() {
+                let data = Data {
+                    id: &id,
+                    block: index,
+                    html: &html,
+                };
+                write_event(out, "html", &data);
+            }
+        }
+    }
+}
+
+fn write_whole(id: &str, text: &str, out: &mut String) {
+    let html = markdown::render(text);
+    let data = Data {
+        id,
+        block: 0,
+        html: &html,
+    };
+    write_event(out, "html", &data);
+}

@@ -1,0 +1,76 @@
+//! `/chat/{token}/c/{conversation}`: what was said, and its deletion.
+
+use crate::{
+    Gateway,
+    document::{self, Turn},
+    link::{ConversationId, Link, Parameters},
+    problem::Problem,
+};
+use arizuko_proto::v1 as pb;
+use axum::{
+    Json,
+    extract::State,
+    response::{IntoResponse, Response},
+};
+use http::StatusCode;
+use serde::{Deserialize, Serialize};
+use std::sync::Arc;
+
+#[derive(Deserialize)]
+pub(crate) struct HistoryQuery {
+    after: Option<u64>,
+    limit: Option<u32>,
+    html: Option<String>,
+}
+
+#[derive(Serialize)]
+struct History<'a> {
+    conversation: &'a str,
+    turns: Vec<Turn<'a>>,
+    next: Option<u64>,
+    cursor: String,
+    agent_attached: bool,
+}
+
+/// GET `/chat/{token}/c/{conversation}`
+pub(crate) async fn page(
+    State(gateway): State<Arc<Gateway>>,
+    link: Link,
+    ConversationId(conversation): ConversationId,
+    Parameters(query): Parameters<HistoryQuery>,
+) -> Result<Response, Problem> {
+    let request = pb::GetConversationRequest {
+        access: Some(link.access()),
+        conversation: conversation.clone(),
+        after: query.after.unwrap_or_default(),
+        page_size: query.limit.unwrap_or_default(),
+    };
+    let page = gateway.control.conversation(request).await?;
+    let html = query.html.as_deref() == Some("1");
+    let history = History {
+        conversation: &conversation,
+        turns: page
+            .turns
+            .iter()
+            .map(|turn| Turn::new(turn, html))
+            .collect(),
+        next: (page.next != 0).then_some(page.next),
+        cursor: document::cursor(page.cursor),
+        agent_attached: page.agent_attached,
+    };
+    Ok(Json(history).into_response())
+}
+
+/// DELETE `/chat/{token}/c/{conversation}`
+pub(crate) async fn delete(
+    State(gateway): State<Arc<Gateway>>,
+    link: Link,
+    ConversationId(conversation): ConversationId,
+) -> Result<StatusCode, Problem> {
+    let request = pb::DeleteConversationRequest {
+        access: Some(link.access()),
+        conversation,
+    };
+    gateway.control.delete(request).await?;
+    Ok(StatusCode::NO_CONTENT)
+}

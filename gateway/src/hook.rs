@@ -1,0 +1,110 @@
+//! `POST /hook/{token}`: any body, taken verbatim, with the headers that it came with.
+
+use crate::{
+    Gateway,
+    address::Visitor,
+    chat::{Posted, header},
+    link::Link,
+    message,
+    problem::Problem,
+};
+use arizuko_proto::v1 as pb;
+use axum::{
+    Json,
+    body::Body,
+    extract::State,
+    response::{IntoResponse, Response},
+};
+use bytes::Bytes;
+use http::{HeaderMap, StatusCode, header::CONNECTION};
+use std::sync::Arc;
+
+/// Credentials are nobody's but the one's that they were sent to.
+const CREDENTIALS: [&str; 3] = ["authorization", "cookie", "proxy-authorization"];
+/// About the connection, not about the request.
+const HOP_BY_HOP: [&str; 7] = [
+    "connection",
+    "keep-alive",
+    "proxy-authenticate",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+];
+
+/// POST `/hook/{token}`
+pub(crate) async fn post(
+    State(gateway): State<Arc<Gateway>>,
+    link: Link,
+    visitor: Visitor,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Response, Problem> {
+    let content = message::read(body, gateway.options.hook_body_bytes).await?;
+    let request = pb::PostMessageRequest {
+        access: Some(link.access()),
+        conversation: String::new(),
+        content,
+        headers: passed_on(&headers),
+        idempotency_key: header(&headers, "idempotency-key")?,
+        client_address: visitor.0.to_string(),
+        traceparent: header(&headers, "traceparent").unwrap_or_default(),
+    };
+    let mut posted = gateway.control.post(request).await?;
+    // The caller knows what it sent, and it need not be text.
+    posted.user = None;
+    Ok((StatusCode::ACCEPTED, Json(Posted::new(&posted))).into_response())
+}
+
+fn passed_on(headers: &HeaderMap) -> Vec<pb::Header> {
+    let connection = headers.get_all(CONNECTION).iter();
+    let named: Vec<_> = connection
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','))
+        .map(|name| name.trim().to_ascii_lowercase())
+        .collect();
+    let ours = |name: &str| {
+        CREDENTIALS.contains(&name)
+            || HOP_BY_HOP.contains(&name)
+            || named.iter().any(|named| named == name)
+    };
+    headers
+        .iter()
+        .filter(|(name, _)| !ours(name.as_str()))
+        .map(|(name, value)| pb::Header {
+            name: name.to_string(),
+            value: Bytes::copy_from_slice(value.as_bytes()),
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use http::{HeaderName, HeaderValue};
+
+    #[test]
+    fn credentials_and_the_connections_own_headers_stay_here() {
+        let headers = [
+            ("host", "a.example"),
+            ("x-hub-signature-256", "sha256=1"),
+            ("authorization", "Bearer x"),
+            ("cookie", "a=b"),
+            ("connection", "close, X-Hop"),
+            ("x-hop", "1"),
+            ("x-twice", "1"),
+            ("x-twice", "2"),
+        ];
+        let mut map = HeaderMap::new();
+        for (name, value) in headers {
+            map.append(
+                HeaderName::from_static(name),
+                HeaderValue::from_static(value),
+            );
+        }
+        let passed = passed_on(&map);
+        let names: Vec<_> = passed.iter().map(|header| header.name.as_str()).collect();
+        assert_eq!(names, ["host", "x-hub-signature-256", "x-twice", "x-twice"]);
+        assert_eq!(passed[3].value, "2");
+    }
+}

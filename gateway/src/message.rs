@@ -1,0 +1,121 @@
+//! Request bodies: read up to a bound, and a visitor's message found in them.
+
+use crate::{link::ConversationId, problem::Problem};
+use axum::body::Body;
+use bytes::Bytes;
+use http::{HeaderMap, StatusCode, header::CONTENT_TYPE};
+use http_body_util::BodyExt as _;
+use serde::Deserialize;
+use std::time::Duration;
+use tokio::time::timeout;
+
+/// How long a body may take to arrive.
+const BODY_TIMEOUT: Duration = Duration::from_secs(30);
+/// How much more than the bound is read and thrown away: closing a connection that has unread data
+/// would keep the client from reading the refusal.
+const DRAIN: usize = 4 << 20;
+
+/// A visitor's message.
+#[derive(Deserialize)]
+pub(crate) struct Message {
+    pub(crate) content: String,
+    #[serde(default, deserialize_with = "absent_is_empty")]
+    pub(crate) conversation: String,
+}
+
+fn absent_is_empty<'de, D: serde::Deserializer<'de>>(value: D) -> Result<String, D::Error> {
+    Ok(Option::deserialize(value)?.unwrap_or_default())
+}
+
+impl Message {
+    /// Reads a message as its Content-Type says. An empty `conversation` means a new one.
+    pub(crate) fn parse(headers: &HeaderMap, body: &[u8]) -> Result<Self, Problem> {
+        let kind = headers
+            .get(CONTENT_TYPE)
+            .and_then(|kind| kind.to_str().ok());
+        let kind = kind
+            .unwrap_or_default()
+            .split(';')
+            .next()
+            .unwrap_or_default();
+        let message = match kind.trim().to_ascii_lowercase().as_str() {
+            "application/json" => Self::from_json(body)?,
+            "application/x-www-form-urlencoded" => Self::from_form(body)?,
+            "text/plain" => Self::from_text(body)?,
+            _ => {
+                let detail = "Send the message as application/json, as a form or as text/plain.";
+                let status = StatusCode::UNSUPPORTED_MEDIA_TYPE;
+                return Err(Problem::new(status, "UNSUPPORTED_MEDIA_TYPE", detail));
+            }
+        };
+        if message.content.trim().is_empty() {
+            return Err(Problem::invalid("The message is empty."));
+        }
+        if !message.conversation.is_empty() {
+            ConversationId::parse(message.conversation.clone())?;
+        }
+        Ok(message)
+    }
+
+    fn from_json(body: &[u8]) -> Result<Self, Problem> {
+        serde_json::from_slice(body)
+            .map_err(|error| Problem::invalid(format!("The body is not a message: {error}.")))
+    }
+
+    fn from_form(body: &[u8]) -> Result<Self, Problem> {
+        let mut message = Self::from_text(b"")?;
+        for (name, value) in form_urlencoded::parse(body) {
+            match &*name {
+                "content" => message.content = value.into_owned(),
+                "conversation" => message.conversation = value.into_owned(),
+                _ => {}
+            }
+        }
+        Ok(message)
+    }
+
+    fn from_text(body: &[u8]) -> Result<Self, Problem> {
+        let content =
+            str::from_utf8(body).map_err(|_| Problem::invalid("The text is not UTF-8."))?;
+        Ok(Self {
+            content: content.to_owned(),
+            conversation: String::new(),
+        })
+    }
+}
+
+/// All of a body of at most `limit` bytes.
+pub(crate) async fn read(body: Body, limit: usize) -> Result<Bytes, Problem> {
+    let read = timeout(BODY_TIMEOUT, read_up_to(body, limit));
+    read.await.unwrap_or_else(|_| {
+        let detail = "The request's body took too long to arrive.";
+        let status = StatusCode::REQUEST_TIMEOUT;
+        Err(Problem::new(status, "REQUEST_TIMEOUT", detail))
+    })
+}
+
+async fn read_up_to(mut body: Body, limit: usize) -> Result<Bytes, Problem> {
+    let mut whole = Vec::new();
+    let mut length = 0;
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(|_| Problem::invalid("The request's body broke off."))?;
+        let Ok(data) = frame.into_data() else {
+            continue;
+        };
+        length += data.len();
+        if length <= limit {
+            whole.extend_from_slice(&data);
+        } else if length > limit + DRAIN {
+            break;
+        }
+    }
+    if length <= limit {
+        return Ok(whole.into());
+    }
+    let detail = format!("The request's body is larger than {limit} bytes.");
+    Err(Problem::new(
+        StatusCode::PAYLOAD_TOO_LARGE,
+        "TOO_LARGE",
+        detail,
+    ))
+}

@@ -1,0 +1,91 @@
+//! HTML made here: the template filled in, and messages for readers without scripts.
+
+use crate::{document::is_open, markdown};
+use arizuko_proto::v1 as pb;
+use std::{borrow::Cow, fmt::Write as _};
+
+/// The messages as the page's script would show them, for a page without scripts.
+pub(super) fn messages(turns: &[pb::ConversationTurn], name: &str) -> String {
+    let mut html = String::new();
+    for turn in turns {
+        html.push_str(r#"<div class="turn">"#);
+        if let Some(user) = &turn.user {
+            article(&mut html, "user", &user.id, "You", &escape(&user.content));
+        }
+        for message in &turn.assistant {
+            let body = markdown::render(&message.content);
+            let body = format!(r#"<div class="block">{body}</div>"#);
+            article(&mut html, "assistant", &message.id, name, &body);
+        }
+        let foot = match turn.status_text.as_str() {
+            _ if !turn.error.is_empty() => &turn.error,
+            "" if is_open(turn.status()) => "Waiting for the reply…",
+            status => status,
+        };
+        if !foot.is_empty() {
+            let foot = escape(foot);
+            let _ = write!(
+                html,
+                r#"<div class="foot"><span class="foot-text">{foot}</span></div>"#
+            );
+        }
+        html.push_str("</div>");
+    }
+    html
+}
+
+fn article(html: &mut String, class: &str, id: &str, author: &str, body: &str) {
+    let (id, author) = (escape(id), escape(author));
+    let _ = write!(
+        html,
+        r#"<article class="message {class}" data-id="{id}"><h2 class="author">{author}</h2><div class="body">{body}</div></article>"#
+    );
+}
+
+/// Puts values in the place of each `{{name}}`, in one pass: what is put in is not looked at again.
+pub(super) fn fill<'a>(template: &str, value: impl Fn(&str) -> Cow<'a, str>) -> String {
+    let mut filled = String::with_capacity(template.len());
+    let mut rest = template;
+    while let Some((before, after)) = rest.split_once("{{") {
+        let Some((name, after)) = after.split_once("}}") else {
+            break;
+        };
+        filled.push_str(before);
+        filled.push_str(&value(name));
+        rest = after;
+    }
+    filled + rest
+}
+
+pub(super) fn escape(text: &str) -> Cow<'_, str> {
+    if !text.contains(['&', '<', '>', '"', '\'']) {
+        return text.into();
+    }
+    text.chars()
+        .fold(String::new(), |mut escaped, character| {
+            match character {
+                '&' => escaped.push_str("&amp;"),
+                '<' => escaped.push_str("&lt;"),
+                '>' => escaped.push_str("&gt;"),
+                '"' => escaped.push_str("&quot;"),
+                '\'' => escaped.push_str("&#39;"),
+                other => escaped.push(other),
+            }
+            escaped
+        })
+        .into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_value_that_looks_like_a_placeholder_stays_as_it_is() {
+        let filled = fill("<{{a}}|{{b}}>", |name| match name {
+            "a" => "{{b}}".into(),
+            _ => "x".into(),
+        });
+        assert_eq!(filled, "<{{b}}|x>");
+    }
+}

@@ -1,0 +1,148 @@
+//! `/chat/{token}/{turn}` and `/hook/{token}/{turn}`: where a turn stands, and its end.
+
+use crate::{
+    Gateway,
+    document::{self, Event, Turn},
+    link::{Link, Parameters, TurnId},
+    problem::Problem,
+};
+use arizuko_proto::v1 as pb;
+use axum::{
+    Json,
+    extract::State,
+    response::{IntoResponse, Response},
+};
+use serde::{Deserialize, Serialize};
+use std::{sync::Arc, time::Duration};
+use tonic::Status;
+
+/// The longest that a request may wait for a turn's end, in seconds.
+const MAX_WAIT: u64 = 50;
+
+/// `?wait=<seconds>`
+#[derive(Deserialize)]
+pub(crate) struct Wait {
+    wait: Option<u64>,
+}
+
+impl Wait {
+    pub(crate) fn duration(&self) -> Duration {
+        Duration::from_secs(self.wait.unwrap_or(0).min(MAX_WAIT))
+    }
+}
+
+/// Where a turn stands as soon as it has ended, the time is over or the gateway has to end.
+pub(crate) async fn within(
+    gateway: &Gateway,
+    link: &Link,
+    turn_id: String,
+    wait: Duration,
+) -> Result<pb::GetTurnResponse, Status> {
+    let request = pb::GetTurnRequest {
+        access: Some(link.access()),
+        turn_id,
+        ..pb::GetTurnRequest::default()
+    };
+    tokio::select! {
+        turn = gateway.control.turn(request.clone(), wait) => turn,
+        () = gateway.stopping.cancelled() => gateway.control.turn(request, Duration::ZERO).await,
+    }
+}
+
+#[derive(Deserialize)]
+pub(crate) struct SnapshotQuery {
+    after: Option<u32>,
+    html: Option<String>,
+}
+
+#[derive(Serialize)]
+struct Snapshot<'a> {
+    conversation: &'a str,
+    agent_attached: bool,
+    #[serde(flatten)]
+    turn: Turn<'a>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    frames: Option<Vec<Event<'a>>>,
+}
+
+/// GET `/chat/{token}/{turn}`
+pub(crate) async fn snapshot(
+    State(gateway): State<Arc<Gateway>>,
+    link: Link,
+    TurnId(turn_id): TurnId,
+    Parameters(query): Parameters<SnapshotQuery>,
+) -> Result<Response, Problem> {
+    let request = pb::GetTurnRequest {
+        access: Some(link.access()),
+        turn_id,
+        frames: query.after.is_some(),
+        after: query.after.unwrap_or_default(),
+        wait: None,
+    };
+    let answer = gateway.control.turn(request, Duration::ZERO).await?;
+    let turn = answer.turn.unwrap_or_default();
+    let snapshot = Snapshot {
+        conversation: &answer.conversation,
+        agent_attached: answer.agent_attached,
+        turn: Turn::new(&turn, query.html.as_deref() == Some("1")),
+        frames: query
+            .after
+            .map(|_| answer.frames.iter().filter_map(Event::new).collect()),
+    };
+    Ok(Json(snapshot).into_response())
+}
+
+#[derive(Serialize)]
+struct Standing<'a> {
+    turn_id: &'a str,
+    conversation: &'a str,
+    status: &'static str,
+    n: u32,
+    attempt: u32,
+    agent_attached: bool,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    error: &'a str,
+}
+
+/// GET `/chat/{token}/{turn}/status`
+pub(crate) async fn status(
+    State(gateway): State<Arc<Gateway>>,
+    link: Link,
+    TurnId(turn_id): TurnId,
+    Parameters(wait): Parameters<Wait>,
+) -> Result<Response, Problem> {
+    let answer = within(&gateway, &link, turn_id, wait.duration()).await?;
+    let turn = answer.turn.unwrap_or_default();
+    let standing = Standing {
+        turn_id: &turn.turn_id,
+        conversation: &answer.conversation,
+        status: document::status(turn.status()),
+        n: turn.n,
+        attempt: turn.attempt,
+        agent_attached: answer.agent_attached,
+        error: &turn.error,
+    };
+    Ok(Json(standing).into_response())
+}
+
+#[derive(Serialize)]
+struct Cancelled<'a> {
+    turn_id: &'a str,
+    status: &'static str,
+}
+
+/// POST `/chat/{token}/{turn}/cancel`
+pub(crate) async fn cancel(
+    State(gateway): State<Arc<Gateway>>,
+    link: Link,
+    TurnId(turn_id): TurnId,
+) -> Result<Response, Problem> {
+    let request = pb::CancelTurnRequest {
+        access: Some(link.access()),
+        turn_id: turn_id.clone(),
+    };
+    let answer = gateway.control.cancel(request).await?;
+    let status = document::status(answer.status());
+    let turn_id = &turn_id;
+    Ok(Json(Cancelled { turn_id, status }).into_response())
+}
