@@ -1,0 +1,152 @@
+//! `arizuko agent exec`: attaches, and runs a program once for each turn.
+
+use super::process;
+use crate::{
+    attach::{self, Settings},
+    connect,
+    signals::Signals,
+};
+use anyhow::{anyhow, bail};
+use std::{
+    env,
+    ffi::OsString,
+    fs,
+    io::ErrorKind,
+    os::unix::fs::PermissionsExt as _,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+
+/// How much of a conversation a program gets that asks for the whole turn: all that there may be.
+const HISTORY: u32 = 200;
+
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    #[command(flatten)]
+    connection: connect::Options,
+    /// The folder whose turns it takes; without it, the key's
+    #[arg(long)]
+    folder: Option<String>,
+    /// What operators see it as; without it, the program's name
+    #[arg(long)]
+    name: Option<String>,
+    /// How many turns at a time
+    #[arg(long, default_value_t = 1, value_name = "TURNS", value_parser = clap::value_parser!(u32).range(1..=1000))]
+    concurrency: u32,
+    /// Show the visitor each line of standard error as what the agent is doing
+    #[arg(long)]
+    status: bool,
+    /// Hand the program the whole turn with its history as one JSON document
+    #[arg(long)]
+    json: bool,
+    /// The program and its arguments
+    #[arg(last = true, required = true, value_name = "COMMAND")]
+    command: Vec<OsString>,
+}
+
+pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
+    let [program, arguments @ ..] = &args.command[..] else {
+        bail!("name the program after --");
+    };
+    let program = Arc::new(process::Program {
+        path: find(program)?,
+        arguments: arguments.to_vec(),
+        json: args.json,
+        status: args.status,
+    });
+    let control = args.connection.find()?;
+    let name = args.name.unwrap_or_else(|| {
+        let name = program.path.file_name().unwrap_or_default();
+        name.to_string_lossy().into_owned()
+    });
+    let (attached, stop) = (Arc::new(Notify::new()), CancellationToken::new());
+    let settings = Settings {
+        folder: args.folder.clone().unwrap_or_default(),
+        name: name.chars().take(100).collect(),
+        concurrency: args.concurrency,
+        history: if args.json { HISTORY } else { 0 },
+        attached: Arc::clone(&attached),
+        stop: stop.clone(),
+    };
+    let mut signals = Signals::listen()?;
+    let session = attach::run(&control, settings, move |turn, reply| {
+        process::answer(Arc::clone(&program), turn, reply)
+    });
+    tokio::pin!(session);
+    loop {
+        tokio::select! {
+            outcome = &mut session => return outcome,
+            () = attached.notified() => {
+                let folder = args.folder.as_deref().unwrap_or("the key's folder");
+                tracing::info!("attached to {folder}, {} at a time", turns(args.concurrency));
+            }
+            () = signals.next() => {
+                if stop.is_cancelled() {
+                    // What still runs is killed as its task is dropped.
+                    bail!("stopped in the middle of turns");
+                }
+                tracing::info!("stopping; again to stop at once");
+                stop.cancel();
+            }
+        }
+    }
+}
+
+fn turns(count: u32) -> String {
+    match count {
+        1 => "1 turn".into(),
+        _ => format!("{count} turns"),
+    }
+}
+
+/// Finds the program as a shell would, before anybody waits for its answer.
+fn find(program: &OsString) -> anyhow::Result<PathBuf> {
+    let name = Path::new(program);
+    let shown = name.display();
+    if name.components().count() > 1 {
+        return match fs::metadata(name) {
+            Ok(file) if file.is_file() && executable(&file) => Ok(name.into()),
+            Ok(file) if file.is_file() => {
+                bail!("{shown} is not executable: chmod +x {shown} makes it so")
+            }
+            Ok(_) => bail!("{shown} is no program: name one after --"),
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                bail!("there is no {shown}: name a program after --")
+            }
+            Err(error) => bail!("cannot look at {shown}: {error}"),
+        };
+    }
+    let path = env::var_os("PATH").unwrap_or_default();
+    env::split_paths(&path)
+        .map(|folder| folder.join(name))
+        .find(|file| fs::metadata(file).is_ok_and(|file| file.is_file() && executable(&file)))
+        .ok_or_else(|| {
+            anyhow!("there is no program {shown} in PATH: give its path, such as ./{shown}")
+        })
+}
+
+fn executable(file: &fs::Metadata) -> bool {
+    file.permissions().mode() & 0o111 != 0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn programs_are_found_as_a_shell_finds_them() {
+        assert!(find(&"sh".into()).unwrap().ends_with("sh"));
+        assert!(find(&"/bin/sh".into()).is_ok());
+        for (wrong, told) in [
+            ("no-such-program", "in PATH"),
+            ("./no-such-program", "there is no"),
+            ("/etc/passwd", "chmod +x"),
+            ("/tmp/", "no program"),
+        ] {
+            let error = find(&wrong.into()).unwrap_err().to_string();
+            assert!(error.contains(told), "{wrong}: {error}");
+        }
+    }
+}

@@ -1,0 +1,260 @@
+//! One process that answers one turn.
+
+use super::{
+    document,
+    text::{Decoder, Lines},
+};
+use crate::attach::{Failure, Gone, Reply, Turn};
+use nix::{
+    sys::signal::{Signal, killpg},
+    unistd::Pid,
+};
+use std::{
+    env,
+    ffi::OsString,
+    io::{self, Write as _},
+    os::unix::process::ExitStatusExt as _,
+    path::PathBuf,
+    process::{ExitStatus, Stdio},
+    sync::Arc,
+    time::Duration,
+};
+use tokio::{
+    io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _},
+    process::{Child, ChildStderr, ChildStdin, ChildStdout, Command},
+    time::{sleep, timeout},
+};
+use tokio_util::sync::CancellationToken;
+
+/// How long a cancelled process may take to end by itself.
+const TERM_TIME: Duration = Duration::from_secs(5);
+/// How long we listen on to what an ended process has left running.
+const LINGER: Duration = Duration::from_secs(1);
+/// The finished form of a longer reply is not sent: it would not fit a frame.
+const MAX_FINISHED: usize = 64 << 10;
+
+/// What to run for each turn.
+pub(super) struct Program {
+    pub(super) path: PathBuf,
+    pub(super) arguments: Vec<OsString>,
+    /// Standard input is the whole turn.
+    pub(super) json: bool,
+    /// Standard error is for the visitor.
+    pub(super) status: bool,
+}
+
+/// A process and all that it starts. They are killed when this goes.
+struct Group(Option<Pid>);
+
+/// Runs the program for one turn.
+pub(super) async fn answer(program: Arc<Program>, turn: Turn, reply: Reply) -> Result<(), Failure> {
+    let turn_id = turn.turn_id.clone();
+    let outcome = match program.start(&turn) {
+        Ok(child) => {
+            let input = match program.json {
+                true => document::of(turn).to_string().into(),
+                false => turn.content,
+            };
+            program.attend(child, &input, &reply).await
+        }
+        Err(error) => Err(Failure::new(format!("cannot start the program: {error}"))),
+    };
+    match &outcome {
+        Err(_) if reply.is_cancelled() => tracing::info!("turn {turn_id} was cancelled"),
+        Err(failure) => tracing::warn!("turn {turn_id}: {}", failure.detail),
+        Ok(()) => {}
+    }
+    outcome
+}
+
+impl Program {
+    fn start(&self, turn: &Turn) -> io::Result<Child> {
+        let mut command = Command::new(&self.path);
+        command
+            .args(&self.arguments)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .process_group(0);
+        // Our keys are not the program's, and neither is anything else that only we are told.
+        for (name, _) in env::vars_os() {
+            if name.to_string_lossy().starts_with("ARIZUKO_") {
+                command.env_remove(name);
+            }
+        }
+        for (name, value) in [
+            ("ARIZUKO_JID", &turn.jid),
+            ("ARIZUKO_FOLDER", &turn.folder),
+            ("ARIZUKO_CONVERSATION", &turn.conversation),
+            ("ARIZUKO_TURN", &turn.turn_id),
+            ("ARIZUKO_SENDER", &turn.sender),
+            ("ARIZUKO_PERSONA", &turn.persona),
+            ("ARIZUKO_TOPIC", &turn.topic),
+            ("ARIZUKO_CONTEXT", &turn.context),
+        ] {
+            // A variable can't hold a NUL.
+            command.env(name, value.replace('\0', ""));
+        }
+        command.spawn()
+    }
+
+    /// Serves all of a process's streams at once: none of them may wait for another.
+    async fn attend(&self, mut child: Child, input: &[u8], reply: &Reply) -> Result<(), Failure> {
+        let group = Group::of(&child);
+        let pipes = (child.stdin.take(), child.stdout.take(), child.stderr.take());
+        let (Some(stdin), Some(stdout), Some(stderr)) = pipes else {
+            return Err(Failure::new("the program was started without pipes"));
+        };
+        let exited = CancellationToken::new();
+        let exit = async {
+            let status = child.wait().await;
+            exited.cancel();
+            status
+        };
+        let input = write(stdin, input, &exited);
+        let output = forward(stdout, reply, &exited);
+        let errors = self.listen(stderr, reply, &exited);
+        let all = async { tokio::join!(exit, input, output, errors) };
+        tokio::pin!(all);
+        let (status, (), text, last_line) = tokio::select! {
+            ended = &mut all => ended,
+            () = reply.cancelled() => {
+                group.signal(Signal::SIGTERM);
+                // We go on reading: it may have last words. Then the group is killed.
+                let _ = timeout(TERM_TIME, all).await;
+                return Err(Gone.into());
+            }
+        };
+        let status = status.map_err(|error| Failure::new(format!("lost the program: {error}")))?;
+        if !status.success() {
+            return Err(Failure::new(describe(status, &last_line)));
+        }
+        // As in a shell's `$(…)`, the line ends after the text are not part of it.
+        let finished = text
+            .as_deref()
+            .unwrap_or_default()
+            .trim_end_matches(['\n', '\r']);
+        if !finished.is_empty() {
+            reply.message(finished).await?;
+        }
+        Ok(())
+    }
+
+    /// Standard error: the visitor's, or ours. Gives its last line.
+    async fn listen(
+        &self,
+        mut stderr: ChildStderr,
+        reply: &Reply,
+        exited: &CancellationToken,
+    ) -> String {
+        let (mut lines, mut buffer) = (Lines::default(), [0; 4096]);
+        loop {
+            let bytes = read(&mut stderr, &mut buffer, exited).await;
+            let complete = match bytes {
+                [] => lines.take().into_iter().collect(),
+                _ => lines.push(bytes),
+            };
+            if self.status {
+                for line in complete {
+                    // A reply that nobody wants is cancelled in `attend`.
+                    let _ = reply.status(line).await;
+                }
+            } else {
+                // Whoever closed our standard error has no wish to see it.
+                let _ = io::stderr().write_all(bytes);
+            }
+            if bytes.is_empty() {
+                return lines.into_last();
+            }
+        }
+    }
+}
+
+impl Group {
+    fn of(leader: &Child) -> Self {
+        Self(
+            leader
+                .id()
+                .and_then(|id| i32::try_from(id).ok())
+                .map(Pid::from_raw),
+        )
+    }
+
+    fn signal(&self, signal: Signal) {
+        if let Some(group) = self.0 {
+            // The only error is that none of it is left.
+            let _ = killpg(group, signal);
+        }
+    }
+}
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        self.signal(Signal::SIGKILL);
+    }
+}
+
+/// Writes the input. A program need not read all of it, or any.
+async fn write(mut stdin: ChildStdin, input: &[u8], exited: &CancellationToken) {
+    tokio::select! {
+        _ = stdin.write_all(input) => {}
+        () = exited.cancelled() => {}
+    }
+}
+
+/// Sends standard output on as it comes. Gives the whole text, unless it is too long for a frame.
+async fn forward(
+    mut stdout: ChildStdout,
+    reply: &Reply,
+    exited: &CancellationToken,
+) -> Option<String> {
+    let (mut decoder, mut buffer) = (Decoder::default(), [0; 16 << 10]);
+    let mut whole = Some(String::new());
+    loop {
+        let bytes = read(&mut stdout, &mut buffer, exited).await;
+        let text = match bytes {
+            [] => decoder.finish().to_owned(),
+            _ => decoder.push(bytes),
+        };
+        whole = whole
+            .filter(|whole| whole.len() + text.len() <= MAX_FINISHED)
+            .map(|whole| whole + &text);
+        if !text.is_empty() {
+            // When nobody wants it any more, the program can still write it.
+            let _ = reply.delta(text).await;
+        }
+        if bytes.is_empty() {
+            return whole;
+        }
+    }
+}
+
+/// The next bytes; none at the end. The program's end is not always the pipe's: something that it
+/// has left running may hold it.
+async fn read<'b>(
+    pipe: &mut (impl AsyncRead + Unpin),
+    buffer: &'b mut [u8],
+    exited: &CancellationToken,
+) -> &'b [u8] {
+    let lingered = async {
+        exited.cancelled().await;
+        sleep(LINGER).await;
+    };
+    let count = tokio::select! {
+        read = pipe.read(buffer) => read.unwrap_or(0),
+        () = lingered => 0,
+    };
+    &buffer[..count]
+}
+
+fn describe(status: ExitStatus, last_line: &str) -> String {
+    let how = match (status.code(), status.signal()) {
+        (Some(code), _) => format!("exit code {code}"),
+        (None, Some(signal)) => format!("killed by signal {signal}"),
+        (None, None) => "it ended in an unknown way".into(),
+    };
+    match last_line {
+        "" => how,
+        line => format!("{how}: {line}"),
+    }
+}

@@ -1,0 +1,132 @@
+//! Bytes as they come from a program, as text: cut where characters end.
+
+/// Puts characters together again that were cut between two reads. What is no UTF-8 becomes U+FFFD.
+#[derive(Default)]
+pub(super) struct Decoder {
+    /// The beginning of a character, at most three bytes.
+    rest: Vec<u8>,
+}
+
+impl Decoder {
+    /// The text that is complete with these bytes.
+    pub(super) fn push(&mut self, bytes: &[u8]) -> String {
+        self.rest.extend_from_slice(bytes);
+        let mut text = String::with_capacity(self.rest.len());
+        let (mut used, mut kept) = (0, 0);
+        for chunk in self.rest.utf8_chunks() {
+            let invalid = chunk.invalid();
+            used += chunk.valid().len() + invalid.len();
+            text.push_str(chunk.valid());
+            if used == self.rest.len() && is_beginning(invalid) {
+                kept = invalid.len();
+            } else if !invalid.is_empty() {
+                text.push(char::REPLACEMENT_CHARACTER);
+            }
+        }
+        self.rest.drain(..self.rest.len() - kept);
+        text
+    }
+
+    /// What is left when nothing more comes.
+    pub(super) fn finish(&mut self) -> &'static str {
+        let cut_off = !std::mem::take(&mut self.rest).is_empty();
+        if cut_off { "\u{FFFD}" } else { "" }
+    }
+}
+
+/// Says whether more bytes could make a character of these.
+fn is_beginning(bytes: &[u8]) -> bool {
+    std::str::from_utf8(bytes).is_err_and(|error| error.error_len().is_none())
+}
+
+/// Cuts what a program says on standard error into lines, each at most [`Lines::LONGEST`] bytes.
+#[derive(Default)]
+pub(super) struct Lines {
+    line: Vec<u8>,
+    last: String,
+}
+
+impl Lines {
+    const LONGEST: usize = 1000;
+
+    /// The lines that are complete with these bytes; blank ones are left out. A carriage return
+    /// ends a line as well: progress is shown that way.
+    pub(super) fn push(&mut self, bytes: &[u8]) -> Vec<String> {
+        let mut lines = Vec::new();
+        for byte in bytes {
+            if matches!(byte, b'\n' | b'\r') {
+                lines.extend(self.take());
+            } else if self.line.len() < Self::LONGEST {
+                self.line.push(*byte);
+            }
+        }
+        lines
+    }
+
+    /// The line that was never ended, if any.
+    pub(super) fn take(&mut self) -> Option<String> {
+        let line = String::from_utf8_lossy(&self.line).trim().to_owned();
+        self.line.clear();
+        if line.is_empty() {
+            return None;
+        }
+        self.last.clone_from(&line);
+        Some(line)
+    }
+
+    /// The last of all lines.
+    pub(super) fn into_last(self) -> String {
+        self.last
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The text of these reads, one after another.
+    fn decode(reads: &[&[u8]]) -> Vec<String> {
+        let mut decoder = Decoder::default();
+        let mut texts: Vec<_> = reads.iter().map(|bytes| decoder.push(bytes)).collect();
+        texts.push(decoder.finish().into());
+        texts
+    }
+
+    #[test]
+    fn any_cut_gives_the_same_text() {
+        let text = "aé€😀z".as_bytes();
+        for first in 0..=text.len() {
+            for second in first..=text.len() {
+                let reads = [&text[..first], &text[first..second], &text[second..]];
+                assert_eq!(decode(&reads).concat().as_bytes(), text, "{first} {second}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_no_utf8_is_replaced_at_once() {
+        assert_eq!(decode(&[b"a\xffb"]), ["a\u{FFFD}b", ""]);
+        assert_eq!(decode(&[b"\xe2\x82", b"a"]), ["", "\u{FFFD}a", ""]);
+        assert_eq!(
+            decode(&[b"a\xf0\x9f"]),
+            ["a", "\u{FFFD}"],
+            "cut off by the end"
+        );
+    }
+
+    #[test]
+    fn lines_are_cut_and_the_last_is_remembered() {
+        let mut lines = Lines::default();
+        assert_eq!(lines.push(b"one\n\n10%\r20%\rtw"), ["one", "10%", "20%"]);
+        assert_eq!(lines.push(b"o\n"), ["two"]);
+        assert_eq!(lines.take(), None);
+        assert_eq!(lines.into_last(), "two");
+    }
+
+    #[test]
+    fn a_line_without_an_end_is_bounded() {
+        let mut lines = Lines::default();
+        assert_eq!(lines.push(&[b'x'; 5000]), [""; 0]);
+        assert_eq!(lines.take().map(|line| line.len()), Some(Lines::LONGEST));
+    }
+}

@@ -1,0 +1,168 @@
+//! The agent's side of Attach: a session that takes turns and streams replies, and that outlives
+//! the streams it runs over. The handler sees a turn and a [`Reply`], and nothing of all that.
+//!
+//! `ledger.rs` is what the session knows, and `held.rs` what it knows of one turn, both without any
+//! I/O; `stream.rs` carries it over one stream of gRPC; `reply.rs` makes frames of what a handler
+//! writes.
+
+mod held;
+mod ledger;
+mod reply;
+mod stream;
+
+pub(crate) use self::reply::{Failure, Gone, Reply};
+pub(crate) use arizuko_proto::v1::Turn;
+
+use self::{
+    held::{Hold, Work},
+    ledger::Ledger,
+    stream::Ended,
+};
+use crate::control::Control;
+use futures_util::FutureExt as _;
+use std::{
+    panic::AssertUnwindSafe,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+use tokio::sync::{Notify, SemaphorePermit, watch};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+const BACKOFF: std::ops::Range<Duration> = Duration::from_millis(100)..Duration::from_secs(2);
+
+/// What to attach as.
+pub(crate) struct Settings {
+    /// The folder whose turns are wanted; empty: the key's.
+    pub(crate) folder: String,
+    /// What operators see.
+    pub(crate) name: String,
+    /// How many turns are taken at a time.
+    pub(crate) concurrency: u32,
+    /// How many earlier messages each turn should carry.
+    pub(crate) history: u32,
+    /// Told once the session stands.
+    pub(crate) attached: Arc<Notify>,
+    /// Ends the session: turns under way are cancelled and handed back.
+    pub(crate) stop: CancellationToken,
+}
+
+/// What the tasks of a session share.
+struct Session {
+    ledger: Mutex<Ledger>,
+    changed: watch::Sender<()>,
+}
+
+impl Session {
+    /// Changes the ledger and wakes the stream that has to tell of it.
+    fn update<T>(&self, change: impl FnOnce(&mut Ledger) -> T) -> T {
+        let result = change(&mut self.ledger());
+        self.changed.send_replace(());
+        result
+    }
+
+    /// No change to the ledger can panic halfway, so that a poisoned lock is as good as any.
+    fn ledger(&self) -> MutexGuard<'_, Ledger> {
+        self.ledger.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Takes turns until `settings.stop`, and attaches again for as long as it takes. It gives up only
+/// when control refuses what no repeat can change: the key, the folder, the protocol.
+pub(crate) async fn run<H, F>(
+    control: &Control,
+    settings: Settings,
+    handler: H,
+) -> anyhow::Result<()>
+where
+    H: Fn(Turn, Reply) -> F + Clone + Send + 'static,
+    F: Future<Output = Result<(), Failure>> + Send + 'static,
+{
+    let Settings { attached, stop, .. } = &settings;
+    let session = Arc::new(Session {
+        ledger: Mutex::new(Ledger::new(&settings)),
+        changed: watch::Sender::new(()),
+    });
+    let tasks = TaskTracker::new();
+    let begin = |turn: Turn, work: Work| {
+        tasks.spawn(answer(Arc::clone(&session), turn, work, handler.clone()));
+    };
+
+    let mut delay = BACKOFF.start;
+    let mut connected = None;
+    let outcome = loop {
+        let channel = match connected.take() {
+            Some(channel) => Ok(channel),
+            None => tokio::select! {
+                channel = control.connect() => channel,
+                () = stop.cancelled() => break Ok(()),
+            },
+        };
+        let problem = match channel {
+            Err(problem) => problem,
+            Ok(channel) => {
+                let on_welcome = || {
+                    delay = BACKOFF.start;
+                    attached.notify_one();
+                };
+                match stream::carry(&session, control, channel, stop, on_welcome, &begin).await {
+                    Ended::Stopped => break Ok(()),
+                    Ended::Moved(channel) => {
+                        connected = Some(channel);
+                        continue;
+                    }
+                    Ended::Refused(status) => break Err(control.explain(status)),
+                    Ended::Broken(status) => control.explain(status),
+                }
+            }
+        };
+        // Once for each outage, not for each try.
+        if delay == BACKOFF.start {
+            tracing::warn!("{problem:#} Trying until it answers.");
+        }
+        tokio::select! {
+            () = tokio::time::sleep(jittered(delay)) => delay = (delay * 2).min(BACKOFF.end),
+            () = stop.cancelled() => break Ok(()),
+        }
+    };
+    // Without a stream nobody wants what is still being worked on.
+    session.update(Ledger::stop);
+    tasks.close();
+    tasks.wait().await;
+    outcome
+}
+
+/// Works on one turn, from its beginning until control has all of the reply or wants none of it.
+async fn answer<H, F>(session: Arc<Session>, turn: Turn, work: Work, handler: H)
+where
+    H: Fn(Turn, Reply) -> F,
+    F: Future<Output = Result<(), Failure>>,
+{
+    let hold = Hold::of(&turn);
+    let (reply, mut frames) = reply::channel(work.cancelled.clone());
+    let record = async {
+        while let Some(frame) = frames.next().await {
+            // Backpressure: the handler waits until control has stored enough of what came before.
+            let room = tokio::select! {
+                room = work.window.acquire_many(held::permits(&frame)) => room,
+                () = work.cancelled.cancelled() => break,
+            };
+            // What it takes comes back when the frame is stored. It is never closed.
+            let _ = room.map(SemaphorePermit::forget);
+            if session.update(|ledger| ledger.push(&hold, frame)).is_err() {
+                break;
+            }
+        }
+        // From here on the handler's writes fail.
+        drop(frames);
+    };
+    let handled = AssertUnwindSafe(handler(turn, reply)).catch_unwind();
+    let (handled, ()) = tokio::join!(handled, record);
+    let outcome = handled.unwrap_or_else(|_| Err(Failure::new("the agent's handler panicked")));
+    session.update(|ledger| ledger.finish(&hold, outcome));
+}
+
+/// Half of the delay for certain and half by chance, so that agents don't all come back at once.
+fn jittered(delay: Duration) -> Duration {
+    let chance = getrandom::u32().unwrap_or(u32::MAX);
+    delay / 2 + (delay / 2).mul_f64(f64::from(chance) / f64::from(u32::MAX))
+}

@@ -1,0 +1,173 @@
+//! Finding control and the key to call it with: flags first, then the environment, then what a
+//! running `up` left.
+
+use crate::{
+    console::quoted,
+    control::{Control, DEFAULT_ADDRESS},
+    running::Running,
+};
+use anyhow::Context as _;
+use std::{env, fs, path::PathBuf};
+
+/// Where control is and what to call it with.
+#[derive(clap::Args, Default)]
+pub(crate) struct Options {
+    /// Control's address; repeat it for more than one [env: ARIZUKO_CONTROL]
+    #[arg(long, global = true, value_name = "URL", value_delimiter = ',')]
+    control: Vec<String>,
+    /// The file that has the key to call with [env: ARIZUKO_KEY_FILE, or ARIZUKO_KEY, the key]
+    #[arg(long, global = true, value_name = "FILE")]
+    key_file: Option<PathBuf>,
+}
+
+#[derive(Debug, PartialEq)]
+enum Key {
+    Itself(String),
+    File(PathBuf),
+    Unknown,
+}
+
+impl Options {
+    /// Finds control and the key.
+    pub(crate) fn find(&self) -> anyhow::Result<Control> {
+        let variable = |name: &str| env::var(name).ok().filter(|value| !value.is_empty());
+        let (addresses, key) = self.discover(variable, Running::find());
+        let key = match key {
+            Key::Itself(key) => Some(key),
+            Key::File(path) => Some(
+                fs::read_to_string(&path)
+                    .with_context(|| format!("cannot read the key in {}", path.display()))?,
+            ),
+            Key::Unknown => None,
+        };
+        Control::new(addresses, key.as_deref())
+    }
+
+    /// The flags to say the same again.
+    pub(crate) fn flags(&self) -> String {
+        let mut flags = String::new();
+        for address in &self.control {
+            flags += &format!(" --control {}", quoted(address));
+        }
+        if let Some(file) = &self.key_file {
+            flags += &format!(" --key-file {}", quoted(&file.to_string_lossy()));
+        }
+        flags
+    }
+
+    fn discover(
+        &self,
+        variable: impl Fn(&str) -> Option<String>,
+        running: Option<Running>,
+    ) -> (Vec<String>, Key) {
+        let given = if self.control.is_empty() {
+            let list = variable("ARIZUKO_CONTROL").unwrap_or_default();
+            list.split(',')
+                .filter(|one| !one.is_empty())
+                .map(String::from)
+                .collect()
+        } else {
+            self.control.clone()
+        };
+        // The key of this machine's `up` is for that one alone, never for a control elsewhere.
+        let own = |up: &Running| {
+            given
+                .iter()
+                .all(|one| one.trim_end_matches('/') == up.control)
+        };
+        let running = running.filter(own);
+        let key = if let Some(file) = &self.key_file {
+            Key::File(file.clone())
+        } else if let Some(key) = variable("ARIZUKO_KEY") {
+            Key::Itself(key)
+        } else if let Some(file) = variable("ARIZUKO_KEY_FILE") {
+            Key::File(file.into())
+        } else if let Some(up) = &running {
+            Key::File(up.operator_key_file.clone())
+        } else {
+            Key::Unknown
+        };
+        match running {
+            _ if !given.is_empty() => (given, key),
+            Some(up) => (vec![up.control], key),
+            None => (vec![DEFAULT_ADDRESS.into()], key),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What is found with these flags and variables, and with an `up` on port 9 or without.
+    fn found(flags: &Options, variables: &[(&str, &str)], up: bool) -> (String, Key) {
+        let variable = |name: &str| {
+            let set = variables.iter().find(|(set, _)| *set == name);
+            set.map(|(_, value)| (*value).to_owned())
+        };
+        let running = up.then(|| Running {
+            control: "http://127.0.0.1:9".into(),
+            gateway: "http://127.0.0.1:8".into(),
+            operator_key_file: "/up.key".into(),
+        });
+        let (addresses, key) = flags.discover(variable, running);
+        (addresses.join(" "), key)
+    }
+
+    fn file(path: &str) -> Key {
+        Key::File(path.into())
+    }
+
+    #[test]
+    fn flags_go_before_the_environment_and_that_before_a_running_up() {
+        let none = Options::default();
+        let both = Options {
+            control: vec!["http://f".into()],
+            key_file: Some("/f".into()),
+        };
+        let variables = [
+            ("ARIZUKO_CONTROL", "http://e,http://g"),
+            ("ARIZUKO_KEY", "k"),
+        ];
+        assert_eq!(
+            found(&both, &variables, true),
+            ("http://f".into(), file("/f"))
+        );
+        let expected = ("http://e http://g".into(), Key::Itself("k".into()));
+        assert_eq!(found(&none, &variables, true), expected);
+        assert_eq!(
+            found(&none, &[], true),
+            ("http://127.0.0.1:9".into(), file("/up.key"))
+        );
+        assert_eq!(
+            found(&none, &[], false),
+            (DEFAULT_ADDRESS.into(), Key::Unknown)
+        );
+    }
+
+    #[test]
+    fn a_key_goes_before_a_file_with_a_key() {
+        let variables = [("ARIZUKO_KEY", "k"), ("ARIZUKO_KEY_FILE", "/e")];
+        assert_eq!(
+            found(&Options::default(), &variables, false).1,
+            Key::Itself("k".into())
+        );
+        assert_eq!(
+            found(&Options::default(), &variables[1..], true).1,
+            file("/e")
+        );
+    }
+
+    #[test]
+    fn the_key_of_an_up_is_for_its_own_control_alone() {
+        let at = |address: &str| Options {
+            control: vec![address.into()],
+            key_file: None,
+        };
+        assert_eq!(
+            found(&at("http://127.0.0.1:9"), &[], true).1,
+            file("/up.key")
+        );
+        assert_eq!(found(&at("https://elsewhere"), &[], true).1, Key::Unknown);
+    }
+}

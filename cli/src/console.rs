@@ -1,0 +1,137 @@
+//! Where a command's answer goes: standard output through the writer that it was given, notes to
+//! standard error. What comes from elsewhere can't steer the terminal.
+
+use std::{
+    borrow::Cow,
+    error::Error,
+    fmt,
+    io::{self, Write},
+};
+
+/// A command's two outputs, and the name that it was called by.
+pub(crate) struct Console<'a> {
+    program: String,
+    out: &'a mut dyn Write,
+}
+
+/// Whoever read standard output has closed it.
+#[derive(Debug)]
+pub(crate) struct ClosedPipe;
+
+impl fmt::Display for ClosedPipe {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("standard output was closed")
+    }
+}
+
+impl Error for ClosedPipe {}
+
+impl<'a> Console<'a> {
+    pub(crate) fn new(program: String, out: &'a mut dyn Write) -> Self {
+        Self { program, out }
+    }
+
+    /// Writes text as it is, at once.
+    pub(crate) fn text(&mut self, text: &str) -> anyhow::Result<()> {
+        let written = self.out.write_all(text.as_bytes());
+        written
+            .and_then(|()| self.out.flush())
+            .map_err(|error| match error.kind() {
+                io::ErrorKind::BrokenPipe => ClosedPipe.into(),
+                _ => anyhow::Error::new(error).context("cannot write to standard output"),
+            })
+    }
+
+    /// Writes one line.
+    pub(crate) fn line(&mut self, line: &str) -> anyhow::Result<()> {
+        self.text(&format!("{}\n", printable(line)))
+    }
+
+    /// Writes one JSON document on one line.
+    pub(crate) fn document(&mut self, document: &serde_json::Value) -> anyhow::Result<()> {
+        self.text(&format!("{document}\n"))
+    }
+
+    /// Writes a table with aligned columns. An empty cell is a dash, so that columns can be
+    /// counted.
+    pub(crate) fn table<const N: usize>(
+        &mut self,
+        head: [&str; N],
+        rows: Vec<[String; N]>,
+    ) -> anyhow::Result<()> {
+        let mut lines = vec![head.map(String::from)];
+        lines.extend(rows.into_iter().map(|row| {
+            row.map(|cell| match printable(&cell) {
+                cell if cell.is_empty() => "-".into(),
+                cell => cell.into_owned(),
+            })
+        }));
+        let width = |column: usize| lines.iter().map(|row| row[column].chars().count()).max();
+        let widths: [usize; N] = std::array::from_fn(|column| width(column).unwrap_or(0));
+        for row in &lines {
+            let cells = row
+                .iter()
+                .zip(widths)
+                .map(|(cell, width)| format!("{cell:width$}"));
+            self.line(cells.collect::<Vec<_>>().join("  ").trim_end())?;
+        }
+        Ok(())
+    }
+
+    /// A command of ours that can be pasted into a shell.
+    pub(crate) fn command(&self, words: &str) -> String {
+        format!("{} {words}", quoted(&self.program))
+    }
+}
+
+/// Writes one line to standard error. When that is closed, nobody is there to be told.
+pub(crate) fn note(line: &str) {
+    let _ = writeln!(io::stderr(), "{}", printable(line));
+}
+
+/// A word as a shell reads it back.
+pub(crate) fn quoted(word: &str) -> Cow<'_, str> {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:=@%+,".contains(c);
+    if !word.is_empty() && word.chars().all(plain) {
+        Cow::Borrowed(word)
+    } else {
+        Cow::Owned(format!("'{}'", word.replace('\'', r"'\''")))
+    }
+}
+
+/// One line without control characters: names and messages come from others.
+fn printable(line: &str) -> Cow<'_, str> {
+    if line.contains(char::is_control) {
+        Cow::Owned(line.replace(char::is_control, " "))
+    } else {
+        Cow::Borrowed(line)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tables_are_aligned_and_have_no_empty_cell() {
+        let mut out = Vec::new();
+        let rows = vec![
+            ["web:acme".into(), String::new()],
+            ["w".into(), "\x1b[2J".into()],
+        ];
+        Console::new("arizuko".into(), &mut out)
+            .table(["JID", "NAME"], rows)
+            .unwrap();
+        assert_eq!(
+            String::from_utf8(out).unwrap(),
+            "JID       NAME\nweb:acme  -\nw          [2J\n"
+        );
+    }
+
+    #[test]
+    fn words_are_quoted_only_where_a_shell_needs_it() {
+        assert_eq!(quoted("target/release/arizuko"), "target/release/arizuko");
+        assert_eq!(quoted("it's here"), r"'it'\''s here'");
+        assert_eq!(quoted(""), "''");
+    }
+}

@@ -1,0 +1,281 @@
+//! `arizuko up`: control, a gateway and the demo agent in this one process, and a link to try.
+//! Beside the tests it is the only place that knows both control and gateway.
+
+mod demo;
+mod kept;
+
+use self::kept::Kept;
+use crate::{
+    console::{Console, quoted},
+    control::Control,
+    folders,
+    running::{Left, Running},
+    signals::Signals,
+};
+use anyhow::{Context as _, anyhow, bail};
+use clap::Parser;
+use futures_util::future::select_all;
+use serde_json::json;
+use std::{
+    io::ErrorKind,
+    net::{Ipv4Addr, SocketAddr},
+    path::PathBuf,
+    time::Duration,
+};
+use tokio::{net::TcpListener, task::JoinHandle};
+use tokio_util::sync::CancellationToken;
+
+/// How long open requests have to end, in each of the services.
+const GRACE: Duration = Duration::from_secs(5);
+
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    /// Where visitors come in; port 0 takes a free one
+    #[arg(
+        long,
+        env = "ARIZUKO_LISTEN",
+        default_value = "127.0.0.1:8080",
+        value_name = "ADDRESS"
+    )]
+    listen: SocketAddr,
+    /// Where agents and operators come in; port 0 takes a free one
+    #[arg(
+        long,
+        env = "ARIZUKO_CONTROL_LISTEN",
+        default_value = "127.0.0.1:7070",
+        value_name = "ADDRESS"
+    )]
+    control_listen: SocketAddr,
+    /// What the links begin with; without it, the address that visitors come in by
+    #[arg(long, env = "ARIZUKO_PUBLIC_URL", value_name = "URL")]
+    public_url: Option<String>,
+    /// Where everything is kept; without it, ~/.local/share/arizuko
+    #[arg(long, env = "ARIZUKO_DATA_DIR", value_name = "FOLDER")]
+    data_dir: Option<PathBuf>,
+    /// Keep the state in this Redis and not in the data folder
+    #[arg(
+        long,
+        env = "ARIZUKO_REDIS",
+        value_name = "URL",
+        hide_env_values = true
+    )]
+    redis: Option<String>,
+    /// What every key in Redis begins with
+    #[arg(
+        long,
+        env = "ARIZUKO_REDIS_PREFIX",
+        default_value = "arizuko",
+        value_name = "PREFIX"
+    )]
+    redis_prefix: String,
+    /// Start no demo agent and mint no link
+    #[arg(long)]
+    no_demo: bool,
+    /// Print one JSON document when all is ready
+    #[arg(long)]
+    json: bool,
+}
+
+/// All that runs, with what there is to tell of it.
+struct Up {
+    services: Vec<Service>,
+    store: String,
+    gateway: String,
+    control: String,
+    kept: Kept,
+    chat_url: Option<String>,
+    left: Left,
+}
+
+/// One of the parts, as a task of its own.
+struct Service {
+    name: &'static str,
+    stop: CancellationToken,
+    task: JoinHandle<anyhow::Result<()>>,
+}
+
+pub(crate) async fn run(args: Args, console: &mut Console<'_>) -> anyhow::Result<()> {
+    let mut signals = Signals::listen()?;
+    let json = args.json;
+    let mut up = tokio::select! {
+        up = start(args) => up?,
+        () = signals.next() => return Ok(()),
+    };
+    if json {
+        console.document(&up.document())?;
+    } else {
+        console.text(&up.banner(console))?;
+    }
+    let ended = select_all(up.services.iter_mut().map(|service| &mut service.task));
+    tokio::select! {
+        () = signals.next() => {}
+        (ended, index, _) = ended => {
+            let name = up.services[index].name;
+            return Err(ended?.err().unwrap_or_else(|| anyhow!("it was told to stop")))
+                .with_context(|| format!("{name} has ended"));
+        }
+    }
+    tokio::select! {
+        stopped = stop(up) => stopped,
+        () = signals.next() => bail!("stopped in the middle of stopping"),
+    }
+}
+
+async fn start(args: Args) -> anyhow::Result<Up> {
+    // Both addresses before anything else: nothing is to be undone when one of them is taken.
+    let control_listener = bind(args.control_listen, "--control-listen").await?;
+    let gateway_listener = bind(args.listen, "--listen").await?;
+    let control = url(&control_listener)?;
+    let gateway = url(&gateway_listener)?;
+    let kept = Kept::open(match args.data_dir {
+        Some(folder) => std::path::absolute(folder)?,
+        None => folders::data()?,
+    })?;
+    let operator_key = kept.operator_key()?;
+    let gateway_key = kept::new_key()?;
+    let store = match &args.redis {
+        None => format!("embedded store in {}", folders::shown(kept.folder())),
+        Some(_) => format!("Redis, keys begin with {}", args.redis_prefix),
+    };
+
+    let mut options = embedded_control()?;
+    options.listen = control_listener.local_addr()?;
+    options.public_url = args.public_url.unwrap_or_else(|| gateway.clone());
+    options.data_dir = args.redis.is_none().then(|| kept.folder().to_owned());
+    options.redis = args.redis;
+    options.redis_prefix = args.redis_prefix;
+    options.operator_key = Some(operator_key.clone());
+    options.gateway_key = Some(gateway_key.clone());
+    options.grace = GRACE.as_secs();
+    let server = arizuko_control::Server::new(options).await?;
+    let mut services = vec![Service::start("control", |stop| {
+        server.serve(control_listener, stop)
+    })];
+
+    let address = gateway_listener.local_addr()?;
+    let mut options =
+        arizuko_gateway::Options::embedded(address, &control, &gateway_key).map_err(environment)?;
+    options.grace = GRACE;
+    let server = arizuko_gateway::Server::new(options).await?;
+    services.push(Service::start("the gateway", |stop| {
+        server.serve(gateway_listener, stop)
+    }));
+
+    let chat_url = if args.no_demo {
+        None
+    } else {
+        let caller = Control::new(vec![control.clone()], Some(&operator_key))?;
+        let chat_url = demo::mint(&caller, &kept).await?;
+        services.push(demo::start(caller).await?);
+        Some(chat_url)
+    };
+    let running = Running {
+        control: control.clone(),
+        gateway: gateway.clone(),
+        operator_key_file: kept.operator_key_file(),
+    };
+    let left = running.leave()?;
+    Ok(Up {
+        services,
+        store,
+        gateway,
+        control,
+        kept,
+        chat_url,
+        left,
+    })
+}
+
+/// In the order of the visitors' way: what comes later needs what comes earlier to the end.
+async fn stop(up: Up) -> anyhow::Result<()> {
+    // Before the rest: a command should not find what is about to end.
+    drop(up.left);
+    for service in up.services.into_iter().rev() {
+        service.stop.cancel();
+        service
+            .task
+            .await?
+            .with_context(|| format!("{} did not end well", service.name))?;
+    }
+    Ok(())
+}
+
+impl Service {
+    fn start<F>(name: &'static str, serve: impl FnOnce(CancellationToken) -> F) -> Self
+    where
+        F: Future<Output = anyhow::Result<()>> + Send + 'static,
+    {
+        let stop = CancellationToken::new();
+        let task = tokio::spawn(serve(stop.clone()));
+        Self { name, stop, task }
+    }
+}
+
+impl Up {
+    fn document(&self) -> serde_json::Value {
+        json!({
+            "gateway": self.gateway,
+            "control": self.control,
+            "chat_url": self.chat_url,
+            "data_dir": self.kept.folder(),
+            "operator_key_file": self.kept.operator_key_file(),
+        })
+    }
+
+    fn banner(&self, console: &Console<'_>) -> String {
+        let mut next = console.command("token issue acme chat");
+        if !self.left.is_found() {
+            let key_file = self.kept.operator_key_file();
+            let key_file = quoted(&key_file.to_string_lossy()).into_owned();
+            next += &format!(" --control {} --key-file {key_file}", self.control);
+        }
+        let mut banner = format!("arizuko is up · {}\n", self.store);
+        if let Some(url) = &self.chat_url {
+            let folder = crate::demo::FOLDER;
+            banner +=
+                &format!("  chat link   {url}     folder {folder}, answered by the demo agent\n");
+        }
+        banner += &format!("  control     {}\n  next        {next}\n", self.control);
+        banner
+    }
+}
+
+/// Control's settings that are none of `up`'s, from their environment twins and defaults.
+fn embedded_control() -> anyhow::Result<arizuko_control::Options> {
+    #[derive(Parser)]
+    struct Alone {
+        #[command(flatten)]
+        options: arizuko_control::Options,
+    }
+    let alone = Alone::try_parse_from(["arizuko-control"]).map_err(environment)?;
+    Ok(alone.options)
+}
+
+/// What is wrong with a setting that can have come from the environment only.
+fn environment(wrong: clap::Error) -> anyhow::Error {
+    let text = wrong.to_string();
+    let sentence = text.lines().next().unwrap_or_default();
+    let sentence = sentence.trim_start_matches("error: ");
+    anyhow!("the environment (ARIZUKO_…) does not serve: {sentence}")
+}
+
+async fn bind(address: SocketAddr, flag: &str) -> anyhow::Result<TcpListener> {
+    TcpListener::bind(address)
+        .await
+        .map_err(|error| match error.kind() {
+            ErrorKind::AddrInUse => anyhow!(
+                "{address} is in use: end what listens there, or take a free port with {flag} {}:0",
+                address.ip()
+            ),
+            _ => anyhow!("cannot listen on {address}: {error}"),
+        })
+}
+
+/// How this machine reaches a listener.
+fn url(listener: &TcpListener) -> anyhow::Result<String> {
+    let mut address = listener.local_addr()?;
+    if address.ip().is_unspecified() {
+        address.set_ip(Ipv4Addr::LOCALHOST.into());
+    }
+    Ok(format!("http://{address}"))
+}

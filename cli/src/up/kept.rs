@@ -1,0 +1,89 @@
+//! What `up` itself keeps in its data folder, beside control's store: the operator's key, and the
+//! id of the last demo link.
+
+use anyhow::{Context as _, anyhow, bail};
+use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
+use std::{
+    fs::{self, DirBuilder, OpenOptions},
+    io::{ErrorKind, Write as _},
+    os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _},
+    path::{Path, PathBuf},
+};
+
+/// The data folder.
+pub(super) struct Kept {
+    folder: PathBuf,
+}
+
+impl Kept {
+    /// Opens the folder, and makes it if need be: for this user alone.
+    pub(super) fn open(folder: PathBuf) -> anyhow::Result<Self> {
+        DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(&folder)
+            .with_context(|| {
+                format!(
+                    "cannot make {}: name another folder with --data-dir",
+                    folder.display()
+                )
+            })?;
+        Ok(Self { folder })
+    }
+
+    pub(super) fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    pub(super) fn operator_key_file(&self) -> PathBuf {
+        self.folder.join("operator.key")
+    }
+
+    /// The operator's key, which the first `up` makes and every later one uses again.
+    pub(super) fn operator_key(&self) -> anyhow::Result<String> {
+        let path = self.operator_key_file();
+        let mut options = OpenOptions::new();
+        match options.write(true).create_new(true).mode(0o600).open(&path) {
+            Ok(mut file) => {
+                let key = new_key()?;
+                file.write_all(key.as_bytes())
+                    .and_then(|()| file.sync_all())
+                    .with_context(|| format!("cannot write {}", path.display()))?;
+                Ok(key)
+            }
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => {
+                let key = fs::read_to_string(&path)
+                    .with_context(|| format!("cannot read {}", path.display()))?;
+                if key.trim().is_empty() {
+                    bail!(
+                        "{} is empty: remove it, and a new key is made",
+                        path.display()
+                    );
+                }
+                Ok(key.trim().into())
+            }
+            Err(error) => Err(error).with_context(|| format!("cannot write {}", path.display())),
+        }
+    }
+
+    /// The last run's demo link, if there was one.
+    pub(super) fn demo_token_id(&self) -> Option<String> {
+        let kept = fs::read_to_string(self.demo_file()).ok()?;
+        Some(kept.trim().to_owned()).filter(|token_id| !token_id.is_empty())
+    }
+
+    pub(super) fn set_demo_token_id(&self, token_id: &str) -> anyhow::Result<()> {
+        fs::write(self.demo_file(), token_id).context("cannot write to the data folder")
+    }
+
+    fn demo_file(&self) -> PathBuf {
+        self.folder.join("demo-link.id")
+    }
+}
+
+/// A key that nobody can guess.
+pub(super) fn new_key() -> anyhow::Result<String> {
+    let mut bytes = [0; 32];
+    getrandom::fill(&mut bytes).map_err(|error| anyhow!("no random bytes: {error}"))?;
+    Ok(BASE64_URL_SAFE_NO_PAD.encode(bytes))
+}
