@@ -43,7 +43,7 @@ pub struct Limits {
     #[arg(long, env = "ARIZUKO_LEASE", default_value = "30s", value_parser = duration)]
     pub lease: Duration,
     /// How often agents send one.
-    #[arg(long, env = "ARIZUKO_HEARTBEAT", default_value = "5s", value_parser = duration)]
+    #[arg(long = "agent-heartbeat", env = "ARIZUKO_AGENT_HEARTBEAT", default_value = "5s", value_parser = duration)]
     pub heartbeat: Duration,
     /// How long frames are kept after their turn.
     #[arg(long, env = "ARIZUKO_KEEP_FRAMES", default_value = "24h", value_parser = duration)]
