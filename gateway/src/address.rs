@@ -118,6 +118,18 @@ impl OpenStream {
     }
 }
 
+impl FromRequestParts<Arc<Gateway>> for OpenStream {
+    type Rejection = Problem;
+
+    async fn from_request_parts(
+        parts: &mut Parts,
+        gateway: &Arc<Gateway>,
+    ) -> Result<Self, Problem> {
+        let Ok(visitor) = Visitor::from_request_parts(parts, gateway).await;
+        Self::new(gateway, visitor)
+    }
+}
+
 impl Drop for OpenStream {
     fn drop(&mut self) {
         let mut open = self.gateway.streams.open();

@@ -4,8 +4,9 @@ use crate::{
     Gateway,
     accept::Accept,
     address::{OpenStream, Visitor},
+    control::Target,
     document::{self, Message, Turn},
-    events,
+    events::{self, Asked},
     link::{Link, Parameters},
     message,
     problem::Problem,
@@ -94,7 +95,8 @@ pub(crate) async fn post(
                 posted.conversation.clone(),
             ),
         ];
-        let stream = events::inline(permit, gateway, link, &posted.turn_id).await?;
+        let target = Target::TurnId(posted.turn_id.clone());
+        let stream = events::open(gateway, link, target, Asked::default(), permit).await?;
         return Ok((ids, stream).into_response());
     }
     let wait = wait.duration();

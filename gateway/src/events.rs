@@ -7,7 +7,7 @@ mod html;
 
 use crate::{
     Gateway,
-    address::{OpenStream, Visitor},
+    address::OpenStream,
     control::{self, End, Subscription, Target},
     document,
     link::{ConversationId, Link, Parameters, TurnId},
@@ -16,13 +16,13 @@ use crate::{
 use arizuko_proto::v1::{self as pb, frame::Body as FrameBody};
 use axum::{
     body::Body,
-    extract::State,
+    extract::{FromRequestParts, State},
     response::{IntoResponse, Response},
 };
 use bytes::Bytes;
 use futures_util::{FutureExt as _, stream};
 use html::Html;
-use http::{HeaderMap, HeaderName, StatusCode, header};
+use http::{HeaderName, StatusCode, header, request::Parts};
 use serde::{Deserialize, Serialize};
 use std::{convert::Infallible, fmt::Write as _, sync::Arc, time::Duration};
 use tokio::time::{Instant, sleep_until};
@@ -34,12 +34,39 @@ const SPREAD: Duration = Duration::from_secs(4);
 /// Events that are ready are sent together up to about this many bytes.
 const CHUNK: usize = 16 * 1024;
 
-/// What an event stream can be asked for.
-#[derive(Deserialize)]
+/// What an event stream is asked for.
+#[derive(Default)]
 pub(crate) struct Asked {
-    last_event_id: Option<String>,
+    /// The last frame that the reader has.
+    cursor: Option<pb::Cursor>,
     /// For our own page: Markdown comes rendered as well.
-    html: Option<String>,
+    html: bool,
+}
+
+impl FromRequestParts<Arc<Gateway>> for Asked {
+    type Rejection = Problem;
+
+    async fn from_request_parts(
+        parts: &mut Parts,
+        gateway: &Arc<Gateway>,
+    ) -> Result<Self, Problem> {
+        #[derive(Deserialize)]
+        struct Query {
+            last_event_id: Option<String>,
+            html: Option<String>,
+        }
+        let Parameters(query) = Parameters::<Query>::from_request_parts(parts, gateway).await?;
+        let header = parts.headers.get("last-event-id").map(|id| id.as_bytes());
+        let query_id = query.last_event_id.as_deref().map(str::as_bytes);
+        let id = [header, query_id]
+            .into_iter()
+            .flatten()
+            .find(|id| !id.is_empty());
+        Ok(Self {
+            cursor: id.map(|id| document::parse_cursor(str::from_utf8(id).unwrap_or_default())),
+            html: query.html.as_deref() == Some("1"),
+        })
+    }
 }
 
 /// GET `/chat/{token}/{turn}/sse` and the same under `/hook`.
@@ -47,21 +74,10 @@ pub(crate) async fn turn(
     State(gateway): State<Arc<Gateway>>,
     link: Link,
     TurnId(turn): TurnId,
-    visitor: Visitor,
-    Parameters(asked): Parameters<Asked>,
-    headers: HeaderMap,
+    asked: Asked,
+    permit: OpenStream,
 ) -> Result<Response, Problem> {
-    let permit = OpenStream::new(&gateway, visitor)?;
-    let target = Target::TurnId(turn);
-    open(
-        permit,
-        gateway,
-        link,
-        target,
-        cursor(&headers, &asked),
-        asked.html(),
-    )
-    .await
+    open(gateway, link, Target::TurnId(turn), asked, permit).await
 }
 
 /// GET `/chat/{token}/c/{conversation}/sse`.
@@ -69,59 +85,26 @@ pub(crate) async fn conversation(
     State(gateway): State<Arc<Gateway>>,
     link: Link,
     ConversationId(conversation): ConversationId,
-    visitor: Visitor,
-    Parameters(asked): Parameters<Asked>,
-    headers: HeaderMap,
+    asked: Asked,
+    permit: OpenStream,
 ) -> Result<Response, Problem> {
-    let permit = OpenStream::new(&gateway, visitor)?;
-    let target = Target::Conversation(conversation);
     open(
-        permit,
         gateway,
         link,
-        target,
-        cursor(&headers, &asked),
-        asked.html(),
+        Target::Conversation(conversation),
+        asked,
+        permit,
     )
     .await
 }
 
-/// The stream of a turn that has just begun, as the answer to the request that began it.
-pub(crate) async fn inline(
-    permit: OpenStream,
-    gateway: Arc<Gateway>,
-    link: Link,
-    turn: &str,
-) -> Result<Response, Problem> {
-    let target = Target::TurnId(turn.to_owned());
-    open(permit, gateway, link, target, None, false).await
-}
-
-impl Asked {
-    fn html(&self) -> bool {
-        self.html.as_deref() == Some("1")
-    }
-}
-
-fn cursor(headers: &HeaderMap, asked: &Asked) -> Option<pb::Cursor> {
-    let header = headers.get("last-event-id").map(|id| id.as_bytes());
-    let query = asked.last_event_id.as_deref().map(str::as_bytes);
-    let given = [header, query]
-        .into_iter()
-        .flatten()
-        .find(|id| !id.is_empty())?;
-    Some(document::parse_cursor(
-        str::from_utf8(given).unwrap_or_default(),
-    ))
-}
-
-async fn open(
-    permit: OpenStream,
+/// Answers with a stream of `target`, or with what keeps it from beginning.
+pub(crate) async fn open(
     gateway: Arc<Gateway>,
     link: Link,
     target: Target,
-    cursor: Option<pb::Cursor>,
-    html: bool,
+    Asked { cursor, html }: Asked,
+    permit: OpenStream,
 ) -> Result<Response, Problem> {
     let of_turn = matches!(target, Target::TurnId(_));
     let opened = Subscription::open(&gateway.control, link.access(), target, cursor).await;

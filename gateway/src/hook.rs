@@ -19,6 +19,8 @@ use bytes::Bytes;
 use http::{HeaderMap, StatusCode, header::CONNECTION};
 use std::sync::Arc;
 
+/// What names a delivery, the first that is there: a redelivery has the same and is one turn.
+const DELIVERY: [&str; 3] = ["idempotency-key", "webhook-id", "x-github-delivery"];
 /// Credentials are nobody's but the one's that they were sent to.
 const CREDENTIALS: [&str; 3] = ["authorization", "cookie", "proxy-authorization"];
 /// About the connection, not about the request.
@@ -46,7 +48,7 @@ pub(crate) async fn post(
         conversation: String::new(),
         content,
         headers: passed_on(&headers),
-        idempotency_key: header(&headers, "idempotency-key")?,
+        idempotency_key: delivery(&headers)?,
         client_address: visitor.0.to_string(),
         traceparent: header(&headers, "traceparent").unwrap_or_default(),
     };
@@ -54,6 +56,11 @@ pub(crate) async fn post(
     // The caller knows what it sent, and it need not be text.
     posted.user = None;
     Ok((StatusCode::ACCEPTED, Json(Posted::new(&posted))).into_response())
+}
+
+fn delivery(headers: &HeaderMap) -> Result<String, Problem> {
+    let name = DELIVERY.iter().find(|name| headers.contains_key(**name));
+    name.map_or(Ok(String::new()), |name| header(headers, name))
 }
 
 fn passed_on(headers: &HeaderMap) -> Vec<pb::Header> {

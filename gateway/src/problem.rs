@@ -76,8 +76,7 @@ impl Problem {
 
     /// Unknown, revoked, expired, malformed: all look alike.
     pub(crate) fn token_invalid() -> Self {
-        let detail =
-            "This link is not valid, or is no longer. Ask whoever gave it to you for a new one.";
+        let detail = "This link is unknown or has ended. Ask whoever gave it to you for a new one.";
         Self::new(StatusCode::UNAUTHORIZED, "TOKEN_INVALID", detail)
     }
 

@@ -781,8 +781,8 @@ visualViewport?.addEventListener("resize", () => {
 
 /** The name moves into the bar once its heading has scrolled away. */
 page["bar-name"].textContent = config.name;
-const heading = new IntersectionObserver(([hello]) => page["bar-name"].classList.toggle("shown", !hello.isIntersecting), { root: page.log });
-heading.observe(page.hello);
+const inSight = new IntersectionObserver(([h1]) => page["bar-name"].classList.toggle("shown", !h1.isIntersecting), { root: page.log });
+inSight.observe(page.log.querySelector("h1"));
 
 // ── From one conversation to the next ───────────────────────────────────────────────────────────
 
