@@ -117,7 +117,7 @@ where
         };
         // Once for each outage, not for each try.
         if delay == BACKOFF.start {
-            tracing::warn!("{problem:#} Trying until it answers.");
+            tracing::warn!("{problem:#} (trying until it answers)");
         }
         tokio::select! {
             () = tokio::time::sleep(jittered(delay)) => delay = (delay * 2).min(BACKOFF.end),

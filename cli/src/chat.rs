@@ -5,7 +5,7 @@ mod screen;
 mod sse;
 
 use self::{
-    link::{Attempt, Link, Outage, Posted, Trouble},
+    link::{Attempt, Link, Outage, Trouble},
     screen::{Progress, Screen},
     sse::Events,
 };
@@ -57,33 +57,29 @@ pub(crate) async fn run(args: Args, console: &mut Console<'_>) -> anyhow::Result
     loop {
         prompt(typed);
         let line = tokio::select! {
-            line = lines.recv() => line,
-            () = signals.next() => break,
+            line = lines.recv() => line.transpose()?,
+            () = signals.next() => None,
         };
-        let Some(line) = line.transpose()? else { break };
+        let Some(line) = line else { break };
         let message = line.trim();
         if message.is_empty() {
             continue;
         }
         let posted = tokio::select! {
             posted = link.post(message, conversation.as_deref()) => posted?,
-            () = signals.next() => break,
+            () = signals.next() => bail!("stopped; the last message may not have arrived"),
         };
         if !posted.agent_attached {
             note("Your message is kept; nobody is connected right now.");
         }
         let ending = if args.json {
-            follow(
-                &link,
-                &posted,
-                &mut Console::new(String::new(), &mut io::sink()),
-                &mut signals,
-            )
-            .await
+            let mut nothing = io::sink();
+            let mut nowhere = Console::new(String::new(), &mut nothing);
+            follow(&link, &posted.turn_id, &mut nowhere, &mut signals).await?
         } else {
-            follow(&link, &posted, console, &mut signals).await
+            follow(&link, &posted.turn_id, console, &mut signals).await?
         };
-        match ending? {
+        match ending {
             Ending::Over(None) => {}
             Ending::Over(Some(problem)) => {
                 note(&problem);
@@ -102,6 +98,10 @@ pub(crate) async fn run(args: Args, console: &mut Console<'_>) -> anyhow::Result
         }
         conversation = Some(posted.conversation);
     }
+    if typed {
+        // Leaves the prompt's line.
+        note("");
+    }
     if args.json {
         console.document(&json!({"conversation": conversation, "turns": turns}))?;
     }
@@ -111,47 +111,51 @@ pub(crate) async fn run(args: Args, console: &mut Console<'_>) -> anyhow::Result
     }
 }
 
-/// Shows a turn until its end, over as many connections as it takes.
+/// Shows a turn until its end, or until a signal.
 async fn follow(
     link: &Link,
-    posted: &Posted,
+    turn_id: &str,
     console: &mut Console<'_>,
     signals: &mut Signals,
 ) -> anyhow::Result<Ending> {
-    let (mut events, mut screen, mut outage) =
-        (Events::default(), Screen::default(), Outage::default());
+    let mut screen = Screen::default();
+    let ending = tokio::select! {
+        problem = show(link, turn_id, &mut screen, console) => Ending::Over(problem?),
+        () = signals.next() => Ending::Interrupted,
+    };
+    screen.end_line(console)?;
+    Ok(ending)
+}
+
+/// Shows a turn, over as many connections as it takes. Gives a sentence if it did not end well.
+async fn show(
+    link: &Link,
+    turn_id: &str,
+    screen: &mut Screen,
+    console: &mut Console<'_>,
+) -> anyhow::Result<Option<String>> {
+    let (mut events, mut outage) = (Events::default(), Outage::default());
     loop {
-        let attempt = tokio::select! {
-            attempt = link.stream(&posted.turn_id, &events.last_id) => attempt?,
-            () = signals.next() => return Ok(Ending::Interrupted),
-        };
-        let trouble = match attempt {
-            Attempt::Complete => return Ok(Ending::Over(None)),
+        let trouble = match link.stream(turn_id, &events.last_id).await? {
+            Attempt::Complete => return Ok(None),
             Attempt::Later(trouble) => trouble,
             Attempt::Open(response) => {
                 events.reconnect();
                 let opened = Instant::now();
-                let read = read(response, &mut events, &mut screen, &mut outage, console);
-                let progress = tokio::select! {
-                    progress = read => progress?,
-                    () = signals.next() => return Ok(Ending::Interrupted),
-                };
-                if opened.elapsed() > HEALTHY {
-                    outage = Outage::default();
-                }
-                match progress {
-                    Progress::Done(problem) => return Ok(Ending::Over(problem)),
+                match read(response, &mut events, screen, &mut outage, console).await? {
+                    Progress::Done(problem) => return Ok(problem),
                     Progress::Revoked => {
                         bail!("this link was revoked: ask whoever gave it to you for a new one")
                     }
-                    Progress::Goes => Trouble::outage("the connection broke", events.retry),
+                    Progress::Goes => {}
                 }
+                if opened.elapsed() > HEALTHY {
+                    outage = Outage::default();
+                }
+                Trouble::outage("the connection broke", events.retry)
             }
         };
-        tokio::select! {
-            waited = outage.wait(&trouble) => waited?,
-            () = signals.next() => return Ok(Ending::Interrupted),
-        }
+        outage.wait(&trouble).await?;
     }
 }
 

@@ -42,8 +42,8 @@ pub(crate) struct Control {
     addresses: Vec<String>,
     endpoints: Vec<Endpoint>,
     bearer: Bearer,
-    /// Which endpoint to try first the next time.
-    turn: AtomicUsize,
+    /// Which endpoint to try first.
+    next: AtomicUsize,
 }
 
 impl Control {
@@ -65,13 +65,13 @@ impl Control {
             addresses,
             endpoints,
             bearer: Bearer(bearer),
-            turn: AtomicUsize::new(0),
+            next: AtomicUsize::new(0),
         })
     }
 
     /// Connects to one that answers; each call begins with the next in the list.
     pub(crate) async fn connect(&self) -> anyhow::Result<Authorized> {
-        let first = self.turn.fetch_add(1, Ordering::Relaxed);
+        let first = self.next.fetch_add(1, Ordering::Relaxed);
         let mut failure = anyhow!("no control is named: use --control");
         for step in 0..self.endpoints.len() {
             let index = first.wrapping_add(step) % self.endpoints.len();

@@ -106,14 +106,9 @@ pub(crate) async fn run(args: Args, console: &mut Console<'_>) -> anyhow::Result
     } else {
         console.text(&up.banner(console))?;
     }
-    let ended = select_all(up.services.iter_mut().map(|service| &mut service.task));
     tokio::select! {
         () = signals.next() => {}
-        (ended, index, _) = ended => {
-            let name = up.services[index].name;
-            return Err(ended?.err().unwrap_or_else(|| anyhow!("it was told to stop")))
-                .with_context(|| format!("{name} has ended"));
-        }
+        error = failure(&mut up.services) => return Err(error),
     }
     tokio::select! {
         stopped = stop(up) => stopped,
@@ -165,8 +160,11 @@ async fn start(args: Args) -> anyhow::Result<Up> {
         None
     } else {
         let caller = Control::new(vec![control.clone()], Some(&operator_key))?;
-        let chat_url = demo::mint(&caller, &kept).await?;
-        services.push(demo::start(caller).await?);
+        let (chat_url, agent) = tokio::select! {
+            ready = demo::start(caller, &kept) => ready?,
+            error = failure(&mut services) => return Err(error),
+        };
+        services.push(agent);
         Some(chat_url)
     };
     let running = Running {
@@ -186,16 +184,26 @@ async fn start(args: Args) -> anyhow::Result<Up> {
     })
 }
 
-/// In the order of the visitors' way: what comes later needs what comes earlier to the end.
+/// Waits until one of the services ends that nobody has told to.
+async fn failure(services: &mut [Service]) -> anyhow::Error {
+    let tasks = services.iter_mut().map(|service| &mut service.task);
+    let (ended, index, _) = select_all(tasks).await;
+    let cause = match ended {
+        Ok(Ok(())) => anyhow!("nobody told it to"),
+        Ok(Err(error)) => error,
+        Err(panicked) => panicked.into(),
+    };
+    cause.context(format!("{} has ended", services[index].name))
+}
+
+/// The last first: the agent hands its turns back, and the gateway asks control to the end.
 async fn stop(up: Up) -> anyhow::Result<()> {
-    // Before the rest: a command should not find what is about to end.
+    // Before all: a command should not find what is about to end.
     drop(up.left);
-    for service in up.services.into_iter().rev() {
-        service.stop.cancel();
-        service
-            .task
-            .await?
-            .with_context(|| format!("{} did not end well", service.name))?;
+    for Service { name, stop, task } in up.services.into_iter().rev() {
+        stop.cancel();
+        task.await?
+            .with_context(|| format!("{name} did not end well"))?;
     }
     Ok(())
 }

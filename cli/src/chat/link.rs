@@ -66,10 +66,11 @@ impl Link {
             let host = self.base.origin().ascii_serialization();
             anyhow!("cannot reach {host} ({}): is it running?", cause(error))
         })?;
-        if response.status().is_success() {
-            return Ok(response.json().await?);
+        if !response.status().is_success() {
+            return Err(refusal(response).await);
         }
-        Err(refusal(response).await)
+        let config = response.json().await;
+        config.map_err(|error| anyhow!("what answers there is no chat link: {}", cause(error)))
     }
 
     /// Posts a message, and again with the same key until it is known to be taken or refused.
@@ -108,7 +109,7 @@ impl Link {
         self.until_answered(|| self.http.get(url.clone())).await
     }
 
-    /// Opens a turn's stream after the event `last_id`. `None`: all of it was read already.
+    /// Opens a turn's stream after the event `last_id`.
     pub(super) async fn stream(&self, turn_id: &str, last_id: &str) -> anyhow::Result<Attempt> {
         let mut request = self
             .http
@@ -152,6 +153,7 @@ impl Link {
 /// What came of opening a stream.
 pub(super) enum Attempt {
     Open(Response),
+    /// All of it was read already.
     Complete,
     Later(Trouble),
 }

@@ -54,11 +54,10 @@ impl Screen {
             "reset" => self.begin_anew("the reply is shown from its start again", console)?,
             "revoked" => return Ok(Progress::Revoked),
             "turn_done" => {
-                self.end_line(console)?;
-                let error = match (data.status.as_str(), data.error) {
+                let error = match (data.status.as_str(), data.error.as_str()) {
                     ("done", _) => None,
-                    (status, error) if error.is_empty() => Some(format!("the turn has {status}")),
-                    (_, error) => Some(error),
+                    (status, "") => Some(format!("the turn ended as {status}")),
+                    (_, error) => Some(error.into()),
                 };
                 return Ok(Progress::Done(error));
             }
@@ -114,7 +113,8 @@ impl Screen {
         self.write("\n", console)
     }
 
-    fn end_line(&mut self, console: &mut Console<'_>) -> anyhow::Result<()> {
+    /// Ends the line, if one is under way.
+    pub(super) fn end_line(&mut self, console: &mut Console<'_>) -> anyhow::Result<()> {
         if self.at_line_start {
             return Ok(());
         }
@@ -160,6 +160,7 @@ mod tests {
             };
             screen.show(&event, &mut console).unwrap();
         }
+        screen.end_line(&mut console).unwrap();
         String::from_utf8(out).unwrap()
     }
 

@@ -14,8 +14,33 @@ use arizuko_proto::v1::{
 use std::sync::Arc;
 use tokio::sync::Notify;
 
+/// Mints the link and starts the agent. Gives the link's URL once the agent is attached.
+pub(super) async fn start(control: Control, kept: &Kept) -> anyhow::Result<(String, Service)> {
+    let url = mint(&control, kept).await?;
+    let attached = Arc::new(Notify::new());
+    let told = Arc::clone(&attached);
+    let mut service = Service::start("the demo agent", |stop| async move {
+        let settings = Settings {
+            folder: demo::FOLDER.into(),
+            name: "demo agent".into(),
+            concurrency: 64,
+            history: 0,
+            attached: told,
+            stop,
+        };
+        attach::run(&control, settings, demo::answer).await
+    });
+    tokio::select! {
+        () = attached.notified() => Ok((url, service)),
+        ended = &mut service.task => {
+            ended??;
+            bail!("the demo agent has ended")
+        }
+    }
+}
+
 /// Mints this run's link and ends the last run's.
-pub(super) async fn mint(control: &Control, kept: &Kept) -> anyhow::Result<String> {
+async fn mint(control: &Control, kept: &Kept) -> anyhow::Result<String> {
     let mut tokens = TokenServiceClient::new(control.connect().await?);
     if let Some(token_id) = kept.demo_token_id() {
         let target = Some(Target::TokenId(token_id));
@@ -37,28 +62,4 @@ pub(super) async fn mint(control: &Control, kept: &Kept) -> anyhow::Result<Strin
         .into_inner();
     kept.set_demo_token_id(&issued.token_id)?;
     Ok(issued.url)
-}
-
-/// Starts the demo agent, and waits until it is attached.
-pub(super) async fn start(control: Control) -> anyhow::Result<Service> {
-    let attached = Arc::new(Notify::new());
-    let told = Arc::clone(&attached);
-    let mut service = Service::start("the demo agent", |stop| async move {
-        let settings = Settings {
-            folder: demo::FOLDER.into(),
-            name: "demo agent".into(),
-            concurrency: 64,
-            history: 0,
-            attached: told,
-            stop,
-        };
-        attach::run(&control, settings, demo::answer).await
-    });
-    tokio::select! {
-        () = attached.notified() => Ok(service),
-        ended = &mut service.task => {
-            ended??;
-            bail!("the demo agent has ended")
-        }
-    }
 }

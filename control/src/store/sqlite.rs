@@ -11,7 +11,8 @@ use anyhow::Context;
 use async_trait::async_trait;
 use rusqlite::{Connection, OptionalExtension, params};
 use std::{
-    fs::{self, File, TryLockError},
+    fs::{self, File, OpenOptions, TryLockError},
+    os::unix::fs::OpenOptionsExt as _,
     path::{Path, PathBuf},
     sync::{Arc, mpsc},
     thread,
@@ -64,6 +65,8 @@ impl Sqlite {
         fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
         let lock = lock(folder)?;
         let path = folder.join("arizuko.db");
+        // SQLite's other files take their permissions from this one.
+        private(&path)?;
         let channels = Arc::new(Channels::default());
 
         let connection = connect(&path)?;
@@ -177,8 +180,14 @@ impl Store for Sqlite {
     }
 }
 
+/// Opens a file that only its owner can read, making it if it is missing.
+fn private(path: &Path) -> std::io::Result<File> {
+    let mut options = OpenOptions::new();
+    options.create(true).append(true).mode(0o600).open(path)
+}
+
 fn lock(folder: &Path) -> anyhow::Result<File> {
-    let file = File::create(folder.join("lock"))?;
+    let file = private(&folder.join("lock"))?;
     match file.try_lock() {
         Ok(()) => Ok(file),
         Err(TryLockError::WouldBlock) => anyhow::bail!(
