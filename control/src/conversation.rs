@@ -1,7 +1,6 @@
 //! Conversations: one visitor's thread under one token, and the log that holds its frames.
 
 use crate::{
-    due::DUE,
     frame::{Body, Frame},
     limits::Limits,
     store::Millis,
@@ -160,7 +159,7 @@ fn purge(tx: &mut Tx<'_>, conversation: &Conversation) -> Decision<()> {
     tx.delete(&turns(&conversation.id));
     tx.delete(&log(&conversation.id));
     tx.delete(&record(&conversation.id));
-    tx.remove(DUE, due(&conversation.id));
+    tx.settle(due(&conversation.id));
     tx.publish(topic(&conversation.id), "deleted");
     Ok(())
 }
@@ -168,7 +167,7 @@ fn purge(tx: &mut Tx<'_>, conversation: &Conversation) -> Decision<()> {
 /// Drops what is past retention, and says when to look again.
 pub(crate) fn clean_up(tx: &mut Tx<'_>, limits: &Limits, id: &str) -> Decision<()> {
     let Some(mut conversation) = tx.get::<Conversation>(&record(id))? else {
-        tx.remove(DUE, due(id));
+        tx.settle(due(id));
         return Ok(());
     };
     if conversation.open.is_empty() && tx.now >= conversation.purge_at(limits) {
@@ -202,12 +201,12 @@ pub(crate) fn clean_up(tx: &mut Tx<'_>, limits: &Limits, id: &str) -> Decision<(
         conversation.put(tx, limits)?;
     }
     // Never at once again: a full sweep leaves the rest to the next second.
-    tx.add(DUE, due(id), again.max(tx.now + 1_000));
+    tx.schedule(due(id), again.max(tx.now + 1_000));
     Ok(())
 }
 
 /// Makes sure that a clean-up comes.
 pub(crate) fn schedule_clean_up(tx: &mut Tx<'_>, limits: &Limits, id: &str) {
     let at = tx.now + limits.keep_frames.as_millis() as Millis;
-    tx.add(DUE, due(id), at);
+    tx.schedule(due(id), at);
 }

@@ -3,13 +3,13 @@
 //! Every deadline is a member of its partition's due set, changed in the same commit as what it
 //! is about. Any control may take a due item: the versions of what it changes fence it.
 
-use crate::{conversation, ledger::Error, server::Control, session, store::Partition, token, turn};
+use crate::{
+    conversation, ledger::Error, server::Control, session, store::Partition, token,
+    transaction::DUE, turn,
+};
 use std::{sync::Arc, time::Duration};
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
-
-/// The set of a partition's due items, scored by when they are due.
-pub(crate) const DUE: &str = "due";
 
 const PAUSE: Duration = Duration::from_millis(500);
 const AT_ONCE: u32 = 100;
@@ -106,7 +106,7 @@ pub(crate) async fn end_token(
     }
     ledger
         .transact(partition, &[], |tx| {
-            tx.remove(DUE, token::due(id));
+            tx.settle(token::due(id));
             Ok(())
         })
         .await

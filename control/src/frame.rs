@@ -1,7 +1,36 @@
 //! Frames as the log keeps them, and what they add up to.
 
-use crate::{store::Millis, turn::Status};
+use crate::store::Millis;
 use serde::{Deserialize, Serialize};
+
+/// Where a turn stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Status {
+    Queued,
+    Running,
+    Done,
+    Failed,
+    Cancelled,
+    Expired,
+}
+
+impl Status {
+    pub(crate) fn is_open(self) -> bool {
+        matches!(self, Self::Queued | Self::Running)
+    }
+
+    pub(crate) fn word(self) -> &'static str {
+        match self {
+            Self::Queued => "queued",
+            Self::Running => "running",
+            Self::Done => "done",
+            Self::Failed => "failed",
+            Self::Cancelled => "cancelled",
+            Self::Expired => "expired",
+        }
+    }
+}
 
 /// One entry of a conversation's log. Its seq is the entry's own.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

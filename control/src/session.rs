@@ -2,7 +2,6 @@
 
 use crate::{
     credential::random_id,
-    due::DUE,
     jid::Folder,
     key::{self, Caller},
     limits::Limits,
@@ -35,7 +34,7 @@ impl Session {
         tx.put(&record(&self.id), self, None)?;
         tx.add(SESSIONS, &self.id, self.expires_at);
         tx.add(present(&self.folder), &self.id, self.expires_at);
-        tx.add(DUE, due(&self.id), self.expires_at);
+        tx.schedule(due(&self.id), self.expires_at);
         Ok(())
     }
 }
@@ -182,8 +181,8 @@ pub(crate) fn goodbye(tx: &mut Tx<'_>, limits: &Limits, id: &str, epoch: u64) ->
 /// Ends a session whose lease is over.
 pub(crate) fn expire(tx: &mut Tx<'_>, limits: &Limits, id: &str) -> Decision<()> {
     match tx.get::<Session>(&record(id))? {
-        None => tx.remove(DUE, due(id)),
-        Some(session) if tx.now < session.expires_at => tx.add(DUE, due(id), session.expires_at),
+        None => tx.settle(due(id)),
+        Some(session) if tx.now < session.expires_at => tx.schedule(due(id), session.expires_at),
         Some(session) => {
             for turn in held_turns(tx, &session)? {
                 turn::take_away(tx, limits, turn, "its agent was not heard of")?;
@@ -209,5 +208,5 @@ fn forget(tx: &mut Tx<'_>, session: &Session) {
     tx.delete(&held(&session.id));
     tx.remove(SESSIONS, &session.id);
     tx.remove(present(&session.folder), &session.id);
-    tx.remove(DUE, due(&session.id));
+    tx.settle(due(&session.id));
 }

@@ -225,7 +225,7 @@ pub(crate) fn issue(
     tx.put(&record(&token.id), &token, None)?;
     tx.add(TOKENS, member(&token), tx.now);
     if let Some(at) = token.expires_at {
-        tx.add(crate::due::DUE, due(&token.id), at);
+        tx.schedule(due(&token.id), at);
     }
     let folder = token.folder.as_str();
     audit::note(
@@ -333,7 +333,7 @@ fn end(tx: &mut Tx<'_>, token: Token, actor: &str, action: &str) -> Decision<Tok
     }
     tx.put(&record(&token.id), &token, Some(KEEP_REVOKED))?;
     tx.remove(TOKENS, member(&token));
-    tx.add(crate::due::DUE, due(&token.id), tx.now);
+    tx.schedule(due(&token.id), tx.now);
     tx.publish(topic(&token.id), "revoked");
     audit::note(
         tx,

@@ -71,6 +71,9 @@ impl From<Refusal> for Stop {
     }
 }
 
+/// The set of a partition's due items, scored by when they are due.
+pub(crate) const DUE: &str = "due";
+
 /// What a decision comes to.
 pub(crate) type Decision<T> = Result<T, Stop>;
 
@@ -234,6 +237,16 @@ impl<'a> Tx<'a> {
     pub(crate) fn remove(&mut self, set: impl Into<String>, member: impl Into<String>) {
         let (set, member) = (set.into(), member.into());
         self.writes.push(Write::Remove { set, member });
+    }
+
+    /// Makes an item due at a time, instead of any time before.
+    pub(crate) fn schedule(&mut self, item: impl Into<String>, at: Millis) {
+        self.add(DUE, item, at);
+    }
+
+    /// Nothing is due any more.
+    pub(crate) fn settle(&mut self, item: impl Into<String>) {
+        self.remove(DUE, item);
     }
 
     pub(crate) fn append(&mut self, log: String, seq: u64, entry: Bytes) {

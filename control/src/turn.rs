@@ -6,8 +6,7 @@
 use crate::{
     audit::{self, Event},
     conversation::{self, Conversation},
-    due::DUE,
-    frame::{Body, Frame, Transcript},
+    frame::{Body, Frame, Status, Transcript},
     jid::Folder,
     limits::Limits,
     session,
@@ -29,35 +28,6 @@ pub(crate) use reply::{Finish, Progress, accept, append, finish, reject};
 /// What a visitor reads when the agent could not answer and says nothing better.
 pub(crate) const COULD_NOT_ANSWER: &str = "The agent could not answer.";
 const TOOK_TOO_LONG: &str = "The agent took too long to answer.";
-
-/// Where a turn stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub(crate) enum Status {
-    Queued,
-    Running,
-    Done,
-    Failed,
-    Cancelled,
-    Expired,
-}
-
-impl Status {
-    pub(crate) fn is_open(self) -> bool {
-        matches!(self, Self::Queued | Self::Running)
-    }
-
-    fn word(self) -> &'static str {
-        match self {
-            Self::Queued => "queued",
-            Self::Running => "running",
-            Self::Done => "done",
-            Self::Failed => "failed",
-            Self::Cancelled => "cancelled",
-            Self::Expired => "expired",
-        }
-    }
-}
 
 /// A turn's record. The message is in [`input`], so that this stays small: it changes with every
 /// frame.
@@ -186,7 +156,7 @@ fn make_ready(tx: &mut Tx<'_>, turn: &Turn, at: Millis) {
 pub(crate) fn release(tx: &mut Tx<'_>, turn: &Turn, tell_session: bool) {
     tx.remove(ready(&turn.folder), &turn.id);
     tx.remove(token::open_turns(&turn.token), &turn.id);
-    tx.remove(DUE, due(&turn.id));
+    tx.settle(due(&turn.id));
     if let Some(session) = &turn.session {
         tx.remove(session::held(session), &turn.id);
         if tell_session {
@@ -297,7 +267,7 @@ pub(crate) fn check_deadlines(tx: &mut Tx<'_>, limits: &Limits, id: &str) -> Dec
         .get::<Turn>(&record(id))?
         .filter(|turn| turn.status.is_open());
     let Some(turn) = turn else {
-        tx.remove(DUE, due(id));
+        tx.settle(due(id));
         return Ok(());
     };
     if tx.now >= turn.deadline {
@@ -312,8 +282,7 @@ pub(crate) fn check_deadlines(tx: &mut Tx<'_>, limits: &Limits, id: &str) -> Dec
     match turn.accept_by {
         Some(by) if tx.now >= by => take_away(tx, limits, turn, "it was not accepted in time"),
         by => {
-            tx.add(
-                DUE,
+            tx.schedule(
                 due(id),
                 by.map_or(turn.deadline, |by| by.min(turn.deadline)),
             );

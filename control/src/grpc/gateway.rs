@@ -4,7 +4,7 @@ use super::{Service, status, watch, wire};
 use crate::{
     conversation,
     credential::{Credential, is_random_id},
-    frame::Frame,
+    frame::{self, Frame},
     ledger::Error,
     server::Control,
     store::Partition,
@@ -198,7 +198,7 @@ impl Service {
         })
     }
 
-    async fn cancel(&self, request: v1::CancelTurnRequest) -> Result<turn::Status, Error> {
+    async fn cancel(&self, request: v1::CancelTurnRequest) -> Result<frame::Status, Error> {
         let access = self.access(request.access)?;
         let turn = self.owned_turn(&access, &request.turn_id).await?;
         let expected = [

@@ -1,11 +1,11 @@
 //! Domain to proto, where more than one service needs it.
 
 use crate::{
-    frame::{self, Body, Frame, Transcript},
+    frame::{self, Body, Frame, Status, Transcript},
     store::Millis,
     token::{Kind, Token},
     transaction::Refusal,
-    turn::{Status, Turn},
+    turn::Turn,
 };
 use arizuko_proto::v1;
 use prost_types::{Duration, Timestamp};

@@ -2,86 +2,15 @@
 //! under random histories.
 
 use super::{
-    Batch, Commit, Found, Guard, Member, Read, Record, Store, Wake, Write, redis::Redis,
-    sqlite::Sqlite,
+    Batch, Commit, Found, Guard, Member, Read, Record, Store, Wake, Write, sqlite::Sqlite,
 };
-use std::{
-    process::{Child, Command, Stdio},
-    time::Duration,
-};
-use tempfile::TempDir;
-use tokio::time::{sleep, timeout};
+use std::time::Duration;
+use tokio::time::timeout;
 
 mod histories;
+mod server;
 
-/// A Redis of the test's own, which ends with it.
-struct Server {
-    process: Child,
-    folder: TempDir,
-}
-
-impl Server {
-    fn start() -> Self {
-        let folder = tempfile::tempdir().expect("a temporary folder");
-        let process = Command::new("redis-server")
-            .args([
-                "--port",
-                "0",
-                "--save",
-                "",
-                "--unixsocket",
-                "redis.sock",
-                "--dir",
-            ])
-            .arg(folder.path())
-            .stdout(Stdio::null())
-            .spawn()
-            .expect("redis-server starts: tests/run installs it");
-        Self { process, folder }
-    }
-
-    async fn open(&self) -> Redis {
-        let url = format!(
-            "redis+unix://{}",
-            self.folder.path().join("redis.sock").display()
-        );
-        let connecting = async {
-            loop {
-                match Redis::open(&url, "test").await {
-                    Ok(store) => return store,
-                    Err(_) => sleep(Duration::from_millis(10)).await,
-                }
-            }
-        };
-        timeout(Duration::from_secs(10), connecting)
-            .await
-            .expect("Redis answers within 10 s")
-    }
-}
-
-impl Server {
-    /// Forgets everything.
-    fn clear(&self) {
-        let socket = self.folder.path().join("redis.sock");
-        let cleared = Command::new("redis-cli")
-            .arg("-s")
-            .arg(socket)
-            .arg("FLUSHALL")
-            .output();
-        assert!(
-            cleared.is_ok_and(|output| output.status.success()),
-            "FLUSHALL"
-        );
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        // It may have ended by itself.
-        let _ = self.process.kill();
-        let _ = self.process.wait();
-    }
-}
+use server::Server;
 
 /// Runs the contract on a new store of each kind.
 macro_rules! on_both {

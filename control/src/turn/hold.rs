@@ -3,7 +3,6 @@
 use super::{COULD_NOT_ANSWER, End, Status, Turn, due, end_turn, make_ready, ready, record};
 use crate::{
     conversation::{self, Conversation},
-    due::DUE,
     frame::Body,
     limits::Limits,
     session,
@@ -33,7 +32,7 @@ pub(crate) fn claim(
         turn.accept_by = Some(accept_by);
         tx.remove(&queue, &turn.id);
         tx.add(session::held(session), &turn.id, tx.now);
-        tx.add(DUE, due(&turn.id), accept_by.min(turn.deadline));
+        tx.schedule(due(&turn.id), accept_by.min(turn.deadline));
         if turn.attempt > 1
             && let Some(mut conversation) =
                 tx.get::<Conversation>(&conversation::record(&turn.conversation))?
@@ -88,7 +87,7 @@ pub(crate) fn take_back(
     }
     turn.status = Status::Queued;
     turn.accept_by = None;
-    tx.add(DUE, due(&turn.id), turn.deadline);
+    tx.schedule(due(&turn.id), turn.deadline);
     make_ready(tx, &turn, at);
     turn.put(tx, limits)?;
     turn.tell(tx, "taken back", why)

@@ -4,7 +4,6 @@ use super::{Status, Turn, input, make_ready, record};
 use crate::{
     conversation::{self, Conversation},
     credential::{hash, is_random_id, random_id},
-    due::DUE,
     frame::Body,
     limits::Limits,
     store::Millis,
@@ -162,7 +161,7 @@ pub(crate) fn post(
         turn.first_seq,
     );
     tx.add(token::open_turns(&token.id), &turn.id, tx.now);
-    tx.add(DUE, super::due(&turn.id), turn.deadline);
+    tx.schedule(super::due(&turn.id), turn.deadline);
     if conversation.open.len() == 1 {
         make_ready(tx, &turn, tx.now);
     }

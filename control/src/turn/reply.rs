@@ -3,7 +3,6 @@
 use super::{COULD_NOT_ANSWER, End, Status, Turn, due, end_turn, record, take_back};
 use crate::{
     conversation::{self, Conversation},
-    due::DUE,
     frame::Body,
     limits::Limits,
     store::Millis,
@@ -50,7 +49,7 @@ pub(crate) fn accept(tx: &mut Tx<'_>, limits: &Limits, hold: Hold<'_>) -> Decisi
         Err(progress) => return Ok(progress),
     };
     if turn.accept_by.take().is_some() {
-        tx.add(DUE, due(&turn.id), turn.deadline);
+        tx.schedule(due(&turn.id), turn.deadline);
         turn.put(tx, limits)?;
     }
     Ok(Progress::Stored {
