@@ -4,7 +4,7 @@ use crate::limits::Limits;
 use std::{net::SocketAddr, path::PathBuf};
 
 /// See the module.
-#[derive(clap::Args, Clone, Debug)]
+#[derive(clap::Args, Clone)]
 pub struct Options {
     /// Address to listen on; port 0 takes a free one.
     #[arg(long, env = "ARIZUKO_CONTROL_LISTEN", default_value = "127.0.0.1:7070")]
@@ -76,6 +76,10 @@ impl Options {
         let scheme =
             self.public_url.starts_with("http://") || self.public_url.starts_with("https://");
         anyhow::ensure!(scheme, "--public-url begins with https:// or http://");
+        anyhow::ensure!(
+            !self.redis_prefix.contains(['{', '}']),
+            "--redis-prefix has no braces: they say which part of a key a Cluster places it by"
+        );
         anyhow::ensure!(self.partitions > 0, "--partitions is at least 1");
         Ok(())
     }

@@ -16,7 +16,7 @@ use std::time::Duration;
 const CARRIED: usize = 16 << 10;
 
 /// How many turns one clean-up looks at.
-const SWEEP: usize = 100;
+const SWEEP: u32 = 100;
 
 /// A conversation's record. It changes with every frame, so that it always tells the log's head.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -30,6 +30,8 @@ pub(crate) struct Conversation {
     pub(crate) tag: u32,
     /// Frames up to this seq are no longer kept.
     pub(crate) trimmed: u64,
+    /// When the next clean-up is due.
+    pub(crate) clean_up_at: Option<Millis>,
     /// The open turns, oldest first. Only the first is ready or running.
     pub(crate) open: Vec<String>,
 }
@@ -44,6 +46,7 @@ impl Conversation {
             head: 0,
             tag: 0,
             trimmed: 0,
+            clean_up_at: None,
             open: Vec::new(),
         }
     }
@@ -76,11 +79,6 @@ impl Conversation {
     pub(crate) fn put(&self, tx: &mut Tx<'_>, limits: &Limits) -> Decision<()> {
         tx.put(&record(&self.id), self, Some(lifetime(limits)))
     }
-
-    /// When the next clean-up is due, at the latest.
-    fn purge_at(&self, limits: &Limits) -> Millis {
-        self.active_at + limits.keep_messages.as_millis() as Millis
-    }
 }
 
 pub(crate) fn record(id: &str) -> String {
@@ -107,8 +105,8 @@ pub(crate) fn due(id: &str) -> String {
     format!("conversation:{id}")
 }
 
-/// How long records of a conversation outlive their last change: a day more than they are kept,
-/// since deleting is the clean-up's work and this only catches what it missed.
+/// How long records of a conversation outlive their last change: a day more than they are kept.
+/// Deleting is the clean-up's work; this catches what a lost due item would leave.
 pub(crate) fn lifetime(limits: &Limits) -> Duration {
     limits.keep_messages + limits.turn_deadline + Duration::from_secs(86_400)
 }
@@ -146,15 +144,15 @@ pub(crate) fn delete(tx: &mut Tx<'_>, token: &Token, id: &str) -> Decision<()> {
 }
 
 fn purge(tx: &mut Tx<'_>, conversation: &Conversation) -> Decision<()> {
-    for member in tx.members(&turns(&conversation.id), u64::MAX, u32::MAX)? {
+    let members = tx.members(&turns(&conversation.id), 0..=u64::MAX, u32::MAX)?;
+    tx.expect(conversation.open.iter().map(|id| turn::record(id)))?;
+    for member in members {
         if conversation.open.contains(&member.name)
             && let Some(turn) = tx.get::<Turn>(&turn::record(&member.name))?
         {
             turn::release(tx, &turn, true);
         }
-        for name in [turn::record, turn::input, turn::reply] {
-            tx.delete(&name(&member.name));
-        }
+        drop_turn(tx, &member.name);
     }
     tx.delete(&turns(&conversation.id));
     tx.delete(&log(&conversation.id));
@@ -164,49 +162,102 @@ fn purge(tx: &mut Tx<'_>, conversation: &Conversation) -> Decision<()> {
     Ok(())
 }
 
+fn drop_turn(tx: &mut Tx<'_>, id: &str) {
+    for name in [turn::record, turn::input, turn::reply] {
+        tx.delete(&name(id));
+    }
+}
+
 /// Drops what is past retention, and says when to look again.
 pub(crate) fn clean_up(tx: &mut Tx<'_>, limits: &Limits, id: &str) -> Decision<()> {
     let Some(mut conversation) = tx.get::<Conversation>(&record(id))? else {
         tx.settle(due(id));
         return Ok(());
     };
-    if conversation.open.is_empty() && tx.now >= conversation.purge_at(limits) {
+    let (now, idle_until) = (tx.now, conversation.active_at + limits.messages_kept());
+    if conversation.open.is_empty() && now >= idle_until {
         return purge(tx, &conversation);
     }
-    let keep = limits.keep_frames.as_millis() as Millis;
-    let mut again = conversation.purge_at(limits);
-    let mut through = conversation.trimmed;
-    let trimmed = conversation.trimmed;
-    let kept = tx
-        .members(&turns(id), u64::MAX, u32::MAX)?
-        .iter()
-        .filter(|turn| turn.score > trimmed);
-    for member in kept.take(SWEEP) {
-        let Some(turn) = tx.get::<Turn>(&turn::record(&member.name))? else {
-            continue;
-        };
-        match turn.ended_at {
-            Some(at) if at + keep <= tx.now => through = through.max(turn.last_seq),
-            Some(at) => {
-                again = again.min(at + keep);
-                break;
-            }
-            // An open turn is never trimmed. Its end makes the clean-up due again.
-            None => break,
-        }
-    }
-    if through > conversation.trimmed {
-        conversation.trimmed = through;
-        tx.trim(log(id), through);
-        conversation.put(tx, limits)?;
-    }
-    // Never at once again: a full sweep leaves the rest to the next second.
-    tx.schedule(due(id), again.max(tx.now + 1_000));
+    let messages = drop_messages(tx, limits, &conversation)?;
+    let frames = drop_frames(tx, limits, &mut conversation)?;
+    // Never at once again: what one sweep leaves is for the next second.
+    let again = idle_until.min(messages).min(frames).max(now + 1_000);
+    conversation.clean_up_at = Some(again);
+    conversation.put(tx, limits)?;
+    tx.schedule(due(id), again);
     Ok(())
 }
 
-/// Makes sure that a clean-up comes.
-pub(crate) fn schedule_clean_up(tx: &mut Tx<'_>, limits: &Limits, id: &str) {
-    let at = tx.now + limits.keep_frames.as_millis() as Millis;
-    tx.schedule(due(id), at);
+/// Drops turns whose messages are past retention; returns when the next one is.
+fn drop_messages(
+    tx: &mut Tx<'_>,
+    limits: &Limits,
+    conversation: &Conversation,
+) -> Decision<Millis> {
+    let set = turns(&conversation.id);
+    let members = tx.members(&set, 0..=conversation.trimmed, SWEEP)?;
+    tx.expect(members.iter().map(|member| turn::record(&member.name)))?;
+    for member in members {
+        let turn = tx.get::<Turn>(&turn::record(&member.name))?;
+        let until = turn
+            .and_then(|turn| turn.ended_at)
+            .map(|at| at + limits.messages_kept());
+        if let Some(until) = until.filter(|until| *until > tx.now) {
+            return Ok(until);
+        }
+        drop_turn(tx, &member.name);
+        tx.remove(&set, &member.name);
+    }
+    // A full sweep leaves the rest to the next one.
+    let full = members.len() == SWEEP as usize;
+    Ok(if full {
+        tx.now
+    } else {
+        tx.now + limits.frames_kept()
+    })
+}
+
+/// Trims the log before the first turn whose frames are still kept; returns when they are not.
+fn drop_frames(
+    tx: &mut Tx<'_>,
+    limits: &Limits,
+    conversation: &mut Conversation,
+) -> Decision<Millis> {
+    let from = conversation.trimmed + 1;
+    let members = tx.members(&turns(&conversation.id), from..=u64::MAX, SWEEP + 1)?;
+    tx.expect(members.iter().map(|member| turn::record(&member.name)))?;
+    let (mut through, mut again) = (conversation.trimmed, tx.now + limits.frames_kept());
+    for (index, member) in members.iter().enumerate() {
+        let turn = tx.get::<Turn>(&turn::record(&member.name))?;
+        let until = match &turn {
+            // An open turn is never trimmed.
+            Some(turn) if turn.status.is_open() => Some(again),
+            turn => turn
+                .as_ref()
+                .and_then(|turn| turn.ended_at)
+                .map(|at| at + limits.frames_kept()),
+        };
+        let kept = until.filter(|until| *until > tx.now);
+        if kept.is_some() || index == SWEEP as usize {
+            // Turns overlap in the log: a later one's message stands among this one's frames.
+            through = through.min(member.score - 1);
+            again = kept.unwrap_or(tx.now);
+            break;
+        }
+        through = through.max(turn.map_or(member.score, |turn| turn.last_seq));
+    }
+    if through > conversation.trimmed {
+        conversation.trimmed = through;
+        tx.trim(log(&conversation.id), through);
+    }
+    Ok(again)
+}
+
+/// Makes sure that a clean-up comes. The caller puts the conversation.
+pub(crate) fn schedule_clean_up(tx: &mut Tx<'_>, limits: &Limits, conversation: &mut Conversation) {
+    if conversation.clean_up_at.is_none() {
+        let at = tx.now + limits.frames_kept();
+        conversation.clean_up_at = Some(at);
+        tx.schedule(due(&conversation.id), at);
+    }
 }

@@ -4,8 +4,14 @@
 //! is about. Any control may take a due item: the versions of what it changes fence it.
 
 use crate::{
-    conversation, ledger::Error, server::Control, session, store::Partition, token,
-    transaction::DUE, turn,
+    conversation,
+    ledger::Error,
+    server::Control,
+    session,
+    store::{Millis, Partition},
+    token,
+    transaction::{DUE, Tx},
+    turn,
 };
 use std::{sync::Arc, time::Duration};
 use tokio::time::sleep;
@@ -13,6 +19,8 @@ use tokio_util::sync::CancellationToken;
 
 const PAUSE: Duration = Duration::from_millis(500);
 const AT_ONCE: u32 = 100;
+/// When an item that could not be taken is tried again, in milliseconds.
+const LATER: Millis = 60_000;
 
 /// Takes due items until `shutdown`.
 pub(crate) async fn run(control: Arc<Control>, shutdown: CancellationToken) {
@@ -41,9 +49,16 @@ async fn sweep(control: &Control) -> Result<(), Error> {
         .gather(DUE, control.partitions, now, AT_ONCE)
         .await?;
     for (partition, item) in due {
-        match take(control, partition, &item.name).await {
+        let item = item.name;
+        match take(control, partition, &item).await {
             Err(Error::Internal(error)) => {
-                tracing::error!(item = item.name, error, "a due item cannot be taken");
+                tracing::error!(item, error, "a due item cannot be taken");
+                // It must not stand in the way of all that come after it.
+                let later = |tx: &mut Tx<'_>| {
+                    tx.schedule(&item, tx.now + LATER);
+                    Ok(())
+                };
+                control.ledger.transact(partition, &[], later).await?;
             }
             other => other?,
         }

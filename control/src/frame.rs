@@ -57,13 +57,20 @@ pub(crate) enum Body {
 }
 
 impl Body {
-    /// How much of the turn's byte limit it takes.
+    /// The length of its text in bytes.
     pub(crate) fn len(&self) -> usize {
         match self {
             Self::User { content, .. } | Self::Message { content, .. } => content.len(),
             Self::Delta { text, .. } | Self::Status { text } => text.len(),
             Self::Restart { .. } | Self::TurnDone { .. } => 0,
         }
+    }
+
+    /// What it takes of the turn's limit: its text, and about what is stored around it, so that
+    /// many empty frames are bounded as well.
+    pub(crate) fn cost(&self) -> u64 {
+        const AROUND: u64 = 128;
+        AROUND + self.len() as u64
     }
 }
 

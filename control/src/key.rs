@@ -67,12 +67,18 @@ impl Caller {
     /// The folder that a request means: the one that it names, if the key reaches it, or else
     /// the key's own.
     pub(crate) fn folder(&self, named: &str) -> Result<Folder, Refusal> {
-        if let ("", Role::Agent { folder, .. }) = (named, &self.role) {
-            return Ok(folder.clone());
+        match (&self.role, named) {
+            (Role::Agent { folder, .. }, "") => return Ok(folder.clone()),
+            (Role::Operator, "") => {
+                return Err(Refusal::invalid(
+                    "name a folder: an operator's key has none of its own",
+                ));
+            }
+            _ => {}
         }
-        if named.is_empty() {
-            return Err(Refusal::invalid(
-                "name a folder: an operator's key has none of its own",
+        if self.role == Role::Gateway {
+            return Err(Refusal::NotAllowed(
+                "a gateway's key reaches no folder".to_owned(),
             ));
         }
         let folder = Folder::parse(named)?;
@@ -141,6 +147,8 @@ pub(crate) fn create(
         name: name.to_owned(),
         created_at: tx.now,
     };
+    // Guarded to be new: a commit that comes late must not bring back a key that was revoked.
+    tx.get_unlikely::<Key>(&record(&key.id))?;
     let mut place = "";
     if let Role::Agent { folder, .. } = role {
         place = folder.as_str();

@@ -1,19 +1,19 @@
 //! The ledger: the store, and what control remembers of it as hints.
 
 use crate::{
-    store::{
-        Batch, Commit, Found, Member, Millis, Partition, Read, Record, Store, StoreError,
-        Subscription, Write,
-    },
+    store::{Batch, Commit, Found, Millis, Partition, Read, Record, Store, StoreError, Write},
     transaction::{Decision, Known, Refusal, Stop, Tx},
 };
-use bytes::Bytes;
 use lru::LruCache;
-use serde::de::DeserializeOwned;
 use std::{
+    collections::HashMap,
     num::NonZeroUsize,
     sync::{Arc, Mutex, PoisonError},
 };
+
+mod reads;
+#[cfg(test)]
+mod tests;
 
 /// How many records are remembered.
 const HINTS: NonZeroUsize = NonZeroUsize::new(8192).unwrap();
@@ -81,23 +81,30 @@ impl Ledger {
         let seed = random()?;
         let mut reading = self.reading(partition, expected, true).await?;
         for _ in 0..ATTEMPTS {
+            // One time for all decisions of an attempt: what they read is named by it.
+            let now = self.now();
             let (outcome, batch) = loop {
-                let mut tx = Tx::new(&reading.known, self.now(), seed);
-                match decide(&mut tx) {
-                    Ok(outcome) => match tx.into_batch(partition, u64::from_le_bytes(random()?)) {
-                        Some(batch) => break (outcome, batch),
-                        None if reading.hinted => {}
-                        None => return Ok(outcome),
-                    },
-                    Err(Stop::Missing(read)) => {
-                        self.learn(partition, vec![read], &mut reading).await?;
-                        continue;
+                let mut tx = Tx::new(&reading.known, now, seed);
+                let decided = decide(&mut tx);
+                let guesses = tx.guesses();
+                match decided {
+                    Err(Stop::Missing(reads)) => {
+                        self.learn(partition, reads, &mut reading).await?;
                     }
-                    Err(_) if reading.hinted => {}
+                    Ok(outcome) if tx.changes_something() => {
+                        let version = u64::from_le_bytes(random()?);
+                        break (outcome, tx.into_batch(partition, version));
+                    }
+                    // Without a commit no guard would show a stale hint or a wrong guess.
+                    _ if reading.hinted => {
+                        reading = self.reading(partition, expected, false).await?;
+                    }
+                    _ if !guesses.is_empty() => {
+                        self.learn(partition, guesses, &mut reading).await?;
+                    }
+                    Ok(outcome) => return Ok(outcome),
                     Err(stop) => return Err(stop.into()),
                 }
-                // Nothing to commit means that no guard would show a stale hint.
-                reading = self.reading(partition, expected, false).await?;
             };
             match self.commit(&batch).await? {
                 Commit::Applied => {
@@ -143,10 +150,8 @@ impl Ledger {
                 // The second was refused; the first is still in doubt.
                 StoreError::Unavailable(why) | StoreError::Unknown(why) => StoreError::Unknown(why),
             })?;
-        let ours =
-            |record: &Option<Record>| record.as_ref().is_some_and(|r| r.version == batch.version);
         match second {
-            Commit::Conflict(fresh) if fresh.values().any(ours) => Ok(Commit::Applied),
+            Commit::Conflict(fresh) if is_done(batch, &fresh) => Ok(Commit::Applied),
             other => Ok(other),
         }
     }
@@ -228,100 +233,19 @@ impl Ledger {
         // Nothing that can panic runs under this lock.
         self.hints.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
 
-    /// Loads records afresh, in the order of their names; never from hints.
-    pub(crate) async fn records<T: DeserializeOwned>(
-        &self,
-        partition: Partition,
-        names: impl IntoIterator<Item = String>,
-    ) -> Result<Vec<Option<T>>, Error> {
-        let reads: Vec<Read> = names.into_iter().map(Read::Record).collect();
-        if reads.is_empty() {
-            return Ok(Vec::new());
+/// Whether the records that a batch conflicts with are as the batch itself leaves them.
+fn is_done(batch: &Batch, fresh: &HashMap<String, Option<Record>>) -> bool {
+    batch.writes.iter().any(|write| match write {
+        Write::Put { record, .. } => {
+            let found = fresh.get(record).and_then(Option::as_ref);
+            found.is_some_and(|found| found.version == batch.version)
         }
-        let found = self.store.load(partition, &reads).await?;
-        reads
-            .iter()
-            .zip(found)
-            .map(|(read, found)| parse(read, found))
-            .collect()
-    }
-
-    /// Loads one record afresh.
-    pub(crate) async fn record<T: DeserializeOwned>(
-        &self,
-        partition: Partition,
-        name: String,
-    ) -> Result<Option<T>, Error> {
-        Ok(self.records(partition, [name]).await?.pop().flatten())
-    }
-
-    /// Loads a set's members with a score in `min..=max`, lowest first.
-    pub(crate) async fn members(
-        &self,
-        partition: Partition,
-        set: String,
-        (min, max): (u64, u64),
-        limit: u32,
-    ) -> Result<Vec<Member>, Error> {
-        match self
-            .load_one(
-                partition,
-                Read::Set {
-                    set,
-                    min,
-                    max,
-                    limit,
-                },
-            )
-            .await?
-        {
-            Found::Set(members) => Ok(members),
-            other => Err(Error::Internal(format!("found {other:?}"))),
-        }
-    }
-
-    /// Loads a log's entries after `after`.
-    pub(crate) async fn entries(
-        &self,
-        partition: Partition,
-        log: String,
-        after: u64,
-        limit: u32,
-    ) -> Result<Vec<(u64, Bytes)>, Error> {
-        match self
-            .load_one(partition, Read::Log { log, after, limit })
-            .await?
-        {
-            Found::Log(entries) => Ok(entries),
-            other => Err(Error::Internal(format!("found {other:?}"))),
-        }
-    }
-
-    async fn load_one(&self, partition: Partition, read: Read) -> Result<Found, Error> {
-        let found = self.store.load(partition, &[read]).await?.pop();
-        found.ok_or_else(|| Error::Internal("the store answered nothing".to_owned()))
-    }
-
-    /// See [`Store::gather`].
-    pub(crate) async fn gather(
-        &self,
-        name: &str,
-        partitions: Partition,
-        max: u64,
-        limit: u32,
-    ) -> Result<Vec<(Partition, Member)>, Error> {
-        Ok(self.store.gather(name, partitions, max, limit).await?)
-    }
-
-    /// See [`Store::watch`].
-    pub(crate) async fn watch(
-        &self,
-        partition: Partition,
-        topic: &str,
-    ) -> Result<Subscription, Error> {
-        Ok(self.store.watch(partition, topic).await?)
-    }
+        // It was there when this was decided, or it would not be deleted.
+        Write::Delete { name } => fresh.get(name) == Some(&None),
+        _ => false,
+    })
 }
 
 /// What has been read for a command.
@@ -341,16 +265,6 @@ impl Reading {
             hinted: false,
         }
     }
-}
-
-fn parse<T: DeserializeOwned>(read: &Read, found: Found) -> Result<Option<T>, Error> {
-    let Found::Record(record) = found else {
-        return Err(Error::Internal(format!("{read:?}: found {found:?}")));
-    };
-    let parsed = record
-        .map(|record| serde_json::from_str(&record.body))
-        .transpose();
-    parsed.map_err(|error| Error::Internal(format!("{read:?}: {error}")))
 }
 
 pub(crate) fn random<const N: usize>() -> Result<[u8; N], Error> {

@@ -62,13 +62,16 @@ impl Server {
         shutdown: CancellationToken,
     ) -> anyhow::Result<()> {
         let router = grpc::router(&self.control).await?;
-        let due = tokio::spawn(due::run(self.control.clone(), shutdown.clone()));
+        let mut due = tokio::spawn(due::run(self.control.clone(), shutdown.clone()));
         let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
         let serving =
             router.serve_with_incoming_shutdown(incoming, shutdown.clone().cancelled_owned());
         tokio::pin!(serving);
         let served = tokio::select! {
             served = &mut serving => served,
+            swept = &mut due, if !shutdown.is_cancelled() => {
+                return swept.context("the sweep of due items ended");
+            }
             () = shutdown.cancelled() => {
                 self.control.draining.cancel();
                 match tokio::time::timeout(self.grace, &mut serving).await {

@@ -1,5 +1,6 @@
 //! The figures that bound what visitors, agents and readers can do. Each is a setting.
 
+use crate::store::Millis;
 use std::time::Duration;
 
 /// See the module.
@@ -54,6 +55,17 @@ pub struct Limits {
     /// How often an open stream is checked against the store, whatever it was told.
     #[arg(long, env = "ARIZUKO_RECHECK", default_value = "15s", value_parser = duration)]
     pub recheck: Duration,
+}
+
+impl Limits {
+    pub(crate) fn frames_kept(&self) -> Millis {
+        self.keep_frames.as_millis() as Millis
+    }
+
+    pub(crate) fn messages_kept(&self) -> Millis {
+        // Frames are never kept for longer than their messages.
+        self.keep_messages.max(self.keep_frames).as_millis() as Millis
+    }
 }
 
 /// Reads `250ms`, `30s`, `5m`, `24h` or `30d`.

@@ -16,7 +16,7 @@ use crate::{
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use tokio::time::{sleep, timeout};
-use tokio_util::sync::CancellationToken;
+use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 
 /// See the module.
 pub(crate) struct Control {
@@ -110,13 +110,16 @@ impl Control {
         Ok(token::admit(found, credential, kind, self.ledger.now())?)
     }
 
-    /// Whether an agent of the folder is attached, to any control.
-    pub(crate) async fn is_attended(&self, folder: &Folder) -> Result<bool, Error> {
+    /// Whether an agent of the folder is attached, to any control; if that can't be told, no. It
+    /// never fails what it is told beside.
+    pub(crate) async fn seems_attended(&self, folder: &Folder) -> bool {
         let alive = (self.ledger.now(), u64::MAX);
-        let sessions =
-            self.ledger
-                .members(self.partition(folder), session::present(folder), alive, 1);
-        Ok(!sessions.await?.is_empty())
+        let present = session::present(folder);
+        let sessions = self
+            .ledger
+            .members(self.partition(folder), present, alive, 1)
+            .await;
+        sessions.is_ok_and(|sessions| !sessions.is_empty())
     }
 }
 
@@ -134,6 +137,14 @@ async fn layout(ledger: &Ledger, partitions: Partition) -> anyhow::Result<Layout
         }
     });
     let layout = found.await?;
+    if layout.partitions != partitions {
+        let kept = layout.partitions;
+        tracing::warn!(
+            kept,
+            asked = partitions,
+            "the number of partitions was fixed at first use"
+        );
+    }
     anyhow::ensure!(
         layout.format == FORMAT,
         "the store has format {}, and this arizuko writes {FORMAT}",
@@ -181,58 +192,72 @@ impl Control {
 
 /// Tells a stream that the key it was opened with is revoked.
 pub(crate) struct KeyWatch {
-    key_id: String,
-    partition: Partition,
-    /// `None` for a first key, which lives as long as the process.
-    wakes: Option<Subscription>,
-    /// Whether the key's record has to be looked at.
-    doubt: bool,
+    revoked: CancellationToken,
+    _task: Option<AbortOnDropHandle<()>>,
 }
 
 impl KeyWatch {
-    pub(crate) async fn start(control: &Control, caller: &Caller) -> Result<Self, Error> {
-        let key_id = caller.key_id.clone();
-        let partition = partition_of_id(key::ID, &key_id, control.partitions);
-        let wakes = match partition {
-            Some(partition) => Some(
-                control
-                    .ledger
-                    .watch(partition, &key::topic(&key_id))
-                    .await?,
-            ),
-            None => None,
+    /// Refuses a key that is revoked by now.
+    pub(crate) async fn start(control: &Arc<Control>, caller: &Caller) -> Result<Self, Error> {
+        let revoked = CancellationToken::new();
+        // A first key lives as long as the process.
+        let Some(partition) = partition_of_id(key::ID, &caller.key_id, control.partitions) else {
+            return Ok(Self {
+                revoked,
+                _task: None,
+            });
         };
-        // It was there before it was watched; look once more.
+        // Watched before it is read: a revocation is seen by one or the other.
+        let wakes = control
+            .ledger
+            .watch(partition, &key::topic(&caller.key_id))
+            .await?;
+        let record = key::record(&caller.key_id);
+        if control
+            .ledger
+            .record::<Key>(partition, record.clone())
+            .await?
+            .is_none()
+        {
+            return Err(Refusal::KeyInvalid.into());
+        }
+        let watching = watch_key(control.clone(), partition, record, wakes);
+        let told = revoked.clone();
+        let task = tokio::spawn(async move {
+            watching.await;
+            told.cancel();
+        });
         Ok(Self {
-            key_id,
-            partition: partition.unwrap_or(0),
-            wakes,
-            doubt: true,
+            revoked,
+            _task: Some(AbortOnDropHandle::new(task)),
         })
     }
 
-    /// Returns once the key is revoked. May be dropped and called again.
-    pub(crate) async fn ended(&mut self, control: &Control) {
-        let Some(wakes) = &mut self.wakes else {
-            return std::future::pending().await;
-        };
-        loop {
-            if self.doubt {
-                let record = control
-                    .ledger
-                    .record::<Key>(self.partition, key::record(&self.key_id))
-                    .await;
-                match record {
-                    Ok(Some(_)) => self.doubt = false,
-                    Ok(None) => return,
-                    Err(_) => sleep(RETRY).await,
-                }
-                continue;
-            }
-            match timeout(control.limits.recheck, wakes.next()).await {
-                Ok(Wake::Published(_)) => return,
-                Ok(Wake::Gap) | Err(_) => self.doubt = true,
-            }
+    /// Returns once the key is revoked.
+    pub(crate) async fn ended(&self) {
+        self.revoked.cancelled().await;
+    }
+}
+
+/// Returns once the key's record is gone.
+async fn watch_key(
+    control: Arc<Control>,
+    partition: Partition,
+    record: String,
+    mut wakes: Subscription,
+) {
+    loop {
+        if let Ok(Wake::Published(_)) = timeout(control.limits.recheck, wakes.next()).await {
+            return;
+        }
+        match control
+            .ledger
+            .record::<Key>(partition, record.clone())
+            .await
+        {
+            Ok(Some(_)) => {}
+            Ok(None) => return,
+            Err(_) => sleep(RETRY).await,
         }
     }
 }

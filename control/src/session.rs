@@ -147,6 +147,8 @@ pub(crate) fn hello(
         attached_at: tx.now,
         expires_at: 0,
     };
+    // Guarded to be new: a commit that comes late must not bring back what has ended since.
+    tx.get_unlikely::<Session>(&record(&session.id))?;
     let known = key::folder_record(folder);
     if tx.get::<()>(&known)?.is_none() {
         tx.put(&known, &(), None)?;
@@ -185,7 +187,8 @@ pub(crate) fn expire(tx: &mut Tx<'_>, limits: &Limits, id: &str) -> Decision<()>
         Some(session) if tx.now < session.expires_at => tx.schedule(due(id), session.expires_at),
         Some(session) => {
             for turn in held_turns(tx, &session)? {
-                turn::take_away(tx, limits, turn, "its agent was not heard of")?;
+                let now = tx.now;
+                turn::take_away(tx, limits, turn, "its agent was not heard of", now)?;
             }
             forget(tx, &session);
         }
@@ -195,7 +198,9 @@ pub(crate) fn expire(tx: &mut Tx<'_>, limits: &Limits, id: &str) -> Decision<()>
 
 fn held_turns(tx: &mut Tx<'_>, session: &Session) -> Decision<Vec<Turn>> {
     let mut turns = Vec::new();
-    for member in tx.members(&held(&session.id), u64::MAX, u32::MAX)? {
+    let members = tx.members(&held(&session.id), 0..=u64::MAX, u32::MAX)?;
+    tx.expect(members.iter().map(|member| turn::record(&member.name)))?;
+    for member in members {
         let turn = tx.get::<Turn>(&turn::record(&member.name))?;
         // The set may be older than the record: a turn that has just ended is no longer held.
         turns.extend(turn.filter(|turn| turn.is_held_by(&session.id)));

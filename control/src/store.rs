@@ -37,12 +37,13 @@ pub(crate) struct Record {
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Read {
     Record(String),
-    /// Members with a score in `min..=max`, lowest first, at most `limit`.
+    /// At most `limit` members with a score in `min..=max`.
     Set {
         set: String,
         min: u64,
         max: u64,
         limit: u32,
+        order: Order,
     },
     /// Entries after `after`, lowest first, at most `limit`.
     Log {
@@ -50,6 +51,13 @@ pub(crate) enum Read {
         after: u64,
         limit: u32,
     },
+}
+
+/// Which members come first, where not all are wanted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Order {
+    LowestFirst,
+    HighestFirst,
 }
 
 /// What was found for a [`Read`] of the same variant.

@@ -15,6 +15,7 @@ use std::time::Duration;
 pub(crate) const ID: &str = "tok_";
 /// The set of a partition's live tokens, scored by the time that they were minted.
 pub(crate) const TOKENS: &str = "tokens";
+const MAX_LIFETIME: Millis = 100 * 365 * 86_400_000;
 /// How long a revoked token's record is kept, for operators who look.
 const KEEP_REVOKED: Duration = Duration::from_secs(30 * 86_400);
 
@@ -115,6 +116,7 @@ impl Order {
             .try_for_each(|origin| check_origin(origin))?;
         match self.lifetime {
             Some(0) => Err(Refusal::invalid("a lifetime is longer than nothing")),
+            Some(MAX_LIFETIME..) => Err(Refusal::invalid("a lifetime is less than 100 years")),
             _ => Ok(()),
         }
     }
@@ -201,7 +203,7 @@ pub(crate) fn issue(
     let mut address = claim(tx, order, &jid)?;
     let owner = match &caller.role {
         Role::Agent { folder, .. } => folder.clone(),
-        Role::Operator | Role::Gateway => order.folder.clone(),
+        _ => order.folder.clone(),
     };
     let token = Token {
         id: credential.id(ID),
@@ -220,6 +222,8 @@ pub(crate) fn issue(
             .map(|lifetime| tx.now.saturating_add(lifetime)),
         revoked_at: None,
     };
+    // Guarded to be new: a commit that comes late must not bring back a token that was revoked.
+    tx.get_unlikely::<Token>(&record(&token.id))?;
     address.tokens.push(token.id.clone());
     tx.put(&address_record(&token.jid), &address, None)?;
     tx.put(&record(&token.id), &token, None)?;
@@ -276,8 +280,8 @@ pub(crate) fn revoke(tx: &mut Tx<'_>, caller: &Caller, id: &str) -> Decision<Opt
     let Some(token) = tx.get::<Token>(&record(id))? else {
         return Ok(None);
     };
-    caller.must_reach(&token.owner)?;
-    if !token.is_live(tx.now) {
+    // Another's token looks like none: an id tells nobody that it exists.
+    if !token.is_live(tx.now) || caller.must_reach(&token.owner).is_err() {
         return Ok(None);
     }
     end(tx, token, &caller.key_id, "token.revoke").map(Some)
@@ -310,6 +314,9 @@ pub(crate) fn expire(tx: &mut Tx<'_>, id: &str) -> Decision<bool> {
         return Ok(true);
     }
     if token.is_live(tx.now) {
+        if let Some(at) = token.expires_at {
+            tx.schedule(due(id), at);
+        }
         return Ok(false);
     }
     end(tx, token, "control", "token.expire")?;

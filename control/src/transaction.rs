@@ -6,12 +6,15 @@
 //! again from the start. So a decision is straight-line code, and its batch is applied only if
 //! all that it read is still true.
 
-use crate::store::{Batch, Found, Guard, Member, Millis, Partition, Read, Record, Version, Write};
+use crate::store::{
+    Batch, Found, Guard, Member, Millis, Order, Partition, Read, Record, Version, Write,
+};
 use bytes::Bytes;
 use serde::{Serialize, de::DeserializeOwned};
 use sha2::{Digest, Sha256};
 use std::{
     collections::{HashMap, hash_map::Entry},
+    ops::RangeInclusive,
     time::Duration,
 };
 
@@ -58,8 +61,8 @@ impl Refusal {
 /// Why a decision stopped.
 #[derive(Debug)]
 pub(crate) enum Stop {
-    /// It needs this first.
-    Missing(Read),
+    /// It needs these first.
+    Missing(Vec<Read>),
     Refused(Refusal),
     /// A stored record doesn't parse: a bug, or somebody else's hand.
     Corrupt(String),
@@ -90,7 +93,9 @@ pub(crate) struct Tx<'a> {
     drawn: u32,
     read: HashMap<String, Option<Version>>,
     written: HashMap<String, Option<String>>,
-    limits: Vec<Guard>,
+    /// Records that were taken to be absent.
+    guesses: Vec<Read>,
+    bounds: Vec<Guard>,
     writes: Vec<Write>,
 }
 
@@ -104,7 +109,8 @@ impl<'a> Tx<'a> {
             drawn: 0,
             read: HashMap::new(),
             written: HashMap::new(),
-            limits: Vec::new(),
+            guesses: Vec::new(),
+            bounds: Vec::new(),
             writes: Vec::new(),
         }
     }
@@ -130,31 +136,53 @@ impl<'a> Tx<'a> {
         &mut self,
         record: &str,
     ) -> Decision<Option<T>> {
-        if self.known.0.contains_key(&Read::Record(record.to_owned())) {
+        let read = Read::Record(record.to_owned());
+        if self.known.0.contains_key(&read) {
             return self.get(record);
         }
+        self.guesses.push(read);
         self.read.insert(record.to_owned(), None);
         Ok(None)
+    }
+
+    /// Says which records are about to be read, so that they are loaded in one go.
+    pub(crate) fn expect(&self, records: impl IntoIterator<Item = String>) -> Decision<()> {
+        let reads = records.into_iter().map(Read::Record);
+        let missing: Vec<Read> = reads
+            .filter(|read| !self.known.0.contains_key(read))
+            .collect();
+        if missing.is_empty() {
+            Ok(())
+        } else {
+            Err(Stop::Missing(missing))
+        }
     }
 
     fn record(&self, record: &str) -> Decision<Option<&'a Record>> {
         match self.known(Read::Record(record.to_owned()))? {
             Found::Record(found) => Ok(found.as_ref()),
-            other => Err(Stop::Corrupt(format!("{record}: found {other:?}"))),
+            _ => Err(Stop::Corrupt(format!("{record} is no record"))),
         }
     }
 
-    /// Reads a set's lowest members. The batch doesn't depend on it: guard what they name.
-    pub(crate) fn members(&self, set: &str, max: u64, limit: u32) -> Decision<&'a [Member]> {
+    /// Reads a set's lowest members with a score in `scores`. The batch doesn't depend on it: guard
+    /// what they name, and a record that every addition changes.
+    pub(crate) fn members(
+        &self,
+        set: &str,
+        scores: RangeInclusive<u64>,
+        limit: u32,
+    ) -> Decision<&'a [Member]> {
         let read = Read::Set {
             set: set.to_owned(),
-            min: 0,
-            max,
+            min: *scores.start(),
+            max: *scores.end(),
             limit,
+            order: Order::LowestFirst,
         };
         match self.known(read)? {
             Found::Set(members) => Ok(members),
-            other => Err(Stop::Corrupt(format!("{set}: found {other:?}"))),
+            _ => Err(Stop::Corrupt(format!("{set} is no set"))),
         }
     }
 
@@ -171,23 +199,26 @@ impl<'a> Tx<'a> {
             limit,
         })? {
             Found::Log(entries) => Ok(entries),
-            other => Err(Stop::Corrupt(format!("{log}: found {other:?}"))),
+            _ => Err(Stop::Corrupt(format!("{log} is no log"))),
         }
     }
 
     fn known(&self, read: Read) -> Decision<&'a Found> {
-        self.known.0.get(&read).ok_or(Stop::Missing(read))
+        self.known
+            .0
+            .get(&read)
+            .ok_or_else(|| Stop::Missing(vec![read]))
     }
 
     /// Refuses the batch when the set has this many members already.
     pub(crate) fn limit_members(&mut self, set: String, than: u32) {
-        self.limits.push(Guard::Fewer { set, than });
+        self.bounds.push(Guard::Fewer { set, than });
     }
 
     /// Takes one from a bucket that allows `per_minute`.
     pub(crate) fn limit_rate(&mut self, bucket: String, per_minute: u32) {
         let interval = 60_000 / u64::from(per_minute.max(1));
-        self.limits.push(Guard::Rate {
+        self.bounds.push(Guard::Rate {
             bucket,
             interval,
             burst: per_minute,
@@ -273,22 +304,28 @@ impl<'a> Tx<'a> {
         std::array::from_fn(|i| digest[i])
     }
 
-    /// What to commit; `None` when nothing is to change.
-    pub(crate) fn into_batch(self, partition: Partition, version: Version) -> Option<Batch> {
-        if self.writes.is_empty() {
-            return None;
-        }
+    /// The records that were taken to be absent.
+    pub(crate) fn guesses(&self) -> Vec<Read> {
+        self.guesses.clone()
+    }
+
+    pub(crate) fn changes_something(&self) -> bool {
+        !self.writes.is_empty()
+    }
+
+    /// What to commit.
+    pub(crate) fn into_batch(self, partition: Partition, version: Version) -> Batch {
         let versions = self
             .read
             .into_iter()
             .map(|(record, version)| Guard::Version { record, version });
-        let guards = versions.chain(self.limits).collect();
-        Some(Batch {
+        let guards = versions.chain(self.bounds).collect();
+        Batch {
             partition,
             version,
             now: self.now,
             guards,
             writes: self.writes,
-        })
+        }
     }
 }

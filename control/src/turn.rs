@@ -28,6 +28,9 @@ pub(crate) use reply::{Finish, Progress, accept, append, finish, reject};
 /// What a visitor reads when the agent could not answer and says nothing better.
 pub(crate) const COULD_NOT_ANSWER: &str = "The agent could not answer.";
 const TOOK_TOO_LONG: &str = "The agent took too long to answer.";
+const NOBODY_CAME: &str = "Nobody was there to answer in time.";
+/// How long nobody gets a turn that was not accepted, so that another session has a chance.
+const SECOND_THOUGHTS: Millis = 1_000;
 
 /// A turn's record. The message is in [`input`], so that this stays small: it changes with every
 /// frame.
@@ -55,6 +58,7 @@ pub(crate) struct Turn {
     pub(crate) next_seq: u64,
     /// The number of the turn's last frame.
     pub(crate) n: u32,
+    /// What its frames take of the limit.
     pub(crate) bytes: u64,
     /// The seq of the visitor's message.
     pub(crate) first_seq: u64,
@@ -63,6 +67,8 @@ pub(crate) struct Turn {
     /// How often an agent lost it. Not those that handed it back in peace.
     pub(crate) strikes: u32,
     pub(crate) ended_at: Option<Millis>,
+    /// Whether its agent ended it.
+    pub(crate) finished: bool,
     pub(crate) error: String,
     /// For the operator.
     pub(crate) detail: String,
@@ -77,7 +83,7 @@ impl Turn {
         body: Body,
     ) -> Decision<()> {
         self.n += 1;
-        self.bytes += body.len() as u64;
+        self.bytes += body.cost();
         conversation.append(tx, &self.id, self.n, body)?;
         self.last_seq = conversation.head;
         Ok(())
@@ -172,16 +178,17 @@ struct End<'a> {
     error: &'a str,
     /// For the operator.
     detail: &'a str,
-    /// Whether the session that holds it is told; not where the session itself ended it.
-    tell_session: bool,
+    /// Whether its agent said so; otherwise the session that holds it is told.
+    by_agent: bool,
 }
 
 /// Ends a turn for good: its last frame, its whole reply, and the conversation's next turn.
 fn end_turn(tx: &mut Tx<'_>, limits: &Limits, mut turn: Turn, end: End<'_>) -> Decision<Turn> {
-    release(tx, &turn, end.tell_session);
+    release(tx, &turn, !end.by_agent);
     turn.status = end.status;
     turn.error = end.error.to_owned();
     turn.detail = end.detail.to_owned();
+    turn.finished = end.by_agent;
     turn.ended_at = Some(tx.now);
     turn.accept_by = None;
 
@@ -211,8 +218,8 @@ fn end_turn(tx: &mut Tx<'_>, limits: &Limits, mut turn: Turn, end: End<'_>) -> D
         {
             make_ready(tx, &next, tx.now);
         }
+        conversation::schedule_clean_up(tx, limits, &mut conversation);
         conversation.put(tx, limits)?;
-        conversation::schedule_clean_up(tx, limits, &conversation.id);
     }
     transcript.n = turn.n;
     transcript.end = Some((end.status, end.error.to_owned()));
@@ -256,7 +263,7 @@ pub(crate) fn cancel(
         status: Status::Cancelled,
         error: "",
         detail: why,
-        tell_session: true,
+        by_agent: false,
     };
     end_turn(tx, limits, turn, end).map(Some)
 }
@@ -273,14 +280,21 @@ pub(crate) fn check_deadlines(tx: &mut Tx<'_>, limits: &Limits, id: &str) -> Dec
     if tx.now >= turn.deadline {
         let end = End {
             status: Status::Expired,
-            error: TOOK_TOO_LONG,
+            error: if turn.attempt == 0 {
+                NOBODY_CAME
+            } else {
+                TOOK_TOO_LONG
+            },
             detail: "past its deadline",
-            tell_session: true,
+            by_agent: false,
         };
         return end_turn(tx, limits, turn, end).map(drop);
     }
     match turn.accept_by {
-        Some(by) if tx.now >= by => take_away(tx, limits, turn, "it was not accepted in time"),
+        Some(by) if tx.now >= by => {
+            let at = tx.now + SECOND_THOUGHTS;
+            take_away(tx, limits, turn, "it was not accepted in time", at)
+        }
         by => {
             tx.schedule(
                 due(id),

@@ -182,14 +182,14 @@ impl Service {
         caller: &Caller,
         events: mpsc::Sender<T>,
     ) -> Result<CancellationToken, Error> {
-        let mut key = KeyWatch::start(&self.0, caller).await?;
+        let key = KeyWatch::start(&self.0, caller).await?;
         let (control, ended) = (self.0.clone(), CancellationToken::new());
         let guard = ended.clone().drop_guard();
         tokio::spawn(async move {
             let _guard = guard;
             tokio::select! {
                 () = events.closed() => {}
-                () = key.ended(&control) => {}
+                () = key.ended() => {}
                 () = control.draining.cancelled() => {}
             }
         });

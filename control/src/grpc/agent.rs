@@ -16,19 +16,24 @@ use arizuko_proto::v1::{
     attach_response::Message as Answer,
 };
 use std::{sync::Arc, time::Duration};
-use tokio::{sync::mpsc, time::interval};
+use tokio::{
+    sync::mpsc,
+    time::{interval, timeout},
+};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming};
 
 mod handout;
-mod hold;
+mod workers;
 
-use hold::Holds;
+use workers::Workers;
 
 /// How many answers wait for one agent.
 const BACKLOG: usize = 64;
 /// How often a queue is looked at when no wake-up comes.
 const PATROL: Duration = Duration::from_secs(1);
+/// How long an agent may take to say Hello.
+const GREETING: Duration = Duration::from_secs(10);
 const MAX_CREDIT: u32 = 10_000;
 const MAX_HISTORY: u32 = 200;
 /// How long a draining control still stores what is on its way.
@@ -67,18 +72,29 @@ async fn serve(
 ) -> Result<(), Error> {
     let Ok(Some(AttachRequest {
         message: Some(Message::Hello(hello)),
-    })) = requests.message().await
+    })) = timeout(GREETING, requests.message())
+        .await
+        .unwrap_or(Ok(None))
     else {
         return Err(Refusal::invalid("the first message is Hello").into());
     };
-    let mut key = KeyWatch::start(control, caller).await?;
+    let key = KeyWatch::start(control, caller).await?;
     let mut attached = Attached::open(control, caller, hello, answers.clone()).await?;
     let mut patrol = interval(PATROL);
+    let mut look = true;
     loop {
-        attached.take_turns().await?;
+        // One turn at a time: what the agent says is heard in between.
+        if look {
+            look = attached.take_turn().await?;
+        }
         tokio::select! {
+            // There may be another turn: wait for nothing.
+            () = std::future::ready(()), if look => {}
             request = requests.message() => match request {
-                Ok(Some(AttachRequest { message: Some(message) })) => attached.hear(message).await?,
+                Ok(Some(AttachRequest { message: Some(message) })) => {
+                    look |= matches!(message, Message::Credit(_));
+                    attached.hear(message).await?;
+                }
                 Ok(Some(_)) => return Err(Refusal::invalid("an empty message").into()),
                 Ok(None) => return attached.leave().await,
                 // The link broke. The lease decides whether the agent comes back in time.
@@ -89,10 +105,10 @@ async fn serve(
                     return Err(Refusal::SessionOver.into());
                 }
             }
-            _ = attached.ready.next() => {}
-            _ = patrol.tick() => {}
-            error = attached.holds.failed() => return Err(error),
-            () = key.ended(control) => {
+            _ = attached.ready.next() => look = true,
+            _ = patrol.tick() => look = true,
+            error = attached.workers.failed() => return Err(error),
+            () = key.ended() => {
                 attached.leave().await?;
                 return Err(Refusal::KeyInvalid.into());
             }
@@ -113,7 +129,7 @@ struct Attached {
     notices: Subscription,
     /// That turns of its folder are waiting.
     ready: Subscription,
-    holds: Holds,
+    workers: Workers,
 }
 
 impl Attached {
@@ -141,7 +157,7 @@ impl Attached {
             .ledger
             .watch(partition, &turn::ready_topic(&folder))
             .await?;
-        let holds = Holds::new(
+        let workers = Workers::new(
             control.clone(),
             partition,
             session.id.clone(),
@@ -156,7 +172,7 @@ impl Attached {
             answers,
             notices,
             ready,
-            holds,
+            workers,
         };
         attached.welcome(&hello.held).await?;
         Ok(attached)
@@ -204,22 +220,20 @@ impl Attached {
         Ok(mine.collect())
     }
 
-    /// Claims waiting turns for as long as there is credit.
-    async fn take_turns(&mut self) -> Result<(), Error> {
-        let hold = (self.session.id.as_str(), self.session.epoch);
-        while self.credit > 0 && !self.answers.is_closed() {
-            let limits = &self.control.limits;
-            let claimed = self
-                .control
-                .ledger
-                .transact(self.partition, &[], |tx| turn::claim(tx, limits, hold));
-            let Some(turn) = claimed.await? else {
-                return Ok(());
-            };
-            self.credit -= 1;
-            self.hand_out(&turn).await?;
+    /// Claims a waiting turn if there is credit; says whether there was one.
+    async fn take_turn(&mut self) -> Result<bool, Error> {
+        if self.credit == 0 {
+            return Ok(false);
         }
-        Ok(())
+        let hold = (self.session.id.as_str(), self.session.epoch);
+        let (ledger, limits) = (&self.control.ledger, &self.control.limits);
+        let claimed = ledger.transact(self.partition, &[], |tx| turn::claim(tx, limits, hold));
+        let Some(turn) = claimed.await? else {
+            return Ok(false);
+        };
+        self.credit -= 1;
+        self.hand_out(&turn).await?;
+        Ok(true)
     }
 
     async fn hand_out(&self, turn: &Turn) -> Result<(), Error> {
@@ -245,7 +259,7 @@ impl Attached {
                 self.credit = self.credit.saturating_add(credit.turns).min(MAX_CREDIT);
                 Ok(())
             }
-            about_a_turn => self.holds.hear(about_a_turn).await,
+            about_a_turn => self.workers.hear(about_a_turn).await,
         }
     }
 
@@ -255,13 +269,14 @@ impl Attached {
             Wake::Published(line) => Notice::parse(&line),
             // Something may have been missed: ask after every turn that the agent thinks it has.
             Wake::Gap => {
-                self.holds.ask_all().await?;
+                self.workers.ask_all().await?;
                 None
             }
         };
         match notice {
             Some(Notice::Moved { epoch }) => return Ok(epoch <= self.session.epoch),
             Some(Notice::Cancel { turn, attempt }) => {
+                self.workers.forget(turn.clone(), attempt);
                 self.say(Answer::Cancel(v1::Cancel {
                     turn_id: turn,
                     attempt,
@@ -269,6 +284,7 @@ impl Attached {
                 .await;
             }
             Some(Notice::Lost { turn, attempt, why }) => {
+                self.workers.forget(turn.clone(), attempt);
                 self.say(Answer::Lost(v1::Lost {
                     turn_id: turn,
                     attempt,
@@ -283,7 +299,7 @@ impl Attached {
 
     /// The agent leaves in peace: what it holds goes back to the queue at once.
     async fn leave(&mut self) -> Result<(), Error> {
-        self.holds.settle().await;
+        self.workers.settle().await;
         let (id, epoch) = (self.session.id.as_str(), self.session.epoch);
         let limits = &self.control.limits;
         let left = self.control.ledger.transact(self.partition, &[], |tx| {
@@ -313,9 +329,7 @@ impl Attached {
             Ok(())
         };
         // The time is over: what was not acknowledged is sent again elsewhere.
-        tokio::time::timeout(LAST_WORDS, last_words)
-            .await
-            .unwrap_or(Ok(()))
+        timeout(LAST_WORDS, last_words).await.unwrap_or(Ok(()))
     }
 
     async fn say(&self, answer: Answer) {

@@ -72,7 +72,7 @@ struct Entry {
 
 async fn read_requests(
     control: Arc<Control>,
-    mut key: KeyWatch,
+    key: KeyWatch,
     mut requests: Streaming<v1::WatchRequest>,
     events: mpsc::Sender<WatchEvent>,
 ) {
@@ -82,7 +82,7 @@ async fn read_requests(
     loop {
         let request = tokio::select! {
             request = requests.message() => request,
-            () = key.ended(&control) => return,
+            () = key.ended() => return,
             () = control.draining.cancelled() => {
                 // The readers say goodbye themselves; the stream ends with the last of them.
                 drop(events);
@@ -107,13 +107,13 @@ async fn read_requests(
                 if entries.len() == entries.capacity() {
                     entries.retain(|_, entry| !entry.stop.is_cancelled());
                 }
-                entries.insert(
-                    number,
-                    Entry {
-                        credit: credit.clone(),
-                        stop: stop.clone(),
-                    },
-                );
+                let entry = Entry {
+                    credit: credit.clone(),
+                    stop: stop.clone(),
+                };
+                if let Some(replaced) = entries.insert(number, entry) {
+                    replaced.stop.cancel();
+                }
                 let (control, events) = (control.clone(), events.clone());
                 tokio::spawn(async move {
                     let reading = read(&control, subscribe, &credit, &events);

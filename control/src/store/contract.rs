@@ -1,16 +1,16 @@
 //! The contract of a store, as one suite that both backends pass, and a comparison of the two
 //! under random histories.
 
-use super::{
-    Batch, Commit, Found, Guard, Member, Read, Record, Store, Wake, Write, sqlite::Sqlite,
-};
+use super::{Batch, Commit, Guard, Member, Order, Record, Store, Wake, Write, sqlite::Sqlite};
 use std::time::Duration;
 use tokio::time::timeout;
 
 mod histories;
 mod server;
+mod steps;
 
 use server::Server;
+use steps::{add, append, apply, at, batch, log, ordered, put, record, set};
 
 /// Runs the contract on a new store of each kind.
 macro_rules! on_both {
@@ -47,104 +47,6 @@ on_both!(
     many_commits_of_one_record_leave_one_winner_each,
     sets_are_gathered_over_partitions,
 );
-
-fn batch(version: u64, guards: Vec<Guard>, writes: Vec<Write>) -> Batch {
-    Batch {
-        partition: 3,
-        version,
-        now: crate::store::sqlite::now(),
-        guards,
-        writes,
-    }
-}
-
-fn put(record: &str, body: &str) -> Write {
-    Write::Put {
-        record: record.to_owned(),
-        body: body.to_owned(),
-        lifetime: None,
-    }
-}
-
-fn add(set: &str, member: &str, score: u64) -> Write {
-    Write::Add {
-        set: set.to_owned(),
-        member: member.to_owned(),
-        score,
-    }
-}
-
-fn append(log: &str, seq: u64) -> Write {
-    Write::Append {
-        log: log.to_owned(),
-        seq,
-        entry: format!("entry {seq} \0\u{e9}").into(),
-    }
-}
-
-fn at(record: &str, version: Option<u64>) -> Guard {
-    Guard::Version {
-        record: record.to_owned(),
-        version,
-    }
-}
-
-async fn apply(store: &dyn Store, batch: Batch) -> Commit {
-    store.commit(&batch).await.expect("the store is in reach")
-}
-
-async fn load(store: &dyn Store, read: Read) -> Found {
-    store
-        .load(3, &[read])
-        .await
-        .expect("the store is in reach")
-        .remove(0)
-}
-
-async fn record(store: &dyn Store, name: &str) -> Option<Record> {
-    match load(store, Read::Record(name.to_owned())).await {
-        Found::Record(record) => record,
-        other => panic!("{other:?}"),
-    }
-}
-
-async fn set(store: &dyn Store, name: &str, min: u64, max: u64, limit: u32) -> Vec<(String, u64)> {
-    match load(
-        store,
-        Read::Set {
-            set: name.to_owned(),
-            min,
-            max,
-            limit,
-        },
-    )
-    .await
-    {
-        Found::Set(members) => members.into_iter().map(|m| (m.name, m.score)).collect(),
-        other => panic!("{other:?}"),
-    }
-}
-
-async fn log(store: &dyn Store, name: &str, after: u64, limit: u32) -> Vec<u64> {
-    match load(
-        store,
-        Read::Log {
-            log: name.to_owned(),
-            after,
-            limit,
-        },
-    )
-    .await
-    {
-        Found::Log(entries) => {
-            for (seq, entry) in &entries {
-                assert_eq!(entry, format!("entry {seq} \0\u{e9}").as_bytes());
-            }
-            entries.into_iter().map(|(seq, _)| seq).collect()
-        }
-        other => panic!("{other:?}"),
-    }
-}
 
 async fn a_record_is_as_it_was_put(store: &dyn Store) {
     assert_eq!(record(store, "a").await, None);
@@ -257,6 +159,8 @@ async fn a_set_is_in_the_order_of_its_scores(store: &dyn Store) {
     assert_eq!(names(set(store, "s", 0, u64::MAX, 9).await), "bca");
     assert_eq!(names(set(store, "s", 3, 3, 9).await), "c");
     assert_eq!(names(set(store, "s", 0, u64::MAX, 2).await), "bc");
+    let highest = ordered(store, "s", (0, 3), 9, Order::HighestFirst).await;
+    assert_eq!(names(highest), "cb");
     let remove = Write::Remove {
         set: "s".to_owned(),
         member: "b".to_owned(),

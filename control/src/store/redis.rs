@@ -5,7 +5,8 @@
 
 use super::channels::{Subscription, channel};
 use super::{
-    Batch, Commit, Found, Guard, Member, Millis, Partition, Read, Record, Store, StoreError, Write,
+    Batch, Commit, Found, Guard, Member, Millis, Order, Partition, Read, Record, Store, StoreError,
+    Write,
 };
 use ::redis::{
     Client, ErrorKind, Pipeline, RedisError, Script, Value,
@@ -84,9 +85,15 @@ impl Redis {
                 min,
                 max,
                 limit,
+                order,
             } => {
                 let key = self.key(partition, set);
-                pipeline.cmd("ZRANGEBYSCORE").arg(key).arg(min).arg(max);
+                match order {
+                    Order::LowestFirst => pipeline.cmd("ZRANGEBYSCORE").arg(key).arg(min).arg(max),
+                    Order::HighestFirst => {
+                        pipeline.cmd("ZREVRANGEBYSCORE").arg(key).arg(max).arg(min)
+                    }
+                };
                 pipeline.arg("WITHSCORES").arg("LIMIT").arg(0).arg(limit);
             }
             Read::Log { log, after, limit } => {
@@ -154,12 +161,12 @@ impl Store for Redis {
     ) -> Result<Vec<(Partition, Member)>, StoreError> {
         let mut pipeline = Pipeline::new();
         for partition in 0..partitions {
-            let (set, min) = (name.to_owned(), 0);
             let read = Read::Set {
-                set,
-                min,
+                set: name.to_owned(),
+                min: 0,
                 max,
                 limit,
+                order: Order::LowestFirst,
             };
             self.add_read(&mut pipeline, partition, &read);
         }
@@ -340,9 +347,22 @@ fn unavailable(error: RedisError) -> StoreError {
     StoreError::Unavailable(error.to_string())
 }
 
-/// Redis's own refusals, and a refused connection, are certain; silence is not.
+/// What Redis says before a script's first write is certain, as is a refused connection; silence,
+/// and an error from the middle of a script, are not.
 fn commit_error(error: RedisError) -> StoreError {
-    if error.code().is_some() || error.is_connection_refusal() {
+    const REFUSALS: [&str; 9] = [
+        "OOM",
+        "NOREPLICAS",
+        "READONLY",
+        "LOADING",
+        "BUSY",
+        "MASTERDOWN",
+        "MISCONF",
+        "CLUSTERDOWN",
+        "NOAUTH",
+    ];
+    let refused = error.code().is_some_and(|code| REFUSALS.contains(&code));
+    if refused || error.is_connection_refusal() {
         StoreError::Unavailable(error.to_string())
     } else {
         StoreError::Unknown(error.to_string())

@@ -5,7 +5,7 @@
 
 use super::channels::{self, Channels, Subscription};
 use super::{
-    Batch, Commit, Found, Member, Millis, Partition, Read, Record, Store, StoreError, Write,
+    Batch, Commit, Found, Member, Millis, Order, Partition, Read, Record, Store, StoreError, Write,
 };
 use anyhow::Context;
 use async_trait::async_trait;
@@ -246,11 +246,18 @@ fn read(connection: &Connection, p: Partition, read: &Read) -> rusqlite::Result<
             min,
             max,
             limit,
+            order,
         } => {
-            let mut statement = connection.prepare_cached(
-                "SELECT name, score FROM member WHERE set_name = ?1 AND partition = ?2
-                 AND score BETWEEN ?3 AND ?4 ORDER BY score, name LIMIT ?5",
-            )?;
+            let mut statement = connection.prepare_cached(match order {
+                Order::LowestFirst => {
+                    "SELECT name, score FROM member WHERE set_name = ?1 AND partition = ?2
+                     AND score BETWEEN ?3 AND ?4 ORDER BY score, name LIMIT ?5"
+                }
+                Order::HighestFirst => {
+                    "SELECT name, score FROM member WHERE set_name = ?1 AND partition = ?2
+                     AND score BETWEEN ?3 AND ?4 ORDER BY score DESC, name DESC LIMIT ?5"
+                }
+            })?;
             let (min, max) = (signed(*min), signed(*max));
             let rows = statement.query_map(params![set, p, min, max, limit], |row| {
                 Ok(Member {
@@ -293,7 +300,7 @@ fn read_record(
 }
 
 /// SQLite's integers are signed; a bound above them means "no bound".
-fn signed(number: u64) -> i64 {
+pub(super) fn signed(number: u64) -> i64 {
     i64::try_from(number).unwrap_or(i64::MAX)
 }
 

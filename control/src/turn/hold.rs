@@ -10,7 +10,10 @@ use crate::{
     transaction::{Decision, Tx},
 };
 
-/// Hands the next waiting turn of the session's folder to it.
+/// How many waiting turns a claim chooses from.
+const CANDIDATES: u32 = 4;
+
+/// Hands a waiting turn of the session's folder to it.
 pub(crate) fn claim(
     tx: &mut Tx<'_>,
     limits: &Limits,
@@ -18,7 +21,10 @@ pub(crate) fn claim(
 ) -> Decision<Option<Turn>> {
     let holder = session::live(tx, session, epoch)?;
     let queue = ready(&holder.folder);
-    for member in tx.members(&queue, tx.now, 8)? {
+    let waiting = tx.members(&queue, 0..=tx.now, CANDIDATES)?;
+    // Sessions that were woken together don't all reach for the same one.
+    let first = usize::from(u8::from_le_bytes(tx.random())) % waiting.len().max(1);
+    for member in waiting.iter().cycle().skip(first).take(waiting.len()) {
         let turn = tx.get::<Turn>(&record(&member.name))?;
         let Some(mut turn) = turn.filter(|turn| turn.status == Status::Queued) else {
             tx.remove(&queue, &member.name);
@@ -45,19 +51,22 @@ pub(crate) fn claim(
             conversation.put(tx, limits)?;
         }
         turn.put(tx, limits)?;
+        // Changed by every claim, so that the end of the session misses none.
+        tx.put(&session::record(session), &holder, None)?;
         turn.tell(tx, "claimed", &holder.name)?;
         return Ok(Some(turn));
     }
     Ok(None)
 }
 
-/// Takes a running turn from an agent that lost it: to the queue, or after too many such losses to
+/// Takes a running turn from an agent that lost it: to the queue, from `at` on, or after too many such losses to
 /// its end.
 pub(crate) fn take_away(
     tx: &mut Tx<'_>,
     limits: &Limits,
     mut turn: Turn,
     why: &str,
+    at: Millis,
 ) -> Decision<()> {
     turn.strikes += 1;
     if turn.strikes >= limits.attempts {
@@ -65,12 +74,11 @@ pub(crate) fn take_away(
             status: Status::Failed,
             error: COULD_NOT_ANSWER,
             detail: why,
-            tell_session: true,
+            by_agent: false,
         };
         return end_turn(tx, limits, turn, end).map(drop);
     }
-    let now = tx.now;
-    take_back(tx, limits, turn, why, now)
+    take_back(tx, limits, turn, why, at)
 }
 
 /// Takes a running turn back to the queue, to be handed out from `at` on.

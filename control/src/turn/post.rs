@@ -96,13 +96,19 @@ pub(crate) fn post(
         });
     }
 
+    // The ids are the same each time that this is decided. If the message is there by now, the
+    // first commit was applied after all, though no answer came.
+    let id = random_id(tx.random());
+    if tx.get_unlikely::<Input>(&input(&id))?.is_some()
+        && let Some(turn) = tx.get(&record(&id))?
+    {
+        return Ok(Posted {
+            turn,
+            content: text,
+        });
+    }
     let mut conversation = match post.conversation.as_str() {
-        "" => {
-            let new = Conversation::new(random_id(tx.random()), token, tx.now);
-            // Guarded to be new, so that a commit that is sent twice conflicts with itself.
-            tx.get_unlikely::<Conversation>(&conversation::record(&new.id))?;
-            new
-        }
+        "" => Conversation::new(random_id(tx.random()), token, tx.now),
         id => conversation::of_token(tx.get(&conversation::record(id))?, token)?,
     };
     if conversation.open.len() >= limits.conversation_turns as usize {
@@ -117,7 +123,7 @@ pub(crate) fn post(
     }
     tx.limit_members(token::open_turns(&token.id), limits.link_turns);
 
-    let mut turn = begin(tx, limits, token, &conversation, post);
+    let mut turn = begin(tx, limits, token, (id, &conversation), post);
     let body = Body::User {
         id: turn.user_message(),
         content: text.clone(),
@@ -231,14 +237,14 @@ fn first_turn(tx: &mut Tx<'_>, repeat: &str, post: &Post) -> Decision<Option<Tur
 
 /// The new turn. Routes, when they come, decide here which folder answers.
 fn begin(
-    tx: &mut Tx<'_>,
+    tx: &Tx<'_>,
     limits: &Limits,
     token: &Token,
-    conversation: &Conversation,
+    (id, conversation): (String, &Conversation),
     post: &Post,
 ) -> Turn {
     Turn {
-        id: random_id(tx.random()),
+        id,
         conversation: conversation.id.clone(),
         token: token.id.clone(),
         kind: token.kind,
@@ -259,6 +265,7 @@ fn begin(
         last_seq: 0,
         strikes: 0,
         ended_at: None,
+        finished: false,
         error: String::new(),
         detail: String::new(),
     }

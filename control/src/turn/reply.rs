@@ -1,6 +1,8 @@
 //! What the agent that holds a turn does with it. Everything is safe to repeat.
 
-use super::{COULD_NOT_ANSWER, End, Status, Turn, due, end_turn, record, take_back};
+use super::{
+    COULD_NOT_ANSWER, End, SECOND_THOUGHTS, Status, Turn, due, end_turn, record, take_back,
+};
 use crate::{
     conversation::{self, Conversation},
     frame::Body,
@@ -34,7 +36,7 @@ fn held(tx: &mut Tx<'_>, (turn, session, attempt): Hold<'_>) -> Decision<Result<
     Ok(match turn.status {
         Status::Running if mine => Ok(turn),
         Status::Running | Status::Queued => Err(Progress::Lost("another attempt has it")),
-        Status::Done | Status::Failed if mine => Err(Progress::Stored {
+        _ if mine && turn.finished => Err(Progress::Stored {
             next_seq: turn.next_seq,
             finished: true,
         }),
@@ -73,10 +75,6 @@ pub(crate) fn append(
     if seq == 0 {
         return Err(Refusal::invalid("a frame's seq counts from 1").into());
     }
-    if frames.iter().any(|frame| frame.len() > limits.frame_bytes) {
-        let limit = limits.frame_bytes;
-        return Err(Refusal::TooLarge { limit }.into());
-    }
     // Stored before: acknowledged again. After a hole: nothing is stored, the answer says where.
     let known = usize::try_from(turn.next_seq.saturating_sub(seq)).unwrap_or(usize::MAX);
     let fresh = if seq > turn.next_seq {
@@ -90,13 +88,14 @@ pub(crate) fn append(
             finished: false,
         });
     }
-    let bytes: u64 = fresh.iter().map(|frame| frame.len() as u64).sum();
-    if turn.bytes + bytes > limits.turn_bytes {
+    let cost: u64 = fresh.iter().map(Body::cost).sum();
+    let large = fresh.iter().any(|frame| frame.len() > limits.frame_bytes);
+    if large || turn.bytes + cost > limits.turn_bytes {
         let end = End {
             status: Status::Failed,
             error: "The reply was too long.",
-            detail: "the reply is over the limit of bytes",
-            tell_session: true,
+            detail: "a frame, or the whole reply, is over its limit of bytes",
+            by_agent: false,
         };
         end_turn(tx, limits, turn, end)?;
         return Ok(Progress::Ended);
@@ -145,7 +144,8 @@ pub(crate) fn finish(
             finished: false,
         });
     }
-    let (status, error) = match (finish.failed, finish.error.as_str()) {
+    let (error, detail) = (brief(&finish.error), brief(&finish.detail));
+    let (status, error) = match (finish.failed, error) {
         (false, _) => (Status::Done, ""),
         (true, "") => (Status::Failed, COULD_NOT_ANSWER),
         (true, error) => (Status::Failed, error),
@@ -153,8 +153,8 @@ pub(crate) fn finish(
     let end = End {
         status,
         error,
-        detail: &finish.detail,
-        tell_session: false,
+        detail,
+        by_agent: true,
     };
     let turn = end_turn(tx, limits, turn, end)?;
     Ok(Progress::Stored {
@@ -173,10 +173,20 @@ pub(crate) fn reject(
 ) -> Decision<Progress> {
     match held(tx, hold)? {
         Ok(turn) => {
-            let at = tx.now + retry_after;
-            take_back(tx, limits, turn, why, at)?;
+            let soonest = tx.now + SECOND_THOUGHTS;
+            let at = tx
+                .now
+                .saturating_add(retry_after)
+                .min(turn.deadline)
+                .max(soonest);
+            take_back(tx, limits, turn, brief(why), at)?;
             Ok(Progress::Lost("it was handed back"))
         }
         Err(progress) => Ok(progress),
     }
+}
+
+/// As much of an agent's sentence as is kept.
+fn brief(text: &str) -> &str {
+    &text[..text.floor_char_boundary(1_000)]
 }

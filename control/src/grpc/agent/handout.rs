@@ -12,6 +12,13 @@ use crate::{
 };
 use arizuko_proto::v1;
 
+/// How many turns of history are read at a time.
+const TURNS: u32 = 8;
+/// About how much history one Turn carries: well within gRPC's usual 4 MiB, with what else is in
+/// it. It ends with the turn that passes this.
+const HISTORY_BYTES: usize = 512 << 10;
+
+/// Makes the message that hands a turn out.
 pub(super) async fn turn(
     control: &Control,
     partition: Partition,
@@ -59,47 +66,61 @@ async fn earlier(
     turn: &Turn,
     wanted: usize,
 ) -> Result<Vec<v1::Message>, Error> {
-    if wanted == 0 {
-        return Ok(Vec::new());
+    let mut newest_first = Vec::new();
+    let mut bytes = 0;
+    let mut before = turn.first_seq;
+    // A few turns at a time: how many are needed shows as they come.
+    while newest_first.len() < wanted && bytes < HISTORY_BYTES {
+        let set = conversation::turns(&turn.conversation);
+        let last = control
+            .ledger
+            .last_members(partition, set, before.saturating_sub(1), TURNS);
+        let last = last.await?;
+        let Some(lowest) = last.last() else {
+            break;
+        };
+        before = lowest.score;
+        for messages in said(control, partition, last.iter().map(|member| &member.name)).await? {
+            bytes += messages
+                .iter()
+                .map(|message| message.content.len())
+                .sum::<usize>();
+            newest_first.extend(messages.into_iter().rev());
+        }
     }
+    newest_first.truncate(wanted);
+    newest_first.reverse();
+    Ok(newest_first)
+}
+
+/// The messages of each of some turns.
+async fn said<'a>(
+    control: &Control,
+    partition: Partition,
+    turns: impl Iterator<Item = &'a String> + Clone,
+) -> Result<Vec<Vec<v1::Message>>, Error> {
     let ledger = &control.ledger;
-    let before = (0, turn.first_seq.saturating_sub(1));
-    let turns = ledger
-        .members(
-            partition,
-            conversation::turns(&turn.conversation),
-            before,
-            u32::MAX,
-        )
-        .await?;
-    // Each turn has at least the visitor's message, so this many turns are enough.
-    let turns: Vec<String> = turns
-        .into_iter()
-        .rev()
-        .take(wanted)
-        .rev()
-        .map(|member| member.name)
-        .collect();
     let records = ledger
-        .records::<Turn>(partition, turns.iter().map(|id| turn::record(id)))
+        .records::<Turn>(partition, turns.clone().map(|id| turn::record(id)))
         .await?;
     let inputs = ledger
-        .records::<Input>(partition, turns.iter().map(|id| turn::input(id)))
+        .records::<Input>(partition, turns.clone().map(|id| turn::input(id)))
         .await?;
     let replies = ledger
-        .records::<Transcript>(partition, turns.iter().map(|id| turn::reply(id)))
+        .records::<Transcript>(partition, turns.map(|id| turn::reply(id)))
         .await?;
-
-    let mut messages = Vec::new();
-    for ((turn, input), reply) in records.into_iter().zip(inputs).zip(replies) {
-        let (Some(turn), Some(input)) = (turn, input) else {
-            continue;
-        };
+    let kept = records.into_iter().zip(inputs).zip(replies);
+    let messages = kept.filter_map(|((turn, input), reply)| {
+        let (turn, input) = (turn?, input?);
         let text = String::from_utf8(input.content.into_bytes()).unwrap_or_default();
-        messages.push(wire::user_message(&turn, text));
-        let reply = reply.unwrap_or_default().messages.into_iter();
-        messages.extend(reply.map(|message| wire::reply_message(&turn.id, message)));
-    }
-    let surplus = messages.len().saturating_sub(wanted);
-    Ok(messages.split_off(surplus))
+        let replies = reply.unwrap_or_default().messages.into_iter();
+        let replies = replies.map(|message| wire::reply_message(&turn.id, message));
+        Some(
+            [wire::user_message(&turn, text)]
+                .into_iter()
+                .chain(replies)
+                .collect(),
+        )
+    });
+    Ok(messages.collect())
 }

@@ -60,7 +60,8 @@ impl Service {
             let conversation = conversation::record(&turn.conversation);
             let conversation: Option<Conversation> =
                 self.0.ledger.record(partition, conversation).await?;
-            if conversation.is_none_or(|c| c.trimmed >= turn.last_seq) {
+            let trimmed = conversation.is_none_or(|c| c.trimmed >= turn.last_seq);
+            if trimmed && !turn.status.is_open() {
                 return Err(Refusal::PastRetention.into());
             }
             let log = conversation::log(&turn.conversation);
@@ -86,7 +87,7 @@ impl Service {
             .unwrap_or_default();
         let transcript = self.transcript(partition, &turn, u64::MAX).await?;
         Ok(v1::GetTurnResponse {
-            agent_attached: self.0.is_attended(&turn.folder).await?,
+            agent_attached: self.0.seems_attended(&turn.folder).await,
             conversation: turn.conversation.clone(),
             turn: Some(wire::turn(&turn, input, transcript)),
             frames,
@@ -106,7 +107,11 @@ impl Service {
             loop {
                 // Looked at again now and then, should the wake-up have been lost.
                 let again = until.min(Instant::now() + self.0.limits.recheck);
-                match timeout_at(again, wakes.next()).await {
+                let wake = tokio::select! {
+                    wake = timeout_at(again, wakes.next()) => wake,
+                    () = self.0.draining.cancelled() => return Ok(current),
+                };
+                match wake {
                     Err(_) if again == until => return self.owned_turn(access, &turn.id).await,
                     Ok(Wake::Published(payload)) if !may_end(&payload, &turn.id) => {}
                     _ => break,
@@ -186,45 +191,39 @@ impl Service {
             .ledger
             .members(partition, set, range, size + 1)
             .await?;
-        let records = members
-            .iter()
-            .take(size as usize)
-            .map(|member| turn::record(&member.name));
-        let turns: Vec<Turn> = self
-            .0
-            .ledger
-            .records(partition, records)
-            .await?
-            .into_iter()
-            .flatten()
-            .collect();
-        let inputs = self.inputs(partition, &turns).await?;
+        let shown = members.iter().take(size as usize);
+        let records = shown.map(|member| turn::record(&member.name));
+        let turns: Vec<Option<Turn>> = self.0.ledger.records(partition, records).await?;
+        let kept: Vec<Turn> = turns.into_iter().flatten().collect();
+        let inputs = self.inputs(partition, &kept).await?;
 
-        let mut more = members.len() > size as usize;
-        let (mut shown, mut last, mut bytes) = (Vec::new(), request.after, 0);
-        for (turn, input) in turns.iter().zip(inputs) {
+        // Where the next page begins, if there is one.
+        let mut next = match members.get(size as usize) {
+            Some(more) => more.score - 1,
+            None => 0,
+        };
+        let (mut turns, mut bytes) = (Vec::new(), 0);
+        for (turn, input) in kept.iter().zip(inputs) {
             if bytes > PAGE_BYTES {
-                more = true;
+                next = turn.first_seq - 1;
                 break;
             }
             let transcript = self.transcript(partition, turn, conversation.head).await?;
-            bytes += input.len()
-                + transcript
-                    .messages
-                    .iter()
-                    .map(|m| m.content.len())
-                    .sum::<usize>();
-            shown.push(wire::turn(turn, input, transcript));
-            last = turn.first_seq;
+            let replies = transcript
+                .messages
+                .iter()
+                .map(|message| message.content.len());
+            bytes += input.len() + replies.sum::<usize>();
+            turns.push(wire::turn(turn, input, transcript));
         }
         Ok(v1::GetConversationResponse {
-            turns: shown,
-            next: if more { last } else { 0 },
+            turns,
+            next,
             cursor: Some(v1::Cursor {
                 seq: conversation.head,
                 tag: conversation.tag,
             }),
-            agent_attached: self.0.is_attended(&token.folder).await?,
+            agent_attached: self.0.seems_attended(&token.folder).await,
         })
     }
 }

@@ -103,11 +103,10 @@ impl Reader {
 
     /// Places the reader before the first frame that it wants.
     fn begin(&mut self, record: &Conversation) {
-        self.seq = self
-            .turn
-            .as_ref()
-            .map_or(0, |turn| turn.first_seq)
-            .max(record.trimmed);
+        self.seq = match &self.turn {
+            Some(turn) => turn.first_seq,
+            None => record.trimmed,
+        };
         self.tag = 0;
     }
 
@@ -177,9 +176,10 @@ impl Reader {
                 wake = self.wakes.next() => {
                     let end = match carried(&wake) {
                         Some((seq, frame)) if seq == self.seq + 1 => self.hand_on(control, outlet, seq, frame?).await?,
-                        Some((seq, _)) if seq <= self.seq => None,
-                        _ => {
-                            if !is_frame(&wake) {
+                        Some((seq, frame)) if seq <= self.seq && !self.contradicts(seq, &frame) => None,
+                        next => {
+                            // A gap, a deletion, or another frame where we have one.
+                            if next.is_some_and(|(seq, _)| seq <= self.seq) || !is_frame(&wake) {
                                 self.recheck(control, outlet).await?;
                             }
                             self.catch_up(control, outlet).await?
@@ -199,19 +199,28 @@ impl Reader {
         }
     }
 
-    /// Reads the log up to its end.
+    /// Whether the frame that we were told last is another by now.
+    fn contradicts(&self, seq: u64, frame: &Result<Frame, Error>) -> bool {
+        let tag = frame.as_ref().map_or(self.tag, |frame| frame.tag);
+        seq == self.seq && self.tag != 0 && tag != self.tag
+    }
+
+    /// Reads the log up to its end, no more at a time than the reader has credit for: while it
+    /// waits, it waits with its cursor and not with a page of frames.
     async fn catch_up(
         &mut self,
         control: &Control,
         outlet: &Outlet<'_>,
     ) -> Result<Option<EndReason>, Error> {
         loop {
+            let credit = u32::try_from(outlet.credit.available_permits()).unwrap_or(PAGE);
+            let page = credit.clamp(1, PAGE);
             let log = conversation::log(&self.conversation);
             let entries = control
                 .ledger
-                .entries(self.access.partition(), log, self.seq, PAGE)
+                .entries(self.access.partition(), log, self.seq, page)
                 .await?;
-            let whole = entries.len() == PAGE as usize;
+            let whole = entries.len() == page as usize;
             for (seq, entry) in entries {
                 if let Some(end) = self.hand_on(control, outlet, seq, parse(&entry)?).await? {
                     return Ok(Some(end));
@@ -267,12 +276,18 @@ impl Reader {
             .record(self.access.partition(), record)
             .await?;
         let record = conversation::of_token(record, &token)?;
-        // A failover may have lost a tail, and another may be in its place.
-        let lost = record.head < self.seq
-            || (record.head == self.seq && self.tag != 0 && record.tag != self.tag);
-        if lost {
+        if let Some(turn) = &self.turn {
+            owned_turn(control, self.access.partition(), &token, &turn.id).await?;
+        }
+        // A failover may have lost the log's tail, and another may be in its place.
+        let (seq, tag) = (self.seq, self.tag);
+        if tag != 0
+            && let Err(why) = self
+                .locate(control, &record, &v1::Cursor { seq, tag })
+                .await?
+        {
             self.begin(&record);
-            let reason = "this log lost its tail".to_owned();
+            let reason = why.to_owned();
             outlet.say(Event::Reset(Reset { reason })).await;
         }
         Ok(())

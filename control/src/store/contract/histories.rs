@@ -1,7 +1,7 @@
 //! Random histories, done by both stores and compared after every step.
 
 use super::{Server, Sqlite};
-use crate::store::{Batch, Commit, Found, Guard, Read, Store, Version, Write};
+use crate::store::{Batch, Commit, Found, Guard, Order, Read, Store, Version, Write};
 use proptest::{prelude::*, test_runner::Config};
 use std::{collections::HashMap, time::Duration};
 
@@ -210,6 +210,7 @@ async fn everything(store: &dyn Store) -> Vec<Found> {
                 min: 0,
                 max: u64::MAX,
                 limit: 99,
+                order: Order::LowestFirst,
             },
             Read::Log {
                 log,

@@ -28,6 +28,8 @@ use tokio::{
 /// How often Redis is asked for its time, which also shows that the link is alive.
 const BEAT: Duration = Duration::from_secs(1);
 const PATIENCE: Duration = Duration::from_secs(2);
+/// In milliseconds.
+const LATE: Millis = 100;
 const RECONNECT: Duration = Duration::from_millis(100);
 
 /// See the module.
@@ -48,7 +50,7 @@ struct Link {
 }
 
 impl Wakes {
-    /// Opens the link and keeps it open for as long as somebody holds the result.
+    /// Opens the link and keeps it open for as long as the process runs.
     pub(super) async fn start(client: Client, prefix: String) -> RedisResult<Arc<Self>> {
         let wakes = Arc::new(Self {
             client,
@@ -57,10 +59,10 @@ impl Wakes {
             ahead: AtomicI64::new(0),
         });
         let pushes = wakes.connect().await?;
-        let weak = Arc::downgrade(&wakes);
+        let kept = wakes.clone();
         tokio::spawn(async move {
-            let mut pushes = pushes;
-            while let Some(wakes) = weak.upgrade() {
+            let (wakes, mut pushes) = (kept, pushes);
+            loop {
                 wakes.follow(&mut pushes).await;
                 wakes.link.lock().await.connection = None;
                 tracing::warn!(prefix, "the wake-up link to Redis broke; connecting again");
@@ -169,10 +171,15 @@ impl Wakes {
     }
 
     async fn beat(&self, connection: &mut MultiplexedConnection) -> RedisResult<()> {
+        let asked = local();
         let (seconds, micros): (u64, u64) = cmd("TIME").query_async(connection).await?;
-        let theirs = seconds * 1000 + micros / 1000;
-        self.ahead
-            .store(theirs.wrapping_sub(local()) as i64, Relaxed);
+        let answered = local();
+        // An answer that was long under way says little of when it was given.
+        if answered.saturating_sub(asked) < LATE || self.ahead.load(Relaxed) == 0 {
+            let theirs = seconds * 1000 + micros / 1000;
+            let ours = asked.midpoint(answered);
+            self.ahead.store(theirs.wrapping_sub(ours) as i64, Relaxed);
+        }
         Ok(())
     }
 }

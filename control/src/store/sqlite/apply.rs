@@ -1,6 +1,6 @@
 //! How the writer applies batches.
 
-use super::{now, read_record};
+use super::{now, read_record, signed};
 use crate::store::{Batch, Commit, Guard, Record, Write};
 use rusqlite::{Connection, OptionalExtension, TransactionBehavior, params};
 use std::collections::HashMap;
@@ -117,7 +117,7 @@ fn write(connection: &Connection, batch: &Batch, operation: &Write) -> rusqlite:
             let sql = "INSERT OR REPLACE INTO member VALUES (?1, ?2, ?3, ?4)";
             connection
                 .prepare_cached(sql)?
-                .execute(params![p, set, member, *score as i64])?;
+                .execute(params![p, set, member, signed(*score)])?;
         }
         Write::Remove { set, member } => {
             let sql = "DELETE FROM member WHERE partition = ?1 AND set_name = ?2 AND name = ?3";
@@ -129,13 +129,13 @@ fn write(connection: &Connection, batch: &Batch, operation: &Write) -> rusqlite:
             let sql = "INSERT INTO entry VALUES (?1, ?2, ?3, ?4)";
             connection
                 .prepare_cached(sql)?
-                .execute(params![p, log, *seq as i64, &entry[..]])?;
+                .execute(params![p, log, signed(*seq), &entry[..]])?;
         }
         Write::Trim { log, through } => {
             let sql = "DELETE FROM entry WHERE partition = ?1 AND log = ?2 AND seq <= ?3";
             connection
                 .prepare_cached(sql)?
-                .execute(params![p, log, *through as i64])?;
+                .execute(params![p, log, signed(*through)])?;
         }
         Write::Delete { name } => {
             for sql in [

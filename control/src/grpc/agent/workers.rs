@@ -25,13 +25,14 @@ const FRAMES_PER_COMMIT: usize = 256;
 const RETRY_AFTER: u64 = 1_000;
 
 /// See the module.
-pub(super) struct Holds {
+pub(super) struct Workers {
     worker: Worker,
-    workers: HashMap<String, mpsc::Sender<Message>>,
+    /// By turn and attempt: what is late for one attempt must not stand before the next.
+    queues: HashMap<(String, u32), mpsc::Sender<Message>>,
     running: JoinSet<Result<(), Error>>,
 }
 
-impl Holds {
+impl Workers {
     pub(super) fn new(
         control: Arc<Control>,
         partition: Partition,
@@ -46,31 +47,39 @@ impl Holds {
         };
         Self {
             worker,
-            workers: HashMap::new(),
+            queues: HashMap::new(),
             running: JoinSet::new(),
         }
     }
 
     /// Passes what the agent says of a turn to its worker.
     pub(super) async fn hear(&mut self, message: Message) -> Result<(), Error> {
-        let turn = match &message {
-            Message::Accept(accept) => &accept.turn_id,
-            Message::Append(append) => &append.turn_id,
-            Message::Finish(finish) => &finish.turn_id,
-            Message::Reject(reject) => &reject.turn_id,
+        let (turn, attempt) = match &message {
+            Message::Accept(accept) => (&accept.turn_id, accept.attempt),
+            Message::Append(append) => (&append.turn_id, append.attempt),
+            Message::Finish(finish) => (&finish.turn_id, finish.attempt),
+            Message::Reject(reject) => (&reject.turn_id, reject.attempt),
             Message::Hello(_) | Message::Heartbeat(_) | Message::Credit(_) => {
                 return Err(Refusal::invalid("that is not about a turn").into());
             }
         };
-        self.workers.retain(|_, queue| !queue.is_closed());
-        let queue = self.workers.entry(turn.clone()).or_insert_with(|| {
-            let (queue, messages) = mpsc::channel(QUEUE);
-            self.running.spawn(self.worker.clone().work(messages));
-            queue
-        });
-        // A worker that ended just now did so for an error, which `failed` tells.
+        self.queues.retain(|_, queue| !queue.is_closed());
+        let queue = self
+            .queues
+            .entry((turn.clone(), attempt))
+            .or_insert_with(|| {
+                let (queue, messages) = mpsc::channel(QUEUE);
+                self.running.spawn(self.worker.clone().work(messages));
+                queue
+            });
+        // A worker that ended just now has said that the attempt is over, or `failed` tells why.
         let _ = queue.send(message).await;
         Ok(())
+    }
+
+    /// The attempt is over, by what others did.
+    pub(super) fn forget(&mut self, turn: String, attempt: u32) {
+        self.queues.remove(&(turn, attempt));
     }
 
     /// Returns when a worker could not do its work. May be dropped and called again.
@@ -87,30 +96,28 @@ impl Holds {
 
     /// Tells the agent of every turn under way that is no longer its own.
     pub(super) async fn ask_all(&self) -> Result<(), Error> {
-        for turn in self.workers.keys() {
-            let record = turn::record(turn);
-            let found: Option<Turn> = self
-                .worker
-                .control
-                .ledger
-                .record(self.worker.partition, record)
-                .await?;
-            let Some(found) = found else { continue };
-            let attempt = found.attempt;
-            if !found.status.is_open() {
-                self.worker.answer(turn, attempt, Progress::Ended).await;
-            } else if found.session.as_ref() != Some(&self.worker.session) {
-                self.worker
-                    .answer(turn, attempt, Progress::Lost("another session has it"))
-                    .await;
-            }
+        let Worker {
+            control,
+            partition,
+            session,
+            ..
+        } = &self.worker;
+        let records = self.queues.keys().map(|(turn, _)| turn::record(turn));
+        let turns = control.ledger.records::<Turn>(*partition, records).await?;
+        for ((turn, attempt), found) in self.queues.keys().zip(turns) {
+            let progress = match found {
+                Some(found) if found.is_held_by(session) && found.attempt == *attempt => continue,
+                Some(found) if found.status.is_open() => Progress::Lost("another has it"),
+                _ => Progress::Ended,
+            };
+            self.worker.answer(turn, *attempt, progress).await;
         }
         Ok(())
     }
 
     /// Lets the workers finish what they were told.
     pub(super) async fn settle(&mut self) {
-        self.workers.clear();
+        self.queues.clear();
         while self.running.join_next().await.is_some() {}
     }
 }
@@ -272,8 +279,7 @@ fn gather(append: &mut v1::Append, messages: &mut mpsc::Receiver<Message>) -> Op
     while append.frames.len() < FRAMES_PER_COMMIT {
         match messages.try_recv().ok()? {
             Message::Append(next)
-                if next.attempt == append.attempt
-                    && next.seq == append.seq + append.frames.len() as u64 =>
+                if append.seq.checked_add(append.frames.len() as u64) == Some(next.seq) =>
             {
                 append.frames.extend(next.frames);
             }
