@@ -29,7 +29,7 @@ const RECONNECTING = "Reconnecting…";
 const UNREADABLE = "The conversation can't be loaded right now. Trying again…";
 const CHARACTERS = (Math.floor(config.limits.content_bytes / 1000) * 1000).toLocaleString("en");
 
-/** Why a message was not taken, by HTTP status; 0 is no answer. A sentence without a full stop gets a countdown. */
+/** Why a message was not taken, by reason or HTTP status; 0 is no answer. A countdown ends the sentences without a full stop. */
 const TROUBLE = {
   0: "The server can't be reached. Sending again",
   400: "This message could not be read. Change it, then send it again.",
@@ -43,6 +43,7 @@ const TROUBLE = {
   429: "Too many messages at once. Sending again",
   503: "Messages can't be taken right now. Sending again",
   504: "This may have arrived or not; it can't arrive twice. Sending again",
+  TOO_MANY_TURNS: "The answers above come first. Sending again",
 };
 
 /** Tells a screen reader. The log itself is silent, or every token of an answer would be read. */
@@ -627,7 +628,7 @@ class Thread {
     if (status === 422) turn.key = newKey();
     const retry = [0, 408, 429].includes(status) || status >= 500;
     const unsure = status === 0 || status === 504;
-    const text = TROUBLE[status] ?? TROUBLE[retry ? 503 : 400];
+    const text = TROUBLE[body.reason] ?? TROUBLE[status] ?? TROUBLE[retry ? 503 : 400];
     const edit = unsure ? {} : { Edit: () => this.takeBack(turn) };
     if (!retry) {
       turn.trouble = { text, tone: "refused", final: true, actions: { "Send again": () => this.retry(turn), ...edit } };
