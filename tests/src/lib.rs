@@ -1,1 +1,77 @@
-//! Stub.
+//! The harness: starts the real programs as processes, on port 0 and with a folder of their own,
+//! and drives them from outside as visitors, agents and operators do.
+//!
+//! Whatever goes wrong here panics: that is how a test fails. Every wait is bounded and says what
+//! it waited for.
+
+pub mod agent;
+pub mod attach;
+mod binaries;
+mod browser;
+pub mod cli;
+pub mod http;
+pub mod operator;
+pub mod process;
+pub mod redis;
+pub mod sse;
+pub mod stack;
+pub mod tools;
+
+pub use stack::{Kind, Stack};
+
+use std::{fmt::Display, time::Duration};
+use tokio::{runtime, time::timeout};
+
+/// How long anything may take that should happen at once.
+pub const PATIENCE: Duration = Duration::from_secs(20);
+/// How long a whole test may take.
+const LIMIT: Duration = Duration::from_secs(300);
+
+/// Waits for something that should happen, and fails the test when it doesn't.
+pub async fn within<T>(what: impl Display, event: impl Future<Output = T>) -> T {
+    match timeout(PATIENCE, event).await {
+        Ok(happened) => happened,
+        Err(_) => panic!("waited {PATIENCE:?} for {what}, in vain"),
+    }
+}
+
+/// Runs one test, in the thread that it is called from: its processes live as long as that.
+pub fn run<F: Future<Output = ()>>(kind: Kind, test: impl FnOnce(Kind) -> F) {
+    binaries::build();
+    // An error says that another test has installed it.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let runtime = runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.expect("a runtime needs no more than a few file descriptors");
+    runtime.block_on(async {
+        let ended = timeout(LIMIT, test(kind)).await;
+        assert!(ended.is_ok(), "the test was not over after {LIMIT:?}");
+    });
+}
+
+/// Makes each function, which takes a [`Kind`], a test on every kind of stack.
+#[macro_export]
+macro_rules! on_every_stack {
+    ($($test:ident),+ $(,)?) => {
+        $crate::on![embedded, Embedded; $($test),+];
+        $crate::on_redis![$($test),+];
+    };
+}
+
+/// The same where it is about Redis.
+#[macro_export]
+macro_rules! on_redis {
+    ($($test:ident),+ $(,)?) => {
+        $crate::on![one_redis, OneRedis; $($test),+];
+        $crate::on![pair, Pair; $($test),+];
+    };
+}
+
+/// The same on one kind of stack, in a module of that name.
+#[macro_export]
+macro_rules! on {
+    ($module:ident, $kind:ident; $($test:ident),+ $(,)?) => {
+        mod $module {
+            $(#[test] fn $test() { $crate::run($crate::Kind::$kind, super::$test) })+
+        }
+    };
+}
