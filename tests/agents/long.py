@@ -1,0 +1,13 @@
+"""An agent that answers with as many bytes as it is told, in lines that differ."""
+
+import sys
+
+left = int(sys.stdin.read())
+number = 0
+while True:
+    line = f"{number} é😀\n".encode()
+    if len(line) > left:
+        break
+    sys.stdout.buffer.write(line)
+    left -= len(line)
+    number += 1

@@ -1,0 +1,38 @@
+"""An agent that does what a test tells it, step by step, over a connection of its own.
+
+It first says what it was started with, as one JSON line. Then it reads one JSON line a step:
+{"out": base64} and {"err": base64} write, {"ignore": true} makes it deaf to SIGTERM, {"exit": code}
+ends it. A connection that closes ends it as well.
+"""
+
+import base64
+import json
+import os
+import signal
+import socket
+import sys
+
+READ_INPUT = "--deaf" not in sys.argv
+
+host, port = sys.argv[1].split(":")
+test = socket.create_connection((host, int(port)))
+given = sys.stdin.buffer.read() if READ_INPUT else b""
+started = {
+    "pid": os.getpid(),
+    "environment": dict(os.environ),
+    "input": base64.b64encode(given).decode(),
+}
+test.sendall(json.dumps(started).encode() + b"\n")
+for line in test.makefile("rb"):
+    step = json.loads(line)
+    if "out" in step:
+        sys.stdout.buffer.write(base64.b64decode(step["out"]))
+        sys.stdout.buffer.flush()
+    if "err" in step:
+        sys.stderr.buffer.write(base64.b64decode(step["err"]))
+        sys.stderr.buffer.flush()
+    if "ignore" in step:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    if "exit" in step:
+        sys.exit(step["exit"])
+    test.sendall(b"{}\n")

@@ -1,0 +1,129 @@
+// Everybody can use it: no axe-core finding, keyboard only, and a screen reader hears what matters.
+
+import axe from "axe-core";
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { arizuko, attach, attachGated, echoLink, link, refuse, visit } from "./harness.js";
+
+const sizes = { phone: { width: 320, height: 568 }, frame: { width: 360, height: 500 }, wide: { width: 1440, height: 900 } };
+
+/** All rules, best practices among them. Undecided contrast counts as a finding. */
+async function assertNoFinding(visitor) {
+  await visitor.page.evaluate(axe.source);
+  const { violations, incomplete } = await visitor.page.evaluate(() => window.axe.run());
+  const told = [...violations, ...incomplete].map(({ id, help, nodes }) => `${id}: ${help}\n  ${nodes.map((node) => node.html).join("\n  ")}`);
+  assert.deepEqual(told, []);
+  const overflow = await visitor.page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
+  assert.ok(overflow <= 0, "nothing sticks out sideways");
+}
+
+for (const colorScheme of ["light", "dark"]) {
+  for (const [name, viewport] of Object.entries(sizes)) {
+    test(`axe-core has no finding: ${colorScheme}, ${name}`, async (t) => {
+      const { url, folder } = await link("--greeting", "Ask *anything*.");
+      await attach(t, folder, "document.sh");
+      const visitor = await visit(t, url, { colorScheme, viewport, reducedMotion: "reduce" });
+      await visitor.input.waitFor();
+      await assertNoFinding(visitor);
+      await visitor.say("What can you do?");
+      await visitor.answered(1);
+      await assertNoFinding(visitor);
+      await refuse(visitor.page, { status: 429, headers: { "retry-after": "60" } });
+      await visitor.say("And then?");
+      await visitor.lastLine("Too many messages at once.");
+      await assertNoFinding(visitor);
+    });
+  }
+}
+
+test("axe-core has no finding while a reply runs and when the link is off", async (t) => {
+  const { url, folder } = await link();
+  await attachGated(t, folder);
+  const visitor = await visit(t, url, { reducedMotion: "reduce" });
+  await visitor.say("tea");
+  await visitor.sees("First half for tea.");
+  await assertNoFinding(visitor);
+  await refuse(visitor.page, { status: 401 });
+  await visitor.say("cake");
+  await visitor.lastLine("Not sent");
+  await assertNoFinding(visitor);
+});
+
+test("axe-core has no finding on the page of a link that is off", async (t) => {
+  const { url, jid } = await link();
+  await arizuko("token", "revoke", jid);
+  for (const colorScheme of ["light", "dark"]) {
+    const visitor = await visit(t, url, { colorScheme, viewport: sizes.phone });
+    await visitor.page.getByRole("heading", { level: 1 }).waitFor();
+    await assertNoFinding(visitor);
+  }
+});
+
+test("the keyboard alone will do, and the focus is seen", async (t) => {
+  const { url, folder } = await link();
+  const { open } = await attachGated(t, folder);
+  const visitor = await visit(t, url);
+  const { page } = visitor;
+  const focused = () => page.evaluate(() => document.activeElement.getAttribute("aria-label") ?? document.activeElement.id);
+  assert.equal(await focused(), "content", "the composer has the focus from the start");
+  await page.keyboard.type("tea");
+  await page.keyboard.press("Shift+Enter");
+  await page.keyboard.type("and cake");
+  assert.equal(await visitor.input.inputValue(), "tea\nand cake");
+  await page.keyboard.press("Enter");
+  await visitor.sees("First half for");
+  await page.keyboard.press("Tab");
+  assert.equal(await focused(), "Stop the reply");
+  assert.notEqual(await page.evaluate(() => getComputedStyle(document.activeElement).outlineStyle), "none");
+  await page.keyboard.press("Enter");
+  await visitor.lastLine("Stopped.");
+  await page.waitForFunction(() => document.activeElement.id === "content");
+  await page.keyboard.press("Tab");
+  assert.equal(await focused(), "Send");
+  await page.keyboard.press("Shift+Tab");
+  await page.keyboard.press("Shift+Tab");
+  assert.equal(await focused(), "Conversation");
+  await page.keyboard.press("Shift+Tab");
+  assert.equal(await focused(), "New conversation");
+  await page.keyboard.press("Enter");
+  await page.waitForFunction(() => document.activeElement.id === "content" && !document.querySelector(".message"));
+  await open();
+});
+
+test("Enter that ends a composition of an input method sends nothing", async (t) => {
+  const { url } = await echoLink(t);
+  const visitor = await visit(t, url);
+  await visitor.input.fill("にほん");
+  await visitor.input.dispatchEvent("keydown", { key: "Enter", isComposing: true, bubbles: true, cancelable: true });
+  assert.equal(await visitor.questions.count(), 0);
+  assert.equal(await visitor.input.inputValue(), "にほん");
+});
+
+test("a screen reader hears the finished answer once, and not its pieces", async (t) => {
+  const { url, folder } = await link();
+  const { open } = await attachGated(t, folder);
+  const visitor = await visit(t, url);
+  const heard = [];
+  await visitor.page.exposeFunction("heard", (text) => heard.push(text));
+  await visitor.page.evaluate(() => {
+    const announcer = document.querySelector("[aria-live=polite]");
+    new MutationObserver((changes) => changes.forEach((change) => change.addedNodes.forEach((node) => window.heard(node.textContent)))).observe(announcer, { childList: true });
+  });
+  await visitor.say("tea");
+  await visitor.sees("First half for tea.");
+  await open();
+  await visitor.answered(1);
+  await visitor.page.locator("[aria-live=polite]").getByText("Second half").waitFor({ state: "attached" });
+  assert.equal(heard.filter((text) => text.includes("half")).length, 1, heard.join("\n"));
+  assert.equal(await visitor.page.getByRole("log").getAttribute("aria-live"), "off");
+});
+
+test("nothing moves for those who asked for stillness", async (t) => {
+  const { url, folder } = await link();
+  await attachGated(t, folder);
+  const visitor = await visit(t, url, { reducedMotion: "reduce" });
+  await visitor.say("tea");
+  await visitor.sees("First half for tea.");
+  const moving = await visitor.page.evaluate(() => document.getAnimations().length);
+  assert.equal(moving, 0);
+});

@@ -1,0 +1,3 @@
+#!/bin/sh
+# Repeats the message, in Markdown.
+printf 'You said: **%s**' "$(cat)"

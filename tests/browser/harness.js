@@ -1,0 +1,215 @@
+// What the browser tests share: a Chromium, links and agents made by the `arizuko` command, and
+// proxies that behave badly.
+//
+// The stack is somebody else's to start. ARIZUKO_CLI is the command; ARIZUKO_CONTROL and
+// ARIZUKO_KEY tell it where control is. ARIZUKO_CHAT_URL is a link that the demo agent answers.
+
+import assert from "node:assert/strict";
+import { execFile, spawn } from "node:child_process";
+import { randomBytes } from "node:crypto";
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import http from "node:http";
+import { tmpdir } from "node:os";
+import path from "node:path";
+import { createInterface } from "node:readline";
+import { after } from "node:test";
+import { once } from "node:events";
+import { promisify } from "node:util";
+import { chromium } from "playwright-core";
+
+export const LAUNCH = {
+  executablePath: process.env.CHROMIUM || "/usr/bin/chromium",
+  args: ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync"],
+};
+
+/** A variable of the environment, without which there is nothing to test. */
+export function given(name) {
+  assert.ok(process.env[name], `${name} is not set: see tests/browser/harness.js for what these tests want`);
+  return process.env[name];
+}
+
+let launched;
+
+/** The one browser of this file. Each visitor gets a context, which is a profile, of it. */
+export function browser() {
+  launched ??= chromium.launch(LAUNCH);
+  return launched;
+}
+
+after(async () => (await launched)?.close());
+
+/** A folder that ends with the test. */
+export async function folderFor(t) {
+  const folder = await mkdtemp(path.join(tmpdir(), "arizuko-browser-"));
+  t.after(() => rm(folder, { recursive: true, force: true }));
+  return folder;
+}
+
+// ── The stack ───────────────────────────────────────────────────────────────────────────────────
+
+export async function arizuko(...args) {
+  const { stdout } = await promisify(execFile)(given("ARIZUKO_CLI"), args);
+  return stdout.trim();
+}
+
+/** Mints a chat link in a folder of its own, so that no two tests meet. */
+export async function link(...options) {
+  const folder = `browser-${randomBytes(6).toString("hex")}`;
+  const url = await arizuko("token", "issue", folder, "chat", ...options);
+  return { folder, url, jid: `web:${folder}` };
+}
+
+/** Attaches one of agents/ to the folder until the test ends. */
+export async function attach(t, folder, agent, ...args) {
+  const program = path.join(import.meta.dirname, "agents", agent);
+  const child = spawn(given("ARIZUKO_CLI"), ["agent", "exec", "--folder", folder, "--concurrency", "4", "--", program, ...args], {
+    stdio: ["ignore", "ignore", "pipe"],
+  });
+  // By TERM, and waited for: killed outright it would leave its programs behind.
+  t.after(async () => {
+    if (child.exitCode !== null || child.signalCode !== null) return;
+    child.kill("SIGTERM");
+    await once(child, "exit");
+  });
+  const said = [];
+  for await (const line of createInterface(child.stderr)) {
+    said.push(line);
+    if (line.includes("attached to")) {
+      child.stderr.resume();
+      return child;
+    }
+  }
+  assert.fail(`arizuko agent exec ended before it was attached:\n${said.join("\n")}`);
+}
+
+/** An agent that writes one half of its answer, and the other once `open` is called. */
+export async function attachGated(t, folder) {
+  const gate = path.join(await folderFor(t), "gate");
+  const agent = await attach(t, folder, "gated.sh", gate);
+  return { agent, open: () => writeFile(gate, "") };
+}
+
+/** A link with an agent that repeats what it is told. */
+export async function echoLink(t) {
+  const made = await link();
+  await attach(t, made.folder, "echo.sh");
+  return made;
+}
+
+// ── The visitor ─────────────────────────────────────────────────────────────────────────────────
+
+/** Somebody with a profile of his own who opens the link. */
+export async function visit(t, url, options = {}) {
+  const context = await (await browser()).newContext(options);
+  t.after(() => context.close());
+  const page = await context.newPage();
+  const visitor = new Visitor(page);
+  await page.goto(url);
+  return visitor;
+}
+
+export class Visitor {
+  constructor(page) {
+    this.page = page;
+    this.input = page.getByRole("textbox", { name: "Your message" });
+    this.stop = page.getByRole("button", { name: "Stop the reply" });
+    this.notice = page.locator("#notice");
+    this.questions = page.locator(".user .body");
+    this.answers = page.locator(".assistant .body");
+    this.dots = page.locator(".dots:visible");
+    this.complaints = [];
+    page.on("console", (message) => ["error", "warning"].includes(message.type()) && this.complaints.push(message.text()));
+    page.on("pageerror", (error) => this.complaints.push(error.stack));
+  }
+
+  /** Types a message and presses Enter. */
+  async say(text) {
+    await this.input.fill(text);
+    await this.input.press("Enter");
+  }
+
+  /** Waits until the text is shown. */
+  sees(text) {
+    return this.page.getByText(text).first().waitFor();
+  }
+
+  /** Waits for the answer to all that was said: nothing is due any more. */
+  async answered(count) {
+    await this.answers.nth(count - 1).waitFor();
+    await this.stop.waitFor({ state: "hidden" });
+    assert.equal(await this.dots.count(), 0, "the typing dots are gone");
+  }
+
+  /** Questions and answers as they stand below each other. */
+  transcript() {
+    return this.page.locator(".message .body").allInnerTexts();
+  }
+
+  /** Waits for the line under the last message. */
+  lastLine(pattern) {
+    return this.page.locator(".turn:last-child .foot").filter({ hasText: pattern }).waitFor();
+  }
+
+  button(name) {
+    return this.page.getByRole("button", { name });
+  }
+
+  assertNoComplaints() {
+    assert.deepEqual(this.complaints, [], "the console has no error and no warning");
+  }
+}
+
+/** Answers the page's next POSTs of messages with these statuses, then lets them through. Returns their keys. */
+export async function refuse(page, ...refusals) {
+  const keys = [];
+  await page.route(/\/chat\/[^/]+\/$/, (route) => {
+    if (route.request().method() !== "POST") return route.continue();
+    keys.push(route.request().headers()["idempotency-key"]);
+    const refusal = refusals.shift();
+    if (!refusal) return route.continue();
+    if (refusal.status === 0) return route.abort();
+    route.fulfill({ headers: {}, contentType: "application/problem+json", body: "{}", ...refusal });
+  });
+  return keys;
+}
+
+// ── The network ─────────────────────────────────────────────────────────────────────────────────
+
+/**
+ * A proxy before the link. `buffering`: it keeps event streams to itself, as some do. `cut()` ends all
+ * connections and refuses new ones until `mend()`.
+ */
+export async function proxy(t, url, { buffering = false } = {}) {
+  const { origin, pathname } = new URL(url);
+  const sockets = new Set();
+  let cut = false;
+  const server = http.createServer((request, response) => {
+    const onward = http.request(origin + request.url, { method: request.method, headers: request.headers }, (answer) => {
+      const held = buffering && (answer.headers["content-type"] ?? "").startsWith("text/event-stream");
+      if (held) return answer.resume();
+      response.writeHead(answer.statusCode, answer.headers);
+      answer.pipe(response);
+    });
+    onward.on("error", () => response.destroy());
+    response.on("close", () => onward.destroy());
+    request.pipe(onward);
+  });
+  server.on("connection", (socket) => {
+    if (cut) return socket.destroy();
+    sockets.add(socket);
+    socket.on("close", () => sockets.delete(socket));
+  });
+  await new Promise((resolve) => server.listen(0, "127.0.0.1", resolve));
+  t.after(() => {
+    server.close();
+    server.closeAllConnections();
+  });
+  return {
+    url: `http://127.0.0.1:${server.address().port}${pathname}`,
+    cut: () => {
+      cut = true;
+      sockets.forEach((socket) => socket.destroy());
+    },
+    mend: () => (cut = false),
+  };
+}

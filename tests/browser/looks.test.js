@@ -1,0 +1,48 @@
+// Screenshots to look at, in the folder ARIZUKO_SCREENSHOTS: taken, not compared.
+
+import { mkdir } from "node:fs/promises";
+import path from "node:path";
+import { test } from "node:test";
+import { attach, attachGated, given, link, refuse, visit } from "./harness.js";
+
+const shots = [
+  ["light", { colorScheme: "light", viewport: { width: 1024, height: 768 } }],
+  ["dark", { colorScheme: "dark", viewport: { width: 1024, height: 768 } }],
+  ["phone", { colorScheme: "light", viewport: { width: 320, height: 640 }, deviceScaleFactor: 2, hasTouch: true, isMobile: true }],
+  ["phone-dark", { colorScheme: "dark", viewport: { width: 390, height: 844 }, deviceScaleFactor: 2, hasTouch: true, isMobile: true }],
+  ["wide", { colorScheme: "light", viewport: { width: 1920, height: 1080 } }],
+  ["frame", { colorScheme: "light", viewport: { width: 360, height: 500 } }],
+];
+
+for (const [name, options] of shots) {
+  test(`screenshots: ${name}`, async (t) => {
+    const folder = path.resolve(given("ARIZUKO_SCREENSHOTS"));
+    await mkdir(folder, { recursive: true });
+    const made = await link("--name", "Acme support", "--greeting", "Hello. Ask about orders, returns or *anything else*; we read every message.");
+    await attach(t, made.folder, "document.sh");
+    const visitor = await visit(t, made.url, options);
+    const shoot = (what) => visitor.page.screenshot({ path: path.join(folder, `${name}-${what}.png`), animations: "disabled" });
+    await visitor.input.waitFor();
+    await shoot("empty");
+    await visitor.say("Can I put a chat link on my own site?");
+    await visitor.answered(1);
+    await shoot("answer");
+    await refuse(visitor.page, { status: 429, headers: { "retry-after": "9" } });
+    await visitor.say("And may I ask two things at once?");
+    await visitor.lastLine("Too many messages at once.");
+    await shoot("error");
+  });
+}
+
+test("screenshots: a reply under way, and one that waits", async (t) => {
+  const folder = path.resolve(given("ARIZUKO_SCREENSHOTS"));
+  await mkdir(folder, { recursive: true });
+  const made = await link("--name", "Acme support");
+  await attachGated(t, made.folder);
+  const visitor = await visit(t, made.url, { viewport: { width: 800, height: 700 } });
+  await visitor.say("tea");
+  await visitor.sees("First half for tea.");
+  await visitor.say("and cake?");
+  await visitor.lastLine("Waiting for the answer above.");
+  await visitor.page.screenshot({ path: path.join(folder, "running.png"), animations: "disabled" });
+});

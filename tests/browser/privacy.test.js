@@ -1,0 +1,112 @@
+// No login, no cookie, and no stranger's conversation.
+
+import assert from "node:assert/strict";
+import { mkdir, writeFile } from "node:fs/promises";
+import path from "node:path";
+import { test } from "node:test";
+import { chromium } from "playwright-core";
+import { attachGated, echoLink, folderFor, LAUNCH, link, visit, Visitor } from "./harness.js";
+
+/** A Chromium whose user has blocked cookies, and with them all storage. */
+async function visitWithoutStorage(t, url) {
+  const profile = await folderFor(t);
+  await mkdir(path.join(profile, "Default"));
+  const preferences = { profile: { default_content_setting_values: { cookies: 2 } } };
+  await writeFile(path.join(profile, "Default", "Preferences"), JSON.stringify(preferences));
+  const context = await chromium.launchPersistentContext(profile, LAUNCH);
+  t.after(() => context.close());
+  const visitor = new Visitor(context.pages()[0]);
+  visitor.cookies = [];
+  context.on("response", async (response) => visitor.cookies.push(await response.headerValue("set-cookie")));
+  await visitor.page.goto(url);
+  return visitor;
+}
+
+test("the page talks with cookies and storage blocked, also across a reload in mid-reply", async (t) => {
+  const { url, folder } = await link();
+  const { open } = await attachGated(t, folder);
+  const visitor = await visitWithoutStorage(t, url);
+  const blocked = await visitor.page.evaluate(() => {
+    try {
+      return Boolean(localStorage) && "storage works";
+    } catch (error) {
+      return error.name;
+    }
+  });
+  assert.equal(blocked, "SecurityError", "this Chromium blocks storage");
+  await visitor.say("tea");
+  await visitor.sees("First half for tea.");
+  await visitor.page.reload();
+  await visitor.sees("First half for tea.");
+  await open();
+  await visitor.sees("Second half for tea.");
+  await visitor.answered(1);
+  assert.equal(await visitor.questions.count(), 1);
+  assert.equal(await visitor.page.evaluate(() => document.cookie), "");
+  visitor.assertNoComplaints();
+  assert.ok(visitor.cookies.length > 4 && visitor.cookies.every((cookie) => cookie === null), "no response sets a cookie");
+});
+
+test("two browsers on one link never see each other", async (t) => {
+  const { url } = await echoLink(t);
+  const [ann, bob] = [await visit(t, url), await visit(t, url)];
+  await ann.say("I am Ann");
+  await bob.say("I am Bob");
+  await ann.answered(1);
+  await bob.answered(1);
+  for (const [visitor, name] of [[ann, "Ann"], [bob, "Bob"]]) {
+    const expected = [`I am ${name}`, `You said: I am ${name}`];
+    assert.deepEqual(await visitor.transcript(), expected);
+    await visitor.page.reload();
+    await visitor.answered(1);
+    assert.deepEqual(await visitor.transcript(), expected);
+    visitor.assertNoComplaints();
+  }
+  const carol = await visit(t, url);
+  await carol.input.waitFor();
+  assert.deepEqual(await carol.transcript(), [], "a third one sees nobody");
+});
+
+test("what a visitor or an agent writes is text, not script", async (t) => {
+  const { url } = await echoLink(t);
+  const visitor = await visit(t, url);
+  const attack = `<img src=x onerror="document.title='hacked'"><script>document.title='hacked'</script>`;
+  await visitor.say(attack);
+  await visitor.answered(1);
+  assert.equal(await visitor.questions.first().innerText(), attack);
+  assert.equal(await visitor.answers.locator("img, script, [onerror]").count(), 0);
+  assert.notEqual(await visitor.page.title(), "hacked");
+  visitor.assertNoComplaints();
+});
+
+test("the conversation works through the plain form, without JavaScript", async (t) => {
+  const { url } = await echoLink(t);
+  const visitor = await visit(t, url, { javaScriptEnabled: false });
+  for (const [count, text] of [[1, "one"], [2, "two"]]) {
+    await visitor.input.fill(text);
+    await visitor.button("Send").click();
+    await visitor.page.waitForURL(/\?conversation=/);
+    // The page refreshes itself until the answer is there.
+    await visitor.answers.nth(count - 1).filter({ hasText: `You said: ${text}` }).waitFor();
+  }
+  assert.deepEqual(await visitor.transcript(), ["one", "You said: one", "two", "You said: two"]);
+  const { bottom, height } = await visitor.answers.last().evaluate((last) => ({ bottom: last.getBoundingClientRect().bottom, height: innerHeight }));
+  assert.ok(bottom <= height, "the newest message is in sight");
+  await visitor.button("New conversation").click();
+  await visitor.questions.first().waitFor({ state: "detached" });
+});
+
+test("a page that got its conversation from the plain form takes it over", async (t) => {
+  const { url } = await echoLink(t);
+  const plain = await visit(t, url, { javaScriptEnabled: false });
+  await plain.input.fill("one");
+  await plain.button("Send").click();
+  await plain.page.waitForURL(/\?conversation=/);
+  const visitor = await visit(t, plain.page.url());
+  await visitor.page.waitForURL(url); // The conversation is not left in the address.
+  await visitor.answered(1);
+  await visitor.say("two");
+  await visitor.answered(2);
+  assert.deepEqual(await visitor.transcript(), ["one", "You said: one", "two", "You said: two"]);
+  visitor.assertNoComplaints();
+});

@@ -1,0 +1,128 @@
+// What a stream may do that no well-behaved agent makes it do on demand. The stream's text is ours
+// here; everything else is the real stack.
+
+import assert from "node:assert/strict";
+import { EventEmitter, once } from "node:events";
+import { test } from "node:test";
+import { echoLink, link, visit } from "./harness.js";
+
+const event = (name, data, id) => `${id === undefined ? "" : `id: ${id}\n`}event: ${name}\ndata: ${JSON.stringify(data)}\n\n`;
+
+/**
+ * Answers the page's stream number 0, 1, 2 … with `text(number)`; where that is nothing, by the real
+ * one. `asked(count)` waits until so many were asked for.
+ */
+async function scripted(page, text) {
+  const requests = new EventEmitter();
+  let number = 0;
+  await page.route(/\/sse\?/, (route) => {
+    const body = text(number++);
+    requests.emit("one");
+    if (!body) return route.continue();
+    route.fulfill({ contentType: "text/event-stream", body: `retry: 50\n\n${body}` });
+  });
+  return {
+    async asked(count) {
+      while (number < count) await once(requests, "one");
+    },
+  };
+}
+
+test("a restart drops the reply so far unless it is kept, and what comes twice is shown once", async (t) => {
+  const { url } = await link();
+  const visitor = await visit(t, url);
+  const answer = visitor.page.waitForResponse((response) => response.request().method() === "POST");
+  await visitor.say("tea");
+  const { turn_id } = await (await answer).json();
+  let n = 0;
+  const frame = (name, data) => event(name, { turn_id, n: ++n, ...data }, `${n + 1}-0000000a`);
+  const frames = [
+    frame("status", { text: "Looking for the kettle" }),
+    frame("delta", { id: "a", text: "dropped" }),
+    frame("restart", { attempt: 2, keep: false }),
+    frame("delta", { id: "b", text: "kept " }),
+    frame("delta", { id: "b", text: "whole" }),
+    event("html", { id: "b", block: 0, html: "<p>kept <em>whole</em></p>" }),
+    frame("restart", { attempt: 3, keep: true }),
+    frame("delta", { id: "c", text: "and new" }),
+    frame("status", { text: "Still pouring" }),
+  ];
+  const last = frame("turn_done", { status: "failed", error: "The cup broke." });
+  let ended = false;
+  // Whole, in part, whole again, as the page reconnects.
+  const streams = await scripted(visitor.page, (number) => frames.slice(number % 2 ? 4 : 0).join("") + (ended ? last : ""));
+  await visitor.page.reload();
+  await visitor.lastLine("Still pouring");
+  await streams.asked(4);
+  assert.deepEqual(await visitor.transcript(), ["tea", "kept whole", "and new"]);
+  ended = true;
+  await visitor.lastLine("The cup broke.");
+  await visitor.answered(2);
+  assert.deepEqual(await visitor.transcript(), ["tea", "kept whole", "and new"]);
+});
+
+test("a cursor that is not in the log makes the page read the history again", async (t) => {
+  const { url } = await echoLink(t);
+  const visitor = await visit(t, url);
+  await visitor.say("one");
+  await visitor.answered(1);
+  const streams = await scripted(visitor.page, (number) => number === 0 && `id:\n${event("reset", { reason: "another log" })}`);
+  await visitor.page.reload();
+  await streams.asked(2);
+  await visitor.say("two");
+  await visitor.answered(2);
+  assert.deepEqual(await visitor.transcript(), ["one", "You said: one", "two", "You said: two"]);
+  visitor.assertNoComplaints();
+});
+
+test("the stream may tell of a message before its POST is answered", async (t) => {
+  const { url } = await echoLink(t);
+  const visitor = await visit(t, url);
+  await visitor.say("one");
+  await visitor.answered(1);
+  const held = new EventEmitter();
+  await visitor.page.route(/\/chat\/[^/]+\/$/, async (route) => {
+    const response = await route.fetch();
+    await once(held, "release");
+    route.fulfill({ response });
+  });
+  await visitor.say("two");
+  await visitor.answered(2);
+  const expected = ["one", "You said: one", "two", "You said: two"];
+  assert.deepEqual(await visitor.transcript(), expected);
+  const answer = visitor.page.waitForResponse((response) => response.request().method() === "POST");
+  held.emit("release");
+  await (await answer).finished();
+  assert.deepEqual(await visitor.transcript(), expected);
+  visitor.assertNoComplaints();
+});
+
+test("a message whose POST was taken but not answered is shown once, also after a reload", async (t) => {
+  const { url } = await echoLink(t);
+  const visitor = await visit(t, url);
+  await visitor.say("one");
+  await visitor.answered(1);
+  await visitor.page.route(/\/chat\/[^/]+\/$/, async (route) => {
+    await route.fetch();
+    await route.abort();
+  });
+  await visitor.say("two");
+  await visitor.answered(2);
+  const repeat = visitor.page.waitForResponse((response) => response.request().method() === "POST");
+  await visitor.page.unrouteAll({ behavior: "wait" });
+  await visitor.page.reload();
+  await repeat;
+  await visitor.answered(2);
+  assert.deepEqual(await visitor.transcript(), ["one", "You said: one", "two", "You said: two"]);
+});
+
+test("a stream that is refused leaves the conversation working", async (t) => {
+  const { url } = await echoLink(t);
+  const visitor = await visit(t, url);
+  await visitor.page.route(/\/sse\?/, (route) => route.fulfill({ status: 429, headers: { "retry-after": "1" }, body: "{}" }));
+  await visitor.say("one");
+  await visitor.answered(1);
+  await visitor.say("two");
+  await visitor.answered(2);
+  assert.deepEqual(await visitor.transcript(), ["one", "You said: one", "two", "You said: two"]);
+});

@@ -1,0 +1,6 @@
+//! Agents: the protocol of Attach, and programs that `arizuko agent exec` runs.
+
+mod exec;
+mod failover;
+mod order;
+mod protocol;

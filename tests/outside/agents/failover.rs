@@ -1,0 +1,220 @@
+//! Agents and controls that die in the middle of a reply. In the end each reader has one whole
+//! reply and one end.
+
+use arizuko_tests::{
+    Kind, Stack,
+    attach::{Session, hello},
+    on_every_stack,
+    sse::{Event, names, read_to_the_end, transcript},
+    within,
+};
+use std::time::Duration;
+use tokio::time::sleep;
+
+on_every_stack![
+    a_killed_agents_turn_is_answered_by_the_next_and_every_reader_sees_one_end,
+    a_turn_that_no_agent_survives_fails_after_its_last_attempt,
+    a_turn_past_its_deadline_expires,
+    a_control_killed_and_restarted_in_mid_reply_costs_nothing,
+    a_control_that_is_told_to_stop_loses_no_frame,
+];
+
+/// Leases short enough to wait for.
+const SHORT: [(&str, &str); 2] = [
+    ("ARIZUKO_LEASE", "2s"),
+    ("ARIZUKO_AGENT_HEARTBEAT", "500ms"),
+];
+
+async fn a_killed_agents_turn_is_answered_by_the_next_and_every_reader_sees_one_end(kind: Kind) {
+    let stack = Stack::with(kind, &SHORT).await;
+    let link = stack.issue("acme").await;
+    let (here, there) = (stack.visitor(&link, 0), stack.visitor(&link, 1));
+    let mut agent = stack.agent("acme", &[]).await;
+    let posted = here.say("hello").await;
+    let mut program = agent.turn().await;
+    program.print("half an ans").await;
+    let mut live = there.listen(&posted.turn).await;
+    live.take(1).await;
+    let mut conversation = here.follow(&posted.conversation).await;
+    conversation.take(2).await;
+    agent.process.kill();
+
+    let mut next = stack.agent("acme", &[]).await;
+    let mut program = next.turn().await;
+    assert_eq!(program.environment["ARIZUKO_TURN"], posted.turn.as_str());
+    program.print("a whole answer").await;
+    let mut seen = live.through("delta").await;
+    program.exit(0).await;
+
+    let expected = ["restart", "delta", "message", "turn_done"];
+    seen.extend(live.rest().await);
+    assert_eq!(names(&seen), expected);
+    assert_eq!(
+        (&seen[0].data["attempt"], &seen[0].data["keep"]),
+        (&2.into(), &false.into())
+    );
+    assert_eq!(names(&conversation.take(4).await), expected);
+    let replayed = here.listen(&posted.turn).await.rest().await;
+    assert_eq!(replayed[1..], seen[..]);
+    let texts: Vec<_> = transcript(&replayed)
+        .into_iter()
+        .map(|(_, text)| text)
+        .collect();
+    assert_eq!(texts, ["a whole answer"]);
+    let standing = there
+        .get(&format!("{}/status", posted.turn))
+        .await
+        .expect(200)
+        .json();
+    assert_eq!(
+        (&standing["status"], &standing["attempt"]),
+        (&"done".into(), &2.into())
+    );
+}
+
+async fn a_turn_that_no_agent_survives_fails_after_its_last_attempt(kind: Kind) {
+    let settings = [&SHORT[..], &[("ARIZUKO_ATTEMPTS", "2")]].concat();
+    let stack = Stack::with(kind, &settings).await;
+    let visitor = stack.visitor(&stack.issue("acme").await, 0);
+    let posted = visitor.say("hello").await;
+    for attempt in 1..=2 {
+        let mut agent = Session::open(stack.operator(1).await, hello("acme", 1)).await;
+        let held = agent.turn().await;
+        assert_eq!(held.turn.attempt, attempt);
+        // It says no more; nor does it say goodbye.
+        within("a silent agent's turn to be taken back", async {
+            let path = format!("{}/status", posted.turn);
+            while visitor.get(&path).await.expect(200).json()["status"] == "running" {
+                sleep(Duration::from_millis(50)).await;
+            }
+        })
+        .await;
+    }
+    let seen = visitor.listen(&posted.turn).await.rest().await;
+    assert_eq!(names(&seen), ["restart", "turn_done"]);
+    assert_eq!(seen[1].data["status"], "failed");
+    assert_eq!(seen[1].data["error"], "The agent could not answer.");
+}
+
+async fn a_turn_past_its_deadline_expires(kind: Kind) {
+    let stack = Stack::with(kind, &[("ARIZUKO_TURN_DEADLINE", "1s")]).await;
+    let visitor = stack.visitor(&stack.issue("acme").await, 0);
+    let waiting = visitor.say("nobody is there").await;
+    let seen = visitor.listen(&waiting.turn).await.rest().await;
+    assert_eq!(names(&seen), ["turn_done"]);
+    assert_eq!(seen[0].data["status"], "expired");
+    assert!(
+        seen[0].data["error"]
+            .as_str()
+            .is_some_and(|error| !error.is_empty())
+    );
+    let mut agent = stack.attach("acme", 1).await;
+    let running = visitor.say("somebody is slow").await;
+    agent.turn().await;
+    let seen = visitor.listen(&running.turn).await.rest().await;
+    assert_eq!(
+        seen.last().map(|event| event.data["status"].clone()),
+        Some("expired".into())
+    );
+}
+
+/// What came piece by piece. The last word may come in the finished message alone.
+fn deltas(events: &[Event]) -> String {
+    let deltas = events.iter().filter(|event| event.name == "delta");
+    let text: String = deltas
+        .filter_map(|event| event.data["text"].as_str())
+        .collect();
+    text.trim_end_matches("end").to_owned()
+}
+
+async fn a_control_killed_and_restarted_in_mid_reply_costs_nothing(kind: Kind) {
+    let mut stack = Stack::start(kind).await;
+    let link = stack.issue("acme").await;
+    let visitor = stack.visitor(&link, 0);
+    let mut agent = stack.agent("acme", &[]).await;
+    let posted = visitor.say("hello").await;
+    let mut program = agent.turn().await;
+    program.print("one ").await;
+    visitor.listen(&posted.turn).await.take(1).await;
+
+    let reader = stack.visitor(&link, 1);
+    let reading = tokio::spawn({
+        let turn = posted.turn.clone();
+        async move { read_to_the_end(&reader, &turn).await }
+    });
+    for word in ["two ", "three ", "four "] {
+        for control in [0, 1] {
+            stack.kill_control(control);
+            program.print(word).await;
+            stack.restart_control(control).await;
+        }
+    }
+    program.print("end").await;
+    program.exit(0).await;
+    let seen = reading.await.expect("it does not panic");
+    let expected = "one two two three three four four end";
+    let text: String = transcript(&seen)
+        .into_iter()
+        .map(|(_, text)| text)
+        .collect();
+    assert_eq!(text, expected);
+    assert_eq!(
+        names(&seen)
+            .iter()
+            .filter(|name| **name == "turn_done")
+            .count(),
+        1
+    );
+    assert!(
+        !names(&seen).contains(&"reset") && !names(&seen).contains(&"restart"),
+        "{seen:?}"
+    );
+    assert_eq!(
+        deltas(&seen),
+        "one two two three three four four ",
+        "nothing lost, nothing doubled"
+    );
+    let numbers: Vec<_> = seen
+        .iter()
+        .filter_map(|event| event.data["n"].as_u64())
+        .collect();
+    assert_eq!(numbers, (1..=numbers.len() as u64).collect::<Vec<_>>());
+    assert_eq!(visitor.listen(&posted.turn).await.rest().await, seen);
+}
+
+async fn a_control_that_is_told_to_stop_loses_no_frame(kind: Kind) {
+    let mut stack = Stack::start(kind).await;
+    let link = stack.issue("acme").await;
+    let visitor = stack.visitor(&link, 0);
+    let mut agent = stack.agent("acme", &[]).await;
+    let posted = visitor.say("hello").await;
+    let mut program = agent.turn().await;
+    let reader = stack.visitor(&link, 1);
+    let reading = tokio::spawn({
+        let turn = posted.turn.clone();
+        async move { read_to_the_end(&reader, &turn).await }
+    });
+    let name = if kind == Kind::Embedded {
+        "up"
+    } else {
+        "control-0"
+    };
+    for round in 0..2 {
+        program.print(&format!("{round} ")).await;
+        let process = stack.process(name);
+        process.signal(nix::sys::signal::Signal::SIGTERM);
+        let status = process.exit().await;
+        assert_eq!(status.code(), Some(0), "a clean end");
+        stack.restart_control(0).await;
+    }
+    program.print("end").await;
+    program.exit(0).await;
+    let seen = reading.await.expect("it does not panic");
+    assert_eq!(deltas(&seen), "0 1 ");
+    assert_eq!(transcript(&seen)[0].1, "0 1 end");
+    assert_eq!(names(&seen).last(), Some(&"turn_done"));
+    assert!(
+        !names(&seen).contains(&"restart"),
+        "the session goes on: {seen:?}"
+    );
+}

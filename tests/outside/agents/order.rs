@@ -1,0 +1,223 @@
+//! Which turn is handed out when: one of a conversation at a time, in order, up to the credit.
+
+use arizuko_proto::v1::Hello;
+use arizuko_tests::{
+    Kind, Stack,
+    attach::{Session, delta, hello},
+    on_every_stack,
+};
+use std::collections::HashMap;
+
+on_every_stack![
+    two_messages_within_a_second_are_both_answered_in_order,
+    many_messages_from_many_visitors_are_answered_once_each_and_in_order,
+    no_more_turns_come_than_there_is_credit_for,
+    a_waiting_turn_goes_to_whoever_attaches,
+    agents_of_one_folder_share_the_work,
+    a_turn_carries_the_history_that_was_asked_for,
+    an_agent_of_another_folder_gets_nothing,
+];
+
+async fn two_messages_within_a_second_are_both_answered_in_order(kind: Kind) {
+    let stack = Stack::start(kind).await;
+    let link = stack.issue("acme").await;
+    let (here, there) = (stack.visitor(&link, 0), stack.visitor(&link, 1));
+    let mut agent = stack.attach("acme", 1).await;
+    let first = here.say("one").await;
+    let second = there.say_in(&first.conversation, "two").await;
+    let held = agent.turn().await;
+    assert_eq!(held.turn.turn_id, first.turn);
+    let waiting = here
+        .get(&format!("{}/status", second.turn))
+        .await
+        .expect(200)
+        .json();
+    assert_eq!(
+        waiting["status"], "queued",
+        "one of a conversation at a time"
+    );
+    agent.answer(held, "1").await;
+    let held = agent.turn().await;
+    assert_eq!(held.turn.turn_id, second.turn);
+    agent.answer(held, "2").await;
+    for (turn, text) in [(&first.turn, "1"), (&second.turn, "2")] {
+        let snapshot = there.get(turn).await.expect(200).json();
+        assert_eq!(snapshot["status"], "done");
+        assert_eq!(snapshot["assistant"][0]["content"], text);
+    }
+}
+
+async fn many_messages_from_many_visitors_are_answered_once_each_and_in_order(kind: Kind) {
+    let settings = [
+        ("ARIZUKO_ADDRESS_RATE", "10000"),
+        ("ARIZUKO_LINK_RATE", "10000"),
+        ("ARIZUKO_LINK_TURNS", "1000"),
+    ];
+    let stack = Stack::with(kind, &settings).await;
+    let link = stack.issue("acme").await;
+    let visitors = [stack.visitor(&link, 0), stack.visitor(&link, 1)];
+    let mut agents = [
+        Session::open(stack.operator(0).await, hello("acme", 4)).await,
+        Session::open(stack.operator(1).await, hello("acme", 4)).await,
+    ];
+    let talk = async |number: usize| {
+        let visitor = &visitors[number % 2];
+        let first = visitor.say("0").await;
+        let second = visitor.say_in(&first.conversation, "1").await;
+        let third = visitor.say_in(&first.conversation, "2").await;
+        [first.turn, second.turn, third.turn]
+    };
+    let talking = futures_util::future::join_all((0..12).map(talk));
+    let answering = async {
+        let mut seen: HashMap<String, Vec<String>> = HashMap::new();
+        let [one, other] = &mut agents;
+        for _ in 0..36 {
+            let (agent, held) = tokio::select! {
+                turn = one.offered() => (&mut *one, turn),
+                turn = other.offered() => (&mut *other, turn),
+            };
+            let text = String::from_utf8_lossy(&held.content).into_owned();
+            seen.entry(held.conversation.clone())
+                .or_default()
+                .push(text);
+            agent
+                .answer(arizuko_tests::attach::Held { turn: held, seq: 1 }, "ok")
+                .await;
+            agent.credit(1).await;
+        }
+        seen
+    };
+    let (turns, seen) = tokio::join!(talking, answering);
+    assert_eq!(seen.len(), 12);
+    assert!(
+        seen.values().all(|order| order == &["0", "1", "2"]),
+        "{seen:?}"
+    );
+    for turn in turns.iter().flatten() {
+        let snapshot = visitors[0].get(turn).await.expect(200).json();
+        assert_eq!(
+            (&snapshot["status"], &snapshot["attempt"]),
+            (&"done".into(), &1.into()),
+            "{snapshot}"
+        );
+    }
+}
+
+async fn no_more_turns_come_than_there_is_credit_for(kind: Kind) {
+    let stack = Stack::start(kind).await;
+    let visitor = stack.visitor(&stack.issue("acme").await, 0);
+    let mut agent = Session::open(stack.operator(1).await, hello("acme", 2)).await;
+    let mut turns = Vec::new();
+    for text in ["a", "b", "c", "d"] {
+        turns.push(visitor.say(text).await.turn);
+    }
+    let (first, second) = (agent.turn().await, agent.turn().await);
+    // Ending a turn gives no credit back: the agent says itself when it wants another.
+    agent.answer(first, "1").await;
+    let status = async |turn: &str| {
+        let standing = visitor
+            .get(&format!("{turn}/status?wait=1"))
+            .await
+            .expect(200)
+            .json();
+        standing["status"].as_str().unwrap_or_default().to_owned()
+    };
+    assert_eq!(status(&turns[2]).await, "queued");
+    agent.credit(1).await;
+    let third = agent.turn().await;
+    assert_eq!(third.turn.turn_id, turns[2]);
+    assert_eq!(status(&turns[3]).await, "queued");
+    agent.answer(second, "2").await;
+    agent.answer(third, "3").await;
+    agent.credit(5).await;
+    let fourth = agent.turn().await;
+    assert_eq!(fourth.turn.turn_id, turns[3]);
+}
+
+async fn a_waiting_turn_goes_to_whoever_attaches(kind: Kind) {
+    let stack = Stack::start(kind).await;
+    let visitor = stack.visitor(&stack.issue("acme").await, 0);
+    let first = visitor.say("one").await;
+    let other = visitor.say("two").await;
+    let mut agent = stack.attach("acme", 1).await;
+    for turn in [first.turn, other.turn] {
+        let held = agent.turn().await;
+        assert_eq!(held.turn.turn_id, turn, "the oldest first");
+        agent.answer(held, "at last").await;
+    }
+}
+
+async fn agents_of_one_folder_share_the_work(kind: Kind) {
+    let stack = Stack::start(kind).await;
+    let visitor = stack.visitor(&stack.issue("acme").await, 0);
+    let mut one = Session::open(stack.operator(0).await, hello("acme", 1)).await;
+    let mut other = Session::open(stack.operator(1).await, hello("acme", 1)).await;
+    let (a, b) = (visitor.say("a").await, visitor.say("b").await);
+    let (first, second) = (one.turn().await, other.turn().await);
+    let mut handed = [first.turn.turn_id.clone(), second.turn.turn_id.clone()];
+    let mut said = [a.turn, b.turn];
+    handed.sort();
+    said.sort();
+    assert_eq!(handed, said, "each turn went to one of them");
+}
+
+async fn a_turn_carries_the_history_that_was_asked_for(kind: Kind) {
+    let stack = Stack::start(kind).await;
+    let visitor = stack.visitor(&stack.issue("acme").await, 0);
+    let wanted = Hello {
+        history: 3,
+        ..hello("acme", 100)
+    };
+    let mut agent = Session::open(stack.operator(1).await, wanted).await;
+    let mut conversation = String::new();
+    let mut histories = Vec::new();
+    for text in ["one", "two", "three"] {
+        let posted = match conversation.as_str() {
+            "" => visitor.say(text).await,
+            id => visitor.say_in(id, text).await,
+        };
+        conversation = posted.conversation;
+        let mut held = agent.turn().await;
+        let history = held
+            .turn
+            .history
+            .iter()
+            .map(|m| m.content.clone())
+            .collect::<Vec<_>>();
+        histories.push(history);
+        agent.append(&mut held, delta("m1", "re ")).await;
+        agent.append(&mut held, delta("m1", text)).await;
+        agent.finish(&held).await;
+    }
+    assert_eq!(histories[0], [""; 0]);
+    assert_eq!(histories[1], ["one", "re one"]);
+    assert_eq!(
+        histories[2],
+        ["re one", "two", "re two"],
+        "the newest three, the oldest first"
+    );
+}
+
+async fn an_agent_of_another_folder_gets_nothing(kind: Kind) {
+    let stack = Stack::start(kind).await;
+    let visitor = stack.visitor(&stack.issue("acme").await, 0);
+    let _others = [
+        stack.attach("acme/eng", 0).await,
+        stack.attach("other", 1).await,
+        stack.attach("acmex", 1).await,
+    ];
+    let posted = visitor
+        .post_json(&serde_json::json!({"content": "x"}))
+        .await;
+    assert_eq!(posted.json()["agent_attached"], false);
+    let turn = posted.posted().turn;
+    let standing = visitor
+        .get(&format!("{turn}/status?wait=2"))
+        .await
+        .expect(200)
+        .json();
+    assert_eq!(
+        (&standing["status"], &standing["agent_attached"]),
+        (&"queued".into(), &false.into())
+    );
+}

@@ -1,0 +1,187 @@
+//! No visitor reads, changes or learns of what is another's.
+
+use arizuko_tests::{
+    Kind, Stack,
+    http::{Posted, Visitor},
+    on_every_stack,
+    sse::Cursor,
+};
+use serde_json::json;
+
+on_every_stack![
+    ids_of_another_link_open_nothing,
+    a_visitor_of_the_same_link_finds_no_other_conversation,
+    a_turn_is_no_conversation_and_a_conversation_no_turn,
+    a_token_that_is_almost_right_is_wrong,
+];
+
+/// Everything that takes an id: with ids that are not the visitor's each says 404.
+async fn nothing_is_found(visitor: &Visitor, Posted { turn, conversation }: &Posted) {
+    for path in [
+        turn.clone(),
+        format!("{turn}?after=0"),
+        format!("{turn}?html=1"),
+        format!("{turn}/status"),
+        format!("{turn}/status?wait=1"),
+        format!("{turn}/sse"),
+        format!("{turn}/sse?last_event_id=1-00000000"),
+        format!("c/{conversation}"),
+        format!("c/{conversation}?after=0&limit=1&html=1"),
+        format!("c/{conversation}/sse"),
+        format!("c/{conversation}/sse?html=1"),
+        format!("?conversation={conversation}"),
+    ] {
+        visitor.get(&path).await.refused(404, "NOT_FOUND");
+    }
+    visitor
+        .post_to(&format!("{turn}/cancel"))
+        .await
+        .refused(404, "NOT_FOUND");
+    visitor
+        .delete(&format!("c/{conversation}"))
+        .await
+        .refused(404, "NOT_FOUND");
+    let message = json!({"content": "x", "conversation": conversation});
+    visitor.post_json(&message).await.refused(404, "NOT_FOUND");
+}
+
+async fn ids_of_another_link_open_nothing(kind: Kind) {
+    let stack = Stack::start(kind).await;
+    let mine = stack.visitor(&stack.issue("acme").await, 0);
+    let posted = mine.say("mine").await;
+    // Of the same folder and JID, of another folder, of a webhook.
+    let same = stack.visitor(&stack.issue("acme").await, 1);
+    let other = stack.visitor(&stack.issue("other").await, 0);
+    same.say("theirs").await;
+    nothing_is_found(&same, &posted).await;
+    nothing_is_found(&other, &posted).await;
+    let hook = stack.issue_hook("acme", "github", "").await;
+    let hook = stack.caller(&hook, 0);
+    for path in ["", "/status", "/sse"] {
+        hook.get(&format!("/{}{path}", posted.turn))
+            .await
+            .refused(404, "NOT_FOUND");
+    }
+    // All that changed nothing.
+    let history = mine
+        .get(&format!("c/{}", posted.conversation))
+        .await
+        .expect(200)
+        .json();
+    assert_eq!(history["turns"].as_array().map(Vec::len), Some(1));
+    assert_eq!(history["turns"][0]["status"], "queued");
+}
+
+async fn a_visitor_of_the_same_link_finds_no_other_conversation(kind: Kind) {
+    let stack = Stack::start(kind).await;
+    let link = stack.issue("acme").await;
+    let (alice, bob) = (stack.visitor(&link, 0), stack.visitor(&link, 1));
+    let hers = alice.say("alice-secret").await;
+    let his = bob.say("bob").await;
+    assert_ne!(hers.conversation, his.conversation);
+    let mut agent = stack.attach("acme", 1).await;
+    let mut live = bob.follow(&his.conversation).await;
+    for _ in 0..2 {
+        let held = agent.turn().await;
+        let answer = format!("to {}", String::from_utf8_lossy(&held.turn.content));
+        agent.answer(held, &answer).await;
+    }
+    // What Bob can reach without her ids has nothing of hers.
+    let seen = live.take(3).await;
+    assert!(
+        seen.iter().all(|event| !event.raw.contains("alice")),
+        "{seen:?}"
+    );
+    for path in [
+        "",
+        "config",
+        &format!("c/{}", his.conversation),
+        &format!("?conversation={}", his.conversation),
+    ] {
+        let answer = bob.get(path).await.expect(200).text();
+        assert!(
+            !answer.contains("alice") && !answer.contains(&hers.conversation),
+            "{path}: {answer}"
+        );
+    }
+    // Nor does a turn of hers show up in a conversation of his, by cursor or by page.
+    let hers_first = alice
+        .follow(&hers.conversation)
+        .await
+        .take(1)
+        .await
+        .remove(0);
+    let path = format!("c/{}/sse", his.conversation);
+    let mut events = bob
+        .open(
+            &path,
+            Cursor::After(hers_first.id.as_deref().unwrap_or_default()),
+        )
+        .await
+        .ok();
+    let replayed = events.take(4).await;
+    assert_eq!(replayed[0].name, "reset");
+    assert!(
+        replayed.iter().all(|event| !event.raw.contains("alice")),
+        "{replayed:?}"
+    );
+}
+
+async fn a_turn_is_no_conversation_and_a_conversation_no_turn(kind: Kind) {
+    let stack = Stack::start(kind).await;
+    let visitor = stack.visitor(&stack.issue("acme").await, 0);
+    let Posted { turn, conversation } = visitor.say("hello").await;
+    let swapped = Posted {
+        turn: conversation,
+        conversation: turn,
+    };
+    nothing_is_found(&visitor, &swapped).await;
+}
+
+async fn a_token_that_is_almost_right_is_wrong(kind: Kind) {
+    let stack = Stack::start(kind).await;
+    let link = stack.issue("acme").await;
+    let token = link.token.clone();
+    assert!(token.len() >= 43, "at least 256 bits: {token}");
+    let swap = |at: usize| {
+        let mut bytes = token.clone().into_bytes();
+        bytes[at] = if bytes[at] == b'A' { b'B' } else { b'A' };
+        String::from_utf8(bytes).expect("ASCII")
+    };
+    let mut wrong = vec![
+        token[..token.len() - 1].to_owned(),
+        format!("{token}A"),
+        format!("{token}="),
+        format!("%20{token}"),
+        token.to_lowercase(),
+        link.token_id.clone(),
+        link.jid.replace(':', "%3A"),
+        "A".repeat(43),
+        "A".repeat(10_000),
+        "%00".into(),
+        "%ff%fe".into(),
+        "..".into(),
+        "*".into(),
+    ];
+    wrong.extend((0..token.len()).map(swap));
+    for token in wrong.iter().filter(|wrong| **wrong != token) {
+        for path in [
+            format!("/chat/{token}/"),
+            format!("/chat/{token}/config"),
+            format!("/hook/{token}"),
+        ] {
+            if token == ".." {
+                continue;
+            }
+            let method = if path.starts_with("/hook") {
+                http::Method::POST
+            } else {
+                http::Method::GET
+            };
+            let answer = arizuko_tests::http::send(stack.at(0, &path).request(method, "")).await;
+            assert_eq!(answer.status, 401, "{path}: {}", answer.text());
+            let answer = answer.refused(401, "TOKEN_INVALID");
+            assert_eq!(answer.header("www-authenticate"), "Bearer");
+        }
+    }
+}

@@ -1,0 +1,214 @@
+//! What one visitor, one link and one address can ask for, and when to come back.
+
+use arizuko_tests::{
+    Kind, Stack,
+    http::{Visitor, send},
+    on_every_stack,
+    sse::Cursor,
+};
+use http::Method;
+use serde_json::json;
+
+on_every_stack![
+    one_address_may_send_twenty_messages_a_minute_to_a_link,
+    one_link_takes_sixty_messages_a_minute_from_all_its_visitors,
+    a_conversation_has_at_most_three_open_turns,
+    a_link_has_at_most_twenty_open_turns,
+    an_address_has_at_most_so_many_open_streams,
+    who_is_refused_may_come_back_when_told,
+    a_forged_address_is_not_believed,
+];
+
+/// Rates out of the way, so that only the turns are counted.
+const FAST: [(&str, &str); 2] = [
+    ("ARIZUKO_ADDRESS_RATE", "100000"),
+    ("ARIZUKO_LINK_RATE", "100000"),
+];
+/// The turns and a link's rate out of the way.
+const MANY_TURNS: [(&str, &str); 2] = [
+    ("ARIZUKO_LINK_TURNS", "1000"),
+    ("ARIZUKO_TRUSTED_PROXY", "127.0.0.0/8"),
+];
+
+/// Sends messages until one is refused; says how many were taken.
+async fn taken_before_a_refusal(visitors: &[Visitor], reason: &str) -> usize {
+    for count in 0..200 {
+        let answer = visitors[count % visitors.len()]
+            .post_json(&json!({"content": "x"}))
+            .await;
+        if answer.status != 202 {
+            let answer = answer.refused(429, reason);
+            assert!(
+                (1..=60).contains(&answer.retry_after()),
+                "{:?}",
+                answer.headers
+            );
+            return count;
+        }
+    }
+    panic!("200 messages were taken");
+}
+
+async fn one_address_may_send_twenty_messages_a_minute_to_a_link(kind: Kind) {
+    let stack = Stack::with(kind, &MANY_TURNS).await;
+    let link = stack.issue("acme").await;
+    let visitors = [stack.visitor(&link, 0), stack.visitor(&link, 1)];
+    assert_eq!(taken_before_a_refusal(&visitors, "RATE_LIMITED").await, 20);
+    // Neither another visitor of the link nor the same one's other link suffers from it.
+    let other = visitors[0]
+        .request(Method::POST, "")
+        .header("x-forwarded-for", "192.0.2.7");
+    send(other.json(&json!({"content": "x"}))).await.posted();
+    stack.visitor(&stack.issue("acme").await, 0).say("x").await;
+    // A repeat of what was taken is no new message.
+    visitors[0].get("config").await.expect(200);
+}
+
+async fn one_link_takes_sixty_messages_a_minute_from_all_its_visitors(kind: Kind) {
+    let stack = Stack::with(kind, &MANY_TURNS).await;
+    let link = stack.issue("acme").await;
+    let mut taken = 0;
+    'visitors: for address in 1..100 {
+        let visitor = stack.visitor(&link, address % 2);
+        for _ in 0..15 {
+            let request = visitor
+                .request(Method::POST, "")
+                .json(&json!({"content": "x"}));
+            let request = request.header("x-forwarded-for", format!("198.51.100.{address}"));
+            let answer = send(request).await;
+            if answer.status == 429 {
+                assert!((1..=60).contains(&answer.refused(429, "RATE_LIMITED").retry_after()));
+                break 'visitors;
+            }
+            answer.posted();
+            taken += 1;
+        }
+    }
+    // One more comes in each second that this takes.
+    assert!((60..=75).contains(&taken), "{taken} were taken");
+}
+
+async fn a_conversation_has_at_most_three_open_turns(kind: Kind) {
+    let stack = Stack::start(kind).await;
+    let visitor = stack.visitor(&stack.issue("acme").await, 0);
+    let first = visitor.say("1").await;
+    visitor.say_in(&first.conversation, "2").await;
+    visitor.say_in(&first.conversation, "3").await;
+    let fourth = json!({"content": "4", "conversation": first.conversation});
+    let refused = visitor
+        .post_json(&fourth)
+        .await
+        .refused(429, "TOO_MANY_TURNS");
+    assert!(refused.retry_after() >= 1);
+    visitor.say("elsewhere").await;
+    visitor
+        .post_to(&format!("{}/cancel", first.turn))
+        .await
+        .expect(200);
+    visitor.post_json(&fourth).await.posted();
+}
+
+async fn a_link_has_at_most_twenty_open_turns(kind: Kind) {
+    let stack = Stack::with(kind, &FAST).await;
+    let link = stack.issue("acme").await;
+    let visitors = [stack.visitor(&link, 0), stack.visitor(&link, 1)];
+    assert_eq!(
+        taken_before_a_refusal(&visitors, "TOO_MANY_TURNS").await,
+        20
+    );
+    stack
+        .visitor(&stack.issue("acme").await, 0)
+        .say("another link")
+        .await;
+    let mut agent = stack.attach("acme", 1).await;
+    let held = agent.turn().await;
+    agent.answer(held, "one is over").await;
+    visitors[0].say("x").await;
+}
+
+async fn an_address_has_at_most_so_many_open_streams(kind: Kind) {
+    let stack = Stack::with(kind, &[("ARIZUKO_STREAMS_PER_ADDRESS", "3")]).await;
+    let visitor = stack.visitor(&stack.issue("acme").await, 0);
+    let posted = visitor.say("hello").await;
+    let path = format!("{}/sse", posted.turn);
+    let mut open = Vec::new();
+    for _ in 0..3 {
+        let mut events = visitor.open(&path, Cursor::Start).await.ok();
+        events.greeting().await;
+        open.push(events);
+    }
+    assert!(
+        visitor
+            .get(&path)
+            .await
+            .refused(429, "TOO_MANY_STREAMS")
+            .retry_after()
+            >= 1
+    );
+    visitor
+        .get(&format!("c/{}/sse", posted.conversation))
+        .await
+        .refused(429, "TOO_MANY_STREAMS");
+    let inline = visitor
+        .request(Method::POST, "")
+        .header("accept", "text/event-stream");
+    let inline = send(inline.json(&json!({"content": "x"}))).await;
+    inline.refused(429, "TOO_MANY_STREAMS");
+    let turns = visitor
+        .get(&format!("c/{}", posted.conversation))
+        .await
+        .expect(200)
+        .json();
+    assert_eq!(
+        turns["turns"].as_array().map(Vec::len),
+        Some(1),
+        "what was refused was not taken"
+    );
+    drop(open);
+    arizuko_tests::within("a stream that was left to be counted out", async {
+        while visitor.open(&path, Cursor::Start).await.status != 200 {}
+    })
+    .await;
+}
+
+async fn who_is_refused_may_come_back_when_told(kind: Kind) {
+    let settings = [
+        ("ARIZUKO_ADDRESS_RATE", "60"),
+        ("ARIZUKO_LINK_RATE", "60"),
+        ("ARIZUKO_LINK_TURNS", "1000"),
+    ];
+    let stack = Stack::with(kind, &settings).await;
+    let link = stack.issue("acme").await;
+    taken_before_a_refusal(&[stack.visitor(&link, 0)], "RATE_LIMITED").await;
+    let refused = stack
+        .visitor(&link, 1)
+        .post_json(&json!({"content": "x"}))
+        .await;
+    let refused = refused.refused(429, "RATE_LIMITED").retry_after();
+    assert!(
+        refused <= 2,
+        "one a second, so that {refused} s are too many"
+    );
+    tokio::time::sleep(std::time::Duration::from_secs(refused)).await;
+    stack.visitor(&link, 0).say("as told").await;
+}
+
+async fn a_forged_address_is_not_believed(kind: Kind) {
+    let stack = Stack::with(kind, &[("ARIZUKO_ADDRESS_RATE", "3")]).await;
+    let visitor = stack.visitor(&stack.issue("acme").await, 0);
+    for address in 1..=3 {
+        let request = visitor
+            .request(Method::POST, "")
+            .header("x-forwarded-for", format!("192.0.2.{address}"));
+        send(request.json(&json!({"content": "x"}))).await.posted();
+    }
+    let request = visitor
+        .request(Method::POST, "")
+        .header("x-forwarded-for", "192.0.2.9");
+    let request = request
+        .header("forwarded", "for=192.0.2.9")
+        .header("x-real-ip", "192.0.2.9");
+    send(request.json(&json!({"content": "x"})))
+        .await
+        .refused(429, "RATE_LIMITED");
+}

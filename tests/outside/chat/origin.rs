@@ -1,0 +1,180 @@
+//! Who may embed a link and call it from another site. (That no answer sets a cookie, and the
+//! headers that all have, the harness checks on every answer of every test.)
+
+use arizuko_proto::v1::LinkOptions;
+use arizuko_tests::{
+    Kind, Stack,
+    http::{Answer, Visitor, send},
+    on_every_stack,
+};
+use http::Method;
+use serde_json::json;
+
+on_every_stack![
+    another_site_may_not_call_unless_the_link_names_it,
+    a_site_that_the_link_names_may_call_and_embed_it,
+    our_own_page_may_call,
+    a_preflight_is_answered_for_named_sites_alone,
+    a_site_learns_nothing_of_a_link_that_is_not_for_it,
+];
+
+async fn links(stack: &Stack) -> (Visitor, Visitor) {
+    let allowed_origins = vec![
+        "https://acme.com".to_owned(),
+        "http://localhost:3000".to_owned(),
+    ];
+    let options = LinkOptions {
+        allowed_origins,
+        ..LinkOptions::default()
+    };
+    let open = stack.issue_with("acme", "", options).await;
+    (
+        stack.visitor(&open, 0),
+        stack.visitor(&stack.issue("acme").await, 0),
+    )
+}
+
+async fn post_from(visitor: &Visitor, headers: &[(&str, &str)]) -> Answer {
+    let mut request = visitor
+        .request(Method::POST, "")
+        .json(&json!({"content": "x"}));
+    for (name, value) in headers {
+        request = request.header(*name, *value);
+    }
+    send(request).await
+}
+
+async fn another_site_may_not_call_unless_the_link_names_it(kind: Kind) {
+    let stack = Stack::start(kind).await;
+    let (open, closed) = links(&stack).await;
+    for visitor in [&open, &closed] {
+        for origin in [
+            "https://evil.example",
+            "https://acme.com.evil.example",
+            "http://acme.com",
+            "https://acme.com:8443",
+            "null",
+        ] {
+            let refused = post_from(visitor, &[("origin", origin)])
+                .await
+                .refused(403, "ORIGIN_NOT_ALLOWED");
+            assert_eq!(refused.header("access-control-allow-origin"), "");
+        }
+        let forged = [("origin", "null"), ("sec-fetch-site", "cross-site")];
+        post_from(visitor, &forged)
+            .await
+            .refused(403, "ORIGIN_NOT_ALLOWED");
+    }
+    post_from(&closed, &[("origin", "https://acme.com")])
+        .await
+        .refused(403, "ORIGIN_NOT_ALLOWED");
+}
+
+async fn a_site_that_the_link_names_may_call_and_embed_it(kind: Kind) {
+    let stack = Stack::start(kind).await;
+    let (open, closed) = links(&stack).await;
+    for origin in ["https://acme.com", "http://localhost:3000"] {
+        let answer = post_from(&open, &[("origin", origin)]).await;
+        assert_eq!(answer.header("access-control-allow-origin"), origin);
+        assert_eq!(answer.header("access-control-allow-credentials"), "");
+        assert!(answer.header("vary").to_lowercase().contains("origin"));
+        let turn = answer.posted().turn;
+        let request = open
+            .request(Method::GET, &format!("{turn}/status"))
+            .header("origin", origin);
+        assert_eq!(
+            send(request)
+                .await
+                .expect(200)
+                .header("access-control-allow-origin"),
+            origin
+        );
+    }
+    let policy = open
+        .get("")
+        .await
+        .expect(200)
+        .header("content-security-policy")
+        .to_owned();
+    assert!(
+        policy.contains("frame-ancestors https://acme.com http://localhost:3000"),
+        "{policy}"
+    );
+    let policy = closed
+        .get("")
+        .await
+        .expect(200)
+        .header("content-security-policy")
+        .to_owned();
+    assert!(policy.contains("frame-ancestors 'none'"), "{policy}");
+    assert_eq!(open.get("").await.header("access-control-allow-origin"), "");
+}
+
+async fn our_own_page_may_call(kind: Kind) {
+    let stack = Stack::start(kind).await;
+    let (_, closed) = links(&stack).await;
+    let own = stack.gateway(0);
+    post_from(&closed, &[]).await.posted();
+    post_from(&closed, &[("origin", &own)]).await.posted();
+    post_from(
+        &closed,
+        &[("origin", "null"), ("sec-fetch-site", "same-origin")],
+    )
+    .await
+    .posted();
+}
+
+async fn a_preflight_is_answered_for_named_sites_alone(kind: Kind) {
+    let stack = Stack::start(kind).await;
+    let (open, closed) = links(&stack).await;
+    let ask = |visitor: &Visitor, origin: &str| {
+        let request = visitor
+            .request(Method::OPTIONS, "")
+            .header("origin", origin);
+        let request = request.header("access-control-request-method", "POST");
+        send(request.header(
+            "access-control-request-headers",
+            "content-type,idempotency-key",
+        ))
+    };
+    let answer = ask(&open, "https://acme.com").await.expect(204);
+    assert_eq!(
+        answer.header("access-control-allow-origin"),
+        "https://acme.com"
+    );
+    assert!(
+        answer
+            .header("access-control-allow-methods")
+            .contains("POST")
+    );
+    let headers = answer.header("access-control-allow-headers").to_lowercase();
+    for header in ["content-type", "idempotency-key", "last-event-id"] {
+        assert!(headers.contains(header), "{headers}");
+    }
+    ask(&open, "https://evil.example").await.expect(403);
+    ask(&closed, "https://acme.com").await.expect(403);
+}
+
+async fn a_site_learns_nothing_of_a_link_that_is_not_for_it(kind: Kind) {
+    let stack = Stack::start(kind).await;
+    let (_, closed) = links(&stack).await;
+    let posted = closed.say("hello").await;
+    for path in [
+        "config",
+        &posted.turn,
+        &format!("{}/sse", posted.turn),
+        &format!("c/{}", posted.conversation),
+    ] {
+        let request = closed
+            .request(Method::GET, path)
+            .header("origin", "https://evil.example");
+        let answer = send(request).await.refused(403, "ORIGIN_NOT_ALLOWED");
+        assert_eq!(answer.header("access-control-allow-origin"), "");
+    }
+    let unknown = stack
+        .at(0, "/chat/nonsense/")
+        .request(Method::GET, "config");
+    send(unknown.header("origin", "https://evil.example"))
+        .await
+        .refused(401, "TOKEN_INVALID");
+}

@@ -1,0 +1,339 @@
+//! `/chat/{token}/{turn}`: where a turn stands, and stopping it.
+
+use arizuko_proto::v1::attach_response::Message as Heard;
+use arizuko_tests::{
+    Kind, Stack,
+    attach::{Session, delta, message, status},
+    on_every_stack,
+    sse::names,
+};
+use serde_json::{Value, json};
+use std::time::{Duration, Instant};
+
+on_every_stack![
+    a_snapshot_shows_the_reply_as_far_as_it_is,
+    a_snapshot_lists_the_frames_after_a_number,
+    a_snapshot_can_come_with_html,
+    status_tells_counts_and_waits_for_the_end,
+    a_cancelled_turn_ends_at_once_and_the_agent_is_told,
+    a_turn_is_cancelled_before_any_agent_takes_it,
+    cancelling_again_or_too_late_changes_nothing,
+    a_failed_turn_tells_the_visitor_a_sentence_and_the_operator_more,
+];
+
+async fn a_snapshot_shows_the_reply_as_far_as_it_is(kind: Kind) {
+    let stack = Stack::start(kind).await;
+    let link = stack.issue("acme").await;
+    let (here, there) = (stack.visitor(&link, 0), stack.visitor(&link, 1));
+    let posted = here.say("hello").await;
+    let snapshot = there.get(&posted.turn).await.expect(200).json();
+    assert_eq!(snapshot["turn_id"], posted.turn.as_str());
+    assert_eq!(snapshot["conversation"], posted.conversation.as_str());
+    assert_eq!(snapshot["status"], "queued");
+    assert_eq!(snapshot["user"]["content"], "hello");
+    assert_eq!(
+        (&snapshot["n"], &snapshot["attempt"]),
+        (&json!(0), &json!(0))
+    );
+    assert_eq!(snapshot["assistant"], json!([]));
+    assert_eq!(snapshot["agent_attached"], false);
+    for absent in ["status_text", "error", "ended_at", "frames"] {
+        assert_eq!(snapshot.get(absent), None, "{snapshot}");
+    }
+
+    let mut agent = stack.attach("acme", 1).await;
+    let mut held = agent.turn().await;
+    agent.append(&mut held, status("Thinking")).await;
+    agent.append(&mut held, delta("m1", "Hel")).await;
+    agent.append(&mut held, delta("m1", "lo")).await;
+    let snapshot = there.get(&posted.turn).await.expect(200).json();
+    assert_eq!(snapshot["status"], "running");
+    assert_eq!(
+        (&snapshot["n"], &snapshot["attempt"]),
+        (&json!(3), &json!(1))
+    );
+    assert_eq!(snapshot["status_text"], "Thinking");
+    assert_eq!(snapshot["assistant"][0]["content"], "Hello");
+    assert_eq!(snapshot["agent_attached"], true);
+
+    agent.append(&mut held, message("m1", "Hello!")).await;
+    agent.finish(&held).await;
+    let snapshot = there.get(&posted.turn).await.expect(200).json();
+    assert_eq!(
+        (&snapshot["status"], &snapshot["n"]),
+        (&json!("done"), &json!(5))
+    );
+    assert_eq!(snapshot["assistant"][0]["content"], "Hello!");
+    assert_eq!(snapshot["assistant"].as_array().map(Vec::len), Some(1));
+    assert!(snapshot["ended_at"].is_string());
+    assert_eq!(snapshot.get("status_text"), None);
+}
+
+async fn a_snapshot_lists_the_frames_after_a_number(kind: Kind) {
+    let stack = Stack::start(kind).await;
+    let visitor = stack.visitor(&stack.issue("acme").await, 0);
+    let posted = visitor.say("hello").await;
+    let mut agent = stack.attach("acme", 1).await;
+    let mut held = agent.turn().await;
+    for text in ["a", "b", "c", "d"] {
+        agent.append(&mut held, delta("m1", text)).await;
+    }
+    agent.finish(&held).await;
+    let streamed = visitor.listen(&posted.turn).await.rest().await;
+    for after in 0..=6_usize {
+        let path = format!("{}?after={after}", posted.turn);
+        let snapshot = visitor.get(&path).await.expect(200).json();
+        let frames = snapshot["frames"].as_array().cloned().unwrap_or_default();
+        let shown = streamed
+            .iter()
+            .skip(after)
+            .map(|event| json!({"id": event.id, "event": event.name, "data": event.data}));
+        assert_eq!(frames, shown.collect::<Vec<_>>(), "after {after}");
+    }
+    for nonsense in ["x", "-1", "99999999999999999999"] {
+        visitor
+            .get(&format!("{}?after={nonsense}", posted.turn))
+            .await
+            .refused(400, "INVALID");
+    }
+}
+
+async fn a_snapshot_can_come_with_html(kind: Kind) {
+    let stack = Stack::start(kind).await;
+    let visitor = stack.visitor(&stack.issue("acme").await, 0);
+    let posted = visitor.say("hello").await;
+    let mut agent = stack.attach("acme", 1).await;
+    let held = agent.turn().await;
+    agent
+        .answer(
+            held,
+            "**bold** <img src=x onerror=alert(1)> [x](javascript:alert(1))",
+        )
+        .await;
+    let snapshot = visitor
+        .get(&format!("{}?html=1", posted.turn))
+        .await
+        .expect(200)
+        .json();
+    let html = snapshot["assistant"][0]["html"]
+        .as_str()
+        .unwrap_or_default();
+    assert!(html.contains("<strong>bold</strong>"), "{html}");
+    assert!(
+        !html.contains("<img") && !html.contains("href=\"javascript"),
+        "{html}"
+    );
+    let plain = visitor.get(&posted.turn).await.expect(200).json();
+    assert_eq!(plain["assistant"][0].get("html"), None);
+
+    let path = format!("{}/sse?html=1", posted.turn);
+    let events = visitor
+        .open(&path, arizuko_tests::sse::Cursor::Start)
+        .await
+        .ok()
+        .rest()
+        .await;
+    let (derived, numbered): (Vec<_>, Vec<_>) = events.into_iter().partition(|e| e.name == "html");
+    assert_eq!(numbered, visitor.listen(&posted.turn).await.rest().await);
+    let derived = derived.last().expect("the message as HTML");
+    assert_eq!(
+        (&derived.data["block"], derived.id.as_ref()),
+        (&json!(0), None)
+    );
+    assert_eq!(derived.data["html"], html);
+}
+
+async fn status_tells_counts_and_waits_for_the_end(kind: Kind) {
+    let stack = Stack::start(kind).await;
+    let link = stack.issue("acme").await;
+    let (here, there) = (stack.visitor(&link, 0), stack.visitor(&link, 1));
+    let posted = here.say("hello").await;
+    let path = format!("{}/status", posted.turn);
+    let standing = there.get(&path).await.expect(200).json();
+    let expected = json!({
+        "turn_id": posted.turn, "conversation": posted.conversation, "status": "queued",
+        "n": 0, "attempt": 0, "agent_attached": false,
+    });
+    assert_eq!(standing, expected);
+
+    let begun = Instant::now();
+    let standing = there
+        .get(&format!("{path}?wait=1"))
+        .await
+        .expect(200)
+        .json();
+    assert_eq!(standing["status"], "queued");
+    assert!(
+        begun.elapsed() >= Duration::from_millis(900),
+        "it waited {:?}",
+        begun.elapsed()
+    );
+
+    let mut agent = stack.attach("acme", 0).await;
+    let mut held = agent.turn().await;
+    agent.append(&mut held, delta("m1", "x")).await;
+    let begun = Instant::now();
+    let waiting = there.end_of(&posted.turn);
+    let ending = async {
+        // The end comes while somebody waits for it.
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        agent.finish(&held).await;
+    };
+    let (standing, ()) = tokio::join!(waiting, ending);
+    assert!(
+        begun.elapsed() < Duration::from_secs(5),
+        "it waited {:?}",
+        begun.elapsed()
+    );
+    assert_eq!(
+        (&standing["status"], &standing["n"]),
+        (&json!("done"), &json!(2))
+    );
+    assert_eq!(
+        (&standing["attempt"], &standing["agent_attached"]),
+        (&json!(1), &json!(true))
+    );
+    there
+        .get(&format!("{path}?wait=soon"))
+        .await
+        .refused(400, "INVALID");
+}
+
+/// Waits until the agent hears that a turn is not wanted any more.
+async fn told_of_the_cancel(agent: &mut Session, turn: &str) {
+    let heard =
+        |heard: &Heard| matches!(heard, Heard::Cancel(c) if c.turn_id == turn).then_some(());
+    agent.hear_of("Cancel", heard).await;
+}
+
+async fn a_cancelled_turn_ends_at_once_and_the_agent_is_told(kind: Kind) {
+    let stack = Stack::start(kind).await;
+    let link = stack.issue("acme").await;
+    let (here, there) = (stack.visitor(&link, 0), stack.visitor(&link, 1));
+    let posted = here.say("hello").await;
+    let mut agent = stack.attach("acme", 1).await;
+    let mut held = agent.turn().await;
+    agent.append(&mut held, delta("m1", "one")).await;
+    let mut events = there.listen(&posted.turn).await;
+    events.take(1).await;
+
+    let cancelled = there
+        .post_to(&format!("{}/cancel", posted.turn))
+        .await
+        .expect(200)
+        .json();
+    assert_eq!(
+        cancelled,
+        json!({"turn_id": posted.turn, "status": "cancelled"})
+    );
+    let last = events.rest().await;
+    assert_eq!(names(&last), ["turn_done"]);
+    assert_eq!(last[0].data["status"], "cancelled");
+    told_of_the_cancel(&mut agent, &posted.turn).await;
+
+    // What the agent still says is refused, and no reader sees it.
+    agent
+        .say(held.append(held.seq, vec![delta("m1", "too late")]))
+        .await;
+    told_of_the_cancel(&mut agent, &posted.turn).await;
+    let snapshot = here.get(&posted.turn).await.expect(200).json();
+    assert_eq!(snapshot["assistant"][0]["content"], "one");
+    assert_eq!(
+        names(&here.listen(&posted.turn).await.rest().await),
+        ["delta", "turn_done"]
+    );
+
+    let next = here.say_in(&posted.conversation, "next").await;
+    let held = agent.turn().await;
+    assert_eq!(held.turn.turn_id, next.turn, "the conversation goes on");
+}
+
+async fn a_turn_is_cancelled_before_any_agent_takes_it(kind: Kind) {
+    let stack = Stack::start(kind).await;
+    let visitor = stack.visitor(&stack.issue("acme").await, 0);
+    let first = visitor.say("one").await;
+    let second = visitor.say_in(&first.conversation, "two").await;
+    visitor
+        .post_to(&format!("{}/cancel", first.turn))
+        .await
+        .expect(200);
+    let seen = visitor.listen(&first.turn).await.rest().await;
+    assert_eq!(names(&seen), ["turn_done"]);
+    let mut agent = stack.attach("acme", 1).await;
+    let held = agent.turn().await;
+    assert_eq!(held.turn.turn_id, second.turn);
+    agent.answer(held, "2").await;
+}
+
+async fn cancelling_again_or_too_late_changes_nothing(kind: Kind) {
+    let stack = Stack::start(kind).await;
+    let visitor = stack.visitor(&stack.issue("acme").await, 0);
+    let posted = visitor.say("one").await;
+    let cancel = format!("{}/cancel", posted.turn);
+    for _ in 0..3 {
+        assert_eq!(
+            visitor.post_to(&cancel).await.expect(200).json()["status"],
+            "cancelled"
+        );
+    }
+    assert_eq!(
+        visitor.listen(&posted.turn).await.rest().await.len(),
+        1,
+        "one last frame"
+    );
+
+    let mut agent = stack.attach("acme", 1).await;
+    let answered = visitor.say("two").await;
+    let held = agent.turn().await;
+    agent.answer(held, "2").await;
+    let cancel = format!("{}/cancel", answered.turn);
+    assert_eq!(
+        visitor.post_to(&cancel).await.expect(200).json()["status"],
+        "done"
+    );
+    visitor
+        .get(&cancel)
+        .await
+        .refused(405, "METHOD_NOT_ALLOWED");
+}
+
+async fn a_failed_turn_tells_the_visitor_a_sentence_and_the_operator_more(kind: Kind) {
+    use arizuko_proto::v1::{Finish, attach_request::Message as Said};
+    let stack = Stack::start(kind).await;
+    let visitor = stack.visitor(&stack.issue("acme").await, 0);
+    let mut agent = stack.attach("acme", 1).await;
+    for (error, told) in [
+        ("", "The agent could not answer."),
+        ("I am closed.", "I am closed."),
+    ] {
+        let posted = visitor.say("one").await;
+        let held = agent.turn().await;
+        let (turn_id, attempt, seq) = (held.turn.turn_id.clone(), 1, 1);
+        let (error, detail) = (error.to_owned(), "secret-detail".to_owned());
+        let failed = true;
+        agent
+            .say(Said::Finish(Finish {
+                turn_id,
+                attempt,
+                seq,
+                failed,
+                error,
+                detail,
+            }))
+            .await;
+        let seen = visitor.listen(&posted.turn).await.rest().await;
+        assert_eq!(seen[0].data["status"], "failed");
+        assert_eq!(seen[0].data["error"], told);
+        let snapshot = visitor.get(&posted.turn).await.expect(200);
+        assert!(
+            !snapshot.text().contains("secret-detail"),
+            "{}",
+            snapshot.text()
+        );
+        let snapshot: Value = snapshot.json();
+        assert_eq!(
+            (&snapshot["status"], &snapshot["error"]),
+            (&json!("failed"), &json!(told))
+        );
+    }
+}

@@ -1,0 +1,209 @@
+//! What was answered 2xx is there after a power cut, and nothing of it twice.
+
+use arizuko_tests::{
+    Kind, Stack,
+    attach::{delta, status},
+    on_every_stack,
+    sse::{Cursor, names, raw, transcript},
+};
+use serde_json::{Value, json};
+
+on_every_stack![
+    a_message_that_was_taken_outlives_a_power_cut_right_after,
+    links_history_and_turns_are_as_they_were,
+    a_revocation_outlives_a_power_cut_right_after,
+    a_repeat_after_a_power_cut_finds_the_first_turn,
+    frames_that_were_acknowledged_outlive_a_power_cut_in_mid_reply,
+];
+
+const FAST: [(&str, &str); 3] = [
+    ("ARIZUKO_ADDRESS_RATE", "1000"),
+    ("ARIZUKO_LEASE", "1s"),
+    ("ARIZUKO_AGENT_HEARTBEAT", "300ms"),
+];
+
+async fn a_message_that_was_taken_outlives_a_power_cut_right_after(kind: Kind) {
+    let mut stack = Stack::with(kind, &FAST).await;
+    let link = stack.issue("acme").await;
+    let mut taken = Vec::new();
+    for round in 0..4 {
+        let visitor = stack.visitor(&link, round % 2);
+        taken.push((
+            visitor.say(&format!("message {round}")).await,
+            format!("message {round}"),
+        ));
+        stack.cut_the_power();
+        stack.power_up().await;
+    }
+    let mut agent = stack.attach("acme", 1).await;
+    for (posted, content) in &taken {
+        let held = agent.turn().await;
+        assert_eq!(
+            (held.turn.turn_id.as_str(), held.turn.attempt),
+            (posted.turn.as_str(), 1)
+        );
+        assert_eq!(held.turn.content, content.as_bytes());
+        agent.answer(held, "at last").await;
+    }
+    stack.cut_the_power();
+    stack.power_up().await;
+    for (posted, content) in &taken {
+        let snapshot = stack
+            .visitor(&link, 0)
+            .get(&posted.turn)
+            .await
+            .expect(200)
+            .json();
+        assert_eq!(
+            (&snapshot["status"], &snapshot["user"]["content"]),
+            (&json!("done"), &json!(content))
+        );
+        assert_eq!(snapshot["assistant"][0]["content"], "at last");
+    }
+}
+
+/// Everything that a visitor can read.
+async fn everything(
+    stack: &Stack,
+    link: &arizuko_tests::operator::Link,
+    turns: &[&str],
+    conversation: &str,
+) -> Vec<Value> {
+    let mut all = Vec::new();
+    for gateway in 0..2 {
+        let visitor = stack.visitor(link, gateway);
+        all.push(visitor.get("config").await.expect(200).json());
+        all.push(
+            visitor
+                .get(&format!("c/{conversation}"))
+                .await
+                .expect(200)
+                .json(),
+        );
+        for turn in turns {
+            all.push(
+                visitor
+                    .get(&format!("{turn}?after=0"))
+                    .await
+                    .expect(200)
+                    .json(),
+            );
+        }
+    }
+    all
+}
+
+async fn links_history_and_turns_are_as_they_were(kind: Kind) {
+    let mut stack = Stack::start(kind).await;
+    let link = stack.issue("acme").await;
+    let visitor = stack.visitor(&link, 0);
+    let mut agent = stack.attach("acme", 1).await;
+    let done = visitor.say("one").await;
+    let mut held = agent.turn().await;
+    agent.append(&mut held, status("Thinking")).await;
+    agent.append(&mut held, delta("m1", "*1*")).await;
+    agent.finish(&held).await;
+    agent.leave().await;
+    let cancelled = visitor.say_in(&done.conversation, "two").await;
+    visitor
+        .post_to(&format!("{}/cancel", cancelled.turn))
+        .await
+        .expect(200);
+    let queued = visitor.say_in(&done.conversation, "three").await;
+    let stream = raw(&visitor.listen(&done.turn).await.rest().await);
+
+    let turns = [&*done.turn, &cancelled.turn, &queued.turn];
+    let before = everything(&stack, &link, &turns, &done.conversation).await;
+    stack.cut_the_power();
+    stack.power_up().await;
+    assert_eq!(
+        everything(&stack, &link, &turns, &done.conversation).await,
+        before
+    );
+    let visitor = stack.visitor(&link, 1);
+    assert_eq!(
+        raw(&visitor.listen(&done.turn).await.rest().await),
+        stream,
+        "the same bytes"
+    );
+}
+
+async fn a_revocation_outlives_a_power_cut_right_after(kind: Kind) {
+    let mut stack = Stack::start(kind).await;
+    let (revoked, kept) = (stack.issue("acme").await, stack.issue("acme").await);
+    let posted = stack.visitor(&revoked, 0).say("hello").await;
+    stack.revoke(&revoked.token_id).await;
+    stack.cut_the_power();
+    stack.power_up().await;
+    stack
+        .visitor(&revoked, 0)
+        .get(&posted.turn)
+        .await
+        .refused(401, "TOKEN_INVALID");
+    let kept = stack.visitor(&kept, 1).say("hello").await;
+    let mut agent = stack.attach("acme", 1).await;
+    assert_eq!(
+        agent.turn().await.turn.turn_id,
+        kept.turn,
+        "the revoked link's turn never comes"
+    );
+}
+
+async fn a_repeat_after_a_power_cut_finds_the_first_turn(kind: Kind) {
+    let mut stack = Stack::start(kind).await;
+    let link = stack.issue("acme").await;
+    let message = json!({"content": "hello"});
+    let key = "a-key-that-nobody-can-guess";
+    let first = stack
+        .visitor(&link, 0)
+        .say_once(key, &message)
+        .await
+        .posted();
+    stack.cut_the_power();
+    stack.power_up().await;
+    assert_eq!(
+        stack
+            .visitor(&link, 1)
+            .say_once(key, &message)
+            .await
+            .posted(),
+        first
+    );
+}
+
+async fn frames_that_were_acknowledged_outlive_a_power_cut_in_mid_reply(kind: Kind) {
+    let mut stack = Stack::with(kind, &FAST).await;
+    let link = stack.issue("acme").await;
+    let visitor = stack.visitor(&link, 0);
+    let mut agent = stack.attach("acme", 1).await;
+    let posted = visitor.say("hello").await;
+    let mut held = agent.turn().await;
+    for text in ["one ", "two ", "three"] {
+        agent.append(&mut held, delta("m1", text)).await;
+    }
+    let mut live = visitor.listen(&posted.turn).await;
+    let before = live.take(3).await;
+    stack.cut_the_power();
+    stack.power_up().await;
+
+    // The visitor comes back with its cursor; the agent does not, so another begins anew.
+    let visitor = stack.visitor(&link, 1);
+    let last = before[2].id.clone().expect("it is numbered");
+    let mut events = visitor
+        .open(&format!("{}/sse", posted.turn), Cursor::After(&last))
+        .await
+        .ok();
+    let mut next = stack.agent("acme", &[]).await;
+    let mut program = next.turn().await;
+    assert_eq!(program.environment["ARIZUKO_TURN"], posted.turn.as_str());
+    program.print("anew").await;
+    program.exit(0).await;
+    let after = events.rest().await;
+    assert_eq!(
+        (names(&after)[0], names(&after).last()),
+        ("restart", Some(&"turn_done"))
+    );
+    assert_eq!(transcript(&after)[0].1, "anew");
+    let whole = visitor.listen(&posted.turn).await.rest().await;
+    assert_eq!(raw(&whole), raw(&before) + &raw(&after));
+}

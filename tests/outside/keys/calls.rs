@@ -1,0 +1,200 @@
+//! Every call that control takes, with the smallest request that makes sense.
+
+use arizuko_proto::v1::{
+    Access, CancelTurnRequest, CreateKeyRequest, DeleteConversationRequest, GetConversationRequest,
+    GetStatusRequest, GetTurnRequest, IssueChatLinkRequest, IssueWebhookRequest, KeyKind,
+    ListAuditRequest, ListKeysRequest, ListTokensRequest, PostMessageRequest, ResolveTokenRequest,
+    RevokeKeyRequest, RevokeTokenRequest, TailRequest, TokenKind, WatchRequest,
+    admin_service_client::AdminServiceClient, gateway_service_client::GatewayServiceClient,
+    key_service_client::KeyServiceClient, revoke_token_request::Target,
+    token_service_client::TokenServiceClient,
+};
+use arizuko_tests::{
+    attach::{Session, hello},
+    http::Posted,
+    operator::{Channel, Link, reason},
+    within,
+};
+use tonic::Status;
+
+/// Calls of operators alone.
+pub(super) const OPERATORS: [&str; 6] = [
+    "CreateKey",
+    "ListKeys",
+    "RevokeKey",
+    "GetStatus",
+    "ListAudit",
+    "Tail",
+];
+/// Calls of gateways alone.
+pub(super) const GATEWAYS: [&str; 7] = [
+    "ResolveToken",
+    "PostMessage",
+    "GetTurn",
+    "GetConversation",
+    "CancelTurn",
+    "DeleteConversation",
+    "Watch",
+];
+/// Calls about a folder.
+pub(super) const FOLDERS: [&str; 4] = ["IssueChatLink", "IssueWebhook", "ListTokens", "Attach"];
+
+/// What the calls of gateways are about.
+pub(super) struct Facts {
+    pub(super) link: Link,
+    pub(super) posted: Posted,
+}
+
+/// Makes a call; the reason why it was refused, or `OK`.
+pub(super) async fn outcome(call: &str, folder: &str, channel: Channel, facts: &Facts) -> String {
+    let made = within(call, make(call, folder, channel, facts)).await;
+    made.map_or_else(|status| reason(&status), |()| "OK".to_owned())
+}
+
+async fn make(call: &str, folder: &str, channel: Channel, facts: &Facts) -> Result<(), Status> {
+    match call {
+        "CreateKey" | "ListKeys" | "RevokeKey" => keys(call, channel).await,
+        "GetStatus" | "ListAudit" | "Tail" => admin(call, channel).await,
+        "Attach" => Session::try_open(channel, hello(folder, 0)).await.map(drop),
+        "Watch" => watch(channel).await,
+        "IssueChatLink" | "IssueWebhook" | "ListTokens" | "RevokeToken" => {
+            tokens(call, folder, channel, facts).await
+        }
+        _ => visits(call, channel, facts).await,
+    }
+}
+
+async fn tokens(call: &str, folder: &str, channel: Channel, facts: &Facts) -> Result<(), Status> {
+    let mut tokens = TokenServiceClient::new(channel);
+    let folder = folder.to_owned();
+    match call {
+        "IssueChatLink" => {
+            let request = IssueChatLinkRequest {
+                folder,
+                ..IssueChatLinkRequest::default()
+            };
+            tokens.issue_chat_link(request).await.map(drop)
+        }
+        "IssueWebhook" => {
+            let source = "github".to_owned();
+            let request = IssueWebhookRequest {
+                folder,
+                source,
+                ..IssueWebhookRequest::default()
+            };
+            tokens.issue_webhook(request).await.map(drop)
+        }
+        "ListTokens" => tokens
+            .list_tokens(ListTokensRequest { folder })
+            .await
+            .map(drop),
+        _ => {
+            let target = Some(Target::TokenId(facts.link.token_id.clone()));
+            tokens
+                .revoke_token(RevokeTokenRequest { target })
+                .await
+                .map(drop)
+        }
+    }
+}
+
+async fn keys(call: &str, channel: Channel) -> Result<(), Status> {
+    let mut keys = KeyServiceClient::new(channel);
+    match call {
+        "CreateKey" => {
+            let kind = KeyKind::Operator.into();
+            keys.create_key(CreateKeyRequest {
+                kind,
+                ..CreateKeyRequest::default()
+            })
+            .await
+            .map(drop)
+        }
+        "ListKeys" => keys.list_keys(ListKeysRequest::default()).await.map(drop),
+        _ => {
+            // Nobody's: well made, of the first partition.
+            let key_id = format!("key_AAA{}", "A".repeat(19));
+            let made = keys.revoke_key(RevokeKeyRequest { key_id }).await.map(drop);
+            // To the operator an id of another make is malformed, which is no refusal of the key.
+            match made {
+                Err(status) if reason(&status) == "INVALID" => Ok(()),
+                made => made,
+            }
+        }
+    }
+}
+
+async fn admin(call: &str, channel: Channel) -> Result<(), Status> {
+    let mut admin = AdminServiceClient::new(channel);
+    match call {
+        "GetStatus" => admin.get_status(GetStatusRequest {}).await.map(drop),
+        "ListAudit" => admin
+            .list_audit(ListAuditRequest::default())
+            .await
+            .map(drop),
+        _ => admin.tail(TailRequest::default()).await.map(drop),
+    }
+}
+
+async fn watch(channel: Channel) -> Result<(), Status> {
+    let nothing = tokio_stream::pending::<WatchRequest>();
+    GatewayServiceClient::new(channel)
+        .watch(nothing)
+        .await
+        .map(drop)
+}
+
+async fn visits(call: &str, channel: Channel, facts: &Facts) -> Result<(), Status> {
+    let mut gateway = GatewayServiceClient::new(channel);
+    let access = Some(Access {
+        token: facts.link.token.clone(),
+        kind: TokenKind::Chat.into(),
+    });
+    let Posted { turn, conversation } = facts.posted.clone();
+    match call {
+        "ResolveToken" => gateway
+            .resolve_token(ResolveTokenRequest { access })
+            .await
+            .map(drop),
+        "PostMessage" => {
+            let content = "hello".into();
+            let request = PostMessageRequest {
+                access,
+                content,
+                ..PostMessageRequest::default()
+            };
+            gateway.post_message(request).await.map(drop)
+        }
+        "GetTurn" => {
+            let request = GetTurnRequest {
+                access,
+                turn_id: turn,
+                ..GetTurnRequest::default()
+            };
+            gateway.get_turn(request).await.map(drop)
+        }
+        "GetConversation" => {
+            let request = GetConversationRequest {
+                access,
+                conversation,
+                ..GetConversationRequest::default()
+            };
+            gateway.get_conversation(request).await.map(drop)
+        }
+        "CancelTurn" => gateway
+            .cancel_turn(CancelTurnRequest {
+                access,
+                turn_id: turn,
+            })
+            .await
+            .map(drop),
+        "DeleteConversation" => {
+            let request = DeleteConversationRequest {
+                access,
+                conversation,
+            };
+            gateway.delete_conversation(request).await.map(drop)
+        }
+        other => panic!("no such call: {other}"),
+    }
+}

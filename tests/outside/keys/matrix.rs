@@ -1,0 +1,242 @@
+//! Every kind of caller against every call.
+
+use super::calls::{FOLDERS, Facts, GATEWAYS, OPERATORS, outcome};
+use arizuko_proto::v1::{
+    KeyKind, KeyReach, RevokeKeyRequest, key_service_client::KeyServiceClient,
+};
+use arizuko_tests::{Kind, Stack, on_every_stack, operator::connect};
+
+on_every_stack![
+    operators_do_what_operators_do_and_no_gateways_work,
+    gateways_do_their_own_work_and_nothing_else,
+    an_agent_reaches_its_own_folder_alone,
+    an_agent_of_a_subtree_reaches_what_is_below_it,
+    an_agent_that_may_not_mint_attaches_and_lists_and_no_more,
+    without_a_key_with_an_unknown_one_and_with_a_revoked_one_nothing_is_done,
+    revoking_a_key_ends_the_streams_that_were_opened_with_it,
+];
+
+async fn facts(stack: &Stack) -> Facts {
+    let link = stack.issue("acme").await;
+    let posted = stack.visitor(&link, 0).say("hello").await;
+    Facts { link, posted }
+}
+
+/// Makes sure of what becomes of `calls` with `key` at both controls.
+async fn expect(
+    stack: &Stack,
+    key: &str,
+    calls: &[&str],
+    folder: &str,
+    expected: &str,
+    facts: &Facts,
+) {
+    for call in calls {
+        for control in 0..2 {
+            // What can be done only once is done once.
+            if control == 1 && expected == "OK" && *call == "DeleteConversation" {
+                continue;
+            }
+            let channel = connect(&stack.control(control), Some(key)).await;
+            let found = outcome(call, folder, channel, facts).await;
+            assert_eq!(found, expected, "{call} {folder}");
+        }
+    }
+}
+
+async fn operators_do_what_operators_do_and_no_gateways_work(kind: Kind) {
+    let stack = Stack::start(kind).await;
+    let facts = facts(&stack).await;
+    let another = stack
+        .key(KeyKind::Operator, "", KeyReach::Unspecified, false)
+        .await
+        .key;
+    for key in [stack.operator_key(), &another] {
+        expect(&stack, key, &OPERATORS, "", "OK", &facts).await;
+        expect(&stack, key, &GATEWAYS, "", "NOT_ALLOWED", &facts).await;
+        for folder in ["acme", "acme/eng", "other"] {
+            expect(&stack, key, &FOLDERS, folder, "OK", &facts).await;
+        }
+        // An operator has no folder of its own: only a list needs none.
+        expect(
+            &stack,
+            key,
+            &["IssueChatLink", "IssueWebhook", "Attach"],
+            "",
+            "INVALID",
+            &facts,
+        )
+        .await;
+        expect(&stack, key, &["ListTokens"], "", "OK", &facts).await;
+    }
+    expect(&stack, &another, &["RevokeToken"], "", "OK", &facts).await;
+}
+
+async fn gateways_do_their_own_work_and_nothing_else(kind: Kind) {
+    let stack = Stack::start(kind).await;
+    let facts = facts(&stack).await;
+    let key = stack
+        .key(KeyKind::Gateway, "", KeyReach::Unspecified, false)
+        .await
+        .key;
+    expect(&stack, &key, &OPERATORS, "", "NOT_ALLOWED", &facts).await;
+    for folder in ["acme", "acme/eng", "other"] {
+        expect(&stack, &key, &FOLDERS, folder, "NOT_ALLOWED", &facts).await;
+    }
+    expect(&stack, &key, &["RevokeToken"], "", "NOT_ALLOWED", &facts).await;
+    expect(&stack, &key, &GATEWAYS, "", "OK", &facts).await;
+}
+
+async fn an_agent_reaches_its_own_folder_alone(kind: Kind) {
+    let stack = Stack::start(kind).await;
+    let facts = facts(&stack).await;
+    let key = stack.agent_key("acme").await;
+    expect(&stack, &key, &OPERATORS, "", "NOT_ALLOWED", &facts).await;
+    expect(&stack, &key, &GATEWAYS, "", "NOT_ALLOWED", &facts).await;
+    expect(&stack, &key, &FOLDERS, "acme", "OK", &facts).await;
+    expect(&stack, &key, &FOLDERS, "", "OK", &facts).await;
+    // Below it, above it, beside it, and what only begins like it.
+    for folder in ["acme/eng", "acme/eng/x", "other", "acmex", "acm"] {
+        expect(&stack, &key, &FOLDERS, folder, "NOT_ALLOWED", &facts).await;
+    }
+    let eng = stack.agent_key("acme/eng").await;
+    expect(&stack, &eng, &FOLDERS, "acme", "NOT_ALLOWED", &facts).await;
+    expect(&stack, &eng, &["RevokeToken"], "", "NOT_ALLOWED", &facts).await;
+    expect(&stack, &key, &["RevokeToken"], "", "OK", &facts).await;
+}
+
+async fn an_agent_of_a_subtree_reaches_what_is_below_it(kind: Kind) {
+    let stack = Stack::start(kind).await;
+    let facts = facts(&stack).await;
+    let key = stack
+        .key(KeyKind::Agent, "acme", KeyReach::Subtree, true)
+        .await
+        .key;
+    expect(&stack, &key, &OPERATORS, "", "NOT_ALLOWED", &facts).await;
+    expect(&stack, &key, &GATEWAYS, "", "NOT_ALLOWED", &facts).await;
+    for folder in ["", "acme", "acme/eng", "acme/eng/x"] {
+        expect(&stack, &key, &FOLDERS, folder, "OK", &facts).await;
+    }
+    for folder in ["other", "acmex", "acm"] {
+        expect(&stack, &key, &FOLDERS, folder, "NOT_ALLOWED", &facts).await;
+    }
+    expect(&stack, &key, &["RevokeToken"], "", "OK", &facts).await;
+}
+
+async fn an_agent_that_may_not_mint_attaches_and_lists_and_no_more(kind: Kind) {
+    let stack = Stack::start(kind).await;
+    let facts = facts(&stack).await;
+    let key = stack
+        .key(KeyKind::Agent, "acme", KeyReach::Subtree, false)
+        .await
+        .key;
+    for folder in ["", "acme", "acme/eng"] {
+        expect(
+            &stack,
+            &key,
+            &["Attach", "ListTokens"],
+            folder,
+            "OK",
+            &facts,
+        )
+        .await;
+        expect(
+            &stack,
+            &key,
+            &["IssueChatLink", "IssueWebhook"],
+            folder,
+            "NOT_ALLOWED",
+            &facts,
+        )
+        .await;
+    }
+    expect(&stack, &key, &["RevokeToken"], "", "NOT_ALLOWED", &facts).await;
+    stack
+        .visitor(&facts.link, 0)
+        .get("config")
+        .await
+        .expect(200);
+}
+
+async fn without_a_key_with_an_unknown_one_and_with_a_revoked_one_nothing_is_done(kind: Kind) {
+    let stack = Stack::start(kind).await;
+    let facts = facts(&stack).await;
+    let mut revoked = Vec::new();
+    for (kind, folder) in [
+        (KeyKind::Operator, ""),
+        (KeyKind::Gateway, ""),
+        (KeyKind::Agent, "acme"),
+    ] {
+        let key = stack.key(kind, folder, KeyReach::Unspecified, true).await;
+        let mut keys = KeyServiceClient::new(stack.operator(0).await);
+        let request = RevokeKeyRequest {
+            key_id: key.key_id.clone(),
+        };
+        let ended = keys
+            .revoke_key(request.clone())
+            .await
+            .expect("operators revoke")
+            .into_inner();
+        assert_eq!(ended.revoked.map(|key| key.key_id), Some(key.key_id));
+        let again = keys
+            .revoke_key(request)
+            .await
+            .expect("a repeat is safe")
+            .into_inner();
+        assert_eq!(again.revoked, None);
+        revoked.push(key.key);
+    }
+    let mut changed = revoked[0].clone();
+    changed.pop();
+    let bad = [
+        "",
+        "x",
+        "azk_",
+        &changed,
+        &facts.link.token,
+        &"A".repeat(5_000),
+    ];
+    let bad = bad
+        .into_iter()
+        .chain(revoked.iter().map(String::as_str))
+        .map(Some)
+        .chain([None]);
+    for (number, key) in bad.enumerate() {
+        for call in [&OPERATORS[..], &GATEWAYS, &FOLDERS, &["RevokeToken"]].concat() {
+            let channel = connect(&stack.control(number % 2), key).await;
+            let found = outcome(call, "acme", channel, &facts).await;
+            assert_eq!(
+                found, "KEY_INVALID",
+                "{call} with the bad key number {number}"
+            );
+        }
+    }
+}
+
+async fn revoking_a_key_ends_the_streams_that_were_opened_with_it(kind: Kind) {
+    use arizuko_tests::{attach::hello, operator::reason};
+    let stack = Stack::start(kind).await;
+    let link = stack.issue("acme").await;
+    let key = stack
+        .key(KeyKind::Agent, "acme", KeyReach::Self_, true)
+        .await;
+    let mut agent = stack.attach_with(&key.key, hello("acme", 10), 1).await;
+    let mut other = stack
+        .attach_with(&stack.agent_key("acme").await, hello("acme", 0), 1)
+        .await;
+    let posted = stack.visitor(&link, 0).say("hello").await;
+    agent.turn().await;
+    let mut keys = KeyServiceClient::new(stack.operator(0).await);
+    keys.revoke_key(RevokeKeyRequest { key_id: key.key_id })
+        .await
+        .expect("operators revoke");
+    let status = agent.ended().await.expect("the stream ends with a reason");
+    assert_eq!(reason(&status), "KEY_INVALID");
+    // What it held goes to the next one at once.
+    other.credit(1).await;
+    let held = other.turn().await;
+    assert_eq!(
+        (held.turn.turn_id.as_str(), held.turn.attempt),
+        (posted.turn.as_str(), 2)
+    );
+}

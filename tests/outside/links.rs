@@ -1,0 +1,4 @@
+//! Links: minted, told apart, and ended.
+
+mod issue;
+mod revoke;

@@ -1,0 +1,265 @@
+//! Revocation: once it has returned, the link is dead everywhere.
+
+use arizuko_proto::v1::{
+    RevokeTokenRequest, attach_response::Message as Heard, revoke_token_request::Target,
+    token_service_client::TokenServiceClient,
+};
+use arizuko_tests::{
+    Kind, Stack,
+    attach::delta,
+    http::{Visitor, send},
+    on_every_stack,
+    operator::{Link, reason},
+    sse::{Cursor, names},
+    within,
+};
+use http::Method;
+use serde_json::json;
+use std::time::{Duration, Instant};
+
+on_every_stack![
+    the_very_next_request_at_every_gateway_is_refused,
+    open_streams_are_told_and_end_within_a_second,
+    queued_and_running_turns_are_cancelled,
+    the_same_suffix_again_is_a_new_url_with_the_same_jid_and_the_old_stays_dead,
+    by_jid_all_its_tokens_end_and_by_id_one_does,
+    what_is_not_there_to_revoke_is_told_and_no_error,
+    the_running_program_is_stopped,
+];
+
+/// Everything at every gateway, as if the link had never been.
+async fn is_dead(stack: &Stack, link: &Link, turn: &str, conversation: &str) {
+    for gateway in 0..2 {
+        let visitor = stack.visitor(link, gateway);
+        for path in [
+            String::new(),
+            "config".into(),
+            turn.to_owned(),
+            format!("{turn}/status"),
+            format!("{turn}/sse"),
+            format!("c/{conversation}"),
+            format!("c/{conversation}/sse"),
+        ] {
+            dead(&visitor, Method::GET, &path).await;
+        }
+        dead(&visitor, Method::POST, &format!("{turn}/cancel")).await;
+        dead(&visitor, Method::DELETE, &format!("c/{conversation}")).await;
+        let message = json!({"content": "x", "conversation": conversation});
+        let answer = visitor
+            .post_json(&message)
+            .await
+            .refused(401, "TOKEN_INVALID");
+        assert_eq!(answer.header("www-authenticate"), "Bearer");
+    }
+}
+
+async fn dead(visitor: &Visitor, method: Method, path: &str) {
+    let answer = send(visitor.request(method, path))
+        .await
+        .refused(401, "TOKEN_INVALID");
+    assert_eq!(answer.header("www-authenticate"), "Bearer");
+}
+
+async fn the_very_next_request_at_every_gateway_is_refused(kind: Kind) {
+    let stack = Stack::start(kind).await;
+    let mut agent = stack.attach("acme", 1).await;
+    for round in 0..4 {
+        let link = stack.issue("acme").await;
+        let (here, there) = (stack.visitor(&link, 0), stack.visitor(&link, 1));
+        let posted = here.say("hello").await;
+        let held = agent.turn().await;
+        agent.answer(held, "hello").await;
+        // Both gateways, and through them both controls, have just let it in.
+        here.get("config").await.expect(200);
+        there.say_in(&posted.conversation, "more").await;
+        let held = agent.turn().await;
+        agent.answer(held, "more").await;
+        let target = if round % 2 == 0 {
+            &link.jid
+        } else {
+            &link.token_id
+        };
+        assert_eq!(stack.revoke(target).await.len(), 1);
+        is_dead(&stack, &link, &posted.turn, &posted.conversation).await;
+    }
+}
+
+async fn open_streams_are_told_and_end_within_a_second(kind: Kind) {
+    let stack = Stack::start(kind).await;
+    let (link, other) = (stack.issue("acme").await, stack.issue("acme").await);
+    let mut agent = stack.attach("acme", 1).await;
+    let (here, there) = (stack.visitor(&link, 0), stack.visitor(&link, 1));
+    let posted = here.say("hello").await;
+    let mut held = agent.turn().await;
+    agent.append(&mut held, delta("m1", "hal")).await;
+    let unharmed = stack.visitor(&other, 0).say("hello").await;
+    let mut unharmed = stack.visitor(&other, 0).listen(&unharmed.turn).await;
+
+    let waiting = tokio::spawn({
+        let (there, turn) = (there.clone(), posted.turn.clone());
+        async move { there.get(&format!("{turn}/status?wait=40")).await }
+    });
+    let mut streams = Vec::new();
+    for visitor in [&here, &there] {
+        for path in [
+            format!("{}/sse", posted.turn),
+            format!("c/{}/sse", posted.conversation),
+        ] {
+            let mut events = visitor.open(&path, Cursor::Start).await.ok();
+            events.greeting().await;
+            streams.push(events);
+        }
+    }
+
+    stack.revoke(&link.token_id).await;
+    let begun = Instant::now();
+    for mut events in streams {
+        let seen = events.rest().await;
+        let after = begun.elapsed();
+        assert_eq!(names(&seen).last(), Some(&"revoked"), "{seen:?}");
+        let last = seen.last().expect("it was just looked at");
+        assert_eq!((&last.data, last.id.as_ref()), (&json!({}), None));
+        assert!(after < Duration::from_secs(1), "it ended after {after:?}");
+    }
+    let waited = within("the one who waited for the turn's end", waiting).await;
+    waited
+        .expect("it does not panic")
+        .refused(401, "TOKEN_INVALID");
+    assert!(
+        begun.elapsed() < Duration::from_secs(2),
+        "who waited was told after {:?}",
+        begun.elapsed()
+    );
+    let held = agent.turn().await;
+    agent.answer(held, "all is well").await;
+    assert_eq!(names(&unharmed.rest().await), ["message", "turn_done"]);
+}
+
+async fn queued_and_running_turns_are_cancelled(kind: Kind) {
+    let stack = Stack::start(kind).await;
+    let link = stack.issue("acme").await;
+    let visitor = stack.visitor(&link, 0);
+    let mut agent = stack.attach("acme", 1).await;
+    let first = visitor.say("runs").await;
+    visitor.say_in(&first.conversation, "is queued").await;
+    let mut held = agent.turn().await;
+    agent.append(&mut held, delta("m1", "x")).await;
+    stack.revoke(&link.jid).await;
+    let cancelled =
+        |heard: &Heard| matches!(heard, Heard::Cancel(c) if c.turn_id == first.turn).then_some(());
+    agent.hear_of("Cancel", cancelled).await;
+    // What the agent says all the same is refused; the queued turn never comes.
+    agent
+        .say(held.append(held.seq, vec![delta("m1", "y")]))
+        .await;
+    agent.hear_of("Cancel", cancelled).await;
+    let next = stack.issue("acme").await;
+    let next = stack.visitor(&next, 0).say("of another link").await;
+    assert_eq!(agent.offered().await.turn_id, next.turn);
+}
+
+async fn the_same_suffix_again_is_a_new_url_with_the_same_jid_and_the_old_stays_dead(kind: Kind) {
+    let stack = Stack::start(kind).await;
+    let old = stack
+        .issue_with("acme", "support", Default::default())
+        .await;
+    let posted = stack.visitor(&old, 0).say("hello").await;
+    stack.revoke("web:acme/support").await;
+    let new = stack
+        .issue_with("acme", "support", Default::default())
+        .await;
+    assert_eq!(new.jid, old.jid);
+    assert_ne!(new.url, old.url);
+    assert_ne!(new.token_id, old.token_id);
+    is_dead(&stack, &old, &posted.turn, &posted.conversation).await;
+    let visitor = stack.visitor(&new, 1);
+    let fresh = visitor.say("hello again").await;
+    assert_ne!(fresh.conversation, posted.conversation);
+    visitor.get(&posted.turn).await.refused(404, "NOT_FOUND");
+    visitor
+        .get(&format!("c/{}", posted.conversation))
+        .await
+        .refused(404, "NOT_FOUND");
+    stack.revoke("web:acme/support").await;
+    is_dead(&stack, &old, &posted.turn, &posted.conversation).await;
+    is_dead(&stack, &new, &fresh.turn, &fresh.conversation).await;
+}
+
+async fn by_jid_all_its_tokens_end_and_by_id_one_does(kind: Kind) {
+    let stack = Stack::start(kind).await;
+    let (one, two, three) = (
+        stack.issue("acme").await,
+        stack.issue("acme").await,
+        stack.issue("acme").await,
+    );
+    let below = stack
+        .issue_with("acme", "support", Default::default())
+        .await;
+    let folder = stack.issue("acme/eng").await;
+    let revoked = stack.revoke(&two.token_id).await;
+    assert_eq!(
+        revoked.iter().map(|t| &t.token_id).collect::<Vec<_>>(),
+        [&two.token_id]
+    );
+    stack.visitor(&one, 0).get("config").await.expect(200);
+    stack.visitor(&two, 0).get("config").await.expect(401);
+    let revoked = stack.revoke("web:acme").await;
+    assert_eq!(
+        revoked.iter().map(|t| &t.token_id).collect::<Vec<_>>(),
+        [&one.token_id, &three.token_id]
+    );
+    for (link, status) in [
+        (&one, 401),
+        (&two, 401),
+        (&three, 401),
+        (&below, 200),
+        (&folder, 200),
+    ] {
+        stack.visitor(link, 1).get("config").await.expect(status);
+    }
+}
+
+async fn what_is_not_there_to_revoke_is_told_and_no_error(kind: Kind) {
+    let stack = Stack::start(kind).await;
+    let link = stack.issue("acme").await;
+    assert_eq!(stack.revoke("web:nobody/x").await, []);
+    assert_eq!(stack.revoke("hook:acme/github").await, []);
+    let mut unknown = link.token_id.clone();
+    unknown.pop();
+    unknown.push(if link.token_id.ends_with('A') {
+        'B'
+    } else {
+        'A'
+    });
+    assert_eq!(stack.revoke(&unknown).await, []);
+    assert_eq!(stack.revoke(&link.jid).await.len(), 1);
+    assert_eq!(stack.revoke(&link.jid).await, []);
+    assert_eq!(stack.revoke(&link.token_id).await, []);
+    let mut tokens = TokenServiceClient::new(stack.operator(0).await);
+    for target in [
+        None,
+        Some(Target::TokenId("tok_".into())),
+        Some(Target::TokenId("x".into())),
+        Some(Target::Jid("acme".into())),
+        Some(Target::Jid(String::new())),
+    ] {
+        let refused = tokens
+            .revoke_token(RevokeTokenRequest {
+                target: target.clone(),
+            })
+            .await;
+        let refused = refused.map_err(|status| reason(&status)).err();
+        assert_eq!(refused.as_deref(), Some("INVALID"), "{target:?}");
+    }
+}
+
+async fn the_running_program_is_stopped(kind: Kind) {
+    let stack = Stack::start(kind).await;
+    let link = stack.issue("acme").await;
+    let mut agent = stack.agent("acme", &[]).await;
+    stack.visitor(&link, 0).say("hello").await;
+    let mut program = agent.turn().await;
+    program.print("one moment …").await;
+    stack.revoke(&link.token_id).await;
+    program.killed().await;
+}

@@ -1,0 +1,14 @@
+//! The suite: every test from outside, on every kind of stack.
+
+mod agents;
+mod browser;
+mod chat;
+mod cli;
+mod clients;
+mod durability;
+mod hook;
+mod keys;
+mod links;
+mod outage;
+mod secrets;
+mod up;

@@ -1,0 +1,198 @@
+//! The credentials are shown once and written nowhere.
+
+use arizuko_proto::v1::KeyKind;
+use arizuko_tests::{Kind, Stack, agent::Agent, http::send, on_every_stack, sse::Cursor, within};
+use http::Method;
+use serde_json::json;
+use std::{
+    fs::{self, File},
+    path::{Path, PathBuf},
+};
+
+on_every_stack![tokens_and_keys_are_in_no_store_and_in_no_log];
+
+/// Every file below a folder.
+fn files(folder: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(folder).expect("the stack's folder is readable");
+    let paths = entries.map(|entry| entry.expect("its entries, too").path());
+    paths
+        .flat_map(|path| {
+            if path.is_dir() {
+                files(&path)
+            } else {
+                vec![path]
+            }
+        })
+        .collect()
+}
+
+/// Everything that a link can be used for, and misused.
+async fn use_it(stack: &Stack, token: &str) {
+    for gateway in 0..2 {
+        let visitor = stack.at(gateway, &format!("/chat/{token}/"));
+        let posted = visitor.say("hello").await;
+        for path in [
+            "",
+            "config",
+            "x",
+            "?conversation=x",
+            &posted.turn,
+            &format!("{}/status", posted.turn),
+            &format!("c/{}", posted.conversation),
+            "..%2f",
+            "%00",
+        ] {
+            visitor.get(path).await;
+            send(
+                visitor
+                    .request(Method::GET, path)
+                    .header("accept", "text/html"),
+            )
+            .await;
+        }
+        send(
+            visitor
+                .request(Method::GET, "")
+                .header("origin", "https://evil.example"),
+        )
+        .await
+        .expect(403);
+        send(
+            visitor
+                .request(Method::GET, "")
+                .header("referer", format!("http://x/chat/{token}/")),
+        )
+        .await;
+        visitor
+            .open(&format!("{}/sse", posted.turn), Cursor::Start)
+            .await
+            .ok()
+            .greeting()
+            .await;
+        visitor
+            .open(
+                &format!("c/{}/sse", posted.conversation),
+                Cursor::After(token),
+            )
+            .await
+            .ok()
+            .greeting()
+            .await;
+        visitor
+            .post("application/json", format!("{{\"{token}"))
+            .await
+            .expect(400);
+        visitor
+            .post("text/plain", "x".repeat(70_000))
+            .await
+            .expect(413);
+        visitor
+            .post_to(&format!("{}/cancel", posted.turn))
+            .await
+            .expect(200);
+        visitor
+            .delete(&format!("c/{}", posted.conversation))
+            .await
+            .expect(204);
+        let wrong = stack.at(gateway, &format!("/hook/{token}"));
+        wrong.post("text/plain", "x").await.expect(404);
+        stack
+            .at(gateway, &format!("/chat/{token}"))
+            .get("")
+            .await
+            .expect(308);
+        stack
+            .at(gateway, &format!("/nowhere/{token}"))
+            .get("")
+            .await
+            .expect(404);
+    }
+}
+
+async fn tokens_and_keys_are_in_no_store_and_in_no_log(kind: Kind) {
+    let mut stack = Stack::start(kind).await;
+    // All that is said to Redis, word by word.
+    let spy = stack.redis().map(|redis| {
+        let heard = File::create(stack_file(redis)).expect("the folder is ours");
+        redis
+            .cli()
+            .arg("monitor")
+            .stdout(heard)
+            .spawn()
+            .expect("redis-cli is installed")
+    });
+    let link = stack.issue("acme").await;
+    let hook = stack.issue_hook("acme", "github", "").await;
+    let mut secrets = vec![link.token.clone(), hook.token.clone()];
+    let agents_key = stack.agent_key("acme").await;
+    for kind in [KeyKind::Operator, KeyKind::Gateway] {
+        secrets.push(stack.key(kind, "", Default::default(), false).await.key);
+    }
+    secrets.extend([agents_key.clone(), stack.operator_key().to_owned()]);
+
+    use_it(&stack, &link.token).await;
+    let mut agent = Agent::start(&stack, &agents_key, "acme", &[], &[]).await;
+    let mut working = stack
+        .caller(&hook, 0)
+        .post("application/json", "{}")
+        .await
+        .posted();
+    let mut program = agent.turn().await;
+    program.print("hello").await;
+    program.exit(0).await;
+    working = stack
+        .visitor(&link, 1)
+        .post_json(&json!({"content": working.turn}))
+        .await
+        .posted();
+    let running = agent.turn().await;
+    let minted = stack
+        .arizuko(&["token", "issue", "acme", "chat", "--json"])
+        .await
+        .expect(0)
+        .json();
+    secrets.push(
+        minted["token"]
+            .as_str()
+            .map(str::to_owned)
+            .expect("a token"),
+    );
+    stack.revoke(&link.jid).await;
+    stack.visitor(&link, 0).get(&working.turn).await.expect(401);
+    drop(running);
+
+    // What is only in memory is written down when the processes go.
+    if let Some(redis) = stack.redis() {
+        let keys = redis.ask(&["--scan"]).await;
+        assert!(
+            keys.len() > 100,
+            "the state is in Redis: {}",
+            String::from_utf8_lossy(&keys)
+        );
+        redis.ask(&["BGREWRITEAOF"]).await;
+    }
+    within("the agent's end", async { agent.process.kill() }).await;
+    drop(spy);
+    stack.cut_the_power();
+
+    let mut bytes = 0;
+    for path in files(&stack.folder()) {
+        // The one file that is there to tell a key.
+        if path.ends_with("operator.key") || fs::metadata(&path).is_ok_and(|file| !file.is_file()) {
+            continue;
+        }
+        let content = fs::read(&path).expect("the stack's files are readable");
+        bytes += content.len();
+        for secret in &secrets {
+            let found = content
+                .windows(secret.len())
+                .any(|window| window == secret.as_bytes());
+            assert!(!found, "a credential is in {}", path.display());
+        }
+    }
+    assert!(bytes > 50_000, "only {bytes} bytes were looked at");
+}
+
+fn stack_file(redis: &arizuko_tests::redis::Redis) -> PathBuf {
+    redis.folder().join("monitor.txt")
+}

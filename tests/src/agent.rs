@@ -1,0 +1,159 @@
+//! `arizuko agent exec` with a program that does what the test tells it, step by step.
+
+use crate::{Stack, process::Process, within};
+use base64::{Engine as _, prelude::BASE64_STANDARD};
+use serde_json::{Value, json};
+use std::path::Path;
+use tokio::{
+    io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader, Lines},
+    net::{
+        TcpListener,
+        tcp::{OwnedReadHalf, OwnedWriteHalf},
+    },
+};
+
+/// An attached `arizuko agent exec`.
+pub struct Agent {
+    /// Its process.
+    pub process: Process,
+    listener: TcpListener,
+}
+
+/// One run of the program, for one turn.
+pub struct Program {
+    /// What it found in its environment.
+    pub environment: Value,
+    /// What it read from its standard input.
+    pub input: Vec<u8>,
+    /// Its process id.
+    pub pid: i32,
+    lines: Lines<BufReader<OwnedReadHalf>>,
+    steps: OwnedWriteHalf,
+}
+
+impl Stack {
+    /// Attaches the stepped program to `folder`, with an agent's key, and waits until it is.
+    pub async fn agent(&self, folder: &str, flags: &[&str]) -> Agent {
+        let key = self.agent_key(folder).await;
+        Agent::start(self, &key, folder, flags, &[]).await
+    }
+}
+
+impl Agent {
+    /// Attaches the stepped program with this key; the program gets `arguments`, too.
+    pub async fn start(
+        stack: &Stack,
+        key: &str,
+        folder: &str,
+        flags: &[&str],
+        arguments: &[&str],
+    ) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0")
+            .await
+            .expect("loopback has free ports");
+        let address = listener.local_addr().expect("it is bound").to_string();
+        let mut exec = stack.program("arizuko");
+        exec.args(["agent", "exec", "--folder", folder]);
+        // The last first, so that the agent is not where the visitor's messages arrive.
+        for control in [1, 0] {
+            exec.arg("--control").arg(stack.control(control));
+        }
+        exec.env("ARIZUKO_KEY", key).args(flags);
+        exec.args(["--", "python3", "-IS"])
+            .arg(script("stepped.py"))
+            .arg(address)
+            .args(arguments);
+        let process = Process::start("agent", exec, &stack.logs());
+        let agent = Self { process, listener };
+        stack.attended(folder).await;
+        agent
+    }
+
+    /// The program's next run.
+    pub async fn turn(&mut self) -> Program {
+        let (stream, _) = within("the agent's program to start", self.listener.accept())
+            .await
+            .expect("it connects");
+        let (reader, steps) = stream.into_split();
+        let mut lines = BufReader::new(reader).lines();
+        let line = within("the agent's program to read its input", lines.next_line()).await;
+        let line = line
+            .ok()
+            .flatten()
+            .expect("it says what it was started with");
+        let started: Value = serde_json::from_str(&line).expect("it says so in JSON");
+        let input = BASE64_STANDARD.decode(started["input"].as_str().unwrap_or_default());
+        Program {
+            environment: started["environment"].clone(),
+            input: input.expect("the script encodes it"),
+            pid: started["pid"]
+                .as_i64()
+                .and_then(|pid| i32::try_from(pid).ok())
+                .expect("a process id"),
+            lines,
+            steps,
+        }
+    }
+}
+
+impl Program {
+    /// Lets it print text.
+    pub async fn print(&mut self, text: &str) {
+        self.write("out", text.as_bytes()).await;
+    }
+
+    /// Lets it write bytes to its standard output.
+    pub async fn print_bytes(&mut self, bytes: &[u8]) {
+        self.write("out", bytes).await;
+    }
+
+    /// Lets it write a line to its standard error.
+    pub async fn complain(&mut self, line: &str) {
+        self.write("err", format!("{line}\n").as_bytes()).await;
+    }
+
+    /// Makes it deaf to SIGTERM.
+    pub async fn ignore_term(&mut self) {
+        self.step(json!({"ignore": true})).await;
+    }
+
+    /// Ends it.
+    pub async fn exit(mut self, code: i32) {
+        let line = format!("{}\n", json!({"exit": code}));
+        self.steps
+            .write_all(line.as_bytes())
+            .await
+            .expect("the program listens");
+        self.killed().await;
+    }
+
+    /// Waits until it is gone.
+    pub async fn killed(&mut self) {
+        within("the end of the agent's program", async {
+            while let Ok(Some(_)) = self.lines.next_line().await {}
+        })
+        .await;
+    }
+
+    async fn write(&mut self, stream: &str, bytes: &[u8]) {
+        self.step(json!({stream: BASE64_STANDARD.encode(bytes)}))
+            .await;
+    }
+
+    /// Waits until the step is done.
+    async fn step(&mut self, step: Value) {
+        self.steps
+            .write_all(format!("{step}\n").as_bytes())
+            .await
+            .expect("the program listens");
+        let done = within("the agent's program to do a step", self.lines.next_line()).await;
+        assert!(matches!(done, Ok(Some(_))), "the agent's program has ended");
+    }
+}
+
+/// The path of a script in `tests/agents`.
+pub fn script(name: &str) -> std::path::PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("agents")
+        .join(name)
+}

@@ -1,0 +1,300 @@
+//! An agent that speaks the protocol of Attach frame by frame, so that a test decides what is sent
+//! and when.
+
+use crate::{
+    Stack,
+    operator::{Channel, connect},
+    within,
+};
+use arizuko_proto::v1::{
+    Accept, AgentDelta, AgentFrame, AgentMessage, Append, Appended, AttachRequest, AttachResponse,
+    Credit, Finish, Heartbeat, Hello, Reject, Turn, Welcome, agent_frame::Body as FrameBody,
+    agent_service_client::AgentServiceClient, attach_request::Message as Said,
+    attach_response::Message as Heard,
+};
+use std::collections::VecDeque;
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::{Status, Streaming};
+
+/// One stream of a session.
+pub struct Session {
+    /// What control said at the beginning.
+    pub welcome: Welcome,
+    requests: mpsc::Sender<AttachRequest>,
+    responses: Streaming<AttachResponse>,
+    /// What came while something else was waited for.
+    inbox: VecDeque<Heard>,
+}
+
+/// A turn in the agent's hands, and the number that its next frame has.
+pub struct Held {
+    /// The turn as it came.
+    pub turn: Turn,
+    /// The next frame's number.
+    pub seq: u64,
+}
+
+/// A Hello for a folder with room for `credit` turns.
+pub fn hello(folder: &str, credit: u32) -> Hello {
+    let (folder, name) = (folder.to_owned(), "protocol test".to_owned());
+    Hello {
+        folder,
+        name,
+        credit,
+        ..Hello::default()
+    }
+}
+
+impl Stack {
+    /// An agent of `folder` at control number `control`, with room for many turns.
+    pub async fn attach(&self, folder: &str, control: usize) -> Session {
+        Session::open(self.operator(control).await, hello(folder, 100)).await
+    }
+
+    /// The same with a key of its own.
+    pub async fn attach_with(&self, key: &str, hello: Hello, control: usize) -> Session {
+        Session::open(connect(&self.control(control), Some(key)).await, hello).await
+    }
+}
+
+impl Session {
+    /// Attaches, which has to succeed.
+    pub async fn open(channel: Channel, hello: Hello) -> Self {
+        let opened = Self::try_open(channel, hello).await;
+        opened.unwrap_or_else(|status| panic!("control refuses the agent: {status:?}"))
+    }
+
+    /// Attaches, or says why not.
+    pub async fn try_open(channel: Channel, hello: Hello) -> Result<Self, Status> {
+        let (requests, said) = mpsc::channel(64);
+        let first = AttachRequest {
+            message: Some(Said::Hello(hello)),
+        };
+        requests.send(first).await.expect("the other end is here");
+        let attach = async {
+            let mut agent = AgentServiceClient::new(channel).max_decoding_message_size(64 << 20);
+            let mut responses = agent.attach(ReceiverStream::new(said)).await?.into_inner();
+            let welcome = responses.message().await?;
+            Ok::<_, Status>((responses, welcome))
+        };
+        let (responses, welcome) = within("Welcome", attach).await?;
+        match welcome.and_then(|response| response.message) {
+            Some(Heard::Welcome(welcome)) => Ok(Self {
+                welcome,
+                requests,
+                responses,
+                inbox: VecDeque::new(),
+            }),
+            other => panic!("the first answer to Hello is Welcome, not {other:?}"),
+        }
+    }
+
+    /// Says something.
+    pub async fn say(&mut self, message: Said) {
+        let request = AttachRequest {
+            message: Some(message),
+        };
+        // An error says that control has ended the stream: what it says to that is heard.
+        let _ = within("room for a request", self.requests.send(request)).await;
+    }
+
+    /// What control says next; an error, or `None`, at the stream's end.
+    pub async fn hear(&mut self) -> Result<Option<Heard>, Status> {
+        if let Some(heard) = self.inbox.pop_front() {
+            return Ok(Some(heard));
+        }
+        self.listen().await
+    }
+
+    async fn listen(&mut self) -> Result<Option<Heard>, Status> {
+        let response = within("control to say something", self.responses.message()).await?;
+        Ok(response.and_then(|response| response.message))
+    }
+
+    /// Waits until control says something that `wanted` takes; the rest is kept for later.
+    pub async fn hear_of<T>(&mut self, what: &str, wanted: impl Fn(&Heard) -> Option<T>) -> T {
+        if let Some(at) = self.inbox.iter().position(|heard| wanted(heard).is_some()) {
+            let heard = self.inbox.remove(at);
+            return heard
+                .and_then(|heard| wanted(&heard))
+                .expect("it was just found");
+        }
+        within(what, async {
+            loop {
+                match self.listen().await {
+                    Ok(Some(heard)) => match wanted(&heard) {
+                        Some(found) => return found,
+                        None => self.inbox.push_back(heard),
+                    },
+                    ended => panic!("the stream ended before {what}: {ended:?}"),
+                }
+            }
+        })
+        .await
+    }
+
+    /// Waits for the stream's end, and says why.
+    pub async fn ended(&mut self) -> Option<Status> {
+        within("the end of the agent's stream", async {
+            loop {
+                match self.listen().await {
+                    Ok(Some(_)) => {}
+                    Ok(None) => return None,
+                    Err(status) => return Some(status),
+                }
+            }
+        })
+        .await
+    }
+
+    /// The next turn handed out, not yet accepted.
+    pub async fn offered(&mut self) -> Turn {
+        let turn = |heard: &Heard| match heard {
+            Heard::Turn(turn) => Some(turn.clone()),
+            _ => None,
+        };
+        self.hear_of("a turn", turn).await
+    }
+
+    /// Takes the next turn up.
+    pub async fn turn(&mut self) -> Held {
+        let turn = self.offered().await;
+        let (turn_id, attempt) = (turn.turn_id.clone(), turn.attempt);
+        self.say(Said::Accept(Accept { turn_id, attempt })).await;
+        let held = Held { turn, seq: 1 };
+        self.appended(&held).await;
+        held
+    }
+
+    /// What is stored of a turn, as soon as control says so.
+    pub async fn appended(&mut self, held: &Held) -> Appended {
+        let (id, attempt) = (held.turn.turn_id.clone(), held.turn.attempt);
+        let appended = |heard: &Heard| match heard {
+            Heard::Appended(a) if a.turn_id == id && a.attempt == attempt => Some(a.clone()),
+            _ => None,
+        };
+        self.hear_of("Appended", appended).await
+    }
+
+    /// Sends frames from number `seq` on, and gives what control says is stored.
+    pub async fn append_at(&mut self, held: &Held, seq: u64, frames: Vec<AgentFrame>) -> Appended {
+        self.say(held.append(seq, frames)).await;
+        self.appended(held).await
+    }
+
+    /// Adds frames to the reply, and does not wait for them to be stored.
+    pub async fn push(&mut self, held: &mut Held, frames: Vec<AgentFrame>) {
+        let (seq, count) = (held.seq, frames.len() as u64);
+        self.say(held.append(seq, frames)).await;
+        held.seq += count;
+    }
+
+    /// Waits until all that was added is stored.
+    pub async fn stored(&mut self, held: &Held) {
+        while self.appended(held).await.next_seq < held.seq {}
+    }
+
+    /// Adds one frame to the reply and waits until it is stored.
+    pub async fn append(&mut self, held: &mut Held, frame: AgentFrame) {
+        self.push(held, vec![frame]).await;
+        self.stored(held).await;
+    }
+
+    /// Ends the reply and waits until that is stored.
+    pub async fn finish(&mut self, held: &Held) {
+        self.say(held.finish()).await;
+        while !self.appended(held).await.finished {}
+    }
+
+    /// Answers a turn with one whole message.
+    pub async fn answer(&mut self, mut held: Held, content: &str) {
+        self.append(&mut held, message("m1", content)).await;
+        self.finish(&held).await;
+    }
+
+    /// Hands a turn back, to come again after a while.
+    pub async fn reject(&mut self, turn: &Turn, retry_after: std::time::Duration) {
+        let (turn_id, attempt) = (turn.turn_id.clone(), turn.attempt);
+        let retry_after = prost_types::Duration::try_from(retry_after).ok();
+        let detail = "the test says so".to_owned();
+        self.say(Said::Reject(Reject {
+            turn_id,
+            attempt,
+            detail,
+            retry_after,
+        }))
+        .await;
+    }
+
+    /// Says goodbye: ends the requests and waits for the end of the answers.
+    pub async fn leave(self) {
+        let Self {
+            requests,
+            mut responses,
+            ..
+        } = self;
+        drop(requests);
+        within("the stream's end after goodbye", async {
+            while let Ok(Some(_)) = responses.message().await {}
+        })
+        .await;
+    }
+
+    /// Renews the lease.
+    pub async fn beat(&mut self) {
+        self.say(Said::Heartbeat(Heartbeat {})).await;
+    }
+
+    /// Lets control hand out more.
+    pub async fn credit(&mut self, turns: u32) {
+        self.say(Said::Credit(Credit { turns })).await;
+    }
+}
+
+impl Held {
+    /// Frames from number `seq` on, as a request.
+    pub fn append(&self, seq: u64, frames: Vec<AgentFrame>) -> Said {
+        let (turn_id, attempt) = (self.turn.turn_id.clone(), self.turn.attempt);
+        Said::Append(Append {
+            turn_id,
+            attempt,
+            seq,
+            frames,
+        })
+    }
+
+    /// The end, as a request.
+    pub fn finish(&self) -> Said {
+        let (turn_id, attempt) = (self.turn.turn_id.clone(), self.turn.attempt);
+        Said::Finish(Finish {
+            turn_id,
+            attempt,
+            seq: self.seq,
+            ..Finish::default()
+        })
+    }
+}
+
+/// A piece of the message `id`.
+pub fn delta(id: &str, text: &str) -> AgentFrame {
+    let (id, text) = (id.to_owned(), text.to_owned());
+    AgentFrame {
+        body: Some(FrameBody::Delta(AgentDelta { id, text })),
+    }
+}
+
+/// A whole message.
+pub fn message(id: &str, content: &str) -> AgentFrame {
+    let (id, content) = (id.to_owned(), content.to_owned());
+    AgentFrame {
+        body: Some(FrameBody::Message(AgentMessage { id, content })),
+    }
+}
+
+/// A line that says what the agent is doing.
+pub fn status(text: &str) -> AgentFrame {
+    AgentFrame {
+        body: Some(FrameBody::Status(text.to_owned())),
+    }
+}

@@ -1,0 +1,89 @@
+//! The browser's tests: `tests/browser` drives a real Chromium against a stack of ours.
+
+use crate::{
+    Stack, binaries,
+    process::{Process, command},
+    tools::found,
+};
+use nix::{
+    sys::signal::{Signal, killpg},
+    unistd::Pid,
+};
+use std::{
+    fs::{self, File, Permissions},
+    os::unix::fs::PermissionsExt as _,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+use tokio::time::timeout;
+
+/// How long one file of them may take.
+const LIMIT: Duration = Duration::from_secs(240);
+
+impl Stack {
+    /// Runs one file of them against this stack, whose links have to be real ones. Pictures of the
+    /// page go to `target/screenshots`, to be looked at.
+    pub async fn browser_test(&self, file: &str) {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("browser");
+        let playwright = folder.join("node_modules/playwright-core");
+        assert!(
+            playwright.exists(),
+            "playwright-core is not installed: tests/run does it"
+        );
+        let (chat_url, _demo) = self.demo(&folder).await;
+
+        let mut node = command(found("node"));
+        node.args(["--test", "--test-concurrency=1"])
+            .current_dir(&folder)
+            .process_group(0);
+        node.env("HOME", self.folder().join("home"));
+        node.env("ARIZUKO_CLI", self.mortal_cli())
+            .env("CHROMIUM", found("chromium"));
+        node.env(
+            "ARIZUKO_CONTROL",
+            format!("{},{}", self.control(0), self.control(1)),
+        );
+        node.env("ARIZUKO_KEY", self.operator_key());
+        node.env("ARIZUKO_CHAT_URL", chat_url)
+            .env("ARIZUKO_SCREENSHOTS", binaries::path("../screenshots"));
+        let said = self.logs().join("browser.txt");
+        let output = File::create(&said).expect("the stack's folder is ours");
+        let mut child = node.stdout(output).spawn().expect("node was just found");
+        let group = child.id().and_then(|id| i32::try_from(id).ok());
+        let ended = timeout(LIMIT, child.wait()).await;
+        if let Some(group) = group {
+            // An error says that nothing of it is left, which is as it should be.
+            let _ = killpg(Pid::from_raw(group), Signal::SIGKILL);
+        }
+        let said = fs::read_to_string(said).expect("node writes text");
+        let ended = ended.unwrap_or_else(|_| panic!("{file} was not over after {LIMIT:?}:\n{said}"));
+        let status = ended.expect("it is our child");
+        assert!(status.success(), "{file} fails:\n{said}");
+    }
+
+    /// A link that a demo agent answers: `up`'s own, or else one of the page's agents.
+    async fn demo(&self, folder: &Path) -> (String, Option<Process>) {
+        if let Some(url) = self.demo_url() {
+            return (url.to_owned(), None);
+        }
+        let mut exec = self.operators_command();
+        exec.args(["agent", "exec", "--folder", "demo", "--"])
+            .arg(folder.join("agents/document.sh"));
+        let agent = Process::start("demo", exec, &self.logs());
+        self.attended("demo").await;
+        (self.issue("demo").await.url, Some(agent))
+    }
+
+    /// The `arizuko` command as a program that is killed with whoever has started it.
+    fn mortal_cli(&self) -> PathBuf {
+        let path = self.folder().join("arizuko");
+        let arizuko = binaries::path("arizuko");
+        let script = format!(
+            "#!/bin/sh\nexec setpriv --pdeathsig KILL -- '{}' \"$@\"\n",
+            arizuko.display()
+        );
+        fs::write(&path, script).expect("the stack's folder is ours");
+        fs::set_permissions(&path, Permissions::from_mode(0o755)).expect("the file, too");
+        path
+    }
+}

@@ -1,0 +1,99 @@
+//! The `arizuko` command, run to its end.
+
+use crate::{Stack, within};
+use arizuko_proto::v1::{GetStatusRequest, admin_service_client::AdminServiceClient};
+use serde_json::Value;
+use std::{process::Stdio, time::Duration};
+use tokio::{io::AsyncWriteExt as _, process::Command, time::sleep};
+
+/// What a command did.
+#[derive(Debug)]
+pub struct Outcome {
+    /// Its exit code.
+    pub code: Option<i32>,
+    /// What it said on standard output.
+    pub out: String,
+    /// What it said on standard error.
+    pub err: String,
+}
+
+impl Stack {
+    /// Runs `arizuko` as an operator.
+    pub async fn arizuko(&self, arguments: &[&str]) -> Outcome {
+        run(self.operators_command().args(arguments), "").await
+    }
+
+    /// `arizuko` with the operator's key, and all controls, in its environment.
+    pub fn operators_command(&self) -> Command {
+        let mut command = self.program("arizuko");
+        command.env(
+            "ARIZUKO_CONTROL",
+            format!("{},{}", self.control(0), self.control(1)),
+        );
+        command
+            .env("ARIZUKO_KEY", self.operator_key())
+            .env_remove("RUST_LOG");
+        command
+    }
+
+    /// Waits until an agent of `folder` is attached.
+    pub async fn attended(&self, folder: &str) {
+        let mut admin = AdminServiceClient::new(self.operator(0).await);
+        within(format!("an agent of {folder} to attach"), async {
+            loop {
+                let status = admin.get_status(GetStatusRequest {}).await;
+                let sessions = status
+                    .map(|status| status.into_inner().sessions)
+                    .unwrap_or_default();
+                if sessions.iter().any(|session| session.folder == folder) {
+                    return;
+                }
+                sleep(Duration::from_millis(10)).await;
+            }
+        })
+        .await;
+    }
+}
+
+/// Runs a command to its end, with `input` on its standard input.
+pub async fn run(command: &mut Command, input: &str) -> Outcome {
+    command
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    let mut child = command
+        .spawn()
+        .unwrap_or_else(|error| panic!("{command:?}: {error}"));
+    let mut stdin = child.stdin.take().expect("it was asked for");
+    let ended = within(format!("the end of {command:?}"), async {
+        // A command need not read its input.
+        let _ = stdin.write_all(input.as_bytes()).await;
+        drop(stdin);
+        child.wait_with_output().await
+    });
+    let output = ended.await.expect("it is our child");
+    let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("it prints text");
+    Outcome {
+        code: output.status.code(),
+        out: text(output.stdout),
+        err: text(output.stderr),
+    }
+}
+
+impl Outcome {
+    /// Makes sure of the exit code.
+    pub fn expect(self, code: i32) -> Self {
+        assert_eq!(self.code, Some(code), "{self:?}");
+        self
+    }
+
+    /// The one JSON document that it printed.
+    pub fn json(&self) -> Value {
+        assert_eq!(
+            self.out.lines().count(),
+            1,
+            "one document on one line: {self:?}"
+        );
+        serde_json::from_str(&self.out).unwrap_or_else(|error| panic!("{error}: {self:?}"))
+    }
+}

@@ -1,0 +1,280 @@
+//! A visitor: HTTP requests to one link at one gateway. Whatever comes back is held against what
+//! is promised of every answer.
+
+use crate::{
+    Stack,
+    operator::Link,
+    sse::{Cursor, Events},
+    within,
+};
+use bytes::Bytes;
+use http::{HeaderMap, Method, StatusCode};
+use reqwest::RequestBuilder;
+use serde_json::{Value, json};
+
+/// See the module.
+#[derive(Clone)]
+pub struct Visitor {
+    web: reqwest::Client,
+    base: String,
+}
+
+/// An answer, read to its end.
+#[derive(Clone, Debug)]
+pub struct Answer {
+    /// Its status.
+    pub status: StatusCode,
+    /// Its headers.
+    pub headers: HeaderMap,
+    /// Its body.
+    pub body: Bytes,
+}
+
+/// What the answer to a message says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Posted {
+    /// The turn's id.
+    pub turn: String,
+    /// The conversation's id.
+    pub conversation: String,
+}
+
+impl Stack {
+    /// Somebody who opens a chat link at gateway number `gateway`.
+    pub fn visitor(&self, link: &Link, gateway: usize) -> Visitor {
+        self.at(gateway, &format!("/chat/{}/", link.token))
+    }
+
+    /// A program that calls a webhook at gateway number `gateway`.
+    pub fn caller(&self, link: &Link, gateway: usize) -> Visitor {
+        self.at(gateway, &format!("/hook/{}", link.token))
+    }
+
+    /// Somebody whose requests all begin with `path`.
+    pub fn at(&self, gateway: usize, path: &str) -> Visitor {
+        let base = format!("{}{path}", self.gateway(gateway));
+        Visitor {
+            web: self.web.clone(),
+            base,
+        }
+    }
+}
+
+impl Visitor {
+    /// A request to the link's own URL with `path` after it, to add to.
+    pub fn request(&self, method: Method, path: &str) -> RequestBuilder {
+        self.web.request(method, format!("{}{path}", self.base))
+    }
+
+    /// GET.
+    pub async fn get(&self, path: &str) -> Answer {
+        send(self.request(Method::GET, path)).await
+    }
+
+    /// DELETE.
+    pub async fn delete(&self, path: &str) -> Answer {
+        send(self.request(Method::DELETE, path)).await
+    }
+
+    /// POST without a body.
+    pub async fn post_to(&self, path: &str) -> Answer {
+        send(self.request(Method::POST, path)).await
+    }
+
+    /// POST of a body of some type to the link's own URL.
+    pub async fn post(&self, kind: &str, body: impl Into<reqwest::Body>) -> Answer {
+        let request = self.request(Method::POST, "").header("content-type", kind);
+        send(request.body(body)).await
+    }
+
+    /// POST of a JSON document.
+    pub async fn post_json(&self, document: &Value) -> Answer {
+        self.post("application/json", document.to_string()).await
+    }
+
+    /// Says something in a new conversation.
+    pub async fn say(&self, content: &str) -> Posted {
+        self.post_json(&json!({"content": content})).await.posted()
+    }
+
+    /// Says something more.
+    pub async fn say_in(&self, conversation: &str, content: &str) -> Posted {
+        let message = json!({"content": content, "conversation": conversation});
+        self.post_json(&message).await.posted()
+    }
+
+    /// POST with an idempotency key.
+    pub async fn say_once(&self, key: &str, document: &Value) -> Answer {
+        let request = self
+            .request(Method::POST, "")
+            .header("idempotency-key", key);
+        send(request.json(document)).await
+    }
+
+    /// POST of a JSON document whose answer is to be the turn's stream.
+    pub async fn stream_of(&self, document: &Value) -> Events {
+        let request = self
+            .request(Method::POST, "")
+            .header("accept", "text/event-stream");
+        let response = within("a stream in answer", request.json(document).send()).await;
+        let response = response.unwrap_or_else(|error| panic!("no answer: {error:?}"));
+        check(response.headers(), "a POST");
+        Events::new(response).ok()
+    }
+
+    /// Opens an event stream, after `cursor` if there is one.
+    pub async fn open(&self, path: &str, cursor: Cursor<'_>) -> Events {
+        let events = within("an event stream's head", self.try_open(path, cursor)).await;
+        let events = events.unwrap_or_else(|| panic!("no answer to GET {path}"));
+        check(&events.headers, path);
+        events
+    }
+
+    /// Opens an event stream at a server that may be gone.
+    pub async fn try_open(&self, path: &str, cursor: Cursor<'_>) -> Option<Events> {
+        let mut request = self.request(Method::GET, path);
+        if let Cursor::After(id) = cursor {
+            request = request.header("last-event-id", id.as_bytes());
+        }
+        request.send().await.ok().map(Events::new)
+    }
+
+    /// Opens a turn's stream, which has to be one.
+    pub async fn listen(&self, turn: &str) -> Events {
+        self.open(&format!("{turn}/sse"), Cursor::Start).await.ok()
+    }
+
+    /// Opens a conversation's stream, which has to be one.
+    pub async fn follow(&self, conversation: &str) -> Events {
+        self.open(&format!("c/{conversation}/sse"), Cursor::Start)
+            .await
+            .ok()
+    }
+
+    /// Waits for a turn's end and says what it was.
+    pub async fn end_of(&self, turn: &str) -> Value {
+        let answer = self
+            .get(&format!("{turn}/status?wait=15"))
+            .await
+            .expect(200);
+        let standing = answer.json();
+        let status = standing["status"].as_str().unwrap_or_default();
+        let ended = ["done", "failed", "cancelled", "expired"].contains(&status);
+        assert!(ended, "waited 15 s for the turn's end: {standing}");
+        standing
+    }
+}
+
+impl Answer {
+    /// Makes sure of the status.
+    pub fn expect(self, status: u16) -> Self {
+        assert_eq!(self.status.as_u16(), status, "{}", self.text());
+        self
+    }
+
+    /// Makes sure that this is a problem of that status and reason.
+    pub fn refused(self, status: u16, reason: &str) -> Self {
+        let answer = self.expect(status);
+        assert_eq!(answer.header("content-type"), "application/problem+json");
+        let problem = answer.json();
+        assert_eq!(problem["reason"], reason, "{problem}");
+        assert_eq!(problem["status"], status, "{problem}");
+        let told = |name: &str| problem[name].as_str().is_some_and(|text| !text.is_empty());
+        assert!(told("title") && told("detail"), "{problem}");
+        answer
+    }
+
+    /// The ids in the answer to a message, which was taken.
+    pub fn posted(self) -> Posted {
+        let answer = self.expect(202).json();
+        let text = |name: &str| answer[name].as_str().unwrap_or_default().to_owned();
+        let (turn, conversation) = (text("turn_id"), text("conversation"));
+        assert!(is_id(&turn) && is_id(&conversation), "{answer}");
+        Posted { turn, conversation }
+    }
+
+    /// Its body as JSON.
+    pub fn json(&self) -> Value {
+        let document = serde_json::from_slice(&self.body);
+        document.unwrap_or_else(|error| panic!("{error} in {}", self.text()))
+    }
+
+    /// Its body as text.
+    pub fn text(&self) -> String {
+        String::from_utf8_lossy(&self.body).into_owned()
+    }
+
+    /// A header; the empty string where there is none.
+    pub fn header(&self, name: &str) -> &str {
+        let value = self.headers.get(name).map(|value| value.to_str());
+        value.and_then(Result::ok).unwrap_or_default()
+    }
+
+    /// After how many seconds to come back, which has to be said.
+    pub fn retry_after(&self) -> u64 {
+        let seconds = self.header("retry-after").parse();
+        seconds.unwrap_or_else(|_| panic!("no Retry-After in {:?}: {}", self.headers, self.text()))
+    }
+}
+
+/// Sends a request and reads the answer.
+pub async fn send(request: RequestBuilder) -> Answer {
+    match try_send(request).await {
+        Ok(answer) => answer,
+        Err(error) => panic!("no answer: {error:?}"),
+    }
+}
+
+/// Sends a request to a server that may be gone.
+pub async fn try_send(request: RequestBuilder) -> Result<Answer, reqwest::Error> {
+    within("an HTTP answer", async {
+        let response = request.send().await?;
+        let (status, headers) = (response.status(), response.headers().clone());
+        check(&headers, response.url().path());
+        let body = response.bytes().await?;
+        Ok(Answer {
+            status,
+            headers,
+            body,
+        })
+    })
+    .await
+}
+
+/// Holds the headers against what is promised of every answer.
+fn check(headers: &HeaderMap, path: &str) {
+    let text = |name: &str| {
+        headers
+            .get(name)
+            .and_then(|value| value.to_str().ok())
+            .unwrap_or_default()
+    };
+    assert!(
+        !headers.contains_key("set-cookie"),
+        "a cookie at {path}: {headers:?}"
+    );
+    assert_eq!(text("referrer-policy"), "no-referrer", "{path}");
+    assert_eq!(text("x-content-type-options"), "nosniff", "{path}");
+    assert!(
+        text("x-robots-tag").contains("noindex"),
+        "{path}: {headers:?}"
+    );
+    let policy = text("content-security-policy");
+    assert!(
+        policy.contains("default-src 'none'") && policy.contains("frame-ancestors"),
+        "{path}: {policy}"
+    );
+    assert!(!policy.contains("unsafe"), "{path}: {policy}");
+    if !path.starts_with("/assets/") {
+        assert!(
+            text("cache-control").contains("no-store"),
+            "{path}: {headers:?}"
+        );
+    }
+}
+
+/// Whether this looks like 128 random bits in base64url.
+pub fn is_id(text: &str) -> bool {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
+    text.len() == 22 && text.bytes().all(plain)
+}

@@ -1,0 +1,153 @@
+//! A process of the stack: it says on standard output when it is ready, logs to a file, and does
+//! not outlive its test.
+
+use crate::{binaries, within};
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
+use std::{
+    fs::File,
+    path::{Path, PathBuf},
+    process::{ExitStatus, Stdio},
+    thread::sleep,
+    time::Duration,
+};
+use tokio::{
+    io::{AsyncBufReadExt as _, BufReader, Lines},
+    process::{Child, ChildStdout, Command},
+};
+
+/// See the module.
+pub struct Process {
+    name: String,
+    child: Child,
+    lines: Lines<BufReader<ChildStdout>>,
+    log: PathBuf,
+}
+
+/// A command that is killed with the thread that starts it, should the test program itself be
+/// killed. Its environment is empty but for what programs need to be found.
+pub fn command(program: impl AsRef<Path>) -> Command {
+    let mut command = Command::new("setpriv");
+    command
+        .args(["--pdeathsig", "KILL", "--"])
+        .arg(program.as_ref());
+    command
+        .env_clear()
+        .env("PATH", std::env::var_os("PATH").unwrap_or_default());
+    command.kill_on_drop(true);
+    command
+}
+
+/// One of our programs, with a home of its own in `folder` and logs at the finest level of our
+/// crates.
+pub fn program(name: &str, folder: &Path) -> Command {
+    let mut program = command(binaries::path(name));
+    program
+        .env("HOME", folder.join("home"))
+        .env("XDG_RUNTIME_DIR", folder.join("run"));
+    program.env(
+        "RUST_LOG",
+        "warn,arizuko=trace,arizuko_control=trace,arizuko_gateway=trace",
+    );
+    program.env("RUST_BACKTRACE", "1").env("NO_COLOR", "1");
+    program
+}
+
+impl Process {
+    /// Starts it. What it says on standard error is added to the file `<name>.log` in `logs`.
+    pub fn start(name: &str, mut command: Command, logs: &Path) -> Self {
+        let log = logs.join(format!("{name}.log"));
+        let file = File::options().create(true).append(true).open(&log);
+        let file = file.unwrap_or_else(|error| panic!("{}: {error}", log.display()));
+        command
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(file);
+        let mut child = command.spawn().unwrap_or_else(|error| {
+            panic!("{name} does not start ({error}): setpriv is in Debian's util-linux")
+        });
+        let stdout = child.stdout.take().expect("it was asked for");
+        let lines = BufReader::new(stdout).lines();
+        Self {
+            name: name.to_owned(),
+            child,
+            lines,
+            log,
+        }
+    }
+
+    /// Waits for the next line that it prints.
+    pub async fn line(&mut self) -> String {
+        let what = format!("a line from {}", self.name);
+        let line = within(what, self.lines.next_line()).await;
+        let line = line.unwrap_or_else(|error| panic!("{} prints no text: {error}", self.name));
+        line.unwrap_or_else(|| panic!("{} has ended; it said:\n{}", self.name, self.said()))
+    }
+
+    /// Waits for a line that has `words` in it.
+    pub async fn line_with(&mut self, words: &str) -> String {
+        loop {
+            let line = self.line().await;
+            if line.contains(words) {
+                return line;
+            }
+        }
+    }
+
+    /// Its process id.
+    pub fn pid(&self) -> i32 {
+        let pid = self
+            .child
+            .id()
+            .unwrap_or_else(|| panic!("{} has ended", self.name));
+        i32::try_from(pid).expect("process ids are small")
+    }
+
+    /// Sends it a signal.
+    pub fn signal(&self, signal: Signal) {
+        let sent = kill(Pid::from_raw(self.pid()), signal);
+        sent.unwrap_or_else(|error| panic!("{signal} to {}: {error}", self.name));
+    }
+
+    /// Waits until it has ended by itself.
+    pub async fn exit(&mut self) -> ExitStatus {
+        let what = format!("the end of {}", self.name);
+        within(what, self.child.wait())
+            .await
+            .expect("it is our child")
+    }
+
+    /// Kills it as a power cut would, and waits until it is gone.
+    pub fn kill(&mut self) {
+        // An error says that it has ended already.
+        let _ = self.child.start_kill();
+        for _ in 0..5_000 {
+            if !matches!(self.child.try_wait(), Ok(None)) {
+                return;
+            }
+            sleep(Duration::from_millis(1));
+        }
+    }
+
+    /// The end of what it said on standard error, for whoever looks into a failure.
+    pub fn said(&self) -> String {
+        const LINES: usize = 60;
+        let log = std::fs::read(&self.log).unwrap_or_default();
+        let log = String::from_utf8_lossy(&log);
+        let lines: Vec<&str> = log.lines().collect();
+        lines[lines.len().saturating_sub(LINES)..].join("\n")
+    }
+
+    /// What it is called.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}

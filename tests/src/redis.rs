@@ -1,0 +1,110 @@
+//! A Redis of the test's own, which writes each commit to the disk before it answers.
+
+use crate::{
+    process::{Process, command},
+    within,
+};
+use nix::sys::signal::Signal;
+use std::path::{Path, PathBuf};
+use tokio::process::Command;
+
+/// See the module. It listens on a socket in its folder, so that no two can meet.
+pub struct Redis {
+    folder: PathBuf,
+    logs: PathBuf,
+    process: Process,
+}
+
+impl Redis {
+    /// Starts one that keeps its files in `folder`.
+    pub async fn start(folder: &Path, logs: &Path) -> Self {
+        std::fs::create_dir_all(folder).expect("the stack's folder is ours");
+        let process = serve(folder, logs).await;
+        Self {
+            folder: folder.to_owned(),
+            logs: logs.to_owned(),
+            process,
+        }
+    }
+
+    /// Its address, as control takes it.
+    pub fn url(&self) -> String {
+        format!("unix://{}", socket(&self.folder).display())
+    }
+
+    /// Kills it in the middle of whatever it does.
+    pub fn kill(&mut self) {
+        self.process.kill();
+    }
+
+    /// Starts it again on what it left on the disk.
+    pub async fn restart(&mut self) {
+        self.process.kill();
+        self.process = serve(&self.folder, &self.logs).await;
+    }
+
+    /// Makes it hang: connections stay open and nothing answers.
+    pub fn freeze(&self) {
+        self.process.signal(Signal::SIGSTOP);
+    }
+
+    /// Lets it go on.
+    pub fn thaw(&self) {
+        self.process.signal(Signal::SIGCONT);
+    }
+
+    /// A `redis-cli` for it.
+    pub fn cli(&self) -> Command {
+        let mut cli = command("redis-cli");
+        cli.arg("-s").arg(socket(&self.folder));
+        cli
+    }
+
+    /// What `redis-cli` answers.
+    pub async fn ask(&self, arguments: &[&str]) -> Vec<u8> {
+        let answer = within("redis-cli", self.cli().args(arguments).output()).await;
+        let answer =
+            answer.expect("redis-cli is in Debian's redis-tools, which redis-server wants");
+        assert!(
+            answer.status.success(),
+            "redis-cli {arguments:?}: {answer:?}"
+        );
+        answer.stdout
+    }
+
+    /// The folder of its files.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// The process, for its log.
+    pub fn process(&self) -> &Process {
+        &self.process
+    }
+}
+
+fn socket(folder: &Path) -> PathBuf {
+    folder.join("redis.sock")
+}
+
+async fn serve(folder: &Path, logs: &Path) -> Process {
+    let mut redis = command("redis-server");
+    redis.args([
+        "--port",
+        "0",
+        "--save",
+        "",
+        "--appendonly",
+        "yes",
+        "--appendfsync",
+        "always",
+    ]);
+    redis
+        .arg("--unixsocket")
+        .arg(socket(folder))
+        .arg("--dir")
+        .arg(folder);
+    let mut process = Process::start("redis", redis, logs);
+    process.line_with("eady to accept connections").await;
+    process
+}

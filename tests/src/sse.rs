@@ -1,0 +1,228 @@
+//! A reader of event streams that keeps every byte, so that two readers can be compared.
+
+use crate::{http::Visitor, within};
+use bytes::Bytes;
+use futures_util::{Stream, StreamExt as _};
+use http::{HeaderMap, StatusCode};
+use serde_json::Value;
+use std::pin::Pin;
+
+/// Where a reader begins.
+#[derive(Clone, Copy, Debug)]
+pub enum Cursor<'a> {
+    /// It has nothing yet.
+    Start,
+    /// It has all up to the frame with this id.
+    After(&'a str),
+}
+
+/// One event.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Event {
+    /// Its `id:`, which may be empty; `None` where there is no such line.
+    pub id: Option<String>,
+    /// Its name.
+    pub name: String,
+    /// Its data.
+    pub data: Value,
+    /// Its lines as they came.
+    pub raw: String,
+}
+
+/// An event stream as it comes in.
+pub struct Events {
+    /// The answer's status.
+    pub status: StatusCode,
+    /// The answer's headers.
+    pub headers: HeaderMap,
+    /// The last `retry:` that came.
+    pub retry: Option<u64>,
+    /// The comments that came.
+    pub comments: Vec<String>,
+    body: Pin<Box<dyn Stream<Item = reqwest::Result<Bytes>> + Send>>,
+    buffer: Vec<u8>,
+}
+
+impl Events {
+    pub(crate) fn new(response: reqwest::Response) -> Self {
+        let (status, headers) = (response.status(), response.headers().clone());
+        let body = Box::pin(response.bytes_stream());
+        Self {
+            status,
+            headers,
+            retry: None,
+            comments: Vec::new(),
+            body,
+            buffer: Vec::new(),
+        }
+    }
+
+    /// Makes sure that this is an event stream.
+    pub fn ok(self) -> Self {
+        assert_eq!(self.status, 200, "{:?}", self.headers);
+        let header = |name: &str| self.headers.get(name).and_then(|value| value.to_str().ok());
+        assert_eq!(header("content-type"), Some("text/event-stream"));
+        assert_eq!(header("x-accel-buffering"), Some("no"));
+        assert!(header("cache-control").is_some_and(|value| value.contains("no-transform")));
+        self
+    }
+
+    /// The next event; `None` at the stream's end, or where it breaks.
+    pub async fn next(&mut self) -> Option<Event> {
+        within("the next event", self.read()).await
+    }
+
+    async fn read(&mut self) -> Option<Event> {
+        loop {
+            while let Some(block) = self.block().await? {
+                if let Some(event) = self.parse(block) {
+                    return Some(event);
+                }
+            }
+        }
+    }
+
+    /// The next block of lines, or `Some(None)` if it is not whole yet.
+    async fn block(&mut self) -> Option<Option<String>> {
+        if let Some(end) = self.buffer.windows(2).position(|pair| pair == b"\n\n") {
+            let block: Vec<u8> = self.buffer.drain(..end + 2).collect();
+            return Some(Some(
+                String::from_utf8(block).expect("event streams are UTF-8"),
+            ));
+        }
+        let chunk = self.body.next().await?.ok()?;
+        self.buffer.extend_from_slice(&chunk);
+        Some(None)
+    }
+
+    fn parse(&mut self, raw: String) -> Option<Event> {
+        let (mut id, mut name, mut data) = (None, "message".to_owned(), None);
+        for line in raw.lines().filter(|line| !line.is_empty()) {
+            let (field, value) = line.split_once(':').unwrap_or((line, ""));
+            let value = value.strip_prefix(' ').unwrap_or(value).to_owned();
+            match field {
+                "id" => id = Some(value),
+                "event" => name = value,
+                "data" => data = Some(value),
+                "retry" => self.retry = value.parse().ok(),
+                "" => self.comments.push(value),
+                other => panic!("no such field in an event stream: {other}"),
+            }
+        }
+        let data = serde_json::from_str(&data?).expect("each event's data is JSON");
+        Some(Event {
+            id,
+            name,
+            data,
+            raw,
+        })
+    }
+
+    /// Reads on through the next event of that name.
+    pub async fn through(&mut self, name: &str) -> Vec<Event> {
+        let mut events = Vec::new();
+        while let Some(event) = self.next().await {
+            let last = event.name == name;
+            events.push(event);
+            if last {
+                return events;
+            }
+        }
+        panic!("the stream ended before {name}: {events:?}");
+    }
+
+    /// Reads the next `count` events.
+    pub async fn take(&mut self, count: usize) -> Vec<Event> {
+        let mut events = Vec::new();
+        while events.len() < count {
+            let event = self.next().await;
+            events.push(event.unwrap_or_else(|| panic!("the stream ended after {events:?}")));
+        }
+        events
+    }
+
+    /// Reads to the end.
+    pub async fn rest(&mut self) -> Vec<Event> {
+        let mut events = Vec::new();
+        while let Some(event) = self.next().await {
+            events.push(event);
+        }
+        events
+    }
+
+    /// The first bytes of the stream: when to come back, and a comment.
+    pub async fn greeting(&mut self) {
+        within("a stream's first bytes", async {
+            while self.retry.is_none() {
+                let block = self
+                    .block()
+                    .await
+                    .expect("the stream begins before it ends");
+                if let Some(event) = block.and_then(|block| self.parse(block)) {
+                    panic!("{event:?} came before the greeting");
+                }
+            }
+        })
+        .await;
+    }
+}
+
+/// Reads a turn's reply as a browser's `EventSource` does: whenever the stream ends it comes back
+/// with the last id, until it is told 204.
+pub async fn read_to_the_end(visitor: &Visitor, turn: &str) -> Vec<Event> {
+    let path = format!("{turn}/sse");
+    let mut seen: Vec<Event> = Vec::new();
+    within("the whole reply, with reconnects", async {
+        loop {
+            let last = seen.last().and_then(|event| event.id.clone());
+            let cursor = last.as_deref().map_or(Cursor::Start, Cursor::After);
+            let Some(mut events) = visitor.try_open(&path, cursor).await else {
+                tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+                continue;
+            };
+            if events.status == 204 {
+                return;
+            }
+            assert_eq!(events.status, 200);
+            while let Some(event) = events.read().await {
+                seen.push(event);
+            }
+        }
+    })
+    .await;
+    seen
+}
+
+/// The events' bytes, one after another.
+pub fn raw(events: &[Event]) -> String {
+    events.iter().map(|event| event.raw.as_str()).collect()
+}
+
+/// The events' names.
+pub fn names(events: &[Event]) -> Vec<&str> {
+    events.iter().map(|event| event.name.as_str()).collect()
+}
+
+/// The ids of the numbered events.
+pub fn ids(events: &[Event]) -> Vec<String> {
+    events.iter().filter_map(|event| event.id.clone()).collect()
+}
+
+/// What a reader has at the end: messages by their ids, in order, each with its text.
+pub fn transcript(events: &[Event]) -> Vec<(String, String)> {
+    let mut messages: Vec<(String, String)> = Vec::new();
+    for Event { name, data, .. } in events {
+        let text = |field: &str| data[field].as_str().unwrap_or_default().to_owned();
+        let id = text("id");
+        let at = messages.iter().position(|(known, _)| *known == id);
+        match (name.as_str(), at) {
+            ("delta", Some(at)) => messages[at].1 += &text("text"),
+            ("delta", None) => messages.push((id, text("text"))),
+            ("message", Some(at)) => messages[at].1 = text("content"),
+            ("message", None) => messages.push((id, text("content"))),
+            ("restart", _) if data["keep"] == false => messages.clear(),
+            _ => {}
+        }
+    }
+    messages
+}

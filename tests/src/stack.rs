@@ -1,0 +1,372 @@
+//! A whole stack of its own for each test: the same system in three shapes.
+
+use crate::{
+    process::{Process, program},
+    redis::Redis,
+    tools,
+};
+use serde_json::Value;
+use std::{fs, net::TcpListener, path::PathBuf, thread};
+use tempfile::TempDir;
+use tokio::process::Command;
+
+/// The shapes in which every test runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// `arizuko up`: everything in one process, on the embedded store.
+    Embedded,
+    /// One control and one gateway over one Redis.
+    OneRedis,
+    /// Two controls and two gateways over one Redis.
+    Pair,
+}
+
+/// See the module. All of it ends with the test.
+pub struct Stack {
+    kind: Kind,
+    settings: Vec<(String, String)>,
+    public_url: String,
+    keys: Keys,
+    demo_url: Option<String>,
+    /// Before the processes that use it: what is first here is dropped first.
+    servers: Vec<Server>,
+    redis: Option<Redis>,
+    folder: TempDir,
+    pub(crate) web: reqwest::Client,
+}
+
+struct Keys {
+    operator: String,
+    gateway: String,
+}
+
+/// One process that serves, where its parts listen, and whether they do now.
+struct Server {
+    name: String,
+    control: Option<String>,
+    gateway: Option<String>,
+    process: Option<Process>,
+}
+
+impl Stack {
+    /// Starts one with the defaults. Its links begin with `https://<tenant>.example`.
+    pub async fn start(kind: Kind) -> Self {
+        Self::with(kind, &[]).await
+    }
+
+    /// Starts one with these variables in the environment of all its parts.
+    pub async fn with(kind: Kind, settings: &[(&str, &str)]) -> Self {
+        Self::begin(kind, settings, "https://{root}.example", 0).await
+    }
+
+    /// Starts one whose links lead to its first gateway, for programs that open them as they are.
+    /// `up` has its demo agent.
+    pub async fn with_real_links(kind: Kind, settings: &[(&str, &str)]) -> Self {
+        let port = free_port();
+        Self::begin(kind, settings, &format!("http://127.0.0.1:{port}"), port).await
+    }
+
+    async fn begin(kind: Kind, settings: &[(&str, &str)], public_url: &str, port: u16) -> Self {
+        let folder = tempfile::Builder::new().prefix("arizuko-test-").tempdir();
+        let folder = folder.expect("the system has room for temporary files");
+        for name in ["data", "home", "logs", "run"] {
+            fs::create_dir(folder.path().join(name)).expect("the folder is new");
+        }
+        let redis = match kind {
+            Kind::Embedded => None,
+            Kind::OneRedis | Kind::Pair => {
+                let (files, logs) = (folder.path().join("redis"), folder.path().join("logs"));
+                Some(Redis::start(&files, &logs).await)
+            }
+        };
+        let settings = settings
+            .iter()
+            .map(|&(name, value)| (name.to_owned(), value.to_owned()));
+        let web = reqwest::Client::builder()
+            .redirect(reqwest::redirect::Policy::none())
+            // Each request on a connection of its own: a test that kills a server would otherwise
+            // find one that is dead already.
+            .pool_max_idle_per_host(0)
+            .build();
+        let mut stack = Self {
+            kind,
+            settings: settings.collect(),
+            public_url: public_url.to_owned(),
+            keys: Keys {
+                operator: tools::random_id(),
+                gateway: tools::random_id(),
+            },
+            demo_url: None,
+            servers: Vec::new(),
+            redis,
+            folder,
+            web: web.expect("plain HTTP needs nothing of the system"),
+        };
+        let gateway = |port: u16| Some(format!("127.0.0.1:{port}"));
+        let any = || gateway(0);
+        match kind {
+            Kind::Embedded => stack.add("up", any(), gateway(port)).await,
+            Kind::OneRedis => {
+                stack.add("control-0", any(), None).await;
+                stack.add("gateway-0", None, gateway(port)).await;
+            }
+            Kind::Pair => {
+                stack.add("control-0", any(), None).await;
+                stack.add("control-1", any(), None).await;
+                stack.add("gateway-0", None, gateway(port)).await;
+                stack.add("gateway-1", None, any()).await;
+            }
+        }
+        stack
+    }
+
+    async fn add(&mut self, name: &str, control: Option<String>, gateway: Option<String>) {
+        let server = Server {
+            name: name.to_owned(),
+            control,
+            gateway,
+            process: None,
+        };
+        self.servers.push(server);
+        self.serve(self.servers.len() - 1).await;
+    }
+
+    /// Starts a server where it listened before, or for the first time, and waits until it serves.
+    async fn serve(&mut self, index: usize) {
+        let Server {
+            name,
+            control,
+            gateway,
+            ..
+        } = &self.servers[index];
+        let command = match (control, gateway) {
+            (Some(control), Some(gateway)) => self.up(control, gateway),
+            (Some(control), None) => self.control_process(control),
+            (None, gateway) => self.gateway_process(gateway.as_deref().unwrap_or_default()),
+        };
+        let mut process = Process::start(name, command, &self.logs());
+        let line = process.line().await;
+        let (control, gateway) = if self.kind == Kind::Embedded {
+            let ready: Value = serde_json::from_str(&line).expect("`up --json` prints JSON");
+            let text = |name: &str| ready[name].as_str().unwrap_or_default().to_owned();
+            self.demo_url = ready["chat_url"].as_str().map(str::to_owned);
+            let key = fs::read_to_string(text("operator_key_file"));
+            self.keys.operator = key.expect("`up` says where its key is").trim().to_owned();
+            (Some(text("control")), Some(text("gateway")))
+        } else {
+            let url = line.rsplit(' ').next().map(str::to_owned);
+            if control.is_some() {
+                (url, None)
+            } else {
+                (None, url)
+            }
+        };
+        let address = |url: String| {
+            url.trim_start_matches("http://")
+                .trim_end_matches('/')
+                .to_owned()
+        };
+        let server = &mut self.servers[index];
+        server.control = control.map(address);
+        server.gateway = gateway.map(address);
+        server.process = Some(process);
+    }
+
+    fn up(&self, control: &str, gateway: &str) -> Command {
+        let mut up = self.program("arizuko");
+        up.args([
+            "up",
+            "--json",
+            "--listen",
+            gateway,
+            "--control-listen",
+            control,
+        ]);
+        if !self.has_real_links() {
+            up.arg("--no-demo");
+        }
+        up.arg("--data-dir")
+            .arg(self.data_dir())
+            .args(["--public-url", &self.public_url]);
+        up
+    }
+
+    fn control_process(&self, listen: &str) -> Command {
+        let mut control = self.program("arizuko-control");
+        let redis = self.redis.as_ref().map(Redis::url).unwrap_or_default();
+        control.args([
+            "--listen",
+            listen,
+            "--public-url",
+            &self.public_url,
+            "--redis",
+            &redis,
+        ]);
+        control.env("ARIZUKO_OPERATOR_KEY", &self.keys.operator);
+        control.env("ARIZUKO_GATEWAY_KEY", &self.keys.gateway);
+        control
+    }
+
+    fn gateway_process(&self, listen: &str) -> Command {
+        let mut gateway = self.program("arizuko-gateway");
+        gateway.args(["--listen", listen]);
+        for control in self
+            .servers
+            .iter()
+            .filter_map(|server| server.control.as_ref())
+        {
+            gateway.arg("--control").arg(format!("http://{control}"));
+        }
+        gateway.env("ARIZUKO_GATEWAY_KEY", &self.keys.gateway);
+        gateway
+    }
+
+    /// One of our programs, with this stack's settings in its environment.
+    pub fn program(&self, name: &str) -> Command {
+        let mut program = program(name, self.folder.path());
+        program.envs(self.settings.iter().map(|(name, value)| (name, value)));
+        program
+    }
+
+    /// Which shape this is.
+    pub fn kind(&self) -> Kind {
+        self.kind
+    }
+
+    /// The URL of a gateway. Tests name two, 0 and 1; where there is one, both are that.
+    pub fn gateway(&self, index: usize) -> String {
+        let gateways = self
+            .servers
+            .iter()
+            .filter_map(|server| server.gateway.as_ref());
+        nth(gateways.collect(), index)
+    }
+
+    /// The URL of a control, as with gateways.
+    pub fn control(&self, index: usize) -> String {
+        let controls = self
+            .servers
+            .iter()
+            .filter_map(|server| server.control.as_ref());
+        nth(controls.collect(), index)
+    }
+
+    /// All gateways.
+    pub fn gateways(&self) -> Vec<String> {
+        let gateways = self
+            .servers
+            .iter()
+            .filter_map(|server| server.gateway.as_ref());
+        gateways
+            .map(|gateway| format!("http://{gateway}"))
+            .collect()
+    }
+
+    /// The link that the demo agent answers, where there is one.
+    pub fn demo_url(&self) -> Option<&str> {
+        self.demo_url.as_deref()
+    }
+
+    fn has_real_links(&self) -> bool {
+        self.public_url.starts_with("http://127.0.0.1")
+    }
+
+    /// The first operator's key.
+    pub fn operator_key(&self) -> &str {
+        &self.keys.operator
+    }
+
+    /// Its Redis; the embedded store has none.
+    pub fn redis(&mut self) -> Option<&mut Redis> {
+        self.redis.as_mut()
+    }
+
+    /// Kills every process that serves, as a power cut would; Redis, too, where it is.
+    pub fn cut_the_power(&mut self) {
+        for server in &mut self.servers {
+            server.process = None;
+        }
+        if let Some(redis) = &mut self.redis {
+            redis.kill();
+        }
+    }
+
+    /// Starts again, at the same addresses, whatever does not run.
+    pub async fn power_up(&mut self) {
+        if let Some(redis) = &mut self.redis {
+            redis.restart().await;
+        }
+        for index in 0..self.servers.len() {
+            if self.servers[index].process.is_none() {
+                self.serve(index).await;
+            }
+        }
+    }
+
+    /// Kills a control, and what else is in its process.
+    pub fn kill_control(&mut self, index: usize) {
+        let server = self.control_server(index);
+        self.servers[server].process = None;
+    }
+
+    /// Starts it again at the same address.
+    pub async fn restart_control(&mut self, index: usize) {
+        let server = self.control_server(index);
+        self.serve(server).await;
+    }
+
+    fn control_server(&self, index: usize) -> usize {
+        let controls = (0..self.servers.len()).filter(|i| self.servers[*i].control.is_some());
+        let controls: Vec<_> = controls.collect();
+        controls[index.min(controls.len() - 1)]
+    }
+
+    /// The process that a control or a gateway is in.
+    pub fn process(&mut self, name: &str) -> &mut Process {
+        let server = self.servers.iter_mut().find(|server| server.name == name);
+        let process = server.and_then(|server| server.process.as_mut());
+        process.unwrap_or_else(|| panic!("no {name} runs in this stack"))
+    }
+
+    /// The folder of all that the stack writes.
+    pub fn folder(&self) -> PathBuf {
+        self.folder.path().to_owned()
+    }
+
+    /// The embedded store's folder.
+    pub fn data_dir(&self) -> PathBuf {
+        self.folder.path().join("data")
+    }
+
+    /// The folder of its logs.
+    pub fn logs(&self) -> PathBuf {
+        self.folder.path().join("logs")
+    }
+}
+
+impl Drop for Stack {
+    /// Shows a failed test's reader what the processes said.
+    #[expect(clippy::print_stderr, reason = "the test runner collects it")]
+    fn drop(&mut self) {
+        if !thread::panicking() {
+            return;
+        }
+        let processes = self
+            .servers
+            .iter()
+            .filter_map(|server| server.process.as_ref());
+        for process in processes.chain(self.redis.as_ref().map(Redis::process)) {
+            eprintln!("── {} said last:\n{}", process.name(), process.said());
+        }
+    }
+}
+
+fn nth(addresses: Vec<&String>, index: usize) -> String {
+    format!("http://{}", addresses[index.min(addresses.len() - 1)])
+}
+
+/// A port that nobody listens on. The system hands out the others first, so it stays free.
+fn free_port() -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("loopback has free ports");
+    listener.local_addr().expect("it is bound").port()
+}

@@ -1,0 +1,60 @@
+//! Programs that we didn't write, and that stand for all that may call us.
+
+use crate::{
+    cli::{Outcome, run},
+    process::command,
+};
+use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
+use std::{
+    env,
+    fs::File,
+    io::Read as _,
+    path::{Path, PathBuf},
+};
+
+/// curl.
+pub async fn curl(arguments: &[&str]) -> Outcome {
+    run(
+        command(found("curl"))
+            .args(["--silent", "--show-error", "--no-buffer"])
+            .args(arguments),
+        "",
+    )
+    .await
+}
+
+/// A script of `tests/python`, with the packages that `tests/run` has installed.
+pub async fn python(script: &str, arguments: &[&str]) -> Outcome {
+    let tests = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let python = tests.join(".venv/bin/python");
+    assert!(
+        python.exists(),
+        "there is no tests/.venv with the Python clients: tests/run makes it"
+    );
+    run(
+        command(python)
+            .arg(tests.join("python").join(script))
+            .args(arguments),
+        "",
+    )
+    .await
+}
+
+/// Where a program is that has to be there.
+pub fn found(program: &str) -> PathBuf {
+    let path = env::var_os("PATH").unwrap_or_default();
+    let found = env::split_paths(&path)
+        .map(|folder| folder.join(program))
+        .find(|file| file.is_file());
+    found.unwrap_or_else(|| {
+        panic!("{program} is not installed: tests/run installs all that the tests need")
+    })
+}
+
+/// 256 random bits, as text.
+pub fn random_id() -> String {
+    let mut bytes = [0; 32];
+    let read = File::open("/dev/urandom").and_then(|mut file| file.read_exact(&mut bytes));
+    read.expect("the system has random numbers");
+    BASE64_URL_SAFE_NO_PAD.encode(bytes)
+}
