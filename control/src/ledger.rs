@@ -31,6 +31,9 @@ pub(crate) enum Error {
     Refused(#[from] Refusal),
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// Others changed what it read, again and again.
+    #[error("others were faster {ATTEMPTS} times")]
+    Busy,
     #[error("{0}")]
     Internal(String),
 }
@@ -131,8 +134,7 @@ impl Ledger {
                 }
             }
         }
-        let why = format!("others were faster {ATTEMPTS} times");
-        Err(StoreError::Unavailable(why).into())
+        Err(Error::Busy)
     }
 
     /// Commits; where no answer came, once more. A batch that was applied the first time

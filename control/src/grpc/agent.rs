@@ -228,8 +228,12 @@ impl Attached {
         let hold = (self.session.id.as_str(), self.session.epoch);
         let (ledger, limits) = (&self.control.ledger, &self.control.limits);
         let claimed = ledger.transact(self.partition, &[], |tx| turn::claim(tx, limits, hold));
-        let Some(turn) = claimed.await? else {
-            return Ok(false);
+        let turn = match claimed.await {
+            Ok(Some(turn)) => turn,
+            Ok(None) => return Ok(false),
+            // Many reach for the same turns: after what the agent says, again.
+            Err(Error::Busy) => return Ok(true),
+            Err(error) => return Err(error),
         };
         self.credit -= 1;
         self.hand_out(&turn).await?;

@@ -41,7 +41,9 @@ pub(super) fn classify(error: &Error) -> (Code, ErrorReason) {
             Refusal::JidTaken(_) => (Code::AlreadyExists, ErrorReason::JidTaken),
             Refusal::SessionOver => (Code::Unavailable, ErrorReason::Unavailable),
         },
-        Error::Store(StoreError::Unavailable(_)) => (Code::Unavailable, ErrorReason::Unavailable),
+        Error::Store(StoreError::Unavailable(_)) | Error::Busy => {
+            (Code::Unavailable, ErrorReason::Unavailable)
+        }
         Error::Store(StoreError::Unknown(_)) => {
             (Code::DeadlineExceeded, ErrorReason::OutcomeUnknown)
         }
@@ -56,6 +58,10 @@ pub(super) fn message(error: &Error) -> String {
         Error::Store(StoreError::Unavailable(why)) => {
             tracing::warn!(why, "the store is out of reach");
             "the store is out of reach; nothing was done".to_owned()
+        }
+        Error::Busy => {
+            tracing::warn!("{error}");
+            "too much is going on here; nothing was done".to_owned()
         }
         Error::Store(StoreError::Unknown(why)) => {
             tracing::warn!(why, "the store did not answer");
@@ -73,7 +79,7 @@ fn retry_after(error: &Error) -> Option<Duration> {
         Error::Refused(
             Refusal::RateLimited { retry_after } | Refusal::TooManyTurns { retry_after, .. },
         ) => Some(Duration::from_millis(*retry_after)),
-        Error::Store(_) => Some(Duration::from_secs(1)),
+        Error::Store(_) | Error::Busy => Some(Duration::from_secs(1)),
         _ => None,
     }
 }

@@ -10,10 +10,10 @@ use crate::{
     transaction::{Decision, Tx},
 };
 
-/// How many waiting turns a claim chooses from.
+/// How many waiting turns a claim looks at, should the first not be there any more.
 const CANDIDATES: u32 = 4;
 
-/// Hands a waiting turn of the session's folder to it.
+/// Hands the turn that has waited longest of the session's folder to it.
 pub(crate) fn claim(
     tx: &mut Tx<'_>,
     limits: &Limits,
@@ -21,10 +21,7 @@ pub(crate) fn claim(
 ) -> Decision<Option<Turn>> {
     let holder = session::live(tx, session, epoch)?;
     let queue = ready(&holder.folder);
-    let waiting = tx.members(&queue, 0..=tx.now, CANDIDATES)?;
-    // Sessions that were woken together don't all reach for the same one.
-    let first = usize::from(u8::from_le_bytes(tx.random())) % waiting.len().max(1);
-    for member in waiting.iter().cycle().skip(first).take(waiting.len()) {
+    for member in tx.members(&queue, 0..=tx.now, CANDIDATES)? {
         let turn = tx.get::<Turn>(&record(&member.name))?;
         let Some(mut turn) = turn.filter(|turn| turn.status == Status::Queued) else {
             tx.remove(&queue, &member.name);
