@@ -105,10 +105,12 @@ pub(crate) async fn end_token(
     {
         return Ok(());
     }
-    for open in ledger
-        .members(partition, token::open_turns(id), (0, u64::MAX), u32::MAX)
-        .await?
-    {
+    let open = (0, u64::MAX);
+    let open = ledger
+        .members(partition, token::open_turns(id), open, u32::MAX)
+        .await?;
+    // The newest first: the end of a running turn would hand out the next one of its conversation.
+    for open in open.into_iter().rev() {
         let turn = open.name;
         ledger
             .transact(partition, &[], |tx| {

@@ -37,10 +37,11 @@ pub(crate) async fn router(control: &Arc<Control>) -> anyhow::Result<Router> {
     health
         .set_serving::<v1::agent_service_server::AgentServiceServer<Service>>()
         .await;
-    let reflection = tonic_reflection::server::Builder::configure()
-        .register_encoded_file_descriptor_set(v1::DESCRIPTORS)
-        .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
-        .build_v1()?;
+    let reflection = || {
+        tonic_reflection::server::Builder::configure()
+            .register_encoded_file_descriptor_set(v1::DESCRIPTORS)
+            .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+    };
     let gateway = v1::gateway_service_server::GatewayServiceServer::new(service.clone())
         .max_decoding_message_size(MESSAGE_BYTES)
         .max_encoding_message_size(MESSAGE_BYTES);
@@ -51,7 +52,9 @@ pub(crate) async fn router(control: &Arc<Control>) -> anyhow::Result<Router> {
         .initial_stream_window_size(256 << 10)
         .initial_connection_window_size(16 << 20)
         .add_service(health_service)
-        .add_service(reflection)
+        .add_service(reflection().build_v1()?)
+        // Some clients, grpcio among them, still ask by the older name.
+        .add_service(reflection().build_v1alpha()?)
         .add_service(v1::token_service_server::TokenServiceServer::new(
             service.clone(),
         ))

@@ -222,6 +222,7 @@ fn end_turn(tx: &mut Tx<'_>, limits: &Limits, mut turn: Turn, end: End<'_>) -> D
         conversation.put(tx, limits)?;
     }
     transcript.n = turn.n;
+    transcript.status_text.clear();
     transcript.end = Some((end.status, end.error.to_owned()));
     tx.put(
         &reply(&turn.id),

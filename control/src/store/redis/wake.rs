@@ -90,17 +90,15 @@ impl Wakes {
         // Registered before the confirmation: nothing that is published after it can be missed.
         let subscription = self.channels.watch(&channel, topic);
         let mut link = self.link.lock().await;
-        if !link.wanted.contains(&channel) {
-            let Some(connection) = &mut link.connection else {
-                return Err(StoreError::Unavailable(
-                    "the wake-up link is down".to_owned(),
-                ));
-            };
+        // Where the link is down it is confirmed once the link is back, and then a gap is told.
+        if !link.wanted.contains(&channel)
+            && let Some(connection) = &mut link.connection
+        {
             subscribe(connection, &channel)
                 .await
                 .map_err(|error| StoreError::Unavailable(error.to_string()))?;
-            link.wanted.insert(channel);
         }
+        link.wanted.insert(channel);
         Ok(subscription)
     }
 
