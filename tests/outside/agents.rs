@@ -3,4 +3,6 @@
 mod exec;
 mod failover;
 mod order;
+mod programs;
 mod protocol;
+mod sessions;

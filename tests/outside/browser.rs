@@ -1,36 +1,24 @@
 //! A real Chromium: `tests/browser` drives the page.
 
-use arizuko_tests::{Kind, Stack, on};
+use arizuko_tests::{Kind, Stack, on_every_stack};
 
-on![embedded, Embedded;
-    conversation, a_stream_that_breaks, privacy, trouble, accessibility, looks];
-on![one_redis, OneRedis; conversation];
-on![pair, Pair; conversation, a_stream_that_breaks, privacy, trouble];
+on_every_stack![the_page_works_in_chromium];
 
-async fn test(kind: Kind, file: &str) {
-    Stack::with_real_links(kind, &[]).await.browser_test(file).await;
-}
-
-async fn conversation(kind: Kind) {
-    test(kind, "conversation.test.js").await;
-}
-
-async fn a_stream_that_breaks(kind: Kind) {
-    test(kind, "stream.test.js").await;
-}
-
-async fn privacy(kind: Kind) {
-    test(kind, "privacy.test.js").await;
-}
-
-async fn trouble(kind: Kind) {
-    test(kind, "trouble.test.js").await;
-}
-
-async fn accessibility(kind: Kind) {
-    test(kind, "accessibility.test.js").await;
-}
-
-async fn looks(kind: Kind) {
-    test(kind, "looks.test.js").await;
+/// Everything on one stack. What is about the page alone is not repeated on the others, and on one
+/// Redis a conversation will do: its gateway and its control are those of the pair.
+async fn the_page_works_in_chromium(kind: Kind) {
+    let stack = Stack::with_real_links(kind, &[]).await;
+    let files: &[&str] = match kind {
+        Kind::Embedded => &[
+            "conversation",
+            "stream",
+            "privacy",
+            "trouble",
+            "accessibility",
+            "looks",
+        ],
+        Kind::OneRedis => &["conversation"],
+        Kind::Pair => &["conversation", "stream", "privacy", "trouble"],
+    };
+    stack.browser_tests(files).await;
 }

@@ -1,11 +1,14 @@
 //! `/chat/{token}/…`: what a visitor's browser and programs see.
 
-mod conversation;
+mod cancel;
+mod history;
 mod idempotency;
 mod isolation;
 mod limits;
 mod origin;
 mod page;
 mod post;
+mod resume;
+mod retention;
 mod stream;
 mod turn;

@@ -1,4 +1,5 @@
 //! Links: minted, told apart, and ended.
 
 mod issue;
+mod options;
 mod revoke;

@@ -17,13 +17,13 @@ use std::{
 };
 use tokio::time::timeout;
 
-/// How long one file of them may take.
-const LIMIT: Duration = Duration::from_secs(240);
+/// How long all of them may take.
+const LIMIT: Duration = Duration::from_secs(400);
 
 impl Stack {
-    /// Runs one file of them against this stack, whose links have to be real ones. Pictures of the
-    /// page go to `target/screenshots`, to be looked at.
-    pub async fn browser_test(&self, file: &str) {
+    /// Runs these files of them against this stack, whose links have to be real ones. Pictures of
+    /// the page go to `target/screenshots`, to be looked at.
+    pub async fn browser_tests(&self, files: &[&str]) {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("browser");
         let playwright = folder.join("node_modules/playwright-core");
         assert!(
@@ -33,19 +33,18 @@ impl Stack {
         let (chat_url, _demo) = self.demo(&folder).await;
 
         let mut node = command(found("node"));
-        node.args(["--test", "--test-concurrency=1"])
-            .current_dir(&folder)
-            .process_group(0);
+        // One at a time: a browser takes a processor for itself.
+        node.args(["--test", "--test-concurrency=1"]);
+        node.args(files.iter().map(|file| format!("{file}.test.js")));
+        node.current_dir(&folder).process_group(0);
+        let controls = format!("{},{}", self.control(0), self.control(1));
         node.env("HOME", self.folder().join("home"));
-        node.env("ARIZUKO_CLI", self.mortal_cli())
-            .env("CHROMIUM", found("chromium"));
-        node.env(
-            "ARIZUKO_CONTROL",
-            format!("{},{}", self.control(0), self.control(1)),
-        );
+        node.env("CHROMIUM", found("chromium"));
+        node.env("ARIZUKO_CLI", self.mortal_cli());
+        node.env("ARIZUKO_CONTROL", controls);
         node.env("ARIZUKO_KEY", self.operator_key());
-        node.env("ARIZUKO_CHAT_URL", chat_url)
-            .env("ARIZUKO_SCREENSHOTS", binaries::path("../screenshots"));
+        node.env("ARIZUKO_CHAT_URL", chat_url);
+        node.env("ARIZUKO_SCREENSHOTS", binaries::path("../screenshots"));
         let said = self.logs().join("browser.txt");
         let output = File::create(&said).expect("the stack's folder is ours");
         let mut child = node.stdout(output).spawn().expect("node was just found");
@@ -56,9 +55,11 @@ impl Stack {
             let _ = killpg(Pid::from_raw(group), Signal::SIGKILL);
         }
         let said = fs::read_to_string(said).expect("node writes text");
-        let ended = ended.unwrap_or_else(|_| panic!("{file} was not over after {LIMIT:?}:\n{said}"));
+        let ended = ended.unwrap_or_else(|_| {
+            panic!("the browser's tests were not over after {LIMIT:?}:\n{said}")
+        });
         let status = ended.expect("it is our child");
-        assert!(status.success(), "{file} fails:\n{said}");
+        assert!(status.success(), "the browser's tests fail:\n{said}");
     }
 
     /// A link that a demo agent answers: `up`'s own, or else one of the page's agents.

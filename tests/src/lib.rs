@@ -25,7 +25,7 @@ use tokio::{runtime, time::timeout};
 /// How long anything may take that should happen at once.
 pub const PATIENCE: Duration = Duration::from_secs(20);
 /// How long a whole test may take.
-const LIMIT: Duration = Duration::from_secs(300);
+const LIMIT: Duration = Duration::from_secs(420);
 
 /// Waits for something that should happen, and fails the test when it doesn't.
 pub async fn within<T>(what: impl Display, event: impl Future<Output = T>) -> T {

@@ -1,11 +1,12 @@
 //! A whole stack of its own for each test: the same system in three shapes.
 
+mod serve;
+
 use crate::{
     process::{Process, program},
     redis::Redis,
     tools,
 };
-use serde_json::Value;
 use std::{fs, net::TcpListener, path::PathBuf, thread};
 use tempfile::TempDir;
 use tokio::process::Command;
@@ -28,7 +29,7 @@ pub struct Stack {
     public_url: String,
     keys: Keys,
     demo_url: Option<String>,
-    /// Before the processes that use it: what is first here is dropped first.
+    /// Dropped before the Redis that they use.
     servers: Vec<Server>,
     redis: Option<Redis>,
     folder: TempDir,
@@ -129,96 +130,6 @@ impl Stack {
         };
         self.servers.push(server);
         self.serve(self.servers.len() - 1).await;
-    }
-
-    /// Starts a server where it listened before, or for the first time, and waits until it serves.
-    async fn serve(&mut self, index: usize) {
-        let Server {
-            name,
-            control,
-            gateway,
-            ..
-        } = &self.servers[index];
-        let command = match (control, gateway) {
-            (Some(control), Some(gateway)) => self.up(control, gateway),
-            (Some(control), None) => self.control_process(control),
-            (None, gateway) => self.gateway_process(gateway.as_deref().unwrap_or_default()),
-        };
-        let mut process = Process::start(name, command, &self.logs());
-        let line = process.line().await;
-        let (control, gateway) = if self.kind == Kind::Embedded {
-            let ready: Value = serde_json::from_str(&line).expect("`up --json` prints JSON");
-            let text = |name: &str| ready[name].as_str().unwrap_or_default().to_owned();
-            self.demo_url = ready["chat_url"].as_str().map(str::to_owned);
-            let key = fs::read_to_string(text("operator_key_file"));
-            self.keys.operator = key.expect("`up` says where its key is").trim().to_owned();
-            (Some(text("control")), Some(text("gateway")))
-        } else {
-            let url = line.rsplit(' ').next().map(str::to_owned);
-            if control.is_some() {
-                (url, None)
-            } else {
-                (None, url)
-            }
-        };
-        let address = |url: String| {
-            url.trim_start_matches("http://")
-                .trim_end_matches('/')
-                .to_owned()
-        };
-        let server = &mut self.servers[index];
-        server.control = control.map(address);
-        server.gateway = gateway.map(address);
-        server.process = Some(process);
-    }
-
-    fn up(&self, control: &str, gateway: &str) -> Command {
-        let mut up = self.program("arizuko");
-        up.args([
-            "up",
-            "--json",
-            "--listen",
-            gateway,
-            "--control-listen",
-            control,
-        ]);
-        if !self.has_real_links() {
-            up.arg("--no-demo");
-        }
-        up.arg("--data-dir")
-            .arg(self.data_dir())
-            .args(["--public-url", &self.public_url]);
-        up
-    }
-
-    fn control_process(&self, listen: &str) -> Command {
-        let mut control = self.program("arizuko-control");
-        let redis = self.redis.as_ref().map(Redis::url).unwrap_or_default();
-        control.args([
-            "--listen",
-            listen,
-            "--public-url",
-            &self.public_url,
-            "--redis",
-            &redis,
-        ]);
-        control.env("ARIZUKO_OPERATOR_KEY", &self.keys.operator);
-        control.env("ARIZUKO_GATEWAY_KEY", &self.keys.gateway);
-        control
-    }
-
-    fn gateway_process(&self, listen: &str) -> Command {
-        let mut gateway = self.program("arizuko-gateway");
-        gateway.args(["--listen", listen]);
-        for control in self
-            .servers
-            .iter()
-            .filter_map(|server| server.control.as_ref())
-        {
-            gateway.arg("--control").arg(format!("http://{control}"));
-        }
-        gateway.env("ARIZUKO_GATEWAY_KEY", &self.keys.gateway);
-        gateway
     }
 
     /// One of our programs, with this stack's settings in its environment.

@@ -1,66 +1,18 @@
-//! GET `…/sse`: what a reader has is the same whenever it came and however often it was cut off.
+//! GET `…/sse`: a reply as it is made.
 
 use arizuko_tests::{
     Kind, Stack,
-    attach::{Session, delta, message, status},
-    http::{Posted, Visitor},
+    attach::{delta, message},
     on_every_stack,
-    sse::{Cursor, Event, ids, names, raw, transcript},
+    sse::{names, transcript},
 };
 use serde_json::json;
 
 on_every_stack![
     a_reply_arrives_frame_by_frame_while_it_is_made,
-    a_reader_cut_off_after_any_frame_has_in_the_end_what_an_uncut_one_has,
-    a_live_reader_cut_off_after_any_frame_goes_on_at_the_other_gateway,
-    the_conversations_stream_resumes_after_any_frame,
-    a_stream_that_was_read_to_its_end_is_answered_204,
-    the_last_event_id_may_be_a_parameter_and_the_header_wins,
-    a_cursor_that_is_not_in_this_log_resets_the_reader,
     a_reader_of_the_conversation_sees_every_turn_of_it,
-    two_tabs_and_two_gateways_see_the_same_bytes,
     leaving_cancels_nothing,
 ];
-
-/// A reply with every kind of frame.
-async fn reply(agent: &mut Session) {
-    let mut held = agent.turn().await;
-    for frame in [
-        status("Thinking …"),
-        delta("m1", "Hel"),
-        delta("m1", "lo,\n\n"),
-        delta("m1", "é😀 \u{2028}\r\n*you*"),
-        message("m1", "Hello,\n\né😀 \u{2028}\r\n*you*!"),
-        status("Looking it up"),
-        message("m2", "data: x\n\nevent: turn_done\nid: 7-00000000\n\n"),
-        delta("m3", "left as deltas"),
-    ] {
-        agent.append(&mut held, frame).await;
-    }
-    agent.finish(&held).await;
-}
-
-const REPLY: [&str; 9] = [
-    "status",
-    "delta",
-    "delta",
-    "delta",
-    "message",
-    "status",
-    "message",
-    "delta",
-    "turn_done",
-];
-
-/// A conversation with one turn that has a reply.
-async fn answered(stack: &Stack) -> (Visitor, Visitor, Posted) {
-    let link = stack.issue("acme").await;
-    let visitor = stack.visitor(&link, 0);
-    let mut agent = stack.attach("acme", 1).await;
-    let posted = visitor.say("hello").await;
-    reply(&mut agent).await;
-    (visitor, stack.visitor(&link, 1), posted)
-}
 
 async fn a_reply_arrives_frame_by_frame_while_it_is_made(kind: Kind) {
     let stack = Stack::start(kind).await;
@@ -106,209 +58,6 @@ async fn a_reply_arrives_frame_by_frame_while_it_is_made(kind: Kind) {
     }
 }
 
-async fn a_reader_cut_off_after_any_frame_has_in_the_end_what_an_uncut_one_has(kind: Kind) {
-    let stack = Stack::start(kind).await;
-    let (here, there, posted) = answered(&stack).await;
-    let path = format!("{}/sse", posted.turn);
-    let uncut = here.listen(&posted.turn).await.rest().await;
-    assert_eq!(names(&uncut), REPLY);
-    let numbers: Vec<_> = uncut.iter().map(|event| event.data["n"].as_u64()).collect();
-    assert_eq!(
-        numbers,
-        (1..=9).map(Some).collect::<Vec<_>>(),
-        "without holes"
-    );
-    assert_eq!(
-        transcript(&uncut)[1].1,
-        "data: x\n\nevent: turn_done\nid: 7-00000000\n\n"
-    );
-
-    for cut in 0..uncut.len() - 1 {
-        for visitor in [&here, &there] {
-            let mut first = visitor.listen(&posted.turn).await;
-            let mut seen = first.take(cut + 1).await;
-            drop(first);
-            let last = seen[cut].id.clone().expect("it is numbered");
-            let mut second = visitor.open(&path, Cursor::After(&last)).await.ok();
-            seen.extend(second.rest().await);
-            assert_eq!(raw(&seen), raw(&uncut), "cut after frame {cut}");
-        }
-    }
-}
-
-async fn a_live_reader_cut_off_after_any_frame_goes_on_at_the_other_gateway(kind: Kind) {
-    let stack = Stack::start(kind).await;
-    let link = stack.issue("acme").await;
-    let (here, there) = (stack.visitor(&link, 0), stack.visitor(&link, 1));
-    let mut agent = stack.attach("acme", 1).await;
-    let posted = here.say("hello").await;
-    let path = format!("{}/sse", posted.turn);
-    let mut uncut = here.listen(&posted.turn).await;
-    let mut held = agent.turn().await;
-
-    // Reads each frame live, goes away, and comes back elsewhere for the next one.
-    let (mut seen, mut compared): (Vec<Event>, Vec<Event>) = (Vec::new(), Vec::new());
-    for index in 0..8 {
-        let visitor = if index % 2 == 0 { &there } else { &here };
-        let last = seen.last().and_then(|event: &Event| event.id.clone());
-        let cursor = last.as_deref().map_or(Cursor::Start, Cursor::After);
-        let mut cut = visitor.open(&path, cursor).await.ok();
-        cut.greeting().await;
-        agent
-            .append(&mut held, delta("m1", &format!("piece {index} ")))
-            .await;
-        seen.extend(cut.take(1).await);
-        compared.extend(uncut.take(1).await);
-    }
-    let last = seen
-        .last()
-        .and_then(|event| event.id.clone())
-        .expect("it is numbered");
-    let mut cut = there.open(&path, Cursor::After(&last)).await.ok();
-    agent.finish(&held).await;
-    seen.extend(cut.rest().await);
-    compared.extend(uncut.rest().await);
-    assert_eq!(raw(&seen), raw(&compared));
-    assert_eq!(names(&seen).last(), Some(&"turn_done"));
-}
-
-async fn the_conversations_stream_resumes_after_any_frame(kind: Kind) {
-    let stack = Stack::start(kind).await;
-    let link = stack.issue("acme").await;
-    let (here, there) = (stack.visitor(&link, 0), stack.visitor(&link, 1));
-    let mut agent = stack.attach("acme", 1).await;
-    let first = here.say("one").await;
-    let path = format!("c/{}/sse", first.conversation);
-    let mut live = here.follow(&first.conversation).await;
-    live.greeting().await;
-    reply(&mut agent).await;
-    let second = here.say_in(&first.conversation, "two").await;
-    reply(&mut agent).await;
-    let uncut = live.take(20).await;
-    let turns = [["user"].as_slice(), &REPLY].concat();
-    assert_eq!(names(&uncut), [turns.clone(), turns].concat());
-
-    for (index, event) in uncut.iter().enumerate() {
-        let visitor = if index % 2 == 0 { &there } else { &here };
-        let last = event.id.as_deref().expect("it is numbered");
-        let mut rest = visitor.open(&path, Cursor::After(last)).await.ok();
-        let missed = rest.take(uncut.len() - 1 - index).await;
-        assert_eq!(
-            raw(&missed),
-            raw(&uncut[index + 1..]),
-            "cut after frame {index}"
-        );
-    }
-    // On the turn's own stream a frame has the same id, event and data.
-    let own = there.listen(&second.turn).await.rest().await;
-    assert_eq!(raw(&own), raw(&uncut[11..]));
-}
-
-async fn a_stream_that_was_read_to_its_end_is_answered_204(kind: Kind) {
-    let stack = Stack::start(kind).await;
-    let (here, there, posted) = answered(&stack).await;
-    let seen = here.listen(&posted.turn).await.rest().await;
-    let last = seen
-        .last()
-        .and_then(|event| event.id.as_deref())
-        .expect("it is numbered");
-    let path = format!("{}/sse", posted.turn);
-    for visitor in [&here, &there] {
-        let answer = visitor.open(&path, Cursor::After(last)).await;
-        assert_eq!(answer.status, 204);
-        visitor
-            .get(&format!("{path}?last_event_id={last}"))
-            .await
-            .expect(204);
-    }
-}
-
-async fn the_last_event_id_may_be_a_parameter_and_the_header_wins(kind: Kind) {
-    let stack = Stack::start(kind).await;
-    let (here, _, posted) = answered(&stack).await;
-    let uncut = here.listen(&posted.turn).await.rest().await;
-    let ids = ids(&uncut);
-    let path = format!("{}/sse?last_event_id={}", posted.turn, ids[3]);
-    let seen = here.open(&path, Cursor::Start).await.ok().rest().await;
-    assert_eq!(raw(&seen), raw(&uncut[4..]));
-    let seen = here
-        .open(&path, Cursor::After(&ids[6]))
-        .await
-        .ok()
-        .rest()
-        .await;
-    assert_eq!(raw(&seen), raw(&uncut[7..]));
-    // An EventSource that was told to forget its cursor sends an empty one, or none.
-    let seen = here.open(&path, Cursor::After("")).await.ok().rest().await;
-    assert_eq!(raw(&seen), raw(&uncut[4..]));
-}
-
-async fn a_cursor_that_is_not_in_this_log_resets_the_reader(kind: Kind) {
-    let stack = Stack::start(kind).await;
-    let (here, there, posted) = answered(&stack).await;
-    let foreign = answered(&stack).await.2;
-    let foreign = there
-        .open(&format!("{}/sse", foreign.turn), Cursor::Start)
-        .await;
-    assert_eq!(foreign.status, 404, "that turn is another link's");
-    let uncut = here.listen(&posted.turn).await.rest().await;
-    let tag = ids(&uncut)[2]
-        .split_once('-')
-        .map(|(_, tag)| tag.to_owned())
-        .unwrap_or_default();
-
-    let other = here.say("another conversation").await;
-    let other = ids(&here.follow(&other.conversation).await.take(1).await).remove(0);
-    let hells = [
-        other.as_str(),
-        "4-ffffffff",
-        &format!("99-{tag}"),
-        &format!("18446744073709551615-{tag}"),
-        &format!("18446744073709551616-{tag}"),
-        &format!("-1-{tag}"),
-        &format!("+4-{tag}"),
-        &format!("04-{tag}"),
-        &format!("4-{tag}0"),
-        &format!("4-0x{tag}"),
-        "4",
-        "4-",
-        "-",
-        "0",
-        "nonsense",
-        "é",
-        "%00",
-        "' OR 1=1 --",
-        &"9".repeat(5_000),
-    ];
-    let paths = [
-        (format!("{}/sse", posted.turn), uncut.clone()),
-        (
-            format!("c/{}/sse", posted.conversation),
-            here.follow(&posted.conversation).await.take(10).await,
-        ),
-    ];
-    for (path, whole) in &paths {
-        for (index, cursor) in hells.iter().enumerate() {
-            let visitor = if index % 2 == 0 { &here } else { &there };
-            let mut events = visitor.open(path, Cursor::After(cursor)).await.ok();
-            let reset = events.next().await.expect("a reset");
-            assert_eq!(
-                (reset.name.as_str(), reset.id.as_deref()),
-                ("reset", Some("")),
-                "{cursor}"
-            );
-            assert!(reset.data["reason"].is_string(), "{reset:?}");
-            let replay = events.take(whole.len()).await;
-            assert_eq!(raw(&replay), raw(whole), "after the cursor {cursor}");
-        }
-    }
-    // As a parameter a NUL can come, too.
-    let path = format!("{}/sse?last_event_id=4-%00{tag}", posted.turn);
-    let seen = here.open(&path, Cursor::Start).await.ok().rest().await;
-    assert_eq!(seen[0].name, "reset");
-    assert_eq!(raw(&seen[1..]), raw(&uncut));
-}
-
 async fn a_reader_of_the_conversation_sees_every_turn_of_it(kind: Kind) {
     let stack = Stack::start(kind).await;
     let link = stack.issue("acme").await;
@@ -350,26 +99,6 @@ async fn a_reader_of_the_conversation_sees_every_turn_of_it(kind: Kind) {
         (&seen[3].data["content"], &seen[4].data["content"]),
         (&json!("two"), &json!("2"))
     );
-}
-
-async fn two_tabs_and_two_gateways_see_the_same_bytes(kind: Kind) {
-    let stack = Stack::start(kind).await;
-    let link = stack.issue("acme").await;
-    let (here, there) = (stack.visitor(&link, 0), stack.visitor(&link, 1));
-    let mut agent = stack.attach("acme", 0).await;
-    let posted = here.say("hello").await;
-    let mut tabs = Vec::new();
-    for visitor in [&here, &here, &there, &there] {
-        let mut events = visitor.listen(&posted.turn).await;
-        events.greeting().await;
-        tabs.push(events);
-    }
-    reply(&mut agent).await;
-    let mut seen = Vec::new();
-    for mut events in tabs {
-        seen.push(raw(&events.rest().await));
-    }
-    assert!(seen.iter().all(|bytes| *bytes == seen[0]), "{seen:#?}");
 }
 
 async fn leaving_cancels_nothing(kind: Kind) {

@@ -101,8 +101,19 @@ async fn an_agent_reaches_its_own_folder_alone(kind: Kind) {
     }
     let eng = stack.agent_key("acme/eng").await;
     expect(&stack, &eng, &FOLDERS, "acme", "NOT_ALLOWED", &facts).await;
-    expect(&stack, &eng, &["RevokeToken"], "", "NOT_ALLOWED", &facts).await;
+    // A token of others is none to it: nothing is told of it, and nothing done to it.
+    expect(&stack, &eng, &["RevokeToken"], "", "OK", &facts).await;
+    stack
+        .visitor(&facts.link, 0)
+        .get("config")
+        .await
+        .expect(200);
     expect(&stack, &key, &["RevokeToken"], "", "OK", &facts).await;
+    stack
+        .visitor(&facts.link, 0)
+        .get("config")
+        .await
+        .expect(401);
 }
 
 async fn an_agent_of_a_subtree_reaches_what_is_below_it(kind: Kind) {

@@ -1,7 +1,7 @@
-//! Minting: what a link is called, whose it is, and which JIDs there can be.
+//! Minting: what a link is called, and which JIDs there can be.
 
 use arizuko_proto::v1::{
-    IssueChatLinkRequest, IssueWebhookRequest, LinkOptions, ListTokensRequest,
+    IssueChatLinkRequest, IssueWebhookRequest, LinkOptions,
     token_service_client::TokenServiceClient,
 };
 use arizuko_tests::{Kind, Stack, on_every_stack, operator::reason};
@@ -11,12 +11,9 @@ on_every_stack![
     two_links_of_one_folder_reach_one_agent_under_two_jids,
     a_suffix_and_a_folder_cannot_have_the_same_jid,
     what_is_no_folder_suffix_or_source_is_refused,
-    options_are_checked_and_kept,
-    a_list_shows_live_tokens_and_no_credentials,
-    a_link_with_a_lifetime_ends_by_itself,
 ];
 
-async fn issue(
+pub(super) async fn issue(
     stack: &Stack,
     folder: &str,
     suffix: &str,
@@ -190,185 +187,5 @@ async fn what_is_no_folder_suffix_or_source_is_refused(kind: Kind) {
         issue(&stack, &longest, &"b".repeat(63), LinkOptions::default())
             .await
             .is_ok()
-    );
-}
-
-async fn options_are_checked_and_kept(kind: Kind) {
-    let stack = Stack::start(kind).await;
-    for origin in [
-        "*",
-        "acme.com",
-        "https://acme.com/",
-        "https://",
-        "https://a b",
-        "https://acme.com;x",
-        "javascript:x",
-        "null",
-        "https://Acme.com",
-    ] {
-        let options = LinkOptions {
-            allowed_origins: vec![origin.into()],
-            ..LinkOptions::default()
-        };
-        assert_eq!(
-            issue(&stack, "acme", "", options).await,
-            Err("INVALID".into()),
-            "{origin}"
-        );
-    }
-    let name = LinkOptions {
-        name: "n".repeat(101),
-        ..LinkOptions::default()
-    };
-    assert_eq!(issue(&stack, "acme", "", name).await, Err("INVALID".into()));
-    for seconds in [0, -1] {
-        let lifetime = Some(prost_types::Duration { seconds, nanos: 0 });
-        let options = LinkOptions {
-            lifetime,
-            ..LinkOptions::default()
-        };
-        assert_eq!(
-            issue(&stack, "acme", "", options).await,
-            Err("INVALID".into()),
-            "{seconds} s"
-        );
-    }
-
-    let options = LinkOptions {
-        name: "Name é".into(),
-        greeting: "Hello".into(),
-        context: "Context".into(),
-        allowed_origins: vec!["https://acme.com".into()],
-        lifetime: Some(prost_types::Duration {
-            seconds: 3600,
-            nanos: 0,
-        }),
-    };
-    stack.issue_with("acme", "support", options.clone()).await;
-    let mut tokens = TokenServiceClient::new(stack.operator(1).await);
-    let listed = tokens
-        .list_tokens(ListTokensRequest::default())
-        .await
-        .expect("operators list")
-        .into_inner();
-    let token = &listed.tokens[0];
-    assert_eq!(
-        token.options,
-        Some(LinkOptions {
-            lifetime: None,
-            ..options
-        })
-    );
-    let (created, expires) = (
-        token.created_at.expect("a time"),
-        token.expires_at.expect("a time"),
-    );
-    assert_eq!(expires.seconds - created.seconds, 3600);
-    assert_eq!(
-        (token.folder.as_str(), token.suffix.as_str()),
-        ("acme", "support")
-    );
-    assert_eq!(
-        (token.owner_folder.as_str(), token.source.as_str()),
-        ("acme", "")
-    );
-}
-
-async fn a_list_shows_live_tokens_and_no_credentials(kind: Kind) {
-    let stack = Stack::start(kind).await;
-    let mut issued = Vec::new();
-    for folder in ["acme", "acme/eng", "other", "acme"] {
-        issued.push(stack.issue(folder).await);
-    }
-    issued.push(stack.issue_hook("acme", "github", "").await);
-    let ids = |folder: &str| {
-        let request = ListTokensRequest {
-            folder: folder.to_owned(),
-        };
-        let stack = &stack;
-        async move {
-            let mut tokens = TokenServiceClient::new(stack.operator(1).await);
-            let listed = tokens
-                .list_tokens(request)
-                .await
-                .expect("operators list")
-                .into_inner()
-                .tokens;
-            listed
-                .into_iter()
-                .map(|token| token.token_id)
-                .collect::<Vec<_>>()
-        }
-    };
-    let of = |numbers: &[usize]| {
-        numbers
-            .iter()
-            .map(|n| issued[*n].token_id.clone())
-            .collect::<Vec<_>>()
-    };
-    assert_eq!(ids("").await, of(&[0, 1, 2, 3, 4]), "the oldest first");
-    assert_eq!(ids("acme").await, of(&[0, 1, 3, 4]));
-    assert_eq!(ids("acme/eng").await, of(&[1]));
-    assert_eq!(ids("nobody").await, of(&[]));
-    stack.revoke(&issued[3].token_id).await;
-    assert_eq!(ids("acme").await, of(&[0, 1, 4]));
-
-    let mut tokens = TokenServiceClient::new(stack.operator(0).await);
-    let listed = tokens
-        .list_tokens(ListTokensRequest::default())
-        .await
-        .expect("operators list");
-    let shown = format!("{:?}", listed.into_inner());
-    assert!(
-        issued.iter().all(|link| !shown.contains(&link.token)),
-        "{shown}"
-    );
-}
-
-async fn a_link_with_a_lifetime_ends_by_itself(kind: Kind) {
-    let stack = Stack::start(kind).await;
-    let lifetime = Some(prost_types::Duration {
-        seconds: 1,
-        nanos: 0,
-    });
-    let options = LinkOptions {
-        lifetime,
-        ..LinkOptions::default()
-    };
-    let link = stack.issue_with("acme", "", options).await;
-    let (here, there) = (stack.visitor(&link, 0), stack.visitor(&link, 1));
-    let posted = here.say("hello").await;
-    let mut agent = stack.attach("acme", 1).await;
-    let held = agent.turn().await;
-    let mut events = there.follow(&posted.conversation).await;
-    let last = events
-        .rest()
-        .await
-        .pop()
-        .expect("the stream tells why it ends");
-    assert_eq!(last.name, "revoked");
-    for visitor in [&here, &there] {
-        visitor.get("config").await.refused(401, "TOKEN_INVALID");
-        visitor
-            .get(&posted.turn)
-            .await
-            .refused(401, "TOKEN_INVALID");
-    }
-    use arizuko_proto::v1::attach_response::Message as Heard;
-    let cancelled = |heard: &Heard| {
-        matches!(heard, Heard::Cancel(c) if c.turn_id == held.turn.turn_id).then_some(())
-    };
-    agent.hear_of("Cancel", cancelled).await;
-    let mut tokens = TokenServiceClient::new(stack.operator(0).await);
-    let listed = tokens
-        .list_tokens(ListTokensRequest::default())
-        .await
-        .expect("operators list")
-        .into_inner();
-    assert_eq!(listed.tokens, []);
-    assert_eq!(
-        stack.revoke(&link.token_id).await,
-        [],
-        "there is nothing left to revoke"
     );
 }

@@ -1,0 +1,188 @@
+//! Sessions that come back, turns that change hands.
+
+use super::protocol::{held, lost};
+use arizuko_proto::v1::{Accept, HeldTurn, Hello, attach_request::Message as Said};
+use arizuko_tests::{
+    Kind, Stack,
+    attach::{Session, delta, hello},
+    on_every_stack,
+    sse::{names, transcript},
+};
+use std::time::Duration;
+
+on_every_stack![
+    a_stream_that_breaks_comes_back_and_goes_on_with_its_turns,
+    a_turn_that_never_reached_the_agent_is_handed_out_again,
+    a_turn_that_is_not_accepted_in_time_goes_to_another_session,
+    a_rejected_turn_comes_again_when_it_was_said_to,
+    an_agent_that_leaves_hands_its_turns_back_at_once,
+];
+
+async fn a_stream_that_breaks_comes_back_and_goes_on_with_its_turns(kind: Kind) {
+    let stack = Stack::start(kind).await;
+    let link = stack.issue("acme").await;
+    let visitor = stack.visitor(&link, 0);
+    let channel = stack.operator(1).await;
+    let mut agent = Session::open(channel, hello("acme", 100)).await;
+    let posted = visitor.say("hello").await;
+    let mut held = agent.turn().await;
+    agent.append(&mut held, delta("m1", "one ")).await;
+
+    // The link breaks without a goodbye; what was sent last may or may not have arrived.
+    let session_id = agent.welcome.session_id.clone();
+    agent.say(held.append(2, vec![delta("m1", "two ")])).await;
+    let mine = HeldTurn {
+        turn_id: posted.turn.clone(),
+        attempt: 1,
+        next_seq: 3,
+    };
+    let foreign = HeldTurn {
+        turn_id: "A".repeat(22),
+        attempt: 1,
+        next_seq: 9,
+    };
+    let back = Hello {
+        session_id: session_id.clone(),
+        held: vec![mine, foreign],
+        ..hello("acme", 100)
+    };
+    let mut again = Session::open(stack.operator(0).await, back).await;
+    assert_eq!(again.welcome.session_id, session_id);
+    let known = &again.welcome.held;
+    assert_eq!(known.len(), 1, "the foreign turn is lost: {known:?}");
+    assert_eq!(
+        (known[0].turn_id.as_str(), known[0].attempt),
+        (posted.turn.as_str(), 1)
+    );
+    let next = known[0].next_seq;
+    assert!(next == 2 || next == 3, "{next}");
+    // The older stream speaks for nobody any more.
+    assert!(agent.ended().await.is_some());
+
+    again
+        .say(held.append(2, vec![delta("m1", "two "), delta("m1", "three")]))
+        .await;
+    held.seq = 4;
+    again.stored(&held).await;
+    again.finish(&held).await;
+    let seen = visitor.listen(&posted.turn).await.rest().await;
+    assert_eq!(transcript(&seen)[0].1, "one two three");
+    assert_eq!(
+        names(&seen),
+        ["delta", "delta", "delta", "turn_done"],
+        "no restart"
+    );
+}
+
+async fn a_turn_that_never_reached_the_agent_is_handed_out_again(kind: Kind) {
+    let stack = Stack::start(kind).await;
+    let visitor = stack.visitor(&stack.issue("acme").await, 0);
+    let mut agent = Session::open(stack.operator(1).await, hello("acme", 1)).await;
+    let posted = visitor.say("hello").await;
+    // It was handed out, but the agent does not know of it when it comes back.
+    let offered = agent.offered().await;
+    let session_id = agent.welcome.session_id.clone();
+    let back = Hello {
+        session_id,
+        ..hello("acme", 1)
+    };
+    let mut again = Session::open(stack.operator(0).await, back).await;
+    assert_eq!(again.welcome.held, []);
+    let redelivered = again.turn().await;
+    assert_eq!(redelivered.turn, offered, "the same attempt, once more");
+    again.answer(redelivered, "hello").await;
+    let seen = visitor.listen(&posted.turn).await.rest().await;
+    assert_eq!(names(&seen), ["message", "turn_done"]);
+}
+
+async fn a_turn_that_is_not_accepted_in_time_goes_to_another_session(kind: Kind) {
+    let stack = Stack::with(kind, &[("ARIZUKO_ACCEPT_TIMEOUT", "500ms")]).await;
+    let visitor = stack.visitor(&stack.issue("acme").await, 0);
+    let mut deaf = Session::open(stack.operator(1).await, hello("acme", 1)).await;
+    let posted = visitor.say("hello").await;
+    let offered = deaf.offered().await;
+    assert_eq!(
+        (offered.turn_id.as_str(), offered.attempt),
+        (posted.turn.as_str(), 1)
+    );
+    let mut other = Session::open(stack.operator(0).await, hello("acme", 1)).await;
+    lost(&mut deaf, &posted.turn).await;
+    let held = other.turn().await;
+    assert_eq!(
+        (held.turn.turn_id.as_str(), held.turn.attempt),
+        (posted.turn.as_str(), 2)
+    );
+    deaf.say(Said::Accept(Accept {
+        turn_id: offered.turn_id,
+        attempt: 1,
+    }))
+    .await;
+    lost(&mut deaf, &posted.turn).await;
+    other.answer(held, "here I am").await;
+    let seen = visitor.listen(&posted.turn).await.rest().await;
+    assert_eq!(names(&seen), ["restart", "message", "turn_done"]);
+    assert_eq!(seen[0].data["attempt"], 2);
+}
+
+async fn a_rejected_turn_comes_again_when_it_was_said_to(kind: Kind) {
+    let stack = Stack::start(kind).await;
+    let visitor = stack.visitor(&stack.issue("acme").await, 0);
+    let mut agent = stack.attach("acme", 1).await;
+    let posted = visitor.say("hello").await;
+    let turn = agent.offered().await;
+    let begun = std::time::Instant::now();
+    agent.reject(&turn, Duration::from_millis(1500)).await;
+    lost(&mut agent, &posted.turn).await;
+    let standing = visitor
+        .get(&format!("{}/status", posted.turn))
+        .await
+        .expect(200)
+        .json();
+    assert_eq!(standing["status"], "queued");
+    let held = agent.turn().await;
+    let waited = begun.elapsed();
+    assert_eq!(held.turn.turn_id, posted.turn);
+    assert!(
+        waited >= Duration::from_millis(1400),
+        "it came after {waited:?}"
+    );
+    agent.answer(held, "now").await;
+    assert_eq!(visitor.end_of(&posted.turn).await["status"], "done");
+}
+
+async fn an_agent_that_leaves_hands_its_turns_back_at_once(kind: Kind) {
+    let stack = Stack::start(kind).await;
+    let (visitor, agent, mut held) = held(&stack).await;
+    let mut next = stack.attach("acme", 0).await;
+    let mut agent = agent;
+    agent.append(&mut held, delta("m1", "half an ans")).await;
+    agent.leave().await;
+    let begun = std::time::Instant::now();
+    let taken = next.turn().await;
+    assert!(
+        begun.elapsed() < Duration::from_secs(5),
+        "after {:?}",
+        begun.elapsed()
+    );
+    assert_eq!(
+        (taken.turn.turn_id.as_str(), taken.turn.attempt),
+        (held.turn.turn_id.as_str(), 2)
+    );
+    next.answer(taken, "a whole answer").await;
+    let seen = visitor.listen(&held.turn.turn_id).await.rest().await;
+    assert_eq!(names(&seen), ["delta", "restart", "message", "turn_done"]);
+    assert_eq!(seen[1].data["keep"], false);
+    assert_eq!(
+        transcript(&seen),
+        [(
+            seen[2].data["id"].as_str().unwrap_or_default().to_owned(),
+            "a whole answer".to_owned()
+        )]
+    );
+    let snapshot = visitor.get(&held.turn.turn_id).await.expect(200).json();
+    assert_eq!(
+        snapshot["assistant"].as_array().map(Vec::len),
+        Some(1),
+        "{snapshot}"
+    );
+}

@@ -1,0 +1,114 @@
+//! POST `/chat/{token}/{turn}/cancel`: a turn is stopped.
+
+use arizuko_proto::v1::attach_response::Message as Heard;
+use arizuko_tests::{
+    Kind, Stack,
+    attach::{Session, delta},
+    on_every_stack,
+    sse::names,
+};
+use serde_json::json;
+
+on_every_stack![
+    a_cancelled_turn_ends_at_once_and_the_agent_is_told,
+    a_turn_is_cancelled_before_any_agent_takes_it,
+    cancelling_again_or_too_late_changes_nothing,
+];
+
+/// Waits until the agent hears that a turn is not wanted any more.
+async fn told_of_the_cancel(agent: &mut Session, turn: &str) {
+    let heard =
+        |heard: &Heard| matches!(heard, Heard::Cancel(c) if c.turn_id == turn).then_some(());
+    agent.hear_of("Cancel", heard).await;
+}
+
+async fn a_cancelled_turn_ends_at_once_and_the_agent_is_told(kind: Kind) {
+    let stack = Stack::start(kind).await;
+    let link = stack.issue("acme").await;
+    let (here, there) = (stack.visitor(&link, 0), stack.visitor(&link, 1));
+    let posted = here.say("hello").await;
+    let mut agent = stack.attach("acme", 1).await;
+    let mut held = agent.turn().await;
+    agent.append(&mut held, delta("m1", "one")).await;
+    let mut events = there.listen(&posted.turn).await;
+    events.take(1).await;
+
+    let cancelled = there
+        .post_to(&format!("{}/cancel", posted.turn))
+        .await
+        .expect(200)
+        .json();
+    assert_eq!(
+        cancelled,
+        json!({"turn_id": posted.turn, "status": "cancelled"})
+    );
+    let last = events.rest().await;
+    assert_eq!(names(&last), ["turn_done"]);
+    assert_eq!(last[0].data["status"], "cancelled");
+    told_of_the_cancel(&mut agent, &posted.turn).await;
+
+    // What the agent still says is refused, and no reader sees it.
+    agent
+        .say(held.append(held.seq, vec![delta("m1", "too late")]))
+        .await;
+    told_of_the_cancel(&mut agent, &posted.turn).await;
+    let snapshot = here.get(&posted.turn).await.expect(200).json();
+    assert_eq!(snapshot["assistant"][0]["content"], "one");
+    assert_eq!(
+        names(&here.listen(&posted.turn).await.rest().await),
+        ["delta", "turn_done"]
+    );
+
+    let next = here.say_in(&posted.conversation, "next").await;
+    let held = agent.turn().await;
+    assert_eq!(held.turn.turn_id, next.turn, "the conversation goes on");
+}
+
+async fn a_turn_is_cancelled_before_any_agent_takes_it(kind: Kind) {
+    let stack = Stack::start(kind).await;
+    let visitor = stack.visitor(&stack.issue("acme").await, 0);
+    let first = visitor.say("one").await;
+    let second = visitor.say_in(&first.conversation, "two").await;
+    visitor
+        .post_to(&format!("{}/cancel", first.turn))
+        .await
+        .expect(200);
+    let seen = visitor.listen(&first.turn).await.rest().await;
+    assert_eq!(names(&seen), ["turn_done"]);
+    let mut agent = stack.attach("acme", 1).await;
+    let held = agent.turn().await;
+    assert_eq!(held.turn.turn_id, second.turn);
+    agent.answer(held, "2").await;
+}
+
+async fn cancelling_again_or_too_late_changes_nothing(kind: Kind) {
+    let stack = Stack::start(kind).await;
+    let visitor = stack.visitor(&stack.issue("acme").await, 0);
+    let posted = visitor.say("one").await;
+    let cancel = format!("{}/cancel", posted.turn);
+    for _ in 0..3 {
+        assert_eq!(
+            visitor.post_to(&cancel).await.expect(200).json()["status"],
+            "cancelled"
+        );
+    }
+    assert_eq!(
+        visitor.listen(&posted.turn).await.rest().await.len(),
+        1,
+        "one last frame"
+    );
+
+    let mut agent = stack.attach("acme", 1).await;
+    let answered = visitor.say("two").await;
+    let held = agent.turn().await;
+    agent.answer(held, "2").await;
+    let cancel = format!("{}/cancel", answered.turn);
+    assert_eq!(
+        visitor.post_to(&cancel).await.expect(200).json()["status"],
+        "done"
+    );
+    visitor
+        .get(&cancel)
+        .await
+        .refused(405, "METHOD_NOT_ALLOWED");
+}

@@ -1,0 +1,84 @@
+//! `arizuko chat`: a visitor in the terminal.
+
+use arizuko_tests::{Kind, Stack, cli::run, on_every_stack};
+
+on_every_stack![
+    a_visitor_in_the_terminal_sees_the_reply,
+    a_visitor_in_the_terminal_is_told_when_it_cannot_work,
+];
+
+async fn a_visitor_in_the_terminal_sees_the_reply(kind: Kind) {
+    let stack = Stack::with_real_links(kind, &[]).await;
+    let link = stack.issue("acme").await;
+    let mut agent = stack.attach("acme", 1).await;
+    let answering = async {
+        let mut conversations = Vec::new();
+        for answer in ["Hello **you**", "and again"] {
+            let held = agent.turn().await;
+            conversations.push(held.turn.conversation.clone());
+            agent.answer(held, answer).await;
+        }
+        conversations
+    };
+    let mut chat = stack.operators_command();
+    chat.env_remove("ARIZUKO_KEY")
+        .env_remove("ARIZUKO_CONTROL")
+        .args(["chat", &link.url]);
+    let (outcome, conversations) = tokio::join!(run(&mut chat, "one\ntwo\n"), answering);
+    let outcome = outcome.expect(0);
+    assert!(
+        outcome.out.contains("Hello **you**") && outcome.out.contains("and again"),
+        "{outcome:?}"
+    );
+    assert_eq!(conversations[0], conversations[1], "one conversation");
+}
+
+async fn a_visitor_in_the_terminal_is_told_when_it_cannot_work(kind: Kind) {
+    let stack = Stack::with_real_links(kind, &[]).await;
+    let link = stack.issue("acme").await;
+    stack.revoke(&link.token_id).await;
+    let revoked = stack.arizuko(&["chat", &link.url]).await.expect(1);
+    assert!(revoked.err.contains("for a new one"), "{revoked:?}");
+    let hook = stack.issue_hook("acme", "github", "").await;
+    let wrong = stack.arizuko(&["chat", &hook.url]).await;
+    assert!(
+        [Some(1), Some(2)].contains(&wrong.code) && !wrong.err.is_empty(),
+        "{wrong:?}"
+    );
+    let gone = stack
+        .arizuko(&["chat", "http://127.0.0.1:1/chat/x/"])
+        .await
+        .expect(1);
+    assert!(gone.err.contains("cannot reach"), "{gone:?}");
+    assert!(
+        ![&revoked, &wrong, &gone]
+            .iter()
+            .any(|outcome| outcome.err.contains(&link.token))
+    );
+
+    let mut agent = stack.attach("acme", 1).await;
+    let failing = stack.issue("acme").await;
+    let answering = async {
+        use arizuko_proto::v1::{Finish, attach_request::Message as Said};
+        let held = agent.turn().await;
+        let turn_id = held.turn.turn_id.clone();
+        agent
+            .say(Said::Finish(Finish {
+                turn_id,
+                attempt: 1,
+                seq: 1,
+                failed: true,
+                ..Finish::default()
+            }))
+            .await;
+        agent.appended(&held).await;
+    };
+    let mut chat = stack.operators_command();
+    let chat = chat.args(["chat", &failing.url]);
+    let (outcome, ()) = tokio::join!(run(chat, "hello\n"), answering);
+    let outcome = outcome.expect(1);
+    assert!(
+        outcome.err.contains("The agent could not answer."),
+        "{outcome:?}"
+    );
+}

@@ -1,0 +1,156 @@
+//! `arizuko audit`, `tail` and `status`: what operators can see.
+
+use arizuko_tests::{Kind, Stack, attach::delta, cli::run, on_every_stack, process::Process};
+use serde_json::{Value, json};
+
+on_every_stack![
+    audit_says_who_minted_and_revoked_what,
+    tail_shows_what_happens,
+    status_shows_who_is_attached,
+];
+
+async fn audit_says_who_minted_and_revoked_what(kind: Kind) {
+    let stack = Stack::start(kind).await;
+    let key = stack
+        .key(
+            arizuko_proto::v1::KeyKind::Agent,
+            "acme",
+            Default::default(),
+            true,
+        )
+        .await;
+    let mut agents = stack.operators_command();
+    agents
+        .env("ARIZUKO_KEY", &key.key)
+        .args(["token", "issue", "acme", "chat", "--json"]);
+    let issued = run(&mut agents, "").await.expect(0).json();
+    stack
+        .arizuko(&["token", "revoke", "web:acme"])
+        .await
+        .expect(0);
+    stack
+        .arizuko(&["key", "revoke", &key.key_id])
+        .await
+        .expect(0);
+    let other = stack.issue("other").await;
+    let audit = stack.arizuko(&["audit", "--json"]).await.expect(0).json();
+    let rows: Vec<_> = audit["entries"]
+        .as_array()
+        .expect("a list")
+        .iter()
+        .map(|entry| {
+            (
+                entry["action"].clone(),
+                entry["actor"].clone(),
+                entry["subject"].clone(),
+                entry["folder"].clone(),
+            )
+        })
+        .collect();
+    let operator = rows[0].1.clone();
+    let (id, token_id) = (json!(key.key_id), issued["token_id"].clone());
+    assert_eq!(
+        rows,
+        [
+            (
+                json!("key.create"),
+                operator.clone(),
+                id.clone(),
+                json!("acme")
+            ),
+            (
+                json!("token.issue"),
+                id.clone(),
+                token_id.clone(),
+                json!("acme")
+            ),
+            (
+                json!("token.revoke"),
+                operator.clone(),
+                token_id,
+                json!("acme")
+            ),
+            (json!("key.revoke"), operator.clone(), id, json!("acme")),
+            (
+                json!("token.issue"),
+                operator,
+                json!(other.token_id),
+                json!("other")
+            ),
+        ]
+    );
+    let all = audit.to_string();
+    assert!(
+        !all.contains(&key.key) && !all.contains(&other.token),
+        "{all}"
+    );
+    let some = stack
+        .arizuko(&["audit", "acme", "--limit", "2"])
+        .await
+        .expect(0)
+        .out;
+    assert!(
+        some.contains("key.revoke") && !some.contains("other") && !some.contains("key.create"),
+        "{some}"
+    );
+}
+
+async fn tail_shows_what_happens(kind: Kind) {
+    let stack = Stack::start(kind).await;
+    let mut tail = stack.operators_command();
+    tail.args(["tail", "acme", "--json"]);
+    let mut tail = Process::start("tail", tail, &stack.logs());
+    let listening = async {
+        loop {
+            stack.issue("acme/x").await;
+            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+        }
+    };
+    tokio::select! {
+        _ = tail.line_with("token.issue") => {}
+        () = listening => {}
+    }
+    let link = stack.issue("acme").await;
+    tail.line_with(&link.token_id).await;
+    stack.issue("acmex").await;
+    let posted = stack
+        .visitor(&link, 0)
+        .say("a secret of the visitor's")
+        .await;
+    let mut agent = stack.attach("acme", 1).await;
+    let mut held = agent.turn().await;
+    agent.append(&mut held, delta("m1", "x")).await;
+    agent.finish(&held).await;
+    for event in ["message", "claimed", "done"] {
+        let line = tail.line().await;
+        let happened: Value = serde_json::from_str(&line).expect("JSON");
+        assert_eq!(
+            (&happened["event"], &happened["turn_id"]),
+            (&json!(event), &json!(posted.turn)),
+            "{line}"
+        );
+        assert_eq!(
+            (&happened["jid"], &happened["folder"]),
+            (&json!("web:acme"), &json!("acme"))
+        );
+        assert!(!line.contains("secret"), "{line}");
+    }
+}
+
+async fn status_shows_who_is_attached(kind: Kind) {
+    let stack = Stack::start(kind).await;
+    stack.issue("acme").await;
+    let nobody = stack.arizuko(&["status"]).await.expect(0);
+    assert!(nobody.err.contains("no agent is attached"), "{nobody:?}");
+    let _agent = stack.agent("acme/eng", &["--name", "the good one"]).await;
+    let status = stack.arizuko(&["status", "--json"]).await.expect(0).json();
+    assert_eq!(status["live_tokens"], 1);
+    assert_eq!(status["sessions"][0]["folder"], "acme/eng");
+    assert_eq!(status["sessions"][0]["name"], "the good one");
+    assert_eq!(status["public_url"], "https://{root}.example");
+    let shown = stack.arizuko(&["status"]).await.expect(0).out;
+    assert!(
+        shown.contains("acme/eng") && shown.contains("the good one"),
+        "{shown}"
+    );
+}

@@ -1,0 +1,123 @@
+//! A control out of reach.
+
+use super::{asks_to_come_back, is_back};
+use arizuko_tests::{
+    Kind, Stack,
+    attach::delta,
+    on,
+    sse::{names, transcript},
+};
+use serde_json::json;
+
+on![one_redis, OneRedis; without_control_a_gateway_says_so_and_recovers];
+on![pair, Pair;
+    one_control_of_two_is_enough,
+    one_gateway_knows_at_once_what_was_done_at_the_other];
+
+async fn without_control_a_gateway_says_so_and_recovers(kind: Kind) {
+    let mut stack = Stack::start(kind).await;
+    let link = stack.issue("acme").await;
+    let visitor = stack.visitor(&link, 0);
+    let posted = visitor.say("before").await;
+    let mut open = visitor.listen(&posted.turn).await;
+    open.greeting().await;
+    stack.kill_control(0);
+    assert_eq!(
+        names(&open.rest().await),
+        [""; 0],
+        "an open stream ends, to be resumed"
+    );
+    let answer = visitor
+        .post_json(&json!({"content": "during"}))
+        .await
+        .refused(503, "UNAVAILABLE");
+    assert!(answer.retry_after() >= 1);
+    asks_to_come_back(&visitor, &format!("{}/sse", posted.turn)).await;
+    let gateway = stack.at(0, "");
+    gateway.get("/healthz").await.expect(200);
+    gateway.get("/readyz").await.expect(503);
+    stack.restart_control(0).await;
+    is_back(&visitor).await;
+    gateway.get("/readyz").await.expect(200);
+    let mut agent = stack.attach("acme", 0).await;
+    let held = agent.turn().await;
+    agent.answer(held, "hello").await;
+    assert_eq!(
+        names(&visitor.listen(&posted.turn).await.rest().await),
+        ["message", "turn_done"]
+    );
+}
+
+async fn one_control_of_two_is_enough(kind: Kind) {
+    let mut stack = Stack::with(
+        kind,
+        &[
+            ("ARIZUKO_ADDRESS_RATE", "1000"),
+            ("ARIZUKO_LINK_TURNS", "1000"),
+        ],
+    )
+    .await;
+    let link = stack.issue("acme").await;
+    let visitors = [stack.visitor(&link, 0), stack.visitor(&link, 1)];
+    let before = visitors[0].say("before").await;
+    for dead in [0, 1] {
+        stack.kill_control(dead);
+        for round in 0..10 {
+            let visitor = &visitors[round % 2];
+            let posted = visitor.say(&format!("{dead} {round}")).await;
+            visitor.get(&posted.turn).await.expect(200);
+            visitor
+                .get(&format!("c/{}", before.conversation))
+                .await
+                .expect(200);
+            let mut events = visitor.follow(&posted.conversation).await;
+            assert_eq!(names(&events.take(1).await), ["user"]);
+        }
+        stack.restart_control(dead).await;
+    }
+    // The agent's control dies; it goes on at the other.
+    let mut agent = stack.agent("acme", &[]).await;
+    let mut program = agent.turn().await;
+    program.print("one ").await;
+    stack.kill_control(1);
+    program.print("two").await;
+    program.exit(0).await;
+    assert_eq!(visitors[0].end_of(&before.turn).await["status"], "done");
+    let seen = visitors[1].listen(&before.turn).await.rest().await;
+    assert_eq!(transcript(&seen)[0].1, "one two");
+}
+
+async fn one_gateway_knows_at_once_what_was_done_at_the_other(kind: Kind) {
+    let stack = Stack::with(
+        kind,
+        &[
+            ("ARIZUKO_ADDRESS_RATE", "1000"),
+            ("ARIZUKO_LINK_RATE", "1000"),
+            ("ARIZUKO_LINK_TURNS", "1000"),
+        ],
+    )
+    .await;
+    let link = stack.issue("acme").await;
+    let (here, there) = (stack.visitor(&link, 0), stack.visitor(&link, 1));
+    let mut agent = stack.attach("acme", 0).await;
+    for round in 0..10 {
+        let posted = here.say(&round.to_string()).await;
+        there.get(&posted.turn).await.expect(200);
+        let mut held = agent.turn().await;
+        agent.append(&mut held, delta("m1", "x")).await;
+        assert_eq!(there.get(&posted.turn).await.expect(200).json()["n"], 1);
+        assert_eq!(here.get(&posted.turn).await.expect(200).json()["n"], 1);
+        there
+            .post_to(&format!("{}/cancel", posted.turn))
+            .await
+            .expect(200);
+        assert_eq!(
+            here.get(&posted.turn).await.expect(200).json()["status"],
+            "cancelled"
+        );
+        here.delete(&format!("c/{}", posted.conversation))
+            .await
+            .expect(204);
+        there.get(&posted.turn).await.refused(404, "NOT_FOUND");
+    }
+}

@@ -1,0 +1,166 @@
+//! Redis out of reach, or silent.
+
+use super::{asks_to_come_back, is_back};
+use arizuko_tests::{
+    Kind, Stack,
+    http::send,
+    on_redis,
+    sse::{names, read_to_the_end, transcript},
+    within,
+};
+use http::Method;
+use serde_json::json;
+use std::time::{Duration, Instant};
+
+on_redis![
+    without_redis_nothing_is_taken_and_streams_ask_to_come_back,
+    a_redis_that_hangs_leaves_nobody_waiting_and_nothing_in_doubt_for_ever,
+    a_redis_that_was_away_for_a_moment_costs_a_reply_nothing,
+];
+
+const KEY: &str = "a-key-that-nobody-can-guess";
+
+async fn without_redis_nothing_is_taken_and_streams_ask_to_come_back(kind: Kind) {
+    let mut stack = Stack::start(kind).await;
+    let link = stack.issue("acme").await;
+    let visitor = stack.visitor(&link, 0);
+    let posted = visitor.say("before").await;
+    stack.redis().expect("this stack has one").kill();
+    for path in [
+        "",
+        "config",
+        &posted.turn,
+        &format!("{}/status", posted.turn),
+        &format!("c/{}", posted.conversation),
+    ] {
+        assert!(
+            visitor
+                .get(path)
+                .await
+                .refused(503, "UNAVAILABLE")
+                .retry_after()
+                >= 1,
+            "{path}"
+        );
+    }
+    let message = json!({"content": "during"});
+    let begun = Instant::now();
+    let answer = visitor.say_once(KEY, &message).await;
+    assert!(
+        [503, 504].contains(&answer.status.as_u16()),
+        "{}",
+        answer.text()
+    );
+    assert!(answer.retry_after() >= 1);
+    assert!(
+        begun.elapsed() < Duration::from_secs(12),
+        "after {:?}",
+        begun.elapsed()
+    );
+    let page = send(
+        visitor
+            .request(Method::GET, "")
+            .header("accept", "text/html"),
+    )
+    .await
+    .expect(503);
+    assert!(page.text().contains("<h1>"), "{}", page.text());
+    asks_to_come_back(&visitor, &format!("{}/sse", posted.turn)).await;
+    asks_to_come_back(&visitor, &format!("c/{}/sse", posted.conversation)).await;
+
+    stack.redis().expect("this stack has one").restart().await;
+    is_back(&visitor).await;
+    let after = visitor.say_once(KEY, &message).await.posted();
+    assert_eq!(visitor.say_once(KEY, &message).await.posted(), after);
+    let mut agent = stack.agent("acme", &[]).await;
+    for turn in [&posted.turn, &after.turn] {
+        let program = agent.turn().await;
+        assert_eq!(program.environment["ARIZUKO_TURN"], turn.as_str());
+        program.exit(0).await;
+        assert_eq!(visitor.end_of(turn).await["status"], "done");
+    }
+}
+
+async fn a_redis_that_hangs_leaves_nobody_waiting_and_nothing_in_doubt_for_ever(kind: Kind) {
+    let mut stack = Stack::start(kind).await;
+    let link = stack.issue("acme").await;
+    let visitor = stack.visitor(&link, 0);
+    visitor.get("config").await.expect(200);
+    stack.redis().expect("this stack has one").freeze();
+    let message = json!({"content": "during"});
+    let begun = Instant::now();
+    let answer = visitor.say_once(KEY, &message).await;
+    assert!(
+        [503, 504].contains(&answer.status.as_u16()),
+        "{}",
+        answer.text()
+    );
+    if answer.status == 504 {
+        answer.clone().refused(504, "OUTCOME_UNKNOWN");
+    }
+    assert!(answer.retry_after() >= 1);
+    assert!(
+        begun.elapsed() < Duration::from_secs(15),
+        "after {:?}",
+        begun.elapsed()
+    );
+    stack.redis().expect("this stack has one").thaw();
+    is_back(&visitor).await;
+    // Whether it was done or not: repeated with its key it is one turn, and the agent gets it once.
+    let turn = within("the repeat to be taken", async {
+        loop {
+            let answer = visitor.say_once(KEY, &message).await;
+            if answer.status == 202 {
+                return answer.posted().turn;
+            }
+        }
+    })
+    .await;
+    let mut agent = stack.agent("acme", &[]).await;
+    let program = agent.turn().await;
+    assert_eq!(program.environment["ARIZUKO_TURN"], turn.as_str());
+    program.exit(0).await;
+    let next = visitor.say("next").await;
+    let program = agent.turn().await;
+    let turn = program.environment["ARIZUKO_TURN"].as_str();
+    assert_eq!(
+        turn,
+        Some(next.turn.as_str()),
+        "and not the same message again"
+    );
+}
+
+async fn a_redis_that_was_away_for_a_moment_costs_a_reply_nothing(kind: Kind) {
+    let mut stack = Stack::start(kind).await;
+    let link = stack.issue("acme").await;
+    let visitor = stack.visitor(&link, 0);
+    let mut agent = stack.agent("acme", &[]).await;
+    let posted = visitor.say("hello").await;
+    let mut program = agent.turn().await;
+    program.print("one ").await;
+    visitor.listen(&posted.turn).await.take(1).await;
+    let reader = stack.visitor(&link, 1);
+    let reading = tokio::spawn({
+        let turn = posted.turn.clone();
+        async move { read_to_the_end(&reader, &turn).await }
+    });
+    for word in ["two ", "three "] {
+        stack.redis().expect("this stack has one").kill();
+        program.print(word).await;
+        stack.redis().expect("this stack has one").restart().await;
+    }
+    program.print("end").await;
+    program.exit(0).await;
+    let seen = reading.await.expect("it does not panic");
+    assert_eq!(transcript(&seen)[0].1, "one two three end");
+    let names = names(&seen);
+    assert_eq!(
+        names.iter().filter(|name| **name == "turn_done").count(),
+        1,
+        "{names:?}"
+    );
+    assert!(
+        !names.contains(&"reset") && !names.contains(&"restart"),
+        "{names:?}"
+    );
+}
