@@ -44,11 +44,6 @@ async fn run(options: Options) -> anyhow::Result<()> {
         .await
         .map_err(|error| anyhow::anyhow!("cannot listen on {listen}: {error}"))?;
     let address = listener.local_addr()?;
-    writeln!(
-        std::io::stdout(),
-        "arizuko-control listens on http://{address}"
-    )?;
-
     let shutdown = CancellationToken::new();
     let (mut term, mut int) = (
         signal(SignalKind::terminate())?,
@@ -64,5 +59,10 @@ async fn run(options: Options) -> anyhow::Result<()> {
             shutdown.cancel();
         }
     });
+    // Whoever has read this line may send a signal.
+    writeln!(
+        std::io::stdout(),
+        "arizuko-control listens on http://{address}"
+    )?;
     server.serve(listener, shutdown).await
 }

@@ -8,6 +8,7 @@ mod limits;
 mod origin;
 mod page;
 mod post;
+mod readers;
 mod resume;
 mod retention;
 mod stream;

@@ -16,14 +16,14 @@ on_every_stack![
     frames_that_were_acknowledged_outlive_a_power_cut_in_mid_reply,
 ];
 
-const FAST: [(&str, &str); 3] = [
-    ("ARIZUKO_ADDRESS_RATE", "1000"),
-    ("ARIZUKO_LEASE", "1s"),
-    ("ARIZUKO_AGENT_HEARTBEAT", "300ms"),
+/// A lease short enough to wait for.
+const SHORT: [(&str, &str); 2] = [
+    ("ARIZUKO_LEASE", "4s"),
+    ("ARIZUKO_AGENT_HEARTBEAT", "500ms"),
 ];
 
 async fn a_message_that_was_taken_outlives_a_power_cut_right_after(kind: Kind) {
-    let mut stack = Stack::with(kind, &FAST).await;
+    let mut stack = Stack::start(kind).await;
     let link = stack.issue("acme").await;
     let mut taken = Vec::new();
     for round in 0..4 {
@@ -172,7 +172,7 @@ async fn a_repeat_after_a_power_cut_finds_the_first_turn(kind: Kind) {
 }
 
 async fn frames_that_were_acknowledged_outlive_a_power_cut_in_mid_reply(kind: Kind) {
-    let mut stack = Stack::with(kind, &FAST).await;
+    let mut stack = Stack::with(kind, &SHORT).await;
     let link = stack.issue("acme").await;
     let visitor = stack.visitor(&link, 0);
     let mut agent = stack.attach("acme", 1).await;

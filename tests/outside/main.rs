@@ -10,5 +10,6 @@ mod hook;
 mod keys;
 mod links;
 mod outage;
+mod processes;
 mod secrets;
 mod up;

@@ -150,6 +150,19 @@ impl Events {
         events
     }
 
+    /// Waits until so many comments have come in all, and nothing else.
+    pub async fn comment(&mut self, count: usize) {
+        within("a comment", async {
+            while self.comments.len() < count {
+                let block = self.block().await.expect("the stream goes on");
+                if let Some(event) = block.and_then(|block| self.parse(block)) {
+                    panic!("{event:?} came in place of a comment");
+                }
+            }
+        })
+        .await;
+    }
+
     /// The first bytes of the stream: when to come back, and a comment.
     pub async fn greeting(&mut self) {
         within("a stream's first bytes", async {

@@ -9,7 +9,7 @@ use super::{
     Write,
 };
 use ::redis::{
-    Client, ErrorKind, Pipeline, RedisError, Script, Value,
+    Client, ErrorKind, FromRedisValue, Pipeline, RedisError, Script, Value,
     aio::{ConnectionManager, ConnectionManagerConfig},
     from_redis_value,
 };
@@ -75,6 +75,19 @@ impl Redis {
         format!("{}:{{{partition}}}:{name}", self.prefix)
     }
 
+    /// Reads, once more where the connection had been lost: that shows only with the next command,
+    /// which fails, and from which on there is a new one.
+    async fn ask<T: FromRedisValue>(&self, reads: &Pipeline) -> Result<T, StoreError> {
+        let mut connection = self.connection.clone();
+        let answer = match reads.query_async(&mut connection).await {
+            Err(error) if error.is_io_error() && !error.is_timeout() => {
+                reads.query_async(&mut connection).await
+            }
+            answer => answer,
+        };
+        answer.map_err(unavailable)
+    }
+
     fn add_read(&self, pipeline: &mut Pipeline, partition: Partition, read: &Read) {
         match read {
             Read::Record(name) => {
@@ -123,10 +136,7 @@ impl Store for Redis {
         for read in reads {
             self.add_read(&mut pipeline, partition, read);
         }
-        let values: Vec<Value> = pipeline
-            .query_async(&mut self.connection.clone())
-            .await
-            .map_err(unavailable)?;
+        let values: Vec<Value> = self.ask(&pipeline).await?;
         let found = reads
             .iter()
             .zip(values)
@@ -145,10 +155,15 @@ impl Store for Redis {
         for arg in &call.args {
             invocation.arg(&arg[..]);
         }
-        let reply: Vec<Value> = invocation
-            .invoke_async(&mut self.connection.clone())
-            .await
-            .map_err(commit_error)?;
+        let mut connection = self.connection.clone();
+        let reply: Vec<Value> = match invocation.invoke_async(&mut connection).await {
+            // The last attempt to connect had failed, and this started another.
+            Err(error) if error.is_connection_refusal() => {
+                invocation.invoke_async(&mut connection).await
+            }
+            reply => reply,
+        }
+        .map_err(commit_error)?;
         outcome(&call.names, reply).map_err(unavailable)
     }
 
@@ -170,10 +185,7 @@ impl Store for Redis {
             };
             self.add_read(&mut pipeline, partition, &read);
         }
-        let sets: Vec<Vec<(String, u64)>> = pipeline
-            .query_async(&mut self.connection.clone())
-            .await
-            .map_err(unavailable)?;
+        let sets: Vec<Vec<(String, u64)>> = self.ask(&pipeline).await?;
         let members = (0..).zip(sets).flat_map(|(partition, set)| {
             set.into_iter()
                 .map(move |(name, score)| (partition, Member { name, score }))

@@ -21,7 +21,7 @@ on_every_stack![
 
 /// Leases short enough to wait for.
 const SHORT: [(&str, &str); 2] = [
-    ("ARIZUKO_LEASE", "2s"),
+    ("ARIZUKO_LEASE", "3s"),
     ("ARIZUKO_AGENT_HEARTBEAT", "500ms"),
 ];
 

@@ -8,6 +8,7 @@ use arizuko_tests::{
 };
 use http::Method;
 use serde_json::json;
+use std::time::Instant;
 
 on_every_stack![
     one_address_may_send_twenty_messages_a_minute_to_a_link,
@@ -53,7 +54,11 @@ async fn one_address_may_send_twenty_messages_a_minute_to_a_link(kind: Kind) {
     let stack = Stack::with(kind, &MANY_TURNS).await;
     let link = stack.issue("acme").await;
     let visitors = [stack.visitor(&link, 0), stack.visitor(&link, 1)];
-    assert_eq!(taken_before_a_refusal(&visitors, "RATE_LIMITED").await, 20);
+    let begun = Instant::now();
+    let taken = taken_before_a_refusal(&visitors, "RATE_LIMITED").await as u64;
+    // One more comes in each three seconds that this takes.
+    let most = 20 + begun.elapsed().as_secs() / 3 + 1;
+    assert!((20..=most).contains(&taken), "{taken} were taken");
     // Neither another visitor of the link nor the same one's other link suffers from it.
     let other = visitors[0]
         .request(Method::POST, "")
@@ -67,6 +72,7 @@ async fn one_address_may_send_twenty_messages_a_minute_to_a_link(kind: Kind) {
 async fn one_link_takes_sixty_messages_a_minute_from_all_its_visitors(kind: Kind) {
     let stack = Stack::with(kind, &MANY_TURNS).await;
     let link = stack.issue("acme").await;
+    let begun = Instant::now();
     let mut taken = 0;
     'visitors: for address in 1..100 {
         let visitor = stack.visitor(&link, address % 2);
@@ -85,7 +91,8 @@ async fn one_link_takes_sixty_messages_a_minute_from_all_its_visitors(kind: Kind
         }
     }
     // One more comes in each second that this takes.
-    assert!((60..=75).contains(&taken), "{taken} were taken");
+    let most = 60 + begun.elapsed().as_secs() + 1;
+    assert!((60..=most).contains(&taken), "{taken} were taken");
 }
 
 async fn a_conversation_has_at_most_three_open_turns(kind: Kind) {

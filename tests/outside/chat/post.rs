@@ -14,6 +14,7 @@ on_every_stack![
     what_is_no_message_is_refused_with_a_reason,
     a_message_too_large_is_refused_and_one_at_the_limit_is_not,
     a_conversation_that_is_not_this_links_is_unknown,
+    the_trace_of_a_message_reaches_the_agent,
 ];
 
 async fn a_message_in_json_makes_a_turn_and_a_conversation(kind: Kind) {
@@ -289,4 +290,20 @@ async fn a_conversation_that_is_not_this_links_is_unknown(kind: Kind) {
     other.post_json(&message).await.refused(404, "NOT_FOUND");
     let message = json!({"content": "x", "conversation": "AAAAAAAAAAAAAAAAAAAAAA"});
     visitor.post_json(&message).await.refused(404, "NOT_FOUND");
+}
+
+async fn the_trace_of_a_message_reaches_the_agent(kind: Kind) {
+    let stack = Stack::start(kind).await;
+    let visitor = stack.visitor(&stack.issue("acme").await, 0);
+    let trace = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+    let request = visitor.request(Method::POST, "");
+    let request = request.header("traceparent", trace);
+    send(request.json(&json!({"content": "x"}))).await.posted();
+    let mut agent = stack.attach("acme", 1).await;
+    let turn = agent.offered().await;
+    assert!(
+        turn.traceparent
+            .contains("4bf92f3577b34da6a3ce929d0e0e4736"),
+        "{turn:?}"
+    );
 }

@@ -5,14 +5,20 @@ use arizuko_tests::{
     Kind, Stack,
     attach::delta,
     on,
-    sse::{names, transcript},
+    sse::{Cursor, names, transcript},
 };
+use nix::sys::signal::Signal;
 use serde_json::json;
+use std::time::{Duration, Instant};
 
-on![one_redis, OneRedis; without_control_a_gateway_says_so_and_recovers];
+on![one_redis, OneRedis;
+    without_control_a_gateway_says_so_and_recovers,
+    a_gateway_cut_off_from_control_ends_its_streams,
+];
 on![pair, Pair;
     one_control_of_two_is_enough,
-    one_gateway_knows_at_once_what_was_done_at_the_other];
+    one_gateway_knows_at_once_what_was_done_at_the_other,
+    a_gateway_that_is_told_to_stop_sends_its_readers_elsewhere];
 
 async fn without_control_a_gateway_says_so_and_recovers(kind: Kind) {
     let mut stack = Stack::start(kind).await;
@@ -120,4 +126,45 @@ async fn one_gateway_knows_at_once_what_was_done_at_the_other(kind: Kind) {
             .expect(204);
         there.get(&posted.turn).await.refused(404, "NOT_FOUND");
     }
+}
+
+async fn a_gateway_cut_off_from_control_ends_its_streams(kind: Kind) {
+    let mut stack = Stack::start(kind).await;
+    let visitor = stack.visitor(&stack.issue("acme").await, 0);
+    let posted = visitor.say("hello").await;
+    let mut events = visitor.listen(&posted.turn).await;
+    events.greeting().await;
+    // The connection stays open, and nobody answers on it.
+    stack.process("control-0").signal(Signal::SIGSTOP);
+    let begun = Instant::now();
+    assert_eq!(names(&events.rest().await), [""; 0]);
+    let took = begun.elapsed();
+    assert!(took < Duration::from_secs(17), "it ended after {took:?}");
+    stack.process("control-0").signal(Signal::SIGCONT);
+    is_back(&visitor).await;
+}
+
+async fn a_gateway_that_is_told_to_stop_sends_its_readers_elsewhere(kind: Kind) {
+    let mut stack = Stack::start(kind).await;
+    let link = stack.issue("acme").await;
+    let (here, there) = (stack.visitor(&link, 0), stack.visitor(&link, 1));
+    let mut agent = stack.attach("acme", 0).await;
+    let posted = here.say("hello").await;
+    let mut held = agent.turn().await;
+    agent.append(&mut held, delta("m1", "one ")).await;
+    let mut events = here.listen(&posted.turn).await;
+    let mut seen = events.take(1).await;
+    let gateway = stack.process("gateway-0");
+    gateway.signal(Signal::SIGTERM);
+    seen.extend(events.rest().await);
+    assert!(events.retry.is_some_and(|retry| retry >= 2_000));
+    assert_eq!(gateway.exit().await.code(), Some(0), "a clean end");
+    agent.append(&mut held, delta("m1", "two")).await;
+    agent.finish(&held).await;
+    let last = seen[0].id.clone().expect("it is numbered");
+    let path = format!("{}/sse", posted.turn);
+    let mut events = there.open(&path, Cursor::After(&last)).await.ok();
+    seen.extend(events.rest().await);
+    assert_eq!(seen, there.listen(&posted.turn).await.rest().await);
+    assert_eq!(transcript(&seen)[0].1, "one two");
 }

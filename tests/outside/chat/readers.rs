@@ -1,0 +1,150 @@
+//! Readers that are slow, idle or cut off: none of them harms another, or loses anything.
+
+use arizuko_tests::{
+    Kind, Stack,
+    attach::delta,
+    on_every_stack,
+    sse::{Cursor, raw},
+    within,
+};
+use std::time::{Duration, Instant};
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::{TcpSocket, TcpStream},
+    time::sleep,
+};
+
+on_every_stack![
+    readers_that_stop_reading_slow_nobody_and_lose_nothing,
+    an_idle_stream_has_a_comment_now_and_then,
+    an_address_may_have_a_hundred_streams,
+];
+
+/// A connection that takes as little as it can, and asks for a stream in the oldest HTTP there is,
+/// in which a body is simply what comes until the end.
+async fn stalled(gateway: &str, path: &str) -> TcpStream {
+    let address = gateway.trim_start_matches("http://").parse();
+    let socket = TcpSocket::new_v4().expect("the system has sockets");
+    socket.set_recv_buffer_size(4096).expect("it may be small");
+    let connected = socket.connect(address.expect("an address")).await;
+    let mut stream = connected.expect("the gateway listens");
+    let request = format!("GET {path} HTTP/1.0\r\nHost: x\r\n\r\n");
+    let sent = stream.write_all(request.as_bytes()).await;
+    sent.expect("the gateway reads");
+    stream
+}
+
+async fn readers_that_stop_reading_slow_nobody_and_lose_nothing(kind: Kind) {
+    let settings = [
+        ("ARIZUKO_WRITE_STALL", "2"),
+        ("ARIZUKO_TURN_BYTES", "100000000"),
+    ];
+    let stack = Stack::with(kind, &settings).await;
+    let link = stack.issue("acme").await;
+    let (here, there) = (stack.visitor(&link, 0), stack.visitor(&link, 1));
+    let mut agent = stack.attach("acme", 0).await;
+    let posted = here.say("hello").await;
+    let path = format!("/chat/{}/{}/sse", link.token, posted.turn);
+    let mut slow = Vec::new();
+    for _ in 0..6 {
+        slow.push(stalled(&stack.gateway(0), &path).await);
+    }
+    let mut fast = [
+        here.listen(&posted.turn).await,
+        there.listen(&posted.turn).await,
+    ];
+
+    // Large frames, and very many small ones: five megabytes, more than the system holds.
+    let mut held = agent.turn().await;
+    let writing = async {
+        for _ in 0..350 {
+            agent
+                .push(&mut held, vec![delta("m1", &"x".repeat(15_000))])
+                .await;
+            let small = (0..10).map(|n| delta("m1", &n.to_string())).collect();
+            agent.push(&mut held, small).await;
+        }
+        agent.stored(&held).await;
+        agent.finish(&held).await;
+    };
+    let begun = Instant::now();
+    let [one, other] = &mut fast;
+    let ((), seen, elsewhere) = tokio::join!(writing, one.rest(), other.rest());
+    let took = begun.elapsed();
+    assert!(
+        took < Duration::from_secs(15),
+        "those who read waited {took:?}"
+    );
+    assert_eq!(seen.len(), 350 * 11 + 1);
+    assert!(raw(&seen) == raw(&elsewhere), "both saw the same");
+
+    // Two read on before the gateway loses patience, the others after that.
+    let patience = Duration::from_secs(3);
+    for (number, mut stream) in slow.into_iter().enumerate() {
+        if number == 2 {
+            sleep(patience.saturating_sub(begun.elapsed().saturating_sub(took))).await;
+        }
+        let mut read = Vec::new();
+        // It reads what there is for it, up to where it was closed, and then comes back.
+        let closed = within(
+            "a stalled reader to be closed",
+            stream.read_to_end(&mut read),
+        )
+        .await;
+        let text = String::from_utf8_lossy(&read).into_owned();
+        let frames = text
+            .split_inclusive("\n\n")
+            .filter(|block| block.starts_with("id: "));
+        let mut frames: Vec<_> = frames.map(str::to_owned).collect();
+        if closed.is_err() || !text.ends_with("\n\n") {
+            frames.pop();
+        }
+        assert!(number < 2 || frames.len() < seen.len(), "it was not closed");
+        let last = frames.last().and_then(|frame| frame.lines().next());
+        let last = last
+            .and_then(|line| line.strip_prefix("id: "))
+            .map(str::to_owned);
+        let cursor = last.as_deref().map_or(Cursor::Start, Cursor::After);
+        let path = format!("{}/sse", posted.turn);
+        let mut rest = there.open(&path, cursor).await;
+        let all = frames.concat() + &raw(&rest.rest().await);
+        assert!(
+            all == raw(&seen),
+            "{} and {} bytes",
+            all.len(),
+            raw(&seen).len()
+        );
+    }
+}
+
+async fn an_idle_stream_has_a_comment_now_and_then(kind: Kind) {
+    let stack = Stack::with(kind, &[("ARIZUKO_HEARTBEAT", "1")]).await;
+    let visitor = stack.visitor(&stack.issue("acme").await, 0);
+    let posted = visitor.say("hello").await;
+    let mut events = visitor.listen(&posted.turn).await;
+    let begun = Instant::now();
+    events.comment(3).await;
+    let took = begun.elapsed();
+    assert!((1..=10).contains(&took.as_secs()), "after {took:?}");
+}
+
+async fn an_address_may_have_a_hundred_streams(kind: Kind) {
+    let stack = Stack::start(kind).await;
+    let visitor = stack.visitor(&stack.issue("acme").await, 0);
+    let posted = visitor.say("hello").await;
+    let path = format!("{}/sse", posted.turn);
+    let mut open = Vec::new();
+    for _ in 0..100 {
+        open.push(visitor.open(&path, Cursor::Start).await.ok());
+    }
+    visitor.get(&path).await.refused(429, "TOO_MANY_STREAMS");
+    let mut agent = stack.attach("acme", 1).await;
+    let held = agent.turn().await;
+    agent.answer(held, "to all of them").await;
+    let mut seen = Vec::new();
+    for mut events in open {
+        seen.push(raw(&events.rest().await));
+    }
+    assert!(seen[0].contains("to all of them"));
+    assert!(seen.iter().all(|bytes| *bytes == seen[0]));
+}

@@ -1,0 +1,218 @@
+//! The separate processes: what they want to be told, and how they share a store.
+
+use arizuko_tests::{
+    Kind,
+    cli::{Outcome, run},
+    on,
+    process::{Process, program},
+    redis::Redis,
+    tools::{curl, random_id},
+};
+use serde_json::Value;
+use std::{fs, net::TcpListener, path::Path};
+use tempfile::TempDir;
+
+on![embedded, Embedded;
+    a_control_that_cannot_work_says_why_and_does_not_start,
+    a_gateway_that_cannot_work_says_why_and_does_not_start,
+    a_control_on_the_embedded_store_serves_a_gateway_of_its_own,
+];
+on![one_redis, OneRedis; two_prefixes_in_one_redis_do_not_meet];
+
+fn folder() -> TempDir {
+    let folder = tempfile::Builder::new().prefix("arizuko-test-").tempdir();
+    let folder = folder.expect("the system has room for temporary files");
+    for name in ["home", "run", "logs"] {
+        fs::create_dir(folder.path().join(name)).expect("the folder is new");
+    }
+    folder
+}
+
+async fn control(folder: &Path, keys: [&str; 2], flags: &[&str]) -> Outcome {
+    let mut control = program("arizuko-control", folder);
+    control.env("ARIZUKO_CONTROL_LISTEN", "127.0.0.1:0");
+    control.args(flags);
+    for (name, key) in ["ARIZUKO_OPERATOR_KEY", "ARIZUKO_GATEWAY_KEY"]
+        .iter()
+        .zip(keys)
+    {
+        if !key.is_empty() {
+            control.env(name, key);
+        }
+    }
+    run(&mut control, "").await
+}
+
+/// Makes sure that a program ended with a plain sentence.
+fn says(outcome: Outcome, told: &str) {
+    assert!([Some(1), Some(2)].contains(&outcome.code), "{outcome:?}");
+    assert!(
+        outcome.err.contains(told) && outcome.out.is_empty(),
+        "{told}: {outcome:?}"
+    );
+    assert!(!outcome.err.contains("panicked"), "{outcome:?}");
+}
+
+async fn a_control_that_cannot_work_says_why_and_does_not_start(_: Kind) {
+    let folder = folder();
+    let at = folder.path();
+    let data = at.join("data").display().to_string();
+    let (one, other) = (random_id(), random_id());
+    let redis = ["--redis", "redis://127.0.0.1:1/"];
+    let embedded = ["--data-dir", data.as_str()];
+    says(control(at, ["", ""], &[]).await, "--data-dir");
+    says(control(at, ["", ""], &redis).await, "ARIZUKO_OPERATOR_KEY");
+    says(control(at, [&one, ""], &redis).await, "ARIZUKO_GATEWAY_KEY");
+    says(
+        control(at, [&one, &other], &redis).await,
+        "cannot reach Redis",
+    );
+    says(
+        control(at, [&one, "short"], &embedded).await,
+        "32 characters",
+    );
+    says(control(at, [&one, &one], &embedded).await, "must differ");
+    let open = ["--listen", "0.0.0.0:0"];
+    says(
+        control(at, [&one, &other], &[&embedded[..], &open].concat()).await,
+        "--plaintext",
+    );
+    let url = ["--public-url", "acme.example"];
+    says(
+        control(at, [&one, &other], &[&embedded[..], &url].concat()).await,
+        "--public-url",
+    );
+    let unknown = ["--nonsense"];
+    says(control(at, [&one, &other], &unknown).await, "--nonsense");
+    // None of that is in the log of one that did start.
+    for outcome in [
+        control(at, [&one, &other], &redis).await,
+        control(at, [&one, &one], &embedded).await,
+    ] {
+        assert!(
+            !outcome.err.contains(&one) && !outcome.err.contains(&other),
+            "{outcome:?}"
+        );
+    }
+}
+
+async fn a_gateway_that_cannot_work_says_why_and_does_not_start(_: Kind) {
+    let folder = folder();
+    let start = |flags: &[&str], key: &str| {
+        let mut gateway = program("arizuko-gateway", folder.path());
+        gateway.args(["--listen", "127.0.0.1:0"]).args(flags);
+        if !key.is_empty() {
+            gateway.env("ARIZUKO_GATEWAY_KEY", key);
+        }
+        async move { run(&mut gateway, "").await }
+    };
+    says(start(&[], "").await, "--gateway-key");
+    says(start(&["--control", "no url"], "x").await, "no url");
+    says(
+        start(&["--trusted-proxy", "everybody"], "x").await,
+        "everybody",
+    );
+    let occupant = TcpListener::bind("127.0.0.1:0").expect("loopback has free ports");
+    let used = occupant.local_addr().expect("it is bound").to_string();
+    let mut gateway = program("arizuko-gateway", folder.path());
+    gateway.args(["--listen", &used, "--gateway-key", "x"]);
+    says(run(&mut gateway, "").await, &used);
+    drop(occupant);
+}
+
+/// One control and one gateway, started by hand.
+struct Pair {
+    _control: Process,
+    _gateway: Process,
+    control: String,
+    gateway: String,
+    operator: String,
+}
+
+impl Pair {
+    async fn start(name: &str, folder: &Path, store: &[&str]) -> Self {
+        let (operator, key) = (random_id(), random_id());
+        let logs = folder.join("logs");
+        let mut command = program("arizuko-control", folder);
+        command.args(["--listen", "127.0.0.1:0"]).args(store);
+        command.env("ARIZUKO_OPERATOR_KEY", &operator);
+        command.env("ARIZUKO_GATEWAY_KEY", &key);
+        let mut control = Process::start(&format!("{name}-control"), command, &logs);
+        let url = |line: String| line.rsplit(' ').next().map(str::to_owned).expect("a URL");
+        let control_url = url(control.line().await);
+        let mut command = program("arizuko-gateway", folder);
+        command.args(["--listen", "127.0.0.1:0", "--control", &control_url]);
+        command.env("ARIZUKO_GATEWAY_KEY", &key);
+        let mut gateway = Process::start(&format!("{name}-gateway"), command, &logs);
+        let gateway_url = url(gateway.line().await);
+        Self {
+            _control: control,
+            _gateway: gateway,
+            control: control_url,
+            gateway: gateway_url,
+            operator,
+        }
+    }
+
+    async fn arizuko(&self, folder: &Path, arguments: &[&str]) -> Value {
+        let mut arizuko = program("arizuko", folder);
+        arizuko
+            .env("ARIZUKO_CONTROL", &self.control)
+            .env("ARIZUKO_KEY", &self.operator);
+        run(arizuko.args(arguments).arg("--json"), "")
+            .await
+            .expect(0)
+            .json()
+    }
+
+    async fn status(&self, token: &Value) -> String {
+        let url = format!(
+            "{}/chat/{}/",
+            self.gateway,
+            token.as_str().unwrap_or_default()
+        );
+        let arguments = ["--output", "/dev/null", "--write-out", "%{http_code}", &url];
+        curl(&arguments).await.expect(0).out
+    }
+}
+
+async fn a_control_on_the_embedded_store_serves_a_gateway_of_its_own(_: Kind) {
+    let folder = folder();
+    let data = folder.path().join("data").display().to_string();
+    let pair = Pair::start("one", folder.path(), &["--data-dir", &data]).await;
+    let issued = pair
+        .arizuko(folder.path(), &["token", "issue", "acme", "chat"])
+        .await;
+    assert_eq!(pair.status(&issued["token"]).await, "200");
+    // The store is one process's at a time.
+    let (one, other) = (random_id(), random_id());
+    says(
+        control(folder.path(), [&one, &other], &["--data-dir", &data]).await,
+        &data,
+    );
+    assert_eq!(pair.status(&issued["token"]).await, "200");
+}
+
+async fn two_prefixes_in_one_redis_do_not_meet(_: Kind) {
+    let folder = folder();
+    let at = folder.path();
+    let redis = Redis::start(&at.join("redis"), &at.join("logs")).await;
+    let url = redis.url();
+    let one = Pair::start("one", at, &["--redis", &url, "--redis-prefix", "one"]).await;
+    let other = Pair::start("other", at, &["--redis", &url, "--redis-prefix", "other"]).await;
+    let issued = one.arizuko(at, &["token", "issue", "acme", "chat"]).await;
+    assert_eq!(one.status(&issued["token"]).await, "200");
+    assert_eq!(other.status(&issued["token"]).await, "401");
+    assert_eq!(
+        other.arizuko(at, &["token", "list"]).await["tokens"]
+            .as_array()
+            .map(Vec::len),
+        Some(0)
+    );
+    let keys = String::from_utf8_lossy(&redis.ask(&["--scan"]).await).into_owned();
+    assert!(
+        keys.lines()
+            .all(|key| key.starts_with("one:") || key.starts_with("other:")),
+        "{keys}"
+    );
+}
