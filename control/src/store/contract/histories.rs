@@ -228,8 +228,9 @@ async fn everything(store: &dyn Store) -> Vec<Found> {
 async fn compare(server: &Server, steps: &[Step]) -> Result<(), TestCaseError> {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let sqlite = Sqlite::open(folder.path()).expect("opens");
-    server.clear();
+    // It answers once it is open, and not before.
     let redis = server.open().await;
+    server.clear();
     // Buckets and records outlive the history: lifetimes count from now.
     let mut state = State {
         now: sqlite.now(),

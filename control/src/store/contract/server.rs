@@ -51,9 +51,7 @@ impl Server {
             .await
             .expect("Redis answers within 10 s")
     }
-}
 
-impl Server {
     /// Forgets everything.
     pub(super) fn clear(&self) {
         let socket = self.folder.path().join("redis.sock");
