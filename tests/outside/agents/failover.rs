@@ -169,11 +169,9 @@ async fn a_control_killed_and_restarted_in_mid_reply_costs_nothing(kind: Kind) {
         !names(&seen).contains(&"reset") && !names(&seen).contains(&"restart"),
         "{seen:?}"
     );
-    assert_eq!(
-        deltas(&seen),
-        "one two two three three four four ",
-        "nothing lost, nothing doubled"
-    );
+    // What had not been sent when the program ended came in the finished message alone.
+    let sent = deltas(&seen);
+    assert!(expected.starts_with(&sent), "doubled or torn: {sent}");
     let numbers: Vec<_> = seen
         .iter()
         .filter_map(|event| event.data["n"].as_u64())
