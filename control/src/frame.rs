@@ -13,6 +13,10 @@ pub(crate) enum Status {
     Failed,
     Cancelled,
     Expired,
+    /// Kept as context, by its route.
+    Observed,
+    /// Shown to no agent, by its route.
+    Dropped,
 }
 
 impl Status {
@@ -28,6 +32,8 @@ impl Status {
             Self::Failed => "failed",
             Self::Cancelled => "cancelled",
             Self::Expired => "expired",
+            Self::Observed => "observed",
+            Self::Dropped => "dropped",
         }
     }
 }
@@ -48,12 +54,32 @@ pub(crate) struct Frame {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Body {
-    User { id: String, content: String },
-    Message { id: String, content: String },
-    Delta { id: String, text: String },
-    Status { text: String },
-    Restart { attempt: u32, keep: bool },
-    TurnDone { status: Status, error: String },
+    User {
+        id: String,
+        content: String,
+    },
+    Message {
+        id: String,
+        content: String,
+        /// The person who wrote it, if it was one.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        by: Option<String>,
+    },
+    Delta {
+        id: String,
+        text: String,
+    },
+    Status {
+        text: String,
+    },
+    Restart {
+        attempt: u32,
+        keep: bool,
+    },
+    TurnDone {
+        status: Status,
+        error: String,
+    },
 }
 
 impl Body {
@@ -80,12 +106,18 @@ pub(crate) struct Message {
     pub(crate) id: String,
     pub(crate) content: String,
     pub(crate) at: Millis,
+    /// The person who wrote it, if it was one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) by: Option<String>,
 }
 
 /// What a turn's frames, in order, add up to.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Transcript {
     pub(crate) messages: Vec<Message>,
+    /// How many of the messages were there at the last restart: they stay.
+    #[serde(default)]
+    pub(crate) kept: usize,
     pub(crate) n: u32,
     pub(crate) status_text: String,
     pub(crate) end: Option<(Status, String)>,
@@ -96,13 +128,18 @@ impl Transcript {
         self.n = self.n.max(frame.n);
         match frame.body {
             Body::User { .. } => {}
-            Body::Message { id, content } => self.message(id, frame.at).content = content,
+            Body::Message { id, content, by } => {
+                let message = self.message(id, frame.at);
+                message.content = content;
+                message.by = by;
+            }
             Body::Delta { id, text } => self.message(id, frame.at).content.push_str(&text),
             Body::Status { text } => self.status_text = text,
             Body::Restart { keep, .. } => {
                 if !keep {
-                    self.messages.clear();
+                    self.messages.truncate(self.kept);
                 }
+                self.kept = self.messages.len();
                 self.status_text.clear();
             }
             Body::TurnDone { status, error } => {
@@ -119,6 +156,7 @@ impl Transcript {
                 id,
                 content: String::new(),
                 at,
+                by: None,
             });
             self.messages.len() - 1
         });
@@ -156,6 +194,7 @@ mod tests {
         let message = Body::Message {
             id: "a".to_owned(),
             content: "one two!".to_owned(),
+            by: None,
         };
         let found = transcript([
             delta("a", "one "),
@@ -186,5 +225,19 @@ mod tests {
             },
         ]);
         assert_eq!(kept.messages.len(), 1);
+    }
+
+    #[test]
+    fn what_was_kept_once_outlives_a_later_agent() {
+        let restart = |attempt, keep| Body::Restart { attempt, keep };
+        let found = transcript([
+            delta("a", "first"),
+            restart(2, true),
+            delta("b", "second"),
+            restart(3, false),
+            delta("c", "third"),
+        ]);
+        let contents: Vec<_> = found.messages.iter().map(|m| m.content.as_str()).collect();
+        assert_eq!(contents, ["first", "third"]);
     }
 }

@@ -12,6 +12,7 @@ mod admin;
 mod agent;
 mod gateway;
 mod key;
+mod route;
 mod status;
 mod token;
 mod watch;
@@ -59,6 +60,9 @@ pub(crate) async fn router(control: &Arc<Control>) -> anyhow::Result<Router> {
             service.clone(),
         ))
         .add_service(v1::key_service_server::KeyServiceServer::new(
+            service.clone(),
+        ))
+        .add_service(v1::route_service_server::RouteServiceServer::new(
             service.clone(),
         ))
         .add_service(v1::agent_service_server::AgentServiceServer::new(

@@ -102,15 +102,28 @@ pub(crate) fn hook(folder: &Folder, source: &str, suffix: Option<&str>) -> Strin
 
 /// The tenant of a JID that a caller wrote. No other field is ever parsed back out of a JID.
 pub(crate) fn root(jid: &str) -> Result<&str, Refusal> {
-    let path = jid
-        .strip_prefix("web:")
-        .or_else(|| jid.strip_prefix("hook:"));
-    let path = path
-        .ok_or_else(|| Refusal::invalid(format!("a JID begins with web: or hook:, not {jid:?}")))?;
+    let path = path(jid);
+    if path == jid {
+        return Err(Refusal::invalid(format!(
+            "a JID begins with web: or hook:, not {jid:?}"
+        )));
+    }
+    // A folder, a source and a suffix.
+    if path.split('/').count() > MAX_DEPTH + 2 {
+        return Err(Refusal::invalid("a JID has at most 10 segments"));
+    }
     for part in path.split('/') {
         segment("a JID's segment", part)?;
     }
     Ok(path.split('/').next().unwrap_or(path))
+}
+
+/// A JID without its kind.
+pub(crate) fn path(jid: &str) -> &str {
+    let path = jid
+        .strip_prefix("web:")
+        .or_else(|| jid.strip_prefix("hook:"));
+    path.unwrap_or(jid)
 }
 
 /// The partition of a tenant.

@@ -1,6 +1,7 @@
 //! Control: the gRPC service that owns tokens, revocation, conversations, turns and reply frames.
 //!
-//! The domain (`jid`, `credential`, `key`, `token`, `conversation`, `frame`, `turn`, `session`)
+//! The domain (`jid`, `credential`, `key`, `token`, `route`, `conversation`, `frame`, `turn`,
+//! `session`)
 //! is pure: it decides, in a transaction, and knows neither gRPC nor a store. `grpc` turns
 //! protos into the domain and back and does nothing else. `store` keeps records, sets and logs
 //! and knows nothing of what they mean.
@@ -16,6 +17,7 @@ mod jid;
 mod key;
 mod ledger;
 mod limits;
+mod route;
 mod server;
 mod session;
 mod store;

@@ -3,15 +3,17 @@
 use crate::{
     audit::in_view,
     config::Options,
+    conversation::Conversation,
     credential::{Credential, hash, partition_of_id},
     jid::Folder,
     key::{self, Caller, Key, Role},
     ledger::{Error, Ledger},
     limits::Limits,
-    session,
+    route,
+    session::{self, Session},
     store::{Millis, Partition, Store, Subscription, Wake, redis::Redis, sqlite::Sqlite},
     token::{self, Kind, Token},
-    transaction::Refusal,
+    transaction::{Refusal, Tx},
 };
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
@@ -108,6 +110,45 @@ impl Control {
         let record = token::record(&credential.id(token::ID));
         let found = self.ledger.record(credential.partition, record).await?;
         Ok(token::admit(found, credential, kind, self.ledger.now())?)
+    }
+
+    /// Whether somebody would answer a message to the token's link, or in this conversation of it.
+    pub(crate) async fn seems_answered(
+        &self,
+        token: &Token,
+        conversation: Option<&Conversation>,
+    ) -> bool {
+        let partition = self.partition(&token.folder);
+        let assigned = conversation.and_then(|conversation| conversation.assigned.clone());
+        let folder = match assigned {
+            Some(folder) => folder,
+            None => {
+                let resolving = |tx: &mut Tx<'_>| route::resolve(tx, &token.jid, &token.folder);
+                let resolved = self.ledger.transact(partition, &[], resolving).await;
+                let target = resolved.ok().and_then(|resolved| resolved.route.target);
+                target.unwrap_or_else(|| token.folder.clone())
+            }
+        };
+        self.seems_attended(&folder).await
+    }
+
+    /// The folder that most likely answers the token's messages, by what is remembered.
+    pub(crate) fn likely_target(&self, partition: Partition, token: &Token) -> Folder {
+        let target = route::likely_target(&token.jid, |record| self.ledger.hint(partition, record));
+        target.unwrap_or_else(|| token.folder.clone())
+    }
+
+    /// The names of the agents that are attached to a folder, at any control.
+    pub(crate) async fn attached(&self, folder: &Folder) -> Result<Vec<String>, Error> {
+        let (partition, alive) = (self.partition(folder), (self.ledger.now(), u64::MAX));
+        let present = session::present(folder);
+        let members = self
+            .ledger
+            .members(partition, present, alive, u32::MAX)
+            .await?;
+        let records = members.iter().map(|member| session::record(&member.name));
+        let sessions = self.ledger.records::<Session>(partition, records).await?;
+        Ok(sessions.into_iter().flatten().map(|s| s.name).collect())
     }
 
     /// Whether an agent of the folder is attached, to any control; if that can't be told, no. It

@@ -20,6 +20,8 @@ pub(crate) struct Session {
     pub(crate) id: String,
     pub(crate) folder: Folder,
     pub(crate) name: String,
+    /// Whether a person answers, whose name visitors are shown.
+    pub(crate) person: bool,
     pub(crate) key: String,
     /// Which of its streams is the newest; only that one speaks for it.
     pub(crate) epoch: u64,
@@ -122,11 +124,9 @@ pub(crate) fn hello(
     limits: &Limits,
     caller: &Caller,
     folder: &Folder,
-    (name, resume): (&str, &str),
+    (name, person, resume): (&str, bool, &str),
 ) -> Decision<Session> {
-    if name.chars().count() > 100 {
-        return Err(Refusal::invalid("an agent's name has at most 100 characters").into());
-    }
+    check_name(name, person)?;
     if !resume.is_empty()
         && let Some(mut session) = tx.get::<Session>(&record(resume))?
         && session.key == caller.key_id
@@ -142,6 +142,7 @@ pub(crate) fn hello(
         id: random_id(tx.random()),
         folder: folder.clone(),
         name: name.to_owned(),
+        person,
         key: caller.key_id.clone(),
         epoch: 1,
         attached_at: tx.now,
@@ -155,6 +156,17 @@ pub(crate) fn hello(
     }
     session.renew(tx, limits)?;
     Ok(session)
+}
+
+/// A person has a name, since visitors read it; an agent may have one.
+pub(crate) fn check_name(name: &str, person: bool) -> Result<(), Refusal> {
+    if name.chars().count() > 100 {
+        return Err(Refusal::invalid("a name has at most 100 characters"));
+    }
+    if person && name.trim().is_empty() {
+        return Err(Refusal::invalid("a person has a name"));
+    }
+    Ok(())
 }
 
 /// The session, if it lives and this stream speaks for it.

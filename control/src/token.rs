@@ -5,6 +5,7 @@ use crate::{
     credential::Credential,
     jid::{self, Folder},
     key::{self, Caller, Role},
+    route,
     store::Millis,
     transaction::{Decision, Refusal, Tx},
 };
@@ -169,6 +170,12 @@ fn address_record(jid: &str) -> String {
     format!("jid:{jid}")
 }
 
+/// The folder whose live link has exactly this JID.
+pub(crate) fn owner_of(tx: &mut Tx<'_>, jid: &str) -> Decision<Option<Folder>> {
+    let address = tx.get::<Address>(&address_record(jid))?;
+    Ok(address.and_then(|address| Folder::parse(&address.folder).ok()))
+}
+
 fn member(token: &Token) -> String {
     format!("{} {}", token.folder, token.id)
 }
@@ -231,6 +238,7 @@ pub(crate) fn issue(
     if let Some(at) = token.expires_at {
         tx.schedule(due(&token.id), at);
     }
+    route::ensure_index(tx, token.folder.root())?;
     let folder = token.folder.as_str();
     audit::note(
         tx,

@@ -215,9 +215,12 @@ impl<'a> Tx<'a> {
         self.bounds.push(Guard::Fewer { set, than });
     }
 
-    /// Takes one from a bucket that allows `per_minute`.
+    /// Takes one from a bucket that allows `per_minute`; more than one a millisecond is no limit.
     pub(crate) fn limit_rate(&mut self, bucket: String, per_minute: u32) {
         let interval = 60_000 / u64::from(per_minute.max(1));
+        if interval == 0 {
+            return;
+        }
         self.bounds.push(Guard::Rate {
             bucket,
             interval,
@@ -307,6 +310,11 @@ impl<'a> Tx<'a> {
     /// The records that were taken to be absent.
     pub(crate) fn guesses(&self) -> Vec<Read> {
         self.guesses.clone()
+    }
+
+    /// Leaves it at the decision: nothing of it is done.
+    pub(crate) fn forget_writes(&mut self) {
+        self.writes.clear();
     }
 
     pub(crate) fn changes_something(&self) -> bool {

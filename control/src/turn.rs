@@ -5,8 +5,8 @@
 
 use crate::{
     audit::{self, Event},
-    conversation::{self, Conversation},
-    frame::{Body, Frame, Status, Transcript},
+    conversation::{self, Conversation, Handed},
+    frame::{Body, Frame, Message, Status, Transcript},
     jid::Folder,
     limits::Limits,
     session,
@@ -17,13 +17,20 @@ use crate::{
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
+mod aside;
 mod hold;
+mod pass;
 pub(crate) mod post;
+mod repeat;
 mod reply;
+mod speak;
 
-pub(crate) use hold::{claim, take_away, take_back};
-pub(crate) use post::{Post, post};
+pub(crate) use aside::{DROPPED, Dropped, dropped};
+pub(crate) use hold::{claim, claim_this, take_away, take_back};
+pub(crate) use pass::{Handoff, hand_off, redirect};
+pub(crate) use post::{Input, Post, post};
 pub(crate) use reply::{Finish, Progress, accept, append, finish, reject};
+pub(crate) use speak::{Speech, speak};
 
 /// What a visitor reads when the agent could not answer and says nothing better.
 pub(crate) const COULD_NOT_ANSWER: &str = "The agent could not answer.";
@@ -43,6 +50,10 @@ pub(crate) struct Turn {
     pub(crate) jid: String,
     /// The agent that is to answer.
     pub(crate) folder: Folder,
+    /// The one that the route named, to which it can be handed back.
+    pub(crate) home: Folder,
+    /// The agent spoke first: there is no message of a visitor's.
+    pub(crate) unasked: bool,
     pub(crate) sender: String,
     pub(crate) traceparent: String,
     pub(crate) created_at: Millis,
@@ -52,6 +63,18 @@ pub(crate) struct Turn {
     pub(crate) attempt: u32,
     /// The session that holds it.
     pub(crate) session: Option<String>,
+    /// The name of the person who holds it, if it is one.
+    pub(crate) person: Option<String>,
+    /// Whether there is a frame of the folder that has it now.
+    pub(crate) spoke: bool,
+    /// From whom it comes, if another had it before.
+    pub(crate) handed: Option<Handed>,
+    /// The next step of its escalation, and when that is due without a frame, and without an end.
+    pub(crate) step: usize,
+    pub(crate) silent_until: Option<Millis>,
+    pub(crate) unfinished_until: Option<Millis>,
+    /// Whether what was said stays when the next agent begins.
+    pub(crate) keep: bool,
     /// When it has to be accepted; `None` once it is.
     pub(crate) accept_by: Option<Millis>,
     /// The number that the attempt's next frame has.
@@ -95,6 +118,22 @@ impl Turn {
             self,
             Some(conversation::lifetime(limits)),
         )
+    }
+
+    /// Makes sure that it is looked at when something is due.
+    fn schedule(&self, tx: &mut Tx<'_>) {
+        let silent = self.silent_until.filter(|_| !self.spoke);
+        let soonest = [self.accept_by, silent, self.unfinished_until];
+        let soonest = soonest.into_iter().flatten().min();
+        tx.schedule(
+            due(&self.id),
+            soonest.map_or(self.deadline, |at| at.min(self.deadline)),
+        );
+    }
+
+    /// The seq after which the reply begins.
+    pub(crate) fn before_reply(&self) -> u64 {
+        self.first_seq - u64::from(self.unasked)
     }
 
     /// Whether the session's agent is at work on it.
@@ -171,6 +210,33 @@ pub(crate) fn release(tx: &mut Tx<'_>, turn: &Turn, tell_session: bool) {
     }
 }
 
+/// A turn that nobody is to answer: it ends as it begins. The caller has appended its frames.
+fn end_at_once(
+    tx: &mut Tx<'_>,
+    limits: &Limits,
+    turn: &mut Turn,
+    conversation: &mut Conversation,
+    (status, messages): (Status, Vec<Message>),
+) -> Decision<()> {
+    let done = Body::TurnDone {
+        status,
+        error: String::new(),
+    };
+    turn.append(tx, conversation, done)?;
+    turn.status = status;
+    turn.ended_at = Some(tx.now);
+    let transcript = Transcript {
+        messages,
+        n: turn.n,
+        end: Some((status, String::new())),
+        ..Transcript::default()
+    };
+    let lifetime = Some(conversation::lifetime(limits));
+    tx.put(&reply(&turn.id), &transcript, lifetime)?;
+    conversation::schedule_clean_up(tx, limits, conversation);
+    Ok(())
+}
+
 /// How a turn ends.
 struct End<'a> {
     status: Status,
@@ -195,7 +261,7 @@ fn end_turn(tx: &mut Tx<'_>, limits: &Limits, mut turn: Turn, end: End<'_>) -> D
     let mut transcript = transcript(
         tx.entries(
             &conversation::log(&turn.conversation),
-            turn.first_seq,
+            turn.before_reply(),
             u32::MAX,
         )?,
         &turn.id,
@@ -279,29 +345,28 @@ pub(crate) fn check_deadlines(tx: &mut Tx<'_>, limits: &Limits, id: &str) -> Dec
         return Ok(());
     };
     if tx.now >= turn.deadline {
+        let route = tx.get::<Input>(&input(id))?.map(|input| input.route);
+        let said = route.map(|route| route.give_up_say).unwrap_or_default();
+        let error = match (said.as_str(), turn.attempt) {
+            ("", 0) => NOBODY_CAME,
+            ("", _) => TOOK_TOO_LONG,
+            (said, _) => said,
+        };
         let end = End {
             status: Status::Expired,
-            error: if turn.attempt == 0 {
-                NOBODY_CAME
-            } else {
-                TOOK_TOO_LONG
-            },
+            error,
             detail: "past its deadline",
             by_agent: false,
         };
         return end_turn(tx, limits, turn, end).map(drop);
     }
-    match turn.accept_by {
-        Some(by) if tx.now >= by => {
-            let at = tx.now + SECOND_THOUGHTS;
-            take_away(tx, limits, turn, "it was not accepted in time", at)
-        }
-        by => {
-            tx.schedule(
-                due(id),
-                by.map_or(turn.deadline, |by| by.min(turn.deadline)),
-            );
-            Ok(())
-        }
+    if pass::escalation_is_due(&turn, tx.now) {
+        return pass::escalate(tx, limits, turn);
     }
+    if turn.accept_by.is_some_and(|by| tx.now >= by) {
+        let at = tx.now + SECOND_THOUGHTS;
+        return take_away(tx, limits, turn, "it was not accepted in time", at);
+    }
+    turn.schedule(tx);
+    Ok(())
 }

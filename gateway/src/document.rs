@@ -10,6 +10,7 @@ use serde::Serialize;
 pub(crate) struct Turn<'a> {
     pub(crate) turn_id: &'a str,
     pub(crate) status: &'static str,
+    /// `null` where the agent spoke first.
     pub(crate) user: Option<Message<'a>>,
     pub(crate) assistant: Vec<Message<'a>>,
     pub(crate) n: u32,
@@ -28,6 +29,7 @@ impl<'a> Turn<'a> {
         let assistant = turn.assistant.iter().map(|message| {
             let mut document = Message::new(message);
             document.author = Some(author(message.author()));
+            document.name = &message.name;
             document.html = html.then(|| markdown::render(&message.content));
             document
         });
@@ -51,6 +53,9 @@ pub(crate) struct Message<'a> {
     pub(crate) id: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) author: Option<&'static str>,
+    /// A person's. Agents go by the link's.
+    #[serde(skip_serializing_if = "str::is_empty")]
+    pub(crate) name: &'a str,
     pub(crate) content: &'a str,
     pub(crate) created_at: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -62,6 +67,7 @@ impl<'a> Message<'a> {
         Self {
             id: &message.id,
             author: None,
+            name: "",
             content: &message.content,
             created_at: message.created_at.as_ref().and_then(time),
             html: None,
@@ -88,6 +94,8 @@ pub(crate) enum Data<'a> {
         #[serde(skip_serializing_if = "Option::is_none")]
         n: Option<u32>,
         author: &'static str,
+        #[serde(skip_serializing_if = "str::is_empty")]
+        name: &'a str,
         content: &'a str,
         created_at: Option<String>,
     },
@@ -174,6 +182,7 @@ impl<'a> Data<'a> {
             turn_id,
             n,
             author: author(message.author()),
+            name: &message.name,
             content: &message.content,
             created_at: message.created_at.as_ref().and_then(time),
         }
@@ -189,6 +198,8 @@ pub(crate) fn status(status: TurnStatus) -> &'static str {
         TurnStatus::Failed => "failed",
         TurnStatus::Cancelled => "cancelled",
         TurnStatus::Expired => "expired",
+        TurnStatus::Observed => "observed",
+        TurnStatus::Dropped => "dropped",
     }
 }
 
@@ -201,6 +212,7 @@ pub(crate) fn is_open(status: TurnStatus) -> bool {
 fn author(author: Author) -> &'static str {
     match author {
         Author::User => "user",
+        Author::Person => "person",
         Author::Assistant | Author::Unspecified => "assistant",
     }
 }

@@ -11,5 +11,6 @@ mod keys;
 mod links;
 mod outage;
 mod processes;
+mod routes;
 mod secrets;
 mod up;

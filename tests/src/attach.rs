@@ -8,9 +8,9 @@ use crate::{
 };
 use arizuko_proto::v1::{
     Accept, AgentDelta, AgentFrame, AgentMessage, Append, Appended, AttachRequest, AttachResponse,
-    Credit, Finish, Heartbeat, Hello, Reject, Turn, Welcome, agent_frame::Body as FrameBody,
-    agent_service_client::AgentServiceClient, attach_request::Message as Said,
-    attach_response::Message as Heard,
+    Claim, Credit, Finish, Handoff, Heartbeat, Hello, Inbox, Lost, Reject, Turn, Welcome,
+    agent_frame::Body as FrameBody, agent_service_client::AgentServiceClient,
+    attach_request::Message as Said, attach_response::Message as Heard,
 };
 use std::collections::VecDeque;
 use tokio::sync::mpsc;
@@ -227,6 +227,34 @@ impl Session {
         .await;
     }
 
+    /// Waits to hear that a turn is no longer this session's.
+    pub async fn lost(&mut self, turn: &str) -> Lost {
+        let lost = |heard: &Heard| match heard {
+            Heard::Lost(lost) if lost.turn_id == turn => Some(lost.clone()),
+            _ => None,
+        };
+        self.hear_of("Lost", lost).await
+    }
+
+    /// Waits for an inbox that `wanted` takes.
+    pub async fn inbox(&mut self, what: &str, wanted: impl Fn(&Inbox) -> bool) -> Inbox {
+        let inbox = |heard: &Heard| match heard {
+            Heard::Inbox(inbox) if wanted(inbox) => Some(inbox.clone()),
+            _ => None,
+        };
+        self.hear_of(what, inbox).await
+    }
+
+    /// Asks for one turn that waits, and for its conversation's later ones.
+    pub async fn claim(&mut self, turn: &str, conversation: bool) {
+        let turn_id = turn.to_owned();
+        let claim = Claim {
+            turn_id,
+            conversation,
+        };
+        self.say(Said::Claim(claim)).await;
+    }
+
     /// Says goodbye: ends the requests and waits for the end of the answers.
     pub async fn leave(self) {
         let Self {
@@ -289,6 +317,28 @@ pub fn message(id: &str, content: &str) -> AgentFrame {
     let (id, content) = (id.to_owned(), content.to_owned());
     AgentFrame {
         body: Some(FrameBody::Message(AgentMessage { id, content })),
+    }
+}
+
+/// The turn, or its whole conversation, for another folder; empty: for the one that the route names.
+pub fn handoff(folder: &str, note: &str, conversation: bool) -> AgentFrame {
+    let (folder, note) = (folder.to_owned(), note.to_owned());
+    AgentFrame {
+        body: Some(FrameBody::Handoff(Handoff {
+            folder,
+            note,
+            conversation,
+        })),
+    }
+}
+
+/// A Hello of a person, who chooses what to answer.
+pub fn person(folder: &str, name: &str) -> Hello {
+    Hello {
+        name: name.to_owned(),
+        person: true,
+        history: 50,
+        ..hello(folder, 0)
     }
 }
 

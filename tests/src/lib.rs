@@ -13,6 +13,7 @@ pub mod http;
 pub mod operator;
 pub mod process;
 pub mod redis;
+pub mod routes;
 pub mod sse;
 pub mod stack;
 pub mod tools;

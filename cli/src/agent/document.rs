@@ -39,6 +39,7 @@ fn message(message: Message) -> Value {
     let author = match message.author() {
         Author::User => "user",
         Author::Assistant => "assistant",
+        Author::Person => "person",
         Author::Unspecified => "unknown",
     };
     json!({

@@ -242,6 +242,7 @@ fn size(frame: &AgentFrame) -> usize {
         Some(Body::Delta(delta)) => delta.text.len(),
         Some(Body::Message(message)) => message.content.len(),
         Some(Body::Status(text)) => text.len(),
+        Some(Body::Handoff(handoff)) => handoff.note.len(),
         None => 0,
     }
 }

@@ -73,6 +73,7 @@ impl Ledger {
             name: self.name.clone(),
             credit: if self.stopping { 0 } else { free },
             history: self.history,
+            person: false,
             session_id: self.session_id.clone(),
             held: self
                 .turns

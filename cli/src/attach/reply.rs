@@ -218,6 +218,7 @@ mod tests {
                     Body::Delta(delta) => format!("{}+{}", delta.id, delta.text),
                     Body::Message(message) => format!("{}={}", message.id, message.content),
                     Body::Status(text) => format!("~{text}"),
+                    Body::Handoff(handoff) => format!(">{}", handoff.folder),
                 });
             }
             words

@@ -203,7 +203,7 @@ fn note(session: &Session, response: Response) {
                 tracing::warn!("turn {} is no longer ours: {detail}", hold.turn_id);
             }
         }
-        Response::Turn(_) | Response::Drain(_) | Response::Welcome(_) => {}
+        Response::Turn(_) | Response::Drain(_) | Response::Welcome(_) | Response::Inbox(_) => {}
     }
 }
 

@@ -10,6 +10,7 @@ use crate::{
     session::{self, SESSIONS, Session},
     store::{Partition, Wake},
     token::TOKENS,
+    turn::{self, DROPPED, Dropped},
 };
 use arizuko_proto::v1;
 use std::collections::BTreeMap;
@@ -94,7 +95,19 @@ impl Service {
         let tokens = ledger
             .gather(TOKENS, control.partitions, u64::MAX, u32::MAX)
             .await?;
+        let mut dropped = Vec::new();
+        for (partition, jid) in ledger
+            .gather(DROPPED, control.partitions, u64::MAX, u32::MAX)
+            .await?
+        {
+            let count: Option<Dropped> = ledger.record(partition, turn::dropped(&jid.name)).await?;
+            dropped.push(v1::DroppedMessages {
+                jid: jid.name,
+                messages: count.unwrap_or_default().messages,
+            });
+        }
         Ok(v1::GetStatusResponse {
+            dropped,
             version: env!("CARGO_PKG_VERSION").to_owned(),
             store: ledger.describe(),
             public_url: control.public_url.clone(),
@@ -207,6 +220,7 @@ fn wire_session(session: Session, held: usize) -> v1::AgentSession {
     v1::AgentSession {
         folder: session.folder.into(),
         name: session.name,
+        person: session.person,
         key_id: session.key,
         held: u32::try_from(held).unwrap_or(u32::MAX),
         attached_at: Some(wire::timestamp(session.attached_at)),

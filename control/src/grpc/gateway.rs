@@ -134,7 +134,7 @@ impl Service {
 
     async fn resolve(&self, access: Option<v1::Access>) -> Result<v1::ResolveTokenResponse, Error> {
         let token = self.access(access)?.admit(&self.0).await?;
-        let agent_attached = self.0.seems_attended(&token.folder).await;
+        let agent_attached = self.0.seems_answered(&token, None).await;
         let name = match token.options.name.as_str() {
             "" => token.folder.name(),
             name => name,
@@ -179,8 +179,9 @@ impl Service {
         if !post.conversation.is_empty() {
             expected.push(conversation::record(&post.conversation));
         }
-        // Asked while the message is taken, for the folder that the link most likely has.
+        // Asked while the message is taken, for the folder that most likely answers.
         let likely = self.0.ledger.hint::<Token>(access.partition(), &record);
+        let likely = likely.map(|token| self.0.likely_target(access.partition(), &token));
         let taking = self.0.ledger.transact(access.partition(), &expected, |tx| {
             let token = tx.get::<Token>(&record)?;
             let token = token::admit(token, &access.credential, access.kind, tx.now)?;
@@ -188,14 +189,14 @@ impl Service {
         });
         let asking = async {
             match &likely {
-                Some(token) => Some(self.0.seems_attended(&token.folder).await),
+                Some(folder) => Some(self.0.seems_attended(folder).await),
                 None => None,
             }
         };
         let (posted, attended) = tokio::join!(taking, asking);
         let posted = posted?;
         let agent_attached = match (attended, likely) {
-            (Some(attended), Some(token)) if token.folder == posted.turn.folder => attended,
+            (Some(attended), Some(folder)) if folder == posted.turn.folder => attended,
             _ => self.0.seems_attended(&posted.turn.folder).await,
         };
         Ok(v1::PostMessageResponse {

@@ -130,7 +130,7 @@ impl Service {
                 token::issue(tx, caller, &order, &credential)
             })
             .await?;
-        let attended = self.0.seems_attended(&token.folder).await;
+        let attended = self.0.seems_answered(&token, None).await;
         Ok((token, credential.secret().to_owned(), attended))
     }
 

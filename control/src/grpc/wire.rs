@@ -45,6 +45,8 @@ pub(super) fn status(status: Status) -> v1::TurnStatus {
         Status::Failed => v1::TurnStatus::Failed,
         Status::Cancelled => v1::TurnStatus::Cancelled,
         Status::Expired => v1::TurnStatus::Expired,
+        Status::Observed => v1::TurnStatus::Observed,
+        Status::Dropped => v1::TurnStatus::Dropped,
     }
 }
 
@@ -78,6 +80,7 @@ pub(super) fn user_message(turn: &Turn, content: String) -> v1::Message {
         author: v1::Author::User.into(),
         content,
         created_at: Some(timestamp(turn.created_at)),
+        name: String::new(),
     }
 }
 
@@ -85,10 +88,16 @@ pub(super) fn reply_message(turn: &str, message: frame::Message) -> v1::Message 
     v1::Message {
         id: message.id,
         turn_id: turn.to_owned(),
-        author: v1::Author::Assistant.into(),
+        author: author(message.by.as_ref()).into(),
         content: message.content,
         created_at: Some(timestamp(message.at)),
+        name: message.by.unwrap_or_default(),
     }
+}
+
+/// Who wrote a message of a reply.
+fn author(by: Option<&String>) -> v1::Author {
+    by.map_or(v1::Author::Assistant, |_| v1::Author::Person)
 }
 
 pub(super) fn frame(seq: u64, frame: Frame) -> v1::Frame {
@@ -106,12 +115,14 @@ pub(super) fn frame(seq: u64, frame: Frame) -> v1::Frame {
         author: author.into(),
         content,
         created_at: Some(timestamp(at)),
+        name: String::new(),
     };
     let body = match body {
         Body::User { id, content } => f::Body::User(message(v1::Author::User, id, content)),
-        Body::Message { id, content } => {
-            f::Body::Message(message(v1::Author::Assistant, id, content))
-        }
+        Body::Message { id, content, by } => f::Body::Message(v1::Message {
+            name: by.clone().unwrap_or_default(),
+            ..message(author(by.as_ref()), id, content)
+        }),
         Body::Delta { id, text } => f::Body::Delta(f::Delta { id, text }),
         Body::Status { text } => f::Body::Status(f::Status { text }),
         Body::Restart { attempt, keep } => f::Body::Restart(f::Restart { attempt, keep }),
@@ -140,7 +151,7 @@ pub(super) fn turn(turn: &Turn, content: String, transcript: Transcript) -> v1::
     v1::ConversationTurn {
         turn_id: turn.id.clone(),
         status: status(shown).into(),
-        user: Some(user_message(turn, content)),
+        user: (!turn.unasked).then(|| user_message(turn, content)),
         assistant: messages
             .map(|message| reply_message(&turn.id, message))
             .collect(),

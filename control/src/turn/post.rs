@@ -1,21 +1,24 @@
-//! A message is taken: the one place where a turn begins and its folder is decided.
+//! A message is taken: the one place where a visitor's turn begins and its folder is decided.
 
-use super::{Status, Turn, input, make_ready, record};
+use super::{
+    Status, Turn,
+    aside::{context, count_dropped, observe},
+    end_at_once, make_ready, record,
+    repeat::Repeated,
+};
 use crate::{
     conversation::{self, Conversation},
     credential::{hash, is_random_id, random_id},
     frame::Body,
+    jid::Folder,
     limits::Limits,
+    route::{self, Mode, Route, Step},
     store::Millis,
     token::{self, Kind, Token},
     transaction::{Decision, Refusal, Tx},
 };
 use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
 use serde::{Deserialize, Serialize};
-use std::time::Duration;
-
-/// How long a repeat is recognised by its idempotency key.
-const KEEP_KEYS: Duration = Duration::from_secs(86_400);
 
 /// A message on its way in.
 #[derive(Clone, Debug)]
@@ -43,6 +46,9 @@ pub(crate) struct Posted {
 pub(crate) struct Input {
     pub(crate) content: Blob,
     pub(crate) headers: Vec<(String, Blob)>,
+    pub(crate) route: Plan,
+    /// The turns whose messages were observed before this one, and go with it.
+    pub(crate) observed: Vec<String>,
 }
 
 /// Bytes that are text most of the time, and then readable in the store.
@@ -70,12 +76,13 @@ impl Blob {
     }
 }
 
-/// Remembers which turn an idempotency key made.
-#[derive(Debug, Serialize, Deserialize)]
-struct Repeat {
-    turn: String,
-    content_hash: String,
-    at: Millis,
+/// What the turn's route says, as it was when the turn began.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Plan {
+    pub(crate) persona: String,
+    pub(crate) topic: String,
+    pub(crate) steps: Vec<Step>,
+    pub(crate) give_up_say: String,
 }
 
 /// Takes a message.
@@ -86,26 +93,25 @@ pub(crate) fn post(
     post: &Post,
 ) -> Decision<Posted> {
     let text = check(limits, token, post)?;
-    let repeat = (!post.idempotency_key.is_empty()).then(|| repeat_record(token, post));
-    if let Some(repeat) = &repeat
-        && let Some(first) = first_turn(tx, repeat, post)?
-    {
-        return Ok(Posted {
-            turn: first,
-            content: text,
-        });
-    }
+    let posted = |turn| {
+        Ok(Posted {
+            turn,
+            content: text.clone(),
+        })
+    };
+    let scope = format!("{} {}", token.id, post.conversation);
+    let repeat = match Repeated::find(tx, &scope, &post.idempotency_key, &post.content)? {
+        Repeated::Before(turn) => return posted(*turn),
+        Repeated::Not(repeat) => repeat,
+    };
 
     // The ids are the same each time that this is decided. If the message is there by now, the
     // first commit was applied after all, though no answer came.
     let id = random_id(tx.random());
-    if tx.get_unlikely::<Input>(&input(&id))?.is_some()
+    if tx.get_unlikely::<Turn>(&record(&id))?.is_some()
         && let Some(turn) = tx.get(&record(&id))?
     {
-        return Ok(Posted {
-            turn,
-            content: text,
-        });
+        return posted(turn);
     }
     let mut conversation = match post.conversation.as_str() {
         "" => Conversation::new(random_id(tx.random()), token, tx.now),
@@ -121,9 +127,11 @@ pub(crate) fn post(
         let address = hash(format!("{} {}", token.id, post.client_address));
         tx.limit_rate(format!("{bucket}:{}", &address[..16]), limits.address_rate);
     }
-    tx.limit_members(token::open_turns(&token.id), limits.link_turns);
 
-    let mut turn = begin(tx, limits, token, (id, &conversation), post);
+    let route = route::resolve(tx, &token.jid, &token.folder)?;
+    let mode = route.mode();
+    let mut turn = begin(tx, limits, token, (id, &conversation), route.route.clone());
+    turn.traceparent.clone_from(&post.traceparent);
     let body = Body::User {
         id: turn.user_message(),
         content: text.clone(),
@@ -131,51 +139,61 @@ pub(crate) fn post(
     conversation.append(tx, &turn.id, 0, body)?;
     turn.first_seq = conversation.head;
     turn.last_seq = conversation.head;
-    conversation.open.push(turn.id.clone());
     conversation.active_at = tx.now;
-    conversation.put(tx, limits)?;
-    turn.put(tx, limits)?;
-    if let Some(repeat) = repeat {
-        let (turn, content_hash, at) = (turn.id.clone(), hash(&post.content), tx.now);
-        tx.put(
-            &repeat,
-            &Repeat {
-                turn,
-                content_hash,
-                at,
-            },
-            Some(KEEP_KEYS),
-        )?;
-    }
-    let headers = post
-        .headers
-        .iter()
-        .map(|(name, value)| (name.clone(), Blob::new(value)));
-    let message = Input {
-        content: Blob::new(&post.content),
-        headers: headers.collect(),
-    };
-    tx.put(
-        &input(&turn.id),
-        &message,
-        Some(conversation::lifetime(limits)),
-    )?;
-
+    conversation.with = turn.folder.clone();
     tx.add(
         conversation::turns(&conversation.id),
         &turn.id,
         turn.first_seq,
     );
-    tx.add(token::open_turns(&token.id), &turn.id, tx.now);
-    tx.schedule(super::due(&turn.id), turn.deadline);
-    if conversation.open.len() == 1 {
-        make_ready(tx, &turn, tx.now);
+    repeat.remember(tx, &turn.id)?;
+
+    let mut input = Input {
+        content: Blob::new(&post.content),
+        headers: post
+            .headers
+            .iter()
+            .map(|(name, value)| (name.clone(), Blob::new(value)))
+            .collect(),
+        route: plan(route.route),
+        observed: Vec::new(),
+    };
+    match mode {
+        Mode::Trigger => {
+            turn.handed = conversation.handed.take();
+            input.observed = context(tx, &mut conversation, &turn.folder)?;
+            tx.limit_members(token::open_turns(&token.id), limits.link_turns);
+            tx.add(token::open_turns(&token.id), &turn.id, tx.now);
+            conversation.open.push(turn.id.clone());
+            super::pass::await_step(&mut turn, input.route.steps.first());
+            turn.schedule(tx);
+            if conversation.open.len() == 1 {
+                make_ready(tx, &turn, tx.now);
+            }
+            turn.tell(tx, "message", "")?;
+        }
+        Mode::Observe => {
+            observe(tx, limits, &turn, &mut conversation, post.content.len())?;
+            let end = (Status::Observed, Vec::new());
+            end_at_once(tx, limits, &mut turn, &mut conversation, end)?;
+            turn.tell(tx, "observed", "")?;
+        }
+        Mode::Drop => {
+            // A webhook's body is seen by nobody from here on; a visitor's message by the visitor.
+            if token.kind == Kind::Hook {
+                input.content = Blob::new(b"");
+                input.headers.clear();
+            }
+            count_dropped(tx, token)?;
+            let end = (Status::Dropped, Vec::new());
+            end_at_once(tx, limits, &mut turn, &mut conversation, end)?;
+        }
     }
-    turn.tell(tx, "message", "")?;
-    Ok(Posted {
-        turn,
-        content: text,
-    })
+    let lifetime = Some(conversation::lifetime(limits));
+    tx.put(&super::input(&turn.id), &input, lifetime)?;
+    conversation.put(tx, limits)?;
+    turn.put(tx, limits)?;
+    posted(turn)
 }
 
 /// Refuses what can't be a message; returns a chat's text.
@@ -191,11 +209,6 @@ fn check(limits: &Limits, token: &Token, post: &Post) -> Result<String, Refusal>
         return Err(Refusal::invalid("that is not a conversation's id"));
     }
     let key = post.idempotency_key.chars().count();
-    if key > 255 {
-        return Err(Refusal::invalid(
-            "an Idempotency-Key has at most 255 characters",
-        ));
-    }
     // Whoever guesses a key of a new conversation would be let into it.
     if post.conversation.is_empty() && (1..22).contains(&key) && token.kind == Kind::Chat {
         return Err(Refusal::invalid(
@@ -213,60 +226,77 @@ fn check(limits: &Limits, token: &Token, post: &Post) -> Result<String, Refusal>
     Ok(text.to_owned())
 }
 
-fn repeat_record(token: &Token, post: &Post) -> String {
-    let scope = format!(
-        "{} {} {}",
-        token.id, post.conversation, post.idempotency_key
-    );
-    format!("repeat:{}", hash(scope))
-}
-
-/// The turn that this idempotency key made before.
-fn first_turn(tx: &mut Tx<'_>, repeat: &str, post: &Post) -> Decision<Option<Turn>> {
-    let Some(first) = tx.get_unlikely::<Repeat>(repeat)? else {
-        return Ok(None);
-    };
-    if first.at + (KEEP_KEYS.as_millis() as Millis) < tx.now {
-        return Ok(None);
-    }
-    if first.content_hash != hash(&post.content) {
-        return Err(Refusal::IdempotencyMismatch.into());
-    }
-    tx.get(&record(&first.turn))
-}
-
-/// The new turn. Routes, when they come, decide here which folder answers.
+/// A new turn that the route decides, unless the conversation is assigned to a folder.
 fn begin(
     tx: &Tx<'_>,
     limits: &Limits,
     token: &Token,
     (id, conversation): (String, &Conversation),
-    post: &Post,
+    route: Route,
 ) -> Turn {
-    Turn {
-        id,
-        conversation: conversation.id.clone(),
-        token: token.id.clone(),
-        kind: token.kind,
-        jid: token.jid.clone(),
-        folder: token.folder.clone(),
-        sender: token.source.clone().unwrap_or_else(|| "visitor".to_owned()),
-        traceparent: post.traceparent.clone(),
-        created_at: tx.now,
-        deadline: tx.now + limits.turn_deadline.as_millis() as Millis,
-        status: Status::Queued,
-        attempt: 0,
-        session: None,
-        accept_by: None,
-        next_seq: 1,
-        n: 0,
-        bytes: 0,
-        first_seq: 0,
-        last_seq: 0,
-        strikes: 0,
-        ended_at: None,
-        finished: false,
-        error: String::new(),
-        detail: String::new(),
+    let home = route.target.unwrap_or_else(|| token.folder.clone());
+    let mut turn = Turn::new(tx, limits, token, (id, conversation), home);
+    if let Some(assigned) = &conversation.assigned {
+        turn.folder = assigned.clone();
+    }
+    if let Some(give_up) = route.give_up {
+        turn.deadline = tx.now + give_up.after;
+    }
+    turn
+}
+
+fn plan(route: Route) -> Plan {
+    Plan {
+        persona: route.persona.unwrap_or_default(),
+        topic: route.topic.unwrap_or_default(),
+        steps: route.escalation.unwrap_or_default(),
+        give_up_say: route.give_up.map(|give_up| give_up.say).unwrap_or_default(),
+    }
+}
+
+impl Turn {
+    /// A turn as it begins.
+    pub(super) fn new(
+        tx: &Tx<'_>,
+        limits: &Limits,
+        token: &Token,
+        (id, conversation): (String, &Conversation),
+        home: Folder,
+    ) -> Self {
+        Self {
+            id,
+            conversation: conversation.id.clone(),
+            token: token.id.clone(),
+            kind: token.kind,
+            jid: token.jid.clone(),
+            folder: home.clone(),
+            home,
+            unasked: false,
+            sender: token.source.clone().unwrap_or_else(|| "visitor".to_owned()),
+            traceparent: String::new(),
+            created_at: tx.now,
+            deadline: tx.now + limits.turn_deadline.as_millis() as Millis,
+            status: Status::Queued,
+            attempt: 0,
+            session: None,
+            person: None,
+            spoke: false,
+            handed: None,
+            step: 0,
+            silent_until: None,
+            unfinished_until: None,
+            keep: false,
+            accept_by: None,
+            next_seq: 1,
+            n: 0,
+            bytes: 0,
+            first_seq: 0,
+            last_seq: 0,
+            strikes: 0,
+            ended_at: None,
+            finished: false,
+            error: String::new(),
+            detail: String::new(),
+        }
     }
 }

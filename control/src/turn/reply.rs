@@ -1,8 +1,6 @@
 //! What the agent that holds a turn does with it. Everything is safe to repeat.
 
-use super::{
-    COULD_NOT_ANSWER, End, SECOND_THOUGHTS, Status, Turn, due, end_turn, record, take_back,
-};
+use super::{COULD_NOT_ANSWER, End, SECOND_THOUGHTS, Status, Turn, end_turn, record, take_back};
 use crate::{
     conversation::{self, Conversation},
     frame::Body,
@@ -28,7 +26,10 @@ pub(crate) enum Progress {
 pub(crate) type Hold<'a> = (&'a str, &'a str, u32);
 
 /// The turn, if this session's attempt still holds it.
-fn held(tx: &mut Tx<'_>, (turn, session, attempt): Hold<'_>) -> Decision<Result<Turn, Progress>> {
+pub(super) fn held(
+    tx: &mut Tx<'_>,
+    (turn, session, attempt): Hold<'_>,
+) -> Decision<Result<Turn, Progress>> {
     let Some(turn) = tx.get::<Turn>(&record(turn))? else {
         return Ok(Err(Progress::Ended));
     };
@@ -51,7 +52,7 @@ pub(crate) fn accept(tx: &mut Tx<'_>, limits: &Limits, hold: Hold<'_>) -> Decisi
         Err(progress) => return Ok(progress),
     };
     if turn.accept_by.take().is_some() {
-        tx.schedule(due(&turn.id), turn.deadline);
+        turn.schedule(tx);
         turn.put(tx, limits)?;
     }
     Ok(Progress::Stored {
@@ -105,10 +106,15 @@ pub(crate) fn append(
         return Ok(Progress::Ended);
     };
     for frame in fresh {
-        turn.append(tx, &mut conversation, frame.clone())?;
+        let mut frame = frame.clone();
+        if let Body::Message { by, .. } = &mut frame {
+            by.clone_from(&turn.person);
+        }
+        turn.append(tx, &mut conversation, frame)?;
     }
     turn.next_seq += fresh.len() as u64;
     turn.accept_by = None;
+    turn.spoke = true;
     conversation.put(tx, limits)?;
     turn.put(tx, limits)?;
     Ok(Progress::Stored {
@@ -187,6 +193,6 @@ pub(crate) fn reject(
 }
 
 /// As much of an agent's sentence as is kept.
-fn brief(text: &str) -> &str {
+pub(super) fn brief(text: &str) -> &str {
     &text[..text.floor_char_boundary(1_000)]
 }

@@ -88,6 +88,7 @@ fn said(ledger: &mut Ledger) -> Vec<String> {
             Next::Say(Request::Reject(reject)) => format!("reject {}", reject.turn_id),
             Next::Say(Request::Credit(credit)) => format!("credit {}", credit.turns),
             Next::Say(Request::Heartbeat(_)) => "heartbeat".into(),
+            Next::Say(Request::Claim(claim)) => format!("claim {}", claim.turn_id),
             Next::Say(Request::Hello(_)) => "hello".into(),
         });
         if words.last().is_some_and(|word| word == "close") {

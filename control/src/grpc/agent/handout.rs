@@ -2,13 +2,13 @@
 
 use crate::{
     conversation,
-    frame::Transcript,
+    frame::{Status, Transcript},
     grpc::wire,
     ledger::Error,
     server::Control,
     store::Partition,
     token::{self, Token},
-    turn::{self, Turn, post::Input},
+    turn::{self, Input, Turn, post::Blob},
 };
 use arizuko_proto::v1;
 
@@ -33,45 +33,127 @@ pub(super) async fn turn(
         .ledger
         .record(partition, token::record(&turn.token))
         .await?;
-    let history = earlier(control, partition, turn, history as usize).await?;
-    let (content, headers) = input
-        .map(|input| (input.content.into_bytes(), input.headers))
+    // What a conversation's own turn was kept from is context, and not history as well.
+    let (content, headers, route, aside) = input
+        .map(|input| {
+            (
+                input.content.into_bytes(),
+                input.headers,
+                input.route,
+                input.observed,
+            )
+        })
         .unwrap_or_default();
-    let headers = headers.into_iter().map(|(name, value)| v1::Header {
-        name,
-        value: value.into_bytes().into(),
-    });
+    let history = earlier(control, partition, (turn, &aside), history as usize).await?;
+    let said = match turn.handed {
+        Some(_) => said_so_far(control, partition, turn).await?,
+        None => Vec::new(),
+    };
     Ok(v1::Turn {
         turn_id: turn.id.clone(),
         attempt: turn.attempt,
         jid: turn.jid.clone(),
         folder: turn.folder.to_string(),
         conversation: turn.conversation.clone(),
-        topic: String::new(),
-        persona: String::new(),
+        topic: route.topic,
+        persona: route.persona,
         context: token.map(|token| token.options.context).unwrap_or_default(),
         sender: turn.sender.clone(),
         content: content.into(),
-        headers: headers.collect(),
+        headers: wire_headers(headers),
         history,
         created_at: Some(wire::timestamp(turn.created_at)),
         traceparent: turn.traceparent.clone(),
+        said,
+        observed: observed(control, partition, &aside).await?,
+        handed: turn.handed.as_ref().map(|handed| v1::Handed {
+            folder: handed.folder.to_string(),
+            note: handed.note.clone(),
+            escalated: handed.escalated,
+        }),
     })
+}
+
+fn wire_headers(headers: Vec<(String, Blob)>) -> Vec<v1::Header> {
+    let headers = headers.into_iter().map(|(name, value)| v1::Header {
+        name,
+        value: value.into_bytes().into(),
+    });
+    headers.collect()
+}
+
+/// What the visitor has read in this turn already, and keeps.
+async fn said_so_far(
+    control: &Control,
+    partition: Partition,
+    turn: &Turn,
+) -> Result<Vec<v1::Message>, Error> {
+    let log = conversation::log(&turn.conversation);
+    let after = turn.before_reply();
+    let entries = control.ledger.entries(partition, log, after, u32::MAX);
+    let transcript = turn::transcript(&entries.await?, &turn.id)?;
+    let messages = transcript.messages.into_iter();
+    Ok(messages
+        .map(|message| wire::reply_message(&turn.id, message))
+        .collect())
+}
+
+/// The messages that were kept as context for this turn; those past retention are left out.
+async fn observed(
+    control: &Control,
+    partition: Partition,
+    turns: &[String],
+) -> Result<Vec<v1::Observed>, Error> {
+    let records = turns.iter().map(|id| turn::record(id));
+    let records = control.ledger.records::<Turn>(partition, records).await?;
+    let inputs = turns.iter().map(|id| turn::input(id));
+    let inputs = control.ledger.records::<Input>(partition, inputs).await?;
+    let kept = records.into_iter().zip(inputs);
+    let observed = kept.filter_map(|(turn, input)| {
+        let (turn, input) = (turn?, input?);
+        Some(v1::Observed {
+            jid: turn.jid,
+            sender: turn.sender,
+            content: input.content.into_bytes().into(),
+            headers: wire_headers(input.headers),
+            created_at: Some(wire::timestamp(turn.created_at)),
+        })
+    });
+    Ok(observed.collect())
 }
 
 /// The last `wanted` messages before this turn, the oldest first.
 async fn earlier(
     control: &Control,
     partition: Partition,
-    turn: &Turn,
+    (turn, aside): (&Turn, &[String]),
+    wanted: usize,
+) -> Result<Vec<v1::Message>, Error> {
+    let before = turn.first_seq;
+    newest(
+        control,
+        partition,
+        (&turn.conversation, aside),
+        before,
+        wanted,
+    )
+    .await
+}
+
+/// The last `wanted` messages of a conversation before a seq, the oldest first; without those of
+/// the turns in `aside`.
+pub(super) async fn newest(
+    control: &Control,
+    partition: Partition,
+    (conversation, aside): (&str, &[String]),
+    mut before: u64,
     wanted: usize,
 ) -> Result<Vec<v1::Message>, Error> {
     let mut newest_first = Vec::new();
     let mut bytes = 0;
-    let mut before = turn.first_seq;
     // A few turns at a time: how many are needed shows as they come.
     while newest_first.len() < wanted && bytes < HISTORY_BYTES {
-        let set = conversation::turns(&turn.conversation);
+        let set = conversation::turns(conversation);
         let last = control
             .ledger
             .last_members(partition, set, before.saturating_sub(1), TURNS);
@@ -80,7 +162,9 @@ async fn earlier(
             break;
         };
         before = lowest.score;
-        for messages in said(control, partition, last.iter().map(|member| &member.name)).await? {
+        let turns = last.iter().map(|member| &member.name);
+        let turns = turns.filter(|turn| !aside.contains(turn));
+        for messages in said(control, partition, turns).await? {
             bytes += messages
                 .iter()
                 .map(|message| message.content.len())
@@ -111,16 +195,18 @@ async fn said<'a>(
         .await?;
     let kept = records.into_iter().zip(inputs).zip(replies);
     let messages = kept.filter_map(|((turn, input), reply)| {
-        let (turn, input) = (turn?, input?);
-        let text = String::from_utf8(input.content.into_bytes()).unwrap_or_default();
+        let (turn, input) = (turn?, input);
+        // No agent ever sees what its route dropped.
+        if turn.status == Status::Dropped {
+            return None;
+        }
+        let asked = input.filter(|_| !turn.unasked).map(|input| {
+            let text = String::from_utf8(input.content.into_bytes()).unwrap_or_default();
+            wire::user_message(&turn, text)
+        });
         let replies = reply.unwrap_or_default().messages.into_iter();
         let replies = replies.map(|message| wire::reply_message(&turn.id, message));
-        Some(
-            [wire::user_message(&turn, text)]
-                .into_iter()
-                .chain(replies)
-                .collect(),
-        )
+        Some(asked.into_iter().chain(replies).collect())
     });
     Ok(messages.collect())
 }

@@ -1,7 +1,7 @@
 //! The turns that a session holds, each with a worker of its own: what is said of one turn is
 //! done in order, and turns don't wait for one another.
 
-use super::{Answers, body};
+use super::Answers;
 use crate::{
     frame::Body,
     grpc::wire,
@@ -9,10 +9,11 @@ use crate::{
     server::Control,
     store::Partition,
     transaction::{Decision, Refusal, Tx},
-    turn::{self, Finish, Progress, Turn},
+    turn::{self, Finish, Handoff, Progress, Turn},
 };
 use arizuko_proto::v1::{
-    self, AttachResponse, attach_request::Message, attach_response::Message as Answer,
+    self, AttachResponse, agent_frame::Body as Wire, attach_request::Message,
+    attach_response::Message as Answer,
 };
 use std::{collections::HashMap, sync::Arc};
 use tokio::{sync::mpsc, task::JoinSet};
@@ -59,7 +60,7 @@ impl Workers {
             Message::Append(append) => (&append.turn_id, append.attempt),
             Message::Finish(finish) => (&finish.turn_id, finish.attempt),
             Message::Reject(reject) => (&reject.turn_id, reject.attempt),
-            Message::Hello(_) | Message::Heartbeat(_) | Message::Credit(_) => {
+            Message::Hello(_) | Message::Heartbeat(_) | Message::Credit(_) | Message::Claim(_) => {
                 return Err(Refusal::invalid("that is not about a turn").into());
             }
         };
@@ -150,7 +151,10 @@ impl Worker {
                 Message::Accept(accept) => self.accept(accept).await?,
                 Message::Finish(finish) => self.finish(finish).await?,
                 Message::Reject(reject) => self.reject(reject).await?,
-                Message::Hello(_) | Message::Heartbeat(_) | Message::Credit(_) => continue,
+                Message::Hello(_)
+                | Message::Heartbeat(_)
+                | Message::Credit(_)
+                | Message::Claim(_) => continue,
             };
             let over = !matches!(
                 progress,
@@ -171,15 +175,30 @@ impl Worker {
             turn_id: turn,
             attempt,
             seq,
-            frames,
+            mut frames,
         } = append;
+        let handoff = frames.pop_if(|frame| matches!(frame.body, Some(Wire::Handoff(_))));
         let bodies = frames.into_iter().map(|frame| body(frame, &turn, attempt));
         let bodies: Vec<Body> = bodies.collect::<Result<_, _>>()?;
         let hold = (turn.as_str(), self.session.as_str(), attempt);
         let limits = &self.control.limits;
-        let progress = self
+        let mut progress = self
             .transact(|tx| turn::append(tx, limits, hold, seq, &bodies))
             .await?;
+        if let Some(Wire::Handoff(handoff)) = handoff.and_then(|frame| frame.body)
+            && matches!(progress, Progress::Stored { .. })
+        {
+            let seq = seq + bodies.len() as u64;
+            let v1::Handoff {
+                folder,
+                note,
+                conversation,
+            } = handoff;
+            let handoff = Handoff::new(&folder, note, conversation)?;
+            progress = self
+                .transact(|tx| turn::hand_off(tx, limits, hold, seq, &handoff))
+                .await?;
+        }
         Ok((turn, attempt, progress))
     }
 
@@ -276,7 +295,8 @@ impl Worker {
 /// Adds to an Append what waits right behind it, so that one commit stores it all. Returns the
 /// first message that doesn't continue it.
 fn gather(append: &mut v1::Append, messages: &mut mpsc::Receiver<Message>) -> Option<Message> {
-    while append.frames.len() < FRAMES_PER_COMMIT {
+    let is_last = |frame: &v1::AgentFrame| matches!(frame.body, Some(Wire::Handoff(_)));
+    while append.frames.len() < FRAMES_PER_COMMIT && !append.frames.last().is_some_and(is_last) {
         match messages.try_recv().ok()? {
             Message::Append(next)
                 if append.seq.checked_add(append.frames.len() as u64) == Some(next.seq) =>
@@ -287,4 +307,26 @@ fn gather(append: &mut v1::Append, messages: &mut mpsc::Receiver<Message>) -> Op
         }
     }
     None
+}
+
+/// An agent's frame, its message's id made unique in the conversation.
+fn body(frame: v1::AgentFrame, turn: &str, attempt: u32) -> Result<Body, Refusal> {
+    let id = |id: String| match id.chars().count() {
+        1..=64 => Ok(format!("{turn}.{attempt}.{id}")),
+        _ => Err(Refusal::invalid("a message's id has 1 to 64 characters")),
+    };
+    match frame.body {
+        Some(Wire::Message(message)) => Ok(Body::Message {
+            id: id(message.id)?,
+            content: message.content,
+            by: None,
+        }),
+        Some(Wire::Delta(delta)) => Ok(Body::Delta {
+            id: id(delta.id)?,
+            text: delta.text,
+        }),
+        Some(Wire::Status(text)) => Ok(Body::Status { text }),
+        Some(Wire::Handoff(_)) => Err(Refusal::invalid("nothing follows a handoff")),
+        None => Err(Refusal::invalid("an empty frame")),
+    }
 }

@@ -68,7 +68,7 @@ impl Service {
             for (seq, entry) in self
                 .0
                 .ledger
-                .entries(partition, log, turn.first_seq, u32::MAX)
+                .entries(partition, log, turn.before_reply(), u32::MAX)
                 .await?
             {
                 let frame = parse(&entry)?;
@@ -139,7 +139,7 @@ impl Service {
         let mut entries = self
             .0
             .ledger
-            .entries(partition, log, turn.first_seq, u32::MAX)
+            .entries(partition, log, turn.before_reply(), u32::MAX)
             .await?;
         entries.retain(|(seq, _)| *seq <= through);
         Ok(turn::transcript(&entries, &turn.id)?)
@@ -223,7 +223,7 @@ impl Service {
                 seq: conversation.head,
                 tag: conversation.tag,
             }),
-            agent_attached: self.0.seems_attended(&token.folder).await,
+            agent_attached: self.0.seems_answered(&token, Some(&conversation)).await,
         })
     }
 }

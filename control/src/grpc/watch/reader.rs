@@ -104,7 +104,7 @@ impl Reader {
     /// Places the reader before the first frame that it wants.
     fn begin(&mut self, record: &Conversation) {
         self.seq = match &self.turn {
-            Some(turn) => turn.first_seq,
+            Some(turn) => turn.before_reply(),
             None => record.trimmed,
         };
         self.tag = 0;

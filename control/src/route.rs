@@ -1,0 +1,306 @@
+//! Routes: what the beginning of a JID means.
+//!
+//! A tenant's routes are one record each, and an index that names them all: a message reads the
+//! index and the few that its JID begins with, in the commit that takes it.
+
+use crate::{
+    jid::{self, Folder},
+    store::Millis,
+    transaction::{Decision, Refusal, Tx},
+};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
+
+mod explain;
+mod table;
+
+pub(crate) use explain::{Explained, explain};
+pub(crate) use table::{Change, apply, delete, list, set};
+
+const MAX_PERSONA: usize = 4_000;
+const MAX_TOPIC: usize = 200;
+const MAX_SAY: usize = 1_000;
+const MAX_STEPS: usize = 10;
+const MAX_AFTER: Millis = 7 * 86_400_000;
+
+/// What a message does.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Mode {
+    #[default]
+    Trigger,
+    Observe,
+    Drop,
+}
+
+/// When a turn goes to another folder, in milliseconds after its message was taken.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Step {
+    /// If there is no frame yet of who has it.
+    pub(crate) after: Option<Millis>,
+    /// If it has not ended.
+    pub(crate) unfinished_after: Option<Millis>,
+    pub(crate) to: Folder,
+    /// For the visitor.
+    pub(crate) say: String,
+}
+
+/// When a turn ends as expired, in milliseconds after its message was taken.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct GiveUp {
+    pub(crate) after: Millis,
+    /// For the visitor.
+    pub(crate) say: String,
+}
+
+/// What one prefix says. What is `None` comes from the next shorter one.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Route {
+    pub(crate) prefix: String,
+    pub(crate) target: Option<Folder>,
+    pub(crate) persona: Option<String>,
+    pub(crate) topic: Option<String>,
+    pub(crate) mode: Option<Mode>,
+    pub(crate) escalation: Option<Vec<Step>>,
+    pub(crate) give_up: Option<GiveUp>,
+    /// The one folder whose tokens it is for: set by a key that reaches no other.
+    pub(crate) only: Option<Folder>,
+}
+
+/// A field that a prefix may set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Field {
+    Target,
+    Persona,
+    Topic,
+    Mode,
+    Escalation,
+    GiveUp,
+}
+
+impl Field {
+    pub(crate) const ALL: [Self; 6] = [
+        Self::Target,
+        Self::Persona,
+        Self::Topic,
+        Self::Mode,
+        Self::Escalation,
+        Self::GiveUp,
+    ];
+
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Target => "target",
+            Self::Persona => "persona",
+            Self::Topic => "topic",
+            Self::Mode => "mode",
+            Self::Escalation => "escalation",
+            Self::GiveUp => "give_up",
+        }
+    }
+
+    pub(crate) fn parse(name: &str) -> Result<Self, Refusal> {
+        let known = Self::ALL.into_iter().find(|field| field.name() == name);
+        known.ok_or_else(|| Refusal::invalid(format!("a route has no field {name:?}")))
+    }
+}
+
+impl Route {
+    fn has(&self, field: Field) -> bool {
+        match field {
+            Field::Target => self.target.is_some(),
+            Field::Persona => self.persona.is_some(),
+            Field::Topic => self.topic.is_some(),
+            Field::Mode => self.mode.is_some(),
+            Field::Escalation => self.escalation.is_some(),
+            Field::GiveUp => self.give_up.is_some(),
+        }
+    }
+
+    fn is_empty(&self) -> bool {
+        !Field::ALL.into_iter().any(|field| self.has(field))
+    }
+
+    /// Takes one field from another route.
+    fn take(&mut self, field: Field, from: &Self) {
+        match field {
+            Field::Target => self.target.clone_from(&from.target),
+            Field::Persona => self.persona.clone_from(&from.persona),
+            Field::Topic => self.topic.clone_from(&from.topic),
+            Field::Mode => self.mode = from.mode,
+            Field::Escalation => self.escalation.clone_from(&from.escalation),
+            Field::GiveUp => self.give_up.clone_from(&from.give_up),
+        }
+    }
+
+    /// The folders that it names.
+    pub(crate) fn folders(&self) -> impl Iterator<Item = &Folder> {
+        let steps = self.escalation.iter().flatten().map(|step| &step.to);
+        self.target.iter().chain(steps)
+    }
+
+    fn check(&self) -> Result<(), Refusal> {
+        let root = jid::root(&self.prefix)?;
+        for folder in self.folders() {
+            if folder.root() != root {
+                return Err(Refusal::invalid(format!(
+                    "{folder} is not within {root}: a route stays in its root folder"
+                )));
+            }
+        }
+        short("a persona", self.persona.as_deref(), MAX_PERSONA)?;
+        short("a topic", self.topic.as_deref(), MAX_TOPIC)?;
+        let steps = self.escalation.as_deref().unwrap_or_default();
+        if steps.len() > MAX_STEPS {
+            return Err(Refusal::invalid(format!(
+                "an escalation has at most {MAX_STEPS} steps"
+            )));
+        }
+        for step in steps {
+            if step.after.is_none() && step.unfinished_after.is_none() {
+                return Err(Refusal::invalid(format!(
+                    "say after how long {} is asked: after, unfinished_after, or both",
+                    step.to
+                )));
+            }
+            for after in [step.after, step.unfinished_after].into_iter().flatten() {
+                within_limits(after)?;
+            }
+            short("what the visitor is told", Some(&step.say), MAX_SAY)?;
+        }
+        if let Some(give_up) = &self.give_up {
+            within_limits(give_up.after)?;
+            short("what the visitor is told", Some(&give_up.say), MAX_SAY)?;
+        }
+        Ok(())
+    }
+}
+
+fn short(what: &str, text: Option<&str>, most: usize) -> Result<(), Refusal> {
+    if text.is_some_and(|text| text.chars().count() > most) {
+        return Err(Refusal::invalid(format!(
+            "{what} has at most {most} characters"
+        )));
+    }
+    Ok(())
+}
+
+fn within_limits(after: Millis) -> Result<(), Refusal> {
+    let fits = (1..=MAX_AFTER).contains(&after);
+    let refusal = || Refusal::invalid("a time is longer than nothing and at most 7 days");
+    fits.then_some(()).ok_or_else(refusal)
+}
+
+/// The set of tenants that have routes.
+pub(crate) const ROOTS: &str = "routes";
+
+/// The record that names a tenant's routes.
+pub(crate) fn index(root: &str) -> String {
+    format!("routes:{root}")
+}
+
+/// The record of one route.
+fn record(prefix: &str) -> String {
+    format!("route:{prefix}")
+}
+
+/// The prefixes of a tenant that have routes.
+fn prefixes(tx: &mut Tx<'_>, root: &str) -> Decision<BTreeSet<String>> {
+    Ok(tx.get(&index(root))?.unwrap_or_default())
+}
+
+/// Makes sure that there is an index: what is absent can't be remembered, and every message looks.
+pub(crate) fn ensure_index(tx: &mut Tx<'_>, root: &str) -> Decision<()> {
+    if tx.get::<BTreeSet<String>>(&index(root))?.is_none() {
+        tx.put(&index(root), &BTreeSet::<String>::new(), None)?;
+    }
+    Ok(())
+}
+
+/// What all prefixes of a JID say together, and which of them said it.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Resolved {
+    pub(crate) route: Route,
+    /// The prefix that each field is from, in the order of [`Field::ALL`].
+    pub(crate) sources: [Option<String>; Field::ALL.len()],
+}
+
+impl Resolved {
+    fn fill(&mut self, from: &Route) {
+        for (field, source) in Field::ALL.into_iter().zip(&mut self.sources) {
+            if source.is_none() && from.has(field) {
+                self.route.take(field, from);
+                *source = Some(from.prefix.clone());
+            }
+        }
+    }
+
+    pub(crate) fn mode(&self) -> Mode {
+        self.route.mode.unwrap_or_default()
+    }
+}
+
+/// What becomes of a message to `jid`, whose token is of `folder`.
+pub(crate) fn resolve(tx: &mut Tx<'_>, jid: &str, folder: &Folder) -> Decision<Resolved> {
+    let known = prefixes(tx, folder.root())?;
+    let matching: Vec<&str> = beginnings(jid)
+        .filter(|prefix| known.contains(*prefix))
+        .collect();
+    tx.expect(matching.iter().map(|prefix| record(prefix)))?;
+    let mut resolved = Resolved::default();
+    jid.clone_into(&mut resolved.route.prefix);
+    for prefix in matching {
+        let route = tx.get::<Route>(&record(prefix))?;
+        if let Some(route) = route.filter(|r| r.only.as_ref().is_none_or(|only| only == folder)) {
+            resolved.fill(&route);
+        }
+    }
+    Ok(resolved)
+}
+
+/// The target of the longest prefix that names one, by what `known` remembers of routes.
+pub(crate) fn likely_target(jid: &str, known: impl Fn(&str) -> Option<Route>) -> Option<Folder> {
+    beginnings(jid).find_map(|prefix| known(&record(prefix))?.target)
+}
+
+/// A JID and what it begins with, up to the end of a segment, the longest first.
+fn beginnings(jid: &str) -> impl Iterator<Item = &str> {
+    let ends = jid.rmatch_indices('/').map(|(at, _)| &jid[..at]);
+    std::iter::once(jid).chain(ends)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_jid_begins_with_its_segments() {
+        let found: Vec<_> = beginnings("hook:acme/eng/linear").collect();
+        assert_eq!(
+            found,
+            ["hook:acme/eng/linear", "hook:acme/eng", "hook:acme"]
+        );
+        assert_eq!(beginnings("web:acme").collect::<Vec<_>>(), ["web:acme"]);
+    }
+
+    #[test]
+    fn a_field_that_a_longer_prefix_sets_stays() {
+        let mut resolved = Resolved::default();
+        resolved.fill(&Route {
+            prefix: "web:acme/support".to_owned(),
+            persona: Some(String::new()),
+            ..Route::default()
+        });
+        resolved.fill(&Route {
+            prefix: "web:acme".to_owned(),
+            persona: Some("friendly".to_owned()),
+            topic: Some("t".to_owned()),
+            ..Route::default()
+        });
+        assert_eq!(resolved.route.persona.as_deref(), Some(""));
+        assert_eq!(resolved.route.topic.as_deref(), Some("t"));
+        assert_eq!(resolved.sources[1].as_deref(), Some("web:acme/support"));
+        assert_eq!(resolved.sources[2].as_deref(), Some("web:acme"));
+        assert_eq!(resolved.sources[0], None);
+    }
+}

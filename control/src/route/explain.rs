@@ -1,0 +1,65 @@
+//! What would become of a message, for people.
+
+use super::{Resolved, resolve};
+use crate::{
+    jid::{self, Folder},
+    key::{self, Caller},
+    token,
+    transaction::{Decision, Tx},
+};
+
+/// What would become of a message to a JID.
+#[derive(Clone, Debug)]
+pub(crate) struct Explained {
+    /// The JID's own folder.
+    pub(crate) folder: Folder,
+    /// Whether a live link has the JID; otherwise the folder is a guess.
+    pub(crate) linked: bool,
+    pub(crate) resolved: Resolved,
+}
+
+/// Says what would become of a message to `jid`, and why.
+pub(crate) fn explain(tx: &mut Tx<'_>, caller: &Caller, jid: &str) -> Decision<Explained> {
+    jid::root(jid)?;
+    let owner = token::owner_of(tx, jid)?;
+    let linked = owner.is_some();
+    let folder = match owner {
+        Some(folder) => folder,
+        None => likely_folder(tx, jid)?,
+    };
+    caller.must_reach(&folder)?;
+    let resolved = resolve(tx, jid, &folder)?;
+    Ok(Explained {
+        folder,
+        linked,
+        resolved,
+    })
+}
+
+/// The longest folder that exists and that a link on the JID could be of; if there is none, the
+/// one that the JID's last segment is added to.
+fn likely_folder(tx: &mut Tx<'_>, jid: &str) -> Decision<Folder> {
+    let path = jid::path(jid);
+    let shortest = path.split('/').next().unwrap_or(path);
+    let shorter: Vec<&str> = path
+        .rmatch_indices('/')
+        .map(|(at, _)| &path[..at])
+        .collect();
+    let (added, itself) = match jid.starts_with("hook:") {
+        true => (2, None),
+        false => (1, Some(path)),
+    };
+    let candidates = itself
+        .into_iter()
+        .chain(shorter.iter().copied().take(added));
+    for candidate in candidates {
+        if let Ok(folder) = Folder::parse(candidate)
+            && tx.get::<()>(&key::folder_record(&folder))?.is_some()
+        {
+            return Ok(folder);
+        }
+    }
+    let likely = itself.filter(|path| !path.contains('/'));
+    let likely = likely.or(shorter.first().copied()).unwrap_or(shortest);
+    Ok(Folder::parse(likely)?)
+}

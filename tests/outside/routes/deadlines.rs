@@ -1,0 +1,74 @@
+//! Escalation when what should do it is away: it comes late, and once.
+
+use arizuko_tests::{
+    Kind, Stack, on,
+    routes::escalation,
+    sse::{names, read_to_the_end},
+};
+use std::time::Duration;
+
+on![one_redis, OneRedis; a_redis_that_restarts_delays_an_escalation_and_does_not_repeat_it];
+on![pair, Pair;
+    a_redis_that_restarts_delays_an_escalation_and_does_not_repeat_it,
+    the_other_control_escalates_when_one_is_killed,
+];
+on![embedded, Embedded; a_power_cut_delays_an_escalation_and_does_not_repeat_it];
+
+const SOON: Duration = Duration::from_secs(1);
+const SAY: &str = "I'm fetching a colleague.";
+
+async fn a_redis_that_restarts_delays_an_escalation_and_does_not_repeat_it(kind: Kind) {
+    let mut stack = Stack::start(kind).await;
+    let visitor = stack.visitor(&stack.issue("acme").await, 0);
+    stack
+        .route(escalation("web:acme", SOON, "acme/people", SAY))
+        .await;
+    let posted = visitor.say("help").await;
+    let redis = stack.redis().expect("this stack has one");
+    redis.kill();
+    tokio::time::sleep(SOON).await;
+    redis.restart().await;
+    let mut people = stack.agent("acme/people", &[]).await;
+    let mut program = people.turn().await;
+    program.print("here").await;
+    program.exit(0).await;
+    let seen = read_to_the_end(&visitor, &posted.turn).await;
+    let said = seen.iter().filter(|event| event.data["content"] == SAY);
+    assert_eq!(said.count(), 1, "{seen:?}");
+}
+
+async fn the_other_control_escalates_when_one_is_killed(kind: Kind) {
+    let mut stack = Stack::start(kind).await;
+    let link = stack.issue("acme").await;
+    stack
+        .route(escalation("web:acme", SOON, "acme/people", SAY))
+        .await;
+    let visitor = stack.visitor(&link, 0);
+    let posted = visitor.say("help").await;
+    stack.kill_control(0);
+    let mut people = stack.attach("acme/people", 1).await;
+    let held = people.turn().await;
+    assert_eq!(held.turn.said.len(), 1);
+    stack.restart_control(0).await;
+    people.answer(held, "here").await;
+    let seen = read_to_the_end(&visitor, &posted.turn).await;
+    assert_eq!(names(&seen), ["message", "restart", "message", "turn_done"]);
+}
+
+async fn a_power_cut_delays_an_escalation_and_does_not_repeat_it(kind: Kind) {
+    let mut stack = Stack::start(kind).await;
+    let link = stack.issue("acme").await;
+    stack
+        .route(escalation("web:acme", SOON, "acme/people", SAY))
+        .await;
+    let posted = stack.visitor(&link, 0).say("help").await;
+    stack.cut_the_power();
+    stack.power_up().await;
+    let mut people = stack.attach("acme/people", 1).await;
+    let held = people.turn().await;
+    assert_eq!(held.turn.said.len(), 1);
+    people.answer(held, "here").await;
+    let visitor = stack.visitor(&link, 0);
+    let seen = read_to_the_end(&visitor, &posted.turn).await;
+    assert_eq!(names(&seen), ["message", "restart", "message", "turn_done"]);
+}

@@ -1,0 +1,238 @@
+//! Who answers when nobody does: escalation, and giving up.
+
+use arizuko_proto::v1::{Escalation, EscalationStep, Route};
+use arizuko_tests::{
+    Kind, Stack,
+    attach::{delta, message},
+    on_every_stack,
+    routes::{escalation, give_up, route},
+    sse::{names, transcript},
+};
+use std::time::Duration;
+
+on_every_stack![
+    a_turn_that_nobody_takes_goes_to_who_is_named,
+    an_agent_that_says_nothing_loses_its_turn,
+    a_first_frame_is_enough_unless_an_end_was_asked_for,
+    steps_follow_one_another,
+    what_nobody_answers_ends_with_the_operators_sentence,
+    a_turn_under_way_keeps_the_route_that_it_began_with,
+    what_was_said_before_an_escalation_outlives_a_crash_after_it,
+];
+
+const SOON: Duration = Duration::from_secs(1);
+const SAY: &str = "Nobody has looked yet: I'm fetching a colleague.";
+
+async fn a_turn_that_nobody_takes_goes_to_who_is_named(kind: Kind) {
+    let stack = Stack::start(kind).await;
+    let link = stack.issue("acme").await;
+    let (here, there) = (stack.visitor(&link, 0), stack.visitor(&link, 1));
+    stack
+        .route(escalation("web:acme", SOON, "acme/people", SAY))
+        .await;
+    let mut people = stack.attach("acme/people", 1).await;
+    let posted = here.say("help").await;
+    let mut live = there.listen(&posted.turn).await;
+    let seen = live.through("message").await;
+    assert_eq!(seen[0].data["content"], SAY);
+    let held = people.turn().await;
+    assert_eq!(held.turn.turn_id, posted.turn);
+    assert_eq!((&*held.turn.folder, held.turn.attempt), ("acme/people", 1));
+    let handed = held.turn.handed.clone().expect("it comes from another");
+    assert_eq!((&*handed.folder, handed.escalated), ("acme", true));
+    assert_eq!(held.turn.said[0].content, SAY);
+    people.answer(held, "a colleague is here").await;
+    let expected = ["restart", "message", "turn_done"];
+    let rest = live.rest().await;
+    assert_eq!(names(&rest), expected);
+    assert_eq!(rest[0].data["keep"], true);
+    let replayed = here.listen(&posted.turn).await.rest().await;
+    let texts: Vec<_> = transcript(&replayed).into_iter().map(|(_, t)| t).collect();
+    assert_eq!(texts, [SAY, "a colleague is here"]);
+    let snapshot = here.get(&posted.turn).await.expect(200).json();
+    let texts: Vec<_> = (0..2)
+        .map(|i| snapshot["assistant"][i]["content"].clone())
+        .collect();
+    assert_eq!(texts, [SAY, "a colleague is here"]);
+
+    // The next message begins where the route leads.
+    here.say_in(&posted.conversation, "thanks").await;
+    let mut agent = stack.attach("acme", 0).await;
+    assert_eq!(&agent.turn().await.turn.content[..], b"thanks");
+}
+
+async fn an_agent_that_says_nothing_loses_its_turn(kind: Kind) {
+    let stack = Stack::start(kind).await;
+    let visitor = stack.visitor(&stack.issue("acme").await, 0);
+    stack
+        .route(escalation("web:acme", SOON, "acme/people", ""))
+        .await;
+    let mut agent = stack.attach("acme", 0).await;
+    let mut people = stack.attach("acme/people", 1).await;
+    let posted = visitor.say("help").await;
+    let mut slow = agent.turn().await;
+    agent.lost(&posted.turn).await;
+    agent.push(&mut slow, vec![delta("m1", "too late")]).await;
+    agent.lost(&posted.turn).await;
+    let held = people.turn().await;
+    assert_eq!(held.turn.attempt, 2);
+    assert!(held.turn.said.is_empty());
+    people.answer(held, "in time").await;
+    let seen = visitor.listen(&posted.turn).await.rest().await;
+    assert_eq!(names(&seen), ["restart", "message", "turn_done"]);
+}
+
+async fn a_first_frame_is_enough_unless_an_end_was_asked_for(kind: Kind) {
+    let stack = Stack::start(kind).await;
+    let link = stack.issue("acme").await;
+    let other = stack
+        .issue_with("acme", "patient", Default::default())
+        .await;
+    let unfinished = EscalationStep {
+        unfinished_after: Duration::from_secs(2).try_into().ok(),
+        to: "acme/people".to_owned(),
+        say: SAY.to_owned(),
+        ..EscalationStep::default()
+    };
+    stack
+        .route(Route {
+            escalation: Some(Escalation {
+                steps: vec![unfinished],
+            }),
+            ..route("web:acme")
+        })
+        .await;
+    stack
+        .route(escalation("web:acme/patient", SOON, "acme/people", SAY))
+        .await;
+    let mut agent = stack.attach("acme", 0).await;
+    let mut people = stack.attach("acme/people", 1).await;
+    let patient = stack.visitor(&other, 0).say("begin").await;
+    let mut begun = agent.turn().await;
+    agent.append(&mut begun, delta("m1", "half ")).await;
+    let hurried = stack.visitor(&link, 0).say("end").await;
+    let mut unfinished = agent.turn().await;
+    agent.append(&mut unfinished, delta("m1", "half ")).await;
+
+    // The second is taken from the agent, though it began; the first, which is older, is not.
+    agent.lost(&hurried.turn).await;
+    let held = people.turn().await;
+    assert_eq!(held.turn.turn_id, hurried.turn);
+    let said: Vec<_> = held.turn.said.iter().map(|m| &*m.content).collect();
+    assert_eq!(said, ["half ", SAY]);
+    agent.append(&mut begun, delta("m1", "and half")).await;
+    agent.finish(&begun).await;
+    let seen = stack
+        .visitor(&other, 1)
+        .listen(&patient.turn)
+        .await
+        .rest()
+        .await;
+    assert_eq!(names(&seen), ["delta", "delta", "turn_done"]);
+}
+
+async fn steps_follow_one_another(kind: Kind) {
+    let stack = Stack::start(kind).await;
+    let visitor = stack.visitor(&stack.issue("acme").await, 0);
+    let step = |seconds: u64, to: &str, say: &str| EscalationStep {
+        after: Duration::from_secs(seconds).try_into().ok(),
+        to: to.to_owned(),
+        say: say.to_owned(),
+        ..EscalationStep::default()
+    };
+    let steps = vec![step(1, "acme/people", "one"), step(2, "acme/boss", "two")];
+    stack
+        .route(Route {
+            escalation: Some(Escalation { steps }),
+            ..route("web:acme")
+        })
+        .await;
+    let mut boss = stack.attach("acme/boss", 1).await;
+    let posted = visitor.say("help").await;
+    let held = boss.turn().await;
+    let said: Vec<_> = held.turn.said.iter().map(|m| &*m.content).collect();
+    assert_eq!(said, ["one", "two"]);
+    assert_eq!(
+        held.turn
+            .handed
+            .clone()
+            .expect("it comes from another")
+            .folder,
+        "acme/people"
+    );
+    boss.answer(held, "three").await;
+    let seen = visitor.listen(&posted.turn).await.rest().await;
+    assert_eq!(
+        names(&seen),
+        ["message", "message", "restart", "message", "turn_done"]
+    );
+}
+
+async fn what_nobody_answers_ends_with_the_operators_sentence(kind: Kind) {
+    let stack = Stack::start(kind).await;
+    let visitor = stack.visitor(&stack.issue("acme").await, 0);
+    let sentence = "We are closed. Write to us@acme.example.";
+    stack.route(give_up("web:acme", SOON, sentence)).await;
+    let posted = visitor.say("anybody?").await;
+    let seen = visitor.listen(&posted.turn).await.rest().await;
+    assert_eq!(names(&seen), ["turn_done"]);
+    assert_eq!(seen[0].data["status"], "expired");
+    assert_eq!(seen[0].data["error"], sentence);
+}
+
+async fn a_turn_under_way_keeps_the_route_that_it_began_with(kind: Kind) {
+    let stack = Stack::start(kind).await;
+    let visitor = stack.visitor(&stack.issue("acme").await, 0);
+    stack
+        .route(escalation("web:acme", SOON, "acme/people", "as it was"))
+        .await;
+    let posted = visitor.say("help").await;
+    stack
+        .route(escalation("web:acme", SOON, "acme/others", "as it is"))
+        .await;
+    let mut people = stack.attach("acme/people", 1).await;
+    assert_eq!(people.turn().await.turn.said[0].content, "as it was");
+    assert_eq!(
+        visitor.get(&posted.turn).await.json()["assistant"][0]["content"],
+        "as it was"
+    );
+}
+
+async fn what_was_said_before_an_escalation_outlives_a_crash_after_it(kind: Kind) {
+    let stack = Stack::with(kind, &[("ARIZUKO_LEASE", "2s")]).await;
+    let visitor = stack.visitor(&stack.issue("acme").await, 0);
+    stack
+        .route(escalation("web:acme", SOON, "acme/people", SAY))
+        .await;
+    let posted = visitor.say("help").await;
+    let mut people = stack.attach("acme/people", 1).await;
+    let mut held = people.turn().await;
+    people.append(&mut held, delta("m1", "never mi")).await;
+    // Its lease runs out, and another begins anew.
+    drop(people);
+    let mut people = stack.attach("acme/people", 1).await;
+    let mut held = people.turn().await;
+    let said: Vec<_> = held.turn.said.iter().map(|m| &*m.content).collect();
+    assert_eq!(said, [SAY]);
+    people.append(&mut held, message("m1", "here")).await;
+    people.finish(&held).await;
+    let seen = visitor.listen(&posted.turn).await.rest().await;
+    let expected = [
+        "message",
+        "restart",
+        "delta",
+        "restart",
+        "message",
+        "turn_done",
+    ];
+    assert_eq!(names(&seen), expected);
+    assert_eq!(
+        (&seen[1].data["keep"], &seen[3].data["keep"]),
+        (&true.into(), &false.into())
+    );
+    let snapshot = visitor.get(&posted.turn).await.json();
+    let texts: Vec<_> = (0..3)
+        .map(|i| snapshot["assistant"][i]["content"].clone())
+        .collect();
+    assert_eq!(texts, [SAY.into(), "here".into(), serde_json::Value::Null]);
+}

@@ -1,0 +1,213 @@
+//! Turns and conversations that go from one folder to another, and back.
+
+use arizuko_proto::v1::{Hello, Route};
+use arizuko_tests::{
+    Kind, Stack,
+    attach::{Session, delta, handoff, hello, message},
+    on_every_stack,
+    operator::reason,
+    routes::route,
+    sse::{names, transcript},
+};
+
+on_every_stack![
+    a_turn_is_handed_off_with_a_note_that_the_visitor_never_sees,
+    a_conversation_stays_where_it_was_handed_until_it_is_handed_back,
+    an_assignment_beats_the_route_from_the_next_message_on,
+    nothing_is_handed_out_of_its_root_folder,
+    a_handoff_that_was_not_heard_of_may_be_repeated,
+    a_turn_behind_another_goes_where_its_conversation_went,
+];
+
+const NOTE: &str = "The customer is angry, be kind.";
+
+async fn with_history(stack: &Stack, folder: &str) -> Session {
+    let hello = Hello {
+        history: 50,
+        ..hello(folder, 100)
+    };
+    Session::open(stack.operator(1).await, hello).await
+}
+
+async fn a_turn_is_handed_off_with_a_note_that_the_visitor_never_sees(kind: Kind) {
+    let stack = Stack::start(kind).await;
+    let link = stack.issue("acme").await;
+    let (here, there) = (stack.visitor(&link, 0), stack.visitor(&link, 1));
+    let (mut bot, mut people) = (
+        stack.attach("acme", 0).await,
+        with_history(&stack, "acme/people").await,
+    );
+    let posted = here.say("a human, please").await;
+    let mut live = there.follow(&posted.conversation).await;
+    let mut held = bot.turn().await;
+    bot.append(&mut held, delta("m1", "I'll fetch somebody."))
+        .await;
+    bot.push(&mut held, vec![handoff("acme/people", NOTE, false)])
+        .await;
+    assert_eq!(bot.lost(&posted.turn).await.detail, "it was handed off");
+
+    let held = people.turn().await;
+    let handed = held.turn.handed.clone().expect("it comes from the bot");
+    assert_eq!(
+        (&*handed.folder, &*handed.note, handed.escalated),
+        ("acme", NOTE, false)
+    );
+    assert_eq!(held.turn.said[0].content, "I'll fetch somebody.");
+    people.answer(held, "Here I am.").await;
+    let seen = live.take(5).await;
+    assert_eq!(
+        names(&seen),
+        ["user", "delta", "restart", "message", "turn_done"]
+    );
+    assert_eq!(seen[2].data["keep"], true);
+    let texts: Vec<_> = transcript(&seen).into_iter().map(|(_, t)| t).collect();
+    assert!(
+        texts.contains(&"I'll fetch somebody.".to_owned()),
+        "{texts:?}"
+    );
+    let conversation = format!("c/{}", posted.conversation);
+    for path in [&posted.turn, &conversation] {
+        assert!(
+            !here.get(path).await.expect(200).text().contains(NOTE),
+            "{path}"
+        );
+    }
+    assert!(!arizuko_tests::sse::raw(&seen).contains(NOTE));
+
+    // The turn alone was handed off: the next message is the bot's again.
+    here.say_in(&posted.conversation, "thanks").await;
+    assert_eq!(&bot.turn().await.turn.content[..], b"thanks");
+}
+
+async fn a_conversation_stays_where_it_was_handed_until_it_is_handed_back(kind: Kind) {
+    let stack = Stack::start(kind).await;
+    let visitor = stack.visitor(&stack.issue("acme").await, 0);
+    let mut bot = with_history(&stack, "acme").await;
+    let mut people = with_history(&stack, "acme/people").await;
+    let posted = visitor.say("a human, please").await;
+    let mut held = bot.turn().await;
+    bot.push(&mut held, vec![handoff("acme/people", NOTE, true)])
+        .await;
+    bot.lost(&posted.turn).await;
+    let held = people.turn().await;
+    people.answer(held, "Here I am.").await;
+    visitor.say_in(&posted.conversation, "more").await;
+    let mut held = people.turn().await;
+    assert_eq!(&held.turn.content[..], b"more");
+    people
+        .append(&mut held, message("m1", "The bot knows that."))
+        .await;
+    people
+        .push(&mut held, vec![handoff("", "over to you", true)])
+        .await;
+    people.lost(&held.turn.turn_id).await;
+    let held = bot.turn().await;
+    let handed = held.turn.handed.clone().expect("it comes from people");
+    assert_eq!(
+        (&*handed.folder, &*handed.note),
+        ("acme/people", "over to you")
+    );
+    let history: Vec<_> = held.turn.history.iter().map(|m| &*m.content).collect();
+    assert_eq!(history, ["a human, please", "Here I am."]);
+    assert_eq!(held.turn.said[0].content, "The bot knows that.");
+    bot.answer(held, "Indeed.").await;
+    visitor.say_in(&posted.conversation, "last").await;
+    assert_eq!(&bot.turn().await.turn.content[..], b"last");
+}
+
+async fn an_assignment_beats_the_route_from_the_next_message_on(kind: Kind) {
+    let stack = Stack::start(kind).await;
+    let visitor = stack.visitor(&stack.issue("acme").await, 0);
+    let target = Some("acme/sales".to_owned());
+    stack
+        .route(Route {
+            target,
+            ..route("web:acme")
+        })
+        .await;
+    let mut sales = stack.attach("acme/sales", 0).await;
+    let mut people = stack.attach("acme/people", 1).await;
+    let posted = visitor.say("hello").await;
+    let held = sales.turn().await;
+    stack
+        .assign("acme/sales", &posted.conversation, "acme/people", NOTE)
+        .await;
+    // A turn under way stays where it is.
+    sales.answer(held, "hi").await;
+    visitor.say_in(&posted.conversation, "more").await;
+    let held = people.turn().await;
+    assert_eq!(
+        held.turn.handed.clone().expect("it was assigned").note,
+        NOTE
+    );
+    people.answer(held, "hi too").await;
+    visitor.say_in(&posted.conversation, "still").await;
+    let held = people.turn().await;
+    assert_eq!(held.turn.handed, None, "the note was for the first");
+    people.answer(held, "yes").await;
+    stack
+        .assign("acme/people", &posted.conversation, "", "")
+        .await;
+    visitor.say_in(&posted.conversation, "back").await;
+    assert_eq!(&sales.turn().await.turn.content[..], b"back");
+}
+
+async fn nothing_is_handed_out_of_its_root_folder(kind: Kind) {
+    let stack = Stack::start(kind).await;
+    let visitor = stack.visitor(&stack.issue("acme").await, 0);
+    let mut bot = stack.attach("acme", 0).await;
+    let posted = visitor.say("hello").await;
+    let mut held = bot.turn().await;
+    bot.push(&mut held, vec![handoff("other/people", "", false)])
+        .await;
+    let status = bot.ended().await.expect("the stream ends with an error");
+    assert_eq!(reason(&status), "INVALID");
+    assert!(status.message().contains("other/people"), "{status:?}");
+    // It comes back, and the turn is still there.
+    let hello = Hello {
+        session_id: bot.welcome.session_id.clone(),
+        ..hello("acme", 100)
+    };
+    let mut bot = Session::open(stack.operator(1).await, hello).await;
+    let held = bot.turn().await;
+    bot.answer(held, "then I do it").await;
+    assert_eq!(visitor.end_of(&posted.turn).await["status"], "done");
+}
+
+async fn a_handoff_that_was_not_heard_of_may_be_repeated(kind: Kind) {
+    let stack = Stack::start(kind).await;
+    let visitor = stack.visitor(&stack.issue("acme").await, 0);
+    let mut bot = stack.attach("acme", 0).await;
+    let mut people = stack.attach("acme/people", 1).await;
+    let posted = visitor.say("hello").await;
+    let held = bot.turn().await;
+    // After a hole it is not done, and the answer names what is expected.
+    let frames = || vec![handoff("acme/people", "", false)];
+    assert_eq!(bot.append_at(&held, 3, frames()).await.next_seq, 1);
+    for _ in 0..3 {
+        bot.say(held.append(1, frames())).await;
+        bot.lost(&posted.turn).await;
+    }
+    let again = people.turn().await;
+    assert_eq!(again.turn.attempt, 2);
+    people.answer(again, "once").await;
+    let seen = visitor.listen(&posted.turn).await.rest().await;
+    assert_eq!(names(&seen), ["restart", "message", "turn_done"]);
+}
+
+async fn a_turn_behind_another_goes_where_its_conversation_went(kind: Kind) {
+    let stack = Stack::start(kind).await;
+    let visitor = stack.visitor(&stack.issue("acme").await, 0);
+    let mut bot = stack.attach("acme", 0).await;
+    let mut people = stack.attach("acme/people", 1).await;
+    let posted = visitor.say("one").await;
+    let mut held = bot.turn().await;
+    visitor.say_in(&posted.conversation, "two").await;
+    bot.push(&mut held, vec![handoff("acme/people", "", true)])
+        .await;
+    for expected in ["one", "two"] {
+        let held = people.turn().await;
+        assert_eq!(&held.turn.content[..], expected.as_bytes());
+        people.answer(held, "ok").await;
+    }
+}

@@ -1,0 +1,201 @@
+//! Messages that trigger no turn: observed, or dropped.
+
+use arizuko_proto::v1::{
+    Author, GetStatusRequest, ListAuditRequest, RouteMode, admin_service_client::AdminServiceClient,
+};
+use arizuko_tests::{
+    Kind, Stack,
+    attach::{Session, hello},
+    on_every_stack,
+    routes::mode,
+    sse::names,
+};
+use serde_json::json;
+
+on_every_stack![
+    an_observed_message_is_kept_for_its_conversations_next_turn,
+    what_one_visitor_said_is_no_context_for_another,
+    an_observed_webhook_is_context_for_its_folders_next_turn_once,
+    a_dropped_message_reaches_no_agent_and_is_counted,
+    a_repeat_of_a_message_that_was_set_aside_finds_it,
+];
+
+/// An agent that asks for history.
+async fn agent(stack: &Stack, folder: &str) -> Session {
+    let hello = arizuko_proto::v1::Hello {
+        history: 50,
+        ..hello(folder, 100)
+    };
+    Session::open(stack.operator(1).await, hello).await
+}
+
+async fn an_observed_message_is_kept_for_its_conversations_next_turn(kind: Kind) {
+    let stack = Stack::start(kind).await;
+    let link = stack.issue("acme").await;
+    let (here, there) = (stack.visitor(&link, 0), stack.visitor(&link, 1));
+    let mut agent = agent(&stack, "acme").await;
+    let first = here.say("asked").await;
+    let held = agent.turn().await;
+    agent.answer(held, "answered").await;
+
+    stack.route(mode("web:acme", RouteMode::Observe)).await;
+    let message = json!({"content": "by the way", "conversation": first.conversation});
+    let answer = there.post_json(&message).await;
+    assert_eq!(answer.json()["status"], "observed");
+    let aside = answer.posted();
+    assert_eq!(here.end_of(&aside.turn).await["status"], "observed");
+    let seen = here.listen(&aside.turn).await.rest().await;
+    assert_eq!(names(&seen), ["turn_done"]);
+    assert_eq!(seen[0].data["status"], "observed");
+    let waited = json!({"content": "and this", "conversation": first.conversation});
+    let seen = there.stream_of(&waited).await.rest().await;
+    assert_eq!(names(&seen), ["turn_done"]);
+
+    stack.route(mode("web:acme", RouteMode::Trigger)).await;
+    let next = here.say_in(&first.conversation, "asked again").await;
+    let held = agent.turn().await;
+    assert_eq!(held.turn.turn_id, next.turn, "nobody was asked before");
+    let observed: Vec<_> = held.turn.observed.iter().map(|o| &o.content[..]).collect();
+    assert_eq!(observed, [&b"by the way"[..], b"and this"]);
+    assert_eq!(held.turn.observed[0].jid, "web:acme");
+    assert_eq!(held.turn.observed[0].sender, "visitor");
+    let history: Vec<_> = held.turn.history.iter().map(|m| &m.content[..]).collect();
+    assert_eq!(history, ["asked", "answered"]);
+    agent.answer(held, "answered again").await;
+
+    // From then on it is history.
+    here.say_in(&first.conversation, "the last").await;
+    let held = agent.turn().await;
+    assert!(held.turn.observed.is_empty());
+    let history: Vec<_> = held.turn.history.iter().map(|m| &m.content[..]).collect();
+    let all = [
+        "asked",
+        "answered",
+        "by the way",
+        "and this",
+        "asked again",
+        "answered again",
+    ];
+    assert_eq!(history, all);
+    assert_eq!(held.turn.history[2].author(), Author::User);
+}
+
+async fn what_one_visitor_said_is_no_context_for_another(kind: Kind) {
+    let stack = Stack::start(kind).await;
+    let link = stack.issue("acme").await;
+    let visitor = stack.visitor(&link, 0);
+    stack.route(mode("web:acme", RouteMode::Observe)).await;
+    let one = visitor.say("a secret").await;
+    stack.route(mode("web:acme", RouteMode::Trigger)).await;
+    visitor.say("another's").await;
+    let mut agent = agent(&stack, "acme").await;
+    let held = agent.turn().await;
+    assert_eq!(&held.turn.content[..], b"another's");
+    assert!(held.turn.observed.is_empty(), "{:?}", held.turn.observed);
+    visitor.say_in(&one.conversation, "my own").await;
+    let held = agent.turn().await;
+    assert_eq!(&held.turn.observed[0].content[..], b"a secret");
+}
+
+async fn an_observed_webhook_is_context_for_its_folders_next_turn_once(kind: Kind) {
+    let stack = Stack::start(kind).await;
+    let hook = stack.issue_hook("acme/eng", "linear", "").await;
+    let link = stack.issue("acme/eng").await;
+    stack
+        .route(mode("hook:acme/eng/linear", RouteMode::Observe))
+        .await;
+    for number in 0..3 {
+        let answer = stack.caller(&hook, number % 2);
+        let answer = answer
+            .post("application/json", format!("{{\"n\":{number}}}"))
+            .await;
+        assert_eq!(answer.expect(202).json()["status"], "observed");
+    }
+    let mut agent = agent(&stack, "acme/eng").await;
+    let visitor = stack.visitor(&link, 0);
+    visitor.say("what is new?").await;
+    visitor.say("and now?").await;
+    let held = [agent.turn().await, agent.turn().await];
+    let observed: Vec<_> = held[0]
+        .turn
+        .observed
+        .iter()
+        .map(|o| &o.content[..])
+        .collect();
+    assert_eq!(observed, [b"{\"n\":0}", b"{\"n\":1}", b"{\"n\":2}"]);
+    let first = &held[0].turn.observed[0];
+    assert_eq!(
+        (&*first.jid, &*first.sender),
+        ("hook:acme/eng/linear", "linear")
+    );
+    assert!(
+        first
+            .headers
+            .iter()
+            .any(|header| header.name == "content-type")
+    );
+    assert!(held[1].turn.observed.is_empty(), "it comes once");
+}
+
+async fn a_dropped_message_reaches_no_agent_and_is_counted(kind: Kind) {
+    let stack = Stack::start(kind).await;
+    let link = stack.issue("acme").await;
+    let hook = stack.issue_hook("acme", "noise", "").await;
+    stack.route(mode("web:acme", RouteMode::Drop)).await;
+    stack.route(mode("hook:acme/noise", RouteMode::Drop)).await;
+    let visitor = stack.visitor(&link, 0);
+    let dropped = visitor.say("unwanted").await;
+    assert_eq!(visitor.end_of(&dropped.turn).await["status"], "dropped");
+    for _ in 0..2 {
+        let answer = stack.caller(&hook, 0).post("text/plain", "noise").await;
+        assert_eq!(answer.expect(202).json()["status"], "dropped");
+    }
+
+    stack.route(mode("web:acme", RouteMode::Trigger)).await;
+    visitor.say_in(&dropped.conversation, "wanted").await;
+    let mut agent = agent(&stack, "acme").await;
+    let held = agent.turn().await;
+    assert_eq!(&held.turn.content[..], b"wanted");
+    assert!(held.turn.history.is_empty() && held.turn.observed.is_empty());
+
+    let mut admin = AdminServiceClient::new(stack.operator(0).await);
+    let status = admin.get_status(GetStatusRequest {}).await;
+    let status = status.expect("operators ask").into_inner();
+    let mut counts: Vec<_> = status
+        .dropped
+        .iter()
+        .map(|d| (&*d.jid, d.messages))
+        .collect();
+    counts.sort_unstable();
+    assert_eq!(counts, [("hook:acme/noise", 2), ("web:acme", 1)]);
+    let audit = admin.list_audit(ListAuditRequest::default()).await;
+    let audit = audit.expect("operators ask").into_inner().entries;
+    let told = audit.iter().filter(|entry| entry.action == "message.drop");
+    let mut told: Vec<_> = told.map(|entry| &*entry.subject).collect();
+    told.sort_unstable();
+    assert_eq!(told, ["hook:acme/noise", "web:acme"]);
+}
+
+async fn a_repeat_of_a_message_that_was_set_aside_finds_it(kind: Kind) {
+    let stack = Stack::start(kind).await;
+    let link = stack.issue("acme").await;
+    for (number, mode_of) in [RouteMode::Observe, RouteMode::Drop]
+        .into_iter()
+        .enumerate()
+    {
+        stack.route(mode("web:acme", mode_of)).await;
+        let key = format!("a-key-that-nobody-guesses-{number}");
+        let message = json!({"content": "once"});
+        let first = stack
+            .visitor(&link, 0)
+            .say_once(&key, &message)
+            .await
+            .posted();
+        let again = stack
+            .visitor(&link, 1)
+            .say_once(&key, &message)
+            .await
+            .posted();
+        assert_eq!(first, again);
+    }
+}

@@ -1,0 +1,221 @@
+//! An agent, or a person, speaks first.
+
+use arizuko_proto::v1::{
+    Author, Hello, KeyKind, KeyReach, ReadConversationRequest, Route, SendMessageRequest,
+    agent_service_client::AgentServiceClient,
+};
+use arizuko_tests::{
+    Kind, Stack,
+    attach::{Session, hello},
+    on_every_stack,
+    operator::{Channel, connect, reason},
+    routes::route,
+    sse::names,
+};
+use serde_json::Value;
+use tonic::Status;
+
+on_every_stack![
+    an_open_page_gets_what_an_agent_says_first_and_a_closed_one_finds_it,
+    a_person_speaks_first_by_name,
+    whoever_a_conversation_is_not_with_may_not_speak_in_it,
+    what_cannot_be_said_is_refused_with_a_reason,
+    a_repeat_with_the_same_key_is_said_once,
+];
+
+fn speech(folder: &str, conversation: &str, content: &str) -> SendMessageRequest {
+    SendMessageRequest {
+        folder: folder.to_owned(),
+        conversation: conversation.to_owned(),
+        content: content.to_owned(),
+        ..SendMessageRequest::default()
+    }
+}
+
+async fn send(channel: Channel, speech: SendMessageRequest) -> Result<String, Status> {
+    let mut agents = AgentServiceClient::new(channel);
+    let sent = agents.send_message(speech).await?;
+    Ok(sent.into_inner().turn_id)
+}
+
+async fn an_open_page_gets_what_an_agent_says_first_and_a_closed_one_finds_it(kind: Kind) {
+    let stack = Stack::start(kind).await;
+    let link = stack.issue("acme").await;
+    let (here, there) = (stack.visitor(&link, 0), stack.visitor(&link, 1));
+    let posted = here.say("tell me when it is done").await;
+    let hello = Hello {
+        history: 50,
+        ..hello("acme", 100)
+    };
+    let mut agent = Session::open(stack.operator(0).await, hello).await;
+    let held = agent.turn().await;
+    agent.answer(held, "I will").await;
+    let mut live = there.follow(&posted.conversation).await;
+    live.take(3).await;
+    let turn = stack
+        .speak("acme", &posted.conversation, "It is done.")
+        .await;
+    let seen = live.take(2).await;
+    assert_eq!(names(&seen), ["message", "turn_done"]);
+    assert_eq!(seen[0].data["content"], "It is done.");
+    assert_eq!(seen[0].data["author"], "assistant");
+    assert_eq!(seen[0].data["turn_id"], turn.as_str());
+    assert_eq!(
+        (&seen[0].data["n"], &seen[1].data["n"]),
+        (&1.into(), &2.into())
+    );
+
+    let history = here.get(&format!("c/{}", posted.conversation)).await;
+    let turns = history.expect(200).json()["turns"].clone();
+    assert_eq!(turns[1]["turn_id"], turn.as_str());
+    assert_eq!(turns[1]["user"], Value::Null);
+    assert_eq!(turns[1]["status"], "done");
+    assert_eq!(turns[1]["assistant"][0]["content"], "It is done.");
+    let snapshot = here.get(&turn).await.expect(200).json();
+    assert_eq!(snapshot["assistant"][0]["content"], "It is done.");
+    assert_eq!(here.listen(&turn).await.rest().await, seen);
+    assert_eq!(there.end_of(&turn).await["status"], "done");
+
+    // The agent's own history has it too.
+    here.say_in(&posted.conversation, "thanks").await;
+    let held = agent.turn().await;
+    let said: Vec<_> = held.turn.history.iter().map(|m| &*m.content).collect();
+    assert_eq!(said, ["tell me when it is done", "I will", "It is done."]);
+    let read = stack.read("acme", &posted.conversation).await;
+    let said: Vec<_> = read.iter().map(|m| &*m.content).collect();
+    assert_eq!(
+        said,
+        ["tell me when it is done", "I will", "It is done.", "thanks"]
+    );
+}
+
+async fn a_person_speaks_first_by_name(kind: Kind) {
+    let stack = Stack::start(kind).await;
+    let visitor = stack.visitor(&stack.issue("acme").await, 0);
+    let posted = visitor.say("hello").await;
+    let speech = SendMessageRequest {
+        name: "Ana".to_owned(),
+        ..speech("acme", &posted.conversation, "I am Ana.")
+    };
+    let turn = send(stack.operator(0).await, speech)
+        .await
+        .expect("it is allowed");
+    let seen = visitor.listen(&turn).await.rest().await;
+    assert_eq!(
+        (&seen[0].data["author"], &seen[0].data["name"]),
+        (&"person".into(), &"Ana".into())
+    );
+    let read = stack.read("acme", &posted.conversation).await;
+    assert_eq!((read[1].author(), &*read[1].name), (Author::Person, "Ana"));
+}
+
+async fn whoever_a_conversation_is_not_with_may_not_speak_in_it(kind: Kind) {
+    let stack = Stack::start(kind).await;
+    let visitor = stack.visitor(&stack.issue("acme").await, 0);
+    let posted = visitor.say("hello").await;
+    let id = &posted.conversation;
+    let own = stack.agent_key("acme").await;
+    let other = stack.agent_key("acme/other").await;
+    let foreign = stack.agent_key("else").await;
+    let below = stack
+        .key(KeyKind::Agent, "acme", KeyReach::Subtree, false)
+        .await
+        .key;
+    let gateway = stack
+        .key(KeyKind::Gateway, "", KeyReach::Unspecified, false)
+        .await
+        .key;
+    let control = stack.control(1);
+    let refused = async |key: &str, folder: &str| {
+        let channel = connect(&control, Some(key)).await;
+        let sent = send(channel.clone(), speech(folder, id, "hi")).await;
+        let read = AgentServiceClient::new(channel)
+            .read_conversation(ReadConversationRequest {
+                folder: folder.to_owned(),
+                conversation: id.clone(),
+                limit: 0,
+            })
+            .await;
+        let why = sent.err().map(|status| reason(&status));
+        assert_eq!(why, read.err().map(|status| reason(&status)));
+        why
+    };
+    assert_eq!(refused(&own, "").await, None);
+    assert_eq!(refused(&below, "acme").await, None);
+    assert_eq!(
+        refused(&own, "acme/other").await.as_deref(),
+        Some("NOT_ALLOWED")
+    );
+    assert_eq!(
+        refused(&gateway, "acme").await.as_deref(),
+        Some("NOT_ALLOWED")
+    );
+    for (key, folder) in [(&other, ""), (&foreign, ""), (&below, "acme/other")] {
+        assert_eq!(
+            refused(key, folder).await.as_deref(),
+            Some("NOT_FOUND"),
+            "{folder}"
+        );
+    }
+    // Once it is with them, they may.
+    let target = Some("acme/other".to_owned());
+    stack
+        .route(Route {
+            target,
+            ..route("web:acme")
+        })
+        .await;
+    visitor.say_in(id, "more").await;
+    assert_eq!(refused(&other, "").await, None);
+}
+
+async fn what_cannot_be_said_is_refused_with_a_reason(kind: Kind) {
+    let stack = Stack::with(kind, &[("ARIZUKO_LINK_RATE", "5")]).await;
+    let link = stack.issue("acme").await;
+    let posted = stack.visitor(&link, 0).say("hello").await;
+    let id = posted.conversation.as_str();
+    let channel = stack.operator(1).await;
+    let why = async |speech: SendMessageRequest| {
+        let sent = send(channel.clone(), speech).await;
+        reason(&sent.expect_err("it is refused"))
+    };
+    assert_eq!(why(speech("acme", id, " \n")).await, "INVALID");
+    assert_eq!(why(speech("acme", "not an id", "x")).await, "INVALID");
+    assert_eq!(why(speech("", id, "x")).await, "INVALID");
+    assert_eq!(why(speech("acme", &"A".repeat(22), "x")).await, "NOT_FOUND");
+    assert_eq!(
+        why(speech("acme", id, &"x".repeat(70_000))).await,
+        "TOO_LARGE"
+    );
+    for _ in 0..5 {
+        send(channel.clone(), speech("acme", id, "x"))
+            .await
+            .expect("it is allowed");
+    }
+    assert_eq!(why(speech("acme", id, "x")).await, "RATE_LIMITED");
+    stack.revoke(&link.token_id).await;
+    assert_eq!(why(speech("acme", id, "x")).await, "NOT_FOUND");
+}
+
+async fn a_repeat_with_the_same_key_is_said_once(kind: Kind) {
+    let stack = Stack::start(kind).await;
+    let visitor = stack.visitor(&stack.issue("acme").await, 0);
+    let posted = visitor.say("hello").await;
+    let speech = |content: &str| SendMessageRequest {
+        idempotency_key: "once".to_owned(),
+        ..speech("acme", &posted.conversation, content)
+    };
+    let first = send(stack.operator(0).await, speech("x"))
+        .await
+        .expect("it is allowed");
+    let again = send(stack.operator(1).await, speech("x"))
+        .await
+        .expect("it is allowed");
+    assert_eq!(first, again);
+    let other = send(stack.operator(1).await, speech("y")).await;
+    assert_eq!(
+        reason(&other.expect_err("another body")),
+        "IDEMPOTENCY_MISMATCH"
+    );
+    assert_eq!(stack.read("acme", &posted.conversation).await.len(), 2);
+}

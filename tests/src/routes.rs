@@ -1,0 +1,102 @@
+//! Routes, and what agents do to a conversation, by gRPC.
+
+use crate::{Stack, within};
+use arizuko_proto::v1::{
+    AssignConversationRequest, Escalation, EscalationStep, GiveUp, Message,
+    ReadConversationRequest, Route, RouteMode, SendMessageRequest, SetRouteRequest,
+    agent_service_client::AgentServiceClient, route_service_client::RouteServiceClient,
+};
+use std::time::Duration;
+
+/// A route of `prefix` that sets nothing yet.
+pub fn route(prefix: &str) -> Route {
+    Route {
+        prefix: prefix.to_owned(),
+        ..Route::default()
+    }
+}
+
+/// A route whose messages have this mode.
+pub fn mode(prefix: &str, mode: RouteMode) -> Route {
+    Route {
+        mode: mode.into(),
+        ..route(prefix)
+    }
+}
+
+/// A route that sends what nobody begins to answer to another folder.
+pub fn escalation(prefix: &str, after: Duration, to: &str, say: &str) -> Route {
+    let step = EscalationStep {
+        after: after.try_into().ok(),
+        to: to.to_owned(),
+        say: say.to_owned(),
+        ..EscalationStep::default()
+    };
+    Route {
+        escalation: Some(Escalation { steps: vec![step] }),
+        ..route(prefix)
+    }
+}
+
+/// A route that ends what nobody answers.
+pub fn give_up(prefix: &str, after: Duration, say: &str) -> Route {
+    let give_up = GiveUp {
+        after: after.try_into().ok(),
+        say: say.to_owned(),
+    };
+    Route {
+        give_up: Some(give_up),
+        ..route(prefix)
+    }
+}
+
+impl Stack {
+    /// Sets a route, at the last control.
+    pub async fn route(&self, route: Route) {
+        let mut routes = RouteServiceClient::new(self.operator(1).await);
+        let request = SetRouteRequest {
+            route: Some(route),
+            update_mask: None,
+        };
+        let set = within("a route", routes.set_route(request)).await;
+        set.expect("operators set routes");
+    }
+
+    /// Speaks first, for `folder`; gives the turn's id.
+    pub async fn speak(&self, folder: &str, conversation: &str, content: &str) -> String {
+        let request = SendMessageRequest {
+            folder: folder.to_owned(),
+            conversation: conversation.to_owned(),
+            content: content.to_owned(),
+            ..SendMessageRequest::default()
+        };
+        let mut agents = AgentServiceClient::new(self.operator(1).await);
+        let sent = within("a message", agents.send_message(request)).await;
+        sent.expect("operators speak").into_inner().turn_id
+    }
+
+    /// Says whose a conversation is, for `folder`; empty: the route's.
+    pub async fn assign(&self, folder: &str, conversation: &str, to: &str, note: &str) {
+        let request = AssignConversationRequest {
+            folder: folder.to_owned(),
+            conversation: conversation.to_owned(),
+            to: to.to_owned(),
+            note: note.to_owned(),
+        };
+        let mut agents = AgentServiceClient::new(self.operator(0).await);
+        let assigned = within("an assignment", agents.assign_conversation(request)).await;
+        assigned.expect("operators assign");
+    }
+
+    /// What was said in a conversation, for `folder`.
+    pub async fn read(&self, folder: &str, conversation: &str) -> Vec<Message> {
+        let request = ReadConversationRequest {
+            folder: folder.to_owned(),
+            conversation: conversation.to_owned(),
+            limit: 0,
+        };
+        let mut agents = AgentServiceClient::new(self.operator(1).await);
+        let read = within("a conversation", agents.read_conversation(request)).await;
+        read.expect("operators read").into_inner().messages
+    }
+}
