@@ -1,5 +1,6 @@
 //! What JID prefixes mean: who answers, as whom, and who does when nobody does.
 
+mod claims;
 mod deadlines;
 mod escalation;
 mod handoff;

@@ -1,0 +1,158 @@
+//! A person's session: what waits is shown, and what they choose is theirs.
+
+use arizuko_proto::v1::attach_response::Message as Heard;
+use arizuko_tests::{
+    Kind, Stack,
+    attach::{Session, delta, message, person, status},
+    on_every_stack,
+    operator::reason,
+    sse::names,
+};
+
+on_every_stack![
+    a_person_sees_what_waits_and_takes_what_they_choose,
+    of_two_people_one_gets_the_turn,
+    what_is_not_waiting_in_the_folder_can_not_be_claimed,
+    what_a_person_writes_bears_their_name,
+    a_person_without_a_name_is_refused,
+];
+
+async fn attach(stack: &Stack, name: &str, control: usize) -> Session {
+    Session::open(stack.operator(control).await, person("acme/people", name)).await
+}
+
+async fn a_person_sees_what_waits_and_takes_what_they_choose(kind: Kind) {
+    let stack = Stack::start(kind).await;
+    let link = stack.issue("acme/people").await;
+    let (here, there) = (stack.visitor(&link, 0), stack.visitor(&link, 1));
+    let first = here.say("first").await;
+    let mut ana = attach(&stack, "Ana", 0).await;
+    let inbox = ana
+        .inbox("what waits", |inbox| inbox.waiting.len() == 1)
+        .await;
+    let waiting = &inbox.waiting[0];
+    assert_eq!(
+        (&*waiting.preview, &*waiting.jid),
+        ("first", "web:acme/people")
+    );
+    assert_eq!(waiting.conversation, first.conversation);
+    let second = there.say(&format!("second {}", "x".repeat(5_000))).await;
+    let inbox = ana
+        .inbox("the second", |inbox| inbox.waiting.len() == 2)
+        .await;
+    assert_eq!(inbox.waiting[1].turn_id, second.turn);
+    assert_eq!(inbox.waiting[1].preview.chars().count(), 200);
+
+    ana.claim(&second.turn, true).await;
+    let held = ana.turn().await;
+    assert_eq!(held.turn.turn_id, second.turn);
+    let inbox = ana
+        .inbox("the open one", |inbox| !inbox.open.is_empty())
+        .await;
+    assert_eq!(inbox.open[0].conversation, second.conversation);
+    assert_eq!(inbox.waiting.len(), 1);
+    ana.answer(held, "hello").await;
+    // Nobody is handed what they have not chosen.
+    there.say_in(&second.conversation, "more").await;
+    ana.inbox("the next message", |inbox| inbox.waiting.len() == 2)
+        .await;
+    assert_eq!(
+        there
+            .delete(&format!("c/{}", second.conversation))
+            .await
+            .status,
+        204
+    );
+    ana.inbox("that it is gone", |inbox| {
+        inbox.open.is_empty() && inbox.waiting.len() == 1
+    })
+    .await;
+}
+
+async fn of_two_people_one_gets_the_turn(kind: Kind) {
+    let stack = Stack::start(kind).await;
+    let visitor = stack.visitor(&stack.issue("acme/people").await, 0);
+    let mut people = [
+        attach(&stack, "Ana", 0).await,
+        attach(&stack, "Ben", 1).await,
+    ];
+    let posted = visitor.say("hello").await;
+    for person in &mut people {
+        person
+            .inbox("the message", |inbox| inbox.waiting.len() == 1)
+            .await;
+        person.claim(&posted.turn, false).await;
+    }
+    let mut got = Vec::new();
+    for person in &mut people {
+        let answer = |heard: &Heard| match heard {
+            Heard::Turn(turn) => Some(turn.turn_id == posted.turn),
+            Heard::Lost(lost) => Some(lost.attempt != 0),
+            _ => None,
+        };
+        got.push(person.hear_of("an answer to the claim", answer).await);
+        person
+            .inbox("that nothing waits", |inbox| inbox.waiting.is_empty())
+            .await;
+    }
+    assert_eq!(got.iter().filter(|got| **got).count(), 1, "{got:?}");
+}
+
+async fn what_is_not_waiting_in_the_folder_can_not_be_claimed(kind: Kind) {
+    let stack = Stack::start(kind).await;
+    let visitor = stack.visitor(&stack.issue("acme/people").await, 0);
+    let elsewhere = stack.visitor(&stack.issue("acme").await, 0);
+    let other = elsewhere.say("not theirs").await;
+    let first = visitor.say("one").await;
+    let behind = visitor.say_in(&first.conversation, "two").await;
+    let mut ana = attach(&stack, "Ana", 1).await;
+    for turn in [&other.turn, &behind.turn, "no-turn-at-all"] {
+        ana.claim(turn, true).await;
+        assert_eq!(ana.lost(turn).await.attempt, 0);
+    }
+    // The conversation of the other folder is where it was.
+    let mut agent = stack.attach("acme", 0).await;
+    let held = agent.turn().await;
+    agent.answer(held, "ok").await;
+    elsewhere.say_in(&other.conversation, "more").await;
+    assert_eq!(&agent.turn().await.turn.content[..], b"more");
+}
+
+async fn what_a_person_writes_bears_their_name(kind: Kind) {
+    let stack = Stack::start(kind).await;
+    let visitor = stack.visitor(&stack.issue("acme/people").await, 0);
+    let posted = visitor.say("hello").await;
+    let mut ana = attach(&stack, "Ana", 1).await;
+    ana.claim(&posted.turn, false).await;
+    let mut held = ana.turn().await;
+    ana.append(&mut held, status("Ana is typing…")).await;
+    let typing = visitor.get(&posted.turn).await.json();
+    assert_eq!(typing["status_text"], "Ana is typing…");
+    ana.append(&mut held, status("")).await;
+    let still = visitor.get(&posted.turn).await.json();
+    assert_eq!(still["status_text"], serde_json::Value::Null);
+    ana.append(&mut held, delta("m1", "He")).await;
+    ana.append(&mut held, message("m1", "Hello.")).await;
+    ana.finish(&held).await;
+    let seen = visitor.listen(&posted.turn).await.rest().await;
+    assert_eq!(
+        names(&seen),
+        ["status", "status", "delta", "message", "turn_done"]
+    );
+    let shown = visitor.get(&posted.turn).await.json();
+    for message in [&seen[3].data, &shown["assistant"][0]] {
+        assert_eq!(
+            (&message["author"], &message["name"]),
+            (&"person".into(), &"Ana".into())
+        );
+    }
+}
+
+async fn a_person_without_a_name_is_refused(kind: Kind) {
+    let stack = Stack::start(kind).await;
+    for name in ["", "  ", &"x".repeat(101)] {
+        let refused = Session::try_open(stack.operator(0).await, person("acme/people", name)).await;
+        let status = refused.err().expect("a person has a name");
+        assert_eq!(reason(&status), "INVALID");
+    }
+}
