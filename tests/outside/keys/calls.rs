@@ -1,12 +1,15 @@
 //! Every call that control takes, with the smallest request that makes sense.
 
 use arizuko_proto::v1::{
-    Access, CancelTurnRequest, CreateKeyRequest, DeleteConversationRequest, GetConversationRequest,
+    Access, ApplyRoutesRequest, AssignConversationRequest, CancelTurnRequest, CreateKeyRequest,
+    DeleteConversationRequest, DeleteRouteRequest, ExplainRouteRequest, GetConversationRequest,
     GetStatusRequest, GetTurnRequest, IssueChatLinkRequest, IssueWebhookRequest, KeyKind,
-    ListAuditRequest, ListKeysRequest, ListTokensRequest, PostMessageRequest, ResolveTokenRequest,
-    RevokeKeyRequest, RevokeTokenRequest, TailRequest, TokenKind, WatchRequest,
-    admin_service_client::AdminServiceClient, gateway_service_client::GatewayServiceClient,
-    key_service_client::KeyServiceClient, revoke_token_request::Target,
+    ListAuditRequest, ListKeysRequest, ListRoutesRequest, ListTokensRequest, PostMessageRequest,
+    ReadConversationRequest, ResolveTokenRequest, RevokeKeyRequest, RevokeTokenRequest, Route,
+    SendMessageRequest, SetRouteRequest, TailRequest, TokenKind, WatchRequest,
+    admin_service_client::AdminServiceClient, agent_service_client::AgentServiceClient,
+    gateway_service_client::GatewayServiceClient, key_service_client::KeyServiceClient,
+    revoke_token_request::Target, route_service_client::RouteServiceClient,
     token_service_client::TokenServiceClient,
 };
 use arizuko_tests::{
@@ -39,6 +42,17 @@ pub(super) const GATEWAYS: [&str; 7] = [
 /// Calls about a folder.
 pub(super) const FOLDERS: [&str; 4] = ["IssueChatLink", "IssueWebhook", "ListTokens", "Attach"];
 
+/// Calls about a folder's routes.
+pub(super) const ROUTES: [&str; 5] = [
+    "SetRoute",
+    "ListRoutes",
+    "ExplainRoute",
+    "ApplyRoutes",
+    "DeleteRoute",
+];
+/// Calls about a conversation that is with a folder.
+pub(super) const SPEECH: [&str; 3] = ["SendMessage", "AssignConversation", "ReadConversation"];
+
 /// What the calls of gateways are about.
 pub(super) struct Facts {
     pub(super) link: Link,
@@ -60,7 +74,83 @@ async fn make(call: &str, folder: &str, channel: Channel, facts: &Facts) -> Resu
         "IssueChatLink" | "IssueWebhook" | "ListTokens" | "RevokeToken" => {
             tokens(call, folder, channel, facts).await
         }
+        call if ROUTES.contains(&call) => routes(call, folder, channel).await,
+        call if SPEECH.contains(&call) => speech(call, folder, channel, facts).await,
         _ => visits(call, channel, facts).await,
+    }
+}
+
+async fn routes(call: &str, folder: &str, channel: Channel) -> Result<(), Status> {
+    let mut routes = RouteServiceClient::new(channel);
+    let prefix = format!("web:{folder}");
+    let topic = Some("a topic".to_owned());
+    let route = Route {
+        prefix: prefix.clone(),
+        topic,
+        ..Route::default()
+    };
+    let folder = folder.to_owned();
+    match call {
+        "SetRoute" => {
+            let request = SetRouteRequest {
+                route: Some(route),
+                update_mask: None,
+            };
+            routes.set_route(request).await.map(drop)
+        }
+        "ListRoutes" => routes
+            .list_routes(ListRoutesRequest { folder })
+            .await
+            .map(drop),
+        "ExplainRoute" => {
+            let request = ExplainRouteRequest { jid: prefix };
+            routes.explain_route(request).await.map(drop)
+        }
+        "ApplyRoutes" => {
+            let request = ApplyRoutesRequest {
+                folder,
+                routes: vec![route],
+                dry_run: false,
+            };
+            routes.apply_routes(request).await.map(drop)
+        }
+        _ => routes
+            .delete_route(DeleteRouteRequest { prefix })
+            .await
+            .map(drop),
+    }
+}
+
+async fn speech(call: &str, folder: &str, channel: Channel, facts: &Facts) -> Result<(), Status> {
+    let mut agents = AgentServiceClient::new(channel);
+    let folder = folder.to_owned();
+    let conversation = facts.posted.conversation.clone();
+    match call {
+        "SendMessage" => {
+            let request = SendMessageRequest {
+                folder,
+                conversation,
+                content: "hello".to_owned(),
+                ..SendMessageRequest::default()
+            };
+            agents.send_message(request).await.map(drop)
+        }
+        "AssignConversation" => {
+            let request = AssignConversationRequest {
+                folder,
+                conversation,
+                ..AssignConversationRequest::default()
+            };
+            agents.assign_conversation(request).await.map(drop)
+        }
+        _ => {
+            let request = ReadConversationRequest {
+                folder,
+                conversation,
+                limit: 1,
+            };
+            agents.read_conversation(request).await.map(drop)
+        }
     }
 }
 

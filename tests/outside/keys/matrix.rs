@@ -1,6 +1,6 @@
 //! Every kind of caller against every call.
 
-use super::calls::{FOLDERS, Facts, GATEWAYS, OPERATORS, outcome};
+use super::calls::{FOLDERS, Facts, GATEWAYS, OPERATORS, ROUTES, SPEECH, outcome};
 use arizuko_proto::v1::{
     KeyKind, KeyReach, RevokeKeyRequest, key_service_client::KeyServiceClient,
 };
@@ -56,7 +56,10 @@ async fn operators_do_what_operators_do_and_no_gateways_work(kind: Kind) {
         expect(&stack, key, &GATEWAYS, "", "NOT_ALLOWED", &facts).await;
         for folder in ["acme", "acme/eng", "other"] {
             expect(&stack, key, &FOLDERS, folder, "OK", &facts).await;
+            expect(&stack, key, &ROUTES, folder, "OK", &facts).await;
         }
+        expect(&stack, key, &SPEECH, "acme", "OK", &facts).await;
+        expect(&stack, key, &SPEECH, "acme/eng", "NOT_FOUND", &facts).await;
         // An operator has no folder of its own: only a list needs none.
         expect(
             &stack,
@@ -81,7 +84,9 @@ async fn gateways_do_their_own_work_and_nothing_else(kind: Kind) {
         .key;
     expect(&stack, &key, &OPERATORS, "", "NOT_ALLOWED", &facts).await;
     for folder in ["acme", "acme/eng", "other"] {
-        expect(&stack, &key, &FOLDERS, folder, "NOT_ALLOWED", &facts).await;
+        for calls in [&FOLDERS[..], &ROUTES, &SPEECH] {
+            expect(&stack, &key, calls, folder, "NOT_ALLOWED", &facts).await;
+        }
     }
     expect(&stack, &key, &["RevokeToken"], "", "NOT_ALLOWED", &facts).await;
     expect(&stack, &key, &GATEWAYS, "", "OK", &facts).await;
@@ -95,6 +100,12 @@ async fn an_agent_reaches_its_own_folder_alone(kind: Kind) {
     expect(&stack, &key, &GATEWAYS, "", "NOT_ALLOWED", &facts).await;
     expect(&stack, &key, &FOLDERS, "acme", "OK", &facts).await;
     expect(&stack, &key, &FOLDERS, "", "OK", &facts).await;
+    for calls in [&ROUTES[..], &SPEECH] {
+        expect(&stack, &key, calls, "acme", "OK", &facts).await;
+        for folder in ["other", "acmex", "acm"] {
+            expect(&stack, &key, calls, folder, "NOT_ALLOWED", &facts).await;
+        }
+    }
     // Below it, above it, beside it, and what only begins like it.
     for folder in ["acme/eng", "acme/eng/x", "other", "acmex", "acm"] {
         expect(&stack, &key, &FOLDERS, folder, "NOT_ALLOWED", &facts).await;
@@ -128,8 +139,13 @@ async fn an_agent_of_a_subtree_reaches_what_is_below_it(kind: Kind) {
     for folder in ["", "acme", "acme/eng", "acme/eng/x"] {
         expect(&stack, &key, &FOLDERS, folder, "OK", &facts).await;
     }
+    for folder in ["acme", "acme/eng", "acme/eng/x"] {
+        expect(&stack, &key, &ROUTES, folder, "OK", &facts).await;
+    }
     for folder in ["other", "acmex", "acm"] {
-        expect(&stack, &key, &FOLDERS, folder, "NOT_ALLOWED", &facts).await;
+        for calls in [&FOLDERS[..], &ROUTES, &SPEECH] {
+            expect(&stack, &key, calls, folder, "NOT_ALLOWED", &facts).await;
+        }
     }
     expect(&stack, &key, &["RevokeToken"], "", "OK", &facts).await;
 }
@@ -213,7 +229,15 @@ async fn without_a_key_with_an_unknown_one_and_with_a_revoked_one_nothing_is_don
         .map(Some)
         .chain([None]);
     for (number, key) in bad.enumerate() {
-        for call in [&OPERATORS[..], &GATEWAYS, &FOLDERS, &["RevokeToken"]].concat() {
+        let all = [
+            &OPERATORS[..],
+            &GATEWAYS,
+            &FOLDERS,
+            &ROUTES,
+            &SPEECH,
+            &["RevokeToken"],
+        ];
+        for call in all.concat() {
             let channel = connect(&stack.control(number % 2), key).await;
             let found = outcome(call, "acme", channel, &facts).await;
             assert_eq!(
