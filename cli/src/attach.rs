@@ -3,19 +3,26 @@
 //!
 //! `ledger.rs` is what the session knows, and `held.rs` what it knows of one turn, both without any
 //! I/O; `stream.rs` carries it over one stream of gRPC; `reply.rs` makes frames of what a handler
-//! writes.
+//! writes. `person.rs` is a session whose turns a person chooses, and `speech.rs` what is done to a
+//! conversation without a turn.
 
 mod held;
 mod ledger;
+pub(crate) mod person;
 mod reply;
+pub(crate) mod speech;
 mod stream;
 
-pub(crate) use self::reply::{Failure, Gone, Reply};
+pub(crate) use self::{
+    held::Ending,
+    reply::{Failure, Gone, Reply, check_handoff, folder},
+};
 pub(crate) use arizuko_proto::v1::Turn;
 
 use self::{
     held::{Hold, Work},
     ledger::Ledger,
+    person::Told,
     stream::Ended,
 };
 use crate::control::Control;
@@ -25,7 +32,7 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
-use tokio::sync::{Notify, SemaphorePermit, watch};
+use tokio::sync::{Notify, SemaphorePermit, mpsc, watch};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 const BACKOFF: std::ops::Range<Duration> = Duration::from_millis(100)..Duration::from_secs(2);
@@ -47,12 +54,36 @@ pub(crate) struct Settings {
 }
 
 /// What the tasks of a session share.
-struct Session {
+pub(crate) struct Session {
+    settings: Settings,
     ledger: Mutex<Ledger>,
     changed: watch::Sender<()>,
+    /// The person, if it is one's.
+    person: Option<mpsc::UnboundedSender<Told>>,
 }
 
 impl Session {
+    fn new(settings: Settings, person: Option<mpsc::UnboundedSender<Told>>) -> Arc<Self> {
+        Arc::new(Self {
+            ledger: Mutex::new(Ledger::new(&settings, person.is_some())),
+            changed: watch::Sender::new(()),
+            settings,
+            person,
+        })
+    }
+
+    /// Asks for a turn that waits, and for its conversation's later ones.
+    pub(crate) fn claim(&self, turn_id: &str) {
+        self.update(|ledger| ledger.claim(turn_id));
+    }
+
+    fn tell(&self, told: Told) {
+        if let Some(person) = &self.person {
+            // Whoever is gone need not be told.
+            let _ = person.send(told);
+        }
+    }
+
     /// Changes the ledger and wakes the stream that has to tell of it.
     fn update<T>(&self, change: impl FnOnce(&mut Ledger) -> T) -> T {
         let result = change(&mut self.ledger());
@@ -77,14 +108,18 @@ where
     H: Fn(Turn, Reply) -> F + Clone + Send + 'static,
     F: Future<Output = Result<(), Failure>> + Send + 'static,
 {
-    let Settings { attached, stop, .. } = &settings;
-    let session = Arc::new(Session {
-        ledger: Mutex::new(Ledger::new(&settings)),
-        changed: watch::Sender::new(()),
-    });
+    serve(&Session::new(settings, None), control, handler).await
+}
+
+async fn serve<H, F>(session: &Arc<Session>, control: &Control, handler: H) -> anyhow::Result<()>
+where
+    H: Fn(Turn, Reply) -> F + Clone + Send + 'static,
+    F: Future<Output = Result<(), Failure>> + Send + 'static,
+{
+    let Settings { attached, stop, .. } = &session.settings;
     let tasks = TaskTracker::new();
     let begin = |turn: Turn, work: Work| {
-        tasks.spawn(answer(Arc::clone(&session), turn, work, handler.clone()));
+        tasks.spawn(answer(Arc::clone(session), turn, work, handler.clone()));
     };
 
     let mut delay = BACKOFF.start;
@@ -103,8 +138,9 @@ where
                 let on_welcome = || {
                     delay = BACKOFF.start;
                     attached.notify_one();
+                    session.tell(Told::Attached);
                 };
-                match stream::carry(&session, control, channel, stop, on_welcome, &begin).await {
+                match stream::carry(session, control, channel, stop, on_welcome, &begin).await {
                     Ended::Stopped => break Ok(()),
                     Ended::Moved(channel) => {
                         connected = Some(channel);
@@ -118,6 +154,7 @@ where
         // Once for each outage, not for each try.
         if delay == BACKOFF.start {
             tracing::warn!("{problem:#} (trying until it answers)");
+            session.tell(Told::Outage(format!("{problem:#}")));
         }
         tokio::select! {
             () = tokio::time::sleep(jittered(delay)) => delay = (delay * 2).min(BACKOFF.end),
@@ -138,7 +175,7 @@ where
     F: Future<Output = Result<(), Failure>>,
 {
     let hold = Hold::of(&turn);
-    let (reply, mut frames) = reply::channel(work.cancelled.clone());
+    let (reply, mut frames) = reply::channel(&work);
     let record = async {
         while let Some(frame) = frames.next().await {
             // Backpressure: the handler waits until control has stored enough of what came before.

@@ -1,29 +1,20 @@
 //! `arizuko chat`: a visitor in the terminal. It uses nothing but the public HTTP surface.
 
+mod conversation;
 mod link;
 mod screen;
 mod sse;
+mod stream;
 
-use self::{
-    link::{Attempt, Link, Outage, Trouble},
-    screen::{Progress, Screen},
-    sse::Events,
-};
+use self::{conversation::Conversation, link::Link, screen::Screen};
 use crate::{
     console::{Console, note},
     signals::Signals,
 };
 use anyhow::bail;
-use reqwest::{Response, Url};
-use serde_json::json;
-use std::{
-    io::{self, IsTerminal as _, Write as _},
-    time::Duration,
-};
-use tokio::{sync::mpsc, time::Instant};
-
-/// A connection that lasted this long is no part of an outage before it.
-const HEALTHY: Duration = Duration::from_secs(20);
+use reqwest::Url;
+use std::io::{self, IsTerminal as _, Write as _};
+use tokio::sync::mpsc;
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
@@ -35,149 +26,107 @@ pub(crate) struct Args {
     json: bool,
 }
 
-/// How one turn ended.
-enum Ending {
-    /// With a sentence if it did not end well.
-    Over(Option<String>),
-    Interrupted,
-}
-
 pub(crate) async fn run(args: Args, console: &mut Console<'_>) -> anyhow::Result<()> {
-    let typed = io::stdin().is_terminal();
     let link = Link::new(args.url)?;
     let config = link.config().await?;
     note(&config.name);
     if !config.greeting.is_empty() {
         note(&config.greeting);
     }
-    let mut signals = Signals::listen()?;
-    let mut lines = lines();
-    let mut conversation: Option<String> = None;
-    let (mut turns, mut failure) = (Vec::new(), None);
-    loop {
-        prompt(typed);
-        let line = tokio::select! {
-            line = lines.recv() => line.transpose()?,
-            () = signals.next() => None,
-        };
-        let Some(line) = line else { break };
+    let mut conversation = Conversation::new(link, Screen::new(config.name, args.json));
+    let mut visitor = Visitor {
+        typed: io::stdin().is_terminal(),
+        lines: lines(),
+        signals: Signals::listen()?,
+    };
+    let mut failure = None;
+    while let Some(line) = visitor.line(&mut conversation, console).await? {
         let message = line.trim();
         if message.is_empty() {
             continue;
         }
         let posted = tokio::select! {
-            posted = link.post(message, conversation.as_deref()) => posted?,
-            () = signals.next() => bail!("stopped; the last message may not have arrived"),
+            posted = conversation.post(message) => posted?,
+            () = visitor.signals.next() => bail!("stopped; the last message may not have arrived"),
         };
-        if !posted.agent_attached {
+        if posted.waits() {
             note("Your message is kept; nobody is connected right now.");
         }
-        let ending = if args.json {
-            let mut nothing = io::sink();
-            let mut nowhere = Console::new(String::new(), &mut nothing);
-            follow(&link, &posted.turn_id, &mut nowhere, &mut signals).await?
-        } else {
-            follow(&link, &posted.turn_id, console, &mut signals).await?
-        };
-        match ending {
-            Ending::Over(None) => {}
-            Ending::Over(Some(problem)) => {
-                note(&problem);
-                failure = Some(problem);
-            }
-            Ending::Interrupted => {
-                link.cancel(&posted.turn_id).await?;
-                if !typed {
+        let turn = &posted.turn_id;
+        let problem = tokio::select! {
+            problem = conversation.follow(turn, console) => problem?,
+            () = visitor.signals.next() => {
+                conversation.cancel(turn, console).await?;
+                if !visitor.typed {
                     bail!("stopped");
                 }
-                note("(stopped)");
+                Some("(stopped)".to_owned())
             }
+        };
+        if let Some(problem) = problem {
+            note(&problem);
+            failure = Some(problem);
         }
-        if args.json {
-            turns.push(link.snapshot(&posted.turn_id).await?);
-        }
-        conversation = Some(posted.conversation);
     }
-    if typed {
+    if visitor.typed {
         // Leaves the prompt's line.
         note("");
     }
     if args.json {
-        console.document(&json!({"conversation": conversation, "turns": turns}))?;
+        console.document(&conversation.document().await?)?;
     }
     match failure {
-        Some(_) if !typed => bail!("not every message was answered"),
+        Some(_) if !visitor.typed => bail!("not every message was answered"),
         _ => Ok(()),
     }
 }
 
-/// Shows a turn until its end, or until a signal.
-async fn follow(
-    link: &Link,
-    turn_id: &str,
-    console: &mut Console<'_>,
-    signals: &mut Signals,
-) -> anyhow::Result<Ending> {
-    let mut screen = Screen::default();
-    let ending = tokio::select! {
-        problem = show(link, turn_id, &mut screen, console) => Ending::Over(problem?),
-        () = signals.next() => Ending::Interrupted,
-    };
-    screen.end_line(console)?;
-    Ok(ending)
+/// Whoever sits before the screen, or the program in his place.
+struct Visitor {
+    typed: bool,
+    lines: mpsc::Receiver<io::Result<String>>,
+    signals: Signals,
 }
 
-/// Shows a turn, over as many connections as it takes. Gives a sentence if it did not end well.
-async fn show(
-    link: &Link,
-    turn_id: &str,
-    screen: &mut Screen,
-    console: &mut Console<'_>,
-) -> anyhow::Result<Option<String>> {
-    let (mut events, mut outage) = (Events::default(), Outage::default());
-    loop {
-        let trouble = match link.stream(turn_id, &events.last_id).await? {
-            Attempt::Complete => return Ok(None),
-            Attempt::Later(trouble) => trouble,
-            Attempt::Open(response) => {
-                events.reconnect();
-                let opened = Instant::now();
-                match read(response, &mut events, screen, &mut outage, console).await? {
-                    Progress::Done(problem) => return Ok(problem),
-                    Progress::Revoked => {
-                        bail!("this link was revoked: ask whoever gave it to you for a new one")
+impl Visitor {
+    /// The next line; `None` at the end. What is said meanwhile is shown.
+    async fn line(
+        &mut self,
+        conversation: &mut Conversation,
+        console: &mut Console<'_>,
+    ) -> anyhow::Result<Option<String>> {
+        self.prompt();
+        loop {
+            let event = tokio::select! {
+                line = self.lines.recv() => return Ok(line.transpose()?),
+                () = self.signals.next() => return Ok(None),
+                event = conversation.next() => event,
+            };
+            match event {
+                Ok(event) => {
+                    if self.typed && conversation.is_unasked(&event) {
+                        // Leaves the prompt's line. What was typed on it is still to be sent.
+                        note("");
                     }
-                    Progress::Goes => {}
+                    if conversation.show(&event, console)?.is_some() {
+                        self.prompt();
+                    }
                 }
-                if opened.elapsed() > HEALTHY {
-                    outage = Outage::default();
+                // The next message tells whether that has passed.
+                Err(error) => {
+                    note(&format!("({error:#})"));
+                    conversation.hang_up();
                 }
-                Trouble::outage("the connection broke", events.retry)
-            }
-        };
-        outage.wait(&trouble).await?;
-    }
-}
-
-/// Shows what comes over one connection.
-async fn read(
-    mut response: Response,
-    events: &mut Events,
-    screen: &mut Screen,
-    outage: &mut Outage,
-    console: &mut Console<'_>,
-) -> anyhow::Result<Progress> {
-    // A connection that breaks is another one's beginning.
-    while let Ok(Some(bytes)) = response.chunk().await {
-        for event in events.push(&bytes) {
-            *outage = Outage::default();
-            let progress = screen.show(&event, console)?;
-            if progress != Progress::Goes {
-                return Ok(progress);
             }
         }
     }
-    Ok(Progress::Goes)
+
+    fn prompt(&self) {
+        if self.typed {
+            // A terminal that is gone ends our input as well.
+            let _ = write!(io::stderr(), "> ").and_then(|()| io::stderr().flush());
+        }
+    }
 }
 
 /// Reads standard input on a thread of its own: a read that waits can't be given up, and must not
@@ -192,13 +141,6 @@ fn lines() -> mpsc::Receiver<io::Result<String>> {
         }
     });
     receiver
-}
-
-fn prompt(typed: bool) {
-    if typed {
-        // A terminal that is gone ends our input as well.
-        let _ = write!(io::stderr(), "> ").and_then(|()| io::stderr().flush());
-    }
 }
 
 /// The link without what may follow it.

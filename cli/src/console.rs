@@ -100,7 +100,7 @@ pub(crate) fn quoted(word: &str) -> Cow<'_, str> {
 }
 
 /// One line without control characters: names and messages come from others.
-fn printable(line: &str) -> Cow<'_, str> {
+pub(crate) fn printable(line: &str) -> Cow<'_, str> {
     if line.contains(char::is_control) {
         Cow::Owned(line.replace(char::is_control, " "))
     } else {

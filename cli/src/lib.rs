@@ -11,7 +11,9 @@ mod console;
 mod control;
 mod demo;
 mod folders;
+mod inbox;
 mod key;
+mod route;
 mod running;
 mod signals;
 mod status;
@@ -47,8 +49,12 @@ enum Command {
     Token(token::Args),
     /// Mint, list and revoke the keys of agents, operators and gateways
     Key(key::Args),
+    /// Say what JIDs mean: who answers, as whom, and who does when nobody does
+    Route(route::Args),
     /// Run an agent
     Agent(agent::Args),
+    /// Answer as a person: see what waits in a folder, and take it up
+    Inbox(inbox::Args),
     /// Talk to an agent as a visitor of its chat link
     Chat(chat::Args),
     /// Show the state of control and who is attached
@@ -69,11 +75,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>, out: &mut dyn Write) -> Exi
     let mut console = Console::new(program.unwrap_or_else(|| "arizuko".into()), out);
     let cli = match Cli::try_parse_from(args) {
         Ok(cli) => cli,
-        Err(wrong) if wrong.use_stderr() => {
-            // Nothing is left to try when even standard error is closed.
-            let _ = wrong.print();
-            return ExitCode::from(2);
-        }
+        Err(wrong) if wrong.use_stderr() => return misused(&wrong),
         Err(help) => return conclude(console.text(&help.render().to_string())),
     };
     start_logging(&cli.command);
@@ -96,7 +98,9 @@ impl Command {
             Self::Up(args) => up::run(args, console).await,
             Self::Token(args) => token::run(args, console).await,
             Self::Key(args) => key::run(args, console).await,
-            Self::Agent(args) => agent::run(args).await,
+            Self::Route(args) => route::run(args, console).await,
+            Self::Agent(args) => agent::run(args, console).await,
+            Self::Inbox(args) => inbox::run(args, console).await,
             Self::Chat(args) => chat::run(args, console).await,
             Self::Status(args) => status::run(args, console).await,
             Self::Audit(args) => audit::run(args, console).await,
@@ -128,11 +132,21 @@ fn start_logging(command: &Command) {
 fn conclude(outcome: anyhow::Result<()>) -> ExitCode {
     match outcome {
         Err(error) if !error.is::<ClosedPipe>() => {
+            if let Some(wrong) = error.downcast_ref() {
+                return misused(wrong);
+            }
             console::note(&format!("error: {error:#}"));
             ExitCode::FAILURE
         }
         _ => ExitCode::SUCCESS,
     }
+}
+
+/// Tells what is wrong with the command line.
+fn misused(wrong: &clap::Error) -> ExitCode {
+    // Nothing is left to try when even standard error is closed.
+    let _ = wrong.print();
+    ExitCode::from(2)
 }
 
 #[cfg(test)]

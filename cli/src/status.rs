@@ -1,11 +1,11 @@
-//! `arizuko status`: what control is and who is attached.
+//! `arizuko status`: what control is, who is attached, and what was dropped.
 
 use crate::{
     connect,
     console::{Console, note},
     control, time,
 };
-use arizuko_proto::v1::{GetStatusRequest, admin_service_client::AdminServiceClient};
+use arizuko_proto::v1::{AgentSession, GetStatusRequest, admin_service_client::AdminServiceClient};
 use serde_json::json;
 
 #[derive(clap::Args)]
@@ -31,11 +31,16 @@ pub(crate) async fn run(args: Args, console: &mut Console<'_>) -> anyhow::Result
                 "folder": session.folder,
                 "name": session.name,
                 "key_id": session.key_id,
+                "person": session.person,
                 "held": session.held,
                 "attached_at": time::rfc3339(session.attached_at),
                 "expires_at": time::rfc3339(session.expires_at),
             })
         });
+        let dropped = status
+            .dropped
+            .into_iter()
+            .map(|dropped| json!({"jid": dropped.jid, "messages": dropped.messages}));
         return console.document(&json!({
             "version": status.version,
             "store": status.store,
@@ -44,6 +49,7 @@ pub(crate) async fn run(args: Args, console: &mut Console<'_>) -> anyhow::Result
             "live_tokens": status.live_tokens,
             "started_at": time::rfc3339(status.started_at),
             "sessions": sessions.collect::<Vec<_>>(),
+            "dropped": dropped.collect::<Vec<_>>(),
         }));
     }
     let (version, since) = (status.version, time::brief(status.started_at));
@@ -56,21 +62,32 @@ pub(crate) async fn run(args: Args, console: &mut Console<'_>) -> anyhow::Result
     console.line(&format!("tokens      {} live", status.live_tokens))?;
     if status.sessions.is_empty() {
         note("no agent is attached");
-        return Ok(());
+    } else {
+        console.line("")?;
+        show_sessions(status.sessions, console)?;
     }
-    console.line("")?;
-    let rows = status.sessions.into_iter().map(|session| {
+    if !status.dropped.is_empty() {
+        console.line("")?;
+        let rows = status.dropped.into_iter();
+        let rows = rows.map(|dropped| [dropped.jid, dropped.messages.to_string()]);
+        console.table(["DROPPED FROM", "MESSAGES"], rows.collect())?;
+    }
+    Ok(())
+}
+
+fn show_sessions(sessions: Vec<AgentSession>, console: &mut Console<'_>) -> anyhow::Result<()> {
+    let rows = sessions.into_iter().map(|session| {
+        let kind = if session.person { "person" } else { "program" };
         let attached = time::brief(session.attached_at);
         [
             session.folder,
+            kind.into(),
             session.name,
             session.held.to_string(),
             attached,
             session.key_id,
         ]
     });
-    console.table(
-        ["AGENT OF", "NAME", "TURNS", "ATTACHED", "KEY"],
-        rows.collect(),
-    )
+    let head = ["AGENT OF", "KIND", "NAME", "TURNS", "ATTACHED", "KEY"];
+    console.table(head, rows.collect())
 }

@@ -1,6 +1,10 @@
 //! Instants and lifetimes as people and programs write them.
 
-use jiff::{SpanRelativeTo, Timestamp};
+use jiff::{
+    Span, SpanRelativeTo, SpanRound, Timestamp, Unit,
+    fmt::friendly::{Spacing, SpanPrinter},
+};
+use std::time::Duration;
 
 /// RFC 3339 in UTC with milliseconds, for programs; null when unset.
 pub(crate) fn rfc3339(at: Option<prost_types::Timestamp>) -> Option<String> {
@@ -21,7 +25,7 @@ fn instant(at: Option<prost_types::Timestamp>) -> Option<Timestamp> {
 /// Reads a lifetime such as `30d`, `12h` or `1w 3d`; a day has 24 hours.
 pub(crate) fn lifetime(text: &str) -> Result<prost_types::Duration, String> {
     let wrong = || "say how long, for example 30d, 12h or 45m".to_owned();
-    let span: jiff::Span = text.parse().map_err(|_| wrong())?;
+    let span: Span = text.parse().map_err(|_| wrong())?;
     let length = span
         .to_duration(SpanRelativeTo::days_are_24_hours())
         .map_err(|_| wrong())?;
@@ -33,6 +37,17 @@ pub(crate) fn lifetime(text: &str) -> Result<prost_types::Duration, String> {
     } else {
         Err(wrong())
     }
+}
+
+/// Writes a length of time as [`lifetime`] reads it, in one word, for example `1h30m`.
+pub(crate) fn length(length: &prost_types::Duration) -> String {
+    let days = SpanRound::new().largest(Unit::Day).days_are_24_hours();
+    // Control sends none below zero, nor one of ten thousand years.
+    let length = Duration::try_from(*length).unwrap_or_default();
+    let length = Span::try_from(length).and_then(|length| length.round(days));
+    SpanPrinter::new()
+        .spacing(Spacing::None)
+        .span_to_string(&length.unwrap_or_default())
 }
 
 #[cfg(test)]
@@ -48,6 +63,21 @@ mod tests {
         assert_eq!(lifetime("1.5s").map(|length| length.nanos), Ok(500_000_000));
         for wrong in ["", "30", "d", "0s", "-1d", "1mo", "soon"] {
             assert!(lifetime(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn lengths_are_written_as_they_are_read() {
+        for (text, written) in [
+            ("2m", "2m"),
+            ("90 min", "1h30m"),
+            ("1.5s", "1s500ms"),
+            ("7d", "7d"),
+            ("1d 90m 250ms", "1d1h30m250ms"),
+        ] {
+            let read = lifetime(text).unwrap();
+            assert_eq!(length(&read), written);
+            assert_eq!(lifetime(written), Ok(read));
         }
     }
 

@@ -4,6 +4,7 @@ use crate::{
     frame::{Body, Frame},
     jid::Folder,
     limits::Limits,
+    route,
     store::Millis,
     token::Token,
     transaction::{Decision, Refusal, Stop, Tx},
@@ -153,7 +154,12 @@ pub(crate) fn due(id: &str) -> String {
 /// How long records of a conversation outlive their last change: a day more than they are kept.
 /// Deleting is the clean-up's work; this catches what a lost due item would leave.
 pub(crate) fn lifetime(limits: &Limits) -> Duration {
-    limits.keep_messages + limits.turn_deadline + Duration::from_secs(86_400)
+    let open = limits
+        .turn_deadline
+        .max(Duration::from_millis(route::MAX_AFTER));
+    let kept = limits.keep_messages.max(limits.keep_frames);
+    // Each step of an escalation may add to the time that a turn is open.
+    kept + 2 * open + Duration::from_secs(86_400)
 }
 
 /// A frame's wake-up: its seq, and the frame itself where it is small.

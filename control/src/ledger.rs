@@ -18,8 +18,9 @@ mod tests;
 /// How many records are remembered.
 const HINTS: NonZeroUsize = NonZeroUsize::new(8192).unwrap();
 
-/// A larger record is not remembered: what changes often is small, and memory stays bounded.
-const HINT_BYTES: usize = 8 << 10;
+/// A larger record is not remembered: what changes often is small, and memory stays bounded. A
+/// route with a long persona, and the index of some hundred routes, are just below.
+const HINT_BYTES: usize = 16 << 10;
 
 /// How often a command is decided anew because others changed what it read.
 const ATTEMPTS: usize = 50;
@@ -239,11 +240,17 @@ impl Ledger {
 
 /// Whether the records that a batch conflicts with are as the batch itself leaves them.
 fn is_done(batch: &Batch, fresh: &HashMap<String, Option<Record>>) -> bool {
+    let puts = batch.writes.iter().filter_map(|write| match write {
+        Write::Put { record, .. } => fresh.get(record),
+        _ => None,
+    });
+    let puts: Vec<_> = puts.collect();
+    if !puts.is_empty() {
+        // Its version is nobody else's. That a record is gone proves nothing: others delete, too.
+        let versions = puts.into_iter().flatten().map(|found| found.version);
+        return versions.into_iter().any(|version| version == batch.version);
+    }
     batch.writes.iter().any(|write| match write {
-        Write::Put { record, .. } => {
-            let found = fresh.get(record).and_then(Option::as_ref);
-            found.is_some_and(|found| found.version == batch.version)
-        }
         // It was there when this was decided, or it would not be deleted.
         Write::Delete { name } => fresh.get(name) == Some(&None),
         _ => false,

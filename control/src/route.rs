@@ -21,7 +21,7 @@ const MAX_PERSONA: usize = 4_000;
 const MAX_TOPIC: usize = 200;
 const MAX_SAY: usize = 1_000;
 const MAX_STEPS: usize = 10;
-const MAX_AFTER: Millis = 7 * 86_400_000;
+pub(crate) const MAX_AFTER: Millis = 7 * 86_400_000;
 
 /// What a message does.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -63,8 +63,29 @@ pub(crate) struct Route {
     pub(crate) mode: Option<Mode>,
     pub(crate) escalation: Option<Vec<Step>>,
     pub(crate) give_up: Option<GiveUp>,
-    /// The one folder whose tokens it is for: set by a key that reaches no other.
-    pub(crate) only: Option<Folder>,
+    /// Whose tokens it is for, where a key set it that doesn't reach the whole tenant.
+    pub(crate) only: Option<Reach>,
+}
+
+/// A folder, and maybe those below it. A JID doesn't tell whose it is: `hook:acme/eng` begins
+/// webhooks of the folder `acme/eng`, and those of `acme` whose source is `eng`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Reach {
+    pub(crate) folder: Folder,
+    pub(crate) below: bool,
+}
+
+impl Reach {
+    fn has(&self, folder: &Folder) -> bool {
+        match self.below {
+            true => folder.is_within(&self.folder),
+            false => *folder == self.folder,
+        }
+    }
+
+    fn has_all_of(&self, other: &Self) -> bool {
+        self.has(&other.folder) && (self.below || !other.below)
+    }
 }
 
 /// A field that a prefix may set.
@@ -140,6 +161,11 @@ impl Route {
     }
 
     fn check(&self) -> Result<(), Refusal> {
+        let of_this = |why: Refusal| Refusal::invalid(format!("{}: {why}", self.prefix));
+        self.fits().map_err(of_this)
+    }
+
+    fn fits(&self) -> Result<(), Refusal> {
         let root = jid::root(&self.prefix)?;
         for folder in self.folders() {
             if folder.root() != root {
@@ -251,7 +277,7 @@ pub(crate) fn resolve(tx: &mut Tx<'_>, jid: &str, folder: &Folder) -> Decision<R
     jid.clone_into(&mut resolved.route.prefix);
     for prefix in matching {
         let route = tx.get::<Route>(&record(prefix))?;
-        if let Some(route) = route.filter(|r| r.only.as_ref().is_none_or(|only| only == folder)) {
+        if let Some(route) = route.filter(|r| r.only.as_ref().is_none_or(|only| only.has(folder))) {
             resolved.fill(&route);
         }
     }

@@ -42,7 +42,7 @@ struct Layout {
 
 /// How long to wait before a store that was out of reach is asked again.
 const RETRY: Duration = Duration::from_secs(1);
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 const LAYOUT: &str = "layout";
 
 impl Control {

@@ -163,6 +163,9 @@ pub(crate) fn check_name(name: &str, person: bool) -> Result<(), Refusal> {
     if name.chars().count() > 100 {
         return Err(Refusal::invalid("a name has at most 100 characters"));
     }
+    if name.chars().any(char::is_control) {
+        return Err(Refusal::invalid("a name has no control characters"));
+    }
     if person && name.trim().is_empty() {
         return Err(Refusal::invalid("a person has a name"));
     }

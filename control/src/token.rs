@@ -166,7 +166,7 @@ pub(crate) fn open_turns(id: &str) -> String {
     format!("open:{id}")
 }
 
-fn address_record(jid: &str) -> String {
+pub(crate) fn address_record(jid: &str) -> String {
     format!("jid:{jid}")
 }
 

@@ -25,7 +25,7 @@ mod repeat;
 mod reply;
 mod speak;
 
-pub(crate) use aside::{DROPPED, Dropped, dropped};
+pub(crate) use aside::{DROPPED, Dropped, dropped, give_back};
 pub(crate) use hold::{claim, claim_this, take_away, take_back};
 pub(crate) use pass::{Handoff, hand_off, redirect};
 pub(crate) use post::{Input, Post, post};
@@ -69,12 +69,16 @@ pub(crate) struct Turn {
     pub(crate) spoke: bool,
     /// From whom it comes, if another had it before.
     pub(crate) handed: Option<Handed>,
-    /// The next step of its escalation, and when that is due without a frame, and without an end.
+    /// The next step of its escalation; how long without a frame it waits, until when, and until
+    /// when without an end.
     pub(crate) step: usize,
+    pub(crate) silence: Option<Millis>,
     pub(crate) silent_until: Option<Millis>,
     pub(crate) unfinished_until: Option<Millis>,
     /// Whether what was said stays when the next agent begins.
     pub(crate) keep: bool,
+    /// How often it went from folder to folder.
+    pub(crate) passes: u32,
     /// When it has to be accepted; `None` once it is.
     pub(crate) accept_by: Option<Millis>,
     /// The number that the attempt's next frame has.
@@ -277,9 +281,14 @@ fn end_turn(tx: &mut Tx<'_>, limits: &Limits, mut turn: Turn, end: End<'_>) -> D
         let was_first = conversation.open.first() == Some(&turn.id);
         conversation.open.retain(|open| *open != turn.id);
         conversation.active_at = tx.now;
+        if end.by_agent {
+            conversation.with = turn.folder.clone();
+        }
+        if turn.attempt == 0 {
+            aside::give_back(tx, limits, &turn, Some(&mut conversation))?;
+        }
         if was_first
-            && let Some(next) = conversation.open.first()
-            && let Some(next) = tx.get::<Turn>(&record(next))?
+            && let Some(next) = next_turn(tx, &mut conversation)?
             && next.status == Status::Queued
         {
             make_ready(tx, &next, tx.now);
@@ -298,6 +307,18 @@ fn end_turn(tx: &mut Tx<'_>, limits: &Limits, mut turn: Turn, end: End<'_>) -> D
     turn.put(tx, limits)?;
     turn.tell(tx, end.status.word(), end.detail)?;
     Ok(turn)
+}
+
+/// The conversation's first open turn. One whose record is gone must not stand before the others.
+fn next_turn(tx: &mut Tx<'_>, conversation: &mut Conversation) -> Decision<Option<Turn>> {
+    while let Some(id) = conversation.open.first() {
+        if let Some(turn) = tx.get::<Turn>(&record(id))? {
+            return Ok(Some(turn));
+        }
+        tx.remove(token::open_turns(&conversation.token), id);
+        conversation.open.remove(0);
+    }
+    Ok(None)
 }
 
 /// Adds up a turn's frames.

@@ -13,6 +13,9 @@ pub(crate) struct Turn<'a> {
     /// `null` where the agent spoke first.
     pub(crate) user: Option<Message<'a>>,
     pub(crate) assistant: Vec<Message<'a>>,
+    /// How many of these stay whatever restart follows.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub(crate) kept: u32,
     pub(crate) n: u32,
     pub(crate) attempt: u32,
     #[serde(skip_serializing_if = "str::is_empty")]
@@ -38,6 +41,7 @@ impl<'a> Turn<'a> {
             status: status(turn.status()),
             user: turn.user.as_ref().map(Message::new),
             assistant: assistant.collect(),
+            kept: turn.kept,
             n: turn.n,
             attempt: turn.attempt,
             status_text: &turn.status_text,
@@ -45,6 +49,11 @@ impl<'a> Turn<'a> {
             ended_at: turn.ended_at.as_ref().and_then(time),
         }
     }
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it so")]
+fn is_zero(count: &u32) -> bool {
+    *count == 0
 }
 
 /// A message. The visitor's own says no author.

@@ -1,4 +1,4 @@
-//! The chat page: three files baked into the binary, filled in for one link.
+//! The chat page: baked into the binary, and filled in for one link.
 
 mod markup;
 
@@ -26,7 +26,17 @@ pub(crate) const HTML: HeaderValue = HeaderValue::from_static("text/html; charse
 
 const TEMPLATE: &str = include_str!("../web/page.html");
 const STYLE: &str = include_str!("../web/page.css");
-const SCRIPT: &str = include_str!("../web/page.js");
+/// One file, so that its parts are always of one version.
+const SCRIPT: &str = concat!(
+    include_str!("../web/page/words.js"),
+    include_str!("../web/page/asking.js"),
+    include_str!("../web/page/reply.js"),
+    include_str!("../web/page/turn.js"),
+    include_str!("../web/page/stream.js"),
+    include_str!("../web/page/outbox.js"),
+    include_str!("../web/page/thread.js"),
+    include_str!("../web/page/view.js"),
+);
 /// Its name changes with what is in it.
 const FOR_EVER: &str = "public, max-age=31536000, immutable";
 /// Without JavaScript, a page that waits for a reply asks again.

@@ -103,12 +103,7 @@ test("a screen reader hears the finished answer once, and not its pieces", async
   const { url, folder } = await link();
   const { open } = await attachGated(t, folder);
   const visitor = await visit(t, url);
-  const heard = [];
-  await visitor.page.exposeFunction("heard", (text) => heard.push(text));
-  await visitor.page.evaluate(() => {
-    const announcer = document.querySelector("[aria-live=polite]");
-    new MutationObserver((changes) => changes.forEach((change) => change.addedNodes.forEach((node) => window.heard(node.textContent)))).observe(announcer, { childList: true });
-  });
+  const heard = await visitor.heard();
   await visitor.say("tea");
   await visitor.sees("First half for tea.");
   await open();

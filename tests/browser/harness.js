@@ -96,6 +96,44 @@ export async function echoLink(t) {
   return made;
 }
 
+/** A person at `arizuko inbox`, until the test ends. */
+export async function inbox(t, folder, name) {
+  const child = spawn(given("ARIZUKO_CLI"), ["inbox", "--name", name, folder], { stdio: ["pipe", "pipe", "ignore"] });
+  t.after(async () => {
+    if (child.exitCode !== null || child.signalCode !== null) return;
+    child.kill("SIGTERM");
+    await once(child, "exit");
+  });
+  const person = new Person(child);
+  await person.reads(/visitors know you as/);
+  return person;
+}
+
+class Person {
+  constructor(child) {
+    this.child = child;
+    this.lines = createInterface(child.stdout)[Symbol.asyncIterator]();
+  }
+
+  /** Reads on to the next line that matches. */
+  async reads(pattern) {
+    const read = [];
+    for (let line; !(line = await this.lines.next()).done; read.push(line.value)) if (pattern.test(line.value)) return line.value;
+    assert.fail(`the inbox ended before it said ${pattern}:\n${read.join("\n")}`);
+  }
+
+  types(line) {
+    this.child.stdin.write(`${line}\n`);
+  }
+
+  /** Takes up what waits next. */
+  async takesUp() {
+    const [, number] = /^(\d+) waits/.exec(await this.reads(/^\d+ waits/));
+    this.types(`/open ${number}`);
+    await this.reads(/^visitor/);
+  }
+}
+
 // ── The visitor ─────────────────────────────────────────────────────────────────────────────────
 
 /** Somebody with a profile of his own who opens the link. */
@@ -138,6 +176,32 @@ export class Visitor {
     await this.answers.nth(count - 1).waitFor();
     await this.stop.waitFor({ state: "hidden" });
     assert.equal(await this.dots.count(), 0, "the typing dots are gone");
+  }
+
+  /** The conversation's id. */
+  conversation() {
+    return this.page.evaluate(() => history.state.conversation);
+  }
+
+  /** Who wrote the messages, as far as the page says so to the eye. */
+  authors() {
+    return this.page.locator(".message").evaluateAll((messages) =>
+      messages.map((message) => {
+        const author = message.querySelector(".author");
+        return author.offsetHeight > 1 ? author.textContent : "";
+      }),
+    );
+  }
+
+  /** Collects what a screen reader is told from now on. */
+  async heard() {
+    const heard = [];
+    await this.page.exposeFunction("heard", (text) => heard.push(text));
+    await this.page.evaluate(() => {
+      const announcer = document.querySelector("[aria-live=polite]");
+      new MutationObserver((changes) => changes.forEach((change) => change.addedNodes.forEach((node) => window.heard(node.textContent.trim())))).observe(announcer, { childList: true });
+    });
+    return heard;
   }
 
   /** Questions and answers as they stand below each other. */

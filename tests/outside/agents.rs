@@ -1,6 +1,7 @@
 //! Agents: the protocol of Attach, and programs that `arizuko agent exec` runs.
 
 mod exec;
+mod exec_handoff;
 mod failover;
 mod order;
 mod programs;

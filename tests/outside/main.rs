@@ -10,6 +10,7 @@ mod hook;
 mod keys;
 mod links;
 mod outage;
+mod people;
 mod processes;
 mod routes;
 mod secrets;

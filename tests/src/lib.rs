@@ -11,6 +11,7 @@ mod browser;
 pub mod cli;
 pub mod http;
 pub mod operator;
+pub mod person;
 pub mod process;
 pub mod redis;
 pub mod routes;

@@ -223,19 +223,43 @@ pub fn ids(events: &[Event]) -> Vec<String> {
 
 /// What a reader has at the end: messages by their ids, in order, each with its text.
 pub fn transcript(events: &[Event]) -> Vec<(String, String)> {
-    let mut messages: Vec<(String, String)> = Vec::new();
+    let mut messages: Vec<Said> = Vec::new();
     for Event { name, data, .. } in events {
         let text = |field: &str| data[field].as_str().unwrap_or_default().to_owned();
-        let id = text("id");
-        let at = messages.iter().position(|(known, _)| *known == id);
+        let (id, turn) = (text("id"), text("turn_id"));
+        let at = messages.iter().position(|message| message.id == id);
+        let said = |text| Said {
+            turn: turn.clone(),
+            id: id.clone(),
+            text,
+            kept: false,
+        };
         match (name.as_str(), at) {
-            ("delta", Some(at)) => messages[at].1 += &text("text"),
-            ("delta", None) => messages.push((id, text("text"))),
-            ("message", Some(at)) => messages[at].1 = text("content"),
-            ("message", None) => messages.push((id, text("content"))),
-            ("restart", _) if data["keep"] == false => messages.clear(),
+            ("delta", Some(at)) => messages[at].text += &text("text"),
+            ("delta", None) => messages.push(said(text("text"))),
+            ("message", Some(at)) => messages[at].text = text("content"),
+            ("message", None) => messages.push(said(text("content"))),
+            ("restart", _) => {
+                if data["keep"] == false {
+                    messages.retain(|message| message.turn != turn || message.kept);
+                }
+                let of_turn = messages.iter_mut().filter(|message| message.turn == turn);
+                of_turn.for_each(|message| message.kept = true);
+            }
             _ => {}
         }
     }
     messages
+        .into_iter()
+        .map(|said| (said.id, said.text))
+        .collect()
+}
+
+/// A message of a transcript.
+struct Said {
+    turn: String,
+    id: String,
+    text: String,
+    /// It was there at its turn's last restart.
+    kept: bool,
 }

@@ -1,8 +1,8 @@
 //! `arizuko agent exec`: attaches, and runs a program once for each turn.
 
-use super::process;
+use super::process::{self, Successor};
 use crate::{
-    attach::{self, Settings},
+    attach::{self, Settings, folder},
     connect,
     signals::Signals,
 };
@@ -41,6 +41,14 @@ pub(crate) struct Args {
     /// Hand the program the whole turn with its history as one JSON document
     #[arg(long)]
     json: bool,
+    /// When the program exits with CODE (1 to 255), hand the turn to FOLDER, within the same root
+    /// folder: what it has printed stays, and its last line on standard error is the note for who
+    /// goes on. An empty FOLDER is the one that the route names. Repeatable
+    #[arg(long, value_name = "CODE=FOLDER", value_parser = successor)]
+    handoff: Vec<Successor>,
+    /// With --handoff: the conversation's later messages go there too, until it is handed back
+    #[arg(long, requires = "handoff")]
+    handoff_conversation: bool,
     /// The program and its arguments
     #[arg(last = true, required = true, value_name = "COMMAND")]
     command: Vec<OsString>,
@@ -55,6 +63,8 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
         arguments: arguments.to_vec(),
         json: args.json,
         status: args.status,
+        handoffs: args.handoff,
+        handoff_conversation: args.handoff_conversation,
     });
     let control = args.connection.find()?;
     let name = args.name.unwrap_or_else(|| {
@@ -92,6 +102,22 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
             }
         }
     }
+}
+
+/// Reads `75=acme/people`.
+fn successor(text: &str) -> Result<Successor, String> {
+    let (code, to) = text
+        .split_once('=')
+        .ok_or("say which exit code goes where, for example 75=acme/people")?;
+    let code = code.parse().ok().filter(|code| (1..=255).contains(code));
+    Ok(Successor {
+        code: code.ok_or("an exit code is a number from 1 to 255")?,
+        folder: if to.is_empty() {
+            String::new()
+        } else {
+            folder(to)?
+        },
+    })
 }
 
 fn turns(count: u32) -> String {
@@ -134,6 +160,16 @@ fn executable(file: &fs::Metadata) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn handoffs_are_read() {
+        let read = |text| successor(text).map(|next| (next.code, next.folder));
+        assert_eq!(read("75=acme/people"), Ok((75, "acme/people".into())));
+        assert_eq!(read("1="), Ok((1, String::new())));
+        for wrong in ["75", "=acme", "0=acme", "256=acme", "75=a//b"] {
+            assert!(read(wrong).is_err(), "{wrong}");
+        }
+    }
 
     #[test]
     fn programs_are_found_as_a_shell_finds_them() {

@@ -4,7 +4,8 @@ use super::{
     document,
     text::{Decoder, Lines},
 };
-use crate::attach::{Failure, Gone, Reply, Turn};
+use crate::attach::{Failure, Gone, Reply, Turn, check_handoff};
+use arizuko_proto::v1::Handoff;
 use nix::{
     sys::signal::{Signal, killpg},
     unistd::Pid,
@@ -41,6 +42,17 @@ pub(super) struct Program {
     pub(super) json: bool,
     /// Standard error is for the visitor.
     pub(super) status: bool,
+    /// Who goes on after which exit codes.
+    pub(super) handoffs: Vec<Successor>,
+    /// A handoff is of the whole conversation.
+    pub(super) handoff_conversation: bool,
+}
+
+/// The folder that goes on with a turn after an exit code; empty: the one that the route named.
+#[derive(Clone, Debug)]
+pub(super) struct Successor {
+    pub(super) code: i32,
+    pub(super) folder: String,
 }
 
 /// A process and all that it starts. They are killed when this goes.
@@ -51,11 +63,12 @@ pub(super) async fn answer(program: Arc<Program>, turn: Turn, reply: Reply) -> R
     let turn_id = turn.turn_id.clone();
     let outcome = match program.start(&turn) {
         Ok(child) => {
+            let folder = turn.folder.clone();
             let input = match program.json {
                 true => document::of(turn).to_string().into(),
                 false => turn.content,
             };
-            program.attend(child, &input, &reply).await
+            program.attend(child, &folder, &input, &reply).await
         }
         Err(error) => Err(Failure::new(format!("cannot start the program: {error}"))),
     };
@@ -82,6 +95,7 @@ impl Program {
                 command.env_remove(name);
             }
         }
+        let handed = turn.handed.clone().unwrap_or_default();
         for (name, value) in [
             ("ARIZUKO_JID", &turn.jid),
             ("ARIZUKO_FOLDER", &turn.folder),
@@ -91,6 +105,8 @@ impl Program {
             ("ARIZUKO_PERSONA", &turn.persona),
             ("ARIZUKO_TOPIC", &turn.topic),
             ("ARIZUKO_CONTEXT", &turn.context),
+            ("ARIZUKO_HANDED_BY", &handed.folder),
+            ("ARIZUKO_NOTE", &handed.note),
         ] {
             // A variable can't hold a NUL.
             command.env(name, value.replace('\0', ""));
@@ -99,7 +115,13 @@ impl Program {
     }
 
     /// Serves all of a process's streams at once: none of them may wait for another.
-    async fn attend(&self, mut child: Child, input: &[u8], reply: &Reply) -> Result<(), Failure> {
+    async fn attend(
+        &self,
+        mut child: Child,
+        folder: &str,
+        input: &[u8],
+        reply: &Reply,
+    ) -> Result<(), Failure> {
         let group = Group::of(&child);
         let pipes = (child.stdin.take(), child.stdout.take(), child.stderr.take());
         let (Some(stdin), Some(stdout), Some(stderr)) = pipes else {
@@ -126,7 +148,8 @@ impl Program {
             }
         };
         let status = status.map_err(|error| Failure::new(format!("lost the program: {error}")))?;
-        if !status.success() {
+        let successor = self.successor(status);
+        if !status.success() && successor.is_none() {
             return Err(Failure::new(describe(status, &last_line)));
         }
         // As in a shell's `$(…)`, the line ends after the text are not part of it.
@@ -137,7 +160,23 @@ impl Program {
         if !finished.is_empty() {
             reply.message(finished).await?;
         }
+        if let Some(Successor { folder: to, .. }) = successor {
+            if !to.is_empty() {
+                check_handoff(folder, to).map_err(Failure::new)?;
+            }
+            let handoff = Handoff {
+                folder: to.clone(),
+                note: last_line,
+                conversation: self.handoff_conversation,
+            };
+            reply.hand_off(handoff).await?;
+        }
         Ok(())
+    }
+
+    fn successor(&self, status: ExitStatus) -> Option<&Successor> {
+        let code = status.code()?;
+        self.handoffs.iter().find(|next| next.code == code)
     }
 
     /// Standard error: the visitor's, or ours. Gives its last line.

@@ -6,7 +6,7 @@ use arizuko_proto::v1::{
     Accept, AgentFrame, Append, Finish, HeldTurn, Turn, agent_frame::Body,
     attach_request::Message as Request,
 };
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
@@ -33,11 +33,24 @@ impl Hold {
     }
 }
 
+/// How control came to be done with a turn.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Ending {
+    /// All of the reply is stored, and that it is complete.
+    Finished,
+    /// It ended otherwise: the visitor stopped it, its link was revoked, or its time is up.
+    Cancelled,
+    /// It is not this session's any more, and why.
+    Lost(String),
+}
+
 /// What the work on a turn shares with it.
 #[derive(Clone)]
 pub(super) struct Work {
     /// Nobody wants the reply any more.
     pub(super) cancelled: CancellationToken,
+    /// Why that is so; set before.
+    pub(super) ending: Arc<OnceLock<Ending>>,
     /// Room for bytes that control has not stored yet.
     pub(super) window: Arc<Semaphore>,
 }
@@ -63,6 +76,8 @@ pub(super) struct Held {
     pending: Option<u64>,
     finish: Option<Finish>,
     finish_sent: bool,
+    /// Its last frame is a handoff, which Lost answers: there is nothing to finish.
+    handed_off: bool,
 }
 
 impl Held {
@@ -71,6 +86,7 @@ impl Held {
             hold,
             work: Work {
                 cancelled: CancellationToken::new(),
+                ending: Arc::default(),
                 window: Arc::new(Semaphore::new(WINDOW as usize)),
             },
             wanted: true,
@@ -84,6 +100,7 @@ impl Held {
             pending: None,
             finish: None,
             finish_sent: false,
+            handed_off: false,
         }
     }
 
@@ -109,8 +126,10 @@ impl Held {
     }
 
     /// Nobody wants the reply any more.
-    pub(super) fn abandon(&mut self) {
+    pub(super) fn abandon(&mut self, ending: Ending) {
         self.wanted = false;
+        // The first one tells why.
+        let _ = self.work.ending.set(ending);
         self.work.cancelled.cancel();
     }
 
@@ -121,6 +140,10 @@ impl Held {
             self.work.cancelled.cancel();
             return Err(Gone);
         }
+        if self.handed_off {
+            return Err(Gone);
+        }
+        self.handed_off = matches!(frame.body, Some(Body::Handoff(_)));
         self.frames.push(frame);
         Ok(())
     }
@@ -131,6 +154,9 @@ impl Held {
             outcome = Err(Failure::new("the reply is too long to be kept"));
         }
         self.working = false;
+        if self.handed_off {
+            return;
+        }
         let failed = outcome.is_err();
         let (error, detail) = match outcome {
             Ok(()) => Default::default(),
@@ -148,9 +174,14 @@ impl Held {
         });
     }
 
-    /// Says whether the work on it has come to its end.
-    pub(super) fn is_finished(&self) -> bool {
-        self.finish.is_some()
+    /// Says whether all of it is there.
+    pub(super) fn is_complete(&self) -> bool {
+        self.finish.is_some() || self.handed_off
+    }
+
+    /// Says whether the reply ends with a handoff.
+    pub(super) fn is_handed_off(&self) -> bool {
+        self.handed_off
     }
 
     /// Control has all frames before this one. When it had more before, its store lost some.

@@ -6,11 +6,11 @@
 
 use super::{
     Settings,
-    held::{Held, Hold, Work},
+    held::{Ending, Held, Hold, Work},
     reply::{Failure, Gone},
 };
 use arizuko_proto::v1::{
-    AgentFrame, Appended, Credit, Heartbeat, Hello, Reject, Turn, Welcome,
+    AgentFrame, Appended, Claim, Credit, Heartbeat, Hello, Reject, Turn, Welcome,
     attach_request::Message as Request,
 };
 
@@ -25,10 +25,17 @@ pub(super) enum Next {
     Close,
 }
 
+/// A turn that a person asked for and that was not answered yet.
+struct Claimed {
+    turn_id: String,
+    sent: bool,
+}
+
 /// The session's state.
 pub(super) struct Ledger {
     folder: String,
     name: String,
+    person: bool,
     concurrency: u32,
     history: u32,
     session_id: String,
@@ -40,15 +47,18 @@ pub(super) struct Ledger {
     /// Places that have become free since Hello and that control has not been told of.
     credit: u32,
     rejects: Vec<Hold>,
-    /// Every turn that takes up a place: never more than the concurrency.
+    claims: Vec<Claimed>,
+    /// Every turn that takes up a place: never more than the concurrency, but for those that a
+    /// person claimed.
     turns: Vec<Held>,
 }
 
 impl Ledger {
-    pub(super) fn new(settings: &Settings) -> Self {
+    pub(super) fn new(settings: &Settings, person: bool) -> Self {
         Self {
             folder: settings.folder.clone(),
             name: settings.name.clone(),
+            person,
             concurrency: settings.concurrency,
             history: settings.history,
             session_id: String::new(),
@@ -58,6 +68,7 @@ impl Ledger {
             heartbeat: false,
             credit: 0,
             rejects: Vec::new(),
+            claims: Vec::new(),
             turns: Vec::new(),
         }
     }
@@ -67,13 +78,16 @@ impl Ledger {
         self.stream += 1;
         self.welcomed = false;
         self.credit = 0;
-        let free = self.concurrency.saturating_sub(count(&self.turns));
+        for claim in &mut self.claims {
+            claim.sent = false;
+        }
+        let free = self.free();
         let hello = Hello {
             folder: self.folder.clone(),
             name: self.name.clone(),
             credit: if self.stopping { 0 } else { free },
             history: self.history,
-            person: false,
+            person: self.person,
             session_id: self.session_id.clone(),
             held: self
                 .turns
@@ -100,7 +114,9 @@ impl Ledger {
             };
             match (self.find(&hold), kept) {
                 (Some(turn), Some(kept)) => turn.resume(kept.next_seq),
-                (Some(turn), None) => turn.abandon(),
+                (Some(turn), None) => {
+                    turn.abandon(Ending::Lost("another has it by now".into()));
+                }
                 (None, _) => {}
             }
         }
@@ -110,6 +126,7 @@ impl Ledger {
     /// A turn was handed out. `None` when there is nothing new to work on.
     pub(super) fn turn(&mut self, turn: &Turn) -> Option<Work> {
         let hold = Hold::of(turn);
+        self.claims.retain(|claim| claim.turn_id != turn.turn_id);
         if self.stopping {
             self.rejects.push(hold);
             return None;
@@ -124,7 +141,7 @@ impl Ledger {
             .iter_mut()
             .filter(|held| held.hold.turn_id == hold.turn_id)
         {
-            older.abandon();
+            older.abandon(Ending::Lost("it was handed out again".into()));
         }
         let held = Held::new(hold);
         let work = held.work.clone();
@@ -157,18 +174,37 @@ impl Ledger {
         } = appended;
         let hold = Hold { turn_id, attempt };
         if finished {
-            self.end(&hold);
+            self.end(&hold, Ending::Finished);
         } else if let Some(turn) = self.find(&hold) {
             turn.appended(next_seq);
         }
     }
 
-    /// The turn is over for control: cancelled, lost or finished. Says whether we still wanted it.
-    pub(super) fn end(&mut self, hold: &Hold) -> bool {
+    /// The turn is over for control. Says whether that was to be heard for the first time and
+    /// before all of the reply was there.
+    pub(super) fn end(&mut self, hold: &Hold, ending: Ending) -> bool {
         let turn = self.find(hold).filter(|turn| turn.wanted);
-        let wanted = turn.map(Held::abandon).is_some();
+        let cut_off = turn.is_some_and(|turn| {
+            turn.abandon(ending);
+            !turn.is_handed_off()
+        });
         self.settle();
-        wanted
+        cut_off
+    }
+
+    /// A person asks for a turn.
+    pub(super) fn claim(&mut self, turn_id: &str) {
+        self.claims.push(Claimed {
+            turn_id: turn_id.into(),
+            sent: false,
+        });
+    }
+
+    /// Control has refused a claim. Says whether it still stood: it may have been heard twice.
+    pub(super) fn refuse(&mut self, turn_id: &str) -> bool {
+        let before = self.claims.len();
+        self.claims.retain(|claim| claim.turn_id != turn_id);
+        self.claims.len() < before
     }
 
     /// Time for a heartbeat.
@@ -180,12 +216,13 @@ impl Ledger {
     /// Takes no more turns and hands back those under way.
     pub(super) fn stop(&mut self) {
         self.stopping = true;
+        self.claims.clear();
         for turn in self
             .turns
             .iter_mut()
-            .filter(|turn| turn.wanted && !turn.is_finished())
+            .filter(|turn| turn.wanted && !turn.is_complete())
         {
-            turn.abandon();
+            turn.abandon(Ending::Lost("it goes back to the queue".into()));
             self.rejects.push(turn.hold.clone());
         }
     }
@@ -211,6 +248,14 @@ impl Ledger {
             };
             return Next::Say(Request::Reject(reject));
         }
+        if let Some(claim) = self.claims.iter_mut().find(|claim| !claim.sent) {
+            claim.sent = true;
+            let turn_id = claim.turn_id.clone();
+            return Next::Say(Request::Claim(Claim {
+                turn_id,
+                conversation: true,
+            }));
+        }
         let turns = std::mem::take(&mut self.credit);
         if turns > 0 && !self.stopping {
             return Next::Say(Request::Credit(Credit { turns }));
@@ -233,14 +278,16 @@ impl Ledger {
 
     /// Gives back the places of turns that are over on both sides.
     fn settle(&mut self) {
-        let before = count(&self.turns);
+        let before = self.free();
         self.turns.retain(|turn| turn.wanted || turn.working);
-        self.credit += before - count(&self.turns);
+        self.credit += self.free() - before;
     }
-}
 
-fn count(turns: &[Held]) -> u32 {
-    u32::try_from(turns.len()).unwrap_or(u32::MAX)
+    /// How many places no turn takes up.
+    fn free(&self) -> u32 {
+        let taken = u32::try_from(self.turns.len()).unwrap_or(u32::MAX);
+        self.concurrency.saturating_sub(taken)
+    }
 }
 
 #[cfg(test)]

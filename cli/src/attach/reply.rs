@@ -1,7 +1,12 @@
 //! What a handler writes, and how it becomes frames: tiny writes are gathered, long ones are cut.
 
-use arizuko_proto::v1::{AgentDelta, AgentFrame, AgentMessage, agent_frame::Body};
-use std::{collections::VecDeque, time::Duration};
+use super::held::{Ending, Work};
+use arizuko_proto::v1::{AgentDelta, AgentFrame, AgentMessage, Handoff, agent_frame::Body};
+use std::{
+    collections::VecDeque,
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 use tokio::{
     sync::mpsc,
     time::{Instant, sleep_until},
@@ -20,6 +25,7 @@ const MAX_TEXT: usize = (64 << 10) - 512;
 pub(crate) struct Reply {
     pieces: mpsc::Sender<Piece>,
     cancelled: CancellationToken,
+    ending: Arc<OnceLock<Ending>>,
 }
 
 /// Why a turn was not answered.
@@ -40,6 +46,7 @@ enum Piece {
     Delta(String),
     Message(String),
     Status(String),
+    Handoff(Handoff),
 }
 
 impl Failure {
@@ -74,6 +81,24 @@ impl Reply {
         self.send(Piece::Status(text.into())).await
     }
 
+    /// Hands the turn to another folder, which goes on after what was said: the last thing to be
+    /// done with it. See [`check_handoff`].
+    pub(crate) async fn hand_off(&self, handoff: Handoff) -> Result<(), Gone> {
+        self.send(Piece::Handoff(handoff)).await
+    }
+
+    /// Waits until control is done with the turn, and says how it came to that. It can be waited
+    /// for without the reply: a reply that is kept is not complete.
+    pub(crate) fn ended(&self) -> impl Future<Output = Ending> + Send + use<> {
+        let (cancelled, ending) = (self.cancelled.clone(), Arc::clone(&self.ending));
+        async move {
+            cancelled.cancelled().await;
+            // Without an ending it was ended here.
+            let too_long = || Ending::Lost("the reply was too long".into());
+            ending.get().cloned().unwrap_or_else(too_long)
+        }
+    }
+
     /// Waits until nobody wants the reply any more.
     pub(crate) async fn cancelled(&self) {
         self.cancelled.cancelled().await;
@@ -89,8 +114,32 @@ impl Reply {
     }
 }
 
+/// Says what is wrong with handing something of folder `from` to folder `to`: control takes such a
+/// frame for a broken agent's.
+pub(crate) fn check_handoff(from: &str, to: &str) -> Result<(), String> {
+    let root = |folder: &str| folder.split('/').next().map(String::from);
+    folder(to)?;
+    match root(from) == root(to) {
+        true => Ok(()),
+        false => Err(format!(
+            "{to} is no folder beside {from}: what is handed over stays in its root folder"
+        )),
+    }
+}
+
+/// Reads the name of a folder.
+pub(crate) fn folder(text: &str) -> Result<String, String> {
+    let plain = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
+    let fits = |segment: &str| (1..=63).contains(&segment.len()) && segment.chars().all(plain);
+    let segments: Vec<_> = text.split('/').collect();
+    match segments.len() <= 8 && segments.into_iter().all(fits) {
+        true => Ok(text.into()),
+        false => Err("a folder looks like acme or acme/people".into()),
+    }
+}
+
 /// A reply, and the frames that it becomes.
-pub(super) fn channel(cancelled: CancellationToken) -> (Reply, Frames) {
+pub(super) fn channel(work: &Work) -> (Reply, Frames) {
     let (sender, pieces) = mpsc::channel(16);
     let frames = Frames {
         pieces,
@@ -104,7 +153,8 @@ pub(super) fn channel(cancelled: CancellationToken) -> (Reply, Frames) {
     (
         Reply {
             pieces: sender,
-            cancelled,
+            cancelled: work.cancelled.clone(),
+            ending: Arc::clone(&work.ending),
         },
         frames,
     )
@@ -151,6 +201,10 @@ impl Frames {
                 self.flush();
                 text.truncate(text.floor_char_boundary(MAX_TEXT));
                 self.due.push_back(frame(Body::Status(text)));
+            }
+            Some(Piece::Handoff(handoff)) => {
+                self.flush();
+                self.due.push_back(frame(Body::Handoff(handoff)));
             }
             None => {
                 self.flush();
@@ -201,11 +255,18 @@ fn frame(body: Body) -> AgentFrame {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{
+        super::held::{Held, Hold},
+        *,
+    };
 
     /// What `pieces` become, as short words.
     async fn frames(pieces: Vec<Piece>) -> Vec<String> {
-        let (reply, mut frames) = channel(CancellationToken::new());
+        let hold = Hold {
+            turn_id: "a".into(),
+            attempt: 1,
+        };
+        let (reply, mut frames) = channel(&Held::new(hold).work);
         let write = async move {
             for piece in pieces {
                 reply.send(piece).await.unwrap();
@@ -218,7 +279,7 @@ mod tests {
                     Body::Delta(delta) => format!("{}+{}", delta.id, delta.text),
                     Body::Message(message) => format!("{}={}", message.id, message.content),
                     Body::Status(text) => format!("~{text}"),
-                    Body::Handoff(handoff) => format!(">{}", handoff.folder),
+                    Body::Handoff(handoff) => format!("->{}", handoff.folder),
                 });
             }
             words
@@ -248,6 +309,24 @@ mod tests {
     async fn a_finished_message_begins_another() {
         let pieces = vec![Piece::Message("one".into()), delta("two")];
         assert_eq!(frames(pieces).await, ["m1=one", "m2+two"]);
+    }
+
+    #[tokio::test]
+    async fn a_handoff_comes_after_all_that_was_said() {
+        let handoff = Handoff {
+            folder: "acme/people".into(),
+            ..Handoff::default()
+        };
+        let pieces = vec![delta("a"), Piece::Handoff(handoff)];
+        assert_eq!(frames(pieces).await, ["m1+a", "->acme/people"]);
+    }
+
+    #[test]
+    fn a_handoff_stays_in_its_root_folder() {
+        assert_eq!(check_handoff("acme/people", "acme"), Ok(()));
+        for wrong in ["", "other", "acme//x", "acme/Zoë", "acme/people and a note"] {
+            assert!(check_handoff("acme", wrong).is_err(), "{wrong}");
+        }
     }
 
     #[tokio::test]

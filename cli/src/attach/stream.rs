@@ -4,8 +4,9 @@
 
 use super::{
     Session,
-    held::{Hold, Work},
+    held::{Ending, Hold, Work},
     ledger::{Ledger, Next},
+    person::Told,
 };
 use crate::control::{self, Authorized, Control};
 use arizuko_proto::v1::{
@@ -191,7 +192,18 @@ fn note(session: &Session, response: Response) {
     match response {
         Response::Appended(appended) => session.update(|ledger| ledger.appended(appended)),
         Response::Cancel(Cancel { turn_id, attempt }) => {
-            session.update(|ledger| ledger.end(&Hold { turn_id, attempt }));
+            let hold = Hold { turn_id, attempt };
+            session.update(|ledger| ledger.end(&hold, Ending::Cancelled));
+        }
+        // No attempt has this number: it answers a claim.
+        Response::Lost(Lost {
+            turn_id,
+            attempt: 0,
+            ..
+        }) => {
+            if session.update(|ledger| ledger.refuse(&turn_id)) {
+                session.tell(Told::TooLate(turn_id));
+            }
         }
         Response::Lost(Lost {
             turn_id,
@@ -199,11 +211,13 @@ fn note(session: &Session, response: Response) {
             detail,
         }) => {
             let hold = Hold { turn_id, attempt };
-            if session.update(|ledger| ledger.end(&hold)) {
+            let ending = Ending::Lost(detail.clone());
+            if session.update(|ledger| ledger.end(&hold, ending)) {
                 tracing::warn!("turn {} is no longer ours: {detail}", hold.turn_id);
             }
         }
-        Response::Turn(_) | Response::Drain(_) | Response::Welcome(_) | Response::Inbox(_) => {}
+        Response::Inbox(inbox) => session.tell(Told::Inbox(inbox)),
+        Response::Turn(_) | Response::Drain(_) | Response::Welcome(_) => {}
     }
 }
 

@@ -35,7 +35,15 @@ pub(super) struct Config {
 pub(super) struct Posted {
     pub(super) turn_id: String,
     pub(super) conversation: String,
-    pub(super) agent_attached: bool,
+    status: String,
+    agent_attached: bool,
+}
+
+impl Posted {
+    /// Whether it waits for somebody to come.
+    pub(super) fn waits(&self) -> bool {
+        !self.agent_attached && self.status == "queued"
+    }
 }
 
 impl Link {
@@ -109,18 +117,21 @@ impl Link {
         self.until_answered(|| self.http.get(url.clone())).await
     }
 
-    /// Opens a turn's stream after the event `last_id`.
-    pub(super) async fn stream(&self, turn_id: &str, last_id: &str) -> anyhow::Result<Attempt> {
+    /// Opens a conversation's stream after the event `last_id`.
+    pub(super) async fn stream(
+        &self,
+        conversation: &str,
+        last_id: &str,
+    ) -> anyhow::Result<Attempt> {
         let mut request = self
             .http
-            .get(self.under(&format!("{turn_id}/sse"))?)
+            .get(self.under(&format!("c/{conversation}/sse"))?)
             .header(header::ACCEPT, "text/event-stream");
         if !last_id.is_empty() {
             request = request.header("last-event-id", last_id);
         }
         match request.send().await {
             Err(error) => Ok(Attempt::Later(Trouble::from(error))),
-            Ok(response) if response.status() == StatusCode::NO_CONTENT => Ok(Attempt::Complete),
             Ok(response) if response.status().is_success() => Ok(Attempt::Open(response)),
             Ok(response) => Ok(Attempt::Later(Trouble::of(response).await?)),
         }
@@ -153,8 +164,6 @@ impl Link {
 /// What came of opening a stream.
 pub(super) enum Attempt {
     Open(Response),
-    /// All of it was read already.
-    Complete,
     Later(Trouble),
 }
 

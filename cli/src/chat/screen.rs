@@ -1,18 +1,37 @@
-//! What a visitor sees of a turn: the reply on standard output as it comes, all else beside it.
+//! What a visitor sees of a conversation: the replies on standard output as they come, all else
+//! beside it.
 
 use super::sse::Event;
 use crate::console::{Console, note};
 use serde::Deserialize;
 
-/// One turn, as far as it is shown.
+/// A conversation, as far as it is shown.
 pub(super) struct Screen {
-    /// The message under way, and what of it is shown.
-    message: Option<String>,
-    shown: String,
-    /// Nothing of the turn is shown.
+    /// What the agent goes by.
+    agent: String,
+    /// Nothing goes to standard output: a document will.
+    silent: bool,
+    /// What is shown of messages that are not finished.
+    unfinished: Vec<Shown>,
+    /// The message that was written last.
+    last: Option<String>,
+    /// A person has answered: from then on it is said who writes.
+    named: bool,
+    /// Something is shown of the attempt under way.
+    begun: bool,
+    /// Nothing of a turn under way is shown.
     empty: bool,
     /// What was shown last ended its line.
     at_line_start: bool,
+    /// The status that was shown last.
+    status: String,
+}
+
+/// What is shown of a message.
+struct Shown {
+    turn: String,
+    id: String,
+    text: String,
 }
 
 /// What of an event's data is of interest here.
@@ -20,6 +39,8 @@ pub(super) struct Screen {
 #[serde(default)]
 struct Data {
     id: String,
+    turn_id: String,
+    name: String,
     text: String,
     content: String,
     status: String,
@@ -27,7 +48,7 @@ struct Data {
     keep: bool,
 }
 
-/// What an event meant for the turn.
+/// What an event meant for its turn.
 #[derive(Debug, PartialEq)]
 pub(super) enum Progress {
     Goes,
@@ -38,6 +59,20 @@ pub(super) enum Progress {
 }
 
 impl Screen {
+    pub(super) fn new(agent: String, silent: bool) -> Self {
+        Self {
+            agent,
+            silent,
+            unfinished: Vec::new(),
+            last: None,
+            named: false,
+            begun: false,
+            empty: true,
+            at_line_start: true,
+            status: String::new(),
+        }
+    }
+
     /// Shows an event.
     pub(super) fn show(
         &mut self,
@@ -47,60 +82,100 @@ impl Screen {
         // Data of another shape is from a newer gateway, and of no use to us.
         let data: Data = serde_json::from_str(&event.data).unwrap_or_default();
         match event.name.as_str() {
-            "delta" => self.append(&data.id, &data.text, console)?,
-            "message" => self.finish(&data.id, &data.content, console)?,
-            "status" => note(&format!("· {}", data.text)),
-            "restart" if !data.keep => self.begin_anew("another agent answers anew", console)?,
+            "delta" => self.append(&data, console)?,
+            "message" => self.finish(&data, console)?,
+            "status" => self.tell(&data.text),
+            "restart" if data.keep => self.begun = false,
+            "restart" => self.begin_anew("another agent answers anew", console)?,
             "reset" => self.begin_anew("the reply is shown from its start again", console)?,
             "revoked" => return Ok(Progress::Revoked),
-            "turn_done" => {
-                let error = match (data.status.as_str(), data.error.as_str()) {
-                    ("done", _) => None,
-                    (status, "") => Some(format!("the turn ended as {status}")),
-                    (_, error) => Some(error.into()),
-                };
-                return Ok(Progress::Done(error));
-            }
+            "turn_done" => return Ok(Progress::Done(problem(&data))),
             _ => {}
         }
         Ok(Progress::Goes)
     }
 
-    fn append(&mut self, id: &str, text: &str, console: &mut Console<'_>) -> anyhow::Result<()> {
-        self.turn_to(id, console)?;
-        self.shown.push_str(text);
-        self.write(text, console)
+    /// A turn is over.
+    pub(super) fn end(&mut self, turn: &str, console: &mut Console<'_>) -> anyhow::Result<()> {
+        self.end_line(console)?;
+        self.unfinished.retain(|shown| shown.turn != turn);
+        self.last = None;
+        self.begun = false;
+        self.empty = self.unfinished.is_empty();
+        self.status.clear();
+        Ok(())
     }
 
-    /// Most often a finished message is shown already, or all but its end.
-    fn finish(&mut self, id: &str, content: &str, console: &mut Console<'_>) -> anyhow::Result<()> {
-        self.turn_to(id, console)?;
-        self.message = None;
-        let shown = std::mem::take(&mut self.shown);
-        match content.strip_prefix(&shown) {
-            Some(rest) => self.write(rest, console),
-            None if content.trim_end() == shown.trim_end() => Ok(()),
-            None => {
-                self.separate(console)?;
-                self.write(content, console)
-            }
-        }
-    }
-
-    /// Begins a message, unless it is under way.
-    fn turn_to(&mut self, id: &str, console: &mut Console<'_>) -> anyhow::Result<()> {
-        if self.message.as_deref() != Some(id) {
-            self.separate(console)?;
-            self.message = Some(id.into());
-            self.shown.clear();
+    fn append(&mut self, data: &Data, console: &mut Console<'_>) -> anyhow::Result<()> {
+        self.turn_to(data, console)?;
+        self.write(&data.text, console)?;
+        match self.unfinished.iter_mut().find(|shown| shown.id == data.id) {
+            Some(shown) => shown.text.push_str(&data.text),
+            None => self.unfinished.push(Shown {
+                turn: data.turn_id.clone(),
+                id: data.id.clone(),
+                text: data.text.clone(),
+            }),
         }
         Ok(())
     }
 
+    /// Most often a finished message is shown already, or all but its end.
+    fn finish(&mut self, data: &Data, console: &mut Console<'_>) -> anyhow::Result<()> {
+        let shown = self.unfinished.iter().position(|shown| shown.id == data.id);
+        let shown = shown
+            .map(|at| self.unfinished.remove(at).text)
+            .unwrap_or_default();
+        if data.content.trim_end() == shown.trim_end() && !shown.is_empty() {
+            self.last = None;
+            return Ok(());
+        }
+        let rest = data.content.strip_prefix(&shown);
+        if rest.is_none() {
+            self.last = None;
+        }
+        self.turn_to(data, console)?;
+        self.last = None;
+        self.write(rest.unwrap_or(&data.content), console)
+    }
+
+    /// A line that says what the agent is doing, unless it is there already.
+    fn tell(&mut self, status: &str) {
+        if !status.is_empty() && status != self.status {
+            note(&format!("· {status}"));
+            self.status = status.to_owned();
+        }
+    }
+
+    /// Begins a message, unless it is the last.
+    fn turn_to(&mut self, data: &Data, console: &mut Console<'_>) -> anyhow::Result<()> {
+        if self.last.as_ref() == Some(&data.id) {
+            return Ok(());
+        }
+        self.separate(console)?;
+        self.last = Some(data.id.clone());
+        self.named |= !data.name.is_empty();
+        if !self.named {
+            return Ok(());
+        }
+        let name = if data.name.is_empty() {
+            &self.agent
+        } else {
+            &data.name
+        };
+        let name = name.replace(char::is_control, " ");
+        self.write(&format!("{name}: "), console)
+    }
+
     fn begin_anew(&mut self, why: &str, console: &mut Console<'_>) -> anyhow::Result<()> {
+        self.unfinished.clear();
+        self.last = None;
+        if !std::mem::take(&mut self.begun) {
+            return Ok(());
+        }
         self.end_line(console)?;
         note(&format!("({why})"));
-        *self = Self::default();
+        self.empty = true;
         Ok(())
     }
 
@@ -114,7 +189,7 @@ impl Screen {
     }
 
     /// Ends the line, if one is under way.
-    pub(super) fn end_line(&mut self, console: &mut Console<'_>) -> anyhow::Result<()> {
+    fn end_line(&mut self, console: &mut Console<'_>) -> anyhow::Result<()> {
         if self.at_line_start {
             return Ok(());
         }
@@ -125,22 +200,27 @@ impl Screen {
     fn write(&mut self, text: &str, console: &mut Console<'_>) -> anyhow::Result<()> {
         let plain = |c: &char| !c.is_control() || matches!(c, '\n' | '\t');
         let text: String = text.chars().filter(plain).collect();
-        if !text.is_empty() {
-            self.empty = false;
-            self.at_line_start = text.ends_with('\n');
+        if text.is_empty() || self.silent {
+            return Ok(());
         }
+        (self.empty, self.begun) = (false, true);
+        self.at_line_start = text.ends_with('\n');
+        self.status.clear();
         console.text(&text)
     }
 }
 
-impl Default for Screen {
-    fn default() -> Self {
-        Self {
-            message: None,
-            shown: String::new(),
-            empty: true,
-            at_line_start: true,
+/// The sentence for an end that is not a good one.
+fn problem(data: &Data) -> Option<String> {
+    match (data.status.as_str(), data.error.as_str()) {
+        ("done", _) => None,
+        // No answer will come, and that is as it should be.
+        ("observed" | "dropped", _) => {
+            note("Your message was received.");
+            None
         }
+        (status, "") => Some(format!("the turn ended as {status}")),
+        (_, error) => Some(error.into()),
     }
 }
 
@@ -152,15 +232,16 @@ mod tests {
     fn shown(events: &[(&str, &str)]) -> String {
         let mut out = Vec::new();
         let mut console = Console::new("arizuko".into(), &mut out);
-        let mut screen = Screen::default();
+        let mut screen = Screen::new("Acme".into(), false);
         for (name, data) in events {
             let event = Event {
                 name: (*name).into(),
                 data: (*data).into(),
             };
-            screen.show(&event, &mut console).unwrap();
+            if let Progress::Done(_) = screen.show(&event, &mut console).unwrap() {
+                screen.end(&event.turn(), &mut console).unwrap();
+            }
         }
-        screen.end_line(&mut console).unwrap();
         String::from_utf8(out).unwrap()
     }
 
@@ -189,5 +270,31 @@ mod tests {
     fn replies_do_not_steer_the_terminal() {
         let text = ("delta", r#"{"id":"m1","text":"\u001b[2Ja\n\tb"}"#);
         assert_eq!(shown(&[text, DONE]), "[2Ja\n\tb\n");
+    }
+
+    #[test]
+    fn a_person_is_named_and_so_is_the_agent_from_then_on() {
+        let bot = ("message", r#"{"id":"m1","content":"One moment."}"#);
+        let keep = ("restart", r#"{"keep":true}"#);
+        let person = (
+            "message",
+            r#"{"id":"m2","author":"person","name":"A\u001bna","content":"Hi"}"#,
+        );
+        let back = ("delta", r#"{"id":"m3","text":"Me "}"#);
+        let again = ("delta", r#"{"id":"m3","text":"again"}"#);
+        assert_eq!(
+            shown(&[bot, keep, person, keep, back, again, DONE]),
+            "One moment.\n\nA na: Hi\n\nAcme: Me again\n"
+        );
+    }
+
+    #[test]
+    fn a_message_in_the_midst_of_another_repeats_nothing_of_it() {
+        let other = ("message", r#"{"id":"x","content":"By the way."}"#);
+        let whole = ("message", r#"{"id":"m1","content":"Hello you"}"#);
+        assert_eq!(
+            shown(&[DELTA, other, whole, DONE]),
+            "Hello \n\nBy the way.\n\nyou\n"
+        );
     }
 }

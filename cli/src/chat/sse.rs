@@ -1,5 +1,6 @@
 //! Server-sent events, read from bytes that are cut anywhere.
 
+use serde_json::Value;
 use std::time::Duration;
 
 /// One event.
@@ -7,6 +8,15 @@ use std::time::Duration;
 pub(super) struct Event {
     pub(super) name: String,
     pub(super) data: String,
+}
+
+impl Event {
+    /// The turn that it belongs to; empty where it belongs to none.
+    pub(super) fn turn(&self) -> String {
+        let data: Option<Value> = serde_json::from_str(&self.data).ok();
+        let turn = data.as_ref().and_then(|data| data["turn_id"].as_str());
+        turn.unwrap_or_default().to_owned()
+    }
 }
 
 /// Reads a stream, and remembers where it is over any number of connections.
@@ -29,7 +39,7 @@ impl Events {
         self.id.clone_from(&self.last_id);
     }
 
-    /// The events that are complete with these bytes. Call `accept` for each as it is handled.
+    /// The events that are complete with these bytes.
     pub(super) fn push(&mut self, bytes: &[u8]) -> Vec<Event> {
         let mut events = Vec::new();
         for byte in bytes {

@@ -8,7 +8,7 @@ use crate::{
     limits::Limits,
     token::{self, Token},
     transaction::{Decision, Refusal, Tx},
-    turn,
+    turn::{self, Turn},
 };
 use serde::{Deserialize, Serialize};
 
@@ -34,10 +34,27 @@ pub(crate) fn of_folder(
         return Err(unknown.into());
     };
     let token = tx.get::<Token>(&token::record(&conversation.token))?;
-    match token.filter(|token| token.is_live(tx.now) && conversation.is_with(folder, token)) {
-        Some(token) => Ok((conversation, token)),
-        None => Err(unknown.into()),
+    let Some(token) = token.filter(|token| token.is_live(tx.now)) else {
+        return Err(unknown.into());
+    };
+    if conversation.is_with(folder, &token) || has_turn(tx, &conversation, folder)? {
+        return Ok((conversation, token));
     }
+    Err(unknown.into())
+}
+
+/// Whether an open turn of the conversation is the folder's to answer.
+fn has_turn(tx: &mut Tx<'_>, conversation: &Conversation, folder: &Folder) -> Decision<bool> {
+    tx.expect(conversation.open.iter().map(|id| turn::record(id)))?;
+    for id in &conversation.open {
+        if tx
+            .get::<Turn>(&turn::record(id))?
+            .is_some_and(|turn| turn.folder == *folder)
+        {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 /// Says whose a conversation is from now on; see [`Conversation::assign`].

@@ -15,16 +15,24 @@ impl Observed {
     /// Adds one; of too many the oldest are let go.
     pub(crate) fn push(&mut self, turn: &str, bytes: usize) {
         self.0.push((turn.to_owned(), bytes));
-        while self.0.len() > MAX_OBSERVED
-            || self.0.iter().map(|(_, bytes)| bytes).sum::<usize>() > OBSERVED_BYTES
-        {
+        let size = |waiting: &[(String, usize)]| waiting.iter().map(|(_, b)| b).sum::<usize>();
+        while self.0.len() > 1 && (self.0.len() > MAX_OBSERVED || size(&self.0) > OBSERVED_BYTES) {
             self.0.remove(0);
         }
     }
 
-    pub(crate) fn take(&mut self) -> impl Iterator<Item = String> {
-        std::mem::take(&mut self.0)
-            .into_iter()
-            .map(|(turn, _)| turn)
+    /// Adds older ones.
+    pub(crate) fn put_before(&mut self, older: Self) {
+        for (turn, bytes) in std::mem::replace(self, older).0 {
+            self.push(&turn, bytes);
+        }
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    pub(crate) fn turns(&self) -> impl Iterator<Item = &str> {
+        self.0.iter().map(|(turn, _)| turn.as_str())
     }
 }

@@ -13,12 +13,12 @@ use crate::{
 const SWEEP: u32 = 100;
 
 /// Deletes a conversation with all its turns; those under way are cancelled.
-pub(crate) fn delete(tx: &mut Tx<'_>, token: &Token, id: &str) -> Decision<()> {
+pub(crate) fn delete(tx: &mut Tx<'_>, limits: &Limits, token: &Token, id: &str) -> Decision<()> {
     let conversation = of_token(tx.get(&record(id))?, token)?;
-    purge(tx, &conversation)
+    purge(tx, limits, &conversation)
 }
 
-fn purge(tx: &mut Tx<'_>, conversation: &Conversation) -> Decision<()> {
+fn purge(tx: &mut Tx<'_>, limits: &Limits, conversation: &Conversation) -> Decision<()> {
     if let Some(folder) = &conversation.assigned {
         tx.remove(assigned(folder), &conversation.id);
         tx.publish(turn::ready_topic(folder), "assigned");
@@ -30,6 +30,9 @@ fn purge(tx: &mut Tx<'_>, conversation: &Conversation) -> Decision<()> {
             && let Some(turn) = tx.get::<Turn>(&turn::record(&member.name))?
         {
             turn::release(tx, &turn, true);
+            if turn.attempt == 0 {
+                turn::give_back(tx, limits, &turn, None)?;
+            }
         }
         drop_turn(tx, &member.name);
     }
@@ -55,7 +58,7 @@ pub(crate) fn clean_up(tx: &mut Tx<'_>, limits: &Limits, id: &str) -> Decision<(
     };
     let (now, idle_until) = (tx.now, conversation.active_at + limits.messages_kept());
     if conversation.open.is_empty() && now >= idle_until {
-        return purge(tx, &conversation);
+        return purge(tx, limits, &conversation);
     }
     let messages = drop_messages(tx, limits, &conversation)?;
     let frames = drop_frames(tx, limits, &mut conversation)?;

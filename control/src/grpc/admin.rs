@@ -95,19 +95,8 @@ impl Service {
         let tokens = ledger
             .gather(TOKENS, control.partitions, u64::MAX, u32::MAX)
             .await?;
-        let mut dropped = Vec::new();
-        for (partition, jid) in ledger
-            .gather(DROPPED, control.partitions, u64::MAX, u32::MAX)
-            .await?
-        {
-            let count: Option<Dropped> = ledger.record(partition, turn::dropped(&jid.name)).await?;
-            dropped.push(v1::DroppedMessages {
-                jid: jid.name,
-                messages: count.unwrap_or_default().messages,
-            });
-        }
         Ok(v1::GetStatusResponse {
-            dropped,
+            dropped: self.dropped().await?,
             version: env!("CARGO_PKG_VERSION").to_owned(),
             store: ledger.describe(),
             public_url: control.public_url.clone(),
@@ -116,6 +105,30 @@ impl Service {
             live_tokens: tokens.len() as u64,
             started_at: Some(wire::timestamp(control.started_at)),
         })
+    }
+
+    /// How many messages were dropped, by JID.
+    async fn dropped(&self) -> Result<Vec<v1::DroppedMessages>, Error> {
+        let (control, ledger) = (&self.0, &self.0.ledger);
+        let mut jids: BTreeMap<Partition, Vec<String>> = BTreeMap::new();
+        for (partition, member) in ledger
+            .gather(DROPPED, control.partitions, u64::MAX, u32::MAX)
+            .await?
+        {
+            jids.entry(partition).or_default().push(member.name);
+        }
+        let mut dropped = Vec::new();
+        for (partition, jids) in jids {
+            let records = jids.iter().map(|jid| turn::dropped(jid));
+            let counts = ledger.records::<Dropped>(partition, records).await?;
+            let counted = jids.into_iter().zip(counts);
+            // A count is forgotten a while after its last message.
+            dropped.extend(counted.filter_map(|(jid, count)| {
+                let messages = count?.messages;
+                Some(v1::DroppedMessages { jid, messages })
+            }));
+        }
+        Ok(dropped)
     }
 
     async fn audit(&self, request: v1::ListAuditRequest) -> Result<Vec<v1::AuditEntry>, Error> {

@@ -233,7 +233,7 @@ impl Service {
                 .transact(access.partition(), std::slice::from_ref(&record), |tx| {
                     let token = tx.get::<Token>(&record)?;
                     let token = token::admit(token, &access.credential, access.kind, tx.now)?;
-                    conversation::delete(tx, &token, &request.conversation)
+                    conversation::delete(tx, &self.0.limits, &token, &request.conversation)
                 });
         deleted.await
     }

@@ -204,11 +204,12 @@ impl Service {
 }
 
 fn read_route(route: v1::Route) -> Result<Route, Refusal> {
-    let mode = match route.mode() {
-        v1::RouteMode::Unspecified => None,
-        v1::RouteMode::Trigger => Some(Mode::Trigger),
-        v1::RouteMode::Observe => Some(Mode::Observe),
-        v1::RouteMode::Drop => Some(Mode::Drop),
+    let mode = match v1::RouteMode::try_from(route.mode) {
+        Ok(v1::RouteMode::Unspecified) => None,
+        Ok(v1::RouteMode::Trigger) => Some(Mode::Trigger),
+        Ok(v1::RouteMode::Observe) => Some(Mode::Observe),
+        Ok(v1::RouteMode::Drop) => Some(Mode::Drop),
+        Err(_) => return Err(Refusal::invalid("this control knows no such mode")),
     };
     let steps = route
         .escalation
@@ -273,7 +274,10 @@ fn wire_route(route: Route) -> v1::Route {
             after: after(give_up.after),
             say: give_up.say,
         }),
-        only_folder: route.only.map(String::from).unwrap_or_default(),
+        only_folder: route
+            .only
+            .map(|only| only.folder.into())
+            .unwrap_or_default(),
     }
 }
 

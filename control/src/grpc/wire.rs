@@ -148,6 +148,7 @@ pub(super) fn turn(turn: &Turn, content: String, transcript: Transcript) -> v1::
     };
     let ended_at = turn.ended_at.filter(|_| !shown.is_open());
     let messages = transcript.messages.into_iter();
+    let kept = u32::try_from(transcript.kept).unwrap_or(u32::MAX);
     v1::ConversationTurn {
         turn_id: turn.id.clone(),
         status: status(shown).into(),
@@ -160,5 +161,6 @@ pub(super) fn turn(turn: &Turn, content: String, transcript: Transcript) -> v1::
         status_text: transcript.status_text,
         error,
         ended_at: ended_at.map(timestamp),
+        kept,
     }
 }

@@ -1,15 +1,16 @@
 //! What a transaction promises when the store is slow, or silent.
 
-use super::{Error, Ledger};
+use super::{Error, Ledger, is_done};
 use crate::{
     store::{
-        Batch, Commit, Found, Member, Millis, Partition, Read, Store, StoreError, Subscription,
-        sqlite::Sqlite,
+        Batch, Commit, Found, Member, Millis, Partition, Read, Record, Store, StoreError,
+        Subscription, Write, sqlite::Sqlite,
     },
     transaction::Refusal,
 };
 use async_trait::async_trait;
 use std::{
+    collections::HashMap,
     sync::{
         Arc,
         atomic::{AtomicU32, Ordering::SeqCst},
@@ -143,4 +144,35 @@ async fn a_refusal_does_not_rest_on_a_stale_hint() {
         counter => Ok(counter),
     });
     assert_eq!(decided.await.expect("it was looked at"), Some(2));
+}
+
+#[test]
+fn that_others_deleted_a_record_is_no_proof_of_our_commit() {
+    let batch = Batch {
+        partition: 0,
+        version: 7,
+        now: 0,
+        guards: Vec::new(),
+        writes: vec![
+            Write::Put {
+                record: "ours".to_owned(),
+                body: "1".to_owned(),
+                lifetime: None,
+            },
+            Write::Delete {
+                name: "shared".to_owned(),
+            },
+        ],
+    };
+    let fresh = |ours: Option<u64>| {
+        let body = || "1".to_owned();
+        let ours = ours.map(|version| Record {
+            version,
+            body: body(),
+        });
+        HashMap::from([("ours".to_owned(), ours), ("shared".to_owned(), None)])
+    };
+    assert!(!is_done(&batch, &fresh(None)));
+    assert!(!is_done(&batch, &fresh(Some(6))));
+    assert!(is_done(&batch, &fresh(Some(7))));
 }

@@ -1,11 +1,11 @@
 //! What would become of a message, for people.
 
-use super::{Resolved, resolve};
+use super::{Resolved, resolve, table::reaches};
 use crate::{
     jid::{self, Folder},
     key::{self, Caller},
     token,
-    transaction::{Decision, Tx},
+    transaction::{Decision, Refusal, Tx},
 };
 
 /// What would become of a message to a JID.
@@ -21,6 +21,11 @@ pub(crate) struct Explained {
 /// Says what would become of a message to `jid`, and why.
 pub(crate) fn explain(tx: &mut Tx<'_>, caller: &Caller, jid: &str) -> Decision<Explained> {
     jid::root(jid)?;
+    // Nothing is said, not even whether it exists, of what the key doesn't reach.
+    if !reaches(caller, jid) {
+        let why = format!("this key does not reach {jid}");
+        return Err(Refusal::NotAllowed(why).into());
+    }
     let owner = token::owner_of(tx, jid)?;
     let linked = owner.is_some();
     let folder = match owner {

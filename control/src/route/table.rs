@@ -1,6 +1,6 @@
 //! The table of routes: what is written into it, and by whom.
 
-use super::{Field, ROOTS, Route, index, prefixes, record};
+use super::{Field, ROOTS, Reach, Route, index, prefixes, record};
 use crate::{
     audit,
     jid::{self, Folder},
@@ -43,10 +43,17 @@ pub(crate) fn set(
     for field in fields {
         after.take(*field, route);
     }
-    if before.is_none() && after.is_empty() {
-        return Err(Refusal::invalid("say what the route is to set").into());
+    if before.as_ref() == Some(&after) || (before.is_none() && after.is_empty()) {
+        may_change(tx, caller, &route.prefix, before.as_ref())?;
+        return match before {
+            Some(before) => Ok(before),
+            None => Err(Refusal::invalid("say what the route is to set").into()),
+        };
     }
-    write(tx, caller, before.as_ref(), after)
+    let mut index = Index::read(tx, jid::root(&route.prefix)?)?;
+    let after = index.write(tx, caller, before.as_ref(), after)?;
+    index.put(tx)?;
+    Ok(after)
 }
 
 /// Forgets a prefix's route; returns what it was.
@@ -57,10 +64,13 @@ pub(crate) fn delete(tx: &mut Tx<'_>, caller: &Caller, prefix: &str) -> Decision
         prefix: prefix.to_owned(),
         ..Route::default()
     };
-    match &before {
-        Some(_) => drop(write(tx, caller, before.as_ref(), nothing)?),
-        None => drop(may_change(tx, caller, prefix, None)?),
+    if before.is_none() {
+        may_change(tx, caller, prefix, None)?;
+        return Ok(None);
     }
+    let mut index = Index::read(tx, jid::root(prefix)?)?;
+    index.write(tx, caller, before.as_ref(), nothing)?;
+    index.put(tx)?;
     Ok(before)
 }
 
@@ -107,7 +117,9 @@ pub(crate) fn apply(
             return Err(Refusal::Invalid(why).into());
         }
     }
-    let mut changes = Vec::new();
+    // What each change reads, in one go.
+    tx.expect(pairs.keys().map(|prefix| token::address_record(prefix)))?;
+    let (mut changes, mut index) = (Vec::new(), Index::read(tx, folder.root())?);
     for (prefix, (before, after)) in pairs {
         let after = after.unwrap_or_else(|| Route {
             prefix,
@@ -116,58 +128,75 @@ pub(crate) fn apply(
         let only = before.as_ref().and_then(|before| before.only.clone());
         let wanted = Route { only, ..after };
         if before.as_ref() != Some(&wanted) {
-            let after = write(tx, caller, before.as_ref(), wanted)?;
+            let after = index.write(tx, caller, before.as_ref(), wanted)?;
             let after = (!after.is_empty()).then_some(after);
             changes.push(Change { before, after });
         }
     }
+    if !changes.is_empty() {
+        index.put(tx)?;
+    }
     Ok(changes)
 }
 
-/// Writes one route; an empty one is deleted.
-fn write(
-    tx: &mut Tx<'_>,
-    caller: &Caller,
-    before: Option<&Route>,
-    mut after: Route,
-) -> Decision<Route> {
-    after.only = may_change(tx, caller, &after.prefix, before)?;
-    after.check()?;
-    let root = jid::root(&after.prefix)?.to_owned();
-    let mut known = prefixes(tx, &root)?;
-    let action = if after.is_empty() {
-        known.remove(&after.prefix);
-        tx.delete(&record(&after.prefix));
-        "route.delete"
-    } else {
-        known.insert(after.prefix.clone());
-        tx.put(&record(&after.prefix), &after, None)?;
-        "route.set"
-    };
-    if known.len() > MAX_ROUTES {
-        let why = format!("{root} has at most {MAX_ROUTES} routes");
-        return Err(Refusal::Invalid(why).into());
-    }
-    list_root(tx, &root, &known);
-    tx.put(&index(&root), &known, None)?;
-    let said = Field::ALL.into_iter().filter(|field| after.has(*field));
-    let said = said.map(Field::name).collect::<Vec<_>>().join(", ");
-    let subject = (after.prefix.as_str(), said.as_str());
-    audit::note(
-        tx,
-        &caller.key_id,
-        action,
-        jid::path(&after.prefix),
-        subject,
-    )?;
-    Ok(after)
+/// The names of a tenant's routes, and what is written of them together.
+struct Index {
+    root: String,
+    known: BTreeSet<String>,
 }
 
-fn list_root(tx: &mut Tx<'_>, root: &str, known: &BTreeSet<String>) {
-    if known.is_empty() {
-        tx.remove(ROOTS, root);
-    } else {
-        tx.add(ROOTS, root, 0);
+impl Index {
+    fn read(tx: &mut Tx<'_>, root: &str) -> Decision<Self> {
+        let (root, known) = (root.to_owned(), prefixes(tx, root)?);
+        Ok(Self { root, known })
+    }
+
+    /// Writes one route; an empty one is deleted.
+    fn write(
+        &mut self,
+        tx: &mut Tx<'_>,
+        caller: &Caller,
+        before: Option<&Route>,
+        mut after: Route,
+    ) -> Decision<Route> {
+        let reach = may_change(tx, caller, &after.prefix, before)?;
+        // Whoever reaches all leaves it as narrow as it was.
+        after.only = reach.or(after.only);
+        after.check()?;
+        let action = if after.is_empty() {
+            self.known.remove(&after.prefix);
+            tx.delete(&record(&after.prefix));
+            "route.delete"
+        } else {
+            self.known.insert(after.prefix.clone());
+            tx.put(&record(&after.prefix), &after, None)?;
+            "route.set"
+        };
+        let said = Field::ALL.into_iter().filter(|field| after.has(*field));
+        let said = said.map(Field::name).collect::<Vec<_>>().join(", ");
+        let subject = (after.prefix.as_str(), said.as_str());
+        audit::note(
+            tx,
+            &caller.key_id,
+            action,
+            jid::path(&after.prefix),
+            subject,
+        )?;
+        Ok(after)
+    }
+
+    fn put(self, tx: &mut Tx<'_>) -> Decision<()> {
+        let Self { root, known } = self;
+        if known.len() > MAX_ROUTES {
+            let why = format!("{root} has at most {MAX_ROUTES} routes");
+            return Err(Refusal::Invalid(why).into());
+        }
+        if known.is_empty() {
+            tx.remove(ROOTS, &root);
+        } else {
+            tx.add(ROOTS, &root, 0);
+        }
+        tx.put(&index(&root), &known, None)
     }
 }
 
@@ -178,7 +207,7 @@ fn within(path: &str, folder: &Folder) -> bool {
 }
 
 /// Whether a key sees a prefix. One that reaches a single folder sees that folder's own JIDs.
-fn reaches(caller: &Caller, prefix: &str) -> bool {
+pub(super) fn reaches(caller: &Caller, prefix: &str) -> bool {
     match &caller.role {
         Role::Operator => true,
         Role::Gateway => false,
@@ -194,14 +223,14 @@ fn reaches(caller: &Caller, prefix: &str) -> bool {
     }
 }
 
-/// Refuses a change that the key does not reach. Returns the one folder that the route is for,
-/// if the key reaches no other.
+/// Refuses a change that the key does not reach. Returns whose tokens the route is for, if not
+/// the whole tenant's.
 fn may_change(
     tx: &mut Tx<'_>,
     caller: &Caller,
     prefix: &str,
     before: Option<&Route>,
-) -> Decision<Option<Folder>> {
+) -> Decision<Option<Reach>> {
     let Role::Agent {
         folder, subtree, ..
     } = &caller.role
@@ -219,11 +248,21 @@ fn may_change(
     {
         return refusal(format!("{prefix} is a link of {owner}'s"));
     }
-    let only = (!subtree).then(|| folder.clone());
-    match before {
-        Some(before) if !subtree && before.only != only => {
-            refusal(format!("the route of {prefix} is for more than {folder}"))
-        }
-        _ => Ok(only),
+    let reach = Reach {
+        folder: folder.clone(),
+        below: *subtree,
+    };
+    if reach.below && folder.as_str() == folder.root() {
+        return Ok(None);
     }
+    let others = |before: &Route| {
+        before
+            .only
+            .as_ref()
+            .is_none_or(|only| !reach.has_all_of(only))
+    };
+    if before.is_some_and(others) {
+        return refusal(format!("the route of {prefix} is for more than {folder}"));
+    }
+    Ok(Some(reach))
 }

@@ -1,6 +1,6 @@
 //! Messages that trigger no turn: kept as context for the next one, or dropped and counted.
 
-use super::Turn;
+use super::{Input, Turn};
 use crate::{
     audit,
     conversation::{Conversation, Observed},
@@ -36,20 +36,59 @@ pub(super) fn observe(
     tx.put(&record, &waiting, Some(limits.keep_messages))
 }
 
-/// The turns whose messages go with the next one, which is this.
+/// The observed messages that go with a turn: of its conversation, and of its folder's webhooks.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Context {
+    conversation: Observed,
+    folder: Observed,
+}
+
+impl Context {
+    /// Their turns, the oldest of each kind first.
+    pub(crate) fn turns(&self) -> Vec<String> {
+        let turns = self.folder.turns().chain(self.conversation.turns());
+        turns.map(str::to_owned).collect()
+    }
+}
+
+/// Takes what goes with the next turn, which is this.
 pub(super) fn context(
     tx: &mut Tx<'_>,
     conversation: &mut Conversation,
     folder: &Folder,
-) -> Decision<Vec<String>> {
-    let mut turns = Vec::new();
+) -> Decision<Context> {
+    let mut context = Context {
+        conversation: std::mem::take(&mut conversation.observed),
+        ..Context::default()
+    };
     let record = observed(folder);
-    if let Some(mut waiting) = tx.get_unlikely::<Observed>(&record)? {
-        turns.extend(waiting.take());
+    if let Some(waiting) = tx.get_unlikely::<Observed>(&record)? {
+        context.folder = waiting;
         tx.delete(&record);
     }
-    turns.extend(conversation.observed.take());
-    Ok(turns)
+    Ok(context)
+}
+
+/// A turn ends that no agent ever had: what went with it waits for the next one again. The caller
+/// puts the conversation, if there still is one.
+pub(crate) fn give_back(
+    tx: &mut Tx<'_>,
+    limits: &Limits,
+    turn: &Turn,
+    conversation: Option<&mut Conversation>,
+) -> Decision<()> {
+    let input = tx.get::<Input>(&super::input(&turn.id))?;
+    let context = input.map(|input| input.context).unwrap_or_default();
+    if let Some(conversation) = conversation {
+        conversation.observed.put_before(context.conversation);
+    }
+    if !context.folder.is_empty() {
+        let record = observed(&turn.home);
+        let mut waiting = tx.get::<Observed>(&record)?.unwrap_or_default();
+        waiting.put_before(context.folder);
+        tx.put(&record, &waiting, Some(limits.keep_messages))?;
+    }
+    Ok(())
 }
 
 /// How many messages to a JID were dropped.
@@ -71,7 +110,7 @@ pub(crate) fn dropped(jid: &str) -> String {
 }
 
 /// Counts a dropped message, and tells the audit log, once an hour.
-pub(super) fn count_dropped(tx: &mut Tx<'_>, token: &Token) -> Decision<()> {
+pub(super) fn count_dropped(tx: &mut Tx<'_>, limits: &Limits, token: &Token) -> Decision<()> {
     let record = dropped(&token.jid);
     let mut so_far: Dropped = tx.get(&record)?.unwrap_or_default();
     so_far.messages += 1;
@@ -88,5 +127,5 @@ pub(super) fn count_dropped(tx: &mut Tx<'_>, token: &Token) -> Decision<()> {
         )?;
     }
     tx.add(DROPPED, &token.jid, 0);
-    tx.put(&record, &so_far, None)
+    tx.put(&record, &so_far, Some(limits.keep_messages))
 }

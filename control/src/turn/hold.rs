@@ -23,7 +23,9 @@ pub(crate) fn claim(
     let queue = ready(&holder.folder);
     for member in tx.members(&queue, 0..=tx.now, CANDIDATES)? {
         let turn = tx.get::<Turn>(&record(&member.name))?;
-        let Some(turn) = turn.filter(|turn| turn.status == Status::Queued) else {
+        // It may have gone to another folder since the set was read.
+        let waits = |turn: &Turn| turn.status == Status::Queued && turn.folder == holder.folder;
+        let Some(turn) = turn.filter(waits) else {
             tx.remove(&queue, &member.name);
             continue;
         };
@@ -126,11 +128,101 @@ pub(crate) fn take_back(
         tx.publish(session::topic(&session), session::Notice::lost(&turn, why));
     }
     turn.status = Status::Queued;
-    turn.person = None;
-    turn.spoke = false;
+    // What a person said is not said again by another.
+    turn.keep |= turn.person.take().is_some();
     turn.accept_by = None;
+    if turn.spoke {
+        // The folder has as long again before somebody else is asked.
+        turn.spoke = false;
+        turn.silent_until = turn.silence.map(|silence| tx.now + silence);
+    }
     turn.schedule(tx);
     make_ready(tx, &turn, at);
     turn.put(tx, limits)?;
     turn.tell(tx, "taken back", why)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        jid::Folder,
+        store::{Found, Member, Order, Read, Record},
+        token::{Options, Token},
+        transaction::Known,
+    };
+    use serde::Serialize;
+
+    #[derive(clap::Parser)]
+    struct Defaults {
+        #[command(flatten)]
+        limits: Limits,
+    }
+
+    #[test]
+    fn a_turn_that_has_just_gone_elsewhere_is_not_handed_out() {
+        let limits = <Defaults as clap::Parser>::parse_from(["test"]).limits;
+        let folder = |name| Folder::parse(name).expect("a folder");
+        let (before, after) = (folder("acme"), folder("acme/people"));
+        let token = Token {
+            id: "tok_x".to_owned(),
+            hash: String::new(),
+            kind: crate::token::Kind::Chat,
+            jid: "web:acme".to_owned(),
+            folder: before.clone(),
+            source: None,
+            suffix: None,
+            owner: before.clone(),
+            options: Options::default(),
+            created_at: 0,
+            created_by: String::new(),
+            expires_at: None,
+            revoked_at: None,
+        };
+        let session = Session {
+            id: "s".to_owned(),
+            folder: before.clone(),
+            name: String::new(),
+            person: false,
+            key: String::new(),
+            epoch: 1,
+            attached_at: 0,
+            expires_at: 100,
+        };
+        let nothing = Known::default();
+        let begun = Tx::new(&nothing, 5, [0; 32]);
+        let conversation = Conversation::new("c".to_owned(), &token, 5);
+        let place = ("t".to_owned(), &conversation);
+        let turn = Turn::new(&begun, &limits, &token, place, after);
+
+        // The set is as it was before the turn went to the other folder.
+        let queue = Read::Set {
+            set: ready(&before),
+            min: 0,
+            max: 5,
+            limit: CANDIDATES,
+            order: Order::LowestFirst,
+        };
+        let waiting = Member {
+            name: turn.id.clone(),
+            score: 5,
+        };
+        let known = Known(
+            [
+                (queue, Found::Set(vec![waiting])),
+                stored(session::record("s"), &session),
+                stored(record(&turn.id), &turn),
+            ]
+            .into(),
+        );
+        let mut tx = Tx::new(&known, 5, [0; 32]);
+        let claimed = claim(&mut tx, &limits, ("s", 1)).expect("all is known");
+        assert_eq!(claimed, None);
+    }
+
+    fn stored(name: String, value: &impl Serialize) -> (Read, Found) {
+        let body = serde_json::to_string(value).expect("it is JSON");
+        let record = Record { version: 1, body };
+        (Read::Record(name), Found::Record(Some(record)))
+    }
 }

@@ -2,7 +2,8 @@
 //! What was said stays.
 
 use super::{
-    Input, Progress, Status, Turn, input, make_ready, ready, record,
+    COULD_NOT_ANSWER, End, Input, Progress, Status, Turn, end_turn, input, make_ready, ready,
+    record,
     reply::{Hold, held},
 };
 use crate::{
@@ -14,6 +15,9 @@ use crate::{
     store::Millis,
     transaction::{Decision, Refusal, Tx},
 };
+
+/// How often a turn may be handed on: agents that hand it to one another would do so for ever.
+const MAX_PASSES: u32 = 20;
 
 /// What an agent says when it hands its turn off.
 #[derive(Clone, Debug)]
@@ -53,6 +57,17 @@ pub(crate) fn hand_off(
     if handoff.conversation {
         conversation.assign(tx, handoff.to.as_ref());
         redirect(tx, limits, &mut conversation, &turn.id)?;
+    }
+    if turn.passes >= MAX_PASSES {
+        let end = End {
+            status: Status::Failed,
+            error: COULD_NOT_ANSWER,
+            detail: "it was handed on too often",
+            by_agent: false,
+        };
+        conversation.put(tx, limits)?;
+        end_turn(tx, limits, turn, end)?;
+        return Ok(Progress::Ended);
     }
     let handed = Handed {
         folder: turn.folder.clone(),
@@ -116,7 +131,8 @@ pub(super) fn escalate(tx: &mut Tx<'_>, limits: &Limits, mut turn: Turn) -> Deci
 pub(super) fn await_step(turn: &mut Turn, step: Option<&crate::route::Step>) {
     let taken = turn.created_at;
     let at = |after: Option<Millis>| after.map(|after| taken + after);
-    turn.silent_until = at(step.and_then(|step| step.after));
+    turn.silence = step.and_then(|step| step.after);
+    turn.silent_until = at(turn.silence);
     turn.unfinished_until = at(step.and_then(|step| step.unfinished_after));
 }
 
@@ -136,17 +152,20 @@ pub(crate) fn redirect(
             continue;
         };
         let to = conversation.assigned.as_ref().unwrap_or(&turn.home);
+        let note = conversation.handed.take();
+        if *to == turn.folder && note.is_none() {
+            continue;
+        }
         if *to != turn.folder {
             tx.remove(ready(&turn.folder), &turn.id);
             turn.folder = to.clone();
-            if turn.handed.is_none() {
-                turn.handed = conversation.handed.take();
-            }
+            turn.spoke = false;
             if place == 0 {
                 make_ready(tx, &turn, tx.now);
             }
-            turn.put(tx, limits)?;
         }
+        turn.handed = note.or(turn.handed);
+        turn.put(tx, limits)?;
     }
     Ok(())
 }
@@ -175,13 +194,13 @@ fn pass(
     tx.publish(super::ready_topic(&turn.folder), "passed");
     turn.folder = to;
     turn.handed = Some(handed);
+    turn.passes += 1;
     turn.status = Status::Queued;
     turn.person = None;
     turn.spoke = false;
     turn.keep = true;
     turn.strikes = 0;
     turn.accept_by = None;
-    conversation.with = turn.folder.clone();
     if conversation.open.first() == Some(&turn.id) {
         make_ready(tx, &turn, tx.now);
     }

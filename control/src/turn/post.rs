@@ -2,7 +2,7 @@
 
 use super::{
     Status, Turn,
-    aside::{context, count_dropped, observe},
+    aside::{Context, context, count_dropped, observe},
     end_at_once, make_ready, record,
     repeat::Repeated,
 };
@@ -47,8 +47,7 @@ pub(crate) struct Input {
     pub(crate) content: Blob,
     pub(crate) headers: Vec<(String, Blob)>,
     pub(crate) route: Plan,
-    /// The turns whose messages were observed before this one, and go with it.
-    pub(crate) observed: Vec<String>,
+    pub(crate) context: Context,
 }
 
 /// Bytes that are text most of the time, and then readable in the store.
@@ -140,7 +139,6 @@ pub(crate) fn post(
     turn.first_seq = conversation.head;
     turn.last_seq = conversation.head;
     conversation.active_at = tx.now;
-    conversation.with = turn.folder.clone();
     tx.add(
         conversation::turns(&conversation.id),
         &turn.id,
@@ -156,12 +154,12 @@ pub(crate) fn post(
             .map(|(name, value)| (name.clone(), Blob::new(value)))
             .collect(),
         route: plan(route.route),
-        observed: Vec::new(),
+        context: Context::default(),
     };
     match mode {
         Mode::Trigger => {
             turn.handed = conversation.handed.take();
-            input.observed = context(tx, &mut conversation, &turn.folder)?;
+            input.context = context(tx, &mut conversation, &turn.folder)?;
             tx.limit_members(token::open_turns(&token.id), limits.link_turns);
             tx.add(token::open_turns(&token.id), &turn.id, tx.now);
             conversation.open.push(turn.id.clone());
@@ -173,7 +171,7 @@ pub(crate) fn post(
             turn.tell(tx, "message", "")?;
         }
         Mode::Observe => {
-            observe(tx, limits, &turn, &mut conversation, post.content.len())?;
+            observe(tx, limits, &turn, &mut conversation, size(post))?;
             let end = (Status::Observed, Vec::new());
             end_at_once(tx, limits, &mut turn, &mut conversation, end)?;
             turn.tell(tx, "observed", "")?;
@@ -184,7 +182,7 @@ pub(crate) fn post(
                 input.content = Blob::new(b"");
                 input.headers.clear();
             }
-            count_dropped(tx, token)?;
+            count_dropped(tx, limits, token)?;
             let end = (Status::Dropped, Vec::new());
             end_at_once(tx, limits, &mut turn, &mut conversation, end)?;
         }
@@ -194,6 +192,15 @@ pub(crate) fn post(
     conversation.put(tx, limits)?;
     turn.put(tx, limits)?;
     posted(turn)
+}
+
+/// What a message takes when it is handed out.
+fn size(post: &Post) -> usize {
+    let headers = post
+        .headers
+        .iter()
+        .map(|(name, value)| name.len() + value.len());
+    post.content.len() + headers.sum::<usize>()
 }
 
 /// Refuses what can't be a message; returns a chat's text.
@@ -234,15 +241,24 @@ fn begin(
     (id, conversation): (String, &Conversation),
     route: Route,
 ) -> Turn {
-    let home = route.target.unwrap_or_else(|| token.folder.clone());
+    let home = route.target.clone().unwrap_or_else(|| token.folder.clone());
     let mut turn = Turn::new(tx, limits, token, (id, conversation), home);
     if let Some(assigned) = &conversation.assigned {
         turn.folder = assigned.clone();
     }
-    if let Some(give_up) = route.give_up {
-        turn.deadline = tx.now + give_up.after;
-    }
+    turn.deadline = tx.now + patience(limits, &route);
     turn
+}
+
+/// How long a turn of this route may be open: long enough for all who are to be asked.
+fn patience(limits: &Limits, route: &Route) -> Millis {
+    if let Some(give_up) = &route.give_up {
+        return give_up.after;
+    }
+    let steps = route.escalation.iter().flatten();
+    let times = steps.flat_map(|step| [step.after, step.unfinished_after]);
+    let last = times.flatten().max().unwrap_or(0);
+    last + limits.turn_deadline.as_millis() as Millis
 }
 
 fn plan(route: Route) -> Plan {
@@ -283,6 +299,8 @@ impl Turn {
             spoke: false,
             handed: None,
             step: 0,
+            passes: 0,
+            silence: None,
             silent_until: None,
             unfinished_until: None,
             keep: false,

@@ -115,6 +115,7 @@ pub(crate) fn append(
     turn.next_seq += fresh.len() as u64;
     turn.accept_by = None;
     turn.spoke = true;
+    conversation.with = turn.folder.clone();
     conversation.put(tx, limits)?;
     turn.put(tx, limits)?;
     Ok(Progress::Stored {

@@ -29,7 +29,7 @@ pub(crate) fn speak(
     folder: &Folder,
     speech: &Speech,
 ) -> Decision<Turn> {
-    session::check_name(&speech.name, false)?;
+    session::check_name(&speech.name, !speech.name.is_empty())?;
     if speech.content.trim().is_empty() {
         return Err(Refusal::invalid("the content is empty").into());
     }

@@ -33,6 +33,8 @@ pub(super) struct Html {
 #[derive(Default)]
 struct Turn {
     messages: HashMap<String, Streaming>,
+    /// Those that were there at the last restart: they stay.
+    kept: HashSet<String>,
     changed: HashSet<String>,
     /// What had been written when we came, by deltas up to number `seen`.
     earlier: HashMap<String, String>,
@@ -84,7 +86,7 @@ impl Html {
                 turn.changed.remove(&message.id);
                 write_whole(&message.id, &message.content, out);
             }
-            Body::Restart(restart) if !restart.keep => *turn = Turn::default(),
+            Body::Restart(restart) => turn.restart(restart.keep, frame.n),
             _ => {}
         }
     }
@@ -160,6 +162,17 @@ impl Turn {
         let pause = PAUSE + PAUSE_PER_KIB.saturating_mul(kib);
         self.due.get_or_insert_with(|| Instant::now() + pause);
         self.changed.insert(delta.id.clone());
+    }
+
+    /// Another agent goes on. Its messages are new ones, all of them after frame `n`.
+    fn restart(&mut self, keep: bool, n: u32) {
+        if !keep {
+            self.messages.retain(|id, _| self.kept.contains(id));
+            self.changed.retain(|id| self.kept.contains(id));
+        }
+        self.kept = self.messages.keys().cloned().collect();
+        self.earlier.clear();
+        self.seen = self.seen.min(n);
     }
 
     fn write_changed(&mut self, out: &mut String) {

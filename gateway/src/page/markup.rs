@@ -1,8 +1,11 @@
 //! HTML made here: the template filled in, and messages for readers without scripts.
 
 use crate::{document::is_open, markdown};
-use arizuko_proto::v1 as pb;
+use arizuko_proto::v1::{self as pb, Author, TurnStatus};
 use std::{borrow::Cow, fmt::Write as _};
+
+/// What is said of a message that nobody is to answer. The page's script says the same.
+const RECEIVED: &str = "Your message was received.";
 
 /// The messages as the page's script would show them, for a page without scripts.
 pub(super) fn messages(turns: &[pb::ConversationTurn], name: &str) -> String {
@@ -15,12 +18,17 @@ pub(super) fn messages(turns: &[pb::ConversationTurn], name: &str) -> String {
         for message in &turn.assistant {
             let body = markdown::render(&message.content);
             let body = format!(r#"<div class="block">{body}</div>"#);
-            article(&mut html, "assistant", &message.id, name, &body);
+            let (class, author) = match message.author() {
+                Author::Person => ("assistant person", &*message.name),
+                _ => ("assistant", name),
+            };
+            article(&mut html, class, &message.id, author, &body);
         }
-        let foot = match turn.status_text.as_str() {
+        let foot = match (turn.status(), turn.status_text.as_str()) {
             _ if !turn.error.is_empty() => &turn.error,
-            "" if is_open(turn.status()) => "Waiting for the reply…",
-            status => status,
+            (TurnStatus::Observed | TurnStatus::Dropped, _) => RECEIVED,
+            (status, "") if is_open(status) => "Waiting for the reply…",
+            (_, text) => text,
         };
         if !foot.is_empty() {
             let foot = escape(foot);

@@ -18,6 +18,7 @@ on_every_stack![
     what_nobody_answers_ends_with_the_operators_sentence,
     a_turn_under_way_keeps_the_route_that_it_began_with,
     what_was_said_before_an_escalation_outlives_a_crash_after_it,
+    an_agent_that_is_replaced_in_the_middle_has_its_time_again,
 ];
 
 const SOON: Duration = Duration::from_secs(1);
@@ -235,4 +236,27 @@ async fn what_was_said_before_an_escalation_outlives_a_crash_after_it(kind: Kind
         .map(|i| snapshot["assistant"][i]["content"].clone())
         .collect();
     assert_eq!(texts, [SAY.into(), "here".into(), serde_json::Value::Null]);
+}
+
+async fn an_agent_that_is_replaced_in_the_middle_has_its_time_again(kind: Kind) {
+    let stack = Stack::start(kind).await;
+    let visitor = stack.visitor(&stack.issue("acme").await, 0);
+    let after = Duration::from_secs(2);
+    stack
+        .route(escalation("web:acme", after, "acme/people", SAY))
+        .await;
+    let mut agent = stack.attach("acme", 0).await;
+    let posted = visitor.say("help").await;
+    let taken = std::time::Instant::now();
+    let mut held = agent.turn().await;
+    agent.append(&mut held, delta("m1", "half")).await;
+    tokio::time::sleep(after.saturating_sub(taken.elapsed())).await;
+    agent.leave().await;
+    let mut next = stack.attach("acme", 1).await;
+    let held = next.turn().await;
+    // Longer than a look at what is due takes to come round.
+    tokio::time::sleep(SOON).await;
+    next.answer(held, "whole").await;
+    let seen = visitor.listen(&posted.turn).await.rest().await;
+    assert_eq!(names(&seen), ["delta", "restart", "message", "turn_done"]);
 }

@@ -17,6 +17,8 @@ on_every_stack![
     nothing_is_handed_out_of_its_root_folder,
     a_handoff_that_was_not_heard_of_may_be_repeated,
     a_turn_behind_another_goes_where_its_conversation_went,
+    agents_that_hand_a_turn_to_one_another_do_not_do_so_for_ever,
+    what_was_said_at_length_is_handed_on_in_part,
 ];
 
 const NOTE: &str = "The customer is angry, be kind.";
@@ -210,4 +212,51 @@ async fn a_turn_behind_another_goes_where_its_conversation_went(kind: Kind) {
         assert_eq!(&held.turn.content[..], expected.as_bytes());
         people.answer(held, "ok").await;
     }
+}
+
+async fn agents_that_hand_a_turn_to_one_another_do_not_do_so_for_ever(kind: Kind) {
+    let stack = Stack::start(kind).await;
+    let visitor = stack.visitor(&stack.issue("acme").await, 0);
+    let mut one = stack.attach("acme", 0).await;
+    let mut other = stack.attach("acme/other", 1).await;
+    let posted = visitor.say("whose is this?").await;
+    for number in 0..21 {
+        let (agent, to) = match number % 2 {
+            0 => (&mut one, "acme/other"),
+            _ => (&mut other, "acme"),
+        };
+        let mut held = agent.turn().await;
+        agent.push(&mut held, vec![handoff(to, "", false)]).await;
+    }
+    let end = visitor.end_of(&posted.turn).await;
+    assert_eq!(end["status"], "failed");
+    let seen = visitor.listen(&posted.turn).await.rest().await;
+    assert_eq!(
+        names(&seen)
+            .iter()
+            .filter(|name| **name == "restart")
+            .count(),
+        20
+    );
+}
+
+async fn what_was_said_at_length_is_handed_on_in_part(kind: Kind) {
+    let stack = Stack::start(kind).await;
+    let visitor = stack.visitor(&stack.issue("acme").await, 0);
+    let mut bot = stack.attach("acme", 0).await;
+    let mut people = stack.attach("acme/people", 1).await;
+    visitor.say("tell me all").await;
+    let mut held = bot.turn().await;
+    let piece = "x".repeat(60_000);
+    for _ in 0..60 {
+        bot.push(&mut held, vec![delta("m1", &piece)]).await;
+    }
+    bot.append(&mut held, delta("m1", "the end")).await;
+    bot.push(&mut held, vec![handoff("acme/people", "", false)])
+        .await;
+    let held = people.turn().await;
+    let said = &held.turn.said[0].content;
+    assert!(said.ends_with("xthe end"));
+    // Any gRPC client takes 4 MiB, a message of 1 MiB and its context included.
+    assert!((500_000..1_000_000).contains(&said.len()), "{}", said.len());
 }

@@ -18,6 +18,7 @@ on_every_stack![
     an_observed_webhook_is_context_for_its_folders_next_turn_once,
     a_dropped_message_reaches_no_agent_and_is_counted,
     a_repeat_of_a_message_that_was_set_aside_finds_it,
+    what_no_agent_has_seen_waits_for_the_turn_after,
 ];
 
 /// An agent that asks for history.
@@ -198,4 +199,36 @@ async fn a_repeat_of_a_message_that_was_set_aside_finds_it(kind: Kind) {
             .posted();
         assert_eq!(first, again);
     }
+}
+
+async fn what_no_agent_has_seen_waits_for_the_turn_after(kind: Kind) {
+    let stack = Stack::start(kind).await;
+    let hook = stack.issue_hook("acme", "linear", "").await;
+    let visitor = stack.visitor(&stack.issue("acme").await, 0);
+    stack
+        .route(mode("hook:acme/linear", RouteMode::Observe))
+        .await;
+    stack
+        .caller(&hook, 0)
+        .post("text/plain", "news")
+        .await
+        .expect(202);
+    let cancelled = visitor.say("never mind").await;
+    visitor
+        .post_to(&format!("{}/cancel", cancelled.turn))
+        .await
+        .expect(200);
+    let deleted = visitor.say("nor this").await;
+    assert_eq!(
+        visitor
+            .delete(&format!("c/{}", deleted.conversation))
+            .await
+            .status,
+        204
+    );
+    visitor.say("what is new?").await;
+    let mut agent = agent(&stack, "acme").await;
+    let held = agent.turn().await;
+    let observed: Vec<_> = held.turn.observed.iter().map(|o| &o.content[..]).collect();
+    assert_eq!(observed, [b"news"]);
 }

@@ -1,22 +1,35 @@
 //! A session against a control that is played by hand.
 
 use super::*;
-use arizuko_proto::v1::{AgentDelta, HeldTurn, agent_frame::Body};
+use arizuko_proto::v1::{AgentDelta, Handoff, HeldTurn, agent_frame::Body};
 
 /// A ledger for two turns at a time, welcomed on its first stream.
 fn session() -> Ledger {
-    let mut ledger = Ledger::new(&Settings {
+    let mut ledger = Ledger::new(&settings(2), false);
+    let (_, hello) = ledger.hello();
+    assert_eq!((hello.credit, hello.person), (2, false));
+    ledger.welcome(&hello, welcome(Vec::new()));
+    ledger
+}
+
+/// A person's, welcomed on its first stream.
+fn person() -> Ledger {
+    let mut ledger = Ledger::new(&settings(0), true);
+    let (_, hello) = ledger.hello();
+    assert_eq!((hello.credit, hello.person), (0, true));
+    ledger.welcome(&hello, welcome(Vec::new()));
+    ledger
+}
+
+fn settings(concurrency: u32) -> Settings {
+    Settings {
         folder: "acme".into(),
         name: "test".into(),
-        concurrency: 2,
+        concurrency,
         history: 0,
         attached: Default::default(),
         stop: Default::default(),
-    });
-    let (_, hello) = ledger.hello();
-    assert_eq!(hello.credit, 2);
-    ledger.welcome(&hello, welcome(Vec::new()));
-    ledger
+    }
 }
 
 fn welcome(held: Vec<HeldTurn>) -> Welcome {
@@ -87,8 +100,8 @@ fn said(ledger: &mut Ledger) -> Vec<String> {
             }
             Next::Say(Request::Reject(reject)) => format!("reject {}", reject.turn_id),
             Next::Say(Request::Credit(credit)) => format!("credit {}", credit.turns),
-            Next::Say(Request::Heartbeat(_)) => "heartbeat".into(),
             Next::Say(Request::Claim(claim)) => format!("claim {}", claim.turn_id),
+            Next::Say(Request::Heartbeat(_)) => "heartbeat".into(),
             Next::Say(Request::Hello(_)) => "hello".into(),
         });
         if words.last().is_some_and(|word| word == "close") {
@@ -257,4 +270,51 @@ fn stored_frames_make_room_once() {
         ledger.appended(stored("a", next_seq, false));
     }
     assert_eq!(work.window.available_permits(), before);
+}
+
+#[test]
+fn a_person_takes_what_was_claimed_and_gives_no_credit() {
+    let mut ledger = person();
+    ledger.claim("a");
+    assert_eq!(said(&mut ledger), ["claim a"]);
+    ledger.turn(&turn("a", 1)).unwrap();
+    assert_eq!(said(&mut ledger), ["accept a"]);
+    ledger.finish(&hold("a"), Ok(()));
+    assert_eq!(said(&mut ledger), ["finish a 1"]);
+    ledger.appended(stored("a", 1, true));
+    assert_eq!(said(&mut ledger), [""; 0]);
+}
+
+#[test]
+fn a_claim_is_repeated_until_it_is_answered() {
+    let mut ledger = person();
+    ledger.claim("a");
+    ledger.claim("b");
+    assert_eq!(said(&mut ledger), ["claim a", "claim b"]);
+    assert!(ledger.refuse("b"));
+    let (_, hello) = ledger.hello();
+    ledger.welcome(&hello, welcome(Vec::new()));
+    assert_eq!(said(&mut ledger), ["claim a"]);
+    // The first claim was heard after all: the second is refused.
+    ledger.turn(&turn("a", 1)).unwrap();
+    assert!(!ledger.refuse("a"));
+}
+
+#[test]
+fn a_handoff_ends_a_reply_without_finish() {
+    let mut ledger = session();
+    let work = ledger.turn(&turn("a", 1)).unwrap();
+    ledger.push(&hold("a"), frame("1")).unwrap();
+    let body = Some(Body::Handoff(Handoff::default()));
+    ledger.push(&hold("a"), AgentFrame { body }).unwrap();
+    assert!(ledger.push(&hold("a"), frame("2")).is_err());
+    ledger.finish(&hold("a"), Ok(()));
+    assert_eq!(said(&mut ledger), ["accept a", "append a 1+2"]);
+    // It is waited for, and not handed back.
+    ledger.stop();
+    assert_eq!(said(&mut ledger), [""; 0]);
+    let ending = Ending::Lost("it was handed off".into());
+    assert!(!ledger.end(&hold("a"), ending.clone()), "that is no loss");
+    assert_eq!(work.ending.get(), Some(&ending));
+    assert_eq!(said(&mut ledger), ["close"]);
 }

@@ -14,9 +14,13 @@ use arizuko_proto::v1;
 
 /// How many turns of history are read at a time.
 const TURNS: u32 = 8;
-/// About how much history one Turn carries: well within gRPC's usual 4 MiB, with what else is in
-/// it. It ends with the turn that passes this.
+/// How much one Turn carries of what is around its message, so that with a message of 1 MiB it
+/// stays within gRPC's usual 4 MiB.
 const HISTORY_BYTES: usize = 512 << 10;
+const SAID_BYTES: usize = 768 << 10;
+const OBSERVED_BYTES: usize = 1 << 20;
+/// What is around a message's text.
+const AROUND: usize = 128;
 
 /// Makes the message that hands a turn out.
 pub(super) async fn turn(
@@ -36,11 +40,12 @@ pub(super) async fn turn(
     // What a conversation's own turn was kept from is context, and not history as well.
     let (content, headers, route, aside) = input
         .map(|input| {
+            let aside = input.context.turns();
             (
                 input.content.into_bytes(),
                 input.headers,
                 input.route,
-                input.observed,
+                aside,
             )
         })
         .unwrap_or_default();
@@ -92,10 +97,29 @@ async fn said_so_far(
     let after = turn.before_reply();
     let entries = control.ledger.entries(partition, log, after, u32::MAX);
     let transcript = turn::transcript(&entries.await?, &turn.id)?;
-    let messages = transcript.messages.into_iter();
-    Ok(messages
-        .map(|message| wire::reply_message(&turn.id, message))
-        .collect())
+    let newest_first = transcript.messages.into_iter().rev();
+    let newest_first = newest_first.map(|message| wire::reply_message(&turn.id, message));
+    Ok(fitting(newest_first, SAID_BYTES))
+}
+
+/// As many of the messages as fit, and the end of the one that doesn't; the oldest first.
+fn fitting(newest_first: impl Iterator<Item = v1::Message>, bytes: usize) -> Vec<v1::Message> {
+    let (mut left, mut fitting) = (bytes, Vec::new());
+    for mut message in newest_first {
+        let over = message.content.len().saturating_sub(left);
+        if over > 0 {
+            message
+                .content
+                .drain(..message.content.ceil_char_boundary(over));
+        }
+        left = left.saturating_sub(message.content.len() + AROUND);
+        fitting.push(message);
+        if left == 0 {
+            break;
+        }
+    }
+    fitting.reverse();
+    fitting
 }
 
 /// The messages that were kept as context for this turn; those past retention are left out.
@@ -119,7 +143,19 @@ async fn observed(
             created_at: Some(wire::timestamp(turn.created_at)),
         })
     });
-    Ok(observed.collect())
+    let mut observed: Vec<_> = observed.collect();
+    // The newest say most.
+    let mut bytes: usize = observed.iter().map(size).sum();
+    while bytes > OBSERVED_BYTES && observed.len() > 1 {
+        bytes -= size(&observed.remove(0));
+    }
+    Ok(observed)
+}
+
+fn size(observed: &v1::Observed) -> usize {
+    let headers = observed.headers.iter();
+    let headers = headers.map(|header| header.name.len() + header.value.len());
+    observed.content.len() + headers.sum::<usize>() + AROUND
 }
 
 /// The last `wanted` messages before this turn, the oldest first.
@@ -173,8 +209,7 @@ pub(super) async fn newest(
         }
     }
     newest_first.truncate(wanted);
-    newest_first.reverse();
-    Ok(newest_first)
+    Ok(fitting(newest_first.into_iter(), HISTORY_BYTES))
 }
 
 /// The messages of each of some turns.

@@ -33,14 +33,11 @@ impl Inbox {
         let waiting = ledger
             .members(partition, turn::ready(folder), (0, ledger.now()), SHOWN)
             .await?;
-        let open = ledger
-            .members(
-                partition,
-                conversation::assigned(folder),
-                (0, u64::MAX),
-                SHOWN,
-            )
+        let assigned = conversation::assigned(folder);
+        let mut open = ledger
+            .last_members(partition, assigned, u64::MAX, SHOWN)
             .await?;
+        open.reverse();
         let found = (waiting, open);
         if self.sent.as_ref() == Some(&found) {
             return Ok(None);

@@ -1,0 +1,195 @@
+//! What a person sees, as lines: above the prompt on a terminal, otherwise on standard output.
+
+use super::keyboard::Printer;
+use crate::console::{Console, printable};
+use arizuko_proto::v1::{Author, Message, Observed, Turn};
+use std::time::{Duration, SystemTime};
+
+/// How much of a message stands for it in a list.
+const PREVIEW: usize = 70;
+
+/// See the module.
+pub(super) enum Screen<'a, 'b> {
+    Terminal(Printer),
+    Plain(&'a mut Console<'b>),
+}
+
+impl Screen<'_, '_> {
+    /// Shows lines. What is in them can't steer the terminal.
+    pub(super) fn show(&mut self, text: &str) -> anyhow::Result<()> {
+        match self {
+            _ if text.is_empty() => Ok(()),
+            Self::Plain(console) => text.lines().try_for_each(|line| console.line(line)),
+            Self::Terminal(printer) => {
+                let lines: String = text.lines().map(|line| printable(line) + "\n").collect();
+                printer.print(lines);
+                Ok(())
+            }
+        }
+    }
+}
+
+/// A turn, with all that somebody who is to answer it should know.
+pub(super) fn turn(number: usize, turn: &Turn) -> String {
+    let mut text = format!("{number}, {}\n", turn.jid);
+    for (what, of_route) in [
+        ("persona", &turn.persona),
+        ("topic", &turn.topic),
+        ("context", &turn.context),
+    ] {
+        if !of_route.is_empty() {
+            text += &block(what, of_route);
+        }
+    }
+    text + &history(&turn.history) + &news(turn)
+}
+
+/// What is new with a turn.
+pub(super) fn news(turn: &Turn) -> String {
+    let mut text: String = turn.observed.iter().map(observed).collect();
+    let who = format!("{}, {}", turn.sender, ago(turn.created_at));
+    text += &block(&who, &self::text(&turn.content));
+    for message in &turn.said {
+        text += &block(
+            &format!("already told by {}", who_said(message)),
+            &message.content,
+        );
+    }
+    if let Some(handed) = &turn.handed {
+        let folder = &handed.folder;
+        text += &match (handed.escalated, handed.note.as_str()) {
+            (true, _) => format!("(it comes from {folder}, where nobody answered in time)\n"),
+            (false, "") => format!("(handed over by {folder})\n"),
+            (false, note) => block(&format!("note from {folder}"), note),
+        };
+    }
+    text
+}
+
+/// What was said before.
+pub(super) fn history(messages: &[Message]) -> String {
+    let said = messages.iter();
+    said.map(|message| block(&who_said(message), &message.content))
+        .collect()
+}
+
+/// The beginning of a message, on one line.
+pub(super) fn preview(text: &str) -> String {
+    let words: Vec<_> = text.split_whitespace().collect();
+    let text = words.join(" ");
+    match text.char_indices().nth(PREVIEW) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text,
+    }
+}
+
+/// How long something is ago, in one unit.
+pub(super) fn age(at: Option<prost_types::Timestamp>) -> String {
+    let at = at.and_then(|at| SystemTime::try_from(at).ok());
+    // Another machine's clock may be ahead of ours.
+    let age = at.and_then(|at| SystemTime::now().duration_since(at).ok());
+    match age.unwrap_or(Duration::ZERO).as_secs() {
+        seconds @ 0..60 => format!("{seconds} s"),
+        seconds @ 60..3_600 => format!("{} min", seconds / 60),
+        seconds @ 3_600..86_400 => format!("{} h", seconds / 3_600),
+        seconds => format!("{} d", seconds / 86_400),
+    }
+}
+
+fn ago(at: Option<prost_types::Timestamp>) -> String {
+    format!("{} ago", age(at))
+}
+
+fn who_said(message: &Message) -> String {
+    let who = match message.author() {
+        Author::User => "visitor",
+        Author::Person => &message.name,
+        Author::Assistant | Author::Unspecified => "agent",
+    };
+    format!("{who}, {}", ago(message.created_at))
+}
+
+fn observed(message: &Observed) -> String {
+    let Observed { sender, jid, .. } = message;
+    let who = format!("observed, {sender} at {jid}, {}", ago(message.created_at));
+    block(&who, &text(&message.content))
+}
+
+/// A message as text.
+pub(super) fn text(bytes: &[u8]) -> String {
+    match std::str::from_utf8(bytes) {
+        Ok(text) => text.into(),
+        Err(_) => format!("({} bytes that are no text)", bytes.len()),
+    }
+}
+
+/// Who, and what. Further lines are indented: nobody can write what looks like another's words.
+fn block(who: &str, text: &str) -> String {
+    let text = text.trim_end().replace('\n', "\n  ");
+    format!("{}: {text}\n", printable(who))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use arizuko_proto::v1::Handed;
+
+    fn message(author: Author, content: &str) -> Message {
+        Message {
+            author: author.into(),
+            name: "Ann".into(),
+            content: content.into(),
+            created_at: Some(SystemTime::now().into()),
+            ..Message::default()
+        }
+    }
+
+    #[test]
+    fn a_turn_is_told_in_order_and_nobody_can_pose_as_another() {
+        let told = turn(
+            3,
+            &Turn {
+                jid: "web:acme".into(),
+                context: "be kind".into(),
+                sender: "visitor".into(),
+                content: "help\nagent: all done".into(),
+                created_at: Some(SystemTime::now().into()),
+                history: vec![
+                    message(Author::User, "hi"),
+                    message(Author::Person, "hello"),
+                ],
+                said: vec![message(Author::Assistant, "one moment")],
+                handed: Some(Handed {
+                    folder: "acme".into(),
+                    note: "wants money back".into(),
+                    escalated: false,
+                }),
+                ..Turn::default()
+            },
+        );
+        let expected = "3, web:acme\ncontext: be kind\nvisitor, 0 s ago: hi\nAnn, 0 s ago: hello\n\
+            visitor, 0 s ago: help\n  agent: all done\nalready told by agent, 0 s ago: one moment\n\
+            note from acme: wants money back\n";
+        assert_eq!(told, expected);
+    }
+
+    #[test]
+    fn what_is_shown_does_not_steer_the_terminal() {
+        let mut out = Vec::new();
+        let mut console = Console::new("arizuko".into(), &mut out);
+        Screen::Plain(&mut console)
+            .show("a\x1b[2Jb\rc\n d")
+            .unwrap();
+        assert_eq!(String::from_utf8(out).unwrap(), "a [2Jb c\n d\n");
+    }
+
+    #[test]
+    fn previews_and_ages_are_short() {
+        assert_eq!(preview(" a\n b "), "a b");
+        assert_eq!(preview(&"é".repeat(100)), "é".repeat(70) + "…");
+        let before = |seconds| Some((SystemTime::now() - Duration::from_secs(seconds)).into());
+        let ages = [5, 150, 8_000, 90_000].map(|seconds| age(before(seconds)));
+        assert_eq!(ages, ["5 s", "2 min", "2 h", "1 d"]);
+        assert_eq!(age(None), "0 s");
+    }
+}

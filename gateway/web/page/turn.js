@@ -1,0 +1,156 @@
+// ── One question and its answer ─────────────────────────────────────────────────────────────────
+
+/** Whether a turn ended as it began: its message was kept as context, or seen by no agent. */
+const isSetAside = (status) => status === "observed" || status === "dropped";
+
+class Turn {
+  id = null;
+  status = "unsent";
+  n = 0;
+  createdAt = "";
+  statusText = "";
+  error = "";
+  trouble = null;
+  replies = new Map();
+  /** The replies that stay when another agent begins anew. */
+  kept = [];
+  element = template("turn");
+  foot = this.element.querySelector(".foot");
+
+  /** Without content: the agent spoke first. */
+  constructor(thread, content, key) {
+    Object.assign(this, { thread, content, key });
+    const question = this.element.querySelector(".user");
+    if (content === null) question.remove();
+    else question.querySelector(".body").textContent = content;
+  }
+
+  /** Whether it answers a message. */
+  get asked() {
+    return this.content !== null;
+  }
+
+  get open() {
+    return this.status === "queued" || this.status === "running";
+  }
+
+  /** What was there when the page came is not read out. */
+  get audible() {
+    return this.element.isConnected && !this.thread.opening;
+  }
+
+  /** Whether it has ended, with a message whose rendering never came. */
+  get unrendered() {
+    return !this.open && [...this.replies.values()].some((reply) => !reply.rendered);
+  }
+
+  reply(id) {
+    if (!this.replies.has(id)) {
+      const reply = new Reply();
+      this.replies.set(id, reply);
+      this.foot.before(reply.element);
+    }
+    return this.replies.get(id);
+  }
+
+  dropReplies(except = []) {
+    for (const [id, reply] of this.replies) {
+      if (except.includes(id)) continue;
+      reply.element.remove();
+      this.replies.delete(id);
+    }
+  }
+
+  /** The history's word on this turn: everything up to frame `n`. */
+  take({ status, n, status_text = "", error = "", assistant, kept = 0 }) {
+    const ids = assistant.map((message) => message.id);
+    Object.assign(this, { status, n, statusText: status_text, error, kept: ids.slice(0, kept) });
+    this.dropReplies(ids);
+    for (const message of assistant) {
+      const reply = this.reply(message.id);
+      reply.sign(message);
+      reply.write(message.content);
+      reply.render(0, message.html);
+    }
+  }
+
+  /** What a numbered frame of the stream does. */
+  frames = {
+    message: (message) => {
+      const reply = this.reply(message.id);
+      reply.sign(message);
+      reply.write(message.content);
+      reply.finish(this.audible);
+    },
+    delta: ({ id, text }) => {
+      this.statusText = "";
+      this.reply(id).write(this.reply(id).content + text);
+    },
+    status: ({ text }) => (this.statusText = text),
+    restart: ({ keep }) => {
+      this.statusText = "";
+      if (!keep) this.dropReplies(this.kept);
+      this.kept = [...this.replies.keys()];
+      this.replies.forEach((reply) => reply.finish(this.audible));
+    },
+    turn_done: ({ status, error = "" }) => Object.assign(this, { status, error }),
+  };
+
+  /** The line below the answer: dots while more is due, a sentence where something is amiss. */
+  line() {
+    const last = this.thread.turns.at(-1) === this;
+    const actions = last ? { "Ask again": () => this.thread.write(this.content) } : {};
+    switch (this.status) {
+      case "unsent":
+        return this.trouble ?? { text: "Sending…", tone: "late" };
+      case "queued":
+        if (!attended) return { text: KEPT };
+        if (this.thread.due !== this) return { text: "Waiting for the answer above." };
+        return { dots: true, text: this.statusText };
+      case "running":
+        return { dots: true, text: this.statusText };
+      case "failed":
+        return { text: this.error || "The agent could not answer.", tone: "bad", actions };
+      case "expired":
+        return { text: this.error || "No answer came in time.", tone: "bad", actions };
+      case "cancelled":
+        return { text: this.error || "Stopped." };
+      case "observed":
+      case "dropped":
+        return { text: RECEIVED };
+      default:
+        return { text: this.replies.size ? "" : "The agent had nothing to say." };
+    }
+  }
+
+  draw() {
+    if (!this.open) this.replies.forEach((reply) => reply.finish(this.audible));
+    const { text, dots = false, tone = "", actions = {} } = this.line();
+    const drawn = JSON.stringify([text, dots, tone, Object.keys(actions)]);
+    if (drawn === this.drawn) return;
+    this.drawn = drawn;
+    this.foot.dataset.tone = tone;
+    this.foot.querySelector(".dots").hidden = !dots;
+    this.foot.querySelector(".foot-text").textContent = text;
+    this.foot.querySelector(".foot-actions").replaceChildren(...Object.entries(actions).map(([label, act]) => button(label, act)));
+    if (tone !== "late") this.announce(text || (dots && !this.replies.size && `${config.name} is answering.`));
+  }
+
+  /** Progress is told at most every five seconds, all else at once. */
+  announce(text) {
+    if (!text || !this.audible || (this.open && Date.now() - this.announcedAt < 5000)) return;
+    this.announcedAt = Date.now();
+    say(text);
+  }
+
+  /** Counts down to the next try, which `hurry` makes now. */
+  async countDown(seconds) {
+    const count = this.foot.querySelector(".foot-count");
+    this.until = Date.now() + seconds * 1000;
+    for (let left; (left = this.until - Date.now()) > 0; await pause(0.1)) count.textContent = `in ${Math.ceil(left / 1000)} s.`;
+  }
+
+  hurry() {
+    this.until = 0;
+  }
+}

@@ -1,0 +1,128 @@
+// ── The composer ────────────────────────────────────────────────────────────────────────────────
+
+/** Where the browser can't fit the box to its text by itself. */
+function grow() {
+  if (CSS.supports("field-sizing", "content")) return;
+  page.content.style.height = "auto";
+  page.content.style.height = `${page.content.scrollHeight}px`;
+}
+
+page.composer.noValidate = true;
+page.composer.addEventListener("submit", (event) => {
+  event.preventDefault();
+  page.content.focus();
+  const content = page.content.value.trimEnd();
+  if (!content.trim() || page.content.readOnly) return;
+  if (new TextEncoder().encode(content).length > config.limits.content_bytes) return notify("size", TROUBLE[413]);
+  page.content.value = "";
+  grow();
+  thread.write(content);
+});
+
+page.content.addEventListener("keydown", (event) => {
+  // While an input method composes, Enter picks a word.
+  if (event.key !== "Enter" || event.shiftKey || event.isComposing || event.keyCode === 229) return;
+  event.preventDefault();
+  page.composer.requestSubmit();
+});
+
+let saving = null;
+page.content.addEventListener("input", () => {
+  grow();
+  notify("size", "");
+  clearTimeout(saving);
+  saving = setTimeout(() => thread.remember(), 400);
+});
+
+page.stop.addEventListener("click", () => thread.stop());
+
+// ── The log's end, and the bar ──────────────────────────────────────────────────────────────────
+
+/** Whether the reader is at the end, and so stays there. If not, he is told of what is new. */
+let following = true;
+let lastTop = 0;
+
+function noticeNews() {
+  if (!following) page.latest.hidden = false;
+}
+
+function toEnd() {
+  following = true;
+  page.latest.hidden = true;
+  page.log.scrollTop = page.log.scrollHeight;
+}
+
+page.log.addEventListener("scroll", () => {
+  const { scrollTop, scrollHeight, clientHeight } = page.log;
+  if (scrollHeight - scrollTop - clientHeight < 24) following = page.latest.hidden = true;
+  else if (scrollTop < lastTop) following = false;
+  lastTop = scrollTop;
+});
+
+page.latest.addEventListener("click", () => {
+  toEnd();
+  page.content.focus();
+});
+
+const sizes = new ResizeObserver(() => following && toEnd());
+sizes.observe(page.column);
+sizes.observe(page.log);
+
+/** iOS lays its keyboard over the page; what is left of it is the visual viewport. */
+visualViewport?.addEventListener("resize", () => {
+  if (visualViewport.scale === 1) document.documentElement.style.setProperty("--height", `${visualViewport.height}px`);
+});
+
+/** The name moves into the bar once its heading has scrolled away. */
+page["bar-name"].textContent = config.name;
+const inSight = new IntersectionObserver(([h1]) => page["bar-name"].classList.toggle("shown", !h1.isIntersecting), { root: page.log });
+inSight.observe(page.log.querySelector("h1"));
+
+// ── From one conversation to the next ───────────────────────────────────────────────────────────
+
+function enter(state) {
+  thread?.close();
+  reachable();
+  notify("gone", "");
+  thread = new Thread(state);
+  thread.begin();
+}
+
+/** A new conversation is a place of its own: Back leads to the one before. */
+page.new.addEventListener("click", (event) => {
+  event.preventDefault();
+  thread.outbox.turns.filter((turn) => !turn.posting).forEach((turn) => thread.outbox.takeBack(turn));
+  history.pushState(null, "", base);
+  enter({});
+  thread.name(null);
+  page.content.focus();
+  say("A new conversation.");
+});
+
+addEventListener("popstate", ({ state }) => enter(state ?? {}));
+
+// ── The device comes and goes ───────────────────────────────────────────────────────────────────
+
+addEventListener("offline", () => unreachable());
+addEventListener("online", () => {
+  reachable();
+  thread.outbox.hurry();
+  if (thread.id) thread.connect();
+});
+addEventListener("pageshow", ({ persisted }) => persisted && thread.id && thread.connect());
+
+/** Browsers have few connections to give: none for a hidden tab in which nothing is due. */
+document.addEventListener("visibilitychange", () => {
+  if (!thread.id || thread.closed) return;
+  if (document.hidden && !thread.due) thread.stream.close();
+  else if (!document.hidden && thread.stream.givenUp) thread.connect();
+});
+
+// ── Begin ───────────────────────────────────────────────────────────────────────────────────────
+
+const left = history.state ?? { conversation: quietly(() => localStorage.getItem(base)) };
+if (page.conversation.value) left.conversation = page.conversation.value;
+page.content.value ||= left.draft ?? "";
+grow();
+enter(left);
+if (matchMedia("(hover: hover) and (pointer: fine)").matches && window.top === window) page.content.focus();

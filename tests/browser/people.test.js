@@ -1,0 +1,175 @@
+// Bots and people in one conversation: who answers is said, and what was said stays.
+
+import assert from "node:assert/strict";
+import { once } from "node:events";
+import { test } from "node:test";
+import { arizuko, attach, attachGated, inbox, link, visit } from "./harness.js";
+
+const SAY = "Nobody has looked yet: I'm fetching a colleague.";
+
+/** A link whose turns go to people when they take longer than a second. */
+async function escalatedLink(...options) {
+  const made = await link("--name", "Acme support", ...options);
+  const people = `${made.folder}/people`;
+  await arizuko("route", "set", made.jid, "--escalate-unfinished-after", "1s", "--escalate-to", people, "--escalate-say", SAY);
+  return { ...made, people };
+}
+
+test("a bot hands over to a person, who is named, and back", async (t) => {
+  const { url, folder, people } = await escalatedLink();
+  const { open } = await attachGated(t, folder);
+  const ana = await inbox(t, people, "Ana");
+  const visitor = await visit(t, url);
+  const heard = await visitor.heard();
+  await visitor.say("tea");
+  await visitor.sees(SAY);
+  await ana.takesUp();
+  ana.types("/typing");
+  await visitor.lastLine("Ana is typing…");
+  assert.equal(await visitor.dots.count(), 1);
+  ana.types("Here *I* am.");
+  await visitor.answered(3);
+  assert.equal(await visitor.page.getByText("Ana is typing…").count(), 0);
+  ana.types("/back a note that nobody else reads");
+  await ana.reads(/is the agent's now/);
+  await open();
+  await visitor.say("thanks");
+  await visitor.answered(4);
+  const expected = {
+    transcript: ["tea", "First half for tea.", SAY, "Here I am.", "thanks", "First half for thanks.\n\nSecond half for thanks."],
+    authors: ["", "", "", "Ana", "", "Acme support"],
+  };
+  const shown = async () => ({ transcript: await visitor.transcript(), authors: await visitor.authors() });
+  assert.deepEqual(await shown(), expected);
+  await visitor.page.reload();
+  await visitor.answered(4);
+  assert.deepEqual(await shown(), expected);
+  for (const once of ["Acme support: First half for tea.", `Acme support: ${SAY}`, "Ana is typing…", "Ana: Here I am.", "Acme support: First half for thanks."]) {
+    assert.equal(heard.filter((text) => text.startsWith(once)).length, 1, `${once}\n${heard.join("\n")}`);
+  }
+  assert.equal(heard.filter((text) => text === "Acme support is answering.").length, 2, heard.join("\n"));
+  assert.ok(!(await visitor.page.content()).includes("nobody else reads"));
+  visitor.assertNoComplaints();
+});
+
+test("a heading names who wrote, with and without scripts", async (t) => {
+  const { url, folder, people } = await escalatedLink();
+  await attachGated(t, folder);
+  const ana = await inbox(t, people, "Ana <b>");
+  const visitor = await visit(t, url);
+  await visitor.say("tea");
+  await ana.takesUp();
+  ana.types("Here I am.");
+  await visitor.answered(3);
+  const names = (page) => page.locator(".message").getByRole("heading", { level: 2 }).allTextContents();
+  const expected = ["You", "Acme support", "Acme support", "Ana <b>"];
+  assert.deepEqual(await names(visitor.page), expected);
+  const plain = await visit(t, `${url}?conversation=${await visitor.conversation()}`, { javaScriptEnabled: false });
+  assert.deepEqual(await names(plain.page), expected);
+  assert.deepEqual(await plain.authors(), ["", "", "", "Ana <b>"]);
+});
+
+for (const reloads of [false, true]) {
+  test(`what was said before an escalation outlives a crash after it${reloads ? ", also for a page that came between" : ""}`, async (t) => {
+    const { url, folder, people } = await escalatedLink();
+    await attachGated(t, folder);
+    const { agent } = await attachGated(t, people);
+    const visitor = await visit(t, url);
+    await visitor.say("tea");
+    await visitor.answers.nth(2).filter({ hasText: "First half" }).waitFor();
+    if (reloads) {
+      await visitor.page.reload();
+      await visitor.answers.nth(2).filter({ hasText: "First half" }).waitFor();
+    }
+    agent.kill("SIGTERM");
+    await once(agent, "exit");
+    await attach(t, people, "echo.sh");
+    await visitor.sees("You said: tea");
+    await visitor.answered(3);
+    const expected = ["tea", "First half for tea.", SAY, "You said: tea"];
+    assert.deepEqual(await visitor.transcript(), expected);
+    assert.equal(await visitor.answers.locator("em").count(), 1, "what is kept is still rendered");
+    await visitor.page.reload();
+    await visitor.answered(3);
+    assert.deepEqual(await visitor.transcript(), expected);
+    visitor.assertNoComplaints();
+  });
+}
+
+test("who speaks first is shown to an open page at once, and disturbs nobody", async (t) => {
+  const { url, folder } = await link("--name", "Acme support");
+  await attach(t, folder, "echo.sh");
+  const visitor = await visit(t, url);
+  await visitor.say("one");
+  await visitor.answered(1);
+  const conversation = await visitor.conversation();
+  await visitor.page.locator("[aria-live=polite]").getByText("You said: one").waitFor({ state: "attached" });
+  const heard = await visitor.heard();
+  await visitor.input.pressSequentially("half a mess");
+  await arizuko("agent", "say", "--folder", folder, conversation, "By the *way*.");
+  await visitor.answers.locator("em").filter({ hasText: "way" }).waitFor();
+  await visitor.input.pressSequentially("age");
+  await arizuko("agent", "say", "--folder", folder, "--name", "Ana", conversation, "I am Ana.");
+  await visitor.sees("I am Ana.");
+  assert.equal(await visitor.input.inputValue(), "half a message");
+  assert.ok(await visitor.input.evaluate((input) => input === document.activeElement), "the focus stays");
+  assert.equal(await visitor.dots.count(), 0, "nothing is due");
+  await visitor.page.locator("[aria-live=polite]").getByText("Ana: I am Ana.").waitFor({ state: "attached" });
+  assert.deepEqual(heard, ["Acme support: By the way.", "Ana: I am Ana."]);
+  await visitor.input.press("Enter");
+  await visitor.answered(4);
+  const expected = ["one", "You said: one", "By the way.", "I am Ana.", "half a message", "You said: half a message"];
+  assert.deepEqual(await visitor.transcript(), expected);
+  assert.deepEqual(await visitor.authors(), ["", "", "", "Ana", "", "Acme support"]);
+
+  // A page that was closed finds it in the history, each once.
+  const { page } = visitor;
+  await page.goto("about:blank");
+  await arizuko("agent", "say", "--folder", folder, conversation, "While you were away.");
+  await page.goto(url);
+  await visitor.sees("While you were away.");
+  assert.deepEqual(await visitor.transcript(), [...expected, "While you were away."]);
+  visitor.assertNoComplaints();
+});
+
+for (const [mode, doing] of [["observe", "observed"], ["drop", "dropped"]]) {
+  test(`a message that is ${doing} was received, and nothing is due`, async (t) => {
+    const { url, jid } = await link();
+    await arizuko("route", "set", jid, "--mode", mode);
+    const visitor = await visit(t, url);
+    const heard = await visitor.heard();
+    // Nothing else is ever shown below it, not even for a moment.
+    const lines = [];
+    await visitor.page.exposeFunction("line", (text) => lines.push(text));
+    await visitor.page.evaluate(() => {
+      const look = () =>
+        document.querySelectorAll(".thread .foot").forEach((foot) => {
+          if (!foot.querySelector(".dots").hidden) window.line("dots");
+          window.line(foot.querySelector(".foot-text").textContent);
+        });
+      new MutationObserver(look).observe(document.getElementById("thread"), { subtree: true, childList: true, attributes: true, characterData: true });
+    });
+    const received = visitor.page.getByText("Your message was received.");
+    for (let count = 1; count <= 3; count++) {
+      await visitor.say(`message ${count}`);
+      await received.nth(count - 1).waitFor();
+      assert.equal(await visitor.stop.isVisible(), false);
+    }
+    assert.deepEqual([...new Set(lines.filter(Boolean))].sort(), ["Sending…", "Your message was received."]);
+    assert.ok(heard.length >= 3 && heard.every((text) => text === "Your message was received."), heard.join("\n"));
+    for (const _ of ["shown", "reloaded"]) {
+      assert.equal(await received.count(), 3);
+      assert.equal(await visitor.page.locator(".thread").getByRole("button").count(), 0, "there is nothing to try again");
+      assert.equal(await visitor.dots.count(), 0);
+      await visitor.page.reload();
+      await received.nth(2).waitFor();
+    }
+    visitor.assertNoComplaints();
+
+    const plain = await visit(t, url, { javaScriptEnabled: false });
+    await plain.input.fill("without scripts");
+    await plain.button("Send").click();
+    await plain.sees("Your message was received.");
+    assert.equal(await plain.page.getByText("Waiting").count(), 0);
+  });
+}

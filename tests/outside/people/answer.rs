@@ -1,0 +1,201 @@
+//! A person's answers, and what visitors get of them.
+
+use super::SEATS;
+use arizuko_tests::{Kind, Stack, attach::handoff, on_every_stack, person::Seat, sse::names};
+use serde_json::json;
+
+on_every_stack![
+    an_answer_arrives_under_the_persons_name,
+    the_next_message_of_an_open_conversation_is_taken_up_by_itself,
+    a_person_speaks_first,
+    lines_that_belong_together_are_one_answer,
+    a_very_long_answer_arrives_whole,
+    an_answer_to_nobody_is_told,
+];
+
+async fn an_answer_arrives_under_the_persons_name(kind: Kind) {
+    let stack = Stack::start(kind).await;
+    let link = stack.issue("acme/people").await;
+    let (here, there) = (stack.visitor(&link, 0), stack.visitor(&link, 1));
+    for seat in SEATS {
+        let mut ann = stack.person(seat, "acme/people", "Ann", 0).await;
+        let posted = here.say("hello").await;
+        let mut live = there.listen(&posted.turn).await;
+        ann.sees("1 waits").await;
+        ann.asks("/open 1", "hello").await;
+        ann.asks("Good day, it's **Ann**.", "Sent.").await;
+        let seen = live.rest().await;
+        let message = seen.iter().find(|event| event.name == "message");
+        let message = &message.expect("an answer").data;
+        assert_eq!(message["author"], "person", "{message}");
+        assert_eq!(message["name"], "Ann", "{message}");
+        assert_eq!(message["content"], "Good day, it's **Ann**.");
+        assert_eq!(seen.last().expect("an end").data["status"], "done");
+        let history = here.get(&format!("c/{}", posted.conversation)).await.json();
+        let said = &history["turns"][0]["assistant"][0];
+        assert_eq!(
+            (&said["author"], &said["name"]),
+            (&json!("person"), &json!("Ann"))
+        );
+        ann.asks("/close", "closed").await;
+    }
+}
+
+async fn the_next_message_of_an_open_conversation_is_taken_up_by_itself(kind: Kind) {
+    let stack = Stack::start(kind).await;
+    let visitor = stack.visitor(&stack.issue("acme").await, 1);
+    let mut bot = stack.attach("acme", 0).await;
+    for seat in SEATS {
+        let mut ann = stack.person(seat, "acme/people", "Ann", 0).await;
+        let first = visitor.say("one").await;
+        let mut held = bot.turn().await;
+        // Only this turn: that the conversation is the people's is Ann's doing.
+        bot.push(&mut held, vec![handoff("acme/people", "", false)])
+            .await;
+        bot.lost(&first.turn).await;
+        ann.sees("1 waits").await;
+        ann.asks("/open 1", "one").await;
+        ann.asks("1", "Sent.").await;
+        for (question, answer) in [("two", "2"), ("three", "3")] {
+            let posted = visitor.say_in(&first.conversation, question).await;
+            ann.sees(question).await;
+            ann.asks(answer, "Sent.").await;
+            let said = visitor.listen(&posted.turn).await.rest().await;
+            let content = said.iter().map(|event| &event.data["content"]);
+            assert!(
+                content.into_iter().any(|content| content == answer),
+                "{said:?}"
+            );
+        }
+        // While something else is open it is announced as what waits.
+        ann.end().await;
+        ann.gone().await;
+        visitor.say_in(&first.conversation, "four").await;
+        let mut ben = stack.person(Seat::Pipes, "acme/people", "Ben", 1).await;
+        ben.sees("1 waits").await;
+        let shown = ben.asks("/open 1", "four").await;
+        assert!(
+            shown.contains("Ann, ") && shown.contains(": 3\n"),
+            "{shown}"
+        );
+        ben.asks("4", "Sent.").await;
+        ben.asks("/close", "closed").await;
+    }
+}
+
+async fn a_person_speaks_first(kind: Kind) {
+    let stack = Stack::start(kind).await;
+    let link = stack.issue("acme/people").await;
+    let (here, there) = (stack.visitor(&link, 0), stack.visitor(&link, 1));
+    for seat in SEATS {
+        let mut ann = stack.person(seat, "acme/people", "Ann", 1).await;
+        let posted = here.say("hello").await;
+        let mut live = there.follow(&posted.conversation).await;
+        ann.sees("1 waits").await;
+        ann.asks("/open 1", "hello").await;
+        ann.asks("wait a moment", "Sent.").await;
+        live.through("turn_done").await;
+        ann.asks("I have found it.", "Sent, as a message of its own.")
+            .await;
+        let seen = live.through("turn_done").await;
+        assert_eq!(names(&seen), ["message", "turn_done"]);
+        let said = &seen[0].data;
+        assert_eq!(
+            (&said["content"], &said["author"], &said["name"]),
+            (&json!("I have found it."), &json!("person"), &json!("Ann"))
+        );
+        assert_ne!(said["turn_id"], json!(posted.turn));
+        let history = here.get(&format!("c/{}", posted.conversation)).await.json();
+        assert!(
+            history.to_string().contains("I have found it."),
+            "{history}"
+        );
+        ann.asks("/close", "closed").await;
+    }
+}
+
+async fn lines_that_belong_together_are_one_answer(kind: Kind) {
+    let stack = Stack::start(kind).await;
+    let visitor = stack.visitor(&stack.issue("acme/people").await, 0);
+    let mut ann = stack.person(Seat::Terminal, "acme/people", "Ann", 1).await;
+    let posted = visitor.say("hello").await;
+    ann.sees("1 waits").await;
+    ann.asks("/open 1", "hello").await;
+    ann.enter("first\\");
+    ann.enter("/second\\");
+    ann.asks("third", "Sent.").await;
+    ann.paste("line one\nline two\n\nline four");
+    ann.asks("!", "Sent, as a message of its own.").await;
+    // What is dropped by Ctrl-C is not said.
+    ann.press("never mind");
+    ann.ends_with("never mind").await;
+    ann.press("\x03");
+    ann.prompted().await;
+    ann.asks("said", "Sent, as a message of its own.").await;
+    let messages = stack.read("acme/people", &posted.conversation).await;
+    let contents: Vec<_> = messages
+        .iter()
+        .map(|message| message.content.as_str())
+        .collect();
+    let expected = [
+        "hello",
+        "first\n/second\nthird",
+        "line one\nline two\n\nline four!",
+        "said",
+    ];
+    assert_eq!(contents, expected);
+}
+
+async fn a_very_long_answer_arrives_whole(kind: Kind) {
+    let stack = Stack::start(kind).await;
+    let visitor = stack.visitor(&stack.issue("acme/people").await, 0);
+    let lines: Vec<_> = (0..20_000).map(|n| format!("é{n}")).collect();
+    let mut ann = stack.person(Seat::Pipes, "acme/people", "Ann", 1).await;
+    let posted = visitor.say("hello").await;
+    ann.sees("1 waits").await;
+    ann.asks("/open 1", "hello").await;
+    ann.enter(&lines.join("\\\n"));
+    ann.sees("Sent.").await;
+    let messages = stack.read("acme/people", &posted.conversation).await;
+    let said: Vec<_> = messages[1..]
+        .iter()
+        .map(|message| &*message.content)
+        .collect();
+    assert!(said.len() > 1, "more than one frame can hold");
+    assert_eq!(said.join("\n"), lines.join("\n"));
+    assert!(messages[1..].iter().all(|message| message.name == "Ann"));
+}
+
+async fn an_answer_to_nobody_is_told(kind: Kind) {
+    let stack = Stack::start(kind).await;
+    let visitor = stack.visitor(&stack.issue("acme/people").await, 0);
+    let mut ann = stack.person(Seat::Terminal, "acme/people", "Ann", 1).await;
+    let posted = visitor.say("hello").await;
+    ann.sees("1 waits").await;
+    ann.asks("/open 1", "hello").await;
+    ann.press("half an ans");
+    visitor
+        .post_to(&format!("{}/cancel", posted.turn))
+        .await
+        .expect(200);
+    ann.sees("1 needs no answer any more: the visitor stopped it")
+        .await;
+    // It is still open: what is typed is said all the same, as what nobody asked for.
+    ann.asks("wer", "Sent, as a message of its own.").await;
+    let messages = stack.read("acme/people", &posted.conversation).await;
+    assert_eq!(
+        messages.last().expect("what was said").content,
+        "half an answer"
+    );
+
+    let link = stack
+        .issue_with("acme/people", "brief", Default::default())
+        .await;
+    let brief = stack.visitor(&link, 0);
+    brief.say("quick").await;
+    ann.sees("2 waits").await;
+    ann.asks("/open 2", "quick").await;
+    stack.revoke(&link.token_id).await;
+    ann.sees("2 needs no answer any more").await;
+    ann.asks("too late", "Not sent: ").await;
+}

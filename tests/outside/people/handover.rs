@@ -1,0 +1,174 @@
+//! Between agents and people: handed over, handed back, handed on, closed.
+
+use super::SEATS;
+use arizuko_proto::v1::{Author, Hello, Turn};
+use arizuko_tests::{
+    Kind, Stack,
+    attach::{Session, delta, handoff, hello},
+    on_every_stack,
+    person::Seat,
+    sse::names,
+};
+
+on_every_stack![
+    a_bot_hands_over_a_person_answers_and_the_bot_goes_on_with_it_all,
+    a_turn_that_is_handed_back_is_answered_by_the_bot,
+    a_person_hands_on_to_other_people,
+    a_closed_conversation_is_the_agents_again,
+];
+
+async fn bot(stack: &Stack) -> Session {
+    let hello = Hello {
+        history: 50,
+        ..hello("acme", 100)
+    };
+    Session::open(stack.operator(0).await, hello).await
+}
+
+fn said(turn: &Turn) -> Vec<(Author, &str)> {
+    let history = turn.history.iter();
+    history
+        .map(|message| (message.author(), message.content.as_str()))
+        .collect()
+}
+
+async fn a_bot_hands_over_a_person_answers_and_the_bot_goes_on_with_it_all(kind: Kind) {
+    let stack = Stack::start(kind).await;
+    let link = stack.issue("acme").await;
+    let (here, there) = (stack.visitor(&link, 0), stack.visitor(&link, 1));
+    let mut bot = bot(&stack).await;
+    for seat in SEATS {
+        let mut ann = stack.person(seat, "acme/people", "Ann", 1).await;
+        let first = here.say("a human, please").await;
+        let mut live = there.follow(&first.conversation).await;
+        let mut held = bot.turn().await;
+        let say = delta("m1", "One moment.");
+        bot.push(&mut held, vec![say, handoff("acme/people", "angry", true)])
+            .await;
+        bot.lost(&first.turn).await;
+        ann.sees("1 waits").await;
+        ann.asks("/open 1", "note from acme: angry").await;
+        ann.asks("How can I help?", "Sent.").await;
+        let mut seen = live.through("turn_done").await;
+        seen.retain(|event| event.name != "status");
+        assert_eq!(
+            names(&seen),
+            ["user", "delta", "restart", "message", "turn_done"]
+        );
+        assert_eq!(seen[2].data["keep"], true);
+        assert_eq!(seen[3].data["name"], "Ann");
+
+        here.say_in(&first.conversation, "it's about my bill").await;
+        ann.sees("about my bill").await;
+        ann.asks("Paid.", "Sent.").await;
+        ann.asks("/back she wanted a receipt", "1 is the agent's now.")
+            .await;
+        let third = here.say_in(&first.conversation, "thanks!").await;
+        let held = bot.turn().await;
+        assert_eq!(held.turn.turn_id, third.turn);
+        let handed = held.turn.handed.clone().expect("it comes from a person");
+        assert_eq!(
+            (&*handed.folder, &*handed.note),
+            ("acme/people", "she wanted a receipt")
+        );
+        let (user, assistant, person) = (Author::User, Author::Assistant, Author::Person);
+        let expected = [
+            (user, "a human, please"),
+            (assistant, "One moment."),
+            (person, "How can I help?"),
+            (user, "it's about my bill"),
+            (person, "Paid."),
+        ];
+        assert_eq!(said(&held.turn), expected);
+        assert_eq!(held.turn.history[2].name, "Ann");
+        bot.answer(held, "You're welcome.").await;
+        ann.asks("/list", "Nothing waits, and nothing is open.")
+            .await;
+    }
+}
+
+async fn a_turn_that_is_handed_back_is_answered_by_the_bot(kind: Kind) {
+    let stack = Stack::start(kind).await;
+    let visitor = stack.visitor(&stack.issue("acme").await, 0);
+    let mut bot = bot(&stack).await;
+    for seat in SEATS {
+        let mut ann = stack.person(seat, "acme/people", "Ann", 1).await;
+        let posted = visitor.say("a human, please").await;
+        let mut held = bot.turn().await;
+        bot.push(&mut held, vec![handoff("acme/people", "", true)])
+            .await;
+        bot.lost(&posted.turn).await;
+        ann.sees("1 waits").await;
+        ann.asks("/open 1", "handed over by acme").await;
+        ann.asks("/back you know that", "1 is the agent's now.")
+            .await;
+        let held = bot.turn().await;
+        assert_eq!(held.turn.turn_id, posted.turn);
+        let handed = held.turn.handed.clone().expect("it comes from a person");
+        assert_eq!(
+            (&*handed.folder, &*handed.note),
+            ("acme/people", "you know that")
+        );
+        bot.answer(held, "Indeed.").await;
+        assert_eq!(visitor.end_of(&posted.turn).await["status"], "done");
+        visitor.say_in(&posted.conversation, "and this?").await;
+        let held = bot.turn().await;
+        assert_eq!(&held.turn.content[..], b"and this?");
+        bot.answer(held, "Also.").await;
+    }
+}
+
+async fn a_person_hands_on_to_other_people(kind: Kind) {
+    let stack = Stack::start(kind).await;
+    let visitor = stack.visitor(&stack.issue("acme/people").await, 0);
+    for seat in SEATS {
+        let mut ann = stack.person(seat, "acme/people", "Ann", 1).await;
+        let mut cleo = stack.person(seat, "acme/legal", "Cleo", 0).await;
+        let posted = visitor.say("I shall sue").await;
+        ann.sees("1 waits").await;
+        ann.asks("/open 1", "sue").await;
+        ann.asks("/to acme/legal be careful", "1 is acme/legal now.")
+            .await;
+        cleo.sees("1 waits").await;
+        let shown = cleo
+            .asks("/open 1", "note from acme/people: be careful")
+            .await;
+        assert!(shown.contains("I shall sue"), "{shown}");
+        cleo.asks("Please don't.", "Sent.").await;
+        // The whole conversation went there.
+        visitor.say_in(&posted.conversation, "why not?").await;
+        cleo.sees("why not?").await;
+        cleo.asks("It is dear.", "Sent.").await;
+        // And without a turn it goes as well.
+        cleo.asks("/to acme/people all is well", "1 is acme/people now.")
+            .await;
+        let next = visitor.say_in(&posted.conversation, "well then").await;
+        ann.sees("1 waits").await;
+        ann.asks("/open 1", "note from acme/legal: all is well")
+            .await;
+        ann.asks("Good.", "Sent.").await;
+        assert_eq!(visitor.end_of(&next.turn).await["status"], "done");
+        ann.asks("/close", "closed").await;
+    }
+}
+
+async fn a_closed_conversation_is_the_agents_again(kind: Kind) {
+    let stack = Stack::start(kind).await;
+    let visitor = stack.visitor(&stack.issue("acme").await, 0);
+    let mut bot = bot(&stack).await;
+    let mut ann = stack.person(Seat::Terminal, "acme/people", "Ann", 1).await;
+    let posted = visitor.say("a human, please").await;
+    let mut held = bot.turn().await;
+    bot.push(&mut held, vec![handoff("acme/people", "", true)])
+        .await;
+    bot.lost(&posted.turn).await;
+    ann.sees("1 waits").await;
+    ann.asks("/open 1", "a human").await;
+    ann.asks("/close", "1 is closed.").await;
+    let end = visitor.end_of(&posted.turn).await;
+    assert_eq!(end["status"], "done", "nothing had to be said");
+    visitor.say_in(&posted.conversation, "hello?").await;
+    let held = bot.turn().await;
+    assert_eq!(&held.turn.content[..], b"hello?");
+    ann.asks("/list", "nothing is open").await;
+}

@@ -1,0 +1,254 @@
+//! What a person is shown.
+
+use super::SEATS;
+use arizuko_proto::v1::{LinkOptions, Route};
+use arizuko_tests::{
+    Kind, Stack,
+    attach::{delta, handoff},
+    cli::run,
+    on_every_stack,
+    person::Seat,
+    routes::route,
+};
+use nix::sys::signal::Signal;
+use serde_json::json;
+
+on_every_stack![
+    what_waits_is_announced_and_listed,
+    an_opened_turn_comes_with_all_that_was_said_and_noted,
+    what_visitors_write_does_not_steer_the_terminal,
+    by_pipes_there_are_lines_and_nothing_else,
+    what_is_wrong_is_told_and_changes_nothing,
+    a_person_can_leave_in_several_ways,
+    who_may_not_answer_is_told_so,
+];
+
+async fn what_waits_is_announced_and_listed(kind: Kind) {
+    let stack = Stack::start(kind).await;
+    let link = stack.issue("acme/people").await;
+    let visitor = stack.visitor(&link, 0);
+    visitor.say("I was here before").await;
+    for seat in SEATS {
+        let mut ann = stack.person(seat, "acme/people", "Ann", 1).await;
+        ann.sees("1 waits, web:acme/people, ").await;
+        let mut last = 1;
+        for text in ["is anybody\nthere?", &"x".repeat(300)] {
+            let posted = visitor.say(text).await;
+            last += 1;
+            let line = ann.sees(&format!("{last} waits, web:acme/people, ")).await;
+            let beginning = &text.replace('\n', " ")[..10];
+            assert!(line.contains(beginning) && line.len() < 200, "{line}");
+            visitor.post_to(&format!("{}/cancel", posted.turn)).await;
+        }
+        // Whatever has come and gone in between, the numbers mean what they did.
+        visitor.say("the last one").await;
+        last += 1;
+        ann.sees(&format!("{last} waits")).await;
+        let list = ann.asks("/list", "the last one").await;
+        assert!(list.contains("1 waits, web:acme/people, ") && list.contains("here before"));
+        assert!(
+            list.contains(&format!("\n{last} waits")) && !list.contains("2 waits"),
+            "{list}"
+        );
+        let open = ann.asks(&format!("/open {last}"), "the last one").await;
+        assert!(open.contains("visitor, "), "{open}");
+        ann.asks("bye", "Sent.").await;
+        ann.asks("/close", "is closed.").await;
+        ann.end().await;
+        assert!(ann.gone().await.success());
+    }
+}
+
+async fn an_opened_turn_comes_with_all_that_was_said_and_noted(kind: Kind) {
+    let stack = Stack::start(kind).await;
+    let options = LinkOptions {
+        context: "a premium customer".into(),
+        ..LinkOptions::default()
+    };
+    let persona = Some("support engineer".into());
+    let route = Route {
+        persona,
+        ..route("web:acme/shop")
+    };
+    stack.route(route).await;
+    let visitor = stack.visitor(&stack.issue_with("acme", "shop", options).await, 0);
+    let mut bot = stack.attach("acme", 0).await;
+    for seat in SEATS {
+        let mut ann = stack.person(seat, "acme/people", "Ann", 1).await;
+        let posted = visitor.say("my first question").await;
+        let held = bot.turn().await;
+        bot.answer(held, "my first answer").await;
+        visitor
+            .say_in(&posted.conversation, "a human, please")
+            .await;
+        let mut held = bot.turn().await;
+        let say = delta("m1", "I fetch somebody.");
+        let hand = handoff("acme/people", "wants money back", false);
+        bot.push(&mut held, vec![say, hand]).await;
+        bot.lost(&held.turn.turn_id).await;
+
+        ann.sees("1 waits, web:acme/shop").await;
+        let shown = ann
+            .asks("/open 1", "note from acme: wants money back")
+            .await;
+        let expected = [
+            "1, web:acme/shop",
+            "persona: support engineer",
+            "context: a premium customer",
+            "visitor, ",
+            "my first question",
+            "agent, ",
+            "my first answer",
+            "a human, please",
+            "already told by agent, ",
+            "I fetch somebody.",
+            "note from acme",
+        ];
+        let mut rest = shown.as_str();
+        for words in expected {
+            let at = rest.find(words);
+            rest = &rest[at.unwrap_or_else(|| panic!("no {words:?} in its place: {shown}"))..];
+        }
+        ann.asks("Here I am.", "Sent.").await;
+        ann.asks("/close", "closed").await;
+    }
+}
+
+async fn what_visitors_write_does_not_steer_the_terminal(kind: Kind) {
+    let stack = Stack::start(kind).await;
+    let visitor = stack.visitor(&stack.issue("acme/people").await, 0);
+    for seat in SEATS {
+        let mut ann = stack.person(seat, "acme/people", "Ann", 1).await;
+        let posted = visitor.say("\x1b[2J\x1b]0;evil\x07wipe\rme\u{9b}2J").await;
+        ann.sees("1 waits").await;
+        ann.asks("/open 1", "evil").await;
+        ann.asks("ok", "Sent.").await;
+        ann.asks("/close", "closed").await;
+        let bytes = ann.bytes();
+        let has = |pattern: &[u8]| bytes.windows(pattern.len()).any(|part| part == pattern);
+        assert!(
+            !has(b"\x1b[2J") && !has(b"\x1b]") && !has(b"\x07"),
+            "{seat:?}"
+        );
+        assert!(!has(b"wipe\rme") && !has("\u{9b}".as_bytes()), "{seat:?}");
+        visitor.delete(&format!("c/{}", posted.conversation)).await;
+    }
+}
+
+async fn by_pipes_there_are_lines_and_nothing_else(kind: Kind) {
+    let stack = Stack::start(kind).await;
+    let visitor = stack.visitor(&stack.issue("acme/people").await, 0);
+    let posted = visitor.say("hello").await;
+    let mut inbox = stack.operators_command();
+    inbox.args(["inbox", "acme/people", "--name", "Ann"]);
+    let script = "/list\n/open 1\nHello,\\\n\\\nhow are you?\n/close\n";
+    let outcome = run(&mut inbox, script).await.expect(0);
+    let end = visitor.end_of(&posted.turn).await;
+    assert_eq!(end["status"], "done", "{outcome:?}");
+    let said = &stack.read("acme/people", &posted.conversation).await[1];
+    assert_eq!(
+        (&*said.content, &*said.name),
+        ("Hello,\n\nhow are you?", "Ann")
+    );
+    let plain = |c: char| c == '\n' || !c.is_control();
+    assert!(outcome.out.chars().all(plain), "{outcome:?}");
+    assert!(
+        !outcome.out.contains("> ") && outcome.err.is_empty(),
+        "{outcome:?}"
+    );
+    assert!(
+        outcome.out.ends_with("Sent.\n1 is closed.\n"),
+        "{outcome:?}"
+    );
+}
+
+async fn what_is_wrong_is_told_and_changes_nothing(kind: Kind) {
+    let stack = Stack::start(kind).await;
+    let visitor = stack.visitor(&stack.issue("acme/people").await, 0);
+    let posted = visitor.say("hello").await;
+    let mut ann = stack.person(Seat::Pipes, "acme/people", "Ann", 0).await;
+    for (line, told) in [
+        ("an answer", "Nothing is open"),
+        ("/back", "Nothing is open"),
+        ("/close", "Nothing is open"),
+        ("/typing", "No visitor waits"),
+        ("/open 7", "There is no 7"),
+        ("/open", "/open 1"),
+        ("/nothing", "/help"),
+        ("/help", "/to FOLDER"),
+    ] {
+        ann.asks(line, told).await;
+    }
+    ann.asks("/open 1", "hello").await;
+    for (line, told) in [
+        ("/to", "to whom"),
+        ("/to other/people", "root folder"),
+        ("/to acme//people", "looks like"),
+        ("/close it", "stands alone"),
+    ] {
+        ann.asks(line, told).await;
+    }
+    ann.asks("//slash", "Sent.").await;
+    let said = &stack.read("acme/people", &posted.conversation).await[1];
+    assert_eq!(said.content, "/slash");
+}
+
+async fn a_person_can_leave_in_several_ways(kind: Kind) {
+    let stack = Stack::start(kind).await;
+    let visitor = stack.visitor(&stack.issue("acme/people").await, 0);
+    let posted = visitor.say("hello").await;
+    for seat in SEATS {
+        for way in ["/quit", "end", "term", "interrupt"] {
+            let mut ann = stack.person(seat, "acme/people", "Ann", 1).await;
+            // Not always at once: what was handed back rests for a second.
+            if !ann.asks("/list", "1 ").await.contains("1 waits") {
+                ann.sees("1 waits").await;
+            }
+            ann.asks("/open 1", "hello").await;
+            match way {
+                "/quit" => ann.enter("/quit"),
+                "end" => ann.end().await,
+                "interrupt" if seat == Seat::Terminal => {
+                    ann.prompted().await;
+                    ann.press("\x03");
+                }
+                "interrupt" => ann.signal(Signal::SIGINT),
+                _ => ann.signal(Signal::SIGTERM),
+            }
+            if way != "term" {
+                ann.sees("1 turn goes back to the queue.").await;
+                ann.sees("1 conversation stays with acme/people.").await;
+            }
+            assert!(ann.gone().await.success(), "{seat:?} {way}");
+        }
+    }
+    // No lease had to end: the last one to ask gets it.
+    let mut ben = stack.person(Seat::Pipes, "acme/people", "Ben", 0).await;
+    if !ben.asks("/list", "1 ").await.contains("1 waits") {
+        ben.sees("1 waits").await;
+    }
+    ben.asks("/open 1", "hello").await;
+    ben.asks("At last.", "Sent.").await;
+    assert_eq!(visitor.end_of(&posted.turn).await["status"], "done");
+    let said = visitor.get(&posted.turn).await.json();
+    assert_eq!(said["assistant"][0]["name"], json!("Ben"));
+}
+
+async fn who_may_not_answer_is_told_so(kind: Kind) {
+    let stack = Stack::start(kind).await;
+    let key = stack.agent_key("acme/eng").await;
+    let mut inbox = stack.operators_command();
+    inbox
+        .env("ARIZUKO_KEY", key)
+        .args(["inbox", "acme/people", "--name", "Ann"]);
+    let refused = run(&mut inbox, "/list\n").await.expect(1);
+    assert!(refused.err.contains("use another key"), "{refused:?}");
+    let mut inbox = stack.operators_command();
+    let wrong = run(inbox.args(["inbox", "acme people"]), "")
+        .await
+        .expect(2);
+    assert!(wrong.err.contains("acme/people"), "{wrong:?}");
+    let mut inbox = stack.operators_command();
+    let nobody = run(inbox.env_remove("USER").args(["inbox", "acme"]), "").await;
+    assert!(nobody.expect(1).err.contains("--name"));
+}

@@ -1,0 +1,96 @@
+//! Inboxes and controls that die: nothing is lost.
+
+use super::SEATS;
+use arizuko_tests::{Kind, Stack, on_every_stack, person::Seat, sse::read_to_the_end};
+use nix::sys::signal::Signal;
+
+on_every_stack![
+    a_killed_inbox_finds_its_conversation_again,
+    a_control_that_restarts_costs_a_person_nothing,
+];
+
+/// Leases short enough to wait for.
+const SHORT: [(&str, &str); 2] = [
+    ("ARIZUKO_LEASE", "2s"),
+    ("ARIZUKO_AGENT_HEARTBEAT", "500ms"),
+];
+
+async fn a_killed_inbox_finds_its_conversation_again(kind: Kind) {
+    let stack = Stack::with(kind, &SHORT).await;
+    let visitor = stack.visitor(&stack.issue("acme/people").await, 0);
+    for seat in SEATS {
+        let mut ann = stack.person(seat, "acme/people", "Ann", 1).await;
+        let first = visitor.say("one").await;
+        ann.sees("1 waits").await;
+        ann.asks("/open 1", "one").await;
+        ann.asks("1", "Sent.").await;
+        let second = visitor.say_in(&first.conversation, "two").await;
+        ann.sees("two").await;
+        ann.press("half an ans");
+        ann.signal(Signal::SIGKILL);
+        ann.gone().await;
+
+        let mut ann = stack.person(seat, "acme/people", "Ann", 0).await;
+        ann.sees("1 ").await;
+        ann.enter("/list");
+        // As soon as the lease of the one before is over.
+        ann.sees("1 waits").await;
+        let shown = ann.asks("/open 1", ": two").await;
+        assert!(
+            shown.contains(": one") && shown.contains("Ann, "),
+            "{shown}"
+        );
+        ann.asks("2", "Sent.").await;
+        assert_eq!(visitor.end_of(&second.turn).await["status"], "done");
+
+        // Without a turn the conversation is there as well.
+        ann.signal(Signal::SIGKILL);
+        ann.gone().await;
+        let mut ann = stack.person(seat, "acme/people", "Ann", 1).await;
+        ann.sees("1 open, web:acme/people, since ").await;
+        let shown = ann.asks("/open 1", ": 2").await;
+        assert!(shown.contains(": one"), "{shown}");
+        ann.asks("still here", "Sent, as a message of its own.")
+            .await;
+        ann.asks("/close", "closed").await;
+    }
+}
+
+async fn a_control_that_restarts_costs_a_person_nothing(kind: Kind) {
+    let mut stack = Stack::start(kind).await;
+    let visitor = stack.visitor(&stack.issue("acme/people").await, 0);
+    let mut ann = stack.person(Seat::Terminal, "acme/people", "Ann", 0).await;
+    let first = visitor.say("one").await;
+    ann.sees("1 waits").await;
+    ann.asks("/open 1", "one").await;
+    stack.kill_control(0);
+    if kind == Kind::Pair {
+        // The other one is tried first: there may be nothing to tell.
+        stack.restart_control(0).await;
+    } else {
+        ann.sees("trying until it answers").await;
+        stack.restart_control(0).await;
+        ann.sees("control answers again").await;
+    }
+    ann.asks("1", "Sent.").await;
+    let seen = read_to_the_end(&visitor, &first.turn).await;
+    let names: Vec<_> = seen.iter().map(|event| event.name.as_str()).collect();
+    assert!(!names.contains(&"restart"), "{names:?}");
+    assert_eq!(names.last(), Some(&"turn_done"));
+    let answers = seen.iter().filter(|event| event.name == "message");
+    assert_eq!(answers.count(), 1);
+
+    // What is answered while control is away arrives when it is back.
+    visitor.say_in(&first.conversation, "two").await;
+    ann.sees(": two").await;
+    stack.kill_control(0);
+    ann.enter("2");
+    stack.restart_control(0).await;
+    ann.sees("Sent.").await;
+    let messages = stack.read("acme/people", &first.conversation).await;
+    let contents: Vec<_> = messages
+        .iter()
+        .map(|message| message.content.as_str())
+        .collect();
+    assert_eq!(contents, ["one", "1", "two", "2"]);
+}

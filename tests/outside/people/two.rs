@@ -1,0 +1,73 @@
+//! Two people in one folder.
+
+use super::SEATS;
+use arizuko_tests::{Kind, Stack, on_every_stack};
+
+on_every_stack![
+    what_one_takes_up_the_other_sees_no_more,
+    who_comes_too_late_is_told,
+];
+
+async fn what_one_takes_up_the_other_sees_no_more(kind: Kind) {
+    let stack = Stack::start(kind).await;
+    let visitor = stack.visitor(&stack.issue("acme/people").await, 0);
+    for seat in SEATS {
+        let mut ann = stack.person(seat, "acme/people", "Ann", 0).await;
+        let mut ben = stack.person(seat, "acme/people", "Ben", 1).await;
+        let first = visitor.say("first").await;
+        for person in [&mut ann, &mut ben] {
+            person.sees("1 waits").await;
+        }
+        let second = visitor.say("second").await;
+        for person in [&mut ann, &mut ben] {
+            person.sees("2 waits").await;
+        }
+        ann.asks("/open 1", "first").await;
+        // What is shown follows within a second.
+        while ben.asks("/list", "2 waits").await.contains("1 waits") {}
+        let list = ann.asks("/list", "1 is yours").await;
+        assert!(list.contains("2 waits"), "{list}");
+        ben.asks("/open 2", "second").await;
+        ben.asks("from Ben", "Sent.").await;
+        ann.asks("from Ann", "Sent.").await;
+        for (posted, name) in [(first, "Ann"), (second, "Ben")] {
+            visitor.end_of(&posted.turn).await;
+            let said = visitor.get(&posted.turn).await.json();
+            assert_eq!(said["assistant"][0]["name"], name);
+        }
+        for mut person in [ann, ben] {
+            person.asks("/close", "closed").await;
+        }
+    }
+}
+
+async fn who_comes_too_late_is_told(kind: Kind) {
+    let stack = Stack::start(kind).await;
+    let visitor = stack.visitor(&stack.issue("acme/people").await, 0);
+    for seat in SEATS {
+        let mut ann = stack.person(seat, "acme/people", "Ann", 0).await;
+        let mut ben = stack.person(seat, "acme/people", "Ben", 1).await;
+        visitor.say("hello").await;
+        for person in [&mut ann, &mut ben] {
+            person.sees("1 waits").await;
+        }
+        for person in [&mut ann, &mut ben] {
+            person.enter("/open 1");
+        }
+        let (ann_sees, ben_sees) = tokio::join!(answered(&mut ann), answered(&mut ben));
+        assert_ne!(ann_sees, ben_sees, "one has it");
+        let mut winner = if ann_sees { ann } else { ben };
+        winner.asks("ok", "Sent.").await;
+        winner.asks("/close", "closed").await;
+    }
+}
+
+/// Whether `/open` gave the turn.
+async fn answered(person: &mut arizuko_tests::person::Person) -> bool {
+    person.enter("/help");
+    let shown = person.sees("/list ").await;
+    let late = ["Somebody else was faster", "with somebody else by now"];
+    let is_late = late.iter().any(|words| shown.contains(words));
+    assert_ne!(is_late, shown.contains("visitor, "), "{shown}");
+    !is_late
+}

@@ -1,0 +1,79 @@
+//! That somebody is writing is seen by the visitor while it is so.
+
+use arizuko_tests::{
+    Kind, Stack, on_every_stack,
+    person::{Person, Seat},
+    sse::Events,
+};
+
+on_every_stack![
+    while_keys_are_pressed_the_visitor_sees_that_somebody_writes,
+    by_pipes_it_is_said_explicitly,
+];
+
+/// The statuses until the end of the turn.
+async fn statuses(live: &mut Events) -> Vec<String> {
+    let seen = live.rest().await.into_iter();
+    let statuses = seen.filter(|event| event.name == "status");
+    statuses.map(|event| text(&event.data["text"])).collect()
+}
+
+async fn next_status(live: &mut Events) -> String {
+    let event = live.next().await.expect("the stream goes on");
+    assert_eq!(event.name, "status", "{event:?}");
+    text(&event.data["text"])
+}
+
+fn text(value: &serde_json::Value) -> String {
+    value.as_str().expect("a status is text").to_owned()
+}
+
+async fn opened(stack: &Stack, seat: Seat) -> (Person, Events) {
+    let link = stack.issue("acme/people").await;
+    let posted = stack.visitor(&link, 0).say("hello").await;
+    let live = stack.visitor(&link, 1).listen(&posted.turn).await;
+    let mut ann = stack.person(seat, "acme/people", "Ann", 1).await;
+    ann.sees("1 waits").await;
+    ann.asks("/open 1", "hello").await;
+    (ann, live)
+}
+
+async fn while_keys_are_pressed_the_visitor_sees_that_somebody_writes(kind: Kind) {
+    let stack = Stack::start(kind).await;
+    let (mut ann, mut live) = opened(&stack, Seat::Terminal).await;
+    // A command is no answer: nothing is seen of it.
+    ann.press("/li\x15");
+    ann.press("H");
+    assert_eq!(next_status(&mut live).await, "Ann is typing…");
+    for _ in 0..20 {
+        ann.press("m");
+    }
+    // An emptied line shows nothing.
+    ann.press("\x15");
+    assert_eq!(next_status(&mut live).await, "");
+    // It goes by itself when nothing more is typed. Two seconds pass before it is shown again.
+    tokio::time::sleep(std::time::Duration::from_secs(2)).await;
+    ann.press("Hell");
+    assert_eq!(next_status(&mut live).await, "Ann is typing…");
+    assert_eq!(next_status(&mut live).await, "");
+    ann.press("o");
+    assert_eq!(next_status(&mut live).await, "Ann is typing…");
+    ann.asks("!", "Sent.").await;
+    assert_eq!(statuses(&mut live).await, [""; 0]);
+}
+
+async fn by_pipes_it_is_said_explicitly(kind: Kind) {
+    let stack = Stack::start(kind).await;
+    let (mut ann, mut live) = opened(&stack, Seat::Pipes).await;
+    ann.asks("/typing", "sees that you are writing").await;
+    assert_eq!(next_status(&mut live).await, "Ann is typing…");
+    assert_eq!(next_status(&mut live).await, "", "after a while");
+    ann.asks("/typing", "sees that you are writing").await;
+    assert_eq!(next_status(&mut live).await, "Ann is typing…");
+    ann.asks("/back", "1 is the agent's now.").await;
+    assert_eq!(
+        next_status(&mut live).await,
+        "",
+        "whoever goes on may not write"
+    );
+}

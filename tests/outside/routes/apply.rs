@@ -1,0 +1,289 @@
+//! `arizuko route apply` and `export`: the whole table as a file.
+
+use arizuko_tests::{
+    Kind, Stack,
+    cli::{Outcome, run},
+    on_every_stack,
+};
+use serde_json::json;
+use std::fs;
+
+on_every_stack![
+    what_was_exported_applies_without_a_change,
+    the_difference_is_shown_and_then_done,
+    a_dry_run_changes_nothing,
+    a_bad_file_changes_nothing_anywhere,
+    without_a_folder_the_file_is_all_that_there_is,
+    a_key_of_an_agent_applies_the_table_of_its_folder,
+];
+
+const TABLE: &str = r#"# Ours
+[[route]]
+prefix = "web:acme"
+persona = """
+Be kind.
+Say "hello"."""
+escalate = []
+
+[[route]]
+prefix = "web:acme/support"
+persona = ""
+target = "acme/bot"
+topic = "help"
+mode = "trigger"
+give_up_after = "1d 90m"
+give_up_say = "We'll write."
+
+[[route.escalate]]
+after = "2m"
+to = "acme/people"
+say = "One moment."
+
+[[route.escalate]]
+after = "1.5s"
+unfinished_after = "3h"
+to = "acme/boss"
+
+[[route]]
+prefix = "hook:beta/github"
+mode = "drop"
+"#;
+
+/// `arizuko route …` as an operator, with something on its standard input.
+async fn route(stack: &Stack, arguments: &[&str], input: &str) -> Outcome {
+    let mut command = stack.operators_command();
+    run(command.arg("route").args(arguments), input).await
+}
+
+async fn apply(stack: &Stack, table: &str) -> Outcome {
+    route(stack, &["apply", "-"], table).await.expect(0)
+}
+
+async fn export(stack: &Stack) -> String {
+    route(stack, &["export"], "").await.expect(0).out
+}
+
+async fn what_was_exported_applies_without_a_change(kind: Kind) {
+    let stack = Stack::start(kind).await;
+    assert_eq!(export(&stack).await, "route = []\n");
+    let told = apply(&stack, "route = []").await;
+    assert!(
+        told.out.is_empty() && told.err.contains("already"),
+        "{told:?}"
+    );
+    apply(&stack, TABLE).await;
+    let exported = export(&stack).await;
+    let file = stack.folder().join("routes.toml");
+    fs::write(&file, &exported).expect("a file of our own");
+    let file = file.to_str().expect("the test's folder is plain");
+    for table in [TABLE, &exported] {
+        let told = apply(&stack, table).await;
+        assert!(
+            told.out.is_empty() && told.err.contains("already"),
+            "{told:?}"
+        );
+    }
+    let told = route(&stack, &["apply", file, "--json"], "")
+        .await
+        .expect(0);
+    let nothing = json!({"dry_run": false, "changes": [], "unattended": []});
+    assert_eq!(told.json(), nothing);
+    // It says all that there was.
+    apply(&stack, "route = []").await;
+    assert_eq!(export(&stack).await, "route = []\n");
+    route(&stack, &["apply", file], "").await.expect(0);
+    assert_eq!(export(&stack).await, exported);
+    let one = route(&stack, &["export", "beta"], "").await.expect(0).out;
+    assert_eq!(
+        one,
+        "[[route]]\nprefix = \"hook:beta/github\"\nmode = \"drop\"\n"
+    );
+    let document = route(&stack, &["export", "--json"], "")
+        .await
+        .expect(0)
+        .json();
+    assert_eq!(document["route"][1]["persona"], "Be kind.\nSay \"hello\".");
+}
+
+async fn the_difference_is_shown_and_then_done(kind: Kind) {
+    let stack = Stack::start(kind).await;
+    let told = apply(&stack, TABLE).await;
+    let new = [
+        "+ web:acme\n",
+        "+   persona     \"Be kind.\\nSay \\\"hello\\\".\"\n",
+        "+   escalation  nowhere\n",
+        "+ web:acme/support\n",
+        "+   target      acme/bot\n",
+        "+   persona     \"\"\n",
+        "+   topic       \"help\"\n",
+        "+   mode        trigger\n",
+        "+   escalation  acme/people after 2m, saying \"One moment.\"\n",
+        "+   escalation  acme/boss after 1s500ms or unfinished after 3h\n",
+        "+   give_up     after 1d1h30m, saying \"We'll write.\"\n",
+        "+ hook:beta/github\n",
+        "+   mode        drop\n",
+    ];
+    assert_eq!(told.out, new.concat());
+    assert!(told.err.starts_with("3 routes changed\n"), "{told:?}");
+    for folder in ["acme/boss", "acme/bot", "acme/people"] {
+        let note = format!("agent exec --folder {folder} ");
+        assert!(told.err.contains(&note), "{told:?}");
+    }
+    let table = TABLE.replace("help", "sales").replace("drop", "observe");
+    let table = table.replace("unfinished_after = \"3h\"\n", "");
+    let told = apply(&stack, &table).await;
+    let changed = [
+        "  web:acme/support\n",
+        "-   topic       \"help\"\n",
+        "-   escalation  acme/boss after 1s500ms or unfinished after 3h\n",
+        "+   topic       \"sales\"\n",
+        "+   escalation  acme/boss after 1s500ms\n",
+        "  hook:beta/github\n",
+        "-   mode        drop\n",
+        "+   mode        observe\n",
+    ];
+    assert_eq!(told.out, changed.concat());
+    assert!(told.err.starts_with("2 routes changed\n"), "{told:?}");
+    let (acme, _) = table
+        .split_once("[[route]]\nprefix = \"hook:")
+        .expect("it is there");
+    let told = apply(&stack, acme).await;
+    let gone = "- hook:beta/github\n-   mode        observe\n";
+    assert_eq!((&*told.out, &*told.err), (gone, "1 route changed\n"));
+}
+
+async fn a_dry_run_changes_nothing(kind: Kind) {
+    let stack = Stack::start(kind).await;
+    apply(&stack, TABLE).await;
+    let before = export(&stack).await;
+    let file = stack.folder().join("new routes.toml");
+    let table = "[[route]]\nprefix = \"web:acme\"\ntarget = \"acme/x\"\n";
+    fs::write(&file, table).expect("a file of our own");
+    let file = file.to_str().expect("the test's folder is plain");
+    let dry = route(&stack, &["apply", "--dry-run", file, "acme"], "").await;
+    let dry = dry.expect(0);
+    assert!(dry.out.contains("\n+   target      acme/x\n"), "{dry:?}");
+    assert!(dry.out.contains("- web:acme/support\n"), "{dry:?}");
+    let command = format!("route apply '{file}' acme\n");
+    assert!(dry.err.contains("nothing was changed yet"), "{dry:?}");
+    assert!(dry.err.contains(&command), "it can be pasted: {dry:?}");
+    let document = ["apply", "--dry-run", file, "acme", "--json"];
+    let document = route(&stack, &document, "").await.expect(0).json();
+    assert_eq!(document["dry_run"], true);
+    assert_eq!(document["changes"][0]["after"]["target"], "acme/x");
+    assert_eq!(document["changes"][1]["after"], json!(null));
+    assert_eq!(document["changes"][1]["before"]["topic"], "help");
+    assert_eq!(document["unattended"], json!(["acme/x"]));
+    assert_eq!(export(&stack).await, before);
+    let done = route(&stack, &["apply", file, "acme"], "").await.expect(0);
+    assert_eq!(done.out, dry.out, "what was shown is what is done");
+    assert_ne!(export(&stack).await, before);
+}
+
+async fn a_bad_file_changes_nothing_anywhere(kind: Kind) {
+    let stack = Stack::start(kind).await;
+    apply(&stack, TABLE).await;
+    let before = export(&stack).await;
+    let route_of = |prefix: &str, says: &str| format!("[[route]]\nprefix = \"{prefix}\"\n{says}\n");
+    // What comes before the fault is good, and of another tenant.
+    let good = route_of("web:acme", "topic = \"new\"");
+    for (wrong, told) in [
+        (route_of("web:beta", "personna = \"x\""), "line 6: "),
+        (route_of("web:beta", "mode = \"sleep\""), "line 6: "),
+        (route_of("web:beta", "give_up_after = \"0s\""), "line 6: "),
+        (route_of("beta", "topic = \"x\""), "line 5: "),
+        (route_of("web:beta", "only_folder = \"beta\""), "line 6: "),
+        (
+            route_of("web:beta", "[[route.escalate]]\nto = 7"),
+            "line 7: ",
+        ),
+        ("[[rout]]".into(), "line 4: "),
+        (route_of("web:beta", "target = \"acme\""), "root folder"),
+        (
+            route_of("web:beta", "give_up_after = \"8d\""),
+            "web:beta: a time is",
+        ),
+        (route_of("web:beta", "give_up_say = \"x\""), "how long"),
+        (
+            route_of("web:beta", "[[route.escalate]]\nto = \"beta/x\""),
+            "how long",
+        ),
+        (route_of("web:be ta", "topic = \"x\""), "be ta"),
+        (route_of("web:beta", ""), "say what the route of web:beta"),
+        (
+            route_of("web:beta", "topic = \"x\"") + &route_of("web:beta", "topic = \"x\""),
+            "twice",
+        ),
+    ] {
+        let table = format!("{good}{wrong}");
+        let refused = route(&stack, &["apply", "-"], &table).await.expect(1);
+        assert!(
+            refused.err.contains("standard input was not applied: "),
+            "{refused:?}"
+        );
+        assert!(
+            refused.err.contains(told) && refused.out.is_empty(),
+            "{refused:?}"
+        );
+        assert_eq!(refused.err.lines().count(), 1, "{refused:?}");
+    }
+    let refused = route(&stack, &["apply", "-"], " \n").await.expect(1);
+    assert!(refused.err.contains("route = []"), "{refused:?}");
+    let missing = stack.folder().join("missing.toml");
+    let missing = missing.to_str().expect("the test's folder is plain");
+    let refused = route(&stack, &["apply", missing], "").await.expect(1);
+    assert!(refused.err.contains("missing.toml"), "{refused:?}");
+    let refused = route(&stack, &["apply", "-", "beta"], &good)
+        .await
+        .expect(1);
+    assert!(
+        refused.err.contains("web:acme is not of beta"),
+        "{refused:?}"
+    );
+    assert_eq!(export(&stack).await, before);
+}
+
+async fn without_a_folder_the_file_is_all_that_there_is(kind: Kind) {
+    let stack = Stack::start(kind).await;
+    apply(&stack, TABLE).await;
+    let gamma = "[[route]]\nprefix = \"web:gamma/eng\"\ntopic = \"x\"\n";
+    let told = route(&stack, &["apply", "-", "gamma"], gamma)
+        .await
+        .expect(0);
+    assert!(told.out.starts_with("+ web:gamma/eng\n"), "{told:?}");
+    assert!(!told.out.contains("acme"), "only that folder's: {told:?}");
+    let listed = route(&stack, &["list"], "").await.expect(0).out;
+    assert_eq!(listed.lines().count(), 5, "{listed}");
+    let told = apply(&stack, gamma).await;
+    for gone in [
+        "- web:acme\n",
+        "- web:acme/support\n",
+        "- hook:beta/github\n",
+    ] {
+        assert!(told.out.contains(gone), "{told:?}");
+    }
+    assert_eq!(export(&stack).await, gamma);
+}
+
+async fn a_key_of_an_agent_applies_the_table_of_its_folder(kind: Kind) {
+    let stack = Stack::start(kind).await;
+    apply(&stack, TABLE).await;
+    let subtree = ["key", "create", "beta", "--subtree"];
+    let key = stack.arizuko(&subtree).await.expect(0).out;
+    let table = "[[route]]\nprefix = \"web:beta/eng\"\ntopic = \"x\"\n";
+    let mut command = stack.operators_command();
+    command.env("ARIZUKO_KEY", key.trim());
+    command.args(["route", "apply", "-"]);
+    let told = run(&mut command, table).await.expect(0);
+    assert!(told.out.contains("- hook:beta/github\n"), "{told:?}");
+    assert!(told.out.contains("+ web:beta/eng\n"), "{told:?}");
+    assert!(!told.out.contains("acme"), "{told:?}");
+    let refused = run(&mut command, TABLE).await.expect(1);
+    assert!(refused.err.contains("is not of beta"), "{refused:?}");
+    let left = export(&stack).await;
+    assert!(
+        left.contains("web:acme/support") && left.contains("web:beta/eng"),
+        "{left}"
+    );
+    assert!(!left.contains("hook:beta"), "{left}");
+}

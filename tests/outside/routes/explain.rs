@@ -1,0 +1,205 @@
+//! What becomes of a message, and when a change of routes holds.
+
+use arizuko_proto::v1::{Hello, Route};
+use arizuko_tests::{Kind, Stack, attach::hello, on_every_stack, operator::connect, routes::route};
+use serde_json::json;
+use std::time::Duration;
+
+on_every_stack![
+    each_field_is_explained_by_its_rule_and_who_is_there,
+    what_has_no_link_is_explained_by_the_folder_that_it_would_be_of,
+    a_change_holds_from_the_next_message_on_everywhere,
+    a_turn_under_way_keeps_the_route_that_it_began_with,
+];
+
+async fn each_field_is_explained_by_its_rule_and_who_is_there(kind: Kind) {
+    let stack = Stack::start(kind).await;
+    stack
+        .issue_with("acme", "support", Default::default())
+        .await;
+    for set in [
+        &["web:acme", "--persona", "kind", "--target", "acme/bot"][..],
+        &["web:acme", "--give-up-after", "1h"],
+        &[
+            "web:acme/support",
+            "--topic",
+            "help",
+            "--escalate-after",
+            "2m",
+        ],
+    ] {
+        let to = ["--escalate-to", "acme/people"];
+        let to = if set.contains(&"--escalate-after") {
+            &to[..]
+        } else {
+            &[]
+        };
+        stack
+            .arizuko(&[&["route", "set"], set, to].concat())
+            .await
+            .expect(0);
+    }
+    let named = |name: &str| Hello {
+        name: name.to_owned(),
+        ..hello("acme/bot", 1)
+    };
+    let key = stack.agent_key("acme/bot").await;
+    let _one = stack.attach_with(&key, named("Bot"), 0).await;
+    let _two = stack.attach_with(&key, named(""), 1).await;
+    let explain = ["route", "explain", "web:acme/support"];
+    let document = stack.arizuko(&[&explain[..], &["--json"]].concat()).await;
+    let mut document = document.expect(0).json();
+    let agents = document["presence"][0]["agents"]
+        .as_array_mut()
+        .expect("a list");
+    agents.sort_by_key(|name| name.to_string());
+    let expected = json!({
+        "jid": "web:acme/support",
+        "folder": "acme",
+        "linked": true,
+        "route": {
+            "prefix": "web:acme/support",
+            "target": "acme/bot",
+            "persona": "kind",
+            "topic": "help",
+            "mode": "trigger",
+            "escalate": [{
+                "after": "2m", "unfinished_after": null, "to": "acme/people", "say": null,
+            }],
+            "give_up_after": "1h",
+            "give_up_say": null,
+            "only_folder": null,
+        },
+        "from": {
+            "target": "web:acme",
+            "persona": "web:acme",
+            "topic": "web:acme/support",
+            "mode": null,
+            "escalation": "web:acme/support",
+            "give_up": "web:acme",
+        },
+        "presence": [
+            {"folder": "acme/bot", "agents": ["", "Bot"]},
+            {"folder": "acme/people", "agents": []},
+        ],
+    });
+    assert_eq!(document, expected);
+
+    let shown = stack.arizuko(&explain).await.expect(0);
+    let row = |begins: &str| {
+        let row = shown.out.lines().find(|line| line.starts_with(begins));
+        let row = row.unwrap_or_else(|| panic!("no {begins}: {shown:?}"));
+        row.split_whitespace().collect::<Vec<_>>().join(" ")
+    };
+    assert_eq!(row("target"), "target web:acme acme/bot");
+    assert_eq!(row("topic"), "topic web:acme/support \"help\"");
+    assert_eq!(row("mode"), "mode default trigger");
+    assert_eq!(
+        row("escalation"),
+        "escalation web:acme/support acme/people after 2m"
+    );
+    assert_eq!(row("acme/people"), "acme/people nobody");
+    assert!(row("acme/bot").contains("unnamed") && row("acme/bot").contains("Bot"));
+    let [note] = shown.err.lines().collect::<Vec<_>>()[..] else {
+        panic!("one folder is empty: {shown:?}");
+    };
+    assert!(
+        note.contains("no agent is attached to acme/people"),
+        "{note}"
+    );
+    assert!(note.contains("agent exec --folder acme/people"), "{note}");
+}
+
+async fn what_has_no_link_is_explained_by_the_folder_that_it_would_be_of(kind: Kind) {
+    let stack = Stack::start(kind).await;
+    stack.agent_key("acme/eng").await;
+    for (jid, folder) in [
+        ("web:acme", "acme"),
+        ("web:acme/support", "acme"),
+        ("web:acme/eng", "acme/eng"),
+        ("web:acme/eng/support", "acme/eng"),
+        ("hook:acme/eng/github", "acme/eng"),
+        ("hook:acme/eng/github/x", "acme/eng"),
+    ] {
+        let explained = stack.arizuko(&["route", "explain", jid]).await.expect(0);
+        let note = format!("no live link has {jid}: this is what one of {folder} would do");
+        assert!(explained.err.contains(&note), "{explained:?}");
+        let document = stack.arizuko(&["route", "explain", jid, "--json"]).await;
+        let document = document.expect(0).json();
+        assert_eq!(document["linked"], false);
+        assert_eq!(document["route"]["target"], folder, "{jid}");
+    }
+    for (wrong, code) in [("acme", 2), ("web:", 2), ("web:a b", 1), ("web:acme/", 1)] {
+        let refused = stack.arizuko(&["route", "explain", wrong]).await;
+        assert!(refused.expect(code).out.is_empty(), "{wrong}");
+    }
+}
+
+fn persona(persona: &str, target: &str) -> Route {
+    Route {
+        persona: Some(persona.to_owned()),
+        target: Some(target.to_owned()),
+        ..route("web:acme")
+    }
+}
+
+async fn a_change_holds_from_the_next_message_on_everywhere(kind: Kind) {
+    let stack = Stack::start(kind).await;
+    let link = stack.issue("acme").await;
+    let visitors = [stack.visitor(&link, 0), stack.visitor(&link, 1)];
+    let mut agents = [
+        stack.attach("acme/one", 0).await,
+        stack.attach("acme/two", 1).await,
+    ];
+    let before = visitors[0].say("before any route").await;
+    for number in 0..6 {
+        let (to, name) = ((number / 2) % 2, number.to_string());
+        stack
+            .route(persona(&name, ["acme/one", "acme/two"][to]))
+            .await;
+        for visitor in &visitors {
+            let said = visitor.say("hello").await;
+            let held = agents[to].turn().await;
+            let found = (&held.turn.turn_id, &*held.turn.persona);
+            assert_eq!(found, (&said.turn, &*name));
+            agents[to].answer(held, "hi").await;
+        }
+    }
+    let waiting = visitors[1].get(&format!("{}/status", before.turn)).await;
+    assert_eq!(
+        waiting.expect(200).json()["status"],
+        "queued",
+        "it waits for acme"
+    );
+}
+
+async fn a_turn_under_way_keeps_the_route_that_it_began_with(kind: Kind) {
+    let stack = Stack::start(kind).await;
+    let link = stack.issue("acme").await;
+    let visitor = stack.visitor(&link, 0);
+    stack.route(persona("old", "acme/old")).await;
+    let queued = visitor.say("queued").await;
+    let mut agent = stack.attach("acme/old", 1).await;
+    let held = agent.turn().await;
+    stack.route(persona("new", "acme/new")).await;
+    // It goes back and comes again, as it was.
+    agent.reject(&held.turn, Duration::ZERO).await;
+    let held = agent.turn().await;
+    assert_eq!((&held.turn.turn_id, held.turn.attempt), (&queued.turn, 2));
+    assert_eq!(
+        (&*held.turn.persona, &*held.turn.folder),
+        ("old", "acme/old")
+    );
+
+    // The conversation's next message follows the new one.
+    let next = visitor.say_in(&queued.conversation, "next").await;
+    agent.answer(held, "hi").await;
+    let key = stack.agent_key("acme/new").await;
+    let channel = connect(&stack.control(0), Some(&key)).await;
+    let mut other = arizuko_tests::attach::Session::open(channel, hello("acme/new", 1)).await;
+    let held = other.turn().await;
+    assert_eq!(
+        (&held.turn.turn_id, &*held.turn.persona),
+        (&next.turn, "new")
+    );
+}

@@ -1,0 +1,83 @@
+//! Changes of a table at random, on few prefixes so that they meet.
+
+use super::{FOLDERS, table::FIELDS};
+use arizuko_proto::v1::{Escalation, EscalationStep, GiveUp, Route, RouteMode};
+use arizuko_tests::routes::route;
+use proptest::{collection::vec, option, prelude::*, sample::select};
+use prost_types::Duration;
+
+const PREFIXES: [&str; 12] = [
+    "web:acme",
+    "web:acme/sup",
+    "web:acme/support",
+    "web:acme/eng",
+    "web:acme/eng/linear",
+    "web:acme/en",
+    "web:acmex",
+    "web:acm",
+    "hook:acme",
+    "hook:acme/eng",
+    "hook:acme/eng/linear",
+    "hook:acme/eng/lin",
+];
+
+const MODES: [RouteMode; 4] = [
+    RouteMode::Unspecified,
+    RouteMode::Trigger,
+    RouteMode::Observe,
+    RouteMode::Drop,
+];
+
+/// One change of the table.
+#[derive(Clone, Debug)]
+pub(super) enum Step {
+    /// Of the whole route, or of the fields named.
+    Set(Box<Route>, Vec<&'static str>),
+    Delete(&'static str),
+}
+
+pub(super) fn step() -> impl Strategy<Value = Step> {
+    let set = (any_route(), vec(select(&FIELDS[..]), 0..4));
+    prop_oneof![
+        6 => set.prop_map(|(route, fields)| Step::Set(Box::new(route), fields)),
+        1 => select(&PREFIXES[..]).prop_map(Step::Delete),
+    ]
+}
+
+fn any_route() -> impl Strategy<Value = Route> {
+    let text = || option::of(select(&["", "one", "two"][..]).prop_map(str::to_owned));
+    let seconds = || (3_600..600_000_i64).prop_map(|seconds| Duration { seconds, nanos: 0 });
+    // An escalation stays in its root folder, which for most prefixes is acme.
+    let to = select(&FOLDERS[..3]).prop_map(str::to_owned);
+    let steps = vec((seconds(), to.clone()), 0..3);
+    let said = (option::of(to), text(), text(), select(&MODES[..]));
+    let late = (option::of(steps), option::of(seconds()));
+    (select(&PREFIXES[..]), said, late).prop_map(
+        |(prefix, (target, persona, topic, mode), (steps, give_up))| {
+            // Of another root folder there is only one folder to name.
+            let root = |folder: String| match prefix {
+                "web:acmex" | "web:acm" => prefix["web:".len()..].to_owned(),
+                _ => folder,
+            };
+            let step = |(after, to)| EscalationStep {
+                after: Some(after),
+                to: root(to),
+                ..EscalationStep::default()
+            };
+            Route {
+                target: target.map(root),
+                persona,
+                topic,
+                mode: mode.into(),
+                escalation: steps.map(|steps| Escalation {
+                    steps: steps.into_iter().map(step).collect(),
+                }),
+                give_up: give_up.map(|after| GiveUp {
+                    after: Some(after),
+                    say: String::new(),
+                }),
+                ..route(prefix)
+            }
+        },
+    )
+}

@@ -1,0 +1,246 @@
+//! Which routes which key may set.
+
+use arizuko_proto::v1::{
+    ApplyRoutesRequest, DeleteRouteRequest, ExplainRouteRequest, KeyKind, KeyReach,
+    ListRoutesRequest, Route, SetRouteRequest, route_service_client::RouteServiceClient,
+};
+use arizuko_tests::{
+    Kind, Stack, on_every_stack,
+    operator::{Channel, connect, reason},
+    routes::route,
+    within,
+};
+use tonic::Status;
+
+on_every_stack![
+    a_key_reaches_the_prefixes_of_its_folder,
+    a_link_of_the_folder_above_is_not_the_agents_below,
+    a_table_is_listed_and_applied_as_far_as_the_key_reaches,
+    every_change_is_in_the_audit_log,
+];
+
+/// The routes, as some key sees them.
+pub(super) struct Routes(RouteServiceClient<Channel>);
+
+impl Routes {
+    pub(super) async fn of(stack: &Stack, key: &str, control: usize) -> Self {
+        Self(RouteServiceClient::new(
+            connect(&stack.control(control), Some(key)).await,
+        ))
+    }
+
+    pub(super) async fn set(&mut self, route: Route) -> Result<Route, Status> {
+        let request = SetRouteRequest {
+            route: Some(route),
+            update_mask: None,
+        };
+        let set = within("SetRoute", self.0.set_route(request)).await?;
+        Ok(set.into_inner().route.expect("the route as it stands"))
+    }
+
+    pub(super) async fn delete(&mut self, prefix: &str) -> Result<Option<Route>, Status> {
+        let prefix = prefix.to_owned();
+        let deleted = self.0.delete_route(DeleteRouteRequest { prefix });
+        Ok(within("DeleteRoute", deleted).await?.into_inner().deleted)
+    }
+
+    /// The folder of a JID, and its persona.
+    pub(super) async fn explain(&mut self, jid: &str) -> Result<(String, String), Status> {
+        let jid = jid.to_owned();
+        let explained = self.0.explain_route(ExplainRouteRequest { jid });
+        let explained = within("ExplainRoute", explained).await?.into_inner();
+        let route = explained.route.unwrap_or_default();
+        Ok((explained.folder, route.persona.unwrap_or_default()))
+    }
+
+    pub(super) async fn list(&mut self, folder: &str) -> Result<Vec<String>, Status> {
+        let folder = folder.to_owned();
+        let listed = self.0.list_routes(ListRoutesRequest { folder });
+        let routes = within("ListRoutes", listed).await?.into_inner().routes;
+        Ok(routes.into_iter().map(|route| route.prefix).collect())
+    }
+
+    pub(super) async fn apply(
+        &mut self,
+        folder: &str,
+        routes: Vec<Route>,
+    ) -> Result<usize, Status> {
+        let request = ApplyRoutesRequest {
+            folder: folder.to_owned(),
+            routes,
+            dry_run: false,
+        };
+        let applied = within("ApplyRoutes", self.0.apply_routes(request)).await?;
+        Ok(applied.into_inner().changes.len())
+    }
+}
+
+pub(super) fn persona(prefix: &str, persona: &str) -> Route {
+    Route {
+        persona: Some(persona.to_owned()),
+        ..route(prefix)
+    }
+}
+
+/// The stable word for why it was refused, or `OK`.
+pub(super) fn outcome<T>(made: Result<T, Status>) -> String {
+    made.map_or_else(|status| reason(&status), |_| "OK".to_owned())
+}
+
+pub(super) async fn agent(stack: &Stack, folder: &str, reach: KeyReach) -> String {
+    stack.key(KeyKind::Agent, folder, reach, true).await.key
+}
+
+const PREFIXES: [&str; 14] = [
+    "web:acme",
+    "hook:acme",
+    "web:acme/eng",
+    "web:acme/eng/support",
+    "hook:acme/eng",
+    "hook:acme/eng/github",
+    "hook:acme/eng/github/x",
+    "web:acme/eng/a/b",
+    "hook:acme/eng/a/b/c",
+    "web:acme/sales",
+    "web:acme/english",
+    "web:acmex",
+    "web:other",
+    "hook:other/eng",
+];
+
+async fn a_key_reaches_the_prefixes_of_its_folder(kind: Kind) {
+    let stack = Stack::start(kind).await;
+    let operator = stack.operator_key().to_owned();
+    let gateway = stack
+        .key(KeyKind::Gateway, "", KeyReach::Unspecified, false)
+        .await
+        .key;
+    let own = agent(&stack, "acme/eng", KeyReach::Self_).await;
+    let below = agent(&stack, "acme/eng", KeyReach::Subtree).await;
+    let root = agent(&stack, "acme", KeyReach::Subtree).await;
+    for (who, key, reached) in [
+        ("operator", &operator, &PREFIXES[..]),
+        ("gateway", &gateway, &[]),
+        ("acme/eng alone", &own, &PREFIXES[2..7]),
+        ("acme/eng and below", &below, &PREFIXES[2..9]),
+        ("acme and below", &root, &PREFIXES[..11]),
+    ] {
+        for (number, prefix) in PREFIXES.into_iter().enumerate() {
+            let mut routes = Routes::of(&stack, key, number % 2).await;
+            let expected = if reached.contains(&prefix) {
+                "OK"
+            } else {
+                "NOT_ALLOWED"
+            };
+            let set = outcome(routes.set(persona(prefix, who)).await);
+            assert_eq!(set, expected, "{who} sets {prefix}");
+            let deleted = outcome(routes.delete(prefix).await);
+            assert_eq!(deleted, expected, "{who} deletes {prefix}");
+        }
+    }
+}
+
+async fn a_link_of_the_folder_above_is_not_the_agents_below(kind: Kind) {
+    let stack = Stack::start(kind).await;
+    let link = stack.issue_with("acme", "x", Default::default()).await;
+    assert_eq!(link.jid, "web:acme/x");
+    let hook = stack.issue_hook("acme", "x", "y").await;
+    for reach in [KeyReach::Self_, KeyReach::Subtree] {
+        let key = agent(&stack, "acme/x", reach).await;
+        let mut routes = Routes::of(&stack, &key, 1).await;
+        for jid in [&link.jid, &hook.jid] {
+            for made in [
+                outcome(routes.set(persona(jid, "mine")).await),
+                outcome(routes.apply("", vec![persona(jid, "mine")]).await),
+                outcome(routes.delete(jid).await),
+                outcome(routes.explain(jid).await),
+            ] {
+                assert_eq!(made, "NOT_ALLOWED", "{jid}");
+            }
+        }
+    }
+    let mut operator = Routes::of(&stack, stack.operator_key(), 0).await;
+    let found = operator.explain(&link.jid).await.expect("operators may");
+    assert_eq!(found, ("acme".to_owned(), String::new()));
+}
+
+async fn a_table_is_listed_and_applied_as_far_as_the_key_reaches(kind: Kind) {
+    let stack = Stack::start(kind).await;
+    let mut operator = Routes::of(&stack, stack.operator_key(), 0).await;
+    for prefix in PREFIXES {
+        operator
+            .set(persona(prefix, "x"))
+            .await
+            .expect("operators may");
+    }
+    let mut all = PREFIXES.map(str::to_owned);
+    all.sort();
+    assert_eq!(operator.list("").await.expect("operators may"), all);
+    let within_folder = |folder: &'static str| {
+        let of = move |prefix: &&String| {
+            let path = prefix.split(':').next_back().unwrap_or_default();
+            path == folder || path.starts_with(&format!("{folder}/"))
+        };
+        all.iter().filter(of).cloned().collect::<Vec<_>>()
+    };
+    for folder in ["acme", "acme/eng", "other", "nobody"] {
+        let listed = operator.list(folder).await.expect("operators may");
+        assert_eq!(listed, within_folder(folder), "{folder}");
+    }
+    let below = agent(&stack, "acme/eng", KeyReach::Subtree).await;
+    let mut below = Routes::of(&stack, &below, 1).await;
+    for folder in ["", "acme/eng"] {
+        let listed = below.list(folder).await.expect("its own");
+        assert_eq!(listed, within_folder("acme/eng"));
+    }
+    for folder in ["acme", "acme/english", "other"] {
+        assert_eq!(outcome(below.list(folder).await), "NOT_ALLOWED", "{folder}");
+        let applied = below.apply(folder, vec![]).await;
+        assert_eq!(outcome(applied), "NOT_ALLOWED", "{folder}");
+    }
+    let foreign = below.apply("", vec![persona("web:acme", "x")]).await;
+    assert_eq!(outcome(foreign), "INVALID");
+    let operators = below.apply("", vec![]).await;
+    assert_eq!(outcome(operators), "NOT_ALLOWED");
+    let root = agent(&stack, "acme", KeyReach::Subtree).await;
+    let mut root = Routes::of(&stack, &root, 0).await;
+    let count = within_folder("acme").len();
+    assert_eq!(root.apply("", vec![]).await.expect("its own"), count);
+    let left = operator.list("").await.expect("operators may");
+    assert_eq!(left.len(), all.len() - count);
+    let nameless = operator.apply("", vec![]).await;
+    assert_eq!(outcome(nameless), "INVALID", "an operator names the folder");
+}
+
+async fn every_change_is_in_the_audit_log(kind: Kind) {
+    let stack = Stack::start(kind).await;
+    let key = stack
+        .key(KeyKind::Agent, "acme", KeyReach::Subtree, true)
+        .await;
+    let mut agent = Routes::of(&stack, &key.key, 1).await;
+    agent
+        .set(persona("web:acme/x", "a"))
+        .await
+        .expect("its own");
+    agent
+        .apply("acme", vec![persona("web:acme/y", "b")])
+        .await
+        .expect("its own");
+    agent.delete("web:acme/y").await.expect("its own");
+    agent.delete("web:acme/y").await.expect("there is none");
+    let audit = stack.arizuko(&["audit", "--json"]).await.expect(0).json();
+    let entries = audit["entries"].as_array().expect("a list").iter();
+    let entries = entries.filter(|entry| entry["actor"] == key.key_id);
+    let entries: Vec<_> = entries
+        .map(|entry| [&entry["action"], &entry["subject"], &entry["detail"]])
+        .collect();
+    assert_eq!(
+        entries,
+        [
+            ["route.set", "web:acme/x", "persona"],
+            ["route.delete", "web:acme/x", ""],
+            ["route.set", "web:acme/y", "persona"],
+            ["route.delete", "web:acme/y", ""],
+        ]
+    );
+}

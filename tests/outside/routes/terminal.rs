@@ -1,0 +1,203 @@
+//! What `arizuko chat` shows of all this.
+
+use arizuko_proto::v1::RouteMode;
+use arizuko_tests::{
+    Kind, Stack,
+    attach::{Session, delta, handoff, message, person, status},
+    cli::run,
+    on_every_stack,
+    operator::Link,
+    routes::mode,
+    within,
+};
+use serde_json::Value;
+use std::process::Stdio;
+use tokio::{
+    io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader, Lines},
+    process::{Child, ChildStdin, ChildStdout, Command},
+};
+
+on_every_stack![
+    a_person_is_named_and_so_is_the_agent_after_that,
+    a_message_that_is_set_aside_was_received,
+    what_is_said_first_is_shown_while_nothing_is_typed,
+    what_another_agent_keeps_is_not_said_to_begin_anew,
+];
+
+fn chat(stack: &Stack, link: &Link) -> Command {
+    let mut chat = stack.operators_command();
+    chat.args(["chat", &link.url]);
+    chat
+}
+
+async fn a_person_is_named_and_so_is_the_agent_after_that(kind: Kind) {
+    let stack = Stack::with_real_links(kind, &[]).await;
+    let link = stack.issue("acme").await;
+    let mut bot = stack.attach("acme", 0).await;
+    let mut ana = Session::open(stack.operator(1).await, person("acme/people", "Ana")).await;
+    let answering = async {
+        let mut held = bot.turn().await;
+        let frames = vec![
+            message("m1", "One moment."),
+            handoff("acme/people", "", false),
+        ];
+        bot.push(&mut held, frames).await;
+        let inbox = ana.inbox("a turn that waits", |inbox| !inbox.waiting.is_empty());
+        let turn = inbox.await.waiting[0].turn_id.clone();
+        ana.claim(&turn, false).await;
+        let mut held = ana.turn().await;
+        for typing in ["Ana is typing…", "", "Ana is typing…", ""] {
+            ana.append(&mut held, status(typing)).await;
+        }
+        ana.answer(held, "Here I am.").await;
+        let held = bot.turn().await;
+        bot.answer(held, "Back again.").await;
+    };
+    let mut chat = chat(&stack, &link);
+    let (outcome, ()) = tokio::join!(run(&mut chat, "help\nthanks\n"), answering);
+    let outcome = outcome.expect(0);
+    let expected = "One moment.\n\nAna: Here I am.\nacme: Back again.\n";
+    assert_eq!(outcome.out, expected, "{outcome:?}");
+    assert_eq!(
+        outcome.err.matches("Ana is typing…").count(),
+        1,
+        "{outcome:?}"
+    );
+}
+
+async fn a_message_that_is_set_aside_was_received(kind: Kind) {
+    let stack = Stack::with_real_links(kind, &[]).await;
+    let link = stack.issue("acme").await;
+    for (route, word) in [
+        (RouteMode::Observe, "observed"),
+        (RouteMode::Drop, "dropped"),
+    ] {
+        stack.route(mode("web:acme", route)).await;
+        let mut chat = chat(&stack, &link);
+        let outcome = run(chat.arg("--json"), "one\ntwo\n").await.expect(0);
+        let told = outcome.err.matches("Your message was received.").count();
+        assert_eq!(told, 2, "{outcome:?}");
+        assert!(!outcome.err.contains("nobody"), "{outcome:?}");
+        let turns = outcome.json()["turns"].clone();
+        assert_eq!(
+            (&turns[0]["status"], &turns[1]["status"]),
+            (&word.into(), &word.into())
+        );
+    }
+}
+
+/// `arizuko chat` with somebody at the keyboard.
+struct Terminal {
+    child: Child,
+    keyboard: ChildStdin,
+    screen: Lines<BufReader<ChildStdout>>,
+}
+
+impl Terminal {
+    fn open(mut chat: Command) -> Self {
+        chat.stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut child = chat.spawn().expect("it was just built");
+        let keyboard = child.stdin.take().expect("it was asked for");
+        let screen = child.stdout.take().expect("it was asked for");
+        Self {
+            child,
+            keyboard,
+            screen: BufReader::new(screen).lines(),
+        }
+    }
+
+    async fn types(&mut self, text: &str) {
+        let typed = self.keyboard.write_all(text.as_bytes()).await;
+        typed.expect("somebody reads it");
+    }
+
+    async fn shows(&mut self, expected: &str) {
+        let line = within(format!("{expected:?}"), self.screen.next_line()).await;
+        assert_eq!(line.expect("it is text").as_deref(), Some(expected));
+    }
+
+    /// The keyboard ends, and so does all.
+    async fn leaves(self) -> Vec<String> {
+        let Self {
+            mut child,
+            keyboard,
+            mut screen,
+        } = self;
+        drop(keyboard);
+        let mut rest = Vec::new();
+        while let Some(line) = within("the end", screen.next_line()).await.expect("text") {
+            rest.push(line);
+        }
+        let status = within("the end", child.wait()).await;
+        assert!(status.expect("it is our child").success());
+        rest
+    }
+}
+
+async fn what_is_said_first_is_shown_while_nothing_is_typed(kind: Kind) {
+    let stack = Stack::with_real_links(kind, &[]).await;
+    let link = stack.issue("acme").await;
+    let mut agent = stack.attach("acme", 1).await;
+    let mut terminal = Terminal::open(chat(&stack, &link));
+    terminal.types("tell me when it is done\n").await;
+    let held = agent.turn().await;
+    let conversation = held.turn.conversation.clone();
+    agent.answer(held, "I will").await;
+    terminal.shows("I will").await;
+    stack.speak("acme", &conversation, "It is done.").await;
+    terminal.shows("It is done.").await;
+    terminal.types("thanks\n").await;
+    let held = agent.turn().await;
+    stack.speak("acme", &conversation, "And also:").await;
+    terminal.shows("And also:").await;
+    agent.answer(held, "Any time").await;
+    terminal.shows("Any time").await;
+    assert_eq!(terminal.leaves().await, [""; 0]);
+
+    let mut documents = Terminal::open({
+        let mut chat = chat(&stack, &link);
+        chat.arg("--json");
+        chat
+    });
+    documents.types("and now?\n").await;
+    let held = agent.turn().await;
+    let conversation = held.turn.conversation.clone();
+    let spoken = stack.speak("acme", &conversation, "First this.").await;
+    agent.answer(held, "Nothing").await;
+    let answered = stack.visitor(&link, 0);
+    let of_it = |turns: &Value| turns.as_array().map(Vec::len) == Some(2);
+    let history = answered.get(&format!("c/{conversation}")).await.expect(200);
+    assert!(of_it(&history.json()["turns"]));
+    let rest = documents.leaves().await;
+    let document: Value = serde_json::from_str(&rest.concat()).expect("one document");
+    assert!(of_it(&document["turns"]), "{document}");
+    assert_eq!(document["turns"][0]["turn_id"], spoken.as_str());
+}
+
+async fn what_another_agent_keeps_is_not_said_to_begin_anew(kind: Kind) {
+    let stack = Stack::with_real_links(kind, &[]).await;
+    let link = stack.issue("acme").await;
+    let mut bot = stack.attach("acme", 0).await;
+    let mut people = stack.attach("acme/people", 1).await;
+    let answering = async {
+        let mut held = bot.turn().await;
+        let frames = vec![delta("m1", "I fetch"), handoff("acme/people", "", false)];
+        bot.push(&mut held, frames).await;
+        // It says nothing before it leaves, so there is nothing to take back.
+        people.turn().await;
+        people.leave().await;
+        let mut silent = stack.attach("acme/people", 0).await;
+        let mut held = silent.turn().await;
+        silent.append(&mut held, delta("m1", "I be")).await;
+        silent.leave().await;
+        let mut last = stack.attach("acme/people", 1).await;
+        let held = last.turn().await;
+        last.answer(held, "Here I am.").await;
+    };
+    let mut chat = chat(&stack, &link);
+    let (outcome, ()) = tokio::join!(run(&mut chat, "help\n"), answering);
+    let outcome = outcome.expect(0);
+    assert_eq!(outcome.out, "I fetch\n\nI be\nHere I am.\n", "{outcome:?}");
+    let told = outcome.err.matches("another agent answers anew").count();
+    assert_eq!(told, 1, "{outcome:?}");
+}

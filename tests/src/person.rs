@@ -1,0 +1,232 @@
+//! Somebody at `arizuko inbox`: at a terminal, which is a pseudo-terminal here, or at the other end
+//! of a pair of pipes.
+
+use crate::{PATIENCE, Stack, within};
+use nix::{
+    fcntl::OFlag,
+    pty::{grantpt, posix_openpt, ptsname_r, unlockpt},
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
+use std::{
+    fs::File,
+    io::{self, Read, Write},
+    os::{fd::OwnedFd, unix::fs::OpenOptionsExt as _},
+    process::ExitStatus,
+    thread,
+};
+use tokio::{
+    process::{Child, Command},
+    sync::mpsc,
+    time::timeout,
+};
+
+/// How somebody talks to a program.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Seat {
+    /// At a terminal.
+    Terminal,
+    /// By pipes.
+    Pipes,
+}
+
+/// See the module.
+pub struct Person {
+    child: Child,
+    seat: Seat,
+    /// `None` once it is closed.
+    keys: Option<Box<dyn Write + Send>>,
+    output: mpsc::UnboundedReceiver<Vec<u8>>,
+    /// Everything that was shown, and how much of it was looked at.
+    seen: Vec<u8>,
+    at: usize,
+}
+
+impl Stack {
+    /// Somebody who answers for `folder` at control number `control`, and sees the greeting.
+    pub async fn person(&self, seat: Seat, folder: &str, name: &str, control: usize) -> Person {
+        let mut inbox = self.program("arizuko");
+        inbox.args(["inbox", folder, "--name", name]);
+        // The others are there for when that one goes.
+        for control in [control, 1 - control] {
+            inbox.arg("--control").arg(self.control(control));
+        }
+        inbox.env("ARIZUKO_KEY", self.operator_key());
+        inbox.env("TERM", "xterm").env_remove("RUST_LOG");
+        let log = self.logs().join(format!("{name}.log"));
+        let log = File::options().create(true).append(true).open(log);
+        let log = log.expect("the stack has a folder for logs");
+        let mut person = Person::sit_down(inbox, seat, log);
+        person.sees(&format!("visitors know you as {name}")).await;
+        person
+    }
+}
+
+impl Person {
+    fn sit_down(mut command: Command, seat: Seat, log: File) -> Self {
+        let (keys, shown): (OwnedFd, OwnedFd) = match seat {
+            Seat::Terminal => {
+                let (keys, screen) = terminal().expect("the system has pseudo-terminals");
+                let stdout = screen.try_clone().expect("there are file descriptors");
+                command.stdin(screen).stdout(stdout);
+                let shown = keys.try_clone().expect("there are file descriptors");
+                (keys, shown)
+            }
+            Seat::Pipes => {
+                let (stdin, keys) = io::pipe().expect("the system has pipes");
+                let (shown, stdout) = io::pipe().expect("the system has pipes");
+                command.stdin(stdin).stdout(stdout);
+                (keys.into(), shown.into())
+            }
+        };
+        let child = command.stderr(log).spawn();
+        let child = child.unwrap_or_else(|error| panic!("{command:?}: {error}"));
+        let (sender, output) = mpsc::unbounded_channel();
+        thread::spawn(move || {
+            let (mut shown, mut buffer) = (File::from(shown), [0; 4096]);
+            // A terminal whose program has ended is an error to read.
+            while let Ok(count @ 1..) = shown.read(&mut buffer) {
+                if sender.send(buffer[..count].to_vec()).is_err() {
+                    return;
+                }
+            }
+        });
+        Self {
+            child,
+            seat,
+            keys: Some(Box::new(File::from(keys))),
+            output,
+            seen: Vec::new(),
+            at: 0,
+        }
+    }
+
+    /// Presses keys.
+    pub fn press(&mut self, keys: &str) {
+        let pressed = self.keys.as_mut().map(|to| to.write_all(keys.as_bytes()));
+        pressed.expect("it has keys").expect("the program is there");
+    }
+
+    /// Types a line.
+    pub fn enter(&mut self, line: &str) {
+        let end = match self.seat {
+            Seat::Terminal => "\r",
+            Seat::Pipes => "\n",
+        };
+        self.press(&format!("{line}{end}"));
+    }
+
+    /// Puts text into the line as a terminal does with what is pasted.
+    pub fn paste(&mut self, text: &str) {
+        self.press(&format!("\x1b[200~{text}\x1b[201~"));
+    }
+
+    /// Waits until this is shown, after what was looked at before. Gives all up to its line's end.
+    pub async fn sees(&mut self, words: &str) -> String {
+        let mut fresh = String::new();
+        let waiting = async {
+            loop {
+                fresh = self.text()[self.at..].to_owned();
+                let line = fresh.find(words).map(|at| (at, fresh[at..].find('\n')));
+                if let Some((at, Some(end))) = line {
+                    self.at += at + end;
+                    fresh.truncate(at + end);
+                    return;
+                }
+                let bytes = self.output.recv().await;
+                let bytes = bytes.unwrap_or_else(|| panic!("ended before {words:?}: {fresh:?}"));
+                self.seen.extend(bytes);
+            }
+        };
+        if timeout(PATIENCE, waiting).await.is_err() {
+            panic!("waited {PATIENCE:?} for {words:?}, in vain: {fresh:?}");
+        }
+        fresh
+    }
+
+    /// Waits until a terminal asks for a line, and none is begun.
+    pub async fn prompted(&mut self) {
+        self.ends_with("> ").await;
+    }
+
+    /// Waits until what is shown ends with this.
+    pub async fn ends_with(&mut self, words: &str) {
+        let waiting = async {
+            while !self.text().ends_with(words) {
+                let bytes = self.output.recv().await;
+                self.seen.extend(bytes.expect("the inbox goes on"));
+            }
+        };
+        within(format!("{words:?} at the end"), waiting).await;
+    }
+
+    /// Types a line and waits until this is shown.
+    pub async fn asks(&mut self, line: &str, words: &str) -> String {
+        self.enter(line);
+        self.sees(words).await
+    }
+
+    /// What is shown, without what only moves the cursor.
+    fn text(&self) -> String {
+        let (mut text, seen) = (String::new(), String::from_utf8_lossy(&self.seen));
+        let mut characters = seen.chars();
+        while let Some(character) = characters.next() {
+            match character {
+                '\x1b' => {
+                    // ESC [ parameters letter.
+                    let mut sequence = characters.by_ref().skip(1);
+                    let _ = sequence.find(|end| end.is_ascii_alphabetic() || *end == '~');
+                }
+                '\r' => {}
+                other => text.push(other),
+            }
+        }
+        text
+    }
+
+    /// Everything that was shown, byte by byte.
+    pub fn bytes(&self) -> &[u8] {
+        &self.seen
+    }
+
+    /// Sends it a signal.
+    pub fn signal(&self, signal: Signal) {
+        let pid = self.child.id().and_then(|pid| i32::try_from(pid).ok());
+        let pid = Pid::from_raw(pid.expect("it runs"));
+        kill(pid, signal).expect("it is our child");
+    }
+
+    /// Ends the input: at a terminal by Ctrl-D.
+    pub async fn end(&mut self) {
+        match self.seat {
+            Seat::Terminal => {
+                self.prompted().await;
+                self.press("\x04");
+            }
+            Seat::Pipes => self.keys = None,
+        }
+    }
+
+    /// Waits until it has ended.
+    pub async fn gone(&mut self) -> ExitStatus {
+        let status = within("the end of the inbox", self.child.wait()).await;
+        while let Some(bytes) = self.output.recv().await {
+            self.seen.extend(bytes);
+        }
+        status.expect("it is our child")
+    }
+}
+
+/// A terminal: where its user is, and where the program is. Nothing else that is started meanwhile
+/// gets hold of it.
+fn terminal() -> io::Result<(OwnedFd, File)> {
+    let user = posix_openpt(OFlag::O_RDWR | OFlag::O_NOCTTY | OFlag::O_CLOEXEC)?;
+    grantpt(&user)?;
+    unlockpt(&user)?;
+    let program = File::options()
+        .read(true)
+        .write(true)
+        .custom_flags(OFlag::O_NOCTTY.bits())
+        .open(ptsname_r(&user)?)?;
+    Ok((user.into(), program))
+}
