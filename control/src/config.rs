@@ -16,12 +16,17 @@ pub struct Options {
         default_value = "http://127.0.0.1:8080"
     )]
     pub public_url: String,
-    /// Redis to keep the state in, for example redis://127.0.0.1/.
+    /// Redis to keep the state in: redis://host:6379/, redis-sentinel://host:26379,host:26379/name
+    /// or redis-cluster://host:6379,host:6379; unix:///path.
     #[arg(long, env = "ARIZUKO_REDIS", hide_env_values = true)]
     pub redis: Option<String>,
     /// What every key in Redis begins with.
     #[arg(long, env = "ARIZUKO_REDIS_PREFIX", default_value = "arizuko")]
     pub redis_prefix: String,
+    /// What has to have a commit before anybody is told: the primary, or `replica`: one replica of
+    /// it too, or so many with `replica:2`.
+    #[arg(long, env = "ARIZUKO_DURABILITY", default_value = "primary")]
+    pub durability: Durability,
     /// Folder of the embedded store, where there is no Redis.
     #[arg(long, env = "ARIZUKO_DATA_DIR")]
     pub data_dir: Option<PathBuf>,
@@ -45,12 +50,51 @@ pub struct Options {
     pub limits: Limits,
 }
 
+/// What has to have a commit before anybody is told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Durability {
+    /// The primary.
+    Primary,
+    /// So many of its replicas as well.
+    Replica(usize),
+}
+
+impl Durability {
+    pub(crate) fn replicas(self) -> usize {
+        match self {
+            Self::Primary => 0,
+            Self::Replica(count) => count,
+        }
+    }
+}
+
+impl std::str::FromStr for Durability {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let wrong = || "say primary, replica, or how many: replica:2".to_owned();
+        match text.split_once(':') {
+            None if text == "primary" => Ok(Self::Primary),
+            None if text == "replica" => Ok(Self::Replica(1)),
+            Some(("replica", count)) => match count.parse() {
+                Ok(count @ 1..) => Ok(Self::Replica(count)),
+                _ => Err(wrong()),
+            },
+            _ => Err(wrong()),
+        }
+    }
+}
+
 impl Options {
     /// Refuses what can't work, with a sentence that says what to do.
     pub(crate) fn check(&self) -> anyhow::Result<()> {
         anyhow::ensure!(
             self.redis.is_some() || self.data_dir.is_some(),
             "where should the state be kept? Say --redis <url>, or --data-dir <folder> for the embedded store"
+        );
+        anyhow::ensure!(
+            self.redis.is_some() || self.durability == Durability::Primary,
+            "the embedded store has no replicas: leave out --durability"
         );
         anyhow::ensure!(
             self.redis.is_none() || (self.operator_key.is_some() && self.gateway_key.is_some()),

@@ -49,7 +49,10 @@ impl Control {
     pub(crate) async fn open(options: Options) -> anyhow::Result<Self> {
         options.check()?;
         let store: Arc<dyn Store> = match (&options.redis, &options.data_dir) {
-            (Some(url), _) => Arc::new(Redis::open(url, &options.redis_prefix).await?),
+            (Some(url), _) => {
+                let (prefix, replicas) = (&options.redis_prefix, options.durability.replicas());
+                Arc::new(Redis::open(url, prefix, replicas).await?)
+            }
             (None, Some(folder)) => Arc::new(Sqlite::open(folder)?),
             (None, None) => anyhow::bail!("no store was named"),
         };

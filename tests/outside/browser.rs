@@ -18,7 +18,9 @@ async fn the_page_works_in_chromium(kind: Kind) {
             "looks",
         ],
         Kind::OneRedis => &["conversation"],
-        Kind::Pair => &["conversation", "stream", "privacy", "trouble"],
+        Kind::Pair | Kind::Sentinel | Kind::Cluster => {
+            &["conversation", "stream", "privacy", "trouble"]
+        }
     };
     stack.browser_tests(files).await;
 }

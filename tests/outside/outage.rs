@@ -1,5 +1,6 @@
 //! Redis or control out of reach: nothing is pretended, and when they are back all goes on.
 
+mod cluster;
 mod control;
 mod redis;
 

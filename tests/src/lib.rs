@@ -9,6 +9,7 @@ pub mod attach;
 mod binaries;
 mod browser;
 pub mod cli;
+pub mod fleet;
 pub mod http;
 pub mod operator;
 pub mod person;

@@ -96,6 +96,11 @@ impl Process {
         }
     }
 
+    /// Whether it has not been killed.
+    pub fn is_running(&self) -> bool {
+        self.child.id().is_some()
+    }
+
     /// Its process id.
     pub fn pid(&self) -> i32 {
         let pid = self

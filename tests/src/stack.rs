@@ -3,6 +3,7 @@
 mod serve;
 
 use crate::{
+    fleet::Fleet,
     process::{Process, program},
     redis::Redis,
     tools,
@@ -20,6 +21,10 @@ pub enum Kind {
     OneRedis,
     /// Two controls and two gateways over one Redis.
     Pair,
+    /// The same over a primary that Sentinels watch.
+    Sentinel,
+    /// The same over a Cluster.
+    Cluster,
 }
 
 /// See the module. All of it ends with the test.
@@ -32,6 +37,7 @@ pub struct Stack {
     /// Dropped before the Redis that they use.
     servers: Vec<Server>,
     redis: Option<Redis>,
+    fleet: Option<Fleet>,
     folder: TempDir,
     pub(crate) web: reqwest::Client,
 }
@@ -73,12 +79,15 @@ impl Stack {
         for name in ["data", "home", "logs", "run"] {
             fs::create_dir(folder.path().join(name)).expect("the folder is new");
         }
+        let (files, logs) = (folder.path().join("redis"), folder.path().join("logs"));
         let redis = match kind {
-            Kind::Embedded => None,
-            Kind::OneRedis | Kind::Pair => {
-                let (files, logs) = (folder.path().join("redis"), folder.path().join("logs"));
-                Some(Redis::start(&files, &logs).await)
-            }
+            Kind::OneRedis | Kind::Pair => Some(Redis::start(&files, &logs).await),
+            _ => None,
+        };
+        let fleet = match kind {
+            Kind::Sentinel => Some(Fleet::with_sentinels(&files, &logs).await),
+            Kind::Cluster => Some(Fleet::cluster(&files, &logs).await),
+            _ => None,
         };
         let settings = settings
             .iter()
@@ -100,6 +109,7 @@ impl Stack {
             demo_url: None,
             servers: Vec::new(),
             redis,
+            fleet,
             folder,
             web: web.expect("plain HTTP needs nothing of the system"),
         };
@@ -111,7 +121,7 @@ impl Stack {
                 stack.add("control-0", any(), None).await;
                 stack.add("gateway-0", None, gateway(port)).await;
             }
-            Kind::Pair => {
+            Kind::Pair | Kind::Sentinel | Kind::Cluster => {
                 stack.add("control-0", any(), None).await;
                 stack.add("control-1", any(), None).await;
                 stack.add("gateway-0", None, gateway(port)).await;
@@ -190,6 +200,12 @@ impl Stack {
     /// Its Redis; the embedded store has none.
     pub fn redis(&mut self) -> Option<&mut Redis> {
         self.redis.as_mut()
+    }
+
+    /// Its Redis servers, where there are several.
+    pub fn fleet(&mut self) -> &mut Fleet {
+        let fleet = self.fleet.as_mut();
+        fleet.expect("this stack has Sentinels or a Cluster")
     }
 
     /// Kills every process that serves, as a power cut would; Redis, too, where it is.
@@ -277,7 +293,7 @@ fn nth(addresses: Vec<&String>, index: usize) -> String {
 }
 
 /// A port that nobody listens on. The system hands out the others first, so it stays free.
-fn free_port() -> u16 {
+pub(crate) fn free_port() -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").expect("loopback has free ports");
     listener.local_addr().expect("it is bound").port()
 }

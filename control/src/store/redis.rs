@@ -5,28 +5,32 @@
 
 use super::channels::{Subscription, channel};
 use super::{
-    Batch, Commit, Found, Guard, Member, Millis, Order, Partition, Read, Record, Store, StoreError,
-    Write,
+    Batch, Commit, Found, Member, Millis, Order, Partition, Read, Record, Store, StoreError,
 };
-use ::redis::{
-    Client, ErrorKind, FromRedisValue, Pipeline, RedisError, Script, Value,
-    aio::{ConnectionManager, ConnectionManagerConfig},
-    from_redis_value,
-};
+use ::redis::{ErrorKind, FromRedisValue, Pipeline, RedisError, Script, Value, from_redis_value};
 use anyhow::Context;
 use async_trait::async_trait;
-use bytes::Bytes;
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use tokio::time::timeout;
 
+mod call;
+mod replicas;
+mod servers;
+mod settings;
 mod wake;
 
-/// How long Redis may take to answer. Past that the outcome of a commit is unknown.
-const RESPONSE_TIMEOUT: Duration = Duration::from_secs(2);
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
+use call::{Call, outcome};
+use replicas::Replicas;
+use servers::Servers;
+
+/// How long a command waits to hear which server it is for.
+const PATIENCE: Duration = Duration::from_secs(1);
 
 /// See the module.
 pub(crate) struct Redis {
-    connection: ConnectionManager,
+    servers: Arc<Servers>,
+    /// Where nothing is told before replicas have it.
+    replicas: Option<Arc<Replicas>>,
     prefix: String,
     script: Script,
     wakes: Arc<wake::Wakes>,
@@ -34,23 +38,17 @@ pub(crate) struct Redis {
 }
 
 impl Redis {
-    /// Connects, and refuses a server that is too old or out of reach.
-    pub(crate) async fn open(url: &str, prefix: &str) -> anyhow::Result<Self> {
-        let client = Client::open(url).context("the URL of Redis is malformed")?;
-        let address = client.get_connection_info().addr().to_string();
-        let config = ConnectionManagerConfig::new()
-            .set_response_timeout(Some(RESPONSE_TIMEOUT))
-            .set_connection_timeout(Some(CONNECT_TIMEOUT))
-            .set_number_of_retries(1)
-            .set_min_delay(Duration::from_millis(50))
-            .set_max_delay(Duration::from_millis(500));
-        let mut connection = ConnectionManager::new_with_config(client.clone(), config)
-            .await
-            .with_context(|| format!("cannot reach Redis at {address}"))?;
+    /// Connects, and refuses a server that is too old or out of reach. What anybody is told,
+    /// `replicas` of them have.
+    pub(crate) async fn open(url: &str, prefix: &str, replicas: usize) -> anyhow::Result<Self> {
+        let servers = Arc::new(Servers::find(url).await?);
+        let place = servers.describe();
+        let mut connection = servers.of(0)?.connection.clone();
         let info: ::redis::InfoDict = ::redis::cmd("INFO")
             .arg("server")
             .query_async(&mut connection)
-            .await?;
+            .await
+            .with_context(|| format!("cannot reach Redis at {place}"))?;
         let version: String = info.get("redis_version").unwrap_or_default();
         let major: u32 = version
             .split('.')
@@ -60,32 +58,77 @@ impl Redis {
             .unwrap_or(0);
         anyhow::ensure!(
             major >= 7,
-            "Redis at {address} is {version}; arizuko needs 7.0 or later"
+            "Redis at {place} is {version}; arizuko needs 7.0 or later"
         );
+        for remark in settings::remarks(&*servers.of(0)?).await {
+            tracing::warn!("{remark}");
+        }
+        let replicas =
+            (replicas > 0).then(|| Replicas::new(servers.clone(), prefix.to_owned(), replicas));
         Ok(Self {
-            connection,
             prefix: prefix.to_owned(),
             script: Script::new(include_str!("commit.lua")),
-            wakes: wake::Wakes::start(client, prefix.to_owned()).await?,
-            description: format!("Redis {version} at {address}, prefix {prefix}"),
+            wakes: wake::Wakes::start(servers.clone(), replicas.clone()).await?,
+            description: format!("Redis {version} at {place}, prefix {prefix}"),
+            servers,
+            replicas,
         })
+    }
+
+    /// Makes sure that what was committed or read just now outlives the loss of its server.
+    async fn cover(&self, partition: Partition) -> Result<(), StoreError> {
+        match &self.replicas {
+            Some(replicas) => replicas.cover(partition).await,
+            None => Ok(()),
+        }
     }
 
     fn key(&self, partition: Partition, name: &str) -> String {
         format!("{}:{{{partition}}}:{name}", self.prefix)
     }
 
-    /// Reads, once more where the connection had been lost: that shows only with the next command,
-    /// which fails, and from which on there is a new one.
-    async fn ask<T: FromRedisValue>(&self, reads: &Pipeline) -> Result<T, StoreError> {
-        let mut connection = self.connection.clone();
-        let answer = match reads.query_async(&mut connection).await {
-            Err(error) if error.is_io_error() && !error.is_timeout() => {
-                reads.query_async(&mut connection).await
+    /// Reads, once more where the connection was lost or the state is elsewhere: that shows only
+    /// with the next command, which fails, and from which on there is a new one.
+    async fn ask<T: FromRedisValue>(
+        &self,
+        partition: Partition,
+        reads: &Pipeline,
+    ) -> Result<T, StoreError> {
+        match self.ask_once(partition, reads).await {
+            Err(error) if !error.is_timeout() && (error.is_io_error() || is_refusal(&error)) => {
+                self.look_again().await;
+                self.ask_once(partition, reads).await
             }
             answer => answer,
-        };
-        answer.map_err(unavailable)
+        }
+        .map_err(unavailable)
+    }
+
+    async fn ask_once<T: FromRedisValue>(
+        &self,
+        partition: Partition,
+        reads: &Pipeline,
+    ) -> Result<T, RedisError> {
+        let mut connection = self.servers.of(partition)?.connection.clone();
+        reads.query_async(&mut connection).await
+    }
+
+    async fn commit_once(&self, batch: &Batch, call: &Call<'_>) -> Result<Vec<Value>, RedisError> {
+        let mut invocation = self.script.prepare_invoke();
+        for name in &call.names {
+            invocation.key(self.key(batch.partition, name));
+        }
+        for arg in &call.args {
+            invocation.arg(&arg[..]);
+        }
+        let mut connection = self.servers.of(batch.partition)?.connection.clone();
+        invocation.invoke_async(&mut connection).await
+    }
+
+    /// Finds out who has the state by now, but keeps nobody waiting for it.
+    async fn look_again(&self) {
+        // If nobody knows, the next attempt says so.
+        let _ = timeout(PATIENCE, self.servers.refresh()).await;
     }
 
     fn add_read(&self, pipeline: &mut Pipeline, partition: Partition, read: &Read) {
@@ -136,7 +179,8 @@ impl Store for Redis {
         for read in reads {
             self.add_read(&mut pipeline, partition, read);
         }
-        let values: Vec<Value> = self.ask(&pipeline).await?;
+        let values: Vec<Value> = self.ask(partition, &pipeline).await?;
+        self.cover(partition).await?;
         let found = reads
             .iter()
             .zip(values)
@@ -145,25 +189,26 @@ impl Store for Redis {
     }
 
     async fn commit(&self, batch: &Batch) -> Result<Commit, StoreError> {
-        let mut call = Call::new(self, batch);
-        batch.guards.iter().for_each(|guard| call.guard(guard));
-        batch.writes.iter().for_each(|write| call.write(write));
-        let mut invocation = self.script.prepare_invoke();
-        for name in &call.names {
-            invocation.key(self.key(batch.partition, name));
-        }
-        for arg in &call.args {
-            invocation.arg(&arg[..]);
-        }
-        let mut connection = self.connection.clone();
-        let reply: Vec<Value> = match invocation.invoke_async(&mut connection).await {
-            // The last attempt to connect had failed, and this started another.
-            Err(error) if error.is_connection_refusal() => {
-                invocation.invoke_async(&mut connection).await
+        let call = Call::new(self, batch);
+        let reply = match self.commit_once(batch, &call).await {
+            // Certain not to be applied: the last attempt to connect had failed, or another server
+            // has the state by now.
+            Err(error) if is_refusal(&error) => {
+                self.look_again().await;
+                self.commit_once(batch, &call).await
             }
             reply => reply,
-        }
-        .map_err(commit_error)?;
+        };
+        let reply = match reply {
+            Err(error) => {
+                if error.is_io_error() {
+                    self.look_again().await;
+                }
+                return Err(commit_error(error));
+            }
+            Ok(reply) => reply,
+        };
+        self.cover(batch.partition).await?;
         outcome(&call.names, reply).map_err(unavailable)
     }
 
@@ -174,142 +219,40 @@ impl Store for Redis {
         max: u64,
         limit: u32,
     ) -> Result<Vec<(Partition, Member)>, StoreError> {
-        let mut pipeline = Pipeline::new();
+        // What one server has is asked for in one go.
+        let mut by_server: BTreeMap<String, Vec<Partition>> = BTreeMap::new();
         for partition in 0..partitions {
-            let read = Read::Set {
-                set: name.to_owned(),
-                min: 0,
-                max,
-                limit,
-                order: Order::LowestFirst,
-            };
-            self.add_read(&mut pipeline, partition, &read);
+            let server = self.servers.of(partition).map_err(unavailable)?;
+            by_server
+                .entry(server.address())
+                .or_default()
+                .push(partition);
         }
-        let sets: Vec<Vec<(String, u64)>> = self.ask(&pipeline).await?;
-        let members = (0..).zip(sets).flat_map(|(partition, set)| {
-            set.into_iter()
-                .map(move |(name, score)| (partition, Member { name, score }))
-        });
-        Ok(members.collect())
+        let mut gathered = Vec::new();
+        for partitions in by_server.into_values() {
+            let mut pipeline = Pipeline::new();
+            for partition in &partitions {
+                let read = Read::Set {
+                    set: name.to_owned(),
+                    min: 0,
+                    max,
+                    limit,
+                    order: Order::LowestFirst,
+                };
+                self.add_read(&mut pipeline, *partition, &read);
+            }
+            let sets: Vec<Vec<(String, u64)>> = self.ask(partitions[0], &pipeline).await?;
+            for (partition, set) in partitions.into_iter().zip(sets) {
+                let members = set.into_iter();
+                gathered.extend(members.map(|(name, score)| (partition, Member { name, score })));
+            }
+        }
+        Ok(gathered)
     }
 
     async fn watch(&self, partition: Partition, topic: &str) -> Result<Subscription, StoreError> {
         let channel = format!("{}:{}", self.prefix, channel(partition, topic));
-        self.wakes.watch(channel, topic).await
-    }
-}
-
-/// The arguments of one call of the script.
-struct Call<'a> {
-    store: &'a Redis,
-    batch: &'a Batch,
-    names: Vec<&'a str>,
-    indices: HashMap<&'a str, usize>,
-    args: Vec<Bytes>,
-}
-
-impl<'a> Call<'a> {
-    fn new(store: &'a Redis, batch: &'a Batch) -> Self {
-        let args = vec![
-            text(batch.now),
-            text(format_args!("{:016x}", batch.version)),
-        ];
-        let (names, indices) = (Vec::new(), HashMap::new());
-        Self {
-            store,
-            batch,
-            names,
-            indices,
-            args,
-        }
-    }
-
-    fn guard(&mut self, guard: &'a Guard) {
-        match guard {
-            Guard::Version { record, version } => {
-                let version = version.map(|v| format!("{v:016x}")).unwrap_or_default();
-                self.push("v", record, [text(version)]);
-            }
-            Guard::Fewer { set, than } => self.push("f", set, [text(than)]),
-            Guard::Rate {
-                bucket,
-                interval,
-                burst,
-            } => {
-                self.push("r", bucket, [text(interval), text(burst)]);
-            }
-        }
-    }
-
-    fn write(&mut self, write: &'a Write) {
-        match write {
-            Write::Put {
-                record,
-                body,
-                lifetime,
-            } => {
-                let lifetime = lifetime
-                    .map(|l| l.as_millis().to_string())
-                    .unwrap_or_default();
-                self.push("p", record, [text(lifetime), text(body)]);
-            }
-            Write::Add { set, member, score } => {
-                self.push("a", set, [text(score), text(member)]);
-            }
-            Write::Remove { set, member } => self.push("x", set, [text(member)]),
-            Write::Append { log, seq, entry } => {
-                self.push("l", log, [text(seq), entry.clone()]);
-            }
-            Write::Trim { log, through } => self.push("t", log, [text(through + 1)]),
-            Write::Delete { name } => self.push("d", name, []),
-            Write::Publish { topic, payload } => {
-                let channel = channel(self.batch.partition, topic);
-                let channel = format!("{}:{channel}", self.store.prefix);
-                let payload = wake::pack(topic, payload);
-                self.args.extend([text("b"), text(channel), payload]);
-            }
-        }
-    }
-
-    /// Adds an operation on a key, which is named by its index in KEYS.
-    fn push<const N: usize>(&mut self, operation: &str, name: &'a str, operands: [Bytes; N]) {
-        let next = self.names.len() + 1;
-        let index = *self.indices.entry(name).or_insert(next);
-        if index == next {
-            self.names.push(name);
-        }
-        self.args.extend([text(operation), text(index)]);
-        self.args.extend(operands);
-    }
-}
-
-fn text(value: impl ToString) -> Bytes {
-    value.to_string().into()
-}
-
-/// Reads the script's answer.
-fn outcome(names: &[&str], reply: Vec<Value>) -> Result<Commit, RedisError> {
-    let name = |index: Value| -> Result<String, RedisError> {
-        let index: usize = from_redis_value(index)?;
-        Ok(names.get(index - 1).copied().unwrap_or_default().to_owned())
-    };
-    let mut reply = reply.into_iter();
-    let mut next = || reply.next().unwrap_or(Value::Nil);
-    match from_redis_value::<String>(next())?.as_str() {
-        "applied" => Ok(Commit::Applied),
-        "full" => Ok(Commit::Full { set: name(next())? }),
-        "limited" => Ok(Commit::Limited {
-            bucket: name(next())?,
-            retry_after: from_redis_value(next())?,
-        }),
-        _ => {
-            let mut records = HashMap::new();
-            let mut guarded = from_redis_value::<Vec<Value>>(next())?.into_iter();
-            while let (Some(index), Some(value)) = (guarded.next(), guarded.next()) {
-                records.insert(name(index)?, record(value)?);
-            }
-            Ok(Commit::Conflict(records))
-        }
+        self.wakes.watch(channel, partition, topic).await
     }
 }
 
@@ -359,10 +302,10 @@ fn unavailable(error: RedisError) -> StoreError {
     StoreError::Unavailable(error.to_string())
 }
 
-/// What Redis says before a script's first write is certain, as is a refused connection; silence,
-/// and an error from the middle of a script, are not.
-fn commit_error(error: RedisError) -> StoreError {
-    const REFUSALS: [&str; 9] = [
+/// Whether it is certain that nothing was done: what Redis says before a script's first write, and
+/// a refused connection. Silence, and an error from the middle of a script, are not.
+fn is_refusal(error: &RedisError) -> bool {
+    const REFUSALS: [&str; 12] = [
         "OOM",
         "NOREPLICAS",
         "READONLY",
@@ -372,9 +315,16 @@ fn commit_error(error: RedisError) -> StoreError {
         "MISCONF",
         "CLUSTERDOWN",
         "NOAUTH",
+        "MOVED",
+        "ASK",
+        "TRYAGAIN",
     ];
     let refused = error.code().is_some_and(|code| REFUSALS.contains(&code));
-    if refused || error.is_connection_refusal() {
+    refused || error.is_connection_refusal()
+}
+
+fn commit_error(error: RedisError) -> StoreError {
+    if is_refusal(&error) {
         StoreError::Unavailable(error.to_string())
     } else {
         StoreError::Unknown(error.to_string())

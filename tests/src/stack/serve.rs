@@ -1,7 +1,7 @@
 //! The processes of a stack, as its operator would start them.
 
 use super::{Kind, Server, Stack};
-use crate::{process::Process, redis::Redis};
+use crate::{fleet::Fleet, process::Process};
 use serde_json::Value;
 use std::fs;
 use tokio::process::Command;
@@ -69,7 +69,14 @@ impl Stack {
 
     fn control_process(&self, listen: &str) -> Command {
         let mut control = self.program("arizuko-control");
-        let redis = self.redis.as_ref().map(Redis::url).unwrap_or_default();
+        let redis = match (&self.redis, &self.fleet) {
+            (Some(redis), _) => redis.url(),
+            (None, fleet) => fleet
+                .as_ref()
+                .map(Fleet::url)
+                .unwrap_or_default()
+                .to_owned(),
+        };
         control.args([
             "--listen",
             listen,

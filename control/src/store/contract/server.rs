@@ -41,7 +41,7 @@ impl Server {
         );
         let connecting = async {
             loop {
-                match Redis::open(&url, "test").await {
+                match Redis::open(&url, "test", 0).await {
                     Ok(store) => return store,
                     Err(_) => sleep(Duration::from_millis(10)).await,
                 }

@@ -1,10 +1,16 @@
-//! The link that wake-ups come by: one connection, one SSUBSCRIBE a channel, each confirmed.
+//! The links that wake-ups come by: one connection a server, one SSUBSCRIBE a channel, each
+//! confirmed.
 //!
-//! Pub/sub forgets what it could not deliver. So whenever the link has been down, every watcher
-//! is told that there is a gap once all channels are confirmed again, and reads the store.
+//! Pub/sub forgets what it could not deliver. So whenever a link has been down, or a channel has
+//! moved to another server, every watcher is told that there is a gap once all channels are
+//! confirmed again, and reads the store.
 
+use super::{
+    replicas::Replicas,
+    servers::{Server, Servers},
+};
 use crate::store::{
-    Millis, StoreError,
+    Millis, Partition, StoreError,
     channels::{Channels, Subscription},
 };
 use bytes::Bytes;
@@ -13,7 +19,7 @@ use redis::{
     aio::MultiplexedConnection, cmd, from_redis_value,
 };
 use std::{
-    collections::HashSet,
+    collections::{HashMap, HashSet},
     sync::{
         Arc,
         atomic::{AtomicI64, Ordering::Relaxed},
@@ -24,8 +30,9 @@ use tokio::{
     sync::{Mutex, mpsc},
     time::{interval, sleep, timeout},
 };
+use tokio_util::task::AbortOnDropHandle;
 
-/// How often Redis is asked for its time, which also shows that the link is alive.
+/// How often a server is asked for its time, which also shows that its link is alive.
 const BEAT: Duration = Duration::from_secs(1);
 const PATIENCE: Duration = Duration::from_secs(2);
 /// In milliseconds.
@@ -34,47 +41,51 @@ const RECONNECT: Duration = Duration::from_millis(100);
 
 /// See the module.
 pub(super) struct Wakes {
-    client: Client,
+    servers: Arc<Servers>,
+    /// Where nothing is shown before replicas have it.
+    replicas: Option<Arc<Replicas>>,
     channels: Channels,
-    link: Mutex<Link>,
-    /// Redis's clock less ours, in milliseconds.
+    links: Mutex<Links>,
+    /// Tells that a link has broken, or that a channel may be elsewhere.
+    broken: mpsc::UnboundedSender<Option<String>>,
+    /// The clock of the first partition's server less ours, in milliseconds.
     ahead: AtomicI64,
 }
 
 #[derive(Default)]
-struct Link {
-    connection: Option<MultiplexedConnection>,
+struct Links {
+    /// By the server's address.
+    open: HashMap<String, Link>,
     /// Channels to subscribe to again after a break. Never unsubscribed: there are at most 16 a
     /// partition.
-    wanted: HashSet<String>,
+    wanted: HashMap<String, Partition>,
+}
+
+/// The link to one server.
+struct Link {
+    connection: MultiplexedConnection,
+    confirmed: HashSet<String>,
+    _follower: AbortOnDropHandle<()>,
 }
 
 impl Wakes {
-    /// Opens the link and keeps it open for as long as the process runs.
-    pub(super) async fn start(client: Client, prefix: String) -> RedisResult<Arc<Self>> {
+    /// Opens the links and keeps them open for as long as the process runs.
+    pub(super) async fn start(
+        servers: Arc<Servers>,
+        replicas: Option<Arc<Replicas>>,
+    ) -> RedisResult<Arc<Self>> {
+        let (broken, breaks) = mpsc::unbounded_channel();
         let wakes = Arc::new(Self {
-            client,
+            servers,
+            replicas,
             channels: Channels::default(),
-            link: Mutex::default(),
+            links: Mutex::default(),
+            broken,
             ahead: AtomicI64::new(0),
         });
-        let pushes = wakes.connect().await?;
-        let kept = wakes.clone();
-        tokio::spawn(async move {
-            let (wakes, mut pushes) = (kept, pushes);
-            loop {
-                wakes.follow(&mut pushes).await;
-                wakes.link.lock().await.connection = None;
-                tracing::warn!(prefix, "the wake-up link to Redis broke; connecting again");
-                pushes = loop {
-                    match wakes.connect().await {
-                        Ok(pushes) => break pushes,
-                        Err(_) => sleep(RECONNECT).await,
-                    }
-                };
-                wakes.channels.gap();
-            }
-        });
+        // The clock is known before anything is decided.
+        wakes.confirm().await?;
+        tokio::spawn(wakes.clone().mend(breaks));
         Ok(wakes)
     }
 
@@ -83,62 +94,132 @@ impl Wakes {
     }
 
     pub(super) async fn watch(
-        &self,
+        self: &Arc<Self>,
         channel: String,
+        partition: Partition,
         topic: &str,
     ) -> Result<Subscription, StoreError> {
         // Registered before the confirmation: nothing that is published after it can be missed.
         let subscription = self.channels.watch(&channel, topic);
-        let mut link = self.link.lock().await;
-        // Where the link is down it is confirmed once the link is back, and then a gap is told.
-        if !link.wanted.contains(&channel)
-            && let Some(connection) = &mut link.connection
-        {
-            subscribe(connection, &channel)
-                .await
-                .map_err(|error| StoreError::Unavailable(error.to_string()))?;
+        let mut links = self.links.lock().await;
+        if links.wanted.insert(channel, partition).is_none() {
+            drop(links);
+            // Where a link is down the channel is confirmed once it is back, and then a gap is told.
+            if self.confirm().await.is_err() {
+                let _ = self.broken.send(None);
+            }
         }
-        link.wanted.insert(channel);
         Ok(subscription)
     }
 
-    /// Connects and has every wanted channel confirmed.
-    async fn connect(&self) -> RedisResult<mpsc::UnboundedReceiver<PushInfo>> {
+    /// Opens again what breaks, for ever.
+    async fn mend(self: Arc<Self>, mut breaks: mpsc::UnboundedReceiver<Option<String>>) {
+        let mut changes = self.servers.changes();
+        loop {
+            tokio::select! {
+                address = breaks.recv() => if let Some(Some(address)) = address {
+                    tracing::warn!(address, "a wake-up link to Redis broke; connecting again");
+                    self.links.lock().await.open.remove(&address);
+                },
+                _ = changes.changed() => {}
+            }
+            // What fails here shows again below.
+            let _ = self.servers.refresh().await;
+            while self.confirm().await.is_err() {
+                sleep(RECONNECT).await;
+                let _ = self.servers.refresh().await;
+            }
+            self.channels.gap();
+        }
+    }
+
+    /// Has every wanted channel confirmed by the server that has it.
+    async fn confirm(self: &Arc<Self>) -> RedisResult<()> {
+        let mut links = self.links.lock().await;
+        let Links { open, wanted } = &mut *links;
+        let clock = self.servers.of(0)?;
+        self.link(open, &clock).await?;
+        let mut homes = HashSet::from([clock.address()]);
+        for (channel, partition) in wanted {
+            let server = self.servers.of(*partition)?;
+            homes.insert(server.address());
+            let link = self.link(open, &server).await?;
+            if !link.confirmed.contains(channel) {
+                if let Err(error) = subscribe(&mut link.connection, channel).await {
+                    open.remove(&server.address());
+                    return Err(error);
+                }
+                link.confirmed.insert(channel.clone());
+            }
+        }
+        // A server that has nothing of ours any more is left.
+        open.retain(|address, _| homes.contains(address));
+        Ok(())
+    }
+
+    /// The link to a server, opened if there is none.
+    async fn link<'a>(
+        self: &Arc<Self>,
+        open: &'a mut HashMap<String, Link>,
+        server: &Arc<Server>,
+    ) -> RedisResult<&'a mut Link> {
+        let address = server.address();
+        if !open.contains_key(&address) {
+            let link = self.connect(server).await?;
+            open.insert(address.clone(), link);
+        }
+        open.get_mut(&address)
+            .ok_or_else(|| (redis::ErrorKind::Client, "the link is gone").into())
+    }
+
+    async fn connect(self: &Arc<Self>, server: &Arc<Server>) -> RedisResult<Link> {
         let (sender, pushes) = mpsc::unbounded_channel();
         let config = AsyncConnectionConfig::new()
             .set_connection_timeout(Some(PATIENCE))
             .set_response_timeout(Some(PATIENCE))
             .set_push_sender(sender);
-        let mut info = self.client.get_connection_info().clone();
-        let settings = info
-            .redis_settings()
-            .clone()
-            .set_protocol(redis::ProtocolVersion::RESP3);
-        info = info.set_redis_settings(settings);
-        let client = Client::open(info)?;
+        let settings = server.info.redis_settings().clone();
+        let settings = settings.set_protocol(redis::ProtocolVersion::RESP3);
+        let client = Client::open(server.info.clone().set_redis_settings(settings))?;
         let mut connection = client
             .get_multiplexed_async_connection_with_config(&config)
             .await?;
-        self.beat(&mut connection).await?;
-
-        let mut link = self.link.lock().await;
-        for channel in &link.wanted {
-            subscribe(&mut connection, channel).await?;
-        }
-        link.connection = Some(connection);
-        Ok(pushes)
+        let address = server.address();
+        self.beat(&address, &mut connection).await?;
+        let (wakes, followed) = (self.clone(), connection.clone());
+        let follower = tokio::spawn(async move {
+            wakes.follow(&address, followed, pushes).await;
+            // Nobody mends any more once the process ends.
+            let _ = wakes.broken.send(Some(address));
+        });
+        Ok(Link {
+            connection,
+            confirmed: HashSet::new(),
+            _follower: AbortOnDropHandle::new(follower),
+        })
     }
 
     /// Hands on what is published, until the link breaks.
-    async fn follow(&self, pushes: &mut mpsc::UnboundedReceiver<PushInfo>) {
-        let Some(mut connection) = self.link.lock().await.connection.clone() else {
-            return;
-        };
+    async fn follow(
+        &self,
+        address: &str,
+        mut connection: MultiplexedConnection,
+        mut pushes: mpsc::UnboundedReceiver<PushInfo>,
+    ) {
         let mut beats = interval(BEAT);
         loop {
             tokio::select! {
                 push = pushes.recv() => match push {
-                    Some(push) if push.kind == PushKind::SMessage => self.hand_on(push.data),
+                    Some(push) if push.kind == PushKind::SMessage => {
+                        if let Some(replicas) = &self.replicas
+                            && let Some(partition) = partition_of(&push)
+                            && replicas.cover(partition).await.is_err()
+                        {
+                            // The gap that is told makes everybody read what holds.
+                            return;
+                        }
+                        self.hand_on(push.data);
+                    }
                     Some(push) if push.kind == PushKind::Disconnection => return,
                     // A server that hands our slot to another unsubscribes us: begin anew.
                     Some(push) if push.kind == PushKind::SUnsubscribe => return,
@@ -146,7 +227,8 @@ impl Wakes {
                     None => return,
                 },
                 _ = beats.tick() => {
-                    if !matches!(timeout(PATIENCE, self.beat(&mut connection)).await, Ok(Ok(()))) {
+                    let beat = self.beat(address, &mut connection);
+                    if !matches!(timeout(PATIENCE, beat).await, Ok(Ok(()))) {
                         return;
                     }
                 }
@@ -168,12 +250,17 @@ impl Wakes {
         }
     }
 
-    async fn beat(&self, connection: &mut MultiplexedConnection) -> RedisResult<()> {
+    /// Asks a server for its time. One server's clock is ours: that of the first partition's.
+    async fn beat(&self, address: &str, connection: &mut MultiplexedConnection) -> RedisResult<()> {
         let asked = local();
         let (seconds, micros): (u64, u64) = cmd("TIME").query_async(connection).await?;
         let answered = local();
+        let is_clock = self
+            .servers
+            .of(0)
+            .is_ok_and(|server| server.address() == address);
         // An answer that was long under way says little of when it was given.
-        if answered.saturating_sub(asked) < LATE || self.ahead.load(Relaxed) == 0 {
+        if is_clock && (answered.saturating_sub(asked) < LATE || self.ahead.load(Relaxed) == 0) {
             let theirs = seconds * 1000 + micros / 1000;
             let ours = asked.midpoint(answered);
             self.ahead.store(theirs.wrapping_sub(ours) as i64, Relaxed);
@@ -184,6 +271,18 @@ impl Wakes {
 
 async fn subscribe(connection: &mut MultiplexedConnection, channel: &str) -> RedisResult<()> {
     cmd("SSUBSCRIBE").arg(channel).query_async(connection).await
+}
+
+/// The partition of what was published: it is in the braces of the channel's name.
+fn partition_of(push: &PushInfo) -> Option<Partition> {
+    let channel = push
+        .data
+        .first()
+        .cloned()
+        .map(from_redis_value::<String>)?
+        .ok()?;
+    let (_, rest) = channel.split_once('{')?;
+    rest.split_once('}')?.0.parse().ok()
 }
 
 /// Puts the topic before the payload.

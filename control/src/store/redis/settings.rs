@@ -1,0 +1,74 @@
+//! What a Redis server's settings mean for what arizuko promises, said when control starts.
+
+use super::servers::Server;
+use redis::{RedisResult, cmd};
+use std::collections::HashMap;
+
+/// What the operator should know, a sentence each; nothing where all is as recommended.
+pub(super) async fn remarks(server: &Server) -> Vec<String> {
+    match read(server).await {
+        Ok(settings) => judge(&settings),
+        Err(_) => vec![
+            "Redis does not show its settings, so nothing can be said of what survives its crash"
+                .to_owned(),
+        ],
+    }
+}
+
+async fn read(server: &Server) -> RedisResult<HashMap<String, String>> {
+    let mut connection = server.connection.clone();
+    cmd("CONFIG")
+        .arg("GET")
+        .arg(&[
+            "appendonly",
+            "appendfsync",
+            "maxmemory",
+            "maxmemory-policy",
+            "min-replicas-to-write",
+        ])
+        .query_async(&mut connection)
+        .await
+}
+
+fn judge(settings: &HashMap<String, String>) -> Vec<String> {
+    let is = |name: &str, value: &str| settings.get(name).is_some_and(|found| found == value);
+    let mut remarks = Vec::new();
+    if is("appendonly", "no") {
+        remarks.push(
+            "a crash of Redis loses what came after its last snapshot: set appendonly yes and \
+             appendfsync always",
+        );
+    } else if !is("appendfsync", "always") {
+        remarks.push(
+            "a crash of Redis may lose the last second: set appendfsync always to lose nothing",
+        );
+    }
+    if !is("maxmemory", "0") && !is("maxmemory-policy", "noeviction") {
+        remarks
+            .push("Redis may evict conversations when it is full: set maxmemory-policy noeviction");
+    }
+    remarks.into_iter().map(str::to_owned).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_setting_that_breaks_a_promise_is_said() {
+        let settings = |appendonly: &str, appendfsync: &str, maxmemory: &str, policy: &str| {
+            HashMap::from([
+                ("appendonly".to_owned(), appendonly.to_owned()),
+                ("appendfsync".to_owned(), appendfsync.to_owned()),
+                ("maxmemory".to_owned(), maxmemory.to_owned()),
+                ("maxmemory-policy".to_owned(), policy.to_owned()),
+            ])
+        };
+        let said = |settings| judge(&settings).join(" ");
+        assert_eq!(said(settings("yes", "always", "0", "allkeys-lru")), "");
+        assert_eq!(said(settings("yes", "always", "1", "noeviction")), "");
+        assert!(said(settings("no", "always", "0", "x")).contains("snapshot"));
+        assert!(said(settings("yes", "everysec", "0", "x")).contains("last second"));
+        assert!(said(settings("yes", "always", "1", "allkeys-lru")).contains("evict"));
+    }
+}

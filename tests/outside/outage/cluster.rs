@@ -1,0 +1,204 @@
+//! Redis that fails over: Sentinels name another primary, a Cluster promotes a replica or moves a
+//! slot.
+
+use arizuko_tests::{
+    Kind, Stack,
+    attach::delta,
+    on,
+    sse::{names, read_to_the_end, transcript},
+    within,
+};
+use nix::sys::signal::Signal;
+use serde_json::json;
+use std::time::{Duration, Instant};
+
+on![sentinel, Sentinel;
+    a_primary_that_is_lost_costs_nothing_that_anybody_was_told,
+    work_goes_on_at_the_new_primary,
+    what_no_replica_has_is_not_acknowledged,
+];
+on![cluster, Cluster;
+    a_primary_that_is_lost_costs_nothing_that_anybody_was_told,
+    work_goes_on_at_the_new_primary,
+    what_no_replica_has_is_not_acknowledged,
+    tenants_are_spread_and_each_is_served,
+    a_slot_that_moves_loses_nothing,
+];
+
+const COVERED: [(&str, &str); 1] = [("ARIZUKO_DURABILITY", "replica")];
+
+async fn a_primary_that_is_lost_costs_nothing_that_anybody_was_told(kind: Kind) {
+    let mut stack = Stack::with(kind, &COVERED).await;
+    let link = stack.issue("acme").await;
+    let (here, there) = (stack.visitor(&link, 0), stack.visitor(&link, 1));
+    let posted = here.say("count").await;
+    let mut agent = stack.agent("acme", &[]).await;
+    let mut program = agent.turn().await;
+    let readers = [here.clone(), there.clone()].map(|reader| {
+        let turn = posted.turn.clone();
+        tokio::spawn(async move { read_to_the_end(&reader, &turn).await })
+    });
+    let mut expected = String::new();
+    let key = format!("conversation:{}", posted.conversation);
+    let primary = stack.fleet().primary_of(&key).await;
+    for number in 0..60 {
+        if number == 20 {
+            stack.fleet().kill(primary);
+        }
+        let word = format!("{number} ");
+        program.print(&word).await;
+        expected += &word;
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    program.exit(0).await;
+    // Without a replica nothing is told; the one that was lost becomes one.
+    stack.fleet().restart(primary).await;
+    let mut seen = Vec::new();
+    for reader in readers {
+        seen.push(reader.await.expect("it does not panic"));
+    }
+    assert_eq!(seen[0], seen[1], "both read the same");
+    let text: String = transcript(&seen[0])
+        .into_iter()
+        .map(|(_, text)| text)
+        .collect();
+    assert_eq!(text, expected);
+    assert!(!names(&seen[0]).contains(&"reset"), "{:?}", names(&seen[0]));
+    assert_eq!(here.end_of(&posted.turn).await["status"], "done");
+}
+
+async fn work_goes_on_at_the_new_primary(kind: Kind) {
+    let mut stack = Stack::start(kind).await;
+    let link = stack.issue("acme").await;
+    let visitor = stack.visitor(&link, 1);
+    let posted = visitor.say("before").await;
+    let key = format!("conversation:{}", posted.conversation);
+    let primary = stack.fleet().primary_of(&key).await;
+    stack.fleet().kill(primary);
+    let begun = Instant::now();
+    // What is answered in between is 503 or 504 and says when to come back.
+    let message = json!({"content": "after", "conversation": posted.conversation});
+    let after = within("a message to be taken", async {
+        loop {
+            let answer = visitor.say_once("the-same-key-each-time", &message).await;
+            match answer.status.as_u16() {
+                202 => return answer.posted(),
+                503 | 504 => assert!(answer.retry_after() >= 1),
+                other => panic!("{other}: {}", answer.text()),
+            }
+        }
+    })
+    .await;
+    let took = begun.elapsed();
+    assert!(took < Duration::from_secs(15), "it took {took:?}");
+    let again = visitor.say_once("the-same-key-each-time", &message).await;
+    assert_eq!(again.posted(), after);
+    let mut agent = stack.attach("acme", 0).await;
+    for expected in ["before", "after"] {
+        let held = agent.turn().await;
+        assert_eq!(&held.turn.content[..], expected.as_bytes());
+        agent.answer(held, "ok").await;
+    }
+    // Wake-ups come from the new primary, too.
+    let mut live = visitor.follow(&posted.conversation).await;
+    live.take(6).await;
+    visitor.say_in(&posted.conversation, "once more").await;
+    let held = agent.turn().await;
+    let begun = Instant::now();
+    agent.answer(held, "at once").await;
+    live.take(3).await;
+    assert!(begun.elapsed() < Duration::from_secs(5), "not by a recheck");
+}
+
+async fn what_no_replica_has_is_not_acknowledged(kind: Kind) {
+    let mut stack = Stack::with(kind, &COVERED).await;
+    let link = stack.issue("acme").await;
+    let visitor = stack.visitor(&link, 0);
+    let posted = visitor.say("covered").await;
+    let key = format!("conversation:{}", posted.conversation);
+    let primary = stack.fleet().primary_of(&key).await;
+    let message = json!({"content": "not covered", "conversation": posted.conversation});
+    stack.fleet().signal_others(primary, Signal::SIGSTOP);
+    let answer = visitor.say_once("the-same-key-each-time", &message).await;
+    answer.refused(504, "OUTCOME_UNKNOWN");
+    stack.fleet().kill(primary);
+    stack.fleet().signal_others(primary, Signal::SIGCONT);
+    stack.fleet().restart(primary).await;
+    // It is told by nobody now whether it was taken; repeated, it is one message.
+    let after = within("the repeat to be taken", async {
+        loop {
+            let answer = visitor.say_once("the-same-key-each-time", &message).await;
+            if answer.status == 202 {
+                return answer.posted();
+            }
+        }
+    })
+    .await;
+    let mut agent = stack.attach("acme", 1).await;
+    for turn in [&posted.turn, &after.turn] {
+        let held = agent.turn().await;
+        assert_eq!(&held.turn.turn_id, turn);
+        agent.answer(held, "ok").await;
+    }
+}
+
+async fn tenants_are_spread_and_each_is_served(kind: Kind) {
+    let mut stack = Stack::start(kind).await;
+    let mut homes = std::collections::HashSet::new();
+    for tenant in [
+        "acme", "beta", "gamma", "delta", "omega", "sigma", "kappa", "theta",
+    ] {
+        let link = stack.issue(tenant).await;
+        let mut agent = stack.attach(tenant, 1).await;
+        let visitor = stack.visitor(&link, 0);
+        let posted = visitor.say("hello").await;
+        let mut live = visitor.listen(&posted.turn).await;
+        let mut held = agent.turn().await;
+        agent.append(&mut held, delta("m1", "hi")).await;
+        agent.finish(&held).await;
+        assert_eq!(names(&live.rest().await), ["delta", "turn_done"]);
+        let key = format!("conversation:{}", posted.conversation);
+        homes.insert(stack.fleet().primary_of(&key).await);
+    }
+    assert_eq!(homes.len(), 3, "all three primaries have some");
+}
+
+async fn a_slot_that_moves_loses_nothing(kind: Kind) {
+    let mut stack = Stack::start(kind).await;
+    let link = stack.issue("acme").await;
+    let visitor = stack.visitor(&link, 0);
+    let posted = visitor.say("count").await;
+    let mut agent = stack.agent("acme", &[]).await;
+    let mut program = agent.turn().await;
+    let reader = tokio::spawn({
+        let (reader, turn) = (stack.visitor(&link, 1), posted.turn.clone());
+        async move { read_to_the_end(&reader, &turn).await }
+    });
+    let key = format!("conversation:{}", posted.conversation);
+    let before = stack.fleet().primary_of(&key).await;
+    let mut expected = String::new();
+    let writing = async {
+        for number in 0..60 {
+            let word = format!("{number} ");
+            program.print(&word).await;
+            expected += &word;
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        program.exit(0).await;
+    };
+    tokio::join!(writing, stack.fleet().migrate(&key));
+    let seen = reader.await.expect("it does not panic");
+    let text: String = transcript(&seen)
+        .into_iter()
+        .map(|(_, text)| text)
+        .collect();
+    assert_eq!(text, expected);
+    assert!(!names(&seen).contains(&"reset"), "{:?}", names(&seen));
+    assert_ne!(stack.fleet().primary_of(&key).await, before, "it has moved");
+    // The next one is handed out and read live at the new place.
+    let posted = visitor.say_in(&posted.conversation, "and on").await;
+    let mut program = agent.turn().await;
+    program.print("on").await;
+    program.exit(0).await;
+    assert_eq!(visitor.end_of(&posted.turn).await["status"], "done");
+}

@@ -1,0 +1,281 @@
+//! Several Redis servers that stand in for one another: a primary with replicas and Sentinels, or
+//! a Cluster of three primaries and three replicas.
+
+use crate::{
+    process::{Process, command},
+    stack::free_port,
+    within,
+};
+use nix::sys::signal::Signal;
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+use tokio::time::sleep;
+
+/// How long a server is out of reach before the others replace it, in milliseconds.
+const DOWN_AFTER: &str = "1000";
+/// What the Sentinels call the primary.
+const NAME: &str = "main";
+
+/// See the module.
+pub struct Fleet {
+    url: String,
+    servers: Vec<Server>,
+    _sentinels: Vec<Process>,
+}
+
+struct Server {
+    name: String,
+    port: u16,
+    files: PathBuf,
+    logs: PathBuf,
+    flags: Vec<String>,
+    process: Process,
+}
+
+impl Fleet {
+    /// One primary, two replicas, three Sentinels.
+    pub async fn with_sentinels(folder: &Path, logs: &Path) -> Self {
+        let mut servers: Vec<Server> = Vec::new();
+        for number in 0..3 {
+            let primary = servers.first().map(|first| first.port.to_string());
+            let flags = match &primary {
+                Some(port) => vec!["--replicaof", "127.0.0.1", port],
+                None => Vec::new(),
+            };
+            servers.push(Server::start(number, folder, logs, &flags).await);
+        }
+        ask(servers[0].port, &["SET", "begun", "1"]).await;
+        reach(servers[0].port, "2").await;
+        let (mut sentinels, mut hosts) = (Vec::new(), Vec::new());
+        for number in 0..3 {
+            let port = free_port();
+            let config = folder.join(format!("sentinel-{number}.conf"));
+            let primary = servers[0].port;
+            let text = format!(
+                "port {port}\nbind 127.0.0.1\ndir {}\nsentinel monitor {NAME} 127.0.0.1 {primary} 2\n\
+                 sentinel down-after-milliseconds {NAME} {DOWN_AFTER}\n\
+                 sentinel failover-timeout {NAME} 5000\n",
+                folder.display()
+            );
+            fs::write(&config, text).expect("the stack's folder is ours");
+            let mut sentinel = command("redis-server");
+            sentinel.arg(&config).arg("--sentinel");
+            let mut process = Process::start(&format!("sentinel-{number}"), sentinel, logs);
+            process.line_with("+monitor master").await;
+            sentinels.push(process);
+            hosts.push(port);
+        }
+        for port in &hosts {
+            // Before they know of each other and of the replicas they could not replace anybody.
+            until("the Sentinels to know all", async || {
+                let known = ask(*port, &["SENTINEL", "MASTER", NAME]).await;
+                let lines: Vec<&str> = known.lines().collect();
+                let is = |name, value| lines.windows(2).any(|pair| pair == [name, value]);
+                is("num-slaves", "2") && is("num-other-sentinels", "2")
+            })
+            .await;
+        }
+        let hosts: Vec<_> = hosts
+            .iter()
+            .map(|port| format!("127.0.0.1:{port}"))
+            .collect();
+        Self {
+            url: format!("redis-sentinel://{}/{NAME}", hosts.join(",")),
+            servers,
+            _sentinels: sentinels,
+        }
+    }
+
+    /// Three primaries, each with a replica.
+    pub async fn cluster(folder: &Path, logs: &Path) -> Self {
+        let mut servers = Vec::new();
+        for number in 0..6 {
+            let bus = free_port().to_string();
+            let flags = [
+                "--cluster-enabled",
+                "yes",
+                "--cluster-node-timeout",
+                DOWN_AFTER,
+                "--cluster-port",
+                &bus,
+            ];
+            servers.push(Server::start(number, folder, logs, &flags).await);
+        }
+        let hosts: Vec<_> = servers
+            .iter()
+            .map(|server| format!("127.0.0.1:{}", server.port))
+            .collect();
+        let mut create = command("redis-cli");
+        create.args(["--cluster", "create"]).args(&hosts);
+        create.args(["--cluster-replicas", "1", "--cluster-yes"]);
+        let created = within("a Cluster", create.output()).await;
+        let created = created.expect("redis-cli is in Debian's redis-tools");
+        assert!(created.status.success(), "{created:?}");
+        for server in &servers {
+            until("the Cluster to be whole", async || {
+                let info = ask(server.port, &["CLUSTER", "INFO"]).await;
+                let nodes = ask(server.port, &["CLUSTER", "NODES"]).await;
+                info.contains("cluster_state:ok")
+                    && nodes.matches("slave").count() == 3
+                    && !nodes.contains("handshake")
+            })
+            .await;
+        }
+        for server in &servers {
+            if ask(server.port, &["ROLE"]).await.starts_with("master") {
+                until("the primary to have its replica", async || {
+                    let info = ask(server.port, &["INFO", "replication"]).await;
+                    info.contains("connected_slaves:1") && info.contains("state=online")
+                })
+                .await;
+            }
+        }
+        let seeds = hosts[..3].join(",");
+        Self {
+            url: format!("redis-cluster://{seeds}"),
+            servers,
+            _sentinels: Vec::new(),
+        }
+    }
+
+    /// Its address, as control takes it.
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// The primary that has a key whose name ends like this.
+    pub async fn primary_of(&self, key: &str) -> usize {
+        for (index, server) in self.servers.iter().enumerate() {
+            if !server.process.is_running() {
+                continue;
+            }
+            let pattern = format!("*{key}");
+            let found = ask(server.port, &["--scan", "--pattern", &pattern]).await;
+            if !found.trim().is_empty() && ask(server.port, &["ROLE"]).await.starts_with("master") {
+                return index;
+            }
+        }
+        panic!("no primary has a key {key}");
+    }
+
+    /// Kills a server in the middle of whatever it does.
+    pub fn kill(&mut self, index: usize) {
+        self.servers[index].process.kill();
+    }
+
+    /// Starts it again, on what it left on the disk.
+    pub async fn restart(&mut self, index: usize) {
+        let server = &mut self.servers[index];
+        let place = (server.name.as_str(), server.port);
+        server.process = serve(place, &server.files, &server.logs, &server.flags).await;
+    }
+
+    /// Sends a signal to every server but one.
+    pub fn signal_others(&self, index: usize, signal: Signal) {
+        for (other, server) in self.servers.iter().enumerate() {
+            if other != index && server.process.is_running() {
+                server.process.signal(signal);
+            }
+        }
+    }
+
+    /// Moves the slot of a key to another primary, one key at a time, as an operator's tool does.
+    pub async fn migrate(&self, key: &str) {
+        let from = self.primary_of(key).await;
+        let source = self.servers[from].port;
+        let full = ask(source, &["--scan", "--pattern", &format!("*{key}")]).await;
+        let full = full.lines().next().expect("it was just found").to_owned();
+        let slot = ask(source, &["CLUSTER", "KEYSLOT", &full])
+            .await
+            .trim()
+            .to_owned();
+        let mut to = None;
+        for (index, server) in self.servers.iter().enumerate() {
+            if index != from && ask(server.port, &["ROLE"]).await.starts_with("master") {
+                to = Some(server.port);
+            }
+        }
+        let target = to.expect("there are three primaries");
+        let id = async |port| ask(port, &["CLUSTER", "MYID"]).await.trim().to_owned();
+        let (from_id, to_id) = (id(source).await, id(target).await);
+        ask(
+            target,
+            &["CLUSTER", "SETSLOT", &slot, "IMPORTING", &from_id],
+        )
+        .await;
+        ask(source, &["CLUSTER", "SETSLOT", &slot, "MIGRATING", &to_id]).await;
+        loop {
+            let keys = ask(source, &["CLUSTER", "GETKEYSINSLOT", &slot, "1"]).await;
+            let Some(key) = keys.lines().next().filter(|key| !key.is_empty()) else {
+                break;
+            };
+            let port = target.to_string();
+            ask(source, &["MIGRATE", "127.0.0.1", &port, key, "0", "5000"]).await;
+        }
+        for port in [target, source] {
+            ask(port, &["CLUSTER", "SETSLOT", &slot, "NODE", &to_id]).await;
+        }
+    }
+}
+
+impl Server {
+    async fn start(number: usize, folder: &Path, logs: &Path, flags: &[&str]) -> Self {
+        let (name, port) = (format!("redis-{number}"), free_port());
+        let files = folder.join(&name);
+        fs::create_dir_all(&files).expect("the stack's folder is ours");
+        let flags: Vec<_> = flags.iter().map(|flag| (*flag).to_owned()).collect();
+        let process = serve((&name, port), &files, logs, &flags).await;
+        Self {
+            name,
+            port,
+            files,
+            logs: logs.to_owned(),
+            flags,
+            process,
+        }
+    }
+}
+
+async fn serve((name, port): (&str, u16), files: &Path, logs: &Path, flags: &[String]) -> Process {
+    let mut redis = command("redis-server");
+    redis.args([
+        "--port",
+        &port.to_string(),
+        "--bind",
+        "127.0.0.1",
+        "--save",
+        "",
+    ]);
+    redis.args(["--appendonly", "yes", "--appendfsync", "always"]);
+    redis.arg("--dir").arg(files).args(flags);
+    let mut process = Process::start(name, redis, logs);
+    process.line_with("eady to accept connections").await;
+    process
+}
+
+/// Waits until so many replicas have what the primary has.
+async fn reach(port: u16, replicas: &str) {
+    let reached = ask(port, &["WAIT", replicas, "15000"]).await;
+    assert_eq!(reached.trim(), replicas, "replicas that have it");
+}
+
+async fn until(what: &str, holds: impl AsyncFn() -> bool) {
+    within(what, async {
+        while !holds().await {
+            sleep(Duration::from_millis(50)).await;
+        }
+    })
+    .await;
+}
+
+/// What a server answers.
+async fn ask(port: u16, arguments: &[&str]) -> String {
+    let mut cli = command("redis-cli");
+    cli.args(["-p", &port.to_string()]).args(arguments);
+    let answer = within("redis-cli", cli.output()).await;
+    let answer = answer.expect("redis-cli is in Debian's redis-tools");
+    String::from_utf8_lossy(&answer.stdout).into_owned()
+}
