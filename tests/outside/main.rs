@@ -6,6 +6,7 @@ mod chat;
 mod cli;
 mod clients;
 mod durability;
+mod faults;
 mod hook;
 mod keys;
 mod links;

@@ -255,6 +255,12 @@ impl Session {
         self.say(Said::Claim(claim)).await;
     }
 
+    /// Is gone without a goodbye, as when its machine dies.
+    pub fn vanish(self) {
+        // The requests never end: what control sees is the stream that is reset.
+        std::mem::forget(self.requests);
+    }
+
     /// Says goodbye: ends the requests and waits for the end of the answers.
     pub async fn leave(self) {
         let Self {

@@ -248,6 +248,14 @@ impl Stack {
         controls[index.min(controls.len() - 1)]
     }
 
+    /// Starts a control or a gateway again, at the same address.
+    pub async fn restart(&mut self, name: &str) {
+        let server = self.servers.iter().position(|server| server.name == name);
+        let server = server.unwrap_or_else(|| panic!("there is no {name} in this stack"));
+        self.servers[server].process = None;
+        self.serve(server).await;
+    }
+
     /// The process that a control or a gateway is in.
     pub fn process(&mut self, name: &str) -> &mut Process {
         let server = self.servers.iter_mut().find(|server| server.name == name);

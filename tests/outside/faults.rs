@@ -1,0 +1,55 @@
+//! Things that break on purpose, one a test. One oracle for all: whatever was acknowledged is read
+//! once, in order, by every reader, however often it comes back; every turn has one last frame.
+
+mod agents;
+mod drain;
+mod redis;
+
+use arizuko_tests::{
+    Stack,
+    http::Posted,
+    operator::Link,
+    sse::{Event, names, raw, read_to_the_end, transcript},
+};
+use tokio::task::JoinHandle;
+
+/// Readers of one turn, who come back whenever they are cut off.
+struct Readers(Vec<JoinHandle<Vec<Event>>>);
+
+impl Readers {
+    /// `count` of them, at both gateways.
+    fn begin(stack: &Stack, link: &Link, posted: &Posted, count: usize) -> Self {
+        let readers = (0..count).map(|number| {
+            let (reader, turn) = (stack.visitor(link, number % 2), posted.turn.clone());
+            tokio::spawn(async move { read_to_the_end(&reader, &turn).await })
+        });
+        Self(readers.collect())
+    }
+
+    /// Waits for their ends. All have read the same, each frame once, and this text.
+    async fn agree(self, text: &str) -> Vec<Event> {
+        let mut all = Vec::new();
+        for reader in self.0 {
+            all.push(reader.await.expect("it does not panic"));
+        }
+        let first = all.pop().expect("there is a reader");
+        for other in &all {
+            assert!(raw(other) == raw(&first), "readers disagree");
+        }
+        let read: String = transcript(&first)
+            .into_iter()
+            .map(|(_, text)| text)
+            .collect();
+        assert_eq!(read, text);
+        let numbers = first.iter().filter_map(|event| event.data["n"].as_u64());
+        let numbers: Vec<_> = numbers.collect();
+        assert_eq!(numbers, (1..=numbers.len() as u64).collect::<Vec<_>>());
+        let ends = names(&first)
+            .iter()
+            .filter(|name| **name == "turn_done")
+            .count();
+        assert_eq!(ends, 1, "{:?}", names(&first));
+        assert!(!names(&first).contains(&"reset"));
+        first
+    }
+}

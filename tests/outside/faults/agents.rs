@@ -1,0 +1,147 @@
+//! Agents that stop, come too late, or hear nothing of what they did.
+
+use super::Readers;
+use arizuko_proto::v1::{HeldTurn, Hello};
+use arizuko_tests::{
+    Kind, Stack,
+    attach::{Held, Session, delta, hello, message},
+    on_every_stack,
+    sse::names,
+};
+use nix::sys::signal::Signal;
+
+on_every_stack![
+    an_agent_that_wakes_after_its_lease_is_refused,
+    an_agent_that_dies_after_each_step_costs_its_visitor_nothing,
+    an_agent_that_hears_no_answer_does_nothing_twice,
+];
+
+const SHORT: [(&str, &str); 2] = [
+    ("ARIZUKO_LEASE", "2s"),
+    ("ARIZUKO_AGENT_HEARTBEAT", "500ms"),
+];
+
+async fn an_agent_that_wakes_after_its_lease_is_refused(kind: Kind) {
+    let stack = Stack::with(kind, &SHORT).await;
+    let link = stack.issue("acme").await;
+    let visitor = stack.visitor(&link, 0);
+    let posted = visitor.say("hello").await;
+    let mut agent = stack.agent("acme", &[]).await;
+    let mut program = agent.turn().await;
+    program.print("from the first").await;
+    visitor.listen(&posted.turn).await.take(1).await;
+    let readers = Readers::begin(&stack, &link, &posted, 3);
+    agent.process.signal(Signal::SIGSTOP);
+    let mut other = stack.agent("acme", &[]).await;
+    let mut second = other.turn().await;
+    // It goes on as if nothing had been: this is what it finds when it wakes.
+    program.print(" and more").await;
+    agent.process.signal(Signal::SIGCONT);
+    second.print("from the second").await;
+    second.exit(0).await;
+    let seen = readers.agree("from the second").await;
+    let restarts = names(&seen)
+        .iter()
+        .filter(|name| **name == "restart")
+        .count();
+    assert_eq!(restarts, 1);
+}
+
+/// How far an agent gets before it dies.
+#[derive(Clone, Copy, Debug)]
+enum Step {
+    Attached,
+    Offered,
+    Accepted,
+    Appended,
+    Finished,
+}
+
+async fn an_agent_that_dies_after_each_step_costs_its_visitor_nothing(kind: Kind) {
+    let stack = Stack::with(kind, &SHORT).await;
+    let link = stack.issue("acme").await;
+    let visitor = stack.visitor(&link, 0);
+    for step in [
+        Step::Attached,
+        Step::Offered,
+        Step::Accepted,
+        Step::Appended,
+        Step::Finished,
+    ] {
+        let posted = visitor.say("hello").await;
+        let readers = Readers::begin(&stack, &link, &posted, 2);
+        let mut agent = stack.attach("acme", 1).await;
+        match step {
+            Step::Attached => {}
+            Step::Offered => drop(agent.offered().await),
+            Step::Accepted => drop(agent.turn().await),
+            Step::Appended => {
+                let mut held = agent.turn().await;
+                agent.append(&mut held, delta("m1", "half an ans")).await;
+            }
+            Step::Finished => {
+                let held = agent.turn().await;
+                agent.answer(held, "whole").await;
+            }
+        }
+        // No goodbye: the connection is simply gone.
+        agent.vanish();
+        let mut next = stack.agent("acme", &[]).await;
+        if !matches!(step, Step::Finished) {
+            let mut program = next.turn().await;
+            program.print("whole").await;
+            program.exit(0).await;
+        }
+        readers.agree("whole").await;
+    }
+}
+
+/// The same session over another connection, with what it thinks that it holds.
+async fn again(stack: &Stack, agent: Session, held: &Held, control: usize) -> Session {
+    let mine = HeldTurn {
+        turn_id: held.turn.turn_id.clone(),
+        attempt: held.turn.attempt,
+        next_seq: held.seq,
+    };
+    let back = Hello {
+        session_id: agent.welcome.session_id.clone(),
+        held: vec![mine],
+        ..hello("acme", 100)
+    };
+    agent.vanish();
+    Session::open(stack.operator(control).await, back).await
+}
+
+async fn an_agent_that_hears_no_answer_does_nothing_twice(kind: Kind) {
+    let stack = Stack::start(kind).await;
+    let link = stack.issue("acme").await;
+    let posted = stack.visitor(&link, 0).say("hello").await;
+    let readers = Readers::begin(&stack, &link, &posted, 2);
+    let mut agent = stack.attach("acme", 0).await;
+    let mut held = agent.turn().await;
+    for (number, word) in ["one ", "two ", "three "].into_iter().enumerate() {
+        // Sent, and maybe done, but the answer is lost with the connection.
+        agent
+            .say(held.append(held.seq, vec![delta("m1", word)]))
+            .await;
+        agent = again(&stack, agent, &held, number % 2).await;
+        agent
+            .say(held.append(held.seq, vec![delta("m1", word)]))
+            .await;
+        held.seq += 1;
+        agent.stored(&held).await;
+    }
+    let whole = vec![message("m1", "one two three")];
+    agent.say(held.append(held.seq, whole.clone())).await;
+    agent = again(&stack, agent, &held, 1).await;
+    agent.say(held.append(held.seq, whole)).await;
+    held.seq += 1;
+    agent.stored(&held).await;
+    agent.say(held.finish()).await;
+    agent.vanish();
+    let seen = readers.agree("one two three").await;
+    assert_eq!(
+        names(&seen),
+        ["delta", "delta", "delta", "message", "turn_done"]
+    );
+}

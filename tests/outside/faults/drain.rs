@@ -1,0 +1,97 @@
+//! A gateway and a control that are told to stop while very many are at work.
+
+use super::Readers;
+use arizuko_tests::{
+    Kind, Stack,
+    attach::{Held, Session, delta, hello},
+    on,
+    sse::names,
+};
+use nix::sys::signal::Signal;
+use std::time::{Duration, Instant};
+
+on![pair, Pair;
+    a_rolling_restart_of_every_control_shows_no_reader_a_restart,
+    a_gateway_with_very_many_readers_is_gone_in_its_grace_and_loses_nothing,
+];
+
+async fn a_rolling_restart_of_every_control_shows_no_reader_a_restart(kind: Kind) {
+    let mut stack = Stack::start(kind).await;
+    let link = stack.issue("acme").await;
+    let mut agent = stack.agent("acme", &["--concurrency", "3"]).await;
+    let (mut turns, mut programs) = (Vec::new(), Vec::new());
+    for _ in 0..3 {
+        let posted = stack.visitor(&link, 0).say("count").await;
+        turns.push(Readers::begin(&stack, &link, &posted, 2));
+        programs.push(agent.turn().await);
+    }
+    let mut text = String::new();
+    for (round, name) in ["control-0", "control-1"].into_iter().enumerate() {
+        for program in &mut programs {
+            program.print(&format!("before {round} ")).await;
+        }
+        text += &format!("before {round} ");
+        let control = stack.process(name);
+        control.signal(Signal::SIGTERM);
+        assert_eq!(control.exit().await.code(), Some(0), "a clean end");
+        for program in &mut programs {
+            program.print(&format!("without {round} ")).await;
+        }
+        text += &format!("without {round} ");
+        stack.restart_control(round).await;
+    }
+    for program in programs {
+        program.exit(0).await;
+    }
+    for readers in turns {
+        let seen = readers.agree(&text).await;
+        assert!(!names(&seen).contains(&"restart"), "{:?}", names(&seen));
+    }
+}
+
+async fn a_gateway_with_very_many_readers_is_gone_in_its_grace_and_loses_nothing(kind: Kind) {
+    const READERS: usize = 200;
+    const AGENTS: usize = 10;
+    let settings = [
+        ("ARIZUKO_STREAMS_PER_ADDRESS", "10000"),
+        ("ARIZUKO_LINK_TURNS", "1000"),
+        ("ARIZUKO_LINK_RATE", "100000"),
+        ("ARIZUKO_ADDRESS_RATE", "100000"),
+    ];
+    let mut stack = Stack::with(kind, &settings).await;
+    let link = stack.issue("acme").await;
+    let mut held: Vec<(Session, Held)> = Vec::new();
+    let mut begun = Vec::new();
+    for number in 0..AGENTS {
+        let posted = stack.visitor(&link, number % 2).say("count").await;
+        let channel = stack.operator(number % 2).await;
+        let mut agent = Session::open(channel, hello("acme", 1)).await;
+        let turn = agent.turn().await;
+        held.push((agent, turn));
+        begun.push(posted);
+    }
+    let readers = |posted| Readers::begin(&stack, &link, posted, READERS / AGENTS);
+    let turns: Vec<_> = begun.iter().map(readers).collect();
+    let speak = async |held: &mut Vec<(Session, Held)>, word: &str| {
+        for (agent, turn) in held {
+            agent.append(turn, delta("m1", word)).await;
+        }
+    };
+    speak(&mut held, "one ").await;
+    let gateway = stack.process("gateway-0");
+    gateway.signal(Signal::SIGTERM);
+    let told = Instant::now();
+    assert_eq!(gateway.exit().await.code(), Some(0), "a clean end");
+    let took = told.elapsed();
+    assert!(took < Duration::from_secs(20), "it took {took:?}");
+    speak(&mut held, "two ").await;
+    stack.restart("gateway-0").await;
+    speak(&mut held, "three").await;
+    for (agent, turn) in &mut held {
+        agent.finish(turn).await;
+    }
+    for readers in turns {
+        let seen = readers.agree("one two three").await;
+        assert_eq!(names(&seen), ["delta", "delta", "delta", "turn_done"]);
+    }
+}
