@@ -3,7 +3,7 @@
 import axe from "axe-core";
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { arizuko, attach, attachGated, echoLink, link, refuse, visit } from "./harness.js";
+import { arizuko, attach, attachGated, echoLink, inbox, link, refuse, visit } from "./harness.js";
 
 const sizes = { phone: { width: 320, height: 568 }, frame: { width: 360, height: 500 }, wide: { width: 1440, height: 900 } };
 
@@ -48,6 +48,30 @@ test("axe-core has no finding while a reply runs and when the link is off", asyn
   await visitor.lastLine("Not sent");
   await assertNoFinding(visitor);
 });
+
+for (const colorScheme of ["light", "dark"]) {
+  test(`axe-core has no finding where a person and an agent answer: ${colorScheme}`, async (t) => {
+    const { url, folder, jid } = await link();
+    const people = `${folder}/people`;
+    await arizuko("route", "set", jid, "--target", people);
+    const ana = await inbox(t, people, "Ana");
+    const visitor = await visit(t, url, { colorScheme, viewport: sizes.phone, reducedMotion: "reduce" });
+    await visitor.say("tea");
+    await ana.takesUp();
+    ana.types("/typing");
+    await visitor.lastLine("Ana is typing…");
+    await assertNoFinding(visitor);
+    ana.types("# Tea\\");
+    ana.types("Here it is.");
+    await visitor.answered(1);
+    await arizuko("agent", "say", "--folder", people, await visitor.conversation(), "### By the way\n\nIt is hot.");
+    await visitor.answered(2);
+    await arizuko("route", "set", jid, "--mode", "observe");
+    await visitor.say("noted");
+    await visitor.lastLine("Your message was received.");
+    await assertNoFinding(visitor);
+  });
+}
 
 test("axe-core has no finding on the page of a link that is off", async (t) => {
   const { url, jid } = await link();
@@ -108,7 +132,7 @@ test("a screen reader hears the finished answer once, and not its pieces", async
   await visitor.sees("First half for tea.");
   await open();
   await visitor.answered(1);
-  await visitor.page.locator("[aria-live=polite]").getByText("Second half").waitFor({ state: "attached" });
+  await visitor.hears("Second half");
   assert.equal(heard.filter((text) => text.includes("half")).length, 1, heard.join("\n"));
   assert.equal(await visitor.page.getByRole("log").getAttribute("aria-live"), "off");
 });

@@ -204,6 +204,11 @@ export class Visitor {
     return heard;
   }
 
+  /** Waits until a screen reader is told that. */
+  hears(text) {
+    return this.page.locator("[aria-live=polite]").getByText(text).first().waitFor({ state: "attached" });
+  }
+
   /** Questions and answers as they stand below each other. */
   transcript() {
     return this.page.locator(".message .body").allInnerTexts();

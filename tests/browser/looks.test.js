@@ -3,7 +3,7 @@
 import { mkdir } from "node:fs/promises";
 import path from "node:path";
 import { test } from "node:test";
-import { attach, attachGated, given, link, refuse, visit } from "./harness.js";
+import { arizuko, attach, attachGated, given, inbox, link, refuse, visit } from "./harness.js";
 
 const shots = [
   ["light", { colorScheme: "light", viewport: { width: 1024, height: 768 } }],
@@ -31,6 +31,42 @@ for (const [name, options] of shots) {
     await visitor.say("And may I ask two things at once?");
     await visitor.lastLine("Too many messages at once.");
     await shoot("error");
+  });
+}
+
+for (const [name, options] of shots.slice(0, 4)) {
+  test(`screenshots: from a bot to a person and back, ${name}`, async (t) => {
+    const folder = path.resolve(given("ARIZUKO_SCREENSHOTS"));
+    await mkdir(folder, { recursive: true });
+    const made = await link("--name", "Acme support");
+    const people = `${made.folder}/people`;
+    await arizuko("route", "set", made.jid, "--escalate-unfinished-after", "1s", "--escalate-to", people, "--escalate-say", "Nobody has looked yet: I'm fetching a colleague.");
+    const { open } = await attachGated(t, made.folder);
+    const ana = await inbox(t, people, "Ana Lúcia");
+    const visitor = await visit(t, made.url, options);
+    const shoot = (what) => visitor.page.screenshot({ path: path.join(folder, `${name}-${what}.png`), animations: "disabled" });
+    await visitor.say("Where is my parcel?");
+    await ana.takesUp();
+    ana.types("/typing");
+    await visitor.lastLine("Ana Lúcia is typing…");
+    await shoot("typing");
+    ana.types("Hello, I'm Ana from the **warehouse**. It left us this morning; here is [where it is now](https://example.com/).");
+    await visitor.answered(3);
+    ana.types("And I've added a small present for the wait.");
+    await visitor.answered(4);
+    await visitor.say("Thank you, Ana!");
+    await ana.reads(/^visitor/);
+    ana.types("You're welcome.");
+    await visitor.answered(5);
+    ana.types("/back She knows where it is.");
+    await ana.reads(/is the agent's now/);
+    await open();
+    await visitor.say("And do you sell tea?");
+    await visitor.answered(6);
+    await arizuko("route", "set", made.jid, "--mode", "observe");
+    await visitor.say("I'll be at home after six.");
+    await visitor.lastLine("Your message was received.");
+    await shoot("handover");
   });
 }
 

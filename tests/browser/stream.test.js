@@ -44,7 +44,13 @@ test("a restart drops the reply so far unless it is kept, and what comes twice i
     frame("delta", { id: "b", text: "whole" }),
     event("html", { id: "b", block: 0, html: "<p>kept <em>whole</em></p>" }),
     frame("restart", { attempt: 3, keep: true }),
-    frame("delta", { id: "c", text: "and new" }),
+    frame("delta", { id: "c", text: "dropped, too" }),
+    frame("restart", { attempt: 4, keep: false }),
+    frame("message", { id: "d", author: "person", name: "Ana", content: "and new" }),
+    frame("restart", { attempt: 5, keep: true }),
+    frame("restart", { attempt: 6, keep: false }),
+    frame("status", { text: "Resting" }),
+    frame("status", { text: "" }),
     frame("status", { text: "Still pouring" }),
   ];
   const last = frame("turn_done", { status: "failed", error: "The cup broke." });
@@ -55,6 +61,7 @@ test("a restart drops the reply so far unless it is kept, and what comes twice i
   await visitor.lastLine("Still pouring");
   await streams.asked(4);
   assert.deepEqual(await visitor.transcript(), ["tea", "kept whole", "and new"]);
+  assert.deepEqual(await visitor.authors(), ["", "", "Ana"]);
   ended = true;
   await visitor.lastLine("The cup broke.");
   await visitor.answered(2);

@@ -11,6 +11,7 @@ async fn the_page_works_in_chromium(kind: Kind) {
     let files: &[&str] = match kind {
         Kind::Embedded => &[
             "conversation",
+            "people",
             "stream",
             "privacy",
             "trouble",
@@ -19,7 +20,7 @@ async fn the_page_works_in_chromium(kind: Kind) {
         ],
         Kind::OneRedis => &["conversation"],
         Kind::Pair | Kind::Sentinel | Kind::Cluster => {
-            &["conversation", "stream", "privacy", "trouble"]
+            &["conversation", "people", "stream", "privacy", "trouble"]
         }
     };
     stack.browser_tests(files).await;

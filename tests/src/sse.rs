@@ -5,7 +5,8 @@ use bytes::Bytes;
 use futures_util::{Stream, StreamExt as _};
 use http::{HeaderMap, StatusCode};
 use serde_json::Value;
-use std::pin::Pin;
+use std::{pin::Pin, time::Duration};
+use tokio::time::timeout;
 
 /// Where a reader begins.
 #[derive(Clone, Copy, Debug)]
@@ -180,17 +181,20 @@ impl Events {
     }
 }
 
+/// How long a reply may take that is made while things break.
+const WHOLE_REPLY: Duration = Duration::from_secs(120);
+
 /// Reads a turn's reply as a browser's `EventSource` does: whenever the stream ends it comes back
 /// with the last id, until it is told 204.
 pub async fn read_to_the_end(visitor: &Visitor, turn: &str) -> Vec<Event> {
     let path = format!("{turn}/sse");
     let mut seen: Vec<Event> = Vec::new();
-    within("the whole reply, with reconnects", async {
+    let reading = async {
         loop {
             let last = seen.last().and_then(|event| event.id.clone());
             let cursor = last.as_deref().map_or(Cursor::Start, Cursor::After);
             let Some(mut events) = visitor.try_open(&path, cursor).await else {
-                tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+                tokio::time::sleep(Duration::from_millis(500)).await;
                 continue;
             };
             if events.status == 204 {
@@ -201,8 +205,12 @@ pub async fn read_to_the_end(visitor: &Visitor, turn: &str) -> Vec<Event> {
                 seen.push(event);
             }
         }
-    })
-    .await;
+    };
+    let read = timeout(WHOLE_REPLY, reading).await;
+    assert!(
+        read.is_ok(),
+        "no end of the reply within {WHOLE_REPLY:?}: {seen:?}"
+    );
     seen
 }
 

@@ -10,9 +10,11 @@ const RECEIVED: &str = "Your message was received.";
 /// The messages as the page's script would show them, for a page without scripts.
 pub(super) fn messages(turns: &[pb::ConversationTurn], name: &str) -> String {
     let mut html = String::new();
+    let mut before = None;
     for turn in turns {
         html.push_str(r#"<div class="turn">"#);
         if let Some(user) = &turn.user {
+            before = None;
             article(&mut html, "user", &user.id, "You", &escape(&user.content));
         }
         for message in &turn.assistant {
@@ -22,19 +24,27 @@ pub(super) fn messages(turns: &[pb::ConversationTurn], name: &str) -> String {
                 Author::Person => ("assistant person", &*message.name),
                 _ => ("assistant", name),
             };
-            article(&mut html, class, &message.id, author, &body);
+            // Nobody is named twice in a row.
+            let by = Some((class, author));
+            let class = if before == by {
+                format!("{class} again")
+            } else {
+                class.to_owned()
+            };
+            before = by;
+            article(&mut html, &class, &message.id, author, &body);
         }
-        let foot = match (turn.status(), turn.status_text.as_str()) {
-            _ if !turn.error.is_empty() => &turn.error,
-            (TurnStatus::Observed | TurnStatus::Dropped, _) => RECEIVED,
-            (status, "") if is_open(status) => "Waiting for the reply…",
-            (_, text) => text,
+        let (tone, foot) = match (turn.status(), turn.status_text.as_str()) {
+            _ if !turn.error.is_empty() => ("", &*turn.error),
+            (TurnStatus::Observed | TurnStatus::Dropped, _) => ("received", RECEIVED),
+            (status, "") if is_open(status) => ("", "Waiting for the reply…"),
+            (_, text) => ("", text),
         };
         if !foot.is_empty() {
             let foot = escape(foot);
             let _ = write!(
                 html,
-                r#"<div class="foot"><span class="foot-text">{foot}</span></div>"#
+                r#"<div class="foot" data-tone="{tone}"><span class="foot-text">{foot}</span></div>"#
             );
         }
         html.push_str("</div>");

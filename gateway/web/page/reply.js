@@ -25,6 +25,14 @@ class Reply {
     this.author = name || config.name;
     this.element.querySelector(".author").textContent = this.author;
     this.element.classList.toggle("person", author === "person");
+    this.element.classList.toggle("again", this.goesOn);
+  }
+
+  /** Whether the message before it is by the same, who need not be named again. */
+  get goesOn() {
+    const before = this.element.previousElementSibling ?? this.element.parentElement?.previousElementSibling?.querySelector("article:last-of-type");
+    const by = (message) => message?.matches(".assistant") && [message.matches(".person"), message.querySelector(".author").textContent].join();
+    return by(before) === by(this.element);
   }
 
   get plain() {

@@ -117,7 +117,7 @@ class Turn {
         return { text: this.error || "Stopped." };
       case "observed":
       case "dropped":
-        return { text: RECEIVED };
+        return { text: RECEIVED, tone: "received" };
       default:
         return { text: this.replies.size ? "" : "The agent had nothing to say." };
     }

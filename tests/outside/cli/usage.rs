@@ -140,6 +140,8 @@ async fn help_names_every_command(kind: Kind) {
         "up",
         "token",
         "key",
+        "route",
+        "inbox",
         "agent",
         "chat",
         "status",

@@ -95,7 +95,9 @@ struct Terminal {
 
 impl Terminal {
     fn open(mut chat: Command) -> Self {
-        chat.stdin(Stdio::piped()).stdout(Stdio::piped());
+        chat.stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null());
         let mut child = chat.spawn().expect("it was just built");
         let keyboard = child.stdin.take().expect("it was asked for");
         let screen = child.stdout.take().expect("it was asked for");
