@@ -2,7 +2,9 @@
 //! once, in order, by every reader, however often it comes back; every turn has one last frame.
 
 mod agents;
+mod disk;
 mod drain;
+mod links;
 mod redis;
 
 use arizuko_tests::{

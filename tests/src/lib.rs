@@ -14,6 +14,7 @@ pub mod http;
 pub mod operator;
 pub mod person;
 pub mod process;
+pub mod proxy;
 pub mod redis;
 pub mod routes;
 pub mod sse;

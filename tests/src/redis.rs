@@ -32,6 +32,11 @@ impl Redis {
         format!("unix://{}", socket(&self.folder).display())
     }
 
+    /// The socket that it listens on.
+    pub fn socket(&self) -> PathBuf {
+        socket(&self.folder)
+    }
+
     /// Kills it in the middle of whatever it does.
     pub fn kill(&mut self) {
         self.process.kill();

@@ -5,6 +5,7 @@ mod serve;
 use crate::{
     fleet::Fleet,
     process::{Process, program},
+    proxy::Proxy,
     redis::Redis,
     tools,
 };
@@ -37,6 +38,7 @@ pub struct Stack {
     /// Dropped before the Redis that they use.
     servers: Vec<Server>,
     redis: Option<Redis>,
+    proxy: Option<Proxy>,
     fleet: Option<Fleet>,
     folder: TempDir,
     pub(crate) web: reqwest::Client,
@@ -73,7 +75,23 @@ impl Stack {
         Self::begin(kind, settings, &format!("http://127.0.0.1:{port}"), port).await
     }
 
+    /// Starts one whose controls reach their Redis by a line that a test can break.
+    pub async fn behind_a_proxy(kind: Kind, settings: &[(&str, &str)]) -> Self {
+        let mut stack = Self::prepare(kind, settings, "https://{root}.example").await;
+        let redis = stack.redis.as_ref().expect("this stack has a Redis");
+        stack.proxy = Some(Proxy::start(&redis.socket()).await);
+        stack.populate(0).await;
+        stack
+    }
+
     async fn begin(kind: Kind, settings: &[(&str, &str)], public_url: &str, port: u16) -> Self {
+        let mut stack = Self::prepare(kind, settings, public_url).await;
+        stack.populate(port).await;
+        stack
+    }
+
+    /// All but the processes that serve.
+    async fn prepare(kind: Kind, settings: &[(&str, &str)], public_url: &str) -> Self {
         let folder = tempfile::Builder::new().prefix("arizuko-test-").tempdir();
         let folder = folder.expect("the system has room for temporary files");
         for name in ["data", "home", "logs", "run"] {
@@ -98,7 +116,7 @@ impl Stack {
             // find one that is dead already.
             .pool_max_idle_per_host(0)
             .build();
-        let mut stack = Self {
+        Self {
             kind,
             settings: settings.collect(),
             public_url: public_url.to_owned(),
@@ -109,26 +127,30 @@ impl Stack {
             demo_url: None,
             servers: Vec::new(),
             redis,
+            proxy: None,
             fleet,
             folder,
             web: web.expect("plain HTTP needs nothing of the system"),
-        };
+        }
+    }
+
+    /// Starts what serves; its first gateway at this port, 0: at any.
+    async fn populate(&mut self, port: u16) {
         let gateway = |port: u16| Some(format!("127.0.0.1:{port}"));
         let any = || gateway(0);
-        match kind {
-            Kind::Embedded => stack.add("up", any(), gateway(port)).await,
+        match self.kind {
+            Kind::Embedded => self.add("up", any(), gateway(port)).await,
             Kind::OneRedis => {
-                stack.add("control-0", any(), None).await;
-                stack.add("gateway-0", None, gateway(port)).await;
+                self.add("control-0", any(), None).await;
+                self.add("gateway-0", None, gateway(port)).await;
             }
             Kind::Pair | Kind::Sentinel | Kind::Cluster => {
-                stack.add("control-0", any(), None).await;
-                stack.add("control-1", any(), None).await;
-                stack.add("gateway-0", None, gateway(port)).await;
-                stack.add("gateway-1", None, any()).await;
+                self.add("control-0", any(), None).await;
+                self.add("control-1", any(), None).await;
+                self.add("gateway-0", None, gateway(port)).await;
+                self.add("gateway-1", None, any()).await;
             }
         }
-        stack
     }
 
     async fn add(&mut self, name: &str, control: Option<String>, gateway: Option<String>) {
@@ -200,6 +222,11 @@ impl Stack {
     /// Its Redis; the embedded store has none.
     pub fn redis(&mut self) -> Option<&mut Redis> {
         self.redis.as_mut()
+    }
+
+    /// The line to its Redis.
+    pub fn proxy(&self) -> &Proxy {
+        self.proxy.as_ref().expect("this stack is behind one")
     }
 
     /// Its Redis servers, where there are several.

@@ -70,6 +70,7 @@ impl Stack {
     fn control_process(&self, listen: &str) -> Command {
         let mut control = self.program("arizuko-control");
         let redis = match (&self.redis, &self.fleet) {
+            (Some(_), _) if self.proxy.is_some() => self.proxy().url().to_owned(),
             (Some(redis), _) => redis.url(),
             (None, fleet) => fleet
                 .as_ref()

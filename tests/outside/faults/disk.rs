@@ -1,0 +1,67 @@
+//! The embedded store, killed in the middle of writing, its file's end torn.
+
+use arizuko_tests::{Kind, Stack, attach::delta, on, sse::transcript, tools::random_id};
+use std::{fs, io::Write as _};
+
+on![embedded, Embedded;
+    what_was_acknowledged_outlives_a_kill_in_the_middle_of_writing,
+    a_torn_tail_is_left_out_when_the_file_is_opened_again,
+];
+
+async fn what_was_acknowledged_outlives_a_kill_in_the_middle_of_writing(kind: Kind) {
+    let mut stack = Stack::start(kind).await;
+    let link = stack.issue("acme").await;
+    for seed in 1..=6_usize {
+        let visitor = stack.visitor(&link, 0);
+        let posted = visitor.say("count").await;
+        let mut agent = stack.attach("acme", 0).await;
+        let mut held = agent.turn().await;
+        let mut stored = String::new();
+        for number in 0..seed * 7 {
+            let word = format!("{number} ");
+            agent.append(&mut held, delta("m1", &word)).await;
+            stored += &word;
+        }
+        // More is on its way, and may be half on the disk.
+        let frames = (0..seed * 13).map(|_| delta("m1", "?")).collect();
+        agent.push(&mut held, frames).await;
+        stack.cut_the_power();
+        agent.vanish();
+        stack.power_up().await;
+        let snapshot = stack.visitor(&link, 0).get(&posted.turn).await.expect(200);
+        let found = snapshot.json()["assistant"][0]["content"].clone();
+        let found = found.as_str().unwrap_or_default().trim_end_matches('?');
+        assert_eq!(found, stored, "seed {seed}");
+        let visitor = stack.visitor(&link, 0);
+        visitor
+            .post_to(&format!("{}/cancel", posted.turn))
+            .await
+            .expect(200);
+    }
+}
+
+async fn a_torn_tail_is_left_out_when_the_file_is_opened_again(kind: Kind) {
+    let mut stack = Stack::start(kind).await;
+    let link = stack.issue("acme").await;
+    let posted = stack.visitor(&link, 0).say("hello").await;
+    let mut agent = stack.attach("acme", 0).await;
+    let held = agent.turn().await;
+    agent.answer(held, "stored").await;
+    stack.cut_the_power();
+    // What a disk may leave of a write that was under way.
+    let log = stack.data_dir().join("arizuko.db-wal");
+    let tail = random_id().repeat(300);
+    let file = fs::File::options().append(true).open(&log);
+    let mut file = file.expect("a store that was killed has its log still");
+    file.write_all(tail.as_bytes()).expect("the disk has room");
+    drop(file);
+    stack.power_up().await;
+    let visitor = stack.visitor(&link, 0);
+    let seen = visitor.listen(&posted.turn).await.rest().await;
+    assert_eq!(transcript(&seen)[0].1, "stored");
+    let posted = visitor.say_in(&posted.conversation, "and on").await;
+    let mut agent = stack.attach("acme", 0).await;
+    let held = agent.turn().await;
+    assert_eq!(held.turn.turn_id, posted.turn);
+    agent.answer(held, "goes on").await;
+}

@@ -1,0 +1,46 @@
+//! Lines that go dead, and gateways that die.
+
+use super::Readers;
+use arizuko_tests::{Kind, Stack, attach::delta, on, on_redis};
+use std::time::{Duration, Instant};
+
+on_redis![a_wake_up_link_that_goes_dead_without_a_word_is_noticed];
+on![everywhere, Pair; a_gateway_that_is_killed_in_mid_reply_costs_its_readers_nothing];
+
+async fn a_wake_up_link_that_goes_dead_without_a_word_is_noticed(kind: Kind) {
+    // No recheck helps: what is noticed is noticed by the link's own beat.
+    let stack = Stack::behind_a_proxy(kind, &[("ARIZUKO_RECHECK", "300s")]).await;
+    let link = stack.issue("acme").await;
+    let posted = stack.visitor(&link, 0).say("count").await;
+    let readers = Readers::begin(&stack, &link, &posted, 4);
+    let mut agent = stack.attach("acme", 1).await;
+    let mut held = agent.turn().await;
+    agent.append(&mut held, delta("m1", "one ")).await;
+    stack.proxy().kill_subscribers();
+    let begun = Instant::now();
+    agent.append(&mut held, delta("m1", "two")).await;
+    agent.finish(&held).await;
+    readers.agree("one two").await;
+    let took = begun.elapsed();
+    assert!(took < Duration::from_secs(15), "it took {took:?}");
+}
+
+async fn a_gateway_that_is_killed_in_mid_reply_costs_its_readers_nothing(kind: Kind) {
+    let mut stack = Stack::start(kind).await;
+    let link = stack.issue("acme").await;
+    let posted = stack.visitor(&link, 0).say("count").await;
+    let readers = Readers::begin(&stack, &link, &posted, 6);
+    let mut agent = stack.attach("acme", 1).await;
+    let mut held = agent.turn().await;
+    let mut text = String::new();
+    for (number, gateway) in ["gateway-0", "gateway-1", "gateway-0"].iter().enumerate() {
+        let word = format!("{number} ");
+        agent.append(&mut held, delta("m1", &word)).await;
+        stack.process(gateway).kill();
+        agent.append(&mut held, delta("m1", &word)).await;
+        text += &word.repeat(2);
+        stack.restart(gateway).await;
+    }
+    agent.finish(&held).await;
+    readers.agree(&text).await;
+}
