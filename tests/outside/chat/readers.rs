@@ -72,7 +72,7 @@ async fn readers_that_stop_reading_slow_nobody_and_lose_nothing(kind: Kind) {
     let ((), seen, elsewhere) = tokio::join!(writing, one.rest(), other.rest());
     let took = begun.elapsed();
     assert!(
-        took < Duration::from_secs(15),
+        took < Duration::from_secs(60),
         "those who read waited {took:?}"
     );
     assert_eq!(seen.len(), 350 * 11 + 1);

@@ -279,8 +279,8 @@ async fn what_a_restart_keeps_no_later_one_drops(kind: Kind) {
     let rendered: Vec<_> = rendered
         .map(|event| event.data["html"].as_str().unwrap_or_default())
         .collect();
-    let expected = ["<p>Here I am.</p>\n", "<p>I fetch <em>somebody</em></p>\n"];
-    assert!(rendered.ends_with(&expected), "{rendered:?}");
+    assert!(rendered.contains(&"<p>Here I am.</p>\n"), "{rendered:?}");
+    assert_eq!(rendered.last(), Some(&"<p>I fetch <em>somebody</em></p>\n"));
     assert!(!rendered.concat().contains("never mind"), "{rendered:?}");
 }
 
