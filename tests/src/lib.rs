@@ -41,14 +41,19 @@ pub async fn within<T>(what: impl Display, event: impl Future<Output = T>) -> T 
 
 /// Runs one test, in the thread that it is called from: its processes live as long as that.
 pub fn run<F: Future<Output = ()>>(kind: Kind, test: impl FnOnce(Kind) -> F) {
+    run_for(LIMIT, kind, test);
+}
+
+/// The same with another limit.
+pub fn run_for<F: Future<Output = ()>>(limit: Duration, kind: Kind, test: impl FnOnce(Kind) -> F) {
     binaries::build();
     // An error says that another test has installed it.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let runtime = runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.expect("a runtime needs no more than a few file descriptors");
     runtime.block_on(async {
-        let ended = timeout(LIMIT, test(kind)).await;
-        assert!(ended.is_ok(), "the test was not over after {LIMIT:?}");
+        let ended = timeout(limit, test(kind)).await;
+        assert!(ended.is_ok(), "the test was not over after {limit:?}");
     });
 }
 

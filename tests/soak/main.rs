@@ -1,0 +1,191 @@
+//! All faults at random, under load, for as long as one likes. Not a part of `tests/run`:
+//!
+//!     cargo test --package arizuko-tests --test soak -- <minutes> <seed>
+//!
+//! Two controls and two gateways over one Redis; visitors who write, read to the end and compare;
+//! agents who answer. Something is killed, stopped or cut off every second or so, as the seed
+//! says. It ends with what was done, or with the first promise that did not hold.
+
+#![expect(clippy::print_stdout, reason = "it tells how it goes")]
+
+use arizuko_tests::{
+    Kind, Stack,
+    agent::script,
+    http::{Posted, Visitor, try_send},
+    process::Process,
+    run_for,
+    sse::{names, read_to_the_end, transcript},
+    tools::random_id,
+};
+use http::Method;
+use nix::sys::signal::Signal;
+use serde_json::json;
+use std::{
+    env,
+    time::{Duration, Instant, SystemTime},
+};
+use tokio::{sync::watch, time::sleep};
+
+const VISITORS: usize = 12;
+const AGENTS: usize = 3;
+
+const SETTINGS: [(&str, &str); 7] = [
+    ("ARIZUKO_LEASE", "3s"),
+    ("ARIZUKO_AGENT_HEARTBEAT", "500ms"),
+    ("ARIZUKO_ATTEMPTS", "1000"),
+    ("ARIZUKO_LINK_RATE", "60000"),
+    ("ARIZUKO_ADDRESS_RATE", "60000"),
+    ("ARIZUKO_LINK_TURNS", "1000"),
+    ("ARIZUKO_RECHECK", "300s"),
+];
+
+fn main() {
+    let mut arguments = env::args()
+        .skip(1)
+        .filter_map(|argument| argument.parse().ok());
+    let minutes: u64 = arguments.next().unwrap_or(2);
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+    let clock = now.map_or(1, |now| now.as_secs());
+    let seed: u64 = arguments.next().unwrap_or(clock);
+    println!("soak for {minutes} min, seed {seed}");
+    let length = Duration::from_secs(60 * minutes);
+    let limit = length + Duration::from_secs(300);
+    run_for(limit, Kind::Pair, |kind| soak(kind, length, Dice(seed | 1)));
+}
+
+/// Numbers that look random and are the same for the same seed (xorshift).
+struct Dice(u64);
+
+impl Dice {
+    fn roll(&mut self, sides: u64) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0 % sides
+    }
+}
+
+async fn soak(kind: Kind, length: Duration, mut dice: Dice) {
+    let mut stack = Stack::behind_a_proxy(kind, &SETTINGS).await;
+    let link = stack.issue("acme").await;
+    let mut agents: Vec<_> = (0..AGENTS).map(|number| agent(&stack, number)).collect();
+    let (over, ending) = watch::channel(false);
+    let visitors = (0..VISITORS).map(|number| {
+        let visitors = [stack.visitor(&link, 0), stack.visitor(&link, 1)];
+        tokio::spawn(visit(number, visitors, ending.clone()))
+    });
+    let visitors: Vec<_> = visitors.collect();
+
+    let (begun, mut faults) = (Instant::now(), 0);
+    while begun.elapsed() < length {
+        let fault = dice.roll(9);
+        break_something(&mut stack, &mut agents, &mut dice, fault).await;
+        faults += 1;
+        sleep(Duration::from_millis(300 + dice.roll(1_500))).await;
+    }
+    over.send_replace(true);
+    let mut turns = 0;
+    for visitor in visitors {
+        turns += visitor.await.expect("every promise held");
+    }
+    println!("{faults} faults, {turns} turns, each answered once and read whole by both");
+}
+
+fn agent(stack: &Stack, number: usize) -> Process {
+    let mut exec = stack.program("arizuko");
+    exec.args(["agent", "exec", "--folder", "acme", "--concurrency", "8"]);
+    for control in [number, number + 1] {
+        exec.arg("--control").arg(stack.control(control % 2));
+    }
+    exec.env("ARIZUKO_KEY", stack.operator_key());
+    exec.args(["--", "python3", "-IS"]).arg(script("echo.py"));
+    Process::start(&format!("agent-{number}"), exec, &stack.logs())
+}
+
+async fn break_something(stack: &mut Stack, agents: &mut [Process], dice: &mut Dice, fault: u64) {
+    let which = dice.roll(2);
+    match fault {
+        0 => stack.restart(&format!("control-{which}")).await,
+        1 => stack.restart(&format!("gateway-{which}")).await,
+        2 => {
+            let name = format!("control-{which}");
+            stack.process(&name).signal(Signal::SIGTERM);
+            stack.process(&name).exit().await;
+            stack.restart(&name).await;
+        }
+        3 => {
+            let number = usize::try_from(dice.roll(AGENTS as u64)).unwrap_or(0);
+            agents[number].kill();
+            agents[number] = agent(stack, number);
+        }
+        4 => stack.proxy().kill_subscribers(),
+        fault => {
+            let pause = Duration::from_millis(dice.roll(2_500));
+            let redis = stack.redis().expect("this stack has one");
+            match fault {
+                5 => redis.restart().await,
+                6 => drop(redis.ask(&["CLIENT", "KILL", "TYPE", "PUBSUB"]).await),
+                7 => drop(redis.ask(&["SCRIPT", "FLUSH"]).await),
+                _ => {
+                    redis.freeze();
+                    sleep(pause).await;
+                    redis.thaw();
+                }
+            }
+        }
+    }
+}
+
+/// Writes and reads until it is over; says how often.
+async fn visit(number: usize, visitors: [Visitor; 2], ending: watch::Receiver<bool>) -> usize {
+    let (mut turns, mut conversation) = (0, String::new());
+    while !*ending.borrow() {
+        let message = format!("{number}.{turns} ");
+        let posted = say(&visitors, &conversation, &message).await;
+        conversation.clone_from(&posted.conversation);
+        let (here, there) = tokio::join!(
+            read_to_the_end(&visitors[0], &posted.turn),
+            read_to_the_end(&visitors[1], &posted.turn),
+        );
+        assert_eq!(here, there, "both have read the same");
+        let text: String = transcript(&here)
+            .into_iter()
+            .map(|(_, text)| text)
+            .collect();
+        assert_eq!(text, message.repeat(5), "{:?}", names(&here));
+        let ends = names(&here)
+            .iter()
+            .filter(|name| **name == "turn_done")
+            .count();
+        assert_eq!(ends, 1, "{:?}", names(&here));
+        let numbers = here.iter().filter_map(|event| event.data["n"].as_u64());
+        assert!(numbers.eq(1..=here.len() as u64), "{here:?}");
+        turns += 1;
+    }
+    turns
+}
+
+/// Sends a message until it is known to be taken; by its key it is one message.
+async fn say(visitors: &[Visitor; 2], conversation: &str, content: &str) -> Posted {
+    let key = random_id();
+    let message = match conversation {
+        "" => json!({"content": content}),
+        conversation => json!({"content": content, "conversation": conversation}),
+    };
+    for visitor in visitors.iter().cycle() {
+        let request = visitor.request(Method::POST, "");
+        let request = request.header("idempotency-key", &key).json(&message);
+        match try_send(request).await {
+            Ok(answer) if answer.status == 202 => return answer.posted(),
+            Ok(answer) => assert!(
+                [429, 503, 504].contains(&answer.status.as_u16()),
+                "{}: {}",
+                answer.status,
+                answer.text()
+            ),
+            Err(_) => {}
+        }
+        sleep(Duration::from_millis(200)).await;
+    }
+    unreachable!("there are visitors")
+}
