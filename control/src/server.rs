@@ -17,7 +17,10 @@ use crate::{
 };
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
-use tokio::time::{sleep, timeout};
+use tokio::{
+    sync::Semaphore,
+    time::{sleep, timeout},
+};
 use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 
 /// See the module.
@@ -29,6 +32,8 @@ pub(crate) struct Control {
     pub(crate) started_at: Millis,
     /// Cancelled when control drains.
     pub(crate) draining: CancellationToken,
+    /// Held by whoever has a page of a log in memory: many readers wake at once.
+    pub(crate) pages: Semaphore,
     /// The first keys, which come from the settings: their hashes and what they are.
     first_keys: Vec<(String, Caller)>,
 }
@@ -42,6 +47,8 @@ struct Layout {
 
 /// How long to wait before a store that was out of reach is asked again.
 const RETRY: Duration = Duration::from_secs(1);
+/// Pages of logs in memory at a time.
+const PAGES: usize = 4;
 const FORMAT: u32 = 2;
 const LAYOUT: &str = "layout";
 
@@ -80,6 +87,7 @@ impl Control {
             partitions: layout.partitions,
             public_url: options.public_url.trim_end_matches('/').to_owned(),
             draining: CancellationToken::new(),
+            pages: Semaphore::new(PAGES),
             first_keys,
         })
     }

@@ -5,6 +5,7 @@ use axum::{Router, body::Body};
 use http::Request;
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
+use socket2::SockRef;
 use std::{
     io::{self, IoSlice},
     net::SocketAddr,
@@ -25,6 +26,8 @@ use tower::ServiceExt as _;
 const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
 /// The largest head, and how much is read or written at a time.
 const BUFFER: usize = 64 * 1024;
+/// How much of what was written may wait in the kernel for the other end.
+const UNSENT: u32 = 64 * 1024;
 /// How long to wait when there are no file descriptors left.
 const BREATHER: Duration = Duration::from_millis(100);
 
@@ -109,6 +112,10 @@ impl Stalling {
         // Without this small frames wait for the acknowledgement of those before.
         if let Err(error) = stream.set_nodelay(true) {
             tracing::debug!(%error, "TCP_NODELAY");
+        }
+        // What a reader does not take is kept once, in the log, and not in the kernel's buffers.
+        if let Err(error) = SockRef::from(&stream).set_tcp_notsent_lowat(UNSENT) {
+            tracing::debug!(%error, "TCP_NOTSENT_LOWAT");
         }
         Self {
             stream,

@@ -2,9 +2,11 @@
 //! once, in order, by every reader, however often it comes back; every turn has one last frame.
 
 mod agents;
+mod clocks;
 mod disk;
 mod drain;
 mod links;
+mod readers;
 mod redis;
 
 use arizuko_tests::{

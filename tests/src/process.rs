@@ -32,6 +32,8 @@ pub fn command(program: impl AsRef<Path>) -> Command {
     let mut command = Command::new("setpriv");
     command
         .args(["--pdeathsig", "KILL", "--"])
+        // A file that may not grow any more is an error to it, as on a full disk, and no signal.
+        .args(["env", "--ignore-signal=XFSZ", "--"])
         .arg(program.as_ref());
     command
         .env_clear()
@@ -110,10 +112,33 @@ impl Process {
         i32::try_from(pid).expect("process ids are small")
     }
 
+    /// The most memory that it has had so far, in bytes.
+    pub fn peak_memory(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid()));
+        let status = status.expect("it runs");
+        let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+        let kib = peak.and_then(|peak| peak.trim().strip_suffix(" kB"));
+        let kib: u64 = kib
+            .and_then(|kib| kib.parse().ok())
+            .expect("Linux tells it");
+        kib << 10
+    }
+
     /// Sends it a signal.
     pub fn signal(&self, signal: Signal) {
         let sent = kill(Pid::from_raw(self.pid()), signal);
         sent.unwrap_or_else(|error| panic!("{signal} to {}: {error}", self.name));
+    }
+
+    /// Lets its files grow to this size only, as a disk does that is full; none: to any.
+    pub fn limit_files(&self, bytes: Option<u64>) {
+        let limit = bytes.map_or("unlimited".to_owned(), |bytes| bytes.to_string());
+        let set = std::process::Command::new("prlimit")
+            .args(["--pid", &self.pid().to_string()])
+            .arg(format!("--fsize={limit}:"))
+            .status();
+        let set = set.expect("prlimit is in Debian's util-linux");
+        assert!(set.success(), "{} is ours", self.name);
     }
 
     /// Waits until it has ended by itself.

@@ -6,7 +6,11 @@ use futures_util::{Stream, StreamExt as _};
 use http::{HeaderMap, StatusCode};
 use serde_json::Value;
 use std::{pin::Pin, time::Duration};
-use tokio::time::timeout;
+use tokio::{
+    io::AsyncWriteExt as _,
+    net::{TcpSocket, TcpStream},
+    time::timeout,
+};
 
 /// Where a reader begins.
 #[derive(Clone, Copy, Debug)]
@@ -183,6 +187,20 @@ impl Events {
 
 /// How long a reply may take that is made while things break.
 const WHOLE_REPLY: Duration = Duration::from_secs(120);
+
+/// A connection that takes as little as it can, and asks for a stream in the oldest HTTP there is,
+/// in which a body is simply what comes until the end.
+pub async fn stalled(gateway: &str, path: &str) -> TcpStream {
+    let address = gateway.trim_start_matches("http://").parse();
+    let socket = TcpSocket::new_v4().expect("the system has sockets");
+    socket.set_recv_buffer_size(4096).expect("it may be small");
+    let connected = socket.connect(address.expect("an address")).await;
+    let mut stream = connected.expect("the gateway listens");
+    let request = format!("GET {path} HTTP/1.0\r\nHost: x\r\n\r\n");
+    let sent = stream.write_all(request.as_bytes()).await;
+    sent.expect("the gateway reads");
+    stream
+}
 
 /// Reads a turn's reply as a browser's `EventSource` does: whenever the stream ends it comes back
 /// with the last id, until it is told 204.

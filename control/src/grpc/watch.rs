@@ -26,7 +26,7 @@ use tonic::{Status, Streaming};
 mod reader;
 
 /// How many events wait for one gateway, and how many go into one message.
-const BACKLOG: usize = 1024;
+const BACKLOG: usize = 256;
 const BATCH: usize = 128;
 
 /// The stream of events to a gateway.
@@ -40,7 +40,7 @@ pub(super) async fn serve(
 ) -> Result<Events, Error> {
     let key = KeyWatch::start(&control, caller).await?;
     let (events, pending) = mpsc::channel(BACKLOG);
-    let (responses, stream) = mpsc::channel(4);
+    let (responses, stream) = mpsc::channel(1);
     tokio::spawn(send_batches(pending, responses));
     tokio::spawn(read_requests(control, key, requests, events));
     Ok(ReceiverStream::new(stream))
@@ -162,7 +162,7 @@ async fn read(
     credit: &Semaphore,
     events: &mpsc::Sender<WatchEvent>,
 ) -> Event {
-    let number = subscribe.subscription;
+    let (number, whole_credit) = (subscribe.subscription, subscribe.credit);
     let mut reader = match Reader::open(control, subscribe).await {
         Ok(reader) => reader,
         Err(error) => {
@@ -174,6 +174,7 @@ async fn read(
     let outlet = Outlet {
         number,
         credit,
+        whole_credit,
         events,
     };
     let complete = reader.is_complete();
@@ -196,10 +197,26 @@ async fn read(
 struct Outlet<'a> {
     number: u64,
     credit: &'a Semaphore,
+    /// What it began with. No frame costs more.
+    whole_credit: u32,
     events: &'a mpsc::Sender<WatchEvent>,
 }
 
 impl Outlet<'_> {
+    /// Sends a frame, once there is credit and room for it. May be dropped while it waits.
+    async fn hand(&self, frame: v1::Frame) {
+        let cost = frame.credit().min(self.whole_credit.max(1));
+        // The semaphore is never closed; a closed channel says that the gateway is gone.
+        let (Ok(credit), Ok(room)) = (
+            self.credit.acquire_many(cost).await,
+            self.events.reserve().await,
+        ) else {
+            return;
+        };
+        credit.forget();
+        room.send(event(self.number, Event::Frame(frame)));
+    }
+
     /// An error says that the gateway is gone, and then this reader is about to be stopped.
     async fn say(&self, what: Event) {
         let _ = self.events.send(event(self.number, what)).await;

@@ -24,7 +24,7 @@ use tokio_stream::wrappers::UnboundedReceiverStream;
 use tokio_util::task::AbortOnDropHandle;
 use tonic::Status;
 
-/// Frames that control may send of one subscription before its reader takes any.
+/// Frames of up to 1 KiB that control may send of one subscription before its reader takes any.
 const CREDIT: u32 = 128;
 /// The shortest time from one attempt at opening a stream to the next.
 const PACE: Duration = Duration::from_millis(500);
@@ -203,9 +203,9 @@ impl Inbox {
     /// The next event; none when the stream broke. May be dropped without losing one.
     pub(super) async fn next(&mut self) -> Option<Event> {
         let event = *self.events.recv().await?;
-        if matches!(event, Event::Frame(_)) {
-            self.taken += 1;
-            if self.taken == CREDIT / 2 {
+        if let Event::Frame(frame) = &event {
+            self.taken += frame.credit().min(CREDIT);
+            if self.taken >= CREDIT / 2 {
                 self.link.send(Message::Grant(Grant {
                     subscription: self.subscription,
                     frames: self.taken,

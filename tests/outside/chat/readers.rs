@@ -4,35 +4,17 @@ use arizuko_tests::{
     Kind, Stack,
     attach::delta,
     on_every_stack,
-    sse::{Cursor, raw},
+    sse::{Cursor, raw, stalled},
     within,
 };
 use std::time::{Duration, Instant};
-use tokio::{
-    io::{AsyncReadExt as _, AsyncWriteExt as _},
-    net::{TcpSocket, TcpStream},
-    time::sleep,
-};
+use tokio::{io::AsyncReadExt as _, time::sleep};
 
 on_every_stack![
     readers_that_stop_reading_slow_nobody_and_lose_nothing,
     an_idle_stream_has_a_comment_now_and_then,
     an_address_may_have_a_hundred_streams,
 ];
-
-/// A connection that takes as little as it can, and asks for a stream in the oldest HTTP there is,
-/// in which a body is simply what comes until the end.
-async fn stalled(gateway: &str, path: &str) -> TcpStream {
-    let address = gateway.trim_start_matches("http://").parse();
-    let socket = TcpSocket::new_v4().expect("the system has sockets");
-    socket.set_recv_buffer_size(4096).expect("it may be small");
-    let connected = socket.connect(address.expect("an address")).await;
-    let mut stream = connected.expect("the gateway listens");
-    let request = format!("GET {path} HTTP/1.0\r\nHost: x\r\n\r\n");
-    let sent = stream.write_all(request.as_bytes()).await;
-    sent.expect("the gateway reads");
-    stream
-}
 
 async fn readers_that_stop_reading_slow_nobody_and_lose_nothing(kind: Kind) {
     let settings = [

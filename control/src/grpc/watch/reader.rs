@@ -4,7 +4,7 @@ use super::Outlet;
 use crate::{
     conversation::{self, Conversation},
     credential::is_random_id,
-    frame::{Body, Frame},
+    frame::Frame,
     grpc::{
         gateway::{Access, parse},
         wire,
@@ -18,10 +18,16 @@ use crate::{
 };
 use arizuko_proto::v1::{
     self, EndReason,
+    frame::Body,
     watch_event::{Event, Reset},
     watch_request::{Subscribe, subscribe::Target},
 };
-use tokio::time::{Instant, interval_at};
+use bytes::Bytes;
+use std::{future::ready, pin::pin, vec};
+use tokio::{
+    sync::{AcquireError, SemaphorePermit},
+    time::{Instant, interval_at},
+};
 
 /// How many entries one read of a log brings.
 const PAGE: u32 = 128;
@@ -39,6 +45,13 @@ pub(super) struct Reader {
     reset: Option<&'static str>,
     wakes: Subscription,
     token_wakes: Subscription,
+}
+
+/// Entries in memory, and the right to have them there.
+struct Page<'a> {
+    entries: vec::IntoIter<(u64, Bytes)>,
+    /// The semaphore is never closed.
+    _right: Result<SemaphorePermit<'a>, AcquireError>,
 }
 
 impl Reader {
@@ -175,7 +188,7 @@ impl Reader {
                 () = control.draining.cancelled() => return Ok(EndReason::Unavailable),
                 wake = self.wakes.next() => {
                     let end = match carried(&wake) {
-                        Some((seq, frame)) if seq == self.seq + 1 => self.hand_on(control, outlet, seq, frame?).await?,
+                        Some((seq, frame)) if seq == self.seq + 1 => self.hand_on(control, outlet, wire::frame(seq, frame?), &mut None).await?,
                         Some((seq, frame)) if seq <= self.seq && !self.contradicts(seq, &frame) => None,
                         next => {
                             // A gap, a deletion, or another frame where we have one.
@@ -205,8 +218,7 @@ impl Reader {
         seq == self.seq && self.tag != 0 && tag != self.tag
     }
 
-    /// Reads the log up to its end, no more at a time than the reader has credit for: while it
-    /// waits, it waits with its cursor and not with a page of frames.
+    /// Reads the log up to its end.
     async fn catch_up(
         &mut self,
         control: &Control,
@@ -214,38 +226,46 @@ impl Reader {
     ) -> Result<Option<EndReason>, Error> {
         loop {
             let credit = u32::try_from(outlet.credit.available_permits()).unwrap_or(PAGE);
-            let page = credit.clamp(1, PAGE);
+            let limit = credit.clamp(1, PAGE);
             let log = conversation::log(&self.conversation);
+            let right = control.pages.acquire().await;
             let entries = control
                 .ledger
-                .entries(self.access.partition(), log, self.seq, page)
+                .entries(self.access.partition(), log, self.seq, limit)
                 .await?;
-            let whole = entries.len() == page as usize;
-            for (seq, entry) in entries {
-                if let Some(end) = self.hand_on(control, outlet, seq, parse(&entry)?).await? {
+            let whole = entries.len() == limit as usize;
+            let mut page = Some(Page {
+                entries: entries.into_iter(),
+                _right: right,
+            });
+            while let Some((seq, entry)) = page.as_mut().and_then(|page| page.entries.next()) {
+                let frame = wire::frame(seq, parse(&entry)?);
+                if let Some(end) = self.hand_on(control, outlet, frame, &mut page).await? {
                     return Ok(Some(end));
                 }
             }
-            if !whole {
+            if page.is_some() && !whole {
                 return Ok(None);
             }
         }
     }
 
-    /// Sends one frame, as soon as the reader has credit for it.
+    /// Sends one frame, as soon as there is a place for it. While it waits it has no page.
     async fn hand_on(
         &mut self,
         control: &Control,
         outlet: &Outlet<'_>,
-        seq: u64,
-        frame: Frame,
+        frame: v1::Frame,
+        page: &mut Option<Page<'_>>,
     ) -> Result<Option<EndReason>, Error> {
-        (self.seq, self.tag) = (seq, frame.tag);
+        let v1::Cursor { seq, tag } = frame.cursor.unwrap_or_default();
+        (self.seq, self.tag) = (seq, tag);
         let only = self.turn.as_ref().map(|turn| turn.id.as_str());
-        if only.is_some_and(|turn| turn != frame.turn || frame.n == 0) {
+        if only.is_some_and(|turn| turn != frame.turn_id || frame.n == 0) {
             return Ok(None);
         }
-        let last = only.is_some() && matches!(frame.body, Body::TurnDone { .. });
+        let last = only.is_some() && matches!(frame.body, Some(Body::TurnDone(_)));
+        let mut handed = pin!(outlet.hand(frame));
         loop {
             tokio::select! {
                 biased;
@@ -254,17 +274,10 @@ impl Reader {
                     self.access.admit(control).await?;
                 }
                 () = control.draining.cancelled() => return Ok(Some(EndReason::Unavailable)),
-                permit = outlet.credit.acquire() => {
-                    // The semaphore is never closed.
-                    if let Ok(permit) = permit {
-                        permit.forget();
-                    }
-                    break;
-                }
+                () = &mut handed => return Ok(last.then_some(EndReason::TurnDone)),
+                () = ready(()), if page.is_some() => *page = None,
             }
         }
-        outlet.say(Event::Frame(wire::frame(seq, frame))).await;
-        Ok(last.then_some(EndReason::TurnDone))
     }
 
     /// Checks against the store that the link lives and that this is still the log it was.
