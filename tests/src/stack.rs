@@ -32,6 +32,8 @@ pub enum Kind {
 pub struct Stack {
     kind: Kind,
     settings: Vec<(String, String)>,
+    /// Servers whose clocks are wrong, and by how much, as `faketime` takes it.
+    clocks: Vec<(&'static str, &'static str)>,
     public_url: String,
     keys: Keys,
     demo_url: Option<String>,
@@ -84,6 +86,18 @@ impl Stack {
         stack
     }
 
+    /// Starts one some of whose servers have a wrong clock: `("control-1", "+300s")`.
+    pub async fn with_clocks(
+        kind: Kind,
+        settings: &[(&str, &str)],
+        clocks: &[(&'static str, &'static str)],
+    ) -> Self {
+        let mut stack = Self::prepare(kind, settings, "https://{root}.example").await;
+        stack.clocks = clocks.to_vec();
+        stack.populate(0).await;
+        stack
+    }
+
     async fn begin(kind: Kind, settings: &[(&str, &str)], public_url: &str, port: u16) -> Self {
         let mut stack = Self::prepare(kind, settings, public_url).await;
         stack.populate(port).await;
@@ -119,6 +133,7 @@ impl Stack {
         Self {
             kind,
             settings: settings.collect(),
+            clocks: Vec::new(),
             public_url: public_url.to_owned(),
             keys: Keys {
                 operator: tools::random_id(),

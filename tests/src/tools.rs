@@ -11,6 +11,7 @@ use std::{
     io::Read as _,
     path::{Path, PathBuf},
 };
+use tokio::process::Command;
 
 /// curl.
 pub async fn curl(arguments: &[&str]) -> Outcome {
@@ -38,6 +39,15 @@ pub async fn python(script: &str, arguments: &[&str]) -> Outcome {
         "",
     )
     .await
+}
+
+/// Makes a program believe that it is earlier or later (`+300s`), while its timers run as ever.
+pub fn set_clock(command: &mut Command, wrong: &str) {
+    found("faketime");
+    // The linker knows what `$LIB` is.
+    command.env("LD_PRELOAD", "/usr/$LIB/faketime/libfaketimeMT.so.1");
+    command.env("FAKETIME", wrong);
+    command.env("FAKETIME_DONT_FAKE_MONOTONIC", "1");
 }
 
 /// Where a program is that has to be there.

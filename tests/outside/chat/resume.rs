@@ -6,7 +6,9 @@ use arizuko_tests::{
     http::{Posted, Visitor},
     on_every_stack,
     sse::{Cursor, Event, ids, names, raw, transcript},
+    within,
 };
+use http::Method;
 
 on_every_stack![
     a_reader_cut_off_after_any_frame_has_in_the_end_what_an_uncut_one_has,
@@ -15,6 +17,7 @@ on_every_stack![
     a_stream_that_was_read_to_its_end_is_answered_204,
     the_last_event_id_may_be_a_parameter_and_the_header_wins,
     a_cursor_that_is_not_in_this_log_resets_the_reader,
+    a_cursor_of_a_megabyte_is_refused_and_harms_nobody,
     two_tabs_and_two_gateways_see_the_same_bytes,
 ];
 
@@ -259,6 +262,26 @@ async fn a_cursor_that_is_not_in_this_log_resets_the_reader(kind: Kind) {
     let seen = here.open(&path, Cursor::Start).await.ok().rest().await;
     assert_eq!(seen[0].name, "reset");
     assert_eq!(raw(&seen[1..]), raw(&uncut));
+}
+
+async fn a_cursor_of_a_megabyte_is_refused_and_harms_nobody(kind: Kind) {
+    let stack = Stack::start(kind).await;
+    let (here, _, posted) = answered(&stack).await;
+    let mut live = here.follow(&posted.conversation).await;
+    let whole = live.take(10).await;
+    let huge = "9".repeat(1 << 20);
+    let path = format!("{}/sse", posted.turn);
+    let request = here
+        .request(Method::GET, &path)
+        .header("last-event-id", &huge);
+    // The gateway answers, and closes before it has read all of it: some clients see only that.
+    if let Ok(answer) = within("an answer", request.send()).await {
+        assert_eq!(answer.status(), 431);
+    }
+    assert_eq!(
+        raw(&here.listen(&posted.turn).await.rest().await),
+        raw(&whole[1..])
+    );
 }
 
 async fn two_tabs_and_two_gateways_see_the_same_bytes(kind: Kind) {

@@ -1,11 +1,13 @@
-//! The embedded store, killed in the middle of writing, its file's end torn.
+//! The embedded store: killed in the middle of writing, its file's end torn, its disk full.
 
 use arizuko_tests::{Kind, Stack, attach::delta, on, sse::transcript, tools::random_id};
+use serde_json::json;
 use std::{fs, io::Write as _};
 
 on![embedded, Embedded;
     what_was_acknowledged_outlives_a_kill_in_the_middle_of_writing,
     a_torn_tail_is_left_out_when_the_file_is_opened_again,
+    a_disk_that_is_full_takes_nothing_and_loses_nothing,
 ];
 
 async fn what_was_acknowledged_outlives_a_kill_in_the_middle_of_writing(kind: Kind) {
@@ -64,4 +66,39 @@ async fn a_torn_tail_is_left_out_when_the_file_is_opened_again(kind: Kind) {
     let held = agent.turn().await;
     assert_eq!(held.turn.turn_id, posted.turn);
     agent.answer(held, "goes on").await;
+}
+
+async fn a_disk_that_is_full_takes_nothing_and_loses_nothing(kind: Kind) {
+    let mut stack = Stack::with(kind, &[("ARIZUKO_LINK_TURNS", "1000")]).await;
+    let link = stack.issue("acme").await;
+    let visitor = stack.visitor(&link, 0);
+    let first = visitor.say("before").await;
+    let size = |name: &str| fs::metadata(stack.data_dir().join(name)).expect("it is there");
+    let full = size("arizuko.db-wal").len() + 50_000;
+    stack.process("up").limit_files(Some(full));
+    let mut taken = vec![first.turn.clone()];
+    let content = "x".repeat(4_000);
+    let message = json!({"content": content, "conversation": first.conversation});
+    let refused = loop {
+        let key = format!("a-key-that-nobody-can-guess-{}", taken.len());
+        let answer = visitor.say_once(&key, &message).await;
+        if answer.status != 202 {
+            break answer;
+        }
+        taken.push(answer.posted().turn);
+    };
+    assert!(refused.refused(503, "UNAVAILABLE").retry_after() >= 1);
+    // What is there can be read, and nothing half-done is among it.
+    let history = visitor.get(&format!("c/{}", first.conversation)).await;
+    let history = history.expect(200).json();
+    assert_eq!(history["turns"].as_array().map(Vec::len), Some(taken.len()));
+    stack.process("up").limit_files(None);
+    let key = format!("a-key-that-nobody-can-guess-{}", taken.len());
+    taken.push(visitor.say_once(&key, &message).await.posted().turn);
+    let mut agent = stack.attach("acme", 0).await;
+    for turn in &taken {
+        let held = agent.turn().await;
+        assert_eq!(&held.turn.turn_id, turn);
+        agent.answer(held, "ok").await;
+    }
 }

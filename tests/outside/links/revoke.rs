@@ -10,16 +10,18 @@ use arizuko_tests::{
     http::{Visitor, send},
     on_every_stack,
     operator::{Link, reason},
-    sse::{Cursor, names},
+    sse::{Cursor, names, stalled},
     within,
 };
 use http::Method;
 use serde_json::json;
 use std::time::{Duration, Instant};
+use tokio::io::AsyncReadExt as _;
 
 on_every_stack![
     the_very_next_request_at_every_gateway_is_refused,
     open_streams_are_told_and_end_within_a_second,
+    a_replay_under_way_ends_where_it_is,
     queued_and_running_turns_are_cancelled,
     the_same_suffix_again_is_a_new_url_with_the_same_jid_and_the_old_stays_dead,
     by_jid_all_its_tokens_end_and_by_id_one_does,
@@ -133,6 +135,40 @@ async fn open_streams_are_told_and_end_within_a_second(kind: Kind) {
     let held = agent.turn().await;
     agent.answer(held, "all is well").await;
     assert_eq!(names(&unharmed.rest().await), ["message", "turn_done"]);
+}
+
+async fn a_replay_under_way_ends_where_it_is(kind: Kind) {
+    const FRAMES: usize = 60;
+    let stack = Stack::start(kind).await;
+    let link = stack.issue("acme").await;
+    let posted = stack.visitor(&link, 0).say("hello").await;
+    let mut agent = stack.attach("acme", 1).await;
+    let mut held = agent.turn().await;
+    for _ in 0..FRAMES {
+        agent
+            .append(&mut held, delta("m1", &"x".repeat(50_000)))
+            .await;
+    }
+    agent.finish(&held).await;
+    let path = format!("/chat/{}/{}/sse", link.token, posted.turn);
+    let mut slow = stalled(&stack.gateway(0), &path).await;
+    let mut beginning = [0; 10_000];
+    let began = within("the replay to begin", slow.read_exact(&mut beginning)).await;
+    began.expect("the connection stands");
+    stack.revoke(&link.token_id).await;
+    let mut rest = String::new();
+    let ended = within("the replay to end", slow.read_to_string(&mut rest)).await;
+    ended.expect("the connection ends cleanly");
+    assert!(
+        rest.ends_with("event: revoked\ndata: {}\n\n"),
+        "{}",
+        &rest[rest.len() - 200..]
+    );
+    let seen = rest.matches("event: delta").count();
+    assert!(
+        seen < FRAMES / 2,
+        "{seen} frames of {FRAMES} came after the revocation"
+    );
 }
 
 async fn queued_and_running_turns_are_cancelled(kind: Kind) {

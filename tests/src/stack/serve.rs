@@ -1,7 +1,7 @@
 //! The processes of a stack, as its operator would start them.
 
 use super::{Kind, Server, Stack};
-use crate::{fleet::Fleet, process::Process};
+use crate::{fleet::Fleet, process::Process, tools};
 use serde_json::Value;
 use std::fs;
 use tokio::process::Command;
@@ -15,11 +15,14 @@ impl Stack {
             gateway,
             ..
         } = &self.servers[index];
-        let command = match (control, gateway) {
+        let mut command = match (control, gateway) {
             (Some(control), Some(gateway)) => self.up(control, gateway),
             (Some(control), None) => self.control_process(control),
             (None, gateway) => self.gateway_process(gateway.as_deref().unwrap_or_default()),
         };
+        if let Some((_, wrong)) = self.clocks.iter().find(|(server, _)| server == name) {
+            tools::set_clock(&mut command, wrong);
+        }
         let mut process = Process::start(name, command, &self.logs());
         let line = process.line().await;
         let (control, gateway) = if self.kind == Kind::Embedded {

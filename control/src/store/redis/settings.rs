@@ -1,13 +1,13 @@
 //! What a Redis server's settings mean for what arizuko promises, said when control starts.
 
 use super::servers::Server;
-use redis::{RedisResult, cmd};
+use redis::{RedisResult, Value, cmd};
 use std::collections::HashMap;
 
 /// What the operator should know, a sentence each; nothing where all is as recommended.
 pub(super) async fn remarks(server: &Server) -> Vec<String> {
     match read(server).await {
-        Ok(settings) => judge(&settings),
+        Ok((settings, replicas)) => judge(&settings, replicas),
         Err(_) => vec![
             "Redis does not show its settings, so nothing can be said of what survives its crash"
                 .to_owned(),
@@ -15,9 +15,10 @@ pub(super) async fn remarks(server: &Server) -> Vec<String> {
     }
 }
 
-async fn read(server: &Server) -> RedisResult<HashMap<String, String>> {
+/// The settings, and how many replicas there are.
+async fn read(server: &Server) -> RedisResult<(HashMap<String, String>, usize)> {
     let mut connection = server.connection.clone();
-    cmd("CONFIG")
+    let settings = cmd("CONFIG")
         .arg("GET")
         .arg(&[
             "appendonly",
@@ -27,10 +28,13 @@ async fn read(server: &Server) -> RedisResult<HashMap<String, String>> {
             "min-replicas-to-write",
         ])
         .query_async(&mut connection)
-        .await
+        .await?;
+    let (_, _, replicas): (String, u64, Vec<Value>) =
+        cmd("ROLE").query_async(&mut connection).await?;
+    Ok((settings, replicas.len()))
 }
 
-fn judge(settings: &HashMap<String, String>) -> Vec<String> {
+fn judge(settings: &HashMap<String, String>, replicas: usize) -> Vec<String> {
     let is = |name: &str, value: &str| settings.get(name).is_some_and(|found| found == value);
     let mut remarks = Vec::new();
     if is("appendonly", "no") {
@@ -47,6 +51,12 @@ fn judge(settings: &HashMap<String, String>) -> Vec<String> {
         remarks
             .push("Redis may evict conversations when it is full: set maxmemory-policy noeviction");
     }
+    if replicas > 0 && is("min-replicas-to-write", "0") {
+        remarks.push(
+            "a primary that is cut off goes on taking messages that will be lost, and revoked \
+             tokens: set min-replicas-to-write 1 and min-replicas-max-lag 10",
+        );
+    }
     remarks.into_iter().map(str::to_owned).collect()
 }
 
@@ -62,13 +72,16 @@ mod tests {
                 ("appendfsync".to_owned(), appendfsync.to_owned()),
                 ("maxmemory".to_owned(), maxmemory.to_owned()),
                 ("maxmemory-policy".to_owned(), policy.to_owned()),
+                ("min-replicas-to-write".to_owned(), "0".to_owned()),
             ])
         };
-        let said = |settings| judge(&settings).join(" ");
+        let said = |settings| judge(&settings, 0).join(" ");
         assert_eq!(said(settings("yes", "always", "0", "allkeys-lru")), "");
         assert_eq!(said(settings("yes", "always", "1", "noeviction")), "");
         assert!(said(settings("no", "always", "0", "x")).contains("snapshot"));
         assert!(said(settings("yes", "everysec", "0", "x")).contains("last second"));
         assert!(said(settings("yes", "always", "1", "allkeys-lru")).contains("evict"));
+        let sound = settings("yes", "always", "0", "x");
+        assert!(judge(&sound, 1).join(" ").contains("cut off"));
     }
 }

@@ -1,0 +1,86 @@
+//! Clocks that disagree. Control goes by its store's, so that nobody sees anything of it.
+
+use super::Readers;
+use arizuko_proto::v1::LinkOptions;
+use arizuko_tests::{Kind, Stack, on, routes::escalation, sse::names, within};
+use std::time::Duration;
+use tokio::time::sleep;
+
+on![pair, Pair;
+    nothing_happens_early_where_clocks_are_five_minutes_apart,
+    nothing_happens_late_where_clocks_are_five_minutes_apart,
+];
+
+const LEASE: Duration = Duration::from_secs(2);
+
+async fn apart(kind: Kind) -> Stack {
+    let settings = [
+        ("ARIZUKO_LEASE", "2s"),
+        ("ARIZUKO_AGENT_HEARTBEAT", "500ms"),
+    ];
+    let clocks = [("control-1", "+300s"), ("gateway-1", "-300s")];
+    Stack::with_clocks(kind, &settings, &clocks).await
+}
+
+async fn nothing_happens_early_where_clocks_are_five_minutes_apart(kind: Kind) {
+    let stack = apart(kind).await;
+    let two_minutes = Duration::from_secs(120);
+    let options = LinkOptions {
+        lifetime: two_minutes.try_into().ok(),
+        ..LinkOptions::default()
+    };
+    let link = stack.issue_with("acme", "", options).await;
+    let late = escalation("web:acme", two_minutes, "acme/people", "It takes long.");
+    stack.route(late).await;
+    let mut agent = stack.agent("acme", &["--concurrency", "6"]).await;
+    let mut turns = Vec::new();
+    // Enough for either control to be asked for some of them.
+    for number in 0..6 {
+        let posted = stack.visitor(&link, number % 2).say("hello").await;
+        let readers = Readers::begin(&stack, &link, &posted, 2);
+        turns.push((readers, agent.turn().await));
+    }
+    // Time enough for every lease to be renewed, or to be taken for over.
+    sleep(LEASE * 2).await;
+    for (readers, mut program) in turns {
+        program.print("in time").await;
+        program.exit(0).await;
+        let seen = readers.agree("in time").await;
+        assert!(!names(&seen).contains(&"restart"), "{:?}", names(&seen));
+    }
+    for gateway in 0..2 {
+        stack.visitor(&link, gateway).say("still valid").await;
+    }
+}
+
+async fn nothing_happens_late_where_clocks_are_five_minutes_apart(kind: Kind) {
+    let stack = apart(kind).await;
+    let options = LinkOptions {
+        lifetime: Duration::from_secs(3).try_into().ok(),
+        ..LinkOptions::default()
+    };
+    let short = stack.issue_with("acme", "short", options).await;
+    let link = stack.issue("acme").await;
+    for control in [1, 0] {
+        let posted = stack.visitor(&link, control).say("hello").await;
+        let readers = Readers::begin(&stack, &link, &posted, 2);
+        let mut first = stack.attach("acme", control).await;
+        assert_eq!(first.turn().await.turn.turn_id, posted.turn);
+        first.vanish();
+        // It waits no longer than a lease lasts.
+        let mut second = stack.agent("acme", &[]).await;
+        let mut program = second.turn().await;
+        program.print("from the second").await;
+        program.exit(0).await;
+        readers.agree("from the second").await;
+    }
+    for gateway in 0..2 {
+        let visitor = stack.visitor(&short, gateway);
+        within("the link to expire", async {
+            while visitor.get("config").await.status != 401 {
+                sleep(Duration::from_millis(50)).await;
+            }
+        })
+        .await;
+    }
+}
