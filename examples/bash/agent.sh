@@ -1,0 +1,10 @@
+#!/usr/bin/env bash
+# The message comes on standard input, and what is printed goes to the visitor as it comes.
+#   arizuko agent exec --folder acme --status -- examples/bash/agent.sh
+set -euo pipefail
+message=$(cat)
+echo "reading it" >&2 # with --status the visitor sees this
+case $message in
+  *time*) date ;;
+  *) printf 'You came by %s and said: %s\n' "$ARIZUKO_JID" "$message" ;;
+esac

@@ -1,0 +1,17 @@
+"""An agent that says what it hears, a word at a time. It mints a chat link and prints it."""
+
+import asyncio
+
+from arizuko_agent import Agent, Reply, Turn
+
+
+async def answer(turn: Turn, reply: Reply) -> None:
+    reply.status("listening")
+    for word in turn.content.decode().split():
+        reply.write(f"{word} ")
+        await asyncio.sleep(0.1)
+
+
+agent = Agent(answer, concurrency=10)
+print(agent.control.issue_chat_link().url, flush=True)
+agent.run()
