@@ -26,6 +26,7 @@ use self::{
     stream::Ended,
 };
 use crate::control::Control;
+use arizuko_proto::telemetry::traces;
 use futures_util::FutureExt as _;
 use std::{
     panic::AssertUnwindSafe,
@@ -34,6 +35,7 @@ use std::{
 };
 use tokio::sync::{Notify, SemaphorePermit, mpsc, watch};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tracing::{Instrument as _, Span, field::Empty};
 
 const BACKOFF: std::ops::Range<Duration> = Duration::from_millis(100)..Duration::from_secs(2);
 
@@ -119,7 +121,14 @@ where
     let Settings { attached, stop, .. } = &session.settings;
     let tasks = TaskTracker::new();
     let begin = |turn: Turn, work: Work| {
-        tasks.spawn(answer(Arc::clone(session), turn, work, handler.clone()));
+        let span = span(&turn);
+        let turn = Turn {
+            // What the handler calls goes on from here.
+            traceparent: traces::traceparent(&span).unwrap_or(turn.traceparent),
+            ..turn
+        };
+        let answering = answer(Arc::clone(session), turn, work, handler.clone());
+        tasks.spawn(answering.instrument(span));
     };
 
     let mut delay = BACKOFF.start;
@@ -168,6 +177,22 @@ where
     outcome
 }
 
+/// The span of one turn's work, in the turn's trace.
+fn span(turn: &Turn) -> Span {
+    // Failures are told with it, so that it is there whatever level is logged.
+    let span = tracing::error_span!(
+        "turn",
+        otel.kind = Empty,
+        otel.name = Empty,
+        turn = turn.turn_id,
+        attempt = turn.attempt,
+        conversation = turn.conversation,
+        trace = Empty,
+    );
+    traces::follow(&span, "consumer", "answer the turn", &turn.traceparent);
+    span
+}
+
 /// Works on one turn, from its beginning until control has all of the reply or wants none of it.
 async fn answer<H, F>(session: Arc<Session>, turn: Turn, work: Work, handler: H)
 where
@@ -198,8 +223,8 @@ where
     session.update(|ledger| ledger.finish(&hold, outcome));
 }
 
-/// Half of the delay for certain and half by chance, so that agents don't all come back at once.
-fn jittered(delay: Duration) -> Duration {
+/// Half of the delay for certain and half by chance, so that not all come back at once.
+pub(crate) fn jittered(delay: Duration) -> Duration {
     let chance = getrandom::u32().unwrap_or(u32::MAX);
     delay / 2 + (delay / 2).mul_f64(f64::from(chance) / f64::from(u32::MAX))
 }

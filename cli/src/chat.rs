@@ -3,7 +3,6 @@
 mod conversation;
 mod link;
 mod screen;
-mod sse;
 mod stream;
 
 use self::{conversation::Conversation, link::Link, screen::Screen};

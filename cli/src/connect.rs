@@ -7,6 +7,7 @@ use crate::{
     running::Running,
 };
 use anyhow::Context as _;
+use arizuko_proto::tls::ClientFiles;
 use std::{env, fs, path::PathBuf};
 
 /// Where control is and what to call it with.
@@ -18,6 +19,8 @@ pub(crate) struct Options {
     /// The file that has the key to call with [env: ARIZUKO_KEY_FILE, or ARIZUKO_KEY, the key]
     #[arg(long, global = true, value_name = "FILE")]
     key_file: Option<PathBuf>,
+    #[command(flatten)]
+    tls: ClientFiles,
 }
 
 #[derive(Debug, PartialEq)]
@@ -40,7 +43,16 @@ impl Options {
             ),
             Key::Unknown => None,
         };
-        Control::new(addresses, key.as_deref())
+        Control::new(addresses, key.as_deref(), &self.tls)
+    }
+
+    /// The file that the key is read from, if it is.
+    pub(crate) fn key_file(&self) -> Option<PathBuf> {
+        let variable = |name: &str| env::var(name).ok().filter(|value| !value.is_empty());
+        match self.discover(variable, Running::find()).1 {
+            Key::File(path) => Some(path),
+            Key::Itself(_) | Key::Unknown => None,
+        }
     }
 
     /// The flags to say the same again.
@@ -49,8 +61,20 @@ impl Options {
         for address in &self.control {
             flags += &format!(" --control {}", quoted(address));
         }
-        if let Some(file) = &self.key_file {
-            flags += &format!(" --key-file {}", quoted(&file.to_string_lossy()));
+        let ClientFiles {
+            ca,
+            client_cert,
+            client_key,
+        } = &self.tls;
+        for (flag, file) in [
+            ("--key-file", &self.key_file),
+            ("--ca", ca),
+            ("--client-cert", client_cert),
+            ("--client-key", client_key),
+        ] {
+            if let Some(file) = file {
+                flags += &format!(" {flag} {}", quoted(&file.to_string_lossy()));
+            }
         }
         flags
     }
@@ -124,6 +148,7 @@ mod tests {
         let both = Options {
             control: vec!["http://f".into()],
             key_file: Some("/f".into()),
+            ..Options::default()
         };
         let variables = [
             ("ARIZUKO_CONTROL", "http://e,http://g"),
@@ -162,7 +187,7 @@ mod tests {
     fn the_key_of_an_up_is_for_its_own_control_alone() {
         let at = |address: &str| Options {
             control: vec![address.into()],
-            key_file: None,
+            ..Options::default()
         };
         assert_eq!(
             found(&at("http://127.0.0.1:9"), &[], true).1,

@@ -2,6 +2,7 @@
 //! what to do about it.
 
 use anyhow::{Chain, Context as _, anyhow};
+use arizuko_proto::tls::ClientFiles;
 use std::{
     error::Error,
     io,
@@ -12,7 +13,7 @@ use tonic::{
     Code, Request, Status,
     metadata::{Ascii, MetadataValue},
     service::{Interceptor, interceptor::InterceptedService},
-    transport::{self, Channel, ClientTlsConfig, Endpoint},
+    transport::{self, Channel, Endpoint},
 };
 use tonic_types::StatusExt as _;
 
@@ -48,7 +49,11 @@ pub(crate) struct Control {
 
 impl Control {
     /// The controls at these addresses; connects to none yet.
-    pub(crate) fn new(addresses: Vec<String>, key: Option<&str>) -> anyhow::Result<Self> {
+    pub(crate) fn new(
+        addresses: Vec<String>,
+        key: Option<&str>,
+        tls: &ClientFiles,
+    ) -> anyhow::Result<Self> {
         let bearer = key.map(|key| {
             let mut value = MetadataValue::try_from(format!("Bearer {}", key.trim()))?;
             value.set_sensitive(true);
@@ -59,7 +64,7 @@ impl Control {
             .context("the key has characters that no key has")?;
         let endpoints = addresses
             .iter()
-            .map(|address| endpoint(address))
+            .map(|address| endpoint(address, tls))
             .collect::<Result<_, _>>()?;
         Ok(Self {
             addresses,
@@ -123,9 +128,12 @@ impl Control {
             Code::Cancelled | Code::DeadlineExceeded if status.source().is_none() => {
                 anyhow!("control at {address} does not answer in time: try again")
             }
-            _ => anyhow!(
-                "lost control at {address} ({cause}): does it run, and is the address right?"
-            ),
+            _ => {
+                let advice = arizuko_proto::tls::advice(&address, &cause);
+                let advice = advice
+                    .unwrap_or("does it run, and is the address right, also in its http or https?");
+                anyhow!("lost control at {address} ({cause}): {advice}")
+            }
         }
     }
 
@@ -138,7 +146,9 @@ impl Control {
         // That nobody listens there is plain already.
         let cause = Chain::new(error).last().filter(|cause| !refused(cause));
         let cause = cause.map_or_else(String::new, |cause| format!(" ({cause})"));
-        anyhow!("no control at {address}{cause}: is `arizuko up` running?")
+        let advice =
+            arizuko_proto::tls::advice(&address, &cause).unwrap_or("is `arizuko up` running?");
+        anyhow!("no control at {address}{cause}: {advice}")
     }
 }
 
@@ -148,7 +158,7 @@ pub(crate) fn reason(status: &Status) -> Option<String> {
 }
 
 /// Notices a dead link within 15 s, and gives up a connect after 3 s.
-fn endpoint(address: &str) -> anyhow::Result<Endpoint> {
+fn endpoint(address: &str, tls: &ClientFiles) -> anyhow::Result<Endpoint> {
     let url = if address.contains("://") {
         address.to_owned()
     } else {
@@ -163,7 +173,7 @@ fn endpoint(address: &str) -> anyhow::Result<Endpoint> {
         .keep_alive_timeout(Duration::from_secs(5))
         .keep_alive_while_idle(true);
     if url.starts_with("https://") {
-        Ok(endpoint.tls_config(ClientTlsConfig::new().with_enabled_roots())?)
+        Ok(endpoint.tls_config(tls.config()?)?)
     } else {
         Ok(endpoint)
     }

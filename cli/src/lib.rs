@@ -4,18 +4,22 @@
 mod agent;
 mod attach;
 mod audit;
+mod backup;
 mod chat;
 mod completions;
 mod connect;
 mod console;
 mod control;
 mod demo;
+mod doctor;
 mod folders;
+mod http;
 mod inbox;
 mod key;
 mod route;
 mod running;
 mod signals;
+mod sse;
 mod status;
 mod tail;
 mod time;
@@ -23,15 +27,10 @@ mod token;
 mod up;
 
 use crate::console::{ClosedPipe, Console};
+use arizuko_proto::telemetry::{self, Telemetry};
 use clap::{Parser, Subcommand};
-use std::{
-    ffi::OsString,
-    io::{self, IsTerminal as _, Write},
-    process::ExitCode,
-    time::Duration,
-};
-use tokio::runtime;
-use tracing_subscriber::EnvFilter;
+use std::{ffi::OsString, io::Write, process::ExitCode, time::Duration};
+use tokio::runtime::{self, Runtime};
 
 /// Put an AI agent on a web site with one URL.
 #[derive(Parser)]
@@ -59,6 +58,12 @@ enum Command {
     Chat(chat::Args),
     /// Show the state of control and who is attached
     Status(status::Args),
+    /// Look for what is wrong between here and a visitor, and say what to do
+    Doctor(doctor::Args),
+    /// Write the embedded store to a file, while it is in use
+    Backup(backup::Args),
+    /// Put a backup into a data folder that has no store
+    Restore(backup::Args),
     /// Show who minted and revoked what
     Audit(audit::Args),
     /// Show what happens from now on
@@ -78,7 +83,6 @@ pub fn run(args: impl IntoIterator<Item = OsString>, out: &mut dyn Write) -> Exi
         Err(wrong) if wrong.use_stderr() => return misused(&wrong),
         Err(help) => return conclude(console.text(&help.render().to_string())),
     };
-    start_logging(&cli.command);
     // An error says that a provider is installed already, which serves as well.
     let _ = rustls::crypto::ring::default_provider().install_default();
 
@@ -86,13 +90,30 @@ pub fn run(args: impl IntoIterator<Item = OsString>, out: &mut dyn Write) -> Exi
         Ok(runtime) => runtime,
         Err(error) => return conclude(Err(error.into())),
     };
+    let telemetry = match cli.command.start_telemetry(&runtime) {
+        Ok(telemetry) => telemetry,
+        Err(error) => return conclude(Err(error)),
+    };
     let outcome = runtime.block_on(cli.command.run(&mut console));
+    drop(telemetry);
     // Drops what still runs, agents' processes among it, and waits for no blocked thread.
     runtime.shutdown_timeout(Duration::from_secs(1));
     conclude(outcome)
 }
 
 impl Command {
+    /// Starts the log and the traces: as they are asked for, or else as suits the command.
+    fn start_telemetry(&self, runtime: &Runtime) -> anyhow::Result<Telemetry> {
+        let _entered = runtime.enter();
+        match self {
+            Self::Agent(args) => {
+                telemetry::start(&args.telemetry, "arizuko-agent", "warn,arizuko=info")
+            }
+            Self::Up(args) => telemetry::start(&args.telemetry, "arizuko", "warn"),
+            _ => telemetry::start(&telemetry::Options::from_environment()?, "arizuko", "error"),
+        }
+    }
+
     async fn run(self, console: &mut Console<'_>) -> anyhow::Result<()> {
         match self {
             Self::Up(args) => up::run(args, console).await,
@@ -103,28 +124,14 @@ impl Command {
             Self::Inbox(args) => inbox::run(args, console).await,
             Self::Chat(args) => chat::run(args, console).await,
             Self::Status(args) => status::run(args, console).await,
+            Self::Doctor(args) => doctor::run(args, console).await,
+            Self::Backup(args) => backup::back_up(&args, console),
+            Self::Restore(args) => backup::restore(&args, console),
             Self::Audit(args) => audit::run(args, console).await,
             Self::Tail(args) => tail::run(args, console).await,
             Self::Completions(args) => completions::run(&args, console),
         }
     }
-}
-
-/// Logs to standard error what `RUST_LOG` asks for, or else what suits the command.
-fn start_logging(command: &Command) {
-    let default = match command {
-        Command::Agent(_) => "warn,arizuko=info",
-        Command::Up(_) => "warn",
-        _ => "error",
-    };
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(default));
-    // An error says that whoever called `run` has set up logging already.
-    let _ = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(io::stderr)
-        .with_ansi(io::stderr().is_terminal())
-        .with_target(false)
-        .try_init();
 }
 
 /// Tells an error in one line. A reader that has closed standard output has had enough: that is

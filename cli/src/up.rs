@@ -12,7 +12,9 @@ use crate::{
     running::{Left, Running},
     signals::Signals,
 };
-use anyhow::{Context as _, anyhow, bail};
+use anyhow::{Context as _, anyhow, bail, ensure};
+use arizuko_proto::telemetry::{self, metrics};
+use arizuko_proto::tls::{ClientFiles, ServerFiles};
 use clap::Parser;
 use futures_util::future::select_all;
 use serde_json::json;
@@ -23,7 +25,7 @@ use std::{
     time::Duration,
 };
 use tokio::{net::TcpListener, task::JoinHandle};
-use tokio_util::sync::CancellationToken;
+use tokio_util::sync::{CancellationToken, DropGuard};
 
 /// How long open requests have to end, in each of the services.
 const GRACE: Duration = Duration::from_secs(5);
@@ -38,6 +40,8 @@ pub(crate) struct Args {
         value_name = "ADDRESS"
     )]
     listen: SocketAddr,
+    #[command(flatten)]
+    tls: ServerFiles,
     /// Where agents and operators come in; port 0 takes a free one
     #[arg(
         long,
@@ -74,6 +78,10 @@ pub(crate) struct Args {
     /// Print one JSON document when all is ready
     #[arg(long)]
     json: bool,
+    #[command(flatten)]
+    metrics: metrics::Options,
+    #[command(flatten)]
+    pub(crate) telemetry: telemetry::Options,
 }
 
 /// All that runs, with what there is to tell of it.
@@ -84,7 +92,9 @@ struct Up {
     control: String,
     kept: Kept,
     chat_url: Option<String>,
+    metrics: Option<String>,
     left: Left,
+    _measuring: DropGuard,
 }
 
 /// One of the parts, as a task of its own.
@@ -117,11 +127,23 @@ pub(crate) async fn run(args: Args, console: &mut Console<'_>) -> anyhow::Result
 }
 
 async fn start(args: Args) -> anyhow::Result<Up> {
+    ensure!(
+        !args.tls.are_named() || args.public_url.is_some(),
+        "with --tls-cert say --public-url, too: links have to begin with a name that the certificate is for"
+    );
+    let mut options = embedded_control()?;
+    ensure!(
+        args.control_listen.ip().is_loopback() || options.plaintext,
+        "`up` keeps control to this machine, and {} is more: an agent elsewhere comes in by \
+         ssh -L 7070:127.0.0.1:7070; or run arizuko-control by itself, which has TLS; \
+         or set ARIZUKO_PLAINTEXT=true if the network is yours alone",
+        args.control_listen
+    );
     // Both addresses before anything else: nothing is to be undone when one of them is taken.
     let control_listener = bind(args.control_listen, "--control-listen").await?;
     let gateway_listener = bind(args.listen, "--listen").await?;
-    let control = url(&control_listener)?;
-    let gateway = url(&gateway_listener)?;
+    let control = url("http", &control_listener)?;
+    let gateway = url(args.tls.scheme(), &gateway_listener)?;
     let kept = Kept::open(match args.data_dir {
         Some(folder) => std::path::absolute(folder)?,
         None => folders::data()?,
@@ -133,16 +155,24 @@ async fn start(args: Args) -> anyhow::Result<Up> {
         Some(_) => format!("Redis, keys begin with {}", args.redis_prefix),
     };
 
-    let mut options = embedded_control()?;
     options.listen = control_listener.local_addr()?;
+    if args.public_url.is_none() && args.listen.ip().is_unspecified() {
+        tracing::warn!(
+            "links begin with {gateway}, which is of use on this machine only: say --public-url"
+        );
+    }
     options.public_url = args.public_url.unwrap_or_else(|| gateway.clone());
     options.data_dir = args.redis.is_none().then(|| kept.folder().to_owned());
     options.redis = args.redis;
     options.redis_prefix = args.redis_prefix;
+    // What the environment may say of it is for visitors. Control is for this machine alone.
+    options.tls = ServerFiles::default();
+    options.client_ca = None;
     options.operator_key = Some(operator_key.clone());
     options.gateway_key = Some(gateway_key.clone());
     options.grace = GRACE.as_secs();
     let server = arizuko_control::Server::new(options).await?;
+    let mut registries = vec![server.metrics()];
     let mut services = vec![Service::start("control", |stop| {
         server.serve(control_listener, stop)
     })];
@@ -150,8 +180,12 @@ async fn start(args: Args) -> anyhow::Result<Up> {
     let address = gateway_listener.local_addr()?;
     let mut options =
         arizuko_gateway::Options::embedded(address, &control, &gateway_key).map_err(environment)?;
+    options.tls = args.tls;
     options.grace = GRACE;
     let server = arizuko_gateway::Server::new(options).await?;
+    registries.push(server.metrics());
+    let measuring = CancellationToken::new();
+    let metrics = args.metrics.serve(registries, measuring.clone()).await?;
     services.push(Service::start("the gateway", |stop| {
         server.serve(gateway_listener, stop)
     }));
@@ -159,7 +193,11 @@ async fn start(args: Args) -> anyhow::Result<Up> {
     let chat_url = if args.no_demo {
         None
     } else {
-        let caller = Control::new(vec![control.clone()], Some(&operator_key))?;
+        let caller = Control::new(
+            vec![control.clone()],
+            Some(&operator_key),
+            &ClientFiles::default(),
+        )?;
         let (chat_url, agent) = tokio::select! {
             ready = demo::start(caller, &kept) => ready?,
             error = failure(&mut services) => return Err(error),
@@ -180,7 +218,9 @@ async fn start(args: Args) -> anyhow::Result<Up> {
         control,
         kept,
         chat_url,
+        metrics,
         left,
+        _measuring: measuring.drop_guard(),
     })
 }
 
@@ -225,6 +265,7 @@ impl Up {
             "gateway": self.gateway,
             "control": self.control,
             "chat_url": self.chat_url,
+            "metrics": self.metrics,
             "data_dir": self.kept.folder(),
             "operator_key_file": self.kept.operator_key_file(),
         })
@@ -243,7 +284,11 @@ impl Up {
             banner +=
                 &format!("  chat link   {url}     folder {folder}, answered by the demo agent\n");
         }
-        banner += &format!("  control     {}\n  next        {next}\n", self.control);
+        banner += &format!("  control     {}\n", self.control);
+        if let Some(url) = &self.metrics {
+            banner += &format!("  metrics     {url}\n");
+        }
+        banner += &format!("  next        {next}\n");
         banner
     }
 }
@@ -280,10 +325,10 @@ async fn bind(address: SocketAddr, flag: &str) -> anyhow::Result<TcpListener> {
 }
 
 /// How this machine reaches a listener.
-fn url(listener: &TcpListener) -> anyhow::Result<String> {
+fn url(scheme: &str, listener: &TcpListener) -> anyhow::Result<String> {
     let mut address = listener.local_addr()?;
     if address.ip().is_unspecified() {
         address.set_ip(Ipv4Addr::LOCALHOST.into());
     }
-    Ok(format!("http://{address}"))
+    Ok(format!("{scheme}://{address}"))
 }

@@ -1,6 +1,7 @@
 //! What control can be told: a flag each, with an environment twin, read once.
 
 use crate::limits::Limits;
+use arizuko_proto::tls::ServerFiles;
 use std::{net::SocketAddr, path::PathBuf};
 
 /// See the module.
@@ -17,7 +18,7 @@ pub struct Options {
     )]
     pub public_url: String,
     /// Redis to keep the state in: redis://host:6379/, redis-sentinel://host:26379,host:26379/name
-    /// or redis-cluster://host:6379,host:6379; unix:///path.
+    /// or redis-cluster://host:6379,host:6379; unix:///path. Over TLS each begins with rediss.
     #[arg(long, env = "ARIZUKO_REDIS", hide_env_values = true)]
     pub redis: Option<String>,
     /// What every key in Redis begins with.
@@ -39,6 +40,12 @@ pub struct Options {
     /// The first gateway's key: at least 32 characters.
     #[arg(long, env = "ARIZUKO_GATEWAY_KEY", hide_env_values = true)]
     pub gateway_key: Option<String>,
+    /// What it serves TLS with.
+    #[command(flatten)]
+    pub tls: ServerFiles,
+    /// Let in only those who show a certificate by an authority in this file, PEM.
+    #[arg(long, env = "ARIZUKO_CLIENT_CA", value_name = "FILE")]
+    pub client_ca: Option<PathBuf>,
     /// Listen without TLS on an address other than loopback.
     #[arg(long, env = "ARIZUKO_PLAINTEXT")]
     pub plaintext: bool,
@@ -113,9 +120,14 @@ impl Options {
             "the operator's key and the gateway's are the same; they must differ"
         );
         anyhow::ensure!(
-            self.listen.ip().is_loopback() || self.plaintext,
-            "{} is not loopback and keys would travel in the clear: say --plaintext if the network is yours alone",
+            self.listen.ip().is_loopback() || self.plaintext || self.tls.are_named(),
+            "{} is not loopback and keys would travel in the clear: name a certificate with --tls-cert and --tls-key, \
+             or say --plaintext if the network is yours alone",
             self.listen
+        );
+        anyhow::ensure!(
+            !self.plaintext || !self.tls.are_named(),
+            "--plaintext and --tls-cert don't go together"
         );
         let scheme =
             self.public_url.starts_with("http://") || self.public_url.starts_with("https://");
@@ -126,5 +138,39 @@ impl Options {
         );
         anyhow::ensure!(self.partitions > 0, "--partitions is at least 1");
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::Parser;
+
+    #[derive(Parser)]
+    struct Alone {
+        #[command(flatten)]
+        options: Options,
+    }
+
+    #[test]
+    fn keys_leave_the_machine_with_tls_or_by_leave() {
+        let says = |flags: &[&str]| {
+            let flags = [
+                &["control", "--data-dir", "/d", "--listen", "192.0.2.1:7070"],
+                flags,
+            ];
+            let alone = Alone::try_parse_from(flags.concat()).unwrap();
+            alone.options.check().map_err(|error| error.to_string())
+        };
+        let tls = ["--tls-cert", "c", "--tls-key", "k"];
+        let told = says(&[]).unwrap_err();
+        assert!(
+            told.contains("--tls-cert") && told.contains("--plaintext"),
+            "{told}"
+        );
+        assert_eq!(says(&tls), Ok(()));
+        assert_eq!(says(&["--plaintext"]), Ok(()));
+        let told = says(&[&tls[..], &["--plaintext"]].concat()).unwrap_err();
+        assert!(told.contains("don't go together"), "{told}");
     }
 }

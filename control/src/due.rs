@@ -19,14 +19,25 @@ use tokio_util::sync::CancellationToken;
 
 const PAUSE: Duration = Duration::from_millis(500);
 const AT_ONCE: u32 = 100;
+/// How many rounds there are from one look at what waits to the next, and how much of it is
+/// looked at, of each partition or of all.
+const ROUNDS: u32 = 10;
+const QUEUE: u32 = 10_000;
 /// When an item that could not be taken is tried again, in milliseconds.
 const LATER: Millis = 60_000;
 
 /// Takes due items until `shutdown`.
 pub(crate) async fn run(control: Arc<Control>, shutdown: CancellationToken) {
     let mut reachable = true;
-    while !shutdown.is_cancelled() {
-        match sweep(&control).await {
+    for round in 0_u32.. {
+        if shutdown.is_cancelled() {
+            return;
+        }
+        let swept = match sweep(&control).await {
+            Ok(()) if round % ROUNDS == 0 => measure_queue(&control).await,
+            swept => swept,
+        };
+        match swept {
             Ok(()) => reachable = true,
             // Said once, not each half second that the store is away.
             Err(error) if reachable => {
@@ -40,6 +51,20 @@ pub(crate) async fn run(control: Arc<Control>, shutdown: CancellationToken) {
             () = shutdown.cancelled() => {}
         }
     }
+}
+
+/// Sees how many turns wait for an agent, and how long the oldest has.
+async fn measure_queue(control: &Control) -> Result<(), Error> {
+    let (ledger, metrics) = (&control.ledger, &control.metrics);
+    let now = ledger.now();
+    let waiting = ledger
+        .gather(turn::WAITING, control.partitions, u64::MAX, QUEUE)
+        .await?;
+    let oldest = waiting.iter().map(|(_, turn)| turn.score).min();
+    let longest = oldest.map_or(0, |since| now.saturating_sub(since) / 1000);
+    metrics.waiting.set(waiting.len() as i64);
+    metrics.longest_wait.set(longest as i64);
+    Ok(())
 }
 
 async fn sweep(control: &Control) -> Result<(), Error> {

@@ -79,6 +79,8 @@ pub(crate) enum Body {
     TurnDone {
         status: Status,
         error: String,
+        #[serde(default, skip_serializing_if = "String::is_empty")]
+        traceparent: String,
     },
 }
 
@@ -142,7 +144,7 @@ impl Transcript {
                 self.kept = self.messages.len();
                 self.status_text.clear();
             }
-            Body::TurnDone { status, error } => {
+            Body::TurnDone { status, error, .. } => {
                 self.status_text.clear();
                 self.end = Some((status, error));
             }

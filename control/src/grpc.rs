@@ -2,16 +2,19 @@
 
 use crate::{key::Caller, server::Control};
 use arizuko_proto::v1;
+use observe::Observe;
 use std::{sync::Arc, time::Duration};
 use tonic::{
     Request, Status,
     transport::{Server, server::Router},
 };
+use tower::layer::util::{Identity, Stack};
 
 mod admin;
 mod agent;
 mod gateway;
 mod key;
+mod observe;
 mod route;
 mod status;
 mod token;
@@ -29,7 +32,9 @@ const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(5);
 struct Service(Arc<Control>);
 
 /// All services, with health and reflection.
-pub(crate) async fn router(control: &Arc<Control>) -> anyhow::Result<Router> {
+pub(crate) async fn router(
+    control: &Arc<Control>,
+) -> anyhow::Result<Router<Stack<Observe, Identity>>> {
     let service = Service(control.clone());
     let (health, health_service) = tonic_health::server::health_reporter();
     health
@@ -47,6 +52,7 @@ pub(crate) async fn router(control: &Arc<Control>) -> anyhow::Result<Router> {
         .max_decoding_message_size(MESSAGE_BYTES)
         .max_encoding_message_size(MESSAGE_BYTES);
     Ok(Server::builder()
+        .layer(Observe(control.metrics.clone()))
         .http2_keepalive_interval(Some(KEEPALIVE))
         .http2_keepalive_timeout(Some(KEEPALIVE_TIMEOUT))
         // Streams wait in our bounded queues, never in the connection that all of them share.

@@ -66,6 +66,10 @@ impl Ledger {
         self.store.describe()
     }
 
+    pub(crate) async fn remarks(&self) -> Vec<String> {
+        self.store.remarks().await
+    }
+
     pub(crate) fn now(&self) -> Millis {
         self.store.now()
     }

@@ -17,6 +17,7 @@ mod jid;
 mod key;
 mod ledger;
 mod limits;
+mod metrics;
 mod route;
 mod server;
 mod session;
@@ -27,8 +28,12 @@ mod turn;
 
 pub use config::Options;
 pub use limits::Limits;
+pub use store::sqlite::{backup, restore};
 
 use anyhow::Context;
+use arizuko_proto::telemetry::metrics::Registry;
+use arizuko_proto::tls::Acceptor;
+use futures_util::future::BoxFuture;
 use std::{sync::Arc, time::Duration};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -37,6 +42,7 @@ use tonic::transport::server::TcpIncoming;
 /// The control service.
 pub struct Server {
     control: Arc<server::Control>,
+    tls: Option<Arc<Acceptor>>,
     grace: Duration,
 }
 
@@ -44,16 +50,26 @@ impl Server {
     /// Opens the store; binds nothing.
     pub async fn new(options: Options) -> anyhow::Result<Self> {
         let grace = Duration::from_secs(options.grace);
+        let tls = Acceptor::new(&options.tls, options.client_ca.as_deref(), &["h2"])?;
         let control = server::Control::open(options).await?;
         tracing::info!(
             store = control.ledger.describe(),
             partitions = control.partitions,
             "store is open"
         );
+        for remark in control.ledger.remarks().await {
+            tracing::warn!("{remark}");
+        }
         Ok(Self {
             control: Arc::new(control),
+            tls,
             grace,
         })
+    }
+
+    /// What it counts.
+    pub fn metrics(&self) -> Arc<Registry> {
+        self.control.metrics.registry.clone()
     }
 
     /// Serves until `shutdown`, then drains: agents and gateways are told, and open streams have
@@ -66,9 +82,14 @@ impl Server {
         let router = grpc::router(&self.control).await?;
         let mut due = tokio::spawn(due::run(self.control.clone(), shutdown.clone()));
         let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
-        let serving =
-            router.serve_with_incoming_shutdown(incoming, shutdown.clone().cancelled_owned());
-        tokio::pin!(serving);
+        let stopped = shutdown.clone().cancelled_owned();
+        let mut serving: BoxFuture<_> = match self.tls {
+            None => Box::pin(router.serve_with_incoming_shutdown(incoming, stopped)),
+            Some(tls) => {
+                let incoming = tls.incoming(incoming);
+                Box::pin(router.serve_with_incoming_shutdown(incoming, stopped))
+            }
+        };
         let served = tokio::select! {
             served = &mut serving => served,
             swept = &mut due, if !shutdown.is_cancelled() => {

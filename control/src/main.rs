@@ -1,6 +1,7 @@
 //! `arizuko-control`: the control service as a process of its own.
 
 use arizuko_control::{Options, Server};
+use arizuko_proto::telemetry::{self, metrics};
 use clap::Parser;
 use std::{io::Write, process::ExitCode};
 use tokio::{
@@ -8,37 +9,34 @@ use tokio::{
     signal::unix::{SignalKind, signal},
 };
 use tokio_util::sync::CancellationToken;
-use tracing_subscriber::EnvFilter;
 
 /// Owns tokens, revocation, conversations, turns and reply frames, and serves them by gRPC.
 #[derive(Parser)]
 #[command(name = "arizuko-control", version)]
 struct Arguments {
-    /// What to log: a level, or a filter as of the tracing crate. Goes to standard error.
-    #[arg(long, env = "RUST_LOG", default_value = "info")]
-    log: String,
     #[command(flatten)]
     options: Options,
+    #[command(flatten)]
+    metrics: metrics::Options,
+    #[command(flatten)]
+    telemetry: telemetry::Options,
 }
 
 #[tokio::main]
-async fn main() -> ExitCode {
-    let Arguments { log, options } = Arguments::parse();
-    tracing_subscriber::fmt()
-        .with_env_filter(EnvFilter::new(log))
-        .with_writer(std::io::stderr)
-        .init();
-    match run(options).await {
+async fn main() -> anyhow::Result<ExitCode> {
+    let arguments = Arguments::parse();
+    let _telemetry = telemetry::start(&arguments.telemetry, "arizuko-control", "info")?;
+    Ok(match run(arguments.options, arguments.metrics).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             tracing::error!("{error:#}");
             ExitCode::FAILURE
         }
-    }
+    })
 }
 
-async fn run(options: Options) -> anyhow::Result<()> {
-    let listen = options.listen;
+async fn run(options: Options, metrics: metrics::Options) -> anyhow::Result<()> {
+    let (listen, scheme) = (options.listen, options.tls.scheme());
     let server = Server::new(options).await?;
     let listener = TcpListener::bind(listen)
         .await
@@ -59,10 +57,12 @@ async fn run(options: Options) -> anyhow::Result<()> {
             shutdown.cancel();
         }
     });
+    let registries = vec![server.metrics()];
+    metrics.serve(registries, shutdown.clone()).await?;
     // Whoever has read this line may send a signal.
     writeln!(
         std::io::stdout(),
-        "arizuko-control listens on http://{address}"
+        "arizuko-control listens on {scheme}://{address}"
     )?;
     server.serve(listener, shutdown).await
 }

@@ -9,9 +9,13 @@ use crate::{
     key::{self, Caller, Key, Role},
     ledger::{Error, Ledger},
     limits::Limits,
+    metrics::Metrics,
     route,
     session::{self, Session},
-    store::{Millis, Partition, Store, Subscription, Wake, redis::Redis, sqlite::Sqlite},
+    store::{
+        Millis, Partition, Store, Subscription, Wake, measured::Measured, redis::Redis,
+        sqlite::Sqlite,
+    },
     token::{self, Kind, Token},
     transaction::{Refusal, Tx},
 };
@@ -26,6 +30,7 @@ use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 /// See the module.
 pub(crate) struct Control {
     pub(crate) ledger: Ledger,
+    pub(crate) metrics: Metrics,
     pub(crate) limits: Limits,
     pub(crate) partitions: Partition,
     pub(crate) public_url: String,
@@ -63,7 +68,8 @@ impl Control {
             (None, Some(folder)) => Arc::new(Sqlite::open(folder)?),
             (None, None) => anyhow::bail!("no store was named"),
         };
-        let ledger = Ledger::new(store);
+        let metrics = Metrics::new();
+        let ledger = Ledger::new(Arc::new(Measured::new(store, metrics.clone())));
         let layout = layout(&ledger, options.partitions).await?;
         let mut first_keys = Vec::new();
         for (secret, role, id) in [
@@ -83,6 +89,7 @@ impl Control {
         Ok(Self {
             started_at: ledger.now(),
             ledger,
+            metrics,
             limits: options.limits,
             partitions: layout.partitions,
             public_url: options.public_url.trim_end_matches('/').to_owned(),

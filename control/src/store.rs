@@ -11,6 +11,7 @@ use std::{collections::HashMap, time::Duration};
 pub(crate) mod channels;
 #[cfg(test)]
 mod contract;
+pub(crate) mod measured;
 pub(crate) mod redis;
 pub(crate) mod sqlite;
 
@@ -179,6 +180,11 @@ pub(crate) enum StoreError {
 pub(crate) trait Store: Send + Sync {
     /// Says which store this is, without credentials.
     fn describe(&self) -> String;
+
+    /// What its settings cost of what we promise, a sentence each.
+    async fn remarks(&self) -> Vec<String> {
+        Vec::new()
+    }
 
     /// The store's time: one for all controls, whatever their own clocks say.
     fn now(&self) -> Millis;

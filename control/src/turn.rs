@@ -29,7 +29,7 @@ pub(crate) use aside::{DROPPED, Dropped, dropped, give_back};
 pub(crate) use hold::{claim, claim_this, take_away, take_back};
 pub(crate) use pass::{Handoff, hand_off, redirect};
 pub(crate) use post::{Input, Post, post};
-pub(crate) use reply::{Finish, Progress, accept, append, finish, reject};
+pub(crate) use reply::{Finish, Progress, accept, append, finish, forgotten, reject};
 pub(crate) use speak::{Speech, speak};
 
 /// What a visitor reads when the agent could not answer and says nothing better.
@@ -38,6 +38,9 @@ const TOOK_TOO_LONG: &str = "The agent took too long to answer.";
 const NOBODY_CAME: &str = "Nobody was there to answer in time.";
 /// How long nobody gets a turn that was not accepted, so that another session has a chance.
 const SECOND_THOUGHTS: Millis = 1_000;
+/// The set of a partition's turns that wait for an agent, scored by when they began: what queues
+/// of folders have in it, for whoever looks at all of them.
+pub(crate) const WAITING: &str = "waiting";
 
 /// A turn's record. The message is in [`input`], so that this stays small: it changes with every
 /// frame.
@@ -145,6 +148,12 @@ impl Turn {
         self.status == Status::Running && self.session.as_deref() == Some(session)
     }
 
+    /// Whether nothing has been said in it: there are no frames but those that begin an attempt
+    /// after the first.
+    pub(crate) fn is_silent(&self) -> bool {
+        self.n + 1 == self.attempt
+    }
+
     /// The id of the visitor's message.
     pub(crate) fn user_message(&self) -> String {
         format!("{}.user", self.id)
@@ -198,12 +207,19 @@ pub(crate) fn ready_topic(folder: &Folder) -> String {
 /// Puts the turn into its folder's queue.
 fn make_ready(tx: &mut Tx<'_>, turn: &Turn, at: Millis) {
     tx.add(ready(&turn.folder), &turn.id, at);
+    tx.add(WAITING, &turn.id, turn.created_at);
     tx.publish(ready_topic(&turn.folder), "ready");
+}
+
+/// Takes it out again.
+fn leave_queue(tx: &mut Tx<'_>, turn: &Turn) {
+    tx.remove(ready(&turn.folder), &turn.id);
+    tx.remove(WAITING, &turn.id);
 }
 
 /// Takes the turn out of every queue and hand. `tell_session`: its session hears that it ended.
 pub(crate) fn release(tx: &mut Tx<'_>, turn: &Turn, tell_session: bool) {
-    tx.remove(ready(&turn.folder), &turn.id);
+    leave_queue(tx, turn);
     tx.remove(token::open_turns(&turn.token), &turn.id);
     tx.settle(due(&turn.id));
     if let Some(session) = &turn.session {
@@ -225,6 +241,7 @@ fn end_at_once(
     let done = Body::TurnDone {
         status,
         error: String::new(),
+        traceparent: turn.traceparent.clone(),
     };
     turn.append(tx, conversation, done)?;
     turn.status = status;
@@ -276,6 +293,7 @@ fn end_turn(tx: &mut Tx<'_>, limits: &Limits, mut turn: Turn, end: End<'_>) -> D
         let done = Body::TurnDone {
             status: end.status,
             error: end.error.to_owned(),
+            traceparent: turn.traceparent.clone(),
         };
         turn.append(tx, &mut conversation, done)?;
         let was_first = conversation.open.first() == Some(&turn.id);

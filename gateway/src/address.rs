@@ -1,6 +1,7 @@
 //! Where a request comes from, and how many streams that address has open.
 
 use crate::{Gateway, problem::Problem};
+use arizuko_proto::telemetry::metrics::Share;
 use axum::extract::FromRequestParts;
 use http::{StatusCode, request::Parts};
 use ipnet::IpNet;
@@ -88,6 +89,7 @@ pub(crate) struct Streams {
 pub(crate) struct OpenStream {
     gateway: Arc<Gateway>,
     address: IpAddr,
+    _counted: Share,
 }
 
 impl Streams {
@@ -113,8 +115,11 @@ impl OpenStream {
             return Err(problem.retry_after(Duration::from_secs(5)));
         }
         *count += 1;
-        let gateway = gateway.clone();
-        Ok(Self { gateway, address })
+        Ok(Self {
+            gateway: gateway.clone(),
+            address,
+            _counted: Share::of(&gateway.metrics.streams, 1),
+        })
     }
 }
 

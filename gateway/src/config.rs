@@ -1,5 +1,6 @@
 //! What the gateway can be told. Nothing else in this crate reads the environment.
 
+use arizuko_proto::tls::{ClientFiles, ServerFiles};
 use clap::Parser;
 use ipnet::IpNet;
 use std::{net::SocketAddr, time::Duration};
@@ -10,6 +11,10 @@ pub struct Options {
     /// Address to listen on; port 0 takes a free one.
     #[arg(long, env = "ARIZUKO_LISTEN", default_value = "127.0.0.1:8080")]
     pub listen: SocketAddr,
+
+    /// What it serves TLS with.
+    #[command(flatten)]
+    pub tls: ServerFiles,
 
     /// A control service; repeat it for more than one.
     #[arg(
@@ -23,6 +28,10 @@ pub struct Options {
     /// The gateway's key for control.
     #[arg(long, env = "ARIZUKO_GATEWAY_KEY", hide_env_values = true)]
     pub gateway_key: String,
+
+    /// What it calls control with.
+    #[command(flatten)]
+    pub control_tls: ClientFiles,
 
     /// Networks whose X-Forwarded-For is believed, for example 10.0.0.0/8.
     #[arg(

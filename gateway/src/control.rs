@@ -9,13 +9,15 @@ mod watch;
 
 pub(crate) use subscription::{End, Event, Subscription, Target};
 
-use arizuko_proto::v1 as pb;
+use arizuko_proto::tls::ClientFiles;
+use arizuko_proto::{telemetry::traces, v1 as pb};
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use node::{Client, Key, Node};
-use std::{cmp::Reverse, error::Error as _, iter, sync::Arc, time::Duration};
+use std::{cmp::Reverse, error::Error, iter, sync::Arc, time::Duration};
 use tokio::time::{Instant, timeout};
 use tonic::{Code, ConnectError, Response, Status};
 use tonic_types::{ErrorDetails, StatusExt as _};
+use tracing::Span;
 
 /// The domain of control's `google.rpc.ErrorInfo`.
 const DOMAIN: &str = "arizuko";
@@ -37,12 +39,12 @@ enum Effect {
 
 impl Control {
     /// Prepares the connections; they are made when first used.
-    pub(crate) fn new(addresses: &[String], key: &str) -> anyhow::Result<Self> {
+    pub(crate) fn new(addresses: &[String], key: &str, tls: &ClientFiles) -> anyhow::Result<Self> {
         anyhow::ensure!(!addresses.is_empty(), "no control is named: use --control");
         let key = Key::new(key)?;
         let nodes = addresses
             .iter()
-            .map(|address| Node::new(address, &key).map(Arc::new));
+            .map(|address| Node::new(address, &key, tls).map(Arc::new));
         Ok(Self {
             nodes: nodes.collect::<anyhow::Result<_>>()?,
         })
@@ -71,12 +73,22 @@ impl Control {
             let random = [random(), random(), random()].map(u64::to_be_bytes);
             request.idempotency_key = URL_SAFE_NO_PAD.encode(random.as_flattened());
         }
+        // Where spans are exported the turn is a part of this request; else of the caller's.
+        if let Some(traceparent) = traces::traceparent(&Span::current()) {
+            request.traceparent = traceparent;
+        }
+        let is_new = request.conversation.is_empty();
         let place = match &request.access {
-            Some(access) if request.conversation.is_empty() => access.token.clone(),
+            Some(access) if is_new => access.token.clone(),
             _ => request.conversation.clone(),
         };
         let call = |mut client: Client, request| async move { client.post_message(request).await };
-        self.ask(&place, Effect::Write, request, call).await
+        let posted = self.ask(&place, Effect::Write, request, call).await?;
+        Span::current().record("turn", &posted.turn_id);
+        if is_new {
+            Span::current().record("conversation", &posted.conversation);
+        }
+        Ok(posted)
     }
 
     /// Says where a turn stands; with `wait`, as soon as it has ended or that time is over.
@@ -195,8 +207,9 @@ impl Control {
                 Some(Silence::NotDone) => {}
                 Some(Silence::PerhapsDone) => perhaps_done = true,
             }
-            let code = status.code();
-            tracing::warn!(control = node.address, ?code, "{}", status.message());
+            let (code, cause) = (status.code(), cause(&status));
+            let advice = arizuko_proto::tls::advice(&node.address, &cause);
+            tracing::warn!(control = node.address, ?code, advice, "{cause}");
             node.rest();
         }
         Err(match (perhaps_done, effect) {
@@ -240,8 +253,17 @@ impl Silence {
 }
 
 fn was_never_sent(status: &Status) -> bool {
+    causes(status).any(|error| error.is::<ConnectError>())
+}
+
+/// The innermost cause of a status that the connection made.
+fn cause(status: &Status) -> String {
+    let cause = causes(status).last();
+    cause.map_or_else(|| status.message().to_owned(), ToString::to_string)
+}
+
+fn causes(status: &Status) -> impl Iterator<Item = &(dyn Error + 'static)> {
     iter::successors(status.source(), |&error| error.source())
-        .any(|error| error.is::<ConnectError>())
 }
 
 /// The stable word in a status of control's. A status without one was made by the connection.

@@ -13,7 +13,10 @@ use crate::{
     link::{ConversationId, Link, Parameters, TurnId},
     problem::Problem,
 };
-use arizuko_proto::v1::{self as pb, frame::Body as FrameBody};
+use arizuko_proto::{
+    telemetry::traces,
+    v1::{self as pb, frame::Body as FrameBody},
+};
 use axum::{
     body::Body,
     extract::{FromRequestParts, State},
@@ -26,6 +29,7 @@ use http::{HeaderName, StatusCode, header, request::Parts};
 use serde::{Deserialize, Serialize};
 use std::{convert::Infallible, fmt::Write as _, sync::Arc, time::Duration};
 use tokio::time::{Instant, sleep_until};
+use tracing::field::Empty;
 
 /// How long a reader waits before it comes back, as long as all is well.
 const RETRY: Duration = Duration::from_secs(2);
@@ -113,7 +117,10 @@ pub(crate) async fn open(
         // It has everything. This is what stops an EventSource.
         Ok(None) => return Ok(StatusCode::NO_CONTENT.into_response()),
         // It would give up on any other status.
-        Err(problem) if problem.is_outage() => return Ok(come_back()),
+        Err(problem) if problem.is_outage() => {
+            gateway.metrics.refused(problem.reason());
+            return Ok(come_back());
+        }
         Err(problem) => return Err(problem),
     };
     let reader = Reader {
@@ -221,7 +228,10 @@ impl Reader {
                 match end {
                     End::Over => {}
                     End::Revoked => write_event(out, "revoked", &serde_json::json!({})),
-                    End::Outage => retry_later(out),
+                    End::Outage => {
+                        self.gateway.metrics.refused("UNAVAILABLE");
+                        retry_later(out);
+                    }
                 }
                 self.progress = Progress::Over;
             }
@@ -245,7 +255,25 @@ impl Reader {
         if let Some(html) = &mut self.html {
             html.read(frame, out).await;
         }
+        if let Some(FrameBody::TurnDone(done)) = &frame.body {
+            trace_end(&frame.turn_id, &done.traceparent);
+        }
     }
+}
+
+/// Puts into a turn's trace that a reader has all of it.
+fn trace_end(turn: &str, traceparent: &str) {
+    if traceparent.is_empty() {
+        return;
+    }
+    let span = tracing::debug_span!(
+        "delivered",
+        otel.kind = Empty,
+        otel.name = Empty,
+        turn,
+        trace = Empty,
+    );
+    traces::follow(&span, "producer", "deliver the last frame", traceparent);
 }
 
 fn write_event(out: &mut String, name: &str, data: &impl Serialize) {

@@ -6,6 +6,7 @@ use axum::extract::{FromRequestParts, MatchedPath, Query, RawPathParams};
 use http::request::Parts;
 use serde::de::DeserializeOwned;
 use std::sync::Arc;
+use tracing::Span;
 
 /// No token is as long as this.
 const MAX_TOKEN: usize = 256;
@@ -69,9 +70,11 @@ impl FromRequestParts<Arc<Gateway>> for TurnId {
         gateway: &Arc<Gateway>,
     ) -> Result<Self, Problem> {
         let id = parameter(parts, gateway, "turn").await;
-        id.filter(|id| is_id(id))
-            .map(Self)
-            .ok_or_else(|| Problem::invalid("This is not the id of a turn."))
+        let id = id
+            .filter(|id| is_id(id))
+            .ok_or_else(|| Problem::invalid("This is not the id of a turn."))?;
+        Span::current().record("turn", &id);
+        Ok(Self(id))
     }
 }
 
@@ -93,6 +96,7 @@ impl FromRequestParts<Arc<Gateway>> for ConversationId {
 impl ConversationId {
     pub(crate) fn parse(id: String) -> Result<Self, Problem> {
         if is_id(&id) {
+            Span::current().record("conversation", &id);
             Ok(Self(id))
         } else {
             Err(Problem::invalid("This is not the id of a conversation."))

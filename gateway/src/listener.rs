@@ -1,23 +1,31 @@
-//! Connections: HTTP/1.1 by hyper's own builder, which keeps an idle stream small.
+//! Connections: HTTP/1.1 by hyper's own builder, which keeps an idle stream small, and HTTP/2 where
+//! the TLS handshake chose it.
 
+mod idle;
+mod stalling;
+
+use self::{idle::Requests, stalling::Stalling};
 use crate::address::Peer;
-use axum::{Router, body::Body};
+use arizuko_proto::tls::Acceptor;
+use axum::{Router, body::Body, response::Response};
 use http::Request;
-use hyper::{body::Incoming, server::conn::http1, service::service_fn};
-use hyper_util::rt::{TokioIo, TokioTimer};
-use socket2::SockRef;
+use hyper::{
+    body::Incoming,
+    server::conn::{http1, http2},
+    service::service_fn,
+};
+use hyper_util::{
+    rt::{TokioExecutor, TokioIo, TokioTimer},
+    server::graceful::GracefulConnection,
+};
 use std::{
-    io::{self, IoSlice},
-    net::SocketAddr,
-    pin::{Pin, pin},
-    task::{Context, Poll, ready},
-    time::Duration,
+    convert::Infallible, error::Error, net::SocketAddr, pin::pin, sync::Arc, time::Duration,
 };
 use tokio::{
-    io::{AsyncRead, AsyncWrite, ReadBuf},
+    io::{AsyncRead, AsyncWrite},
     net::{TcpListener, TcpStream},
     task::JoinSet,
-    time::{Sleep, sleep, timeout},
+    time::{sleep, timeout},
 };
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
@@ -26,29 +34,30 @@ use tower::ServiceExt as _;
 const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
 /// The largest head, and how much is read or written at a time.
 const BUFFER: usize = 64 * 1024;
-/// How much of what was written may wait in the kernel for the other end.
-const UNSENT: u32 = 64 * 1024;
+/// How often an HTTP/2 connection with open streams is asked whether its other end lives.
+const PING: Duration = Duration::from_secs(30);
 /// How long to wait when there are no file descriptors left.
 const BREATHER: Duration = Duration::from_millis(100);
 
+/// What each connection is served with.
+pub(crate) struct Serving {
+    pub(crate) router: Router,
+    pub(crate) tls: Option<Arc<Acceptor>>,
+    /// How long a connection may take nothing.
+    pub(crate) write_stall: Duration,
+    pub(crate) stopping: CancellationToken,
+}
+
 /// Accepts connections until `stopping`, then waits for those open, at most for `grace`.
-pub(crate) async fn serve(
-    listener: TcpListener,
-    router: Router,
-    stopping: CancellationToken,
-    write_stall: Duration,
-    grace: Duration,
-) {
+pub(crate) async fn serve(listener: TcpListener, serving: Serving, grace: Duration) {
+    let serving = Arc::new(serving);
     let mut connections = JoinSet::new();
     loop {
         tokio::select! {
-            () = stopping.cancelled() => break,
+            () = serving.stopping.cancelled() => break,
             accepted = listener.accept() => match accepted {
                 Ok((stream, peer)) => {
-                    let router = router.clone();
-                    let stopping = stopping.clone();
-                    let stream = Stalling::new(stream, write_stall);
-                    connections.spawn(connection(stream, peer, router, stopping));
+                    connections.spawn(Arc::clone(&serving).connection(stream, peer));
                 }
                 Err(error) => {
                     tracing::warn!(%error, "a connection could not be accepted");
@@ -71,113 +80,98 @@ pub(crate) async fn serve(
     }
 }
 
-async fn connection(
-    stream: Stalling,
-    peer: SocketAddr,
+impl Serving {
+    async fn connection(self: Arc<Self>, stream: TcpStream, peer: SocketAddr) {
+        let (stream, peer) = (Stalling::new(stream, self.write_stall), Peer(peer));
+        let end = match &self.tls {
+            None => self.http1(stream, peer).await,
+            Some(tls) => self.secure(tls, stream, peer).await,
+        };
+        if let Err(error) = end {
+            tracing::debug!(%error, "a connection broke");
+        }
+    }
+
+    async fn secure(
+        &self,
+        tls: &Acceptor,
+        stream: Stalling,
+        peer: Peer,
+    ) -> Result<(), Box<dyn Error + Send + Sync>> {
+        let stream = tokio::select! {
+            stream = tls.accept(stream) => stream?,
+            () = self.stopping.cancelled() => return Ok(()),
+        };
+        match stream.get_ref().1.alpn_protocol() {
+            Some(b"h2") => self.http2(stream, peer).await,
+            _ => self.http1(stream, peer).await,
+        }
+    }
+
+    async fn http1(
+        &self,
+        stream: impl AsyncRead + AsyncWrite + Unpin + 'static,
+        peer: Peer,
+    ) -> Result<(), Box<dyn Error + Send + Sync>> {
+        let service = service_fn(|request| answer(self.router.clone(), peer, request));
+        let connection = http1::Builder::new()
+            .timer(TokioTimer::new())
+            .header_read_timeout(HEAD_TIMEOUT)
+            .max_buf_size(BUFFER)
+            .serve_connection(TokioIo::new(stream), service);
+        Ok(until(self.stopping.cancelled(), connection).await?)
+    }
+
+    /// A reader that takes nothing of one stream, but goes on with others of its connection, keeps
+    /// it: the stream is not polled any more and holds no more than it does already.
+    async fn http2(
+        &self,
+        stream: impl AsyncRead + AsyncWrite + Unpin + 'static,
+        peer: Peer,
+    ) -> Result<(), Box<dyn Error + Send + Sync>> {
+        let requests = Requests::default();
+        let service = service_fn(|request| {
+            let (router, open) = (self.router.clone(), requests.open());
+            async move {
+                let response = answer(router, peer, request).await?;
+                Ok::<_, Infallible>(response.map(|body| open.until_the_end_of(body)))
+            }
+        });
+        let connection = http2::Builder::new(TokioExecutor::new())
+            .timer(TokioTimer::new())
+            .keep_alive_interval(PING)
+            .max_send_buf_size(BUFFER)
+            .serve_connection(TokioIo::new(stream), service);
+        let enough = async {
+            tokio::select! {
+                () = self.stopping.cancelled() => {}
+                () = requests.idle(HEAD_TIMEOUT) => {}
+            }
+        };
+        Ok(until(enough, connection).await?)
+    }
+}
+
+async fn answer(
     router: Router,
-    stopping: CancellationToken,
-) {
-    let service = service_fn(move |mut request: Request<Incoming>| {
-        request.extensions_mut().insert(Peer(peer));
-        router.clone().oneshot(request.map(Body::new))
-    });
-    let connection = http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(HEAD_TIMEOUT)
-        .max_buf_size(BUFFER)
-        .serve_connection(TokioIo::new(stream), service);
+    peer: Peer,
+    mut request: Request<Incoming>,
+) -> Result<Response, Infallible> {
+    request.extensions_mut().insert(peer);
+    router.oneshot(request.map(Body::new)).await
+}
+
+/// Serves a connection; from `enough` on it takes no further request.
+async fn until<C: GracefulConnection>(
+    enough: impl Future<Output = ()>,
+    connection: C,
+) -> Result<(), C::Error> {
     let mut connection = pin!(connection);
-    let end = tokio::select! {
+    tokio::select! {
         end = &mut connection => end,
-        () = stopping.cancelled() => {
+        () = enough => {
             connection.as_mut().graceful_shutdown();
             connection.await
         }
-    };
-    if let Err(error) = end {
-        tracing::debug!(%error, "a connection broke");
-    }
-}
-
-/// A connection that fails when its other end accepts nothing for too long.
-struct Stalling {
-    stream: TcpStream,
-    limit: Duration,
-    /// Runs while a write waits.
-    stalled: Option<Pin<Box<Sleep>>>,
-}
-
-impl Stalling {
-    fn new(stream: TcpStream, limit: Duration) -> Self {
-        // Without this small frames wait for the acknowledgement of those before.
-        if let Err(error) = stream.set_nodelay(true) {
-            tracing::debug!(%error, "TCP_NODELAY");
-        }
-        // What a reader does not take is kept once, in the log, and not in the kernel's buffers.
-        if let Err(error) = SockRef::from(&stream).set_tcp_notsent_lowat(UNSENT) {
-            tracing::debug!(%error, "TCP_NOTSENT_LOWAT");
-        }
-        Self {
-            stream,
-            limit,
-            stalled: None,
-        }
-    }
-
-    fn watched<T>(
-        &mut self,
-        context: &mut Context<'_>,
-        written: Poll<io::Result<T>>,
-    ) -> Poll<io::Result<T>> {
-        if written.is_ready() {
-            self.stalled = None;
-            return written;
-        }
-        let limit = self.limit;
-        let stalled = self.stalled.get_or_insert_with(|| Box::pin(sleep(limit)));
-        ready!(stalled.as_mut().poll(context));
-        Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
-    }
-}
-
-impl AsyncRead for Stalling {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_read(context, buffer)
-    }
-}
-
-impl AsyncWrite for Stalling {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        buffer: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        let written = Pin::new(&mut self.stream).poll_write(context, buffer);
-        self.watched(context, written)
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        buffers: &[IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        let written = Pin::new(&mut self.stream).poll_write_vectored(context, buffers);
-        self.watched(context, written)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(context)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(context)
     }
 }

@@ -2,6 +2,7 @@
 
 use anyhow::Context as _;
 use arizuko_gateway::{Options, Server};
+use arizuko_proto::telemetry::{self, metrics};
 use clap::Parser;
 use std::{io::Write as _, process::ExitCode};
 use tokio::{
@@ -9,7 +10,6 @@ use tokio::{
     signal::unix::{SignalKind, signal},
 };
 use tokio_util::sync::CancellationToken;
-use tracing_subscriber::EnvFilter;
 
 /// The public side of arizuko's chat links: the page, the event streams and the webhooks.
 #[derive(Parser)]
@@ -18,29 +18,28 @@ struct Arguments {
     #[command(flatten)]
     options: Options,
 
-    /// What to log, for example `info` or `arizuko_gateway=debug`.
-    #[arg(long, env = "RUST_LOG", default_value = "info")]
-    log: String,
+    #[command(flatten)]
+    metrics: metrics::Options,
+
+    #[command(flatten)]
+    telemetry: telemetry::Options,
 }
 
 #[tokio::main]
-async fn main() -> ExitCode {
+async fn main() -> anyhow::Result<ExitCode> {
     let arguments = Arguments::parse();
-    tracing_subscriber::fmt()
-        .with_env_filter(EnvFilter::new(&arguments.log))
-        .with_writer(std::io::stderr)
-        .init();
-    match run(arguments.options).await {
+    let _telemetry = telemetry::start(&arguments.telemetry, "arizuko-gateway", "info")?;
+    Ok(match run(arguments.options, arguments.metrics).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             tracing::error!("{error:#}");
             ExitCode::FAILURE
         }
-    }
+    })
 }
 
-async fn run(options: Options) -> anyhow::Result<()> {
-    let address = options.listen;
+async fn run(options: Options, metrics: metrics::Options) -> anyhow::Result<()> {
+    let (address, scheme) = (options.listen, options.tls.scheme());
     let server = Server::new(options).await?;
     let listener = TcpListener::bind(address)
         .await
@@ -56,11 +55,13 @@ async fn run(options: Options) -> anyhow::Result<()> {
         }
         told.cancel();
     });
+    let registries = vec![server.metrics()];
+    metrics.serve(registries, shutdown.clone()).await?;
     // Whoever started this waits for the line, and may not read further.
     let address = listener.local_addr()?;
     let _ = writeln!(
         std::io::stdout(),
-        "arizuko-gateway listens on http://{address}"
+        "arizuko-gateway listens on {scheme}://{address}"
     );
     server.serve(listener, shutdown).await
 }

@@ -7,7 +7,7 @@ use axum::{
     middleware::Next,
     response::{IntoResponse, Response},
 };
-use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
+use http::{HeaderName, HeaderValue, Method, StatusCode, header};
 use std::sync::Arc;
 
 /// Lets pages of other sites in only where the link names them. A page of ours sends its own
@@ -19,7 +19,7 @@ pub(crate) async fn guard(
     request: Request,
     next: Next,
 ) -> Response {
-    let Some(origin) = foreign_origin(request.headers()) else {
+    let Some(origin) = foreign_origin(&request) else {
         return next.run(request).await;
     };
     let origin = origin.clone();
@@ -52,20 +52,25 @@ pub(crate) async fn guard(
 }
 
 /// The origin of a request that is not from a page of this gateway's.
-fn foreign_origin(headers: &HeaderMap) -> Option<&HeaderValue> {
+fn foreign_origin(request: &Request) -> Option<&HeaderValue> {
+    let headers = request.headers();
     let origin = headers.get(header::ORIGIN)?;
     let ours = if origin == "null" {
         let site = headers.get("sec-fetch-site");
         site.is_some_and(|site| site == "same-origin")
     } else {
-        is_of_this_host(origin, headers).unwrap_or(false)
+        is_of_this_host(origin, request).unwrap_or(false)
     };
     (!ours).then_some(origin)
 }
 
 /// The scheme isn't compared: a proxy may have ended the TLS.
-fn is_of_this_host(origin: &HeaderValue, headers: &HeaderMap) -> Option<bool> {
-    let host = headers.get(header::HOST)?.to_str().ok()?;
+fn is_of_this_host(origin: &HeaderValue, request: &Request) -> Option<bool> {
+    let host = match request.uri().authority() {
+        // HTTP/2 has it there.
+        Some(authority) => authority.as_str(),
+        None => request.headers().get(header::HOST)?.to_str().ok()?,
+    };
     let (scheme, authority) = origin.to_str().ok()?.split_once("://")?;
     let port = if scheme == "https" { ":443" } else { ":80" };
     // Either side may leave out the scheme's own port.
@@ -98,7 +103,11 @@ fn with_cors(mut response: Response, origin: HeaderValue) -> Response {
 
 /// What every answer has unless it says otherwise itself: nothing is kept, framed, indexed,
 /// guessed at or passed on.
-pub(crate) async fn closed(request: Request, next: Next) -> Response {
+pub(crate) async fn closed(
+    State(gateway): State<Arc<Gateway>>,
+    request: Request,
+    next: Next,
+) -> Response {
     const CLOSED: [(HeaderName, &str); 5] = [
         (header::CACHE_CONTROL, "no-store"),
         (
@@ -116,6 +125,14 @@ pub(crate) async fn closed(request: Request, next: Next) -> Response {
             .entry(name)
             .or_insert(HeaderValue::from_static(value));
     }
+    // Behind a proxy that is the proxy's to say. It keeps a link that is typed without its
+    // `https://` from travelling in the clear.
+    if gateway.options.tls.are_named() {
+        response.headers_mut().insert(
+            header::STRICT_TRANSPORT_SECURITY,
+            HeaderValue::from_static("max-age=31536000"),
+        );
+    }
     response
 }
 
@@ -124,11 +141,28 @@ mod tests {
     use super::*;
 
     fn is_foreign(headers: &[(&'static str, &'static str)]) -> bool {
-        let headers = headers.iter().map(|(name, value)| {
-            let name = HeaderName::from_static(name);
-            (name, HeaderValue::from_static(value))
-        });
-        foreign_origin(&headers.collect()).is_some()
+        is_foreign_to("/chat/x/", headers)
+    }
+
+    fn is_foreign_to(uri: &'static str, headers: &[(&'static str, &'static str)]) -> bool {
+        let mut request = Request::new(axum::body::Body::empty());
+        *request.uri_mut() = http::Uri::from_static(uri);
+        for (name, value) in headers {
+            let value = HeaderValue::from_static(value);
+            request.headers_mut().insert(*name, value);
+        }
+        foreign_origin(&request).is_some()
+    }
+
+    #[test]
+    fn http2_names_the_host_in_the_uri() {
+        let uri = "https://a.example/chat/x/";
+        assert!(!is_foreign_to(uri, &[("origin", "https://a.example")]));
+        assert!(is_foreign_to(uri, &[("origin", "https://b.example")]));
+        assert!(is_foreign_to(
+            uri,
+            &[("host", "b.example"), ("origin", "https://b.example")]
+        ));
     }
 
     #[test]

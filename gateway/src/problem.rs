@@ -74,6 +74,10 @@ impl Problem {
         )
     }
 
+    pub(crate) fn reason(&self) -> &'static str {
+        self.reason
+    }
+
     /// Unknown, revoked, expired, malformed: all look alike.
     pub(crate) fn token_invalid() -> Self {
         let detail = "This link is unknown or has ended. Ask whoever gave it to you for a new one.";
@@ -194,7 +198,7 @@ impl IntoResponse for Problem {
     }
 }
 
-/// Shows a problem as a page where a browser asked for one.
+/// Counts problems, and shows them as pages where a browser asked for one.
 pub(crate) async fn dress(
     State(gateway): State<Arc<Gateway>>,
     headers: HeaderMap,
@@ -203,6 +207,9 @@ pub(crate) async fn dress(
 ) -> Response {
     let mut response = next.run(request).await;
     let problem = response.extensions_mut().remove::<Problem>();
+    if let Some(problem) = &problem {
+        gateway.metrics.refused(problem.reason);
+    }
     match problem {
         Some(problem) if Accept::of(&headers) == Accept::Html => {
             let (mut head, _) = response.into_parts();

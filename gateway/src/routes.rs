@@ -5,10 +5,11 @@ use crate::{
     problem::{self, Problem},
     turn,
 };
+use arizuko_proto::telemetry::traces::{self, TRACEPARENT};
 use axum::{
     Json, Router,
     extract::{MatchedPath, Request, State},
-    middleware::{Next, from_fn, from_fn_with_state},
+    middleware::{Next, from_fn_with_state},
     response::{IntoResponse, Response},
     routing::{any, get, post},
 };
@@ -16,7 +17,7 @@ use http::{StatusCode, header};
 use serde_json::json;
 use std::sync::Arc;
 use tokio::time::Instant;
-use tracing::Instrument as _;
+use tracing::{Instrument as _, Span, field::Empty};
 
 const OPENAPI: &str = include_str!("../openapi.json");
 
@@ -50,24 +51,47 @@ pub(crate) fn router(gateway: Arc<Gateway>) -> Router {
         .merge(under_a_token)
         .fallback(async || page::nothing_here())
         .layer(from_fn_with_state(gateway.clone(), problem::dress))
-        .layer(from_fn(origin::closed))
-        .layer(from_fn(observe))
+        .layer(from_fn_with_state(gateway.clone(), origin::closed))
+        .layer(from_fn_with_state(gateway.clone(), observe))
         .with_state(gateway)
 }
 
-/// A span and a line for each request. They name the route and never the URI, which has the token.
-async fn observe(request: Request, next: Next) -> Response {
-    let route = request.extensions().get::<MatchedPath>();
-    let route = route.map_or("none", MatchedPath::as_str);
-    let span = tracing::info_span!("request", method = %request.method(), route);
+/// A span, a line and a count for each request. They name the route and never the URI, which has
+/// the token.
+async fn observe(State(gateway): State<Arc<Gateway>>, request: Request, next: Next) -> Response {
     let begun = Instant::now();
+    let method = request.method().clone();
+    let matched = request.extensions().get::<MatchedPath>().cloned();
+    let route = matched.as_ref().map_or("none", MatchedPath::as_str);
+    // Failures are told with it, so that it is there whatever level is logged.
+    let span = tracing::error_span!(
+        "request",
+        otel.kind = Empty,
+        otel.name = Empty,
+        otel.status_code = Empty,
+        %method,
+        route,
+        status = Empty,
+        turn = Empty,
+        conversation = Empty,
+        trace = Empty,
+    );
+    let parent = request.headers().get(TRACEPARENT);
+    let parent = parent.and_then(|parent| parent.to_str().ok());
+    let parent = parent.unwrap_or_default();
+    traces::follow(&span, "server", format_args!("{method} {route}"), parent);
     async {
         let response = next.run(request).await;
-        let (status, elapsed) = (response.status().as_u16(), begun.elapsed());
-        tracing::debug!(status, ?elapsed, "answered");
+        let (status, elapsed) = (response.status(), begun.elapsed());
+        Span::current().record("status", status.as_u16());
+        if status.is_server_error() {
+            Span::current().record("otel.status_code", "ERROR");
+        }
+        tracing::debug!(?elapsed, "answered");
+        gateway.metrics.answered(&method, route, status, elapsed);
         response
     }
-    .instrument(span)
+    .instrument(span.clone())
     .await
 }
 

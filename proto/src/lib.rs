@@ -1,4 +1,10 @@
 //! The gRPC contract: what `proto/arizuko/v1/*.proto` says, as Rust types. The comments are there.
+//! Beside it, for our own programs, what all of them do alike: `telemetry` and `tls`.
+
+#[cfg(feature = "telemetry")]
+pub mod telemetry;
+#[cfg(feature = "tls")]
+pub mod tls;
 
 /// Package `arizuko.v1`.
 #[expect(

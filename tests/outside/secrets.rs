@@ -1,7 +1,10 @@
-//! The credentials are shown once and written nowhere.
+//! The credentials are shown once and told nowhere: in no file, no log, no metric and no span.
 
 use arizuko_proto::v1::KeyKind;
-use arizuko_tests::{Kind, Stack, agent::Agent, http::send, on_every_stack, sse::Cursor, within};
+use arizuko_tests::{
+    Kind, Stack, agent::Agent, collector::Collector, http::send, metrics::SERVED, on_every_stack,
+    sse::Cursor, within,
+};
 use http::Method;
 use serde_json::json;
 use std::{
@@ -9,7 +12,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-on_every_stack![tokens_and_keys_are_in_no_store_and_in_no_log];
+on_every_stack![tokens_and_keys_are_in_no_store_no_log_no_metric_and_no_span];
 
 /// Every file below a folder.
 fn files(folder: &Path) -> Vec<PathBuf> {
@@ -109,8 +112,10 @@ async fn use_it(stack: &Stack, token: &str) {
     }
 }
 
-async fn tokens_and_keys_are_in_no_store_and_in_no_log(kind: Kind) {
-    let mut stack = Stack::start(kind).await;
+async fn tokens_and_keys_are_in_no_store_no_log_no_metric_and_no_span(kind: Kind) {
+    let collector = Collector::start().await;
+    let [endpoint, soon] = collector.settings();
+    let mut stack = Stack::with(kind, &[endpoint, soon, SERVED]).await;
     // All that is said to Redis, word by word.
     let spy = stack.redis().map(|redis| {
         let heard = File::create(stack_file(redis)).expect("the folder is ours");
@@ -160,6 +165,15 @@ async fn tokens_and_keys_are_in_no_store_and_in_no_log(kind: Kind) {
     stack.revoke(&link.jid).await;
     stack.visitor(&link, 0).get(&working.turn).await.expect(401);
     drop(running);
+
+    // What else the processes tell: their metrics and their spans.
+    let told = stack.folder().join("told.txt");
+    let pages = stack.metrics_pages().await;
+    assert!(pages.contains("arizuko_gateway_refusals_total"), "{pages}");
+    let seen = collector.seen();
+    assert!(seen.len() > 20, "{seen:?}");
+    let spans = format!("{seen:#?}");
+    fs::write(&told, pages + &spans).expect("the folder is ours");
 
     // What is only in memory is written down when the processes go.
     if let Some(redis) = stack.redis() {

@@ -2,6 +2,7 @@
 
 mod first_run;
 mod next_run;
+mod site;
 mod stores;
 
 use arizuko_tests::{

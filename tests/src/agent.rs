@@ -10,6 +10,7 @@ use tokio::{
         TcpListener,
         tcp::{OwnedReadHalf, OwnedWriteHalf},
     },
+    process::Command,
 };
 
 /// An attached `arizuko agent exec`.
@@ -48,10 +49,6 @@ impl Agent {
         flags: &[&str],
         arguments: &[&str],
     ) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0")
-            .await
-            .expect("loopback has free ports");
-        let address = listener.local_addr().expect("it is bound").to_string();
         let mut exec = stack.program("arizuko");
         exec.args(["agent", "exec", "--folder", folder]);
         // The last first, so that the agent is not where the visitor's messages arrive.
@@ -60,10 +57,25 @@ impl Agent {
         }
         exec.env("ARIZUKO_KEY", key).args(flags);
         exec.args(["--", "python3", "-IS"])
-            .arg(script("stepped.py"))
-            .arg(address)
-            .args(arguments);
-        let process = Process::start("agent", exec, &stack.logs());
+            .arg(script("stepped.py"));
+        Self::attach(stack, folder, |address| {
+            exec.arg(address).args(arguments);
+            exec
+        })
+        .await
+    }
+
+    /// Attaches a program that asks at an address what to do with each turn.
+    pub(crate) async fn attach(
+        stack: &Stack,
+        folder: &str,
+        program: impl FnOnce(&str) -> Command,
+    ) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0")
+            .await
+            .expect("loopback has free ports");
+        let address = listener.local_addr().expect("it is bound").to_string();
+        let process = Process::start("agent", program(&address), &stack.logs());
         let agent = Self { process, listener };
         stack.attended(folder).await;
         agent
@@ -140,14 +152,19 @@ impl Program {
             .await;
     }
 
-    /// Waits until the step is done.
-    async fn step(&mut self, step: Value) {
+    /// Lets it do a step, and waits until that is done.
+    pub async fn step(&mut self, step: Value) {
+        assert!(self.try_step(step).await, "the agent's program has ended");
+    }
+
+    /// Lets it do a step that may be its last; says whether it goes on.
+    pub async fn try_step(&mut self, step: Value) -> bool {
         self.steps
             .write_all(format!("{step}\n").as_bytes())
             .await
             .expect("the program listens");
         let done = within("the agent's program to do a step", self.lines.next_line()).await;
-        assert!(matches!(done, Ok(Some(_))), "the agent's program has ended");
+        matches!(done, Ok(Some(_)))
     }
 }
 

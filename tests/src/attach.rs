@@ -1,11 +1,7 @@
 //! An agent that speaks the protocol of Attach frame by frame, so that a test decides what is sent
 //! and when.
 
-use crate::{
-    Stack,
-    operator::{Channel, connect},
-    within,
-};
+use crate::{Stack, operator::Channel, within};
 use arizuko_proto::v1::{
     Accept, AgentDelta, AgentFrame, AgentMessage, Append, Appended, AttachRequest, AttachResponse,
     Claim, Credit, Finish, Handoff, Heartbeat, Hello, Inbox, Lost, Reject, Turn, Welcome,
@@ -54,7 +50,7 @@ impl Stack {
 
     /// The same with a key of its own.
     pub async fn attach_with(&self, key: &str, hello: Hello, control: usize) -> Session {
-        Session::open(connect(&self.control(control), Some(key)).await, hello).await
+        Session::open(self.channel(control, key).await, hello).await
     }
 }
 

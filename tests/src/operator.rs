@@ -47,10 +47,13 @@ pub struct Link {
 
 /// Connects to a control with a key, or with none.
 pub async fn connect(control: &str, key: Option<&str>) -> Channel {
-    let endpoint =
-        Endpoint::from_shared(control.to_owned()).expect("the stack's addresses are URLs");
+    let endpoint = Endpoint::from_shared(control.to_owned());
+    connect_to(endpoint.expect("the stack's addresses are URLs"), key).await
+}
+
+pub(crate) async fn connect_to(endpoint: Endpoint, key: Option<&str>) -> Channel {
     let channel = within("a connection to control", endpoint.connect()).await;
-    let channel = channel.unwrap_or_else(|error| panic!("{control}: {error:?}"));
+    let channel = channel.unwrap_or_else(|error| panic!("{}: {error:?}", endpoint.uri()));
     let bearer = key.map(|key| {
         format!("Bearer {key}")
             .parse()
@@ -62,7 +65,7 @@ pub async fn connect(control: &str, key: Option<&str>) -> Channel {
 impl Stack {
     /// A channel with the operator's key to control number `control`.
     pub async fn operator(&self, control: usize) -> Channel {
-        connect(&self.control(control), Some(self.operator_key())).await
+        self.channel(control, self.operator_key()).await
     }
 
     /// Mints a chat link of `folder`.

@@ -1,6 +1,9 @@
 //! A whole stack of its own for each test: the same system in three shapes.
 
 mod serve;
+mod tls;
+
+pub use tls::Tls;
 
 use crate::{
     fleet::Fleet,
@@ -34,6 +37,7 @@ pub struct Stack {
     settings: Vec<(String, String)>,
     /// Servers whose clocks are wrong, and by how much, as `faketime` takes it.
     clocks: Vec<(&'static str, &'static str)>,
+    tls: Option<Tls>,
     public_url: String,
     keys: Keys,
     demo_url: Option<String>,
@@ -75,6 +79,11 @@ impl Stack {
     pub async fn with_real_links(kind: Kind, settings: &[(&str, &str)]) -> Self {
         let port = free_port();
         Self::begin(kind, settings, &format!("http://127.0.0.1:{port}"), port).await
+    }
+
+    /// Starts one whose links begin with this.
+    pub async fn with_public_url(kind: Kind, settings: &[(&str, &str)], url: &str) -> Self {
+        Self::begin(kind, settings, url, 0).await
     }
 
     /// Starts one whose controls reach their Redis by a line that a test can break.
@@ -124,16 +133,11 @@ impl Stack {
         let settings = settings
             .iter()
             .map(|&(name, value)| (name.to_owned(), value.to_owned()));
-        let web = reqwest::Client::builder()
-            .redirect(reqwest::redirect::Policy::none())
-            // Each request on a connection of its own: a test that kills a server would otherwise
-            // find one that is dead already.
-            .pool_max_idle_per_host(0)
-            .build();
         Self {
             kind,
             settings: settings.collect(),
             clocks: Vec::new(),
+            tls: None,
             public_url: public_url.to_owned(),
             keys: Keys {
                 operator: tools::random_id(),
@@ -145,7 +149,9 @@ impl Stack {
             proxy: None,
             fleet,
             folder,
-            web: web.expect("plain HTTP needs nothing of the system"),
+            web: web()
+                .build()
+                .expect("plain HTTP needs nothing of the system"),
         }
     }
 
@@ -197,7 +203,11 @@ impl Stack {
             .servers
             .iter()
             .filter_map(|server| server.gateway.as_ref());
-        nth(gateways.collect(), index)
+        format!(
+            "{}://{}",
+            self.gateway_scheme(),
+            nth(gateways.collect(), index)
+        )
     }
 
     /// The URL of a control, as with gateways.
@@ -206,7 +216,11 @@ impl Stack {
             .servers
             .iter()
             .filter_map(|server| server.control.as_ref());
-        nth(controls.collect(), index)
+        format!(
+            "{}://{}",
+            self.control_scheme(),
+            nth(controls.collect(), index)
+        )
     }
 
     /// All gateways.
@@ -216,7 +230,7 @@ impl Stack {
             .iter()
             .filter_map(|server| server.gateway.as_ref());
         gateways
-            .map(|gateway| format!("http://{gateway}"))
+            .map(|gateway| format!("{}://{gateway}", self.gateway_scheme()))
             .collect()
     }
 
@@ -338,12 +352,20 @@ impl Drop for Stack {
     }
 }
 
-fn nth(addresses: Vec<&String>, index: usize) -> String {
-    format!("http://{}", addresses[index.min(addresses.len() - 1)])
+fn nth(addresses: Vec<&String>, index: usize) -> &String {
+    addresses[index.min(addresses.len() - 1)]
+}
+
+fn web() -> reqwest::ClientBuilder {
+    reqwest::Client::builder()
+        .redirect(reqwest::redirect::Policy::none())
+        // Each request on a connection of its own: a test that kills a server would otherwise
+        // find one that is dead already.
+        .pool_max_idle_per_host(0)
 }
 
 /// A port that nobody listens on. The system hands out the others first, so it stays free.
-pub(crate) fn free_port() -> u16 {
+pub fn free_port() -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").expect("loopback has free ports");
     listener.local_addr().expect("it is bound").port()
 }

@@ -26,19 +26,19 @@ pub async fn curl(arguments: &[&str]) -> Outcome {
 
 /// A script of `tests/python`, with the packages that `tests/run` has installed.
 pub async fn python(script: &str, arguments: &[&str]) -> Outcome {
-    let tests = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let python = tests.join(".venv/bin/python");
+    let scripts = Path::new(env!("CARGO_MANIFEST_DIR")).join("python");
+    let mut python = command(interpreter());
+    run(python.arg(scripts.join(script)).args(arguments), "").await
+}
+
+/// The Python that has those packages.
+pub fn interpreter() -> PathBuf {
+    let python = Path::new(env!("CARGO_MANIFEST_DIR")).join(".venv/bin/python");
     assert!(
         python.exists(),
         "there is no tests/.venv with the Python clients: tests/run makes it"
     );
-    run(
-        command(python)
-            .arg(tests.join("python").join(script))
-            .args(arguments),
-        "",
-    )
-    .await
+    python
 }
 
 /// Makes a program believe that it is earlier or later (`+300s`), while its timers run as ever.

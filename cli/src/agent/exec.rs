@@ -1,11 +1,11 @@
 //! `arizuko agent exec`: attaches, and runs a program once for each turn.
 
-use super::process::{self, Successor};
-use crate::{
-    attach::{self, Settings, folder},
-    connect,
-    signals::Signals,
+use super::{
+    metrics::Metrics,
+    process::{self, Successor},
+    serve::Place,
 };
+use crate::attach::folder;
 use anyhow::{anyhow, bail};
 use std::{
     env,
@@ -16,8 +16,6 @@ use std::{
     path::{Path, PathBuf},
     sync::Arc,
 };
-use tokio::sync::Notify;
-use tokio_util::sync::CancellationToken;
 
 /// How much of a conversation a program gets that asks for the whole turn: all that there may be.
 const HISTORY: u32 = 200;
@@ -25,13 +23,7 @@ const HISTORY: u32 = 200;
 #[derive(clap::Args)]
 pub(crate) struct Args {
     #[command(flatten)]
-    connection: connect::Options,
-    /// The folder whose turns it takes; without it, the key's
-    #[arg(long)]
-    folder: Option<String>,
-    /// What operators see it as; without it, the program's name
-    #[arg(long)]
-    name: Option<String>,
+    place: Place,
     /// How many turns at a time
     #[arg(long, default_value_t = 1, value_name = "TURNS", value_parser = clap::value_parser!(u32).range(1..=1000))]
     concurrency: u32,
@@ -66,42 +58,13 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
         handoffs: args.handoff,
         handoff_conversation: args.handoff_conversation,
     });
-    let control = args.connection.find()?;
-    let name = args.name.unwrap_or_else(|| {
-        let name = program.path.file_name().unwrap_or_default();
-        name.to_string_lossy().into_owned()
-    });
-    let (attached, stop) = (Arc::new(Notify::new()), CancellationToken::new());
-    let settings = Settings {
-        folder: args.folder.clone().unwrap_or_default(),
-        name: name.chars().take(100).collect(),
-        concurrency: args.concurrency,
-        history: if args.json { HISTORY } else { 0 },
-        attached: Arc::clone(&attached),
-        stop: stop.clone(),
-    };
-    let mut signals = Signals::listen()?;
-    let session = attach::run(&control, settings, move |turn, reply| {
-        process::answer(Arc::clone(&program), turn, reply)
-    });
-    tokio::pin!(session);
-    loop {
-        tokio::select! {
-            outcome = &mut session => return outcome,
-            () = attached.notified() => {
-                let folder = args.folder.as_deref().unwrap_or("the key's folder");
-                tracing::info!("attached to {folder}, {} at a time", turns(args.concurrency));
-            }
-            () = signals.next() => {
-                if stop.is_cancelled() {
-                    // What still runs is killed as its task is dropped.
-                    bail!("stopped in the middle of turns");
-                }
-                tracing::info!("stopping; again to stop at once");
-                stop.cancel();
-            }
-        }
-    }
+    let name = program.path.file_name().unwrap_or_default();
+    let name = name.to_string_lossy().into_owned();
+    let history = if args.json { HISTORY } else { 0 };
+    let run = move |turn, reply| process::answer(Arc::clone(&program), turn, reply);
+    args.place
+        .serve(&name, args.concurrency, history, Metrics::new(), run)
+        .await
 }
 
 /// Reads `75=acme/people`.
@@ -118,13 +81,6 @@ fn successor(text: &str) -> Result<Successor, String> {
             folder(to)?
         },
     })
-}
-
-fn turns(count: u32) -> String {
-    match count {
-        1 => "1 turn".into(),
-        _ => format!("{count} turns"),
-    }
 }
 
 /// Finds the program as a shell would, before anybody waits for its answer.

@@ -2,7 +2,7 @@
 
 use super::{
     document,
-    text::{Decoder, Lines},
+    text::{Decoder, Lines, Whole},
 };
 use crate::attach::{Failure, Gone, Reply, Turn, check_handoff};
 use arizuko_proto::v1::Handoff;
@@ -31,8 +31,6 @@ use tokio_util::sync::CancellationToken;
 const TERM_TIME: Duration = Duration::from_secs(5);
 /// How long we listen on to what an ended process has left running.
 const LINGER: Duration = Duration::from_secs(1);
-/// The finished form of a longer reply is not sent: it would not fit a frame.
-const MAX_FINISHED: usize = 64 << 10;
 
 /// What to run for each turn.
 pub(super) struct Program {
@@ -60,8 +58,7 @@ struct Group(Option<Pid>);
 
 /// Runs the program for one turn.
 pub(super) async fn answer(program: Arc<Program>, turn: Turn, reply: Reply) -> Result<(), Failure> {
-    let turn_id = turn.turn_id.clone();
-    let outcome = match program.start(&turn) {
+    match program.start(&turn) {
         Ok(child) => {
             let folder = turn.folder.clone();
             let input = match program.json {
@@ -71,13 +68,7 @@ pub(super) async fn answer(program: Arc<Program>, turn: Turn, reply: Reply) -> R
             program.attend(child, &folder, &input, &reply).await
         }
         Err(error) => Err(Failure::new(format!("cannot start the program: {error}"))),
-    };
-    match &outcome {
-        Err(_) if reply.is_cancelled() => tracing::info!("turn {turn_id} was cancelled"),
-        Err(failure) => tracing::warn!("turn {turn_id}: {}", failure.detail),
-        Ok(()) => {}
     }
-    outcome
 }
 
 impl Program {
@@ -138,7 +129,7 @@ impl Program {
         let errors = self.listen(stderr, reply, &exited);
         let all = async { tokio::join!(exit, input, output, errors) };
         tokio::pin!(all);
-        let (status, (), text, last_line) = tokio::select! {
+        let (status, (), finished, last_line) = tokio::select! {
             ended = &mut all => ended,
             () = reply.cancelled() => {
                 group.signal(Signal::SIGTERM);
@@ -152,12 +143,7 @@ impl Program {
         if !status.success() && successor.is_none() {
             return Err(Failure::new(describe(status, &last_line)));
         }
-        // As in a shell's `$(…)`, the line ends after the text are not part of it.
-        let finished = text
-            .as_deref()
-            .unwrap_or_default()
-            .trim_end_matches(['\n', '\r']);
-        if !finished.is_empty() {
+        if let Some(finished) = finished {
             reply.message(finished).await?;
         }
         if let Some(Successor { folder: to, .. }) = successor {
@@ -241,29 +227,27 @@ async fn write(mut stdin: ChildStdin, input: &[u8], exited: &CancellationToken) 
     }
 }
 
-/// Sends standard output on as it comes. Gives the whole text, unless it is too long for a frame.
+/// Sends standard output on as it comes. Gives its finished form.
 async fn forward(
     mut stdout: ChildStdout,
     reply: &Reply,
     exited: &CancellationToken,
 ) -> Option<String> {
     let (mut decoder, mut buffer) = (Decoder::default(), [0; 16 << 10]);
-    let mut whole = Some(String::new());
+    let mut whole = Whole::default();
     loop {
         let bytes = read(&mut stdout, &mut buffer, exited).await;
         let text = match bytes {
             [] => decoder.finish().to_owned(),
             _ => decoder.push(bytes),
         };
-        whole = whole
-            .filter(|whole| whole.len() + text.len() <= MAX_FINISHED)
-            .map(|whole| whole + &text);
+        whole.push(&text);
         if !text.is_empty() {
             // When nobody wants it any more, the program can still write it.
             let _ = reply.delta(text).await;
         }
         if bytes.is_empty() {
-            return whole;
+            return whole.take();
         }
     }
 }

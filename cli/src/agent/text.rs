@@ -1,4 +1,4 @@
-//! Bytes as they come from a program, as text: cut where characters end.
+//! Bytes as they come from elsewhere, as text: cut where characters end.
 
 /// Puts characters together again that were cut between two reads. What is no UTF-8 becomes U+FFFD.
 #[derive(Default)]
@@ -37,6 +37,34 @@ impl Decoder {
 /// Says whether more bytes could make a character of these.
 fn is_beginning(bytes: &[u8]) -> bool {
     std::str::from_utf8(bytes).is_err_and(|error| error.error_len().is_none())
+}
+
+/// The finished form of a message that goes out as it comes.
+#[derive(Default)]
+pub(super) struct Whole {
+    text: String,
+    too_long: bool,
+}
+
+impl Whole {
+    /// A longer one would not fit a frame.
+    const LONGEST: usize = 64 << 10;
+
+    /// Adds what went out.
+    pub(super) fn push(&mut self, text: &str) {
+        self.too_long |= self.text.len() + text.len() > Self::LONGEST;
+        if !self.too_long {
+            self.text.push_str(text);
+        }
+    }
+
+    /// The message, if there is something in it and it is not too long; the next one begins. As in
+    /// a shell's `$(…)`, the line ends after the text are not part of it.
+    pub(super) fn take(&mut self) -> Option<String> {
+        let Self { mut text, too_long } = std::mem::take(self);
+        text.truncate(text.trim_end_matches(['\n', '\r']).len());
+        (!too_long && !text.is_empty()).then_some(text)
+    }
 }
 
 /// Cuts what a program says on standard error into lines, each at most [`Lines::LONGEST`] bytes.

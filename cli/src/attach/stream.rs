@@ -213,7 +213,12 @@ fn note(session: &Session, response: Response) {
             let hold = Hold { turn_id, attempt };
             let ending = Ending::Lost(detail.clone());
             if session.update(|ledger| ledger.end(&hold, ending)) {
-                tracing::warn!("turn {} is no longer ours: {detail}", hold.turn_id);
+                let Hold { turn_id, attempt } = &hold;
+                tracing::warn!(
+                    turn = turn_id,
+                    attempt,
+                    "the turn is no longer ours: {detail}"
+                );
             }
         }
         Response::Inbox(inbox) => session.tell(Told::Inbox(inbox)),

@@ -3,13 +3,21 @@
 use super::{
     link::{Link, Posted},
     screen::{Progress, Screen},
-    sse::Event,
     stream::Stream,
 };
-use crate::console::Console;
+use crate::{console::Console, sse::Event};
 use anyhow::bail;
 use serde_json::{Value, json};
 use std::{collections::HashSet, future, sync::Arc};
+
+impl Event {
+    /// The turn that it belongs to; empty where it belongs to none.
+    pub(super) fn turn(&self) -> String {
+        let data: Option<Value> = serde_json::from_str(&self.data).ok();
+        let turn = data.as_ref().and_then(|data| data["turn_id"].as_str());
+        turn.unwrap_or_default().to_owned()
+    }
+}
 
 /// See the module.
 pub(super) struct Conversation {

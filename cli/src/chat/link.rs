@@ -1,9 +1,12 @@
 //! A chat link over HTTP: posts messages and opens streams, and knows which failures pass.
 
-use crate::console::note;
-use anyhow::{Chain, Context as _, anyhow, bail};
+use crate::{
+    console::note,
+    http::{self, cause},
+};
+use anyhow::{Context as _, anyhow, bail};
 use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
-use reqwest::{Client, Response, StatusCode, Url, header, redirect::Policy};
+use reqwest::{Client, Response, StatusCode, Url, header};
 use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::{Value, json};
 use std::time::Duration;
@@ -48,23 +51,11 @@ impl Posted {
 
 impl Link {
     pub(super) fn new(base: Url) -> anyhow::Result<Self> {
-        let mut builder = Client::builder()
-            .user_agent(concat!("arizuko/", env!("CARGO_PKG_VERSION")))
-            .connect_timeout(Duration::from_secs(5))
-            .read_timeout(SILENCE)
-            .redirect(Policy::none());
-        if base.scheme() == "http" {
-            // Without TLS there is no need for root certificates, which a machine may lack.
-            builder = builder.tls_certs_only([]);
-        }
-        let local = base
-            .host_str()
-            .is_some_and(|host| matches!(host, "localhost" | "[::1]") || host.starts_with("127."));
-        if local {
-            builder = builder.no_proxy();
-        }
-        let http = builder.build().context("cannot prepare HTTP")?;
-        Ok(Self { http, base })
+        let http = http::client(&base).read_timeout(SILENCE).build();
+        Ok(Self {
+            http: http.context("cannot prepare HTTP")?,
+            base,
+        })
     }
 
     /// Asks for what the page shows first. A host that can't be reached at all is told at once.
@@ -192,13 +183,7 @@ impl Trouble {
         if !limited && !matches!(status.as_u16(), 502..=504) {
             return Err(refusal(response).await);
         }
-        let after = response
-            .headers()
-            .get(header::RETRY_AFTER)
-            .and_then(|after| after.to_str().ok());
-        let after = after
-            .and_then(|after| after.parse().ok())
-            .map(Duration::from_secs);
+        let after = http::retry_after(response.headers());
         Ok(Self {
             what: describe(response).await,
             after,
@@ -273,11 +258,4 @@ async fn describe(response: Response) -> String {
         Some(detail) => detail.trim_end_matches('.').to_owned(),
         None => format!("the server answers {status}"),
     }
-}
-
-/// The innermost cause, which has no URL and so no token in it.
-fn cause(error: reqwest::Error) -> String {
-    let error = error.without_url();
-    let last = Chain::new(&error).last();
-    last.map_or_else(|| error.to_string(), ToString::to_string)
 }

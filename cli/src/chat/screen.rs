@@ -1,8 +1,10 @@
 //! What a visitor sees of a conversation: the replies on standard output as they come, all else
 //! beside it.
 
-use super::sse::Event;
-use crate::console::{Console, note};
+use crate::{
+    console::{Console, note},
+    sse::Event,
+};
 use serde::Deserialize;
 
 /// A conversation, as far as it is shown.

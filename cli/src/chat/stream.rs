@@ -1,9 +1,7 @@
 //! A conversation as it comes, over as many connections as it takes.
 
-use super::{
-    link::{Attempt, Link, Outage, Trouble},
-    sse::{Event, Events},
-};
+use super::link::{Attempt, Link, Outage, Trouble};
+use crate::sse::{Event, Events};
 use anyhow::anyhow;
 use std::{sync::Arc, time::Duration};
 use tokio::{

@@ -97,6 +97,8 @@ impl Service {
             .await?;
         Ok(v1::GetStatusResponse {
             dropped: self.dropped().await?,
+            store_remarks: ledger.remarks().await,
+            now: Some(wire::timestamp(ledger.now())),
             version: env!("CARGO_PKG_VERSION").to_owned(),
             store: ledger.describe(),
             public_url: control.public_url.clone(),

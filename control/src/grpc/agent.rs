@@ -15,10 +15,13 @@ use tokio::{
 };
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming};
+use tracing::{Instrument as _, field::Empty};
 
 mod attached;
+mod credit;
 mod handout;
 mod inbox;
+mod milestone;
 mod speak;
 mod workers;
 
@@ -46,12 +49,20 @@ impl v1::agent_service_server::AgentService for Service {
         let (answers, stream) = mpsc::channel(BACKLOG);
         let control = self.0.clone();
         let requests = request.into_inner();
-        tokio::spawn(async move {
+        let span = tracing::error_span!(
+            "attach",
+            key = caller.key_id,
+            folder = Empty,
+            session = Empty
+        );
+        let serving = async move {
             if let Err(error) = serve(&control, &caller, requests, &answers).await {
+                control.metrics.refused(status::classify(&error).1);
                 // An agent that is gone needs no farewell.
                 let _ = answers.send(Err(status::from(error))).await;
             }
-        });
+        };
+        tokio::spawn(serving.instrument(span));
         Ok(Response::new(ReceiverStream::new(stream)))
     }
 

@@ -12,8 +12,12 @@ use crate::{
     transaction::Refusal,
     turn::{self, Post},
 };
-use arizuko_proto::v1::{self, TokenKind};
+use arizuko_proto::{
+    telemetry::traces,
+    v1::{self, TokenKind},
+};
 use tonic::{Request, Response, Status, Streaming};
+use tracing::Span;
 
 mod history;
 
@@ -129,7 +133,9 @@ impl Access {
 
 impl Service {
     fn access(&self, access: Option<v1::Access>) -> Result<Access, Refusal> {
-        Access::read(access, self.0.partitions)
+        let access = Access::read(access, self.0.partitions)?;
+        Span::current().record("token", access.token_id());
+        Ok(access)
     }
 
     async fn resolve(&self, access: Option<v1::Access>) -> Result<v1::ResolveTokenResponse, Error> {
@@ -172,8 +178,13 @@ impl Service {
             headers: headers.collect(),
             idempotency_key: request.idempotency_key,
             client_address: request.client_address,
-            traceparent: request.traceparent,
+            // The turn is a part of this call, if that is a part of a trace.
+            traceparent: traces::traceparent(&Span::current()).unwrap_or(request.traceparent),
         };
+        let is_new = post.conversation.is_empty();
+        if !is_new {
+            Span::current().record("conversation", &post.conversation);
+        }
         let record = token::record(&access.token_id());
         let mut expected = vec![record.clone()];
         if !post.conversation.is_empty() {
@@ -195,6 +206,10 @@ impl Service {
         };
         let (posted, attended) = tokio::join!(taking, asking);
         let posted = posted?;
+        Span::current().record("turn", &posted.turn.id);
+        if is_new {
+            Span::current().record("conversation", &posted.turn.conversation);
+        }
         let agent_attached = match (attended, likely) {
             (Some(attended), Some(folder)) if folder == posted.turn.folder => attended,
             _ => self.0.seems_attended(&posted.turn.folder).await,
@@ -210,6 +225,7 @@ impl Service {
 
     async fn cancel(&self, request: v1::CancelTurnRequest) -> Result<frame::Status, Error> {
         let access = self.access(request.access)?;
+        Span::current().record("turn", &request.turn_id);
         let turn = self.owned_turn(&access, &request.turn_id).await?;
         let expected = [
             turn::record(&turn.id),
@@ -226,6 +242,7 @@ impl Service {
         if !is_random_id(&request.conversation) {
             return Err(Refusal::invalid("that is not a conversation's id").into());
         }
+        Span::current().record("conversation", &request.conversation);
         let record = token::record(&access.token_id());
         let deleted =
             self.0

@@ -24,6 +24,12 @@ pub(super) fn word(reason: ErrorReason) -> &'static str {
     name.strip_prefix("ERROR_REASON_").unwrap_or(name)
 }
 
+/// The reason in one of our statuses; none in one that the connection made.
+pub(super) fn reason(status: &Status) -> Option<ErrorReason> {
+    let info = status.get_details_error_info()?;
+    ErrorReason::from_str_name(&format!("ERROR_REASON_{}", info.reason))
+}
+
 pub(super) fn classify(error: &Error) -> (Code, ErrorReason) {
     match error {
         Error::Refused(refusal) => match refusal {

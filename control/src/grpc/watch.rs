@@ -11,10 +11,13 @@ use crate::{
     server::{Control, KeyWatch},
     transaction::Refusal,
 };
-use arizuko_proto::v1::{
-    self, EndReason, WatchEvent,
-    watch_event::{Ended, Event, Refused, Subscribed},
-    watch_request::{Message, Subscribe},
+use arizuko_proto::{
+    telemetry::metrics::Share,
+    v1::{
+        self, EndReason, WatchEvent,
+        watch_event::{Ended, Event, Refused, Subscribed},
+        watch_request::{Message, Subscribe, subscribe::Target},
+    },
 };
 use reader::Reader;
 use std::{collections::HashMap, sync::Arc};
@@ -76,6 +79,7 @@ async fn read_requests(
     mut requests: Streaming<v1::WatchRequest>,
     events: mpsc::Sender<WatchEvent>,
 ) {
+    let _counted = Share::of(&control.metrics.gateways, 1);
     let all = CancellationToken::new();
     let _stop_all = all.clone().drop_guard();
     let mut entries: HashMap<u64, Entry> = HashMap::new();
@@ -115,7 +119,9 @@ async fn read_requests(
                     replaced.stop.cancel();
                 }
                 let (control, events) = (control.clone(), events.clone());
+                let counted = Share::of(&control.metrics.subscriptions, 1);
                 tokio::spawn(async move {
+                    let _counted = counted;
                     let reading = read(&control, subscribe, &credit, &events);
                     tokio::select! {
                         () = stop.cancelled() => {}
@@ -163,11 +169,18 @@ async fn read(
     events: &mpsc::Sender<WatchEvent>,
 ) -> Event {
     let (number, whole_credit) = (subscribe.subscription, subscribe.credit);
+    let target = match &subscribe.target {
+        Some(Target::TurnId(id) | Target::Conversation(id)) => id.clone(),
+        None => String::new(),
+    };
     let mut reader = match Reader::open(control, subscribe).await {
         Ok(reader) => reader,
         Err(error) => {
             let (_, reason) = status::classify(&error);
-            let (reason, message) = (status::word(reason).to_owned(), status::message(&error));
+            control.metrics.refused(reason);
+            let span = tracing::error_span!("subscription", target);
+            let message = span.in_scope(|| status::message(&error));
+            let reason = status::word(reason).to_owned();
             return Event::Refused(Refused { reason, message });
         }
     };

@@ -126,9 +126,14 @@ pub(super) fn frame(seq: u64, frame: Frame) -> v1::Frame {
         Body::Delta { id, text } => f::Body::Delta(f::Delta { id, text }),
         Body::Status { text } => f::Body::Status(f::Status { text }),
         Body::Restart { attempt, keep } => f::Body::Restart(f::Restart { attempt, keep }),
-        Body::TurnDone { status: end, error } => f::Body::TurnDone(f::TurnDone {
+        Body::TurnDone {
+            status: end,
+            error,
+            traceparent,
+        } => f::Body::TurnDone(f::TurnDone {
             status: status(end).into(),
             error,
+            traceparent,
         }),
     };
     v1::Frame {

@@ -60,9 +60,6 @@ impl Redis {
             major >= 7,
             "Redis at {place} is {version}; arizuko needs 7.0 or later"
         );
-        for remark in settings::remarks(&*servers.of(0)?).await {
-            tracing::warn!("{remark}");
-        }
         let replicas =
             (replicas > 0).then(|| Replicas::new(servers.clone(), prefix.to_owned(), replicas));
         Ok(Self {
@@ -168,6 +165,13 @@ impl Redis {
 impl Store for Redis {
     fn describe(&self) -> String {
         self.description.clone()
+    }
+
+    async fn remarks(&self) -> Vec<String> {
+        match self.servers.of(0) {
+            Ok(server) => settings::remarks(&server).await,
+            Err(error) => vec![format!("Redis is out of reach: {error}")],
+        }
     }
 
     fn now(&self) -> Millis {

@@ -21,6 +21,12 @@ use std::{
 use tokio::sync::oneshot;
 
 mod apply;
+mod backup;
+
+pub use backup::{backup, restore};
+
+/// The store's file in its folder.
+const FILE: &str = "arizuko.db";
 
 const SCHEMA: &str = "
     CREATE TABLE IF NOT EXISTS record (
@@ -64,7 +70,7 @@ impl Sqlite {
     pub(crate) fn open(folder: &Path) -> anyhow::Result<Self> {
         fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
         let lock = lock(folder)?;
-        let path = folder.join("arizuko.db");
+        let path = folder.join(FILE);
         // SQLite's other files take their permissions from this one.
         private(&path)?;
         let channels = Arc::new(Channels::default());

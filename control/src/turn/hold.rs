@@ -1,6 +1,8 @@
 //! Who holds a turn: it is handed to a session, and taken back from one.
 
-use super::{COULD_NOT_ANSWER, End, Status, Turn, end_turn, make_ready, ready, record, redirect};
+use super::{
+    COULD_NOT_ANSWER, End, Status, Turn, end_turn, leave_queue, make_ready, ready, record, redirect,
+};
 use crate::{
     conversation::{self, Conversation},
     frame::Body,
@@ -71,7 +73,7 @@ fn give(tx: &mut Tx<'_>, limits: &Limits, holder: &Session, mut turn: Turn) -> D
     turn.person = holder.person.then(|| holder.name.clone());
     turn.next_seq = 1;
     turn.accept_by = Some(tx.now + limits.accept_timeout.as_millis() as Millis);
-    tx.remove(ready(&turn.folder), &turn.id);
+    leave_queue(tx, &turn);
     tx.add(session::held(&holder.id), &turn.id, tx.now);
     turn.schedule(tx);
     if (turn.attempt > 1 || turn.keep)

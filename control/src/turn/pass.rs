@@ -2,7 +2,7 @@
 //! What was said stays.
 
 use super::{
-    COULD_NOT_ANSWER, End, Input, Progress, Status, Turn, end_turn, input, make_ready, ready,
+    COULD_NOT_ANSWER, End, Input, Progress, Status, Turn, end_turn, input, leave_queue, make_ready,
     record,
     reply::{Hold, held},
 };
@@ -157,7 +157,7 @@ pub(crate) fn redirect(
             continue;
         }
         if *to != turn.folder {
-            tx.remove(ready(&turn.folder), &turn.id);
+            leave_queue(tx, &turn);
             turn.folder = to.clone();
             turn.spoke = false;
             if place == 0 {
@@ -190,7 +190,7 @@ fn pass(
             tx.publish(session::topic(&session), Notice::lost(&turn, event));
         }
     }
-    tx.remove(ready(&turn.folder), &turn.id);
+    leave_queue(tx, &turn);
     tx.publish(super::ready_topic(&turn.folder), "passed");
     turn.folder = to;
     turn.handed = Some(handed);

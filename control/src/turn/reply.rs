@@ -1,6 +1,8 @@
 //! What the agent that holds a turn does with it. Everything is safe to repeat.
 
-use super::{COULD_NOT_ANSWER, End, SECOND_THOUGHTS, Status, Turn, end_turn, record, take_back};
+use super::{
+    COULD_NOT_ANSWER, End, SECOND_THOUGHTS, Status, Turn, end_turn, record, take_away, take_back,
+};
 use crate::{
     conversation::{self, Conversation},
     frame::Body,
@@ -190,6 +192,19 @@ pub(crate) fn reject(
             Ok(Progress::Lost("it was handed back"))
         }
         Err(progress) => Ok(progress),
+    }
+}
+
+/// The agent does not know of the turn any more, and there are frames of its attempt: another
+/// begins.
+pub(crate) fn forgotten(tx: &mut Tx<'_>, limits: &Limits, hold: Hold<'_>) -> Decision<()> {
+    match held(tx, hold)? {
+        Ok(turn) => {
+            let now = tx.now;
+            take_away(tx, limits, turn, "its agent has forgotten it", now)
+        }
+        // It has found its end meanwhile.
+        Err(_) => Ok(()),
     }
 }
 

@@ -2,7 +2,11 @@
 
 use super::watch::Watch;
 use anyhow::Context as _;
-use arizuko_proto::v1::gateway_service_client::GatewayServiceClient;
+use arizuko_proto::tls::ClientFiles;
+use arizuko_proto::{
+    telemetry::traces::{self, TRACEPARENT},
+    v1::gateway_service_client::GatewayServiceClient,
+};
 use std::{
     hash::{DefaultHasher, Hash as _, Hasher as _},
     sync::{Mutex, MutexGuard, PoisonError},
@@ -13,8 +17,9 @@ use tonic::{
     Request, Status,
     metadata::{Ascii, MetadataValue},
     service::{Interceptor, interceptor::InterceptedService},
-    transport::{Channel, ClientTlsConfig, Endpoint},
+    transport::{Channel, Endpoint},
 };
+use tracing::Span;
 
 /// How long a control that did not answer comes last.
 const REST: Duration = Duration::from_secs(2);
@@ -40,11 +45,11 @@ pub(super) struct Node {
 }
 
 impl Node {
-    pub(super) fn new(address: &str, key: &Key) -> anyhow::Result<Self> {
+    pub(super) fn new(address: &str, key: &Key, tls: &ClientFiles) -> anyhow::Result<Self> {
         Ok(Self {
             address: address.to_owned(),
-            client: connect(address, key)?,
-            watch: Watch::new(address, connect(address, key)?),
+            client: connect(address, key, tls)?,
+            watch: Watch::new(address, connect(address, key, tls)?),
             resting_until: Mutex::new(None),
         })
     }
@@ -74,7 +79,7 @@ impl Node {
     }
 }
 
-/// The gateway's own key, put on every call.
+/// The gateway's own key, put on every call, and the trace that the call is a part of.
 #[derive(Clone)]
 pub(super) struct Key(MetadataValue<Ascii>);
 
@@ -91,11 +96,15 @@ impl Interceptor for Key {
     fn call(&mut self, mut request: Request<()>) -> Result<Request<()>, Status> {
         let metadata = request.metadata_mut();
         metadata.insert("authorization", self.0.clone());
+        let traceparent = traces::traceparent(&Span::current());
+        if let Some(traceparent) = traceparent.and_then(|text| text.parse().ok()) {
+            metadata.insert(TRACEPARENT, traceparent);
+        }
         Ok(request)
     }
 }
 
-fn connect(address: &str, key: &Key) -> anyhow::Result<Client> {
+fn connect(address: &str, key: &Key, tls: &ClientFiles) -> anyhow::Result<Client> {
     let mut endpoint = Endpoint::from_shared(address.to_owned())
         .with_context(|| format!("--control {address}"))?
         .connect_timeout(CONNECT_TIMEOUT)
@@ -107,9 +116,7 @@ fn connect(address: &str, key: &Key) -> anyhow::Result<Client> {
         .initial_connection_window_size(CONNECTION_WINDOW);
     match endpoint.uri().scheme_str() {
         Some("http") => {}
-        Some("https") => {
-            endpoint = endpoint.tls_config(ClientTlsConfig::new().with_enabled_roots())?;
-        }
+        Some("https") => endpoint = endpoint.tls_config(tls.config()?)?,
         _ => anyhow::bail!("--control {address}: it begins with http:// or https://"),
     }
     let channel = endpoint.connect_lazy();

@@ -13,6 +13,7 @@ use std::time::Duration;
 on_every_stack![
     a_stream_that_breaks_comes_back_and_goes_on_with_its_turns,
     a_turn_that_never_reached_the_agent_is_handed_out_again,
+    a_turn_that_its_agent_has_forgotten_begins_anew,
     a_turn_that_is_not_accepted_in_time_goes_to_another_session,
     a_rejected_turn_comes_again_when_it_was_said_to,
     an_agent_that_leaves_hands_its_turns_back_at_once,
@@ -93,6 +94,35 @@ async fn a_turn_that_never_reached_the_agent_is_handed_out_again(kind: Kind) {
     again.answer(redelivered, "hello").await;
     let seen = visitor.listen(&posted.turn).await.rest().await;
     assert_eq!(names(&seen), ["message", "turn_done"]);
+}
+
+async fn a_turn_that_its_agent_has_forgotten_begins_anew(kind: Kind) {
+    let stack = Stack::start(kind).await;
+    let visitor = stack.visitor(&stack.issue("acme").await, 0);
+    let posted = visitor.say("hello").await;
+    let mut agent = Session::open(stack.operator(1).await, hello("acme", 1)).await;
+    let mut held = agent.turn().await;
+    agent.append(&mut held, delta("m1", "two replies")).await;
+    agent.append(&mut held, delta("m1", " in one")).await;
+    // As after a failover that has lost the end of a turn: control holds it, the agent does not.
+    let back = Hello {
+        session_id: agent.welcome.session_id.clone(),
+        ..hello("acme", 1)
+    };
+    let mut again = Session::open(stack.operator(0).await, back).await;
+    assert_eq!(again.welcome.held, []);
+    let redelivered = again.turn().await;
+    assert_eq!(
+        (&redelivered.turn.turn_id, redelivered.turn.attempt),
+        (&posted.turn, 2)
+    );
+    again.answer(redelivered, "one reply").await;
+    let seen = visitor.listen(&posted.turn).await.rest().await;
+    assert_eq!(
+        names(&seen),
+        ["delta", "delta", "restart", "message", "turn_done"]
+    );
+    assert_eq!(transcript(&seen)[0].1, "one reply");
 }
 
 async fn a_turn_that_is_not_accepted_in_time_goes_to_another_session(kind: Kind) {

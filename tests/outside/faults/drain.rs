@@ -50,8 +50,8 @@ async fn a_rolling_restart_of_every_control_shows_no_reader_a_restart(kind: Kind
 }
 
 async fn a_gateway_with_very_many_readers_is_gone_in_its_grace_and_loses_nothing(kind: Kind) {
-    const READERS: usize = 2_000;
-    const AGENTS: usize = 100;
+    const READERS: usize = 1_000;
+    const AGENTS: usize = 50;
     let settings = [
         ("ARIZUKO_STREAMS_PER_ADDRESS", "10000"),
         ("ARIZUKO_LINK_TURNS", "1000"),

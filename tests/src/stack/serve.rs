@@ -41,9 +41,8 @@ impl Stack {
             }
         };
         let address = |url: String| {
-            url.trim_start_matches("http://")
-                .trim_end_matches('/')
-                .to_owned()
+            let (_, address) = url.split_once("://").expect("a URL");
+            address.trim_end_matches('/').to_owned()
         };
         let server = &mut self.servers[index];
         server.control = control.map(address);
@@ -102,7 +101,10 @@ impl Stack {
             .iter()
             .filter_map(|server| server.control.as_ref())
         {
-            gateway.arg("--control").arg(format!("http://{control}"));
+            let scheme = self.control_scheme();
+            gateway
+                .arg("--control")
+                .arg(format!("{scheme}://{control}"));
         }
         gateway.env("ARIZUKO_GATEWAY_KEY", &self.keys.gateway);
         gateway

@@ -1,6 +1,9 @@
 //! An agent's end of its session: what it holds, what it hears, and what it is told.
 
-use super::{Answers, MAX_HISTORY, handout, inbox::Inbox, workers::Workers};
+use super::{
+    Answers, MAX_HISTORY, credit::Credit, handout, inbox::Inbox, milestone::Milestone,
+    workers::Workers,
+};
 use crate::{
     grpc::wire,
     key::Caller,
@@ -11,15 +14,18 @@ use crate::{
     transaction::{Refusal, Tx},
     turn::{self, Turn},
 };
-use arizuko_proto::v1::{
-    self, AttachRequest, AttachResponse, attach_request::Message,
-    attach_response::Message as Answer,
+use arizuko_proto::{
+    telemetry::metrics::Share,
+    v1::{
+        self, AttachRequest, AttachResponse, attach_request::Message,
+        attach_response::Message as Answer,
+    },
 };
 use std::{sync::Arc, time::Duration};
 use tokio::time::timeout;
 use tonic::Streaming;
+use tracing::{Instrument as _, Span};
 
-const MAX_CREDIT: u32 = 10_000;
 /// How long a draining control still stores what is on its way.
 const LAST_WORDS: Duration = Duration::from_millis(500);
 
@@ -28,7 +34,7 @@ pub(super) struct Attached {
     control: Arc<Control>,
     partition: Partition,
     session: Session,
-    credit: u32,
+    credit: Credit,
     history: u32,
     answers: Answers,
     /// What others tell this session.
@@ -37,6 +43,7 @@ pub(super) struct Attached {
     pub(super) ready: Subscription,
     pub(super) workers: Workers,
     inbox: Inbox,
+    _counted: Share,
 }
 
 impl Attached {
@@ -73,7 +80,7 @@ impl Attached {
         let mut attached = Self {
             control: control.clone(),
             partition,
-            credit: hello.credit.min(MAX_CREDIT),
+            credit: Credit::new(&control.metrics, hello.credit),
             history: hello.history.min(MAX_HISTORY),
             session,
             answers,
@@ -81,14 +88,18 @@ impl Attached {
             ready,
             workers,
             inbox: Inbox::default(),
+            _counted: Share::of(&control.metrics.agents, 1),
         };
+        Span::current()
+            .record("folder", attached.session.folder.to_string())
+            .record("session", &attached.session.id);
         attached.welcome(&hello.held).await?;
         Ok(attached)
     }
 
     /// Says which turns the session still holds, and hands out again what never reached the agent.
     async fn welcome(&mut self, known: &[v1::HeldTurn]) -> Result<(), Error> {
-        let held = self.held_turns().await?;
+        let mut held = self.held_turns().await?;
         let is_known = |turn: &Turn| {
             known
                 .iter()
@@ -106,11 +117,26 @@ impl Attached {
                 .collect(),
         };
         self.say(Answer::Welcome(welcome)).await;
-        for turn in held.iter().filter(|turn| !is_known(turn)) {
-            self.credit = self.credit.saturating_sub(1);
-            self.hand_out(turn).await?;
+        held.retain(|turn| !is_known(turn));
+        for turn in held {
+            if turn.next_seq > 1 {
+                self.take_away(&turn).await?;
+            } else {
+                self.credit.take();
+                self.hand_out(&turn).await?;
+            }
         }
         Ok(())
+    }
+
+    /// Takes back a turn that the agent has begun and forgotten: what it would say now would be
+    /// taken for what it has said.
+    async fn take_away(&self, turn: &Turn) -> Result<(), Error> {
+        let hold = (turn.id.as_str(), self.session.id.as_str(), turn.attempt);
+        let (ledger, limits) = (&self.control.ledger, &self.control.limits);
+        ledger
+            .transact(self.partition, &[], |tx| turn::forgotten(tx, limits, hold))
+            .await
     }
 
     async fn held_turns(&self) -> Result<Vec<Turn>, Error> {
@@ -130,7 +156,7 @@ impl Attached {
 
     /// Claims a waiting turn if there is credit; says whether there was one.
     pub(super) async fn take_turn(&mut self) -> Result<bool, Error> {
-        if self.credit == 0 {
+        if self.credit.is_used_up() {
             return Ok(false);
         }
         let hold = (self.session.id.as_str(), self.session.epoch);
@@ -143,7 +169,7 @@ impl Attached {
             Err(Error::Busy) => return Ok(true),
             Err(error) => return Err(error),
         };
-        self.credit -= 1;
+        self.credit.take();
         self.hand_out(&turn).await?;
         Ok(true)
     }
@@ -183,7 +209,9 @@ impl Attached {
     }
 
     async fn hand_out(&self, turn: &Turn) -> Result<(), Error> {
-        let turn = handout::turn(&self.control, self.partition, turn, self.history).await?;
+        let span = Milestone::handing_out(turn);
+        let making = handout::turn(&self.control, self.partition, turn, self.history);
+        let turn = making.instrument(span).await?;
         self.say(Answer::Turn(turn)).await;
         Ok(())
     }
@@ -202,7 +230,7 @@ impl Attached {
                     .await
             }
             Message::Credit(credit) => {
-                self.credit = self.credit.saturating_add(credit.turns).min(MAX_CREDIT);
+                self.credit.add(credit.turns);
                 Ok(())
             }
             Message::Claim(claim) => self.claim(claim).await,

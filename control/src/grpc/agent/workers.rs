@@ -1,7 +1,7 @@
 //! The turns that a session holds, each with a worker of its own: what is said of one turn is
 //! done in order, and turns don't wait for one another.
 
-use super::Answers;
+use super::{Answers, milestone::Milestone};
 use crate::{
     frame::Body,
     grpc::wire,
@@ -17,6 +17,7 @@ use arizuko_proto::v1::{
 };
 use std::{collections::HashMap, sync::Arc};
 use tokio::{sync::mpsc, task::JoinSet};
+use tracing::Instrument as _;
 
 /// How many messages wait for one turn's worker. Past that the agent's stream waits.
 const QUEUE: usize = 64;
@@ -143,19 +144,27 @@ impl Worker {
             }) else {
                 return Ok(());
             };
-            let (turn, attempt, progress) = match message {
-                Message::Append(mut append) => {
-                    next = gather(&mut append, &mut messages);
-                    self.append(append).await?
+            let milestone = Milestone::of(&self.control, self.partition, &message).await;
+            let done = async {
+                match message {
+                    Message::Append(mut append) => {
+                        next = gather(&mut append, &mut messages);
+                        self.append(append).await.map(Some)
+                    }
+                    Message::Accept(accept) => self.accept(accept).await.map(Some),
+                    Message::Finish(finish) => self.finish(finish).await.map(Some),
+                    Message::Reject(reject) => self.reject(reject).await.map(Some),
+                    Message::Hello(_)
+                    | Message::Heartbeat(_)
+                    | Message::Credit(_)
+                    | Message::Claim(_) => Ok(None),
                 }
-                Message::Accept(accept) => self.accept(accept).await?,
-                Message::Finish(finish) => self.finish(finish).await?,
-                Message::Reject(reject) => self.reject(reject).await?,
-                Message::Hello(_)
-                | Message::Heartbeat(_)
-                | Message::Credit(_)
-                | Message::Claim(_) => continue,
             };
+            let done = done.instrument(milestone.span.clone()).await?;
+            let Some((turn, attempt, progress)) = done else {
+                continue;
+            };
+            milestone.reached(&self.control, &progress);
             let over = !matches!(
                 progress,
                 Progress::Stored {

@@ -15,6 +15,7 @@ use crate::{
 use arizuko_proto::v1;
 use std::time::Duration;
 use tokio::time::{Instant, timeout_at};
+use tracing::Span;
 
 /// How many of a reply's frames one answer carries.
 const FRAMES_PER_ANSWER: usize = 2_000;
@@ -44,6 +45,7 @@ impl Service {
     ) -> Result<v1::GetTurnResponse, Error> {
         let access = self.access(request.access)?;
         let partition = access.partition();
+        Span::current().record("turn", &request.turn_id);
         let mut turn = self.owned_turn(&access, &request.turn_id).await?;
         let wait = request
             .wait
@@ -172,6 +174,7 @@ impl Service {
         if !is_random_id(&request.conversation) {
             return Err(Refusal::invalid("that is not a conversation's id").into());
         }
+        Span::current().record("conversation", &request.conversation);
         let token = access.admit(&self.0).await?;
         let conversation = self
             .0

@@ -1,13 +1,14 @@
 //! Which server has which part of the state: one for all of it, the one that Sentinels name, or
 //! the primaries of a Cluster.
 
+mod source;
+
+use self::source::Source;
 use crate::store::Partition;
-use anyhow::{Context, bail};
+use anyhow::Context;
 use redis::{
-    Client, ConnectionAddr, ConnectionInfo, ErrorKind, FromRedisValue, IntoConnectionInfo as _,
-    RedisConnectionInfo, RedisError, RedisResult, ServerErrorKind, Value,
+    Client, ConnectionInfo, ErrorKind, RedisError, RedisResult, ServerErrorKind,
     aio::{ConnectionManager, ConnectionManagerConfig, MultiplexedConnection},
-    cmd, from_redis_value,
 };
 use std::{
     sync::{
@@ -38,17 +39,6 @@ pub(super) struct Servers {
     turn: AtomicUsize,
     /// Counts how often the map has changed.
     changes: watch::Sender<u64>,
-}
-
-/// Who knows where the state is.
-enum Source {
-    One(ConnectionInfo),
-    Sentinel {
-        sentinels: Vec<ConnectionInfo>,
-        name: String,
-        settings: RedisConnectionInfo,
-    },
-    Cluster(Vec<ConnectionInfo>),
 }
 
 /// One server.
@@ -195,110 +185,6 @@ impl Servers {
     }
 }
 
-impl Source {
-    /// `redis://host:port/db`, `unix:///path`, `redis-sentinel://a:26379,b:26379/name/db`, or
-    /// `redis-cluster://a:6379,b:6379`; with `user:password@` before the hosts.
-    fn parse(url: &str) -> anyhow::Result<Self> {
-        let hosts = |rest: &str, port: u16| -> anyhow::Result<Vec<ConnectionInfo>> {
-            let (user, hosts) = rest.rsplit_once('@').unwrap_or(("", rest));
-            let at = if user.is_empty() { "" } else { "@" };
-            let infos = hosts.split(',').map(|host| {
-                let port = if has_port(host) {
-                    String::new()
-                } else {
-                    format!(":{port}")
-                };
-                let url = format!("redis://{user}{at}{host}{port}/");
-                url.into_connection_info().map_err(anyhow::Error::from)
-            });
-            infos.collect()
-        };
-        if let Some(rest) = url.strip_prefix("redis-cluster://") {
-            return Ok(Self::Cluster(hosts(rest.trim_end_matches('/'), 6379)?));
-        }
-        if let Some(rest) = url.strip_prefix("redis-sentinel://") {
-            let (list, path) = rest.split_once('/').unwrap_or((rest, ""));
-            let (name, db) = path.split_once('/').unwrap_or((path, "0"));
-            if name.is_empty() {
-                bail!("name the primary: redis-sentinel://host:26379/name");
-            }
-            let sentinels = hosts(list, 26379)?;
-            let first = sentinels.first().context("name a Sentinel")?;
-            // The credentials are the primary's: Sentinels seldom have any.
-            let settings = first.redis_settings().clone().set_db(db.parse()?);
-            let bare =
-                |info: ConnectionInfo| info.set_redis_settings(RedisConnectionInfo::default());
-            return Ok(Self::Sentinel {
-                sentinels: sentinels.into_iter().map(bare).collect(),
-                name: name.to_owned(),
-                settings,
-            });
-        }
-        Ok(Self::One(url.into_connection_info()?))
-    }
-
-    /// Asks one of those who know.
-    async fn ask(&self, who: &ConnectionInfo) -> RedisResult<Vec<(u16, Option<ConnectionInfo>)>> {
-        let mut connection = dial(who).await?;
-        match self {
-            Self::One(info) => Ok(vec![(SLOTS - 1, Some(info.clone()))]),
-            Self::Sentinel { name, settings, .. } => {
-                let (host, port): (String, u16) = cmd("SENTINEL")
-                    .arg("GET-MASTER-ADDR-BY-NAME")
-                    .arg(name)
-                    .query_async(&mut connection)
-                    .await?;
-                let address = ConnectionAddr::Tcp(host, port);
-                let info = who.clone().set_addr(address);
-                let info = info.set_redis_settings(settings.clone());
-                // A Sentinel may be late to know.
-                let role: Vec<Value> = cmd("ROLE").query_async(&mut dial(&info).await?).await?;
-                let role = role.into_iter().next().map(from_redis_value::<String>);
-                match role.transpose()?.as_deref() {
-                    Some("master") => Ok(vec![(SLOTS - 1, Some(info))]),
-                    _ => Err((ErrorKind::Io, "whom the Sentinels name is no primary").into()),
-                }
-            }
-            Self::Cluster(_) => {
-                let slots: Vec<Vec<Value>> = cmd("CLUSTER")
-                    .arg("SLOTS")
-                    .query_async(&mut connection)
-                    .await?;
-                let mut ranges = slots
-                    .into_iter()
-                    .map(|range| read_range(range, who))
-                    .collect::<RedisResult<Vec<_>>>()?;
-                ranges.sort_unstable_by_key(|(first, ..)| *first);
-                let (mut map, mut next) = (Vec::new(), 0);
-                for (first, last, info) in ranges {
-                    if first > next {
-                        map.push((first - 1, None));
-                    }
-                    map.push((last, Some(info)));
-                    next = last + 1;
-                }
-                Ok(map)
-            }
-        }
-    }
-}
-
-impl std::fmt::Display for Source {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let list = |infos: &[ConnectionInfo]| {
-            let addresses = infos.iter().map(|info| info.addr().to_string());
-            addresses.collect::<Vec<_>>().join(", ")
-        };
-        match self {
-            Self::One(info) => write!(f, "{}", info.addr()),
-            Self::Sentinel {
-                sentinels, name, ..
-            } => write!(f, "{name} of the Sentinels {}", list(sentinels)),
-            Self::Cluster(seeds) => write!(f, "the Cluster of {}", list(seeds)),
-        }
-    }
-}
-
 /// A connection of one's own.
 pub(super) async fn dial(info: &ConnectionInfo) -> RedisResult<MultiplexedConnection> {
     let config = redis::AsyncConnectionConfig::new()
@@ -307,34 +193,6 @@ pub(super) async fn dial(info: &ConnectionInfo) -> RedisResult<MultiplexedConnec
     Client::open(info.clone())?
         .get_multiplexed_async_connection_with_config(&config)
         .await
-}
-
-/// First slot, last slot, and the primary that has them.
-fn read_range(
-    range: Vec<Value>,
-    asked: &ConnectionInfo,
-) -> RedisResult<(u16, u16, ConnectionInfo)> {
-    let mut range = range.into_iter();
-    let mut next = || range.next().unwrap_or(Value::Nil);
-    let (first, last) = (from_redis_value(next())?, from_redis_value(next())?);
-    let mut primary = Vec::<Value>::from_redis_value(next())?.into_iter();
-    let host: Option<String> = from_redis_value(primary.next().unwrap_or(Value::Nil))?;
-    let port: u16 = from_redis_value(primary.next().unwrap_or(Value::Nil))?;
-    // Without a host it is the one that was asked.
-    let host = host
-        .filter(|host| !host.is_empty())
-        .unwrap_or_else(|| match asked.addr() {
-            ConnectionAddr::Tcp(host, _) => host.clone(),
-            _ => "127.0.0.1".to_owned(),
-        });
-    let info = asked.clone().set_addr(ConnectionAddr::Tcp(host, port));
-    Ok((first, last, info))
-}
-
-/// Whether a host says its port; an IPv6 address stands in brackets.
-fn has_port(host: &str) -> bool {
-    let after = host.rsplit_once(']').map_or(host, |(_, after)| after);
-    after.contains(':')
 }
 
 /// The slot of a key's hash tag: CRC-16 (XMODEM), as the Cluster specification has it.
@@ -359,30 +217,5 @@ mod tests {
     fn slots_are_those_of_the_specification() {
         assert_eq!(slot("123456789"), 0x31C3 % SLOTS);
         assert_eq!(slot(""), 0);
-    }
-
-    #[test]
-    fn urls_say_which_kind_of_redis() {
-        let shown = |url: &str| Source::parse(url).map(|source| source.to_string());
-        for (url, expected) in [
-            ("redis://a:1/2", "a:1"),
-            ("unix:///tmp/x.sock", "/tmp/x.sock"),
-            ("redis-cluster://a:1,b", "the Cluster of a:1, b:6379"),
-            ("redis-cluster://u:p@a:1/", "the Cluster of a:1"),
-            (
-                "redis-sentinel://:secret@a,[::1]:5/main/3",
-                "main of the Sentinels a:26379, ::1:5",
-            ),
-        ] {
-            assert_eq!(shown(url).ok().as_deref(), Some(expected), "{url}");
-        }
-        for wrong in [
-            "",
-            "http://a",
-            "redis-sentinel://a",
-            "redis-sentinel://a/main/x",
-        ] {
-            assert!(shown(wrong).is_err(), "{wrong}");
-        }
     }
 }

@@ -1,46 +1,36 @@
 //! Server-sent events, read from bytes that are cut anywhere.
 
-use serde_json::Value;
 use std::time::Duration;
 
 /// One event.
 #[derive(Debug, Default, PartialEq)]
-pub(super) struct Event {
-    pub(super) name: String,
-    pub(super) data: String,
-}
-
-impl Event {
-    /// The turn that it belongs to; empty where it belongs to none.
-    pub(super) fn turn(&self) -> String {
-        let data: Option<Value> = serde_json::from_str(&self.data).ok();
-        let turn = data.as_ref().and_then(|data| data["turn_id"].as_str());
-        turn.unwrap_or_default().to_owned()
-    }
+pub(crate) struct Event {
+    pub(crate) name: String,
+    pub(crate) data: String,
 }
 
 /// Reads a stream, and remembers where it is over any number of connections.
 #[derive(Default)]
-pub(super) struct Events {
+pub(crate) struct Events {
     line: Vec<u8>,
     event: Event,
     id: String,
     /// What to send as Last-Event-ID.
-    pub(super) last_id: String,
+    pub(crate) last_id: String,
     /// How long the server wants us to wait before we come back.
-    pub(super) retry: Option<Duration>,
+    pub(crate) retry: Option<Duration>,
 }
 
 impl Events {
     /// Begins with another connection: what was cut off by the end of the last one is dropped.
-    pub(super) fn reconnect(&mut self) {
+    pub(crate) fn reconnect(&mut self) {
         self.line.clear();
         self.event = Event::default();
         self.id.clone_from(&self.last_id);
     }
 
     /// The events that are complete with these bytes.
-    pub(super) fn push(&mut self, bytes: &[u8]) -> Vec<Event> {
+    pub(crate) fn push(&mut self, bytes: &[u8]) -> Vec<Event> {
         let mut events = Vec::new();
         for byte in bytes {
             if *byte != b'\n' {
@@ -58,6 +48,11 @@ impl Events {
             }
         }
         events
+    }
+
+    /// How many bytes wait for the rest of their event.
+    pub(crate) fn waiting(&self) -> usize {
+        self.line.len() + self.event.data.len()
     }
 
     fn field(&mut self, line: &str) {

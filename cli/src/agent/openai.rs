@@ -1,0 +1,240 @@
+//! `arizuko agent openai`: answers with a model behind any endpoint that speaks the protocol of
+//! OpenAI's chat completions.
+
+mod completion;
+mod prompt;
+
+use self::completion::Completion;
+use super::{
+    endpoint::{self, Endpoint, Trouble, media_type},
+    metrics::Metrics,
+    serve::Place,
+};
+use crate::{
+    attach::{Failure, Gone, Reply, Turn},
+    sse::Events,
+};
+use anyhow::{Context as _, anyhow};
+use reqwest::{Response, Url, header};
+use serde_json::{Map, Value, json};
+use std::{
+    fs,
+    path::PathBuf,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
+    time::Duration,
+};
+use tokio::time::timeout;
+
+/// How long to wait for what may come after the model has ended: the usage.
+const AFTERWORD: Duration = Duration::from_secs(5);
+/// A chunk is a few hundred bytes; a completion that comes at once is no longer than a turn.
+const LONGEST: usize = 16 << 20;
+
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    #[command(flatten)]
+    place: Place,
+    /// The endpoint, without /chat/completions: for example https://model.example/v1
+    #[arg(long, value_name = "URL", value_parser = endpoint::url)]
+    base_url: Url,
+    /// The model, as the endpoint calls it
+    #[arg(long)]
+    model: String,
+    /// What the model is told first, before the route's persona and topic and the link's context
+    #[arg(long, value_name = "FILE")]
+    system_file: Option<PathBuf>,
+    /// The file that has the endpoint's key [env: ARIZUKO_OPENAI_KEY, or OPENAI_API_KEY, the key]
+    #[arg(long, value_name = "FILE")]
+    api_key_file: Option<PathBuf>,
+    /// Something more for each request, for example temperature=0.2 or max_tokens=800. Repeatable
+    #[arg(long, value_name = "NAME=VALUE", value_parser = param)]
+    param: Vec<(String, Value)>,
+    /// Show the visitor the model's reasoning line by line; without it, only that it thinks
+    #[arg(long)]
+    show_reasoning: bool,
+    #[command(flatten)]
+    limits: endpoint::Limits,
+}
+
+/// What answers.
+struct Model {
+    endpoint: Endpoint,
+    /// All of a request but its messages.
+    request: Map<String, Value>,
+    instructions: String,
+    show_reasoning: bool,
+    metrics: Metrics,
+    /// The endpoint has not refused to tell how many tokens a stream took.
+    tells_usage: AtomicBool,
+}
+
+pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
+    let mut url = args.base_url;
+    url.path_segments_mut()
+        .map_err(|()| anyhow!("the base URL has no path"))?
+        .pop_if_empty()
+        .extend(["chat", "completions"]);
+    let variables = ["ARIZUKO_OPENAI_KEY", "OPENAI_API_KEY"];
+    let key = endpoint::secret(args.api_key_file.as_deref(), &variables)?;
+    let instructions = args.system_file.map(|path| {
+        fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))
+    });
+    let mut request = Map::from_iter([("stream".into(), true.into())]);
+    request.extend(args.param);
+    request.insert("model".into(), args.model.clone().into());
+    let metrics = Metrics::new();
+    let model = Arc::new(Model {
+        endpoint: Endpoint::new(url, key, &args.limits)?,
+        request,
+        instructions: instructions.transpose()?.unwrap_or_default(),
+        show_reasoning: args.show_reasoning,
+        metrics: metrics.clone(),
+        tells_usage: AtomicBool::new(true),
+    });
+    let (concurrency, history) = (args.limits.concurrency, args.limits.history);
+    let answer = move |turn, reply| answer(Arc::clone(&model), turn, reply);
+    args.place
+        .serve(&args.model, concurrency, history, metrics, answer)
+        .await
+}
+
+/// Asks until the model has answered, or the turn's patience is at its end.
+async fn answer(model: Arc<Model>, turn: Turn, reply: Reply) -> Result<(), Failure> {
+    let messages = prompt::messages(&model.instructions, &turn);
+    let mut patience = model.endpoint.patience();
+    let answering = async {
+        while let Err(trouble) = model.complete(&turn, &messages, &reply).await {
+            patience.wait(trouble, &reply).await?;
+        }
+        Ok(())
+    };
+    tokio::select! {
+        outcome = answering => outcome,
+        // The request goes with its connection.
+        () = reply.cancelled() => Err(Gone.into()),
+    }
+}
+
+impl Model {
+    /// One request, and what comes of it.
+    async fn complete(
+        &self,
+        turn: &Turn,
+        messages: &[Value],
+        reply: &Reply,
+    ) -> Result<(), Trouble> {
+        let response = self.ask(turn, messages).await?;
+        let mut completion = Completion::new(reply, self.show_reasoning);
+        let read = read(response, &mut completion).await;
+        if completion.is_whole() {
+            let tokens = |name: &str| completion.usage[name].as_u64();
+            let (prompt, written) = (tokens("prompt_tokens"), tokens("completion_tokens"));
+            self.metrics.used(prompt, written);
+            tracing::info!(
+                model = self.request["model"].as_str(),
+                prompt_tokens = prompt,
+                completion_tokens = written,
+                finish_reason = completion.finish_reason,
+                "answered"
+            );
+        }
+        let begun = completion.begun;
+        let finished = match read {
+            Ok(()) => completion.finish().await,
+            Err(trouble) => Err(trouble),
+        };
+        finished.map_err(|trouble| if begun { trouble.halfway() } else { trouble })
+    }
+
+    /// Sends a request, and once more without the wish to be told the usage if that was refused.
+    async fn ask(&self, turn: &Turn, messages: &[Value]) -> Result<Response, Trouble> {
+        let mut body = self.request.clone();
+        body.insert("messages".into(), messages.into());
+        let send = |body: &Map<String, Value>| {
+            let request = self.endpoint.request(turn);
+            let request = request.header(header::ACCEPT, "text/event-stream, application/json");
+            self.endpoint.send(request.json(body))
+        };
+        if body.contains_key("stream_options") || !self.tells_usage.load(Relaxed) {
+            return send(&body).await;
+        }
+        body.insert("stream_options".into(), json!({"include_usage": true}));
+        match send(&body).await {
+            Err(trouble) if trouble.names("stream_options") => {
+                self.tells_usage.store(false, Relaxed);
+                body.remove("stream_options");
+                send(&body).await
+            }
+            answer => answer,
+        }
+    }
+}
+
+/// Reads an answer to its end.
+async fn read(mut response: Response, completion: &mut Completion<'_>) -> Result<(), Trouble> {
+    let streams = match &*media_type(&response) {
+        "text/event-stream" => true,
+        "application/json" => false,
+        other => {
+            let detail = format!("the endpoint answers with {other:?}, which is no completion");
+            return Err(Failure::new(detail).into());
+        }
+    };
+    let (mut events, mut whole) = (Events::default(), Vec::new());
+    while !completion.done {
+        let next = response.chunk();
+        let bytes = match completion.is_whole() {
+            // What is missing by now is no part of the reply.
+            true => timeout(AFTERWORD, next)
+                .await
+                .ok()
+                .and_then(Result::ok)
+                .flatten(),
+            false => next.await.map_err(Trouble::broken)?,
+        };
+        let Some(bytes) = bytes else { break };
+        if streams {
+            for event in events.push(&bytes) {
+                completion.take(&event.data).await?;
+            }
+        } else {
+            whole.extend_from_slice(&bytes);
+        }
+        if events.waiting().max(whole.len()) > LONGEST {
+            return Err(Failure::new("the endpoint sends more than can be kept").into());
+        }
+    }
+    match streams {
+        true => Ok(()),
+        false => completion.take(&String::from_utf8_lossy(&whole)).await,
+    }
+}
+
+/// Reads `temperature=0.2`: what is no JSON is a text.
+fn param(text: &str) -> Result<(String, Value), String> {
+    let (name, value) = text
+        .split_once('=')
+        .ok_or("say what to set to what, for example temperature=0.2")?;
+    if name == "messages" {
+        return Err("the messages are the conversation's".into());
+    }
+    let value = serde_json::from_str(value).unwrap_or_else(|_| value.into());
+    Ok((name.into(), value))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn params_are_json_or_text() {
+        let read = |text| param(text).unwrap().1;
+        assert_eq!(read("temperature=0.2"), json!(0.2));
+        assert_eq!(read("stop=[\"a=b\"]"), json!(["a=b"]));
+        assert_eq!(read("reasoning_effort=low"), json!("low"));
+        assert!(param("temperature").is_err() && param("messages=[]").is_err());
+    }
+}

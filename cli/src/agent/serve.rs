@@ -1,0 +1,105 @@
+//! What the agents of this command have in common: they attach, say so, take turns, and leave when
+//! they are told to.
+
+use super::metrics::Metrics;
+use crate::{
+    attach::{self, Failure, Reply, Settings, Turn},
+    connect,
+    console::printable,
+    signals::Signals,
+};
+use anyhow::bail;
+use arizuko_proto::telemetry::metrics;
+use std::sync::Arc;
+use tokio::{sync::Notify, time::Instant};
+use tokio_util::sync::CancellationToken;
+
+/// Where to attach, and as what.
+#[derive(clap::Args)]
+pub(super) struct Place {
+    #[command(flatten)]
+    connection: connect::Options,
+    /// The folder whose turns it takes; without it, the key's
+    #[arg(long)]
+    folder: Option<String>,
+    /// What operators see it as; without it, the name of the program, model or host
+    #[arg(long)]
+    name: Option<String>,
+    #[command(flatten)]
+    metrics: metrics::Options,
+}
+
+impl Place {
+    /// Lets `handler` answer so many turns at a time, until a signal comes. `name` is for where
+    /// none is given.
+    pub(super) async fn serve<H, F>(
+        self,
+        name: &str,
+        concurrency: u32,
+        history: u32,
+        metrics: Metrics,
+        handler: H,
+    ) -> anyhow::Result<()>
+    where
+        H: Fn(Turn, Reply) -> F + Clone + Send + 'static,
+        F: Future<Output = Result<(), Failure>> + Send + 'static,
+    {
+        let control = self.connection.find()?;
+        let (attached, stop) = (Arc::new(Notify::new()), CancellationToken::new());
+        let name = self.name.as_deref().unwrap_or(name);
+        let settings = Settings {
+            folder: self.folder.clone().unwrap_or_default(),
+            name: name.chars().take(100).collect(),
+            concurrency,
+            history,
+            attached: Arc::clone(&attached),
+            stop: stop.clone(),
+        };
+        let registry = Arc::new(metrics.registry());
+        // Served for as long as turns are under way.
+        let ended = CancellationToken::new();
+        self.metrics.serve(vec![registry], ended.clone()).await?;
+        let _ended = ended.drop_guard();
+        let mut signals = Signals::listen()?;
+        let session = attach::run(&control, settings, move |turn, reply| {
+            let answering = handler(turn, reply.clone());
+            let metrics = metrics.clone();
+            async move {
+                let begun = Instant::now();
+                let outcome = answering.await;
+                metrics.ended(&outcome, reply.is_cancelled(), begun.elapsed());
+                match &outcome {
+                    Err(_) if reply.is_cancelled() => tracing::info!("cancelled"),
+                    Err(Failure { detail, .. }) => tracing::warn!("failed: {}", printable(detail)),
+                    Ok(()) => {}
+                }
+                outcome
+            }
+        });
+        tokio::pin!(session);
+        loop {
+            tokio::select! {
+                outcome = &mut session => return outcome,
+                () = attached.notified() => {
+                    let folder = self.folder.as_deref().unwrap_or("the key's folder");
+                    tracing::info!("attached to {folder}, {} at a time", turns(concurrency));
+                }
+                () = signals.next() => {
+                    if stop.is_cancelled() {
+                        // What still runs ends as its task is dropped.
+                        bail!("stopped in the middle of turns");
+                    }
+                    tracing::info!("stopping; again to stop at once");
+                    stop.cancel();
+                }
+            }
+        }
+    }
+}
+
+fn turns(count: u32) -> String {
+    match count {
+        1 => "1 turn".into(),
+        _ => format!("{count} turns"),
+    }
+}

@@ -1,0 +1,104 @@
+//! Whether the gateway is where the links lead, and whether its clock is right.
+
+use super::report::{Level, Report};
+use crate::http::{self, cause};
+use anyhow::Context as _;
+use arizuko_proto::v1::GetStatusResponse;
+use jiff::{Timestamp, fmt::rfc2822::DateTimeParser};
+use reqwest::{Response, Url, header};
+use std::time::Duration;
+
+/// How long an answer may take.
+const ANSWER: Duration = Duration::from_secs(10);
+/// How far apart clocks may be before somebody wonders about the times in a conversation.
+const DRIFT: i64 = 30;
+
+/// Whether a gateway answers there that reaches its control.
+pub(super) async fn is_reached(
+    url: &str,
+    status: &GetStatusResponse,
+    report: &mut Report,
+) -> anyhow::Result<bool> {
+    let base: Url = format!("{}/", url.trim_end_matches('/'))
+        .parse()
+        .with_context(|| format!("control's public URL, {url}, is none"))?;
+    let client = http::client(&base).timeout(ANSWER).build()?;
+    let answered = match client.get(base.join("readyz")?).send().await {
+        Ok(answered) => answered,
+        Err(error) => {
+            report.add(
+                Level::Failure,
+                "gateway",
+                format!("{url} can't be reached: {}", cause(error)),
+                "check its DNS, the certificate, the proxy in front, and that arizuko-gateway \
+                 listens; or set control's --public-url",
+            );
+            return Ok(false);
+        }
+    };
+    clock(&answered, status, report);
+    let status = answered.status();
+    // Whatever else may answer there knows nothing of our headers.
+    let is_ours = answered.headers().contains_key("x-robots-tag");
+    if status.is_success() && is_ours {
+        report.ok("gateway", format!("{url} answers, and reaches control"));
+    } else if is_ours {
+        report.add(
+            Level::Failure,
+            "gateway",
+            format!("{url} answers {status}: it does not reach control"),
+            "check the gateway's --control and ARIZUKO_GATEWAY_KEY, and its log",
+        );
+        return Ok(false);
+    } else {
+        report.add(
+            Level::Failure,
+            "gateway",
+            format!("{url} answers {status}, and is no gateway of ours"),
+            "point the proxy's host at arizuko-gateway; see deploy/",
+        );
+        return Ok(false);
+    }
+    let local = base
+        .host_str()
+        .is_some_and(|host| host == "localhost" || host.starts_with("127."));
+    if base.scheme() == "http" && !local {
+        report.add(
+            Level::Warning,
+            "gateway",
+            format!("{url} is not HTTPS: links and messages can be read on the way"),
+            "give the gateway --tls-cert and --tls-key, or put a proxy in front; see \
+             docs/install.md",
+        );
+    }
+    Ok(true)
+}
+
+/// Compares the clocks of this machine, of the gateway's and of control's store.
+fn clock(answered: &Response, status: &GetStatusResponse, report: &mut Report) {
+    let ours = Timestamp::now().as_second();
+    let date = answered.headers().get(header::DATE);
+    let date = date.and_then(|date| date.to_str().ok());
+    let gateway = date.and_then(|date| DateTimeParser::new().parse_timestamp(date).ok());
+    let clocks = [
+        ("the gateway", gateway.map(Timestamp::as_second)),
+        ("control's store", status.now.map(|now| now.seconds)),
+    ];
+    let mut right = true;
+    for (whose, theirs) in clocks {
+        let drift = theirs.map_or(0, |theirs| theirs - ours);
+        if drift.abs() > DRIFT {
+            right = false;
+            let is = if drift > 0 { "ahead of" } else { "behind" };
+            report.add(
+                Level::Warning,
+                "clock",
+                format!("{whose} is {} s {is} this machine", drift.abs()),
+                "run an NTP client on both; only times that people read are wrong meanwhile",
+            );
+        }
+    }
+    if right {
+        report.ok("clock", "the machines agree on the time");
+    }
+}

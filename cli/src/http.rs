@@ -1,0 +1,69 @@
+//! What our HTTP clients have in common.
+
+use anyhow::Chain;
+use jiff::{Timestamp, fmt::rfc2822::DateTimeParser};
+use reqwest::{
+    Client, ClientBuilder, Url,
+    header::{HeaderMap, RETRY_AFTER},
+    redirect::Policy,
+};
+use std::time::Duration;
+
+/// A client for what is below one URL. It wants of the system no more than that takes.
+pub(crate) fn client(base: &Url) -> ClientBuilder {
+    let mut builder = Client::builder()
+        .user_agent(concat!("arizuko/", env!("CARGO_PKG_VERSION")))
+        .connect_timeout(Duration::from_secs(5))
+        .redirect(Policy::none());
+    if base.scheme() == "http" {
+        // Without TLS there is no need for root certificates, which a machine may lack.
+        builder = builder.tls_certs_only([]);
+    }
+    let local = base
+        .host_str()
+        .is_some_and(|host| matches!(host, "localhost" | "[::1]") || host.starts_with("127."));
+    if local {
+        builder = builder.no_proxy();
+    }
+    builder
+}
+
+/// The innermost cause, which has no URL and so no token in it.
+pub(crate) fn cause(error: reqwest::Error) -> String {
+    let error = error.without_url();
+    let last = Chain::new(&error).last();
+    last.map_or_else(|| error.to_string(), ToString::to_string)
+}
+
+/// When the server wants us to come back, if it says so: in seconds, or as a date.
+pub(crate) fn retry_after(headers: &HeaderMap) -> Option<Duration> {
+    let told = headers.get(RETRY_AFTER)?.to_str().ok()?;
+    if let Ok(seconds) = told.parse() {
+        return Some(Duration::from_secs(seconds));
+    }
+    let at = DateTimeParser::new().parse_timestamp(told).ok()?;
+    // One that has passed means: now.
+    Some(Duration::try_from(at.duration_since(Timestamp::now())).unwrap_or_default())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn retry_after_is_read_in_both_its_forms() {
+        let read = |told: &str| {
+            let value = told.parse().unwrap();
+            retry_after(&HeaderMap::from_iter([(RETRY_AFTER, value)]))
+        };
+        assert_eq!(read("7"), Some(Duration::from_secs(7)));
+        assert_eq!(
+            read("Sun, 06 Nov 1994 08:49:37 GMT"),
+            Some(Duration::ZERO),
+            "a date that has passed"
+        );
+        let later = read("Fri, 01 Jan 2100 00:00:00 GMT");
+        assert!(later.is_some_and(|later| later > Duration::from_secs(3600)));
+        assert_eq!(read("soon"), None);
+    }
+}

@@ -1,0 +1,98 @@
+//! What every RPC leaves behind: a span, a count, and how long it took.
+//!
+//! It sees the answers as they leave, so that no service has to think of it.
+
+use super::status;
+use crate::metrics::{Answer, Call, Method, Metrics};
+use arizuko_proto::telemetry::traces::{self, TRACEPARENT};
+use futures_util::future::BoxFuture;
+use std::task::{Context, Poll};
+use tokio::time::Instant;
+use tonic::{Code, Status, codegen::http};
+use tower::{Layer, Service};
+use tracing::{Instrument as _, field::Empty};
+
+/// See the module.
+#[derive(Clone)]
+pub(crate) struct Observe(pub(crate) Metrics);
+
+/// What is observed.
+#[derive(Clone)]
+pub(crate) struct Observed<S> {
+    inner: S,
+    metrics: Metrics,
+}
+
+impl<S> Layer<S> for Observe {
+    type Service = Observed<S>;
+
+    fn layer(&self, inner: S) -> Observed<S> {
+        let metrics = self.0.clone();
+        Observed { inner, metrics }
+    }
+}
+
+impl<S, Q, A> Service<http::Request<Q>> for Observed<S>
+where
+    S: Service<http::Request<Q>, Response = http::Response<A>>,
+    S::Future: Send + 'static,
+    S::Error: 'static,
+    A: 'static,
+{
+    type Response = S::Response;
+    type Error = S::Error;
+    type Future = BoxFuture<'static, Result<S::Response, S::Error>>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.inner.poll_ready(context)
+    }
+
+    fn call(&mut self, request: http::Request<Q>) -> Self::Future {
+        let begun = Instant::now();
+        let path = request.uri().path().trim_start_matches('/');
+        // Failures are told with it, so that it is there whatever level is logged.
+        let span = tracing::error_span!(
+            "call",
+            otel.kind = Empty,
+            otel.name = Empty,
+            method = path,
+            token = Empty,
+            conversation = Empty,
+            turn = Empty,
+            trace = Empty,
+        );
+        let parent = request.headers().get(TRACEPARENT);
+        let parent = parent.and_then(|parent| parent.to_str().ok());
+        traces::follow(&span, "server", path, parent.unwrap_or_default());
+        let method = path.trim_start_matches("arizuko.v1.").to_owned();
+        let metrics = self.metrics.clone();
+        let answering = self.inner.call(request);
+        let observed = async move {
+            let response = answering.await?;
+            // A refusal is all headers. What comes later, of streams, tells of itself.
+            let status = Status::from_header_map(response.headers());
+            record(&metrics, method, status.as_ref(), begun);
+            Ok(response)
+        };
+        Box::pin(observed.instrument(span))
+    }
+}
+
+fn record(metrics: &Metrics, method: String, status: Option<&Status>, begun: Instant) {
+    let code = status.map_or(Code::Ok, Status::code);
+    // What we don't serve can have any name.
+    let method = match code {
+        Code::Unimplemented => "other".to_owned(),
+        _ => method,
+    };
+    if let Some(reason) = status.and_then(status::reason) {
+        metrics.refused(reason);
+    }
+    let call = Call {
+        method: method.clone(),
+        code: Answer(code),
+    };
+    metrics.calls.get_or_create(&call).inc();
+    let times = metrics.call_times.get_or_create(&Method { method });
+    times.observe(begun.elapsed().as_secs_f64());
+}

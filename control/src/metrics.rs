@@ -1,0 +1,164 @@
+//! What control counts: a registry of its own for each. `docs/operations.md` says what the names
+//! mean; no label has a value that a visitor chooses.
+
+use crate::store::measured;
+use arizuko_proto::{
+    telemetry::metrics::{Latencies, Registry, latencies},
+    v1::ErrorReason,
+};
+use prometheus_client::{
+    encoding::{EncodeLabelSet, EncodeLabelValue, LabelValueEncoder},
+    metrics::{counter::Counter, family::Family, gauge::Gauge, histogram::Histogram},
+    registry::Unit,
+};
+use std::{
+    fmt::{self, Write as _},
+    sync::Arc,
+};
+use tonic::Code;
+
+/// See the module. Cheap to clone, and all clones count together.
+#[derive(Clone)]
+pub(crate) struct Metrics {
+    pub(crate) registry: Arc<Registry>,
+    pub(crate) calls: Family<Call, Counter>,
+    pub(crate) call_times: Latencies<Method>,
+    refusals: Family<Reason, Counter>,
+    pub(crate) gateways: Gauge,
+    pub(crate) subscriptions: Gauge,
+    pub(crate) agents: Gauge,
+    pub(crate) credit: Gauge,
+    pub(crate) waiting: Gauge,
+    pub(crate) longest_wait: Gauge,
+    pub(crate) first_frame: Histogram,
+    pub(crate) round_trips: Latencies<Operation>,
+    pub(crate) store_failures: Family<StoreFailure, Counter>,
+    pub(crate) conflicts: Counter,
+}
+
+/// An RPC, as `GatewayService/PostMessage`.
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+pub(crate) struct Method {
+    pub(crate) method: String,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+pub(crate) struct Call {
+    pub(crate) method: String,
+    pub(crate) code: Answer,
+}
+
+/// A gRPC code by its name.
+#[derive(Clone, Debug, Hash, PartialEq, Eq)]
+pub(crate) struct Answer(pub(crate) Code);
+
+impl EncodeLabelValue for Answer {
+    fn encode(&self, encoder: &mut LabelValueEncoder<'_>) -> fmt::Result {
+        write!(encoder, "{:?}", self.0)
+    }
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct Reason {
+    reason: &'static str,
+}
+
+/// What a store is asked for.
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+pub(crate) struct Operation {
+    pub(crate) operation: &'static str,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+pub(crate) struct StoreFailure {
+    pub(crate) operation: &'static str,
+    pub(crate) failure: &'static str,
+}
+
+impl Metrics {
+    pub(crate) fn new() -> Self {
+        let mut registry = Registry::with_prefix("arizuko_control");
+        let seconds = || Unit::Seconds;
+        let calls = Family::default();
+        registry.register("calls", "RPCs answered", calls.clone());
+        let call_times = latencies();
+        let help = "Time from an RPC to its answer, for a stream to its beginning";
+        registry.register_with_unit("call_duration", help, seconds(), call_times.clone());
+        // There from the beginning: a rate doesn't see a series appear.
+        let refusals = Family::default();
+        for reason in (1..).map_while(|number| ErrorReason::try_from(number).ok()) {
+            drop(refusals.get_or_create(&Reason::of(reason)));
+        }
+        let help = "What was refused, subscriptions and agents' streams included";
+        registry.register("refusals", help, refusals.clone());
+
+        let gauge = |registry: &mut Registry, name: &str, help: &str| {
+            let gauge = Gauge::default();
+            registry.register(name, help, gauge.clone());
+            gauge
+        };
+        let gateways = gauge(&mut registry, "watch_streams", "Gateways that watch here");
+        let help = "Readers of turns and conversations here";
+        let subscriptions = gauge(&mut registry, "subscriptions", help);
+        let agents = gauge(
+            &mut registry,
+            "agents",
+            "Agents attached here, people included",
+        );
+        let help = "Turns that the agents attached here would take now";
+        let credit = gauge(&mut registry, "agent_credit", help);
+        let help = "Turns that wait for an agent, in the whole store";
+        let waiting = gauge(&mut registry, "waiting_turns", help);
+        let longest_wait = Gauge::default();
+        let help = "Age of the oldest of the waiting turns";
+        registry.register_with_unit("longest_wait", help, seconds(), longest_wait.clone());
+        let first_frame = Histogram::new([
+            0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 1800.0,
+        ]);
+        let help = "Time from taking a message to storing the first frame of its reply";
+        registry.register_with_unit("first_frame", help, seconds(), first_frame.clone());
+
+        let round_trips = latencies();
+        let help = "Time that the store takes for what it is asked";
+        registry.register_with_unit("store_round_trip", help, seconds(), round_trips.clone());
+        let store_failures = Family::default();
+        for operation in measured::OPERATIONS {
+            for failure in measured::FAILURES {
+                drop(store_failures.get_or_create(&StoreFailure { operation, failure }));
+            }
+        }
+        let help = "Round trips that failed: unavailable, or without a known outcome";
+        registry.register("store_failures", help, store_failures.clone());
+        let conflicts = Counter::default();
+        let help = "Commits decided again, because others changed what they rest on";
+        registry.register("store_conflicts", help, conflicts.clone());
+        Self {
+            registry: Arc::new(registry),
+            calls,
+            call_times,
+            refusals,
+            gateways,
+            subscriptions,
+            agents,
+            credit,
+            waiting,
+            longest_wait,
+            first_frame,
+            round_trips,
+            store_failures,
+            conflicts,
+        }
+    }
+
+    pub(crate) fn refused(&self, reason: ErrorReason) {
+        self.refusals.get_or_create(&Reason::of(reason)).inc();
+    }
+}
+
+impl Reason {
+    fn of(reason: ErrorReason) -> Self {
+        let name = reason.as_str_name();
+        let reason = name.strip_prefix("ERROR_REASON_").unwrap_or(name);
+        Self { reason }
+    }
+}

@@ -1,0 +1,96 @@
+//! Copies of the embedded store, made while it is in use and put back while it is not.
+
+use super::{lock, private};
+use anyhow::{Context, ensure};
+use rusqlite::{Connection, OpenFlags};
+use std::{
+    fs::{self, File},
+    path::{Path, PathBuf},
+};
+
+/// Copies the store in `folder` to `file` as it is at one moment. Whoever uses it goes on.
+pub fn backup(folder: &Path, file: &Path) -> anyhow::Result<()> {
+    let store = folder.join(super::FILE);
+    ensure!(
+        store.exists(),
+        "there is no embedded store in {}",
+        folder.display()
+    );
+    ensure!(!file.exists(), "{} is there already", file.display());
+    let partial = beside(file, ".partial");
+    // SQLite fills an empty file, which keeps its permissions. What a backup left that was cut off
+    // is not empty.
+    let _ = fs::remove_file(&partial);
+    let copy = private(&partial).with_context(|| format!("cannot write {}", partial.display()))?;
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let copied = Connection::open_with_flags(&store, flags)
+        .and_then(|connection| {
+            let partial = partial.to_string_lossy().into_owned();
+            connection.execute("VACUUM INTO ?1", [partial])
+        })
+        .with_context(|| format!("cannot copy {}", store.display()));
+    let kept = copied.and_then(|_| {
+        copy.sync_all()?;
+        keep(&partial, file)
+    });
+    if kept.is_err() {
+        let _ = fs::remove_file(&partial);
+    }
+    kept
+}
+
+/// Puts a backup into `folder`, which has no store yet.
+pub fn restore(file: &Path, folder: &Path) -> anyhow::Result<()> {
+    check(file)?;
+    fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
+    let _lock = lock(folder)?;
+    let store = folder.join(super::FILE);
+    ensure!(
+        !store.exists(),
+        "{} has a store already: move it away, with the files beside it, or name another folder \
+         with --data-dir",
+        folder.display()
+    );
+    let partial = beside(&store, ".partial");
+    let _ = fs::remove_file(&partial);
+    let mut copy =
+        private(&partial).with_context(|| format!("cannot write {}", partial.display()))?;
+    let mut backup = File::open(file)?;
+    std::io::copy(&mut backup, &mut copy)
+        .with_context(|| format!("cannot write {}", partial.display()))?;
+    copy.sync_all()?;
+    keep(&partial, &store)
+}
+
+/// Whether a file is a whole store of ours.
+fn check(file: &Path) -> anyhow::Result<()> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let found: rusqlite::Result<(String, i64)> =
+        Connection::open_with_flags(file, flags).and_then(|connection| {
+            let verdict = connection.query_row("PRAGMA quick_check(1)", [], |row| row.get(0))?;
+            let layouts = "SELECT count(*) FROM record WHERE name = 'layout'";
+            let layouts = connection.query_row(layouts, [], |row| row.get(0))?;
+            Ok((verdict, layouts))
+        });
+    let (verdict, layouts) =
+        found.with_context(|| format!("{} is no backup of arizuko's", file.display()))?;
+    ensure!(verdict == "ok", "{} is damaged: {verdict}", file.display());
+    ensure!(layouts > 0, "{} is no backup of arizuko's", file.display());
+    Ok(())
+}
+
+/// Gives a whole file its name, for good.
+fn keep(partial: &Path, file: &Path) -> anyhow::Result<()> {
+    fs::rename(partial, file).with_context(|| format!("cannot write {}", file.display()))?;
+    let folder = file
+        .parent()
+        .filter(|folder| !folder.as_os_str().is_empty());
+    File::open(folder.unwrap_or(Path::new(".")))?.sync_all()?;
+    Ok(())
+}
+
+fn beside(file: &Path, ending: &str) -> PathBuf {
+    let mut name = file.as_os_str().to_owned();
+    name.push(ending);
+    name.into()
+}

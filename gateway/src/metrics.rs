@@ -1,0 +1,111 @@
+//! What the gateway counts: a registry of its own for each. `docs/operations.md` says what the
+//! names mean; no label has a value that a visitor chooses.
+
+use arizuko_proto::telemetry::metrics::{Latencies, Registry, latencies};
+use http::{Method, StatusCode};
+use prometheus_client::{
+    encoding::EncodeLabelSet,
+    metrics::{counter::Counter, family::Family, gauge::Gauge},
+    registry::Unit,
+};
+use std::{sync::Arc, time::Duration};
+
+/// See the module.
+pub(crate) struct Metrics {
+    pub(crate) registry: Arc<Registry>,
+    requests: Family<Answer, Counter>,
+    request_times: Latencies<Route>,
+    refusals: Family<Reason, Counter>,
+    pub(crate) streams: Gauge,
+}
+
+/// A path as a template, and what is done with it.
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct Route {
+    method: &'static str,
+    route: String,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct Answer {
+    method: &'static str,
+    route: String,
+    status: u16,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct Reason {
+    reason: &'static str,
+}
+
+impl Metrics {
+    pub(crate) fn new() -> Self {
+        let mut registry = Registry::with_prefix("arizuko_gateway");
+        let requests = Family::default();
+        registry.register("requests", "HTTP requests answered", requests.clone());
+        let request_times = latencies();
+        let help = "Time from a request to the head of its answer";
+        let times = request_times.clone();
+        registry.register_with_unit("request_duration", help, Unit::Seconds, times);
+        // There from the beginning: a rate doesn't see a series appear.
+        let refusals = Family::default();
+        for reason in [
+            "UNAVAILABLE",
+            "OUTCOME_UNKNOWN",
+            "INTERNAL",
+            "TOKEN_INVALID",
+        ] {
+            drop(refusals.get_or_create(&Reason { reason }));
+        }
+        let help = "Requests refused, and streams sent away, by the reason that they were told";
+        registry.register("refusals", help, refusals.clone());
+        let streams = Gauge::default();
+        registry.register("open_streams", "Event streams open", streams.clone());
+        Self {
+            registry: Arc::new(registry),
+            requests,
+            request_times,
+            refusals,
+            streams,
+        }
+    }
+
+    pub(crate) fn answered(
+        &self,
+        method: &Method,
+        route: &str,
+        status: StatusCode,
+        elapsed: Duration,
+    ) {
+        let (method, route) = (known(method), route.to_owned());
+        let times = Route {
+            method,
+            route: route.clone(),
+        };
+        let times = self.request_times.get_or_create(&times);
+        times.observe(elapsed.as_secs_f64());
+        let status = status.as_u16();
+        let answer = Answer {
+            method,
+            route,
+            status,
+        };
+        self.requests.get_or_create(&answer).inc();
+    }
+
+    pub(crate) fn refused(&self, reason: &'static str) {
+        self.refusals.get_or_create(&Reason { reason }).inc();
+    }
+}
+
+/// A method's name; anybody can make one up.
+fn known(method: &Method) -> &'static str {
+    match *method {
+        Method::GET => "GET",
+        Method::POST => "POST",
+        Method::DELETE => "DELETE",
+        Method::HEAD => "HEAD",
+        Method::OPTIONS => "OPTIONS",
+        _ => "other",
+    }
+}

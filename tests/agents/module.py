@@ -1,0 +1,69 @@
+"""An agent on examples/python that does what a test tells it, step by step, a connection a turn.
+
+Usage: module.py <host:port> <concurrency> [--plain]. It takes the steps of stepped.py, and
+{"status": text}, {"message": text}, {"handoff": folder, "note": text}, {"speak": text}, and
+{"block": seconds}. With --plain its handler is no coroutine.
+"""
+
+import asyncio
+import base64
+import json
+import os
+import socket
+import sys
+import time
+
+from arizuko_agent import Agent, Failure
+
+host, port = sys.argv[1].split(":")
+
+
+def started(turn):
+    about = {"ARIZUKO_TURN": turn.turn_id, "ARIZUKO_JID": turn.jid, "attempt": turn.attempt}
+    given = base64.b64encode(turn.content).decode()
+    return json.dumps({"pid": os.getpid(), "environment": about, "input": given}).encode() + b"\n"
+
+
+def go_on(line, turn, reply):
+    """Does a step, and says whether there may be another."""
+    step = json.loads(line)
+    if "out" in step:
+        reply.write(base64.b64decode(step["out"]).decode())
+    if "status" in step:
+        reply.status(step["status"])
+    if "message" in step:
+        reply.message(step["message"])
+    if "handoff" in step:
+        reply.hand_off(step["handoff"], step["note"])
+    if "speak" in step:
+        agent.control.send_message(turn.conversation, step["speak"])
+    if "block" in step:
+        time.sleep(step["block"])
+    match step.get("exit"):
+        case 1:
+            raise Failure("That is beyond me.")
+        case 2:
+            sys.exit("a secret of the agent's")
+    return "exit" not in step
+
+
+async def answer(turn, reply):
+    reader, writer = await asyncio.open_connection(host, port, limit=1 << 20)
+    try:
+        writer.write(started(turn))
+        while go_on(await reader.readline(), turn, reply):
+            writer.write(b"{}\n")
+    finally:
+        writer.close()
+
+
+def answer_plainly(turn, reply):
+    with socket.create_connection((host, port)) as test, test.makefile("rwb", 0) as lines:
+        lines.write(started(turn))
+        while go_on(lines.readline(), turn, reply):
+            lines.write(b"{}\n")
+
+
+handler = answer_plainly if "--plain" in sys.argv else answer
+agent = Agent(handler, name="module", concurrency=int(sys.argv[2]))
+agent.run()

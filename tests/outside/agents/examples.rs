@@ -1,0 +1,85 @@
+//! The agents in `examples/`, run as `docs/agents.md` and their own comments say.
+
+use arizuko_tests::{
+    Kind, Stack,
+    cli::run,
+    on,
+    process::{Process, command},
+    python::repository,
+    sse::{names, transcript},
+    tools,
+};
+use std::{env, fs, path::Path};
+
+on![embedded, Embedded;
+    the_agent_in_python_mints_its_link_and_answers_there,
+    the_agent_in_bash_answers,
+];
+
+async fn the_agent_in_python_mints_its_link_and_answers_there(kind: Kind) {
+    let stack = Stack::with_real_links(kind, &[]).await;
+    let checkout = stack.folder().join("checkout");
+    for folder in ["proto/arizuko/v1", "examples/python"] {
+        copy(&repository().join(folder), &checkout.join(folder));
+    }
+    let docs = fs::read_to_string(repository().join("docs/agents.md")).expect("it is there");
+    let make_stubs = docs.lines().find(|line| line.contains("grpc_tools.protoc"));
+    let in_checkout = |line: &str| {
+        let mut shell = command("sh");
+        let python = tools::interpreter();
+        let path = [
+            python.parent().expect("it is in a folder").into(),
+            env::var_os("PATH").unwrap_or_default(),
+        ];
+        shell.args(["-c", line]).current_dir(&checkout);
+        shell.env("PATH", path.join(":".as_ref()));
+        shell
+    };
+    let make_stubs = make_stubs.expect("the documentation says how").trim();
+    run(&mut in_checkout(make_stubs), "").await.expect(0);
+
+    let mut echo = in_checkout("exec python examples/python/echo.py");
+    echo.env("ARIZUKO_CONTROL", stack.control(0));
+    echo.env("ARIZUKO_KEY", stack.agent_key("acme/eng").await);
+    let mut echo = Process::start("echo", echo, &stack.logs());
+    let url = echo.line().await;
+    let path = url.strip_prefix(&stack.gateway(0)).expect("it is ours");
+    let visitor = stack.at(0, path);
+    let posted = visitor.say("hello big world").await;
+    let seen = visitor.listen(&posted.turn).await.rest().await;
+    let expected = ["status", "delta", "delta", "delta", "turn_done"];
+    assert_eq!(names(&seen), expected);
+    assert_eq!(transcript(&seen)[0].1, "hello big world ");
+}
+
+async fn the_agent_in_bash_answers(kind: Kind) {
+    let stack = Stack::start(kind).await;
+    let visitor = stack.visitor(&stack.issue("acme").await, 0);
+    let script = fs::read_to_string(repository().join("examples/bash/agent.sh"));
+    let script = script.expect("it is there");
+    let how = script
+        .lines()
+        .find_map(|line| line.strip_prefix("#   arizuko "));
+    let arguments = how.expect("it says how to run it").split(' ');
+    let mut exec = stack.operators_command();
+    exec.args(arguments).current_dir(repository());
+    let _agent = Process::start("agent", exec, &stack.logs());
+    let posted = visitor.say("hello").await;
+    let seen = visitor.listen(&posted.turn).await.rest().await;
+    assert!(names(&seen).contains(&"status"));
+    assert_eq!(
+        transcript(&seen)[0].1,
+        "You came by web:acme and said: hello"
+    );
+}
+
+fn copy(from: &Path, to: &Path) {
+    fs::create_dir_all(to).expect("the stack's folder is ours");
+    for file in fs::read_dir(from).expect("it is there") {
+        let file = file.expect("it can be read");
+        // Stubs that somebody made there are not part of it.
+        if file.path().is_file() {
+            fs::copy(file.path(), to.join(file.file_name())).expect("there is room");
+        }
+    }
+}

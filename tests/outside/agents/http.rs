@@ -1,0 +1,275 @@
+//! `arizuko agent http`: one POST a turn to an endpoint, in whose place the test sits.
+
+use arizuko_tests::{
+    Kind, Stack, endpoint::Endpoint, http::Posted, http::Visitor, on, process::Process, sse::Event,
+    sse::names, sse::transcript,
+};
+use serde_json::{Value, json};
+
+on![embedded, Embedded;
+    a_visitor_reads_what_the_endpoint_says_as_it_comes,
+    objects_say_more_than_text,
+    an_endpoint_hands_a_turn_over,
+    a_request_is_repeated_only_before_the_answer_begins,
+    a_cancelled_turn_ends_its_request,
+    what_is_no_reply_fails_plainly,
+];
+on![pair, Pair; a_visitor_reads_what_the_endpoint_says_as_it_comes];
+
+const LINES: &str = "application/x-ndjson";
+
+/// An endpoint, the agent that asks it for `acme`, and a visitor.
+async fn start(stack: &Stack, flags: &[&str]) -> (Endpoint, Process, Visitor) {
+    let endpoint = Endpoint::start().await;
+    let mut agent = stack.operators_command();
+    agent.args(["agent", "http", "--folder", "acme", "--url"]);
+    agent.arg(format!("{}/reply?v=1", endpoint.url()));
+    agent.args(flags).env("ARIZUKO_HTTP_TOKEN", "a-long-token");
+    let agent = Process::start("agent", agent, &stack.logs());
+    stack.attended("acme").await;
+    let visitor = stack.visitor(&stack.issue("acme").await, 1);
+    (endpoint, agent, visitor)
+}
+
+async fn seen_of(visitor: &Visitor, posted: &Posted) -> Vec<Event> {
+    visitor.listen(&posted.turn).await.rest().await
+}
+
+/// What the visitor has of these events, and how the turn ended.
+fn reply(seen: &[Event]) -> (Vec<String>, &Value) {
+    let texts = transcript(seen).into_iter().map(|(_, text)| text).collect();
+    let done = seen.last().filter(|event| event.name == "turn_done");
+    (texts, &done.expect("a last frame").data["status"])
+}
+
+async fn a_visitor_reads_what_the_endpoint_says_as_it_comes(kind: Kind) {
+    let stack = Stack::start(kind).await;
+    let (mut endpoint, _agent, visitor) = start(&stack, &[]).await;
+    let posted = visitor.say("hello").await;
+    let mut asked = endpoint.asked().await;
+    assert_eq!(asked.path, "/reply?v=1");
+    assert_eq!(asked.header("authorization"), "Bearer a-long-token");
+    assert_eq!(asked.header("content-type"), "application/json");
+    assert_eq!(
+        asked.header("idempotency-key"),
+        format!("{}.1", posted.turn)
+    );
+    assert_eq!(
+        (&asked.body["content"], &asked.body["turn_id"]),
+        (&json!("hello"), &json!(posted.turn))
+    );
+    let mut live = visitor.listen(&posted.turn).await;
+    asked.begin("text/plain; charset=utf-8").await;
+    asked.piece("It comes ").await;
+    let first = live.through("delta").await;
+    assert_eq!(first[0].data["text"], "It comes ");
+    asked.piece("as it is made.\n").await;
+    asked.end().await;
+    live.rest().await;
+    let seen = seen_of(&visitor, &posted).await;
+    assert_eq!(
+        reply(&seen),
+        (vec!["It comes as it is made.".into()], &json!("done"))
+    );
+
+    let posted = visitor.say_in(&posted.conversation, "more").await;
+    let asked = endpoint.asked().await;
+    let history = asked.body["history"].as_array().expect("a history");
+    let said: Vec<_> = history
+        .iter()
+        .map(|one| (&one["author"], &one["content"]))
+        .collect();
+    assert_eq!(
+        said,
+        [
+            (&json!("user"), &json!("hello")),
+            (&json!("assistant"), &json!("It comes as it is made."))
+        ]
+    );
+    // Nothing to say is an answer as well.
+    asked.answer("204 No Content", "", "").await;
+    assert_eq!(names(&seen_of(&visitor, &posted).await), ["turn_done"]);
+    assert_eq!(visitor.end_of(&posted.turn).await["status"], "done");
+}
+
+async fn objects_say_more_than_text(kind: Kind) {
+    let stack = Stack::start(kind).await;
+    let (mut endpoint, agent, visitor) = start(&stack, &[]).await;
+    let said = [
+        json!({"status": "reading"}),
+        json!({"delta": "Hel"}),
+        json!({"delta": "lo"}),
+        json!({"message": "Hello!"}),
+        json!({"delta": "And more."}),
+    ];
+    let lines: String = said.iter().map(|one| format!("{one}\n")).collect();
+    let events: String = said.iter().map(|one| format!("data: {one}\n\n")).collect();
+    for (kind, body) in [(LINES, lines), ("text/event-stream", events)] {
+        let posted = visitor.say("hello").await;
+        endpoint.asked().await.answer("200 OK", kind, &body).await;
+        let seen = seen_of(&visitor, &posted).await;
+        assert_eq!(seen[0].data["text"], "reading");
+        let texts = vec!["Hello!".into(), "And more.".into()];
+        assert_eq!(reply(&seen), (texts, &json!("done")), "{kind}");
+    }
+    let posted = visitor.say("hello").await;
+    let one = "{\n  \"message\": \"All at once.\"\n}";
+    endpoint
+        .asked()
+        .await
+        .answer("200 OK", "application/json", one)
+        .await;
+    let seen = seen_of(&visitor, &posted).await;
+    assert_eq!(reply(&seen), (vec!["All at once.".into()], &json!("done")));
+
+    let posted = visitor.say("hello").await;
+    let failed = json!({"error": "We are closed.", "detail": "no such tenant"}).to_string();
+    endpoint
+        .asked()
+        .await
+        .answer("200 OK", LINES, &failed)
+        .await;
+    let standing = visitor.end_of(&posted.turn).await;
+    assert_eq!(
+        (&standing["status"], &standing["error"]),
+        (&json!("failed"), &json!("We are closed."))
+    );
+    assert!(agent.said().contains("no such tenant"), "{}", agent.said());
+}
+
+async fn an_endpoint_hands_a_turn_over(kind: Kind) {
+    let stack = Stack::start(kind).await;
+    let (mut endpoint, _agent, visitor) = start(&stack, &[]).await;
+    let mut people = stack.attach("acme/people", 1).await;
+    let posted = visitor.say("a human, please").await;
+    let mut asked = endpoint.asked().await;
+    asked.begin(LINES).await;
+    asked.piece("{\"delta\":\"I fetch somebody.\"}\n").await;
+    asked
+        .piece("{\"handoff\":\"acme/people\",\"note\":\"wants money back\"}\n")
+        .await;
+    let held = people.turn().await;
+    assert_eq!(held.turn.turn_id, posted.turn);
+    assert_eq!(held.turn.said[0].content, "I fetch somebody.");
+    let handed = held
+        .turn
+        .handed
+        .clone()
+        .expect("it comes from the endpoint");
+    assert_eq!(
+        (&*handed.folder, &*handed.note),
+        ("acme", "wants money back")
+    );
+    people.answer(held, "Here I am.").await;
+    assert_eq!(visitor.end_of(&posted.turn).await["status"], "done");
+
+    let posted = visitor.say("elsewhere, please").await;
+    let elsewhere = "{\"handoff\":\"other\"}";
+    endpoint
+        .asked()
+        .await
+        .answer("200 OK", LINES, elsewhere)
+        .await;
+    assert_eq!(visitor.end_of(&posted.turn).await["status"], "failed");
+}
+
+async fn a_request_is_repeated_only_before_the_answer_begins(kind: Kind) {
+    let stack = Stack::start(kind).await;
+    let (mut endpoint, agent, visitor) = start(&stack, &[]).await;
+    let posted = visitor.say("hello").await;
+    let first = endpoint.asked().await;
+    let (key, body) = (
+        first.header("idempotency-key").to_owned(),
+        first.body.clone(),
+    );
+    first
+        .answer(
+            "503 Service Unavailable\r\nretry-after: 0",
+            "text/plain",
+            "",
+        )
+        .await;
+    let mut second = endpoint.asked().await;
+    second.begin("text/plain").await;
+    drop(second);
+    let third = endpoint.asked().await;
+    assert_eq!(
+        (third.header("idempotency-key"), &third.body),
+        (&*key, &body)
+    );
+    third.answer("200 OK", "text/plain", "Here.").await;
+    let seen = seen_of(&visitor, &posted).await;
+    assert_eq!(reply(&seen), (vec!["Here.".into()], &json!("done")));
+
+    let posted = visitor.say("hello").await;
+    let mut asked = endpoint.asked().await;
+    assert_ne!(asked.header("idempotency-key"), key);
+    asked.begin("text/plain").await;
+    asked.piece("Half").await;
+    drop(asked);
+    let seen = seen_of(&visitor, &posted).await;
+    assert_eq!(reply(&seen), (vec!["Half".into()], &json!("failed")));
+    let standing = visitor.end_of(&posted.turn).await;
+    assert_eq!(
+        standing["error"],
+        "The reply was cut off. Please ask again."
+    );
+    assert!(agent.said().contains("cut off: "), "{}", agent.said());
+}
+
+async fn a_cancelled_turn_ends_its_request(kind: Kind) {
+    let stack = Stack::start(kind).await;
+    let (mut endpoint, _agent, visitor) = start(&stack, &[]).await;
+    let posted = visitor.say("hello").await;
+    let mut asked = endpoint.asked().await;
+    asked.begin("text/plain").await;
+    asked.piece("Once upon").await;
+    visitor.listen(&posted.turn).await.through("delta").await;
+    visitor
+        .post_to(&format!("{}/cancel", posted.turn))
+        .await
+        .expect(200);
+    asked.hung_up().await;
+}
+
+async fn what_is_no_reply_fails_plainly(kind: Kind) {
+    let stack = Stack::start(kind).await;
+    let flags = ["--retry-for", "1s", "--timeout", "1s"];
+    let (mut endpoint, agent, visitor) = start(&stack, &flags).await;
+    let vague = "The agent could not answer.";
+    for (head, kind, body, told) in [
+        ("200 OK", "text/html", "<h1>Sign in</h1>", "text/html"),
+        ("200 OK", LINES, "{\"text\":\"hello\"}\n", "unknown field"),
+        ("200 OK", LINES, "{\"delta\":\"hel", "in the middle"),
+        (
+            "404 Not Found",
+            "text/plain",
+            "no such path",
+            "no such path",
+        ),
+        (
+            "401 Unauthorized",
+            "text/plain",
+            "not a-long-token",
+            "not [the key]",
+        ),
+    ] {
+        let posted = visitor.say("hello").await;
+        endpoint.asked().await.answer(head, kind, body).await;
+        let standing = visitor.end_of(&posted.turn).await;
+        assert_eq!(
+            (&standing["status"], &standing["error"]),
+            (&json!("failed"), &json!(vague))
+        );
+        assert!(agent.said().contains(told), "{told}: {}", agent.said());
+    }
+    // One that says nothing at all is waited for so long and no longer.
+    let posted = visitor.say("hello").await;
+    let _silent = endpoint.asked().await;
+    let standing = visitor.end_of(&posted.turn).await;
+    assert_eq!(
+        standing["error"],
+        "The agent is out of reach. Please try again later."
+    );
+    assert!(agent.said().contains("silent"), "{}", agent.said());
+}

@@ -1,0 +1,355 @@
+//! `arizuko agent openai`: a visitor reads what a model says, and is told when it can't. The model
+//! is a server of the protocol that we did not write.
+
+mod endpoints;
+
+use arizuko_proto::v1::{LinkOptions, Route};
+use arizuko_tests::{
+    Kind, Stack, endpoint::Endpoint, metrics::SERVED, model::Model, on, process::Process,
+    routes::route, sse::Event, sse::names, sse::transcript,
+};
+use nix::sys::signal::Signal;
+use serde_json::{Value, json};
+use std::{fs, time::Duration, time::Instant};
+
+on![embedded, Embedded;
+    a_visitor_reads_what_the_model_says,
+    what_a_model_does_meanwhile_is_its_status,
+    a_model_that_is_busy_is_asked_again_as_late_as_it_wants,
+    what_a_model_cannot_do_is_told_plainly,
+    a_reply_that_is_cut_off_does_not_pass_for_a_whole_one,
+    what_cannot_work_is_said_at_once,
+];
+on![pair, Pair; a_visitor_reads_what_the_model_says];
+
+const KEY: &str = "sk-a-key-that-nobody-may-see";
+
+/// Attaches a model to `acme`.
+async fn attach(stack: &Stack, base_url: &str, flags: &[&str]) -> Process {
+    let mut agent = stack.operators_command();
+    agent.args([
+        "agent",
+        "openai",
+        "--folder",
+        "acme",
+        "--base-url",
+        base_url,
+    ]);
+    agent.args(["--model", "gpt-5"]).args(flags);
+    agent.env("ARIZUKO_OPENAI_KEY", KEY);
+    let process = Process::start("agent", agent, &stack.logs());
+    stack.attended("acme").await;
+    process
+}
+
+/// Attaches a model that answers by these fixtures.
+async fn attach_model(stack: &Stack, flags: &[&str], fixtures: Value) -> (Model, Process) {
+    let model = stack.model(KEY, fixtures).await;
+    let agent = attach(stack, &model.base_url(), flags).await;
+    (model, agent)
+}
+
+/// What the model answers to a message with this in it.
+fn to(message: &str, response: Value) -> Value {
+    json!({"match": {"userMessage": message}, "response": response})
+}
+
+/// What a visitor gets who says this.
+async fn answer_to(stack: &Stack, message: &str) -> (Vec<Event>, Value) {
+    let visitor = stack.visitor(&stack.issue("acme").await, 0);
+    let posted = visitor.say(message).await;
+    let seen = visitor.listen(&posted.turn).await.rest().await;
+    (seen, visitor.end_of(&posted.turn).await)
+}
+
+/// The texts of the messages, one after another.
+fn text(seen: &[Event]) -> String {
+    transcript(seen).into_iter().map(|(_, text)| text).collect()
+}
+
+/// The events' names. What is said quickly has no deltas.
+fn without_deltas(seen: &[Event]) -> Vec<&str> {
+    let mut names = names(seen);
+    names.retain(|name| *name != "delta");
+    names
+}
+
+async fn a_visitor_reads_what_the_model_says(kind: Kind) {
+    let stack = Stack::with(kind, &[SERVED]).await;
+    let persona = Some("a concierge".into());
+    let topic = Some("leads".into());
+    let prefix = route("web:acme");
+    stack
+        .route(Route {
+            persona,
+            topic,
+            ..prefix
+        })
+        .await;
+    let instructions = stack.folder().join("prompt.md");
+    fs::write(&instructions, "Be brief.\n").expect("the stack's folder is ours");
+    let instructions = instructions.display().to_string();
+    let flags = ["--system-file", &instructions, "--param", "temperature=0.5"];
+    let usage = json!({"prompt_tokens": 4711, "completion_tokens": 42});
+    let long = "A rather long answer, which is sent in pieces. ".repeat(5);
+    let mut hello = to("hello", json!({"content": long, "usage": usage}));
+    // Between one piece and the next.
+    hello["latency"] = 30.into();
+    let fixtures = json!([hello, to("more", json!({"content": "No.\n"})),]);
+    let (model, agent) = attach_model(&stack, &flags, fixtures).await;
+    let options = LinkOptions {
+        context: "the pricing page".into(),
+        ..LinkOptions::default()
+    };
+    let link = stack.issue_with("acme", "", options).await;
+    let visitor = stack.visitor(&link, 1);
+    let posted = visitor.say("hello").await;
+    let seen = visitor.listen(&posted.turn).await.rest().await;
+    let [deltas @ .., message, done] = &seen[..] else {
+        panic!("{seen:?}")
+    };
+    let pieces = deltas.iter().map(|delta| delta.data["text"].as_str());
+    let pieces = pieces.collect::<Option<String>>().expect("deltas");
+    // The message stands for what had not gone out by then.
+    assert!(long.starts_with(&pieces) && deltas.len() > 1, "{seen:?}");
+    assert_eq!(message.data["content"], long);
+    assert_eq!(done.data["status"], "done");
+    let tokens = "arizuko_agent_tokens_total";
+    stack.metric_becomes(tokens, &["\"prompt\""], 4711.0).await;
+    stack
+        .metric_becomes(tokens, &["\"completion\""], 42.0)
+        .await;
+    let more = visitor.say_in(&posted.conversation, "more?").await;
+    let seen = visitor.listen(&more.turn).await.rest().await;
+    assert_eq!(text(&seen), "No.");
+
+    let requests = model.requests().await;
+    let [first, second] = &requests[..] else {
+        panic!("{requests:?}")
+    };
+    assert_eq!(
+        (&first["model"], &first["temperature"], &first["stream"]),
+        (&json!("gpt-5"), &json!(0.5), &json!(true))
+    );
+    let system = "Be brief.\n\nYour persona: a concierge\n\nThe topic of this conversation: leads\
+                  \n\nAbout the link that it came by: the pricing page";
+    let expected = json!([
+        {"role": "system", "content": system},
+        {"role": "user", "content": "hello"},
+        {"role": "assistant", "content": long},
+        {"role": "user", "content": "more?"},
+    ]);
+    assert_eq!(second["messages"], expected);
+    let log = agent.said();
+    assert!(
+        log.contains("prompt_tokens=4711") && log.contains("completion_tokens=42"),
+        "{log}"
+    );
+}
+
+async fn what_a_model_does_meanwhile_is_its_status(kind: Kind) {
+    let stack = Stack::start(kind).await;
+    let calling = json!([
+        {"type": "toolCall", "name": "get_weather", "arguments": {"city": "Ulm"}},
+        {"type": "text", "text": "It is sunny."},
+    ]);
+    let thoughts = "The city is Ulm.\nI should look\nat the sky.";
+    let weather = json!({"reasoning": thoughts, "blocks": calling, "finishReason": "stop"});
+    let fixtures = json!([to("weather", weather)]);
+    let (model, mut agent) = attach_model(&stack, &[], fixtures).await;
+    let told = |seen: &[Event]| {
+        let status = seen.iter().filter(|event| event.name == "status");
+        let status = status.map(|event| event.data["text"].clone());
+        status.collect::<Vec<_>>()
+    };
+    let (seen, _) = answer_to(&stack, "the weather, please").await;
+    assert_eq!(told(&seen), ["Thinking", "Calling get_weather"]);
+    assert_eq!(text(&seen), "It is sunny.");
+    assert_eq!(
+        seen.last().map(|done| &done.data["status"]),
+        Some(&json!("done"))
+    );
+    assert_eq!(
+        without_deltas(&seen),
+        ["status", "status", "message", "turn_done"]
+    );
+
+    agent.signal(Signal::SIGTERM);
+    assert_eq!(agent.exit().await.code(), Some(0));
+    let _agent = attach(&stack, &model.base_url(), &["--show-reasoning"]).await;
+    let (seen, _) = answer_to(&stack, "the weather, please").await;
+    let lines = [
+        "The city is Ulm.",
+        "I should look",
+        "Calling get_weather",
+        "at the sky.",
+    ];
+    assert_eq!(told(&seen), lines);
+}
+
+async fn a_model_that_is_busy_is_asked_again_as_late_as_it_wants(kind: Kind) {
+    let stack = Stack::start(kind).await;
+    let refused = |status: u16, index: u8| {
+        let error = json!({"message": "not now", "type": "error"});
+        json!({
+            "match": {"userMessage": "hello", "sequenceIndex": index},
+            "response": {"error": error, "status": status, "retryAfter": 1},
+        })
+    };
+    let fixtures = json!([
+        refused(429, 0),
+        refused(503, 1),
+        to("hello", json!({"content": "Now."}))
+    ]);
+    let (model, _agent) = attach_model(&stack, &[], fixtures).await;
+    let begun = Instant::now();
+    let (seen, standing) = answer_to(&stack, "hello").await;
+    assert_eq!(
+        without_deltas(&seen),
+        ["status", "status", "message", "turn_done"]
+    );
+    assert_eq!(
+        (&*text(&seen), &standing["status"]),
+        ("Now.", &json!("done"))
+    );
+    assert!(
+        begun.elapsed() > Duration::from_secs(2),
+        "{:?}",
+        begun.elapsed()
+    );
+    assert_eq!(model.requests().await.len(), 3);
+}
+
+async fn what_a_model_cannot_do_is_told_plainly(kind: Kind) {
+    let stack = Stack::start(kind).await;
+    let refused = |status: u16, said: &str| json!({"error": {"message": said, "type": "error"}, "status": status});
+    let late =
+        json!({"error": {"message": "an hour", "type": "e"}, "status": 429, "retryAfter": 3600});
+    let call = json!([{"name": "get_weather", "arguments": {}}]);
+    let busy = "The agent is too busy to answer. Please try again later.";
+    let away = "The agent is out of reach. Please try again later.";
+    let vague = "The agent could not answer.";
+    let cases = [
+        (refused(429, "slower"), "", busy, "slower"),
+        (late, "", busy, "an hour"),
+        (
+            refused(502, "upstream is away"),
+            "",
+            away,
+            "upstream is away",
+        ),
+        (refused(400, "no such model"), "", vague, "no such model"),
+        (
+            json!({"content": "So far and", "finishReason": "length"}),
+            "So far and",
+            "The reply grew too long and ends here.",
+            "length",
+        ),
+        (
+            json!({"content": "You may", "finishReason": "content_filter"}),
+            "You may",
+            "The agent may not say more about this.",
+            "content_filter",
+        ),
+        (json!({"toolCalls": call}), "", vague, "wants get_weather"),
+        (
+            json!({"content": ""}),
+            "",
+            "The agent had nothing to say.",
+            "is empty",
+        ),
+    ];
+    let message = |index: usize| format!("case {index}.");
+    let fixtures = cases.iter().enumerate();
+    let fixtures = fixtures.map(|(index, (response, ..))| to(&message(index), response.clone()));
+    let fixtures = fixtures.collect::<Value>();
+    let (_model, agent) = attach_model(&stack, &["--retry-for", "1s"], fixtures).await;
+    for (index, (_, shown, error, detail)) in cases.iter().enumerate() {
+        let (seen, standing) = answer_to(&stack, &message(index)).await;
+        assert_eq!(
+            (&standing["status"], &standing["error"]),
+            (&json!("failed"), &json!(error)),
+            "{detail}"
+        );
+        assert_eq!(&text(&seen), shown);
+        assert!(agent.said().contains(detail), "{detail}: {}", agent.said());
+    }
+    drop(agent);
+    let nobody = format!("{}/v1", Endpoint::start().await.url());
+    let agent = attach(&stack, &nobody, &["--retry-for", "1s"]).await;
+    let (_, standing) = answer_to(&stack, "hello").await;
+    assert_eq!(standing["error"], away);
+    assert!(agent.said().contains("refused"), "{}", agent.said());
+}
+
+async fn a_reply_that_is_cut_off_does_not_pass_for_a_whole_one(kind: Kind) {
+    let stack = Stack::start(kind).await;
+    let whole = "This sentence is cut off in the middle, and nobody ever reads its end.";
+    let fixtures = json!([{
+        "match": {"userMessage": "hello"},
+        "response": {"content": whole},
+        "latency": 50,
+        "truncateAfterChunks": 3,
+    }]);
+    let (model, agent) = attach_model(&stack, &[], fixtures).await;
+    let (seen, standing) = answer_to(&stack, "hello").await;
+    let shown = text(&seen);
+    assert!(
+        whole.starts_with(&shown) && !shown.is_empty() && shown != whole,
+        "{shown}"
+    );
+    assert!(!names(&seen).contains(&"message"), "{seen:?}");
+    assert_eq!(
+        (&standing["status"], &standing["error"]),
+        (
+            &json!("failed"),
+            &json!("The reply was cut off. Please ask again.")
+        )
+    );
+    assert!(agent.said().contains("cut off: "), "{}", agent.said());
+    assert_eq!(
+        model.requests().await.len(),
+        1,
+        "what was shown is not said twice"
+    );
+}
+
+async fn what_cannot_work_is_said_at_once(kind: Kind) {
+    let stack = Stack::start(kind).await;
+    let good = [
+        "--folder",
+        "acme",
+        "--base-url",
+        "http://127.0.0.1:9/v1",
+        "--model",
+        "m",
+    ];
+    for (more, code, told) in [
+        (
+            ["--system-file", "/nowhere/prompt.md"],
+            1,
+            "/nowhere/prompt.md",
+        ),
+        (["--api-key-file", "/nowhere/key"], 1, "/nowhere/key"),
+        (["--param", "messages=[]"], 2, "the conversation's"),
+        (["--retry-for", "soon"], 2, "say how long"),
+        (["--history", "201"], 2, "201"),
+    ] {
+        let arguments = [&["agent", "openai"], &good[..], &more].concat();
+        let outcome = stack.arizuko(&arguments).await.expect(code);
+        assert!(outcome.err.contains(told), "{outcome:?}");
+    }
+    let wrong = [
+        "agent",
+        "openai",
+        "--base-url",
+        "model.example",
+        "--model",
+        "m",
+    ];
+    let outcome = stack.arizuko(&wrong).await.expect(2);
+    assert!(
+        outcome.err.contains("https://model.example/v1"),
+        "{outcome:?}"
+    );
+}

@@ -1,0 +1,182 @@
+//! The same with endpoints that that server is too well-behaved for: the test itself is one.
+
+use super::{attach, text};
+use arizuko_tests::{Kind, Stack, endpoint::Endpoint, on};
+use nix::sys::signal::Signal;
+use serde_json::{Value, json};
+use std::fs;
+
+on![embedded, Embedded;
+    a_stream_that_ends_before_the_model_has_is_cut_off,
+    a_reply_that_breaks_before_its_first_word_is_asked_for_again,
+    a_turn_that_nobody_wants_any_more_ends_its_request,
+    endpoints_that_know_less_of_the_protocol_will_do,
+    the_key_goes_to_the_endpoint_and_nowhere_else,
+];
+
+/// A chunk with some text.
+fn delta(text: &str) -> String {
+    chunk(&json!({"choices": [{"index": 0, "delta": {"content": text}}]}))
+}
+
+fn chunk(chunk: &Value) -> String {
+    format!("data: {chunk}\n\n")
+}
+
+async fn a_stream_that_ends_before_the_model_has_is_cut_off(kind: Kind) {
+    let stack = Stack::start(kind).await;
+    let mut endpoint = Endpoint::start().await;
+    let _agent = attach(&stack, endpoint.url(), &[]).await;
+    let visitor = stack.visitor(&stack.issue("acme").await, 0);
+    let posted = visitor.say("hello").await;
+    let mut asked = endpoint.asked().await;
+    asked.begin("text/event-stream").await;
+    asked.piece(&delta("Half")).await;
+    asked.end().await;
+    assert_eq!(visitor.end_of(&posted.turn).await["status"], "failed");
+}
+
+async fn a_reply_that_breaks_before_its_first_word_is_asked_for_again(kind: Kind) {
+    let stack = Stack::start(kind).await;
+    let mut endpoint = Endpoint::start().await;
+    let _agent = attach(&stack, endpoint.url(), &[]).await;
+    let visitor = stack.visitor(&stack.issue("acme").await, 0);
+    let posted = visitor.say("hello").await;
+    // Cut off before it begins; with a thought, but without a word; and with an error in a stream.
+    drop(endpoint.asked().await);
+    let mut asked = endpoint.asked().await;
+    asked.begin("text/event-stream").await;
+    let thought = json!({"choices": [{"index": 0, "delta": {"reasoning": "Hm."}}]});
+    asked.piece(&chunk(&thought)).await;
+    drop(asked);
+    let mut asked = endpoint.asked().await;
+    asked.begin("text/event-stream").await;
+    asked
+        .piece(&chunk(
+            &json!({"error": {"message": "overloaded", "code": 502}}),
+        ))
+        .await;
+    asked.end().await;
+    let mut asked = endpoint.asked().await;
+    asked.begin("text/event-stream").await;
+    asked.piece(": processing\n\n").await;
+    asked.piece(&delta("At last.")).await;
+    asked.piece("data: [DONE]\n\n").await;
+    let seen = visitor.listen(&posted.turn).await.rest().await;
+    assert_eq!(text(&seen), "At last.");
+    assert_eq!(visitor.end_of(&posted.turn).await["status"], "done");
+}
+
+async fn a_turn_that_nobody_wants_any_more_ends_its_request(kind: Kind) {
+    let stack = Stack::start(kind).await;
+    let mut endpoint = Endpoint::start().await;
+    let mut agent = attach(&stack, endpoint.url(), &[]).await;
+    let visitor = stack.visitor(&stack.issue("acme").await, 0);
+    // Before the answer begins, and in the midst of it.
+    for begins in [false, true] {
+        let posted = visitor.say("hello").await;
+        let mut asked = endpoint.asked().await;
+        if begins {
+            asked.begin("text/event-stream").await;
+            asked.piece(&delta("Once upon a time")).await;
+            visitor.listen(&posted.turn).await.through("delta").await;
+        }
+        visitor
+            .post_to(&format!("{}/cancel", posted.turn))
+            .await
+            .expect(200);
+        asked.hung_up().await;
+    }
+    // An agent that is told to stop hands its turns back.
+    let posted = visitor.say("hello").await;
+    let asked = endpoint.asked().await;
+    agent.signal(Signal::SIGTERM);
+    asked.hung_up().await;
+    assert_eq!(agent.exit().await.code(), Some(0));
+    let mut next = stack.attach("acme", 1).await;
+    assert_eq!(next.turn().await.turn.turn_id, posted.turn);
+}
+
+async fn endpoints_that_know_less_of_the_protocol_will_do(kind: Kind) {
+    let stack = Stack::start(kind).await;
+    let mut endpoint = Endpoint::start().await;
+    let _agent = attach(&stack, &format!("{}/v1/?version=3", endpoint.url()), &[]).await;
+    let visitor = stack.visitor(&stack.issue("acme").await, 0);
+    let posted = visitor.say("hello").await;
+    let asked = endpoint.asked().await;
+    assert_eq!(asked.path, "/v1/chat/completions?version=3");
+    assert_eq!(asked.body["stream_options"]["include_usage"], true);
+    let refusal =
+        json!({"detail": [{"type": "extra_forbidden", "loc": ["body", "stream_options"]}]});
+    asked
+        .answer(
+            "422 Unprocessable Entity",
+            "application/json",
+            &refusal.to_string(),
+        )
+        .await;
+    let asked = endpoint.asked().await;
+    assert_eq!(asked.body["stream_options"], Value::Null);
+    // All at once, though it was asked to stream, and in parts.
+    let parts = json!([{"type": "text", "text": "Here "}, {"type": "text", "text": "I am."}]);
+    let completion = json!({
+        "choices": [{"index": 0, "message": {"content": parts}, "finish_reason": "stop"}],
+    });
+    asked
+        .answer("200 OK", "application/json", &completion.to_string())
+        .await;
+    let seen = visitor.listen(&posted.turn).await.rest().await;
+    assert_eq!(text(&seen), "Here I am.");
+    // It is remembered; and an end without [DONE] is one.
+    let posted = visitor.say("hello").await;
+    let mut asked = endpoint.asked().await;
+    assert_eq!(asked.body["stream_options"], Value::Null);
+    asked.begin("text/event-stream; charset=utf-8").await;
+    asked.piece(&delta("Still here.")).await;
+    let stop = json!({"choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]});
+    asked.piece(&chunk(&stop)).await;
+    drop(asked);
+    let seen = visitor.listen(&posted.turn).await.rest().await;
+    assert_eq!(text(&seen), "Still here.");
+    assert_eq!(visitor.end_of(&posted.turn).await["status"], "done");
+}
+
+async fn the_key_goes_to_the_endpoint_and_nowhere_else(kind: Kind) {
+    let stack = Stack::start(kind).await;
+    let key = stack.folder().join("key");
+    fs::write(&key, "sk-from-a-file\n").expect("the stack's folder is ours");
+    let key = key.display().to_string();
+    let mut endpoint = Endpoint::start().await;
+    let agent = attach(&stack, endpoint.url(), &["--api-key-file", &key]).await;
+    let visitor = stack.visitor(&stack.issue("acme").await, 0);
+    let posted = visitor.say("hello").await;
+    let asked = endpoint.asked().await;
+    assert_eq!(asked.header("authorization"), "Bearer sk-from-a-file");
+    let told = json!({"error": {"message": "Incorrect API key provided: sk-from-a-file"}});
+    asked
+        .answer("401 Unauthorized", "application/json", &told.to_string())
+        .await;
+    let standing = visitor.end_of(&posted.turn).await;
+    assert_eq!(standing["error"], "The agent could not answer.");
+    let log = agent.said();
+    assert!(
+        log.contains("Incorrect API key provided: [the key]"),
+        "{log}"
+    );
+    assert!(!log.contains("sk-from-a-file"), "{log}");
+
+    // A redirect does not take it elsewhere.
+    let posted = visitor.say("hello").await;
+    let elsewhere = "307 Temporary Redirect\r\nlocation: http://127.0.0.1:9/";
+    endpoint
+        .asked()
+        .await
+        .answer(elsewhere, "text/plain", "")
+        .await;
+    assert_eq!(visitor.end_of(&posted.turn).await["status"], "failed");
+    assert!(
+        agent.said().contains("http://127.0.0.1:9/"),
+        "{}",
+        agent.said()
+    );
+}

@@ -1,0 +1,252 @@
+//! Agents on the Python module in `examples/python`: what it promises its handlers.
+
+mod faults;
+
+use arizuko_tests::{
+    Kind, Stack,
+    http::{Posted, Visitor},
+    on,
+    sse::{Event, names, read_to_the_end, transcript},
+    within,
+};
+use nix::sys::signal::Signal;
+use serde_json::json;
+
+on![embedded, Embedded;
+    a_reply_is_streamed_piece_by_piece,
+    a_handler_that_fails_tells_the_visitor_its_sentence_and_nothing_else,
+    turns_are_taken_as_many_at_a_time_as_told,
+    a_model_that_blocks_for_longer_than_the_lease_keeps_its_turns,
+    a_cancelled_turn_ends_its_handler,
+    an_agent_that_is_told_to_stop_hands_its_turns_back,
+    a_turn_is_handed_off_with_what_was_said,
+    an_agent_speaks_without_being_asked,
+];
+on![pair, Pair;
+    a_reply_is_streamed_piece_by_piece,
+    turns_are_taken_as_many_at_a_time_as_told,
+    a_model_that_blocks_for_longer_than_the_lease_keeps_its_turns,
+    a_cancelled_turn_ends_its_handler,
+    an_agent_that_is_told_to_stop_hands_its_turns_back,
+    a_key_that_is_refused_ends_the_agent,
+    an_agent_shows_its_certificate_to_a_control_that_wants_one,
+];
+
+/// All of a reply, as one reads it who comes when it is over: each frame once, one end, and no
+/// other agent's beginning.
+async fn whole(visitor: &Visitor, posted: &Posted, text: &str) -> Vec<Event> {
+    let seen = read_to_the_end(visitor, &posted.turn).await;
+    let said = transcript(&seen).into_iter().map(|(_, text)| text);
+    assert_eq!(said.collect::<String>(), text, "{:?}", names(&seen));
+    let numbers = seen.iter().filter_map(|event| event.data["n"].as_u64());
+    assert!(numbers.eq(1..=seen.len() as u64), "{:?}", names(&seen));
+    assert!(!names(&seen).contains(&"restart"), "{:?}", names(&seen));
+    assert_eq!(names(&seen).last(), Some(&"turn_done"));
+    seen
+}
+
+async fn a_reply_is_streamed_piece_by_piece(kind: Kind) {
+    let stack = Stack::start(kind).await;
+    let visitor = stack.visitor(&stack.issue("acme").await, 0);
+    let mut agent = stack.python_agent("1", &[]).await;
+    let posted = visitor.say("grüß dich").await;
+    let mut live = visitor.listen(&posted.turn).await;
+    let mut program = agent.turn().await;
+    assert_eq!(program.input, "grüß dich".as_bytes());
+    assert_eq!(program.environment["ARIZUKO_TURN"], posted.turn.as_str());
+    assert_eq!(program.environment["ARIZUKO_JID"], "web:acme");
+    program.step(json!({"status": "thinking"})).await;
+    assert_eq!(names(&live.take(1).await), ["status"]);
+    program.print("one ").await;
+    assert_eq!(names(&live.take(1).await), ["delta"]);
+    program.print("two").await;
+    program.step(json!({"message": "one, two"})).await;
+    // More than one frame holds.
+    let long = "é😀".repeat(40_000);
+    program.step(json!({"message": long})).await;
+    program.exit(0).await;
+    let seen = whole(&visitor, &posted, &format!("one, two{long}")).await;
+    assert_eq!(
+        names(&seen)[..5],
+        ["status", "delta", "delta", "message", "delta"]
+    );
+}
+
+async fn a_handler_that_fails_tells_the_visitor_its_sentence_and_nothing_else(kind: Kind) {
+    let stack = Stack::start(kind).await;
+    let visitor = stack.visitor(&stack.issue("acme").await, 0);
+    let mut agent = stack.python_agent("1", &[]).await;
+    for (exit, sentence) in [
+        (1, "That is beyond me."),
+        (2, "The agent could not answer."),
+        // The one before has not taken the agent with it.
+        (1, "That is beyond me."),
+    ] {
+        let posted = visitor.say("hello").await;
+        agent.turn().await.exit(exit).await;
+        let standing = visitor.end_of(&posted.turn).await;
+        assert_eq!(standing["status"], "failed");
+        assert_eq!(standing["error"], sentence);
+    }
+}
+
+async fn turns_are_taken_as_many_at_a_time_as_told(kind: Kind) {
+    let stack = Stack::start(kind).await;
+    let visitor = stack.visitor(&stack.issue("acme").await, 0);
+    let mut agent = stack.python_agent("2", &[]).await;
+    let (first, second) = (visitor.say("a").await, visitor.say("b").await);
+    let third = visitor.say("c").await;
+    let (mut one, mut two) = (agent.turn().await, agent.turn().await);
+    let waiting = visitor.get(&format!("{}/status?wait=1", third.turn)).await;
+    assert_eq!(waiting.expect(200).json()["status"], "queued");
+    one.print("one").await;
+    two.print("two").await;
+    one.exit(0).await;
+    let mut three = agent.turn().await;
+    three.print("three").await;
+    two.exit(0).await;
+    three.exit(0).await;
+    for (posted, text) in [(first, "one"), (second, "two"), (third, "three")] {
+        whole(&visitor, &posted, text).await;
+    }
+}
+
+async fn a_model_that_blocks_for_longer_than_the_lease_keeps_its_turns(kind: Kind) {
+    let settings = [
+        ("ARIZUKO_LEASE", "2s"),
+        ("ARIZUKO_AGENT_HEARTBEAT", "500ms"),
+    ];
+    let stack = Stack::with(kind, &settings).await;
+    let visitor = stack.visitor(&stack.issue("acme").await, 0);
+    let mut coroutine = stack.python_agent("1", &[]).await;
+    let first = visitor.say("hello").await;
+    let mut one = coroutine.turn().await;
+    let mut plain = stack.python_agent("1", &["--plain"]).await;
+    let second = visitor.say("hello").await;
+    let mut two = plain.turn().await;
+    for program in [&mut one, &mut two] {
+        program.print("before ").await;
+    }
+    // Somebody who would take what they lose.
+    let _next = stack.agent("acme", &[]).await;
+    let block = json!({"block": 5});
+    tokio::join!(one.step(block.clone()), two.step(block));
+    for (mut program, posted) in [(one, first), (two, second)] {
+        program.print("and after").await;
+        program.exit(0).await;
+        whole(&visitor, &posted, "before and after").await;
+    }
+}
+
+async fn a_cancelled_turn_ends_its_handler(kind: Kind) {
+    let stack = Stack::start(kind).await;
+    let visitor = stack.visitor(&stack.issue("acme").await, 1);
+    for flags in [&[][..], &["--plain"]] {
+        let mut agent = stack.python_agent("1", flags).await;
+        let posted = visitor.say("hello").await;
+        let mut program = agent.turn().await;
+        program.print("half").await;
+        let cancel = visitor.post_to(&format!("{}/cancel", posted.turn)).await;
+        cancel.expect(200);
+        // A coroutine by itself, what is none with a write.
+        if flags.is_empty() {
+            program.killed().await;
+        } else {
+            within("a write to fail", async {
+                while program.try_step(json!({"status": "at it"})).await {}
+            })
+            .await;
+        }
+        // And the agent is there for the next one.
+        let posted = visitor.say("hello").await;
+        let mut program = agent.turn().await;
+        program.print("here").await;
+        program.exit(0).await;
+        whole(&visitor, &posted, "here").await;
+    }
+}
+
+async fn an_agent_that_is_told_to_stop_hands_its_turns_back(kind: Kind) {
+    let stack = Stack::start(kind).await;
+    let visitor = stack.visitor(&stack.issue("acme").await, 0);
+    let mut agent = stack.python_agent("1", &["--plain"]).await;
+    let posted = visitor.say("hello").await;
+    let mut program = agent.turn().await;
+    program.print("half").await;
+    visitor.listen(&posted.turn).await.take(1).await;
+    agent.process.signal(Signal::SIGTERM);
+    assert_eq!(agent.process.exit().await.code(), Some(0));
+    let mut next = stack.attach("acme", 1).await;
+    let held = next.turn().await;
+    assert_eq!(
+        (held.turn.turn_id.as_str(), held.turn.attempt),
+        (posted.turn.as_str(), 2)
+    );
+}
+
+async fn a_turn_is_handed_off_with_what_was_said(kind: Kind) {
+    let stack = Stack::start(kind).await;
+    let visitor = stack.visitor(&stack.issue("acme").await, 0);
+    let mut agent = stack.python_agent("1", &[]).await;
+    let mut people = stack.attach("acme/people", 1).await;
+    let posted = visitor.say("hello").await;
+    let mut program = agent.turn().await;
+    program.print("One moment. ").await;
+    let handoff = json!({"handoff": "acme/people", "note": "wants a person"});
+    program.step(handoff).await;
+    program.exit(0).await;
+    let held = people.turn().await;
+    assert_eq!(held.turn.turn_id, posted.turn);
+    assert_eq!(held.turn.said[0].content, "One moment. ");
+    let handed = held.turn.handed.clone().expect("it comes from somebody");
+    assert_eq!((&*handed.folder, &*handed.note), ("acme", "wants a person"));
+    // Its place is free again.
+    let posted = visitor.say("hello").await;
+    agent.turn().await.exit(0).await;
+    whole(&visitor, &posted, "").await;
+    // What control would take for a broken agent's fails here.
+    let posted = visitor.say("hello").await;
+    let mut program = agent.turn().await;
+    let handoff = json!({"handoff": "other", "note": ""});
+    assert!(!program.try_step(handoff).await);
+    assert_eq!(visitor.end_of(&posted.turn).await["status"], "failed");
+}
+
+async fn an_agent_speaks_without_being_asked(kind: Kind) {
+    let stack = Stack::start(kind).await;
+    let visitor = stack.visitor(&stack.issue("acme").await, 0);
+    let mut agent = stack.python_agent("1", &[]).await;
+    let posted = visitor.say("hello").await;
+    let mut follow = visitor.follow(&posted.conversation).await;
+    let mut program = agent.turn().await;
+    program.step(json!({"speak": "By the way."})).await;
+    let seen = follow.through("message").await;
+    let said = seen.last().map(|event| &event.data);
+    assert_eq!(
+        said.map(|data| &data["content"]),
+        Some(&json!("By the way."))
+    );
+    program.exit(0).await;
+}
+
+async fn an_agent_shows_its_certificate_to_a_control_that_wants_one(kind: Kind) {
+    let stack = Stack::with_tls(kind, &[]).await;
+    let visitor = stack.visitor(&stack.issue("acme").await, 0);
+    let mut agent = stack.python_agent("1", &[]).await;
+    let posted = visitor.say("hello").await;
+    let mut program = agent.turn().await;
+    program.print("in private").await;
+    program.exit(0).await;
+    whole(&visitor, &posted, "in private").await;
+}
+
+async fn a_key_that_is_refused_ends_the_agent(kind: Kind) {
+    let stack = Stack::start(kind).await;
+    let script = arizuko_tests::agent::script("module.py");
+    let mut module = stack.python(&script, "acme").await;
+    module
+        .args(["127.0.0.1:1", "1"])
+        .env("ARIZUKO_KEY", "azk_nonsense");
+    let outcome = arizuko_tests::cli::run(&mut module, "").await.expect(1);
+    assert!(outcome.err.contains("UNAUTHENTICATED"), "{outcome:?}");
+}

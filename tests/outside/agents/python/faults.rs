@@ -1,0 +1,118 @@
+//! Things that break under an agent on the Python module: it loses nothing, and nothing comes twice.
+
+use super::whole;
+use arizuko_tests::{Kind, Stack, on};
+use nix::sys::signal::Signal;
+use std::{fs, path::Path};
+
+on![embedded, Embedded;
+    a_control_that_is_killed_in_mid_reply_costs_nothing,
+];
+on![pair, Pair;
+    a_control_that_is_killed_in_mid_reply_costs_nothing,
+    a_control_that_drains_in_mid_reply_costs_nothing,
+    a_redis_that_restarts_in_mid_reply_costs_nothing,
+    what_redis_has_lost_is_sent_again,
+];
+
+async fn a_control_that_is_killed_in_mid_reply_costs_nothing(kind: Kind) {
+    let mut stack = Stack::start(kind).await;
+    let visitor = stack.visitor(&stack.issue("acme").await, 0);
+    let mut agent = stack.python_agent("1", &[]).await;
+    let posted = visitor.say("count").await;
+    let mut program = agent.turn().await;
+    let mut text = String::new();
+    for number in 0..6 {
+        let before = format!("{number} ");
+        program.print(&before).await;
+        stack.kill_control(number % 2);
+        program.print("and ").await;
+        stack.restart_control(number % 2).await;
+        text += &format!("{before}and ");
+    }
+    stack.kill_control(0);
+    program.print("at last").await;
+    program.exit(0).await;
+    stack.restart_control(0).await;
+    whole(&visitor, &posted, &(text + "at last")).await;
+}
+
+async fn a_control_that_drains_in_mid_reply_costs_nothing(kind: Kind) {
+    let mut stack = Stack::start(kind).await;
+    let visitor = stack.visitor(&stack.issue("acme").await, 0);
+    let mut agent = stack.python_agent("2", &[]).await;
+    let (first, second) = (visitor.say("count").await, visitor.say("count").await);
+    let mut programs = [agent.turn().await, agent.turn().await];
+    let mut text = String::new();
+    for (number, name) in ["control-0", "control-1"].into_iter().enumerate() {
+        let control = stack.process(name);
+        control.signal(Signal::SIGTERM);
+        for program in &mut programs {
+            program.print(&format!("{number} ")).await;
+        }
+        text += &format!("{number} ");
+        assert_eq!(stack.process(name).exit().await.code(), Some(0));
+        stack.restart_control(number).await;
+    }
+    for program in programs {
+        program.exit(0).await;
+    }
+    for posted in [first, second] {
+        whole(&visitor, &posted, &text).await;
+    }
+}
+
+async fn a_redis_that_restarts_in_mid_reply_costs_nothing(kind: Kind) {
+    let mut stack = Stack::start(kind).await;
+    let visitor = stack.visitor(&stack.issue("acme").await, 0);
+    let mut agent = stack.python_agent("1", &[]).await;
+    let posted = visitor.say("count").await;
+    let mut program = agent.turn().await;
+    let mut text = String::new();
+    for number in 0..4 {
+        let redis = stack.redis().expect("this stack has one");
+        redis.kill();
+        let word = format!("{number} ");
+        program.print(&word).await;
+        text += &word;
+        stack.redis().expect("as before").restart().await;
+    }
+    program.exit(0).await;
+    whole(&visitor, &posted, &text).await;
+}
+
+async fn what_redis_has_lost_is_sent_again(kind: Kind) {
+    let mut stack = Stack::start(kind).await;
+    let visitor = stack.visitor(&stack.issue("acme").await, 0);
+    let mut agent = stack.python_agent("1", &[]).await;
+    let posted = visitor.say("count").await;
+    let mut program = agent.turn().await;
+    program.print("one ").await;
+    visitor.listen(&posted.turn).await.take(1).await;
+    let redis = stack.redis().expect("this stack has one");
+    let (files, earlier) = (
+        redis.folder().join("appendonlydir"),
+        redis.folder().join("earlier"),
+    );
+    copy(&files, &earlier);
+    for word in ["two ", "three "] {
+        program.print(word).await;
+    }
+    visitor.listen(&posted.turn).await.take(3).await;
+    let redis = stack.redis().expect("as before");
+    redis.kill();
+    fs::remove_dir_all(&files).expect("they are ours");
+    copy(&earlier, &files);
+    redis.restart().await;
+    program.print("four").await;
+    program.exit(0).await;
+    whole(&visitor, &posted, "one two three four").await;
+}
+
+fn copy(from: &Path, to: &Path) {
+    fs::create_dir(to).expect("it is not there");
+    for file in fs::read_dir(from).expect("it is there") {
+        let file = file.expect("it can be read");
+        fs::copy(file.path(), to.join(file.file_name())).expect("there is room");
+    }
+}

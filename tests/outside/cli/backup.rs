@@ -1,0 +1,115 @@
+//! `arizuko backup` and `restore`: the embedded store as one file.
+
+use arizuko_tests::{Kind, Stack, cli::run, on, sse::transcript};
+use std::{fs, os::unix::fs::PermissionsExt as _, path::Path};
+
+on![embedded, Embedded;
+    a_backup_of_a_running_up_has_everything_of_one_moment,
+    what_is_no_backup_is_refused,
+    neither_a_backup_nor_a_store_is_overwritten,
+];
+on![one_redis, OneRedis; without_an_embedded_store_there_is_nothing_to_back_up];
+
+/// `arizuko`, which is told nothing by its environment.
+async fn arizuko(stack: &Stack, arguments: &[&str]) -> arizuko_tests::cli::Outcome {
+    run(stack.program("arizuko").args(arguments), "").await
+}
+
+fn path(path: &Path) -> String {
+    path.display().to_string()
+}
+
+async fn a_backup_of_a_running_up_has_everything_of_one_moment(kind: Kind) {
+    let mut stack = Stack::start(kind).await;
+    let (link, later) = (stack.issue("acme").await, stack.issue("acme").await);
+    let posted = stack.visitor(&link, 0).say("hello").await;
+    let mut agent = stack.attach("acme", 0).await;
+    let held = agent.turn().await;
+    agent.answer(held, "kept").await;
+    let waiting = stack.visitor(&link, 0).say("and this?").await;
+
+    let (data, file) = (path(&stack.data_dir()), stack.folder().join("backup"));
+    let made = arizuko(&stack, &["backup", &path(&file), "--data-dir", &data]).await;
+    assert_eq!(made.expect(0).out.trim(), path(&file));
+    let mode = fs::metadata(&file)
+        .expect("it was made")
+        .permissions()
+        .mode();
+    assert_eq!(mode & 0o777, 0o600, "it is for its owner alone");
+    // What comes after it is not in it.
+    stack.visitor(&link, 0).say("too late").await;
+    stack.revoke(&later.token_id).await;
+    agent.vanish();
+
+    stack.cut_the_power();
+    let key = stack.data_dir().join("operator.key");
+    let key = fs::read(key).expect("`up` has made it");
+    fs::remove_dir_all(stack.data_dir()).expect("it is ours");
+    let restored = arizuko(&stack, &["restore", &path(&file), "--data-dir", &data]).await;
+    assert!(restored.err.contains("revoked since"), "{restored:?}");
+    fs::write(stack.data_dir().join("operator.key"), key).expect("the folder is there");
+    stack.power_up().await;
+    let visitor = stack.visitor(&link, 0);
+    let seen = visitor.listen(&posted.turn).await.rest().await;
+    assert_eq!(transcript(&seen)[0].1, "kept");
+    stack.visitor(&later, 0).get("config").await.expect(200);
+    let mut agent = stack.attach("acme", 0).await;
+    let held = agent.turn().await;
+    assert_eq!(held.turn.turn_id, waiting.turn, "what was queued is queued");
+    agent.answer(held, "it is").await;
+}
+
+async fn what_is_no_backup_is_refused(kind: Kind) {
+    let stack = Stack::start(kind).await;
+    let (data, file) = (
+        path(&stack.folder().join("other")),
+        stack.folder().join("file"),
+    );
+    for bytes in [&b"not a database"[..], b""] {
+        fs::write(&file, bytes).expect("the folder is ours");
+        let refused = arizuko(&stack, &["restore", &path(&file), "--data-dir", &data]).await;
+        assert!(refused.expect(1).err.contains("is no backup"));
+    }
+    let made = path(&stack.folder().join("backup"));
+    let own = path(&stack.data_dir());
+    arizuko(&stack, &["backup", &made, "--data-dir", &own])
+        .await
+        .expect(0);
+    // One that was cut off on its way from elsewhere.
+    let whole = fs::read(&made).expect("it was made");
+    fs::write(&file, &whole[..whole.len() / 2]).expect("the folder is ours");
+    let refused = arizuko(&stack, &["restore", &path(&file), "--data-dir", &data]).await;
+    refused.expect(1);
+    assert!(!Path::new(&data).join("arizuko.db").exists());
+    arizuko(&stack, &["restore", &made, "--data-dir", &data])
+        .await
+        .expect(0);
+}
+
+async fn neither_a_backup_nor_a_store_is_overwritten(kind: Kind) {
+    let stack = Stack::start(kind).await;
+    let (data, file) = (
+        path(&stack.data_dir()),
+        path(&stack.folder().join("backup")),
+    );
+    arizuko(&stack, &["backup", &file, "--data-dir", &data])
+        .await
+        .expect(0);
+    let again = arizuko(&stack, &["backup", &file, "--data-dir", &data]).await;
+    assert!(again.expect(1).err.contains("is there already"));
+    let in_use = arizuko(&stack, &["restore", &file, "--data-dir", &data]).await;
+    assert!(in_use.expect(1).err.contains("in use by another"));
+    let other = path(&stack.folder().join("other"));
+    arizuko(&stack, &["restore", &file, "--data-dir", &other])
+        .await
+        .expect(0);
+    let twice = arizuko(&stack, &["restore", &file, "--data-dir", &other]).await;
+    assert!(twice.expect(1).err.contains("has a store already"));
+}
+
+async fn without_an_embedded_store_there_is_nothing_to_back_up(kind: Kind) {
+    let stack = Stack::start(kind).await;
+    let file = path(&stack.folder().join("backup"));
+    let refused = arizuko(&stack, &["backup", &file]).await.expect(1);
+    assert!(refused.err.contains("no embedded store"), "{refused:?}");
+}

@@ -1,0 +1,176 @@
+//! `arizuko doctor`: what it finds wrong, and what it says to do.
+
+use arizuko_tests::{
+    Kind, Stack,
+    cli::Outcome,
+    on, on_every_stack,
+    process::{Process, command},
+    stack::free_port,
+    tools::found,
+    within,
+};
+use serde_json::Value;
+use std::{fs, time::Duration};
+use tokio::{net::TcpStream, time::sleep};
+
+on_every_stack![
+    where_all_is_well_it_says_so_and_leaves_nothing_behind,
+    a_link_that_nobody_answers_is_named_with_its_folder,
+    a_key_that_is_not_taken_is_the_first_thing_it_finds,
+];
+on![separate, Pair;
+    a_gateway_that_is_not_where_links_lead_is_found,
+    settings_of_the_store_that_cost_a_promise_are_told,
+];
+on![proxied, Embedded; a_proxy_that_holds_streams_back_is_found];
+
+/// The findings on a subject: how bad, and what was found with what to do.
+fn on(outcome: &Outcome, subject: &str) -> Vec<(String, String)> {
+    let findings = outcome.json()["findings"].take();
+    let findings = findings.as_array().expect("a list").iter();
+    let text = |finding: &Value, name: &str| finding[name].as_str().unwrap_or_default().to_owned();
+    findings
+        .filter(|finding| finding["subject"] == subject)
+        .map(|finding| {
+            let said = text(finding, "found") + " → " + &text(finding, "remedy");
+            (text(finding, "level"), said)
+        })
+        .collect()
+}
+
+async fn where_all_is_well_it_says_so_and_leaves_nothing_behind(kind: Kind) {
+    let stack = Stack::with_real_links(kind, &[]).await;
+    let outcome = stack.arizuko(&["doctor", "--json"]).await.expect(0);
+    let findings = outcome.json()["findings"].take();
+    let findings = findings.as_array().expect("a list");
+    assert!(
+        findings.iter().all(|finding| finding["level"] == "ok"),
+        "{outcome:?}"
+    );
+    for subject in [
+        "control",
+        "store",
+        "keys",
+        "agents",
+        "clock",
+        "gateway",
+        "talk",
+        "revocation",
+    ] {
+        assert_eq!(on(&outcome, subject).len(), 1, "{subject}: {outcome:?}");
+    }
+    let read = stack.arizuko(&["doctor"]).await.expect(0);
+    assert_eq!(read.out.lines().count(), findings.len(), "a line each");
+    let left = stack
+        .arizuko(&["token", "list", "arizuko-doctor", "--json"])
+        .await;
+    assert_eq!(
+        left.expect(0).json(),
+        serde_json::json!({"tokens": []}),
+        "its link is gone"
+    );
+}
+
+async fn a_link_that_nobody_answers_is_named_with_its_folder(kind: Kind) {
+    let stack = Stack::with_real_links(kind, &[]).await;
+    stack.issue("acme/eng").await;
+    let outcome = stack.arizuko(&["doctor", "--json"]).await.expect(0);
+    let (level, said) = on(&outcome, "agents").remove(0);
+    assert_eq!(level, "warning");
+    assert!(
+        said.contains("to answer web:acme/eng → arizuko agent exec --folder acme/eng"),
+        "{said}"
+    );
+    let _agent = stack.attach("acme/eng", 1).await;
+    let outcome = stack.arizuko(&["doctor", "--json"]).await.expect(0);
+    assert_eq!(on(&outcome, "agents")[0].0, "ok");
+}
+
+async fn a_key_that_is_not_taken_is_the_first_thing_it_finds(kind: Kind) {
+    let stack = Stack::with_real_links(kind, &[]).await;
+    let mut command = stack.operators_command();
+    command
+        .env("ARIZUKO_KEY", "nobody-has-made-this-key")
+        .args(["doctor", "--json"]);
+    let outcome = arizuko_tests::cli::run(&mut command, "").await.expect(1);
+    assert_eq!(
+        outcome.json()["findings"].as_array().map(Vec::len),
+        Some(1),
+        "{outcome:?}"
+    );
+    assert_eq!(on(&outcome, "control")[0].0, "failure");
+    assert!(outcome.err.contains("one thing is wrong"), "{outcome:?}");
+}
+
+async fn a_gateway_that_is_not_where_links_lead_is_found(kind: Kind) {
+    let mut stack = Stack::with_real_links(kind, &[]).await;
+    stack.process("gateway-0").kill();
+    let outcome = stack.arizuko(&["doctor", "--json"]).await.expect(1);
+    let (level, said) = on(&outcome, "gateway").remove(0);
+    assert_eq!(level, "failure");
+    assert!(
+        said.contains("can't be reached") && said.contains("DNS"),
+        "{said}"
+    );
+    assert_eq!(on(&outcome, "talk"), [], "what can't be known is left out");
+}
+
+async fn settings_of_the_store_that_cost_a_promise_are_told(kind: Kind) {
+    let mut stack = Stack::with_real_links(kind, &[]).await;
+    let redis = stack.redis().expect("this stack has one");
+    redis
+        .ask(&["CONFIG", "SET", "appendfsync", "everysec"])
+        .await;
+    let outcome = stack.arizuko(&["doctor", "--json"]).await.expect(0);
+    let (level, said) = on(&outcome, "store").remove(0);
+    assert_eq!(level, "warning");
+    assert!(
+        said.contains("last second → set appendfsync always"),
+        "{said}"
+    );
+}
+
+/// nginx as it is when nobody has told it of streams.
+async fn nginx(stack: &Stack, port: u16) -> Process {
+    let folder = stack.folder().join("nginx");
+    fs::create_dir(&folder).expect("the folder is new");
+    let gateway = stack.gateway(0);
+    let temporary = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
+        .map(|kind| format!("{kind}_temp_path {kind};"))
+        .concat();
+    let config = format!(
+        "daemon off; master_process off; pid nginx.pid; events {{}}
+         http {{ access_log off; {temporary} server {{ listen 127.0.0.1:{port}; location / {{
+             proxy_pass {gateway}; proxy_ignore_headers X-Accel-Buffering; }} }} }}"
+    );
+    fs::write(folder.join("nginx.conf"), config).expect("the folder is ours");
+    let mut nginx = command(found("nginx"));
+    nginx
+        .arg("-p")
+        .arg(&folder)
+        .args(["-e", "stderr", "-c", "nginx.conf"]);
+    let process = Process::start("nginx", nginx, &folder);
+    within("nginx to listen", async {
+        while TcpStream::connect(("127.0.0.1", port)).await.is_err() {
+            sleep(Duration::from_millis(10)).await;
+        }
+    })
+    .await;
+    process
+}
+
+async fn a_proxy_that_holds_streams_back_is_found(kind: Kind) {
+    let port = free_port();
+    let url = format!("http://127.0.0.1:{port}");
+    let stack = Stack::with_public_url(kind, &[], &url).await;
+    let _nginx = nginx(&stack, port).await;
+    let outcome = stack.arizuko(&["doctor", "--json"]).await.expect(1);
+    assert_eq!(on(&outcome, "gateway")[0].0, "ok");
+    let (level, said) = on(&outcome, "talk").remove(0);
+    assert_eq!(level, "failure");
+    assert!(
+        said.contains("held back") && said.contains("buffering off"),
+        "{said}"
+    );
+    assert_eq!(on(&outcome, "revocation")[0].0, "ok");
+}

@@ -1,0 +1,303 @@
+//! docs/install.md: what it says to type is typed here, with other ports and folders, and no name
+//! but localhost.
+
+use super::shipped;
+use arizuko_tests::{
+    Kind,
+    certificates::Authority,
+    cli::{Outcome, run},
+    on,
+    process::{Process, command, program},
+    redis::Redis,
+    stack::free_port,
+    tools::curl,
+};
+use serde_json::Value;
+use std::{env, fs, os::unix::fs::PermissionsExt as _, path::Path};
+use tempfile::TempDir;
+use tokio::process::Command;
+
+on![embedded, Embedded;
+    one_machine_is_set_up_as_it_says,
+    several_machines_are_set_up_as_it_says,
+    nothing_that_it_says_is_left_out,
+];
+
+/// Begins what is for a machine of its own: what it does to that, no test may do to this one.
+const NOT_HERE: [&str; 9] = [
+    "apt install ",
+    "cargo ",
+    "certbot certonly --webroot ",
+    "cp /usr/share/doc/arizuko/",
+    "install -m 644 deploy/",
+    "ssh ",
+    "systemctl ",
+    "systemd-sysusers",
+    // Behind a proxy, and with hosts of tenants: `proxies.rs` and `up/site.rs` have these.
+    "ARIZUKO_PUBLIC_URL=",
+];
+/// In the blocks that the tests below run.
+const HOOK: &str = "certbot certonly --standalone";
+const UP: &str = "https://chat.example.com\nARIZUKO_LISTEN=";
+const LINK: &str = "arizuko token issue acme chat --origin";
+const AUTHORITY: &str = "-out ca.pem";
+const SERVER: &str = "-out control.pem";
+const CLIENT: &str = "-out gateway.pem";
+const KEY: &str = "openssl rand";
+const CONTROL: &str = "ARIZUKO_REDIS=";
+const GATEWAY: &str = "ARIZUKO_GATEWAY_KEY=…\nARIZUKO_LISTEN=";
+const OPERATOR: &str = "export ARIZUKO_CONTROL=";
+const RUN: [&str; 10] = [
+    HOOK, UP, LINK, AUTHORITY, SERVER, CLIENT, KEY, CONTROL, GATEWAY, OPERATOR,
+];
+
+/// What is indented on the page, each block without its indentation.
+fn blocks() -> Vec<String> {
+    let page = fs::read_to_string(shipped("docs/install.md")).expect("it is there");
+    let mut blocks = vec![String::new()];
+    for line in page.lines() {
+        match (line.strip_prefix("    "), blocks.last_mut()) {
+            (Some(line), Some(block)) => *block += &format!("{line}\n"),
+            _ => blocks.push(String::new()),
+        }
+    }
+    blocks.retain(|block| !block.is_empty());
+    blocks
+}
+
+/// A machine that is a folder, and where things are on it.
+struct Machine {
+    folder: TempDir,
+    names: Vec<(&'static str, String)>,
+}
+
+impl Machine {
+    fn new() -> Self {
+        let folder = tempfile::Builder::new().prefix("arizuko-test-").tempdir();
+        let folder = folder.expect("the system has room for temporary files");
+        for name in ["home", "logs", "run", "lib", "tls"] {
+            fs::create_dir(folder.path().join(name)).expect("the folder is new");
+        }
+        Self {
+            names: Vec::new(),
+            folder,
+        }
+    }
+
+    fn path(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// What is said on the page is called so here.
+    fn call(&mut self, there: &'static str, here: impl ToString) {
+        self.names.push((there, here.to_string()));
+    }
+
+    fn here(&self, text: &str) -> String {
+        let replace = |text: String, (there, here): &(&str, String)| text.replace(there, here);
+        self.names.iter().fold(text.to_owned(), replace)
+    }
+
+    /// The only block with these words in it.
+    fn block(&self, with: &str) -> String {
+        let mut blocks = blocks();
+        blocks.retain(|block| block.contains(with));
+        assert_eq!(blocks.len(), 1, "{with}: {blocks:?}");
+        self.here(&blocks.remove(0))
+    }
+
+    /// Where our programs are found as they are called.
+    fn dress(&self, command: &mut Command) {
+        let built = program("arizuko", self.path());
+        let built = built.as_std().get_args().last().map(Path::new);
+        let built = built.and_then(Path::parent).expect("it is in a folder");
+        let path = env::var_os("PATH").unwrap_or_default();
+        let path = [built.to_owned()]
+            .into_iter()
+            .chain(env::split_paths(&path));
+        let path = env::join_paths(path).expect("no folder has a colon");
+        command
+            .env("PATH", path)
+            .env("HOME", self.path().join("home"));
+    }
+
+    async fn shell(&self, folder: &str, script: &str) -> Outcome {
+        let mut shell = command("/bin/sh");
+        self.dress(&mut shell);
+        shell.current_dir(self.path().join(folder));
+        run(shell.args(["-e", "-c", script]), "").await.expect(0)
+    }
+
+    /// Starts a unit as systemd would, as far as its command and its environment go.
+    async fn start(&self, unit: &str, settings: &str) -> (Process, String) {
+        let file = shipped(&format!("deploy/{unit}.service"));
+        let text = self.here(&fs::read_to_string(file).expect("it is there"));
+        let said = |name: &str| {
+            let lines = text.lines().filter_map(|line| line.strip_prefix(name));
+            lines.flat_map(str::split_whitespace).collect::<Vec<_>>()
+        };
+        let mut service = command("/usr/bin/env");
+        self.dress(&mut service);
+        service.args(said("Environment=")).args(settings.lines());
+        service.args(said("ExecStart="));
+        let mut service = Process::start(unit, service, &self.path().join("logs"));
+        let line = service.line().await;
+        (service, line)
+    }
+
+    /// Makes sure that somebody answers a link.
+    async fn is_answered(&self, link: &str, authority: &Authority, reply: &str) {
+        let ca = authority.file().display().to_string();
+        let post = [
+            "--cacert",
+            &ca,
+            "--data",
+            "content=hello",
+            &format!("{link}?wait=15"),
+        ];
+        let answer = curl(&post).await.expect(0).out;
+        let answer: Value = serde_json::from_str(&answer).expect("JSON");
+        assert_eq!(answer["assistant"][0]["content"], reply, "{answer}");
+    }
+}
+
+async fn one_machine_is_set_up_as_it_says(_: Kind) {
+    let mut machine = Machine::new();
+    let (port, control) = (free_port(), free_port());
+    let tls = machine.path().join("etc/tls").display().to_string();
+    machine.call("/etc/arizuko/tls", &tls);
+    machine.call("/var/lib", machine.path().join("lib").display());
+    machine.call(
+        "=/run",
+        format!("={}", machine.path().join("run").display()),
+    );
+    machine.call(
+        "https://chat.example.com",
+        format!("https://localhost:{port}"),
+    );
+    machine.call("0.0.0.0:443", format!("127.0.0.1:{port}"));
+    machine.call("-g arizuko", "-g $(id -g)");
+
+    // What certbot would do with its hook, once it has a certificate.
+    let authority = Authority::new(&machine.path().join("authority")).await;
+    let issued = authority.issue("site", &["DNS:localhost"]).await;
+    let live = machine.path().join("live");
+    fs::create_dir(&live).expect("the folder is new");
+    fs::copy(issued.cert, live.join("fullchain.pem")).expect("it is there");
+    fs::copy(issued.key, live.join("privkey.pem")).expect("it is there");
+    let certbot = machine.block(HOOK);
+    let hook = certbot.split('\'').nth(1).expect("a hook in quotes");
+    let lineage = format!("export RENEWED_LINEAGE={}\n", live.display());
+    machine.shell(".", &[&lineage, hook].concat()).await;
+    let key = fs::metadata(Path::new(&tls).join("privkey.pem")).expect("the hook has run");
+    assert_eq!(key.permissions().mode() & 0o777, 0o640);
+
+    let settings = machine.block(UP) + &format!("ARIZUKO_CONTROL_LISTEN=127.0.0.1:{control}\n");
+    let (_up, line) = machine.start("arizuko", &settings).await;
+    assert!(line.starts_with("arizuko is up"), "{line}");
+
+    let block = machine.block(LINK);
+    let (issue, attach) = block.split_once("arizuko agent").expect("both");
+    let here = format!("export ARIZUKO_CONTROL=http://127.0.0.1:{control}\n");
+    let issued = machine.shell(".", &[&here, issue].concat()).await;
+    let link = issued.out.trim();
+    assert!(
+        link.starts_with(&format!("https://localhost:{port}/chat/")),
+        "{issued:?}"
+    );
+    let script = machine.path().join("my-agent.sh");
+    fs::write(&script, "#!/bin/sh\necho \"You said $(cat)\"\n").expect("the folder is ours");
+    fs::set_permissions(&script, fs::Permissions::from_mode(0o755)).expect("it is ours");
+    let mut agent = command("/bin/sh");
+    machine.dress(&mut agent);
+    let keyed = issue.split_inclusive('\n').next().expect("the key");
+    agent.current_dir(machine.path()).arg("-c");
+    agent.arg([&here, keyed, "exec arizuko agent", attach].concat());
+    let _agent = Process::start("agent", agent, &machine.path().join("logs"));
+    machine
+        .is_answered(link, &authority, "You said hello")
+        .await;
+}
+
+async fn several_machines_are_set_up_as_it_says(_: Kind) {
+    let mut machine = Machine::new();
+    let redis = Redis::start(&machine.path().join("redis"), &machine.path().join("logs")).await;
+    let (control, gateway) = (free_port(), free_port());
+    machine.call("redis://redis.internal:6379/", redis.url());
+    machine.call("control.internal:7070", format!("localhost:{control}"));
+    machine.call("control.internal", "localhost");
+    machine.call("0.0.0.0:7070", format!("127.0.0.1:{control}"));
+    machine.call("0.0.0.0:443", format!("127.0.0.1:{gateway}"));
+    machine.call(
+        "https://chat.example.com",
+        format!("https://localhost:{gateway}"),
+    );
+    machine.call("/etc/arizuko/tls", machine.path().join("tls").display());
+    let public = Authority::new(&machine.path().join("authority")).await;
+    let site = public.issue("site", &["DNS:localhost"]).await;
+    fs::copy(site.cert, machine.path().join("tls/fullchain.pem")).expect("it is there");
+    fs::copy(site.key, machine.path().join("tls/privkey.pem")).expect("it is there");
+
+    for block in [AUTHORITY, SERVER, CLIENT] {
+        machine.shell("tls", &machine.block(block)).await;
+    }
+    let (mut first, mut second) = (machine.block(CONTROL), machine.block(GATEWAY));
+    for name in ["ARIZUKO_OPERATOR_KEY=", "ARIZUKO_GATEWAY_KEY="] {
+        let key = machine.shell(".", &machine.block(KEY)).await.out;
+        let blank = format!("{name}…\n");
+        assert!(first.contains(&blank), "{first}");
+        first = first.replace(&blank, &format!("{name}{key}"));
+        second = second.replace(&blank, &format!("{name}{key}"));
+    }
+    let (_control, line) = machine.start("arizuko-control", &first).await;
+    assert!(
+        line.ends_with(&format!("https://127.0.0.1:{control}")),
+        "{line}"
+    );
+    let (_gateway, line) = machine.start("arizuko-gateway", &second).await;
+    assert!(
+        line.ends_with(&format!("https://127.0.0.1:{gateway}")),
+        "{line}"
+    );
+
+    let key = first
+        .lines()
+        .find_map(|line| line.strip_prefix("ARIZUKO_OPERATOR_KEY="));
+    let key = format!("export ARIZUKO_KEY={}\n", key.expect("it was filled in"));
+    let block = machine.block(OPERATOR);
+    let told = machine
+        .shell("tls", &[&key, block.as_str()].concat())
+        .await
+        .out;
+    let link = told.lines().last().expect("a link");
+    assert!(
+        link.starts_with(&format!("https://localhost:{gateway}/chat/")),
+        "{told}"
+    );
+    let connect = block.lines().next().expect("how to connect");
+    let mut agent = command("/bin/sh");
+    machine.dress(&mut agent);
+    let exec = "exec arizuko agent exec --folder acme -- cat";
+    agent.current_dir(machine.path().join("tls")).arg("-c");
+    agent.arg([&key, connect, "\n", exec].concat());
+    let _agent = Process::start("agent", agent, &machine.path().join("logs"));
+    machine.is_answered(link, &public, "hello").await;
+}
+
+async fn nothing_that_it_says_is_left_out(_: Kind) {
+    for block in blocks() {
+        let is_run = RUN.iter().any(|known| block.contains(known));
+        for line in block.lines().filter(|_| !is_run) {
+            let known = NOT_HERE.iter().any(|known| line.starts_with(known));
+            let known = known || line == "ARIZUKO_TRUSTED_PROXY=127.0.0.1/32";
+            assert!(known, "no test runs this: {line}");
+        }
+    }
+    // What it copies is what there is.
+    let page = fs::read_to_string(shipped("docs/install.md")).expect("it is there");
+    for file in ["Caddyfile", "nginx.conf"] {
+        assert!(page.contains(&format!("/usr/share/doc/arizuko/{file}")));
+        assert!(shipped(&format!("deploy/{file}")).exists());
+    }
+    assert!(shipped("deploy/arizuko.sysusers").exists());
+}

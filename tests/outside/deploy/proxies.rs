@@ -1,0 +1,268 @@
+//! Caddy and nginx before a gateway, with the configurations in `deploy`: what differs here is the
+//! ports, the certificate and the folders.
+
+use super::shipped;
+use arizuko_tests::{
+    Kind, Stack,
+    attach::delta,
+    certificates::{Authority, Certificate},
+    cli::{Outcome, run},
+    on,
+    process::{Process, command},
+    stack::free_port,
+    tools::{curl, found},
+    within,
+};
+use serde_json::{Value, json};
+use std::{fs, path::Path, time::Duration};
+use tokio::{net::TcpStream, time::sleep};
+
+on![embedded, Embedded;
+    behind_caddy_all_is_as_without,
+    behind_nginx_all_is_as_without,
+];
+
+/// A proxy before a stack's gateway.
+struct Site {
+    stack: Stack,
+    url: String,
+    authority: Authority,
+    proxy: Process,
+}
+
+async fn behind_caddy_all_is_as_without(kind: Kind) {
+    Site::start(kind, caddy).await.serves_all().await;
+}
+
+async fn behind_nginx_all_is_as_without(kind: Kind) {
+    Site::start(kind, nginx).await.serves_all().await;
+}
+
+/// How a proxy is told what it is to do.
+struct Settings<'a> {
+    port: u16,
+    gateway: &'a str,
+    certificate: &'a Certificate,
+    folder: &'a Path,
+}
+
+async fn caddy(settings: Settings<'_>) -> Process {
+    let Settings {
+        port,
+        gateway,
+        certificate: Certificate { cert, key },
+        folder,
+    } = settings;
+    let caddy = || {
+        let mut caddy = command(found("caddy"));
+        caddy.env("HOME", folder).env("XDG_DATA_HOME", folder);
+        caddy.env("ARIZUKO_SITE", format!("https://localhost:{port}"));
+        caddy.env("ARIZUKO_GATEWAY", gateway);
+        caddy
+    };
+    let mut adapt = caddy();
+    adapt.args(["adapt", "--config"]);
+    let adapted = run(adapt.arg(shipped("deploy/Caddyfile")), "")
+        .await
+        .expect(0);
+    assert!(!adapted.err.contains("warn"), "{adapted:?}");
+    // It is to touch nothing of this machine: no port but that one, no authority of its own.
+    let mut config: Value = serde_json::from_str(&adapted.out).expect("JSON");
+    config["admin"] = json!({"disabled": true});
+    config["apps"]["tls"] =
+        json!({"certificates": {"load_files": [{"certificate": cert, "key": key}]}});
+    config["apps"]["http"]["servers"]["srv0"]["automatic_https"] = json!({"disable": true});
+    config["apps"]["http"]["servers"]["srv0"]["tls_connection_policies"] = json!([{}]);
+    let file = folder.join("caddy.json");
+    fs::write(&file, config.to_string()).expect("the folder is ours");
+    let mut run = caddy();
+    run.args(["run", "--config"]).arg(file);
+    Process::start("caddy", run, folder)
+}
+
+async fn nginx(settings: Settings<'_>) -> Process {
+    let Settings {
+        port,
+        gateway,
+        certificate: Certificate { cert, key },
+        folder,
+    } = settings;
+    let shipped = fs::read_to_string(shipped("deploy/nginx.conf")).expect("it is there");
+    let mut site = String::new();
+    for line in shipped.lines().filter(|line| !line.contains("[::]")) {
+        site += &format!("{line}\n");
+    }
+    let (http, https) = (free_port(), port);
+    let live = "/etc/letsencrypt/live/chat.example.com";
+    for (shipped, here) in [
+        ("listen 80;", format!("listen 127.0.0.1:{http};")),
+        ("listen 443 ", format!("listen 127.0.0.1:{https} ")),
+        (&format!("{live}/fullchain.pem"), cert.display().to_string()),
+        (&format!("{live}/privkey.pem"), key.display().to_string()),
+        ("chat.example.com", "localhost".to_owned()),
+        ("server 127.0.0.1:8080;", format!("server {gateway};")),
+        ("/var/log/nginx", folder.display().to_string()),
+        // Idle for longer than this is what the comments are for.
+        (
+            "proxy_read_timeout 1h;",
+            "proxy_read_timeout 2s;".to_owned(),
+        ),
+    ] {
+        assert!(site.contains(shipped), "no {shipped} in deploy/nginx.conf");
+        site = site.replace(shipped, &here);
+    }
+    fs::write(folder.join("site.conf"), site).expect("the folder is ours");
+    let temporary = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
+        .map(|kind| format!("{kind}_temp_path {kind};"))
+        .concat();
+    let main = format!(
+        "daemon off; master_process off; pid nginx.pid; events {{}}\n\
+         http {{ access_log off; {temporary} include site.conf; }}\n"
+    );
+    fs::write(folder.join("main.conf"), main).expect("the folder is ours");
+    let mut nginx = command(found("nginx"));
+    nginx
+        .arg("-p")
+        .arg(folder)
+        .args(["-e", "stderr", "-c", "main.conf"]);
+    Process::start("nginx", nginx, folder)
+}
+
+impl Site {
+    async fn start(kind: Kind, proxy: impl AsyncFnOnce(Settings<'_>) -> Process) -> Self {
+        let settings = [
+            ("ARIZUKO_TRUSTED_PROXY", "127.0.0.1/32"),
+            ("ARIZUKO_STREAMS_PER_ADDRESS", "1"),
+            ("ARIZUKO_HEARTBEAT", "1"),
+        ];
+        let stack = Stack::with(kind, &settings).await;
+        let authority = Authority::new(&stack.folder().join("tls")).await;
+        let certificate = authority.issue("site", &["DNS:localhost"]).await;
+        let (port, folder) = (free_port(), stack.folder().join("proxy"));
+        fs::create_dir(&folder).expect("the folder is new");
+        let proxy = proxy(Settings {
+            port,
+            gateway: stack.gateway(0).trim_start_matches("http://"),
+            certificate: &certificate,
+            folder: &folder,
+        })
+        .await;
+        within(format!("{} to listen", proxy.name()), async {
+            while TcpStream::connect(("127.0.0.1", port)).await.is_err() {
+                sleep(Duration::from_millis(10)).await;
+            }
+        })
+        .await;
+        let url = format!("https://localhost:{port}");
+        Self {
+            stack,
+            url,
+            authority,
+            proxy,
+        }
+    }
+
+    async fn curl(&self, arguments: &[&str]) -> Outcome {
+        let ca = self.authority.file().display().to_string();
+        curl(&[&["--cacert", &ca], arguments].concat()).await
+    }
+
+    /// A visitor's stream, line by line.
+    fn reader(&self, flags: &[&str], stream: &str) -> Process {
+        let mut curl = command(found("curl"));
+        curl.args(["--silent", "--show-error", "--no-buffer", "--cacert"]);
+        curl.arg(self.authority.file()).args(flags).arg(stream);
+        Process::start("curl", curl, &self.stack.logs())
+    }
+
+    async fn serves_all(mut self) {
+        let link = self.stack.issue("acme").await;
+        let chat = format!("{}/chat/{}/", self.url, link.token);
+        let mut agent = self.stack.attach("acme", 0).await;
+        for (http, address) in [("--http2", "127.0.0.2"), ("--http1.1", "127.0.0.3")] {
+            // What the page does: its origin is the site's.
+            let origin = format!("origin: {}", self.url);
+            let post = [
+                "--json",
+                r#"{"content": "hello"}"#,
+                "--header",
+                &origin,
+                &chat,
+            ];
+            let posted = self
+                .curl(&[&[http, "--fail-with-body"], &post[..]].concat())
+                .await;
+            let posted: Value = serde_json::from_str(&posted.expect(0).out).expect("JSON");
+            let turn = posted["turn_id"].as_str().expect("a turn");
+            let stream = format!("{chat}{turn}/sse");
+            let mut events = self.reader(&[http, "--interface", address], &stream);
+            events.line_with("retry: ").await;
+
+            // Frame by frame: each is here before the next one is made.
+            let mut held = agent.turn().await;
+            for text in ["one ", "two ", "three "] {
+                agent.append(&mut held, delta("m1", text)).await;
+                let line = events.line_with("data: ").await;
+                assert!(line.contains(&format!(r#""text":"{text}""#)), "{line}");
+            }
+            // Nothing is said for longer than the proxy would wait, but for comments.
+            for _ in 0..3 {
+                while events.line().await != ":" {}
+            }
+            agent.append(&mut held, delta("m1", "four")).await;
+            let line = events.line_with("data: ").await;
+            assert!(line.contains(r#""text":"four""#), "{line}");
+
+            // The visitor's own address counts, whatever the visitor makes up: it has one stream,
+            // another address has another.
+            let status = [
+                "--output",
+                "/dev/null",
+                "--write-out",
+                "%{http_code}",
+                "--max-time",
+                "1",
+            ];
+            for (from, made_up, told) in [
+                (address, "127.0.0.9", "429"),
+                (address, "127.0.0.1", "429"),
+                ("127.0.0.4", "127.0.0.2", "200"),
+            ] {
+                let forwarded = format!("x-forwarded-for: {made_up}");
+                let from = ["--interface", from, "--header", &forwarded, &stream];
+                let outcome = self.curl(&[&status[..], &from].concat()).await;
+                assert_eq!(outcome.out, told, "{http} {made_up}");
+            }
+            // A visitor who leaves has left the gateway, too.
+            events.kill();
+            let head = ["--interface", address, &stream];
+            within("the gateway to see the visitor leave", async {
+                while self.curl(&[&status[..], &head].concat()).await.out == "429" {
+                    sleep(Duration::from_millis(50)).await;
+                }
+            })
+            .await;
+            agent.finish(&held).await;
+        }
+        let page = self.curl(&["--include", &chat]).await.expect(0).out;
+        let page = page.to_lowercase();
+        assert!(page.starts_with("http/2 200"), "{page}");
+        assert_eq!(
+            page.matches("\nstrict-transport-security: max-age=31536000")
+                .count(),
+            1
+        );
+
+        // Without a gateway the proxy says so, and names no path.
+        self.stack.cut_the_power();
+        let page = self.curl(&["--include", &chat]).await.expect(0).out;
+        assert!(page.starts_with("HTTP/2 502"), "{page}");
+        assert!(self.proxy.is_running(), "{}", self.proxy.said());
+        let logs = fs::read_dir(self.stack.folder().join("proxy")).expect("it is a folder");
+        for log in logs.map(|log| log.expect("it is readable").path()) {
+            let text = fs::read(&log).unwrap_or_default();
+            let text = String::from_utf8_lossy(&text).into_owned();
+            assert!(!text.contains(&link.token), "{}: {text}", log.display());
+        }
+    }
+}

@@ -1,0 +1,48 @@
+//! The services' units: systemd reads them, and finds little that they could do harm with.
+
+use super::shipped;
+use arizuko_tests::{
+    Kind,
+    cli::run,
+    on,
+    process::{command, program},
+    tools::found,
+};
+use std::fs;
+
+on![embedded, Embedded; systemd_takes_the_units_and_finds_them_hardened];
+
+/// The most exposure that a unit may have: systemd calls it "ok" up to 5, and ten is all.
+const EXPOSURE: f64 = 2.0;
+
+async fn systemd_takes_the_units_and_finds_them_hardened(_: Kind) {
+    let folder = tempfile::tempdir().expect("the system has room for temporary files");
+    let systemd = || command(found("systemd-analyze"));
+    for name in ["arizuko", "arizuko-control", "arizuko-gateway"] {
+        let unit = format!("{name}.service");
+        let text = fs::read_to_string(shipped("deploy").join(&unit)).expect("it is there");
+        let at = format!("ExecStart={name}");
+        assert_eq!(text.matches(&at).count(), 1, "{text}");
+        // Where the deb puts the program is not where it is here.
+        let built = program(name, folder.path());
+        let built = built.as_std().get_args().last().expect("the program");
+        let text = text.replace(&at, &format!("ExecStart={}", built.display()));
+        let file = folder.path().join(&unit);
+        fs::write(&file, text).expect("the folder is ours");
+
+        let verified = run(systemd().arg("verify").arg(&file), "").await.expect(0);
+        let said = [verified.out, verified.err].concat();
+        assert!(!said.contains(&unit), "{said}");
+        let mut security = systemd();
+        let judged = run(security.args(["security", "--offline=true"]).arg(&file), "").await;
+        let judged = judged.expect(0).out;
+        let level = judged
+            .lines()
+            .find_map(|line| line.split_once("exposure level for "));
+        let level = level.and_then(|(_, level)| level.split_whitespace().nth(1));
+        let level: f64 = level
+            .and_then(|level| level.parse().ok())
+            .expect("a figure");
+        assert!(level <= EXPOSURE, "{judged}");
+    }
+}

@@ -1,0 +1,6 @@
+//! What an operator sees: metrics, traces, the log.
+
+mod logs;
+mod metrics;
+mod prometheus;
+mod traces;

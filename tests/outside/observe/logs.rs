@@ -1,0 +1,100 @@
+//! The log: one line a failure, with what it is about.
+
+use arizuko_tests::{Kind, Stack, http::send, on, on_redis};
+use http::Method;
+use serde_json::Value;
+use std::fs;
+
+on![embedded, Embedded; a_line_in_json_says_which_turn_it_is_about];
+on_redis![
+    a_line_in_json_says_which_turn_it_is_about,
+    a_failure_of_the_store_is_told_once_with_its_ids_and_its_trace,
+];
+
+const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
+const JSON: (&str, &str) = ("ARIZUKO_LOG_FORMAT", "json");
+
+/// The lines that processes whose names begin with `name` have logged.
+fn lines(stack: &Stack, name: &str) -> Vec<Value> {
+    let logs = fs::read_dir(stack.logs()).expect("the stack's folder is readable");
+    let logs = logs.map(|log| log.expect("its entries, too").path());
+    let logs = logs.filter(|log| {
+        let file = log.file_name().unwrap_or_default().to_string_lossy();
+        file.starts_with(name)
+    });
+    let text: String = logs
+        .map(|log| fs::read_to_string(log).expect("it is text"))
+        .collect();
+    assert!(!text.is_empty(), "{name} has said something");
+    let lines = text.lines();
+    lines
+        .map(|line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}")))
+        .collect()
+}
+
+/// The fields of the spans that a line is in.
+fn spans(line: &Value) -> String {
+    line["spans"].to_string()
+}
+
+async fn a_line_in_json_says_which_turn_it_is_about(kind: Kind) {
+    let stack = Stack::with(kind, &[JSON]).await;
+    let visitor = stack.visitor(&stack.issue("acme").await, 0);
+    let mut agent = stack.agent("acme", &[]).await;
+    let posted = visitor.say("hello").await;
+    agent.turn().await.exit(3).await;
+    assert_eq!(visitor.end_of(&posted.turn).await["status"], "failed");
+    // It logs what it says before control hears of it, but perhaps to the file a moment later.
+    agent.process.kill();
+    let told = lines(&stack, "agent");
+    let warned = told.iter().filter(|line| line["level"] == "WARN");
+    let warned: Vec<_> = warned.collect();
+    assert_eq!(warned.len(), 1, "{warned:?}");
+    assert!(spans(warned[0]).contains(&posted.turn), "{}", warned[0]);
+    assert!(
+        spans(warned[0]).contains(&posted.conversation),
+        "{}",
+        warned[0]
+    );
+    let server = if kind == Kind::Embedded {
+        "up"
+    } else {
+        "gateway"
+    };
+    let answered = lines(&stack, server);
+    let answered = answered
+        .iter()
+        .find(|line| line["message"] == "answered" && spans(line).contains("\"status\":202"));
+    let answered = answered.expect("each answer is logged at this level");
+    assert!(spans(answered).contains(&posted.turn), "{answered}");
+}
+
+async fn a_failure_of_the_store_is_told_once_with_its_ids_and_its_trace(kind: Kind) {
+    let mut stack = Stack::with(kind, &[JSON]).await;
+    let link = stack.issue("acme").await;
+    let visitor = stack.visitor(&link, 0);
+    let posted = visitor.say("hello").await;
+    let redis = stack.redis().expect("it is on one");
+    redis.kill();
+    let request = visitor.request(Method::GET, &posted.turn);
+    let request = request.header("traceparent", format!("00-{TRACE}-00f067aa0ba902b7-01"));
+    send(request).await.refused(503, "UNAVAILABLE");
+    let told = lines(&stack, "gateway");
+    let told = told
+        .iter()
+        .filter(|line| line["level"] == "WARN" && spans(line).contains(TRACE));
+    for line in told.clone() {
+        assert!(spans(line).contains(&posted.turn), "{line}");
+    }
+    // Each of the two tries at a control is one failure.
+    assert_eq!(told.count(), 2);
+    let told = lines(&stack, "control");
+    let told = told.iter().filter(|line| {
+        line["message"] == "the store is out of reach" && spans(line).contains(&posted.turn)
+    });
+    for line in told.clone() {
+        assert!(spans(line).contains(&link.token_id), "{line}");
+        assert!(!line.to_string().contains(&link.token), "{line}");
+    }
+    assert_eq!(told.count(), 2);
+}

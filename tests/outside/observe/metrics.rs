@@ -1,0 +1,153 @@
+//! `/metrics`, as it is.
+
+use arizuko_tests::{
+    Kind, Stack,
+    attach::{Session, delta, hello},
+    http::send,
+    metrics::SERVED,
+    on, on_every_stack,
+};
+use futures_util::future::join_all;
+use http::Method;
+
+on_every_stack![
+    metrics_follow_what_happens,
+    commits_that_meet_are_counted,
+    no_label_tells_who_talks,
+];
+on![alone, Embedded; metrics_have_a_listener_of_their_own_and_only_where_one_is_asked_for];
+
+async fn metrics_follow_what_happens(kind: Kind) {
+    let stack = Stack::with(kind, &[SERVED]).await;
+    let visitor = stack.visitor(&stack.issue("acme").await, 0);
+    let posted = visitor.say("hello").await;
+    let taken = [
+        "method=\"POST\"",
+        "route=\"/chat/{token}/\"",
+        "status=\"202\"",
+    ];
+    assert_eq!(
+        stack.metric("arizuko_gateway_requests_total", &taken).await,
+        1.0
+    );
+    let times = "arizuko_gateway_request_duration_seconds_count";
+    assert_eq!(stack.metric(times, &taken[..2]).await, 1.0);
+    let call = ["method=\"GatewayService/PostMessage\"", "code=\"Ok\""];
+    assert_eq!(
+        stack.metric("arizuko_control_calls_total", &call).await,
+        1.0
+    );
+    let times = "arizuko_control_call_duration_seconds_count";
+    assert_eq!(stack.metric(times, &call[..1]).await, 1.0);
+    let commits = ["operation=\"commit\""];
+    let trips = "arizuko_control_store_round_trip_seconds_count";
+    assert!(stack.metric(trips, &commits).await >= 1.0);
+    // Each control looks at the whole queue.
+    let controls = if kind == Kind::Pair { 2.0 } else { 1.0 };
+    let waiting = "arizuko_control_waiting_turns";
+    stack.metric_becomes(waiting, &[], controls).await;
+
+    let channel = stack.operator(0).await;
+    let mut agent = Session::open(channel, hello("acme", 3)).await;
+    let mut held = agent.turn().await;
+    stack
+        .metric_becomes("arizuko_control_agents", &[], 1.0)
+        .await;
+    stack
+        .metric_becomes("arizuko_control_agent_credit", &[], 2.0)
+        .await;
+    stack.metric_becomes(waiting, &[], 0.0).await;
+    let mut events = visitor.listen(&posted.turn).await;
+    events.greeting().await;
+    stack
+        .metric_becomes("arizuko_gateway_open_streams", &[], 1.0)
+        .await;
+    stack
+        .metric_becomes("arizuko_control_subscriptions", &[], 1.0)
+        .await;
+    stack
+        .metric_becomes("arizuko_control_watch_streams", &[], 1.0)
+        .await;
+
+    let first_frames = "arizuko_control_first_frame_seconds_count";
+    assert_eq!(stack.metric(first_frames, &[]).await, 0.0);
+    agent.append(&mut held, delta("m1", "one ")).await;
+    agent.append(&mut held, delta("m1", "two")).await;
+    agent.finish(&held).await;
+    assert_eq!(stack.metric(first_frames, &[]).await, 1.0);
+    let waited = stack
+        .metric("arizuko_control_first_frame_seconds_sum", &[])
+        .await;
+    assert!(waited > 0.0 && waited < 60.0, "{waited}");
+    events.rest().await;
+    agent.leave().await;
+    stack
+        .metric_becomes("arizuko_gateway_open_streams", &[], 0.0)
+        .await;
+    stack
+        .metric_becomes("arizuko_control_subscriptions", &[], 0.0)
+        .await;
+    stack
+        .metric_becomes("arizuko_control_agents", &[], 0.0)
+        .await;
+    stack
+        .metric_becomes("arizuko_control_agent_credit", &[], 0.0)
+        .await;
+
+    let stranger = stack.at(0, "/chat/AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA/");
+    stranger.get("config").await.expect(401);
+    let refused = ["reason=\"TOKEN_INVALID\""];
+    for part in ["gateway", "control"] {
+        let refusals = format!("arizuko_{part}_refusals_total");
+        assert_eq!(stack.metric(&refusals, &refused).await, 1.0, "{part}");
+    }
+}
+
+async fn commits_that_meet_are_counted(kind: Kind) {
+    let stack = Stack::with(kind, &[SERVED, ("ARIZUKO_CONVERSATION_TURNS", "50")]).await;
+    let link = stack.issue("acme").await;
+    let gateways = [stack.visitor(&link, 0), stack.visitor(&link, 1)];
+    let posted = gateways[0].say("hello").await;
+    let said = gateways.iter().cycle().take(16);
+    join_all(said.map(|visitor| visitor.say_in(&posted.conversation, "again"))).await;
+    assert!(
+        stack
+            .metric("arizuko_control_store_conflicts_total", &[])
+            .await
+            > 0.0
+    );
+}
+
+async fn no_label_tells_who_talks(kind: Kind) {
+    let stack = Stack::with(kind, &[SERVED]).await;
+    let link = stack.issue("acme").await;
+    let visitor = stack.visitor(&link, 0);
+    let posted = visitor.say("hello").await;
+    visitor.get(&posted.turn).await.expect(200);
+    visitor.get("nothing/here/at/all").await.expect(404);
+    let made_up = Method::from_bytes(b"ARIZUKO").expect("a token of HTTP's");
+    send(visitor.request(made_up, "config")).await.expect(405);
+    let pages = stack.metrics_pages().await;
+    for secret in [&link.token, &link.jid, &posted.turn, &posted.conversation] {
+        assert!(!pages.contains(secret.as_str()), "{secret} is in {pages}");
+    }
+    for made_up in ["here/at", "ARIZUKO"] {
+        assert!(!pages.contains(made_up), "{made_up} is in {pages}");
+    }
+}
+
+async fn metrics_have_a_listener_of_their_own_and_only_where_one_is_asked_for(kind: Kind) {
+    let stack = Stack::start(kind).await;
+    assert!(stack.metrics().is_empty());
+    stack.at(0, "/metrics").get("").await.expect(404);
+    drop(stack);
+
+    let stack = Stack::with(kind, &[SERVED]).await;
+    let listener = stack.metrics().remove(0);
+    stack.at(0, "/metrics").get("").await.expect(404);
+    let web = reqwest::Client::new();
+    let root = listener.trim_end_matches("metrics");
+    assert_eq!(web.get(root).send().await.expect("it serves").status(), 404);
+    let posted = web.post(&listener).send().await.expect("it serves");
+    assert_eq!(posted.status(), 405);
+}

@@ -1,0 +1,82 @@
+//! A Prometheus that we did not write reads the metrics, and takes the alerts.
+
+use arizuko_tests::{
+    Kind, Stack,
+    cli::run,
+    metrics::{Prometheus, SERVED},
+    on,
+    process::command,
+    tools::found,
+};
+use serde_json::Value;
+use std::{collections::BTreeSet, fs, path::Path};
+
+on![embedded, Embedded;
+    a_prometheus_reads_the_stack,
+    the_alerts_say_what_they_should,
+];
+on![pair, Pair; a_prometheus_reads_the_stack];
+
+/// A file of the project.
+fn project(path: &str) -> String {
+    let tests = Path::new(env!("CARGO_MANIFEST_DIR"));
+    tests.join("..").join(path).display().to_string()
+}
+
+async fn a_prometheus_reads_the_stack(kind: Kind) {
+    let stack = Stack::with(kind, &[SERVED]).await;
+    let visitor = stack.visitor(&stack.issue("acme").await, 0);
+    let mut agent = stack.attach("acme", 0).await;
+    for word in ["one", "two", "three"] {
+        let posted = visitor.say(word).await;
+        let held = agent.turn().await;
+        agent.answer(held, word).await;
+        visitor.listen(&posted.turn).await.rest().await;
+    }
+    visitor.get("no-id").await.expect(400);
+    // An agent of the command's has metrics of its own.
+    let _agent = stack.agent("beta", &[]).await;
+
+    let prometheus = Prometheus::start(&stack).await;
+    let taken = "sum(arizuko_gateway_requests_total{route=\"/chat/{token}/\", status=\"202\"})";
+    prometheus.query_becomes(taken, "3").await;
+    let first_frames = "sum(arizuko_control_first_frame_seconds_count)";
+    prometheus.query_becomes(first_frames, "3").await;
+    let within_a_minute = "sum(arizuko_control_first_frame_seconds_bucket{le=\"60.0\"})";
+    prometheus.query_becomes(within_a_minute, "3").await;
+    let targets = if kind == Kind::Pair { "5" } else { "2" };
+    prometheus.query_becomes("sum(up)", targets).await;
+
+    // What is documented is there, and what is there is documented.
+    let known = prometheus.ask("metadata", &[]).await;
+    let known = known.as_object().expect("an object of names");
+    let ours = known.keys().filter(|name| name.starts_with("arizuko_"));
+    let ours: BTreeSet<_> = ours.map(String::as_str).collect();
+    let documented = fs::read_to_string(project("docs/operations.md")).expect("it is there");
+    let names = documented
+        .lines()
+        .filter_map(|line| line.strip_prefix("| `"));
+    let names = names.filter_map(|line| line.split(['`', '{']).next());
+    let names = names.filter(|name| name.starts_with("arizuko_"));
+    let names: BTreeSet<_> = names.map(|name| name.trim_end_matches("_total")).collect();
+    assert_eq!(names, ours);
+
+    let rules = prometheus.ask("rules", &[]).await;
+    let rules = rules["groups"][0]["rules"].as_array().cloned();
+    let rules = rules.unwrap_or_default();
+    assert!(rules.len() > 5, "{rules:?}");
+    let troubled = |rule: &&Value| rule["lastError"].is_string();
+    assert_eq!(rules.iter().find(troubled), None);
+}
+
+async fn the_alerts_say_what_they_should(_: Kind) {
+    let promtool = |arguments: [&str; 2], file: String| {
+        let mut promtool = command(found("promtool"));
+        promtool.args(arguments).arg(file);
+        promtool
+    };
+    let mut check = promtool(["check", "rules"], project("deploy/alerts.yml"));
+    run(&mut check, "").await.expect(0);
+    let mut test = promtool(["test", "rules"], project("tests/prometheus/alerts.yml"));
+    run(&mut test, "").await.expect(0);
+}

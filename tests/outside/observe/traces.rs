@@ -1,0 +1,133 @@
+//! One trace from the visitor's message to the last frame at the reader.
+
+use arizuko_tests::{
+    Kind, Stack, collector::Collector, http::send, on, on_every_stack, process::Process, within,
+};
+use http::Method;
+use nix::sys::signal::Signal;
+use serde_json::{Value, json};
+
+on_every_stack![
+    one_trace_goes_from_the_message_to_the_last_frame,
+    what_is_no_trace_context_begins_a_trace,
+];
+on![alone, OneRedis; the_last_spans_are_sent_at_the_end];
+
+const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
+const CALLER: &str = "00f067aa0ba902b7";
+
+async fn one_trace_goes_from_the_message_to_the_last_frame(kind: Kind) {
+    let mut collector = Collector::start().await;
+    let stack = Stack::with(kind, &collector.settings()).await;
+    let link = stack.issue("acme").await;
+    let (here, there) = (stack.visitor(&link, 0), stack.visitor(&link, 1));
+    let mut agent = stack.agent("acme", &["--json"]).await;
+
+    let request = here.request(Method::POST, "");
+    let request = request.header("traceparent", format!("00-{TRACE}-{CALLER}-01"));
+    let posted = send(request.json(&json!({"content": "hello"})))
+        .await
+        .posted();
+    let mut program = agent.turn().await;
+    let turn: Value = serde_json::from_slice(&program.input).expect("JSON");
+    let mut events = there.listen(&posted.turn).await;
+    program.print("one ").await;
+    events.take(1).await;
+    program.print("two").await;
+    program.exit(0).await;
+    events.rest().await;
+
+    let (gateway, control) = match kind {
+        Kind::Embedded => ("arizuko", "arizuko"),
+        _ => ("arizuko-gateway", "arizuko-control"),
+    };
+    let post = collector.span(TRACE, "POST /chat/{token}/").await;
+    assert_eq!(
+        (post.service.as_str(), post.parent.as_str()),
+        (gateway, CALLER)
+    );
+    let taken = "arizuko.v1.GatewayService/PostMessage";
+    let taken = collector.span(TRACE, taken).await;
+    assert_eq!((taken.service.as_str(), &taken.parent), (control, &post.id));
+    for name in [
+        "hand out the turn",
+        "accept the turn",
+        "store the first frame",
+        "finish the turn",
+    ] {
+        let span = collector.span(TRACE, name).await;
+        assert_eq!(
+            (span.service.as_str(), &span.parent),
+            (control, &taken.id),
+            "{name}"
+        );
+        assert!(span.whole.contains(&posted.turn), "{span:?}");
+    }
+    let answered = collector.span(TRACE, "answer the turn").await;
+    assert_eq!(answered.service, "arizuko-agent");
+    assert_eq!(answered.parent, taken.id);
+    // A program goes on from its agent's span.
+    assert_eq!(
+        turn["traceparent"],
+        format!("00-{TRACE}-{}-01", answered.id)
+    );
+    let delivered = "deliver the last frame";
+    let first = collector.span(TRACE, delivered).await;
+    assert_eq!(
+        (first.service.as_str(), &first.parent),
+        (gateway, &taken.id)
+    );
+
+    // Who reads the whole conversation, later, gets the same frame.
+    there
+        .follow(&posted.conversation)
+        .await
+        .through("turn_done")
+        .await;
+    let both = collector.spans(TRACE, delivered, 2).await;
+    assert_eq!(both[1].parent, taken.id);
+}
+
+async fn what_is_no_trace_context_begins_a_trace(kind: Kind) {
+    let mut collector = Collector::start().await;
+    let stack = Stack::with(kind, &collector.settings()).await;
+    let visitor = stack.visitor(&stack.issue("acme").await, 0);
+    let mut agent = stack.attach("acme", 1).await;
+    for nonsense in ["", "nonsense", "00-0000000000000000-00-01"] {
+        let request = visitor.request(Method::POST, "");
+        let request = request.header("traceparent", nonsense);
+        send(request.json(&json!({"content": "x"}))).await.posted();
+        let held = agent.turn().await;
+        let trace = held.turn.traceparent.split('-').nth(1).map(str::to_owned);
+        let trace = trace.unwrap_or_default();
+        assert_eq!(trace.len(), 32, "{:?}", held.turn.traceparent);
+        agent.answer(held, "y").await;
+        let post = collector.span(&trace, "POST /chat/{token}/").await;
+        assert_eq!(post.parent, "");
+        collector.span(&trace, "finish the turn").await;
+    }
+}
+
+async fn the_last_spans_are_sent_at_the_end(kind: Kind) {
+    let mut collector = Collector::start().await;
+    let settings = [
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", collector.url.as_str()),
+        ("OTEL_BSP_SCHEDULE_DELAY", "600000"),
+        ("OTEL_SERVICE_NAME", "renamed"),
+    ];
+    let mut stack = Stack::with(kind, &settings).await;
+    let visitor = stack.visitor(&stack.issue("acme").await, 0);
+    let request = visitor.request(Method::POST, "");
+    let request = request.header("traceparent", format!("00-{TRACE}-{CALLER}-01"));
+    send(request.json(&json!({"content": "x"}))).await.posted();
+    assert_eq!(collector.seen(), []);
+    for name in ["gateway-0", "control-0"] {
+        let process: &mut Process = stack.process(name);
+        process.signal(Signal::SIGTERM);
+        assert!(within(name, process.exit()).await.success());
+    }
+    let post = collector.span(TRACE, "POST /chat/{token}/").await;
+    assert_eq!(post.service, "renamed");
+    let taken = "arizuko.v1.GatewayService/PostMessage";
+    assert_eq!(collector.span(TRACE, taken).await.parent, post.id);
+}

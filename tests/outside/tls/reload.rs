@@ -1,0 +1,87 @@
+//! A certificate that is renewed while its server runs.
+
+use arizuko_tests::{
+    Kind, Stack,
+    attach::delta,
+    certificates::{Certificate, serial},
+    on, on_redis, within,
+};
+use std::{fs, time::Duration};
+use tokio::time::sleep;
+
+on![embedded, Embedded; a_renewed_certificate_is_served_and_a_broken_one_is_not];
+on_redis![a_renewed_certificate_is_served_and_a_broken_one_is_not];
+
+const HOSTS: [&str; 2] = ["IP:127.0.0.1", "DNS:localhost"];
+
+/// The serial number of what a server shows to a new connection.
+async fn shown(url: String, client: &Certificate) -> String {
+    let (_, address) = url.split_once("://").expect("a URL");
+    serial(address, client).await
+}
+
+async fn a_renewed_certificate_is_served_and_a_broken_one_is_not(kind: Kind) {
+    let stack = Stack::with_tls(kind, &[]).await;
+    let tls = stack.tls();
+    let servers = || {
+        let control = Some(stack.control(0)).filter(|url| url.starts_with("https"));
+        [Some(stack.gateway(0)), control].into_iter().flatten()
+    };
+    let visitor = stack.visitor(&stack.issue("acme").await, 0);
+    let posted = visitor.say("hello").await;
+    let mut agent = stack.attach("acme", 0).await;
+    let mut held = agent.turn().await;
+    let mut events = visitor.listen(&posted.turn).await;
+    events.greeting().await;
+    let first = shown(stack.gateway(0), &tls.client).await;
+
+    // The certificate alone goes with no key: what was there before stays.
+    let key = fs::read(&tls.server.key).expect("it is there");
+    tls.authority.issue("server", &HOSTS).await;
+    let new_key = fs::read(&tls.server.key).expect("it is there");
+    fs::write(&tls.server.key, &key).expect("it is ours");
+    for server in servers() {
+        assert_eq!(shown(server, &tls.client).await, first);
+    }
+    // With its key it is served.
+    fs::write(&tls.server.key, &new_key).expect("it is ours");
+    let second = shown(stack.gateway(0), &tls.client).await;
+    assert_ne!(second, first);
+    for server in servers() {
+        assert_eq!(shown(server, &tls.client).await, second);
+    }
+    // So it is when a file is nonsense, or gone.
+    fs::write(&tls.server.cert, "nonsense").expect("it is ours");
+    for server in servers() {
+        assert_eq!(shown(server, &tls.client).await, second);
+    }
+    fs::remove_file(&tls.server.key).expect("it is ours");
+    for server in servers() {
+        assert_eq!(shown(server, &tls.client).await, second);
+    }
+    // Streams that were open all the while go on, and new ones begin.
+    agent.append(&mut held, delta("m1", "still here")).await;
+    let event = events.next().await.expect("the stream goes on");
+    assert_eq!(event.data["text"], "still here");
+    visitor.listen(&posted.turn).await.take(1).await;
+
+    let log = || {
+        let logs = fs::read_dir(stack.logs()).expect("it is a folder");
+        let logs = logs.map(|log| fs::read_to_string(log.expect("it is readable").path()));
+        logs.map(|log| log.expect("logs are text"))
+            .collect::<String>()
+    };
+    for line in [
+        "the certificate has changed, and is served from now on",
+        "don't go together",
+        "the one before it stays",
+        "there is no certificate in",
+    ] {
+        within(format!("the log to say: {line}"), async {
+            while !log().contains(line) {
+                sleep(Duration::from_millis(10)).await;
+            }
+        })
+        .await;
+    }
+}

@@ -1,0 +1,166 @@
+//! What a visitor has over HTTPS: the same as without, by either HTTP.
+
+use arizuko_tests::{
+    Kind, Stack,
+    attach::delta,
+    cli::Outcome,
+    on,
+    operator::Link,
+    process::{Process, command},
+    tools::{curl, found},
+};
+use nix::sys::signal::Signal;
+use std::time::Duration;
+use tokio::time::sleep;
+
+on![embedded, Embedded;
+    a_reply_arrives_frame_by_frame_by_either_http,
+    the_page_may_post_and_other_sites_may_not,
+    a_reader_that_takes_nothing_is_closed_and_loses_nothing,
+    a_gateway_that_is_told_to_stop_ends_its_streams,
+];
+on![pair, Pair; a_reply_arrives_frame_by_frame_by_either_http];
+
+/// What curl is told to speak, and what it then says that it has spoken.
+const EITHER: [(&str, &str); 2] = [("--http1.1", "1.1"), ("--http2", "2")];
+
+fn authority(stack: &Stack) -> String {
+    stack.tls().authority.file().display().to_string()
+}
+
+async fn secure(stack: &Stack, arguments: &[&str]) -> Outcome {
+    curl(&[&["--cacert", &authority(stack)], arguments].concat()).await
+}
+
+/// A stream that curl prints line by line.
+fn reader(stack: &Stack, http: &str, url: &str) -> Process {
+    let mut curl = command(found("curl"));
+    curl.args([
+        "--silent",
+        "--show-error",
+        "--no-buffer",
+        "--cacert",
+        &authority(stack),
+    ]);
+    curl.args([http, "--write-out", "over HTTP/%{http_version}\n", url]);
+    Process::start("curl", curl, &stack.logs())
+}
+
+fn stream_of(stack: &Stack, link: &Link, turn: &str) -> String {
+    format!("{}/chat/{}/{turn}/sse", stack.gateway(0), link.token)
+}
+
+async fn a_reply_arrives_frame_by_frame_by_either_http(kind: Kind) {
+    let stack = Stack::with_tls(kind, &[]).await;
+    let link = stack.issue("acme").await;
+    let mut agent = stack.attach("acme", 1).await;
+    for (http, version) in EITHER {
+        let posted = stack.visitor(&link, 1).say("hello").await;
+        let mut events = reader(&stack, http, &stream_of(&stack, &link, &posted.turn));
+        events.line_with("retry: 2000").await;
+        let mut held = agent.turn().await;
+        for text in ["one ", "two ", "three"] {
+            agent.append(&mut held, delta("m1", text)).await;
+            let line = events.line_with("data: ").await;
+            assert!(line.contains(&format!(r#""text":"{text}""#)), "{line}");
+        }
+        agent.finish(&held).await;
+        events.line_with("event: turn_done").await;
+        let spoken = events.line_with("over HTTP/").await;
+        assert_eq!(spoken, format!("over HTTP/{version}"));
+    }
+}
+
+async fn the_page_may_post_and_other_sites_may_not(kind: Kind) {
+    let stack = Stack::with_tls(kind, &[]).await;
+    let link = stack.issue("acme").await;
+    let url = format!("{}/chat/{}/", stack.gateway(0), link.token);
+    for (http, _) in EITHER {
+        let page = secure(&stack, &[http, "--include", &url])
+            .await
+            .expect(0)
+            .out;
+        assert!(
+            page.contains("strict-transport-security: max-age=31536000\r\n"),
+            "{page}"
+        );
+        for (origin, status) in [
+            (stack.gateway(0), "202"),
+            ("https://elsewhere.example".to_owned(), "403"),
+        ] {
+            let origin = format!("origin: {origin}");
+            let post = [
+                http,
+                "--json",
+                r#"{"content": "hello"}"#,
+                "--header",
+                &origin,
+            ];
+            let told = ["--output", "/dev/null", "--write-out", "%{http_code}", &url];
+            let outcome = secure(&stack, &[&post[..], &told].concat()).await.expect(0);
+            assert_eq!(outcome.out, status, "{http} {origin}");
+        }
+    }
+}
+
+async fn a_reader_that_takes_nothing_is_closed_and_loses_nothing(kind: Kind) {
+    const FRAMES: usize = 200;
+    let stack = Stack::with_tls(kind, &[("ARIZUKO_WRITE_STALL", "2")]).await;
+    let link = stack.issue("acme").await;
+    let mut agent = stack.attach("acme", 0).await;
+    let posted = stack.visitor(&link, 0).say("hello").await;
+    let url = stream_of(&stack, &link, &posted.turn);
+    // Nobody reads what they print until the gateway has lost its patience.
+    let mut slow = EITHER.map(|(http, _)| reader(&stack, http, &url));
+    let mut held = agent.turn().await;
+    for _ in 0..FRAMES {
+        agent
+            .push(&mut held, vec![delta("m1", &"x".repeat(15_000))])
+            .await;
+    }
+    agent.stored(&held).await;
+    sleep(Duration::from_secs(4)).await;
+    agent.finish(&held).await;
+    for reader in &mut slow {
+        let (mut frames, mut ended) = (0, false);
+        // What there was for it before it was closed. The last line says how it ended.
+        loop {
+            let line = reader.line().await;
+            frames += usize::from(line.starts_with("data: "));
+            ended |= line == "event: turn_done";
+            if line.contains("over HTTP/") {
+                break;
+            }
+        }
+        assert!(
+            !ended && frames < FRAMES,
+            "it was not closed: {frames} frames"
+        );
+        assert_ne!(reader.exit().await.code(), Some(0));
+    }
+    let seen = stack
+        .visitor(&link, 0)
+        .listen(&posted.turn)
+        .await
+        .rest()
+        .await;
+    assert_eq!(seen.len(), FRAMES + 1);
+}
+
+async fn a_gateway_that_is_told_to_stop_ends_its_streams(kind: Kind) {
+    let mut stack = Stack::with_tls(kind, &[]).await;
+    let link = stack.issue("acme").await;
+    let posted = stack.visitor(&link, 0).say("hello").await;
+    let url = stream_of(&stack, &link, &posted.turn);
+    let mut readers = EITHER.map(|(http, _)| reader(&stack, http, &url));
+    for reader in &mut readers {
+        reader.line_with("retry: 2000").await;
+    }
+    stack.process("up").signal(Signal::SIGTERM);
+    for reader in &mut readers {
+        reader.line_with("retry: ").await;
+        reader.line_with("over HTTP/").await;
+        assert_eq!(reader.exit().await.code(), Some(0));
+    }
+    assert_eq!(stack.process("up").exit().await.code(), Some(0));
+}

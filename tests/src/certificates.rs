@@ -1,0 +1,88 @@
+//! Certificates, made by openssl as an operator would make them.
+
+use crate::{
+    cli::run,
+    process::command,
+    tools::{found, set_clock},
+};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+/// An authority that nobody knows but who is told.
+pub struct Authority {
+    folder: PathBuf,
+}
+
+/// A certificate and its key, as files.
+#[derive(Clone, Debug)]
+pub struct Certificate {
+    /// The certificate.
+    pub cert: PathBuf,
+    /// Its key.
+    pub key: PathBuf,
+}
+
+impl Authority {
+    /// Makes one, with its files in a new folder.
+    pub async fn new(folder: &Path) -> Self {
+        fs::create_dir(folder).expect("the folder is new");
+        let authority = Self {
+            folder: folder.to_owned(),
+        };
+        authority.request("authority", &[], None).await;
+        authority
+    }
+
+    /// The file to trust it by.
+    pub fn file(&self) -> PathBuf {
+        self.folder.join("authority.pem")
+    }
+
+    /// Makes a certificate for these names (`DNS:localhost`), or makes it anew.
+    pub async fn issue(&self, name: &str, hosts: &[&str]) -> Certificate {
+        self.signed(name, hosts, None).await
+    }
+
+    /// Makes one that has long expired.
+    pub async fn issue_expired(&self, name: &str, hosts: &[&str]) -> Certificate {
+        self.signed(name, hosts, Some("-400d")).await
+    }
+
+    async fn signed(&self, name: &str, hosts: &[&str], when: Option<&str>) -> Certificate {
+        let names = [hosts, &[&format!("DNS:{name}")]].concat().join(",");
+        let names = format!("subjectAltName={names}");
+        let (ca, key) = (self.file(), self.folder.join("authority.key"));
+        let (ca, key) = (ca.display().to_string(), key.display().to_string());
+        let ours = ["-CA", &ca, "-CAkey", &key];
+        let leaf = ["-addext", &names, "-addext", "basicConstraints=CA:FALSE"];
+        self.request(name, &[&ours[..], &leaf].concat(), when).await
+    }
+
+    async fn request(&self, name: &str, arguments: &[&str], when: Option<&str>) -> Certificate {
+        let file = |extension: &str| self.folder.join(format!("{name}.{extension}"));
+        let (cert, key) = (file("pem"), file("key"));
+        let mut openssl = command(found("openssl"));
+        openssl.args(["req", "-x509", "-newkey", "ec", "-noenc", "-days", "30"]);
+        openssl.args(["-pkeyopt", "ec_paramgen_curve:P-256", "-subj"]);
+        openssl.arg(format!("/CN={name}")).args(arguments);
+        openssl.arg("-out").arg(&cert).arg("-keyout").arg(&key);
+        if let Some(when) = when {
+            set_clock(&mut openssl, when);
+        }
+        run(&mut openssl, "").await.expect(0);
+        Certificate { cert, key }
+    }
+}
+
+/// What shows a server's certificate: its serial number, as seen by a new connection.
+pub async fn serial(address: &str, client: &Certificate) -> String {
+    let mut connect = command(found("openssl"));
+    connect.args(["s_client", "-connect", address, "-cert"]);
+    connect.arg(&client.cert).arg("-key").arg(&client.key);
+    let shown = run(&mut connect, "").await.out;
+    let mut x509 = command(found("openssl"));
+    let serial = run(x509.args(["x509", "-noout", "-serial"]), &shown).await;
+    serial.expect(0).out
+}

@@ -1,0 +1,137 @@
+//! An HTTP server in whose place a test sits: it says when to answer, what, and how to misbehave.
+
+use crate::within;
+use http::{HeaderMap, HeaderName, HeaderValue};
+use serde_json::Value;
+use tokio::{
+    io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader},
+    net::{TcpListener, TcpStream},
+};
+
+/// See the module.
+pub struct Endpoint {
+    listener: TcpListener,
+    url: String,
+}
+
+/// A request that waits for an answer.
+pub struct Asked {
+    /// Its path.
+    pub path: String,
+    /// Its headers.
+    pub headers: HeaderMap,
+    /// Its body, a JSON document.
+    pub body: Value,
+    stream: BufReader<TcpStream>,
+}
+
+impl Endpoint {
+    /// Listens.
+    pub async fn start() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await;
+        let listener = listener.expect("loopback has free ports");
+        let address = listener.local_addr().expect("it is bound");
+        Self {
+            listener,
+            url: format!("http://{address}"),
+        }
+    }
+
+    /// Where.
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// The next request.
+    pub async fn asked(&mut self) -> Asked {
+        let (stream, _) = within("a request to the endpoint", self.listener.accept())
+            .await
+            .expect("it connects");
+        within("the rest of a request", Asked::read(stream)).await
+    }
+}
+
+impl Asked {
+    async fn read(stream: TcpStream) -> Self {
+        let mut stream = BufReader::new(stream);
+        let mut lines = Vec::new();
+        loop {
+            let mut line = String::new();
+            stream.read_line(&mut line).await.expect("a request's head");
+            match line.trim_end() {
+                "" => break,
+                line => lines.push(line.to_owned()),
+            }
+        }
+        let first = lines.remove(0);
+        let [method, path, _] = first.split(' ').collect::<Vec<_>>()[..] else {
+            panic!("no request: {first}")
+        };
+        assert_eq!(method, "POST");
+        let headers: HeaderMap = lines
+            .iter()
+            .map(|line| {
+                let (name, value) = line.split_once(": ").expect("a header");
+                let name: HeaderName = name.parse().expect("a header's name");
+                (name, HeaderValue::from_str(value).expect("its value"))
+            })
+            .collect();
+        let length = headers["content-length"].to_str().unwrap_or_default();
+        let mut body = vec![0; length.parse().expect("a number")];
+        stream.read_exact(&mut body).await.expect("a body");
+        Self {
+            path: path.to_owned(),
+            body: serde_json::from_slice(&body).expect("it is JSON"),
+            headers,
+            stream,
+        }
+    }
+
+    /// A header; the empty string where there is none.
+    pub fn header(&self, name: &str) -> &str {
+        let value = self.headers.get(name).map(|value| value.to_str());
+        value.and_then(Result::ok).unwrap_or_default()
+    }
+
+    /// Answers all at once. `head` is the status and more headers, by lines.
+    pub async fn answer(mut self, head: &str, kind: &str, body: &str) {
+        let length = body.len();
+        self.write(&format!(
+            "HTTP/1.1 {head}\r\ncontent-type: {kind}\r\ncontent-length: {length}\r\n\
+             connection: close\r\n\r\n{body}"
+        ))
+        .await;
+    }
+
+    /// Begins an answer that comes in pieces.
+    pub async fn begin(&mut self, kind: &str) {
+        self.write(&format!(
+            "HTTP/1.1 200 OK\r\ncontent-type: {kind}\r\ntransfer-encoding: chunked\r\n\
+             connection: close\r\n\r\n"
+        ))
+        .await;
+    }
+
+    /// Goes on with it.
+    pub async fn piece(&mut self, text: &str) {
+        self.write(&format!("{:x}\r\n{text}\r\n", text.len())).await;
+    }
+
+    /// Ends it. To drop it instead cuts it off.
+    pub async fn end(mut self) {
+        self.write("0\r\n\r\n").await;
+    }
+
+    /// Waits until the other side has hung up.
+    pub async fn hung_up(mut self) {
+        let mut byte = [0];
+        let gone = self.stream.read(&mut byte);
+        let read = within("the end of a request that nobody needs", gone).await;
+        assert!(matches!(read, Ok(0) | Err(_)), "{read:?}");
+    }
+
+    async fn write(&mut self, text: &str) {
+        let written = self.stream.write_all(text.as_bytes()).await;
+        written.expect("the other side listens");
+    }
+}

@@ -1,0 +1,57 @@
+//! Agents on the Python module in `examples/python`, with stubs made as its documentation says.
+
+use crate::{Stack, agent::Agent, cli::run, process::command, tools::interpreter};
+use std::path::{Path, PathBuf};
+use tokio::process::Command;
+
+impl Stack {
+    /// Attaches `tests/agents/module.py` to `acme`, and waits until it is. It takes as many turns
+    /// at a time, and its programs' steps are those of the script.
+    pub async fn python_agent(&self, concurrency: &str, flags: &[&str]) -> Agent {
+        let mut module = self
+            .python(&crate::agent::script("module.py"), "acme")
+            .await;
+        Agent::attach(self, "acme", |address| {
+            module.arg(address).arg(concurrency).args(flags);
+            module
+        })
+        .await
+    }
+
+    /// A script that finds the module, its stubs, every control, and a key of `folder`.
+    pub async fn python(&self, script: &Path, folder: &str) -> Command {
+        let (stubs, protos) = (self.folder().join("stubs"), repository().join("proto"));
+        std::fs::create_dir_all(&stubs).expect("the stack's folder is ours");
+        let mut protoc = command(interpreter());
+        protoc.args(["-m", "grpc_tools.protoc", "-I"]).arg(&protos);
+        for output in ["--python_out", "--grpc_python_out"] {
+            protoc.arg(format!("{output}={}", stubs.display()));
+        }
+        for name in ["agent", "conversation", "speech", "token"] {
+            protoc.arg(protos.join(format!("arizuko/v1/{name}.proto")));
+        }
+        run(&mut protoc, "").await.expect(0);
+        let path = [repository().join("examples/python"), stubs];
+        let path = std::env::join_paths(path).expect("our folders have no colons");
+        // The last first, so that the agent is not where the visitor's messages arrive.
+        let controls = format!("{},{}", self.control(1), self.control(0));
+        let mut python = command(interpreter());
+        // What all programs of this stack are told, its certificates among it.
+        let arizuko = self.program("arizuko");
+        let told = arizuko.as_std().get_envs();
+        python.envs(told.filter_map(|(name, value)| Some((name, value?))));
+        python
+            .arg(script)
+            .env("PYTHONPATH", path)
+            .env("PYTHONDONTWRITEBYTECODE", "1")
+            .env("ARIZUKO_CONTROL", controls)
+            .env("ARIZUKO_KEY", self.agent_key(folder).await);
+        python
+    }
+}
+
+/// The folder of all our sources.
+pub fn repository() -> PathBuf {
+    let tests = Path::new(env!("CARGO_MANIFEST_DIR"));
+    tests.parent().expect("tests is in it").to_owned()
+}
