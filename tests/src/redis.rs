@@ -5,8 +5,15 @@ use crate::{
     within,
 };
 use nix::sys::signal::Signal;
-use std::path::{Path, PathBuf};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
 use tokio::process::Command;
+
+/// Where it keeps what it writes.
+const FILES: &str = "appendonlydir";
+const EARLIER: &str = "earlier";
 
 /// See the module. It listens on a socket in its folder, so that no two can meet.
 pub struct Redis {
@@ -18,7 +25,7 @@ pub struct Redis {
 impl Redis {
     /// Starts one that keeps its files in `folder`.
     pub async fn start(folder: &Path, logs: &Path) -> Self {
-        std::fs::create_dir_all(folder).expect("the stack's folder is ours");
+        fs::create_dir_all(folder).expect("the stack's folder is ours");
         let process = serve(folder, logs).await;
         Self {
             folder: folder.to_owned(),
@@ -45,6 +52,20 @@ impl Redis {
     /// Starts it again on what it left on the disk.
     pub async fn restart(&mut self) {
         self.process.kill();
+        self.process = serve(&self.folder, &self.logs).await;
+    }
+
+    /// Remembers what is on the disk.
+    pub fn remember(&self) {
+        copy(&self.folder.join(FILES), &self.folder.join(EARLIER));
+    }
+
+    /// Starts it on what it remembered: whatever came after is lost.
+    pub async fn forget_the_rest(&mut self) {
+        self.process.kill();
+        let files = self.folder.join(FILES);
+        fs::remove_dir_all(&files).expect("they are ours");
+        fs::rename(self.folder.join(EARLIER), &files).expect("they were remembered");
         self.process = serve(&self.folder, &self.logs).await;
     }
 
@@ -85,6 +106,14 @@ impl Redis {
     /// The process, for its log.
     pub fn process(&self) -> &Process {
         &self.process
+    }
+}
+
+fn copy(from: &Path, to: &Path) {
+    fs::create_dir(to).expect("it is not there");
+    for file in fs::read_dir(from).expect("it is there") {
+        let file = file.expect("it can be read");
+        fs::copy(file.path(), to.join(file.file_name())).expect("there is room");
     }
 }
 

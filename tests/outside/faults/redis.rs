@@ -1,7 +1,13 @@
 //! What Redis can do to us: it forgets scripts, cuts off who listens, is full, or no primary.
 
 use super::Readers;
-use arizuko_tests::{Kind, Stack, attach::delta, on_redis, within};
+use arizuko_tests::{
+    Kind, Stack,
+    attach::delta,
+    on_redis,
+    sse::{names, read_to_the_end, transcript},
+    within,
+};
 use serde_json::json;
 use std::time::{Duration, Instant};
 
@@ -9,6 +15,7 @@ on_redis![
     a_redis_that_forgets_the_script_is_told_it_again,
     subscribers_that_redis_cuts_off_miss_nothing,
     the_last_wake_up_may_be_lost_and_the_stream_still_ends,
+    a_reply_whose_end_was_lost_is_given_again,
     a_redis_that_is_full_takes_nothing_and_loses_nothing,
     a_redis_that_is_no_primary_takes_nothing,
     a_revocation_that_redis_did_not_hear_of_is_not_told_as_done,
@@ -79,6 +86,37 @@ async fn the_last_wake_up_may_be_lost_and_the_stream_still_ends(kind: Kind) {
             "only a recheck ended it, after {took:?}"
         );
     }
+}
+
+async fn a_reply_whose_end_was_lost_is_given_again(kind: Kind) {
+    let mut stack = Stack::start(kind).await;
+    let link = stack.issue("acme").await;
+    let visitor = stack.visitor(&link, 0);
+    let posted = visitor.say("hello").await;
+    let mut agent = stack.agent("acme", &[]).await;
+    let mut program = agent.turn().await;
+    program.print("half a ").await;
+    visitor.listen(&posted.turn).await.take(1).await;
+    stack.redis().expect("this stack has one").remember();
+    program.print("reply").await;
+    program.exit(0).await;
+    visitor.end_of(&posted.turn).await;
+    // As a failover to a replica that had not got it. The agent has been told that it is done, and
+    // has forgotten the turn; its session goes on.
+    let redis = stack.redis().expect("as before");
+    redis.forget_the_rest().await;
+    let mut program = agent.turn().await;
+    program.print("a whole reply").await;
+    program.exit(0).await;
+    let seen = read_to_the_end(&visitor, &posted.turn).await;
+    assert_eq!(transcript(&seen)[0].1, "a whole reply", "{seen:?}");
+    assert_eq!(
+        names(&seen)
+            .iter()
+            .filter(|name| **name == "restart")
+            .count(),
+        1
+    );
 }
 
 async fn a_redis_that_is_full_takes_nothing_and_loses_nothing(kind: Kind) {

@@ -129,6 +129,17 @@ impl Attached {
         Ok(())
     }
 
+    /// Takes back the turns whose end the store has lost: the agent, who has forgotten them, would
+    /// hold them until their deadline.
+    async fn begin_again(&self) -> Result<(), Error> {
+        for turn in self.held_turns().await? {
+            if self.workers.has_ended(&turn) {
+                self.take_away(&turn).await?;
+            }
+        }
+        Ok(())
+    }
+
     /// Takes back a turn that the agent has begun and forgotten: what it would say now would be
     /// taken for what it has said.
     async fn take_away(&self, turn: &Turn) -> Result<(), Error> {
@@ -245,6 +256,7 @@ impl Attached {
             // Something may have been missed: ask after every turn that the agent thinks it has.
             Wake::Gap => {
                 self.workers.ask_all().await?;
+                self.begin_again().await?;
                 None
             }
         };

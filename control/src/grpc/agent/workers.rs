@@ -15,7 +15,10 @@ use arizuko_proto::v1::{
     self, AttachResponse, agent_frame::Body as Wire, attach_request::Message,
     attach_response::Message as Answer,
 };
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::{HashMap, VecDeque},
+    sync::Arc,
+};
 use tokio::{sync::mpsc, task::JoinSet};
 use tracing::Instrument as _;
 
@@ -23,6 +26,9 @@ use tracing::Instrument as _;
 const QUEUE: usize = 64;
 /// How many frames one commit stores.
 const FRAMES_PER_COMMIT: usize = 256;
+/// How many ends are remembered, in case the store loses some: more than it can lose in a failover
+/// that anybody hopes to survive.
+const REMEMBERED: usize = 1_000;
 /// When an agent that rejects a turn names no time.
 const RETRY_AFTER: u64 = 1_000;
 
@@ -31,8 +37,13 @@ pub(super) struct Workers {
     worker: Worker,
     /// By turn and attempt: what is late for one attempt must not stand before the next.
     queues: HashMap<(String, u32), mpsc::Sender<Message>>,
-    running: JoinSet<Result<(), Error>>,
+    running: JoinSet<Result<Option<Ended>, Error>>,
+    /// What the agent was told has ended, the newest last.
+    ended: VecDeque<Ended>,
 }
+
+/// A turn and the attempt that has ended it.
+type Ended = (String, u32);
 
 impl Workers {
     pub(super) fn new(
@@ -51,6 +62,7 @@ impl Workers {
             worker,
             queues: HashMap::new(),
             running: JoinSet::new(),
+            ended: VecDeque::new(),
         }
     }
 
@@ -88,7 +100,11 @@ impl Workers {
     pub(super) async fn failed(&mut self) -> Error {
         loop {
             match self.running.join_next().await {
-                Some(Ok(Ok(()))) => {}
+                Some(Ok(Ok(ended))) => {
+                    self.ended.extend(ended);
+                    let surplus = self.ended.len().saturating_sub(REMEMBERED);
+                    self.ended.drain(..surplus);
+                }
                 Some(Ok(Err(error))) => return error,
                 Some(Err(error)) => return Error::Internal(error.to_string()),
                 None => std::future::pending().await,
@@ -117,6 +133,12 @@ impl Workers {
         Ok(())
     }
 
+    /// Whether the agent was told that it has ended this turn, so that it knows nothing of it.
+    pub(super) fn has_ended(&self, turn: &Turn) -> bool {
+        let is_it = |(id, attempt): &Ended| *id == turn.id && *attempt == turn.attempt;
+        self.ended.iter().any(is_it)
+    }
+
     /// Lets the workers finish what they were told.
     pub(super) async fn settle(&mut self) {
         self.queues.clear();
@@ -134,15 +156,16 @@ struct Worker {
 }
 
 impl Worker {
-    /// Works until the turn is no longer this session's, or the stream ends.
-    async fn work(self, mut messages: mpsc::Receiver<Message>) -> Result<(), Error> {
+    /// Works until the turn is no longer this session's, or the stream ends. Returns what the agent
+    /// was told has ended.
+    async fn work(self, mut messages: mpsc::Receiver<Message>) -> Result<Option<Ended>, Error> {
         let mut next = None;
         loop {
             let Some(message) = (match next.take() {
                 Some(message) => Some(message),
                 None => messages.recv().await,
             }) else {
-                return Ok(());
+                return Ok(None);
             };
             let milestone = Milestone::of(&self.control, self.partition, &message).await;
             let done = async {
@@ -165,16 +188,15 @@ impl Worker {
                 continue;
             };
             milestone.reached(&self.control, &progress);
-            let over = !matches!(
-                progress,
-                Progress::Stored {
-                    finished: false,
-                    ..
-                }
-            );
+            let finished = match progress {
+                Progress::Stored { finished, .. } => Some(finished),
+                Progress::Ended | Progress::Lost(_) => None,
+            };
             self.answer(&turn, attempt, progress).await;
-            if over {
-                return Ok(());
+            match finished {
+                Some(false) => {}
+                Some(true) => return Ok(Some((turn, attempt))),
+                None => return Ok(None),
             }
         }
     }

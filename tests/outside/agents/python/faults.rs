@@ -3,7 +3,6 @@
 use super::whole;
 use arizuko_tests::{Kind, Stack, on};
 use nix::sys::signal::Signal;
-use std::{fs, path::Path};
 
 on![embedded, Embedded;
     a_control_that_is_killed_in_mid_reply_costs_nothing,
@@ -89,30 +88,14 @@ async fn what_redis_has_lost_is_sent_again(kind: Kind) {
     let mut program = agent.turn().await;
     program.print("one ").await;
     visitor.listen(&posted.turn).await.take(1).await;
-    let redis = stack.redis().expect("this stack has one");
-    let (files, earlier) = (
-        redis.folder().join("appendonlydir"),
-        redis.folder().join("earlier"),
-    );
-    copy(&files, &earlier);
+    stack.redis().expect("this stack has one").remember();
     for word in ["two ", "three "] {
         program.print(word).await;
     }
     visitor.listen(&posted.turn).await.take(3).await;
     let redis = stack.redis().expect("as before");
-    redis.kill();
-    fs::remove_dir_all(&files).expect("they are ours");
-    copy(&earlier, &files);
-    redis.restart().await;
+    redis.forget_the_rest().await;
     program.print("four").await;
     program.exit(0).await;
     whole(&visitor, &posted, "one two three four").await;
-}
-
-fn copy(from: &Path, to: &Path) {
-    fs::create_dir(to).expect("it is not there");
-    for file in fs::read_dir(from).expect("it is there") {
-        let file = file.expect("it can be read");
-        fs::copy(file.path(), to.join(file.file_name())).expect("there is room");
-    }
 }
