@@ -161,6 +161,24 @@ impl Fleet {
         panic!("no primary has a key {key}");
     }
 
+    /// Waits until a replica has what a primary has.
+    pub async fn replicated(&self, primary: usize) {
+        let port = self.servers[primary].port;
+        // `master`, how far it is, and of each replica its host, its port, and how far that is.
+        let role = ask(port, &["ROLE"]).await;
+        let written: u64 = role
+            .lines()
+            .nth(1)
+            .and_then(|at| at.parse().ok())
+            .expect("a primary");
+        until("a replica to have it all", async || {
+            let role = ask(port, &["ROLE"]).await;
+            let reached = role.lines().nth(4).and_then(|at| at.parse().ok());
+            reached.is_some_and(|reached: u64| reached >= written)
+        })
+        .await;
+    }
+
     /// Kills a server in the middle of whatever it does.
     pub fn kill(&mut self, index: usize) {
         self.servers[index].process.kill();

@@ -74,6 +74,8 @@ async fn work_goes_on_at_the_new_primary(kind: Kind) {
     let posted = visitor.say("before").await;
     let key = format!("conversation:{}", posted.conversation);
     let primary = stack.fleet().primary_of(&key).await;
+    // Nothing is promised here for what it has alone.
+    stack.fleet().replicated(primary).await;
     stack.fleet().kill(primary);
     let begun = Instant::now();
     // What is answered in between is 503 or 504 and says when to come back.

@@ -200,7 +200,7 @@ async fn a_turn_under_way_keeps_the_route_that_it_began_with(kind: Kind) {
 }
 
 async fn what_was_said_before_an_escalation_outlives_a_crash_after_it(kind: Kind) {
-    let stack = Stack::with(kind, &[("ARIZUKO_LEASE", "2s")]).await;
+    let stack = Stack::with(kind, &[("ARIZUKO_LEASE", "3s")]).await;
     let visitor = stack.visitor(&stack.issue("acme").await, 0);
     stack
         .route(escalation("web:acme", SOON, "acme/people", SAY))
@@ -209,8 +209,9 @@ async fn what_was_said_before_an_escalation_outlives_a_crash_after_it(kind: Kind
     let mut people = stack.attach("acme/people", 1).await;
     let mut held = people.turn().await;
     people.append(&mut held, delta("m1", "never mi")).await;
-    // Its lease runs out, and another begins anew.
+    // Its lease runs out, and another begins anew, whose own lease has only begun.
     drop(people);
+    tokio::time::sleep(Duration::from_secs(3)).await;
     let mut people = stack.attach("acme/people", 1).await;
     let mut held = people.turn().await;
     let said: Vec<_> = held.turn.said.iter().map(|m| &*m.content).collect();
