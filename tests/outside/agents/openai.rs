@@ -198,7 +198,9 @@ async fn a_model_that_is_busy_is_asked_again_as_late_as_it_wants(kind: Kind) {
     };
     let fixtures = json!([
         refused(429, 0),
+        // With this one the server says nothing of when to come back.
         refused(503, 1),
+        refused(429, 2),
         to("hello", json!({"content": "Now."}))
     ]);
     let (model, _agent) = attach_model(&stack, &[], fixtures).await;
@@ -206,7 +208,7 @@ async fn a_model_that_is_busy_is_asked_again_as_late_as_it_wants(kind: Kind) {
     let (seen, standing) = answer_to(&stack, "hello").await;
     assert_eq!(
         without_deltas(&seen),
-        ["status", "status", "message", "turn_done"]
+        ["status", "status", "status", "message", "turn_done"]
     );
     assert_eq!(
         (&*text(&seen), &standing["status"]),
@@ -217,7 +219,7 @@ async fn a_model_that_is_busy_is_asked_again_as_late_as_it_wants(kind: Kind) {
         "{:?}",
         begun.elapsed()
     );
-    assert_eq!(model.requests().await.len(), 3);
+    assert_eq!(model.requests().await.len(), 4);
 }
 
 async fn what_a_model_cannot_do_is_told_plainly(kind: Kind) {

@@ -54,20 +54,29 @@ async fn who_comes_too_late_is_told(kind: Kind) {
         for person in [&mut ann, &mut ben] {
             person.enter("/open 1");
         }
-        let (ann_sees, ben_sees) = tokio::join!(answered(&mut ann), answered(&mut ben));
-        assert_ne!(ann_sees, ben_sees, "one has it");
-        let mut winner = if ann_sees { ann } else { ben };
+        let (ann_is_late, ben_is_late) = tokio::join!(is_late(&mut ann), is_late(&mut ben));
+        // Who typed it only after the other had it has opened the other's conversation.
+        let status = stack.arizuko(&["status", "--json"]).await.expect(0).json();
+        let sessions = status["sessions"].as_array().expect("a list").iter();
+        let holders = sessions.filter(|session| session["held"] == 1);
+        let holders: Vec<_> = holders.map(|session| &session["name"]).collect();
+        assert_eq!(holders.len(), 1, "one has it: {status}");
+        let (mut winner, winner_is_late) = match holders[0] == "Ann" {
+            true => (ann, ann_is_late),
+            false => (ben, ben_is_late),
+        };
+        assert!(!winner_is_late);
         winner.asks("ok", "Sent.").await;
         winner.asks("/close", "closed").await;
     }
 }
 
-/// Whether `/open` gave the turn.
-async fn answered(person: &mut arizuko_tests::person::Person) -> bool {
+/// Whether `/open` came too late.
+async fn is_late(person: &mut arizuko_tests::person::Person) -> bool {
     person.enter("/help");
     let shown = person.sees("/list ").await;
     let late = ["Somebody else was faster", "with somebody else by now"];
     let is_late = late.iter().any(|words| shown.contains(words));
     assert_ne!(is_late, shown.contains("visitor, "), "{shown}");
-    !is_late
+    is_late
 }
