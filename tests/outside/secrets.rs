@@ -9,6 +9,7 @@ use http::Method;
 use serde_json::json;
 use std::{
     fs::{self, File},
+    io::ErrorKind,
     path::{Path, PathBuf},
 };
 
@@ -195,7 +196,12 @@ async fn tokens_and_keys_are_in_no_store_no_log_no_metric_and_no_span(kind: Kind
         if path.ends_with("operator.key") || fs::metadata(&path).is_ok_and(|file| !file.is_file()) {
             continue;
         }
-        let content = fs::read(&path).expect("the stack's files are readable");
+        let content = match fs::read(&path) {
+            Ok(content) => content,
+            // Redis's own rewriting, which outlives it by a moment, has given it another name.
+            Err(error) if error.kind() == ErrorKind::NotFound => continue,
+            Err(error) => panic!("{}: {error}", path.display()),
+        };
         bytes += content.len();
         for secret in &secrets {
             let found = content
