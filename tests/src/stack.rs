@@ -12,7 +12,14 @@ use crate::{
     redis::Redis,
     tools,
 };
-use std::{fs, net::TcpListener, path::PathBuf, thread};
+use std::{
+    fs,
+    net::TcpListener,
+    path::PathBuf,
+    process,
+    sync::atomic::{AtomicU32, Ordering::Relaxed},
+    thread,
+};
 use tempfile::TempDir;
 use tokio::process::Command;
 
@@ -364,8 +371,18 @@ fn web() -> reqwest::ClientBuilder {
         .pool_max_idle_per_host(0)
 }
 
-/// A port that nobody listens on. The system hands out the others first, so it stays free.
+/// A port that nobody listens on. It is below those that Linux gives to whoever names none, and is
+/// told once, so that it stays free until it is used.
 pub fn free_port() -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("loopback has free ports");
-    listener.local_addr().expect("it is bound").port()
+    const PORTS: std::ops::Range<u32> = 20_000..32_000;
+    static TOLD: AtomicU32 = AtomicU32::new(0);
+    loop {
+        // Another test program begins elsewhere.
+        let next = process::id() * 100 + TOLD.fetch_add(1, Relaxed);
+        let port = PORTS.start + next % (PORTS.end - PORTS.start);
+        let port = u16::try_from(port).expect("ports have 16 bits");
+        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            return port;
+        }
+    }
 }
