@@ -8,8 +8,8 @@ use arizuko_proto::v1::{
     agent_frame::Body as FrameBody, agent_service_client::AgentServiceClient,
     attach_request::Message as Said, attach_response::Message as Heard,
 };
-use std::collections::VecDeque;
-use tokio::sync::mpsc;
+use std::{collections::VecDeque, time::Duration};
+use tokio::{sync::mpsc, task::AbortHandle, time::sleep};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Status, Streaming};
 
@@ -21,6 +21,7 @@ pub struct Session {
     responses: Streaming<AttachResponse>,
     /// What came while something else was waited for.
     inbox: VecDeque<Heard>,
+    heart: AbortHandle,
 }
 
 /// A turn in the agent's hands, and the number that its next frame has.
@@ -76,12 +77,16 @@ impl Session {
         };
         let (responses, welcome) = within("Welcome", attach).await?;
         match welcome.and_then(|response| response.message) {
-            Some(Heard::Welcome(welcome)) => Ok(Self {
-                welcome,
-                requests,
-                responses,
-                inbox: VecDeque::new(),
-            }),
+            Some(Heard::Welcome(welcome)) => {
+                let heart = tokio::spawn(beat(requests.downgrade(), lease(&welcome) / 3));
+                Ok(Self {
+                    welcome,
+                    requests,
+                    responses,
+                    inbox: VecDeque::new(),
+                    heart: heart.abort_handle(),
+                })
+            }
             other => panic!("the first answer to Hello is Welcome, not {other:?}"),
         }
     }
@@ -210,7 +215,7 @@ impl Session {
     }
 
     /// Hands a turn back, to come again after a while.
-    pub async fn reject(&mut self, turn: &Turn, retry_after: std::time::Duration) {
+    pub async fn reject(&mut self, turn: &Turn, retry_after: Duration) {
         let (turn_id, attempt) = (turn.turn_id.clone(), turn.attempt);
         let retry_after = prost_types::Duration::try_from(retry_after).ok();
         let detail = "the test says so".to_owned();
@@ -271,14 +276,34 @@ impl Session {
         .await;
     }
 
-    /// Renews the lease.
-    pub async fn beat(&mut self) {
-        self.say(Said::Heartbeat(Heartbeat {})).await;
+    /// Sends no more heartbeats, as when the agent hangs.
+    pub fn hang(&mut self) {
+        self.heart.abort();
     }
 
     /// Lets control hand out more.
     pub async fn credit(&mut self, turns: u32) {
         self.say(Said::Credit(Credit { turns })).await;
+    }
+}
+
+/// How long control waits for a heartbeat.
+fn lease(welcome: &Welcome) -> Duration {
+    let lease = welcome.lease.and_then(|lease| lease.try_into().ok());
+    lease.expect("Welcome tells the lease")
+}
+
+/// Renews the lease for as long as there is somebody to speak for.
+async fn beat(requests: mpsc::WeakSender<AttachRequest>, every: Duration) {
+    loop {
+        sleep(every).await;
+        let Some(requests) = requests.upgrade() else {
+            return;
+        };
+        let message = Some(Said::Heartbeat(Heartbeat {}));
+        if requests.send(AttachRequest { message }).await.is_err() {
+            return;
+        }
     }
 }
 

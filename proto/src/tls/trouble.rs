@@ -2,7 +2,7 @@
 
 /// What a failure says, for which addresses, and what is to be done about it. The layers of gRPC
 /// keep nothing of some errors but their words, so it is the words that tell.
-const ADVICE: [(&str, &str, &str); 12] = [
+const ADVICE: [(&str, &str, &str); 11] = [
     (
         "https://",
         "UnknownIssuer",
@@ -54,12 +54,6 @@ const ADVICE: [(&str, &str, &str); 12] = [
         "InvalidContentType",
         "it has no TLS there: does its address begin with http://?",
     ),
-    // A refused certificate is told after the handshake, and may come too late to be read.
-    (
-        "https://",
-        "connection closed",
-        "it may want a certificate of its clients, or another one: see --client-cert",
-    ),
     (
         "http://",
         "frame with invalid size",
@@ -67,10 +61,23 @@ const ADVICE: [(&str, &str, &str); 12] = [
     ),
 ];
 
+/// Nothing but that the link is cut, which may be all that is heard of a refusal: a certificate is
+/// refused after the handshake, and a closed socket takes with it what was said last.
+const CUT: [&str; 4] = ["connection closed", "closed connection", "connection reset", "broken pipe"];
+
 /// What to do about a failure to connect to an address, if TLS may be behind it.
 pub fn advice(address: &str, cause: &str) -> Option<&'static str> {
     let known = ADVICE
         .iter()
         .find(|(scheme, words, _)| address.starts_with(scheme) && cause.contains(words));
-    known.map(|(_, _, advice)| *advice)
+    if let Some((_, _, advice)) = known {
+        return Some(advice);
+    }
+    let cause = cause.to_lowercase();
+    let cut = CUT.iter().any(|words| cause.contains(words));
+    cut.then_some(if address.starts_with("https://") {
+        "it may want a certificate of its clients, or another one: see --client-cert"
+    } else {
+        "is it up? If it has TLS there, its address begins with https://"
+    })
 }

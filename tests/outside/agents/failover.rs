@@ -82,6 +82,7 @@ async fn a_turn_that_no_agent_survives_fails_after_its_last_attempt(kind: Kind) 
         let held = agent.turn().await;
         assert_eq!(held.turn.attempt, attempt);
         // It says no more; nor does it say goodbye.
+        agent.hang();
         within("a silent agent's turn to be taken back", async {
             let path = format!("{}/status", posted.turn);
             while visitor.get(&path).await.expect(200).json()["status"] == "running" {

@@ -53,8 +53,6 @@ async fn a_gateway_with_very_many_readers_is_gone_in_its_grace_and_loses_nothing
     const READERS: usize = 1_000;
     const AGENTS: usize = 50;
     let settings = [
-        // The agents have no time for heartbeats.
-        ("ARIZUKO_LEASE", "300s"),
         ("ARIZUKO_STREAMS_PER_ADDRESS", "10000"),
         ("ARIZUKO_LINK_TURNS", "1000"),
         ("ARIZUKO_LINK_RATE", "100000"),

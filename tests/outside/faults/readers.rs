@@ -14,11 +14,7 @@ const FRAME_BYTES: usize = 60_000;
 const BOUND: usize = STALLED * FRAMES * FRAME_BYTES / 2;
 
 async fn readers_that_read_nothing_cost_little_while_many_others_read(kind: Kind) {
-    let settings = [
-        ("ARIZUKO_STREAMS_PER_ADDRESS", "1000"),
-        // The agent has no time for heartbeats.
-        ("ARIZUKO_LEASE", "300s"),
-    ];
+    let settings = [("ARIZUKO_STREAMS_PER_ADDRESS", "1000")];
     let mut stack = Stack::with(kind, &settings).await;
     let link = stack.issue("acme").await;
     let posted = stack.visitor(&link, 0).say("hello").await;

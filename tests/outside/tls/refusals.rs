@@ -10,6 +10,7 @@ use arizuko_tests::{
 };
 use std::{fs, path::Path};
 use tempfile::TempDir;
+use tokio::{io::AsyncReadExt as _, net::TcpListener};
 
 on![embedded, Embedded;
     files_that_cannot_be_served_with_are_told,
@@ -102,6 +103,20 @@ async fn control(
     (control, url)
 }
 
+/// A port where each connection is reset, as one is whose end comes with data still unread.
+async fn resetting() -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").await;
+    let listener = listener.expect("a port is free");
+    let address = listener.local_addr().expect("it is bound");
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let _ = stream.read(&mut [0; 8]).await;
+            stream.set_zero_linger().expect("a socket may be reset");
+        }
+    });
+    address.to_string()
+}
+
 async fn what_is_wrong_between_a_client_and_control_is_told(_: Kind) {
     let folder = folder();
     let at = folder.path();
@@ -135,6 +150,8 @@ async fn what_is_wrong_between_a_client_and_control_is_told(_: Kind) {
         key: theirs.key.clone(),
     };
     let as_http = secure.replace("https://", "http://");
+    let reset = resetting().await;
+    let (reset, reset_plain) = (format!("https://{reset}"), format!("http://{reset}"));
     let as_https = plain.replace("http://", "https://");
     for (url, flags, told) in [
         (&secure, trusting(&stranger.file()), "see --ca"),
@@ -149,6 +166,8 @@ async fn what_is_wrong_between_a_client_and_control_is_told(_: Kind) {
         (&as_http, vec![], "https"),
         (&mutual, trusting(&ca), "--client-cert"),
         (&mutual, showing(&theirs), "--client-cert"),
+        (&reset, trusting(&ca), "--client-cert"),
+        (&reset_plain, vec![], "https://"),
         (&mutual, showing(&old), "--client-cert"),
         (&mutual, showing(&mixed), "don't go together"),
         (&secure, trusting(&ours.key), "there is no certificate in"),
