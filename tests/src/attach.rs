@@ -258,6 +258,7 @@ impl Session {
 
     /// Is gone without a goodbye, as when its machine dies.
     pub fn vanish(self) {
+        self.heart.abort();
         // The requests never end: what control sees is the stream that is reset.
         std::mem::forget(self.requests);
     }

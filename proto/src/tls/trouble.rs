@@ -63,7 +63,12 @@ const ADVICE: [(&str, &str, &str); 11] = [
 
 /// Nothing but that the link is cut, which may be all that is heard of a refusal: a certificate is
 /// refused after the handshake, and a closed socket takes with it what was said last.
-const CUT: [&str; 4] = ["connection closed", "closed connection", "connection reset", "broken pipe"];
+const CUT: [&str; 4] = [
+    "connection closed",
+    "closed connection",
+    "connection reset",
+    "broken pipe",
+];
 
 /// What to do about a failure to connect to an address, if TLS may be behind it.
 pub fn advice(address: &str, cause: &str) -> Option<&'static str> {
