@@ -86,7 +86,7 @@ impl Workers {
                 self.running.spawn(self.worker.clone().work(messages));
                 queue
             });
-        // A worker that ended just now has said that the attempt is over, or `failed` tells why.
+        // A worker that is just ending says that the attempt is over, or `failed` tells why.
         let _ = queue.send(message).await;
         Ok(())
     }
@@ -192,6 +192,10 @@ impl Worker {
                 Progress::Stored { finished, .. } => Some(finished),
                 Progress::Ended | Progress::Lost(_) => None,
             };
+            if finished != Some(false) {
+                // What the agent says once it has heard this is for another worker to answer.
+                messages.close();
+            }
             self.answer(&turn, attempt, progress).await;
             match finished {
                 Some(false) => {}
