@@ -253,7 +253,8 @@ impl Reader {
         let _ = writeln!(out, "id: {}", event.id);
         write_event(out, event.event, &event.data);
         if let Some(html) = &mut self.html {
-            html.read(frame, out).await;
+            // Apart: it may ask control, and every idle stream would keep the room for that.
+            Box::pin(html.read(frame, out)).await;
         }
         if let Some(FrameBody::TurnDone(done)) = &frame.body {
             trace_end(&frame.turn_id, &done.traceparent);

@@ -85,7 +85,8 @@ impl Serving {
         let (stream, peer) = (Stalling::new(stream, self.write_stall), Peer(peer));
         let end = match &self.tls {
             None => self.http1(stream, peer).await,
-            Some(tls) => self.secure(tls, stream, peer).await,
+            // Apart: a plain connection need not be as large as one of HTTP/2 over TLS.
+            Some(tls) => Box::pin(self.secure(tls, stream, peer)).await,
         };
         if let Err(error) = end {
             tracing::debug!(%error, "a connection broke");

@@ -7,7 +7,10 @@ use super::channels::{Subscription, channel};
 use super::{
     Batch, Commit, Found, Member, Millis, Order, Partition, Read, Record, Store, StoreError,
 };
-use ::redis::{ErrorKind, FromRedisValue, Pipeline, RedisError, Script, Value, from_redis_value};
+use ::redis::{
+    Cmd, ErrorKind, FromRedisValue, Pipeline, RedisError, Script, ServerErrorKind, Value,
+    from_redis_value,
+};
 use anyhow::Context;
 use async_trait::async_trait;
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
@@ -110,16 +113,16 @@ impl Redis {
         reads.query_async(&mut connection).await
     }
 
-    async fn commit_once(&self, batch: &Batch, call: &Call<'_>) -> Result<Vec<Value>, RedisError> {
-        let mut invocation = self.script.prepare_invoke();
-        for name in &call.names {
-            invocation.key(self.key(batch.partition, name));
-        }
-        for arg in &call.args {
-            invocation.arg(&arg[..]);
-        }
+    async fn commit_once(&self, batch: &Batch, call: &Cmd) -> Result<Vec<Value>, RedisError> {
         let mut connection = self.servers.of(batch.partition)?.connection.clone();
-        invocation.invoke_async(&mut connection).await
+        match call.query_async(&mut connection).await {
+            Err(error) if error.kind() == ErrorKind::Server(ServerErrorKind::NoScript) => {
+                let script = self.script.prepare_invoke();
+                script.load_async(&mut connection).await?;
+                call.query_async(&mut connection).await
+            }
+            reply => reply,
+        }
     }
 
     /// Finds out who has the state by now, but keeps nobody waiting for it.
@@ -194,12 +197,13 @@ impl Store for Redis {
 
     async fn commit(&self, batch: &Batch) -> Result<Commit, StoreError> {
         let call = Call::new(self, batch);
-        let reply = match self.commit_once(batch, &call).await {
+        let command = call.command();
+        let reply = match self.commit_once(batch, &command).await {
             // Certain not to be applied: the last attempt to connect had failed, or another server
             // has the state by now.
             Err(error) if is_refusal(&error) => {
                 self.look_again().await;
-                self.commit_once(batch, &call).await
+                self.commit_once(batch, &command).await
             }
             reply => reply,
         };

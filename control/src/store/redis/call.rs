@@ -2,26 +2,24 @@
 
 use super::{Redis, record, wake};
 use crate::store::{Batch, Commit, Guard, Write, channels::channel};
-use ::redis::{RedisError, Value, from_redis_value};
-use bytes::Bytes;
+use ::redis::{Arg, Cmd, RedisError, Value, cmd, from_redis_value};
 use std::collections::HashMap;
 
-/// The arguments of one call of the script.
+/// The operations of one call of the script.
 pub(super) struct Call<'a> {
     store: &'a Redis,
     batch: &'a Batch,
     /// The names of KEYS, without what the store adds.
     pub(super) names: Vec<&'a str>,
     indices: HashMap<&'a str, usize>,
-    pub(super) args: Vec<Bytes>,
+    /// What follows KEYS, which are known when all of it is here.
+    args: Cmd,
 }
 
 impl<'a> Call<'a> {
     pub(super) fn new(store: &'a Redis, batch: &'a Batch) -> Self {
-        let args = vec![
-            text(batch.now),
-            text(format_args!("{:016x}", batch.version)),
-        ];
+        let mut args = Cmd::new();
+        args.arg(batch.now).arg(format!("{:016x}", batch.version));
         let (names, indices) = (Vec::new(), HashMap::new());
         let mut call = Self {
             store,
@@ -35,19 +33,37 @@ impl<'a> Call<'a> {
         call
     }
 
+    /// The call as a command, where the server has the script.
+    pub(super) fn command(&self) -> Cmd {
+        let mut command = cmd("EVALSHA");
+        command.arg(self.store.script.get_hash());
+        command.arg(self.names.len());
+        for name in &self.names {
+            command.arg(self.store.key(self.batch.partition, name));
+        }
+        for arg in self.args.args_iter() {
+            if let Arg::Simple(arg) = arg {
+                command.arg(arg);
+            }
+        }
+        command
+    }
+
     fn guard(&mut self, guard: &'a Guard) {
         match guard {
             Guard::Version { record, version } => {
                 let version = version.map(|v| format!("{v:016x}")).unwrap_or_default();
-                self.push("v", record, [text(version)]);
+                self.operation("v", record).arg(version);
             }
-            Guard::Fewer { set, than } => self.push("f", set, [text(than)]),
+            Guard::Fewer { set, than } => {
+                self.operation("f", set).arg(than);
+            }
             Guard::Rate {
                 bucket,
                 interval,
                 burst,
             } => {
-                self.push("r", bucket, [text(interval), text(burst)]);
+                self.operation("r", bucket).arg(interval).arg(burst);
             }
         }
     }
@@ -59,43 +75,43 @@ impl<'a> Call<'a> {
                 body,
                 lifetime,
             } => {
-                let lifetime = lifetime
-                    .map(|l| l.as_millis().to_string())
-                    .unwrap_or_default();
-                self.push("p", record, [text(lifetime), text(body)]);
+                let lifetime = lifetime.map(|l| l.as_millis().to_string());
+                let lifetime = lifetime.unwrap_or_default();
+                self.operation("p", record).arg(lifetime).arg(body);
             }
             Write::Add { set, member, score } => {
-                self.push("a", set, [text(score), text(member)]);
+                self.operation("a", set).arg(score).arg(member);
             }
-            Write::Remove { set, member } => self.push("x", set, [text(member)]),
+            Write::Remove { set, member } => {
+                self.operation("x", set).arg(member);
+            }
             Write::Append { log, seq, entry } => {
-                self.push("l", log, [text(seq), entry.clone()]);
+                self.operation("l", log).arg(seq).arg(&entry[..]);
             }
-            Write::Trim { log, through } => self.push("t", log, [text(through + 1)]),
-            Write::Delete { name } => self.push("d", name, []),
+            Write::Trim { log, through } => {
+                self.operation("t", log).arg(through + 1);
+            }
+            Write::Delete { name } => {
+                self.operation("d", name);
+            }
             Write::Publish { topic, payload } => {
                 let channel = channel(self.batch.partition, topic);
                 let channel = format!("{}:{channel}", self.store.prefix);
                 let payload = wake::pack(topic, payload);
-                self.args.extend([text("b"), text(channel), payload]);
+                self.args.arg("b").arg(channel).arg(&payload[..]);
             }
         }
     }
 
-    /// Adds an operation on a key, which is named by its index in KEYS.
-    fn push<const N: usize>(&mut self, operation: &str, name: &'a str, operands: [Bytes; N]) {
+    /// Begins an operation on a key, which is named by its index in KEYS; its operands follow.
+    fn operation(&mut self, letter: &str, name: &'a str) -> &mut Cmd {
         let next = self.names.len() + 1;
         let index = *self.indices.entry(name).or_insert(next);
         if index == next {
             self.names.push(name);
         }
-        self.args.extend([text(operation), text(index)]);
-        self.args.extend(operands);
+        self.args.arg(letter).arg(index)
     }
-}
-
-fn text(value: impl ToString) -> Bytes {
-    value.to_string().into()
 }
 
 /// Reads the script's answer.
