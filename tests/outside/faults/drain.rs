@@ -4,7 +4,7 @@ use super::Readers;
 use arizuko_tests::{
     Kind, Stack,
     attach::{Held, Session, delta, hello},
-    on,
+    metrics, on,
     sse::names,
 };
 use nix::sys::signal::Signal;
@@ -50,9 +50,11 @@ async fn a_rolling_restart_of_every_control_shows_no_reader_a_restart(kind: Kind
 }
 
 async fn a_gateway_with_very_many_readers_is_gone_in_its_grace_and_loses_nothing(kind: Kind) {
-    const READERS: usize = 1_000;
-    const AGENTS: usize = 50;
+    // Half of them at each gateway.
+    const READERS: usize = 4_000;
+    const AGENTS: usize = 100;
     let settings = [
+        metrics::SERVED,
         ("ARIZUKO_STREAMS_PER_ADDRESS", "10000"),
         ("ARIZUKO_LINK_TURNS", "1000"),
         ("ARIZUKO_LINK_RATE", "100000"),
@@ -78,6 +80,9 @@ async fn a_gateway_with_very_many_readers_is_gone_in_its_grace_and_loses_nothing
         }
     };
     speak(&mut held, "one ").await;
+    stack
+        .metric_becomes("arizuko_gateway_open_streams", &[], READERS as f64)
+        .await;
     let gateway = stack.process("gateway-0");
     gateway.signal(Signal::SIGTERM);
     let told = Instant::now();
