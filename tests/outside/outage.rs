@@ -9,7 +9,7 @@ use arizuko_tests::{
     sse::{Cursor, names},
     within,
 };
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Makes sure that a stream says when to come back, and ends.
 async fn asks_to_come_back(visitor: &Visitor, path: &str) {
@@ -24,12 +24,15 @@ async fn asks_to_come_back(visitor: &Visitor, path: &str) {
     );
 }
 
-/// Waits until all is well again.
+/// Waits until all is well again, which is promised within two seconds.
 async fn is_back(visitor: &Visitor) {
+    let begun = Instant::now();
     within("the system to recover", async {
         while visitor.get("config").await.status != 200 {
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
     })
     .await;
+    let took = begun.elapsed();
+    assert!(took < Duration::from_secs(2), "it took {took:?}");
 }
