@@ -15,6 +15,7 @@ use std::{
 };
 use tokio::{
     io::{AsyncBufReadExt as _, BufReader, Lines},
+    net::TcpStream,
     process::{Child, ChildStdout, Command},
 };
 
@@ -96,6 +97,16 @@ impl Process {
                 return line;
             }
         }
+    }
+
+    /// Waits until somebody answers at a port of this machine.
+    pub async fn listens(&self, port: u16) {
+        within(format!("{} to listen", self.name), async {
+            while TcpStream::connect(("127.0.0.1", port)).await.is_err() {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        })
+        .await;
     }
 
     /// Whether it has not been killed.

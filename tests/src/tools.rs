@@ -2,12 +2,12 @@
 
 use crate::{
     cli::{Outcome, run},
-    process::command,
+    process::{Process, command},
 };
 use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
 use std::{
     env,
-    fs::File,
+    fs::{self, File},
     io::Read as _,
     path::{Path, PathBuf},
 };
@@ -22,6 +22,24 @@ pub async fn curl(arguments: &[&str]) -> Outcome {
         "",
     )
     .await
+}
+
+/// An nginx with this within its `http`, that keeps to `folder`.
+pub fn nginx(folder: &Path, http: &str) -> Process {
+    let temporary = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
+        .map(|kind| format!("{kind}_temp_path {kind};"))
+        .concat();
+    let config = format!(
+        "daemon off; master_process off; pid nginx.pid; events {{}}\n\
+         http {{ access_log off; {temporary}\n{http} }}\n"
+    );
+    fs::write(folder.join("nginx.conf"), config).expect("the folder is ours");
+    let mut nginx = command(found("nginx"));
+    nginx
+        .arg("-p")
+        .arg(folder)
+        .args(["-e", "stderr", "-c", "nginx.conf"]);
+    Process::start("nginx", nginx, folder)
 }
 
 /// A script of `tests/python`, with the packages that `tests/run` has installed.

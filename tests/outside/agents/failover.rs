@@ -205,6 +205,8 @@ async fn a_control_that_is_told_to_stop_loses_no_frame(kind: Kind) {
         let status = process.exit().await;
         assert_eq!(status.code(), Some(0), "a clean end");
         stack.restart_control(0).await;
+        // It is here before more is said, or it might come with that alone.
+        visitor.listen(&posted.turn).await.take(round + 1).await;
     }
     program.print("end").await;
     program.exit(0).await;

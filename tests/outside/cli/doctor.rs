@@ -1,17 +1,10 @@
 //! `arizuko doctor`: what it finds wrong, and what it says to do.
 
 use arizuko_tests::{
-    Kind, Stack,
-    cli::Outcome,
-    on, on_every_stack,
-    process::{Process, command},
-    stack::free_port,
-    tools::found,
-    within,
+    Kind, Stack, cli::Outcome, on, on_every_stack, stack::free_port, tools::nginx,
 };
 use serde_json::Value;
-use std::{fs, time::Duration};
-use tokio::{net::TcpStream, time::sleep};
+use std::fs;
 
 on_every_stack![
     where_all_is_well_it_says_so_and_leaves_nothing_behind,
@@ -130,40 +123,20 @@ async fn settings_of_the_store_that_cost_a_promise_are_told(kind: Kind) {
     );
 }
 
-/// nginx as it is when nobody has told it of streams.
-async fn nginx(stack: &Stack, port: u16) -> Process {
-    let folder = stack.folder().join("nginx");
-    fs::create_dir(&folder).expect("the folder is new");
-    let gateway = stack.gateway(0);
-    let temporary = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
-        .map(|kind| format!("{kind}_temp_path {kind};"))
-        .concat();
-    let config = format!(
-        "daemon off; master_process off; pid nginx.pid; events {{}}
-         http {{ access_log off; {temporary} server {{ listen 127.0.0.1:{port}; location / {{
-             proxy_pass {gateway}; proxy_ignore_headers X-Accel-Buffering; }} }} }}"
-    );
-    fs::write(folder.join("nginx.conf"), config).expect("the folder is ours");
-    let mut nginx = command(found("nginx"));
-    nginx
-        .arg("-p")
-        .arg(&folder)
-        .args(["-e", "stderr", "-c", "nginx.conf"]);
-    let process = Process::start("nginx", nginx, &folder);
-    within("nginx to listen", async {
-        while TcpStream::connect(("127.0.0.1", port)).await.is_err() {
-            sleep(Duration::from_millis(10)).await;
-        }
-    })
-    .await;
-    process
-}
-
 async fn a_proxy_that_holds_streams_back_is_found(kind: Kind) {
     let port = free_port();
     let url = format!("http://127.0.0.1:{port}");
     let stack = Stack::with_public_url(kind, &[], &url).await;
-    let _nginx = nginx(&stack, port).await;
+    let folder = stack.folder().join("nginx");
+    fs::create_dir(&folder).expect("the folder is new");
+    // As it is when nobody has told it of streams.
+    let gateway = stack.gateway(0);
+    let site = format!(
+        "server {{ listen 127.0.0.1:{port}; location / {{
+             proxy_pass {gateway}; proxy_ignore_headers X-Accel-Buffering; }} }}"
+    );
+    let nginx = nginx(&folder, &site);
+    nginx.listens(port).await;
     let outcome = stack.arizuko(&["doctor", "--json"]).await.expect(1);
     assert_eq!(on(&outcome, "gateway")[0].0, "ok");
     let (level, said) = on(&outcome, "talk").remove(0);

@@ -10,12 +10,12 @@ use arizuko_tests::{
     on,
     process::{Process, command},
     stack::free_port,
-    tools::{curl, found},
+    tools::{self, curl, found},
     within,
 };
 use serde_json::{Value, json};
 use std::{fs, path::Path, time::Duration};
-use tokio::{net::TcpStream, time::sleep};
+use tokio::time::sleep;
 
 on![embedded, Embedded;
     behind_caddy_all_is_as_without,
@@ -111,21 +111,7 @@ async fn nginx(settings: Settings<'_>) -> Process {
         assert!(site.contains(shipped), "no {shipped} in deploy/nginx.conf");
         site = site.replace(shipped, &here);
     }
-    fs::write(folder.join("site.conf"), site).expect("the folder is ours");
-    let temporary = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
-        .map(|kind| format!("{kind}_temp_path {kind};"))
-        .concat();
-    let main = format!(
-        "daemon off; master_process off; pid nginx.pid; events {{}}\n\
-         http {{ access_log off; {temporary} include site.conf; }}\n"
-    );
-    fs::write(folder.join("main.conf"), main).expect("the folder is ours");
-    let mut nginx = command(found("nginx"));
-    nginx
-        .arg("-p")
-        .arg(folder)
-        .args(["-e", "stderr", "-c", "main.conf"]);
-    Process::start("nginx", nginx, folder)
+    tools::nginx(folder, &site)
 }
 
 impl Site {
@@ -147,12 +133,7 @@ impl Site {
             folder: &folder,
         })
         .await;
-        within(format!("{} to listen", proxy.name()), async {
-            while TcpStream::connect(("127.0.0.1", port)).await.is_err() {
-                sleep(Duration::from_millis(10)).await;
-            }
-        })
-        .await;
+        proxy.listens(port).await;
         let url = format!("https://localhost:{port}");
         Self {
             stack,
