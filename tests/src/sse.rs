@@ -212,7 +212,8 @@ pub async fn read_to_the_end(visitor: &Visitor, turn: &str) -> Vec<Event> {
             let last = seen.last().and_then(|event| event.id.clone());
             let cursor = last.as_deref().map_or(Cursor::Start, Cursor::After);
             let Some(mut events) = visitor.try_open(&path, cursor).await else {
-                tokio::time::sleep(Duration::from_millis(500)).await;
+                // Sooner than a browser comes back, but thousands of readers leave others time.
+                tokio::time::sleep(Duration::from_secs(1)).await;
                 continue;
             };
             if events.status == 204 {

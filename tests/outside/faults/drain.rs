@@ -51,7 +51,7 @@ async fn a_rolling_restart_of_every_control_shows_no_reader_a_restart(kind: Kind
 
 async fn a_gateway_with_very_many_readers_is_gone_in_its_grace_and_loses_nothing(kind: Kind) {
     // Half of them at each gateway.
-    const READERS: usize = 4_000;
+    const READERS: usize = 2_000;
     const AGENTS: usize = 100;
     let settings = [
         metrics::SERVED,
