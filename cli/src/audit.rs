@@ -26,15 +26,9 @@ pub(crate) async fn run(args: Args, console: &mut Console<'_>) -> anyhow::Result
     let control = args.connection.find()?;
     let mut admin = AdminServiceClient::new(control.connect().await?)
         .max_decoding_message_size(control::MAX_RESPONSE);
-    let request = ListAuditRequest {
-        folder: args.folder.unwrap_or_default(),
-        limit: args.limit,
-    };
+    let request = ListAuditRequest { folder: args.folder.unwrap_or_default(), limit: args.limit };
     let listed = admin.list_audit(request).await;
-    let entries = listed
-        .map_err(|status| control.explain(status))?
-        .into_inner()
-        .entries;
+    let entries = listed.map_err(|status| control.explain(status))?.into_inner().entries;
     if args.json {
         let entries = entries.into_iter().map(|entry| {
             json!({
@@ -54,14 +48,7 @@ pub(crate) async fn run(args: Args, console: &mut Console<'_>) -> anyhow::Result
     }
     let rows = entries.into_iter().map(|entry| {
         let at = time::brief(entry.at);
-        [
-            at,
-            entry.actor,
-            entry.action,
-            entry.folder,
-            entry.subject,
-            entry.detail,
-        ]
+        [at, entry.actor, entry.action, entry.folder, entry.subject, entry.detail]
     });
     let head = ["AT", "BY", "ACTION", "FOLDER", "SUBJECT", "DETAIL"];
     console.table(head, rows.collect())

@@ -33,11 +33,8 @@ pub(crate) async fn run(args: Args, console: &mut Console<'_>) -> anyhow::Result
         note(&config.greeting);
     }
     let mut conversation = Conversation::new(link, Screen::new(config.name, args.json));
-    let mut visitor = Visitor {
-        typed: io::stdin().is_terminal(),
-        lines: lines(),
-        signals: Signals::listen()?,
-    };
+    let mut visitor =
+        Visitor { typed: io::stdin().is_terminal(), lines: lines(), signals: Signals::listen()? };
     let mut failure = None;
     while let Some(line) = visitor.line(&mut conversation, console).await? {
         let message = line.trim();
@@ -148,12 +145,7 @@ fn chat_link(text: &str) -> Result<Url, String> {
     let mut url: Url = text.parse().map_err(|_| wrong())?;
     url.set_query(None);
     url.set_fragment(None);
-    let path: Vec<_> = url
-        .path()
-        .trim_matches('/')
-        .split('/')
-        .map(String::from)
-        .collect();
+    let path: Vec<_> = url.path().trim_matches('/').split('/').map(String::from).collect();
     match &path[..] {
         [.., chat, _token] if chat == "chat" && matches!(url.scheme(), "http" | "https") => {}
         _ => return Err(wrong()),
@@ -172,16 +164,10 @@ mod tests {
         let whole = "http://127.0.0.1:8080/chat/abc/";
         assert_eq!(link(whole).as_deref(), Ok(whole));
         assert_eq!(link("http://127.0.0.1:8080/chat/abc").as_deref(), Ok(whole));
-        assert_eq!(
-            link("http://127.0.0.1:8080/chat/abc/?conversation=1#x").as_deref(),
-            Ok(whole)
-        );
-        for wrong in [
-            "abc",
-            "http://acme.example/",
-            "http://acme.example/hook/abc",
-            "ftp://a/chat/b/",
-        ] {
+        assert_eq!(link("http://127.0.0.1:8080/chat/abc/?conversation=1#x").as_deref(), Ok(whole));
+        for wrong in
+            ["abc", "http://acme.example/", "http://acme.example/hook/abc", "ftp://a/chat/b/"]
+        {
             assert!(link(wrong).is_err(), "{wrong}");
         }
     }

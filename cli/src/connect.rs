@@ -61,11 +61,7 @@ impl Options {
         for address in &self.control {
             flags += &format!(" --control {}", quoted(address));
         }
-        let ClientFiles {
-            ca,
-            client_cert,
-            client_key,
-        } = &self.tls;
+        let ClientFiles { ca, client_cert, client_key } = &self.tls;
         for (flag, file) in [
             ("--key-file", &self.key_file),
             ("--ca", ca),
@@ -86,19 +82,12 @@ impl Options {
     ) -> (Vec<String>, Key) {
         let given = if self.control.is_empty() {
             let list = variable("ARIZUKO_CONTROL").unwrap_or_default();
-            list.split(',')
-                .filter(|one| !one.is_empty())
-                .map(String::from)
-                .collect()
+            list.split(',').filter(|one| !one.is_empty()).map(String::from).collect()
         } else {
             self.control.clone()
         };
         // The key of this machine's `up` is for that one alone, never for a control elsewhere.
-        let own = |up: &Running| {
-            given
-                .iter()
-                .all(|one| one.trim_end_matches('/') == up.control)
-        };
+        let own = |up: &Running| given.iter().all(|one| one.trim_end_matches('/') == up.control);
         let running = running.filter(own);
         let key = if let Some(file) = &self.key_file {
             Key::File(file.clone())
@@ -150,49 +139,25 @@ mod tests {
             key_file: Some("/f".into()),
             ..Options::default()
         };
-        let variables = [
-            ("ARIZUKO_CONTROL", "http://e,http://g"),
-            ("ARIZUKO_KEY", "k"),
-        ];
-        assert_eq!(
-            found(&both, &variables, true),
-            ("http://f".into(), file("/f"))
-        );
+        let variables = [("ARIZUKO_CONTROL", "http://e,http://g"), ("ARIZUKO_KEY", "k")];
+        assert_eq!(found(&both, &variables, true), ("http://f".into(), file("/f")));
         let expected = ("http://e http://g".into(), Key::Itself("k".into()));
         assert_eq!(found(&none, &variables, true), expected);
-        assert_eq!(
-            found(&none, &[], true),
-            ("http://127.0.0.1:9".into(), file("/up.key"))
-        );
-        assert_eq!(
-            found(&none, &[], false),
-            (DEFAULT_ADDRESS.into(), Key::Unknown)
-        );
+        assert_eq!(found(&none, &[], true), ("http://127.0.0.1:9".into(), file("/up.key")));
+        assert_eq!(found(&none, &[], false), (DEFAULT_ADDRESS.into(), Key::Unknown));
     }
 
     #[test]
     fn a_key_goes_before_a_file_with_a_key() {
         let variables = [("ARIZUKO_KEY", "k"), ("ARIZUKO_KEY_FILE", "/e")];
-        assert_eq!(
-            found(&Options::default(), &variables, false).1,
-            Key::Itself("k".into())
-        );
-        assert_eq!(
-            found(&Options::default(), &variables[1..], true).1,
-            file("/e")
-        );
+        assert_eq!(found(&Options::default(), &variables, false).1, Key::Itself("k".into()));
+        assert_eq!(found(&Options::default(), &variables[1..], true).1, file("/e"));
     }
 
     #[test]
     fn the_key_of_an_up_is_for_its_own_control_alone() {
-        let at = |address: &str| Options {
-            control: vec![address.into()],
-            ..Options::default()
-        };
-        assert_eq!(
-            found(&at("http://127.0.0.1:9"), &[], true).1,
-            file("/up.key")
-        );
+        let at = |address: &str| Options { control: vec![address.into()], ..Options::default() };
+        assert_eq!(found(&at("http://127.0.0.1:9"), &[], true).1, file("/up.key"));
         assert_eq!(found(&at("https://elsewhere"), &[], true).1, Key::Unknown);
     }
 }

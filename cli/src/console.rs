@@ -34,12 +34,10 @@ impl<'a> Console<'a> {
     /// Writes text as it is, at once.
     pub(crate) fn text(&mut self, text: &str) -> anyhow::Result<()> {
         let written = self.out.write_all(text.as_bytes());
-        written
-            .and_then(|()| self.out.flush())
-            .map_err(|error| match error.kind() {
-                io::ErrorKind::BrokenPipe => ClosedPipe.into(),
-                _ => anyhow::Error::new(error).context("cannot write to standard output"),
-            })
+        written.and_then(|()| self.out.flush()).map_err(|error| match error.kind() {
+            io::ErrorKind::BrokenPipe => ClosedPipe.into(),
+            _ => anyhow::Error::new(error).context("cannot write to standard output"),
+        })
     }
 
     /// Writes one line.
@@ -69,10 +67,7 @@ impl<'a> Console<'a> {
         let width = |column: usize| lines.iter().map(|row| row[column].chars().count()).max();
         let widths: [usize; N] = std::array::from_fn(|column| width(column).unwrap_or(0));
         for row in &lines {
-            let cells = row
-                .iter()
-                .zip(widths)
-                .map(|(cell, width)| format!("{cell:width$}"));
+            let cells = row.iter().zip(widths).map(|(cell, width)| format!("{cell:width$}"));
             self.line(cells.collect::<Vec<_>>().join("  ").trim_end())?;
         }
         Ok(())
@@ -115,13 +110,8 @@ mod tests {
     #[test]
     fn tables_are_aligned_and_have_no_empty_cell() {
         let mut out = Vec::new();
-        let rows = vec![
-            ["web:acme".into(), String::new()],
-            ["w".into(), "\x1b[2J".into()],
-        ];
-        Console::new("arizuko".into(), &mut out)
-            .table(["JID", "NAME"], rows)
-            .unwrap();
+        let rows = vec![["web:acme".into(), String::new()], ["w".into(), "\x1b[2J".into()]];
+        Console::new("arizuko".into(), &mut out).table(["JID", "NAME"], rows).unwrap();
         assert_eq!(
             String::from_utf8(out).unwrap(),
             "JID       NAME\nweb:acme  -\nw          [2J\n"

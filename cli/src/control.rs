@@ -59,19 +59,10 @@ impl Control {
             value.set_sensitive(true);
             anyhow::Ok(value)
         });
-        let bearer = bearer
-            .transpose()
-            .context("the key has characters that no key has")?;
-        let endpoints = addresses
-            .iter()
-            .map(|address| endpoint(address, tls))
-            .collect::<Result<_, _>>()?;
-        Ok(Self {
-            addresses,
-            endpoints,
-            bearer: Bearer(bearer),
-            next: AtomicUsize::new(0),
-        })
+        let bearer = bearer.transpose().context("the key has characters that no key has")?;
+        let endpoints =
+            addresses.iter().map(|address| endpoint(address, tls)).collect::<Result<_, _>>()?;
+        Ok(Self { addresses, endpoints, bearer: Bearer(bearer), next: AtomicUsize::new(0) })
     }
 
     /// Connects to one that answers; each call begins with the next in the list.
@@ -159,11 +150,8 @@ pub(crate) fn reason(status: &Status) -> Option<String> {
 
 /// Notices a dead link within 15 s, and gives up a connect after 3 s.
 fn endpoint(address: &str, tls: &ClientFiles) -> anyhow::Result<Endpoint> {
-    let url = if address.contains("://") {
-        address.to_owned()
-    } else {
-        format!("http://{address}")
-    };
+    let url =
+        if address.contains("://") { address.to_owned() } else { format!("http://{address}") };
     let wrong = || format!("{address} is no address of a control, such as {DEFAULT_ADDRESS}");
     let endpoint = Endpoint::from_shared(url.clone())
         .with_context(wrong)?
@@ -172,9 +160,5 @@ fn endpoint(address: &str, tls: &ClientFiles) -> anyhow::Result<Endpoint> {
         .http2_keep_alive_interval(Duration::from_secs(10))
         .keep_alive_timeout(Duration::from_secs(5))
         .keep_alive_while_idle(true);
-    if url.starts_with("https://") {
-        Ok(endpoint.tls_config(tls.config()?)?)
-    } else {
-        Ok(endpoint)
-    }
+    if url.starts_with("https://") { Ok(endpoint.tls_config(tls.config()?)?) } else { Ok(endpoint) }
 }

@@ -71,9 +71,7 @@ pub(crate) async fn run(args: Args, console: &mut Console<'_>) -> anyhow::Result
         Command::Create(create) => {
             let holder = create.holder();
             let created = keys.create_key(create.request()).await;
-            let created = created
-                .map_err(|status| control.explain(status))?
-                .into_inner();
+            let created = created.map_err(|status| control.explain(status))?.into_inner();
             let (key_id, key) = (created.key_id, created.key);
             if args.json {
                 return console.document(&json!({"key_id": key_id, "key": key}));
@@ -89,19 +87,13 @@ pub(crate) async fn run(args: Args, console: &mut Console<'_>) -> anyhow::Result
         Command::List { folder } => {
             let folder = folder.unwrap_or_default();
             let listed = keys.list_keys(ListKeysRequest { folder }).await;
-            let listed = listed
-                .map_err(|status| control.explain(status))?
-                .into_inner();
+            let listed = listed.map_err(|status| control.explain(status))?.into_inner();
             show_list(listed.keys, args.json, console)
         }
         Command::Revoke { key_id } => {
-            let request = RevokeKeyRequest {
-                key_id: key_id.clone(),
-            };
+            let request = RevokeKeyRequest { key_id: key_id.clone() };
             let ended = keys.revoke_key(request).await;
-            let ended = ended
-                .map_err(|status| control.explain(status))?
-                .into_inner();
+            let ended = ended.map_err(|status| control.explain(status))?.into_inner();
             let live = ended.revoked.is_some();
             if args.json {
                 console.document(&json!({"revoked": ended.revoked.map(document)}))?;
@@ -158,15 +150,7 @@ fn show_list(keys: Vec<Key>, json: bool, console: &mut Console<'_>) -> anyhow::R
         let (kind, reach) = (kind(&key), reach(&key));
         let mints = if key.may_mint { "yes" } else { "no" };
         let created = time::brief(key.created_at);
-        [
-            key.key_id,
-            kind.into(),
-            key.folder,
-            reach.into(),
-            mints.into(),
-            created,
-            key.name,
-        ]
+        [key.key_id, kind.into(), key.folder, reach.into(), mints.into(), created, key.name]
     });
     let head = ["KEY", "KIND", "FOLDER", "REACH", "MINTS", "CREATED", "NAME"];
     console.table(head, rows.collect())

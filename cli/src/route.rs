@@ -83,18 +83,12 @@ pub(crate) async fn run(args: Args, console: &mut Console<'_>) -> anyhow::Result
             show::explained(&jid, explained.into_inner(), json, &flags, console)
         }
         Command::Delete { prefix } => {
-            let request = DeleteRouteRequest {
-                prefix: prefix.clone(),
-            };
+            let request = DeleteRouteRequest { prefix: prefix.clone() };
             let deleted = routes.delete_route(request).await;
             let deleted = deleted.map_err(|status| control.explain(status))?;
             show::deleted(deleted.into_inner().deleted, &prefix, json, console)
         }
-        Command::Apply(apply) => {
-            apply
-                .run(&mut routes, &control, json, &flags, console)
-                .await
-        }
+        Command::Apply(apply) => apply.run(&mut routes, &control, json, &flags, console).await,
         Command::Export { folder } => {
             let listed = list(&mut routes, &control, folder).await?;
             show::exported(listed, json, console)

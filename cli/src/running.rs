@@ -40,10 +40,7 @@ impl Running {
     /// Leaves it in each of the user's folders where no other live `up` has: a terminal may lack
     /// `XDG_RUNTIME_DIR` when another has it.
     pub(crate) fn leave(&self) -> anyhow::Result<Left> {
-        let mut left = Left {
-            files: Vec::new(),
-            content: serde_json::to_string_pretty(self)?,
-        };
+        let mut left = Left { files: Vec::new(), content: serde_json::to_string_pretty(self)? };
         for path in candidates() {
             if read_live(&path).is_none() {
                 let file = write_locked(&path, &left.content)
@@ -96,12 +93,7 @@ fn write_locked(path: &Path, content: &str) -> anyhow::Result<File> {
     fs::create_dir_all(folder)?;
     let draft = folder.join(format!("{FILE}.{}", std::process::id()));
     let mut options = OpenOptions::new();
-    let mut file = options
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .mode(0o600)
-        .open(&draft)?;
+    let mut file = options.write(true).create(true).truncate(true).mode(0o600).open(&draft)?;
     file.try_lock()?;
     file.write_all(content.as_bytes())?;
     fs::rename(&draft, path)?;

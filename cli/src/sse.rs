@@ -37,9 +37,7 @@ impl Events {
                 self.line.push(*byte);
                 continue;
             }
-            let line = String::from_utf8_lossy(&self.line)
-                .trim_end_matches('\r')
-                .to_owned();
+            let line = String::from_utf8_lossy(&self.line).trim_end_matches('\r').to_owned();
             self.line.clear();
             if line.is_empty() {
                 events.extend(self.dispatch());

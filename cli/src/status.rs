@@ -22,9 +22,7 @@ pub(crate) async fn run(args: Args, console: &mut Console<'_>) -> anyhow::Result
     let mut admin = AdminServiceClient::new(control.connect().await?)
         .max_decoding_message_size(control::MAX_RESPONSE);
     let status = admin.get_status(GetStatusRequest {}).await;
-    let status = status
-        .map_err(|status| control.explain(status))?
-        .into_inner();
+    let status = status.map_err(|status| control.explain(status))?.into_inner();
     if args.json {
         let sessions = status.sessions.into_iter().map(|session| {
             json!({
@@ -54,10 +52,7 @@ pub(crate) async fn run(args: Args, console: &mut Console<'_>) -> anyhow::Result
     }
     let (version, since) = (status.version, time::brief(status.started_at));
     console.line(&format!("control     arizuko {version}, up since {since}"))?;
-    console.line(&format!(
-        "store       {}, {} partitions",
-        status.store, status.partitions
-    ))?;
+    console.line(&format!("store       {}, {} partitions", status.store, status.partitions))?;
     console.line(&format!("public URL  {}", status.public_url))?;
     console.line(&format!("tokens      {} live", status.live_tokens))?;
     if status.sessions.is_empty() {

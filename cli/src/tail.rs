@@ -19,18 +19,10 @@ pub(crate) struct Args {
 pub(crate) async fn run(args: Args, console: &mut Console<'_>) -> anyhow::Result<()> {
     let control = args.connection.find()?;
     let mut admin = AdminServiceClient::new(control.connect().await?);
-    let request = TailRequest {
-        folder: args.folder.unwrap_or_default(),
-    };
+    let request = TailRequest { folder: args.folder.unwrap_or_default() };
     let stream = admin.tail(request).await;
-    let mut stream = stream
-        .map_err(|status| control.explain(status))?
-        .into_inner();
-    while let Some(event) = stream
-        .message()
-        .await
-        .map_err(|status| control.explain(status))?
-    {
+    let mut stream = stream.map_err(|status| control.explain(status))?.into_inner();
+    while let Some(event) = stream.message().await.map_err(|status| control.explain(status))? {
         if args.json {
             console.document(&json!({
                 "at": time::rfc3339(event.at),
@@ -43,15 +35,9 @@ pub(crate) async fn run(args: Args, console: &mut Console<'_>) -> anyhow::Result
             }))?;
         } else {
             let at = time::brief(event.at);
-            let place = if event.jid.is_empty() {
-                event.folder
-            } else {
-                event.jid
-            };
-            let line = format!(
-                "{at}  {:12}  {place}  {}  {}",
-                event.event, event.turn_id, event.detail
-            );
+            let place = if event.jid.is_empty() { event.folder } else { event.jid };
+            let line =
+                format!("{at}  {:12}  {place}  {}  {}", event.event, event.turn_id, event.detail);
             console.line(line.trim_end())?;
         }
     }

@@ -13,9 +13,7 @@ pub(crate) fn rfc3339(at: Option<prost_types::Timestamp>) -> Option<String> {
 
 /// The same to the second, for people; empty when unset.
 pub(crate) fn brief(at: Option<prost_types::Timestamp>) -> String {
-    instant(at).map_or_else(String::new, |at| {
-        at.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
-    })
+    instant(at).map_or_else(String::new, |at| at.strftime("%Y-%m-%dT%H:%M:%SZ").to_string())
 }
 
 fn instant(at: Option<prost_types::Timestamp>) -> Option<Timestamp> {
@@ -26,14 +24,9 @@ fn instant(at: Option<prost_types::Timestamp>) -> Option<Timestamp> {
 pub(crate) fn lifetime(text: &str) -> Result<prost_types::Duration, String> {
     let wrong = || "say how long, for example 30d, 12h or 45m".to_owned();
     let span: Span = text.parse().map_err(|_| wrong())?;
-    let length = span
-        .to_duration(SpanRelativeTo::days_are_24_hours())
-        .map_err(|_| wrong())?;
+    let length = span.to_duration(SpanRelativeTo::days_are_24_hours()).map_err(|_| wrong())?;
     if length.is_positive() {
-        Ok(prost_types::Duration {
-            seconds: length.as_secs(),
-            nanos: length.subsec_nanos(),
-        })
+        Ok(prost_types::Duration { seconds: length.as_secs(), nanos: length.subsec_nanos() })
     } else {
         Err(wrong())
     }
@@ -45,9 +38,7 @@ pub(crate) fn length(length: &prost_types::Duration) -> String {
     // Control sends none below zero, nor one of ten thousand years.
     let length = Duration::try_from(*length).unwrap_or_default();
     let length = Span::try_from(length).and_then(|length| length.round(days));
-    SpanPrinter::new()
-        .spacing(Spacing::None)
-        .span_to_string(&length.unwrap_or_default())
+    SpanPrinter::new().spacing(Spacing::None).span_to_string(&length.unwrap_or_default())
 }
 
 #[cfg(test)]
@@ -83,10 +74,7 @@ mod tests {
 
     #[test]
     fn instants_are_written_in_utc() {
-        let at = Some(prost_types::Timestamp {
-            seconds: 0,
-            nanos: 1_500_000,
-        });
+        let at = Some(prost_types::Timestamp { seconds: 0, nanos: 1_500_000 });
         assert_eq!(rfc3339(at).unwrap(), "1970-01-01T00:00:00.001Z");
         assert_eq!(brief(at), "1970-01-01T00:00:00Z");
         assert_eq!(brief(None), "");

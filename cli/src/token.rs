@@ -98,21 +98,13 @@ pub(crate) async fn run(args: Args, console: &mut Console<'_>) -> anyhow::Result
         Command::Issue { folder, kind } => {
             let issued = issue(&mut tokens, &folder, kind).await;
             let issued = issued.map_err(|status| control.explain(status))?;
-            show::issued(
-                &issued,
-                &folder,
-                args.json,
-                &args.connection.flags(),
-                console,
-            )
+            show::issued(&issued, &folder, args.json, &args.connection.flags(), console)
         }
         Command::List { folder } => {
             let folder = folder.unwrap_or_default();
             let request = ListTokensRequest { folder };
             let listed = tokens.list_tokens(request).await;
-            let listed = listed
-                .map_err(|status| control.explain(status))?
-                .into_inner();
+            let listed = listed.map_err(|status| control.explain(status))?.into_inner();
             show::list(listed.tokens, args.json, console)
         }
         Command::Revoke { target } => {
@@ -121,9 +113,7 @@ pub(crate) async fn run(args: Args, console: &mut Console<'_>) -> anyhow::Result
             };
             let target = Some(target);
             let ended = tokens.revoke_token(RevokeTokenRequest { target }).await;
-            let ended = ended
-                .map_err(|status| control.explain(status))?
-                .into_inner();
+            let ended = ended.map_err(|status| control.explain(status))?.into_inner();
             show::revoked(ended.revoked, &name, args.json, console)
         }
     }
@@ -136,18 +126,10 @@ async fn issue(
 ) -> Result<Issued, tonic::Status> {
     let folder = folder.to_owned();
     Ok(match kind {
-        Kind::Chat {
-            link,
-            greeting,
-            origin,
-        } => {
+        Kind::Chat { link, greeting, origin } => {
             let jid_suffix = link.suffix.clone().unwrap_or_default();
             let options = Some(link.options(greeting.unwrap_or_default(), origin));
-            let request = IssueChatLinkRequest {
-                folder,
-                jid_suffix,
-                options,
-            };
+            let request = IssueChatLinkRequest { folder, jid_suffix, options };
             let issued = tokens.issue_chat_link(request).await?.into_inner();
             Issued {
                 token: issued.token,
@@ -160,12 +142,7 @@ async fn issue(
         Kind::Hook { source, link } => {
             let jid_suffix = link.suffix.clone().unwrap_or_default();
             let options = Some(link.options(String::new(), Vec::new()));
-            let request = IssueWebhookRequest {
-                folder,
-                source,
-                jid_suffix,
-                options,
-            };
+            let request = IssueWebhookRequest { folder, source, jid_suffix, options };
             let issued = tokens.issue_webhook(request).await?.into_inner();
             Issued {
                 token: issued.token,

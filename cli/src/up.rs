@@ -33,12 +33,7 @@ const GRACE: Duration = Duration::from_secs(5);
 #[derive(clap::Args)]
 pub(crate) struct Args {
     /// Where visitors come in; port 0 takes a free one
-    #[arg(
-        long,
-        env = "ARIZUKO_LISTEN",
-        default_value = "127.0.0.1:8080",
-        value_name = "ADDRESS"
-    )]
+    #[arg(long, env = "ARIZUKO_LISTEN", default_value = "127.0.0.1:8080", value_name = "ADDRESS")]
     listen: SocketAddr,
     #[command(flatten)]
     tls: ServerFiles,
@@ -57,20 +52,10 @@ pub(crate) struct Args {
     #[arg(long, env = "ARIZUKO_DATA_DIR", value_name = "FOLDER")]
     data_dir: Option<PathBuf>,
     /// Keep the state in this Redis and not in the data folder
-    #[arg(
-        long,
-        env = "ARIZUKO_REDIS",
-        value_name = "URL",
-        hide_env_values = true
-    )]
+    #[arg(long, env = "ARIZUKO_REDIS", value_name = "URL", hide_env_values = true)]
     redis: Option<String>,
     /// What every key in Redis begins with
-    #[arg(
-        long,
-        env = "ARIZUKO_REDIS_PREFIX",
-        default_value = "arizuko",
-        value_name = "PREFIX"
-    )]
+    #[arg(long, env = "ARIZUKO_REDIS_PREFIX", default_value = "arizuko", value_name = "PREFIX")]
     redis_prefix: String,
     /// Start no demo agent and mint no link
     #[arg(long)]
@@ -173,9 +158,7 @@ async fn start(args: Args) -> anyhow::Result<Up> {
     options.grace = GRACE.as_secs();
     let server = arizuko_control::Server::new(options).await?;
     let mut registries = vec![server.metrics()];
-    let mut services = vec![Service::start("control", |stop| {
-        server.serve(control_listener, stop)
-    })];
+    let mut services = vec![Service::start("control", |stop| server.serve(control_listener, stop))];
 
     let address = gateway_listener.local_addr()?;
     let mut options =
@@ -186,18 +169,13 @@ async fn start(args: Args) -> anyhow::Result<Up> {
     registries.push(server.metrics());
     let measuring = CancellationToken::new();
     let metrics = args.metrics.serve(registries, measuring.clone()).await?;
-    services.push(Service::start("the gateway", |stop| {
-        server.serve(gateway_listener, stop)
-    }));
+    services.push(Service::start("the gateway", |stop| server.serve(gateway_listener, stop)));
 
     let chat_url = if args.no_demo {
         None
     } else {
-        let caller = Control::new(
-            vec![control.clone()],
-            Some(&operator_key),
-            &ClientFiles::default(),
-        )?;
+        let caller =
+            Control::new(vec![control.clone()], Some(&operator_key), &ClientFiles::default())?;
         let (chat_url, agent) = tokio::select! {
             ready = demo::start(caller, &kept) => ready?,
             error = failure(&mut services) => return Err(error),
@@ -242,8 +220,7 @@ async fn stop(up: Up) -> anyhow::Result<()> {
     drop(up.left);
     for Service { name, stop, task } in up.services.into_iter().rev() {
         stop.cancel();
-        task.await?
-            .with_context(|| format!("{name} did not end well"))?;
+        task.await?.with_context(|| format!("{name} did not end well"))?;
     }
     Ok(())
 }
@@ -313,15 +290,13 @@ fn environment(wrong: clap::Error) -> anyhow::Error {
 }
 
 async fn bind(address: SocketAddr, flag: &str) -> anyhow::Result<TcpListener> {
-    TcpListener::bind(address)
-        .await
-        .map_err(|error| match error.kind() {
-            ErrorKind::AddrInUse => anyhow!(
-                "{address} is in use: end what listens there, or take a free port with {flag} {}:0",
-                address.ip()
-            ),
-            _ => anyhow!("cannot listen on {address}: {error}"),
-        })
+    TcpListener::bind(address).await.map_err(|error| match error.kind() {
+        ErrorKind::AddrInUse => anyhow!(
+            "{address} is in use: end what listens there, or take a free port with {flag} {}:0",
+            address.ip()
+        ),
+        _ => anyhow!("cannot listen on {address}: {error}"),
+    })
 }
 
 /// How this machine reaches a listener.

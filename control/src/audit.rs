@@ -59,23 +59,12 @@ pub(crate) fn note(
     tx.add(AUDIT, text, tx.now);
     let (event, folder) = (entry.action, entry.folder);
     let detail = format!("{subject} {detail}");
-    tell(
-        tx,
-        Event {
-            event,
-            folder,
-            detail,
-            ..Event::default()
-        },
-    )
+    tell(tx, Event { event, folder, detail, ..Event::default() })
 }
 
 /// Tells who tails.
 pub(crate) fn tell(tx: &mut Tx<'_>, event: Event) -> Decision<()> {
-    let event = Event {
-        at: tx.now,
-        ..event
-    };
+    let event = Event { at: tx.now, ..event };
     let text = serde_json::to_string(&event).map_err(|error| Stop::Corrupt(error.to_string()))?;
     tx.publish(TAIL.to_owned(), text);
     Ok(())

@@ -11,11 +11,7 @@ pub struct Options {
     #[arg(long, env = "ARIZUKO_CONTROL_LISTEN", default_value = "127.0.0.1:7070")]
     pub listen: SocketAddr,
     /// What the minted URLs begin with; `{root}` stands for the tenant.
-    #[arg(
-        long,
-        env = "ARIZUKO_PUBLIC_URL",
-        default_value = "http://127.0.0.1:8080"
-    )]
+    #[arg(long, env = "ARIZUKO_PUBLIC_URL", default_value = "http://127.0.0.1:8080")]
     pub public_url: String,
     /// Redis to keep the state in: redis://host:6379/, redis-sentinel://host:26379,host:26379/name
     /// or redis-cluster://host:6379,host:6379; unix:///path. Over TLS each begins with rediss.
@@ -108,10 +104,7 @@ impl Options {
             "with Redis the first keys come from the environment: set ARIZUKO_OPERATOR_KEY and ARIZUKO_GATEWAY_KEY, \
              each at least 32 random characters"
         );
-        for (name, key) in [
-            ("operator", &self.operator_key),
-            ("gateway", &self.gateway_key),
-        ] {
+        for (name, key) in [("operator", &self.operator_key), ("gateway", &self.gateway_key)] {
             let long = key.as_ref().is_none_or(|key| key.len() >= 32);
             anyhow::ensure!(long, "the {name}'s key is shorter than 32 characters");
         }
@@ -155,19 +148,13 @@ mod tests {
     #[test]
     fn keys_leave_the_machine_with_tls_or_by_leave() {
         let says = |flags: &[&str]| {
-            let flags = [
-                &["control", "--data-dir", "/d", "--listen", "192.0.2.1:7070"],
-                flags,
-            ];
+            let flags = [&["control", "--data-dir", "/d", "--listen", "192.0.2.1:7070"], flags];
             let alone = Alone::try_parse_from(flags.concat()).unwrap();
             alone.options.check().map_err(|error| error.to_string())
         };
         let tls = ["--tls-cert", "c", "--tls-key", "k"];
         let told = says(&[]).unwrap_err();
-        assert!(
-            told.contains("--tls-cert") && told.contains("--plaintext"),
-            "{told}"
-        );
+        assert!(told.contains("--tls-cert") && told.contains("--plaintext"), "{told}");
         assert_eq!(says(&tls), Ok(()));
         assert_eq!(says(&["--plaintext"]), Ok(()));
         let told = says(&[&tls[..], &["--plaintext"]].concat()).unwrap_err();

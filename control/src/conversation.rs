@@ -103,13 +103,7 @@ impl Conversation {
         self.head += 1;
         self.tag = u32::from_le_bytes(tx.random());
         let (tag, turn, at) = (self.tag, turn.to_owned(), tx.now);
-        let frame = Frame {
-            tag,
-            turn,
-            n,
-            at,
-            body,
-        };
+        let frame = Frame { tag, turn, n, at, body };
         let entry = serde_json::to_vec(&frame).map_err(|error| Stop::Corrupt(error.to_string()))?;
         let entry = Bytes::from(entry);
         tx.append(log(&self.id), self.head, entry.clone());
@@ -154,9 +148,7 @@ pub(crate) fn due(id: &str) -> String {
 /// How long records of a conversation outlive their last change: a day more than they are kept.
 /// Deleting is the clean-up's work; this catches what a lost due item would leave.
 pub(crate) fn lifetime(limits: &Limits) -> Duration {
-    let open = limits
-        .turn_deadline
-        .max(Duration::from_millis(route::MAX_AFTER));
+    let open = limits.turn_deadline.max(Duration::from_millis(route::MAX_AFTER));
     let kept = limits.keep_messages.max(limits.keep_frames);
     // Each step of an escalation may add to the time that a turn is open.
     kept + 2 * open + Duration::from_secs(86_400)

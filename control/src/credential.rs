@@ -21,20 +21,14 @@ impl Credential {
     /// Makes a secret. `prefix` lets people and scanners recognise what it is.
     pub(crate) fn mint(prefix: &str, partition: Partition, random: [u8; SECRET_BYTES]) -> Self {
         let encoded = encode(partition, &random);
-        Self {
-            partition,
-            text: format!("{prefix}{encoded}"),
-        }
+        Self { partition, text: format!("{prefix}{encoded}") }
     }
 
     /// Reads a secret; `None` for what can't be one.
     pub(crate) fn parse(prefix: &str, text: &str, partitions: Partition) -> Option<Self> {
         let (partition, random) = decode(text.strip_prefix(prefix)?)?;
         let fits = random.len() == SECRET_BYTES && partition < partitions;
-        fits.then(|| Self {
-            partition,
-            text: text.to_owned(),
-        })
+        fits.then(|| Self { partition, text: text.to_owned() })
     }
 
     pub(crate) fn secret(&self) -> &str {
@@ -101,15 +95,7 @@ mod tests {
     #[test]
     fn what_is_no_secret_is_none() {
         let text = Credential::mint("", 300, [3; 32]).secret().to_owned();
-        for bad in [
-            "",
-            "a",
-            "\0",
-            &text,
-            &text[1..],
-            "tok_x",
-            &"A".repeat(1 << 20),
-        ] {
+        for bad in ["", "a", "\0", &text, &text[1..], "tok_x", &"A".repeat(1 << 20)] {
             assert!(Credential::parse("", bad, 256).is_none(), "{bad}");
         }
     }

@@ -57,9 +57,7 @@ pub(crate) async fn run(control: Arc<Control>, shutdown: CancellationToken) {
 async fn measure_queue(control: &Control) -> Result<(), Error> {
     let (ledger, metrics) = (&control.ledger, &control.metrics);
     let now = ledger.now();
-    let waiting = ledger
-        .gather(turn::WAITING, control.partitions, u64::MAX, QUEUE)
-        .await?;
+    let waiting = ledger.gather(turn::WAITING, control.partitions, u64::MAX, QUEUE).await?;
     let oldest = waiting.iter().map(|(_, turn)| turn.score).min();
     let longest = oldest.map_or(0, |since| now.saturating_sub(since) / 1000);
     metrics.waiting.set(waiting.len() as i64);
@@ -69,10 +67,7 @@ async fn measure_queue(control: &Control) -> Result<(), Error> {
 
 async fn sweep(control: &Control) -> Result<(), Error> {
     let now = control.ledger.now();
-    let due = control
-        .ledger
-        .gather(DUE, control.partitions, now, AT_ONCE)
-        .await?;
+    let due = control.ledger.gather(DUE, control.partitions, now, AT_ONCE).await?;
     for (partition, item) in due {
         let item = item.name;
         match take(control, partition, &item).await {
@@ -97,20 +92,10 @@ async fn take(control: &Control, partition: Partition, item: &str) -> Result<(),
         return Err(Error::Internal("no such kind of item".to_owned()));
     };
     match kind {
-        "session" => {
-            ledger
-                .transact(partition, &[], |tx| session::expire(tx, limits, id))
-                .await
-        }
-        "turn" => {
-            ledger
-                .transact(partition, &[], |tx| turn::check_deadlines(tx, limits, id))
-                .await
-        }
+        "session" => ledger.transact(partition, &[], |tx| session::expire(tx, limits, id)).await,
+        "turn" => ledger.transact(partition, &[], |tx| turn::check_deadlines(tx, limits, id)).await,
         "conversation" => {
-            ledger
-                .transact(partition, &[], |tx| conversation::clean_up(tx, limits, id))
-                .await
+            ledger.transact(partition, &[], |tx| conversation::clean_up(tx, limits, id)).await
         }
         "token" => end_token(control, partition, id).await,
         _ => Err(Error::Internal("no such kind of item".to_owned())),
@@ -124,16 +109,11 @@ pub(crate) async fn end_token(
     id: &str,
 ) -> Result<(), Error> {
     let (ledger, limits) = (&control.ledger, &control.limits);
-    if !ledger
-        .transact(partition, &[], |tx| token::expire(tx, id))
-        .await?
-    {
+    if !ledger.transact(partition, &[], |tx| token::expire(tx, id)).await? {
         return Ok(());
     }
     let open = (0, u64::MAX);
-    let open = ledger
-        .members(partition, token::open_turns(id), open, u32::MAX)
-        .await?;
+    let open = ledger.members(partition, token::open_turns(id), open, u32::MAX).await?;
     // The newest first: the end of a running turn would hand out the next one of its conversation.
     for open in open.into_iter().rev() {
         let turn = open.name;

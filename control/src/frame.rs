@@ -154,12 +154,7 @@ impl Transcript {
     fn message(&mut self, id: String, at: Millis) -> &mut Message {
         let index = self.messages.iter().position(|message| message.id == id);
         let index = index.unwrap_or_else(|| {
-            self.messages.push(Message {
-                id,
-                content: String::new(),
-                at,
-                by: None,
-            });
+            self.messages.push(Message { id, content: String::new(), at, by: None });
             self.messages.len() - 1
         });
         &mut self.messages[index]
@@ -173,37 +168,20 @@ mod tests {
     fn transcript(bodies: impl IntoIterator<Item = Body>) -> Transcript {
         let mut transcript = Transcript::default();
         for (n, body) in (1..).zip(bodies) {
-            transcript.add(Frame {
-                tag: 0,
-                turn: "t".to_owned(),
-                n,
-                at: 7,
-                body,
-            });
+            transcript.add(Frame { tag: 0, turn: "t".to_owned(), n, at: 7, body });
         }
         transcript
     }
 
     fn delta(id: &str, text: &str) -> Body {
-        Body::Delta {
-            id: id.to_owned(),
-            text: text.to_owned(),
-        }
+        Body::Delta { id: id.to_owned(), text: text.to_owned() }
     }
 
     #[test]
     fn deltas_add_up_and_a_finished_message_replaces_them() {
-        let message = Body::Message {
-            id: "a".to_owned(),
-            content: "one two!".to_owned(),
-            by: None,
-        };
-        let found = transcript([
-            delta("a", "one "),
-            delta("b", "x"),
-            delta("a", "two"),
-            message,
-        ]);
+        let message =
+            Body::Message { id: "a".to_owned(), content: "one two!".to_owned(), by: None };
+        let found = transcript([delta("a", "one "), delta("b", "x"), delta("a", "two"), message]);
         let contents: Vec<_> = found.messages.iter().map(|m| m.content.as_str()).collect();
         assert_eq!(contents, ["one two!", "x"]);
         assert_eq!(found.n, 4);
@@ -211,21 +189,9 @@ mod tests {
 
     #[test]
     fn a_restart_drops_what_was_said_unless_it_keeps_it() {
-        let dropped = transcript([
-            delta("a", "one"),
-            Body::Restart {
-                attempt: 2,
-                keep: false,
-            },
-        ]);
+        let dropped = transcript([delta("a", "one"), Body::Restart { attempt: 2, keep: false }]);
         assert!(dropped.messages.is_empty());
-        let kept = transcript([
-            delta("a", "one"),
-            Body::Restart {
-                attempt: 2,
-                keep: true,
-            },
-        ]);
+        let kept = transcript([delta("a", "one"), Body::Restart { attempt: 2, keep: true }]);
         assert_eq!(kept.messages.len(), 1);
     }
 

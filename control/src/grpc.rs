@@ -37,12 +37,8 @@ pub(crate) async fn router(
 ) -> anyhow::Result<Router<Stack<Observe, Identity>>> {
     let service = Service(control.clone());
     let (health, health_service) = tonic_health::server::health_reporter();
-    health
-        .set_serving::<v1::gateway_service_server::GatewayServiceServer<Service>>()
-        .await;
-    health
-        .set_serving::<v1::agent_service_server::AgentServiceServer<Service>>()
-        .await;
+    health.set_serving::<v1::gateway_service_server::GatewayServiceServer<Service>>().await;
+    health.set_serving::<v1::agent_service_server::AgentServiceServer<Service>>().await;
     let reflection = || {
         tonic_reflection::server::Builder::configure()
             .register_encoded_file_descriptor_set(v1::DESCRIPTORS)
@@ -62,18 +58,10 @@ pub(crate) async fn router(
         .add_service(reflection().build_v1()?)
         // Some clients, grpcio among them, still ask by the older name.
         .add_service(reflection().build_v1alpha()?)
-        .add_service(v1::token_service_server::TokenServiceServer::new(
-            service.clone(),
-        ))
-        .add_service(v1::key_service_server::KeyServiceServer::new(
-            service.clone(),
-        ))
-        .add_service(v1::route_service_server::RouteServiceServer::new(
-            service.clone(),
-        ))
-        .add_service(v1::agent_service_server::AgentServiceServer::new(
-            service.clone(),
-        ))
+        .add_service(v1::token_service_server::TokenServiceServer::new(service.clone()))
+        .add_service(v1::key_service_server::KeyServiceServer::new(service.clone()))
+        .add_service(v1::route_service_server::RouteServiceServer::new(service.clone()))
+        .add_service(v1::agent_service_server::AgentServiceServer::new(service.clone()))
         .add_service(v1::admin_service_server::AdminServiceServer::new(service))
         .add_service(gateway))
 }
@@ -81,13 +69,8 @@ pub(crate) async fn router(
 impl Service {
     /// Who is calling.
     async fn caller<T>(&self, request: &Request<T>) -> Result<Caller, Status> {
-        let header = request
-            .metadata()
-            .get("authorization")
-            .and_then(|value| value.to_str().ok());
-        let secret = header
-            .and_then(|header| header.strip_prefix("Bearer "))
-            .unwrap_or_default();
+        let header = request.metadata().get("authorization").and_then(|value| value.to_str().ok());
+        let secret = header.and_then(|header| header.strip_prefix("Bearer ")).unwrap_or_default();
         self.0.caller(secret).await.map_err(status::from)
     }
 

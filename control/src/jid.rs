@@ -17,9 +17,7 @@ impl Folder {
     pub(crate) fn parse(text: &str) -> Result<Self, Refusal> {
         let segments: Vec<&str> = text.split('/').collect();
         if segments.len() > MAX_DEPTH {
-            return Err(Refusal::invalid(format!(
-                "a folder has at most {MAX_DEPTH} segments"
-            )));
+            return Err(Refusal::invalid(format!("a folder has at most {MAX_DEPTH} segments")));
         }
         for part in segments {
             segment("a folder's segment", part)?;
@@ -74,13 +72,9 @@ impl TryFrom<String> for Folder {
 /// Checks one segment of a folder, a suffix or a source.
 pub(crate) fn segment(what: &str, text: &str) -> Result<(), Refusal> {
     let fits = (1..=MAX_SEGMENT).contains(&text.len())
-        && text
-            .bytes()
-            .all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-');
+        && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-');
     fits.then_some(()).ok_or_else(|| {
-        Refusal::invalid(format!(
-            "{what} is 1 to {MAX_SEGMENT} of A-Z a-z 0-9 _ -, not {text:?}"
-        ))
+        Refusal::invalid(format!("{what} is 1 to {MAX_SEGMENT} of A-Z a-z 0-9 _ -, not {text:?}"))
     })
 }
 
@@ -104,9 +98,7 @@ pub(crate) fn hook(folder: &Folder, source: &str, suffix: Option<&str>) -> Strin
 pub(crate) fn root(jid: &str) -> Result<&str, Refusal> {
     let path = path(jid);
     if path == jid {
-        return Err(Refusal::invalid(format!(
-            "a JID begins with web: or hook:, not {jid:?}"
-        )));
+        return Err(Refusal::invalid(format!("a JID begins with web: or hook:, not {jid:?}")));
     }
     // A folder, a source and a suffix.
     if path.split('/').count() > MAX_DEPTH + 2 {
@@ -120,9 +112,7 @@ pub(crate) fn root(jid: &str) -> Result<&str, Refusal> {
 
 /// A JID without its kind.
 pub(crate) fn path(jid: &str) -> &str {
-    let path = jid
-        .strip_prefix("web:")
-        .or_else(|| jid.strip_prefix("hook:"));
+    let path = jid.strip_prefix("web:").or_else(|| jid.strip_prefix("hook:"));
     path.unwrap_or(jid)
 }
 
@@ -142,18 +132,7 @@ mod tests {
             assert!(Folder::parse(good).is_ok(), "{good}");
         }
         let long = "x".repeat(64);
-        for bad in [
-            "",
-            "/",
-            "a/",
-            "/a",
-            "a//b",
-            "a b",
-            "ä",
-            "a.b",
-            &long,
-            "a/b/c/d/e/f/g/h/i",
-        ] {
+        for bad in ["", "/", "a/", "/a", "a//b", "a b", "ä", "a.b", &long, "a/b/c/d/e/f/g/h/i"] {
             assert!(Folder::parse(bad).is_err(), "{bad}");
         }
     }

@@ -51,9 +51,7 @@ impl Caller {
     pub(crate) fn must_be_operator(&self) -> Result<(), Refusal> {
         match self.role {
             Role::Operator => Ok(()),
-            _ => Err(Refusal::NotAllowed(
-                "this needs an operator's key".to_owned(),
-            )),
+            _ => Err(Refusal::NotAllowed("this needs an operator's key".to_owned())),
         }
     }
 
@@ -77,9 +75,7 @@ impl Caller {
             _ => {}
         }
         if self.role == Role::Gateway {
-            return Err(Refusal::NotAllowed(
-                "a gateway's key reaches no folder".to_owned(),
-            ));
+            return Err(Refusal::NotAllowed("a gateway's key reaches no folder".to_owned()));
         }
         let folder = Folder::parse(named)?;
         self.must_reach(&folder)?;
@@ -90,11 +86,7 @@ impl Caller {
         let reaches = match &self.role {
             Role::Operator => true,
             Role::Gateway => false,
-            Role::Agent {
-                folder: own,
-                subtree: true,
-                ..
-            } => folder.is_within(own),
+            Role::Agent { folder: own, subtree: true, .. } => folder.is_within(own),
             Role::Agent { folder: own, .. } => folder == own,
         };
         let refusal = || Refusal::NotAllowed(format!("this key does not reach {folder}"));
@@ -104,9 +96,7 @@ impl Caller {
     pub(crate) fn must_mint(&self) -> Result<(), Refusal> {
         match self.role {
             Role::Operator | Role::Agent { may_mint: true, .. } => Ok(()),
-            _ => Err(Refusal::NotAllowed(
-                "this key may not issue or revoke tokens".to_owned(),
-            )),
+            _ => Err(Refusal::NotAllowed("this key may not issue or revoke tokens".to_owned())),
         }
     }
 }

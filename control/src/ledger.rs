@@ -124,10 +124,7 @@ impl Ledger {
                     reading = Reading::afresh();
                     for (name, record) in fresh {
                         self.note(partition, &name, record.as_ref());
-                        reading
-                            .known
-                            .0
-                            .insert(Read::Record(name), Found::Record(record));
+                        reading.known.0.insert(Read::Record(name), Found::Record(record));
                     }
                 }
                 Commit::Full { .. } => {
@@ -149,14 +146,10 @@ impl Ledger {
             Err(StoreError::Unknown(_)) => {}
             known => return known,
         }
-        let second = self
-            .store
-            .commit(batch)
-            .await
-            .map_err(|error| match error {
-                // The second was refused; the first is still in doubt.
-                StoreError::Unavailable(why) | StoreError::Unknown(why) => StoreError::Unknown(why),
-            })?;
+        let second = self.store.commit(batch).await.map_err(|error| match error {
+            // The second was refused; the first is still in doubt.
+            StoreError::Unavailable(why) | StoreError::Unknown(why) => StoreError::Unknown(why),
+        })?;
         match second {
             Commit::Conflict(fresh) if is_done(batch, &fresh) => Ok(Commit::Applied),
             other => Ok(other),
@@ -169,10 +162,7 @@ impl Ledger {
         expected: &[String],
         trusting: bool,
     ) -> Result<Reading, Error> {
-        let mut reading = Reading {
-            trusting,
-            ..Reading::afresh()
-        };
+        let mut reading = Reading { trusting, ..Reading::afresh() };
         let reads = expected.iter().cloned().map(Read::Record).collect();
         self.learn(partition, reads, &mut reading).await?;
         Ok(reading)
@@ -194,10 +184,7 @@ impl Ledger {
                 let Some(record) = hints.get(&(partition, name.clone())) else {
                     return true;
                 };
-                reading
-                    .known
-                    .0
-                    .insert(read.clone(), Found::Record(Some(record.clone())));
+                reading.known.0.insert(read.clone(), Found::Record(Some(record.clone())));
                 reading.hinted = true;
                 false
             });
@@ -272,11 +259,7 @@ struct Reading {
 
 impl Reading {
     fn afresh() -> Self {
-        Self {
-            known: Known::default(),
-            trusting: false,
-            hinted: false,
-        }
+        Self { known: Known::default(), trusting: false, hinted: false }
     }
 }
 

@@ -60,11 +60,7 @@ impl Server {
         for remark in control.ledger.remarks().await {
             tracing::warn!("{remark}");
         }
-        Ok(Self {
-            control: Arc::new(control),
-            tls,
-            grace,
-        })
+        Ok(Self { control: Arc::new(control), tls, grace })
     }
 
     /// What it counts.

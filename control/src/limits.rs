@@ -70,9 +70,7 @@ impl Limits {
 
 /// Reads `250ms`, `30s`, `5m`, `24h` or `30d`.
 fn duration(text: &str) -> Result<Duration, String> {
-    let unit = text
-        .find(|c: char| !c.is_ascii_digit())
-        .unwrap_or(text.len());
+    let unit = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
     let (number, unit) = text.split_at(unit);
     let millis = match unit {
         "ms" => 1,
@@ -82,11 +80,7 @@ fn duration(text: &str) -> Result<Duration, String> {
         "d" => 86_400_000,
         _ => return Err("a duration is a whole number and one of ms, s, m, h, d".to_owned()),
     };
-    let number: u64 = number
-        .parse()
-        .map_err(|_| "a duration begins with a whole number".to_owned())?;
-    number
-        .checked_mul(millis)
-        .map(Duration::from_millis)
-        .ok_or_else(|| "too long".to_owned())
+    let number: u64 =
+        number.parse().map_err(|_| "a duration begins with a whole number".to_owned())?;
+    number.checked_mul(millis).map(Duration::from_millis).ok_or_else(|| "too long".to_owned())
 }

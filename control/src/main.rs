@@ -43,10 +43,7 @@ async fn run(options: Options, metrics: metrics::Options) -> anyhow::Result<()> 
         .map_err(|error| anyhow::anyhow!("cannot listen on {listen}: {error}"))?;
     let address = listener.local_addr()?;
     let shutdown = CancellationToken::new();
-    let (mut term, mut int) = (
-        signal(SignalKind::terminate())?,
-        signal(SignalKind::interrupt())?,
-    );
+    let (mut term, mut int) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     tokio::spawn({
         let shutdown = shutdown.clone();
         async move {
@@ -60,9 +57,6 @@ async fn run(options: Options, metrics: metrics::Options) -> anyhow::Result<()> 
     let registries = vec![server.metrics()];
     metrics.serve(registries, shutdown.clone()).await?;
     // Whoever has read this line may send a signal.
-    writeln!(
-        std::io::stdout(),
-        "arizuko-control listens on {scheme}://{address}"
-    )?;
+    writeln!(std::io::stdout(), "arizuko-control listens on {scheme}://{address}")?;
     server.serve(listener, shutdown).await
 }

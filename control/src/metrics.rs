@@ -100,11 +100,7 @@ impl Metrics {
         let gateways = gauge(&mut registry, "watch_streams", "Gateways that watch here");
         let help = "Readers of turns and conversations here";
         let subscriptions = gauge(&mut registry, "subscriptions", help);
-        let agents = gauge(
-            &mut registry,
-            "agents",
-            "Agents attached here, people included",
-        );
+        let agents = gauge(&mut registry, "agents", "Agents attached here, people included");
         let help = "Turns that the agents attached here would take now";
         let credit = gauge(&mut registry, "agent_credit", help);
         let help = "Turns that wait for an agent, in the whole store";
@@ -112,9 +108,8 @@ impl Metrics {
         let longest_wait = Gauge::default();
         let help = "Age of the oldest of the waiting turns";
         registry.register_with_unit("longest_wait", help, seconds(), longest_wait.clone());
-        let first_frame = Histogram::new([
-            0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 1800.0,
-        ]);
+        let first_frame =
+            Histogram::new([0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 1800.0]);
         let help = "Time from taking a message to storing the first frame of its reply";
         registry.register_with_unit("first_frame", help, seconds(), first_frame.clone());
 

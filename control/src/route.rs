@@ -100,14 +100,8 @@ pub(crate) enum Field {
 }
 
 impl Field {
-    pub(crate) const ALL: [Self; 6] = [
-        Self::Target,
-        Self::Persona,
-        Self::Topic,
-        Self::Mode,
-        Self::Escalation,
-        Self::GiveUp,
-    ];
+    pub(crate) const ALL: [Self; 6] =
+        [Self::Target, Self::Persona, Self::Topic, Self::Mode, Self::Escalation, Self::GiveUp];
 
     pub(crate) fn name(self) -> &'static str {
         match self {
@@ -178,9 +172,7 @@ impl Route {
         short("a topic", self.topic.as_deref(), MAX_TOPIC)?;
         let steps = self.escalation.as_deref().unwrap_or_default();
         if steps.len() > MAX_STEPS {
-            return Err(Refusal::invalid(format!(
-                "an escalation has at most {MAX_STEPS} steps"
-            )));
+            return Err(Refusal::invalid(format!("an escalation has at most {MAX_STEPS} steps")));
         }
         for step in steps {
             if step.after.is_none() && step.unfinished_after.is_none() {
@@ -204,9 +196,7 @@ impl Route {
 
 fn short(what: &str, text: Option<&str>, most: usize) -> Result<(), Refusal> {
     if text.is_some_and(|text| text.chars().count() > most) {
-        return Err(Refusal::invalid(format!(
-            "{what} has at most {most} characters"
-        )));
+        return Err(Refusal::invalid(format!("{what} has at most {most} characters")));
     }
     Ok(())
 }
@@ -269,9 +259,7 @@ impl Resolved {
 /// What becomes of a message to `jid`, whose token is of `folder`.
 pub(crate) fn resolve(tx: &mut Tx<'_>, jid: &str, folder: &Folder) -> Decision<Resolved> {
     let known = prefixes(tx, folder.root())?;
-    let matching: Vec<&str> = beginnings(jid)
-        .filter(|prefix| known.contains(*prefix))
-        .collect();
+    let matching: Vec<&str> = beginnings(jid).filter(|prefix| known.contains(*prefix)).collect();
     tx.expect(matching.iter().map(|prefix| record(prefix)))?;
     let mut resolved = Resolved::default();
     jid.clone_into(&mut resolved.route.prefix);
@@ -302,10 +290,7 @@ mod tests {
     #[test]
     fn a_jid_begins_with_its_segments() {
         let found: Vec<_> = beginnings("hook:acme/eng/linear").collect();
-        assert_eq!(
-            found,
-            ["hook:acme/eng/linear", "hook:acme/eng", "hook:acme"]
-        );
+        assert_eq!(found, ["hook:acme/eng/linear", "hook:acme/eng", "hook:acme"]);
         assert_eq!(beginnings("web:acme").collect::<Vec<_>>(), ["web:acme"]);
     }
 

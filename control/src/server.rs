@@ -77,13 +77,7 @@ impl Control {
             (options.gateway_key, Role::Gateway, "key_first_gateway"),
         ] {
             if let Some(secret) = secret {
-                first_keys.push((
-                    hash(secret),
-                    Caller {
-                        key_id: id.to_owned(),
-                        role,
-                    },
-                ));
+                first_keys.push((hash(secret), Caller { key_id: id.to_owned(), role }));
             }
         }
         Ok(Self {
@@ -114,13 +108,8 @@ impl Control {
         let credential = credential.ok_or(Refusal::KeyInvalid)?;
         let record = key::record(&credential.id(key::ID));
         let found: Option<Key> = self.ledger.record(credential.partition, record).await?;
-        let found = found
-            .filter(|key| key.hash == hash)
-            .ok_or(Refusal::KeyInvalid)?;
-        Ok(Caller {
-            key_id: found.id,
-            role: found.role,
-        })
+        let found = found.filter(|key| key.hash == hash).ok_or(Refusal::KeyInvalid)?;
+        Ok(Caller { key_id: found.id, role: found.role })
     }
 
     /// The token that a visitor shows, looked up afresh.
@@ -160,10 +149,7 @@ impl Control {
     pub(crate) async fn attached(&self, folder: &Folder) -> Result<Vec<String>, Error> {
         let (partition, alive) = (self.partition(folder), (self.ledger.now(), u64::MAX));
         let present = session::present(folder);
-        let members = self
-            .ledger
-            .members(partition, present, alive, u32::MAX)
-            .await?;
+        let members = self.ledger.members(partition, present, alive, u32::MAX).await?;
         let records = members.iter().map(|member| session::record(&member.name));
         let sessions = self.ledger.records::<Session>(partition, records).await?;
         Ok(sessions.into_iter().flatten().map(|s| s.name).collect())
@@ -174,10 +160,7 @@ impl Control {
     pub(crate) async fn seems_attended(&self, folder: &Folder) -> bool {
         let alive = (self.ledger.now(), u64::MAX);
         let present = session::present(folder);
-        let sessions = self
-            .ledger
-            .members(self.partition(folder), present, alive, 1)
-            .await;
+        let sessions = self.ledger.members(self.partition(folder), present, alive, 1).await;
         sessions.is_ok_and(|sessions| !sessions.is_empty())
     }
 }
@@ -187,10 +170,7 @@ async fn layout(ledger: &Ledger, partitions: Partition) -> anyhow::Result<Layout
     let found = ledger.transact(0, &[], |tx| match tx.get::<Layout>(LAYOUT)? {
         Some(layout) => Ok(layout),
         None => {
-            let layout = Layout {
-                format: FORMAT,
-                partitions,
-            };
+            let layout = Layout { format: FORMAT, partitions };
             tx.put(LAYOUT, &layout, None)?;
             Ok(layout)
         }
@@ -198,11 +178,7 @@ async fn layout(ledger: &Ledger, partitions: Partition) -> anyhow::Result<Layout
     let layout = found.await?;
     if layout.partitions != partitions {
         let kept = layout.partitions;
-        tracing::warn!(
-            kept,
-            asked = partitions,
-            "the number of partitions was fixed at first use"
-        );
+        tracing::warn!(kept, asked = partitions, "the number of partitions was fixed at first use");
     }
     anyhow::ensure!(
         layout.format == FORMAT,
@@ -222,20 +198,11 @@ impl Control {
         let members = match view {
             Some(view) => {
                 let partition = self.partition(view);
-                let members = self
-                    .ledger
-                    .members(partition, set.to_owned(), (0, u64::MAX), u32::MAX)
-                    .await?;
-                members
-                    .into_iter()
-                    .map(|member| (partition, member))
-                    .collect()
+                let members =
+                    self.ledger.members(partition, set.to_owned(), (0, u64::MAX), u32::MAX).await?;
+                members.into_iter().map(|member| (partition, member)).collect()
             }
-            None => {
-                self.ledger
-                    .gather(set, self.partitions, u64::MAX, u32::MAX)
-                    .await?
-            }
+            None => self.ledger.gather(set, self.partitions, u64::MAX, u32::MAX).await?,
         };
         let mut listed: BTreeMap<Partition, Vec<String>> = BTreeMap::new();
         for (partition, member) in members {
@@ -261,23 +228,12 @@ impl KeyWatch {
         let revoked = CancellationToken::new();
         // A first key lives as long as the process.
         let Some(partition) = partition_of_id(key::ID, &caller.key_id, control.partitions) else {
-            return Ok(Self {
-                revoked,
-                _task: None,
-            });
+            return Ok(Self { revoked, _task: None });
         };
         // Watched before it is read: a revocation is seen by one or the other.
-        let wakes = control
-            .ledger
-            .watch(partition, &key::topic(&caller.key_id))
-            .await?;
+        let wakes = control.ledger.watch(partition, &key::topic(&caller.key_id)).await?;
         let record = key::record(&caller.key_id);
-        if control
-            .ledger
-            .record::<Key>(partition, record.clone())
-            .await?
-            .is_none()
-        {
+        if control.ledger.record::<Key>(partition, record.clone()).await?.is_none() {
             return Err(Refusal::KeyInvalid.into());
         }
         let watching = watch_key(control.clone(), partition, record, wakes);
@@ -286,10 +242,7 @@ impl KeyWatch {
             watching.await;
             told.cancel();
         });
-        Ok(Self {
-            revoked,
-            _task: Some(AbortOnDropHandle::new(task)),
-        })
+        Ok(Self { revoked, _task: Some(AbortOnDropHandle::new(task)) })
     }
 
     /// Returns once the key is revoked.
@@ -309,11 +262,7 @@ async fn watch_key(
         if let Ok(Wake::Published(_)) = timeout(control.limits.recheck, wakes.next()).await {
             return;
         }
-        match control
-            .ledger
-            .record::<Key>(partition, record.clone())
-            .await
-        {
+        match control.ledger.record::<Key>(partition, record.clone()).await {
             Ok(Some(_)) => {}
             Ok(None) => return,
             Err(_) => sleep(RETRY).await,

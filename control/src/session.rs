@@ -73,22 +73,13 @@ impl Notice {
         let (kind, subject) = (words.next()?, words.next()?.to_owned());
         let mut attempt = || words.next()?.parse().ok();
         match kind {
-            "cancel" => Some(Self::Cancel {
-                turn: subject,
-                attempt: attempt()?,
-            }),
+            "cancel" => Some(Self::Cancel { turn: subject, attempt: attempt()? }),
             "lost" => {
                 let attempt = attempt()?;
                 let why = words.next().unwrap_or_default().to_owned();
-                Some(Self::Lost {
-                    turn: subject,
-                    attempt,
-                    why,
-                })
+                Some(Self::Lost { turn: subject, attempt, why })
             }
-            "moved" => Some(Self::Moved {
-                epoch: subject.parse().ok()?,
-            }),
+            "moved" => Some(Self::Moved { epoch: subject.parse().ok()? }),
             _ => None,
         }
     }

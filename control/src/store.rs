@@ -80,19 +80,12 @@ pub(crate) struct Member {
 #[derive(Clone, Debug)]
 pub(crate) enum Guard {
     /// The record is in this state; `None`: it is absent.
-    Version {
-        record: String,
-        version: Option<Version>,
-    },
+    Version { record: String, version: Option<Version> },
     /// The set has fewer members than this.
     Fewer { set: String, than: u32 },
     /// The bucket still has room for one, by the generic cell rate algorithm: `burst` at once,
     /// then one each `interval` milliseconds. Taken from when the batch is applied.
-    Rate {
-        bucket: String,
-        interval: Millis,
-        burst: u32,
-    },
+    Rate { bucket: String, interval: Millis, burst: u32 },
 }
 
 /// What a batch changes.

@@ -85,36 +85,25 @@ impl Order {
                 Ok(jid::hook(&self.folder, source, suffix))
             }
             (Kind::Chat, Some(_)) => Err(Refusal::invalid("a chat link has no source")),
-            (Kind::Hook, None) => Err(Refusal::invalid(
-                "a webhook needs a source, for example github",
-            )),
+            (Kind::Hook, None) => {
+                Err(Refusal::invalid("a webhook needs a source, for example github"))
+            }
         }
     }
 
     fn check_options(&self) -> Result<(), Refusal> {
-        let Options {
-            name,
-            greeting,
-            context,
-            allowed_origins,
-        } = &self.options;
-        for (what, text, most) in [
-            ("name", name, 100),
-            ("greeting", greeting, 4_000),
-            ("context", context, 16_000),
-        ] {
+        let Options { name, greeting, context, allowed_origins } = &self.options;
+        for (what, text, most) in
+            [("name", name, 100), ("greeting", greeting, 4_000), ("context", context, 16_000)]
+        {
             if text.chars().count() > most {
-                return Err(Refusal::invalid(format!(
-                    "a {what} has at most {most} characters"
-                )));
+                return Err(Refusal::invalid(format!("a {what} has at most {most} characters")));
             }
         }
         if allowed_origins.len() > 50 {
             return Err(Refusal::invalid("a link has at most 50 allowed origins"));
         }
-        allowed_origins
-            .iter()
-            .try_for_each(|origin| check_origin(origin))?;
+        allowed_origins.iter().try_for_each(|origin| check_origin(origin))?;
         match self.lifetime {
             Some(0) => Err(Refusal::invalid("a lifetime is longer than nothing")),
             Some(MAX_LIFETIME..) => Err(Refusal::invalid("a lifetime is less than 100 years")),
@@ -125,16 +114,11 @@ impl Order {
 
 /// An origin is a scheme and an authority, as browsers send it.
 fn check_origin(origin: &str) -> Result<(), Refusal> {
-    let authority = origin
-        .strip_prefix("https://")
-        .or_else(|| origin.strip_prefix("http://"));
+    let authority = origin.strip_prefix("https://").or_else(|| origin.strip_prefix("http://"));
     let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || "-.:[]".contains(c);
     let fits = authority.is_some_and(|a| !a.is_empty() && a.len() <= 255 && a.chars().all(plain));
-    let refusal = || {
-        Refusal::invalid(format!(
-            "an origin is like https://acme.com, not {origin:?}"
-        ))
-    };
+    let refusal =
+        || Refusal::invalid(format!("an origin is like https://acme.com, not {origin:?}"));
     fits.then_some(()).ok_or_else(refusal)
 }
 
@@ -189,11 +173,7 @@ pub(crate) fn admit(
 ) -> Result<Token, Refusal> {
     let token = found.filter(|token| token.hash == credential.hash() && token.is_live(now));
     let token = token.ok_or(Refusal::TokenInvalid)?;
-    if token.kind == kind {
-        Ok(token)
-    } else {
-        Err(Refusal::WrongKind)
-    }
+    if token.kind == kind { Ok(token) } else { Err(Refusal::WrongKind) }
 }
 
 /// Mints a token.
@@ -224,9 +204,7 @@ pub(crate) fn issue(
         options: order.options.clone(),
         created_at: tx.now,
         created_by: caller.key_id.clone(),
-        expires_at: order
-            .lifetime
-            .map(|lifetime| tx.now.saturating_add(lifetime)),
+        expires_at: order.lifetime.map(|lifetime| tx.now.saturating_add(lifetime)),
         revoked_at: None,
     };
     // Guarded to be new: a commit that comes late must not bring back a token that was revoked.
@@ -240,13 +218,7 @@ pub(crate) fn issue(
     }
     route::ensure_index(tx, token.folder.root())?;
     let folder = token.folder.as_str();
-    audit::note(
-        tx,
-        &caller.key_id,
-        "token.issue",
-        folder,
-        (&token.id, &token.jid),
-    )?;
+    audit::note(tx, &caller.key_id, "token.issue", folder, (&token.id, &token.jid))?;
     Ok(token)
 }
 
@@ -334,10 +306,7 @@ pub(crate) fn expire(tx: &mut Tx<'_>, id: &str) -> Decision<bool> {
 /// From this commit on nothing with the token is accepted. Its turns are cancelled right after,
 /// by the due item if control should die in between.
 fn end(tx: &mut Tx<'_>, token: Token, actor: &str, action: &str) -> Decision<Token> {
-    let token = Token {
-        revoked_at: Some(tx.now),
-        ..token
-    };
+    let token = Token { revoked_at: Some(tx.now), ..token };
     if let Some(mut address) = tx.get::<Address>(&address_record(&token.jid))? {
         address.tokens.retain(|id| *id != token.id);
         if address.tokens.is_empty() {
@@ -350,12 +319,6 @@ fn end(tx: &mut Tx<'_>, token: Token, actor: &str, action: &str) -> Decision<Tok
     tx.remove(TOKENS, member(&token));
     tx.schedule(due(&token.id), tx.now);
     tx.publish(topic(&token.id), "revoked");
-    audit::note(
-        tx,
-        actor,
-        action,
-        token.folder.as_str(),
-        (&token.id, &token.jid),
-    )?;
+    audit::note(tx, actor, action, token.folder.as_str(), (&token.id, &token.jid))?;
     Ok(token)
 }

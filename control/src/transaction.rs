@@ -42,10 +42,7 @@ pub(crate) enum Refusal {
     #[error("too many messages")]
     RateLimited { retry_after: Millis },
     #[error("too many open turns of this {what}")]
-    TooManyTurns {
-        what: &'static str,
-        retry_after: Millis,
-    },
+    TooManyTurns { what: &'static str, retry_after: Millis },
     #[error("{0}")]
     JidTaken(String),
     #[error("the session is over, or another stream speaks for it: attach again")]
@@ -121,8 +118,7 @@ impl<'a> Tx<'a> {
             Some(body) => body.as_deref(),
             None => {
                 let current = self.record(record)?;
-                self.read
-                    .insert(record.to_owned(), current.map(|r| r.version));
+                self.read.insert(record.to_owned(), current.map(|r| r.version));
                 current.map(|r| r.body.as_str())
             }
         };
@@ -148,14 +144,8 @@ impl<'a> Tx<'a> {
     /// Says which records are about to be read, so that they are loaded in one go.
     pub(crate) fn expect(&self, records: impl IntoIterator<Item = String>) -> Decision<()> {
         let reads = records.into_iter().map(Read::Record);
-        let missing: Vec<Read> = reads
-            .filter(|read| !self.known.0.contains_key(read))
-            .collect();
-        if missing.is_empty() {
-            Ok(())
-        } else {
-            Err(Stop::Missing(missing))
-        }
+        let missing: Vec<Read> = reads.filter(|read| !self.known.0.contains_key(read)).collect();
+        if missing.is_empty() { Ok(()) } else { Err(Stop::Missing(missing)) }
     }
 
     fn record(&self, record: &str) -> Decision<Option<&'a Record>> {
@@ -193,21 +183,14 @@ impl<'a> Tx<'a> {
         after: u64,
         limit: u32,
     ) -> Decision<&'a [(u64, Bytes)]> {
-        match self.known(Read::Log {
-            log: log.to_owned(),
-            after,
-            limit,
-        })? {
+        match self.known(Read::Log { log: log.to_owned(), after, limit })? {
             Found::Log(entries) => Ok(entries),
             _ => Err(Stop::Corrupt(format!("{log} is no log"))),
         }
     }
 
     fn known(&self, read: Read) -> Decision<&'a Found> {
-        self.known
-            .0
-            .get(&read)
-            .ok_or_else(|| Stop::Missing(vec![read]))
+        self.known.0.get(&read).ok_or_else(|| Stop::Missing(vec![read]))
     }
 
     /// Refuses the batch when the set has this many members already.
@@ -221,11 +204,7 @@ impl<'a> Tx<'a> {
         if interval == 0 {
             return;
         }
-        self.bounds.push(Guard::Rate {
-            bucket,
-            interval,
-            burst: per_minute,
-        });
+        self.bounds.push(Guard::Rate { bucket, interval, burst: per_minute });
     }
 
     pub(crate) fn put<T: Serialize>(
@@ -238,11 +217,7 @@ impl<'a> Tx<'a> {
             .map_err(|error| Stop::Corrupt(format!("{record}: {error}")))?;
         self.forget_put(record);
         self.written.insert(record.to_owned(), Some(body.clone()));
-        self.writes.push(Write::Put {
-            record: record.to_owned(),
-            body,
-            lifetime,
-        });
+        self.writes.push(Write::Put { record: record.to_owned(), body, lifetime });
         Ok(())
     }
 
@@ -250,9 +225,7 @@ impl<'a> Tx<'a> {
     pub(crate) fn delete(&mut self, name: &str) {
         self.forget_put(name);
         self.written.insert(name.to_owned(), None);
-        self.writes.push(Write::Delete {
-            name: name.to_owned(),
-        });
+        self.writes.push(Write::Delete { name: name.to_owned() });
     }
 
     /// Only the last write of a record counts.
@@ -300,9 +273,7 @@ impl<'a> Tx<'a> {
     pub(crate) fn random<const N: usize>(&mut self) -> [u8; N] {
         const { assert!(N <= 32) };
         self.drawn += 1;
-        let digest = Sha256::new()
-            .chain_update(self.seed)
-            .chain_update(self.drawn.to_le_bytes());
+        let digest = Sha256::new().chain_update(self.seed).chain_update(self.drawn.to_le_bytes());
         let digest = digest.finalize();
         std::array::from_fn(|i| digest[i])
     }
@@ -323,17 +294,9 @@ impl<'a> Tx<'a> {
 
     /// What to commit.
     pub(crate) fn into_batch(self, partition: Partition, version: Version) -> Batch {
-        let versions = self
-            .read
-            .into_iter()
-            .map(|(record, version)| Guard::Version { record, version });
+        let versions =
+            self.read.into_iter().map(|(record, version)| Guard::Version { record, version });
         let guards = versions.chain(self.bounds).collect();
-        Batch {
-            partition,
-            version,
-            now: self.now,
-            guards,
-            writes: self.writes,
-        }
+        Batch { partition, version, now: self.now, guards, writes: self.writes }
     }
 }

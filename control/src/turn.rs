@@ -123,11 +123,7 @@ impl Turn {
     }
 
     fn put(&self, tx: &mut Tx<'_>, limits: &Limits) -> Decision<()> {
-        tx.put(
-            &record(&self.id),
-            self,
-            Some(conversation::lifetime(limits)),
-        )
+        tx.put(&record(&self.id), self, Some(conversation::lifetime(limits)))
     }
 
     /// Makes sure that it is looked at when something is due.
@@ -135,10 +131,7 @@ impl Turn {
         let silent = self.silent_until.filter(|_| !self.spoke);
         let soonest = [self.accept_by, silent, self.unfinished_until];
         let soonest = soonest.into_iter().flatten().min();
-        tx.schedule(
-            due(&self.id),
-            soonest.map_or(self.deadline, |at| at.min(self.deadline)),
-        );
+        tx.schedule(due(&self.id), soonest.map_or(self.deadline, |at| at.min(self.deadline)));
     }
 
     /// The seq after which the reply begins.

@@ -152,10 +152,7 @@ mod tests {
     use super::*;
 
     fn resolved(peer: &str, forwarded: &str, trusted: &str) -> String {
-        let trusted: Vec<_> = trusted
-            .split_whitespace()
-            .map(|n| n.parse().unwrap())
-            .collect();
+        let trusted: Vec<_> = trusted.split_whitespace().map(|n| n.parse().unwrap()).collect();
         resolve(peer.parse().unwrap(), forwarded.split(','), &trusted).to_string()
     }
 
@@ -163,28 +160,16 @@ mod tests {
     fn only_a_trusted_proxy_is_believed() {
         assert_eq!(resolved("1.2.3.4", "9.9.9.9", ""), "1.2.3.4");
         assert_eq!(resolved("10.0.0.1", "9.9.9.9", "10.0.0.0/8"), "9.9.9.9");
-        assert_eq!(
-            resolved("::ffff:10.0.0.1", "9.9.9.9", "10.0.0.0/8"),
-            "9.9.9.9"
-        );
+        assert_eq!(resolved("::ffff:10.0.0.1", "9.9.9.9", "10.0.0.0/8"), "9.9.9.9");
     }
 
     #[test]
     fn the_rightmost_untrusted_address_counts() {
         let trusted = "10.0.0.0/8 fd00::/8";
-        assert_eq!(
-            resolved("10.0.0.1", "6.6.6.6, 9.9.9.9, 10.0.0.2", trusted),
-            "9.9.9.9"
-        );
+        assert_eq!(resolved("10.0.0.1", "6.6.6.6, 9.9.9.9, 10.0.0.2", trusted), "9.9.9.9");
         assert_eq!(resolved("fd00::1", "9.9.9.9:4711", trusted), "9.9.9.9");
-        assert_eq!(
-            resolved("fd00::1", "[2001:db8::7]:80", trusted),
-            "2001:db8::7"
-        );
-        assert_eq!(
-            resolved("10.0.0.1", "9.9.9.9, unknown", trusted),
-            "10.0.0.1"
-        );
+        assert_eq!(resolved("fd00::1", "[2001:db8::7]:80", trusted), "2001:db8::7");
+        assert_eq!(resolved("10.0.0.1", "9.9.9.9, unknown", trusted), "10.0.0.1");
         assert_eq!(resolved("10.0.0.1", "", trusted), "10.0.0.1");
     }
 

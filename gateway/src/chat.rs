@@ -86,14 +86,8 @@ pub(crate) async fn post(
     if let Some(permit) = permit {
         // The frames don't say these, and the reader needs them to go on.
         let ids = [
-            (
-                HeaderName::from_static("arizuko-turn"),
-                posted.turn_id.clone(),
-            ),
-            (
-                HeaderName::from_static("arizuko-conversation"),
-                posted.conversation.clone(),
-            ),
+            (HeaderName::from_static("arizuko-turn"), posted.turn_id.clone()),
+            (HeaderName::from_static("arizuko-conversation"), posted.conversation.clone()),
         ];
         let target = Target::TurnId(posted.turn_id.clone());
         let stream = events::open(gateway, link, target, Asked::default(), permit).await?;

@@ -42,12 +42,8 @@ impl Control {
     pub(crate) fn new(addresses: &[String], key: &str, tls: &ClientFiles) -> anyhow::Result<Self> {
         anyhow::ensure!(!addresses.is_empty(), "no control is named: use --control");
         let key = Key::new(key)?;
-        let nodes = addresses
-            .iter()
-            .map(|address| Node::new(address, &key, tls).map(Arc::new));
-        Ok(Self {
-            nodes: nodes.collect::<anyhow::Result<_>>()?,
-        })
+        let nodes = addresses.iter().map(|address| Node::new(address, &key, tls).map(Arc::new));
+        Ok(Self { nodes: nodes.collect::<anyhow::Result<_>>()? })
     }
 
     /// Says what a link is.
@@ -56,9 +52,7 @@ impl Control {
         access: pb::Access,
     ) -> Result<pb::ResolveTokenResponse, Status> {
         let place = access.token.clone();
-        let request = pb::ResolveTokenRequest {
-            access: Some(access),
-        };
+        let request = pb::ResolveTokenRequest { access: Some(access) };
         let call = |mut client: Client, request| async move { client.resolve_token(request).await };
         self.ask(&place, Effect::Read, request, call).await
     }
@@ -102,14 +96,12 @@ impl Control {
         let until = Instant::now() + wait;
         let call = |mut client: Client, mut request: pb::GetTurnRequest| {
             let left = until.saturating_duration_since(Instant::now());
-            request.wait = Some(left)
-                .filter(|left| !left.is_zero())
-                .and_then(|left| left.try_into().ok());
+            request.wait =
+                Some(left).filter(|left| !left.is_zero()).and_then(|left| left.try_into().ok());
             async move { client.get_turn(request).await }
         };
         let patience = wait + PATIENCE;
-        self.ask_within(patience, &place, Effect::Read, request, call)
-            .await
+        self.ask_within(patience, &place, Effect::Read, request, call).await
     }
 
     /// Returns a page of history.
@@ -148,10 +140,7 @@ impl Control {
     pub(crate) async fn ready(&self) -> Result<(), Status> {
         let asked = self.nodes.iter().map(|node| async {
             let request = pb::ResolveTokenRequest {
-                access: Some(pb::Access {
-                    token: String::new(),
-                    kind: pb::TokenKind::Chat.into(),
-                }),
+                access: Some(pb::Access { token: String::new(), kind: pb::TokenKind::Chat.into() }),
             };
             let mut client = node.client.clone();
             match timeout(PATIENCE, client.resolve_token(request)).await {
@@ -175,8 +164,7 @@ impl Control {
     where
         F: Future<Output = Result<Response<A>, Status>>,
     {
-        self.ask_within(PATIENCE, place, effect, request, call)
-            .await
+        self.ask_within(PATIENCE, place, effect, request, call).await
     }
 
     /// Asks one control after the other (a single one twice) until one says something: a refusal
@@ -284,10 +272,7 @@ pub(crate) fn jitter(most: Duration) -> Duration {
     most.mul_f64(random() as f64 / u64::MAX as f64)
 }
 
-#[expect(
-    clippy::expect_used,
-    reason = "a system without random numbers cannot go on"
-)]
+#[expect(clippy::expect_used, reason = "a system without random numbers cannot go on")]
 fn random() -> u64 {
     getrandom::u64().expect("the system has random numbers")
 }

@@ -143,40 +143,18 @@ impl<'a> Event<'a> {
             Body::User(message) => ("user", Data::message(message, turn_id, None)),
             Body::Delta(delta) => {
                 let (id, text) = (&*delta.id, &*delta.text);
-                (
-                    "delta",
-                    Data::Delta {
-                        id,
-                        turn_id,
-                        n,
-                        text,
-                    },
-                )
+                ("delta", Data::Delta { id, turn_id, n, text })
             }
             Body::Status(status) => {
                 let text = &*status.text;
                 ("status", Data::Status { turn_id, n, text })
             }
-            &Body::Restart(pb::frame::Restart { attempt, keep }) => (
-                "restart",
-                Data::Restart {
-                    turn_id,
-                    n,
-                    attempt,
-                    keep,
-                },
-            ),
+            &Body::Restart(pb::frame::Restart { attempt, keep }) => {
+                ("restart", Data::Restart { turn_id, n, attempt, keep })
+            }
             Body::TurnDone(done) => {
                 let (status, error) = (status(done.status()), &*done.error);
-                (
-                    "turn_done",
-                    Data::TurnDone {
-                        turn_id,
-                        n,
-                        status,
-                        error,
-                    },
-                )
+                ("turn_done", Data::TurnDone { turn_id, n, status, error })
             }
         };
         let id = cursor(frame.cursor);
@@ -240,20 +218,12 @@ pub(crate) fn cursor(cursor: Option<pb::Cursor>) -> String {
 
 /// Reads one. What is none is a place in no log, so that control answers with a replay.
 pub(crate) fn parse_cursor(text: &str) -> pb::Cursor {
-    let nowhere = pb::Cursor {
-        seq: u64::MAX,
-        tag: 0,
-    };
+    let nowhere = pb::Cursor { seq: u64::MAX, tag: 0 };
     let parsed = text.split_once('-').and_then(|(seq, tag)| {
-        Some(pb::Cursor {
-            seq: seq.parse().ok()?,
-            tag: u32::from_str_radix(tag, 16).ok()?,
-        })
+        Some(pb::Cursor { seq: seq.parse().ok()?, tag: u32::from_str_radix(tag, 16).ok()? })
     });
     // Only what we write ourselves: no sign, no leading zeros, no capitals.
-    parsed
-        .filter(|parsed| cursor(Some(*parsed)) == text)
-        .unwrap_or(nowhere)
+    parsed.filter(|parsed| cursor(Some(*parsed)) == text).unwrap_or(nowhere)
 }
 
 #[cfg(test)]
@@ -292,10 +262,7 @@ mod tests {
 
     #[test]
     fn times_have_milliseconds() {
-        let at = Timestamp {
-            seconds: 1_700_000_000,
-            nanos: 5_999_999,
-        };
+        let at = Timestamp { seconds: 1_700_000_000, nanos: 5_999_999 };
         assert_eq!(time(&at).unwrap(), "2023-11-14T22:13:20.005Z");
     }
 }

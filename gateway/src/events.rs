@@ -62,10 +62,7 @@ impl FromRequestParts<Arc<Gateway>> for Asked {
         let Parameters(query) = Parameters::<Query>::from_request_parts(parts, gateway).await?;
         let header = parts.headers.get("last-event-id").map(|id| id.as_bytes());
         let query_id = query.last_event_id.as_deref().map(str::as_bytes);
-        let id = [header, query_id]
-            .into_iter()
-            .flatten()
-            .find(|id| !id.is_empty());
+        let id = [header, query_id].into_iter().flatten().find(|id| !id.is_empty());
         Ok(Self {
             cursor: id.map(|id| document::parse_cursor(str::from_utf8(id).unwrap_or_default())),
             html: query.html.as_deref() == Some("1"),
@@ -92,14 +89,7 @@ pub(crate) async fn conversation(
     asked: Asked,
     permit: OpenStream,
 ) -> Result<Response, Problem> {
-    open(
-        gateway,
-        link,
-        Target::Conversation(conversation),
-        asked,
-        permit,
-    )
-    .await
+    open(gateway, link, Target::Conversation(conversation), asked, permit).await
 }
 
 /// Answers with a stream of `target`, or with what keeps it from beginning.

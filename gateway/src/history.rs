@@ -49,11 +49,7 @@ pub(crate) async fn page(
     let html = query.html.as_deref() == Some("1");
     let history = History {
         conversation: &conversation,
-        turns: page
-            .turns
-            .iter()
-            .map(|turn| Turn::new(turn, html))
-            .collect(),
+        turns: page.turns.iter().map(|turn| Turn::new(turn, html)).collect(),
         next: (page.next != 0).then_some(page.next),
         cursor: document::cursor(page.cursor),
         agent_attached: page.agent_attached,
@@ -67,10 +63,7 @@ pub(crate) async fn delete(
     link: Link,
     ConversationId(conversation): ConversationId,
 ) -> Result<StatusCode, Problem> {
-    let request = pb::DeleteConversationRequest {
-        access: Some(link.access()),
-        conversation,
-    };
+    let request = pb::DeleteConversationRequest { access: Some(link.access()), conversation };
     gateway.control.delete(request).await?;
     Ok(StatusCode::NO_CONTENT)
 }

@@ -104,10 +104,7 @@ mod tests {
         ];
         let mut map = HeaderMap::new();
         for (name, value) in headers {
-            map.append(
-                HeaderName::from_static(name),
-                HeaderValue::from_static(value),
-            );
+            map.append(HeaderName::from_static(name), HeaderValue::from_static(value));
         }
         let passed = passed_on(&map);
         let names: Vec<_> = passed.iter().map(|header| header.name.as_str()).collect();

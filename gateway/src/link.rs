@@ -24,10 +24,7 @@ pub(crate) struct Link {
 impl Link {
     /// What control asks to see with every call.
     pub(crate) fn access(&self) -> Access {
-        Access {
-            token: self.token.clone(),
-            kind: self.kind.into(),
-        }
+        Access { token: self.token.clone(), kind: self.kind.into() }
     }
 
     /// The path of a chat link. A token that control knows has nothing to escape.
@@ -50,11 +47,7 @@ impl FromRequestParts<Arc<Gateway>> for Link {
             .ok_or_else(Problem::token_invalid)?;
         let route = parts.extensions.get::<MatchedPath>();
         let is_hook = route.is_some_and(|route| route.as_str().starts_with("/hook/"));
-        let kind = if is_hook {
-            TokenKind::Hook
-        } else {
-            TokenKind::Chat
-        };
+        let kind = if is_hook { TokenKind::Hook } else { TokenKind::Chat };
         Ok(Self { token, kind })
     }
 }
@@ -122,16 +115,12 @@ impl<T: DeserializeOwned> FromRequestParts<Arc<Gateway>> for Parameters<T> {
 }
 
 async fn parameter(parts: &mut Parts, gateway: &Arc<Gateway>, name: &str) -> Option<String> {
-    let parameters = RawPathParams::from_request_parts(parts, gateway)
-        .await
-        .ok()?;
+    let parameters = RawPathParams::from_request_parts(parts, gateway).await.ok()?;
     let (_, value) = parameters.iter().find(|(key, _)| *key == name)?;
     Some(value.to_owned())
 }
 
 fn is_id(id: &str) -> bool {
     id.len() == ID_LENGTH
-        && id
-            .bytes()
-            .all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_')
+        && id.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_')
 }

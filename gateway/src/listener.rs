@@ -72,9 +72,7 @@ pub(crate) async fn serve(listener: TcpListener, serving: Serving, grace: Durati
         }
     }
     drop(listener);
-    let drained = timeout(grace, async {
-        while connections.join_next().await.is_some() {}
-    });
+    let drained = timeout(grace, async { while connections.join_next().await.is_some() {} });
     if drained.await.is_err() {
         tracing::warn!(left = connections.len(), "connections are cut off");
     }

@@ -41,9 +41,8 @@ async fn main() -> anyhow::Result<ExitCode> {
 async fn run(options: Options, metrics: metrics::Options) -> anyhow::Result<()> {
     let (address, scheme) = (options.listen, options.tls.scheme());
     let server = Server::new(options).await?;
-    let listener = TcpListener::bind(address)
-        .await
-        .with_context(|| format!("can't listen on {address}"))?;
+    let listener =
+        TcpListener::bind(address).await.with_context(|| format!("can't listen on {address}"))?;
     let shutdown = CancellationToken::new();
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
@@ -59,9 +58,6 @@ async fn run(options: Options, metrics: metrics::Options) -> anyhow::Result<()> 
     metrics.serve(registries, shutdown.clone()).await?;
     // Whoever started this waits for the line, and may not read further.
     let address = listener.local_addr()?;
-    let _ = writeln!(
-        std::io::stdout(),
-        "arizuko-gateway listens on {scheme}://{address}"
-    );
+    let _ = writeln!(std::io::stdout(), "arizuko-gateway listens on {scheme}://{address}");
     server.serve(listener, shutdown).await
 }

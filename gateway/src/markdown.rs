@@ -79,10 +79,7 @@ pub(crate) struct Block {
 impl Streaming {
     /// One that has `text` already, of which the reader has nothing.
     pub(crate) fn new(text: String) -> Self {
-        Self {
-            text,
-            ..Self::default()
-        }
+        Self { text, ..Self::default() }
     }
 
     pub(crate) fn push(&mut self, text: &str) {
@@ -111,10 +108,8 @@ impl Streaming {
             first = first.saturating_sub(1);
         }
         let changed = blocks.iter().enumerate().skip(first);
-        let changed = changed.map(|(i, block)| Block {
-            index: self.settled + i,
-            html: block.html.clone(),
-        });
+        let changed =
+            changed.map(|(i, block)| Block { index: self.settled + i, html: block.html.clone() });
         let changed = changed.collect();
         self.settle(blocks);
         changed
@@ -171,17 +166,9 @@ fn parse(text: &str) -> impl Iterator<Item = (Event<'_>, Range<usize>)> {
 
 fn harmless(event: Event<'_>) -> Event<'_> {
     match event {
-        Event::Start(Tag::Image {
-            link_type,
-            dest_url,
-            title,
-            id,
-        }) => Event::Start(Tag::Link {
-            link_type,
-            dest_url,
-            title,
-            id,
-        }),
+        Event::Start(Tag::Image { link_type, dest_url, title, id }) => {
+            Event::Start(Tag::Link { link_type, dest_url, title, id })
+        }
         Event::End(TagEnd::Image) => Event::End(TagEnd::Link),
         Event::Start(Tag::HtmlBlock) => Event::Start(Tag::Paragraph),
         Event::End(TagEnd::HtmlBlock) => Event::End(TagEnd::Paragraph),
@@ -211,13 +198,9 @@ mod tests {
         );
         assert!(html.contains("&lt;script&gt;"), "{html}");
         assert!(html.contains(r#"href="https://a.example/p.png""#), "{html}");
-        for link in [
-            "javascript:alert(1)",
-            "data:text/html,x",
-            "//a.example",
-            "/chat/",
-            "vbscript:x",
-        ] {
+        for link in
+            ["javascript:alert(1)", "data:text/html,x", "//a.example", "/chat/", "vbscript:x"]
+        {
             let html = render(&format!("[a]({link})"));
             assert!(!html.contains("href"), "{html}");
         }
@@ -226,10 +209,7 @@ mod tests {
     #[test]
     fn links_open_elsewhere_and_tell_nothing() {
         let html = render("[a](https://a.example/)");
-        for attribute in [
-            r#"rel="noopener noreferrer nofollow""#,
-            r#"target="_blank""#,
-        ] {
+        for attribute in [r#"rel="noopener noreferrer nofollow""#, r#"target="_blank""#] {
             assert!(html.contains(attribute), "{html}");
         }
     }
@@ -254,11 +234,7 @@ mod tests {
     fn a_streamed_message_ends_up_as_the_whole_one() {
         let text = "# Title\n\nA *paragraph*\nof two lines.\n\n- one\n- two\n\n  still two\n\n```rust\nlet a = 1;\n\nlet b = 2;\n```\n\n    indented\n\n   - deep\n     - deeper\n\n1. x\n\n| a | b |\n|---|---|\n| 1 | 2 |\n\n> quote\n\nlast\n====\nline";
         for pieces in [1, 2, 3, 7, 50, 1000] {
-            assert_eq!(
-                shown(text, pieces).concat(),
-                render(text),
-                "pieces of {pieces}"
-            );
+            assert_eq!(shown(text, pieces).concat(), render(text), "pieces of {pieces}");
         }
     }
 

@@ -30,14 +30,8 @@ fn absent_is_empty<'de, D: serde::Deserializer<'de>>(value: D) -> Result<String,
 impl Message {
     /// Reads a message as its Content-Type says. An empty `conversation` means a new one.
     pub(crate) fn parse(headers: &HeaderMap, body: &[u8]) -> Result<Self, Problem> {
-        let kind = headers
-            .get(CONTENT_TYPE)
-            .and_then(|kind| kind.to_str().ok());
-        let kind = kind
-            .unwrap_or_default()
-            .split(';')
-            .next()
-            .unwrap_or_default();
+        let kind = headers.get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
+        let kind = kind.unwrap_or_default().split(';').next().unwrap_or_default();
         let message = match kind.trim().to_ascii_lowercase().as_str() {
             "application/json" => Self::from_json(body)?,
             "application/x-www-form-urlencoded" => Self::from_form(body)?,
@@ -77,10 +71,7 @@ impl Message {
     fn from_text(body: &[u8]) -> Result<Self, Problem> {
         let content =
             str::from_utf8(body).map_err(|_| Problem::invalid("The text is not UTF-8."))?;
-        Ok(Self {
-            content: content.to_owned(),
-            conversation: String::new(),
-        })
+        Ok(Self { content: content.to_owned(), conversation: String::new() })
     }
 }
 
@@ -113,9 +104,5 @@ async fn read_up_to(mut body: Body, limit: usize) -> Result<Bytes, Problem> {
         return Ok(whole.into());
     }
     let detail = format!("The request's body is larger than {limit} bytes.");
-    Err(Problem::new(
-        StatusCode::PAYLOAD_TOO_LARGE,
-        "TOO_LARGE",
-        detail,
-    ))
+    Err(Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "TOO_LARGE", detail))
 }

@@ -49,25 +49,14 @@ impl Metrics {
         registry.register_with_unit("request_duration", help, Unit::Seconds, times);
         // There from the beginning: a rate doesn't see a series appear.
         let refusals = Family::default();
-        for reason in [
-            "UNAVAILABLE",
-            "OUTCOME_UNKNOWN",
-            "INTERNAL",
-            "TOKEN_INVALID",
-        ] {
+        for reason in ["UNAVAILABLE", "OUTCOME_UNKNOWN", "INTERNAL", "TOKEN_INVALID"] {
             drop(refusals.get_or_create(&Reason { reason }));
         }
         let help = "Requests refused, and streams sent away, by the reason that they were told";
         registry.register("refusals", help, refusals.clone());
         let streams = Gauge::default();
         registry.register("open_streams", "Event streams open", streams.clone());
-        Self {
-            registry: Arc::new(registry),
-            requests,
-            request_times,
-            refusals,
-            streams,
-        }
+        Self { registry: Arc::new(registry), requests, request_times, refusals, streams }
     }
 
     pub(crate) fn answered(
@@ -78,18 +67,11 @@ impl Metrics {
         elapsed: Duration,
     ) {
         let (method, route) = (known(method), route.to_owned());
-        let times = Route {
-            method,
-            route: route.clone(),
-        };
+        let times = Route { method, route: route.clone() };
         let times = self.request_times.get_or_create(&times);
         times.observe(elapsed.as_secs_f64());
         let status = status.as_u16();
-        let answer = Answer {
-            method,
-            route,
-            status,
-        };
+        let answer = Answer { method, route, status };
         self.requests.get_or_create(&answer).inc();
     }
 

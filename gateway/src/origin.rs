@@ -40,14 +40,8 @@ pub(crate) async fn guard(
         return Problem::new(StatusCode::FORBIDDEN, "ORIGIN_NOT_ALLOWED", detail).into_response();
     }
     let is_preflight = request.method() == Method::OPTIONS
-        && request
-            .headers()
-            .contains_key(header::ACCESS_CONTROL_REQUEST_METHOD);
-    let response = if is_preflight {
-        preflight()
-    } else {
-        next.run(request).await
-    };
+        && request.headers().contains_key(header::ACCESS_CONTROL_REQUEST_METHOD);
+    let response = if is_preflight { preflight() } else { next.run(request).await };
     with_cors(response, origin)
 }
 
@@ -110,20 +104,14 @@ pub(crate) async fn closed(
 ) -> Response {
     const CLOSED: [(HeaderName, &str); 5] = [
         (header::CACHE_CONTROL, "no-store"),
-        (
-            header::CONTENT_SECURITY_POLICY,
-            "default-src 'none'; frame-ancestors 'none'",
-        ),
+        (header::CONTENT_SECURITY_POLICY, "default-src 'none'; frame-ancestors 'none'"),
         (header::REFERRER_POLICY, "no-referrer"),
         (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
         (HeaderName::from_static("x-robots-tag"), "noindex"),
     ];
     let mut response = next.run(request).await;
     for (name, value) in CLOSED {
-        response
-            .headers_mut()
-            .entry(name)
-            .or_insert(HeaderValue::from_static(value));
+        response.headers_mut().entry(name).or_insert(HeaderValue::from_static(value));
     }
     // Behind a proxy that is the proxy's to say. It keeps a link that is typed without its
     // `https://` from travelling in the clear.
@@ -159,52 +147,25 @@ mod tests {
         let uri = "https://a.example/chat/x/";
         assert!(!is_foreign_to(uri, &[("origin", "https://a.example")]));
         assert!(is_foreign_to(uri, &[("origin", "https://b.example")]));
-        assert!(is_foreign_to(
-            uri,
-            &[("host", "b.example"), ("origin", "https://b.example")]
-        ));
+        assert!(is_foreign_to(uri, &[("host", "b.example"), ("origin", "https://b.example")]));
     }
 
     #[test]
     fn programs_and_our_own_page_are_not_foreign() {
         assert!(!is_foreign(&[("host", "a.example")]));
-        assert!(!is_foreign(&[
-            ("host", "a.example"),
-            ("origin", "https://A.example")
-        ]));
-        assert!(!is_foreign(&[
-            ("host", "a.example:443"),
-            ("origin", "https://a.example")
-        ]));
-        assert!(!is_foreign(&[
-            ("host", "a.example:8080"),
-            ("origin", "http://a.example:8080")
-        ]));
-        assert!(!is_foreign(&[
-            ("origin", "null"),
-            ("sec-fetch-site", "same-origin")
-        ]));
+        assert!(!is_foreign(&[("host", "a.example"), ("origin", "https://A.example")]));
+        assert!(!is_foreign(&[("host", "a.example:443"), ("origin", "https://a.example")]));
+        assert!(!is_foreign(&[("host", "a.example:8080"), ("origin", "http://a.example:8080")]));
+        assert!(!is_foreign(&[("origin", "null"), ("sec-fetch-site", "same-origin")]));
     }
 
     #[test]
     fn all_others_are() {
-        assert!(is_foreign(&[
-            ("host", "a.example"),
-            ("origin", "https://b.example")
-        ]));
-        assert!(is_foreign(&[
-            ("host", "a.example"),
-            ("origin", "https://a.example:8443")
-        ]));
-        assert!(is_foreign(&[
-            ("host", "a.example"),
-            ("origin", "https://a.example.evil")
-        ]));
+        assert!(is_foreign(&[("host", "a.example"), ("origin", "https://b.example")]));
+        assert!(is_foreign(&[("host", "a.example"), ("origin", "https://a.example:8443")]));
+        assert!(is_foreign(&[("host", "a.example"), ("origin", "https://a.example.evil")]));
         assert!(is_foreign(&[("host", "a.example"), ("origin", "null")]));
-        assert!(is_foreign(&[
-            ("origin", "null"),
-            ("sec-fetch-site", "cross-site")
-        ]));
+        assert!(is_foreign(&[("origin", "null"), ("sec-fetch-site", "cross-site")]));
         assert!(is_foreign(&[("origin", "https://a.example")]));
         assert!(is_foreign(&[("host", ""), ("origin", "nonsense")]));
     }

@@ -102,10 +102,7 @@ pub(crate) async fn asset(
         path if path == gateway.page.script => ("text/javascript; charset=utf-8", SCRIPT),
         _ => return Err(nothing_here()),
     };
-    let headers = [
-        (header::CONTENT_TYPE, kind),
-        (header::CACHE_CONTROL, FOR_EVER),
-    ];
+    let headers = [(header::CONTENT_TYPE, kind), (header::CACHE_CONTROL, FOR_EVER)];
     Ok((headers, file).into_response())
 }
 
@@ -116,16 +113,12 @@ pub(crate) fn nothing_here() -> Problem {
 
 /// GET `/chat/{token}`, whatever the method: to the page.
 pub(crate) async fn with_slash(OriginalUri(uri): OriginalUri) -> Response {
-    let query = uri
-        .query()
-        .map_or(String::new(), |query| format!("?{query}"));
+    let query = uri.query().map_or(String::new(), |query| format!("?{query}"));
     let location = format!("{}/{query}", uri.path());
     match HeaderValue::try_from(location) {
-        Ok(location) => (
-            StatusCode::PERMANENT_REDIRECT,
-            [(header::LOCATION, location)],
-        )
-            .into_response(),
+        Ok(location) => {
+            (StatusCode::PERMANENT_REDIRECT, [(header::LOCATION, location)]).into_response()
+        }
         Err(_) => nothing_here().into_response(),
     }
 }
@@ -149,9 +142,7 @@ pub(crate) async fn page(
     };
     let is_waiting = turns.iter().any(|turn| is_open(turn.status()));
     // In a script element `<` could begin the end tag.
-    let config = config_of(&link, &resolved)
-        .to_string()
-        .replace('<', r"\u003c");
+    let config = config_of(&link, &resolved).to_string().replace('<', r"\u003c");
     let html = fill(TEMPLATE, |name| match name {
         "title" => escape(&resolved.name),
         "style" => Cow::Borrowed(&*gateway.page.style),
@@ -164,10 +155,7 @@ pub(crate) async fn page(
         _ => Cow::Borrowed(""),
     });
     let policy = content_security_policy(&resolved.allowed_origins);
-    let headers = [
-        (header::CONTENT_TYPE, HTML),
-        (header::CONTENT_SECURITY_POLICY, policy),
-    ];
+    let headers = [(header::CONTENT_TYPE, HTML), (header::CONTENT_SECURITY_POLICY, policy)];
     Ok((headers, html).into_response())
 }
 
@@ -195,10 +183,7 @@ fn config_of(link: &Link, resolved: &pb::ResolveTokenResponse) -> serde_json::Va
 fn content_security_policy(allowed_origins: &[String]) -> HeaderValue {
     let mut ancestors = String::new();
     // Control has checked them; this only keeps one from ending the directive.
-    for origin in allowed_origins
-        .iter()
-        .filter(|o| !o.contains([';', ',', ' ']))
-    {
+    for origin in allowed_origins.iter().filter(|o| !o.contains([';', ',', ' '])) {
         let _ = write!(ancestors, " {origin}");
     }
     if ancestors.is_empty() {
@@ -262,12 +247,7 @@ mod tests {
     fn an_origin_cannot_add_to_the_policy() {
         let policy = |origin: &str| content_security_policy(&[origin.to_owned()]);
         let allowed = policy("https://acme.example");
-        assert!(
-            allowed
-                .to_str()
-                .unwrap()
-                .ends_with("frame-ancestors https://acme.example")
-        );
+        assert!(allowed.to_str().unwrap().ends_with("frame-ancestors https://acme.example"));
         for origin in ["x; script-src *", "x,y", "a b"] {
             let policy = policy(origin);
             assert!(policy.to_str().unwrap().ends_with("frame-ancestors 'none'"));

@@ -56,10 +56,7 @@ impl Problem {
 
     /// With a word on when to come back.
     pub(crate) fn retry_after(self, after: Duration) -> Self {
-        Self {
-            retry_after: Some(after),
-            ..self
-        }
+        Self { retry_after: Some(after), ..self }
     }
 
     pub(crate) fn invalid(detail: impl Into<Cow<'static, str>>) -> Self {
@@ -68,10 +65,7 @@ impl Problem {
 
     /// Whether nobody knows the answer, as against the answer being no.
     pub(crate) fn is_outage(&self) -> bool {
-        matches!(
-            self.status,
-            StatusCode::SERVICE_UNAVAILABLE | StatusCode::GATEWAY_TIMEOUT
-        )
+        matches!(self.status, StatusCode::SERVICE_UNAVAILABLE | StatusCode::GATEWAY_TIMEOUT)
     }
 
     pub(crate) fn reason(&self) -> &'static str {
@@ -107,10 +101,8 @@ impl Problem {
 impl From<Status> for Problem {
     fn from(status: Status) -> Self {
         let reason = control::reason(&status).unwrap_or(ErrorReason::Unavailable);
-        let retry_after = status
-            .get_details_retry_info()
-            .and_then(|info| info.retry_delay)
-            .unwrap_or(SOON);
+        let retry_after =
+            status.get_details_retry_info().and_then(|info| info.retry_delay).unwrap_or(SOON);
         // Control's own words are for people where the request is at fault.
         let told = || status.message().to_owned();
         match reason {
@@ -178,10 +170,7 @@ impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let mut response = (self.status, axum::Json(&self)).into_response();
         let headers = response.headers_mut();
-        headers.insert(
-            CONTENT_TYPE,
-            HeaderValue::from_static("application/problem+json"),
-        );
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
         if let Some(after) = self.retry_after {
             // Whole seconds, and not too early.
             let seconds = after.as_millis().div_ceil(1000).max(1);

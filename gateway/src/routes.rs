@@ -31,10 +31,7 @@ pub(crate) fn router(gateway: Arc<Gateway>) -> Router {
         .route("/chat/{token}/{turn}/sse", get(events::turn))
         .route("/chat/{token}/{turn}/cancel", post(turn::cancel))
         .route("/chat/{token}/c/{conversation}", conversation)
-        .route(
-            "/chat/{token}/c/{conversation}/sse",
-            get(events::conversation),
-        )
+        .route("/chat/{token}/c/{conversation}/sse", get(events::conversation))
         .route("/hook/{token}", post(hook::post))
         .route("/hook/{token}/{turn}", get(turn::snapshot))
         .route("/hook/{token}/{turn}/status", get(turn::status))

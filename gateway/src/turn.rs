@@ -85,9 +85,7 @@ pub(crate) async fn snapshot(
         conversation: &answer.conversation,
         agent_attached: answer.agent_attached,
         turn: Turn::new(&turn, query.html.as_deref() == Some("1")),
-        frames: query
-            .after
-            .map(|_| answer.frames.iter().filter_map(Event::new).collect()),
+        frames: query.after.map(|_| answer.frames.iter().filter_map(Event::new).collect()),
     };
     Ok(Json(snapshot).into_response())
 }
@@ -137,10 +135,7 @@ pub(crate) async fn cancel(
     link: Link,
     TurnId(turn_id): TurnId,
 ) -> Result<Response, Problem> {
-    let request = pb::CancelTurnRequest {
-        access: Some(link.access()),
-        turn_id: turn_id.clone(),
-    };
+    let request = pb::CancelTurnRequest { access: Some(link.access()), turn_id: turn_id.clone() };
     let answer = gateway.control.cancel(request).await?;
     let status = document::status(answer.status());
     let turn_id = &turn_id;

@@ -7,11 +7,7 @@ pub mod telemetry;
 pub mod tls;
 
 /// Package `arizuko.v1`.
-#[expect(
-    clippy::allow_attributes,
-    clippy::large_enum_variant,
-    reason = "generated code"
-)]
+#[expect(clippy::allow_attributes, clippy::large_enum_variant, reason = "generated code")]
 pub mod v1 {
     use prost::Message as _;
 

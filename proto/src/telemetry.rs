@@ -89,22 +89,13 @@ pub fn start(options: &Options, service: &'static str, filter: &str) -> anyhow::
     let filter = EnvFilter::new(options.log.as_deref().unwrap_or(filter));
     let lines = fmt::layer().with_writer(io::stderr);
     let lines = match options.log_format {
-        Format::Json => lines
-            .json()
-            .flatten_event(true)
-            .with_current_span(false)
-            .boxed(),
+        Format::Json => lines.json().flatten_event(true).with_current_span(false).boxed(),
         Format::Text if io::stderr().is_terminal() => lines.with_target(false).boxed(),
         Format::Text => lines.with_target(false).with_ansi(false).boxed(),
     };
     // An empty variable is as good as none.
-    let endpoint = options
-        .otlp_endpoint
-        .as_deref()
-        .filter(|url| !url.is_empty());
-    let traces = endpoint
-        .map(|url| traces::provider(url, service))
-        .transpose()?;
+    let endpoint = options.otlp_endpoint.as_deref().filter(|url| !url.is_empty());
+    let traces = endpoint.map(|url| traces::provider(url, service)).transpose()?;
     let _ = registry()
         .with(traces.as_ref().map(traces::layer))
         .with(lines.with_filter(filter))

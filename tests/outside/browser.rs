@@ -9,15 +9,9 @@ on![pair, Pair; the_page_works_in_chromium];
 async fn the_page_works_in_chromium(kind: Kind) {
     let stack = Stack::with_real_links(kind, &[]).await;
     let files: &[&str] = match kind {
-        Kind::Embedded => &[
-            "conversation",
-            "people",
-            "stream",
-            "privacy",
-            "trouble",
-            "accessibility",
-            "looks",
-        ],
+        Kind::Embedded => {
+            &["conversation", "people", "stream", "privacy", "trouble", "accessibility", "looks"]
+        }
         _ => &["conversation", "people", "stream"],
     };
     stack.browser_tests(files).await;

@@ -28,19 +28,10 @@ async fn curl_posts_in_every_form_and_reads_the_stream(kind: Kind) {
     for body in [
         &["--json", r#"{"content": "hello & you"}"#][..],
         &["--data-urlencode", "content=hello & you"],
-        &[
-            "-H",
-            "content-type: text/plain",
-            "--data-binary",
-            "hello & you",
-        ],
+        &["-H", "content-type: text/plain", "--data-binary", "hello & you"],
     ] {
         let posted = parse(&curl(&[body, &[&link.url]].concat()).await.expect(0).out);
-        let stream = format!(
-            "{}{}/sse",
-            link.url,
-            posted["turn_id"].as_str().unwrap_or_default()
-        );
+        let stream = format!("{}{}/sse", link.url, posted["turn_id"].as_str().unwrap_or_default());
         let answering = async {
             let mut held = agent.turn().await;
             assert_eq!(held.turn.content, "hello & you".as_bytes());
@@ -65,13 +56,7 @@ async fn curl_posts_in_every_form_and_reads_the_stream(kind: Kind) {
         let held = agent.turn().await;
         agent.answer(held, "at once").await;
     };
-    let inline = [
-        "-H",
-        "accept: text/event-stream",
-        "--data",
-        "content=hello",
-        &link.url,
-    ];
+    let inline = ["-H", "accept: text/event-stream", "--data", "content=hello", &link.url];
     let (read, ()) = tokio::join!(curl(&inline), answering);
     assert!(read.expect(0).out.contains("\"content\":\"at once\""));
 }
@@ -114,46 +99,26 @@ async fn a_python_agent_mints_links_with_its_key(kind: Kind) {
     let stack = Stack::start(kind).await;
     let key = stack.agent_key("acme/eng").await;
     let control = stack.control(1);
-    let protos = Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("../proto")
-        .display()
-        .to_string();
+    let protos = Path::new(env!("CARGO_MANIFEST_DIR")).join("../proto").display().to_string();
     let control = control.trim_start_matches("http://");
     let orders = ["", "", "", "support", "acme", "", "acme/eng/x", ""];
-    let minted = python(
-        "mint.py",
-        &[&[control, &protos, &key][..], &orders].concat(),
-    )
-    .await
-    .expect(0);
+    let minted =
+        python("mint.py", &[&[control, &protos, &key][..], &orders].concat()).await.expect(0);
     let minted: Vec<_> = minted.out.lines().map(parse).collect();
     assert_eq!(minted.len(), 4);
     for (link, jid) in minted.iter().zip(["web:acme/eng", "web:acme/eng/support"]) {
         let token = link["token"].as_str().expect("a token");
         assert_eq!(
             (&link["jid"], &link["url"]),
-            (
-                &json!(jid),
-                &json!(format!("https://acme.example/chat/{token}/"))
-            )
+            (&json!(jid), &json!(format!("https://acme.example/chat/{token}/")))
         );
-        assert!(
-            link["token_id"]
-                .as_str()
-                .is_some_and(|id| id.starts_with("tok_"))
-        );
-        stack
-            .at(0, &format!("/chat/{token}/"))
-            .get("")
-            .await
-            .expect(200);
+        assert!(link["token_id"].as_str().is_some_and(|id| id.starts_with("tok_")));
+        stack.at(0, &format!("/chat/{token}/")).get("").await.expect(200);
     }
     for refused in &minted[2..] {
         assert_eq!(refused["code"], "PERMISSION_DENIED", "{refused}");
     }
-    let refused = python("mint.py", &[control, &protos, "azk_nonsense", "", ""])
-        .await
-        .expect(0);
+    let refused = python("mint.py", &[control, &protos, "azk_nonsense", "", ""]).await.expect(0);
     assert_eq!(parse(&refused.out)["code"], "UNAUTHENTICATED");
 }
 
@@ -161,19 +126,14 @@ async fn grpc_tells_its_health_and_what_it_serves(kind: Kind) {
     let stack = Stack::start(kind).await;
     for control in 0..2 {
         let control = stack.control(control);
-        let told = python("health.py", &[control.trim_start_matches("http://")])
-            .await
-            .expect(0);
+        let told = python("health.py", &[control.trim_start_matches("http://")]).await.expect(0);
         let told = parse(&told.out);
         for service in ["", "arizuko.v1.GatewayService", "arizuko.v1.AgentService"] {
             assert_eq!(told["health"][service], "SERVING", "{told}");
         }
         let services = told["services"].to_string();
         for service in ["Token", "Key", "Agent", "Gateway", "Admin"] {
-            assert!(
-                services.contains(&format!("arizuko.v1.{service}Service")),
-                "{services}"
-            );
+            assert!(services.contains(&format!("arizuko.v1.{service}Service")), "{services}");
         }
         assert!(services.contains("grpc.health.v1.Health"), "{services}");
         let methods = ["IssueChatLink", "IssueWebhook", "ListTokens", "RevokeToken"];
@@ -189,9 +149,7 @@ async fn a_gateway_tells_its_health_and_its_contract(kind: Kind) {
         gateway.get("/readyz").await.expect(200);
         let contract = gateway.get("/openapi.json").await.expect(200).json();
         assert!(
-            contract["openapi"]
-                .as_str()
-                .is_some_and(|version| version.starts_with("3.")),
+            contract["openapi"].as_str().is_some_and(|version| version.starts_with("3.")),
             "{contract}"
         );
         let paths = contract["paths"].as_object().expect("paths");
@@ -215,9 +173,7 @@ async fn a_gateway_tells_its_health_and_its_contract(kind: Kind) {
                     .collect::<Vec<_>>()
             };
             assert!(
-                paths
-                    .keys()
-                    .any(|known| placeholders(known) == placeholders(path)),
+                paths.keys().any(|known| placeholders(known) == placeholders(path)),
                 "{path} in {:?}",
                 paths.keys()
             );

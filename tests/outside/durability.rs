@@ -17,10 +17,7 @@ on_every_stack![
 ];
 
 /// A lease short enough to wait for.
-const SHORT: [(&str, &str); 2] = [
-    ("ARIZUKO_LEASE", "4s"),
-    ("ARIZUKO_AGENT_HEARTBEAT", "500ms"),
-];
+const SHORT: [(&str, &str); 2] = [("ARIZUKO_LEASE", "4s"), ("ARIZUKO_AGENT_HEARTBEAT", "500ms")];
 
 async fn a_message_that_was_taken_outlives_a_power_cut_right_after(kind: Kind) {
     let mut stack = Stack::start(kind).await;
@@ -28,32 +25,21 @@ async fn a_message_that_was_taken_outlives_a_power_cut_right_after(kind: Kind) {
     let mut taken = Vec::new();
     for round in 0..4 {
         let visitor = stack.visitor(&link, round % 2);
-        taken.push((
-            visitor.say(&format!("message {round}")).await,
-            format!("message {round}"),
-        ));
+        taken.push((visitor.say(&format!("message {round}")).await, format!("message {round}")));
         stack.cut_the_power();
         stack.power_up().await;
     }
     let mut agent = stack.attach("acme", 1).await;
     for (posted, content) in &taken {
         let held = agent.turn().await;
-        assert_eq!(
-            (held.turn.turn_id.as_str(), held.turn.attempt),
-            (posted.turn.as_str(), 1)
-        );
+        assert_eq!((held.turn.turn_id.as_str(), held.turn.attempt), (posted.turn.as_str(), 1));
         assert_eq!(held.turn.content, content.as_bytes());
         agent.answer(held, "at last").await;
     }
     stack.cut_the_power();
     stack.power_up().await;
     for (posted, content) in &taken {
-        let snapshot = stack
-            .visitor(&link, 0)
-            .get(&posted.turn)
-            .await
-            .expect(200)
-            .json();
+        let snapshot = stack.visitor(&link, 0).get(&posted.turn).await.expect(200).json();
         assert_eq!(
             (&snapshot["status"], &snapshot["user"]["content"]),
             (&json!("done"), &json!(content))
@@ -73,21 +59,9 @@ async fn everything(
     for gateway in 0..2 {
         let visitor = stack.visitor(link, gateway);
         all.push(visitor.get("config").await.expect(200).json());
-        all.push(
-            visitor
-                .get(&format!("c/{conversation}"))
-                .await
-                .expect(200)
-                .json(),
-        );
+        all.push(visitor.get(&format!("c/{conversation}")).await.expect(200).json());
         for turn in turns {
-            all.push(
-                visitor
-                    .get(&format!("{turn}?after=0"))
-                    .await
-                    .expect(200)
-                    .json(),
-            );
+            all.push(visitor.get(&format!("{turn}?after=0")).await.expect(200).json());
         }
     }
     all
@@ -105,10 +79,7 @@ async fn links_history_and_turns_are_as_they_were(kind: Kind) {
     agent.finish(&held).await;
     agent.leave().await;
     let cancelled = visitor.say_in(&done.conversation, "two").await;
-    visitor
-        .post_to(&format!("{}/cancel", cancelled.turn))
-        .await
-        .expect(200);
+    visitor.post_to(&format!("{}/cancel", cancelled.turn)).await.expect(200);
     let queued = visitor.say_in(&done.conversation, "three").await;
     let stream = raw(&visitor.listen(&done.turn).await.rest().await);
 
@@ -116,16 +87,9 @@ async fn links_history_and_turns_are_as_they_were(kind: Kind) {
     let before = everything(&stack, &link, &turns, &done.conversation).await;
     stack.cut_the_power();
     stack.power_up().await;
-    assert_eq!(
-        everything(&stack, &link, &turns, &done.conversation).await,
-        before
-    );
+    assert_eq!(everything(&stack, &link, &turns, &done.conversation).await, before);
     let visitor = stack.visitor(&link, 1);
-    assert_eq!(
-        raw(&visitor.listen(&done.turn).await.rest().await),
-        stream,
-        "the same bytes"
-    );
+    assert_eq!(raw(&visitor.listen(&done.turn).await.rest().await), stream, "the same bytes");
 }
 
 async fn a_revocation_outlives_a_power_cut_right_after(kind: Kind) {
@@ -135,18 +99,10 @@ async fn a_revocation_outlives_a_power_cut_right_after(kind: Kind) {
     stack.revoke(&revoked.token_id).await;
     stack.cut_the_power();
     stack.power_up().await;
-    stack
-        .visitor(&revoked, 0)
-        .get(&posted.turn)
-        .await
-        .refused(401, "TOKEN_INVALID");
+    stack.visitor(&revoked, 0).get(&posted.turn).await.refused(401, "TOKEN_INVALID");
     let kept = stack.visitor(&kept, 1).say("hello").await;
     let mut agent = stack.attach("acme", 1).await;
-    assert_eq!(
-        agent.turn().await.turn.turn_id,
-        kept.turn,
-        "the revoked link's turn never comes"
-    );
+    assert_eq!(agent.turn().await.turn.turn_id, kept.turn, "the revoked link's turn never comes");
 }
 
 async fn a_repeat_after_a_power_cut_finds_the_first_turn(kind: Kind) {
@@ -154,21 +110,10 @@ async fn a_repeat_after_a_power_cut_finds_the_first_turn(kind: Kind) {
     let link = stack.issue("acme").await;
     let message = json!({"content": "hello"});
     let key = "a-key-that-nobody-can-guess";
-    let first = stack
-        .visitor(&link, 0)
-        .say_once(key, &message)
-        .await
-        .posted();
+    let first = stack.visitor(&link, 0).say_once(key, &message).await.posted();
     stack.cut_the_power();
     stack.power_up().await;
-    assert_eq!(
-        stack
-            .visitor(&link, 1)
-            .say_once(key, &message)
-            .await
-            .posted(),
-        first
-    );
+    assert_eq!(stack.visitor(&link, 1).say_once(key, &message).await.posted(), first);
 }
 
 async fn frames_that_were_acknowledged_outlive_a_power_cut_in_mid_reply(kind: Kind) {
@@ -189,20 +134,14 @@ async fn frames_that_were_acknowledged_outlive_a_power_cut_in_mid_reply(kind: Ki
     // The visitor comes back with its cursor; the agent does not, so another begins anew.
     let visitor = stack.visitor(&link, 1);
     let last = before[2].id.clone().expect("it is numbered");
-    let mut events = visitor
-        .open(&format!("{}/sse", posted.turn), Cursor::After(&last))
-        .await
-        .ok();
+    let mut events = visitor.open(&format!("{}/sse", posted.turn), Cursor::After(&last)).await.ok();
     let mut next = stack.agent("acme", &[]).await;
     let mut program = next.turn().await;
     assert_eq!(program.environment["ARIZUKO_TURN"], posted.turn.as_str());
     program.print("anew").await;
     program.exit(0).await;
     let after = events.rest().await;
-    assert_eq!(
-        (names(&after)[0], names(&after).last()),
-        ("restart", Some(&"turn_done"))
-    );
+    assert_eq!((names(&after)[0], names(&after).last()), ("restart", Some(&"turn_done")));
     assert_eq!(transcript(&after)[0].1, "anew");
     let whole = visitor.listen(&posted.turn).await.rest().await;
     assert_eq!(raw(&whole), raw(&before) + &raw(&after));

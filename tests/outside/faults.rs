@@ -40,18 +40,12 @@ impl Readers {
         for other in &all {
             assert!(raw(other) == raw(&first), "readers disagree");
         }
-        let read: String = transcript(&first)
-            .into_iter()
-            .map(|(_, text)| text)
-            .collect();
+        let read: String = transcript(&first).into_iter().map(|(_, text)| text).collect();
         assert_eq!(read, text);
         let numbers = first.iter().filter_map(|event| event.data["n"].as_u64());
         let numbers: Vec<_> = numbers.collect();
         assert_eq!(numbers, (1..=numbers.len() as u64).collect::<Vec<_>>());
-        let ends = names(&first)
-            .iter()
-            .filter(|name| **name == "turn_done")
-            .count();
+        let ends = names(&first).iter().filter(|name| **name == "turn_done").count();
         assert_eq!(ends, 1, "{:?}", names(&first));
         assert!(!names(&first).contains(&"reset"));
         first

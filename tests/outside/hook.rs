@@ -25,19 +25,10 @@ async fn a_body_of_any_type_reaches_the_agent_verbatim(kind: Kind) {
     let mut agent = stack.attach("acme", 1).await;
     let every_byte: Vec<u8> = (0..=255).cycle().take(100_000).collect();
     for (kind, body) in [
-        (
-            "application/json",
-            b"{\"a\":  1,\n\"b\": \"\\u00e9\"}".to_vec(),
-        ),
+        ("application/json", b"{\"a\":  1,\n\"b\": \"\\u00e9\"}".to_vec()),
         ("application/octet-stream", every_byte),
-        (
-            "application/x-www-form-urlencoded",
-            b"content=x&payload=%7B%7D".to_vec(),
-        ),
-        (
-            "multipart/form-data; boundary=x",
-            b"--x\r\n\r\n\r\n--x--\r\n".to_vec(),
-        ),
+        ("application/x-www-form-urlencoded", b"content=x&payload=%7B%7D".to_vec()),
+        ("multipart/form-data; boundary=x", b"--x\r\n\r\n\r\n--x--\r\n".to_vec()),
         ("text/plain", Vec::new()),
     ] {
         let answer = hook.post(kind, body.clone()).await.expect(202).json();
@@ -47,10 +38,7 @@ async fn a_body_of_any_type_reaches_the_agent_verbatim(kind: Kind) {
         let turn = agent.offered().await;
         assert_eq!(turn.content, body, "{kind}");
         assert_eq!(turn.turn_id, answer["turn_id"]);
-        assert_eq!(
-            (turn.jid.as_str(), turn.sender.as_str()),
-            ("hook:acme/github", "github")
-        );
+        assert_eq!((turn.jid.as_str(), turn.sender.as_str()), ("hook:acme/github", "github"));
     }
 }
 
@@ -79,33 +67,15 @@ async fn headers_reach_the_agent_in_order_and_credentials_do_not(kind: Kind) {
     send(request).await.expect(202);
     let headers = agent.offered().await.headers;
     let named = |wanted: &'static str| {
-        headers
-            .iter()
-            .filter(move |h| h.name == wanted)
-            .map(|h| &h.value[..])
+        headers.iter().filter(move |h| h.name == wanted).map(|h| &h.value[..])
     };
-    assert_eq!(
-        named("x-hub-signature-256").collect::<Vec<_>>(),
-        [b"sha256=abc"]
-    );
+    assert_eq!(named("x-hub-signature-256").collect::<Vec<_>>(), [b"sha256=abc"]);
     assert_eq!(named("x-twice").collect::<Vec<_>>(), [b"1", b"2"]);
     assert_eq!(named("x-bytes").collect::<Vec<_>>(), [b"caf\xe9"]);
     assert_eq!(named("content-length").collect::<Vec<_>>(), [b"2"]);
-    let order: Vec<_> = headers
-        .iter()
-        .map(|h| h.name.as_str())
-        .filter(|n| n.starts_with("x-"))
-        .collect();
-    assert_eq!(
-        order,
-        [
-            "x-hub-signature-256",
-            "x-twice",
-            "x-twice",
-            "x-github-event",
-            "x-bytes"
-        ]
-    );
+    let order: Vec<_> =
+        headers.iter().map(|h| h.name.as_str()).filter(|n| n.starts_with("x-")).collect();
+    assert_eq!(order, ["x-hub-signature-256", "x-twice", "x-twice", "x-github-event", "x-bytes"]);
     let all = format!("{headers:?}");
     assert!(!all.contains("secret-"), "{all}");
 }
@@ -118,26 +88,14 @@ async fn a_webhooks_turn_has_a_snapshot_a_status_and_a_stream(kind: Kind) {
     let turn = here.post("application/json", "{}").await.posted().turn;
     let held = agent.turn().await;
     agent.answer(held, "seen").await;
-    let status = there
-        .get(&format!("/{turn}/status?wait=10"))
-        .await
-        .expect(200)
-        .json();
+    let status = there.get(&format!("/{turn}/status?wait=10")).await.expect(200).json();
     assert_eq!(status["status"], "done");
     let snapshot = there.get(&format!("/{turn}")).await.expect(200).json();
     assert_eq!(snapshot["assistant"][0]["content"], "seen");
     let path = format!("/{turn}/sse");
-    let seen = there
-        .open(&path, arizuko_tests::sse::Cursor::Start)
-        .await
-        .ok()
-        .rest()
-        .await;
+    let seen = there.open(&path, arizuko_tests::sse::Cursor::Start).await.ok().rest().await;
     assert_eq!(names(&seen), ["message", "turn_done"]);
-    there
-        .get(&format!("/{}", "A".repeat(22)))
-        .await
-        .refused(404, "NOT_FOUND");
+    there.get(&format!("/{}", "A".repeat(22))).await.refused(404, "NOT_FOUND");
     there.get("/x").await.refused(400, "INVALID");
     there.get("").await.refused(405, "METHOD_NOT_ALLOWED");
 }
@@ -152,15 +110,10 @@ async fn a_redelivery_runs_once(kind: Kind) {
     // Deliveries have short ids: a webhook has no conversation that one could guess into.
     let first = deliver(0, "delivery-1", "{}").await.posted();
     assert_eq!(deliver(1, "delivery-1", "{}").await.posted(), first);
-    deliver(0, "delivery-1", "{\"other\":1}")
-        .await
-        .refused(422, "IDEMPOTENCY_MISMATCH");
+    deliver(0, "delivery-1", "{\"other\":1}").await.refused(422, "IDEMPOTENCY_MISMATCH");
     let second = deliver(0, "delivery-2", "{}").await.posted();
     assert_ne!(second.turn, first.turn);
-    assert_ne!(
-        second.conversation, first.conversation,
-        "each call is a conversation of its own"
-    );
+    assert_ne!(second.conversation, first.conversation, "each call is a conversation of its own");
 }
 
 async fn a_token_works_on_its_own_surface_alone(kind: Kind) {
@@ -182,44 +135,20 @@ async fn a_token_works_on_its_own_surface_alone(kind: Kind) {
         ] {
             wrong.get(path).await.refused(404, "WRONG_KIND");
         }
-        wrong
-            .post_json(&json!({"content": "x"}))
-            .await
-            .refused(404, "WRONG_KIND");
-        wrong
-            .post_to(&format!("{id}/cancel"))
-            .await
-            .refused(404, "WRONG_KIND");
-        wrong
-            .delete(&format!("c/{id}"))
-            .await
-            .refused(404, "WRONG_KIND");
+        wrong.post_json(&json!({"content": "x"})).await.refused(404, "WRONG_KIND");
+        wrong.post_to(&format!("{id}/cancel")).await.refused(404, "WRONG_KIND");
+        wrong.delete(&format!("c/{id}")).await.refused(404, "WRONG_KIND");
 
         let wrong = stack.caller(&chat, gateway);
-        wrong
-            .post("application/json", "{}")
-            .await
-            .refused(404, "WRONG_KIND");
-        for path in [
-            format!("/{id}"),
-            format!("/{id}/status"),
-            format!("/{id}/sse"),
-        ] {
+        wrong.post("application/json", "{}").await.refused(404, "WRONG_KIND");
+        for path in [format!("/{id}"), format!("/{id}/status"), format!("/{id}/sse")] {
             wrong.get(&path).await.refused(404, "WRONG_KIND");
         }
     }
     // Once revoked, nothing tells of which kind it was.
     stack.revoke(&hook.token_id).await;
-    stack
-        .visitor(&hook, 0)
-        .get("config")
-        .await
-        .refused(401, "TOKEN_INVALID");
-    stack
-        .caller(&hook, 0)
-        .post("text/plain", "x")
-        .await
-        .refused(401, "TOKEN_INVALID");
+    stack.visitor(&hook, 0).get("config").await.refused(401, "TOKEN_INVALID");
+    stack.caller(&hook, 0).post("text/plain", "x").await.refused(401, "TOKEN_INVALID");
 }
 
 async fn a_webhooks_source_and_suffix_are_told_apart(kind: Kind) {
@@ -232,15 +161,8 @@ async fn a_webhooks_source_and_suffix_are_told_apart(kind: Kind) {
     ] {
         let link = stack.issue_hook("acme", source, suffix).await;
         assert_eq!(link.jid, jid);
-        assert_eq!(
-            link.url,
-            format!("https://acme.example/hook/{}", link.token)
-        );
-        stack
-            .caller(&link, 0)
-            .post("text/plain", "x")
-            .await
-            .expect(202);
+        assert_eq!(link.url, format!("https://acme.example/hook/{}", link.token));
+        stack.caller(&link, 0).post("text/plain", "x").await.expect(202);
         let turn = agent.offered().await;
         assert_eq!((turn.jid.as_str(), turn.sender.as_str()), (jid, source));
     }
@@ -251,17 +173,8 @@ async fn a_body_too_large_is_refused(kind: Kind) {
     let hook = stack.caller(&stack.issue_hook("acme", "github", "").await, 0);
     let mut agent = stack.attach("acme", 1).await;
     let largest = vec![0xff; 1 << 20];
-    hook.post("application/octet-stream", largest.clone())
-        .await
-        .expect(202);
-    assert!(
-        agent.offered().await.content == largest,
-        "a mebibyte of what is no text arrives"
-    );
-    hook.post("application/octet-stream", vec![0; (1 << 20) + 1])
-        .await
-        .refused(413, "TOO_LARGE");
-    hook.post("application/octet-stream", vec![0; 4 << 20])
-        .await
-        .refused(413, "TOO_LARGE");
+    hook.post("application/octet-stream", largest.clone()).await.expect(202);
+    assert!(agent.offered().await.content == largest, "a mebibyte of what is no text arrives");
+    hook.post("application/octet-stream", vec![0; (1 << 20) + 1]).await.refused(413, "TOO_LARGE");
+    hook.post("application/octet-stream", vec![0; 4 << 20]).await.refused(413, "TOO_LARGE");
 }

@@ -16,9 +16,7 @@ async fn asks_to_come_back(visitor: &Visitor, path: &str) {
     let mut events = visitor.open(path, Cursor::Start).await.ok();
     assert_eq!(names(&events.rest().await), [""; 0]);
     assert!(
-        events
-            .retry
-            .is_some_and(|retry| (2_000..=10_000).contains(&retry)),
+        events.retry.is_some_and(|retry| (2_000..=10_000).contains(&retry)),
         "{:?}",
         events.retry
     );

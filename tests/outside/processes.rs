@@ -32,10 +32,7 @@ async fn control(folder: &Path, keys: [&str; 2], flags: &[&str]) -> Outcome {
     let mut control = program("arizuko-control", folder);
     control.env("ARIZUKO_CONTROL_LISTEN", "127.0.0.1:0");
     control.args(flags);
-    for (name, key) in ["ARIZUKO_OPERATOR_KEY", "ARIZUKO_GATEWAY_KEY"]
-        .iter()
-        .zip(keys)
-    {
+    for (name, key) in ["ARIZUKO_OPERATOR_KEY", "ARIZUKO_GATEWAY_KEY"].iter().zip(keys) {
         if !key.is_empty() {
             control.env(name, key);
         }
@@ -46,10 +43,7 @@ async fn control(folder: &Path, keys: [&str; 2], flags: &[&str]) -> Outcome {
 /// Makes sure that a program ended with a plain sentence.
 fn says(outcome: Outcome, told: &str) {
     assert!([Some(1), Some(2)].contains(&outcome.code), "{outcome:?}");
-    assert!(
-        outcome.err.contains(told) && outcome.out.is_empty(),
-        "{told}: {outcome:?}"
-    );
+    assert!(outcome.err.contains(told) && outcome.out.is_empty(), "{told}: {outcome:?}");
     assert!(!outcome.err.contains("panicked"), "{outcome:?}");
 }
 
@@ -63,36 +57,20 @@ async fn a_control_that_cannot_work_says_why_and_does_not_start(_: Kind) {
     says(control(at, ["", ""], &[]).await, "--data-dir");
     says(control(at, ["", ""], &redis).await, "ARIZUKO_OPERATOR_KEY");
     says(control(at, [&one, ""], &redis).await, "ARIZUKO_GATEWAY_KEY");
-    says(
-        control(at, [&one, &other], &redis).await,
-        "cannot reach Redis",
-    );
-    says(
-        control(at, [&one, "short"], &embedded).await,
-        "32 characters",
-    );
+    says(control(at, [&one, &other], &redis).await, "cannot reach Redis");
+    says(control(at, [&one, "short"], &embedded).await, "32 characters");
     says(control(at, [&one, &one], &embedded).await, "must differ");
     let open = ["--listen", "0.0.0.0:0"];
-    says(
-        control(at, [&one, &other], &[&embedded[..], &open].concat()).await,
-        "--plaintext",
-    );
+    says(control(at, [&one, &other], &[&embedded[..], &open].concat()).await, "--plaintext");
     let url = ["--public-url", "acme.example"];
-    says(
-        control(at, [&one, &other], &[&embedded[..], &url].concat()).await,
-        "--public-url",
-    );
+    says(control(at, [&one, &other], &[&embedded[..], &url].concat()).await, "--public-url");
     let unknown = ["--nonsense"];
     says(control(at, [&one, &other], &unknown).await, "--nonsense");
     // None of that is in the log of one that did start.
-    for outcome in [
-        control(at, [&one, &other], &redis).await,
-        control(at, [&one, &one], &embedded).await,
-    ] {
-        assert!(
-            !outcome.err.contains(&one) && !outcome.err.contains(&other),
-            "{outcome:?}"
-        );
+    for outcome in
+        [control(at, [&one, &other], &redis).await, control(at, [&one, &one], &embedded).await]
+    {
+        assert!(!outcome.err.contains(&one) && !outcome.err.contains(&other), "{outcome:?}");
     }
 }
 
@@ -108,10 +86,7 @@ async fn a_gateway_that_cannot_work_says_why_and_does_not_start(_: Kind) {
     };
     says(start(&[], "").await, "--gateway-key");
     says(start(&["--control", "no url"], "x").await, "no url");
-    says(
-        start(&["--trusted-proxy", "everybody"], "x").await,
-        "everybody",
-    );
+    says(start(&["--trusted-proxy", "everybody"], "x").await, "everybody");
     let occupant = TcpListener::bind("127.0.0.1:0").expect("loopback has free ports");
     let used = occupant.local_addr().expect("it is bound").to_string();
     let mut gateway = program("arizuko-gateway", folder.path());
@@ -156,21 +131,12 @@ impl Pair {
 
     async fn arizuko(&self, folder: &Path, arguments: &[&str]) -> Value {
         let mut arizuko = program("arizuko", folder);
-        arizuko
-            .env("ARIZUKO_CONTROL", &self.control)
-            .env("ARIZUKO_KEY", &self.operator);
-        run(arizuko.args(arguments).arg("--json"), "")
-            .await
-            .expect(0)
-            .json()
+        arizuko.env("ARIZUKO_CONTROL", &self.control).env("ARIZUKO_KEY", &self.operator);
+        run(arizuko.args(arguments).arg("--json"), "").await.expect(0).json()
     }
 
     async fn status(&self, token: &Value) -> String {
-        let url = format!(
-            "{}/chat/{}/",
-            self.gateway,
-            token.as_str().unwrap_or_default()
-        );
+        let url = format!("{}/chat/{}/", self.gateway, token.as_str().unwrap_or_default());
         let arguments = ["--output", "/dev/null", "--write-out", "%{http_code}", &url];
         curl(&arguments).await.expect(0).out
     }
@@ -180,16 +146,11 @@ async fn a_control_on_the_embedded_store_serves_a_gateway_of_its_own(_: Kind) {
     let folder = folder();
     let data = folder.path().join("data").display().to_string();
     let pair = Pair::start("one", folder.path(), &["--data-dir", &data]).await;
-    let issued = pair
-        .arizuko(folder.path(), &["token", "issue", "acme", "chat"])
-        .await;
+    let issued = pair.arizuko(folder.path(), &["token", "issue", "acme", "chat"]).await;
     assert_eq!(pair.status(&issued["token"]).await, "200");
     // The store is one process's at a time.
     let (one, other) = (random_id(), random_id());
-    says(
-        control(folder.path(), [&one, &other], &["--data-dir", &data]).await,
-        &data,
-    );
+    says(control(folder.path(), [&one, &other], &["--data-dir", &data]).await, &data);
     assert_eq!(pair.status(&issued["token"]).await, "200");
 }
 
@@ -204,15 +165,9 @@ async fn two_prefixes_in_one_redis_do_not_meet(_: Kind) {
     assert_eq!(one.status(&issued["token"]).await, "200");
     assert_eq!(other.status(&issued["token"]).await, "401");
     assert_eq!(
-        other.arizuko(at, &["token", "list"]).await["tokens"]
-            .as_array()
-            .map(Vec::len),
+        other.arizuko(at, &["token", "list"]).await["tokens"].as_array().map(Vec::len),
         Some(0)
     );
     let keys = String::from_utf8_lossy(&redis.ask(&["--scan"]).await).into_owned();
-    assert!(
-        keys.lines()
-            .all(|key| key.starts_with("one:") || key.starts_with("other:")),
-        "{keys}"
-    );
+    assert!(keys.lines().all(|key| key.starts_with("one:") || key.starts_with("other:")), "{keys}");
 }

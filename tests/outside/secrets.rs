@@ -19,15 +19,7 @@ on_every_stack![tokens_and_keys_are_in_no_store_no_log_no_metric_and_no_span];
 fn files(folder: &Path) -> Vec<PathBuf> {
     let entries = fs::read_dir(folder).expect("the stack's folder is readable");
     let paths = entries.map(|entry| entry.expect("its entries, too").path());
-    paths
-        .flat_map(|path| {
-            if path.is_dir() {
-                files(&path)
-            } else {
-                vec![path]
-            }
-        })
-        .collect()
+    paths.flat_map(|path| if path.is_dir() { files(&path) } else { vec![path] }).collect()
 }
 
 /// Everything that a link can be used for, and misused.
@@ -47,69 +39,28 @@ async fn use_it(stack: &Stack, token: &str) {
             "%00",
         ] {
             visitor.get(path).await;
-            send(
-                visitor
-                    .request(Method::GET, path)
-                    .header("accept", "text/html"),
-            )
-            .await;
+            send(visitor.request(Method::GET, path).header("accept", "text/html")).await;
         }
-        send(
-            visitor
-                .request(Method::GET, "")
-                .header("origin", "https://evil.example"),
-        )
-        .await
-        .expect(403);
-        send(
-            visitor
-                .request(Method::GET, "")
-                .header("referer", format!("http://x/chat/{token}/")),
-        )
-        .await;
+        send(visitor.request(Method::GET, "").header("origin", "https://evil.example"))
+            .await
+            .expect(403);
+        send(visitor.request(Method::GET, "").header("referer", format!("http://x/chat/{token}/")))
+            .await;
+        visitor.open(&format!("{}/sse", posted.turn), Cursor::Start).await.ok().greeting().await;
         visitor
-            .open(&format!("{}/sse", posted.turn), Cursor::Start)
+            .open(&format!("c/{}/sse", posted.conversation), Cursor::After(token))
             .await
             .ok()
             .greeting()
             .await;
-        visitor
-            .open(
-                &format!("c/{}/sse", posted.conversation),
-                Cursor::After(token),
-            )
-            .await
-            .ok()
-            .greeting()
-            .await;
-        visitor
-            .post("application/json", format!("{{\"{token}"))
-            .await
-            .expect(400);
-        visitor
-            .post("text/plain", "x".repeat(70_000))
-            .await
-            .expect(413);
-        visitor
-            .post_to(&format!("{}/cancel", posted.turn))
-            .await
-            .expect(200);
-        visitor
-            .delete(&format!("c/{}", posted.conversation))
-            .await
-            .expect(204);
+        visitor.post("application/json", format!("{{\"{token}")).await.expect(400);
+        visitor.post("text/plain", "x".repeat(70_000)).await.expect(413);
+        visitor.post_to(&format!("{}/cancel", posted.turn)).await.expect(200);
+        visitor.delete(&format!("c/{}", posted.conversation)).await.expect(204);
         let wrong = stack.at(gateway, &format!("/hook/{token}"));
         wrong.post("text/plain", "x").await.expect(404);
-        stack
-            .at(gateway, &format!("/chat/{token}"))
-            .get("")
-            .await
-            .expect(308);
-        stack
-            .at(gateway, &format!("/nowhere/{token}"))
-            .get("")
-            .await
-            .expect(404);
+        stack.at(gateway, &format!("/chat/{token}")).get("").await.expect(308);
+        stack.at(gateway, &format!("/nowhere/{token}")).get("").await.expect(404);
     }
 }
 
@@ -120,12 +71,7 @@ async fn tokens_and_keys_are_in_no_store_no_log_no_metric_and_no_span(kind: Kind
     // All that is said to Redis, word by word.
     let spy = stack.redis().map(|redis| {
         let heard = File::create(stack_file(redis)).expect("the folder is ours");
-        redis
-            .cli()
-            .arg("monitor")
-            .stdout(heard)
-            .spawn()
-            .expect("redis-cli is installed")
+        redis.cli().arg("monitor").stdout(heard).spawn().expect("redis-cli is installed")
     });
     let link = stack.issue("acme").await;
     let hook = stack.issue_hook("acme", "github", "").await;
@@ -138,31 +84,15 @@ async fn tokens_and_keys_are_in_no_store_no_log_no_metric_and_no_span(kind: Kind
 
     use_it(&stack, &link.token).await;
     let mut agent = Agent::start(&stack, &agents_key, "acme", &[], &[]).await;
-    let mut working = stack
-        .caller(&hook, 0)
-        .post("application/json", "{}")
-        .await
-        .posted();
+    let mut working = stack.caller(&hook, 0).post("application/json", "{}").await.posted();
     let mut program = agent.turn().await;
     program.print("hello").await;
     program.exit(0).await;
-    working = stack
-        .visitor(&link, 1)
-        .post_json(&json!({"content": working.turn}))
-        .await
-        .posted();
+    working = stack.visitor(&link, 1).post_json(&json!({"content": working.turn})).await.posted();
     let running = agent.turn().await;
-    let minted = stack
-        .arizuko(&["token", "issue", "acme", "chat", "--json"])
-        .await
-        .expect(0)
-        .json();
-    secrets.push(
-        minted["token"]
-            .as_str()
-            .map(str::to_owned)
-            .expect("a token"),
-    );
+    let minted =
+        stack.arizuko(&["token", "issue", "acme", "chat", "--json"]).await.expect(0).json();
+    secrets.push(minted["token"].as_str().map(str::to_owned).expect("a token"));
     stack.revoke(&link.jid).await;
     stack.visitor(&link, 0).get(&working.turn).await.expect(401);
     drop(running);
@@ -179,11 +109,7 @@ async fn tokens_and_keys_are_in_no_store_no_log_no_metric_and_no_span(kind: Kind
     // What is only in memory is written down when the processes go.
     if let Some(redis) = stack.redis() {
         let keys = redis.ask(&["--scan"]).await;
-        assert!(
-            keys.len() > 100,
-            "the state is in Redis: {}",
-            String::from_utf8_lossy(&keys)
-        );
+        assert!(keys.len() > 100, "the state is in Redis: {}", String::from_utf8_lossy(&keys));
         redis.ask(&["BGREWRITEAOF"]).await;
     }
     within("the agent's end", async { agent.process.kill() }).await;
@@ -204,9 +130,7 @@ async fn tokens_and_keys_are_in_no_store_no_log_no_metric_and_no_span(kind: Kind
         };
         bytes += content.len();
         for secret in &secrets {
-            let found = content
-                .windows(secret.len())
-                .any(|window| window == secret.as_bytes());
+            let found = content.windows(secret.len()).any(|window| window == secret.as_bytes());
             assert!(!found, "a credential is in {}", path.display());
         }
     }

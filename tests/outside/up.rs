@@ -40,14 +40,7 @@ impl Home {
 
     fn start(&self, flags: &[&str]) -> Process {
         let mut up = self.arizuko();
-        up.args([
-            "up",
-            "--listen",
-            "127.0.0.1:0",
-            "--control-listen",
-            "127.0.0.1:0",
-        ])
-        .args(flags);
+        up.args(["up", "--listen", "127.0.0.1:0", "--control-listen", "127.0.0.1:0"]).args(flags);
         Process::start("up", up, &self.path().join("logs"))
     }
 
@@ -70,31 +63,18 @@ impl Home {
 }
 
 fn text(document: &Value, name: &str) -> String {
-    document[name]
-        .as_str()
-        .unwrap_or_else(|| panic!("no {name} in {document}"))
-        .to_owned()
+    document[name].as_str().unwrap_or_else(|| panic!("no {name} in {document}")).to_owned()
 }
 
 /// Says something on a link and waits for the answer.
 async fn answer(url: &str) -> String {
-    let post = [
-        "-H",
-        "content-type: text/plain",
-        "--data-binary",
-        "hello *there*",
-    ];
-    let outcome = curl(&[&post[..], &[&format!("{url}?wait=15")]].concat())
-        .await
-        .expect(0);
+    let post = ["-H", "content-type: text/plain", "--data-binary", "hello *there*"];
+    let outcome = curl(&[&post[..], &[&format!("{url}?wait=15")]].concat()).await.expect(0);
     let document: Value = serde_json::from_str(&outcome.out).expect("JSON");
     text(&document["assistant"][0], "content")
 }
 
 /// The HTTP status of a link.
 async fn status(url: &str) -> String {
-    curl(&["--output", "/dev/null", "--write-out", "%{http_code}", url])
-        .await
-        .expect(0)
-        .out
+    curl(&["--output", "/dev/null", "--write-out", "%{http_code}", url]).await.expect(0).out
 }

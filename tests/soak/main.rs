@@ -40,9 +40,7 @@ const SETTINGS: [(&str, &str); 7] = [
 ];
 
 fn main() {
-    let mut arguments = env::args()
-        .skip(1)
-        .filter_map(|argument| argument.parse().ok());
+    let mut arguments = env::args().skip(1).filter_map(|argument| argument.parse().ok());
     let minutes: u64 = arguments.next().unwrap_or(2);
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
     let clock = now.map_or(1, |now| now.as_secs());
@@ -148,15 +146,9 @@ async fn visit(number: usize, visitors: [Visitor; 2], ending: watch::Receiver<bo
             read_to_the_end(&visitors[1], &posted.turn),
         );
         assert_eq!(here, there, "both have read the same");
-        let text: String = transcript(&here)
-            .into_iter()
-            .map(|(_, text)| text)
-            .collect();
+        let text: String = transcript(&here).into_iter().map(|(_, text)| text).collect();
         assert_eq!(text, message.repeat(5), "{:?}", names(&here));
-        let ends = names(&here)
-            .iter()
-            .filter(|name| **name == "turn_done")
-            .count();
+        let ends = names(&here).iter().filter(|name| **name == "turn_done").count();
         assert_eq!(ends, 1, "{:?}", names(&here));
         let numbers = here.iter().filter_map(|event| event.data["n"].as_u64());
         assert!(numbers.eq(1..=here.len() as u64), "{here:?}");

@@ -56,8 +56,7 @@ impl Agent {
             exec.arg("--control").arg(stack.control(control));
         }
         exec.env("ARIZUKO_KEY", key).args(flags);
-        exec.args(["--", "python3", "-IS"])
-            .arg(script("stepped.py"));
+        exec.args(["--", "python3", "-IS"]).arg(script("stepped.py"));
         Self::attach(stack, folder, |address| {
             exec.arg(address).args(arguments);
             exec
@@ -71,9 +70,7 @@ impl Agent {
         folder: &str,
         program: impl FnOnce(&str) -> Command,
     ) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0")
-            .await
-            .expect("loopback has free ports");
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("loopback has free ports");
         let address = listener.local_addr().expect("it is bound").to_string();
         let process = Process::start("agent", program(&address), &stack.logs());
         let agent = Self { process, listener };
@@ -89,10 +86,7 @@ impl Agent {
         let (reader, steps) = stream.into_split();
         let mut lines = BufReader::new(reader).lines();
         let line = within("the agent's program to read its input", lines.next_line()).await;
-        let line = line
-            .ok()
-            .flatten()
-            .expect("it says what it was started with");
+        let line = line.ok().flatten().expect("it says what it was started with");
         let started: Value = serde_json::from_str(&line).expect("it says so in JSON");
         let input = BASE64_STANDARD.decode(started["input"].as_str().unwrap_or_default());
         Program {
@@ -132,10 +126,7 @@ impl Program {
     /// Ends it.
     pub async fn exit(mut self, code: i32) {
         let line = format!("{}\n", json!({"exit": code}));
-        self.steps
-            .write_all(line.as_bytes())
-            .await
-            .expect("the program listens");
+        self.steps.write_all(line.as_bytes()).await.expect("the program listens");
         self.killed().await;
     }
 
@@ -148,8 +139,7 @@ impl Program {
     }
 
     async fn write(&mut self, stream: &str, bytes: &[u8]) {
-        self.step(json!({stream: BASE64_STANDARD.encode(bytes)}))
-            .await;
+        self.step(json!({stream: BASE64_STANDARD.encode(bytes)})).await;
     }
 
     /// Lets it do a step, and waits until that is done.
@@ -159,10 +149,7 @@ impl Program {
 
     /// Lets it do a step that may be its last; says whether it goes on.
     pub async fn try_step(&mut self, step: Value) -> bool {
-        self.steps
-            .write_all(format!("{step}\n").as_bytes())
-            .await
-            .expect("the program listens");
+        self.steps.write_all(format!("{step}\n").as_bytes()).await.expect("the program listens");
         let done = within("the agent's program to do a step", self.lines.next_line()).await;
         matches!(done, Ok(Some(_)))
     }
@@ -170,7 +157,5 @@ impl Program {
 
 /// The path of a script in `tests/agents`.
 pub fn script(name: &str) -> std::path::PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("agents")
-        .join(name)
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("agents").join(name)
 }

@@ -35,12 +35,7 @@ pub struct Held {
 /// A Hello for a folder with room for `credit` turns.
 pub fn hello(folder: &str, credit: u32) -> Hello {
     let (folder, name) = (folder.to_owned(), "protocol test".to_owned());
-    Hello {
-        folder,
-        name,
-        credit,
-        ..Hello::default()
-    }
+    Hello { folder, name, credit, ..Hello::default() }
 }
 
 impl Stack {
@@ -65,9 +60,7 @@ impl Session {
     /// Attaches, or says why not.
     pub async fn try_open(channel: Channel, hello: Hello) -> Result<Self, Status> {
         let (requests, said) = mpsc::channel(64);
-        let first = AttachRequest {
-            message: Some(Said::Hello(hello)),
-        };
+        let first = AttachRequest { message: Some(Said::Hello(hello)) };
         requests.send(first).await.expect("the other end is here");
         let attach = async {
             let mut agent = AgentServiceClient::new(channel).max_decoding_message_size(64 << 20);
@@ -93,9 +86,7 @@ impl Session {
 
     /// Says something.
     pub async fn say(&mut self, message: Said) {
-        let request = AttachRequest {
-            message: Some(message),
-        };
+        let request = AttachRequest { message: Some(message) };
         // An error says that control has ended the stream: what it says to that is heard.
         let _ = within("room for a request", self.requests.send(request)).await;
     }
@@ -117,9 +108,7 @@ impl Session {
     pub async fn hear_of<T>(&mut self, what: &str, wanted: impl Fn(&Heard) -> Option<T>) -> T {
         if let Some(at) = self.inbox.iter().position(|heard| wanted(heard).is_some()) {
             let heard = self.inbox.remove(at);
-            return heard
-                .and_then(|heard| wanted(&heard))
-                .expect("it was just found");
+            return heard.and_then(|heard| wanted(&heard)).expect("it was just found");
         }
         within(what, async {
             loop {
@@ -219,13 +208,7 @@ impl Session {
         let (turn_id, attempt) = (turn.turn_id.clone(), turn.attempt);
         let retry_after = prost_types::Duration::try_from(retry_after).ok();
         let detail = "the test says so".to_owned();
-        self.say(Said::Reject(Reject {
-            turn_id,
-            attempt,
-            detail,
-            retry_after,
-        }))
-        .await;
+        self.say(Said::Reject(Reject { turn_id, attempt, detail, retry_after })).await;
     }
 
     /// Waits to hear that a turn is no longer this session's.
@@ -249,10 +232,7 @@ impl Session {
     /// Asks for one turn that waits, and for its conversation's later ones.
     pub async fn claim(&mut self, turn: &str, conversation: bool) {
         let turn_id = turn.to_owned();
-        let claim = Claim {
-            turn_id,
-            conversation,
-        };
+        let claim = Claim { turn_id, conversation };
         self.say(Said::Claim(claim)).await;
     }
 
@@ -265,11 +245,7 @@ impl Session {
 
     /// Says goodbye: ends the requests and waits for the end of the answers.
     pub async fn leave(self) {
-        let Self {
-            requests,
-            mut responses,
-            ..
-        } = self;
+        let Self { requests, mut responses, .. } = self;
         drop(requests);
         within("the stream's end after goodbye", async {
             while let Ok(Some(_)) = responses.message().await {}
@@ -312,67 +288,40 @@ impl Held {
     /// Frames from number `seq` on, as a request.
     pub fn append(&self, seq: u64, frames: Vec<AgentFrame>) -> Said {
         let (turn_id, attempt) = (self.turn.turn_id.clone(), self.turn.attempt);
-        Said::Append(Append {
-            turn_id,
-            attempt,
-            seq,
-            frames,
-        })
+        Said::Append(Append { turn_id, attempt, seq, frames })
     }
 
     /// The end, as a request.
     pub fn finish(&self) -> Said {
         let (turn_id, attempt) = (self.turn.turn_id.clone(), self.turn.attempt);
-        Said::Finish(Finish {
-            turn_id,
-            attempt,
-            seq: self.seq,
-            ..Finish::default()
-        })
+        Said::Finish(Finish { turn_id, attempt, seq: self.seq, ..Finish::default() })
     }
 }
 
 /// A piece of the message `id`.
 pub fn delta(id: &str, text: &str) -> AgentFrame {
     let (id, text) = (id.to_owned(), text.to_owned());
-    AgentFrame {
-        body: Some(FrameBody::Delta(AgentDelta { id, text })),
-    }
+    AgentFrame { body: Some(FrameBody::Delta(AgentDelta { id, text })) }
 }
 
 /// A whole message.
 pub fn message(id: &str, content: &str) -> AgentFrame {
     let (id, content) = (id.to_owned(), content.to_owned());
-    AgentFrame {
-        body: Some(FrameBody::Message(AgentMessage { id, content })),
-    }
+    AgentFrame { body: Some(FrameBody::Message(AgentMessage { id, content })) }
 }
 
 /// The turn, or its whole conversation, for another folder; empty: for the one that the route names.
 pub fn handoff(folder: &str, note: &str, conversation: bool) -> AgentFrame {
     let (folder, note) = (folder.to_owned(), note.to_owned());
-    AgentFrame {
-        body: Some(FrameBody::Handoff(Handoff {
-            folder,
-            note,
-            conversation,
-        })),
-    }
+    AgentFrame { body: Some(FrameBody::Handoff(Handoff { folder, note, conversation })) }
 }
 
 /// A Hello of a person, who chooses what to answer.
 pub fn person(folder: &str, name: &str) -> Hello {
-    Hello {
-        name: name.to_owned(),
-        person: true,
-        history: 50,
-        ..hello(folder, 0)
-    }
+    Hello { name: name.to_owned(), person: true, history: 50, ..hello(folder, 0) }
 }
 
 /// A line that says what the agent is doing.
 pub fn status(text: &str) -> AgentFrame {
-    AgentFrame {
-        body: Some(FrameBody::Status(text.to_owned())),
-    }
+    AgentFrame { body: Some(FrameBody::Status(text.to_owned())) }
 }

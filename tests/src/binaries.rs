@@ -15,9 +15,7 @@ pub(crate) fn path(name: &str) -> PathBuf {
 fn folder() -> PathBuf {
     let this = env::current_exe().expect("a running program has a path");
     let deps = this.parent().expect("a program is in a folder");
-    deps.parent()
-        .expect("cargo puts tests two folders below its target")
-        .to_owned()
+    deps.parent().expect("cargo puts tests two folders below its target").to_owned()
 }
 
 /// Builds them, once for all tests: a test of yesterday's programs would prove nothing.
@@ -37,18 +35,10 @@ pub(crate) fn build() {
         cargo.current_dir(workspace());
         // Cargo says to the tests that it runs which package they are. Build scripts would take
         // that for a change, and everything would be built again.
-        const TOLD: [&str; 5] = [
-            "CARGO_PKG_",
-            "CARGO_MANIFEST_",
-            "CARGO_CRATE_",
-            "CARGO_BIN_",
-            "CARGO_PRIMARY_",
-        ];
+        const TOLD: [&str; 5] =
+            ["CARGO_PKG_", "CARGO_MANIFEST_", "CARGO_CRATE_", "CARGO_BIN_", "CARGO_PRIMARY_"];
         for (name, _) in env::vars_os() {
-            if TOLD
-                .iter()
-                .any(|prefix| name.to_string_lossy().starts_with(prefix))
-            {
+            if TOLD.iter().any(|prefix| name.to_string_lossy().starts_with(prefix)) {
                 cargo.env_remove(name);
             }
         }
@@ -59,7 +49,5 @@ pub(crate) fn build() {
 
 fn workspace() -> &'static Path {
     let tests = Path::new(env!("CARGO_MANIFEST_DIR"));
-    tests
-        .parent()
-        .expect("this package is in the workspace's folder")
+    tests.parent().expect("this package is in the workspace's folder")
 }

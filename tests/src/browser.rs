@@ -26,10 +26,7 @@ impl Stack {
     pub async fn browser_tests(&self, files: &[&str]) {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("browser");
         let playwright = folder.join("node_modules/playwright-core");
-        assert!(
-            playwright.exists(),
-            "playwright-core is not installed: tests/run does it"
-        );
+        assert!(playwright.exists(), "playwright-core is not installed: tests/run does it");
         let (chat_url, _demo) = self.demo(&folder).await;
 
         let mut node = command(found("node"));
@@ -79,10 +76,8 @@ impl Stack {
     fn mortal_cli(&self) -> PathBuf {
         let path = self.folder().join("arizuko");
         let arizuko = binaries::path("arizuko");
-        let script = format!(
-            "#!/bin/sh\nexec setpriv --pdeathsig KILL -- '{}' \"$@\"\n",
-            arizuko.display()
-        );
+        let script =
+            format!("#!/bin/sh\nexec setpriv --pdeathsig KILL -- '{}' \"$@\"\n", arizuko.display());
         fs::write(&path, script).expect("the stack's folder is ours");
         fs::set_permissions(&path, Permissions::from_mode(0o755)).expect("the file, too");
         path

@@ -28,9 +28,7 @@ impl Authority {
     /// Makes one, with its files in a new folder.
     pub async fn new(folder: &Path) -> Self {
         fs::create_dir(folder).expect("the folder is new");
-        let authority = Self {
-            folder: folder.to_owned(),
-        };
+        let authority = Self { folder: folder.to_owned() };
         authority.request("authority", &[], None).await;
         authority
     }

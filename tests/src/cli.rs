@@ -26,13 +26,8 @@ impl Stack {
     /// `arizuko` with the operator's key, and all controls, in its environment.
     pub fn operators_command(&self) -> Command {
         let mut command = self.program("arizuko");
-        command.env(
-            "ARIZUKO_CONTROL",
-            format!("{},{}", self.control(0), self.control(1)),
-        );
-        command
-            .env("ARIZUKO_KEY", self.operator_key())
-            .env_remove("RUST_LOG");
+        command.env("ARIZUKO_CONTROL", format!("{},{}", self.control(0), self.control(1)));
+        command.env("ARIZUKO_KEY", self.operator_key()).env_remove("RUST_LOG");
         command
     }
 
@@ -42,9 +37,8 @@ impl Stack {
         within(format!("an agent of {folder} to attach"), async {
             loop {
                 let status = admin.get_status(GetStatusRequest {}).await;
-                let sessions = status
-                    .map(|status| status.into_inner().sessions)
-                    .unwrap_or_default();
+                let sessions =
+                    status.map(|status| status.into_inner().sessions).unwrap_or_default();
                 if sessions.iter().any(|session| session.folder == folder) {
                     return;
                 }
@@ -57,13 +51,8 @@ impl Stack {
 
 /// Runs a command to its end, with `input` on its standard input.
 pub async fn run(command: &mut Command, input: &str) -> Outcome {
-    command
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped());
-    let mut child = command
-        .spawn()
-        .unwrap_or_else(|error| panic!("{command:?}: {error}"));
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap_or_else(|error| panic!("{command:?}: {error}"));
     let mut stdin = child.stdin.take().expect("it was asked for");
     let ended = within(format!("the end of {command:?}"), async {
         // A command need not read its input.
@@ -73,11 +62,7 @@ pub async fn run(command: &mut Command, input: &str) -> Outcome {
     });
     let output = ended.await.expect("it is our child");
     let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("it prints text");
-    Outcome {
-        code: output.status.code(),
-        out: text(output.stdout),
-        err: text(output.stderr),
-    }
+    Outcome { code: output.status.code(), out: text(output.stdout), err: text(output.stderr) }
 }
 
 impl Outcome {
@@ -89,11 +74,7 @@ impl Outcome {
 
     /// The one JSON document that it printed.
     pub fn json(&self) -> Value {
-        assert_eq!(
-            self.out.lines().count(),
-            1,
-            "one document on one line: {self:?}"
-        );
+        assert_eq!(self.out.lines().count(), 1, "one document on one line: {self:?}");
         serde_json::from_str(&self.out).unwrap_or_else(|error| panic!("{error}: {self:?}"))
     }
 }

@@ -96,10 +96,7 @@ impl Collector {
 
     /// What makes a stack send its spans here, soon.
     pub fn settings(&self) -> [(&str, &str); 2] {
-        [
-            ("OTEL_EXPORTER_OTLP_ENDPOINT", &self.url),
-            ("OTEL_BSP_SCHEDULE_DELAY", "50"),
-        ]
+        [("OTEL_EXPORTER_OTLP_ENDPOINT", &self.url), ("OTEL_BSP_SCHEDULE_DELAY", "50")]
     }
 
     /// All that has come.

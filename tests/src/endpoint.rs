@@ -31,10 +31,7 @@ impl Endpoint {
         let listener = TcpListener::bind("127.0.0.1:0").await;
         let listener = listener.expect("loopback has free ports");
         let address = listener.local_addr().expect("it is bound");
-        Self {
-            listener,
-            url: format!("http://{address}"),
-        }
+        Self { listener, url: format!("http://{address}") }
     }
 
     /// Where.
@@ -44,9 +41,8 @@ impl Endpoint {
 
     /// The next request.
     pub async fn asked(&mut self) -> Asked {
-        let (stream, _) = within("a request to the endpoint", self.listener.accept())
-            .await
-            .expect("it connects");
+        let (stream, _) =
+            within("a request to the endpoint", self.listener.accept()).await.expect("it connects");
         within("the rest of a request", Asked::read(stream)).await
     }
 }

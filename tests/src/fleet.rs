@@ -78,10 +78,7 @@ impl Fleet {
             })
             .await;
         }
-        let hosts: Vec<_> = hosts
-            .iter()
-            .map(|port| format!("127.0.0.1:{port}"))
-            .collect();
+        let hosts: Vec<_> = hosts.iter().map(|port| format!("127.0.0.1:{port}")).collect();
         Self {
             url: format!("redis-sentinel://{}/{NAME}", hosts.join(",")),
             servers,
@@ -104,10 +101,8 @@ impl Fleet {
             ];
             servers.push(Server::start(number, folder, logs, &flags).await);
         }
-        let hosts: Vec<_> = servers
-            .iter()
-            .map(|server| format!("127.0.0.1:{}", server.port))
-            .collect();
+        let hosts: Vec<_> =
+            servers.iter().map(|server| format!("127.0.0.1:{}", server.port)).collect();
         let mut create = command("redis-cli");
         create.args(["--cluster", "create"]).args(&hosts);
         create.args(["--cluster-replicas", "1", "--cluster-yes"]);
@@ -134,11 +129,7 @@ impl Fleet {
             }
         }
         let seeds = hosts[..3].join(",");
-        Self {
-            url: format!("redis-cluster://{seeds}"),
-            servers,
-            _sentinels: Vec::new(),
-        }
+        Self { url: format!("redis-cluster://{seeds}"), servers, _sentinels: Vec::new() }
     }
 
     /// Its address, as control takes it.
@@ -166,11 +157,7 @@ impl Fleet {
         let port = self.servers[primary].port;
         // `master`, how far it is, and of each replica its host, its port, and how far that is.
         let role = ask(port, &["ROLE"]).await;
-        let written: u64 = role
-            .lines()
-            .nth(1)
-            .and_then(|at| at.parse().ok())
-            .expect("a primary");
+        let written: u64 = role.lines().nth(1).and_then(|at| at.parse().ok()).expect("a primary");
         until("a replica to have it all", async || {
             let role = ask(port, &["ROLE"]).await;
             let reached = role.lines().nth(4).and_then(|at| at.parse().ok());
@@ -206,10 +193,7 @@ impl Fleet {
         let source = self.servers[from].port;
         let full = ask(source, &["--scan", "--pattern", &format!("*{key}")]).await;
         let full = full.lines().next().expect("it was just found").to_owned();
-        let slot = ask(source, &["CLUSTER", "KEYSLOT", &full])
-            .await
-            .trim()
-            .to_owned();
+        let slot = ask(source, &["CLUSTER", "KEYSLOT", &full]).await.trim().to_owned();
         let mut to = None;
         for (index, server) in self.servers.iter().enumerate() {
             if index != from && ask(server.port, &["ROLE"]).await.starts_with("master") {
@@ -219,11 +203,7 @@ impl Fleet {
         let target = to.expect("there are three primaries");
         let id = async |port| ask(port, &["CLUSTER", "MYID"]).await.trim().to_owned();
         let (from_id, to_id) = (id(source).await, id(target).await);
-        ask(
-            target,
-            &["CLUSTER", "SETSLOT", &slot, "IMPORTING", &from_id],
-        )
-        .await;
+        ask(target, &["CLUSTER", "SETSLOT", &slot, "IMPORTING", &from_id]).await;
         ask(source, &["CLUSTER", "SETSLOT", &slot, "MIGRATING", &to_id]).await;
         loop {
             let keys = ask(source, &["CLUSTER", "GETKEYSINSLOT", &slot, "1"]).await;
@@ -246,27 +226,13 @@ impl Server {
         fs::create_dir_all(&files).expect("the stack's folder is ours");
         let flags: Vec<_> = flags.iter().map(|flag| (*flag).to_owned()).collect();
         let process = serve((&name, port), &files, logs, &flags).await;
-        Self {
-            name,
-            port,
-            files,
-            logs: logs.to_owned(),
-            flags,
-            process,
-        }
+        Self { name, port, files, logs: logs.to_owned(), flags, process }
     }
 }
 
 async fn serve((name, port): (&str, u16), files: &Path, logs: &Path, flags: &[String]) -> Process {
     let mut redis = command("redis-server");
-    redis.args([
-        "--port",
-        &port.to_string(),
-        "--bind",
-        "127.0.0.1",
-        "--save",
-        "",
-    ]);
+    redis.args(["--port", &port.to_string(), "--bind", "127.0.0.1", "--save", ""]);
     redis.args(["--appendonly", "yes", "--appendfsync", "always"]);
     redis.arg("--dir").arg(files).args(flags);
     let mut process = Process::start(name, redis, logs);

@@ -53,10 +53,7 @@ impl Stack {
     /// Somebody whose requests all begin with `path`.
     pub fn at(&self, gateway: usize, path: &str) -> Visitor {
         let base = format!("{}{path}", self.gateway(gateway));
-        Visitor {
-            web: self.web.clone(),
-            base,
-        }
+        Visitor { web: self.web.clone(), base }
     }
 }
 
@@ -105,17 +102,13 @@ impl Visitor {
 
     /// POST with an idempotency key.
     pub async fn say_once(&self, key: &str, document: &Value) -> Answer {
-        let request = self
-            .request(Method::POST, "")
-            .header("idempotency-key", key);
+        let request = self.request(Method::POST, "").header("idempotency-key", key);
         send(request.json(document)).await
     }
 
     /// POST of a JSON document whose answer is to be the turn's stream.
     pub async fn stream_of(&self, document: &Value) -> Events {
-        let request = self
-            .request(Method::POST, "")
-            .header("accept", "text/event-stream");
+        let request = self.request(Method::POST, "").header("accept", "text/event-stream");
         let response = within("a stream in answer", request.json(document).send()).await;
         let response = response.unwrap_or_else(|error| panic!("no answer: {error:?}"));
         check(response.headers(), "a POST");
@@ -146,17 +139,12 @@ impl Visitor {
 
     /// Opens a conversation's stream, which has to be one.
     pub async fn follow(&self, conversation: &str) -> Events {
-        self.open(&format!("c/{conversation}/sse"), Cursor::Start)
-            .await
-            .ok()
+        self.open(&format!("c/{conversation}/sse"), Cursor::Start).await.ok()
     }
 
     /// Waits for a turn's end and says what it was.
     pub async fn end_of(&self, turn: &str) -> Value {
-        let answer = self
-            .get(&format!("{turn}/status?wait=15"))
-            .await
-            .expect(200);
+        let answer = self.get(&format!("{turn}/status?wait=15")).await.expect(200);
         let standing = answer.json();
         let status = standing["status"].as_str().unwrap_or_default();
         let ended = !["queued", "running"].contains(&status);
@@ -232,33 +220,19 @@ pub async fn try_send(request: RequestBuilder) -> Result<Answer, reqwest::Error>
         let (status, headers) = (response.status(), response.headers().clone());
         check(&headers, response.url().path());
         let body = response.bytes().await?;
-        Ok(Answer {
-            status,
-            headers,
-            body,
-        })
+        Ok(Answer { status, headers, body })
     })
     .await
 }
 
 /// Holds the headers against what is promised of every answer.
 fn check(headers: &HeaderMap, path: &str) {
-    let text = |name: &str| {
-        headers
-            .get(name)
-            .and_then(|value| value.to_str().ok())
-            .unwrap_or_default()
-    };
-    assert!(
-        !headers.contains_key("set-cookie"),
-        "a cookie at {path}: {headers:?}"
-    );
+    let text =
+        |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    assert!(!headers.contains_key("set-cookie"), "a cookie at {path}: {headers:?}");
     assert_eq!(text("referrer-policy"), "no-referrer", "{path}");
     assert_eq!(text("x-content-type-options"), "nosniff", "{path}");
-    assert!(
-        text("x-robots-tag").contains("noindex"),
-        "{path}: {headers:?}"
-    );
+    assert!(text("x-robots-tag").contains("noindex"), "{path}: {headers:?}");
     let policy = text("content-security-policy");
     assert!(
         policy.contains("default-src 'none'") && policy.contains("frame-ancestors"),
@@ -266,10 +240,7 @@ fn check(headers: &HeaderMap, path: &str) {
     );
     assert!(!policy.contains("unsafe"), "{path}: {policy}");
     if !path.starts_with("/assets/") {
-        assert!(
-            text("cache-control").contains("no-store"),
-            "{path}: {headers:?}"
-        );
+        assert!(text("cache-control").contains("no-store"), "{path}: {headers:?}");
     }
 }
 

@@ -27,11 +27,7 @@ impl Stack {
         for url in self.metrics() {
             let page = within(&url, self.web.get(&url).send()).await;
             let page = page.and_then(reqwest::Response::error_for_status);
-            pages += &page
-                .expect("it is served")
-                .text()
-                .await
-                .expect("it is text");
+            pages += &page.expect("it is served").text().await.expect("it is text");
         }
         pages
     }
@@ -42,9 +38,7 @@ impl Stack {
         let lines = pages.lines().filter_map(|line| line.rsplit_once(' '));
         let of_it = lines.filter(|(series, _)| series.split('{').next() == Some(name));
         let of_it = of_it.filter(|(series, _)| labels.iter().all(|label| series.contains(label)));
-        of_it
-            .map(|(_, value)| value.parse::<f64>().expect("a number"))
-            .sum()
+        of_it.map(|(_, value)| value.parse::<f64>().expect("a number")).sum()
     }
 
     /// Waits until a metric has a value.
@@ -69,10 +63,9 @@ impl Prometheus {
     /// Starts one and waits until it is ready.
     pub async fn start(stack: &Stack) -> Self {
         let targets = stack.metrics();
-        let targets = targets.iter().map(|url| {
-            url.trim_start_matches("http://")
-                .trim_end_matches("/metrics")
-        });
+        let targets = targets
+            .iter()
+            .map(|url| url.trim_start_matches("http://").trim_end_matches("/metrics"));
         let targets: Vec<_> = targets.collect();
         let alerts = Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy/alerts.yml");
         let config = serde_json::json!({

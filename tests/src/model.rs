@@ -18,10 +18,7 @@ impl Stack {
     pub async fn model(&self, key: &str, fixtures: Value) -> Model {
         let package = Path::new(env!("CARGO_MANIFEST_DIR")).join("model/node_modules/@copilotkit");
         let program = package.join("aimock/dist/cli.js");
-        assert!(
-            program.exists(),
-            "aimock is not installed: tests/run does it"
-        );
+        assert!(program.exists(), "aimock is not installed: tests/run does it");
         let file = self.folder().join("fixtures.json");
         let written = fs::write(&file, json!({ "fixtures": fixtures }).to_string());
         written.expect("the stack's folder is ours");

@@ -54,11 +54,7 @@ pub async fn connect(control: &str, key: Option<&str>) -> Channel {
 pub(crate) async fn connect_to(endpoint: Endpoint, key: Option<&str>) -> Channel {
     let channel = within("a connection to control", endpoint.connect()).await;
     let channel = channel.unwrap_or_else(|error| panic!("{}: {error:?}", endpoint.uri()));
-    let bearer = key.map(|key| {
-        format!("Bearer {key}")
-            .parse()
-            .expect("keys are plain text")
-    });
+    let bearer = key.map(|key| format!("Bearer {key}").parse().expect("keys are plain text"));
     InterceptedService::new(channel, Bearer(bearer))
 }
 
@@ -76,17 +72,9 @@ impl Stack {
     /// Mints a chat link with a suffix and options.
     pub async fn issue_with(&self, folder: &str, suffix: &str, options: LinkOptions) -> Link {
         let (folder, jid_suffix) = (folder.to_owned(), suffix.to_owned());
-        let request = IssueChatLinkRequest {
-            folder,
-            jid_suffix,
-            options: Some(options),
-        };
+        let request = IssueChatLinkRequest { folder, jid_suffix, options: Some(options) };
         let mut tokens = TokenServiceClient::new(self.operator(0).await);
-        let issued = tokens
-            .issue_chat_link(request)
-            .await
-            .expect("operators mint")
-            .into_inner();
+        let issued = tokens.issue_chat_link(request).await.expect("operators mint").into_inner();
         Link {
             token: issued.token,
             url: issued.url,
@@ -99,18 +87,10 @@ impl Stack {
     /// Mints a webhook of `folder` for `source`.
     pub async fn issue_hook(&self, folder: &str, source: &str, suffix: &str) -> Link {
         let (folder, source) = (folder.to_owned(), source.to_owned());
-        let request = IssueWebhookRequest {
-            folder,
-            source,
-            jid_suffix: suffix.to_owned(),
-            options: None,
-        };
+        let request =
+            IssueWebhookRequest { folder, source, jid_suffix: suffix.to_owned(), options: None };
         let mut tokens = TokenServiceClient::new(self.operator(0).await);
-        let issued = tokens
-            .issue_webhook(request)
-            .await
-            .expect("operators mint")
-            .into_inner();
+        let issued = tokens.issue_webhook(request).await.expect("operators mint").into_inner();
         Link {
             token: issued.token,
             url: issued.url,
@@ -127,18 +107,14 @@ impl Stack {
             false => Target::Jid(target.to_owned()),
         };
         let mut tokens = TokenServiceClient::new(self.operator(1).await);
-        let request = RevokeTokenRequest {
-            target: Some(target),
-        };
+        let request = RevokeTokenRequest { target: Some(target) };
         let revoked = within("a revocation", tokens.revoke_token(request)).await;
         revoked.expect("operators revoke").into_inner().revoked
     }
 
     /// Makes a key for an agent of `folder` that may mint there.
     pub async fn agent_key(&self, folder: &str) -> String {
-        self.key(KeyKind::Agent, folder, KeyReach::Self_, true)
-            .await
-            .key
+        self.key(KeyKind::Agent, folder, KeyReach::Self_, true).await.key
     }
 
     /// Makes a key.
@@ -157,10 +133,7 @@ impl Stack {
             name: String::new(),
         };
         let mut keys = KeyServiceClient::new(self.operator(0).await);
-        keys.create_key(request)
-            .await
-            .expect("operators make keys")
-            .into_inner()
+        keys.create_key(request).await.expect("operators make keys").into_inner()
     }
 }
 

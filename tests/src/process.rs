@@ -36,9 +36,7 @@ pub fn command(program: impl AsRef<Path>) -> Command {
         // A file that may not grow any more is an error to it, as on a full disk, and no signal.
         .args(["env", "--ignore-signal=XFSZ", "--"])
         .arg(program.as_ref());
-    command
-        .env_clear()
-        .env("PATH", std::env::var_os("PATH").unwrap_or_default());
+    command.env_clear().env("PATH", std::env::var_os("PATH").unwrap_or_default());
     command.kill_on_drop(true);
     command
 }
@@ -47,13 +45,8 @@ pub fn command(program: impl AsRef<Path>) -> Command {
 /// crates.
 pub fn program(name: &str, folder: &Path) -> Command {
     let mut program = command(binaries::path(name));
-    program
-        .env("HOME", folder.join("home"))
-        .env("XDG_RUNTIME_DIR", folder.join("run"));
-    program.env(
-        "RUST_LOG",
-        "warn,arizuko=trace,arizuko_control=trace,arizuko_gateway=trace",
-    );
+    program.env("HOME", folder.join("home")).env("XDG_RUNTIME_DIR", folder.join("run"));
+    program.env("RUST_LOG", "warn,arizuko=trace,arizuko_control=trace,arizuko_gateway=trace");
     program.env("RUST_BACKTRACE", "1").env("NO_COLOR", "1");
     program
 }
@@ -64,21 +57,13 @@ impl Process {
         let log = logs.join(format!("{name}.log"));
         let file = File::options().create(true).append(true).open(&log);
         let file = file.unwrap_or_else(|error| panic!("{}: {error}", log.display()));
-        command
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(file);
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(file);
         let mut child = command.spawn().unwrap_or_else(|error| {
             panic!("{name} does not start ({error}): setpriv is in Debian's util-linux")
         });
         let stdout = child.stdout.take().expect("it was asked for");
         let lines = BufReader::new(stdout).lines();
-        Self {
-            name: name.to_owned(),
-            child,
-            lines,
-            log,
-        }
+        Self { name: name.to_owned(), child, lines, log }
     }
 
     /// Waits for the next line that it prints.
@@ -116,10 +101,7 @@ impl Process {
 
     /// Its process id.
     pub fn pid(&self) -> i32 {
-        let pid = self
-            .child
-            .id()
-            .unwrap_or_else(|| panic!("{} has ended", self.name));
+        let pid = self.child.id().unwrap_or_else(|| panic!("{} has ended", self.name));
         i32::try_from(pid).expect("process ids are small")
     }
 
@@ -129,9 +111,7 @@ impl Process {
         let status = status.expect("it runs");
         let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
         let kib = peak.and_then(|peak| peak.trim().strip_suffix(" kB"));
-        let kib: u64 = kib
-            .and_then(|kib| kib.parse().ok())
-            .expect("Linux tells it");
+        let kib: u64 = kib.and_then(|kib| kib.parse().ok()).expect("Linux tells it");
         kib << 10
     }
 
@@ -155,9 +135,7 @@ impl Process {
     /// Waits until it has ended by itself.
     pub async fn exit(&mut self) -> ExitStatus {
         let what = format!("the end of {}", self.name);
-        within(what, self.child.wait())
-            .await
-            .expect("it is our child")
+        within(what, self.child.wait()).await.expect("it is our child")
     }
 
     /// Kills it as a power cut would, and waits until it is gone.

@@ -29,11 +29,7 @@ impl Proxy {
                 tokio::spawn(pass(client, socket.clone(), state.clone()));
             }
         });
-        Self {
-            url: format!("redis://{address}/"),
-            dead,
-            task,
-        }
+        Self { url: format!("redis://{address}/"), dead, task }
     }
 
     /// The server's address, by way of this line.

@@ -8,9 +8,7 @@ impl Stack {
     /// Attaches `tests/agents/module.py` to `acme`, and waits until it is. It takes as many turns
     /// at a time, and its programs' steps are those of the script.
     pub async fn python_agent(&self, concurrency: &str, flags: &[&str]) -> Agent {
-        let mut module = self
-            .python(&crate::agent::script("module.py"), "acme")
-            .await;
+        let mut module = self.python(&crate::agent::script("module.py"), "acme").await;
         Agent::attach(self, "acme", |address| {
             module.arg(address).arg(concurrency).args(flags);
             module

@@ -27,11 +27,7 @@ impl Redis {
     pub async fn start(folder: &Path, logs: &Path) -> Self {
         fs::create_dir_all(folder).expect("the stack's folder is ours");
         let process = serve(folder, logs).await;
-        Self {
-            folder: folder.to_owned(),
-            logs: logs.to_owned(),
-            process,
-        }
+        Self { folder: folder.to_owned(), logs: logs.to_owned(), process }
     }
 
     /// Its address, as control takes it.
@@ -91,10 +87,7 @@ impl Redis {
         let answer = within("redis-cli", self.cli().args(arguments).output()).await;
         let answer =
             answer.expect("redis-cli is in Debian's redis-tools, which redis-server wants");
-        assert!(
-            answer.status.success(),
-            "redis-cli {arguments:?}: {answer:?}"
-        );
+        assert!(answer.status.success(), "redis-cli {arguments:?}: {answer:?}");
         answer.stdout
     }
 
@@ -123,21 +116,8 @@ fn socket(folder: &Path) -> PathBuf {
 
 async fn serve(folder: &Path, logs: &Path) -> Process {
     let mut redis = command("redis-server");
-    redis.args([
-        "--port",
-        "0",
-        "--save",
-        "",
-        "--appendonly",
-        "yes",
-        "--appendfsync",
-        "always",
-    ]);
-    redis
-        .arg("--unixsocket")
-        .arg(socket(folder))
-        .arg("--dir")
-        .arg(folder);
+    redis.args(["--port", "0", "--save", "", "--appendonly", "yes", "--appendfsync", "always"]);
+    redis.arg("--unixsocket").arg(socket(folder)).arg("--dir").arg(folder);
     let mut process = Process::start("redis", redis, logs);
     process.line_with("eady to accept connections").await;
     process

@@ -10,18 +10,12 @@ use std::time::Duration;
 
 /// A route of `prefix` that sets nothing yet.
 pub fn route(prefix: &str) -> Route {
-    Route {
-        prefix: prefix.to_owned(),
-        ..Route::default()
-    }
+    Route { prefix: prefix.to_owned(), ..Route::default() }
 }
 
 /// A route whose messages have this mode.
 pub fn mode(prefix: &str, mode: RouteMode) -> Route {
-    Route {
-        mode: mode.into(),
-        ..route(prefix)
-    }
+    Route { mode: mode.into(), ..route(prefix) }
 }
 
 /// A route that sends what nobody begins to answer to another folder.
@@ -32,32 +26,20 @@ pub fn escalation(prefix: &str, after: Duration, to: &str, say: &str) -> Route {
         say: say.to_owned(),
         ..EscalationStep::default()
     };
-    Route {
-        escalation: Some(Escalation { steps: vec![step] }),
-        ..route(prefix)
-    }
+    Route { escalation: Some(Escalation { steps: vec![step] }), ..route(prefix) }
 }
 
 /// A route that ends what nobody answers.
 pub fn give_up(prefix: &str, after: Duration, say: &str) -> Route {
-    let give_up = GiveUp {
-        after: after.try_into().ok(),
-        say: say.to_owned(),
-    };
-    Route {
-        give_up: Some(give_up),
-        ..route(prefix)
-    }
+    let give_up = GiveUp { after: after.try_into().ok(), say: say.to_owned() };
+    Route { give_up: Some(give_up), ..route(prefix) }
 }
 
 impl Stack {
     /// Sets a route, at the last control.
     pub async fn route(&self, route: Route) {
         let mut routes = RouteServiceClient::new(self.operator(1).await);
-        let request = SetRouteRequest {
-            route: Some(route),
-            update_mask: None,
-        };
+        let request = SetRouteRequest { route: Some(route), update_mask: None };
         let set = within("a route", routes.set_route(request)).await;
         set.expect("operators set routes");
     }

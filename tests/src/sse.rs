@@ -52,14 +52,7 @@ impl Events {
     pub(crate) fn new(response: reqwest::Response) -> Self {
         let (status, headers) = (response.status(), response.headers().clone());
         let body = Box::pin(response.bytes_stream());
-        Self {
-            status,
-            headers,
-            retry: None,
-            comments: Vec::new(),
-            body,
-            buffer: Vec::new(),
-        }
+        Self { status, headers, retry: None, comments: Vec::new(), body, buffer: Vec::new() }
     }
 
     /// Makes sure that this is an event stream.
@@ -91,9 +84,7 @@ impl Events {
     async fn block(&mut self) -> Option<Option<String>> {
         if let Some(end) = self.buffer.windows(2).position(|pair| pair == b"\n\n") {
             let block: Vec<u8> = self.buffer.drain(..end + 2).collect();
-            return Some(Some(
-                String::from_utf8(block).expect("event streams are UTF-8"),
-            ));
+            return Some(Some(String::from_utf8(block).expect("event streams are UTF-8")));
         }
         let chunk = self.body.next().await?.ok()?;
         self.buffer.extend_from_slice(&chunk);
@@ -115,12 +106,7 @@ impl Events {
             }
         }
         let data = serde_json::from_str(&data?).expect("each event's data is JSON");
-        Some(Event {
-            id,
-            name,
-            data,
-            raw,
-        })
+        Some(Event { id, name, data, raw })
     }
 
     /// Reads on through the next event of that name.
@@ -172,10 +158,7 @@ impl Events {
     pub async fn greeting(&mut self) {
         within("a stream's first bytes", async {
             while self.retry.is_none() {
-                let block = self
-                    .block()
-                    .await
-                    .expect("the stream begins before it ends");
+                let block = self.block().await.expect("the stream begins before it ends");
                 if let Some(event) = block.and_then(|block| self.parse(block)) {
                     panic!("{event:?} came before the greeting");
                 }
@@ -226,10 +209,7 @@ pub async fn read_to_the_end(visitor: &Visitor, turn: &str) -> Vec<Event> {
         }
     };
     let read = timeout(WHOLE_REPLY, reading).await;
-    assert!(
-        read.is_ok(),
-        "no end of the reply within {WHOLE_REPLY:?}: {seen:?}"
-    );
+    assert!(read.is_ok(), "no end of the reply within {WHOLE_REPLY:?}: {seen:?}");
     seen
 }
 
@@ -255,12 +235,7 @@ pub fn transcript(events: &[Event]) -> Vec<(String, String)> {
         let text = |field: &str| data[field].as_str().unwrap_or_default().to_owned();
         let (id, turn) = (text("id"), text("turn_id"));
         let at = messages.iter().position(|message| message.id == id);
-        let said = |text| Said {
-            turn: turn.clone(),
-            id: id.clone(),
-            text,
-            kept: false,
-        };
+        let said = |text| Said { turn: turn.clone(), id: id.clone(), text, kept: false };
         match (name.as_str(), at) {
             ("delta", Some(at)) => messages[at].text += &text("text"),
             ("delta", None) => messages.push(said(text("text"))),
@@ -276,10 +251,7 @@ pub fn transcript(events: &[Event]) -> Vec<(String, String)> {
             _ => {}
         }
     }
-    messages
-        .into_iter()
-        .map(|said| (said.id, said.text))
-        .collect()
+    messages.into_iter().map(|said| (said.id, said.text)).collect()
 }
 
 /// A message of a transcript.

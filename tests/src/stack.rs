@@ -137,28 +137,21 @@ impl Stack {
             Kind::Cluster => Some(Fleet::cluster(&files, &logs).await),
             _ => None,
         };
-        let settings = settings
-            .iter()
-            .map(|&(name, value)| (name.to_owned(), value.to_owned()));
+        let settings = settings.iter().map(|&(name, value)| (name.to_owned(), value.to_owned()));
         Self {
             kind,
             settings: settings.collect(),
             clocks: Vec::new(),
             tls: None,
             public_url: public_url.to_owned(),
-            keys: Keys {
-                operator: tools::random_id(),
-                gateway: tools::random_id(),
-            },
+            keys: Keys { operator: tools::random_id(), gateway: tools::random_id() },
             demo_url: None,
             servers: Vec::new(),
             redis,
             proxy: None,
             fleet,
             folder,
-            web: web()
-                .build()
-                .expect("plain HTTP needs nothing of the system"),
+            web: web().build().expect("plain HTTP needs nothing of the system"),
         }
     }
 
@@ -182,12 +175,7 @@ impl Stack {
     }
 
     async fn add(&mut self, name: &str, control: Option<String>, gateway: Option<String>) {
-        let server = Server {
-            name: name.to_owned(),
-            control,
-            gateway,
-            process: None,
-        };
+        let server = Server { name: name.to_owned(), control, gateway, process: None };
         self.servers.push(server);
         self.serve(self.servers.len() - 1).await;
     }
@@ -206,39 +194,20 @@ impl Stack {
 
     /// The URL of a gateway. Tests name two, 0 and 1; where there is one, both are that.
     pub fn gateway(&self, index: usize) -> String {
-        let gateways = self
-            .servers
-            .iter()
-            .filter_map(|server| server.gateway.as_ref());
-        format!(
-            "{}://{}",
-            self.gateway_scheme(),
-            nth(gateways.collect(), index)
-        )
+        let gateways = self.servers.iter().filter_map(|server| server.gateway.as_ref());
+        format!("{}://{}", self.gateway_scheme(), nth(gateways.collect(), index))
     }
 
     /// The URL of a control, as with gateways.
     pub fn control(&self, index: usize) -> String {
-        let controls = self
-            .servers
-            .iter()
-            .filter_map(|server| server.control.as_ref());
-        format!(
-            "{}://{}",
-            self.control_scheme(),
-            nth(controls.collect(), index)
-        )
+        let controls = self.servers.iter().filter_map(|server| server.control.as_ref());
+        format!("{}://{}", self.control_scheme(), nth(controls.collect(), index))
     }
 
     /// All gateways.
     pub fn gateways(&self) -> Vec<String> {
-        let gateways = self
-            .servers
-            .iter()
-            .filter_map(|server| server.gateway.as_ref());
-        gateways
-            .map(|gateway| format!("{}://{gateway}", self.gateway_scheme()))
-            .collect()
+        let gateways = self.servers.iter().filter_map(|server| server.gateway.as_ref());
+        gateways.map(|gateway| format!("{}://{gateway}", self.gateway_scheme())).collect()
     }
 
     /// The link that the demo agent answers, where there is one.
@@ -349,10 +318,7 @@ impl Drop for Stack {
         if !thread::panicking() {
             return;
         }
-        let processes = self
-            .servers
-            .iter()
-            .filter_map(|server| server.process.as_ref());
+        let processes = self.servers.iter().filter_map(|server| server.process.as_ref());
         for process in processes.chain(self.redis.as_ref().map(Redis::process)) {
             eprintln!("── {} said last:\n{}", process.name(), process.said());
         }

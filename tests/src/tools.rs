@@ -16,9 +16,7 @@ use tokio::process::Command;
 /// curl.
 pub async fn curl(arguments: &[&str]) -> Outcome {
     run(
-        command(found("curl"))
-            .args(["--silent", "--show-error", "--no-buffer"])
-            .args(arguments),
+        command(found("curl")).args(["--silent", "--show-error", "--no-buffer"]).args(arguments),
         "",
     )
     .await
@@ -35,10 +33,7 @@ pub fn nginx(folder: &Path, http: &str) -> Process {
     );
     fs::write(folder.join("nginx.conf"), config).expect("the folder is ours");
     let mut nginx = command(found("nginx"));
-    nginx
-        .arg("-p")
-        .arg(folder)
-        .args(["-e", "stderr", "-c", "nginx.conf"]);
+    nginx.arg("-p").arg(folder).args(["-e", "stderr", "-c", "nginx.conf"]);
     Process::start("nginx", nginx, folder)
 }
 
@@ -52,10 +47,7 @@ pub async fn python(script: &str, arguments: &[&str]) -> Outcome {
 /// The Python that has those packages.
 pub fn interpreter() -> PathBuf {
     let python = Path::new(env!("CARGO_MANIFEST_DIR")).join(".venv/bin/python");
-    assert!(
-        python.exists(),
-        "there is no tests/.venv with the Python clients: tests/run makes it"
-    );
+    assert!(python.exists(), "there is no tests/.venv with the Python clients: tests/run makes it");
     python
 }
 
@@ -71,9 +63,8 @@ pub fn set_clock(command: &mut Command, wrong: &str) {
 /// Where a program is that has to be there.
 pub fn found(program: &str) -> PathBuf {
     let path = env::var_os("PATH").unwrap_or_default();
-    let found = env::split_paths(&path)
-        .map(|folder| folder.join(program))
-        .find(|file| file.is_file());
+    let found =
+        env::split_paths(&path).map(|folder| folder.join(program)).find(|file| file.is_file());
     found.unwrap_or_else(|| {
         panic!("{program} is not installed: tests/run installs all that the tests need")
     })

@@ -123,10 +123,7 @@ impl Endpoint {
 
     /// For one turn.
     pub(super) fn patience(&self) -> Patience {
-        Patience {
-            until: Instant::now() + self.retry_for,
-            delay: BACKOFF.start,
-        }
+        Patience { until: Instant::now() + self.retry_for, delay: BACKOFF.start }
     }
 }
 
@@ -142,11 +139,7 @@ pub(super) struct Trouble {
 impl Trouble {
     fn passing(error: &str, detail: String, after: Option<Duration>) -> Self {
         let error = error.into();
-        Self {
-            failure: Failure { error, detail },
-            passing: true,
-            after,
-        }
+        Self { failure: Failure { error, detail }, passing: true, after }
     }
 
     /// No answer came, or not all of it.
@@ -182,11 +175,7 @@ impl Trouble {
 
 impl From<Failure> for Trouble {
     fn from(failure: Failure) -> Self {
-        Self {
-            failure,
-            passing: false,
-            after: None,
-        }
+        Self { failure, passing: false, after: None }
     }
 }
 
@@ -206,14 +195,8 @@ impl Patience {
     /// Waits until it is time to ask again: after as long as the endpoint wants and somewhat more,
     /// so that not all come back at once. Gives the failure where that is of no use, or too late.
     pub(super) async fn wait(&mut self, trouble: Trouble, reply: &Reply) -> Result<(), Failure> {
-        let Trouble {
-            failure,
-            passing,
-            after,
-        } = trouble;
-        let wait = after
-            .unwrap_or_default()
-            .saturating_add(jittered(self.delay));
+        let Trouble { failure, passing, after } = trouble;
+        let wait = after.unwrap_or_default().saturating_add(jittered(self.delay));
         let left = self.until.saturating_duration_since(Instant::now());
         if !passing || wait > left {
             return Err(failure);
@@ -232,10 +215,7 @@ impl Patience {
 
 /// The type of an answer's body, without parameters and in lower case.
 pub(super) fn media_type(response: &Response) -> String {
-    let value = response
-        .headers()
-        .get(CONTENT_TYPE)
-        .map(HeaderValue::to_str);
+    let value = response.headers().get(CONTENT_TYPE).map(HeaderValue::to_str);
     let value = value.and_then(Result::ok).unwrap_or_default();
     let kind = value.split(';').next().unwrap_or_default();
     kind.trim().to_ascii_lowercase()
@@ -285,7 +265,5 @@ pub(super) fn url(text: &str) -> Result<Url, String> {
 }
 
 fn duration(text: &str) -> Result<Duration, String> {
-    time::lifetime(text)?
-        .try_into()
-        .map_err(|_| "that is too long".into())
+    time::lifetime(text)?.try_into().map_err(|_| "that is too long".into())
 }

@@ -62,24 +62,17 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
     let name = name.to_string_lossy().into_owned();
     let history = if args.json { HISTORY } else { 0 };
     let run = move |turn, reply| process::answer(Arc::clone(&program), turn, reply);
-    args.place
-        .serve(&name, args.concurrency, history, Metrics::new(), run)
-        .await
+    args.place.serve(&name, args.concurrency, history, Metrics::new(), run).await
 }
 
 /// Reads `75=acme/people`.
 fn successor(text: &str) -> Result<Successor, String> {
-    let (code, to) = text
-        .split_once('=')
-        .ok_or("say which exit code goes where, for example 75=acme/people")?;
+    let (code, to) =
+        text.split_once('=').ok_or("say which exit code goes where, for example 75=acme/people")?;
     let code = code.parse().ok().filter(|code| (1..=255).contains(code));
     Ok(Successor {
         code: code.ok_or("an exit code is a number from 1 to 255")?,
-        folder: if to.is_empty() {
-            String::new()
-        } else {
-            folder(to)?
-        },
+        folder: if to.is_empty() { String::new() } else { folder(to)? },
     })
 }
 

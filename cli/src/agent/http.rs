@@ -62,9 +62,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
     let endpoint = Arc::new(Endpoint::new(args.url, token, &args.limits)?);
     let (concurrency, history) = (args.limits.concurrency, args.limits.history);
     let answer = move |turn, reply| answer(Arc::clone(&endpoint), turn, reply);
-    args.place
-        .serve(&name, concurrency, history, Metrics::new(), answer)
-        .await
+    args.place.serve(&name, concurrency, history, Metrics::new(), answer).await
 }
 
 /// Asks until the endpoint has answered, or the turn's patience is at its end.
@@ -96,12 +94,8 @@ async fn ask(
     let request = request.header(ACCEPT, ACCEPTED);
     let request = request.header(CONTENT_TYPE, "application/json");
     let mut response = endpoint.send(request.body(document.to_owned())).await?;
-    let mut answer = Answer {
-        reply,
-        folder: &turn.folder,
-        whole: Whole::default(),
-        handed_off: false,
-    };
+    let mut answer =
+        Answer { reply, folder: &turn.folder, whole: Whole::default(), handed_off: false };
     // An answer without a body needs no type.
     let kind = media_type(&response);
     let mut format = None;
@@ -158,11 +152,7 @@ impl Answer<'_> {
                     check_handoff(self.folder, &folder).map_err(Failure::new)?;
                 }
                 self.end_message().await?;
-                let handoff = Handoff {
-                    folder,
-                    note: said.note,
-                    conversation: said.conversation,
-                };
+                let handoff = Handoff { folder, note: said.note, conversation: said.conversation };
                 self.reply.hand_off(handoff).await?;
                 self.handed_off = true;
             }

@@ -60,11 +60,7 @@ impl Metrics {
             Unit::Seconds,
             self.duration.clone(),
         );
-        registry.register(
-            "tokens",
-            "Tokens that the model says it took",
-            self.tokens.clone(),
-        );
+        registry.register("tokens", "Tokens that the model says it took", self.tokens.clone());
         registry
     }
 

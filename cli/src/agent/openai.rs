@@ -96,9 +96,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
     });
     let (concurrency, history) = (args.limits.concurrency, args.limits.history);
     let answer = move |turn, reply| answer(Arc::clone(&model), turn, reply);
-    args.place
-        .serve(&args.model, concurrency, history, metrics, answer)
-        .await
+    args.place.serve(&args.model, concurrency, history, metrics, answer).await
 }
 
 /// Asks until the model has answered, or the turn's patience is at its end.
@@ -188,11 +186,7 @@ async fn read(mut response: Response, completion: &mut Completion<'_>) -> Result
         let next = response.chunk();
         let bytes = match completion.is_whole() {
             // What is missing by now is no part of the reply.
-            true => timeout(AFTERWORD, next)
-                .await
-                .ok()
-                .and_then(Result::ok)
-                .flatten(),
+            true => timeout(AFTERWORD, next).await.ok().and_then(Result::ok).flatten(),
             false => next.await.map_err(Trouble::broken)?,
         };
         let Some(bytes) = bytes else { break };
@@ -215,9 +209,8 @@ async fn read(mut response: Response, completion: &mut Completion<'_>) -> Result
 
 /// Reads `temperature=0.2`: what is no JSON is a text.
 fn param(text: &str) -> Result<(String, Value), String> {
-    let (name, value) = text
-        .split_once('=')
-        .ok_or("say what to set to what, for example temperature=0.2")?;
+    let (name, value) =
+        text.split_once('=').ok_or("say what to set to what, for example temperature=0.2")?;
     if name == "messages" {
         return Err("the messages are the conversation's".into());
     }

@@ -197,12 +197,7 @@ impl Program {
 
 impl Group {
     fn of(leader: &Child) -> Self {
-        Self(
-            leader
-                .id()
-                .and_then(|id| i32::try_from(id).ok())
-                .map(Pid::from_raw),
-        )
+        Self(leader.id().and_then(|id| i32::try_from(id).ok()).map(Pid::from_raw))
     }
 
     fn signal(&self, signal: Signal) {

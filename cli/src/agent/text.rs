@@ -135,11 +135,7 @@ mod tests {
     fn what_is_no_utf8_is_replaced_at_once() {
         assert_eq!(decode(&[b"a\xffb"]), ["a\u{FFFD}b", ""]);
         assert_eq!(decode(&[b"\xe2\x82", b"a"]), ["", "\u{FFFD}a", ""]);
-        assert_eq!(
-            decode(&[b"a\xf0\x9f"]),
-            ["a", "\u{FFFD}"],
-            "cut off by the end"
-        );
+        assert_eq!(decode(&[b"a\xf0\x9f"]), ["a", "\u{FFFD}"], "cut off by the end");
     }
 
     #[test]

@@ -26,10 +26,7 @@ pub(super) struct Hold {
 
 impl Hold {
     pub(super) fn of(turn: &Turn) -> Self {
-        Self {
-            turn_id: turn.turn_id.clone(),
-            attempt: turn.attempt,
-        }
+        Self { turn_id: turn.turn_id.clone(), attempt: turn.attempt }
     }
 }
 
@@ -164,14 +161,7 @@ impl Held {
         };
         let Hold { turn_id, attempt } = self.hold.clone();
         let seq = self.next_seq();
-        self.finish = Some(Finish {
-            turn_id,
-            attempt,
-            seq,
-            failed,
-            error,
-            detail,
-        });
+        self.finish = Some(Finish { turn_id, attempt, seq, failed, error, detail });
     }
 
     /// Says whether all of it is there.
@@ -216,12 +206,7 @@ impl Held {
         if self.sent < self.next_seq() {
             let (seq, frames) = (self.sent, self.unsent());
             self.sent += frames.len() as u64;
-            return Some(Request::Append(Append {
-                turn_id,
-                attempt,
-                seq,
-                frames,
-            }));
+            return Some(Request::Append(Append { turn_id, attempt, seq, frames }));
         }
         let finish = self.finish.as_ref().filter(|_| !self.finish_sent)?;
         self.finish_sent = true;
@@ -249,10 +234,7 @@ impl Held {
     fn set_stored(&mut self, seq: u64) {
         self.stored = seq.clamp(1, self.next_seq());
         let newly = self.frames.get(index(self.released)..index(self.stored));
-        let room = newly
-            .unwrap_or_default()
-            .iter()
-            .map(|frame| permits(frame) as usize);
+        let room = newly.unwrap_or_default().iter().map(|frame| permits(frame) as usize);
         self.work.window.add_permits(room.sum());
         self.released = self.released.max(self.stored);
     }

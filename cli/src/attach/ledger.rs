@@ -89,12 +89,7 @@ impl Ledger {
             history: self.history,
             person: self.person,
             session_id: self.session_id.clone(),
-            held: self
-                .turns
-                .iter()
-                .filter(|turn| turn.wanted)
-                .map(Held::offer)
-                .collect(),
+            held: self.turns.iter().filter(|turn| turn.wanted).map(Held::offer).collect(),
         };
         (self.stream, hello)
     }
@@ -108,10 +103,7 @@ impl Ledger {
                 .held
                 .iter()
                 .find(|kept| kept.turn_id == offered.turn_id && kept.attempt == offered.attempt);
-            let hold = Hold {
-                turn_id: offered.turn_id.clone(),
-                attempt: offered.attempt,
-            };
+            let hold = Hold { turn_id: offered.turn_id.clone(), attempt: offered.attempt };
             match (self.find(&hold), kept) {
                 (Some(turn), Some(kept)) => turn.resume(kept.next_seq),
                 (Some(turn), None) => {
@@ -136,11 +128,7 @@ impl Ledger {
             return None;
         }
         // An older hold of the same turn can't be ours any more.
-        for older in self
-            .turns
-            .iter_mut()
-            .filter(|held| held.hold.turn_id == hold.turn_id)
-        {
+        for older in self.turns.iter_mut().filter(|held| held.hold.turn_id == hold.turn_id) {
             older.abandon(Ending::Lost("it was handed out again".into()));
         }
         let held = Held::new(hold);
@@ -166,12 +154,7 @@ impl Ledger {
 
     /// Control says what it has stored, or after a hole what it expects.
     pub(super) fn appended(&mut self, appended: Appended) {
-        let Appended {
-            turn_id,
-            attempt,
-            next_seq,
-            finished,
-        } = appended;
+        let Appended { turn_id, attempt, next_seq, finished } = appended;
         let hold = Hold { turn_id, attempt };
         if finished {
             self.end(&hold, Ending::Finished);
@@ -194,10 +177,7 @@ impl Ledger {
 
     /// A person asks for a turn.
     pub(super) fn claim(&mut self, turn_id: &str) {
-        self.claims.push(Claimed {
-            turn_id: turn_id.into(),
-            sent: false,
-        });
+        self.claims.push(Claimed { turn_id: turn_id.into(), sent: false });
     }
 
     /// Control has refused a claim. Says whether it still stood: it may have been heard twice.
@@ -217,11 +197,7 @@ impl Ledger {
     pub(super) fn stop(&mut self) {
         self.stopping = true;
         self.claims.clear();
-        for turn in self
-            .turns
-            .iter_mut()
-            .filter(|turn| turn.wanted && !turn.is_complete())
-        {
+        for turn in self.turns.iter_mut().filter(|turn| turn.wanted && !turn.is_complete()) {
             turn.abandon(Ending::Lost("it goes back to the queue".into()));
             self.rejects.push(turn.hold.clone());
         }
@@ -240,21 +216,13 @@ impl Ledger {
         }
         if let Some(Hold { turn_id, attempt }) = self.rejects.pop() {
             let detail = "the agent is stopping".into();
-            let reject = Reject {
-                turn_id,
-                attempt,
-                detail,
-                retry_after: None,
-            };
+            let reject = Reject { turn_id, attempt, detail, retry_after: None };
             return Next::Say(Request::Reject(reject));
         }
         if let Some(claim) = self.claims.iter_mut().find(|claim| !claim.sent) {
             claim.sent = true;
             let turn_id = claim.turn_id.clone();
-            return Next::Say(Request::Claim(Claim {
-                turn_id,
-                conversation: true,
-            }));
+            return Next::Say(Request::Claim(Claim { turn_id, conversation: true }));
         }
         let turns = std::mem::take(&mut self.credit);
         if turns > 0 && !self.stopping {

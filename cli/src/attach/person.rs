@@ -52,20 +52,14 @@ pub(crate) fn session(settings: Settings, told: mpsc::UnboundedSender<Told>) -> 
 /// Serves a person's session until its `stop`.
 pub(crate) async fn serve(session: &Arc<Session>, control: &Control) -> anyhow::Result<()> {
     let desk = Arc::clone(session);
-    super::serve(session, control, move |turn, reply| {
-        answer(Arc::clone(&desk), turn, reply)
-    })
-    .await
+    super::serve(session, control, move |turn, reply| answer(Arc::clone(&desk), turn, reply)).await
 }
 
 /// Gives the turn to the person, until they are done with it or nobody wants the reply.
 async fn answer(session: Arc<Session>, turn: Turn, reply: Reply) -> Result<(), Failure> {
     let turn_id = turn.turn_id.clone();
     let (done, put_down) = oneshot::channel();
-    let pen = Pen {
-        reply: reply.clone(),
-        done,
-    };
+    let pen = Pen { reply: reply.clone(), done };
     session.tell(Told::Turn(Box::new(turn), pen));
     let ended = reply.ended();
     // Control's end of it comes after ours: it is the answer to that.

@@ -52,10 +52,7 @@ enum Piece {
 impl Failure {
     /// A failure of which the visitor learns no more than that.
     pub(crate) fn new(detail: impl Into<String>) -> Self {
-        Self {
-            error: "The agent could not answer.".into(),
-            detail: detail.into(),
-        }
+        Self { error: "The agent could not answer.".into(), detail: detail.into() }
     }
 }
 
@@ -219,8 +216,7 @@ impl Frames {
         while !rest.is_empty() {
             let (head, tail) = rest.split_at(rest.floor_char_boundary(MAX_TEXT));
             let (id, text) = (self.id(), head.to_owned());
-            self.due
-                .push_back(frame(Body::Delta(AgentDelta { id, text })));
+            self.due.push_back(frame(Body::Delta(AgentDelta { id, text })));
             self.begun = true;
             rest = tail;
         }
@@ -232,8 +228,7 @@ impl Frames {
             // It stands for what is not sent yet, too.
             self.text.clear();
             let id = self.id();
-            self.due
-                .push_back(frame(Body::Message(AgentMessage { id, content })));
+            self.due.push_back(frame(Body::Message(AgentMessage { id, content })));
         } else {
             if !self.begun && self.text.is_empty() {
                 self.text = content;
@@ -262,10 +257,7 @@ mod tests {
 
     /// What `pieces` become, as short words.
     async fn frames(pieces: Vec<Piece>) -> Vec<String> {
-        let hold = Hold {
-            turn_id: "a".into(),
-            attempt: 1,
-        };
+        let hold = Hold { turn_id: "a".into(), attempt: 1 };
         let (reply, mut frames) = channel(&Held::new(hold).work);
         let write = async move {
             for piece in pieces {
@@ -293,10 +285,7 @@ mod tests {
 
     #[tokio::test]
     async fn tiny_writes_are_one_frame() {
-        assert_eq!(
-            frames(vec![delta("a"), delta("b"), delta("c")]).await,
-            ["m1+abc"]
-        );
+        assert_eq!(frames(vec![delta("a"), delta("b"), delta("c")]).await, ["m1+abc"]);
     }
 
     #[tokio::test]
@@ -313,10 +302,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_handoff_comes_after_all_that_was_said() {
-        let handoff = Handoff {
-            folder: "acme/people".into(),
-            ..Handoff::default()
-        };
+        let handoff = Handoff { folder: "acme/people".into(), ..Handoff::default() };
         let pieces = vec![delta("a"), Piece::Handoff(handoff)];
         assert_eq!(frames(pieces).await, ["m1+a", "->acme/people"]);
     }

@@ -156,10 +156,7 @@ mod tests {
         assert_eq!(messages(" \n"), [""; 0]);
         let line = "é".repeat(20_000);
         let text = format!("{line}\n{line} {line}");
-        assert_eq!(
-            messages(&text),
-            [&line, &format!("{line} ")[..40_000], &line]
-        );
+        assert_eq!(messages(&text), [&line, &format!("{line} ")[..40_000], &line]);
         let solid = "é".repeat(50_000);
         assert_eq!(messages(&solid).concat(), solid);
     }

@@ -66,11 +66,7 @@ pub(super) async fn carry(
             Some(reason) => matches!(reason, "KEY_INVALID" | "NOT_ALLOWED" | "INVALID"),
             None => status.code() == Code::Unimplemented,
         };
-        if for_good {
-            Ended::Refused(status)
-        } else {
-            Ended::Broken(status)
-        }
+        if for_good { Ended::Refused(status) } else { Ended::Broken(status) }
     })
 }
 
@@ -85,9 +81,7 @@ async fn open(
         AgentServiceClient::new(channel).max_decoding_message_size(control::MAX_RESPONSE);
     let mut responses = agent.attach(said).await?.into_inner();
     let Some(Response::Welcome(welcome)) = next(&mut responses).await? else {
-        return Err(Status::unavailable(
-            "control did not answer Hello with Welcome",
-        ));
+        return Err(Status::unavailable("control did not answer Hello with Welcome"));
     };
     let heartbeat = heartbeat(&welcome);
     session.update(|ledger| ledger.welcome(&hello, welcome));
@@ -126,11 +120,8 @@ async fn beat(session: Arc<Session>, every: Duration) {
 }
 
 fn heartbeat(welcome: &Welcome) -> Duration {
-    let told = welcome
-        .heartbeat_interval
-        .and_then(|told| told.try_into().ok());
-    told.filter(|told: &Duration| !told.is_zero())
-        .unwrap_or(DEFAULT_HEARTBEAT)
+    let told = welcome.heartbeat_interval.and_then(|told| told.try_into().ok());
+    told.filter(|told: &Duration| !told.is_zero()).unwrap_or(DEFAULT_HEARTBEAT)
 }
 
 /// Tells the ledger what control says.
@@ -196,29 +187,17 @@ fn note(session: &Session, response: Response) {
             session.update(|ledger| ledger.end(&hold, Ending::Cancelled));
         }
         // No attempt has this number: it answers a claim.
-        Response::Lost(Lost {
-            turn_id,
-            attempt: 0,
-            ..
-        }) => {
+        Response::Lost(Lost { turn_id, attempt: 0, .. }) => {
             if session.update(|ledger| ledger.refuse(&turn_id)) {
                 session.tell(Told::TooLate(turn_id));
             }
         }
-        Response::Lost(Lost {
-            turn_id,
-            attempt,
-            detail,
-        }) => {
+        Response::Lost(Lost { turn_id, attempt, detail }) => {
             let hold = Hold { turn_id, attempt };
             let ending = Ending::Lost(detail.clone());
             if session.update(|ledger| ledger.end(&hold, ending)) {
                 let Hold { turn_id, attempt } = &hold;
-                tracing::warn!(
-                    turn = turn_id,
-                    attempt,
-                    "the turn is no longer ours: {detail}"
-                );
+                tracing::warn!(turn = turn_id, attempt, "the turn is no longer ours: {detail}");
             }
         }
         Response::Inbox(inbox) => session.tell(Told::Inbox(inbox)),

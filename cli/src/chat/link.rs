@@ -52,10 +52,7 @@ impl Posted {
 impl Link {
     pub(super) fn new(base: Url) -> anyhow::Result<Self> {
         let http = http::client(&base).read_timeout(SILENCE).build();
-        Ok(Self {
-            http: http.context("cannot prepare HTTP")?,
-            base,
-        })
+        Ok(Self { http: http.context("cannot prepare HTTP")?, base })
     }
 
     /// Asks for what the page shows first. A host that can't be reached at all is told at once.
@@ -97,8 +94,7 @@ impl Link {
     /// Stops a turn.
     pub(super) async fn cancel(&self, turn_id: &str) -> anyhow::Result<()> {
         let url = self.under(&format!("{turn_id}/cancel"))?;
-        self.until_answered::<Value>(|| self.http.post(url.clone()))
-            .await?;
+        self.until_answered::<Value>(|| self.http.post(url.clone())).await?;
         Ok(())
     }
 
@@ -169,11 +165,7 @@ pub(super) struct Trouble {
 
 impl Trouble {
     pub(super) fn outage(what: impl Into<String>, after: Option<Duration>) -> Self {
-        Self {
-            what: what.into(),
-            after,
-            limited: false,
-        }
+        Self { what: what.into(), after, limited: false }
     }
 
     /// What a refusal says, if it may be another one later; or else the error to end with.
@@ -184,11 +176,7 @@ impl Trouble {
             return Err(refusal(response).await);
         }
         let after = http::retry_after(response.headers());
-        Ok(Self {
-            what: describe(response).await,
-            after,
-            limited,
-        })
+        Ok(Self { what: describe(response).await, after, limited })
     }
 }
 
@@ -208,11 +196,7 @@ pub(super) struct Outage {
 impl Outage {
     /// Waits before the next try: as told, or longer each time.
     pub(super) async fn wait(&mut self, trouble: &Trouble) -> anyhow::Result<()> {
-        let Trouble {
-            what,
-            after,
-            limited,
-        } = trouble;
+        let Trouble { what, after, limited } = trouble;
         let since = *self.since.get_or_insert_with(Instant::now);
         if !limited && since.elapsed() > PATIENCE {
             bail!("{what}; gave up after {} s", PATIENCE.as_secs());
@@ -220,10 +204,7 @@ impl Outage {
         let backoff = Duration::from_millis(250) * 2u32.pow(self.tries.min(4));
         let wait = after.unwrap_or(backoff);
         if self.tries == 0 || *limited {
-            note(&format!(
-                "({what}; trying again in {:.1} s)",
-                wait.as_secs_f32()
-            ));
+            note(&format!("({what}; trying again in {:.1} s)", wait.as_secs_f32()));
         }
         self.tries += 1;
         sleep(wait).await;
@@ -237,14 +218,8 @@ async fn refusal(response: Response) -> anyhow::Error {
             "this link is unknown, revoked or expired: ask whoever gave it to you for a new one"
         ),
         status if status.is_redirection() => {
-            let to = response
-                .headers()
-                .get(header::LOCATION)
-                .and_then(|to| to.to_str().ok());
-            anyhow!(
-                "the link has moved: use {}",
-                to.unwrap_or("its new address")
-            )
+            let to = response.headers().get(header::LOCATION).and_then(|to| to.to_str().ok());
+            anyhow!("the link has moved: use {}", to.unwrap_or("its new address"))
         }
         _ => anyhow!(describe(response).await),
     }

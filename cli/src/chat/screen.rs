@@ -125,9 +125,7 @@ impl Screen {
     /// Most often a finished message is shown already, or all but its end.
     fn finish(&mut self, data: &Data, console: &mut Console<'_>) -> anyhow::Result<()> {
         let shown = self.unfinished.iter().position(|shown| shown.id == data.id);
-        let shown = shown
-            .map(|at| self.unfinished.remove(at).text)
-            .unwrap_or_default();
+        let shown = shown.map(|at| self.unfinished.remove(at).text).unwrap_or_default();
         if data.content.trim_end() == shown.trim_end() && !shown.is_empty() {
             self.last = None;
             return Ok(());
@@ -160,11 +158,7 @@ impl Screen {
         if !self.named {
             return Ok(());
         }
-        let name = if data.name.is_empty() {
-            &self.agent
-        } else {
-            &data.name
-        };
+        let name = if data.name.is_empty() { &self.agent } else { &data.name };
         let name = name.replace(char::is_control, " ");
         self.write(&format!("{name}: "), console)
     }
@@ -236,10 +230,7 @@ mod tests {
         let mut console = Console::new("arizuko".into(), &mut out);
         let mut screen = Screen::new("Acme".into(), false);
         for (name, data) in events {
-            let event = Event {
-                name: (*name).into(),
-                data: (*data).into(),
-            };
+            let event = Event { name: (*name).into(), data: (*data).into() };
             if let Progress::Done(_) = screen.show(&event, &mut console).unwrap() {
                 screen.end(&event.turn(), &mut console).unwrap();
             }
@@ -278,10 +269,8 @@ mod tests {
     fn a_person_is_named_and_so_is_the_agent_from_then_on() {
         let bot = ("message", r#"{"id":"m1","content":"One moment."}"#);
         let keep = ("restart", r#"{"keep":true}"#);
-        let person = (
-            "message",
-            r#"{"id":"m2","author":"person","name":"A\u001bna","content":"Hi"}"#,
-        );
+        let person =
+            ("message", r#"{"id":"m2","author":"person","name":"A\u001bna","content":"Hi"}"#);
         let back = ("delta", r#"{"id":"m3","text":"Me "}"#);
         let again = ("delta", r#"{"id":"m3","text":"again"}"#);
         assert_eq!(
@@ -294,9 +283,6 @@ mod tests {
     fn a_message_in_the_midst_of_another_repeats_nothing_of_it() {
         let other = ("message", r#"{"id":"x","content":"By the way."}"#);
         let whole = ("message", r#"{"id":"m1","content":"Hello you"}"#);
-        assert_eq!(
-            shown(&[DELTA, other, whole, DONE]),
-            "Hello \n\nBy the way.\n\nyou\n"
-        );
+        assert_eq!(shown(&[DELTA, other, whole, DONE]), "Hello \n\nBy the way.\n\nyou\n");
     }
 }

@@ -30,10 +30,7 @@ impl Stream {
                 let _ = sender.send(Err(error)).await;
             }
         });
-        Self {
-            events,
-            reading: reading.abort_handle(),
-        }
+        Self { events, reading: reading.abort_handle() }
     }
 
     /// The next event, or why there will be none. May be dropped and called again.

@@ -48,10 +48,7 @@ pub(super) async fn status(control: &Control, report: &mut Report) -> Option<Get
         Ok(status) => {
             let (version, ours) = (&status.version, env!("CARGO_PKG_VERSION"));
             if version == ours {
-                report.ok(
-                    "control",
-                    format!("arizuko {version} answers, and takes the key"),
-                );
+                report.ok("control", format!("arizuko {version} answers, and takes the key"));
             } else {
                 report.add(
                     Level::Warning,
@@ -85,9 +82,7 @@ pub(super) async fn keys(control: &Control, report: &mut Report) -> anyhow::Resu
     let mut keys = KeyServiceClient::new(control.connect().await?)
         .max_decoding_message_size(control::MAX_RESPONSE);
     let listed = keys.list_keys(ListKeysRequest::default()).await;
-    let listed = listed
-        .map_err(|status| control.explain(status))?
-        .into_inner();
+    let listed = listed.map_err(|status| control.explain(status))?.into_inner();
     let of = |kind: KeyKind| listed.keys.iter().filter(|key| key.kind() == kind).count();
     report.ok(
         "keys",
@@ -107,18 +102,14 @@ pub(super) async fn agents(control: &Control, report: &mut Report) -> anyhow::Re
     let mut tokens =
         TokenServiceClient::new(channel.clone()).max_decoding_message_size(control::MAX_RESPONSE);
     let listed = tokens.list_tokens(ListTokensRequest::default()).await;
-    let listed = listed
-        .map_err(|status| control.explain(status))?
-        .into_inner();
+    let listed = listed.map_err(|status| control.explain(status))?.into_inner();
     let jids: BTreeSet<String> = listed.tokens.into_iter().map(|token| token.jid).collect();
     let mut routes = RouteServiceClient::new(channel);
     let mut unattended: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for jid in jids.iter().take(JIDS) {
         let request = ExplainRouteRequest { jid: jid.clone() };
         let explained = routes.explain_route(request).await;
-        let explained = explained
-            .map_err(|status| control.explain(status))?
-            .into_inner();
+        let explained = explained.map_err(|status| control.explain(status))?.into_inner();
         let route = explained.route.unwrap_or_default();
         let wants_an_answer = matches!(route.mode(), RouteMode::Unspecified | RouteMode::Trigger);
         let mut present = explained.presence.iter().map(|presence| &presence.agents);
@@ -128,30 +119,19 @@ pub(super) async fn agents(control: &Control, report: &mut Report) -> anyhow::Re
         }
     }
     if unattended.is_empty() {
-        report.ok(
-            "agents",
-            format!("somebody is attached for each of {} JIDs", jids.len()),
-        );
+        report.ok("agents", format!("somebody is attached for each of {} JIDs", jids.len()));
     }
     for (folder, jids) in unattended {
         report.add(
             Level::Warning,
             "agents",
-            format!(
-                "nobody is attached to {folder}, to answer {}",
-                jids.join(", ")
-            ),
+            format!("nobody is attached to {folder}, to answer {}", jids.join(", ")),
             format!("arizuko agent exec --folder {folder} -- ./my-agent.sh, or revoke the link"),
         );
     }
     if jids.len() > JIDS {
         let left = jids.len() - JIDS;
-        report.add(
-            Level::Warning,
-            "agents",
-            format!("{left} more JIDs were not looked at"),
-            "",
-        );
+        report.add(Level::Warning, "agents", format!("{left} more JIDs were not looked at"), "");
     }
     Ok(())
 }

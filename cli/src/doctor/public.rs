@@ -59,9 +59,7 @@ pub(super) async fn is_reached(
         );
         return Ok(false);
     }
-    let local = base
-        .host_str()
-        .is_some_and(|host| host == "localhost" || host.starts_with("127."));
+    let local = base.host_str().is_some_and(|host| host == "localhost" || host.starts_with("127."));
     if base.scheme() == "http" && !local {
         report.add(
             Level::Warning,

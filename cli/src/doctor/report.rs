@@ -47,19 +47,12 @@ impl Report {
         found: impl Into<String>,
         remedy: impl Into<String>,
     ) {
-        self.0.push(Finding {
-            level,
-            subject,
-            found: found.into(),
-            remedy: remedy.into(),
-        });
+        self.0.push(Finding { level, subject, found: found.into(), remedy: remedy.into() });
     }
 
     pub(super) fn failures(&self) -> usize {
         let failures = self.0.iter();
-        failures
-            .filter(|finding| finding.level == Level::Failure)
-            .count()
+        failures.filter(|finding| finding.level == Level::Failure).count()
     }
 
     /// A line for each finding, and one below it for what to do.

@@ -46,17 +46,12 @@ pub(super) async fn run(
         jid_suffix: String::new(),
         options: Some(LinkOptions {
             name: "arizuko doctor".into(),
-            lifetime: Some(prost_types::Duration {
-                seconds: 60,
-                nanos: 0,
-            }),
+            lifetime: Some(prost_types::Duration { seconds: 60, nanos: 0 }),
             ..LinkOptions::default()
         }),
     };
     let issued = tokens.issue_chat_link(request).await;
-    let issued = issued
-        .map_err(|status| control.explain(status))?
-        .into_inner();
+    let issued = issued.map_err(|status| control.explain(status))?.into_inner();
     let talked = timeout(PATIENCE, talk(control, folder, &issued)).await;
     match talked {
         Ok(Ok(arrived)) => judge(arrived, report),
@@ -64,11 +59,7 @@ pub(super) async fn run(
         Err(_) => report.add(
             Level::Failure,
             "talk",
-            format!(
-                "no reply came by {} within {} s",
-                shown(&issued.url),
-                PATIENCE.as_secs()
-            ),
+            format!("no reply came by {} within {} s", shown(&issued.url), PATIENCE.as_secs()),
             "see the gateway's and control's logs",
         ),
     }
@@ -136,9 +127,7 @@ async fn speak(
 /// As a visitor: posts, reads the stream, and deletes what was said.
 async fn visit(url: &str, heard: &Semaphore) -> anyhow::Result<()> {
     let (client, base) = client(url)?;
-    let posted = client
-        .post(base.clone())
-        .json(&json!({"content": "How are you?"}));
+    let posted = client.post(base.clone()).json(&json!({"content": "How are you?"}));
     let posted = posted.header("accept", "application/json").send().await;
     let posted =
         posted.map_err(|error| anyhow::anyhow!("the message was not taken: {}", cause(error)))?;
@@ -166,20 +155,14 @@ async fn visit(url: &str, heard: &Semaphore) -> anyhow::Result<()> {
     anyhow::ensure!(words > 0, "the stream ended without a word of the reply");
     if let Some(conversation) = posted["conversation"].as_str() {
         // What is left of it otherwise goes with its retention.
-        let _ = client
-            .delete(base.join(&format!("c/{conversation}"))?)
-            .send()
-            .await;
+        let _ = client.delete(base.join(&format!("c/{conversation}"))?).send().await;
     }
     Ok(())
 }
 
 fn judge(arrived: bool, report: &mut Report) {
     if arrived {
-        report.ok(
-            "talk",
-            "a message was answered, word by word as it was said",
-        );
+        report.ok("talk", "a message was answered, word by word as it was said");
     } else {
         report.add(
             Level::Failure,

@@ -113,10 +113,7 @@ mod tests {
             conversation: (*conversation).into(),
             ..InboxConversation::default()
         });
-        Inbox {
-            waiting: waiting.collect(),
-            open: open.collect(),
-        }
+        Inbox { waiting: waiting.collect(), open: open.collect() }
     }
 
     #[test]
@@ -126,14 +123,8 @@ mod tests {
             let new = board.show(inbox).into_iter();
             new.map(|turn| turn.turn_id).collect::<Vec<_>>()
         };
-        assert_eq!(
-            new(&mut board, inbox(&[("t1", "a"), ("t2", "b")], &["c"])),
-            ["t1", "t2"]
-        );
-        assert_eq!(
-            new(&mut board, inbox(&[("t2", "b"), ("t3", "d")], &["a", "c"])),
-            ["t3"]
-        );
+        assert_eq!(new(&mut board, inbox(&[("t1", "a"), ("t2", "b")], &["c"])), ["t1", "t2"]);
+        assert_eq!(new(&mut board, inbox(&[("t2", "b"), ("t3", "d")], &["a", "c"])), ["t3"]);
         let conversations = [1, 2, 3, 4].map(|number| board.conversation(number).unwrap());
         assert_eq!(conversations, ["a", "b", "c", "d"]);
         assert_eq!((board.conversation(0), board.conversation(5)), (None, None));
@@ -143,11 +134,7 @@ mod tests {
         new(&mut board, inbox(&[], &[]));
         assert_eq!(new(&mut board, inbox(&[("t1", "a")], &[])), ["t1"]);
         assert_eq!(board.number("a"), 1);
-        let turn = Turn {
-            turn_id: "t1".into(),
-            conversation: "a".into(),
-            ..Turn::default()
-        };
+        let turn = Turn { turn_id: "t1".into(), conversation: "a".into(), ..Turn::default() };
         board.take(&turn);
         assert!(board.is_open("a") && board.waiting().is_empty());
         board.give_up("a");

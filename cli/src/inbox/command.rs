@@ -51,17 +51,11 @@ pub(super) fn read(line: &str) -> Result<Option<Command>, String> {
             Command::Open(number.map_err(|_| "say which: /open 1, with a number of /list")?)
         }
         ("typing", "") => Command::Typing,
-        ("back", note) => Command::To {
-            folder: String::new(),
-            note: note.into(),
-        },
+        ("back", note) => Command::To { folder: String::new(), note: note.into() },
         ("to", "") => return Err("say to whom: /to acme/people, and a note if you like".into()),
         ("to", rest) => {
             let (folder, note) = split(rest);
-            Command::To {
-                folder: folder.into(),
-                note: note.into(),
-            }
+            Command::To { folder: folder.into(), note: note.into() }
         }
         ("close", "") => Command::Close,
         ("help" | "?", "") => Command::Help,
@@ -108,10 +102,7 @@ mod tests {
         assert_eq!(read("/open #3"), Ok(Some(Command::Open(3))));
         assert_eq!(read("/back"), to("", ""));
         assert_eq!(read("/back was it  so"), to("", "was it  so"));
-        assert_eq!(
-            read("/to acme/people  see above"),
-            to("acme/people", "see above")
-        );
+        assert_eq!(read("/to acme/people  see above"), to("acme/people", "see above"));
         for wrong in ["/open", "/open x", "/to", "/close now", "/nothing", "/"] {
             assert!(read(wrong).is_err(), "{wrong}");
         }

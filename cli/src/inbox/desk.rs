@@ -88,8 +88,7 @@ impl<'a, 'b> Desk<'a, 'b> {
 
     /// Works until the person leaves.
     pub(super) async fn work(&mut self, keyboard: &mut Keyboard) -> anyhow::Result<()> {
-        self.hear_until(|desk| desk.board.is_known().then_some(()))
-            .await?;
+        self.hear_until(|desk| desk.board.is_known().then_some(())).await?;
         let (folder, name) = (&self.folder, &self.name);
         let greeting = format!("{folder}: visitors know you as {name}. /help says what to type.");
         self.screen.show(&greeting)?;
@@ -162,8 +161,7 @@ impl<'a, 'b> Desk<'a, 'b> {
             Told::Attached => Ok(()),
             Told::Outage(problem) => {
                 self.is_away = true;
-                self.screen
-                    .show(&format!("({problem}; trying until it answers)"))
+                self.screen.show(&format!("({problem}; trying until it answers)"))
             }
             Told::Inbox(inbox) => self.look(inbox),
             Told::Turn(turn, pen) => self.take(turn, pen),
@@ -211,8 +209,7 @@ impl<'a, 'b> Desk<'a, 'b> {
         } else if self.open == Some(conversation) {
             self.screen.show(&news)
         } else {
-            self.screen
-                .show(&format!("{number} is yours: /open {number}"))
+            self.screen.show(&format!("{number} is yours: /open {number}"))
         }
     }
 
@@ -228,10 +225,7 @@ impl<'a, 'b> Desk<'a, 'b> {
         };
         self.held.remove(&conversation);
         let number = self.board.number(&conversation);
-        self.screen.show(&format!(
-            "{number} needs no answer any more: {}",
-            why(&ending)
-        ))
+        self.screen.show(&format!("{number} needs no answer any more: {}", why(&ending)))
     }
 
     async fn key(&mut self, is_answer: bool) {

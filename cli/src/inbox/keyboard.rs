@@ -63,12 +63,7 @@ impl Keyboard {
         let (sender, typed) = mpsc::unbounded_channel();
         let (prompts, asked) = threads::channel();
         let is_terminal = io::stdin().is_terminal() && io::stdout().is_terminal();
-        let mut keyboard = Self {
-            typed,
-            prompts,
-            is_asked: Arc::default(),
-            before: None,
-        };
+        let mut keyboard = Self { typed, prompts, is_asked: Arc::default(), before: None };
         if !is_terminal {
             thread::spawn(move || read(&asked, &sender));
             return Ok((keyboard, None));
@@ -76,10 +71,7 @@ impl Keyboard {
         let cannot = "cannot use the terminal";
         keyboard.before = Some(tcgetattr(io::stdin()).context(cannot)?);
         let mut editor = Editor::<Watch, DefaultHistory>::new().context(cannot)?;
-        editor.set_helper(Some(Watch {
-            line: RefCell::default(),
-            typed: sender.clone(),
-        }));
+        editor.set_helper(Some(Watch { line: RefCell::default(), typed: sender.clone() }));
         let mut printer = editor.create_external_printer().context(cannot)?;
         let (above, printed) = threads::channel();
         // A thread of its own: the editor takes no more than one text at a time.

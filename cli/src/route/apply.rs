@@ -108,9 +108,7 @@ impl Apply {
             return Ok(Tables::from([(String::new(), entries.collect())]));
         }
         let known = routes.list_routes(ListRoutesRequest::default()).await;
-        let known = known
-            .map_err(|status| control.explain(status))?
-            .into_inner();
+        let known = known.map_err(|status| control.explain(status))?.into_inner();
         let roots = known.routes.iter().map(|route| root(&route.prefix));
         let mut tables: Tables = roots.map(|root| (root, Vec::new())).collect();
         for route in entries {
@@ -144,10 +142,7 @@ impl Apply {
     }
 
     fn arguments(&self) -> String {
-        let words = [
-            Some(self.file.to_string_lossy().into_owned()),
-            self.folder.clone(),
-        ];
+        let words = [Some(self.file.to_string_lossy().into_owned()), self.folder.clone()];
         let words = words.iter().flatten().map(|word| quoted(word));
         words.collect::<Vec<_>>().join(" ")
     }
@@ -155,10 +150,7 @@ impl Apply {
 
 /// Whether the key has a folder of its own: control refuses to guess one for a key that has none.
 async fn has_a_folder(routes: &mut Routes) -> bool {
-    let request = ApplyRoutesRequest {
-        dry_run: true,
-        ..ApplyRoutesRequest::default()
-    };
+    let request = ApplyRoutesRequest { dry_run: true, ..ApplyRoutesRequest::default() };
     match routes.apply_routes(request).await {
         Ok(_) => true,
         Err(status) => control::reason(&status).as_deref() != Some("INVALID"),
@@ -172,15 +164,9 @@ async fn apply(
     table: &[Route],
     dry_run: bool,
 ) -> anyhow::Result<ApplyRoutesResponse> {
-    let request = ApplyRoutesRequest {
-        folder: folder.to_owned(),
-        routes: table.to_vec(),
-        dry_run,
-    };
+    let request = ApplyRoutesRequest { folder: folder.to_owned(), routes: table.to_vec(), dry_run };
     let applied = routes.apply_routes(request).await;
-    Ok(applied
-        .map_err(|status| control.explain(status))?
-        .into_inner())
+    Ok(applied.map_err(|status| control.explain(status))?.into_inner())
 }
 
 /// The root folder of a prefix, which has been read as one.

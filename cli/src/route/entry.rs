@@ -107,10 +107,7 @@ impl From<Entry> for Route {
             target: entry.target,
             persona: entry.persona,
             topic: entry.topic,
-            mode: entry
-                .mode
-                .map_or(RouteMode::Unspecified, RouteMode::from)
-                .into(),
+            mode: entry.mode.map_or(RouteMode::Unspecified, RouteMode::from).into(),
             escalation: entry.escalate.map(steps).map(|steps| Escalation { steps }),
             give_up: given_up.then(|| GiveUp {
                 after: entry.give_up_after.map(|length| length.0),

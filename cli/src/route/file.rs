@@ -28,10 +28,7 @@ pub(super) fn read(path: &Path) -> anyhow::Result<Vec<Entry>> {
     };
     let text = text.with_context(|| format!("cannot read {}", name(path)))?;
     if text.trim().is_empty() {
-        bail!(
-            "{} is empty: to forget every route, say `route = []`",
-            name(path)
-        );
+        bail!("{} is empty: to forget every route, say `route = []`", name(path));
     }
     parse(&text).with_context(|| format!("{} was not applied", name(path)))
 }
@@ -93,33 +90,13 @@ to = "acme/boss"
     #[test]
     fn what_is_wrong_is_told_with_its_line() {
         for (wrong, line, told) in [
-            (
-                "[[route]]\nprefix = \"web:a\"\npersonna = \"x\"",
-                3,
-                "personna",
-            ),
+            ("[[route]]\nprefix = \"web:a\"\npersonna = \"x\"", 3, "personna"),
             ("[[route]]\nprefix = \"acme\"", 2, "web:acme"),
-            (
-                "[[route]]\n\nprefix = \"web:a\"\nmode = \"x\"",
-                4,
-                "observe",
-            ),
-            (
-                "[[route]]\nprefix = \"web:a\"\ngive_up_after = \"0s\"",
-                3,
-                "45m",
-            ),
-            (
-                "[[route]]\nprefix = \"web:a\"\n[[route.escalate]]\nto = 7",
-                4,
-                "string",
-            ),
+            ("[[route]]\n\nprefix = \"web:a\"\nmode = \"x\"", 4, "observe"),
+            ("[[route]]\nprefix = \"web:a\"\ngive_up_after = \"0s\"", 3, "45m"),
+            ("[[route]]\nprefix = \"web:a\"\n[[route.escalate]]\nto = 7", 4, "string"),
             ("[[routes]]\nprefix = \"web:a\"", 1, "route"),
-            (
-                "[[route]]\nprefix = \"web:a\"\nonly_folder = \"a\"",
-                3,
-                "only_folder",
-            ),
+            ("[[route]]\nprefix = \"web:a\"\nonly_folder = \"a\"", 3, "only_folder"),
             ("[[route]]\nprefix = ", 2, "value"),
         ] {
             let error = parse(wrong).expect_err(wrong).to_string();

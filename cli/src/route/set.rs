@@ -94,13 +94,8 @@ impl Set {
             target: self.target,
             persona: self.persona,
             topic: self.topic,
-            mode: self
-                .mode
-                .map_or(RouteMode::Unspecified, RouteMode::from)
-                .into(),
-            escalation: escalates.then(|| Escalation {
-                steps: step.into_iter().collect(),
-            }),
+            mode: self.mode.map_or(RouteMode::Unspecified, RouteMode::from).into(),
+            escalation: escalates.then(|| Escalation { steps: step.into_iter().collect() }),
             give_up: self.give_up_after.map(|after| GiveUp {
                 after: Some(after),
                 say: self.give_up_say.unwrap_or_default(),
@@ -123,9 +118,6 @@ impl Set {
         }
         let named = set.iter().chain(&self.unset);
         let paths = named.map(|field| field.name().to_owned()).collect();
-        Ok(SetRouteRequest {
-            route: Some(route),
-            update_mask: Some(FieldMask { paths }),
-        })
+        Ok(SetRouteRequest { route: Some(route), update_mask: Some(FieldMask { paths }) })
     }
 }

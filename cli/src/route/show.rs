@@ -26,10 +26,7 @@ pub(super) fn set(
         return console.document(&json!({"route": route, "unattended": set.unattended}));
     }
     if lines.is_empty() {
-        note(&format!(
-            "{} says nothing any more: it has no route",
-            entry.prefix
-        ));
+        note(&format!("{} says nothing any more: it has no route", entry.prefix));
     } else {
         console.line(&entry.prefix)?;
         for (field, text) in lines {
@@ -56,11 +53,7 @@ pub(super) fn list(
     let rows = entries.into_iter().map(|entry| {
         let steps = entry.escalate.as_ref().map(|steps| match &steps[..] {
             [] => "nowhere".to_owned(),
-            steps => steps
-                .iter()
-                .map(ToString::to_string)
-                .collect::<Vec<_>>()
-                .join(", "),
+            steps => steps.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "),
         });
         let text = |text: Option<String>| text.as_deref().map(brief).unwrap_or_default();
         let after = entry.give_up_after.map(|after| format!("after {after}"));
@@ -75,16 +68,8 @@ pub(super) fn list(
             entry.only_folder.unwrap_or_default(),
         ]
     });
-    let head = [
-        "PREFIX",
-        "TARGET",
-        "MODE",
-        "TOPIC",
-        "PERSONA",
-        "ESCALATION",
-        "GIVES UP",
-        "ONLY FOR",
-    ];
+    let head =
+        ["PREFIX", "TARGET", "MODE", "TOPIC", "PERSONA", "ESCALATION", "GIVES UP", "ONLY FOR"];
     console.table(head, rows.collect())
 }
 
@@ -113,9 +98,7 @@ pub(super) fn explained(
     }
     if !explained.linked {
         let folder = &explained.folder;
-        note(&format!(
-            "note: no live link has {jid}: this is what one of {folder} would do"
-        ));
+        note(&format!("note: no live link has {jid}: this is what one of {folder} would do"));
     }
     let lines = entry.lines();
     let mut rows = Vec::new();
@@ -129,10 +112,7 @@ pub(super) fn explained(
         if said.is_empty() {
             said.push(String::new());
         }
-        rows.extend(
-            said.into_iter()
-                .map(|text| [field.field.clone(), from.into(), text]),
-        );
+        rows.extend(said.into_iter().map(|text| [field.field.clone(), from.into(), text]));
     }
     console.table(["FIELD", "FROM", "VALUE"], rows)?;
     console.line("")?;
@@ -142,11 +122,7 @@ pub(super) fn explained(
             name => name,
         });
         let names = names.collect::<Vec<_>>().join(", ");
-        let names = if names.is_empty() {
-            "nobody".into()
-        } else {
-            names
-        };
+        let names = if names.is_empty() { "nobody".into() } else { names };
         [at.folder.clone(), names]
     });
     console.table(["FOLDER", "ATTACHED"], attached.collect())?;

@@ -16,13 +16,7 @@ pub(super) fn issued(
     flags: &str,
     console: &mut Console<'_>,
 ) -> anyhow::Result<()> {
-    let Issued {
-        token,
-        url,
-        jid,
-        token_id,
-        ..
-    } = issued;
+    let Issued { token, url, jid, token_id, .. } = issued;
     if json {
         console.document(&json!({"token": token, "url": url, "jid": jid, "token_id": token_id}))?;
     } else {
@@ -57,14 +51,7 @@ pub(super) fn list(
     let rows = tokens.into_iter().map(|token| {
         let name = token.options.unwrap_or_default().name;
         let (issued, expires) = (time::brief(token.created_at), time::brief(token.expires_at));
-        [
-            token.jid,
-            token.token_id,
-            issued,
-            expires,
-            token.created_by,
-            name,
-        ]
+        [token.jid, token.token_id, issued, expires, token.created_by, name]
     });
     let head = ["JID", "TOKEN", "ISSUED", "EXPIRES", "BY", "NAME"];
     console.table(head, rows.collect())
@@ -81,10 +68,8 @@ pub(super) fn revoked(
         let revoked: Vec<_> = revoked.into_iter().map(document).collect();
         console.document(&json!({ "revoked": revoked }))?;
     } else if count > 0 {
-        console.line(&format!(
-            "revoked {count} {}:",
-            if count == 1 { "token" } else { "tokens" }
-        ))?;
+        console
+            .line(&format!("revoked {count} {}:", if count == 1 { "token" } else { "tokens" }))?;
         for token in revoked {
             console.line(&format!("{}  {}", token.token_id, token.jid))?;
         }

@@ -57,9 +57,7 @@ async fn mint(control: &Control, kept: &Kept) -> anyhow::Result<String> {
         }),
     };
     let issued = tokens.issue_chat_link(request).await;
-    let issued = issued
-        .map_err(|status| control.explain(status))?
-        .into_inner();
+    let issued = issued.map_err(|status| control.explain(status))?.into_inner();
     kept.set_demo_token_id(&issued.token_id)?;
     Ok(issued.url)
 }

@@ -18,16 +18,9 @@ pub(super) struct Kept {
 impl Kept {
     /// Opens the folder, and makes it if need be: for this user alone.
     pub(super) fn open(folder: PathBuf) -> anyhow::Result<Self> {
-        DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(&folder)
-            .with_context(|| {
-                format!(
-                    "cannot make {}: name another folder with --data-dir",
-                    folder.display()
-                )
-            })?;
+        DirBuilder::new().recursive(true).mode(0o700).create(&folder).with_context(|| {
+            format!("cannot make {}: name another folder with --data-dir", folder.display())
+        })?;
         Ok(Self { folder })
     }
 
@@ -55,10 +48,7 @@ impl Kept {
                 let key = fs::read_to_string(&path)
                     .with_context(|| format!("cannot read {}", path.display()))?;
                 if key.trim().is_empty() {
-                    bail!(
-                        "{} is empty: remove it, and a new key is made",
-                        path.display()
-                    );
+                    bail!("{} is empty: remove it, and a new key is made", path.display());
                 }
                 Ok(key.trim().into())
             }

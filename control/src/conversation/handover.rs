@@ -47,10 +47,7 @@ pub(crate) fn of_folder(
 fn has_turn(tx: &mut Tx<'_>, conversation: &Conversation, folder: &Folder) -> Decision<bool> {
     tx.expect(conversation.open.iter().map(|id| turn::record(id)))?;
     for id in &conversation.open {
-        if tx
-            .get::<Turn>(&turn::record(id))?
-            .is_some_and(|turn| turn.folder == *folder)
-        {
+        if tx.get::<Turn>(&turn::record(id))?.is_some_and(|turn| turn.folder == *folder) {
             return Ok(true);
         }
     }
@@ -68,11 +65,8 @@ pub(crate) fn hand_over(
     let (mut conversation, token) = of_folder(tx, folder, id)?;
     check_handover(folder, to, note)?;
     conversation.assign(tx, to);
-    conversation.handed = Some(Handed {
-        folder: folder.clone(),
-        note: note.to_owned(),
-        escalated: false,
-    });
+    conversation.handed =
+        Some(Handed { folder: folder.clone(), note: note.to_owned(), escalated: false });
     turn::redirect(tx, limits, &mut conversation, "")?;
     conversation.put(tx, limits)?;
     let to = to.map_or("its route", Folder::as_str);
@@ -102,9 +96,7 @@ pub(crate) fn check_handover(
         )));
     }
     if note.chars().count() > MAX_NOTE {
-        return Err(Refusal::invalid(format!(
-            "a note has at most {MAX_NOTE} characters"
-        )));
+        return Err(Refusal::invalid(format!("a note has at most {MAX_NOTE} characters")));
     }
     Ok(())
 }

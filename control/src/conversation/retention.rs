@@ -81,9 +81,7 @@ fn drop_messages(
     tx.expect(members.iter().map(|member| turn::record(&member.name)))?;
     for member in members {
         let turn = tx.get::<Turn>(&turn::record(&member.name))?;
-        let until = turn
-            .and_then(|turn| turn.ended_at)
-            .map(|at| at + limits.messages_kept());
+        let until = turn.and_then(|turn| turn.ended_at).map(|at| at + limits.messages_kept());
         if let Some(until) = until.filter(|until| *until > tx.now) {
             return Ok(until);
         }
@@ -92,11 +90,7 @@ fn drop_messages(
     }
     // A full sweep leaves the rest to the next one.
     let full = members.len() == SWEEP as usize;
-    Ok(if full {
-        tx.now
-    } else {
-        tx.now + limits.frames_kept()
-    })
+    Ok(if full { tx.now } else { tx.now + limits.frames_kept() })
 }
 
 /// Trims the log before the first turn whose frames are still kept; returns when they are not.
@@ -114,10 +108,9 @@ fn drop_frames(
         let until = match &turn {
             // An open turn is never trimmed.
             Some(turn) if turn.status.is_open() => Some(again),
-            turn => turn
-                .as_ref()
-                .and_then(|turn| turn.ended_at)
-                .map(|at| at + limits.frames_kept()),
+            turn => {
+                turn.as_ref().and_then(|turn| turn.ended_at).map(|at| at + limits.frames_kept())
+            }
         };
         let kept = until.filter(|until| *until > tx.now);
         if kept.is_some() || index == SWEEP as usize {

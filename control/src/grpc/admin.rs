@@ -41,10 +41,7 @@ impl v1::admin_service_server::AdminService for Service {
         request: Request<v1::ListAuditRequest>,
     ) -> Result<Response<v1::ListAuditResponse>, Status> {
         self.operator(&request).await?;
-        let entries = self
-            .audit(request.into_inner())
-            .await
-            .map_err(status::from)?;
+        let entries = self.audit(request.into_inner()).await.map_err(status::from)?;
         Ok(Response::new(v1::ListAuditResponse { entries }))
     }
 
@@ -63,38 +60,27 @@ impl Service {
     async fn status(&self) -> Result<v1::GetStatusResponse, Error> {
         let (control, ledger) = (&self.0, &self.0.ledger);
         let mut ids: BTreeMap<Partition, Vec<String>> = BTreeMap::new();
-        for (partition, member) in ledger
-            .gather(SESSIONS, control.partitions, u64::MAX, u32::MAX)
-            .await?
+        for (partition, member) in
+            ledger.gather(SESSIONS, control.partitions, u64::MAX, u32::MAX).await?
         {
             ids.entry(partition).or_default().push(member.name);
         }
         let mut sessions = Vec::new();
         for (partition, ids) in ids {
             let records = ids.iter().map(|id| session::record(id));
-            for session in ledger
-                .records::<Session>(partition, records)
-                .await?
-                .into_iter()
-                .flatten()
+            for session in
+                ledger.records::<Session>(partition, records).await?.into_iter().flatten()
             {
                 if session.expires_at <= ledger.now() {
                     continue;
                 }
                 let held = ledger
-                    .members(
-                        partition,
-                        session::held(&session.id),
-                        (0, u64::MAX),
-                        u32::MAX,
-                    )
+                    .members(partition, session::held(&session.id), (0, u64::MAX), u32::MAX)
                     .await?;
                 sessions.push(wire_session(session, held.len()));
             }
         }
-        let tokens = ledger
-            .gather(TOKENS, control.partitions, u64::MAX, u32::MAX)
-            .await?;
+        let tokens = ledger.gather(TOKENS, control.partitions, u64::MAX, u32::MAX).await?;
         Ok(v1::GetStatusResponse {
             dropped: self.dropped().await?,
             store_remarks: ledger.remarks().await,
@@ -113,9 +99,8 @@ impl Service {
     async fn dropped(&self) -> Result<Vec<v1::DroppedMessages>, Error> {
         let (control, ledger) = (&self.0, &self.0.ledger);
         let mut jids: BTreeMap<Partition, Vec<String>> = BTreeMap::new();
-        for (partition, member) in ledger
-            .gather(DROPPED, control.partitions, u64::MAX, u32::MAX)
-            .await?
+        for (partition, member) in
+            ledger.gather(DROPPED, control.partitions, u64::MAX, u32::MAX).await?
         {
             jids.entry(partition).or_default().push(member.name);
         }
@@ -136,31 +121,23 @@ impl Service {
     async fn audit(&self, request: v1::ListAuditRequest) -> Result<Vec<v1::AuditEntry>, Error> {
         let view = view(&request.folder)?;
         let (control, ledger) = (&self.0, &self.0.ledger);
-        let limit = if request.limit == 0 {
-            DEFAULT_ENTRIES
-        } else {
-            request.limit.min(MAX_ENTRIES)
-        };
+        let limit =
+            if request.limit == 0 { DEFAULT_ENTRIES } else { request.limit.min(MAX_ENTRIES) };
         let members = match &view {
             Some(folder) => {
                 let partition = control.partition(folder);
-                ledger
-                    .members(partition, audit::AUDIT.to_owned(), (0, u64::MAX), u32::MAX)
-                    .await?
+                ledger.members(partition, audit::AUDIT.to_owned(), (0, u64::MAX), u32::MAX).await?
             }
             None => {
-                let members = ledger
-                    .gather(audit::AUDIT, control.partitions, u64::MAX, u32::MAX)
-                    .await?;
+                let members =
+                    ledger.gather(audit::AUDIT, control.partitions, u64::MAX, u32::MAX).await?;
                 members.into_iter().map(|(_, member)| member).collect()
             }
         };
-        let entries = members
-            .iter()
-            .filter_map(|member| serde_json::from_str::<Entry>(&member.name).ok());
-        let mut entries: Vec<Entry> = entries
-            .filter(|entry| in_view(&entry.folder, view.as_ref()))
-            .collect();
+        let entries =
+            members.iter().filter_map(|member| serde_json::from_str::<Entry>(&member.name).ok());
+        let mut entries: Vec<Entry> =
+            entries.filter(|entry| in_view(&entry.folder, view.as_ref())).collect();
         entries.sort_by_key(|entry| entry.at);
         let surplus = entries.len().saturating_sub(limit as usize);
         Ok(entries.drain(surplus..).map(wire_entry).collect())
@@ -226,9 +203,7 @@ impl Service {
 }
 
 fn view(folder: &str) -> Result<Option<Folder>, Error> {
-    Ok((!folder.is_empty())
-        .then(|| Folder::parse(folder))
-        .transpose()?)
+    Ok((!folder.is_empty()).then(|| Folder::parse(folder)).transpose()?)
 }
 
 fn wire_session(session: Session, held: usize) -> v1::AgentSession {

@@ -49,12 +49,8 @@ impl v1::agent_service_server::AgentService for Service {
         let (answers, stream) = mpsc::channel(BACKLOG);
         let control = self.0.clone();
         let requests = request.into_inner();
-        let span = tracing::error_span!(
-            "attach",
-            key = caller.key_id,
-            folder = Empty,
-            session = Empty
-        );
+        let span =
+            tracing::error_span!("attach", key = caller.key_id, folder = Empty, session = Empty);
         let serving = async move {
             if let Err(error) = serve(&control, &caller, requests, &answers).await {
                 control.metrics.refused(status::classify(&error).1);
@@ -102,11 +98,8 @@ async fn serve(
     mut requests: Streaming<AttachRequest>,
     answers: &Answers,
 ) -> Result<(), Error> {
-    let Ok(Some(AttachRequest {
-        message: Some(Message::Hello(hello)),
-    })) = timeout(GREETING, requests.message())
-        .await
-        .unwrap_or(Ok(None))
+    let Ok(Some(AttachRequest { message: Some(Message::Hello(hello)) })) =
+        timeout(GREETING, requests.message()).await.unwrap_or(Ok(None))
     else {
         return Err(Refusal::invalid("the first message is Hello").into());
     };

@@ -66,13 +66,8 @@ impl v1::gateway_service_server::GatewayService for Service {
         request: Request<v1::CancelTurnRequest>,
     ) -> Result<Response<v1::CancelTurnResponse>, Status> {
         self.gateway(&request).await?;
-        let status = self
-            .cancel(request.into_inner())
-            .await
-            .map_err(status::from)?;
-        Ok(Response::new(v1::CancelTurnResponse {
-            status: wire::status(status).into(),
-        }))
+        let status = self.cancel(request.into_inner()).await.map_err(status::from)?;
+        Ok(Response::new(v1::CancelTurnResponse { status: wire::status(status).into() }))
     }
 
     async fn delete_conversation(
@@ -80,9 +75,7 @@ impl v1::gateway_service_server::GatewayService for Service {
         request: Request<v1::DeleteConversationRequest>,
     ) -> Result<Response<v1::DeleteConversationResponse>, Status> {
         self.gateway(&request).await?;
-        self.delete(request.into_inner())
-            .await
-            .map_err(status::from)?;
+        self.delete(request.into_inner()).await.map_err(status::from)?;
         Ok(Response::new(v1::DeleteConversationResponse {}))
     }
 
@@ -111,10 +104,7 @@ impl Access {
             TokenKind::Unspecified => return Err(Refusal::invalid("say which surface")),
         };
         let credential = Credential::parse("", &access.token, partitions);
-        Ok(Self {
-            credential: credential.ok_or(Refusal::TokenInvalid)?,
-            kind,
-        })
+        Ok(Self { credential: credential.ok_or(Refusal::TokenInvalid)?, kind })
     }
 
     /// Checks it at the store.
@@ -146,11 +136,7 @@ impl Service {
             name => name,
         };
         let limits = &self.0.limits;
-        let bytes = if token.kind == Kind::Chat {
-            limits.chat_bytes
-        } else {
-            limits.hook_bytes
-        };
+        let bytes = if token.kind == Kind::Chat { limits.chat_bytes } else { limits.hook_bytes };
         Ok(v1::ResolveTokenResponse {
             name: name.to_owned(),
             token_id: token.id,
@@ -168,10 +154,8 @@ impl Service {
         request: v1::PostMessageRequest,
     ) -> Result<v1::PostMessageResponse, Error> {
         let access = self.access(request.access)?;
-        let headers = request
-            .headers
-            .into_iter()
-            .map(|header| (header.name, header.value.to_vec()));
+        let headers =
+            request.headers.into_iter().map(|header| (header.name, header.value.to_vec()));
         let post = Post {
             conversation: request.conversation,
             content: request.content.to_vec(),
@@ -227,10 +211,7 @@ impl Service {
         let access = self.access(request.access)?;
         Span::current().record("turn", &request.turn_id);
         let turn = self.owned_turn(&access, &request.turn_id).await?;
-        let expected = [
-            turn::record(&turn.id),
-            conversation::record(&turn.conversation),
-        ];
+        let expected = [turn::record(&turn.id), conversation::record(&turn.conversation)];
         let cancelled = self.0.ledger.transact(access.partition(), &expected, |tx| {
             turn::cancel(tx, &self.0.limits, &turn.id, "the visitor stopped it")
         });
@@ -245,13 +226,11 @@ impl Service {
         Span::current().record("conversation", &request.conversation);
         let record = token::record(&access.token_id());
         let deleted =
-            self.0
-                .ledger
-                .transact(access.partition(), std::slice::from_ref(&record), |tx| {
-                    let token = tx.get::<Token>(&record)?;
-                    let token = token::admit(token, &access.credential, access.kind, tx.now)?;
-                    conversation::delete(tx, &self.0.limits, &token, &request.conversation)
-                });
+            self.0.ledger.transact(access.partition(), std::slice::from_ref(&record), |tx| {
+                let token = tx.get::<Token>(&record)?;
+                let token = token::admit(token, &access.credential, access.kind, tx.now)?;
+                conversation::delete(tx, &self.0.limits, &token, &request.conversation)
+            });
         deleted.await
     }
 }

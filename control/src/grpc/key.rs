@@ -28,10 +28,7 @@ impl v1::key_service_server::KeyService for Service {
         request: Request<v1::ListKeysRequest>,
     ) -> Result<Response<v1::ListKeysResponse>, Status> {
         self.operator(&request).await?;
-        let keys = self
-            .live_keys(&request.into_inner().folder)
-            .await
-            .map_err(status::from)?;
+        let keys = self.live_keys(&request.into_inner().folder).await.map_err(status::from)?;
         let keys = keys.into_iter().map(wire_key).collect();
         Ok(Response::new(v1::ListKeysResponse { keys }))
     }
@@ -44,11 +41,8 @@ impl v1::key_service_server::KeyService for Service {
         let id = request.into_inner().key_id;
         let partition = partition_of_id(key::ID, &id, self.0.partitions)
             .ok_or_else(|| status::from(Refusal::invalid("a key's id is like key_…")))?;
-        let revoked = self
-            .0
-            .ledger
-            .transact(partition, &[], |tx| key::revoke(tx, &caller, &id))
-            .await;
+        let revoked =
+            self.0.ledger.transact(partition, &[], |tx| key::revoke(tx, &caller, &id)).await;
         let revoked = revoked.map_err(status::from)?.map(wire_key);
         Ok(Response::new(v1::RevokeKeyResponse { revoked }))
     }
@@ -73,19 +67,12 @@ impl Service {
     }
 
     async fn live_keys(&self, folder: &str) -> Result<Vec<Key>, Error> {
-        let view = (!folder.is_empty())
-            .then(|| Folder::parse(folder))
-            .transpose()?;
+        let view = (!folder.is_empty()).then(|| Folder::parse(folder)).transpose()?;
         let mut keys = Vec::new();
         for (partition, ids) in self.0.listed(key::KEYS, view.as_ref()).await? {
             let records = ids.iter().map(|id| key::record(id));
             keys.extend(
-                self.0
-                    .ledger
-                    .records::<Key>(partition, records)
-                    .await?
-                    .into_iter()
-                    .flatten(),
+                self.0.ledger.records::<Key>(partition, records).await?.into_iter().flatten(),
             );
         }
         keys.sort_by_key(|key| key.created_at);
@@ -120,17 +107,9 @@ fn wire_key(key: Key) -> v1::Key {
     match key.role {
         Role::Operator => wire.set_kind(KeyKind::Operator),
         Role::Gateway => wire.set_kind(KeyKind::Gateway),
-        Role::Agent {
-            folder,
-            subtree,
-            may_mint,
-        } => {
+        Role::Agent { folder, subtree, may_mint } => {
             wire.set_kind(KeyKind::Agent);
-            wire.set_reach(if subtree {
-                KeyReach::Subtree
-            } else {
-                KeyReach::Self_
-            });
+            wire.set_reach(if subtree { KeyReach::Subtree } else { KeyReach::Self_ });
             wire.folder = folder.into();
             wire.may_mint = may_mint;
         }

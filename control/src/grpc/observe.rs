@@ -88,10 +88,7 @@ fn record(metrics: &Metrics, method: String, status: Option<&Status>, begun: Ins
     if let Some(reason) = status.and_then(status::reason) {
         metrics.refused(reason);
     }
-    let call = Call {
-        method: method.clone(),
-        code: Answer(code),
-    };
+    let call = Call { method: method.clone(), code: Answer(code) };
     metrics.calls.get_or_create(&call).inc();
     let times = metrics.call_times.get_or_create(&Method { method });
     times.observe(begun.elapsed().as_secs_f64());

@@ -28,10 +28,8 @@ impl v1::route_service_server::RouteService for Service {
         request: Request<v1::ListRoutesRequest>,
     ) -> Result<Response<v1::ListRoutesResponse>, Status> {
         let caller = self.caller(&request).await?;
-        let routes = self
-            .routes(&caller, &request.into_inner().folder)
-            .await
-            .map_err(status::from)?;
+        let routes =
+            self.routes(&caller, &request.into_inner().folder).await.map_err(status::from)?;
         let routes = routes.into_iter().map(wire_route).collect();
         Ok(Response::new(v1::ListRoutesResponse { routes }))
     }
@@ -41,10 +39,8 @@ impl v1::route_service_server::RouteService for Service {
         request: Request<v1::DeleteRouteRequest>,
     ) -> Result<Response<v1::DeleteRouteResponse>, Status> {
         let caller = self.caller(&request).await?;
-        let deleted = self
-            .delete_route(&caller, &request.into_inner().prefix)
-            .await
-            .map_err(status::from)?;
+        let deleted =
+            self.delete_route(&caller, &request.into_inner().prefix).await.map_err(status::from)?;
         let deleted = deleted.map(wire_route);
         Ok(Response::new(v1::DeleteRouteResponse { deleted }))
     }
@@ -77,14 +73,10 @@ impl Service {
         let wanted = request.route.unwrap_or_default();
         let wanted = read_route(wanted)?;
         let mask = request.update_mask.unwrap_or_default().paths;
-        let fields = mask
-            .iter()
-            .map(|path| Field::parse(path))
-            .collect::<Result<Vec<_>, _>>()?;
+        let fields = mask.iter().map(|path| Field::parse(path)).collect::<Result<Vec<_>, _>>()?;
         let partition = jid::partition_of(jid::root(&wanted.prefix)?, self.0.partitions);
-        let set = self.0.ledger.transact(partition, &[], |tx| {
-            route::set(tx, caller, &wanted, &fields)
-        });
+        let set =
+            self.0.ledger.transact(partition, &[], |tx| route::set(tx, caller, &wanted, &fields));
         let route = set.await?;
         Ok(v1::SetRouteResponse {
             unattended: self.unattended([&route]).await,
@@ -97,10 +89,8 @@ impl Service {
         if !(folder.is_empty() && caller.role == Role::Operator) {
             return self.routes_of(caller, &caller.folder(folder)?).await;
         }
-        let roots = control
-            .ledger
-            .gather(route::ROOTS, control.partitions, u64::MAX, u32::MAX)
-            .await?;
+        let roots =
+            control.ledger.gather(route::ROOTS, control.partitions, u64::MAX, u32::MAX).await?;
         let mut routes = Vec::new();
         for (_, root) in roots {
             routes.extend(self.routes_of(caller, &Folder::parse(&root.name)?).await?);
@@ -149,11 +139,8 @@ impl Service {
     async fn explain(&self, caller: &Caller, jid: &str) -> Result<v1::ExplainRouteResponse, Error> {
         let partition = jid::partition_of(jid::root(jid)?, self.0.partitions);
         let explaining = |tx: &mut Tx<'_>| route::explain(tx, caller, jid);
-        let Explained {
-            folder,
-            linked,
-            resolved,
-        } = self.0.ledger.transact(partition, &[], explaining).await?;
+        let Explained { folder, linked, resolved } =
+            self.0.ledger.transact(partition, &[], explaining).await?;
         let mut route = resolved.route;
         let target = route.target.get_or_insert_with(|| folder.clone());
         let mut asked = vec![target.clone()];
@@ -186,11 +173,8 @@ impl Service {
 
     /// The folders that some routes name and where nobody is attached.
     async fn unattended(&self, routes: impl IntoIterator<Item = &Route>) -> Vec<String> {
-        let named: BTreeSet<&str> = routes
-            .into_iter()
-            .flat_map(Route::folders)
-            .map(Folder::as_str)
-            .collect();
+        let named: BTreeSet<&str> =
+            routes.into_iter().flat_map(Route::folders).map(Folder::as_str).collect();
         let mut unattended = Vec::new();
         for name in named {
             if let Ok(folder) = Folder::parse(name)
@@ -211,9 +195,8 @@ fn read_route(route: v1::Route) -> Result<Route, Refusal> {
         Ok(v1::RouteMode::Drop) => Some(Mode::Drop),
         Err(_) => return Err(Refusal::invalid("this control knows no such mode")),
     };
-    let steps = route
-        .escalation
-        .map(|escalation| escalation.steps.into_iter().map(read_step).collect());
+    let steps =
+        route.escalation.map(|escalation| escalation.steps.into_iter().map(read_step).collect());
     Ok(Route {
         prefix: route.prefix,
         target: route.target.as_deref().map(Folder::parse).transpose()?,
@@ -229,11 +212,7 @@ fn read_route(route: v1::Route) -> Result<Route, Refusal> {
 fn read_step(step: v1::EscalationStep) -> Result<Step, Refusal> {
     Ok(Step {
         after: step.after.as_ref().map(wire::millis).transpose()?,
-        unfinished_after: step
-            .unfinished_after
-            .as_ref()
-            .map(wire::millis)
-            .transpose()?,
+        unfinished_after: step.unfinished_after.as_ref().map(wire::millis).transpose()?,
         to: Folder::parse(&step.to)?,
         say: step.say,
     })
@@ -267,23 +246,16 @@ fn wire_route(route: Route) -> v1::Route {
         persona: route.persona,
         topic: route.topic,
         mode: mode.into(),
-        escalation: route.escalation.map(|steps| v1::Escalation {
-            steps: steps.into_iter().map(step).collect(),
-        }),
-        give_up: route.give_up.map(|give_up| v1::GiveUp {
-            after: after(give_up.after),
-            say: give_up.say,
-        }),
-        only_folder: route
-            .only
-            .map(|only| only.folder.into())
-            .unwrap_or_default(),
+        escalation: route
+            .escalation
+            .map(|steps| v1::Escalation { steps: steps.into_iter().map(step).collect() }),
+        give_up: route
+            .give_up
+            .map(|give_up| v1::GiveUp { after: after(give_up.after), say: give_up.say }),
+        only_folder: route.only.map(|only| only.folder.into()).unwrap_or_default(),
     }
 }
 
 fn wire_change(change: Change) -> v1::RouteChange {
-    v1::RouteChange {
-        before: change.before.map(wire_route),
-        after: change.after.map(wire_route),
-    }
+    v1::RouteChange { before: change.before.map(wire_route), after: change.after.map(wire_route) }
 }

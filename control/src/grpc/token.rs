@@ -20,18 +20,9 @@ impl v1::token_service_server::TokenService for Service {
         request: Request<v1::IssueChatLinkRequest>,
     ) -> Result<Response<v1::IssueChatLinkResponse>, Status> {
         let caller = self.caller(&request).await?;
-        let v1::IssueChatLinkRequest {
-            folder,
-            jid_suffix,
-            options,
-        } = request.into_inner();
+        let v1::IssueChatLinkRequest { folder, jid_suffix, options } = request.into_inner();
         let (token, secret, agent_attached) = self
-            .issue(
-                &caller,
-                Kind::Chat,
-                (&folder, String::new(), jid_suffix),
-                options,
-            )
+            .issue(&caller, Kind::Chat, (&folder, String::new(), jid_suffix), options)
             .await
             .map_err(status::from)?;
         let url = format!("{}/chat/{secret}/", self.public_url(&token.folder));
@@ -50,12 +41,7 @@ impl v1::token_service_server::TokenService for Service {
         request: Request<v1::IssueWebhookRequest>,
     ) -> Result<Response<v1::IssueWebhookResponse>, Status> {
         let caller = self.caller(&request).await?;
-        let v1::IssueWebhookRequest {
-            folder,
-            source,
-            jid_suffix,
-            options,
-        } = request.into_inner();
+        let v1::IssueWebhookRequest { folder, source, jid_suffix, options } = request.into_inner();
         let (token, secret, agent_attached) = self
             .issue(&caller, Kind::Hook, (&folder, source, jid_suffix), options)
             .await
@@ -76,10 +62,8 @@ impl v1::token_service_server::TokenService for Service {
         request: Request<v1::ListTokensRequest>,
     ) -> Result<Response<v1::ListTokensResponse>, Status> {
         let caller = self.caller(&request).await?;
-        let tokens = self
-            .live_tokens(&caller, &request.into_inner().folder)
-            .await
-            .map_err(status::from)?;
+        let tokens =
+            self.live_tokens(&caller, &request.into_inner().folder).await.map_err(status::from)?;
         let tokens = tokens.into_iter().map(wire::token).collect();
         Ok(Response::new(v1::ListTokensResponse { tokens }))
     }
@@ -89,10 +73,8 @@ impl v1::token_service_server::TokenService for Service {
         request: Request<v1::RevokeTokenRequest>,
     ) -> Result<Response<v1::RevokeTokenResponse>, Status> {
         let caller = self.caller(&request).await?;
-        let revoked = self
-            .revoke(&caller, request.into_inner().target)
-            .await
-            .map_err(status::from)?;
+        let revoked =
+            self.revoke(&caller, request.into_inner().target).await.map_err(status::from)?;
         let revoked = revoked.into_iter().map(wire::token).collect();
         Ok(Response::new(v1::RevokeTokenResponse { revoked }))
     }
@@ -126,9 +108,7 @@ impl Service {
         let token = self
             .0
             .ledger
-            .transact(partition, &[], |tx| {
-                token::issue(tx, caller, &order, &credential)
-            })
+            .transact(partition, &[], |tx| token::issue(tx, caller, &order, &credential))
             .await?;
         let attended = self.0.seems_answered(&token, None).await;
         Ok((token, credential.secret().to_owned(), attended))
@@ -148,12 +128,7 @@ impl Service {
         for (partition, ids) in listed {
             let records = ids.iter().map(|id| token::record(id));
             tokens.extend(
-                self.0
-                    .ledger
-                    .records::<Token>(partition, records)
-                    .await?
-                    .into_iter()
-                    .flatten(),
+                self.0.ledger.records::<Token>(partition, records).await?.into_iter().flatten(),
             );
         }
         let now = self.0.ledger.now();

@@ -57,11 +57,7 @@ async fn send_batches(
     let mut events = Vec::with_capacity(BATCH);
     while pending.recv_many(&mut events, BATCH).await > 0 {
         let events = std::mem::take(&mut events);
-        if responses
-            .send(Ok(v1::WatchResponse { events }))
-            .await
-            .is_err()
-        {
+        if responses.send(Ok(v1::WatchResponse { events })).await.is_err() {
             return;
         }
     }
@@ -96,10 +92,7 @@ async fn read_requests(
                 return;
             }
         };
-        let Ok(Some(v1::WatchRequest {
-            message: Some(message),
-        })) = request
-        else {
+        let Ok(Some(v1::WatchRequest { message: Some(message) })) = request else {
             return;
         };
         match message {
@@ -111,10 +104,7 @@ async fn read_requests(
                 if entries.len() == entries.capacity() {
                     entries.retain(|_, entry| !entry.stop.is_cancelled());
                 }
-                let entry = Entry {
-                    credit: credit.clone(),
-                    stop: stop.clone(),
-                };
+                let entry = Entry { credit: credit.clone(), stop: stop.clone() };
                 if let Some(replaced) = entries.insert(number, entry) {
                     replaced.stop.cancel();
                 }
@@ -149,16 +139,11 @@ async fn read_requests(
 }
 
 fn event(subscription: u64, event: Event) -> WatchEvent {
-    WatchEvent {
-        subscription,
-        event: Some(event),
-    }
+    WatchEvent { subscription, event: Some(event) }
 }
 
 fn ended(reason: EndReason) -> Event {
-    Event::Ended(Ended {
-        reason: reason.into(),
-    })
+    Event::Ended(Ended { reason: reason.into() })
 }
 
 /// Follows one subscription; returns its last event.
@@ -184,12 +169,7 @@ async fn read(
             return Event::Refused(Refused { reason, message });
         }
     };
-    let outlet = Outlet {
-        number,
-        credit,
-        whole_credit,
-        events,
-    };
+    let outlet = Outlet { number, credit, whole_credit, events };
     let complete = reader.is_complete();
     outlet.say(Event::Subscribed(Subscribed { complete })).await;
     if complete {
@@ -220,10 +200,9 @@ impl Outlet<'_> {
     async fn hand(&self, frame: v1::Frame) {
         let cost = frame.credit().min(self.whole_credit.max(1));
         // The semaphore is never closed; a closed channel says that the gateway is gone.
-        let (Ok(credit), Ok(room)) = (
-            self.credit.acquire_many(cost).await,
-            self.events.reserve().await,
-        ) else {
+        let (Ok(credit), Ok(room)) =
+            (self.credit.acquire_many(cost).await, self.events.reserve().await)
+        else {
             return;
         };
         credit.forget();

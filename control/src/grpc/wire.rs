@@ -12,10 +12,7 @@ use prost_types::{Duration, Timestamp};
 use std::time;
 
 pub(super) fn timestamp(at: Millis) -> Timestamp {
-    Timestamp {
-        seconds: (at / 1000) as i64,
-        nanos: (at % 1000) as i32 * 1_000_000,
-    }
+    Timestamp { seconds: (at / 1000) as i64, nanos: (at % 1000) as i32 * 1_000_000 }
 }
 
 /// Milliseconds of a duration; one below zero is refused.
@@ -102,13 +99,7 @@ fn author(by: Option<&String>) -> v1::Author {
 
 pub(super) fn frame(seq: u64, frame: Frame) -> v1::Frame {
     use v1::frame as f;
-    let Frame {
-        tag,
-        turn,
-        n,
-        at,
-        body,
-    } = frame;
+    let Frame { tag, turn, n, at, body } = frame;
     let message = |author: v1::Author, id, content| v1::Message {
         id,
         turn_id: turn.clone(),
@@ -126,22 +117,11 @@ pub(super) fn frame(seq: u64, frame: Frame) -> v1::Frame {
         Body::Delta { id, text } => f::Body::Delta(f::Delta { id, text }),
         Body::Status { text } => f::Body::Status(f::Status { text }),
         Body::Restart { attempt, keep } => f::Body::Restart(f::Restart { attempt, keep }),
-        Body::TurnDone {
-            status: end,
-            error,
-            traceparent,
-        } => f::Body::TurnDone(f::TurnDone {
-            status: status(end).into(),
-            error,
-            traceparent,
-        }),
+        Body::TurnDone { status: end, error, traceparent } => {
+            f::Body::TurnDone(f::TurnDone { status: status(end).into(), error, traceparent })
+        }
     };
-    v1::Frame {
-        cursor: Some(v1::Cursor { seq, tag }),
-        turn_id: turn,
-        n,
-        body: Some(body),
-    }
+    v1::Frame { cursor: Some(v1::Cursor { seq, tag }), turn_id: turn, n, body: Some(body) }
 }
 
 /// A turn as of the moment that its transcript shows, which may be before the record's.
@@ -158,9 +138,7 @@ pub(super) fn turn(turn: &Turn, content: String, transcript: Transcript) -> v1::
         turn_id: turn.id.clone(),
         status: status(shown).into(),
         user: (!turn.unasked).then(|| user_message(turn, content)),
-        assistant: messages
-            .map(|message| reply_message(&turn.id, message))
-            .collect(),
+        assistant: messages.map(|message| reply_message(&turn.id, message)).collect(),
         n: transcript.n,
         attempt: turn.attempt,
         status_text: transcript.status_text,

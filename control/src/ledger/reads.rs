@@ -17,11 +17,7 @@ impl Ledger {
             return Ok(Vec::new());
         }
         let found = self.store.load(partition, &reads).await?;
-        reads
-            .iter()
-            .zip(found)
-            .map(|(read, found)| parse(read, found))
-            .collect()
+        reads.iter().zip(found).map(|(read, found)| parse(read, found)).collect()
     }
 
     /// A record as it was when it was last seen, for what may be wrong.
@@ -48,17 +44,7 @@ impl Ledger {
         limit: u32,
     ) -> Result<Vec<Member>, Error> {
         let order = Order::LowestFirst;
-        self.set(
-            partition,
-            Read::Set {
-                set,
-                min,
-                max,
-                limit,
-                order,
-            },
-        )
-        .await
+        self.set(partition, Read::Set { set, min, max, limit, order }).await
     }
 
     /// Loads the members with the highest scores up to `max`, highest first.
@@ -70,25 +56,13 @@ impl Ledger {
         limit: u32,
     ) -> Result<Vec<Member>, Error> {
         let order = Order::HighestFirst;
-        self.set(
-            partition,
-            Read::Set {
-                set,
-                min: 0,
-                max,
-                limit,
-                order,
-            },
-        )
-        .await
+        self.set(partition, Read::Set { set, min: 0, max, limit, order }).await
     }
 
     async fn set(&self, partition: Partition, read: Read) -> Result<Vec<Member>, Error> {
         match self.load_one(partition, read).await? {
             Found::Set(members) => Ok(members),
-            _ => Err(Error::Internal(
-                "the store answered another question".to_owned(),
-            )),
+            _ => Err(Error::Internal("the store answered another question".to_owned())),
         }
     }
 
@@ -100,14 +74,9 @@ impl Ledger {
         after: u64,
         limit: u32,
     ) -> Result<Vec<(u64, Bytes)>, Error> {
-        match self
-            .load_one(partition, Read::Log { log, after, limit })
-            .await?
-        {
+        match self.load_one(partition, Read::Log { log, after, limit }).await? {
             Found::Log(entries) => Ok(entries),
-            _ => Err(Error::Internal(
-                "the store answered another question".to_owned(),
-            )),
+            _ => Err(Error::Internal("the store answered another question".to_owned())),
         }
     }
 
@@ -141,8 +110,6 @@ fn parse<T: DeserializeOwned>(read: &Read, found: Found) -> Result<Option<T>, Er
     let Found::Record(record) = found else {
         return Err(Error::Internal(format!("{read:?} is no record")));
     };
-    let parsed = record
-        .map(|record| serde_json::from_str(&record.body))
-        .transpose();
+    let parsed = record.map(|record| serde_json::from_str(&record.body)).transpose();
     parsed.map_err(|error| Error::Internal(format!("{read:?}: {error}")))
 }

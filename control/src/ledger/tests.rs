@@ -45,9 +45,7 @@ impl Store for Troubled {
 
     async fn commit(&self, batch: &Batch) -> Result<Commit, StoreError> {
         let commit = self.store.commit(batch).await?;
-        let silent = self
-            .silent
-            .fetch_update(SeqCst, SeqCst, |left| left.checked_sub(1));
+        let silent = self.silent.fetch_update(SeqCst, SeqCst, |left| left.checked_sub(1));
         match silent {
             Ok(_) => Err(StoreError::Unknown("the line went dead".to_owned())),
             Err(_) => Ok(commit),
@@ -73,14 +71,7 @@ fn troubled(delay: Duration, silent: u32) -> (TempDir, Ledger) {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let store = Sqlite::open(folder.path()).expect("opens");
     let silent = AtomicU32::new(silent);
-    (
-        folder,
-        Ledger::new(Arc::new(Troubled {
-            store,
-            delay,
-            silent,
-        })),
-    )
+    (folder, Ledger::new(Arc::new(Troubled { store, delay, silent })))
 }
 
 /// Adds one to a counter.
@@ -97,9 +88,7 @@ async fn count(ledger: &Ledger) -> Result<u32, Error> {
 async fn a_decision_that_reads_up_to_now_ends_on_a_slow_store() {
     let (_folder, ledger) = troubled(Duration::from_millis(5), 0);
     let decided = ledger.transact(0, &[], |tx| Ok(tx.members("set", 0..=tx.now, 9)?.len()));
-    let members = timeout(Duration::from_secs(10), decided)
-        .await
-        .expect("it ends");
+    let members = timeout(Duration::from_secs(10), decided).await.expect("it ends");
     assert_eq!(members.expect("the store is in reach"), 0);
 }
 
@@ -114,10 +103,7 @@ async fn a_commit_whose_answer_is_lost_is_done_once() {
 async fn a_commit_that_nothing_is_heard_of_is_unknown() {
     let (_folder, ledger) = troubled(Duration::ZERO, 2);
     let unknown = count(&ledger).await;
-    assert!(
-        matches!(unknown, Err(Error::Store(StoreError::Unknown(_)))),
-        "{unknown:?}"
-    );
+    assert!(matches!(unknown, Err(Error::Store(StoreError::Unknown(_)))), "{unknown:?}");
 }
 
 #[tokio::test]
@@ -154,22 +140,13 @@ fn that_others_deleted_a_record_is_no_proof_of_our_commit() {
         now: 0,
         guards: Vec::new(),
         writes: vec![
-            Write::Put {
-                record: "ours".to_owned(),
-                body: "1".to_owned(),
-                lifetime: None,
-            },
-            Write::Delete {
-                name: "shared".to_owned(),
-            },
+            Write::Put { record: "ours".to_owned(), body: "1".to_owned(), lifetime: None },
+            Write::Delete { name: "shared".to_owned() },
         ],
     };
     let fresh = |ours: Option<u64>| {
         let body = || "1".to_owned();
-        let ours = ours.map(|version| Record {
-            version,
-            body: body(),
-        });
+        let ours = ours.map(|version| Record { version, body: body() });
         HashMap::from([("ours".to_owned(), ours), ("shared".to_owned(), None)])
     };
     assert!(!is_done(&batch, &fresh(None)));

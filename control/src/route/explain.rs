@@ -34,11 +34,7 @@ pub(crate) fn explain(tx: &mut Tx<'_>, caller: &Caller, jid: &str) -> Decision<E
     };
     caller.must_reach(&folder)?;
     let resolved = resolve(tx, jid, &folder)?;
-    Ok(Explained {
-        folder,
-        linked,
-        resolved,
-    })
+    Ok(Explained { folder, linked, resolved })
 }
 
 /// The longest folder that exists and that a link on the JID could be of; if there is none, the
@@ -46,17 +42,12 @@ pub(crate) fn explain(tx: &mut Tx<'_>, caller: &Caller, jid: &str) -> Decision<E
 fn likely_folder(tx: &mut Tx<'_>, jid: &str) -> Decision<Folder> {
     let path = jid::path(jid);
     let shortest = path.split('/').next().unwrap_or(path);
-    let shorter: Vec<&str> = path
-        .rmatch_indices('/')
-        .map(|(at, _)| &path[..at])
-        .collect();
+    let shorter: Vec<&str> = path.rmatch_indices('/').map(|(at, _)| &path[..at]).collect();
     let (added, itself) = match jid.starts_with("hook:") {
         true => (2, None),
         false => (1, Some(path)),
     };
-    let candidates = itself
-        .into_iter()
-        .chain(shorter.iter().copied().take(added));
+    let candidates = itself.into_iter().chain(shorter.iter().copied().take(added));
     for candidate in candidates {
         if let Ok(folder) = Folder::parse(candidate)
             && tx.get::<()>(&key::folder_record(&folder))?.is_some()

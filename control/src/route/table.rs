@@ -29,17 +29,10 @@ pub(crate) fn set(
     jid::root(&route.prefix)?;
     let before = tx.get::<Route>(&record(&route.prefix))?;
     let mut after = match (fields, &before) {
-        ([], _) | (_, None) => Route {
-            prefix: route.prefix.clone(),
-            ..Route::default()
-        },
+        ([], _) | (_, None) => Route { prefix: route.prefix.clone(), ..Route::default() },
         (_, Some(before)) => before.clone(),
     };
-    let fields = if fields.is_empty() {
-        &Field::ALL
-    } else {
-        fields
-    };
+    let fields = if fields.is_empty() { &Field::ALL } else { fields };
     for field in fields {
         after.take(*field, route);
     }
@@ -60,10 +53,7 @@ pub(crate) fn set(
 pub(crate) fn delete(tx: &mut Tx<'_>, caller: &Caller, prefix: &str) -> Decision<Option<Route>> {
     jid::root(prefix)?;
     let before = tx.get::<Route>(&record(prefix))?;
-    let nothing = Route {
-        prefix: prefix.to_owned(),
-        ..Route::default()
-    };
+    let nothing = Route { prefix: prefix.to_owned(), ..Route::default() };
     if before.is_none() {
         may_change(tx, caller, prefix, None)?;
         return Ok(None);
@@ -121,10 +111,7 @@ pub(crate) fn apply(
     tx.expect(pairs.keys().map(|prefix| token::address_record(prefix)))?;
     let (mut changes, mut index) = (Vec::new(), Index::read(tx, folder.root())?);
     for (prefix, (before, after)) in pairs {
-        let after = after.unwrap_or_else(|| Route {
-            prefix,
-            ..Route::default()
-        });
+        let after = after.unwrap_or_else(|| Route { prefix, ..Route::default() });
         let only = before.as_ref().and_then(|before| before.only.clone());
         let wanted = Route { only, ..after };
         if before.as_ref() != Some(&wanted) {
@@ -175,13 +162,7 @@ impl Index {
         let said = Field::ALL.into_iter().filter(|field| after.has(*field));
         let said = said.map(Field::name).collect::<Vec<_>>().join(", ");
         let subject = (after.prefix.as_str(), said.as_str());
-        audit::note(
-            tx,
-            &caller.key_id,
-            action,
-            jid::path(&after.prefix),
-            subject,
-        )?;
+        audit::note(tx, &caller.key_id, action, jid::path(&after.prefix), subject)?;
         Ok(after)
     }
 
@@ -211,9 +192,7 @@ pub(super) fn reaches(caller: &Caller, prefix: &str) -> bool {
     match &caller.role {
         Role::Operator => true,
         Role::Gateway => false,
-        Role::Agent {
-            folder, subtree, ..
-        } => {
+        Role::Agent { folder, subtree, .. } => {
             let path = jid::path(prefix);
             // A web JID adds a suffix to its folder, a hook's a source and a suffix.
             let own = if prefix.starts_with("hook:") { 2 } else { 1 };
@@ -231,10 +210,7 @@ fn may_change(
     prefix: &str,
     before: Option<&Route>,
 ) -> Decision<Option<Reach>> {
-    let Role::Agent {
-        folder, subtree, ..
-    } = &caller.role
-    else {
+    let Role::Agent { folder, subtree, .. } = &caller.role else {
         caller.must_be_operator()?;
         return Ok(None);
     };
@@ -248,19 +224,11 @@ fn may_change(
     {
         return refusal(format!("{prefix} is a link of {owner}'s"));
     }
-    let reach = Reach {
-        folder: folder.clone(),
-        below: *subtree,
-    };
+    let reach = Reach { folder: folder.clone(), below: *subtree };
     if reach.below && folder.as_str() == folder.root() {
         return Ok(None);
     }
-    let others = |before: &Route| {
-        before
-            .only
-            .as_ref()
-            .is_none_or(|only| !reach.has_all_of(only))
-    };
+    let others = |before: &Route| before.only.as_ref().is_none_or(|only| !reach.has_all_of(only));
     if before.is_some_and(others) {
         return refusal(format!("the route of {prefix} is for more than {folder}"));
     }

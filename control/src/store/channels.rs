@@ -49,9 +49,8 @@ impl Channels {
         if topics.len() == topics.capacity() {
             topics.retain(|_, sender| sender.receiver_count() > 0);
         }
-        let sender = topics
-            .entry(topic.to_owned())
-            .or_insert_with(|| broadcast::Sender::new(BACKLOG));
+        let sender =
+            topics.entry(topic.to_owned()).or_insert_with(|| broadcast::Sender::new(BACKLOG));
         Subscription(sender.subscribe())
     }
 
@@ -74,9 +73,7 @@ impl Channels {
         &self,
     ) -> std::sync::MutexGuard<'_, HashMap<String, HashMap<String, broadcast::Sender<Wake>>>> {
         // Nothing that can panic runs under this lock.
-        self.0
-            .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner)
+        self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 }
 

@@ -52,17 +52,10 @@ async fn a_record_is_as_it_was_put(store: &dyn Store) {
     assert_eq!(record(store, "a").await, None);
     let body = "{\"text\":\"\u{e9} \\u0000 1 2\"}";
     assert_eq!(
-        apply(
-            store,
-            batch(u64::MAX, vec![at("a", None)], vec![put("a", body)])
-        )
-        .await,
+        apply(store, batch(u64::MAX, vec![at("a", None)], vec![put("a", body)])).await,
         Commit::Applied
     );
-    let expected = Record {
-        version: u64::MAX,
-        body: body.to_owned(),
-    };
+    let expected = Record { version: u64::MAX, body: body.to_owned() };
     assert_eq!(record(store, "a").await, Some(expected));
 }
 
@@ -85,13 +78,7 @@ async fn a_conflict_changes_nothing_and_tells_what_is(store: &dyn Store) {
     let Commit::Conflict(found) = apply(store, batch(2, guards, writes)).await else {
         panic!("no conflict");
     };
-    assert_eq!(
-        found["a"],
-        Some(Record {
-            version: 1,
-            body: "1".to_owned()
-        })
-    );
+    assert_eq!(found["a"], Some(Record { version: 1, body: "1".to_owned() }));
     assert_eq!(found["b"], None);
     assert_eq!(record(store, "a").await.map(|r| r.version), Some(1));
     assert!(set(store, "s", 0, u64::MAX, 9).await.is_empty());
@@ -99,21 +86,13 @@ async fn a_conflict_changes_nothing_and_tells_what_is(store: &dyn Store) {
 }
 
 async fn a_guard_on_a_set_counts_its_members(store: &dyn Store) {
-    let fewer = |than| Guard::Fewer {
-        set: "s".to_owned(),
-        than,
-    };
+    let fewer = |than| Guard::Fewer { set: "s".to_owned(), than };
     assert_eq!(
         apply(store, batch(1, vec![fewer(1)], vec![add("s", "a", 1)])).await,
         Commit::Applied
     );
-    let full = Commit::Full {
-        set: "s".to_owned(),
-    };
-    assert_eq!(
-        apply(store, batch(2, vec![fewer(1)], vec![add("s", "b", 1)])).await,
-        full
-    );
+    let full = Commit::Full { set: "s".to_owned() };
+    assert_eq!(apply(store, batch(2, vec![fewer(1)], vec![add("s", "b", 1)])).await, full);
     assert_eq!(
         apply(store, batch(3, vec![fewer(2)], vec![add("s", "b", 1)])).await,
         Commit::Applied
@@ -128,17 +107,11 @@ async fn a_rate_lets_a_burst_through_and_then_one_an_interval(store: &dyn Store)
         burst: 3,
     };
     let start = store.now();
-    let take = |after: u64| Batch {
-        now: start + after,
-        ..batch(1, vec![guard()], vec![])
-    };
+    let take = |after: u64| Batch { now: start + after, ..batch(1, vec![guard()], vec![]) };
     for _ in 0..3 {
         assert_eq!(apply(store, take(0)).await, Commit::Applied);
     }
-    let limited = |retry_after| Commit::Limited {
-        bucket: "r".to_owned(),
-        retry_after,
-    };
+    let limited = |retry_after| Commit::Limited { bucket: "r".to_owned(), retry_after };
     assert_eq!(apply(store, take(0)).await, limited(1_000_000));
     assert_eq!(apply(store, take(400_000)).await, limited(600_000));
     assert_eq!(apply(store, take(1_000_000)).await, Commit::Applied);
@@ -147,12 +120,7 @@ async fn a_rate_lets_a_burst_through_and_then_one_an_interval(store: &dyn Store)
 }
 
 async fn a_set_is_in_the_order_of_its_scores(store: &dyn Store) {
-    let writes = vec![
-        add("s", "c", 3),
-        add("s", "a", 1),
-        add("s", "b", 2),
-        add("s", "a", 4),
-    ];
+    let writes = vec![add("s", "c", 3), add("s", "a", 1), add("s", "b", 2), add("s", "a", 4)];
     apply(store, batch(1, vec![], writes)).await;
     let names =
         |found: Vec<(String, u64)>| found.into_iter().map(|(name, _)| name).collect::<String>();
@@ -161,27 +129,17 @@ async fn a_set_is_in_the_order_of_its_scores(store: &dyn Store) {
     assert_eq!(names(set(store, "s", 0, u64::MAX, 2).await), "bc");
     let highest = ordered(store, "s", (0, 3), 9, Order::HighestFirst).await;
     assert_eq!(names(highest), "cb");
-    let remove = Write::Remove {
-        set: "s".to_owned(),
-        member: "b".to_owned(),
-    };
+    let remove = Write::Remove { set: "s".to_owned(), member: "b".to_owned() };
     apply(store, batch(2, vec![], vec![remove])).await;
     assert_eq!(names(set(store, "s", 0, u64::MAX, 9).await), "ca");
 }
 
 async fn a_log_is_read_from_any_place_and_trimmed_from_the_start(store: &dyn Store) {
-    apply(
-        store,
-        batch(1, vec![], (1..=5).map(|seq| append("l", seq)).collect()),
-    )
-    .await;
+    apply(store, batch(1, vec![], (1..=5).map(|seq| append("l", seq)).collect())).await;
     assert_eq!(log(store, "l", 0, 99).await, [1, 2, 3, 4, 5]);
     assert_eq!(log(store, "l", 2, 2).await, [3, 4]);
     assert_eq!(log(store, "l", u64::MAX, 99).await, [] as [u64; 0]);
-    let trim = Write::Trim {
-        log: "l".to_owned(),
-        through: 5,
-    };
+    let trim = Write::Trim { log: "l".to_owned(), through: 5 };
     apply(store, batch(2, vec![], vec![trim])).await;
     assert!(log(store, "l", 0, 99).await.is_empty());
     apply(store, batch(3, vec![], vec![append("l", 6)])).await;
@@ -189,27 +147,10 @@ async fn a_log_is_read_from_any_place_and_trimmed_from_the_start(store: &dyn Sto
 }
 
 async fn a_delete_takes_records_sets_and_logs(store: &dyn Store) {
-    apply(
-        store,
-        batch(
-            1,
-            vec![],
-            vec![put("a", "1"), add("s", "m", 1), append("l", 1)],
-        ),
-    )
-    .await;
-    let delete = |name: &str| Write::Delete {
-        name: name.to_owned(),
-    };
-    apply(
-        store,
-        batch(
-            2,
-            vec![],
-            vec![delete("a"), delete("s"), delete("l"), delete("none")],
-        ),
-    )
-    .await;
+    apply(store, batch(1, vec![], vec![put("a", "1"), add("s", "m", 1), append("l", 1)])).await;
+    let delete = |name: &str| Write::Delete { name: name.to_owned() };
+    apply(store, batch(2, vec![], vec![delete("a"), delete("s"), delete("l"), delete("none")]))
+        .await;
     assert_eq!(record(store, "a").await, None);
     assert!(set(store, "s", 0, u64::MAX, 9).await.is_empty());
     assert!(log(store, "l", 0, 9).await.is_empty());
@@ -219,11 +160,7 @@ async fn a_delete_takes_records_sets_and_logs(store: &dyn Store) {
 
 async fn a_record_past_its_lifetime_may_be_collected(store: &dyn Store) {
     let lifetime = Some(Duration::from_millis(1));
-    let brief = Write::Put {
-        record: "a".to_owned(),
-        body: "1".to_owned(),
-        lifetime,
-    };
+    let brief = Write::Put { record: "a".to_owned(), body: "1".to_owned(), lifetime };
     apply(store, batch(1, vec![], vec![brief])).await;
     let collected = async {
         for version in 2.. {
@@ -233,27 +170,18 @@ async fn a_record_past_its_lifetime_may_be_collected(store: &dyn Store) {
             }
         }
     };
-    timeout(Duration::from_secs(10), collected)
-        .await
-        .expect("it is collected within 10 s");
+    timeout(Duration::from_secs(10), collected).await.expect("it is collected within 10 s");
 }
 
 async fn what_is_published_after_watching_arrives(store: &dyn Store) {
     let mut wakes = store.watch(3, "topic").await.expect("watches");
     let mut others = store.watch(3, "other").await.expect("watches");
-    let publish = |topic: &str| Write::Publish {
-        topic: topic.to_owned(),
-        payload: "a\0b".into(),
-    };
+    let publish = |topic: &str| Write::Publish { topic: topic.to_owned(), payload: "a\0b".into() };
     apply(store, batch(1, vec![], vec![publish("topic")])).await;
-    let wake = timeout(Duration::from_secs(10), wakes.next())
-        .await
-        .expect("it arrives");
+    let wake = timeout(Duration::from_secs(10), wakes.next()).await.expect("it arrives");
     assert_eq!(wake, Wake::Published("a\0b".into()));
     apply(store, batch(2, vec![], vec![publish("other")])).await;
-    let wake = timeout(Duration::from_secs(10), others.next())
-        .await
-        .expect("it arrives");
+    let wake = timeout(Duration::from_secs(10), others.next()).await.expect("it arrives");
     assert_eq!(wake, Wake::Published("a\0b".into()));
 }
 
@@ -265,9 +193,7 @@ async fn a_conflict_publishes_nothing(store: &dyn Store) {
     };
     apply(store, batch(1, vec![at("a", Some(1))], vec![publish("no")])).await;
     apply(store, batch(2, vec![], vec![publish("yes")])).await;
-    let wake = timeout(Duration::from_secs(10), wakes.next())
-        .await
-        .expect("it arrives");
+    let wake = timeout(Duration::from_secs(10), wakes.next()).await.expect("it arrives");
     assert_eq!(wake, Wake::Published("yes".into()));
 }
 
@@ -284,32 +210,17 @@ async fn many_commits_of_one_record_leave_one_winner_each(store: &dyn Store) {
         });
         let commits =
             futures_util::future::join_all(attempts.map(|attempt| apply(store, attempt))).await;
-        assert_eq!(
-            commits
-                .iter()
-                .filter(|commit| **commit == Commit::Applied)
-                .count(),
-            1
-        );
+        assert_eq!(commits.iter().filter(|commit| **commit == Commit::Applied).count(), 1);
     }
 }
 
 async fn sets_are_gathered_over_partitions(store: &dyn Store) {
     for (partition, score) in [(0, 5), (3, 1), (7, 9), (200, 1)] {
-        let batch = Batch {
-            partition,
-            ..batch(1, vec![], vec![add("due", "m", score)])
-        };
+        let batch = Batch { partition, ..batch(1, vec![], vec![add("due", "m", score)]) };
         apply(store, batch).await;
     }
-    let mut found = store
-        .gather("due", 100, 5, 10)
-        .await
-        .expect("the store is in reach");
+    let mut found = store.gather("due", 100, 5, 10).await.expect("the store is in reach");
     found.sort_by_key(|(partition, _)| *partition);
-    let member = |score| Member {
-        name: "m".to_owned(),
-        score,
-    };
+    let member = |score| Member { name: "m".to_owned(), score };
     assert_eq!(found, [(0, member(5)), (3, member(1))]);
 }

@@ -32,9 +32,7 @@ impl Measured {
         let begun = Instant::now();
         let answer = asked.await;
         let times = &self.metrics.round_trips;
-        times
-            .get_or_create(&Operation { operation })
-            .observe(begun.elapsed().as_secs_f64());
+        times.get_or_create(&Operation { operation }).observe(begun.elapsed().as_secs_f64());
         if let Err(error) = &answer {
             let failure = match error {
                 StoreError::Unavailable(_) => "unavailable",
@@ -63,8 +61,7 @@ impl Store for Measured {
     }
 
     async fn load(&self, partition: Partition, reads: &[Read]) -> Result<Vec<Found>, StoreError> {
-        self.measure("load", self.store.load(partition, reads))
-            .await
+        self.measure("load", self.store.load(partition, reads)).await
     }
 
     async fn commit(&self, batch: &Batch) -> Result<Commit, StoreError> {
@@ -87,7 +84,6 @@ impl Store for Measured {
     }
 
     async fn watch(&self, partition: Partition, topic: &str) -> Result<Subscription, StoreError> {
-        self.measure("watch", self.store.watch(partition, topic))
-            .await
+        self.measure("watch", self.store.watch(partition, topic)).await
     }
 }

@@ -53,16 +53,8 @@ impl Redis {
             .await
             .with_context(|| format!("cannot reach Redis at {place}"))?;
         let version: String = info.get("redis_version").unwrap_or_default();
-        let major: u32 = version
-            .split('.')
-            .next()
-            .unwrap_or_default()
-            .parse()
-            .unwrap_or(0);
-        anyhow::ensure!(
-            major >= 7,
-            "Redis at {place} is {version}; arizuko needs 7.0 or later"
-        );
+        let major: u32 = version.split('.').next().unwrap_or_default().parse().unwrap_or(0);
+        anyhow::ensure!(major >= 7, "Redis at {place} is {version}; arizuko needs 7.0 or later");
         let replicas =
             (replicas > 0).then(|| Replicas::new(servers.clone(), prefix.to_owned(), replicas));
         Ok(Self {
@@ -136,13 +128,7 @@ impl Redis {
             Read::Record(name) => {
                 pipeline.cmd("GET").arg(self.key(partition, name));
             }
-            Read::Set {
-                set,
-                min,
-                max,
-                limit,
-                order,
-            } => {
+            Read::Set { set, min, max, limit, order } => {
                 let key = self.key(partition, set);
                 match order {
                     Order::LowestFirst => pipeline.cmd("ZRANGEBYSCORE").arg(key).arg(min).arg(max),
@@ -154,10 +140,7 @@ impl Redis {
             }
             Read::Log { log, after, limit } => {
                 let key = self.key(partition, log);
-                pipeline
-                    .cmd("XRANGE")
-                    .arg(key)
-                    .arg(format!("0-{}", after.saturating_add(1)));
+                pipeline.cmd("XRANGE").arg(key).arg(format!("0-{}", after.saturating_add(1)));
                 pipeline.arg("+").arg("COUNT").arg(limit);
             }
         }
@@ -188,10 +171,7 @@ impl Store for Redis {
         }
         let values: Vec<Value> = self.ask(partition, &pipeline).await?;
         self.cover(partition).await?;
-        let found = reads
-            .iter()
-            .zip(values)
-            .map(|(read, value)| found(read, value));
+        let found = reads.iter().zip(values).map(|(read, value)| found(read, value));
         found.collect::<Result<_, _>>().map_err(unavailable)
     }
 
@@ -231,10 +211,7 @@ impl Store for Redis {
         let mut by_server: BTreeMap<String, Vec<Partition>> = BTreeMap::new();
         for partition in 0..partitions {
             let server = self.servers.of(partition).map_err(unavailable)?;
-            by_server
-                .entry(server.address())
-                .or_default()
-                .push(partition);
+            by_server.entry(server.address()).or_default().push(partition);
         }
         let mut gathered = Vec::new();
         for partitions in by_server.into_values() {
@@ -269,11 +246,7 @@ fn found(read: &Read, value: Value) -> Result<Found, RedisError> {
         Read::Record(_) => Found::Record(record(value)?),
         Read::Set { .. } => {
             let members = from_redis_value::<Vec<(String, u64)>>(value)?.into_iter();
-            Found::Set(
-                members
-                    .map(|(name, score)| Member { name, score })
-                    .collect(),
-            )
+            Found::Set(members.map(|(name, score)| Member { name, score }).collect())
         }
         Read::Log { .. } => {
             let entries = from_redis_value::<Vec<(String, (String, Vec<u8>))>>(value)?.into_iter();
@@ -296,10 +269,7 @@ fn record(value: Value) -> Result<Option<Record>, RedisError> {
     };
     let (version, body) = text.split_once(' ').ok_or_else(|| malformed("a record"))?;
     let version = u64::from_str_radix(version, 16).map_err(|_| malformed("a record's version"))?;
-    Ok(Some(Record {
-        version,
-        body: body.to_owned(),
-    }))
+    Ok(Some(Record { version, body: body.to_owned() }))
 }
 
 fn malformed(what: &'static str) -> RedisError {

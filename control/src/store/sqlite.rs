@@ -92,14 +92,7 @@ impl Sqlite {
                 .spawn(move || queries.iter().for_each(|query| query(&connection)))?;
             readers.push(reader);
         }
-        Ok(Self {
-            path,
-            writer,
-            readers,
-            next_reader: 0.into(),
-            channels,
-            _lock: lock,
-        })
+        Ok(Self { path, writer, readers, next_reader: 0.into(), channels, _lock: lock })
     }
 
     async fn query<T: Send + 'static>(
@@ -107,9 +100,7 @@ impl Sqlite {
         query: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
     ) -> Result<T, StoreError> {
         let (reply, answer) = oneshot::channel();
-        let turn = self
-            .next_reader
-            .fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        let turn = self.next_reader.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
         let job: Query = Box::new(move |connection| {
             let _ = reply.send(query(connection));
         });
@@ -133,24 +124,16 @@ impl Store for Sqlite {
 
     async fn load(&self, partition: Partition, reads: &[Read]) -> Result<Vec<Found>, StoreError> {
         let reads = reads.to_vec();
-        self.query(move |connection| {
-            reads
-                .iter()
-                .map(|r| read(connection, partition, r))
-                .collect()
-        })
-        .await
+        self.query(move |connection| reads.iter().map(|r| read(connection, partition, r)).collect())
+            .await
     }
 
     async fn commit(&self, batch: &Batch) -> Result<Commit, StoreError> {
         let (reply, answer) = oneshot::channel();
-        self.writer
-            .send((batch.clone(), reply))
-            .map_err(|_| gone())?;
+        self.writer.send((batch.clone(), reply)).map_err(|_| gone())?;
         // The writer answers after COMMIT, or after ROLLBACK: never in doubt, unless it died.
-        let result = answer
-            .await
-            .map_err(|_| StoreError::Unknown("the writer ended".to_owned()))?;
+        let result =
+            answer.await.map_err(|_| StoreError::Unknown("the writer ended".to_owned()))?;
         result.map_err(StoreError::Unavailable)
     }
 
@@ -169,10 +152,7 @@ impl Store for Sqlite {
             )?;
             let rows =
                 statement.query_map(params![name, partitions, signed(max), limit], |row| {
-                    let member = Member {
-                        name: row.get(1)?,
-                        score: row.get::<_, i64>(2)? as u64,
-                    };
+                    let member = Member { name: row.get(1)?, score: row.get::<_, i64>(2)? as u64 };
                     Ok((row.get(0)?, member))
                 })?;
             rows.collect()
@@ -247,13 +227,7 @@ fn publish(batch: &Batch, channels: &Channels) {
 fn read(connection: &Connection, p: Partition, read: &Read) -> rusqlite::Result<Found> {
     Ok(match read {
         Read::Record(name) => Found::Record(read_record(connection, p, name)?),
-        Read::Set {
-            set,
-            min,
-            max,
-            limit,
-            order,
-        } => {
+        Read::Set { set, min, max, limit, order } => {
             let mut statement = connection.prepare_cached(match order {
                 Order::LowestFirst => {
                     "SELECT name, score FROM member WHERE set_name = ?1 AND partition = ?2
@@ -266,10 +240,7 @@ fn read(connection: &Connection, p: Partition, read: &Read) -> rusqlite::Result<
             })?;
             let (min, max) = (signed(*min), signed(*max));
             let rows = statement.query_map(params![set, p, min, max, limit], |row| {
-                Ok(Member {
-                    name: row.get(0)?,
-                    score: row.get::<_, i64>(1)? as u64,
-                })
+                Ok(Member { name: row.get(0)?, score: row.get::<_, i64>(1)? as u64 })
             })?;
             Found::Set(rows.collect::<rusqlite::Result<_>>()?)
         }
@@ -279,10 +250,7 @@ fn read(connection: &Connection, p: Partition, read: &Read) -> rusqlite::Result<
                  ORDER BY seq LIMIT ?4",
             )?;
             let rows = statement.query_map(params![p, log, signed(*after), limit], |row| {
-                Ok((
-                    row.get::<_, i64>(0)? as u64,
-                    row.get::<_, Vec<u8>>(1)?.into(),
-                ))
+                Ok((row.get::<_, i64>(0)? as u64, row.get::<_, Vec<u8>>(1)?.into()))
             })?;
             Found::Log(rows.collect::<rusqlite::Result<_>>()?)
         }
@@ -297,10 +265,7 @@ fn read_record(
     let sql = "SELECT version, body FROM record WHERE partition = ?1 AND name = ?2";
     let mut statement = connection.prepare_cached(sql)?;
     let record = statement.query_row(params![p, name], |row| {
-        Ok(Record {
-            version: row.get::<_, i64>(0)? as u64,
-            body: row.get(1)?,
-        })
+        Ok(Record { version: row.get::<_, i64>(0)? as u64, body: row.get(1)? })
     });
     record.optional()
 }

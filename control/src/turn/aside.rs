@@ -57,10 +57,8 @@ pub(super) fn context(
     conversation: &mut Conversation,
     folder: &Folder,
 ) -> Decision<Context> {
-    let mut context = Context {
-        conversation: std::mem::take(&mut conversation.observed),
-        ..Context::default()
-    };
+    let mut context =
+        Context { conversation: std::mem::take(&mut conversation.observed), ..Context::default() };
     let record = observed(folder);
     if let Some(waiting) = tx.get_unlikely::<Observed>(&record)? {
         context.folder = waiting;
@@ -118,13 +116,7 @@ pub(super) fn count_dropped(tx: &mut Tx<'_>, limits: &Limits, token: &Token) -> 
         so_far.audited_at = tx.now;
         let detail = format!("{} so far", so_far.messages);
         let subject = (token.jid.as_str(), detail.as_str());
-        audit::note(
-            tx,
-            "control",
-            "message.drop",
-            token.folder.as_str(),
-            subject,
-        )?;
+        audit::note(tx, "control", "message.drop", token.folder.as_str(), subject)?;
     }
     tx.add(DROPPED, &token.jid, 0);
     tx.put(&record, &so_far, Some(limits.keep_messages))

@@ -21,11 +21,8 @@ pub(super) fn end_at_once(
     conversation: &mut Conversation,
     (status, messages): (Status, Vec<Message>),
 ) -> Decision<()> {
-    let done = Body::TurnDone {
-        status,
-        error: String::new(),
-        traceparent: turn.traceparent.clone(),
-    };
+    let done =
+        Body::TurnDone { status, error: String::new(), traceparent: turn.traceparent.clone() };
     turn.append(tx, conversation, done)?;
     turn.status = status;
     turn.ended_at = Some(tx.now);
@@ -68,11 +65,7 @@ pub(super) fn end_turn(
     turn.accept_by = None;
 
     let mut transcript = transcript(
-        tx.entries(
-            &conversation::log(&turn.conversation),
-            turn.before_reply(),
-            u32::MAX,
-        )?,
+        tx.entries(&conversation::log(&turn.conversation), turn.before_reply(), u32::MAX)?,
         &turn.id,
     )?;
     if let Some(mut conversation) =
@@ -105,11 +98,7 @@ pub(super) fn end_turn(
     transcript.n = turn.n;
     transcript.status_text.clear();
     transcript.end = Some((end.status, end.error.to_owned()));
-    tx.put(
-        &reply(&turn.id),
-        &transcript,
-        Some(conversation::lifetime(limits)),
-    )?;
+    tx.put(&reply(&turn.id), &transcript, Some(conversation::lifetime(limits)))?;
     turn.put(tx, limits)?;
     turn.tell(tx, end.status.word(), end.detail)?;
     Ok(turn)
@@ -153,20 +142,13 @@ pub(crate) fn cancel(
     if !turn.status.is_open() {
         return Ok(Some(turn));
     }
-    let end = End {
-        status: Status::Cancelled,
-        error: "",
-        detail: why,
-        by_agent: false,
-    };
+    let end = End { status: Status::Cancelled, error: "", detail: why, by_agent: false };
     end_turn(tx, limits, turn, end).map(Some)
 }
 
 /// Looks after the turn's deadlines: its acceptance, and its end.
 pub(crate) fn check_deadlines(tx: &mut Tx<'_>, limits: &Limits, id: &str) -> Decision<()> {
-    let turn = tx
-        .get::<Turn>(&record(id))?
-        .filter(|turn| turn.status.is_open());
+    let turn = tx.get::<Turn>(&record(id))?.filter(|turn| turn.status.is_open());
     let Some(turn) = turn else {
         tx.settle(due(id));
         return Ok(());
@@ -179,12 +161,8 @@ pub(crate) fn check_deadlines(tx: &mut Tx<'_>, limits: &Limits, id: &str) -> Dec
             ("", _) => TOOK_TOO_LONG,
             (said, _) => said,
         };
-        let end = End {
-            status: Status::Expired,
-            error,
-            detail: "past its deadline",
-            by_agent: false,
-        };
+        let end =
+            End { status: Status::Expired, error, detail: "past its deadline", by_agent: false };
         return end_turn(tx, limits, turn, end).map(drop);
     }
     if pass::escalation_is_due(&turn, tx.now) {

@@ -80,10 +80,7 @@ fn give(tx: &mut Tx<'_>, limits: &Limits, holder: &Session, mut turn: Turn) -> D
         && let Some(mut conversation) =
             tx.get::<Conversation>(&conversation::record(&turn.conversation))?
     {
-        let restart = Body::Restart {
-            attempt: turn.attempt,
-            keep: turn.keep,
-        };
+        let restart = Body::Restart { attempt: turn.attempt, keep: turn.keep };
         turn.append(tx, &mut conversation, restart)?;
         conversation.put(tx, limits)?;
         turn.keep = false;
@@ -106,12 +103,8 @@ pub(crate) fn take_away(
 ) -> Decision<()> {
     turn.strikes += 1;
     if turn.strikes >= limits.attempts {
-        let end = End {
-            status: Status::Failed,
-            error: COULD_NOT_ANSWER,
-            detail: why,
-            by_agent: false,
-        };
+        let end =
+            End { status: Status::Failed, error: COULD_NOT_ANSWER, detail: why, by_agent: false };
         return end_turn(tx, limits, turn, end).map(drop);
     }
     take_back(tx, limits, turn, why, at)
@@ -205,10 +198,7 @@ mod tests {
             limit: CANDIDATES,
             order: Order::LowestFirst,
         };
-        let waiting = Member {
-            name: turn.id.clone(),
-            score: 5,
-        };
+        let waiting = Member { name: turn.id.clone(), score: 5 };
         let known = Known(
             [
                 (queue, Found::Set(vec![waiting])),

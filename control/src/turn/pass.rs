@@ -43,10 +43,7 @@ pub(crate) fn hand_off(
         Err(progress) => return Ok(progress),
     };
     if seq != turn.next_seq {
-        return Ok(Progress::Stored {
-            next_seq: turn.next_seq,
-            finished: false,
-        });
+        return Ok(Progress::Stored { next_seq: turn.next_seq, finished: false });
     }
     check_handover(&turn.folder, handoff.to.as_ref(), &handoff.note)?;
     let to = handoff.to.as_ref().unwrap_or(&turn.home).clone();
@@ -69,11 +66,8 @@ pub(crate) fn hand_off(
         end_turn(tx, limits, turn, end)?;
         return Ok(Progress::Ended);
     }
-    let handed = Handed {
-        folder: turn.folder.clone(),
-        note: handoff.note.clone(),
-        escalated: false,
-    };
+    let handed =
+        Handed { folder: turn.folder.clone(), note: handoff.note.clone(), escalated: false };
     pass(tx, limits, turn, &mut conversation, (to, handed))?;
     conversation.put(tx, limits)?;
     Ok(Progress::Lost("it was handed off"))
@@ -112,18 +106,8 @@ pub(super) fn escalate(tx: &mut Tx<'_>, limits: &Limits, mut turn: Turn) -> Deci
         };
         turn.append(tx, &mut conversation, message)?;
     }
-    let handed = Handed {
-        folder: turn.folder.clone(),
-        note: String::new(),
-        escalated: true,
-    };
-    pass(
-        tx,
-        limits,
-        turn,
-        &mut conversation,
-        (step.to.clone(), handed),
-    )?;
+    let handed = Handed { folder: turn.folder.clone(), note: String::new(), escalated: true };
+    pass(tx, limits, turn, &mut conversation, (step.to.clone(), handed))?;
     conversation.put(tx, limits)
 }
 
@@ -211,10 +195,6 @@ fn pass(
 impl Handoff {
     pub(crate) fn new(folder: &str, note: String, conversation: bool) -> Result<Self, Refusal> {
         let to = (!folder.is_empty()).then(|| Folder::parse(folder));
-        Ok(Self {
-            to: to.transpose()?,
-            note,
-            conversation,
-        })
+        Ok(Self { to: to.transpose()?, note, conversation })
     }
 }

@@ -92,12 +92,7 @@ pub(crate) fn post(
     post: &Post,
 ) -> Decision<Posted> {
     let text = check(limits, token, post)?;
-    let posted = |turn| {
-        Ok(Posted {
-            turn,
-            content: text.clone(),
-        })
-    };
+    let posted = |turn| Ok(Posted { turn, content: text.clone() });
     let scope = format!("{} {}", token.id, post.conversation);
     let repeat = match Repeated::find(tx, &scope, &post.idempotency_key, &post.content)? {
         Repeated::Before(turn) => return posted(*turn),
@@ -131,19 +126,12 @@ pub(crate) fn post(
     let mode = route.mode();
     let mut turn = begin(tx, limits, token, (id, &conversation), route.route.clone());
     turn.traceparent.clone_from(&post.traceparent);
-    let body = Body::User {
-        id: turn.user_message(),
-        content: text.clone(),
-    };
+    let body = Body::User { id: turn.user_message(), content: text.clone() };
     conversation.append(tx, &turn.id, 0, body)?;
     turn.first_seq = conversation.head;
     turn.last_seq = conversation.head;
     conversation.active_at = tx.now;
-    tx.add(
-        conversation::turns(&conversation.id),
-        &turn.id,
-        turn.first_seq,
-    );
+    tx.add(conversation::turns(&conversation.id), &turn.id, turn.first_seq);
     repeat.remember(tx, &turn.id)?;
 
     let mut input = Input {
@@ -196,10 +184,7 @@ pub(crate) fn post(
 
 /// What a message takes when it is handed out.
 fn size(post: &Post) -> usize {
-    let headers = post
-        .headers
-        .iter()
-        .map(|(name, value)| name.len() + value.len());
+    let headers = post.headers.iter().map(|(name, value)| name.len() + value.len());
     post.content.len() + headers.sum::<usize>()
 }
 

@@ -60,11 +60,7 @@ impl Unrepeated {
             return Ok(());
         };
         let (turn, at) = (turn.to_owned(), tx.now);
-        let repeat = Repeat {
-            turn,
-            content_hash,
-            at,
-        };
+        let repeat = Repeat { turn, content_hash, at };
         tx.put(&record, &repeat, Some(KEEP_KEYS))
     }
 }

@@ -39,10 +39,9 @@ pub(super) fn held(
     Ok(match turn.status {
         Status::Running if mine => Ok(turn),
         Status::Running | Status::Queued => Err(Progress::Lost("another attempt has it")),
-        _ if mine && turn.finished => Err(Progress::Stored {
-            next_seq: turn.next_seq,
-            finished: true,
-        }),
+        _ if mine && turn.finished => {
+            Err(Progress::Stored { next_seq: turn.next_seq, finished: true })
+        }
         _ => Err(Progress::Ended),
     })
 }
@@ -57,10 +56,7 @@ pub(crate) fn accept(tx: &mut Tx<'_>, limits: &Limits, hold: Hold<'_>) -> Decisi
         turn.schedule(tx);
         turn.put(tx, limits)?;
     }
-    Ok(Progress::Stored {
-        next_seq: turn.next_seq,
-        finished: false,
-    })
+    Ok(Progress::Stored { next_seq: turn.next_seq, finished: false })
 }
 
 /// Adds frames, the first of which is the attempt's number `seq`.
@@ -80,16 +76,9 @@ pub(crate) fn append(
     }
     // Stored before: acknowledged again. After a hole: nothing is stored, the answer says where.
     let known = usize::try_from(turn.next_seq.saturating_sub(seq)).unwrap_or(usize::MAX);
-    let fresh = if seq > turn.next_seq {
-        &[]
-    } else {
-        frames.get(known..).unwrap_or_default()
-    };
+    let fresh = if seq > turn.next_seq { &[] } else { frames.get(known..).unwrap_or_default() };
     if fresh.is_empty() {
-        return Ok(Progress::Stored {
-            next_seq: turn.next_seq,
-            finished: false,
-        });
+        return Ok(Progress::Stored { next_seq: turn.next_seq, finished: false });
     }
     let cost: u64 = fresh.iter().map(Body::cost).sum();
     let large = fresh.iter().any(|frame| frame.len() > limits.frame_bytes);
@@ -120,10 +109,7 @@ pub(crate) fn append(
     conversation.with = turn.folder.clone();
     conversation.put(tx, limits)?;
     turn.put(tx, limits)?;
-    Ok(Progress::Stored {
-        next_seq: turn.next_seq,
-        finished: false,
-    })
+    Ok(Progress::Stored { next_seq: turn.next_seq, finished: false })
 }
 
 /// What the agent says at the end.
@@ -148,10 +134,7 @@ pub(crate) fn finish(
         Err(progress) => return Ok(progress),
     };
     if finish.seq != turn.next_seq {
-        return Ok(Progress::Stored {
-            next_seq: turn.next_seq,
-            finished: false,
-        });
+        return Ok(Progress::Stored { next_seq: turn.next_seq, finished: false });
     }
     let (error, detail) = (brief(&finish.error), brief(&finish.detail));
     let (status, error) = match (finish.failed, error) {
@@ -159,17 +142,9 @@ pub(crate) fn finish(
         (true, "") => (Status::Failed, COULD_NOT_ANSWER),
         (true, error) => (Status::Failed, error),
     };
-    let end = End {
-        status,
-        error,
-        detail,
-        by_agent: true,
-    };
+    let end = End { status, error, detail, by_agent: true };
     let turn = end_turn(tx, limits, turn, end)?;
-    Ok(Progress::Stored {
-        next_seq: turn.next_seq,
-        finished: true,
-    })
+    Ok(Progress::Stored { next_seq: turn.next_seq, finished: true })
 }
 
 /// Hands the turn back, for another session or a later time.
@@ -183,11 +158,7 @@ pub(crate) fn reject(
     match held(tx, hold)? {
         Ok(turn) => {
             let soonest = tx.now + SECOND_THOUGHTS;
-            let at = tx
-                .now
-                .saturating_add(retry_after)
-                .min(turn.deadline)
-                .max(soonest);
+            let at = tx.now.saturating_add(retry_after).min(turn.deadline).max(soonest);
             take_back(tx, limits, turn, brief(why), at)?;
             Ok(Progress::Lost("it was handed back"))
         }

@@ -57,24 +57,14 @@ pub(crate) fn speak(
         ..Turn::new(tx, limits, &token, (id, &conversation), folder.clone())
     };
     let by = (!speech.name.is_empty()).then(|| speech.name.clone());
-    let message = Message {
-        id: format!("{}.1", turn.id),
-        content: speech.content.clone(),
-        at: tx.now,
-        by,
-    };
-    let Message {
-        id, content, by, ..
-    } = message.clone();
+    let message =
+        Message { id: format!("{}.1", turn.id), content: speech.content.clone(), at: tx.now, by };
+    let Message { id, content, by, .. } = message.clone();
     turn.append(tx, &mut conversation, Body::Message { id, content, by })?;
     turn.first_seq = conversation.head;
     let end = (Status::Done, vec![message]);
     end_at_once(tx, limits, &mut turn, &mut conversation, end)?;
-    tx.add(
-        conversation::turns(&conversation.id),
-        &turn.id,
-        turn.first_seq,
-    );
+    tx.add(conversation::turns(&conversation.id), &turn.id, turn.first_seq);
     conversation.active_at = tx.now;
     conversation.put(tx, limits)?;
     turn.put(tx, limits)?;

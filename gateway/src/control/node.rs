@@ -60,8 +60,7 @@ impl Node {
     }
 
     pub(super) fn rests(&self) -> bool {
-        self.resting_until()
-            .is_some_and(|until| Instant::now() < until)
+        self.resting_until().is_some_and(|until| Instant::now() < until)
     }
 
     /// How much this control is the one for `place`: the weight of rendezvous hashing.
@@ -73,9 +72,7 @@ impl Node {
 
     // Whoever panicked left a whole value behind.
     fn resting_until(&self) -> MutexGuard<'_, Option<Instant>> {
-        self.resting_until
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
+        self.resting_until.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

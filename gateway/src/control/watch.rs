@@ -70,11 +70,7 @@ pub(super) struct Inbox {
 
 impl Watch {
     pub(super) fn new(address: &str, client: Client) -> Self {
-        Self {
-            address: address.into(),
-            client,
-            current: Mutex::new(None),
-        }
+        Self { address: address.into(), client, current: Mutex::new(None) }
     }
 
     /// Begins a subscription. It needs no waiting: if the stream can't be opened, or breaks, the
@@ -122,12 +118,7 @@ impl Link {
         subscribe.subscription = subscription;
         subscribe.credit = CREDIT;
         self.send(Message::Subscribe(subscribe));
-        Inbox {
-            link: self,
-            subscription,
-            events,
-            taken: 0,
-        }
+        Inbox { link: self, subscription, events, taken: 0 }
     }
 
     async fn run(
@@ -169,13 +160,7 @@ impl Link {
         Ok(())
     }
 
-    fn deliver(
-        &self,
-        WatchEvent {
-            subscription,
-            event,
-        }: WatchEvent,
-    ) {
+    fn deliver(&self, WatchEvent { subscription, event }: WatchEvent) {
         let mut inboxes = lock(&self.inboxes);
         // A subscription that is not there was dropped while this was under way.
         let (Some(event), Some(inbox)) = (event, inboxes.open.get(&subscription)) else {

@@ -52,11 +52,7 @@ struct Data<'a> {
 impl Html {
     pub(super) fn new(control: Control, link: Link) -> Self {
         let turns = HashMap::new();
-        Self {
-            control,
-            link,
-            turns,
-        }
+        Self { control, link, turns }
     }
 
     /// When `write_due` will have something.
@@ -104,17 +100,12 @@ impl Html {
         };
         let Ok(answer) = self.control.turn(request, Duration::ZERO).await else {
             // The reader has the text, and the finished message comes whole.
-            return Turn {
-                seen: u32::MAX,
-                ..Turn::default()
-            };
+            return Turn { seen: u32::MAX, ..Turn::default() };
         };
         let turn = answer.turn.unwrap_or_default();
         let messages = turn.assistant.into_iter();
         Turn {
-            earlier: messages
-                .map(|message| (message.id, message.content))
-                .collect(),
+            earlier: messages.map(|message| (message.id, message.content)).collect(),
             seen: turn.n,
             ..Turn::default()
         }
@@ -180,11 +171,7 @@ impl Turn {
         for id in self.changed.drain() {
             let blocks = self.messages.get_mut(&id).map(Streaming::render);
             for Block { index, html } in blocks.into_iter().flatten() {
-                let data = Data {
-                    id: &id,
-                    block: index,
-                    html: &html,
-                };
+                let data = Data { id: &id, block: index, html: &html };
                 write_event(out, "html", &data);
             }
         }
@@ -193,10 +180,6 @@ impl Turn {
 
 fn write_whole(id: &str, text: &str, out: &mut String) {
     let html = markdown::render(text);
-    let data = Data {
-        id,
-        block: 0,
-        html: &html,
-    };
+    let data = Data { id, block: 0, html: &html };
     write_event(out, "html", &data);
 }

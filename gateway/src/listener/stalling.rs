@@ -34,11 +34,7 @@ impl Stalling {
         if let Err(error) = SockRef::from(&stream).set_tcp_notsent_lowat(UNSENT) {
             tracing::debug!(%error, "TCP_NOTSENT_LOWAT");
         }
-        Self {
-            stream,
-            limit,
-            stalled: None,
-        }
+        Self { stream, limit, stalled: None }
     }
 
     fn watched<T>(

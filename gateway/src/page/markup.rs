@@ -26,11 +26,7 @@ pub(super) fn messages(turns: &[pb::ConversationTurn], name: &str) -> String {
             };
             // Nobody is named twice in a row.
             let by = Some((class, author));
-            let class = if before == by {
-                format!("{class} again")
-            } else {
-                class.to_owned()
-            };
+            let class = if before == by { format!("{class} again") } else { class.to_owned() };
             before = by;
             article(&mut html, &class, &message.id, author, &body);
         }

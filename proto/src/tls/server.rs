@@ -93,18 +93,11 @@ impl Acceptor {
         };
         let files = [Some(cert), Some(key), client_ca].into_iter().flatten();
         let files: Vec<_> = files.map(Path::to_owned).collect();
-        let protocols: Vec<_> = protocols
-            .iter()
-            .map(|name| name.as_bytes().into())
-            .collect();
+        let protocols: Vec<_> = protocols.iter().map(|name| name.as_bytes().into()).collect();
         let state = state(&files);
         let config = load(&files, &protocols)?;
         let loaded = Mutex::new(Loaded { state, config });
-        Ok(Some(Arc::new(Self {
-            files,
-            protocols,
-            loaded,
-        })))
+        Ok(Some(Arc::new(Self { files, protocols, loaded })))
     }
 
     /// The handshake.

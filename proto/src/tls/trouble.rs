@@ -18,11 +18,7 @@ const ADVICE: [(&str, &str, &str); 11] = [
         "not valid for name",
         "its certificate is for another name: call it by one that is in it",
     ),
-    (
-        "https://",
-        "certificate expired",
-        "its certificate has to be renewed; or the clock is wrong",
-    ),
+    ("https://", "certificate expired", "its certificate has to be renewed; or the clock is wrong"),
     (
         "https://",
         "certificate not valid yet",
@@ -44,16 +40,8 @@ const ADVICE: [(&str, &str, &str); 11] = [
         "alert: DecryptError",
         "it does not know the authority that the certificate in --client-cert is by",
     ),
-    (
-        "https://",
-        "alert: CertificateExpired",
-        "the certificate in --client-cert has to be renewed",
-    ),
-    (
-        "https://",
-        "InvalidContentType",
-        "it has no TLS there: does its address begin with http://?",
-    ),
+    ("https://", "alert: CertificateExpired", "the certificate in --client-cert has to be renewed"),
+    ("https://", "InvalidContentType", "it has no TLS there: does its address begin with http://?"),
     (
         "http://",
         "frame with invalid size",
@@ -63,12 +51,8 @@ const ADVICE: [(&str, &str, &str); 11] = [
 
 /// Nothing but that the link is cut, which may be all that is heard of a refusal: a certificate is
 /// refused after the handshake, and a closed socket takes with it what was said last.
-const CUT: [&str; 4] = [
-    "connection closed",
-    "closed connection",
-    "connection reset",
-    "broken pipe",
-];
+const CUT: [&str; 4] =
+    ["connection closed", "closed connection", "connection reset", "broken pipe"];
 
 /// What to do about a failure to connect to an address, if TLS may be behind it.
 pub fn advice(address: &str, cause: &str) -> Option<&'static str> {

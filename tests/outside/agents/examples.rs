@@ -57,9 +57,7 @@ async fn the_agent_in_bash_answers(kind: Kind) {
     let visitor = stack.visitor(&stack.issue("acme").await, 0);
     let script = fs::read_to_string(repository().join("examples/bash/agent.sh"));
     let script = script.expect("it is there");
-    let how = script
-        .lines()
-        .find_map(|line| line.strip_prefix("#   arizuko "));
+    let how = script.lines().find_map(|line| line.strip_prefix("#   arizuko "));
     let arguments = how.expect("it says how to run it").split(' ');
     let mut exec = stack.operators_command();
     exec.args(arguments).current_dir(repository());
@@ -67,10 +65,7 @@ async fn the_agent_in_bash_answers(kind: Kind) {
     let posted = visitor.say("hello").await;
     let seen = visitor.listen(&posted.turn).await.rest().await;
     assert!(names(&seen).contains(&"status"));
-    assert_eq!(
-        transcript(&seen)[0].1,
-        "You came by web:acme and said: hello"
-    );
+    assert_eq!(transcript(&seen)[0].1, "You came by web:acme and said: hello");
 }
 
 fn copy(from: &Path, to: &Path) {

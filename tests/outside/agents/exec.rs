@@ -23,10 +23,7 @@ on_every_stack![
 
 async fn a_program_gets_the_message_and_its_circumstances_and_no_keys(kind: Kind) {
     let stack = Stack::start(kind).await;
-    let options = LinkOptions {
-        context: "be kind".into(),
-        ..LinkOptions::default()
-    };
+    let options = LinkOptions { context: "be kind".into(), ..LinkOptions::default() };
     let visitor = stack.visitor(&stack.issue_with("acme/eng", "support", options).await, 0);
     let key = stack.agent_key("acme/eng").await;
     let mut agent = Agent::start(&stack, &key, "acme/eng", &[], &[]).await;
@@ -56,10 +53,7 @@ async fn a_program_gets_the_message_and_its_circumstances_and_no_keys(kind: Kind
     ];
     assert_eq!(ours, expected, "and nothing else of ours");
     let all = program.environment.to_string();
-    assert!(
-        !all.contains(&key) && !all.contains(stack.operator_key()),
-        "a key in {all}"
-    );
+    assert!(!all.contains(&key) && !all.contains(stack.operator_key()), "a key in {all}");
     program.print("fine").await;
     program.exit(0).await;
     assert_eq!(visitor.end_of(&posted.turn).await["status"], "done");
@@ -74,44 +68,24 @@ async fn output_streams_as_it_comes_cut_where_characters_end(kind: Kind) {
     let mut events = there.listen(&posted.turn).await;
     let mut program = agent.turn().await;
     program.print("Hello ").await;
-    assert_eq!(
-        events.next().await.expect("the first words").data["text"],
-        "Hello "
-    );
+    assert_eq!(events.next().await.expect("the first words").data["text"], "Hello ");
 
     // A character in pieces: nothing of it is shown before it is whole.
     let bytes = "a😀é".as_bytes();
     program.print_bytes(&bytes[..3]).await;
-    assert_eq!(
-        events.next().await.expect("what is whole").data["text"],
-        "a"
-    );
+    assert_eq!(events.next().await.expect("what is whole").data["text"], "a");
     program.print_bytes(&bytes[3..6]).await;
-    assert_eq!(
-        events.next().await.expect("the rest of it").data["text"],
-        "😀"
-    );
+    assert_eq!(events.next().await.expect("the rest of it").data["text"], "😀");
     program.print_bytes(&bytes[6..]).await;
     assert_eq!(events.next().await.expect("the last one").data["text"], "é");
     program.print_bytes(b"\xff!").await;
-    assert_eq!(
-        events.next().await.expect("what is no text").data["text"],
-        "\u{fffd}!"
-    );
+    assert_eq!(events.next().await.expect("what is no text").data["text"], "\u{fffd}!");
     program.print_bytes(b"cut \xe2\x82").await;
-    assert_eq!(
-        events.next().await.expect("what is whole").data["text"],
-        "cut "
-    );
+    assert_eq!(events.next().await.expect("what is whole").data["text"], "cut ");
     program.exit(0).await;
     let rest = events.rest().await;
-    let [.., message, done] = &rest[..] else {
-        panic!("{rest:?}")
-    };
-    assert_eq!(
-        (message.name.as_str(), done.name.as_str()),
-        ("message", "turn_done")
-    );
+    let [.., message, done] = &rest[..] else { panic!("{rest:?}") };
+    assert_eq!((message.name.as_str(), done.name.as_str()), ("message", "turn_done"));
     assert_eq!(message.data["content"], "Hello a😀é\u{fffd}!cut \u{fffd}");
     let seen = here.listen(&posted.turn).await.rest().await;
     assert_eq!(transcript(&seen).len(), 1);
@@ -124,11 +98,7 @@ async fn with_json_a_program_gets_the_whole_turn_with_its_history(kind: Kind) {
     let first = visitor.say("one").await;
     let mut program = agent.turn().await;
     let turn: Value = serde_json::from_slice(&program.input).expect("one JSON document");
-    assert_eq!(
-        (&turn["turn_id"], &turn["content"]),
-        (&json!(first.turn), &json!("one")),
-        "{turn}"
-    );
+    assert_eq!((&turn["turn_id"], &turn["content"]), (&json!(first.turn), &json!("one")), "{turn}");
     assert_eq!(
         (&turn["jid"], &turn["folder"], &turn["attempt"]),
         (&json!("web:acme"), &json!("acme"), &json!(1))
@@ -140,15 +110,9 @@ async fn with_json_a_program_gets_the_whole_turn_with_its_history(kind: Kind) {
     let program = agent.turn().await;
     let turn: Value = serde_json::from_slice(&program.input).expect("one JSON document");
     let history = turn["history"].as_array().cloned().unwrap_or_default();
-    let contents: Vec<_> = history
-        .iter()
-        .map(|message| message["content"].clone())
-        .collect();
+    let contents: Vec<_> = history.iter().map(|message| message["content"].clone()).collect();
     assert_eq!(contents, ["one", "1"], "{turn}");
-    let authors: Vec<_> = history
-        .iter()
-        .map(|message| message["author"].clone())
-        .collect();
+    let authors: Vec<_> = history.iter().map(|message| message["author"].clone()).collect();
     assert_eq!(authors, ["user", "assistant"], "{turn}");
 }
 
@@ -157,10 +121,7 @@ async fn a_webhooks_bytes_and_headers_reach_the_program(kind: Kind) {
     let hook = stack.caller(&stack.issue_hook("acme", "github", "").await, 0);
     let mut agent = stack.agent("acme", &[]).await;
     let body = b"\x00\xff{}\r\n".to_vec();
-    let request = hook
-        .request(Method::POST, "")
-        .header("x-event", "push")
-        .body(body.clone());
+    let request = hook.request(Method::POST, "").header("x-event", "push").body(body.clone());
     send(request).await.expect(202);
     let program = agent.turn().await;
     assert_eq!(program.input, body);
@@ -170,10 +131,7 @@ async fn a_webhooks_bytes_and_headers_reach_the_program(kind: Kind) {
     drop(agent);
 
     let mut agent = stack.agent("acme", &["--json"]).await;
-    let request = hook
-        .request(Method::POST, "")
-        .header("x-event", "push")
-        .body("text");
+    let request = hook.request(Method::POST, "").header("x-event", "push").body("text");
     send(request).await.expect(202);
     let program = agent.turn().await;
     let turn: Value = serde_json::from_slice(&program.input).expect("one JSON document");
@@ -190,10 +148,7 @@ async fn with_status_standard_error_is_what_the_agent_is_doing(kind: Kind) {
     let mut program = agent.turn().await;
     program.complain("Reading é").await;
     let event = events.next().await.expect("the status");
-    assert_eq!(
-        (event.name.as_str(), &event.data["text"]),
-        ("status", &json!("Reading é"))
-    );
+    assert_eq!((event.name.as_str(), &event.data["text"]), ("status", &json!("Reading é")));
     program.print("done").await;
     assert_eq!(events.next().await.expect("the reply").name, "delta");
     program.exit(0).await;
@@ -204,19 +159,14 @@ async fn a_long_answer_arrives_whole(kind: Kind) {
     let stack = Stack::start(kind).await;
     let visitor = stack.visitor(&stack.issue("acme").await, 0);
     let mut exec = stack.operators_command();
-    exec.args(["agent", "exec", "--folder", "acme", "--", "python3", "-IS"])
-        .arg(script("long.py"));
+    exec.args(["agent", "exec", "--folder", "acme", "--", "python3", "-IS"]).arg(script("long.py"));
     let _agent = arizuko_tests::process::Process::start("agent", exec, &stack.logs());
     stack.attended("acme").await;
     let posted = visitor.say("600000").await;
-    let seen = within("all of a long answer", async {
-        visitor.listen(&posted.turn).await.rest().await
-    })
-    .await;
-    let text = transcript(&seen)
-        .into_iter()
-        .map(|(_, text)| text)
-        .collect::<String>();
+    let seen =
+        within("all of a long answer", async { visitor.listen(&posted.turn).await.rest().await })
+            .await;
+    let text = transcript(&seen).into_iter().map(|(_, text)| text).collect::<String>();
     let expected: String = (0..)
         .map(|n| format!("{n} é😀\n"))
         .take_while({
@@ -227,18 +177,7 @@ async fn a_long_answer_arrives_whole(kind: Kind) {
             }
         })
         .collect();
-    assert!(
-        text.trim_end() == expected.trim_end(),
-        "{} and {} bytes",
-        text.len(),
-        expected.len()
-    );
-    assert_eq!(
-        seen.last().map(|event| event.data["status"].clone()),
-        Some(json!("done"))
-    );
-    assert!(
-        seen.iter().all(|event| event.raw.len() < 200_000),
-        "frames stay small"
-    );
+    assert!(text.trim_end() == expected.trim_end(), "{} and {} bytes", text.len(), expected.len());
+    assert_eq!(seen.last().map(|event| event.data["status"].clone()), Some(json!("done")));
+    assert!(seen.iter().all(|event| event.raw.len() < 200_000), "frames stay small");
 }

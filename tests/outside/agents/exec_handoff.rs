@@ -34,20 +34,12 @@ async fn an_exit_code_hands_the_turn_over(kind: Kind) {
     program.exit(75).await;
     let held = people.turn().await;
     let handed = held.turn.handed.clone().expect("it comes from the program");
-    assert_eq!(
-        (&*handed.folder, &*handed.note),
-        ("acme", "wants money back")
-    );
+    assert_eq!((&*handed.folder, &*handed.note), ("acme", "wants money back"));
     assert_eq!(held.turn.said[0].content, "I fetch somebody.");
     people.answer(held, "Here I am.").await;
     let seen = live.through("turn_done").await;
-    let [.., restart, message, done] = &seen[..] else {
-        panic!("{seen:?}")
-    };
-    assert_eq!(
-        (&*restart.name, &restart.data["keep"]),
-        ("restart", &json!(true))
-    );
+    let [.., restart, message, done] = &seen[..] else { panic!("{seen:?}") };
+    assert_eq!((&*restart.name, &restart.data["keep"]), ("restart", &json!(true)));
     assert_eq!(message.data["content"], "Here I am.");
     assert_eq!(done.data["status"], "done");
     // Its next message is the program's again, and another code still fails.
@@ -65,16 +57,12 @@ async fn an_exit_code_hands_the_whole_conversation_over(kind: Kind) {
     bot.turn().await.exit(75).await;
     let mut people = stack.attach("acme/people", 0).await;
     let mut held = people.turn().await;
-    people
-        .append(&mut held, arizuko_tests::attach::message("m1", "yes?"))
-        .await;
+    people.append(&mut held, arizuko_tests::attach::message("m1", "yes?")).await;
     people.finish(&held).await;
     visitor.say_in(&posted.conversation, "more").await;
     let mut held = people.turn().await;
     assert_eq!(&held.turn.content[..], b"more");
-    people
-        .push(&mut held, vec![handoff("", "yours again", true)])
-        .await;
+    people.push(&mut held, vec![handoff("", "yours again", true)]).await;
     let program = bot.turn().await;
     assert_eq!(program.input, b"more");
     assert_eq!(program.environment["ARIZUKO_HANDED_BY"], "acme/people");
@@ -85,13 +73,7 @@ async fn an_exit_code_hands_the_whole_conversation_over(kind: Kind) {
 async fn a_program_learns_what_its_route_says_and_who_had_the_turn_before(kind: Kind) {
     let stack = Stack::start(kind).await;
     let (persona, topic) = (Some("support engineer".into()), Some("leads".into()));
-    stack
-        .route(Route {
-            persona,
-            topic,
-            ..route("web:acme")
-        })
-        .await;
+    stack.route(Route { persona, topic, ..route("web:acme") }).await;
     stack.route(mode("hook:acme", RouteMode::Observe)).await;
     let hook = stack.caller(&stack.issue_hook("acme", "github", "").await, 0);
     let visitor = stack.visitor(&stack.issue("acme").await, 0);
@@ -99,35 +81,22 @@ async fn a_program_learns_what_its_route_says_and_who_had_the_turn_before(kind: 
         let request = hook.request(Method::POST, "").header("x-event", "push");
         send(request.body(body)).await.expect(202);
     }
-    let mut bot = stack
-        .agent("acme", &["--json", "--handoff", "75=acme/eng"])
-        .await;
-    let mut eng = stack
-        .agent("acme/eng", &["--json", "--handoff", "75=acme"])
-        .await;
+    let mut bot = stack.agent("acme", &["--json", "--handoff", "75=acme/eng"]).await;
+    let mut eng = stack.agent("acme/eng", &["--json", "--handoff", "75=acme"]).await;
     visitor.say("hello").await;
     let mut program = bot.turn().await;
     assert_eq!(program.environment["ARIZUKO_PERSONA"], "support engineer");
     assert_eq!(program.environment["ARIZUKO_TOPIC"], "leads");
     let turn: Value = serde_json::from_slice(&program.input).expect("one JSON document");
-    assert_eq!(
-        (&turn["persona"], &turn["topic"]),
-        (&json!("support engineer"), &json!("leads"))
-    );
+    assert_eq!((&turn["persona"], &turn["topic"]), (&json!("support engineer"), &json!("leads")));
     assert_eq!((&turn["said"], &turn["handed"]), (&json!([]), &Value::Null));
     let [text, bytes] = &turn["observed"].as_array().expect("what was observed")[..] else {
         panic!("{turn}")
     };
-    assert_eq!(
-        (&text["content"], &text["sender"]),
-        (&json!("pushed"), &json!("github"))
-    );
+    assert_eq!((&text["content"], &text["sender"]), (&json!("pushed"), &json!("github")));
     assert_eq!(text["jid"], "hook:acme/github");
     assert!(text["headers"].to_string().contains("push"), "{text}");
-    assert_eq!(
-        (&bytes["content"], &bytes["content_base64"]),
-        (&Value::Null, &json!("/wA="))
-    );
+    assert_eq!((&bytes["content"], &bytes["content_base64"]), (&Value::Null, &json!("/wA=")));
     program.print("let me ask").await;
     program.complain("is that so?").await;
     program.exit(75).await;
@@ -145,16 +114,8 @@ async fn a_program_learns_what_its_route_says_and_who_had_the_turn_before(kind: 
     let program = bot.turn().await;
     program.exit(0).await;
     visitor.end_of(&posted.turn).await;
-    let say = [
-        "agent",
-        "say",
-        "--folder",
-        "acme",
-        "--name",
-        "Ann",
-        &posted.conversation,
-        "I am here",
-    ];
+    let say =
+        ["agent", "say", "--folder", "acme", "--name", "Ann", &posted.conversation, "I am here"];
     stack.arizuko(&say).await.expect(0);
     visitor.say_in(&posted.conversation, "good").await;
     let program = bot.turn().await;

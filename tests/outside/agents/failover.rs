@@ -20,10 +20,7 @@ on_every_stack![
 ];
 
 /// Leases short enough to wait for.
-const SHORT: [(&str, &str); 2] = [
-    ("ARIZUKO_LEASE", "3s"),
-    ("ARIZUKO_AGENT_HEARTBEAT", "500ms"),
-];
+const SHORT: [(&str, &str); 2] = [("ARIZUKO_LEASE", "3s"), ("ARIZUKO_AGENT_HEARTBEAT", "500ms")];
 
 async fn a_killed_agents_turn_is_answered_by_the_next_and_every_reader_sees_one_end(kind: Kind) {
     let stack = Stack::with(kind, &SHORT).await;
@@ -49,27 +46,14 @@ async fn a_killed_agents_turn_is_answered_by_the_next_and_every_reader_sees_one_
     let expected = ["restart", "delta", "message", "turn_done"];
     seen.extend(live.rest().await);
     assert_eq!(names(&seen), expected);
-    assert_eq!(
-        (&seen[0].data["attempt"], &seen[0].data["keep"]),
-        (&2.into(), &false.into())
-    );
+    assert_eq!((&seen[0].data["attempt"], &seen[0].data["keep"]), (&2.into(), &false.into()));
     assert_eq!(names(&conversation.take(4).await), expected);
     let replayed = here.listen(&posted.turn).await.rest().await;
     assert_eq!(replayed[1..], seen[..]);
-    let texts: Vec<_> = transcript(&replayed)
-        .into_iter()
-        .map(|(_, text)| text)
-        .collect();
+    let texts: Vec<_> = transcript(&replayed).into_iter().map(|(_, text)| text).collect();
     assert_eq!(texts, ["a whole answer"]);
-    let standing = there
-        .get(&format!("{}/status", posted.turn))
-        .await
-        .expect(200)
-        .json();
-    assert_eq!(
-        (&standing["status"], &standing["attempt"]),
-        (&"done".into(), &2.into())
-    );
+    let standing = there.get(&format!("{}/status", posted.turn)).await.expect(200).json();
+    assert_eq!((&standing["status"], &standing["attempt"]), (&"done".into(), &2.into()));
 }
 
 async fn a_turn_that_no_agent_survives_fails_after_its_last_attempt(kind: Kind) {
@@ -104,27 +88,18 @@ async fn a_turn_past_its_deadline_expires(kind: Kind) {
     let seen = visitor.listen(&waiting.turn).await.rest().await;
     assert_eq!(names(&seen), ["turn_done"]);
     assert_eq!(seen[0].data["status"], "expired");
-    assert!(
-        seen[0].data["error"]
-            .as_str()
-            .is_some_and(|error| !error.is_empty())
-    );
+    assert!(seen[0].data["error"].as_str().is_some_and(|error| !error.is_empty()));
     let mut agent = stack.attach("acme", 1).await;
     let running = visitor.say("somebody is slow").await;
     agent.turn().await;
     let seen = visitor.listen(&running.turn).await.rest().await;
-    assert_eq!(
-        seen.last().map(|event| event.data["status"].clone()),
-        Some("expired".into())
-    );
+    assert_eq!(seen.last().map(|event| event.data["status"].clone()), Some("expired".into()));
 }
 
 /// What came piece by piece. The last word may come in the finished message alone.
 fn deltas(events: &[Event]) -> String {
     let deltas = events.iter().filter(|event| event.name == "delta");
-    let text: String = deltas
-        .filter_map(|event| event.data["text"].as_str())
-        .collect();
+    let text: String = deltas.filter_map(|event| event.data["text"].as_str()).collect();
     text.trim_end_matches("end").to_owned()
 }
 
@@ -154,29 +129,14 @@ async fn a_control_killed_and_restarted_in_mid_reply_costs_nothing(kind: Kind) {
     program.exit(0).await;
     let seen = reading.await.expect("it does not panic");
     let expected = "one two two three three four four end";
-    let text: String = transcript(&seen)
-        .into_iter()
-        .map(|(_, text)| text)
-        .collect();
+    let text: String = transcript(&seen).into_iter().map(|(_, text)| text).collect();
     assert_eq!(text, expected);
-    assert_eq!(
-        names(&seen)
-            .iter()
-            .filter(|name| **name == "turn_done")
-            .count(),
-        1
-    );
-    assert!(
-        !names(&seen).contains(&"reset") && !names(&seen).contains(&"restart"),
-        "{seen:?}"
-    );
+    assert_eq!(names(&seen).iter().filter(|name| **name == "turn_done").count(), 1);
+    assert!(!names(&seen).contains(&"reset") && !names(&seen).contains(&"restart"), "{seen:?}");
     // What had not been sent when the program ended came in the finished message alone.
     let sent = deltas(&seen);
     assert!(expected.starts_with(&sent), "doubled or torn: {sent}");
-    let numbers: Vec<_> = seen
-        .iter()
-        .filter_map(|event| event.data["n"].as_u64())
-        .collect();
+    let numbers: Vec<_> = seen.iter().filter_map(|event| event.data["n"].as_u64()).collect();
     assert_eq!(numbers, (1..=numbers.len() as u64).collect::<Vec<_>>());
     assert_eq!(visitor.listen(&posted.turn).await.rest().await, seen);
 }
@@ -193,11 +153,7 @@ async fn a_control_that_is_told_to_stop_loses_no_frame(kind: Kind) {
         let turn = posted.turn.clone();
         async move { read_to_the_end(&reader, &turn).await }
     });
-    let name = if kind == Kind::Embedded {
-        "up"
-    } else {
-        "control-0"
-    };
+    let name = if kind == Kind::Embedded { "up" } else { "control-0" };
     for round in 0..2 {
         program.print(&format!("{round} ")).await;
         let process = stack.process(name);
@@ -214,8 +170,5 @@ async fn a_control_that_is_told_to_stop_loses_no_frame(kind: Kind) {
     assert_eq!(deltas(&seen), "0 1 ");
     assert_eq!(transcript(&seen)[0].1, "0 1 end");
     assert_eq!(names(&seen).last(), Some(&"turn_done"));
-    assert!(
-        !names(&seen).contains(&"restart"),
-        "the session goes on: {seen:?}"
-    );
+    assert!(!names(&seen).contains(&"restart"), "the session goes on: {seen:?}");
 }

@@ -50,10 +50,7 @@ async fn a_visitor_reads_what_the_endpoint_says_as_it_comes(kind: Kind) {
     assert_eq!(asked.path, "/reply?v=1");
     assert_eq!(asked.header("authorization"), "Bearer a-long-token");
     assert_eq!(asked.header("content-type"), "application/json");
-    assert_eq!(
-        asked.header("idempotency-key"),
-        format!("{}.1", posted.turn)
-    );
+    assert_eq!(asked.header("idempotency-key"), format!("{}.1", posted.turn));
     assert_eq!(
         (&asked.body["content"], &asked.body["turn_id"]),
         (&json!("hello"), &json!(posted.turn))
@@ -67,18 +64,12 @@ async fn a_visitor_reads_what_the_endpoint_says_as_it_comes(kind: Kind) {
     asked.end().await;
     live.rest().await;
     let seen = seen_of(&visitor, &posted).await;
-    assert_eq!(
-        reply(&seen),
-        (vec!["It comes as it is made.".into()], &json!("done"))
-    );
+    assert_eq!(reply(&seen), (vec!["It comes as it is made.".into()], &json!("done")));
 
     let posted = visitor.say_in(&posted.conversation, "more").await;
     let asked = endpoint.asked().await;
     let history = asked.body["history"].as_array().expect("a history");
-    let said: Vec<_> = history
-        .iter()
-        .map(|one| (&one["author"], &one["content"]))
-        .collect();
+    let said: Vec<_> = history.iter().map(|one| (&one["author"], &one["content"])).collect();
     assert_eq!(
         said,
         [
@@ -114,21 +105,13 @@ async fn objects_say_more_than_text(kind: Kind) {
     }
     let posted = visitor.say("hello").await;
     let one = "{\n  \"message\": \"All at once.\"\n}";
-    endpoint
-        .asked()
-        .await
-        .answer("200 OK", "application/json", one)
-        .await;
+    endpoint.asked().await.answer("200 OK", "application/json", one).await;
     let seen = seen_of(&visitor, &posted).await;
     assert_eq!(reply(&seen), (vec!["All at once.".into()], &json!("done")));
 
     let posted = visitor.say("hello").await;
     let failed = json!({"error": "We are closed.", "detail": "no such tenant"}).to_string();
-    endpoint
-        .asked()
-        .await
-        .answer("200 OK", LINES, &failed)
-        .await;
+    endpoint.asked().await.answer("200 OK", LINES, &failed).await;
     let standing = visitor.end_of(&posted.turn).await;
     assert_eq!(
         (&standing["status"], &standing["error"]),
@@ -145,31 +128,18 @@ async fn an_endpoint_hands_a_turn_over(kind: Kind) {
     let mut asked = endpoint.asked().await;
     asked.begin(LINES).await;
     asked.piece("{\"delta\":\"I fetch somebody.\"}\n").await;
-    asked
-        .piece("{\"handoff\":\"acme/people\",\"note\":\"wants money back\"}\n")
-        .await;
+    asked.piece("{\"handoff\":\"acme/people\",\"note\":\"wants money back\"}\n").await;
     let held = people.turn().await;
     assert_eq!(held.turn.turn_id, posted.turn);
     assert_eq!(held.turn.said[0].content, "I fetch somebody.");
-    let handed = held
-        .turn
-        .handed
-        .clone()
-        .expect("it comes from the endpoint");
-    assert_eq!(
-        (&*handed.folder, &*handed.note),
-        ("acme", "wants money back")
-    );
+    let handed = held.turn.handed.clone().expect("it comes from the endpoint");
+    assert_eq!((&*handed.folder, &*handed.note), ("acme", "wants money back"));
     people.answer(held, "Here I am.").await;
     assert_eq!(visitor.end_of(&posted.turn).await["status"], "done");
 
     let posted = visitor.say("elsewhere, please").await;
     let elsewhere = "{\"handoff\":\"other\"}";
-    endpoint
-        .asked()
-        .await
-        .answer("200 OK", LINES, elsewhere)
-        .await;
+    endpoint.asked().await.answer("200 OK", LINES, elsewhere).await;
     assert_eq!(visitor.end_of(&posted.turn).await["status"], "failed");
 }
 
@@ -178,25 +148,13 @@ async fn a_request_is_repeated_only_before_the_answer_begins(kind: Kind) {
     let (mut endpoint, agent, visitor) = start(&stack, &[]).await;
     let posted = visitor.say("hello").await;
     let first = endpoint.asked().await;
-    let (key, body) = (
-        first.header("idempotency-key").to_owned(),
-        first.body.clone(),
-    );
-    first
-        .answer(
-            "503 Service Unavailable\r\nretry-after: 0",
-            "text/plain",
-            "",
-        )
-        .await;
+    let (key, body) = (first.header("idempotency-key").to_owned(), first.body.clone());
+    first.answer("503 Service Unavailable\r\nretry-after: 0", "text/plain", "").await;
     let mut second = endpoint.asked().await;
     second.begin("text/plain").await;
     drop(second);
     let third = endpoint.asked().await;
-    assert_eq!(
-        (third.header("idempotency-key"), &third.body),
-        (&*key, &body)
-    );
+    assert_eq!((third.header("idempotency-key"), &third.body), (&*key, &body));
     third.answer("200 OK", "text/plain", "Here.").await;
     let seen = seen_of(&visitor, &posted).await;
     assert_eq!(reply(&seen), (vec!["Here.".into()], &json!("done")));
@@ -210,10 +168,7 @@ async fn a_request_is_repeated_only_before_the_answer_begins(kind: Kind) {
     let seen = seen_of(&visitor, &posted).await;
     assert_eq!(reply(&seen), (vec!["Half".into()], &json!("failed")));
     let standing = visitor.end_of(&posted.turn).await;
-    assert_eq!(
-        standing["error"],
-        "The reply was cut off. Please ask again."
-    );
+    assert_eq!(standing["error"], "The reply was cut off. Please ask again.");
     assert!(agent.said().contains("cut off: "), "{}", agent.said());
 }
 
@@ -225,10 +180,7 @@ async fn a_cancelled_turn_ends_its_request(kind: Kind) {
     asked.begin("text/plain").await;
     asked.piece("Once upon").await;
     visitor.listen(&posted.turn).await.through("delta").await;
-    visitor
-        .post_to(&format!("{}/cancel", posted.turn))
-        .await
-        .expect(200);
+    visitor.post_to(&format!("{}/cancel", posted.turn)).await.expect(200);
     asked.hung_up().await;
 }
 
@@ -241,35 +193,19 @@ async fn what_is_no_reply_fails_plainly(kind: Kind) {
         ("200 OK", "text/html", "<h1>Sign in</h1>", "text/html"),
         ("200 OK", LINES, "{\"text\":\"hello\"}\n", "unknown field"),
         ("200 OK", LINES, "{\"delta\":\"hel", "in the middle"),
-        (
-            "404 Not Found",
-            "text/plain",
-            "no such path",
-            "no such path",
-        ),
-        (
-            "401 Unauthorized",
-            "text/plain",
-            "not a-long-token",
-            "not [the key]",
-        ),
+        ("404 Not Found", "text/plain", "no such path", "no such path"),
+        ("401 Unauthorized", "text/plain", "not a-long-token", "not [the key]"),
     ] {
         let posted = visitor.say("hello").await;
         endpoint.asked().await.answer(head, kind, body).await;
         let standing = visitor.end_of(&posted.turn).await;
-        assert_eq!(
-            (&standing["status"], &standing["error"]),
-            (&json!("failed"), &json!(vague))
-        );
+        assert_eq!((&standing["status"], &standing["error"]), (&json!("failed"), &json!(vague)));
         assert!(agent.said().contains(told), "{told}: {}", agent.said());
     }
     // One that says nothing at all is waited for so long and no longer.
     let posted = visitor.say("hello").await;
     let _silent = endpoint.asked().await;
     let standing = visitor.end_of(&posted.turn).await;
-    assert_eq!(
-        standing["error"],
-        "The agent is out of reach. Please try again later."
-    );
+    assert_eq!(standing["error"], "The agent is out of reach. Please try again later.");
     assert!(agent.said().contains("silent"), "{}", agent.said());
 }

@@ -27,14 +27,7 @@ const KEY: &str = "sk-a-key-that-nobody-may-see";
 /// Attaches a model to `acme`.
 async fn attach(stack: &Stack, base_url: &str, flags: &[&str]) -> Process {
     let mut agent = stack.operators_command();
-    agent.args([
-        "agent",
-        "openai",
-        "--folder",
-        "acme",
-        "--base-url",
-        base_url,
-    ]);
+    agent.args(["agent", "openai", "--folder", "acme", "--base-url", base_url]);
     agent.args(["--model", "gpt-5"]).args(flags);
     agent.env("ARIZUKO_OPENAI_KEY", KEY);
     let process = Process::start("agent", agent, &stack.logs());
@@ -79,13 +72,7 @@ async fn a_visitor_reads_what_the_model_says(kind: Kind) {
     let persona = Some("a concierge".into());
     let topic = Some("leads".into());
     let prefix = route("web:acme");
-    stack
-        .route(Route {
-            persona,
-            topic,
-            ..prefix
-        })
-        .await;
+    stack.route(Route { persona, topic, ..prefix }).await;
     let instructions = stack.folder().join("prompt.md");
     fs::write(&instructions, "Be brief.\n").expect("the stack's folder is ours");
     let instructions = instructions.display().to_string();
@@ -97,17 +84,12 @@ async fn a_visitor_reads_what_the_model_says(kind: Kind) {
     hello["latency"] = 30.into();
     let fixtures = json!([hello, to("more", json!({"content": "No.\n"})),]);
     let (model, agent) = attach_model(&stack, &flags, fixtures).await;
-    let options = LinkOptions {
-        context: "the pricing page".into(),
-        ..LinkOptions::default()
-    };
+    let options = LinkOptions { context: "the pricing page".into(), ..LinkOptions::default() };
     let link = stack.issue_with("acme", "", options).await;
     let visitor = stack.visitor(&link, 1);
     let posted = visitor.say("hello").await;
     let seen = visitor.listen(&posted.turn).await.rest().await;
-    let [deltas @ .., message, done] = &seen[..] else {
-        panic!("{seen:?}")
-    };
+    let [deltas @ .., message, done] = &seen[..] else { panic!("{seen:?}") };
     let pieces = deltas.iter().map(|delta| delta.data["text"].as_str());
     let pieces = pieces.collect::<Option<String>>().expect("deltas");
     // The message stands for what had not gone out by then.
@@ -116,17 +98,13 @@ async fn a_visitor_reads_what_the_model_says(kind: Kind) {
     assert_eq!(done.data["status"], "done");
     let tokens = "arizuko_agent_tokens_total";
     stack.metric_becomes(tokens, &["\"prompt\""], 4711.0).await;
-    stack
-        .metric_becomes(tokens, &["\"completion\""], 42.0)
-        .await;
+    stack.metric_becomes(tokens, &["\"completion\""], 42.0).await;
     let more = visitor.say_in(&posted.conversation, "more?").await;
     let seen = visitor.listen(&more.turn).await.rest().await;
     assert_eq!(text(&seen), "No.");
 
     let requests = model.requests().await;
-    let [first, second] = &requests[..] else {
-        panic!("{requests:?}")
-    };
+    let [first, second] = &requests[..] else { panic!("{requests:?}") };
     assert_eq!(
         (&first["model"], &first["temperature"], &first["stream"]),
         (&json!("gpt-5"), &json!(0.5), &json!(true))
@@ -141,10 +119,7 @@ async fn a_visitor_reads_what_the_model_says(kind: Kind) {
     ]);
     assert_eq!(second["messages"], expected);
     let log = agent.said();
-    assert!(
-        log.contains("prompt_tokens=4711") && log.contains("completion_tokens=42"),
-        "{log}"
-    );
+    assert!(log.contains("prompt_tokens=4711") && log.contains("completion_tokens=42"), "{log}");
 }
 
 async fn what_a_model_does_meanwhile_is_its_status(kind: Kind) {
@@ -165,25 +140,14 @@ async fn what_a_model_does_meanwhile_is_its_status(kind: Kind) {
     let (seen, _) = answer_to(&stack, "the weather, please").await;
     assert_eq!(told(&seen), ["Thinking", "Calling get_weather"]);
     assert_eq!(text(&seen), "It is sunny.");
-    assert_eq!(
-        seen.last().map(|done| &done.data["status"]),
-        Some(&json!("done"))
-    );
-    assert_eq!(
-        without_deltas(&seen),
-        ["status", "status", "message", "turn_done"]
-    );
+    assert_eq!(seen.last().map(|done| &done.data["status"]), Some(&json!("done")));
+    assert_eq!(without_deltas(&seen), ["status", "status", "message", "turn_done"]);
 
     agent.signal(Signal::SIGTERM);
     assert_eq!(agent.exit().await.code(), Some(0));
     let _agent = attach(&stack, &model.base_url(), &["--show-reasoning"]).await;
     let (seen, _) = answer_to(&stack, "the weather, please").await;
-    let lines = [
-        "The city is Ulm.",
-        "I should look",
-        "Calling get_weather",
-        "at the sky.",
-    ];
+    let lines = ["The city is Ulm.", "I should look", "Calling get_weather", "at the sky."];
     assert_eq!(told(&seen), lines);
 }
 
@@ -206,19 +170,9 @@ async fn a_model_that_is_busy_is_asked_again_as_late_as_it_wants(kind: Kind) {
     let (model, _agent) = attach_model(&stack, &[], fixtures).await;
     let begun = Instant::now();
     let (seen, standing) = answer_to(&stack, "hello").await;
-    assert_eq!(
-        without_deltas(&seen),
-        ["status", "status", "status", "message", "turn_done"]
-    );
-    assert_eq!(
-        (&*text(&seen), &standing["status"]),
-        ("Now.", &json!("done"))
-    );
-    assert!(
-        begun.elapsed() > Duration::from_secs(2),
-        "{:?}",
-        begun.elapsed()
-    );
+    assert_eq!(without_deltas(&seen), ["status", "status", "status", "message", "turn_done"]);
+    assert_eq!((&*text(&seen), &standing["status"]), ("Now.", &json!("done")));
+    assert!(begun.elapsed() > Duration::from_secs(2), "{:?}", begun.elapsed());
     assert_eq!(model.requests().await.len(), 4);
 }
 
@@ -234,12 +188,7 @@ async fn what_a_model_cannot_do_is_told_plainly(kind: Kind) {
     let cases = [
         (refused(429, "slower"), "", busy, "slower"),
         (late, "", busy, "an hour"),
-        (
-            refused(502, "upstream is away"),
-            "",
-            away,
-            "upstream is away",
-        ),
+        (refused(502, "upstream is away"), "", away, "upstream is away"),
         (refused(400, "no such model"), "", vague, "no such model"),
         (
             json!({"content": "So far and", "finishReason": "length"}),
@@ -254,12 +203,7 @@ async fn what_a_model_cannot_do_is_told_plainly(kind: Kind) {
             "content_filter",
         ),
         (json!({"toolCalls": call}), "", vague, "wants get_weather"),
-        (
-            json!({"content": ""}),
-            "",
-            "The agent had nothing to say.",
-            "is empty",
-        ),
+        (json!({"content": ""}), "", "The agent had nothing to say.", "is empty"),
     ];
     let message = |index: usize| format!("case {index}.");
     let fixtures = cases.iter().enumerate();
@@ -296,42 +240,21 @@ async fn a_reply_that_is_cut_off_does_not_pass_for_a_whole_one(kind: Kind) {
     let (model, agent) = attach_model(&stack, &[], fixtures).await;
     let (seen, standing) = answer_to(&stack, "hello").await;
     let shown = text(&seen);
-    assert!(
-        whole.starts_with(&shown) && !shown.is_empty() && shown != whole,
-        "{shown}"
-    );
+    assert!(whole.starts_with(&shown) && !shown.is_empty() && shown != whole, "{shown}");
     assert!(!names(&seen).contains(&"message"), "{seen:?}");
     assert_eq!(
         (&standing["status"], &standing["error"]),
-        (
-            &json!("failed"),
-            &json!("The reply was cut off. Please ask again.")
-        )
+        (&json!("failed"), &json!("The reply was cut off. Please ask again."))
     );
     assert!(agent.said().contains("cut off: "), "{}", agent.said());
-    assert_eq!(
-        model.requests().await.len(),
-        1,
-        "what was shown is not said twice"
-    );
+    assert_eq!(model.requests().await.len(), 1, "what was shown is not said twice");
 }
 
 async fn what_cannot_work_is_said_at_once(kind: Kind) {
     let stack = Stack::start(kind).await;
-    let good = [
-        "--folder",
-        "acme",
-        "--base-url",
-        "http://127.0.0.1:9/v1",
-        "--model",
-        "m",
-    ];
+    let good = ["--folder", "acme", "--base-url", "http://127.0.0.1:9/v1", "--model", "m"];
     for (more, code, told) in [
-        (
-            ["--system-file", "/nowhere/prompt.md"],
-            1,
-            "/nowhere/prompt.md",
-        ),
+        (["--system-file", "/nowhere/prompt.md"], 1, "/nowhere/prompt.md"),
         (["--api-key-file", "/nowhere/key"], 1, "/nowhere/key"),
         (["--param", "messages=[]"], 2, "the conversation's"),
         (["--retry-for", "soon"], 2, "say how long"),
@@ -341,17 +264,7 @@ async fn what_cannot_work_is_said_at_once(kind: Kind) {
         let outcome = stack.arizuko(&arguments).await.expect(code);
         assert!(outcome.err.contains(told), "{outcome:?}");
     }
-    let wrong = [
-        "agent",
-        "openai",
-        "--base-url",
-        "model.example",
-        "--model",
-        "m",
-    ];
+    let wrong = ["agent", "openai", "--base-url", "model.example", "--model", "m"];
     let outcome = stack.arizuko(&wrong).await.expect(2);
-    assert!(
-        outcome.err.contains("https://model.example/v1"),
-        "{outcome:?}"
-    );
+    assert!(outcome.err.contains("https://model.example/v1"), "{outcome:?}");
 }

@@ -27,15 +27,8 @@ async fn two_messages_within_a_second_are_both_answered_in_order(kind: Kind) {
     let second = there.say_in(&first.conversation, "two").await;
     let held = agent.turn().await;
     assert_eq!(held.turn.turn_id, first.turn);
-    let waiting = here
-        .get(&format!("{}/status", second.turn))
-        .await
-        .expect(200)
-        .json();
-    assert_eq!(
-        waiting["status"], "queued",
-        "one of a conversation at a time"
-    );
+    let waiting = here.get(&format!("{}/status", second.turn)).await.expect(200).json();
+    assert_eq!(waiting["status"], "queued", "one of a conversation at a time");
     agent.answer(held, "1").await;
     let held = agent.turn().await;
     assert_eq!(held.turn.turn_id, second.turn);
@@ -77,22 +70,15 @@ async fn many_messages_from_many_visitors_are_answered_once_each_and_in_order(ki
                 turn = other.offered() => (&mut *other, turn),
             };
             let text = String::from_utf8_lossy(&held.content).into_owned();
-            seen.entry(held.conversation.clone())
-                .or_default()
-                .push(text);
-            agent
-                .answer(arizuko_tests::attach::Held { turn: held, seq: 1 }, "ok")
-                .await;
+            seen.entry(held.conversation.clone()).or_default().push(text);
+            agent.answer(arizuko_tests::attach::Held { turn: held, seq: 1 }, "ok").await;
             agent.credit(1).await;
         }
         seen
     };
     let (turns, seen) = tokio::join!(talking, answering);
     assert_eq!(seen.len(), 12);
-    assert!(
-        seen.values().all(|order| order == &["0", "1", "2"]),
-        "{seen:?}"
-    );
+    assert!(seen.values().all(|order| order == &["0", "1", "2"]), "{seen:?}");
     for turn in turns.iter().flatten() {
         let snapshot = visitors[0].get(turn).await.expect(200).json();
         assert_eq!(
@@ -115,11 +101,7 @@ async fn no_more_turns_come_than_there_is_credit_for(kind: Kind) {
     // Ending a turn gives no credit back: the agent says itself when it wants another.
     agent.answer(first, "1").await;
     let status = async |turn: &str| {
-        let standing = visitor
-            .get(&format!("{turn}/status?wait=1"))
-            .await
-            .expect(200)
-            .json();
+        let standing = visitor.get(&format!("{turn}/status?wait=1")).await.expect(200).json();
         standing["status"].as_str().unwrap_or_default().to_owned()
     };
     assert_eq!(status(&turns[2]).await, "queued");
@@ -164,10 +146,7 @@ async fn agents_of_one_folder_share_the_work(kind: Kind) {
 async fn a_turn_carries_the_history_that_was_asked_for(kind: Kind) {
     let stack = Stack::start(kind).await;
     let visitor = stack.visitor(&stack.issue("acme").await, 0);
-    let wanted = Hello {
-        history: 3,
-        ..hello("acme", 100)
-    };
+    let wanted = Hello { history: 3, ..hello("acme", 100) };
     let mut agent = Session::open(stack.operator(1).await, wanted).await;
     let mut conversation = String::new();
     let mut histories = Vec::new();
@@ -178,12 +157,7 @@ async fn a_turn_carries_the_history_that_was_asked_for(kind: Kind) {
         };
         conversation = posted.conversation;
         let mut held = agent.turn().await;
-        let history = held
-            .turn
-            .history
-            .iter()
-            .map(|m| m.content.clone())
-            .collect::<Vec<_>>();
+        let history = held.turn.history.iter().map(|m| m.content.clone()).collect::<Vec<_>>();
         histories.push(history);
         agent.append(&mut held, delta("m1", "re ")).await;
         agent.append(&mut held, delta("m1", text)).await;
@@ -191,11 +165,7 @@ async fn a_turn_carries_the_history_that_was_asked_for(kind: Kind) {
     }
     assert_eq!(histories[0], [""; 0]);
     assert_eq!(histories[1], ["one", "re one"]);
-    assert_eq!(
-        histories[2],
-        ["re one", "two", "re two"],
-        "the newest three, the oldest first"
-    );
+    assert_eq!(histories[2], ["re one", "two", "re two"], "the newest three, the oldest first");
 }
 
 async fn an_agent_of_another_folder_gets_nothing(kind: Kind) {
@@ -206,16 +176,10 @@ async fn an_agent_of_another_folder_gets_nothing(kind: Kind) {
         stack.attach("other", 1).await,
         stack.attach("acmex", 1).await,
     ];
-    let posted = visitor
-        .post_json(&serde_json::json!({"content": "x"}))
-        .await;
+    let posted = visitor.post_json(&serde_json::json!({"content": "x"})).await;
     assert_eq!(posted.json()["agent_attached"], false);
     let turn = posted.posted().turn;
-    let standing = visitor
-        .get(&format!("{turn}/status?wait=2"))
-        .await
-        .expect(200)
-        .json();
+    let standing = visitor.get(&format!("{turn}/status?wait=2")).await.expect(200).json();
     assert_eq!(
         (&standing["status"], &standing["agent_attached"]),
         (&"queued".into(), &false.into())

@@ -43,16 +43,10 @@ async fn an_exit_code_other_than_zero_fails_the_turn(kind: Kind) {
     assert_eq!(standing["status"], "failed");
     assert_eq!(standing["error"], "The agent could not answer.");
     let seen = visitor.listen(&posted.turn).await.rest().await;
-    assert!(
-        !seen.iter().any(|event| event.raw.contains("line")),
-        "{seen:?}"
-    );
+    assert!(!seen.iter().any(|event| event.raw.contains("line")), "{seen:?}");
     let told: Value = serde_json::from_str(&tail.line_with("\"failed\"").await).expect("JSON");
     let detail = told["detail"].as_str().unwrap_or_default();
-    assert!(
-        detail.contains('3') && detail.contains("it broke in line 7"),
-        "{told}"
-    );
+    assert!(detail.contains('3') && detail.contains("it broke in line 7"), "{told}");
 
     let posted = visitor.say("again").await;
     let program = agent.turn().await;
@@ -66,10 +60,7 @@ async fn a_program_that_reads_nothing_and_one_that_prints_nothing_are_fine(kind:
     let key = stack.agent_key("acme").await;
     let mut agent = Agent::start(&stack, &key, "acme", &[], &["--deaf"]).await;
     // More than a pipe holds, so that whoever waits for it to be read waits for ever.
-    visitor
-        .post("text/plain", "x".repeat(65_536))
-        .await
-        .posted();
+    visitor.post("text/plain", "x".repeat(65_536)).await.posted();
     let program = agent.turn().await;
     program.exit(0).await;
     drop(agent);
@@ -77,10 +68,7 @@ async fn a_program_that_reads_nothing_and_one_that_prints_nothing_are_fine(kind:
     let posted = visitor.say("hello").await;
     silent.turn().await.exit(0).await;
     assert_eq!(visitor.end_of(&posted.turn).await["status"], "done");
-    assert_eq!(
-        names(&visitor.listen(&posted.turn).await.rest().await),
-        ["turn_done"]
-    );
+    assert_eq!(names(&visitor.listen(&posted.turn).await.rest().await), ["turn_done"]);
 }
 
 async fn a_cancelled_turn_ends_the_program_and_one_that_is_deaf_is_killed(kind: Kind) {
@@ -90,24 +78,14 @@ async fn a_cancelled_turn_ends_the_program_and_one_that_is_deaf_is_killed(kind: 
     let posted = visitor.say("hello").await;
     let mut program = agent.turn().await;
     let begun = Instant::now();
-    visitor
-        .post_to(&format!("{}/cancel", posted.turn))
-        .await
-        .expect(200);
+    visitor.post_to(&format!("{}/cancel", posted.turn)).await.expect(200);
     program.killed().await;
-    assert!(
-        begun.elapsed() < Duration::from_secs(3),
-        "TERM ended it after {:?}",
-        begun.elapsed()
-    );
+    assert!(begun.elapsed() < Duration::from_secs(3), "TERM ended it after {:?}", begun.elapsed());
 
     let posted = visitor.say("hello").await;
     let mut program = agent.turn().await;
     program.ignore_term().await;
-    visitor
-        .post_to(&format!("{}/cancel", posted.turn))
-        .await
-        .expect(200);
+    visitor.post_to(&format!("{}/cancel", posted.turn)).await.expect(200);
     program.killed().await;
     // And the agent is there for the next one.
     let posted = visitor.say("hello").await;
@@ -124,11 +102,7 @@ async fn concurrency_says_how_many_turns_run_at_a_time(kind: Kind) {
     let (first, second) = (visitor.say("a").await, visitor.say("b").await);
     let third = visitor.say("c").await;
     let (one, mut two) = (agent.turn().await, agent.turn().await);
-    let standing = visitor
-        .get(&format!("{}/status?wait=1", third.turn))
-        .await
-        .expect(200)
-        .json();
+    let standing = visitor.get(&format!("{}/status?wait=1", third.turn)).await.expect(200).json();
     assert_eq!(standing["status"], "queued");
     one.exit(0).await;
     let three = agent.turn().await;
@@ -152,44 +126,25 @@ async fn stopping_the_agent_hands_its_turns_back(kind: Kind) {
     assert_eq!(agent.process.exit().await.code(), Some(0));
     let mut next = stack.attach("acme", 1).await;
     let held = next.turn().await;
-    assert_eq!(
-        (held.turn.turn_id.as_str(), held.turn.attempt),
-        (posted.turn.as_str(), 2)
-    );
+    assert_eq!((held.turn.turn_id.as_str(), held.turn.attempt), (posted.turn.as_str(), 2));
 }
 
 async fn what_cannot_work_is_said_at_once(kind: Kind) {
     let stack = Stack::start(kind).await;
     for (arguments, told) in [
-        (
-            &["--folder", "acme", "--", "./no-such-program"][..],
-            "no-such-program",
-        ),
-        (
-            &["--folder", "acme", "--", "no-such-program"],
-            "no-such-program",
-        ),
+        (&["--folder", "acme", "--", "./no-such-program"][..], "no-such-program"),
+        (&["--folder", "acme", "--", "no-such-program"], "no-such-program"),
         (&["--folder", "a b", "--", "cat"], "folder"),
         (&["--", "cat"], "folder"),
     ] {
-        let outcome = stack
-            .arizuko(&[&["agent", "exec"], arguments].concat())
-            .await
-            .expect(1);
+        let outcome = stack.arizuko(&[&["agent", "exec"], arguments].concat()).await.expect(1);
         assert!(outcome.err.contains(told), "{outcome:?}");
         assert_eq!(outcome.out, "");
     }
-    stack
-        .arizuko(&["agent", "exec", "--folder", "acme"])
-        .await
-        .expect(2);
+    stack.arizuko(&["agent", "exec", "--folder", "acme"]).await.expect(2);
     let mut wrong = stack.operators_command();
     wrong.env("ARIZUKO_KEY", stack.agent_key("other").await);
-    let outcome = run(
-        wrong.args(["agent", "exec", "--folder", "acme", "--", "cat"]),
-        "",
-    )
-    .await
-    .expect(1);
+    let outcome =
+        run(wrong.args(["agent", "exec", "--folder", "acme", "--", "cat"]), "").await.expect(1);
     assert!(outcome.err.contains("does not reach acme"), "{outcome:?}");
 }

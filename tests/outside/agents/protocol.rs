@@ -47,47 +47,20 @@ async fn a_repeat_is_acknowledged_and_stored_once(kind: Kind) {
     // A repeat that overlaps brings only what is new.
     let overlap = vec![delta("m1", "c"), delta("m1", "d")];
     assert_eq!(agent.append_at(&held, 3, overlap).await.next_seq, 5);
-    assert_eq!(
-        agent
-            .append_at(&held, 2, vec![delta("m1", "b")])
-            .await
-            .next_seq,
-        5
-    );
+    assert_eq!(agent.append_at(&held, 2, vec![delta("m1", "b")]).await.next_seq, 5);
     held.seq = 5;
     agent.finish(&held).await;
     let seen = visitor.listen(&held.turn.turn_id).await.rest().await;
     assert_eq!(transcript(&seen)[0].1, "abcd");
-    assert_eq!(
-        names(&seen),
-        ["delta", "delta", "delta", "delta", "turn_done"]
-    );
+    assert_eq!(names(&seen), ["delta", "delta", "delta", "delta", "turn_done"]);
 }
 
 async fn a_hole_is_not_stored_and_the_answer_names_what_is_expected(kind: Kind) {
     let stack = Stack::start(kind).await;
     let (visitor, mut agent, mut held) = held(&stack).await;
-    assert_eq!(
-        agent
-            .append_at(&held, 2, vec![delta("m1", "b")])
-            .await
-            .next_seq,
-        1
-    );
-    assert_eq!(
-        agent
-            .append_at(&held, 1, vec![delta("m1", "a")])
-            .await
-            .next_seq,
-        2
-    );
-    assert_eq!(
-        agent
-            .append_at(&held, u64::MAX, vec![delta("m1", "z")])
-            .await
-            .next_seq,
-        2
-    );
+    assert_eq!(agent.append_at(&held, 2, vec![delta("m1", "b")]).await.next_seq, 1);
+    assert_eq!(agent.append_at(&held, 1, vec![delta("m1", "a")]).await.next_seq, 2);
+    assert_eq!(agent.append_at(&held, u64::MAX, vec![delta("m1", "z")]).await.next_seq, 2);
     held.seq = 2;
     agent.finish(&held).await;
     let seen = visitor.listen(&held.turn.turn_id).await.rest().await;
@@ -116,21 +89,14 @@ async fn another_attempt_or_another_session_is_told_that_the_turn_is_lost(kind: 
     let (visitor, mut agent, held) = held(&stack).await;
     let turn = held.turn.turn_id.clone();
     let mut other = stack.attach("acme", 0).await;
-    other
-        .say(held.append(1, vec![delta("m1", "not mine")]))
-        .await;
+    other.say(held.append(1, vec![delta("m1", "not mine")])).await;
     lost(&mut other, &turn).await;
     other.say(held.finish()).await;
     lost(&mut other, &turn).await;
     for attempt in [0, 2, u32::MAX] {
-        let mut wrong = Held {
-            turn: held.turn.clone(),
-            seq: 1,
-        };
+        let mut wrong = Held { turn: held.turn.clone(), seq: 1 };
         wrong.turn.attempt = attempt;
-        agent
-            .say(wrong.append(1, vec![delta("m1", "not this attempt")]))
-            .await;
+        agent.say(wrong.append(1, vec![delta("m1", "not this attempt")])).await;
         lost(&mut agent, &turn).await;
     }
     agent.answer(held, "mine").await;
@@ -141,12 +107,9 @@ async fn another_attempt_or_another_session_is_told_that_the_turn_is_lost(kind: 
 
 async fn frames_that_break_the_contract_end_the_stream(kind: Kind) {
     let stack = Stack::start(kind).await;
-    for frame in [
-        delta("", "x"),
-        delta(&"i".repeat(65), "x"),
-        message("", "x"),
-        AgentFrame { body: None },
-    ] {
+    for frame in
+        [delta("", "x"), delta(&"i".repeat(65), "x"), message("", "x"), AgentFrame { body: None }]
+    {
         let (visitor, mut agent, held) = held(&stack).await;
         agent.say(held.append(1, vec![frame])).await;
         let ended = agent.ended().await.expect("a reason");
@@ -182,9 +145,7 @@ async fn the_first_message_is_hello_and_comes_once(kind: Kind) {
     let stack = Stack::start(kind).await;
     for first in [Some(Said::Accept(Accept::default())), None] {
         let mut agent = AgentServiceClient::new(stack.operator(0).await);
-        let stream = agent
-            .attach(tokio_stream::iter([AttachRequest { message: first }]))
-            .await;
+        let stream = agent.attach(tokio_stream::iter([AttachRequest { message: first }])).await;
         let status = match stream {
             Ok(stream) => stream.into_inner().message().await.err(),
             Err(status) => Some(status),
@@ -194,17 +155,9 @@ async fn the_first_message_is_hello_and_comes_once(kind: Kind) {
     let mut agent = stack.attach("acme", 0).await;
     agent.say(Said::Hello(hello("acme", 1))).await;
     assert_eq!(reason(&agent.ended().await.expect("a reason")), "INVALID");
-    for wrong in [
-        hello("a b", 1),
-        Hello {
-            name: "n".repeat(101),
-            ..hello("acme", 1)
-        },
-    ] {
-        let refused = Session::try_open(stack.operator(1).await, wrong)
-            .await
-            .err()
-            .expect("a refusal");
+    for wrong in [hello("a b", 1), Hello { name: "n".repeat(101), ..hello("acme", 1) }] {
+        let refused =
+            Session::try_open(stack.operator(1).await, wrong).await.err().expect("a refusal");
         assert_eq!(reason(&refused), "INVALID");
     }
 }

@@ -66,10 +66,7 @@ async fn a_reply_is_streamed_piece_by_piece(kind: Kind) {
     program.step(json!({"message": long})).await;
     program.exit(0).await;
     let seen = whole(&visitor, &posted, &format!("one, two{long}")).await;
-    assert_eq!(
-        names(&seen)[..5],
-        ["status", "delta", "delta", "message", "delta"]
-    );
+    assert_eq!(names(&seen)[..5], ["status", "delta", "delta", "message", "delta"]);
 }
 
 async fn a_handler_that_fails_tells_the_visitor_its_sentence_and_nothing_else(kind: Kind) {
@@ -112,10 +109,7 @@ async fn turns_are_taken_as_many_at_a_time_as_told(kind: Kind) {
 }
 
 async fn a_model_that_blocks_for_longer_than_the_lease_keeps_its_turns(kind: Kind) {
-    let settings = [
-        ("ARIZUKO_LEASE", "2s"),
-        ("ARIZUKO_AGENT_HEARTBEAT", "500ms"),
-    ];
+    let settings = [("ARIZUKO_LEASE", "2s"), ("ARIZUKO_AGENT_HEARTBEAT", "500ms")];
     let stack = Stack::with(kind, &settings).await;
     let visitor = stack.visitor(&stack.issue("acme").await, 0);
     let mut coroutine = stack.python_agent("1", &[]).await;
@@ -178,10 +172,7 @@ async fn an_agent_that_is_told_to_stop_hands_its_turns_back(kind: Kind) {
     assert_eq!(agent.process.exit().await.code(), Some(0));
     let mut next = stack.attach("acme", 1).await;
     let held = next.turn().await;
-    assert_eq!(
-        (held.turn.turn_id.as_str(), held.turn.attempt),
-        (posted.turn.as_str(), 2)
-    );
+    assert_eq!((held.turn.turn_id.as_str(), held.turn.attempt), (posted.turn.as_str(), 2));
 }
 
 async fn a_turn_is_handed_off_with_what_was_said(kind: Kind) {
@@ -222,10 +213,7 @@ async fn an_agent_speaks_without_being_asked(kind: Kind) {
     program.step(json!({"speak": "By the way."})).await;
     let seen = follow.through("message").await;
     let said = seen.last().map(|event| &event.data);
-    assert_eq!(
-        said.map(|data| &data["content"]),
-        Some(&json!("By the way."))
-    );
+    assert_eq!(said.map(|data| &data["content"]), Some(&json!("By the way.")));
     program.exit(0).await;
 }
 
@@ -244,9 +232,7 @@ async fn a_key_that_is_refused_ends_the_agent(kind: Kind) {
     let stack = Stack::start(kind).await;
     let script = arizuko_tests::agent::script("module.py");
     let mut module = stack.python(&script, "acme").await;
-    module
-        .args(["127.0.0.1:1", "1"])
-        .env("ARIZUKO_KEY", "azk_nonsense");
+    module.args(["127.0.0.1:1", "1"]).env("ARIZUKO_KEY", "azk_nonsense");
     let outcome = arizuko_tests::cli::run(&mut module, "").await.expect(1);
     assert!(outcome.err.contains("UNAUTHENTICATED"), "{outcome:?}");
 }

@@ -32,47 +32,27 @@ async fn a_stream_that_breaks_comes_back_and_goes_on_with_its_turns(kind: Kind) 
     // The link breaks without a goodbye; what was sent last may or may not have arrived.
     let session_id = agent.welcome.session_id.clone();
     agent.say(held.append(2, vec![delta("m1", "two ")])).await;
-    let mine = HeldTurn {
-        turn_id: posted.turn.clone(),
-        attempt: 1,
-        next_seq: 3,
-    };
-    let foreign = HeldTurn {
-        turn_id: "A".repeat(22),
-        attempt: 1,
-        next_seq: 9,
-    };
-    let back = Hello {
-        session_id: session_id.clone(),
-        held: vec![mine, foreign],
-        ..hello("acme", 100)
-    };
+    let mine = HeldTurn { turn_id: posted.turn.clone(), attempt: 1, next_seq: 3 };
+    let foreign = HeldTurn { turn_id: "A".repeat(22), attempt: 1, next_seq: 9 };
+    let back =
+        Hello { session_id: session_id.clone(), held: vec![mine, foreign], ..hello("acme", 100) };
     let mut again = Session::open(stack.operator(0).await, back).await;
     assert_eq!(again.welcome.session_id, session_id);
     let known = &again.welcome.held;
     assert_eq!(known.len(), 1, "the foreign turn is lost: {known:?}");
-    assert_eq!(
-        (known[0].turn_id.as_str(), known[0].attempt),
-        (posted.turn.as_str(), 1)
-    );
+    assert_eq!((known[0].turn_id.as_str(), known[0].attempt), (posted.turn.as_str(), 1));
     let next = known[0].next_seq;
     assert!(next == 2 || next == 3, "{next}");
     // The older stream speaks for nobody any more.
     assert!(agent.ended().await.is_some());
 
-    again
-        .say(held.append(2, vec![delta("m1", "two "), delta("m1", "three")]))
-        .await;
+    again.say(held.append(2, vec![delta("m1", "two "), delta("m1", "three")])).await;
     held.seq = 4;
     again.stored(&held).await;
     again.finish(&held).await;
     let seen = visitor.listen(&posted.turn).await.rest().await;
     assert_eq!(transcript(&seen)[0].1, "one two three");
-    assert_eq!(
-        names(&seen),
-        ["delta", "delta", "delta", "turn_done"],
-        "no restart"
-    );
+    assert_eq!(names(&seen), ["delta", "delta", "delta", "turn_done"], "no restart");
 }
 
 async fn a_turn_that_never_reached_the_agent_is_handed_out_again(kind: Kind) {
@@ -83,10 +63,7 @@ async fn a_turn_that_never_reached_the_agent_is_handed_out_again(kind: Kind) {
     // It was handed out, but the agent does not know of it when it comes back.
     let offered = agent.offered().await;
     let session_id = agent.welcome.session_id.clone();
-    let back = Hello {
-        session_id,
-        ..hello("acme", 1)
-    };
+    let back = Hello { session_id, ..hello("acme", 1) };
     let mut again = Session::open(stack.operator(0).await, back).await;
     assert_eq!(again.welcome.held, []);
     let redelivered = again.turn().await;
@@ -105,23 +82,14 @@ async fn a_turn_that_its_agent_has_forgotten_begins_anew(kind: Kind) {
     agent.append(&mut held, delta("m1", "two replies")).await;
     agent.append(&mut held, delta("m1", " in one")).await;
     // As after a failover that has lost the end of a turn: control holds it, the agent does not.
-    let back = Hello {
-        session_id: agent.welcome.session_id.clone(),
-        ..hello("acme", 1)
-    };
+    let back = Hello { session_id: agent.welcome.session_id.clone(), ..hello("acme", 1) };
     let mut again = Session::open(stack.operator(0).await, back).await;
     assert_eq!(again.welcome.held, []);
     let redelivered = again.turn().await;
-    assert_eq!(
-        (&redelivered.turn.turn_id, redelivered.turn.attempt),
-        (&posted.turn, 2)
-    );
+    assert_eq!((&redelivered.turn.turn_id, redelivered.turn.attempt), (&posted.turn, 2));
     again.answer(redelivered, "one reply").await;
     let seen = visitor.listen(&posted.turn).await.rest().await;
-    assert_eq!(
-        names(&seen),
-        ["delta", "delta", "restart", "message", "turn_done"]
-    );
+    assert_eq!(names(&seen), ["delta", "delta", "restart", "message", "turn_done"]);
     assert_eq!(transcript(&seen)[0].1, "one reply");
 }
 
@@ -131,22 +99,12 @@ async fn a_turn_that_is_not_accepted_in_time_goes_to_another_session(kind: Kind)
     let mut deaf = Session::open(stack.operator(1).await, hello("acme", 1)).await;
     let posted = visitor.say("hello").await;
     let offered = deaf.offered().await;
-    assert_eq!(
-        (offered.turn_id.as_str(), offered.attempt),
-        (posted.turn.as_str(), 1)
-    );
+    assert_eq!((offered.turn_id.as_str(), offered.attempt), (posted.turn.as_str(), 1));
     let mut other = Session::open(stack.operator(0).await, hello("acme", 1)).await;
     lost(&mut deaf, &posted.turn).await;
     let held = other.turn().await;
-    assert_eq!(
-        (held.turn.turn_id.as_str(), held.turn.attempt),
-        (posted.turn.as_str(), 2)
-    );
-    deaf.say(Said::Accept(Accept {
-        turn_id: offered.turn_id,
-        attempt: 1,
-    }))
-    .await;
+    assert_eq!((held.turn.turn_id.as_str(), held.turn.attempt), (posted.turn.as_str(), 2));
+    deaf.say(Said::Accept(Accept { turn_id: offered.turn_id, attempt: 1 })).await;
     lost(&mut deaf, &posted.turn).await;
     other.answer(held, "here I am").await;
     let seen = visitor.listen(&posted.turn).await.rest().await;
@@ -163,19 +121,12 @@ async fn a_rejected_turn_comes_again_when_it_was_said_to(kind: Kind) {
     let begun = std::time::Instant::now();
     agent.reject(&turn, Duration::from_millis(1500)).await;
     lost(&mut agent, &posted.turn).await;
-    let standing = visitor
-        .get(&format!("{}/status", posted.turn))
-        .await
-        .expect(200)
-        .json();
+    let standing = visitor.get(&format!("{}/status", posted.turn)).await.expect(200).json();
     assert_eq!(standing["status"], "queued");
     let held = agent.turn().await;
     let waited = begun.elapsed();
     assert_eq!(held.turn.turn_id, posted.turn);
-    assert!(
-        waited >= Duration::from_millis(1400),
-        "it came after {waited:?}"
-    );
+    assert!(waited >= Duration::from_millis(1400), "it came after {waited:?}");
     agent.answer(held, "now").await;
     assert_eq!(visitor.end_of(&posted.turn).await["status"], "done");
 }
@@ -189,30 +140,16 @@ async fn an_agent_that_leaves_hands_its_turns_back_at_once(kind: Kind) {
     agent.leave().await;
     let begun = std::time::Instant::now();
     let taken = next.turn().await;
-    assert!(
-        begun.elapsed() < Duration::from_secs(5),
-        "after {:?}",
-        begun.elapsed()
-    );
-    assert_eq!(
-        (taken.turn.turn_id.as_str(), taken.turn.attempt),
-        (held.turn.turn_id.as_str(), 2)
-    );
+    assert!(begun.elapsed() < Duration::from_secs(5), "after {:?}", begun.elapsed());
+    assert_eq!((taken.turn.turn_id.as_str(), taken.turn.attempt), (held.turn.turn_id.as_str(), 2));
     next.answer(taken, "a whole answer").await;
     let seen = visitor.listen(&held.turn.turn_id).await.rest().await;
     assert_eq!(names(&seen), ["delta", "restart", "message", "turn_done"]);
     assert_eq!(seen[1].data["keep"], false);
     assert_eq!(
         transcript(&seen),
-        [(
-            seen[2].data["id"].as_str().unwrap_or_default().to_owned(),
-            "a whole answer".to_owned()
-        )]
+        [(seen[2].data["id"].as_str().unwrap_or_default().to_owned(), "a whole answer".to_owned())]
     );
     let snapshot = visitor.get(&held.turn.turn_id).await.expect(200).json();
-    assert_eq!(
-        snapshot["assistant"].as_array().map(Vec::len),
-        Some(1),
-        "{snapshot}"
-    );
+    assert_eq!(snapshot["assistant"].as_array().map(Vec::len), Some(1), "{snapshot}");
 }

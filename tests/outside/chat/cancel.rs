@@ -33,31 +33,19 @@ async fn a_cancelled_turn_ends_at_once_and_the_agent_is_told(kind: Kind) {
     let mut events = there.listen(&posted.turn).await;
     events.take(1).await;
 
-    let cancelled = there
-        .post_to(&format!("{}/cancel", posted.turn))
-        .await
-        .expect(200)
-        .json();
-    assert_eq!(
-        cancelled,
-        json!({"turn_id": posted.turn, "status": "cancelled"})
-    );
+    let cancelled = there.post_to(&format!("{}/cancel", posted.turn)).await.expect(200).json();
+    assert_eq!(cancelled, json!({"turn_id": posted.turn, "status": "cancelled"}));
     let last = events.rest().await;
     assert_eq!(names(&last), ["turn_done"]);
     assert_eq!(last[0].data["status"], "cancelled");
     told_of_the_cancel(&mut agent, &posted.turn).await;
 
     // What the agent still says is refused, and no reader sees it.
-    agent
-        .say(held.append(held.seq, vec![delta("m1", "too late")]))
-        .await;
+    agent.say(held.append(held.seq, vec![delta("m1", "too late")])).await;
     told_of_the_cancel(&mut agent, &posted.turn).await;
     let snapshot = here.get(&posted.turn).await.expect(200).json();
     assert_eq!(snapshot["assistant"][0]["content"], "one");
-    assert_eq!(
-        names(&here.listen(&posted.turn).await.rest().await),
-        ["delta", "turn_done"]
-    );
+    assert_eq!(names(&here.listen(&posted.turn).await.rest().await), ["delta", "turn_done"]);
 
     let next = here.say_in(&posted.conversation, "next").await;
     let held = agent.turn().await;
@@ -69,10 +57,7 @@ async fn a_turn_is_cancelled_before_any_agent_takes_it(kind: Kind) {
     let visitor = stack.visitor(&stack.issue("acme").await, 0);
     let first = visitor.say("one").await;
     let second = visitor.say_in(&first.conversation, "two").await;
-    visitor
-        .post_to(&format!("{}/cancel", first.turn))
-        .await
-        .expect(200);
+    visitor.post_to(&format!("{}/cancel", first.turn)).await.expect(200);
     let seen = visitor.listen(&first.turn).await.rest().await;
     assert_eq!(names(&seen), ["turn_done"]);
     let mut agent = stack.attach("acme", 1).await;
@@ -87,28 +72,15 @@ async fn cancelling_again_or_too_late_changes_nothing(kind: Kind) {
     let posted = visitor.say("one").await;
     let cancel = format!("{}/cancel", posted.turn);
     for _ in 0..3 {
-        assert_eq!(
-            visitor.post_to(&cancel).await.expect(200).json()["status"],
-            "cancelled"
-        );
+        assert_eq!(visitor.post_to(&cancel).await.expect(200).json()["status"], "cancelled");
     }
-    assert_eq!(
-        visitor.listen(&posted.turn).await.rest().await.len(),
-        1,
-        "one last frame"
-    );
+    assert_eq!(visitor.listen(&posted.turn).await.rest().await.len(), 1, "one last frame");
 
     let mut agent = stack.attach("acme", 1).await;
     let answered = visitor.say("two").await;
     let held = agent.turn().await;
     agent.answer(held, "2").await;
     let cancel = format!("{}/cancel", answered.turn);
-    assert_eq!(
-        visitor.post_to(&cancel).await.expect(200).json()["status"],
-        "done"
-    );
-    visitor
-        .get(&cancel)
-        .await
-        .refused(405, "METHOD_NOT_ALLOWED");
+    assert_eq!(visitor.post_to(&cancel).await.expect(200).json()["status"], "done");
+    visitor.get(&cancel).await.refused(405, "METHOD_NOT_ALLOWED");
 }

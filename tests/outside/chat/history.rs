@@ -16,11 +16,7 @@ on_every_stack![
 ];
 
 pub(super) async fn history(visitor: &Visitor, conversation: &str, query: &str) -> Value {
-    visitor
-        .get(&format!("c/{conversation}{query}"))
-        .await
-        .expect(200)
-        .json()
+    visitor.get(&format!("c/{conversation}{query}")).await.expect(200).json()
 }
 
 async fn history_tells_all_turns_oldest_first_and_the_cursor_to_go_on_from(kind: Kind) {
@@ -38,32 +34,21 @@ async fn history_tells_all_turns_oldest_first_and_the_cursor_to_go_on_from(kind:
 
     let page = history(&there, &first.conversation, "").await;
     assert_eq!(page["conversation"], first.conversation.as_str());
-    assert_eq!(
-        (&page["next"], &page["agent_attached"]),
-        (&Value::Null, &json!(true))
-    );
+    assert_eq!((&page["next"], &page["agent_attached"]), (&Value::Null, &json!(true)));
     let turns = page["turns"].as_array().cloned().unwrap_or_default();
     let ids: Vec<_> = turns.iter().map(|turn| turn["turn_id"].clone()).collect();
-    assert_eq!(
-        ids,
-        [json!(first.turn), json!(second.turn), json!(third.turn)]
-    );
+    assert_eq!(ids, [json!(first.turn), json!(second.turn), json!(third.turn)]);
     let statuses: Vec<_> = turns.iter().map(|turn| turn["status"].clone()).collect();
     assert_eq!(statuses, ["done", "running", "queued"]);
     assert_eq!(turns[0]["user"]["content"], "one");
     assert_eq!(turns[0]["assistant"][0]["content"], "*1*");
     assert_eq!(turns[0]["assistant"][0].get("html"), None);
     assert_eq!(turns[1]["assistant"][0]["content"], "hal");
-    assert_eq!(
-        (&turns[0]["n"], &turns[1]["n"], &turns[2]["n"]),
-        (&json!(2), &json!(1), &json!(0))
-    );
+    assert_eq!((&turns[0]["n"], &turns[1]["n"], &turns[2]["n"]), (&json!(2), &json!(1), &json!(0)));
     assert!(turns[0]["ended_at"].is_string() && turns[1].get("ended_at").is_none());
 
     let html = history(&there, &first.conversation, "?html=1").await;
-    let html = html["turns"][0]["assistant"][0]["html"]
-        .as_str()
-        .map(str::to_owned);
+    let html = html["turns"][0]["assistant"][0]["html"].as_str().map(str::to_owned);
     assert_eq!(html.as_deref().map(str::trim), Some("<p><em>1</em></p>"));
 
     let cursor = page["cursor"].as_str().expect("the cursor to go on from");
@@ -74,21 +59,12 @@ async fn history_tells_all_turns_oldest_first_and_the_cursor_to_go_on_from(kind:
     let seen = events.take(2).await;
     assert_eq!(names(&seen), ["delta", "turn_done"]);
     assert_eq!(seen[0].data["text"], "f");
-    assert_eq!(
-        seen[0].data["id"], turns[1]["assistant"][0]["id"],
-        "it continues that message"
-    );
+    assert_eq!(seen[0].data["id"], turns[1]["assistant"][0]["id"], "it continues that message");
 }
 
 async fn history_comes_in_pages_without_a_hole_or_a_repeat(kind: Kind) {
-    let stack = Stack::with(
-        kind,
-        &[
-            ("ARIZUKO_ADDRESS_RATE", "1000"),
-            ("ARIZUKO_LINK_RATE", "1000"),
-        ],
-    )
-    .await;
+    let stack =
+        Stack::with(kind, &[("ARIZUKO_ADDRESS_RATE", "1000"), ("ARIZUKO_LINK_RATE", "1000")]).await;
     let visitor = stack.visitor(&stack.issue("acme").await, 0);
     let mut agent = stack.attach("acme", 1).await;
     let first = visitor.say("0").await;
@@ -102,12 +78,8 @@ async fn history_comes_in_pages_without_a_hole_or_a_repeat(kind: Kind) {
     for limit in [1, 2, 3, 7, 200] {
         let (mut seen, mut after, mut pages) = (Vec::new(), String::new(), 0);
         loop {
-            let page = history(
-                &visitor,
-                &first.conversation,
-                &format!("?limit={limit}{after}"),
-            )
-            .await;
+            let page =
+                history(&visitor, &first.conversation, &format!("?limit={limit}{after}")).await;
             let turns = page["turns"].as_array().cloned().unwrap_or_default();
             assert!(turns.len() <= limit, "{page}");
             seen.extend(turns.iter().map(|turn| turn["user"]["content"].clone()));
@@ -121,10 +93,7 @@ async fn history_comes_in_pages_without_a_hole_or_a_repeat(kind: Kind) {
         assert_eq!(pages, 7_usize.div_ceil(limit), "limit {limit}");
     }
     let beyond = history(&visitor, &first.conversation, "?after=18446744073709551615").await;
-    assert_eq!(
-        (&beyond["turns"], &beyond["next"]),
-        (&json!([]), &Value::Null)
-    );
+    assert_eq!((&beyond["turns"], &beyond["next"]), (&json!([]), &Value::Null));
     for nonsense in ["?after=x", "?limit=-1", "?after=-1"] {
         let path = format!("c/{}{nonsense}", first.conversation);
         visitor.get(&path).await.refused(400, "INVALID");
@@ -143,26 +112,14 @@ async fn history_and_the_stream_from_its_cursor_are_the_whole_reply_exactly_once
     // Somebody reloads the page after each frame, and in the midst of them.
     let mut readers = Vec::new();
     for n in 0..12 {
-        let page = history(
-            if n % 2 == 0 { &here } else { &there },
-            &posted.conversation,
-            "",
-        )
-        .await;
+        let page = history(if n % 2 == 0 { &here } else { &there }, &posted.conversation, "").await;
         let shown = page["turns"][0]["assistant"].clone();
-        let cursor = page["cursor"]
-            .as_str()
-            .map(str::to_owned)
-            .expect("a cursor");
+        let cursor = page["cursor"].as_str().map(str::to_owned).expect("a cursor");
         readers.push((shown, there.open(&path, Cursor::After(&cursor)).await.ok()));
-        let frames = (0..3)
-            .map(|k| delta(&format!("m{}", n / 4), &format!("{n}.{k} ")))
-            .collect();
+        let frames = (0..3).map(|k| delta(&format!("m{}", n / 4), &format!("{n}.{k} "))).collect();
         agent.push(&mut held, frames).await;
     }
-    agent
-        .append(&mut held, message("m2", "the last, finished"))
-        .await;
+    agent.append(&mut held, message("m2", "the last, finished")).await;
     agent.finish(&held).await;
 
     let whole = transcript(&here.listen(&posted.turn).await.rest().await);
@@ -170,15 +127,11 @@ async fn history_and_the_stream_from_its_cursor_are_the_whole_reply_exactly_once
         let text =
             |message: &Value, field: &str| message[field].as_str().unwrap_or_default().to_owned();
         let shown = shown.as_array().cloned().unwrap_or_default();
-        let mut seen: Vec<_> = shown
-            .iter()
-            .map(|m| (text(m, "id"), text(m, "content")))
-            .collect();
+        let mut seen: Vec<_> = shown.iter().map(|m| (text(m, "id"), text(m, "content"))).collect();
         for event in events.through("turn_done").await {
             let (id, at) = (
                 text(&event.data, "id"),
-                seen.iter()
-                    .position(|(id, _)| *id == text(&event.data, "id")),
+                seen.iter().position(|(id, _)| *id == text(&event.data, "id")),
             );
             match (event.name.as_str(), at) {
                 ("delta", Some(at)) => seen[at].1 += &text(&event.data, "text"),

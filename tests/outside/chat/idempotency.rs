@@ -40,44 +40,26 @@ async fn repeats_at_the_same_time_at_both_gateways_make_one_turn(kind: Kind) {
     let visitors = [stack.visitor(&link, 0), stack.visitor(&link, 1)];
     let message = json!({"content": "hello"});
     let repeats = (0..16).map(|n| visitors[n % 2].say_once(KEY, &message));
-    let turns: HashSet<_> = join_all(repeats)
-        .await
-        .into_iter()
-        .map(|answer| answer.posted().turn)
-        .collect();
+    let turns: HashSet<_> =
+        join_all(repeats).await.into_iter().map(|answer| answer.posted().turn).collect();
     assert_eq!(turns.len(), 1, "{turns:?}");
 }
 
 async fn the_same_key_with_another_message_is_refused(kind: Kind) {
     let stack = Stack::start(kind).await;
     let visitor = stack.visitor(&stack.issue("acme").await, 0);
-    visitor
-        .say_once(KEY, &json!({"content": "one"}))
-        .await
-        .posted();
-    visitor
-        .say_once(KEY, &json!({"content": "two"}))
-        .await
-        .refused(422, "IDEMPOTENCY_MISMATCH");
+    visitor.say_once(KEY, &json!({"content": "one"})).await.posted();
+    visitor.say_once(KEY, &json!({"content": "two"})).await.refused(422, "IDEMPOTENCY_MISMATCH");
 }
 
 async fn a_short_key_could_be_guessed_and_opens_no_conversation(kind: Kind) {
     let stack = Stack::start(kind).await;
     let visitor = stack.visitor(&stack.issue("acme").await, 0);
     for key in ["1", "0123456789abcdefghijk"] {
-        visitor
-            .say_once(key, &json!({"content": "x"}))
-            .await
-            .refused(400, "INVALID");
+        visitor.say_once(key, &json!({"content": "x"})).await.refused(400, "INVALID");
     }
-    visitor
-        .say_once(&"k".repeat(256), &json!({"content": "x"}))
-        .await
-        .refused(400, "INVALID");
-    let posted = visitor
-        .say_once(KEY, &json!({"content": "x"}))
-        .await
-        .posted();
+    visitor.say_once(&"k".repeat(256), &json!({"content": "x"})).await.refused(400, "INVALID");
+    let posted = visitor.say_once(KEY, &json!({"content": "x"})).await.posted();
     let more = json!({"content": "y", "conversation": posted.conversation});
     let first = visitor.say_once("1", &more).await.posted();
     assert_eq!(visitor.say_once("1", &more).await.posted(), first);
@@ -87,10 +69,7 @@ async fn a_key_counts_for_its_link_and_conversation_alone(kind: Kind) {
     let stack = Stack::start(kind).await;
     let visitor = stack.visitor(&stack.issue("acme").await, 0);
     let other = stack.visitor(&stack.issue("acme").await, 0);
-    let first = visitor
-        .say_once(KEY, &json!({"content": "x"}))
-        .await
-        .posted();
+    let first = visitor.say_once(KEY, &json!({"content": "x"})).await.posted();
     let elsewhere = other.say_once(KEY, &json!({"content": "y"})).await.posted();
     assert_ne!(first.turn, elsewhere.turn);
     assert_ne!(first.conversation, elsewhere.conversation);
@@ -100,11 +79,8 @@ async fn a_key_counts_for_its_link_and_conversation_alone(kind: Kind) {
 }
 
 async fn a_repeat_is_answered_also_when_the_limits_are_reached(kind: Kind) {
-    let stack = Stack::with(
-        kind,
-        &[("ARIZUKO_ADDRESS_RATE", "1"), ("ARIZUKO_LINK_TURNS", "1")],
-    )
-    .await;
+    let stack =
+        Stack::with(kind, &[("ARIZUKO_ADDRESS_RATE", "1"), ("ARIZUKO_LINK_TURNS", "1")]).await;
     let visitor = stack.visitor(&stack.issue("acme").await, 0);
     let message = json!({"content": "x"});
     let first = visitor.say_once(KEY, &message).await.posted();

@@ -33,14 +33,8 @@ async fn nothing_is_found(visitor: &Visitor, Posted { turn, conversation }: &Pos
     ] {
         visitor.get(&path).await.refused(404, "NOT_FOUND");
     }
-    visitor
-        .post_to(&format!("{turn}/cancel"))
-        .await
-        .refused(404, "NOT_FOUND");
-    visitor
-        .delete(&format!("c/{conversation}"))
-        .await
-        .refused(404, "NOT_FOUND");
+    visitor.post_to(&format!("{turn}/cancel")).await.refused(404, "NOT_FOUND");
+    visitor.delete(&format!("c/{conversation}")).await.refused(404, "NOT_FOUND");
     let message = json!({"content": "x", "conversation": conversation});
     visitor.post_json(&message).await.refused(404, "NOT_FOUND");
 }
@@ -58,16 +52,10 @@ async fn ids_of_another_link_open_nothing(kind: Kind) {
     let hook = stack.issue_hook("acme", "github", "").await;
     let hook = stack.caller(&hook, 0);
     for path in ["", "/status", "/sse"] {
-        hook.get(&format!("/{}{path}", posted.turn))
-            .await
-            .refused(404, "NOT_FOUND");
+        hook.get(&format!("/{}{path}", posted.turn)).await.refused(404, "NOT_FOUND");
     }
     // All that changed nothing.
-    let history = mine
-        .get(&format!("c/{}", posted.conversation))
-        .await
-        .expect(200)
-        .json();
+    let history = mine.get(&format!("c/{}", posted.conversation)).await.expect(200).json();
     assert_eq!(history["turns"].as_array().map(Vec::len), Some(1));
     assert_eq!(history["turns"][0]["status"], "queued");
 }
@@ -88,10 +76,7 @@ async fn a_visitor_of_the_same_link_finds_no_other_conversation(kind: Kind) {
     }
     // What Bob can reach without her ids has nothing of hers.
     let seen = live.take(3).await;
-    assert!(
-        seen.iter().all(|event| !event.raw.contains("alice")),
-        "{seen:?}"
-    );
+    assert!(seen.iter().all(|event| !event.raw.contains("alice")), "{seen:?}");
     for path in [
         "",
         "config",
@@ -105,36 +90,20 @@ async fn a_visitor_of_the_same_link_finds_no_other_conversation(kind: Kind) {
         );
     }
     // Nor does a turn of hers show up in a conversation of his, by cursor or by page.
-    let hers_first = alice
-        .follow(&hers.conversation)
-        .await
-        .take(1)
-        .await
-        .remove(0);
+    let hers_first = alice.follow(&hers.conversation).await.take(1).await.remove(0);
     let path = format!("c/{}/sse", his.conversation);
-    let mut events = bob
-        .open(
-            &path,
-            Cursor::After(hers_first.id.as_deref().unwrap_or_default()),
-        )
-        .await
-        .ok();
+    let mut events =
+        bob.open(&path, Cursor::After(hers_first.id.as_deref().unwrap_or_default())).await.ok();
     let replayed = events.take(4).await;
     assert_eq!(replayed[0].name, "reset");
-    assert!(
-        replayed.iter().all(|event| !event.raw.contains("alice")),
-        "{replayed:?}"
-    );
+    assert!(replayed.iter().all(|event| !event.raw.contains("alice")), "{replayed:?}");
 }
 
 async fn a_turn_is_no_conversation_and_a_conversation_no_turn(kind: Kind) {
     let stack = Stack::start(kind).await;
     let visitor = stack.visitor(&stack.issue("acme").await, 0);
     let Posted { turn, conversation } = visitor.say("hello").await;
-    let swapped = Posted {
-        turn: conversation,
-        conversation: turn,
-    };
+    let swapped = Posted { turn: conversation, conversation: turn };
     nothing_is_found(&visitor, &swapped).await;
 }
 
@@ -165,19 +134,14 @@ async fn a_token_that_is_almost_right_is_wrong(kind: Kind) {
     ];
     wrong.extend((0..token.len()).map(swap));
     for token in wrong.iter().filter(|wrong| **wrong != token) {
-        for path in [
-            format!("/chat/{token}/"),
-            format!("/chat/{token}/config"),
-            format!("/hook/{token}"),
-        ] {
+        for path in
+            [format!("/chat/{token}/"), format!("/chat/{token}/config"), format!("/hook/{token}")]
+        {
             if token == ".." {
                 continue;
             }
-            let method = if path.starts_with("/hook") {
-                http::Method::POST
-            } else {
-                http::Method::GET
-            };
+            let method =
+                if path.starts_with("/hook") { http::Method::POST } else { http::Method::GET };
             let answer = arizuko_tests::http::send(stack.at(0, &path).request(method, "")).await;
             assert_eq!(answer.status, 401, "{path}: {}", answer.text());
             let answer = answer.refused(401, "TOKEN_INVALID");

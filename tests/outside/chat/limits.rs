@@ -21,30 +21,20 @@ on_every_stack![
 ];
 
 /// Rates out of the way, so that only the turns are counted.
-const FAST: [(&str, &str); 2] = [
-    ("ARIZUKO_ADDRESS_RATE", "100000"),
-    ("ARIZUKO_LINK_RATE", "100000"),
-];
+const FAST: [(&str, &str); 2] =
+    [("ARIZUKO_ADDRESS_RATE", "100000"), ("ARIZUKO_LINK_RATE", "100000")];
 /// The turns and a link's rate out of the way.
-const MANY_TURNS: [(&str, &str); 2] = [
-    ("ARIZUKO_LINK_TURNS", "1000"),
-    ("ARIZUKO_TRUSTED_PROXY", "127.0.0.0/8"),
-];
+const MANY_TURNS: [(&str, &str); 2] =
+    [("ARIZUKO_LINK_TURNS", "1000"), ("ARIZUKO_TRUSTED_PROXY", "127.0.0.0/8")];
 
 /// Sends messages until one is refused; says how many were taken, and after how many seconds to
 /// come back.
 async fn taken_before_a_refusal(visitors: &[Visitor], reason: &str) -> (usize, u64) {
     for count in 0..200 {
-        let answer = visitors[count % visitors.len()]
-            .post_json(&json!({"content": "x"}))
-            .await;
+        let answer = visitors[count % visitors.len()].post_json(&json!({"content": "x"})).await;
         if answer.status != 202 {
             let answer = answer.refused(429, reason);
-            assert!(
-                (1..=60).contains(&answer.retry_after()),
-                "{:?}",
-                answer.headers
-            );
+            assert!((1..=60).contains(&answer.retry_after()), "{:?}", answer.headers);
             return (count, answer.retry_after());
         }
     }
@@ -61,9 +51,7 @@ async fn one_address_may_send_twenty_messages_a_minute_to_a_link(kind: Kind) {
     let most = 20 + begun.elapsed().as_secs() / 3 + 1;
     assert!((20..=most).contains(&(taken as u64)), "{taken} were taken");
     // Neither another visitor of the link nor the same one's other link suffers from it.
-    let other = visitors[0]
-        .request(Method::POST, "")
-        .header("x-forwarded-for", "192.0.2.7");
+    let other = visitors[0].request(Method::POST, "").header("x-forwarded-for", "192.0.2.7");
     send(other.json(&json!({"content": "x"}))).await.posted();
     stack.visitor(&stack.issue("acme").await, 0).say("x").await;
     // A repeat of what was taken is no new message.
@@ -78,9 +66,7 @@ async fn one_link_takes_sixty_messages_a_minute_from_all_its_visitors(kind: Kind
     'visitors: for address in 1..100 {
         let visitor = stack.visitor(&link, address % 2);
         for _ in 0..15 {
-            let request = visitor
-                .request(Method::POST, "")
-                .json(&json!({"content": "x"}));
+            let request = visitor.request(Method::POST, "").json(&json!({"content": "x"}));
             let request = request.header("x-forwarded-for", format!("198.51.100.{address}"));
             let answer = send(request).await;
             if answer.status == 429 {
@@ -103,16 +89,10 @@ async fn a_conversation_has_at_most_three_open_turns(kind: Kind) {
     visitor.say_in(&first.conversation, "2").await;
     visitor.say_in(&first.conversation, "3").await;
     let fourth = json!({"content": "4", "conversation": first.conversation});
-    let refused = visitor
-        .post_json(&fourth)
-        .await
-        .refused(429, "TOO_MANY_TURNS");
+    let refused = visitor.post_json(&fourth).await.refused(429, "TOO_MANY_TURNS");
     assert!(refused.retry_after() >= 1);
     visitor.say("elsewhere").await;
-    visitor
-        .post_to(&format!("{}/cancel", first.turn))
-        .await
-        .expect(200);
+    visitor.post_to(&format!("{}/cancel", first.turn)).await.expect(200);
     visitor.post_json(&fourth).await.posted();
 }
 
@@ -120,14 +100,8 @@ async fn a_link_has_at_most_twenty_open_turns(kind: Kind) {
     let stack = Stack::with(kind, &FAST).await;
     let link = stack.issue("acme").await;
     let visitors = [stack.visitor(&link, 0), stack.visitor(&link, 1)];
-    assert_eq!(
-        taken_before_a_refusal(&visitors, "TOO_MANY_TURNS").await.0,
-        20
-    );
-    stack
-        .visitor(&stack.issue("acme").await, 0)
-        .say("another link")
-        .await;
+    assert_eq!(taken_before_a_refusal(&visitors, "TOO_MANY_TURNS").await.0, 20);
+    stack.visitor(&stack.issue("acme").await, 0).say("another link").await;
     let mut agent = stack.attach("acme", 1).await;
     let held = agent.turn().await;
     agent.answer(held, "one is over").await;
@@ -145,33 +119,13 @@ async fn an_address_has_at_most_so_many_open_streams(kind: Kind) {
         events.greeting().await;
         open.push(events);
     }
-    assert!(
-        visitor
-            .get(&path)
-            .await
-            .refused(429, "TOO_MANY_STREAMS")
-            .retry_after()
-            >= 1
-    );
-    visitor
-        .get(&format!("c/{}/sse", posted.conversation))
-        .await
-        .refused(429, "TOO_MANY_STREAMS");
-    let inline = visitor
-        .request(Method::POST, "")
-        .header("accept", "text/event-stream");
+    assert!(visitor.get(&path).await.refused(429, "TOO_MANY_STREAMS").retry_after() >= 1);
+    visitor.get(&format!("c/{}/sse", posted.conversation)).await.refused(429, "TOO_MANY_STREAMS");
+    let inline = visitor.request(Method::POST, "").header("accept", "text/event-stream");
     let inline = send(inline.json(&json!({"content": "x"}))).await;
     inline.refused(429, "TOO_MANY_STREAMS");
-    let turns = visitor
-        .get(&format!("c/{}", posted.conversation))
-        .await
-        .expect(200)
-        .json();
-    assert_eq!(
-        turns["turns"].as_array().map(Vec::len),
-        Some(1),
-        "what was refused was not taken"
-    );
+    let turns = visitor.get(&format!("c/{}", posted.conversation)).await.expect(200).json();
+    assert_eq!(turns["turns"].as_array().map(Vec::len), Some(1), "what was refused was not taken");
     drop(open);
     arizuko_tests::within("a stream that was left to be counted out", async {
         while visitor.open(&path, Cursor::Start).await.status != 200 {}
@@ -203,13 +157,7 @@ async fn a_forged_address_is_not_believed(kind: Kind) {
             .header("x-forwarded-for", format!("192.0.2.{address}"));
         send(request.json(&json!({"content": "x"}))).await.posted();
     }
-    let request = visitor
-        .request(Method::POST, "")
-        .header("x-forwarded-for", "192.0.2.9");
-    let request = request
-        .header("forwarded", "for=192.0.2.9")
-        .header("x-real-ip", "192.0.2.9");
-    send(request.json(&json!({"content": "x"})))
-        .await
-        .refused(429, "RATE_LIMITED");
+    let request = visitor.request(Method::POST, "").header("x-forwarded-for", "192.0.2.9");
+    let request = request.header("forwarded", "for=192.0.2.9").header("x-real-ip", "192.0.2.9");
+    send(request.json(&json!({"content": "x"}))).await.refused(429, "RATE_LIMITED");
 }

@@ -19,25 +19,14 @@ on_every_stack![
 ];
 
 async fn links(stack: &Stack) -> (Visitor, Visitor) {
-    let allowed_origins = vec![
-        "https://acme.com".to_owned(),
-        "http://localhost:3000".to_owned(),
-    ];
-    let options = LinkOptions {
-        allowed_origins,
-        ..LinkOptions::default()
-    };
+    let allowed_origins = vec!["https://acme.com".to_owned(), "http://localhost:3000".to_owned()];
+    let options = LinkOptions { allowed_origins, ..LinkOptions::default() };
     let open = stack.issue_with("acme", "", options).await;
-    (
-        stack.visitor(&open, 0),
-        stack.visitor(&stack.issue("acme").await, 0),
-    )
+    (stack.visitor(&open, 0), stack.visitor(&stack.issue("acme").await, 0))
 }
 
 async fn post_from(visitor: &Visitor, headers: &[(&str, &str)]) -> Answer {
-    let mut request = visitor
-        .request(Method::POST, "")
-        .json(&json!({"content": "x"}));
+    let mut request = visitor.request(Method::POST, "").json(&json!({"content": "x"}));
     for (name, value) in headers {
         request = request.header(*name, *value);
     }
@@ -55,19 +44,14 @@ async fn another_site_may_not_call_unless_the_link_names_it(kind: Kind) {
             "https://acme.com:8443",
             "null",
         ] {
-            let refused = post_from(visitor, &[("origin", origin)])
-                .await
-                .refused(403, "ORIGIN_NOT_ALLOWED");
+            let refused =
+                post_from(visitor, &[("origin", origin)]).await.refused(403, "ORIGIN_NOT_ALLOWED");
             assert_eq!(refused.header("access-control-allow-origin"), "");
         }
         let forged = [("origin", "null"), ("sec-fetch-site", "cross-site")];
-        post_from(visitor, &forged)
-            .await
-            .refused(403, "ORIGIN_NOT_ALLOWED");
+        post_from(visitor, &forged).await.refused(403, "ORIGIN_NOT_ALLOWED");
     }
-    post_from(&closed, &[("origin", "https://acme.com")])
-        .await
-        .refused(403, "ORIGIN_NOT_ALLOWED");
+    post_from(&closed, &[("origin", "https://acme.com")]).await.refused(403, "ORIGIN_NOT_ALLOWED");
 }
 
 async fn a_site_that_the_link_names_may_call_and_embed_it(kind: Kind) {
@@ -79,33 +63,12 @@ async fn a_site_that_the_link_names_may_call_and_embed_it(kind: Kind) {
         assert_eq!(answer.header("access-control-allow-credentials"), "");
         assert!(answer.header("vary").to_lowercase().contains("origin"));
         let turn = answer.posted().turn;
-        let request = open
-            .request(Method::GET, &format!("{turn}/status"))
-            .header("origin", origin);
-        assert_eq!(
-            send(request)
-                .await
-                .expect(200)
-                .header("access-control-allow-origin"),
-            origin
-        );
+        let request = open.request(Method::GET, &format!("{turn}/status")).header("origin", origin);
+        assert_eq!(send(request).await.expect(200).header("access-control-allow-origin"), origin);
     }
-    let policy = open
-        .get("")
-        .await
-        .expect(200)
-        .header("content-security-policy")
-        .to_owned();
-    assert!(
-        policy.contains("frame-ancestors https://acme.com http://localhost:3000"),
-        "{policy}"
-    );
-    let policy = closed
-        .get("")
-        .await
-        .expect(200)
-        .header("content-security-policy")
-        .to_owned();
+    let policy = open.get("").await.expect(200).header("content-security-policy").to_owned();
+    assert!(policy.contains("frame-ancestors https://acme.com http://localhost:3000"), "{policy}");
+    let policy = closed.get("").await.expect(200).header("content-security-policy").to_owned();
     assert!(policy.contains("frame-ancestors 'none'"), "{policy}");
     assert_eq!(open.get("").await.header("access-control-allow-origin"), "");
 }
@@ -116,37 +79,20 @@ async fn our_own_page_may_call(kind: Kind) {
     let own = stack.gateway(0);
     post_from(&closed, &[]).await.posted();
     post_from(&closed, &[("origin", &own)]).await.posted();
-    post_from(
-        &closed,
-        &[("origin", "null"), ("sec-fetch-site", "same-origin")],
-    )
-    .await
-    .posted();
+    post_from(&closed, &[("origin", "null"), ("sec-fetch-site", "same-origin")]).await.posted();
 }
 
 async fn a_preflight_is_answered_for_named_sites_alone(kind: Kind) {
     let stack = Stack::start(kind).await;
     let (open, closed) = links(&stack).await;
     let ask = |visitor: &Visitor, origin: &str| {
-        let request = visitor
-            .request(Method::OPTIONS, "")
-            .header("origin", origin);
+        let request = visitor.request(Method::OPTIONS, "").header("origin", origin);
         let request = request.header("access-control-request-method", "POST");
-        send(request.header(
-            "access-control-request-headers",
-            "content-type,idempotency-key",
-        ))
+        send(request.header("access-control-request-headers", "content-type,idempotency-key"))
     };
     let answer = ask(&open, "https://acme.com").await.expect(204);
-    assert_eq!(
-        answer.header("access-control-allow-origin"),
-        "https://acme.com"
-    );
-    assert!(
-        answer
-            .header("access-control-allow-methods")
-            .contains("POST")
-    );
+    assert_eq!(answer.header("access-control-allow-origin"), "https://acme.com");
+    assert!(answer.header("access-control-allow-methods").contains("POST"));
     let headers = answer.header("access-control-allow-headers").to_lowercase();
     for header in ["content-type", "idempotency-key", "last-event-id"] {
         assert!(headers.contains(header), "{headers}");
@@ -165,16 +111,10 @@ async fn a_site_learns_nothing_of_a_link_that_is_not_for_it(kind: Kind) {
         &format!("{}/sse", posted.turn),
         &format!("c/{}", posted.conversation),
     ] {
-        let request = closed
-            .request(Method::GET, path)
-            .header("origin", "https://evil.example");
+        let request = closed.request(Method::GET, path).header("origin", "https://evil.example");
         let answer = send(request).await.refused(403, "ORIGIN_NOT_ALLOWED");
         assert_eq!(answer.header("access-control-allow-origin"), "");
     }
-    let unknown = stack
-        .at(0, "/chat/nonsense/")
-        .request(Method::GET, "config");
-    send(unknown.header("origin", "https://evil.example"))
-        .await
-        .refused(401, "TOKEN_INVALID");
+    let unknown = stack.at(0, "/chat/nonsense/").request(Method::GET, "config");
+    send(unknown.header("origin", "https://evil.example")).await.refused(401, "TOKEN_INVALID");
 }

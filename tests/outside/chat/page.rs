@@ -20,45 +20,29 @@ async fn the_page_is_html_with_its_files_beside_it(kind: Kind) {
     let page = visitor.get("").await.expect(200);
     assert_eq!(page.header("content-type"), "text/html; charset=utf-8");
     let policy = page.header("content-security-policy");
-    for directive in [
-        "script-src 'self'",
-        "connect-src 'self'",
-        "base-uri 'none'",
-        "frame-ancestors 'none'",
-    ] {
+    for directive in
+        ["script-src 'self'", "connect-src 'self'", "base-uri 'none'", "frame-ancestors 'none'"]
+    {
         assert!(policy.contains(directive), "{policy}");
     }
     let html = page.text();
     assert!(!html.contains("{{"), "a placeholder is left: {html}");
-    let assets: Vec<_> = html
-        .split('"')
-        .filter(|part| part.starts_with("/assets/"))
-        .collect();
+    let assets: Vec<_> = html.split('"').filter(|part| part.starts_with("/assets/")).collect();
     assert_eq!(assets.len(), 2, "a style and a script: {assets:?}");
     for (asset, kind) in assets.iter().zip(["text/css", "text/javascript"]) {
         for gateway in 0..2 {
             let file = stack.at(gateway, asset).get("").await.expect(200);
             assert!(file.header("content-type").starts_with(kind), "{asset}");
-            assert!(
-                file.header("cache-control").contains("immutable"),
-                "{asset}"
-            );
+            assert!(file.header("cache-control").contains("immutable"), "{asset}");
             assert!(!file.body.is_empty());
         }
     }
     // All else that a page could load would tell others who visits.
     for foreign in ["http://", "https://"] {
-        let loads = html
-            .split(foreign)
-            .skip(1)
-            .filter(|rest| !rest.starts_with("www.w3.org"));
+        let loads = html.split(foreign).skip(1).filter(|rest| !rest.starts_with("www.w3.org"));
         assert_eq!(loads.count(), 0, "{html}");
     }
-    stack
-        .at(0, "/assets/page.0000000000000000.js")
-        .get("")
-        .await
-        .expect(404);
+    stack.at(0, "/assets/page.0000000000000000.js").get("").await.expect(404);
 }
 
 async fn the_page_shows_the_links_name_and_greeting_and_nothing_that_it_must_not(kind: Kind) {
@@ -71,58 +55,34 @@ async fn the_page_shows_the_links_name_and_greeting_and_nothing_that_it_must_not
     };
     let visitor = stack.visitor(&stack.issue_with("acme", "", options).await, 0);
     let html = visitor.get("").await.expect(200).text();
-    assert!(
-        html.contains("<title>Tom &amp; &quot;Jerry&quot; &lt;/script&gt;"),
-        "{html}"
-    );
+    assert!(html.contains("<title>Tom &amp; &quot;Jerry&quot; &lt;/script&gt;"), "{html}");
     assert!(html.contains("Hello <strong>you</strong>"), "{html}");
     for must_not in ["<script>alert", "<img src=x", "top-secret-context"] {
         assert!(!html.contains(must_not), "{must_not} in {html}");
     }
     let plain = stack.visitor(&stack.issue("acme/eng").await, 0);
-    assert!(
-        plain
-            .get("")
-            .await
-            .expect(200)
-            .text()
-            .contains("<title>eng</title>")
-    );
+    assert!(plain.get("").await.expect(200).text().contains("<title>eng</title>"));
 }
 
 async fn config_tells_what_the_page_needs(kind: Kind) {
     let stack = Stack::start(kind).await;
-    let options = LinkOptions {
-        name: "Acme".into(),
-        greeting: "*Hi*".into(),
-        ..LinkOptions::default()
-    };
+    let options =
+        LinkOptions { name: "Acme".into(), greeting: "*Hi*".into(), ..LinkOptions::default() };
     let link = stack.issue_with("acme", "", options).await;
     let visitor = stack.visitor(&link, 1);
     let config = visitor.get("config").await.expect(200).json();
     assert_eq!(config["name"], "Acme");
     assert_eq!(config["greeting"], "*Hi*");
-    assert_eq!(
-        config["greeting_html"].as_str().map(str::trim),
-        Some("<p><em>Hi</em></p>")
-    );
+    assert_eq!(config["greeting_html"].as_str().map(str::trim), Some("<p><em>Hi</em></p>"));
     assert_eq!(config["agent_attached"], false);
     assert_eq!(config["limits"], json!({"content_bytes": 65_536}));
-    assert_eq!(
-        config["paths"],
-        json!({"base": format!("/chat/{}/", link.token)})
-    );
+    assert_eq!(config["paths"], json!({"base": format!("/chat/{}/", link.token)}));
     let _agent = stack.attach("acme", 0).await;
-    assert_eq!(
-        visitor.get("config").await.expect(200).json()["agent_attached"],
-        true
-    );
+    assert_eq!(visitor.get("config").await.expect(200).json()["agent_attached"], true);
 
     let html = visitor.get("").await.expect(200).text();
     let begin = "<script type=\"application/json\" id=\"config\">";
-    let inline = html
-        .split_once(begin)
-        .and_then(|(_, rest)| rest.split_once("</script>"));
+    let inline = html.split_once(begin).and_then(|(_, rest)| rest.split_once("</script>"));
     let inline: Value =
         serde_json::from_str(inline.expect("the page has its config").0).expect("JSON");
     assert_eq!(inline["paths"], config["paths"]);
@@ -134,15 +94,8 @@ async fn without_the_slash_a_visitor_is_sent_to_the_page(kind: Kind) {
     let path = format!("/chat/{}", link.token);
     let answer = stack.at(0, &path).get("").await.expect(308);
     assert_eq!(answer.header("location"), format!("{path}/"));
-    let answer = stack
-        .at(1, &path)
-        .get("?conversation=x&y=1")
-        .await
-        .expect(308);
-    assert_eq!(
-        answer.header("location"),
-        format!("{path}/?conversation=x&y=1")
-    );
+    let answer = stack.at(1, &path).get("?conversation=x&y=1").await.expect(308);
+    assert_eq!(answer.header("location"), format!("{path}/?conversation=x&y=1"));
 }
 
 async fn a_browser_gets_errors_as_pages(kind: Kind) {
@@ -153,21 +106,13 @@ async fn a_browser_gets_errors_as_pages(kind: Kind) {
         (401, unknown.request(Method::GET, "")),
         (404, visitor.request(Method::GET, "AAAAAAAAAAAAAAAAAAAAAA")),
         (400, visitor.request(Method::GET, "?conversation=x")),
-        (
-            404,
-            visitor.request(Method::GET, "?conversation=AAAAAAAAAAAAAAAAAAAAAA"),
-        ),
+        (404, visitor.request(Method::GET, "?conversation=AAAAAAAAAAAAAAAAAAAAAA")),
         (
             400,
-            visitor
-                .request(Method::POST, "")
-                .header("content-type", "application/json")
-                .body("{"),
+            visitor.request(Method::POST, "").header("content-type", "application/json").body("{"),
         ),
     ] {
-        let answer = send(request.header("accept", "text/html"))
-            .await
-            .expect(status);
+        let answer = send(request.header("accept", "text/html")).await.expect(status);
         assert_eq!(answer.header("content-type"), "text/html; charset=utf-8");
         let html = answer.text();
         assert!(html.contains("<h1>") && html.contains("</html>"), "{html}");
@@ -180,41 +125,18 @@ async fn a_browser_gets_errors_as_pages(kind: Kind) {
 async fn paths_that_lead_nowhere_say_so(kind: Kind) {
     let stack = Stack::start(kind).await;
     let link = stack.issue("acme").await;
-    for path in [
-        "/",
-        "/chat",
-        "/chat/",
-        "/hook/",
-        "/admin",
-        "/metrics",
-        "/assets/",
-        "/chat/a/b/c/d/e",
-    ] {
+    for path in
+        ["/", "/chat", "/chat/", "/hook/", "/admin", "/metrics", "/assets/", "/chat/a/b/c/d/e"]
+    {
         let answer = stack.at(0, path).get("").await;
-        assert!(
-            [404, 401].contains(&answer.status.as_u16()),
-            "{path}: {}",
-            answer.status
-        );
+        assert!([404, 401].contains(&answer.status.as_u16()), "{path}: {}", answer.status);
     }
     let visitor = stack.visitor(&link, 0);
-    for path in [
-        "x",
-        "c/x",
-        "c/x/sse",
-        "x/sse",
-        "x/status",
-        "..%2f..%2fetc",
-        "%00",
-    ] {
+    for path in ["x", "c/x", "c/x/sse", "x/sse", "x/status", "..%2f..%2fetc", "%00"] {
         visitor.get(path).await.refused(400, "INVALID");
     }
     for path in ["c", "c/", "x/y", "mcp/x", "%ff"] {
         let answer = visitor.get(path).await;
-        assert!(
-            [400, 401, 404].contains(&answer.status.as_u16()),
-            "{path}: {}",
-            answer.status
-        );
+        assert!([400, 401, 404].contains(&answer.status.as_u16()), "{path}: {}", answer.status);
     }
 }

@@ -20,42 +20,28 @@ on_every_stack![
 async fn a_message_in_json_makes_a_turn_and_a_conversation(kind: Kind) {
     let stack = Stack::start(kind).await;
     let visitor = stack.visitor(&stack.issue("acme").await, 0);
-    let answer = visitor
-        .post_json(&json!({"content": "hello\n\"there\" é😀"}))
-        .await;
+    let answer = visitor.post_json(&json!({"content": "hello\n\"there\" é😀"})).await;
     let first = answer.clone().posted();
     let document = answer.json();
     assert_eq!(document["status"], "queued");
     assert_eq!(document["agent_attached"], false);
     assert_eq!(document["user"]["content"], "hello\n\"there\" é😀");
     let at = document["user"]["created_at"].as_str().unwrap_or_default();
-    assert!(
-        at.len() == "2026-01-01T00:00:00.000Z".len() && at.ends_with('Z'),
-        "{at}"
-    );
+    assert!(at.len() == "2026-01-01T00:00:00.000Z".len() && at.ends_with('Z'), "{at}");
 
     let second = visitor.say_in(&first.conversation, "and more").await;
     assert_eq!(second.conversation, first.conversation);
     assert_ne!(second.turn, first.turn);
-    let elsewhere = visitor
-        .post_json(&json!({"content": "x", "conversation": null}))
-        .await
-        .posted();
+    let elsewhere =
+        visitor.post_json(&json!({"content": "x", "conversation": null})).await.posted();
     assert_ne!(elsewhere.conversation, first.conversation);
 
     let mut agent = stack.attach("acme", 1).await;
-    let attached = visitor
-        .post_json(&json!({"content": "y"}))
-        .await
-        .expect(202)
-        .json();
+    let attached = visitor.post_json(&json!({"content": "y"})).await.expect(202).json();
     assert_eq!(attached["agent_attached"], true);
     let turn = agent.turn().await.turn;
     assert_eq!(turn.content, "hello\n\"there\" é😀".as_bytes());
-    assert_eq!(
-        (turn.jid.as_str(), turn.folder.as_str()),
-        ("web:acme", "acme")
-    );
+    assert_eq!((turn.jid.as_str(), turn.folder.as_str()), ("web:acme", "acme"));
     assert_eq!((turn.sender.as_str(), turn.attempt), ("visitor", 1));
 }
 
@@ -65,26 +51,14 @@ async fn a_form_and_plain_text_are_messages_too(kind: Kind) {
     let mut agent = stack.attach("acme", 1).await;
 
     let form = "application/x-www-form-urlencoded";
-    let first = visitor
-        .post(form, "content=one+%26%20two%0D%0A%C3%A9")
-        .await
-        .posted();
+    let first = visitor.post(form, "content=one+%26%20two%0D%0A%C3%A9").await.posted();
     assert_eq!(agent.offered().await.content, "one & two\r\né".as_bytes());
     let more = format!("conversation={}&content=three", first.conversation);
-    let more = visitor
-        .post(&format!("{form}; charset=utf-8"), more)
-        .await
-        .posted();
+    let more = visitor.post(&format!("{form}; charset=utf-8"), more).await.posted();
     assert_eq!(more.conversation, first.conversation);
 
-    visitor
-        .post("text/plain; charset=utf-8", "{\"content\": 1}\né")
-        .await
-        .posted();
-    assert_eq!(
-        agent.offered().await.content,
-        "{\"content\": 1}\né".as_bytes()
-    );
+    visitor.post("text/plain; charset=utf-8", "{\"content\": 1}\né").await.posted();
+    assert_eq!(agent.offered().await.content, "{\"content\": 1}\né".as_bytes());
 }
 
 async fn an_answer_can_be_the_stream_itself(kind: Kind) {
@@ -97,12 +71,8 @@ async fn an_answer_can_be_the_stream_itself(kind: Kind) {
     };
     let streaming = async {
         let mut events = visitor.stream_of(&json!({"content": "hello"})).await;
-        let header = |name: &str| {
-            events.headers[name]
-                .to_str()
-                .map(str::to_owned)
-                .unwrap_or_default()
-        };
+        let header =
+            |name: &str| events.headers[name].to_str().map(str::to_owned).unwrap_or_default();
         let (turn, conversation) = (header("arizuko-turn"), header("arizuko-conversation"));
         let seen = events.rest().await;
         assert_eq!(names(&seen), ["message", "turn_done"]);
@@ -117,17 +87,10 @@ async fn an_answer_can_be_the_stream_itself(kind: Kind) {
 async fn an_answer_can_wait_for_the_reply(kind: Kind) {
     let stack = Stack::start(kind).await;
     let visitor = stack.visitor(&stack.issue("acme").await, 0);
-    let nobody = send(
-        visitor
-            .request(Method::POST, "?wait=1")
-            .json(&json!({"content": "a"})),
-    )
-    .await;
+    let nobody =
+        send(visitor.request(Method::POST, "?wait=1").json(&json!({"content": "a"}))).await;
     let nobody = nobody.expect(202).json();
-    assert_eq!(
-        (&nobody["status"], &nobody["assistant"]),
-        (&json!("queued"), &Value::Null)
-    );
+    assert_eq!((&nobody["status"], &nobody["assistant"]), (&json!("queued"), &Value::Null));
 
     let mut agent = stack.attach("acme", 1).await;
     let left = agent.turn().await;
@@ -136,11 +99,7 @@ async fn an_answer_can_wait_for_the_reply(kind: Kind) {
         let held = agent.turn().await;
         agent.answer(held, "**done**").await;
     };
-    let waiting = send(
-        visitor
-            .request(Method::POST, "?wait=20")
-            .json(&json!({"content": "b"})),
-    );
+    let waiting = send(visitor.request(Method::POST, "?wait=20").json(&json!({"content": "b"})));
     let (answer, ()) = tokio::join!(waiting, answering);
     let answer = answer.expect(200).json();
     assert_eq!(answer["status"], "done");
@@ -157,25 +116,15 @@ async fn without_javascript_a_post_leads_to_a_page_with_the_conversation(kind: K
     let browser = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8";
     let form = visitor.request(Method::POST, "").header("accept", browser);
     let form = form.header("content-type", "application/x-www-form-urlencoded");
-    let answer = send(form.body("content=%3Cb%3Ehello%3C%2Fb%3E&conversation="))
-        .await
-        .expect(303);
+    let answer = send(form.body("content=%3Cb%3Ehello%3C%2Fb%3E&conversation=")).await.expect(303);
     let location = answer.header("location").to_owned();
     let begin = format!("/chat/{}/?conversation=", link.token);
-    let conversation = location
-        .strip_prefix(&begin)
-        .unwrap_or_else(|| panic!("{location}"));
+    let conversation = location.strip_prefix(&begin).unwrap_or_else(|| panic!("{location}"));
 
     let page = stack.at(1, &location).get("").await.expect(200).text();
-    assert!(
-        page.contains("&lt;b&gt;hello&lt;/b&gt;") && !page.contains("<b>hello"),
-        "{page}"
-    );
+    assert!(page.contains("&lt;b&gt;hello&lt;/b&gt;") && !page.contains("<b>hello"), "{page}");
     let field = format!("value=\"{conversation}\"");
-    assert!(
-        page.contains(&field),
-        "no hidden field to go on with: {page}"
-    );
+    assert!(page.contains(&field), "no hidden field to go on with: {page}");
 }
 
 async fn the_page_without_javascript_asks_again_until_the_reply_is_there(kind: Kind) {
@@ -184,24 +133,14 @@ async fn the_page_without_javascript_asks_again_until_the_reply_is_there(kind: K
     let posted = visitor.say("hello").await;
     let path = format!("?conversation={}", posted.conversation);
     let refresh = "http-equiv=\"refresh\"";
-    assert!(
-        visitor
-            .get(&path)
-            .await
-            .expect(200)
-            .text()
-            .contains(refresh)
-    );
+    assert!(visitor.get(&path).await.expect(200).text().contains(refresh));
 
     let mut agent = stack.attach("acme", 1).await;
     let held = agent.turn().await;
     agent.answer(held, "*hi* <script>alert(1)</script>").await;
     let page = visitor.get(&path).await.expect(200).text();
     assert!(!page.contains(refresh), "{page}");
-    assert!(
-        page.contains("<em>hi</em>") && !page.contains("<script>alert"),
-        "{page}"
-    );
+    assert!(page.contains("<em>hi</em>") && !page.contains("<script>alert"), "{page}");
     assert!(page.contains("class=\"message assistant\""), "{page}");
 }
 
@@ -219,10 +158,7 @@ async fn what_is_no_message_is_refused_with_a_reason(kind: Kind) {
         (json, r#"{"content": ""}"#),
         (json, r#"{"content": " \n\t "}"#),
         (json, r#"{"content": "x", "conversation": "c"}"#),
-        (
-            json,
-            r#"{"content": "x", "conversation": "../../../../etc/pas"}"#,
-        ),
+        (json, r#"{"content": "x", "conversation": "../../../../etc/pas"}"#),
         (json, r#"{"content": "x", "conversation": 7}"#),
         (form, "conversation="),
         (form, "content="),
@@ -232,32 +168,14 @@ async fn what_is_no_message_is_refused_with_a_reason(kind: Kind) {
         assert_eq!(answer.status, 400, "{kind}: {body}: {}", answer.text());
         answer.refused(400, "INVALID");
     }
-    visitor
-        .post("text/plain", b"caf\xe9".to_vec())
-        .await
-        .refused(400, "INVALID");
-    visitor
-        .post(json, b"{\"content\": \"caf\xe9\"}".to_vec())
-        .await
-        .refused(400, "INVALID");
+    visitor.post("text/plain", b"caf\xe9".to_vec()).await.refused(400, "INVALID");
+    visitor.post(json, b"{\"content\": \"caf\xe9\"}".to_vec()).await.refused(400, "INVALID");
 
-    for kind in [
-        "application/xml",
-        "multipart/form-data; boundary=x",
-        "",
-        "json",
-    ] {
-        visitor
-            .post(kind, "hello")
-            .await
-            .refused(415, "UNSUPPORTED_MEDIA_TYPE");
+    for kind in ["application/xml", "multipart/form-data; boundary=x", "", "json"] {
+        visitor.post(kind, "hello").await.refused(415, "UNSUPPORTED_MEDIA_TYPE");
     }
-    send(visitor.request(Method::POST, "").body("x"))
-        .await
-        .refused(415, "UNSUPPORTED_MEDIA_TYPE");
-    send(visitor.request(Method::PUT, "").body("x"))
-        .await
-        .refused(405, "METHOD_NOT_ALLOWED");
+    send(visitor.request(Method::POST, "").body("x")).await.refused(415, "UNSUPPORTED_MEDIA_TYPE");
+    send(visitor.request(Method::PUT, "").body("x")).await.refused(405, "METHOD_NOT_ALLOWED");
 }
 
 async fn a_message_too_large_is_refused_and_one_at_the_limit_is_not(kind: Kind) {
@@ -265,20 +183,11 @@ async fn a_message_too_large_is_refused_and_one_at_the_limit_is_not(kind: Kind) 
     let visitor = stack.visitor(&stack.issue("acme").await, 0);
     let most = 64 << 10;
     visitor.post("text/plain", "x".repeat(most)).await.posted();
-    visitor
-        .post("text/plain", "x".repeat(most + 1))
-        .await
-        .refused(413, "TOO_LARGE");
+    visitor.post("text/plain", "x".repeat(most + 1)).await.refused(413, "TOO_LARGE");
     // Escapes make a body longer than its message: only the message counts.
-    visitor
-        .post_json(&json!({"content": "\u{1}".repeat(20_000)}))
-        .await
-        .posted();
+    visitor.post_json(&json!({"content": "\u{1}".repeat(20_000)})).await.posted();
     // Far more than is read: the refusal arrives all the same.
-    visitor
-        .post("text/plain", "x".repeat(3 << 20))
-        .await
-        .refused(413, "TOO_LARGE");
+    visitor.post("text/plain", "x".repeat(3 << 20)).await.refused(413, "TOO_LARGE");
 }
 
 async fn a_conversation_that_is_not_this_links_is_unknown(kind: Kind) {
@@ -301,9 +210,5 @@ async fn the_trace_of_a_message_reaches_the_agent(kind: Kind) {
     send(request.json(&json!({"content": "x"}))).await.posted();
     let mut agent = stack.attach("acme", 1).await;
     let turn = agent.offered().await;
-    assert!(
-        turn.traceparent
-            .contains("4bf92f3577b34da6a3ce929d0e0e4736"),
-        "{turn:?}"
-    );
+    assert!(turn.traceparent.contains("4bf92f3577b34da6a3ce929d0e0e4736"), "{turn:?}");
 }

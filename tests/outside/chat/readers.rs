@@ -17,10 +17,7 @@ on_every_stack![
 ];
 
 async fn readers_that_stop_reading_slow_nobody_and_lose_nothing(kind: Kind) {
-    let settings = [
-        ("ARIZUKO_WRITE_STALL", "10"),
-        ("ARIZUKO_TURN_BYTES", "100000000"),
-    ];
+    let settings = [("ARIZUKO_WRITE_STALL", "10"), ("ARIZUKO_TURN_BYTES", "100000000")];
     let stack = Stack::with(kind, &settings).await;
     let link = stack.issue("acme").await;
     let (here, there) = (stack.visitor(&link, 0), stack.visitor(&link, 1));
@@ -31,18 +28,13 @@ async fn readers_that_stop_reading_slow_nobody_and_lose_nothing(kind: Kind) {
     for _ in 0..6 {
         slow.push(stalled(&stack.gateway(0), &path).await);
     }
-    let mut fast = [
-        here.listen(&posted.turn).await,
-        there.listen(&posted.turn).await,
-    ];
+    let mut fast = [here.listen(&posted.turn).await, there.listen(&posted.turn).await];
 
     // Large frames, and very many small ones: five megabytes, more than the system holds.
     let mut held = agent.turn().await;
     let writing = async {
         for _ in 0..350 {
-            agent
-                .push(&mut held, vec![delta("m1", &"x".repeat(15_000))])
-                .await;
+            agent.push(&mut held, vec![delta("m1", &"x".repeat(15_000))]).await;
             let small = (0..10).map(|n| delta("m1", &n.to_string())).collect();
             agent.push(&mut held, small).await;
         }
@@ -53,10 +45,7 @@ async fn readers_that_stop_reading_slow_nobody_and_lose_nothing(kind: Kind) {
     let [one, other] = &mut fast;
     let ((), seen, elsewhere) = tokio::join!(writing, one.rest(), other.rest());
     let took = begun.elapsed();
-    assert!(
-        took < Duration::from_secs(60),
-        "those who read waited {took:?}"
-    );
+    assert!(took < Duration::from_secs(60), "those who read waited {took:?}");
     assert_eq!(seen.len(), 350 * 11 + 1);
     assert!(raw(&seen) == raw(&elsewhere), "both saw the same");
 
@@ -68,34 +57,21 @@ async fn readers_that_stop_reading_slow_nobody_and_lose_nothing(kind: Kind) {
         }
         let mut read = Vec::new();
         // It reads what there is for it, up to where it was closed, and then comes back.
-        let closed = within(
-            "a stalled reader to be closed",
-            stream.read_to_end(&mut read),
-        )
-        .await;
+        let closed = within("a stalled reader to be closed", stream.read_to_end(&mut read)).await;
         let text = String::from_utf8_lossy(&read).into_owned();
-        let frames = text
-            .split_inclusive("\n\n")
-            .filter(|block| block.starts_with("id: "));
+        let frames = text.split_inclusive("\n\n").filter(|block| block.starts_with("id: "));
         let mut frames: Vec<_> = frames.map(str::to_owned).collect();
         if closed.is_err() || !text.ends_with("\n\n") {
             frames.pop();
         }
         assert!(number < 2 || frames.len() < seen.len(), "it was not closed");
         let last = frames.last().and_then(|frame| frame.lines().next());
-        let last = last
-            .and_then(|line| line.strip_prefix("id: "))
-            .map(str::to_owned);
+        let last = last.and_then(|line| line.strip_prefix("id: ")).map(str::to_owned);
         let cursor = last.as_deref().map_or(Cursor::Start, Cursor::After);
         let path = format!("{}/sse", posted.turn);
         let mut rest = there.open(&path, cursor).await;
         let all = frames.concat() + &raw(&rest.rest().await);
-        assert!(
-            all == raw(&seen),
-            "{} and {} bytes",
-            all.len(),
-            raw(&seen).len()
-        );
+        assert!(all == raw(&seen), "{} and {} bytes", all.len(), raw(&seen).len());
     }
 }
 

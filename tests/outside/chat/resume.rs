@@ -39,17 +39,8 @@ async fn reply(agent: &mut Session) {
     agent.finish(&held).await;
 }
 
-const REPLY: [&str; 9] = [
-    "status",
-    "delta",
-    "delta",
-    "delta",
-    "message",
-    "status",
-    "message",
-    "delta",
-    "turn_done",
-];
+const REPLY: [&str; 9] =
+    ["status", "delta", "delta", "delta", "message", "status", "message", "delta", "turn_done"];
 
 /// A conversation with one turn that has a reply.
 async fn answered(stack: &Stack) -> (Visitor, Visitor, Posted) {
@@ -68,15 +59,8 @@ async fn a_reader_cut_off_after_any_frame_has_in_the_end_what_an_uncut_one_has(k
     let uncut = here.listen(&posted.turn).await.rest().await;
     assert_eq!(names(&uncut), REPLY);
     let numbers: Vec<_> = uncut.iter().map(|event| event.data["n"].as_u64()).collect();
-    assert_eq!(
-        numbers,
-        (1..=9).map(Some).collect::<Vec<_>>(),
-        "without holes"
-    );
-    assert_eq!(
-        transcript(&uncut)[1].1,
-        "data: x\n\nevent: turn_done\nid: 7-00000000\n\n"
-    );
+    assert_eq!(numbers, (1..=9).map(Some).collect::<Vec<_>>(), "without holes");
+    assert_eq!(transcript(&uncut)[1].1, "data: x\n\nevent: turn_done\nid: 7-00000000\n\n");
 
     for cut in 0..uncut.len() - 1 {
         for visitor in [&here, &there] {
@@ -109,16 +93,11 @@ async fn a_live_reader_cut_off_after_any_frame_goes_on_at_the_other_gateway(kind
         let cursor = last.as_deref().map_or(Cursor::Start, Cursor::After);
         let mut cut = visitor.open(&path, cursor).await.ok();
         cut.greeting().await;
-        agent
-            .append(&mut held, delta("m1", &format!("piece {index} ")))
-            .await;
+        agent.append(&mut held, delta("m1", &format!("piece {index} "))).await;
         seen.extend(cut.take(1).await);
         compared.extend(uncut.take(1).await);
     }
-    let last = seen
-        .last()
-        .and_then(|event| event.id.clone())
-        .expect("it is numbered");
+    let last = seen.last().and_then(|event| event.id.clone()).expect("it is numbered");
     let mut cut = there.open(&path, Cursor::After(&last)).await.ok();
     agent.finish(&held).await;
     seen.extend(cut.rest().await);
@@ -148,11 +127,7 @@ async fn the_conversations_stream_resumes_after_any_frame(kind: Kind) {
         let last = event.id.as_deref().expect("it is numbered");
         let mut rest = visitor.open(&path, Cursor::After(last)).await.ok();
         let missed = rest.take(uncut.len() - 1 - index).await;
-        assert_eq!(
-            raw(&missed),
-            raw(&uncut[index + 1..]),
-            "cut after frame {index}"
-        );
+        assert_eq!(raw(&missed), raw(&uncut[index + 1..]), "cut after frame {index}");
     }
     // On the turn's own stream a frame has the same id, event and data.
     let own = there.listen(&second.turn).await.rest().await;
@@ -163,18 +138,12 @@ async fn a_stream_that_was_read_to_its_end_is_answered_204(kind: Kind) {
     let stack = Stack::start(kind).await;
     let (here, there, posted) = answered(&stack).await;
     let seen = here.listen(&posted.turn).await.rest().await;
-    let last = seen
-        .last()
-        .and_then(|event| event.id.as_deref())
-        .expect("it is numbered");
+    let last = seen.last().and_then(|event| event.id.as_deref()).expect("it is numbered");
     let path = format!("{}/sse", posted.turn);
     for visitor in [&here, &there] {
         let answer = visitor.open(&path, Cursor::After(last)).await;
         assert_eq!(answer.status, 204);
-        visitor
-            .get(&format!("{path}?last_event_id={last}"))
-            .await
-            .expect(204);
+        visitor.get(&format!("{path}?last_event_id={last}")).await.expect(204);
     }
 }
 
@@ -186,12 +155,7 @@ async fn the_last_event_id_may_be_a_parameter_and_the_header_wins(kind: Kind) {
     let path = format!("{}/sse?last_event_id={}", posted.turn, ids[3]);
     let seen = here.open(&path, Cursor::Start).await.ok().rest().await;
     assert_eq!(raw(&seen), raw(&uncut[4..]));
-    let seen = here
-        .open(&path, Cursor::After(&ids[6]))
-        .await
-        .ok()
-        .rest()
-        .await;
+    let seen = here.open(&path, Cursor::After(&ids[6])).await.ok().rest().await;
     assert_eq!(raw(&seen), raw(&uncut[7..]));
     // An EventSource that was told to forget its cursor sends an empty one, or none.
     let seen = here.open(&path, Cursor::After("")).await.ok().rest().await;
@@ -202,15 +166,10 @@ async fn a_cursor_that_is_not_in_this_log_resets_the_reader(kind: Kind) {
     let stack = Stack::start(kind).await;
     let (here, there, posted) = answered(&stack).await;
     let foreign = answered(&stack).await.2;
-    let foreign = there
-        .open(&format!("{}/sse", foreign.turn), Cursor::Start)
-        .await;
+    let foreign = there.open(&format!("{}/sse", foreign.turn), Cursor::Start).await;
     assert_eq!(foreign.status, 404, "that turn is another link's");
     let uncut = here.listen(&posted.turn).await.rest().await;
-    let tag = ids(&uncut)[2]
-        .split_once('-')
-        .map(|(_, tag)| tag.to_owned())
-        .unwrap_or_default();
+    let tag = ids(&uncut)[2].split_once('-').map(|(_, tag)| tag.to_owned()).unwrap_or_default();
 
     let other = here.say("another conversation").await;
     let other = ids(&here.follow(&other.conversation).await.take(1).await).remove(0);
@@ -247,11 +206,7 @@ async fn a_cursor_that_is_not_in_this_log_resets_the_reader(kind: Kind) {
             let visitor = if index % 2 == 0 { &here } else { &there };
             let mut events = visitor.open(path, Cursor::After(cursor)).await.ok();
             let reset = events.next().await.expect("a reset");
-            assert_eq!(
-                (reset.name.as_str(), reset.id.as_deref()),
-                ("reset", Some("")),
-                "{cursor}"
-            );
+            assert_eq!((reset.name.as_str(), reset.id.as_deref()), ("reset", Some("")), "{cursor}");
             assert!(reset.data["reason"].is_string(), "{reset:?}");
             let replay = events.take(whole.len()).await;
             assert_eq!(raw(&replay), raw(whole), "after the cursor {cursor}");
@@ -271,17 +226,12 @@ async fn a_cursor_of_a_megabyte_is_refused_and_harms_nobody(kind: Kind) {
     let whole = live.take(10).await;
     let huge = "9".repeat(1 << 20);
     let path = format!("{}/sse", posted.turn);
-    let request = here
-        .request(Method::GET, &path)
-        .header("last-event-id", &huge);
+    let request = here.request(Method::GET, &path).header("last-event-id", &huge);
     // The gateway answers, and closes before it has read all of it: some clients see only that.
     if let Ok(answer) = within("an answer", request.send()).await {
         assert_eq!(answer.status(), 431);
     }
-    assert_eq!(
-        raw(&here.listen(&posted.turn).await.rest().await),
-        raw(&whole[1..])
-    );
+    assert_eq!(raw(&here.listen(&posted.turn).await.rest().await), raw(&whole[1..]));
 }
 
 async fn two_tabs_and_two_gateways_see_the_same_bytes(kind: Kind) {

@@ -66,25 +66,14 @@ async fn frames_past_retention_are_gone_and_the_messages_are_not(kind: Kind) {
     agent.answer(held, "hello").await;
     let seen = live.rest().await;
     forgotten(&visitor, &posted.turn).await;
-    visitor
-        .get(&format!("{}?after=0", posted.turn))
-        .await
-        .refused(410, "PAST_RETENTION");
-    visitor
-        .get(&format!("{}/sse", posted.turn))
-        .await
-        .refused(410, "PAST_RETENTION");
+    visitor.get(&format!("{}?after=0", posted.turn)).await.refused(410, "PAST_RETENTION");
+    visitor.get(&format!("{}/sse", posted.turn)).await.refused(410, "PAST_RETENTION");
     let snapshot = visitor.get(&posted.turn).await.expect(200).json();
     assert_eq!(snapshot["assistant"][0]["content"], "hello");
     assert_eq!(snapshot["status"], "done");
     // Whoever has all of them is told that there is no more, and need not know why.
-    let last = seen
-        .last()
-        .and_then(|event| event.id.as_deref())
-        .expect("it is numbered");
-    let answer = visitor
-        .open(&format!("{}/sse", posted.turn), Cursor::After(last))
-        .await;
+    let last = seen.last().and_then(|event| event.id.as_deref()).expect("it is numbered");
+    let answer = visitor.open(&format!("{}/sse", posted.turn), Cursor::After(last)).await;
     assert_eq!(answer.status, 204);
 }
 
@@ -122,30 +111,18 @@ async fn deleting_a_conversation_cancels_what_runs_and_purges_it(kind: Kind) {
     agent.hear_of("Cancel", cancelled).await;
     for visitor in [&here, &there] {
         visitor.get(&path).await.refused(404, "NOT_FOUND");
-        visitor
-            .get(&format!("{path}/sse"))
-            .await
-            .refused(404, "NOT_FOUND");
+        visitor.get(&format!("{path}/sse")).await.refused(404, "NOT_FOUND");
         visitor.delete(&path).await.refused(404, "NOT_FOUND");
         for turn in [&first.turn, &second.turn, &third.turn] {
             visitor.get(turn).await.refused(404, "NOT_FOUND");
-            visitor
-                .get(&format!("{turn}/sse"))
-                .await
-                .refused(404, "NOT_FOUND");
-            visitor
-                .get(&format!("{turn}/status"))
-                .await
-                .refused(404, "NOT_FOUND");
+            visitor.get(&format!("{turn}/sse")).await.refused(404, "NOT_FOUND");
+            visitor.get(&format!("{turn}/status")).await.refused(404, "NOT_FOUND");
         }
         let more = json!({"content": "x", "conversation": first.conversation});
         visitor.post_json(&more).await.refused(404, "NOT_FOUND");
     }
     let held = agent.turn().await;
-    assert_eq!(
-        held.turn.turn_id, other.turn,
-        "the other conversation goes on"
-    );
+    assert_eq!(held.turn.turn_id, other.turn, "the other conversation goes on");
     agent.answer(held, "fine").await;
     assert_eq!(here.end_of(&other.turn).await["status"], "done");
 }

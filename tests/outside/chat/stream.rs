@@ -22,10 +22,7 @@ async fn a_reply_arrives_frame_by_frame_while_it_is_made(kind: Kind) {
     let mut events = visitor.listen(&posted.turn).await;
     events.greeting().await;
     assert_eq!(events.retry, Some(2000));
-    assert!(
-        !events.comments.is_empty(),
-        "the first bytes have a comment"
-    );
+    assert!(!events.comments.is_empty(), "the first bytes have a comment");
 
     let mut held = agent.turn().await;
     for (n, text) in (1..).zip(["one ", "two ", "three"]) {
@@ -36,19 +33,13 @@ async fn a_reply_arrives_frame_by_frame_while_it_is_made(kind: Kind) {
         assert_eq!(event.data["text"], text);
         assert_eq!(event.data["turn_id"], posted.turn.as_str());
     }
-    agent
-        .append(&mut held, message("m1", "one two three"))
-        .await;
+    agent.append(&mut held, message("m1", "one two three")).await;
     agent.finish(&held).await;
     let last = events.rest().await;
     assert_eq!(names(&last), ["message", "turn_done"]);
     assert_eq!(last[0].data["content"], "one two three");
     assert_eq!(last[0].data["author"], "assistant");
-    assert!(
-        last[0].data["created_at"]
-            .as_str()
-            .is_some_and(|at| at.ends_with('Z'))
-    );
+    assert!(last[0].data["created_at"].as_str().is_some_and(|at| at.ends_with('Z')));
     assert_eq!(last[1].data["status"], "done");
     assert_eq!(last[1].data.get("error"), None);
     for event in &last {
@@ -71,34 +62,15 @@ async fn a_reader_of_the_conversation_sees_every_turn_of_it(kind: Kind) {
     let held = agent.turn().await;
     agent.answer(held, "2").await;
     let seen = events.take(6).await;
-    assert_eq!(
-        names(&seen),
-        [
-            "user",
-            "message",
-            "turn_done",
-            "user",
-            "message",
-            "turn_done"
-        ]
-    );
-    let turns: Vec<_> = seen
-        .iter()
-        .map(|event| event.data["turn_id"].clone())
-        .collect();
+    assert_eq!(names(&seen), ["user", "message", "turn_done", "user", "message", "turn_done"]);
+    let turns: Vec<_> = seen.iter().map(|event| event.data["turn_id"].clone()).collect();
     let (one, two) = (json!(first.turn), json!(second.turn));
-    assert_eq!(
-        turns,
-        [one.clone(), one.clone(), one, two.clone(), two.clone(), two]
-    );
+    assert_eq!(turns, [one.clone(), one.clone(), one, two.clone(), two.clone(), two]);
     assert_eq!(
         (&seen[0].data["content"], &seen[0].data["author"]),
         (&json!("one"), &json!("user"))
     );
-    assert_eq!(
-        (&seen[3].data["content"], &seen[4].data["content"]),
-        (&json!("two"), &json!("2"))
-    );
+    assert_eq!((&seen[3].data["content"], &seen[4].data["content"]), (&json!("two"), &json!("2")));
 }
 
 async fn leaving_cancels_nothing(kind: Kind) {
@@ -106,10 +78,7 @@ async fn leaving_cancels_nothing(kind: Kind) {
     let visitor = stack.visitor(&stack.issue("acme").await, 0);
     let mut agent = stack.attach("acme", 1).await;
     let inline = visitor.stream_of(&json!({"content": "hello"})).await;
-    let turn = inline.headers["arizuko-turn"]
-        .to_str()
-        .map(str::to_owned)
-        .unwrap_or_default();
+    let turn = inline.headers["arizuko-turn"].to_str().map(str::to_owned).unwrap_or_default();
     let mut held = agent.turn().await;
     agent.append(&mut held, delta("m1", "one")).await;
     drop(inline);

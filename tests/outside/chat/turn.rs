@@ -26,10 +26,7 @@ async fn a_snapshot_shows_the_reply_as_far_as_it_is(kind: Kind) {
     assert_eq!(snapshot["conversation"], posted.conversation.as_str());
     assert_eq!(snapshot["status"], "queued");
     assert_eq!(snapshot["user"]["content"], "hello");
-    assert_eq!(
-        (&snapshot["n"], &snapshot["attempt"]),
-        (&json!(0), &json!(0))
-    );
+    assert_eq!((&snapshot["n"], &snapshot["attempt"]), (&json!(0), &json!(0)));
     assert_eq!(snapshot["assistant"], json!([]));
     assert_eq!(snapshot["agent_attached"], false);
     for absent in ["status_text", "error", "ended_at", "frames"] {
@@ -43,10 +40,7 @@ async fn a_snapshot_shows_the_reply_as_far_as_it_is(kind: Kind) {
     agent.append(&mut held, delta("m1", "lo")).await;
     let snapshot = there.get(&posted.turn).await.expect(200).json();
     assert_eq!(snapshot["status"], "running");
-    assert_eq!(
-        (&snapshot["n"], &snapshot["attempt"]),
-        (&json!(3), &json!(1))
-    );
+    assert_eq!((&snapshot["n"], &snapshot["attempt"]), (&json!(3), &json!(1)));
     assert_eq!(snapshot["status_text"], "Thinking");
     assert_eq!(snapshot["assistant"][0]["content"], "Hello");
     assert_eq!(snapshot["agent_attached"], true);
@@ -54,10 +48,7 @@ async fn a_snapshot_shows_the_reply_as_far_as_it_is(kind: Kind) {
     agent.append(&mut held, message("m1", "Hello!")).await;
     agent.finish(&held).await;
     let snapshot = there.get(&posted.turn).await.expect(200).json();
-    assert_eq!(
-        (&snapshot["status"], &snapshot["n"]),
-        (&json!("done"), &json!(5))
-    );
+    assert_eq!((&snapshot["status"], &snapshot["n"]), (&json!("done"), &json!(5)));
     assert_eq!(snapshot["assistant"][0]["content"], "Hello!");
     assert_eq!(snapshot["assistant"].as_array().map(Vec::len), Some(1));
     assert!(snapshot["ended_at"].is_string());
@@ -86,10 +77,7 @@ async fn a_snapshot_lists_the_frames_after_a_number(kind: Kind) {
         assert_eq!(frames, shown.collect::<Vec<_>>(), "after {after}");
     }
     for nonsense in ["x", "-1", "99999999999999999999"] {
-        visitor
-            .get(&format!("{}?after={nonsense}", posted.turn))
-            .await
-            .refused(400, "INVALID");
+        visitor.get(&format!("{}?after={nonsense}", posted.turn)).await.refused(400, "INVALID");
     }
 }
 
@@ -99,42 +87,20 @@ async fn a_snapshot_can_come_with_html(kind: Kind) {
     let posted = visitor.say("hello").await;
     let mut agent = stack.attach("acme", 1).await;
     let held = agent.turn().await;
-    agent
-        .answer(
-            held,
-            "**bold** <img src=x onerror=alert(1)> [x](javascript:alert(1))",
-        )
-        .await;
-    let snapshot = visitor
-        .get(&format!("{}?html=1", posted.turn))
-        .await
-        .expect(200)
-        .json();
-    let html = snapshot["assistant"][0]["html"]
-        .as_str()
-        .unwrap_or_default();
+    agent.answer(held, "**bold** <img src=x onerror=alert(1)> [x](javascript:alert(1))").await;
+    let snapshot = visitor.get(&format!("{}?html=1", posted.turn)).await.expect(200).json();
+    let html = snapshot["assistant"][0]["html"].as_str().unwrap_or_default();
     assert!(html.contains("<strong>bold</strong>"), "{html}");
-    assert!(
-        !html.contains("<img") && !html.contains("href=\"javascript"),
-        "{html}"
-    );
+    assert!(!html.contains("<img") && !html.contains("href=\"javascript"), "{html}");
     let plain = visitor.get(&posted.turn).await.expect(200).json();
     assert_eq!(plain["assistant"][0].get("html"), None);
 
     let path = format!("{}/sse?html=1", posted.turn);
-    let events = visitor
-        .open(&path, arizuko_tests::sse::Cursor::Start)
-        .await
-        .ok()
-        .rest()
-        .await;
+    let events = visitor.open(&path, arizuko_tests::sse::Cursor::Start).await.ok().rest().await;
     let (derived, numbered): (Vec<_>, Vec<_>) = events.into_iter().partition(|e| e.name == "html");
     assert_eq!(numbered, visitor.listen(&posted.turn).await.rest().await);
     let derived = derived.last().expect("the message as HTML");
-    assert_eq!(
-        (&derived.data["block"], derived.id.as_ref()),
-        (&json!(0), None)
-    );
+    assert_eq!((&derived.data["block"], derived.id.as_ref()), (&json!(0), None));
     assert_eq!(derived.data["html"], html);
 }
 
@@ -152,17 +118,9 @@ async fn status_tells_counts_and_waits_for_the_end(kind: Kind) {
     assert_eq!(standing, expected);
 
     let begun = Instant::now();
-    let standing = there
-        .get(&format!("{path}?wait=1"))
-        .await
-        .expect(200)
-        .json();
+    let standing = there.get(&format!("{path}?wait=1")).await.expect(200).json();
     assert_eq!(standing["status"], "queued");
-    assert!(
-        begun.elapsed() >= Duration::from_millis(900),
-        "it waited {:?}",
-        begun.elapsed()
-    );
+    assert!(begun.elapsed() >= Duration::from_millis(900), "it waited {:?}", begun.elapsed());
 
     let mut agent = stack.attach("acme", 0).await;
     let mut held = agent.turn().await;
@@ -175,23 +133,10 @@ async fn status_tells_counts_and_waits_for_the_end(kind: Kind) {
         agent.finish(&held).await;
     };
     let (standing, ()) = tokio::join!(waiting, ending);
-    assert!(
-        begun.elapsed() < Duration::from_secs(5),
-        "it waited {:?}",
-        begun.elapsed()
-    );
-    assert_eq!(
-        (&standing["status"], &standing["n"]),
-        (&json!("done"), &json!(2))
-    );
-    assert_eq!(
-        (&standing["attempt"], &standing["agent_attached"]),
-        (&json!(1), &json!(true))
-    );
-    there
-        .get(&format!("{path}?wait=soon"))
-        .await
-        .refused(400, "INVALID");
+    assert!(begun.elapsed() < Duration::from_secs(5), "it waited {:?}", begun.elapsed());
+    assert_eq!((&standing["status"], &standing["n"]), (&json!("done"), &json!(2)));
+    assert_eq!((&standing["attempt"], &standing["agent_attached"]), (&json!(1), &json!(true)));
+    there.get(&format!("{path}?wait=soon")).await.refused(400, "INVALID");
 }
 
 async fn a_failed_turn_tells_the_visitor_a_sentence_and_the_operator_more(kind: Kind) {
@@ -199,38 +144,19 @@ async fn a_failed_turn_tells_the_visitor_a_sentence_and_the_operator_more(kind: 
     let stack = Stack::start(kind).await;
     let visitor = stack.visitor(&stack.issue("acme").await, 0);
     let mut agent = stack.attach("acme", 1).await;
-    for (error, told) in [
-        ("", "The agent could not answer."),
-        ("I am closed.", "I am closed."),
-    ] {
+    for (error, told) in [("", "The agent could not answer."), ("I am closed.", "I am closed.")] {
         let posted = visitor.say("one").await;
         let held = agent.turn().await;
         let (turn_id, attempt, seq) = (held.turn.turn_id.clone(), 1, 1);
         let (error, detail) = (error.to_owned(), "secret-detail".to_owned());
         let failed = true;
-        agent
-            .say(Said::Finish(Finish {
-                turn_id,
-                attempt,
-                seq,
-                failed,
-                error,
-                detail,
-            }))
-            .await;
+        agent.say(Said::Finish(Finish { turn_id, attempt, seq, failed, error, detail })).await;
         let seen = visitor.listen(&posted.turn).await.rest().await;
         assert_eq!(seen[0].data["status"], "failed");
         assert_eq!(seen[0].data["error"], told);
         let snapshot = visitor.get(&posted.turn).await.expect(200);
-        assert!(
-            !snapshot.text().contains("secret-detail"),
-            "{}",
-            snapshot.text()
-        );
+        assert!(!snapshot.text().contains("secret-detail"), "{}", snapshot.text());
         let snapshot: Value = snapshot.json();
-        assert_eq!(
-            (&snapshot["status"], &snapshot["error"]),
-            (&json!("failed"), &json!(told))
-        );
+        assert_eq!((&snapshot["status"], &snapshot["error"]), (&json!("failed"), &json!(told)));
     }
 }

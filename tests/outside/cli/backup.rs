@@ -31,10 +31,7 @@ async fn a_backup_of_a_running_up_has_everything_of_one_moment(kind: Kind) {
     let (data, file) = (path(&stack.data_dir()), stack.folder().join("backup"));
     let made = arizuko(&stack, &["backup", &path(&file), "--data-dir", &data]).await;
     assert_eq!(made.expect(0).out.trim(), path(&file));
-    let mode = fs::metadata(&file)
-        .expect("it was made")
-        .permissions()
-        .mode();
+    let mode = fs::metadata(&file).expect("it was made").permissions().mode();
     assert_eq!(mode & 0o777, 0o600, "it is for its owner alone");
     // What comes after it is not in it.
     stack.visitor(&link, 0).say("too late").await;
@@ -61,10 +58,7 @@ async fn a_backup_of_a_running_up_has_everything_of_one_moment(kind: Kind) {
 
 async fn what_is_no_backup_is_refused(kind: Kind) {
     let stack = Stack::start(kind).await;
-    let (data, file) = (
-        path(&stack.folder().join("other")),
-        stack.folder().join("file"),
-    );
+    let (data, file) = (path(&stack.folder().join("other")), stack.folder().join("file"));
     for bytes in [&b"not a database"[..], b""] {
         fs::write(&file, bytes).expect("the folder is ours");
         let refused = arizuko(&stack, &["restore", &path(&file), "--data-dir", &data]).await;
@@ -72,37 +66,26 @@ async fn what_is_no_backup_is_refused(kind: Kind) {
     }
     let made = path(&stack.folder().join("backup"));
     let own = path(&stack.data_dir());
-    arizuko(&stack, &["backup", &made, "--data-dir", &own])
-        .await
-        .expect(0);
+    arizuko(&stack, &["backup", &made, "--data-dir", &own]).await.expect(0);
     // One that was cut off on its way from elsewhere.
     let whole = fs::read(&made).expect("it was made");
     fs::write(&file, &whole[..whole.len() / 2]).expect("the folder is ours");
     let refused = arizuko(&stack, &["restore", &path(&file), "--data-dir", &data]).await;
     refused.expect(1);
     assert!(!Path::new(&data).join("arizuko.db").exists());
-    arizuko(&stack, &["restore", &made, "--data-dir", &data])
-        .await
-        .expect(0);
+    arizuko(&stack, &["restore", &made, "--data-dir", &data]).await.expect(0);
 }
 
 async fn neither_a_backup_nor_a_store_is_overwritten(kind: Kind) {
     let stack = Stack::start(kind).await;
-    let (data, file) = (
-        path(&stack.data_dir()),
-        path(&stack.folder().join("backup")),
-    );
-    arizuko(&stack, &["backup", &file, "--data-dir", &data])
-        .await
-        .expect(0);
+    let (data, file) = (path(&stack.data_dir()), path(&stack.folder().join("backup")));
+    arizuko(&stack, &["backup", &file, "--data-dir", &data]).await.expect(0);
     let again = arizuko(&stack, &["backup", &file, "--data-dir", &data]).await;
     assert!(again.expect(1).err.contains("is there already"));
     let in_use = arizuko(&stack, &["restore", &file, "--data-dir", &data]).await;
     assert!(in_use.expect(1).err.contains("in use by another"));
     let other = path(&stack.folder().join("other"));
-    arizuko(&stack, &["restore", &file, "--data-dir", &other])
-        .await
-        .expect(0);
+    arizuko(&stack, &["restore", &file, "--data-dir", &other]).await.expect(0);
     let twice = arizuko(&stack, &["restore", &file, "--data-dir", &other]).await;
     assert!(twice.expect(1).err.contains("has a store already"));
 }

@@ -21,9 +21,7 @@ async fn a_visitor_in_the_terminal_sees_the_reply(kind: Kind) {
         conversations
     };
     let mut chat = stack.operators_command();
-    chat.env_remove("ARIZUKO_KEY")
-        .env_remove("ARIZUKO_CONTROL")
-        .args(["chat", &link.url]);
+    chat.env_remove("ARIZUKO_KEY").env_remove("ARIZUKO_CONTROL").args(["chat", &link.url]);
     let (outcome, conversations) = tokio::join!(run(&mut chat, "one\ntwo\n"), answering);
     let outcome = outcome.expect(0);
     assert!(
@@ -41,20 +39,10 @@ async fn a_visitor_in_the_terminal_is_told_when_it_cannot_work(kind: Kind) {
     assert!(revoked.err.contains("for a new one"), "{revoked:?}");
     let hook = stack.issue_hook("acme", "github", "").await;
     let wrong = stack.arizuko(&["chat", &hook.url]).await;
-    assert!(
-        [Some(1), Some(2)].contains(&wrong.code) && !wrong.err.is_empty(),
-        "{wrong:?}"
-    );
-    let gone = stack
-        .arizuko(&["chat", "http://127.0.0.1:1/chat/x/"])
-        .await
-        .expect(1);
+    assert!([Some(1), Some(2)].contains(&wrong.code) && !wrong.err.is_empty(), "{wrong:?}");
+    let gone = stack.arizuko(&["chat", "http://127.0.0.1:1/chat/x/"]).await.expect(1);
     assert!(gone.err.contains("cannot reach"), "{gone:?}");
-    assert!(
-        ![&revoked, &wrong, &gone]
-            .iter()
-            .any(|outcome| outcome.err.contains(&link.token))
-    );
+    assert!(![&revoked, &wrong, &gone].iter().any(|outcome| outcome.err.contains(&link.token)));
 
     let mut agent = stack.attach("acme", 1).await;
     let failing = stack.issue("acme").await;
@@ -77,8 +65,5 @@ async fn a_visitor_in_the_terminal_is_told_when_it_cannot_work(kind: Kind) {
     let chat = chat.args(["chat", &failing.url]);
     let (outcome, ()) = tokio::join!(run(chat, "hello\n"), answering);
     let outcome = outcome.expect(1);
-    assert!(
-        outcome.err.contains("The agent could not answer."),
-        "{outcome:?}"
-    );
+    assert!(outcome.err.contains("The agent could not answer."), "{outcome:?}");
 }

@@ -36,32 +36,15 @@ async fn where_all_is_well_it_says_so_and_leaves_nothing_behind(kind: Kind) {
     let outcome = stack.arizuko(&["doctor", "--json"]).await.expect(0);
     let findings = outcome.json()["findings"].take();
     let findings = findings.as_array().expect("a list");
-    assert!(
-        findings.iter().all(|finding| finding["level"] == "ok"),
-        "{outcome:?}"
-    );
-    for subject in [
-        "control",
-        "store",
-        "keys",
-        "agents",
-        "clock",
-        "gateway",
-        "talk",
-        "revocation",
-    ] {
+    assert!(findings.iter().all(|finding| finding["level"] == "ok"), "{outcome:?}");
+    for subject in ["control", "store", "keys", "agents", "clock", "gateway", "talk", "revocation"]
+    {
         assert_eq!(on(&outcome, subject).len(), 1, "{subject}: {outcome:?}");
     }
     let read = stack.arizuko(&["doctor"]).await.expect(0);
     assert_eq!(read.out.lines().count(), findings.len(), "a line each");
-    let left = stack
-        .arizuko(&["token", "list", "arizuko-doctor", "--json"])
-        .await;
-    assert_eq!(
-        left.expect(0).json(),
-        serde_json::json!({"tokens": []}),
-        "its link is gone"
-    );
+    let left = stack.arizuko(&["token", "list", "arizuko-doctor", "--json"]).await;
+    assert_eq!(left.expect(0).json(), serde_json::json!({"tokens": []}), "its link is gone");
 }
 
 async fn a_link_that_nobody_answers_is_named_with_its_folder(kind: Kind) {
@@ -82,15 +65,9 @@ async fn a_link_that_nobody_answers_is_named_with_its_folder(kind: Kind) {
 async fn a_key_that_is_not_taken_is_the_first_thing_it_finds(kind: Kind) {
     let stack = Stack::with_real_links(kind, &[]).await;
     let mut command = stack.operators_command();
-    command
-        .env("ARIZUKO_KEY", "nobody-has-made-this-key")
-        .args(["doctor", "--json"]);
+    command.env("ARIZUKO_KEY", "nobody-has-made-this-key").args(["doctor", "--json"]);
     let outcome = arizuko_tests::cli::run(&mut command, "").await.expect(1);
-    assert_eq!(
-        outcome.json()["findings"].as_array().map(Vec::len),
-        Some(1),
-        "{outcome:?}"
-    );
+    assert_eq!(outcome.json()["findings"].as_array().map(Vec::len), Some(1), "{outcome:?}");
     assert_eq!(on(&outcome, "control")[0].0, "failure");
     assert!(outcome.err.contains("one thing is wrong"), "{outcome:?}");
 }
@@ -101,26 +78,18 @@ async fn a_gateway_that_is_not_where_links_lead_is_found(kind: Kind) {
     let outcome = stack.arizuko(&["doctor", "--json"]).await.expect(1);
     let (level, said) = on(&outcome, "gateway").remove(0);
     assert_eq!(level, "failure");
-    assert!(
-        said.contains("can't be reached") && said.contains("DNS"),
-        "{said}"
-    );
+    assert!(said.contains("can't be reached") && said.contains("DNS"), "{said}");
     assert_eq!(on(&outcome, "talk"), [], "what can't be known is left out");
 }
 
 async fn settings_of_the_store_that_cost_a_promise_are_told(kind: Kind) {
     let mut stack = Stack::with_real_links(kind, &[]).await;
     let redis = stack.redis().expect("this stack has one");
-    redis
-        .ask(&["CONFIG", "SET", "appendfsync", "everysec"])
-        .await;
+    redis.ask(&["CONFIG", "SET", "appendfsync", "everysec"]).await;
     let outcome = stack.arizuko(&["doctor", "--json"]).await.expect(0);
     let (level, said) = on(&outcome, "store").remove(0);
     assert_eq!(level, "warning");
-    assert!(
-        said.contains("last second → set appendfsync always"),
-        "{said}"
-    );
+    assert!(said.contains("last second → set appendfsync always"), "{said}");
 }
 
 async fn a_proxy_that_holds_streams_back_is_found(kind: Kind) {
@@ -141,9 +110,6 @@ async fn a_proxy_that_holds_streams_back_is_found(kind: Kind) {
     assert_eq!(on(&outcome, "gateway")[0].0, "ok");
     let (level, said) = on(&outcome, "talk").remove(0);
     assert_eq!(level, "failure");
-    assert!(
-        said.contains("held back") && said.contains("buffering off"),
-        "{said}"
-    );
+    assert!(said.contains("held back") && said.contains("buffering off"), "{said}");
     assert_eq!(on(&outcome, "revocation")[0].0, "ok");
 }

@@ -13,10 +13,7 @@ on_every_stack![
 
 async fn keys_are_made_listed_and_revoked_and_a_revoked_one_ends_its_agent(kind: Kind) {
     let stack = Stack::start(kind).await;
-    let created = stack
-        .arizuko(&["key", "create", "acme", "--name", "the agent"])
-        .await
-        .expect(0);
+    let created = stack.arizuko(&["key", "create", "acme", "--name", "the agent"]).await.expect(0);
     let key = created.out.trim();
     let id = created
         .err
@@ -35,29 +32,15 @@ async fn keys_are_made_listed_and_revoked_and_a_revoked_one_ends_its_agent(kind:
     let mut running = agent.turn().await;
     stack.arizuko(&["key", "revoke", &id]).await.expect(0);
     running.killed().await;
-    assert_eq!(
-        agent.process.exit().await.code(),
-        Some(1),
-        "{}",
-        agent.process.said()
-    );
-    assert!(
-        agent.process.said().contains("key"),
-        "{}",
-        agent.process.said()
-    );
+    assert_eq!(agent.process.exit().await.code(), Some(1), "{}", agent.process.said());
+    assert!(agent.process.said().contains("key"), "{}", agent.process.said());
     let mut next = stack.attach("acme", 1).await;
     assert_eq!(next.turn().await.turn.turn_id, posted.turn);
     stack.arizuko(&["key", "revoke", &id]).await.expect(1);
     let mut agent = stack.operators_command();
-    let mint = agent
-        .env("ARIZUKO_KEY", key)
-        .args(["token", "issue", "acme", "chat"]);
+    let mint = agent.env("ARIZUKO_KEY", key).args(["token", "issue", "acme", "chat"]);
     let refused = run(mint, "").await.expect(1);
-    assert!(
-        refused.err.contains("revoked") && refused.err.contains("ARIZUKO_KEY"),
-        "{refused:?}"
-    );
+    assert!(refused.err.contains("revoked") && refused.err.contains("ARIZUKO_KEY"), "{refused:?}");
 }
 
 async fn the_key_and_control_come_from_flags_before_the_environment(kind: Kind) {
@@ -66,10 +49,7 @@ async fn the_key_and_control_come_from_flags_before_the_environment(kind: Kind) 
     std::fs::write(&file, format!("{}\n", stack.operator_key())).expect("the folder is ours");
     let list = |key: Option<&str>, key_file: Option<&str>, flags: &[&str]| {
         let mut command = stack.operators_command();
-        command
-            .env_remove("ARIZUKO_KEY")
-            .args(["token", "list"])
-            .args(flags);
+        command.env_remove("ARIZUKO_KEY").args(["token", "list"]).args(flags);
         command.env("ARIZUKO_CONTROL", "http://127.0.0.1:1");
         key.map(|key| command.env("ARIZUKO_KEY", key));
         key_file.map(|file| command.env("ARIZUKO_KEY_FILE", file));
@@ -96,9 +76,6 @@ async fn the_key_and_control_come_from_flags_before_the_environment(kind: Kind) 
         bare.expect(0);
     } else {
         let bare = bare.expect(1);
-        assert!(
-            bare.err.contains("wants a key") && bare.err.contains("ARIZUKO_KEY"),
-            "{bare:?}"
-        );
+        assert!(bare.err.contains("wants a key") && bare.err.contains("ARIZUKO_KEY"), "{bare:?}");
     }
 }

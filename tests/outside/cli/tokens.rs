@@ -9,40 +9,19 @@ on_every_stack![
 
 async fn issuing_prints_the_url_alone_and_all_else_beside_it(kind: Kind) {
     let stack = Stack::start(kind).await;
-    let issued = stack
-        .arizuko(&["token", "issue", "acme", "chat", "--suffix", "support"])
-        .await
-        .expect(0);
+    let issued =
+        stack.arizuko(&["token", "issue", "acme", "chat", "--suffix", "support"]).await.expect(0);
     let url = issued.out.strip_suffix('\n').expect("one line");
-    let token = url
-        .strip_prefix("https://acme.example/chat/")
-        .and_then(|rest| rest.strip_suffix('/'));
+    let token =
+        url.strip_prefix("https://acme.example/chat/").and_then(|rest| rest.strip_suffix('/'));
     let token = token.unwrap_or_else(|| panic!("{issued:?}"));
-    stack
-        .at(0, &format!("/chat/{token}/"))
-        .get("")
-        .await
-        .expect(200);
-    assert!(
-        issued.err.contains("web:acme/support") && issued.err.contains("tok_"),
-        "{issued:?}"
-    );
+    stack.at(0, &format!("/chat/{token}/")).get("").await.expect(200);
+    assert!(issued.err.contains("web:acme/support") && issued.err.contains("tok_"), "{issued:?}");
     assert!(!issued.err.contains(token), "{issued:?}");
-    assert!(
-        issued
-            .err
-            .contains("note: no agent is attached to acme. Attach one:"),
-        "{issued:?}"
-    );
-    assert!(
-        issued.err.contains("agent exec --folder acme"),
-        "{issued:?}"
-    );
+    assert!(issued.err.contains("note: no agent is attached to acme. Attach one:"), "{issued:?}");
+    assert!(issued.err.contains("agent exec --folder acme"), "{issued:?}");
     let _agent = stack.attach("acme", 1).await;
-    let issued = stack
-        .arizuko(&["token", "issue", "acme", "hook", "github"])
-        .await
-        .expect(0);
+    let issued = stack.arizuko(&["token", "issue", "acme", "hook", "github"]).await.expect(0);
     assert!(
         issued.out.starts_with("https://acme.example/hook/") && !issued.out.ends_with("/\n"),
         "{issued:?}"
@@ -58,9 +37,7 @@ async fn listing_and_revoking_follow_the_jid_or_the_id(kind: Kind) {
     let none = stack.arizuko(&["token", "list"]).await.expect(0);
     assert_eq!(none.out, "", "{none:?}");
     let one = stack.issue("acme").await;
-    let two = stack
-        .issue_with("acme", "support", Default::default())
-        .await;
+    let two = stack.issue_with("acme", "support", Default::default()).await;
     let other = stack.issue("other").await;
     let all = stack.arizuko(&["token", "list"]).await.expect(0).out;
     assert!(
@@ -70,36 +47,14 @@ async fn listing_and_revoking_follow_the_jid_or_the_id(kind: Kind) {
         "{all}"
     );
     assert!(!all.contains(&one.token), "{all}");
-    let below = stack
-        .arizuko(&["token", "list", "acme"])
-        .await
-        .expect(0)
-        .out;
-    assert!(
-        below.contains(&one.token_id) && !below.contains(&other.token_id),
-        "{below}"
-    );
-    let revoked = stack
-        .arizuko(&["token", "revoke", "web:acme/support"])
-        .await
-        .expect(0);
-    assert!(
-        revoked.out.contains('1') && revoked.out.contains(&two.token_id),
-        "{revoked:?}"
-    );
+    let below = stack.arizuko(&["token", "list", "acme"]).await.expect(0).out;
+    assert!(below.contains(&one.token_id) && !below.contains(&other.token_id), "{below}");
+    let revoked = stack.arizuko(&["token", "revoke", "web:acme/support"]).await.expect(0);
+    assert!(revoked.out.contains('1') && revoked.out.contains(&two.token_id), "{revoked:?}");
     stack.visitor(&two, 0).get("").await.expect(401);
-    stack
-        .arizuko(&["token", "revoke", &one.token_id])
-        .await
-        .expect(0);
+    stack.arizuko(&["token", "revoke", &one.token_id]).await.expect(0);
     stack.visitor(&one, 1).get("").await.expect(401);
-    let again = stack
-        .arizuko(&["token", "revoke", &one.token_id])
-        .await
-        .expect(1);
-    assert!(
-        again.err.contains("no live token") && again.err.contains("token list"),
-        "{again:?}"
-    );
+    let again = stack.arizuko(&["token", "revoke", &one.token_id]).await.expect(1);
+    assert!(again.err.contains("no live token") && again.err.contains("token list"), "{again:?}");
     stack.visitor(&other, 0).get("").await.expect(200);
 }

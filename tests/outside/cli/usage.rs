@@ -11,63 +11,36 @@ on_every_stack![
 ];
 
 fn keys(document: &Value) -> Vec<&str> {
-    document
-        .as_object()
-        .expect("an object")
-        .keys()
-        .map(String::as_str)
-        .collect()
+    document.as_object().expect("an object").keys().map(String::as_str).collect()
 }
 
 async fn json_is_one_document_with_stable_names(kind: Kind) {
     let stack = Stack::start(kind).await;
-    let issued = stack
-        .arizuko(&["--json", "token", "issue", "acme", "chat"])
-        .await;
+    let issued = stack.arizuko(&["--json", "token", "issue", "acme", "chat"]).await;
     // Global, or the command's own: wherever it is taken, the document is the same.
     let issued = if issued.code == Some(2) {
-        stack
-            .arizuko(&["token", "issue", "acme", "chat", "--json"])
-            .await
+        stack.arizuko(&["token", "issue", "acme", "chat", "--json"]).await
     } else {
         issued
     };
     let issued = issued.expect(0).json();
     assert_eq!(keys(&issued), ["jid", "token", "token_id", "url"]);
     assert_eq!(issued["jid"], "web:acme");
-    let created = stack
-        .arizuko(&["key", "create", "acme", "--json"])
-        .await
-        .expect(0)
-        .json();
+    let created = stack.arizuko(&["key", "create", "acme", "--json"]).await.expect(0).json();
     assert_eq!(keys(&created), ["key", "key_id"]);
-    let listed = stack
-        .arizuko(&["token", "list", "--json"])
-        .await
-        .expect(0)
-        .json();
+    let listed = stack.arizuko(&["token", "list", "--json"]).await.expect(0).json();
     assert_eq!(listed["tokens"][0]["token_id"], issued["token_id"]);
     assert_eq!(listed["tokens"][0]["kind"], "chat");
-    let keys_listed = stack
-        .arizuko(&["key", "list", "--json"])
-        .await
-        .expect(0)
-        .json();
+    let keys_listed = stack.arizuko(&["key", "list", "--json"]).await.expect(0).json();
     assert_eq!(keys_listed["keys"][0]["key_id"], created["key_id"]);
-    for command in [
-        &["status", "--json"][..],
-        &["audit", "--json"],
-        &["token", "list", "acme", "--json"],
-    ] {
+    for command in
+        [&["status", "--json"][..], &["audit", "--json"], &["token", "list", "acme", "--json"]]
+    {
         let outcome = stack.arizuko(command).await.expect(0);
         outcome.json();
         assert_eq!(outcome.err, "", "{command:?}");
     }
-    let revoked = stack
-        .arizuko(&["token", "revoke", "web:acme", "--json"])
-        .await
-        .expect(0)
-        .json();
+    let revoked = stack.arizuko(&["token", "revoke", "web:acme", "--json"]).await.expect(0).json();
     assert_eq!(revoked["revoked"][0]["token_id"], issued["token_id"]);
 }
 
@@ -88,37 +61,19 @@ async fn usage_errors_are_2_and_failures_1_with_what_to_do(kind: Kind) {
         &["audit", "--limit", "x"],
     ] {
         let outcome = stack.arizuko(wrong).await.expect(2);
-        assert!(
-            outcome.out.is_empty() && !outcome.err.is_empty(),
-            "{wrong:?}: {outcome:?}"
-        );
+        assert!(outcome.out.is_empty() && !outcome.err.is_empty(), "{wrong:?}: {outcome:?}");
     }
     for (wrong, told) in [
         (&["token", "issue", "a b", "chat"][..], "a b"),
-        (
-            &["token", "issue", "acme", "chat", "--suffix", "a/b"],
-            "suffix",
-        ),
-        (
-            &["token", "issue", "acme", "chat", "--origin", "acme.com"],
-            "https://acme.com",
-        ),
+        (&["token", "issue", "acme", "chat", "--suffix", "a/b"], "suffix"),
+        (&["token", "issue", "acme", "chat", "--origin", "acme.com"], "https://acme.com"),
         (&["token", "revoke", "web:acme"], "token list"),
         (&["key", "revoke", "key_x"], "key_"),
-        (
-            &["token", "list", "--control", "http://127.0.0.1:1"],
-            "is `arizuko up` running?",
-        ),
+        (&["token", "list", "--control", "http://127.0.0.1:1"], "is `arizuko up` running?"),
     ] {
         let outcome = stack.arizuko(wrong).await.expect(1);
-        assert!(
-            outcome.err.contains(told) && outcome.out.is_empty(),
-            "{wrong:?}: {outcome:?}"
-        );
-        assert!(
-            !outcome.err.contains("Status") && outcome.err.lines().count() == 1,
-            "{outcome:?}"
-        );
+        assert!(outcome.err.contains(told) && outcome.out.is_empty(), "{wrong:?}: {outcome:?}");
+        assert!(!outcome.err.contains("Status") && outcome.err.lines().count() == 1, "{outcome:?}");
     }
 }
 
@@ -153,12 +108,5 @@ async fn help_names_every_command(kind: Kind) {
         let own = stack.arizuko(&[command, "--help"]).await.expect(0);
         assert!(own.out.contains("Usage:") && own.err.is_empty(), "{own:?}");
     }
-    assert!(
-        stack
-            .arizuko(&["--version"])
-            .await
-            .expect(0)
-            .out
-            .starts_with("arizuko ")
-    );
+    assert!(stack.arizuko(&["--version"]).await.expect(0).out.starts_with("arizuko "));
 }

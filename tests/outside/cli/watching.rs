@@ -11,27 +11,12 @@ on_every_stack![
 
 async fn audit_says_who_minted_and_revoked_what(kind: Kind) {
     let stack = Stack::start(kind).await;
-    let key = stack
-        .key(
-            arizuko_proto::v1::KeyKind::Agent,
-            "acme",
-            Default::default(),
-            true,
-        )
-        .await;
+    let key = stack.key(arizuko_proto::v1::KeyKind::Agent, "acme", Default::default(), true).await;
     let mut agents = stack.operators_command();
-    agents
-        .env("ARIZUKO_KEY", &key.key)
-        .args(["token", "issue", "acme", "chat", "--json"]);
+    agents.env("ARIZUKO_KEY", &key.key).args(["token", "issue", "acme", "chat", "--json"]);
     let issued = run(&mut agents, "").await.expect(0).json();
-    stack
-        .arizuko(&["token", "revoke", "web:acme"])
-        .await
-        .expect(0);
-    stack
-        .arizuko(&["key", "revoke", &key.key_id])
-        .await
-        .expect(0);
+    stack.arizuko(&["token", "revoke", "web:acme"]).await.expect(0);
+    stack.arizuko(&["key", "revoke", &key.key_id]).await.expect(0);
     let other = stack.issue("other").await;
     let audit = stack.arizuko(&["audit", "--json"]).await.expect(0).json();
     let rows: Vec<_> = audit["entries"]
@@ -52,43 +37,16 @@ async fn audit_says_who_minted_and_revoked_what(kind: Kind) {
     assert_eq!(
         rows,
         [
-            (
-                json!("key.create"),
-                operator.clone(),
-                id.clone(),
-                json!("acme")
-            ),
-            (
-                json!("token.issue"),
-                id.clone(),
-                token_id.clone(),
-                json!("acme")
-            ),
-            (
-                json!("token.revoke"),
-                operator.clone(),
-                token_id,
-                json!("acme")
-            ),
+            (json!("key.create"), operator.clone(), id.clone(), json!("acme")),
+            (json!("token.issue"), id.clone(), token_id.clone(), json!("acme")),
+            (json!("token.revoke"), operator.clone(), token_id, json!("acme")),
             (json!("key.revoke"), operator.clone(), id, json!("acme")),
-            (
-                json!("token.issue"),
-                operator,
-                json!(other.token_id),
-                json!("other")
-            ),
+            (json!("token.issue"), operator, json!(other.token_id), json!("other")),
         ]
     );
     let all = audit.to_string();
-    assert!(
-        !all.contains(&key.key) && !all.contains(&other.token),
-        "{all}"
-    );
-    let some = stack
-        .arizuko(&["audit", "acme", "--limit", "2"])
-        .await
-        .expect(0)
-        .out;
+    assert!(!all.contains(&key.key) && !all.contains(&other.token), "{all}");
+    let some = stack.arizuko(&["audit", "acme", "--limit", "2"]).await.expect(0).out;
     assert!(
         some.contains("key.revoke") && !some.contains("other") && !some.contains("key.create"),
         "{some}"
@@ -113,10 +71,7 @@ async fn tail_shows_what_happens(kind: Kind) {
     let link = stack.issue("acme").await;
     tail.line_with(&link.token_id).await;
     stack.issue("acmex").await;
-    let posted = stack
-        .visitor(&link, 0)
-        .say("a secret of the visitor's")
-        .await;
+    let posted = stack.visitor(&link, 0).say("a secret of the visitor's").await;
     let mut agent = stack.attach("acme", 1).await;
     let mut held = agent.turn().await;
     agent.append(&mut held, delta("m1", "x")).await;
@@ -129,10 +84,7 @@ async fn tail_shows_what_happens(kind: Kind) {
             (&json!(event), &json!(posted.turn)),
             "{line}"
         );
-        assert_eq!(
-            (&happened["jid"], &happened["folder"]),
-            (&json!("web:acme"), &json!("acme"))
-        );
+        assert_eq!((&happened["jid"], &happened["folder"]), (&json!("web:acme"), &json!("acme")));
         assert!(!line.contains("secret"), "{line}");
     }
 }
@@ -149,8 +101,5 @@ async fn status_shows_who_is_attached(kind: Kind) {
     assert_eq!(status["sessions"][0]["name"], "the good one");
     assert_eq!(status["public_url"], "https://{root}.example");
     let shown = stack.arizuko(&["status"]).await.expect(0).out;
-    assert!(
-        shown.contains("acme/eng") && shown.contains("the good one"),
-        "{shown}"
-    );
+    assert!(shown.contains("acme/eng") && shown.contains("the good one"), "{shown}");
 }

@@ -47,9 +47,8 @@ const KEY: &str = "openssl rand";
 const CONTROL: &str = "ARIZUKO_REDIS=";
 const GATEWAY: &str = "ARIZUKO_GATEWAY_KEY=…\nARIZUKO_LISTEN=";
 const OPERATOR: &str = "export ARIZUKO_CONTROL=";
-const RUN: [&str; 10] = [
-    HOOK, UP, LINK, AUTHORITY, SERVER, CLIENT, KEY, CONTROL, GATEWAY, OPERATOR,
-];
+const RUN: [&str; 10] =
+    [HOOK, UP, LINK, AUTHORITY, SERVER, CLIENT, KEY, CONTROL, GATEWAY, OPERATOR];
 
 /// What is indented on the page, each block without its indentation.
 fn blocks() -> Vec<String> {
@@ -78,10 +77,7 @@ impl Machine {
         for name in ["home", "logs", "run", "lib", "tls"] {
             fs::create_dir(folder.path().join(name)).expect("the folder is new");
         }
-        Self {
-            names: Vec::new(),
-            folder,
-        }
+        Self { names: Vec::new(), folder }
     }
 
     fn path(&self) -> &Path {
@@ -112,13 +108,9 @@ impl Machine {
         let built = built.as_std().get_args().last().map(Path::new);
         let built = built.and_then(Path::parent).expect("it is in a folder");
         let path = env::var_os("PATH").unwrap_or_default();
-        let path = [built.to_owned()]
-            .into_iter()
-            .chain(env::split_paths(&path));
+        let path = [built.to_owned()].into_iter().chain(env::split_paths(&path));
         let path = env::join_paths(path).expect("no folder has a colon");
-        command
-            .env("PATH", path)
-            .env("HOME", self.path().join("home"));
+        command.env("PATH", path).env("HOME", self.path().join("home"));
     }
 
     async fn shell(&self, folder: &str, script: &str) -> Outcome {
@@ -148,13 +140,7 @@ impl Machine {
     /// Makes sure that somebody answers a link.
     async fn is_answered(&self, link: &str, authority: &Authority, reply: &str) {
         let ca = authority.file().display().to_string();
-        let post = [
-            "--cacert",
-            &ca,
-            "--data",
-            "content=hello",
-            &format!("{link}?wait=15"),
-        ];
+        let post = ["--cacert", &ca, "--data", "content=hello", &format!("{link}?wait=15")];
         let answer = curl(&post).await.expect(0).out;
         let answer: Value = serde_json::from_str(&answer).expect("JSON");
         assert_eq!(answer["assistant"][0]["content"], reply, "{answer}");
@@ -167,14 +153,8 @@ async fn one_machine_is_set_up_as_it_says(_: Kind) {
     let tls = machine.path().join("etc/tls").display().to_string();
     machine.call("/etc/arizuko/tls", &tls);
     machine.call("/var/lib", machine.path().join("lib").display());
-    machine.call(
-        "=/run",
-        format!("={}", machine.path().join("run").display()),
-    );
-    machine.call(
-        "https://chat.example.com",
-        format!("https://localhost:{port}"),
-    );
+    machine.call("=/run", format!("={}", machine.path().join("run").display()));
+    machine.call("https://chat.example.com", format!("https://localhost:{port}"));
     machine.call("0.0.0.0:443", format!("127.0.0.1:{port}"));
     machine.call("-g arizuko", "-g $(id -g)");
 
@@ -201,10 +181,7 @@ async fn one_machine_is_set_up_as_it_says(_: Kind) {
     let here = format!("export ARIZUKO_CONTROL=http://127.0.0.1:{control}\n");
     let issued = machine.shell(".", &[&here, issue].concat()).await;
     let link = issued.out.trim();
-    assert!(
-        link.starts_with(&format!("https://localhost:{port}/chat/")),
-        "{issued:?}"
-    );
+    assert!(link.starts_with(&format!("https://localhost:{port}/chat/")), "{issued:?}");
     let script = machine.path().join("my-agent.sh");
     fs::write(&script, "#!/bin/sh\necho \"You said $(cat)\"\n").expect("the folder is ours");
     fs::set_permissions(&script, fs::Permissions::from_mode(0o755)).expect("it is ours");
@@ -214,9 +191,7 @@ async fn one_machine_is_set_up_as_it_says(_: Kind) {
     agent.current_dir(machine.path()).arg("-c");
     agent.arg([&here, keyed, "exec arizuko agent", attach].concat());
     let _agent = Process::start("agent", agent, &machine.path().join("logs"));
-    machine
-        .is_answered(link, &authority, "You said hello")
-        .await;
+    machine.is_answered(link, &authority, "You said hello").await;
 }
 
 async fn several_machines_are_set_up_as_it_says(_: Kind) {
@@ -228,10 +203,7 @@ async fn several_machines_are_set_up_as_it_says(_: Kind) {
     machine.call("control.internal", "localhost");
     machine.call("0.0.0.0:7070", format!("127.0.0.1:{control}"));
     machine.call("0.0.0.0:443", format!("127.0.0.1:{gateway}"));
-    machine.call(
-        "https://chat.example.com",
-        format!("https://localhost:{gateway}"),
-    );
+    machine.call("https://chat.example.com", format!("https://localhost:{gateway}"));
     machine.call("/etc/arizuko/tls", machine.path().join("tls").display());
     let public = Authority::new(&machine.path().join("authority")).await;
     let site = public.issue("site", &["DNS:localhost"]).await;
@@ -250,30 +222,16 @@ async fn several_machines_are_set_up_as_it_says(_: Kind) {
         second = second.replace(&blank, &format!("{name}{key}"));
     }
     let (_control, line) = machine.start("arizuko-control", &first).await;
-    assert!(
-        line.ends_with(&format!("https://127.0.0.1:{control}")),
-        "{line}"
-    );
+    assert!(line.ends_with(&format!("https://127.0.0.1:{control}")), "{line}");
     let (_gateway, line) = machine.start("arizuko-gateway", &second).await;
-    assert!(
-        line.ends_with(&format!("https://127.0.0.1:{gateway}")),
-        "{line}"
-    );
+    assert!(line.ends_with(&format!("https://127.0.0.1:{gateway}")), "{line}");
 
-    let key = first
-        .lines()
-        .find_map(|line| line.strip_prefix("ARIZUKO_OPERATOR_KEY="));
+    let key = first.lines().find_map(|line| line.strip_prefix("ARIZUKO_OPERATOR_KEY="));
     let key = format!("export ARIZUKO_KEY={}\n", key.expect("it was filled in"));
     let block = machine.block(OPERATOR);
-    let told = machine
-        .shell("tls", &[&key, block.as_str()].concat())
-        .await
-        .out;
+    let told = machine.shell("tls", &[&key, block.as_str()].concat()).await.out;
     let link = told.lines().last().expect("a link");
-    assert!(
-        link.starts_with(&format!("https://localhost:{gateway}/chat/")),
-        "{told}"
-    );
+    assert!(link.starts_with(&format!("https://localhost:{gateway}/chat/")), "{told}");
     let connect = block.lines().next().expect("how to connect");
     let mut agent = command("/bin/sh");
     machine.dress(&mut agent);

@@ -47,12 +47,7 @@ struct Settings<'a> {
 }
 
 async fn caddy(settings: Settings<'_>) -> Process {
-    let Settings {
-        port,
-        gateway,
-        certificate: Certificate { cert, key },
-        folder,
-    } = settings;
+    let Settings { port, gateway, certificate: Certificate { cert, key }, folder } = settings;
     let caddy = || {
         let mut caddy = command(found("caddy"));
         caddy.env("HOME", folder).env("XDG_DATA_HOME", folder);
@@ -62,9 +57,7 @@ async fn caddy(settings: Settings<'_>) -> Process {
     };
     let mut adapt = caddy();
     adapt.args(["adapt", "--config"]);
-    let adapted = run(adapt.arg(shipped("deploy/Caddyfile")), "")
-        .await
-        .expect(0);
+    let adapted = run(adapt.arg(shipped("deploy/Caddyfile")), "").await.expect(0);
     assert!(!adapted.err.contains("warn"), "{adapted:?}");
     // It is to touch nothing of this machine: no port but that one, no authority of its own.
     let mut config: Value = serde_json::from_str(&adapted.out).expect("JSON");
@@ -81,12 +74,7 @@ async fn caddy(settings: Settings<'_>) -> Process {
 }
 
 async fn nginx(settings: Settings<'_>) -> Process {
-    let Settings {
-        port,
-        gateway,
-        certificate: Certificate { cert, key },
-        folder,
-    } = settings;
+    let Settings { port, gateway, certificate: Certificate { cert, key }, folder } = settings;
     let shipped = fs::read_to_string(shipped("deploy/nginx.conf")).expect("it is there");
     let mut site = String::new();
     for line in shipped.lines().filter(|line| !line.contains("[::]")) {
@@ -103,10 +91,7 @@ async fn nginx(settings: Settings<'_>) -> Process {
         ("server 127.0.0.1:8080;", format!("server {gateway};")),
         ("/var/log/nginx", folder.display().to_string()),
         // Idle for longer than this is what the comments are for.
-        (
-            "proxy_read_timeout 1h;",
-            "proxy_read_timeout 2s;".to_owned(),
-        ),
+        ("proxy_read_timeout 1h;", "proxy_read_timeout 2s;".to_owned()),
     ] {
         assert!(site.contains(shipped), "no {shipped} in deploy/nginx.conf");
         site = site.replace(shipped, &here);
@@ -135,12 +120,7 @@ impl Site {
         .await;
         proxy.listens(port).await;
         let url = format!("https://localhost:{port}");
-        Self {
-            stack,
-            url,
-            authority,
-            proxy,
-        }
+        Self { stack, url, authority, proxy }
     }
 
     async fn curl(&self, arguments: &[&str]) -> Outcome {
@@ -163,16 +143,8 @@ impl Site {
         for (http, address) in [("--http2", "127.0.0.2"), ("--http1.1", "127.0.0.3")] {
             // What the page does: its origin is the site's.
             let origin = format!("origin: {}", self.url);
-            let post = [
-                "--json",
-                r#"{"content": "hello"}"#,
-                "--header",
-                &origin,
-                &chat,
-            ];
-            let posted = self
-                .curl(&[&[http, "--fail-with-body"], &post[..]].concat())
-                .await;
+            let post = ["--json", r#"{"content": "hello"}"#, "--header", &origin, &chat];
+            let posted = self.curl(&[&[http, "--fail-with-body"], &post[..]].concat()).await;
             let posted: Value = serde_json::from_str(&posted.expect(0).out).expect("JSON");
             let turn = posted["turn_id"].as_str().expect("a turn");
             let stream = format!("{chat}{turn}/sse");
@@ -196,14 +168,8 @@ impl Site {
 
             // The visitor's own address counts, whatever the visitor makes up: it has one stream,
             // another address has another.
-            let status = [
-                "--output",
-                "/dev/null",
-                "--write-out",
-                "%{http_code}",
-                "--max-time",
-                "1",
-            ];
+            let status =
+                ["--output", "/dev/null", "--write-out", "%{http_code}", "--max-time", "1"];
             for (from, made_up, told) in [
                 (address, "127.0.0.9", "429"),
                 (address, "127.0.0.1", "429"),
@@ -228,11 +194,7 @@ impl Site {
         let page = self.curl(&["--include", &chat]).await.expect(0).out;
         let page = page.to_lowercase();
         assert!(page.starts_with("http/2 200"), "{page}");
-        assert_eq!(
-            page.matches("\nstrict-transport-security: max-age=31536000")
-                .count(),
-            1
-        );
+        assert_eq!(page.matches("\nstrict-transport-security: max-age=31536000").count(), 1);
 
         // Without a gateway the proxy says so, and names no path.
         self.stack.cut_the_power();

@@ -36,13 +36,9 @@ async fn systemd_takes_the_units_and_finds_them_hardened(_: Kind) {
         let mut security = systemd();
         let judged = run(security.args(["security", "--offline=true"]).arg(&file), "").await;
         let judged = judged.expect(0).out;
-        let level = judged
-            .lines()
-            .find_map(|line| line.split_once("exposure level for "));
+        let level = judged.lines().find_map(|line| line.split_once("exposure level for "));
         let level = level.and_then(|(_, level)| level.split_whitespace().nth(1));
-        let level: f64 = level
-            .and_then(|level| level.parse().ok())
-            .expect("a figure");
+        let level: f64 = level.and_then(|level| level.parse().ok()).expect("a figure");
         assert!(level <= EXPOSURE, "{judged}");
     }
 }

@@ -16,10 +16,7 @@ on_every_stack![
     an_agent_that_hears_no_answer_does_nothing_twice,
 ];
 
-const SHORT: [(&str, &str); 2] = [
-    ("ARIZUKO_LEASE", "2s"),
-    ("ARIZUKO_AGENT_HEARTBEAT", "500ms"),
-];
+const SHORT: [(&str, &str); 2] = [("ARIZUKO_LEASE", "2s"), ("ARIZUKO_AGENT_HEARTBEAT", "500ms")];
 
 async fn an_agent_that_wakes_after_its_lease_is_refused(kind: Kind) {
     let stack = Stack::with(kind, &SHORT).await;
@@ -40,10 +37,7 @@ async fn an_agent_that_wakes_after_its_lease_is_refused(kind: Kind) {
     second.print("from the second").await;
     second.exit(0).await;
     let seen = readers.agree("from the second").await;
-    let restarts = names(&seen)
-        .iter()
-        .filter(|name| **name == "restart")
-        .count();
+    let restarts = names(&seen).iter().filter(|name| **name == "restart").count();
     assert_eq!(restarts, 1);
 }
 
@@ -61,13 +55,7 @@ async fn an_agent_that_dies_after_each_step_costs_its_visitor_nothing(kind: Kind
     let stack = Stack::with(kind, &SHORT).await;
     let link = stack.issue("acme").await;
     let visitor = stack.visitor(&link, 0);
-    for step in [
-        Step::Attached,
-        Step::Offered,
-        Step::Accepted,
-        Step::Appended,
-        Step::Finished,
-    ] {
+    for step in [Step::Attached, Step::Offered, Step::Accepted, Step::Appended, Step::Finished] {
         let posted = visitor.say("hello").await;
         let readers = Readers::begin(&stack, &link, &posted, 2);
         let mut agent = stack.attach("acme", 1).await;
@@ -121,13 +109,9 @@ async fn an_agent_that_hears_no_answer_does_nothing_twice(kind: Kind) {
     let mut held = agent.turn().await;
     for (number, word) in ["one ", "two ", "three "].into_iter().enumerate() {
         // Sent, and maybe done, but the answer is lost with the connection.
-        agent
-            .say(held.append(held.seq, vec![delta("m1", word)]))
-            .await;
+        agent.say(held.append(held.seq, vec![delta("m1", word)])).await;
         agent = again(&stack, agent, &held, number % 2).await;
-        agent
-            .say(held.append(held.seq, vec![delta("m1", word)]))
-            .await;
+        agent.say(held.append(held.seq, vec![delta("m1", word)])).await;
         held.seq += 1;
         agent.stored(&held).await;
     }
@@ -140,8 +124,5 @@ async fn an_agent_that_hears_no_answer_does_nothing_twice(kind: Kind) {
     agent.say(held.finish()).await;
     agent.vanish();
     let seen = readers.agree("one two three").await;
-    assert_eq!(
-        names(&seen),
-        ["delta", "delta", "delta", "message", "turn_done"]
-    );
+    assert_eq!(names(&seen), ["delta", "delta", "delta", "message", "turn_done"]);
 }

@@ -14,10 +14,7 @@ on![pair, Pair;
 const LEASE: Duration = Duration::from_secs(2);
 
 async fn apart(kind: Kind) -> Stack {
-    let settings = [
-        ("ARIZUKO_LEASE", "2s"),
-        ("ARIZUKO_AGENT_HEARTBEAT", "500ms"),
-    ];
+    let settings = [("ARIZUKO_LEASE", "2s"), ("ARIZUKO_AGENT_HEARTBEAT", "500ms")];
     let clocks = [("control-1", "+300s"), ("gateway-1", "-300s")];
     Stack::with_clocks(kind, &settings, &clocks).await
 }
@@ -25,10 +22,7 @@ async fn apart(kind: Kind) -> Stack {
 async fn nothing_happens_early_where_clocks_are_five_minutes_apart(kind: Kind) {
     let stack = apart(kind).await;
     let two_minutes = Duration::from_secs(120);
-    let options = LinkOptions {
-        lifetime: two_minutes.try_into().ok(),
-        ..LinkOptions::default()
-    };
+    let options = LinkOptions { lifetime: two_minutes.try_into().ok(), ..LinkOptions::default() };
     let link = stack.issue_with("acme", "", options).await;
     let late = escalation("web:acme", two_minutes, "acme/people", "It takes long.");
     stack.route(late).await;
@@ -55,10 +49,8 @@ async fn nothing_happens_early_where_clocks_are_five_minutes_apart(kind: Kind) {
 
 async fn nothing_happens_late_where_clocks_are_five_minutes_apart(kind: Kind) {
     let stack = apart(kind).await;
-    let options = LinkOptions {
-        lifetime: Duration::from_secs(3).try_into().ok(),
-        ..LinkOptions::default()
-    };
+    let options =
+        LinkOptions { lifetime: Duration::from_secs(3).try_into().ok(), ..LinkOptions::default() };
     let short = stack.issue_with("acme", "short", options).await;
     let link = stack.issue("acme").await;
     for control in [1, 0] {

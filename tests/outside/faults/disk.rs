@@ -35,10 +35,7 @@ async fn what_was_acknowledged_outlives_a_kill_in_the_middle_of_writing(kind: Ki
         let found = found.as_str().unwrap_or_default().trim_end_matches('?');
         assert_eq!(found, stored, "seed {seed}");
         let visitor = stack.visitor(&link, 0);
-        visitor
-            .post_to(&format!("{}/cancel", posted.turn))
-            .await
-            .expect(200);
+        visitor.post_to(&format!("{}/cancel", posted.turn)).await.expect(200);
     }
 }
 

@@ -80,9 +80,7 @@ async fn a_gateway_with_very_many_readers_is_gone_in_its_grace_and_loses_nothing
         }
     };
     speak(&mut held, "one ").await;
-    stack
-        .metric_becomes("arizuko_gateway_open_streams", &[], READERS as f64)
-        .await;
+    stack.metric_becomes("arizuko_gateway_open_streams", &[], READERS as f64).await;
     let gateway = stack.process("gateway-0");
     gateway.signal(Signal::SIGTERM);
     let told = Instant::now();

@@ -81,10 +81,7 @@ async fn the_last_wake_up_may_be_lost_and_the_stream_still_ends(kind: Kind) {
         let ((), _) = tokio::join!(agent.answer(held, "done"), cut_off);
         live.rest().await;
         let took = begun.elapsed();
-        assert!(
-            took < Duration::from_secs(5),
-            "only a recheck ended it, after {took:?}"
-        );
+        assert!(took < Duration::from_secs(5), "only a recheck ended it, after {took:?}");
     }
 }
 
@@ -110,13 +107,7 @@ async fn a_reply_whose_end_was_lost_is_given_again(kind: Kind) {
     program.exit(0).await;
     let seen = read_to_the_end(&visitor, &posted.turn).await;
     assert_eq!(transcript(&seen)[0].1, "a whole reply", "{seen:?}");
-    assert_eq!(
-        names(&seen)
-            .iter()
-            .filter(|name| **name == "restart")
-            .count(),
-        1
-    );
+    assert_eq!(names(&seen).iter().filter(|name| **name == "restart").count(), 1);
 }
 
 async fn a_redis_that_is_full_takes_nothing_and_loses_nothing(kind: Kind) {
@@ -127,22 +118,14 @@ async fn a_redis_that_is_full_takes_nothing_and_loses_nothing(kind: Kind) {
     let redis = stack.redis().expect("this stack has one");
     redis.ask(&["CONFIG", "SET", "maxmemory", "1"]).await;
     let message = json!({"content": "during"});
-    let refused = visitor
-        .say_once("a-key-that-nobody-can-guess", &message)
-        .await;
+    let refused = visitor.say_once("a-key-that-nobody-can-guess", &message).await;
     assert!(refused.refused(503, "UNAVAILABLE").retry_after() >= 1);
     // What is there can be read, and nothing half-done is among it.
     let history = visitor.get(&format!("c/{}", before.conversation)).await;
-    assert_eq!(
-        history.expect(200).json()["turns"].as_array().map(Vec::len),
-        Some(1)
-    );
+    assert_eq!(history.expect(200).json()["turns"].as_array().map(Vec::len), Some(1));
     let redis = stack.redis().expect("this stack has one");
     redis.ask(&["CONFIG", "SET", "maxmemory", "0"]).await;
-    let after = visitor
-        .say_once("a-key-that-nobody-can-guess", &message)
-        .await
-        .posted();
+    let after = visitor.say_once("a-key-that-nobody-can-guess", &message).await.posted();
     let mut agent = stack.attach("acme", 1).await;
     for turn in [&before.turn, &after.turn] {
         let held = agent.turn().await;
@@ -157,19 +140,12 @@ async fn a_redis_that_is_no_primary_takes_nothing(kind: Kind) {
     let redis = stack.redis().expect("this stack has one");
     redis.ask(&["REPLICAOF", "127.0.0.1", "1"]).await;
     let message = json!({"content": "during"});
-    let refused = visitor
-        .say_once("a-key-that-nobody-can-guess", &message)
-        .await;
+    let refused = visitor.say_once("a-key-that-nobody-can-guess", &message).await;
     assert!(refused.refused(503, "UNAVAILABLE").retry_after() >= 1);
     let redis = stack.redis().expect("this stack has one");
     redis.ask(&["REPLICAOF", "NO", "ONE"]).await;
     within("a message to be taken", async {
-        while visitor
-            .say_once("a-key-that-nobody-can-guess", &message)
-            .await
-            .status
-            != 202
-        {}
+        while visitor.say_once("a-key-that-nobody-can-guess", &message).await.status != 202 {}
     })
     .await;
 }
@@ -185,17 +161,13 @@ async fn a_revocation_that_redis_did_not_hear_of_is_not_told_as_done(kind: Kind)
     let mut live = visitor.follow(&posted.conversation).await;
     live.take(1).await;
     let mut tokens = TokenServiceClient::new(stack.operator(1).await);
-    let request = || RevokeTokenRequest {
-        target: Some(Target::TokenId(link.token_id.clone())),
-    };
+    let request = || RevokeTokenRequest { target: Some(Target::TokenId(link.token_id.clone())) };
     stack.redis().expect("this stack has one").freeze();
     let refused = within("an answer", tokens.revoke_token(request())).await;
     assert!(refused.is_err(), "{refused:?}");
     stack.redis().expect("this stack has one").thaw();
-    within("the revocation", async {
-        while tokens.revoke_token(request()).await.is_err() {}
-    })
-    .await;
+    within("the revocation", async { while tokens.revoke_token(request()).await.is_err() {} })
+        .await;
     for gateway in 0..2 {
         let visitor = stack.visitor(&link, gateway);
         visitor.get("config").await.refused(401, "TOKEN_INVALID");

@@ -21,14 +21,8 @@ use arizuko_tests::{
 use tonic::Status;
 
 /// Calls of operators alone.
-pub(super) const OPERATORS: [&str; 6] = [
-    "CreateKey",
-    "ListKeys",
-    "RevokeKey",
-    "GetStatus",
-    "ListAudit",
-    "Tail",
-];
+pub(super) const OPERATORS: [&str; 6] =
+    ["CreateKey", "ListKeys", "RevokeKey", "GetStatus", "ListAudit", "Tail"];
 /// Calls of gateways alone.
 pub(super) const GATEWAYS: [&str; 7] = [
     "ResolveToken",
@@ -43,13 +37,8 @@ pub(super) const GATEWAYS: [&str; 7] = [
 pub(super) const FOLDERS: [&str; 4] = ["IssueChatLink", "IssueWebhook", "ListTokens", "Attach"];
 
 /// Calls about a folder's routes.
-pub(super) const ROUTES: [&str; 5] = [
-    "SetRoute",
-    "ListRoutes",
-    "ExplainRoute",
-    "ApplyRoutes",
-    "DeleteRoute",
-];
+pub(super) const ROUTES: [&str; 5] =
+    ["SetRoute", "ListRoutes", "ExplainRoute", "ApplyRoutes", "DeleteRoute"];
 /// Calls about a conversation that is with a folder.
 pub(super) const SPEECH: [&str; 3] = ["SendMessage", "AssignConversation", "ReadConversation"];
 
@@ -84,40 +73,23 @@ async fn routes(call: &str, folder: &str, channel: Channel) -> Result<(), Status
     let mut routes = RouteServiceClient::new(channel);
     let prefix = format!("web:{folder}");
     let topic = Some("a topic".to_owned());
-    let route = Route {
-        prefix: prefix.clone(),
-        topic,
-        ..Route::default()
-    };
+    let route = Route { prefix: prefix.clone(), topic, ..Route::default() };
     let folder = folder.to_owned();
     match call {
         "SetRoute" => {
-            let request = SetRouteRequest {
-                route: Some(route),
-                update_mask: None,
-            };
+            let request = SetRouteRequest { route: Some(route), update_mask: None };
             routes.set_route(request).await.map(drop)
         }
-        "ListRoutes" => routes
-            .list_routes(ListRoutesRequest { folder })
-            .await
-            .map(drop),
+        "ListRoutes" => routes.list_routes(ListRoutesRequest { folder }).await.map(drop),
         "ExplainRoute" => {
             let request = ExplainRouteRequest { jid: prefix };
             routes.explain_route(request).await.map(drop)
         }
         "ApplyRoutes" => {
-            let request = ApplyRoutesRequest {
-                folder,
-                routes: vec![route],
-                dry_run: false,
-            };
+            let request = ApplyRoutesRequest { folder, routes: vec![route], dry_run: false };
             routes.apply_routes(request).await.map(drop)
         }
-        _ => routes
-            .delete_route(DeleteRouteRequest { prefix })
-            .await
-            .map(drop),
+        _ => routes.delete_route(DeleteRouteRequest { prefix }).await.map(drop),
     }
 }
 
@@ -144,11 +116,7 @@ async fn speech(call: &str, folder: &str, channel: Channel, facts: &Facts) -> Re
             agents.assign_conversation(request).await.map(drop)
         }
         _ => {
-            let request = ReadConversationRequest {
-                folder,
-                conversation,
-                limit: 1,
-            };
+            let request = ReadConversationRequest { folder, conversation, limit: 1 };
             agents.read_conversation(request).await.map(drop)
         }
     }
@@ -159,31 +127,18 @@ async fn tokens(call: &str, folder: &str, channel: Channel, facts: &Facts) -> Re
     let folder = folder.to_owned();
     match call {
         "IssueChatLink" => {
-            let request = IssueChatLinkRequest {
-                folder,
-                ..IssueChatLinkRequest::default()
-            };
+            let request = IssueChatLinkRequest { folder, ..IssueChatLinkRequest::default() };
             tokens.issue_chat_link(request).await.map(drop)
         }
         "IssueWebhook" => {
             let source = "github".to_owned();
-            let request = IssueWebhookRequest {
-                folder,
-                source,
-                ..IssueWebhookRequest::default()
-            };
+            let request = IssueWebhookRequest { folder, source, ..IssueWebhookRequest::default() };
             tokens.issue_webhook(request).await.map(drop)
         }
-        "ListTokens" => tokens
-            .list_tokens(ListTokensRequest { folder })
-            .await
-            .map(drop),
+        "ListTokens" => tokens.list_tokens(ListTokensRequest { folder }).await.map(drop),
         _ => {
             let target = Some(Target::TokenId(facts.link.token_id.clone()));
-            tokens
-                .revoke_token(RevokeTokenRequest { target })
-                .await
-                .map(drop)
+            tokens.revoke_token(RevokeTokenRequest { target }).await.map(drop)
         }
     }
 }
@@ -193,12 +148,9 @@ async fn keys(call: &str, channel: Channel) -> Result<(), Status> {
     match call {
         "CreateKey" => {
             let kind = KeyKind::Operator.into();
-            keys.create_key(CreateKeyRequest {
-                kind,
-                ..CreateKeyRequest::default()
-            })
-            .await
-            .map(drop)
+            keys.create_key(CreateKeyRequest { kind, ..CreateKeyRequest::default() })
+                .await
+                .map(drop)
         }
         "ListKeys" => keys.list_keys(ListKeysRequest::default()).await.map(drop),
         _ => {
@@ -218,49 +170,29 @@ async fn admin(call: &str, channel: Channel) -> Result<(), Status> {
     let mut admin = AdminServiceClient::new(channel);
     match call {
         "GetStatus" => admin.get_status(GetStatusRequest {}).await.map(drop),
-        "ListAudit" => admin
-            .list_audit(ListAuditRequest::default())
-            .await
-            .map(drop),
+        "ListAudit" => admin.list_audit(ListAuditRequest::default()).await.map(drop),
         _ => admin.tail(TailRequest::default()).await.map(drop),
     }
 }
 
 async fn watch(channel: Channel) -> Result<(), Status> {
     let nothing = tokio_stream::pending::<WatchRequest>();
-    GatewayServiceClient::new(channel)
-        .watch(nothing)
-        .await
-        .map(drop)
+    GatewayServiceClient::new(channel).watch(nothing).await.map(drop)
 }
 
 async fn visits(call: &str, channel: Channel, facts: &Facts) -> Result<(), Status> {
     let mut gateway = GatewayServiceClient::new(channel);
-    let access = Some(Access {
-        token: facts.link.token.clone(),
-        kind: TokenKind::Chat.into(),
-    });
+    let access = Some(Access { token: facts.link.token.clone(), kind: TokenKind::Chat.into() });
     let Posted { turn, conversation } = facts.posted.clone();
     match call {
-        "ResolveToken" => gateway
-            .resolve_token(ResolveTokenRequest { access })
-            .await
-            .map(drop),
+        "ResolveToken" => gateway.resolve_token(ResolveTokenRequest { access }).await.map(drop),
         "PostMessage" => {
             let content = "hello".into();
-            let request = PostMessageRequest {
-                access,
-                content,
-                ..PostMessageRequest::default()
-            };
+            let request = PostMessageRequest { access, content, ..PostMessageRequest::default() };
             gateway.post_message(request).await.map(drop)
         }
         "GetTurn" => {
-            let request = GetTurnRequest {
-                access,
-                turn_id: turn,
-                ..GetTurnRequest::default()
-            };
+            let request = GetTurnRequest { access, turn_id: turn, ..GetTurnRequest::default() };
             gateway.get_turn(request).await.map(drop)
         }
         "GetConversation" => {
@@ -271,18 +203,11 @@ async fn visits(call: &str, channel: Channel, facts: &Facts) -> Result<(), Statu
             };
             gateway.get_conversation(request).await.map(drop)
         }
-        "CancelTurn" => gateway
-            .cancel_turn(CancelTurnRequest {
-                access,
-                turn_id: turn,
-            })
-            .await
-            .map(drop),
+        "CancelTurn" => {
+            gateway.cancel_turn(CancelTurnRequest { access, turn_id: turn }).await.map(drop)
+        }
         "DeleteConversation" => {
-            let request = DeleteConversationRequest {
-                access,
-                conversation,
-            };
+            let request = DeleteConversationRequest { access, conversation };
             gateway.delete_conversation(request).await.map(drop)
         }
         other => panic!("no such call: {other}"),

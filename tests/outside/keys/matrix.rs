@@ -47,10 +47,7 @@ async fn expect(
 async fn operators_do_what_operators_do_and_no_gateways_work(kind: Kind) {
     let stack = Stack::start(kind).await;
     let facts = facts(&stack).await;
-    let another = stack
-        .key(KeyKind::Operator, "", KeyReach::Unspecified, false)
-        .await
-        .key;
+    let another = stack.key(KeyKind::Operator, "", KeyReach::Unspecified, false).await.key;
     for key in [stack.operator_key(), &another] {
         expect(&stack, key, &OPERATORS, "", "OK", &facts).await;
         expect(&stack, key, &GATEWAYS, "", "NOT_ALLOWED", &facts).await;
@@ -61,15 +58,8 @@ async fn operators_do_what_operators_do_and_no_gateways_work(kind: Kind) {
         expect(&stack, key, &SPEECH, "acme", "OK", &facts).await;
         expect(&stack, key, &SPEECH, "acme/eng", "NOT_FOUND", &facts).await;
         // An operator has no folder of its own: only a list needs none.
-        expect(
-            &stack,
-            key,
-            &["IssueChatLink", "IssueWebhook", "Attach"],
-            "",
-            "INVALID",
-            &facts,
-        )
-        .await;
+        expect(&stack, key, &["IssueChatLink", "IssueWebhook", "Attach"], "", "INVALID", &facts)
+            .await;
         expect(&stack, key, &["ListTokens"], "", "OK", &facts).await;
     }
     expect(&stack, &another, &["RevokeToken"], "", "OK", &facts).await;
@@ -78,10 +68,7 @@ async fn operators_do_what_operators_do_and_no_gateways_work(kind: Kind) {
 async fn gateways_do_their_own_work_and_nothing_else(kind: Kind) {
     let stack = Stack::start(kind).await;
     let facts = facts(&stack).await;
-    let key = stack
-        .key(KeyKind::Gateway, "", KeyReach::Unspecified, false)
-        .await
-        .key;
+    let key = stack.key(KeyKind::Gateway, "", KeyReach::Unspecified, false).await.key;
     expect(&stack, &key, &OPERATORS, "", "NOT_ALLOWED", &facts).await;
     for folder in ["acme", "acme/eng", "other"] {
         for calls in [&FOLDERS[..], &ROUTES, &SPEECH] {
@@ -114,26 +101,15 @@ async fn an_agent_reaches_its_own_folder_alone(kind: Kind) {
     expect(&stack, &eng, &FOLDERS, "acme", "NOT_ALLOWED", &facts).await;
     // A token of others is none to it: nothing is told of it, and nothing done to it.
     expect(&stack, &eng, &["RevokeToken"], "", "OK", &facts).await;
-    stack
-        .visitor(&facts.link, 0)
-        .get("config")
-        .await
-        .expect(200);
+    stack.visitor(&facts.link, 0).get("config").await.expect(200);
     expect(&stack, &key, &["RevokeToken"], "", "OK", &facts).await;
-    stack
-        .visitor(&facts.link, 0)
-        .get("config")
-        .await
-        .expect(401);
+    stack.visitor(&facts.link, 0).get("config").await.expect(401);
 }
 
 async fn an_agent_of_a_subtree_reaches_what_is_below_it(kind: Kind) {
     let stack = Stack::start(kind).await;
     let facts = facts(&stack).await;
-    let key = stack
-        .key(KeyKind::Agent, "acme", KeyReach::Subtree, true)
-        .await
-        .key;
+    let key = stack.key(KeyKind::Agent, "acme", KeyReach::Subtree, true).await.key;
     expect(&stack, &key, &OPERATORS, "", "NOT_ALLOWED", &facts).await;
     expect(&stack, &key, &GATEWAYS, "", "NOT_ALLOWED", &facts).await;
     for folder in ["", "acme", "acme/eng", "acme/eng/x"] {
@@ -153,97 +129,42 @@ async fn an_agent_of_a_subtree_reaches_what_is_below_it(kind: Kind) {
 async fn an_agent_that_may_not_mint_attaches_and_lists_and_no_more(kind: Kind) {
     let stack = Stack::start(kind).await;
     let facts = facts(&stack).await;
-    let key = stack
-        .key(KeyKind::Agent, "acme", KeyReach::Subtree, false)
-        .await
-        .key;
+    let key = stack.key(KeyKind::Agent, "acme", KeyReach::Subtree, false).await.key;
     for folder in ["", "acme", "acme/eng"] {
-        expect(
-            &stack,
-            &key,
-            &["Attach", "ListTokens"],
-            folder,
-            "OK",
-            &facts,
-        )
-        .await;
-        expect(
-            &stack,
-            &key,
-            &["IssueChatLink", "IssueWebhook"],
-            folder,
-            "NOT_ALLOWED",
-            &facts,
-        )
-        .await;
+        expect(&stack, &key, &["Attach", "ListTokens"], folder, "OK", &facts).await;
+        expect(&stack, &key, &["IssueChatLink", "IssueWebhook"], folder, "NOT_ALLOWED", &facts)
+            .await;
     }
     expect(&stack, &key, &["RevokeToken"], "", "NOT_ALLOWED", &facts).await;
-    stack
-        .visitor(&facts.link, 0)
-        .get("config")
-        .await
-        .expect(200);
+    stack.visitor(&facts.link, 0).get("config").await.expect(200);
 }
 
 async fn without_a_key_with_an_unknown_one_and_with_a_revoked_one_nothing_is_done(kind: Kind) {
     let stack = Stack::start(kind).await;
     let facts = facts(&stack).await;
     let mut revoked = Vec::new();
-    for (kind, folder) in [
-        (KeyKind::Operator, ""),
-        (KeyKind::Gateway, ""),
-        (KeyKind::Agent, "acme"),
-    ] {
+    for (kind, folder) in
+        [(KeyKind::Operator, ""), (KeyKind::Gateway, ""), (KeyKind::Agent, "acme")]
+    {
         let key = stack.key(kind, folder, KeyReach::Unspecified, true).await;
         let mut keys = KeyServiceClient::new(stack.operator(0).await);
-        let request = RevokeKeyRequest {
-            key_id: key.key_id.clone(),
-        };
-        let ended = keys
-            .revoke_key(request.clone())
-            .await
-            .expect("operators revoke")
-            .into_inner();
+        let request = RevokeKeyRequest { key_id: key.key_id.clone() };
+        let ended = keys.revoke_key(request.clone()).await.expect("operators revoke").into_inner();
         assert_eq!(ended.revoked.map(|key| key.key_id), Some(key.key_id));
-        let again = keys
-            .revoke_key(request)
-            .await
-            .expect("a repeat is safe")
-            .into_inner();
+        let again = keys.revoke_key(request).await.expect("a repeat is safe").into_inner();
         assert_eq!(again.revoked, None);
         revoked.push(key.key);
     }
     let mut changed = revoked[0].clone();
     changed.pop();
-    let bad = [
-        "",
-        "x",
-        "azk_",
-        &changed,
-        &facts.link.token,
-        &"A".repeat(5_000),
-    ];
-    let bad = bad
-        .into_iter()
-        .chain(revoked.iter().map(String::as_str))
-        .map(Some)
-        .chain([None]);
+    let bad = ["", "x", "azk_", &changed, &facts.link.token, &"A".repeat(5_000)];
+    let bad = bad.into_iter().chain(revoked.iter().map(String::as_str)).map(Some).chain([None]);
     for (number, key) in bad.enumerate() {
-        let all = [
-            &OPERATORS[..],
-            &GATEWAYS,
-            &FOLDERS,
-            &ROUTES,
-            &SPEECH,
-            &["RevokeToken"],
-        ];
+        let all = [&OPERATORS[..], &GATEWAYS, &FOLDERS, &ROUTES, &SPEECH, &["RevokeToken"]];
         for call in all.concat() {
             let channel = connect(&stack.control(number % 2), key).await;
             let found = outcome(call, "acme", channel, &facts).await;
-            assert_eq!(
-                found, "KEY_INVALID",
-                "{call} with the bad key number {number}"
-            );
+            assert_eq!(found, "KEY_INVALID", "{call} with the bad key number {number}");
         }
     }
 }
@@ -252,26 +173,17 @@ async fn revoking_a_key_ends_the_streams_that_were_opened_with_it(kind: Kind) {
     use arizuko_tests::{attach::hello, operator::reason};
     let stack = Stack::start(kind).await;
     let link = stack.issue("acme").await;
-    let key = stack
-        .key(KeyKind::Agent, "acme", KeyReach::Self_, true)
-        .await;
+    let key = stack.key(KeyKind::Agent, "acme", KeyReach::Self_, true).await;
     let mut agent = stack.attach_with(&key.key, hello("acme", 10), 1).await;
-    let mut other = stack
-        .attach_with(&stack.agent_key("acme").await, hello("acme", 0), 1)
-        .await;
+    let mut other = stack.attach_with(&stack.agent_key("acme").await, hello("acme", 0), 1).await;
     let posted = stack.visitor(&link, 0).say("hello").await;
     agent.turn().await;
     let mut keys = KeyServiceClient::new(stack.operator(0).await);
-    keys.revoke_key(RevokeKeyRequest { key_id: key.key_id })
-        .await
-        .expect("operators revoke");
+    keys.revoke_key(RevokeKeyRequest { key_id: key.key_id }).await.expect("operators revoke");
     let status = agent.ended().await.expect("the stream ends with a reason");
     assert_eq!(reason(&status), "KEY_INVALID");
     // What it held goes to the next one at once.
     other.credit(1).await;
     let held = other.turn().await;
-    assert_eq!(
-        (held.turn.turn_id.as_str(), held.turn.attempt),
-        (posted.turn.as_str(), 2)
-    );
+    assert_eq!((held.turn.turn_id.as_str(), held.turn.attempt), (posted.turn.as_str(), 2));
 }

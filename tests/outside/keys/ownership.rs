@@ -18,25 +18,15 @@ on_every_stack![
 ];
 
 async fn mint(channel: Channel, folder: &str) -> arizuko_proto::v1::IssueChatLinkResponse {
-    let request = IssueChatLinkRequest {
-        folder: folder.into(),
-        ..IssueChatLinkRequest::default()
-    };
-    let issued = TokenServiceClient::new(channel)
-        .issue_chat_link(request)
-        .await;
+    let request = IssueChatLinkRequest { folder: folder.into(), ..IssueChatLinkRequest::default() };
+    let issued = TokenServiceClient::new(channel).issue_chat_link(request).await;
     issued.expect("this key may mint here").into_inner()
 }
 
 /// The ids of all that is listed, in the order of the ids: of one millisecond none is older.
 async fn listed(channel: Channel) -> Vec<String> {
-    let listed = TokenServiceClient::new(channel)
-        .list_tokens(ListTokensRequest::default())
-        .await;
-    let tokens = listed
-        .expect("every key may list its own")
-        .into_inner()
-        .tokens;
+    let listed = TokenServiceClient::new(channel).list_tokens(ListTokensRequest::default()).await;
+    let tokens = listed.expect("every key may list its own").into_inner().tokens;
     sorted(tokens.into_iter().map(|token| token.token_id))
 }
 
@@ -47,15 +37,9 @@ fn sorted(ids: impl IntoIterator<Item = String>) -> Vec<String> {
 }
 
 async fn revoke(channel: Channel, jid: &str) -> usize {
-    let request = RevokeTokenRequest {
-        target: Some(Target::Jid(jid.into())),
-    };
+    let request = RevokeTokenRequest { target: Some(Target::Jid(jid.into())) };
     let revoked = TokenServiceClient::new(channel).revoke_token(request).await;
-    revoked
-        .expect("a JID of others is no error")
-        .into_inner()
-        .revoked
-        .len()
+    revoked.expect("a JID of others is no error").into_inner().revoked.len()
 }
 
 async fn an_agents_link_takes_its_folder_from_the_key(kind: Kind) {
@@ -63,23 +47,13 @@ async fn an_agents_link_takes_its_folder_from_the_key(kind: Kind) {
     let key = stack.agent_key("acme/eng").await;
     let issued = mint(connect(&stack.control(1), Some(&key)).await, "").await;
     assert_eq!(issued.jid, "web:acme/eng");
-    assert_eq!(
-        issued.url,
-        format!("https://acme.example/chat/{}/", issued.token)
-    );
-    stack
-        .at(0, &format!("/chat/{}/", issued.token))
-        .get("")
-        .await
-        .expect(200);
+    assert_eq!(issued.url, format!("https://acme.example/chat/{}/", issued.token));
+    stack.at(0, &format!("/chat/{}/", issued.token)).get("").await.expect(200);
 }
 
 async fn a_link_belongs_to_the_folder_of_the_key_that_minted_it(kind: Kind) {
     let stack = Stack::start(kind).await;
-    let subtree = stack
-        .key(KeyKind::Agent, "acme", KeyReach::Subtree, true)
-        .await
-        .key;
+    let subtree = stack.key(KeyKind::Agent, "acme", KeyReach::Subtree, true).await.key;
     let eng = stack.agent_key("acme/eng").await;
     let subtree = connect(&stack.control(0), Some(&subtree)).await;
     let eng = connect(&stack.control(1), Some(&eng)).await;
@@ -93,40 +67,20 @@ async fn a_link_belongs_to_the_folder_of_the_key_that_minted_it(kind: Kind) {
     let all = engs.into_iter().chain([from_above.token_id]);
     assert_eq!(listed(subtree.clone()).await, sorted(all));
     assert_eq!(revoke(eng.clone(), "web:other").await, 0);
-    assert_eq!(
-        revoke(eng, "web:acme/eng").await,
-        2,
-        "all but the one from above"
-    );
+    assert_eq!(revoke(eng, "web:acme/eng").await, 2, "all but the one from above");
     stack.visitor(&foreign, 0).get("config").await.expect(200);
-    stack
-        .at(0, &format!("/chat/{}/", from_above.token))
-        .get("config")
-        .await
-        .expect(200);
+    stack.at(0, &format!("/chat/{}/", from_above.token)).get("config").await.expect(200);
     assert_eq!(revoke(subtree, "web:acme/eng").await, 1);
-    stack
-        .at(0, &format!("/chat/{}/", from_above.token))
-        .get("config")
-        .await
-        .expect(401);
+    stack.at(0, &format!("/chat/{}/", from_above.token)).get("config").await.expect(401);
 }
 
 async fn keys_are_listed_without_their_secret(kind: Kind) {
     let stack = Stack::start(kind).await;
-    let agent = stack
-        .key(KeyKind::Agent, "acme/eng", KeyReach::Subtree, true)
-        .await;
-    let gateway = stack
-        .key(KeyKind::Gateway, "", KeyReach::Unspecified, false)
-        .await;
+    let agent = stack.key(KeyKind::Agent, "acme/eng", KeyReach::Subtree, true).await;
+    let gateway = stack.key(KeyKind::Gateway, "", KeyReach::Unspecified, false).await;
     let mut keys = KeyServiceClient::new(stack.operator(1).await);
-    let mut all = keys
-        .list_keys(ListKeysRequest::default())
-        .await
-        .expect("operators list")
-        .into_inner()
-        .keys;
+    let mut all =
+        keys.list_keys(ListKeysRequest::default()).await.expect("operators list").into_inner().keys;
     all.sort_by_key(|key| key.kind);
     let ids: Vec<_> = all.iter().map(|key| key.key_id.as_str()).collect();
     assert_eq!(ids, [&*agent.key_id, &gateway.key_id]);
@@ -134,17 +88,12 @@ async fn keys_are_listed_without_their_secret(kind: Kind) {
         (all[0].kind(), all[0].reach(), all[0].may_mint),
         (KeyKind::Agent, KeyReach::Subtree, true)
     );
-    assert_eq!(
-        (all[0].folder.as_str(), all[1].kind()),
-        ("acme/eng", KeyKind::Gateway)
-    );
+    assert_eq!((all[0].folder.as_str(), all[1].kind()), ("acme/eng", KeyKind::Gateway));
     let shown = format!("{all:?}");
     assert!(!shown.contains(&agent.key) && !shown.contains(&gateway.key));
     for (folder, count) in [("acme", 1), ("acme/eng", 1), ("other", 0)] {
         let listed = keys
-            .list_keys(ListKeysRequest {
-                folder: folder.into(),
-            })
+            .list_keys(ListKeysRequest { folder: folder.into() })
             .await
             .expect("operators list");
         assert_eq!(listed.into_inner().keys.len(), count, "{folder}");
@@ -168,10 +117,7 @@ async fn what_is_no_key_is_refused(kind: Kind) {
         request(KeyKind::Gateway, "acme", ""),
         request(KeyKind::Agent, "acme", &"n".repeat(101)),
     ] {
-        let refused = keys
-            .create_key(wrong.clone())
-            .await
-            .map_err(|status| reason(&status));
+        let refused = keys.create_key(wrong.clone()).await.map_err(|status| reason(&status));
         assert_eq!(refused.err().as_deref(), Some("INVALID"), "{wrong:?}");
     }
 }

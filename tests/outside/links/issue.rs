@@ -20,33 +20,16 @@ pub(super) async fn issue(
     options: LinkOptions,
 ) -> Result<String, String> {
     let (folder, jid_suffix) = (folder.to_owned(), suffix.to_owned());
-    let request = IssueChatLinkRequest {
-        folder,
-        jid_suffix,
-        options: Some(options),
-    };
-    let issued = TokenServiceClient::new(stack.operator(0).await)
-        .issue_chat_link(request)
-        .await;
-    issued
-        .map(|issued| issued.into_inner().jid)
-        .map_err(|status| reason(&status))
+    let request = IssueChatLinkRequest { folder, jid_suffix, options: Some(options) };
+    let issued = TokenServiceClient::new(stack.operator(0).await).issue_chat_link(request).await;
+    issued.map(|issued| issued.into_inner().jid).map_err(|status| reason(&status))
 }
 
 async fn hook(stack: &Stack, source: &str, suffix: &str) -> Result<String, String> {
     let (source, jid_suffix) = (source.to_owned(), suffix.to_owned());
-    let request = IssueWebhookRequest {
-        folder: "acme".into(),
-        source,
-        jid_suffix,
-        options: None,
-    };
-    let issued = TokenServiceClient::new(stack.operator(0).await)
-        .issue_webhook(request)
-        .await;
-    issued
-        .map(|issued| issued.into_inner().jid)
-        .map_err(|status| reason(&status))
+    let request = IssueWebhookRequest { folder: "acme".into(), source, jid_suffix, options: None };
+    let issued = TokenServiceClient::new(stack.operator(0).await).issue_webhook(request).await;
+    issued.map(|issued| issued.into_inner().jid).map_err(|status| reason(&status))
 }
 
 async fn a_link_has_a_token_a_url_and_a_jid(kind: Kind) {
@@ -57,14 +40,9 @@ async fn a_link_has_a_token_a_url_and_a_jid(kind: Kind) {
         ("acme/eng", "", "web:acme/eng"),
         ("acme/eng", "a-b_C9", "web:acme/eng/a-b_C9"),
     ] {
-        let link = stack
-            .issue_with(folder, suffix, LinkOptions::default())
-            .await;
+        let link = stack.issue_with(folder, suffix, LinkOptions::default()).await;
         assert_eq!(link.jid, jid);
-        assert_eq!(
-            link.url,
-            format!("https://acme.example/chat/{}/", link.token)
-        );
+        assert_eq!(link.url, format!("https://acme.example/chat/{}/", link.token));
         assert!(link.token_id.starts_with("tok_") && !link.token.contains(&link.token_id[4..]));
         assert!(link.token.len() >= 43, "at least 256 bits: {}", link.token);
         assert!(!link.agent_attached);
@@ -77,17 +55,10 @@ async fn a_link_has_a_token_a_url_and_a_jid(kind: Kind) {
 
 async fn two_links_of_one_folder_reach_one_agent_under_two_jids(kind: Kind) {
     let stack = Stack::start(kind).await;
-    let context = |text: &str| LinkOptions {
-        context: text.into(),
-        ..LinkOptions::default()
-    };
-    let support = stack
-        .issue_with("acme", "support", context("be kind"))
-        .await;
+    let context = |text: &str| LinkOptions { context: text.into(), ..LinkOptions::default() };
+    let support = stack.issue_with("acme", "support", context("be kind")).await;
     let sales = stack.issue_with("acme", "sales", context("be quick")).await;
-    let again = stack
-        .issue_with("acme", "sales", LinkOptions::default())
-        .await;
+    let again = stack.issue_with("acme", "sales", LinkOptions::default()).await;
     let mut agent = stack.attach("acme", 1).await;
     for (link, jid, context) in [
         (&support, "web:acme/support", "be kind"),
@@ -97,10 +68,7 @@ async fn two_links_of_one_folder_reach_one_agent_under_two_jids(kind: Kind) {
         let posted = stack.visitor(link, 0).say("hello").await;
         let held = agent.turn().await;
         assert_eq!(held.turn.turn_id, posted.turn);
-        assert_eq!(
-            (held.turn.jid.as_str(), held.turn.folder.as_str()),
-            (jid, "acme")
-        );
+        assert_eq!((held.turn.jid.as_str(), held.turn.folder.as_str()), (jid, "acme"));
         assert_eq!(held.turn.context, context);
         agent.answer(held, "hello").await;
     }
@@ -122,32 +90,18 @@ async fn a_suffix_and_a_folder_cannot_have_the_same_jid(kind: Kind) {
     }
     // And the other way round: the JID is a suffix's already.
     stack.issue_with("acme", "support", plain()).await;
-    assert_eq!(
-        issue(&stack, "acme/support", "", plain()).await,
-        Err("JID_TAKEN".into())
-    );
-    assert_eq!(
-        issue(&stack, "acme/support", "x", plain()).await,
-        Ok("web:acme/support/x".into())
-    );
+    assert_eq!(issue(&stack, "acme/support", "", plain()).await, Err("JID_TAKEN".into()));
+    assert_eq!(issue(&stack, "acme/support", "x", plain()).await, Ok("web:acme/support/x".into()));
     // Webhooks of the same words are other addresses, but a source is no suffix.
-    assert_eq!(
-        hook(&stack, "support", "").await,
-        Ok("hook:acme/support".into())
-    );
+    assert_eq!(hook(&stack, "support", "").await, Ok("hook:acme/support".into()));
     assert_eq!(hook(&stack, "a", "b").await, Ok("hook:acme/a/b".into()));
     let request = IssueWebhookRequest {
         folder: "acme/a".into(),
         source: "b".into(),
         ..IssueWebhookRequest::default()
     };
-    let taken = TokenServiceClient::new(stack.operator(1).await)
-        .issue_webhook(request)
-        .await;
-    assert_eq!(
-        taken.map_err(|status| reason(&status)).err().as_deref(),
-        Some("JID_TAKEN")
-    );
+    let taken = TokenServiceClient::new(stack.operator(1).await).issue_webhook(request).await;
+    assert_eq!(taken.map_err(|status| reason(&status)).err().as_deref(), Some("JID_TAKEN"));
 }
 
 async fn what_is_no_folder_suffix_or_source_is_refused(kind: Kind) {
@@ -170,22 +124,10 @@ async fn what_is_no_folder_suffix_or_source_is_refused(kind: Kind) {
             Err("INVALID".into()),
             "{suffix:?}"
         );
-        assert_eq!(
-            hook(&stack, suffix, "").await,
-            Err("INVALID".into()),
-            "{suffix:?}"
-        );
-        assert_eq!(
-            hook(&stack, "github", suffix).await,
-            Err("INVALID".into()),
-            "{suffix:?}"
-        );
+        assert_eq!(hook(&stack, suffix, "").await, Err("INVALID".into()), "{suffix:?}");
+        assert_eq!(hook(&stack, "github", suffix).await, Err("INVALID".into()), "{suffix:?}");
     }
     assert_eq!(hook(&stack, "", "").await, Err("INVALID".into()));
     let longest = ["a".repeat(63).as_str(); 8].join("/");
-    assert!(
-        issue(&stack, &longest, &"b".repeat(63), LinkOptions::default())
-            .await
-            .is_ok()
-    );
+    assert!(issue(&stack, &longest, &"b".repeat(63), LinkOptions::default()).await.is_ok());
 }

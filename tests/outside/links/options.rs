@@ -24,32 +24,16 @@ async fn options_are_checked_and_kept(kind: Kind) {
         "null",
         "https://Acme.com",
     ] {
-        let options = LinkOptions {
-            allowed_origins: vec![origin.into()],
-            ..LinkOptions::default()
-        };
-        assert_eq!(
-            issue(&stack, "acme", "", options).await,
-            Err("INVALID".into()),
-            "{origin}"
-        );
+        let options =
+            LinkOptions { allowed_origins: vec![origin.into()], ..LinkOptions::default() };
+        assert_eq!(issue(&stack, "acme", "", options).await, Err("INVALID".into()), "{origin}");
     }
-    let name = LinkOptions {
-        name: "n".repeat(101),
-        ..LinkOptions::default()
-    };
+    let name = LinkOptions { name: "n".repeat(101), ..LinkOptions::default() };
     assert_eq!(issue(&stack, "acme", "", name).await, Err("INVALID".into()));
     for seconds in [0, -1] {
         let lifetime = Some(prost_types::Duration { seconds, nanos: 0 });
-        let options = LinkOptions {
-            lifetime,
-            ..LinkOptions::default()
-        };
-        assert_eq!(
-            issue(&stack, "acme", "", options).await,
-            Err("INVALID".into()),
-            "{seconds} s"
-        );
+        let options = LinkOptions { lifetime, ..LinkOptions::default() };
+        assert_eq!(issue(&stack, "acme", "", options).await, Err("INVALID".into()), "{seconds} s");
     }
 
     let options = LinkOptions {
@@ -57,10 +41,7 @@ async fn options_are_checked_and_kept(kind: Kind) {
         greeting: "Hello".into(),
         context: "Context".into(),
         allowed_origins: vec!["https://acme.com".into()],
-        lifetime: Some(prost_types::Duration {
-            seconds: 3600,
-            nanos: 0,
-        }),
+        lifetime: Some(prost_types::Duration { seconds: 3600, nanos: 0 }),
     };
     stack.issue_with("acme", "support", options.clone()).await;
     let mut tokens = TokenServiceClient::new(stack.operator(1).await);
@@ -70,26 +51,11 @@ async fn options_are_checked_and_kept(kind: Kind) {
         .expect("operators list")
         .into_inner();
     let token = &listed.tokens[0];
-    assert_eq!(
-        token.options,
-        Some(LinkOptions {
-            lifetime: None,
-            ..options
-        })
-    );
-    let (created, expires) = (
-        token.created_at.expect("a time"),
-        token.expires_at.expect("a time"),
-    );
+    assert_eq!(token.options, Some(LinkOptions { lifetime: None, ..options }));
+    let (created, expires) = (token.created_at.expect("a time"), token.expires_at.expect("a time"));
     assert_eq!(expires.seconds - created.seconds, 3600);
-    assert_eq!(
-        (token.folder.as_str(), token.suffix.as_str()),
-        ("acme", "support")
-    );
-    assert_eq!(
-        (token.owner_folder.as_str(), token.source.as_str()),
-        ("acme", "")
-    );
+    assert_eq!((token.folder.as_str(), token.suffix.as_str()), ("acme", "support"));
+    assert_eq!((token.owner_folder.as_str(), token.source.as_str()), ("acme", ""));
 }
 
 async fn a_list_shows_live_tokens_and_no_credentials(kind: Kind) {
@@ -100,18 +66,12 @@ async fn a_list_shows_live_tokens_and_no_credentials(kind: Kind) {
     }
     issued.push(stack.issue_hook("acme", "github", "").await);
     let ids = |folder: &str| {
-        let request = ListTokensRequest {
-            folder: folder.to_owned(),
-        };
+        let request = ListTokensRequest { folder: folder.to_owned() };
         let stack = &stack;
         async move {
             let mut tokens = TokenServiceClient::new(stack.operator(1).await);
-            let listed = tokens
-                .list_tokens(request)
-                .await
-                .expect("operators list")
-                .into_inner()
-                .tokens;
+            let listed =
+                tokens.list_tokens(request).await.expect("operators list").into_inner().tokens;
             assert!(
                 listed.is_sorted_by_key(|token| token.created_at.map(|at| (at.seconds, at.nanos))),
                 "the oldest first"
@@ -121,10 +81,7 @@ async fn a_list_shows_live_tokens_and_no_credentials(kind: Kind) {
         }
     };
     let of = |numbers: &[usize]| {
-        numbers
-            .iter()
-            .map(|n| issued[*n].token_id.clone())
-            .collect::<BTreeSet<_>>()
+        numbers.iter().map(|n| issued[*n].token_id.clone()).collect::<BTreeSet<_>>()
     };
     assert_eq!(ids("").await, of(&[0, 1, 2, 3, 4]));
     assert_eq!(ids("acme").await, of(&[0, 1, 3, 4]));
@@ -134,45 +91,26 @@ async fn a_list_shows_live_tokens_and_no_credentials(kind: Kind) {
     assert_eq!(ids("acme").await, of(&[0, 1, 4]));
 
     let mut tokens = TokenServiceClient::new(stack.operator(0).await);
-    let listed = tokens
-        .list_tokens(ListTokensRequest::default())
-        .await
-        .expect("operators list");
+    let listed = tokens.list_tokens(ListTokensRequest::default()).await.expect("operators list");
     let shown = format!("{:?}", listed.into_inner());
-    assert!(
-        issued.iter().all(|link| !shown.contains(&link.token)),
-        "{shown}"
-    );
+    assert!(issued.iter().all(|link| !shown.contains(&link.token)), "{shown}");
 }
 
 async fn a_link_with_a_lifetime_ends_by_itself(kind: Kind) {
     let stack = Stack::start(kind).await;
-    let lifetime = Some(prost_types::Duration {
-        seconds: 1,
-        nanos: 0,
-    });
-    let options = LinkOptions {
-        lifetime,
-        ..LinkOptions::default()
-    };
+    let lifetime = Some(prost_types::Duration { seconds: 1, nanos: 0 });
+    let options = LinkOptions { lifetime, ..LinkOptions::default() };
     let link = stack.issue_with("acme", "", options).await;
     let (here, there) = (stack.visitor(&link, 0), stack.visitor(&link, 1));
     let posted = here.say("hello").await;
     let mut agent = stack.attach("acme", 1).await;
     let held = agent.turn().await;
     let mut events = there.follow(&posted.conversation).await;
-    let last = events
-        .rest()
-        .await
-        .pop()
-        .expect("the stream tells why it ends");
+    let last = events.rest().await.pop().expect("the stream tells why it ends");
     assert_eq!(last.name, "revoked");
     for visitor in [&here, &there] {
         visitor.get("config").await.refused(401, "TOKEN_INVALID");
-        visitor
-            .get(&posted.turn)
-            .await
-            .refused(401, "TOKEN_INVALID");
+        visitor.get(&posted.turn).await.refused(401, "TOKEN_INVALID");
     }
     use arizuko_proto::v1::attach_response::Message as Heard;
     let cancelled = |heard: &Heard| {
@@ -186,9 +124,5 @@ async fn a_link_with_a_lifetime_ends_by_itself(kind: Kind) {
         .expect("operators list")
         .into_inner();
     assert_eq!(listed.tokens, []);
-    assert_eq!(
-        stack.revoke(&link.token_id).await,
-        [],
-        "there is nothing left to revoke"
-    );
+    assert_eq!(stack.revoke(&link.token_id).await, [], "there is nothing left to revoke");
 }

@@ -47,18 +47,13 @@ async fn is_dead(stack: &Stack, link: &Link, turn: &str, conversation: &str) {
         dead(&visitor, Method::POST, &format!("{turn}/cancel")).await;
         dead(&visitor, Method::DELETE, &format!("c/{conversation}")).await;
         let message = json!({"content": "x", "conversation": conversation});
-        let answer = visitor
-            .post_json(&message)
-            .await
-            .refused(401, "TOKEN_INVALID");
+        let answer = visitor.post_json(&message).await.refused(401, "TOKEN_INVALID");
         assert_eq!(answer.header("www-authenticate"), "Bearer");
     }
 }
 
 async fn dead(visitor: &Visitor, method: Method, path: &str) {
-    let answer = send(visitor.request(method, path))
-        .await
-        .refused(401, "TOKEN_INVALID");
+    let answer = send(visitor.request(method, path)).await.refused(401, "TOKEN_INVALID");
     assert_eq!(answer.header("www-authenticate"), "Bearer");
 }
 
@@ -76,11 +71,7 @@ async fn the_very_next_request_at_every_gateway_is_refused(kind: Kind) {
         there.say_in(&posted.conversation, "more").await;
         let held = agent.turn().await;
         agent.answer(held, "more").await;
-        let target = if round % 2 == 0 {
-            &link.jid
-        } else {
-            &link.token_id
-        };
+        let target = if round % 2 == 0 { &link.jid } else { &link.token_id };
         assert_eq!(stack.revoke(target).await.len(), 1);
         is_dead(&stack, &link, &posted.turn, &posted.conversation).await;
     }
@@ -103,10 +94,7 @@ async fn open_streams_are_told_and_end_within_a_second(kind: Kind) {
     });
     let mut streams = Vec::new();
     for visitor in [&here, &there] {
-        for path in [
-            format!("{}/sse", posted.turn),
-            format!("c/{}/sse", posted.conversation),
-        ] {
+        for path in [format!("{}/sse", posted.turn), format!("c/{}/sse", posted.conversation)] {
             let mut events = visitor.open(&path, Cursor::Start).await.ok();
             events.greeting().await;
             streams.push(events);
@@ -124,9 +112,7 @@ async fn open_streams_are_told_and_end_within_a_second(kind: Kind) {
         assert!(after < Duration::from_secs(1), "it ended after {after:?}");
     }
     let waited = within("the one who waited for the turn's end", waiting).await;
-    waited
-        .expect("it does not panic")
-        .refused(401, "TOKEN_INVALID");
+    waited.expect("it does not panic").refused(401, "TOKEN_INVALID");
     assert!(
         begun.elapsed() < Duration::from_secs(2),
         "who waited was told after {:?}",
@@ -145,9 +131,7 @@ async fn a_replay_under_way_ends_where_it_is(kind: Kind) {
     let mut agent = stack.attach("acme", 1).await;
     let mut held = agent.turn().await;
     for _ in 0..FRAMES {
-        agent
-            .append(&mut held, delta("m1", &"x".repeat(50_000)))
-            .await;
+        agent.append(&mut held, delta("m1", &"x".repeat(50_000))).await;
     }
     agent.finish(&held).await;
     let path = format!("/chat/{}/{}/sse", link.token, posted.turn);
@@ -159,16 +143,9 @@ async fn a_replay_under_way_ends_where_it_is(kind: Kind) {
     let mut rest = String::new();
     let ended = within("the replay to end", slow.read_to_string(&mut rest)).await;
     ended.expect("the connection ends cleanly");
-    assert!(
-        rest.ends_with("event: revoked\ndata: {}\n\n"),
-        "{}",
-        &rest[rest.len() - 200..]
-    );
+    assert!(rest.ends_with("event: revoked\ndata: {}\n\n"), "{}", &rest[rest.len() - 200..]);
     let seen = rest.matches("event: delta").count();
-    assert!(
-        seen < FRAMES / 2,
-        "{seen} frames of {FRAMES} came after the revocation"
-    );
+    assert!(seen < FRAMES / 2, "{seen} frames of {FRAMES} came after the revocation");
 }
 
 async fn queued_and_running_turns_are_cancelled(kind: Kind) {
@@ -185,9 +162,7 @@ async fn queued_and_running_turns_are_cancelled(kind: Kind) {
         |heard: &Heard| matches!(heard, Heard::Cancel(c) if c.turn_id == first.turn).then_some(());
     agent.hear_of("Cancel", cancelled).await;
     // What the agent says all the same is refused; the queued turn never comes.
-    agent
-        .say(held.append(held.seq, vec![delta("m1", "y")]))
-        .await;
+    agent.say(held.append(held.seq, vec![delta("m1", "y")])).await;
     agent.hear_of("Cancel", cancelled).await;
     let next = stack.issue("acme").await;
     let next = stack.visitor(&next, 0).say("of another link").await;
@@ -196,14 +171,10 @@ async fn queued_and_running_turns_are_cancelled(kind: Kind) {
 
 async fn the_same_suffix_again_is_a_new_url_with_the_same_jid_and_the_old_stays_dead(kind: Kind) {
     let stack = Stack::start(kind).await;
-    let old = stack
-        .issue_with("acme", "support", Default::default())
-        .await;
+    let old = stack.issue_with("acme", "support", Default::default()).await;
     let posted = stack.visitor(&old, 0).say("hello").await;
     stack.revoke("web:acme/support").await;
-    let new = stack
-        .issue_with("acme", "support", Default::default())
-        .await;
+    let new = stack.issue_with("acme", "support", Default::default()).await;
     assert_eq!(new.jid, old.jid);
     assert_ne!(new.url, old.url);
     assert_ne!(new.token_id, old.token_id);
@@ -212,10 +183,7 @@ async fn the_same_suffix_again_is_a_new_url_with_the_same_jid_and_the_old_stays_
     let fresh = visitor.say("hello again").await;
     assert_ne!(fresh.conversation, posted.conversation);
     visitor.get(&posted.turn).await.refused(404, "NOT_FOUND");
-    visitor
-        .get(&format!("c/{}", posted.conversation))
-        .await
-        .refused(404, "NOT_FOUND");
+    visitor.get(&format!("c/{}", posted.conversation)).await.refused(404, "NOT_FOUND");
     stack.revoke("web:acme/support").await;
     is_dead(&stack, &old, &posted.turn, &posted.conversation).await;
     is_dead(&stack, &new, &fresh.turn, &fresh.conversation).await;
@@ -223,20 +191,12 @@ async fn the_same_suffix_again_is_a_new_url_with_the_same_jid_and_the_old_stays_
 
 async fn by_jid_all_its_tokens_end_and_by_id_one_does(kind: Kind) {
     let stack = Stack::start(kind).await;
-    let (one, two, three) = (
-        stack.issue("acme").await,
-        stack.issue("acme").await,
-        stack.issue("acme").await,
-    );
-    let below = stack
-        .issue_with("acme", "support", Default::default())
-        .await;
+    let (one, two, three) =
+        (stack.issue("acme").await, stack.issue("acme").await, stack.issue("acme").await);
+    let below = stack.issue_with("acme", "support", Default::default()).await;
     let folder = stack.issue("acme/eng").await;
     let revoked = stack.revoke(&two.token_id).await;
-    assert_eq!(
-        revoked.iter().map(|t| &t.token_id).collect::<Vec<_>>(),
-        [&two.token_id]
-    );
+    assert_eq!(revoked.iter().map(|t| &t.token_id).collect::<Vec<_>>(), [&two.token_id]);
     stack.visitor(&one, 0).get("config").await.expect(200);
     stack.visitor(&two, 0).get("config").await.expect(401);
     let revoked = stack.revoke("web:acme").await;
@@ -244,13 +204,7 @@ async fn by_jid_all_its_tokens_end_and_by_id_one_does(kind: Kind) {
         revoked.iter().map(|t| &t.token_id).collect::<Vec<_>>(),
         [&one.token_id, &three.token_id]
     );
-    for (link, status) in [
-        (&one, 401),
-        (&two, 401),
-        (&three, 401),
-        (&below, 200),
-        (&folder, 200),
-    ] {
+    for (link, status) in [(&one, 401), (&two, 401), (&three, 401), (&below, 200), (&folder, 200)] {
         stack.visitor(link, 1).get("config").await.expect(status);
     }
 }
@@ -262,11 +216,7 @@ async fn what_is_not_there_to_revoke_is_told_and_no_error(kind: Kind) {
     assert_eq!(stack.revoke("hook:acme/github").await, []);
     let mut unknown = link.token_id.clone();
     unknown.pop();
-    unknown.push(if link.token_id.ends_with('A') {
-        'B'
-    } else {
-        'A'
-    });
+    unknown.push(if link.token_id.ends_with('A') { 'B' } else { 'A' });
     assert_eq!(stack.revoke(&unknown).await, []);
     assert_eq!(stack.revoke(&link.jid).await.len(), 1);
     assert_eq!(stack.revoke(&link.jid).await, []);
@@ -279,11 +229,7 @@ async fn what_is_not_there_to_revoke_is_told_and_no_error(kind: Kind) {
         Some(Target::Jid("acme".into())),
         Some(Target::Jid(String::new())),
     ] {
-        let refused = tokens
-            .revoke_token(RevokeTokenRequest {
-                target: target.clone(),
-            })
-            .await;
+        let refused = tokens.revoke_token(RevokeTokenRequest { target: target.clone() }).await;
         let refused = refused.map_err(|status| reason(&status)).err();
         assert_eq!(refused.as_deref(), Some("INVALID"), "{target:?}");
     }

@@ -22,9 +22,7 @@ fn lines(stack: &Stack, name: &str) -> Vec<Value> {
         let file = log.file_name().unwrap_or_default().to_string_lossy();
         file.starts_with(name)
     });
-    let text: String = logs
-        .map(|log| fs::read_to_string(log).expect("it is text"))
-        .collect();
+    let text: String = logs.map(|log| fs::read_to_string(log).expect("it is text")).collect();
     assert!(!text.is_empty(), "{name} has said something");
     let lines = text.lines();
     lines
@@ -51,16 +49,8 @@ async fn a_line_in_json_says_which_turn_it_is_about(kind: Kind) {
     let warned: Vec<_> = warned.collect();
     assert_eq!(warned.len(), 1, "{warned:?}");
     assert!(spans(warned[0]).contains(&posted.turn), "{}", warned[0]);
-    assert!(
-        spans(warned[0]).contains(&posted.conversation),
-        "{}",
-        warned[0]
-    );
-    let server = if kind == Kind::Embedded {
-        "up"
-    } else {
-        "gateway"
-    };
+    assert!(spans(warned[0]).contains(&posted.conversation), "{}", warned[0]);
+    let server = if kind == Kind::Embedded { "up" } else { "gateway" };
     let answered = lines(&stack, server);
     let answered = answered
         .iter()
@@ -80,9 +70,7 @@ async fn a_failure_of_the_store_is_told_once_with_its_ids_and_its_trace(kind: Ki
     let request = request.header("traceparent", format!("00-{TRACE}-00f067aa0ba902b7-01"));
     send(request).await.refused(503, "UNAVAILABLE");
     let told = lines(&stack, "gateway");
-    let told = told
-        .iter()
-        .filter(|line| line["level"] == "WARN" && spans(line).contains(TRACE));
+    let told = told.iter().filter(|line| line["level"] == "WARN" && spans(line).contains(TRACE));
     for line in told.clone() {
         assert!(spans(line).contains(&posted.turn), "{line}");
     }

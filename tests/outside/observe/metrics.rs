@@ -21,22 +21,12 @@ async fn metrics_follow_what_happens(kind: Kind) {
     let stack = Stack::with(kind, &[SERVED]).await;
     let visitor = stack.visitor(&stack.issue("acme").await, 0);
     let posted = visitor.say("hello").await;
-    let taken = [
-        "method=\"POST\"",
-        "route=\"/chat/{token}/\"",
-        "status=\"202\"",
-    ];
-    assert_eq!(
-        stack.metric("arizuko_gateway_requests_total", &taken).await,
-        1.0
-    );
+    let taken = ["method=\"POST\"", "route=\"/chat/{token}/\"", "status=\"202\""];
+    assert_eq!(stack.metric("arizuko_gateway_requests_total", &taken).await, 1.0);
     let times = "arizuko_gateway_request_duration_seconds_count";
     assert_eq!(stack.metric(times, &taken[..2]).await, 1.0);
     let call = ["method=\"GatewayService/PostMessage\"", "code=\"Ok\""];
-    assert_eq!(
-        stack.metric("arizuko_control_calls_total", &call).await,
-        1.0
-    );
+    assert_eq!(stack.metric("arizuko_control_calls_total", &call).await, 1.0);
     let times = "arizuko_control_call_duration_seconds_count";
     assert_eq!(stack.metric(times, &call[..1]).await, 1.0);
     let commits = ["operation=\"commit\""];
@@ -50,24 +40,14 @@ async fn metrics_follow_what_happens(kind: Kind) {
     let channel = stack.operator(0).await;
     let mut agent = Session::open(channel, hello("acme", 3)).await;
     let mut held = agent.turn().await;
-    stack
-        .metric_becomes("arizuko_control_agents", &[], 1.0)
-        .await;
-    stack
-        .metric_becomes("arizuko_control_agent_credit", &[], 2.0)
-        .await;
+    stack.metric_becomes("arizuko_control_agents", &[], 1.0).await;
+    stack.metric_becomes("arizuko_control_agent_credit", &[], 2.0).await;
     stack.metric_becomes(waiting, &[], 0.0).await;
     let mut events = visitor.listen(&posted.turn).await;
     events.greeting().await;
-    stack
-        .metric_becomes("arizuko_gateway_open_streams", &[], 1.0)
-        .await;
-    stack
-        .metric_becomes("arizuko_control_subscriptions", &[], 1.0)
-        .await;
-    stack
-        .metric_becomes("arizuko_control_watch_streams", &[], 1.0)
-        .await;
+    stack.metric_becomes("arizuko_gateway_open_streams", &[], 1.0).await;
+    stack.metric_becomes("arizuko_control_subscriptions", &[], 1.0).await;
+    stack.metric_becomes("arizuko_control_watch_streams", &[], 1.0).await;
 
     let first_frames = "arizuko_control_first_frame_seconds_count";
     assert_eq!(stack.metric(first_frames, &[]).await, 0.0);
@@ -75,24 +55,14 @@ async fn metrics_follow_what_happens(kind: Kind) {
     agent.append(&mut held, delta("m1", "two")).await;
     agent.finish(&held).await;
     assert_eq!(stack.metric(first_frames, &[]).await, 1.0);
-    let waited = stack
-        .metric("arizuko_control_first_frame_seconds_sum", &[])
-        .await;
+    let waited = stack.metric("arizuko_control_first_frame_seconds_sum", &[]).await;
     assert!(waited > 0.0 && waited < 60.0, "{waited}");
     events.rest().await;
     agent.leave().await;
-    stack
-        .metric_becomes("arizuko_gateway_open_streams", &[], 0.0)
-        .await;
-    stack
-        .metric_becomes("arizuko_control_subscriptions", &[], 0.0)
-        .await;
-    stack
-        .metric_becomes("arizuko_control_agents", &[], 0.0)
-        .await;
-    stack
-        .metric_becomes("arizuko_control_agent_credit", &[], 0.0)
-        .await;
+    stack.metric_becomes("arizuko_gateway_open_streams", &[], 0.0).await;
+    stack.metric_becomes("arizuko_control_subscriptions", &[], 0.0).await;
+    stack.metric_becomes("arizuko_control_agents", &[], 0.0).await;
+    stack.metric_becomes("arizuko_control_agent_credit", &[], 0.0).await;
 
     let stranger = stack.at(0, "/chat/AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA/");
     stranger.get("config").await.expect(401);
@@ -110,12 +80,7 @@ async fn commits_that_meet_are_counted(kind: Kind) {
     let posted = gateways[0].say("hello").await;
     let said = gateways.iter().cycle().take(16);
     join_all(said.map(|visitor| visitor.say_in(&posted.conversation, "again"))).await;
-    assert!(
-        stack
-            .metric("arizuko_control_store_conflicts_total", &[])
-            .await
-            > 0.0
-    );
+    assert!(stack.metric("arizuko_control_store_conflicts_total", &[]).await > 0.0);
 }
 
 async fn no_label_tells_who_talks(kind: Kind) {

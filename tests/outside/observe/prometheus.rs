@@ -53,9 +53,7 @@ async fn a_prometheus_reads_the_stack(kind: Kind) {
     let ours = known.keys().filter(|name| name.starts_with("arizuko_"));
     let ours: BTreeSet<_> = ours.map(String::as_str).collect();
     let documented = fs::read_to_string(project("docs/operations.md")).expect("it is there");
-    let names = documented
-        .lines()
-        .filter_map(|line| line.strip_prefix("| `"));
+    let names = documented.lines().filter_map(|line| line.strip_prefix("| `"));
     let names = names.filter_map(|line| line.split(['`', '{']).next());
     let names = names.filter(|name| name.starts_with("arizuko_"));
     let names: BTreeSet<_> = names.map(|name| name.trim_end_matches("_total")).collect();

@@ -25,9 +25,7 @@ async fn one_trace_goes_from_the_message_to_the_last_frame(kind: Kind) {
 
     let request = here.request(Method::POST, "");
     let request = request.header("traceparent", format!("00-{TRACE}-{CALLER}-01"));
-    let posted = send(request.json(&json!({"content": "hello"})))
-        .await
-        .posted();
+    let posted = send(request.json(&json!({"content": "hello"}))).await.posted();
     let mut program = agent.turn().await;
     let turn: Value = serde_json::from_slice(&program.input).expect("JSON");
     let mut events = there.listen(&posted.turn).await;
@@ -42,48 +40,27 @@ async fn one_trace_goes_from_the_message_to_the_last_frame(kind: Kind) {
         _ => ("arizuko-gateway", "arizuko-control"),
     };
     let post = collector.span(TRACE, "POST /chat/{token}/").await;
-    assert_eq!(
-        (post.service.as_str(), post.parent.as_str()),
-        (gateway, CALLER)
-    );
+    assert_eq!((post.service.as_str(), post.parent.as_str()), (gateway, CALLER));
     let taken = "arizuko.v1.GatewayService/PostMessage";
     let taken = collector.span(TRACE, taken).await;
     assert_eq!((taken.service.as_str(), &taken.parent), (control, &post.id));
-    for name in [
-        "hand out the turn",
-        "accept the turn",
-        "store the first frame",
-        "finish the turn",
-    ] {
+    for name in ["hand out the turn", "accept the turn", "store the first frame", "finish the turn"]
+    {
         let span = collector.span(TRACE, name).await;
-        assert_eq!(
-            (span.service.as_str(), &span.parent),
-            (control, &taken.id),
-            "{name}"
-        );
+        assert_eq!((span.service.as_str(), &span.parent), (control, &taken.id), "{name}");
         assert!(span.whole.contains(&posted.turn), "{span:?}");
     }
     let answered = collector.span(TRACE, "answer the turn").await;
     assert_eq!(answered.service, "arizuko-agent");
     assert_eq!(answered.parent, taken.id);
     // A program goes on from its agent's span.
-    assert_eq!(
-        turn["traceparent"],
-        format!("00-{TRACE}-{}-01", answered.id)
-    );
+    assert_eq!(turn["traceparent"], format!("00-{TRACE}-{}-01", answered.id));
     let delivered = "deliver the last frame";
     let first = collector.span(TRACE, delivered).await;
-    assert_eq!(
-        (first.service.as_str(), &first.parent),
-        (gateway, &taken.id)
-    );
+    assert_eq!((first.service.as_str(), &first.parent), (gateway, &taken.id));
 
     // Who reads the whole conversation, later, gets the same frame.
-    there
-        .follow(&posted.conversation)
-        .await
-        .through("turn_done")
-        .await;
+    there.follow(&posted.conversation).await.through("turn_done").await;
     let both = collector.spans(TRACE, delivered, 2).await;
     assert_eq!(both[1].parent, taken.id);
 }

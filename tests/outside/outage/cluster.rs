@@ -58,10 +58,7 @@ async fn a_primary_that_is_lost_costs_nothing_that_anybody_was_told(kind: Kind) 
         seen.push(reader.await.expect("it does not panic"));
     }
     assert_eq!(seen[0], seen[1], "both read the same");
-    let text: String = transcript(&seen[0])
-        .into_iter()
-        .map(|(_, text)| text)
-        .collect();
+    let text: String = transcript(&seen[0]).into_iter().map(|(_, text)| text).collect();
     assert_eq!(text, expected);
     assert!(!names(&seen[0]).contains(&"reset"), "{:?}", names(&seen[0]));
     assert_eq!(here.end_of(&posted.turn).await["status"], "done");
@@ -147,9 +144,7 @@ async fn what_no_replica_has_is_not_acknowledged(kind: Kind) {
 async fn tenants_are_spread_and_each_is_served(kind: Kind) {
     let mut stack = Stack::start(kind).await;
     let mut homes = std::collections::HashSet::new();
-    for tenant in [
-        "acme", "beta", "gamma", "delta", "omega", "sigma", "kappa", "theta",
-    ] {
+    for tenant in ["acme", "beta", "gamma", "delta", "omega", "sigma", "kappa", "theta"] {
         let link = stack.issue(tenant).await;
         let mut agent = stack.attach(tenant, 1).await;
         let visitor = stack.visitor(&link, 0);
@@ -190,10 +185,7 @@ async fn a_slot_that_moves_loses_nothing(kind: Kind) {
     };
     tokio::join!(writing, stack.fleet().migrate(&key));
     let seen = reader.await.expect("it does not panic");
-    let text: String = transcript(&seen)
-        .into_iter()
-        .map(|(_, text)| text)
-        .collect();
+    let text: String = transcript(&seen).into_iter().map(|(_, text)| text).collect();
     assert_eq!(text, expected);
     assert!(!names(&seen).contains(&"reset"), "{:?}", names(&seen));
     assert_ne!(stack.fleet().primary_of(&key).await, before, "it has moved");

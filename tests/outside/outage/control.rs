@@ -28,15 +28,8 @@ async fn without_control_a_gateway_says_so_and_recovers(kind: Kind) {
     let mut open = visitor.listen(&posted.turn).await;
     open.greeting().await;
     stack.kill_control(0);
-    assert_eq!(
-        names(&open.rest().await),
-        [""; 0],
-        "an open stream ends, to be resumed"
-    );
-    let answer = visitor
-        .post_json(&json!({"content": "during"}))
-        .await
-        .refused(503, "UNAVAILABLE");
+    assert_eq!(names(&open.rest().await), [""; 0], "an open stream ends, to be resumed");
+    let answer = visitor.post_json(&json!({"content": "during"})).await.refused(503, "UNAVAILABLE");
     assert!(answer.retry_after() >= 1);
     asks_to_come_back(&visitor, &format!("{}/sse", posted.turn)).await;
     let gateway = stack.at(0, "");
@@ -48,21 +41,13 @@ async fn without_control_a_gateway_says_so_and_recovers(kind: Kind) {
     let mut agent = stack.attach("acme", 0).await;
     let held = agent.turn().await;
     agent.answer(held, "hello").await;
-    assert_eq!(
-        names(&visitor.listen(&posted.turn).await.rest().await),
-        ["message", "turn_done"]
-    );
+    assert_eq!(names(&visitor.listen(&posted.turn).await.rest().await), ["message", "turn_done"]);
 }
 
 async fn one_control_of_two_is_enough(kind: Kind) {
-    let mut stack = Stack::with(
-        kind,
-        &[
-            ("ARIZUKO_ADDRESS_RATE", "1000"),
-            ("ARIZUKO_LINK_TURNS", "1000"),
-        ],
-    )
-    .await;
+    let mut stack =
+        Stack::with(kind, &[("ARIZUKO_ADDRESS_RATE", "1000"), ("ARIZUKO_LINK_TURNS", "1000")])
+            .await;
     let link = stack.issue("acme").await;
     let visitors = [stack.visitor(&link, 0), stack.visitor(&link, 1)];
     let before = visitors[0].say("before").await;
@@ -72,10 +57,7 @@ async fn one_control_of_two_is_enough(kind: Kind) {
             let visitor = &visitors[round % 2];
             let posted = visitor.say(&format!("{dead} {round}")).await;
             visitor.get(&posted.turn).await.expect(200);
-            visitor
-                .get(&format!("c/{}", before.conversation))
-                .await
-                .expect(200);
+            visitor.get(&format!("c/{}", before.conversation)).await.expect(200);
             let mut events = visitor.follow(&posted.conversation).await;
             assert_eq!(names(&events.take(1).await), ["user"]);
         }
@@ -113,17 +95,9 @@ async fn one_gateway_knows_at_once_what_was_done_at_the_other(kind: Kind) {
         agent.append(&mut held, delta("m1", "x")).await;
         assert_eq!(there.get(&posted.turn).await.expect(200).json()["n"], 1);
         assert_eq!(here.get(&posted.turn).await.expect(200).json()["n"], 1);
-        there
-            .post_to(&format!("{}/cancel", posted.turn))
-            .await
-            .expect(200);
-        assert_eq!(
-            here.get(&posted.turn).await.expect(200).json()["status"],
-            "cancelled"
-        );
-        here.delete(&format!("c/{}", posted.conversation))
-            .await
-            .expect(204);
+        there.post_to(&format!("{}/cancel", posted.turn)).await.expect(200);
+        assert_eq!(here.get(&posted.turn).await.expect(200).json()["status"], "cancelled");
+        here.delete(&format!("c/{}", posted.conversation)).await.expect(204);
         there.get(&posted.turn).await.refused(404, "NOT_FOUND");
     }
 }

@@ -33,37 +33,16 @@ async fn without_redis_nothing_is_taken_and_streams_ask_to_come_back(kind: Kind)
         &format!("{}/status", posted.turn),
         &format!("c/{}", posted.conversation),
     ] {
-        assert!(
-            visitor
-                .get(path)
-                .await
-                .refused(503, "UNAVAILABLE")
-                .retry_after()
-                >= 1,
-            "{path}"
-        );
+        assert!(visitor.get(path).await.refused(503, "UNAVAILABLE").retry_after() >= 1, "{path}");
     }
     let message = json!({"content": "during"});
     let begun = Instant::now();
     let answer = visitor.say_once(KEY, &message).await;
-    assert!(
-        [503, 504].contains(&answer.status.as_u16()),
-        "{}",
-        answer.text()
-    );
+    assert!([503, 504].contains(&answer.status.as_u16()), "{}", answer.text());
     assert!(answer.retry_after() >= 1);
-    assert!(
-        begun.elapsed() < Duration::from_secs(12),
-        "after {:?}",
-        begun.elapsed()
-    );
-    let page = send(
-        visitor
-            .request(Method::GET, "")
-            .header("accept", "text/html"),
-    )
-    .await
-    .expect(503);
+    assert!(begun.elapsed() < Duration::from_secs(12), "after {:?}", begun.elapsed());
+    let page =
+        send(visitor.request(Method::GET, "").header("accept", "text/html")).await.expect(503);
     assert!(page.text().contains("<h1>"), "{}", page.text());
     asks_to_come_back(&visitor, &format!("{}/sse", posted.turn)).await;
     asks_to_come_back(&visitor, &format!("c/{}/sse", posted.conversation)).await;
@@ -90,20 +69,12 @@ async fn a_redis_that_hangs_leaves_nobody_waiting_and_nothing_in_doubt_for_ever(
     let message = json!({"content": "during"});
     let begun = Instant::now();
     let answer = visitor.say_once(KEY, &message).await;
-    assert!(
-        [503, 504].contains(&answer.status.as_u16()),
-        "{}",
-        answer.text()
-    );
+    assert!([503, 504].contains(&answer.status.as_u16()), "{}", answer.text());
     if answer.status == 504 {
         answer.clone().refused(504, "OUTCOME_UNKNOWN");
     }
     assert!(answer.retry_after() >= 1);
-    assert!(
-        begun.elapsed() < Duration::from_secs(15),
-        "after {:?}",
-        begun.elapsed()
-    );
+    assert!(begun.elapsed() < Duration::from_secs(15), "after {:?}", begun.elapsed());
     stack.redis().expect("this stack has one").thaw();
     is_back(&visitor).await;
     // Whether it was done or not: repeated with its key it is one turn, and the agent gets it once.
@@ -123,11 +94,7 @@ async fn a_redis_that_hangs_leaves_nobody_waiting_and_nothing_in_doubt_for_ever(
     let next = visitor.say("next").await;
     let program = agent.turn().await;
     let turn = program.environment["ARIZUKO_TURN"].as_str();
-    assert_eq!(
-        turn,
-        Some(next.turn.as_str()),
-        "and not the same message again"
-    );
+    assert_eq!(turn, Some(next.turn.as_str()), "and not the same message again");
 }
 
 async fn a_redis_that_was_away_for_a_moment_costs_a_reply_nothing(kind: Kind) {
@@ -154,13 +121,6 @@ async fn a_redis_that_was_away_for_a_moment_costs_a_reply_nothing(kind: Kind) {
     let seen = reading.await.expect("it does not panic");
     assert_eq!(transcript(&seen)[0].1, "one two three end");
     let names = names(&seen);
-    assert_eq!(
-        names.iter().filter(|name| **name == "turn_done").count(),
-        1,
-        "{names:?}"
-    );
-    assert!(
-        !names.contains(&"reset") && !names.contains(&"restart"),
-        "{names:?}"
-    );
+    assert_eq!(names.iter().filter(|name| **name == "turn_done").count(), 1, "{names:?}");
+    assert!(!names.contains(&"reset") && !names.contains(&"restart"), "{names:?}");
 }

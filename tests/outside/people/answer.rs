@@ -33,10 +33,7 @@ async fn an_answer_arrives_under_the_persons_name(kind: Kind) {
         assert_eq!(seen.last().expect("an end").data["status"], "done");
         let history = here.get(&format!("c/{}", posted.conversation)).await.json();
         let said = &history["turns"][0]["assistant"][0];
-        assert_eq!(
-            (&said["author"], &said["name"]),
-            (&json!("person"), &json!("Ann"))
-        );
+        assert_eq!((&said["author"], &said["name"]), (&json!("person"), &json!("Ann")));
         ann.asks("/close", "closed").await;
     }
 }
@@ -50,8 +47,7 @@ async fn the_next_message_of_an_open_conversation_is_taken_up_by_itself(kind: Ki
         let first = visitor.say("one").await;
         let mut held = bot.turn().await;
         // Only this turn: that the conversation is the people's is Ann's doing.
-        bot.push(&mut held, vec![handoff("acme/people", "", false)])
-            .await;
+        bot.push(&mut held, vec![handoff("acme/people", "", false)]).await;
         bot.lost(&first.turn).await;
         ann.sees("1 waits").await;
         ann.asks("/open 1", "one").await;
@@ -62,10 +58,7 @@ async fn the_next_message_of_an_open_conversation_is_taken_up_by_itself(kind: Ki
             ann.asks(answer, "Sent.").await;
             let said = visitor.listen(&posted.turn).await.rest().await;
             let content = said.iter().map(|event| &event.data["content"]);
-            assert!(
-                content.into_iter().any(|content| content == answer),
-                "{said:?}"
-            );
+            assert!(content.into_iter().any(|content| content == answer), "{said:?}");
         }
         // While something else is open it is announced as what waits.
         ann.end().await;
@@ -74,10 +67,7 @@ async fn the_next_message_of_an_open_conversation_is_taken_up_by_itself(kind: Ki
         let mut ben = stack.person(Seat::Pipes, "acme/people", "Ben", 1).await;
         ben.sees("1 waits").await;
         let shown = ben.asks("/open 1", "four").await;
-        assert!(
-            shown.contains("Ann, ") && shown.contains(": 3\n"),
-            "{shown}"
-        );
+        assert!(shown.contains("Ann, ") && shown.contains(": 3\n"), "{shown}");
         ben.asks("4", "Sent.").await;
         ben.asks("/close", "closed").await;
     }
@@ -95,8 +85,7 @@ async fn a_person_speaks_first(kind: Kind) {
         ann.asks("/open 1", "hello").await;
         ann.asks("wait a moment", "Sent.").await;
         live.through("turn_done").await;
-        ann.asks("I have found it.", "Sent, as a message of its own.")
-            .await;
+        ann.asks("I have found it.", "Sent, as a message of its own.").await;
         let seen = live.through("turn_done").await;
         assert_eq!(names(&seen), ["message", "turn_done"]);
         let said = &seen[0].data;
@@ -106,10 +95,7 @@ async fn a_person_speaks_first(kind: Kind) {
         );
         assert_ne!(said["turn_id"], json!(posted.turn));
         let history = here.get(&format!("c/{}", posted.conversation)).await.json();
-        assert!(
-            history.to_string().contains("I have found it."),
-            "{history}"
-        );
+        assert!(history.to_string().contains("I have found it."), "{history}");
         ann.asks("/close", "closed").await;
     }
 }
@@ -133,16 +119,8 @@ async fn lines_that_belong_together_are_one_answer(kind: Kind) {
     ann.prompted().await;
     ann.asks("said", "Sent, as a message of its own.").await;
     let messages = stack.read("acme/people", &posted.conversation).await;
-    let contents: Vec<_> = messages
-        .iter()
-        .map(|message| message.content.as_str())
-        .collect();
-    let expected = [
-        "hello",
-        "first\n/second\nthird",
-        "line one\nline two\n\nline four!",
-        "said",
-    ];
+    let contents: Vec<_> = messages.iter().map(|message| message.content.as_str()).collect();
+    let expected = ["hello", "first\n/second\nthird", "line one\nline two\n\nline four!", "said"];
     assert_eq!(contents, expected);
 }
 
@@ -157,10 +135,7 @@ async fn a_very_long_answer_arrives_whole(kind: Kind) {
     ann.enter(&lines.join("\\\n"));
     ann.sees("Sent.").await;
     let messages = stack.read("acme/people", &posted.conversation).await;
-    let said: Vec<_> = messages[1..]
-        .iter()
-        .map(|message| &*message.content)
-        .collect();
+    let said: Vec<_> = messages[1..].iter().map(|message| &*message.content).collect();
     assert!(said.len() > 1, "more than one frame can hold");
     assert_eq!(said.join("\n"), lines.join("\n"));
     assert!(messages[1..].iter().all(|message| message.name == "Ann"));
@@ -174,23 +149,14 @@ async fn an_answer_to_nobody_is_told(kind: Kind) {
     ann.sees("1 waits").await;
     ann.asks("/open 1", "hello").await;
     ann.press("half an ans");
-    visitor
-        .post_to(&format!("{}/cancel", posted.turn))
-        .await
-        .expect(200);
-    ann.sees("1 needs no answer any more: the visitor stopped it")
-        .await;
+    visitor.post_to(&format!("{}/cancel", posted.turn)).await.expect(200);
+    ann.sees("1 needs no answer any more: the visitor stopped it").await;
     // It is still open: what is typed is said all the same, as what nobody asked for.
     ann.asks("wer", "Sent, as a message of its own.").await;
     let messages = stack.read("acme/people", &posted.conversation).await;
-    assert_eq!(
-        messages.last().expect("what was said").content,
-        "half an answer"
-    );
+    assert_eq!(messages.last().expect("what was said").content, "half an answer");
 
-    let link = stack
-        .issue_with("acme/people", "brief", Default::default())
-        .await;
+    let link = stack.issue_with("acme/people", "brief", Default::default()).await;
     let brief = stack.visitor(&link, 0);
     brief.say("quick").await;
     ann.sees("2 waits").await;

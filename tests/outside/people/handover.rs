@@ -18,18 +18,13 @@ on_every_stack![
 ];
 
 async fn bot(stack: &Stack) -> Session {
-    let hello = Hello {
-        history: 50,
-        ..hello("acme", 100)
-    };
+    let hello = Hello { history: 50, ..hello("acme", 100) };
     Session::open(stack.operator(0).await, hello).await
 }
 
 fn said(turn: &Turn) -> Vec<(Author, &str)> {
     let history = turn.history.iter();
-    history
-        .map(|message| (message.author(), message.content.as_str()))
-        .collect()
+    history.map(|message| (message.author(), message.content.as_str())).collect()
 }
 
 async fn a_bot_hands_over_a_person_answers_and_the_bot_goes_on_with_it_all(kind: Kind) {
@@ -43,34 +38,26 @@ async fn a_bot_hands_over_a_person_answers_and_the_bot_goes_on_with_it_all(kind:
         let mut live = there.follow(&first.conversation).await;
         let mut held = bot.turn().await;
         let say = delta("m1", "One moment.");
-        bot.push(&mut held, vec![say, handoff("acme/people", "angry", true)])
-            .await;
+        bot.push(&mut held, vec![say, handoff("acme/people", "angry", true)]).await;
         bot.lost(&first.turn).await;
         ann.sees("1 waits").await;
         ann.asks("/open 1", "note from acme: angry").await;
         ann.asks("How can I help?", "Sent.").await;
         let mut seen = live.through("turn_done").await;
         seen.retain(|event| event.name != "status");
-        assert_eq!(
-            names(&seen),
-            ["user", "delta", "restart", "message", "turn_done"]
-        );
+        assert_eq!(names(&seen), ["user", "delta", "restart", "message", "turn_done"]);
         assert_eq!(seen[2].data["keep"], true);
         assert_eq!(seen[3].data["name"], "Ann");
 
         here.say_in(&first.conversation, "it's about my bill").await;
         ann.sees("about my bill").await;
         ann.asks("Paid.", "Sent.").await;
-        ann.asks("/back she wanted a receipt", "1 is the agent's now.")
-            .await;
+        ann.asks("/back she wanted a receipt", "1 is the agent's now.").await;
         let third = here.say_in(&first.conversation, "thanks!").await;
         let held = bot.turn().await;
         assert_eq!(held.turn.turn_id, third.turn);
         let handed = held.turn.handed.clone().expect("it comes from a person");
-        assert_eq!(
-            (&*handed.folder, &*handed.note),
-            ("acme/people", "she wanted a receipt")
-        );
+        assert_eq!((&*handed.folder, &*handed.note), ("acme/people", "she wanted a receipt"));
         let (user, assistant, person) = (Author::User, Author::Assistant, Author::Person);
         let expected = [
             (user, "a human, please"),
@@ -82,8 +69,7 @@ async fn a_bot_hands_over_a_person_answers_and_the_bot_goes_on_with_it_all(kind:
         assert_eq!(said(&held.turn), expected);
         assert_eq!(held.turn.history[2].name, "Ann");
         bot.answer(held, "You're welcome.").await;
-        ann.asks("/list", "Nothing waits, and nothing is open.")
-            .await;
+        ann.asks("/list", "Nothing waits, and nothing is open.").await;
     }
 }
 
@@ -95,20 +81,15 @@ async fn a_turn_that_is_handed_back_is_answered_by_the_bot(kind: Kind) {
         let mut ann = stack.person(seat, "acme/people", "Ann", 1).await;
         let posted = visitor.say("a human, please").await;
         let mut held = bot.turn().await;
-        bot.push(&mut held, vec![handoff("acme/people", "", true)])
-            .await;
+        bot.push(&mut held, vec![handoff("acme/people", "", true)]).await;
         bot.lost(&posted.turn).await;
         ann.sees("1 waits").await;
         ann.asks("/open 1", "handed over by acme").await;
-        ann.asks("/back you know that", "1 is the agent's now.")
-            .await;
+        ann.asks("/back you know that", "1 is the agent's now.").await;
         let held = bot.turn().await;
         assert_eq!(held.turn.turn_id, posted.turn);
         let handed = held.turn.handed.clone().expect("it comes from a person");
-        assert_eq!(
-            (&*handed.folder, &*handed.note),
-            ("acme/people", "you know that")
-        );
+        assert_eq!((&*handed.folder, &*handed.note), ("acme/people", "you know that"));
         bot.answer(held, "Indeed.").await;
         assert_eq!(visitor.end_of(&posted.turn).await["status"], "done");
         visitor.say_in(&posted.conversation, "and this?").await;
@@ -127,12 +108,9 @@ async fn a_person_hands_on_to_other_people(kind: Kind) {
         let posted = visitor.say("I shall sue").await;
         ann.sees("1 waits").await;
         ann.asks("/open 1", "sue").await;
-        ann.asks("/to acme/legal be careful", "1 is acme/legal now.")
-            .await;
+        ann.asks("/to acme/legal be careful", "1 is acme/legal now.").await;
         cleo.sees("1 waits").await;
-        let shown = cleo
-            .asks("/open 1", "note from acme/people: be careful")
-            .await;
+        let shown = cleo.asks("/open 1", "note from acme/people: be careful").await;
         assert!(shown.contains("I shall sue"), "{shown}");
         cleo.asks("Please don't.", "Sent.").await;
         // The whole conversation went there.
@@ -140,12 +118,10 @@ async fn a_person_hands_on_to_other_people(kind: Kind) {
         cleo.sees("why not?").await;
         cleo.asks("It is dear.", "Sent.").await;
         // And without a turn it goes as well.
-        cleo.asks("/to acme/people all is well", "1 is acme/people now.")
-            .await;
+        cleo.asks("/to acme/people all is well", "1 is acme/people now.").await;
         let next = visitor.say_in(&posted.conversation, "well then").await;
         ann.sees("1 waits").await;
-        ann.asks("/open 1", "note from acme/legal: all is well")
-            .await;
+        ann.asks("/open 1", "note from acme/legal: all is well").await;
         ann.asks("Good.", "Sent.").await;
         assert_eq!(visitor.end_of(&next.turn).await["status"], "done");
         ann.asks("/close", "closed").await;
@@ -159,8 +135,7 @@ async fn a_closed_conversation_is_the_agents_again(kind: Kind) {
     let mut ann = stack.person(Seat::Terminal, "acme/people", "Ann", 1).await;
     let posted = visitor.say("a human, please").await;
     let mut held = bot.turn().await;
-    bot.push(&mut held, vec![handoff("acme/people", "", true)])
-        .await;
+    bot.push(&mut held, vec![handoff("acme/people", "", true)]).await;
     bot.lost(&posted.turn).await;
     ann.sees("1 waits").await;
     ann.asks("/open 1", "a human").await;

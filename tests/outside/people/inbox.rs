@@ -46,10 +46,7 @@ async fn what_waits_is_announced_and_listed(kind: Kind) {
         ann.sees(&format!("{last} waits")).await;
         let list = ann.asks("/list", "the last one").await;
         assert!(list.contains("1 waits, web:acme/people, ") && list.contains("here before"));
-        assert!(
-            list.contains(&format!("\n{last} waits")) && !list.contains("2 waits"),
-            "{list}"
-        );
+        assert!(list.contains(&format!("\n{last} waits")) && !list.contains("2 waits"), "{list}");
         let open = ann.asks(&format!("/open {last}"), "the last one").await;
         assert!(open.contains("visitor, "), "{open}");
         ann.asks("bye", "Sent.").await;
@@ -61,15 +58,9 @@ async fn what_waits_is_announced_and_listed(kind: Kind) {
 
 async fn an_opened_turn_comes_with_all_that_was_said_and_noted(kind: Kind) {
     let stack = Stack::start(kind).await;
-    let options = LinkOptions {
-        context: "a premium customer".into(),
-        ..LinkOptions::default()
-    };
+    let options = LinkOptions { context: "a premium customer".into(), ..LinkOptions::default() };
     let persona = Some("support engineer".into());
-    let route = Route {
-        persona,
-        ..route("web:acme/shop")
-    };
+    let route = Route { persona, ..route("web:acme/shop") };
     stack.route(route).await;
     let visitor = stack.visitor(&stack.issue_with("acme", "shop", options).await, 0);
     let mut bot = stack.attach("acme", 0).await;
@@ -78,9 +69,7 @@ async fn an_opened_turn_comes_with_all_that_was_said_and_noted(kind: Kind) {
         let posted = visitor.say("my first question").await;
         let held = bot.turn().await;
         bot.answer(held, "my first answer").await;
-        visitor
-            .say_in(&posted.conversation, "a human, please")
-            .await;
+        visitor.say_in(&posted.conversation, "a human, please").await;
         let mut held = bot.turn().await;
         let say = delta("m1", "I fetch somebody.");
         let hand = handoff("acme/people", "wants money back", false);
@@ -88,9 +77,7 @@ async fn an_opened_turn_comes_with_all_that_was_said_and_noted(kind: Kind) {
         bot.lost(&held.turn.turn_id).await;
 
         ann.sees("1 waits, web:acme/shop").await;
-        let shown = ann
-            .asks("/open 1", "note from acme: wants money back")
-            .await;
+        let shown = ann.asks("/open 1", "note from acme: wants money back").await;
         let expected = [
             "1, web:acme/shop",
             "persona: support engineer",
@@ -126,10 +113,7 @@ async fn what_visitors_write_does_not_steer_the_terminal(kind: Kind) {
         ann.asks("/close", "closed").await;
         let bytes = ann.bytes();
         let has = |pattern: &[u8]| bytes.windows(pattern.len()).any(|part| part == pattern);
-        assert!(
-            !has(b"\x1b[2J") && !has(b"\x1b]") && !has(b"\x07"),
-            "{seat:?}"
-        );
+        assert!(!has(b"\x1b[2J") && !has(b"\x1b]") && !has(b"\x07"), "{seat:?}");
         assert!(!has(b"wipe\rme") && !has("\u{9b}".as_bytes()), "{seat:?}");
         visitor.delete(&format!("c/{}", posted.conversation)).await;
     }
@@ -146,20 +130,11 @@ async fn by_pipes_there_are_lines_and_nothing_else(kind: Kind) {
     let end = visitor.end_of(&posted.turn).await;
     assert_eq!(end["status"], "done", "{outcome:?}");
     let said = &stack.read("acme/people", &posted.conversation).await[1];
-    assert_eq!(
-        (&*said.content, &*said.name),
-        ("Hello,\n\nhow are you?", "Ann")
-    );
+    assert_eq!((&*said.content, &*said.name), ("Hello,\n\nhow are you?", "Ann"));
     let plain = |c: char| c == '\n' || !c.is_control();
     assert!(outcome.out.chars().all(plain), "{outcome:?}");
-    assert!(
-        !outcome.out.contains("> ") && outcome.err.is_empty(),
-        "{outcome:?}"
-    );
-    assert!(
-        outcome.out.ends_with("Sent.\n1 is closed.\n"),
-        "{outcome:?}"
-    );
+    assert!(!outcome.out.contains("> ") && outcome.err.is_empty(), "{outcome:?}");
+    assert!(outcome.out.ends_with("Sent.\n1 is closed.\n"), "{outcome:?}");
 }
 
 async fn what_is_wrong_is_told_and_changes_nothing(kind: Kind) {
@@ -238,15 +213,11 @@ async fn who_may_not_answer_is_told_so(kind: Kind) {
     let stack = Stack::start(kind).await;
     let key = stack.agent_key("acme/eng").await;
     let mut inbox = stack.operators_command();
-    inbox
-        .env("ARIZUKO_KEY", key)
-        .args(["inbox", "acme/people", "--name", "Ann"]);
+    inbox.env("ARIZUKO_KEY", key).args(["inbox", "acme/people", "--name", "Ann"]);
     let refused = run(&mut inbox, "/list\n").await.expect(1);
     assert!(refused.err.contains("use another key"), "{refused:?}");
     let mut inbox = stack.operators_command();
-    let wrong = run(inbox.args(["inbox", "acme people"]), "")
-        .await
-        .expect(2);
+    let wrong = run(inbox.args(["inbox", "acme people"]), "").await.expect(2);
     assert!(wrong.err.contains("acme/people"), "{wrong:?}");
     let mut inbox = stack.operators_command();
     let nobody = run(inbox.env_remove("USER").args(["inbox", "acme"]), "").await;

@@ -10,10 +10,7 @@ on_every_stack![
 ];
 
 /// Leases short enough to wait for.
-const SHORT: [(&str, &str); 2] = [
-    ("ARIZUKO_LEASE", "2s"),
-    ("ARIZUKO_AGENT_HEARTBEAT", "500ms"),
-];
+const SHORT: [(&str, &str); 2] = [("ARIZUKO_LEASE", "2s"), ("ARIZUKO_AGENT_HEARTBEAT", "500ms")];
 
 async fn a_killed_inbox_finds_its_conversation_again(kind: Kind) {
     let stack = Stack::with(kind, &SHORT).await;
@@ -36,10 +33,7 @@ async fn a_killed_inbox_finds_its_conversation_again(kind: Kind) {
         // As soon as the lease of the one before is over.
         ann.sees("1 waits").await;
         let shown = ann.asks("/open 1", ": two").await;
-        assert!(
-            shown.contains(": one") && shown.contains("Ann, "),
-            "{shown}"
-        );
+        assert!(shown.contains(": one") && shown.contains("Ann, "), "{shown}");
         ann.asks("2", "Sent.").await;
         assert_eq!(visitor.end_of(&second.turn).await["status"], "done");
 
@@ -50,8 +44,7 @@ async fn a_killed_inbox_finds_its_conversation_again(kind: Kind) {
         ann.sees("1 open, web:acme/people, since ").await;
         let shown = ann.asks("/open 1", ": 2").await;
         assert!(shown.contains(": one"), "{shown}");
-        ann.asks("still here", "Sent, as a message of its own.")
-            .await;
+        ann.asks("still here", "Sent, as a message of its own.").await;
         ann.asks("/close", "closed").await;
     }
 }
@@ -88,9 +81,6 @@ async fn a_control_that_restarts_costs_a_person_nothing(kind: Kind) {
     stack.restart_control(0).await;
     ann.sees("Sent.").await;
     let messages = stack.read("acme/people", &first.conversation).await;
-    let contents: Vec<_> = messages
-        .iter()
-        .map(|message| message.content.as_str())
-        .collect();
+    let contents: Vec<_> = messages.iter().map(|message| message.content.as_str()).collect();
     assert_eq!(contents, ["one", "1", "two", "2"]);
 }

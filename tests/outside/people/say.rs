@@ -17,9 +17,7 @@ async fn an_agent_and_a_person_speak_first_and_only_once(kind: Kind) {
     live.through("turn_done").await;
 
     let say = ["agent", "say", "--folder", "acme", conversation];
-    let said = stack
-        .arizuko(&[&say[..], &["Your order is on its way."]].concat())
-        .await;
+    let said = stack.arizuko(&[&say[..], &["Your order is on its way."]].concat()).await;
     let turn = said.expect(0).out.trim_end().to_owned();
     let seen = live.through("turn_done").await;
     assert_eq!(seen[0].data["turn_id"], json!(turn));
@@ -36,36 +34,16 @@ async fn an_agent_and_a_person_speak_first_and_only_once(kind: Kind) {
     }
     assert_eq!(turns[0], turns[1]);
     let seen = live.through("turn_done").await;
-    assert_eq!(
-        (&seen[0].data["author"], &seen[0].data["name"]),
-        (&json!("person"), &json!("Ann"))
-    );
+    assert_eq!((&seen[0].data["author"], &seen[0].data["name"]), (&json!("person"), &json!("Ann")));
     let messages = stack.read("acme", conversation).await;
-    let contents: Vec<_> = messages
-        .iter()
-        .map(|message| message.content.trim())
-        .collect();
-    assert_eq!(
-        contents,
-        [
-            "hello",
-            "hi",
-            "Your order is on its way.",
-            "It has\narrived."
-        ]
-    );
+    let contents: Vec<_> = messages.iter().map(|message| message.content.trim()).collect();
+    assert_eq!(contents, ["hello", "hi", "Your order is on its way.", "It has\narrived."]);
 
     let mismatch = ["--idempotency-key", "k1", "something else"];
     let mismatch = stack.arizuko(&[&say[..], &mismatch].concat()).await;
     assert!(mismatch.expect(1).err.contains("error: "));
     let mut empty = stack.operators_command();
-    assert!(
-        run(empty.args(say), " \n")
-            .await
-            .expect(1)
-            .err
-            .contains("empty")
-    );
+    assert!(run(empty.args(say), " \n").await.expect(1).err.contains("empty"));
     let elsewhere = ["agent", "say", "--folder", "acme/eng", conversation, "x"];
     let refused = stack.arizuko(&elsewhere).await.expect(1);
     assert!(!refused.err.is_empty(), "{refused:?}");

@@ -3,10 +3,7 @@
 use super::SEATS;
 use arizuko_tests::{Kind, Stack, on_every_stack};
 
-on_every_stack![
-    what_one_takes_up_the_other_sees_no_more,
-    who_comes_too_late_is_told,
-];
+on_every_stack![what_one_takes_up_the_other_sees_no_more, who_comes_too_late_is_told,];
 
 async fn what_one_takes_up_the_other_sees_no_more(kind: Kind) {
     let stack = Stack::start(kind).await;

@@ -71,9 +71,5 @@ async fn by_pipes_it_is_said_explicitly(kind: Kind) {
     ann.asks("/typing", "sees that you are writing").await;
     assert_eq!(next_status(&mut live).await, "Ann is typing…");
     ann.asks("/back", "1 is the agent's now.").await;
-    assert_eq!(
-        next_status(&mut live).await,
-        "",
-        "whoever goes on may not write"
-    );
+    assert_eq!(next_status(&mut live).await, "", "whoever goes on may not write");
 }

@@ -67,10 +67,7 @@ async fn what_was_exported_applies_without_a_change(kind: Kind) {
     let stack = Stack::start(kind).await;
     assert_eq!(export(&stack).await, "route = []\n");
     let told = apply(&stack, "route = []").await;
-    assert!(
-        told.out.is_empty() && told.err.contains("already"),
-        "{told:?}"
-    );
+    assert!(told.out.is_empty() && told.err.contains("already"), "{told:?}");
     apply(&stack, TABLE).await;
     let exported = export(&stack).await;
     let file = stack.folder().join("routes.toml");
@@ -78,14 +75,9 @@ async fn what_was_exported_applies_without_a_change(kind: Kind) {
     let file = file.to_str().expect("the test's folder is plain");
     for table in [TABLE, &exported] {
         let told = apply(&stack, table).await;
-        assert!(
-            told.out.is_empty() && told.err.contains("already"),
-            "{told:?}"
-        );
+        assert!(told.out.is_empty() && told.err.contains("already"), "{told:?}");
     }
-    let told = route(&stack, &["apply", file, "--json"], "")
-        .await
-        .expect(0);
+    let told = route(&stack, &["apply", file, "--json"], "").await.expect(0);
     let nothing = json!({"dry_run": false, "changes": [], "unattended": []});
     assert_eq!(told.json(), nothing);
     // It says all that there was.
@@ -94,14 +86,8 @@ async fn what_was_exported_applies_without_a_change(kind: Kind) {
     route(&stack, &["apply", file], "").await.expect(0);
     assert_eq!(export(&stack).await, exported);
     let one = route(&stack, &["export", "beta"], "").await.expect(0).out;
-    assert_eq!(
-        one,
-        "[[route]]\nprefix = \"hook:beta/github\"\nmode = \"drop\"\n"
-    );
-    let document = route(&stack, &["export", "--json"], "")
-        .await
-        .expect(0)
-        .json();
+    assert_eq!(one, "[[route]]\nprefix = \"hook:beta/github\"\nmode = \"drop\"\n");
+    let document = route(&stack, &["export", "--json"], "").await.expect(0).json();
     assert_eq!(document["route"][1]["persona"], "Be kind.\nSay \"hello\".");
 }
 
@@ -144,9 +130,7 @@ async fn the_difference_is_shown_and_then_done(kind: Kind) {
     ];
     assert_eq!(told.out, changed.concat());
     assert!(told.err.starts_with("2 routes changed\n"), "{told:?}");
-    let (acme, _) = table
-        .split_once("[[route]]\nprefix = \"hook:")
-        .expect("it is there");
+    let (acme, _) = table.split_once("[[route]]\nprefix = \"hook:").expect("it is there");
     let told = apply(&stack, acme).await;
     let gone = "- hook:beta/github\n-   mode        observe\n";
     assert_eq!((&*told.out, &*told.err), (gone, "1 route changed\n"));
@@ -193,38 +177,20 @@ async fn a_bad_file_changes_nothing_anywhere(kind: Kind) {
         (route_of("web:beta", "give_up_after = \"0s\""), "line 6: "),
         (route_of("beta", "topic = \"x\""), "line 5: "),
         (route_of("web:beta", "only_folder = \"beta\""), "line 6: "),
-        (
-            route_of("web:beta", "[[route.escalate]]\nto = 7"),
-            "line 7: ",
-        ),
+        (route_of("web:beta", "[[route.escalate]]\nto = 7"), "line 7: "),
         ("[[rout]]".into(), "line 4: "),
         (route_of("web:beta", "target = \"acme\""), "root folder"),
-        (
-            route_of("web:beta", "give_up_after = \"8d\""),
-            "web:beta: a time is",
-        ),
+        (route_of("web:beta", "give_up_after = \"8d\""), "web:beta: a time is"),
         (route_of("web:beta", "give_up_say = \"x\""), "how long"),
-        (
-            route_of("web:beta", "[[route.escalate]]\nto = \"beta/x\""),
-            "how long",
-        ),
+        (route_of("web:beta", "[[route.escalate]]\nto = \"beta/x\""), "how long"),
         (route_of("web:be ta", "topic = \"x\""), "be ta"),
         (route_of("web:beta", ""), "say what the route of web:beta"),
-        (
-            route_of("web:beta", "topic = \"x\"") + &route_of("web:beta", "topic = \"x\""),
-            "twice",
-        ),
+        (route_of("web:beta", "topic = \"x\"") + &route_of("web:beta", "topic = \"x\""), "twice"),
     ] {
         let table = format!("{good}{wrong}");
         let refused = route(&stack, &["apply", "-"], &table).await.expect(1);
-        assert!(
-            refused.err.contains("standard input was not applied: "),
-            "{refused:?}"
-        );
-        assert!(
-            refused.err.contains(told) && refused.out.is_empty(),
-            "{refused:?}"
-        );
+        assert!(refused.err.contains("standard input was not applied: "), "{refused:?}");
+        assert!(refused.err.contains(told) && refused.out.is_empty(), "{refused:?}");
         assert_eq!(refused.err.lines().count(), 1, "{refused:?}");
     }
     let refused = route(&stack, &["apply", "-"], " \n").await.expect(1);
@@ -233,13 +199,8 @@ async fn a_bad_file_changes_nothing_anywhere(kind: Kind) {
     let missing = missing.to_str().expect("the test's folder is plain");
     let refused = route(&stack, &["apply", missing], "").await.expect(1);
     assert!(refused.err.contains("missing.toml"), "{refused:?}");
-    let refused = route(&stack, &["apply", "-", "beta"], &good)
-        .await
-        .expect(1);
-    assert!(
-        refused.err.contains("web:acme is not of beta"),
-        "{refused:?}"
-    );
+    let refused = route(&stack, &["apply", "-", "beta"], &good).await.expect(1);
+    assert!(refused.err.contains("web:acme is not of beta"), "{refused:?}");
     assert_eq!(export(&stack).await, before);
 }
 
@@ -247,19 +208,13 @@ async fn without_a_folder_the_file_is_all_that_there_is(kind: Kind) {
     let stack = Stack::start(kind).await;
     apply(&stack, TABLE).await;
     let gamma = "[[route]]\nprefix = \"web:gamma/eng\"\ntopic = \"x\"\n";
-    let told = route(&stack, &["apply", "-", "gamma"], gamma)
-        .await
-        .expect(0);
+    let told = route(&stack, &["apply", "-", "gamma"], gamma).await.expect(0);
     assert!(told.out.starts_with("+ web:gamma/eng\n"), "{told:?}");
     assert!(!told.out.contains("acme"), "only that folder's: {told:?}");
     let listed = route(&stack, &["list"], "").await.expect(0).out;
     assert_eq!(listed.lines().count(), 5, "{listed}");
     let told = apply(&stack, gamma).await;
-    for gone in [
-        "- web:acme\n",
-        "- web:acme/support\n",
-        "- hook:beta/github\n",
-    ] {
+    for gone in ["- web:acme\n", "- web:acme/support\n", "- hook:beta/github\n"] {
         assert!(told.out.contains(gone), "{told:?}");
     }
     assert_eq!(export(&stack).await, gamma);
@@ -281,9 +236,6 @@ async fn a_key_of_an_agent_applies_the_table_of_its_folder(kind: Kind) {
     let refused = run(&mut command, TABLE).await.expect(1);
     assert!(refused.err.contains("is not of beta"), "{refused:?}");
     let left = export(&stack).await;
-    assert!(
-        left.contains("web:acme/support") && left.contains("web:beta/eng"),
-        "{left}"
-    );
+    assert!(left.contains("web:acme/support") && left.contains("web:beta/eng"), "{left}");
     assert!(!left.contains("hook:beta"), "{left}");
 }

@@ -27,60 +27,36 @@ async fn a_person_sees_what_waits_and_takes_what_they_choose(kind: Kind) {
     let (here, there) = (stack.visitor(&link, 0), stack.visitor(&link, 1));
     let first = here.say("first").await;
     let mut ana = attach(&stack, "Ana", 0).await;
-    let inbox = ana
-        .inbox("what waits", |inbox| inbox.waiting.len() == 1)
-        .await;
+    let inbox = ana.inbox("what waits", |inbox| inbox.waiting.len() == 1).await;
     let waiting = &inbox.waiting[0];
-    assert_eq!(
-        (&*waiting.preview, &*waiting.jid),
-        ("first", "web:acme/people")
-    );
+    assert_eq!((&*waiting.preview, &*waiting.jid), ("first", "web:acme/people"));
     assert_eq!(waiting.conversation, first.conversation);
     let second = there.say(&format!("second {}", "x".repeat(5_000))).await;
-    let inbox = ana
-        .inbox("the second", |inbox| inbox.waiting.len() == 2)
-        .await;
+    let inbox = ana.inbox("the second", |inbox| inbox.waiting.len() == 2).await;
     assert_eq!(inbox.waiting[1].turn_id, second.turn);
     assert_eq!(inbox.waiting[1].preview.chars().count(), 200);
 
     ana.claim(&second.turn, true).await;
     let held = ana.turn().await;
     assert_eq!(held.turn.turn_id, second.turn);
-    let inbox = ana
-        .inbox("the open one", |inbox| !inbox.open.is_empty())
-        .await;
+    let inbox = ana.inbox("the open one", |inbox| !inbox.open.is_empty()).await;
     assert_eq!(inbox.open[0].conversation, second.conversation);
     assert_eq!(inbox.waiting.len(), 1);
     ana.answer(held, "hello").await;
     // Nobody is handed what they have not chosen.
     there.say_in(&second.conversation, "more").await;
-    ana.inbox("the next message", |inbox| inbox.waiting.len() == 2)
-        .await;
-    assert_eq!(
-        there
-            .delete(&format!("c/{}", second.conversation))
-            .await
-            .status,
-        204
-    );
-    ana.inbox("that it is gone", |inbox| {
-        inbox.open.is_empty() && inbox.waiting.len() == 1
-    })
-    .await;
+    ana.inbox("the next message", |inbox| inbox.waiting.len() == 2).await;
+    assert_eq!(there.delete(&format!("c/{}", second.conversation)).await.status, 204);
+    ana.inbox("that it is gone", |inbox| inbox.open.is_empty() && inbox.waiting.len() == 1).await;
 }
 
 async fn of_two_people_one_gets_the_turn(kind: Kind) {
     let stack = Stack::start(kind).await;
     let visitor = stack.visitor(&stack.issue("acme/people").await, 0);
-    let mut people = [
-        attach(&stack, "Ana", 0).await,
-        attach(&stack, "Ben", 1).await,
-    ];
+    let mut people = [attach(&stack, "Ana", 0).await, attach(&stack, "Ben", 1).await];
     let posted = visitor.say("hello").await;
     for person in &mut people {
-        person
-            .inbox("the message", |inbox| inbox.waiting.len() == 1)
-            .await;
+        person.inbox("the message", |inbox| inbox.waiting.len() == 1).await;
         person.claim(&posted.turn, false).await;
     }
     let mut got = Vec::new();
@@ -91,9 +67,7 @@ async fn of_two_people_one_gets_the_turn(kind: Kind) {
             _ => None,
         };
         got.push(person.hear_of("an answer to the claim", answer).await);
-        person
-            .inbox("that nothing waits", |inbox| inbox.waiting.is_empty())
-            .await;
+        person.inbox("that nothing waits", |inbox| inbox.waiting.is_empty()).await;
     }
     assert_eq!(got.iter().filter(|got| **got).count(), 1, "{got:?}");
 }
@@ -135,16 +109,10 @@ async fn what_a_person_writes_bears_their_name(kind: Kind) {
     ana.append(&mut held, message("m1", "Hello.")).await;
     ana.finish(&held).await;
     let seen = visitor.listen(&posted.turn).await.rest().await;
-    assert_eq!(
-        names(&seen),
-        ["status", "status", "delta", "message", "turn_done"]
-    );
+    assert_eq!(names(&seen), ["status", "status", "delta", "message", "turn_done"]);
     let shown = visitor.get(&posted.turn).await.json();
     for message in [&seen[3].data, &shown["assistant"][0]] {
-        assert_eq!(
-            (&message["author"], &message["name"]),
-            (&"person".into(), &"Ana".into())
-        );
+        assert_eq!((&message["author"], &message["name"]), (&"person".into(), &"Ana".into()));
     }
 }
 

@@ -26,21 +26,8 @@ async fn route(stack: &Stack, arguments: &[&str]) -> Value {
 async fn a_route_is_set_field_by_field_and_reaches_the_agent(kind: Kind) {
     let stack = Stack::start(kind).await;
     let link = stack.issue("acme").await;
-    let support = stack
-        .issue_with("acme", "support", Default::default())
-        .await;
-    route(
-        &stack,
-        &[
-            "set",
-            "web:acme",
-            "--persona",
-            "a concierge",
-            "--topic",
-            "door",
-        ],
-    )
-    .await;
+    let support = stack.issue_with("acme", "support", Default::default()).await;
+    route(&stack, &["set", "web:acme", "--persona", "a concierge", "--topic", "door"]).await;
     let steps = [
         ["--escalate-after", "2m"],
         ["--escalate-unfinished-after", "1h30m"],
@@ -71,26 +58,13 @@ async fn a_route_is_set_field_by_field_and_reaches_the_agent(kind: Kind) {
     assert_eq!(set, json!({"route": whole, "unattended": ["acme/people"]}));
 
     // What isn't named stays.
-    let flags = [
-        "set",
-        "web:acme/support",
-        "--topic",
-        "help",
-        "--unset",
-        "give-up",
-    ];
+    let flags = ["set", "web:acme/support", "--topic", "help", "--unset", "give-up"];
     let set = route(&stack, &flags).await;
     whole["topic"] = json!("help");
     whole["give_up_after"] = Value::Null;
     whole["give_up_say"] = Value::Null;
     assert_eq!(set["route"], whole);
-    let flags = [
-        "set",
-        "web:acme/support",
-        "--no-escalation",
-        "--mode",
-        "trigger",
-    ];
+    let flags = ["set", "web:acme/support", "--no-escalation", "--mode", "trigger"];
     let set = route(&stack, &flags).await;
     whole["escalate"] = json!([]);
     whole["mode"] = json!("trigger");
@@ -100,10 +74,9 @@ async fn a_route_is_set_field_by_field_and_reaches_the_agent(kind: Kind) {
     assert_eq!(listed["routes"][0]["persona"], "a concierge");
 
     let mut agent = stack.attach("acme", 0).await;
-    for (link, persona, topic) in [
-        (&link, "a concierge", "door"),
-        (&support, "an engineer", "help"),
-    ] {
+    for (link, persona, topic) in
+        [(&link, "a concierge", "door"), (&support, "an engineer", "help")]
+    {
         stack.visitor(link, 1).say("hello").await;
         let held = agent.turn().await;
         let found = (&*held.turn.persona, &*held.turn.topic);
@@ -121,14 +94,8 @@ async fn the_route_as_it_stands_is_shown_and_who_is_missing(kind: Kind) {
         told.out,
         "web:acme/sales\n  target      acme/bot\n  persona     \"It's \\\"us\\\"\\nand you\"\n"
     );
-    assert!(
-        told.err.contains("no agent is attached to acme/bot"),
-        "{told:?}"
-    );
-    assert!(
-        told.err.contains("agent exec --folder acme/bot"),
-        "{told:?}"
-    );
+    assert!(told.err.contains("no agent is attached to acme/bot"), "{told:?}");
+    assert!(told.err.contains("agent exec --folder acme/bot"), "{told:?}");
     let _agent = stack.attach("acme/bot", 0).await;
     let told = stack.arizuko(&set).await.expect(0);
     assert_eq!(told.err, "");
@@ -139,14 +106,8 @@ async fn the_route_as_it_stands_is_shown_and_who_is_missing(kind: Kind) {
     let [head, row] = listed.lines().collect::<Vec<_>>()[..] else {
         panic!("one route: {listed}");
     };
-    assert!(
-        head.starts_with("PREFIX") && head.contains("TARGET"),
-        "{head}"
-    );
-    assert!(
-        row.starts_with("web:acme/sales") && row.contains("acme/bot"),
-        "{row}"
-    );
+    assert!(head.starts_with("PREFIX") && head.contains("TARGET"), "{head}");
+    assert!(row.starts_with("web:acme/sales") && row.contains("acme/bot"), "{row}");
 }
 
 async fn what_nothing_is_left_of_is_no_route(kind: Kind) {
@@ -154,17 +115,11 @@ async fn what_nothing_is_left_of_is_no_route(kind: Kind) {
     route(&stack, &["set", "hook:acme/github", "--mode", "observe"]).await;
     let unset = ["route", "set", "hook:acme/github", "--unset", "mode,topic"];
     let told = stack.arizuko(&unset).await.expect(0);
-    assert!(
-        told.out.is_empty() && told.err.contains("no route"),
-        "{told:?}"
-    );
+    assert!(told.out.is_empty() && told.err.contains("no route"), "{told:?}");
     assert_eq!(route(&stack, &["list"]).await, json!({"routes": []}));
     // And there is none to take anything from.
     let told = stack.arizuko(&unset).await.expect(1);
-    assert!(
-        told.err.contains("say what the route is to set"),
-        "{told:?}"
-    );
+    assert!(told.err.contains("say what the route is to set"), "{told:?}");
     route(&stack, &["set", "hook:acme/github", "--mode", "observe"]).await;
     let unset = ["set", "hook:acme/github", "--unset", "mode"];
     let gone = route(&stack, &unset).await;
@@ -175,24 +130,13 @@ async fn deleting_what_is_not_there_is_told(kind: Kind) {
     let stack = Stack::start(kind).await;
     route(&stack, &["set", "web:acme", "--topic", "a"]).await;
     route(&stack, &["set", "web:acme/x", "--topic", "b"]).await;
-    let told = stack
-        .arizuko(&["route", "delete", "web:acme"])
-        .await
-        .expect(0);
+    let told = stack.arizuko(&["route", "delete", "web:acme"]).await.expect(0);
     assert_eq!((&*told.out, &*told.err), ("deleted web:acme\n", ""));
-    let told = stack
-        .arizuko(&["route", "delete", "web:acme"])
-        .await
-        .expect(1);
-    assert!(
-        told.out.is_empty() && told.err.contains("route list"),
-        "{told:?}"
-    );
+    let told = stack.arizuko(&["route", "delete", "web:acme"]).await.expect(1);
+    assert!(told.out.is_empty() && told.err.contains("route list"), "{told:?}");
     let deleted = route(&stack, &["delete", "web:acme/x"]).await;
     assert_eq!(deleted["deleted"]["topic"], "b");
-    let told = stack
-        .arizuko(&["route", "delete", "web:acme/x", "--json"])
-        .await;
+    let told = stack.arizuko(&["route", "delete", "web:acme/x", "--json"]).await;
     assert_eq!(told.expect(1).json(), json!({"deleted": null}));
 }
 
@@ -214,13 +158,7 @@ async fn what_is_wrong_is_refused_and_changes_nothing(kind: Kind) {
         &["--give-up-say", "x"],
         &["--give-up-after", "0s"],
         &["--give-up-after", "soon"],
-        &[
-            "--no-escalation",
-            "--escalate-to",
-            "acme/x",
-            "--escalate-after",
-            "1s",
-        ],
+        &["--no-escalation", "--escalate-to", "acme/x", "--escalate-after", "1s"],
     ] {
         refused(&stack, &[&["web:acme"], wrong].concat(), 2, "error: ").await;
     }
@@ -234,20 +172,9 @@ async fn what_is_wrong_is_refused_and_changes_nothing(kind: Kind) {
     for (wrong, told) in [
         (&["--target", "other/bot"][..], "root folder"),
         (&["--target", "a b"], "segment"),
-        (
-            &["--escalate-to", "other", "--escalate-after", "2m"],
-            "root folder",
-        ),
+        (&["--escalate-to", "other", "--escalate-after", "2m"], "root folder"),
         (&["--give-up-after", "8d"], "7 days"),
-        (
-            &[
-                "--escalate-to",
-                "acme/x",
-                "--escalate-unfinished-after",
-                "169h",
-            ],
-            "7 days",
-        ),
+        (&["--escalate-to", "acme/x", "--escalate-unfinished-after", "169h"], "7 days"),
         (&["--persona", &persona], "4000"),
         (&["--topic", &topic], "200"),
     ] {
@@ -275,39 +202,21 @@ async fn status_shows_what_was_dropped_and_who_is_a_person(kind: Kind) {
     for gateway in 0..2 {
         stack.visitor(&link, gateway).say("hello").await;
     }
-    let person = Hello {
-        person: true,
-        name: "Ada".to_owned(),
-        ..hello("acme/people", 1)
-    };
+    let person = Hello { person: true, name: "Ada".to_owned(), ..hello("acme/people", 1) };
     let _person = Session::open(stack.operator(0).await, person).await;
     let _agent = stack.attach("acme", 1).await;
     let status = stack.arizuko(&["status", "--json"]).await.expect(0).json();
     let dropped = json!([{"jid": "web:acme", "messages": 2}]);
     assert_eq!(status["dropped"], dropped);
     let persons = status["sessions"].as_array().expect("a list");
-    let persons = persons
-        .iter()
-        .map(|s| (s["name"].as_str(), s["person"].as_bool()));
+    let persons = persons.iter().map(|s| (s["name"].as_str(), s["person"].as_bool()));
     let mut persons: Vec<_> = persons.collect();
     persons.sort();
-    let expected = [
-        (Some("Ada"), Some(true)),
-        (Some("protocol test"), Some(false)),
-    ];
+    let expected = [(Some("Ada"), Some(true)), (Some("protocol test"), Some(false))];
     assert_eq!(persons, expected);
     let shown = stack.arizuko(&["status"]).await.expect(0).out;
     let row = |begins: &str| shown.lines().find(|line| line.starts_with(begins));
-    assert!(
-        row("acme/people").is_some_and(|row| row.contains("person")),
-        "{shown}"
-    );
-    assert!(
-        row("acme ").is_some_and(|row| row.contains("program")),
-        "{shown}"
-    );
-    assert!(
-        row("web:acme").is_some_and(|row| row.ends_with(" 2")),
-        "{shown}"
-    );
+    assert!(row("acme/people").is_some_and(|row| row.contains("person")), "{shown}");
+    assert!(row("acme ").is_some_and(|row| row.contains("program")), "{shown}");
+    assert!(row("web:acme").is_some_and(|row| row.ends_with(" 2")), "{shown}");
 }

@@ -20,9 +20,7 @@ const SAY: &str = "I'm fetching a colleague.";
 async fn a_redis_that_restarts_delays_an_escalation_and_does_not_repeat_it(kind: Kind) {
     let mut stack = Stack::start(kind).await;
     let visitor = stack.visitor(&stack.issue("acme").await, 0);
-    stack
-        .route(escalation("web:acme", SOON, "acme/people", SAY))
-        .await;
+    stack.route(escalation("web:acme", SOON, "acme/people", SAY)).await;
     let posted = visitor.say("help").await;
     let redis = stack.redis().expect("this stack has one");
     redis.kill();
@@ -40,9 +38,7 @@ async fn a_redis_that_restarts_delays_an_escalation_and_does_not_repeat_it(kind:
 async fn the_other_control_escalates_when_one_is_killed(kind: Kind) {
     let mut stack = Stack::start(kind).await;
     let link = stack.issue("acme").await;
-    stack
-        .route(escalation("web:acme", SOON, "acme/people", SAY))
-        .await;
+    stack.route(escalation("web:acme", SOON, "acme/people", SAY)).await;
     let visitor = stack.visitor(&link, 0);
     let posted = visitor.say("help").await;
     stack.kill_control(0);
@@ -58,9 +54,7 @@ async fn the_other_control_escalates_when_one_is_killed(kind: Kind) {
 async fn a_power_cut_delays_an_escalation_and_does_not_repeat_it(kind: Kind) {
     let mut stack = Stack::start(kind).await;
     let link = stack.issue("acme").await;
-    stack
-        .route(escalation("web:acme", SOON, "acme/people", SAY))
-        .await;
+    stack.route(escalation("web:acme", SOON, "acme/people", SAY)).await;
     let posted = stack.visitor(&link, 0).say("help").await;
     stack.cut_the_power();
     stack.power_up().await;

@@ -28,9 +28,7 @@ async fn a_turn_that_nobody_takes_goes_to_who_is_named(kind: Kind) {
     let stack = Stack::start(kind).await;
     let link = stack.issue("acme").await;
     let (here, there) = (stack.visitor(&link, 0), stack.visitor(&link, 1));
-    stack
-        .route(escalation("web:acme", SOON, "acme/people", SAY))
-        .await;
+    stack.route(escalation("web:acme", SOON, "acme/people", SAY)).await;
     let mut people = stack.attach("acme/people", 1).await;
     let posted = here.say("help").await;
     let mut live = there.listen(&posted.turn).await;
@@ -51,9 +49,7 @@ async fn a_turn_that_nobody_takes_goes_to_who_is_named(kind: Kind) {
     let texts: Vec<_> = transcript(&replayed).into_iter().map(|(_, t)| t).collect();
     assert_eq!(texts, [SAY, "a colleague is here"]);
     let snapshot = here.get(&posted.turn).await.expect(200).json();
-    let texts: Vec<_> = (0..2)
-        .map(|i| snapshot["assistant"][i]["content"].clone())
-        .collect();
+    let texts: Vec<_> = (0..2).map(|i| snapshot["assistant"][i]["content"].clone()).collect();
     assert_eq!(texts, [SAY, "a colleague is here"]);
 
     // The next message begins where the route leads.
@@ -65,9 +61,7 @@ async fn a_turn_that_nobody_takes_goes_to_who_is_named(kind: Kind) {
 async fn an_agent_that_says_nothing_loses_its_turn(kind: Kind) {
     let stack = Stack::start(kind).await;
     let visitor = stack.visitor(&stack.issue("acme").await, 0);
-    stack
-        .route(escalation("web:acme", SOON, "acme/people", ""))
-        .await;
+    stack.route(escalation("web:acme", SOON, "acme/people", "")).await;
     let mut agent = stack.attach("acme", 0).await;
     let mut people = stack.attach("acme/people", 1).await;
     let posted = visitor.say("help").await;
@@ -86,9 +80,7 @@ async fn an_agent_that_says_nothing_loses_its_turn(kind: Kind) {
 async fn a_first_frame_is_enough_unless_an_end_was_asked_for(kind: Kind) {
     let stack = Stack::start(kind).await;
     let link = stack.issue("acme").await;
-    let other = stack
-        .issue_with("acme", "patient", Default::default())
-        .await;
+    let other = stack.issue_with("acme", "patient", Default::default()).await;
     let unfinished = EscalationStep {
         unfinished_after: Duration::from_secs(2).try_into().ok(),
         to: "acme/people".to_owned(),
@@ -97,15 +89,11 @@ async fn a_first_frame_is_enough_unless_an_end_was_asked_for(kind: Kind) {
     };
     stack
         .route(Route {
-            escalation: Some(Escalation {
-                steps: vec![unfinished],
-            }),
+            escalation: Some(Escalation { steps: vec![unfinished] }),
             ..route("web:acme")
         })
         .await;
-    stack
-        .route(escalation("web:acme/patient", SOON, "acme/people", SAY))
-        .await;
+    stack.route(escalation("web:acme/patient", SOON, "acme/people", SAY)).await;
     let mut agent = stack.attach("acme", 0).await;
     let mut people = stack.attach("acme/people", 1).await;
     let patient = stack.visitor(&other, 0).say("begin").await;
@@ -123,12 +111,7 @@ async fn a_first_frame_is_enough_unless_an_end_was_asked_for(kind: Kind) {
     assert_eq!(said, ["half ", SAY]);
     agent.append(&mut begun, delta("m1", "and half")).await;
     agent.finish(&begun).await;
-    let seen = stack
-        .visitor(&other, 1)
-        .listen(&patient.turn)
-        .await
-        .rest()
-        .await;
+    let seen = stack.visitor(&other, 1).listen(&patient.turn).await.rest().await;
     assert_eq!(names(&seen), ["delta", "delta", "turn_done"]);
 }
 
@@ -142,31 +125,16 @@ async fn steps_follow_one_another(kind: Kind) {
         ..EscalationStep::default()
     };
     let steps = vec![step(1, "acme/people", "one"), step(2, "acme/boss", "two")];
-    stack
-        .route(Route {
-            escalation: Some(Escalation { steps }),
-            ..route("web:acme")
-        })
-        .await;
+    stack.route(Route { escalation: Some(Escalation { steps }), ..route("web:acme") }).await;
     let mut boss = stack.attach("acme/boss", 1).await;
     let posted = visitor.say("help").await;
     let held = boss.turn().await;
     let said: Vec<_> = held.turn.said.iter().map(|m| &*m.content).collect();
     assert_eq!(said, ["one", "two"]);
-    assert_eq!(
-        held.turn
-            .handed
-            .clone()
-            .expect("it comes from another")
-            .folder,
-        "acme/people"
-    );
+    assert_eq!(held.turn.handed.clone().expect("it comes from another").folder, "acme/people");
     boss.answer(held, "three").await;
     let seen = visitor.listen(&posted.turn).await.rest().await;
-    assert_eq!(
-        names(&seen),
-        ["message", "message", "restart", "message", "turn_done"]
-    );
+    assert_eq!(names(&seen), ["message", "message", "restart", "message", "turn_done"]);
 }
 
 async fn what_nobody_answers_ends_with_the_operators_sentence(kind: Kind) {
@@ -184,27 +152,18 @@ async fn what_nobody_answers_ends_with_the_operators_sentence(kind: Kind) {
 async fn a_turn_under_way_keeps_the_route_that_it_began_with(kind: Kind) {
     let stack = Stack::start(kind).await;
     let visitor = stack.visitor(&stack.issue("acme").await, 0);
-    stack
-        .route(escalation("web:acme", SOON, "acme/people", "as it was"))
-        .await;
+    stack.route(escalation("web:acme", SOON, "acme/people", "as it was")).await;
     let posted = visitor.say("help").await;
-    stack
-        .route(escalation("web:acme", SOON, "acme/others", "as it is"))
-        .await;
+    stack.route(escalation("web:acme", SOON, "acme/others", "as it is")).await;
     let mut people = stack.attach("acme/people", 1).await;
     assert_eq!(people.turn().await.turn.said[0].content, "as it was");
-    assert_eq!(
-        visitor.get(&posted.turn).await.json()["assistant"][0]["content"],
-        "as it was"
-    );
+    assert_eq!(visitor.get(&posted.turn).await.json()["assistant"][0]["content"], "as it was");
 }
 
 async fn what_was_said_before_an_escalation_outlives_a_crash_after_it(kind: Kind) {
     let stack = Stack::with(kind, &[("ARIZUKO_LEASE", "3s")]).await;
     let visitor = stack.visitor(&stack.issue("acme").await, 0);
-    stack
-        .route(escalation("web:acme", SOON, "acme/people", SAY))
-        .await;
+    stack.route(escalation("web:acme", SOON, "acme/people", SAY)).await;
     let posted = visitor.say("help").await;
     let mut people = stack.attach("acme/people", 1).await;
     let mut held = people.turn().await;
@@ -219,23 +178,11 @@ async fn what_was_said_before_an_escalation_outlives_a_crash_after_it(kind: Kind
     people.append(&mut held, message("m1", "here")).await;
     people.finish(&held).await;
     let seen = visitor.listen(&posted.turn).await.rest().await;
-    let expected = [
-        "message",
-        "restart",
-        "delta",
-        "restart",
-        "message",
-        "turn_done",
-    ];
+    let expected = ["message", "restart", "delta", "restart", "message", "turn_done"];
     assert_eq!(names(&seen), expected);
-    assert_eq!(
-        (&seen[1].data["keep"], &seen[3].data["keep"]),
-        (&true.into(), &false.into())
-    );
+    assert_eq!((&seen[1].data["keep"], &seen[3].data["keep"]), (&true.into(), &false.into()));
     let snapshot = visitor.get(&posted.turn).await.json();
-    let texts: Vec<_> = (0..3)
-        .map(|i| snapshot["assistant"][i]["content"].clone())
-        .collect();
+    let texts: Vec<_> = (0..3).map(|i| snapshot["assistant"][i]["content"].clone()).collect();
     assert_eq!(texts, [SAY.into(), "here".into(), serde_json::Value::Null]);
 }
 
@@ -243,9 +190,7 @@ async fn an_agent_that_is_replaced_in_the_middle_has_its_time_again(kind: Kind) 
     let stack = Stack::start(kind).await;
     let visitor = stack.visitor(&stack.issue("acme").await, 0);
     let after = Duration::from_secs(2);
-    stack
-        .route(escalation("web:acme", after, "acme/people", SAY))
-        .await;
+    stack.route(escalation("web:acme", after, "acme/people", SAY)).await;
     let mut agent = stack.attach("acme", 0).await;
     let posted = visitor.say("help").await;
     let taken = std::time::Instant::now();

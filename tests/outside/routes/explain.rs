@@ -14,44 +14,24 @@ on_every_stack![
 
 async fn each_field_is_explained_by_its_rule_and_who_is_there(kind: Kind) {
     let stack = Stack::start(kind).await;
-    stack
-        .issue_with("acme", "support", Default::default())
-        .await;
+    stack.issue_with("acme", "support", Default::default()).await;
     for set in [
         &["web:acme", "--persona", "kind", "--target", "acme/bot"][..],
         &["web:acme", "--give-up-after", "1h"],
-        &[
-            "web:acme/support",
-            "--topic",
-            "help",
-            "--escalate-after",
-            "2m",
-        ],
+        &["web:acme/support", "--topic", "help", "--escalate-after", "2m"],
     ] {
         let to = ["--escalate-to", "acme/people"];
-        let to = if set.contains(&"--escalate-after") {
-            &to[..]
-        } else {
-            &[]
-        };
-        stack
-            .arizuko(&[&["route", "set"], set, to].concat())
-            .await
-            .expect(0);
+        let to = if set.contains(&"--escalate-after") { &to[..] } else { &[] };
+        stack.arizuko(&[&["route", "set"], set, to].concat()).await.expect(0);
     }
-    let named = |name: &str| Hello {
-        name: name.to_owned(),
-        ..hello("acme/bot", 1)
-    };
+    let named = |name: &str| Hello { name: name.to_owned(), ..hello("acme/bot", 1) };
     let key = stack.agent_key("acme/bot").await;
     let _one = stack.attach_with(&key, named("Bot"), 0).await;
     let _two = stack.attach_with(&key, named(""), 1).await;
     let explain = ["route", "explain", "web:acme/support"];
     let document = stack.arizuko(&[&explain[..], &["--json"]].concat()).await;
     let mut document = document.expect(0).json();
-    let agents = document["presence"][0]["agents"]
-        .as_array_mut()
-        .expect("a list");
+    let agents = document["presence"][0]["agents"].as_array_mut().expect("a list");
     agents.sort_by_key(|name| name.to_string());
     let expected = json!({
         "jid": "web:acme/support",
@@ -94,19 +74,13 @@ async fn each_field_is_explained_by_its_rule_and_who_is_there(kind: Kind) {
     assert_eq!(row("target"), "target web:acme acme/bot");
     assert_eq!(row("topic"), "topic web:acme/support \"help\"");
     assert_eq!(row("mode"), "mode default trigger");
-    assert_eq!(
-        row("escalation"),
-        "escalation web:acme/support acme/people after 2m"
-    );
+    assert_eq!(row("escalation"), "escalation web:acme/support acme/people after 2m");
     assert_eq!(row("acme/people"), "acme/people nobody");
     assert!(row("acme/bot").contains("unnamed") && row("acme/bot").contains("Bot"));
     let [note] = shown.err.lines().collect::<Vec<_>>()[..] else {
         panic!("one folder is empty: {shown:?}");
     };
-    assert!(
-        note.contains("no agent is attached to acme/people"),
-        "{note}"
-    );
+    assert!(note.contains("no agent is attached to acme/people"), "{note}");
     assert!(note.contains("agent exec --folder acme/people"), "{note}");
 }
 
@@ -147,16 +121,11 @@ async fn a_change_holds_from_the_next_message_on_everywhere(kind: Kind) {
     let stack = Stack::start(kind).await;
     let link = stack.issue("acme").await;
     let visitors = [stack.visitor(&link, 0), stack.visitor(&link, 1)];
-    let mut agents = [
-        stack.attach("acme/one", 0).await,
-        stack.attach("acme/two", 1).await,
-    ];
+    let mut agents = [stack.attach("acme/one", 0).await, stack.attach("acme/two", 1).await];
     let before = visitors[0].say("before any route").await;
     for number in 0..6 {
         let (to, name) = ((number / 2) % 2, number.to_string());
-        stack
-            .route(persona(&name, ["acme/one", "acme/two"][to]))
-            .await;
+        stack.route(persona(&name, ["acme/one", "acme/two"][to])).await;
         for visitor in &visitors {
             let said = visitor.say("hello").await;
             let held = agents[to].turn().await;
@@ -166,11 +135,7 @@ async fn a_change_holds_from_the_next_message_on_everywhere(kind: Kind) {
         }
     }
     let waiting = visitors[1].get(&format!("{}/status", before.turn)).await;
-    assert_eq!(
-        waiting.expect(200).json()["status"],
-        "queued",
-        "it waits for acme"
-    );
+    assert_eq!(waiting.expect(200).json()["status"], "queued", "it waits for acme");
 }
 
 async fn a_turn_under_way_keeps_the_route_that_it_began_with(kind: Kind) {
@@ -186,10 +151,7 @@ async fn a_turn_under_way_keeps_the_route_that_it_began_with(kind: Kind) {
     agent.reject(&held.turn, Duration::ZERO).await;
     let held = agent.turn().await;
     assert_eq!((&held.turn.turn_id, held.turn.attempt), (&queued.turn, 2));
-    assert_eq!(
-        (&*held.turn.persona, &*held.turn.folder),
-        ("old", "acme/old")
-    );
+    assert_eq!((&*held.turn.persona, &*held.turn.folder), ("old", "acme/old"));
 
     // The conversation's next message follows the new one.
     let next = visitor.say_in(&queued.conversation, "next").await;
@@ -198,8 +160,5 @@ async fn a_turn_under_way_keeps_the_route_that_it_began_with(kind: Kind) {
     let channel = connect(&stack.control(0), Some(&key)).await;
     let mut other = arizuko_tests::attach::Session::open(channel, hello("acme/new", 1)).await;
     let held = other.turn().await;
-    assert_eq!(
-        (&held.turn.turn_id, &*held.turn.persona),
-        (&next.turn, "new")
-    );
+    assert_eq!((&held.turn.turn_id, &*held.turn.persona), (&next.turn, "new"));
 }

@@ -24,10 +24,7 @@ on_every_stack![
 const NOTE: &str = "The customer is angry, be kind.";
 
 async fn with_history(stack: &Stack, folder: &str) -> Session {
-    let hello = Hello {
-        history: 50,
-        ..hello(folder, 100)
-    };
+    let hello = Hello { history: 50, ..hello(folder, 100) };
     Session::open(stack.operator(1).await, hello).await
 }
 
@@ -35,44 +32,28 @@ async fn a_turn_is_handed_off_with_a_note_that_the_visitor_never_sees(kind: Kind
     let stack = Stack::start(kind).await;
     let link = stack.issue("acme").await;
     let (here, there) = (stack.visitor(&link, 0), stack.visitor(&link, 1));
-    let (mut bot, mut people) = (
-        stack.attach("acme", 0).await,
-        with_history(&stack, "acme/people").await,
-    );
+    let (mut bot, mut people) =
+        (stack.attach("acme", 0).await, with_history(&stack, "acme/people").await);
     let posted = here.say("a human, please").await;
     let mut live = there.follow(&posted.conversation).await;
     let mut held = bot.turn().await;
-    bot.append(&mut held, delta("m1", "I'll fetch somebody."))
-        .await;
-    bot.push(&mut held, vec![handoff("acme/people", NOTE, false)])
-        .await;
+    bot.append(&mut held, delta("m1", "I'll fetch somebody.")).await;
+    bot.push(&mut held, vec![handoff("acme/people", NOTE, false)]).await;
     assert_eq!(bot.lost(&posted.turn).await.detail, "it was handed off");
 
     let held = people.turn().await;
     let handed = held.turn.handed.clone().expect("it comes from the bot");
-    assert_eq!(
-        (&*handed.folder, &*handed.note, handed.escalated),
-        ("acme", NOTE, false)
-    );
+    assert_eq!((&*handed.folder, &*handed.note, handed.escalated), ("acme", NOTE, false));
     assert_eq!(held.turn.said[0].content, "I'll fetch somebody.");
     people.answer(held, "Here I am.").await;
     let seen = live.take(5).await;
-    assert_eq!(
-        names(&seen),
-        ["user", "delta", "restart", "message", "turn_done"]
-    );
+    assert_eq!(names(&seen), ["user", "delta", "restart", "message", "turn_done"]);
     assert_eq!(seen[2].data["keep"], true);
     let texts: Vec<_> = transcript(&seen).into_iter().map(|(_, t)| t).collect();
-    assert!(
-        texts.contains(&"I'll fetch somebody.".to_owned()),
-        "{texts:?}"
-    );
+    assert!(texts.contains(&"I'll fetch somebody.".to_owned()), "{texts:?}");
     let conversation = format!("c/{}", posted.conversation);
     for path in [&posted.turn, &conversation] {
-        assert!(
-            !here.get(path).await.expect(200).text().contains(NOTE),
-            "{path}"
-        );
+        assert!(!here.get(path).await.expect(200).text().contains(NOTE), "{path}");
     }
     assert!(!arizuko_tests::sse::raw(&seen).contains(NOTE));
 
@@ -88,27 +69,19 @@ async fn a_conversation_stays_where_it_was_handed_until_it_is_handed_back(kind: 
     let mut people = with_history(&stack, "acme/people").await;
     let posted = visitor.say("a human, please").await;
     let mut held = bot.turn().await;
-    bot.push(&mut held, vec![handoff("acme/people", NOTE, true)])
-        .await;
+    bot.push(&mut held, vec![handoff("acme/people", NOTE, true)]).await;
     bot.lost(&posted.turn).await;
     let held = people.turn().await;
     people.answer(held, "Here I am.").await;
     visitor.say_in(&posted.conversation, "more").await;
     let mut held = people.turn().await;
     assert_eq!(&held.turn.content[..], b"more");
-    people
-        .append(&mut held, message("m1", "The bot knows that."))
-        .await;
-    people
-        .push(&mut held, vec![handoff("", "over to you", true)])
-        .await;
+    people.append(&mut held, message("m1", "The bot knows that.")).await;
+    people.push(&mut held, vec![handoff("", "over to you", true)]).await;
     people.lost(&held.turn.turn_id).await;
     let held = bot.turn().await;
     let handed = held.turn.handed.clone().expect("it comes from people");
-    assert_eq!(
-        (&*handed.folder, &*handed.note),
-        ("acme/people", "over to you")
-    );
+    assert_eq!((&*handed.folder, &*handed.note), ("acme/people", "over to you"));
     let history: Vec<_> = held.turn.history.iter().map(|m| &*m.content).collect();
     assert_eq!(history, ["a human, please", "Here I am."]);
     assert_eq!(held.turn.said[0].content, "The bot knows that.");
@@ -121,35 +94,23 @@ async fn an_assignment_beats_the_route_from_the_next_message_on(kind: Kind) {
     let stack = Stack::start(kind).await;
     let visitor = stack.visitor(&stack.issue("acme").await, 0);
     let target = Some("acme/sales".to_owned());
-    stack
-        .route(Route {
-            target,
-            ..route("web:acme")
-        })
-        .await;
+    stack.route(Route { target, ..route("web:acme") }).await;
     let mut sales = stack.attach("acme/sales", 0).await;
     let mut people = stack.attach("acme/people", 1).await;
     let posted = visitor.say("hello").await;
     let held = sales.turn().await;
-    stack
-        .assign("acme/sales", &posted.conversation, "acme/people", NOTE)
-        .await;
+    stack.assign("acme/sales", &posted.conversation, "acme/people", NOTE).await;
     // A turn under way stays where it is.
     sales.answer(held, "hi").await;
     visitor.say_in(&posted.conversation, "more").await;
     let held = people.turn().await;
-    assert_eq!(
-        held.turn.handed.clone().expect("it was assigned").note,
-        NOTE
-    );
+    assert_eq!(held.turn.handed.clone().expect("it was assigned").note, NOTE);
     people.answer(held, "hi too").await;
     visitor.say_in(&posted.conversation, "still").await;
     let held = people.turn().await;
     assert_eq!(held.turn.handed, None, "the note was for the first");
     people.answer(held, "yes").await;
-    stack
-        .assign("acme/people", &posted.conversation, "", "")
-        .await;
+    stack.assign("acme/people", &posted.conversation, "", "").await;
     visitor.say_in(&posted.conversation, "back").await;
     assert_eq!(&sales.turn().await.turn.content[..], b"back");
 }
@@ -160,16 +121,12 @@ async fn nothing_is_handed_out_of_its_root_folder(kind: Kind) {
     let mut bot = stack.attach("acme", 0).await;
     let posted = visitor.say("hello").await;
     let mut held = bot.turn().await;
-    bot.push(&mut held, vec![handoff("other/people", "", false)])
-        .await;
+    bot.push(&mut held, vec![handoff("other/people", "", false)]).await;
     let status = bot.ended().await.expect("the stream ends with an error");
     assert_eq!(reason(&status), "INVALID");
     assert!(status.message().contains("other/people"), "{status:?}");
     // It comes back, and the turn is still there.
-    let hello = Hello {
-        session_id: bot.welcome.session_id.clone(),
-        ..hello("acme", 100)
-    };
+    let hello = Hello { session_id: bot.welcome.session_id.clone(), ..hello("acme", 100) };
     let mut bot = Session::open(stack.operator(1).await, hello).await;
     let held = bot.turn().await;
     bot.answer(held, "then I do it").await;
@@ -205,8 +162,7 @@ async fn a_turn_behind_another_goes_where_its_conversation_went(kind: Kind) {
     let posted = visitor.say("one").await;
     let mut held = bot.turn().await;
     visitor.say_in(&posted.conversation, "two").await;
-    bot.push(&mut held, vec![handoff("acme/people", "", true)])
-        .await;
+    bot.push(&mut held, vec![handoff("acme/people", "", true)]).await;
     for expected in ["one", "two"] {
         let held = people.turn().await;
         assert_eq!(&held.turn.content[..], expected.as_bytes());
@@ -231,13 +187,7 @@ async fn agents_that_hand_a_turn_to_one_another_do_not_do_so_for_ever(kind: Kind
     let end = visitor.end_of(&posted.turn).await;
     assert_eq!(end["status"], "failed");
     let seen = visitor.listen(&posted.turn).await.rest().await;
-    assert_eq!(
-        names(&seen)
-            .iter()
-            .filter(|name| **name == "restart")
-            .count(),
-        20
-    );
+    assert_eq!(names(&seen).iter().filter(|name| **name == "restart").count(), 20);
 }
 
 async fn what_was_said_at_length_is_handed_on_in_part(kind: Kind) {
@@ -252,8 +202,7 @@ async fn what_was_said_at_length_is_handed_on_in_part(kind: Kind) {
         bot.push(&mut held, vec![delta("m1", &piece)]).await;
     }
     bot.append(&mut held, delta("m1", "the end")).await;
-    bot.push(&mut held, vec![handoff("acme/people", "", false)])
-        .await;
+    bot.push(&mut held, vec![handoff("acme/people", "", false)]).await;
     let held = people.turn().await;
     let said = &held.turn.said[0].content;
     assert!(said.ends_with("xthe end"));

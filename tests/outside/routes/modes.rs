@@ -23,10 +23,7 @@ on_every_stack![
 
 /// An agent that asks for history.
 async fn agent(stack: &Stack, folder: &str) -> Session {
-    let hello = arizuko_proto::v1::Hello {
-        history: 50,
-        ..hello(folder, 100)
-    };
+    let hello = arizuko_proto::v1::Hello { history: 50, ..hello(folder, 100) };
     Session::open(stack.operator(1).await, hello).await
 }
 
@@ -69,14 +66,7 @@ async fn an_observed_message_is_kept_for_its_conversations_next_turn(kind: Kind)
     let held = agent.turn().await;
     assert!(held.turn.observed.is_empty());
     let history: Vec<_> = held.turn.history.iter().map(|m| &m.content[..]).collect();
-    let all = [
-        "asked",
-        "answered",
-        "by the way",
-        "and this",
-        "asked again",
-        "answered again",
-    ];
+    let all = ["asked", "answered", "by the way", "and this", "asked again", "answered again"];
     assert_eq!(history, all);
     assert_eq!(held.turn.history[2].author(), Author::User);
 }
@@ -102,14 +92,10 @@ async fn an_observed_webhook_is_context_for_its_folders_next_turn_once(kind: Kin
     let stack = Stack::start(kind).await;
     let hook = stack.issue_hook("acme/eng", "linear", "").await;
     let link = stack.issue("acme/eng").await;
-    stack
-        .route(mode("hook:acme/eng/linear", RouteMode::Observe))
-        .await;
+    stack.route(mode("hook:acme/eng/linear", RouteMode::Observe)).await;
     for number in 0..3 {
         let answer = stack.caller(&hook, number % 2);
-        let answer = answer
-            .post("application/json", format!("{{\"n\":{number}}}"))
-            .await;
+        let answer = answer.post("application/json", format!("{{\"n\":{number}}}")).await;
         assert_eq!(answer.expect(202).json()["status"], "observed");
     }
     let mut agent = agent(&stack, "acme/eng").await;
@@ -117,24 +103,11 @@ async fn an_observed_webhook_is_context_for_its_folders_next_turn_once(kind: Kin
     visitor.say("what is new?").await;
     visitor.say("and now?").await;
     let held = [agent.turn().await, agent.turn().await];
-    let observed: Vec<_> = held[0]
-        .turn
-        .observed
-        .iter()
-        .map(|o| &o.content[..])
-        .collect();
+    let observed: Vec<_> = held[0].turn.observed.iter().map(|o| &o.content[..]).collect();
     assert_eq!(observed, [b"{\"n\":0}", b"{\"n\":1}", b"{\"n\":2}"]);
     let first = &held[0].turn.observed[0];
-    assert_eq!(
-        (&*first.jid, &*first.sender),
-        ("hook:acme/eng/linear", "linear")
-    );
-    assert!(
-        first
-            .headers
-            .iter()
-            .any(|header| header.name == "content-type")
-    );
+    assert_eq!((&*first.jid, &*first.sender), ("hook:acme/eng/linear", "linear"));
+    assert!(first.headers.iter().any(|header| header.name == "content-type"));
     assert!(held[1].turn.observed.is_empty(), "it comes once");
 }
 
@@ -162,11 +135,7 @@ async fn a_dropped_message_reaches_no_agent_and_is_counted(kind: Kind) {
     let mut admin = AdminServiceClient::new(stack.operator(0).await);
     let status = admin.get_status(GetStatusRequest {}).await;
     let status = status.expect("operators ask").into_inner();
-    let mut counts: Vec<_> = status
-        .dropped
-        .iter()
-        .map(|d| (&*d.jid, d.messages))
-        .collect();
+    let mut counts: Vec<_> = status.dropped.iter().map(|d| (&*d.jid, d.messages)).collect();
     counts.sort_unstable();
     assert_eq!(counts, [("hook:acme/noise", 2), ("web:acme", 1)]);
     let audit = admin.list_audit(ListAuditRequest::default()).await;
@@ -180,23 +149,12 @@ async fn a_dropped_message_reaches_no_agent_and_is_counted(kind: Kind) {
 async fn a_repeat_of_a_message_that_was_set_aside_finds_it(kind: Kind) {
     let stack = Stack::start(kind).await;
     let link = stack.issue("acme").await;
-    for (number, mode_of) in [RouteMode::Observe, RouteMode::Drop]
-        .into_iter()
-        .enumerate()
-    {
+    for (number, mode_of) in [RouteMode::Observe, RouteMode::Drop].into_iter().enumerate() {
         stack.route(mode("web:acme", mode_of)).await;
         let key = format!("a-key-that-nobody-guesses-{number}");
         let message = json!({"content": "once"});
-        let first = stack
-            .visitor(&link, 0)
-            .say_once(&key, &message)
-            .await
-            .posted();
-        let again = stack
-            .visitor(&link, 1)
-            .say_once(&key, &message)
-            .await
-            .posted();
+        let first = stack.visitor(&link, 0).say_once(&key, &message).await.posted();
+        let again = stack.visitor(&link, 1).say_once(&key, &message).await.posted();
         assert_eq!(first, again);
     }
 }
@@ -205,27 +163,12 @@ async fn what_no_agent_has_seen_waits_for_the_turn_after(kind: Kind) {
     let stack = Stack::start(kind).await;
     let hook = stack.issue_hook("acme", "linear", "").await;
     let visitor = stack.visitor(&stack.issue("acme").await, 0);
-    stack
-        .route(mode("hook:acme/linear", RouteMode::Observe))
-        .await;
-    stack
-        .caller(&hook, 0)
-        .post("text/plain", "news")
-        .await
-        .expect(202);
+    stack.route(mode("hook:acme/linear", RouteMode::Observe)).await;
+    stack.caller(&hook, 0).post("text/plain", "news").await.expect(202);
     let cancelled = visitor.say("never mind").await;
-    visitor
-        .post_to(&format!("{}/cancel", cancelled.turn))
-        .await
-        .expect(200);
+    visitor.post_to(&format!("{}/cancel", cancelled.turn)).await.expect(200);
     let deleted = visitor.say("nor this").await;
-    assert_eq!(
-        visitor
-            .delete(&format!("c/{}", deleted.conversation))
-            .await
-            .status,
-        204
-    );
+    assert_eq!(visitor.delete(&format!("c/{}", deleted.conversation)).await.status, 204);
     visitor.say("what is new?").await;
     let mut agent = agent(&stack, "acme").await;
     let held = agent.turn().await;

@@ -43,10 +43,7 @@ struct World {
 
 impl World {
     async fn new(kind: Kind) -> Self {
-        let settings = [
-            ("ARIZUKO_ADDRESS_RATE", "100000"),
-            ("ARIZUKO_LINK_RATE", "100000"),
-        ];
+        let settings = [("ARIZUKO_ADDRESS_RATE", "100000"), ("ARIZUKO_LINK_RATE", "100000")];
         let stack = Stack::with(kind, &settings).await;
         let mut links = Vec::new();
         for (folder, suffix) in [
@@ -57,16 +54,10 @@ impl World {
             ("acme/eng", "linear"),
             ("acmex", ""),
         ] {
-            links.push((
-                folder,
-                stack.issue_with(folder, suffix, Default::default()).await,
-            ));
+            links.push((folder, stack.issue_with(folder, suffix, Default::default()).await));
         }
         links.push(("acme/eng", stack.issue_hook("acme/eng", "linear", "").await));
-        links.push((
-            "acme/eng",
-            stack.issue_hook("acme/eng", "linear", "x").await,
-        ));
+        links.push(("acme/eng", stack.issue_hook("acme/eng", "linear", "x").await));
         let mut agents = Vec::new();
         for (number, folder) in FOLDERS.into_iter().enumerate() {
             agents.push(stack.attach(folder, number % 2).await);
@@ -75,22 +66,15 @@ impl World {
             RouteServiceClient::new(stack.operator(0).await),
             RouteServiceClient::new(stack.operator(1).await),
         ];
-        Self {
-            stack,
-            links,
-            agents,
-            routes,
-        }
+        Self { stack, links, agents, routes }
     }
 
     /// Makes the changes, each at the other control than the one before, from nothing on; then
     /// asks what becomes of each link's messages.
     async fn check(&mut self, steps: &[Step]) -> Result<(), String> {
         for folder in ["acme", "acmex", "acm"] {
-            let nothing = ApplyRoutesRequest {
-                folder: folder.to_owned(),
-                ..ApplyRoutesRequest::default()
-            };
+            let nothing =
+                ApplyRoutesRequest { folder: folder.to_owned(), ..ApplyRoutesRequest::default() };
             let applied = self.routes[0].apply_routes(nothing).await;
             applied.map_err(|status| format!("{status:?}"))?;
         }
@@ -102,8 +86,7 @@ impl World {
             let (folder, link) = self.links[number].clone();
             let (route, sources) = table.resolve(&link.jid, folder);
             self.explained(steps.len() % 2, &route, &sources).await?;
-            self.posted((steps.len() + number + 1) % 2, &link, &route)
-                .await?;
+            self.posted((steps.len() + number + 1) % 2, &link, &route).await?;
         }
         Ok(())
     }
@@ -123,9 +106,7 @@ impl World {
                     update_mask: Some(FieldMask { paths }),
                 };
                 let set = within("SetRoute", routes.set_route(request)).await;
-                let set = set
-                    .map(|set| set.into_inner().route)
-                    .map_err(|s| reason(&s));
+                let set = set.map(|set| set.into_inner().route).map_err(|s| reason(&s));
                 let expected = match table.set(route, fields) {
                     true => {
                         let standing = table.0.get(&route.prefix);
@@ -141,9 +122,7 @@ impl World {
                 let before = table.0.remove(&prefix);
                 let deleted = routes.delete_route(DeleteRouteRequest { prefix });
                 let deleted = within("DeleteRoute", deleted).await;
-                let deleted = deleted
-                    .map(|d| d.into_inner().deleted)
-                    .map_err(|s| reason(&s));
+                let deleted = deleted.map(|d| d.into_inner().deleted).map_err(|s| reason(&s));
                 same("DeleteRoute", &deleted, &Ok(before))
             }
         }
@@ -158,15 +137,9 @@ impl World {
         let jid = route.prefix.clone();
         let explained = self.routes[control].explain_route(ExplainRouteRequest { jid });
         let explained = within("ExplainRoute", explained).await;
-        let explained = explained
-            .map_err(|status| format!("{status:?}"))?
-            .into_inner();
+        let explained = explained.map_err(|status| format!("{status:?}"))?.into_inner();
         same("route", &explained.route.as_ref(), &Some(route))?;
-        let fields: Vec<_> = explained
-            .fields
-            .iter()
-            .map(|f| (&*f.field, &f.prefix))
-            .collect();
+        let fields: Vec<_> = explained.fields.iter().map(|f| (&*f.field, &f.prefix)).collect();
         let expected: Vec<_> = FIELDS.into_iter().zip(sources).collect();
         same("sources", &fields, &expected)
     }
@@ -194,10 +167,7 @@ impl World {
     }
 
     async fn handed_out(&mut self, jid: &str, route: &Route) -> Result<(), String> {
-        let offers = self
-            .agents
-            .iter_mut()
-            .map(|agent| Box::pin(agent.offered()));
+        let offers = self.agents.iter_mut().map(|agent| Box::pin(agent.offered()));
         let (turn, number, _) = within("a turn anywhere", select_all(offers)).await;
         let found = (FOLDERS[number], &*turn.jid, &*turn.persona, &*turn.topic);
         let expected = (
@@ -226,19 +196,13 @@ async fn what_a_message_gets_is_what_the_longest_prefixes_say(kind: Kind) {
     // What chooses and shrinks the cases waits for each answer, in a thread of its own.
     let (ask, mut asked) = mpsc::channel::<(Vec<Step>, answers::Sender<_>)>(1);
     let choosing = spawn_blocking(move || {
-        let config = Config {
-            cases: 24,
-            failure_persistence: None,
-            ..Config::default()
-        };
+        let config = Config { cases: 24, failure_persistence: None, ..Config::default() };
         let random = TestRng::deterministic_rng(RngAlgorithm::ChaCha);
         TestRunner::new_with_rng(config, random).run(&vec(step(), 0..16), |steps| {
             let (tell, told) = answers::channel::<Result<(), String>>();
             let gone = || TestCaseError::fail("the test has ended");
             ask.blocking_send((steps, tell)).map_err(|_| gone())?;
-            told.recv()
-                .map_err(|_| gone())?
-                .map_err(TestCaseError::fail)
+            told.recv().map_err(|_| gone())?.map_err(TestCaseError::fail)
         })
     });
     while let Some((steps, tell)) = asked.recv().await {

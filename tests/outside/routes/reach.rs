@@ -24,16 +24,11 @@ pub(super) struct Routes(RouteServiceClient<Channel>);
 
 impl Routes {
     pub(super) async fn of(stack: &Stack, key: &str, control: usize) -> Self {
-        Self(RouteServiceClient::new(
-            connect(&stack.control(control), Some(key)).await,
-        ))
+        Self(RouteServiceClient::new(connect(&stack.control(control), Some(key)).await))
     }
 
     pub(super) async fn set(&mut self, route: Route) -> Result<Route, Status> {
-        let request = SetRouteRequest {
-            route: Some(route),
-            update_mask: None,
-        };
+        let request = SetRouteRequest { route: Some(route), update_mask: None };
         let set = within("SetRoute", self.0.set_route(request)).await?;
         Ok(set.into_inner().route.expect("the route as it stands"))
     }
@@ -65,21 +60,14 @@ impl Routes {
         folder: &str,
         routes: Vec<Route>,
     ) -> Result<usize, Status> {
-        let request = ApplyRoutesRequest {
-            folder: folder.to_owned(),
-            routes,
-            dry_run: false,
-        };
+        let request = ApplyRoutesRequest { folder: folder.to_owned(), routes, dry_run: false };
         let applied = within("ApplyRoutes", self.0.apply_routes(request)).await?;
         Ok(applied.into_inner().changes.len())
     }
 }
 
 pub(super) fn persona(prefix: &str, persona: &str) -> Route {
-    Route {
-        persona: Some(persona.to_owned()),
-        ..route(prefix)
-    }
+    Route { persona: Some(persona.to_owned()), ..route(prefix) }
 }
 
 /// The stable word for why it was refused, or `OK`.
@@ -111,10 +99,7 @@ const PREFIXES: [&str; 14] = [
 async fn a_key_reaches_the_prefixes_of_its_folder(kind: Kind) {
     let stack = Stack::start(kind).await;
     let operator = stack.operator_key().to_owned();
-    let gateway = stack
-        .key(KeyKind::Gateway, "", KeyReach::Unspecified, false)
-        .await
-        .key;
+    let gateway = stack.key(KeyKind::Gateway, "", KeyReach::Unspecified, false).await.key;
     let own = agent(&stack, "acme/eng", KeyReach::Self_).await;
     let below = agent(&stack, "acme/eng", KeyReach::Subtree).await;
     let root = agent(&stack, "acme", KeyReach::Subtree).await;
@@ -127,11 +112,7 @@ async fn a_key_reaches_the_prefixes_of_its_folder(kind: Kind) {
     ] {
         for (number, prefix) in PREFIXES.into_iter().enumerate() {
             let mut routes = Routes::of(&stack, key, number % 2).await;
-            let expected = if reached.contains(&prefix) {
-                "OK"
-            } else {
-                "NOT_ALLOWED"
-            };
+            let expected = if reached.contains(&prefix) { "OK" } else { "NOT_ALLOWED" };
             let set = outcome(routes.set(persona(prefix, who)).await);
             assert_eq!(set, expected, "{who} sets {prefix}");
             let deleted = outcome(routes.delete(prefix).await);
@@ -168,10 +149,7 @@ async fn a_table_is_listed_and_applied_as_far_as_the_key_reaches(kind: Kind) {
     let stack = Stack::start(kind).await;
     let mut operator = Routes::of(&stack, stack.operator_key(), 0).await;
     for prefix in PREFIXES {
-        operator
-            .set(persona(prefix, "x"))
-            .await
-            .expect("operators may");
+        operator.set(persona(prefix, "x")).await.expect("operators may");
     }
     let mut all = PREFIXES.map(str::to_owned);
     all.sort();
@@ -214,26 +192,17 @@ async fn a_table_is_listed_and_applied_as_far_as_the_key_reaches(kind: Kind) {
 
 async fn every_change_is_in_the_audit_log(kind: Kind) {
     let stack = Stack::start(kind).await;
-    let key = stack
-        .key(KeyKind::Agent, "acme", KeyReach::Subtree, true)
-        .await;
+    let key = stack.key(KeyKind::Agent, "acme", KeyReach::Subtree, true).await;
     let mut agent = Routes::of(&stack, &key.key, 1).await;
-    agent
-        .set(persona("web:acme/x", "a"))
-        .await
-        .expect("its own");
-    agent
-        .apply("acme", vec![persona("web:acme/y", "b")])
-        .await
-        .expect("its own");
+    agent.set(persona("web:acme/x", "a")).await.expect("its own");
+    agent.apply("acme", vec![persona("web:acme/y", "b")]).await.expect("its own");
     agent.delete("web:acme/y").await.expect("its own");
     agent.delete("web:acme/y").await.expect("there is none");
     let audit = stack.arizuko(&["audit", "--json"]).await.expect(0).json();
     let entries = audit["entries"].as_array().expect("a list").iter();
     let entries = entries.filter(|entry| entry["actor"] == key.key_id);
-    let entries: Vec<_> = entries
-        .map(|entry| [&entry["action"], &entry["subject"], &entry["detail"]])
-        .collect();
+    let entries: Vec<_> =
+        entries.map(|entry| [&entry["action"], &entry["subject"], &entry["detail"]]).collect();
     assert_eq!(
         entries,
         [

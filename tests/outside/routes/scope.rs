@@ -53,9 +53,7 @@ async fn the_route_of_an_agent_of_one_folder_is_for_its_tokens_alone(kind: Kind)
     let stack = Stack::start(kind).await;
     let (own, suffixed, below) = (
         stack.issue("acme").await,
-        stack
-            .issue_with("acme", "support", Default::default())
-            .await,
+        stack.issue_with("acme", "support", Default::default()).await,
         stack.issue("acme/eng").await,
     );
     let mut operator = Routes::of(&stack, stack.operator_key(), 0).await;
@@ -63,11 +61,7 @@ async fn the_route_of_an_agent_of_one_folder_is_for_its_tokens_alone(kind: Kind)
     let mut agent = Routes::of(&stack, &key, 1).await;
     for prefix in ["web:acme", "web:acme/eng"] {
         let set = agent.set(persona(prefix, "mine")).await;
-        let expected = if prefix == "web:acme" {
-            "OK"
-        } else {
-            "NOT_ALLOWED"
-        };
+        let expected = if prefix == "web:acme" { "OK" } else { "NOT_ALLOWED" };
         assert_eq!(outcome(set), expected, "{prefix}");
     }
     let mut acme = stack.attach("acme", 0).await;
@@ -94,23 +88,12 @@ async fn an_agent_of_a_subtree_gets_no_webhook_of_the_folder_above(kind: Kind) {
     let own = stack.issue_hook("acme/github", "gitlab", "").await;
     let key = agent(&stack, "acme/github", KeyReach::Subtree).await;
     let mut agent = Routes::of(&stack, &key, 1).await;
-    let taken = Route {
-        target: Some("acme/github/spy".to_owned()),
-        ..route("hook:acme/github")
-    };
+    let taken = Route { target: Some("acme/github/spy".to_owned()), ..route("hook:acme/github") };
     agent.set(taken).await.expect("it begins its own webhooks");
     let mut acme = stack.attach("acme", 0).await;
     let mut spy = stack.attach("acme/github/spy", 1).await;
-    stack
-        .caller(&own, 0)
-        .post("text/plain", "own")
-        .await
-        .expect(202);
+    stack.caller(&own, 0).post("text/plain", "own").await.expect(202);
     assert_eq!(spy.turn().await.turn.content, &b"own"[..]);
-    stack
-        .caller(&above, 1)
-        .post("text/plain", "above")
-        .await
-        .expect(202);
+    stack.caller(&above, 1).post("text/plain", "above").await.expect(202);
     assert_eq!(acme.turn().await.turn.content, &b"above"[..]);
 }

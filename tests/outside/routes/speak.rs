@@ -43,27 +43,19 @@ async fn an_open_page_gets_what_an_agent_says_first_and_a_closed_one_finds_it(ki
     let link = stack.issue("acme").await;
     let (here, there) = (stack.visitor(&link, 0), stack.visitor(&link, 1));
     let posted = here.say("tell me when it is done").await;
-    let hello = Hello {
-        history: 50,
-        ..hello("acme", 100)
-    };
+    let hello = Hello { history: 50, ..hello("acme", 100) };
     let mut agent = Session::open(stack.operator(0).await, hello).await;
     let held = agent.turn().await;
     agent.answer(held, "I will").await;
     let mut live = there.follow(&posted.conversation).await;
     live.take(3).await;
-    let turn = stack
-        .speak("acme", &posted.conversation, "It is done.")
-        .await;
+    let turn = stack.speak("acme", &posted.conversation, "It is done.").await;
     let seen = live.take(2).await;
     assert_eq!(names(&seen), ["message", "turn_done"]);
     assert_eq!(seen[0].data["content"], "It is done.");
     assert_eq!(seen[0].data["author"], "assistant");
     assert_eq!(seen[0].data["turn_id"], turn.as_str());
-    assert_eq!(
-        (&seen[0].data["n"], &seen[1].data["n"]),
-        (&1.into(), &2.into())
-    );
+    assert_eq!((&seen[0].data["n"], &seen[1].data["n"]), (&1.into(), &2.into()));
 
     let history = here.get(&format!("c/{}", posted.conversation)).await;
     let turns = history.expect(200).json()["turns"].clone();
@@ -83,10 +75,7 @@ async fn an_open_page_gets_what_an_agent_says_first_and_a_closed_one_finds_it(ki
     assert_eq!(said, ["tell me when it is done", "I will", "It is done."]);
     let read = stack.read("acme", &posted.conversation).await;
     let said: Vec<_> = read.iter().map(|m| &*m.content).collect();
-    assert_eq!(
-        said,
-        ["tell me when it is done", "I will", "It is done.", "thanks"]
-    );
+    assert_eq!(said, ["tell me when it is done", "I will", "It is done.", "thanks"]);
 }
 
 async fn a_person_speaks_first_by_name(kind: Kind) {
@@ -97,14 +86,9 @@ async fn a_person_speaks_first_by_name(kind: Kind) {
         name: "Ana".to_owned(),
         ..speech("acme", &posted.conversation, "I am Ana.")
     };
-    let turn = send(stack.operator(0).await, speech)
-        .await
-        .expect("it is allowed");
+    let turn = send(stack.operator(0).await, speech).await.expect("it is allowed");
     let seen = visitor.listen(&turn).await.rest().await;
-    assert_eq!(
-        (&seen[0].data["author"], &seen[0].data["name"]),
-        (&"person".into(), &"Ana".into())
-    );
+    assert_eq!((&seen[0].data["author"], &seen[0].data["name"]), (&"person".into(), &"Ana".into()));
     let read = stack.read("acme", &posted.conversation).await;
     assert_eq!((read[1].author(), &*read[1].name), (Author::Person, "Ana"));
 }
@@ -117,14 +101,8 @@ async fn whoever_a_conversation_is_not_with_may_not_speak_in_it(kind: Kind) {
     let own = stack.agent_key("acme").await;
     let other = stack.agent_key("acme/other").await;
     let foreign = stack.agent_key("else").await;
-    let below = stack
-        .key(KeyKind::Agent, "acme", KeyReach::Subtree, false)
-        .await
-        .key;
-    let gateway = stack
-        .key(KeyKind::Gateway, "", KeyReach::Unspecified, false)
-        .await
-        .key;
+    let below = stack.key(KeyKind::Agent, "acme", KeyReach::Subtree, false).await.key;
+    let gateway = stack.key(KeyKind::Gateway, "", KeyReach::Unspecified, false).await.key;
     let control = stack.control(1);
     let refused = async |key: &str, folder: &str| {
         let channel = connect(&control, Some(key)).await;
@@ -142,29 +120,14 @@ async fn whoever_a_conversation_is_not_with_may_not_speak_in_it(kind: Kind) {
     };
     assert_eq!(refused(&own, "").await, None);
     assert_eq!(refused(&below, "acme").await, None);
-    assert_eq!(
-        refused(&own, "acme/other").await.as_deref(),
-        Some("NOT_ALLOWED")
-    );
-    assert_eq!(
-        refused(&gateway, "acme").await.as_deref(),
-        Some("NOT_ALLOWED")
-    );
+    assert_eq!(refused(&own, "acme/other").await.as_deref(), Some("NOT_ALLOWED"));
+    assert_eq!(refused(&gateway, "acme").await.as_deref(), Some("NOT_ALLOWED"));
     for (key, folder) in [(&other, ""), (&foreign, ""), (&below, "acme/other")] {
-        assert_eq!(
-            refused(key, folder).await.as_deref(),
-            Some("NOT_FOUND"),
-            "{folder}"
-        );
+        assert_eq!(refused(key, folder).await.as_deref(), Some("NOT_FOUND"), "{folder}");
     }
     // Once it is with them, they may.
     let target = Some("acme/other".to_owned());
-    stack
-        .route(Route {
-            target,
-            ..route("web:acme")
-        })
-        .await;
+    stack.route(Route { target, ..route("web:acme") }).await;
     visitor.say_in(id, "more").await;
     assert_eq!(refused(&other, "").await, None);
 }
@@ -183,14 +146,9 @@ async fn what_cannot_be_said_is_refused_with_a_reason(kind: Kind) {
     assert_eq!(why(speech("acme", "not an id", "x")).await, "INVALID");
     assert_eq!(why(speech("", id, "x")).await, "INVALID");
     assert_eq!(why(speech("acme", &"A".repeat(22), "x")).await, "NOT_FOUND");
-    assert_eq!(
-        why(speech("acme", id, &"x".repeat(70_000))).await,
-        "TOO_LARGE"
-    );
+    assert_eq!(why(speech("acme", id, &"x".repeat(70_000))).await, "TOO_LARGE");
     for _ in 0..5 {
-        send(channel.clone(), speech("acme", id, "x"))
-            .await
-            .expect("it is allowed");
+        send(channel.clone(), speech("acme", id, "x")).await.expect("it is allowed");
     }
     assert_eq!(why(speech("acme", id, "x")).await, "RATE_LIMITED");
     stack.revoke(&link.token_id).await;
@@ -205,17 +163,10 @@ async fn a_repeat_with_the_same_key_is_said_once(kind: Kind) {
         idempotency_key: "once".to_owned(),
         ..speech("acme", &posted.conversation, content)
     };
-    let first = send(stack.operator(0).await, speech("x"))
-        .await
-        .expect("it is allowed");
-    let again = send(stack.operator(1).await, speech("x"))
-        .await
-        .expect("it is allowed");
+    let first = send(stack.operator(0).await, speech("x")).await.expect("it is allowed");
+    let again = send(stack.operator(1).await, speech("x")).await.expect("it is allowed");
     assert_eq!(first, again);
     let other = send(stack.operator(1).await, speech("y")).await;
-    assert_eq!(
-        reason(&other.expect_err("another body")),
-        "IDEMPOTENCY_MISMATCH"
-    );
+    assert_eq!(reason(&other.expect_err("another body")), "IDEMPOTENCY_MISMATCH");
     assert_eq!(stack.read("acme", &posted.conversation).await.len(), 2);
 }

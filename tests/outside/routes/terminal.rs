@@ -37,10 +37,7 @@ async fn a_person_is_named_and_so_is_the_agent_after_that(kind: Kind) {
     let mut ana = Session::open(stack.operator(1).await, person("acme/people", "Ana")).await;
     let answering = async {
         let mut held = bot.turn().await;
-        let frames = vec![
-            message("m1", "One moment."),
-            handoff("acme/people", "", false),
-        ];
+        let frames = vec![message("m1", "One moment."), handoff("acme/people", "", false)];
         bot.push(&mut held, frames).await;
         let inbox = ana.inbox("a turn that waits", |inbox| !inbox.waiting.is_empty());
         let turn = inbox.await.waiting[0].turn_id.clone();
@@ -58,20 +55,13 @@ async fn a_person_is_named_and_so_is_the_agent_after_that(kind: Kind) {
     let outcome = outcome.expect(0);
     let expected = "One moment.\n\nAna: Here I am.\nacme: Back again.\n";
     assert_eq!(outcome.out, expected, "{outcome:?}");
-    assert_eq!(
-        outcome.err.matches("Ana is typing…").count(),
-        1,
-        "{outcome:?}"
-    );
+    assert_eq!(outcome.err.matches("Ana is typing…").count(), 1, "{outcome:?}");
 }
 
 async fn a_message_that_is_set_aside_was_received(kind: Kind) {
     let stack = Stack::with_real_links(kind, &[]).await;
     let link = stack.issue("acme").await;
-    for (route, word) in [
-        (RouteMode::Observe, "observed"),
-        (RouteMode::Drop, "dropped"),
-    ] {
+    for (route, word) in [(RouteMode::Observe, "observed"), (RouteMode::Drop, "dropped")] {
         stack.route(mode("web:acme", route)).await;
         let mut chat = chat(&stack, &link);
         let outcome = run(chat.arg("--json"), "one\ntwo\n").await.expect(0);
@@ -79,10 +69,7 @@ async fn a_message_that_is_set_aside_was_received(kind: Kind) {
         assert_eq!(told, 2, "{outcome:?}");
         assert!(!outcome.err.contains("nobody"), "{outcome:?}");
         let turns = outcome.json()["turns"].clone();
-        assert_eq!(
-            (&turns[0]["status"], &turns[1]["status"]),
-            (&word.into(), &word.into())
-        );
+        assert_eq!((&turns[0]["status"], &turns[1]["status"]), (&word.into(), &word.into()));
     }
 }
 
@@ -95,17 +82,11 @@ struct Terminal {
 
 impl Terminal {
     fn open(mut chat: Command) -> Self {
-        chat.stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null());
+        chat.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
         let mut child = chat.spawn().expect("it was just built");
         let keyboard = child.stdin.take().expect("it was asked for");
         let screen = child.stdout.take().expect("it was asked for");
-        Self {
-            child,
-            keyboard,
-            screen: BufReader::new(screen).lines(),
-        }
+        Self { child, keyboard, screen: BufReader::new(screen).lines() }
     }
 
     async fn types(&mut self, text: &str) {
@@ -120,11 +101,7 @@ impl Terminal {
 
     /// The keyboard ends, and so does all.
     async fn leaves(self) -> Vec<String> {
-        let Self {
-            mut child,
-            keyboard,
-            mut screen,
-        } = self;
+        let Self { mut child, keyboard, mut screen } = self;
         drop(keyboard);
         let mut rest = Vec::new();
         while let Some(line) = within("the end", screen.next_line()).await.expect("text") {

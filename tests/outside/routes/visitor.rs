@@ -57,10 +57,7 @@ async fn a_person_is_named_wherever_a_message_of_theirs_is(kind: Kind) {
     let answering = async {
         let mut held = bot.turn().await;
         let turn = held.turn.turn_id.clone();
-        let frames = vec![
-            message("m1", "One moment."),
-            handoff("acme/people", "", false),
-        ];
+        let frames = vec![message("m1", "One moment."), handoff("acme/people", "", false)];
         bot.push(&mut held, frames).await;
         let mut held = claimed(&mut ana, &turn).await;
         ana.append(&mut held, status("Ana is typing…")).await;
@@ -105,17 +102,11 @@ async fn a_message_that_is_set_aside_ends_at_once_however_it_was_sent(kind: Kind
     let stack = Stack::start(kind).await;
     let link = stack.issue("acme").await;
     let (here, there) = (stack.visitor(&link, 0), stack.visitor(&link, 1));
-    for (route, word) in [
-        (RouteMode::Observe, "observed"),
-        (RouteMode::Drop, "dropped"),
-    ] {
+    for (route, word) in [(RouteMode::Observe, "observed"), (RouteMode::Drop, "dropped")] {
         stack.route(mode("web:acme", route)).await;
         let begun = Instant::now();
         let posted = here.say("plainly").await;
-        let standing = there
-            .get(&format!("{}/status?wait=30", posted.turn))
-            .await
-            .expect(200);
+        let standing = there.get(&format!("{}/status?wait=30", posted.turn)).await.expect(200);
         assert_eq!(standing.json()["status"], word);
 
         let in_it = json!({"content": "and wait", "conversation": posted.conversation});
@@ -131,9 +122,7 @@ async fn a_message_that_is_set_aside_ends_at_once_however_it_was_sent(kind: Kind
         assert_eq!(seen[0].data["status"], word);
         let seen = here.listen(&posted.turn).await.rest().await;
         let id = seen[0].id.as_deref().expect("it is numbered");
-        let again = there
-            .open(&format!("{}/sse", posted.turn), Cursor::After(id))
-            .await;
+        let again = there.open(&format!("{}/sse", posted.turn), Cursor::After(id)).await;
         assert_eq!(again.status, 204, "there is no more");
 
         let form = format!("content=a+form&conversation={}", posted.conversation);
@@ -147,18 +136,12 @@ async fn a_message_that_is_set_aside_ends_at_once_however_it_was_sent(kind: Kind
         let html = page(&here, &posted.conversation).await;
         assert_eq!(html.matches(RECEIVED).count(), 4, "{html}");
         assert!(!html.contains("Waiting"), "{html}");
-        let whole = here
-            .get(&format!("?conversation={}", posted.conversation))
-            .await;
+        let whole = here.get(&format!("?conversation={}", posted.conversation)).await;
         assert!(!whole.text().contains(r#"http-equiv="refresh""#));
 
         let events = there.follow(&posted.conversation).await.take(8).await;
         assert_eq!(names(&events), ["user", "turn_done"].repeat(4));
-        for turn in history(&here, &posted.conversation)
-            .await
-            .as_array()
-            .expect("a list")
-        {
+        for turn in history(&here, &posted.conversation).await.as_array().expect("a list") {
             assert_eq!(turn["status"], word);
             assert_eq!(turn["assistant"], json!([]));
             assert!(turn["ended_at"].is_string(), "{turn}");
@@ -171,9 +154,7 @@ async fn a_message_that_is_set_aside_ends_at_once_however_it_was_sent(kind: Kind
 async fn a_webhook_that_is_set_aside_ends_at_once(kind: Kind) {
     let stack = Stack::start(kind).await;
     let hook = stack.issue_hook("acme", "linear", "").await;
-    stack
-        .route(mode("hook:acme/linear", RouteMode::Observe))
-        .await;
+    stack.route(mode("hook:acme/linear", RouteMode::Observe)).await;
     let caller = stack.caller(&hook, 0);
     let answer = caller.post("text/plain", "noted").await.expect(202).json();
     assert_eq!(answer["status"], "observed");
@@ -190,23 +171,13 @@ async fn a_turn_that_nobody_asked_for_has_no_message_of_the_visitors(kind: Kind)
     let link = stack.issue("acme").await;
     let (here, there) = (stack.visitor(&link, 0), stack.visitor(&link, 1));
     let posted = here.say("tell me").await;
-    let mut live = there
-        .open(
-            &format!("c/{}/sse?html=1", posted.conversation),
-            Cursor::Start,
-        )
-        .await
-        .ok();
+    let mut live =
+        there.open(&format!("c/{}/sse?html=1", posted.conversation), Cursor::Start).await.ok();
     live.through("user").await;
-    let turn = stack
-        .speak("acme", &posted.conversation, "It is **done**.")
-        .await;
+    let turn = stack.speak("acme", &posted.conversation, "It is **done**.").await;
     let seen = live.take(3).await;
     assert_eq!(names(&seen), ["message", "html", "turn_done"]);
-    assert_eq!(
-        seen[1].data["html"],
-        "<p>It is <strong>done</strong>.</p>\n"
-    );
+    assert_eq!(seen[1].data["html"], "<p>It is <strong>done</strong>.</p>\n");
 
     let snapshot = there.get(&turn).await.expect(200).json();
     assert_eq!(snapshot.get("user"), Some(&Value::Null), "{snapshot}");
@@ -214,10 +185,7 @@ async fn a_turn_that_nobody_asked_for_has_no_message_of_the_visitors(kind: Kind)
     assert_eq!(turns[1].get("user"), Some(&Value::Null), "{turns}");
     assert_eq!(turns[0]["user"]["content"], "tell me");
     let standing = here.get(&format!("{turn}/status")).await.expect(200).json();
-    assert_eq!(
-        (&standing["status"], &standing["n"]),
-        (&json!("done"), &json!(2))
-    );
+    assert_eq!((&standing["status"], &standing["n"]), (&json!("done"), &json!(2)));
     let html = page(&here, &posted.conversation).await;
     assert_eq!(html.matches(r#"class="message user""#).count(), 1, "{html}");
     assert!(html.contains("It is <strong>done</strong>."), "{html}");
@@ -229,10 +197,7 @@ async fn handed_and_left(stack: &Stack, visitor: &Visitor) -> (String, String, S
     let mut first = stack.attach("acme/people", 1).await;
     let posted = visitor.say("help").await;
     let mut held = bot.turn().await;
-    let frames = vec![
-        delta("m1", "I fetch *somebody*"),
-        handoff("acme/people", "", false),
-    ];
+    let frames = vec![delta("m1", "I fetch *somebody*"), handoff("acme/people", "", false)];
     bot.push(&mut held, frames).await;
     let mut held = first.turn().await;
     let frames = vec![delta("m1", "never mind"), message("m2", "nor this")];
@@ -246,10 +211,7 @@ async fn what_a_restart_keeps_no_later_one_drops(kind: Kind) {
     let link = stack.issue("acme").await;
     let (here, there) = (stack.visitor(&link, 0), stack.visitor(&link, 1));
     let (turn, conversation, first) = handed_and_left(&stack, &here).await;
-    let mut live = there
-        .open(&format!("c/{conversation}/sse?html=1"), Cursor::Start)
-        .await
-        .ok();
+    let mut live = there.open(&format!("c/{conversation}/sse?html=1"), Cursor::Start).await.ok();
     live.through("message").await;
     first.leave().await;
     let mut second = stack.attach("acme/people", 0).await;
@@ -262,10 +224,7 @@ async fn what_a_restart_keeps_no_later_one_drops(kind: Kind) {
     let expected = ["I fetch *somebody*", "Here I am."];
     let whole = here.follow(&conversation).await.through("turn_done").await;
     let texts = |events: &[Event]| -> Vec<String> {
-        transcript(events)
-            .into_iter()
-            .map(|(_, text)| text)
-            .collect()
+        transcript(events).into_iter().map(|(_, text)| text).collect()
     };
     assert_eq!(texts(&whole), expected);
     let snapshot = here.get(&turn).await.expect(200).json();
@@ -276,9 +235,8 @@ async fn what_a_restart_keeps_no_later_one_drops(kind: Kind) {
     // The page has the kept half rendered whole at the end, and hears no more of what is void.
     let after = seen.iter().skip_while(|event| event.name != "restart");
     let rendered = after.filter(|event| event.name == "html");
-    let rendered: Vec<_> = rendered
-        .map(|event| event.data["html"].as_str().unwrap_or_default())
-        .collect();
+    let rendered: Vec<_> =
+        rendered.map(|event| event.data["html"].as_str().unwrap_or_default()).collect();
     assert!(rendered.contains(&"<p>Here I am.</p>\n"), "{rendered:?}");
     assert_eq!(rendered.last(), Some(&"<p>I fetch <em>somebody</em></p>\n"));
     assert!(!rendered.concat().contains("never mind"), "{rendered:?}");

@@ -3,10 +3,7 @@
 use arizuko_tests::{Kind, Stack, on_redis, tools::python};
 use serde_json::Value;
 
-on_redis![
-    operators_agents_and_gateways_reach_control,
-    a_python_client_reaches_control,
-];
+on_redis![operators_agents_and_gateways_reach_control, a_python_client_reaches_control,];
 
 async fn operators_agents_and_gateways_reach_control(kind: Kind) {
     let stack = Stack::with_tls(kind, &[]).await;
@@ -32,9 +29,7 @@ async fn a_python_client_reaches_control(kind: Kind) {
     let files = [&tls.authority.file(), &tls.client.key, &tls.client.cert];
     let files = files.map(|file| file.display().to_string());
     let [ca, key, cert] = files.each_ref().map(String::as_str);
-    let told = python("secure.py", &[&control, ca, key, cert])
-        .await
-        .expect(0);
+    let told = python("secure.py", &[&control, ca, key, cert]).await.expect(0);
     let told: Value = serde_json::from_str(&told.out).expect("JSON");
     assert_eq!(told["health"], "SERVING", "{told}");
     assert_eq!(told["stranger"], "UNAVAILABLE", "{told}");

@@ -37,18 +37,10 @@ impl Redis {
         let authority = Authority::new(&folder.path().join("tls")).await;
         let server = authority.issue("redis", &["IP:127.0.0.1"]).await;
         let port = free_port();
-        let mut redis = Self {
-            folder,
-            authority,
-            server,
-            port,
-            processes: Vec::new(),
-        };
+        let mut redis = Self { folder, authority, server, port, processes: Vec::new() };
         let mut server = command("redis-server");
         server.args(redis.options(port)).args(flags);
-        redis
-            .add("redis", server, "eady to accept connections")
-            .await;
+        redis.add("redis", server, "eady to accept connections").await;
         redis
     }
 
@@ -72,11 +64,7 @@ impl Redis {
             ["--tls-replication", "yes"],
             ["--dir", &dir],
         ];
-        options
-            .as_flattened()
-            .iter()
-            .map(|word| (*word).to_owned())
-            .collect()
+        options.as_flattened().iter().map(|word| (*word).to_owned()).collect()
     }
 
     async fn add(&mut self, name: &str, command: tokio::process::Command, ready: &str) {
@@ -96,14 +84,11 @@ impl Redis {
         let mut control = Process::start("control", control, &self.path().join("logs"));
         let line = control.line().await;
         let at = line.rsplit(' ').next().expect("a URL");
-        for (arguments, told) in [
-            (&["token", "issue", "acme", "chat"][..], "/chat/"),
-            (&["token", "list"], "web:acme"),
-        ] {
+        for (arguments, told) in
+            [(&["token", "issue", "acme", "chat"][..], "/chat/"), (&["token", "list"], "web:acme")]
+        {
             let mut arizuko = program("arizuko", self.path());
-            arizuko
-                .env("ARIZUKO_CONTROL", at)
-                .env("ARIZUKO_KEY", &operator);
+            arizuko.env("ARIZUKO_CONTROL", at).env("ARIZUKO_KEY", &operator);
             let outcome = run(arizuko.args(arguments), "").await.expect(0);
             assert!(outcome.out.contains(told), "{outcome:?}");
         }
@@ -142,19 +127,12 @@ async fn a_primary_that_a_sentinel_names_is_reached_over_tls(_: Kind) {
 
 async fn a_cluster_is_reached_over_tls(_: Kind) {
     let bus = free_port().to_string();
-    let flags = [
-        "--cluster-enabled",
-        "yes",
-        "--tls-cluster",
-        "yes",
-        "--cluster-port",
-    ];
+    let flags = ["--cluster-enabled", "yes", "--tls-cluster", "yes", "--cluster-port"];
     let redis = Redis::start(&[&flags[..], &[&bus]].concat()).await;
     let port = redis.port.to_string();
     let ask = async |question: &[&str]| {
         let mut cli = command("redis-cli");
-        cli.args(["--tls", "-p", &port, "--cacert"])
-            .arg(redis.authority.file());
+        cli.args(["--tls", "-p", &port, "--cacert"]).arg(redis.authority.file());
         run(cli.args(question), "").await.expect(0).out
     };
     ask(&["cluster", "addslotsrange", "0", "16383"]).await;

@@ -45,17 +45,11 @@ async fn files_that_cannot_be_served_with_are_told(_: Kind) {
     for (flags, told) in [
         (&alone[..], "--tls-cert and --tls-key go together"),
         (&["--tls-key", &key], "--tls-cert and --tls-key go together"),
-        (
-            &[&both[..], &[&text(&other.key)]].concat(),
-            "don't go together",
-        ),
+        (&[&both[..], &[&text(&other.key)]].concat(), "don't go together"),
         (&[&both[..], &[&cert]].concat(), "cannot read a key from"),
         (&[&both[..], &[&none]].concat(), "cannot read a key from"),
         (&["--tls-cert", &none, "--tls-key", &key], "cannot read"),
-        (
-            &["--tls-cert", &key, "--tls-key", &key],
-            "there is no certificate in",
-        ),
+        (&["--tls-cert", &key, "--tls-key", &key], "there is no certificate in"),
     ] {
         let control = ["--listen", "127.0.0.1:0", "--data-dir", &data];
         let gateway = ["--listen", "127.0.0.1:0", "--gateway-key", "x"];
@@ -63,10 +57,7 @@ async fn files_that_cannot_be_served_with_are_told(_: Kind) {
             let mut server = program(name, folder.path());
             let outcome = run(server.args(own).args(flags), "").await.expect(1);
             assert!(outcome.err.contains(told), "{told}: {outcome:?}");
-            assert!(
-                outcome.out.is_empty() && !outcome.err.contains("panicked"),
-                "{outcome:?}"
-            );
+            assert!(outcome.out.is_empty() && !outcome.err.contains("panicked"), "{outcome:?}");
         }
     }
     let ca = text(&authority.file());
@@ -88,11 +79,7 @@ async fn control(
     control.env("ARIZUKO_OPERATOR_KEY", random_id());
     control.arg("--data-dir").arg(at.join(name));
     if let Some(Certificate { cert, key }) = shown {
-        control
-            .arg("--tls-cert")
-            .arg(cert)
-            .arg("--tls-key")
-            .arg(key);
+        control.arg("--tls-cert").arg(cert).arg("--tls-key").arg(key);
     }
     if let Some(file) = client_ca {
         control.arg("--client-ca").arg(file);
@@ -137,18 +124,10 @@ async fn what_is_wrong_between_a_client_and_control_is_told(_: Kind) {
 
     let trusting = |ca: &Path| vec!["--ca".to_owned(), text(ca)];
     let showing = |Certificate { cert, key }: &Certificate| {
-        let shown = [
-            "--client-cert".to_owned(),
-            text(cert),
-            "--client-key".to_owned(),
-            text(key),
-        ];
+        let shown = ["--client-cert".to_owned(), text(cert), "--client-key".to_owned(), text(key)];
         [trusting(&ca), shown.to_vec()].concat()
     };
-    let mixed = Certificate {
-        cert: ours.cert.clone(),
-        key: theirs.key.clone(),
-    };
+    let mixed = Certificate { cert: ours.cert.clone(), key: theirs.key.clone() };
     let as_http = secure.replace("https://", "http://");
     let reset = resetting().await;
     let (reset, reset_plain) = (format!("https://{reset}"), format!("http://{reset}"));
@@ -156,11 +135,7 @@ async fn what_is_wrong_between_a_client_and_control_is_told(_: Kind) {
     for (url, flags, told) in [
         (&secure, trusting(&stranger.file()), "see --ca"),
         (&secure, vec![], "name that one's file with --ca"),
-        (
-            &elsewhere,
-            trusting(&ca),
-            "its certificate is for another name",
-        ),
+        (&elsewhere, trusting(&ca), "its certificate is for another name"),
         (&stale, trusting(&ca), "its certificate has to be renewed"),
         (&as_https, trusting(&ca), "it has no TLS there"),
         (&as_http, vec![], "https"),
@@ -171,31 +146,18 @@ async fn what_is_wrong_between_a_client_and_control_is_told(_: Kind) {
         (&mutual, showing(&old), "--client-cert"),
         (&mutual, showing(&mixed), "don't go together"),
         (&secure, trusting(&ours.key), "there is no certificate in"),
-        (
-            &secure,
-            showing(&ours)[..4].to_vec(),
-            "--client-cert and --client-key go together",
-        ),
+        (&secure, showing(&ours)[..4].to_vec(), "--client-cert and --client-key go together"),
     ] {
         let mut list = program("arizuko", at);
-        list.env_remove("RUST_LOG")
-            .args(["token", "list", "--control", url]);
+        list.env_remove("RUST_LOG").args(["token", "list", "--control", url]);
         let outcome = run(list.args(&flags), "").await.expect(1);
         assert!(outcome.err.contains(told), "{told}: {outcome:?}");
         assert_eq!(outcome.err.lines().count(), 1, "{outcome:?}");
     }
     // And what is right is let in: the refusal is about the key, which is missing.
-    for (url, flags) in [
-        (&secure, trusting(&ca)),
-        (&mutual, showing(&ours)),
-        (&plain, vec![]),
-    ] {
+    for (url, flags) in [(&secure, trusting(&ca)), (&mutual, showing(&ours)), (&plain, vec![])] {
         let mut list = program("arizuko", at);
-        let outcome = run(
-            list.args(["token", "list", "--control", url]).args(&flags),
-            "",
-        )
-        .await;
+        let outcome = run(list.args(["token", "list", "--control", url]).args(&flags), "").await;
         assert!(outcome.err.contains("wants a key"), "{outcome:?}");
     }
 }
@@ -206,20 +168,13 @@ async fn a_gateway_without_a_certificate_says_why_it_is_not_ready(kind: Kind) {
     gateway.args(["--listen", "127.0.0.1:0"]);
     gateway.env("ARIZUKO_GATEWAY_KEY", random_id());
     gateway.args(["--control", &stack.control(0)]);
-    gateway
-        .env_remove("ARIZUKO_CLIENT_CERT")
-        .env_remove("ARIZUKO_CLIENT_KEY");
+    gateway.env_remove("ARIZUKO_CLIENT_CERT").env_remove("ARIZUKO_CLIENT_KEY");
     let mut gateway = Process::start("stranger", gateway, &stack.logs());
     let line = gateway.line().await;
     let url = line.rsplit(' ').next().expect("a URL");
     let link = stack.issue("acme").await;
     let ca = text(&stack.tls().authority.file());
-    let page = [
-        "--cacert",
-        &ca,
-        "--include",
-        &format!("{url}/chat/{}/", link.token),
-    ];
+    let page = ["--cacert", &ca, "--include", &format!("{url}/chat/{}/", link.token)];
     let page = curl(&page).await.expect(0).out;
     assert!(page.starts_with("HTTP/2 503"), "{page}");
     let said = gateway.said();

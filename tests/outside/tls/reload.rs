@@ -68,8 +68,7 @@ async fn a_renewed_certificate_is_served_and_a_broken_one_is_not(kind: Kind) {
     let log = || {
         let logs = fs::read_dir(stack.logs()).expect("it is a folder");
         let logs = logs.map(|log| fs::read_to_string(log.expect("it is readable").path()));
-        logs.map(|log| log.expect("logs are text"))
-            .collect::<String>()
+        logs.map(|log| log.expect("logs are text")).collect::<String>()
     };
     for line in [
         "the certificate has changed, and is served from now on",

@@ -35,13 +35,7 @@ async fn secure(stack: &Stack, arguments: &[&str]) -> Outcome {
 /// A stream that curl prints line by line.
 fn reader(stack: &Stack, http: &str, url: &str) -> Process {
     let mut curl = command(found("curl"));
-    curl.args([
-        "--silent",
-        "--show-error",
-        "--no-buffer",
-        "--cacert",
-        &authority(stack),
-    ]);
+    curl.args(["--silent", "--show-error", "--no-buffer", "--cacert", &authority(stack)]);
     curl.args([http, "--write-out", "over HTTP/%{http_version}\n", url]);
     Process::start("curl", curl, &stack.logs())
 }
@@ -76,26 +70,13 @@ async fn the_page_may_post_and_other_sites_may_not(kind: Kind) {
     let link = stack.issue("acme").await;
     let url = format!("{}/chat/{}/", stack.gateway(0), link.token);
     for (http, _) in EITHER {
-        let page = secure(&stack, &[http, "--include", &url])
-            .await
-            .expect(0)
-            .out;
-        assert!(
-            page.contains("strict-transport-security: max-age=31536000\r\n"),
-            "{page}"
-        );
-        for (origin, status) in [
-            (stack.gateway(0), "202"),
-            ("https://elsewhere.example".to_owned(), "403"),
-        ] {
+        let page = secure(&stack, &[http, "--include", &url]).await.expect(0).out;
+        assert!(page.contains("strict-transport-security: max-age=31536000\r\n"), "{page}");
+        for (origin, status) in
+            [(stack.gateway(0), "202"), ("https://elsewhere.example".to_owned(), "403")]
+        {
             let origin = format!("origin: {origin}");
-            let post = [
-                http,
-                "--json",
-                r#"{"content": "hello"}"#,
-                "--header",
-                &origin,
-            ];
+            let post = [http, "--json", r#"{"content": "hello"}"#, "--header", &origin];
             let told = ["--output", "/dev/null", "--write-out", "%{http_code}", &url];
             let outcome = secure(&stack, &[&post[..], &told].concat()).await.expect(0);
             assert_eq!(outcome.out, status, "{http} {origin}");
@@ -114,9 +95,7 @@ async fn a_reader_that_takes_nothing_is_closed_and_loses_nothing(kind: Kind) {
     let mut slow = EITHER.map(|(http, _)| reader(&stack, http, &url));
     let mut held = agent.turn().await;
     for _ in 0..FRAMES {
-        agent
-            .push(&mut held, vec![delta("m1", &"x".repeat(15_000))])
-            .await;
+        agent.push(&mut held, vec![delta("m1", &"x".repeat(15_000))]).await;
     }
     agent.stored(&held).await;
     sleep(Duration::from_secs(4)).await;
@@ -132,18 +111,10 @@ async fn a_reader_that_takes_nothing_is_closed_and_loses_nothing(kind: Kind) {
                 break;
             }
         }
-        assert!(
-            !ended && frames < FRAMES,
-            "it was not closed: {frames} frames"
-        );
+        assert!(!ended && frames < FRAMES, "it was not closed: {frames} frames");
         assert_ne!(reader.exit().await.code(), Some(0));
     }
-    let seen = stack
-        .visitor(&link, 0)
-        .listen(&posted.turn)
-        .await
-        .rest()
-        .await;
+    let seen = stack.visitor(&link, 0).listen(&posted.turn).await.rest().await;
     assert_eq!(seen.len(), FRAMES + 1);
 }
 

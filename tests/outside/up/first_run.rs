@@ -21,29 +21,17 @@ async fn the_banner_names_a_link_that_answers_and_a_command_that_can_be_pasted(_
         "{first}"
     );
     let link = up.line_with("chat link").await;
-    let url = link
-        .split_whitespace()
-        .find(|word| word.starts_with("http"))
-        .expect("a URL")
-        .to_owned();
+    let url =
+        link.split_whitespace().find(|word| word.starts_with("http")).expect("a URL").to_owned();
     assert!(link.contains("demo"), "{link}");
-    assert!(
-        answer(&url).await.contains("hello"),
-        "the demo agent answers what was said"
-    );
+    assert!(answer(&url).await.contains("hello"), "the demo agent answers what was said");
     assert!(up.line_with("control").await.contains("http://127.0.0.1:"));
     let next = up.line_with("next").await;
-    let command = next
-        .trim_start()
-        .strip_prefix("next")
-        .expect("it begins so")
-        .trim();
+    let command = next.trim_start().strip_prefix("next").expect("it begins so").trim();
     let mut shell = home.arizuko();
     shell.arg("--version");
     let mut pasted = arizuko_tests::process::command("/bin/sh");
-    pasted
-        .env("HOME", home.path().join("home"))
-        .env("XDG_RUNTIME_DIR", home.path().join("run"));
+    pasted.env("HOME", home.path().join("home")).env("XDG_RUNTIME_DIR", home.path().join("run"));
     let outcome = run(pasted.args(["-c", command]), "").await.expect(0);
     let minted = outcome.out.trim();
     assert_eq!(outcome.out.lines().count(), 1, "the URL alone: {outcome:?}");
@@ -60,36 +48,22 @@ async fn with_json_one_line_says_where_everything_is(_: Kind) {
     let (_up, ready) = home.up(&["--data-dir", &folder]).await;
     assert_eq!(text(&ready, "data_dir"), folder);
     assert!(answer(&text(&ready, "chat_url")).await.contains("hello"));
-    assert_eq!(
-        status(&format!("{}/healthz", text(&ready, "gateway"))).await,
-        "200"
-    );
+    assert_eq!(status(&format!("{}/healthz", text(&ready, "gateway"))).await, "200");
     let key = fs::read_to_string(text(&ready, "operator_key_file")).expect("the key's file");
     let mut list = home.arizuko();
-    list.args(["token", "list", "--json", "--control"])
-        .arg(text(&ready, "control"));
+    list.args(["token", "list", "--json", "--control"]).arg(text(&ready, "control"));
     list.env("ARIZUKO_KEY", key.trim());
     let tokens = run(&mut list, "").await.expect(0).json();
     assert_eq!(tokens["tokens"][0]["jid"], "web:demo");
 
     let other = Home::new();
-    let (_up, ready) = other
-        .up(&["--no-demo", "--public-url", "https://{root}.example/"])
-        .await;
+    let (_up, ready) = other.up(&["--no-demo", "--public-url", "https://{root}.example/"]).await;
     assert_eq!(ready["chat_url"], Value::Null);
-    let issued = run(
-        other
-            .arizuko()
-            .args(["token", "issue", "acme", "chat", "--json"]),
-        "",
-    )
-    .await
-    .expect(0)
-    .json();
-    assert_eq!(
-        issued["url"],
-        format!("https://acme.example/chat/{}/", text(&issued, "token"))
-    );
+    let issued = run(other.arizuko().args(["token", "issue", "acme", "chat", "--json"]), "")
+        .await
+        .expect(0)
+        .json();
+    assert_eq!(issued["url"], format!("https://acme.example/chat/{}/", text(&issued, "token")));
 }
 
 async fn commands_find_a_running_up_with_nothing_configured(_: Kind) {
@@ -100,35 +74,26 @@ async fn commands_find_a_running_up_with_nothing_configured(_: Kind) {
         "{told}"
     );
     let (mut up, _) = home.up(&["--no-demo"]).await;
-    let issued = run(home.arizuko().args(["token", "issue", "acme", "chat"]), "")
-        .await
-        .expect(0);
+    let issued = run(home.arizuko().args(["token", "issue", "acme", "chat"]), "").await.expect(0);
     assert_eq!(status(issued.out.trim()).await, "200");
     // Also in a terminal that lacks one of the two folders.
     let mut bare = home.arizuko();
-    bare.env_remove("XDG_RUNTIME_DIR")
-        .args(["token", "list", "--json"]);
+    bare.env_remove("XDG_RUNTIME_DIR").args(["token", "list", "--json"]);
     assert_eq!(
-        run(&mut bare, "").await.expect(0).json()["tokens"]
-            .as_array()
-            .map(Vec::len),
+        run(&mut bare, "").await.expect(0).json()["tokens"].as_array().map(Vec::len),
         Some(1)
     );
     // What a killed one has left behind is not taken for a running one.
     up.kill();
     home.fails(&["token", "list"]).await;
     let (_up, _) = home.up(&["--no-demo"]).await;
-    run(home.arizuko().args(["token", "list"]), "")
-        .await
-        .expect(0);
+    run(home.arizuko().args(["token", "list"]), "").await.expect(0);
 }
 
 async fn an_address_that_is_taken_is_told_with_what_to_do(_: Kind) {
     let home = Home::new();
     let (_up, ready) = home.up(&["--no-demo"]).await;
-    let taken = text(&ready, "gateway")
-        .trim_start_matches("http://")
-        .to_owned();
+    let taken = text(&ready, "gateway").trim_start_matches("http://").to_owned();
     let folder = home.path().join("other").display().to_string();
     let told = home
         .fails(&[

@@ -19,21 +19,11 @@ async fn ctrl_c_ends_it_cleanly_and_the_next_one_finds_everything_but_the_old_de
     let (_, token) = demo.split_once("/chat/").expect("a chat link");
     let token = token.trim_end_matches('/').to_owned();
     assert!(answer(&demo).await.contains("hello"));
-    let kept = run(
-        home.arizuko()
-            .args(["token", "issue", "acme", "chat", "--json"]),
-        "",
-    )
-    .await
-    .expect(0)
-    .json();
-    let posted = [
-        "-H",
-        "content-type: text/plain",
-        "--data-binary",
-        "kept",
-        &text(&kept, "url"),
-    ];
+    let kept = run(home.arizuko().args(["token", "issue", "acme", "chat", "--json"]), "")
+        .await
+        .expect(0)
+        .json();
+    let posted = ["-H", "content-type: text/plain", "--data-binary", "kept", &text(&kept, "url")];
     let posted: Value = serde_json::from_str(&curl(&posted).await.expect(0).out).expect("JSON");
     let stream = format!("{}{}/sse", text(&kept, "url"), text(&posted, "turn_id"));
     let reader = Process::start(
@@ -52,21 +42,10 @@ async fn ctrl_c_ends_it_cleanly_and_the_next_one_finds_everything_but_the_old_de
 
     let (mut up, ready) = home.up(&[]).await;
     let gateway = text(&ready, "gateway");
-    let path = format!(
-        "{gateway}/chat/{}/{}",
-        text(&kept, "token"),
-        text(&posted, "turn_id")
-    );
+    let path = format!("{gateway}/chat/{}/{}", text(&kept, "token"), text(&posted, "turn_id"));
     let turn: Value = serde_json::from_str(&curl(&[&path]).await.expect(0).out).expect("JSON");
-    assert_eq!(
-        (&turn["status"], &turn["user"]["content"]),
-        (&"queued".into(), &"kept".into())
-    );
-    assert_eq!(
-        status(&format!("{gateway}/chat/{token}/")).await,
-        "401",
-        "the last demo link"
-    );
+    assert_eq!((&turn["status"], &turn["user"]["content"]), (&"queued".into(), &"kept".into()));
+    assert_eq!(status(&format!("{gateway}/chat/{token}/")).await, "401", "the last demo link");
     assert!(answer(&text(&ready, "chat_url")).await.contains("hello"));
     up.signal(Signal::SIGTERM);
     assert_eq!(up.exit().await.code(), Some(0));
@@ -77,14 +56,8 @@ async fn a_second_up_in_the_same_folder_is_told_so(_: Kind) {
     let (_up, ready) = home.up(&[]).await;
     let any = ["--listen", "127.0.0.1:0", "--control-listen", "127.0.0.1:0"];
     let told = home.fails(&[&["up"], &any[..]].concat()).await;
-    assert!(
-        told.contains("arizuko") && told.contains("--data-dir"),
-        "{told}"
-    );
-    assert!(
-        answer(&text(&ready, "chat_url")).await.contains("hello"),
-        "the first goes on"
-    );
+    assert!(told.contains("arizuko") && told.contains("--data-dir"), "{told}");
+    assert!(answer(&text(&ready, "chat_url")).await.contains("hello"), "the first goes on");
 }
 
 async fn two_ups_in_two_folders_do_not_meet(_: Kind) {
@@ -98,8 +71,5 @@ async fn two_ups_in_two_folders_do_not_meet(_: Kind) {
         .split_once("/chat/")
         .map(|(_, path)| path.to_owned())
         .expect("a link");
-    assert_eq!(
-        status(&format!("{}/chat/{path}", text(&two, "gateway"))).await,
-        "401"
-    );
+    assert_eq!(status(&format!("{}/chat/{path}", text(&two, "gateway"))).await, "401");
 }

@@ -27,40 +27,21 @@ async fn every_tenant_has_links_on_a_host_of_its_own(_: Kind) {
     let ready: Value = serde_json::from_str(&up.line().await).expect("one line of JSON");
     assert_eq!(text(&ready, "gateway"), format!("https://{listen}"));
     let demo = text(&ready, "chat_url");
-    assert!(
-        demo.starts_with(&format!("https://demo.chat.example:{port}/chat/")),
-        "{demo}"
-    );
+    assert!(demo.starts_with(&format!("https://demo.chat.example:{port}/chat/")), "{demo}");
     let mut issue = home.arizuko();
     issue.args(["token", "issue", "acme/support", "chat"]);
     let acme = run(&mut issue, "").await.expect(0).out.trim().to_owned();
-    assert!(
-        acme.starts_with(&format!("https://acme.chat.example:{port}/chat/")),
-        "{acme}"
-    );
+    assert!(acme.starts_with(&format!("https://acme.chat.example:{port}/chat/")), "{acme}");
 
     // Both open just as they were told, and nothing but the name's address is made up.
     let ca = authority.file().display().to_string();
     let resolve = ["demo", "acme"].map(|root| format!("{root}.chat.example:{port}:127.0.0.1"));
-    let trust = [
-        "--cacert",
-        &ca,
-        "--resolve",
-        &resolve[0],
-        "--resolve",
-        &resolve[1],
-    ];
+    let trust = ["--cacert", &ca, "--resolve", &resolve[0], "--resolve", &resolve[1]];
     let post = ["--data", "content=hello there", &format!("{demo}?wait=15")];
     let answered = curl(&[&trust[..], &post].concat()).await.expect(0).out;
     let answered: Value = serde_json::from_str(&answered).expect("JSON");
-    assert!(
-        text(&answered["assistant"][0], "content").contains("hello there"),
-        "{answered}"
-    );
-    let page = curl(&[&trust[..], &["--include", &acme]].concat())
-        .await
-        .expect(0)
-        .out;
+    assert!(text(&answered["assistant"][0], "content").contains("hello there"), "{answered}");
+    let page = curl(&[&trust[..], &["--include", &acme]].concat()).await.expect(0).out;
     assert!(page.starts_with("HTTP/2 200"), "{page}");
 }
 
@@ -68,30 +49,13 @@ async fn what_would_serve_nobody_is_refused(_: Kind) {
     let home = Home::new();
     let authority = Authority::new(&home.path().join("tls")).await;
     let server = authority.issue("site", &[]).await;
-    let (cert, key) = (
-        server.cert.display().to_string(),
-        server.key.display().to_string(),
-    );
-    let up = [
-        "up",
-        "--listen",
-        "127.0.0.1:0",
-        "--control-listen",
-        "127.0.0.1:0",
-    ];
-    let told = home
-        .fails(&[&up[..], &["--tls-cert", &cert, "--tls-key", &key]].concat())
-        .await;
+    let (cert, key) = (server.cert.display().to_string(), server.key.display().to_string());
+    let up = ["up", "--listen", "127.0.0.1:0", "--control-listen", "127.0.0.1:0"];
+    let told = home.fails(&[&up[..], &["--tls-cert", &cert, "--tls-key", &key]].concat()).await;
     assert!(told.contains("--public-url"), "{told}");
     let url = ["--public-url", "https://chat.example", "--tls-cert", &cert];
     let told = home.fails(&[&up[..], &url].concat()).await;
-    assert!(
-        told.contains("--tls-cert and --tls-key go together"),
-        "{told}"
-    );
+    assert!(told.contains("--tls-cert and --tls-key go together"), "{told}");
     let told = home.fails(&["up", "--control-listen", "0.0.0.0:0"]).await;
-    assert!(
-        told.contains("`up` keeps control to this machine"),
-        "{told}"
-    );
+    assert!(told.contains("`up` keeps control to this machine"), "{told}");
 }

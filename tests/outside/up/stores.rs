@@ -12,21 +12,13 @@ on![one_redis, OneRedis; up_can_keep_its_state_in_redis];
 
 async fn what_it_keeps_is_for_its_user_alone(_: Kind) {
     let home = Home::new();
-    let mode = |path: &Path| {
-        fs::metadata(path)
-            .expect("it is there")
-            .permissions()
-            .mode()
-            & 0o777
-    };
+    let mode = |path: &Path| fs::metadata(path).expect("it is there").permissions().mode() & 0o777;
     // Also in a folder that was there before, and that others may look into.
     let (fresh, open) = (home.path().join("fresh"), home.path().join("open"));
     fs::create_dir(&open).expect("the folder is new");
     fs::set_permissions(&open, fs::Permissions::from_mode(0o755)).expect("it is ours");
     for folder in [&fresh, &open] {
-        let (_up, ready) = home
-            .up(&["--data-dir", &folder.display().to_string()])
-            .await;
+        let (_up, ready) = home.up(&["--data-dir", &folder.display().to_string()]).await;
         answer(&text(&ready, "chat_url")).await;
         let files = fs::read_dir(folder).expect("it is a folder");
         let files = files.map(|entry| entry.expect("it is readable").path());
@@ -35,13 +27,7 @@ async fn what_it_keeps_is_for_its_user_alone(_: Kind) {
         let files: Vec<_> = files.filter(|path| secret(path)).collect();
         assert!(files.len() >= 2, "{files:?}");
         for path in files {
-            assert_eq!(
-                mode(&path) & 0o077,
-                0,
-                "{}: {:o}",
-                path.display(),
-                mode(&path)
-            );
+            assert_eq!(mode(&path) & 0o077, 0, "{}: {:o}", path.display(), mode(&path));
         }
     }
     assert_eq!(mode(&fresh), 0o700);
@@ -68,10 +54,7 @@ async fn without_a_data_dir_it_uses_the_users_own(_: Kind) {
     ]);
     let mut up = Process::start("up", up, &home.path().join("logs"));
     let ready: Value = serde_json::from_str(&up.line().await).expect("one line of JSON");
-    assert_eq!(
-        text(&ready, "data_dir"),
-        elsewhere.join("arizuko").display().to_string()
-    );
+    assert_eq!(text(&ready, "data_dir"), elsewhere.join("arizuko").display().to_string());
 }
 
 async fn up_can_keep_its_state_in_redis(_: Kind) {
@@ -80,14 +63,10 @@ async fn up_can_keep_its_state_in_redis(_: Kind) {
     let flags = ["--redis", &redis.url(), "--redis-prefix", "tenant"];
     let (mut up, ready) = home.up(&flags).await;
     assert!(answer(&text(&ready, "chat_url")).await.contains("hello"));
-    let issued = run(
-        home.arizuko()
-            .args(["token", "issue", "acme", "chat", "--json"]),
-        "",
-    )
-    .await
-    .expect(0)
-    .json();
+    let issued = run(home.arizuko().args(["token", "issue", "acme", "chat", "--json"]), "")
+        .await
+        .expect(0)
+        .json();
     up.kill();
     let keys = redis.ask(&["--scan"]).await;
     let keys = String::from_utf8_lossy(&keys).into_owned();
@@ -96,10 +75,6 @@ async fn up_can_keep_its_state_in_redis(_: Kind) {
         "{keys}"
     );
     let (_up, ready) = within("the next up", home.up(&flags)).await;
-    let kept = format!(
-        "{}/chat/{}/",
-        text(&ready, "gateway"),
-        text(&issued, "token")
-    );
+    let kept = format!("{}/chat/{}/", text(&ready, "gateway"), text(&issued, "token"));
     assert_eq!(status(&kept).await, "200");
 }

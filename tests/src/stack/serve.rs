@@ -9,12 +9,7 @@ use tokio::process::Command;
 impl Stack {
     /// Starts a server where it listened before, or for the first time, and waits until it serves.
     pub(super) async fn serve(&mut self, index: usize) {
-        let Server {
-            name,
-            control,
-            gateway,
-            ..
-        } = &self.servers[index];
+        let Server { name, control, gateway, .. } = &self.servers[index];
         let mut command = match (control, gateway) {
             (Some(control), Some(gateway)) => self.up(control, gateway),
             (Some(control), None) => self.control_process(control),
@@ -34,11 +29,7 @@ impl Stack {
             (Some(text("control")), Some(text("gateway")))
         } else {
             let url = line.rsplit(' ').next().map(str::to_owned);
-            if control.is_some() {
-                (url, None)
-            } else {
-                (None, url)
-            }
+            if control.is_some() { (url, None) } else { (None, url) }
         };
         let address = |url: String| {
             let (_, address) = url.split_once("://").expect("a URL");
@@ -52,20 +43,11 @@ impl Stack {
 
     fn up(&self, control: &str, gateway: &str) -> Command {
         let mut up = self.program("arizuko");
-        up.args([
-            "up",
-            "--json",
-            "--listen",
-            gateway,
-            "--control-listen",
-            control,
-        ]);
+        up.args(["up", "--json", "--listen", gateway, "--control-listen", control]);
         if !self.has_real_links() {
             up.arg("--no-demo");
         }
-        up.arg("--data-dir")
-            .arg(self.data_dir())
-            .args(["--public-url", &self.public_url]);
+        up.arg("--data-dir").arg(self.data_dir()).args(["--public-url", &self.public_url]);
         up
     }
 
@@ -74,20 +56,9 @@ impl Stack {
         let redis = match (&self.redis, &self.fleet) {
             (Some(_), _) if self.proxy.is_some() => self.proxy().url().to_owned(),
             (Some(redis), _) => redis.url(),
-            (None, fleet) => fleet
-                .as_ref()
-                .map(Fleet::url)
-                .unwrap_or_default()
-                .to_owned(),
+            (None, fleet) => fleet.as_ref().map(Fleet::url).unwrap_or_default().to_owned(),
         };
-        control.args([
-            "--listen",
-            listen,
-            "--public-url",
-            &self.public_url,
-            "--redis",
-            &redis,
-        ]);
+        control.args(["--listen", listen, "--public-url", &self.public_url, "--redis", &redis]);
         control.env("ARIZUKO_OPERATOR_KEY", &self.keys.operator);
         control.env("ARIZUKO_GATEWAY_KEY", &self.keys.gateway);
         control
@@ -96,15 +67,9 @@ impl Stack {
     fn gateway_process(&self, listen: &str) -> Command {
         let mut gateway = self.program("arizuko-gateway");
         gateway.args(["--listen", listen]);
-        for control in self
-            .servers
-            .iter()
-            .filter_map(|server| server.control.as_ref())
-        {
+        for control in self.servers.iter().filter_map(|server| server.control.as_ref()) {
             let scheme = self.control_scheme();
-            gateway
-                .arg("--control")
-                .arg(format!("{scheme}://{control}"));
+            gateway.arg("--control").arg(format!("{scheme}://{control}"));
         }
         gateway.env("ARIZUKO_GATEWAY_KEY", &self.keys.gateway);
         gateway

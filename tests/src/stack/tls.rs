@@ -35,18 +35,12 @@ impl Stack {
             ("ARIZUKO_CLIENT_CERT", &client.cert),
             ("ARIZUKO_CLIENT_KEY", &client.key),
         ] {
-            stack
-                .settings
-                .push((name.into(), file.display().to_string()));
+            stack.settings.push((name.into(), file.display().to_string()));
         }
         let root = reqwest::Certificate::from_pem(&read(&authority.file()));
         let web = web().tls_certs_only([root.expect("it is a certificate")]);
         stack.web = web.build().expect("it trusts one authority");
-        stack.tls = Some(Tls {
-            authority,
-            server,
-            client,
-        });
+        stack.tls = Some(Tls { authority, server, client });
         stack.populate(0).await;
         stack
     }
@@ -71,18 +65,11 @@ impl Stack {
     pub(crate) async fn channel(&self, control: usize, key: &str) -> Channel {
         let control = self.control(control);
         let mut endpoint = Endpoint::from_shared(control).expect("the stack's addresses are URLs");
-        if let Some(Tls {
-            authority, client, ..
-        }) = &self.tls
-        {
+        if let Some(Tls { authority, client, .. }) = &self.tls {
             let trusted = transport::Certificate::from_pem(read(&authority.file()));
             let shown = Identity::from_pem(read(&client.cert), read(&client.key));
-            let tls = ClientTlsConfig::new()
-                .ca_certificate(trusted)
-                .identity(shown);
-            endpoint = endpoint
-                .tls_config(tls)
-                .expect("openssl makes what all can read");
+            let tls = ClientTlsConfig::new().ca_certificate(trusted).identity(shown);
+            endpoint = endpoint.tls_config(tls).expect("openssl makes what all can read");
         }
         connect_to(endpoint, Some(key)).await
     }

@@ -105,10 +105,7 @@ fn wrong(error: &serde_json::Error) -> Failure {
 }
 
 fn delta(text: impl Into<String>) -> Said {
-    Said {
-        delta: Some(text.into()).filter(|text: &String| !text.is_empty()),
-        ..Said::default()
-    }
+    Said { delta: Some(text.into()).filter(|text: &String| !text.is_empty()), ..Said::default() }
 }
 
 #[cfg(test)]
@@ -133,22 +130,10 @@ mod tests {
 
     #[test]
     fn objects_come_by_lines_by_events_or_alone() {
-        let said = vec![
-            Said {
-                status: Some("thinking".into()),
-                ..Said::default()
-            },
-            delta("é"),
-        ];
+        let said = vec![Said { status: Some("thinking".into()), ..Said::default() }, delta("é")];
         for (kind, bytes) in [
-            (
-                "application/x-ndjson",
-                "{\"status\":\"thinking\"}\n\n{\"delta\":\"é\"}",
-            ),
-            (
-                "application/json",
-                "{\"status\":\n\"thinking\"} {\"delta\":\"é\"}\n",
-            ),
+            ("application/x-ndjson", "{\"status\":\"thinking\"}\n\n{\"delta\":\"é\"}"),
+            ("application/json", "{\"status\":\n\"thinking\"} {\"delta\":\"é\"}\n"),
             (
                 "text/event-stream",
                 ": hello\ndata: {\"status\":\"thinking\"}\n\ndata: {\"delta\":\"é\"}\n\n",
@@ -161,12 +146,7 @@ mod tests {
     #[test]
     fn what_is_no_reply_is_refused() {
         assert!(Format::of("text/html").is_err() && Format::of("").is_err());
-        for wrong in [
-            "[1]\n",
-            "{\"text\":\"x\"}\n",
-            "no JSON\n",
-            "{\"delta\":1}\n",
-        ] {
+        for wrong in ["[1]\n", "{\"text\":\"x\"}\n", "no JSON\n", "{\"delta\":1}\n"] {
             let mut format = Format::of("application/x-ndjson").unwrap();
             assert!(format.push(wrong.as_bytes()).is_err(), "{wrong}");
         }

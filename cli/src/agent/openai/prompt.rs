@@ -14,13 +14,7 @@ pub(super) fn messages(instructions: &str, turn: &Turn) -> Vec<Value> {
             _ => chat.add("assistant", &by(message)),
         }
     }
-    for Observed {
-        sender,
-        headers,
-        content,
-        ..
-    } in &turn.observed
-    {
+    for Observed { sender, headers, content, .. } in &turn.observed {
         chat.add("user", &request(sender, headers, content));
     }
     chat.add("user", &request(&turn.sender, &turn.headers, &turn.content));
@@ -55,10 +49,7 @@ fn system(instructions: &str, turn: &Turn) -> String {
         add("The note that came with it: ", &handed.note);
     }
     let said: Vec<_> = turn.said.iter().map(by).collect();
-    add(
-        "The last message was answered so far, and it stays said, with:\n",
-        &said.join("\n\n"),
-    );
+    add("The last message was answered so far, and it stays said, with:\n", &said.join("\n\n"));
     parts.join("\n\n")
 }
 
@@ -115,11 +106,7 @@ mod tests {
     }
 
     fn turn(content: &'static str) -> Turn {
-        Turn {
-            sender: "visitor".into(),
-            content: content.into(),
-            ..Turn::default()
-        }
+        Turn { sender: "visitor".into(), content: content.into(), ..Turn::default() }
     }
 
     #[test]
@@ -140,10 +127,7 @@ mod tests {
             history,
             observed: vec![Observed {
                 sender: "github".into(),
-                headers: vec![Header {
-                    name: "x-event".into(),
-                    value: "push".into(),
-                }],
+                headers: vec![Header { name: "x-event".into(), value: "push".into() }],
                 content: vec![0xff, 0].into(),
                 ..Observed::default()
             }],

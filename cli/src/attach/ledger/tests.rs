@@ -34,46 +34,24 @@ fn settings(concurrency: u32) -> Settings {
 
 fn welcome(held: Vec<HeldTurn>) -> Welcome {
     let session_id = "s".into();
-    Welcome {
-        session_id,
-        lease: None,
-        heartbeat_interval: None,
-        held,
-    }
+    Welcome { session_id, lease: None, heartbeat_interval: None, held }
 }
 
 fn turn(turn_id: &str, attempt: u32) -> Turn {
-    Turn {
-        turn_id: turn_id.into(),
-        attempt,
-        ..Turn::default()
-    }
+    Turn { turn_id: turn_id.into(), attempt, ..Turn::default() }
 }
 
 fn hold(turn_id: &str) -> Hold {
-    Hold {
-        turn_id: turn_id.into(),
-        attempt: 1,
-    }
+    Hold { turn_id: turn_id.into(), attempt: 1 }
 }
 
 fn frame(text: &str) -> AgentFrame {
-    let delta = AgentDelta {
-        id: "m1".into(),
-        text: text.into(),
-    };
-    AgentFrame {
-        body: Some(Body::Delta(delta)),
-    }
+    let delta = AgentDelta { id: "m1".into(), text: text.into() };
+    AgentFrame { body: Some(Body::Delta(delta)) }
 }
 
 fn stored(turn_id: &str, next_seq: u64, finished: bool) -> Appended {
-    Appended {
-        turn_id: turn_id.into(),
-        attempt: 1,
-        next_seq,
-        finished,
-    }
+    Appended { turn_id: turn_id.into(), attempt: 1, next_seq, finished }
 }
 
 /// Everything that the ledger has to say now, as short words.
@@ -85,12 +63,7 @@ fn said(ledger: &mut Ledger) -> Vec<String> {
             Next::Close => "close".into(),
             Next::Say(Request::Accept(accept)) => format!("accept {}", accept.turn_id),
             Next::Say(Request::Append(append)) => {
-                format!(
-                    "append {} {}+{}",
-                    append.turn_id,
-                    append.seq,
-                    append.frames.len()
-                )
+                format!("append {} {}+{}", append.turn_id, append.seq, append.frames.len())
             }
             Next::Say(Request::Finish(finish)) if finish.failed => {
                 format!("fail {}", finish.turn_id)
@@ -121,11 +94,7 @@ fn a_turn_is_accepted_streamed_finished_and_its_place_returned() {
     ledger.finish(&hold("a"), Ok(()));
     assert_eq!(said(&mut ledger), ["finish a 3"]);
     ledger.appended(stored("a", 3, false));
-    assert_eq!(
-        said(&mut ledger),
-        [""; 0],
-        "the place is taken until Finish is acknowledged"
-    );
+    assert_eq!(said(&mut ledger), [""; 0], "the place is taken until Finish is acknowledged");
     ledger.appended(stored("a", 3, true));
     assert_eq!(said(&mut ledger), ["credit 1"]);
 }
@@ -138,36 +107,15 @@ fn another_stream_goes_on_from_what_control_has() {
         ledger.push(&hold("a"), frame(text)).unwrap();
     }
     ledger.finish(&hold("a"), Ok(()));
-    assert_eq!(
-        said(&mut ledger),
-        ["accept a", "append a 1+3", "finish a 4"]
-    );
+    assert_eq!(said(&mut ledger), ["accept a", "append a 1+3", "finish a 4"]);
 
     let (stream, hello) = ledger.hello();
-    assert_eq!(
-        (
-            hello.session_id.as_str(),
-            hello.credit,
-            hello.held[0].next_seq
-        ),
-        ("s", 1, 4)
-    );
+    assert_eq!((hello.session_id.as_str(), hello.credit, hello.held[0].next_seq), ("s", 1, 4));
     assert_eq!(ledger.next(stream), Next::Wait, "nothing before Welcome");
-    assert_eq!(
-        ledger.next(stream - 1),
-        Next::Close,
-        "the old stream is silent"
-    );
-    let held = HeldTurn {
-        turn_id: "a".into(),
-        attempt: 1,
-        next_seq: 2,
-    };
+    assert_eq!(ledger.next(stream - 1), Next::Close, "the old stream is silent");
+    let held = HeldTurn { turn_id: "a".into(), attempt: 1, next_seq: 2 };
     ledger.welcome(&hello, welcome(vec![held]));
-    assert_eq!(
-        said(&mut ledger),
-        ["accept a", "append a 2+2", "finish a 4"]
-    );
+    assert_eq!(said(&mut ledger), ["accept a", "append a 2+2", "finish a 4"]);
     assert!(!work.cancelled.is_cancelled());
 }
 
@@ -179,11 +127,7 @@ fn a_turn_that_welcome_leaves_out_is_lost() {
     ledger.welcome(&hello, welcome(Vec::new()));
     assert!(work.cancelled.is_cancelled());
     assert!(ledger.push(&hold("a"), frame("1")).is_err());
-    assert_eq!(
-        said(&mut ledger),
-        [""; 0],
-        "its handler still takes up the place"
-    );
+    assert_eq!(said(&mut ledger), [""; 0], "its handler still takes up the place");
     ledger.finish(&hold("a"), Ok(()));
     assert_eq!(said(&mut ledger), ["credit 1"]);
 }
@@ -211,10 +155,7 @@ fn what_stays_unanswered_is_said_again_with_the_heartbeats() {
     ledger.beat();
     assert_eq!(said(&mut ledger), ["heartbeat", "finish a 2"]);
     ledger.beat();
-    assert_eq!(
-        said(&mut ledger),
-        ["heartbeat", "append a 1+1", "finish a 2"]
-    );
+    assert_eq!(said(&mut ledger), ["heartbeat", "append a 1+1", "finish a 2"]);
 }
 
 #[test]
@@ -229,15 +170,7 @@ fn turns_take_turns() {
         ledger.push(&hold(name), frame).unwrap();
     }
     let said = said(&mut ledger);
-    assert_eq!(
-        said,
-        [
-            "append a 1+1",
-            "append b 1+1",
-            "append a 2+1",
-            "append b 2+1"
-        ]
-    );
+    assert_eq!(said, ["append a 1+1", "append b 1+1", "append a 2+1", "append b 2+1"]);
 }
 
 #[test]
@@ -261,10 +194,7 @@ fn stored_frames_make_room_once() {
     let mut ledger = session();
     let work = ledger.turn(&turn("a", 1)).unwrap();
     let before = work.window.available_permits();
-    work.window
-        .try_acquire_many(super::super::held::permits(&frame("1")))
-        .unwrap()
-        .forget();
+    work.window.try_acquire_many(super::super::held::permits(&frame("1"))).unwrap().forget();
     ledger.push(&hold("a"), frame("1")).unwrap();
     for next_seq in [2, 1, 2] {
         ledger.appended(stored("a", next_seq, false));

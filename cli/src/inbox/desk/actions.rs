@@ -70,11 +70,7 @@ impl Desk<'_, '_> {
             .filter(|open| !self.held.contains_key(&open.conversation))
             .filter(|open| self.board.waiting_in(&open.conversation).is_none())
             .map(|open| {
-                let line = format!(
-                    "open, {}, since {}",
-                    open.jid,
-                    screen::age(open.assigned_at)
-                );
+                let line = format!("open, {}, since {}", open.jid, screen::age(open.assigned_at));
                 (open.conversation.clone(), line)
             });
         for (conversation, line) in held.chain(open).collect::<Vec<_>>() {
@@ -170,11 +166,7 @@ impl Desk<'_, '_> {
         };
         self.stop_typing().await;
         if let Some(held) = self.held.remove(&conversation) {
-            let handoff = Handoff {
-                folder: to.into(),
-                note,
-                conversation: true,
-            };
+            let handoff = Handoff { folder: to.into(), note, conversation: true };
             // As with an answer, its end tells.
             let _ = held.pen.reply.hand_off(handoff).await;
             let ending = self.end_of(held).await?;

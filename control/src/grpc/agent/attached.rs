@@ -59,24 +59,11 @@ impl Attached {
         let named = (hello.name.as_str(), hello.person, hello.session_id.as_str());
         let session = control
             .ledger
-            .transact(partition, &[], |tx| {
-                session::hello(tx, limits, caller, &folder, named)
-            })
+            .transact(partition, &[], |tx| session::hello(tx, limits, caller, &folder, named))
             .await?;
-        let notices = control
-            .ledger
-            .watch(partition, &session::topic(&session.id))
-            .await?;
-        let ready = control
-            .ledger
-            .watch(partition, &turn::ready_topic(&folder))
-            .await?;
-        let workers = Workers::new(
-            control.clone(),
-            partition,
-            session.id.clone(),
-            answers.clone(),
-        );
+        let notices = control.ledger.watch(partition, &session::topic(&session.id)).await?;
+        let ready = control.ledger.watch(partition, &turn::ready_topic(&folder)).await?;
+        let workers = Workers::new(control.clone(), partition, session.id.clone(), answers.clone());
         let mut attached = Self {
             control: control.clone(),
             partition,
@@ -100,21 +87,14 @@ impl Attached {
     /// Says which turns the session still holds, and hands out again what never reached the agent.
     async fn welcome(&mut self, known: &[v1::HeldTurn]) -> Result<(), Error> {
         let mut held = self.held_turns().await?;
-        let is_known = |turn: &Turn| {
-            known
-                .iter()
-                .any(|k| k.turn_id == turn.id && k.attempt == turn.attempt)
-        };
+        let is_known =
+            |turn: &Turn| known.iter().any(|k| k.turn_id == turn.id && k.attempt == turn.attempt);
         let limits = &self.control.limits;
         let welcome = v1::Welcome {
             session_id: self.session.id.clone(),
             lease: wire::duration(limits.lease),
             heartbeat_interval: wire::duration(limits.heartbeat),
-            held: held
-                .iter()
-                .filter(|turn| is_known(turn))
-                .map(held_turn)
-                .collect(),
+            held: held.iter().filter(|turn| is_known(turn)).map(held_turn).collect(),
         };
         self.say(Answer::Welcome(welcome)).await;
         held.retain(|turn| !is_known(turn));
@@ -145,23 +125,16 @@ impl Attached {
     async fn take_away(&self, turn: &Turn) -> Result<(), Error> {
         let hold = (turn.id.as_str(), self.session.id.as_str(), turn.attempt);
         let (ledger, limits) = (&self.control.ledger, &self.control.limits);
-        ledger
-            .transact(self.partition, &[], |tx| turn::forgotten(tx, limits, hold))
-            .await
+        ledger.transact(self.partition, &[], |tx| turn::forgotten(tx, limits, hold)).await
     }
 
     async fn held_turns(&self) -> Result<Vec<Turn>, Error> {
         let ledger = &self.control.ledger;
         let set = session::held(&self.session.id);
-        let members = ledger
-            .members(self.partition, set, (0, u64::MAX), u32::MAX)
-            .await?;
+        let members = ledger.members(self.partition, set, (0, u64::MAX), u32::MAX).await?;
         let records = members.iter().map(|member| turn::record(&member.name));
         let turns = ledger.records::<Turn>(self.partition, records).await?;
-        let mine = turns
-            .into_iter()
-            .flatten()
-            .filter(|turn| turn.is_held_by(&self.session.id));
+        let mine = turns.into_iter().flatten().filter(|turn| turn.is_held_by(&self.session.id));
         Ok(mine.collect())
     }
 
@@ -188,10 +161,7 @@ impl Attached {
     /// Shows a person what waits, where that has changed.
     pub(super) async fn show_inbox(&mut self) -> Result<(), Error> {
         if self.session.person
-            && let Some(inbox) = self
-                .inbox
-                .changed(&self.control, &self.session.folder)
-                .await?
+            && let Some(inbox) = self.inbox.changed(&self.control, &self.session.folder).await?
         {
             self.say(Answer::Inbox(inbox)).await;
         }
@@ -235,9 +205,7 @@ impl Attached {
                 let limits = &self.control.limits;
                 let ledger = &self.control.ledger;
                 ledger
-                    .transact(self.partition, &[], |tx| {
-                        session::heartbeat(tx, limits, id, epoch)
-                    })
+                    .transact(self.partition, &[], |tx| session::heartbeat(tx, limits, id, epoch))
                     .await
             }
             Message::Credit(credit) => {
@@ -264,20 +232,11 @@ impl Attached {
             Some(Notice::Moved { epoch }) => return Ok(epoch <= self.session.epoch),
             Some(Notice::Cancel { turn, attempt }) => {
                 self.workers.forget(turn.clone(), attempt);
-                self.say(Answer::Cancel(v1::Cancel {
-                    turn_id: turn,
-                    attempt,
-                }))
-                .await;
+                self.say(Answer::Cancel(v1::Cancel { turn_id: turn, attempt })).await;
             }
             Some(Notice::Lost { turn, attempt, why }) => {
                 self.workers.forget(turn.clone(), attempt);
-                self.say(Answer::Lost(v1::Lost {
-                    turn_id: turn,
-                    attempt,
-                    detail: why,
-                }))
-                .await;
+                self.say(Answer::Lost(v1::Lost { turn_id: turn, attempt, detail: why })).await;
             }
             None => {}
         }
@@ -289,9 +248,10 @@ impl Attached {
         self.workers.settle().await;
         let (id, epoch) = (self.session.id.as_str(), self.session.epoch);
         let limits = &self.control.limits;
-        let left = self.control.ledger.transact(self.partition, &[], |tx| {
-            session::goodbye(tx, limits, id, epoch)
-        });
+        let left = self
+            .control
+            .ledger
+            .transact(self.partition, &[], |tx| session::goodbye(tx, limits, id, epoch));
         match left.await {
             // A newer stream speaks for the session: it goes on there.
             Err(Error::Refused(Refusal::SessionOver)) => Ok(()),
@@ -305,14 +265,9 @@ impl Attached {
         &mut self,
         requests: &mut Streaming<AttachRequest>,
     ) -> Result<(), Error> {
-        self.say(Answer::Drain(v1::Drain {
-            within: wire::duration(LAST_WORDS),
-        }))
-        .await;
+        self.say(Answer::Drain(v1::Drain { within: wire::duration(LAST_WORDS) })).await;
         let last_words = async {
-            while let Ok(Some(AttachRequest {
-                message: Some(message),
-            })) = requests.message().await
+            while let Ok(Some(AttachRequest { message: Some(message) })) = requests.message().await
             {
                 self.hear(message).await?;
             }
@@ -324,19 +279,10 @@ impl Attached {
 
     async fn say(&self, answer: Answer) {
         // An agent that is gone shows as the end of its requests.
-        let _ = self
-            .answers
-            .send(Ok(AttachResponse {
-                message: Some(answer),
-            }))
-            .await;
+        let _ = self.answers.send(Ok(AttachResponse { message: Some(answer) })).await;
     }
 }
 
 fn held_turn(turn: &Turn) -> v1::HeldTurn {
-    v1::HeldTurn {
-        turn_id: turn.id.clone(),
-        attempt: turn.attempt,
-        next_seq: turn.next_seq,
-    }
+    v1::HeldTurn { turn_id: turn.id.clone(), attempt: turn.attempt, next_seq: turn.next_seq }
 }

@@ -29,24 +29,13 @@ pub(super) async fn turn(
     turn: &Turn,
     history: u32,
 ) -> Result<v1::Turn, Error> {
-    let input: Option<Input> = control
-        .ledger
-        .record(partition, turn::input(&turn.id))
-        .await?;
-    let token: Option<Token> = control
-        .ledger
-        .record(partition, token::record(&turn.token))
-        .await?;
+    let input: Option<Input> = control.ledger.record(partition, turn::input(&turn.id)).await?;
+    let token: Option<Token> = control.ledger.record(partition, token::record(&turn.token)).await?;
     // What a conversation's own turn was kept from is context, and not history as well.
     let (content, headers, route, aside) = input
         .map(|input| {
             let aside = input.context.turns();
-            (
-                input.content.into_bytes(),
-                input.headers,
-                input.route,
-                aside,
-            )
+            (input.content.into_bytes(), input.headers, input.route, aside)
         })
         .unwrap_or_default();
     let history = earlier(control, partition, (turn, &aside), history as usize).await?;
@@ -80,10 +69,9 @@ pub(super) async fn turn(
 }
 
 fn wire_headers(headers: Vec<(String, Blob)>) -> Vec<v1::Header> {
-    let headers = headers.into_iter().map(|(name, value)| v1::Header {
-        name,
-        value: value.into_bytes().into(),
-    });
+    let headers = headers
+        .into_iter()
+        .map(|(name, value)| v1::Header { name, value: value.into_bytes().into() });
     headers.collect()
 }
 
@@ -108,9 +96,7 @@ fn fitting(newest_first: impl Iterator<Item = v1::Message>, bytes: usize) -> Vec
     for mut message in newest_first {
         let over = message.content.len().saturating_sub(left);
         if over > 0 {
-            message
-                .content
-                .drain(..message.content.ceil_char_boundary(over));
+            message.content.drain(..message.content.ceil_char_boundary(over));
         }
         left = left.saturating_sub(message.content.len() + AROUND);
         fitting.push(message);
@@ -166,14 +152,7 @@ async fn earlier(
     wanted: usize,
 ) -> Result<Vec<v1::Message>, Error> {
     let before = turn.first_seq;
-    newest(
-        control,
-        partition,
-        (&turn.conversation, aside),
-        before,
-        wanted,
-    )
-    .await
+    newest(control, partition, (&turn.conversation, aside), before, wanted).await
 }
 
 /// The last `wanted` messages of a conversation before a seq, the oldest first; without those of
@@ -190,9 +169,7 @@ pub(super) async fn newest(
     // A few turns at a time: how many are needed shows as they come.
     while newest_first.len() < wanted && bytes < HISTORY_BYTES {
         let set = conversation::turns(conversation);
-        let last = control
-            .ledger
-            .last_members(partition, set, before.saturating_sub(1), TURNS);
+        let last = control.ledger.last_members(partition, set, before.saturating_sub(1), TURNS);
         let last = last.await?;
         let Some(lowest) = last.last() else {
             break;
@@ -201,10 +178,7 @@ pub(super) async fn newest(
         let turns = last.iter().map(|member| &member.name);
         let turns = turns.filter(|turn| !aside.contains(turn));
         for messages in said(control, partition, turns).await? {
-            bytes += messages
-                .iter()
-                .map(|message| message.content.len())
-                .sum::<usize>();
+            bytes += messages.iter().map(|message| message.content.len()).sum::<usize>();
             newest_first.extend(messages.into_iter().rev());
         }
     }
@@ -219,15 +193,11 @@ async fn said<'a>(
     turns: impl Iterator<Item = &'a String> + Clone,
 ) -> Result<Vec<Vec<v1::Message>>, Error> {
     let ledger = &control.ledger;
-    let records = ledger
-        .records::<Turn>(partition, turns.clone().map(|id| turn::record(id)))
-        .await?;
-    let inputs = ledger
-        .records::<Input>(partition, turns.clone().map(|id| turn::input(id)))
-        .await?;
-    let replies = ledger
-        .records::<Transcript>(partition, turns.map(|id| turn::reply(id)))
-        .await?;
+    let records =
+        ledger.records::<Turn>(partition, turns.clone().map(|id| turn::record(id))).await?;
+    let inputs =
+        ledger.records::<Input>(partition, turns.clone().map(|id| turn::input(id))).await?;
+    let replies = ledger.records::<Transcript>(partition, turns.map(|id| turn::reply(id))).await?;
     let kept = records.into_iter().zip(inputs).zip(replies);
     let messages = kept.filter_map(|((turn, input), reply)| {
         let (turn, input) = (turn?, input);

@@ -30,13 +30,10 @@ impl Inbox {
         folder: &Folder,
     ) -> Result<Option<v1::Inbox>, Error> {
         let (ledger, partition) = (&control.ledger, control.partition(folder));
-        let waiting = ledger
-            .members(partition, turn::ready(folder), (0, ledger.now()), SHOWN)
-            .await?;
+        let waiting =
+            ledger.members(partition, turn::ready(folder), (0, ledger.now()), SHOWN).await?;
         let assigned = conversation::assigned(folder);
-        let mut open = ledger
-            .last_members(partition, assigned, u64::MAX, SHOWN)
-            .await?;
+        let mut open = ledger.last_members(partition, assigned, u64::MAX, SHOWN).await?;
         open.reverse();
         let found = (waiting, open);
         if self.sent.as_ref() == Some(&found) {

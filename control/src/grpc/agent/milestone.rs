@@ -20,10 +20,7 @@ pub(super) struct Milestone {
 impl Milestone {
     /// What the agent's message will be, if it is one.
     pub(super) async fn of(control: &Control, partition: Partition, message: &Message) -> Self {
-        let none = Self {
-            span: Span::none(),
-            silent: None,
-        };
+        let none = Self { span: Span::none(), silent: None };
         let (name, id, is_first) = match message {
             Message::Accept(accept) => ("accept the turn", &accept.turn_id, false),
             Message::Append(append) if append.seq == 1 => {
@@ -69,13 +66,7 @@ impl Milestone {
 }
 
 fn span(turn: &str) -> Span {
-    tracing::debug_span!(
-        "attempt",
-        otel.kind = Empty,
-        otel.name = Empty,
-        turn,
-        trace = Empty,
-    )
+    tracing::debug_span!("attempt", otel.kind = Empty, otel.name = Empty, turn, trace = Empty,)
 }
 
 /// Makes the span a part of the turn's trace. A turn without one has no spans.

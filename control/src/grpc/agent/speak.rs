@@ -31,9 +31,7 @@ impl Service {
         let (ledger, limits) = (&self.0.ledger, &self.0.limits);
         let speaking = |tx: &mut Tx<'_>| turn::speak(tx, limits, &folder, &speech);
         let turn = ledger.transact(self.0.partition(&folder), &[], speaking);
-        Ok(v1::SendMessageResponse {
-            turn_id: turn.await?.id,
-        })
+        Ok(v1::SendMessageResponse { turn_id: turn.await?.id })
     }
 
     pub(super) async fn assign(
@@ -41,12 +39,7 @@ impl Service {
         caller: &Caller,
         request: v1::AssignConversationRequest,
     ) -> Result<(), Error> {
-        let v1::AssignConversationRequest {
-            folder,
-            conversation,
-            to,
-            note,
-        } = request;
+        let v1::AssignConversationRequest { folder, conversation, to, note } = request;
         let folder = asked(caller, &folder, &conversation)?;
         let to = (!to.is_empty()).then(|| Folder::parse(&to)).transpose()?;
         let (ledger, limits) = (&self.0.ledger, &self.0.limits);
@@ -54,9 +47,7 @@ impl Service {
             let which = (&folder, conversation.as_str());
             conversation::hand_over(tx, limits, which, to.as_ref(), &note)
         };
-        ledger
-            .transact(self.0.partition(&folder), &[], assigning)
-            .await
+        ledger.transact(self.0.partition(&folder), &[], assigning).await
     }
 
     pub(super) async fn read(
@@ -75,9 +66,7 @@ impl Service {
         };
         let all = (id.as_str(), &[][..]);
         let messages = handout::newest(&self.0, partition, all, u64::MAX, limit as usize);
-        Ok(v1::ReadConversationResponse {
-            messages: messages.await?,
-        })
+        Ok(v1::ReadConversationResponse { messages: messages.await? })
     }
 }
 

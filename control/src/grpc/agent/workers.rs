@@ -52,18 +52,8 @@ impl Workers {
         session: String,
         answers: Answers,
     ) -> Self {
-        let worker = Worker {
-            control,
-            partition,
-            session,
-            answers,
-        };
-        Self {
-            worker,
-            queues: HashMap::new(),
-            running: JoinSet::new(),
-            ended: VecDeque::new(),
-        }
+        let worker = Worker { control, partition, session, answers };
+        Self { worker, queues: HashMap::new(), running: JoinSet::new(), ended: VecDeque::new() }
     }
 
     /// Passes what the agent says of a turn to its worker.
@@ -78,14 +68,11 @@ impl Workers {
             }
         };
         self.queues.retain(|_, queue| !queue.is_closed());
-        let queue = self
-            .queues
-            .entry((turn.clone(), attempt))
-            .or_insert_with(|| {
-                let (queue, messages) = mpsc::channel(QUEUE);
-                self.running.spawn(self.worker.clone().work(messages));
-                queue
-            });
+        let queue = self.queues.entry((turn.clone(), attempt)).or_insert_with(|| {
+            let (queue, messages) = mpsc::channel(QUEUE);
+            self.running.spawn(self.worker.clone().work(messages));
+            queue
+        });
         // A worker that is just ending says that the attempt is over, or `failed` tells why.
         let _ = queue.send(message).await;
         Ok(())
@@ -114,12 +101,7 @@ impl Workers {
 
     /// Tells the agent of every turn under way that is no longer its own.
     pub(super) async fn ask_all(&self) -> Result<(), Error> {
-        let Worker {
-            control,
-            partition,
-            session,
-            ..
-        } = &self.worker;
+        let Worker { control, partition, session, .. } = &self.worker;
         let records = self.queues.keys().map(|(turn, _)| turn::record(turn));
         let turns = control.ledger.records::<Turn>(*partition, records).await?;
         for ((turn, attempt), found) in self.queues.keys().zip(turns) {
@@ -206,88 +188,46 @@ impl Worker {
     }
 
     async fn append(&self, append: v1::Append) -> Result<(String, u32, Progress), Error> {
-        let v1::Append {
-            turn_id: turn,
-            attempt,
-            seq,
-            mut frames,
-        } = append;
+        let v1::Append { turn_id: turn, attempt, seq, mut frames } = append;
         let handoff = frames.pop_if(|frame| matches!(frame.body, Some(Wire::Handoff(_))));
         let bodies = frames.into_iter().map(|frame| body(frame, &turn, attempt));
         let bodies: Vec<Body> = bodies.collect::<Result<_, _>>()?;
         let hold = (turn.as_str(), self.session.as_str(), attempt);
         let limits = &self.control.limits;
-        let mut progress = self
-            .transact(|tx| turn::append(tx, limits, hold, seq, &bodies))
-            .await?;
+        let mut progress = self.transact(|tx| turn::append(tx, limits, hold, seq, &bodies)).await?;
         if let Some(Wire::Handoff(handoff)) = handoff.and_then(|frame| frame.body)
             && matches!(progress, Progress::Stored { .. })
         {
             let seq = seq + bodies.len() as u64;
-            let v1::Handoff {
-                folder,
-                note,
-                conversation,
-            } = handoff;
+            let v1::Handoff { folder, note, conversation } = handoff;
             let handoff = Handoff::new(&folder, note, conversation)?;
-            progress = self
-                .transact(|tx| turn::hand_off(tx, limits, hold, seq, &handoff))
-                .await?;
+            progress = self.transact(|tx| turn::hand_off(tx, limits, hold, seq, &handoff)).await?;
         }
         Ok((turn, attempt, progress))
     }
 
     async fn accept(&self, accept: v1::Accept) -> Result<(String, u32, Progress), Error> {
-        let v1::Accept {
-            turn_id: turn,
-            attempt,
-        } = accept;
+        let v1::Accept { turn_id: turn, attempt } = accept;
         let hold = (turn.as_str(), self.session.as_str(), attempt);
-        let progress = self
-            .transact(|tx| turn::accept(tx, &self.control.limits, hold))
-            .await?;
+        let progress = self.transact(|tx| turn::accept(tx, &self.control.limits, hold)).await?;
         Ok((turn, attempt, progress))
     }
 
     async fn finish(&self, finish: v1::Finish) -> Result<(String, u32, Progress), Error> {
-        let v1::Finish {
-            turn_id: turn,
-            attempt,
-            seq,
-            failed,
-            error,
-            detail,
-        } = finish;
-        let finish = Finish {
-            seq,
-            failed,
-            error,
-            detail,
-        };
+        let v1::Finish { turn_id: turn, attempt, seq, failed, error, detail } = finish;
+        let finish = Finish { seq, failed, error, detail };
         let hold = (turn.as_str(), self.session.as_str(), attempt);
-        let progress = self
-            .transact(|tx| turn::finish(tx, &self.control.limits, hold, &finish))
-            .await?;
+        let progress =
+            self.transact(|tx| turn::finish(tx, &self.control.limits, hold, &finish)).await?;
         Ok((turn, attempt, progress))
     }
 
     async fn reject(&self, reject: v1::Reject) -> Result<(String, u32, Progress), Error> {
-        let v1::Reject {
-            turn_id: turn,
-            attempt,
-            detail,
-            retry_after,
-        } = reject;
-        let after = retry_after
-            .as_ref()
-            .map(wire::millis)
-            .transpose()?
-            .unwrap_or(RETRY_AFTER);
+        let v1::Reject { turn_id: turn, attempt, detail, retry_after } = reject;
+        let after = retry_after.as_ref().map(wire::millis).transpose()?.unwrap_or(RETRY_AFTER);
         let hold = (turn.as_str(), self.session.as_str(), attempt);
         let limits = &self.control.limits;
-        let progress = self
-            .transact(|tx| turn::reject(tx, limits, hold, &detail, after))
-            .await?;
+        let progress = self.transact(|tx| turn::reject(tx, limits, hold, &detail, after)).await?;
         Ok((turn, attempt, progress))
     }
 
@@ -295,35 +235,22 @@ impl Worker {
         &self,
         decide: impl FnMut(&mut Tx<'_>) -> Decision<Progress>,
     ) -> Result<Progress, Error> {
-        self.control
-            .ledger
-            .transact(self.partition, &[], decide)
-            .await
+        self.control.ledger.transact(self.partition, &[], decide).await
     }
 
     async fn answer(&self, turn: &str, attempt: u32, progress: Progress) {
         let turn_id = turn.to_owned();
         let answer = match progress {
-            Progress::Stored { next_seq, finished } => Answer::Appended(v1::Appended {
-                turn_id,
-                attempt,
-                next_seq,
-                finished,
-            }),
+            Progress::Stored { next_seq, finished } => {
+                Answer::Appended(v1::Appended { turn_id, attempt, next_seq, finished })
+            }
             Progress::Ended => Answer::Cancel(v1::Cancel { turn_id, attempt }),
-            Progress::Lost(why) => Answer::Lost(v1::Lost {
-                turn_id,
-                attempt,
-                detail: why.to_owned(),
-            }),
+            Progress::Lost(why) => {
+                Answer::Lost(v1::Lost { turn_id, attempt, detail: why.to_owned() })
+            }
         };
         // An agent that is gone shows as the end of its requests.
-        let _ = self
-            .answers
-            .send(Ok(AttachResponse {
-                message: Some(answer),
-            }))
-            .await;
+        let _ = self.answers.send(Ok(AttachResponse { message: Some(answer) })).await;
     }
 }
 
@@ -351,15 +278,10 @@ fn body(frame: v1::AgentFrame, turn: &str, attempt: u32) -> Result<Body, Refusal
         _ => Err(Refusal::invalid("a message's id has 1 to 64 characters")),
     };
     match frame.body {
-        Some(Wire::Message(message)) => Ok(Body::Message {
-            id: id(message.id)?,
-            content: message.content,
-            by: None,
-        }),
-        Some(Wire::Delta(delta)) => Ok(Body::Delta {
-            id: id(delta.id)?,
-            text: delta.text,
-        }),
+        Some(Wire::Message(message)) => {
+            Ok(Body::Message { id: id(message.id)?, content: message.content, by: None })
+        }
+        Some(Wire::Delta(delta)) => Ok(Body::Delta { id: id(delta.id)?, text: delta.text }),
         Some(Wire::Status(text)) => Ok(Body::Status { text }),
         Some(Wire::Handoff(_)) => Err(Refusal::invalid("nothing follows a handoff")),
         None => Err(Refusal::invalid("an empty frame")),

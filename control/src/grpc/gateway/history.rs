@@ -30,11 +30,7 @@ impl Service {
             return Err(Refusal::invalid("that is not a turn's id").into());
         }
         let token = access.admit(&self.0).await?;
-        let turn: Option<Turn> = self
-            .0
-            .ledger
-            .record(access.partition(), turn::record(id))
-            .await?;
+        let turn: Option<Turn> = self.0.ledger.record(access.partition(), turn::record(id)).await?;
         let mine = turn.filter(|turn| turn.token == token.id);
         mine.ok_or(Refusal::NotFound("turn").into())
     }
@@ -47,12 +43,7 @@ impl Service {
         let partition = access.partition();
         Span::current().record("turn", &request.turn_id);
         let mut turn = self.owned_turn(&access, &request.turn_id).await?;
-        let wait = request
-            .wait
-            .as_ref()
-            .map(wire::millis)
-            .transpose()?
-            .unwrap_or(0);
+        let wait = request.wait.as_ref().map(wire::millis).transpose()?.unwrap_or(0);
         if wait > 0 && turn.status.is_open() {
             turn = self.wait_for_end(&access, turn, wait).await?;
         }
@@ -67,11 +58,8 @@ impl Service {
                 return Err(Refusal::PastRetention.into());
             }
             let log = conversation::log(&turn.conversation);
-            for (seq, entry) in self
-                .0
-                .ledger
-                .entries(partition, log, turn.before_reply(), u32::MAX)
-                .await?
+            for (seq, entry) in
+                self.0.ledger.entries(partition, log, turn.before_reply(), u32::MAX).await?
             {
                 let frame = parse(&entry)?;
                 if frame.turn == turn.id && frame.n > request.after {
@@ -82,11 +70,8 @@ impl Service {
                 }
             }
         }
-        let input = self
-            .inputs(partition, std::slice::from_ref(&turn))
-            .await?
-            .pop()
-            .unwrap_or_default();
+        let input =
+            self.inputs(partition, std::slice::from_ref(&turn)).await?.pop().unwrap_or_default();
         let transcript = self.transcript(partition, &turn, u64::MAX).await?;
         Ok(v1::GetTurnResponse {
             agent_attached: self.0.seems_attended(&turn.folder).await,
@@ -130,19 +115,12 @@ impl Service {
         through: u64,
     ) -> Result<Transcript, Error> {
         if !turn.status.is_open() && turn.last_seq <= through {
-            let reply = self
-                .0
-                .ledger
-                .record(partition, turn::reply(&turn.id))
-                .await?;
+            let reply = self.0.ledger.record(partition, turn::reply(&turn.id)).await?;
             return Ok(reply.unwrap_or_default());
         }
         let log = conversation::log(&turn.conversation);
-        let mut entries = self
-            .0
-            .ledger
-            .entries(partition, log, turn.before_reply(), u32::MAX)
-            .await?;
+        let mut entries =
+            self.0.ledger.entries(partition, log, turn.before_reply(), u32::MAX).await?;
         entries.retain(|(seq, _)| *seq <= through);
         Ok(turn::transcript(&entries, &turn.id)?)
     }
@@ -151,15 +129,12 @@ impl Service {
     async fn inputs(&self, partition: Partition, turns: &[Turn]) -> Result<Vec<String>, Error> {
         let records = turns.iter().map(|turn| turn::input(&turn.id));
         let inputs = self.0.ledger.records::<Input>(partition, records).await?;
-        let texts = turns
-            .iter()
-            .zip(inputs)
-            .map(|(turn, input)| match (turn.kind, input) {
-                (Kind::Chat, Some(input)) => {
-                    String::from_utf8(input.content.into_bytes()).unwrap_or_default()
-                }
-                _ => String::new(),
-            });
+        let texts = turns.iter().zip(inputs).map(|(turn, input)| match (turn.kind, input) {
+            (Kind::Chat, Some(input)) => {
+                String::from_utf8(input.content.into_bytes()).unwrap_or_default()
+            }
+            _ => String::new(),
+        });
         Ok(texts.collect())
     }
 
@@ -176,24 +151,13 @@ impl Service {
         }
         Span::current().record("conversation", &request.conversation);
         let token = access.admit(&self.0).await?;
-        let conversation = self
-            .0
-            .ledger
-            .record(partition, conversation::record(&request.conversation))
-            .await?;
+        let conversation =
+            self.0.ledger.record(partition, conversation::record(&request.conversation)).await?;
         let conversation = conversation::of_token(conversation, &token)?;
-        let size = if request.page_size == 0 {
-            50
-        } else {
-            request.page_size.min(200)
-        };
+        let size = if request.page_size == 0 { 50 } else { request.page_size.min(200) };
         let range = (request.after.saturating_add(1), conversation.head);
         let set = conversation::turns(&conversation.id);
-        let members = self
-            .0
-            .ledger
-            .members(partition, set, range, size + 1)
-            .await?;
+        let members = self.0.ledger.members(partition, set, range, size + 1).await?;
         let shown = members.iter().take(size as usize);
         let records = shown.map(|member| turn::record(&member.name));
         let turns: Vec<Option<Turn>> = self.0.ledger.records(partition, records).await?;
@@ -212,20 +176,14 @@ impl Service {
                 break;
             }
             let transcript = self.transcript(partition, turn, conversation.head).await?;
-            let replies = transcript
-                .messages
-                .iter()
-                .map(|message| message.content.len());
+            let replies = transcript.messages.iter().map(|message| message.content.len());
             bytes += input.len() + replies.sum::<usize>();
             turns.push(wire::turn(turn, input, transcript));
         }
         Ok(v1::GetConversationResponse {
             turns,
             next,
-            cursor: Some(v1::Cursor {
-                seq: conversation.head,
-                tag: conversation.tag,
-            }),
+            cursor: Some(v1::Cursor { seq: conversation.head, tag: conversation.tag }),
             agent_attached: self.0.seems_answered(&token, Some(&conversation)).await,
         })
     }

@@ -67,36 +67,20 @@ impl Reader {
             return Err(Refusal::invalid(format!("that is not a {target}'s id")).into());
         }
         // Watched before it is read: a revocation is seen by one or the other.
-        let token_wakes = control
-            .ledger
-            .watch(partition, &token::topic(&access.token_id()))
-            .await?;
+        let token_wakes =
+            control.ledger.watch(partition, &token::topic(&access.token_id())).await?;
         let token = access.admit(control).await?;
         let turn = match &subscribe.target {
             Some(Target::TurnId(id)) => Some(owned_turn(control, partition, &token, id).await?),
             _ => None,
         };
         let conversation = turn.as_ref().map_or(id, |turn| &turn.conversation).clone();
-        let wakes = control
-            .ledger
-            .watch(partition, &conversation::topic(&conversation))
-            .await?;
-        let record = control
-            .ledger
-            .record(partition, conversation::record(&conversation))
-            .await?;
+        let wakes = control.ledger.watch(partition, &conversation::topic(&conversation)).await?;
+        let record = control.ledger.record(partition, conversation::record(&conversation)).await?;
         let record = conversation::of_token(record, &token)?;
 
-        let mut reader = Self {
-            access,
-            conversation,
-            turn,
-            seq: 0,
-            tag: 0,
-            reset: None,
-            wakes,
-            token_wakes,
-        };
+        let mut reader =
+            Self { access, conversation, turn, seq: 0, tag: 0, reset: None, wakes, token_wakes };
         reader.begin(&record);
         if let Some(after) = subscribe.after.filter(|after| after.seq > 0) {
             match reader.locate(control, &record, &after).await? {
@@ -142,15 +126,10 @@ impl Reader {
             return Ok(Err("the cursor is past retention"));
         }
         let log = conversation::log(&self.conversation);
-        let entries = control
-            .ledger
-            .entries(self.access.partition(), log, after.seq - 1, 1)
-            .await?;
-        let tag = entries
-            .first()
-            .map(|(_, entry)| parse(entry))
-            .transpose()?
-            .map(|frame| frame.tag);
+        let entries =
+            control.ledger.entries(self.access.partition(), log, after.seq - 1, 1).await?;
+        let tag =
+            entries.first().map(|(_, entry)| parse(entry)).transpose()?.map(|frame| frame.tag);
         let same = tag == Some(after.tag);
         Ok(same.then_some(()).ok_or("the cursor is of another log"))
     }
@@ -168,11 +147,7 @@ impl Reader {
         outlet: &Outlet<'_>,
     ) -> Result<EndReason, Error> {
         if let Some(why) = self.reset.take() {
-            outlet
-                .say(Event::Reset(Reset {
-                    reason: why.to_owned(),
-                }))
-                .await;
+            outlet.say(Event::Reset(Reset { reason: why.to_owned() })).await;
         }
         let recheck = control.limits.recheck;
         let mut rechecks = interval_at(Instant::now() + recheck, recheck);
@@ -229,15 +204,10 @@ impl Reader {
             let limit = credit.clamp(1, PAGE);
             let log = conversation::log(&self.conversation);
             let right = control.pages.acquire().await;
-            let entries = control
-                .ledger
-                .entries(self.access.partition(), log, self.seq, limit)
-                .await?;
+            let entries =
+                control.ledger.entries(self.access.partition(), log, self.seq, limit).await?;
             let whole = entries.len() == limit as usize;
-            let mut page = Some(Page {
-                entries: entries.into_iter(),
-                _right: right,
-            });
+            let mut page = Some(Page { entries: entries.into_iter(), _right: right });
             while let Some((seq, entry)) = page.as_mut().and_then(|page| page.entries.next()) {
                 let frame = wire::frame(seq, parse(&entry)?);
                 if let Some(end) = self.hand_on(control, outlet, frame, &mut page).await? {
@@ -284,10 +254,7 @@ impl Reader {
     async fn recheck(&mut self, control: &Control, outlet: &Outlet<'_>) -> Result<(), Error> {
         let token = self.access.admit(control).await?;
         let record = conversation::record(&self.conversation);
-        let record = control
-            .ledger
-            .record(self.access.partition(), record)
-            .await?;
+        let record = control.ledger.record(self.access.partition(), record).await?;
         let record = conversation::of_token(record, &token)?;
         if let Some(turn) = &self.turn {
             owned_turn(control, self.access.partition(), &token, &turn.id).await?;
@@ -295,9 +262,7 @@ impl Reader {
         // A failover may have lost the log's tail, and another may be in its place.
         let (seq, tag) = (self.seq, self.tag);
         if tag != 0
-            && let Err(why) = self
-                .locate(control, &record, &v1::Cursor { seq, tag })
-                .await?
+            && let Err(why) = self.locate(control, &record, &v1::Cursor { seq, tag }).await?
         {
             self.begin(&record);
             let reason = why.to_owned();

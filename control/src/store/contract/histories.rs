@@ -10,34 +10,13 @@ const NAMES: [&str; 3] = ["a", "b", "c"];
 /// A step, in words that make sense in whatever state it meets.
 #[derive(Clone, Debug)]
 enum Step {
-    Put {
-        name: usize,
-        expect: Expect,
-    },
-    Delete {
-        name: usize,
-    },
-    Member {
-        set: usize,
-        member: usize,
-        score: u64,
-        than: Option<u32>,
-    },
-    Remove {
-        set: usize,
-        member: usize,
-    },
-    Append {
-        log: usize,
-    },
-    Trim {
-        log: usize,
-        back: u64,
-    },
-    Rate {
-        bucket: usize,
-        later: u64,
-    },
+    Put { name: usize, expect: Expect },
+    Delete { name: usize },
+    Member { set: usize, member: usize, score: u64, than: Option<u32> },
+    Remove { set: usize, member: usize },
+    Append { log: usize },
+    Trim { log: usize, back: u64 },
+    Rate { bucket: usize, later: u64 },
 }
 
 /// Which version a put expects.
@@ -60,18 +39,8 @@ fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
         (name.clone(), expect).prop_map(|(name, expect)| Step::Put { name, expect }),
         name.clone().prop_map(|name| Step::Delete { name }),
-        (
-            name.clone(),
-            0..4_usize,
-            0..9_u64,
-            proptest::option::of(0..4_u32)
-        )
-            .prop_map(|(set, member, score, than)| Step::Member {
-                set,
-                member,
-                score,
-                than
-            }),
+        (name.clone(), 0..4_usize, 0..9_u64, proptest::option::of(0..4_u32))
+            .prop_map(|(set, member, score, than)| Step::Member { set, member, score, than }),
         (name.clone(), 0..4_usize).prop_map(|(set, member)| Step::Remove { set, member }),
         name.clone().prop_map(|log| Step::Append { log }),
         (name.clone(), 0..5_u64).prop_map(|(log, back)| Step::Trim { log, back }),
@@ -101,65 +70,35 @@ impl State {
                     Expect::Absent => Some(None),
                     Expect::Other => Some(Some(number + 1_000)),
                 };
-                guards.extend(version.map(|version| Guard::Version {
-                    record: record.clone(),
-                    version,
-                }));
+                guards.extend(
+                    version.map(|version| Guard::Version { record: record.clone(), version }),
+                );
                 let body = format!("{{\"step\":{number}}}");
-                let lifetime = number
-                    .is_multiple_of(2)
-                    .then_some(Duration::from_secs(3_600));
-                writes.push(Write::Put {
-                    record,
-                    body,
-                    lifetime,
-                });
+                let lifetime = number.is_multiple_of(2).then_some(Duration::from_secs(3_600));
+                writes.push(Write::Put { record, body, lifetime });
             }
             Step::Delete { name } => {
                 for kind in ["record", "set"] {
-                    writes.push(Write::Delete {
-                        name: named(kind, *name),
-                    });
+                    writes.push(Write::Delete { name: named(kind, *name) });
                 }
             }
-            Step::Member {
-                set,
-                member,
-                score,
-                than,
-            } => {
+            Step::Member { set, member, score, than } => {
                 let (set, member) = (named("set", *set), format!("m{member}"));
-                guards.extend(than.map(|than| Guard::Fewer {
-                    set: set.clone(),
-                    than,
-                }));
-                writes.push(Write::Add {
-                    set,
-                    member,
-                    score: *score,
-                });
+                guards.extend(than.map(|than| Guard::Fewer { set: set.clone(), than }));
+                writes.push(Write::Add { set, member, score: *score });
             }
             Step::Remove { set, member } => {
-                writes.push(Write::Remove {
-                    set: named("set", *set),
-                    member: format!("m{member}"),
-                });
+                writes
+                    .push(Write::Remove { set: named("set", *set), member: format!("m{member}") });
             }
             Step::Append { log } => {
                 self.heads[*log] += 1;
                 let (seq, entry) = (self.heads[*log], format!("step {number}").into());
-                writes.push(Write::Append {
-                    log: named("log", *log),
-                    seq,
-                    entry,
-                });
+                writes.push(Write::Append { log: named("log", *log), seq, entry });
             }
             Step::Trim { log, back } => {
                 let through = self.heads[*log].saturating_sub(*back);
-                writes.push(Write::Trim {
-                    log: named("log", *log),
-                    through,
-                });
+                writes.push(Write::Trim { log: named("log", *log), through });
             }
             Step::Rate { bucket, later } => {
                 self.now += later;
@@ -176,13 +115,7 @@ impl State {
                 });
             }
         }
-        Batch {
-            partition: 1,
-            version: number,
-            now: self.now,
-            guards,
-            writes,
-        }
+        Batch { partition: 1, version: number, now: self.now, guards, writes }
     }
 
     fn note(&mut self, batch: &Batch) {
@@ -205,24 +138,11 @@ async fn everything(store: &dyn Store) -> Vec<Found> {
         let (set, log) = (format!("set:{name}"), format!("log:{name}"));
         [
             Read::Record(format!("record:{name}")),
-            Read::Set {
-                set,
-                min: 0,
-                max: u64::MAX,
-                limit: 99,
-                order: Order::LowestFirst,
-            },
-            Read::Log {
-                log,
-                after: 0,
-                limit: 99,
-            },
+            Read::Set { set, min: 0, max: u64::MAX, limit: 99, order: Order::LowestFirst },
+            Read::Log { log, after: 0, limit: 99 },
         ]
     });
-    store
-        .load(1, &reads.collect::<Vec<_>>())
-        .await
-        .expect("the store is in reach")
+    store.load(1, &reads.collect::<Vec<_>>()).await.expect("the store is in reach")
 }
 
 async fn compare(server: &Server, steps: &[Step]) -> Result<(), TestCaseError> {
@@ -232,10 +152,7 @@ async fn compare(server: &Server, steps: &[Step]) -> Result<(), TestCaseError> {
     let redis = server.open().await;
     server.clear();
     // Buckets and records outlive the history: lifetimes count from now.
-    let mut state = State {
-        now: sqlite.now(),
-        ..State::default()
-    };
+    let mut state = State { now: sqlite.now(), ..State::default() };
     for (number, step) in (1..).zip(steps) {
         let batch = state.batch(number, step);
         let ours = sqlite.commit(&batch).await.expect("the store is in reach");
@@ -259,11 +176,7 @@ async fn compare(server: &Server, steps: &[Step]) -> Result<(), TestCaseError> {
 fn both_stores_do_the_same_in_any_history() {
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");
     let server = Server::start();
-    let config = Config {
-        cases: 64,
-        failure_persistence: None,
-        ..Config::default()
-    };
+    let config = Config { cases: 64, failure_persistence: None, ..Config::default() };
     proptest!(config, |(steps in proptest::collection::vec(step(), 1..40))| {
         runtime.block_on(compare(&server, &steps))?;
     });

@@ -18,15 +18,7 @@ impl Server {
     pub(super) fn start() -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let process = Command::new("redis-server")
-            .args([
-                "--port",
-                "0",
-                "--save",
-                "",
-                "--unixsocket",
-                "redis.sock",
-                "--dir",
-            ])
+            .args(["--port", "0", "--save", "", "--unixsocket", "redis.sock", "--dir"])
             .arg(folder.path())
             .stdout(Stdio::null())
             .spawn()
@@ -35,10 +27,7 @@ impl Server {
     }
 
     pub(super) async fn open(&self) -> Redis {
-        let url = format!(
-            "redis+unix://{}",
-            self.folder.path().join("redis.sock").display()
-        );
+        let url = format!("redis+unix://{}", self.folder.path().join("redis.sock").display());
         let connecting = async {
             loop {
                 match Redis::open(&url, "test", 0).await {
@@ -47,23 +36,14 @@ impl Server {
                 }
             }
         };
-        timeout(Duration::from_secs(10), connecting)
-            .await
-            .expect("Redis answers within 10 s")
+        timeout(Duration::from_secs(10), connecting).await.expect("Redis answers within 10 s")
     }
 
     /// Forgets everything.
     pub(super) fn clear(&self) {
         let socket = self.folder.path().join("redis.sock");
-        let cleared = Command::new("redis-cli")
-            .arg("-s")
-            .arg(socket)
-            .arg("FLUSHALL")
-            .output();
-        assert!(
-            cleared.is_ok_and(|output| output.status.success()),
-            "FLUSHALL"
-        );
+        let cleared = Command::new("redis-cli").arg("-s").arg(socket).arg("FLUSHALL").output();
+        assert!(cleared.is_ok_and(|output| output.status.success()), "FLUSHALL");
     }
 }
 

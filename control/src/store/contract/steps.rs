@@ -3,44 +3,23 @@
 use crate::store::{Batch, Commit, Found, Guard, Order, Read, Record, Store, Write, sqlite};
 
 pub(super) fn batch(version: u64, guards: Vec<Guard>, writes: Vec<Write>) -> Batch {
-    Batch {
-        partition: 3,
-        version,
-        now: sqlite::now(),
-        guards,
-        writes,
-    }
+    Batch { partition: 3, version, now: sqlite::now(), guards, writes }
 }
 
 pub(super) fn put(record: &str, body: &str) -> Write {
-    Write::Put {
-        record: record.to_owned(),
-        body: body.to_owned(),
-        lifetime: None,
-    }
+    Write::Put { record: record.to_owned(), body: body.to_owned(), lifetime: None }
 }
 
 pub(super) fn add(set: &str, member: &str, score: u64) -> Write {
-    Write::Add {
-        set: set.to_owned(),
-        member: member.to_owned(),
-        score,
-    }
+    Write::Add { set: set.to_owned(), member: member.to_owned(), score }
 }
 
 pub(super) fn append(log: &str, seq: u64) -> Write {
-    Write::Append {
-        log: log.to_owned(),
-        seq,
-        entry: format!("entry {seq} \0\u{e9}").into(),
-    }
+    Write::Append { log: log.to_owned(), seq, entry: format!("entry {seq} \0\u{e9}").into() }
 }
 
 pub(super) fn at(record: &str, version: Option<u64>) -> Guard {
-    Guard::Version {
-        record: record.to_owned(),
-        version,
-    }
+    Guard::Version { record: record.to_owned(), version }
 }
 
 pub(super) async fn apply(store: &dyn Store, batch: Batch) -> Commit {
@@ -48,11 +27,7 @@ pub(super) async fn apply(store: &dyn Store, batch: Batch) -> Commit {
 }
 
 pub(super) async fn load(store: &dyn Store, read: Read) -> Found {
-    store
-        .load(3, &[read])
-        .await
-        .expect("the store is in reach")
-        .remove(0)
+    store.load(3, &[read]).await.expect("the store is in reach").remove(0)
 }
 
 pub(super) async fn record(store: &dyn Store, name: &str) -> Option<Record> {
@@ -80,34 +55,14 @@ pub(super) async fn ordered(
     order: Order,
 ) -> Vec<(String, u64)> {
     let set = name.to_owned();
-    match load(
-        store,
-        Read::Set {
-            set,
-            min,
-            max,
-            limit,
-            order,
-        },
-    )
-    .await
-    {
+    match load(store, Read::Set { set, min, max, limit, order }).await {
         Found::Set(members) => members.into_iter().map(|m| (m.name, m.score)).collect(),
         other => panic!("{other:?}"),
     }
 }
 
 pub(super) async fn log(store: &dyn Store, name: &str, after: u64, limit: u32) -> Vec<u64> {
-    match load(
-        store,
-        Read::Log {
-            log: name.to_owned(),
-            after,
-            limit,
-        },
-    )
-    .await
-    {
+    match load(store, Read::Log { log: name.to_owned(), after, limit }).await {
         Found::Log(entries) => {
             for (seq, entry) in &entries {
                 assert_eq!(entry, format!("entry {seq} \0\u{e9}").as_bytes());

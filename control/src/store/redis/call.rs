@@ -21,13 +21,7 @@ impl<'a> Call<'a> {
         let mut args = Cmd::new();
         args.arg(batch.now).arg(format!("{:016x}", batch.version));
         let (names, indices) = (Vec::new(), HashMap::new());
-        let mut call = Self {
-            store,
-            batch,
-            names,
-            indices,
-            args,
-        };
+        let mut call = Self { store, batch, names, indices, args };
         batch.guards.iter().for_each(|guard| call.guard(guard));
         batch.writes.iter().for_each(|write| call.write(write));
         call
@@ -58,11 +52,7 @@ impl<'a> Call<'a> {
             Guard::Fewer { set, than } => {
                 self.operation("f", set).arg(than);
             }
-            Guard::Rate {
-                bucket,
-                interval,
-                burst,
-            } => {
+            Guard::Rate { bucket, interval, burst } => {
                 self.operation("r", bucket).arg(interval).arg(burst);
             }
         }
@@ -70,11 +60,7 @@ impl<'a> Call<'a> {
 
     fn write(&mut self, write: &'a Write) {
         match write {
-            Write::Put {
-                record,
-                body,
-                lifetime,
-            } => {
+            Write::Put { record, body, lifetime } => {
                 let lifetime = lifetime.map(|l| l.as_millis().to_string());
                 let lifetime = lifetime.unwrap_or_default();
                 self.operation("p", record).arg(lifetime).arg(body);
@@ -125,10 +111,9 @@ pub(super) fn outcome(names: &[&str], reply: Vec<Value>) -> Result<Commit, Redis
     match from_redis_value::<String>(next())?.as_str() {
         "applied" => Ok(Commit::Applied),
         "full" => Ok(Commit::Full { set: name(next())? }),
-        "limited" => Ok(Commit::Limited {
-            bucket: name(next())?,
-            retry_after: from_redis_value(next())?,
-        }),
+        "limited" => {
+            Ok(Commit::Limited { bucket: name(next())?, retry_after: from_redis_value(next())? })
+        }
         _ => {
             let mut records = HashMap::new();
             let mut guarded = from_redis_value::<Vec<Value>>(next())?.into_iter();

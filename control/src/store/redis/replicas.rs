@@ -28,12 +28,7 @@ type Asked = (Partition, oneshot::Sender<Result<(), String>>);
 
 impl Replicas {
     pub(super) fn new(servers: Arc<Servers>, prefix: String, needed: usize) -> Arc<Self> {
-        Arc::new(Self {
-            servers,
-            prefix,
-            needed,
-            rounds: Mutex::default(),
-        })
+        Arc::new(Self { servers, prefix, needed, rounds: Mutex::default() })
     }
 
     /// Returns once enough replicas have all that the partition's server has by now.
@@ -50,9 +45,7 @@ impl Replicas {
             let _ = queue.send((partition, answer));
         }
         let covered = covered.await;
-        covered
-            .unwrap_or_else(|_| Err("nobody asked them".to_owned()))
-            .map_err(unknown)
+        covered.unwrap_or_else(|_| Err("nobody asked them".to_owned())).map_err(unknown)
     }
 
     fn start(self: &Arc<Self>, server: Arc<Server>) -> mpsc::UnboundedSender<Asked> {
@@ -93,13 +86,7 @@ impl Replicas {
         let patience = PATIENCE.as_millis() as u64;
         let mut round = redis::pipe();
         let mark = format!("{}:{{{partition}}}:wait", self.prefix);
-        round
-            .cmd("SET")
-            .arg(mark)
-            .arg(1)
-            .arg("PX")
-            .arg(patience)
-            .ignore();
+        round.cmd("SET").arg(mark).arg(1).arg("PX").arg(patience).ignore();
         round.add_command(cmd("WAIT").arg(self.needed).arg(patience / 2).to_owned());
         let (reached,): (usize,) = round.query_async(connection).await?;
         if reached >= self.needed {

@@ -190,20 +190,14 @@ pub(super) async fn dial(info: &ConnectionInfo) -> RedisResult<MultiplexedConnec
     let config = redis::AsyncConnectionConfig::new()
         .set_connection_timeout(Some(CONNECT_TIMEOUT))
         .set_response_timeout(Some(CONNECT_TIMEOUT));
-    Client::open(info.clone())?
-        .get_multiplexed_async_connection_with_config(&config)
-        .await
+    Client::open(info.clone())?.get_multiplexed_async_connection_with_config(&config).await
 }
 
 /// The slot of a key's hash tag: CRC-16 (XMODEM), as the Cluster specification has it.
 fn slot(tag: &str) -> u16 {
     let crc = tag.bytes().fold(0_u16, |crc, byte| {
         (0..8).fold(crc ^ (u16::from(byte) << 8), |crc, _| {
-            if crc & 0x8000 == 0 {
-                crc << 1
-            } else {
-                (crc << 1) ^ 0x1021
-            }
+            if crc & 0x8000 == 0 { crc << 1 } else { (crc << 1) ^ 0x1021 }
         })
     });
     crc % SLOTS

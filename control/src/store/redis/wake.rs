@@ -168,8 +168,7 @@ impl Wakes {
             let link = self.connect(server).await?;
             open.insert(address.clone(), link);
         }
-        open.get_mut(&address)
-            .ok_or_else(|| (redis::ErrorKind::Client, "the link is gone").into())
+        open.get_mut(&address).ok_or_else(|| (redis::ErrorKind::Client, "the link is gone").into())
     }
 
     async fn connect(self: &Arc<Self>, server: &Arc<Server>) -> RedisResult<Link> {
@@ -181,9 +180,7 @@ impl Wakes {
         let settings = server.info.redis_settings().clone();
         let settings = settings.set_protocol(redis::ProtocolVersion::RESP3);
         let client = Client::open(server.info.clone().set_redis_settings(settings))?;
-        let mut connection = client
-            .get_multiplexed_async_connection_with_config(&config)
-            .await?;
+        let mut connection = client.get_multiplexed_async_connection_with_config(&config).await?;
         let address = server.address();
         self.beat(&address, &mut connection).await?;
         let (wakes, followed) = (self.clone(), connection.clone());
@@ -255,10 +252,7 @@ impl Wakes {
         let asked = local();
         let (seconds, micros): (u64, u64) = cmd("TIME").query_async(connection).await?;
         let answered = local();
-        let is_clock = self
-            .servers
-            .of(0)
-            .is_ok_and(|server| server.address() == address);
+        let is_clock = self.servers.of(0).is_ok_and(|server| server.address() == address);
         // An answer that was long under way says little of when it was given.
         if is_clock && (answered.saturating_sub(asked) < LATE || self.ahead.load(Relaxed) == 0) {
             let theirs = seconds * 1000 + micros / 1000;
@@ -275,12 +269,7 @@ async fn subscribe(connection: &mut MultiplexedConnection, channel: &str) -> Red
 
 /// The partition of what was published: it is in the braces of the channel's name.
 fn partition_of(push: &PushInfo) -> Option<Partition> {
-    let channel = push
-        .data
-        .first()
-        .cloned()
-        .map(from_redis_value::<String>)?
-        .ok()?;
+    let channel = push.data.first().cloned().map(from_redis_value::<String>)?.ok()?;
     let (_, rest) = channel.split_once('{')?;
     rest.split_once('}')?.0.parse().ok()
 }

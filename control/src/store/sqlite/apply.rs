@@ -43,24 +43,16 @@ fn one(connection: &Connection, batch: &Batch) -> rusqlite::Result<Commit> {
                     return Ok(Commit::Full { set: set.clone() });
                 }
             }
-            Guard::Rate {
-                bucket,
-                interval,
-                burst,
-            } => {
+            Guard::Rate { bucket, interval, burst } => {
                 let sql = "SELECT full_at FROM bucket WHERE partition = ?1 AND name = ?2";
                 let mut statement = connection.prepare_cached(sql)?;
-                let full_at: Option<i64> = statement
-                    .query_row(params![p, bucket], |row| row.get(0))
-                    .optional()?;
+                let full_at: Option<i64> =
+                    statement.query_row(params![p, bucket], |row| row.get(0)).optional()?;
                 let full_at = full_at.map_or(0, |at| at as u64).max(batch.now) + interval;
                 let room_at = full_at.saturating_sub(interval * u64::from(*burst));
                 if room_at > batch.now {
                     let retry_after = room_at - batch.now;
-                    return Ok(Commit::Limited {
-                        bucket: bucket.clone(),
-                        retry_after,
-                    });
+                    return Ok(Commit::Limited { bucket: bucket.clone(), retry_after });
                 }
                 buckets.push((bucket, full_at));
             }
@@ -68,9 +60,7 @@ fn one(connection: &Connection, batch: &Batch) -> rusqlite::Result<Commit> {
     }
     for (bucket, full_at) in buckets {
         let sql = "INSERT OR REPLACE INTO bucket VALUES (?1, ?2, ?3)";
-        connection
-            .prepare_cached(sql)?
-            .execute(params![p, bucket, full_at as i64])?;
+        connection.prepare_cached(sql)?.execute(params![p, bucket, full_at as i64])?;
     }
     for operation in &batch.writes {
         write(connection, batch, operation)?;
@@ -98,11 +88,7 @@ fn conflict(
 fn write(connection: &Connection, batch: &Batch, operation: &Write) -> rusqlite::Result<()> {
     let p = batch.partition;
     match operation {
-        Write::Put {
-            record,
-            body,
-            lifetime,
-        } => {
+        Write::Put { record, body, lifetime } => {
             let collect_at = lifetime.map(|l| (batch.now + l.as_millis() as u64) as i64);
             let sql = "INSERT OR REPLACE INTO record VALUES (?1, ?2, ?3, ?4, ?5)";
             connection.prepare_cached(sql)?.execute(params![
@@ -115,27 +101,19 @@ fn write(connection: &Connection, batch: &Batch, operation: &Write) -> rusqlite:
         }
         Write::Add { set, member, score } => {
             let sql = "INSERT OR REPLACE INTO member VALUES (?1, ?2, ?3, ?4)";
-            connection
-                .prepare_cached(sql)?
-                .execute(params![p, set, member, signed(*score)])?;
+            connection.prepare_cached(sql)?.execute(params![p, set, member, signed(*score)])?;
         }
         Write::Remove { set, member } => {
             let sql = "DELETE FROM member WHERE partition = ?1 AND set_name = ?2 AND name = ?3";
-            connection
-                .prepare_cached(sql)?
-                .execute(params![p, set, member])?;
+            connection.prepare_cached(sql)?.execute(params![p, set, member])?;
         }
         Write::Append { log, seq, entry } => {
             let sql = "INSERT INTO entry VALUES (?1, ?2, ?3, ?4)";
-            connection
-                .prepare_cached(sql)?
-                .execute(params![p, log, signed(*seq), &entry[..]])?;
+            connection.prepare_cached(sql)?.execute(params![p, log, signed(*seq), &entry[..]])?;
         }
         Write::Trim { log, through } => {
             let sql = "DELETE FROM entry WHERE partition = ?1 AND log = ?2 AND seq <= ?3";
-            connection
-                .prepare_cached(sql)?
-                .execute(params![p, log, signed(*through)])?;
+            connection.prepare_cached(sql)?.execute(params![p, log, signed(*through)])?;
         }
         Write::Delete { name } => {
             for sql in [

@@ -11,11 +11,7 @@ use std::{
 /// Copies the store in `folder` to `file` as it is at one moment. Whoever uses it goes on.
 pub fn backup(folder: &Path, file: &Path) -> anyhow::Result<()> {
     let store = folder.join(super::FILE);
-    ensure!(
-        store.exists(),
-        "there is no embedded store in {}",
-        folder.display()
-    );
+    ensure!(store.exists(), "there is no embedded store in {}", folder.display());
     ensure!(!file.exists(), "{} is there already", file.display());
     let partial = beside(file, ".partial");
     // SQLite fills an empty file, which keeps its permissions. What a backup left that was cut off
@@ -82,9 +78,7 @@ fn check(file: &Path) -> anyhow::Result<()> {
 /// Gives a whole file its name, for good.
 fn keep(partial: &Path, file: &Path) -> anyhow::Result<()> {
     fs::rename(partial, file).with_context(|| format!("cannot write {}", file.display()))?;
-    let folder = file
-        .parent()
-        .filter(|folder| !folder.as_os_str().is_empty());
+    let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty());
     File::open(folder.unwrap_or(Path::new(".")))?.sync_all()?;
     Ok(())
 }

@@ -51,11 +51,7 @@ async fn a_reply_that_breaks_before_its_first_word_is_asked_for_again(kind: Kind
     drop(asked);
     let mut asked = endpoint.asked().await;
     asked.begin("text/event-stream").await;
-    asked
-        .piece(&chunk(
-            &json!({"error": {"message": "overloaded", "code": 502}}),
-        ))
-        .await;
+    asked.piece(&chunk(&json!({"error": {"message": "overloaded", "code": 502}}))).await;
     asked.end().await;
     let mut asked = endpoint.asked().await;
     asked.begin("text/event-stream").await;
@@ -81,10 +77,7 @@ async fn a_turn_that_nobody_wants_any_more_ends_its_request(kind: Kind) {
             asked.piece(&delta("Once upon a time")).await;
             visitor.listen(&posted.turn).await.through("delta").await;
         }
-        visitor
-            .post_to(&format!("{}/cancel", posted.turn))
-            .await
-            .expect(200);
+        visitor.post_to(&format!("{}/cancel", posted.turn)).await.expect(200);
         asked.hung_up().await;
     }
     // An agent that is told to stop hands its turns back.
@@ -108,13 +101,7 @@ async fn endpoints_that_know_less_of_the_protocol_will_do(kind: Kind) {
     assert_eq!(asked.body["stream_options"]["include_usage"], true);
     let refusal =
         json!({"detail": [{"type": "extra_forbidden", "loc": ["body", "stream_options"]}]});
-    asked
-        .answer(
-            "422 Unprocessable Entity",
-            "application/json",
-            &refusal.to_string(),
-        )
-        .await;
+    asked.answer("422 Unprocessable Entity", "application/json", &refusal.to_string()).await;
     let asked = endpoint.asked().await;
     assert_eq!(asked.body["stream_options"], Value::Null);
     // All at once, though it was asked to stream, and in parts.
@@ -122,9 +109,7 @@ async fn endpoints_that_know_less_of_the_protocol_will_do(kind: Kind) {
     let completion = json!({
         "choices": [{"index": 0, "message": {"content": parts}, "finish_reason": "stop"}],
     });
-    asked
-        .answer("200 OK", "application/json", &completion.to_string())
-        .await;
+    asked.answer("200 OK", "application/json", &completion.to_string()).await;
     let seen = visitor.listen(&posted.turn).await.rest().await;
     assert_eq!(text(&seen), "Here I am.");
     // It is remembered; and an end without [DONE] is one.
@@ -153,30 +138,17 @@ async fn the_key_goes_to_the_endpoint_and_nowhere_else(kind: Kind) {
     let asked = endpoint.asked().await;
     assert_eq!(asked.header("authorization"), "Bearer sk-from-a-file");
     let told = json!({"error": {"message": "Incorrect API key provided: sk-from-a-file"}});
-    asked
-        .answer("401 Unauthorized", "application/json", &told.to_string())
-        .await;
+    asked.answer("401 Unauthorized", "application/json", &told.to_string()).await;
     let standing = visitor.end_of(&posted.turn).await;
     assert_eq!(standing["error"], "The agent could not answer.");
     let log = agent.said();
-    assert!(
-        log.contains("Incorrect API key provided: [the key]"),
-        "{log}"
-    );
+    assert!(log.contains("Incorrect API key provided: [the key]"), "{log}");
     assert!(!log.contains("sk-from-a-file"), "{log}");
 
     // A redirect does not take it elsewhere.
     let posted = visitor.say("hello").await;
     let elsewhere = "307 Temporary Redirect\r\nlocation: http://127.0.0.1:9/";
-    endpoint
-        .asked()
-        .await
-        .answer(elsewhere, "text/plain", "")
-        .await;
+    endpoint.asked().await.answer(elsewhere, "text/plain", "").await;
     assert_eq!(visitor.end_of(&posted.turn).await["status"], "failed");
-    assert!(
-        agent.said().contains("http://127.0.0.1:9/"),
-        "{}",
-        agent.said()
-    );
+    assert!(agent.said().contains("http://127.0.0.1:9/"), "{}", agent.said());
 }

@@ -21,12 +21,8 @@ const PREFIXES: [&str; 12] = [
     "hook:acme/eng/lin",
 ];
 
-const MODES: [RouteMode; 4] = [
-    RouteMode::Unspecified,
-    RouteMode::Trigger,
-    RouteMode::Observe,
-    RouteMode::Drop,
-];
+const MODES: [RouteMode; 4] =
+    [RouteMode::Unspecified, RouteMode::Trigger, RouteMode::Observe, RouteMode::Drop];
 
 /// One change of the table.
 #[derive(Clone, Debug)]
@@ -69,13 +65,9 @@ fn any_route() -> impl Strategy<Value = Route> {
                 persona,
                 topic,
                 mode: mode.into(),
-                escalation: steps.map(|steps| Escalation {
-                    steps: steps.into_iter().map(step).collect(),
-                }),
-                give_up: give_up.map(|after| GiveUp {
-                    after: Some(after),
-                    say: String::new(),
-                }),
+                escalation: steps
+                    .map(|steps| Escalation { steps: steps.into_iter().map(step).collect() }),
+                give_up: give_up.map(|after| GiveUp { after: Some(after), say: String::new() }),
                 ..route(prefix)
             }
         },

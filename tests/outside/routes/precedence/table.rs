@@ -5,14 +5,8 @@ use arizuko_tests::routes::route;
 use std::collections::BTreeMap;
 
 /// The fields in the order in which they are explained.
-pub(super) const FIELDS: [&str; 6] = [
-    "target",
-    "persona",
-    "topic",
-    "mode",
-    "escalation",
-    "give_up",
-];
+pub(super) const FIELDS: [&str; 6] =
+    ["target", "persona", "topic", "mode", "escalation", "give_up"];
 
 /// The table, as the test believes it to be.
 #[derive(Default)]

@@ -10,11 +10,7 @@ use redis::{
 /// Who knows where the state is.
 pub(super) enum Source {
     One(ConnectionInfo),
-    Sentinel {
-        sentinels: Vec<ConnectionInfo>,
-        name: String,
-        settings: RedisConnectionInfo,
-    },
+    Sentinel { sentinels: Vec<ConnectionInfo>, name: String, settings: RedisConnectionInfo },
     Cluster(Vec<ConnectionInfo>),
 }
 
@@ -32,11 +28,7 @@ impl Source {
             let (user, hosts) = rest.rsplit_once('@').unwrap_or(("", rest));
             let at = if user.is_empty() { "" } else { "@" };
             let infos = hosts.split(',').map(|host| {
-                let port = if has_port(host) {
-                    String::new()
-                } else {
-                    format!(":{port}")
-                };
+                let port = if has_port(host) { String::new() } else { format!(":{port}") };
                 let url = format!("redis{tls}://{user}{at}{host}{port}/");
                 url.into_connection_info().map_err(anyhow::Error::from)
             });
@@ -91,10 +83,8 @@ impl Source {
                 }
             }
             Self::Cluster(_) => {
-                let slots: Vec<Vec<Value>> = cmd("CLUSTER")
-                    .arg("SLOTS")
-                    .query_async(&mut connection)
-                    .await?;
+                let slots: Vec<Vec<Value>> =
+                    cmd("CLUSTER").arg("SLOTS").query_async(&mut connection).await?;
                 let mut ranges = slots
                     .into_iter()
                     .map(|range| read_range(range, who))
@@ -122,9 +112,9 @@ impl std::fmt::Display for Source {
         };
         match self {
             Self::One(info) => write!(f, "{}", info.addr()),
-            Self::Sentinel {
-                sentinels, name, ..
-            } => write!(f, "{name} of the Sentinels {}", list(sentinels)),
+            Self::Sentinel { sentinels, name, .. } => {
+                write!(f, "{name} of the Sentinels {}", list(sentinels))
+            }
             Self::Cluster(seeds) => write!(f, "the Cluster of {}", list(seeds)),
         }
     }
@@ -142,23 +132,17 @@ fn read_range(
     let host: Option<String> = from_redis_value(primary.next().unwrap_or(Value::Nil))?;
     let port: u16 = from_redis_value(primary.next().unwrap_or(Value::Nil))?;
     // Without a host it is the one that was asked.
-    let host = host
-        .filter(|host| !host.is_empty())
-        .unwrap_or_else(|| match asked.addr() {
-            ConnectionAddr::Tcp(host, _) | ConnectionAddr::TcpTls { host, .. } => host.clone(),
-            _ => "127.0.0.1".to_owned(),
-        });
+    let host = host.filter(|host| !host.is_empty()).unwrap_or_else(|| match asked.addr() {
+        ConnectionAddr::Tcp(host, _) | ConnectionAddr::TcpTls { host, .. } => host.clone(),
+        _ => "127.0.0.1".to_owned(),
+    });
     Ok((first, last, beside(asked, host, port)))
 }
 
 /// Another server, which is reached as this one is: by TLS, too.
 fn beside(known: &ConnectionInfo, host: String, port: u16) -> ConnectionInfo {
     let address = match known.addr() {
-        ConnectionAddr::TcpTls {
-            insecure,
-            tls_params,
-            ..
-        } => ConnectionAddr::TcpTls {
+        ConnectionAddr::TcpTls { insecure, tls_params, .. } => ConnectionAddr::TcpTls {
             host,
             port,
             insecure: *insecure,
@@ -190,10 +174,7 @@ mod tests {
             ("rediss://a:1/2", "a:1"),
             ("rediss-cluster://a,b:2", "the Cluster of a:6379, b:2"),
             ("rediss-sentinel://a/main", "main of the Sentinels a:26379"),
-            (
-                "redis-sentinel://:secret@a,[::1]:5/main/3",
-                "main of the Sentinels a:26379, ::1:5",
-            ),
+            ("redis-sentinel://:secret@a,[::1]:5/main/3", "main of the Sentinels a:26379, ::1:5"),
         ] {
             assert_eq!(shown(url).ok().as_deref(), Some(expected), "{url}");
         }
