@@ -1,26 +1,19 @@
 //! Clients that we did not write: curl, Python's gRPC, HTTP and SSE libraries.
 
 use arizuko_tests::{
-    Kind, Stack,
+    Kind, Stack, apply,
     attach::delta,
-    on_every_stack,
+    every_stack,
     tools::{curl, python},
 };
 use serde_json::{Value, json};
 use std::path::Path;
 
-on_every_stack![
-    curl_posts_in_every_form_and_reads_the_stream,
-    a_python_client_reads_a_reply_and_comes_back_by_its_last_event_id,
-    a_python_agent_mints_links_with_its_key,
-    grpc_tells_its_health_and_what_it_serves,
-    a_gateway_tells_its_health_and_its_contract,
-];
-
 fn parse(text: &str) -> Value {
     serde_json::from_str(text).unwrap_or_else(|error| panic!("{error}: {text}"))
 }
 
+#[apply(every_stack)]
 async fn curl_posts_in_every_form_and_reads_the_stream(kind: Kind) {
     let stack = Stack::with_real_links(kind, &[]).await;
     let link = stack.issue("acme").await;
@@ -61,6 +54,7 @@ async fn curl_posts_in_every_form_and_reads_the_stream(kind: Kind) {
     assert!(read.expect(0).out.contains("\"content\":\"at once\""));
 }
 
+#[apply(every_stack)]
 async fn a_python_client_reads_a_reply_and_comes_back_by_its_last_event_id(kind: Kind) {
     let stack = Stack::with_real_links(kind, &[]).await;
     let link = stack.issue("acme").await;
@@ -95,8 +89,8 @@ async fn a_python_client_reads_a_reply_and_comes_back_by_its_last_event_id(kind:
     }
 }
 
-async fn a_python_agent_mints_links_with_its_key(kind: Kind) {
-    let stack = Stack::start(kind).await;
+#[apply(every_stack)]
+async fn a_python_agent_mints_links_with_its_key(stack: Stack) {
     let key = stack.agent_key("acme/eng").await;
     let control = stack.control(1);
     let protos = Path::new(env!("CARGO_MANIFEST_DIR")).join("../proto").display().to_string();
@@ -122,8 +116,8 @@ async fn a_python_agent_mints_links_with_its_key(kind: Kind) {
     assert_eq!(parse(&refused.out)["code"], "UNAUTHENTICATED");
 }
 
-async fn grpc_tells_its_health_and_what_it_serves(kind: Kind) {
-    let stack = Stack::start(kind).await;
+#[apply(every_stack)]
+async fn grpc_tells_its_health_and_what_it_serves(stack: Stack) {
     for control in 0..2 {
         let control = stack.control(control);
         let told = python("health.py", &[control.trim_start_matches("http://")]).await.expect(0);
@@ -141,8 +135,8 @@ async fn grpc_tells_its_health_and_what_it_serves(kind: Kind) {
     }
 }
 
-async fn a_gateway_tells_its_health_and_its_contract(kind: Kind) {
-    let stack = Stack::start(kind).await;
+#[apply(every_stack)]
+async fn a_gateway_tells_its_health_and_its_contract(stack: Stack) {
     for gateway in 0..2 {
         let gateway = stack.at(gateway, "");
         gateway.get("/healthz").await.expect(200);

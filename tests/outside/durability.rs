@@ -1,26 +1,18 @@
 //! What was answered 2xx is there after a power cut, and nothing of it twice.
 
 use arizuko_tests::{
-    Kind, Stack,
+    Kind, Stack, apply,
     attach::{delta, status},
-    on_every_stack,
+    every_stack,
     sse::{Cursor, names, raw, transcript},
 };
 use serde_json::{Value, json};
 
-on_every_stack![
-    a_message_that_was_taken_outlives_a_power_cut_right_after,
-    links_history_and_turns_are_as_they_were,
-    a_revocation_outlives_a_power_cut_right_after,
-    a_repeat_after_a_power_cut_finds_the_first_turn,
-    frames_that_were_acknowledged_outlive_a_power_cut_in_mid_reply,
-];
-
 /// A lease short enough to wait for.
 const SHORT: [(&str, &str); 2] = [("ARIZUKO_LEASE", "4s"), ("ARIZUKO_AGENT_HEARTBEAT", "500ms")];
 
-async fn a_message_that_was_taken_outlives_a_power_cut_right_after(kind: Kind) {
-    let mut stack = Stack::start(kind).await;
+#[apply(every_stack)]
+async fn a_message_that_was_taken_outlives_a_power_cut_right_after(mut stack: Stack) {
     let link = stack.issue("acme").await;
     let mut taken = Vec::new();
     for round in 0..4 {
@@ -67,8 +59,8 @@ async fn everything(
     all
 }
 
-async fn links_history_and_turns_are_as_they_were(kind: Kind) {
-    let mut stack = Stack::start(kind).await;
+#[apply(every_stack)]
+async fn links_history_and_turns_are_as_they_were(mut stack: Stack) {
     let link = stack.issue("acme").await;
     let visitor = stack.visitor(&link, 0);
     let mut agent = stack.attach("acme", 1).await;
@@ -92,8 +84,8 @@ async fn links_history_and_turns_are_as_they_were(kind: Kind) {
     assert_eq!(raw(&visitor.listen(&done.turn).await.rest().await), stream, "the same bytes");
 }
 
-async fn a_revocation_outlives_a_power_cut_right_after(kind: Kind) {
-    let mut stack = Stack::start(kind).await;
+#[apply(every_stack)]
+async fn a_revocation_outlives_a_power_cut_right_after(mut stack: Stack) {
     let (revoked, kept) = (stack.issue("acme").await, stack.issue("acme").await);
     let posted = stack.visitor(&revoked, 0).say("hello").await;
     stack.revoke(&revoked.token_id).await;
@@ -105,8 +97,8 @@ async fn a_revocation_outlives_a_power_cut_right_after(kind: Kind) {
     assert_eq!(agent.turn().await.turn.turn_id, kept.turn, "the revoked link's turn never comes");
 }
 
-async fn a_repeat_after_a_power_cut_finds_the_first_turn(kind: Kind) {
-    let mut stack = Stack::start(kind).await;
+#[apply(every_stack)]
+async fn a_repeat_after_a_power_cut_finds_the_first_turn(mut stack: Stack) {
     let link = stack.issue("acme").await;
     let message = json!({"content": "hello"});
     let key = "a-key-that-nobody-can-guess";
@@ -116,6 +108,7 @@ async fn a_repeat_after_a_power_cut_finds_the_first_turn(kind: Kind) {
     assert_eq!(stack.visitor(&link, 1).say_once(key, &message).await.posted(), first);
 }
 
+#[apply(every_stack)]
 async fn frames_that_were_acknowledged_outlive_a_power_cut_in_mid_reply(kind: Kind) {
     let mut stack = Stack::with(kind, &SHORT).await;
     let link = stack.issue("acme").await;

@@ -1,26 +1,15 @@
 //! `/hook/{token}`: machines call, and the agent gets what they sent, byte for byte.
 
 use arizuko_tests::{
-    Kind, Stack,
+    Stack, apply, every_stack,
     http::{is_id, send},
-    on_every_stack,
     sse::names,
 };
 use http::Method;
 use serde_json::json;
 
-on_every_stack![
-    a_body_of_any_type_reaches_the_agent_verbatim,
-    headers_reach_the_agent_in_order_and_credentials_do_not,
-    a_webhooks_turn_has_a_snapshot_a_status_and_a_stream,
-    a_redelivery_runs_once,
-    a_token_works_on_its_own_surface_alone,
-    a_webhooks_source_and_suffix_are_told_apart,
-    a_body_too_large_is_refused,
-];
-
-async fn a_body_of_any_type_reaches_the_agent_verbatim(kind: Kind) {
-    let stack = Stack::start(kind).await;
+#[apply(every_stack)]
+async fn a_body_of_any_type_reaches_the_agent_verbatim(stack: Stack) {
     let hook = stack.caller(&stack.issue_hook("acme", "github", "").await, 0);
     let mut agent = stack.attach("acme", 1).await;
     let every_byte: Vec<u8> = (0..=255).cycle().take(100_000).collect();
@@ -42,8 +31,8 @@ async fn a_body_of_any_type_reaches_the_agent_verbatim(kind: Kind) {
     }
 }
 
-async fn headers_reach_the_agent_in_order_and_credentials_do_not(kind: Kind) {
-    let stack = Stack::start(kind).await;
+#[apply(every_stack)]
+async fn headers_reach_the_agent_in_order_and_credentials_do_not(stack: Stack) {
     let hook = stack.caller(&stack.issue_hook("acme", "github", "").await, 0);
     let mut agent = stack.attach("acme", 1).await;
     let sent = [
@@ -80,8 +69,8 @@ async fn headers_reach_the_agent_in_order_and_credentials_do_not(kind: Kind) {
     assert!(!all.contains("secret-"), "{all}");
 }
 
-async fn a_webhooks_turn_has_a_snapshot_a_status_and_a_stream(kind: Kind) {
-    let stack = Stack::start(kind).await;
+#[apply(every_stack)]
+async fn a_webhooks_turn_has_a_snapshot_a_status_and_a_stream(stack: Stack) {
     let link = stack.issue_hook("acme", "github", "").await;
     let (here, there) = (stack.caller(&link, 0), stack.caller(&link, 1));
     let mut agent = stack.attach("acme", 1).await;
@@ -100,8 +89,8 @@ async fn a_webhooks_turn_has_a_snapshot_a_status_and_a_stream(kind: Kind) {
     there.get("").await.refused(405, "METHOD_NOT_ALLOWED");
 }
 
-async fn a_redelivery_runs_once(kind: Kind) {
-    let stack = Stack::start(kind).await;
+#[apply(every_stack)]
+async fn a_redelivery_runs_once(stack: Stack) {
     let link = stack.issue_hook("acme", "github", "").await;
     let deliver = |gateway: usize, key: &str, body: &str| {
         let request = stack.caller(&link, gateway).request(Method::POST, "");
@@ -116,8 +105,8 @@ async fn a_redelivery_runs_once(kind: Kind) {
     assert_ne!(second.conversation, first.conversation, "each call is a conversation of its own");
 }
 
-async fn a_token_works_on_its_own_surface_alone(kind: Kind) {
-    let stack = Stack::start(kind).await;
+#[apply(every_stack)]
+async fn a_token_works_on_its_own_surface_alone(stack: Stack) {
     let chat = stack.issue("acme").await;
     let hook = stack.issue_hook("acme", "github", "").await;
     let turn = stack.visitor(&chat, 0).say("hello").await;
@@ -151,8 +140,8 @@ async fn a_token_works_on_its_own_surface_alone(kind: Kind) {
     stack.caller(&hook, 0).post("text/plain", "x").await.refused(401, "TOKEN_INVALID");
 }
 
-async fn a_webhooks_source_and_suffix_are_told_apart(kind: Kind) {
-    let stack = Stack::start(kind).await;
+#[apply(every_stack)]
+async fn a_webhooks_source_and_suffix_are_told_apart(stack: Stack) {
     let mut agent = stack.attach("acme", 1).await;
     for (source, suffix, jid) in [
         ("github", "", "hook:acme/github"),
@@ -168,8 +157,8 @@ async fn a_webhooks_source_and_suffix_are_told_apart(kind: Kind) {
     }
 }
 
-async fn a_body_too_large_is_refused(kind: Kind) {
-    let stack = Stack::start(kind).await;
+#[apply(every_stack)]
+async fn a_body_too_large_is_refused(stack: Stack) {
     let hook = stack.caller(&stack.issue_hook("acme", "github", "").await, 0);
     let mut agent = stack.attach("acme", 1).await;
     let largest = vec![0xff; 1 << 20];

@@ -1,9 +1,9 @@
 //! The separate processes: what they want to be told, and how they share a store.
 
 use arizuko_tests::{
-    Kind,
+    apply,
     cli::{Outcome, run},
-    on,
+    embedded, one_redis,
     process::{Process, program},
     redis::Redis,
     tools::{curl, random_id},
@@ -11,13 +11,6 @@ use arizuko_tests::{
 use serde_json::Value;
 use std::{fs, net::TcpListener, path::Path};
 use tempfile::TempDir;
-
-on![embedded, Embedded;
-    a_control_that_cannot_work_says_why_and_does_not_start,
-    a_gateway_that_cannot_work_says_why_and_does_not_start,
-    a_control_on_the_embedded_store_serves_a_gateway_of_its_own,
-];
-on![one_redis, OneRedis; two_prefixes_in_one_redis_do_not_meet];
 
 fn folder() -> TempDir {
     let folder = tempfile::Builder::new().prefix("arizuko-test-").tempdir();
@@ -47,7 +40,8 @@ fn says(outcome: Outcome, told: &str) {
     assert!(!outcome.err.contains("panicked"), "{outcome:?}");
 }
 
-async fn a_control_that_cannot_work_says_why_and_does_not_start(_: Kind) {
+#[apply(embedded)]
+async fn a_control_that_cannot_work_says_why_and_does_not_start() {
     let folder = folder();
     let at = folder.path();
     let data = at.join("data").display().to_string();
@@ -74,7 +68,8 @@ async fn a_control_that_cannot_work_says_why_and_does_not_start(_: Kind) {
     }
 }
 
-async fn a_gateway_that_cannot_work_says_why_and_does_not_start(_: Kind) {
+#[apply(embedded)]
+async fn a_gateway_that_cannot_work_says_why_and_does_not_start() {
     let folder = folder();
     let start = |flags: &[&str], key: &str| {
         let mut gateway = program("arizuko-gateway", folder.path());
@@ -142,7 +137,8 @@ impl Pair {
     }
 }
 
-async fn a_control_on_the_embedded_store_serves_a_gateway_of_its_own(_: Kind) {
+#[apply(embedded)]
+async fn a_control_on_the_embedded_store_serves_a_gateway_of_its_own() {
     let folder = folder();
     let data = folder.path().join("data").display().to_string();
     let pair = Pair::start("one", folder.path(), &["--data-dir", &data]).await;
@@ -154,7 +150,8 @@ async fn a_control_on_the_embedded_store_serves_a_gateway_of_its_own(_: Kind) {
     assert_eq!(pair.status(&issued["token"]).await, "200");
 }
 
-async fn two_prefixes_in_one_redis_do_not_meet(_: Kind) {
+#[apply(one_redis)]
+async fn two_prefixes_in_one_redis_do_not_meet() {
     let folder = folder();
     let at = folder.path();
     let redis = Redis::start(&at.join("redis"), &at.join("logs")).await;

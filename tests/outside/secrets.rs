@@ -2,8 +2,8 @@
 
 use arizuko_proto::v1::KeyKind;
 use arizuko_tests::{
-    Kind, Stack, agent::Agent, collector::Collector, http::send, metrics::SERVED, on_every_stack,
-    sse::Cursor, within,
+    Kind, Stack, agent::Agent, apply, collector::Collector, every_stack, http::send,
+    metrics::SERVED, sse::Cursor, within,
 };
 use http::Method;
 use serde_json::json;
@@ -12,8 +12,6 @@ use std::{
     io::ErrorKind,
     path::{Path, PathBuf},
 };
-
-on_every_stack![tokens_and_keys_are_in_no_store_no_log_no_metric_and_no_span];
 
 /// Every file below a folder.
 fn files(folder: &Path) -> Vec<PathBuf> {
@@ -64,6 +62,7 @@ async fn use_it(stack: &Stack, token: &str) {
     }
 }
 
+#[apply(every_stack)]
 async fn tokens_and_keys_are_in_no_store_no_log_no_metric_and_no_span(kind: Kind) {
     let collector = Collector::start().await;
     let [endpoint, soon] = collector.settings();

@@ -25,8 +25,10 @@ pub mod redis;
 pub mod routes;
 pub mod sse;
 pub mod stack;
+mod suite;
 pub mod tools;
 
+pub use macro_rules_attribute::apply;
 pub use stack::{Kind, Stack};
 
 use std::{fmt::Display, time::Duration};
@@ -45,48 +47,44 @@ pub async fn within<T>(what: impl Display, event: impl Future<Output = T>) -> T 
     }
 }
 
-/// Runs one test, in the thread that it is called from: its processes live as long as that.
-pub fn run<F: Future<Output = ()>>(kind: Kind, test: impl FnOnce(Kind) -> F) {
+/// What a test takes as its argument.
+pub trait Fixture {
+    /// Makes it for a stack of this kind.
+    fn of(kind: Kind) -> impl Future<Output = Self>;
+}
+
+/// For a test that starts its stack itself, with settings.
+impl Fixture for Kind {
+    async fn of(kind: Kind) -> Self {
+        kind
+    }
+}
+
+/// For a test on a stack with the defaults.
+impl Fixture for Stack {
+    async fn of(kind: Kind) -> Self {
+        Self::start(kind).await
+    }
+}
+
+/// Runs one test in the calling thread: its processes live as long as that thread.
+pub fn run<T: Fixture, F: Future<Output = ()>>(kind: Kind, test: impl FnOnce(T) -> F) {
     run_for(LIMIT, kind, test);
 }
 
-/// The same with another limit.
-pub fn run_for<F: Future<Output = ()>>(limit: Duration, kind: Kind, test: impl FnOnce(Kind) -> F) {
+/// Like [`run`], with another limit.
+pub fn run_for<T: Fixture, F: Future<Output = ()>>(
+    limit: Duration,
+    kind: Kind,
+    test: impl FnOnce(T) -> F,
+) {
     binaries::build();
     // An error says that another test has installed it.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let runtime = runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.expect("a runtime needs no more than a few file descriptors");
     runtime.block_on(async {
-        let ended = timeout(limit, test(kind)).await;
+        let ended = timeout(limit, async { test(T::of(kind).await).await }).await;
         assert!(ended.is_ok(), "the test was not over after {limit:?}");
     });
-}
-
-/// Makes each function, which takes a [`Kind`], a test on every kind of stack.
-#[macro_export]
-macro_rules! on_every_stack {
-    ($($test:ident),+ $(,)?) => {
-        $crate::on![embedded, Embedded; $($test),+];
-        $crate::on_redis![$($test),+];
-    };
-}
-
-/// The same where it is about Redis.
-#[macro_export]
-macro_rules! on_redis {
-    ($($test:ident),+ $(,)?) => {
-        $crate::on![one_redis, OneRedis; $($test),+];
-        $crate::on![pair, Pair; $($test),+];
-    };
-}
-
-/// The same on one kind of stack, in a module of that name.
-#[macro_export]
-macro_rules! on {
-    ($module:ident, $kind:ident; $($test:ident),+ $(,)?) => {
-        mod $module {
-            $(#[test] fn $test() { $crate::run($crate::Kind::$kind, super::$test) })+
-        }
-    };
 }

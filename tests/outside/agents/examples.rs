@@ -1,9 +1,9 @@
 //! The agents in `examples/`, run as `docs/agents.md` and their own comments say.
 
 use arizuko_tests::{
-    Kind, Stack,
+    Kind, Stack, apply,
     cli::run,
-    on,
+    embedded,
     process::{Process, command},
     python::repository,
     sse::{names, transcript},
@@ -11,11 +11,7 @@ use arizuko_tests::{
 };
 use std::{env, fs, path::Path};
 
-on![embedded, Embedded;
-    the_agent_in_python_mints_its_link_and_answers_there,
-    the_agent_in_bash_answers,
-];
-
+#[apply(embedded)]
 async fn the_agent_in_python_mints_its_link_and_answers_there(kind: Kind) {
     let stack = Stack::with_real_links(kind, &[]).await;
     let checkout = stack.folder().join("checkout");
@@ -52,8 +48,8 @@ async fn the_agent_in_python_mints_its_link_and_answers_there(kind: Kind) {
     assert_eq!(transcript(&seen)[0].1, "hello big world ");
 }
 
-async fn the_agent_in_bash_answers(kind: Kind) {
-    let stack = Stack::start(kind).await;
+#[apply(embedded)]
+async fn the_agent_in_bash_answers(stack: Stack) {
     let visitor = stack.visitor(&stack.issue("acme").await, 0);
     let script = fs::read_to_string(repository().join("examples/bash/agent.sh"));
     let script = script.expect("it is there");

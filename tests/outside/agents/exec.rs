@@ -2,27 +2,18 @@
 
 use arizuko_proto::v1::LinkOptions;
 use arizuko_tests::{
-    Kind, Stack,
+    Stack,
     agent::{Agent, script},
+    apply, every_stack,
     http::send,
-    on_every_stack,
     sse::{names, transcript},
     within,
 };
 use http::Method;
 use serde_json::{Value, json};
 
-on_every_stack![
-    a_program_gets_the_message_and_its_circumstances_and_no_keys,
-    output_streams_as_it_comes_cut_where_characters_end,
-    with_json_a_program_gets_the_whole_turn_with_its_history,
-    a_webhooks_bytes_and_headers_reach_the_program,
-    with_status_standard_error_is_what_the_agent_is_doing,
-    a_long_answer_arrives_whole,
-];
-
-async fn a_program_gets_the_message_and_its_circumstances_and_no_keys(kind: Kind) {
-    let stack = Stack::start(kind).await;
+#[apply(every_stack)]
+async fn a_program_gets_the_message_and_its_circumstances_and_no_keys(stack: Stack) {
     let options = LinkOptions { context: "be kind".into(), ..LinkOptions::default() };
     let visitor = stack.visitor(&stack.issue_with("acme/eng", "support", options).await, 0);
     let key = stack.agent_key("acme/eng").await;
@@ -59,8 +50,8 @@ async fn a_program_gets_the_message_and_its_circumstances_and_no_keys(kind: Kind
     assert_eq!(visitor.end_of(&posted.turn).await["status"], "done");
 }
 
-async fn output_streams_as_it_comes_cut_where_characters_end(kind: Kind) {
-    let stack = Stack::start(kind).await;
+#[apply(every_stack)]
+async fn output_streams_as_it_comes_cut_where_characters_end(stack: Stack) {
     let link = stack.issue("acme").await;
     let (here, there) = (stack.visitor(&link, 0), stack.visitor(&link, 1));
     let mut agent = stack.agent("acme", &[]).await;
@@ -91,8 +82,8 @@ async fn output_streams_as_it_comes_cut_where_characters_end(kind: Kind) {
     assert_eq!(transcript(&seen).len(), 1);
 }
 
-async fn with_json_a_program_gets_the_whole_turn_with_its_history(kind: Kind) {
-    let stack = Stack::start(kind).await;
+#[apply(every_stack)]
+async fn with_json_a_program_gets_the_whole_turn_with_its_history(stack: Stack) {
     let visitor = stack.visitor(&stack.issue("acme").await, 0);
     let mut agent = stack.agent("acme", &["--json"]).await;
     let first = visitor.say("one").await;
@@ -116,8 +107,8 @@ async fn with_json_a_program_gets_the_whole_turn_with_its_history(kind: Kind) {
     assert_eq!(authors, ["user", "assistant"], "{turn}");
 }
 
-async fn a_webhooks_bytes_and_headers_reach_the_program(kind: Kind) {
-    let stack = Stack::start(kind).await;
+#[apply(every_stack)]
+async fn a_webhooks_bytes_and_headers_reach_the_program(stack: Stack) {
     let hook = stack.caller(&stack.issue_hook("acme", "github", "").await, 0);
     let mut agent = stack.agent("acme", &[]).await;
     let body = b"\x00\xff{}\r\n".to_vec();
@@ -139,8 +130,8 @@ async fn a_webhooks_bytes_and_headers_reach_the_program(kind: Kind) {
     assert!(turn.to_string().contains("text"), "{turn}");
 }
 
-async fn with_status_standard_error_is_what_the_agent_is_doing(kind: Kind) {
-    let stack = Stack::start(kind).await;
+#[apply(every_stack)]
+async fn with_status_standard_error_is_what_the_agent_is_doing(stack: Stack) {
     let visitor = stack.visitor(&stack.issue("acme").await, 0);
     let mut agent = stack.agent("acme", &["--status"]).await;
     let posted = visitor.say("hello").await;
@@ -155,8 +146,8 @@ async fn with_status_standard_error_is_what_the_agent_is_doing(kind: Kind) {
     assert_eq!(names(&events.rest().await), ["message", "turn_done"]);
 }
 
-async fn a_long_answer_arrives_whole(kind: Kind) {
-    let stack = Stack::start(kind).await;
+#[apply(every_stack)]
+async fn a_long_answer_arrives_whole(stack: Stack) {
     let visitor = stack.visitor(&stack.issue("acme").await, 0);
     let mut exec = stack.operators_command();
     exec.args(["agent", "exec", "--folder", "acme", "--", "python3", "-IS"]).arg(script("long.py"));

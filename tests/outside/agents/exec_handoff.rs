@@ -2,25 +2,18 @@
 
 use arizuko_proto::v1::{Route, RouteMode};
 use arizuko_tests::{
-    Kind, Stack,
+    Stack, apply,
     attach::handoff,
+    every_stack,
     http::send,
-    on_every_stack,
     routes::{mode, route},
     sse::names,
 };
 use http::Method;
 use serde_json::{Value, json};
 
-on_every_stack![
-    an_exit_code_hands_the_turn_over,
-    an_exit_code_hands_the_whole_conversation_over,
-    a_program_learns_what_its_route_says_and_who_had_the_turn_before,
-    a_handoff_out_of_the_root_folder_fails_the_turn_and_not_the_agent,
-];
-
-async fn an_exit_code_hands_the_turn_over(kind: Kind) {
-    let stack = Stack::start(kind).await;
+#[apply(every_stack)]
+async fn an_exit_code_hands_the_turn_over(stack: Stack) {
     let visitor = stack.visitor(&stack.issue("acme").await, 0);
     let flags = ["--handoff", "75=acme/people", "--handoff", "76="];
     let mut bot = stack.agent("acme", &flags).await;
@@ -48,8 +41,8 @@ async fn an_exit_code_hands_the_turn_over(kind: Kind) {
     assert_eq!(visitor.end_of(&posted.turn).await["status"], "failed");
 }
 
-async fn an_exit_code_hands_the_whole_conversation_over(kind: Kind) {
-    let stack = Stack::start(kind).await;
+#[apply(every_stack)]
+async fn an_exit_code_hands_the_whole_conversation_over(stack: Stack) {
     let visitor = stack.visitor(&stack.issue("acme").await, 0);
     let flags = ["--handoff", "75=acme/people", "--handoff-conversation"];
     let mut bot = stack.agent("acme", &flags).await;
@@ -70,8 +63,8 @@ async fn an_exit_code_hands_the_whole_conversation_over(kind: Kind) {
     program.exit(0).await;
 }
 
-async fn a_program_learns_what_its_route_says_and_who_had_the_turn_before(kind: Kind) {
-    let stack = Stack::start(kind).await;
+#[apply(every_stack)]
+async fn a_program_learns_what_its_route_says_and_who_had_the_turn_before(stack: Stack) {
     let (persona, topic) = (Some("support engineer".into()), Some("leads".into()));
     stack.route(Route { persona, topic, ..route("web:acme") }).await;
     stack.route(mode("hook:acme", RouteMode::Observe)).await;
@@ -128,8 +121,8 @@ async fn a_program_learns_what_its_route_says_and_who_had_the_turn_before(kind: 
     program.exit(0).await;
 }
 
-async fn a_handoff_out_of_the_root_folder_fails_the_turn_and_not_the_agent(kind: Kind) {
-    let stack = Stack::start(kind).await;
+#[apply(every_stack)]
+async fn a_handoff_out_of_the_root_folder_fails_the_turn_and_not_the_agent(stack: Stack) {
     let visitor = stack.visitor(&stack.issue("acme").await, 0);
     let mut bot = stack.agent("acme", &["--handoff", "75=other"]).await;
     let posted = visitor.say("hello").await;

@@ -2,26 +2,19 @@
 //! reply and one end.
 
 use arizuko_tests::{
-    Kind, Stack,
+    Kind, Stack, apply,
     attach::{Session, hello},
-    on_every_stack,
+    every_stack,
     sse::{Event, names, read_to_the_end, transcript},
     within,
 };
 use std::time::Duration;
 use tokio::time::sleep;
 
-on_every_stack![
-    a_killed_agents_turn_is_answered_by_the_next_and_every_reader_sees_one_end,
-    a_turn_that_no_agent_survives_fails_after_its_last_attempt,
-    a_turn_past_its_deadline_expires,
-    a_control_killed_and_restarted_in_mid_reply_costs_nothing,
-    a_control_that_is_told_to_stop_loses_no_frame,
-];
-
 /// Leases short enough to wait for.
 const SHORT: [(&str, &str); 2] = [("ARIZUKO_LEASE", "3s"), ("ARIZUKO_AGENT_HEARTBEAT", "500ms")];
 
+#[apply(every_stack)]
 async fn a_killed_agents_turn_is_answered_by_the_next_and_every_reader_sees_one_end(kind: Kind) {
     let stack = Stack::with(kind, &SHORT).await;
     let link = stack.issue("acme").await;
@@ -56,6 +49,7 @@ async fn a_killed_agents_turn_is_answered_by_the_next_and_every_reader_sees_one_
     assert_eq!((&standing["status"], &standing["attempt"]), (&"done".into(), &2.into()));
 }
 
+#[apply(every_stack)]
 async fn a_turn_that_no_agent_survives_fails_after_its_last_attempt(kind: Kind) {
     let settings = [&SHORT[..], &[("ARIZUKO_ATTEMPTS", "2")]].concat();
     let stack = Stack::with(kind, &settings).await;
@@ -81,6 +75,7 @@ async fn a_turn_that_no_agent_survives_fails_after_its_last_attempt(kind: Kind) 
     assert_eq!(seen[1].data["error"], "The agent could not answer.");
 }
 
+#[apply(every_stack)]
 async fn a_turn_past_its_deadline_expires(kind: Kind) {
     let stack = Stack::with(kind, &[("ARIZUKO_TURN_DEADLINE", "1s")]).await;
     let visitor = stack.visitor(&stack.issue("acme").await, 0);
@@ -103,8 +98,8 @@ fn deltas(events: &[Event]) -> String {
     text.trim_end_matches("end").to_owned()
 }
 
-async fn a_control_killed_and_restarted_in_mid_reply_costs_nothing(kind: Kind) {
-    let mut stack = Stack::start(kind).await;
+#[apply(every_stack)]
+async fn a_control_killed_and_restarted_in_mid_reply_costs_nothing(mut stack: Stack) {
     let link = stack.issue("acme").await;
     let visitor = stack.visitor(&link, 0);
     let mut agent = stack.agent("acme", &[]).await;
@@ -141,8 +136,8 @@ async fn a_control_killed_and_restarted_in_mid_reply_costs_nothing(kind: Kind) {
     assert_eq!(visitor.listen(&posted.turn).await.rest().await, seen);
 }
 
-async fn a_control_that_is_told_to_stop_loses_no_frame(kind: Kind) {
-    let mut stack = Stack::start(kind).await;
+#[apply(every_stack)]
+async fn a_control_that_is_told_to_stop_loses_no_frame(mut stack: Stack) {
     let link = stack.issue("acme").await;
     let visitor = stack.visitor(&link, 0);
     let mut agent = stack.agent("acme", &[]).await;
@@ -153,7 +148,7 @@ async fn a_control_that_is_told_to_stop_loses_no_frame(kind: Kind) {
         let turn = posted.turn.clone();
         async move { read_to_the_end(&reader, &turn).await }
     });
-    let name = if kind == Kind::Embedded { "up" } else { "control-0" };
+    let name = if stack.kind() == Kind::Embedded { "up" } else { "control-0" };
     for round in 0..2 {
         program.print(&format!("{round} ")).await;
         let process = stack.process(name);

@@ -1,20 +1,10 @@
 //! `arizuko agent http`: one POST a turn to an endpoint, in whose place the test sits.
 
 use arizuko_tests::{
-    Kind, Stack, endpoint::Endpoint, http::Posted, http::Visitor, on, process::Process, sse::Event,
-    sse::names, sse::transcript,
+    Stack, apply, embedded, embedded_and_pair, endpoint::Endpoint, http::Posted, http::Visitor,
+    process::Process, sse::Event, sse::names, sse::transcript,
 };
 use serde_json::{Value, json};
-
-on![embedded, Embedded;
-    a_visitor_reads_what_the_endpoint_says_as_it_comes,
-    objects_say_more_than_text,
-    an_endpoint_hands_a_turn_over,
-    a_request_is_repeated_only_before_the_answer_begins,
-    a_cancelled_turn_ends_its_request,
-    what_is_no_reply_fails_plainly,
-];
-on![pair, Pair; a_visitor_reads_what_the_endpoint_says_as_it_comes];
 
 const LINES: &str = "application/x-ndjson";
 
@@ -42,8 +32,8 @@ fn reply(seen: &[Event]) -> (Vec<String>, &Value) {
     (texts, &done.expect("a last frame").data["status"])
 }
 
-async fn a_visitor_reads_what_the_endpoint_says_as_it_comes(kind: Kind) {
-    let stack = Stack::start(kind).await;
+#[apply(embedded_and_pair)]
+async fn a_visitor_reads_what_the_endpoint_says_as_it_comes(stack: Stack) {
     let (mut endpoint, _agent, visitor) = start(&stack, &[]).await;
     let posted = visitor.say("hello").await;
     let mut asked = endpoint.asked().await;
@@ -83,8 +73,8 @@ async fn a_visitor_reads_what_the_endpoint_says_as_it_comes(kind: Kind) {
     assert_eq!(visitor.end_of(&posted.turn).await["status"], "done");
 }
 
-async fn objects_say_more_than_text(kind: Kind) {
-    let stack = Stack::start(kind).await;
+#[apply(embedded)]
+async fn objects_say_more_than_text(stack: Stack) {
     let (mut endpoint, agent, visitor) = start(&stack, &[]).await;
     let said = [
         json!({"status": "reading"}),
@@ -120,8 +110,8 @@ async fn objects_say_more_than_text(kind: Kind) {
     assert!(agent.said().contains("no such tenant"), "{}", agent.said());
 }
 
-async fn an_endpoint_hands_a_turn_over(kind: Kind) {
-    let stack = Stack::start(kind).await;
+#[apply(embedded)]
+async fn an_endpoint_hands_a_turn_over(stack: Stack) {
     let (mut endpoint, _agent, visitor) = start(&stack, &[]).await;
     let mut people = stack.attach("acme/people", 1).await;
     let posted = visitor.say("a human, please").await;
@@ -143,8 +133,8 @@ async fn an_endpoint_hands_a_turn_over(kind: Kind) {
     assert_eq!(visitor.end_of(&posted.turn).await["status"], "failed");
 }
 
-async fn a_request_is_repeated_only_before_the_answer_begins(kind: Kind) {
-    let stack = Stack::start(kind).await;
+#[apply(embedded)]
+async fn a_request_is_repeated_only_before_the_answer_begins(stack: Stack) {
     let (mut endpoint, agent, visitor) = start(&stack, &[]).await;
     let posted = visitor.say("hello").await;
     let first = endpoint.asked().await;
@@ -172,8 +162,8 @@ async fn a_request_is_repeated_only_before_the_answer_begins(kind: Kind) {
     assert!(agent.said().contains("cut off: "), "{}", agent.said());
 }
 
-async fn a_cancelled_turn_ends_its_request(kind: Kind) {
-    let stack = Stack::start(kind).await;
+#[apply(embedded)]
+async fn a_cancelled_turn_ends_its_request(stack: Stack) {
     let (mut endpoint, _agent, visitor) = start(&stack, &[]).await;
     let posted = visitor.say("hello").await;
     let mut asked = endpoint.asked().await;
@@ -184,8 +174,8 @@ async fn a_cancelled_turn_ends_its_request(kind: Kind) {
     asked.hung_up().await;
 }
 
-async fn what_is_no_reply_fails_plainly(kind: Kind) {
-    let stack = Stack::start(kind).await;
+#[apply(embedded)]
+async fn what_is_no_reply_fails_plainly(stack: Stack) {
     let flags = ["--retry-for", "1s", "--timeout", "1s"];
     let (mut endpoint, agent, visitor) = start(&stack, &flags).await;
     let vague = "The agent could not answer.";

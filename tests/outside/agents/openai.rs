@@ -5,22 +5,12 @@ mod endpoints;
 
 use arizuko_proto::v1::{LinkOptions, Route};
 use arizuko_tests::{
-    Kind, Stack, endpoint::Endpoint, metrics::SERVED, model::Model, on, process::Process,
-    routes::route, sse::Event, sse::names, sse::transcript,
+    Kind, Stack, apply, embedded, embedded_and_pair, endpoint::Endpoint, metrics::SERVED,
+    model::Model, process::Process, routes::route, sse::Event, sse::names, sse::transcript,
 };
 use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 use std::{fs, time::Duration, time::Instant};
-
-on![embedded, Embedded;
-    a_visitor_reads_what_the_model_says,
-    what_a_model_does_meanwhile_is_its_status,
-    a_model_that_is_busy_is_asked_again_as_late_as_it_wants,
-    what_a_model_cannot_do_is_told_plainly,
-    a_reply_that_is_cut_off_does_not_pass_for_a_whole_one,
-    what_cannot_work_is_said_at_once,
-];
-on![pair, Pair; a_visitor_reads_what_the_model_says];
 
 const KEY: &str = "sk-a-key-that-nobody-may-see";
 
@@ -67,6 +57,7 @@ fn without_deltas(seen: &[Event]) -> Vec<&str> {
     names
 }
 
+#[apply(embedded_and_pair)]
 async fn a_visitor_reads_what_the_model_says(kind: Kind) {
     let stack = Stack::with(kind, &[SERVED]).await;
     let persona = Some("a concierge".into());
@@ -122,8 +113,8 @@ async fn a_visitor_reads_what_the_model_says(kind: Kind) {
     assert!(log.contains("prompt_tokens=4711") && log.contains("completion_tokens=42"), "{log}");
 }
 
-async fn what_a_model_does_meanwhile_is_its_status(kind: Kind) {
-    let stack = Stack::start(kind).await;
+#[apply(embedded)]
+async fn what_a_model_does_meanwhile_is_its_status(stack: Stack) {
     let calling = json!([
         {"type": "toolCall", "name": "get_weather", "arguments": {"city": "Ulm"}},
         {"type": "text", "text": "It is sunny."},
@@ -151,8 +142,8 @@ async fn what_a_model_does_meanwhile_is_its_status(kind: Kind) {
     assert_eq!(told(&seen), lines);
 }
 
-async fn a_model_that_is_busy_is_asked_again_as_late_as_it_wants(kind: Kind) {
-    let stack = Stack::start(kind).await;
+#[apply(embedded)]
+async fn a_model_that_is_busy_is_asked_again_as_late_as_it_wants(stack: Stack) {
     let refused = |status: u16, index: u8| {
         let error = json!({"message": "not now", "type": "error"});
         json!({
@@ -176,8 +167,8 @@ async fn a_model_that_is_busy_is_asked_again_as_late_as_it_wants(kind: Kind) {
     assert_eq!(model.requests().await.len(), 4);
 }
 
-async fn what_a_model_cannot_do_is_told_plainly(kind: Kind) {
-    let stack = Stack::start(kind).await;
+#[apply(embedded)]
+async fn what_a_model_cannot_do_is_told_plainly(stack: Stack) {
     let refused = |status: u16, said: &str| json!({"error": {"message": said, "type": "error"}, "status": status});
     let late =
         json!({"error": {"message": "an hour", "type": "e"}, "status": 429, "retryAfter": 3600});
@@ -228,8 +219,8 @@ async fn what_a_model_cannot_do_is_told_plainly(kind: Kind) {
     assert!(agent.said().contains("refused"), "{}", agent.said());
 }
 
-async fn a_reply_that_is_cut_off_does_not_pass_for_a_whole_one(kind: Kind) {
-    let stack = Stack::start(kind).await;
+#[apply(embedded)]
+async fn a_reply_that_is_cut_off_does_not_pass_for_a_whole_one(stack: Stack) {
     let whole = "This sentence is cut off in the middle, and nobody ever reads its end.";
     let fixtures = json!([{
         "match": {"userMessage": "hello"},
@@ -250,8 +241,8 @@ async fn a_reply_that_is_cut_off_does_not_pass_for_a_whole_one(kind: Kind) {
     assert_eq!(model.requests().await.len(), 1, "what was shown is not said twice");
 }
 
-async fn what_cannot_work_is_said_at_once(kind: Kind) {
-    let stack = Stack::start(kind).await;
+#[apply(embedded)]
+async fn what_cannot_work_is_said_at_once(stack: Stack) {
     let good = ["--folder", "acme", "--base-url", "http://127.0.0.1:9/v1", "--model", "m"];
     for (more, code, told) in [
         (["--system-file", "/nowhere/prompt.md"], 1, "/nowhere/prompt.md"),

@@ -2,24 +2,14 @@
 
 use arizuko_proto::v1::Hello;
 use arizuko_tests::{
-    Kind, Stack,
+    Kind, Stack, apply,
     attach::{Session, delta, hello},
-    on_every_stack,
+    every_stack,
 };
 use std::collections::HashMap;
 
-on_every_stack![
-    two_messages_within_a_second_are_both_answered_in_order,
-    many_messages_from_many_visitors_are_answered_once_each_and_in_order,
-    no_more_turns_come_than_there_is_credit_for,
-    a_waiting_turn_goes_to_whoever_attaches,
-    agents_of_one_folder_share_the_work,
-    a_turn_carries_the_history_that_was_asked_for,
-    an_agent_of_another_folder_gets_nothing,
-];
-
-async fn two_messages_within_a_second_are_both_answered_in_order(kind: Kind) {
-    let stack = Stack::start(kind).await;
+#[apply(every_stack)]
+async fn two_messages_within_a_second_are_both_answered_in_order(stack: Stack) {
     let link = stack.issue("acme").await;
     let (here, there) = (stack.visitor(&link, 0), stack.visitor(&link, 1));
     let mut agent = stack.attach("acme", 1).await;
@@ -40,6 +30,7 @@ async fn two_messages_within_a_second_are_both_answered_in_order(kind: Kind) {
     }
 }
 
+#[apply(every_stack)]
 async fn many_messages_from_many_visitors_are_answered_once_each_and_in_order(kind: Kind) {
     let settings = [
         ("ARIZUKO_ADDRESS_RATE", "10000"),
@@ -89,8 +80,8 @@ async fn many_messages_from_many_visitors_are_answered_once_each_and_in_order(ki
     }
 }
 
-async fn no_more_turns_come_than_there_is_credit_for(kind: Kind) {
-    let stack = Stack::start(kind).await;
+#[apply(every_stack)]
+async fn no_more_turns_come_than_there_is_credit_for(stack: Stack) {
     let visitor = stack.visitor(&stack.issue("acme").await, 0);
     let mut agent = Session::open(stack.operator(1).await, hello("acme", 2)).await;
     let mut turns = Vec::new();
@@ -116,8 +107,8 @@ async fn no_more_turns_come_than_there_is_credit_for(kind: Kind) {
     assert_eq!(fourth.turn.turn_id, turns[3]);
 }
 
-async fn a_waiting_turn_goes_to_whoever_attaches(kind: Kind) {
-    let stack = Stack::start(kind).await;
+#[apply(every_stack)]
+async fn a_waiting_turn_goes_to_whoever_attaches(stack: Stack) {
     let visitor = stack.visitor(&stack.issue("acme").await, 0);
     let first = visitor.say("one").await;
     let other = visitor.say("two").await;
@@ -129,8 +120,8 @@ async fn a_waiting_turn_goes_to_whoever_attaches(kind: Kind) {
     }
 }
 
-async fn agents_of_one_folder_share_the_work(kind: Kind) {
-    let stack = Stack::start(kind).await;
+#[apply(every_stack)]
+async fn agents_of_one_folder_share_the_work(stack: Stack) {
     let visitor = stack.visitor(&stack.issue("acme").await, 0);
     let mut one = Session::open(stack.operator(0).await, hello("acme", 1)).await;
     let mut other = Session::open(stack.operator(1).await, hello("acme", 1)).await;
@@ -143,8 +134,8 @@ async fn agents_of_one_folder_share_the_work(kind: Kind) {
     assert_eq!(handed, said, "each turn went to one of them");
 }
 
-async fn a_turn_carries_the_history_that_was_asked_for(kind: Kind) {
-    let stack = Stack::start(kind).await;
+#[apply(every_stack)]
+async fn a_turn_carries_the_history_that_was_asked_for(stack: Stack) {
     let visitor = stack.visitor(&stack.issue("acme").await, 0);
     let wanted = Hello { history: 3, ..hello("acme", 100) };
     let mut agent = Session::open(stack.operator(1).await, wanted).await;
@@ -168,8 +159,8 @@ async fn a_turn_carries_the_history_that_was_asked_for(kind: Kind) {
     assert_eq!(histories[2], ["re one", "two", "re two"], "the newest three, the oldest first");
 }
 
-async fn an_agent_of_another_folder_gets_nothing(kind: Kind) {
-    let stack = Stack::start(kind).await;
+#[apply(every_stack)]
+async fn an_agent_of_another_folder_gets_nothing(stack: Stack) {
     let visitor = stack.visitor(&stack.issue("acme").await, 0);
     let _others = [
         stack.attach("acme/eng", 0).await,

@@ -1,21 +1,12 @@
 //! `arizuko agent exec`: programs begun, ended, and failing.
 
-use arizuko_tests::{Kind, Stack, agent::Agent, cli::run, on_every_stack, sse::names};
+use arizuko_tests::{Stack, agent::Agent, apply, cli::run, every_stack, sse::names};
 use nix::{sys::signal::Signal, unistd::Pid};
 use serde_json::Value;
 use std::time::{Duration, Instant};
 
-on_every_stack![
-    an_exit_code_other_than_zero_fails_the_turn,
-    a_program_that_reads_nothing_and_one_that_prints_nothing_are_fine,
-    a_cancelled_turn_ends_the_program_and_one_that_is_deaf_is_killed,
-    concurrency_says_how_many_turns_run_at_a_time,
-    stopping_the_agent_hands_its_turns_back,
-    what_cannot_work_is_said_at_once,
-];
-
-async fn an_exit_code_other_than_zero_fails_the_turn(kind: Kind) {
-    let stack = Stack::start(kind).await;
+#[apply(every_stack)]
+async fn an_exit_code_other_than_zero_fails_the_turn(stack: Stack) {
     let visitor = stack.visitor(&stack.issue("acme").await, 0);
     let mut tail = stack.operators_command();
     tail.args(["tail", "--json"]);
@@ -54,8 +45,8 @@ async fn an_exit_code_other_than_zero_fails_the_turn(kind: Kind) {
     assert_eq!(visitor.end_of(&posted.turn).await["status"], "failed");
 }
 
-async fn a_program_that_reads_nothing_and_one_that_prints_nothing_are_fine(kind: Kind) {
-    let stack = Stack::start(kind).await;
+#[apply(every_stack)]
+async fn a_program_that_reads_nothing_and_one_that_prints_nothing_are_fine(stack: Stack) {
     let visitor = stack.visitor(&stack.issue("acme").await, 0);
     let key = stack.agent_key("acme").await;
     let mut agent = Agent::start(&stack, &key, "acme", &[], &["--deaf"]).await;
@@ -71,8 +62,8 @@ async fn a_program_that_reads_nothing_and_one_that_prints_nothing_are_fine(kind:
     assert_eq!(names(&visitor.listen(&posted.turn).await.rest().await), ["turn_done"]);
 }
 
-async fn a_cancelled_turn_ends_the_program_and_one_that_is_deaf_is_killed(kind: Kind) {
-    let stack = Stack::start(kind).await;
+#[apply(every_stack)]
+async fn a_cancelled_turn_ends_the_program_and_one_that_is_deaf_is_killed(stack: Stack) {
     let visitor = stack.visitor(&stack.issue("acme").await, 1);
     let mut agent = stack.agent("acme", &[]).await;
     let posted = visitor.say("hello").await;
@@ -95,8 +86,8 @@ async fn a_cancelled_turn_ends_the_program_and_one_that_is_deaf_is_killed(kind: 
     assert_eq!(visitor.end_of(&posted.turn).await["status"], "done");
 }
 
-async fn concurrency_says_how_many_turns_run_at_a_time(kind: Kind) {
-    let stack = Stack::start(kind).await;
+#[apply(every_stack)]
+async fn concurrency_says_how_many_turns_run_at_a_time(stack: Stack) {
     let visitor = stack.visitor(&stack.issue("acme").await, 0);
     let mut agent = stack.agent("acme", &["--concurrency", "2"]).await;
     let (first, second) = (visitor.say("a").await, visitor.say("b").await);
@@ -114,8 +105,8 @@ async fn concurrency_says_how_many_turns_run_at_a_time(kind: Kind) {
     }
 }
 
-async fn stopping_the_agent_hands_its_turns_back(kind: Kind) {
-    let stack = Stack::start(kind).await;
+#[apply(every_stack)]
+async fn stopping_the_agent_hands_its_turns_back(stack: Stack) {
     let visitor = stack.visitor(&stack.issue("acme").await, 0);
     let mut agent = stack.agent("acme", &[]).await;
     let posted = visitor.say("hello").await;
@@ -129,8 +120,8 @@ async fn stopping_the_agent_hands_its_turns_back(kind: Kind) {
     assert_eq!((held.turn.turn_id.as_str(), held.turn.attempt), (posted.turn.as_str(), 2));
 }
 
-async fn what_cannot_work_is_said_at_once(kind: Kind) {
-    let stack = Stack::start(kind).await;
+#[apply(every_stack)]
+async fn what_cannot_work_is_said_at_once(stack: Stack) {
     for (arguments, told) in [
         (&["--folder", "acme", "--", "./no-such-program"][..], "no-such-program"),
         (&["--folder", "acme", "--", "no-such-program"], "no-such-program"),

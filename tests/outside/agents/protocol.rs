@@ -5,22 +5,12 @@ use arizuko_proto::v1::{
     attach_request::Message as Said, attach_response::Message as Heard,
 };
 use arizuko_tests::{
-    Kind, Stack,
+    Kind, Stack, apply,
     attach::{Held, Session, delta, hello, message},
-    on_every_stack,
+    every_stack,
     operator::reason,
     sse::{names, transcript},
 };
-
-on_every_stack![
-    a_repeat_is_acknowledged_and_stored_once,
-    a_hole_is_not_stored_and_the_answer_names_what_is_expected,
-    finish_waits_for_the_frames_before_it_and_may_be_repeated,
-    another_attempt_or_another_session_is_told_that_the_turn_is_lost,
-    frames_that_break_the_contract_end_the_stream,
-    a_reply_past_its_limit_ends_as_failed,
-    the_first_message_is_hello_and_comes_once,
-];
 
 /// A stack with one visitor's message in the hands of an agent.
 pub(super) async fn held(stack: &Stack) -> (arizuko_tests::http::Visitor, Session, Held) {
@@ -37,8 +27,8 @@ pub(super) async fn lost(agent: &mut Session, turn: &str) {
     agent.hear_of("Lost", lost).await;
 }
 
-async fn a_repeat_is_acknowledged_and_stored_once(kind: Kind) {
-    let stack = Stack::start(kind).await;
+#[apply(every_stack)]
+async fn a_repeat_is_acknowledged_and_stored_once(stack: Stack) {
     let (visitor, mut agent, mut held) = held(&stack).await;
     let three = || vec![delta("m1", "a"), delta("m1", "b"), delta("m1", "c")];
     for _ in 0..3 {
@@ -55,8 +45,8 @@ async fn a_repeat_is_acknowledged_and_stored_once(kind: Kind) {
     assert_eq!(names(&seen), ["delta", "delta", "delta", "delta", "turn_done"]);
 }
 
-async fn a_hole_is_not_stored_and_the_answer_names_what_is_expected(kind: Kind) {
-    let stack = Stack::start(kind).await;
+#[apply(every_stack)]
+async fn a_hole_is_not_stored_and_the_answer_names_what_is_expected(stack: Stack) {
     let (visitor, mut agent, mut held) = held(&stack).await;
     assert_eq!(agent.append_at(&held, 2, vec![delta("m1", "b")]).await.next_seq, 1);
     assert_eq!(agent.append_at(&held, 1, vec![delta("m1", "a")]).await.next_seq, 2);
@@ -67,8 +57,8 @@ async fn a_hole_is_not_stored_and_the_answer_names_what_is_expected(kind: Kind) 
     assert_eq!(transcript(&seen)[0].1, "a");
 }
 
-async fn finish_waits_for_the_frames_before_it_and_may_be_repeated(kind: Kind) {
-    let stack = Stack::start(kind).await;
+#[apply(every_stack)]
+async fn finish_waits_for_the_frames_before_it_and_may_be_repeated(stack: Stack) {
     let (visitor, mut agent, mut held) = held(&stack).await;
     held.seq = 3;
     agent.say(held.finish()).await;
@@ -84,8 +74,8 @@ async fn finish_waits_for_the_frames_before_it_and_may_be_repeated(kind: Kind) {
     assert_eq!(names(&seen), ["delta", "delta", "turn_done"]);
 }
 
-async fn another_attempt_or_another_session_is_told_that_the_turn_is_lost(kind: Kind) {
-    let stack = Stack::start(kind).await;
+#[apply(every_stack)]
+async fn another_attempt_or_another_session_is_told_that_the_turn_is_lost(stack: Stack) {
     let (visitor, mut agent, held) = held(&stack).await;
     let turn = held.turn.turn_id.clone();
     let mut other = stack.attach("acme", 0).await;
@@ -105,8 +95,8 @@ async fn another_attempt_or_another_session_is_told_that_the_turn_is_lost(kind: 
     assert_eq!(transcript(&seen)[0].1, "mine");
 }
 
-async fn frames_that_break_the_contract_end_the_stream(kind: Kind) {
-    let stack = Stack::start(kind).await;
+#[apply(every_stack)]
+async fn frames_that_break_the_contract_end_the_stream(stack: Stack) {
     for frame in
         [delta("", "x"), delta(&"i".repeat(65), "x"), message("", "x"), AgentFrame { body: None }]
     {
@@ -123,6 +113,7 @@ async fn frames_that_break_the_contract_end_the_stream(kind: Kind) {
     assert_eq!(reason(&ended), "INVALID");
 }
 
+#[apply(every_stack)]
 async fn a_reply_past_its_limit_ends_as_failed(kind: Kind) {
     let stack = Stack::with(kind, &[("ARIZUKO_TURN_BYTES", "10000")]).await;
     let long = "x".repeat((64 << 10) + 1);
@@ -141,8 +132,8 @@ async fn a_reply_past_its_limit_ends_as_failed(kind: Kind) {
     }
 }
 
-async fn the_first_message_is_hello_and_comes_once(kind: Kind) {
-    let stack = Stack::start(kind).await;
+#[apply(every_stack)]
+async fn the_first_message_is_hello_and_comes_once(stack: Stack) {
     for first in [Some(Said::Accept(Accept::default())), None] {
         let mut agent = AgentServiceClient::new(stack.operator(0).await);
         let stream = agent.attach(tokio_stream::iter([AttachRequest { message: first }])).await;

@@ -3,34 +3,14 @@
 mod faults;
 
 use arizuko_tests::{
-    Kind, Stack,
+    Kind, Stack, apply, embedded, embedded_and_pair,
     http::{Posted, Visitor},
-    on,
+    pair,
     sse::{Event, names, read_to_the_end, transcript},
     within,
 };
 use nix::sys::signal::Signal;
 use serde_json::json;
-
-on![embedded, Embedded;
-    a_reply_is_streamed_piece_by_piece,
-    a_handler_that_fails_tells_the_visitor_its_sentence_and_nothing_else,
-    turns_are_taken_as_many_at_a_time_as_told,
-    a_model_that_blocks_for_longer_than_the_lease_keeps_its_turns,
-    a_cancelled_turn_ends_its_handler,
-    an_agent_that_is_told_to_stop_hands_its_turns_back,
-    a_turn_is_handed_off_with_what_was_said,
-    an_agent_speaks_without_being_asked,
-];
-on![pair, Pair;
-    a_reply_is_streamed_piece_by_piece,
-    turns_are_taken_as_many_at_a_time_as_told,
-    a_model_that_blocks_for_longer_than_the_lease_keeps_its_turns,
-    a_cancelled_turn_ends_its_handler,
-    an_agent_that_is_told_to_stop_hands_its_turns_back,
-    a_key_that_is_refused_ends_the_agent,
-    an_agent_shows_its_certificate_to_a_control_that_wants_one,
-];
 
 /// All of a reply, as one reads it who comes when it is over: each frame once, one end, and no
 /// other agent's beginning.
@@ -45,8 +25,8 @@ async fn whole(visitor: &Visitor, posted: &Posted, text: &str) -> Vec<Event> {
     seen
 }
 
-async fn a_reply_is_streamed_piece_by_piece(kind: Kind) {
-    let stack = Stack::start(kind).await;
+#[apply(embedded_and_pair)]
+async fn a_reply_is_streamed_piece_by_piece(stack: Stack) {
     let visitor = stack.visitor(&stack.issue("acme").await, 0);
     let mut agent = stack.python_agent("1", &[]).await;
     let posted = visitor.say("grüß dich").await;
@@ -69,8 +49,8 @@ async fn a_reply_is_streamed_piece_by_piece(kind: Kind) {
     assert_eq!(names(&seen)[..5], ["status", "delta", "delta", "message", "delta"]);
 }
 
-async fn a_handler_that_fails_tells_the_visitor_its_sentence_and_nothing_else(kind: Kind) {
-    let stack = Stack::start(kind).await;
+#[apply(embedded)]
+async fn a_handler_that_fails_tells_the_visitor_its_sentence_and_nothing_else(stack: Stack) {
     let visitor = stack.visitor(&stack.issue("acme").await, 0);
     let mut agent = stack.python_agent("1", &[]).await;
     for (exit, sentence) in [
@@ -87,8 +67,8 @@ async fn a_handler_that_fails_tells_the_visitor_its_sentence_and_nothing_else(ki
     }
 }
 
-async fn turns_are_taken_as_many_at_a_time_as_told(kind: Kind) {
-    let stack = Stack::start(kind).await;
+#[apply(embedded_and_pair)]
+async fn turns_are_taken_as_many_at_a_time_as_told(stack: Stack) {
     let visitor = stack.visitor(&stack.issue("acme").await, 0);
     let mut agent = stack.python_agent("2", &[]).await;
     let (first, second) = (visitor.say("a").await, visitor.say("b").await);
@@ -108,6 +88,7 @@ async fn turns_are_taken_as_many_at_a_time_as_told(kind: Kind) {
     }
 }
 
+#[apply(embedded_and_pair)]
 async fn a_model_that_blocks_for_longer_than_the_lease_keeps_its_turns(kind: Kind) {
     let settings = [("ARIZUKO_LEASE", "2s"), ("ARIZUKO_AGENT_HEARTBEAT", "500ms")];
     let stack = Stack::with(kind, &settings).await;
@@ -132,8 +113,8 @@ async fn a_model_that_blocks_for_longer_than_the_lease_keeps_its_turns(kind: Kin
     }
 }
 
-async fn a_cancelled_turn_ends_its_handler(kind: Kind) {
-    let stack = Stack::start(kind).await;
+#[apply(embedded_and_pair)]
+async fn a_cancelled_turn_ends_its_handler(stack: Stack) {
     let visitor = stack.visitor(&stack.issue("acme").await, 1);
     for flags in [&[][..], &["--plain"]] {
         let mut agent = stack.python_agent("1", flags).await;
@@ -160,8 +141,8 @@ async fn a_cancelled_turn_ends_its_handler(kind: Kind) {
     }
 }
 
-async fn an_agent_that_is_told_to_stop_hands_its_turns_back(kind: Kind) {
-    let stack = Stack::start(kind).await;
+#[apply(embedded_and_pair)]
+async fn an_agent_that_is_told_to_stop_hands_its_turns_back(stack: Stack) {
     let visitor = stack.visitor(&stack.issue("acme").await, 0);
     let mut agent = stack.python_agent("1", &["--plain"]).await;
     let posted = visitor.say("hello").await;
@@ -175,8 +156,8 @@ async fn an_agent_that_is_told_to_stop_hands_its_turns_back(kind: Kind) {
     assert_eq!((held.turn.turn_id.as_str(), held.turn.attempt), (posted.turn.as_str(), 2));
 }
 
-async fn a_turn_is_handed_off_with_what_was_said(kind: Kind) {
-    let stack = Stack::start(kind).await;
+#[apply(embedded)]
+async fn a_turn_is_handed_off_with_what_was_said(stack: Stack) {
     let visitor = stack.visitor(&stack.issue("acme").await, 0);
     let mut agent = stack.python_agent("1", &[]).await;
     let mut people = stack.attach("acme/people", 1).await;
@@ -203,8 +184,8 @@ async fn a_turn_is_handed_off_with_what_was_said(kind: Kind) {
     assert_eq!(visitor.end_of(&posted.turn).await["status"], "failed");
 }
 
-async fn an_agent_speaks_without_being_asked(kind: Kind) {
-    let stack = Stack::start(kind).await;
+#[apply(embedded)]
+async fn an_agent_speaks_without_being_asked(stack: Stack) {
     let visitor = stack.visitor(&stack.issue("acme").await, 0);
     let mut agent = stack.python_agent("1", &[]).await;
     let posted = visitor.say("hello").await;
@@ -217,6 +198,7 @@ async fn an_agent_speaks_without_being_asked(kind: Kind) {
     program.exit(0).await;
 }
 
+#[apply(pair)]
 async fn an_agent_shows_its_certificate_to_a_control_that_wants_one(kind: Kind) {
     let stack = Stack::with_tls(kind, &[]).await;
     let visitor = stack.visitor(&stack.issue("acme").await, 0);
@@ -228,8 +210,8 @@ async fn an_agent_shows_its_certificate_to_a_control_that_wants_one(kind: Kind) 
     whole(&visitor, &posted, "in private").await;
 }
 
-async fn a_key_that_is_refused_ends_the_agent(kind: Kind) {
-    let stack = Stack::start(kind).await;
+#[apply(pair)]
+async fn a_key_that_is_refused_ends_the_agent(stack: Stack) {
     let script = arizuko_tests::agent::script("module.py");
     let mut module = stack.python(&script, "acme").await;
     module.args(["127.0.0.1:1", "1"]).env("ARIZUKO_KEY", "azk_nonsense");

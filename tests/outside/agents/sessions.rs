@@ -3,24 +3,15 @@
 use super::protocol::{held, lost};
 use arizuko_proto::v1::{Accept, HeldTurn, Hello, attach_request::Message as Said};
 use arizuko_tests::{
-    Kind, Stack,
+    Kind, Stack, apply,
     attach::{Session, delta, hello},
-    on_every_stack,
+    every_stack,
     sse::{names, transcript},
 };
 use std::time::Duration;
 
-on_every_stack![
-    a_stream_that_breaks_comes_back_and_goes_on_with_its_turns,
-    a_turn_that_never_reached_the_agent_is_handed_out_again,
-    a_turn_that_its_agent_has_forgotten_begins_anew,
-    a_turn_that_is_not_accepted_in_time_goes_to_another_session,
-    a_rejected_turn_comes_again_when_it_was_said_to,
-    an_agent_that_leaves_hands_its_turns_back_at_once,
-];
-
-async fn a_stream_that_breaks_comes_back_and_goes_on_with_its_turns(kind: Kind) {
-    let stack = Stack::start(kind).await;
+#[apply(every_stack)]
+async fn a_stream_that_breaks_comes_back_and_goes_on_with_its_turns(stack: Stack) {
     let link = stack.issue("acme").await;
     let visitor = stack.visitor(&link, 0);
     let channel = stack.operator(1).await;
@@ -55,8 +46,8 @@ async fn a_stream_that_breaks_comes_back_and_goes_on_with_its_turns(kind: Kind) 
     assert_eq!(names(&seen), ["delta", "delta", "delta", "turn_done"], "no restart");
 }
 
-async fn a_turn_that_never_reached_the_agent_is_handed_out_again(kind: Kind) {
-    let stack = Stack::start(kind).await;
+#[apply(every_stack)]
+async fn a_turn_that_never_reached_the_agent_is_handed_out_again(stack: Stack) {
     let visitor = stack.visitor(&stack.issue("acme").await, 0);
     let mut agent = Session::open(stack.operator(1).await, hello("acme", 1)).await;
     let posted = visitor.say("hello").await;
@@ -73,8 +64,8 @@ async fn a_turn_that_never_reached_the_agent_is_handed_out_again(kind: Kind) {
     assert_eq!(names(&seen), ["message", "turn_done"]);
 }
 
-async fn a_turn_that_its_agent_has_forgotten_begins_anew(kind: Kind) {
-    let stack = Stack::start(kind).await;
+#[apply(every_stack)]
+async fn a_turn_that_its_agent_has_forgotten_begins_anew(stack: Stack) {
     let visitor = stack.visitor(&stack.issue("acme").await, 0);
     let posted = visitor.say("hello").await;
     let mut agent = Session::open(stack.operator(1).await, hello("acme", 1)).await;
@@ -93,6 +84,7 @@ async fn a_turn_that_its_agent_has_forgotten_begins_anew(kind: Kind) {
     assert_eq!(transcript(&seen)[0].1, "one reply");
 }
 
+#[apply(every_stack)]
 async fn a_turn_that_is_not_accepted_in_time_goes_to_another_session(kind: Kind) {
     let stack = Stack::with(kind, &[("ARIZUKO_ACCEPT_TIMEOUT", "500ms")]).await;
     let visitor = stack.visitor(&stack.issue("acme").await, 0);
@@ -112,8 +104,8 @@ async fn a_turn_that_is_not_accepted_in_time_goes_to_another_session(kind: Kind)
     assert_eq!(seen[0].data["attempt"], 2);
 }
 
-async fn a_rejected_turn_comes_again_when_it_was_said_to(kind: Kind) {
-    let stack = Stack::start(kind).await;
+#[apply(every_stack)]
+async fn a_rejected_turn_comes_again_when_it_was_said_to(stack: Stack) {
     let visitor = stack.visitor(&stack.issue("acme").await, 0);
     let mut agent = stack.attach("acme", 1).await;
     let posted = visitor.say("hello").await;
@@ -131,8 +123,8 @@ async fn a_rejected_turn_comes_again_when_it_was_said_to(kind: Kind) {
     assert_eq!(visitor.end_of(&posted.turn).await["status"], "done");
 }
 
-async fn an_agent_that_leaves_hands_its_turns_back_at_once(kind: Kind) {
-    let stack = Stack::start(kind).await;
+#[apply(every_stack)]
+async fn an_agent_that_leaves_hands_its_turns_back_at_once(stack: Stack) {
     let (visitor, agent, mut held) = held(&stack).await;
     let mut next = stack.attach("acme", 0).await;
     let mut agent = agent;

@@ -2,18 +2,12 @@
 
 use arizuko_proto::v1::attach_response::Message as Heard;
 use arizuko_tests::{
-    Kind, Stack,
+    Stack, apply,
     attach::{Session, delta},
-    on_every_stack,
+    every_stack,
     sse::names,
 };
 use serde_json::json;
-
-on_every_stack![
-    a_cancelled_turn_ends_at_once_and_the_agent_is_told,
-    a_turn_is_cancelled_before_any_agent_takes_it,
-    cancelling_again_or_too_late_changes_nothing,
-];
 
 /// Waits until the agent hears that a turn is not wanted any more.
 async fn told_of_the_cancel(agent: &mut Session, turn: &str) {
@@ -22,8 +16,8 @@ async fn told_of_the_cancel(agent: &mut Session, turn: &str) {
     agent.hear_of("Cancel", heard).await;
 }
 
-async fn a_cancelled_turn_ends_at_once_and_the_agent_is_told(kind: Kind) {
-    let stack = Stack::start(kind).await;
+#[apply(every_stack)]
+async fn a_cancelled_turn_ends_at_once_and_the_agent_is_told(stack: Stack) {
     let link = stack.issue("acme").await;
     let (here, there) = (stack.visitor(&link, 0), stack.visitor(&link, 1));
     let posted = here.say("hello").await;
@@ -52,8 +46,8 @@ async fn a_cancelled_turn_ends_at_once_and_the_agent_is_told(kind: Kind) {
     assert_eq!(held.turn.turn_id, next.turn, "the conversation goes on");
 }
 
-async fn a_turn_is_cancelled_before_any_agent_takes_it(kind: Kind) {
-    let stack = Stack::start(kind).await;
+#[apply(every_stack)]
+async fn a_turn_is_cancelled_before_any_agent_takes_it(stack: Stack) {
     let visitor = stack.visitor(&stack.issue("acme").await, 0);
     let first = visitor.say("one").await;
     let second = visitor.say_in(&first.conversation, "two").await;
@@ -66,8 +60,8 @@ async fn a_turn_is_cancelled_before_any_agent_takes_it(kind: Kind) {
     agent.answer(held, "2").await;
 }
 
-async fn cancelling_again_or_too_late_changes_nothing(kind: Kind) {
-    let stack = Stack::start(kind).await;
+#[apply(every_stack)]
+async fn cancelling_again_or_too_late_changes_nothing(stack: Stack) {
     let visitor = stack.visitor(&stack.issue("acme").await, 0);
     let posted = visitor.say("one").await;
     let cancel = format!("{}/cancel", posted.turn);

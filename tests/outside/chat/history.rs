@@ -1,26 +1,20 @@
 //! GET `/chat/{token}/c/{conversation}`: what was said, in pages, and the cursor to go on from.
 
 use arizuko_tests::{
-    Kind, Stack,
+    Kind, Stack, apply,
     attach::{delta, message},
+    every_stack,
     http::Visitor,
-    on_every_stack,
     sse::{Cursor, names, transcript},
 };
 use serde_json::{Value, json};
-
-on_every_stack![
-    history_tells_all_turns_oldest_first_and_the_cursor_to_go_on_from,
-    history_comes_in_pages_without_a_hole_or_a_repeat,
-    history_and_the_stream_from_its_cursor_are_the_whole_reply_exactly_once,
-];
 
 pub(super) async fn history(visitor: &Visitor, conversation: &str, query: &str) -> Value {
     visitor.get(&format!("c/{conversation}{query}")).await.expect(200).json()
 }
 
-async fn history_tells_all_turns_oldest_first_and_the_cursor_to_go_on_from(kind: Kind) {
-    let stack = Stack::start(kind).await;
+#[apply(every_stack)]
+async fn history_tells_all_turns_oldest_first_and_the_cursor_to_go_on_from(stack: Stack) {
     let link = stack.issue("acme").await;
     let (here, there) = (stack.visitor(&link, 0), stack.visitor(&link, 1));
     let mut agent = stack.attach("acme", 1).await;
@@ -62,6 +56,7 @@ async fn history_tells_all_turns_oldest_first_and_the_cursor_to_go_on_from(kind:
     assert_eq!(seen[0].data["id"], turns[1]["assistant"][0]["id"], "it continues that message");
 }
 
+#[apply(every_stack)]
 async fn history_comes_in_pages_without_a_hole_or_a_repeat(kind: Kind) {
     let stack =
         Stack::with(kind, &[("ARIZUKO_ADDRESS_RATE", "1000"), ("ARIZUKO_LINK_RATE", "1000")]).await;
@@ -100,8 +95,8 @@ async fn history_comes_in_pages_without_a_hole_or_a_repeat(kind: Kind) {
     }
 }
 
-async fn history_and_the_stream_from_its_cursor_are_the_whole_reply_exactly_once(kind: Kind) {
-    let stack = Stack::start(kind).await;
+#[apply(every_stack)]
+async fn history_and_the_stream_from_its_cursor_are_the_whole_reply_exactly_once(stack: Stack) {
     let link = stack.issue("acme").await;
     let (here, there) = (stack.visitor(&link, 0), stack.visitor(&link, 1));
     let mut agent = stack.attach("acme", 1).await;

@@ -1,23 +1,14 @@
 //! `Idempotency-Key`: a message that is sent again is not a second one.
 
-use arizuko_tests::{Kind, Stack, on_every_stack};
+use arizuko_tests::{Kind, Stack, apply, every_stack};
 use futures_util::future::join_all;
 use serde_json::json;
 use std::collections::HashSet;
 
-on_every_stack![
-    a_repeat_returns_the_first_turn,
-    repeats_at_the_same_time_at_both_gateways_make_one_turn,
-    the_same_key_with_another_message_is_refused,
-    a_short_key_could_be_guessed_and_opens_no_conversation,
-    a_key_counts_for_its_link_and_conversation_alone,
-    a_repeat_is_answered_also_when_the_limits_are_reached,
-];
-
 const KEY: &str = "0123456789abcdefghijkl";
 
-async fn a_repeat_returns_the_first_turn(kind: Kind) {
-    let stack = Stack::start(kind).await;
+#[apply(every_stack)]
+async fn a_repeat_returns_the_first_turn(stack: Stack) {
     let link = stack.issue("acme").await;
     let (here, there) = (stack.visitor(&link, 0), stack.visitor(&link, 1));
     let message = json!({"content": "hello"});
@@ -34,8 +25,8 @@ async fn a_repeat_returns_the_first_turn(kind: Kind) {
     assert_eq!(late.posted().turn, turn);
 }
 
-async fn repeats_at_the_same_time_at_both_gateways_make_one_turn(kind: Kind) {
-    let stack = Stack::start(kind).await;
+#[apply(every_stack)]
+async fn repeats_at_the_same_time_at_both_gateways_make_one_turn(stack: Stack) {
     let link = stack.issue("acme").await;
     let visitors = [stack.visitor(&link, 0), stack.visitor(&link, 1)];
     let message = json!({"content": "hello"});
@@ -45,15 +36,15 @@ async fn repeats_at_the_same_time_at_both_gateways_make_one_turn(kind: Kind) {
     assert_eq!(turns.len(), 1, "{turns:?}");
 }
 
-async fn the_same_key_with_another_message_is_refused(kind: Kind) {
-    let stack = Stack::start(kind).await;
+#[apply(every_stack)]
+async fn the_same_key_with_another_message_is_refused(stack: Stack) {
     let visitor = stack.visitor(&stack.issue("acme").await, 0);
     visitor.say_once(KEY, &json!({"content": "one"})).await.posted();
     visitor.say_once(KEY, &json!({"content": "two"})).await.refused(422, "IDEMPOTENCY_MISMATCH");
 }
 
-async fn a_short_key_could_be_guessed_and_opens_no_conversation(kind: Kind) {
-    let stack = Stack::start(kind).await;
+#[apply(every_stack)]
+async fn a_short_key_could_be_guessed_and_opens_no_conversation(stack: Stack) {
     let visitor = stack.visitor(&stack.issue("acme").await, 0);
     for key in ["1", "0123456789abcdefghijk"] {
         visitor.say_once(key, &json!({"content": "x"})).await.refused(400, "INVALID");
@@ -65,8 +56,8 @@ async fn a_short_key_could_be_guessed_and_opens_no_conversation(kind: Kind) {
     assert_eq!(visitor.say_once("1", &more).await.posted(), first);
 }
 
-async fn a_key_counts_for_its_link_and_conversation_alone(kind: Kind) {
-    let stack = Stack::start(kind).await;
+#[apply(every_stack)]
+async fn a_key_counts_for_its_link_and_conversation_alone(stack: Stack) {
     let visitor = stack.visitor(&stack.issue("acme").await, 0);
     let other = stack.visitor(&stack.issue("acme").await, 0);
     let first = visitor.say_once(KEY, &json!({"content": "x"})).await.posted();
@@ -78,6 +69,7 @@ async fn a_key_counts_for_its_link_and_conversation_alone(kind: Kind) {
     assert_ne!(within.turn, first.turn);
 }
 
+#[apply(every_stack)]
 async fn a_repeat_is_answered_also_when_the_limits_are_reached(kind: Kind) {
     let stack =
         Stack::with(kind, &[("ARIZUKO_ADDRESS_RATE", "1"), ("ARIZUKO_LINK_TURNS", "1")]).await;

@@ -1,19 +1,11 @@
 //! No visitor reads, changes or learns of what is another's.
 
 use arizuko_tests::{
-    Kind, Stack,
+    Stack, apply, every_stack,
     http::{Posted, Visitor},
-    on_every_stack,
     sse::Cursor,
 };
 use serde_json::json;
-
-on_every_stack![
-    ids_of_another_link_open_nothing,
-    a_visitor_of_the_same_link_finds_no_other_conversation,
-    a_turn_is_no_conversation_and_a_conversation_no_turn,
-    a_token_that_is_almost_right_is_wrong,
-];
 
 /// Everything that takes an id: with ids that are not the visitor's each says 404.
 async fn nothing_is_found(visitor: &Visitor, Posted { turn, conversation }: &Posted) {
@@ -39,8 +31,8 @@ async fn nothing_is_found(visitor: &Visitor, Posted { turn, conversation }: &Pos
     visitor.post_json(&message).await.refused(404, "NOT_FOUND");
 }
 
-async fn ids_of_another_link_open_nothing(kind: Kind) {
-    let stack = Stack::start(kind).await;
+#[apply(every_stack)]
+async fn ids_of_another_link_open_nothing(stack: Stack) {
     let mine = stack.visitor(&stack.issue("acme").await, 0);
     let posted = mine.say("mine").await;
     // Of the same folder and JID, of another folder, of a webhook.
@@ -60,8 +52,8 @@ async fn ids_of_another_link_open_nothing(kind: Kind) {
     assert_eq!(history["turns"][0]["status"], "queued");
 }
 
-async fn a_visitor_of_the_same_link_finds_no_other_conversation(kind: Kind) {
-    let stack = Stack::start(kind).await;
+#[apply(every_stack)]
+async fn a_visitor_of_the_same_link_finds_no_other_conversation(stack: Stack) {
     let link = stack.issue("acme").await;
     let (alice, bob) = (stack.visitor(&link, 0), stack.visitor(&link, 1));
     let hers = alice.say("alice-secret").await;
@@ -99,16 +91,16 @@ async fn a_visitor_of_the_same_link_finds_no_other_conversation(kind: Kind) {
     assert!(replayed.iter().all(|event| !event.raw.contains("alice")), "{replayed:?}");
 }
 
-async fn a_turn_is_no_conversation_and_a_conversation_no_turn(kind: Kind) {
-    let stack = Stack::start(kind).await;
+#[apply(every_stack)]
+async fn a_turn_is_no_conversation_and_a_conversation_no_turn(stack: Stack) {
     let visitor = stack.visitor(&stack.issue("acme").await, 0);
     let Posted { turn, conversation } = visitor.say("hello").await;
     let swapped = Posted { turn: conversation, conversation: turn };
     nothing_is_found(&visitor, &swapped).await;
 }
 
-async fn a_token_that_is_almost_right_is_wrong(kind: Kind) {
-    let stack = Stack::start(kind).await;
+#[apply(every_stack)]
+async fn a_token_that_is_almost_right_is_wrong(stack: Stack) {
     let link = stack.issue("acme").await;
     let token = link.token.clone();
     assert!(token.len() >= 43, "at least 256 bits: {token}");

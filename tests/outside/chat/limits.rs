@@ -1,24 +1,13 @@
 //! What one visitor, one link and one address can ask for, and when to come back.
 
 use arizuko_tests::{
-    Kind, Stack,
+    Kind, Stack, apply, every_stack,
     http::{Visitor, send},
-    on_every_stack,
     sse::Cursor,
 };
 use http::Method;
 use serde_json::json;
 use std::time::Instant;
-
-on_every_stack![
-    one_address_may_send_twenty_messages_a_minute_to_a_link,
-    one_link_takes_sixty_messages_a_minute_from_all_its_visitors,
-    a_conversation_has_at_most_three_open_turns,
-    a_link_has_at_most_twenty_open_turns,
-    an_address_has_at_most_so_many_open_streams,
-    who_is_refused_may_come_back_when_told,
-    a_forged_address_is_not_believed,
-];
 
 /// Rates out of the way, so that only the turns are counted.
 const FAST: [(&str, &str); 2] =
@@ -41,6 +30,7 @@ async fn taken_before_a_refusal(visitors: &[Visitor], reason: &str) -> (usize, u
     panic!("200 messages were taken");
 }
 
+#[apply(every_stack)]
 async fn one_address_may_send_twenty_messages_a_minute_to_a_link(kind: Kind) {
     let stack = Stack::with(kind, &MANY_TURNS).await;
     let link = stack.issue("acme").await;
@@ -58,6 +48,7 @@ async fn one_address_may_send_twenty_messages_a_minute_to_a_link(kind: Kind) {
     visitors[0].get("config").await.expect(200);
 }
 
+#[apply(every_stack)]
 async fn one_link_takes_sixty_messages_a_minute_from_all_its_visitors(kind: Kind) {
     let stack = Stack::with(kind, &MANY_TURNS).await;
     let link = stack.issue("acme").await;
@@ -82,8 +73,8 @@ async fn one_link_takes_sixty_messages_a_minute_from_all_its_visitors(kind: Kind
     assert!((60..=most).contains(&taken), "{taken} were taken");
 }
 
-async fn a_conversation_has_at_most_three_open_turns(kind: Kind) {
-    let stack = Stack::start(kind).await;
+#[apply(every_stack)]
+async fn a_conversation_has_at_most_three_open_turns(stack: Stack) {
     let visitor = stack.visitor(&stack.issue("acme").await, 0);
     let first = visitor.say("1").await;
     visitor.say_in(&first.conversation, "2").await;
@@ -96,6 +87,7 @@ async fn a_conversation_has_at_most_three_open_turns(kind: Kind) {
     visitor.post_json(&fourth).await.posted();
 }
 
+#[apply(every_stack)]
 async fn a_link_has_at_most_twenty_open_turns(kind: Kind) {
     let stack = Stack::with(kind, &FAST).await;
     let link = stack.issue("acme").await;
@@ -108,6 +100,7 @@ async fn a_link_has_at_most_twenty_open_turns(kind: Kind) {
     visitors[0].say("x").await;
 }
 
+#[apply(every_stack)]
 async fn an_address_has_at_most_so_many_open_streams(kind: Kind) {
     let stack = Stack::with(kind, &[("ARIZUKO_STREAMS_PER_ADDRESS", "3")]).await;
     let visitor = stack.visitor(&stack.issue("acme").await, 0);
@@ -133,6 +126,7 @@ async fn an_address_has_at_most_so_many_open_streams(kind: Kind) {
     .await;
 }
 
+#[apply(every_stack)]
 async fn who_is_refused_may_come_back_when_told(kind: Kind) {
     let settings = [
         ("ARIZUKO_ADDRESS_RATE", "60"),
@@ -148,6 +142,7 @@ async fn who_is_refused_may_come_back_when_told(kind: Kind) {
     stack.visitor(&link, 0).say("as told").await;
 }
 
+#[apply(every_stack)]
 async fn a_forged_address_is_not_believed(kind: Kind) {
     let stack = Stack::with(kind, &[("ARIZUKO_ADDRESS_RATE", "3")]).await;
     let visitor = stack.visitor(&stack.issue("acme").await, 0);

@@ -3,20 +3,11 @@
 
 use arizuko_proto::v1::LinkOptions;
 use arizuko_tests::{
-    Kind, Stack,
+    Stack, apply, every_stack,
     http::{Answer, Visitor, send},
-    on_every_stack,
 };
 use http::Method;
 use serde_json::json;
-
-on_every_stack![
-    another_site_may_not_call_unless_the_link_names_it,
-    a_site_that_the_link_names_may_call_and_embed_it,
-    our_own_page_may_call,
-    a_preflight_is_answered_for_named_sites_alone,
-    a_site_learns_nothing_of_a_link_that_is_not_for_it,
-];
 
 async fn links(stack: &Stack) -> (Visitor, Visitor) {
     let allowed_origins = vec!["https://acme.com".to_owned(), "http://localhost:3000".to_owned()];
@@ -33,8 +24,8 @@ async fn post_from(visitor: &Visitor, headers: &[(&str, &str)]) -> Answer {
     send(request).await
 }
 
-async fn another_site_may_not_call_unless_the_link_names_it(kind: Kind) {
-    let stack = Stack::start(kind).await;
+#[apply(every_stack)]
+async fn another_site_may_not_call_unless_the_link_names_it(stack: Stack) {
     let (open, closed) = links(&stack).await;
     for visitor in [&open, &closed] {
         for origin in [
@@ -54,8 +45,8 @@ async fn another_site_may_not_call_unless_the_link_names_it(kind: Kind) {
     post_from(&closed, &[("origin", "https://acme.com")]).await.refused(403, "ORIGIN_NOT_ALLOWED");
 }
 
-async fn a_site_that_the_link_names_may_call_and_embed_it(kind: Kind) {
-    let stack = Stack::start(kind).await;
+#[apply(every_stack)]
+async fn a_site_that_the_link_names_may_call_and_embed_it(stack: Stack) {
     let (open, closed) = links(&stack).await;
     for origin in ["https://acme.com", "http://localhost:3000"] {
         let answer = post_from(&open, &[("origin", origin)]).await;
@@ -73,8 +64,8 @@ async fn a_site_that_the_link_names_may_call_and_embed_it(kind: Kind) {
     assert_eq!(open.get("").await.header("access-control-allow-origin"), "");
 }
 
-async fn our_own_page_may_call(kind: Kind) {
-    let stack = Stack::start(kind).await;
+#[apply(every_stack)]
+async fn our_own_page_may_call(stack: Stack) {
     let (_, closed) = links(&stack).await;
     let own = stack.gateway(0);
     post_from(&closed, &[]).await.posted();
@@ -82,8 +73,8 @@ async fn our_own_page_may_call(kind: Kind) {
     post_from(&closed, &[("origin", "null"), ("sec-fetch-site", "same-origin")]).await.posted();
 }
 
-async fn a_preflight_is_answered_for_named_sites_alone(kind: Kind) {
-    let stack = Stack::start(kind).await;
+#[apply(every_stack)]
+async fn a_preflight_is_answered_for_named_sites_alone(stack: Stack) {
     let (open, closed) = links(&stack).await;
     let ask = |visitor: &Visitor, origin: &str| {
         let request = visitor.request(Method::OPTIONS, "").header("origin", origin);
@@ -101,8 +92,8 @@ async fn a_preflight_is_answered_for_named_sites_alone(kind: Kind) {
     ask(&closed, "https://acme.com").await.expect(403);
 }
 
-async fn a_site_learns_nothing_of_a_link_that_is_not_for_it(kind: Kind) {
-    let stack = Stack::start(kind).await;
+#[apply(every_stack)]
+async fn a_site_learns_nothing_of_a_link_that_is_not_for_it(stack: Stack) {
     let (_, closed) = links(&stack).await;
     let posted = closed.say("hello").await;
     for path in [

@@ -1,21 +1,12 @@
 //! GET `/chat/{token}/`: the page, and what it is told.
 
 use arizuko_proto::v1::LinkOptions;
-use arizuko_tests::{Kind, Stack, http::send, on_every_stack};
+use arizuko_tests::{Stack, apply, every_stack, http::send};
 use http::Method;
 use serde_json::{Value, json};
 
-on_every_stack![
-    the_page_is_html_with_its_files_beside_it,
-    the_page_shows_the_links_name_and_greeting_and_nothing_that_it_must_not,
-    config_tells_what_the_page_needs,
-    without_the_slash_a_visitor_is_sent_to_the_page,
-    a_browser_gets_errors_as_pages,
-    paths_that_lead_nowhere_say_so,
-];
-
-async fn the_page_is_html_with_its_files_beside_it(kind: Kind) {
-    let stack = Stack::start(kind).await;
+#[apply(every_stack)]
+async fn the_page_is_html_with_its_files_beside_it(stack: Stack) {
     let visitor = stack.visitor(&stack.issue("acme").await, 0);
     let page = visitor.get("").await.expect(200);
     assert_eq!(page.header("content-type"), "text/html; charset=utf-8");
@@ -45,8 +36,8 @@ async fn the_page_is_html_with_its_files_beside_it(kind: Kind) {
     stack.at(0, "/assets/page.0000000000000000.js").get("").await.expect(404);
 }
 
-async fn the_page_shows_the_links_name_and_greeting_and_nothing_that_it_must_not(kind: Kind) {
-    let stack = Stack::start(kind).await;
+#[apply(every_stack)]
+async fn the_page_shows_the_links_name_and_greeting_and_nothing_that_it_must_not(stack: Stack) {
     let options = LinkOptions {
         name: "Tom & \"Jerry\" </script><script>alert(1)</script>".into(),
         greeting: "Hello **you** <img src=x onerror=alert(2)>".into(),
@@ -64,8 +55,8 @@ async fn the_page_shows_the_links_name_and_greeting_and_nothing_that_it_must_not
     assert!(plain.get("").await.expect(200).text().contains("<title>eng</title>"));
 }
 
-async fn config_tells_what_the_page_needs(kind: Kind) {
-    let stack = Stack::start(kind).await;
+#[apply(every_stack)]
+async fn config_tells_what_the_page_needs(stack: Stack) {
     let options =
         LinkOptions { name: "Acme".into(), greeting: "*Hi*".into(), ..LinkOptions::default() };
     let link = stack.issue_with("acme", "", options).await;
@@ -88,8 +79,8 @@ async fn config_tells_what_the_page_needs(kind: Kind) {
     assert_eq!(inline["paths"], config["paths"]);
 }
 
-async fn without_the_slash_a_visitor_is_sent_to_the_page(kind: Kind) {
-    let stack = Stack::start(kind).await;
+#[apply(every_stack)]
+async fn without_the_slash_a_visitor_is_sent_to_the_page(stack: Stack) {
     let link = stack.issue("acme").await;
     let path = format!("/chat/{}", link.token);
     let answer = stack.at(0, &path).get("").await.expect(308);
@@ -98,8 +89,8 @@ async fn without_the_slash_a_visitor_is_sent_to_the_page(kind: Kind) {
     assert_eq!(answer.header("location"), format!("{path}/?conversation=x&y=1"));
 }
 
-async fn a_browser_gets_errors_as_pages(kind: Kind) {
-    let stack = Stack::start(kind).await;
+#[apply(every_stack)]
+async fn a_browser_gets_errors_as_pages(stack: Stack) {
     let visitor = stack.visitor(&stack.issue("acme").await, 0);
     let unknown = stack.at(0, "/chat/nonsense/");
     for (status, request) in [
@@ -122,8 +113,8 @@ async fn a_browser_gets_errors_as_pages(kind: Kind) {
     }
 }
 
-async fn paths_that_lead_nowhere_say_so(kind: Kind) {
-    let stack = Stack::start(kind).await;
+#[apply(every_stack)]
+async fn paths_that_lead_nowhere_say_so(stack: Stack) {
     let link = stack.issue("acme").await;
     for path in
         ["/", "/chat", "/chat/", "/hook/", "/admin", "/metrics", "/assets/", "/chat/a/b/c/d/e"]

@@ -1,24 +1,11 @@
 //! POST `/chat/{token}/`: a message in, a turn out.
 
-use arizuko_tests::{Kind, Stack, http::send, on_every_stack, sse::names};
+use arizuko_tests::{Stack, apply, every_stack, http::send, sse::names};
 use http::Method;
 use serde_json::{Value, json};
 
-on_every_stack![
-    a_message_in_json_makes_a_turn_and_a_conversation,
-    a_form_and_plain_text_are_messages_too,
-    an_answer_can_be_the_stream_itself,
-    an_answer_can_wait_for_the_reply,
-    without_javascript_a_post_leads_to_a_page_with_the_conversation,
-    the_page_without_javascript_asks_again_until_the_reply_is_there,
-    what_is_no_message_is_refused_with_a_reason,
-    a_message_too_large_is_refused_and_one_at_the_limit_is_not,
-    a_conversation_that_is_not_this_links_is_unknown,
-    the_trace_of_a_message_reaches_the_agent,
-];
-
-async fn a_message_in_json_makes_a_turn_and_a_conversation(kind: Kind) {
-    let stack = Stack::start(kind).await;
+#[apply(every_stack)]
+async fn a_message_in_json_makes_a_turn_and_a_conversation(stack: Stack) {
     let visitor = stack.visitor(&stack.issue("acme").await, 0);
     let answer = visitor.post_json(&json!({"content": "hello\n\"there\" é😀"})).await;
     let first = answer.clone().posted();
@@ -45,8 +32,8 @@ async fn a_message_in_json_makes_a_turn_and_a_conversation(kind: Kind) {
     assert_eq!((turn.sender.as_str(), turn.attempt), ("visitor", 1));
 }
 
-async fn a_form_and_plain_text_are_messages_too(kind: Kind) {
-    let stack = Stack::start(kind).await;
+#[apply(every_stack)]
+async fn a_form_and_plain_text_are_messages_too(stack: Stack) {
     let visitor = stack.visitor(&stack.issue("acme").await, 0);
     let mut agent = stack.attach("acme", 1).await;
 
@@ -61,8 +48,8 @@ async fn a_form_and_plain_text_are_messages_too(kind: Kind) {
     assert_eq!(agent.offered().await.content, "{\"content\": 1}\né".as_bytes());
 }
 
-async fn an_answer_can_be_the_stream_itself(kind: Kind) {
-    let stack = Stack::start(kind).await;
+#[apply(every_stack)]
+async fn an_answer_can_be_the_stream_itself(stack: Stack) {
     let visitor = stack.visitor(&stack.issue("acme").await, 0);
     let mut agent = stack.attach("acme", 1).await;
     let answering = async {
@@ -84,8 +71,8 @@ async fn an_answer_can_be_the_stream_itself(kind: Kind) {
     tokio::join!(answering, streaming);
 }
 
-async fn an_answer_can_wait_for_the_reply(kind: Kind) {
-    let stack = Stack::start(kind).await;
+#[apply(every_stack)]
+async fn an_answer_can_wait_for_the_reply(stack: Stack) {
     let visitor = stack.visitor(&stack.issue("acme").await, 0);
     let nobody =
         send(visitor.request(Method::POST, "?wait=1").json(&json!({"content": "a"}))).await;
@@ -109,8 +96,8 @@ async fn an_answer_can_wait_for_the_reply(kind: Kind) {
     assert_eq!(answer.get("error"), None);
 }
 
-async fn without_javascript_a_post_leads_to_a_page_with_the_conversation(kind: Kind) {
-    let stack = Stack::start(kind).await;
+#[apply(every_stack)]
+async fn without_javascript_a_post_leads_to_a_page_with_the_conversation(stack: Stack) {
     let link = stack.issue("acme").await;
     let visitor = stack.visitor(&link, 0);
     let browser = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8";
@@ -127,8 +114,8 @@ async fn without_javascript_a_post_leads_to_a_page_with_the_conversation(kind: K
     assert!(page.contains(&field), "no hidden field to go on with: {page}");
 }
 
-async fn the_page_without_javascript_asks_again_until_the_reply_is_there(kind: Kind) {
-    let stack = Stack::start(kind).await;
+#[apply(every_stack)]
+async fn the_page_without_javascript_asks_again_until_the_reply_is_there(stack: Stack) {
     let visitor = stack.visitor(&stack.issue("acme").await, 0);
     let posted = visitor.say("hello").await;
     let path = format!("?conversation={}", posted.conversation);
@@ -144,8 +131,8 @@ async fn the_page_without_javascript_asks_again_until_the_reply_is_there(kind: K
     assert!(page.contains("class=\"message assistant\""), "{page}");
 }
 
-async fn what_is_no_message_is_refused_with_a_reason(kind: Kind) {
-    let stack = Stack::start(kind).await;
+#[apply(every_stack)]
+async fn what_is_no_message_is_refused_with_a_reason(stack: Stack) {
     let visitor = stack.visitor(&stack.issue("acme").await, 0);
     let json = "application/json";
     let form = "application/x-www-form-urlencoded";
@@ -178,8 +165,8 @@ async fn what_is_no_message_is_refused_with_a_reason(kind: Kind) {
     send(visitor.request(Method::PUT, "").body("x")).await.refused(405, "METHOD_NOT_ALLOWED");
 }
 
-async fn a_message_too_large_is_refused_and_one_at_the_limit_is_not(kind: Kind) {
-    let stack = Stack::start(kind).await;
+#[apply(every_stack)]
+async fn a_message_too_large_is_refused_and_one_at_the_limit_is_not(stack: Stack) {
     let visitor = stack.visitor(&stack.issue("acme").await, 0);
     let most = 64 << 10;
     visitor.post("text/plain", "x".repeat(most)).await.posted();
@@ -190,8 +177,8 @@ async fn a_message_too_large_is_refused_and_one_at_the_limit_is_not(kind: Kind) 
     visitor.post("text/plain", "x".repeat(3 << 20)).await.refused(413, "TOO_LARGE");
 }
 
-async fn a_conversation_that_is_not_this_links_is_unknown(kind: Kind) {
-    let stack = Stack::start(kind).await;
+#[apply(every_stack)]
+async fn a_conversation_that_is_not_this_links_is_unknown(stack: Stack) {
     let visitor = stack.visitor(&stack.issue("acme").await, 0);
     let other = stack.visitor(&stack.issue("acme").await, 0);
     let posted = visitor.say("mine").await;
@@ -201,8 +188,8 @@ async fn a_conversation_that_is_not_this_links_is_unknown(kind: Kind) {
     visitor.post_json(&message).await.refused(404, "NOT_FOUND");
 }
 
-async fn the_trace_of_a_message_reaches_the_agent(kind: Kind) {
-    let stack = Stack::start(kind).await;
+#[apply(every_stack)]
+async fn the_trace_of_a_message_reaches_the_agent(stack: Stack) {
     let visitor = stack.visitor(&stack.issue("acme").await, 0);
     let trace = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
     let request = visitor.request(Method::POST, "");

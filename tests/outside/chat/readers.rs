@@ -1,21 +1,16 @@
 //! Readers that are slow, idle or cut off: none of them harms another, or loses anything.
 
 use arizuko_tests::{
-    Kind, Stack,
+    Kind, Stack, apply,
     attach::delta,
-    on_every_stack,
+    every_stack,
     sse::{Cursor, raw, stalled},
     within,
 };
 use std::time::{Duration, Instant};
 use tokio::{io::AsyncReadExt as _, time::sleep};
 
-on_every_stack![
-    readers_that_stop_reading_slow_nobody_and_lose_nothing,
-    an_idle_stream_has_a_comment_now_and_then,
-    an_address_may_have_a_hundred_streams,
-];
-
+#[apply(every_stack)]
 async fn readers_that_stop_reading_slow_nobody_and_lose_nothing(kind: Kind) {
     let settings = [("ARIZUKO_WRITE_STALL", "10"), ("ARIZUKO_TURN_BYTES", "100000000")];
     let stack = Stack::with(kind, &settings).await;
@@ -75,6 +70,7 @@ async fn readers_that_stop_reading_slow_nobody_and_lose_nothing(kind: Kind) {
     }
 }
 
+#[apply(every_stack)]
 async fn an_idle_stream_has_a_comment_now_and_then(kind: Kind) {
     let stack = Stack::with(kind, &[("ARIZUKO_HEARTBEAT", "1")]).await;
     let visitor = stack.visitor(&stack.issue("acme").await, 0);
@@ -86,8 +82,8 @@ async fn an_idle_stream_has_a_comment_now_and_then(kind: Kind) {
     assert!((1..=10).contains(&took.as_secs()), "after {took:?}");
 }
 
-async fn an_address_may_have_a_hundred_streams(kind: Kind) {
-    let stack = Stack::start(kind).await;
+#[apply(every_stack)]
+async fn an_address_may_have_a_hundred_streams(stack: Stack) {
     let visitor = stack.visitor(&stack.issue("acme").await, 0);
     let posted = visitor.say("hello").await;
     let path = format!("{}/sse", posted.turn);

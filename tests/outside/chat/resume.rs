@@ -1,25 +1,14 @@
 //! `Last-Event-ID`: what a reader has is the same whenever it came and however often it was cut off.
 
 use arizuko_tests::{
-    Kind, Stack,
+    Stack, apply,
     attach::{Session, delta, message, status},
+    every_stack,
     http::{Posted, Visitor},
-    on_every_stack,
     sse::{Cursor, Event, ids, names, raw, transcript},
     within,
 };
 use http::Method;
-
-on_every_stack![
-    a_reader_cut_off_after_any_frame_has_in_the_end_what_an_uncut_one_has,
-    a_live_reader_cut_off_after_any_frame_goes_on_at_the_other_gateway,
-    the_conversations_stream_resumes_after_any_frame,
-    a_stream_that_was_read_to_its_end_is_answered_204,
-    the_last_event_id_may_be_a_parameter_and_the_header_wins,
-    a_cursor_that_is_not_in_this_log_resets_the_reader,
-    a_cursor_of_a_megabyte_is_refused_and_harms_nobody,
-    two_tabs_and_two_gateways_see_the_same_bytes,
-];
 
 /// A reply with every kind of frame.
 async fn reply(agent: &mut Session) {
@@ -52,8 +41,8 @@ async fn answered(stack: &Stack) -> (Visitor, Visitor, Posted) {
     (visitor, stack.visitor(&link, 1), posted)
 }
 
-async fn a_reader_cut_off_after_any_frame_has_in_the_end_what_an_uncut_one_has(kind: Kind) {
-    let stack = Stack::start(kind).await;
+#[apply(every_stack)]
+async fn a_reader_cut_off_after_any_frame_has_in_the_end_what_an_uncut_one_has(stack: Stack) {
     let (here, there, posted) = answered(&stack).await;
     let path = format!("{}/sse", posted.turn);
     let uncut = here.listen(&posted.turn).await.rest().await;
@@ -75,8 +64,8 @@ async fn a_reader_cut_off_after_any_frame_has_in_the_end_what_an_uncut_one_has(k
     }
 }
 
-async fn a_live_reader_cut_off_after_any_frame_goes_on_at_the_other_gateway(kind: Kind) {
-    let stack = Stack::start(kind).await;
+#[apply(every_stack)]
+async fn a_live_reader_cut_off_after_any_frame_goes_on_at_the_other_gateway(stack: Stack) {
     let link = stack.issue("acme").await;
     let (here, there) = (stack.visitor(&link, 0), stack.visitor(&link, 1));
     let mut agent = stack.attach("acme", 1).await;
@@ -106,8 +95,8 @@ async fn a_live_reader_cut_off_after_any_frame_goes_on_at_the_other_gateway(kind
     assert_eq!(names(&seen).last(), Some(&"turn_done"));
 }
 
-async fn the_conversations_stream_resumes_after_any_frame(kind: Kind) {
-    let stack = Stack::start(kind).await;
+#[apply(every_stack)]
+async fn the_conversations_stream_resumes_after_any_frame(stack: Stack) {
     let link = stack.issue("acme").await;
     let (here, there) = (stack.visitor(&link, 0), stack.visitor(&link, 1));
     let mut agent = stack.attach("acme", 1).await;
@@ -134,8 +123,8 @@ async fn the_conversations_stream_resumes_after_any_frame(kind: Kind) {
     assert_eq!(raw(&own), raw(&uncut[11..]));
 }
 
-async fn a_stream_that_was_read_to_its_end_is_answered_204(kind: Kind) {
-    let stack = Stack::start(kind).await;
+#[apply(every_stack)]
+async fn a_stream_that_was_read_to_its_end_is_answered_204(stack: Stack) {
     let (here, there, posted) = answered(&stack).await;
     let seen = here.listen(&posted.turn).await.rest().await;
     let last = seen.last().and_then(|event| event.id.as_deref()).expect("it is numbered");
@@ -147,8 +136,8 @@ async fn a_stream_that_was_read_to_its_end_is_answered_204(kind: Kind) {
     }
 }
 
-async fn the_last_event_id_may_be_a_parameter_and_the_header_wins(kind: Kind) {
-    let stack = Stack::start(kind).await;
+#[apply(every_stack)]
+async fn the_last_event_id_may_be_a_parameter_and_the_header_wins(stack: Stack) {
     let (here, _, posted) = answered(&stack).await;
     let uncut = here.listen(&posted.turn).await.rest().await;
     let ids = ids(&uncut);
@@ -162,8 +151,8 @@ async fn the_last_event_id_may_be_a_parameter_and_the_header_wins(kind: Kind) {
     assert_eq!(raw(&seen), raw(&uncut[4..]));
 }
 
-async fn a_cursor_that_is_not_in_this_log_resets_the_reader(kind: Kind) {
-    let stack = Stack::start(kind).await;
+#[apply(every_stack)]
+async fn a_cursor_that_is_not_in_this_log_resets_the_reader(stack: Stack) {
     let (here, there, posted) = answered(&stack).await;
     let foreign = answered(&stack).await.2;
     let foreign = there.open(&format!("{}/sse", foreign.turn), Cursor::Start).await;
@@ -219,8 +208,8 @@ async fn a_cursor_that_is_not_in_this_log_resets_the_reader(kind: Kind) {
     assert_eq!(raw(&seen[1..]), raw(&uncut));
 }
 
-async fn a_cursor_of_a_megabyte_is_refused_and_harms_nobody(kind: Kind) {
-    let stack = Stack::start(kind).await;
+#[apply(every_stack)]
+async fn a_cursor_of_a_megabyte_is_refused_and_harms_nobody(stack: Stack) {
     let (here, _, posted) = answered(&stack).await;
     let mut live = here.follow(&posted.conversation).await;
     let whole = live.take(10).await;
@@ -234,8 +223,8 @@ async fn a_cursor_of_a_megabyte_is_refused_and_harms_nobody(kind: Kind) {
     assert_eq!(raw(&here.listen(&posted.turn).await.rest().await), raw(&whole[1..]));
 }
 
-async fn two_tabs_and_two_gateways_see_the_same_bytes(kind: Kind) {
-    let stack = Stack::start(kind).await;
+#[apply(every_stack)]
+async fn two_tabs_and_two_gateways_see_the_same_bytes(stack: Stack) {
     let link = stack.issue("acme").await;
     let (here, there) = (stack.visitor(&link, 0), stack.visitor(&link, 1));
     let mut agent = stack.attach("acme", 0).await;

@@ -3,19 +3,13 @@
 use super::history::history;
 use arizuko_proto::v1::attach_response::Message as Heard;
 use arizuko_tests::{
-    Kind, Stack,
+    Kind, Stack, apply,
     attach::delta,
+    every_stack,
     http::Visitor,
-    on_every_stack,
     sse::{Cursor, names, raw},
 };
 use serde_json::json;
-
-on_every_stack![
-    a_cursor_from_history_outlives_the_frames,
-    frames_past_retention_are_gone_and_the_messages_are_not,
-    deleting_a_conversation_cancels_what_runs_and_purges_it,
-];
 
 /// Frames are dropped soon, and what is due is looked after twice a second.
 const SHORT_LIVED_FRAMES: [(&str, &str); 1] = [("ARIZUKO_KEEP_FRAMES", "200ms")];
@@ -30,6 +24,7 @@ async fn forgotten(visitor: &Visitor, turn: &str) {
     .await;
 }
 
+#[apply(every_stack)]
 async fn a_cursor_from_history_outlives_the_frames(kind: Kind) {
     let stack = Stack::with(kind, &SHORT_LIVED_FRAMES).await;
     let visitor = stack.visitor(&stack.issue("acme").await, 0);
@@ -55,6 +50,7 @@ async fn a_cursor_from_history_outlives_the_frames(kind: Kind) {
     assert_eq!(seen[0].data["turn_id"], next.turn.as_str());
 }
 
+#[apply(every_stack)]
 async fn frames_past_retention_are_gone_and_the_messages_are_not(kind: Kind) {
     let stack = Stack::with(kind, &SHORT_LIVED_FRAMES).await;
     let visitor = stack.visitor(&stack.issue("acme").await, 0);
@@ -77,8 +73,8 @@ async fn frames_past_retention_are_gone_and_the_messages_are_not(kind: Kind) {
     assert_eq!(answer.status, 204);
 }
 
-async fn deleting_a_conversation_cancels_what_runs_and_purges_it(kind: Kind) {
-    let stack = Stack::start(kind).await;
+#[apply(every_stack)]
+async fn deleting_a_conversation_cancels_what_runs_and_purges_it(stack: Stack) {
     let link = stack.issue("acme").await;
     let (here, there) = (stack.visitor(&link, 0), stack.visitor(&link, 1));
     let mut agent = stack.attach("acme", 1).await;

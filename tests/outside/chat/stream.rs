@@ -1,21 +1,15 @@
 //! GET `…/sse`: a reply as it is made.
 
 use arizuko_tests::{
-    Kind, Stack,
+    Stack, apply,
     attach::{delta, message},
-    on_every_stack,
+    every_stack,
     sse::{names, transcript},
 };
 use serde_json::json;
 
-on_every_stack![
-    a_reply_arrives_frame_by_frame_while_it_is_made,
-    a_reader_of_the_conversation_sees_every_turn_of_it,
-    leaving_cancels_nothing,
-];
-
-async fn a_reply_arrives_frame_by_frame_while_it_is_made(kind: Kind) {
-    let stack = Stack::start(kind).await;
+#[apply(every_stack)]
+async fn a_reply_arrives_frame_by_frame_while_it_is_made(stack: Stack) {
     let visitor = stack.visitor(&stack.issue("acme").await, 0);
     let mut agent = stack.attach("acme", 1).await;
     let posted = visitor.say("hello").await;
@@ -49,8 +43,8 @@ async fn a_reply_arrives_frame_by_frame_while_it_is_made(kind: Kind) {
     }
 }
 
-async fn a_reader_of_the_conversation_sees_every_turn_of_it(kind: Kind) {
-    let stack = Stack::start(kind).await;
+#[apply(every_stack)]
+async fn a_reader_of_the_conversation_sees_every_turn_of_it(stack: Stack) {
     let link = stack.issue("acme").await;
     let (here, there) = (stack.visitor(&link, 0), stack.visitor(&link, 1));
     let mut agent = stack.attach("acme", 1).await;
@@ -73,8 +67,8 @@ async fn a_reader_of_the_conversation_sees_every_turn_of_it(kind: Kind) {
     assert_eq!((&seen[3].data["content"], &seen[4].data["content"]), (&json!("two"), &json!("2")));
 }
 
-async fn leaving_cancels_nothing(kind: Kind) {
-    let stack = Stack::start(kind).await;
+#[apply(every_stack)]
+async fn leaving_cancels_nothing(stack: Stack) {
     let visitor = stack.visitor(&stack.issue("acme").await, 0);
     let mut agent = stack.attach("acme", 1).await;
     let inline = visitor.stream_of(&json!({"content": "hello"})).await;

@@ -1,23 +1,15 @@
 //! `/chat/{token}/{turn}`: where a turn stands.
 
 use arizuko_tests::{
-    Kind, Stack,
+    Kind, Stack, apply,
     attach::{delta, message, status},
-    on_every_stack,
+    every_stack,
 };
 use serde_json::{Value, json};
 use std::time::{Duration, Instant};
 
-on_every_stack![
-    a_snapshot_shows_the_reply_as_far_as_it_is,
-    a_snapshot_lists_the_frames_after_a_number,
-    a_snapshot_can_come_with_html,
-    status_tells_counts_and_waits_for_the_end,
-    a_failed_turn_tells_the_visitor_a_sentence_and_the_operator_more,
-];
-
-async fn a_snapshot_shows_the_reply_as_far_as_it_is(kind: Kind) {
-    let stack = Stack::start(kind).await;
+#[apply(every_stack)]
+async fn a_snapshot_shows_the_reply_as_far_as_it_is(stack: Stack) {
     let link = stack.issue("acme").await;
     let (here, there) = (stack.visitor(&link, 0), stack.visitor(&link, 1));
     let posted = here.say("hello").await;
@@ -55,8 +47,8 @@ async fn a_snapshot_shows_the_reply_as_far_as_it_is(kind: Kind) {
     assert_eq!(snapshot.get("status_text"), None);
 }
 
-async fn a_snapshot_lists_the_frames_after_a_number(kind: Kind) {
-    let stack = Stack::start(kind).await;
+#[apply(every_stack)]
+async fn a_snapshot_lists_the_frames_after_a_number(stack: Stack) {
     let visitor = stack.visitor(&stack.issue("acme").await, 0);
     let posted = visitor.say("hello").await;
     let mut agent = stack.attach("acme", 1).await;
@@ -81,8 +73,8 @@ async fn a_snapshot_lists_the_frames_after_a_number(kind: Kind) {
     }
 }
 
-async fn a_snapshot_can_come_with_html(kind: Kind) {
-    let stack = Stack::start(kind).await;
+#[apply(every_stack)]
+async fn a_snapshot_can_come_with_html(stack: Stack) {
     let visitor = stack.visitor(&stack.issue("acme").await, 0);
     let posted = visitor.say("hello").await;
     let mut agent = stack.attach("acme", 1).await;
@@ -104,8 +96,8 @@ async fn a_snapshot_can_come_with_html(kind: Kind) {
     assert_eq!(derived.data["html"], html);
 }
 
-async fn status_tells_counts_and_waits_for_the_end(kind: Kind) {
-    let stack = Stack::start(kind).await;
+#[apply(every_stack)]
+async fn status_tells_counts_and_waits_for_the_end(stack: Stack) {
     let link = stack.issue("acme").await;
     let (here, there) = (stack.visitor(&link, 0), stack.visitor(&link, 1));
     let posted = here.say("hello").await;
@@ -139,6 +131,7 @@ async fn status_tells_counts_and_waits_for_the_end(kind: Kind) {
     there.get(&format!("{path}?wait=soon")).await.refused(400, "INVALID");
 }
 
+#[apply(every_stack)]
 async fn a_failed_turn_tells_the_visitor_a_sentence_and_the_operator_more(kind: Kind) {
     use arizuko_proto::v1::{Finish, attach_request::Message as Said};
     let stack = Stack::start(kind).await;

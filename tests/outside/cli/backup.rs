@@ -1,14 +1,7 @@
 //! `arizuko backup` and `restore`: the embedded store as one file.
 
-use arizuko_tests::{Kind, Stack, cli::run, on, sse::transcript};
+use arizuko_tests::{Stack, apply, cli::run, embedded, one_redis, sse::transcript};
 use std::{fs, os::unix::fs::PermissionsExt as _, path::Path};
-
-on![embedded, Embedded;
-    a_backup_of_a_running_up_has_everything_of_one_moment,
-    what_is_no_backup_is_refused,
-    neither_a_backup_nor_a_store_is_overwritten,
-];
-on![one_redis, OneRedis; without_an_embedded_store_there_is_nothing_to_back_up];
 
 /// `arizuko`, which is told nothing by its environment.
 async fn arizuko(stack: &Stack, arguments: &[&str]) -> arizuko_tests::cli::Outcome {
@@ -19,8 +12,8 @@ fn path(path: &Path) -> String {
     path.display().to_string()
 }
 
-async fn a_backup_of_a_running_up_has_everything_of_one_moment(kind: Kind) {
-    let mut stack = Stack::start(kind).await;
+#[apply(embedded)]
+async fn a_backup_of_a_running_up_has_everything_of_one_moment(mut stack: Stack) {
     let (link, later) = (stack.issue("acme").await, stack.issue("acme").await);
     let posted = stack.visitor(&link, 0).say("hello").await;
     let mut agent = stack.attach("acme", 0).await;
@@ -56,8 +49,8 @@ async fn a_backup_of_a_running_up_has_everything_of_one_moment(kind: Kind) {
     agent.answer(held, "it is").await;
 }
 
-async fn what_is_no_backup_is_refused(kind: Kind) {
-    let stack = Stack::start(kind).await;
+#[apply(embedded)]
+async fn what_is_no_backup_is_refused(stack: Stack) {
     let (data, file) = (path(&stack.folder().join("other")), stack.folder().join("file"));
     for bytes in [&b"not a database"[..], b""] {
         fs::write(&file, bytes).expect("the folder is ours");
@@ -76,8 +69,8 @@ async fn what_is_no_backup_is_refused(kind: Kind) {
     arizuko(&stack, &["restore", &made, "--data-dir", &data]).await.expect(0);
 }
 
-async fn neither_a_backup_nor_a_store_is_overwritten(kind: Kind) {
-    let stack = Stack::start(kind).await;
+#[apply(embedded)]
+async fn neither_a_backup_nor_a_store_is_overwritten(stack: Stack) {
     let (data, file) = (path(&stack.data_dir()), path(&stack.folder().join("backup")));
     arizuko(&stack, &["backup", &file, "--data-dir", &data]).await.expect(0);
     let again = arizuko(&stack, &["backup", &file, "--data-dir", &data]).await;
@@ -90,8 +83,8 @@ async fn neither_a_backup_nor_a_store_is_overwritten(kind: Kind) {
     assert!(twice.expect(1).err.contains("has a store already"));
 }
 
-async fn without_an_embedded_store_there_is_nothing_to_back_up(kind: Kind) {
-    let stack = Stack::start(kind).await;
+#[apply(one_redis)]
+async fn without_an_embedded_store_there_is_nothing_to_back_up(stack: Stack) {
     let file = path(&stack.folder().join("backup"));
     let refused = arizuko(&stack, &["backup", &file]).await.expect(1);
     assert!(refused.err.contains("no embedded store"), "{refused:?}");

@@ -1,12 +1,8 @@
 //! `arizuko chat`: a visitor in the terminal.
 
-use arizuko_tests::{Kind, Stack, cli::run, on_every_stack};
+use arizuko_tests::{Kind, Stack, apply, cli::run, every_stack};
 
-on_every_stack![
-    a_visitor_in_the_terminal_sees_the_reply,
-    a_visitor_in_the_terminal_is_told_when_it_cannot_work,
-];
-
+#[apply(every_stack)]
 async fn a_visitor_in_the_terminal_sees_the_reply(kind: Kind) {
     let stack = Stack::with_real_links(kind, &[]).await;
     let link = stack.issue("acme").await;
@@ -31,6 +27,7 @@ async fn a_visitor_in_the_terminal_sees_the_reply(kind: Kind) {
     assert_eq!(conversations[0], conversations[1], "one conversation");
 }
 
+#[apply(every_stack)]
 async fn a_visitor_in_the_terminal_is_told_when_it_cannot_work(kind: Kind) {
     let stack = Stack::with_real_links(kind, &[]).await;
     let link = stack.issue("acme").await;

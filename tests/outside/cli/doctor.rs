@@ -1,21 +1,10 @@
 //! `arizuko doctor`: what it finds wrong, and what it says to do.
 
 use arizuko_tests::{
-    Kind, Stack, cli::Outcome, on, on_every_stack, stack::free_port, tools::nginx,
+    Kind, Stack, apply, cli::Outcome, embedded, every_stack, pair, stack::free_port, tools::nginx,
 };
 use serde_json::Value;
 use std::fs;
-
-on_every_stack![
-    where_all_is_well_it_says_so_and_leaves_nothing_behind,
-    a_link_that_nobody_answers_is_named_with_its_folder,
-    a_key_that_is_not_taken_is_the_first_thing_it_finds,
-];
-on![separate, Pair;
-    a_gateway_that_is_not_where_links_lead_is_found,
-    settings_of_the_store_that_cost_a_promise_are_told,
-];
-on![proxied, Embedded; a_proxy_that_holds_streams_back_is_found];
 
 /// The findings on a subject: how bad, and what was found with what to do.
 fn on(outcome: &Outcome, subject: &str) -> Vec<(String, String)> {
@@ -31,6 +20,7 @@ fn on(outcome: &Outcome, subject: &str) -> Vec<(String, String)> {
         .collect()
 }
 
+#[apply(every_stack)]
 async fn where_all_is_well_it_says_so_and_leaves_nothing_behind(kind: Kind) {
     let stack = Stack::with_real_links(kind, &[]).await;
     let outcome = stack.arizuko(&["doctor", "--json"]).await.expect(0);
@@ -47,6 +37,7 @@ async fn where_all_is_well_it_says_so_and_leaves_nothing_behind(kind: Kind) {
     assert_eq!(left.expect(0).json(), serde_json::json!({"tokens": []}), "its link is gone");
 }
 
+#[apply(every_stack)]
 async fn a_link_that_nobody_answers_is_named_with_its_folder(kind: Kind) {
     let stack = Stack::with_real_links(kind, &[]).await;
     stack.issue("acme/eng").await;
@@ -62,6 +53,7 @@ async fn a_link_that_nobody_answers_is_named_with_its_folder(kind: Kind) {
     assert_eq!(on(&outcome, "agents")[0].0, "ok");
 }
 
+#[apply(every_stack)]
 async fn a_key_that_is_not_taken_is_the_first_thing_it_finds(kind: Kind) {
     let stack = Stack::with_real_links(kind, &[]).await;
     let mut command = stack.operators_command();
@@ -72,6 +64,7 @@ async fn a_key_that_is_not_taken_is_the_first_thing_it_finds(kind: Kind) {
     assert!(outcome.err.contains("one thing is wrong"), "{outcome:?}");
 }
 
+#[apply(pair)]
 async fn a_gateway_that_is_not_where_links_lead_is_found(kind: Kind) {
     let mut stack = Stack::with_real_links(kind, &[]).await;
     stack.process("gateway-0").kill();
@@ -82,6 +75,7 @@ async fn a_gateway_that_is_not_where_links_lead_is_found(kind: Kind) {
     assert_eq!(on(&outcome, "talk"), [], "what can't be known is left out");
 }
 
+#[apply(pair)]
 async fn settings_of_the_store_that_cost_a_promise_are_told(kind: Kind) {
     let mut stack = Stack::with_real_links(kind, &[]).await;
     let redis = stack.redis().expect("this stack has one");
@@ -92,6 +86,7 @@ async fn settings_of_the_store_that_cost_a_promise_are_told(kind: Kind) {
     assert!(said.contains("last second → set appendfsync always"), "{said}");
 }
 
+#[apply(embedded)]
 async fn a_proxy_that_holds_streams_back_is_found(kind: Kind) {
     let port = free_port();
     let url = format!("http://127.0.0.1:{port}");

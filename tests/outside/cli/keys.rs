@@ -1,18 +1,13 @@
 //! `arizuko key`, and where a command finds its own.
 
 use arizuko_tests::{
-    Kind, Stack,
+    Kind, Stack, apply,
     cli::{Outcome, run},
-    on_every_stack,
+    every_stack,
 };
 
-on_every_stack![
-    keys_are_made_listed_and_revoked_and_a_revoked_one_ends_its_agent,
-    the_key_and_control_come_from_flags_before_the_environment,
-];
-
-async fn keys_are_made_listed_and_revoked_and_a_revoked_one_ends_its_agent(kind: Kind) {
-    let stack = Stack::start(kind).await;
+#[apply(every_stack)]
+async fn keys_are_made_listed_and_revoked_and_a_revoked_one_ends_its_agent(stack: Stack) {
     let created = stack.arizuko(&["key", "create", "acme", "--name", "the agent"]).await.expect(0);
     let key = created.out.trim();
     let id = created
@@ -43,8 +38,8 @@ async fn keys_are_made_listed_and_revoked_and_a_revoked_one_ends_its_agent(kind:
     assert!(refused.err.contains("revoked") && refused.err.contains("ARIZUKO_KEY"), "{refused:?}");
 }
 
-async fn the_key_and_control_come_from_flags_before_the_environment(kind: Kind) {
-    let stack = Stack::start(kind).await;
+#[apply(every_stack)]
+async fn the_key_and_control_come_from_flags_before_the_environment(stack: Stack) {
     let file = stack.folder().join("operator-key");
     std::fs::write(&file, format!("{}\n", stack.operator_key())).expect("the folder is ours");
     let list = |key: Option<&str>, key_file: Option<&str>, flags: &[&str]| {
@@ -71,7 +66,7 @@ async fn the_key_and_control_come_from_flags_before_the_environment(kind: Kind) 
         outcome.expect(1);
     }
     let bare = list(None, None, &control).await;
-    if kind == Kind::Embedded {
+    if stack.kind() == Kind::Embedded {
         // The address is the running `up`'s own, and so is its key.
         bare.expect(0);
     } else {

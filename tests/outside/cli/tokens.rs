@@ -1,14 +1,9 @@
 //! `arizuko token`: links minted, listed and revoked.
 
-use arizuko_tests::{Kind, Stack, on_every_stack};
+use arizuko_tests::{Stack, apply, every_stack};
 
-on_every_stack![
-    issuing_prints_the_url_alone_and_all_else_beside_it,
-    listing_and_revoking_follow_the_jid_or_the_id,
-];
-
-async fn issuing_prints_the_url_alone_and_all_else_beside_it(kind: Kind) {
-    let stack = Stack::start(kind).await;
+#[apply(every_stack)]
+async fn issuing_prints_the_url_alone_and_all_else_beside_it(stack: Stack) {
     let issued =
         stack.arizuko(&["token", "issue", "acme", "chat", "--suffix", "support"]).await.expect(0);
     let url = issued.out.strip_suffix('\n').expect("one line");
@@ -32,8 +27,8 @@ async fn issuing_prints_the_url_alone_and_all_else_beside_it(kind: Kind) {
     );
 }
 
-async fn listing_and_revoking_follow_the_jid_or_the_id(kind: Kind) {
-    let stack = Stack::start(kind).await;
+#[apply(every_stack)]
+async fn listing_and_revoking_follow_the_jid_or_the_id(stack: Stack) {
     let none = stack.arizuko(&["token", "list"]).await.expect(0);
     assert_eq!(none.out, "", "{none:?}");
     let one = stack.issue("acme").await;

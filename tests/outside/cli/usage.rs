@@ -1,21 +1,14 @@
 //! Exit codes, documents, errors and help.
 
-use arizuko_tests::{Kind, Stack, on_every_stack};
+use arizuko_tests::{Stack, apply, every_stack};
 use serde_json::Value;
-
-on_every_stack![
-    json_is_one_document_with_stable_names,
-    usage_errors_are_2_and_failures_1_with_what_to_do,
-    completions_are_for_each_shell,
-    help_names_every_command,
-];
 
 fn keys(document: &Value) -> Vec<&str> {
     document.as_object().expect("an object").keys().map(String::as_str).collect()
 }
 
-async fn json_is_one_document_with_stable_names(kind: Kind) {
-    let stack = Stack::start(kind).await;
+#[apply(every_stack)]
+async fn json_is_one_document_with_stable_names(stack: Stack) {
     let issued = stack.arizuko(&["--json", "token", "issue", "acme", "chat"]).await;
     // Global, or the command's own: wherever it is taken, the document is the same.
     let issued = if issued.code == Some(2) {
@@ -44,8 +37,8 @@ async fn json_is_one_document_with_stable_names(kind: Kind) {
     assert_eq!(revoked["revoked"][0]["token_id"], issued["token_id"]);
 }
 
-async fn usage_errors_are_2_and_failures_1_with_what_to_do(kind: Kind) {
-    let stack = Stack::start(kind).await;
+#[apply(every_stack)]
+async fn usage_errors_are_2_and_failures_1_with_what_to_do(stack: Stack) {
     for wrong in [
         &["nonsense"][..],
         &[],
@@ -77,8 +70,8 @@ async fn usage_errors_are_2_and_failures_1_with_what_to_do(kind: Kind) {
     }
 }
 
-async fn completions_are_for_each_shell(kind: Kind) {
-    let stack = Stack::start(kind).await;
+#[apply(every_stack)]
+async fn completions_are_for_each_shell(stack: Stack) {
     for shell in ["bash", "zsh", "fish"] {
         let script = stack.arizuko(&["completions", shell]).await.expect(0).out;
         assert!(
@@ -88,8 +81,8 @@ async fn completions_are_for_each_shell(kind: Kind) {
     }
 }
 
-async fn help_names_every_command(kind: Kind) {
-    let stack = Stack::start(kind).await;
+#[apply(every_stack)]
+async fn help_names_every_command(stack: Stack) {
     let help = stack.arizuko(&["--help"]).await.expect(0);
     for command in [
         "up",

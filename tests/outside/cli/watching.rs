@@ -1,16 +1,10 @@
 //! `arizuko audit`, `tail` and `status`: what operators can see.
 
-use arizuko_tests::{Kind, Stack, attach::delta, cli::run, on_every_stack, process::Process};
+use arizuko_tests::{Stack, apply, attach::delta, cli::run, every_stack, process::Process};
 use serde_json::{Value, json};
 
-on_every_stack![
-    audit_says_who_minted_and_revoked_what,
-    tail_shows_what_happens,
-    status_shows_who_is_attached,
-];
-
-async fn audit_says_who_minted_and_revoked_what(kind: Kind) {
-    let stack = Stack::start(kind).await;
+#[apply(every_stack)]
+async fn audit_says_who_minted_and_revoked_what(stack: Stack) {
     let key = stack.key(arizuko_proto::v1::KeyKind::Agent, "acme", Default::default(), true).await;
     let mut agents = stack.operators_command();
     agents.env("ARIZUKO_KEY", &key.key).args(["token", "issue", "acme", "chat", "--json"]);
@@ -53,8 +47,8 @@ async fn audit_says_who_minted_and_revoked_what(kind: Kind) {
     );
 }
 
-async fn tail_shows_what_happens(kind: Kind) {
-    let stack = Stack::start(kind).await;
+#[apply(every_stack)]
+async fn tail_shows_what_happens(stack: Stack) {
     let mut tail = stack.operators_command();
     tail.args(["tail", "acme", "--json"]);
     let mut tail = Process::start("tail", tail, &stack.logs());
@@ -89,8 +83,8 @@ async fn tail_shows_what_happens(kind: Kind) {
     }
 }
 
-async fn status_shows_who_is_attached(kind: Kind) {
-    let stack = Stack::start(kind).await;
+#[apply(every_stack)]
+async fn status_shows_who_is_attached(stack: Stack) {
     stack.issue("acme").await;
     let nobody = stack.arizuko(&["status"]).await.expect(0);
     assert!(nobody.err.contains("no agent is attached"), "{nobody:?}");

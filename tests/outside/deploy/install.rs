@@ -3,10 +3,10 @@
 
 use super::shipped;
 use arizuko_tests::{
-    Kind,
+    apply,
     certificates::Authority,
     cli::{Outcome, run},
-    on,
+    embedded,
     process::{Process, command, program},
     redis::Redis,
     stack::free_port,
@@ -16,12 +16,6 @@ use serde_json::Value;
 use std::{env, fs, os::unix::fs::PermissionsExt as _, path::Path};
 use tempfile::TempDir;
 use tokio::process::Command;
-
-on![embedded, Embedded;
-    one_machine_is_set_up_as_it_says,
-    several_machines_are_set_up_as_it_says,
-    nothing_that_it_says_is_left_out,
-];
 
 /// Begins what is for a machine of its own: what it does to that, no test may do to this one.
 const NOT_HERE: [&str; 9] = [
@@ -147,7 +141,8 @@ impl Machine {
     }
 }
 
-async fn one_machine_is_set_up_as_it_says(_: Kind) {
+#[apply(embedded)]
+async fn one_machine_is_set_up_as_it_says() {
     let mut machine = Machine::new();
     let (port, control) = (free_port(), free_port());
     let tls = machine.path().join("etc/tls").display().to_string();
@@ -194,7 +189,8 @@ async fn one_machine_is_set_up_as_it_says(_: Kind) {
     machine.is_answered(link, &authority, "You said hello").await;
 }
 
-async fn several_machines_are_set_up_as_it_says(_: Kind) {
+#[apply(embedded)]
+async fn several_machines_are_set_up_as_it_says() {
     let mut machine = Machine::new();
     let redis = Redis::start(&machine.path().join("redis"), &machine.path().join("logs")).await;
     let (control, gateway) = (free_port(), free_port());
@@ -242,7 +238,8 @@ async fn several_machines_are_set_up_as_it_says(_: Kind) {
     machine.is_answered(link, &public, "hello").await;
 }
 
-async fn nothing_that_it_says_is_left_out(_: Kind) {
+#[apply(embedded)]
+async fn nothing_that_it_says_is_left_out() {
     for block in blocks() {
         let is_run = RUN.iter().any(|known| block.contains(known));
         for line in block.lines().filter(|_| !is_run) {

@@ -3,11 +3,11 @@
 
 use super::shipped;
 use arizuko_tests::{
-    Kind, Stack,
+    Kind, Stack, apply,
     attach::delta,
     certificates::{Authority, Certificate},
     cli::{Outcome, run},
-    on,
+    embedded,
     process::{Process, command},
     stack::free_port,
     tools::{self, curl, found},
@@ -17,11 +17,6 @@ use serde_json::{Value, json};
 use std::{fs, path::Path, time::Duration};
 use tokio::time::sleep;
 
-on![embedded, Embedded;
-    behind_caddy_all_is_as_without,
-    behind_nginx_all_is_as_without,
-];
-
 /// A proxy before a stack's gateway.
 struct Site {
     stack: Stack,
@@ -30,10 +25,12 @@ struct Site {
     proxy: Process,
 }
 
+#[apply(embedded)]
 async fn behind_caddy_all_is_as_without(kind: Kind) {
     Site::start(kind, caddy).await.serves_all().await;
 }
 
+#[apply(embedded)]
 async fn behind_nginx_all_is_as_without(kind: Kind) {
     Site::start(kind, nginx).await.serves_all().await;
 }

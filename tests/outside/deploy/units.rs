@@ -2,20 +2,19 @@
 
 use super::shipped;
 use arizuko_tests::{
-    Kind,
+    apply,
     cli::run,
-    on,
+    embedded,
     process::{command, program},
     tools::found,
 };
 use std::fs;
 
-on![embedded, Embedded; systemd_takes_the_units_and_finds_them_hardened];
-
 /// The most exposure that a unit may have: systemd calls it "ok" up to 5, and ten is all.
 const EXPOSURE: f64 = 2.0;
 
-async fn systemd_takes_the_units_and_finds_them_hardened(_: Kind) {
+#[apply(embedded)]
+async fn systemd_takes_the_units_and_finds_them_hardened() {
     let folder = tempfile::tempdir().expect("the system has room for temporary files");
     let systemd = || command(found("systemd-analyze"));
     for name in ["arizuko", "arizuko-control", "arizuko-gateway"] {

@@ -3,21 +3,16 @@
 use super::Readers;
 use arizuko_proto::v1::{HeldTurn, Hello};
 use arizuko_tests::{
-    Kind, Stack,
+    Kind, Stack, apply,
     attach::{Held, Session, delta, hello, message},
-    on_every_stack,
+    every_stack,
     sse::names,
 };
 use nix::sys::signal::Signal;
 
-on_every_stack![
-    an_agent_that_wakes_after_its_lease_is_refused,
-    an_agent_that_dies_after_each_step_costs_its_visitor_nothing,
-    an_agent_that_hears_no_answer_does_nothing_twice,
-];
-
 const SHORT: [(&str, &str); 2] = [("ARIZUKO_LEASE", "2s"), ("ARIZUKO_AGENT_HEARTBEAT", "500ms")];
 
+#[apply(every_stack)]
 async fn an_agent_that_wakes_after_its_lease_is_refused(kind: Kind) {
     let stack = Stack::with(kind, &SHORT).await;
     let link = stack.issue("acme").await;
@@ -51,6 +46,7 @@ enum Step {
     Finished,
 }
 
+#[apply(every_stack)]
 async fn an_agent_that_dies_after_each_step_costs_its_visitor_nothing(kind: Kind) {
     let stack = Stack::with(kind, &SHORT).await;
     let link = stack.issue("acme").await;
@@ -100,8 +96,8 @@ async fn again(stack: &Stack, agent: Session, held: &Held, control: usize) -> Se
     Session::open(stack.operator(control).await, back).await
 }
 
-async fn an_agent_that_hears_no_answer_does_nothing_twice(kind: Kind) {
-    let stack = Stack::start(kind).await;
+#[apply(every_stack)]
+async fn an_agent_that_hears_no_answer_does_nothing_twice(stack: Stack) {
     let link = stack.issue("acme").await;
     let posted = stack.visitor(&link, 0).say("hello").await;
     let readers = Readers::begin(&stack, &link, &posted, 2);

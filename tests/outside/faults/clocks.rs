@@ -2,14 +2,9 @@
 
 use super::Readers;
 use arizuko_proto::v1::LinkOptions;
-use arizuko_tests::{Kind, Stack, on, routes::escalation, sse::names, within};
+use arizuko_tests::{Kind, Stack, apply, pair, routes::escalation, sse::names, within};
 use std::time::Duration;
 use tokio::time::sleep;
-
-on![pair, Pair;
-    nothing_happens_early_where_clocks_are_five_minutes_apart,
-    nothing_happens_late_where_clocks_are_five_minutes_apart,
-];
 
 const LEASE: Duration = Duration::from_secs(2);
 
@@ -19,6 +14,7 @@ async fn apart(kind: Kind) -> Stack {
     Stack::with_clocks(kind, &settings, &clocks).await
 }
 
+#[apply(pair)]
 async fn nothing_happens_early_where_clocks_are_five_minutes_apart(kind: Kind) {
     let stack = apart(kind).await;
     let two_minutes = Duration::from_secs(120);
@@ -47,6 +43,7 @@ async fn nothing_happens_early_where_clocks_are_five_minutes_apart(kind: Kind) {
     }
 }
 
+#[apply(pair)]
 async fn nothing_happens_late_where_clocks_are_five_minutes_apart(kind: Kind) {
     let stack = apart(kind).await;
     let options =

@@ -1,17 +1,13 @@
 //! The embedded store: killed in the middle of writing, its file's end torn, its disk full.
 
-use arizuko_tests::{Kind, Stack, attach::delta, on, sse::transcript, tools::random_id};
+use arizuko_tests::{
+    Kind, Stack, apply, attach::delta, embedded, sse::transcript, tools::random_id,
+};
 use serde_json::json;
 use std::{fs, io::Write as _};
 
-on![embedded, Embedded;
-    what_was_acknowledged_outlives_a_kill_in_the_middle_of_writing,
-    a_torn_tail_is_left_out_when_the_file_is_opened_again,
-    a_disk_that_is_full_takes_nothing_and_loses_nothing,
-];
-
-async fn what_was_acknowledged_outlives_a_kill_in_the_middle_of_writing(kind: Kind) {
-    let mut stack = Stack::start(kind).await;
+#[apply(embedded)]
+async fn what_was_acknowledged_outlives_a_kill_in_the_middle_of_writing(mut stack: Stack) {
     let link = stack.issue("acme").await;
     for seed in 1..=6_usize {
         let visitor = stack.visitor(&link, 0);
@@ -39,8 +35,8 @@ async fn what_was_acknowledged_outlives_a_kill_in_the_middle_of_writing(kind: Ki
     }
 }
 
-async fn a_torn_tail_is_left_out_when_the_file_is_opened_again(kind: Kind) {
-    let mut stack = Stack::start(kind).await;
+#[apply(embedded)]
+async fn a_torn_tail_is_left_out_when_the_file_is_opened_again(mut stack: Stack) {
     let link = stack.issue("acme").await;
     let posted = stack.visitor(&link, 0).say("hello").await;
     let mut agent = stack.attach("acme", 0).await;
@@ -65,6 +61,7 @@ async fn a_torn_tail_is_left_out_when_the_file_is_opened_again(kind: Kind) {
     agent.answer(held, "goes on").await;
 }
 
+#[apply(embedded)]
 async fn a_disk_that_is_full_takes_nothing_and_loses_nothing(kind: Kind) {
     let mut stack = Stack::with(kind, &[("ARIZUKO_LINK_TURNS", "1000")]).await;
     let link = stack.issue("acme").await;

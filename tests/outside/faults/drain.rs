@@ -2,21 +2,16 @@
 
 use super::Readers;
 use arizuko_tests::{
-    Kind, Stack,
+    Kind, Stack, apply,
     attach::{Held, Session, delta, hello},
-    metrics, on,
+    metrics, pair,
     sse::names,
 };
 use nix::sys::signal::Signal;
 use std::time::{Duration, Instant};
 
-on![pair, Pair;
-    a_rolling_restart_of_every_control_shows_no_reader_a_restart,
-    a_gateway_with_very_many_readers_is_gone_in_its_grace_and_loses_nothing,
-];
-
-async fn a_rolling_restart_of_every_control_shows_no_reader_a_restart(kind: Kind) {
-    let mut stack = Stack::start(kind).await;
+#[apply(pair)]
+async fn a_rolling_restart_of_every_control_shows_no_reader_a_restart(mut stack: Stack) {
     let link = stack.issue("acme").await;
     let mut agent = stack.agent("acme", &["--concurrency", "3"]).await;
     let (mut turns, mut programs) = (Vec::new(), Vec::new());
@@ -49,6 +44,7 @@ async fn a_rolling_restart_of_every_control_shows_no_reader_a_restart(kind: Kind
     }
 }
 
+#[apply(pair)]
 async fn a_gateway_with_very_many_readers_is_gone_in_its_grace_and_loses_nothing(kind: Kind) {
     // Half of them at each gateway.
     const READERS: usize = 2_000;

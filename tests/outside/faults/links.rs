@@ -1,12 +1,10 @@
 //! Lines that go dead, and gateways that die.
 
 use super::Readers;
-use arizuko_tests::{Kind, Stack, attach::delta, on, on_redis};
+use arizuko_tests::{Kind, Stack, apply, attach::delta, on_redis, pair};
 use std::time::{Duration, Instant};
 
-on_redis![a_wake_up_link_that_goes_dead_without_a_word_is_noticed];
-on![everywhere, Pair; a_gateway_that_is_killed_in_mid_reply_costs_its_readers_nothing];
-
+#[apply(on_redis)]
 async fn a_wake_up_link_that_goes_dead_without_a_word_is_noticed(kind: Kind) {
     // No recheck helps: what is noticed is noticed by the link's own beat.
     let stack = Stack::behind_a_proxy(kind, &[("ARIZUKO_RECHECK", "300s")]).await;
@@ -25,8 +23,8 @@ async fn a_wake_up_link_that_goes_dead_without_a_word_is_noticed(kind: Kind) {
     assert!(took < Duration::from_secs(15), "it took {took:?}");
 }
 
-async fn a_gateway_that_is_killed_in_mid_reply_costs_its_readers_nothing(kind: Kind) {
-    let mut stack = Stack::start(kind).await;
+#[apply(pair)]
+async fn a_gateway_that_is_killed_in_mid_reply_costs_its_readers_nothing(mut stack: Stack) {
     let link = stack.issue("acme").await;
     let posted = stack.visitor(&link, 0).say("count").await;
     let readers = Readers::begin(&stack, &link, &posted, 6);

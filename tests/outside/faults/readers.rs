@@ -1,9 +1,7 @@
 //! Readers that read nothing: they cost what their credit is, and nobody else anything.
 
 use super::Readers;
-use arizuko_tests::{Kind, Stack, attach::delta, on, sse::stalled};
-
-on![pair, Pair; readers_that_read_nothing_cost_little_while_many_others_read];
+use arizuko_tests::{Kind, Stack, apply, attach::delta, pair, sse::stalled};
 
 const STALLED: usize = 150;
 const READERS: usize = 200;
@@ -13,6 +11,7 @@ const FRAME_BYTES: usize = 60_000;
 /// who read cost nothing.
 const BOUND: usize = STALLED * FRAMES * FRAME_BYTES / 2;
 
+#[apply(pair)]
 async fn readers_that_read_nothing_cost_little_while_many_others_read(kind: Kind) {
     let settings = [("ARIZUKO_STREAMS_PER_ADDRESS", "1000")];
     let mut stack = Stack::with(kind, &settings).await;

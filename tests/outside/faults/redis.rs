@@ -2,7 +2,7 @@
 
 use super::Readers;
 use arizuko_tests::{
-    Kind, Stack,
+    Kind, Stack, apply,
     attach::delta,
     on_redis,
     sse::{names, read_to_the_end, transcript},
@@ -11,18 +11,8 @@ use arizuko_tests::{
 use serde_json::json;
 use std::time::{Duration, Instant};
 
-on_redis![
-    a_redis_that_forgets_the_script_is_told_it_again,
-    subscribers_that_redis_cuts_off_miss_nothing,
-    the_last_wake_up_may_be_lost_and_the_stream_still_ends,
-    a_reply_whose_end_was_lost_is_given_again,
-    a_redis_that_is_full_takes_nothing_and_loses_nothing,
-    a_redis_that_is_no_primary_takes_nothing,
-    a_revocation_that_redis_did_not_hear_of_is_not_told_as_done,
-];
-
-async fn a_redis_that_forgets_the_script_is_told_it_again(kind: Kind) {
-    let mut stack = Stack::start(kind).await;
+#[apply(on_redis)]
+async fn a_redis_that_forgets_the_script_is_told_it_again(mut stack: Stack) {
     let link = stack.issue("acme").await;
     let visitor = stack.visitor(&link, 0);
     let posted = visitor.say("count").await;
@@ -41,8 +31,8 @@ async fn a_redis_that_forgets_the_script_is_told_it_again(kind: Kind) {
     readers.agree(&text).await;
 }
 
-async fn subscribers_that_redis_cuts_off_miss_nothing(kind: Kind) {
-    let mut stack = Stack::start(kind).await;
+#[apply(on_redis)]
+async fn subscribers_that_redis_cuts_off_miss_nothing(mut stack: Stack) {
     let link = stack.issue("acme").await;
     let visitor = stack.visitor(&link, 0);
     let posted = visitor.say("count").await;
@@ -65,8 +55,8 @@ async fn subscribers_that_redis_cuts_off_miss_nothing(kind: Kind) {
     readers.agree(&text).await;
 }
 
-async fn the_last_wake_up_may_be_lost_and_the_stream_still_ends(kind: Kind) {
-    let mut stack = Stack::start(kind).await;
+#[apply(on_redis)]
+async fn the_last_wake_up_may_be_lost_and_the_stream_still_ends(mut stack: Stack) {
     let link = stack.issue("acme").await;
     let visitor = stack.visitor(&link, 0);
     let mut agent = stack.attach("acme", 1).await;
@@ -85,8 +75,8 @@ async fn the_last_wake_up_may_be_lost_and_the_stream_still_ends(kind: Kind) {
     }
 }
 
-async fn a_reply_whose_end_was_lost_is_given_again(kind: Kind) {
-    let mut stack = Stack::start(kind).await;
+#[apply(on_redis)]
+async fn a_reply_whose_end_was_lost_is_given_again(mut stack: Stack) {
     let link = stack.issue("acme").await;
     let visitor = stack.visitor(&link, 0);
     let posted = visitor.say("hello").await;
@@ -110,8 +100,8 @@ async fn a_reply_whose_end_was_lost_is_given_again(kind: Kind) {
     assert_eq!(names(&seen).iter().filter(|name| **name == "restart").count(), 1);
 }
 
-async fn a_redis_that_is_full_takes_nothing_and_loses_nothing(kind: Kind) {
-    let mut stack = Stack::start(kind).await;
+#[apply(on_redis)]
+async fn a_redis_that_is_full_takes_nothing_and_loses_nothing(mut stack: Stack) {
     let link = stack.issue("acme").await;
     let visitor = stack.visitor(&link, 0);
     let before = visitor.say("before").await;
@@ -134,8 +124,8 @@ async fn a_redis_that_is_full_takes_nothing_and_loses_nothing(kind: Kind) {
     }
 }
 
-async fn a_redis_that_is_no_primary_takes_nothing(kind: Kind) {
-    let mut stack = Stack::start(kind).await;
+#[apply(on_redis)]
+async fn a_redis_that_is_no_primary_takes_nothing(mut stack: Stack) {
     let visitor = stack.visitor(&stack.issue("acme").await, 0);
     let redis = stack.redis().expect("this stack has one");
     redis.ask(&["REPLICAOF", "127.0.0.1", "1"]).await;
@@ -150,6 +140,7 @@ async fn a_redis_that_is_no_primary_takes_nothing(kind: Kind) {
     .await;
 }
 
+#[apply(on_redis)]
 async fn a_revocation_that_redis_did_not_hear_of_is_not_told_as_done(kind: Kind) {
     use arizuko_proto::v1::{
         RevokeTokenRequest, revoke_token_request::Target, token_service_client::TokenServiceClient,

@@ -4,17 +4,7 @@ use super::calls::{FOLDERS, Facts, GATEWAYS, OPERATORS, ROUTES, SPEECH, outcome}
 use arizuko_proto::v1::{
     KeyKind, KeyReach, RevokeKeyRequest, key_service_client::KeyServiceClient,
 };
-use arizuko_tests::{Kind, Stack, on_every_stack, operator::connect};
-
-on_every_stack![
-    operators_do_what_operators_do_and_no_gateways_work,
-    gateways_do_their_own_work_and_nothing_else,
-    an_agent_reaches_its_own_folder_alone,
-    an_agent_of_a_subtree_reaches_what_is_below_it,
-    an_agent_that_may_not_mint_attaches_and_lists_and_no_more,
-    without_a_key_with_an_unknown_one_and_with_a_revoked_one_nothing_is_done,
-    revoking_a_key_ends_the_streams_that_were_opened_with_it,
-];
+use arizuko_tests::{Kind, Stack, apply, every_stack, operator::connect};
 
 async fn facts(stack: &Stack) -> Facts {
     let link = stack.issue("acme").await;
@@ -44,8 +34,8 @@ async fn expect(
     }
 }
 
-async fn operators_do_what_operators_do_and_no_gateways_work(kind: Kind) {
-    let stack = Stack::start(kind).await;
+#[apply(every_stack)]
+async fn operators_do_what_operators_do_and_no_gateways_work(stack: Stack) {
     let facts = facts(&stack).await;
     let another = stack.key(KeyKind::Operator, "", KeyReach::Unspecified, false).await.key;
     for key in [stack.operator_key(), &another] {
@@ -65,8 +55,8 @@ async fn operators_do_what_operators_do_and_no_gateways_work(kind: Kind) {
     expect(&stack, &another, &["RevokeToken"], "", "OK", &facts).await;
 }
 
-async fn gateways_do_their_own_work_and_nothing_else(kind: Kind) {
-    let stack = Stack::start(kind).await;
+#[apply(every_stack)]
+async fn gateways_do_their_own_work_and_nothing_else(stack: Stack) {
     let facts = facts(&stack).await;
     let key = stack.key(KeyKind::Gateway, "", KeyReach::Unspecified, false).await.key;
     expect(&stack, &key, &OPERATORS, "", "NOT_ALLOWED", &facts).await;
@@ -79,8 +69,8 @@ async fn gateways_do_their_own_work_and_nothing_else(kind: Kind) {
     expect(&stack, &key, &GATEWAYS, "", "OK", &facts).await;
 }
 
-async fn an_agent_reaches_its_own_folder_alone(kind: Kind) {
-    let stack = Stack::start(kind).await;
+#[apply(every_stack)]
+async fn an_agent_reaches_its_own_folder_alone(stack: Stack) {
     let facts = facts(&stack).await;
     let key = stack.agent_key("acme").await;
     expect(&stack, &key, &OPERATORS, "", "NOT_ALLOWED", &facts).await;
@@ -106,8 +96,8 @@ async fn an_agent_reaches_its_own_folder_alone(kind: Kind) {
     stack.visitor(&facts.link, 0).get("config").await.expect(401);
 }
 
-async fn an_agent_of_a_subtree_reaches_what_is_below_it(kind: Kind) {
-    let stack = Stack::start(kind).await;
+#[apply(every_stack)]
+async fn an_agent_of_a_subtree_reaches_what_is_below_it(stack: Stack) {
     let facts = facts(&stack).await;
     let key = stack.key(KeyKind::Agent, "acme", KeyReach::Subtree, true).await.key;
     expect(&stack, &key, &OPERATORS, "", "NOT_ALLOWED", &facts).await;
@@ -126,8 +116,8 @@ async fn an_agent_of_a_subtree_reaches_what_is_below_it(kind: Kind) {
     expect(&stack, &key, &["RevokeToken"], "", "OK", &facts).await;
 }
 
-async fn an_agent_that_may_not_mint_attaches_and_lists_and_no_more(kind: Kind) {
-    let stack = Stack::start(kind).await;
+#[apply(every_stack)]
+async fn an_agent_that_may_not_mint_attaches_and_lists_and_no_more(stack: Stack) {
     let facts = facts(&stack).await;
     let key = stack.key(KeyKind::Agent, "acme", KeyReach::Subtree, false).await.key;
     for folder in ["", "acme", "acme/eng"] {
@@ -139,8 +129,8 @@ async fn an_agent_that_may_not_mint_attaches_and_lists_and_no_more(kind: Kind) {
     stack.visitor(&facts.link, 0).get("config").await.expect(200);
 }
 
-async fn without_a_key_with_an_unknown_one_and_with_a_revoked_one_nothing_is_done(kind: Kind) {
-    let stack = Stack::start(kind).await;
+#[apply(every_stack)]
+async fn without_a_key_with_an_unknown_one_and_with_a_revoked_one_nothing_is_done(stack: Stack) {
     let facts = facts(&stack).await;
     let mut revoked = Vec::new();
     for (kind, folder) in
@@ -169,6 +159,7 @@ async fn without_a_key_with_an_unknown_one_and_with_a_revoked_one_nothing_is_don
     }
 }
 
+#[apply(every_stack)]
 async fn revoking_a_key_ends_the_streams_that_were_opened_with_it(kind: Kind) {
     use arizuko_tests::{attach::hello, operator::reason};
     let stack = Stack::start(kind).await;

@@ -6,16 +6,9 @@ use arizuko_proto::v1::{
     token_service_client::TokenServiceClient,
 };
 use arizuko_tests::{
-    Kind, Stack, on_every_stack,
+    Stack, apply, every_stack,
     operator::{Channel, connect, reason},
 };
-
-on_every_stack![
-    an_agents_link_takes_its_folder_from_the_key,
-    a_link_belongs_to_the_folder_of_the_key_that_minted_it,
-    keys_are_listed_without_their_secret,
-    what_is_no_key_is_refused,
-];
 
 async fn mint(channel: Channel, folder: &str) -> arizuko_proto::v1::IssueChatLinkResponse {
     let request = IssueChatLinkRequest { folder: folder.into(), ..IssueChatLinkRequest::default() };
@@ -42,8 +35,8 @@ async fn revoke(channel: Channel, jid: &str) -> usize {
     revoked.expect("a JID of others is no error").into_inner().revoked.len()
 }
 
-async fn an_agents_link_takes_its_folder_from_the_key(kind: Kind) {
-    let stack = Stack::start(kind).await;
+#[apply(every_stack)]
+async fn an_agents_link_takes_its_folder_from_the_key(stack: Stack) {
     let key = stack.agent_key("acme/eng").await;
     let issued = mint(connect(&stack.control(1), Some(&key)).await, "").await;
     assert_eq!(issued.jid, "web:acme/eng");
@@ -51,8 +44,8 @@ async fn an_agents_link_takes_its_folder_from_the_key(kind: Kind) {
     stack.at(0, &format!("/chat/{}/", issued.token)).get("").await.expect(200);
 }
 
-async fn a_link_belongs_to_the_folder_of_the_key_that_minted_it(kind: Kind) {
-    let stack = Stack::start(kind).await;
+#[apply(every_stack)]
+async fn a_link_belongs_to_the_folder_of_the_key_that_minted_it(stack: Stack) {
     let subtree = stack.key(KeyKind::Agent, "acme", KeyReach::Subtree, true).await.key;
     let eng = stack.agent_key("acme/eng").await;
     let subtree = connect(&stack.control(0), Some(&subtree)).await;
@@ -74,8 +67,8 @@ async fn a_link_belongs_to_the_folder_of_the_key_that_minted_it(kind: Kind) {
     stack.at(0, &format!("/chat/{}/", from_above.token)).get("config").await.expect(401);
 }
 
-async fn keys_are_listed_without_their_secret(kind: Kind) {
-    let stack = Stack::start(kind).await;
+#[apply(every_stack)]
+async fn keys_are_listed_without_their_secret(stack: Stack) {
     let agent = stack.key(KeyKind::Agent, "acme/eng", KeyReach::Subtree, true).await;
     let gateway = stack.key(KeyKind::Gateway, "", KeyReach::Unspecified, false).await;
     let mut keys = KeyServiceClient::new(stack.operator(1).await);
@@ -100,8 +93,8 @@ async fn keys_are_listed_without_their_secret(kind: Kind) {
     }
 }
 
-async fn what_is_no_key_is_refused(kind: Kind) {
-    let stack = Stack::start(kind).await;
+#[apply(every_stack)]
+async fn what_is_no_key_is_refused(stack: Stack) {
     let mut keys = KeyServiceClient::new(stack.operator(0).await);
     let request = |kind: KeyKind, folder: &str, name: &str| CreateKeyRequest {
         kind: kind.into(),

@@ -4,14 +4,7 @@ use arizuko_proto::v1::{
     IssueChatLinkRequest, IssueWebhookRequest, LinkOptions,
     token_service_client::TokenServiceClient,
 };
-use arizuko_tests::{Kind, Stack, on_every_stack, operator::reason};
-
-on_every_stack![
-    a_link_has_a_token_a_url_and_a_jid,
-    two_links_of_one_folder_reach_one_agent_under_two_jids,
-    a_suffix_and_a_folder_cannot_have_the_same_jid,
-    what_is_no_folder_suffix_or_source_is_refused,
-];
+use arizuko_tests::{Stack, apply, every_stack, operator::reason};
 
 pub(super) async fn issue(
     stack: &Stack,
@@ -32,8 +25,8 @@ async fn hook(stack: &Stack, source: &str, suffix: &str) -> Result<String, Strin
     issued.map(|issued| issued.into_inner().jid).map_err(|status| reason(&status))
 }
 
-async fn a_link_has_a_token_a_url_and_a_jid(kind: Kind) {
-    let stack = Stack::start(kind).await;
+#[apply(every_stack)]
+async fn a_link_has_a_token_a_url_and_a_jid(stack: Stack) {
     for (folder, suffix, jid) in [
         ("acme", "", "web:acme"),
         ("acme", "support", "web:acme/support"),
@@ -53,8 +46,8 @@ async fn a_link_has_a_token_a_url_and_a_jid(kind: Kind) {
     assert!(stack.issue("acme").await.agent_attached);
 }
 
-async fn two_links_of_one_folder_reach_one_agent_under_two_jids(kind: Kind) {
-    let stack = Stack::start(kind).await;
+#[apply(every_stack)]
+async fn two_links_of_one_folder_reach_one_agent_under_two_jids(stack: Stack) {
     let context = |text: &str| LinkOptions { context: text.into(), ..LinkOptions::default() };
     let support = stack.issue_with("acme", "support", context("be kind")).await;
     let sales = stack.issue_with("acme", "sales", context("be quick")).await;
@@ -74,8 +67,8 @@ async fn two_links_of_one_folder_reach_one_agent_under_two_jids(kind: Kind) {
     }
 }
 
-async fn a_suffix_and_a_folder_cannot_have_the_same_jid(kind: Kind) {
-    let stack = Stack::start(kind).await;
+#[apply(every_stack)]
+async fn a_suffix_and_a_folder_cannot_have_the_same_jid(stack: Stack) {
     let plain = LinkOptions::default;
     // A folder that has a link, one that has a key, one that has an agent.
     stack.issue("acme/eng").await;
@@ -104,8 +97,8 @@ async fn a_suffix_and_a_folder_cannot_have_the_same_jid(kind: Kind) {
     assert_eq!(taken.map_err(|status| reason(&status)).err().as_deref(), Some("JID_TAKEN"));
 }
 
-async fn what_is_no_folder_suffix_or_source_is_refused(kind: Kind) {
-    let stack = Stack::start(kind).await;
+#[apply(every_stack)]
+async fn what_is_no_folder_suffix_or_source_is_refused(stack: Stack) {
     let long = "x".repeat(64);
     let deep = ["a"; 9].join("/");
     for folder in [

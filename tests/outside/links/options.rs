@@ -2,17 +2,11 @@
 
 use super::issue::issue;
 use arizuko_proto::v1::{LinkOptions, ListTokensRequest, token_service_client::TokenServiceClient};
-use arizuko_tests::{Kind, Stack, on_every_stack};
+use arizuko_tests::{Stack, apply, every_stack};
 use std::collections::BTreeSet;
 
-on_every_stack![
-    options_are_checked_and_kept,
-    a_list_shows_live_tokens_and_no_credentials,
-    a_link_with_a_lifetime_ends_by_itself,
-];
-
-async fn options_are_checked_and_kept(kind: Kind) {
-    let stack = Stack::start(kind).await;
+#[apply(every_stack)]
+async fn options_are_checked_and_kept(stack: Stack) {
     for origin in [
         "*",
         "acme.com",
@@ -58,8 +52,8 @@ async fn options_are_checked_and_kept(kind: Kind) {
     assert_eq!((token.owner_folder.as_str(), token.source.as_str()), ("acme", ""));
 }
 
-async fn a_list_shows_live_tokens_and_no_credentials(kind: Kind) {
-    let stack = Stack::start(kind).await;
+#[apply(every_stack)]
+async fn a_list_shows_live_tokens_and_no_credentials(stack: Stack) {
     let mut issued = Vec::new();
     for folder in ["acme", "acme/eng", "other", "acme"] {
         issued.push(stack.issue(folder).await);
@@ -96,8 +90,8 @@ async fn a_list_shows_live_tokens_and_no_credentials(kind: Kind) {
     assert!(issued.iter().all(|link| !shown.contains(&link.token)), "{shown}");
 }
 
-async fn a_link_with_a_lifetime_ends_by_itself(kind: Kind) {
-    let stack = Stack::start(kind).await;
+#[apply(every_stack)]
+async fn a_link_with_a_lifetime_ends_by_itself(stack: Stack) {
     let lifetime = Some(prost_types::Duration { seconds: 1, nanos: 0 });
     let options = LinkOptions { lifetime, ..LinkOptions::default() };
     let link = stack.issue_with("acme", "", options).await;

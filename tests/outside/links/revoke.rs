@@ -5,10 +5,10 @@ use arizuko_proto::v1::{
     token_service_client::TokenServiceClient,
 };
 use arizuko_tests::{
-    Kind, Stack,
+    Kind, Stack, apply,
     attach::delta,
+    every_stack,
     http::{Visitor, send},
-    on_every_stack,
     operator::{Link, reason},
     sse::{Cursor, names, stalled},
     within,
@@ -17,17 +17,6 @@ use http::Method;
 use serde_json::json;
 use std::time::{Duration, Instant};
 use tokio::io::AsyncReadExt as _;
-
-on_every_stack![
-    the_very_next_request_at_every_gateway_is_refused,
-    open_streams_are_told_and_end_within_a_second,
-    a_replay_under_way_ends_where_it_is,
-    queued_and_running_turns_are_cancelled,
-    the_same_suffix_again_is_a_new_url_with_the_same_jid_and_the_old_stays_dead,
-    by_jid_all_its_tokens_end_and_by_id_one_does,
-    what_is_not_there_to_revoke_is_told_and_no_error,
-    the_running_program_is_stopped,
-];
 
 /// Everything at every gateway, as if the link had never been.
 async fn is_dead(stack: &Stack, link: &Link, turn: &str, conversation: &str) {
@@ -57,8 +46,8 @@ async fn dead(visitor: &Visitor, method: Method, path: &str) {
     assert_eq!(answer.header("www-authenticate"), "Bearer");
 }
 
-async fn the_very_next_request_at_every_gateway_is_refused(kind: Kind) {
-    let stack = Stack::start(kind).await;
+#[apply(every_stack)]
+async fn the_very_next_request_at_every_gateway_is_refused(stack: Stack) {
     let mut agent = stack.attach("acme", 1).await;
     for round in 0..4 {
         let link = stack.issue("acme").await;
@@ -77,8 +66,8 @@ async fn the_very_next_request_at_every_gateway_is_refused(kind: Kind) {
     }
 }
 
-async fn open_streams_are_told_and_end_within_a_second(kind: Kind) {
-    let stack = Stack::start(kind).await;
+#[apply(every_stack)]
+async fn open_streams_are_told_and_end_within_a_second(stack: Stack) {
     let (link, other) = (stack.issue("acme").await, stack.issue("acme").await);
     let mut agent = stack.attach("acme", 1).await;
     let (here, there) = (stack.visitor(&link, 0), stack.visitor(&link, 1));
@@ -123,6 +112,7 @@ async fn open_streams_are_told_and_end_within_a_second(kind: Kind) {
     assert_eq!(names(&unharmed.rest().await), ["message", "turn_done"]);
 }
 
+#[apply(every_stack)]
 async fn a_replay_under_way_ends_where_it_is(kind: Kind) {
     const FRAMES: usize = 60;
     let stack = Stack::start(kind).await;
@@ -148,8 +138,8 @@ async fn a_replay_under_way_ends_where_it_is(kind: Kind) {
     assert!(seen < FRAMES / 2, "{seen} frames of {FRAMES} came after the revocation");
 }
 
-async fn queued_and_running_turns_are_cancelled(kind: Kind) {
-    let stack = Stack::start(kind).await;
+#[apply(every_stack)]
+async fn queued_and_running_turns_are_cancelled(stack: Stack) {
     let link = stack.issue("acme").await;
     let visitor = stack.visitor(&link, 0);
     let mut agent = stack.attach("acme", 1).await;
@@ -169,8 +159,8 @@ async fn queued_and_running_turns_are_cancelled(kind: Kind) {
     assert_eq!(agent.offered().await.turn_id, next.turn);
 }
 
-async fn the_same_suffix_again_is_a_new_url_with_the_same_jid_and_the_old_stays_dead(kind: Kind) {
-    let stack = Stack::start(kind).await;
+#[apply(every_stack)]
+async fn the_same_suffix_again_is_a_new_url_with_the_same_jid_and_the_old_stays_dead(stack: Stack) {
     let old = stack.issue_with("acme", "support", Default::default()).await;
     let posted = stack.visitor(&old, 0).say("hello").await;
     stack.revoke("web:acme/support").await;
@@ -189,8 +179,8 @@ async fn the_same_suffix_again_is_a_new_url_with_the_same_jid_and_the_old_stays_
     is_dead(&stack, &new, &fresh.turn, &fresh.conversation).await;
 }
 
-async fn by_jid_all_its_tokens_end_and_by_id_one_does(kind: Kind) {
-    let stack = Stack::start(kind).await;
+#[apply(every_stack)]
+async fn by_jid_all_its_tokens_end_and_by_id_one_does(stack: Stack) {
     let (one, two, three) =
         (stack.issue("acme").await, stack.issue("acme").await, stack.issue("acme").await);
     let below = stack.issue_with("acme", "support", Default::default()).await;
@@ -209,8 +199,8 @@ async fn by_jid_all_its_tokens_end_and_by_id_one_does(kind: Kind) {
     }
 }
 
-async fn what_is_not_there_to_revoke_is_told_and_no_error(kind: Kind) {
-    let stack = Stack::start(kind).await;
+#[apply(every_stack)]
+async fn what_is_not_there_to_revoke_is_told_and_no_error(stack: Stack) {
     let link = stack.issue("acme").await;
     assert_eq!(stack.revoke("web:nobody/x").await, []);
     assert_eq!(stack.revoke("hook:acme/github").await, []);
@@ -235,8 +225,8 @@ async fn what_is_not_there_to_revoke_is_told_and_no_error(kind: Kind) {
     }
 }
 
-async fn the_running_program_is_stopped(kind: Kind) {
-    let stack = Stack::start(kind).await;
+#[apply(every_stack)]
+async fn the_running_program_is_stopped(stack: Stack) {
     let link = stack.issue("acme").await;
     let mut agent = stack.agent("acme", &[]).await;
     stack.visitor(&link, 0).say("hello").await;

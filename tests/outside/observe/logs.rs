@@ -1,15 +1,9 @@
 //! The log: one line a failure, with what it is about.
 
-use arizuko_tests::{Kind, Stack, http::send, on, on_redis};
+use arizuko_tests::{Kind, Stack, apply, every_stack, http::send, on_redis};
 use http::Method;
 use serde_json::Value;
 use std::fs;
-
-on![embedded, Embedded; a_line_in_json_says_which_turn_it_is_about];
-on_redis![
-    a_line_in_json_says_which_turn_it_is_about,
-    a_failure_of_the_store_is_told_once_with_its_ids_and_its_trace,
-];
 
 const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
 const JSON: (&str, &str) = ("ARIZUKO_LOG_FORMAT", "json");
@@ -35,6 +29,7 @@ fn spans(line: &Value) -> String {
     line["spans"].to_string()
 }
 
+#[apply(every_stack)]
 async fn a_line_in_json_says_which_turn_it_is_about(kind: Kind) {
     let stack = Stack::with(kind, &[JSON]).await;
     let visitor = stack.visitor(&stack.issue("acme").await, 0);
@@ -59,6 +54,7 @@ async fn a_line_in_json_says_which_turn_it_is_about(kind: Kind) {
     assert!(spans(answered).contains(&posted.turn), "{answered}");
 }
 
+#[apply(on_redis)]
 async fn a_failure_of_the_store_is_told_once_with_its_ids_and_its_trace(kind: Kind) {
     let mut stack = Stack::with(kind, &[JSON]).await;
     let link = stack.issue("acme").await;

@@ -1,22 +1,16 @@
 //! `/metrics`, as it is.
 
 use arizuko_tests::{
-    Kind, Stack,
+    Kind, Stack, apply,
     attach::{Session, delta, hello},
+    embedded, every_stack,
     http::send,
     metrics::SERVED,
-    on, on_every_stack,
 };
 use futures_util::future::join_all;
 use http::Method;
 
-on_every_stack![
-    metrics_follow_what_happens,
-    commits_that_meet_are_counted,
-    no_label_tells_who_talks,
-];
-on![alone, Embedded; metrics_have_a_listener_of_their_own_and_only_where_one_is_asked_for];
-
+#[apply(every_stack)]
 async fn metrics_follow_what_happens(kind: Kind) {
     let stack = Stack::with(kind, &[SERVED]).await;
     let visitor = stack.visitor(&stack.issue("acme").await, 0);
@@ -73,6 +67,7 @@ async fn metrics_follow_what_happens(kind: Kind) {
     }
 }
 
+#[apply(every_stack)]
 async fn commits_that_meet_are_counted(kind: Kind) {
     let stack = Stack::with(kind, &[SERVED, ("ARIZUKO_CONVERSATION_TURNS", "50")]).await;
     let link = stack.issue("acme").await;
@@ -83,6 +78,7 @@ async fn commits_that_meet_are_counted(kind: Kind) {
     assert!(stack.metric("arizuko_control_store_conflicts_total", &[]).await > 0.0);
 }
 
+#[apply(every_stack)]
 async fn no_label_tells_who_talks(kind: Kind) {
     let stack = Stack::with(kind, &[SERVED]).await;
     let link = stack.issue("acme").await;
@@ -101,13 +97,12 @@ async fn no_label_tells_who_talks(kind: Kind) {
     }
 }
 
-async fn metrics_have_a_listener_of_their_own_and_only_where_one_is_asked_for(kind: Kind) {
-    let stack = Stack::start(kind).await;
+#[apply(embedded)]
+async fn metrics_have_a_listener_of_their_own_and_only_where_one_is_asked_for(stack: Stack) {
     assert!(stack.metrics().is_empty());
     stack.at(0, "/metrics").get("").await.expect(404);
-    drop(stack);
 
-    let stack = Stack::with(kind, &[SERVED]).await;
+    let stack = Stack::with(stack.kind(), &[SERVED]).await;
     let listener = stack.metrics().remove(0);
     stack.at(0, "/metrics").get("").await.expect(404);
     let web = reqwest::Client::new();

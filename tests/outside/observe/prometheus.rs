@@ -1,21 +1,15 @@
 //! A Prometheus that we did not write reads the metrics, and takes the alerts.
 
 use arizuko_tests::{
-    Kind, Stack,
+    Kind, Stack, apply,
     cli::run,
+    embedded, embedded_and_pair,
     metrics::{Prometheus, SERVED},
-    on,
     process::command,
     tools::found,
 };
 use serde_json::Value;
 use std::{collections::BTreeSet, fs, path::Path};
-
-on![embedded, Embedded;
-    a_prometheus_reads_the_stack,
-    the_alerts_say_what_they_should,
-];
-on![pair, Pair; a_prometheus_reads_the_stack];
 
 /// A file of the project.
 fn project(path: &str) -> String {
@@ -23,6 +17,7 @@ fn project(path: &str) -> String {
     tests.join("..").join(path).display().to_string()
 }
 
+#[apply(embedded_and_pair)]
 async fn a_prometheus_reads_the_stack(kind: Kind) {
     let stack = Stack::with(kind, &[SERVED]).await;
     let visitor = stack.visitor(&stack.issue("acme").await, 0);
@@ -67,7 +62,8 @@ async fn a_prometheus_reads_the_stack(kind: Kind) {
     assert_eq!(rules.iter().find(troubled), None);
 }
 
-async fn the_alerts_say_what_they_should(_: Kind) {
+#[apply(embedded)]
+async fn the_alerts_say_what_they_should() {
     let promtool = |arguments: [&str; 2], file: String| {
         let mut promtool = command(found("promtool"));
         promtool.args(arguments).arg(file);

@@ -1,21 +1,17 @@
 //! One trace from the visitor's message to the last frame at the reader.
 
 use arizuko_tests::{
-    Kind, Stack, collector::Collector, http::send, on, on_every_stack, process::Process, within,
+    Kind, Stack, apply, collector::Collector, every_stack, http::send, one_redis, process::Process,
+    within,
 };
 use http::Method;
 use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 
-on_every_stack![
-    one_trace_goes_from_the_message_to_the_last_frame,
-    what_is_no_trace_context_begins_a_trace,
-];
-on![alone, OneRedis; the_last_spans_are_sent_at_the_end];
-
 const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
 const CALLER: &str = "00f067aa0ba902b7";
 
+#[apply(every_stack)]
 async fn one_trace_goes_from_the_message_to_the_last_frame(kind: Kind) {
     let mut collector = Collector::start().await;
     let stack = Stack::with(kind, &collector.settings()).await;
@@ -65,6 +61,7 @@ async fn one_trace_goes_from_the_message_to_the_last_frame(kind: Kind) {
     assert_eq!(both[1].parent, taken.id);
 }
 
+#[apply(every_stack)]
 async fn what_is_no_trace_context_begins_a_trace(kind: Kind) {
     let mut collector = Collector::start().await;
     let stack = Stack::with(kind, &collector.settings()).await;
@@ -85,6 +82,7 @@ async fn what_is_no_trace_context_begins_a_trace(kind: Kind) {
     }
 }
 
+#[apply(one_redis)]
 async fn the_last_spans_are_sent_at_the_end(kind: Kind) {
     let mut collector = Collector::start().await;
     let settings = [

@@ -2,9 +2,9 @@
 //! slot.
 
 use arizuko_tests::{
-    Kind, Stack,
+    Kind, Stack, apply,
     attach::delta,
-    on,
+    cluster, sentinel_and_cluster,
     sse::{names, read_to_the_end, transcript},
     within,
 };
@@ -12,21 +12,9 @@ use nix::sys::signal::Signal;
 use serde_json::json;
 use std::time::{Duration, Instant};
 
-on![sentinel, Sentinel;
-    a_primary_that_is_lost_costs_nothing_that_anybody_was_told,
-    work_goes_on_at_the_new_primary,
-    what_no_replica_has_is_not_acknowledged,
-];
-on![cluster, Cluster;
-    a_primary_that_is_lost_costs_nothing_that_anybody_was_told,
-    work_goes_on_at_the_new_primary,
-    what_no_replica_has_is_not_acknowledged,
-    tenants_are_spread_and_each_is_served,
-    a_slot_that_moves_loses_nothing,
-];
-
 const COVERED: [(&str, &str); 1] = [("ARIZUKO_DURABILITY", "replica")];
 
+#[apply(sentinel_and_cluster)]
 async fn a_primary_that_is_lost_costs_nothing_that_anybody_was_told(kind: Kind) {
     let mut stack = Stack::with(kind, &COVERED).await;
     let link = stack.issue("acme").await;
@@ -64,8 +52,8 @@ async fn a_primary_that_is_lost_costs_nothing_that_anybody_was_told(kind: Kind) 
     assert_eq!(here.end_of(&posted.turn).await["status"], "done");
 }
 
-async fn work_goes_on_at_the_new_primary(kind: Kind) {
-    let mut stack = Stack::start(kind).await;
+#[apply(sentinel_and_cluster)]
+async fn work_goes_on_at_the_new_primary(mut stack: Stack) {
     let link = stack.issue("acme").await;
     let visitor = stack.visitor(&link, 1);
     let posted = visitor.say("before").await;
@@ -109,6 +97,7 @@ async fn work_goes_on_at_the_new_primary(kind: Kind) {
     assert!(begun.elapsed() < Duration::from_secs(5), "not by a recheck");
 }
 
+#[apply(sentinel_and_cluster)]
 async fn what_no_replica_has_is_not_acknowledged(kind: Kind) {
     let mut stack = Stack::with(kind, &COVERED).await;
     let link = stack.issue("acme").await;
@@ -141,8 +130,8 @@ async fn what_no_replica_has_is_not_acknowledged(kind: Kind) {
     }
 }
 
-async fn tenants_are_spread_and_each_is_served(kind: Kind) {
-    let mut stack = Stack::start(kind).await;
+#[apply(cluster)]
+async fn tenants_are_spread_and_each_is_served(mut stack: Stack) {
     let mut homes = std::collections::HashSet::new();
     for tenant in ["acme", "beta", "gamma", "delta", "omega", "sigma", "kappa", "theta"] {
         let link = stack.issue(tenant).await;
@@ -160,8 +149,8 @@ async fn tenants_are_spread_and_each_is_served(kind: Kind) {
     assert_eq!(homes.len(), 3, "all three primaries have some");
 }
 
-async fn a_slot_that_moves_loses_nothing(kind: Kind) {
-    let mut stack = Stack::start(kind).await;
+#[apply(cluster)]
+async fn a_slot_that_moves_loses_nothing(mut stack: Stack) {
     let link = stack.issue("acme").await;
     let visitor = stack.visitor(&link, 0);
     let posted = visitor.say("count").await;

@@ -2,26 +2,17 @@
 
 use super::{asks_to_come_back, is_back};
 use arizuko_tests::{
-    Kind, Stack,
+    Kind, Stack, apply,
     attach::delta,
-    on,
+    one_redis, pair,
     sse::{Cursor, names, transcript},
 };
 use nix::sys::signal::Signal;
 use serde_json::json;
 use std::time::{Duration, Instant};
 
-on![one_redis, OneRedis;
-    without_control_a_gateway_says_so_and_recovers,
-    a_gateway_cut_off_from_control_ends_its_streams,
-];
-on![pair, Pair;
-    one_control_of_two_is_enough,
-    one_gateway_knows_at_once_what_was_done_at_the_other,
-    a_gateway_that_is_told_to_stop_sends_its_readers_elsewhere];
-
-async fn without_control_a_gateway_says_so_and_recovers(kind: Kind) {
-    let mut stack = Stack::start(kind).await;
+#[apply(one_redis)]
+async fn without_control_a_gateway_says_so_and_recovers(mut stack: Stack) {
     let link = stack.issue("acme").await;
     let visitor = stack.visitor(&link, 0);
     let posted = visitor.say("before").await;
@@ -44,6 +35,7 @@ async fn without_control_a_gateway_says_so_and_recovers(kind: Kind) {
     assert_eq!(names(&visitor.listen(&posted.turn).await.rest().await), ["message", "turn_done"]);
 }
 
+#[apply(pair)]
 async fn one_control_of_two_is_enough(kind: Kind) {
     let mut stack =
         Stack::with(kind, &[("ARIZUKO_ADDRESS_RATE", "1000"), ("ARIZUKO_LINK_TURNS", "1000")])
@@ -75,6 +67,7 @@ async fn one_control_of_two_is_enough(kind: Kind) {
     assert_eq!(transcript(&seen)[0].1, "one two");
 }
 
+#[apply(pair)]
 async fn one_gateway_knows_at_once_what_was_done_at_the_other(kind: Kind) {
     let stack = Stack::with(
         kind,
@@ -102,8 +95,8 @@ async fn one_gateway_knows_at_once_what_was_done_at_the_other(kind: Kind) {
     }
 }
 
-async fn a_gateway_cut_off_from_control_ends_its_streams(kind: Kind) {
-    let mut stack = Stack::start(kind).await;
+#[apply(one_redis)]
+async fn a_gateway_cut_off_from_control_ends_its_streams(mut stack: Stack) {
     let visitor = stack.visitor(&stack.issue("acme").await, 0);
     let posted = visitor.say("hello").await;
     let mut events = visitor.listen(&posted.turn).await;
@@ -118,8 +111,8 @@ async fn a_gateway_cut_off_from_control_ends_its_streams(kind: Kind) {
     is_back(&visitor).await;
 }
 
-async fn a_gateway_that_is_told_to_stop_sends_its_readers_elsewhere(kind: Kind) {
-    let mut stack = Stack::start(kind).await;
+#[apply(pair)]
+async fn a_gateway_that_is_told_to_stop_sends_its_readers_elsewhere(mut stack: Stack) {
     let link = stack.issue("acme").await;
     let (here, there) = (stack.visitor(&link, 0), stack.visitor(&link, 1));
     let mut agent = stack.attach("acme", 0).await;

@@ -2,7 +2,7 @@
 
 use super::{asks_to_come_back, is_back};
 use arizuko_tests::{
-    Kind, Stack,
+    Stack, apply,
     http::send,
     on_redis,
     sse::{names, read_to_the_end, transcript},
@@ -12,16 +12,10 @@ use http::Method;
 use serde_json::json;
 use std::time::{Duration, Instant};
 
-on_redis![
-    without_redis_nothing_is_taken_and_streams_ask_to_come_back,
-    a_redis_that_hangs_leaves_nobody_waiting_and_nothing_in_doubt_for_ever,
-    a_redis_that_was_away_for_a_moment_costs_a_reply_nothing,
-];
-
 const KEY: &str = "a-key-that-nobody-can-guess";
 
-async fn without_redis_nothing_is_taken_and_streams_ask_to_come_back(kind: Kind) {
-    let mut stack = Stack::start(kind).await;
+#[apply(on_redis)]
+async fn without_redis_nothing_is_taken_and_streams_ask_to_come_back(mut stack: Stack) {
     let link = stack.issue("acme").await;
     let visitor = stack.visitor(&link, 0);
     let posted = visitor.say("before").await;
@@ -60,8 +54,8 @@ async fn without_redis_nothing_is_taken_and_streams_ask_to_come_back(kind: Kind)
     }
 }
 
-async fn a_redis_that_hangs_leaves_nobody_waiting_and_nothing_in_doubt_for_ever(kind: Kind) {
-    let mut stack = Stack::start(kind).await;
+#[apply(on_redis)]
+async fn a_redis_that_hangs_leaves_nobody_waiting_and_nothing_in_doubt_for_ever(mut stack: Stack) {
     let link = stack.issue("acme").await;
     let visitor = stack.visitor(&link, 0);
     visitor.get("config").await.expect(200);
@@ -97,8 +91,8 @@ async fn a_redis_that_hangs_leaves_nobody_waiting_and_nothing_in_doubt_for_ever(
     assert_eq!(turn, Some(next.turn.as_str()), "and not the same message again");
 }
 
-async fn a_redis_that_was_away_for_a_moment_costs_a_reply_nothing(kind: Kind) {
-    let mut stack = Stack::start(kind).await;
+#[apply(on_redis)]
+async fn a_redis_that_was_away_for_a_moment_costs_a_reply_nothing(mut stack: Stack) {
     let link = stack.issue("acme").await;
     let visitor = stack.visitor(&link, 0);
     let mut agent = stack.agent("acme", &[]).await;

@@ -1,20 +1,11 @@
 //! A person's answers, and what visitors get of them.
 
 use super::SEATS;
-use arizuko_tests::{Kind, Stack, attach::handoff, on_every_stack, person::Seat, sse::names};
+use arizuko_tests::{Stack, apply, attach::handoff, every_stack, person::Seat, sse::names};
 use serde_json::json;
 
-on_every_stack![
-    an_answer_arrives_under_the_persons_name,
-    the_next_message_of_an_open_conversation_is_taken_up_by_itself,
-    a_person_speaks_first,
-    lines_that_belong_together_are_one_answer,
-    a_very_long_answer_arrives_whole,
-    an_answer_to_nobody_is_told,
-];
-
-async fn an_answer_arrives_under_the_persons_name(kind: Kind) {
-    let stack = Stack::start(kind).await;
+#[apply(every_stack)]
+async fn an_answer_arrives_under_the_persons_name(stack: Stack) {
     let link = stack.issue("acme/people").await;
     let (here, there) = (stack.visitor(&link, 0), stack.visitor(&link, 1));
     for seat in SEATS {
@@ -38,8 +29,8 @@ async fn an_answer_arrives_under_the_persons_name(kind: Kind) {
     }
 }
 
-async fn the_next_message_of_an_open_conversation_is_taken_up_by_itself(kind: Kind) {
-    let stack = Stack::start(kind).await;
+#[apply(every_stack)]
+async fn the_next_message_of_an_open_conversation_is_taken_up_by_itself(stack: Stack) {
     let visitor = stack.visitor(&stack.issue("acme").await, 1);
     let mut bot = stack.attach("acme", 0).await;
     for seat in SEATS {
@@ -73,8 +64,8 @@ async fn the_next_message_of_an_open_conversation_is_taken_up_by_itself(kind: Ki
     }
 }
 
-async fn a_person_speaks_first(kind: Kind) {
-    let stack = Stack::start(kind).await;
+#[apply(every_stack)]
+async fn a_person_speaks_first(stack: Stack) {
     let link = stack.issue("acme/people").await;
     let (here, there) = (stack.visitor(&link, 0), stack.visitor(&link, 1));
     for seat in SEATS {
@@ -100,8 +91,8 @@ async fn a_person_speaks_first(kind: Kind) {
     }
 }
 
-async fn lines_that_belong_together_are_one_answer(kind: Kind) {
-    let stack = Stack::start(kind).await;
+#[apply(every_stack)]
+async fn lines_that_belong_together_are_one_answer(stack: Stack) {
     let visitor = stack.visitor(&stack.issue("acme/people").await, 0);
     let mut ann = stack.person(Seat::Terminal, "acme/people", "Ann", 1).await;
     let posted = visitor.say("hello").await;
@@ -124,8 +115,8 @@ async fn lines_that_belong_together_are_one_answer(kind: Kind) {
     assert_eq!(contents, expected);
 }
 
-async fn a_very_long_answer_arrives_whole(kind: Kind) {
-    let stack = Stack::start(kind).await;
+#[apply(every_stack)]
+async fn a_very_long_answer_arrives_whole(stack: Stack) {
     let visitor = stack.visitor(&stack.issue("acme/people").await, 0);
     let lines: Vec<_> = (0..20_000).map(|n| format!("é{n}")).collect();
     let mut ann = stack.person(Seat::Pipes, "acme/people", "Ann", 1).await;
@@ -141,8 +132,8 @@ async fn a_very_long_answer_arrives_whole(kind: Kind) {
     assert!(messages[1..].iter().all(|message| message.name == "Ann"));
 }
 
-async fn an_answer_to_nobody_is_told(kind: Kind) {
-    let stack = Stack::start(kind).await;
+#[apply(every_stack)]
+async fn an_answer_to_nobody_is_told(stack: Stack) {
     let visitor = stack.visitor(&stack.issue("acme/people").await, 0);
     let mut ann = stack.person(Seat::Terminal, "acme/people", "Ann", 1).await;
     let posted = visitor.say("hello").await;

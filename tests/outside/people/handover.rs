@@ -3,19 +3,12 @@
 use super::SEATS;
 use arizuko_proto::v1::{Author, Hello, Turn};
 use arizuko_tests::{
-    Kind, Stack,
+    Stack, apply,
     attach::{Session, delta, handoff, hello},
-    on_every_stack,
+    every_stack,
     person::Seat,
     sse::names,
 };
-
-on_every_stack![
-    a_bot_hands_over_a_person_answers_and_the_bot_goes_on_with_it_all,
-    a_turn_that_is_handed_back_is_answered_by_the_bot,
-    a_person_hands_on_to_other_people,
-    a_closed_conversation_is_the_agents_again,
-];
 
 async fn bot(stack: &Stack) -> Session {
     let hello = Hello { history: 50, ..hello("acme", 100) };
@@ -27,8 +20,8 @@ fn said(turn: &Turn) -> Vec<(Author, &str)> {
     history.map(|message| (message.author(), message.content.as_str())).collect()
 }
 
-async fn a_bot_hands_over_a_person_answers_and_the_bot_goes_on_with_it_all(kind: Kind) {
-    let stack = Stack::start(kind).await;
+#[apply(every_stack)]
+async fn a_bot_hands_over_a_person_answers_and_the_bot_goes_on_with_it_all(stack: Stack) {
     let link = stack.issue("acme").await;
     let (here, there) = (stack.visitor(&link, 0), stack.visitor(&link, 1));
     let mut bot = bot(&stack).await;
@@ -73,8 +66,8 @@ async fn a_bot_hands_over_a_person_answers_and_the_bot_goes_on_with_it_all(kind:
     }
 }
 
-async fn a_turn_that_is_handed_back_is_answered_by_the_bot(kind: Kind) {
-    let stack = Stack::start(kind).await;
+#[apply(every_stack)]
+async fn a_turn_that_is_handed_back_is_answered_by_the_bot(stack: Stack) {
     let visitor = stack.visitor(&stack.issue("acme").await, 0);
     let mut bot = bot(&stack).await;
     for seat in SEATS {
@@ -99,8 +92,8 @@ async fn a_turn_that_is_handed_back_is_answered_by_the_bot(kind: Kind) {
     }
 }
 
-async fn a_person_hands_on_to_other_people(kind: Kind) {
-    let stack = Stack::start(kind).await;
+#[apply(every_stack)]
+async fn a_person_hands_on_to_other_people(stack: Stack) {
     let visitor = stack.visitor(&stack.issue("acme/people").await, 0);
     for seat in SEATS {
         let mut ann = stack.person(seat, "acme/people", "Ann", 1).await;
@@ -128,8 +121,8 @@ async fn a_person_hands_on_to_other_people(kind: Kind) {
     }
 }
 
-async fn a_closed_conversation_is_the_agents_again(kind: Kind) {
-    let stack = Stack::start(kind).await;
+#[apply(every_stack)]
+async fn a_closed_conversation_is_the_agents_again(stack: Stack) {
     let visitor = stack.visitor(&stack.issue("acme").await, 0);
     let mut bot = bot(&stack).await;
     let mut ann = stack.person(Seat::Terminal, "acme/people", "Ann", 1).await;

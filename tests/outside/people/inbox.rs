@@ -3,28 +3,18 @@
 use super::SEATS;
 use arizuko_proto::v1::{LinkOptions, Route};
 use arizuko_tests::{
-    Kind, Stack,
+    Stack, apply,
     attach::{delta, handoff},
     cli::run,
-    on_every_stack,
+    every_stack,
     person::Seat,
     routes::route,
 };
 use nix::sys::signal::Signal;
 use serde_json::json;
 
-on_every_stack![
-    what_waits_is_announced_and_listed,
-    an_opened_turn_comes_with_all_that_was_said_and_noted,
-    what_visitors_write_does_not_steer_the_terminal,
-    by_pipes_there_are_lines_and_nothing_else,
-    what_is_wrong_is_told_and_changes_nothing,
-    a_person_can_leave_in_several_ways,
-    who_may_not_answer_is_told_so,
-];
-
-async fn what_waits_is_announced_and_listed(kind: Kind) {
-    let stack = Stack::start(kind).await;
+#[apply(every_stack)]
+async fn what_waits_is_announced_and_listed(stack: Stack) {
     let link = stack.issue("acme/people").await;
     let visitor = stack.visitor(&link, 0);
     visitor.say("I was here before").await;
@@ -56,8 +46,8 @@ async fn what_waits_is_announced_and_listed(kind: Kind) {
     }
 }
 
-async fn an_opened_turn_comes_with_all_that_was_said_and_noted(kind: Kind) {
-    let stack = Stack::start(kind).await;
+#[apply(every_stack)]
+async fn an_opened_turn_comes_with_all_that_was_said_and_noted(stack: Stack) {
     let options = LinkOptions { context: "a premium customer".into(), ..LinkOptions::default() };
     let persona = Some("support engineer".into());
     let route = Route { persona, ..route("web:acme/shop") };
@@ -101,8 +91,8 @@ async fn an_opened_turn_comes_with_all_that_was_said_and_noted(kind: Kind) {
     }
 }
 
-async fn what_visitors_write_does_not_steer_the_terminal(kind: Kind) {
-    let stack = Stack::start(kind).await;
+#[apply(every_stack)]
+async fn what_visitors_write_does_not_steer_the_terminal(stack: Stack) {
     let visitor = stack.visitor(&stack.issue("acme/people").await, 0);
     for seat in SEATS {
         let mut ann = stack.person(seat, "acme/people", "Ann", 1).await;
@@ -119,8 +109,8 @@ async fn what_visitors_write_does_not_steer_the_terminal(kind: Kind) {
     }
 }
 
-async fn by_pipes_there_are_lines_and_nothing_else(kind: Kind) {
-    let stack = Stack::start(kind).await;
+#[apply(every_stack)]
+async fn by_pipes_there_are_lines_and_nothing_else(stack: Stack) {
     let visitor = stack.visitor(&stack.issue("acme/people").await, 0);
     let posted = visitor.say("hello").await;
     let mut inbox = stack.operators_command();
@@ -137,8 +127,8 @@ async fn by_pipes_there_are_lines_and_nothing_else(kind: Kind) {
     assert!(outcome.out.ends_with("Sent.\n1 is closed.\n"), "{outcome:?}");
 }
 
-async fn what_is_wrong_is_told_and_changes_nothing(kind: Kind) {
-    let stack = Stack::start(kind).await;
+#[apply(every_stack)]
+async fn what_is_wrong_is_told_and_changes_nothing(stack: Stack) {
     let visitor = stack.visitor(&stack.issue("acme/people").await, 0);
     let posted = visitor.say("hello").await;
     let mut ann = stack.person(Seat::Pipes, "acme/people", "Ann", 0).await;
@@ -168,8 +158,8 @@ async fn what_is_wrong_is_told_and_changes_nothing(kind: Kind) {
     assert_eq!(said.content, "/slash");
 }
 
-async fn a_person_can_leave_in_several_ways(kind: Kind) {
-    let stack = Stack::start(kind).await;
+#[apply(every_stack)]
+async fn a_person_can_leave_in_several_ways(stack: Stack) {
     let visitor = stack.visitor(&stack.issue("acme/people").await, 0);
     let posted = visitor.say("hello").await;
     for seat in SEATS {
@@ -209,8 +199,8 @@ async fn a_person_can_leave_in_several_ways(kind: Kind) {
     assert_eq!(said["assistant"][0]["name"], json!("Ben"));
 }
 
-async fn who_may_not_answer_is_told_so(kind: Kind) {
-    let stack = Stack::start(kind).await;
+#[apply(every_stack)]
+async fn who_may_not_answer_is_told_so(stack: Stack) {
     let key = stack.agent_key("acme/eng").await;
     let mut inbox = stack.operators_command();
     inbox.env("ARIZUKO_KEY", key).args(["inbox", "acme/people", "--name", "Ann"]);

@@ -1,17 +1,13 @@
 //! Inboxes and controls that die: nothing is lost.
 
 use super::SEATS;
-use arizuko_tests::{Kind, Stack, on_every_stack, person::Seat, sse::read_to_the_end};
+use arizuko_tests::{Kind, Stack, apply, every_stack, person::Seat, sse::read_to_the_end};
 use nix::sys::signal::Signal;
-
-on_every_stack![
-    a_killed_inbox_finds_its_conversation_again,
-    a_control_that_restarts_costs_a_person_nothing,
-];
 
 /// Leases short enough to wait for.
 const SHORT: [(&str, &str); 2] = [("ARIZUKO_LEASE", "2s"), ("ARIZUKO_AGENT_HEARTBEAT", "500ms")];
 
+#[apply(every_stack)]
 async fn a_killed_inbox_finds_its_conversation_again(kind: Kind) {
     let stack = Stack::with(kind, &SHORT).await;
     let visitor = stack.visitor(&stack.issue("acme/people").await, 0);
@@ -49,15 +45,15 @@ async fn a_killed_inbox_finds_its_conversation_again(kind: Kind) {
     }
 }
 
-async fn a_control_that_restarts_costs_a_person_nothing(kind: Kind) {
-    let mut stack = Stack::start(kind).await;
+#[apply(every_stack)]
+async fn a_control_that_restarts_costs_a_person_nothing(mut stack: Stack) {
     let visitor = stack.visitor(&stack.issue("acme/people").await, 0);
     let mut ann = stack.person(Seat::Terminal, "acme/people", "Ann", 0).await;
     let first = visitor.say("one").await;
     ann.sees("1 waits").await;
     ann.asks("/open 1", "one").await;
     stack.kill_control(0);
-    if kind == Kind::Pair {
+    if stack.kind() == Kind::Pair {
         // The other one is tried first: there may be nothing to tell.
         stack.restart_control(0).await;
     } else {

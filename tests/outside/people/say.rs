@@ -1,12 +1,10 @@
 //! `arizuko agent say`: speaking first from a script.
 
-use arizuko_tests::{Kind, Stack, cli::run, on_every_stack};
+use arizuko_tests::{Stack, apply, cli::run, every_stack};
 use serde_json::json;
 
-on_every_stack![an_agent_and_a_person_speak_first_and_only_once];
-
-async fn an_agent_and_a_person_speak_first_and_only_once(kind: Kind) {
-    let stack = Stack::start(kind).await;
+#[apply(every_stack)]
+async fn an_agent_and_a_person_speak_first_and_only_once(stack: Stack) {
     let visitor = stack.visitor(&stack.issue("acme").await, 1);
     let mut bot = stack.attach("acme", 0).await;
     let posted = visitor.say("hello").await;

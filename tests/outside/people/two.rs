@@ -1,12 +1,10 @@
 //! Two people in one folder.
 
 use super::SEATS;
-use arizuko_tests::{Kind, Stack, on_every_stack};
+use arizuko_tests::{Stack, apply, every_stack};
 
-on_every_stack![what_one_takes_up_the_other_sees_no_more, who_comes_too_late_is_told,];
-
-async fn what_one_takes_up_the_other_sees_no_more(kind: Kind) {
-    let stack = Stack::start(kind).await;
+#[apply(every_stack)]
+async fn what_one_takes_up_the_other_sees_no_more(stack: Stack) {
     let visitor = stack.visitor(&stack.issue("acme/people").await, 0);
     for seat in SEATS {
         let mut ann = stack.person(seat, "acme/people", "Ann", 0).await;
@@ -38,8 +36,8 @@ async fn what_one_takes_up_the_other_sees_no_more(kind: Kind) {
     }
 }
 
-async fn who_comes_too_late_is_told(kind: Kind) {
-    let stack = Stack::start(kind).await;
+#[apply(every_stack)]
+async fn who_comes_too_late_is_told(stack: Stack) {
     let visitor = stack.visitor(&stack.issue("acme/people").await, 0);
     for seat in SEATS {
         let mut ann = stack.person(seat, "acme/people", "Ann", 0).await;

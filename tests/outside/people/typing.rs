@@ -1,15 +1,10 @@
 //! That somebody is writing is seen by the visitor while it is so.
 
 use arizuko_tests::{
-    Kind, Stack, on_every_stack,
+    Stack, apply, every_stack,
     person::{Person, Seat},
     sse::Events,
 };
-
-on_every_stack![
-    while_keys_are_pressed_the_visitor_sees_that_somebody_writes,
-    by_pipes_it_is_said_explicitly,
-];
 
 /// The statuses until the end of the turn.
 async fn statuses(live: &mut Events) -> Vec<String> {
@@ -38,8 +33,8 @@ async fn opened(stack: &Stack, seat: Seat) -> (Person, Events) {
     (ann, live)
 }
 
-async fn while_keys_are_pressed_the_visitor_sees_that_somebody_writes(kind: Kind) {
-    let stack = Stack::start(kind).await;
+#[apply(every_stack)]
+async fn while_keys_are_pressed_the_visitor_sees_that_somebody_writes(stack: Stack) {
     let (mut ann, mut live) = opened(&stack, Seat::Terminal).await;
     // A command is no answer: nothing is seen of it.
     ann.press("/li\x15");
@@ -62,8 +57,8 @@ async fn while_keys_are_pressed_the_visitor_sees_that_somebody_writes(kind: Kind
     assert_eq!(statuses(&mut live).await, [""; 0]);
 }
 
-async fn by_pipes_it_is_said_explicitly(kind: Kind) {
-    let stack = Stack::start(kind).await;
+#[apply(every_stack)]
+async fn by_pipes_it_is_said_explicitly(stack: Stack) {
     let (mut ann, mut live) = opened(&stack, Seat::Pipes).await;
     ann.asks("/typing", "sees that you are writing").await;
     assert_eq!(next_status(&mut live).await, "Ann is typing…");

@@ -1,21 +1,12 @@
 //! `arizuko route apply` and `export`: the whole table as a file.
 
 use arizuko_tests::{
-    Kind, Stack,
+    Stack, apply,
     cli::{Outcome, run},
-    on_every_stack,
+    every_stack,
 };
 use serde_json::json;
 use std::fs;
-
-on_every_stack![
-    what_was_exported_applies_without_a_change,
-    the_difference_is_shown_and_then_done,
-    a_dry_run_changes_nothing,
-    a_bad_file_changes_nothing_anywhere,
-    without_a_folder_the_file_is_all_that_there_is,
-    a_key_of_an_agent_applies_the_table_of_its_folder,
-];
 
 const TABLE: &str = r#"# Ours
 [[route]]
@@ -63,8 +54,8 @@ async fn export(stack: &Stack) -> String {
     route(stack, &["export"], "").await.expect(0).out
 }
 
-async fn what_was_exported_applies_without_a_change(kind: Kind) {
-    let stack = Stack::start(kind).await;
+#[apply(every_stack)]
+async fn what_was_exported_applies_without_a_change(stack: Stack) {
     assert_eq!(export(&stack).await, "route = []\n");
     let told = apply(&stack, "route = []").await;
     assert!(told.out.is_empty() && told.err.contains("already"), "{told:?}");
@@ -91,8 +82,8 @@ async fn what_was_exported_applies_without_a_change(kind: Kind) {
     assert_eq!(document["route"][1]["persona"], "Be kind.\nSay \"hello\".");
 }
 
-async fn the_difference_is_shown_and_then_done(kind: Kind) {
-    let stack = Stack::start(kind).await;
+#[apply(every_stack)]
+async fn the_difference_is_shown_and_then_done(stack: Stack) {
     let told = apply(&stack, TABLE).await;
     let new = [
         "+ web:acme\n",
@@ -136,8 +127,8 @@ async fn the_difference_is_shown_and_then_done(kind: Kind) {
     assert_eq!((&*told.out, &*told.err), (gone, "1 route changed\n"));
 }
 
-async fn a_dry_run_changes_nothing(kind: Kind) {
-    let stack = Stack::start(kind).await;
+#[apply(every_stack)]
+async fn a_dry_run_changes_nothing(stack: Stack) {
     apply(&stack, TABLE).await;
     let before = export(&stack).await;
     let file = stack.folder().join("new routes.toml");
@@ -164,8 +155,8 @@ async fn a_dry_run_changes_nothing(kind: Kind) {
     assert_ne!(export(&stack).await, before);
 }
 
-async fn a_bad_file_changes_nothing_anywhere(kind: Kind) {
-    let stack = Stack::start(kind).await;
+#[apply(every_stack)]
+async fn a_bad_file_changes_nothing_anywhere(stack: Stack) {
     apply(&stack, TABLE).await;
     let before = export(&stack).await;
     let route_of = |prefix: &str, says: &str| format!("[[route]]\nprefix = \"{prefix}\"\n{says}\n");
@@ -204,8 +195,8 @@ async fn a_bad_file_changes_nothing_anywhere(kind: Kind) {
     assert_eq!(export(&stack).await, before);
 }
 
-async fn without_a_folder_the_file_is_all_that_there_is(kind: Kind) {
-    let stack = Stack::start(kind).await;
+#[apply(every_stack)]
+async fn without_a_folder_the_file_is_all_that_there_is(stack: Stack) {
     apply(&stack, TABLE).await;
     let gamma = "[[route]]\nprefix = \"web:gamma/eng\"\ntopic = \"x\"\n";
     let told = route(&stack, &["apply", "-", "gamma"], gamma).await.expect(0);
@@ -220,8 +211,8 @@ async fn without_a_folder_the_file_is_all_that_there_is(kind: Kind) {
     assert_eq!(export(&stack).await, gamma);
 }
 
-async fn a_key_of_an_agent_applies_the_table_of_its_folder(kind: Kind) {
-    let stack = Stack::start(kind).await;
+#[apply(every_stack)]
+async fn a_key_of_an_agent_applies_the_table_of_its_folder(stack: Stack) {
     apply(&stack, TABLE).await;
     let subtree = ["key", "create", "beta", "--subtree"];
     let key = stack.arizuko(&subtree).await.expect(0).out;

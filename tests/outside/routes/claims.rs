@@ -2,27 +2,19 @@
 
 use arizuko_proto::v1::attach_response::Message as Heard;
 use arizuko_tests::{
-    Kind, Stack,
+    Stack, apply,
     attach::{Session, delta, message, person, status},
-    on_every_stack,
+    every_stack,
     operator::reason,
     sse::names,
 };
-
-on_every_stack![
-    a_person_sees_what_waits_and_takes_what_they_choose,
-    of_two_people_one_gets_the_turn,
-    what_is_not_waiting_in_the_folder_can_not_be_claimed,
-    what_a_person_writes_bears_their_name,
-    a_person_without_a_name_is_refused,
-];
 
 async fn attach(stack: &Stack, name: &str, control: usize) -> Session {
     Session::open(stack.operator(control).await, person("acme/people", name)).await
 }
 
-async fn a_person_sees_what_waits_and_takes_what_they_choose(kind: Kind) {
-    let stack = Stack::start(kind).await;
+#[apply(every_stack)]
+async fn a_person_sees_what_waits_and_takes_what_they_choose(stack: Stack) {
     let link = stack.issue("acme/people").await;
     let (here, there) = (stack.visitor(&link, 0), stack.visitor(&link, 1));
     let first = here.say("first").await;
@@ -50,8 +42,8 @@ async fn a_person_sees_what_waits_and_takes_what_they_choose(kind: Kind) {
     ana.inbox("that it is gone", |inbox| inbox.open.is_empty() && inbox.waiting.len() == 1).await;
 }
 
-async fn of_two_people_one_gets_the_turn(kind: Kind) {
-    let stack = Stack::start(kind).await;
+#[apply(every_stack)]
+async fn of_two_people_one_gets_the_turn(stack: Stack) {
     let visitor = stack.visitor(&stack.issue("acme/people").await, 0);
     let mut people = [attach(&stack, "Ana", 0).await, attach(&stack, "Ben", 1).await];
     let posted = visitor.say("hello").await;
@@ -72,8 +64,8 @@ async fn of_two_people_one_gets_the_turn(kind: Kind) {
     assert_eq!(got.iter().filter(|got| **got).count(), 1, "{got:?}");
 }
 
-async fn what_is_not_waiting_in_the_folder_can_not_be_claimed(kind: Kind) {
-    let stack = Stack::start(kind).await;
+#[apply(every_stack)]
+async fn what_is_not_waiting_in_the_folder_can_not_be_claimed(stack: Stack) {
     let visitor = stack.visitor(&stack.issue("acme/people").await, 0);
     let elsewhere = stack.visitor(&stack.issue("acme").await, 0);
     let other = elsewhere.say("not theirs").await;
@@ -92,8 +84,8 @@ async fn what_is_not_waiting_in_the_folder_can_not_be_claimed(kind: Kind) {
     assert_eq!(&agent.turn().await.turn.content[..], b"more");
 }
 
-async fn what_a_person_writes_bears_their_name(kind: Kind) {
-    let stack = Stack::start(kind).await;
+#[apply(every_stack)]
+async fn what_a_person_writes_bears_their_name(stack: Stack) {
     let visitor = stack.visitor(&stack.issue("acme/people").await, 0);
     let posted = visitor.say("hello").await;
     let mut ana = attach(&stack, "Ana", 1).await;
@@ -116,8 +108,8 @@ async fn what_a_person_writes_bears_their_name(kind: Kind) {
     }
 }
 
-async fn a_person_without_a_name_is_refused(kind: Kind) {
-    let stack = Stack::start(kind).await;
+#[apply(every_stack)]
+async fn a_person_without_a_name_is_refused(stack: Stack) {
     for name in ["", "  ", &"x".repeat(101)] {
         let refused = Session::try_open(stack.operator(0).await, person("acme/people", name)).await;
         let status = refused.err().expect("a person has a name");

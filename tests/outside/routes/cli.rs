@@ -2,20 +2,11 @@
 
 use arizuko_proto::v1::Hello;
 use arizuko_tests::{
-    Kind, Stack,
+    Stack, apply,
     attach::{Session, hello},
-    on_every_stack,
+    every_stack,
 };
 use serde_json::{Value, json};
-
-on_every_stack![
-    a_route_is_set_field_by_field_and_reaches_the_agent,
-    the_route_as_it_stands_is_shown_and_who_is_missing,
-    what_nothing_is_left_of_is_no_route,
-    deleting_what_is_not_there_is_told,
-    what_is_wrong_is_refused_and_changes_nothing,
-    status_shows_what_was_dropped_and_who_is_a_person,
-];
 
 /// `arizuko route …` with one document as its answer.
 async fn route(stack: &Stack, arguments: &[&str]) -> Value {
@@ -23,8 +14,8 @@ async fn route(stack: &Stack, arguments: &[&str]) -> Value {
     stack.arizuko(&arguments).await.expect(0).json()
 }
 
-async fn a_route_is_set_field_by_field_and_reaches_the_agent(kind: Kind) {
-    let stack = Stack::start(kind).await;
+#[apply(every_stack)]
+async fn a_route_is_set_field_by_field_and_reaches_the_agent(stack: Stack) {
     let link = stack.issue("acme").await;
     let support = stack.issue_with("acme", "support", Default::default()).await;
     route(&stack, &["set", "web:acme", "--persona", "a concierge", "--topic", "door"]).await;
@@ -85,8 +76,8 @@ async fn a_route_is_set_field_by_field_and_reaches_the_agent(kind: Kind) {
     }
 }
 
-async fn the_route_as_it_stands_is_shown_and_who_is_missing(kind: Kind) {
-    let stack = Stack::start(kind).await;
+#[apply(every_stack)]
+async fn the_route_as_it_stands_is_shown_and_who_is_missing(stack: Stack) {
     let set = ["route", "set", "web:acme/sales", "--target", "acme/bot"];
     let set = [&set[..], &["--persona", "It's \"us\"\nand you"]].concat();
     let told = stack.arizuko(&set).await.expect(0);
@@ -110,8 +101,8 @@ async fn the_route_as_it_stands_is_shown_and_who_is_missing(kind: Kind) {
     assert!(row.starts_with("web:acme/sales") && row.contains("acme/bot"), "{row}");
 }
 
-async fn what_nothing_is_left_of_is_no_route(kind: Kind) {
-    let stack = Stack::start(kind).await;
+#[apply(every_stack)]
+async fn what_nothing_is_left_of_is_no_route(stack: Stack) {
     route(&stack, &["set", "hook:acme/github", "--mode", "observe"]).await;
     let unset = ["route", "set", "hook:acme/github", "--unset", "mode,topic"];
     let told = stack.arizuko(&unset).await.expect(0);
@@ -126,8 +117,8 @@ async fn what_nothing_is_left_of_is_no_route(kind: Kind) {
     assert_eq!(gone, json!({"route": null, "unattended": []}));
 }
 
-async fn deleting_what_is_not_there_is_told(kind: Kind) {
-    let stack = Stack::start(kind).await;
+#[apply(every_stack)]
+async fn deleting_what_is_not_there_is_told(stack: Stack) {
     route(&stack, &["set", "web:acme", "--topic", "a"]).await;
     route(&stack, &["set", "web:acme/x", "--topic", "b"]).await;
     let told = stack.arizuko(&["route", "delete", "web:acme"]).await.expect(0);
@@ -140,8 +131,8 @@ async fn deleting_what_is_not_there_is_told(kind: Kind) {
     assert_eq!(told.expect(1).json(), json!({"deleted": null}));
 }
 
-async fn what_is_wrong_is_refused_and_changes_nothing(kind: Kind) {
-    let stack = Stack::start(kind).await;
+#[apply(every_stack)]
+async fn what_is_wrong_is_refused_and_changes_nothing(stack: Stack) {
     route(&stack, &["set", "web:acme", "--topic", "as it was"]).await;
     let before = route(&stack, &["list"]).await;
     for wrong in [
@@ -193,8 +184,8 @@ async fn refused(stack: &Stack, arguments: &[&str], code: i32, told: &str) {
     assert!(code == 2 || lines == 1, "{arguments:?}: {outcome:?}");
 }
 
-async fn status_shows_what_was_dropped_and_who_is_a_person(kind: Kind) {
-    let stack = Stack::start(kind).await;
+#[apply(every_stack)]
+async fn status_shows_what_was_dropped_and_who_is_a_person(stack: Stack) {
     let shown = stack.arizuko(&["status"]).await.expect(0).out;
     assert!(!shown.contains("DROPPED"), "{shown}");
     let link = stack.issue("acme").await;

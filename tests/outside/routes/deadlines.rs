@@ -1,24 +1,17 @@
 //! Escalation when what should do it is away: it comes late, and once.
 
 use arizuko_tests::{
-    Kind, Stack, on,
+    Stack, apply, embedded, on_redis, pair,
     routes::escalation,
     sse::{names, read_to_the_end},
 };
 use std::time::Duration;
 
-on![one_redis, OneRedis; a_redis_that_restarts_delays_an_escalation_and_does_not_repeat_it];
-on![pair, Pair;
-    a_redis_that_restarts_delays_an_escalation_and_does_not_repeat_it,
-    the_other_control_escalates_when_one_is_killed,
-];
-on![embedded, Embedded; a_power_cut_delays_an_escalation_and_does_not_repeat_it];
-
 const SOON: Duration = Duration::from_secs(1);
 const SAY: &str = "I'm fetching a colleague.";
 
-async fn a_redis_that_restarts_delays_an_escalation_and_does_not_repeat_it(kind: Kind) {
-    let mut stack = Stack::start(kind).await;
+#[apply(on_redis)]
+async fn a_redis_that_restarts_delays_an_escalation_and_does_not_repeat_it(mut stack: Stack) {
     let visitor = stack.visitor(&stack.issue("acme").await, 0);
     stack.route(escalation("web:acme", SOON, "acme/people", SAY)).await;
     let posted = visitor.say("help").await;
@@ -35,8 +28,8 @@ async fn a_redis_that_restarts_delays_an_escalation_and_does_not_repeat_it(kind:
     assert_eq!(said.count(), 1, "{seen:?}");
 }
 
-async fn the_other_control_escalates_when_one_is_killed(kind: Kind) {
-    let mut stack = Stack::start(kind).await;
+#[apply(pair)]
+async fn the_other_control_escalates_when_one_is_killed(mut stack: Stack) {
     let link = stack.issue("acme").await;
     stack.route(escalation("web:acme", SOON, "acme/people", SAY)).await;
     let visitor = stack.visitor(&link, 0);
@@ -51,8 +44,8 @@ async fn the_other_control_escalates_when_one_is_killed(kind: Kind) {
     assert_eq!(names(&seen), ["message", "restart", "message", "turn_done"]);
 }
 
-async fn a_power_cut_delays_an_escalation_and_does_not_repeat_it(kind: Kind) {
-    let mut stack = Stack::start(kind).await;
+#[apply(embedded)]
+async fn a_power_cut_delays_an_escalation_and_does_not_repeat_it(mut stack: Stack) {
     let link = stack.issue("acme").await;
     stack.route(escalation("web:acme", SOON, "acme/people", SAY)).await;
     let posted = stack.visitor(&link, 0).say("help").await;

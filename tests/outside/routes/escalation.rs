@@ -2,30 +2,19 @@
 
 use arizuko_proto::v1::{Escalation, EscalationStep, Route};
 use arizuko_tests::{
-    Kind, Stack,
+    Kind, Stack, apply,
     attach::{delta, message},
-    on_every_stack,
+    every_stack,
     routes::{escalation, give_up, route},
     sse::{names, transcript},
 };
 use std::time::Duration;
 
-on_every_stack![
-    a_turn_that_nobody_takes_goes_to_who_is_named,
-    an_agent_that_says_nothing_loses_its_turn,
-    a_first_frame_is_enough_unless_an_end_was_asked_for,
-    steps_follow_one_another,
-    what_nobody_answers_ends_with_the_operators_sentence,
-    a_turn_under_way_keeps_the_route_that_it_began_with,
-    what_was_said_before_an_escalation_outlives_a_crash_after_it,
-    an_agent_that_is_replaced_in_the_middle_has_its_time_again,
-];
-
 const SOON: Duration = Duration::from_secs(1);
 const SAY: &str = "Nobody has looked yet: I'm fetching a colleague.";
 
-async fn a_turn_that_nobody_takes_goes_to_who_is_named(kind: Kind) {
-    let stack = Stack::start(kind).await;
+#[apply(every_stack)]
+async fn a_turn_that_nobody_takes_goes_to_who_is_named(stack: Stack) {
     let link = stack.issue("acme").await;
     let (here, there) = (stack.visitor(&link, 0), stack.visitor(&link, 1));
     stack.route(escalation("web:acme", SOON, "acme/people", SAY)).await;
@@ -58,8 +47,8 @@ async fn a_turn_that_nobody_takes_goes_to_who_is_named(kind: Kind) {
     assert_eq!(&agent.turn().await.turn.content[..], b"thanks");
 }
 
-async fn an_agent_that_says_nothing_loses_its_turn(kind: Kind) {
-    let stack = Stack::start(kind).await;
+#[apply(every_stack)]
+async fn an_agent_that_says_nothing_loses_its_turn(stack: Stack) {
     let visitor = stack.visitor(&stack.issue("acme").await, 0);
     stack.route(escalation("web:acme", SOON, "acme/people", "")).await;
     let mut agent = stack.attach("acme", 0).await;
@@ -77,8 +66,8 @@ async fn an_agent_that_says_nothing_loses_its_turn(kind: Kind) {
     assert_eq!(names(&seen), ["restart", "message", "turn_done"]);
 }
 
-async fn a_first_frame_is_enough_unless_an_end_was_asked_for(kind: Kind) {
-    let stack = Stack::start(kind).await;
+#[apply(every_stack)]
+async fn a_first_frame_is_enough_unless_an_end_was_asked_for(stack: Stack) {
     let link = stack.issue("acme").await;
     let other = stack.issue_with("acme", "patient", Default::default()).await;
     let unfinished = EscalationStep {
@@ -115,8 +104,8 @@ async fn a_first_frame_is_enough_unless_an_end_was_asked_for(kind: Kind) {
     assert_eq!(names(&seen), ["delta", "delta", "turn_done"]);
 }
 
-async fn steps_follow_one_another(kind: Kind) {
-    let stack = Stack::start(kind).await;
+#[apply(every_stack)]
+async fn steps_follow_one_another(stack: Stack) {
     let visitor = stack.visitor(&stack.issue("acme").await, 0);
     let step = |seconds: u64, to: &str, say: &str| EscalationStep {
         after: Duration::from_secs(seconds).try_into().ok(),
@@ -137,8 +126,8 @@ async fn steps_follow_one_another(kind: Kind) {
     assert_eq!(names(&seen), ["message", "message", "restart", "message", "turn_done"]);
 }
 
-async fn what_nobody_answers_ends_with_the_operators_sentence(kind: Kind) {
-    let stack = Stack::start(kind).await;
+#[apply(every_stack)]
+async fn what_nobody_answers_ends_with_the_operators_sentence(stack: Stack) {
     let visitor = stack.visitor(&stack.issue("acme").await, 0);
     let sentence = "We are closed. Write to us@acme.example.";
     stack.route(give_up("web:acme", SOON, sentence)).await;
@@ -149,8 +138,8 @@ async fn what_nobody_answers_ends_with_the_operators_sentence(kind: Kind) {
     assert_eq!(seen[0].data["error"], sentence);
 }
 
-async fn a_turn_under_way_keeps_the_route_that_it_began_with(kind: Kind) {
-    let stack = Stack::start(kind).await;
+#[apply(every_stack)]
+async fn a_turn_under_way_keeps_the_route_that_it_began_with(stack: Stack) {
     let visitor = stack.visitor(&stack.issue("acme").await, 0);
     stack.route(escalation("web:acme", SOON, "acme/people", "as it was")).await;
     let posted = visitor.say("help").await;
@@ -160,6 +149,7 @@ async fn a_turn_under_way_keeps_the_route_that_it_began_with(kind: Kind) {
     assert_eq!(visitor.get(&posted.turn).await.json()["assistant"][0]["content"], "as it was");
 }
 
+#[apply(every_stack)]
 async fn what_was_said_before_an_escalation_outlives_a_crash_after_it(kind: Kind) {
     let stack = Stack::with(kind, &[("ARIZUKO_LEASE", "3s")]).await;
     let visitor = stack.visitor(&stack.issue("acme").await, 0);
@@ -186,8 +176,8 @@ async fn what_was_said_before_an_escalation_outlives_a_crash_after_it(kind: Kind
     assert_eq!(texts, [SAY.into(), "here".into(), serde_json::Value::Null]);
 }
 
-async fn an_agent_that_is_replaced_in_the_middle_has_its_time_again(kind: Kind) {
-    let stack = Stack::start(kind).await;
+#[apply(every_stack)]
+async fn an_agent_that_is_replaced_in_the_middle_has_its_time_again(stack: Stack) {
     let visitor = stack.visitor(&stack.issue("acme").await, 0);
     let after = Duration::from_secs(2);
     stack.route(escalation("web:acme", after, "acme/people", SAY)).await;

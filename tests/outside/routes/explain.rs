@@ -1,19 +1,12 @@
 //! What becomes of a message, and when a change of routes holds.
 
 use arizuko_proto::v1::{Hello, Route};
-use arizuko_tests::{Kind, Stack, attach::hello, on_every_stack, operator::connect, routes::route};
+use arizuko_tests::{Stack, apply, attach::hello, every_stack, operator::connect, routes::route};
 use serde_json::json;
 use std::time::Duration;
 
-on_every_stack![
-    each_field_is_explained_by_its_rule_and_who_is_there,
-    what_has_no_link_is_explained_by_the_folder_that_it_would_be_of,
-    a_change_holds_from_the_next_message_on_everywhere,
-    a_turn_under_way_keeps_the_route_that_it_began_with,
-];
-
-async fn each_field_is_explained_by_its_rule_and_who_is_there(kind: Kind) {
-    let stack = Stack::start(kind).await;
+#[apply(every_stack)]
+async fn each_field_is_explained_by_its_rule_and_who_is_there(stack: Stack) {
     stack.issue_with("acme", "support", Default::default()).await;
     for set in [
         &["web:acme", "--persona", "kind", "--target", "acme/bot"][..],
@@ -84,8 +77,8 @@ async fn each_field_is_explained_by_its_rule_and_who_is_there(kind: Kind) {
     assert!(note.contains("agent exec --folder acme/people"), "{note}");
 }
 
-async fn what_has_no_link_is_explained_by_the_folder_that_it_would_be_of(kind: Kind) {
-    let stack = Stack::start(kind).await;
+#[apply(every_stack)]
+async fn what_has_no_link_is_explained_by_the_folder_that_it_would_be_of(stack: Stack) {
     stack.agent_key("acme/eng").await;
     for (jid, folder) in [
         ("web:acme", "acme"),
@@ -117,8 +110,8 @@ fn persona(persona: &str, target: &str) -> Route {
     }
 }
 
-async fn a_change_holds_from_the_next_message_on_everywhere(kind: Kind) {
-    let stack = Stack::start(kind).await;
+#[apply(every_stack)]
+async fn a_change_holds_from_the_next_message_on_everywhere(stack: Stack) {
     let link = stack.issue("acme").await;
     let visitors = [stack.visitor(&link, 0), stack.visitor(&link, 1)];
     let mut agents = [stack.attach("acme/one", 0).await, stack.attach("acme/two", 1).await];
@@ -138,8 +131,8 @@ async fn a_change_holds_from_the_next_message_on_everywhere(kind: Kind) {
     assert_eq!(waiting.expect(200).json()["status"], "queued", "it waits for acme");
 }
 
-async fn a_turn_under_way_keeps_the_route_that_it_began_with(kind: Kind) {
-    let stack = Stack::start(kind).await;
+#[apply(every_stack)]
+async fn a_turn_under_way_keeps_the_route_that_it_began_with(stack: Stack) {
     let link = stack.issue("acme").await;
     let visitor = stack.visitor(&link, 0);
     stack.route(persona("old", "acme/old")).await;

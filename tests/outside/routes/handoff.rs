@@ -2,24 +2,13 @@
 
 use arizuko_proto::v1::{Hello, Route};
 use arizuko_tests::{
-    Kind, Stack,
+    Stack, apply,
     attach::{Session, delta, handoff, hello, message},
-    on_every_stack,
+    every_stack,
     operator::reason,
     routes::route,
     sse::{names, transcript},
 };
-
-on_every_stack![
-    a_turn_is_handed_off_with_a_note_that_the_visitor_never_sees,
-    a_conversation_stays_where_it_was_handed_until_it_is_handed_back,
-    an_assignment_beats_the_route_from_the_next_message_on,
-    nothing_is_handed_out_of_its_root_folder,
-    a_handoff_that_was_not_heard_of_may_be_repeated,
-    a_turn_behind_another_goes_where_its_conversation_went,
-    agents_that_hand_a_turn_to_one_another_do_not_do_so_for_ever,
-    what_was_said_at_length_is_handed_on_in_part,
-];
 
 const NOTE: &str = "The customer is angry, be kind.";
 
@@ -28,8 +17,8 @@ async fn with_history(stack: &Stack, folder: &str) -> Session {
     Session::open(stack.operator(1).await, hello).await
 }
 
-async fn a_turn_is_handed_off_with_a_note_that_the_visitor_never_sees(kind: Kind) {
-    let stack = Stack::start(kind).await;
+#[apply(every_stack)]
+async fn a_turn_is_handed_off_with_a_note_that_the_visitor_never_sees(stack: Stack) {
     let link = stack.issue("acme").await;
     let (here, there) = (stack.visitor(&link, 0), stack.visitor(&link, 1));
     let (mut bot, mut people) =
@@ -62,8 +51,8 @@ async fn a_turn_is_handed_off_with_a_note_that_the_visitor_never_sees(kind: Kind
     assert_eq!(&bot.turn().await.turn.content[..], b"thanks");
 }
 
-async fn a_conversation_stays_where_it_was_handed_until_it_is_handed_back(kind: Kind) {
-    let stack = Stack::start(kind).await;
+#[apply(every_stack)]
+async fn a_conversation_stays_where_it_was_handed_until_it_is_handed_back(stack: Stack) {
     let visitor = stack.visitor(&stack.issue("acme").await, 0);
     let mut bot = with_history(&stack, "acme").await;
     let mut people = with_history(&stack, "acme/people").await;
@@ -90,8 +79,8 @@ async fn a_conversation_stays_where_it_was_handed_until_it_is_handed_back(kind: 
     assert_eq!(&bot.turn().await.turn.content[..], b"last");
 }
 
-async fn an_assignment_beats_the_route_from_the_next_message_on(kind: Kind) {
-    let stack = Stack::start(kind).await;
+#[apply(every_stack)]
+async fn an_assignment_beats_the_route_from_the_next_message_on(stack: Stack) {
     let visitor = stack.visitor(&stack.issue("acme").await, 0);
     let target = Some("acme/sales".to_owned());
     stack.route(Route { target, ..route("web:acme") }).await;
@@ -115,8 +104,8 @@ async fn an_assignment_beats_the_route_from_the_next_message_on(kind: Kind) {
     assert_eq!(&sales.turn().await.turn.content[..], b"back");
 }
 
-async fn nothing_is_handed_out_of_its_root_folder(kind: Kind) {
-    let stack = Stack::start(kind).await;
+#[apply(every_stack)]
+async fn nothing_is_handed_out_of_its_root_folder(stack: Stack) {
     let visitor = stack.visitor(&stack.issue("acme").await, 0);
     let mut bot = stack.attach("acme", 0).await;
     let posted = visitor.say("hello").await;
@@ -133,8 +122,8 @@ async fn nothing_is_handed_out_of_its_root_folder(kind: Kind) {
     assert_eq!(visitor.end_of(&posted.turn).await["status"], "done");
 }
 
-async fn a_handoff_that_was_not_heard_of_may_be_repeated(kind: Kind) {
-    let stack = Stack::start(kind).await;
+#[apply(every_stack)]
+async fn a_handoff_that_was_not_heard_of_may_be_repeated(stack: Stack) {
     let visitor = stack.visitor(&stack.issue("acme").await, 0);
     let mut bot = stack.attach("acme", 0).await;
     let mut people = stack.attach("acme/people", 1).await;
@@ -154,8 +143,8 @@ async fn a_handoff_that_was_not_heard_of_may_be_repeated(kind: Kind) {
     assert_eq!(names(&seen), ["restart", "message", "turn_done"]);
 }
 
-async fn a_turn_behind_another_goes_where_its_conversation_went(kind: Kind) {
-    let stack = Stack::start(kind).await;
+#[apply(every_stack)]
+async fn a_turn_behind_another_goes_where_its_conversation_went(stack: Stack) {
     let visitor = stack.visitor(&stack.issue("acme").await, 0);
     let mut bot = stack.attach("acme", 0).await;
     let mut people = stack.attach("acme/people", 1).await;
@@ -170,8 +159,8 @@ async fn a_turn_behind_another_goes_where_its_conversation_went(kind: Kind) {
     }
 }
 
-async fn agents_that_hand_a_turn_to_one_another_do_not_do_so_for_ever(kind: Kind) {
-    let stack = Stack::start(kind).await;
+#[apply(every_stack)]
+async fn agents_that_hand_a_turn_to_one_another_do_not_do_so_for_ever(stack: Stack) {
     let visitor = stack.visitor(&stack.issue("acme").await, 0);
     let mut one = stack.attach("acme", 0).await;
     let mut other = stack.attach("acme/other", 1).await;
@@ -190,8 +179,8 @@ async fn agents_that_hand_a_turn_to_one_another_do_not_do_so_for_ever(kind: Kind
     assert_eq!(names(&seen).iter().filter(|name| **name == "restart").count(), 20);
 }
 
-async fn what_was_said_at_length_is_handed_on_in_part(kind: Kind) {
-    let stack = Stack::start(kind).await;
+#[apply(every_stack)]
+async fn what_was_said_at_length_is_handed_on_in_part(stack: Stack) {
     let visitor = stack.visitor(&stack.issue("acme").await, 0);
     let mut bot = stack.attach("acme", 0).await;
     let mut people = stack.attach("acme/people", 1).await;

@@ -4,22 +4,13 @@ use arizuko_proto::v1::{
     Author, GetStatusRequest, ListAuditRequest, RouteMode, admin_service_client::AdminServiceClient,
 };
 use arizuko_tests::{
-    Kind, Stack,
+    Stack, apply,
     attach::{Session, hello},
-    on_every_stack,
+    every_stack,
     routes::mode,
     sse::names,
 };
 use serde_json::json;
-
-on_every_stack![
-    an_observed_message_is_kept_for_its_conversations_next_turn,
-    what_one_visitor_said_is_no_context_for_another,
-    an_observed_webhook_is_context_for_its_folders_next_turn_once,
-    a_dropped_message_reaches_no_agent_and_is_counted,
-    a_repeat_of_a_message_that_was_set_aside_finds_it,
-    what_no_agent_has_seen_waits_for_the_turn_after,
-];
 
 /// An agent that asks for history.
 async fn agent(stack: &Stack, folder: &str) -> Session {
@@ -27,8 +18,8 @@ async fn agent(stack: &Stack, folder: &str) -> Session {
     Session::open(stack.operator(1).await, hello).await
 }
 
-async fn an_observed_message_is_kept_for_its_conversations_next_turn(kind: Kind) {
-    let stack = Stack::start(kind).await;
+#[apply(every_stack)]
+async fn an_observed_message_is_kept_for_its_conversations_next_turn(stack: Stack) {
     let link = stack.issue("acme").await;
     let (here, there) = (stack.visitor(&link, 0), stack.visitor(&link, 1));
     let mut agent = agent(&stack, "acme").await;
@@ -71,8 +62,8 @@ async fn an_observed_message_is_kept_for_its_conversations_next_turn(kind: Kind)
     assert_eq!(held.turn.history[2].author(), Author::User);
 }
 
-async fn what_one_visitor_said_is_no_context_for_another(kind: Kind) {
-    let stack = Stack::start(kind).await;
+#[apply(every_stack)]
+async fn what_one_visitor_said_is_no_context_for_another(stack: Stack) {
     let link = stack.issue("acme").await;
     let visitor = stack.visitor(&link, 0);
     stack.route(mode("web:acme", RouteMode::Observe)).await;
@@ -88,8 +79,8 @@ async fn what_one_visitor_said_is_no_context_for_another(kind: Kind) {
     assert_eq!(&held.turn.observed[0].content[..], b"a secret");
 }
 
-async fn an_observed_webhook_is_context_for_its_folders_next_turn_once(kind: Kind) {
-    let stack = Stack::start(kind).await;
+#[apply(every_stack)]
+async fn an_observed_webhook_is_context_for_its_folders_next_turn_once(stack: Stack) {
     let hook = stack.issue_hook("acme/eng", "linear", "").await;
     let link = stack.issue("acme/eng").await;
     stack.route(mode("hook:acme/eng/linear", RouteMode::Observe)).await;
@@ -111,8 +102,8 @@ async fn an_observed_webhook_is_context_for_its_folders_next_turn_once(kind: Kin
     assert!(held[1].turn.observed.is_empty(), "it comes once");
 }
 
-async fn a_dropped_message_reaches_no_agent_and_is_counted(kind: Kind) {
-    let stack = Stack::start(kind).await;
+#[apply(every_stack)]
+async fn a_dropped_message_reaches_no_agent_and_is_counted(stack: Stack) {
     let link = stack.issue("acme").await;
     let hook = stack.issue_hook("acme", "noise", "").await;
     stack.route(mode("web:acme", RouteMode::Drop)).await;
@@ -146,8 +137,8 @@ async fn a_dropped_message_reaches_no_agent_and_is_counted(kind: Kind) {
     assert_eq!(told, ["hook:acme/noise", "web:acme"]);
 }
 
-async fn a_repeat_of_a_message_that_was_set_aside_finds_it(kind: Kind) {
-    let stack = Stack::start(kind).await;
+#[apply(every_stack)]
+async fn a_repeat_of_a_message_that_was_set_aside_finds_it(stack: Stack) {
     let link = stack.issue("acme").await;
     for (number, mode_of) in [RouteMode::Observe, RouteMode::Drop].into_iter().enumerate() {
         stack.route(mode("web:acme", mode_of)).await;
@@ -159,8 +150,8 @@ async fn a_repeat_of_a_message_that_was_set_aside_finds_it(kind: Kind) {
     }
 }
 
-async fn what_no_agent_has_seen_waits_for_the_turn_after(kind: Kind) {
-    let stack = Stack::start(kind).await;
+#[apply(every_stack)]
+async fn what_no_agent_has_seen_waits_for_the_turn_after(stack: Stack) {
     let hook = stack.issue_hook("acme", "linear", "").await;
     let visitor = stack.visitor(&stack.issue("acme").await, 0);
     stack.route(mode("hook:acme/linear", RouteMode::Observe)).await;

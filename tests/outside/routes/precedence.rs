@@ -9,9 +9,9 @@ use arizuko_proto::v1::{
     route_service_client::RouteServiceClient,
 };
 use arizuko_tests::{
-    Kind, Stack,
+    Kind, Stack, apply,
     attach::{Held, Session},
-    on_every_stack,
+    every_stack,
     operator::{Channel, Link, reason},
     within,
 };
@@ -26,8 +26,6 @@ use serde_json::json;
 use std::sync::mpsc as answers;
 use table::{FIELDS, Table};
 use tokio::{sync::mpsc, task::spawn_blocking};
-
-on_every_stack![what_a_message_gets_is_what_the_longest_prefixes_say];
 
 /// The folders that answer.
 const FOLDERS: [&str; 4] = ["acme", "acme/eng", "acme/sup", "acmex"];
@@ -191,6 +189,7 @@ fn same<T: PartialEq + std::fmt::Debug>(what: &str, found: &T, expected: &T) -> 
     }
 }
 
+#[apply(every_stack)]
 async fn what_a_message_gets_is_what_the_longest_prefixes_say(kind: Kind) {
     let mut world = World::new(kind).await;
     // What chooses and shrinks the cases waits for each answer, in a thread of its own.

@@ -5,19 +5,12 @@ use arizuko_proto::v1::{
     ListRoutesRequest, Route, SetRouteRequest, route_service_client::RouteServiceClient,
 };
 use arizuko_tests::{
-    Kind, Stack, on_every_stack,
+    Stack, apply, every_stack,
     operator::{Channel, connect, reason},
     routes::route,
     within,
 };
 use tonic::Status;
-
-on_every_stack![
-    a_key_reaches_the_prefixes_of_its_folder,
-    a_link_of_the_folder_above_is_not_the_agents_below,
-    a_table_is_listed_and_applied_as_far_as_the_key_reaches,
-    every_change_is_in_the_audit_log,
-];
 
 /// The routes, as some key sees them.
 pub(super) struct Routes(RouteServiceClient<Channel>);
@@ -96,8 +89,8 @@ const PREFIXES: [&str; 14] = [
     "hook:other/eng",
 ];
 
-async fn a_key_reaches_the_prefixes_of_its_folder(kind: Kind) {
-    let stack = Stack::start(kind).await;
+#[apply(every_stack)]
+async fn a_key_reaches_the_prefixes_of_its_folder(stack: Stack) {
     let operator = stack.operator_key().to_owned();
     let gateway = stack.key(KeyKind::Gateway, "", KeyReach::Unspecified, false).await.key;
     let own = agent(&stack, "acme/eng", KeyReach::Self_).await;
@@ -121,8 +114,8 @@ async fn a_key_reaches_the_prefixes_of_its_folder(kind: Kind) {
     }
 }
 
-async fn a_link_of_the_folder_above_is_not_the_agents_below(kind: Kind) {
-    let stack = Stack::start(kind).await;
+#[apply(every_stack)]
+async fn a_link_of_the_folder_above_is_not_the_agents_below(stack: Stack) {
     let link = stack.issue_with("acme", "x", Default::default()).await;
     assert_eq!(link.jid, "web:acme/x");
     let hook = stack.issue_hook("acme", "x", "y").await;
@@ -145,8 +138,8 @@ async fn a_link_of_the_folder_above_is_not_the_agents_below(kind: Kind) {
     assert_eq!(found, ("acme".to_owned(), String::new()));
 }
 
-async fn a_table_is_listed_and_applied_as_far_as_the_key_reaches(kind: Kind) {
-    let stack = Stack::start(kind).await;
+#[apply(every_stack)]
+async fn a_table_is_listed_and_applied_as_far_as_the_key_reaches(stack: Stack) {
     let mut operator = Routes::of(&stack, stack.operator_key(), 0).await;
     for prefix in PREFIXES {
         operator.set(persona(prefix, "x")).await.expect("operators may");
@@ -190,8 +183,8 @@ async fn a_table_is_listed_and_applied_as_far_as_the_key_reaches(kind: Kind) {
     assert_eq!(outcome(nameless), "INVALID", "an operator names the folder");
 }
 
-async fn every_change_is_in_the_audit_log(kind: Kind) {
-    let stack = Stack::start(kind).await;
+#[apply(every_stack)]
+async fn every_change_is_in_the_audit_log(stack: Stack) {
     let key = stack.key(KeyKind::Agent, "acme", KeyReach::Subtree, true).await;
     let mut agent = Routes::of(&stack, &key.key, 1).await;
     agent.set(persona("web:acme/x", "a")).await.expect("its own");

@@ -2,16 +2,10 @@
 
 use super::reach::{Routes, agent, outcome, persona};
 use arizuko_proto::v1::{KeyReach, Route};
-use arizuko_tests::{Kind, Stack, on_every_stack, routes::route};
+use arizuko_tests::{Stack, apply, every_stack, routes::route};
 
-on_every_stack![
-    an_agent_does_not_touch_the_route_of_who_reaches_further,
-    the_route_of_an_agent_of_one_folder_is_for_its_tokens_alone,
-    an_agent_of_a_subtree_gets_no_webhook_of_the_folder_above,
-];
-
-async fn an_agent_does_not_touch_the_route_of_who_reaches_further(kind: Kind) {
-    let stack = Stack::start(kind).await;
+#[apply(every_stack)]
+async fn an_agent_does_not_touch_the_route_of_who_reaches_further(stack: Stack) {
     let mut operator = Routes::of(&stack, stack.operator_key(), 0).await;
     let set = persona("web:acme/x", "the operator's");
     operator.set(set.clone()).await.expect("operators may");
@@ -49,8 +43,8 @@ async fn an_agent_does_not_touch_the_route_of_who_reaches_further(kind: Kind) {
     assert_eq!(outcome(refused), "NOT_ALLOWED");
 }
 
-async fn the_route_of_an_agent_of_one_folder_is_for_its_tokens_alone(kind: Kind) {
-    let stack = Stack::start(kind).await;
+#[apply(every_stack)]
+async fn the_route_of_an_agent_of_one_folder_is_for_its_tokens_alone(stack: Stack) {
     let (own, suffixed, below) = (
         stack.issue("acme").await,
         stack.issue_with("acme", "support", Default::default()).await,
@@ -81,8 +75,8 @@ async fn the_route_of_an_agent_of_one_folder_is_for_its_tokens_alone(kind: Kind)
     }
 }
 
-async fn an_agent_of_a_subtree_gets_no_webhook_of_the_folder_above(kind: Kind) {
-    let stack = Stack::start(kind).await;
+#[apply(every_stack)]
+async fn an_agent_of_a_subtree_gets_no_webhook_of_the_folder_above(stack: Stack) {
     // `hook:acme/github` is the beginning of two folders' webhooks.
     let above = stack.issue_hook("acme", "github", "eng").await;
     let own = stack.issue_hook("acme/github", "gitlab", "").await;

@@ -5,23 +5,15 @@ use arizuko_proto::v1::{
     agent_service_client::AgentServiceClient,
 };
 use arizuko_tests::{
-    Kind, Stack,
+    Kind, Stack, apply,
     attach::{Session, hello},
-    on_every_stack,
+    every_stack,
     operator::{Channel, connect, reason},
     routes::route,
     sse::names,
 };
 use serde_json::Value;
 use tonic::Status;
-
-on_every_stack![
-    an_open_page_gets_what_an_agent_says_first_and_a_closed_one_finds_it,
-    a_person_speaks_first_by_name,
-    whoever_a_conversation_is_not_with_may_not_speak_in_it,
-    what_cannot_be_said_is_refused_with_a_reason,
-    a_repeat_with_the_same_key_is_said_once,
-];
 
 fn speech(folder: &str, conversation: &str, content: &str) -> SendMessageRequest {
     SendMessageRequest {
@@ -38,8 +30,8 @@ async fn send(channel: Channel, speech: SendMessageRequest) -> Result<String, St
     Ok(sent.into_inner().turn_id)
 }
 
-async fn an_open_page_gets_what_an_agent_says_first_and_a_closed_one_finds_it(kind: Kind) {
-    let stack = Stack::start(kind).await;
+#[apply(every_stack)]
+async fn an_open_page_gets_what_an_agent_says_first_and_a_closed_one_finds_it(stack: Stack) {
     let link = stack.issue("acme").await;
     let (here, there) = (stack.visitor(&link, 0), stack.visitor(&link, 1));
     let posted = here.say("tell me when it is done").await;
@@ -78,8 +70,8 @@ async fn an_open_page_gets_what_an_agent_says_first_and_a_closed_one_finds_it(ki
     assert_eq!(said, ["tell me when it is done", "I will", "It is done.", "thanks"]);
 }
 
-async fn a_person_speaks_first_by_name(kind: Kind) {
-    let stack = Stack::start(kind).await;
+#[apply(every_stack)]
+async fn a_person_speaks_first_by_name(stack: Stack) {
     let visitor = stack.visitor(&stack.issue("acme").await, 0);
     let posted = visitor.say("hello").await;
     let speech = SendMessageRequest {
@@ -93,8 +85,8 @@ async fn a_person_speaks_first_by_name(kind: Kind) {
     assert_eq!((read[1].author(), &*read[1].name), (Author::Person, "Ana"));
 }
 
-async fn whoever_a_conversation_is_not_with_may_not_speak_in_it(kind: Kind) {
-    let stack = Stack::start(kind).await;
+#[apply(every_stack)]
+async fn whoever_a_conversation_is_not_with_may_not_speak_in_it(stack: Stack) {
     let visitor = stack.visitor(&stack.issue("acme").await, 0);
     let posted = visitor.say("hello").await;
     let id = &posted.conversation;
@@ -132,6 +124,7 @@ async fn whoever_a_conversation_is_not_with_may_not_speak_in_it(kind: Kind) {
     assert_eq!(refused(&other, "").await, None);
 }
 
+#[apply(every_stack)]
 async fn what_cannot_be_said_is_refused_with_a_reason(kind: Kind) {
     let stack = Stack::with(kind, &[("ARIZUKO_LINK_RATE", "5")]).await;
     let link = stack.issue("acme").await;
@@ -155,8 +148,8 @@ async fn what_cannot_be_said_is_refused_with_a_reason(kind: Kind) {
     assert_eq!(why(speech("acme", id, "x")).await, "NOT_FOUND");
 }
 
-async fn a_repeat_with_the_same_key_is_said_once(kind: Kind) {
-    let stack = Stack::start(kind).await;
+#[apply(every_stack)]
+async fn a_repeat_with_the_same_key_is_said_once(stack: Stack) {
     let visitor = stack.visitor(&stack.issue("acme").await, 0);
     let posted = visitor.say("hello").await;
     let speech = |content: &str| SendMessageRequest {

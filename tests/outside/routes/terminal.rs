@@ -2,10 +2,10 @@
 
 use arizuko_proto::v1::RouteMode;
 use arizuko_tests::{
-    Kind, Stack,
+    Kind, Stack, apply,
     attach::{Session, delta, handoff, message, person, status},
     cli::run,
-    on_every_stack,
+    every_stack,
     operator::Link,
     routes::mode,
     within,
@@ -17,19 +17,13 @@ use tokio::{
     process::{Child, ChildStdin, ChildStdout, Command},
 };
 
-on_every_stack![
-    a_person_is_named_and_so_is_the_agent_after_that,
-    a_message_that_is_set_aside_was_received,
-    what_is_said_first_is_shown_while_nothing_is_typed,
-    what_another_agent_keeps_is_not_said_to_begin_anew,
-];
-
 fn chat(stack: &Stack, link: &Link) -> Command {
     let mut chat = stack.operators_command();
     chat.args(["chat", &link.url]);
     chat
 }
 
+#[apply(every_stack)]
 async fn a_person_is_named_and_so_is_the_agent_after_that(kind: Kind) {
     let stack = Stack::with_real_links(kind, &[]).await;
     let link = stack.issue("acme").await;
@@ -58,6 +52,7 @@ async fn a_person_is_named_and_so_is_the_agent_after_that(kind: Kind) {
     assert_eq!(outcome.err.matches("Ana is typing…").count(), 1, "{outcome:?}");
 }
 
+#[apply(every_stack)]
 async fn a_message_that_is_set_aside_was_received(kind: Kind) {
     let stack = Stack::with_real_links(kind, &[]).await;
     let link = stack.issue("acme").await;
@@ -113,6 +108,7 @@ impl Terminal {
     }
 }
 
+#[apply(every_stack)]
 async fn what_is_said_first_is_shown_while_nothing_is_typed(kind: Kind) {
     let stack = Stack::with_real_links(kind, &[]).await;
     let link = stack.issue("acme").await;
@@ -153,6 +149,7 @@ async fn what_is_said_first_is_shown_while_nothing_is_typed(kind: Kind) {
     assert_eq!(document["turns"][0]["turn_id"], spoken.as_str());
 }
 
+#[apply(every_stack)]
 async fn what_another_agent_keeps_is_not_said_to_begin_anew(kind: Kind) {
     let stack = Stack::with_real_links(kind, &[]).await;
     let link = stack.issue("acme").await;

@@ -2,10 +2,10 @@
 
 use arizuko_proto::v1::RouteMode;
 use arizuko_tests::{
-    Kind, Stack,
+    Stack, apply,
     attach::{Session, delta, handoff, message, person, status},
+    every_stack,
     http::{Visitor, send},
-    on_every_stack,
     routes::mode,
     sse::{Cursor, Event, names, transcript},
     within,
@@ -13,15 +13,6 @@ use arizuko_tests::{
 use http::Method;
 use serde_json::{Value, json};
 use std::time::{Duration, Instant};
-
-on_every_stack![
-    a_person_is_named_wherever_a_message_of_theirs_is,
-    a_message_that_is_set_aside_ends_at_once_however_it_was_sent,
-    a_webhook_that_is_set_aside_ends_at_once,
-    a_turn_that_nobody_asked_for_has_no_message_of_the_visitors,
-    what_a_restart_keeps_no_later_one_drops,
-    a_page_that_comes_between_two_restarts_knows_what_stays,
-];
 
 const RECEIVED: &str = "Your message was received.";
 
@@ -46,8 +37,8 @@ async fn claimed(session: &mut Session, turn: &str) -> arizuko_tests::attach::He
     session.turn().await
 }
 
-async fn a_person_is_named_wherever_a_message_of_theirs_is(kind: Kind) {
-    let stack = Stack::start(kind).await;
+#[apply(every_stack)]
+async fn a_person_is_named_wherever_a_message_of_theirs_is(stack: Stack) {
     let link = stack.issue("acme").await;
     let (here, there) = (stack.visitor(&link, 0), stack.visitor(&link, 1));
     let mut bot = stack.attach("acme", 0).await;
@@ -98,8 +89,8 @@ async fn a_person_is_named_wherever_a_message_of_theirs_is(kind: Kind) {
     assert!(page.contains(r#"<h2 class="author">acme</h2>"#), "{page}");
 }
 
-async fn a_message_that_is_set_aside_ends_at_once_however_it_was_sent(kind: Kind) {
-    let stack = Stack::start(kind).await;
+#[apply(every_stack)]
+async fn a_message_that_is_set_aside_ends_at_once_however_it_was_sent(stack: Stack) {
     let link = stack.issue("acme").await;
     let (here, there) = (stack.visitor(&link, 0), stack.visitor(&link, 1));
     for (route, word) in [(RouteMode::Observe, "observed"), (RouteMode::Drop, "dropped")] {
@@ -151,8 +142,8 @@ async fn a_message_that_is_set_aside_ends_at_once_however_it_was_sent(kind: Kind
     }
 }
 
-async fn a_webhook_that_is_set_aside_ends_at_once(kind: Kind) {
-    let stack = Stack::start(kind).await;
+#[apply(every_stack)]
+async fn a_webhook_that_is_set_aside_ends_at_once(stack: Stack) {
     let hook = stack.issue_hook("acme", "linear", "").await;
     stack.route(mode("hook:acme/linear", RouteMode::Observe)).await;
     let caller = stack.caller(&hook, 0);
@@ -166,8 +157,8 @@ async fn a_webhook_that_is_set_aside_ends_at_once(kind: Kind) {
     assert_eq!(snapshot["status"], "observed");
 }
 
-async fn a_turn_that_nobody_asked_for_has_no_message_of_the_visitors(kind: Kind) {
-    let stack = Stack::start(kind).await;
+#[apply(every_stack)]
+async fn a_turn_that_nobody_asked_for_has_no_message_of_the_visitors(stack: Stack) {
     let link = stack.issue("acme").await;
     let (here, there) = (stack.visitor(&link, 0), stack.visitor(&link, 1));
     let posted = here.say("tell me").await;
@@ -206,8 +197,8 @@ async fn handed_and_left(stack: &Stack, visitor: &Visitor) -> (String, String, S
     (posted.turn, posted.conversation, first)
 }
 
-async fn what_a_restart_keeps_no_later_one_drops(kind: Kind) {
-    let stack = Stack::start(kind).await;
+#[apply(every_stack)]
+async fn what_a_restart_keeps_no_later_one_drops(stack: Stack) {
     let link = stack.issue("acme").await;
     let (here, there) = (stack.visitor(&link, 0), stack.visitor(&link, 1));
     let (turn, conversation, first) = handed_and_left(&stack, &here).await;
@@ -242,8 +233,8 @@ async fn what_a_restart_keeps_no_later_one_drops(kind: Kind) {
     assert!(!rendered.concat().contains("never mind"), "{rendered:?}");
 }
 
-async fn a_page_that_comes_between_two_restarts_knows_what_stays(kind: Kind) {
-    let stack = Stack::start(kind).await;
+#[apply(every_stack)]
+async fn a_page_that_comes_between_two_restarts_knows_what_stays(stack: Stack) {
     let link = stack.issue("acme").await;
     let (here, there) = (stack.visitor(&link, 0), stack.visitor(&link, 1));
     let (turn, conversation, first) = handed_and_left(&stack, &here).await;

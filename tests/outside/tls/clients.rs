@@ -1,10 +1,9 @@
 //! Control with certificates on both sides, and all who call it.
 
-use arizuko_tests::{Kind, Stack, on_redis, tools::python};
+use arizuko_tests::{Kind, Stack, apply, on_redis, tools::python};
 use serde_json::Value;
 
-on_redis![operators_agents_and_gateways_reach_control, a_python_client_reaches_control,];
-
+#[apply(on_redis)]
 async fn operators_agents_and_gateways_reach_control(kind: Kind) {
     let stack = Stack::with_tls(kind, &[]).await;
     assert!(stack.control(0).starts_with("https://127.0.0.1:"));
@@ -22,6 +21,7 @@ async fn operators_agents_and_gateways_reach_control(kind: Kind) {
     assert!(read.contains("over TLS all the way"), "{read}");
 }
 
+#[apply(on_redis)]
 async fn a_python_client_reaches_control(kind: Kind) {
     let stack = Stack::with_tls(kind, &[]).await;
     let tls = stack.tls();

@@ -1,22 +1,16 @@
 //! Redis that is reached over TLS alone: one server, one that a Sentinel names, a Cluster.
 
 use arizuko_tests::{
-    Kind,
+    apply,
     certificates::{Authority, Certificate},
     cli::run,
-    on,
+    one_redis,
     process::{Process, command, program},
     stack::free_port,
     tools::random_id,
 };
 use std::{fs, path::Path};
 use tempfile::TempDir;
-
-on![one_redis, OneRedis;
-    one_server_is_reached_over_tls,
-    a_primary_that_a_sentinel_names_is_reached_over_tls,
-    a_cluster_is_reached_over_tls,
-];
 
 /// A Redis that listens with TLS only.
 struct Redis {
@@ -95,7 +89,8 @@ impl Redis {
     }
 }
 
-async fn one_server_is_reached_over_tls(_: Kind) {
+#[apply(one_redis)]
+async fn one_server_is_reached_over_tls() {
     let redis = Redis::start(&[]).await;
     let url = format!("rediss://127.0.0.1:{}/", redis.port);
     redis.keeps_the_state(&url).await;
@@ -109,7 +104,8 @@ async fn one_server_is_reached_over_tls(_: Kind) {
     assert!(outcome.err.contains("UnknownIssuer"), "{outcome:?}");
 }
 
-async fn a_primary_that_a_sentinel_names_is_reached_over_tls(_: Kind) {
+#[apply(one_redis)]
+async fn a_primary_that_a_sentinel_names_is_reached_over_tls() {
     let mut redis = Redis::start(&[]).await;
     let (port, primary) = (free_port(), redis.port);
     let mut config = format!("sentinel monitor main 127.0.0.1 {primary} 1\n");
@@ -125,7 +121,8 @@ async fn a_primary_that_a_sentinel_names_is_reached_over_tls(_: Kind) {
     redis.keeps_the_state(&url).await;
 }
 
-async fn a_cluster_is_reached_over_tls(_: Kind) {
+#[apply(one_redis)]
+async fn a_cluster_is_reached_over_tls() {
     let bus = free_port().to_string();
     let flags = ["--cluster-enabled", "yes", "--tls-cluster", "yes", "--cluster-port"];
     let redis = Redis::start(&[&flags[..], &[&bus]].concat()).await;

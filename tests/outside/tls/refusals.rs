@@ -1,22 +1,16 @@
 //! What does not go together is refused, with a sentence that says what to do.
 
 use arizuko_tests::{
-    Kind, Stack,
+    Kind, Stack, apply,
     certificates::{Authority, Certificate},
     cli::run,
-    on,
+    embedded, one_redis,
     process::{Process, program},
     tools::{curl, random_id},
 };
 use std::{fs, path::Path};
 use tempfile::TempDir;
 use tokio::{io::AsyncReadExt as _, net::TcpListener};
-
-on![embedded, Embedded;
-    files_that_cannot_be_served_with_are_told,
-    what_is_wrong_between_a_client_and_control_is_told,
-];
-on![one_redis, OneRedis; a_gateway_without_a_certificate_says_why_it_is_not_ready];
 
 const HOSTS: [&str; 1] = ["IP:127.0.0.1"];
 
@@ -33,7 +27,8 @@ fn text(path: &Path) -> String {
     path.display().to_string()
 }
 
-async fn files_that_cannot_be_served_with_are_told(_: Kind) {
+#[apply(embedded)]
+async fn files_that_cannot_be_served_with_are_told() {
     let folder = folder();
     let authority = Authority::new(&folder.path().join("tls")).await;
     let one = authority.issue("one", &HOSTS).await;
@@ -104,7 +99,8 @@ async fn resetting() -> String {
     address.to_string()
 }
 
-async fn what_is_wrong_between_a_client_and_control_is_told(_: Kind) {
+#[apply(embedded)]
+async fn what_is_wrong_between_a_client_and_control_is_told() {
     let folder = folder();
     let at = folder.path();
     let authority = Authority::new(&at.join("tls")).await;
@@ -162,6 +158,7 @@ async fn what_is_wrong_between_a_client_and_control_is_told(_: Kind) {
     }
 }
 
+#[apply(one_redis)]
 async fn a_gateway_without_a_certificate_says_why_it_is_not_ready(kind: Kind) {
     let stack = Stack::with_tls(kind, &[]).await;
     let mut gateway = stack.program("arizuko-gateway");

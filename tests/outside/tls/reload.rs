@@ -1,16 +1,13 @@
 //! A certificate that is renewed while its server runs.
 
 use arizuko_tests::{
-    Kind, Stack,
+    Kind, Stack, apply,
     attach::delta,
     certificates::{Certificate, serial},
-    on, on_redis, within,
+    every_stack, within,
 };
 use std::{fs, time::Duration};
 use tokio::time::sleep;
-
-on![embedded, Embedded; a_renewed_certificate_is_served_and_a_broken_one_is_not];
-on_redis![a_renewed_certificate_is_served_and_a_broken_one_is_not];
 
 const HOSTS: [&str; 2] = ["IP:127.0.0.1", "DNS:localhost"];
 
@@ -20,6 +17,7 @@ async fn shown(url: String, client: &Certificate) -> String {
     serial(address, client).await
 }
 
+#[apply(every_stack)]
 async fn a_renewed_certificate_is_served_and_a_broken_one_is_not(kind: Kind) {
     let stack = Stack::with_tls(kind, &[]).await;
     let tls = stack.tls();

@@ -1,10 +1,10 @@
 //! What a visitor has over HTTPS: the same as without, by either HTTP.
 
 use arizuko_tests::{
-    Kind, Stack,
+    Kind, Stack, apply,
     attach::delta,
     cli::Outcome,
-    on,
+    embedded, embedded_and_pair,
     operator::Link,
     process::{Process, command},
     tools::{curl, found},
@@ -12,14 +12,6 @@ use arizuko_tests::{
 use nix::sys::signal::Signal;
 use std::time::Duration;
 use tokio::time::sleep;
-
-on![embedded, Embedded;
-    a_reply_arrives_frame_by_frame_by_either_http,
-    the_page_may_post_and_other_sites_may_not,
-    a_reader_that_takes_nothing_is_closed_and_loses_nothing,
-    a_gateway_that_is_told_to_stop_ends_its_streams,
-];
-on![pair, Pair; a_reply_arrives_frame_by_frame_by_either_http];
 
 /// What curl is told to speak, and what it then says that it has spoken.
 const EITHER: [(&str, &str); 2] = [("--http1.1", "1.1"), ("--http2", "2")];
@@ -44,6 +36,7 @@ fn stream_of(stack: &Stack, link: &Link, turn: &str) -> String {
     format!("{}/chat/{}/{turn}/sse", stack.gateway(0), link.token)
 }
 
+#[apply(embedded_and_pair)]
 async fn a_reply_arrives_frame_by_frame_by_either_http(kind: Kind) {
     let stack = Stack::with_tls(kind, &[]).await;
     let link = stack.issue("acme").await;
@@ -65,6 +58,7 @@ async fn a_reply_arrives_frame_by_frame_by_either_http(kind: Kind) {
     }
 }
 
+#[apply(embedded)]
 async fn the_page_may_post_and_other_sites_may_not(kind: Kind) {
     let stack = Stack::with_tls(kind, &[]).await;
     let link = stack.issue("acme").await;
@@ -84,6 +78,7 @@ async fn the_page_may_post_and_other_sites_may_not(kind: Kind) {
     }
 }
 
+#[apply(embedded)]
 async fn a_reader_that_takes_nothing_is_closed_and_loses_nothing(kind: Kind) {
     const FRAMES: usize = 200;
     let stack = Stack::with_tls(kind, &[("ARIZUKO_WRITE_STALL", "2")]).await;
@@ -118,6 +113,7 @@ async fn a_reader_that_takes_nothing_is_closed_and_loses_nothing(kind: Kind) {
     assert_eq!(seen.len(), FRAMES + 1);
 }
 
+#[apply(embedded)]
 async fn a_gateway_that_is_told_to_stop_ends_its_streams(kind: Kind) {
     let mut stack = Stack::with_tls(kind, &[]).await;
     let link = stack.issue("acme").await;

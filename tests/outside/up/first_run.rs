@@ -1,18 +1,12 @@
 //! What a new user sees.
 
 use super::{Home, answer, status, text};
-use arizuko_tests::{Kind, cli::run, on};
+use arizuko_tests::{apply, cli::run, embedded};
 use serde_json::Value;
 use std::fs;
 
-on![embedded, Embedded;
-    the_banner_names_a_link_that_answers_and_a_command_that_can_be_pasted,
-    with_json_one_line_says_where_everything_is,
-    commands_find_a_running_up_with_nothing_configured,
-    an_address_that_is_taken_is_told_with_what_to_do,
-];
-
-async fn the_banner_names_a_link_that_answers_and_a_command_that_can_be_pasted(_: Kind) {
+#[apply(embedded)]
+async fn the_banner_names_a_link_that_answers_and_a_command_that_can_be_pasted() {
     let home = Home::new();
     let mut up = home.start(&[]);
     let first = up.line().await;
@@ -42,7 +36,8 @@ async fn the_banner_names_a_link_that_answers_and_a_command_that_can_be_pasted(_
     );
 }
 
-async fn with_json_one_line_says_where_everything_is(_: Kind) {
+#[apply(embedded)]
+async fn with_json_one_line_says_where_everything_is() {
     let home = Home::new();
     let folder = home.path().join("data").display().to_string();
     let (_up, ready) = home.up(&["--data-dir", &folder]).await;
@@ -66,7 +61,8 @@ async fn with_json_one_line_says_where_everything_is(_: Kind) {
     assert_eq!(issued["url"], format!("https://acme.example/chat/{}/", text(&issued, "token")));
 }
 
-async fn commands_find_a_running_up_with_nothing_configured(_: Kind) {
+#[apply(embedded)]
+async fn commands_find_a_running_up_with_nothing_configured() {
     let home = Home::new();
     let told = home.fails(&["token", "list"]).await;
     assert!(
@@ -90,7 +86,8 @@ async fn commands_find_a_running_up_with_nothing_configured(_: Kind) {
     run(home.arizuko().args(["token", "list"]), "").await.expect(0);
 }
 
-async fn an_address_that_is_taken_is_told_with_what_to_do(_: Kind) {
+#[apply(embedded)]
+async fn an_address_that_is_taken_is_told_with_what_to_do() {
     let home = Home::new();
     let (_up, ready) = home.up(&["--no-demo"]).await;
     let taken = text(&ready, "gateway").trim_start_matches("http://").to_owned();

@@ -1,18 +1,13 @@
 //! Ending it, and beginning again.
 
 use super::{Home, answer, status, text};
-use arizuko_tests::{Kind, cli::run, on, process::Process, tools::curl};
+use arizuko_tests::{apply, cli::run, embedded, process::Process, tools::curl};
 use nix::sys::signal::Signal;
 use serde_json::Value;
 use tokio::process::Command;
 
-on![embedded, Embedded;
-    ctrl_c_ends_it_cleanly_and_the_next_one_finds_everything_but_the_old_demo_link,
-    a_second_up_in_the_same_folder_is_told_so,
-    two_ups_in_two_folders_do_not_meet,
-];
-
-async fn ctrl_c_ends_it_cleanly_and_the_next_one_finds_everything_but_the_old_demo_link(_: Kind) {
+#[apply(embedded)]
+async fn ctrl_c_ends_it_cleanly_and_the_next_one_finds_everything_but_the_old_demo_link() {
     let home = Home::new();
     let (mut up, ready) = home.up(&[]).await;
     let demo = text(&ready, "chat_url");
@@ -51,7 +46,8 @@ async fn ctrl_c_ends_it_cleanly_and_the_next_one_finds_everything_but_the_old_de
     assert_eq!(up.exit().await.code(), Some(0));
 }
 
-async fn a_second_up_in_the_same_folder_is_told_so(_: Kind) {
+#[apply(embedded)]
+async fn a_second_up_in_the_same_folder_is_told_so() {
     let home = Home::new();
     let (_up, ready) = home.up(&[]).await;
     let any = ["--listen", "127.0.0.1:0", "--control-listen", "127.0.0.1:0"];
@@ -60,7 +56,8 @@ async fn a_second_up_in_the_same_folder_is_told_so(_: Kind) {
     assert!(answer(&text(&ready, "chat_url")).await.contains("hello"), "the first goes on");
 }
 
-async fn two_ups_in_two_folders_do_not_meet(_: Kind) {
+#[apply(embedded)]
+async fn two_ups_in_two_folders_do_not_meet() {
     let home = Home::new();
     let (_first, one) = home.up(&[]).await;
     let folder = home.path().join("other").display().to_string();

@@ -2,16 +2,13 @@
 
 use super::{Home, text};
 use arizuko_tests::{
-    Kind, certificates::Authority, cli::run, on, process::Process, stack::free_port, tools::curl,
+    apply, certificates::Authority, cli::run, embedded, process::Process, stack::free_port,
+    tools::curl,
 };
 use serde_json::Value;
 
-on![embedded, Embedded;
-    every_tenant_has_links_on_a_host_of_its_own,
-    what_would_serve_nobody_is_refused,
-];
-
-async fn every_tenant_has_links_on_a_host_of_its_own(_: Kind) {
+#[apply(embedded)]
+async fn every_tenant_has_links_on_a_host_of_its_own() {
     let home = Home::new();
     let authority = Authority::new(&home.path().join("tls")).await;
     let server = authority.issue("site", &["DNS:*.chat.example"]).await;
@@ -45,7 +42,8 @@ async fn every_tenant_has_links_on_a_host_of_its_own(_: Kind) {
     assert!(page.starts_with("HTTP/2 200"), "{page}");
 }
 
-async fn what_would_serve_nobody_is_refused(_: Kind) {
+#[apply(embedded)]
+async fn what_would_serve_nobody_is_refused() {
     let home = Home::new();
     let authority = Authority::new(&home.path().join("tls")).await;
     let server = authority.issue("site", &[]).await;

@@ -1,16 +1,12 @@
 //! Where it keeps what it keeps.
 
 use super::{Home, answer, status, text};
-use arizuko_tests::{Kind, cli::run, on, process::Process, redis::Redis, within};
+use arizuko_tests::{apply, cli::run, embedded, one_redis, process::Process, redis::Redis, within};
 use serde_json::Value;
 use std::{fs, os::unix::fs::PermissionsExt as _, path::Path};
 
-on![embedded, Embedded;
-    what_it_keeps_is_for_its_user_alone,
-    without_a_data_dir_it_uses_the_users_own];
-on![one_redis, OneRedis; up_can_keep_its_state_in_redis];
-
-async fn what_it_keeps_is_for_its_user_alone(_: Kind) {
+#[apply(embedded)]
+async fn what_it_keeps_is_for_its_user_alone() {
     let home = Home::new();
     let mode = |path: &Path| fs::metadata(path).expect("it is there").permissions().mode() & 0o777;
     // Also in a folder that was there before, and that others may look into.
@@ -35,7 +31,8 @@ async fn what_it_keeps_is_for_its_user_alone(_: Kind) {
     assert_eq!(mode(&running) & 0o077, 0, "{:o}", mode(&running));
 }
 
-async fn without_a_data_dir_it_uses_the_users_own(_: Kind) {
+#[apply(embedded)]
+async fn without_a_data_dir_it_uses_the_users_own() {
     let home = Home::new();
     let (up, ready) = home.up(&["--no-demo"]).await;
     let expected = home.path().join("home/.local/share/arizuko");
@@ -57,7 +54,8 @@ async fn without_a_data_dir_it_uses_the_users_own(_: Kind) {
     assert_eq!(text(&ready, "data_dir"), elsewhere.join("arizuko").display().to_string());
 }
 
-async fn up_can_keep_its_state_in_redis(_: Kind) {
+#[apply(one_redis)]
+async fn up_can_keep_its_state_in_redis() {
     let home = Home::new();
     let redis = Redis::start(&home.path().join("redis"), &home.path().join("logs")).await;
     let flags = ["--redis", &redis.url(), "--redis-prefix", "tenant"];

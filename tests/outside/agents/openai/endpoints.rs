@@ -1,18 +1,10 @@
 //! The same with endpoints that that server is too well-behaved for: the test itself is one.
 
 use super::{attach, text};
-use arizuko_tests::{Kind, Stack, endpoint::Endpoint, on};
+use arizuko_tests::{Stack, apply, embedded, endpoint::Endpoint};
 use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 use std::fs;
-
-on![embedded, Embedded;
-    a_stream_that_ends_before_the_model_has_is_cut_off,
-    a_reply_that_breaks_before_its_first_word_is_asked_for_again,
-    a_turn_that_nobody_wants_any_more_ends_its_request,
-    endpoints_that_know_less_of_the_protocol_will_do,
-    the_key_goes_to_the_endpoint_and_nowhere_else,
-];
 
 /// A chunk with some text.
 fn delta(text: &str) -> String {
@@ -23,8 +15,8 @@ fn chunk(chunk: &Value) -> String {
     format!("data: {chunk}\n\n")
 }
 
-async fn a_stream_that_ends_before_the_model_has_is_cut_off(kind: Kind) {
-    let stack = Stack::start(kind).await;
+#[apply(embedded)]
+async fn a_stream_that_ends_before_the_model_has_is_cut_off(stack: Stack) {
     let mut endpoint = Endpoint::start().await;
     let _agent = attach(&stack, endpoint.url(), &[]).await;
     let visitor = stack.visitor(&stack.issue("acme").await, 0);
@@ -36,8 +28,8 @@ async fn a_stream_that_ends_before_the_model_has_is_cut_off(kind: Kind) {
     assert_eq!(visitor.end_of(&posted.turn).await["status"], "failed");
 }
 
-async fn a_reply_that_breaks_before_its_first_word_is_asked_for_again(kind: Kind) {
-    let stack = Stack::start(kind).await;
+#[apply(embedded)]
+async fn a_reply_that_breaks_before_its_first_word_is_asked_for_again(stack: Stack) {
     let mut endpoint = Endpoint::start().await;
     let _agent = attach(&stack, endpoint.url(), &[]).await;
     let visitor = stack.visitor(&stack.issue("acme").await, 0);
@@ -63,8 +55,8 @@ async fn a_reply_that_breaks_before_its_first_word_is_asked_for_again(kind: Kind
     assert_eq!(visitor.end_of(&posted.turn).await["status"], "done");
 }
 
-async fn a_turn_that_nobody_wants_any_more_ends_its_request(kind: Kind) {
-    let stack = Stack::start(kind).await;
+#[apply(embedded)]
+async fn a_turn_that_nobody_wants_any_more_ends_its_request(stack: Stack) {
     let mut endpoint = Endpoint::start().await;
     let mut agent = attach(&stack, endpoint.url(), &[]).await;
     let visitor = stack.visitor(&stack.issue("acme").await, 0);
@@ -90,8 +82,8 @@ async fn a_turn_that_nobody_wants_any_more_ends_its_request(kind: Kind) {
     assert_eq!(next.turn().await.turn.turn_id, posted.turn);
 }
 
-async fn endpoints_that_know_less_of_the_protocol_will_do(kind: Kind) {
-    let stack = Stack::start(kind).await;
+#[apply(embedded)]
+async fn endpoints_that_know_less_of_the_protocol_will_do(stack: Stack) {
     let mut endpoint = Endpoint::start().await;
     let _agent = attach(&stack, &format!("{}/v1/?version=3", endpoint.url()), &[]).await;
     let visitor = stack.visitor(&stack.issue("acme").await, 0);
@@ -126,8 +118,8 @@ async fn endpoints_that_know_less_of_the_protocol_will_do(kind: Kind) {
     assert_eq!(visitor.end_of(&posted.turn).await["status"], "done");
 }
 
-async fn the_key_goes_to_the_endpoint_and_nowhere_else(kind: Kind) {
-    let stack = Stack::start(kind).await;
+#[apply(embedded)]
+async fn the_key_goes_to_the_endpoint_and_nowhere_else(stack: Stack) {
     let key = stack.folder().join("key");
     fs::write(&key, "sk-from-a-file\n").expect("the stack's folder is ours");
     let key = key.display().to_string();

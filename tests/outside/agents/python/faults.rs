@@ -1,21 +1,11 @@
 //! Things that break under an agent on the Python module: it loses nothing, and nothing comes twice.
 
 use super::whole;
-use arizuko_tests::{Kind, Stack, on};
+use arizuko_tests::{Stack, apply, embedded_and_pair, pair};
 use nix::sys::signal::Signal;
 
-on![embedded, Embedded;
-    a_control_that_is_killed_in_mid_reply_costs_nothing,
-];
-on![pair, Pair;
-    a_control_that_is_killed_in_mid_reply_costs_nothing,
-    a_control_that_drains_in_mid_reply_costs_nothing,
-    a_redis_that_restarts_in_mid_reply_costs_nothing,
-    what_redis_has_lost_is_sent_again,
-];
-
-async fn a_control_that_is_killed_in_mid_reply_costs_nothing(kind: Kind) {
-    let mut stack = Stack::start(kind).await;
+#[apply(embedded_and_pair)]
+async fn a_control_that_is_killed_in_mid_reply_costs_nothing(mut stack: Stack) {
     let visitor = stack.visitor(&stack.issue("acme").await, 0);
     let mut agent = stack.python_agent("1", &[]).await;
     let posted = visitor.say("count").await;
@@ -36,8 +26,8 @@ async fn a_control_that_is_killed_in_mid_reply_costs_nothing(kind: Kind) {
     whole(&visitor, &posted, &(text + "at last")).await;
 }
 
-async fn a_control_that_drains_in_mid_reply_costs_nothing(kind: Kind) {
-    let mut stack = Stack::start(kind).await;
+#[apply(pair)]
+async fn a_control_that_drains_in_mid_reply_costs_nothing(mut stack: Stack) {
     let visitor = stack.visitor(&stack.issue("acme").await, 0);
     let mut agent = stack.python_agent("2", &[]).await;
     let (first, second) = (visitor.say("count").await, visitor.say("count").await);
@@ -61,8 +51,8 @@ async fn a_control_that_drains_in_mid_reply_costs_nothing(kind: Kind) {
     }
 }
 
-async fn a_redis_that_restarts_in_mid_reply_costs_nothing(kind: Kind) {
-    let mut stack = Stack::start(kind).await;
+#[apply(pair)]
+async fn a_redis_that_restarts_in_mid_reply_costs_nothing(mut stack: Stack) {
     let visitor = stack.visitor(&stack.issue("acme").await, 0);
     let mut agent = stack.python_agent("1", &[]).await;
     let posted = visitor.say("count").await;
@@ -80,8 +70,8 @@ async fn a_redis_that_restarts_in_mid_reply_costs_nothing(kind: Kind) {
     whole(&visitor, &posted, &text).await;
 }
 
-async fn what_redis_has_lost_is_sent_again(kind: Kind) {
-    let mut stack = Stack::start(kind).await;
+#[apply(pair)]
+async fn what_redis_has_lost_is_sent_again(mut stack: Stack) {
     let visitor = stack.visitor(&stack.issue("acme").await, 0);
     let mut agent = stack.python_agent("1", &[]).await;
     let posted = visitor.say("count").await;

@@ -1,0 +1,77 @@
+//! The attributes that make an `async fn` a test, by the stacks that it runs on:
+//!
+//!     #[apply(every_stack)]
+//!     async fn a_message_is_answered(stack: Stack) { … }
+//!
+//! gives the tests `a_message_is_answered::embedded`, `…::one_redis` and `…::pair`. The argument is
+//! a [`Fixture`](crate::Fixture), or nothing.
+
+/// Makes a function a test on each of these stacks, in a module of the function's name.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! on_stacks {
+    ($stacks:tt $(#[$attribute:meta])* async fn $test:ident() $body:block) => {
+        $crate::on_stacks! { $stacks $(#[$attribute])* async fn $test(_: $crate::Kind) $body }
+    };
+    (
+        [$($stack:ident $kind:ident),+]
+        $(#[$attribute:meta])*
+        async fn $test:ident($($argument:tt)+) $body:block
+    ) => {
+        $(#[$attribute])*
+        async fn $test($($argument)+) $body
+        mod $test {
+            $(#[test] fn $stack() { $crate::run($crate::Kind::$kind, super::$test) })+
+        }
+    };
+}
+
+/// Embedded store, one Redis, and a pair of controls and gateways.
+#[macro_export]
+macro_rules! every_stack {
+    ($($test:tt)+) => {
+        $crate::on_stacks! { [embedded Embedded, one_redis OneRedis, pair Pair] $($test)+ }
+    };
+}
+
+/// The stacks over Redis.
+#[macro_export]
+macro_rules! on_redis {
+    ($($test:tt)+) => { $crate::on_stacks! { [one_redis OneRedis, pair Pair] $($test)+ } };
+}
+
+/// The embedded store, and the pair.
+#[macro_export]
+macro_rules! embedded_and_pair {
+    ($($test:tt)+) => { $crate::on_stacks! { [embedded Embedded, pair Pair] $($test)+ } };
+}
+
+/// The embedded store alone.
+#[macro_export]
+macro_rules! embedded {
+    ($($test:tt)+) => { $crate::on_stacks! { [embedded Embedded] $($test)+ } };
+}
+
+/// One Redis alone.
+#[macro_export]
+macro_rules! one_redis {
+    ($($test:tt)+) => { $crate::on_stacks! { [one_redis OneRedis] $($test)+ } };
+}
+
+/// The pair alone.
+#[macro_export]
+macro_rules! pair {
+    ($($test:tt)+) => { $crate::on_stacks! { [pair Pair] $($test)+ } };
+}
+
+/// Redis that fails over: by Sentinels, and as a Cluster.
+#[macro_export]
+macro_rules! sentinel_and_cluster {
+    ($($test:tt)+) => { $crate::on_stacks! { [sentinel Sentinel, cluster Cluster] $($test)+ } };
+}
+
+/// A Redis Cluster alone.
+#[macro_export]
+macro_rules! cluster {
+    ($($test:tt)+) => { $crate::on_stacks! { [cluster Cluster] $($test)+ } };
+}
