@@ -1,6 +1,6 @@
 //! A real Chromium: `tests/browser` drives the page.
 
-use arizuko_tests::{Kind, Stack, apply, embedded_and_pair};
+use arizuko_tests::prelude::*;
 
 /// Everything on one stack. What is about the page alone is not repeated on the other.
 #[apply(embedded_and_pair)]

@@ -1,13 +1,6 @@
 //! Clients that we did not write: curl, Python's gRPC, HTTP and SSE libraries.
 
-use arizuko_tests::{
-    Kind, Stack, apply,
-    attach::delta,
-    every_stack,
-    tools::{curl, python},
-};
-use serde_json::{Value, json};
-use std::path::Path;
+use arizuko_tests::prelude::*;
 
 fn parse(text: &str) -> Value {
     serde_json::from_str(text).unwrap_or_else(|error| panic!("{error}: {text}"))
@@ -17,7 +10,7 @@ fn parse(text: &str) -> Value {
 async fn curl_posts_in_every_form_and_reads_the_stream(kind: Kind) {
     let stack = Stack::with_real_links(kind, &[]).await;
     let link = stack.issue("acme").await;
-    let mut agent = stack.attach("acme", 1).await;
+    let mut agent = stack.attach("acme", B).await;
     for body in [
         &["--json", r#"{"content": "hello & you"}"#][..],
         &["--data-urlencode", "content=hello & you"],
@@ -58,7 +51,7 @@ async fn curl_posts_in_every_form_and_reads_the_stream(kind: Kind) {
 async fn a_python_client_reads_a_reply_and_comes_back_by_its_last_event_id(kind: Kind) {
     let stack = Stack::with_real_links(kind, &[]).await;
     let link = stack.issue("acme").await;
-    let mut agent = stack.attach("acme", 1).await;
+    let mut agent = stack.attach("acme", B).await;
     for cut in [1, 2, 1000] {
         let cut = cut.to_string();
         let arguments = [link.url.as_str(), "hello", &cut];
@@ -72,7 +65,7 @@ async fn a_python_client_reads_a_reply_and_comes_back_by_its_last_event_id(kind:
         let (talked, ()) = tokio::join!(python("converse.py", &arguments), answering);
         let talked = parse(&talked.expect(0).out);
         let turn = talked["posted"]["turn_id"].as_str().unwrap_or_default();
-        let uncut = stack.visitor(&link, 1).listen(turn).await.rest().await;
+        let uncut = stack.visitor(&link, B).listen(turn).await.rest().await;
         let uncut: Vec<_> = uncut
             .into_iter()
             .map(|e| json!({"id": e.id, "event": e.name, "data": e.data}))
@@ -92,7 +85,7 @@ async fn a_python_client_reads_a_reply_and_comes_back_by_its_last_event_id(kind:
 #[apply(every_stack)]
 async fn a_python_agent_mints_links_with_its_key(stack: Stack) {
     let key = stack.agent_key("acme/eng").await;
-    let control = stack.control(1);
+    let control = stack.control(B);
     let protos = Path::new(env!("CARGO_MANIFEST_DIR")).join("../proto").display().to_string();
     let control = control.trim_start_matches("http://");
     let orders = ["", "", "", "support", "acme", "", "acme/eng/x", ""];
@@ -107,7 +100,7 @@ async fn a_python_agent_mints_links_with_its_key(stack: Stack) {
             (&json!(jid), &json!(format!("https://acme.example/chat/{token}/")))
         );
         assert!(link["token_id"].as_str().is_some_and(|id| id.starts_with("tok_")));
-        stack.at(0, &format!("/chat/{token}/")).get("").await.expect(200);
+        stack.at(A, &format!("/chat/{token}/")).get("").await.expect(200);
     }
     for refused in &minted[2..] {
         assert_eq!(refused["code"], "PERMISSION_DENIED", "{refused}");
@@ -118,7 +111,7 @@ async fn a_python_agent_mints_links_with_its_key(stack: Stack) {
 
 #[apply(every_stack)]
 async fn grpc_tells_its_health_and_what_it_serves(stack: Stack) {
-    for control in 0..2 {
+    for control in BOTH {
         let control = stack.control(control);
         let told = python("health.py", &[control.trim_start_matches("http://")]).await.expect(0);
         let told = parse(&told.out);
@@ -137,7 +130,7 @@ async fn grpc_tells_its_health_and_what_it_serves(stack: Stack) {
 
 #[apply(every_stack)]
 async fn a_gateway_tells_its_health_and_its_contract(stack: Stack) {
-    for gateway in 0..2 {
+    for gateway in BOTH {
         let gateway = stack.at(gateway, "");
         gateway.get("/healthz").await.expect(200);
         gateway.get("/readyz").await.expect(200);

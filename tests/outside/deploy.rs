@@ -4,7 +4,7 @@ mod install;
 mod proxies;
 mod units;
 
-use std::path::{Path, PathBuf};
+use arizuko_tests::prelude::*;
 
 /// A file of this repository.
 fn shipped(path: &str) -> PathBuf {

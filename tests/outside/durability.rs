@@ -1,12 +1,6 @@
 //! What was answered 2xx is there after a power cut, and nothing of it twice.
 
-use arizuko_tests::{
-    Kind, Stack, apply,
-    attach::{delta, status},
-    every_stack,
-    sse::{Cursor, names, raw, transcript},
-};
-use serde_json::{Value, json};
+use arizuko_tests::prelude::*;
 
 /// A lease short enough to wait for.
 const SHORT: [(&str, &str); 2] = [("ARIZUKO_LEASE", "4s"), ("ARIZUKO_AGENT_HEARTBEAT", "500ms")];
@@ -16,12 +10,12 @@ async fn a_message_that_was_taken_outlives_a_power_cut_right_after(mut stack: St
     let link = stack.issue("acme").await;
     let mut taken = Vec::new();
     for round in 0..4 {
-        let visitor = stack.visitor(&link, round % 2);
+        let visitor = stack.visitor(&link, BOTH[round % 2]);
         taken.push((visitor.say(&format!("message {round}")).await, format!("message {round}")));
         stack.cut_the_power();
         stack.power_up().await;
     }
-    let mut agent = stack.attach("acme", 1).await;
+    let mut agent = stack.attach("acme", B).await;
     for (posted, content) in &taken {
         let held = agent.turn().await;
         assert_eq!((held.turn.turn_id.as_str(), held.turn.attempt), (posted.turn.as_str(), 1));
@@ -31,7 +25,7 @@ async fn a_message_that_was_taken_outlives_a_power_cut_right_after(mut stack: St
     stack.cut_the_power();
     stack.power_up().await;
     for (posted, content) in &taken {
-        let snapshot = stack.visitor(&link, 0).get(&posted.turn).await.expect(200).json();
+        let snapshot = stack.visitor(&link, A).get(&posted.turn).await.expect(200).json();
         assert_eq!(
             (&snapshot["status"], &snapshot["user"]["content"]),
             (&json!("done"), &json!(content))
@@ -48,7 +42,7 @@ async fn everything(
     conversation: &str,
 ) -> Vec<Value> {
     let mut all = Vec::new();
-    for gateway in 0..2 {
+    for gateway in BOTH {
         let visitor = stack.visitor(link, gateway);
         all.push(visitor.get("config").await.expect(200).json());
         all.push(visitor.get(&format!("c/{conversation}")).await.expect(200).json());
@@ -62,8 +56,8 @@ async fn everything(
 #[apply(every_stack)]
 async fn links_history_and_turns_are_as_they_were(mut stack: Stack) {
     let link = stack.issue("acme").await;
-    let visitor = stack.visitor(&link, 0);
-    let mut agent = stack.attach("acme", 1).await;
+    let visitor = stack.visitor(&link, A);
+    let mut agent = stack.attach("acme", B).await;
     let done = visitor.say("one").await;
     let mut held = agent.turn().await;
     agent.append(&mut held, status("Thinking")).await;
@@ -80,20 +74,20 @@ async fn links_history_and_turns_are_as_they_were(mut stack: Stack) {
     stack.cut_the_power();
     stack.power_up().await;
     assert_eq!(everything(&stack, &link, &turns, &done.conversation).await, before);
-    let visitor = stack.visitor(&link, 1);
+    let visitor = stack.visitor(&link, B);
     assert_eq!(raw(&visitor.listen(&done.turn).await.rest().await), stream, "the same bytes");
 }
 
 #[apply(every_stack)]
 async fn a_revocation_outlives_a_power_cut_right_after(mut stack: Stack) {
     let (revoked, kept) = (stack.issue("acme").await, stack.issue("acme").await);
-    let posted = stack.visitor(&revoked, 0).say("hello").await;
+    let posted = stack.visitor(&revoked, A).say("hello").await;
     stack.revoke(&revoked.token_id).await;
     stack.cut_the_power();
     stack.power_up().await;
-    stack.visitor(&revoked, 0).get(&posted.turn).await.refused(401, "TOKEN_INVALID");
-    let kept = stack.visitor(&kept, 1).say("hello").await;
-    let mut agent = stack.attach("acme", 1).await;
+    stack.visitor(&revoked, A).get(&posted.turn).await.refused(401, "TOKEN_INVALID");
+    let kept = stack.visitor(&kept, B).say("hello").await;
+    let mut agent = stack.attach("acme", B).await;
     assert_eq!(agent.turn().await.turn.turn_id, kept.turn, "the revoked link's turn never comes");
 }
 
@@ -102,18 +96,18 @@ async fn a_repeat_after_a_power_cut_finds_the_first_turn(mut stack: Stack) {
     let link = stack.issue("acme").await;
     let message = json!({"content": "hello"});
     let key = "a-key-that-nobody-can-guess";
-    let first = stack.visitor(&link, 0).say_once(key, &message).await.posted();
+    let first = stack.visitor(&link, A).say_once(key, &message).await.posted();
     stack.cut_the_power();
     stack.power_up().await;
-    assert_eq!(stack.visitor(&link, 1).say_once(key, &message).await.posted(), first);
+    assert_eq!(stack.visitor(&link, B).say_once(key, &message).await.posted(), first);
 }
 
 #[apply(every_stack)]
 async fn frames_that_were_acknowledged_outlive_a_power_cut_in_mid_reply(kind: Kind) {
     let mut stack = Stack::with(kind, &SHORT).await;
     let link = stack.issue("acme").await;
-    let visitor = stack.visitor(&link, 0);
-    let mut agent = stack.attach("acme", 1).await;
+    let visitor = stack.visitor(&link, A);
+    let mut agent = stack.attach("acme", B).await;
     let posted = visitor.say("hello").await;
     let mut held = agent.turn().await;
     for text in ["one ", "two ", "three"] {
@@ -125,7 +119,7 @@ async fn frames_that_were_acknowledged_outlive_a_power_cut_in_mid_reply(kind: Ki
     stack.power_up().await;
 
     // The visitor comes back with its cursor; the agent does not, so another begins anew.
-    let visitor = stack.visitor(&link, 1);
+    let visitor = stack.visitor(&link, B);
     let last = before[2].id.clone().expect("it is numbered");
     let mut events = visitor.open(&format!("{}/sse", posted.turn), Cursor::After(&last)).await.ok();
     let mut next = stack.agent("acme", &[]).await;

@@ -9,12 +9,7 @@ mod links;
 mod readers;
 mod redis;
 
-use arizuko_tests::{
-    Stack,
-    http::Posted,
-    operator::Link,
-    sse::{Event, names, raw, read_to_the_end, transcript},
-};
+use arizuko_tests::prelude::*;
 use tokio::task::JoinHandle;
 
 /// Readers of one turn, who come back whenever they are cut off.
@@ -24,7 +19,7 @@ impl Readers {
     /// `count` of them, at both gateways.
     fn begin(stack: &Stack, link: &Link, posted: &Posted, count: usize) -> Self {
         let readers = (0..count).map(|number| {
-            let (reader, turn) = (stack.visitor(link, number % 2), posted.turn.clone());
+            let (reader, turn) = (stack.visitor(link, BOTH[number % 2]), posted.turn.clone());
             tokio::spawn(async move { read_to_the_end(&reader, &turn).await })
         });
         Self(readers.collect())

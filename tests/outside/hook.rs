@@ -1,17 +1,11 @@
 //! `/hook/{token}`: machines call, and the agent gets what they sent, byte for byte.
 
-use arizuko_tests::{
-    Stack, apply, every_stack,
-    http::{is_id, send},
-    sse::names,
-};
-use http::Method;
-use serde_json::json;
+use arizuko_tests::prelude::*;
 
 #[apply(every_stack)]
 async fn a_body_of_any_type_reaches_the_agent_verbatim(stack: Stack) {
-    let hook = stack.caller(&stack.issue_hook("acme", "github", "").await, 0);
-    let mut agent = stack.attach("acme", 1).await;
+    let hook = stack.caller(&stack.issue_hook("acme", "github", "").await, A);
+    let mut agent = stack.attach("acme", B).await;
     let every_byte: Vec<u8> = (0..=255).cycle().take(100_000).collect();
     for (kind, body) in [
         ("application/json", b"{\"a\":  1,\n\"b\": \"\\u00e9\"}".to_vec()),
@@ -33,8 +27,8 @@ async fn a_body_of_any_type_reaches_the_agent_verbatim(stack: Stack) {
 
 #[apply(every_stack)]
 async fn headers_reach_the_agent_in_order_and_credentials_do_not(stack: Stack) {
-    let hook = stack.caller(&stack.issue_hook("acme", "github", "").await, 0);
-    let mut agent = stack.attach("acme", 1).await;
+    let hook = stack.caller(&stack.issue_hook("acme", "github", "").await, A);
+    let mut agent = stack.attach("acme", B).await;
     let sent = [
         ("X-Hub-Signature-256", "sha256=abc"),
         ("X-Twice", "1"),
@@ -72,8 +66,8 @@ async fn headers_reach_the_agent_in_order_and_credentials_do_not(stack: Stack) {
 #[apply(every_stack)]
 async fn a_webhooks_turn_has_a_snapshot_a_status_and_a_stream(stack: Stack) {
     let link = stack.issue_hook("acme", "github", "").await;
-    let (here, there) = (stack.caller(&link, 0), stack.caller(&link, 1));
-    let mut agent = stack.attach("acme", 1).await;
+    let (here, there) = (stack.caller(&link, A), stack.caller(&link, B));
+    let mut agent = stack.attach("acme", B).await;
     let turn = here.post("application/json", "{}").await.posted().turn;
     let held = agent.turn().await;
     agent.answer(held, "seen").await;
@@ -92,15 +86,15 @@ async fn a_webhooks_turn_has_a_snapshot_a_status_and_a_stream(stack: Stack) {
 #[apply(every_stack)]
 async fn a_redelivery_runs_once(stack: Stack) {
     let link = stack.issue_hook("acme", "github", "").await;
-    let deliver = |gateway: usize, key: &str, body: &str| {
+    let deliver = |gateway: Instance, key: &str, body: &str| {
         let request = stack.caller(&link, gateway).request(Method::POST, "");
         send(request.header("idempotency-key", key).body(body.to_owned()))
     };
     // Deliveries have short ids: a webhook has no conversation that one could guess into.
-    let first = deliver(0, "delivery-1", "{}").await.posted();
-    assert_eq!(deliver(1, "delivery-1", "{}").await.posted(), first);
-    deliver(0, "delivery-1", "{\"other\":1}").await.refused(422, "IDEMPOTENCY_MISMATCH");
-    let second = deliver(0, "delivery-2", "{}").await.posted();
+    let first = deliver(A, "delivery-1", "{}").await.posted();
+    assert_eq!(deliver(B, "delivery-1", "{}").await.posted(), first);
+    deliver(A, "delivery-1", "{\"other\":1}").await.refused(422, "IDEMPOTENCY_MISMATCH");
+    let second = deliver(A, "delivery-2", "{}").await.posted();
     assert_ne!(second.turn, first.turn);
     assert_ne!(second.conversation, first.conversation, "each call is a conversation of its own");
 }
@@ -109,8 +103,8 @@ async fn a_redelivery_runs_once(stack: Stack) {
 async fn a_token_works_on_its_own_surface_alone(stack: Stack) {
     let chat = stack.issue("acme").await;
     let hook = stack.issue_hook("acme", "github", "").await;
-    let turn = stack.visitor(&chat, 0).say("hello").await;
-    for gateway in 0..2 {
+    let turn = stack.visitor(&chat, A).say("hello").await;
+    for gateway in BOTH {
         let wrong = stack.visitor(&hook, gateway);
         let id = &turn.turn;
         for path in [
@@ -136,13 +130,13 @@ async fn a_token_works_on_its_own_surface_alone(stack: Stack) {
     }
     // Once revoked, nothing tells of which kind it was.
     stack.revoke(&hook.token_id).await;
-    stack.visitor(&hook, 0).get("config").await.refused(401, "TOKEN_INVALID");
-    stack.caller(&hook, 0).post("text/plain", "x").await.refused(401, "TOKEN_INVALID");
+    stack.visitor(&hook, A).get("config").await.refused(401, "TOKEN_INVALID");
+    stack.caller(&hook, A).post("text/plain", "x").await.refused(401, "TOKEN_INVALID");
 }
 
 #[apply(every_stack)]
 async fn a_webhooks_source_and_suffix_are_told_apart(stack: Stack) {
-    let mut agent = stack.attach("acme", 1).await;
+    let mut agent = stack.attach("acme", B).await;
     for (source, suffix, jid) in [
         ("github", "", "hook:acme/github"),
         ("github", "prod", "hook:acme/github/prod"),
@@ -151,7 +145,7 @@ async fn a_webhooks_source_and_suffix_are_told_apart(stack: Stack) {
         let link = stack.issue_hook("acme", source, suffix).await;
         assert_eq!(link.jid, jid);
         assert_eq!(link.url, format!("https://acme.example/hook/{}", link.token));
-        stack.caller(&link, 0).post("text/plain", "x").await.expect(202);
+        stack.caller(&link, A).post("text/plain", "x").await.expect(202);
         let turn = agent.offered().await;
         assert_eq!((turn.jid.as_str(), turn.sender.as_str()), (jid, source));
     }
@@ -159,8 +153,8 @@ async fn a_webhooks_source_and_suffix_are_told_apart(stack: Stack) {
 
 #[apply(every_stack)]
 async fn a_body_too_large_is_refused(stack: Stack) {
-    let hook = stack.caller(&stack.issue_hook("acme", "github", "").await, 0);
-    let mut agent = stack.attach("acme", 1).await;
+    let hook = stack.caller(&stack.issue_hook("acme", "github", "").await, A);
+    let mut agent = stack.attach("acme", B).await;
     let largest = vec![0xff; 1 << 20];
     hook.post("application/octet-stream", largest.clone()).await.expect(202);
     assert!(agent.offered().await.content == largest, "a mebibyte of what is no text arrives");

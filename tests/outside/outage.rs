@@ -4,12 +4,7 @@ mod cluster;
 mod control;
 mod redis;
 
-use arizuko_tests::{
-    http::Visitor,
-    sse::{Cursor, names},
-    within,
-};
-use std::time::{Duration, Instant};
+use arizuko_tests::prelude::*;
 
 /// Makes sure that a stream says when to come back, and ends.
 async fn asks_to_come_back(visitor: &Visitor, path: &str) {

@@ -8,6 +8,6 @@ mod say;
 mod two;
 mod typing;
 
-use arizuko_tests::person::Seat;
+use arizuko_tests::prelude::*;
 
 const SEATS: [Seat; 2] = [Seat::Terminal, Seat::Pipes];

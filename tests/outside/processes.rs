@@ -1,15 +1,7 @@
 //! The separate processes: what they want to be told, and how they share a store.
 
-use arizuko_tests::{
-    apply,
-    cli::{Outcome, run},
-    embedded, one_redis,
-    process::{Process, program},
-    redis::Redis,
-    tools::{curl, random_id},
-};
-use serde_json::Value;
-use std::{fs, net::TcpListener, path::Path};
+use arizuko_tests::prelude::*;
+use std::net::TcpListener;
 use tempfile::TempDir;
 
 fn folder() -> TempDir {

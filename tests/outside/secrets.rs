@@ -1,17 +1,7 @@
 //! The credentials are shown once and told nowhere: in no file, no log, no metric and no span.
 
-use arizuko_proto::v1::KeyKind;
-use arizuko_tests::{
-    Kind, Stack, agent::Agent, apply, collector::Collector, every_stack, http::send,
-    metrics::SERVED, sse::Cursor, within,
-};
-use http::Method;
-use serde_json::json;
-use std::{
-    fs::{self, File},
-    io::ErrorKind,
-    path::{Path, PathBuf},
-};
+use arizuko_tests::prelude::*;
+use std::{fs::File, io::ErrorKind};
 
 /// Every file below a folder.
 fn files(folder: &Path) -> Vec<PathBuf> {
@@ -22,7 +12,7 @@ fn files(folder: &Path) -> Vec<PathBuf> {
 
 /// Everything that a link can be used for, and misused.
 async fn use_it(stack: &Stack, token: &str) {
-    for gateway in 0..2 {
+    for gateway in BOTH {
         let visitor = stack.at(gateway, &format!("/chat/{token}/"));
         let posted = visitor.say("hello").await;
         for path in [
@@ -83,17 +73,17 @@ async fn tokens_and_keys_are_in_no_store_no_log_no_metric_and_no_span(kind: Kind
 
     use_it(&stack, &link.token).await;
     let mut agent = Agent::start(&stack, &agents_key, "acme", &[], &[]).await;
-    let mut working = stack.caller(&hook, 0).post("application/json", "{}").await.posted();
+    let mut working = stack.caller(&hook, A).post("application/json", "{}").await.posted();
     let mut program = agent.turn().await;
     program.print("hello").await;
     program.exit(0).await;
-    working = stack.visitor(&link, 1).post_json(&json!({"content": working.turn})).await.posted();
+    working = stack.visitor(&link, B).post_json(&json!({"content": working.turn})).await.posted();
     let running = agent.turn().await;
     let minted =
         stack.arizuko(&["token", "issue", "acme", "chat", "--json"]).await.expect(0).json();
     secrets.push(minted["token"].as_str().map(str::to_owned).expect("a token"));
     stack.revoke(&link.jid).await;
-    stack.visitor(&link, 0).get(&working.turn).await.expect(401);
+    stack.visitor(&link, A).get(&working.turn).await.expect(401);
     drop(running);
 
     // What else the processes tell: their metrics and their spans.

@@ -5,13 +5,7 @@ mod next_run;
 mod site;
 mod stores;
 
-use arizuko_tests::{
-    cli::run,
-    process::{Process, program},
-    tools::curl,
-};
-use serde_json::Value;
-use std::{fs, path::Path};
+use arizuko_tests::prelude::*;
 use tempfile::TempDir;
 use tokio::process::Command;
 

@@ -8,23 +8,10 @@
 
 #![expect(clippy::print_stdout, reason = "it tells how it goes")]
 
-use arizuko_tests::{
-    Kind, Stack,
-    agent::script,
-    http::{Posted, Visitor, try_send},
-    process::Process,
-    run_for,
-    sse::{names, read_to_the_end, transcript},
-    tools::random_id,
-};
-use http::Method;
-use nix::sys::signal::Signal;
-use serde_json::json;
-use std::{
-    env,
-    time::{Duration, Instant, SystemTime},
-};
-use tokio::{sync::watch, time::sleep};
+use arizuko_tests::prelude::*;
+use arizuko_tests::run_for;
+use std::{env, time::SystemTime};
+use tokio::sync::watch;
 
 const VISITORS: usize = 12;
 const AGENTS: usize = 3;
@@ -69,7 +56,7 @@ async fn soak(kind: Kind, length: Duration, mut dice: Dice) {
     let mut agents: Vec<_> = (0..AGENTS).map(|number| agent(&stack, number)).collect();
     let (over, ending) = watch::channel(false);
     let visitors = (0..VISITORS).map(|number| {
-        let visitors = [stack.visitor(&link, 0), stack.visitor(&link, 1)];
+        let visitors = [stack.visitor(&link, A), stack.visitor(&link, B)];
         tokio::spawn(visit(number, visitors, ending.clone()))
     });
     let visitors: Vec<_> = visitors.collect();
@@ -93,7 +80,7 @@ fn agent(stack: &Stack, number: usize) -> Process {
     let mut exec = stack.program("arizuko");
     exec.args(["agent", "exec", "--folder", "acme", "--concurrency", "8"]);
     for control in [number, number + 1] {
-        exec.arg("--control").arg(stack.control(control % 2));
+        exec.arg("--control").arg(stack.control(BOTH[control % 2]));
     }
     exec.env("ARIZUKO_KEY", stack.operator_key());
     exec.args(["--", "python3", "-IS"]).arg(script("echo.py"));
@@ -101,15 +88,15 @@ fn agent(stack: &Stack, number: usize) -> Process {
 }
 
 async fn break_something(stack: &mut Stack, agents: &mut [Process], dice: &mut Dice, fault: u64) {
-    let which = dice.roll(2);
+    let which = if dice.roll(2) == 0 { A } else { B };
     match fault {
-        0 => stack.restart(&format!("control-{which}")).await,
-        1 => stack.restart(&format!("gateway-{which}")).await,
+        0 => stack.restart(Control(which)).await,
+        1 => stack.restart(Gateway(which)).await,
         2 => {
-            let name = format!("control-{which}");
-            stack.process(&name).signal(Signal::SIGTERM);
-            stack.process(&name).exit().await;
-            stack.restart(&name).await;
+            let control = stack.process(Control(which));
+            control.signal(Signal::SIGTERM);
+            control.exit().await;
+            stack.restart(Control(which)).await;
         }
         3 => {
             let number = usize::try_from(dice.roll(AGENTS as u64)).unwrap_or(0);

@@ -1,6 +1,11 @@
 //! `arizuko agent exec` with a program that does what the test tells it, step by step.
 
-use crate::{Stack, process::Process, within};
+use crate::{
+    Instance::{A, B},
+    Stack,
+    process::Process,
+    within,
+};
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use serde_json::{Value, json};
 use std::path::Path;
@@ -52,7 +57,7 @@ impl Agent {
         let mut exec = stack.program("arizuko");
         exec.args(["agent", "exec", "--folder", folder]);
         // The last first, so that the agent is not where the visitor's messages arrive.
-        for control in [1, 0] {
+        for control in [B, A] {
             exec.arg("--control").arg(stack.control(control));
         }
         exec.env("ARIZUKO_KEY", key).args(flags);

@@ -1,7 +1,7 @@
 //! An agent that speaks the protocol of Attach frame by frame, so that a test decides what is sent
 //! and when.
 
-use crate::{Stack, operator::Channel, within};
+use crate::{Instance, Stack, operator::Channel, within};
 use arizuko_proto::v1::{
     Accept, AgentDelta, AgentFrame, AgentMessage, Append, Appended, AttachRequest, AttachResponse,
     Claim, Credit, Finish, Handoff, Heartbeat, Hello, Inbox, Lost, Reject, Turn, Welcome,
@@ -39,13 +39,13 @@ pub fn hello(folder: &str, credit: u32) -> Hello {
 }
 
 impl Stack {
-    /// An agent of `folder` at control number `control`, with room for many turns.
-    pub async fn attach(&self, folder: &str, control: usize) -> Session {
+    /// An agent of `folder` at a control, with room for many turns.
+    pub async fn attach(&self, folder: &str, control: Instance) -> Session {
         Session::open(self.operator(control).await, hello(folder, 100)).await
     }
 
     /// The same with a key of its own.
-    pub async fn attach_with(&self, key: &str, hello: Hello, control: usize) -> Session {
+    pub async fn attach_with(&self, key: &str, hello: Hello, control: Instance) -> Session {
         Session::open(self.channel(control, key).await, hello).await
     }
 }

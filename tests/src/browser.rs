@@ -1,6 +1,7 @@
 //! The browser's tests: `tests/browser` drives a real Chromium against a stack of ours.
 
 use crate::{
+    Instance::{A, B},
     Stack, binaries,
     process::{Process, command},
     tools::found,
@@ -34,7 +35,7 @@ impl Stack {
         node.args(["--test", "--test-concurrency=1"]);
         node.args(files.iter().map(|file| format!("{file}.test.js")));
         node.current_dir(&folder).process_group(0);
-        let controls = format!("{},{}", self.control(0), self.control(1));
+        let controls = format!("{},{}", self.control(A), self.control(B));
         node.env("HOME", self.folder().join("home"));
         node.env("CHROMIUM", found("chromium"));
         node.env("ARIZUKO_CLI", self.mortal_cli());

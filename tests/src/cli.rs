@@ -1,6 +1,9 @@
 //! The `arizuko` command, run to its end.
 
-use crate::{Stack, within};
+use crate::{
+    Instance::{A, B},
+    Stack, within,
+};
 use arizuko_proto::v1::{GetStatusRequest, admin_service_client::AdminServiceClient};
 use serde_json::Value;
 use std::{process::Stdio, time::Duration};
@@ -26,14 +29,14 @@ impl Stack {
     /// `arizuko` with the operator's key, and all controls, in its environment.
     pub fn operators_command(&self) -> Command {
         let mut command = self.program("arizuko");
-        command.env("ARIZUKO_CONTROL", format!("{},{}", self.control(0), self.control(1)));
+        command.env("ARIZUKO_CONTROL", format!("{},{}", self.control(A), self.control(B)));
         command.env("ARIZUKO_KEY", self.operator_key()).env_remove("RUST_LOG");
         command
     }
 
     /// Waits until an agent of `folder` is attached.
     pub async fn attended(&self, folder: &str) {
-        let mut admin = AdminServiceClient::new(self.operator(0).await);
+        let mut admin = AdminServiceClient::new(self.operator(A).await);
         within(format!("an agent of {folder} to attach"), async {
             loop {
                 let status = admin.get_status(GetStatusRequest {}).await;

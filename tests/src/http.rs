@@ -2,7 +2,7 @@
 //! is promised of every answer.
 
 use crate::{
-    Stack,
+    Instance, Stack,
     operator::Link,
     sse::{Cursor, Events},
     within,
@@ -40,18 +40,18 @@ pub struct Posted {
 }
 
 impl Stack {
-    /// Somebody who opens a chat link at gateway number `gateway`.
-    pub fn visitor(&self, link: &Link, gateway: usize) -> Visitor {
+    /// Somebody who opens a chat link at a gateway.
+    pub fn visitor(&self, link: &Link, gateway: Instance) -> Visitor {
         self.at(gateway, &format!("/chat/{}/", link.token))
     }
 
-    /// A program that calls a webhook at gateway number `gateway`.
-    pub fn caller(&self, link: &Link, gateway: usize) -> Visitor {
+    /// A program that calls a webhook at a gateway.
+    pub fn caller(&self, link: &Link, gateway: Instance) -> Visitor {
         self.at(gateway, &format!("/hook/{}", link.token))
     }
 
     /// Somebody whose requests all begin with `path`.
-    pub fn at(&self, gateway: usize, path: &str) -> Visitor {
+    pub fn at(&self, gateway: Instance, path: &str) -> Visitor {
         let base = format!("{}{path}", self.gateway(gateway));
         Visitor { web: self.web.clone(), base }
     }

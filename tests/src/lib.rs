@@ -18,6 +18,7 @@ pub mod metrics;
 pub mod model;
 pub mod operator;
 pub mod person;
+pub mod prelude;
 pub mod process;
 pub mod proxy;
 pub mod python;
@@ -29,7 +30,7 @@ mod suite;
 pub mod tools;
 
 pub use macro_rules_attribute::apply;
-pub use stack::{Kind, Stack};
+pub use stack::{BOTH, Instance, Kind, Part, Stack};
 
 use std::{fmt::Display, time::Duration};
 use tokio::{runtime, time::timeout};

@@ -1,6 +1,9 @@
 //! gRPC calls with a key: what operators, agents and gateways ask of control.
 
-use crate::{Stack, within};
+use crate::{
+    Instance::{self, A, B},
+    Stack, within,
+};
 use arizuko_proto::v1::{
     CreateKeyRequest, CreateKeyResponse, IssueChatLinkRequest, IssueWebhookRequest, KeyKind,
     KeyReach, LinkOptions, RevokeTokenRequest, Token, key_service_client::KeyServiceClient,
@@ -59,8 +62,8 @@ pub(crate) async fn connect_to(endpoint: Endpoint, key: Option<&str>) -> Channel
 }
 
 impl Stack {
-    /// A channel with the operator's key to control number `control`.
-    pub async fn operator(&self, control: usize) -> Channel {
+    /// A channel with the operator's key to a control.
+    pub async fn operator(&self, control: Instance) -> Channel {
         self.channel(control, self.operator_key()).await
     }
 
@@ -73,7 +76,7 @@ impl Stack {
     pub async fn issue_with(&self, folder: &str, suffix: &str, options: LinkOptions) -> Link {
         let (folder, jid_suffix) = (folder.to_owned(), suffix.to_owned());
         let request = IssueChatLinkRequest { folder, jid_suffix, options: Some(options) };
-        let mut tokens = TokenServiceClient::new(self.operator(0).await);
+        let mut tokens = TokenServiceClient::new(self.operator(A).await);
         let issued = tokens.issue_chat_link(request).await.expect("operators mint").into_inner();
         Link {
             token: issued.token,
@@ -89,7 +92,7 @@ impl Stack {
         let (folder, source) = (folder.to_owned(), source.to_owned());
         let request =
             IssueWebhookRequest { folder, source, jid_suffix: suffix.to_owned(), options: None };
-        let mut tokens = TokenServiceClient::new(self.operator(0).await);
+        let mut tokens = TokenServiceClient::new(self.operator(A).await);
         let issued = tokens.issue_webhook(request).await.expect("operators mint").into_inner();
         Link {
             token: issued.token,
@@ -106,7 +109,7 @@ impl Stack {
             true => Target::TokenId(target.to_owned()),
             false => Target::Jid(target.to_owned()),
         };
-        let mut tokens = TokenServiceClient::new(self.operator(1).await);
+        let mut tokens = TokenServiceClient::new(self.operator(B).await);
         let request = RevokeTokenRequest { target: Some(target) };
         let revoked = within("a revocation", tokens.revoke_token(request)).await;
         revoked.expect("operators revoke").into_inner().revoked
@@ -132,7 +135,7 @@ impl Stack {
             may_mint,
             name: String::new(),
         };
-        let mut keys = KeyServiceClient::new(self.operator(0).await);
+        let mut keys = KeyServiceClient::new(self.operator(A).await);
         keys.create_key(request).await.expect("operators make keys").into_inner()
     }
 }

@@ -1,7 +1,7 @@
 //! Somebody at `arizuko inbox`: at a terminal, which is a pseudo-terminal here, or at the other end
 //! of a pair of pipes.
 
-use crate::{PATIENCE, Stack, within};
+use crate::{Instance, PATIENCE, Stack, within};
 use nix::{
     fcntl::OFlag,
     pty::{grantpt, posix_openpt, ptsname_r, unlockpt},
@@ -43,12 +43,12 @@ pub struct Person {
 }
 
 impl Stack {
-    /// Somebody who answers for `folder` at control number `control`, and sees the greeting.
-    pub async fn person(&self, seat: Seat, folder: &str, name: &str, control: usize) -> Person {
+    /// Somebody who answers for `folder` at a control, and sees the greeting.
+    pub async fn person(&self, seat: Seat, folder: &str, name: &str, control: Instance) -> Person {
         let mut inbox = self.program("arizuko");
         inbox.args(["inbox", folder, "--name", name]);
         // The others are there for when that one goes.
-        for control in [control, 1 - control] {
+        for control in [control, control.other()] {
             inbox.arg("--control").arg(self.control(control));
         }
         inbox.env("ARIZUKO_KEY", self.operator_key());

@@ -1,6 +1,13 @@
 //! Agents on the Python module in `examples/python`, with stubs made as its documentation says.
 
-use crate::{Stack, agent::Agent, cli::run, process::command, tools::interpreter};
+use crate::{
+    Instance::{A, B},
+    Stack,
+    agent::Agent,
+    cli::run,
+    process::command,
+    tools::interpreter,
+};
 use std::path::{Path, PathBuf};
 use tokio::process::Command;
 
@@ -32,7 +39,7 @@ impl Stack {
         let path = [repository().join("examples/python"), stubs];
         let path = std::env::join_paths(path).expect("our folders have no colons");
         // The last first, so that the agent is not where the visitor's messages arrive.
-        let controls = format!("{},{}", self.control(1), self.control(0));
+        let controls = format!("{},{}", self.control(B), self.control(A));
         let mut python = command(interpreter());
         // What all programs of this stack are told, its certificates among it.
         let arizuko = self.program("arizuko");

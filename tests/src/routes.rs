@@ -1,6 +1,9 @@
 //! Routes, and what agents do to a conversation, by gRPC.
 
-use crate::{Stack, within};
+use crate::{
+    Instance::{A, B},
+    Stack, within,
+};
 use arizuko_proto::v1::{
     AssignConversationRequest, Escalation, EscalationStep, GiveUp, Message,
     ReadConversationRequest, Route, RouteMode, SendMessageRequest, SetRouteRequest,
@@ -38,7 +41,7 @@ pub fn give_up(prefix: &str, after: Duration, say: &str) -> Route {
 impl Stack {
     /// Sets a route, at the last control.
     pub async fn route(&self, route: Route) {
-        let mut routes = RouteServiceClient::new(self.operator(1).await);
+        let mut routes = RouteServiceClient::new(self.operator(B).await);
         let request = SetRouteRequest { route: Some(route), update_mask: None };
         let set = within("a route", routes.set_route(request)).await;
         set.expect("operators set routes");
@@ -52,7 +55,7 @@ impl Stack {
             content: content.to_owned(),
             ..SendMessageRequest::default()
         };
-        let mut agents = AgentServiceClient::new(self.operator(1).await);
+        let mut agents = AgentServiceClient::new(self.operator(B).await);
         let sent = within("a message", agents.send_message(request)).await;
         sent.expect("operators speak").into_inner().turn_id
     }
@@ -65,7 +68,7 @@ impl Stack {
             to: to.to_owned(),
             note: note.to_owned(),
         };
-        let mut agents = AgentServiceClient::new(self.operator(0).await);
+        let mut agents = AgentServiceClient::new(self.operator(A).await);
         let assigned = within("an assignment", agents.assign_conversation(request)).await;
         assigned.expect("operators assign");
     }
@@ -77,7 +80,7 @@ impl Stack {
             conversation: conversation.to_owned(),
             limit: 0,
         };
-        let mut agents = AgentServiceClient::new(self.operator(1).await);
+        let mut agents = AgentServiceClient::new(self.operator(B).await);
         let read = within("a conversation", agents.read_conversation(request)).await;
         read.expect("operators read").into_inner().messages
     }

@@ -6,6 +6,8 @@ mod tls;
 pub use tls::Tls;
 
 use crate::{
+    Instance::{A, B},
+    Part::{Control, Gateway},
     fleet::Fleet,
     process::{Process, program},
     proxy::Proxy,
@@ -38,12 +40,52 @@ pub enum Kind {
     Cluster,
 }
 
-/// See the module. All of it ends with the test.
+/// One of the two controls or gateways of a stack. Where there is one, both mean that one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Instance {
+    /// The first.
+    A,
+    /// The second.
+    B,
+}
+
+impl Instance {
+    /// The other one.
+    pub fn other(self) -> Self {
+        if self == A { B } else { A }
+    }
+}
+
+/// Both of them, for tests that use them in turn.
+pub const BOTH: [Instance; 2] = [Instance::A, Instance::B];
+
+/// A part of a stack. In `arizuko up` both are the same process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Part {
+    /// A control.
+    Control(Instance),
+    /// A gateway.
+    Gateway(Instance),
+}
+
+impl Part {
+    /// The name of its process and log file.
+    fn name(self) -> &'static str {
+        match self {
+            Control(A) => "control-a",
+            Control(B) => "control-b",
+            Gateway(A) => "gateway-a",
+            Gateway(B) => "gateway-b",
+        }
+    }
+}
+
+/// A running system. All of it ends with the test.
 pub struct Stack {
     kind: Kind,
     settings: Vec<(String, String)>,
     /// Servers whose clocks are wrong, and by how much, as `faketime` takes it.
-    clocks: Vec<(&'static str, &'static str)>,
+    clocks: Vec<(Part, &'static str)>,
     tls: Option<Tls>,
     public_url: String,
     keys: Keys,
@@ -64,7 +106,7 @@ struct Keys {
 
 /// One process that serves, where its parts listen, and whether they do now.
 struct Server {
-    name: String,
+    name: &'static str,
     control: Option<String>,
     gateway: Option<String>,
     process: Option<Process>,
@@ -102,11 +144,11 @@ impl Stack {
         stack
     }
 
-    /// Starts one some of whose servers have a wrong clock: `("control-1", "+300s")`.
+    /// Starts one some of whose servers have a wrong clock: `(Control(B), "+300s")`.
     pub async fn with_clocks(
         kind: Kind,
         settings: &[(&str, &str)],
-        clocks: &[(&'static str, &'static str)],
+        clocks: &[(Part, &'static str)],
     ) -> Self {
         let mut stack = Self::prepare(kind, settings, "https://{root}.example").await;
         stack.clocks = clocks.to_vec();
@@ -157,26 +199,23 @@ impl Stack {
 
     /// Starts what serves; its first gateway at this port, 0: at any.
     async fn populate(&mut self, port: u16) {
-        let gateway = |port: u16| Some(format!("127.0.0.1:{port}"));
-        let any = || gateway(0);
-        match self.kind {
-            Kind::Embedded => self.add("up", any(), gateway(port)).await,
-            Kind::OneRedis => {
-                self.add("control-0", any(), None).await;
-                self.add("gateway-0", None, gateway(port)).await;
-            }
-            Kind::Pair | Kind::Sentinel | Kind::Cluster => {
-                self.add("control-0", any(), None).await;
-                self.add("control-1", any(), None).await;
-                self.add("gateway-0", None, gateway(port)).await;
-                self.add("gateway-1", None, any()).await;
-            }
+        if self.kind == Kind::Embedded {
+            return self.add("up", Some(0), Some(port)).await;
+        }
+        let instances = if self.kind == Kind::OneRedis { &BOTH[..1] } else { &BOTH };
+        for &instance in instances {
+            self.add(Control(instance).name(), Some(0), None).await;
+        }
+        for &instance in instances {
+            let port = if instance == A { port } else { 0 };
+            self.add(Gateway(instance).name(), None, Some(port)).await;
         }
     }
 
-    async fn add(&mut self, name: &str, control: Option<String>, gateway: Option<String>) {
-        let server = Server { name: name.to_owned(), control, gateway, process: None };
-        self.servers.push(server);
+    async fn add(&mut self, name: &'static str, control: Option<u16>, gateway: Option<u16>) {
+        let address = |port: u16| format!("127.0.0.1:{port}");
+        let (control, gateway) = (control.map(address), gateway.map(address));
+        self.servers.push(Server { name, control, gateway, process: None });
         self.serve(self.servers.len() - 1).await;
     }
 
@@ -192,22 +231,36 @@ impl Stack {
         self.kind
     }
 
-    /// The URL of a gateway. Tests name two, 0 and 1; where there is one, both are that.
-    pub fn gateway(&self, index: usize) -> String {
-        let gateways = self.servers.iter().filter_map(|server| server.gateway.as_ref());
-        format!("{}://{}", self.gateway_scheme(), nth(gateways.collect(), index))
+    /// The URL of a gateway.
+    pub fn gateway(&self, instance: Instance) -> String {
+        let address = &self.servers[self.server(Gateway(instance))].gateway;
+        format!("{}://{}", self.gateway_scheme(), address.as_ref().expect("it is a gateway"))
     }
 
-    /// The URL of a control, as with gateways.
-    pub fn control(&self, index: usize) -> String {
-        let controls = self.servers.iter().filter_map(|server| server.control.as_ref());
-        format!("{}://{}", self.control_scheme(), nth(controls.collect(), index))
+    /// The URL of a control.
+    pub fn control(&self, instance: Instance) -> String {
+        let address = &self.servers[self.server(Control(instance))].control;
+        format!("{}://{}", self.control_scheme(), address.as_ref().expect("it is a control"))
     }
 
     /// All gateways.
     pub fn gateways(&self) -> Vec<String> {
         let gateways = self.servers.iter().filter_map(|server| server.gateway.as_ref());
         gateways.map(|gateway| format!("{}://{gateway}", self.gateway_scheme())).collect()
+    }
+
+    /// The place in the list of the server that a part is in.
+    fn server(&self, part: Part) -> usize {
+        let place = |wanted: Part| {
+            self.servers
+                .iter()
+                .position(|server| server.name == wanted.name() || server.name == "up")
+        };
+        let first = match part {
+            Control(_) => Control(A),
+            Gateway(_) => Gateway(A),
+        };
+        place(part).or_else(|| place(first)).expect("every stack has a control and a gateway")
     }
 
     /// The link that the demo agent answers, where there is one.
@@ -262,37 +315,23 @@ impl Stack {
         }
     }
 
-    /// Kills a control, and what else is in its process.
-    pub fn kill_control(&mut self, index: usize) {
-        let server = self.control_server(index);
+    /// Kills a control or a gateway, and what else is in its process.
+    pub fn kill(&mut self, part: Part) {
+        let server = self.server(part);
         self.servers[server].process = None;
     }
 
-    /// Starts it again at the same address.
-    pub async fn restart_control(&mut self, index: usize) {
-        let server = self.control_server(index);
-        self.serve(server).await;
-    }
-
-    fn control_server(&self, index: usize) -> usize {
-        let controls = (0..self.servers.len()).filter(|i| self.servers[*i].control.is_some());
-        let controls: Vec<_> = controls.collect();
-        controls[index.min(controls.len() - 1)]
-    }
-
-    /// Starts a control or a gateway again, at the same address.
-    pub async fn restart(&mut self, name: &str) {
-        let server = self.servers.iter().position(|server| server.name == name);
-        let server = server.unwrap_or_else(|| panic!("there is no {name} in this stack"));
-        self.servers[server].process = None;
-        self.serve(server).await;
+    /// Starts it again at the same address; kills it first if it runs.
+    pub async fn restart(&mut self, part: Part) {
+        self.kill(part);
+        self.serve(self.server(part)).await;
     }
 
     /// The process that a control or a gateway is in.
-    pub fn process(&mut self, name: &str) -> &mut Process {
-        let server = self.servers.iter_mut().find(|server| server.name == name);
-        let process = server.and_then(|server| server.process.as_mut());
-        process.unwrap_or_else(|| panic!("no {name} runs in this stack"))
+    pub fn process(&mut self, part: Part) -> &mut Process {
+        let server = self.server(part);
+        let process = self.servers[server].process.as_mut();
+        process.unwrap_or_else(|| panic!("{} does not run", part.name()))
     }
 
     /// The folder of all that the stack writes.
@@ -323,10 +362,6 @@ impl Drop for Stack {
             eprintln!("── {} said last:\n{}", process.name(), process.said());
         }
     }
-}
-
-fn nth(addresses: Vec<&String>, index: usize) -> &String {
-    addresses[index.min(addresses.len() - 1)]
 }
 
 fn web() -> reqwest::ClientBuilder {

@@ -1,15 +1,8 @@
 //! The agents in `examples/`, run as `docs/agents.md` and their own comments say.
 
-use arizuko_tests::{
-    Kind, Stack, apply,
-    cli::run,
-    embedded,
-    process::{Process, command},
-    python::repository,
-    sse::{names, transcript},
-    tools,
-};
-use std::{env, fs, path::Path};
+use arizuko_tests::prelude::*;
+use arizuko_tests::{python::repository, tools};
+use std::env;
 
 #[apply(embedded)]
 async fn the_agent_in_python_mints_its_link_and_answers_there(kind: Kind) {
@@ -35,12 +28,12 @@ async fn the_agent_in_python_mints_its_link_and_answers_there(kind: Kind) {
     run(&mut in_checkout(make_stubs), "").await.expect(0);
 
     let mut echo = in_checkout("exec python examples/python/echo.py");
-    echo.env("ARIZUKO_CONTROL", stack.control(0));
+    echo.env("ARIZUKO_CONTROL", stack.control(A));
     echo.env("ARIZUKO_KEY", stack.agent_key("acme/eng").await);
     let mut echo = Process::start("echo", echo, &stack.logs());
     let url = echo.line().await;
-    let path = url.strip_prefix(&stack.gateway(0)).expect("it is ours");
-    let visitor = stack.at(0, path);
+    let path = url.strip_prefix(&stack.gateway(A)).expect("it is ours");
+    let visitor = stack.at(A, path);
     let posted = visitor.say("hello big world").await;
     let seen = visitor.listen(&posted.turn).await.rest().await;
     let expected = ["status", "delta", "delta", "delta", "turn_done"];
@@ -50,7 +43,7 @@ async fn the_agent_in_python_mints_its_link_and_answers_there(kind: Kind) {
 
 #[apply(embedded)]
 async fn the_agent_in_bash_answers(stack: Stack) {
-    let visitor = stack.visitor(&stack.issue("acme").await, 0);
+    let visitor = stack.visitor(&stack.issue("acme").await, A);
     let script = fs::read_to_string(repository().join("examples/bash/agent.sh"));
     let script = script.expect("it is there");
     let how = script.lines().find_map(|line| line.strip_prefix("#   arizuko "));

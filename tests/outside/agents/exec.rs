@@ -1,21 +1,11 @@
 //! `arizuko agent exec`: any program is an agent. What goes in and what comes out.
 
-use arizuko_proto::v1::LinkOptions;
-use arizuko_tests::{
-    Stack,
-    agent::{Agent, script},
-    apply, every_stack,
-    http::send,
-    sse::{names, transcript},
-    within,
-};
-use http::Method;
-use serde_json::{Value, json};
+use arizuko_tests::prelude::*;
 
 #[apply(every_stack)]
 async fn a_program_gets_the_message_and_its_circumstances_and_no_keys(stack: Stack) {
     let options = LinkOptions { context: "be kind".into(), ..LinkOptions::default() };
-    let visitor = stack.visitor(&stack.issue_with("acme/eng", "support", options).await, 0);
+    let visitor = stack.visitor(&stack.issue_with("acme/eng", "support", options).await, A);
     let key = stack.agent_key("acme/eng").await;
     let mut agent = Agent::start(&stack, &key, "acme/eng", &[], &[]).await;
     let posted = visitor.say("hello\né").await;
@@ -53,7 +43,7 @@ async fn a_program_gets_the_message_and_its_circumstances_and_no_keys(stack: Sta
 #[apply(every_stack)]
 async fn output_streams_as_it_comes_cut_where_characters_end(stack: Stack) {
     let link = stack.issue("acme").await;
-    let (here, there) = (stack.visitor(&link, 0), stack.visitor(&link, 1));
+    let (here, there) = (stack.visitor(&link, A), stack.visitor(&link, B));
     let mut agent = stack.agent("acme", &[]).await;
     let posted = here.say("hello").await;
     let mut events = there.listen(&posted.turn).await;
@@ -84,7 +74,7 @@ async fn output_streams_as_it_comes_cut_where_characters_end(stack: Stack) {
 
 #[apply(every_stack)]
 async fn with_json_a_program_gets_the_whole_turn_with_its_history(stack: Stack) {
-    let visitor = stack.visitor(&stack.issue("acme").await, 0);
+    let visitor = stack.visitor(&stack.issue("acme").await, A);
     let mut agent = stack.agent("acme", &["--json"]).await;
     let first = visitor.say("one").await;
     let mut program = agent.turn().await;
@@ -109,7 +99,7 @@ async fn with_json_a_program_gets_the_whole_turn_with_its_history(stack: Stack) 
 
 #[apply(every_stack)]
 async fn a_webhooks_bytes_and_headers_reach_the_program(stack: Stack) {
-    let hook = stack.caller(&stack.issue_hook("acme", "github", "").await, 0);
+    let hook = stack.caller(&stack.issue_hook("acme", "github", "").await, A);
     let mut agent = stack.agent("acme", &[]).await;
     let body = b"\x00\xff{}\r\n".to_vec();
     let request = hook.request(Method::POST, "").header("x-event", "push").body(body.clone());
@@ -132,7 +122,7 @@ async fn a_webhooks_bytes_and_headers_reach_the_program(stack: Stack) {
 
 #[apply(every_stack)]
 async fn with_status_standard_error_is_what_the_agent_is_doing(stack: Stack) {
-    let visitor = stack.visitor(&stack.issue("acme").await, 0);
+    let visitor = stack.visitor(&stack.issue("acme").await, A);
     let mut agent = stack.agent("acme", &["--status"]).await;
     let posted = visitor.say("hello").await;
     let mut events = visitor.listen(&posted.turn).await;
@@ -148,7 +138,7 @@ async fn with_status_standard_error_is_what_the_agent_is_doing(stack: Stack) {
 
 #[apply(every_stack)]
 async fn a_long_answer_arrives_whole(stack: Stack) {
-    let visitor = stack.visitor(&stack.issue("acme").await, 0);
+    let visitor = stack.visitor(&stack.issue("acme").await, A);
     let mut exec = stack.operators_command();
     exec.args(["agent", "exec", "--folder", "acme", "--", "python3", "-IS"]).arg(script("long.py"));
     let _agent = arizuko_tests::process::Process::start("agent", exec, &stack.logs());

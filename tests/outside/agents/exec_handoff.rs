@@ -1,23 +1,13 @@
 //! What routes and handoffs mean for the programs of `arizuko agent exec`.
 
-use arizuko_proto::v1::{Route, RouteMode};
-use arizuko_tests::{
-    Stack, apply,
-    attach::handoff,
-    every_stack,
-    http::send,
-    routes::{mode, route},
-    sse::names,
-};
-use http::Method;
-use serde_json::{Value, json};
+use arizuko_tests::prelude::*;
 
 #[apply(every_stack)]
 async fn an_exit_code_hands_the_turn_over(stack: Stack) {
-    let visitor = stack.visitor(&stack.issue("acme").await, 0);
+    let visitor = stack.visitor(&stack.issue("acme").await, A);
     let flags = ["--handoff", "75=acme/people", "--handoff", "76="];
     let mut bot = stack.agent("acme", &flags).await;
-    let mut people = stack.attach("acme/people", 0).await;
+    let mut people = stack.attach("acme/people", A).await;
     let posted = visitor.say("a human, please").await;
     let mut live = visitor.follow(&posted.conversation).await;
     let mut program = bot.turn().await;
@@ -43,12 +33,12 @@ async fn an_exit_code_hands_the_turn_over(stack: Stack) {
 
 #[apply(every_stack)]
 async fn an_exit_code_hands_the_whole_conversation_over(stack: Stack) {
-    let visitor = stack.visitor(&stack.issue("acme").await, 0);
+    let visitor = stack.visitor(&stack.issue("acme").await, A);
     let flags = ["--handoff", "75=acme/people", "--handoff-conversation"];
     let mut bot = stack.agent("acme", &flags).await;
     let posted = visitor.say("a human, please").await;
     bot.turn().await.exit(75).await;
-    let mut people = stack.attach("acme/people", 0).await;
+    let mut people = stack.attach("acme/people", A).await;
     let mut held = people.turn().await;
     people.append(&mut held, arizuko_tests::attach::message("m1", "yes?")).await;
     people.finish(&held).await;
@@ -68,8 +58,8 @@ async fn a_program_learns_what_its_route_says_and_who_had_the_turn_before(stack:
     let (persona, topic) = (Some("support engineer".into()), Some("leads".into()));
     stack.route(Route { persona, topic, ..route("web:acme") }).await;
     stack.route(mode("hook:acme", RouteMode::Observe)).await;
-    let hook = stack.caller(&stack.issue_hook("acme", "github", "").await, 0);
-    let visitor = stack.visitor(&stack.issue("acme").await, 0);
+    let hook = stack.caller(&stack.issue_hook("acme", "github", "").await, A);
+    let visitor = stack.visitor(&stack.issue("acme").await, A);
     for body in [&b"pushed"[..], b"\xff\x00"] {
         let request = hook.request(Method::POST, "").header("x-event", "push");
         send(request.body(body)).await.expect(202);
@@ -123,7 +113,7 @@ async fn a_program_learns_what_its_route_says_and_who_had_the_turn_before(stack:
 
 #[apply(every_stack)]
 async fn a_handoff_out_of_the_root_folder_fails_the_turn_and_not_the_agent(stack: Stack) {
-    let visitor = stack.visitor(&stack.issue("acme").await, 0);
+    let visitor = stack.visitor(&stack.issue("acme").await, A);
     let mut bot = stack.agent("acme", &["--handoff", "75=other"]).await;
     let posted = visitor.say("hello").await;
     bot.turn().await.exit(75).await;

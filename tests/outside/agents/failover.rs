@@ -1,15 +1,7 @@
 //! Agents and controls that die in the middle of a reply. In the end each reader has one whole
 //! reply and one end.
 
-use arizuko_tests::{
-    Kind, Stack, apply,
-    attach::{Session, hello},
-    every_stack,
-    sse::{Event, names, read_to_the_end, transcript},
-    within,
-};
-use std::time::Duration;
-use tokio::time::sleep;
+use arizuko_tests::prelude::*;
 
 /// Leases short enough to wait for.
 const SHORT: [(&str, &str); 2] = [("ARIZUKO_LEASE", "3s"), ("ARIZUKO_AGENT_HEARTBEAT", "500ms")];
@@ -18,7 +10,7 @@ const SHORT: [(&str, &str); 2] = [("ARIZUKO_LEASE", "3s"), ("ARIZUKO_AGENT_HEART
 async fn a_killed_agents_turn_is_answered_by_the_next_and_every_reader_sees_one_end(kind: Kind) {
     let stack = Stack::with(kind, &SHORT).await;
     let link = stack.issue("acme").await;
-    let (here, there) = (stack.visitor(&link, 0), stack.visitor(&link, 1));
+    let (here, there) = (stack.visitor(&link, A), stack.visitor(&link, B));
     let mut agent = stack.agent("acme", &[]).await;
     let posted = here.say("hello").await;
     let mut program = agent.turn().await;
@@ -53,10 +45,10 @@ async fn a_killed_agents_turn_is_answered_by_the_next_and_every_reader_sees_one_
 async fn a_turn_that_no_agent_survives_fails_after_its_last_attempt(kind: Kind) {
     let settings = [&SHORT[..], &[("ARIZUKO_ATTEMPTS", "2")]].concat();
     let stack = Stack::with(kind, &settings).await;
-    let visitor = stack.visitor(&stack.issue("acme").await, 0);
+    let visitor = stack.visitor(&stack.issue("acme").await, A);
     let posted = visitor.say("hello").await;
     for attempt in 1..=2 {
-        let mut agent = Session::open(stack.operator(1).await, hello("acme", 1)).await;
+        let mut agent = Session::open(stack.operator(B).await, hello("acme", 1)).await;
         let held = agent.turn().await;
         assert_eq!(held.turn.attempt, attempt);
         // It says no more; nor does it say goodbye.
@@ -78,13 +70,13 @@ async fn a_turn_that_no_agent_survives_fails_after_its_last_attempt(kind: Kind) 
 #[apply(every_stack)]
 async fn a_turn_past_its_deadline_expires(kind: Kind) {
     let stack = Stack::with(kind, &[("ARIZUKO_TURN_DEADLINE", "1s")]).await;
-    let visitor = stack.visitor(&stack.issue("acme").await, 0);
+    let visitor = stack.visitor(&stack.issue("acme").await, A);
     let waiting = visitor.say("nobody is there").await;
     let seen = visitor.listen(&waiting.turn).await.rest().await;
     assert_eq!(names(&seen), ["turn_done"]);
     assert_eq!(seen[0].data["status"], "expired");
     assert!(seen[0].data["error"].as_str().is_some_and(|error| !error.is_empty()));
-    let mut agent = stack.attach("acme", 1).await;
+    let mut agent = stack.attach("acme", B).await;
     let running = visitor.say("somebody is slow").await;
     agent.turn().await;
     let seen = visitor.listen(&running.turn).await.rest().await;
@@ -101,23 +93,23 @@ fn deltas(events: &[Event]) -> String {
 #[apply(every_stack)]
 async fn a_control_killed_and_restarted_in_mid_reply_costs_nothing(mut stack: Stack) {
     let link = stack.issue("acme").await;
-    let visitor = stack.visitor(&link, 0);
+    let visitor = stack.visitor(&link, A);
     let mut agent = stack.agent("acme", &[]).await;
     let posted = visitor.say("hello").await;
     let mut program = agent.turn().await;
     program.print("one ").await;
     visitor.listen(&posted.turn).await.take(1).await;
 
-    let reader = stack.visitor(&link, 1);
+    let reader = stack.visitor(&link, B);
     let reading = tokio::spawn({
         let turn = posted.turn.clone();
         async move { read_to_the_end(&reader, &turn).await }
     });
     for word in ["two ", "three ", "four "] {
-        for control in [0, 1] {
-            stack.kill_control(control);
+        for control in BOTH {
+            stack.kill(Control(control));
             program.print(word).await;
-            stack.restart_control(control).await;
+            stack.restart(Control(control)).await;
         }
     }
     program.print("end").await;
@@ -139,23 +131,22 @@ async fn a_control_killed_and_restarted_in_mid_reply_costs_nothing(mut stack: St
 #[apply(every_stack)]
 async fn a_control_that_is_told_to_stop_loses_no_frame(mut stack: Stack) {
     let link = stack.issue("acme").await;
-    let visitor = stack.visitor(&link, 0);
+    let visitor = stack.visitor(&link, A);
     let mut agent = stack.agent("acme", &[]).await;
     let posted = visitor.say("hello").await;
     let mut program = agent.turn().await;
-    let reader = stack.visitor(&link, 1);
+    let reader = stack.visitor(&link, B);
     let reading = tokio::spawn({
         let turn = posted.turn.clone();
         async move { read_to_the_end(&reader, &turn).await }
     });
-    let name = if stack.kind() == Kind::Embedded { "up" } else { "control-0" };
     for round in 0..2 {
         program.print(&format!("{round} ")).await;
-        let process = stack.process(name);
-        process.signal(nix::sys::signal::Signal::SIGTERM);
+        let process = stack.process(Control(A));
+        process.signal(Signal::SIGTERM);
         let status = process.exit().await;
         assert_eq!(status.code(), Some(0), "a clean end");
-        stack.restart_control(0).await;
+        stack.restart(Control(A)).await;
         // It is here before more is said, or it might come with that alone.
         visitor.listen(&posted.turn).await.take(round + 1).await;
     }

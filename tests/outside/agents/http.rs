@@ -1,10 +1,6 @@
 //! `arizuko agent http`: one POST a turn to an endpoint, in whose place the test sits.
 
-use arizuko_tests::{
-    Stack, apply, embedded, embedded_and_pair, endpoint::Endpoint, http::Posted, http::Visitor,
-    process::Process, sse::Event, sse::names, sse::transcript,
-};
-use serde_json::{Value, json};
+use arizuko_tests::prelude::*;
 
 const LINES: &str = "application/x-ndjson";
 
@@ -17,7 +13,7 @@ async fn start(stack: &Stack, flags: &[&str]) -> (Endpoint, Process, Visitor) {
     agent.args(flags).env("ARIZUKO_HTTP_TOKEN", "a-long-token");
     let agent = Process::start("agent", agent, &stack.logs());
     stack.attended("acme").await;
-    let visitor = stack.visitor(&stack.issue("acme").await, 1);
+    let visitor = stack.visitor(&stack.issue("acme").await, B);
     (endpoint, agent, visitor)
 }
 
@@ -113,7 +109,7 @@ async fn objects_say_more_than_text(stack: Stack) {
 #[apply(embedded)]
 async fn an_endpoint_hands_a_turn_over(stack: Stack) {
     let (mut endpoint, _agent, visitor) = start(&stack, &[]).await;
-    let mut people = stack.attach("acme/people", 1).await;
+    let mut people = stack.attach("acme/people", B).await;
     let posted = visitor.say("a human, please").await;
     let mut asked = endpoint.asked().await;
     asked.begin(LINES).await;

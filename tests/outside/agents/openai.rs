@@ -3,14 +3,8 @@
 
 mod endpoints;
 
-use arizuko_proto::v1::{LinkOptions, Route};
-use arizuko_tests::{
-    Kind, Stack, apply, embedded, embedded_and_pair, endpoint::Endpoint, metrics::SERVED,
-    model::Model, process::Process, routes::route, sse::Event, sse::names, sse::transcript,
-};
-use nix::sys::signal::Signal;
-use serde_json::{Value, json};
-use std::{fs, time::Duration, time::Instant};
+use arizuko_tests::model::Model;
+use arizuko_tests::prelude::*;
 
 const KEY: &str = "sk-a-key-that-nobody-may-see";
 
@@ -39,7 +33,7 @@ fn to(message: &str, response: Value) -> Value {
 
 /// What a visitor gets who says this.
 async fn answer_to(stack: &Stack, message: &str) -> (Vec<Event>, Value) {
-    let visitor = stack.visitor(&stack.issue("acme").await, 0);
+    let visitor = stack.visitor(&stack.issue("acme").await, A);
     let posted = visitor.say(message).await;
     let seen = visitor.listen(&posted.turn).await.rest().await;
     (seen, visitor.end_of(&posted.turn).await)
@@ -77,7 +71,7 @@ async fn a_visitor_reads_what_the_model_says(kind: Kind) {
     let (model, agent) = attach_model(&stack, &flags, fixtures).await;
     let options = LinkOptions { context: "the pricing page".into(), ..LinkOptions::default() };
     let link = stack.issue_with("acme", "", options).await;
-    let visitor = stack.visitor(&link, 1);
+    let visitor = stack.visitor(&link, B);
     let posted = visitor.say("hello").await;
     let seen = visitor.listen(&posted.turn).await.rest().await;
     let [deltas @ .., message, done] = &seen[..] else { panic!("{seen:?}") };

@@ -1,18 +1,13 @@
 //! Which turn is handed out when: one of a conversation at a time, in order, up to the credit.
 
-use arizuko_proto::v1::Hello;
-use arizuko_tests::{
-    Kind, Stack, apply,
-    attach::{Session, delta, hello},
-    every_stack,
-};
+use arizuko_tests::prelude::*;
 use std::collections::HashMap;
 
 #[apply(every_stack)]
 async fn two_messages_within_a_second_are_both_answered_in_order(stack: Stack) {
     let link = stack.issue("acme").await;
-    let (here, there) = (stack.visitor(&link, 0), stack.visitor(&link, 1));
-    let mut agent = stack.attach("acme", 1).await;
+    let (here, there) = (stack.visitor(&link, A), stack.visitor(&link, B));
+    let mut agent = stack.attach("acme", B).await;
     let first = here.say("one").await;
     let second = there.say_in(&first.conversation, "two").await;
     let held = agent.turn().await;
@@ -39,10 +34,10 @@ async fn many_messages_from_many_visitors_are_answered_once_each_and_in_order(ki
     ];
     let stack = Stack::with(kind, &settings).await;
     let link = stack.issue("acme").await;
-    let visitors = [stack.visitor(&link, 0), stack.visitor(&link, 1)];
+    let visitors = [stack.visitor(&link, A), stack.visitor(&link, B)];
     let mut agents = [
-        Session::open(stack.operator(0).await, hello("acme", 4)).await,
-        Session::open(stack.operator(1).await, hello("acme", 4)).await,
+        Session::open(stack.operator(A).await, hello("acme", 4)).await,
+        Session::open(stack.operator(B).await, hello("acme", 4)).await,
     ];
     let talk = async |number: usize| {
         let visitor = &visitors[number % 2];
@@ -82,8 +77,8 @@ async fn many_messages_from_many_visitors_are_answered_once_each_and_in_order(ki
 
 #[apply(every_stack)]
 async fn no_more_turns_come_than_there_is_credit_for(stack: Stack) {
-    let visitor = stack.visitor(&stack.issue("acme").await, 0);
-    let mut agent = Session::open(stack.operator(1).await, hello("acme", 2)).await;
+    let visitor = stack.visitor(&stack.issue("acme").await, A);
+    let mut agent = Session::open(stack.operator(B).await, hello("acme", 2)).await;
     let mut turns = Vec::new();
     for text in ["a", "b", "c", "d"] {
         turns.push(visitor.say(text).await.turn);
@@ -109,10 +104,10 @@ async fn no_more_turns_come_than_there_is_credit_for(stack: Stack) {
 
 #[apply(every_stack)]
 async fn a_waiting_turn_goes_to_whoever_attaches(stack: Stack) {
-    let visitor = stack.visitor(&stack.issue("acme").await, 0);
+    let visitor = stack.visitor(&stack.issue("acme").await, A);
     let first = visitor.say("one").await;
     let other = visitor.say("two").await;
-    let mut agent = stack.attach("acme", 1).await;
+    let mut agent = stack.attach("acme", B).await;
     for turn in [first.turn, other.turn] {
         let held = agent.turn().await;
         assert_eq!(held.turn.turn_id, turn, "the oldest first");
@@ -122,9 +117,9 @@ async fn a_waiting_turn_goes_to_whoever_attaches(stack: Stack) {
 
 #[apply(every_stack)]
 async fn agents_of_one_folder_share_the_work(stack: Stack) {
-    let visitor = stack.visitor(&stack.issue("acme").await, 0);
-    let mut one = Session::open(stack.operator(0).await, hello("acme", 1)).await;
-    let mut other = Session::open(stack.operator(1).await, hello("acme", 1)).await;
+    let visitor = stack.visitor(&stack.issue("acme").await, A);
+    let mut one = Session::open(stack.operator(A).await, hello("acme", 1)).await;
+    let mut other = Session::open(stack.operator(B).await, hello("acme", 1)).await;
     let (a, b) = (visitor.say("a").await, visitor.say("b").await);
     let (first, second) = (one.turn().await, other.turn().await);
     let mut handed = [first.turn.turn_id.clone(), second.turn.turn_id.clone()];
@@ -136,9 +131,9 @@ async fn agents_of_one_folder_share_the_work(stack: Stack) {
 
 #[apply(every_stack)]
 async fn a_turn_carries_the_history_that_was_asked_for(stack: Stack) {
-    let visitor = stack.visitor(&stack.issue("acme").await, 0);
+    let visitor = stack.visitor(&stack.issue("acme").await, A);
     let wanted = Hello { history: 3, ..hello("acme", 100) };
-    let mut agent = Session::open(stack.operator(1).await, wanted).await;
+    let mut agent = Session::open(stack.operator(B).await, wanted).await;
     let mut conversation = String::new();
     let mut histories = Vec::new();
     for text in ["one", "two", "three"] {
@@ -161,11 +156,11 @@ async fn a_turn_carries_the_history_that_was_asked_for(stack: Stack) {
 
 #[apply(every_stack)]
 async fn an_agent_of_another_folder_gets_nothing(stack: Stack) {
-    let visitor = stack.visitor(&stack.issue("acme").await, 0);
+    let visitor = stack.visitor(&stack.issue("acme").await, A);
     let _others = [
-        stack.attach("acme/eng", 0).await,
-        stack.attach("other", 1).await,
-        stack.attach("acmex", 1).await,
+        stack.attach("acme/eng", A).await,
+        stack.attach("other", B).await,
+        stack.attach("acmex", B).await,
     ];
     let posted = visitor.post_json(&serde_json::json!({"content": "x"})).await;
     assert_eq!(posted.json()["agent_attached"], false);

@@ -1,13 +1,11 @@
 //! `arizuko agent exec`: programs begun, ended, and failing.
 
-use arizuko_tests::{Stack, agent::Agent, apply, cli::run, every_stack, sse::names};
-use nix::{sys::signal::Signal, unistd::Pid};
-use serde_json::Value;
-use std::time::{Duration, Instant};
+use arizuko_tests::prelude::*;
+use nix::unistd::Pid;
 
 #[apply(every_stack)]
 async fn an_exit_code_other_than_zero_fails_the_turn(stack: Stack) {
-    let visitor = stack.visitor(&stack.issue("acme").await, 0);
+    let visitor = stack.visitor(&stack.issue("acme").await, A);
     let mut tail = stack.operators_command();
     tail.args(["tail", "--json"]);
     let mut tail = arizuko_tests::process::Process::start("tail", tail, &stack.logs());
@@ -47,7 +45,7 @@ async fn an_exit_code_other_than_zero_fails_the_turn(stack: Stack) {
 
 #[apply(every_stack)]
 async fn a_program_that_reads_nothing_and_one_that_prints_nothing_are_fine(stack: Stack) {
-    let visitor = stack.visitor(&stack.issue("acme").await, 0);
+    let visitor = stack.visitor(&stack.issue("acme").await, A);
     let key = stack.agent_key("acme").await;
     let mut agent = Agent::start(&stack, &key, "acme", &[], &["--deaf"]).await;
     // More than a pipe holds, so that whoever waits for it to be read waits for ever.
@@ -64,7 +62,7 @@ async fn a_program_that_reads_nothing_and_one_that_prints_nothing_are_fine(stack
 
 #[apply(every_stack)]
 async fn a_cancelled_turn_ends_the_program_and_one_that_is_deaf_is_killed(stack: Stack) {
-    let visitor = stack.visitor(&stack.issue("acme").await, 1);
+    let visitor = stack.visitor(&stack.issue("acme").await, B);
     let mut agent = stack.agent("acme", &[]).await;
     let posted = visitor.say("hello").await;
     let mut program = agent.turn().await;
@@ -88,7 +86,7 @@ async fn a_cancelled_turn_ends_the_program_and_one_that_is_deaf_is_killed(stack:
 
 #[apply(every_stack)]
 async fn concurrency_says_how_many_turns_run_at_a_time(stack: Stack) {
-    let visitor = stack.visitor(&stack.issue("acme").await, 0);
+    let visitor = stack.visitor(&stack.issue("acme").await, A);
     let mut agent = stack.agent("acme", &["--concurrency", "2"]).await;
     let (first, second) = (visitor.say("a").await, visitor.say("b").await);
     let third = visitor.say("c").await;
@@ -107,7 +105,7 @@ async fn concurrency_says_how_many_turns_run_at_a_time(stack: Stack) {
 
 #[apply(every_stack)]
 async fn stopping_the_agent_hands_its_turns_back(stack: Stack) {
-    let visitor = stack.visitor(&stack.issue("acme").await, 0);
+    let visitor = stack.visitor(&stack.issue("acme").await, A);
     let mut agent = stack.agent("acme", &[]).await;
     let posted = visitor.say("hello").await;
     let mut program = agent.turn().await;
@@ -115,7 +113,7 @@ async fn stopping_the_agent_hands_its_turns_back(stack: Stack) {
     agent.process.signal(Signal::SIGINT);
     program.killed().await;
     assert_eq!(agent.process.exit().await.code(), Some(0));
-    let mut next = stack.attach("acme", 1).await;
+    let mut next = stack.attach("acme", B).await;
     let held = next.turn().await;
     assert_eq!((held.turn.turn_id.as_str(), held.turn.attempt), (posted.turn.as_str(), 2));
 }

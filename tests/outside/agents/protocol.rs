@@ -1,21 +1,15 @@
 //! Attach, frame by frame: repeats, holes, and what is refused.
 
-use arizuko_proto::v1::{
-    Accept, AgentFrame, AttachRequest, Hello, agent_service_client::AgentServiceClient,
-    attach_request::Message as Said, attach_response::Message as Heard,
+use arizuko_proto::{
+    v1::agent_service_client::AgentServiceClient,
+    v1::{Accept, AgentFrame, AttachRequest},
 };
-use arizuko_tests::{
-    Kind, Stack, apply,
-    attach::{Held, Session, delta, hello, message},
-    every_stack,
-    operator::reason,
-    sse::{names, transcript},
-};
+use arizuko_tests::prelude::*;
 
 /// A stack with one visitor's message in the hands of an agent.
 pub(super) async fn held(stack: &Stack) -> (arizuko_tests::http::Visitor, Session, Held) {
-    let visitor = stack.visitor(&stack.issue("acme").await, 0);
-    let mut agent = stack.attach("acme", 1).await;
+    let visitor = stack.visitor(&stack.issue("acme").await, A);
+    let mut agent = stack.attach("acme", B).await;
     visitor.say("hello").await;
     let held = agent.turn().await;
     (visitor, agent, held)
@@ -78,7 +72,7 @@ async fn finish_waits_for_the_frames_before_it_and_may_be_repeated(stack: Stack)
 async fn another_attempt_or_another_session_is_told_that_the_turn_is_lost(stack: Stack) {
     let (visitor, mut agent, held) = held(&stack).await;
     let turn = held.turn.turn_id.clone();
-    let mut other = stack.attach("acme", 0).await;
+    let mut other = stack.attach("acme", A).await;
     other.say(held.append(1, vec![delta("m1", "not mine")])).await;
     lost(&mut other, &turn).await;
     other.say(held.finish()).await;
@@ -135,7 +129,7 @@ async fn a_reply_past_its_limit_ends_as_failed(kind: Kind) {
 #[apply(every_stack)]
 async fn the_first_message_is_hello_and_comes_once(stack: Stack) {
     for first in [Some(Said::Accept(Accept::default())), None] {
-        let mut agent = AgentServiceClient::new(stack.operator(0).await);
+        let mut agent = AgentServiceClient::new(stack.operator(A).await);
         let stream = agent.attach(tokio_stream::iter([AttachRequest { message: first }])).await;
         let status = match stream {
             Ok(stream) => stream.into_inner().message().await.err(),
@@ -143,12 +137,12 @@ async fn the_first_message_is_hello_and_comes_once(stack: Stack) {
         };
         assert_eq!(reason(&status.expect("a refusal")), "INVALID");
     }
-    let mut agent = stack.attach("acme", 0).await;
+    let mut agent = stack.attach("acme", A).await;
     agent.say(Said::Hello(hello("acme", 1))).await;
     assert_eq!(reason(&agent.ended().await.expect("a reason")), "INVALID");
     for wrong in [hello("a b", 1), Hello { name: "n".repeat(101), ..hello("acme", 1) }] {
         let refused =
-            Session::try_open(stack.operator(1).await, wrong).await.err().expect("a refusal");
+            Session::try_open(stack.operator(B).await, wrong).await.err().expect("a refusal");
         assert_eq!(reason(&refused), "INVALID");
     }
 }

@@ -2,15 +2,7 @@
 
 mod faults;
 
-use arizuko_tests::{
-    Kind, Stack, apply, embedded, embedded_and_pair,
-    http::{Posted, Visitor},
-    pair,
-    sse::{Event, names, read_to_the_end, transcript},
-    within,
-};
-use nix::sys::signal::Signal;
-use serde_json::json;
+use arizuko_tests::prelude::*;
 
 /// All of a reply, as one reads it who comes when it is over: each frame once, one end, and no
 /// other agent's beginning.
@@ -27,7 +19,7 @@ async fn whole(visitor: &Visitor, posted: &Posted, text: &str) -> Vec<Event> {
 
 #[apply(embedded_and_pair)]
 async fn a_reply_is_streamed_piece_by_piece(stack: Stack) {
-    let visitor = stack.visitor(&stack.issue("acme").await, 0);
+    let visitor = stack.visitor(&stack.issue("acme").await, A);
     let mut agent = stack.python_agent("1", &[]).await;
     let posted = visitor.say("grüß dich").await;
     let mut live = visitor.listen(&posted.turn).await;
@@ -51,7 +43,7 @@ async fn a_reply_is_streamed_piece_by_piece(stack: Stack) {
 
 #[apply(embedded)]
 async fn a_handler_that_fails_tells_the_visitor_its_sentence_and_nothing_else(stack: Stack) {
-    let visitor = stack.visitor(&stack.issue("acme").await, 0);
+    let visitor = stack.visitor(&stack.issue("acme").await, A);
     let mut agent = stack.python_agent("1", &[]).await;
     for (exit, sentence) in [
         (1, "That is beyond me."),
@@ -69,7 +61,7 @@ async fn a_handler_that_fails_tells_the_visitor_its_sentence_and_nothing_else(st
 
 #[apply(embedded_and_pair)]
 async fn turns_are_taken_as_many_at_a_time_as_told(stack: Stack) {
-    let visitor = stack.visitor(&stack.issue("acme").await, 0);
+    let visitor = stack.visitor(&stack.issue("acme").await, A);
     let mut agent = stack.python_agent("2", &[]).await;
     let (first, second) = (visitor.say("a").await, visitor.say("b").await);
     let third = visitor.say("c").await;
@@ -92,7 +84,7 @@ async fn turns_are_taken_as_many_at_a_time_as_told(stack: Stack) {
 async fn a_model_that_blocks_for_longer_than_the_lease_keeps_its_turns(kind: Kind) {
     let settings = [("ARIZUKO_LEASE", "2s"), ("ARIZUKO_AGENT_HEARTBEAT", "500ms")];
     let stack = Stack::with(kind, &settings).await;
-    let visitor = stack.visitor(&stack.issue("acme").await, 0);
+    let visitor = stack.visitor(&stack.issue("acme").await, A);
     let mut coroutine = stack.python_agent("1", &[]).await;
     let first = visitor.say("hello").await;
     let mut one = coroutine.turn().await;
@@ -115,7 +107,7 @@ async fn a_model_that_blocks_for_longer_than_the_lease_keeps_its_turns(kind: Kin
 
 #[apply(embedded_and_pair)]
 async fn a_cancelled_turn_ends_its_handler(stack: Stack) {
-    let visitor = stack.visitor(&stack.issue("acme").await, 1);
+    let visitor = stack.visitor(&stack.issue("acme").await, B);
     for flags in [&[][..], &["--plain"]] {
         let mut agent = stack.python_agent("1", flags).await;
         let posted = visitor.say("hello").await;
@@ -143,7 +135,7 @@ async fn a_cancelled_turn_ends_its_handler(stack: Stack) {
 
 #[apply(embedded_and_pair)]
 async fn an_agent_that_is_told_to_stop_hands_its_turns_back(stack: Stack) {
-    let visitor = stack.visitor(&stack.issue("acme").await, 0);
+    let visitor = stack.visitor(&stack.issue("acme").await, A);
     let mut agent = stack.python_agent("1", &["--plain"]).await;
     let posted = visitor.say("hello").await;
     let mut program = agent.turn().await;
@@ -151,16 +143,16 @@ async fn an_agent_that_is_told_to_stop_hands_its_turns_back(stack: Stack) {
     visitor.listen(&posted.turn).await.take(1).await;
     agent.process.signal(Signal::SIGTERM);
     assert_eq!(agent.process.exit().await.code(), Some(0));
-    let mut next = stack.attach("acme", 1).await;
+    let mut next = stack.attach("acme", B).await;
     let held = next.turn().await;
     assert_eq!((held.turn.turn_id.as_str(), held.turn.attempt), (posted.turn.as_str(), 2));
 }
 
 #[apply(embedded)]
 async fn a_turn_is_handed_off_with_what_was_said(stack: Stack) {
-    let visitor = stack.visitor(&stack.issue("acme").await, 0);
+    let visitor = stack.visitor(&stack.issue("acme").await, A);
     let mut agent = stack.python_agent("1", &[]).await;
-    let mut people = stack.attach("acme/people", 1).await;
+    let mut people = stack.attach("acme/people", B).await;
     let posted = visitor.say("hello").await;
     let mut program = agent.turn().await;
     program.print("One moment. ").await;
@@ -186,7 +178,7 @@ async fn a_turn_is_handed_off_with_what_was_said(stack: Stack) {
 
 #[apply(embedded)]
 async fn an_agent_speaks_without_being_asked(stack: Stack) {
-    let visitor = stack.visitor(&stack.issue("acme").await, 0);
+    let visitor = stack.visitor(&stack.issue("acme").await, A);
     let mut agent = stack.python_agent("1", &[]).await;
     let posted = visitor.say("hello").await;
     let mut follow = visitor.follow(&posted.conversation).await;
@@ -201,7 +193,7 @@ async fn an_agent_speaks_without_being_asked(stack: Stack) {
 #[apply(pair)]
 async fn an_agent_shows_its_certificate_to_a_control_that_wants_one(kind: Kind) {
     let stack = Stack::with_tls(kind, &[]).await;
-    let visitor = stack.visitor(&stack.issue("acme").await, 0);
+    let visitor = stack.visitor(&stack.issue("acme").await, A);
     let mut agent = stack.python_agent("1", &[]).await;
     let posted = visitor.say("hello").await;
     let mut program = agent.turn().await;

@@ -1,20 +1,14 @@
 //! Sessions that come back, turns that change hands.
 
 use super::protocol::{held, lost};
-use arizuko_proto::v1::{Accept, HeldTurn, Hello, attach_request::Message as Said};
-use arizuko_tests::{
-    Kind, Stack, apply,
-    attach::{Session, delta, hello},
-    every_stack,
-    sse::{names, transcript},
-};
-use std::time::Duration;
+use arizuko_proto::v1::{Accept, HeldTurn};
+use arizuko_tests::prelude::*;
 
 #[apply(every_stack)]
 async fn a_stream_that_breaks_comes_back_and_goes_on_with_its_turns(stack: Stack) {
     let link = stack.issue("acme").await;
-    let visitor = stack.visitor(&link, 0);
-    let channel = stack.operator(1).await;
+    let visitor = stack.visitor(&link, A);
+    let channel = stack.operator(B).await;
     let mut agent = Session::open(channel, hello("acme", 100)).await;
     let posted = visitor.say("hello").await;
     let mut held = agent.turn().await;
@@ -27,7 +21,7 @@ async fn a_stream_that_breaks_comes_back_and_goes_on_with_its_turns(stack: Stack
     let foreign = HeldTurn { turn_id: "A".repeat(22), attempt: 1, next_seq: 9 };
     let back =
         Hello { session_id: session_id.clone(), held: vec![mine, foreign], ..hello("acme", 100) };
-    let mut again = Session::open(stack.operator(0).await, back).await;
+    let mut again = Session::open(stack.operator(A).await, back).await;
     assert_eq!(again.welcome.session_id, session_id);
     let known = &again.welcome.held;
     assert_eq!(known.len(), 1, "the foreign turn is lost: {known:?}");
@@ -48,14 +42,14 @@ async fn a_stream_that_breaks_comes_back_and_goes_on_with_its_turns(stack: Stack
 
 #[apply(every_stack)]
 async fn a_turn_that_never_reached_the_agent_is_handed_out_again(stack: Stack) {
-    let visitor = stack.visitor(&stack.issue("acme").await, 0);
-    let mut agent = Session::open(stack.operator(1).await, hello("acme", 1)).await;
+    let visitor = stack.visitor(&stack.issue("acme").await, A);
+    let mut agent = Session::open(stack.operator(B).await, hello("acme", 1)).await;
     let posted = visitor.say("hello").await;
     // It was handed out, but the agent does not know of it when it comes back.
     let offered = agent.offered().await;
     let session_id = agent.welcome.session_id.clone();
     let back = Hello { session_id, ..hello("acme", 1) };
-    let mut again = Session::open(stack.operator(0).await, back).await;
+    let mut again = Session::open(stack.operator(A).await, back).await;
     assert_eq!(again.welcome.held, []);
     let redelivered = again.turn().await;
     assert_eq!(redelivered.turn, offered, "the same attempt, once more");
@@ -66,15 +60,15 @@ async fn a_turn_that_never_reached_the_agent_is_handed_out_again(stack: Stack) {
 
 #[apply(every_stack)]
 async fn a_turn_that_its_agent_has_forgotten_begins_anew(stack: Stack) {
-    let visitor = stack.visitor(&stack.issue("acme").await, 0);
+    let visitor = stack.visitor(&stack.issue("acme").await, A);
     let posted = visitor.say("hello").await;
-    let mut agent = Session::open(stack.operator(1).await, hello("acme", 1)).await;
+    let mut agent = Session::open(stack.operator(B).await, hello("acme", 1)).await;
     let mut held = agent.turn().await;
     agent.append(&mut held, delta("m1", "two replies")).await;
     agent.append(&mut held, delta("m1", " in one")).await;
     // As after a failover that has lost the end of a turn: control holds it, the agent does not.
     let back = Hello { session_id: agent.welcome.session_id.clone(), ..hello("acme", 1) };
-    let mut again = Session::open(stack.operator(0).await, back).await;
+    let mut again = Session::open(stack.operator(A).await, back).await;
     assert_eq!(again.welcome.held, []);
     let redelivered = again.turn().await;
     assert_eq!((&redelivered.turn.turn_id, redelivered.turn.attempt), (&posted.turn, 2));
@@ -87,12 +81,12 @@ async fn a_turn_that_its_agent_has_forgotten_begins_anew(stack: Stack) {
 #[apply(every_stack)]
 async fn a_turn_that_is_not_accepted_in_time_goes_to_another_session(kind: Kind) {
     let stack = Stack::with(kind, &[("ARIZUKO_ACCEPT_TIMEOUT", "500ms")]).await;
-    let visitor = stack.visitor(&stack.issue("acme").await, 0);
-    let mut deaf = Session::open(stack.operator(1).await, hello("acme", 1)).await;
+    let visitor = stack.visitor(&stack.issue("acme").await, A);
+    let mut deaf = Session::open(stack.operator(B).await, hello("acme", 1)).await;
     let posted = visitor.say("hello").await;
     let offered = deaf.offered().await;
     assert_eq!((offered.turn_id.as_str(), offered.attempt), (posted.turn.as_str(), 1));
-    let mut other = Session::open(stack.operator(0).await, hello("acme", 1)).await;
+    let mut other = Session::open(stack.operator(A).await, hello("acme", 1)).await;
     lost(&mut deaf, &posted.turn).await;
     let held = other.turn().await;
     assert_eq!((held.turn.turn_id.as_str(), held.turn.attempt), (posted.turn.as_str(), 2));
@@ -106,8 +100,8 @@ async fn a_turn_that_is_not_accepted_in_time_goes_to_another_session(kind: Kind)
 
 #[apply(every_stack)]
 async fn a_rejected_turn_comes_again_when_it_was_said_to(stack: Stack) {
-    let visitor = stack.visitor(&stack.issue("acme").await, 0);
-    let mut agent = stack.attach("acme", 1).await;
+    let visitor = stack.visitor(&stack.issue("acme").await, A);
+    let mut agent = stack.attach("acme", B).await;
     let posted = visitor.say("hello").await;
     let turn = agent.offered().await;
     let begun = std::time::Instant::now();
@@ -126,7 +120,7 @@ async fn a_rejected_turn_comes_again_when_it_was_said_to(stack: Stack) {
 #[apply(every_stack)]
 async fn an_agent_that_leaves_hands_its_turns_back_at_once(stack: Stack) {
     let (visitor, agent, mut held) = held(&stack).await;
-    let mut next = stack.attach("acme", 0).await;
+    let mut next = stack.attach("acme", A).await;
     let mut agent = agent;
     agent.append(&mut held, delta("m1", "half an ans")).await;
     agent.leave().await;

@@ -1,13 +1,6 @@
 //! POST `/chat/{token}/{turn}/cancel`: a turn is stopped.
 
-use arizuko_proto::v1::attach_response::Message as Heard;
-use arizuko_tests::{
-    Stack, apply,
-    attach::{Session, delta},
-    every_stack,
-    sse::names,
-};
-use serde_json::json;
+use arizuko_tests::prelude::*;
 
 /// Waits until the agent hears that a turn is not wanted any more.
 async fn told_of_the_cancel(agent: &mut Session, turn: &str) {
@@ -19,9 +12,9 @@ async fn told_of_the_cancel(agent: &mut Session, turn: &str) {
 #[apply(every_stack)]
 async fn a_cancelled_turn_ends_at_once_and_the_agent_is_told(stack: Stack) {
     let link = stack.issue("acme").await;
-    let (here, there) = (stack.visitor(&link, 0), stack.visitor(&link, 1));
+    let (here, there) = (stack.visitor(&link, A), stack.visitor(&link, B));
     let posted = here.say("hello").await;
-    let mut agent = stack.attach("acme", 1).await;
+    let mut agent = stack.attach("acme", B).await;
     let mut held = agent.turn().await;
     agent.append(&mut held, delta("m1", "one")).await;
     let mut events = there.listen(&posted.turn).await;
@@ -48,13 +41,13 @@ async fn a_cancelled_turn_ends_at_once_and_the_agent_is_told(stack: Stack) {
 
 #[apply(every_stack)]
 async fn a_turn_is_cancelled_before_any_agent_takes_it(stack: Stack) {
-    let visitor = stack.visitor(&stack.issue("acme").await, 0);
+    let visitor = stack.visitor(&stack.issue("acme").await, A);
     let first = visitor.say("one").await;
     let second = visitor.say_in(&first.conversation, "two").await;
     visitor.post_to(&format!("{}/cancel", first.turn)).await.expect(200);
     let seen = visitor.listen(&first.turn).await.rest().await;
     assert_eq!(names(&seen), ["turn_done"]);
-    let mut agent = stack.attach("acme", 1).await;
+    let mut agent = stack.attach("acme", B).await;
     let held = agent.turn().await;
     assert_eq!(held.turn.turn_id, second.turn);
     agent.answer(held, "2").await;
@@ -62,7 +55,7 @@ async fn a_turn_is_cancelled_before_any_agent_takes_it(stack: Stack) {
 
 #[apply(every_stack)]
 async fn cancelling_again_or_too_late_changes_nothing(stack: Stack) {
-    let visitor = stack.visitor(&stack.issue("acme").await, 0);
+    let visitor = stack.visitor(&stack.issue("acme").await, A);
     let posted = visitor.say("one").await;
     let cancel = format!("{}/cancel", posted.turn);
     for _ in 0..3 {
@@ -70,7 +63,7 @@ async fn cancelling_again_or_too_late_changes_nothing(stack: Stack) {
     }
     assert_eq!(visitor.listen(&posted.turn).await.rest().await.len(), 1, "one last frame");
 
-    let mut agent = stack.attach("acme", 1).await;
+    let mut agent = stack.attach("acme", B).await;
     let answered = visitor.say("two").await;
     let held = agent.turn().await;
     agent.answer(held, "2").await;

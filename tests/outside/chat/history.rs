@@ -1,13 +1,6 @@
 //! GET `/chat/{token}/c/{conversation}`: what was said, in pages, and the cursor to go on from.
 
-use arizuko_tests::{
-    Kind, Stack, apply,
-    attach::{delta, message},
-    every_stack,
-    http::Visitor,
-    sse::{Cursor, names, transcript},
-};
-use serde_json::{Value, json};
+use arizuko_tests::prelude::*;
 
 pub(super) async fn history(visitor: &Visitor, conversation: &str, query: &str) -> Value {
     visitor.get(&format!("c/{conversation}{query}")).await.expect(200).json()
@@ -16,8 +9,8 @@ pub(super) async fn history(visitor: &Visitor, conversation: &str, query: &str) 
 #[apply(every_stack)]
 async fn history_tells_all_turns_oldest_first_and_the_cursor_to_go_on_from(stack: Stack) {
     let link = stack.issue("acme").await;
-    let (here, there) = (stack.visitor(&link, 0), stack.visitor(&link, 1));
-    let mut agent = stack.attach("acme", 1).await;
+    let (here, there) = (stack.visitor(&link, A), stack.visitor(&link, B));
+    let mut agent = stack.attach("acme", B).await;
     let first = here.say("one").await;
     let held = agent.turn().await;
     agent.answer(held, "*1*").await;
@@ -60,8 +53,8 @@ async fn history_tells_all_turns_oldest_first_and_the_cursor_to_go_on_from(stack
 async fn history_comes_in_pages_without_a_hole_or_a_repeat(kind: Kind) {
     let stack =
         Stack::with(kind, &[("ARIZUKO_ADDRESS_RATE", "1000"), ("ARIZUKO_LINK_RATE", "1000")]).await;
-    let visitor = stack.visitor(&stack.issue("acme").await, 0);
-    let mut agent = stack.attach("acme", 1).await;
+    let visitor = stack.visitor(&stack.issue("acme").await, A);
+    let mut agent = stack.attach("acme", B).await;
     let first = visitor.say("0").await;
     let held = agent.turn().await;
     agent.answer(held, "0").await;
@@ -98,8 +91,8 @@ async fn history_comes_in_pages_without_a_hole_or_a_repeat(kind: Kind) {
 #[apply(every_stack)]
 async fn history_and_the_stream_from_its_cursor_are_the_whole_reply_exactly_once(stack: Stack) {
     let link = stack.issue("acme").await;
-    let (here, there) = (stack.visitor(&link, 0), stack.visitor(&link, 1));
-    let mut agent = stack.attach("acme", 1).await;
+    let (here, there) = (stack.visitor(&link, A), stack.visitor(&link, B));
+    let mut agent = stack.attach("acme", B).await;
     let posted = here.say("hello").await;
     let path = format!("c/{}/sse", posted.conversation);
     let mut held = agent.turn().await;

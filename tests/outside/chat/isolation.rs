@@ -1,11 +1,6 @@
 //! No visitor reads, changes or learns of what is another's.
 
-use arizuko_tests::{
-    Stack, apply, every_stack,
-    http::{Posted, Visitor},
-    sse::Cursor,
-};
-use serde_json::json;
+use arizuko_tests::prelude::*;
 
 /// Everything that takes an id: with ids that are not the visitor's each says 404.
 async fn nothing_is_found(visitor: &Visitor, Posted { turn, conversation }: &Posted) {
@@ -33,16 +28,16 @@ async fn nothing_is_found(visitor: &Visitor, Posted { turn, conversation }: &Pos
 
 #[apply(every_stack)]
 async fn ids_of_another_link_open_nothing(stack: Stack) {
-    let mine = stack.visitor(&stack.issue("acme").await, 0);
+    let mine = stack.visitor(&stack.issue("acme").await, A);
     let posted = mine.say("mine").await;
     // Of the same folder and JID, of another folder, of a webhook.
-    let same = stack.visitor(&stack.issue("acme").await, 1);
-    let other = stack.visitor(&stack.issue("other").await, 0);
+    let same = stack.visitor(&stack.issue("acme").await, B);
+    let other = stack.visitor(&stack.issue("other").await, A);
     same.say("theirs").await;
     nothing_is_found(&same, &posted).await;
     nothing_is_found(&other, &posted).await;
     let hook = stack.issue_hook("acme", "github", "").await;
-    let hook = stack.caller(&hook, 0);
+    let hook = stack.caller(&hook, A);
     for path in ["", "/status", "/sse"] {
         hook.get(&format!("/{}{path}", posted.turn)).await.refused(404, "NOT_FOUND");
     }
@@ -55,11 +50,11 @@ async fn ids_of_another_link_open_nothing(stack: Stack) {
 #[apply(every_stack)]
 async fn a_visitor_of_the_same_link_finds_no_other_conversation(stack: Stack) {
     let link = stack.issue("acme").await;
-    let (alice, bob) = (stack.visitor(&link, 0), stack.visitor(&link, 1));
+    let (alice, bob) = (stack.visitor(&link, A), stack.visitor(&link, B));
     let hers = alice.say("alice-secret").await;
     let his = bob.say("bob").await;
     assert_ne!(hers.conversation, his.conversation);
-    let mut agent = stack.attach("acme", 1).await;
+    let mut agent = stack.attach("acme", B).await;
     let mut live = bob.follow(&his.conversation).await;
     for _ in 0..2 {
         let held = agent.turn().await;
@@ -93,7 +88,7 @@ async fn a_visitor_of_the_same_link_finds_no_other_conversation(stack: Stack) {
 
 #[apply(every_stack)]
 async fn a_turn_is_no_conversation_and_a_conversation_no_turn(stack: Stack) {
-    let visitor = stack.visitor(&stack.issue("acme").await, 0);
+    let visitor = stack.visitor(&stack.issue("acme").await, A);
     let Posted { turn, conversation } = visitor.say("hello").await;
     let swapped = Posted { turn: conversation, conversation: turn };
     nothing_is_found(&visitor, &swapped).await;
@@ -134,7 +129,7 @@ async fn a_token_that_is_almost_right_is_wrong(stack: Stack) {
             }
             let method =
                 if path.starts_with("/hook") { http::Method::POST } else { http::Method::GET };
-            let answer = arizuko_tests::http::send(stack.at(0, &path).request(method, "")).await;
+            let answer = arizuko_tests::http::send(stack.at(A, &path).request(method, "")).await;
             assert_eq!(answer.status, 401, "{path}: {}", answer.text());
             let answer = answer.refused(401, "TOKEN_INVALID");
             assert_eq!(answer.header("www-authenticate"), "Bearer");

@@ -1,13 +1,6 @@
 //! What one visitor, one link and one address can ask for, and when to come back.
 
-use arizuko_tests::{
-    Kind, Stack, apply, every_stack,
-    http::{Visitor, send},
-    sse::Cursor,
-};
-use http::Method;
-use serde_json::json;
-use std::time::Instant;
+use arizuko_tests::prelude::*;
 
 /// Rates out of the way, so that only the turns are counted.
 const FAST: [(&str, &str); 2] =
@@ -34,7 +27,7 @@ async fn taken_before_a_refusal(visitors: &[Visitor], reason: &str) -> (usize, u
 async fn one_address_may_send_twenty_messages_a_minute_to_a_link(kind: Kind) {
     let stack = Stack::with(kind, &MANY_TURNS).await;
     let link = stack.issue("acme").await;
-    let visitors = [stack.visitor(&link, 0), stack.visitor(&link, 1)];
+    let visitors = [stack.visitor(&link, A), stack.visitor(&link, B)];
     let begun = Instant::now();
     let (taken, _) = taken_before_a_refusal(&visitors, "RATE_LIMITED").await;
     // One more comes in each three seconds that this takes.
@@ -43,7 +36,7 @@ async fn one_address_may_send_twenty_messages_a_minute_to_a_link(kind: Kind) {
     // Neither another visitor of the link nor the same one's other link suffers from it.
     let other = visitors[0].request(Method::POST, "").header("x-forwarded-for", "192.0.2.7");
     send(other.json(&json!({"content": "x"}))).await.posted();
-    stack.visitor(&stack.issue("acme").await, 0).say("x").await;
+    stack.visitor(&stack.issue("acme").await, A).say("x").await;
     // A repeat of what was taken is no new message.
     visitors[0].get("config").await.expect(200);
 }
@@ -55,7 +48,7 @@ async fn one_link_takes_sixty_messages_a_minute_from_all_its_visitors(kind: Kind
     let begun = Instant::now();
     let mut taken = 0;
     'visitors: for address in 1..100 {
-        let visitor = stack.visitor(&link, address % 2);
+        let visitor = stack.visitor(&link, BOTH[address % 2]);
         for _ in 0..15 {
             let request = visitor.request(Method::POST, "").json(&json!({"content": "x"}));
             let request = request.header("x-forwarded-for", format!("198.51.100.{address}"));
@@ -75,7 +68,7 @@ async fn one_link_takes_sixty_messages_a_minute_from_all_its_visitors(kind: Kind
 
 #[apply(every_stack)]
 async fn a_conversation_has_at_most_three_open_turns(stack: Stack) {
-    let visitor = stack.visitor(&stack.issue("acme").await, 0);
+    let visitor = stack.visitor(&stack.issue("acme").await, A);
     let first = visitor.say("1").await;
     visitor.say_in(&first.conversation, "2").await;
     visitor.say_in(&first.conversation, "3").await;
@@ -91,10 +84,10 @@ async fn a_conversation_has_at_most_three_open_turns(stack: Stack) {
 async fn a_link_has_at_most_twenty_open_turns(kind: Kind) {
     let stack = Stack::with(kind, &FAST).await;
     let link = stack.issue("acme").await;
-    let visitors = [stack.visitor(&link, 0), stack.visitor(&link, 1)];
+    let visitors = [stack.visitor(&link, A), stack.visitor(&link, B)];
     assert_eq!(taken_before_a_refusal(&visitors, "TOO_MANY_TURNS").await.0, 20);
-    stack.visitor(&stack.issue("acme").await, 0).say("another link").await;
-    let mut agent = stack.attach("acme", 1).await;
+    stack.visitor(&stack.issue("acme").await, A).say("another link").await;
+    let mut agent = stack.attach("acme", B).await;
     let held = agent.turn().await;
     agent.answer(held, "one is over").await;
     visitors[0].say("x").await;
@@ -103,7 +96,7 @@ async fn a_link_has_at_most_twenty_open_turns(kind: Kind) {
 #[apply(every_stack)]
 async fn an_address_has_at_most_so_many_open_streams(kind: Kind) {
     let stack = Stack::with(kind, &[("ARIZUKO_STREAMS_PER_ADDRESS", "3")]).await;
-    let visitor = stack.visitor(&stack.issue("acme").await, 0);
+    let visitor = stack.visitor(&stack.issue("acme").await, A);
     let posted = visitor.say("hello").await;
     let path = format!("{}/sse", posted.turn);
     let mut open = Vec::new();
@@ -135,17 +128,17 @@ async fn who_is_refused_may_come_back_when_told(kind: Kind) {
     ];
     let stack = Stack::with(kind, &settings).await;
     let link = stack.issue("acme").await;
-    let visitors = [stack.visitor(&link, 0), stack.visitor(&link, 1)];
+    let visitors = [stack.visitor(&link, A), stack.visitor(&link, B)];
     let (_, after) = taken_before_a_refusal(&visitors, "RATE_LIMITED").await;
     assert!(after <= 2, "one a second, so that {after} s are too many");
     tokio::time::sleep(std::time::Duration::from_secs(after)).await;
-    stack.visitor(&link, 0).say("as told").await;
+    stack.visitor(&link, A).say("as told").await;
 }
 
 #[apply(every_stack)]
 async fn a_forged_address_is_not_believed(kind: Kind) {
     let stack = Stack::with(kind, &[("ARIZUKO_ADDRESS_RATE", "3")]).await;
-    let visitor = stack.visitor(&stack.issue("acme").await, 0);
+    let visitor = stack.visitor(&stack.issue("acme").await, A);
     for address in 1..=3 {
         let request = visitor
             .request(Method::POST, "")

@@ -1,19 +1,14 @@
 //! Who may embed a link and call it from another site. (That no answer sets a cookie, and the
 //! headers that all have, the harness checks on every answer of every test.)
 
-use arizuko_proto::v1::LinkOptions;
-use arizuko_tests::{
-    Stack, apply, every_stack,
-    http::{Answer, Visitor, send},
-};
-use http::Method;
-use serde_json::json;
+use arizuko_tests::http::Answer;
+use arizuko_tests::prelude::*;
 
 async fn links(stack: &Stack) -> (Visitor, Visitor) {
     let allowed_origins = vec!["https://acme.com".to_owned(), "http://localhost:3000".to_owned()];
     let options = LinkOptions { allowed_origins, ..LinkOptions::default() };
     let open = stack.issue_with("acme", "", options).await;
-    (stack.visitor(&open, 0), stack.visitor(&stack.issue("acme").await, 0))
+    (stack.visitor(&open, A), stack.visitor(&stack.issue("acme").await, A))
 }
 
 async fn post_from(visitor: &Visitor, headers: &[(&str, &str)]) -> Answer {
@@ -67,7 +62,7 @@ async fn a_site_that_the_link_names_may_call_and_embed_it(stack: Stack) {
 #[apply(every_stack)]
 async fn our_own_page_may_call(stack: Stack) {
     let (_, closed) = links(&stack).await;
-    let own = stack.gateway(0);
+    let own = stack.gateway(A);
     post_from(&closed, &[]).await.posted();
     post_from(&closed, &[("origin", &own)]).await.posted();
     post_from(&closed, &[("origin", "null"), ("sec-fetch-site", "same-origin")]).await.posted();
@@ -106,6 +101,6 @@ async fn a_site_learns_nothing_of_a_link_that_is_not_for_it(stack: Stack) {
         let answer = send(request).await.refused(403, "ORIGIN_NOT_ALLOWED");
         assert_eq!(answer.header("access-control-allow-origin"), "");
     }
-    let unknown = stack.at(0, "/chat/nonsense/").request(Method::GET, "config");
+    let unknown = stack.at(A, "/chat/nonsense/").request(Method::GET, "config");
     send(unknown.header("origin", "https://evil.example")).await.refused(401, "TOKEN_INVALID");
 }

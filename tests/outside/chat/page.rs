@@ -1,13 +1,10 @@
 //! GET `/chat/{token}/`: the page, and what it is told.
 
-use arizuko_proto::v1::LinkOptions;
-use arizuko_tests::{Stack, apply, every_stack, http::send};
-use http::Method;
-use serde_json::{Value, json};
+use arizuko_tests::prelude::*;
 
 #[apply(every_stack)]
 async fn the_page_is_html_with_its_files_beside_it(stack: Stack) {
-    let visitor = stack.visitor(&stack.issue("acme").await, 0);
+    let visitor = stack.visitor(&stack.issue("acme").await, A);
     let page = visitor.get("").await.expect(200);
     assert_eq!(page.header("content-type"), "text/html; charset=utf-8");
     let policy = page.header("content-security-policy");
@@ -21,7 +18,7 @@ async fn the_page_is_html_with_its_files_beside_it(stack: Stack) {
     let assets: Vec<_> = html.split('"').filter(|part| part.starts_with("/assets/")).collect();
     assert_eq!(assets.len(), 2, "a style and a script: {assets:?}");
     for (asset, kind) in assets.iter().zip(["text/css", "text/javascript"]) {
-        for gateway in 0..2 {
+        for gateway in BOTH {
             let file = stack.at(gateway, asset).get("").await.expect(200);
             assert!(file.header("content-type").starts_with(kind), "{asset}");
             assert!(file.header("cache-control").contains("immutable"), "{asset}");
@@ -33,7 +30,7 @@ async fn the_page_is_html_with_its_files_beside_it(stack: Stack) {
         let loads = html.split(foreign).skip(1).filter(|rest| !rest.starts_with("www.w3.org"));
         assert_eq!(loads.count(), 0, "{html}");
     }
-    stack.at(0, "/assets/page.0000000000000000.js").get("").await.expect(404);
+    stack.at(A, "/assets/page.0000000000000000.js").get("").await.expect(404);
 }
 
 #[apply(every_stack)]
@@ -44,14 +41,14 @@ async fn the_page_shows_the_links_name_and_greeting_and_nothing_that_it_must_not
         context: "top-secret-context".into(),
         ..LinkOptions::default()
     };
-    let visitor = stack.visitor(&stack.issue_with("acme", "", options).await, 0);
+    let visitor = stack.visitor(&stack.issue_with("acme", "", options).await, A);
     let html = visitor.get("").await.expect(200).text();
     assert!(html.contains("<title>Tom &amp; &quot;Jerry&quot; &lt;/script&gt;"), "{html}");
     assert!(html.contains("Hello <strong>you</strong>"), "{html}");
     for must_not in ["<script>alert", "<img src=x", "top-secret-context"] {
         assert!(!html.contains(must_not), "{must_not} in {html}");
     }
-    let plain = stack.visitor(&stack.issue("acme/eng").await, 0);
+    let plain = stack.visitor(&stack.issue("acme/eng").await, A);
     assert!(plain.get("").await.expect(200).text().contains("<title>eng</title>"));
 }
 
@@ -60,7 +57,7 @@ async fn config_tells_what_the_page_needs(stack: Stack) {
     let options =
         LinkOptions { name: "Acme".into(), greeting: "*Hi*".into(), ..LinkOptions::default() };
     let link = stack.issue_with("acme", "", options).await;
-    let visitor = stack.visitor(&link, 1);
+    let visitor = stack.visitor(&link, B);
     let config = visitor.get("config").await.expect(200).json();
     assert_eq!(config["name"], "Acme");
     assert_eq!(config["greeting"], "*Hi*");
@@ -68,7 +65,7 @@ async fn config_tells_what_the_page_needs(stack: Stack) {
     assert_eq!(config["agent_attached"], false);
     assert_eq!(config["limits"], json!({"content_bytes": 65_536}));
     assert_eq!(config["paths"], json!({"base": format!("/chat/{}/", link.token)}));
-    let _agent = stack.attach("acme", 0).await;
+    let _agent = stack.attach("acme", A).await;
     assert_eq!(visitor.get("config").await.expect(200).json()["agent_attached"], true);
 
     let html = visitor.get("").await.expect(200).text();
@@ -83,16 +80,16 @@ async fn config_tells_what_the_page_needs(stack: Stack) {
 async fn without_the_slash_a_visitor_is_sent_to_the_page(stack: Stack) {
     let link = stack.issue("acme").await;
     let path = format!("/chat/{}", link.token);
-    let answer = stack.at(0, &path).get("").await.expect(308);
+    let answer = stack.at(A, &path).get("").await.expect(308);
     assert_eq!(answer.header("location"), format!("{path}/"));
-    let answer = stack.at(1, &path).get("?conversation=x&y=1").await.expect(308);
+    let answer = stack.at(B, &path).get("?conversation=x&y=1").await.expect(308);
     assert_eq!(answer.header("location"), format!("{path}/?conversation=x&y=1"));
 }
 
 #[apply(every_stack)]
 async fn a_browser_gets_errors_as_pages(stack: Stack) {
-    let visitor = stack.visitor(&stack.issue("acme").await, 0);
-    let unknown = stack.at(0, "/chat/nonsense/");
+    let visitor = stack.visitor(&stack.issue("acme").await, A);
+    let unknown = stack.at(A, "/chat/nonsense/");
     for (status, request) in [
         (401, unknown.request(Method::GET, "")),
         (404, visitor.request(Method::GET, "AAAAAAAAAAAAAAAAAAAAAA")),
@@ -119,10 +116,10 @@ async fn paths_that_lead_nowhere_say_so(stack: Stack) {
     for path in
         ["/", "/chat", "/chat/", "/hook/", "/admin", "/metrics", "/assets/", "/chat/a/b/c/d/e"]
     {
-        let answer = stack.at(0, path).get("").await;
+        let answer = stack.at(A, path).get("").await;
         assert!([404, 401].contains(&answer.status.as_u16()), "{path}: {}", answer.status);
     }
-    let visitor = stack.visitor(&link, 0);
+    let visitor = stack.visitor(&link, A);
     for path in ["x", "c/x", "c/x/sse", "x/sse", "x/status", "..%2f..%2fetc", "%00"] {
         visitor.get(path).await.refused(400, "INVALID");
     }

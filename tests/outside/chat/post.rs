@@ -1,12 +1,10 @@
 //! POST `/chat/{token}/`: a message in, a turn out.
 
-use arizuko_tests::{Stack, apply, every_stack, http::send, sse::names};
-use http::Method;
-use serde_json::{Value, json};
+use arizuko_tests::prelude::*;
 
 #[apply(every_stack)]
 async fn a_message_in_json_makes_a_turn_and_a_conversation(stack: Stack) {
-    let visitor = stack.visitor(&stack.issue("acme").await, 0);
+    let visitor = stack.visitor(&stack.issue("acme").await, A);
     let answer = visitor.post_json(&json!({"content": "hello\n\"there\" é😀"})).await;
     let first = answer.clone().posted();
     let document = answer.json();
@@ -23,7 +21,7 @@ async fn a_message_in_json_makes_a_turn_and_a_conversation(stack: Stack) {
         visitor.post_json(&json!({"content": "x", "conversation": null})).await.posted();
     assert_ne!(elsewhere.conversation, first.conversation);
 
-    let mut agent = stack.attach("acme", 1).await;
+    let mut agent = stack.attach("acme", B).await;
     let attached = visitor.post_json(&json!({"content": "y"})).await.expect(202).json();
     assert_eq!(attached["agent_attached"], true);
     let turn = agent.turn().await.turn;
@@ -34,8 +32,8 @@ async fn a_message_in_json_makes_a_turn_and_a_conversation(stack: Stack) {
 
 #[apply(every_stack)]
 async fn a_form_and_plain_text_are_messages_too(stack: Stack) {
-    let visitor = stack.visitor(&stack.issue("acme").await, 0);
-    let mut agent = stack.attach("acme", 1).await;
+    let visitor = stack.visitor(&stack.issue("acme").await, A);
+    let mut agent = stack.attach("acme", B).await;
 
     let form = "application/x-www-form-urlencoded";
     let first = visitor.post(form, "content=one+%26%20two%0D%0A%C3%A9").await.posted();
@@ -50,8 +48,8 @@ async fn a_form_and_plain_text_are_messages_too(stack: Stack) {
 
 #[apply(every_stack)]
 async fn an_answer_can_be_the_stream_itself(stack: Stack) {
-    let visitor = stack.visitor(&stack.issue("acme").await, 0);
-    let mut agent = stack.attach("acme", 1).await;
+    let visitor = stack.visitor(&stack.issue("acme").await, A);
+    let mut agent = stack.attach("acme", B).await;
     let answering = async {
         let held = agent.turn().await;
         agent.answer(held, "hello to you").await;
@@ -73,13 +71,13 @@ async fn an_answer_can_be_the_stream_itself(stack: Stack) {
 
 #[apply(every_stack)]
 async fn an_answer_can_wait_for_the_reply(stack: Stack) {
-    let visitor = stack.visitor(&stack.issue("acme").await, 0);
+    let visitor = stack.visitor(&stack.issue("acme").await, A);
     let nobody =
         send(visitor.request(Method::POST, "?wait=1").json(&json!({"content": "a"}))).await;
     let nobody = nobody.expect(202).json();
     assert_eq!((&nobody["status"], &nobody["assistant"]), (&json!("queued"), &Value::Null));
 
-    let mut agent = stack.attach("acme", 1).await;
+    let mut agent = stack.attach("acme", B).await;
     let left = agent.turn().await;
     agent.finish(&left).await;
     let answering = async {
@@ -99,7 +97,7 @@ async fn an_answer_can_wait_for_the_reply(stack: Stack) {
 #[apply(every_stack)]
 async fn without_javascript_a_post_leads_to_a_page_with_the_conversation(stack: Stack) {
     let link = stack.issue("acme").await;
-    let visitor = stack.visitor(&link, 0);
+    let visitor = stack.visitor(&link, A);
     let browser = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8";
     let form = visitor.request(Method::POST, "").header("accept", browser);
     let form = form.header("content-type", "application/x-www-form-urlencoded");
@@ -108,7 +106,7 @@ async fn without_javascript_a_post_leads_to_a_page_with_the_conversation(stack: 
     let begin = format!("/chat/{}/?conversation=", link.token);
     let conversation = location.strip_prefix(&begin).unwrap_or_else(|| panic!("{location}"));
 
-    let page = stack.at(1, &location).get("").await.expect(200).text();
+    let page = stack.at(B, &location).get("").await.expect(200).text();
     assert!(page.contains("&lt;b&gt;hello&lt;/b&gt;") && !page.contains("<b>hello"), "{page}");
     let field = format!("value=\"{conversation}\"");
     assert!(page.contains(&field), "no hidden field to go on with: {page}");
@@ -116,13 +114,13 @@ async fn without_javascript_a_post_leads_to_a_page_with_the_conversation(stack: 
 
 #[apply(every_stack)]
 async fn the_page_without_javascript_asks_again_until_the_reply_is_there(stack: Stack) {
-    let visitor = stack.visitor(&stack.issue("acme").await, 0);
+    let visitor = stack.visitor(&stack.issue("acme").await, A);
     let posted = visitor.say("hello").await;
     let path = format!("?conversation={}", posted.conversation);
     let refresh = "http-equiv=\"refresh\"";
     assert!(visitor.get(&path).await.expect(200).text().contains(refresh));
 
-    let mut agent = stack.attach("acme", 1).await;
+    let mut agent = stack.attach("acme", B).await;
     let held = agent.turn().await;
     agent.answer(held, "*hi* <script>alert(1)</script>").await;
     let page = visitor.get(&path).await.expect(200).text();
@@ -133,7 +131,7 @@ async fn the_page_without_javascript_asks_again_until_the_reply_is_there(stack: 
 
 #[apply(every_stack)]
 async fn what_is_no_message_is_refused_with_a_reason(stack: Stack) {
-    let visitor = stack.visitor(&stack.issue("acme").await, 0);
+    let visitor = stack.visitor(&stack.issue("acme").await, A);
     let json = "application/json";
     let form = "application/x-www-form-urlencoded";
     for (kind, body) in [
@@ -167,7 +165,7 @@ async fn what_is_no_message_is_refused_with_a_reason(stack: Stack) {
 
 #[apply(every_stack)]
 async fn a_message_too_large_is_refused_and_one_at_the_limit_is_not(stack: Stack) {
-    let visitor = stack.visitor(&stack.issue("acme").await, 0);
+    let visitor = stack.visitor(&stack.issue("acme").await, A);
     let most = 64 << 10;
     visitor.post("text/plain", "x".repeat(most)).await.posted();
     visitor.post("text/plain", "x".repeat(most + 1)).await.refused(413, "TOO_LARGE");
@@ -179,8 +177,8 @@ async fn a_message_too_large_is_refused_and_one_at_the_limit_is_not(stack: Stack
 
 #[apply(every_stack)]
 async fn a_conversation_that_is_not_this_links_is_unknown(stack: Stack) {
-    let visitor = stack.visitor(&stack.issue("acme").await, 0);
-    let other = stack.visitor(&stack.issue("acme").await, 0);
+    let visitor = stack.visitor(&stack.issue("acme").await, A);
+    let other = stack.visitor(&stack.issue("acme").await, A);
     let posted = visitor.say("mine").await;
     let message = json!({"content": "x", "conversation": posted.conversation});
     other.post_json(&message).await.refused(404, "NOT_FOUND");
@@ -190,12 +188,12 @@ async fn a_conversation_that_is_not_this_links_is_unknown(stack: Stack) {
 
 #[apply(every_stack)]
 async fn the_trace_of_a_message_reaches_the_agent(stack: Stack) {
-    let visitor = stack.visitor(&stack.issue("acme").await, 0);
+    let visitor = stack.visitor(&stack.issue("acme").await, A);
     let trace = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
     let request = visitor.request(Method::POST, "");
     let request = request.header("traceparent", trace);
     send(request.json(&json!({"content": "x"}))).await.posted();
-    let mut agent = stack.attach("acme", 1).await;
+    let mut agent = stack.attach("acme", B).await;
     let turn = agent.offered().await;
     assert!(turn.traceparent.contains("4bf92f3577b34da6a3ce929d0e0e4736"), "{turn:?}");
 }

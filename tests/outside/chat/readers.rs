@@ -1,27 +1,20 @@
 //! Readers that are slow, idle or cut off: none of them harms another, or loses anything.
 
-use arizuko_tests::{
-    Kind, Stack, apply,
-    attach::delta,
-    every_stack,
-    sse::{Cursor, raw, stalled},
-    within,
-};
-use std::time::{Duration, Instant};
-use tokio::{io::AsyncReadExt as _, time::sleep};
+use arizuko_tests::prelude::*;
+use tokio::io::AsyncReadExt as _;
 
 #[apply(every_stack)]
 async fn readers_that_stop_reading_slow_nobody_and_lose_nothing(kind: Kind) {
     let settings = [("ARIZUKO_WRITE_STALL", "10"), ("ARIZUKO_TURN_BYTES", "100000000")];
     let stack = Stack::with(kind, &settings).await;
     let link = stack.issue("acme").await;
-    let (here, there) = (stack.visitor(&link, 0), stack.visitor(&link, 1));
-    let mut agent = stack.attach("acme", 0).await;
+    let (here, there) = (stack.visitor(&link, A), stack.visitor(&link, B));
+    let mut agent = stack.attach("acme", A).await;
     let posted = here.say("hello").await;
     let path = format!("/chat/{}/{}/sse", link.token, posted.turn);
     let mut slow = Vec::new();
     for _ in 0..6 {
-        slow.push(stalled(&stack.gateway(0), &path).await);
+        slow.push(stalled(&stack.gateway(A), &path).await);
     }
     let mut fast = [here.listen(&posted.turn).await, there.listen(&posted.turn).await];
 
@@ -73,7 +66,7 @@ async fn readers_that_stop_reading_slow_nobody_and_lose_nothing(kind: Kind) {
 #[apply(every_stack)]
 async fn an_idle_stream_has_a_comment_now_and_then(kind: Kind) {
     let stack = Stack::with(kind, &[("ARIZUKO_HEARTBEAT", "1")]).await;
-    let visitor = stack.visitor(&stack.issue("acme").await, 0);
+    let visitor = stack.visitor(&stack.issue("acme").await, A);
     let posted = visitor.say("hello").await;
     let mut events = visitor.listen(&posted.turn).await;
     let begun = Instant::now();
@@ -84,7 +77,7 @@ async fn an_idle_stream_has_a_comment_now_and_then(kind: Kind) {
 
 #[apply(every_stack)]
 async fn an_address_may_have_a_hundred_streams(stack: Stack) {
-    let visitor = stack.visitor(&stack.issue("acme").await, 0);
+    let visitor = stack.visitor(&stack.issue("acme").await, A);
     let posted = visitor.say("hello").await;
     let path = format!("{}/sse", posted.turn);
     let mut open = Vec::new();
@@ -92,7 +85,7 @@ async fn an_address_may_have_a_hundred_streams(stack: Stack) {
         open.push(visitor.open(&path, Cursor::Start).await.ok());
     }
     visitor.get(&path).await.refused(429, "TOO_MANY_STREAMS");
-    let mut agent = stack.attach("acme", 1).await;
+    let mut agent = stack.attach("acme", B).await;
     let held = agent.turn().await;
     agent.answer(held, "to all of them").await;
     let mut seen = Vec::new();

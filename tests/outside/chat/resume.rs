@@ -1,14 +1,6 @@
 //! `Last-Event-ID`: what a reader has is the same whenever it came and however often it was cut off.
 
-use arizuko_tests::{
-    Stack, apply,
-    attach::{Session, delta, message, status},
-    every_stack,
-    http::{Posted, Visitor},
-    sse::{Cursor, Event, ids, names, raw, transcript},
-    within,
-};
-use http::Method;
+use arizuko_tests::prelude::*;
 
 /// A reply with every kind of frame.
 async fn reply(agent: &mut Session) {
@@ -34,11 +26,11 @@ const REPLY: [&str; 9] =
 /// A conversation with one turn that has a reply.
 async fn answered(stack: &Stack) -> (Visitor, Visitor, Posted) {
     let link = stack.issue("acme").await;
-    let visitor = stack.visitor(&link, 0);
-    let mut agent = stack.attach("acme", 1).await;
+    let visitor = stack.visitor(&link, A);
+    let mut agent = stack.attach("acme", B).await;
     let posted = visitor.say("hello").await;
     reply(&mut agent).await;
-    (visitor, stack.visitor(&link, 1), posted)
+    (visitor, stack.visitor(&link, B), posted)
 }
 
 #[apply(every_stack)]
@@ -67,8 +59,8 @@ async fn a_reader_cut_off_after_any_frame_has_in_the_end_what_an_uncut_one_has(s
 #[apply(every_stack)]
 async fn a_live_reader_cut_off_after_any_frame_goes_on_at_the_other_gateway(stack: Stack) {
     let link = stack.issue("acme").await;
-    let (here, there) = (stack.visitor(&link, 0), stack.visitor(&link, 1));
-    let mut agent = stack.attach("acme", 1).await;
+    let (here, there) = (stack.visitor(&link, A), stack.visitor(&link, B));
+    let mut agent = stack.attach("acme", B).await;
     let posted = here.say("hello").await;
     let path = format!("{}/sse", posted.turn);
     let mut uncut = here.listen(&posted.turn).await;
@@ -98,8 +90,8 @@ async fn a_live_reader_cut_off_after_any_frame_goes_on_at_the_other_gateway(stac
 #[apply(every_stack)]
 async fn the_conversations_stream_resumes_after_any_frame(stack: Stack) {
     let link = stack.issue("acme").await;
-    let (here, there) = (stack.visitor(&link, 0), stack.visitor(&link, 1));
-    let mut agent = stack.attach("acme", 1).await;
+    let (here, there) = (stack.visitor(&link, A), stack.visitor(&link, B));
+    let mut agent = stack.attach("acme", B).await;
     let first = here.say("one").await;
     let path = format!("c/{}/sse", first.conversation);
     let mut live = here.follow(&first.conversation).await;
@@ -226,8 +218,8 @@ async fn a_cursor_of_a_megabyte_is_refused_and_harms_nobody(stack: Stack) {
 #[apply(every_stack)]
 async fn two_tabs_and_two_gateways_see_the_same_bytes(stack: Stack) {
     let link = stack.issue("acme").await;
-    let (here, there) = (stack.visitor(&link, 0), stack.visitor(&link, 1));
-    let mut agent = stack.attach("acme", 0).await;
+    let (here, there) = (stack.visitor(&link, A), stack.visitor(&link, B));
+    let mut agent = stack.attach("acme", A).await;
     let posted = here.say("hello").await;
     let mut tabs = Vec::new();
     for visitor in [&here, &here, &there, &there] {

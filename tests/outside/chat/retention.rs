@@ -1,15 +1,7 @@
 //! What is no longer kept: frames after a while, and a conversation that its visitor deletes.
 
 use super::history::history;
-use arizuko_proto::v1::attach_response::Message as Heard;
-use arizuko_tests::{
-    Kind, Stack, apply,
-    attach::delta,
-    every_stack,
-    http::Visitor,
-    sse::{Cursor, names, raw},
-};
-use serde_json::json;
+use arizuko_tests::prelude::*;
 
 /// Frames are dropped soon, and what is due is looked after twice a second.
 const SHORT_LIVED_FRAMES: [(&str, &str); 1] = [("ARIZUKO_KEEP_FRAMES", "200ms")];
@@ -27,8 +19,8 @@ async fn forgotten(visitor: &Visitor, turn: &str) {
 #[apply(every_stack)]
 async fn a_cursor_from_history_outlives_the_frames(kind: Kind) {
     let stack = Stack::with(kind, &SHORT_LIVED_FRAMES).await;
-    let visitor = stack.visitor(&stack.issue("acme").await, 0);
-    let mut agent = stack.attach("acme", 1).await;
+    let visitor = stack.visitor(&stack.issue("acme").await, A);
+    let mut agent = stack.attach("acme", B).await;
     let posted = visitor.say("hello").await;
     let held = agent.turn().await;
     agent.answer(held, "hello").await;
@@ -53,8 +45,8 @@ async fn a_cursor_from_history_outlives_the_frames(kind: Kind) {
 #[apply(every_stack)]
 async fn frames_past_retention_are_gone_and_the_messages_are_not(kind: Kind) {
     let stack = Stack::with(kind, &SHORT_LIVED_FRAMES).await;
-    let visitor = stack.visitor(&stack.issue("acme").await, 0);
-    let mut agent = stack.attach("acme", 1).await;
+    let visitor = stack.visitor(&stack.issue("acme").await, A);
+    let mut agent = stack.attach("acme", B).await;
     let posted = visitor.say("hello").await;
     let held = agent.turn().await;
     let mut live = visitor.listen(&posted.turn).await;
@@ -76,8 +68,8 @@ async fn frames_past_retention_are_gone_and_the_messages_are_not(kind: Kind) {
 #[apply(every_stack)]
 async fn deleting_a_conversation_cancels_what_runs_and_purges_it(stack: Stack) {
     let link = stack.issue("acme").await;
-    let (here, there) = (stack.visitor(&link, 0), stack.visitor(&link, 1));
-    let mut agent = stack.attach("acme", 1).await;
+    let (here, there) = (stack.visitor(&link, A), stack.visitor(&link, B));
+    let mut agent = stack.attach("acme", B).await;
     let first = here.say("one").await;
     let held = agent.turn().await;
     agent.answer(held, "1").await;

@@ -1,17 +1,11 @@
 //! GET `…/sse`: a reply as it is made.
 
-use arizuko_tests::{
-    Stack, apply,
-    attach::{delta, message},
-    every_stack,
-    sse::{names, transcript},
-};
-use serde_json::json;
+use arizuko_tests::prelude::*;
 
 #[apply(every_stack)]
 async fn a_reply_arrives_frame_by_frame_while_it_is_made(stack: Stack) {
-    let visitor = stack.visitor(&stack.issue("acme").await, 0);
-    let mut agent = stack.attach("acme", 1).await;
+    let visitor = stack.visitor(&stack.issue("acme").await, A);
+    let mut agent = stack.attach("acme", B).await;
     let posted = visitor.say("hello").await;
     let mut events = visitor.listen(&posted.turn).await;
     events.greeting().await;
@@ -46,8 +40,8 @@ async fn a_reply_arrives_frame_by_frame_while_it_is_made(stack: Stack) {
 #[apply(every_stack)]
 async fn a_reader_of_the_conversation_sees_every_turn_of_it(stack: Stack) {
     let link = stack.issue("acme").await;
-    let (here, there) = (stack.visitor(&link, 0), stack.visitor(&link, 1));
-    let mut agent = stack.attach("acme", 1).await;
+    let (here, there) = (stack.visitor(&link, A), stack.visitor(&link, B));
+    let mut agent = stack.attach("acme", B).await;
     let first = here.say("one").await;
     let mut events = there.follow(&first.conversation).await;
     let held = agent.turn().await;
@@ -69,8 +63,8 @@ async fn a_reader_of_the_conversation_sees_every_turn_of_it(stack: Stack) {
 
 #[apply(every_stack)]
 async fn leaving_cancels_nothing(stack: Stack) {
-    let visitor = stack.visitor(&stack.issue("acme").await, 0);
-    let mut agent = stack.attach("acme", 1).await;
+    let visitor = stack.visitor(&stack.issue("acme").await, A);
+    let mut agent = stack.attach("acme", B).await;
     let inline = visitor.stream_of(&json!({"content": "hello"})).await;
     let turn = inline.headers["arizuko-turn"].to_str().map(str::to_owned).unwrap_or_default();
     let mut held = agent.turn().await;

@@ -1,17 +1,11 @@
 //! `/chat/{token}/{turn}`: where a turn stands.
 
-use arizuko_tests::{
-    Kind, Stack, apply,
-    attach::{delta, message, status},
-    every_stack,
-};
-use serde_json::{Value, json};
-use std::time::{Duration, Instant};
+use arizuko_tests::prelude::*;
 
 #[apply(every_stack)]
 async fn a_snapshot_shows_the_reply_as_far_as_it_is(stack: Stack) {
     let link = stack.issue("acme").await;
-    let (here, there) = (stack.visitor(&link, 0), stack.visitor(&link, 1));
+    let (here, there) = (stack.visitor(&link, A), stack.visitor(&link, B));
     let posted = here.say("hello").await;
     let snapshot = there.get(&posted.turn).await.expect(200).json();
     assert_eq!(snapshot["turn_id"], posted.turn.as_str());
@@ -25,7 +19,7 @@ async fn a_snapshot_shows_the_reply_as_far_as_it_is(stack: Stack) {
         assert_eq!(snapshot.get(absent), None, "{snapshot}");
     }
 
-    let mut agent = stack.attach("acme", 1).await;
+    let mut agent = stack.attach("acme", B).await;
     let mut held = agent.turn().await;
     agent.append(&mut held, status("Thinking")).await;
     agent.append(&mut held, delta("m1", "Hel")).await;
@@ -49,9 +43,9 @@ async fn a_snapshot_shows_the_reply_as_far_as_it_is(stack: Stack) {
 
 #[apply(every_stack)]
 async fn a_snapshot_lists_the_frames_after_a_number(stack: Stack) {
-    let visitor = stack.visitor(&stack.issue("acme").await, 0);
+    let visitor = stack.visitor(&stack.issue("acme").await, A);
     let posted = visitor.say("hello").await;
-    let mut agent = stack.attach("acme", 1).await;
+    let mut agent = stack.attach("acme", B).await;
     let mut held = agent.turn().await;
     for text in ["a", "b", "c", "d"] {
         agent.append(&mut held, delta("m1", text)).await;
@@ -75,9 +69,9 @@ async fn a_snapshot_lists_the_frames_after_a_number(stack: Stack) {
 
 #[apply(every_stack)]
 async fn a_snapshot_can_come_with_html(stack: Stack) {
-    let visitor = stack.visitor(&stack.issue("acme").await, 0);
+    let visitor = stack.visitor(&stack.issue("acme").await, A);
     let posted = visitor.say("hello").await;
-    let mut agent = stack.attach("acme", 1).await;
+    let mut agent = stack.attach("acme", B).await;
     let held = agent.turn().await;
     agent.answer(held, "**bold** <img src=x onerror=alert(1)> [x](javascript:alert(1))").await;
     let snapshot = visitor.get(&format!("{}?html=1", posted.turn)).await.expect(200).json();
@@ -99,7 +93,7 @@ async fn a_snapshot_can_come_with_html(stack: Stack) {
 #[apply(every_stack)]
 async fn status_tells_counts_and_waits_for_the_end(stack: Stack) {
     let link = stack.issue("acme").await;
-    let (here, there) = (stack.visitor(&link, 0), stack.visitor(&link, 1));
+    let (here, there) = (stack.visitor(&link, A), stack.visitor(&link, B));
     let posted = here.say("hello").await;
     let path = format!("{}/status", posted.turn);
     let standing = there.get(&path).await.expect(200).json();
@@ -114,7 +108,7 @@ async fn status_tells_counts_and_waits_for_the_end(stack: Stack) {
     assert_eq!(standing["status"], "queued");
     assert!(begun.elapsed() >= Duration::from_millis(900), "it waited {:?}", begun.elapsed());
 
-    let mut agent = stack.attach("acme", 0).await;
+    let mut agent = stack.attach("acme", A).await;
     let mut held = agent.turn().await;
     agent.append(&mut held, delta("m1", "x")).await;
     let begun = Instant::now();
@@ -135,8 +129,8 @@ async fn status_tells_counts_and_waits_for_the_end(stack: Stack) {
 async fn a_failed_turn_tells_the_visitor_a_sentence_and_the_operator_more(kind: Kind) {
     use arizuko_proto::v1::{Finish, attach_request::Message as Said};
     let stack = Stack::start(kind).await;
-    let visitor = stack.visitor(&stack.issue("acme").await, 0);
-    let mut agent = stack.attach("acme", 1).await;
+    let visitor = stack.visitor(&stack.issue("acme").await, A);
+    let mut agent = stack.attach("acme", B).await;
     for (error, told) in [("", "The agent could not answer."), ("I am closed.", "I am closed.")] {
         let posted = visitor.say("one").await;
         let held = agent.turn().await;

@@ -1,7 +1,7 @@
 //! `arizuko backup` and `restore`: the embedded store as one file.
 
-use arizuko_tests::{Stack, apply, cli::run, embedded, one_redis, sse::transcript};
-use std::{fs, os::unix::fs::PermissionsExt as _, path::Path};
+use arizuko_tests::prelude::*;
+use std::os::unix::fs::PermissionsExt as _;
 
 /// `arizuko`, which is told nothing by its environment.
 async fn arizuko(stack: &Stack, arguments: &[&str]) -> arizuko_tests::cli::Outcome {
@@ -15,11 +15,11 @@ fn path(path: &Path) -> String {
 #[apply(embedded)]
 async fn a_backup_of_a_running_up_has_everything_of_one_moment(mut stack: Stack) {
     let (link, later) = (stack.issue("acme").await, stack.issue("acme").await);
-    let posted = stack.visitor(&link, 0).say("hello").await;
-    let mut agent = stack.attach("acme", 0).await;
+    let posted = stack.visitor(&link, A).say("hello").await;
+    let mut agent = stack.attach("acme", A).await;
     let held = agent.turn().await;
     agent.answer(held, "kept").await;
-    let waiting = stack.visitor(&link, 0).say("and this?").await;
+    let waiting = stack.visitor(&link, A).say("and this?").await;
 
     let (data, file) = (path(&stack.data_dir()), stack.folder().join("backup"));
     let made = arizuko(&stack, &["backup", &path(&file), "--data-dir", &data]).await;
@@ -27,7 +27,7 @@ async fn a_backup_of_a_running_up_has_everything_of_one_moment(mut stack: Stack)
     let mode = fs::metadata(&file).expect("it was made").permissions().mode();
     assert_eq!(mode & 0o777, 0o600, "it is for its owner alone");
     // What comes after it is not in it.
-    stack.visitor(&link, 0).say("too late").await;
+    stack.visitor(&link, A).say("too late").await;
     stack.revoke(&later.token_id).await;
     agent.vanish();
 
@@ -39,11 +39,11 @@ async fn a_backup_of_a_running_up_has_everything_of_one_moment(mut stack: Stack)
     assert!(restored.err.contains("revoked since"), "{restored:?}");
     fs::write(stack.data_dir().join("operator.key"), key).expect("the folder is there");
     stack.power_up().await;
-    let visitor = stack.visitor(&link, 0);
+    let visitor = stack.visitor(&link, A);
     let seen = visitor.listen(&posted.turn).await.rest().await;
     assert_eq!(transcript(&seen)[0].1, "kept");
-    stack.visitor(&later, 0).get("config").await.expect(200);
-    let mut agent = stack.attach("acme", 0).await;
+    stack.visitor(&later, A).get("config").await.expect(200);
+    let mut agent = stack.attach("acme", A).await;
     let held = agent.turn().await;
     assert_eq!(held.turn.turn_id, waiting.turn, "what was queued is queued");
     agent.answer(held, "it is").await;

@@ -1,12 +1,12 @@
 //! `arizuko chat`: a visitor in the terminal.
 
-use arizuko_tests::{Kind, Stack, apply, cli::run, every_stack};
+use arizuko_tests::prelude::*;
 
 #[apply(every_stack)]
 async fn a_visitor_in_the_terminal_sees_the_reply(kind: Kind) {
     let stack = Stack::with_real_links(kind, &[]).await;
     let link = stack.issue("acme").await;
-    let mut agent = stack.attach("acme", 1).await;
+    let mut agent = stack.attach("acme", B).await;
     let answering = async {
         let mut conversations = Vec::new();
         for answer in ["Hello **you**", "and again"] {
@@ -41,7 +41,7 @@ async fn a_visitor_in_the_terminal_is_told_when_it_cannot_work(kind: Kind) {
     assert!(gone.err.contains("cannot reach"), "{gone:?}");
     assert!(![&revoked, &wrong, &gone].iter().any(|outcome| outcome.err.contains(&link.token)));
 
-    let mut agent = stack.attach("acme", 1).await;
+    let mut agent = stack.attach("acme", B).await;
     let failing = stack.issue("acme").await;
     let answering = async {
         use arizuko_proto::v1::{Finish, attach_request::Message as Said};

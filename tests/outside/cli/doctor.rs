@@ -1,10 +1,7 @@
 //! `arizuko doctor`: what it finds wrong, and what it says to do.
 
-use arizuko_tests::{
-    Kind, Stack, apply, cli::Outcome, embedded, every_stack, pair, stack::free_port, tools::nginx,
-};
-use serde_json::Value;
-use std::fs;
+use arizuko_tests::prelude::*;
+use arizuko_tests::tools::nginx;
 
 /// The findings on a subject: how bad, and what was found with what to do.
 fn on(outcome: &Outcome, subject: &str) -> Vec<(String, String)> {
@@ -48,7 +45,7 @@ async fn a_link_that_nobody_answers_is_named_with_its_folder(kind: Kind) {
         said.contains("to answer web:acme/eng → arizuko agent exec --folder acme/eng"),
         "{said}"
     );
-    let _agent = stack.attach("acme/eng", 1).await;
+    let _agent = stack.attach("acme/eng", B).await;
     let outcome = stack.arizuko(&["doctor", "--json"]).await.expect(0);
     assert_eq!(on(&outcome, "agents")[0].0, "ok");
 }
@@ -67,7 +64,7 @@ async fn a_key_that_is_not_taken_is_the_first_thing_it_finds(kind: Kind) {
 #[apply(pair)]
 async fn a_gateway_that_is_not_where_links_lead_is_found(kind: Kind) {
     let mut stack = Stack::with_real_links(kind, &[]).await;
-    stack.process("gateway-0").kill();
+    stack.process(Gateway(A)).kill();
     let outcome = stack.arizuko(&["doctor", "--json"]).await.expect(1);
     let (level, said) = on(&outcome, "gateway").remove(0);
     assert_eq!(level, "failure");
@@ -94,7 +91,7 @@ async fn a_proxy_that_holds_streams_back_is_found(kind: Kind) {
     let folder = stack.folder().join("nginx");
     fs::create_dir(&folder).expect("the folder is new");
     // As it is when nobody has told it of streams.
-    let gateway = stack.gateway(0);
+    let gateway = stack.gateway(A);
     let site = format!(
         "server {{ listen 127.0.0.1:{port}; location / {{
              proxy_pass {gateway}; proxy_ignore_headers X-Accel-Buffering; }} }}"

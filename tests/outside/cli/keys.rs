@@ -1,10 +1,6 @@
 //! `arizuko key`, and where a command finds its own.
 
-use arizuko_tests::{
-    Kind, Stack, apply,
-    cli::{Outcome, run},
-    every_stack,
-};
+use arizuko_tests::prelude::*;
 
 #[apply(every_stack)]
 async fn keys_are_made_listed_and_revoked_and_a_revoked_one_ends_its_agent(stack: Stack) {
@@ -23,13 +19,13 @@ async fn keys_are_made_listed_and_revoked_and_a_revoked_one_ends_its_agent(stack
 
     let mut agent = arizuko_tests::agent::Agent::start(&stack, key, "acme", &[], &[]).await;
     let link = stack.issue("acme").await;
-    let posted = stack.visitor(&link, 0).say("hello").await;
+    let posted = stack.visitor(&link, A).say("hello").await;
     let mut running = agent.turn().await;
     stack.arizuko(&["key", "revoke", &id]).await.expect(0);
     running.killed().await;
     assert_eq!(agent.process.exit().await.code(), Some(1), "{}", agent.process.said());
     assert!(agent.process.said().contains("key"), "{}", agent.process.said());
-    let mut next = stack.attach("acme", 1).await;
+    let mut next = stack.attach("acme", B).await;
     assert_eq!(next.turn().await.turn.turn_id, posted.turn);
     stack.arizuko(&["key", "revoke", &id]).await.expect(1);
     let mut agent = stack.operators_command();
@@ -51,7 +47,7 @@ async fn the_key_and_control_come_from_flags_before_the_environment(stack: Stack
         async move { run(&mut command, "").await }
     };
     let file = file.display().to_string();
-    let control = ["--control", &stack.control(1)];
+    let control = ["--control", &stack.control(B)];
     let with_file = [&control[..], &["--key-file", &file]].concat();
     let wrong = "azk_wrong";
     let succeeds = |outcome: Outcome| outcome.expect(0);

@@ -1,6 +1,6 @@
 //! `arizuko token`: links minted, listed and revoked.
 
-use arizuko_tests::{Stack, apply, every_stack};
+use arizuko_tests::prelude::*;
 
 #[apply(every_stack)]
 async fn issuing_prints_the_url_alone_and_all_else_beside_it(stack: Stack) {
@@ -10,12 +10,12 @@ async fn issuing_prints_the_url_alone_and_all_else_beside_it(stack: Stack) {
     let token =
         url.strip_prefix("https://acme.example/chat/").and_then(|rest| rest.strip_suffix('/'));
     let token = token.unwrap_or_else(|| panic!("{issued:?}"));
-    stack.at(0, &format!("/chat/{token}/")).get("").await.expect(200);
+    stack.at(A, &format!("/chat/{token}/")).get("").await.expect(200);
     assert!(issued.err.contains("web:acme/support") && issued.err.contains("tok_"), "{issued:?}");
     assert!(!issued.err.contains(token), "{issued:?}");
     assert!(issued.err.contains("note: no agent is attached to acme. Attach one:"), "{issued:?}");
     assert!(issued.err.contains("agent exec --folder acme"), "{issued:?}");
-    let _agent = stack.attach("acme", 1).await;
+    let _agent = stack.attach("acme", B).await;
     let issued = stack.arizuko(&["token", "issue", "acme", "hook", "github"]).await.expect(0);
     assert!(
         issued.out.starts_with("https://acme.example/hook/") && !issued.out.ends_with("/\n"),
@@ -46,10 +46,10 @@ async fn listing_and_revoking_follow_the_jid_or_the_id(stack: Stack) {
     assert!(below.contains(&one.token_id) && !below.contains(&other.token_id), "{below}");
     let revoked = stack.arizuko(&["token", "revoke", "web:acme/support"]).await.expect(0);
     assert!(revoked.out.contains('1') && revoked.out.contains(&two.token_id), "{revoked:?}");
-    stack.visitor(&two, 0).get("").await.expect(401);
+    stack.visitor(&two, A).get("").await.expect(401);
     stack.arizuko(&["token", "revoke", &one.token_id]).await.expect(0);
-    stack.visitor(&one, 1).get("").await.expect(401);
+    stack.visitor(&one, B).get("").await.expect(401);
     let again = stack.arizuko(&["token", "revoke", &one.token_id]).await.expect(1);
     assert!(again.err.contains("no live token") && again.err.contains("token list"), "{again:?}");
-    stack.visitor(&other, 0).get("").await.expect(200);
+    stack.visitor(&other, A).get("").await.expect(200);
 }

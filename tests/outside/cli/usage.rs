@@ -1,7 +1,6 @@
 //! Exit codes, documents, errors and help.
 
-use arizuko_tests::{Stack, apply, every_stack};
-use serde_json::Value;
+use arizuko_tests::prelude::*;
 
 fn keys(document: &Value) -> Vec<&str> {
     document.as_object().expect("an object").keys().map(String::as_str).collect()

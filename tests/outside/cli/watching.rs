@@ -1,7 +1,6 @@
 //! `arizuko audit`, `tail` and `status`: what operators can see.
 
-use arizuko_tests::{Stack, apply, attach::delta, cli::run, every_stack, process::Process};
-use serde_json::{Value, json};
+use arizuko_tests::prelude::*;
 
 #[apply(every_stack)]
 async fn audit_says_who_minted_and_revoked_what(stack: Stack) {
@@ -65,8 +64,8 @@ async fn tail_shows_what_happens(stack: Stack) {
     let link = stack.issue("acme").await;
     tail.line_with(&link.token_id).await;
     stack.issue("acmex").await;
-    let posted = stack.visitor(&link, 0).say("a secret of the visitor's").await;
-    let mut agent = stack.attach("acme", 1).await;
+    let posted = stack.visitor(&link, A).say("a secret of the visitor's").await;
+    let mut agent = stack.attach("acme", B).await;
     let mut held = agent.turn().await;
     agent.append(&mut held, delta("m1", "x")).await;
     agent.finish(&held).await;

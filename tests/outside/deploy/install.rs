@@ -2,18 +2,8 @@
 //! but localhost.
 
 use super::shipped;
-use arizuko_tests::{
-    apply,
-    certificates::Authority,
-    cli::{Outcome, run},
-    embedded,
-    process::{Process, command, program},
-    redis::Redis,
-    stack::free_port,
-    tools::curl,
-};
-use serde_json::Value;
-use std::{env, fs, os::unix::fs::PermissionsExt as _, path::Path};
+use arizuko_tests::prelude::*;
+use std::{env, os::unix::fs::PermissionsExt as _};
 use tempfile::TempDir;
 use tokio::process::Command;
 

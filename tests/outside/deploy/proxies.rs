@@ -2,20 +2,8 @@
 //! ports, the certificate and the folders.
 
 use super::shipped;
-use arizuko_tests::{
-    Kind, Stack, apply,
-    attach::delta,
-    certificates::{Authority, Certificate},
-    cli::{Outcome, run},
-    embedded,
-    process::{Process, command},
-    stack::free_port,
-    tools::{self, curl, found},
-    within,
-};
-use serde_json::{Value, json};
-use std::{fs, path::Path, time::Duration};
-use tokio::time::sleep;
+use arizuko_tests::prelude::*;
+use arizuko_tests::tools::{self};
 
 /// A proxy before a stack's gateway.
 struct Site {
@@ -110,7 +98,7 @@ impl Site {
         fs::create_dir(&folder).expect("the folder is new");
         let proxy = proxy(Settings {
             port,
-            gateway: stack.gateway(0).trim_start_matches("http://"),
+            gateway: stack.gateway(A).trim_start_matches("http://"),
             certificate: &certificate,
             folder: &folder,
         })
@@ -136,7 +124,7 @@ impl Site {
     async fn serves_all(mut self) {
         let link = self.stack.issue("acme").await;
         let chat = format!("{}/chat/{}/", self.url, link.token);
-        let mut agent = self.stack.attach("acme", 0).await;
+        let mut agent = self.stack.attach("acme", A).await;
         for (http, address) in [("--http2", "127.0.0.2"), ("--http1.1", "127.0.0.3")] {
             // What the page does: its origin is the site's.
             let origin = format!("origin: {}", self.url);

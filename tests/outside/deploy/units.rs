@@ -1,14 +1,7 @@
 //! The services' units: systemd reads them, and finds little that they could do harm with.
 
 use super::shipped;
-use arizuko_tests::{
-    apply,
-    cli::run,
-    embedded,
-    process::{command, program},
-    tools::found,
-};
-use std::fs;
+use arizuko_tests::prelude::*;
 
 /// The most exposure that a unit may have: systemd calls it "ok" up to 5, and ten is all.
 const EXPOSURE: f64 = 2.0;

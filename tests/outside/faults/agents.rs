@@ -1,14 +1,8 @@
 //! Agents that stop, come too late, or hear nothing of what they did.
 
 use super::Readers;
-use arizuko_proto::v1::{HeldTurn, Hello};
-use arizuko_tests::{
-    Kind, Stack, apply,
-    attach::{Held, Session, delta, hello, message},
-    every_stack,
-    sse::names,
-};
-use nix::sys::signal::Signal;
+use arizuko_proto::v1::HeldTurn;
+use arizuko_tests::prelude::*;
 
 const SHORT: [(&str, &str); 2] = [("ARIZUKO_LEASE", "2s"), ("ARIZUKO_AGENT_HEARTBEAT", "500ms")];
 
@@ -16,7 +10,7 @@ const SHORT: [(&str, &str); 2] = [("ARIZUKO_LEASE", "2s"), ("ARIZUKO_AGENT_HEART
 async fn an_agent_that_wakes_after_its_lease_is_refused(kind: Kind) {
     let stack = Stack::with(kind, &SHORT).await;
     let link = stack.issue("acme").await;
-    let visitor = stack.visitor(&link, 0);
+    let visitor = stack.visitor(&link, A);
     let posted = visitor.say("hello").await;
     let mut agent = stack.agent("acme", &[]).await;
     let mut program = agent.turn().await;
@@ -50,11 +44,11 @@ enum Step {
 async fn an_agent_that_dies_after_each_step_costs_its_visitor_nothing(kind: Kind) {
     let stack = Stack::with(kind, &SHORT).await;
     let link = stack.issue("acme").await;
-    let visitor = stack.visitor(&link, 0);
+    let visitor = stack.visitor(&link, A);
     for step in [Step::Attached, Step::Offered, Step::Accepted, Step::Appended, Step::Finished] {
         let posted = visitor.say("hello").await;
         let readers = Readers::begin(&stack, &link, &posted, 2);
-        let mut agent = stack.attach("acme", 1).await;
+        let mut agent = stack.attach("acme", B).await;
         match step {
             Step::Attached => {}
             Step::Offered => drop(agent.offered().await),
@@ -81,7 +75,7 @@ async fn an_agent_that_dies_after_each_step_costs_its_visitor_nothing(kind: Kind
 }
 
 /// The same session over another connection, with what it thinks that it holds.
-async fn again(stack: &Stack, agent: Session, held: &Held, control: usize) -> Session {
+async fn again(stack: &Stack, agent: Session, held: &Held, control: Instance) -> Session {
     let mine = HeldTurn {
         turn_id: held.turn.turn_id.clone(),
         attempt: held.turn.attempt,
@@ -99,21 +93,21 @@ async fn again(stack: &Stack, agent: Session, held: &Held, control: usize) -> Se
 #[apply(every_stack)]
 async fn an_agent_that_hears_no_answer_does_nothing_twice(stack: Stack) {
     let link = stack.issue("acme").await;
-    let posted = stack.visitor(&link, 0).say("hello").await;
+    let posted = stack.visitor(&link, A).say("hello").await;
     let readers = Readers::begin(&stack, &link, &posted, 2);
-    let mut agent = stack.attach("acme", 0).await;
+    let mut agent = stack.attach("acme", A).await;
     let mut held = agent.turn().await;
     for (number, word) in ["one ", "two ", "three "].into_iter().enumerate() {
         // Sent, and maybe done, but the answer is lost with the connection.
         agent.say(held.append(held.seq, vec![delta("m1", word)])).await;
-        agent = again(&stack, agent, &held, number % 2).await;
+        agent = again(&stack, agent, &held, BOTH[number % 2]).await;
         agent.say(held.append(held.seq, vec![delta("m1", word)])).await;
         held.seq += 1;
         agent.stored(&held).await;
     }
     let whole = vec![message("m1", "one two three")];
     agent.say(held.append(held.seq, whole.clone())).await;
-    agent = again(&stack, agent, &held, 1).await;
+    agent = again(&stack, agent, &held, B).await;
     agent.say(held.append(held.seq, whole)).await;
     held.seq += 1;
     agent.stored(&held).await;

@@ -1,16 +1,13 @@
 //! Clocks that disagree. Control goes by its store's, so that nobody sees anything of it.
 
 use super::Readers;
-use arizuko_proto::v1::LinkOptions;
-use arizuko_tests::{Kind, Stack, apply, pair, routes::escalation, sse::names, within};
-use std::time::Duration;
-use tokio::time::sleep;
+use arizuko_tests::prelude::*;
 
 const LEASE: Duration = Duration::from_secs(2);
 
 async fn apart(kind: Kind) -> Stack {
     let settings = [("ARIZUKO_LEASE", "2s"), ("ARIZUKO_AGENT_HEARTBEAT", "500ms")];
-    let clocks = [("control-1", "+300s"), ("gateway-1", "-300s")];
+    let clocks = [(Control(B), "+300s"), (Gateway(B), "-300s")];
     Stack::with_clocks(kind, &settings, &clocks).await
 }
 
@@ -26,7 +23,7 @@ async fn nothing_happens_early_where_clocks_are_five_minutes_apart(kind: Kind) {
     let mut turns = Vec::new();
     // Enough for either control to be asked for some of them.
     for number in 0..6 {
-        let posted = stack.visitor(&link, number % 2).say("hello").await;
+        let posted = stack.visitor(&link, BOTH[number % 2]).say("hello").await;
         let readers = Readers::begin(&stack, &link, &posted, 2);
         turns.push((readers, agent.turn().await));
     }
@@ -38,7 +35,7 @@ async fn nothing_happens_early_where_clocks_are_five_minutes_apart(kind: Kind) {
         let seen = readers.agree("in time").await;
         assert!(!names(&seen).contains(&"restart"), "{:?}", names(&seen));
     }
-    for gateway in 0..2 {
+    for gateway in BOTH {
         stack.visitor(&link, gateway).say("still valid").await;
     }
 }
@@ -50,7 +47,7 @@ async fn nothing_happens_late_where_clocks_are_five_minutes_apart(kind: Kind) {
         LinkOptions { lifetime: Duration::from_secs(3).try_into().ok(), ..LinkOptions::default() };
     let short = stack.issue_with("acme", "short", options).await;
     let link = stack.issue("acme").await;
-    for control in [1, 0] {
+    for control in [B, A] {
         let posted = stack.visitor(&link, control).say("hello").await;
         let readers = Readers::begin(&stack, &link, &posted, 2);
         let mut first = stack.attach("acme", control).await;
@@ -63,7 +60,7 @@ async fn nothing_happens_late_where_clocks_are_five_minutes_apart(kind: Kind) {
         program.exit(0).await;
         readers.agree("from the second").await;
     }
-    for gateway in 0..2 {
+    for gateway in BOTH {
         let visitor = stack.visitor(&short, gateway);
         within("the link to expire", async {
             while visitor.get("config").await.status != 401 {

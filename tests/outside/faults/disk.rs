@@ -1,18 +1,15 @@
 //! The embedded store: killed in the middle of writing, its file's end torn, its disk full.
 
-use arizuko_tests::{
-    Kind, Stack, apply, attach::delta, embedded, sse::transcript, tools::random_id,
-};
-use serde_json::json;
-use std::{fs, io::Write as _};
+use arizuko_tests::prelude::*;
+use std::io::Write as _;
 
 #[apply(embedded)]
 async fn what_was_acknowledged_outlives_a_kill_in_the_middle_of_writing(mut stack: Stack) {
     let link = stack.issue("acme").await;
     for seed in 1..=6_usize {
-        let visitor = stack.visitor(&link, 0);
+        let visitor = stack.visitor(&link, A);
         let posted = visitor.say("count").await;
-        let mut agent = stack.attach("acme", 0).await;
+        let mut agent = stack.attach("acme", A).await;
         let mut held = agent.turn().await;
         let mut stored = String::new();
         for number in 0..seed * 7 {
@@ -26,11 +23,11 @@ async fn what_was_acknowledged_outlives_a_kill_in_the_middle_of_writing(mut stac
         stack.cut_the_power();
         agent.vanish();
         stack.power_up().await;
-        let snapshot = stack.visitor(&link, 0).get(&posted.turn).await.expect(200);
+        let snapshot = stack.visitor(&link, A).get(&posted.turn).await.expect(200);
         let found = snapshot.json()["assistant"][0]["content"].clone();
         let found = found.as_str().unwrap_or_default().trim_end_matches('?');
         assert_eq!(found, stored, "seed {seed}");
-        let visitor = stack.visitor(&link, 0);
+        let visitor = stack.visitor(&link, A);
         visitor.post_to(&format!("{}/cancel", posted.turn)).await.expect(200);
     }
 }
@@ -38,8 +35,8 @@ async fn what_was_acknowledged_outlives_a_kill_in_the_middle_of_writing(mut stac
 #[apply(embedded)]
 async fn a_torn_tail_is_left_out_when_the_file_is_opened_again(mut stack: Stack) {
     let link = stack.issue("acme").await;
-    let posted = stack.visitor(&link, 0).say("hello").await;
-    let mut agent = stack.attach("acme", 0).await;
+    let posted = stack.visitor(&link, A).say("hello").await;
+    let mut agent = stack.attach("acme", A).await;
     let held = agent.turn().await;
     agent.answer(held, "stored").await;
     stack.cut_the_power();
@@ -51,11 +48,11 @@ async fn a_torn_tail_is_left_out_when_the_file_is_opened_again(mut stack: Stack)
     file.write_all(tail.as_bytes()).expect("the disk has room");
     drop(file);
     stack.power_up().await;
-    let visitor = stack.visitor(&link, 0);
+    let visitor = stack.visitor(&link, A);
     let seen = visitor.listen(&posted.turn).await.rest().await;
     assert_eq!(transcript(&seen)[0].1, "stored");
     let posted = visitor.say_in(&posted.conversation, "and on").await;
-    let mut agent = stack.attach("acme", 0).await;
+    let mut agent = stack.attach("acme", A).await;
     let held = agent.turn().await;
     assert_eq!(held.turn.turn_id, posted.turn);
     agent.answer(held, "goes on").await;
@@ -65,11 +62,11 @@ async fn a_torn_tail_is_left_out_when_the_file_is_opened_again(mut stack: Stack)
 async fn a_disk_that_is_full_takes_nothing_and_loses_nothing(kind: Kind) {
     let mut stack = Stack::with(kind, &[("ARIZUKO_LINK_TURNS", "1000")]).await;
     let link = stack.issue("acme").await;
-    let visitor = stack.visitor(&link, 0);
+    let visitor = stack.visitor(&link, A);
     let first = visitor.say("before").await;
     let size = |name: &str| fs::metadata(stack.data_dir().join(name)).expect("it is there");
     let full = size("arizuko.db-wal").len() + 50_000;
-    stack.process("up").limit_files(Some(full));
+    stack.process(Control(A)).limit_files(Some(full));
     let mut taken = vec![first.turn.clone()];
     let content = "x".repeat(4_000);
     let message = json!({"content": content, "conversation": first.conversation});
@@ -86,10 +83,10 @@ async fn a_disk_that_is_full_takes_nothing_and_loses_nothing(kind: Kind) {
     let history = visitor.get(&format!("c/{}", first.conversation)).await;
     let history = history.expect(200).json();
     assert_eq!(history["turns"].as_array().map(Vec::len), Some(taken.len()));
-    stack.process("up").limit_files(None);
+    stack.process(Control(A)).limit_files(None);
     let key = format!("a-key-that-nobody-can-guess-{}", taken.len());
     taken.push(visitor.say_once(&key, &message).await.posted().turn);
-    let mut agent = stack.attach("acme", 0).await;
+    let mut agent = stack.attach("acme", A).await;
     for turn in &taken {
         let held = agent.turn().await;
         assert_eq!(&held.turn.turn_id, turn);

@@ -1,14 +1,8 @@
 //! A gateway and a control that are told to stop while very many are at work.
 
 use super::Readers;
-use arizuko_tests::{
-    Kind, Stack, apply,
-    attach::{Held, Session, delta, hello},
-    metrics, pair,
-    sse::names,
-};
-use nix::sys::signal::Signal;
-use std::time::{Duration, Instant};
+use arizuko_tests::metrics;
+use arizuko_tests::prelude::*;
 
 #[apply(pair)]
 async fn a_rolling_restart_of_every_control_shows_no_reader_a_restart(mut stack: Stack) {
@@ -16,24 +10,24 @@ async fn a_rolling_restart_of_every_control_shows_no_reader_a_restart(mut stack:
     let mut agent = stack.agent("acme", &["--concurrency", "3"]).await;
     let (mut turns, mut programs) = (Vec::new(), Vec::new());
     for _ in 0..3 {
-        let posted = stack.visitor(&link, 0).say("count").await;
+        let posted = stack.visitor(&link, A).say("count").await;
         turns.push(Readers::begin(&stack, &link, &posted, 2));
         programs.push(agent.turn().await);
     }
     let mut text = String::new();
-    for (round, name) in ["control-0", "control-1"].into_iter().enumerate() {
+    for (round, instance) in BOTH.into_iter().enumerate() {
         for program in &mut programs {
             program.print(&format!("before {round} ")).await;
         }
         text += &format!("before {round} ");
-        let control = stack.process(name);
+        let control = stack.process(Control(instance));
         control.signal(Signal::SIGTERM);
         assert_eq!(control.exit().await.code(), Some(0), "a clean end");
         for program in &mut programs {
             program.print(&format!("without {round} ")).await;
         }
         text += &format!("without {round} ");
-        stack.restart_control(round).await;
+        stack.restart(Control(instance)).await;
     }
     for program in programs {
         program.exit(0).await;
@@ -61,8 +55,8 @@ async fn a_gateway_with_very_many_readers_is_gone_in_its_grace_and_loses_nothing
     let mut held: Vec<(Session, Held)> = Vec::new();
     let mut begun = Vec::new();
     for number in 0..AGENTS {
-        let posted = stack.visitor(&link, number % 2).say("count").await;
-        let channel = stack.operator(number % 2).await;
+        let posted = stack.visitor(&link, BOTH[number % 2]).say("count").await;
+        let channel = stack.operator(BOTH[number % 2]).await;
         let mut agent = Session::open(channel, hello("acme", 1)).await;
         let turn = agent.turn().await;
         held.push((agent, turn));
@@ -77,14 +71,14 @@ async fn a_gateway_with_very_many_readers_is_gone_in_its_grace_and_loses_nothing
     };
     speak(&mut held, "one ").await;
     stack.metric_becomes("arizuko_gateway_open_streams", &[], READERS as f64).await;
-    let gateway = stack.process("gateway-0");
+    let gateway = stack.process(Gateway(A));
     gateway.signal(Signal::SIGTERM);
     let told = Instant::now();
     assert_eq!(gateway.exit().await.code(), Some(0), "a clean end");
     let took = told.elapsed();
     assert!(took < Duration::from_secs(20), "it took {took:?}");
     speak(&mut held, "two ").await;
-    stack.restart("gateway-0").await;
+    stack.restart(Gateway(A)).await;
     speak(&mut held, "three").await;
     for (agent, turn) in &mut held {
         agent.finish(turn).await;

@@ -1,17 +1,16 @@
 //! Lines that go dead, and gateways that die.
 
 use super::Readers;
-use arizuko_tests::{Kind, Stack, apply, attach::delta, on_redis, pair};
-use std::time::{Duration, Instant};
+use arizuko_tests::prelude::*;
 
 #[apply(on_redis)]
 async fn a_wake_up_link_that_goes_dead_without_a_word_is_noticed(kind: Kind) {
     // No recheck helps: what is noticed is noticed by the link's own beat.
     let stack = Stack::behind_a_proxy(kind, &[("ARIZUKO_RECHECK", "300s")]).await;
     let link = stack.issue("acme").await;
-    let posted = stack.visitor(&link, 0).say("count").await;
+    let posted = stack.visitor(&link, A).say("count").await;
     let readers = Readers::begin(&stack, &link, &posted, 4);
-    let mut agent = stack.attach("acme", 1).await;
+    let mut agent = stack.attach("acme", B).await;
     let mut held = agent.turn().await;
     agent.append(&mut held, delta("m1", "one ")).await;
     stack.proxy().kill_subscribers();
@@ -26,12 +25,12 @@ async fn a_wake_up_link_that_goes_dead_without_a_word_is_noticed(kind: Kind) {
 #[apply(pair)]
 async fn a_gateway_that_is_killed_in_mid_reply_costs_its_readers_nothing(mut stack: Stack) {
     let link = stack.issue("acme").await;
-    let posted = stack.visitor(&link, 0).say("count").await;
+    let posted = stack.visitor(&link, A).say("count").await;
     let readers = Readers::begin(&stack, &link, &posted, 6);
-    let mut agent = stack.attach("acme", 1).await;
+    let mut agent = stack.attach("acme", B).await;
     let mut held = agent.turn().await;
     let mut text = String::new();
-    for (number, gateway) in ["gateway-0", "gateway-1", "gateway-0"].iter().enumerate() {
+    for (number, gateway) in [A, B, A].map(Gateway).into_iter().enumerate() {
         let word = format!("{number} ");
         agent.append(&mut held, delta("m1", &word)).await;
         stack.process(gateway).kill();

@@ -1,7 +1,7 @@
 //! Readers that read nothing: they cost what their credit is, and nobody else anything.
 
 use super::Readers;
-use arizuko_tests::{Kind, Stack, apply, attach::delta, pair, sse::stalled};
+use arizuko_tests::prelude::*;
 
 const STALLED: usize = 150;
 const READERS: usize = 200;
@@ -16,15 +16,15 @@ async fn readers_that_read_nothing_cost_little_while_many_others_read(kind: Kind
     let settings = [("ARIZUKO_STREAMS_PER_ADDRESS", "1000")];
     let mut stack = Stack::with(kind, &settings).await;
     let link = stack.issue("acme").await;
-    let posted = stack.visitor(&link, 0).say("hello").await;
+    let posted = stack.visitor(&link, A).say("hello").await;
     let path = format!("/chat/{}/{}/sse", link.token, posted.turn);
     let mut idle = Vec::new();
     for _ in 0..STALLED {
-        idle.push(stalled(&stack.gateway(0), &path).await);
+        idle.push(stalled(&stack.gateway(A), &path).await);
     }
     let readers = Readers::begin(&stack, &link, &posted, READERS);
-    let before = stack.process("gateway-0").peak_memory();
-    let mut agent = stack.attach("acme", 1).await;
+    let before = stack.process(Gateway(A)).peak_memory();
+    let mut agent = stack.attach("acme", B).await;
     let mut held = agent.turn().await;
     let word = "x".repeat(FRAME_BYTES);
     for _ in 0..FRAMES {
@@ -32,6 +32,6 @@ async fn readers_that_read_nothing_cost_little_while_many_others_read(kind: Kind
     }
     agent.finish(&held).await;
     readers.agree(&word.repeat(FRAMES)).await;
-    let more = stack.process("gateway-0").peak_memory() - before;
+    let more = stack.process(Gateway(A)).peak_memory() - before;
     assert!(more < BOUND as u64, "it took {} MiB more", more >> 20);
 }

@@ -1,23 +1,15 @@
 //! What Redis can do to us: it forgets scripts, cuts off who listens, is full, or no primary.
 
 use super::Readers;
-use arizuko_tests::{
-    Kind, Stack, apply,
-    attach::delta,
-    on_redis,
-    sse::{names, read_to_the_end, transcript},
-    within,
-};
-use serde_json::json;
-use std::time::{Duration, Instant};
+use arizuko_tests::prelude::*;
 
 #[apply(on_redis)]
 async fn a_redis_that_forgets_the_script_is_told_it_again(mut stack: Stack) {
     let link = stack.issue("acme").await;
-    let visitor = stack.visitor(&link, 0);
+    let visitor = stack.visitor(&link, A);
     let posted = visitor.say("count").await;
     let readers = Readers::begin(&stack, &link, &posted, 2);
-    let mut agent = stack.attach("acme", 1).await;
+    let mut agent = stack.attach("acme", B).await;
     let mut held = agent.turn().await;
     let mut text = String::new();
     for number in 0..5 {
@@ -34,10 +26,10 @@ async fn a_redis_that_forgets_the_script_is_told_it_again(mut stack: Stack) {
 #[apply(on_redis)]
 async fn subscribers_that_redis_cuts_off_miss_nothing(mut stack: Stack) {
     let link = stack.issue("acme").await;
-    let visitor = stack.visitor(&link, 0);
+    let visitor = stack.visitor(&link, A);
     let posted = visitor.say("count").await;
     let readers = Readers::begin(&stack, &link, &posted, 4);
-    let mut agent = stack.attach("acme", 1).await;
+    let mut agent = stack.attach("acme", B).await;
     let mut held = agent.turn().await;
     let mut text = String::new();
     // As it does with those whose output buffer is over its limit.
@@ -58,8 +50,8 @@ async fn subscribers_that_redis_cuts_off_miss_nothing(mut stack: Stack) {
 #[apply(on_redis)]
 async fn the_last_wake_up_may_be_lost_and_the_stream_still_ends(mut stack: Stack) {
     let link = stack.issue("acme").await;
-    let visitor = stack.visitor(&link, 0);
-    let mut agent = stack.attach("acme", 1).await;
+    let visitor = stack.visitor(&link, A);
+    let mut agent = stack.attach("acme", B).await;
     for _ in 0..5 {
         let posted = visitor.say("quick").await;
         let mut live = visitor.listen(&posted.turn).await;
@@ -78,7 +70,7 @@ async fn the_last_wake_up_may_be_lost_and_the_stream_still_ends(mut stack: Stack
 #[apply(on_redis)]
 async fn a_reply_whose_end_was_lost_is_given_again(mut stack: Stack) {
     let link = stack.issue("acme").await;
-    let visitor = stack.visitor(&link, 0);
+    let visitor = stack.visitor(&link, A);
     let posted = visitor.say("hello").await;
     let mut agent = stack.agent("acme", &[]).await;
     let mut program = agent.turn().await;
@@ -103,7 +95,7 @@ async fn a_reply_whose_end_was_lost_is_given_again(mut stack: Stack) {
 #[apply(on_redis)]
 async fn a_redis_that_is_full_takes_nothing_and_loses_nothing(mut stack: Stack) {
     let link = stack.issue("acme").await;
-    let visitor = stack.visitor(&link, 0);
+    let visitor = stack.visitor(&link, A);
     let before = visitor.say("before").await;
     let redis = stack.redis().expect("this stack has one");
     redis.ask(&["CONFIG", "SET", "maxmemory", "1"]).await;
@@ -116,7 +108,7 @@ async fn a_redis_that_is_full_takes_nothing_and_loses_nothing(mut stack: Stack) 
     let redis = stack.redis().expect("this stack has one");
     redis.ask(&["CONFIG", "SET", "maxmemory", "0"]).await;
     let after = visitor.say_once("a-key-that-nobody-can-guess", &message).await.posted();
-    let mut agent = stack.attach("acme", 1).await;
+    let mut agent = stack.attach("acme", B).await;
     for turn in [&before.turn, &after.turn] {
         let held = agent.turn().await;
         assert_eq!(&held.turn.turn_id, turn);
@@ -126,7 +118,7 @@ async fn a_redis_that_is_full_takes_nothing_and_loses_nothing(mut stack: Stack) 
 
 #[apply(on_redis)]
 async fn a_redis_that_is_no_primary_takes_nothing(mut stack: Stack) {
-    let visitor = stack.visitor(&stack.issue("acme").await, 0);
+    let visitor = stack.visitor(&stack.issue("acme").await, A);
     let redis = stack.redis().expect("this stack has one");
     redis.ask(&["REPLICAOF", "127.0.0.1", "1"]).await;
     let message = json!({"content": "during"});
@@ -147,11 +139,11 @@ async fn a_revocation_that_redis_did_not_hear_of_is_not_told_as_done(kind: Kind)
     };
     let mut stack = Stack::start(kind).await;
     let link = stack.issue("acme").await;
-    let visitor = stack.visitor(&link, 0);
+    let visitor = stack.visitor(&link, A);
     let posted = visitor.say("hello").await;
     let mut live = visitor.follow(&posted.conversation).await;
     live.take(1).await;
-    let mut tokens = TokenServiceClient::new(stack.operator(1).await);
+    let mut tokens = TokenServiceClient::new(stack.operator(B).await);
     let request = || RevokeTokenRequest { target: Some(Target::TokenId(link.token_id.clone())) };
     stack.redis().expect("this stack has one").freeze();
     let refused = within("an answer", tokens.revoke_token(request())).await;
@@ -159,7 +151,7 @@ async fn a_revocation_that_redis_did_not_hear_of_is_not_told_as_done(kind: Kind)
     stack.redis().expect("this stack has one").thaw();
     within("the revocation", async { while tokens.revoke_token(request()).await.is_err() {} })
         .await;
-    for gateway in 0..2 {
+    for gateway in BOTH {
         let visitor = stack.visitor(&link, gateway);
         visitor.get("config").await.refused(401, "TOKEN_INVALID");
     }

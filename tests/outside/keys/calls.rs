@@ -1,23 +1,24 @@
 //! Every call that control takes, with the smallest request that makes sense.
 
-use arizuko_proto::v1::{
-    Access, ApplyRoutesRequest, AssignConversationRequest, CancelTurnRequest, CreateKeyRequest,
-    DeleteConversationRequest, DeleteRouteRequest, ExplainRouteRequest, GetConversationRequest,
-    GetStatusRequest, GetTurnRequest, IssueChatLinkRequest, IssueWebhookRequest, KeyKind,
-    ListAuditRequest, ListKeysRequest, ListRoutesRequest, ListTokensRequest, PostMessageRequest,
-    ReadConversationRequest, ResolveTokenRequest, RevokeKeyRequest, RevokeTokenRequest, Route,
-    SendMessageRequest, SetRouteRequest, TailRequest, TokenKind, WatchRequest,
-    admin_service_client::AdminServiceClient, agent_service_client::AgentServiceClient,
-    gateway_service_client::GatewayServiceClient, key_service_client::KeyServiceClient,
-    revoke_token_request::Target, route_service_client::RouteServiceClient,
-    token_service_client::TokenServiceClient,
+use arizuko_proto::{
+    v1::admin_service_client::AdminServiceClient,
+    v1::agent_service_client::AgentServiceClient,
+    v1::gateway_service_client::GatewayServiceClient,
+    v1::key_service_client::KeyServiceClient,
+    v1::revoke_token_request::Target,
+    v1::route_service_client::RouteServiceClient,
+    v1::token_service_client::TokenServiceClient,
+    v1::{
+        Access, ApplyRoutesRequest, AssignConversationRequest, CancelTurnRequest, CreateKeyRequest,
+        DeleteConversationRequest, DeleteRouteRequest, ExplainRouteRequest, GetConversationRequest,
+        GetStatusRequest, GetTurnRequest, IssueChatLinkRequest, IssueWebhookRequest,
+        ListAuditRequest, ListKeysRequest, ListRoutesRequest, ListTokensRequest,
+        PostMessageRequest, ReadConversationRequest, ResolveTokenRequest, RevokeKeyRequest,
+        RevokeTokenRequest, SendMessageRequest, SetRouteRequest, TailRequest, TokenKind,
+        WatchRequest,
+    },
 };
-use arizuko_tests::{
-    attach::{Session, hello},
-    http::Posted,
-    operator::{Channel, Link, reason},
-    within,
-};
+use arizuko_tests::prelude::*;
 use tonic::Status;
 
 /// Calls of operators alone.

@@ -1,14 +1,12 @@
 //! Every kind of caller against every call.
 
 use super::calls::{FOLDERS, Facts, GATEWAYS, OPERATORS, ROUTES, SPEECH, outcome};
-use arizuko_proto::v1::{
-    KeyKind, KeyReach, RevokeKeyRequest, key_service_client::KeyServiceClient,
-};
-use arizuko_tests::{Kind, Stack, apply, every_stack, operator::connect};
+use arizuko_proto::{v1::RevokeKeyRequest, v1::key_service_client::KeyServiceClient};
+use arizuko_tests::prelude::*;
 
 async fn facts(stack: &Stack) -> Facts {
     let link = stack.issue("acme").await;
-    let posted = stack.visitor(&link, 0).say("hello").await;
+    let posted = stack.visitor(&link, A).say("hello").await;
     Facts { link, posted }
 }
 
@@ -22,9 +20,9 @@ async fn expect(
     facts: &Facts,
 ) {
     for call in calls {
-        for control in 0..2 {
+        for control in BOTH {
             // What can be done only once is done once.
-            if control == 1 && expected == "OK" && *call == "DeleteConversation" {
+            if control == B && expected == "OK" && *call == "DeleteConversation" {
                 continue;
             }
             let channel = connect(&stack.control(control), Some(key)).await;
@@ -91,9 +89,9 @@ async fn an_agent_reaches_its_own_folder_alone(stack: Stack) {
     expect(&stack, &eng, &FOLDERS, "acme", "NOT_ALLOWED", &facts).await;
     // A token of others is none to it: nothing is told of it, and nothing done to it.
     expect(&stack, &eng, &["RevokeToken"], "", "OK", &facts).await;
-    stack.visitor(&facts.link, 0).get("config").await.expect(200);
+    stack.visitor(&facts.link, A).get("config").await.expect(200);
     expect(&stack, &key, &["RevokeToken"], "", "OK", &facts).await;
-    stack.visitor(&facts.link, 0).get("config").await.expect(401);
+    stack.visitor(&facts.link, A).get("config").await.expect(401);
 }
 
 #[apply(every_stack)]
@@ -126,7 +124,7 @@ async fn an_agent_that_may_not_mint_attaches_and_lists_and_no_more(stack: Stack)
             .await;
     }
     expect(&stack, &key, &["RevokeToken"], "", "NOT_ALLOWED", &facts).await;
-    stack.visitor(&facts.link, 0).get("config").await.expect(200);
+    stack.visitor(&facts.link, A).get("config").await.expect(200);
 }
 
 #[apply(every_stack)]
@@ -137,7 +135,7 @@ async fn without_a_key_with_an_unknown_one_and_with_a_revoked_one_nothing_is_don
         [(KeyKind::Operator, ""), (KeyKind::Gateway, ""), (KeyKind::Agent, "acme")]
     {
         let key = stack.key(kind, folder, KeyReach::Unspecified, true).await;
-        let mut keys = KeyServiceClient::new(stack.operator(0).await);
+        let mut keys = KeyServiceClient::new(stack.operator(A).await);
         let request = RevokeKeyRequest { key_id: key.key_id.clone() };
         let ended = keys.revoke_key(request.clone()).await.expect("operators revoke").into_inner();
         assert_eq!(ended.revoked.map(|key| key.key_id), Some(key.key_id));
@@ -152,7 +150,7 @@ async fn without_a_key_with_an_unknown_one_and_with_a_revoked_one_nothing_is_don
     for (number, key) in bad.enumerate() {
         let all = [&OPERATORS[..], &GATEWAYS, &FOLDERS, &ROUTES, &SPEECH, &["RevokeToken"]];
         for call in all.concat() {
-            let channel = connect(&stack.control(number % 2), key).await;
+            let channel = connect(&stack.control(BOTH[number % 2]), key).await;
             let found = outcome(call, "acme", channel, &facts).await;
             assert_eq!(found, "KEY_INVALID", "{call} with the bad key number {number}");
         }
@@ -165,11 +163,11 @@ async fn revoking_a_key_ends_the_streams_that_were_opened_with_it(kind: Kind) {
     let stack = Stack::start(kind).await;
     let link = stack.issue("acme").await;
     let key = stack.key(KeyKind::Agent, "acme", KeyReach::Self_, true).await;
-    let mut agent = stack.attach_with(&key.key, hello("acme", 10), 1).await;
-    let mut other = stack.attach_with(&stack.agent_key("acme").await, hello("acme", 0), 1).await;
-    let posted = stack.visitor(&link, 0).say("hello").await;
+    let mut agent = stack.attach_with(&key.key, hello("acme", 10), B).await;
+    let mut other = stack.attach_with(&stack.agent_key("acme").await, hello("acme", 0), B).await;
+    let posted = stack.visitor(&link, A).say("hello").await;
     agent.turn().await;
-    let mut keys = KeyServiceClient::new(stack.operator(0).await);
+    let mut keys = KeyServiceClient::new(stack.operator(A).await);
     keys.revoke_key(RevokeKeyRequest { key_id: key.key_id }).await.expect("operators revoke");
     let status = agent.ended().await.expect("the stream ends with a reason");
     assert_eq!(reason(&status), "KEY_INVALID");

@@ -1,14 +1,15 @@
 //! Whose a link is: listing and revoking follow the folder of the key that minted it.
 
-use arizuko_proto::v1::{
-    CreateKeyRequest, IssueChatLinkRequest, KeyKind, KeyReach, ListKeysRequest, ListTokensRequest,
-    RevokeTokenRequest, key_service_client::KeyServiceClient, revoke_token_request::Target,
-    token_service_client::TokenServiceClient,
+use arizuko_proto::{
+    v1::key_service_client::KeyServiceClient,
+    v1::revoke_token_request::Target,
+    v1::token_service_client::TokenServiceClient,
+    v1::{
+        CreateKeyRequest, IssueChatLinkRequest, ListKeysRequest, ListTokensRequest,
+        RevokeTokenRequest,
+    },
 };
-use arizuko_tests::{
-    Stack, apply, every_stack,
-    operator::{Channel, connect, reason},
-};
+use arizuko_tests::prelude::*;
 
 async fn mint(channel: Channel, folder: &str) -> arizuko_proto::v1::IssueChatLinkResponse {
     let request = IssueChatLinkRequest { folder: folder.into(), ..IssueChatLinkRequest::default() };
@@ -38,18 +39,18 @@ async fn revoke(channel: Channel, jid: &str) -> usize {
 #[apply(every_stack)]
 async fn an_agents_link_takes_its_folder_from_the_key(stack: Stack) {
     let key = stack.agent_key("acme/eng").await;
-    let issued = mint(connect(&stack.control(1), Some(&key)).await, "").await;
+    let issued = mint(connect(&stack.control(B), Some(&key)).await, "").await;
     assert_eq!(issued.jid, "web:acme/eng");
     assert_eq!(issued.url, format!("https://acme.example/chat/{}/", issued.token));
-    stack.at(0, &format!("/chat/{}/", issued.token)).get("").await.expect(200);
+    stack.at(A, &format!("/chat/{}/", issued.token)).get("").await.expect(200);
 }
 
 #[apply(every_stack)]
 async fn a_link_belongs_to_the_folder_of_the_key_that_minted_it(stack: Stack) {
     let subtree = stack.key(KeyKind::Agent, "acme", KeyReach::Subtree, true).await.key;
     let eng = stack.agent_key("acme/eng").await;
-    let subtree = connect(&stack.control(0), Some(&subtree)).await;
-    let eng = connect(&stack.control(1), Some(&eng)).await;
+    let subtree = connect(&stack.control(A), Some(&subtree)).await;
+    let eng = connect(&stack.control(B), Some(&eng)).await;
     let from_above = mint(subtree.clone(), "acme/eng").await;
     let own = mint(eng.clone(), "").await;
     let operators = stack.issue("acme/eng").await;
@@ -61,17 +62,17 @@ async fn a_link_belongs_to_the_folder_of_the_key_that_minted_it(stack: Stack) {
     assert_eq!(listed(subtree.clone()).await, sorted(all));
     assert_eq!(revoke(eng.clone(), "web:other").await, 0);
     assert_eq!(revoke(eng, "web:acme/eng").await, 2, "all but the one from above");
-    stack.visitor(&foreign, 0).get("config").await.expect(200);
-    stack.at(0, &format!("/chat/{}/", from_above.token)).get("config").await.expect(200);
+    stack.visitor(&foreign, A).get("config").await.expect(200);
+    stack.at(A, &format!("/chat/{}/", from_above.token)).get("config").await.expect(200);
     assert_eq!(revoke(subtree, "web:acme/eng").await, 1);
-    stack.at(0, &format!("/chat/{}/", from_above.token)).get("config").await.expect(401);
+    stack.at(A, &format!("/chat/{}/", from_above.token)).get("config").await.expect(401);
 }
 
 #[apply(every_stack)]
 async fn keys_are_listed_without_their_secret(stack: Stack) {
     let agent = stack.key(KeyKind::Agent, "acme/eng", KeyReach::Subtree, true).await;
     let gateway = stack.key(KeyKind::Gateway, "", KeyReach::Unspecified, false).await;
-    let mut keys = KeyServiceClient::new(stack.operator(1).await);
+    let mut keys = KeyServiceClient::new(stack.operator(B).await);
     let mut all =
         keys.list_keys(ListKeysRequest::default()).await.expect("operators list").into_inner().keys;
     all.sort_by_key(|key| key.kind);
@@ -95,7 +96,7 @@ async fn keys_are_listed_without_their_secret(stack: Stack) {
 
 #[apply(every_stack)]
 async fn what_is_no_key_is_refused(stack: Stack) {
-    let mut keys = KeyServiceClient::new(stack.operator(0).await);
+    let mut keys = KeyServiceClient::new(stack.operator(A).await);
     let request = |kind: KeyKind, folder: &str, name: &str| CreateKeyRequest {
         kind: kind.into(),
         folder: folder.into(),

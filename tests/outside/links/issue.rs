@@ -1,10 +1,10 @@
 //! Minting: what a link is called, and which JIDs there can be.
 
-use arizuko_proto::v1::{
-    IssueChatLinkRequest, IssueWebhookRequest, LinkOptions,
-    token_service_client::TokenServiceClient,
+use arizuko_proto::{
+    v1::token_service_client::TokenServiceClient,
+    v1::{IssueChatLinkRequest, IssueWebhookRequest},
 };
-use arizuko_tests::{Stack, apply, every_stack, operator::reason};
+use arizuko_tests::prelude::*;
 
 pub(super) async fn issue(
     stack: &Stack,
@@ -14,14 +14,14 @@ pub(super) async fn issue(
 ) -> Result<String, String> {
     let (folder, jid_suffix) = (folder.to_owned(), suffix.to_owned());
     let request = IssueChatLinkRequest { folder, jid_suffix, options: Some(options) };
-    let issued = TokenServiceClient::new(stack.operator(0).await).issue_chat_link(request).await;
+    let issued = TokenServiceClient::new(stack.operator(A).await).issue_chat_link(request).await;
     issued.map(|issued| issued.into_inner().jid).map_err(|status| reason(&status))
 }
 
 async fn hook(stack: &Stack, source: &str, suffix: &str) -> Result<String, String> {
     let (source, jid_suffix) = (source.to_owned(), suffix.to_owned());
     let request = IssueWebhookRequest { folder: "acme".into(), source, jid_suffix, options: None };
-    let issued = TokenServiceClient::new(stack.operator(0).await).issue_webhook(request).await;
+    let issued = TokenServiceClient::new(stack.operator(A).await).issue_webhook(request).await;
     issued.map(|issued| issued.into_inner().jid).map_err(|status| reason(&status))
 }
 
@@ -39,10 +39,10 @@ async fn a_link_has_a_token_a_url_and_a_jid(stack: Stack) {
         assert!(link.token_id.starts_with("tok_") && !link.token.contains(&link.token_id[4..]));
         assert!(link.token.len() >= 43, "at least 256 bits: {}", link.token);
         assert!(!link.agent_attached);
-        stack.visitor(&link, 0).get("").await.expect(200);
-        stack.visitor(&link, 1).get("config").await.expect(200);
+        stack.visitor(&link, A).get("").await.expect(200);
+        stack.visitor(&link, B).get("config").await.expect(200);
     }
-    let _agent = stack.attach("acme", 1).await;
+    let _agent = stack.attach("acme", B).await;
     assert!(stack.issue("acme").await.agent_attached);
 }
 
@@ -52,13 +52,13 @@ async fn two_links_of_one_folder_reach_one_agent_under_two_jids(stack: Stack) {
     let support = stack.issue_with("acme", "support", context("be kind")).await;
     let sales = stack.issue_with("acme", "sales", context("be quick")).await;
     let again = stack.issue_with("acme", "sales", LinkOptions::default()).await;
-    let mut agent = stack.attach("acme", 1).await;
+    let mut agent = stack.attach("acme", B).await;
     for (link, jid, context) in [
         (&support, "web:acme/support", "be kind"),
         (&sales, "web:acme/sales", "be quick"),
         (&again, "web:acme/sales", ""),
     ] {
-        let posted = stack.visitor(link, 0).say("hello").await;
+        let posted = stack.visitor(link, A).say("hello").await;
         let held = agent.turn().await;
         assert_eq!(held.turn.turn_id, posted.turn);
         assert_eq!((held.turn.jid.as_str(), held.turn.folder.as_str()), (jid, "acme"));
@@ -73,7 +73,7 @@ async fn a_suffix_and_a_folder_cannot_have_the_same_jid(stack: Stack) {
     // A folder that has a link, one that has a key, one that has an agent.
     stack.issue("acme/eng").await;
     stack.agent_key("acme/ops").await;
-    let _agent = stack.attach("acme/art", 1).await;
+    let _agent = stack.attach("acme/art", B).await;
     for suffix in ["eng", "ops", "art"] {
         assert_eq!(
             issue(&stack, "acme", suffix, plain()).await,
@@ -93,7 +93,7 @@ async fn a_suffix_and_a_folder_cannot_have_the_same_jid(stack: Stack) {
         source: "b".into(),
         ..IssueWebhookRequest::default()
     };
-    let taken = TokenServiceClient::new(stack.operator(1).await).issue_webhook(request).await;
+    let taken = TokenServiceClient::new(stack.operator(B).await).issue_webhook(request).await;
     assert_eq!(taken.map_err(|status| reason(&status)).err().as_deref(), Some("JID_TAKEN"));
 }
 

@@ -1,8 +1,8 @@
 //! What else is said of a link, and how links are listed.
 
 use super::issue::issue;
-use arizuko_proto::v1::{LinkOptions, ListTokensRequest, token_service_client::TokenServiceClient};
-use arizuko_tests::{Stack, apply, every_stack};
+use arizuko_proto::{v1::ListTokensRequest, v1::token_service_client::TokenServiceClient};
+use arizuko_tests::prelude::*;
 use std::collections::BTreeSet;
 
 #[apply(every_stack)]
@@ -38,7 +38,7 @@ async fn options_are_checked_and_kept(stack: Stack) {
         lifetime: Some(prost_types::Duration { seconds: 3600, nanos: 0 }),
     };
     stack.issue_with("acme", "support", options.clone()).await;
-    let mut tokens = TokenServiceClient::new(stack.operator(1).await);
+    let mut tokens = TokenServiceClient::new(stack.operator(B).await);
     let listed = tokens
         .list_tokens(ListTokensRequest::default())
         .await
@@ -63,7 +63,7 @@ async fn a_list_shows_live_tokens_and_no_credentials(stack: Stack) {
         let request = ListTokensRequest { folder: folder.to_owned() };
         let stack = &stack;
         async move {
-            let mut tokens = TokenServiceClient::new(stack.operator(1).await);
+            let mut tokens = TokenServiceClient::new(stack.operator(B).await);
             let listed =
                 tokens.list_tokens(request).await.expect("operators list").into_inner().tokens;
             assert!(
@@ -84,7 +84,7 @@ async fn a_list_shows_live_tokens_and_no_credentials(stack: Stack) {
     stack.revoke(&issued[3].token_id).await;
     assert_eq!(ids("acme").await, of(&[0, 1, 4]));
 
-    let mut tokens = TokenServiceClient::new(stack.operator(0).await);
+    let mut tokens = TokenServiceClient::new(stack.operator(A).await);
     let listed = tokens.list_tokens(ListTokensRequest::default()).await.expect("operators list");
     let shown = format!("{:?}", listed.into_inner());
     assert!(issued.iter().all(|link| !shown.contains(&link.token)), "{shown}");
@@ -95,9 +95,9 @@ async fn a_link_with_a_lifetime_ends_by_itself(stack: Stack) {
     let lifetime = Some(prost_types::Duration { seconds: 1, nanos: 0 });
     let options = LinkOptions { lifetime, ..LinkOptions::default() };
     let link = stack.issue_with("acme", "", options).await;
-    let (here, there) = (stack.visitor(&link, 0), stack.visitor(&link, 1));
+    let (here, there) = (stack.visitor(&link, A), stack.visitor(&link, B));
     let posted = here.say("hello").await;
-    let mut agent = stack.attach("acme", 1).await;
+    let mut agent = stack.attach("acme", B).await;
     let held = agent.turn().await;
     let mut events = there.follow(&posted.conversation).await;
     let last = events.rest().await.pop().expect("the stream tells why it ends");
@@ -111,7 +111,7 @@ async fn a_link_with_a_lifetime_ends_by_itself(stack: Stack) {
         matches!(heard, Heard::Cancel(c) if c.turn_id == held.turn.turn_id).then_some(())
     };
     agent.hear_of("Cancel", cancelled).await;
-    let mut tokens = TokenServiceClient::new(stack.operator(0).await);
+    let mut tokens = TokenServiceClient::new(stack.operator(A).await);
     let listed = tokens
         .list_tokens(ListTokensRequest::default())
         .await

@@ -1,26 +1,15 @@
 //! Revocation: once it has returned, the link is dead everywhere.
 
-use arizuko_proto::v1::{
-    RevokeTokenRequest, attach_response::Message as Heard, revoke_token_request::Target,
-    token_service_client::TokenServiceClient,
+use arizuko_proto::{
+    v1::RevokeTokenRequest, v1::revoke_token_request::Target,
+    v1::token_service_client::TokenServiceClient,
 };
-use arizuko_tests::{
-    Kind, Stack, apply,
-    attach::delta,
-    every_stack,
-    http::{Visitor, send},
-    operator::{Link, reason},
-    sse::{Cursor, names, stalled},
-    within,
-};
-use http::Method;
-use serde_json::json;
-use std::time::{Duration, Instant};
+use arizuko_tests::prelude::*;
 use tokio::io::AsyncReadExt as _;
 
 /// Everything at every gateway, as if the link had never been.
 async fn is_dead(stack: &Stack, link: &Link, turn: &str, conversation: &str) {
-    for gateway in 0..2 {
+    for gateway in BOTH {
         let visitor = stack.visitor(link, gateway);
         for path in [
             String::new(),
@@ -48,10 +37,10 @@ async fn dead(visitor: &Visitor, method: Method, path: &str) {
 
 #[apply(every_stack)]
 async fn the_very_next_request_at_every_gateway_is_refused(stack: Stack) {
-    let mut agent = stack.attach("acme", 1).await;
+    let mut agent = stack.attach("acme", B).await;
     for round in 0..4 {
         let link = stack.issue("acme").await;
-        let (here, there) = (stack.visitor(&link, 0), stack.visitor(&link, 1));
+        let (here, there) = (stack.visitor(&link, A), stack.visitor(&link, B));
         let posted = here.say("hello").await;
         let held = agent.turn().await;
         agent.answer(held, "hello").await;
@@ -69,13 +58,13 @@ async fn the_very_next_request_at_every_gateway_is_refused(stack: Stack) {
 #[apply(every_stack)]
 async fn open_streams_are_told_and_end_within_a_second(stack: Stack) {
     let (link, other) = (stack.issue("acme").await, stack.issue("acme").await);
-    let mut agent = stack.attach("acme", 1).await;
-    let (here, there) = (stack.visitor(&link, 0), stack.visitor(&link, 1));
+    let mut agent = stack.attach("acme", B).await;
+    let (here, there) = (stack.visitor(&link, A), stack.visitor(&link, B));
     let posted = here.say("hello").await;
     let mut held = agent.turn().await;
     agent.append(&mut held, delta("m1", "hal")).await;
-    let unharmed = stack.visitor(&other, 0).say("hello").await;
-    let mut unharmed = stack.visitor(&other, 0).listen(&unharmed.turn).await;
+    let unharmed = stack.visitor(&other, A).say("hello").await;
+    let mut unharmed = stack.visitor(&other, A).listen(&unharmed.turn).await;
 
     let waiting = tokio::spawn({
         let (there, turn) = (there.clone(), posted.turn.clone());
@@ -117,15 +106,15 @@ async fn a_replay_under_way_ends_where_it_is(kind: Kind) {
     const FRAMES: usize = 60;
     let stack = Stack::start(kind).await;
     let link = stack.issue("acme").await;
-    let posted = stack.visitor(&link, 0).say("hello").await;
-    let mut agent = stack.attach("acme", 1).await;
+    let posted = stack.visitor(&link, A).say("hello").await;
+    let mut agent = stack.attach("acme", B).await;
     let mut held = agent.turn().await;
     for _ in 0..FRAMES {
         agent.append(&mut held, delta("m1", &"x".repeat(50_000))).await;
     }
     agent.finish(&held).await;
     let path = format!("/chat/{}/{}/sse", link.token, posted.turn);
-    let mut slow = stalled(&stack.gateway(0), &path).await;
+    let mut slow = stalled(&stack.gateway(A), &path).await;
     let mut beginning = [0; 10_000];
     let began = within("the replay to begin", slow.read_exact(&mut beginning)).await;
     began.expect("the connection stands");
@@ -141,8 +130,8 @@ async fn a_replay_under_way_ends_where_it_is(kind: Kind) {
 #[apply(every_stack)]
 async fn queued_and_running_turns_are_cancelled(stack: Stack) {
     let link = stack.issue("acme").await;
-    let visitor = stack.visitor(&link, 0);
-    let mut agent = stack.attach("acme", 1).await;
+    let visitor = stack.visitor(&link, A);
+    let mut agent = stack.attach("acme", B).await;
     let first = visitor.say("runs").await;
     visitor.say_in(&first.conversation, "is queued").await;
     let mut held = agent.turn().await;
@@ -155,21 +144,21 @@ async fn queued_and_running_turns_are_cancelled(stack: Stack) {
     agent.say(held.append(held.seq, vec![delta("m1", "y")])).await;
     agent.hear_of("Cancel", cancelled).await;
     let next = stack.issue("acme").await;
-    let next = stack.visitor(&next, 0).say("of another link").await;
+    let next = stack.visitor(&next, A).say("of another link").await;
     assert_eq!(agent.offered().await.turn_id, next.turn);
 }
 
 #[apply(every_stack)]
 async fn the_same_suffix_again_is_a_new_url_with_the_same_jid_and_the_old_stays_dead(stack: Stack) {
     let old = stack.issue_with("acme", "support", Default::default()).await;
-    let posted = stack.visitor(&old, 0).say("hello").await;
+    let posted = stack.visitor(&old, A).say("hello").await;
     stack.revoke("web:acme/support").await;
     let new = stack.issue_with("acme", "support", Default::default()).await;
     assert_eq!(new.jid, old.jid);
     assert_ne!(new.url, old.url);
     assert_ne!(new.token_id, old.token_id);
     is_dead(&stack, &old, &posted.turn, &posted.conversation).await;
-    let visitor = stack.visitor(&new, 1);
+    let visitor = stack.visitor(&new, B);
     let fresh = visitor.say("hello again").await;
     assert_ne!(fresh.conversation, posted.conversation);
     visitor.get(&posted.turn).await.refused(404, "NOT_FOUND");
@@ -187,15 +176,15 @@ async fn by_jid_all_its_tokens_end_and_by_id_one_does(stack: Stack) {
     let folder = stack.issue("acme/eng").await;
     let revoked = stack.revoke(&two.token_id).await;
     assert_eq!(revoked.iter().map(|t| &t.token_id).collect::<Vec<_>>(), [&two.token_id]);
-    stack.visitor(&one, 0).get("config").await.expect(200);
-    stack.visitor(&two, 0).get("config").await.expect(401);
+    stack.visitor(&one, A).get("config").await.expect(200);
+    stack.visitor(&two, A).get("config").await.expect(401);
     let revoked = stack.revoke("web:acme").await;
     assert_eq!(
         revoked.iter().map(|t| &t.token_id).collect::<Vec<_>>(),
         [&one.token_id, &three.token_id]
     );
     for (link, status) in [(&one, 401), (&two, 401), (&three, 401), (&below, 200), (&folder, 200)] {
-        stack.visitor(link, 1).get("config").await.expect(status);
+        stack.visitor(link, B).get("config").await.expect(status);
     }
 }
 
@@ -211,7 +200,7 @@ async fn what_is_not_there_to_revoke_is_told_and_no_error(stack: Stack) {
     assert_eq!(stack.revoke(&link.jid).await.len(), 1);
     assert_eq!(stack.revoke(&link.jid).await, []);
     assert_eq!(stack.revoke(&link.token_id).await, []);
-    let mut tokens = TokenServiceClient::new(stack.operator(0).await);
+    let mut tokens = TokenServiceClient::new(stack.operator(A).await);
     for target in [
         None,
         Some(Target::TokenId("tok_".into())),
@@ -229,7 +218,7 @@ async fn what_is_not_there_to_revoke_is_told_and_no_error(stack: Stack) {
 async fn the_running_program_is_stopped(stack: Stack) {
     let link = stack.issue("acme").await;
     let mut agent = stack.agent("acme", &[]).await;
-    stack.visitor(&link, 0).say("hello").await;
+    stack.visitor(&link, A).say("hello").await;
     let mut program = agent.turn().await;
     program.print("one moment …").await;
     stack.revoke(&link.token_id).await;

@@ -1,9 +1,6 @@
 //! The log: one line a failure, with what it is about.
 
-use arizuko_tests::{Kind, Stack, apply, every_stack, http::send, on_redis};
-use http::Method;
-use serde_json::Value;
-use std::fs;
+use arizuko_tests::prelude::*;
 
 const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
 const JSON: (&str, &str) = ("ARIZUKO_LOG_FORMAT", "json");
@@ -32,7 +29,7 @@ fn spans(line: &Value) -> String {
 #[apply(every_stack)]
 async fn a_line_in_json_says_which_turn_it_is_about(kind: Kind) {
     let stack = Stack::with(kind, &[JSON]).await;
-    let visitor = stack.visitor(&stack.issue("acme").await, 0);
+    let visitor = stack.visitor(&stack.issue("acme").await, A);
     let mut agent = stack.agent("acme", &[]).await;
     let posted = visitor.say("hello").await;
     agent.turn().await.exit(3).await;
@@ -58,7 +55,7 @@ async fn a_line_in_json_says_which_turn_it_is_about(kind: Kind) {
 async fn a_failure_of_the_store_is_told_once_with_its_ids_and_its_trace(kind: Kind) {
     let mut stack = Stack::with(kind, &[JSON]).await;
     let link = stack.issue("acme").await;
-    let visitor = stack.visitor(&link, 0);
+    let visitor = stack.visitor(&link, A);
     let posted = visitor.say("hello").await;
     let redis = stack.redis().expect("it is on one");
     redis.kill();

@@ -1,19 +1,12 @@
 //! `/metrics`, as it is.
 
-use arizuko_tests::{
-    Kind, Stack, apply,
-    attach::{Session, delta, hello},
-    embedded, every_stack,
-    http::send,
-    metrics::SERVED,
-};
+use arizuko_tests::prelude::*;
 use futures_util::future::join_all;
-use http::Method;
 
 #[apply(every_stack)]
 async fn metrics_follow_what_happens(kind: Kind) {
     let stack = Stack::with(kind, &[SERVED]).await;
-    let visitor = stack.visitor(&stack.issue("acme").await, 0);
+    let visitor = stack.visitor(&stack.issue("acme").await, A);
     let posted = visitor.say("hello").await;
     let taken = ["method=\"POST\"", "route=\"/chat/{token}/\"", "status=\"202\""];
     assert_eq!(stack.metric("arizuko_gateway_requests_total", &taken).await, 1.0);
@@ -31,7 +24,7 @@ async fn metrics_follow_what_happens(kind: Kind) {
     let waiting = "arizuko_control_waiting_turns";
     stack.metric_becomes(waiting, &[], controls).await;
 
-    let channel = stack.operator(0).await;
+    let channel = stack.operator(A).await;
     let mut agent = Session::open(channel, hello("acme", 3)).await;
     let mut held = agent.turn().await;
     stack.metric_becomes("arizuko_control_agents", &[], 1.0).await;
@@ -58,7 +51,7 @@ async fn metrics_follow_what_happens(kind: Kind) {
     stack.metric_becomes("arizuko_control_agents", &[], 0.0).await;
     stack.metric_becomes("arizuko_control_agent_credit", &[], 0.0).await;
 
-    let stranger = stack.at(0, "/chat/AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA/");
+    let stranger = stack.at(A, "/chat/AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA/");
     stranger.get("config").await.expect(401);
     let refused = ["reason=\"TOKEN_INVALID\""];
     for part in ["gateway", "control"] {
@@ -71,7 +64,7 @@ async fn metrics_follow_what_happens(kind: Kind) {
 async fn commits_that_meet_are_counted(kind: Kind) {
     let stack = Stack::with(kind, &[SERVED, ("ARIZUKO_CONVERSATION_TURNS", "50")]).await;
     let link = stack.issue("acme").await;
-    let gateways = [stack.visitor(&link, 0), stack.visitor(&link, 1)];
+    let gateways = [stack.visitor(&link, A), stack.visitor(&link, B)];
     let posted = gateways[0].say("hello").await;
     let said = gateways.iter().cycle().take(16);
     join_all(said.map(|visitor| visitor.say_in(&posted.conversation, "again"))).await;
@@ -82,7 +75,7 @@ async fn commits_that_meet_are_counted(kind: Kind) {
 async fn no_label_tells_who_talks(kind: Kind) {
     let stack = Stack::with(kind, &[SERVED]).await;
     let link = stack.issue("acme").await;
-    let visitor = stack.visitor(&link, 0);
+    let visitor = stack.visitor(&link, A);
     let posted = visitor.say("hello").await;
     visitor.get(&posted.turn).await.expect(200);
     visitor.get("nothing/here/at/all").await.expect(404);
@@ -100,11 +93,11 @@ async fn no_label_tells_who_talks(kind: Kind) {
 #[apply(embedded)]
 async fn metrics_have_a_listener_of_their_own_and_only_where_one_is_asked_for(stack: Stack) {
     assert!(stack.metrics().is_empty());
-    stack.at(0, "/metrics").get("").await.expect(404);
+    stack.at(A, "/metrics").get("").await.expect(404);
 
     let stack = Stack::with(stack.kind(), &[SERVED]).await;
     let listener = stack.metrics().remove(0);
-    stack.at(0, "/metrics").get("").await.expect(404);
+    stack.at(A, "/metrics").get("").await.expect(404);
     let web = reqwest::Client::new();
     let root = listener.trim_end_matches("metrics");
     assert_eq!(web.get(root).send().await.expect("it serves").status(), 404);

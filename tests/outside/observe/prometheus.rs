@@ -1,15 +1,8 @@
 //! A Prometheus that we did not write reads the metrics, and takes the alerts.
 
-use arizuko_tests::{
-    Kind, Stack, apply,
-    cli::run,
-    embedded, embedded_and_pair,
-    metrics::{Prometheus, SERVED},
-    process::command,
-    tools::found,
-};
-use serde_json::Value;
-use std::{collections::BTreeSet, fs, path::Path};
+use arizuko_tests::metrics::Prometheus;
+use arizuko_tests::prelude::*;
+use std::collections::BTreeSet;
 
 /// A file of the project.
 fn project(path: &str) -> String {
@@ -20,8 +13,8 @@ fn project(path: &str) -> String {
 #[apply(embedded_and_pair)]
 async fn a_prometheus_reads_the_stack(kind: Kind) {
     let stack = Stack::with(kind, &[SERVED]).await;
-    let visitor = stack.visitor(&stack.issue("acme").await, 0);
-    let mut agent = stack.attach("acme", 0).await;
+    let visitor = stack.visitor(&stack.issue("acme").await, A);
+    let mut agent = stack.attach("acme", A).await;
     for word in ["one", "two", "three"] {
         let posted = visitor.say(word).await;
         let held = agent.turn().await;

@@ -1,12 +1,6 @@
 //! One trace from the visitor's message to the last frame at the reader.
 
-use arizuko_tests::{
-    Kind, Stack, apply, collector::Collector, every_stack, http::send, one_redis, process::Process,
-    within,
-};
-use http::Method;
-use nix::sys::signal::Signal;
-use serde_json::{Value, json};
+use arizuko_tests::prelude::*;
 
 const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
 const CALLER: &str = "00f067aa0ba902b7";
@@ -16,7 +10,7 @@ async fn one_trace_goes_from_the_message_to_the_last_frame(kind: Kind) {
     let mut collector = Collector::start().await;
     let stack = Stack::with(kind, &collector.settings()).await;
     let link = stack.issue("acme").await;
-    let (here, there) = (stack.visitor(&link, 0), stack.visitor(&link, 1));
+    let (here, there) = (stack.visitor(&link, A), stack.visitor(&link, B));
     let mut agent = stack.agent("acme", &["--json"]).await;
 
     let request = here.request(Method::POST, "");
@@ -65,8 +59,8 @@ async fn one_trace_goes_from_the_message_to_the_last_frame(kind: Kind) {
 async fn what_is_no_trace_context_begins_a_trace(kind: Kind) {
     let mut collector = Collector::start().await;
     let stack = Stack::with(kind, &collector.settings()).await;
-    let visitor = stack.visitor(&stack.issue("acme").await, 0);
-    let mut agent = stack.attach("acme", 1).await;
+    let visitor = stack.visitor(&stack.issue("acme").await, A);
+    let mut agent = stack.attach("acme", B).await;
     for nonsense in ["", "nonsense", "00-0000000000000000-00-01"] {
         let request = visitor.request(Method::POST, "");
         let request = request.header("traceparent", nonsense);
@@ -91,15 +85,15 @@ async fn the_last_spans_are_sent_at_the_end(kind: Kind) {
         ("OTEL_SERVICE_NAME", "renamed"),
     ];
     let mut stack = Stack::with(kind, &settings).await;
-    let visitor = stack.visitor(&stack.issue("acme").await, 0);
+    let visitor = stack.visitor(&stack.issue("acme").await, A);
     let request = visitor.request(Method::POST, "");
     let request = request.header("traceparent", format!("00-{TRACE}-{CALLER}-01"));
     send(request.json(&json!({"content": "x"}))).await.posted();
     assert_eq!(collector.seen(), []);
-    for name in ["gateway-0", "control-0"] {
-        let process: &mut Process = stack.process(name);
+    for part in [Gateway(A), Control(A)] {
+        let process = stack.process(part);
         process.signal(Signal::SIGTERM);
-        assert!(within(name, process.exit()).await.success());
+        assert!(within("the end of a process", process.exit()).await.success());
     }
     let post = collector.span(TRACE, "POST /chat/{token}/").await;
     assert_eq!(post.service, "renamed");

@@ -1,16 +1,7 @@
 //! Redis that fails over: Sentinels name another primary, a Cluster promotes a replica or moves a
 //! slot.
 
-use arizuko_tests::{
-    Kind, Stack, apply,
-    attach::delta,
-    cluster, sentinel_and_cluster,
-    sse::{names, read_to_the_end, transcript},
-    within,
-};
-use nix::sys::signal::Signal;
-use serde_json::json;
-use std::time::{Duration, Instant};
+use arizuko_tests::prelude::*;
 
 const COVERED: [(&str, &str); 1] = [("ARIZUKO_DURABILITY", "replica")];
 
@@ -18,7 +9,7 @@ const COVERED: [(&str, &str); 1] = [("ARIZUKO_DURABILITY", "replica")];
 async fn a_primary_that_is_lost_costs_nothing_that_anybody_was_told(kind: Kind) {
     let mut stack = Stack::with(kind, &COVERED).await;
     let link = stack.issue("acme").await;
-    let (here, there) = (stack.visitor(&link, 0), stack.visitor(&link, 1));
+    let (here, there) = (stack.visitor(&link, A), stack.visitor(&link, B));
     let posted = here.say("count").await;
     let mut agent = stack.agent("acme", &[]).await;
     let mut program = agent.turn().await;
@@ -55,7 +46,7 @@ async fn a_primary_that_is_lost_costs_nothing_that_anybody_was_told(kind: Kind) 
 #[apply(sentinel_and_cluster)]
 async fn work_goes_on_at_the_new_primary(mut stack: Stack) {
     let link = stack.issue("acme").await;
-    let visitor = stack.visitor(&link, 1);
+    let visitor = stack.visitor(&link, B);
     let posted = visitor.say("before").await;
     let key = format!("conversation:{}", posted.conversation);
     let primary = stack.fleet().primary_of(&key).await;
@@ -80,7 +71,7 @@ async fn work_goes_on_at_the_new_primary(mut stack: Stack) {
     assert!(took < Duration::from_secs(15), "it took {took:?}");
     let again = visitor.say_once("the-same-key-each-time", &message).await;
     assert_eq!(again.posted(), after);
-    let mut agent = stack.attach("acme", 0).await;
+    let mut agent = stack.attach("acme", A).await;
     for expected in ["before", "after"] {
         let held = agent.turn().await;
         assert_eq!(&held.turn.content[..], expected.as_bytes());
@@ -101,7 +92,7 @@ async fn work_goes_on_at_the_new_primary(mut stack: Stack) {
 async fn what_no_replica_has_is_not_acknowledged(kind: Kind) {
     let mut stack = Stack::with(kind, &COVERED).await;
     let link = stack.issue("acme").await;
-    let visitor = stack.visitor(&link, 0);
+    let visitor = stack.visitor(&link, A);
     let posted = visitor.say("covered").await;
     let key = format!("conversation:{}", posted.conversation);
     let primary = stack.fleet().primary_of(&key).await;
@@ -122,7 +113,7 @@ async fn what_no_replica_has_is_not_acknowledged(kind: Kind) {
         }
     })
     .await;
-    let mut agent = stack.attach("acme", 1).await;
+    let mut agent = stack.attach("acme", B).await;
     for turn in [&posted.turn, &after.turn] {
         let held = agent.turn().await;
         assert_eq!(&held.turn.turn_id, turn);
@@ -135,8 +126,8 @@ async fn tenants_are_spread_and_each_is_served(mut stack: Stack) {
     let mut homes = std::collections::HashSet::new();
     for tenant in ["acme", "beta", "gamma", "delta", "omega", "sigma", "kappa", "theta"] {
         let link = stack.issue(tenant).await;
-        let mut agent = stack.attach(tenant, 1).await;
-        let visitor = stack.visitor(&link, 0);
+        let mut agent = stack.attach(tenant, B).await;
+        let visitor = stack.visitor(&link, A);
         let posted = visitor.say("hello").await;
         let mut live = visitor.listen(&posted.turn).await;
         let mut held = agent.turn().await;
@@ -152,12 +143,12 @@ async fn tenants_are_spread_and_each_is_served(mut stack: Stack) {
 #[apply(cluster)]
 async fn a_slot_that_moves_loses_nothing(mut stack: Stack) {
     let link = stack.issue("acme").await;
-    let visitor = stack.visitor(&link, 0);
+    let visitor = stack.visitor(&link, A);
     let posted = visitor.say("count").await;
     let mut agent = stack.agent("acme", &[]).await;
     let mut program = agent.turn().await;
     let reader = tokio::spawn({
-        let (reader, turn) = (stack.visitor(&link, 1), posted.turn.clone());
+        let (reader, turn) = (stack.visitor(&link, B), posted.turn.clone());
         async move { read_to_the_end(&reader, &turn).await }
     });
     let key = format!("conversation:{}", posted.conversation);

@@ -1,35 +1,27 @@
 //! A control out of reach.
 
 use super::{asks_to_come_back, is_back};
-use arizuko_tests::{
-    Kind, Stack, apply,
-    attach::delta,
-    one_redis, pair,
-    sse::{Cursor, names, transcript},
-};
-use nix::sys::signal::Signal;
-use serde_json::json;
-use std::time::{Duration, Instant};
+use arizuko_tests::prelude::*;
 
 #[apply(one_redis)]
 async fn without_control_a_gateway_says_so_and_recovers(mut stack: Stack) {
     let link = stack.issue("acme").await;
-    let visitor = stack.visitor(&link, 0);
+    let visitor = stack.visitor(&link, A);
     let posted = visitor.say("before").await;
     let mut open = visitor.listen(&posted.turn).await;
     open.greeting().await;
-    stack.kill_control(0);
+    stack.kill(Control(A));
     assert_eq!(names(&open.rest().await), [""; 0], "an open stream ends, to be resumed");
     let answer = visitor.post_json(&json!({"content": "during"})).await.refused(503, "UNAVAILABLE");
     assert!(answer.retry_after() >= 1);
     asks_to_come_back(&visitor, &format!("{}/sse", posted.turn)).await;
-    let gateway = stack.at(0, "");
+    let gateway = stack.at(A, "");
     gateway.get("/healthz").await.expect(200);
     gateway.get("/readyz").await.expect(503);
-    stack.restart_control(0).await;
+    stack.restart(Control(A)).await;
     is_back(&visitor).await;
     gateway.get("/readyz").await.expect(200);
-    let mut agent = stack.attach("acme", 0).await;
+    let mut agent = stack.attach("acme", A).await;
     let held = agent.turn().await;
     agent.answer(held, "hello").await;
     assert_eq!(names(&visitor.listen(&posted.turn).await.rest().await), ["message", "turn_done"]);
@@ -41,25 +33,25 @@ async fn one_control_of_two_is_enough(kind: Kind) {
         Stack::with(kind, &[("ARIZUKO_ADDRESS_RATE", "1000"), ("ARIZUKO_LINK_TURNS", "1000")])
             .await;
     let link = stack.issue("acme").await;
-    let visitors = [stack.visitor(&link, 0), stack.visitor(&link, 1)];
+    let visitors = [stack.visitor(&link, A), stack.visitor(&link, B)];
     let before = visitors[0].say("before").await;
-    for dead in [0, 1] {
-        stack.kill_control(dead);
+    for dead in BOTH {
+        stack.kill(Control(dead));
         for round in 0..10 {
             let visitor = &visitors[round % 2];
-            let posted = visitor.say(&format!("{dead} {round}")).await;
+            let posted = visitor.say(&format!("{dead:?} {round}")).await;
             visitor.get(&posted.turn).await.expect(200);
             visitor.get(&format!("c/{}", before.conversation)).await.expect(200);
             let mut events = visitor.follow(&posted.conversation).await;
             assert_eq!(names(&events.take(1).await), ["user"]);
         }
-        stack.restart_control(dead).await;
+        stack.restart(Control(dead)).await;
     }
     // The agent's control dies; it goes on at the other.
     let mut agent = stack.agent("acme", &[]).await;
     let mut program = agent.turn().await;
     program.print("one ").await;
-    stack.kill_control(1);
+    stack.kill(Control(B));
     program.print("two").await;
     program.exit(0).await;
     assert_eq!(visitors[0].end_of(&before.turn).await["status"], "done");
@@ -79,8 +71,8 @@ async fn one_gateway_knows_at_once_what_was_done_at_the_other(kind: Kind) {
     )
     .await;
     let link = stack.issue("acme").await;
-    let (here, there) = (stack.visitor(&link, 0), stack.visitor(&link, 1));
-    let mut agent = stack.attach("acme", 0).await;
+    let (here, there) = (stack.visitor(&link, A), stack.visitor(&link, B));
+    let mut agent = stack.attach("acme", A).await;
     for round in 0..10 {
         let posted = here.say(&round.to_string()).await;
         there.get(&posted.turn).await.expect(200);
@@ -97,31 +89,31 @@ async fn one_gateway_knows_at_once_what_was_done_at_the_other(kind: Kind) {
 
 #[apply(one_redis)]
 async fn a_gateway_cut_off_from_control_ends_its_streams(mut stack: Stack) {
-    let visitor = stack.visitor(&stack.issue("acme").await, 0);
+    let visitor = stack.visitor(&stack.issue("acme").await, A);
     let posted = visitor.say("hello").await;
     let mut events = visitor.listen(&posted.turn).await;
     events.greeting().await;
     // The connection stays open, and nobody answers on it.
-    stack.process("control-0").signal(Signal::SIGSTOP);
+    stack.process(Control(A)).signal(Signal::SIGSTOP);
     let begun = Instant::now();
     assert_eq!(names(&events.rest().await), [""; 0]);
     let took = begun.elapsed();
     assert!(took < Duration::from_secs(17), "it ended after {took:?}");
-    stack.process("control-0").signal(Signal::SIGCONT);
+    stack.process(Control(A)).signal(Signal::SIGCONT);
     is_back(&visitor).await;
 }
 
 #[apply(pair)]
 async fn a_gateway_that_is_told_to_stop_sends_its_readers_elsewhere(mut stack: Stack) {
     let link = stack.issue("acme").await;
-    let (here, there) = (stack.visitor(&link, 0), stack.visitor(&link, 1));
-    let mut agent = stack.attach("acme", 0).await;
+    let (here, there) = (stack.visitor(&link, A), stack.visitor(&link, B));
+    let mut agent = stack.attach("acme", A).await;
     let posted = here.say("hello").await;
     let mut held = agent.turn().await;
     agent.append(&mut held, delta("m1", "one ")).await;
     let mut events = here.listen(&posted.turn).await;
     let mut seen = events.take(1).await;
-    let gateway = stack.process("gateway-0");
+    let gateway = stack.process(Gateway(A));
     gateway.signal(Signal::SIGTERM);
     seen.extend(events.rest().await);
     assert!(events.retry.is_some_and(|retry| retry >= 2_000));

@@ -1,23 +1,14 @@
 //! Redis out of reach, or silent.
 
 use super::{asks_to_come_back, is_back};
-use arizuko_tests::{
-    Stack, apply,
-    http::send,
-    on_redis,
-    sse::{names, read_to_the_end, transcript},
-    within,
-};
-use http::Method;
-use serde_json::json;
-use std::time::{Duration, Instant};
+use arizuko_tests::prelude::*;
 
 const KEY: &str = "a-key-that-nobody-can-guess";
 
 #[apply(on_redis)]
 async fn without_redis_nothing_is_taken_and_streams_ask_to_come_back(mut stack: Stack) {
     let link = stack.issue("acme").await;
-    let visitor = stack.visitor(&link, 0);
+    let visitor = stack.visitor(&link, A);
     let posted = visitor.say("before").await;
     stack.redis().expect("this stack has one").kill();
     for path in [
@@ -57,7 +48,7 @@ async fn without_redis_nothing_is_taken_and_streams_ask_to_come_back(mut stack: 
 #[apply(on_redis)]
 async fn a_redis_that_hangs_leaves_nobody_waiting_and_nothing_in_doubt_for_ever(mut stack: Stack) {
     let link = stack.issue("acme").await;
-    let visitor = stack.visitor(&link, 0);
+    let visitor = stack.visitor(&link, A);
     visitor.get("config").await.expect(200);
     stack.redis().expect("this stack has one").freeze();
     let message = json!({"content": "during"});
@@ -94,13 +85,13 @@ async fn a_redis_that_hangs_leaves_nobody_waiting_and_nothing_in_doubt_for_ever(
 #[apply(on_redis)]
 async fn a_redis_that_was_away_for_a_moment_costs_a_reply_nothing(mut stack: Stack) {
     let link = stack.issue("acme").await;
-    let visitor = stack.visitor(&link, 0);
+    let visitor = stack.visitor(&link, A);
     let mut agent = stack.agent("acme", &[]).await;
     let posted = visitor.say("hello").await;
     let mut program = agent.turn().await;
     program.print("one ").await;
     visitor.listen(&posted.turn).await.take(1).await;
-    let reader = stack.visitor(&link, 1);
+    let reader = stack.visitor(&link, B);
     let reading = tokio::spawn({
         let turn = posted.turn.clone();
         async move { read_to_the_end(&reader, &turn).await }

@@ -1,15 +1,14 @@
 //! A person's answers, and what visitors get of them.
 
 use super::SEATS;
-use arizuko_tests::{Stack, apply, attach::handoff, every_stack, person::Seat, sse::names};
-use serde_json::json;
+use arizuko_tests::prelude::*;
 
 #[apply(every_stack)]
 async fn an_answer_arrives_under_the_persons_name(stack: Stack) {
     let link = stack.issue("acme/people").await;
-    let (here, there) = (stack.visitor(&link, 0), stack.visitor(&link, 1));
+    let (here, there) = (stack.visitor(&link, A), stack.visitor(&link, B));
     for seat in SEATS {
-        let mut ann = stack.person(seat, "acme/people", "Ann", 0).await;
+        let mut ann = stack.person(seat, "acme/people", "Ann", A).await;
         let posted = here.say("hello").await;
         let mut live = there.listen(&posted.turn).await;
         ann.sees("1 waits").await;
@@ -31,10 +30,10 @@ async fn an_answer_arrives_under_the_persons_name(stack: Stack) {
 
 #[apply(every_stack)]
 async fn the_next_message_of_an_open_conversation_is_taken_up_by_itself(stack: Stack) {
-    let visitor = stack.visitor(&stack.issue("acme").await, 1);
-    let mut bot = stack.attach("acme", 0).await;
+    let visitor = stack.visitor(&stack.issue("acme").await, B);
+    let mut bot = stack.attach("acme", A).await;
     for seat in SEATS {
-        let mut ann = stack.person(seat, "acme/people", "Ann", 0).await;
+        let mut ann = stack.person(seat, "acme/people", "Ann", A).await;
         let first = visitor.say("one").await;
         let mut held = bot.turn().await;
         // Only this turn: that the conversation is the people's is Ann's doing.
@@ -55,7 +54,7 @@ async fn the_next_message_of_an_open_conversation_is_taken_up_by_itself(stack: S
         ann.end().await;
         ann.gone().await;
         visitor.say_in(&first.conversation, "four").await;
-        let mut ben = stack.person(Seat::Pipes, "acme/people", "Ben", 1).await;
+        let mut ben = stack.person(Seat::Pipes, "acme/people", "Ben", B).await;
         ben.sees("1 waits").await;
         let shown = ben.asks("/open 1", "four").await;
         assert!(shown.contains("Ann, ") && shown.contains(": 3\n"), "{shown}");
@@ -67,9 +66,9 @@ async fn the_next_message_of_an_open_conversation_is_taken_up_by_itself(stack: S
 #[apply(every_stack)]
 async fn a_person_speaks_first(stack: Stack) {
     let link = stack.issue("acme/people").await;
-    let (here, there) = (stack.visitor(&link, 0), stack.visitor(&link, 1));
+    let (here, there) = (stack.visitor(&link, A), stack.visitor(&link, B));
     for seat in SEATS {
-        let mut ann = stack.person(seat, "acme/people", "Ann", 1).await;
+        let mut ann = stack.person(seat, "acme/people", "Ann", B).await;
         let posted = here.say("hello").await;
         let mut live = there.follow(&posted.conversation).await;
         ann.sees("1 waits").await;
@@ -93,8 +92,8 @@ async fn a_person_speaks_first(stack: Stack) {
 
 #[apply(every_stack)]
 async fn lines_that_belong_together_are_one_answer(stack: Stack) {
-    let visitor = stack.visitor(&stack.issue("acme/people").await, 0);
-    let mut ann = stack.person(Seat::Terminal, "acme/people", "Ann", 1).await;
+    let visitor = stack.visitor(&stack.issue("acme/people").await, A);
+    let mut ann = stack.person(Seat::Terminal, "acme/people", "Ann", B).await;
     let posted = visitor.say("hello").await;
     ann.sees("1 waits").await;
     ann.asks("/open 1", "hello").await;
@@ -117,9 +116,9 @@ async fn lines_that_belong_together_are_one_answer(stack: Stack) {
 
 #[apply(every_stack)]
 async fn a_very_long_answer_arrives_whole(stack: Stack) {
-    let visitor = stack.visitor(&stack.issue("acme/people").await, 0);
+    let visitor = stack.visitor(&stack.issue("acme/people").await, A);
     let lines: Vec<_> = (0..20_000).map(|n| format!("é{n}")).collect();
-    let mut ann = stack.person(Seat::Pipes, "acme/people", "Ann", 1).await;
+    let mut ann = stack.person(Seat::Pipes, "acme/people", "Ann", B).await;
     let posted = visitor.say("hello").await;
     ann.sees("1 waits").await;
     ann.asks("/open 1", "hello").await;
@@ -134,8 +133,8 @@ async fn a_very_long_answer_arrives_whole(stack: Stack) {
 
 #[apply(every_stack)]
 async fn an_answer_to_nobody_is_told(stack: Stack) {
-    let visitor = stack.visitor(&stack.issue("acme/people").await, 0);
-    let mut ann = stack.person(Seat::Terminal, "acme/people", "Ann", 1).await;
+    let visitor = stack.visitor(&stack.issue("acme/people").await, A);
+    let mut ann = stack.person(Seat::Terminal, "acme/people", "Ann", B).await;
     let posted = visitor.say("hello").await;
     ann.sees("1 waits").await;
     ann.asks("/open 1", "hello").await;
@@ -148,7 +147,7 @@ async fn an_answer_to_nobody_is_told(stack: Stack) {
     assert_eq!(messages.last().expect("what was said").content, "half an answer");
 
     let link = stack.issue_with("acme/people", "brief", Default::default()).await;
-    let brief = stack.visitor(&link, 0);
+    let brief = stack.visitor(&link, A);
     brief.say("quick").await;
     ann.sees("2 waits").await;
     ann.asks("/open 2", "quick").await;

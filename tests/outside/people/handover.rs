@@ -1,18 +1,12 @@
 //! Between agents and people: handed over, handed back, handed on, closed.
 
 use super::SEATS;
-use arizuko_proto::v1::{Author, Hello, Turn};
-use arizuko_tests::{
-    Stack, apply,
-    attach::{Session, delta, handoff, hello},
-    every_stack,
-    person::Seat,
-    sse::names,
-};
+use arizuko_proto::v1::{Author, Turn};
+use arizuko_tests::prelude::*;
 
 async fn bot(stack: &Stack) -> Session {
     let hello = Hello { history: 50, ..hello("acme", 100) };
-    Session::open(stack.operator(0).await, hello).await
+    Session::open(stack.operator(A).await, hello).await
 }
 
 fn said(turn: &Turn) -> Vec<(Author, &str)> {
@@ -23,10 +17,10 @@ fn said(turn: &Turn) -> Vec<(Author, &str)> {
 #[apply(every_stack)]
 async fn a_bot_hands_over_a_person_answers_and_the_bot_goes_on_with_it_all(stack: Stack) {
     let link = stack.issue("acme").await;
-    let (here, there) = (stack.visitor(&link, 0), stack.visitor(&link, 1));
+    let (here, there) = (stack.visitor(&link, A), stack.visitor(&link, B));
     let mut bot = bot(&stack).await;
     for seat in SEATS {
-        let mut ann = stack.person(seat, "acme/people", "Ann", 1).await;
+        let mut ann = stack.person(seat, "acme/people", "Ann", B).await;
         let first = here.say("a human, please").await;
         let mut live = there.follow(&first.conversation).await;
         let mut held = bot.turn().await;
@@ -68,10 +62,10 @@ async fn a_bot_hands_over_a_person_answers_and_the_bot_goes_on_with_it_all(stack
 
 #[apply(every_stack)]
 async fn a_turn_that_is_handed_back_is_answered_by_the_bot(stack: Stack) {
-    let visitor = stack.visitor(&stack.issue("acme").await, 0);
+    let visitor = stack.visitor(&stack.issue("acme").await, A);
     let mut bot = bot(&stack).await;
     for seat in SEATS {
-        let mut ann = stack.person(seat, "acme/people", "Ann", 1).await;
+        let mut ann = stack.person(seat, "acme/people", "Ann", B).await;
         let posted = visitor.say("a human, please").await;
         let mut held = bot.turn().await;
         bot.push(&mut held, vec![handoff("acme/people", "", true)]).await;
@@ -94,10 +88,10 @@ async fn a_turn_that_is_handed_back_is_answered_by_the_bot(stack: Stack) {
 
 #[apply(every_stack)]
 async fn a_person_hands_on_to_other_people(stack: Stack) {
-    let visitor = stack.visitor(&stack.issue("acme/people").await, 0);
+    let visitor = stack.visitor(&stack.issue("acme/people").await, A);
     for seat in SEATS {
-        let mut ann = stack.person(seat, "acme/people", "Ann", 1).await;
-        let mut cleo = stack.person(seat, "acme/legal", "Cleo", 0).await;
+        let mut ann = stack.person(seat, "acme/people", "Ann", B).await;
+        let mut cleo = stack.person(seat, "acme/legal", "Cleo", A).await;
         let posted = visitor.say("I shall sue").await;
         ann.sees("1 waits").await;
         ann.asks("/open 1", "sue").await;
@@ -123,9 +117,9 @@ async fn a_person_hands_on_to_other_people(stack: Stack) {
 
 #[apply(every_stack)]
 async fn a_closed_conversation_is_the_agents_again(stack: Stack) {
-    let visitor = stack.visitor(&stack.issue("acme").await, 0);
+    let visitor = stack.visitor(&stack.issue("acme").await, A);
     let mut bot = bot(&stack).await;
-    let mut ann = stack.person(Seat::Terminal, "acme/people", "Ann", 1).await;
+    let mut ann = stack.person(Seat::Terminal, "acme/people", "Ann", B).await;
     let posted = visitor.say("a human, please").await;
     let mut held = bot.turn().await;
     bot.push(&mut held, vec![handoff("acme/people", "", true)]).await;

@@ -1,25 +1,15 @@
 //! What a person is shown.
 
 use super::SEATS;
-use arizuko_proto::v1::{LinkOptions, Route};
-use arizuko_tests::{
-    Stack, apply,
-    attach::{delta, handoff},
-    cli::run,
-    every_stack,
-    person::Seat,
-    routes::route,
-};
-use nix::sys::signal::Signal;
-use serde_json::json;
+use arizuko_tests::prelude::*;
 
 #[apply(every_stack)]
 async fn what_waits_is_announced_and_listed(stack: Stack) {
     let link = stack.issue("acme/people").await;
-    let visitor = stack.visitor(&link, 0);
+    let visitor = stack.visitor(&link, A);
     visitor.say("I was here before").await;
     for seat in SEATS {
-        let mut ann = stack.person(seat, "acme/people", "Ann", 1).await;
+        let mut ann = stack.person(seat, "acme/people", "Ann", B).await;
         ann.sees("1 waits, web:acme/people, ").await;
         let mut last = 1;
         for text in ["is anybody\nthere?", &"x".repeat(300)] {
@@ -52,10 +42,10 @@ async fn an_opened_turn_comes_with_all_that_was_said_and_noted(stack: Stack) {
     let persona = Some("support engineer".into());
     let route = Route { persona, ..route("web:acme/shop") };
     stack.route(route).await;
-    let visitor = stack.visitor(&stack.issue_with("acme", "shop", options).await, 0);
-    let mut bot = stack.attach("acme", 0).await;
+    let visitor = stack.visitor(&stack.issue_with("acme", "shop", options).await, A);
+    let mut bot = stack.attach("acme", A).await;
     for seat in SEATS {
-        let mut ann = stack.person(seat, "acme/people", "Ann", 1).await;
+        let mut ann = stack.person(seat, "acme/people", "Ann", B).await;
         let posted = visitor.say("my first question").await;
         let held = bot.turn().await;
         bot.answer(held, "my first answer").await;
@@ -93,9 +83,9 @@ async fn an_opened_turn_comes_with_all_that_was_said_and_noted(stack: Stack) {
 
 #[apply(every_stack)]
 async fn what_visitors_write_does_not_steer_the_terminal(stack: Stack) {
-    let visitor = stack.visitor(&stack.issue("acme/people").await, 0);
+    let visitor = stack.visitor(&stack.issue("acme/people").await, A);
     for seat in SEATS {
-        let mut ann = stack.person(seat, "acme/people", "Ann", 1).await;
+        let mut ann = stack.person(seat, "acme/people", "Ann", B).await;
         let posted = visitor.say("\x1b[2J\x1b]0;evil\x07wipe\rme\u{9b}2J").await;
         ann.sees("1 waits").await;
         ann.asks("/open 1", "evil").await;
@@ -111,7 +101,7 @@ async fn what_visitors_write_does_not_steer_the_terminal(stack: Stack) {
 
 #[apply(every_stack)]
 async fn by_pipes_there_are_lines_and_nothing_else(stack: Stack) {
-    let visitor = stack.visitor(&stack.issue("acme/people").await, 0);
+    let visitor = stack.visitor(&stack.issue("acme/people").await, A);
     let posted = visitor.say("hello").await;
     let mut inbox = stack.operators_command();
     inbox.args(["inbox", "acme/people", "--name", "Ann"]);
@@ -129,9 +119,9 @@ async fn by_pipes_there_are_lines_and_nothing_else(stack: Stack) {
 
 #[apply(every_stack)]
 async fn what_is_wrong_is_told_and_changes_nothing(stack: Stack) {
-    let visitor = stack.visitor(&stack.issue("acme/people").await, 0);
+    let visitor = stack.visitor(&stack.issue("acme/people").await, A);
     let posted = visitor.say("hello").await;
-    let mut ann = stack.person(Seat::Pipes, "acme/people", "Ann", 0).await;
+    let mut ann = stack.person(Seat::Pipes, "acme/people", "Ann", A).await;
     for (line, told) in [
         ("an answer", "Nothing is open"),
         ("/back", "Nothing is open"),
@@ -160,11 +150,11 @@ async fn what_is_wrong_is_told_and_changes_nothing(stack: Stack) {
 
 #[apply(every_stack)]
 async fn a_person_can_leave_in_several_ways(stack: Stack) {
-    let visitor = stack.visitor(&stack.issue("acme/people").await, 0);
+    let visitor = stack.visitor(&stack.issue("acme/people").await, A);
     let posted = visitor.say("hello").await;
     for seat in SEATS {
         for way in ["/quit", "end", "term", "interrupt"] {
-            let mut ann = stack.person(seat, "acme/people", "Ann", 1).await;
+            let mut ann = stack.person(seat, "acme/people", "Ann", B).await;
             // Not always at once: what was handed back rests for a second.
             if !ann.asks("/list", "1 ").await.contains("1 waits") {
                 ann.sees("1 waits").await;
@@ -188,7 +178,7 @@ async fn a_person_can_leave_in_several_ways(stack: Stack) {
         }
     }
     // No lease had to end: the last one to ask gets it.
-    let mut ben = stack.person(Seat::Pipes, "acme/people", "Ben", 0).await;
+    let mut ben = stack.person(Seat::Pipes, "acme/people", "Ben", A).await;
     if !ben.asks("/list", "1 ").await.contains("1 waits") {
         ben.sees("1 waits").await;
     }

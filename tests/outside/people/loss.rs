@@ -1,8 +1,7 @@
 //! Inboxes and controls that die: nothing is lost.
 
 use super::SEATS;
-use arizuko_tests::{Kind, Stack, apply, every_stack, person::Seat, sse::read_to_the_end};
-use nix::sys::signal::Signal;
+use arizuko_tests::prelude::*;
 
 /// Leases short enough to wait for.
 const SHORT: [(&str, &str); 2] = [("ARIZUKO_LEASE", "2s"), ("ARIZUKO_AGENT_HEARTBEAT", "500ms")];
@@ -10,9 +9,9 @@ const SHORT: [(&str, &str); 2] = [("ARIZUKO_LEASE", "2s"), ("ARIZUKO_AGENT_HEART
 #[apply(every_stack)]
 async fn a_killed_inbox_finds_its_conversation_again(kind: Kind) {
     let stack = Stack::with(kind, &SHORT).await;
-    let visitor = stack.visitor(&stack.issue("acme/people").await, 0);
+    let visitor = stack.visitor(&stack.issue("acme/people").await, A);
     for seat in SEATS {
-        let mut ann = stack.person(seat, "acme/people", "Ann", 1).await;
+        let mut ann = stack.person(seat, "acme/people", "Ann", B).await;
         let first = visitor.say("one").await;
         ann.sees("1 waits").await;
         ann.asks("/open 1", "one").await;
@@ -23,7 +22,7 @@ async fn a_killed_inbox_finds_its_conversation_again(kind: Kind) {
         ann.signal(Signal::SIGKILL);
         ann.gone().await;
 
-        let mut ann = stack.person(seat, "acme/people", "Ann", 0).await;
+        let mut ann = stack.person(seat, "acme/people", "Ann", A).await;
         ann.sees("1 ").await;
         ann.enter("/list");
         // As soon as the lease of the one before is over.
@@ -36,7 +35,7 @@ async fn a_killed_inbox_finds_its_conversation_again(kind: Kind) {
         // Without a turn the conversation is there as well.
         ann.signal(Signal::SIGKILL);
         ann.gone().await;
-        let mut ann = stack.person(seat, "acme/people", "Ann", 1).await;
+        let mut ann = stack.person(seat, "acme/people", "Ann", B).await;
         ann.sees("1 open, web:acme/people, since ").await;
         let shown = ann.asks("/open 1", ": 2").await;
         assert!(shown.contains(": one"), "{shown}");
@@ -47,18 +46,18 @@ async fn a_killed_inbox_finds_its_conversation_again(kind: Kind) {
 
 #[apply(every_stack)]
 async fn a_control_that_restarts_costs_a_person_nothing(mut stack: Stack) {
-    let visitor = stack.visitor(&stack.issue("acme/people").await, 0);
-    let mut ann = stack.person(Seat::Terminal, "acme/people", "Ann", 0).await;
+    let visitor = stack.visitor(&stack.issue("acme/people").await, A);
+    let mut ann = stack.person(Seat::Terminal, "acme/people", "Ann", A).await;
     let first = visitor.say("one").await;
     ann.sees("1 waits").await;
     ann.asks("/open 1", "one").await;
-    stack.kill_control(0);
+    stack.kill(Control(A));
     if stack.kind() == Kind::Pair {
         // The other one is tried first: there may be nothing to tell.
-        stack.restart_control(0).await;
+        stack.restart(Control(A)).await;
     } else {
         ann.sees("trying until it answers").await;
-        stack.restart_control(0).await;
+        stack.restart(Control(A)).await;
         ann.sees("control answers again").await;
     }
     ann.asks("1", "Sent.").await;
@@ -72,9 +71,9 @@ async fn a_control_that_restarts_costs_a_person_nothing(mut stack: Stack) {
     // What is answered while control is away arrives when it is back.
     visitor.say_in(&first.conversation, "two").await;
     ann.sees(": two").await;
-    stack.kill_control(0);
+    stack.kill(Control(A));
     ann.enter("2");
-    stack.restart_control(0).await;
+    stack.restart(Control(A)).await;
     ann.sees("Sent.").await;
     let messages = stack.read("acme/people", &first.conversation).await;
     let contents: Vec<_> = messages.iter().map(|message| message.content.as_str()).collect();

@@ -1,12 +1,11 @@
 //! `arizuko agent say`: speaking first from a script.
 
-use arizuko_tests::{Stack, apply, cli::run, every_stack};
-use serde_json::json;
+use arizuko_tests::prelude::*;
 
 #[apply(every_stack)]
 async fn an_agent_and_a_person_speak_first_and_only_once(stack: Stack) {
-    let visitor = stack.visitor(&stack.issue("acme").await, 1);
-    let mut bot = stack.attach("acme", 0).await;
+    let visitor = stack.visitor(&stack.issue("acme").await, B);
+    let mut bot = stack.attach("acme", A).await;
     let posted = visitor.say("hello").await;
     let held = bot.turn().await;
     bot.answer(held, "hi").await;

@@ -1,14 +1,14 @@
 //! Two people in one folder.
 
 use super::SEATS;
-use arizuko_tests::{Stack, apply, every_stack};
+use arizuko_tests::prelude::*;
 
 #[apply(every_stack)]
 async fn what_one_takes_up_the_other_sees_no_more(stack: Stack) {
-    let visitor = stack.visitor(&stack.issue("acme/people").await, 0);
+    let visitor = stack.visitor(&stack.issue("acme/people").await, A);
     for seat in SEATS {
-        let mut ann = stack.person(seat, "acme/people", "Ann", 0).await;
-        let mut ben = stack.person(seat, "acme/people", "Ben", 1).await;
+        let mut ann = stack.person(seat, "acme/people", "Ann", A).await;
+        let mut ben = stack.person(seat, "acme/people", "Ben", B).await;
         let first = visitor.say("first").await;
         for person in [&mut ann, &mut ben] {
             person.sees("1 waits").await;
@@ -38,10 +38,10 @@ async fn what_one_takes_up_the_other_sees_no_more(stack: Stack) {
 
 #[apply(every_stack)]
 async fn who_comes_too_late_is_told(stack: Stack) {
-    let visitor = stack.visitor(&stack.issue("acme/people").await, 0);
+    let visitor = stack.visitor(&stack.issue("acme/people").await, A);
     for seat in SEATS {
-        let mut ann = stack.person(seat, "acme/people", "Ann", 0).await;
-        let mut ben = stack.person(seat, "acme/people", "Ben", 1).await;
+        let mut ann = stack.person(seat, "acme/people", "Ann", A).await;
+        let mut ben = stack.person(seat, "acme/people", "Ben", B).await;
         visitor.say("hello").await;
         for person in [&mut ann, &mut ben] {
             person.sees("1 waits").await;

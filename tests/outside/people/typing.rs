@@ -1,10 +1,7 @@
 //! That somebody is writing is seen by the visitor while it is so.
 
-use arizuko_tests::{
-    Stack, apply, every_stack,
-    person::{Person, Seat},
-    sse::Events,
-};
+use arizuko_tests::prelude::*;
+use arizuko_tests::{person::Person, sse::Events};
 
 /// The statuses until the end of the turn.
 async fn statuses(live: &mut Events) -> Vec<String> {
@@ -25,9 +22,9 @@ fn text(value: &serde_json::Value) -> String {
 
 async fn opened(stack: &Stack, seat: Seat) -> (Person, Events) {
     let link = stack.issue("acme/people").await;
-    let posted = stack.visitor(&link, 0).say("hello").await;
-    let live = stack.visitor(&link, 1).listen(&posted.turn).await;
-    let mut ann = stack.person(seat, "acme/people", "Ann", 1).await;
+    let posted = stack.visitor(&link, A).say("hello").await;
+    let live = stack.visitor(&link, B).listen(&posted.turn).await;
+    let mut ann = stack.person(seat, "acme/people", "Ann", B).await;
     ann.sees("1 waits").await;
     ann.asks("/open 1", "hello").await;
     (ann, live)

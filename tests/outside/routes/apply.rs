@@ -1,12 +1,6 @@
 //! `arizuko route apply` and `export`: the whole table as a file.
 
-use arizuko_tests::{
-    Stack, apply,
-    cli::{Outcome, run},
-    every_stack,
-};
-use serde_json::json;
-use std::fs;
+use arizuko_tests::prelude::*;
 
 const TABLE: &str = r#"# Ours
 [[route]]

@@ -1,24 +1,17 @@
 //! A person's session: what waits is shown, and what they choose is theirs.
 
-use arizuko_proto::v1::attach_response::Message as Heard;
-use arizuko_tests::{
-    Stack, apply,
-    attach::{Session, delta, message, person, status},
-    every_stack,
-    operator::reason,
-    sse::names,
-};
+use arizuko_tests::prelude::*;
 
-async fn attach(stack: &Stack, name: &str, control: usize) -> Session {
+async fn attach(stack: &Stack, name: &str, control: Instance) -> Session {
     Session::open(stack.operator(control).await, person("acme/people", name)).await
 }
 
 #[apply(every_stack)]
 async fn a_person_sees_what_waits_and_takes_what_they_choose(stack: Stack) {
     let link = stack.issue("acme/people").await;
-    let (here, there) = (stack.visitor(&link, 0), stack.visitor(&link, 1));
+    let (here, there) = (stack.visitor(&link, A), stack.visitor(&link, B));
     let first = here.say("first").await;
-    let mut ana = attach(&stack, "Ana", 0).await;
+    let mut ana = attach(&stack, "Ana", A).await;
     let inbox = ana.inbox("what waits", |inbox| inbox.waiting.len() == 1).await;
     let waiting = &inbox.waiting[0];
     assert_eq!((&*waiting.preview, &*waiting.jid), ("first", "web:acme/people"));
@@ -44,8 +37,8 @@ async fn a_person_sees_what_waits_and_takes_what_they_choose(stack: Stack) {
 
 #[apply(every_stack)]
 async fn of_two_people_one_gets_the_turn(stack: Stack) {
-    let visitor = stack.visitor(&stack.issue("acme/people").await, 0);
-    let mut people = [attach(&stack, "Ana", 0).await, attach(&stack, "Ben", 1).await];
+    let visitor = stack.visitor(&stack.issue("acme/people").await, A);
+    let mut people = [attach(&stack, "Ana", A).await, attach(&stack, "Ben", B).await];
     let posted = visitor.say("hello").await;
     for person in &mut people {
         person.inbox("the message", |inbox| inbox.waiting.len() == 1).await;
@@ -66,18 +59,18 @@ async fn of_two_people_one_gets_the_turn(stack: Stack) {
 
 #[apply(every_stack)]
 async fn what_is_not_waiting_in_the_folder_can_not_be_claimed(stack: Stack) {
-    let visitor = stack.visitor(&stack.issue("acme/people").await, 0);
-    let elsewhere = stack.visitor(&stack.issue("acme").await, 0);
+    let visitor = stack.visitor(&stack.issue("acme/people").await, A);
+    let elsewhere = stack.visitor(&stack.issue("acme").await, A);
     let other = elsewhere.say("not theirs").await;
     let first = visitor.say("one").await;
     let behind = visitor.say_in(&first.conversation, "two").await;
-    let mut ana = attach(&stack, "Ana", 1).await;
+    let mut ana = attach(&stack, "Ana", B).await;
     for turn in [&other.turn, &behind.turn, "no-turn-at-all"] {
         ana.claim(turn, true).await;
         assert_eq!(ana.lost(turn).await.attempt, 0);
     }
     // The conversation of the other folder is where it was.
-    let mut agent = stack.attach("acme", 0).await;
+    let mut agent = stack.attach("acme", A).await;
     let held = agent.turn().await;
     agent.answer(held, "ok").await;
     elsewhere.say_in(&other.conversation, "more").await;
@@ -86,9 +79,9 @@ async fn what_is_not_waiting_in_the_folder_can_not_be_claimed(stack: Stack) {
 
 #[apply(every_stack)]
 async fn what_a_person_writes_bears_their_name(stack: Stack) {
-    let visitor = stack.visitor(&stack.issue("acme/people").await, 0);
+    let visitor = stack.visitor(&stack.issue("acme/people").await, A);
     let posted = visitor.say("hello").await;
-    let mut ana = attach(&stack, "Ana", 1).await;
+    let mut ana = attach(&stack, "Ana", B).await;
     ana.claim(&posted.turn, false).await;
     let mut held = ana.turn().await;
     ana.append(&mut held, status("Ana is typing…")).await;
@@ -111,7 +104,7 @@ async fn what_a_person_writes_bears_their_name(stack: Stack) {
 #[apply(every_stack)]
 async fn a_person_without_a_name_is_refused(stack: Stack) {
     for name in ["", "  ", &"x".repeat(101)] {
-        let refused = Session::try_open(stack.operator(0).await, person("acme/people", name)).await;
+        let refused = Session::try_open(stack.operator(A).await, person("acme/people", name)).await;
         let status = refused.err().expect("a person has a name");
         assert_eq!(reason(&status), "INVALID");
     }

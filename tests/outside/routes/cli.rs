@@ -1,12 +1,6 @@
 //! `arizuko route`, by the real command: set, list, delete, and what is refused.
 
-use arizuko_proto::v1::Hello;
-use arizuko_tests::{
-    Stack, apply,
-    attach::{Session, hello},
-    every_stack,
-};
-use serde_json::{Value, json};
+use arizuko_tests::prelude::*;
 
 /// `arizuko route …` with one document as its answer.
 async fn route(stack: &Stack, arguments: &[&str]) -> Value {
@@ -64,11 +58,11 @@ async fn a_route_is_set_field_by_field_and_reaches_the_agent(stack: Stack) {
     assert_eq!(listed["routes"][1], whole);
     assert_eq!(listed["routes"][0]["persona"], "a concierge");
 
-    let mut agent = stack.attach("acme", 0).await;
+    let mut agent = stack.attach("acme", A).await;
     for (link, persona, topic) in
         [(&link, "a concierge", "door"), (&support, "an engineer", "help")]
     {
-        stack.visitor(link, 1).say("hello").await;
+        stack.visitor(link, B).say("hello").await;
         let held = agent.turn().await;
         let found = (&*held.turn.persona, &*held.turn.topic);
         assert_eq!(found, (persona, topic));
@@ -87,7 +81,7 @@ async fn the_route_as_it_stands_is_shown_and_who_is_missing(stack: Stack) {
     );
     assert!(told.err.contains("no agent is attached to acme/bot"), "{told:?}");
     assert!(told.err.contains("agent exec --folder acme/bot"), "{told:?}");
-    let _agent = stack.attach("acme/bot", 0).await;
+    let _agent = stack.attach("acme/bot", A).await;
     let told = stack.arizuko(&set).await.expect(0);
     assert_eq!(told.err, "");
 
@@ -190,12 +184,12 @@ async fn status_shows_what_was_dropped_and_who_is_a_person(stack: Stack) {
     assert!(!shown.contains("DROPPED"), "{shown}");
     let link = stack.issue("acme").await;
     route(&stack, &["set", "web:acme", "--mode", "drop"]).await;
-    for gateway in 0..2 {
+    for gateway in BOTH {
         stack.visitor(&link, gateway).say("hello").await;
     }
     let person = Hello { person: true, name: "Ada".to_owned(), ..hello("acme/people", 1) };
-    let _person = Session::open(stack.operator(0).await, person).await;
-    let _agent = stack.attach("acme", 1).await;
+    let _person = Session::open(stack.operator(A).await, person).await;
+    let _agent = stack.attach("acme", B).await;
     let status = stack.arizuko(&["status", "--json"]).await.expect(0).json();
     let dropped = json!([{"jid": "web:acme", "messages": 2}]);
     assert_eq!(status["dropped"], dropped);

@@ -1,18 +1,13 @@
 //! Escalation when what should do it is away: it comes late, and once.
 
-use arizuko_tests::{
-    Stack, apply, embedded, on_redis, pair,
-    routes::escalation,
-    sse::{names, read_to_the_end},
-};
-use std::time::Duration;
+use arizuko_tests::prelude::*;
 
 const SOON: Duration = Duration::from_secs(1);
 const SAY: &str = "I'm fetching a colleague.";
 
 #[apply(on_redis)]
 async fn a_redis_that_restarts_delays_an_escalation_and_does_not_repeat_it(mut stack: Stack) {
-    let visitor = stack.visitor(&stack.issue("acme").await, 0);
+    let visitor = stack.visitor(&stack.issue("acme").await, A);
     stack.route(escalation("web:acme", SOON, "acme/people", SAY)).await;
     let posted = visitor.say("help").await;
     let redis = stack.redis().expect("this stack has one");
@@ -32,13 +27,13 @@ async fn a_redis_that_restarts_delays_an_escalation_and_does_not_repeat_it(mut s
 async fn the_other_control_escalates_when_one_is_killed(mut stack: Stack) {
     let link = stack.issue("acme").await;
     stack.route(escalation("web:acme", SOON, "acme/people", SAY)).await;
-    let visitor = stack.visitor(&link, 0);
+    let visitor = stack.visitor(&link, A);
     let posted = visitor.say("help").await;
-    stack.kill_control(0);
-    let mut people = stack.attach("acme/people", 1).await;
+    stack.kill(Control(A));
+    let mut people = stack.attach("acme/people", B).await;
     let held = people.turn().await;
     assert_eq!(held.turn.said.len(), 1);
-    stack.restart_control(0).await;
+    stack.restart(Control(A)).await;
     people.answer(held, "here").await;
     let seen = read_to_the_end(&visitor, &posted.turn).await;
     assert_eq!(names(&seen), ["message", "restart", "message", "turn_done"]);
@@ -48,14 +43,14 @@ async fn the_other_control_escalates_when_one_is_killed(mut stack: Stack) {
 async fn a_power_cut_delays_an_escalation_and_does_not_repeat_it(mut stack: Stack) {
     let link = stack.issue("acme").await;
     stack.route(escalation("web:acme", SOON, "acme/people", SAY)).await;
-    let posted = stack.visitor(&link, 0).say("help").await;
+    let posted = stack.visitor(&link, A).say("help").await;
     stack.cut_the_power();
     stack.power_up().await;
-    let mut people = stack.attach("acme/people", 1).await;
+    let mut people = stack.attach("acme/people", B).await;
     let held = people.turn().await;
     assert_eq!(held.turn.said.len(), 1);
     people.answer(held, "here").await;
-    let visitor = stack.visitor(&link, 0);
+    let visitor = stack.visitor(&link, A);
     let seen = read_to_the_end(&visitor, &posted.turn).await;
     assert_eq!(names(&seen), ["message", "restart", "message", "turn_done"]);
 }

@@ -1,14 +1,7 @@
 //! Who answers when nobody does: escalation, and giving up.
 
-use arizuko_proto::v1::{Escalation, EscalationStep, Route};
-use arizuko_tests::{
-    Kind, Stack, apply,
-    attach::{delta, message},
-    every_stack,
-    routes::{escalation, give_up, route},
-    sse::{names, transcript},
-};
-use std::time::Duration;
+use arizuko_proto::v1::{Escalation, EscalationStep};
+use arizuko_tests::prelude::*;
 
 const SOON: Duration = Duration::from_secs(1);
 const SAY: &str = "Nobody has looked yet: I'm fetching a colleague.";
@@ -16,9 +9,9 @@ const SAY: &str = "Nobody has looked yet: I'm fetching a colleague.";
 #[apply(every_stack)]
 async fn a_turn_that_nobody_takes_goes_to_who_is_named(stack: Stack) {
     let link = stack.issue("acme").await;
-    let (here, there) = (stack.visitor(&link, 0), stack.visitor(&link, 1));
+    let (here, there) = (stack.visitor(&link, A), stack.visitor(&link, B));
     stack.route(escalation("web:acme", SOON, "acme/people", SAY)).await;
-    let mut people = stack.attach("acme/people", 1).await;
+    let mut people = stack.attach("acme/people", B).await;
     let posted = here.say("help").await;
     let mut live = there.listen(&posted.turn).await;
     let seen = live.through("message").await;
@@ -43,16 +36,16 @@ async fn a_turn_that_nobody_takes_goes_to_who_is_named(stack: Stack) {
 
     // The next message begins where the route leads.
     here.say_in(&posted.conversation, "thanks").await;
-    let mut agent = stack.attach("acme", 0).await;
+    let mut agent = stack.attach("acme", A).await;
     assert_eq!(&agent.turn().await.turn.content[..], b"thanks");
 }
 
 #[apply(every_stack)]
 async fn an_agent_that_says_nothing_loses_its_turn(stack: Stack) {
-    let visitor = stack.visitor(&stack.issue("acme").await, 0);
+    let visitor = stack.visitor(&stack.issue("acme").await, A);
     stack.route(escalation("web:acme", SOON, "acme/people", "")).await;
-    let mut agent = stack.attach("acme", 0).await;
-    let mut people = stack.attach("acme/people", 1).await;
+    let mut agent = stack.attach("acme", A).await;
+    let mut people = stack.attach("acme/people", B).await;
     let posted = visitor.say("help").await;
     let mut slow = agent.turn().await;
     agent.lost(&posted.turn).await;
@@ -83,12 +76,12 @@ async fn a_first_frame_is_enough_unless_an_end_was_asked_for(stack: Stack) {
         })
         .await;
     stack.route(escalation("web:acme/patient", SOON, "acme/people", SAY)).await;
-    let mut agent = stack.attach("acme", 0).await;
-    let mut people = stack.attach("acme/people", 1).await;
-    let patient = stack.visitor(&other, 0).say("begin").await;
+    let mut agent = stack.attach("acme", A).await;
+    let mut people = stack.attach("acme/people", B).await;
+    let patient = stack.visitor(&other, A).say("begin").await;
     let mut begun = agent.turn().await;
     agent.append(&mut begun, delta("m1", "half ")).await;
-    let hurried = stack.visitor(&link, 0).say("end").await;
+    let hurried = stack.visitor(&link, A).say("end").await;
     let mut unfinished = agent.turn().await;
     agent.append(&mut unfinished, delta("m1", "half ")).await;
 
@@ -100,13 +93,13 @@ async fn a_first_frame_is_enough_unless_an_end_was_asked_for(stack: Stack) {
     assert_eq!(said, ["half ", SAY]);
     agent.append(&mut begun, delta("m1", "and half")).await;
     agent.finish(&begun).await;
-    let seen = stack.visitor(&other, 1).listen(&patient.turn).await.rest().await;
+    let seen = stack.visitor(&other, B).listen(&patient.turn).await.rest().await;
     assert_eq!(names(&seen), ["delta", "delta", "turn_done"]);
 }
 
 #[apply(every_stack)]
 async fn steps_follow_one_another(stack: Stack) {
-    let visitor = stack.visitor(&stack.issue("acme").await, 0);
+    let visitor = stack.visitor(&stack.issue("acme").await, A);
     let step = |seconds: u64, to: &str, say: &str| EscalationStep {
         after: Duration::from_secs(seconds).try_into().ok(),
         to: to.to_owned(),
@@ -115,7 +108,7 @@ async fn steps_follow_one_another(stack: Stack) {
     };
     let steps = vec![step(1, "acme/people", "one"), step(2, "acme/boss", "two")];
     stack.route(Route { escalation: Some(Escalation { steps }), ..route("web:acme") }).await;
-    let mut boss = stack.attach("acme/boss", 1).await;
+    let mut boss = stack.attach("acme/boss", B).await;
     let posted = visitor.say("help").await;
     let held = boss.turn().await;
     let said: Vec<_> = held.turn.said.iter().map(|m| &*m.content).collect();
@@ -128,7 +121,7 @@ async fn steps_follow_one_another(stack: Stack) {
 
 #[apply(every_stack)]
 async fn what_nobody_answers_ends_with_the_operators_sentence(stack: Stack) {
-    let visitor = stack.visitor(&stack.issue("acme").await, 0);
+    let visitor = stack.visitor(&stack.issue("acme").await, A);
     let sentence = "We are closed. Write to us@acme.example.";
     stack.route(give_up("web:acme", SOON, sentence)).await;
     let posted = visitor.say("anybody?").await;
@@ -140,11 +133,11 @@ async fn what_nobody_answers_ends_with_the_operators_sentence(stack: Stack) {
 
 #[apply(every_stack)]
 async fn a_turn_under_way_keeps_the_route_that_it_began_with(stack: Stack) {
-    let visitor = stack.visitor(&stack.issue("acme").await, 0);
+    let visitor = stack.visitor(&stack.issue("acme").await, A);
     stack.route(escalation("web:acme", SOON, "acme/people", "as it was")).await;
     let posted = visitor.say("help").await;
     stack.route(escalation("web:acme", SOON, "acme/others", "as it is")).await;
-    let mut people = stack.attach("acme/people", 1).await;
+    let mut people = stack.attach("acme/people", B).await;
     assert_eq!(people.turn().await.turn.said[0].content, "as it was");
     assert_eq!(visitor.get(&posted.turn).await.json()["assistant"][0]["content"], "as it was");
 }
@@ -152,16 +145,16 @@ async fn a_turn_under_way_keeps_the_route_that_it_began_with(stack: Stack) {
 #[apply(every_stack)]
 async fn what_was_said_before_an_escalation_outlives_a_crash_after_it(kind: Kind) {
     let stack = Stack::with(kind, &[("ARIZUKO_LEASE", "3s")]).await;
-    let visitor = stack.visitor(&stack.issue("acme").await, 0);
+    let visitor = stack.visitor(&stack.issue("acme").await, A);
     stack.route(escalation("web:acme", SOON, "acme/people", SAY)).await;
     let posted = visitor.say("help").await;
-    let mut people = stack.attach("acme/people", 1).await;
+    let mut people = stack.attach("acme/people", B).await;
     let mut held = people.turn().await;
     people.append(&mut held, delta("m1", "never mi")).await;
     // Its lease runs out, and another begins anew, whose own lease has only begun.
     drop(people);
     tokio::time::sleep(Duration::from_secs(3)).await;
-    let mut people = stack.attach("acme/people", 1).await;
+    let mut people = stack.attach("acme/people", B).await;
     let mut held = people.turn().await;
     let said: Vec<_> = held.turn.said.iter().map(|m| &*m.content).collect();
     assert_eq!(said, [SAY]);
@@ -178,17 +171,17 @@ async fn what_was_said_before_an_escalation_outlives_a_crash_after_it(kind: Kind
 
 #[apply(every_stack)]
 async fn an_agent_that_is_replaced_in_the_middle_has_its_time_again(stack: Stack) {
-    let visitor = stack.visitor(&stack.issue("acme").await, 0);
+    let visitor = stack.visitor(&stack.issue("acme").await, A);
     let after = Duration::from_secs(2);
     stack.route(escalation("web:acme", after, "acme/people", SAY)).await;
-    let mut agent = stack.attach("acme", 0).await;
+    let mut agent = stack.attach("acme", A).await;
     let posted = visitor.say("help").await;
     let taken = std::time::Instant::now();
     let mut held = agent.turn().await;
     agent.append(&mut held, delta("m1", "half")).await;
     tokio::time::sleep(after.saturating_sub(taken.elapsed())).await;
     agent.leave().await;
-    let mut next = stack.attach("acme", 1).await;
+    let mut next = stack.attach("acme", B).await;
     let held = next.turn().await;
     // Longer than a look at what is due takes to come round.
     tokio::time::sleep(SOON).await;

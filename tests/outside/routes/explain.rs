@@ -1,9 +1,6 @@
 //! What becomes of a message, and when a change of routes holds.
 
-use arizuko_proto::v1::{Hello, Route};
-use arizuko_tests::{Stack, apply, attach::hello, every_stack, operator::connect, routes::route};
-use serde_json::json;
-use std::time::Duration;
+use arizuko_tests::prelude::*;
 
 #[apply(every_stack)]
 async fn each_field_is_explained_by_its_rule_and_who_is_there(stack: Stack) {
@@ -19,8 +16,8 @@ async fn each_field_is_explained_by_its_rule_and_who_is_there(stack: Stack) {
     }
     let named = |name: &str| Hello { name: name.to_owned(), ..hello("acme/bot", 1) };
     let key = stack.agent_key("acme/bot").await;
-    let _one = stack.attach_with(&key, named("Bot"), 0).await;
-    let _two = stack.attach_with(&key, named(""), 1).await;
+    let _one = stack.attach_with(&key, named("Bot"), A).await;
+    let _two = stack.attach_with(&key, named(""), B).await;
     let explain = ["route", "explain", "web:acme/support"];
     let document = stack.arizuko(&[&explain[..], &["--json"]].concat()).await;
     let mut document = document.expect(0).json();
@@ -113,8 +110,8 @@ fn persona(persona: &str, target: &str) -> Route {
 #[apply(every_stack)]
 async fn a_change_holds_from_the_next_message_on_everywhere(stack: Stack) {
     let link = stack.issue("acme").await;
-    let visitors = [stack.visitor(&link, 0), stack.visitor(&link, 1)];
-    let mut agents = [stack.attach("acme/one", 0).await, stack.attach("acme/two", 1).await];
+    let visitors = [stack.visitor(&link, A), stack.visitor(&link, B)];
+    let mut agents = [stack.attach("acme/one", A).await, stack.attach("acme/two", B).await];
     let before = visitors[0].say("before any route").await;
     for number in 0..6 {
         let (to, name) = ((number / 2) % 2, number.to_string());
@@ -134,10 +131,10 @@ async fn a_change_holds_from_the_next_message_on_everywhere(stack: Stack) {
 #[apply(every_stack)]
 async fn a_turn_under_way_keeps_the_route_that_it_began_with(stack: Stack) {
     let link = stack.issue("acme").await;
-    let visitor = stack.visitor(&link, 0);
+    let visitor = stack.visitor(&link, A);
     stack.route(persona("old", "acme/old")).await;
     let queued = visitor.say("queued").await;
-    let mut agent = stack.attach("acme/old", 1).await;
+    let mut agent = stack.attach("acme/old", B).await;
     let held = agent.turn().await;
     stack.route(persona("new", "acme/new")).await;
     // It goes back and comes again, as it was.
@@ -150,7 +147,7 @@ async fn a_turn_under_way_keeps_the_route_that_it_began_with(stack: Stack) {
     let next = visitor.say_in(&queued.conversation, "next").await;
     agent.answer(held, "hi").await;
     let key = stack.agent_key("acme/new").await;
-    let channel = connect(&stack.control(0), Some(&key)).await;
+    let channel = connect(&stack.control(A), Some(&key)).await;
     let mut other = arizuko_tests::attach::Session::open(channel, hello("acme/new", 1)).await;
     let held = other.turn().await;
     assert_eq!((&held.turn.turn_id, &*held.turn.persona), (&next.turn, "new"));

@@ -1,28 +1,20 @@
 //! Turns and conversations that go from one folder to another, and back.
 
-use arizuko_proto::v1::{Hello, Route};
-use arizuko_tests::{
-    Stack, apply,
-    attach::{Session, delta, handoff, hello, message},
-    every_stack,
-    operator::reason,
-    routes::route,
-    sse::{names, transcript},
-};
+use arizuko_tests::prelude::*;
 
 const NOTE: &str = "The customer is angry, be kind.";
 
 async fn with_history(stack: &Stack, folder: &str) -> Session {
     let hello = Hello { history: 50, ..hello(folder, 100) };
-    Session::open(stack.operator(1).await, hello).await
+    Session::open(stack.operator(B).await, hello).await
 }
 
 #[apply(every_stack)]
 async fn a_turn_is_handed_off_with_a_note_that_the_visitor_never_sees(stack: Stack) {
     let link = stack.issue("acme").await;
-    let (here, there) = (stack.visitor(&link, 0), stack.visitor(&link, 1));
+    let (here, there) = (stack.visitor(&link, A), stack.visitor(&link, B));
     let (mut bot, mut people) =
-        (stack.attach("acme", 0).await, with_history(&stack, "acme/people").await);
+        (stack.attach("acme", A).await, with_history(&stack, "acme/people").await);
     let posted = here.say("a human, please").await;
     let mut live = there.follow(&posted.conversation).await;
     let mut held = bot.turn().await;
@@ -53,7 +45,7 @@ async fn a_turn_is_handed_off_with_a_note_that_the_visitor_never_sees(stack: Sta
 
 #[apply(every_stack)]
 async fn a_conversation_stays_where_it_was_handed_until_it_is_handed_back(stack: Stack) {
-    let visitor = stack.visitor(&stack.issue("acme").await, 0);
+    let visitor = stack.visitor(&stack.issue("acme").await, A);
     let mut bot = with_history(&stack, "acme").await;
     let mut people = with_history(&stack, "acme/people").await;
     let posted = visitor.say("a human, please").await;
@@ -81,11 +73,11 @@ async fn a_conversation_stays_where_it_was_handed_until_it_is_handed_back(stack:
 
 #[apply(every_stack)]
 async fn an_assignment_beats_the_route_from_the_next_message_on(stack: Stack) {
-    let visitor = stack.visitor(&stack.issue("acme").await, 0);
+    let visitor = stack.visitor(&stack.issue("acme").await, A);
     let target = Some("acme/sales".to_owned());
     stack.route(Route { target, ..route("web:acme") }).await;
-    let mut sales = stack.attach("acme/sales", 0).await;
-    let mut people = stack.attach("acme/people", 1).await;
+    let mut sales = stack.attach("acme/sales", A).await;
+    let mut people = stack.attach("acme/people", B).await;
     let posted = visitor.say("hello").await;
     let held = sales.turn().await;
     stack.assign("acme/sales", &posted.conversation, "acme/people", NOTE).await;
@@ -106,8 +98,8 @@ async fn an_assignment_beats_the_route_from_the_next_message_on(stack: Stack) {
 
 #[apply(every_stack)]
 async fn nothing_is_handed_out_of_its_root_folder(stack: Stack) {
-    let visitor = stack.visitor(&stack.issue("acme").await, 0);
-    let mut bot = stack.attach("acme", 0).await;
+    let visitor = stack.visitor(&stack.issue("acme").await, A);
+    let mut bot = stack.attach("acme", A).await;
     let posted = visitor.say("hello").await;
     let mut held = bot.turn().await;
     bot.push(&mut held, vec![handoff("other/people", "", false)]).await;
@@ -116,7 +108,7 @@ async fn nothing_is_handed_out_of_its_root_folder(stack: Stack) {
     assert!(status.message().contains("other/people"), "{status:?}");
     // It comes back, and the turn is still there.
     let hello = Hello { session_id: bot.welcome.session_id.clone(), ..hello("acme", 100) };
-    let mut bot = Session::open(stack.operator(1).await, hello).await;
+    let mut bot = Session::open(stack.operator(B).await, hello).await;
     let held = bot.turn().await;
     bot.answer(held, "then I do it").await;
     assert_eq!(visitor.end_of(&posted.turn).await["status"], "done");
@@ -124,9 +116,9 @@ async fn nothing_is_handed_out_of_its_root_folder(stack: Stack) {
 
 #[apply(every_stack)]
 async fn a_handoff_that_was_not_heard_of_may_be_repeated(stack: Stack) {
-    let visitor = stack.visitor(&stack.issue("acme").await, 0);
-    let mut bot = stack.attach("acme", 0).await;
-    let mut people = stack.attach("acme/people", 1).await;
+    let visitor = stack.visitor(&stack.issue("acme").await, A);
+    let mut bot = stack.attach("acme", A).await;
+    let mut people = stack.attach("acme/people", B).await;
     let posted = visitor.say("hello").await;
     let held = bot.turn().await;
     // After a hole it is not done, and the answer names what is expected.
@@ -145,9 +137,9 @@ async fn a_handoff_that_was_not_heard_of_may_be_repeated(stack: Stack) {
 
 #[apply(every_stack)]
 async fn a_turn_behind_another_goes_where_its_conversation_went(stack: Stack) {
-    let visitor = stack.visitor(&stack.issue("acme").await, 0);
-    let mut bot = stack.attach("acme", 0).await;
-    let mut people = stack.attach("acme/people", 1).await;
+    let visitor = stack.visitor(&stack.issue("acme").await, A);
+    let mut bot = stack.attach("acme", A).await;
+    let mut people = stack.attach("acme/people", B).await;
     let posted = visitor.say("one").await;
     let mut held = bot.turn().await;
     visitor.say_in(&posted.conversation, "two").await;
@@ -161,9 +153,9 @@ async fn a_turn_behind_another_goes_where_its_conversation_went(stack: Stack) {
 
 #[apply(every_stack)]
 async fn agents_that_hand_a_turn_to_one_another_do_not_do_so_for_ever(stack: Stack) {
-    let visitor = stack.visitor(&stack.issue("acme").await, 0);
-    let mut one = stack.attach("acme", 0).await;
-    let mut other = stack.attach("acme/other", 1).await;
+    let visitor = stack.visitor(&stack.issue("acme").await, A);
+    let mut one = stack.attach("acme", A).await;
+    let mut other = stack.attach("acme/other", B).await;
     let posted = visitor.say("whose is this?").await;
     for number in 0..21 {
         let (agent, to) = match number % 2 {
@@ -181,9 +173,9 @@ async fn agents_that_hand_a_turn_to_one_another_do_not_do_so_for_ever(stack: Sta
 
 #[apply(every_stack)]
 async fn what_was_said_at_length_is_handed_on_in_part(stack: Stack) {
-    let visitor = stack.visitor(&stack.issue("acme").await, 0);
-    let mut bot = stack.attach("acme", 0).await;
-    let mut people = stack.attach("acme/people", 1).await;
+    let visitor = stack.visitor(&stack.issue("acme").await, A);
+    let mut bot = stack.attach("acme", A).await;
+    let mut people = stack.attach("acme/people", B).await;
     visitor.say("tell me all").await;
     let mut held = bot.turn().await;
     let piece = "x".repeat(60_000);

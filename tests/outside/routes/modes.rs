@@ -1,27 +1,21 @@
 //! Messages that trigger no turn: observed, or dropped.
 
-use arizuko_proto::v1::{
-    Author, GetStatusRequest, ListAuditRequest, RouteMode, admin_service_client::AdminServiceClient,
+use arizuko_proto::{
+    v1::admin_service_client::AdminServiceClient,
+    v1::{Author, GetStatusRequest, ListAuditRequest},
 };
-use arizuko_tests::{
-    Stack, apply,
-    attach::{Session, hello},
-    every_stack,
-    routes::mode,
-    sse::names,
-};
-use serde_json::json;
+use arizuko_tests::prelude::*;
 
 /// An agent that asks for history.
 async fn agent(stack: &Stack, folder: &str) -> Session {
     let hello = arizuko_proto::v1::Hello { history: 50, ..hello(folder, 100) };
-    Session::open(stack.operator(1).await, hello).await
+    Session::open(stack.operator(B).await, hello).await
 }
 
 #[apply(every_stack)]
 async fn an_observed_message_is_kept_for_its_conversations_next_turn(stack: Stack) {
     let link = stack.issue("acme").await;
-    let (here, there) = (stack.visitor(&link, 0), stack.visitor(&link, 1));
+    let (here, there) = (stack.visitor(&link, A), stack.visitor(&link, B));
     let mut agent = agent(&stack, "acme").await;
     let first = here.say("asked").await;
     let held = agent.turn().await;
@@ -65,7 +59,7 @@ async fn an_observed_message_is_kept_for_its_conversations_next_turn(stack: Stac
 #[apply(every_stack)]
 async fn what_one_visitor_said_is_no_context_for_another(stack: Stack) {
     let link = stack.issue("acme").await;
-    let visitor = stack.visitor(&link, 0);
+    let visitor = stack.visitor(&link, A);
     stack.route(mode("web:acme", RouteMode::Observe)).await;
     let one = visitor.say("a secret").await;
     stack.route(mode("web:acme", RouteMode::Trigger)).await;
@@ -85,12 +79,12 @@ async fn an_observed_webhook_is_context_for_its_folders_next_turn_once(stack: St
     let link = stack.issue("acme/eng").await;
     stack.route(mode("hook:acme/eng/linear", RouteMode::Observe)).await;
     for number in 0..3 {
-        let answer = stack.caller(&hook, number % 2);
+        let answer = stack.caller(&hook, BOTH[number % 2]);
         let answer = answer.post("application/json", format!("{{\"n\":{number}}}")).await;
         assert_eq!(answer.expect(202).json()["status"], "observed");
     }
     let mut agent = agent(&stack, "acme/eng").await;
-    let visitor = stack.visitor(&link, 0);
+    let visitor = stack.visitor(&link, A);
     visitor.say("what is new?").await;
     visitor.say("and now?").await;
     let held = [agent.turn().await, agent.turn().await];
@@ -108,11 +102,11 @@ async fn a_dropped_message_reaches_no_agent_and_is_counted(stack: Stack) {
     let hook = stack.issue_hook("acme", "noise", "").await;
     stack.route(mode("web:acme", RouteMode::Drop)).await;
     stack.route(mode("hook:acme/noise", RouteMode::Drop)).await;
-    let visitor = stack.visitor(&link, 0);
+    let visitor = stack.visitor(&link, A);
     let dropped = visitor.say("unwanted").await;
     assert_eq!(visitor.end_of(&dropped.turn).await["status"], "dropped");
     for _ in 0..2 {
-        let answer = stack.caller(&hook, 0).post("text/plain", "noise").await;
+        let answer = stack.caller(&hook, A).post("text/plain", "noise").await;
         assert_eq!(answer.expect(202).json()["status"], "dropped");
     }
 
@@ -123,7 +117,7 @@ async fn a_dropped_message_reaches_no_agent_and_is_counted(stack: Stack) {
     assert_eq!(&held.turn.content[..], b"wanted");
     assert!(held.turn.history.is_empty() && held.turn.observed.is_empty());
 
-    let mut admin = AdminServiceClient::new(stack.operator(0).await);
+    let mut admin = AdminServiceClient::new(stack.operator(A).await);
     let status = admin.get_status(GetStatusRequest {}).await;
     let status = status.expect("operators ask").into_inner();
     let mut counts: Vec<_> = status.dropped.iter().map(|d| (&*d.jid, d.messages)).collect();
@@ -144,8 +138,8 @@ async fn a_repeat_of_a_message_that_was_set_aside_finds_it(stack: Stack) {
         stack.route(mode("web:acme", mode_of)).await;
         let key = format!("a-key-that-nobody-guesses-{number}");
         let message = json!({"content": "once"});
-        let first = stack.visitor(&link, 0).say_once(&key, &message).await.posted();
-        let again = stack.visitor(&link, 1).say_once(&key, &message).await.posted();
+        let first = stack.visitor(&link, A).say_once(&key, &message).await.posted();
+        let again = stack.visitor(&link, B).say_once(&key, &message).await.posted();
         assert_eq!(first, again);
     }
 }
@@ -153,9 +147,9 @@ async fn a_repeat_of_a_message_that_was_set_aside_finds_it(stack: Stack) {
 #[apply(every_stack)]
 async fn what_no_agent_has_seen_waits_for_the_turn_after(stack: Stack) {
     let hook = stack.issue_hook("acme", "linear", "").await;
-    let visitor = stack.visitor(&stack.issue("acme").await, 0);
+    let visitor = stack.visitor(&stack.issue("acme").await, A);
     stack.route(mode("hook:acme/linear", RouteMode::Observe)).await;
-    stack.caller(&hook, 0).post("text/plain", "news").await.expect(202);
+    stack.caller(&hook, A).post("text/plain", "news").await.expect(202);
     let cancelled = visitor.say("never mind").await;
     visitor.post_to(&format!("{}/cancel", cancelled.turn)).await.expect(200);
     let deleted = visitor.say("nor this").await;

@@ -4,17 +4,11 @@
 mod cases;
 mod table;
 
-use arizuko_proto::v1::{
-    ApplyRoutesRequest, DeleteRouteRequest, ExplainRouteRequest, Route, RouteMode, SetRouteRequest,
-    route_service_client::RouteServiceClient,
+use arizuko_proto::{
+    v1::route_service_client::RouteServiceClient,
+    v1::{ApplyRoutesRequest, DeleteRouteRequest, ExplainRouteRequest, SetRouteRequest},
 };
-use arizuko_tests::{
-    Kind, Stack, apply,
-    attach::{Held, Session},
-    every_stack,
-    operator::{Channel, Link, reason},
-    within,
-};
+use arizuko_tests::prelude::*;
 use cases::{Step, step};
 use futures_util::future::select_all;
 use proptest::{
@@ -22,7 +16,6 @@ use proptest::{
     test_runner::{Config, RngAlgorithm, TestCaseError, TestRng, TestRunner},
 };
 use prost_types::FieldMask;
-use serde_json::json;
 use std::sync::mpsc as answers;
 use table::{FIELDS, Table};
 use tokio::{sync::mpsc, task::spawn_blocking};
@@ -58,11 +51,11 @@ impl World {
         links.push(("acme/eng", stack.issue_hook("acme/eng", "linear", "x").await));
         let mut agents = Vec::new();
         for (number, folder) in FOLDERS.into_iter().enumerate() {
-            agents.push(stack.attach(folder, number % 2).await);
+            agents.push(stack.attach(folder, BOTH[number % 2]).await);
         }
         let routes = [
-            RouteServiceClient::new(stack.operator(0).await),
-            RouteServiceClient::new(stack.operator(1).await),
+            RouteServiceClient::new(stack.operator(A).await),
+            RouteServiceClient::new(stack.operator(B).await),
         ];
         Self { stack, links, agents, routes }
     }
@@ -84,7 +77,7 @@ impl World {
             let (folder, link) = self.links[number].clone();
             let (route, sources) = table.resolve(&link.jid, folder);
             self.explained(steps.len() % 2, &route, &sources).await?;
-            self.posted((steps.len() + number + 1) % 2, &link, &route).await?;
+            self.posted(BOTH[(steps.len() + number + 1) % 2], &link, &route).await?;
         }
         Ok(())
     }
@@ -143,7 +136,12 @@ impl World {
     }
 
     /// Posts a message, and holds what becomes of it against the route.
-    async fn posted(&mut self, gateway: usize, link: &Link, route: &Route) -> Result<(), String> {
+    async fn posted(
+        &mut self,
+        gateway: Instance,
+        link: &Link,
+        route: &Route,
+    ) -> Result<(), String> {
         let jid = &link.jid;
         let answer = if jid.starts_with("web:") {
             let visitor = self.stack.visitor(link, gateway);

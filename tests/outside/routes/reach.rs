@@ -1,22 +1,20 @@
 //! Which routes which key may set.
 
-use arizuko_proto::v1::{
-    ApplyRoutesRequest, DeleteRouteRequest, ExplainRouteRequest, KeyKind, KeyReach,
-    ListRoutesRequest, Route, SetRouteRequest, route_service_client::RouteServiceClient,
+use arizuko_proto::{
+    v1::route_service_client::RouteServiceClient,
+    v1::{
+        ApplyRoutesRequest, DeleteRouteRequest, ExplainRouteRequest, ListRoutesRequest,
+        SetRouteRequest,
+    },
 };
-use arizuko_tests::{
-    Stack, apply, every_stack,
-    operator::{Channel, connect, reason},
-    routes::route,
-    within,
-};
+use arizuko_tests::prelude::*;
 use tonic::Status;
 
 /// The routes, as some key sees them.
 pub(super) struct Routes(RouteServiceClient<Channel>);
 
 impl Routes {
-    pub(super) async fn of(stack: &Stack, key: &str, control: usize) -> Self {
+    pub(super) async fn of(stack: &Stack, key: &str, control: Instance) -> Self {
         Self(RouteServiceClient::new(connect(&stack.control(control), Some(key)).await))
     }
 
@@ -104,7 +102,7 @@ async fn a_key_reaches_the_prefixes_of_its_folder(stack: Stack) {
         ("acme and below", &root, &PREFIXES[..11]),
     ] {
         for (number, prefix) in PREFIXES.into_iter().enumerate() {
-            let mut routes = Routes::of(&stack, key, number % 2).await;
+            let mut routes = Routes::of(&stack, key, BOTH[number % 2]).await;
             let expected = if reached.contains(&prefix) { "OK" } else { "NOT_ALLOWED" };
             let set = outcome(routes.set(persona(prefix, who)).await);
             assert_eq!(set, expected, "{who} sets {prefix}");
@@ -121,7 +119,7 @@ async fn a_link_of_the_folder_above_is_not_the_agents_below(stack: Stack) {
     let hook = stack.issue_hook("acme", "x", "y").await;
     for reach in [KeyReach::Self_, KeyReach::Subtree] {
         let key = agent(&stack, "acme/x", reach).await;
-        let mut routes = Routes::of(&stack, &key, 1).await;
+        let mut routes = Routes::of(&stack, &key, B).await;
         for jid in [&link.jid, &hook.jid] {
             for made in [
                 outcome(routes.set(persona(jid, "mine")).await),
@@ -133,14 +131,14 @@ async fn a_link_of_the_folder_above_is_not_the_agents_below(stack: Stack) {
             }
         }
     }
-    let mut operator = Routes::of(&stack, stack.operator_key(), 0).await;
+    let mut operator = Routes::of(&stack, stack.operator_key(), A).await;
     let found = operator.explain(&link.jid).await.expect("operators may");
     assert_eq!(found, ("acme".to_owned(), String::new()));
 }
 
 #[apply(every_stack)]
 async fn a_table_is_listed_and_applied_as_far_as_the_key_reaches(stack: Stack) {
-    let mut operator = Routes::of(&stack, stack.operator_key(), 0).await;
+    let mut operator = Routes::of(&stack, stack.operator_key(), A).await;
     for prefix in PREFIXES {
         operator.set(persona(prefix, "x")).await.expect("operators may");
     }
@@ -159,7 +157,7 @@ async fn a_table_is_listed_and_applied_as_far_as_the_key_reaches(stack: Stack) {
         assert_eq!(listed, within_folder(folder), "{folder}");
     }
     let below = agent(&stack, "acme/eng", KeyReach::Subtree).await;
-    let mut below = Routes::of(&stack, &below, 1).await;
+    let mut below = Routes::of(&stack, &below, B).await;
     for folder in ["", "acme/eng"] {
         let listed = below.list(folder).await.expect("its own");
         assert_eq!(listed, within_folder("acme/eng"));
@@ -174,7 +172,7 @@ async fn a_table_is_listed_and_applied_as_far_as_the_key_reaches(stack: Stack) {
     let operators = below.apply("", vec![]).await;
     assert_eq!(outcome(operators), "NOT_ALLOWED");
     let root = agent(&stack, "acme", KeyReach::Subtree).await;
-    let mut root = Routes::of(&stack, &root, 0).await;
+    let mut root = Routes::of(&stack, &root, A).await;
     let count = within_folder("acme").len();
     assert_eq!(root.apply("", vec![]).await.expect("its own"), count);
     let left = operator.list("").await.expect("operators may");
@@ -186,7 +184,7 @@ async fn a_table_is_listed_and_applied_as_far_as_the_key_reaches(stack: Stack) {
 #[apply(every_stack)]
 async fn every_change_is_in_the_audit_log(stack: Stack) {
     let key = stack.key(KeyKind::Agent, "acme", KeyReach::Subtree, true).await;
-    let mut agent = Routes::of(&stack, &key.key, 1).await;
+    let mut agent = Routes::of(&stack, &key.key, B).await;
     agent.set(persona("web:acme/x", "a")).await.expect("its own");
     agent.apply("acme", vec![persona("web:acme/y", "b")]).await.expect("its own");
     agent.delete("web:acme/y").await.expect("its own");

@@ -1,18 +1,17 @@
 //! Whom a route holds for: what an agent sets is for the tokens that its key reaches.
 
 use super::reach::{Routes, agent, outcome, persona};
-use arizuko_proto::v1::{KeyReach, Route};
-use arizuko_tests::{Stack, apply, every_stack, routes::route};
+use arizuko_tests::prelude::*;
 
 #[apply(every_stack)]
 async fn an_agent_does_not_touch_the_route_of_who_reaches_further(stack: Stack) {
-    let mut operator = Routes::of(&stack, stack.operator_key(), 0).await;
+    let mut operator = Routes::of(&stack, stack.operator_key(), A).await;
     let set = persona("web:acme/x", "the operator's");
     operator.set(set.clone()).await.expect("operators may");
     let own = agent(&stack, "acme/x", KeyReach::Self_).await;
     let below = agent(&stack, "acme/x", KeyReach::Subtree).await;
-    let mut own = Routes::of(&stack, &own, 1).await;
-    let mut below = Routes::of(&stack, &below, 1).await;
+    let mut own = Routes::of(&stack, &own, B).await;
+    let mut below = Routes::of(&stack, &below, B).await;
     for agent in [&mut own, &mut below] {
         for made in [
             outcome(agent.set(persona("web:acme/x", "mine")).await),
@@ -36,7 +35,7 @@ async fn an_agent_does_not_touch_the_route_of_who_reaches_further(stack: Stack) 
     let refused = own.set(persona("web:acme/x/y", "mine")).await;
     assert_eq!(outcome(refused), "NOT_ALLOWED");
     let root = agent(&stack, "acme", KeyReach::Subtree).await;
-    let mut root = Routes::of(&stack, &root, 0).await;
+    let mut root = Routes::of(&stack, &root, A).await;
     let taken = root.set(persona("web:acme/x/y", "everybody's")).await;
     assert_eq!(taken.expect("it reaches that").only_folder, "");
     let refused = below.set(persona("web:acme/x/y", "ours")).await;
@@ -50,20 +49,20 @@ async fn the_route_of_an_agent_of_one_folder_is_for_its_tokens_alone(stack: Stac
         stack.issue_with("acme", "support", Default::default()).await,
         stack.issue("acme/eng").await,
     );
-    let mut operator = Routes::of(&stack, stack.operator_key(), 0).await;
+    let mut operator = Routes::of(&stack, stack.operator_key(), A).await;
     let key = stack.agent_key("acme").await;
-    let mut agent = Routes::of(&stack, &key, 1).await;
+    let mut agent = Routes::of(&stack, &key, B).await;
     for prefix in ["web:acme", "web:acme/eng"] {
         let set = agent.set(persona(prefix, "mine")).await;
         let expected = if prefix == "web:acme" { "OK" } else { "NOT_ALLOWED" };
         assert_eq!(outcome(set), expected, "{prefix}");
     }
-    let mut acme = stack.attach("acme", 0).await;
-    let mut eng = stack.attach("acme/eng", 1).await;
+    let mut acme = stack.attach("acme", A).await;
+    let mut eng = stack.attach("acme/eng", B).await;
     for (link, persona) in [(&own, "mine"), (&suffixed, "mine"), (&below, "")] {
         let explained = operator.explain(&link.jid).await.expect("operators may");
         assert_eq!(explained.1, persona, "{}", link.jid);
-        stack.visitor(link, 1).say("hello").await;
+        stack.visitor(link, B).say("hello").await;
         let agent = match explained.0.as_str() {
             "acme" => &mut acme,
             _ => &mut eng,
@@ -81,13 +80,13 @@ async fn an_agent_of_a_subtree_gets_no_webhook_of_the_folder_above(stack: Stack)
     let above = stack.issue_hook("acme", "github", "eng").await;
     let own = stack.issue_hook("acme/github", "gitlab", "").await;
     let key = agent(&stack, "acme/github", KeyReach::Subtree).await;
-    let mut agent = Routes::of(&stack, &key, 1).await;
+    let mut agent = Routes::of(&stack, &key, B).await;
     let taken = Route { target: Some("acme/github/spy".to_owned()), ..route("hook:acme/github") };
     agent.set(taken).await.expect("it begins its own webhooks");
-    let mut acme = stack.attach("acme", 0).await;
-    let mut spy = stack.attach("acme/github/spy", 1).await;
-    stack.caller(&own, 0).post("text/plain", "own").await.expect(202);
+    let mut acme = stack.attach("acme", A).await;
+    let mut spy = stack.attach("acme/github/spy", B).await;
+    stack.caller(&own, A).post("text/plain", "own").await.expect(202);
     assert_eq!(spy.turn().await.turn.content, &b"own"[..]);
-    stack.caller(&above, 1).post("text/plain", "above").await.expect(202);
+    stack.caller(&above, B).post("text/plain", "above").await.expect(202);
     assert_eq!(acme.turn().await.turn.content, &b"above"[..]);
 }

@@ -1,18 +1,10 @@
 //! An agent, or a person, speaks first.
 
-use arizuko_proto::v1::{
-    Author, Hello, KeyKind, KeyReach, ReadConversationRequest, Route, SendMessageRequest,
-    agent_service_client::AgentServiceClient,
+use arizuko_proto::{
+    v1::agent_service_client::AgentServiceClient,
+    v1::{Author, ReadConversationRequest, SendMessageRequest},
 };
-use arizuko_tests::{
-    Kind, Stack, apply,
-    attach::{Session, hello},
-    every_stack,
-    operator::{Channel, connect, reason},
-    routes::route,
-    sse::names,
-};
-use serde_json::Value;
+use arizuko_tests::prelude::*;
 use tonic::Status;
 
 fn speech(folder: &str, conversation: &str, content: &str) -> SendMessageRequest {
@@ -33,10 +25,10 @@ async fn send(channel: Channel, speech: SendMessageRequest) -> Result<String, St
 #[apply(every_stack)]
 async fn an_open_page_gets_what_an_agent_says_first_and_a_closed_one_finds_it(stack: Stack) {
     let link = stack.issue("acme").await;
-    let (here, there) = (stack.visitor(&link, 0), stack.visitor(&link, 1));
+    let (here, there) = (stack.visitor(&link, A), stack.visitor(&link, B));
     let posted = here.say("tell me when it is done").await;
     let hello = Hello { history: 50, ..hello("acme", 100) };
-    let mut agent = Session::open(stack.operator(0).await, hello).await;
+    let mut agent = Session::open(stack.operator(A).await, hello).await;
     let held = agent.turn().await;
     agent.answer(held, "I will").await;
     let mut live = there.follow(&posted.conversation).await;
@@ -72,13 +64,13 @@ async fn an_open_page_gets_what_an_agent_says_first_and_a_closed_one_finds_it(st
 
 #[apply(every_stack)]
 async fn a_person_speaks_first_by_name(stack: Stack) {
-    let visitor = stack.visitor(&stack.issue("acme").await, 0);
+    let visitor = stack.visitor(&stack.issue("acme").await, A);
     let posted = visitor.say("hello").await;
     let speech = SendMessageRequest {
         name: "Ana".to_owned(),
         ..speech("acme", &posted.conversation, "I am Ana.")
     };
-    let turn = send(stack.operator(0).await, speech).await.expect("it is allowed");
+    let turn = send(stack.operator(A).await, speech).await.expect("it is allowed");
     let seen = visitor.listen(&turn).await.rest().await;
     assert_eq!((&seen[0].data["author"], &seen[0].data["name"]), (&"person".into(), &"Ana".into()));
     let read = stack.read("acme", &posted.conversation).await;
@@ -87,7 +79,7 @@ async fn a_person_speaks_first_by_name(stack: Stack) {
 
 #[apply(every_stack)]
 async fn whoever_a_conversation_is_not_with_may_not_speak_in_it(stack: Stack) {
-    let visitor = stack.visitor(&stack.issue("acme").await, 0);
+    let visitor = stack.visitor(&stack.issue("acme").await, A);
     let posted = visitor.say("hello").await;
     let id = &posted.conversation;
     let own = stack.agent_key("acme").await;
@@ -95,7 +87,7 @@ async fn whoever_a_conversation_is_not_with_may_not_speak_in_it(stack: Stack) {
     let foreign = stack.agent_key("else").await;
     let below = stack.key(KeyKind::Agent, "acme", KeyReach::Subtree, false).await.key;
     let gateway = stack.key(KeyKind::Gateway, "", KeyReach::Unspecified, false).await.key;
-    let control = stack.control(1);
+    let control = stack.control(B);
     let refused = async |key: &str, folder: &str| {
         let channel = connect(&control, Some(key)).await;
         let sent = send(channel.clone(), speech(folder, id, "hi")).await;
@@ -128,9 +120,9 @@ async fn whoever_a_conversation_is_not_with_may_not_speak_in_it(stack: Stack) {
 async fn what_cannot_be_said_is_refused_with_a_reason(kind: Kind) {
     let stack = Stack::with(kind, &[("ARIZUKO_LINK_RATE", "5")]).await;
     let link = stack.issue("acme").await;
-    let posted = stack.visitor(&link, 0).say("hello").await;
+    let posted = stack.visitor(&link, A).say("hello").await;
     let id = posted.conversation.as_str();
-    let channel = stack.operator(1).await;
+    let channel = stack.operator(B).await;
     let why = async |speech: SendMessageRequest| {
         let sent = send(channel.clone(), speech).await;
         reason(&sent.expect_err("it is refused"))
@@ -150,16 +142,16 @@ async fn what_cannot_be_said_is_refused_with_a_reason(kind: Kind) {
 
 #[apply(every_stack)]
 async fn a_repeat_with_the_same_key_is_said_once(stack: Stack) {
-    let visitor = stack.visitor(&stack.issue("acme").await, 0);
+    let visitor = stack.visitor(&stack.issue("acme").await, A);
     let posted = visitor.say("hello").await;
     let speech = |content: &str| SendMessageRequest {
         idempotency_key: "once".to_owned(),
         ..speech("acme", &posted.conversation, content)
     };
-    let first = send(stack.operator(0).await, speech("x")).await.expect("it is allowed");
-    let again = send(stack.operator(1).await, speech("x")).await.expect("it is allowed");
+    let first = send(stack.operator(A).await, speech("x")).await.expect("it is allowed");
+    let again = send(stack.operator(B).await, speech("x")).await.expect("it is allowed");
     assert_eq!(first, again);
-    let other = send(stack.operator(1).await, speech("y")).await;
+    let other = send(stack.operator(B).await, speech("y")).await;
     assert_eq!(reason(&other.expect_err("another body")), "IDEMPOTENCY_MISMATCH");
     assert_eq!(stack.read("acme", &posted.conversation).await.len(), 2);
 }

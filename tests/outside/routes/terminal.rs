@@ -1,16 +1,6 @@
 //! What `arizuko chat` shows of all this.
 
-use arizuko_proto::v1::RouteMode;
-use arizuko_tests::{
-    Kind, Stack, apply,
-    attach::{Session, delta, handoff, message, person, status},
-    cli::run,
-    every_stack,
-    operator::Link,
-    routes::mode,
-    within,
-};
-use serde_json::Value;
+use arizuko_tests::prelude::*;
 use std::process::Stdio;
 use tokio::{
     io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader, Lines},
@@ -27,8 +17,8 @@ fn chat(stack: &Stack, link: &Link) -> Command {
 async fn a_person_is_named_and_so_is_the_agent_after_that(kind: Kind) {
     let stack = Stack::with_real_links(kind, &[]).await;
     let link = stack.issue("acme").await;
-    let mut bot = stack.attach("acme", 0).await;
-    let mut ana = Session::open(stack.operator(1).await, person("acme/people", "Ana")).await;
+    let mut bot = stack.attach("acme", A).await;
+    let mut ana = Session::open(stack.operator(B).await, person("acme/people", "Ana")).await;
     let answering = async {
         let mut held = bot.turn().await;
         let frames = vec![message("m1", "One moment."), handoff("acme/people", "", false)];
@@ -112,7 +102,7 @@ impl Terminal {
 async fn what_is_said_first_is_shown_while_nothing_is_typed(kind: Kind) {
     let stack = Stack::with_real_links(kind, &[]).await;
     let link = stack.issue("acme").await;
-    let mut agent = stack.attach("acme", 1).await;
+    let mut agent = stack.attach("acme", B).await;
     let mut terminal = Terminal::open(chat(&stack, &link));
     terminal.types("tell me when it is done\n").await;
     let held = agent.turn().await;
@@ -139,7 +129,7 @@ async fn what_is_said_first_is_shown_while_nothing_is_typed(kind: Kind) {
     let conversation = held.turn.conversation.clone();
     let spoken = stack.speak("acme", &conversation, "First this.").await;
     agent.answer(held, "Nothing").await;
-    let answered = stack.visitor(&link, 0);
+    let answered = stack.visitor(&link, A);
     let of_it = |turns: &Value| turns.as_array().map(Vec::len) == Some(2);
     let history = answered.get(&format!("c/{conversation}")).await.expect(200);
     assert!(of_it(&history.json()["turns"]));
@@ -153,8 +143,8 @@ async fn what_is_said_first_is_shown_while_nothing_is_typed(kind: Kind) {
 async fn what_another_agent_keeps_is_not_said_to_begin_anew(kind: Kind) {
     let stack = Stack::with_real_links(kind, &[]).await;
     let link = stack.issue("acme").await;
-    let mut bot = stack.attach("acme", 0).await;
-    let mut people = stack.attach("acme/people", 1).await;
+    let mut bot = stack.attach("acme", A).await;
+    let mut people = stack.attach("acme/people", B).await;
     let answering = async {
         let mut held = bot.turn().await;
         let frames = vec![delta("m1", "I fetch"), handoff("acme/people", "", false)];
@@ -162,11 +152,11 @@ async fn what_another_agent_keeps_is_not_said_to_begin_anew(kind: Kind) {
         // It says nothing before it leaves, so there is nothing to take back.
         people.turn().await;
         people.leave().await;
-        let mut silent = stack.attach("acme/people", 0).await;
+        let mut silent = stack.attach("acme/people", A).await;
         let mut held = silent.turn().await;
         silent.append(&mut held, delta("m1", "I be")).await;
         silent.leave().await;
-        let mut last = stack.attach("acme/people", 1).await;
+        let mut last = stack.attach("acme/people", B).await;
         let held = last.turn().await;
         last.answer(held, "Here I am.").await;
     };

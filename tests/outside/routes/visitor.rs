@@ -1,18 +1,6 @@
 //! What a visitor gets of all this, by each way of asking.
 
-use arizuko_proto::v1::RouteMode;
-use arizuko_tests::{
-    Stack, apply,
-    attach::{Session, delta, handoff, message, person, status},
-    every_stack,
-    http::{Visitor, send},
-    routes::mode,
-    sse::{Cursor, Event, names, transcript},
-    within,
-};
-use http::Method;
-use serde_json::{Value, json};
-use std::time::{Duration, Instant};
+use arizuko_tests::prelude::*;
 
 const RECEIVED: &str = "Your message was received.";
 
@@ -40,9 +28,9 @@ async fn claimed(session: &mut Session, turn: &str) -> arizuko_tests::attach::He
 #[apply(every_stack)]
 async fn a_person_is_named_wherever_a_message_of_theirs_is(stack: Stack) {
     let link = stack.issue("acme").await;
-    let (here, there) = (stack.visitor(&link, 0), stack.visitor(&link, 1));
-    let mut bot = stack.attach("acme", 0).await;
-    let mut ana = Session::open(stack.operator(1).await, person("acme/people", "Ana")).await;
+    let (here, there) = (stack.visitor(&link, A), stack.visitor(&link, B));
+    let mut bot = stack.attach("acme", A).await;
+    let mut ana = Session::open(stack.operator(B).await, person("acme/people", "Ana")).await;
     let waiting = here.request(Method::POST, "?wait=20");
     let asking = send(waiting.json(&json!({"content": "a human, please"})));
     let answering = async {
@@ -92,7 +80,7 @@ async fn a_person_is_named_wherever_a_message_of_theirs_is(stack: Stack) {
 #[apply(every_stack)]
 async fn a_message_that_is_set_aside_ends_at_once_however_it_was_sent(stack: Stack) {
     let link = stack.issue("acme").await;
-    let (here, there) = (stack.visitor(&link, 0), stack.visitor(&link, 1));
+    let (here, there) = (stack.visitor(&link, A), stack.visitor(&link, B));
     for (route, word) in [(RouteMode::Observe, "observed"), (RouteMode::Drop, "dropped")] {
         stack.route(mode("web:acme", route)).await;
         let begun = Instant::now();
@@ -146,12 +134,12 @@ async fn a_message_that_is_set_aside_ends_at_once_however_it_was_sent(stack: Sta
 async fn a_webhook_that_is_set_aside_ends_at_once(stack: Stack) {
     let hook = stack.issue_hook("acme", "linear", "").await;
     stack.route(mode("hook:acme/linear", RouteMode::Observe)).await;
-    let caller = stack.caller(&hook, 0);
+    let caller = stack.caller(&hook, A);
     let answer = caller.post("text/plain", "noted").await.expect(202).json();
     assert_eq!(answer["status"], "observed");
     let turn = answer["turn_id"].as_str().expect("ids are text");
     let path = format!("/{turn}/sse");
-    let mut stream = stack.caller(&hook, 1).open(&path, Cursor::Start).await.ok();
+    let mut stream = stack.caller(&hook, B).open(&path, Cursor::Start).await.ok();
     assert_eq!(names(&stream.rest().await), ["turn_done"]);
     let snapshot = caller.get(&format!("/{turn}")).await.expect(200).json();
     assert_eq!(snapshot["status"], "observed");
@@ -160,7 +148,7 @@ async fn a_webhook_that_is_set_aside_ends_at_once(stack: Stack) {
 #[apply(every_stack)]
 async fn a_turn_that_nobody_asked_for_has_no_message_of_the_visitors(stack: Stack) {
     let link = stack.issue("acme").await;
-    let (here, there) = (stack.visitor(&link, 0), stack.visitor(&link, 1));
+    let (here, there) = (stack.visitor(&link, A), stack.visitor(&link, B));
     let posted = here.say("tell me").await;
     let mut live =
         there.open(&format!("c/{}/sse?html=1", posted.conversation), Cursor::Start).await.ok();
@@ -184,8 +172,8 @@ async fn a_turn_that_nobody_asked_for_has_no_message_of_the_visitors(stack: Stac
 
 /// A turn whose bot hands it to people after half a message, and of whom the first leaves.
 async fn handed_and_left(stack: &Stack, visitor: &Visitor) -> (String, String, Session) {
-    let mut bot = stack.attach("acme", 0).await;
-    let mut first = stack.attach("acme/people", 1).await;
+    let mut bot = stack.attach("acme", A).await;
+    let mut first = stack.attach("acme/people", B).await;
     let posted = visitor.say("help").await;
     let mut held = bot.turn().await;
     let frames = vec![delta("m1", "I fetch *somebody*"), handoff("acme/people", "", false)];
@@ -200,12 +188,12 @@ async fn handed_and_left(stack: &Stack, visitor: &Visitor) -> (String, String, S
 #[apply(every_stack)]
 async fn what_a_restart_keeps_no_later_one_drops(stack: Stack) {
     let link = stack.issue("acme").await;
-    let (here, there) = (stack.visitor(&link, 0), stack.visitor(&link, 1));
+    let (here, there) = (stack.visitor(&link, A), stack.visitor(&link, B));
     let (turn, conversation, first) = handed_and_left(&stack, &here).await;
     let mut live = there.open(&format!("c/{conversation}/sse?html=1"), Cursor::Start).await.ok();
     live.through("message").await;
     first.leave().await;
-    let mut second = stack.attach("acme/people", 0).await;
+    let mut second = stack.attach("acme/people", A).await;
     let held = second.turn().await;
     second.answer(held, "Here I am.").await;
     let seen = live.through("turn_done").await;
@@ -236,14 +224,14 @@ async fn what_a_restart_keeps_no_later_one_drops(stack: Stack) {
 #[apply(every_stack)]
 async fn a_page_that_comes_between_two_restarts_knows_what_stays(stack: Stack) {
     let link = stack.issue("acme").await;
-    let (here, there) = (stack.visitor(&link, 0), stack.visitor(&link, 1));
+    let (here, there) = (stack.visitor(&link, A), stack.visitor(&link, B));
     let (turn, conversation, first) = handed_and_left(&stack, &here).await;
     let snapshot = there.get(&turn).await.expect(200).json();
     assert_eq!(snapshot["assistant"].as_array().map(Vec::len), Some(3));
     assert_eq!(snapshot["kept"], 1, "{snapshot}");
     assert_eq!(history(&here, &conversation).await[0]["kept"], 1);
     first.leave().await;
-    let mut second = stack.attach("acme/people", 1).await;
+    let mut second = stack.attach("acme/people", B).await;
     let held = within("the turn again", second.turn()).await;
     let snapshot = there.get(&turn).await.expect(200).json();
     assert_eq!(snapshot["assistant"].as_array().map(Vec::len), Some(1));

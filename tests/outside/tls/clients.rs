@@ -1,21 +1,20 @@
 //! Control with certificates on both sides, and all who call it.
 
-use arizuko_tests::{Kind, Stack, apply, on_redis, tools::python};
-use serde_json::Value;
+use arizuko_tests::prelude::*;
 
 #[apply(on_redis)]
 async fn operators_agents_and_gateways_reach_control(kind: Kind) {
     let stack = Stack::with_tls(kind, &[]).await;
-    assert!(stack.control(0).starts_with("https://127.0.0.1:"));
+    assert!(stack.control(A).starts_with("https://127.0.0.1:"));
     let issue = ["token", "issue", "acme", "chat", "--json"];
     let issued = stack.arizuko(&issue).await.expect(0).json();
     let token = issued["token"].as_str().expect("a token");
     let mut agent = stack.agent("acme", &[]).await;
-    let posted = stack.at(1, &format!("/chat/{token}/")).say("hello").await;
+    let posted = stack.at(B, &format!("/chat/{token}/")).say("hello").await;
     let mut program = agent.turn().await;
     program.print("over TLS all the way").await;
     program.exit(0).await;
-    let reply = stack.at(0, &format!("/chat/{token}/"));
+    let reply = stack.at(A, &format!("/chat/{token}/"));
     assert_eq!(reply.end_of(&posted.turn).await["status"], "done");
     let read = reply.get(&posted.turn).await.expect(200).text();
     assert!(read.contains("over TLS all the way"), "{read}");
@@ -25,7 +24,7 @@ async fn operators_agents_and_gateways_reach_control(kind: Kind) {
 async fn a_python_client_reaches_control(kind: Kind) {
     let stack = Stack::with_tls(kind, &[]).await;
     let tls = stack.tls();
-    let control = stack.control(1).replace("https://127.0.0.1", "localhost");
+    let control = stack.control(B).replace("https://127.0.0.1", "localhost");
     let files = [&tls.authority.file(), &tls.client.key, &tls.client.cert];
     let files = files.map(|file| file.display().to_string());
     let [ca, key, cert] = files.each_ref().map(String::as_str);

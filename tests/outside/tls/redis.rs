@@ -1,15 +1,6 @@
 //! Redis that is reached over TLS alone: one server, one that a Sentinel names, a Cluster.
 
-use arizuko_tests::{
-    apply,
-    certificates::{Authority, Certificate},
-    cli::run,
-    one_redis,
-    process::{Process, command, program},
-    stack::free_port,
-    tools::random_id,
-};
-use std::{fs, path::Path};
+use arizuko_tests::prelude::*;
 use tempfile::TempDir;
 
 /// A Redis that listens with TLS only.

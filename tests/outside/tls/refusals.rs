@@ -1,14 +1,6 @@
 //! What does not go together is refused, with a sentence that says what to do.
 
-use arizuko_tests::{
-    Kind, Stack, apply,
-    certificates::{Authority, Certificate},
-    cli::run,
-    embedded, one_redis,
-    process::{Process, program},
-    tools::{curl, random_id},
-};
-use std::{fs, path::Path};
+use arizuko_tests::prelude::*;
 use tempfile::TempDir;
 use tokio::{io::AsyncReadExt as _, net::TcpListener};
 
@@ -164,7 +156,7 @@ async fn a_gateway_without_a_certificate_says_why_it_is_not_ready(kind: Kind) {
     let mut gateway = stack.program("arizuko-gateway");
     gateway.args(["--listen", "127.0.0.1:0"]);
     gateway.env("ARIZUKO_GATEWAY_KEY", random_id());
-    gateway.args(["--control", &stack.control(0)]);
+    gateway.args(["--control", &stack.control(A)]);
     gateway.env_remove("ARIZUKO_CLIENT_CERT").env_remove("ARIZUKO_CLIENT_KEY");
     let mut gateway = Process::start("stranger", gateway, &stack.logs());
     let line = gateway.line().await;

@@ -1,13 +1,7 @@
 //! A certificate that is renewed while its server runs.
 
-use arizuko_tests::{
-    Kind, Stack, apply,
-    attach::delta,
-    certificates::{Certificate, serial},
-    every_stack, within,
-};
-use std::{fs, time::Duration};
-use tokio::time::sleep;
+use arizuko_tests::certificates::serial;
+use arizuko_tests::prelude::*;
 
 const HOSTS: [&str; 2] = ["IP:127.0.0.1", "DNS:localhost"];
 
@@ -22,16 +16,16 @@ async fn a_renewed_certificate_is_served_and_a_broken_one_is_not(kind: Kind) {
     let stack = Stack::with_tls(kind, &[]).await;
     let tls = stack.tls();
     let servers = || {
-        let control = Some(stack.control(0)).filter(|url| url.starts_with("https"));
-        [Some(stack.gateway(0)), control].into_iter().flatten()
+        let control = Some(stack.control(A)).filter(|url| url.starts_with("https"));
+        [Some(stack.gateway(A)), control].into_iter().flatten()
     };
-    let visitor = stack.visitor(&stack.issue("acme").await, 0);
+    let visitor = stack.visitor(&stack.issue("acme").await, A);
     let posted = visitor.say("hello").await;
-    let mut agent = stack.attach("acme", 0).await;
+    let mut agent = stack.attach("acme", A).await;
     let mut held = agent.turn().await;
     let mut events = visitor.listen(&posted.turn).await;
     events.greeting().await;
-    let first = shown(stack.gateway(0), &tls.client).await;
+    let first = shown(stack.gateway(A), &tls.client).await;
 
     // The certificate alone goes with no key: what was there before stays.
     let key = fs::read(&tls.server.key).expect("it is there");
@@ -43,7 +37,7 @@ async fn a_renewed_certificate_is_served_and_a_broken_one_is_not(kind: Kind) {
     }
     // With its key it is served.
     fs::write(&tls.server.key, &new_key).expect("it is ours");
-    let second = shown(stack.gateway(0), &tls.client).await;
+    let second = shown(stack.gateway(A), &tls.client).await;
     assert_ne!(second, first);
     for server in servers() {
         assert_eq!(shown(server, &tls.client).await, second);

@@ -1,17 +1,6 @@
 //! What a visitor has over HTTPS: the same as without, by either HTTP.
 
-use arizuko_tests::{
-    Kind, Stack, apply,
-    attach::delta,
-    cli::Outcome,
-    embedded, embedded_and_pair,
-    operator::Link,
-    process::{Process, command},
-    tools::{curl, found},
-};
-use nix::sys::signal::Signal;
-use std::time::Duration;
-use tokio::time::sleep;
+use arizuko_tests::prelude::*;
 
 /// What curl is told to speak, and what it then says that it has spoken.
 const EITHER: [(&str, &str); 2] = [("--http1.1", "1.1"), ("--http2", "2")];
@@ -33,16 +22,16 @@ fn reader(stack: &Stack, http: &str, url: &str) -> Process {
 }
 
 fn stream_of(stack: &Stack, link: &Link, turn: &str) -> String {
-    format!("{}/chat/{}/{turn}/sse", stack.gateway(0), link.token)
+    format!("{}/chat/{}/{turn}/sse", stack.gateway(A), link.token)
 }
 
 #[apply(embedded_and_pair)]
 async fn a_reply_arrives_frame_by_frame_by_either_http(kind: Kind) {
     let stack = Stack::with_tls(kind, &[]).await;
     let link = stack.issue("acme").await;
-    let mut agent = stack.attach("acme", 1).await;
+    let mut agent = stack.attach("acme", B).await;
     for (http, version) in EITHER {
-        let posted = stack.visitor(&link, 1).say("hello").await;
+        let posted = stack.visitor(&link, B).say("hello").await;
         let mut events = reader(&stack, http, &stream_of(&stack, &link, &posted.turn));
         events.line_with("retry: 2000").await;
         let mut held = agent.turn().await;
@@ -62,12 +51,12 @@ async fn a_reply_arrives_frame_by_frame_by_either_http(kind: Kind) {
 async fn the_page_may_post_and_other_sites_may_not(kind: Kind) {
     let stack = Stack::with_tls(kind, &[]).await;
     let link = stack.issue("acme").await;
-    let url = format!("{}/chat/{}/", stack.gateway(0), link.token);
+    let url = format!("{}/chat/{}/", stack.gateway(A), link.token);
     for (http, _) in EITHER {
         let page = secure(&stack, &[http, "--include", &url]).await.expect(0).out;
         assert!(page.contains("strict-transport-security: max-age=31536000\r\n"), "{page}");
         for (origin, status) in
-            [(stack.gateway(0), "202"), ("https://elsewhere.example".to_owned(), "403")]
+            [(stack.gateway(A), "202"), ("https://elsewhere.example".to_owned(), "403")]
         {
             let origin = format!("origin: {origin}");
             let post = [http, "--json", r#"{"content": "hello"}"#, "--header", &origin];
@@ -83,8 +72,8 @@ async fn a_reader_that_takes_nothing_is_closed_and_loses_nothing(kind: Kind) {
     const FRAMES: usize = 200;
     let stack = Stack::with_tls(kind, &[("ARIZUKO_WRITE_STALL", "2")]).await;
     let link = stack.issue("acme").await;
-    let mut agent = stack.attach("acme", 0).await;
-    let posted = stack.visitor(&link, 0).say("hello").await;
+    let mut agent = stack.attach("acme", A).await;
+    let posted = stack.visitor(&link, A).say("hello").await;
     let url = stream_of(&stack, &link, &posted.turn);
     // Nobody reads what they print until the gateway has lost its patience.
     let mut slow = EITHER.map(|(http, _)| reader(&stack, http, &url));
@@ -109,7 +98,7 @@ async fn a_reader_that_takes_nothing_is_closed_and_loses_nothing(kind: Kind) {
         assert!(!ended && frames < FRAMES, "it was not closed: {frames} frames");
         assert_ne!(reader.exit().await.code(), Some(0));
     }
-    let seen = stack.visitor(&link, 0).listen(&posted.turn).await.rest().await;
+    let seen = stack.visitor(&link, A).listen(&posted.turn).await.rest().await;
     assert_eq!(seen.len(), FRAMES + 1);
 }
 
@@ -117,17 +106,17 @@ async fn a_reader_that_takes_nothing_is_closed_and_loses_nothing(kind: Kind) {
 async fn a_gateway_that_is_told_to_stop_ends_its_streams(kind: Kind) {
     let mut stack = Stack::with_tls(kind, &[]).await;
     let link = stack.issue("acme").await;
-    let posted = stack.visitor(&link, 0).say("hello").await;
+    let posted = stack.visitor(&link, A).say("hello").await;
     let url = stream_of(&stack, &link, &posted.turn);
     let mut readers = EITHER.map(|(http, _)| reader(&stack, http, &url));
     for reader in &mut readers {
         reader.line_with("retry: 2000").await;
     }
-    stack.process("up").signal(Signal::SIGTERM);
+    stack.process(Gateway(A)).signal(Signal::SIGTERM);
     for reader in &mut readers {
         reader.line_with("retry: ").await;
         reader.line_with("over HTTP/").await;
         assert_eq!(reader.exit().await.code(), Some(0));
     }
-    assert_eq!(stack.process("up").exit().await.code(), Some(0));
+    assert_eq!(stack.process(Gateway(A)).exit().await.code(), Some(0));
 }

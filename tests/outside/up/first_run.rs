@@ -1,9 +1,7 @@
 //! What a new user sees.
 
 use super::{Home, answer, status, text};
-use arizuko_tests::{apply, cli::run, embedded};
-use serde_json::Value;
-use std::fs;
+use arizuko_tests::prelude::*;
 
 #[apply(embedded)]
 async fn the_banner_names_a_link_that_answers_and_a_command_that_can_be_pasted() {

@@ -1,9 +1,7 @@
 //! Ending it, and beginning again.
 
 use super::{Home, answer, status, text};
-use arizuko_tests::{apply, cli::run, embedded, process::Process, tools::curl};
-use nix::sys::signal::Signal;
-use serde_json::Value;
+use arizuko_tests::prelude::*;
 use tokio::process::Command;
 
 #[apply(embedded)]

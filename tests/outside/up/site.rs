@@ -1,11 +1,7 @@
 //! On a site: one command, one certificate.
 
 use super::{Home, text};
-use arizuko_tests::{
-    apply, certificates::Authority, cli::run, embedded, process::Process, stack::free_port,
-    tools::curl,
-};
-use serde_json::Value;
+use arizuko_tests::prelude::*;
 
 #[apply(embedded)]
 async fn every_tenant_has_links_on_a_host_of_its_own() {

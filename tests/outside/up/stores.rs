@@ -1,9 +1,8 @@
 //! Where it keeps what it keeps.
 
 use super::{Home, answer, status, text};
-use arizuko_tests::{apply, cli::run, embedded, one_redis, process::Process, redis::Redis, within};
-use serde_json::Value;
-use std::{fs, os::unix::fs::PermissionsExt as _, path::Path};
+use arizuko_tests::prelude::*;
+use std::os::unix::fs::PermissionsExt as _;
 
 #[apply(embedded)]
 async fn what_it_keeps_is_for_its_user_alone() {

@@ -15,7 +15,7 @@ impl Stack {
             (Some(control), None) => self.control_process(control),
             (None, gateway) => self.gateway_process(gateway.as_deref().unwrap_or_default()),
         };
-        if let Some((_, wrong)) = self.clocks.iter().find(|(server, _)| server == name) {
+        if let Some((_, wrong)) = self.clocks.iter().find(|(part, _)| part.name() == *name) {
             tools::set_clock(&mut command, wrong);
         }
         let mut process = Process::start(name, command, &self.logs());

@@ -1,6 +1,6 @@
 //! A stack that nobody talks to in the clear.
 
-use super::{Kind, Stack, web};
+use super::{Instance, Kind, Stack, web};
 use crate::{
     certificates::{Authority, Certificate},
     operator::{Channel, connect_to},
@@ -62,7 +62,7 @@ impl Stack {
     }
 
     /// Connects to a control with a key.
-    pub(crate) async fn channel(&self, control: usize, key: &str) -> Channel {
+    pub(crate) async fn channel(&self, control: Instance, key: &str) -> Channel {
         let control = self.control(control);
         let mut endpoint = Endpoint::from_shared(control).expect("the stack's addresses are URLs");
         if let Some(Tls { authority, client, .. }) = &self.tls {

@@ -1,10 +1,7 @@
 //! The same with endpoints that that server is too well-behaved for: the test itself is one.
 
 use super::{attach, text};
-use arizuko_tests::{Stack, apply, embedded, endpoint::Endpoint};
-use nix::sys::signal::Signal;
-use serde_json::{Value, json};
-use std::fs;
+use arizuko_tests::prelude::*;
 
 /// A chunk with some text.
 fn delta(text: &str) -> String {
@@ -19,7 +16,7 @@ fn chunk(chunk: &Value) -> String {
 async fn a_stream_that_ends_before_the_model_has_is_cut_off(stack: Stack) {
     let mut endpoint = Endpoint::start().await;
     let _agent = attach(&stack, endpoint.url(), &[]).await;
-    let visitor = stack.visitor(&stack.issue("acme").await, 0);
+    let visitor = stack.visitor(&stack.issue("acme").await, A);
     let posted = visitor.say("hello").await;
     let mut asked = endpoint.asked().await;
     asked.begin("text/event-stream").await;
@@ -32,7 +29,7 @@ async fn a_stream_that_ends_before_the_model_has_is_cut_off(stack: Stack) {
 async fn a_reply_that_breaks_before_its_first_word_is_asked_for_again(stack: Stack) {
     let mut endpoint = Endpoint::start().await;
     let _agent = attach(&stack, endpoint.url(), &[]).await;
-    let visitor = stack.visitor(&stack.issue("acme").await, 0);
+    let visitor = stack.visitor(&stack.issue("acme").await, A);
     let posted = visitor.say("hello").await;
     // Cut off before it begins; with a thought, but without a word; and with an error in a stream.
     drop(endpoint.asked().await);
@@ -59,7 +56,7 @@ async fn a_reply_that_breaks_before_its_first_word_is_asked_for_again(stack: Sta
 async fn a_turn_that_nobody_wants_any_more_ends_its_request(stack: Stack) {
     let mut endpoint = Endpoint::start().await;
     let mut agent = attach(&stack, endpoint.url(), &[]).await;
-    let visitor = stack.visitor(&stack.issue("acme").await, 0);
+    let visitor = stack.visitor(&stack.issue("acme").await, A);
     // Before the answer begins, and in the midst of it.
     for begins in [false, true] {
         let posted = visitor.say("hello").await;
@@ -78,7 +75,7 @@ async fn a_turn_that_nobody_wants_any_more_ends_its_request(stack: Stack) {
     agent.signal(Signal::SIGTERM);
     asked.hung_up().await;
     assert_eq!(agent.exit().await.code(), Some(0));
-    let mut next = stack.attach("acme", 1).await;
+    let mut next = stack.attach("acme", B).await;
     assert_eq!(next.turn().await.turn.turn_id, posted.turn);
 }
 
@@ -86,7 +83,7 @@ async fn a_turn_that_nobody_wants_any_more_ends_its_request(stack: Stack) {
 async fn endpoints_that_know_less_of_the_protocol_will_do(stack: Stack) {
     let mut endpoint = Endpoint::start().await;
     let _agent = attach(&stack, &format!("{}/v1/?version=3", endpoint.url()), &[]).await;
-    let visitor = stack.visitor(&stack.issue("acme").await, 0);
+    let visitor = stack.visitor(&stack.issue("acme").await, A);
     let posted = visitor.say("hello").await;
     let asked = endpoint.asked().await;
     assert_eq!(asked.path, "/v1/chat/completions?version=3");
@@ -125,7 +122,7 @@ async fn the_key_goes_to_the_endpoint_and_nowhere_else(stack: Stack) {
     let key = key.display().to_string();
     let mut endpoint = Endpoint::start().await;
     let agent = attach(&stack, endpoint.url(), &["--api-key-file", &key]).await;
-    let visitor = stack.visitor(&stack.issue("acme").await, 0);
+    let visitor = stack.visitor(&stack.issue("acme").await, A);
     let posted = visitor.say("hello").await;
     let asked = endpoint.asked().await;
     assert_eq!(asked.header("authorization"), "Bearer sk-from-a-file");

@@ -1,12 +1,11 @@
 //! Things that break under an agent on the Python module: it loses nothing, and nothing comes twice.
 
 use super::whole;
-use arizuko_tests::{Stack, apply, embedded_and_pair, pair};
-use nix::sys::signal::Signal;
+use arizuko_tests::prelude::*;
 
 #[apply(embedded_and_pair)]
 async fn a_control_that_is_killed_in_mid_reply_costs_nothing(mut stack: Stack) {
-    let visitor = stack.visitor(&stack.issue("acme").await, 0);
+    let visitor = stack.visitor(&stack.issue("acme").await, A);
     let mut agent = stack.python_agent("1", &[]).await;
     let posted = visitor.say("count").await;
     let mut program = agent.turn().await;
@@ -14,34 +13,34 @@ async fn a_control_that_is_killed_in_mid_reply_costs_nothing(mut stack: Stack) {
     for number in 0..6 {
         let before = format!("{number} ");
         program.print(&before).await;
-        stack.kill_control(number % 2);
+        stack.kill(Control(BOTH[number % 2]));
         program.print("and ").await;
-        stack.restart_control(number % 2).await;
+        stack.restart(Control(BOTH[number % 2])).await;
         text += &format!("{before}and ");
     }
-    stack.kill_control(0);
+    stack.kill(Control(A));
     program.print("at last").await;
     program.exit(0).await;
-    stack.restart_control(0).await;
+    stack.restart(Control(A)).await;
     whole(&visitor, &posted, &(text + "at last")).await;
 }
 
 #[apply(pair)]
 async fn a_control_that_drains_in_mid_reply_costs_nothing(mut stack: Stack) {
-    let visitor = stack.visitor(&stack.issue("acme").await, 0);
+    let visitor = stack.visitor(&stack.issue("acme").await, A);
     let mut agent = stack.python_agent("2", &[]).await;
     let (first, second) = (visitor.say("count").await, visitor.say("count").await);
     let mut programs = [agent.turn().await, agent.turn().await];
     let mut text = String::new();
-    for (number, name) in ["control-0", "control-1"].into_iter().enumerate() {
-        let control = stack.process(name);
+    for (number, instance) in BOTH.into_iter().enumerate() {
+        let control = stack.process(Control(instance));
         control.signal(Signal::SIGTERM);
         for program in &mut programs {
             program.print(&format!("{number} ")).await;
         }
         text += &format!("{number} ");
-        assert_eq!(stack.process(name).exit().await.code(), Some(0));
-        stack.restart_control(number).await;
+        assert_eq!(stack.process(Control(instance)).exit().await.code(), Some(0));
+        stack.restart(Control(instance)).await;
     }
     for program in programs {
         program.exit(0).await;
@@ -53,7 +52,7 @@ async fn a_control_that_drains_in_mid_reply_costs_nothing(mut stack: Stack) {
 
 #[apply(pair)]
 async fn a_redis_that_restarts_in_mid_reply_costs_nothing(mut stack: Stack) {
-    let visitor = stack.visitor(&stack.issue("acme").await, 0);
+    let visitor = stack.visitor(&stack.issue("acme").await, A);
     let mut agent = stack.python_agent("1", &[]).await;
     let posted = visitor.say("count").await;
     let mut program = agent.turn().await;
@@ -72,7 +71,7 @@ async fn a_redis_that_restarts_in_mid_reply_costs_nothing(mut stack: Stack) {
 
 #[apply(pair)]
 async fn what_redis_has_lost_is_sent_again(mut stack: Stack) {
-    let visitor = stack.visitor(&stack.issue("acme").await, 0);
+    let visitor = stack.visitor(&stack.issue("acme").await, A);
     let mut agent = stack.python_agent("1", &[]).await;
     let posted = visitor.say("count").await;
     let mut program = agent.turn().await;

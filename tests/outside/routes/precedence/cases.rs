@@ -1,8 +1,8 @@
 //! Changes of a table at random, on few prefixes so that they meet.
 
 use super::{FOLDERS, table::FIELDS};
-use arizuko_proto::v1::{Escalation, EscalationStep, GiveUp, Route, RouteMode};
-use arizuko_tests::routes::route;
+use arizuko_proto::v1::{Escalation, EscalationStep, GiveUp};
+use arizuko_tests::prelude::*;
 use proptest::{collection::vec, option, prelude::*, sample::select};
 use prost_types::Duration;
 

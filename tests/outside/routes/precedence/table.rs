@@ -1,7 +1,6 @@
 //! The table of routes as the test believes it to be, and a plain way to ask it.
 
-use arizuko_proto::v1::{Route, RouteMode};
-use arizuko_tests::routes::route;
+use arizuko_tests::prelude::*;
 use std::collections::BTreeMap;
 
 /// The fields in the order in which they are explained.

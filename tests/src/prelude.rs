@@ -1,0 +1,46 @@
+//! What most tests use.
+
+pub use crate::{
+    BOTH, Instance,
+    Instance::{A, B},
+    Kind,
+    Part::{Control, Gateway},
+    Stack,
+    agent::{Agent, script},
+    apply,
+    attach::{Held, Session, delta, handoff, hello, message, person, status},
+    certificates::{Authority, Certificate},
+    cli::{Outcome, run},
+    cluster,
+    collector::Collector,
+    embedded, embedded_and_pair,
+    endpoint::Endpoint,
+    every_stack,
+    http::{Posted, Visitor, is_id, send, try_send},
+    metrics::SERVED,
+    on_redis, one_redis,
+    operator::{Channel, Link, connect, reason},
+    pair,
+    person::Seat,
+    process::{Process, command, program},
+    redis::Redis,
+    routes::{escalation, give_up, mode, route},
+    sentinel_and_cluster,
+    sse::{Cursor, Event, ids, names, raw, read_to_the_end, stalled, transcript},
+    stack::free_port,
+    tools::{curl, found, python, random_id},
+    within,
+};
+pub use arizuko_proto::v1::{
+    self, Hello, KeyKind, KeyReach, LinkOptions, Route, RouteMode, attach_request::Message as Said,
+    attach_response::Message as Heard,
+};
+pub use http::Method;
+pub use nix::sys::signal::Signal;
+pub use serde_json::{Value, json};
+pub use std::{
+    fs,
+    path::{Path, PathBuf},
+    time::{Duration, Instant},
+};
+pub use tokio::time::sleep;
