@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The message comes on standard input, and what is printed goes to the visitor as it comes.
+# The message is on standard input. Whatever this prints goes to the visitor at once. Run it with
 #   arizuko agent exec --folder acme --status -- examples/bash/agent.sh
 set -euo pipefail
 message=$(cat)

@@ -1,4 +1,4 @@
-"""An agent of arizuko in Python: a session with control that outlives the streams it runs over.
+"""An arizuko agent in Python. Its session with control survives broken streams and restarts.
 
     from arizuko_agent import Agent
 
@@ -7,11 +7,11 @@
 
     Agent(answer).run()
 
-A handler sees a turn and a reply, and nothing of heartbeats, acknowledgements or reconnecting. The
-session has an event loop to itself: coroutines run on another one, in a second thread, and plain
-functions in a thread a turn. So a model that blocks never holds up a heartbeat.
+A handler gets a turn and a reply. Heartbeats, acknowledgements and reconnecting happen here. The
+session has its own event loop. Coroutine handlers run on another event loop in a second thread,
+plain functions in one thread for each turn. So a model that blocks never delays a heartbeat.
 
-docs/agents.md has the protocol, and how to make the stubs that are imported here.
+docs/agents.md explains the protocol, and how to generate the stubs that this module imports.
 """
 
 from __future__ import annotations
@@ -38,26 +38,26 @@ __all__ = ["Agent", "Control", "Failure", "Gone", "Reply", "Turn"]
 
 log = logging.getLogger("arizuko_agent")
 
-FIRST_DELAY, LAST_DELAY = 0.1, 2.0  # seconds between attempts to attach
-GREETING, FAREWELL = 15.0, 3.0  # seconds that control may take
-MAX_TEXT = 15_000  # characters: in any language they fit into a frame, 64 KiB
-MAX_FRAMES = 32  # of an Append: at their largest, half of what control takes
-MAX_REPLY = 16 << 20  # bytes; control ends a turn long before
+FIRST_DELAY, LAST_DELAY = 0.1, 2.0  # seconds between two attempts to attach
+GREETING, FAREWELL = 15.0, 3.0  # seconds to wait for control
+MAX_TEXT = 15_000  # characters; in any language they fit into a frame of 64 KiB
+MAX_FRAMES = 32  # in one Append; at most 2 MiB of the 4 MiB that control takes
+MAX_REPLY = 16 << 20  # bytes; control fails a turn long before
 REFUSED = ("UNAUTHENTICATED", "PERMISSION_DENIED", "INVALID_ARGUMENT", "UNIMPLEMENTED")
 
 
 class Failure(Exception):
-    """Raised by a handler that can't answer: a sentence for the visitor."""
+    """Raise this in a handler that can't answer, with a sentence for the visitor."""
 
 
 class Gone(Exception):
-    """Nobody wants the rest of a reply: it was cancelled, or is another agent's by now."""
+    """Raised by a write after the turn was cancelled or went to another agent."""
 
 
 class Reply:
-    """The way back to the visitor. Its methods never block, and any thread may call them.
+    """The reply to a turn. Its methods never block, and any thread may call them.
 
-    Frames are kept until Finish is acknowledged, so that what a failover loses is sent again.
+    Frames are kept until Finish is acknowledged, to send again those that a failover loses.
     """
 
     def __init__(self, turn: Turn, later: Callable[..., None]) -> None:
@@ -66,27 +66,28 @@ class Reply:
         self._number, self._begun, self._bytes = 1, False, 0
         self._over = threading.Event()
         self._cancel: Callable[[], object] = lambda: None
-        # The rest belongs to the session's thread.
-        self._wanted, self._working = True, True  # by control, by the handler
+        # Only the session's thread uses the fields below.
+        self._wanted = True  # control still wants frames
+        self._working = True  # the handler still runs
         self._frames: list[pb.AgentFrame] = []
-        self._stored, self._sent = 0, 0  # how many of them
+        self._stored, self._sent = 0, 0  # how many frames
         self._finish: pb.Finish | None = None
         self._accepted = self._finish_sent = self._handed_off = False
 
     @property
     def cancelled(self) -> bool:
-        """Whether nobody wants the rest: coroutines are cancelled then, and writes raise Gone."""
+        """Whether the turn was cancelled or went to another agent. Writes then raise Gone."""
         return self._over.is_set()
 
     def write(self, text: str) -> None:
-        """Appends to the message under way, which the first piece begins."""
+        """Appends to the current message. The first call begins it."""
         for start in range(0, len(text), MAX_TEXT):
             piece = pb.AgentDelta(id=f"m{self._number}", text=text[start : start + MAX_TEXT])
             self._put(pb.AgentFrame(delta=piece))
             self._begun = True
 
     def message(self, content: str) -> None:
-        """Ends the message under way with its finished form, or is a whole one by itself."""
+        """Ends the current message with its finished form, or sends a complete message."""
         if len(content) <= MAX_TEXT:
             whole = pb.AgentMessage(id=f"m{self._number}", content=content)
             self._put(pb.AgentFrame(message=whole))
@@ -99,20 +100,20 @@ class Reply:
         self._put(pb.AgentFrame(status=text[:MAX_TEXT]))
 
     def hand_off(self, folder: str = "", note: str = "", *, conversation: bool = False) -> None:
-        """Hands the turn to another folder: the last thing to be done with it.
+        """Hands the turn off to another folder. Must be the last call.
 
-        An empty folder is the one that the route names. The note is for whoever goes on, and
-        `conversation` says that later messages go there as well.
+        An empty folder means the one that the route names. The note is for the next agent. With
+        `conversation`, later messages go to that folder too.
         """
         root = self._folder.split("/")[0]
         if folder and not re.fullmatch(rf"{root}(/[A-Za-z0-9_-]{{1,63}}){{0,7}}", folder):
-            raise ValueError(f"{folder!r} is no folder within {root}")
+            raise ValueError(f"{folder!r} is not a folder within {root}")
         handoff = pb.Handoff(folder=folder, note=note[:4000], conversation=conversation)
         self._put(pb.AgentFrame(handoff=handoff))
 
     def _put(self, frame: pb.AgentFrame) -> None:
         if self.cancelled:
-            raise Gone("nobody wants the rest of this reply")
+            raise Gone("this turn was cancelled or went to another agent")
         self._bytes += frame.ByteSize()
         if self._bytes > MAX_REPLY:
             raise Failure("The reply was too long.")
@@ -129,7 +130,7 @@ class Reply:
             self._handed_off = frame.HasField("handoff")
 
     def _end(self, error: BaseException | None) -> None:
-        """The handler has ended. Lost answers a handoff: then there is nothing to finish."""
+        """Notes that the handler has ended. A handoff needs no Finish: Lost answers it."""
         self._working = False
         if error and self._wanted:
             log.error("turn %s failed", self._hold["turn_id"], exc_info=error)
@@ -145,24 +146,24 @@ class Reply:
         return self._handed_off or self._finish is not None
 
     def _abandon(self) -> None:
-        """Nobody wants any more of it."""
+        """Stops the handler: control wants no more frames."""
         self._wanted = False
         self._over.set()
         self._cancel()
 
     def _appended(self, next_seq: int) -> None:
-        """Control has all frames before this one. When it had more, its store has lost some."""
+        """Notes that control has the frames before this. If it had more, a failover lost them."""
         if next_seq <= self._stored:
             self._resume(next_seq)
         self._stored = next_seq - 1
 
     def _resume(self, next_seq: int) -> None:
-        """All from this frame on is sent again."""
+        """Sends all frames from this one on again."""
         self._stored = self._sent = next_seq - 1
         self._accepted = self._finish_sent = False
 
     def _next(self) -> pb.AttachRequest | None:
-        """What control should be told next."""
+        """Returns the next request for control, or None."""
         if not self._wanted:
             return None
         if not self._accepted:
@@ -179,9 +180,9 @@ class Reply:
 
 
 class Agent:
-    """Takes a folder's turns, by default the key's, and calls a handler with each.
+    """Takes the turns of a folder and calls a handler with each. Default: the key's folder.
 
-    It takes `concurrency` at a time, each with the `history` messages before it.
+    It takes `concurrency` turns at a time, each with up to `history` earlier messages.
     """
 
     def __init__(
@@ -198,20 +199,20 @@ class Agent:
         self._handler, self._concurrency = handler, concurrency
         self._hello = pb.Hello(folder=folder, name=name, history=history)
         self._replies: dict[tuple[str, int], Reply] = {}
-        self._credit = 0  # what control has of it
-        self._soon: deque[pb.AttachRequest] = deque()  # goes ahead of all that can be much
+        self._credit = 0  # turns that control may still deliver
+        self._soon: deque[pb.AttachRequest] = deque()  # short requests, sent before frames
         self._delay = FIRST_DELAY
         self._wake, self._stopping = asyncio.Event(), asyncio.Event()
 
     def run(self) -> None:
-        """Takes turns until SIGTERM, SIGINT or `stop`, and hands back those under way.
+        """Takes turns until SIGTERM, SIGINT or `stop`. Then it rejects the unfinished turns.
 
-        Raises grpc.RpcError when control refuses what no repeat can change: key, folder, protocol.
+        Raises grpc.RpcError if control refuses the key, the folder or the protocol.
         """
         asyncio.run(self._serve())
 
     def stop(self) -> None:
-        """Ends `run`, from any thread."""
+        """Makes `run` return. Any thread may call it."""
         self._later(self._stopping.set)
 
     async def _serve(self) -> None:
@@ -228,19 +229,19 @@ class Agent:
             if reply._wanted and not reply._complete:
                 self._reject(reply)
         self._wake.set()
-        # What control has not heard by then it learns from the end of the lease.
+        # After that, control requeues the remaining turns when the lease ends.
         await asyncio.wait((attached, asyncio.create_task(self._idle())), timeout=FAREWELL)
         if attached.done():
             attached.result()
 
     async def _idle(self) -> None:
-        """Waits until no handler is at work."""
+        """Waits until no handler runs."""
         while any(reply._working for reply in self._replies.values()):
             self._wake.clear()
             await self._wake.wait()
 
     async def _stay_attached(self) -> None:
-        """Attaches again for as long as it takes."""
+        """Attaches again and again until the agent stops."""
         channel = None
         while not self._stopping.is_set():
             try:
@@ -248,16 +249,16 @@ class Agent:
             except (OSError, grpc.RpcError) as error:
                 if isinstance(error, grpc.RpcError) and error.code().name in REFUSED:
                     raise
-                # Once for each outage, not for each try.
+                # Log once for each outage, not for each attempt.
                 if self._delay == FIRST_DELAY:
                     log.warning("%s (trying until control answers)", error)
                 channel = None
-                # By chance in part, so that agents don't all come back at once.
+                # Random, so that agents don't all attach again at once.
                 await asyncio.sleep(self._delay * random.uniform(0.5, 1))
                 self._delay = min(self._delay * 2, LAST_DELAY)
 
     async def _carry(self, channel: grpc.aio.Channel) -> grpc.aio.Channel | None:
-        """Carries the session over one stream. Gives the channel to go on over, after Drain."""
+        """Runs the session on one stream. Returns the channel for the next one after Drain."""
         call = AgentServiceStub(channel).Attach(metadata=self.control.metadata)
         tasks: list[asyncio.Task[None]] = []
         try:
@@ -266,7 +267,7 @@ class Agent:
             tasks += map(asyncio.create_task, (self._beat(interval), self._say(call)))
             while (response := await call.read()) is not grpc.aio.EOF:
                 if response.HasField("drain"):
-                    # Turns go on over this stream until there is another.
+                    # Until there is another channel, turns continue on this stream.
                     return await self.control.connect()
                 self._hear(response)
                 self._wake.set()
@@ -276,12 +277,12 @@ class Agent:
         finally:
             for task in tasks:
                 task.cancel()
-            # A control that is not draining takes this for the agent's leaving.
+            # To a control that is not draining, this means that the agent leaves.
             call.cancel()
             await channel.close()
 
     async def _greet(self, call: Any) -> float:
-        """Opens the session, or goes on with it. Gives the time between heartbeats."""
+        """Opens or resumes the session. Returns the seconds between heartbeats."""
         self._soon.clear()
         self._credit = self._hello.credit = self._room()
         replies = [reply for reply in self._replies.values() if reply._wanted]
@@ -308,7 +309,7 @@ class Agent:
             self._wake.set()
 
     async def _say(self, call: Any) -> None:
-        # Whoever reads is told what broke.
+        # The reader of this call gets the error.
         with contextlib.suppress(grpc.RpcError, asyncio.InvalidStateError):
             while True:
                 self._wake.clear()
@@ -327,13 +328,13 @@ class Agent:
             return pb.AttachRequest(credit=pb.Credit(turns=turns))
         for key, reply in self._replies.items():
             if request := reply._next():
-                # The next time the others come first.
+                # Next time the other replies come first.
                 self._replies[key] = self._replies.pop(key)
                 return request
         return None
 
     def _room(self) -> int:
-        """How many places no turn takes up. It does until it is over on both sides."""
+        """Returns how many more turns fit. A turn counts until both sides have ended it."""
         held = {key: r for key, r in self._replies.items() if r._wanted or r._working}
         self._replies = held
         return max(self._concurrency - len(held), 0)
@@ -359,7 +360,7 @@ class Agent:
             threading.Thread(target=self._answer, args=(turn, reply), daemon=True).start()
 
     def _answer(self, turn: Turn, reply: Reply) -> None:
-        """Calls the handler, in a thread of the turn's own."""
+        """Calls the handler. Each turn has its own thread for this."""
         error = None
         try:
             answer = self._handler(turn, reply)
@@ -377,22 +378,22 @@ class Agent:
 
     def _run_coroutines(self) -> None:
         while True:
-            # It ends a turn, not the agent.
+            # SystemExit in a handler ends its turn, not the agent.
             with contextlib.suppress(SystemExit):
                 self._coroutines.run_forever()
 
     def _reject(self, reply: Reply) -> None:
-        """Hands a turn back."""
+        """Gives a turn back to control, which requeues it."""
         self._soon.append(pb.AttachRequest(reject=pb.Reject(**reply._hold, detail="stopping")))
         reply._abandon()
 
     def _later(self, call: Callable[..., object], *args: object) -> None:
-        """Has something done in the session's thread."""
+        """Runs a call in the session's thread."""
 
         def do() -> None:
             call(*args)
             self._wake.set()
 
-        # A session that has ended needs to be told nothing.
+        # The event loop is closed once the session has ended.
         with contextlib.suppress(RuntimeError):
             self._loop.call_soon_threadsafe(do)

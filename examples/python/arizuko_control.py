@@ -1,4 +1,4 @@
-"""Where control is, the key to call it with, and what an agent asks of it besides turns."""
+"""The address and key of control, and the calls that an agent makes besides taking turns."""
 
 from __future__ import annotations
 
@@ -19,30 +19,30 @@ from arizuko.v1.speech_pb2 import SendMessageRequest
 from arizuko.v1.token_pb2 import IssueChatLinkRequest, IssueChatLinkResponse, LinkOptions
 from arizuko.v1.token_pb2_grpc import TokenServiceStub
 
-CONNECTING, ANSWERING = 3.0, 5.0  # seconds that control may take
-PATIENCE = 20.0  # seconds for which a call is tried
+CONNECTING, ANSWERING = 3.0, 5.0  # seconds to wait for control
+PATIENCE = 20.0  # seconds after which a call is not retried
 AWAY = ("UNAVAILABLE", "DEADLINE_EXCEEDED")
 OPTIONS = [
     ("grpc.keepalive_time_ms", 10_000),
     ("grpc.keepalive_timeout_ms", 5_000),
-    # A new channel is not to wait for the back-off of one before it.
+    # Otherwise a new channel would wait for the back-off of an earlier one.
     ("grpc.use_local_subchannel_pool", 1),
 ]
 
 
 class Control:
-    """One or several controls of the same system. Its calls block, and may be made in any thread.
+    """One or several controls of one system. Its methods block, and any thread may call them.
 
-    Unless they are given, ARIZUKO_CONTROL has the addresses, with commas between them, and the key
-    is in ARIZUKO_KEY or in the file that ARIZUKO_KEY_FILE names. For https, ARIZUKO_CA is the file
-    of authorities to trust in place of the usual ones, and ARIZUKO_CLIENT_CERT and
-    ARIZUKO_CLIENT_KEY have what is shown to a control that wants a certificate.
+    By default ARIZUKO_CONTROL holds the addresses, with commas between them, and ARIZUKO_KEY, or
+    the file that ARIZUKO_KEY_FILE names, holds the key. For https, ARIZUKO_CA names a file of
+    certificate authorities to trust instead of the usual ones; ARIZUKO_CLIENT_CERT and
+    ARIZUKO_CLIENT_KEY name the files with the certificate and key to show to control.
     """
 
     def __init__(self, addresses: Sequence[str] = (), key: str = "") -> None:
         named = os.environ.get("ARIZUKO_CONTROL") or "http://127.0.0.1:7070"
         self._addresses = list(addresses or named.split(","))
-        # Each attempt begins with the next in the list.
+        # Each attempt begins with the next address.
         self._next = itertools.cycle(self._addresses)
         key = key or os.environ.get("ARIZUKO_KEY") or (_file("ARIZUKO_KEY_FILE") or b"").decode()
         self.metadata = (("authorization", f"Bearer {key.strip()}"),)
@@ -50,7 +50,7 @@ class Control:
     def issue_chat_link(
         self, folder: str = "", suffix: str = "", **options: Any
     ) -> IssueChatLinkResponse:
-        """Mints a chat link of a folder, by default the key's. Options are as in LinkOptions."""
+        """Issues a chat link for a folder. Default: the key's. Options are those of LinkOptions."""
         request = IssueChatLinkRequest(
             folder=folder, jid_suffix=suffix, options=LinkOptions(**options)
         )
@@ -59,7 +59,7 @@ class Control:
     def send_message(
         self, conversation: str, content: str, *, folder: str = "", name: str = ""
     ) -> str:
-        """Speaks first, as the agent or as the person of that name. Gives the turn's id."""
+        """Sends a message without being asked, as the agent or a person. Returns the turn's id."""
         request = SendMessageRequest(
             folder=folder,
             conversation=conversation,
@@ -70,7 +70,7 @@ class Control:
         return self._call(lambda channel: AgentServiceStub(channel).SendMessage, request).turn_id
 
     async def connect(self) -> grpc.aio.Channel:
-        """Connects to one that answers."""
+        """Connects to a control that answers."""
         for address in itertools.islice(self._next, len(self._addresses)):
             channel = _channel(grpc.aio, address)
             with contextlib.suppress(TimeoutError):
@@ -85,7 +85,7 @@ class Control:
         raise ConnectionError(f"no control at {' or '.join(self._addresses)}")
 
     def _call(self, method: Callable[[grpc.Channel], Any], request: Any) -> Any:
-        """Calls one after another until one decides."""
+        """Calls one control after another until one answers."""
         deadline = time.monotonic() + PATIENCE
         while True:
             with _channel(grpc, next(self._next)) as channel:
@@ -98,7 +98,7 @@ class Control:
 
 
 def _channel(library: Any, address: str) -> Any:
-    """A channel of `grpc` or of `grpc.aio`."""
+    """Opens a channel of `grpc` or of `grpc.aio`."""
     scheme, _, target = address.rstrip("/").rpartition("://")
     if scheme == "https":
         names = ("ARIZUKO_CA", "ARIZUKO_CLIENT_KEY", "ARIZUKO_CLIENT_CERT")
@@ -108,6 +108,6 @@ def _channel(library: Any, address: str) -> Any:
 
 
 def _file(variable: str) -> bytes | None:
-    """The content of the file that a variable names."""
+    """Reads the file that an environment variable names."""
     path = os.environ.get(variable)
     return Path(path).read_bytes() if path else None

@@ -1,4 +1,4 @@
-"""An agent that says what it hears, a word at a time. It mints a chat link and prints it."""
+"""An agent that repeats each message, word by word. It issues a chat link and prints it."""
 
 import asyncio
 
