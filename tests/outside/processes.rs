@@ -2,16 +2,6 @@
 
 use arizuko_tests::prelude::*;
 use std::net::TcpListener;
-use tempfile::TempDir;
-
-fn folder() -> TempDir {
-    let folder = tempfile::Builder::new().prefix("arizuko-test-").tempdir();
-    let folder = folder.expect("the system has room for temporary files");
-    for name in ["home", "run", "logs"] {
-        fs::create_dir(folder.path().join(name)).expect("the folder is new");
-    }
-    folder
-}
 
 async fn control(folder: &Path, keys: [&str; 2], flags: &[&str]) -> Outcome {
     let mut control = program("arizuko-control", folder);
@@ -34,7 +24,7 @@ fn says(outcome: Outcome, told: &str) {
 
 #[apply(embedded)]
 async fn a_control_that_cannot_work_says_why_and_does_not_start() {
-    let folder = folder();
+    let folder = Folder::new();
     let at = folder.path();
     let data = at.join("data").display().to_string();
     let (one, other) = (random_id(), random_id());
@@ -62,7 +52,7 @@ async fn a_control_that_cannot_work_says_why_and_does_not_start() {
 
 #[apply(embedded)]
 async fn a_gateway_that_cannot_work_says_why_and_does_not_start() {
-    let folder = folder();
+    let folder = Folder::new();
     let start = |flags: &[&str], key: &str| {
         let mut gateway = program("arizuko-gateway", folder.path());
         gateway.args(["--listen", "127.0.0.1:0"]).args(flags);
@@ -131,7 +121,7 @@ impl Pair {
 
 #[apply(embedded)]
 async fn a_control_on_the_embedded_store_serves_a_gateway_of_its_own() {
-    let folder = folder();
+    let folder = Folder::new();
     let data = folder.path().join("data").display().to_string();
     let pair = Pair::start("one", folder.path(), &["--data-dir", &data]).await;
     let issued = pair.arizuko(folder.path(), &["token", "issue", "acme", "chat"]).await;
@@ -144,7 +134,7 @@ async fn a_control_on_the_embedded_store_serves_a_gateway_of_its_own() {
 
 #[apply(one_redis)]
 async fn two_prefixes_in_one_redis_do_not_meet() {
-    let folder = folder();
+    let folder = Folder::new();
     let at = folder.path();
     let redis = Redis::start(&at.join("redis"), &at.join("logs")).await;
     let url = redis.url();

@@ -6,20 +6,14 @@ mod site;
 mod stores;
 
 use arizuko_tests::prelude::*;
-use tempfile::TempDir;
 use tokio::process::Command;
 
 /// A user's machine.
-struct Home(TempDir);
+struct Home(Folder);
 
 impl Home {
     fn new() -> Self {
-        let folder = tempfile::Builder::new().prefix("arizuko-test-").tempdir();
-        let folder = folder.expect("the system has room for temporary files");
-        for name in ["home", "run", "logs"] {
-            fs::create_dir(folder.path().join(name)).expect("the folder is new");
-        }
-        Self(folder)
+        Self(Folder::new())
     }
 
     fn path(&self) -> &Path {
@@ -27,7 +21,7 @@ impl Home {
     }
 
     fn arizuko(&self) -> Command {
-        let mut arizuko = program("arizuko", self.path());
+        let mut arizuko = self.0.program("arizuko");
         arizuko.env_remove("RUST_LOG");
         arizuko
     }
@@ -35,7 +29,7 @@ impl Home {
     fn start(&self, flags: &[&str]) -> Process {
         let mut up = self.arizuko();
         up.args(["up", "--listen", "127.0.0.1:0", "--control-listen", "127.0.0.1:0"]).args(flags);
-        Process::start("up", up, &self.path().join("logs"))
+        Process::start("up", up, &self.0.logs())
     }
 
     /// Starts one and reads what it says about itself.

@@ -13,6 +13,7 @@ pub mod cli;
 pub mod collector;
 pub mod endpoint;
 pub mod fleet;
+pub mod folder;
 pub mod http;
 pub mod metrics;
 pub mod model;

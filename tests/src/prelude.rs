@@ -16,6 +16,7 @@ pub use crate::{
     embedded, embedded_and_pair,
     endpoint::Endpoint,
     every_stack,
+    folder::Folder,
     http::{Posted, Visitor, is_id, send, try_send},
     metrics::SERVED,
     on_redis, one_redis,

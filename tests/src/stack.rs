@@ -9,7 +9,8 @@ use crate::{
     Instance::{A, B},
     Part::{Control, Gateway},
     fleet::Fleet,
-    process::{Process, program},
+    folder::Folder,
+    process::Process,
     proxy::Proxy,
     redis::Redis,
     tools,
@@ -22,7 +23,6 @@ use std::{
     sync::atomic::{AtomicU32, Ordering::Relaxed},
     thread,
 };
-use tempfile::TempDir;
 use tokio::process::Command;
 
 /// The shapes in which every test runs.
@@ -95,7 +95,7 @@ pub struct Stack {
     redis: Option<Redis>,
     proxy: Option<Proxy>,
     fleet: Option<Fleet>,
-    folder: TempDir,
+    folder: Folder,
     pub(crate) web: reqwest::Client,
 }
 
@@ -164,12 +164,9 @@ impl Stack {
 
     /// All but the processes that serve.
     async fn prepare(kind: Kind, settings: &[(&str, &str)], public_url: &str) -> Self {
-        let folder = tempfile::Builder::new().prefix("arizuko-test-").tempdir();
-        let folder = folder.expect("the system has room for temporary files");
-        for name in ["data", "home", "logs", "run"] {
-            fs::create_dir(folder.path().join(name)).expect("the folder is new");
-        }
-        let (files, logs) = (folder.path().join("redis"), folder.path().join("logs"));
+        let folder = Folder::new();
+        let (files, logs) = (folder.path().join("redis"), folder.logs());
+        fs::create_dir(folder.path().join("data")).expect("the folder is new");
         let redis = match kind {
             Kind::OneRedis | Kind::Pair => Some(Redis::start(&files, &logs).await),
             _ => None,
@@ -221,7 +218,7 @@ impl Stack {
 
     /// One of our programs, with this stack's settings in its environment.
     pub fn program(&self, name: &str) -> Command {
-        let mut program = program(name, self.folder.path());
+        let mut program = self.folder.program(name);
         program.envs(self.settings.iter().map(|(name, value)| (name, value)));
         program
     }
@@ -346,7 +343,7 @@ impl Stack {
 
     /// The folder of its logs.
     pub fn logs(&self) -> PathBuf {
-        self.folder.path().join("logs")
+        self.folder.logs()
     }
 }
 

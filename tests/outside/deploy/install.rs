@@ -4,7 +4,6 @@
 use super::shipped;
 use arizuko_tests::prelude::*;
 use std::{env, os::unix::fs::PermissionsExt as _};
-use tempfile::TempDir;
 use tokio::process::Command;
 
 /// Begins what is for a machine of its own: what it does to that, no test may do to this one.
@@ -50,15 +49,14 @@ fn blocks() -> Vec<String> {
 
 /// A machine that is a folder, and where things are on it.
 struct Machine {
-    folder: TempDir,
+    folder: Folder,
     names: Vec<(&'static str, String)>,
 }
 
 impl Machine {
     fn new() -> Self {
-        let folder = tempfile::Builder::new().prefix("arizuko-test-").tempdir();
-        let folder = folder.expect("the system has room for temporary files");
-        for name in ["home", "logs", "run", "lib", "tls"] {
+        let folder = Folder::new();
+        for name in ["lib", "tls"] {
             fs::create_dir(folder.path().join(name)).expect("the folder is new");
         }
         Self { names: Vec::new(), folder }

@@ -1,11 +1,10 @@
 //! Redis that is reached over TLS alone: one server, one that a Sentinel names, a Cluster.
 
 use arizuko_tests::prelude::*;
-use tempfile::TempDir;
 
 /// A Redis that listens with TLS only.
 struct Redis {
-    folder: TempDir,
+    folder: Folder,
     authority: Authority,
     server: Certificate,
     port: u16,
@@ -14,11 +13,7 @@ struct Redis {
 
 impl Redis {
     async fn start(flags: &[&str]) -> Self {
-        let folder = tempfile::Builder::new().prefix("arizuko-test-").tempdir();
-        let folder = folder.expect("the system has room for temporary files");
-        for name in ["home", "run", "logs"] {
-            fs::create_dir(folder.path().join(name)).expect("the folder is new");
-        }
+        let folder = Folder::new();
         let authority = Authority::new(&folder.path().join("tls")).await;
         let server = authority.issue("redis", &["IP:127.0.0.1"]).await;
         let port = free_port();

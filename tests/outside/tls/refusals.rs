@@ -1,19 +1,9 @@
 //! What does not go together is refused, with a sentence that says what to do.
 
 use arizuko_tests::prelude::*;
-use tempfile::TempDir;
 use tokio::{io::AsyncReadExt as _, net::TcpListener};
 
 const HOSTS: [&str; 1] = ["IP:127.0.0.1"];
-
-fn folder() -> TempDir {
-    let folder = tempfile::Builder::new().prefix("arizuko-test-").tempdir();
-    let folder = folder.expect("the system has room for temporary files");
-    for name in ["home", "run", "logs"] {
-        fs::create_dir(folder.path().join(name)).expect("the folder is new");
-    }
-    folder
-}
 
 fn text(path: &Path) -> String {
     path.display().to_string()
@@ -21,7 +11,7 @@ fn text(path: &Path) -> String {
 
 #[apply(embedded)]
 async fn files_that_cannot_be_served_with_are_told() {
-    let folder = folder();
+    let folder = Folder::new();
     let authority = Authority::new(&folder.path().join("tls")).await;
     let one = authority.issue("one", &HOSTS).await;
     let other = authority.issue("other", &HOSTS).await;
@@ -93,7 +83,7 @@ async fn resetting() -> String {
 
 #[apply(embedded)]
 async fn what_is_wrong_between_a_client_and_control_is_told() {
-    let folder = folder();
+    let folder = Folder::new();
     let at = folder.path();
     let authority = Authority::new(&at.join("tls")).await;
     let stranger = Authority::new(&at.join("stranger")).await;

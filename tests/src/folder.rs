@@ -1,0 +1,52 @@
+//! A folder of a test's own, for everything that its programs write.
+
+use crate::process::program;
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    thread,
+};
+use tempfile::TempDir;
+use tokio::process::Command;
+
+/// The folder, with `home`, `run` and `logs` in it. It is removed when the test passes; a failing
+/// test keeps it and prints where it is.
+pub struct Folder(TempDir);
+
+impl Folder {
+    /// Makes one.
+    #[expect(clippy::new_without_default, reason = "it touches the file system")]
+    pub fn new() -> Self {
+        let folder = tempfile::Builder::new().prefix("arizuko-test-").tempdir();
+        let folder = folder.expect("the system has room for temporary files");
+        for name in ["home", "run", "logs"] {
+            fs::create_dir(folder.path().join(name)).expect("the folder is new");
+        }
+        Self(folder)
+    }
+
+    /// Its path.
+    pub fn path(&self) -> &Path {
+        self.0.path()
+    }
+
+    /// Where its processes log, a file each.
+    pub fn logs(&self) -> PathBuf {
+        self.path().join("logs")
+    }
+
+    /// One of our programs, at home here.
+    pub fn program(&self, name: &str) -> Command {
+        program(name, self.path())
+    }
+}
+
+impl Drop for Folder {
+    #[expect(clippy::print_stderr, reason = "the test runner shows it with the failure")]
+    fn drop(&mut self) {
+        if thread::panicking() {
+            self.0.disable_cleanup(true);
+            eprintln!("── this test's logs are in {}", self.logs().display());
+        }
+    }
+}
