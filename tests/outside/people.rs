@@ -1,4 +1,4 @@
-//! People: `arizuko inbox` at a terminal and by pipes, and what visitors and agents see of them.
+//! People who answer with `arizuko inbox`, at a terminal and in a pipe, and what visitors see.
 
 mod answer;
 mod handover;

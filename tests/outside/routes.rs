@@ -1,4 +1,4 @@
-//! What JID prefixes mean: who answers, as whom, and who does when nobody does.
+//! Routes: who answers a JID, with which persona, and who is asked next if nobody does.
 
 mod apply;
 mod claims;

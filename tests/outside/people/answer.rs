@@ -1,10 +1,10 @@
-//! A person's answers, and what visitors get of them.
+//! A person's answers, and how visitors see them.
 
 use super::SEATS;
 use arizuko_tests::prelude::*;
 
 #[apply(every_stack)]
-async fn an_answer_arrives_under_the_persons_name(stack: Stack) {
+async fn an_answer_carries_the_persons_name(stack: Stack) {
     let link = stack.issue("acme/people").await;
     let (here, there) = (stack.visitor(&link, A), stack.visitor(&link, B));
     for seat in SEATS {
@@ -29,14 +29,14 @@ async fn an_answer_arrives_under_the_persons_name(stack: Stack) {
 }
 
 #[apply(every_stack)]
-async fn the_next_message_of_an_open_conversation_is_taken_up_by_itself(stack: Stack) {
+async fn the_next_message_of_an_open_conversation_comes_without_open(stack: Stack) {
     let visitor = stack.visitor(&stack.issue("acme").await, B);
     let mut bot = stack.attach("acme", A).await;
     for seat in SEATS {
         let mut ann = stack.person(seat, "acme/people", "Ann", A).await;
         let first = visitor.say("one").await;
         let mut held = bot.turn().await;
-        // Only this turn: that the conversation is the people's is Ann's doing.
+        // Only the turn is handed off: it is Ann's /open that assigns the conversation.
         bot.push(&mut held, vec![handoff("acme/people", "", false)]).await;
         bot.lost(&first.turn).await;
         ann.sees("1 waits").await;
@@ -50,7 +50,7 @@ async fn the_next_message_of_an_open_conversation_is_taken_up_by_itself(stack: S
             let content = said.iter().map(|event| &event.data["content"]);
             assert!(content.into_iter().any(|content| content == answer), "{said:?}");
         }
-        // While something else is open it is announced as what waits.
+        // In a new inbox, where it is not open, the next message is announced.
         ann.end().await;
         ann.gone().await;
         visitor.say_in(&first.conversation, "four").await;
@@ -64,7 +64,7 @@ async fn the_next_message_of_an_open_conversation_is_taken_up_by_itself(stack: S
 }
 
 #[apply(every_stack)]
-async fn a_person_speaks_first(stack: Stack) {
+async fn a_person_sends_a_message_without_being_asked(stack: Stack) {
     let link = stack.issue("acme/people").await;
     let (here, there) = (stack.visitor(&link, A), stack.visitor(&link, B));
     for seat in SEATS {
@@ -91,7 +91,7 @@ async fn a_person_speaks_first(stack: Stack) {
 }
 
 #[apply(every_stack)]
-async fn lines_that_belong_together_are_one_answer(stack: Stack) {
+async fn continued_and_pasted_lines_are_one_answer(stack: Stack) {
     let visitor = stack.visitor(&stack.issue("acme/people").await, A);
     let mut ann = stack.person(Seat::Terminal, "acme/people", "Ann", B).await;
     let posted = visitor.say("hello").await;
@@ -102,7 +102,7 @@ async fn lines_that_belong_together_are_one_answer(stack: Stack) {
     ann.asks("third", "Sent.").await;
     ann.paste("line one\nline two\n\nline four");
     ann.asks("!", "Sent, as a message of its own.").await;
-    // What is dropped by Ctrl-C is not said.
+    // Ctrl-C drops the line that is being typed.
     ann.press("never mind");
     ann.ends_with("never mind").await;
     ann.press("\x03");
@@ -126,13 +126,13 @@ async fn a_very_long_answer_arrives_whole(stack: Stack) {
     ann.sees("Sent.").await;
     let messages = stack.read("acme/people", &posted.conversation).await;
     let said: Vec<_> = messages[1..].iter().map(|message| &*message.content).collect();
-    assert!(said.len() > 1, "more than one frame can hold");
+    assert!(said.len() > 1, "the answer needs several frames");
     assert_eq!(said.join("\n"), lines.join("\n"));
     assert!(messages[1..].iter().all(|message| message.name == "Ann"));
 }
 
 #[apply(every_stack)]
-async fn an_answer_to_nobody_is_told(stack: Stack) {
+async fn a_person_learns_that_a_turn_needs_no_answer_any_more(stack: Stack) {
     let visitor = stack.visitor(&stack.issue("acme/people").await, A);
     let mut ann = stack.person(Seat::Terminal, "acme/people", "Ann", B).await;
     let posted = visitor.say("hello").await;
@@ -141,7 +141,7 @@ async fn an_answer_to_nobody_is_told(stack: Stack) {
     ann.press("half an ans");
     visitor.post_to(&format!("{}/cancel", posted.turn)).await.expect(200);
     ann.sees("1 needs no answer any more: the visitor stopped it").await;
-    // It is still open: what is typed is said all the same, as what nobody asked for.
+    // The conversation is still open: the answer is sent as a message of its own.
     ann.asks("wer", "Sent, as a message of its own.").await;
     let messages = stack.read("acme/people", &posted.conversation).await;
     assert_eq!(messages.last().expect("what was said").content, "half an answer");

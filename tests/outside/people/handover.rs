@@ -1,4 +1,4 @@
-//! Between agents and people: handed over, handed back, handed on, closed.
+//! Handoffs between agents and people, `/back`, `/to` and `/close`.
 
 use super::SEATS;
 use arizuko_proto::v1::{Author, Turn};
@@ -15,7 +15,7 @@ fn said(turn: &Turn) -> Vec<(Author, &str)> {
 }
 
 #[apply(every_stack)]
-async fn a_bot_hands_over_a_person_answers_and_the_bot_goes_on_with_it_all(stack: Stack) {
+async fn a_bot_hands_off_a_person_answers_and_the_bot_continues_with_the_history(stack: Stack) {
     let link = stack.issue("acme").await;
     let (here, there) = (stack.visitor(&link, A), stack.visitor(&link, B));
     let mut bot = bot(&stack).await;
@@ -61,7 +61,7 @@ async fn a_bot_hands_over_a_person_answers_and_the_bot_goes_on_with_it_all(stack
 }
 
 #[apply(every_stack)]
-async fn a_turn_that_is_handed_back_is_answered_by_the_bot(stack: Stack) {
+async fn the_bot_answers_a_turn_that_a_person_hands_back(stack: Stack) {
     let visitor = stack.visitor(&stack.issue("acme").await, A);
     let mut bot = bot(&stack).await;
     for seat in SEATS {
@@ -87,7 +87,7 @@ async fn a_turn_that_is_handed_back_is_answered_by_the_bot(stack: Stack) {
 }
 
 #[apply(every_stack)]
-async fn a_person_hands_on_to_other_people(stack: Stack) {
+async fn a_person_hands_off_to_another_folder(stack: Stack) {
     let visitor = stack.visitor(&stack.issue("acme/people").await, A);
     for seat in SEATS {
         let mut ann = stack.person(seat, "acme/people", "Ann", B).await;
@@ -100,11 +100,11 @@ async fn a_person_hands_on_to_other_people(stack: Stack) {
         let shown = cleo.asks("/open 1", "note from acme/people: be careful").await;
         assert!(shown.contains("I shall sue"), "{shown}");
         cleo.asks("Please don't.", "Sent.").await;
-        // The whole conversation went there.
+        // The whole conversation went to that folder.
         visitor.say_in(&posted.conversation, "why not?").await;
         cleo.sees("why not?").await;
         cleo.asks("It is dear.", "Sent.").await;
-        // And without a turn it goes as well.
+        // A conversation without an open turn can be handed off too.
         cleo.asks("/to acme/people all is well", "1 is acme/people now.").await;
         let next = visitor.say_in(&posted.conversation, "well then").await;
         ann.sees("1 waits").await;
@@ -116,7 +116,7 @@ async fn a_person_hands_on_to_other_people(stack: Stack) {
 }
 
 #[apply(every_stack)]
-async fn a_closed_conversation_is_the_agents_again(stack: Stack) {
+async fn after_close_the_agent_answers_the_conversation(stack: Stack) {
     let visitor = stack.visitor(&stack.issue("acme").await, A);
     let mut bot = bot(&stack).await;
     let mut ann = stack.person(Seat::Terminal, "acme/people", "Ann", B).await;
@@ -128,7 +128,7 @@ async fn a_closed_conversation_is_the_agents_again(stack: Stack) {
     ann.asks("/open 1", "a human").await;
     ann.asks("/close", "1 is closed.").await;
     let end = visitor.end_of(&posted.turn).await;
-    assert_eq!(end["status"], "done", "nothing had to be said");
+    assert_eq!(end["status"], "done", "/close ends the turn without a message");
     visitor.say_in(&posted.conversation, "hello?").await;
     let held = bot.turn().await;
     assert_eq!(&held.turn.content[..], b"hello?");

@@ -1,10 +1,10 @@
-//! What a person is shown.
+//! What an inbox shows.
 
 use super::SEATS;
 use arizuko_tests::prelude::*;
 
 #[apply(every_stack)]
-async fn what_waits_is_announced_and_listed(stack: Stack) {
+async fn queued_turns_are_announced_and_listed(stack: Stack) {
     let link = stack.issue("acme/people").await;
     let visitor = stack.visitor(&link, A);
     visitor.say("I was here before").await;
@@ -20,7 +20,7 @@ async fn what_waits_is_announced_and_listed(stack: Stack) {
             assert!(line.contains(beginning) && line.len() < 200, "{line}");
             visitor.post_to(&format!("{}/cancel", posted.turn)).await;
         }
-        // Whatever has come and gone in between, the numbers mean what they did.
+        // A conversation keeps its number, whatever comes and goes.
         visitor.say("the last one").await;
         last += 1;
         ann.sees(&format!("{last} waits")).await;
@@ -37,7 +37,7 @@ async fn what_waits_is_announced_and_listed(stack: Stack) {
 }
 
 #[apply(every_stack)]
-async fn an_opened_turn_comes_with_all_that_was_said_and_noted(stack: Stack) {
+async fn open_shows_the_history_the_note_and_the_context(stack: Stack) {
     let options = LinkOptions { context: "a premium customer".into(), ..LinkOptions::default() };
     let persona = Some("support engineer".into());
     let route = Route { persona, ..route("web:acme/shop") };
@@ -82,7 +82,7 @@ async fn an_opened_turn_comes_with_all_that_was_said_and_noted(stack: Stack) {
 }
 
 #[apply(every_stack)]
-async fn what_visitors_write_does_not_steer_the_terminal(stack: Stack) {
+async fn control_characters_of_visitors_do_not_reach_the_terminal(stack: Stack) {
     let visitor = stack.visitor(&stack.issue("acme/people").await, A);
     for seat in SEATS {
         let mut ann = stack.person(seat, "acme/people", "Ann", B).await;
@@ -100,7 +100,7 @@ async fn what_visitors_write_does_not_steer_the_terminal(stack: Stack) {
 }
 
 #[apply(every_stack)]
-async fn by_pipes_there_are_lines_and_nothing_else(stack: Stack) {
+async fn in_a_pipe_the_inbox_prints_plain_lines_only(stack: Stack) {
     let visitor = stack.visitor(&stack.issue("acme/people").await, A);
     let posted = visitor.say("hello").await;
     let mut inbox = stack.operators_command();
@@ -118,7 +118,7 @@ async fn by_pipes_there_are_lines_and_nothing_else(stack: Stack) {
 }
 
 #[apply(every_stack)]
-async fn what_is_wrong_is_told_and_changes_nothing(stack: Stack) {
+async fn invalid_commands_are_explained_and_change_nothing(stack: Stack) {
     let visitor = stack.visitor(&stack.issue("acme/people").await, A);
     let posted = visitor.say("hello").await;
     let mut ann = stack.person(Seat::Pipes, "acme/people", "Ann", A).await;
@@ -155,7 +155,7 @@ async fn a_person_can_leave_in_several_ways(stack: Stack) {
     for seat in SEATS {
         for way in ["/quit", "end", "term", "interrupt"] {
             let mut ann = stack.person(seat, "acme/people", "Ann", B).await;
-            // Not always at once: what was handed back rests for a second.
+            // Not always at once: a requeued turn waits for a second.
             if !ann.asks("/list", "1 ").await.contains("1 waits") {
                 ann.sees("1 waits").await;
             }
@@ -177,7 +177,7 @@ async fn a_person_can_leave_in_several_ways(stack: Stack) {
             assert!(ann.gone().await.success(), "{seat:?} {way}");
         }
     }
-    // No lease had to end: the last one to ask gets it.
+    // The turn is free at once, without the end of a lease.
     let mut ben = stack.person(Seat::Pipes, "acme/people", "Ben", A).await;
     if !ben.asks("/list", "1 ").await.contains("1 waits") {
         ben.sees("1 waits").await;
@@ -190,7 +190,7 @@ async fn a_person_can_leave_in_several_ways(stack: Stack) {
 }
 
 #[apply(every_stack)]
-async fn who_may_not_answer_is_told_so(stack: Stack) {
+async fn a_key_that_does_not_reach_the_folder_is_refused(stack: Stack) {
     let key = stack.agent_key("acme/eng").await;
     let mut inbox = stack.operators_command();
     inbox.env("ARIZUKO_KEY", key).args(["inbox", "acme/people", "--name", "Ann"]);

@@ -1,4 +1,4 @@
-//! Inboxes and controls that die: nothing is lost.
+//! Nothing is lost if an inbox or a control is killed.
 
 use super::SEATS;
 use arizuko_tests::prelude::*;
@@ -7,7 +7,7 @@ use arizuko_tests::prelude::*;
 const SHORT: [(&str, &str); 2] = [("ARIZUKO_LEASE", "2s"), ("ARIZUKO_AGENT_HEARTBEAT", "500ms")];
 
 #[apply(every_stack)]
-async fn a_killed_inbox_finds_its_conversation_again(kind: Kind) {
+async fn a_new_inbox_finds_the_conversations_of_a_killed_one(kind: Kind) {
     let stack = Stack::with(kind, &SHORT).await;
     let visitor = stack.visitor(&stack.issue("acme/people").await, A);
     for seat in SEATS {
@@ -25,14 +25,14 @@ async fn a_killed_inbox_finds_its_conversation_again(kind: Kind) {
         let mut ann = stack.person(seat, "acme/people", "Ann", A).await;
         ann.sees("1 ").await;
         ann.enter("/list");
-        // As soon as the lease of the one before is over.
+        // It waits until the lease of the killed inbox ends.
         ann.sees("1 waits").await;
         let shown = ann.asks("/open 1", ": two").await;
         assert!(shown.contains(": one") && shown.contains("Ann, "), "{shown}");
         ann.asks("2", "Sent.").await;
         assert_eq!(visitor.end_of(&second.turn).await["status"], "done");
 
-        // Without a turn the conversation is there as well.
+        // The conversation stays open without an open turn too.
         ann.signal(Signal::SIGKILL);
         ann.gone().await;
         let mut ann = stack.person(seat, "acme/people", "Ann", B).await;
@@ -45,7 +45,7 @@ async fn a_killed_inbox_finds_its_conversation_again(kind: Kind) {
 }
 
 #[apply(every_stack)]
-async fn a_control_that_restarts_costs_a_person_nothing(mut stack: Stack) {
+async fn a_restart_of_control_costs_a_person_nothing(mut stack: Stack) {
     let visitor = stack.visitor(&stack.issue("acme/people").await, A);
     let mut ann = stack.person(Seat::Terminal, "acme/people", "Ann", A).await;
     let first = visitor.say("one").await;
@@ -53,7 +53,7 @@ async fn a_control_that_restarts_costs_a_person_nothing(mut stack: Stack) {
     ann.asks("/open 1", "one").await;
     stack.kill(Control(A));
     if stack.kind() == Kind::Pair {
-        // The other one is tried first: there may be nothing to tell.
+        // The inbox tries the other control first, and may print nothing.
         stack.restart(Control(A)).await;
     } else {
         ann.sees("trying until it answers").await;
@@ -68,7 +68,7 @@ async fn a_control_that_restarts_costs_a_person_nothing(mut stack: Stack) {
     let answers = seen.iter().filter(|event| event.name == "message");
     assert_eq!(answers.count(), 1);
 
-    // What is answered while control is away arrives when it is back.
+    // An answer typed while control is down arrives when control is back.
     visitor.say_in(&first.conversation, "two").await;
     ann.sees(": two").await;
     stack.kill(Control(A));

@@ -1,9 +1,9 @@
-//! `arizuko agent say`: speaking first from a script.
+//! `arizuko agent say`: messages from a script, without being asked.
 
 use arizuko_tests::prelude::*;
 
 #[apply(every_stack)]
-async fn an_agent_and_a_person_speak_first_and_only_once(stack: Stack) {
+async fn say_sends_as_agent_or_person_and_a_repeat_sends_nothing_new(stack: Stack) {
     let visitor = stack.visitor(&stack.issue("acme").await, B);
     let mut bot = stack.attach("acme", A).await;
     let posted = visitor.say("hello").await;

@@ -4,7 +4,7 @@ use super::SEATS;
 use arizuko_tests::prelude::*;
 
 #[apply(every_stack)]
-async fn what_one_takes_up_the_other_sees_no_more(stack: Stack) {
+async fn a_turn_that_one_person_takes_disappears_for_the_other(stack: Stack) {
     let visitor = stack.visitor(&stack.issue("acme/people").await, A);
     for seat in SEATS {
         let mut ann = stack.person(seat, "acme/people", "Ann", A).await;
@@ -18,7 +18,7 @@ async fn what_one_takes_up_the_other_sees_no_more(stack: Stack) {
             person.sees("2 waits").await;
         }
         ann.asks("/open 1", "first").await;
-        // What is shown follows within a second.
+        // Ben's list follows within a second.
         while ben.asks("/list", "2 waits").await.contains("1 waits") {}
         let list = ann.asks("/list", "1 is yours").await;
         assert!(list.contains("2 waits"), "{list}");
@@ -37,7 +37,7 @@ async fn what_one_takes_up_the_other_sees_no_more(stack: Stack) {
 }
 
 #[apply(every_stack)]
-async fn who_comes_too_late_is_told(stack: Stack) {
+async fn the_slower_of_two_people_is_told(stack: Stack) {
     let visitor = stack.visitor(&stack.issue("acme/people").await, A);
     for seat in SEATS {
         let mut ann = stack.person(seat, "acme/people", "Ann", A).await;
@@ -50,12 +50,12 @@ async fn who_comes_too_late_is_told(stack: Stack) {
             person.enter("/open 1");
         }
         let (ann_is_late, ben_is_late) = tokio::join!(is_late(&mut ann), is_late(&mut ben));
-        // Who typed it only after the other had it has opened the other's conversation.
+        // The slower one may have opened the conversation that the other already holds.
         let status = stack.arizuko(&["status", "--json"]).await.expect(0).json();
         let sessions = status["sessions"].as_array().expect("a list").iter();
         let holders = sessions.filter(|session| session["held"] == 1);
         let holders: Vec<_> = holders.map(|session| &session["name"]).collect();
-        assert_eq!(holders.len(), 1, "one has it: {status}");
+        assert_eq!(holders.len(), 1, "one of them holds the turn: {status}");
         let (mut winner, winner_is_late) = match holders[0] == "Ann" {
             true => (ann, ann_is_late),
             false => (ben, ben_is_late),
@@ -66,7 +66,7 @@ async fn who_comes_too_late_is_told(stack: Stack) {
     }
 }
 
-/// Whether `/open` came too late.
+/// Returns whether `/open` came too late.
 async fn is_late(person: &mut arizuko_tests::person::Person) -> bool {
     person.enter("/help");
     let shown = person.sees("/list ").await;

@@ -1,9 +1,9 @@
-//! That somebody is writing is seen by the visitor while it is so.
+//! Visitors see that a person is typing, as long as they are.
 
 use arizuko_tests::prelude::*;
 use arizuko_tests::{person::Person, sse::Events};
 
-/// The statuses until the end of the turn.
+/// Returns the status lines until the end of the turn.
 async fn statuses(live: &mut Events) -> Vec<String> {
     let seen = live.rest().await.into_iter();
     let statuses = seen.filter(|event| event.name == "status");
@@ -31,19 +31,20 @@ async fn opened(stack: &Stack, seat: Seat) -> (Person, Events) {
 }
 
 #[apply(every_stack)]
-async fn while_keys_are_pressed_the_visitor_sees_that_somebody_writes(stack: Stack) {
+async fn visitors_see_that_a_person_types_while_keys_are_pressed(stack: Stack) {
     let (mut ann, mut live) = opened(&stack, Seat::Terminal).await;
-    // A command is no answer: nothing is seen of it.
+    // Typing a command shows nothing.
     ann.press("/li\x15");
     ann.press("H");
     assert_eq!(next_status(&mut live).await, "Ann is typing…");
     for _ in 0..20 {
         ann.press("m");
     }
-    // An emptied line shows nothing.
+    // Emptying the line clears the status.
     ann.press("\x15");
     assert_eq!(next_status(&mut live).await, "");
-    // It goes by itself when nothing more is typed. Two seconds pass before it is shown again.
+    // Without further keys the status clears by itself. It shows again after two seconds at the
+    // earliest.
     tokio::time::sleep(std::time::Duration::from_secs(2)).await;
     ann.press("Hell");
     assert_eq!(next_status(&mut live).await, "Ann is typing…");
@@ -55,13 +56,13 @@ async fn while_keys_are_pressed_the_visitor_sees_that_somebody_writes(stack: Sta
 }
 
 #[apply(every_stack)]
-async fn by_pipes_it_is_said_explicitly(stack: Stack) {
+async fn in_a_pipe_the_command_typing_sets_the_status(stack: Stack) {
     let (mut ann, mut live) = opened(&stack, Seat::Pipes).await;
     ann.asks("/typing", "sees that you are writing").await;
     assert_eq!(next_status(&mut live).await, "Ann is typing…");
-    assert_eq!(next_status(&mut live).await, "", "after a while");
+    assert_eq!(next_status(&mut live).await, "", "the status clears by itself");
     ann.asks("/typing", "sees that you are writing").await;
     assert_eq!(next_status(&mut live).await, "Ann is typing…");
     ann.asks("/back", "1 is the agent's now.").await;
-    assert_eq!(next_status(&mut live).await, "", "whoever goes on may not write");
+    assert_eq!(next_status(&mut live).await, "", "the next agent may not be typing");
 }

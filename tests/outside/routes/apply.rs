@@ -1,4 +1,4 @@
-//! `arizuko route apply` and `export`: the whole table as a file.
+//! `arizuko route apply` and `export`: all routes as a file.
 
 use arizuko_tests::prelude::*;
 
@@ -34,7 +34,7 @@ prefix = "hook:beta/github"
 mode = "drop"
 "#;
 
-/// `arizuko route …` as an operator, with something on its standard input.
+/// Runs `arizuko route …` as an operator, with this standard input.
 async fn route(stack: &Stack, arguments: &[&str], input: &str) -> Outcome {
     let mut command = stack.operators_command();
     run(command.arg("route").args(arguments), input).await
@@ -49,7 +49,7 @@ async fn export(stack: &Stack) -> String {
 }
 
 #[apply(every_stack)]
-async fn what_was_exported_applies_without_a_change(stack: Stack) {
+async fn applying_an_export_changes_nothing(stack: Stack) {
     assert_eq!(export(&stack).await, "route = []\n");
     let told = apply(&stack, "route = []").await;
     assert!(told.out.is_empty() && told.err.contains("already"), "{told:?}");
@@ -57,7 +57,7 @@ async fn what_was_exported_applies_without_a_change(stack: Stack) {
     let exported = export(&stack).await;
     let file = stack.folder().join("routes.toml");
     fs::write(&file, &exported).expect("a file of our own");
-    let file = file.to_str().expect("the test's folder is plain");
+    let file = file.to_str().expect("the test's folder is UTF-8");
     for table in [TABLE, &exported] {
         let told = apply(&stack, table).await;
         assert!(told.out.is_empty() && told.err.contains("already"), "{told:?}");
@@ -65,7 +65,7 @@ async fn what_was_exported_applies_without_a_change(stack: Stack) {
     let told = route(&stack, &["apply", file, "--json"], "").await.expect(0);
     let nothing = json!({"dry_run": false, "changes": [], "unattended": []});
     assert_eq!(told.json(), nothing);
-    // It says all that there was.
+    // The export holds everything: it restores the deleted routes.
     apply(&stack, "route = []").await;
     assert_eq!(export(&stack).await, "route = []\n");
     route(&stack, &["apply", file], "").await.expect(0);
@@ -77,7 +77,7 @@ async fn what_was_exported_applies_without_a_change(stack: Stack) {
 }
 
 #[apply(every_stack)]
-async fn the_difference_is_shown_and_then_done(stack: Stack) {
+async fn apply_shows_the_difference_that_it_makes(stack: Stack) {
     let told = apply(&stack, TABLE).await;
     let new = [
         "+ web:acme\n",
@@ -128,7 +128,7 @@ async fn a_dry_run_changes_nothing(stack: Stack) {
     let file = stack.folder().join("new routes.toml");
     let table = "[[route]]\nprefix = \"web:acme\"\ntarget = \"acme/x\"\n";
     fs::write(&file, table).expect("a file of our own");
-    let file = file.to_str().expect("the test's folder is plain");
+    let file = file.to_str().expect("the test's folder is UTF-8");
     let dry = route(&stack, &["apply", "--dry-run", file, "acme"], "").await;
     let dry = dry.expect(0);
     assert!(dry.out.contains("\n+   target      acme/x\n"), "{dry:?}");
@@ -145,7 +145,7 @@ async fn a_dry_run_changes_nothing(stack: Stack) {
     assert_eq!(document["unattended"], json!(["acme/x"]));
     assert_eq!(export(&stack).await, before);
     let done = route(&stack, &["apply", file, "acme"], "").await.expect(0);
-    assert_eq!(done.out, dry.out, "what was shown is what is done");
+    assert_eq!(done.out, dry.out, "apply does what the dry run showed");
     assert_ne!(export(&stack).await, before);
 }
 
@@ -154,7 +154,7 @@ async fn a_bad_file_changes_nothing_anywhere(stack: Stack) {
     apply(&stack, TABLE).await;
     let before = export(&stack).await;
     let route_of = |prefix: &str, says: &str| format!("[[route]]\nprefix = \"{prefix}\"\n{says}\n");
-    // What comes before the fault is good, and of another tenant.
+    // The route before the error is valid, and belongs to another tenant.
     let good = route_of("web:acme", "topic = \"new\"");
     for (wrong, told) in [
         (route_of("web:beta", "personna = \"x\""), "line 6: "),
@@ -181,7 +181,7 @@ async fn a_bad_file_changes_nothing_anywhere(stack: Stack) {
     let refused = route(&stack, &["apply", "-"], " \n").await.expect(1);
     assert!(refused.err.contains("route = []"), "{refused:?}");
     let missing = stack.folder().join("missing.toml");
-    let missing = missing.to_str().expect("the test's folder is plain");
+    let missing = missing.to_str().expect("the test's folder is UTF-8");
     let refused = route(&stack, &["apply", missing], "").await.expect(1);
     assert!(refused.err.contains("missing.toml"), "{refused:?}");
     let refused = route(&stack, &["apply", "-", "beta"], &good).await.expect(1);
@@ -190,12 +190,12 @@ async fn a_bad_file_changes_nothing_anywhere(stack: Stack) {
 }
 
 #[apply(every_stack)]
-async fn without_a_folder_the_file_is_all_that_there_is(stack: Stack) {
+async fn without_a_folder_apply_replaces_all_routes(stack: Stack) {
     apply(&stack, TABLE).await;
     let gamma = "[[route]]\nprefix = \"web:gamma/eng\"\ntopic = \"x\"\n";
     let told = route(&stack, &["apply", "-", "gamma"], gamma).await.expect(0);
     assert!(told.out.starts_with("+ web:gamma/eng\n"), "{told:?}");
-    assert!(!told.out.contains("acme"), "only that folder's: {told:?}");
+    assert!(!told.out.contains("acme"), "only that folder's routes change: {told:?}");
     let listed = route(&stack, &["list"], "").await.expect(0).out;
     assert_eq!(listed.lines().count(), 5, "{listed}");
     let told = apply(&stack, gamma).await;
@@ -206,7 +206,7 @@ async fn without_a_folder_the_file_is_all_that_there_is(stack: Stack) {
 }
 
 #[apply(every_stack)]
-async fn a_key_of_an_agent_applies_the_table_of_its_folder(stack: Stack) {
+async fn an_agents_key_applies_the_routes_of_its_folder(stack: Stack) {
     apply(&stack, TABLE).await;
     let subtree = ["key", "create", "beta", "--subtree"];
     let key = stack.arizuko(&subtree).await.expect(0).out;

@@ -1,4 +1,4 @@
-//! A person's session: what waits is shown, and what they choose is theirs.
+//! A person's session: Inbox shows the queued turns, and Claim takes one.
 
 use arizuko_tests::prelude::*;
 
@@ -7,7 +7,7 @@ async fn attach(stack: &Stack, name: &str, control: Instance) -> Session {
 }
 
 #[apply(every_stack)]
-async fn a_person_sees_what_waits_and_takes_what_they_choose(stack: Stack) {
+async fn a_person_sees_the_queue_and_claims_a_turn_of_their_choice(stack: Stack) {
     let link = stack.issue("acme/people").await;
     let (here, there) = (stack.visitor(&link, A), stack.visitor(&link, B));
     let first = here.say("first").await;
@@ -28,7 +28,7 @@ async fn a_person_sees_what_waits_and_takes_what_they_choose(stack: Stack) {
     assert_eq!(inbox.open[0].conversation, second.conversation);
     assert_eq!(inbox.waiting.len(), 1);
     ana.answer(held, "hello").await;
-    // Nobody is handed what they have not chosen.
+    // A person gets only turns that they claim.
     there.say_in(&second.conversation, "more").await;
     ana.inbox("the next message", |inbox| inbox.waiting.len() == 2).await;
     assert_eq!(there.delete(&format!("c/{}", second.conversation)).await.status, 204);
@@ -36,7 +36,7 @@ async fn a_person_sees_what_waits_and_takes_what_they_choose(stack: Stack) {
 }
 
 #[apply(every_stack)]
-async fn of_two_people_one_gets_the_turn(stack: Stack) {
+async fn only_one_of_two_people_gets_a_claimed_turn(stack: Stack) {
     let visitor = stack.visitor(&stack.issue("acme/people").await, A);
     let mut people = [attach(&stack, "Ana", A).await, attach(&stack, "Ben", B).await];
     let posted = visitor.say("hello").await;
@@ -58,7 +58,7 @@ async fn of_two_people_one_gets_the_turn(stack: Stack) {
 }
 
 #[apply(every_stack)]
-async fn what_is_not_waiting_in_the_folder_can_not_be_claimed(stack: Stack) {
+async fn only_turns_that_are_queued_in_the_folder_can_be_claimed(stack: Stack) {
     let visitor = stack.visitor(&stack.issue("acme/people").await, A);
     let elsewhere = stack.visitor(&stack.issue("acme").await, A);
     let other = elsewhere.say("not theirs").await;
@@ -69,7 +69,7 @@ async fn what_is_not_waiting_in_the_folder_can_not_be_claimed(stack: Stack) {
         ana.claim(turn, true).await;
         assert_eq!(ana.lost(turn).await.attempt, 0);
     }
-    // The conversation of the other folder is where it was.
+    // The other folder still has its conversation.
     let mut agent = stack.attach("acme", A).await;
     let held = agent.turn().await;
     agent.answer(held, "ok").await;
@@ -78,7 +78,7 @@ async fn what_is_not_waiting_in_the_folder_can_not_be_claimed(stack: Stack) {
 }
 
 #[apply(every_stack)]
-async fn what_a_person_writes_bears_their_name(stack: Stack) {
+async fn a_persons_messages_carry_their_name(stack: Stack) {
     let visitor = stack.visitor(&stack.issue("acme/people").await, A);
     let posted = visitor.say("hello").await;
     let mut ana = attach(&stack, "Ana", B).await;

@@ -1,8 +1,8 @@
-//! `arizuko route`, by the real command: set, list, delete, and what is refused.
+//! `arizuko route`: set, list, delete, and refusals.
 
 use arizuko_tests::prelude::*;
 
-/// `arizuko route …` with one document as its answer.
+/// Runs `arizuko route … --json` and returns its document.
 async fn route(stack: &Stack, arguments: &[&str]) -> Value {
     let arguments = [&["route"], arguments, &["--json"]].concat();
     stack.arizuko(&arguments).await.expect(0).json()
@@ -42,7 +42,7 @@ async fn a_route_is_set_field_by_field_and_reaches_the_agent(stack: Stack) {
     });
     assert_eq!(set, json!({"route": whole, "unattended": ["acme/people"]}));
 
-    // What isn't named stays.
+    // Fields that are not named stay.
     let flags = ["set", "web:acme/support", "--topic", "help", "--unset", "give-up"];
     let set = route(&stack, &flags).await;
     whole["topic"] = json!("help");
@@ -71,7 +71,7 @@ async fn a_route_is_set_field_by_field_and_reaches_the_agent(stack: Stack) {
 }
 
 #[apply(every_stack)]
-async fn the_route_as_it_stands_is_shown_and_who_is_missing(stack: Stack) {
+async fn set_shows_the_whole_route_and_folders_without_an_agent(stack: Stack) {
     let set = ["route", "set", "web:acme/sales", "--target", "acme/bot"];
     let set = [&set[..], &["--persona", "It's \"us\"\nand you"]].concat();
     let told = stack.arizuko(&set).await.expect(0);
@@ -96,13 +96,13 @@ async fn the_route_as_it_stands_is_shown_and_who_is_missing(stack: Stack) {
 }
 
 #[apply(every_stack)]
-async fn what_nothing_is_left_of_is_no_route(stack: Stack) {
+async fn a_route_without_fields_is_deleted(stack: Stack) {
     route(&stack, &["set", "hook:acme/github", "--mode", "observe"]).await;
     let unset = ["route", "set", "hook:acme/github", "--unset", "mode,topic"];
     let told = stack.arizuko(&unset).await.expect(0);
     assert!(told.out.is_empty() && told.err.contains("no route"), "{told:?}");
     assert_eq!(route(&stack, &["list"]).await, json!({"routes": []}));
-    // And there is none to take anything from.
+    // Now there is no route to unset a field of.
     let told = stack.arizuko(&unset).await.expect(1);
     assert!(told.err.contains("say what the route is to set"), "{told:?}");
     route(&stack, &["set", "hook:acme/github", "--mode", "observe"]).await;
@@ -112,7 +112,7 @@ async fn what_nothing_is_left_of_is_no_route(stack: Stack) {
 }
 
 #[apply(every_stack)]
-async fn deleting_what_is_not_there_is_told(stack: Stack) {
+async fn deleting_a_missing_route_says_so(stack: Stack) {
     route(&stack, &["set", "web:acme", "--topic", "a"]).await;
     route(&stack, &["set", "web:acme/x", "--topic", "b"]).await;
     let told = stack.arizuko(&["route", "delete", "web:acme"]).await.expect(0);
@@ -126,7 +126,7 @@ async fn deleting_what_is_not_there_is_told(stack: Stack) {
 }
 
 #[apply(every_stack)]
-async fn what_is_wrong_is_refused_and_changes_nothing(stack: Stack) {
+async fn invalid_arguments_are_refused_and_change_nothing(stack: Stack) {
     route(&stack, &["set", "web:acme", "--topic", "as it was"]).await;
     let before = route(&stack, &["list"]).await;
     for wrong in [
@@ -168,7 +168,7 @@ async fn what_is_wrong_is_refused_and_changes_nothing(stack: Stack) {
     assert_eq!(route(&stack, &["list"]).await, before);
 }
 
-/// Makes sure that `route set` ends with this code and says this, on standard error alone.
+/// Asserts that `route set` exits with this code and prints this, on standard error only.
 async fn refused(stack: &Stack, arguments: &[&str], code: i32, told: &str) {
     let arguments = [&["route", "set"], arguments].concat();
     let outcome = stack.arizuko(&arguments).await.expect(code);
@@ -179,7 +179,7 @@ async fn refused(stack: &Stack, arguments: &[&str], code: i32, told: &str) {
 }
 
 #[apply(every_stack)]
-async fn status_shows_what_was_dropped_and_who_is_a_person(stack: Stack) {
+async fn status_shows_dropped_messages_and_people(stack: Stack) {
     let shown = stack.arizuko(&["status"]).await.expect(0).out;
     assert!(!shown.contains("DROPPED"), "{shown}");
     let link = stack.issue("acme").await;

@@ -1,4 +1,4 @@
-//! Escalation when what should do it is away: it comes late, and once.
+//! Escalation during an outage: it happens late, and once.
 
 use arizuko_tests::prelude::*;
 
@@ -6,7 +6,7 @@ const SOON: Duration = Duration::from_secs(1);
 const SAY: &str = "I'm fetching a colleague.";
 
 #[apply(on_redis)]
-async fn a_redis_that_restarts_delays_an_escalation_and_does_not_repeat_it(mut stack: Stack) {
+async fn a_restart_of_redis_delays_an_escalation_and_does_not_repeat_it(mut stack: Stack) {
     let visitor = stack.visitor(&stack.issue("acme").await, A);
     stack.route(escalation("web:acme", SOON, "acme/people", SAY)).await;
     let posted = visitor.say("help").await;

@@ -1,4 +1,4 @@
-//! Who answers when nobody does: escalation, and giving up.
+//! Escalation, and giving up: what happens if nobody answers in time.
 
 use arizuko_proto::v1::{Escalation, EscalationStep};
 use arizuko_tests::prelude::*;
@@ -7,7 +7,7 @@ const SOON: Duration = Duration::from_secs(1);
 const SAY: &str = "Nobody has looked yet: I'm fetching a colleague.";
 
 #[apply(every_stack)]
-async fn a_turn_that_nobody_takes_goes_to_who_is_named(stack: Stack) {
+async fn a_turn_that_nobody_takes_goes_to_the_folder_of_the_step(stack: Stack) {
     let link = stack.issue("acme").await;
     let (here, there) = (stack.visitor(&link, A), stack.visitor(&link, B));
     stack.route(escalation("web:acme", SOON, "acme/people", SAY)).await;
@@ -34,14 +34,14 @@ async fn a_turn_that_nobody_takes_goes_to_who_is_named(stack: Stack) {
     let texts: Vec<_> = (0..2).map(|i| snapshot["assistant"][i]["content"].clone()).collect();
     assert_eq!(texts, [SAY, "a colleague is here"]);
 
-    // The next message begins where the route leads.
+    // The next message goes to the route's target again.
     here.say_in(&posted.conversation, "thanks").await;
     let mut agent = stack.attach("acme", A).await;
     assert_eq!(&agent.turn().await.turn.content[..], b"thanks");
 }
 
 #[apply(every_stack)]
-async fn an_agent_that_says_nothing_loses_its_turn(stack: Stack) {
+async fn a_silent_agent_loses_its_turn(stack: Stack) {
     let visitor = stack.visitor(&stack.issue("acme").await, A);
     stack.route(escalation("web:acme", SOON, "acme/people", "")).await;
     let mut agent = stack.attach("acme", A).await;
@@ -60,7 +60,7 @@ async fn an_agent_that_says_nothing_loses_its_turn(stack: Stack) {
 }
 
 #[apply(every_stack)]
-async fn a_first_frame_is_enough_unless_an_end_was_asked_for(stack: Stack) {
+async fn a_first_frame_stops_the_escalation_unless_the_step_waits_for_the_end(stack: Stack) {
     let link = stack.issue("acme").await;
     let other = stack.issue_with("acme", "patient", Default::default()).await;
     let unfinished = EscalationStep {
@@ -85,7 +85,7 @@ async fn a_first_frame_is_enough_unless_an_end_was_asked_for(stack: Stack) {
     let mut unfinished = agent.turn().await;
     agent.append(&mut unfinished, delta("m1", "half ")).await;
 
-    // The second is taken from the agent, though it began; the first, which is older, is not.
+    // The agent loses the second turn, although it has begun, and keeps the first, older one.
     agent.lost(&hurried.turn).await;
     let held = people.turn().await;
     assert_eq!(held.turn.turn_id, hurried.turn);
@@ -98,7 +98,7 @@ async fn a_first_frame_is_enough_unless_an_end_was_asked_for(stack: Stack) {
 }
 
 #[apply(every_stack)]
-async fn steps_follow_one_another(stack: Stack) {
+async fn steps_are_taken_in_order(stack: Stack) {
     let visitor = stack.visitor(&stack.issue("acme").await, A);
     let step = |seconds: u64, to: &str, say: &str| EscalationStep {
         after: Duration::from_secs(seconds).try_into().ok(),
@@ -120,7 +120,7 @@ async fn steps_follow_one_another(stack: Stack) {
 }
 
 #[apply(every_stack)]
-async fn what_nobody_answers_ends_with_the_operators_sentence(stack: Stack) {
+async fn a_turn_that_nobody_answers_expires_with_the_routes_sentence(stack: Stack) {
     let visitor = stack.visitor(&stack.issue("acme").await, A);
     let sentence = "We are closed. Write to us@acme.example.";
     stack.route(give_up("web:acme", SOON, sentence)).await;
@@ -132,7 +132,7 @@ async fn what_nobody_answers_ends_with_the_operators_sentence(stack: Stack) {
 }
 
 #[apply(every_stack)]
-async fn a_turn_under_way_keeps_the_route_that_it_began_with(stack: Stack) {
+async fn an_open_turn_keeps_the_escalation_that_it_began_with(stack: Stack) {
     let visitor = stack.visitor(&stack.issue("acme").await, A);
     stack.route(escalation("web:acme", SOON, "acme/people", "as it was")).await;
     let posted = visitor.say("help").await;
@@ -143,7 +143,7 @@ async fn a_turn_under_way_keeps_the_route_that_it_began_with(stack: Stack) {
 }
 
 #[apply(every_stack)]
-async fn what_was_said_before_an_escalation_outlives_a_crash_after_it(kind: Kind) {
+async fn messages_before_an_escalation_survive_a_lost_agent_after_it(kind: Kind) {
     let stack = Stack::with(kind, &[("ARIZUKO_LEASE", "3s")]).await;
     let visitor = stack.visitor(&stack.issue("acme").await, A);
     stack.route(escalation("web:acme", SOON, "acme/people", SAY)).await;
@@ -151,7 +151,7 @@ async fn what_was_said_before_an_escalation_outlives_a_crash_after_it(kind: Kind
     let mut people = stack.attach("acme/people", B).await;
     let mut held = people.turn().await;
     people.append(&mut held, delta("m1", "never mi")).await;
-    // Its lease runs out, and another begins anew, whose own lease has only begun.
+    // Its lease ends, and another agent, whose lease has just begun, answers from the start.
     drop(people);
     tokio::time::sleep(Duration::from_secs(3)).await;
     let mut people = stack.attach("acme/people", B).await;
@@ -170,7 +170,7 @@ async fn what_was_said_before_an_escalation_outlives_a_crash_after_it(kind: Kind
 }
 
 #[apply(every_stack)]
-async fn an_agent_that_is_replaced_in_the_middle_has_its_time_again(stack: Stack) {
+async fn after_a_requeue_the_folder_has_the_whole_time_again(stack: Stack) {
     let visitor = stack.visitor(&stack.issue("acme").await, A);
     let after = Duration::from_secs(2);
     stack.route(escalation("web:acme", after, "acme/people", SAY)).await;
@@ -183,7 +183,7 @@ async fn an_agent_that_is_replaced_in_the_middle_has_its_time_again(stack: Stack
     agent.leave().await;
     let mut next = stack.attach("acme", B).await;
     let held = next.turn().await;
-    // Longer than a look at what is due takes to come round.
+    // Longer than control's pause between two looks at due items.
     tokio::time::sleep(SOON).await;
     next.answer(held, "whole").await;
     let seen = visitor.listen(&posted.turn).await.rest().await;

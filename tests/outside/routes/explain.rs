@@ -1,9 +1,9 @@
-//! What becomes of a message, and when a change of routes holds.
+//! `route explain`, and from which message on a change of routes applies.
 
 use arizuko_tests::prelude::*;
 
 #[apply(every_stack)]
-async fn each_field_is_explained_by_its_rule_and_who_is_there(stack: Stack) {
+async fn explain_shows_where_each_field_comes_from_and_who_is_attached(stack: Stack) {
     stack.issue_with("acme", "support", Default::default()).await;
     for set in [
         &["web:acme", "--persona", "kind", "--target", "acme/bot"][..],
@@ -75,7 +75,7 @@ async fn each_field_is_explained_by_its_rule_and_who_is_there(stack: Stack) {
 }
 
 #[apply(every_stack)]
-async fn what_has_no_link_is_explained_by_the_folder_that_it_would_be_of(stack: Stack) {
+async fn a_jid_without_a_link_is_explained_for_its_most_likely_folder(stack: Stack) {
     stack.agent_key("acme/eng").await;
     for (jid, folder) in [
         ("web:acme", "acme"),
@@ -108,7 +108,7 @@ fn persona(persona: &str, target: &str) -> Route {
 }
 
 #[apply(every_stack)]
-async fn a_change_holds_from_the_next_message_on_everywhere(stack: Stack) {
+async fn a_change_applies_at_every_control_from_the_next_message_on(stack: Stack) {
     let link = stack.issue("acme").await;
     let visitors = [stack.visitor(&link, A), stack.visitor(&link, B)];
     let mut agents = [stack.attach("acme/one", A).await, stack.attach("acme/two", B).await];
@@ -129,7 +129,7 @@ async fn a_change_holds_from_the_next_message_on_everywhere(stack: Stack) {
 }
 
 #[apply(every_stack)]
-async fn a_turn_under_way_keeps_the_route_that_it_began_with(stack: Stack) {
+async fn an_open_turn_keeps_the_persona_and_folder_that_it_began_with(stack: Stack) {
     let link = stack.issue("acme").await;
     let visitor = stack.visitor(&link, A);
     stack.route(persona("old", "acme/old")).await;
@@ -137,13 +137,13 @@ async fn a_turn_under_way_keeps_the_route_that_it_began_with(stack: Stack) {
     let mut agent = stack.attach("acme/old", B).await;
     let held = agent.turn().await;
     stack.route(persona("new", "acme/new")).await;
-    // It goes back and comes again, as it was.
+    // Rejected, it is delivered again with the same route.
     agent.reject(&held.turn, Duration::ZERO).await;
     let held = agent.turn().await;
     assert_eq!((&held.turn.turn_id, held.turn.attempt), (&queued.turn, 2));
     assert_eq!((&*held.turn.persona, &*held.turn.folder), ("old", "acme/old"));
 
-    // The conversation's next message follows the new one.
+    // The conversation's next message follows the new route.
     let next = visitor.say_in(&queued.conversation, "next").await;
     agent.answer(held, "hi").await;
     let key = stack.agent_key("acme/new").await;

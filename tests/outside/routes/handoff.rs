@@ -1,4 +1,4 @@
-//! Turns and conversations that go from one folder to another, and back.
+//! Handoffs: turns and conversations go from one folder to another, and back.
 
 use arizuko_tests::prelude::*;
 
@@ -38,13 +38,15 @@ async fn a_turn_is_handed_off_with_a_note_that_the_visitor_never_sees(stack: Sta
     }
     assert!(!arizuko_tests::sse::raw(&seen).contains(NOTE));
 
-    // The turn alone was handed off: the next message is the bot's again.
+    // Only the turn was handed off: the bot gets the next message.
     here.say_in(&posted.conversation, "thanks").await;
     assert_eq!(&bot.turn().await.turn.content[..], b"thanks");
 }
 
 #[apply(every_stack)]
-async fn a_conversation_stays_where_it_was_handed_until_it_is_handed_back(stack: Stack) {
+async fn a_conversation_stays_with_the_folder_it_was_assigned_to_until_it_is_handed_back(
+    stack: Stack,
+) {
     let visitor = stack.visitor(&stack.issue("acme").await, A);
     let mut bot = with_history(&stack, "acme").await;
     let mut people = with_history(&stack, "acme/people").await;
@@ -72,7 +74,7 @@ async fn a_conversation_stays_where_it_was_handed_until_it_is_handed_back(stack:
 }
 
 #[apply(every_stack)]
-async fn an_assignment_beats_the_route_from_the_next_message_on(stack: Stack) {
+async fn an_assignment_overrides_the_route_from_the_next_message_on(stack: Stack) {
     let visitor = stack.visitor(&stack.issue("acme").await, A);
     let target = Some("acme/sales".to_owned());
     stack.route(Route { target, ..route("web:acme") }).await;
@@ -81,7 +83,7 @@ async fn an_assignment_beats_the_route_from_the_next_message_on(stack: Stack) {
     let posted = visitor.say("hello").await;
     let held = sales.turn().await;
     stack.assign("acme/sales", &posted.conversation, "acme/people", NOTE).await;
-    // A turn under way stays where it is.
+    // A running turn stays with its agent.
     sales.answer(held, "hi").await;
     visitor.say_in(&posted.conversation, "more").await;
     let held = people.turn().await;
@@ -89,7 +91,7 @@ async fn an_assignment_beats_the_route_from_the_next_message_on(stack: Stack) {
     people.answer(held, "hi too").await;
     visitor.say_in(&posted.conversation, "still").await;
     let held = people.turn().await;
-    assert_eq!(held.turn.handed, None, "the note was for the first");
+    assert_eq!(held.turn.handed, None, "only the first turn carries the note");
     people.answer(held, "yes").await;
     stack.assign("acme/people", &posted.conversation, "", "").await;
     visitor.say_in(&posted.conversation, "back").await;
@@ -97,7 +99,7 @@ async fn an_assignment_beats_the_route_from_the_next_message_on(stack: Stack) {
 }
 
 #[apply(every_stack)]
-async fn nothing_is_handed_out_of_its_root_folder(stack: Stack) {
+async fn a_turn_cannot_be_handed_off_to_another_root_folder(stack: Stack) {
     let visitor = stack.visitor(&stack.issue("acme").await, A);
     let mut bot = stack.attach("acme", A).await;
     let posted = visitor.say("hello").await;
@@ -106,7 +108,7 @@ async fn nothing_is_handed_out_of_its_root_folder(stack: Stack) {
     let status = bot.ended().await.expect("the stream ends with an error");
     assert_eq!(reason(&status), "INVALID");
     assert!(status.message().contains("other/people"), "{status:?}");
-    // It comes back, and the turn is still there.
+    // The agent attaches again and still holds the turn.
     let hello = Hello { session_id: bot.welcome.session_id.clone(), ..hello("acme", 100) };
     let mut bot = Session::open(stack.operator(B).await, hello).await;
     let held = bot.turn().await;
@@ -115,13 +117,13 @@ async fn nothing_is_handed_out_of_its_root_folder(stack: Stack) {
 }
 
 #[apply(every_stack)]
-async fn a_handoff_that_was_not_heard_of_may_be_repeated(stack: Stack) {
+async fn a_handoff_is_safe_to_repeat(stack: Stack) {
     let visitor = stack.visitor(&stack.issue("acme").await, A);
     let mut bot = stack.attach("acme", A).await;
     let mut people = stack.attach("acme/people", B).await;
     let posted = visitor.say("hello").await;
     let held = bot.turn().await;
-    // After a hole it is not done, and the answer names what is expected.
+    // If frames before it are missing, it is refused, and the answer names the expected seq.
     let frames = || vec![handoff("acme/people", "", false)];
     assert_eq!(bot.append_at(&held, 3, frames()).await.next_seq, 1);
     for _ in 0..3 {
@@ -136,7 +138,7 @@ async fn a_handoff_that_was_not_heard_of_may_be_repeated(stack: Stack) {
 }
 
 #[apply(every_stack)]
-async fn a_turn_behind_another_goes_where_its_conversation_went(stack: Stack) {
+async fn a_queued_turn_moves_with_its_conversation(stack: Stack) {
     let visitor = stack.visitor(&stack.issue("acme").await, A);
     let mut bot = stack.attach("acme", A).await;
     let mut people = stack.attach("acme/people", B).await;
@@ -152,7 +154,7 @@ async fn a_turn_behind_another_goes_where_its_conversation_went(stack: Stack) {
 }
 
 #[apply(every_stack)]
-async fn agents_that_hand_a_turn_to_one_another_do_not_do_so_for_ever(stack: Stack) {
+async fn a_turn_that_agents_hand_back_and_forth_fails_in_the_end(stack: Stack) {
     let visitor = stack.visitor(&stack.issue("acme").await, A);
     let mut one = stack.attach("acme", A).await;
     let mut other = stack.attach("acme/other", B).await;
@@ -172,7 +174,7 @@ async fn agents_that_hand_a_turn_to_one_another_do_not_do_so_for_ever(stack: Sta
 }
 
 #[apply(every_stack)]
-async fn what_was_said_at_length_is_handed_on_in_part(stack: Stack) {
+async fn a_long_reply_is_handed_off_in_part(stack: Stack) {
     let visitor = stack.visitor(&stack.issue("acme").await, A);
     let mut bot = stack.attach("acme", A).await;
     let mut people = stack.attach("acme/people", B).await;
@@ -187,6 +189,6 @@ async fn what_was_said_at_length_is_handed_on_in_part(stack: Stack) {
     let held = people.turn().await;
     let said = &held.turn.said[0].content;
     assert!(said.ends_with("xthe end"));
-    // Any gRPC client takes 4 MiB, a message of 1 MiB and its context included.
+    // Together with a message of 1 MiB and its context, this must fit gRPC's default of 4 MiB.
     assert!((500_000..1_000_000).contains(&said.len()), "{}", said.len());
 }

@@ -1,4 +1,4 @@
-//! Messages that trigger no turn: observed, or dropped.
+//! Messages that no agent is asked to answer: observed, or dropped.
 
 use arizuko_proto::{
     v1::admin_service_client::AdminServiceClient,
@@ -13,7 +13,7 @@ async fn agent(stack: &Stack, folder: &str) -> Session {
 }
 
 #[apply(every_stack)]
-async fn an_observed_message_is_kept_for_its_conversations_next_turn(stack: Stack) {
+async fn an_observed_message_is_context_for_the_next_turn_of_its_conversation(stack: Stack) {
     let link = stack.issue("acme").await;
     let (here, there) = (stack.visitor(&link, A), stack.visitor(&link, B));
     let mut agent = agent(&stack, "acme").await;
@@ -37,7 +37,7 @@ async fn an_observed_message_is_kept_for_its_conversations_next_turn(stack: Stac
     stack.route(mode("web:acme", RouteMode::Trigger)).await;
     let next = here.say_in(&first.conversation, "asked again").await;
     let held = agent.turn().await;
-    assert_eq!(held.turn.turn_id, next.turn, "nobody was asked before");
+    assert_eq!(held.turn.turn_id, next.turn, "no agent got the observed messages as turns");
     let observed: Vec<_> = held.turn.observed.iter().map(|o| &o.content[..]).collect();
     assert_eq!(observed, [&b"by the way"[..], b"and this"]);
     assert_eq!(held.turn.observed[0].jid, "web:acme");
@@ -46,7 +46,7 @@ async fn an_observed_message_is_kept_for_its_conversations_next_turn(stack: Stac
     assert_eq!(history, ["asked", "answered"]);
     agent.answer(held, "answered again").await;
 
-    // From then on it is history.
+    // After that turn, the observed messages are history.
     here.say_in(&first.conversation, "the last").await;
     let held = agent.turn().await;
     assert!(held.turn.observed.is_empty());
@@ -57,7 +57,7 @@ async fn an_observed_message_is_kept_for_its_conversations_next_turn(stack: Stac
 }
 
 #[apply(every_stack)]
-async fn what_one_visitor_said_is_no_context_for_another(stack: Stack) {
+async fn one_visitors_observed_message_is_no_context_for_another_visitor(stack: Stack) {
     let link = stack.issue("acme").await;
     let visitor = stack.visitor(&link, A);
     stack.route(mode("web:acme", RouteMode::Observe)).await;
@@ -74,7 +74,7 @@ async fn what_one_visitor_said_is_no_context_for_another(stack: Stack) {
 }
 
 #[apply(every_stack)]
-async fn an_observed_webhook_is_context_for_its_folders_next_turn_once(stack: Stack) {
+async fn an_observed_webhook_is_context_for_one_turn_of_its_folder(stack: Stack) {
     let hook = stack.issue_hook("acme/eng", "linear", "").await;
     let link = stack.issue("acme/eng").await;
     stack.route(mode("hook:acme/eng/linear", RouteMode::Observe)).await;
@@ -93,7 +93,7 @@ async fn an_observed_webhook_is_context_for_its_folders_next_turn_once(stack: St
     let first = &held[0].turn.observed[0];
     assert_eq!((&*first.jid, &*first.sender), ("hook:acme/eng/linear", "linear"));
     assert!(first.headers.iter().any(|header| header.name == "content-type"));
-    assert!(held[1].turn.observed.is_empty(), "it comes once");
+    assert!(held[1].turn.observed.is_empty(), "only the first turn carries the webhooks");
 }
 
 #[apply(every_stack)]
@@ -132,7 +132,7 @@ async fn a_dropped_message_reaches_no_agent_and_is_counted(stack: Stack) {
 }
 
 #[apply(every_stack)]
-async fn a_repeat_of_a_message_that_was_set_aside_finds_it(stack: Stack) {
+async fn a_repeat_of_an_observed_or_dropped_message_returns_the_first_turn(stack: Stack) {
     let link = stack.issue("acme").await;
     for (number, mode_of) in [RouteMode::Observe, RouteMode::Drop].into_iter().enumerate() {
         stack.route(mode("web:acme", mode_of)).await;
@@ -145,7 +145,7 @@ async fn a_repeat_of_a_message_that_was_set_aside_finds_it(stack: Stack) {
 }
 
 #[apply(every_stack)]
-async fn what_no_agent_has_seen_waits_for_the_turn_after(stack: Stack) {
+async fn context_of_a_turn_that_no_agent_got_goes_to_the_next_turn(stack: Stack) {
     let hook = stack.issue_hook("acme", "linear", "").await;
     let visitor = stack.visitor(&stack.issue("acme").await, A);
     stack.route(mode("hook:acme/linear", RouteMode::Observe)).await;

@@ -1,5 +1,5 @@
-//! The longest prefix wins, field by field: whatever is set, in whatever order, at whichever
-//! control, held against a plain resolver.
+//! The longest prefix wins, field by field: random changes, in any order and at any control, are
+//! compared with a simple resolver.
 
 mod cases;
 mod table;
@@ -20,13 +20,13 @@ use std::sync::mpsc as answers;
 use table::{FIELDS, Table};
 use tokio::{sync::mpsc, task::spawn_blocking};
 
-/// The folders that answer.
+/// The folders with an agent.
 const FOLDERS: [&str; 4] = ["acme", "acme/eng", "acme/sup", "acmex"];
 
-/// A stack with links, and an agent wherever a message can go.
+/// A stack with links, and an agent in every folder that a message can go to.
 struct World {
     stack: Stack,
-    /// A folder, and a link of it.
+    /// Links, each with its folder.
     links: Vec<(&'static str, Link)>,
     agents: Vec<Session>,
     routes: [RouteServiceClient<Channel>; 2],
@@ -60,8 +60,8 @@ impl World {
         Self { stack, links, agents, routes }
     }
 
-    /// Makes the changes, each at the other control than the one before, from nothing on; then
-    /// asks what becomes of each link's messages.
+    /// Deletes all routes, makes the changes at alternating controls, and then compares what
+    /// happens to a message of each link with the resolver.
     async fn check(&mut self, steps: &[Step]) -> Result<(), String> {
         for folder in ["acme", "acmex", "acm"] {
             let nothing =
@@ -135,7 +135,7 @@ impl World {
         same("sources", &fields, &expected)
     }
 
-    /// Posts a message, and holds what becomes of it against the route.
+    /// Posts a message and compares what happens to it with the route.
     async fn posted(
         &mut self,
         gateway: Instance,
@@ -156,13 +156,13 @@ impl World {
             RouteMode::Drop => "dropped",
             _ => {
                 same("mode", &RouteMode::Trigger, &route.mode())?;
-                return self.handed_out(jid, route).await;
+                return self.delivered(jid, route).await;
             }
         };
         same(jid, &status.as_str(), &Some(expected))
     }
 
-    async fn handed_out(&mut self, jid: &str, route: &Route) -> Result<(), String> {
+    async fn delivered(&mut self, jid: &str, route: &Route) -> Result<(), String> {
         let offers = self.agents.iter_mut().map(|agent| Box::pin(agent.offered()));
         let (turn, number, _) = within("a turn anywhere", select_all(offers)).await;
         let found = (FOLDERS[number], &*turn.jid, &*turn.persona, &*turn.topic);
@@ -188,9 +188,9 @@ fn same<T: PartialEq + std::fmt::Debug>(what: &str, found: &T, expected: &T) -> 
 }
 
 #[apply(every_stack)]
-async fn what_a_message_gets_is_what_the_longest_prefixes_say(kind: Kind) {
+async fn a_message_gets_each_field_from_the_longest_prefix_that_sets_it(kind: Kind) {
     let mut world = World::new(kind).await;
-    // What chooses and shrinks the cases waits for each answer, in a thread of its own.
+    // proptest chooses and shrinks the cases in its own thread, and waits for each answer.
     let (ask, mut asked) = mpsc::channel::<(Vec<Step>, answers::Sender<_>)>(1);
     let choosing = spawn_blocking(move || {
         let config = Config { cases: 24, failure_persistence: None, ..Config::default() };

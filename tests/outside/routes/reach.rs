@@ -1,4 +1,4 @@
-//! Which routes which key may set.
+//! Which routes a key may see and change.
 
 use arizuko_proto::{
     v1::route_service_client::RouteServiceClient,
@@ -10,7 +10,7 @@ use arizuko_proto::{
 use arizuko_tests::prelude::*;
 use tonic::Status;
 
-/// The routes, as some key sees them.
+/// RouteService, called with some key.
 pub(super) struct Routes(RouteServiceClient<Channel>);
 
 impl Routes {
@@ -21,7 +21,7 @@ impl Routes {
     pub(super) async fn set(&mut self, route: Route) -> Result<Route, Status> {
         let request = SetRouteRequest { route: Some(route), update_mask: None };
         let set = within("SetRoute", self.0.set_route(request)).await?;
-        Ok(set.into_inner().route.expect("the route as it stands"))
+        Ok(set.into_inner().route.expect("the response holds the route"))
     }
 
     pub(super) async fn delete(&mut self, prefix: &str) -> Result<Option<Route>, Status> {
@@ -30,7 +30,7 @@ impl Routes {
         Ok(within("DeleteRoute", deleted).await?.into_inner().deleted)
     }
 
-    /// The folder of a JID, and its persona.
+    /// Returns the folder of a JID, and its persona.
     pub(super) async fn explain(&mut self, jid: &str) -> Result<(String, String), Status> {
         let jid = jid.to_owned();
         let explained = self.0.explain_route(ExplainRouteRequest { jid });
@@ -61,7 +61,7 @@ pub(super) fn persona(prefix: &str, persona: &str) -> Route {
     Route { persona: Some(persona.to_owned()), ..route(prefix) }
 }
 
-/// The stable word for why it was refused, or `OK`.
+/// The reason of a refusal, or `OK`.
 pub(super) fn outcome<T>(made: Result<T, Status>) -> String {
     made.map_or_else(|status| reason(&status), |_| "OK".to_owned())
 }
@@ -113,7 +113,7 @@ async fn a_key_reaches_the_prefixes_of_its_folder(stack: Stack) {
 }
 
 #[apply(every_stack)]
-async fn a_link_of_the_folder_above_is_not_the_agents_below(stack: Stack) {
+async fn an_agents_key_does_not_reach_a_link_of_the_folder_above(stack: Stack) {
     let link = stack.issue_with("acme", "x", Default::default()).await;
     assert_eq!(link.jid, "web:acme/x");
     let hook = stack.issue_hook("acme", "x", "y").await;
@@ -137,7 +137,7 @@ async fn a_link_of_the_folder_above_is_not_the_agents_below(stack: Stack) {
 }
 
 #[apply(every_stack)]
-async fn a_table_is_listed_and_applied_as_far_as_the_key_reaches(stack: Stack) {
+async fn list_and_apply_cover_what_the_key_reaches(stack: Stack) {
     let mut operator = Routes::of(&stack, stack.operator_key(), A).await;
     for prefix in PREFIXES {
         operator.set(persona(prefix, "x")).await.expect("operators may");
@@ -178,7 +178,7 @@ async fn a_table_is_listed_and_applied_as_far_as_the_key_reaches(stack: Stack) {
     let left = operator.list("").await.expect("operators may");
     assert_eq!(left.len(), all.len() - count);
     let nameless = operator.apply("", vec![]).await;
-    assert_eq!(outcome(nameless), "INVALID", "an operator names the folder");
+    assert_eq!(outcome(nameless), "INVALID", "with an operator's key the folder is required");
 }
 
 #[apply(every_stack)]

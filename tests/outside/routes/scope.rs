@@ -1,10 +1,10 @@
-//! Whom a route holds for: what an agent sets is for the tokens that its key reaches.
+//! A route set by an agent's key applies only to the tokens that the key reaches.
 
 use super::reach::{Routes, agent, outcome, persona};
 use arizuko_tests::prelude::*;
 
 #[apply(every_stack)]
-async fn an_agent_does_not_touch_the_route_of_who_reaches_further(stack: Stack) {
+async fn a_key_cannot_change_the_route_of_a_key_that_reaches_further(stack: Stack) {
     let mut operator = Routes::of(&stack, stack.operator_key(), A).await;
     let set = persona("web:acme/x", "the operator's");
     operator.set(set.clone()).await.expect("operators may");
@@ -24,7 +24,7 @@ async fn an_agent_does_not_touch_the_route_of_who_reaches_further(stack: Stack) 
         let found = agent.explain("web:acme/x").await.expect("it is its own");
         assert_eq!(found.1, "the operator's");
     }
-    // What an agent sets is its own, until somebody sets it who reaches further.
+    // A route set with a key can be changed until somebody with a wider reach sets it.
     let mine = own.set(persona("web:acme/x/y", "mine")).await;
     assert_eq!(mine.expect("it is its own").only_folder, "acme/x");
     let kept = vec![persona("web:acme/x/y", "still mine"), set];
@@ -43,7 +43,7 @@ async fn an_agent_does_not_touch_the_route_of_who_reaches_further(stack: Stack) 
 }
 
 #[apply(every_stack)]
-async fn the_route_of_an_agent_of_one_folder_is_for_its_tokens_alone(stack: Stack) {
+async fn a_route_of_one_folders_key_applies_to_that_folders_tokens_only(stack: Stack) {
     let (own, suffixed, below) = (
         stack.issue("acme").await,
         stack.issue_with("acme", "support", Default::default()).await,
@@ -75,8 +75,8 @@ async fn the_route_of_an_agent_of_one_folder_is_for_its_tokens_alone(stack: Stac
 }
 
 #[apply(every_stack)]
-async fn an_agent_of_a_subtree_gets_no_webhook_of_the_folder_above(stack: Stack) {
-    // `hook:acme/github` is the beginning of two folders' webhooks.
+async fn a_subtree_key_cannot_redirect_webhooks_of_the_folder_above(stack: Stack) {
+    // Webhooks of two folders begin with `hook:acme/github`.
     let above = stack.issue_hook("acme", "github", "eng").await;
     let own = stack.issue_hook("acme/github", "gitlab", "").await;
     let key = agent(&stack, "acme/github", KeyReach::Subtree).await;

@@ -1,4 +1,4 @@
-//! An agent, or a person, speaks first.
+//! Agents and people send messages without being asked.
 
 use arizuko_proto::{
     v1::agent_service_client::AgentServiceClient,
@@ -23,7 +23,7 @@ async fn send(channel: Channel, speech: SendMessageRequest) -> Result<String, St
 }
 
 #[apply(every_stack)]
-async fn an_open_page_gets_what_an_agent_says_first_and_a_closed_one_finds_it(stack: Stack) {
+async fn an_unprompted_message_reaches_an_open_page_and_the_history(stack: Stack) {
     let link = stack.issue("acme").await;
     let (here, there) = (stack.visitor(&link, A), stack.visitor(&link, B));
     let posted = here.say("tell me when it is done").await;
@@ -52,7 +52,7 @@ async fn an_open_page_gets_what_an_agent_says_first_and_a_closed_one_finds_it(st
     assert_eq!(here.listen(&turn).await.rest().await, seen);
     assert_eq!(there.end_of(&turn).await["status"], "done");
 
-    // The agent's own history has it too.
+    // The agent finds the message in its history too.
     here.say_in(&posted.conversation, "thanks").await;
     let held = agent.turn().await;
     let said: Vec<_> = held.turn.history.iter().map(|m| &*m.content).collect();
@@ -63,7 +63,7 @@ async fn an_open_page_gets_what_an_agent_says_first_and_a_closed_one_finds_it(st
 }
 
 #[apply(every_stack)]
-async fn a_person_speaks_first_by_name(stack: Stack) {
+async fn an_unprompted_message_of_a_person_carries_their_name(stack: Stack) {
     let visitor = stack.visitor(&stack.issue("acme").await, A);
     let posted = visitor.say("hello").await;
     let speech = SendMessageRequest {
@@ -78,7 +78,7 @@ async fn a_person_speaks_first_by_name(stack: Stack) {
 }
 
 #[apply(every_stack)]
-async fn whoever_a_conversation_is_not_with_may_not_speak_in_it(stack: Stack) {
+async fn a_folder_without_a_part_in_the_conversation_cannot_speak_or_read(stack: Stack) {
     let visitor = stack.visitor(&stack.issue("acme").await, A);
     let posted = visitor.say("hello").await;
     let id = &posted.conversation;
@@ -109,7 +109,7 @@ async fn whoever_a_conversation_is_not_with_may_not_speak_in_it(stack: Stack) {
     for (key, folder) in [(&other, ""), (&foreign, ""), (&below, "acme/other")] {
         assert_eq!(refused(key, folder).await.as_deref(), Some("NOT_FOUND"), "{folder}");
     }
-    // Once it is with them, they may.
+    // Once the folder has an open turn of the conversation, it can.
     let target = Some("acme/other".to_owned());
     stack.route(Route { target, ..route("web:acme") }).await;
     visitor.say_in(id, "more").await;
@@ -117,7 +117,7 @@ async fn whoever_a_conversation_is_not_with_may_not_speak_in_it(stack: Stack) {
 }
 
 #[apply(every_stack)]
-async fn what_cannot_be_said_is_refused_with_a_reason(kind: Kind) {
+async fn an_invalid_message_is_refused_with_a_reason(kind: Kind) {
     let stack = Stack::with(kind, &[("ARIZUKO_LINK_RATE", "5")]).await;
     let link = stack.issue("acme").await;
     let posted = stack.visitor(&link, A).say("hello").await;
@@ -141,7 +141,7 @@ async fn what_cannot_be_said_is_refused_with_a_reason(kind: Kind) {
 }
 
 #[apply(every_stack)]
-async fn a_repeat_with_the_same_key_is_said_once(stack: Stack) {
+async fn a_repeat_with_the_same_idempotency_key_sends_nothing_new(stack: Stack) {
     let visitor = stack.visitor(&stack.issue("acme").await, A);
     let posted = visitor.say("hello").await;
     let speech = |content: &str| SendMessageRequest {

@@ -1,4 +1,4 @@
-//! What `arizuko chat` shows of all this.
+//! What `arizuko chat` shows of people, observed messages and handoffs.
 
 use arizuko_tests::prelude::*;
 use std::process::Stdio;
@@ -14,7 +14,7 @@ fn chat(stack: &Stack, link: &Link) -> Command {
 }
 
 #[apply(every_stack)]
-async fn a_person_is_named_and_so_is_the_agent_after_that(kind: Kind) {
+async fn chat_names_a_person_and_then_the_agent_again(kind: Kind) {
     let stack = Stack::with_real_links(kind, &[]).await;
     let link = stack.issue("acme").await;
     let mut bot = stack.attach("acme", A).await;
@@ -43,7 +43,7 @@ async fn a_person_is_named_and_so_is_the_agent_after_that(kind: Kind) {
 }
 
 #[apply(every_stack)]
-async fn a_message_that_is_set_aside_was_received(kind: Kind) {
+async fn observed_and_dropped_messages_show_as_received(kind: Kind) {
     let stack = Stack::with_real_links(kind, &[]).await;
     let link = stack.issue("acme").await;
     for (route, word) in [(RouteMode::Observe, "observed"), (RouteMode::Drop, "dropped")] {
@@ -58,7 +58,7 @@ async fn a_message_that_is_set_aside_was_received(kind: Kind) {
     }
 }
 
-/// `arizuko chat` with somebody at the keyboard.
+/// `arizuko chat` with a user at the keyboard.
 struct Terminal {
     child: Child,
     keyboard: ChildStdin,
@@ -76,7 +76,7 @@ impl Terminal {
 
     async fn types(&mut self, text: &str) {
         let typed = self.keyboard.write_all(text.as_bytes()).await;
-        typed.expect("somebody reads it");
+        typed.expect("chat reads its standard input");
     }
 
     async fn shows(&mut self, expected: &str) {
@@ -84,7 +84,7 @@ impl Terminal {
         assert_eq!(line.expect("it is text").as_deref(), Some(expected));
     }
 
-    /// The keyboard ends, and so does all.
+    /// Closes standard input; returns what the terminal still shows until it exits.
     async fn leaves(self) -> Vec<String> {
         let Self { mut child, keyboard, mut screen } = self;
         drop(keyboard);
@@ -99,7 +99,7 @@ impl Terminal {
 }
 
 #[apply(every_stack)]
-async fn what_is_said_first_is_shown_while_nothing_is_typed(kind: Kind) {
+async fn unprompted_messages_show_while_nothing_is_typed(kind: Kind) {
     let stack = Stack::with_real_links(kind, &[]).await;
     let link = stack.issue("acme").await;
     let mut agent = stack.attach("acme", B).await;
@@ -140,7 +140,7 @@ async fn what_is_said_first_is_shown_while_nothing_is_typed(kind: Kind) {
 }
 
 #[apply(every_stack)]
-async fn what_another_agent_keeps_is_not_said_to_begin_anew(kind: Kind) {
+async fn a_restart_that_keeps_everything_is_not_announced(kind: Kind) {
     let stack = Stack::with_real_links(kind, &[]).await;
     let link = stack.issue("acme").await;
     let mut bot = stack.attach("acme", A).await;
@@ -149,7 +149,7 @@ async fn what_another_agent_keeps_is_not_said_to_begin_anew(kind: Kind) {
         let mut held = bot.turn().await;
         let frames = vec![delta("m1", "I fetch"), handoff("acme/people", "", false)];
         bot.push(&mut held, frames).await;
-        // It says nothing before it leaves, so there is nothing to take back.
+        // This agent leaves before it says anything, so its restart drops nothing.
         people.turn().await;
         people.leave().await;
         let mut silent = stack.attach("acme/people", A).await;

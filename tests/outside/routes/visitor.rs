@@ -1,15 +1,15 @@
-//! What a visitor gets of all this, by each way of asking.
+//! What visitors see of routes, handoffs and people, in every form of answer.
 
 use arizuko_tests::prelude::*;
 
 const RECEIVED: &str = "Your message was received.";
 
-/// The page as a browser without scripts shows it.
+/// The messages on the page, as a browser without JavaScript shows them.
 async fn page(visitor: &Visitor, conversation: &str) -> String {
     let page = visitor.get(&format!("?conversation={conversation}")).await;
     let html = page.expect(200).text();
-    let (_, thread) = html.split_once(r#"id="thread">"#).expect("there is a log");
-    let (thread, _) = thread.split_once(r#"class="dock""#).expect("and a dock");
+    let (_, thread) = html.split_once(r#"id="thread">"#).expect("the page has a thread");
+    let (thread, _) = thread.split_once(r#"class="dock""#).expect("the page has a composer");
     thread.to_owned()
 }
 
@@ -26,7 +26,7 @@ async fn claimed(session: &mut Session, turn: &str) -> arizuko_tests::attach::He
 }
 
 #[apply(every_stack)]
-async fn a_person_is_named_wherever_a_message_of_theirs_is(stack: Stack) {
+async fn every_form_of_answer_names_the_person_who_wrote_a_message(stack: Stack) {
     let link = stack.issue("acme").await;
     let (here, there) = (stack.visitor(&link, A), stack.visitor(&link, B));
     let mut bot = stack.attach("acme", A).await;
@@ -78,7 +78,7 @@ async fn a_person_is_named_wherever_a_message_of_theirs_is(stack: Stack) {
 }
 
 #[apply(every_stack)]
-async fn a_message_that_is_set_aside_ends_at_once_however_it_was_sent(stack: Stack) {
+async fn observed_and_dropped_messages_end_at_once_however_they_are_sent(stack: Stack) {
     let link = stack.issue("acme").await;
     let (here, there) = (stack.visitor(&link, A), stack.visitor(&link, B));
     for (route, word) in [(RouteMode::Observe, "observed"), (RouteMode::Drop, "dropped")] {
@@ -102,7 +102,7 @@ async fn a_message_that_is_set_aside_ends_at_once_however_it_was_sent(stack: Sta
         let seen = here.listen(&posted.turn).await.rest().await;
         let id = seen[0].id.as_deref().expect("it is numbered");
         let again = there.open(&format!("{}/sse", posted.turn), Cursor::After(id)).await;
-        assert_eq!(again.status, 204, "there is no more");
+        assert_eq!(again.status, 204, "the reader has the whole turn");
 
         let form = format!("content=a+form&conversation={}", posted.conversation);
         let form = there
@@ -126,12 +126,12 @@ async fn a_message_that_is_set_aside_ends_at_once_however_it_was_sent(stack: Sta
             assert!(turn["ended_at"].is_string(), "{turn}");
         }
         let took = begun.elapsed();
-        assert!(took < Duration::from_secs(15), "nothing waits: {took:?}");
+        assert!(took < Duration::from_secs(15), "no request waited for an agent: {took:?}");
     }
 }
 
 #[apply(every_stack)]
-async fn a_webhook_that_is_set_aside_ends_at_once(stack: Stack) {
+async fn an_observed_webhook_ends_at_once(stack: Stack) {
     let hook = stack.issue_hook("acme", "linear", "").await;
     stack.route(mode("hook:acme/linear", RouteMode::Observe)).await;
     let caller = stack.caller(&hook, A);
@@ -146,7 +146,7 @@ async fn a_webhook_that_is_set_aside_ends_at_once(stack: Stack) {
 }
 
 #[apply(every_stack)]
-async fn a_turn_that_nobody_asked_for_has_no_message_of_the_visitors(stack: Stack) {
+async fn an_unprompted_turn_has_no_visitor_message(stack: Stack) {
     let link = stack.issue("acme").await;
     let (here, there) = (stack.visitor(&link, A), stack.visitor(&link, B));
     let posted = here.say("tell me").await;
@@ -170,8 +170,9 @@ async fn a_turn_that_nobody_asked_for_has_no_message_of_the_visitors(stack: Stac
     assert!(html.contains("It is <strong>done</strong>."), "{html}");
 }
 
-/// A turn whose bot hands it to people after half a message, and of whom the first leaves.
-async fn handed_and_left(stack: &Stack, visitor: &Visitor) -> (String, String, Session) {
+/// Makes a turn that the bot hands off after half a message, and that a first agent of
+/// `acme/people` has begun to answer. Returns the turn, its conversation and that agent.
+async fn handed_off_and_begun(stack: &Stack, visitor: &Visitor) -> (String, String, Session) {
     let mut bot = stack.attach("acme", A).await;
     let mut first = stack.attach("acme/people", B).await;
     let posted = visitor.say("help").await;
@@ -186,10 +187,10 @@ async fn handed_and_left(stack: &Stack, visitor: &Visitor) -> (String, String, S
 }
 
 #[apply(every_stack)]
-async fn what_a_restart_keeps_no_later_one_drops(stack: Stack) {
+async fn a_later_restart_drops_nothing_that_an_earlier_one_kept(stack: Stack) {
     let link = stack.issue("acme").await;
     let (here, there) = (stack.visitor(&link, A), stack.visitor(&link, B));
-    let (turn, conversation, first) = handed_and_left(&stack, &here).await;
+    let (turn, conversation, first) = handed_off_and_begun(&stack, &here).await;
     let mut live = there.open(&format!("c/{conversation}/sse?html=1"), Cursor::Start).await.ok();
     live.through("message").await;
     first.leave().await;
@@ -198,7 +199,7 @@ async fn what_a_restart_keeps_no_later_one_drops(stack: Stack) {
     second.answer(held, "Here I am.").await;
     let seen = live.through("turn_done").await;
     let restart = seen.iter().find(|event| event.name == "restart");
-    assert_eq!(restart.expect("it begins anew").data["keep"], false);
+    assert_eq!(restart.expect("another attempt begins").data["keep"], false);
 
     let expected = ["I fetch *somebody*", "Here I am."];
     let whole = here.follow(&conversation).await.through("turn_done").await;
@@ -211,7 +212,7 @@ async fn what_a_restart_keeps_no_later_one_drops(stack: Stack) {
     let said: Vec<_> = said.map(|message| message["content"].clone()).collect();
     assert_eq!(said, expected);
 
-    // The page has the kept half rendered whole at the end, and hears no more of what is void.
+    // At the end the page gets the kept half rendered whole, and nothing of the dropped messages.
     let after = seen.iter().skip_while(|event| event.name != "restart");
     let rendered = after.filter(|event| event.name == "html");
     let rendered: Vec<_> =
@@ -222,10 +223,10 @@ async fn what_a_restart_keeps_no_later_one_drops(stack: Stack) {
 }
 
 #[apply(every_stack)]
-async fn a_page_that_comes_between_two_restarts_knows_what_stays(stack: Stack) {
+async fn a_page_opened_between_two_restarts_knows_which_messages_stay(stack: Stack) {
     let link = stack.issue("acme").await;
     let (here, there) = (stack.visitor(&link, A), stack.visitor(&link, B));
-    let (turn, conversation, first) = handed_and_left(&stack, &here).await;
+    let (turn, conversation, first) = handed_off_and_begun(&stack, &here).await;
     let snapshot = there.get(&turn).await.expect(200).json();
     assert_eq!(snapshot["assistant"].as_array().map(Vec::len), Some(3));
     assert_eq!(snapshot["kept"], 1, "{snapshot}");

@@ -1,4 +1,4 @@
-//! Changes of a table at random, on few prefixes so that they meet.
+//! Random changes of routes, on few prefixes so that they overlap.
 
 use super::{FOLDERS, table::FIELDS};
 use arizuko_proto::v1::{Escalation, EscalationStep, GiveUp};
@@ -24,10 +24,10 @@ const PREFIXES: [&str; 12] = [
 const MODES: [RouteMode; 4] =
     [RouteMode::Unspecified, RouteMode::Trigger, RouteMode::Observe, RouteMode::Drop];
 
-/// One change of the table.
+/// One change of the routes.
 #[derive(Clone, Debug)]
 pub(super) enum Step {
-    /// Of the whole route, or of the fields named.
+    /// Sets these fields of a route; all of them if none is named.
     Set(Box<Route>, Vec<&'static str>),
     Delete(&'static str),
 }
@@ -43,14 +43,14 @@ pub(super) fn step() -> impl Strategy<Value = Step> {
 fn any_route() -> impl Strategy<Value = Route> {
     let text = || option::of(select(&["", "one", "two"][..]).prop_map(str::to_owned));
     let seconds = || (3_600..600_000_i64).prop_map(|seconds| Duration { seconds, nanos: 0 });
-    // An escalation stays in its root folder, which for most prefixes is acme.
+    // Folders must be in the prefix's root folder, which for most prefixes is acme.
     let to = select(&FOLDERS[..3]).prop_map(str::to_owned);
     let steps = vec((seconds(), to.clone()), 0..3);
     let said = (option::of(to), text(), text(), select(&MODES[..]));
     let late = (option::of(steps), option::of(seconds()));
     (select(&PREFIXES[..]), said, late).prop_map(
         |(prefix, (target, persona, topic, mode), (steps, give_up))| {
-            // Of another root folder there is only one folder to name.
+            // The other root folders have only one folder.
             let root = |folder: String| match prefix {
                 "web:acmex" | "web:acm" => prefix["web:".len()..].to_owned(),
                 _ => folder,

@@ -1,18 +1,19 @@
-//! The table of routes as the test believes it to be, and a plain way to ask it.
+//! A simple model of the routes, and of how they resolve.
 
 use arizuko_tests::prelude::*;
 use std::collections::BTreeMap;
 
-/// The fields in the order in which they are explained.
+/// The fields, in the order of ExplainRoute.
 pub(super) const FIELDS: [&str; 6] =
     ["target", "persona", "topic", "mode", "escalation", "give_up"];
 
-/// The table, as the test believes it to be.
+/// The routes by prefix.
 #[derive(Default)]
 pub(super) struct Table(pub(super) BTreeMap<String, Route>);
 
 impl Table {
-    /// Whether there is anything to set.
+    /// Sets fields of a route; an empty list means all fields. Returns whether that is valid: a
+    /// new route must set something.
     pub(super) fn set(&mut self, new: &Route, fields: &[&str]) -> bool {
         let before = self.0.remove(&new.prefix);
         let was_there = before.is_some();
@@ -27,7 +28,7 @@ impl Table {
         says_something || was_there
     }
 
-    /// All fields of a JID, and the prefix that each is from.
+    /// Resolves all fields of a JID; returns the prefix that sets each, too.
     pub(super) fn resolve(&self, jid: &str, folder: &str) -> (Route, Vec<String>) {
         let mut whole = route(jid);
         let mut sources = Vec::new();
@@ -54,7 +55,7 @@ impl Table {
     }
 }
 
-/// Takes one field of a route.
+/// Copies one field of a route.
 fn take(into: &mut Route, field: &str, from: &Route) {
     match field {
         "target" => into.target.clone_from(&from.target),
