@@ -1,4 +1,4 @@
-//! Keys: what each kind of caller may do, call by call, and what it may not.
+//! Keys: which calls each kind of key may make.
 
 mod calls;
 mod matrix;

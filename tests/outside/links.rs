@@ -1,4 +1,4 @@
-//! Links: minted, told apart, and ended.
+//! Links: issuing, options, and revocation.
 
 mod issue;
 mod options;

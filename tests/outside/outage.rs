@@ -1,4 +1,4 @@
-//! Redis or control out of reach: nothing is pretended, and when they are back all goes on.
+//! Redis or control is unreachable: nothing is taken by mistake, and service resumes afterwards.
 
 mod cluster;
 mod control;
@@ -6,7 +6,7 @@ mod redis;
 
 use arizuko_tests::prelude::*;
 
-/// Makes sure that a stream says when to come back, and ends.
+/// Asserts that a stream ends at once and says when to come back.
 async fn asks_to_come_back(visitor: &Visitor, path: &str) {
     let mut events = visitor.open(path, Cursor::Start).await.ok();
     assert_eq!(names(&events.rest().await), [""; 0]);
@@ -17,7 +17,7 @@ async fn asks_to_come_back(visitor: &Visitor, path: &str) {
     );
 }
 
-/// Waits until all is well again, which is promised within two seconds.
+/// Waits for recovery, which docs/guarantees.md promises within two seconds.
 async fn is_back(visitor: &Visitor) {
     let begun = Instant::now();
     within("the system to recover", async {

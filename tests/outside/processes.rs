@@ -1,4 +1,4 @@
-//! The separate processes: what they want to be told, and how they share a store.
+//! Control and gateway as separate processes: which settings they need, and how they share a store.
 
 use arizuko_tests::prelude::*;
 use std::net::TcpListener;
@@ -15,7 +15,7 @@ async fn control(folder: &Path, keys: [&str; 2], flags: &[&str]) -> Outcome {
     run(&mut control, "").await
 }
 
-/// Makes sure that a program ended with a plain sentence.
+/// Asserts that a program failed and said this.
 fn says(outcome: Outcome, told: &str) {
     assert!([Some(1), Some(2)].contains(&outcome.code), "{outcome:?}");
     assert!(outcome.err.contains(told) && outcome.out.is_empty(), "{told}: {outcome:?}");
@@ -23,7 +23,7 @@ fn says(outcome: Outcome, told: &str) {
 }
 
 #[apply(embedded)]
-async fn a_control_that_cannot_work_says_why_and_does_not_start() {
+async fn a_control_with_wrong_settings_says_why_and_does_not_start() {
     let folder = Folder::new();
     let at = folder.path();
     let data = at.join("data").display().to_string();
@@ -42,7 +42,7 @@ async fn a_control_that_cannot_work_says_why_and_does_not_start() {
     says(control(at, [&one, &other], &[&embedded[..], &url].concat()).await, "--public-url");
     let unknown = ["--nonsense"];
     says(control(at, [&one, &other], &unknown).await, "--nonsense");
-    // None of that is in the log of one that did start.
+    // The errors don't contain the keys.
     for outcome in
         [control(at, [&one, &other], &redis).await, control(at, [&one, &one], &embedded).await]
     {
@@ -51,7 +51,7 @@ async fn a_control_that_cannot_work_says_why_and_does_not_start() {
 }
 
 #[apply(embedded)]
-async fn a_gateway_that_cannot_work_says_why_and_does_not_start() {
+async fn a_gateway_with_wrong_settings_says_why_and_does_not_start() {
     let folder = Folder::new();
     let start = |flags: &[&str], key: &str| {
         let mut gateway = program("arizuko-gateway", folder.path());
@@ -126,14 +126,14 @@ async fn a_control_on_the_embedded_store_serves_a_gateway_of_its_own() {
     let pair = Pair::start("one", folder.path(), &["--data-dir", &data]).await;
     let issued = pair.arizuko(folder.path(), &["token", "issue", "acme", "chat"]).await;
     assert_eq!(pair.status(&issued["token"]).await, "200");
-    // The store is one process's at a time.
+    // Only one process at a time may open the store.
     let (one, other) = (random_id(), random_id());
     says(control(folder.path(), [&one, &other], &["--data-dir", &data]).await, &data);
     assert_eq!(pair.status(&issued["token"]).await, "200");
 }
 
 #[apply(one_redis)]
-async fn two_prefixes_in_one_redis_do_not_meet() {
+async fn two_prefixes_in_one_redis_are_separate() {
     let folder = Folder::new();
     let at = folder.path();
     let redis = Redis::start(&at.join("redis"), &at.join("logs")).await;

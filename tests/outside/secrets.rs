@@ -1,4 +1,4 @@
-//! The credentials are shown once and told nowhere: in no file, no log, no metric and no span.
+//! Credentials are shown once and appear in no file, log, metric or span.
 
 use arizuko_tests::prelude::*;
 use std::{fs::File, io::ErrorKind};
@@ -10,7 +10,7 @@ fn files(folder: &Path) -> Vec<PathBuf> {
     paths.flat_map(|path| if path.is_dir() { files(&path) } else { vec![path] }).collect()
 }
 
-/// Everything that a link can be used for, and misused.
+/// Uses a link in every way, right and wrong.
 async fn use_it(stack: &Stack, token: &str) {
     for gateway in BOTH {
         let visitor = stack.at(gateway, &format!("/chat/{token}/"));
@@ -57,9 +57,9 @@ async fn tokens_and_keys_are_in_no_store_no_log_no_metric_and_no_span(kind: Kind
     let collector = Collector::start().await;
     let [endpoint, soon] = collector.settings();
     let mut stack = Stack::with(kind, &[endpoint, soon, SERVED]).await;
-    // All that is said to Redis, word by word.
+    // Records every command that Redis gets.
     let spy = stack.redis().map(|redis| {
-        let heard = File::create(stack_file(redis)).expect("the folder is ours");
+        let heard = File::create(monitor_file(redis)).expect("the folder is ours");
         redis.cli().arg("monitor").stdout(heard).spawn().expect("redis-cli is installed")
     });
     let link = stack.issue("acme").await;
@@ -86,7 +86,7 @@ async fn tokens_and_keys_are_in_no_store_no_log_no_metric_and_no_span(kind: Kind
     stack.visitor(&link, A).get(&working.turn).await.expect(401);
     drop(running);
 
-    // What else the processes tell: their metrics and their spans.
+    // Write the metrics and spans to a file too.
     let told = stack.folder().join("told.txt");
     let pages = stack.metrics_pages().await;
     assert!(pages.contains("arizuko_gateway_refusals_total"), "{pages}");
@@ -95,7 +95,7 @@ async fn tokens_and_keys_are_in_no_store_no_log_no_metric_and_no_span(kind: Kind
     let spans = format!("{seen:#?}");
     fs::write(&told, pages + &spans).expect("the folder is ours");
 
-    // What is only in memory is written down when the processes go.
+    // Make sure that everything that was only in memory is on disk.
     if let Some(redis) = stack.redis() {
         let keys = redis.ask(&["--scan"]).await;
         assert!(keys.len() > 100, "the state is in Redis: {}", String::from_utf8_lossy(&keys));
@@ -107,13 +107,13 @@ async fn tokens_and_keys_are_in_no_store_no_log_no_metric_and_no_span(kind: Kind
 
     let mut bytes = 0;
     for path in files(&stack.folder()) {
-        // The one file that is there to tell a key.
+        // This file is there to hold the operator's key.
         if path.ends_with("operator.key") || fs::metadata(&path).is_ok_and(|file| !file.is_file()) {
             continue;
         }
         let content = match fs::read(&path) {
             Ok(content) => content,
-            // Redis's own rewriting, which outlives it by a moment, has given it another name.
+            // Redis, which still rewrites its log for a moment, has renamed the file.
             Err(error) if error.kind() == ErrorKind::NotFound => continue,
             Err(error) => panic!("{}: {error}", path.display()),
         };
@@ -123,9 +123,9 @@ async fn tokens_and_keys_are_in_no_store_no_log_no_metric_and_no_span(kind: Kind
             assert!(!found, "a credential is in {}", path.display());
         }
     }
-    assert!(bytes > 50_000, "only {bytes} bytes were looked at");
+    assert!(bytes > 50_000, "only {bytes} bytes were checked");
 }
 
-fn stack_file(redis: &arizuko_tests::redis::Redis) -> PathBuf {
+fn monitor_file(redis: &arizuko_tests::redis::Redis) -> PathBuf {
     redis.folder().join("monitor.txt")
 }

@@ -1,4 +1,4 @@
-//! TLS: visitors' HTTPS that a gateway has built in, and control's, with certificates on both sides.
+//! TLS: the gateway's own HTTPS for visitors, and TLS to control with certificates on both sides.
 
 mod clients;
 mod redis;

@@ -1,4 +1,4 @@
-//! Every call that control takes, with the smallest request that makes sense.
+//! Every RPC of control, each with the smallest request that makes sense.
 
 use arizuko_proto::{
     v1::admin_service_client::AdminServiceClient,
@@ -21,10 +21,10 @@ use arizuko_proto::{
 use arizuko_tests::prelude::*;
 use tonic::Status;
 
-/// Calls of operators alone.
+/// Calls that only operators may make.
 pub(super) const OPERATORS: [&str; 6] =
     ["CreateKey", "ListKeys", "RevokeKey", "GetStatus", "ListAudit", "Tail"];
-/// Calls of gateways alone.
+/// Calls that only gateways may make.
 pub(super) const GATEWAYS: [&str; 7] = [
     "ResolveToken",
     "PostMessage",
@@ -40,16 +40,16 @@ pub(super) const FOLDERS: [&str; 4] = ["IssueChatLink", "IssueWebhook", "ListTok
 /// Calls about a folder's routes.
 pub(super) const ROUTES: [&str; 5] =
     ["SetRoute", "ListRoutes", "ExplainRoute", "ApplyRoutes", "DeleteRoute"];
-/// Calls about a conversation that is with a folder.
+/// Calls about a conversation that a folder has a part in.
 pub(super) const SPEECH: [&str; 3] = ["SendMessage", "AssignConversation", "ReadConversation"];
 
-/// What the calls of gateways are about.
+/// The link and turn that the gateways' calls are about.
 pub(super) struct Facts {
     pub(super) link: Link,
     pub(super) posted: Posted,
 }
 
-/// Makes a call; the reason why it was refused, or `OK`.
+/// Makes a call; returns the reason of its refusal, or `OK`.
 pub(super) async fn outcome(call: &str, folder: &str, channel: Channel, facts: &Facts) -> String {
     let made = within(call, make(call, folder, channel, facts)).await;
     made.map_or_else(|status| reason(&status), |()| "OK".to_owned())
@@ -155,10 +155,10 @@ async fn keys(call: &str, channel: Channel) -> Result<(), Status> {
         }
         "ListKeys" => keys.list_keys(ListKeysRequest::default()).await.map(drop),
         _ => {
-            // Nobody's: well made, of the first partition.
+            // A well-formed id of the first partition that no key has.
             let key_id = format!("key_AAA{}", "A".repeat(19));
             let made = keys.revoke_key(RevokeKeyRequest { key_id }).await.map(drop);
-            // To the operator an id of another make is malformed, which is no refusal of the key.
+            // INVALID is about the id, so the caller's key was accepted.
             match made {
                 Err(status) if reason(&status) == "INVALID" => Ok(()),
                 made => made,

@@ -1,4 +1,4 @@
-//! Every kind of caller against every call.
+//! Every kind of key tries every call.
 
 use super::calls::{FOLDERS, Facts, GATEWAYS, OPERATORS, ROUTES, SPEECH, outcome};
 use arizuko_proto::{v1::RevokeKeyRequest, v1::key_service_client::KeyServiceClient};
@@ -10,7 +10,7 @@ async fn facts(stack: &Stack) -> Facts {
     Facts { link, posted }
 }
 
-/// Makes sure of what becomes of `calls` with `key` at both controls.
+/// Asserts the outcome of `calls` with `key` at both controls.
 async fn expect(
     stack: &Stack,
     key: &str,
@@ -21,7 +21,7 @@ async fn expect(
 ) {
     for call in calls {
         for control in BOTH {
-            // What can be done only once is done once.
+            // A conversation can be deleted only once.
             if control == B && expected == "OK" && *call == "DeleteConversation" {
                 continue;
             }
@@ -33,7 +33,7 @@ async fn expect(
 }
 
 #[apply(every_stack)]
-async fn operators_do_what_operators_do_and_no_gateways_work(stack: Stack) {
+async fn operators_may_make_all_calls_but_the_gateways(stack: Stack) {
     let facts = facts(&stack).await;
     let another = stack.key(KeyKind::Operator, "", KeyReach::Unspecified, false).await.key;
     for key in [stack.operator_key(), &another] {
@@ -45,7 +45,7 @@ async fn operators_do_what_operators_do_and_no_gateways_work(stack: Stack) {
         }
         expect(&stack, key, &SPEECH, "acme", "OK", &facts).await;
         expect(&stack, key, &SPEECH, "acme/eng", "NOT_FOUND", &facts).await;
-        // An operator has no folder of its own: only a list needs none.
+        // An operator's key has no folder: only lists work without one.
         expect(&stack, key, &["IssueChatLink", "IssueWebhook", "Attach"], "", "INVALID", &facts)
             .await;
         expect(&stack, key, &["ListTokens"], "", "OK", &facts).await;
@@ -54,7 +54,7 @@ async fn operators_do_what_operators_do_and_no_gateways_work(stack: Stack) {
 }
 
 #[apply(every_stack)]
-async fn gateways_do_their_own_work_and_nothing_else(stack: Stack) {
+async fn gateways_may_make_only_their_own_calls(stack: Stack) {
     let facts = facts(&stack).await;
     let key = stack.key(KeyKind::Gateway, "", KeyReach::Unspecified, false).await.key;
     expect(&stack, &key, &OPERATORS, "", "NOT_ALLOWED", &facts).await;
@@ -68,7 +68,7 @@ async fn gateways_do_their_own_work_and_nothing_else(stack: Stack) {
 }
 
 #[apply(every_stack)]
-async fn an_agent_reaches_its_own_folder_alone(stack: Stack) {
+async fn an_agents_key_reaches_only_its_own_folder(stack: Stack) {
     let facts = facts(&stack).await;
     let key = stack.agent_key("acme").await;
     expect(&stack, &key, &OPERATORS, "", "NOT_ALLOWED", &facts).await;
@@ -81,13 +81,13 @@ async fn an_agent_reaches_its_own_folder_alone(stack: Stack) {
             expect(&stack, &key, calls, folder, "NOT_ALLOWED", &facts).await;
         }
     }
-    // Below it, above it, beside it, and what only begins like it.
+    // Folders below, above and beside it, and names that only begin like it.
     for folder in ["acme/eng", "acme/eng/x", "other", "acmex", "acm"] {
         expect(&stack, &key, &FOLDERS, folder, "NOT_ALLOWED", &facts).await;
     }
     let eng = stack.agent_key("acme/eng").await;
     expect(&stack, &eng, &FOLDERS, "acme", "NOT_ALLOWED", &facts).await;
-    // A token of others is none to it: nothing is told of it, and nothing done to it.
+    // The key sees no tokens of other folders and cannot revoke them.
     expect(&stack, &eng, &["RevokeToken"], "", "OK", &facts).await;
     stack.visitor(&facts.link, A).get("config").await.expect(200);
     expect(&stack, &key, &["RevokeToken"], "", "OK", &facts).await;
@@ -95,7 +95,7 @@ async fn an_agent_reaches_its_own_folder_alone(stack: Stack) {
 }
 
 #[apply(every_stack)]
-async fn an_agent_of_a_subtree_reaches_what_is_below_it(stack: Stack) {
+async fn a_subtree_key_reaches_the_folders_below(stack: Stack) {
     let facts = facts(&stack).await;
     let key = stack.key(KeyKind::Agent, "acme", KeyReach::Subtree, true).await.key;
     expect(&stack, &key, &OPERATORS, "", "NOT_ALLOWED", &facts).await;
@@ -115,7 +115,7 @@ async fn an_agent_of_a_subtree_reaches_what_is_below_it(stack: Stack) {
 }
 
 #[apply(every_stack)]
-async fn an_agent_that_may_not_mint_attaches_and_lists_and_no_more(stack: Stack) {
+async fn an_agent_without_may_mint_can_attach_and_list_but_not_issue_or_revoke(stack: Stack) {
     let facts = facts(&stack).await;
     let key = stack.key(KeyKind::Agent, "acme", KeyReach::Subtree, false).await.key;
     for folder in ["", "acme", "acme/eng"] {
@@ -128,7 +128,7 @@ async fn an_agent_that_may_not_mint_attaches_and_lists_and_no_more(stack: Stack)
 }
 
 #[apply(every_stack)]
-async fn without_a_key_with_an_unknown_one_and_with_a_revoked_one_nothing_is_done(stack: Stack) {
+async fn every_call_is_refused_with_a_missing_unknown_or_revoked_key(stack: Stack) {
     let facts = facts(&stack).await;
     let mut revoked = Vec::new();
     for (kind, folder) in
@@ -171,7 +171,7 @@ async fn revoking_a_key_ends_the_streams_that_were_opened_with_it(kind: Kind) {
     keys.revoke_key(RevokeKeyRequest { key_id: key.key_id }).await.expect("operators revoke");
     let status = agent.ended().await.expect("the stream ends with a reason");
     assert_eq!(reason(&status), "KEY_INVALID");
-    // What it held goes to the next one at once.
+    // Its turn is requeued at once.
     other.credit(1).await;
     let held = other.turn().await;
     assert_eq!((held.turn.turn_id.as_str(), held.turn.attempt), (posted.turn.as_str(), 2));

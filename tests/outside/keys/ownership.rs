@@ -1,4 +1,4 @@
-//! Whose a link is: listing and revoking follow the folder of the key that minted it.
+//! Ownership: listing and revoking follow the folder of the key that issued the token.
 
 use arizuko_proto::{
     v1::key_service_client::KeyServiceClient,
@@ -11,13 +11,13 @@ use arizuko_proto::{
 };
 use arizuko_tests::prelude::*;
 
-async fn mint(channel: Channel, folder: &str) -> arizuko_proto::v1::IssueChatLinkResponse {
+async fn issue_link(channel: Channel, folder: &str) -> arizuko_proto::v1::IssueChatLinkResponse {
     let request = IssueChatLinkRequest { folder: folder.into(), ..IssueChatLinkRequest::default() };
     let issued = TokenServiceClient::new(channel).issue_chat_link(request).await;
-    issued.expect("this key may mint here").into_inner()
+    issued.expect("this key may issue links here").into_inner()
 }
 
-/// The ids of all that is listed, in the order of the ids: of one millisecond none is older.
+/// The ids of all listed tokens, sorted by id: tokens of one millisecond have no order.
 async fn listed(channel: Channel) -> Vec<String> {
     let listed = TokenServiceClient::new(channel).list_tokens(ListTokensRequest::default()).await;
     let tokens = listed.expect("every key may list its own").into_inner().tokens;
@@ -39,20 +39,20 @@ async fn revoke(channel: Channel, jid: &str) -> usize {
 #[apply(every_stack)]
 async fn an_agents_link_takes_its_folder_from_the_key(stack: Stack) {
     let key = stack.agent_key("acme/eng").await;
-    let issued = mint(connect(&stack.control(B), Some(&key)).await, "").await;
+    let issued = issue_link(connect(&stack.control(B), Some(&key)).await, "").await;
     assert_eq!(issued.jid, "web:acme/eng");
     assert_eq!(issued.url, format!("https://acme.example/chat/{}/", issued.token));
     stack.at(A, &format!("/chat/{}/", issued.token)).get("").await.expect(200);
 }
 
 #[apply(every_stack)]
-async fn a_link_belongs_to_the_folder_of_the_key_that_minted_it(stack: Stack) {
+async fn a_link_belongs_to_the_folder_of_the_key_that_issued_it(stack: Stack) {
     let subtree = stack.key(KeyKind::Agent, "acme", KeyReach::Subtree, true).await.key;
     let eng = stack.agent_key("acme/eng").await;
     let subtree = connect(&stack.control(A), Some(&subtree)).await;
     let eng = connect(&stack.control(B), Some(&eng)).await;
-    let from_above = mint(subtree.clone(), "acme/eng").await;
-    let own = mint(eng.clone(), "").await;
+    let from_above = issue_link(subtree.clone(), "acme/eng").await;
+    let own = issue_link(eng.clone(), "").await;
     let operators = stack.issue("acme/eng").await;
     let foreign = stack.issue("other").await;
 
@@ -61,7 +61,7 @@ async fn a_link_belongs_to_the_folder_of_the_key_that_minted_it(stack: Stack) {
     let all = engs.into_iter().chain([from_above.token_id]);
     assert_eq!(listed(subtree.clone()).await, sorted(all));
     assert_eq!(revoke(eng.clone(), "web:other").await, 0);
-    assert_eq!(revoke(eng, "web:acme/eng").await, 2, "all but the one from above");
+    assert_eq!(revoke(eng, "web:acme/eng").await, 2, "all but the link of the folder above");
     stack.visitor(&foreign, A).get("config").await.expect(200);
     stack.at(A, &format!("/chat/{}/", from_above.token)).get("config").await.expect(200);
     assert_eq!(revoke(subtree, "web:acme/eng").await, 1);
@@ -69,7 +69,7 @@ async fn a_link_belongs_to_the_folder_of_the_key_that_minted_it(stack: Stack) {
 }
 
 #[apply(every_stack)]
-async fn keys_are_listed_without_their_secret(stack: Stack) {
+async fn the_list_of_keys_contains_no_secrets(stack: Stack) {
     let agent = stack.key(KeyKind::Agent, "acme/eng", KeyReach::Subtree, true).await;
     let gateway = stack.key(KeyKind::Gateway, "", KeyReach::Unspecified, false).await;
     let mut keys = KeyServiceClient::new(stack.operator(B).await);
@@ -95,7 +95,7 @@ async fn keys_are_listed_without_their_secret(stack: Stack) {
 }
 
 #[apply(every_stack)]
-async fn what_is_no_key_is_refused(stack: Stack) {
+async fn invalid_keys_are_refused(stack: Stack) {
     let mut keys = KeyServiceClient::new(stack.operator(A).await);
     let request = |kind: KeyKind, folder: &str, name: &str| CreateKeyRequest {
         kind: kind.into(),

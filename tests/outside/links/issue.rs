@@ -1,4 +1,4 @@
-//! Minting: what a link is called, and which JIDs there can be.
+//! Issuing links: names, URLs and JIDs.
 
 use arizuko_proto::{
     v1::token_service_client::TokenServiceClient,
@@ -47,7 +47,7 @@ async fn a_link_has_a_token_a_url_and_a_jid(stack: Stack) {
 }
 
 #[apply(every_stack)]
-async fn two_links_of_one_folder_reach_one_agent_under_two_jids(stack: Stack) {
+async fn links_of_one_folder_reach_its_agent_under_their_own_jids(stack: Stack) {
     let context = |text: &str| LinkOptions { context: text.into(), ..LinkOptions::default() };
     let support = stack.issue_with("acme", "support", context("be kind")).await;
     let sales = stack.issue_with("acme", "sales", context("be quick")).await;
@@ -70,7 +70,7 @@ async fn two_links_of_one_folder_reach_one_agent_under_two_jids(stack: Stack) {
 #[apply(every_stack)]
 async fn a_suffix_and_a_folder_cannot_have_the_same_jid(stack: Stack) {
     let plain = LinkOptions::default;
-    // A folder that has a link, one that has a key, one that has an agent.
+    // Folders with a link, with a key, and with an agent.
     stack.issue("acme/eng").await;
     stack.agent_key("acme/ops").await;
     let _agent = stack.attach("acme/art", B).await;
@@ -81,11 +81,11 @@ async fn a_suffix_and_a_folder_cannot_have_the_same_jid(stack: Stack) {
             "{suffix}"
         );
     }
-    // And the other way round: the JID is a suffix's already.
+    // The other way round: the folder's JID is already that of a suffix.
     stack.issue_with("acme", "support", plain()).await;
     assert_eq!(issue(&stack, "acme/support", "", plain()).await, Err("JID_TAKEN".into()));
     assert_eq!(issue(&stack, "acme/support", "x", plain()).await, Ok("web:acme/support/x".into()));
-    // Webhooks of the same words are other addresses, but a source is no suffix.
+    // Webhooks with the same words are other JIDs; a source is not a suffix.
     assert_eq!(hook(&stack, "support", "").await, Ok("hook:acme/support".into()));
     assert_eq!(hook(&stack, "a", "b").await, Ok("hook:acme/a/b".into()));
     let request = IssueWebhookRequest {
@@ -98,7 +98,7 @@ async fn a_suffix_and_a_folder_cannot_have_the_same_jid(stack: Stack) {
 }
 
 #[apply(every_stack)]
-async fn what_is_no_folder_suffix_or_source_is_refused(stack: Stack) {
+async fn invalid_folders_suffixes_and_sources_are_refused(stack: Stack) {
     let long = "x".repeat(64);
     let deep = ["a"; 9].join("/");
     for folder in [

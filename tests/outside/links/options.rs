@@ -1,4 +1,4 @@
-//! What else is said of a link, and how links are listed.
+//! A link's options and lifetime, and the list of links.
 
 use super::issue::issue;
 use arizuko_proto::{v1::ListTokensRequest, v1::token_service_client::TokenServiceClient};
@@ -68,7 +68,7 @@ async fn a_list_shows_live_tokens_and_no_credentials(stack: Stack) {
                 tokens.list_tokens(request).await.expect("operators list").into_inner().tokens;
             assert!(
                 listed.is_sorted_by_key(|token| token.created_at.map(|at| (at.seconds, at.nanos))),
-                "the oldest first"
+                "sorted from the oldest to the newest"
             );
             let ids = listed.into_iter().map(|token| token.token_id);
             ids.collect::<BTreeSet<_>>()
@@ -91,7 +91,7 @@ async fn a_list_shows_live_tokens_and_no_credentials(stack: Stack) {
 }
 
 #[apply(every_stack)]
-async fn a_link_with_a_lifetime_ends_by_itself(stack: Stack) {
+async fn a_link_expires_at_the_end_of_its_lifetime(stack: Stack) {
     let lifetime = Some(prost_types::Duration { seconds: 1, nanos: 0 });
     let options = LinkOptions { lifetime, ..LinkOptions::default() };
     let link = stack.issue_with("acme", "", options).await;

@@ -1,4 +1,4 @@
-//! Revocation: once it has returned, the link is dead everywhere.
+//! Revocation: once RevokeToken has returned, the link is dead everywhere.
 
 use arizuko_proto::{
     v1::RevokeTokenRequest, v1::revoke_token_request::Target,
@@ -7,7 +7,7 @@ use arizuko_proto::{
 use arizuko_tests::prelude::*;
 use tokio::io::AsyncReadExt as _;
 
-/// Everything at every gateway, as if the link had never been.
+/// Asserts that every request at every gateway is refused, as for an unknown token.
 async fn is_dead(stack: &Stack, link: &Link, turn: &str, conversation: &str) {
     for gateway in BOTH {
         let visitor = stack.visitor(link, gateway);
@@ -36,7 +36,7 @@ async fn dead(visitor: &Visitor, method: Method, path: &str) {
 }
 
 #[apply(every_stack)]
-async fn the_very_next_request_at_every_gateway_is_refused(stack: Stack) {
+async fn the_next_request_at_every_gateway_is_refused(stack: Stack) {
     let mut agent = stack.attach("acme", B).await;
     for round in 0..4 {
         let link = stack.issue("acme").await;
@@ -44,7 +44,7 @@ async fn the_very_next_request_at_every_gateway_is_refused(stack: Stack) {
         let posted = here.say("hello").await;
         let held = agent.turn().await;
         agent.answer(held, "hello").await;
-        // Both gateways, and through them both controls, have just let it in.
+        // Both gateways, and through them both controls, have just accepted the token.
         here.get("config").await.expect(200);
         there.say_in(&posted.conversation, "more").await;
         let held = agent.turn().await;
@@ -56,7 +56,7 @@ async fn the_very_next_request_at_every_gateway_is_refused(stack: Stack) {
 }
 
 #[apply(every_stack)]
-async fn open_streams_are_told_and_end_within_a_second(stack: Stack) {
+async fn open_streams_get_revoked_and_end_within_a_second(stack: Stack) {
     let (link, other) = (stack.issue("acme").await, stack.issue("acme").await);
     let mut agent = stack.attach("acme", B).await;
     let (here, there) = (stack.visitor(&link, A), stack.visitor(&link, B));
@@ -89,11 +89,11 @@ async fn open_streams_are_told_and_end_within_a_second(stack: Stack) {
         assert_eq!((&last.data, last.id.as_ref()), (&json!({}), None));
         assert!(after < Duration::from_secs(1), "it ended after {after:?}");
     }
-    let waited = within("the one who waited for the turn's end", waiting).await;
+    let waited = within("the request that waits for the turn's end", waiting).await;
     waited.expect("it does not panic").refused(401, "TOKEN_INVALID");
     assert!(
         begun.elapsed() < Duration::from_secs(2),
-        "who waited was told after {:?}",
+        "the waiting request was answered after {:?}",
         begun.elapsed()
     );
     let held = agent.turn().await;
@@ -102,7 +102,7 @@ async fn open_streams_are_told_and_end_within_a_second(stack: Stack) {
 }
 
 #[apply(every_stack)]
-async fn a_replay_under_way_ends_where_it_is(kind: Kind) {
+async fn a_running_replay_ends_at_once(kind: Kind) {
     const FRAMES: usize = 60;
     let stack = Stack::start(kind).await;
     let link = stack.issue("acme").await;
@@ -124,7 +124,7 @@ async fn a_replay_under_way_ends_where_it_is(kind: Kind) {
     ended.expect("the connection ends cleanly");
     assert!(rest.ends_with("event: revoked\ndata: {}\n\n"), "{}", &rest[rest.len() - 200..]);
     let seen = rest.matches("event: delta").count();
-    assert!(seen < FRAMES / 2, "{seen} frames of {FRAMES} came after the revocation");
+    assert!(seen < FRAMES / 2, "{seen} of {FRAMES} frames came after the revocation");
 }
 
 #[apply(every_stack)]
@@ -140,7 +140,7 @@ async fn queued_and_running_turns_are_cancelled(stack: Stack) {
     let cancelled =
         |heard: &Heard| matches!(heard, Heard::Cancel(c) if c.turn_id == first.turn).then_some(());
     agent.hear_of("Cancel", cancelled).await;
-    // What the agent says all the same is refused; the queued turn never comes.
+    // Later frames of the agent are refused, and the queued turn is never delivered.
     agent.say(held.append(held.seq, vec![delta("m1", "y")])).await;
     agent.hear_of("Cancel", cancelled).await;
     let next = stack.issue("acme").await;
@@ -149,7 +149,7 @@ async fn queued_and_running_turns_are_cancelled(stack: Stack) {
 }
 
 #[apply(every_stack)]
-async fn the_same_suffix_again_is_a_new_url_with_the_same_jid_and_the_old_stays_dead(stack: Stack) {
+async fn a_new_link_with_the_same_suffix_has_a_new_url_and_the_old_one_stays_dead(stack: Stack) {
     let old = stack.issue_with("acme", "support", Default::default()).await;
     let posted = stack.visitor(&old, A).say("hello").await;
     stack.revoke("web:acme/support").await;
@@ -169,7 +169,7 @@ async fn the_same_suffix_again_is_a_new_url_with_the_same_jid_and_the_old_stays_
 }
 
 #[apply(every_stack)]
-async fn by_jid_all_its_tokens_end_and_by_id_one_does(stack: Stack) {
+async fn a_jid_revokes_all_its_tokens_and_an_id_one(stack: Stack) {
     let (one, two, three) =
         (stack.issue("acme").await, stack.issue("acme").await, stack.issue("acme").await);
     let below = stack.issue_with("acme", "support", Default::default()).await;
@@ -189,7 +189,7 @@ async fn by_jid_all_its_tokens_end_and_by_id_one_does(stack: Stack) {
 }
 
 #[apply(every_stack)]
-async fn what_is_not_there_to_revoke_is_told_and_no_error(stack: Stack) {
+async fn revoking_nothing_is_no_error(stack: Stack) {
     let link = stack.issue("acme").await;
     assert_eq!(stack.revoke("web:nobody/x").await, []);
     assert_eq!(stack.revoke("hook:acme/github").await, []);
@@ -215,7 +215,7 @@ async fn what_is_not_there_to_revoke_is_told_and_no_error(stack: Stack) {
 }
 
 #[apply(every_stack)]
-async fn the_running_program_is_stopped(stack: Stack) {
+async fn the_running_program_is_killed(stack: Stack) {
     let link = stack.issue("acme").await;
     let mut agent = stack.agent("acme", &[]).await;
     stack.visitor(&link, A).say("hello").await;

@@ -1,11 +1,11 @@
-//! The log: one line a failure, with what it is about.
+//! The log: one line for each failure, with the ids that it is about.
 
 use arizuko_tests::prelude::*;
 
 const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
 const JSON: (&str, &str) = ("ARIZUKO_LOG_FORMAT", "json");
 
-/// The lines that processes whose names begin with `name` have logged.
+/// The log lines of all processes whose names begin with `name`.
 fn lines(stack: &Stack, name: &str) -> Vec<Value> {
     let logs = fs::read_dir(stack.logs()).expect("the stack's folder is readable");
     let logs = logs.map(|log| log.expect("its entries, too").path());
@@ -14,27 +14,27 @@ fn lines(stack: &Stack, name: &str) -> Vec<Value> {
         file.starts_with(name)
     });
     let text: String = logs.map(|log| fs::read_to_string(log).expect("it is text")).collect();
-    assert!(!text.is_empty(), "{name} has said something");
+    assert!(!text.is_empty(), "{name} has logged something");
     let lines = text.lines();
     lines
         .map(|line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}")))
         .collect()
 }
 
-/// The fields of the spans that a line is in.
+/// The fields of the spans around a line.
 fn spans(line: &Value) -> String {
     line["spans"].to_string()
 }
 
 #[apply(every_stack)]
-async fn a_line_in_json_says_which_turn_it_is_about(kind: Kind) {
+async fn a_json_line_names_its_turn(kind: Kind) {
     let stack = Stack::with(kind, &[JSON]).await;
     let visitor = stack.visitor(&stack.issue("acme").await, A);
     let mut agent = stack.agent("acme", &[]).await;
     let posted = visitor.say("hello").await;
     agent.turn().await.exit(3).await;
     assert_eq!(visitor.end_of(&posted.turn).await["status"], "failed");
-    // It logs what it says before control hears of it, but perhaps to the file a moment later.
+    // The agent logs before it tells control, but the line may reach the file a moment later.
     agent.process.kill();
     let told = lines(&stack, "agent");
     let warned = told.iter().filter(|line| line["level"] == "WARN");
@@ -52,7 +52,7 @@ async fn a_line_in_json_says_which_turn_it_is_about(kind: Kind) {
 }
 
 #[apply(on_redis)]
-async fn a_failure_of_the_store_is_told_once_with_its_ids_and_its_trace(kind: Kind) {
+async fn a_store_failure_is_logged_once_with_its_ids_and_trace(kind: Kind) {
     let mut stack = Stack::with(kind, &[JSON]).await;
     let link = stack.issue("acme").await;
     let visitor = stack.visitor(&link, A);
@@ -67,7 +67,7 @@ async fn a_failure_of_the_store_is_told_once_with_its_ids_and_its_trace(kind: Ki
     for line in told.clone() {
         assert!(spans(line).contains(&posted.turn), "{line}");
     }
-    // Each of the two tries at a control is one failure.
+    // The gateway tried control twice, and each failure is one line.
     assert_eq!(told.count(), 2);
     let told = lines(&stack, "control");
     let told = told.iter().filter(|line| {

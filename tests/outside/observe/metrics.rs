@@ -1,10 +1,10 @@
-//! `/metrics`, as it is.
+//! The content of `/metrics`.
 
 use arizuko_tests::prelude::*;
 use futures_util::future::join_all;
 
 #[apply(every_stack)]
-async fn metrics_follow_what_happens(kind: Kind) {
+async fn metrics_count_messages_agents_and_streams(kind: Kind) {
     let stack = Stack::with(kind, &[SERVED]).await;
     let visitor = stack.visitor(&stack.issue("acme").await, A);
     let posted = visitor.say("hello").await;
@@ -19,7 +19,7 @@ async fn metrics_follow_what_happens(kind: Kind) {
     let commits = ["operation=\"commit\""];
     let trips = "arizuko_control_store_round_trip_seconds_count";
     assert!(stack.metric(trips, &commits).await >= 1.0);
-    // Each control looks at the whole queue.
+    // Each control measures the whole queue.
     let controls = if kind == Kind::Pair { 2.0 } else { 1.0 };
     let waiting = "arizuko_control_waiting_turns";
     stack.metric_becomes(waiting, &[], controls).await;
@@ -61,7 +61,7 @@ async fn metrics_follow_what_happens(kind: Kind) {
 }
 
 #[apply(every_stack)]
-async fn commits_that_meet_are_counted(kind: Kind) {
+async fn conflicting_commits_are_counted(kind: Kind) {
     let stack = Stack::with(kind, &[SERVED, ("ARIZUKO_CONVERSATION_TURNS", "50")]).await;
     let link = stack.issue("acme").await;
     let gateways = [stack.visitor(&link, A), stack.visitor(&link, B)];
@@ -72,7 +72,7 @@ async fn commits_that_meet_are_counted(kind: Kind) {
 }
 
 #[apply(every_stack)]
-async fn no_label_tells_who_talks(kind: Kind) {
+async fn no_label_has_a_value_that_a_visitor_chooses(kind: Kind) {
     let stack = Stack::with(kind, &[SERVED]).await;
     let link = stack.issue("acme").await;
     let visitor = stack.visitor(&link, A);
@@ -91,7 +91,7 @@ async fn no_label_tells_who_talks(kind: Kind) {
 }
 
 #[apply(embedded)]
-async fn metrics_have_a_listener_of_their_own_and_only_where_one_is_asked_for(stack: Stack) {
+async fn metrics_are_served_only_at_their_own_address(stack: Stack) {
     assert!(stack.metrics().is_empty());
     stack.at(A, "/metrics").get("").await.expect(404);
 

@@ -1,4 +1,4 @@
-//! A Prometheus that we did not write reads the metrics, and takes the alerts.
+//! A real Prometheus scrapes the metrics and loads the alerts.
 
 use arizuko_tests::metrics::Prometheus;
 use arizuko_tests::prelude::*;
@@ -11,7 +11,7 @@ fn project(path: &str) -> String {
 }
 
 #[apply(embedded_and_pair)]
-async fn a_prometheus_reads_the_stack(kind: Kind) {
+async fn prometheus_scrapes_the_stack(kind: Kind) {
     let stack = Stack::with(kind, &[SERVED]).await;
     let visitor = stack.visitor(&stack.issue("acme").await, A);
     let mut agent = stack.attach("acme", A).await;
@@ -22,7 +22,7 @@ async fn a_prometheus_reads_the_stack(kind: Kind) {
         visitor.listen(&posted.turn).await.rest().await;
     }
     visitor.get("no-id").await.expect(400);
-    // An agent of the command's has metrics of its own.
+    // `arizuko agent` serves metrics too.
     let _agent = stack.agent("beta", &[]).await;
 
     let prometheus = Prometheus::start(&stack).await;
@@ -35,7 +35,7 @@ async fn a_prometheus_reads_the_stack(kind: Kind) {
     let targets = if kind == Kind::Pair { "5" } else { "2" };
     prometheus.query_becomes("sum(up)", targets).await;
 
-    // What is documented is there, and what is there is documented.
+    // docs/operations.md lists exactly the metrics that exist.
     let known = prometheus.ask("metadata", &[]).await;
     let known = known.as_object().expect("an object of names");
     let ours = known.keys().filter(|name| name.starts_with("arizuko_"));
@@ -56,7 +56,7 @@ async fn a_prometheus_reads_the_stack(kind: Kind) {
 }
 
 #[apply(embedded)]
-async fn the_alerts_say_what_they_should() {
+async fn the_alerts_fire_as_tested() {
     let promtool = |arguments: [&str; 2], file: String| {
         let mut promtool = command(found("promtool"));
         promtool.args(arguments).arg(file);

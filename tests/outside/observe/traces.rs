@@ -1,4 +1,4 @@
-//! One trace from the visitor's message to the last frame at the reader.
+//! One trace, from the visitor's message to the last frame at the reader.
 
 use arizuko_tests::prelude::*;
 
@@ -6,7 +6,7 @@ const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
 const CALLER: &str = "00f067aa0ba902b7";
 
 #[apply(every_stack)]
-async fn one_trace_goes_from_the_message_to_the_last_frame(kind: Kind) {
+async fn one_trace_covers_the_message_the_reply_and_its_readers(kind: Kind) {
     let mut collector = Collector::start().await;
     let stack = Stack::with(kind, &collector.settings()).await;
     let link = stack.issue("acme").await;
@@ -43,20 +43,20 @@ async fn one_trace_goes_from_the_message_to_the_last_frame(kind: Kind) {
     let answered = collector.span(TRACE, "answer the turn").await;
     assert_eq!(answered.service, "arizuko-agent");
     assert_eq!(answered.parent, taken.id);
-    // A program goes on from its agent's span.
+    // The program's document carries the span of its agent.
     assert_eq!(turn["traceparent"], format!("00-{TRACE}-{}-01", answered.id));
     let delivered = "deliver the last frame";
     let first = collector.span(TRACE, delivered).await;
     assert_eq!((first.service.as_str(), &first.parent), (gateway, &taken.id));
 
-    // Who reads the whole conversation, later, gets the same frame.
+    // A reader of the whole conversation gets the same frame later.
     there.follow(&posted.conversation).await.through("turn_done").await;
     let both = collector.spans(TRACE, delivered, 2).await;
     assert_eq!(both[1].parent, taken.id);
 }
 
 #[apply(every_stack)]
-async fn what_is_no_trace_context_begins_a_trace(kind: Kind) {
+async fn an_invalid_trace_context_begins_a_new_trace(kind: Kind) {
     let mut collector = Collector::start().await;
     let stack = Stack::with(kind, &collector.settings()).await;
     let visitor = stack.visitor(&stack.issue("acme").await, A);
@@ -77,7 +77,7 @@ async fn what_is_no_trace_context_begins_a_trace(kind: Kind) {
 }
 
 #[apply(one_redis)]
-async fn the_last_spans_are_sent_at_the_end(kind: Kind) {
+async fn the_last_spans_are_sent_when_a_process_stops(kind: Kind) {
     let mut collector = Collector::start().await;
     let settings = [
         ("OTEL_EXPORTER_OTLP_ENDPOINT", collector.url.as_str()),

@@ -1,12 +1,11 @@
-//! Redis that fails over: Sentinels name another primary, a Cluster promotes a replica or moves a
-//! slot.
+//! Redis fails over: Sentinels name another primary, a Cluster promotes a replica or moves a slot.
 
 use arizuko_tests::prelude::*;
 
 const COVERED: [(&str, &str); 1] = [("ARIZUKO_DURABILITY", "replica")];
 
 #[apply(sentinel_and_cluster)]
-async fn a_primary_that_is_lost_costs_nothing_that_anybody_was_told(kind: Kind) {
+async fn a_lost_primary_loses_nothing_that_was_acknowledged(kind: Kind) {
     let mut stack = Stack::with(kind, &COVERED).await;
     let link = stack.issue("acme").await;
     let (here, there) = (stack.visitor(&link, A), stack.visitor(&link, B));
@@ -30,13 +29,13 @@ async fn a_primary_that_is_lost_costs_nothing_that_anybody_was_told(kind: Kind) 
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
     program.exit(0).await;
-    // Without a replica nothing is told; the one that was lost becomes one.
+    // Nothing is acknowledged without a replica: the lost primary comes back as one.
     stack.fleet().restart(primary).await;
     let mut seen = Vec::new();
     for reader in readers {
         seen.push(reader.await.expect("it does not panic"));
     }
-    assert_eq!(seen[0], seen[1], "both read the same");
+    assert_eq!(seen[0], seen[1], "both readers got the same events");
     let text: String = transcript(&seen[0]).into_iter().map(|(_, text)| text).collect();
     assert_eq!(text, expected);
     assert!(!names(&seen[0]).contains(&"reset"), "{:?}", names(&seen[0]));
@@ -44,17 +43,17 @@ async fn a_primary_that_is_lost_costs_nothing_that_anybody_was_told(kind: Kind) 
 }
 
 #[apply(sentinel_and_cluster)]
-async fn work_goes_on_at_the_new_primary(mut stack: Stack) {
+async fn service_resumes_at_the_new_primary(mut stack: Stack) {
     let link = stack.issue("acme").await;
     let visitor = stack.visitor(&link, B);
     let posted = visitor.say("before").await;
     let key = format!("conversation:{}", posted.conversation);
     let primary = stack.fleet().primary_of(&key).await;
-    // Nothing is promised here for what it has alone.
+    // Without `--durability replica`, a failover may lose what only the primary has.
     stack.fleet().replicated(primary).await;
     stack.fleet().kill(primary);
     let begun = Instant::now();
-    // What is answered in between is 503 or 504 and says when to come back.
+    // Until then the answer is 503 or 504 and says when to come back.
     let message = json!({"content": "after", "conversation": posted.conversation});
     let after = within("a message to be taken", async {
         loop {
@@ -77,7 +76,7 @@ async fn work_goes_on_at_the_new_primary(mut stack: Stack) {
         assert_eq!(&held.turn.content[..], expected.as_bytes());
         agent.answer(held, "ok").await;
     }
-    // Wake-ups come from the new primary, too.
+    // Wake-ups come from the new primary too.
     let mut live = visitor.follow(&posted.conversation).await;
     live.take(6).await;
     visitor.say_in(&posted.conversation, "once more").await;
@@ -85,11 +84,14 @@ async fn work_goes_on_at_the_new_primary(mut stack: Stack) {
     let begun = Instant::now();
     agent.answer(held, "at once").await;
     live.take(3).await;
-    assert!(begun.elapsed() < Duration::from_secs(5), "not by a recheck");
+    assert!(
+        begun.elapsed() < Duration::from_secs(5),
+        "a wake-up, not a recheck, brought the reply"
+    );
 }
 
 #[apply(sentinel_and_cluster)]
-async fn what_no_replica_has_is_not_acknowledged(kind: Kind) {
+async fn a_message_without_a_replica_is_not_acknowledged(kind: Kind) {
     let mut stack = Stack::with(kind, &COVERED).await;
     let link = stack.issue("acme").await;
     let visitor = stack.visitor(&link, A);
@@ -103,7 +105,7 @@ async fn what_no_replica_has_is_not_acknowledged(kind: Kind) {
     stack.fleet().kill(primary);
     stack.fleet().signal_others(primary, Signal::SIGCONT);
     stack.fleet().restart(primary).await;
-    // It is told by nobody now whether it was taken; repeated, it is one message.
+    // Whether the message was taken is unknown; repeated, it is still one message.
     let after = within("the repeat to be taken", async {
         loop {
             let answer = visitor.say_once("the-same-key-each-time", &message).await;
@@ -122,7 +124,7 @@ async fn what_no_replica_has_is_not_acknowledged(kind: Kind) {
 }
 
 #[apply(cluster)]
-async fn tenants_are_spread_and_each_is_served(mut stack: Stack) {
+async fn tenants_are_spread_over_all_primaries(mut stack: Stack) {
     let mut homes = std::collections::HashSet::new();
     for tenant in ["acme", "beta", "gamma", "delta", "omega", "sigma", "kappa", "theta"] {
         let link = stack.issue(tenant).await;
@@ -137,11 +139,11 @@ async fn tenants_are_spread_and_each_is_served(mut stack: Stack) {
         let key = format!("conversation:{}", posted.conversation);
         homes.insert(stack.fleet().primary_of(&key).await);
     }
-    assert_eq!(homes.len(), 3, "all three primaries have some");
+    assert_eq!(homes.len(), 3, "each of the three primaries has tenants");
 }
 
 #[apply(cluster)]
-async fn a_slot_that_moves_loses_nothing(mut stack: Stack) {
+async fn a_moving_slot_loses_nothing(mut stack: Stack) {
     let link = stack.issue("acme").await;
     let visitor = stack.visitor(&link, A);
     let posted = visitor.say("count").await;
@@ -168,8 +170,8 @@ async fn a_slot_that_moves_loses_nothing(mut stack: Stack) {
     let text: String = transcript(&seen).into_iter().map(|(_, text)| text).collect();
     assert_eq!(text, expected);
     assert!(!names(&seen).contains(&"reset"), "{:?}", names(&seen));
-    assert_ne!(stack.fleet().primary_of(&key).await, before, "it has moved");
-    // The next one is handed out and read live at the new place.
+    assert_ne!(stack.fleet().primary_of(&key).await, before, "the slot has moved");
+    // The next turn is delivered, and its reply is read live, at the new place.
     let posted = visitor.say_in(&posted.conversation, "and on").await;
     let mut program = agent.turn().await;
     program.print("on").await;

@@ -1,17 +1,17 @@
-//! A control out of reach.
+//! Control is unreachable.
 
 use super::{asks_to_come_back, is_back};
 use arizuko_tests::prelude::*;
 
 #[apply(one_redis)]
-async fn without_control_a_gateway_says_so_and_recovers(mut stack: Stack) {
+async fn without_control_a_gateway_refuses_requests_and_recovers_later(mut stack: Stack) {
     let link = stack.issue("acme").await;
     let visitor = stack.visitor(&link, A);
     let posted = visitor.say("before").await;
     let mut open = visitor.listen(&posted.turn).await;
     open.greeting().await;
     stack.kill(Control(A));
-    assert_eq!(names(&open.rest().await), [""; 0], "an open stream ends, to be resumed");
+    assert_eq!(names(&open.rest().await), [""; 0], "the open stream ends, to be resumed");
     let answer = visitor.post_json(&json!({"content": "during"})).await.refused(503, "UNAVAILABLE");
     assert!(answer.retry_after() >= 1);
     asks_to_come_back(&visitor, &format!("{}/sse", posted.turn)).await;
@@ -47,7 +47,7 @@ async fn one_control_of_two_is_enough(kind: Kind) {
         }
         stack.restart(Control(dead)).await;
     }
-    // The agent's control dies; it goes on at the other.
+    // The agent's control is killed; the agent continues at the other one.
     let mut agent = stack.agent("acme", &[]).await;
     let mut program = agent.turn().await;
     program.print("one ").await;
@@ -60,7 +60,7 @@ async fn one_control_of_two_is_enough(kind: Kind) {
 }
 
 #[apply(pair)]
-async fn one_gateway_knows_at_once_what_was_done_at_the_other(kind: Kind) {
+async fn a_change_at_one_gateway_shows_at_once_at_the_other(kind: Kind) {
     let stack = Stack::with(
         kind,
         &[
@@ -93,7 +93,7 @@ async fn a_gateway_cut_off_from_control_ends_its_streams(mut stack: Stack) {
     let posted = visitor.say("hello").await;
     let mut events = visitor.listen(&posted.turn).await;
     events.greeting().await;
-    // The connection stays open, and nobody answers on it.
+    // The connection stays open, but nothing answers.
     stack.process(Control(A)).signal(Signal::SIGSTOP);
     let begun = Instant::now();
     assert_eq!(names(&events.rest().await), [""; 0]);
@@ -104,7 +104,7 @@ async fn a_gateway_cut_off_from_control_ends_its_streams(mut stack: Stack) {
 }
 
 #[apply(pair)]
-async fn a_gateway_that_is_told_to_stop_sends_its_readers_elsewhere(mut stack: Stack) {
+async fn a_stopping_gateway_sends_its_readers_to_another(mut stack: Stack) {
     let link = stack.issue("acme").await;
     let (here, there) = (stack.visitor(&link, A), stack.visitor(&link, B));
     let mut agent = stack.attach("acme", A).await;
@@ -117,7 +117,7 @@ async fn a_gateway_that_is_told_to_stop_sends_its_readers_elsewhere(mut stack: S
     gateway.signal(Signal::SIGTERM);
     seen.extend(events.rest().await);
     assert!(events.retry.is_some_and(|retry| retry >= 2_000));
-    assert_eq!(gateway.exit().await.code(), Some(0), "a clean end");
+    assert_eq!(gateway.exit().await.code(), Some(0), "the gateway exits cleanly");
     agent.append(&mut held, delta("m1", "two")).await;
     agent.finish(&held).await;
     let last = seen[0].id.clone().expect("it is numbered");

@@ -1,4 +1,4 @@
-//! Redis out of reach, or silent.
+//! Redis is unreachable, or does not answer.
 
 use super::{asks_to_come_back, is_back};
 use arizuko_tests::prelude::*;
@@ -6,7 +6,7 @@ use arizuko_tests::prelude::*;
 const KEY: &str = "a-key-that-nobody-can-guess";
 
 #[apply(on_redis)]
-async fn without_redis_nothing_is_taken_and_streams_ask_to_come_back(mut stack: Stack) {
+async fn without_redis_messages_are_refused_and_streams_ask_to_come_back(mut stack: Stack) {
     let link = stack.issue("acme").await;
     let visitor = stack.visitor(&link, A);
     let posted = visitor.say("before").await;
@@ -46,7 +46,7 @@ async fn without_redis_nothing_is_taken_and_streams_ask_to_come_back(mut stack: 
 }
 
 #[apply(on_redis)]
-async fn a_redis_that_hangs_leaves_nobody_waiting_and_nothing_in_doubt_for_ever(mut stack: Stack) {
+async fn while_redis_hangs_requests_end_and_a_repeat_settles_the_outcome(mut stack: Stack) {
     let link = stack.issue("acme").await;
     let visitor = stack.visitor(&link, A);
     visitor.get("config").await.expect(200);
@@ -62,7 +62,7 @@ async fn a_redis_that_hangs_leaves_nobody_waiting_and_nothing_in_doubt_for_ever(
     assert!(begun.elapsed() < Duration::from_secs(15), "after {:?}", begun.elapsed());
     stack.redis().expect("this stack has one").thaw();
     is_back(&visitor).await;
-    // Whether it was done or not: repeated with its key it is one turn, and the agent gets it once.
+    // Taken or not: repeated with its key, the message is one turn, and the agent gets it once.
     let turn = within("the repeat to be taken", async {
         loop {
             let answer = visitor.say_once(KEY, &message).await;
@@ -79,11 +79,15 @@ async fn a_redis_that_hangs_leaves_nobody_waiting_and_nothing_in_doubt_for_ever(
     let next = visitor.say("next").await;
     let program = agent.turn().await;
     let turn = program.environment["ARIZUKO_TURN"].as_str();
-    assert_eq!(turn, Some(next.turn.as_str()), "and not the same message again");
+    assert_eq!(
+        turn,
+        Some(next.turn.as_str()),
+        "the agent gets the next message, not the same one again"
+    );
 }
 
 #[apply(on_redis)]
-async fn a_redis_that_was_away_for_a_moment_costs_a_reply_nothing(mut stack: Stack) {
+async fn short_outages_of_redis_cost_a_reply_nothing(mut stack: Stack) {
     let link = stack.issue("acme").await;
     let visitor = stack.visitor(&link, A);
     let mut agent = stack.agent("acme", &[]).await;

@@ -1,4 +1,4 @@
-//! Control with certificates on both sides, and all who call it.
+//! Every kind of client calls control with certificates on both sides.
 
 use arizuko_tests::prelude::*;
 

@@ -1,8 +1,8 @@
-//! Redis that is reached over TLS alone: one server, one that a Sentinel names, a Cluster.
+//! Redis over TLS: one server, a primary that a Sentinel names, a Cluster.
 
 use arizuko_tests::prelude::*;
 
-/// A Redis that listens with TLS only.
+/// A Redis that accepts only TLS connections.
 struct Redis {
     folder: Folder,
     authority: Authority,
@@ -53,7 +53,7 @@ impl Redis {
         self.processes.push(process);
     }
 
-    /// A control that keeps its state there mints a link, and finds it again.
+    /// Asserts that a control on this Redis issues a link and lists it.
     async fn keeps_the_state(&self, url: &str) {
         let mut control = program("arizuko-control", self.path());
         control.args(["--listen", "127.0.0.1:0", "--redis", url]);
@@ -76,11 +76,11 @@ impl Redis {
 }
 
 #[apply(one_redis)]
-async fn one_server_is_reached_over_tls() {
+async fn control_reaches_one_server_over_tls() {
     let redis = Redis::start(&[]).await;
     let url = format!("rediss://127.0.0.1:{}/", redis.port);
     redis.keeps_the_state(&url).await;
-    // Whom it does not trust it does not use.
+    // Without the authority, control does not trust the server and does not start.
     let mut control = program("arizuko-control", redis.path());
     control.args(["--listen", "127.0.0.1:0", "--redis", &url]);
     control.env("ARIZUKO_OPERATOR_KEY", random_id());
@@ -91,7 +91,7 @@ async fn one_server_is_reached_over_tls() {
 }
 
 #[apply(one_redis)]
-async fn a_primary_that_a_sentinel_names_is_reached_over_tls() {
+async fn control_reaches_a_sentinels_primary_over_tls() {
     let mut redis = Redis::start(&[]).await;
     let (port, primary) = (free_port(), redis.port);
     let mut config = format!("sentinel monitor main 127.0.0.1 {primary} 1\n");
@@ -108,7 +108,7 @@ async fn a_primary_that_a_sentinel_names_is_reached_over_tls() {
 }
 
 #[apply(one_redis)]
-async fn a_cluster_is_reached_over_tls() {
+async fn control_reaches_a_cluster_over_tls() {
     let bus = free_port().to_string();
     let flags = ["--cluster-enabled", "yes", "--tls-cluster", "yes", "--cluster-port"];
     let redis = Redis::start(&[&flags[..], &[&bus]].concat()).await;
@@ -119,7 +119,7 @@ async fn a_cluster_is_reached_over_tls() {
         run(cli.args(question), "").await.expect(0).out
     };
     ask(&["cluster", "addslotsrange", "0", "16383"]).await;
-    arizuko_tests::within("the Cluster to be whole", async {
+    arizuko_tests::within("the Cluster to be ready", async {
         while !ask(&["cluster", "info"]).await.contains("cluster_state:ok") {
             tokio::time::sleep(std::time::Duration::from_millis(20)).await;
         }

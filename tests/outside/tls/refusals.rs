@@ -1,4 +1,4 @@
-//! What does not go together is refused, with a sentence that says what to do.
+//! Wrong TLS settings are refused with a sentence that says what to do.
 
 use arizuko_tests::prelude::*;
 use tokio::{io::AsyncReadExt as _, net::TcpListener};
@@ -10,7 +10,7 @@ fn text(path: &Path) -> String {
 }
 
 #[apply(embedded)]
-async fn files_that_cannot_be_served_with_are_told() {
+async fn servers_refuse_unusable_certificates_and_say_why() {
     let folder = Folder::new();
     let authority = Authority::new(&folder.path().join("tls")).await;
     let one = authority.issue("one", &HOSTS).await;
@@ -44,7 +44,7 @@ async fn files_that_cannot_be_served_with_are_told() {
     assert!(told.contains("--client-ca goes with --tls-cert"), "{told}");
 }
 
-/// A control that serves with a certificate, and wants one of its clients if `client_ca` is given.
+/// Starts a control with this certificate; with `client_ca`, it requires one from its clients.
 async fn control(
     at: &Path,
     name: &str,
@@ -67,7 +67,7 @@ async fn control(
     (control, url)
 }
 
-/// A port where each connection is reset, as one is whose end comes with data still unread.
+/// Opens a port that resets every connection, as if it were closed with data still unread.
 async fn resetting() -> String {
     let listener = TcpListener::bind("127.0.0.1:0").await;
     let listener = listener.expect("a port is free");
@@ -82,7 +82,7 @@ async fn resetting() -> String {
 }
 
 #[apply(embedded)]
-async fn what_is_wrong_between_a_client_and_control_is_told() {
+async fn a_client_says_what_is_wrong_with_tls_to_control() {
     let folder = Folder::new();
     let at = folder.path();
     let authority = Authority::new(&at.join("tls")).await;
@@ -132,7 +132,7 @@ async fn what_is_wrong_between_a_client_and_control_is_told() {
         assert!(outcome.err.contains(told), "{told}: {outcome:?}");
         assert_eq!(outcome.err.lines().count(), 1, "{outcome:?}");
     }
-    // And what is right is let in: the refusal is about the key, which is missing.
+    // With the right settings, control refuses only the missing key.
     for (url, flags) in [(&secure, trusting(&ca)), (&mutual, showing(&ours)), (&plain, vec![])] {
         let mut list = program("arizuko", at);
         let outcome = run(list.args(["token", "list", "--control", url]).args(&flags), "").await;

@@ -1,11 +1,11 @@
-//! A certificate that is renewed while its server runs.
+//! Certificates that are renewed while their server runs.
 
 use arizuko_tests::certificates::serial;
 use arizuko_tests::prelude::*;
 
 const HOSTS: [&str; 2] = ["IP:127.0.0.1", "DNS:localhost"];
 
-/// The serial number of what a server shows to a new connection.
+/// The serial number of the certificate that a server shows to a new connection.
 async fn shown(url: String, client: &Certificate) -> String {
     let (_, address) = url.split_once("://").expect("a URL");
     serial(address, client).await
@@ -27,7 +27,7 @@ async fn a_renewed_certificate_is_served_and_a_broken_one_is_not(kind: Kind) {
     events.greeting().await;
     let first = shown(stack.gateway(A), &tls.client).await;
 
-    // The certificate alone goes with no key: what was there before stays.
+    // The new certificate does not match the old key: the old certificate stays in use.
     let key = fs::read(&tls.server.key).expect("it is there");
     tls.authority.issue("server", &HOSTS).await;
     let new_key = fs::read(&tls.server.key).expect("it is there");
@@ -35,14 +35,14 @@ async fn a_renewed_certificate_is_served_and_a_broken_one_is_not(kind: Kind) {
     for server in servers() {
         assert_eq!(shown(server, &tls.client).await, first);
     }
-    // With its key it is served.
+    // With its key, the new certificate is used.
     fs::write(&tls.server.key, &new_key).expect("it is ours");
     let second = shown(stack.gateway(A), &tls.client).await;
     assert_ne!(second, first);
     for server in servers() {
         assert_eq!(shown(server, &tls.client).await, second);
     }
-    // So it is when a file is nonsense, or gone.
+    // It stays in use if a file becomes invalid or disappears.
     fs::write(&tls.server.cert, "nonsense").expect("it is ours");
     for server in servers() {
         assert_eq!(shown(server, &tls.client).await, second);
@@ -51,7 +51,7 @@ async fn a_renewed_certificate_is_served_and_a_broken_one_is_not(kind: Kind) {
     for server in servers() {
         assert_eq!(shown(server, &tls.client).await, second);
     }
-    // Streams that were open all the while go on, and new ones begin.
+    // Streams that were open before continue, and new ones begin.
     agent.append(&mut held, delta("m1", "still here")).await;
     let event = events.next().await.expect("the stream goes on");
     assert_eq!(event.data["text"], "still here");

@@ -1,8 +1,8 @@
-//! What a visitor has over HTTPS: the same as without, by either HTTP.
+//! Visitors over HTTPS, with HTTP/1.1 and HTTP/2.
 
 use arizuko_tests::prelude::*;
 
-/// What curl is told to speak, and what it then says that it has spoken.
+/// curl's flag for each version of HTTP, and how curl reports that version.
 const EITHER: [(&str, &str); 2] = [("--http1.1", "1.1"), ("--http2", "2")];
 
 fn authority(stack: &Stack) -> String {
@@ -13,7 +13,7 @@ async fn secure(stack: &Stack, arguments: &[&str]) -> Outcome {
     curl(&[&["--cacert", &authority(stack)], arguments].concat()).await
 }
 
-/// A stream that curl prints line by line.
+/// Starts curl on an event stream; it prints line by line.
 fn reader(stack: &Stack, http: &str, url: &str) -> Process {
     let mut curl = command(found("curl"));
     curl.args(["--silent", "--show-error", "--no-buffer", "--cacert", &authority(stack)]);
@@ -26,7 +26,7 @@ fn stream_of(stack: &Stack, link: &Link, turn: &str) -> String {
 }
 
 #[apply(embedded_and_pair)]
-async fn a_reply_arrives_frame_by_frame_by_either_http(kind: Kind) {
+async fn a_reply_arrives_frame_by_frame_over_both_versions_of_http(kind: Kind) {
     let stack = Stack::with_tls(kind, &[]).await;
     let link = stack.issue("acme").await;
     let mut agent = stack.attach("acme", B).await;
@@ -68,14 +68,14 @@ async fn the_page_may_post_and_other_sites_may_not(kind: Kind) {
 }
 
 #[apply(embedded)]
-async fn a_reader_that_takes_nothing_is_closed_and_loses_nothing(kind: Kind) {
+async fn a_stalled_reader_is_disconnected_and_can_read_everything_later(kind: Kind) {
     const FRAMES: usize = 200;
     let stack = Stack::with_tls(kind, &[("ARIZUKO_WRITE_STALL", "2")]).await;
     let link = stack.issue("acme").await;
     let mut agent = stack.attach("acme", A).await;
     let posted = stack.visitor(&link, A).say("hello").await;
     let url = stream_of(&stack, &link, &posted.turn);
-    // Nobody reads what they print until the gateway has lost its patience.
+    // The test reads nothing from them until the gateway has disconnected them.
     let mut slow = EITHER.map(|(http, _)| reader(&stack, http, &url));
     let mut held = agent.turn().await;
     for _ in 0..FRAMES {
@@ -86,7 +86,7 @@ async fn a_reader_that_takes_nothing_is_closed_and_loses_nothing(kind: Kind) {
     agent.finish(&held).await;
     for reader in &mut slow {
         let (mut frames, mut ended) = (0, false);
-        // What there was for it before it was closed. The last line says how it ended.
+        // Count what arrived before the disconnect. curl prints the last line when it ends.
         loop {
             let line = reader.line().await;
             frames += usize::from(line.starts_with("data: "));
@@ -95,7 +95,7 @@ async fn a_reader_that_takes_nothing_is_closed_and_loses_nothing(kind: Kind) {
                 break;
             }
         }
-        assert!(!ended && frames < FRAMES, "it was not closed: {frames} frames");
+        assert!(!ended && frames < FRAMES, "it was not disconnected: {frames} frames");
         assert_ne!(reader.exit().await.code(), Some(0));
     }
     let seen = stack.visitor(&link, A).listen(&posted.turn).await.rest().await;

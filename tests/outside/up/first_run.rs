@@ -1,10 +1,10 @@
-//! What a new user sees.
+//! `arizuko up` for a new user.
 
 use super::{Home, answer, status, text};
 use arizuko_tests::prelude::*;
 
 #[apply(embedded)]
-async fn the_banner_names_a_link_that_answers_and_a_command_that_can_be_pasted() {
+async fn the_banner_shows_a_working_link_and_a_command_to_paste() {
     let home = Home::new();
     let mut up = home.start(&[]);
     let first = up.line().await;
@@ -35,7 +35,7 @@ async fn the_banner_names_a_link_that_answers_and_a_command_that_can_be_pasted()
 }
 
 #[apply(embedded)]
-async fn with_json_one_line_says_where_everything_is() {
+async fn with_json_up_prints_all_addresses_in_one_line() {
     let home = Home::new();
     let folder = home.path().join("data").display().to_string();
     let (_up, ready) = home.up(&["--data-dir", &folder]).await;
@@ -71,14 +71,14 @@ async fn commands_find_a_running_up_with_nothing_configured() {
     let (mut up, _) = home.up(&["--no-demo"]).await;
     let issued = run(home.arizuko().args(["token", "issue", "acme", "chat"]), "").await.expect(0);
     assert_eq!(status(issued.out.trim()).await, "200");
-    // Also in a terminal that lacks one of the two folders.
+    // Commands find it without XDG_RUNTIME_DIR too.
     let mut bare = home.arizuko();
     bare.env_remove("XDG_RUNTIME_DIR").args(["token", "list", "--json"]);
     assert_eq!(
         run(&mut bare, "").await.expect(0).json()["tokens"].as_array().map(Vec::len),
         Some(1)
     );
-    // What a killed one has left behind is not taken for a running one.
+    // Commands don't take the files of a killed `up` for a running one.
     up.kill();
     home.fails(&["token", "list"]).await;
     let (_up, _) = home.up(&["--no-demo"]).await;
@@ -86,7 +86,7 @@ async fn commands_find_a_running_up_with_nothing_configured() {
 }
 
 #[apply(embedded)]
-async fn an_address_that_is_taken_is_told_with_what_to_do() {
+async fn an_address_in_use_is_an_error_that_names_the_flag() {
     let home = Home::new();
     let (_up, ready) = home.up(&["--no-demo"]).await;
     let taken = text(&ready, "gateway").trim_start_matches("http://").to_owned();

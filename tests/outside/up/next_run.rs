@@ -1,11 +1,11 @@
-//! Ending it, and beginning again.
+//! Stopping `arizuko up` and starting it again.
 
 use super::{Home, answer, status, text};
 use arizuko_tests::prelude::*;
 use tokio::process::Command;
 
 #[apply(embedded)]
-async fn ctrl_c_ends_it_cleanly_and_the_next_one_finds_everything_but_the_old_demo_link() {
+async fn ctrl_c_stops_up_cleanly_and_the_next_run_keeps_all_but_the_demo_link() {
     let home = Home::new();
     let (mut up, ready) = home.up(&[]).await;
     let demo = text(&ready, "chat_url");
@@ -45,7 +45,7 @@ async fn ctrl_c_ends_it_cleanly_and_the_next_one_finds_everything_but_the_old_de
 }
 
 #[apply(embedded)]
-async fn a_second_up_in_the_same_folder_is_told_so() {
+async fn a_second_up_in_the_same_folder_is_refused() {
     let home = Home::new();
     let (_up, ready) = home.up(&[]).await;
     let any = ["--listen", "127.0.0.1:0", "--control-listen", "127.0.0.1:0"];
@@ -55,7 +55,7 @@ async fn a_second_up_in_the_same_folder_is_told_so() {
 }
 
 #[apply(embedded)]
-async fn two_ups_in_two_folders_do_not_meet() {
+async fn two_ups_in_two_folders_are_separate() {
     let home = Home::new();
     let (_first, one) = home.up(&[]).await;
     let folder = home.path().join("other").display().to_string();

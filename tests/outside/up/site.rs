@@ -1,10 +1,10 @@
-//! On a site: one command, one certificate.
+//! `arizuko up` on a site, with a certificate.
 
 use super::{Home, text};
 use arizuko_tests::prelude::*;
 
 #[apply(embedded)]
-async fn every_tenant_has_links_on_a_host_of_its_own() {
+async fn every_tenant_has_links_on_its_own_host() {
     let home = Home::new();
     let authority = Authority::new(&home.path().join("tls")).await;
     let server = authority.issue("site", &["DNS:*.chat.example"]).await;
@@ -26,7 +26,7 @@ async fn every_tenant_has_links_on_a_host_of_its_own() {
     let acme = run(&mut issue, "").await.expect(0).out.trim().to_owned();
     assert!(acme.starts_with(&format!("https://acme.chat.example:{port}/chat/")), "{acme}");
 
-    // Both open just as they were told, and nothing but the name's address is made up.
+    // Both links work as printed; only the address of the names is faked.
     let ca = authority.file().display().to_string();
     let resolve = ["demo", "acme"].map(|root| format!("{root}.chat.example:{port}:127.0.0.1"));
     let trust = ["--cacert", &ca, "--resolve", &resolve[0], "--resolve", &resolve[1]];
@@ -39,7 +39,7 @@ async fn every_tenant_has_links_on_a_host_of_its_own() {
 }
 
 #[apply(embedded)]
-async fn what_would_serve_nobody_is_refused() {
+async fn settings_that_would_serve_nobody_are_refused() {
     let home = Home::new();
     let authority = Authority::new(&home.path().join("tls")).await;
     let server = authority.issue("site", &[]).await;

@@ -1,14 +1,14 @@
-//! Where it keeps what it keeps.
+//! Where `arizuko up` keeps its state.
 
 use super::{Home, answer, status, text};
 use arizuko_tests::prelude::*;
 use std::os::unix::fs::PermissionsExt as _;
 
 #[apply(embedded)]
-async fn what_it_keeps_is_for_its_user_alone() {
+async fn only_the_user_can_read_the_data_folder() {
     let home = Home::new();
     let mode = |path: &Path| fs::metadata(path).expect("it is there").permissions().mode() & 0o777;
-    // Also in a folder that was there before, and that others may look into.
+    // Also in a folder that existed before and that others can read.
     let (fresh, open) = (home.path().join("fresh"), home.path().join("open"));
     fs::create_dir(&open).expect("the folder is new");
     fs::set_permissions(&open, fs::Permissions::from_mode(0o755)).expect("it is ours");
@@ -31,7 +31,7 @@ async fn what_it_keeps_is_for_its_user_alone() {
 }
 
 #[apply(embedded)]
-async fn without_a_data_dir_it_uses_the_users_own() {
+async fn without_a_data_dir_up_uses_the_users_data_folder() {
     let home = Home::new();
     let (up, ready) = home.up(&["--no-demo"]).await;
     let expected = home.path().join("home/.local/share/arizuko");
