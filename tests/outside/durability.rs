@@ -1,4 +1,4 @@
-//! What was answered 2xx is there after a power cut, and nothing of it twice.
+//! Whatever was answered with 2xx survives a power cut, and happens once.
 
 use arizuko_tests::prelude::*;
 
@@ -6,7 +6,7 @@ use arizuko_tests::prelude::*;
 const SHORT: [(&str, &str); 2] = [("ARIZUKO_LEASE", "4s"), ("ARIZUKO_AGENT_HEARTBEAT", "500ms")];
 
 #[apply(every_stack)]
-async fn a_message_that_was_taken_outlives_a_power_cut_right_after(mut stack: Stack) {
+async fn a_message_survives_a_power_cut_right_after_its_answer(mut stack: Stack) {
     let link = stack.issue("acme").await;
     let mut taken = Vec::new();
     for round in 0..4 {
@@ -34,7 +34,7 @@ async fn a_message_that_was_taken_outlives_a_power_cut_right_after(mut stack: St
     }
 }
 
-/// Everything that a visitor can read.
+/// Everything that a visitor can read of a link.
 async fn everything(
     stack: &Stack,
     link: &arizuko_tests::operator::Link,
@@ -54,7 +54,7 @@ async fn everything(
 }
 
 #[apply(every_stack)]
-async fn links_history_and_turns_are_as_they_were(mut stack: Stack) {
+async fn links_history_and_turns_survive_a_power_cut_unchanged(mut stack: Stack) {
     let link = stack.issue("acme").await;
     let visitor = stack.visitor(&link, A);
     let mut agent = stack.attach("acme", B).await;
@@ -79,7 +79,7 @@ async fn links_history_and_turns_are_as_they_were(mut stack: Stack) {
 }
 
 #[apply(every_stack)]
-async fn a_revocation_outlives_a_power_cut_right_after(mut stack: Stack) {
+async fn a_revocation_survives_a_power_cut_right_after_its_answer(mut stack: Stack) {
     let (revoked, kept) = (stack.issue("acme").await, stack.issue("acme").await);
     let posted = stack.visitor(&revoked, A).say("hello").await;
     stack.revoke(&revoked.token_id).await;
@@ -88,11 +88,15 @@ async fn a_revocation_outlives_a_power_cut_right_after(mut stack: Stack) {
     stack.visitor(&revoked, A).get(&posted.turn).await.refused(401, "TOKEN_INVALID");
     let kept = stack.visitor(&kept, B).say("hello").await;
     let mut agent = stack.attach("acme", B).await;
-    assert_eq!(agent.turn().await.turn.turn_id, kept.turn, "the revoked link's turn never comes");
+    assert_eq!(
+        agent.turn().await.turn.turn_id,
+        kept.turn,
+        "the revoked link's turn is never delivered"
+    );
 }
 
 #[apply(every_stack)]
-async fn a_repeat_after_a_power_cut_finds_the_first_turn(mut stack: Stack) {
+async fn a_repeat_after_a_power_cut_returns_the_first_turn(mut stack: Stack) {
     let link = stack.issue("acme").await;
     let message = json!({"content": "hello"});
     let key = "a-key-that-nobody-can-guess";
@@ -103,7 +107,7 @@ async fn a_repeat_after_a_power_cut_finds_the_first_turn(mut stack: Stack) {
 }
 
 #[apply(every_stack)]
-async fn frames_that_were_acknowledged_outlive_a_power_cut_in_mid_reply(kind: Kind) {
+async fn acknowledged_frames_survive_a_power_cut_in_mid_reply(kind: Kind) {
     let mut stack = Stack::with(kind, &SHORT).await;
     let link = stack.issue("acme").await;
     let visitor = stack.visitor(&link, A);
@@ -118,7 +122,8 @@ async fn frames_that_were_acknowledged_outlive_a_power_cut_in_mid_reply(kind: Ki
     stack.cut_the_power();
     stack.power_up().await;
 
-    // The visitor comes back with its cursor; the agent does not, so another begins anew.
+    // The visitor resumes at its cursor. The agent does not come back, so another one begins a new
+    // attempt.
     let visitor = stack.visitor(&link, B);
     let last = before[2].id.clone().expect("it is numbered");
     let mut events = visitor.open(&format!("{}/sse", posted.turn), Cursor::After(&last)).await.ok();

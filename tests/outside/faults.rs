@@ -1,5 +1,5 @@
-//! Things that break on purpose, one a test. One oracle for all: whatever was acknowledged is read
-//! once, in order, by every reader, however often it comes back; every turn has one last frame.
+//! Faults, one in each test. All tests check the same: every reader reads every acknowledged frame
+//! once and in order, however often it reconnects, and every turn has one last frame.
 
 mod agents;
 mod clocks;
@@ -12,11 +12,11 @@ mod redis;
 use arizuko_tests::prelude::*;
 use tokio::task::JoinHandle;
 
-/// Readers of one turn, who come back whenever they are cut off.
+/// Readers of one turn that reconnect whenever their stream ends early.
 struct Readers(Vec<JoinHandle<Vec<Event>>>);
 
 impl Readers {
-    /// `count` of them, at both gateways.
+    /// Starts `count` readers, half of them at each gateway.
     fn begin(stack: &Stack, link: &Link, posted: &Posted, count: usize) -> Self {
         let readers = (0..count).map(|number| {
             let (reader, turn) = (stack.visitor(link, BOTH[number % 2]), posted.turn.clone());
@@ -25,7 +25,8 @@ impl Readers {
         Self(readers.collect())
     }
 
-    /// Waits for their ends. All have read the same, each frame once, and this text.
+    /// Waits until all readers have reached the end. Asserts that they read the same frames, each
+    /// once, and this text.
     async fn agree(self, text: &str) -> Vec<Event> {
         let mut all = Vec::new();
         for reader in self.0 {

@@ -1,4 +1,4 @@
-//! `/hook/{token}`: machines call, and the agent gets what they sent, byte for byte.
+//! `/hook/{token}`: webhooks reach the agent byte for byte.
 
 use arizuko_tests::prelude::*;
 
@@ -17,7 +17,7 @@ async fn a_body_of_any_type_reaches_the_agent_verbatim(stack: Stack) {
         let answer = hook.post(kind, body.clone()).await.expect(202).json();
         assert!(answer["turn_id"].as_str().is_some_and(is_id), "{answer}");
         assert_eq!(answer["status"], "queued");
-        assert_eq!(answer.get("user"), None, "the caller knows what it sent");
+        assert_eq!(answer.get("user"), None, "the response doesn't repeat the body");
         let turn = agent.offered().await;
         assert_eq!(turn.content, body, "{kind}");
         assert_eq!(turn.turn_id, answer["turn_id"]);
@@ -90,17 +90,17 @@ async fn a_redelivery_runs_once(stack: Stack) {
         let request = stack.caller(&link, gateway).request(Method::POST, "");
         send(request.header("idempotency-key", key).body(body.to_owned()))
     };
-    // Deliveries have short ids: a webhook has no conversation that one could guess into.
+    // Short keys are fine here: nobody can get into a webhook's conversation by guessing its key.
     let first = deliver(A, "delivery-1", "{}").await.posted();
     assert_eq!(deliver(B, "delivery-1", "{}").await.posted(), first);
     deliver(A, "delivery-1", "{\"other\":1}").await.refused(422, "IDEMPOTENCY_MISMATCH");
     let second = deliver(A, "delivery-2", "{}").await.posted();
     assert_ne!(second.turn, first.turn);
-    assert_ne!(second.conversation, first.conversation, "each call is a conversation of its own");
+    assert_ne!(second.conversation, first.conversation, "each call opens its own conversation");
 }
 
 #[apply(every_stack)]
-async fn a_token_works_on_its_own_surface_alone(stack: Stack) {
+async fn a_token_works_only_under_its_own_kind_of_url(stack: Stack) {
     let chat = stack.issue("acme").await;
     let hook = stack.issue_hook("acme", "github", "").await;
     let turn = stack.visitor(&chat, A).say("hello").await;
@@ -128,14 +128,14 @@ async fn a_token_works_on_its_own_surface_alone(stack: Stack) {
             wrong.get(&path).await.refused(404, "WRONG_KIND");
         }
     }
-    // Once revoked, nothing tells of which kind it was.
+    // Once revoked, a token does not show its kind.
     stack.revoke(&hook.token_id).await;
     stack.visitor(&hook, A).get("config").await.refused(401, "TOKEN_INVALID");
     stack.caller(&hook, A).post("text/plain", "x").await.refused(401, "TOKEN_INVALID");
 }
 
 #[apply(every_stack)]
-async fn a_webhooks_source_and_suffix_are_told_apart(stack: Stack) {
+async fn a_webhooks_source_and_suffix_are_distinct(stack: Stack) {
     let mut agent = stack.attach("acme", B).await;
     for (source, suffix, jid) in [
         ("github", "", "hook:acme/github"),
@@ -152,12 +152,15 @@ async fn a_webhooks_source_and_suffix_are_told_apart(stack: Stack) {
 }
 
 #[apply(every_stack)]
-async fn a_body_too_large_is_refused(stack: Stack) {
+async fn a_body_that_is_too_large_is_refused(stack: Stack) {
     let hook = stack.caller(&stack.issue_hook("acme", "github", "").await, A);
     let mut agent = stack.attach("acme", B).await;
     let largest = vec![0xff; 1 << 20];
     hook.post("application/octet-stream", largest.clone()).await.expect(202);
-    assert!(agent.offered().await.content == largest, "a mebibyte of what is no text arrives");
+    assert!(
+        agent.offered().await.content == largest,
+        "a body of 1 MiB that is not text arrives whole"
+    );
     hook.post("application/octet-stream", vec![0; (1 << 20) + 1]).await.refused(413, "TOO_LARGE");
     hook.post("application/octet-stream", vec![0; 4 << 20]).await.refused(413, "TOO_LARGE");
 }

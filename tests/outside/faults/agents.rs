@@ -1,4 +1,4 @@
-//! Agents that stop, come too late, or hear nothing of what they did.
+//! Agents that die, come back too late, or lose control's answers.
 
 use super::Readers;
 use arizuko_proto::v1::HeldTurn;
@@ -7,7 +7,7 @@ use arizuko_tests::prelude::*;
 const SHORT: [(&str, &str); 2] = [("ARIZUKO_LEASE", "2s"), ("ARIZUKO_AGENT_HEARTBEAT", "500ms")];
 
 #[apply(every_stack)]
-async fn an_agent_that_wakes_after_its_lease_is_refused(kind: Kind) {
+async fn an_agent_that_resumes_after_its_lease_cannot_write(kind: Kind) {
     let stack = Stack::with(kind, &SHORT).await;
     let link = stack.issue("acme").await;
     let visitor = stack.visitor(&link, A);
@@ -20,7 +20,7 @@ async fn an_agent_that_wakes_after_its_lease_is_refused(kind: Kind) {
     agent.process.signal(Signal::SIGSTOP);
     let mut other = stack.agent("acme", &[]).await;
     let mut second = other.turn().await;
-    // It goes on as if nothing had been: this is what it finds when it wakes.
+    // The stopped agent will read this when it resumes, and try to append it.
     program.print(" and more").await;
     agent.process.signal(Signal::SIGCONT);
     second.print("from the second").await;
@@ -30,7 +30,7 @@ async fn an_agent_that_wakes_after_its_lease_is_refused(kind: Kind) {
     assert_eq!(restarts, 1);
 }
 
-/// How far an agent gets before it dies.
+/// What an agent has done before it dies.
 #[derive(Clone, Copy, Debug)]
 enum Step {
     Attached,
@@ -41,7 +41,7 @@ enum Step {
 }
 
 #[apply(every_stack)]
-async fn an_agent_that_dies_after_each_step_costs_its_visitor_nothing(kind: Kind) {
+async fn an_agent_can_die_after_any_step_without_loss(kind: Kind) {
     let stack = Stack::with(kind, &SHORT).await;
     let link = stack.issue("acme").await;
     let visitor = stack.visitor(&link, A);
@@ -62,7 +62,7 @@ async fn an_agent_that_dies_after_each_step_costs_its_visitor_nothing(kind: Kind
                 agent.answer(held, "whole").await;
             }
         }
-        // No goodbye: the connection is simply gone.
+        // The connection breaks without a word.
         agent.vanish();
         let mut next = stack.agent("acme", &[]).await;
         if !matches!(step, Step::Finished) {
@@ -74,8 +74,8 @@ async fn an_agent_that_dies_after_each_step_costs_its_visitor_nothing(kind: Kind
     }
 }
 
-/// The same session over another connection, with what it thinks that it holds.
-async fn again(stack: &Stack, agent: Session, held: &Held, control: Instance) -> Session {
+/// Resumes the session over another connection, with the turn that the agent still holds.
+async fn resume(stack: &Stack, agent: Session, held: &Held, control: Instance) -> Session {
     let mine = HeldTurn {
         turn_id: held.turn.turn_id.clone(),
         attempt: held.turn.attempt,
@@ -91,23 +91,23 @@ async fn again(stack: &Stack, agent: Session, held: &Held, control: Instance) ->
 }
 
 #[apply(every_stack)]
-async fn an_agent_that_hears_no_answer_does_nothing_twice(stack: Stack) {
+async fn an_agent_that_loses_the_answers_stores_nothing_twice(stack: Stack) {
     let link = stack.issue("acme").await;
     let posted = stack.visitor(&link, A).say("hello").await;
     let readers = Readers::begin(&stack, &link, &posted, 2);
     let mut agent = stack.attach("acme", A).await;
     let mut held = agent.turn().await;
     for (number, word) in ["one ", "two ", "three "].into_iter().enumerate() {
-        // Sent, and maybe done, but the answer is lost with the connection.
+        // Control may or may not have stored the frame; its answer is lost with the connection.
         agent.say(held.append(held.seq, vec![delta("m1", word)])).await;
-        agent = again(&stack, agent, &held, BOTH[number % 2]).await;
+        agent = resume(&stack, agent, &held, BOTH[number % 2]).await;
         agent.say(held.append(held.seq, vec![delta("m1", word)])).await;
         held.seq += 1;
         agent.stored(&held).await;
     }
     let whole = vec![message("m1", "one two three")];
     agent.say(held.append(held.seq, whole.clone())).await;
-    agent = again(&stack, agent, &held, B).await;
+    agent = resume(&stack, agent, &held, B).await;
     agent.say(held.append(held.seq, whole)).await;
     held.seq += 1;
     agent.stored(&held).await;

@@ -1,19 +1,19 @@
-//! Clocks that disagree. Control goes by its store's, so that nobody sees anything of it.
+//! Clocks that disagree. Control uses the store's clock, so nobody notices.
 
 use super::Readers;
 use arizuko_tests::prelude::*;
 
 const LEASE: Duration = Duration::from_secs(2);
 
-async fn apart(kind: Kind) -> Stack {
+async fn with_wrong_clocks(kind: Kind) -> Stack {
     let settings = [("ARIZUKO_LEASE", "2s"), ("ARIZUKO_AGENT_HEARTBEAT", "500ms")];
     let clocks = [(Control(B), "+300s"), (Gateway(B), "-300s")];
     Stack::with_clocks(kind, &settings, &clocks).await
 }
 
 #[apply(pair)]
-async fn nothing_happens_early_where_clocks_are_five_minutes_apart(kind: Kind) {
-    let stack = apart(kind).await;
+async fn nothing_happens_early_with_clocks_five_minutes_apart(kind: Kind) {
+    let stack = with_wrong_clocks(kind).await;
     let two_minutes = Duration::from_secs(120);
     let options = LinkOptions { lifetime: two_minutes.try_into().ok(), ..LinkOptions::default() };
     let link = stack.issue_with("acme", "", options).await;
@@ -21,13 +21,13 @@ async fn nothing_happens_early_where_clocks_are_five_minutes_apart(kind: Kind) {
     stack.route(late).await;
     let mut agent = stack.agent("acme", &["--concurrency", "6"]).await;
     let mut turns = Vec::new();
-    // Enough for either control to be asked for some of them.
+    // Enough turns for each control to get some of the requests.
     for number in 0..6 {
         let posted = stack.visitor(&link, BOTH[number % 2]).say("hello").await;
         let readers = Readers::begin(&stack, &link, &posted, 2);
         turns.push((readers, agent.turn().await));
     }
-    // Time enough for every lease to be renewed, or to be taken for over.
+    // Long enough for every lease to be renewed, or to end by a wrong clock.
     sleep(LEASE * 2).await;
     for (readers, mut program) in turns {
         program.print("in time").await;
@@ -41,8 +41,8 @@ async fn nothing_happens_early_where_clocks_are_five_minutes_apart(kind: Kind) {
 }
 
 #[apply(pair)]
-async fn nothing_happens_late_where_clocks_are_five_minutes_apart(kind: Kind) {
-    let stack = apart(kind).await;
+async fn nothing_happens_late_with_clocks_five_minutes_apart(kind: Kind) {
+    let stack = with_wrong_clocks(kind).await;
     let options =
         LinkOptions { lifetime: Duration::from_secs(3).try_into().ok(), ..LinkOptions::default() };
     let short = stack.issue_with("acme", "short", options).await;
@@ -53,7 +53,7 @@ async fn nothing_happens_late_where_clocks_are_five_minutes_apart(kind: Kind) {
         let mut first = stack.attach("acme", control).await;
         assert_eq!(first.turn().await.turn.turn_id, posted.turn);
         first.vanish();
-        // It waits no longer than a lease lasts.
+        // The turn is requeued as soon as the lease ends.
         let mut second = stack.agent("acme", &[]).await;
         let mut program = second.turn().await;
         program.print("from the second").await;

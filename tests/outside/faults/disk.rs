@@ -1,10 +1,10 @@
-//! The embedded store: killed in the middle of writing, its file's end torn, its disk full.
+//! Faults of the embedded store: a kill while it writes, a torn file, a full disk.
 
 use arizuko_tests::prelude::*;
 use std::io::Write as _;
 
 #[apply(embedded)]
-async fn what_was_acknowledged_outlives_a_kill_in_the_middle_of_writing(mut stack: Stack) {
+async fn acknowledged_frames_survive_a_kill_while_the_store_writes(mut stack: Stack) {
     let link = stack.issue("acme").await;
     for seed in 1..=6_usize {
         let visitor = stack.visitor(&link, A);
@@ -17,7 +17,7 @@ async fn what_was_acknowledged_outlives_a_kill_in_the_middle_of_writing(mut stac
             agent.append(&mut held, delta("m1", &word)).await;
             stored += &word;
         }
-        // More is on its way, and may be half on the disk.
+        // Send more frames, which may be half written when the process is killed.
         let frames = (0..seed * 13).map(|_| delta("m1", "?")).collect();
         agent.push(&mut held, frames).await;
         stack.cut_the_power();
@@ -33,18 +33,18 @@ async fn what_was_acknowledged_outlives_a_kill_in_the_middle_of_writing(mut stac
 }
 
 #[apply(embedded)]
-async fn a_torn_tail_is_left_out_when_the_file_is_opened_again(mut stack: Stack) {
+async fn a_torn_write_is_dropped_when_the_file_is_opened_again(mut stack: Stack) {
     let link = stack.issue("acme").await;
     let posted = stack.visitor(&link, A).say("hello").await;
     let mut agent = stack.attach("acme", A).await;
     let held = agent.turn().await;
     agent.answer(held, "stored").await;
     stack.cut_the_power();
-    // What a disk may leave of a write that was under way.
+    // Append what a disk may leave of an unfinished write.
     let log = stack.data_dir().join("arizuko.db-wal");
     let tail = random_id().repeat(300);
     let file = fs::File::options().append(true).open(&log);
-    let mut file = file.expect("a store that was killed has its log still");
+    let mut file = file.expect("a killed store leaves its write-ahead log");
     file.write_all(tail.as_bytes()).expect("the disk has room");
     drop(file);
     stack.power_up().await;
@@ -59,7 +59,7 @@ async fn a_torn_tail_is_left_out_when_the_file_is_opened_again(mut stack: Stack)
 }
 
 #[apply(embedded)]
-async fn a_disk_that_is_full_takes_nothing_and_loses_nothing(kind: Kind) {
+async fn a_full_disk_takes_nothing_and_loses_nothing(kind: Kind) {
     let mut stack = Stack::with(kind, &[("ARIZUKO_LINK_TURNS", "1000")]).await;
     let link = stack.issue("acme").await;
     let visitor = stack.visitor(&link, A);
@@ -79,7 +79,7 @@ async fn a_disk_that_is_full_takes_nothing_and_loses_nothing(kind: Kind) {
         taken.push(answer.posted().turn);
     };
     assert!(refused.refused(503, "UNAVAILABLE").retry_after() >= 1);
-    // What is there can be read, and nothing half-done is among it.
+    // The history is readable and holds exactly the taken messages.
     let history = visitor.get(&format!("c/{}", first.conversation)).await;
     let history = history.expect(200).json();
     assert_eq!(history["turns"].as_array().map(Vec::len), Some(taken.len()));

@@ -1,4 +1,4 @@
-//! A gateway and a control that are told to stop while very many are at work.
+//! SIGTERM to gateways and controls with many open streams.
 
 use super::Readers;
 use arizuko_tests::metrics;
@@ -22,7 +22,7 @@ async fn a_rolling_restart_of_every_control_shows_no_reader_a_restart(mut stack:
         text += &format!("before {round} ");
         let control = stack.process(Control(instance));
         control.signal(Signal::SIGTERM);
-        assert_eq!(control.exit().await.code(), Some(0), "a clean end");
+        assert_eq!(control.exit().await.code(), Some(0), "the process exits cleanly");
         for program in &mut programs {
             program.print(&format!("without {round} ")).await;
         }
@@ -39,8 +39,8 @@ async fn a_rolling_restart_of_every_control_shows_no_reader_a_restart(mut stack:
 }
 
 #[apply(pair)]
-async fn a_gateway_with_very_many_readers_is_gone_in_its_grace_and_loses_nothing(kind: Kind) {
-    // Half of them at each gateway.
+async fn a_gateway_with_many_readers_stops_within_its_grace_period_and_loses_nothing(kind: Kind) {
+    // Half of the readers at each gateway.
     const READERS: usize = 2_000;
     const AGENTS: usize = 100;
     let settings = [
@@ -74,7 +74,7 @@ async fn a_gateway_with_very_many_readers_is_gone_in_its_grace_and_loses_nothing
     let gateway = stack.process(Gateway(A));
     gateway.signal(Signal::SIGTERM);
     let told = Instant::now();
-    assert_eq!(gateway.exit().await.code(), Some(0), "a clean end");
+    assert_eq!(gateway.exit().await.code(), Some(0), "the process exits cleanly");
     let took = told.elapsed();
     assert!(took < Duration::from_secs(20), "it took {took:?}");
     speak(&mut held, "two ").await;

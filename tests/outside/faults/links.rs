@@ -1,11 +1,11 @@
-//! Lines that go dead, and gateways that die.
+//! Dead connections, and killed gateways.
 
 use super::Readers;
 use arizuko_tests::prelude::*;
 
 #[apply(on_redis)]
-async fn a_wake_up_link_that_goes_dead_without_a_word_is_noticed(kind: Kind) {
-    // No recheck helps: what is noticed is noticed by the link's own beat.
+async fn a_wake_up_connection_that_goes_silent_is_replaced(kind: Kind) {
+    // Without rechecks, only the connection's own heartbeat can notice it.
     let stack = Stack::behind_a_proxy(kind, &[("ARIZUKO_RECHECK", "300s")]).await;
     let link = stack.issue("acme").await;
     let posted = stack.visitor(&link, A).say("count").await;
@@ -23,7 +23,7 @@ async fn a_wake_up_link_that_goes_dead_without_a_word_is_noticed(kind: Kind) {
 }
 
 #[apply(pair)]
-async fn a_gateway_that_is_killed_in_mid_reply_costs_its_readers_nothing(mut stack: Stack) {
+async fn readers_of_a_killed_gateway_lose_nothing(mut stack: Stack) {
     let link = stack.issue("acme").await;
     let posted = stack.visitor(&link, A).say("count").await;
     let readers = Readers::begin(&stack, &link, &posted, 6);

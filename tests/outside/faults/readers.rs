@@ -1,4 +1,4 @@
-//! Readers that read nothing: they cost what their credit is, and nobody else anything.
+//! Stalled readers: each costs at most its credit, and costs other readers nothing.
 
 use super::Readers;
 use arizuko_tests::prelude::*;
@@ -7,12 +7,12 @@ const STALLED: usize = 150;
 const READERS: usize = 200;
 const FRAMES: usize = 25;
 const FRAME_BYTES: usize = 60_000;
-/// Half of what those who read nothing would cost, if the reply waited in memory for each, and those
-/// who read cost nothing.
+/// In bytes: half of what the stalled readers would cost if the whole reply waited in memory for
+/// each of them.
 const BOUND: usize = STALLED * FRAMES * FRAME_BYTES / 2;
 
 #[apply(pair)]
-async fn readers_that_read_nothing_cost_little_while_many_others_read(kind: Kind) {
+async fn stalled_readers_cost_little_memory_while_many_others_read(kind: Kind) {
     let settings = [("ARIZUKO_STREAMS_PER_ADDRESS", "1000")];
     let mut stack = Stack::with(kind, &settings).await;
     let link = stack.issue("acme").await;
@@ -33,5 +33,5 @@ async fn readers_that_read_nothing_cost_little_while_many_others_read(kind: Kind
     agent.finish(&held).await;
     readers.agree(&word.repeat(FRAMES)).await;
     let more = stack.process(Gateway(A)).peak_memory() - before;
-    assert!(more < BOUND as u64, "it took {} MiB more", more >> 20);
+    assert!(more < BOUND as u64, "the gateway needed {} MiB more", more >> 20);
 }

@@ -1,10 +1,10 @@
-//! What Redis can do to us: it forgets scripts, cuts off who listens, is full, or no primary.
+//! Faults of Redis: it forgets scripts, disconnects subscribers, is full, or is no primary.
 
 use super::Readers;
 use arizuko_tests::prelude::*;
 
 #[apply(on_redis)]
-async fn a_redis_that_forgets_the_script_is_told_it_again(mut stack: Stack) {
+async fn control_loads_the_script_again_after_redis_has_lost_it(mut stack: Stack) {
     let link = stack.issue("acme").await;
     let visitor = stack.visitor(&link, A);
     let posted = visitor.say("count").await;
@@ -24,7 +24,7 @@ async fn a_redis_that_forgets_the_script_is_told_it_again(mut stack: Stack) {
 }
 
 #[apply(on_redis)]
-async fn subscribers_that_redis_cuts_off_miss_nothing(mut stack: Stack) {
+async fn disconnected_subscribers_miss_nothing(mut stack: Stack) {
     let link = stack.issue("acme").await;
     let visitor = stack.visitor(&link, A);
     let posted = visitor.say("count").await;
@@ -32,7 +32,7 @@ async fn subscribers_that_redis_cuts_off_miss_nothing(mut stack: Stack) {
     let mut agent = stack.attach("acme", B).await;
     let mut held = agent.turn().await;
     let mut text = String::new();
-    // As it does with those whose output buffer is over its limit.
+    // As Redis does with subscribers whose output buffer is over its limit.
     let cut_off = ["CLIENT", "KILL", "TYPE", "PUBSUB"];
     for number in 0..10 {
         let word = format!("{number} ");
@@ -48,7 +48,7 @@ async fn subscribers_that_redis_cuts_off_miss_nothing(mut stack: Stack) {
 }
 
 #[apply(on_redis)]
-async fn the_last_wake_up_may_be_lost_and_the_stream_still_ends(mut stack: Stack) {
+async fn a_stream_ends_even_if_the_last_wake_up_is_lost(mut stack: Stack) {
     let link = stack.issue("acme").await;
     let visitor = stack.visitor(&link, A);
     let mut agent = stack.attach("acme", B).await;
@@ -63,12 +63,12 @@ async fn the_last_wake_up_may_be_lost_and_the_stream_still_ends(mut stack: Stack
         let ((), _) = tokio::join!(agent.answer(held, "done"), cut_off);
         live.rest().await;
         let took = begun.elapsed();
-        assert!(took < Duration::from_secs(5), "only a recheck ended it, after {took:?}");
+        assert!(took < Duration::from_secs(5), "only a recheck ended the stream, after {took:?}");
     }
 }
 
 #[apply(on_redis)]
-async fn a_reply_whose_end_was_lost_is_given_again(mut stack: Stack) {
+async fn a_reply_whose_end_a_failover_lost_is_made_again(mut stack: Stack) {
     let link = stack.issue("acme").await;
     let visitor = stack.visitor(&link, A);
     let posted = visitor.say("hello").await;
@@ -80,8 +80,8 @@ async fn a_reply_whose_end_was_lost_is_given_again(mut stack: Stack) {
     program.print("reply").await;
     program.exit(0).await;
     visitor.end_of(&posted.turn).await;
-    // As a failover to a replica that had not got it. The agent has been told that it is done, and
-    // has forgotten the turn; its session goes on.
+    // Like a failover to a replica without the end of the reply. The agent has been told that the
+    // turn is done and has forgotten it; its session continues.
     let redis = stack.redis().expect("as before");
     redis.forget_the_rest().await;
     let mut program = agent.turn().await;
@@ -93,7 +93,7 @@ async fn a_reply_whose_end_was_lost_is_given_again(mut stack: Stack) {
 }
 
 #[apply(on_redis)]
-async fn a_redis_that_is_full_takes_nothing_and_loses_nothing(mut stack: Stack) {
+async fn a_full_redis_takes_nothing_and_loses_nothing(mut stack: Stack) {
     let link = stack.issue("acme").await;
     let visitor = stack.visitor(&link, A);
     let before = visitor.say("before").await;
@@ -102,7 +102,7 @@ async fn a_redis_that_is_full_takes_nothing_and_loses_nothing(mut stack: Stack) 
     let message = json!({"content": "during"});
     let refused = visitor.say_once("a-key-that-nobody-can-guess", &message).await;
     assert!(refused.refused(503, "UNAVAILABLE").retry_after() >= 1);
-    // What is there can be read, and nothing half-done is among it.
+    // The history is readable and holds only the first message.
     let history = visitor.get(&format!("c/{}", before.conversation)).await;
     assert_eq!(history.expect(200).json()["turns"].as_array().map(Vec::len), Some(1));
     let redis = stack.redis().expect("this stack has one");
@@ -117,7 +117,7 @@ async fn a_redis_that_is_full_takes_nothing_and_loses_nothing(mut stack: Stack) 
 }
 
 #[apply(on_redis)]
-async fn a_redis_that_is_no_primary_takes_nothing(mut stack: Stack) {
+async fn a_redis_that_is_not_a_primary_takes_nothing(mut stack: Stack) {
     let visitor = stack.visitor(&stack.issue("acme").await, A);
     let redis = stack.redis().expect("this stack has one");
     redis.ask(&["REPLICAOF", "127.0.0.1", "1"]).await;
@@ -133,7 +133,7 @@ async fn a_redis_that_is_no_primary_takes_nothing(mut stack: Stack) {
 }
 
 #[apply(on_redis)]
-async fn a_revocation_that_redis_did_not_hear_of_is_not_told_as_done(kind: Kind) {
+async fn a_revocation_that_did_not_reach_redis_is_an_error(kind: Kind) {
     use arizuko_proto::v1::{
         RevokeTokenRequest, revoke_token_request::Target, token_service_client::TokenServiceClient,
     };
