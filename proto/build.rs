@@ -1,4 +1,4 @@
-//! Generates the Rust types and services, with a compiler of protos that is a Rust library.
+//! Generates the Rust types and services with protox, so that no protoc is needed.
 
 use prost::Message as _;
 use std::{env, error::Error, fs, path::PathBuf};
@@ -20,6 +20,11 @@ fn main() -> Result<(), Box<dyn Error>> {
     let descriptors = protox::compile(FILES, ["."])?;
     let out = PathBuf::from(env::var("OUT_DIR")?);
     fs::write(out.join("descriptors.bin"), descriptors.encode_to_vec())?;
-    tonic_prost_build::configure().bytes(".arizuko.v1").compile_fds(descriptors)?;
+    let mut config = tonic_prost_build::Config::new();
+    // The JSON of a message looks up its descriptor by this name.
+    config.enable_type_names();
+    tonic_prost_build::configure()
+        .bytes(".arizuko.v1")
+        .compile_fds_with_config(descriptors, config)?;
     Ok(())
 }

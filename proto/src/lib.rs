@@ -1,6 +1,13 @@
-//! The gRPC contract: what `proto/arizuko/v1/*.proto` says, as Rust types. The comments are there.
-//! Beside it, for our own programs, what all of them do alike: `telemetry` and `tls`.
+//! The gRPC contract of arizuko: what `proto/arizuko/v1/*.proto` say, as Rust types. Their comments
+//! document it. The features add what our own programs share.
 
+#[cfg(feature = "client")]
+pub mod client;
+#[cfg(feature = "duration")]
+pub mod duration;
+mod error;
+#[cfg(feature = "json")]
+pub mod json;
 #[cfg(feature = "telemetry")]
 pub mod telemetry;
 #[cfg(feature = "tls")]
@@ -14,8 +21,8 @@ pub mod v1 {
     tonic::include_proto!("arizuko.v1");
 
     impl Frame {
-        /// What it costs of a subscription's `credit`: a large frame counts as many, so that what
-        /// waits for a reader who doesn't read is bounded in bytes.
+        /// Returns how much of a subscription's `credit` the frame takes: 1 for each KiB, so that
+        /// the bytes that wait for a slow reader are bounded.
         pub fn credit(&self) -> u32 {
             let kibibytes = self.encoded_len().div_ceil(1024);
             u32::try_from(kibibytes).unwrap_or(u32::MAX).max(1)

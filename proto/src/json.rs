@@ -1,0 +1,79 @@
+//! The contract's messages as JSON: fields by their proto names, enum values by theirs, times in
+//! RFC 3339, integers as numbers. Every field is there; one that is unset is null.
+
+use crate::v1::DESCRIPTORS;
+use prost::Name;
+use prost_reflect::{DescriptorPool, DynamicMessage, Kind, MessageDescriptor, SerializeOptions};
+use serde_json::Value;
+use std::sync::LazyLock;
+
+const OPTIONS: SerializeOptions = SerializeOptions::new()
+    .use_proto_field_name(true)
+    .stringify_64_bit_integers(false)
+    .skip_default_fields(false);
+
+#[expect(clippy::expect_used, reason = "the descriptors are compiled into the program")]
+static POOL: LazyLock<DescriptorPool> =
+    LazyLock::new(|| DescriptorPool::decode(DESCRIPTORS).expect("build.rs wrote descriptors"));
+
+/// Returns the JSON of a message of this contract.
+#[expect(clippy::expect_used, reason = "generated types and descriptors are of one build")]
+pub fn of<M: Name>(message: &M) -> Value {
+    let name = M::full_name();
+    let descriptor = POOL.get_message_by_name(&name).expect("a message of arizuko.v1");
+    let mut dynamic = DynamicMessage::new(descriptor.clone());
+    dynamic.transcode_from(message).expect("a type and its descriptor match");
+    let value = dynamic.serialize_with_options(serde_json::value::Serializer, &OPTIONS);
+    let mut value = value.expect("fields have text for names");
+    name_unset(&descriptor, &mut value);
+    value
+}
+
+/// Adds the fields that are unset as null: the serializer leaves out those that can be unset.
+fn name_unset(message: &MessageDescriptor, value: &mut Value) {
+    // A timestamp is a string.
+    let Value::Object(fields) = value else { return };
+    for field in message.fields() {
+        let value = fields.entry(field.name()).or_insert(Value::Null);
+        if let Kind::Message(message) = field.kind() {
+            match value {
+                Value::Array(values) => {
+                    values.iter_mut().for_each(|value| name_unset(&message, value));
+                }
+                value => name_unset(&message, value),
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::v1::{GetStatusResponse, Key, KeyKind, RevokeKeyResponse};
+    use prost_types::Timestamp;
+    use serde_json::json;
+
+    #[test]
+    fn every_field_is_there() {
+        let key = Key {
+            key_id: "key_1".into(),
+            kind: KeyKind::Agent.into(),
+            created_at: Some(Timestamp { seconds: 0, nanos: 1_000_000 }),
+            ..Key::default()
+        };
+        let expected = json!({
+            "key_id": "key_1",
+            "kind": "KEY_KIND_AGENT",
+            "folder": "",
+            "reach": "KEY_REACH_UNSPECIFIED",
+            "may_mint": false,
+            "name": "",
+            "created_at": "1970-01-01T00:00:00.001Z",
+        });
+        assert_eq!(of(&RevokeKeyResponse { revoked: Some(key) }), json!({"revoked": expected}));
+        assert_eq!(of(&RevokeKeyResponse::default()), json!({"revoked": null}));
+        let status = of(&GetStatusResponse { live_tokens: 7, ..GetStatusResponse::default() });
+        assert_eq!(status["live_tokens"], 7);
+        assert_eq!((&status["now"], &status["sessions"]), (&Value::Null, &json!([])));
+    }
+}
