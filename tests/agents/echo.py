@@ -1,4 +1,4 @@
-"""An agent that says what it was told five times over, a piece at a time."""
+"""An agent that repeats the message five times, in five pieces."""
 
 import sys
 import time

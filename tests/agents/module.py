@@ -1,8 +1,8 @@
-"""An agent on examples/python that does what a test tells it, step by step, a connection a turn.
+"""An agent on examples/python that takes steps from a test, over one connection for each turn.
 
-Usage: module.py <host:port> <concurrency> [--plain]. It takes the steps of stepped.py, and
-{"status": text}, {"message": text}, {"handoff": folder, "note": text}, {"speak": text}, and
-{"block": seconds}. With --plain its handler is no coroutine.
+Usage: module.py <host:port> <concurrency> [--plain]. It takes the steps of stepped.py and
+{"status": text}, {"message": text}, {"handoff": folder, "note": text}, {"speak": text} and
+{"block": seconds}. With --plain its handler is a function, not a coroutine.
 """
 
 import asyncio
@@ -25,7 +25,7 @@ def started(turn):
 
 
 def go_on(line, turn, reply):
-    """Does a step, and says whether there may be another."""
+    """Takes a step. Returns whether another may follow."""
     step = json.loads(line)
     if "out" in step:
         reply.write(base64.b64decode(step["out"]).decode())

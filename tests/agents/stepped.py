@@ -1,8 +1,8 @@
-"""An agent that does what a test tells it, step by step, over a connection of its own.
+"""A program that takes steps from a test, over a connection to it.
 
-It first says what it was started with, as one JSON line. Then it reads one JSON line a step:
-{"out": base64} and {"err": base64} write, {"ignore": true} makes it deaf to SIGTERM, {"exit": code}
-ends it. A connection that closes ends it as well.
+First it sends its environment and input as one JSON line. Then it reads one JSON line for each step:
+{"out": base64} and {"err": base64} write, {"ignore": true} ignores SIGTERM, {"exit": code} exits.
+It also exits when the connection closes.
 """
 
 import base64

@@ -1,4 +1,4 @@
-// Everybody can use it: no axe-core finding, keyboard only, and a screen reader hears what matters.
+// Accessibility: no axe-core finding, keyboard only, and announcements for screen readers.
 
 import axe from "axe-core";
 import assert from "node:assert/strict";
@@ -7,7 +7,7 @@ import { arizuko, attach, attachGated, echoLink, inbox, link, refuse, visit } fr
 
 const sizes = { phone: { width: 320, height: 568 }, frame: { width: 360, height: 500 }, wide: { width: 1440, height: 900 } };
 
-/** All rules, best practices among them. Undecided contrast counts as a finding. */
+/** Runs all rules, best practices included. Contrast that axe-core cannot decide is a finding. */
 async function assertNoFinding(visitor) {
   await visitor.page.evaluate(axe.source);
   const { violations, incomplete } = await visitor.page.evaluate(() => window.axe.run());
@@ -50,7 +50,7 @@ test("axe-core has no finding while a reply runs and when the link is off", asyn
 });
 
 for (const colorScheme of ["light", "dark"]) {
-  test(`axe-core has no finding where a person and an agent answer: ${colorScheme}`, async (t) => {
+  test(`axe-core has no finding when a person and an agent answer: ${colorScheme}`, async (t) => {
     const { url, folder, jid } = await link();
     const people = `${folder}/people`;
     await arizuko("route", "set", jid, "--target", people);
@@ -83,7 +83,7 @@ test("axe-core has no finding on the page of a link that is off", async (t) => {
   }
 });
 
-test("the keyboard alone will do, and the focus is seen", async (t) => {
+test("the page works with the keyboard alone, and shows the focus", async (t) => {
   const { url, folder } = await link();
   const { open } = await attachGated(t, folder);
   const visitor = await visit(t, url);
@@ -114,7 +114,7 @@ test("the keyboard alone will do, and the focus is seen", async (t) => {
   await open();
 });
 
-test("Enter that ends a composition of an input method sends nothing", async (t) => {
+test("Enter that ends an input method's composition sends nothing", async (t) => {
   const { url } = await echoLink(t);
   const visitor = await visit(t, url);
   await visitor.input.fill("にほん");
@@ -123,7 +123,7 @@ test("Enter that ends a composition of an input method sends nothing", async (t)
   assert.equal(await visitor.input.inputValue(), "にほん");
 });
 
-test("a screen reader hears the finished answer once, and not its pieces", async (t) => {
+test("a screen reader hears the finished answer once, not its pieces", async (t) => {
   const { url, folder } = await link();
   const { open } = await attachGated(t, folder);
   const visitor = await visit(t, url);
@@ -137,7 +137,7 @@ test("a screen reader hears the finished answer once, and not its pieces", async
   assert.equal(await visitor.page.getByRole("log").getAttribute("aria-live"), "off");
 });
 
-test("nothing moves for those who asked for stillness", async (t) => {
+test("nothing moves with prefers-reduced-motion", async (t) => {
   const { url, folder } = await link();
   await attachGated(t, folder);
   const visitor = await visit(t, url, { reducedMotion: "reduce" });

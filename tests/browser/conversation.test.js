@@ -1,4 +1,4 @@
-// A visitor talks, reloads, stops, talks on.
+// Conversations: messages, replies, reloads, and stopping a reply.
 
 import assert from "node:assert/strict";
 import http from "node:http";
@@ -15,7 +15,7 @@ test("the demo link streams an answer in Markdown", async (t) => {
   visitor.assertNoComplaints();
 });
 
-test("what an agent writes is shown while it writes", async (t) => {
+test("the page shows a reply while the agent writes it", async (t) => {
   const { url, folder } = await link();
   const { open } = await attachGated(t, folder);
   const visitor = await visit(t, url);
@@ -60,7 +60,7 @@ test("two messages within one second are both answered, each below its question"
   visitor.assertNoComplaints();
 });
 
-test("a message may be sent while a reply runs, and waits its turn", async (t) => {
+test("a message sent while a reply runs waits its turn", async (t) => {
   const { url, folder } = await link();
   const { open } = await attachGated(t, folder);
   const visitor = await visit(t, url);
@@ -76,7 +76,7 @@ test("a message may be sent while a reply runs, and waits its turn", async (t) =
   visitor.assertNoComplaints();
 });
 
-test("more messages than may wait are sent as soon as there is room", async (t) => {
+test("messages over the limit of open turns are sent as soon as there is room", async (t) => {
   const { url, folder } = await link();
   const { open } = await attachGated(t, folder);
   const visitor = await visit(t, url);
@@ -90,7 +90,7 @@ test("more messages than may wait are sent as soon as there is room", async (t) 
   messages.forEach((message, i) => assert.match(transcript[2 * i + 1], new RegExp(`Second half for ${message}`)));
 });
 
-test("stop ends the reply", async (t) => {
+test("the stop button ends the reply", async (t) => {
   const { url, folder } = await link();
   const { open } = await attachGated(t, folder);
   const visitor = await visit(t, url);
@@ -107,7 +107,7 @@ test("stop ends the reply", async (t) => {
   visitor.assertNoComplaints();
 });
 
-test("an agent that dies leaves a sentence and no typing dots", async (t) => {
+test("a dead agent leaves a sentence and no typing dots", async (t) => {
   const { url, folder } = await link();
   await attach(t, folder, "fails.sh");
   const visitor = await visit(t, url);
@@ -118,7 +118,7 @@ test("an agent that dies leaves a sentence and no typing dots", async (t) => {
   visitor.assertNoComplaints();
 });
 
-test("a new conversation begins empty, and Back leads to the one before", async (t) => {
+test("a new conversation begins empty, and Back returns to the one before", async (t) => {
   const { url } = await echoLink(t);
   const visitor = await visit(t, url);
   await visitor.say("one");
@@ -154,7 +154,7 @@ test("two tabs share the conversation, and each shows every message once", async
   visitor.assertNoComplaints();
 });
 
-test("it works in a frame on a site that the link allows", async (t) => {
+test("the page works in a frame on a site that the link allows", async (t) => {
   const site = http.createServer((request, response) => {
     response.setHeader("content-type", "text/html");
     response.end(`<iframe width=360 height=500 src="${url}"></iframe>`);
@@ -171,7 +171,7 @@ test("it works in a frame on a site that the link allows", async (t) => {
   await frame.getByText("You said: one").first().waitFor();
 });
 
-test("a reader who has scrolled up stays there and is told of what is new", async (t) => {
+test("a visitor who has scrolled up stays there and sees that there are new messages", async (t) => {
   const { url, folder } = await link();
   const { open } = await attachGated(t, folder);
   const visitor = await visit(t, url, { viewport: { width: 360, height: 300 } });

@@ -1,8 +1,8 @@
-// What the browser tests share: a Chromium, links and agents made by the `arizuko` command, and
-// proxies that behave badly.
+// The browser tests' harness: Chromium, links and agents made with the `arizuko` command, and proxies
+// that behave badly.
 //
-// The stack is somebody else's to start. ARIZUKO_CLI is the command; ARIZUKO_CONTROL and
-// ARIZUKO_KEY tell it where control is. ARIZUKO_CHAT_URL is a link that the demo agent answers.
+// The caller starts the stack. ARIZUKO_CLI is the command; ARIZUKO_CONTROL and ARIZUKO_KEY are the
+// address and key of control. ARIZUKO_CHAT_URL is a link that the demo agent answers.
 
 import assert from "node:assert/strict";
 import { execFile, spawn } from "node:child_process";
@@ -22,7 +22,7 @@ export const LAUNCH = {
   args: ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync"],
 };
 
-/** A variable of the environment, without which there is nothing to test. */
+/** Returns a required environment variable. */
 export function given(name) {
   assert.ok(process.env[name], `${name} is not set: see tests/browser/harness.js for what these tests want`);
   return process.env[name];
@@ -30,7 +30,7 @@ export function given(name) {
 
 let launched;
 
-/** The one browser of this file. Each visitor gets a context, which is a profile, of it. */
+/** The browser that all tests of a file share. Each visitor has a context (a profile) of their own. */
 export function browser() {
   launched ??= chromium.launch(LAUNCH);
   return launched;
@@ -38,7 +38,7 @@ export function browser() {
 
 after(async () => (await launched)?.close());
 
-/** A folder that ends with the test. */
+/** Makes a folder that is removed after the test. */
 export async function folderFor(t) {
   const folder = await mkdtemp(path.join(tmpdir(), "arizuko-browser-"));
   t.after(() => rm(folder, { recursive: true, force: true }));
@@ -52,20 +52,20 @@ export async function arizuko(...args) {
   return stdout.trim();
 }
 
-/** Mints a chat link in a folder of its own, so that no two tests meet. */
+/** Issues a chat link in a folder of its own, so that tests don't interfere. */
 export async function link(...options) {
   const folder = `browser-${randomBytes(6).toString("hex")}`;
   const url = await arizuko("token", "issue", folder, "chat", ...options);
   return { folder, url, jid: `web:${folder}` };
 }
 
-/** Attaches one of agents/ to the folder until the test ends. */
+/** Attaches a program of agents/ to the folder until the test ends. */
 export async function attach(t, folder, agent, ...args) {
   const program = path.join(import.meta.dirname, "agents", agent);
   const child = spawn(given("ARIZUKO_CLI"), ["agent", "exec", "--folder", folder, "--concurrency", "4", "--", program, ...args], {
     stdio: ["ignore", "ignore", "pipe"],
   });
-  // By TERM, and waited for: killed outright it would leave its programs behind.
+  // Stop it with TERM and wait: with KILL its programs would keep running.
   t.after(async () => {
     if (child.exitCode !== null || child.signalCode !== null) return;
     child.kill("SIGTERM");
@@ -82,21 +82,21 @@ export async function attach(t, folder, agent, ...args) {
   assert.fail(`arizuko agent exec ended before it was attached:\n${said.join("\n")}`);
 }
 
-/** An agent that writes one half of its answer, and the other once `open` is called. */
+/** Attaches an agent that writes half of its answer, and the rest after `open` is called. */
 export async function attachGated(t, folder) {
   const gate = path.join(await folderFor(t), "gate");
   const agent = await attach(t, folder, "gated.sh", gate);
   return { agent, open: () => writeFile(gate, "") };
 }
 
-/** A link with an agent that repeats what it is told. */
+/** Issues a link with an agent that repeats each message. */
 export async function echoLink(t) {
   const made = await link();
   await attach(t, made.folder, "echo.sh");
   return made;
 }
 
-/** A person at `arizuko inbox`, until the test ends. */
+/** A person who runs `arizuko inbox` until the test ends. */
 export async function inbox(t, folder, name) {
   const child = spawn(given("ARIZUKO_CLI"), ["inbox", "--name", name, folder], { stdio: ["pipe", "pipe", "ignore"] });
   t.after(async () => {
@@ -115,7 +115,7 @@ class Person {
     this.lines = createInterface(child.stdout)[Symbol.asyncIterator]();
   }
 
-  /** Reads on to the next line that matches. */
+  /** Reads up to the next line that matches, and returns it. */
   async reads(pattern) {
     const read = [];
     for (let line; !(line = await this.lines.next()).done; read.push(line.value)) if (pattern.test(line.value)) return line.value;
@@ -126,7 +126,7 @@ class Person {
     this.child.stdin.write(`${line}\n`);
   }
 
-  /** Takes up what waits next. */
+  /** Opens the next waiting conversation. */
   async takesUp() {
     const [, number] = /^(\d+) waits/.exec(await this.reads(/^\d+ waits/));
     this.types(`/open ${number}`);
@@ -136,7 +136,7 @@ class Person {
 
 // ── The visitor ─────────────────────────────────────────────────────────────────────────────────
 
-/** Somebody with a profile of his own who opens the link. */
+/** A visitor with their own profile who opens the link. */
 export async function visit(t, url, options = {}) {
   const context = await (await browser()).newContext(options);
   t.after(() => context.close());
@@ -166,24 +166,24 @@ export class Visitor {
     await this.input.press("Enter");
   }
 
-  /** Waits until the text is shown. */
+  /** Waits until the page shows the text. */
   sees(text) {
     return this.page.getByText(text).first().waitFor();
   }
 
-  /** Waits for the answer to all that was said: nothing is due any more. */
+  /** Waits until every message is answered. */
   async answered(count) {
     await this.answers.nth(count - 1).waitFor();
     await this.stop.waitFor({ state: "hidden" });
     assert.equal(await this.dots.count(), 0, "the typing dots are gone");
   }
 
-  /** The conversation's id. */
+  /** Returns the conversation's id. */
   conversation() {
     return this.page.evaluate(() => history.state.conversation);
   }
 
-  /** Who wrote the messages, as far as the page says so to the eye. */
+  /** Returns the visible headings that say who wrote the messages. */
   authors() {
     return this.page.locator(".message").evaluateAll((messages) =>
       messages.map((message) => {
@@ -193,7 +193,7 @@ export class Visitor {
     );
   }
 
-  /** Collects what a screen reader is told from now on. */
+  /** Records announcements for screen readers from now on. */
   async heard() {
     const heard = [];
     await this.page.exposeFunction("heard", (text) => heard.push(text));
@@ -204,12 +204,12 @@ export class Visitor {
     return heard;
   }
 
-  /** Waits until a screen reader is told that. */
+  /** Waits for an announcement. */
   hears(text) {
     return this.page.locator("[aria-live=polite]").getByText(text).first().waitFor({ state: "attached" });
   }
 
-  /** Questions and answers as they stand below each other. */
+  /** Returns questions and answers from top to bottom. */
   transcript() {
     return this.page.locator(".message .body").allInnerTexts();
   }
@@ -228,7 +228,7 @@ export class Visitor {
   }
 }
 
-/** Answers the page's next POSTs of messages with these statuses, then lets them through. Returns their keys. */
+/** Answers the page's next messages with these statuses, then lets them through. Returns their idempotency keys. */
 export async function refuse(page, ...refusals) {
   const keys = [];
   await page.route(/\/chat\/[^/]+\/$/, (route) => {
@@ -245,8 +245,8 @@ export async function refuse(page, ...refusals) {
 // ── The network ─────────────────────────────────────────────────────────────────────────────────
 
 /**
- * A proxy before the link. `buffering`: it keeps event streams to itself, as some do. `cut()` ends all
- * connections and refuses new ones until `mend()`.
+ * Starts a proxy in front of the link. With `buffering`, it holds event streams back, as some proxies
+ * do. `cut()` ends all connections and refuses new ones until `mend()`.
  */
 export async function proxy(t, url, { buffering = false } = {}) {
   const { origin, pathname } = new URL(url);

@@ -1,4 +1,4 @@
-// Screenshots to look at, in the folder ARIZUKO_SCREENSHOTS: taken, not compared.
+// Takes screenshots for people to look at, into the folder ARIZUKO_SCREENSHOTS. Nothing compares them.
 
 import { mkdir } from "node:fs/promises";
 import path from "node:path";
@@ -70,7 +70,7 @@ for (const [name, options] of shots.slice(0, 4)) {
   });
 }
 
-test("screenshots: a reply under way, and one that waits", async (t) => {
+test("screenshots: a running reply, and one that waits", async (t) => {
   const folder = path.resolve(given("ARIZUKO_SCREENSHOTS"));
   await mkdir(folder, { recursive: true });
   const made = await link("--name", "Acme support");

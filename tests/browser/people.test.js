@@ -1,4 +1,4 @@
-// Bots and people in one conversation: who answers is said, and what was said stays.
+// Bots and people in one conversation: the page says who answers, and keeps what was said.
 
 import assert from "node:assert/strict";
 import { once } from "node:events";
@@ -7,7 +7,7 @@ import { arizuko, attach, attachGated, inbox, link, visit } from "./harness.js";
 
 const SAY = "Nobody has looked yet: I'm fetching a colleague.";
 
-/** A link whose turns go to people when they take longer than a second. */
+/** Issues a link whose turns escalate to people after one second. */
 async function escalatedLink(...options) {
   const made = await link("--name", "Acme support", ...options);
   const people = `${made.folder}/people`;
@@ -15,7 +15,7 @@ async function escalatedLink(...options) {
   return { ...made, people };
 }
 
-test("a bot hands over to a person, who is named, and back", async (t) => {
+test("a bot hands off to a person, whom the page names, and gets the conversation back", async (t) => {
   const { url, folder, people } = await escalatedLink();
   const { open } = await attachGated(t, folder);
   const ana = await inbox(t, people, "Ana");
@@ -41,7 +41,7 @@ test("a bot hands over to a person, who is named, and back", async (t) => {
   await visitor.hears("First half for thanks.");
   const expected = {
     transcript: ["tea", "First half for tea.", SAY, "Here I am.", "At your service.", "thanks", "First half for thanks.\n\nSecond half for thanks."],
-    // Who goes on is not named again.
+    // The same author is not named again.
     authors: ["", "", "", "Ana", "", "", "Acme support"],
   };
   const shown = async () => ({ transcript: await visitor.transcript(), authors: await visitor.authors() });
@@ -54,14 +54,14 @@ test("a bot hands over to a person, who is named, and back", async (t) => {
   const answering = "Acme support is answering.";
   const said = ["First half for tea.", SAY].map((text) => `Acme support: ${text}`);
   assert.deepEqual(heard.slice(0, 3).sort(), [answering, ...said].sort(), "both are told, in whatever order");
-  // Who answers at once is not announced before.
+  // An author who answers at once is not announced first.
   const replies = heard.slice(3).filter((text) => !["Ana is typing…", answering].includes(text));
   assert.deepEqual(replies, ["Ana: Here I am.", "Ana: At your service.", `Acme support: ${expected.transcript.at(-1).replace("\n\n", "\n")}`]);
   assert.ok(!(await visitor.page.content()).includes("nobody else reads"));
   visitor.assertNoComplaints();
 });
 
-test("a heading names who wrote, with and without scripts", async (t) => {
+test("a heading names the author, with and without JavaScript", async (t) => {
   const { url, folder, people } = await escalatedLink();
   await attachGated(t, folder);
   const ana = await inbox(t, people, "Ana <b>");
@@ -79,7 +79,7 @@ test("a heading names who wrote, with and without scripts", async (t) => {
 });
 
 for (const reloads of [false, true]) {
-  test(`what was said before an escalation outlives a crash after it${reloads ? ", also for a page that came between" : ""}`, async (t) => {
+  test(`messages before an escalation survive a lost agent after it${reloads ? ", also on a page opened in between" : ""}`, async (t) => {
     const { url, folder, people } = await escalatedLink();
     await attachGated(t, folder);
     const { agent } = await attachGated(t, people);
@@ -105,7 +105,7 @@ for (const reloads of [false, true]) {
   });
 }
 
-test("who speaks first is shown to an open page at once, and disturbs nobody", async (t) => {
+test("an open page shows an unprompted message at once, without moving the focus", async (t) => {
   const { url, folder } = await link("--name", "Acme support");
   await attach(t, folder, "echo.sh");
   const visitor = await visit(t, url);
@@ -122,7 +122,7 @@ test("who speaks first is shown to an open page at once, and disturbs nobody", a
   await visitor.sees("I am Ana.");
   assert.equal(await visitor.input.inputValue(), "half a message");
   assert.ok(await visitor.input.evaluate((input) => input === document.activeElement), "the focus stays");
-  assert.equal(await visitor.dots.count(), 0, "nothing is due");
+  assert.equal(await visitor.dots.count(), 0, "no reply is awaited");
   await visitor.hears("Ana: I am Ana.");
   assert.deepEqual(heard, ["Acme support: By the way.", "Ana: I am Ana."]);
   await visitor.input.press("Enter");
@@ -131,7 +131,7 @@ test("who speaks first is shown to an open page at once, and disturbs nobody", a
   assert.deepEqual(await visitor.transcript(), expected);
   assert.deepEqual(await visitor.authors(), ["", "", "", "Ana", "", "Acme support"]);
 
-  // A page that was closed finds it in the history, each once.
+  // A page opened later finds each message once, in the history.
   const { page } = visitor;
   await page.goto("about:blank");
   await arizuko("agent", "say", "--folder", folder, conversation, "While you were away.");
@@ -142,12 +142,12 @@ test("who speaks first is shown to an open page at once, and disturbs nobody", a
 });
 
 for (const [mode, doing] of [["observe", "observed"], ["drop", "dropped"]]) {
-  test(`a message that is ${doing} was received, and nothing is due`, async (t) => {
+  test(`a message that is ${doing} shows as received, and no reply is awaited`, async (t) => {
     const { url, jid } = await link();
     await arizuko("route", "set", jid, "--mode", mode);
     const visitor = await visit(t, url);
     const heard = await visitor.heard();
-    // Nothing else is ever shown below it, not even for a moment.
+    // Nothing else shows below it, not even for a moment.
     const lines = [];
     await visitor.page.exposeFunction("line", (text) => lines.push(text));
     await visitor.page.evaluate(() => {

@@ -1,4 +1,4 @@
-// No login, no cookie, and no stranger's conversation.
+// Privacy: no login, no cookies, and no access to another visitor's conversation.
 
 import assert from "node:assert/strict";
 import { mkdir, writeFile } from "node:fs/promises";
@@ -7,7 +7,7 @@ import { test } from "node:test";
 import { chromium } from "playwright-core";
 import { attachGated, echoLink, folderFor, LAUNCH, link, visit, Visitor } from "./harness.js";
 
-/** A Chromium whose user has blocked cookies, and with them all storage. */
+/** Starts a Chromium that blocks cookies, and with them all storage. */
 async function visitWithoutStorage(t, url) {
   const profile = await folderFor(t);
   await mkdir(path.join(profile, "Default"));
@@ -22,7 +22,7 @@ async function visitWithoutStorage(t, url) {
   return visitor;
 }
 
-test("the page talks with cookies and storage blocked, also across a reload in mid-reply", async (t) => {
+test("the page works with cookies and storage blocked, also across a reload in mid-reply", async (t) => {
   const { url, folder } = await link();
   const { open } = await attachGated(t, folder);
   const visitor = await visitWithoutStorage(t, url);
@@ -67,7 +67,7 @@ test("two browsers on one link never see each other", async (t) => {
   assert.deepEqual(await carol.transcript(), [], "a third one sees nobody");
 });
 
-test("what a visitor or an agent writes is text, not script", async (t) => {
+test("messages of visitors and agents cannot run scripts", async (t) => {
   const { url } = await echoLink(t);
   const visitor = await visit(t, url);
   const attack = `<img src=x onerror="document.title='hacked'"><script>document.title='hacked'</script>`;
@@ -96,14 +96,14 @@ test("the conversation works through the plain form, without JavaScript", async 
   await visitor.questions.first().waitFor({ state: "detached" });
 });
 
-test("a page that got its conversation from the plain form takes it over", async (t) => {
+test("a page with JavaScript continues a conversation of the plain form", async (t) => {
   const { url } = await echoLink(t);
   const plain = await visit(t, url, { javaScriptEnabled: false });
   await plain.input.fill("one");
   await plain.button("Send").click();
   await plain.page.waitForURL(/\?conversation=/);
   const visitor = await visit(t, plain.page.url());
-  await visitor.page.waitForURL(url); // The conversation is not left in the address.
+  await visitor.page.waitForURL(url); // The page removes the conversation from the address.
   await visitor.answered(1);
   await visitor.say("two");
   await visitor.answered(2);

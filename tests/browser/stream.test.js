@@ -1,5 +1,5 @@
-// What a stream may do that no well-behaved agent makes it do on demand. The stream's text is ours
-// here; everything else is the real stack.
+// Event streams that agents cannot produce on demand. These tests write the stream's text; everything
+// else is the real stack.
 
 import assert from "node:assert/strict";
 import { EventEmitter, once } from "node:events";
@@ -9,8 +9,8 @@ import { echoLink, link, visit } from "./harness.js";
 const event = (name, data, id) => `${id === undefined ? "" : `id: ${id}\n`}event: ${name}\ndata: ${JSON.stringify(data)}\n\n`;
 
 /**
- * Answers the page's stream number 0, 1, 2 … with `text(number)`; where that is nothing, by the real
- * one. `asked(count)` waits until so many were asked for.
+ * Answers the page's stream number 0, 1, 2 … with `text(number)`, or with the real stream if that is
+ * undefined. `asked(count)` waits until the page has requested that many streams.
  */
 async function scripted(page, text) {
   const requests = new EventEmitter();
@@ -28,7 +28,7 @@ async function scripted(page, text) {
   };
 }
 
-test("a restart drops the reply so far unless it is kept, and what comes twice is shown once", async (t) => {
+test("a restart drops the reply unless it is kept, and repeated frames show once", async (t) => {
   const { url } = await link();
   const visitor = await visit(t, url);
   const answer = visitor.page.waitForResponse((response) => response.request().method() === "POST");
@@ -55,7 +55,7 @@ test("a restart drops the reply so far unless it is kept, and what comes twice i
   ];
   const last = frame("turn_done", { status: "failed", error: "The cup broke." });
   let ended = false;
-  // Whole, in part, whole again, as the page reconnects.
+  // As the page reconnects, it gets the whole stream, a part, and the whole stream again.
   const streams = await scripted(visitor.page, (number) => frames.slice(number % 2 ? 4 : 0).join("") + (ended ? last : ""));
   await visitor.page.reload();
   await visitor.lastLine("Still pouring");
@@ -82,7 +82,7 @@ test("a cursor that is not in the log makes the page read the history again", as
   visitor.assertNoComplaints();
 });
 
-test("the stream may tell of a message before its POST is answered", async (t) => {
+test("the stream may bring a message before its POST is answered", async (t) => {
   const { url } = await echoLink(t);
   const visitor = await visit(t, url);
   await visitor.say("one");
@@ -104,7 +104,7 @@ test("the stream may tell of a message before its POST is answered", async (t) =
   visitor.assertNoComplaints();
 });
 
-test("a message whose POST was taken but not answered is shown once, also after a reload", async (t) => {
+test("a message whose POST was taken but not answered shows once, also after a reload", async (t) => {
   const { url } = await echoLink(t);
   const visitor = await visit(t, url);
   await visitor.say("one");
@@ -123,7 +123,7 @@ test("a message whose POST was taken but not answered is shown once, also after 
   assert.deepEqual(await visitor.transcript(), ["one", "You said: one", "two", "You said: two"]);
 });
 
-test("a stream that is refused leaves the conversation working", async (t) => {
+test("the conversation works without its stream", async (t) => {
   const { url } = await echoLink(t);
   const visitor = await visit(t, url);
   await visitor.page.route(/\/sse\?/, (route) => route.fulfill({ status: 429, headers: { "retry-after": "1" }, body: "{}" }));

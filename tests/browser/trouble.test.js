@@ -1,10 +1,10 @@
-// Whatever goes wrong is said, with what to do, and no typed word is lost.
+// Errors: the page says what is wrong and what to do, and loses no typed word.
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { arizuko, attach, attachGated, echoLink, link, proxy, refuse, visit } from "./harness.js";
 
-test("429 is shown with a countdown, and the message goes out by itself with the same key", async (t) => {
+test("429 shows a countdown, and the page sends the message again with the same key", async (t) => {
   const { url } = await echoLink(t);
   const visitor = await visit(t, url);
   const keys = await refuse(visitor.page, { status: 429, headers: { "retry-after": "2" } });
@@ -19,7 +19,7 @@ test("429 is shown with a countdown, and the message goes out by itself with the
 });
 
 for (const [status, sentence] of [[0, "The server can't be reached."], [500, "Messages can't be taken right now."], [503, "Messages can't be taken right now."], [504, "This may have arrived or not"]]) {
-  test(`${status || "no answer"} is shown, and tried again with the same key`, async (t) => {
+  test(`${status || "no answer"} shows an error, and the page tries again with the same key`, async (t) => {
     const { url } = await echoLink(t);
     const visitor = await visit(t, url);
     const keys = await refuse(visitor.page, { status, headers: { "retry-after": "30" } });
@@ -42,7 +42,7 @@ const refusals = [
   [422, "mixed up with an earlier one"],
 ];
 for (const [status, sentence] of refusals) {
-  test(`${status} is shown; the message can be changed or sent again`, async (t) => {
+  test(`${status} shows an error, and the message can be changed or sent again`, async (t) => {
     const { url } = await echoLink(t);
     const visitor = await visit(t, url);
     const keys = await refuse(visitor.page, { status }, { status });
@@ -72,7 +72,7 @@ test("a message over the limit stays in the composer", async (t) => {
   visitor.assertNoComplaints();
 });
 
-test("with nobody attached the message is kept, and answered once somebody comes", async (t) => {
+test("without an agent the page says so, and the reply comes once an agent attaches", async (t) => {
   const { url, folder } = await link();
   const visitor = await visit(t, url);
   await visitor.say("anybody there?");
@@ -86,7 +86,7 @@ test("with nobody attached the message is kept, and answered once somebody comes
   visitor.assertNoComplaints();
 });
 
-test("revoking the link tells an open page, ends the reply and closes the composer", async (t) => {
+test("on an open page, a revoked link ends the reply and closes the composer", async (t) => {
   const { url, folder, jid } = await link();
   await attachGated(t, folder);
   const visitor = await visit(t, url);
@@ -103,7 +103,7 @@ test("revoking the link tells an open page, ends the reply and closes the compos
   assert.equal(answer.status(), 401);
 });
 
-test("a link that was revoked while the page slept says so at the next message", async (t) => {
+test("a link revoked while the page slept shows as revoked at the next message", async (t) => {
   const { url, jid } = await echoLink(t);
   const visitor = await visit(t, url);
   await arizuko("token", "revoke", jid);
@@ -113,7 +113,7 @@ test("a link that was revoked while the page slept says so at the next message",
   assert.equal(await visitor.questions.innerText(), "hello");
 });
 
-test("offline is shown, and what was written goes out once the network is back", async (t) => {
+test("the page says that it is offline, and sends the message once the network is back", async (t) => {
   const { url } = await echoLink(t);
   const visitor = await visit(t, url);
   await visitor.say("one");
@@ -128,7 +128,7 @@ test("offline is shown, and what was written goes out once the network is back",
   assert.deepEqual(await visitor.transcript(), ["one", "You said: one", "two", "You said: two"]);
 });
 
-test("a cut connection is shown, and nothing of the reply is lost or doubled", async (t) => {
+test("the page shows a broken connection, and the reply stays complete", async (t) => {
   const { url, folder } = await link();
   const { open } = await attachGated(t, folder);
   const line = await proxy(t, url);
@@ -146,7 +146,7 @@ test("a cut connection is shown, and nothing of the reply is lost or doubled", a
   assert.equal(answer.split("half").length, 3, answer);
 });
 
-test("behind a proxy that holds the stream back the answer comes all the same", async (t) => {
+test("the answer arrives through a proxy that holds the stream back", async (t) => {
   const { url, folder } = await link();
   const { open } = await attachGated(t, folder);
   const line = await proxy(t, url, { buffering: true });
@@ -159,7 +159,7 @@ test("behind a proxy that holds the stream back the answer comes all the same", 
   assert.equal(await visitor.questions.count(), 1);
 });
 
-test("a conversation that is no longer kept gives way to a new one, with a sentence", async (t) => {
+test("a deleted conversation makes way for a new one, with a sentence", async (t) => {
   const { url } = await echoLink(t);
   const visitor = await visit(t, url);
   await visitor.page.evaluate(() => history.replaceState({ conversation: "AAAAAAAAAAAAAAAAAAAAAA", draft: "half a thought" }, ""));
@@ -171,7 +171,7 @@ test("a conversation that is no longer kept gives way to a new one, with a sente
   await visitor.notice.waitFor({ state: "hidden" });
 });
 
-test("a message under way survives a reload, and arrives once", async (t) => {
+test("a message that is being sent survives a reload, and arrives once", async (t) => {
   const { url } = await echoLink(t);
   const visitor = await visit(t, url);
   await refuse(visitor.page, { status: 503, headers: { "retry-after": "30" } });

@@ -1,7 +1,7 @@
-"""Talks on a chat link with httpx and reads the reply with httpx-sse, coming back by Last-Event-ID.
+"""Sends a message to a chat link with httpx, and reads the reply with httpx-sse and Last-Event-ID.
 
-Usage: converse.py <link> <message> <cut>. It goes away after each <cut> events and comes back until
-it is told 204. Prints one JSON line: the ids, and each event with its id and data.
+Usage: converse.py <link> <message> <cut>. It disconnects after each <cut> events and resumes until
+the status is 204. Prints one JSON line: the ids, and each event with its id and data.
 """
 
 import json
@@ -22,7 +22,7 @@ with httpx.Client(timeout=20) as client:
             if source.response.status_code == 204:
                 break
             connections += 1
-            # The library hands on what an EventSource would not: a `retry:` without an event.
+            # Unlike EventSource, the library also yields a `retry:` without an event.
             real = (event for event in source.iter_sse() if event.data)
             for count, event in enumerate(real, 1):
                 events.append({"id": event.id, "event": event.event, "data": event.json()})

@@ -1,4 +1,4 @@
-"""Asks control for its health, and what it serves, with stock gRPC in Python.
+"""Asks control for its health and its services, with plain gRPC in Python.
 
 Usage: health.py <control host:port>. Prints one JSON line.
 """

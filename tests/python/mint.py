@@ -1,6 +1,6 @@
-"""Mints a chat link as an agent does: stock gRPC in Python, stubs made from the protos.
+"""Issues chat links as an agent does, with plain gRPC in Python and stubs generated from the protos.
 
-Usage: mint.py <control host:port> <protos> [key folder suffix ...]. Prints one JSON line a link.
+Usage: mint.py <control host:port> <protos> <key> [folder suffix ...]. Prints one JSON line for each link.
 """
 
 import importlib

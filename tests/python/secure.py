@@ -1,4 +1,4 @@
-"""Asks control for its health over TLS with stock gRPC in Python: with a certificate, and without.
+"""Asks control for its health over TLS, with plain gRPC in Python: with and without a certificate.
 
 Usage: secure.py <control host:port> <authority> <key> <certificate>. Prints one JSON line.
 """

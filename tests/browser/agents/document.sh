@@ -1,5 +1,5 @@
 #!/bin/sh
-# Answers with all that Markdown has, a line at a time.
+# Answers with every kind of Markdown, one line at a time.
 cat >/dev/null
 while IFS= read -r line; do
   printf '%s\n' "$line"
