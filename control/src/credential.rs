@@ -7,6 +7,7 @@
 use crate::store::Partition;
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD as BASE64};
 use sha2::{Digest, Sha256};
+use std::fmt::Write as _;
 
 const SECRET_BYTES: usize = 32;
 const ID_BYTES: usize = 16;
@@ -49,7 +50,11 @@ impl Credential {
 
 /// SHA-256, in hexadecimal.
 pub(crate) fn hash(secret: impl AsRef<[u8]>) -> String {
-    format!("{:x}", Sha256::digest(secret))
+    let mut hex = String::with_capacity(64);
+    for byte in Sha256::digest(secret) {
+        let _ = write!(hex, "{byte:02x}");
+    }
+    hex
 }
 
 /// The partition in a public id; `None` for what can't be one.
