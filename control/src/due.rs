@@ -4,9 +4,9 @@
 //! is about. Any control may take a due item: the versions of what it changes fence it.
 
 use crate::{
+    control::Control,
     conversation,
     ledger::Error,
-    server::Control,
     session,
     store::{Millis, Partition},
     token,

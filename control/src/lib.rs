@@ -1,13 +1,13 @@
 //! Control: the gRPC service that owns tokens, revocation, conversations, turns and reply frames.
 //!
 //! The domain (`jid`, `credential`, `key`, `token`, `route`, `conversation`, `frame`, `turn`,
-//! `session`)
-//! is pure: it decides, in a transaction, and knows neither gRPC nor a store. `grpc` turns
-//! protos into the domain and back and does nothing else. `store` keeps records, sets and logs
-//! and knows nothing of what they mean.
+//! `session`) is pure: it decides in a transaction, and knows neither gRPC nor a store. `grpc`
+//! turns protos into the domain and back. `store` keeps records, sets and logs and doesn't know
+//! what they mean.
 
 mod audit;
 mod config;
+mod control;
 mod conversation;
 mod credential;
 mod due;
@@ -19,7 +19,6 @@ mod ledger;
 mod limits;
 mod metrics;
 mod route;
-mod server;
 mod session;
 mod store;
 mod token;
@@ -41,17 +40,20 @@ use tonic::transport::server::TcpIncoming;
 
 /// The control service.
 pub struct Server {
-    control: Arc<server::Control>,
+    control: Arc<control::Control>,
     tls: Option<Arc<Acceptor>>,
     grace: Duration,
 }
 
 impl Server {
-    /// Opens the store; binds nothing.
+    /// Opens the store. Binds no socket.
+    ///
+    /// # Errors
+    /// When options contradict each other, or the store can't be opened.
     pub async fn new(options: Options) -> anyhow::Result<Self> {
         let grace = Duration::from_secs(options.grace);
         let tls = Acceptor::new(&options.tls, options.client_ca.as_deref(), &["h2"])?;
-        let control = server::Control::open(options).await?;
+        let control = control::Control::open(options).await?;
         tracing::info!(
             store = control.ledger.describe(),
             partitions = control.partitions,
@@ -63,19 +65,22 @@ impl Server {
         Ok(Self { control: Arc::new(control), tls, grace })
     }
 
-    /// What it counts.
+    /// Returns the registry of its metrics.
     pub fn metrics(&self) -> Arc<Registry> {
         self.control.metrics.registry.clone()
     }
 
-    /// Serves until `shutdown`, then drains: agents and gateways are told, and open streams have
-    /// the grace period to end.
+    /// Serves until `shutdown`, then drains: tells agents and gateways, and gives open streams the
+    /// grace period to end.
+    ///
+    /// # Errors
+    /// When serving fails, or the task that takes due items ends.
     pub async fn serve(
         self,
         listener: TcpListener,
         shutdown: CancellationToken,
     ) -> anyhow::Result<()> {
-        let router = grpc::router(&self.control).await?;
+        let router = grpc::router(self.control.clone()).await?;
         let mut due = tokio::spawn(due::run(self.control.clone(), shutdown.clone()));
         let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
         let stopped = shutdown.clone().cancelled_owned();
@@ -89,20 +94,20 @@ impl Server {
         let served = tokio::select! {
             served = &mut serving => served,
             swept = &mut due, if !shutdown.is_cancelled() => {
-                return swept.context("the sweep of due items ended");
+                return swept.context("the task that takes due items ended");
             }
             () = shutdown.cancelled() => {
                 self.control.draining.cancel();
                 match tokio::time::timeout(self.grace, &mut serving).await {
                     Ok(served) => served,
                     Err(_) => {
-                        tracing::warn!("the grace period is over; open streams are cut");
+                        tracing::warn!("grace period over, closing open streams");
                         Ok(())
                     }
                 }
             }
         };
-        due.await.context("the sweep of due items")?;
+        due.await.context("the task that takes due items")?;
         served.context("serving gRPC")
     }
 }

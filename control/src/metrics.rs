@@ -1,7 +1,7 @@
-//! What control counts: a registry of its own for each. `docs/operations.md` says what the names
-//! mean; no label has a value that a visitor chooses.
+//! The metrics of one control, in a registry of its own. `docs/operations.md` says what the names
+//! mean. No label has a value that a visitor chooses.
 
-use crate::store::measured;
+use crate::store::measured::StoreMetrics;
 use arizuko_proto::{
     telemetry::metrics::{Latencies, Registry, latencies},
     v1::ErrorReason,
@@ -17,7 +17,7 @@ use std::{
 };
 use tonic::Code;
 
-/// See the module. Cheap to clone, and all clones count together.
+/// Cheap to clone; all clones count together.
 #[derive(Clone)]
 pub(crate) struct Metrics {
     pub(crate) registry: Arc<Registry>,
@@ -31,9 +31,7 @@ pub(crate) struct Metrics {
     pub(crate) waiting: Gauge,
     pub(crate) longest_wait: Gauge,
     pub(crate) first_frame: Histogram,
-    pub(crate) round_trips: Latencies<Operation>,
-    pub(crate) store_failures: Family<StoreFailure, Counter>,
-    pub(crate) conflicts: Counter,
+    pub(crate) store: StoreMetrics,
 }
 
 /// An RPC, as `GatewayService/PostMessage`.
@@ -63,18 +61,6 @@ struct Reason {
     reason: &'static str,
 }
 
-/// What a store is asked for.
-#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
-pub(crate) struct Operation {
-    pub(crate) operation: &'static str,
-}
-
-#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
-pub(crate) struct StoreFailure {
-    pub(crate) operation: &'static str,
-    pub(crate) failure: &'static str,
-}
-
 impl Metrics {
     pub(crate) fn new() -> Self {
         let mut registry = Registry::with_prefix("arizuko_control");
@@ -84,12 +70,12 @@ impl Metrics {
         let call_times = latencies();
         let help = "Time from an RPC to its answer, for a stream to its beginning";
         registry.register_with_unit("call_duration", help, seconds(), call_times.clone());
-        // There from the beginning: a rate doesn't see a series appear.
+        // Every series is there from the start: a rate doesn't see one appear.
         let refusals = Family::default();
         for reason in (1..).map_while(|number| ErrorReason::try_from(number).ok()) {
             drop(refusals.get_or_create(&Reason::of(reason)));
         }
-        let help = "What was refused, subscriptions and agents' streams included";
+        let help = "Refusals of calls, subscriptions and agents' streams";
         registry.register("refusals", help, refusals.clone());
 
         let gauge = |registry: &mut Registry, name: &str, help: &str| {
@@ -113,20 +99,7 @@ impl Metrics {
         let help = "Time from taking a message to storing the first frame of its reply";
         registry.register_with_unit("first_frame", help, seconds(), first_frame.clone());
 
-        let round_trips = latencies();
-        let help = "Time that the store takes for what it is asked";
-        registry.register_with_unit("store_round_trip", help, seconds(), round_trips.clone());
-        let store_failures = Family::default();
-        for operation in measured::OPERATIONS {
-            for failure in measured::FAILURES {
-                drop(store_failures.get_or_create(&StoreFailure { operation, failure }));
-            }
-        }
-        let help = "Round trips that failed: unavailable, or without a known outcome";
-        registry.register("store_failures", help, store_failures.clone());
-        let conflicts = Counter::default();
-        let help = "Commits decided again, because others changed what they rest on";
-        registry.register("store_conflicts", help, conflicts.clone());
+        let store = StoreMetrics::register(&mut registry);
         Self {
             registry: Arc::new(registry),
             calls,
@@ -139,9 +112,7 @@ impl Metrics {
             waiting,
             longest_wait,
             first_frame,
-            round_trips,
-            store_failures,
-            conflicts,
+            store,
         }
     }
 

@@ -1,19 +1,17 @@
 //! AdminService.
 
-use super::{Service, status, wire};
+use super::{Service, access, key_watch::KeyWatch, wire};
 use crate::{
     audit::{self, Entry, Event, in_view},
     jid::Folder,
     key::Caller,
     ledger::Error,
-    server::KeyWatch,
     session::{self, SESSIONS, Session},
-    store::{Partition, Wake},
+    store::{Subscription, Wake},
     token::TOKENS,
     turn::{self, DROPPED, Dropped},
 };
 use arizuko_proto::v1;
-use std::collections::BTreeMap;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
@@ -21,7 +19,7 @@ use tonic::{Request, Response, Status};
 
 const DEFAULT_ENTRIES: u32 = 100;
 const MAX_ENTRIES: u32 = 1_000;
-/// How many events wait for one tail. It is a view: what doesn't fit is left out.
+/// How many events wait for one tail. When it is full, further events are left out.
 const BACKLOG: usize = 1_024;
 
 #[tonic::async_trait]
@@ -32,107 +30,40 @@ impl v1::admin_service_server::AdminService for Service {
         &self,
         request: Request<v1::GetStatusRequest>,
     ) -> Result<Response<v1::GetStatusResponse>, Status> {
-        self.operator(&request).await?;
-        self.status().await.map(Response::new).map_err(status::from)
+        self.authenticate_operator(request).await?;
+        let (control, ledger) = (&self.control, &self.control.ledger);
+        let tokens = ledger.gather(TOKENS, control.partitions, u64::MAX, u32::MAX).await?;
+        Ok(Response::new(v1::GetStatusResponse {
+            sessions: self.sessions().await?,
+            dropped: self.dropped().await?,
+            live_tokens: tokens.len() as u64,
+            store: ledger.describe(),
+            store_remarks: ledger.remarks().await,
+            partitions: control.partitions.into(),
+            public_url: control.public_url.clone(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            started_at: Some(wire::timestamp(control.started_at)),
+            now: Some(wire::timestamp(ledger.now())),
+        }))
     }
 
     async fn list_audit(
         &self,
         request: Request<v1::ListAuditRequest>,
     ) -> Result<Response<v1::ListAuditResponse>, Status> {
-        self.operator(&request).await?;
-        let entries = self.audit(request.into_inner()).await.map_err(status::from)?;
-        Ok(Response::new(v1::ListAuditResponse { entries }))
-    }
-
-    async fn tail(
-        &self,
-        request: Request<v1::TailRequest>,
-    ) -> Result<Response<Self::TailStream>, Status> {
-        let caller = self.operator(&request).await?;
-        let folder = request.into_inner().folder;
-        let stream = self.follow(&caller, &folder).await.map_err(status::from)?;
-        Ok(Response::new(stream))
-    }
-}
-
-impl Service {
-    async fn status(&self) -> Result<v1::GetStatusResponse, Error> {
-        let (control, ledger) = (&self.0, &self.0.ledger);
-        let mut ids: BTreeMap<Partition, Vec<String>> = BTreeMap::new();
-        for (partition, member) in
-            ledger.gather(SESSIONS, control.partitions, u64::MAX, u32::MAX).await?
-        {
-            ids.entry(partition).or_default().push(member.name);
-        }
-        let mut sessions = Vec::new();
-        for (partition, ids) in ids {
-            let records = ids.iter().map(|id| session::record(id));
-            for session in
-                ledger.records::<Session>(partition, records).await?.into_iter().flatten()
-            {
-                if session.expires_at <= ledger.now() {
-                    continue;
-                }
-                let held = ledger
-                    .members(partition, session::held(&session.id), (0, u64::MAX), u32::MAX)
-                    .await?;
-                sessions.push(wire_session(session, held.len()));
-            }
-        }
-        let tokens = ledger.gather(TOKENS, control.partitions, u64::MAX, u32::MAX).await?;
-        Ok(v1::GetStatusResponse {
-            dropped: self.dropped().await?,
-            store_remarks: ledger.remarks().await,
-            now: Some(wire::timestamp(ledger.now())),
-            version: env!("CARGO_PKG_VERSION").to_owned(),
-            store: ledger.describe(),
-            public_url: control.public_url.clone(),
-            partitions: control.partitions.into(),
-            sessions,
-            live_tokens: tokens.len() as u64,
-            started_at: Some(wire::timestamp(control.started_at)),
-        })
-    }
-
-    /// How many messages were dropped, by JID.
-    async fn dropped(&self) -> Result<Vec<v1::DroppedMessages>, Error> {
-        let (control, ledger) = (&self.0, &self.0.ledger);
-        let mut jids: BTreeMap<Partition, Vec<String>> = BTreeMap::new();
-        for (partition, member) in
-            ledger.gather(DROPPED, control.partitions, u64::MAX, u32::MAX).await?
-        {
-            jids.entry(partition).or_default().push(member.name);
-        }
-        let mut dropped = Vec::new();
-        for (partition, jids) in jids {
-            let records = jids.iter().map(|jid| turn::dropped(jid));
-            let counts = ledger.records::<Dropped>(partition, records).await?;
-            let counted = jids.into_iter().zip(counts);
-            // A count is forgotten a while after its last message.
-            dropped.extend(counted.filter_map(|(jid, count)| {
-                let messages = count?.messages;
-                Some(v1::DroppedMessages { jid, messages })
-            }));
-        }
-        Ok(dropped)
-    }
-
-    async fn audit(&self, request: v1::ListAuditRequest) -> Result<Vec<v1::AuditEntry>, Error> {
-        let view = view(&request.folder)?;
-        let (control, ledger) = (&self.0, &self.0.ledger);
-        let limit =
-            if request.limit == 0 { DEFAULT_ENTRIES } else { request.limit.min(MAX_ENTRIES) };
+        let (caller, request) = self.authenticate_operator(request).await?;
+        let view = access::view(&caller, &request.folder)?;
+        let limit = match request.limit {
+            0 => DEFAULT_ENTRIES,
+            limit => limit.min(MAX_ENTRIES),
+        };
+        let (control, ledger) = (&self.control, &self.control.ledger);
         let members = match &view {
             Some(folder) => {
-                let partition = control.partition(folder);
-                ledger.members(partition, audit::AUDIT.to_owned(), (0, u64::MAX), u32::MAX).await?
+                let (partition, set) = (control.partition(folder), audit::AUDIT.to_owned());
+                ledger.members(partition, set, (0, u64::MAX), u32::MAX).await?
             }
-            None => {
-                let members =
-                    ledger.gather(audit::AUDIT, control.partitions, u64::MAX, u32::MAX).await?;
-                members.into_iter().map(|(_, member)| member).collect()
-            }
+            None => control.gathered(audit::AUDIT).await?.into_values().flatten().collect(),
         };
         let entries =
             members.iter().filter_map(|member| serde_json::from_str::<Entry>(&member.name).ok());
@@ -140,61 +71,82 @@ impl Service {
             entries.filter(|entry| in_view(&entry.folder, view.as_ref())).collect();
         entries.sort_by_key(|entry| entry.at);
         let surplus = entries.len().saturating_sub(limit as usize);
-        Ok(entries.drain(surplus..).map(wire_entry).collect())
+        let entries = entries.drain(surplus..).map(wire_entry).collect();
+        Ok(Response::new(v1::ListAuditResponse { entries }))
     }
 
-    async fn follow(
+    async fn tail(
         &self,
-        caller: &Caller,
-        folder: &str,
-    ) -> Result<ReceiverStream<Result<v1::TailResponse, Status>>, Error> {
-        let view = view(folder)?;
+        request: Request<v1::TailRequest>,
+    ) -> Result<Response<Self::TailStream>, Status> {
+        let (caller, request) = self.authenticate_operator(request).await?;
+        let view = access::view(&caller, &request.folder)?;
         let partitions = match &view {
             Some(folder) => {
-                let partition = self.0.partition(folder);
+                let partition = self.control.partition(folder);
                 partition..partition + 1
             }
-            None => 0..self.0.partitions,
+            None => 0..self.control.partitions,
         };
         let (events, stream) = mpsc::channel(BACKLOG);
-        let ended = self.end_of_tail(caller, events.clone()).await?;
+        let ended = self.end_of_tail(&caller, events.clone()).await?;
         for partition in partitions {
-            let mut wakes = self.0.ledger.watch(partition, audit::TAIL).await?;
-            let (events, view) = (events.clone(), view.clone());
-            let ended = ended.clone();
-            tokio::spawn(async move {
-                loop {
-                    let wake = tokio::select! {
-                        wake = wakes.next() => wake,
-                        () = ended.cancelled() => return,
-                    };
-                    if let Wake::Published(line) = wake
-                        && let Ok(event) = serde_json::from_slice::<Event>(&line)
-                        && in_view(&event.folder, view.as_ref())
-                    {
-                        // A full backlog: the view leaves this one out.
-                        let _ = events.try_send(Ok(wire_event(event)));
-                    }
-                }
-            });
+            let wakes = self.control.ledger.watch(partition, audit::TAIL).await?;
+            tokio::spawn(forward(wakes, view.clone(), events.clone(), ended.clone()));
         }
-        Ok(ReceiverStream::new(stream))
+        Ok(Response::new(ReceiverStream::new(stream)))
+    }
+}
+
+impl Service {
+    async fn sessions(&self) -> Result<Vec<v1::AgentSession>, Error> {
+        let ledger = &self.control.ledger;
+        let mut sessions = Vec::new();
+        for (partition, ids) in self.control.gathered(SESSIONS).await? {
+            let records = ids.iter().map(|id| session::record(&id.name));
+            let records = ledger.records::<Session>(partition, records).await?;
+            for session in records.into_iter().flatten() {
+                if session.expires_at <= ledger.now() {
+                    continue;
+                }
+                let held = session::held(&session.id);
+                let held = ledger.members(partition, held, (0, u64::MAX), u32::MAX).await?;
+                sessions.push(wire_session(session, held.len()));
+            }
+        }
+        Ok(sessions)
     }
 
-    /// Is cancelled when the reader leaves, its key is revoked, or control drains.
+    /// Returns how many messages were dropped, by JID.
+    async fn dropped(&self) -> Result<Vec<v1::DroppedMessages>, Error> {
+        let mut dropped = Vec::new();
+        for (partition, jids) in self.control.gathered(DROPPED).await? {
+            let records = jids.iter().map(|jid| turn::dropped(&jid.name));
+            let counts = self.control.ledger.records::<Dropped>(partition, records).await?;
+            // The record of a JID that drops nothing any more expires before the set's member.
+            dropped.extend(jids.into_iter().zip(counts).filter_map(|(jid, count)| {
+                let messages = count?.messages;
+                Some(v1::DroppedMessages { jid: jid.name, messages })
+            }));
+        }
+        Ok(dropped)
+    }
+
+    /// Returns a token that is cancelled when the reader leaves, its key is revoked, or control
+    /// drains.
     async fn end_of_tail<T: Send + 'static>(
         &self,
         caller: &Caller,
         events: mpsc::Sender<T>,
     ) -> Result<CancellationToken, Error> {
-        let key = KeyWatch::start(&self.0, caller).await?;
-        let (control, ended) = (self.0.clone(), CancellationToken::new());
+        let key = KeyWatch::start(&self.control, caller).await?;
+        let (control, ended) = (self.control.clone(), CancellationToken::new());
         let guard = ended.clone().drop_guard();
         tokio::spawn(async move {
             let _guard = guard;
             tokio::select! {
                 () = events.closed() => {}
-                () = key.ended() => {}
+                () = key.revoked() => {}
                 () = control.draining.cancelled() => {}
             }
         });
@@ -202,8 +154,26 @@ impl Service {
     }
 }
 
-fn view(folder: &str) -> Result<Option<Folder>, Error> {
-    Ok((!folder.is_empty()).then(|| Folder::parse(folder)).transpose()?)
+/// Forwards one partition's events until the tail ends.
+async fn forward(
+    mut wakes: Subscription,
+    view: Option<Folder>,
+    events: mpsc::Sender<Result<v1::TailResponse, Status>>,
+    ended: CancellationToken,
+) {
+    loop {
+        let wake = tokio::select! {
+            wake = wakes.next() => wake,
+            () = ended.cancelled() => return,
+        };
+        if let Wake::Published(line) = wake
+            && let Ok(event) = serde_json::from_slice::<Event>(&line)
+            && in_view(&event.folder, view.as_ref())
+        {
+            // When the backlog is full, the event is left out.
+            let _ = events.try_send(Ok(wire_event(event)));
+        }
+    }
 }
 
 fn wire_session(session: Session, held: usize) -> v1::AgentSession {

@@ -1,41 +1,34 @@
-//! AgentService: an agent's stream, and the session that it speaks for.
+//! AgentService.
 
-use super::{Service, status};
+use super::{Service, access::conversation_id, status};
 use crate::{
-    key::Caller,
-    ledger::Error,
-    server::{Control, KeyWatch},
-    transaction::Refusal,
+    conversation,
+    jid::Folder,
+    transaction::Tx,
+    turn::{self, Speech},
 };
-use arizuko_proto::v1::{self, AttachRequest, AttachResponse, attach_request::Message};
-use std::{sync::Arc, time::Duration};
-use tokio::{
-    sync::mpsc,
-    time::{interval, timeout},
-};
+use arizuko_proto::v1::{self, AttachRequest, AttachResponse};
+use history::{MAX_MESSAGES, Wanted};
+use responses::Responses;
+use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming};
 use tracing::{Instrument as _, field::Empty};
 
-mod attached;
 mod credit;
-mod handout;
+mod delivery;
+mod history;
 mod inbox;
 mod milestone;
-mod speak;
+mod responses;
+mod stream;
+mod worker;
 mod workers;
 
-use attached::Attached;
-
-/// How many answers wait for one agent.
+/// Responses that wait for one agent.
 const BACKLOG: usize = 64;
-/// How often a queue is looked at when no wake-up comes.
-const PATROL: Duration = Duration::from_secs(1);
-/// How long an agent may take to say Hello.
-const GREETING: Duration = Duration::from_secs(10);
-const MAX_HISTORY: u32 = 200;
-
-type Answers = mpsc::Sender<Result<AttachResponse, Status>>;
+/// Messages that ReadConversation returns unless it is asked for another number.
+const DEFAULT_MESSAGES: u32 = 50;
 
 #[tonic::async_trait]
 impl v1::agent_service_server::AgentService for Service {
@@ -45,17 +38,17 @@ impl v1::agent_service_server::AgentService for Service {
         &self,
         request: Request<Streaming<AttachRequest>>,
     ) -> Result<Response<Self::AttachStream>, Status> {
-        let caller = self.caller(&request).await?;
-        let (answers, stream) = mpsc::channel(BACKLOG);
-        let control = self.0.clone();
-        let requests = request.into_inner();
+        let (caller, requests) = self.authenticate(request).await?;
+        let (responses, stream) = mpsc::channel(BACKLOG);
+        let control = self.control.clone();
         let span =
             tracing::error_span!("attach", key = caller.key_id, folder = Empty, session = Empty);
         let serving = async move {
-            if let Err(error) = serve(&control, &caller, requests, &answers).await {
-                control.metrics.refused(status::classify(&error).1);
-                // An agent that is gone needs no farewell.
-                let _ = answers.send(Err(status::from(error))).await;
+            let responses = Responses::new(responses);
+            if let Err(error) = stream::serve(&control, &caller, requests, &responses).await {
+                let status = Status::from(error);
+                control.metrics.refused(status::reason(&status).unwrap_or_default());
+                responses.fail(status).await;
             }
         };
         tokio::spawn(serving.instrument(span));
@@ -66,18 +59,37 @@ impl v1::agent_service_server::AgentService for Service {
         &self,
         request: Request<v1::SendMessageRequest>,
     ) -> Result<Response<v1::SendMessageResponse>, Status> {
-        let caller = self.caller(&request).await?;
-        let sent = self.send(&caller, request.into_inner()).await;
-        sent.map(Response::new).map_err(status::from)
+        let (caller, request) = self.authenticate(request).await?;
+        let speech = Speech {
+            conversation: conversation_id(request.conversation)?,
+            content: request.content,
+            name: request.name,
+            idempotency_key: request.idempotency_key,
+        };
+        let folder = caller.folder(&request.folder)?;
+        let partition = self.control.partition(&folder);
+        let speaking = |tx: &mut Tx<'_>| turn::speak(tx, &self.control.limits, &folder, &speech);
+        let turn = self.control.ledger.transact(partition, &[], speaking).await?;
+        Ok(Response::new(v1::SendMessageResponse { turn_id: turn.id }))
     }
 
     async fn assign_conversation(
         &self,
         request: Request<v1::AssignConversationRequest>,
     ) -> Result<Response<v1::AssignConversationResponse>, Status> {
-        let caller = self.caller(&request).await?;
-        let assigned = self.assign(&caller, request.into_inner()).await;
-        assigned.map_err(status::from)?;
+        let (caller, request) = self.authenticate(request).await?;
+        let id = conversation_id(request.conversation)?;
+        let folder = caller.folder(&request.folder)?;
+        let to = match request.to.as_str() {
+            "" => None,
+            to => Some(Folder::parse(to)?),
+        };
+        let partition = self.control.partition(&folder);
+        let assigning = |tx: &mut Tx<'_>| {
+            let limits = &self.control.limits;
+            conversation::hand_over(tx, limits, (&folder, &id), to.as_ref(), &request.note)
+        };
+        self.control.ledger.transact(partition, &[], assigning).await?;
         Ok(Response::new(v1::AssignConversationResponse {}))
     }
 
@@ -85,60 +97,19 @@ impl v1::agent_service_server::AgentService for Service {
         &self,
         request: Request<v1::ReadConversationRequest>,
     ) -> Result<Response<v1::ReadConversationResponse>, Status> {
-        let caller = self.caller(&request).await?;
-        let read = self.read(&caller, request.into_inner()).await;
-        read.map(Response::new).map_err(status::from)
-    }
-}
-
-/// Serves one stream until either side ends it.
-async fn serve(
-    control: &Arc<Control>,
-    caller: &Caller,
-    mut requests: Streaming<AttachRequest>,
-    answers: &Answers,
-) -> Result<(), Error> {
-    let Ok(Some(AttachRequest { message: Some(Message::Hello(hello)) })) =
-        timeout(GREETING, requests.message()).await.unwrap_or(Ok(None))
-    else {
-        return Err(Refusal::invalid("the first message is Hello").into());
-    };
-    let key = KeyWatch::start(control, caller).await?;
-    let mut attached = Attached::open(control, caller, hello, answers.clone()).await?;
-    let mut patrol = interval(PATROL);
-    let mut look = true;
-    loop {
-        // One turn at a time: what the agent says is heard in between.
-        if look {
-            attached.show_inbox().await?;
-            look = attached.take_turn().await?;
-        }
-        tokio::select! {
-            // There may be another turn: wait for nothing.
-            () = std::future::ready(()), if look => {}
-            request = requests.message() => match request {
-                Ok(Some(AttachRequest { message: Some(message) })) => {
-                    look |= matches!(message, Message::Credit(_));
-                    attached.hear(message).await?;
-                }
-                Ok(Some(_)) => return Err(Refusal::invalid("an empty message").into()),
-                Ok(None) => return attached.leave().await,
-                // The link broke. The lease decides whether the agent comes back in time.
-                Err(_) => return Ok(()),
-            },
-            wake = attached.notices.next() => {
-                if !attached.notice(wake).await? {
-                    return Err(Refusal::SessionOver.into());
-                }
-            }
-            _ = attached.ready.next() => look = true,
-            _ = patrol.tick() => look = true,
-            error = attached.workers.failed() => return Err(error),
-            () = key.ended() => {
-                attached.leave().await?;
-                return Err(Refusal::KeyInvalid.into());
-            }
-            () = control.draining.cancelled() => return attached.drain(&mut requests).await,
-        }
+        let (caller, request) = self.authenticate(request).await?;
+        let id = conversation_id(request.conversation)?;
+        let folder = caller.folder(&request.folder)?;
+        let partition = self.control.partition(&folder);
+        let checking = |tx: &mut Tx<'_>| conversation::of_folder(tx, &folder, &id);
+        self.control.ledger.transact(partition, &[], checking).await?;
+        let limit = match request.limit {
+            0 => DEFAULT_MESSAGES,
+            limit => limit.min(MAX_MESSAGES),
+        };
+        let count = limit as usize;
+        let wanted = Wanted { conversation: &id, before: u64::MAX, without: &[], count };
+        let messages = history::read(&self.control, partition, &wanted).await?;
+        Ok(Response::new(v1::ReadConversationResponse { messages }))
     }
 }

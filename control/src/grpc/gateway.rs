@@ -1,143 +1,45 @@
 //! GatewayService.
 
-use super::{Service, status, watch, wire};
+use super::{
+    Service,
+    access::{Access, conversation_id, turn_id},
+    watch, wire,
+};
 use crate::{
     conversation,
-    credential::{Credential, is_random_id},
-    frame::{self, Frame},
-    ledger::Error,
-    server::Control,
-    store::Partition,
     token::{self, Kind, Token},
-    transaction::Refusal,
-    turn::{self, Post},
+    transaction::{Refusal, Tx},
+    turn::{self, Post, Turn, post::Posted},
 };
-use arizuko_proto::{
-    telemetry::traces,
-    v1::{self, TokenKind},
-};
+use arizuko_proto::{telemetry::traces, v1};
 use tonic::{Request, Response, Status, Streaming};
 use tracing::Span;
 
-mod history;
+mod read;
+
+/// Bytes of messages that one page of history carries, not counting its last turn.
+const PAGE_BYTES: usize = 4 << 20;
+const DEFAULT_PAGE_SIZE: u32 = 50;
+const MAX_PAGE_SIZE: u32 = 200;
 
 #[tonic::async_trait]
 impl v1::gateway_service_server::GatewayService for Service {
-    type WatchStream = watch::Events;
+    type WatchStream = watch::Responses;
 
     async fn resolve_token(
         &self,
         request: Request<v1::ResolveTokenRequest>,
     ) -> Result<Response<v1::ResolveTokenResponse>, Status> {
-        self.gateway(&request).await?;
-        let resolved = self.resolve(request.into_inner().access).await;
-        resolved.map(Response::new).map_err(status::from)
-    }
-
-    async fn post_message(
-        &self,
-        request: Request<v1::PostMessageRequest>,
-    ) -> Result<Response<v1::PostMessageResponse>, Status> {
-        self.gateway(&request).await?;
-        let posted = self.post(request.into_inner()).await;
-        posted.map(Response::new).map_err(status::from)
-    }
-
-    async fn get_turn(
-        &self,
-        request: Request<v1::GetTurnRequest>,
-    ) -> Result<Response<v1::GetTurnResponse>, Status> {
-        self.gateway(&request).await?;
-        let turn = self.turn(request.into_inner()).await;
-        turn.map(Response::new).map_err(status::from)
-    }
-
-    async fn get_conversation(
-        &self,
-        request: Request<v1::GetConversationRequest>,
-    ) -> Result<Response<v1::GetConversationResponse>, Status> {
-        self.gateway(&request).await?;
-        let page = self.page(request.into_inner()).await;
-        page.map(Response::new).map_err(status::from)
-    }
-
-    async fn cancel_turn(
-        &self,
-        request: Request<v1::CancelTurnRequest>,
-    ) -> Result<Response<v1::CancelTurnResponse>, Status> {
-        self.gateway(&request).await?;
-        let status = self.cancel(request.into_inner()).await.map_err(status::from)?;
-        Ok(Response::new(v1::CancelTurnResponse { status: wire::status(status).into() }))
-    }
-
-    async fn delete_conversation(
-        &self,
-        request: Request<v1::DeleteConversationRequest>,
-    ) -> Result<Response<v1::DeleteConversationResponse>, Status> {
-        self.gateway(&request).await?;
-        self.delete(request.into_inner()).await.map_err(status::from)?;
-        Ok(Response::new(v1::DeleteConversationResponse {}))
-    }
-
-    async fn watch(
-        &self,
-        request: Request<Streaming<v1::WatchRequest>>,
-    ) -> Result<Response<Self::WatchStream>, Status> {
-        let caller = self.gateway(&request).await?;
-        let events = watch::serve(self.0.clone(), &caller, request.into_inner()).await;
-        events.map(Response::new).map_err(status::from)
-    }
-}
-
-/// A visitor's credential, read but not yet checked.
-pub(super) struct Access {
-    pub(super) credential: Credential,
-    pub(super) kind: Kind,
-}
-
-impl Access {
-    pub(super) fn read(access: Option<v1::Access>, partitions: Partition) -> Result<Self, Refusal> {
-        let access = access.unwrap_or_default();
-        let kind = match access.kind() {
-            TokenKind::Chat => Kind::Chat,
-            TokenKind::Hook => Kind::Hook,
-            TokenKind::Unspecified => return Err(Refusal::invalid("say which surface")),
-        };
-        let credential = Credential::parse("", &access.token, partitions);
-        Ok(Self { credential: credential.ok_or(Refusal::TokenInvalid)?, kind })
-    }
-
-    /// Checks it at the store.
-    pub(super) async fn admit(&self, control: &Control) -> Result<Token, Error> {
-        control.admit(&self.credential, self.kind).await
-    }
-
-    pub(super) fn token_id(&self) -> String {
-        self.credential.id(token::ID)
-    }
-
-    pub(super) fn partition(&self) -> Partition {
-        self.credential.partition
-    }
-}
-
-impl Service {
-    fn access(&self, access: Option<v1::Access>) -> Result<Access, Refusal> {
-        let access = Access::read(access, self.0.partitions)?;
-        Span::current().record("token", access.token_id());
-        Ok(access)
-    }
-
-    async fn resolve(&self, access: Option<v1::Access>) -> Result<v1::ResolveTokenResponse, Error> {
-        let token = self.access(access)?.admit(&self.0).await?;
-        let agent_attached = self.0.seems_answered(&token, None).await;
+        let (_, request) = self.authenticate_gateway(request).await?;
+        let token = self.access(request.access)?.admit(&self.control).await?;
+        let agent_attached = self.control.would_answer(&token, None).await;
         let name = match token.options.name.as_str() {
             "" => token.folder.name(),
             name => name,
         };
-        let limits = &self.0.limits;
+        let limits = &self.control.limits;
         let bytes = if token.kind == Kind::Chat { limits.chat_bytes } else { limits.hook_bytes };
-        Ok(v1::ResolveTokenResponse {
+        Ok(Response::new(v1::ResolveTokenResponse {
             name: name.to_owned(),
             token_id: token.id,
             jid: token.jid,
@@ -146,95 +48,186 @@ impl Service {
             allowed_origins: token.options.allowed_origins,
             agent_attached,
             max_content_bytes: u32::try_from(bytes).unwrap_or(u32::MAX),
-        })
+        }))
     }
 
-    async fn post(
+    async fn post_message(
         &self,
-        request: v1::PostMessageRequest,
-    ) -> Result<v1::PostMessageResponse, Error> {
-        let access = self.access(request.access)?;
-        let headers =
-            request.headers.into_iter().map(|header| (header.name, header.value.to_vec()));
-        let post = Post {
-            conversation: request.conversation,
-            content: request.content.to_vec(),
-            headers: headers.collect(),
-            idempotency_key: request.idempotency_key,
-            client_address: request.client_address,
-            // The turn is a part of this call, if that is a part of a trace.
-            traceparent: traces::traceparent(&Span::current()).unwrap_or(request.traceparent),
-        };
-        let is_new = post.conversation.is_empty();
-        if !is_new {
-            Span::current().record("conversation", &post.conversation);
-        }
-        let record = token::record(&access.token_id());
-        let mut expected = vec![record.clone()];
+        request: Request<v1::PostMessageRequest>,
+    ) -> Result<Response<v1::PostMessageResponse>, Status> {
+        let (_, mut request) = self.authenticate_gateway(request).await?;
+        let (control, access) = (&self.control, self.access(request.access.take())?);
+        let partition = access.partition();
+        let post = read_post(request);
+        let token = token::record(&access.token_id());
+        let mut expected = vec![token.clone()];
         if !post.conversation.is_empty() {
+            Span::current().record("conversation", &post.conversation);
             expected.push(conversation::record(&post.conversation));
         }
-        // Asked while the message is taken, for the folder that most likely answers.
-        let likely = self.0.ledger.hint::<Token>(access.partition(), &record);
-        let likely = likely.map(|token| self.0.likely_target(access.partition(), &token));
-        let taking = self.0.ledger.transact(access.partition(), &expected, |tx| {
-            let token = tx.get::<Token>(&record)?;
+        let posting = control.ledger.transact(partition, &expected, |tx| {
+            let token = tx.get::<Token>(&token)?;
             let token = token::admit(token, &access.credential, access.kind, tx.now)?;
-            turn::post(tx, &self.0.limits, &token, &post)
+            turn::post(tx, &control.limits, &token, &post)
         });
-        let asking = async {
+        // Looks for an agent while the message is stored, in the folder that most likely answers.
+        let hint = control.ledger.hint::<Token>(partition, &token);
+        let likely = hint.map(|token| control.likely_target(partition, &token));
+        let looking = async {
             match &likely {
-                Some(folder) => Some(self.0.seems_attended(folder).await),
+                Some(folder) => Some(control.agent_attached(folder).await),
                 None => None,
             }
         };
-        let (posted, attended) = tokio::join!(taking, asking);
-        let posted = posted?;
-        Span::current().record("turn", &posted.turn.id);
-        if is_new {
-            Span::current().record("conversation", &posted.turn.conversation);
-        }
-        let agent_attached = match (attended, likely) {
-            (Some(attended), Some(folder)) if folder == posted.turn.folder => attended,
-            _ => self.0.seems_attended(&posted.turn.folder).await,
+        let (posted, attached) = tokio::join!(posting, looking);
+        let Posted { turn, content } = posted?;
+        Span::current().record("turn", &turn.id).record("conversation", &turn.conversation);
+        let agent_attached = match attached {
+            Some(attached) if likely.as_ref() == Some(&turn.folder) => attached,
+            _ => control.agent_attached(&turn.folder).await,
         };
-        Ok(v1::PostMessageResponse {
-            turn_id: posted.turn.id.clone(),
-            conversation: posted.turn.conversation.clone(),
-            status: wire::status(posted.turn.status).into(),
-            user: Some(wire::user_message(&posted.turn, posted.content)),
+        Ok(Response::new(v1::PostMessageResponse {
+            turn_id: turn.id.clone(),
+            conversation: turn.conversation.clone(),
+            status: wire::status(turn.status).into(),
+            user: Some(wire::user_message(&turn, content)),
             agent_attached,
-        })
+        }))
     }
 
-    async fn cancel(&self, request: v1::CancelTurnRequest) -> Result<frame::Status, Error> {
-        let access = self.access(request.access)?;
-        Span::current().record("turn", &request.turn_id);
-        let turn = self.owned_turn(&access, &request.turn_id).await?;
-        let expected = [turn::record(&turn.id), conversation::record(&turn.conversation)];
-        let cancelled = self.0.ledger.transact(access.partition(), &expected, |tx| {
-            turn::cancel(tx, &self.0.limits, &turn.id, "the visitor stopped it")
-        });
-        Ok(cancelled.await?.ok_or(Refusal::NotFound("turn"))?.status)
-    }
-
-    async fn delete(&self, request: v1::DeleteConversationRequest) -> Result<(), Error> {
-        let access = self.access(request.access)?;
-        if !is_random_id(&request.conversation) {
-            return Err(Refusal::invalid("that is not a conversation's id").into());
+    async fn get_turn(
+        &self,
+        request: Request<v1::GetTurnRequest>,
+    ) -> Result<Response<v1::GetTurnResponse>, Status> {
+        let (_, request) = self.authenticate_gateway(request).await?;
+        let (control, access) = (&self.control, self.access(request.access)?);
+        let id = turn_id(request.turn_id)?;
+        let token = access.admit(control).await?;
+        let mut turn = access.turn(control, &token, &id).await?;
+        let wait = request.wait.as_ref().map(wire::millis).transpose()?.unwrap_or(0);
+        if wait > 0 && turn.status.is_open() {
+            turn = read::wait_for_end(control, &access, turn, wait).await?;
         }
-        Span::current().record("conversation", &request.conversation);
-        let record = token::record(&access.token_id());
-        let deleted =
-            self.0.ledger.transact(access.partition(), std::slice::from_ref(&record), |tx| {
-                let token = tx.get::<Token>(&record)?;
-                let token = token::admit(token, &access.credential, access.kind, tx.now)?;
-                conversation::delete(tx, &self.0.limits, &token, &request.conversation)
-            });
-        deleted.await
+        let partition = access.partition();
+        let frames = if request.frames {
+            read::frames(control, partition, &turn, request.after).await?
+        } else {
+            Vec::new()
+        };
+        let content = read::contents(control, partition, std::slice::from_ref(&turn)).await?.pop();
+        let transcript = read::transcript(control, partition, &turn, u64::MAX).await?;
+        Ok(Response::new(v1::GetTurnResponse {
+            agent_attached: control.agent_attached(&turn.folder).await,
+            turn: Some(wire::turn(&turn, content.unwrap_or_default(), transcript)),
+            conversation: turn.conversation,
+            frames,
+        }))
+    }
+
+    /// Shows the conversation as of the moment that its cursor names: reads its record first, and
+    /// shows nothing after its head.
+    async fn get_conversation(
+        &self,
+        request: Request<v1::GetConversationRequest>,
+    ) -> Result<Response<v1::GetConversationResponse>, Status> {
+        let (_, request) = self.authenticate_gateway(request).await?;
+        let (control, access) = (&self.control, self.access(request.access)?);
+        let id = conversation_id(request.conversation)?;
+        let token = access.admit(control).await?;
+        let conversation = access.conversation(control, &token, &id).await?;
+        let size = match request.page_size {
+            0 => DEFAULT_PAGE_SIZE,
+            size => size.min(MAX_PAGE_SIZE),
+        } as usize;
+        let partition = access.partition();
+        let range = (request.after.saturating_add(1), conversation.head);
+        // One more than the page holds: it is where the next page begins.
+        let limit = size as u32 + 1;
+        let members =
+            control.ledger.members(partition, conversation::turns(&id), range, limit).await?;
+        let mut next = members.get(size).map_or(0, |more| more.score - 1);
+        let records = members.iter().take(size).map(|member| turn::record(&member.name));
+        let kept = control.ledger.records::<Turn>(partition, records).await?;
+        let kept: Vec<Turn> = kept.into_iter().flatten().collect();
+        let contents = read::contents(control, partition, &kept).await?;
+        let (mut turns, mut bytes) = (Vec::new(), 0);
+        for (turn, content) in kept.iter().zip(contents) {
+            if bytes > PAGE_BYTES {
+                next = turn.first_seq - 1;
+                break;
+            }
+            let transcript = read::transcript(control, partition, turn, conversation.head).await?;
+            let replies = transcript.messages.iter().map(|message| message.content.len());
+            bytes += content.len() + replies.sum::<usize>();
+            turns.push(wire::turn(turn, content, transcript));
+        }
+        Ok(Response::new(v1::GetConversationResponse {
+            turns,
+            next,
+            cursor: Some(v1::Cursor { seq: conversation.head, tag: conversation.tag }),
+            agent_attached: control.would_answer(&token, Some(&conversation)).await,
+        }))
+    }
+
+    async fn cancel_turn(
+        &self,
+        request: Request<v1::CancelTurnRequest>,
+    ) -> Result<Response<v1::CancelTurnResponse>, Status> {
+        let (_, request) = self.authenticate_gateway(request).await?;
+        let (control, access) = (&self.control, self.access(request.access)?);
+        let id = turn_id(request.turn_id)?;
+        let token = access.admit(control).await?;
+        let turn = access.turn(control, &token, &id).await?;
+        let expected = [turn::record(&id), conversation::record(&turn.conversation)];
+        let cancelling =
+            |tx: &mut Tx<'_>| turn::cancel(tx, &control.limits, &id, "the visitor stopped it");
+        let cancelled = control.ledger.transact(access.partition(), &expected, cancelling).await?;
+        let status = cancelled.ok_or(Refusal::NotFound("turn"))?.status;
+        Ok(Response::new(v1::CancelTurnResponse { status: wire::status(status).into() }))
+    }
+
+    async fn delete_conversation(
+        &self,
+        request: Request<v1::DeleteConversationRequest>,
+    ) -> Result<Response<v1::DeleteConversationResponse>, Status> {
+        let (_, request) = self.authenticate_gateway(request).await?;
+        let (control, access) = (&self.control, self.access(request.access)?);
+        let id = conversation_id(request.conversation)?;
+        let expected = [token::record(&access.token_id())];
+        let deleting = |tx: &mut Tx<'_>| {
+            let token = tx.get::<Token>(&expected[0])?;
+            let token = token::admit(token, &access.credential, access.kind, tx.now)?;
+            conversation::delete(tx, &control.limits, &token, &id)
+        };
+        control.ledger.transact(access.partition(), &expected, deleting).await?;
+        Ok(Response::new(v1::DeleteConversationResponse {}))
+    }
+
+    async fn watch(
+        &self,
+        request: Request<Streaming<v1::WatchRequest>>,
+    ) -> Result<Response<Self::WatchStream>, Status> {
+        let (caller, requests) = self.authenticate_gateway(request).await?;
+        let responses = watch::serve(self.control.clone(), &caller, requests).await?;
+        Ok(Response::new(responses))
     }
 }
 
-pub(super) fn parse(entry: &[u8]) -> Result<Frame, Error> {
-    serde_json::from_slice(entry).map_err(|error| Error::Internal(format!("a frame: {error}")))
+impl Service {
+    fn access(&self, access: Option<v1::Access>) -> Result<Access, Refusal> {
+        Access::parse(access, self.control.partitions)
+    }
+}
+
+fn read_post(request: v1::PostMessageRequest) -> Post {
+    let headers = request.headers.into_iter();
+    Post {
+        conversation: request.conversation,
+        content: request.content.to_vec(),
+        headers: headers.map(|header| (header.name, header.value.to_vec())).collect(),
+        idempotency_key: request.idempotency_key,
+        client_address: request.client_address,
+        // The turn is a part of this call, if the call is a part of a trace.
+        traceparent: traces::traceparent(&Span::current()).unwrap_or(request.traceparent),
+    }
 }

@@ -1,12 +1,12 @@
 //! KeyService.
 
-use super::{Service, status, wire};
+use super::{Service, access, wire};
 use crate::{
     credential::{Credential, partition_of_id},
     jid::Folder,
-    key::{self, Caller, Key, Role},
-    ledger::{Error, random},
-    transaction::Refusal,
+    key::{self, Key, Role},
+    ledger::random,
+    transaction::{Refusal, Tx},
 };
 use arizuko_proto::v1::{self, KeyKind, KeyReach};
 use tonic::{Request, Response, Status};
@@ -17,9 +17,18 @@ impl v1::key_service_server::KeyService for Service {
         &self,
         request: Request<v1::CreateKeyRequest>,
     ) -> Result<Response<v1::CreateKeyResponse>, Status> {
-        let caller = self.operator(&request).await?;
-        let created = self.create(&caller, &request.into_inner()).await;
-        let (key_id, key) = created.map_err(status::from)?;
+        let (caller, request) = self.authenticate_operator(request).await?;
+        let role = role(&request)?;
+        let partition = match &role {
+            Role::Agent { folder, .. } => self.control.partition(folder),
+            Role::Operator | Role::Gateway => 0,
+        };
+        let credential = Credential::mint(key::SECRET, partition, random()?);
+        let created = self.control.ledger.transact(partition, &[], |tx| {
+            key::create(tx, &caller, &role, &request.name, &credential)
+        });
+        let key_id = created.await?.id;
+        let key = credential.secret().to_owned();
         Ok(Response::new(v1::CreateKeyResponse { key_id, key }))
     }
 
@@ -27,8 +36,10 @@ impl v1::key_service_server::KeyService for Service {
         &self,
         request: Request<v1::ListKeysRequest>,
     ) -> Result<Response<v1::ListKeysResponse>, Status> {
-        self.operator(&request).await?;
-        let keys = self.live_keys(&request.into_inner().folder).await.map_err(status::from)?;
+        let (caller, request) = self.authenticate_operator(request).await?;
+        let view = access::view(&caller, &request.folder)?;
+        let mut keys: Vec<Key> = self.control.listed(key::KEYS, view.as_ref(), key::record).await?;
+        keys.sort_by_key(|key| key.created_at);
         let keys = keys.into_iter().map(wire_key).collect();
         Ok(Response::new(v1::ListKeysResponse { keys }))
     }
@@ -37,46 +48,12 @@ impl v1::key_service_server::KeyService for Service {
         &self,
         request: Request<v1::RevokeKeyRequest>,
     ) -> Result<Response<v1::RevokeKeyResponse>, Status> {
-        let caller = self.operator(&request).await?;
-        let id = request.into_inner().key_id;
-        let partition = partition_of_id(key::ID, &id, self.0.partitions)
-            .ok_or_else(|| status::from(Refusal::invalid("a key's id is like key_…")))?;
-        let revoked =
-            self.0.ledger.transact(partition, &[], |tx| key::revoke(tx, &caller, &id)).await;
-        let revoked = revoked.map_err(status::from)?.map(wire_key);
-        Ok(Response::new(v1::RevokeKeyResponse { revoked }))
-    }
-}
-
-impl Service {
-    async fn create(
-        &self,
-        caller: &Caller,
-        request: &v1::CreateKeyRequest,
-    ) -> Result<(String, String), Error> {
-        let role = role(request)?;
-        let partition = match &role {
-            Role::Agent { folder, .. } => self.0.partition(folder),
-            Role::Operator | Role::Gateway => 0,
-        };
-        let credential = Credential::mint(key::SECRET, partition, random()?);
-        let created = self.0.ledger.transact(partition, &[], |tx| {
-            key::create(tx, caller, &role, &request.name, &credential)
-        });
-        Ok((created.await?.id, credential.secret().to_owned()))
-    }
-
-    async fn live_keys(&self, folder: &str) -> Result<Vec<Key>, Error> {
-        let view = (!folder.is_empty()).then(|| Folder::parse(folder)).transpose()?;
-        let mut keys = Vec::new();
-        for (partition, ids) in self.0.listed(key::KEYS, view.as_ref()).await? {
-            let records = ids.iter().map(|id| key::record(id));
-            keys.extend(
-                self.0.ledger.records::<Key>(partition, records).await?.into_iter().flatten(),
-            );
-        }
-        keys.sort_by_key(|key| key.created_at);
-        Ok(keys)
+        let (caller, v1::RevokeKeyRequest { key_id }) = self.authenticate_operator(request).await?;
+        let partition = partition_of_id(key::ID, &key_id, self.control.partitions)
+            .ok_or_else(|| Refusal::invalid("a key's id begins with key_"))?;
+        let revoking = |tx: &mut Tx<'_>| key::revoke(tx, &caller, &key_id);
+        let revoked = self.control.ledger.transact(partition, &[], revoking).await?;
+        Ok(Response::new(v1::RevokeKeyResponse { revoked: revoked.map(wire_key) }))
     }
 }
 

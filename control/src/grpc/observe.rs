@@ -1,6 +1,4 @@
-//! What every RPC leaves behind: a span, a count, and how long it took.
-//!
-//! It sees the answers as they leave, so that no service has to think of it.
+//! Observes every RPC: a span, a count, and the time to its answer.
 
 use super::status;
 use crate::metrics::{Answer, Call, Method, Metrics};
@@ -12,27 +10,27 @@ use tonic::{Code, Status, codegen::http};
 use tower::{Layer, Service};
 use tracing::{Instrument as _, field::Empty};
 
-/// See the module.
 #[derive(Clone)]
-pub(crate) struct Observe(pub(crate) Metrics);
+pub(crate) struct ObserveLayer {
+    pub(crate) metrics: Metrics,
+}
 
-/// What is observed.
+/// A service that is observed.
 #[derive(Clone)]
-pub(crate) struct Observed<S> {
+pub(crate) struct Observe<S> {
     inner: S,
     metrics: Metrics,
 }
 
-impl<S> Layer<S> for Observe {
-    type Service = Observed<S>;
+impl<S> Layer<S> for ObserveLayer {
+    type Service = Observe<S>;
 
-    fn layer(&self, inner: S) -> Observed<S> {
-        let metrics = self.0.clone();
-        Observed { inner, metrics }
+    fn layer(&self, inner: S) -> Observe<S> {
+        Observe { inner, metrics: self.metrics.clone() }
     }
 }
 
-impl<S, Q, A> Service<http::Request<Q>> for Observed<S>
+impl<S, Q, A> Service<http::Request<Q>> for Observe<S>
 where
     S: Service<http::Request<Q>, Response = http::Response<A>>,
     S::Future: Send + 'static,
@@ -50,7 +48,7 @@ where
     fn call(&mut self, request: http::Request<Q>) -> Self::Future {
         let begun = Instant::now();
         let path = request.uri().path().trim_start_matches('/');
-        // Failures are told with it, so that it is there whatever level is logged.
+        // An error span, so that log lines of failures have its fields at every level.
         let span = tracing::error_span!(
             "call",
             otel.kind = Empty,
@@ -69,7 +67,7 @@ where
         let answering = self.inner.call(request);
         let observed = async move {
             let response = answering.await?;
-            // A refusal is all headers. What comes later, of streams, tells of itself.
+            // A refusal has its status in the headers. Streams count their own later failures.
             let status = Status::from_header_map(response.headers());
             record(&metrics, method, status.as_ref(), begun);
             Ok(response)
@@ -80,7 +78,7 @@ where
 
 fn record(metrics: &Metrics, method: String, status: Option<&Status>, begun: Instant) {
     let code = status.map_or(Code::Ok, Status::code);
-    // What we don't serve can have any name.
+    // A method that we don't serve can have any name.
     let method = match code {
         Code::Unimplemented => "other".to_owned(),
         _ => method,

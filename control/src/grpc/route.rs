@@ -1,9 +1,8 @@
 //! RouteService.
 
-use super::{Service, status, wire};
+use super::{Service, access, wire};
 use crate::{
-    jid::{self, Folder},
-    key::{Caller, Role},
+    jid::Folder,
     ledger::Error,
     route::{self, Change, Explained, Field, GiveUp, Mode, Route, Step},
     transaction::{Refusal, Tx},
@@ -18,18 +17,35 @@ impl v1::route_service_server::RouteService for Service {
         &self,
         request: Request<v1::SetRouteRequest>,
     ) -> Result<Response<v1::SetRouteResponse>, Status> {
-        let caller = self.caller(&request).await?;
-        let set = self.set(&caller, request.into_inner()).await;
-        set.map(Response::new).map_err(status::from)
+        let (caller, request) = self.authenticate(request).await?;
+        let wanted = read_route(request.route.unwrap_or_default())?;
+        let mask = request.update_mask.unwrap_or_default().paths;
+        let fields = mask.iter().map(|path| Field::parse(path)).collect::<Result<Vec<_>, _>>()?;
+        let partition = self.partition_of_jid(&wanted.prefix)?;
+        let setting = |tx: &mut Tx<'_>| route::set(tx, &caller, &wanted, &fields);
+        let route = self.control.ledger.transact(partition, &[], setting).await?;
+        Ok(Response::new(v1::SetRouteResponse {
+            unattended: self.unattended([&route]).await,
+            route: Some(wire_route(route)),
+        }))
     }
 
     async fn list_routes(
         &self,
         request: Request<v1::ListRoutesRequest>,
     ) -> Result<Response<v1::ListRoutesResponse>, Status> {
-        let caller = self.caller(&request).await?;
-        let routes =
-            self.routes(&caller, &request.into_inner().folder).await.map_err(status::from)?;
+        let (caller, request) = self.authenticate(request).await?;
+        let roots = match access::view(&caller, &request.folder)? {
+            Some(folder) => vec![folder],
+            None => self.roots().await?,
+        };
+        let mut routes = Vec::new();
+        for root in roots {
+            let listing = |tx: &mut Tx<'_>| route::list(tx, &caller, &root);
+            let partition = self.control.partition(&root);
+            routes.extend(self.control.ledger.transact(partition, &[], listing).await?);
+        }
+        routes.sort_by(|one, other| one.prefix.cmp(&other.prefix));
         let routes = routes.into_iter().map(wire_route).collect();
         Ok(Response::new(v1::ListRoutesResponse { routes }))
     }
@@ -38,109 +54,45 @@ impl v1::route_service_server::RouteService for Service {
         &self,
         request: Request<v1::DeleteRouteRequest>,
     ) -> Result<Response<v1::DeleteRouteResponse>, Status> {
-        let caller = self.caller(&request).await?;
-        let deleted =
-            self.delete_route(&caller, &request.into_inner().prefix).await.map_err(status::from)?;
-        let deleted = deleted.map(wire_route);
-        Ok(Response::new(v1::DeleteRouteResponse { deleted }))
+        let (caller, v1::DeleteRouteRequest { prefix }) = self.authenticate(request).await?;
+        let partition = self.partition_of_jid(&prefix)?;
+        let deleting = |tx: &mut Tx<'_>| route::delete(tx, &caller, &prefix);
+        let deleted = self.control.ledger.transact(partition, &[], deleting).await?;
+        Ok(Response::new(v1::DeleteRouteResponse { deleted: deleted.map(wire_route) }))
     }
 
     async fn apply_routes(
         &self,
         request: Request<v1::ApplyRoutesRequest>,
     ) -> Result<Response<v1::ApplyRoutesResponse>, Status> {
-        let caller = self.caller(&request).await?;
-        let applied = self.apply(&caller, request.into_inner()).await;
-        applied.map(Response::new).map_err(status::from)
+        let (caller, request) = self.authenticate(request).await?;
+        let folder = caller.folder(&request.folder)?;
+        let routes = request.routes.into_iter().map(read_route).collect::<Result<Vec<_>, _>>()?;
+        let partition = self.control.partition(&folder);
+        let applying = |tx: &mut Tx<'_>| {
+            let changes = route::apply(tx, &caller, &folder, &routes)?;
+            if request.dry_run {
+                tx.forget_writes();
+            }
+            Ok(changes)
+        };
+        let changes = self.control.ledger.transact(partition, &[], applying).await?;
+        let after = changes.iter().filter_map(|change| change.after.as_ref());
+        Ok(Response::new(v1::ApplyRoutesResponse {
+            unattended: self.unattended(after).await,
+            changes: changes.into_iter().map(wire_change).collect(),
+        }))
     }
 
     async fn explain_route(
         &self,
         request: Request<v1::ExplainRouteRequest>,
     ) -> Result<Response<v1::ExplainRouteResponse>, Status> {
-        let caller = self.caller(&request).await?;
-        let explained = self.explain(&caller, &request.into_inner().jid).await;
-        explained.map(Response::new).map_err(status::from)
-    }
-}
-
-impl Service {
-    async fn set(
-        &self,
-        caller: &Caller,
-        request: v1::SetRouteRequest,
-    ) -> Result<v1::SetRouteResponse, Error> {
-        let wanted = request.route.unwrap_or_default();
-        let wanted = read_route(wanted)?;
-        let mask = request.update_mask.unwrap_or_default().paths;
-        let fields = mask.iter().map(|path| Field::parse(path)).collect::<Result<Vec<_>, _>>()?;
-        let partition = jid::partition_of(jid::root(&wanted.prefix)?, self.0.partitions);
-        let set =
-            self.0.ledger.transact(partition, &[], |tx| route::set(tx, caller, &wanted, &fields));
-        let route = set.await?;
-        Ok(v1::SetRouteResponse {
-            unattended: self.unattended([&route]).await,
-            route: Some(wire_route(route)),
-        })
-    }
-
-    async fn routes(&self, caller: &Caller, folder: &str) -> Result<Vec<Route>, Error> {
-        let control = &self.0;
-        if !(folder.is_empty() && caller.role == Role::Operator) {
-            return self.routes_of(caller, &caller.folder(folder)?).await;
-        }
-        let roots =
-            control.ledger.gather(route::ROOTS, control.partitions, u64::MAX, u32::MAX).await?;
-        let mut routes = Vec::new();
-        for (_, root) in roots {
-            routes.extend(self.routes_of(caller, &Folder::parse(&root.name)?).await?);
-        }
-        routes.sort_by(|one, other| one.prefix.cmp(&other.prefix));
-        Ok(routes)
-    }
-
-    async fn routes_of(&self, caller: &Caller, folder: &Folder) -> Result<Vec<Route>, Error> {
-        let partition = self.0.partition(folder);
-        let listing = |tx: &mut Tx<'_>| route::list(tx, caller, folder);
-        self.0.ledger.transact(partition, &[], listing).await
-    }
-
-    async fn delete_route(&self, caller: &Caller, prefix: &str) -> Result<Option<Route>, Error> {
-        let partition = jid::partition_of(jid::root(prefix)?, self.0.partitions);
-        let deleting = |tx: &mut Tx<'_>| route::delete(tx, caller, prefix);
-        self.0.ledger.transact(partition, &[], deleting).await
-    }
-
-    async fn apply(
-        &self,
-        caller: &Caller,
-        request: v1::ApplyRoutesRequest,
-    ) -> Result<v1::ApplyRoutesResponse, Error> {
-        let folder = caller.folder(&request.folder)?;
-        let routes = request.routes.into_iter().map(read_route);
-        let routes = routes.collect::<Result<Vec<_>, _>>()?;
-        let partition = self.0.partition(&folder);
-        let (dry_run, mut seen) = (request.dry_run, Vec::new());
-        let applied = self.0.ledger.transact(partition, &[], |tx| {
-            seen = route::apply(tx, caller, &folder, &routes)?;
-            if dry_run {
-                tx.forget_writes();
-            }
-            Ok(())
-        });
-        applied.await?;
-        let after = seen.iter().filter_map(|change| change.after.as_ref());
-        Ok(v1::ApplyRoutesResponse {
-            unattended: self.unattended(after).await,
-            changes: seen.into_iter().map(wire_change).collect(),
-        })
-    }
-
-    async fn explain(&self, caller: &Caller, jid: &str) -> Result<v1::ExplainRouteResponse, Error> {
-        let partition = jid::partition_of(jid::root(jid)?, self.0.partitions);
-        let explaining = |tx: &mut Tx<'_>| route::explain(tx, caller, jid);
+        let (caller, v1::ExplainRouteRequest { jid }) = self.authenticate(request).await?;
+        let partition = self.partition_of_jid(&jid)?;
+        let explaining = |tx: &mut Tx<'_>| route::explain(tx, &caller, &jid);
         let Explained { folder, linked, resolved } =
-            self.0.ledger.transact(partition, &[], explaining).await?;
+            self.control.ledger.transact(partition, &[], explaining).await?;
         let mut route = resolved.route;
         let target = route.target.get_or_insert_with(|| folder.clone());
         let mut asked = vec![target.clone()];
@@ -151,34 +103,41 @@ impl Service {
         }
         let mut presence = Vec::new();
         for folder in asked {
-            let agents = self.0.attached(&folder).await?;
-            let folder = folder.into();
-            presence.push(v1::FolderPresence { folder, agents });
+            let agents = self.control.attached_agents(&folder).await?;
+            presence.push(v1::FolderPresence { folder: folder.into(), agents });
         }
         route.mode.get_or_insert_default();
         let fields = Field::ALL.into_iter().zip(resolved.sources);
-        Ok(v1::ExplainRouteResponse {
+        let fields = fields.map(|(field, prefix)| v1::RouteField {
+            field: field.name().to_owned(),
+            prefix: prefix.unwrap_or_default(),
+        });
+        Ok(Response::new(v1::ExplainRouteResponse {
             folder: folder.into(),
             linked,
-            fields: fields
-                .map(|(field, prefix)| v1::RouteField {
-                    field: field.name().to_owned(),
-                    prefix: prefix.unwrap_or_default(),
-                })
-                .collect(),
+            fields: fields.collect(),
             route: Some(wire_route(route)),
             presence,
-        })
+        }))
+    }
+}
+
+impl Service {
+    /// Returns the root folders that have routes.
+    async fn roots(&self) -> Result<Vec<Folder>, Error> {
+        let roots = self.control.gathered(route::ROOTS).await?;
+        let roots = roots.values().flatten().map(|root| Folder::parse(&root.name));
+        Ok(roots.collect::<Result<_, _>>()?)
     }
 
-    /// The folders that some routes name and where nobody is attached.
+    /// Returns the folders that some routes name and that no agent is attached to.
     async fn unattended(&self, routes: impl IntoIterator<Item = &Route>) -> Vec<String> {
         let named: BTreeSet<&str> =
             routes.into_iter().flat_map(Route::folders).map(Folder::as_str).collect();
         let mut unattended = Vec::new();
         for name in named {
             if let Ok(folder) = Folder::parse(name)
-                && !self.0.seems_attended(&folder).await
+                && !self.control.agent_attached(&folder).await
             {
                 unattended.push(folder.into());
             }

@@ -1,4 +1,4 @@
-//! The one place where an error becomes a gRPC status.
+//! Turns an error into a gRPC status: the one place that chooses codes, reasons and waits.
 
 use crate::{ledger::Error, store::StoreError, transaction::Refusal};
 use arizuko_proto::v1::ErrorReason;
@@ -7,32 +7,12 @@ use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt};
 
 const DOMAIN: &str = "arizuko";
+/// When to ask a store again that was out of reach.
+const STORE_RETRY: Duration = Duration::from_secs(1);
 
-pub(super) fn from(error: impl Into<Error>) -> Status {
-    let error = error.into();
-    let (code, reason) = classify(&error);
-    let mut details = ErrorDetails::with_error_info(word(reason), DOMAIN, []);
-    if let Some(after) = retry_after(&error) {
-        details.set_retry_info(Some(after));
-    }
-    Status::with_error_details(code, message(&error), details)
-}
-
-/// The reason as it travels: without the enum's prefix.
-pub(super) fn word(reason: ErrorReason) -> &'static str {
-    let name = reason.as_str_name();
-    name.strip_prefix("ERROR_REASON_").unwrap_or(name)
-}
-
-/// The reason in one of our statuses; none in one that the connection made.
-pub(super) fn reason(status: &Status) -> Option<ErrorReason> {
-    let info = status.get_details_error_info()?;
-    ErrorReason::from_str_name(&format!("ERROR_REASON_{}", info.reason))
-}
-
-pub(super) fn classify(error: &Error) -> (Code, ErrorReason) {
-    match error {
-        Error::Refused(refusal) => match refusal {
+impl From<Refusal> for Status {
+    fn from(refusal: Refusal) -> Self {
+        let (code, reason) = match &refusal {
             Refusal::KeyInvalid => (Code::Unauthenticated, ErrorReason::KeyInvalid),
             Refusal::NotAllowed(_) => (Code::PermissionDenied, ErrorReason::NotAllowed),
             Refusal::Invalid(_) => (Code::InvalidArgument, ErrorReason::Invalid),
@@ -46,46 +26,63 @@ pub(super) fn classify(error: &Error) -> (Code, ErrorReason) {
             Refusal::TooManyTurns { .. } => (Code::ResourceExhausted, ErrorReason::TooManyTurns),
             Refusal::JidTaken(_) => (Code::AlreadyExists, ErrorReason::JidTaken),
             Refusal::SessionOver => (Code::Unavailable, ErrorReason::Unavailable),
-        },
-        Error::Store(StoreError::Unavailable(_)) | Error::Busy => {
-            (Code::Unavailable, ErrorReason::Unavailable)
-        }
-        Error::Store(StoreError::Unknown(_)) => {
-            (Code::DeadlineExceeded, ErrorReason::OutcomeUnknown)
-        }
-        Error::Internal(_) => (Code::Internal, ErrorReason::Internal),
+        };
+        let retry_after = match &refusal {
+            Refusal::RateLimited { retry_after } | Refusal::TooManyTurns { retry_after, .. } => {
+                Some(Duration::from_millis(*retry_after))
+            }
+            _ => None,
+        };
+        status(code, reason, &refusal.to_string(), retry_after)
     }
 }
 
-/// What the caller may read: a refusal in full; of our own troubles only the kind.
-pub(super) fn message(error: &Error) -> String {
-    match error {
-        Error::Refused(refusal) => refusal.to_string(),
-        Error::Store(StoreError::Unavailable(why)) => {
-            tracing::warn!(why, "the store is out of reach");
-            "the store is out of reach; nothing was done".to_owned()
-        }
-        Error::Busy => {
-            tracing::warn!("{error}");
-            "too much is going on here; nothing was done".to_owned()
-        }
-        Error::Store(StoreError::Unknown(why)) => {
-            tracing::warn!(why, "the store did not answer");
-            "the store did not answer; repeat with the same idempotency key".to_owned()
-        }
-        Error::Internal(what) => {
-            tracing::error!(what, "a bug, or a broken record");
-            "internal error".to_owned()
+impl From<Error> for Status {
+    /// Logs the cause of a failure of ours, which callers don't see.
+    fn from(error: Error) -> Self {
+        match error {
+            Error::Refused(refusal) => refusal.into(),
+            Error::Store(StoreError::Unavailable(why)) => {
+                tracing::warn!(why, "store out of reach");
+                let message = "the store is out of reach; nothing was done, try again";
+                status(Code::Unavailable, ErrorReason::Unavailable, message, Some(STORE_RETRY))
+            }
+            Error::Busy => {
+                tracing::warn!("{error}");
+                let message = "too many changes at once; nothing was done, try again";
+                status(Code::Unavailable, ErrorReason::Unavailable, message, Some(STORE_RETRY))
+            }
+            Error::Store(StoreError::Unknown(why)) => {
+                tracing::warn!(why, "store did not answer");
+                let message = "the store did not answer; repeat with the same idempotency key";
+                let (code, reason) = (Code::DeadlineExceeded, ErrorReason::OutcomeUnknown);
+                status(code, reason, message, Some(STORE_RETRY))
+            }
+            Error::Internal(what) => {
+                tracing::error!(what, "internal error: a bug, or a corrupt record");
+                let message = "internal error; control's log says more";
+                status(Code::Internal, ErrorReason::Internal, message, None)
+            }
         }
     }
 }
 
-fn retry_after(error: &Error) -> Option<Duration> {
-    match error {
-        Error::Refused(
-            Refusal::RateLimited { retry_after } | Refusal::TooManyTurns { retry_after, .. },
-        ) => Some(Duration::from_millis(*retry_after)),
-        Error::Store(_) | Error::Busy => Some(Duration::from_secs(1)),
-        _ => None,
+fn status(code: Code, reason: ErrorReason, message: &str, retry_after: Option<Duration>) -> Status {
+    let mut details = ErrorDetails::with_error_info(reason_word(reason), DOMAIN, []);
+    if retry_after.is_some() {
+        details.set_retry_info(retry_after);
     }
+    Status::with_error_details(code, message, details)
+}
+
+/// The reason as it travels: without the enum's prefix.
+pub(super) fn reason_word(reason: ErrorReason) -> &'static str {
+    let name = reason.as_str_name();
+    name.strip_prefix("ERROR_REASON_").unwrap_or(name)
+}
+
+/// Returns the reason in one of our statuses; `None` in one that the connection made.
+pub(super) fn reason(status: &Status) -> Option<ErrorReason> {
+    let info = status.get_details_error_info()?;
+    ErrorReason::from_str_name(&format!("ERROR_REASON_{}", info.reason))
 }

@@ -1,16 +1,7 @@
-//! Watch: many readers over one stream, each at its own cursor.
-//!
-//! A reader is a place in a log. It first subscribes to wake-ups and then reads the log, so that
-//! nothing falls in between. A wake-up that carries the very next frame is handed on as it is;
-//! anything else, a gap or an old one or silence for a while, makes the reader read the log.
+//! Serves Watch: many subscriptions over one stream, each a reader at its own cursor.
 
-use super::status;
-use crate::{
-    key::Caller,
-    ledger::Error,
-    server::{Control, KeyWatch},
-    transaction::Refusal,
-};
+use super::{key_watch::KeyWatch, status};
+use crate::{control::Control, key::Caller, ledger::Error, transaction::Refusal};
 use arizuko_proto::{
     telemetry::metrics::Share,
     v1::{
@@ -19,6 +10,7 @@ use arizuko_proto::{
         watch_request::{Message, Subscribe, subscribe::Target},
     },
 };
+use events::EventSender;
 use reader::Reader;
 use std::{collections::HashMap, sync::Arc};
 use tokio::sync::{Semaphore, mpsc};
@@ -26,21 +18,22 @@ use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
 use tonic::{Status, Streaming};
 
+mod events;
 mod reader;
 
-/// How many events wait for one gateway, and how many go into one message.
+/// Events that wait for one gateway.
 const BACKLOG: usize = 256;
+/// Events in one message.
 const BATCH: usize = 128;
 
-/// The stream of events to a gateway.
-pub(super) type Events = ReceiverStream<Result<v1::WatchResponse, Status>>;
+pub(super) type Responses = ReceiverStream<Result<v1::WatchResponse, Status>>;
 
 /// Serves one gateway's stream until either side ends it.
 pub(super) async fn serve(
     control: Arc<Control>,
     caller: &Caller,
     requests: Streaming<v1::WatchRequest>,
-) -> Result<Events, Error> {
+) -> Result<Responses, Error> {
     let key = KeyWatch::start(&control, caller).await?;
     let (events, pending) = mpsc::channel(BACKLOG);
     let (responses, stream) = mpsc::channel(1);
@@ -49,7 +42,7 @@ pub(super) async fn serve(
     Ok(ReceiverStream::new(stream))
 }
 
-/// Many small events in one message cost a fraction of one message each.
+/// Gathers events into messages: many small events in one cost a fraction of a message each.
 async fn send_batches(
     mut pending: mpsc::Receiver<WatchEvent>,
     responses: mpsc::Sender<Result<v1::WatchResponse, Status>>,
@@ -63,8 +56,8 @@ async fn send_batches(
     }
 }
 
-/// One subscription, as its stream knows it.
-struct Entry {
+/// A subscription as its stream knows it.
+struct Subscription {
     credit: Arc<Semaphore>,
     stop: CancellationToken,
 }
@@ -76,18 +69,18 @@ async fn read_requests(
     events: mpsc::Sender<WatchEvent>,
 ) {
     let _counted = Share::of(&control.metrics.gateways, 1);
-    let all = CancellationToken::new();
-    let _stop_all = all.clone().drop_guard();
-    let mut entries: HashMap<u64, Entry> = HashMap::new();
+    let stop_all = CancellationToken::new();
+    let _stop_all = stop_all.clone().drop_guard();
+    let mut subscriptions: HashMap<u64, Subscription> = HashMap::new();
     loop {
         let request = tokio::select! {
             request = requests.message() => request,
-            () = key.ended() => return,
+            () = key.revoked() => return,
             () = control.draining.cancelled() => {
-                // The readers say goodbye themselves; the stream ends with the last of them.
+                // The readers send their last events; the stream ends with the last reader.
                 drop(events);
-                for entry in entries.values() {
-                    entry.stop.cancelled().await;
+                for subscription in subscriptions.values() {
+                    subscription.stop.cancelled().await;
                 }
                 return;
             }
@@ -98,119 +91,87 @@ async fn read_requests(
         match message {
             Message::Subscribe(subscribe) => {
                 let number = subscribe.subscription;
-                let credit = Arc::new(Semaphore::new(subscribe.credit as usize));
-                let stop = all.child_token();
-                // Those that ended are dropped when the map would have to grow.
-                if entries.len() == entries.capacity() {
-                    entries.retain(|_, entry| !entry.stop.is_cancelled());
+                // Drops those that have ended when the map would have to grow.
+                if subscriptions.len() == subscriptions.capacity() {
+                    subscriptions.retain(|_, subscription| !subscription.stop.is_cancelled());
                 }
-                let entry = Entry { credit: credit.clone(), stop: stop.clone() };
-                if let Some(replaced) = entries.insert(number, entry) {
+                let subscription = start(&control, subscribe, &events, stop_all.child_token());
+                if let Some(replaced) = subscriptions.insert(number, subscription) {
                     replaced.stop.cancel();
                 }
-                let (control, events) = (control.clone(), events.clone());
-                let counted = Share::of(&control.metrics.subscriptions, 1);
-                tokio::spawn(async move {
-                    let _counted = counted;
-                    let reading = read(&control, subscribe, &credit, &events);
-                    tokio::select! {
-                        () = stop.cancelled() => {}
-                        last = reading => {
-                            // An error says that the gateway is gone.
-                            let _ = events.send(event(number, last)).await;
-                        }
-                    }
-                    stop.cancel();
-                });
             }
             Message::Grant(grant) => {
-                if let Some(entry) = entries.get(&grant.subscription) {
-                    let room = Semaphore::MAX_PERMITS - entry.credit.available_permits();
-                    entry.credit.add_permits((grant.frames as usize).min(room));
+                if let Some(Subscription { credit, .. }) = subscriptions.get(&grant.subscription) {
+                    let room = Semaphore::MAX_PERMITS - credit.available_permits();
+                    credit.add_permits((grant.frames as usize).min(room));
                 }
             }
             Message::Unsubscribe(unsubscribe) => {
-                if let Some(entry) = entries.remove(&unsubscribe.subscription) {
-                    entry.stop.cancel();
+                if let Some(subscription) = subscriptions.remove(&unsubscribe.subscription) {
+                    subscription.stop.cancel();
                 }
             }
         }
     }
 }
 
-fn event(subscription: u64, event: Event) -> WatchEvent {
-    WatchEvent { subscription, event: Some(event) }
-}
-
-fn ended(reason: EndReason) -> Event {
-    Event::Ended(Ended { reason: reason.into() })
-}
-
-/// Follows one subscription; returns its last event.
-async fn read(
-    control: &Control,
+/// Starts a subscription in a task of its own, which cancels `stop` when it ends.
+fn start(
+    control: &Arc<Control>,
     subscribe: Subscribe,
-    credit: &Semaphore,
     events: &mpsc::Sender<WatchEvent>,
-) -> Event {
-    let (number, whole_credit) = (subscribe.subscription, subscribe.credit);
+    stop: CancellationToken,
+) -> Subscription {
+    let events = EventSender::new(&subscribe, events.clone());
+    let subscription = Subscription { credit: events.credit.clone(), stop: stop.clone() };
+    let counted = Share::of(&control.metrics.subscriptions, 1);
+    let control = control.clone();
+    tokio::spawn(async move {
+        let _counted = counted;
+        tokio::select! {
+            () = stop.cancelled() => {}
+            last = follow(&control, subscribe, &events) => events.send(last).await,
+        }
+        stop.cancel();
+    });
+    subscription
+}
+
+/// Follows one subscription to its end; returns its last event.
+async fn follow(control: &Control, subscribe: Subscribe, events: &EventSender) -> Event {
     let target = match &subscribe.target {
         Some(Target::TurnId(id) | Target::Conversation(id)) => id.clone(),
         None => String::new(),
     };
     let mut reader = match Reader::open(control, subscribe).await {
         Ok(reader) => reader,
-        Err(error) => {
-            let (_, reason) = status::classify(&error);
-            control.metrics.refused(reason);
-            let span = tracing::error_span!("subscription", target);
-            let message = span.in_scope(|| status::message(&error));
-            let reason = status::word(reason).to_owned();
-            return Event::Refused(Refused { reason, message });
-        }
+        Err(error) => return refused(control, &target, error),
     };
-    let outlet = Outlet { number, credit, whole_credit, events };
     let complete = reader.is_complete();
-    outlet.say(Event::Subscribed(Subscribed { complete })).await;
+    events.send(Event::Subscribed(Subscribed { complete })).await;
     if complete {
         return ended(EndReason::TurnDone);
     }
-    match reader.follow(control, &outlet).await {
+    match reader.follow(events).await {
         Ok(reason) => ended(reason),
         Err(Error::Refused(Refusal::TokenInvalid)) => ended(EndReason::Revoked),
         Err(Error::Refused(_)) => ended(EndReason::Deleted),
         Err(error) => {
-            tracing::debug!(%error, "a reader is sent away, to come back by its cursor");
+            tracing::debug!(%error, target, "subscription failed");
             ended(EndReason::Unavailable)
         }
     }
 }
 
-/// Where a reader's events go.
-struct Outlet<'a> {
-    number: u64,
-    credit: &'a Semaphore,
-    /// What it began with. No frame costs more.
-    whole_credit: u32,
-    events: &'a mpsc::Sender<WatchEvent>,
+fn refused(control: &Control, target: &str, error: Error) -> Event {
+    let span = tracing::error_span!("subscription", target);
+    let status = span.in_scope(|| Status::from(error));
+    let reason = status::reason(&status).unwrap_or_default();
+    control.metrics.refused(reason);
+    let (reason, message) = (status::reason_word(reason).to_owned(), status.message().to_owned());
+    Event::Refused(Refused { reason, message })
 }
 
-impl Outlet<'_> {
-    /// Sends a frame, once there is credit and room for it. May be dropped while it waits.
-    async fn hand(&self, frame: v1::Frame) {
-        let cost = frame.credit().min(self.whole_credit.max(1));
-        // The semaphore is never closed; a closed channel says that the gateway is gone.
-        let (Ok(credit), Ok(room)) =
-            (self.credit.acquire_many(cost).await, self.events.reserve().await)
-        else {
-            return;
-        };
-        credit.forget();
-        room.send(event(self.number, Event::Frame(frame)));
-    }
-
-    /// An error says that the gateway is gone, and then this reader is about to be stopped.
-    async fn say(&self, what: Event) {
-        let _ = self.events.send(event(self.number, what)).await;
-    }
+fn ended(reason: EndReason) -> Event {
+    Event::Ended(Ended { reason: reason.into() })
 }

@@ -1,7 +1,8 @@
-//! Domain to proto, where more than one service needs it.
+//! Converts between protos and the domain, where more than one service needs it.
 
 use crate::{
     frame::{self, Body, Frame, Status, Transcript},
+    ledger::Error,
     store::Millis,
     token::{Kind, Token},
     transaction::Refusal,
@@ -15,12 +16,12 @@ pub(super) fn timestamp(at: Millis) -> Timestamp {
     Timestamp { seconds: (at / 1000) as i64, nanos: (at % 1000) as i32 * 1_000_000 }
 }
 
-/// Milliseconds of a duration; one below zero is refused.
+/// Returns a duration in milliseconds; refuses one below zero.
 pub(super) fn millis(duration: &Duration) -> Result<Millis, Refusal> {
     let duration = time::Duration::try_from(*duration);
     duration
         .map(|d| Millis::try_from(d.as_millis()).unwrap_or(Millis::MAX))
-        .map_err(|_| Refusal::invalid("a duration is not below zero"))
+        .map_err(|_| Refusal::invalid("a duration must not be negative"))
 }
 
 pub(super) fn duration(duration: time::Duration) -> Option<Duration> {
@@ -69,7 +70,7 @@ pub(super) fn token(token: Token) -> v1::Token {
     }
 }
 
-/// The visitor's message of a turn.
+/// Returns the visitor's message of a turn.
 pub(super) fn user_message(turn: &Turn, content: String) -> v1::Message {
     v1::Message {
         id: turn.user_message(),
@@ -92,9 +93,14 @@ pub(super) fn reply_message(turn: &str, message: frame::Message) -> v1::Message 
     }
 }
 
-/// Who wrote a message of a reply.
+/// Says who wrote a message of a reply.
 fn author(by: Option<&String>) -> v1::Author {
     by.map_or(v1::Author::Assistant, |_| v1::Author::Person)
+}
+
+/// Parses an entry of a conversation's log.
+pub(super) fn parse_frame(entry: &[u8]) -> Result<Frame, Error> {
+    serde_json::from_slice(entry).map_err(|error| Error::Internal(format!("a frame: {error}")))
 }
 
 pub(super) fn frame(seq: u64, frame: Frame) -> v1::Frame {
@@ -124,7 +130,7 @@ pub(super) fn frame(seq: u64, frame: Frame) -> v1::Frame {
     v1::Frame { cursor: Some(v1::Cursor { seq, tag }), turn_id: turn, n, body: Some(body) }
 }
 
-/// A turn as of the moment that its transcript shows, which may be before the record's.
+/// Shows a turn as of the moment of its transcript, which may be before the record's.
 pub(super) fn turn(turn: &Turn, content: String, transcript: Transcript) -> v1::ConversationTurn {
     let (shown, error) = match transcript.end {
         Some((end, error)) => (end, error),

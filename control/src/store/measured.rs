@@ -1,47 +1,91 @@
-//! A store, measured: how many round trips, how long they take, and how they fail.
+//! A store that counts its round trips: how long they take, and how they fail.
 
 use super::{
     Batch, Commit, Found, Member, Millis, Partition, Read, Store, StoreError, Subscription,
 };
-use crate::metrics::{Metrics, Operation, StoreFailure};
+use arizuko_proto::telemetry::metrics::{Latencies, Registry, latencies};
 use async_trait::async_trait;
+use prometheus_client::{
+    encoding::EncodeLabelSet,
+    metrics::{counter::Counter, family::Family},
+    registry::Unit,
+};
 use std::sync::Arc;
 use tokio::time::Instant;
 
-/// What a store is asked for.
-pub(crate) const OPERATIONS: [&str; 4] = ["load", "commit", "gather", "watch"];
-/// How it fails: certainly not done, or perhaps done.
-pub(crate) const FAILURES: [&str; 2] = ["unavailable", "unknown"];
+const OPERATIONS: [&str; 4] = ["load", "commit", "gather", "watch"];
+/// The store did nothing, or it may have done what it was asked.
+const FAILURES: [&str; 2] = ["unavailable", "unknown"];
 
-/// See the module.
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct Operation {
+    operation: &'static str,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct Failure {
+    operation: &'static str,
+    failure: &'static str,
+}
+
+/// What is counted of a store. All clones count together.
+#[derive(Clone)]
+pub(crate) struct StoreMetrics {
+    round_trips: Latencies<Operation>,
+    failures: Family<Failure, Counter>,
+    conflicts: Counter,
+}
+
+impl StoreMetrics {
+    pub(crate) fn register(registry: &mut Registry) -> Self {
+        let round_trips = latencies();
+        let help = "Time of the store's answers";
+        registry.register_with_unit("store_round_trip", help, Unit::Seconds, round_trips.clone());
+        // Every series is there from the start: a rate doesn't see one appear.
+        let failures = Family::default();
+        for operation in OPERATIONS {
+            for failure in FAILURES {
+                drop(failures.get_or_create(&Failure { operation, failure }));
+            }
+        }
+        let help = "Round trips that failed: unavailable, or without a known outcome";
+        registry.register("store_failures", help, failures.clone());
+        let conflicts = Counter::default();
+        let help = "Commits decided again because others changed what they read";
+        registry.register("store_conflicts", help, conflicts.clone());
+        Self { round_trips, failures, conflicts }
+    }
+
+    fn record<T>(&self, operation: &'static str, begun: Instant, answer: &Result<T, StoreError>) {
+        let times = self.round_trips.get_or_create(&Operation { operation });
+        times.observe(begun.elapsed().as_secs_f64());
+        let failure = match answer {
+            Ok(_) => return,
+            Err(StoreError::Unavailable(_)) => "unavailable",
+            Err(StoreError::Unknown(_)) => "unknown",
+        };
+        self.failures.get_or_create(&Failure { operation, failure }).inc();
+    }
+}
+
 pub(crate) struct Measured {
     store: Arc<dyn Store>,
-    metrics: Metrics,
+    metrics: StoreMetrics,
 }
 
 impl Measured {
-    pub(crate) fn new(store: Arc<dyn Store>, metrics: Metrics) -> Self {
+    pub(crate) fn new(store: Arc<dyn Store>, metrics: StoreMetrics) -> Self {
         Self { store, metrics }
     }
 
     async fn measure<T>(
         &self,
         operation: &'static str,
-        asked: impl Future<Output = Result<T, StoreError>>,
+        asking: impl Future<Output = Result<T, StoreError>>,
     ) -> Result<T, StoreError> {
         let begun = Instant::now();
-        let answer = asked.await;
-        let times = &self.metrics.round_trips;
-        times.get_or_create(&Operation { operation }).observe(begun.elapsed().as_secs_f64());
-        if let Err(error) = &answer {
-            let failure = match error {
-                StoreError::Unavailable(_) => "unavailable",
-                StoreError::Unknown(_) => "unknown",
-            };
-            let failures = &self.metrics.store_failures;
-            let labels = StoreFailure { operation, failure };
-            failures.get_or_create(&labels).inc();
-        }
+        let answer = asking.await;
+        self.metrics.record(operation, begun, &answer);
         answer
     }
 }

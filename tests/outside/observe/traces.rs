@@ -34,7 +34,7 @@ async fn one_trace_covers_the_message_the_reply_and_its_readers(kind: Kind) {
     let taken = "arizuko.v1.GatewayService/PostMessage";
     let taken = collector.span(TRACE, taken).await;
     assert_eq!((taken.service.as_str(), &taken.parent), (control, &post.id));
-    for name in ["hand out the turn", "accept the turn", "store the first frame", "finish the turn"]
+    for name in ["deliver the turn", "accept the turn", "store the first frame", "finish the turn"]
     {
         let span = collector.span(TRACE, name).await;
         assert_eq!((span.service.as_str(), &span.parent), (control, &taken.id), "{name}");

@@ -1,11 +1,12 @@
-//! How many turns an agent would take now.
+//! An agent's credit: how many more turns control may deliver to it.
 
 use crate::metrics::Metrics;
 use arizuko_proto::telemetry::metrics::Share;
 
+/// The most turns that an agent's credit holds.
 const MOST: u32 = 10_000;
 
-/// See the module. It is a part of what is counted for as long as it lives.
+/// Counts turns, here and in the gauge of all agents' credit.
 pub(super) struct Credit {
     turns: u32,
     counted: Share,
@@ -26,7 +27,7 @@ impl Credit {
         self.set(self.turns.saturating_add(turns).min(MOST));
     }
 
-    /// The agent gets a turn.
+    /// Takes one for a turn that is delivered.
     pub(super) fn take(&mut self) {
         self.set(self.turns.saturating_sub(1));
     }

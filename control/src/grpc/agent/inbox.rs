@@ -1,29 +1,36 @@
-//! What waits for a person, and which conversations are theirs.
+//! The inbox of a person who answers: turns that wait, and conversations assigned to their folder.
 
 use crate::{
+    control::Control,
     conversation::{self, Conversation},
     grpc::wire,
     jid::Folder,
     ledger::Error,
-    server::Control,
     store::{Member, Partition},
     token::{self, Token},
     turn::{self, Input, Turn},
 };
 use arizuko_proto::v1;
 
+/// Turns that an inbox shows, and conversations.
 const SHOWN: u32 = 100;
+/// Characters of a message that it shows.
 const PREVIEW: usize = 200;
 
-/// A person's view of their folder, sent when it changes.
+/// Remembers what an inbox last showed, so that it is sent only when it changes.
 #[derive(Default)]
-pub(super) struct Inbox {
-    /// What was there when it was last sent.
-    sent: Option<(Vec<Member>, Vec<Member>)>,
+pub(super) struct InboxView {
+    sent: Option<Listed>,
 }
 
-impl Inbox {
-    /// The inbox, if it is another than the last one.
+#[derive(PartialEq)]
+struct Listed {
+    waiting: Vec<Member>,
+    open: Vec<Member>,
+}
+
+impl InboxView {
+    /// Returns the inbox if it differs from the last one.
     pub(super) async fn changed(
         &mut self,
         control: &Control,
@@ -35,15 +42,15 @@ impl Inbox {
         let assigned = conversation::assigned(folder);
         let mut open = ledger.last_members(partition, assigned, u64::MAX, SHOWN).await?;
         open.reverse();
-        let found = (waiting, open);
-        if self.sent.as_ref() == Some(&found) {
+        let listed = Listed { waiting, open };
+        if self.sent.as_ref() == Some(&listed) {
             return Ok(None);
         }
         let inbox = v1::Inbox {
-            waiting: turns(control, partition, &found.0).await?,
-            open: conversations(control, partition, &found.1).await?,
+            waiting: turns(control, partition, &listed.waiting).await?,
+            open: conversations(control, partition, &listed.open).await?,
         };
-        self.sent = Some(found);
+        self.sent = Some(listed);
         Ok(Some(inbox))
     }
 }

@@ -1,24 +1,24 @@
-//! The moments of an attempt that are worth a span, and the one that is worth a figure.
+//! Traces the milestones of an attempt, and measures the time to its first frame.
 //!
-//! What comes between the first frame and the end would be as many spans as frames.
+//! The frames between the first and the end have no spans: there are too many.
 
 use crate::{
-    server::Control,
+    control::Control,
     store::Partition,
     turn::{self, Progress, Turn},
 };
 use arizuko_proto::{telemetry::traces, v1::attach_request::Message};
 use tracing::{Span, field::Empty};
 
-/// See the module.
 pub(super) struct Milestone {
+    /// Disabled where the message is no milestone.
     pub(super) span: Span,
-    /// The turn before its first frame, if this is that.
+    /// The turn, if this is the first frame of its reply.
     silent: Option<Turn>,
 }
 
 impl Milestone {
-    /// What the agent's message will be, if it is one.
+    /// Begins the milestone that the agent's message is, if it is one.
     pub(super) async fn of(control: &Control, partition: Partition, message: &Message) -> Self {
         let none = Self { span: Span::none(), silent: None };
         let (name, id, is_first) = match message {
@@ -33,7 +33,7 @@ impl Milestone {
         if span.is_disabled() && !is_first {
             return none;
         }
-        // It was claimed here a moment ago, or the agent came from another control.
+        // There is a hint if this control claimed the turn, and none if the agent came from another.
         let turn = match control.ledger.hint(partition, &turn::record(id)) {
             Some(turn) => Some(turn),
             None => {
@@ -48,12 +48,11 @@ impl Milestone {
         }
     }
 
-    /// It was handed out.
-    pub(super) fn handing_out(turn: &Turn) -> Span {
-        begin(span(&turn.id), "hand out the turn", turn)
+    pub(super) fn delivery(turn: &Turn) -> Span {
+        begin(span(&turn.id), "deliver the turn", turn)
     }
 
-    /// It is done, with this outcome.
+    /// Ends the milestone with what came of the message.
     pub(super) fn reached(self, control: &Control, progress: &Progress) {
         if let Some(turn) = &self.silent
             && matches!(progress, Progress::Stored { .. })

@@ -1,20 +1,23 @@
-//! One reader: a place in a log, and how it moves on.
+//! A reader: a place in a conversation's log that moves on with it.
+//!
+//! A reader first subscribes to wake-ups and then reads the log, so that no frame falls in
+//! between. It sends the frame that a wake-up carries if that is the very next one. On anything
+//! else (a gap, an older frame, a while without a wake-up) it reads the log.
 
-use super::Outlet;
+use super::events::EventSender;
 use crate::{
+    control::Control,
     conversation::{self, Conversation},
-    credential::is_random_id,
     frame::Frame,
     grpc::{
-        gateway::{Access, parse},
+        access::{Access, conversation_id, turn_id},
         wire,
     },
     ledger::Error,
-    server::Control,
-    store::{Partition, Subscription, Wake},
-    token::{self, Token},
+    store::{Subscription, Wake},
+    token,
     transaction::Refusal,
-    turn::{self, Turn},
+    turn::Turn,
 };
 use arizuko_proto::v1::{
     self, EndReason,
@@ -29,61 +32,65 @@ use tokio::{
     time::{Instant, interval_at},
 };
 
-/// How many entries one read of a log brings.
+/// Entries that one read of a log brings.
 const PAGE: u32 = 128;
 
-/// A reader of a conversation's log, or of one turn in it.
-pub(super) struct Reader {
+/// Reads a conversation's log, or one turn in it.
+pub(super) struct Reader<'a> {
+    control: &'a Control,
     access: Access,
     conversation: String,
-    /// Only this turn's frames are wanted.
+    /// The turn whose frames alone are wanted.
     turn: Option<Turn>,
-    /// The last frame that the reader has, or that is of no concern to it.
+    /// The cursor: the last frame that was sent, or that doesn't belong to the turn.
     seq: u64,
     tag: u32,
-    /// Why it has to begin anew.
+    /// Why the cursor that the gateway sent doesn't hold.
     reset: Option<&'static str>,
     wakes: Subscription,
     token_wakes: Subscription,
 }
 
-/// Entries in memory, and the right to have them there.
+/// Entries in memory, and the permit to have them there.
 struct Page<'a> {
     entries: vec::IntoIter<(u64, Bytes)>,
     /// The semaphore is never closed.
-    _right: Result<SemaphorePermit<'a>, AcquireError>,
+    _permit: Result<SemaphorePermit<'a>, AcquireError>,
 }
 
-impl Reader {
-    pub(super) async fn open(control: &Control, subscribe: Subscribe) -> Result<Self, Error> {
-        let access = Access::read(subscribe.access, control.partitions)?;
+impl<'a> Reader<'a> {
+    /// Opens a reader at the gateway's cursor.
+    ///
+    /// # Errors
+    /// A refusal of the token or of what is to be watched; [`Refusal::PastRetention`] if frames
+    /// that it lacks are no longer kept.
+    pub(super) async fn open(control: &'a Control, subscribe: Subscribe) -> Result<Self, Error> {
+        let access = Access::parse(subscribe.access, control.partitions)?;
         let partition = access.partition();
-        let (id, target) = match &subscribe.target {
-            Some(Target::TurnId(id)) => (id, "turn"),
-            Some(Target::Conversation(id)) => (id, "conversation"),
-            None => return Err(Refusal::invalid("say what to watch").into()),
+        let (turn_id, conversation_id) = match subscribe.target {
+            Some(Target::TurnId(id)) => (Some(turn_id(id)?), None),
+            Some(Target::Conversation(id)) => (None, Some(conversation_id(id)?)),
+            None => return Err(Refusal::invalid("name a turn or a conversation").into()),
         };
-        if !is_random_id(id) {
-            return Err(Refusal::invalid(format!("that is not a {target}'s id")).into());
-        }
-        // Watched before it is read: a revocation is seen by one or the other.
+        // Subscribe first, then read: one of the two sees a revocation.
         let token_wakes =
             control.ledger.watch(partition, &token::topic(&access.token_id())).await?;
         let token = access.admit(control).await?;
-        let turn = match &subscribe.target {
-            Some(Target::TurnId(id)) => Some(owned_turn(control, partition, &token, id).await?),
-            _ => None,
+        let turn = match turn_id {
+            Some(id) => Some(access.turn(control, &token, &id).await?),
+            None => None,
         };
-        let conversation = turn.as_ref().map_or(id, |turn| &turn.conversation).clone();
+        let of_turn = || turn.as_ref().map(|turn| turn.conversation.clone());
+        let conversation = conversation_id.or_else(of_turn).unwrap_or_default();
         let wakes = control.ledger.watch(partition, &conversation::topic(&conversation)).await?;
-        let record = control.ledger.record(partition, conversation::record(&conversation)).await?;
-        let record = conversation::of_token(record, &token)?;
+        let record = access.conversation(control, &token, &conversation).await?;
 
+        let (seq, tag, reset) = (0, 0, None);
         let mut reader =
-            Self { access, conversation, turn, seq: 0, tag: 0, reset: None, wakes, token_wakes };
-        reader.begin(&record);
+            Self { control, access, conversation, turn, seq, tag, reset, wakes, token_wakes };
+        reader.rewind(&record);
         if let Some(after) = subscribe.after.filter(|after| after.seq > 0) {
-            match reader.locate(control, &record, &after).await? {
+            match reader.check_cursor(&record, &after).await? {
                 Ok(()) => (reader.seq, reader.tag) = (after.seq, after.tag),
                 Err(why) => reader.reset = Some(why),
             }
@@ -98,8 +105,8 @@ impl Reader {
         Ok(reader)
     }
 
-    /// Places the reader before the first frame that it wants.
-    fn begin(&mut self, record: &Conversation) {
+    /// Places the reader before its first frame.
+    fn rewind(&mut self, record: &Conversation) {
         self.seq = match &self.turn {
             Some(turn) => turn.before_reply(),
             None => record.trimmed,
@@ -107,124 +114,116 @@ impl Reader {
         self.tag = 0;
     }
 
-    /// Whether a cursor is in this log.
-    async fn locate(
+    /// Returns why a cursor is not in this log, if it isn't.
+    async fn check_cursor(
         &self,
-        control: &Control,
         record: &Conversation,
-        after: &v1::Cursor,
+        cursor: &v1::Cursor,
     ) -> Result<Result<(), &'static str>, Error> {
-        if after.seq == record.head {
-            return Ok((after.tag == record.tag)
-                .then_some(())
-                .ok_or("the cursor is of another log"));
-        }
-        if after.seq > record.head {
+        let tag = if cursor.seq > record.head {
             return Ok(Err("the cursor is past the end of this log"));
-        }
-        if after.seq <= record.trimmed {
+        } else if cursor.seq == record.head {
+            Some(record.tag)
+        } else if cursor.seq <= record.trimmed {
             return Ok(Err("the cursor is past retention"));
-        }
-        let log = conversation::log(&self.conversation);
-        let entries =
-            control.ledger.entries(self.access.partition(), log, after.seq - 1, 1).await?;
-        let tag =
-            entries.first().map(|(_, entry)| parse(entry)).transpose()?.map(|frame| frame.tag);
-        let same = tag == Some(after.tag);
+        } else {
+            let log = conversation::log(&self.conversation);
+            let (ledger, partition) = (&self.control.ledger, self.access.partition());
+            let entries = ledger.entries(partition, log, cursor.seq - 1, 1).await?;
+            let frame = entries.first().map(|(_, entry)| wire::parse_frame(entry)).transpose()?;
+            frame.map(|frame| frame.tag)
+        };
+        let same = tag == Some(cursor.tag);
         Ok(same.then_some(()).ok_or("the cursor is of another log"))
     }
 
-    /// Whether the reader has all of a turn that has ended.
+    /// Whether the turn has ended and the reader has all of it.
     pub(super) fn is_complete(&self) -> bool {
         let ended = self.turn.as_ref().filter(|turn| !turn.status.is_open());
         self.reset.is_none() && ended.is_some_and(|turn| self.seq >= turn.last_seq)
     }
 
-    /// Sends frames until there is a reason not to.
-    pub(super) async fn follow(
-        &mut self,
-        control: &Control,
-        outlet: &Outlet<'_>,
-    ) -> Result<EndReason, Error> {
+    /// Sends frames until there is a reason to end.
+    pub(super) async fn follow(&mut self, events: &EventSender) -> Result<EndReason, Error> {
         if let Some(why) = self.reset.take() {
-            outlet.say(Event::Reset(Reset { reason: why.to_owned() })).await;
+            events.send(Event::Reset(Reset { reason: why.to_owned() })).await;
         }
-        let recheck = control.limits.recheck;
+        let recheck = self.control.limits.recheck;
         let mut rechecks = interval_at(Instant::now() + recheck, recheck);
-        if let Some(end) = self.catch_up(control, outlet).await? {
+        if let Some(end) = self.catch_up(events).await? {
             return Ok(end);
         }
         loop {
-            tokio::select! {
+            let end = tokio::select! {
                 biased;
                 _ = self.token_wakes.next() => {
-                    self.access.admit(control).await?;
+                    self.access.admit(self.control).await?;
+                    None
                 }
-                () = control.draining.cancelled() => return Ok(EndReason::Unavailable),
-                wake = self.wakes.next() => {
-                    let end = match carried(&wake) {
-                        Some((seq, frame)) if seq == self.seq + 1 => self.hand_on(control, outlet, wire::frame(seq, frame?), &mut None).await?,
-                        Some((seq, frame)) if seq <= self.seq && !self.contradicts(seq, &frame) => None,
-                        next => {
-                            // A gap, a deletion, or another frame where we have one.
-                            if next.is_some_and(|(seq, _)| seq <= self.seq) || !is_frame(&wake) {
-                                self.recheck(control, outlet).await?;
-                            }
-                            self.catch_up(control, outlet).await?
-                        }
-                    };
-                    if let Some(end) = end {
-                        return Ok(end);
-                    }
-                }
+                () = self.control.draining.cancelled() => Some(EndReason::Unavailable),
+                wake = self.wakes.next() => self.wake(events, wake).await?,
                 _ = rechecks.tick() => {
-                    self.recheck(control, outlet).await?;
-                    if let Some(end) = self.catch_up(control, outlet).await? {
-                        return Ok(end);
-                    }
+                    self.recheck(events).await?;
+                    self.catch_up(events).await?
                 }
+            };
+            if let Some(end) = end {
+                return Ok(end);
             }
         }
     }
 
-    /// Whether the frame that we were told last is another by now.
+    /// Sends what a wake-up is about.
+    async fn wake(&mut self, events: &EventSender, wake: Wake) -> Result<Option<EndReason>, Error> {
+        match carried(&wake) {
+            Some((seq, frame)) if seq == self.seq + 1 => {
+                self.send_frame(events, wire::frame(seq, frame?), &mut None).await
+            }
+            Some((seq, frame)) if seq <= self.seq && !self.contradicts(seq, &frame) => Ok(None),
+            frame => {
+                // A gap, a deletion, or another frame where the reader has one.
+                if frame.is_some_and(|(seq, _)| seq <= self.seq) || !is_frame(&wake) {
+                    self.recheck(events).await?;
+                }
+                self.catch_up(events).await
+            }
+        }
+    }
+
+    /// Whether the frame at the cursor is not the one that was sent.
     fn contradicts(&self, seq: u64, frame: &Result<Frame, Error>) -> bool {
         let tag = frame.as_ref().map_or(self.tag, |frame| frame.tag);
         seq == self.seq && self.tag != 0 && tag != self.tag
     }
 
     /// Reads the log up to its end.
-    async fn catch_up(
-        &mut self,
-        control: &Control,
-        outlet: &Outlet<'_>,
-    ) -> Result<Option<EndReason>, Error> {
+    async fn catch_up(&mut self, events: &EventSender) -> Result<Option<EndReason>, Error> {
+        let control = self.control;
         loop {
-            let credit = u32::try_from(outlet.credit.available_permits()).unwrap_or(PAGE);
+            let credit = u32::try_from(events.credit.available_permits()).unwrap_or(PAGE);
             let limit = credit.clamp(1, PAGE);
             let log = conversation::log(&self.conversation);
-            let right = control.pages.acquire().await;
+            let permit = control.pages.acquire().await;
             let entries =
                 control.ledger.entries(self.access.partition(), log, self.seq, limit).await?;
-            let whole = entries.len() == limit as usize;
-            let mut page = Some(Page { entries: entries.into_iter(), _right: right });
+            let is_full = entries.len() == limit as usize;
+            let mut page = Some(Page { entries: entries.into_iter(), _permit: permit });
             while let Some((seq, entry)) = page.as_mut().and_then(|page| page.entries.next()) {
-                let frame = wire::frame(seq, parse(&entry)?);
-                if let Some(end) = self.hand_on(control, outlet, frame, &mut page).await? {
+                let frame = wire::frame(seq, wire::parse_frame(&entry)?);
+                if let Some(end) = self.send_frame(events, frame, &mut page).await? {
                     return Ok(Some(end));
                 }
             }
-            if page.is_some() && !whole {
+            if page.is_some() && !is_full {
                 return Ok(None);
             }
         }
     }
 
-    /// Sends one frame, as soon as there is a place for it. While it waits it has no page.
-    async fn hand_on(
+    /// Sends one frame as soon as there is credit and room. Drops the page if it has to wait.
+    async fn send_frame(
         &mut self,
-        control: &Control,
-        outlet: &Outlet<'_>,
+        events: &EventSender,
         frame: v1::Frame,
         page: &mut Option<Page<'_>>,
     ) -> Result<Option<EndReason>, Error> {
@@ -234,62 +233,48 @@ impl Reader {
         if only.is_some_and(|turn| turn != frame.turn_id || frame.n == 0) {
             return Ok(None);
         }
-        let last = only.is_some() && matches!(frame.body, Some(Body::TurnDone(_)));
-        let mut handed = pin!(outlet.hand(frame));
+        let is_last = only.is_some() && matches!(frame.body, Some(Body::TurnDone(_)));
+        let mut sent = pin!(events.send_frame(frame));
         loop {
             tokio::select! {
                 biased;
-                // A reader that does not read still hears at once that its link is revoked.
+                // A gateway that gives no credit still learns at once that its link is revoked.
                 _ = self.token_wakes.next() => {
-                    self.access.admit(control).await?;
+                    self.access.admit(self.control).await?;
                 }
-                () = control.draining.cancelled() => return Ok(Some(EndReason::Unavailable)),
-                () = &mut handed => return Ok(last.then_some(EndReason::TurnDone)),
+                () = self.control.draining.cancelled() => return Ok(Some(EndReason::Unavailable)),
+                () = &mut sent => return Ok(is_last.then_some(EndReason::TurnDone)),
                 () = ready(()), if page.is_some() => *page = None,
             }
         }
     }
 
-    /// Checks against the store that the link lives and that this is still the log it was.
-    async fn recheck(&mut self, control: &Control, outlet: &Outlet<'_>) -> Result<(), Error> {
-        let token = self.access.admit(control).await?;
-        let record = conversation::record(&self.conversation);
-        let record = control.ledger.record(self.access.partition(), record).await?;
-        let record = conversation::of_token(record, &token)?;
+    /// Checks at the store that the link lives and that the log is still the same.
+    async fn recheck(&mut self, events: &EventSender) -> Result<(), Error> {
+        let token = self.access.admit(self.control).await?;
+        let record = self.access.conversation(self.control, &token, &self.conversation).await?;
         if let Some(turn) = &self.turn {
-            owned_turn(control, self.access.partition(), &token, &turn.id).await?;
+            self.access.turn(self.control, &token, &turn.id).await?;
         }
-        // A failover may have lost the log's tail, and another may be in its place.
+        // A failover may have lost the log's tail, and other frames may be in its place.
         let (seq, tag) = (self.seq, self.tag);
         if tag != 0
-            && let Err(why) = self.locate(control, &record, &v1::Cursor { seq, tag }).await?
+            && let Err(why) = self.check_cursor(&record, &v1::Cursor { seq, tag }).await?
         {
-            self.begin(&record);
-            let reason = why.to_owned();
-            outlet.say(Event::Reset(Reset { reason })).await;
+            self.rewind(&record);
+            events.send(Event::Reset(Reset { reason: why.to_owned() })).await;
         }
         Ok(())
     }
 }
 
-async fn owned_turn(
-    control: &Control,
-    partition: Partition,
-    token: &Token,
-    id: &str,
-) -> Result<Turn, Error> {
-    let turn: Option<Turn> = control.ledger.record(partition, turn::record(id)).await?;
-    let mine = turn.filter(|turn| turn.token == token.id);
-    mine.ok_or(Refusal::NotFound("turn").into())
-}
-
-/// The frame that a wake-up carries.
+/// Returns the frame that a wake-up carries.
 fn carried(wake: &Wake) -> Option<(u64, Result<Frame, Error>)> {
     let Wake::Published(payload) = wake else {
         return None;
     };
     let (seq, entry) = conversation::woken(payload)?;
-    Some((seq, parse(&entry?)))
+    Some((seq, wire::parse_frame(&entry?)))
 }
 
 /// Whether a wake-up is about a frame, carried or not.

@@ -1,10 +1,10 @@
-//! What all services share: the ledger, the settings, and who is calling.
+//! `Control`: what all services share.
 
 use crate::{
     audit::in_view,
     config::Options,
     conversation::Conversation,
-    credential::{Credential, hash, partition_of_id},
+    credential::{Credential, hash},
     jid::Folder,
     key::{self, Caller, Key, Role},
     ledger::{Error, Ledger},
@@ -12,22 +12,16 @@ use crate::{
     metrics::Metrics,
     route,
     session::{self, Session},
-    store::{
-        Millis, Partition, Store, Subscription, Wake, measured::Measured, redis::Redis,
-        sqlite::Sqlite,
-    },
+    store::{Member, Millis, Partition, Store, measured::Measured, redis::Redis, sqlite::Sqlite},
     token::{self, Kind, Token},
     transaction::{Refusal, Tx},
 };
-use serde::{Deserialize, Serialize};
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
-use tokio::{
-    sync::Semaphore,
-    time::{sleep, timeout},
-};
-use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use std::{collections::BTreeMap, sync::Arc};
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
 
-/// See the module.
+/// The ledger, the settings, and the look-ups that more than one service makes.
 pub(crate) struct Control {
     pub(crate) ledger: Ledger,
     pub(crate) metrics: Metrics,
@@ -37,21 +31,19 @@ pub(crate) struct Control {
     pub(crate) started_at: Millis,
     /// Cancelled when control drains.
     pub(crate) draining: CancellationToken,
-    /// Held by whoever has a page of a log in memory: many readers wake at once.
+    /// A permit for each page of a log in memory, since many readers wake at once.
     pub(crate) pages: Semaphore,
-    /// The first keys, which come from the settings: their hashes and what they are.
+    /// The keys from the settings, by their hashes.
     first_keys: Vec<(String, Caller)>,
 }
 
-/// What was fixed when the store was first used.
+/// What is fixed when a store is first used.
 #[derive(Clone, Copy, Serialize, Deserialize)]
 struct Layout {
     format: u32,
     partitions: Partition,
 }
 
-/// How long to wait before a store that was out of reach is asked again.
-const RETRY: Duration = Duration::from_secs(1);
 /// Pages of logs in memory at a time.
 const PAGES: usize = 4;
 const FORMAT: u32 = 2;
@@ -69,7 +61,7 @@ impl Control {
             (None, None) => anyhow::bail!("no store was named"),
         };
         let metrics = Metrics::new();
-        let ledger = Ledger::new(Arc::new(Measured::new(store, metrics.clone())));
+        let ledger = Ledger::new(Arc::new(Measured::new(store, metrics.store.clone())));
         let layout = layout(&ledger, options.partitions).await?;
         let mut first_keys = Vec::new();
         for (secret, role, id) in [
@@ -97,10 +89,13 @@ impl Control {
         folder.partition(self.partitions)
     }
 
-    /// Who holds this key; looked up afresh, so that a revoked one is refused at once.
+    /// Returns the holder of a key. Reads it afresh, so that a revoked one is refused at once.
+    ///
+    /// # Errors
+    /// [`Refusal::KeyInvalid`] for a key that is unknown or revoked.
     pub(crate) async fn caller(&self, secret: &str) -> Result<Caller, Error> {
         let hash = hash(secret);
-        // Of hashes, a timing difference tells nothing that leads back to a key.
+        // Comparing hashes leaks no timing that leads back to a key.
         if let Some((_, caller)) = self.first_keys.iter().find(|(known, _)| *known == hash) {
             return Ok(caller.clone());
         }
@@ -112,15 +107,20 @@ impl Control {
         Ok(Caller { key_id: found.id, role: found.role })
     }
 
-    /// The token that a visitor shows, looked up afresh.
+    /// Returns the token that a visitor's credential opens. Reads it afresh.
+    ///
+    /// # Errors
+    /// [`Refusal::TokenInvalid`] for one that is unknown, revoked or expired;
+    /// [`Refusal::WrongKind`] for one of the other surface.
     pub(crate) async fn admit(&self, credential: &Credential, kind: Kind) -> Result<Token, Error> {
         let record = token::record(&credential.id(token::ID));
         let found = self.ledger.record(credential.partition, record).await?;
         Ok(token::admit(found, credential, kind, self.ledger.now())?)
     }
 
-    /// Whether somebody would answer a message to the token's link, or in this conversation of it.
-    pub(crate) async fn seems_answered(
+    /// Whether an agent is attached that would answer a message to the token's link, or in this
+    /// conversation of it.
+    pub(crate) async fn would_answer(
         &self,
         token: &Token,
         conversation: Option<&Conversation>,
@@ -136,17 +136,17 @@ impl Control {
                 target.unwrap_or_else(|| token.folder.clone())
             }
         };
-        self.seems_attended(&folder).await
+        self.agent_attached(&folder).await
     }
 
-    /// The folder that most likely answers the token's messages, by what is remembered.
+    /// Guesses from hints which folder answers the token's messages.
     pub(crate) fn likely_target(&self, partition: Partition, token: &Token) -> Folder {
         let target = route::likely_target(&token.jid, |record| self.ledger.hint(partition, record));
         target.unwrap_or_else(|| token.folder.clone())
     }
 
-    /// The names of the agents that are attached to a folder, at any control.
-    pub(crate) async fn attached(&self, folder: &Folder) -> Result<Vec<String>, Error> {
+    /// Returns the names of the agents that are attached to a folder, at any control.
+    pub(crate) async fn attached_agents(&self, folder: &Folder) -> Result<Vec<String>, Error> {
         let (partition, alive) = (self.partition(folder), (self.ledger.now(), u64::MAX));
         let present = session::present(folder);
         let members = self.ledger.members(partition, present, alive, u32::MAX).await?;
@@ -155,13 +155,53 @@ impl Control {
         Ok(sessions.into_iter().flatten().map(|s| s.name).collect())
     }
 
-    /// Whether an agent of the folder is attached, to any control; if that can't be told, no. It
-    /// never fails what it is told beside.
-    pub(crate) async fn seems_attended(&self, folder: &Folder) -> bool {
+    /// Whether an agent of the folder is attached, at any control. `false` when the store fails:
+    /// the call that reports it must not fail for it.
+    pub(crate) async fn agent_attached(&self, folder: &Folder) -> bool {
         let alive = (self.ledger.now(), u64::MAX);
         let present = session::present(folder);
         let sessions = self.ledger.members(self.partition(folder), present, alive, 1).await;
         sessions.is_ok_and(|sessions| !sessions.is_empty())
+    }
+
+    /// Loads the records that a listing set names: all, or those of the folders in `view`. The
+    /// set's members are `<folder> <id>`.
+    pub(crate) async fn listed<T: DeserializeOwned>(
+        &self,
+        set: &str,
+        view: Option<&Folder>,
+        record: fn(&str) -> String,
+    ) -> Result<Vec<T>, Error> {
+        let members = match view {
+            Some(view) => {
+                let partition = self.partition(view);
+                let members =
+                    self.ledger.members(partition, set.to_owned(), (0, u64::MAX), u32::MAX).await?;
+                BTreeMap::from([(partition, members)])
+            }
+            None => self.gathered(set).await?,
+        };
+        let mut listed = Vec::new();
+        for (partition, members) in members {
+            let places = members.iter().filter_map(|member| member.name.split_once(' '));
+            let records =
+                places.filter(|(folder, _)| in_view(folder, view)).map(|(_, id)| record(id));
+            listed.extend(self.ledger.records(partition, records).await?.into_iter().flatten());
+        }
+        Ok(listed)
+    }
+
+    /// Loads all members of the set `set` in every partition.
+    pub(crate) async fn gathered(
+        &self,
+        set: &str,
+    ) -> Result<BTreeMap<Partition, Vec<Member>>, Error> {
+        let members = self.ledger.gather(set, self.partitions, u64::MAX, u32::MAX).await?;
+        let mut by_partition = BTreeMap::<_, Vec<_>>::new();
+        for (partition, member) in members {
+            by_partition.entry(partition).or_default().push(member);
+        }
+        Ok(by_partition)
     }
 }
 
@@ -186,86 +226,4 @@ async fn layout(ledger: &Ledger, partitions: Partition) -> anyhow::Result<Layout
         layout.format
     );
     Ok(layout)
-}
-
-impl Control {
-    /// The ids in a listing set whose members are `<folder> <id>`, by partition.
-    pub(crate) async fn listed(
-        &self,
-        set: &str,
-        view: Option<&Folder>,
-    ) -> Result<Vec<(Partition, Vec<String>)>, Error> {
-        let members = match view {
-            Some(view) => {
-                let partition = self.partition(view);
-                let members =
-                    self.ledger.members(partition, set.to_owned(), (0, u64::MAX), u32::MAX).await?;
-                members.into_iter().map(|member| (partition, member)).collect()
-            }
-            None => self.ledger.gather(set, self.partitions, u64::MAX, u32::MAX).await?,
-        };
-        let mut listed: BTreeMap<Partition, Vec<String>> = BTreeMap::new();
-        for (partition, member) in members {
-            if let Some((folder, id)) = member.name.split_once(' ')
-                && in_view(folder, view)
-            {
-                listed.entry(partition).or_default().push(id.to_owned());
-            }
-        }
-        Ok(listed.into_iter().collect())
-    }
-}
-
-/// Tells a stream that the key it was opened with is revoked.
-pub(crate) struct KeyWatch {
-    revoked: CancellationToken,
-    _task: Option<AbortOnDropHandle<()>>,
-}
-
-impl KeyWatch {
-    /// Refuses a key that is revoked by now.
-    pub(crate) async fn start(control: &Arc<Control>, caller: &Caller) -> Result<Self, Error> {
-        let revoked = CancellationToken::new();
-        // A first key lives as long as the process.
-        let Some(partition) = partition_of_id(key::ID, &caller.key_id, control.partitions) else {
-            return Ok(Self { revoked, _task: None });
-        };
-        // Watched before it is read: a revocation is seen by one or the other.
-        let wakes = control.ledger.watch(partition, &key::topic(&caller.key_id)).await?;
-        let record = key::record(&caller.key_id);
-        if control.ledger.record::<Key>(partition, record.clone()).await?.is_none() {
-            return Err(Refusal::KeyInvalid.into());
-        }
-        let watching = watch_key(control.clone(), partition, record, wakes);
-        let told = revoked.clone();
-        let task = tokio::spawn(async move {
-            watching.await;
-            told.cancel();
-        });
-        Ok(Self { revoked, _task: Some(AbortOnDropHandle::new(task)) })
-    }
-
-    /// Returns once the key is revoked.
-    pub(crate) async fn ended(&self) {
-        self.revoked.cancelled().await;
-    }
-}
-
-/// Returns once the key's record is gone.
-async fn watch_key(
-    control: Arc<Control>,
-    partition: Partition,
-    record: String,
-    mut wakes: Subscription,
-) {
-    loop {
-        if let Ok(Wake::Published(_)) = timeout(control.limits.recheck, wakes.next()).await {
-            return;
-        }
-        match control.ledger.record::<Key>(partition, record.clone()).await {
-            Ok(Some(_)) => {}
-            Ok(None) => return,
-            Err(_) => sleep(RETRY).await,
-        }
-    }
 }

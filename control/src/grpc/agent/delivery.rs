@@ -1,0 +1,123 @@
+//! Reads what an agent gets with a turn.
+
+use super::history::{self, AROUND, Wanted, fit};
+use crate::{
+    control::Control,
+    conversation,
+    grpc::wire,
+    ledger::Error,
+    store::Partition,
+    token::{self, Token},
+    turn::{self, Input, Turn, post::Blob},
+};
+use arizuko_proto::v1;
+
+/// Bytes of what one Turn carries beside its message: with the largest message, 1 MiB, it stays
+/// within gRPC's default limit of 4 MiB.
+const SAID_BYTES: usize = 768 << 10;
+const OBSERVED_BYTES: usize = 1 << 20;
+
+/// Makes the message that delivers a turn.
+pub(super) async fn read(
+    control: &Control,
+    partition: Partition,
+    turn: &Turn,
+    history: usize,
+) -> Result<v1::Turn, Error> {
+    let input: Option<Input> = control.ledger.record(partition, turn::input(&turn.id)).await?;
+    let token: Option<Token> = control.ledger.record(partition, token::record(&turn.token)).await?;
+    let (content, headers, route, observed) = input
+        .map(|input| {
+            let observed = input.context.turns();
+            (input.content.into_bytes(), input.headers, input.route, observed)
+        })
+        .unwrap_or_default();
+    let earlier = Wanted {
+        conversation: &turn.conversation,
+        before: turn.first_seq,
+        // These come apart.
+        without: &observed,
+        count: history,
+    };
+    let history = history::read(control, partition, &earlier).await?;
+    let said = match turn.handed {
+        Some(_) => read_said(control, partition, turn).await?,
+        None => Vec::new(),
+    };
+    Ok(v1::Turn {
+        turn_id: turn.id.clone(),
+        attempt: turn.attempt,
+        jid: turn.jid.clone(),
+        folder: turn.folder.to_string(),
+        conversation: turn.conversation.clone(),
+        topic: route.topic,
+        persona: route.persona,
+        context: token.map(|token| token.options.context).unwrap_or_default(),
+        sender: turn.sender.clone(),
+        content: content.into(),
+        headers: wire_headers(headers),
+        history,
+        created_at: Some(wire::timestamp(turn.created_at)),
+        traceparent: turn.traceparent.clone(),
+        said,
+        observed: read_observed(control, partition, &observed).await?,
+        handed: turn.handed.as_ref().map(|handed| v1::Handed {
+            folder: handed.folder.to_string(),
+            note: handed.note.clone(),
+            escalated: handed.escalated,
+        }),
+    })
+}
+
+/// Reads what the visitor has been told in this turn already, and keeps.
+async fn read_said(
+    control: &Control,
+    partition: Partition,
+    turn: &Turn,
+) -> Result<Vec<v1::Message>, Error> {
+    let log = conversation::log(&turn.conversation);
+    let entries = control.ledger.entries(partition, log, turn.before_reply(), u32::MAX).await?;
+    let messages = turn::transcript(&entries, &turn.id)?.messages.into_iter();
+    let newest_first = messages.rev().map(|message| wire::reply_message(&turn.id, message));
+    Ok(fit(newest_first, SAID_BYTES))
+}
+
+/// Reads the messages that were kept as context for this turn, without those past retention.
+async fn read_observed(
+    control: &Control,
+    partition: Partition,
+    turns: &[String],
+) -> Result<Vec<v1::Observed>, Error> {
+    let records = turns.iter().map(|id| turn::record(id));
+    let records = control.ledger.records::<Turn>(partition, records).await?;
+    let inputs = turns.iter().map(|id| turn::input(id));
+    let inputs = control.ledger.records::<Input>(partition, inputs).await?;
+    let observed = records.into_iter().zip(inputs).filter_map(|(turn, input)| {
+        let (turn, input) = (turn?, input?);
+        Some(v1::Observed {
+            jid: turn.jid,
+            sender: turn.sender,
+            content: input.content.into_bytes().into(),
+            headers: wire_headers(input.headers),
+            created_at: Some(wire::timestamp(turn.created_at)),
+        })
+    });
+    let mut observed: Vec<_> = observed.collect();
+    // Leaves out the oldest: the newest tell most.
+    let mut bytes: usize = observed.iter().map(size).sum();
+    while bytes > OBSERVED_BYTES && observed.len() > 1 {
+        bytes -= size(&observed.remove(0));
+    }
+    Ok(observed)
+}
+
+fn size(observed: &v1::Observed) -> usize {
+    let headers = observed.headers.iter();
+    let headers = headers.map(|header| header.name.len() + header.value.len());
+    observed.content.len() + headers.sum::<usize>() + AROUND
+}
+
+fn wire_headers(headers: Vec<(String, Blob)>) -> Vec<v1::Header> {
+    let headers = headers.into_iter();
+    headers.map(|(name, value)| v1::Header { name, value: value.into_bytes().into() }).collect()
+}

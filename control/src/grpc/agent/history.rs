@@ -1,0 +1,108 @@
+//! Reads the messages of a conversation for an agent.
+
+use crate::{
+    control::Control,
+    conversation,
+    frame::{Status, Transcript},
+    grpc::wire,
+    ledger::Error,
+    store::Partition,
+    turn::{self, Input, Turn},
+};
+use arizuko_proto::v1;
+
+/// Messages that one answer or Turn carries.
+pub(super) const MAX_MESSAGES: u32 = 200;
+/// Bytes of their texts.
+const MAX_BYTES: usize = 512 << 10;
+/// Bytes that a message takes beside its text, about.
+pub(super) const AROUND: usize = 128;
+/// Turns that are read at a time.
+const TURNS: u32 = 8;
+
+/// Which messages are wanted.
+pub(super) struct Wanted<'a> {
+    pub(super) conversation: &'a str,
+    /// The seq that they come before.
+    pub(super) before: u64,
+    /// Turns that are left out.
+    pub(super) without: &'a [String],
+    pub(super) count: usize,
+}
+
+/// Reads the newest messages, the oldest first.
+pub(super) async fn read(
+    control: &Control,
+    partition: Partition,
+    wanted: &Wanted<'_>,
+) -> Result<Vec<v1::Message>, Error> {
+    let mut before = wanted.before;
+    let mut newest_first = Vec::new();
+    let mut bytes = 0;
+    // Reads a few turns at a time, since turns differ in how many messages they have.
+    while newest_first.len() < wanted.count && bytes < MAX_BYTES {
+        let set = conversation::turns(wanted.conversation);
+        let max = before.saturating_sub(1);
+        let last = control.ledger.last_members(partition, set, max, TURNS).await?;
+        let Some(lowest) = last.last() else {
+            break;
+        };
+        before = lowest.score;
+        let turns = last.iter().map(|member| &member.name);
+        let turns = turns.filter(|turn| !wanted.without.contains(turn));
+        for messages in read_turns(control, partition, turns).await? {
+            bytes += messages.iter().map(|message| message.content.len()).sum::<usize>();
+            newest_first.extend(messages.into_iter().rev());
+        }
+    }
+    newest_first.truncate(wanted.count);
+    Ok(fit(newest_first.into_iter(), MAX_BYTES))
+}
+
+/// Reads the messages of each of some turns.
+async fn read_turns<'a>(
+    control: &Control,
+    partition: Partition,
+    turns: impl Iterator<Item = &'a String> + Clone,
+) -> Result<Vec<Vec<v1::Message>>, Error> {
+    let ledger = &control.ledger;
+    let records =
+        ledger.records::<Turn>(partition, turns.clone().map(|id| turn::record(id))).await?;
+    let inputs =
+        ledger.records::<Input>(partition, turns.clone().map(|id| turn::input(id))).await?;
+    let replies = ledger.records::<Transcript>(partition, turns.map(|id| turn::reply(id))).await?;
+    let kept = records.into_iter().zip(inputs).zip(replies);
+    let messages = kept.filter_map(|((turn, input), reply)| {
+        // No agent ever sees a message that its route dropped.
+        let turn = turn.filter(|turn| turn.status != Status::Dropped)?;
+        let asked = input.filter(|_| !turn.unasked).map(|input| {
+            let text = String::from_utf8(input.content.into_bytes()).unwrap_or_default();
+            wire::user_message(&turn, text)
+        });
+        let replies = reply.unwrap_or_default().messages.into_iter();
+        let replies = replies.map(|message| wire::reply_message(&turn.id, message));
+        Some(asked.into_iter().chain(replies).collect())
+    });
+    Ok(messages.collect())
+}
+
+/// Returns as many messages as fit, the oldest first, with the end of the one that doesn't fit.
+pub(super) fn fit(
+    newest_first: impl Iterator<Item = v1::Message>,
+    bytes: usize,
+) -> Vec<v1::Message> {
+    let (mut left, mut fitting) = (bytes, Vec::new());
+    for mut message in newest_first {
+        let over = message.content.len().saturating_sub(left);
+        if over > 0 {
+            message.content.drain(..message.content.ceil_char_boundary(over));
+        }
+        left = left.saturating_sub(message.content.len() + AROUND);
+        fitting.push(message);
+        if left == 0 {
+            break;
+        }
+    }
+    fitting.reverse();
+    fitting
+}

@@ -1,0 +1,195 @@
+//! Does what an agent says about one turn.
+
+use super::{milestone::Milestone, responses::Responses};
+use crate::{
+    control::Control,
+    frame::Body,
+    grpc::wire,
+    ledger::Error,
+    store::Partition,
+    transaction::{Decision, Refusal, Tx},
+    turn::{self, Finish, Handoff, Progress, Turn},
+};
+use arizuko_proto::v1::{
+    self, agent_frame::Body as AgentBody, attach_request::Message,
+    attach_response::Message as Answer,
+};
+use std::sync::Arc;
+use tokio::sync::mpsc;
+use tracing::Instrument as _;
+
+/// Frames that one commit stores.
+const FRAMES_PER_COMMIT: usize = 256;
+/// How long a rejected turn waits when the agent names no time.
+const RETRY_AFTER: u64 = 1_000;
+
+/// One attempt at a turn.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub(super) struct Attempt {
+    pub(super) turn: String,
+    number: u32,
+}
+
+impl Attempt {
+    pub(super) fn new(turn: &str, number: u32) -> Self {
+        Self { turn: turn.to_owned(), number }
+    }
+
+    pub(super) fn is_of(&self, turn: &Turn) -> bool {
+        self.turn == turn.id && self.number == turn.attempt
+    }
+}
+
+#[derive(Clone)]
+pub(super) struct Worker {
+    pub(super) control: Arc<Control>,
+    pub(super) partition: Partition,
+    pub(super) session: String,
+    pub(super) responses: Responses,
+}
+
+impl Worker {
+    /// Handles the messages about one attempt until it is over, or the stream ends. Returns the
+    /// attempt if the agent was told that it has ended the turn.
+    pub(super) async fn run(
+        self,
+        attempt: Attempt,
+        mut messages: mpsc::Receiver<Message>,
+    ) -> Result<Option<Attempt>, Error> {
+        let mut next = None;
+        loop {
+            let message = match next.take() {
+                Some(message) => message,
+                None => match messages.recv().await {
+                    Some(message) => message,
+                    None => return Ok(None),
+                },
+            };
+            let milestone = Milestone::of(&self.control, self.partition, &message).await;
+            let handling = async {
+                match message {
+                    Message::Append(mut append) => {
+                        next = gather(&mut append, &mut messages);
+                        self.append(&attempt, append).await
+                    }
+                    Message::Finish(finish) => self.finish(&attempt, finish).await,
+                    Message::Reject(reject) => self.reject(&attempt, reject).await,
+                    _ => self.accept(&attempt).await,
+                }
+            };
+            let progress = handling.instrument(milestone.span.clone()).await?;
+            milestone.reached(&self.control, &progress);
+            let finished = match progress {
+                Progress::Stored { finished, .. } => Some(finished),
+                Progress::Ended | Progress::Lost(_) => None,
+            };
+            if finished != Some(false) {
+                // Another worker answers what the agent says once it has heard this.
+                messages.close();
+            }
+            self.answer(&attempt, progress).await;
+            match finished {
+                Some(false) => {}
+                Some(true) => return Ok(Some(attempt)),
+                None => return Ok(None),
+            }
+        }
+    }
+
+    async fn accept(&self, attempt: &Attempt) -> Result<Progress, Error> {
+        let (hold, limits) = (self.hold(attempt), &self.control.limits);
+        self.transact(|tx| turn::accept(tx, limits, hold)).await
+    }
+
+    async fn append(&self, attempt: &Attempt, append: v1::Append) -> Result<Progress, Error> {
+        let v1::Append { seq, mut frames, .. } = append;
+        let handoff = frames.pop_if(|frame| matches!(frame.body, Some(AgentBody::Handoff(_))));
+        let bodies = frames.into_iter().map(|frame| body(frame, attempt));
+        let bodies: Vec<Body> = bodies.collect::<Result<_, _>>()?;
+        let (hold, limits) = (self.hold(attempt), &self.control.limits);
+        let progress = self.transact(|tx| turn::append(tx, limits, hold, seq, &bodies)).await?;
+        match handoff.and_then(|frame| frame.body) {
+            Some(AgentBody::Handoff(handoff)) if matches!(progress, Progress::Stored { .. }) => {
+                let seq = seq + bodies.len() as u64;
+                let v1::Handoff { folder, note, conversation } = handoff;
+                let handoff = Handoff::new(&folder, note, conversation)?;
+                self.transact(|tx| turn::hand_off(tx, limits, hold, seq, &handoff)).await
+            }
+            _ => Ok(progress),
+        }
+    }
+
+    async fn finish(&self, attempt: &Attempt, finish: v1::Finish) -> Result<Progress, Error> {
+        let v1::Finish { seq, failed, error, detail, .. } = finish;
+        let finish = Finish { seq, failed, error, detail };
+        let (hold, limits) = (self.hold(attempt), &self.control.limits);
+        self.transact(|tx| turn::finish(tx, limits, hold, &finish)).await
+    }
+
+    async fn reject(&self, attempt: &Attempt, reject: v1::Reject) -> Result<Progress, Error> {
+        let v1::Reject { detail, retry_after, .. } = reject;
+        let after = retry_after.as_ref().map(wire::millis).transpose()?.unwrap_or(RETRY_AFTER);
+        let (hold, limits) = (self.hold(attempt), &self.control.limits);
+        self.transact(|tx| turn::reject(tx, limits, hold, &detail, after)).await
+    }
+
+    fn hold<'a>(&'a self, attempt: &'a Attempt) -> (&'a str, &'a str, u32) {
+        (&attempt.turn, &self.session, attempt.number)
+    }
+
+    async fn transact(
+        &self,
+        decide: impl FnMut(&mut Tx<'_>) -> Decision<Progress>,
+    ) -> Result<Progress, Error> {
+        self.control.ledger.transact(self.partition, &[], decide).await
+    }
+
+    /// Tells the agent how far its attempt got.
+    pub(super) async fn answer(&self, attempt: &Attempt, progress: Progress) {
+        let (turn_id, attempt) = (attempt.turn.clone(), attempt.number);
+        let answer = match progress {
+            Progress::Stored { next_seq, finished } => {
+                Answer::Appended(v1::Appended { turn_id, attempt, next_seq, finished })
+            }
+            Progress::Ended => Answer::Cancel(v1::Cancel { turn_id, attempt }),
+            Progress::Lost(why) => {
+                Answer::Lost(v1::Lost { turn_id, attempt, detail: why.to_owned() })
+            }
+        };
+        self.responses.send(answer).await;
+    }
+}
+
+/// Adds to an Append those that wait right behind it, so that one commit stores them all. Returns
+/// the first message that doesn't continue it.
+fn gather(append: &mut v1::Append, messages: &mut mpsc::Receiver<Message>) -> Option<Message> {
+    let is_last = |frame: &v1::AgentFrame| matches!(frame.body, Some(AgentBody::Handoff(_)));
+    while append.frames.len() < FRAMES_PER_COMMIT && !append.frames.last().is_some_and(is_last) {
+        match messages.try_recv().ok()? {
+            Message::Append(next)
+                if append.seq.checked_add(append.frames.len() as u64) == Some(next.seq) =>
+            {
+                append.frames.extend(next.frames);
+            }
+            other => return Some(other),
+        }
+    }
+    None
+}
+
+/// Reads an agent's frame, and makes its message's id unique in the conversation.
+fn body(frame: v1::AgentFrame, attempt: &Attempt) -> Result<Body, Refusal> {
+    let id = |id: String| match id.chars().count() {
+        1..=64 => Ok(format!("{}.{}.{id}", attempt.turn, attempt.number)),
+        _ => Err(Refusal::invalid("a message's id must have 1 to 64 characters")),
+    };
+    match frame.body {
+        Some(AgentBody::Message(message)) => {
+            Ok(Body::Message { id: id(message.id)?, content: message.content, by: None })
+        }
+        Some(AgentBody::Delta(delta)) => Ok(Body::Delta { id: id(delta.id)?, text: delta.text }),
+        Some(AgentBody::Status(text)) => Ok(Body::Status { text }),
+        Some(AgentBody::Handoff(_)) => Err(Refusal::invalid("a handoff must be the last frame")),
+        None => Err(Refusal::invalid("a frame is empty")),
+    }
+}

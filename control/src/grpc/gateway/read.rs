@@ -1,0 +1,127 @@
+//! Reads turns: their messages, their frames, and when they end.
+
+use crate::{
+    control::Control,
+    conversation::{self, Conversation},
+    frame::{Body, Transcript},
+    grpc::{access::Access, wire},
+    ledger::Error,
+    store::{Millis, Partition, Wake},
+    token::Kind,
+    transaction::Refusal,
+    turn::{self, Turn, post::Input},
+};
+use arizuko_proto::v1;
+use bytes::Bytes;
+use std::time::Duration;
+use tokio::time::{Instant, timeout_at};
+
+/// Frames of a reply that one answer carries.
+const FRAMES_PER_ANSWER: usize = 2_000;
+const MAX_WAIT: Duration = Duration::from_secs(50);
+
+/// Returns the turn once it has ended, or as it is when the wait is over.
+pub(super) async fn wait_for_end(
+    control: &Control,
+    access: &Access,
+    turn: Turn,
+    wait: Millis,
+) -> Result<Turn, Error> {
+    let until = Instant::now() + Duration::from_millis(wait).min(MAX_WAIT);
+    let topic = conversation::topic(&turn.conversation);
+    let mut wakes = control.ledger.watch(access.partition(), &topic).await?;
+    loop {
+        let token = access.admit(control).await?;
+        let current = access.turn(control, &token, &turn.id).await?;
+        if !current.status.is_open() || Instant::now() >= until {
+            return Ok(current);
+        }
+        loop {
+            // Reads again after a while, in case a wake-up was lost.
+            let recheck = until.min(Instant::now() + control.limits.recheck);
+            let wake = tokio::select! {
+                wake = timeout_at(recheck, wakes.next()) => wake,
+                () = control.draining.cancelled() => return Ok(current),
+            };
+            match wake {
+                Ok(Wake::Published(payload)) if !may_end(&payload, &turn.id) => {}
+                _ => break,
+            }
+        }
+    }
+}
+
+/// Whether a conversation's wake-up may be the end of the turn.
+fn may_end(payload: &Bytes, turn: &str) -> bool {
+    let Some((_, Some(entry))) = conversation::woken(payload) else {
+        return true;
+    };
+    let frame = wire::parse_frame(&entry);
+    frame.is_ok_and(|frame| frame.turn == turn && matches!(frame.body, Body::TurnDone { .. }))
+}
+
+/// Returns the turn's frames after number `after`, as many as fit one answer.
+///
+/// # Errors
+/// [`Refusal::PastRetention`] if they are no longer kept.
+pub(super) async fn frames(
+    control: &Control,
+    partition: Partition,
+    turn: &Turn,
+    after: u32,
+) -> Result<Vec<v1::Frame>, Error> {
+    let conversation = conversation::record(&turn.conversation);
+    let conversation: Option<Conversation> = control.ledger.record(partition, conversation).await?;
+    let trimmed = conversation.is_none_or(|c| c.trimmed >= turn.last_seq);
+    if trimmed && !turn.status.is_open() {
+        return Err(Refusal::PastRetention.into());
+    }
+    let log = conversation::log(&turn.conversation);
+    let mut frames = Vec::new();
+    for (seq, entry) in
+        control.ledger.entries(partition, log, turn.before_reply(), u32::MAX).await?
+    {
+        let frame = wire::parse_frame(&entry)?;
+        if frame.turn == turn.id && frame.n > after {
+            frames.push(wire::frame(seq, frame));
+        }
+        if frames.len() == FRAMES_PER_ANSWER {
+            break;
+        }
+    }
+    Ok(frames)
+}
+
+/// Adds up a turn's frames up to seq `through`.
+pub(super) async fn transcript(
+    control: &Control,
+    partition: Partition,
+    turn: &Turn,
+    through: u64,
+) -> Result<Transcript, Error> {
+    if !turn.status.is_open() && turn.last_seq <= through {
+        let reply = control.ledger.record(partition, turn::reply(&turn.id)).await?;
+        return Ok(reply.unwrap_or_default());
+    }
+    let log = conversation::log(&turn.conversation);
+    let mut entries = control.ledger.entries(partition, log, turn.before_reply(), u32::MAX).await?;
+    entries.retain(|(seq, _)| *seq <= through);
+    Ok(turn::transcript(&entries, &turn.id)?)
+}
+
+/// Returns the visitor's message of each turn; a webhook's is empty.
+pub(super) async fn contents(
+    control: &Control,
+    partition: Partition,
+    turns: &[Turn],
+) -> Result<Vec<String>, Error> {
+    let records = turns.iter().map(|turn| turn::input(&turn.id));
+    let inputs = control.ledger.records::<Input>(partition, records).await?;
+    let texts = turns.iter().zip(inputs).map(|(turn, input)| match (turn.kind, input) {
+        (Kind::Chat, Some(input)) => {
+            String::from_utf8(input.content.into_bytes()).unwrap_or_default()
+        }
+        _ => String::new(),
+    });
+    Ok(texts.collect())
+}
