@@ -73,7 +73,7 @@ impl Metrics {
         // Every series is there from the start: a rate doesn't see one appear.
         let refusals = Family::default();
         for reason in (1..).map_while(|number| ErrorReason::try_from(number).ok()) {
-            drop(refusals.get_or_create(&Reason::of(reason)));
+            drop(refusals.get_or_create(&Reason { reason: reason.word() }));
         }
         let help = "Refusals of calls, subscriptions and agents' streams";
         registry.register("refusals", help, refusals.clone());
@@ -117,14 +117,6 @@ impl Metrics {
     }
 
     pub(crate) fn refused(&self, reason: ErrorReason) {
-        self.refusals.get_or_create(&Reason::of(reason)).inc();
-    }
-}
-
-impl Reason {
-    fn of(reason: ErrorReason) -> Self {
-        let name = reason.as_str_name();
-        let reason = name.strip_prefix("ERROR_REASON_").unwrap_or(name);
-        Self { reason }
+        self.refusals.get_or_create(&Reason { reason: reason.word() }).inc();
     }
 }

@@ -1,13 +1,13 @@
 //! AgentService.
 
-use super::{Service, access::conversation_id, status};
+use super::{Service, access::conversation_id};
 use crate::{
     conversation,
     jid::Folder,
     transaction::Tx,
     turn::{self, Speech},
 };
-use arizuko_proto::v1::{self, AttachRequest, AttachResponse};
+use arizuko_proto::v1::{self, AttachRequest, AttachResponse, ErrorReason};
 use history::{MAX_MESSAGES, Wanted};
 use responses::Responses;
 use tokio::sync::mpsc;
@@ -47,7 +47,7 @@ impl v1::agent_service_server::AgentService for Service {
             let responses = Responses::new(responses);
             if let Err(error) = stream::serve(&control, &caller, requests, &responses).await {
                 let status = Status::from(error);
-                control.metrics.refused(status::reason(&status).unwrap_or_default());
+                control.metrics.refused(ErrorReason::of(&status).unwrap_or_default());
                 responses.fail(status).await;
             }
         };

@@ -1,8 +1,10 @@
 //! Observes every RPC: a span, a count, and the time to its answer.
 
-use super::status;
 use crate::metrics::{Answer, Call, Method, Metrics};
-use arizuko_proto::telemetry::traces::{self, TRACEPARENT};
+use arizuko_proto::{
+    telemetry::traces::{self, TRACEPARENT},
+    v1::ErrorReason,
+};
 use futures_util::future::BoxFuture;
 use std::task::{Context, Poll};
 use tokio::time::Instant;
@@ -83,7 +85,7 @@ fn record(metrics: &Metrics, method: String, status: Option<&Status>, begun: Ins
         Code::Unimplemented => "other".to_owned(),
         _ => method,
     };
-    if let Some(reason) = status.and_then(status::reason) {
+    if let Some(reason) = status.and_then(ErrorReason::of) {
         metrics.refused(reason);
     }
     let call = Call { method: method.clone(), code: Answer(code) };

@@ -4,9 +4,8 @@ use crate::{ledger::Error, store::StoreError, transaction::Refusal};
 use arizuko_proto::v1::ErrorReason;
 use std::time::Duration;
 use tonic::{Code, Status};
-use tonic_types::{ErrorDetails, StatusExt};
+use tonic_types::StatusExt as _;
 
-const DOMAIN: &str = "arizuko";
 /// When to ask a store again that was out of reach.
 const STORE_RETRY: Duration = Duration::from_secs(1);
 
@@ -68,21 +67,9 @@ impl From<Error> for Status {
 }
 
 fn status(code: Code, reason: ErrorReason, message: &str, retry_after: Option<Duration>) -> Status {
-    let mut details = ErrorDetails::with_error_info(reason_word(reason), DOMAIN, []);
+    let mut details = reason.details();
     if retry_after.is_some() {
         details.set_retry_info(retry_after);
     }
     Status::with_error_details(code, message, details)
-}
-
-/// The reason as it travels: without the enum's prefix.
-pub(super) fn reason_word(reason: ErrorReason) -> &'static str {
-    let name = reason.as_str_name();
-    name.strip_prefix("ERROR_REASON_").unwrap_or(name)
-}
-
-/// Returns the reason in one of our statuses; `None` in one that the connection made.
-pub(super) fn reason(status: &Status) -> Option<ErrorReason> {
-    let info = status.get_details_error_info()?;
-    ErrorReason::from_str_name(&format!("ERROR_REASON_{}", info.reason))
 }

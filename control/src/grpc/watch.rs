@@ -1,11 +1,11 @@
 //! Serves Watch: many subscriptions over one stream, each a reader at its own cursor.
 
-use super::{key_watch::KeyWatch, status};
+use super::key_watch::KeyWatch;
 use crate::{control::Control, key::Caller, ledger::Error, transaction::Refusal};
 use arizuko_proto::{
     telemetry::metrics::Share,
     v1::{
-        self, EndReason, WatchEvent,
+        self, EndReason, ErrorReason, WatchEvent,
         watch_event::{Ended, Event, Refused, Subscribed},
         watch_request::{Message, Subscribe, subscribe::Target},
     },
@@ -166,9 +166,9 @@ async fn follow(control: &Control, subscribe: Subscribe, events: &EventSender) -
 fn refused(control: &Control, target: &str, error: Error) -> Event {
     let span = tracing::error_span!("subscription", target);
     let status = span.in_scope(|| Status::from(error));
-    let reason = status::reason(&status).unwrap_or_default();
+    let reason = ErrorReason::of(&status).unwrap_or_default();
     control.metrics.refused(reason);
-    let (reason, message) = (status::reason_word(reason).to_owned(), status.message().to_owned());
+    let (reason, message) = (reason.word().to_owned(), status.message().to_owned());
     Event::Refused(Refused { reason, message })
 }
 
