@@ -39,8 +39,7 @@ async fn curl_posts_in_every_form_and_reads_the_stream(kind: Kind) {
     }
     // One command for question and answer.
     let answering = async {
-        let held = agent.turn().await;
-        agent.answer(held, "at once").await;
+        agent.answer_next("at once").await;
     };
     let inline = ["-H", "accept: text/event-stream", "--data", "content=hello", &link.url];
     let (read, ()) = tokio::join!(curl(&inline), answering);
@@ -65,7 +64,7 @@ async fn a_python_client_reads_a_reply_and_comes_back_by_its_last_event_id(kind:
         let (talked, ()) = tokio::join!(python("converse.py", &arguments), answering);
         let talked = parse(&talked.expect(0).out);
         let turn = talked["posted"]["turn_id"].as_str().unwrap_or_default();
-        let uncut = stack.visitor(&link, B).listen(turn).await.rest().await;
+        let uncut = stack.visitor(&link, B).read(turn).await;
         let uncut: Vec<_> = uncut
             .into_iter()
             .map(|e| json!({"id": e.id, "event": e.name, "data": e.data}))
@@ -95,9 +94,9 @@ async fn a_python_agent_mints_links_with_its_key(stack: Stack) {
     assert_eq!(minted.len(), 4);
     for (link, jid) in minted.iter().zip(["web:acme/eng", "web:acme/eng/support"]) {
         let token = link["token"].as_str().expect("a token");
-        assert_eq!(
-            (&link["jid"], &link["url"]),
-            (&json!(jid), &json!(format!("https://acme.example/chat/{token}/")))
+        assert_fields(
+            link,
+            json!({"jid": jid, "url": format!("https://acme.example/chat/{token}/")}),
         );
         assert!(link["token_id"].as_str().is_some_and(|id| id.starts_with("tok_")));
         stack.at(A, &format!("/chat/{token}/")).get("").await.expect(200);
@@ -134,7 +133,7 @@ async fn a_gateway_tells_its_health_and_its_contract(stack: Stack) {
         let gateway = stack.at(gateway, "");
         gateway.get("/healthz").await.expect(200);
         gateway.get("/readyz").await.expect(200);
-        let contract = gateway.get("/openapi.json").await.expect(200).json();
+        let contract = gateway.json("/openapi.json").await;
         assert!(
             contract["openapi"].as_str().is_some_and(|version| version.starts_with("3.")),
             "{contract}"

@@ -12,8 +12,7 @@ async fn a_message_survives_a_power_cut_right_after_its_answer(mut stack: Stack)
     for round in 0..4 {
         let visitor = stack.visitor(&link, BOTH[round % 2]);
         taken.push((visitor.say(&format!("message {round}")).await, format!("message {round}")));
-        stack.cut_the_power();
-        stack.power_up().await;
+        stack.power_cycle().await;
     }
     let mut agent = stack.attach("acme", B).await;
     for (posted, content) in &taken {
@@ -22,10 +21,9 @@ async fn a_message_survives_a_power_cut_right_after_its_answer(mut stack: Stack)
         assert_eq!(held.turn.content, content.as_bytes());
         agent.answer(held, "at last").await;
     }
-    stack.cut_the_power();
-    stack.power_up().await;
+    stack.power_cycle().await;
     for (posted, content) in &taken {
-        let snapshot = stack.visitor(&link, A).get(&posted.turn).await.expect(200).json();
+        let snapshot = stack.visitor(&link, A).json(&posted.turn).await;
         assert_eq!(
             (&snapshot["status"], &snapshot["user"]["content"]),
             (&json!("done"), &json!(content))
@@ -44,10 +42,10 @@ async fn everything(
     let mut all = Vec::new();
     for gateway in BOTH {
         let visitor = stack.visitor(link, gateway);
-        all.push(visitor.get("config").await.expect(200).json());
-        all.push(visitor.get(&format!("c/{conversation}")).await.expect(200).json());
+        all.push(visitor.json("config").await);
+        all.push(visitor.json(&format!("c/{conversation}")).await);
         for turn in turns {
-            all.push(visitor.get(&format!("{turn}?after=0")).await.expect(200).json());
+            all.push(visitor.json(&format!("{turn}?after=0")).await);
         }
     }
     all
@@ -65,17 +63,16 @@ async fn links_history_and_turns_survive_a_power_cut_unchanged(mut stack: Stack)
     agent.finish(&held).await;
     agent.leave().await;
     let cancelled = visitor.say_in(&done.conversation, "two").await;
-    visitor.post_to(&format!("{}/cancel", cancelled.turn)).await.expect(200);
+    visitor.cancel(&cancelled.turn).await;
     let queued = visitor.say_in(&done.conversation, "three").await;
-    let stream = raw(&visitor.listen(&done.turn).await.rest().await);
+    let stream = raw(&visitor.read(&done.turn).await);
 
     let turns = [&*done.turn, &cancelled.turn, &queued.turn];
     let before = everything(&stack, &link, &turns, &done.conversation).await;
-    stack.cut_the_power();
-    stack.power_up().await;
+    stack.power_cycle().await;
     assert_eq!(everything(&stack, &link, &turns, &done.conversation).await, before);
     let visitor = stack.visitor(&link, B);
-    assert_eq!(raw(&visitor.listen(&done.turn).await.rest().await), stream, "the same bytes");
+    assert_eq!(raw(&visitor.read(&done.turn).await), stream, "the same bytes");
 }
 
 #[apply(every_stack)]
@@ -83,8 +80,7 @@ async fn a_revocation_survives_a_power_cut_right_after_its_answer(mut stack: Sta
     let (revoked, kept) = (stack.issue("acme").await, stack.issue("acme").await);
     let posted = stack.visitor(&revoked, A).say("hello").await;
     stack.revoke(&revoked.token_id).await;
-    stack.cut_the_power();
-    stack.power_up().await;
+    stack.power_cycle().await;
     stack.visitor(&revoked, A).get(&posted.turn).await.refused(401, "TOKEN_INVALID");
     let kept = stack.visitor(&kept, B).say("hello").await;
     let mut agent = stack.attach("acme", B).await;
@@ -101,8 +97,7 @@ async fn a_repeat_after_a_power_cut_returns_the_first_turn(mut stack: Stack) {
     let message = json!({"content": "hello"});
     let key = "a-key-that-nobody-can-guess";
     let first = stack.visitor(&link, A).say_once(key, &message).await.posted();
-    stack.cut_the_power();
-    stack.power_up().await;
+    stack.power_cycle().await;
     assert_eq!(stack.visitor(&link, B).say_once(key, &message).await.posted(), first);
 }
 
@@ -119,8 +114,7 @@ async fn acknowledged_frames_survive_a_power_cut_in_mid_reply(kind: Kind) {
     }
     let mut live = visitor.listen(&posted.turn).await;
     let before = live.take(3).await;
-    stack.cut_the_power();
-    stack.power_up().await;
+    stack.power_cycle().await;
 
     // The visitor resumes at its cursor. The agent does not come back, so another one begins a new
     // attempt.
@@ -128,13 +122,12 @@ async fn acknowledged_frames_survive_a_power_cut_in_mid_reply(kind: Kind) {
     let last = before[2].id.clone().expect("it is numbered");
     let mut events = visitor.open(&format!("{}/sse", posted.turn), Cursor::After(&last)).await.ok();
     let mut next = stack.agent("acme", &[]).await;
-    let mut program = next.turn().await;
+    let program = next.turn().await;
     assert_eq!(program.environment["ARIZUKO_TURN"], posted.turn.as_str());
-    program.print("anew").await;
-    program.exit(0).await;
+    program.reply("anew").await;
     let after = events.rest().await;
     assert_eq!((names(&after)[0], names(&after).last()), ("restart", Some(&"turn_done")));
     assert_eq!(transcript(&after)[0].1, "anew");
-    let whole = visitor.listen(&posted.turn).await.rest().await;
+    let whole = visitor.read(&posted.turn).await;
     assert_eq!(raw(&whole), raw(&before) + &raw(&after));
 }

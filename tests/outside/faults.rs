@@ -27,7 +27,7 @@ impl Readers {
 
     /// Waits until all readers have reached the end. Asserts that they read the same frames, each
     /// once, and this text.
-    async fn agree(self, text: &str) -> Vec<Event> {
+    async fn agree(self, expected: &str) -> Vec<Event> {
         let mut all = Vec::new();
         for reader in self.0 {
             all.push(reader.await.expect("it does not panic"));
@@ -36,8 +36,8 @@ impl Readers {
         for other in &all {
             assert!(raw(other) == raw(&first), "readers disagree");
         }
-        let read: String = transcript(&first).into_iter().map(|(_, text)| text).collect();
-        assert_eq!(read, text);
+        let read = text(&first);
+        assert_eq!(read, expected);
         let numbers = first.iter().filter_map(|event| event.data["n"].as_u64());
         let numbers: Vec<_> = numbers.collect();
         assert_eq!(numbers, (1..=numbers.len() as u64).collect::<Vec<_>>());

@@ -69,14 +69,13 @@ async fn a_webhooks_turn_has_a_snapshot_a_status_and_a_stream(stack: Stack) {
     let (here, there) = (stack.caller(&link, A), stack.caller(&link, B));
     let mut agent = stack.attach("acme", B).await;
     let turn = here.post("application/json", "{}").await.posted().turn;
-    let held = agent.turn().await;
-    agent.answer(held, "seen").await;
-    let status = there.get(&format!("/{turn}/status?wait=10")).await.expect(200).json();
+    agent.answer_next("seen").await;
+    let status = there.json(&format!("/{turn}/status?wait=10")).await;
     assert_eq!(status["status"], "done");
-    let snapshot = there.get(&format!("/{turn}")).await.expect(200).json();
+    let snapshot = there.json(&format!("/{turn}")).await;
     assert_eq!(snapshot["assistant"][0]["content"], "seen");
     let path = format!("/{turn}/sse");
-    let seen = there.open(&path, arizuko_tests::sse::Cursor::Start).await.ok().rest().await;
+    let seen = there.open(&path, Cursor::Start).await.ok().rest().await;
     assert_eq!(names(&seen), ["message", "turn_done"]);
     there.get(&format!("/{}", "A".repeat(22))).await.refused(404, "NOT_FOUND");
     there.get("/x").await.refused(400, "INVALID");

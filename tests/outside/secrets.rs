@@ -43,7 +43,7 @@ async fn use_it(stack: &Stack, token: &str) {
             .await;
         visitor.post("application/json", format!("{{\"{token}")).await.expect(400);
         visitor.post("text/plain", "x".repeat(70_000)).await.expect(413);
-        visitor.post_to(&format!("{}/cancel", posted.turn)).await.expect(200);
+        visitor.cancel(&posted.turn).await;
         visitor.delete(&format!("c/{}", posted.conversation)).await.expect(204);
         let wrong = stack.at(gateway, &format!("/hook/{token}"));
         wrong.post("text/plain", "x").await.expect(404);
@@ -58,8 +58,10 @@ async fn tokens_and_keys_are_in_no_store_no_log_no_metric_and_no_span(kind: Kind
     let [endpoint, soon] = collector.settings();
     let mut stack = Stack::with(kind, &[endpoint, soon, SERVED]).await;
     // Records every command that Redis gets.
-    let spy = stack.redis().map(|redis| {
-        let heard = File::create(monitor_file(redis)).expect("the folder is ours");
+    let spy = (kind != Kind::Embedded).then(|| {
+        let redis = stack.redis();
+        let heard = File::create(redis.folder().join("monitor.txt"));
+        let heard = heard.expect("the folder is ours");
         redis.cli().arg("monitor").stdout(heard).spawn().expect("redis-cli is installed")
     });
     let link = stack.issue("acme").await;
@@ -74,9 +76,8 @@ async fn tokens_and_keys_are_in_no_store_no_log_no_metric_and_no_span(kind: Kind
     use_it(&stack, &link.token).await;
     let mut agent = Agent::start(&stack, &agents_key, "acme", &[], &[]).await;
     let mut working = stack.caller(&hook, A).post("application/json", "{}").await.posted();
-    let mut program = agent.turn().await;
-    program.print("hello").await;
-    program.exit(0).await;
+    let program = agent.turn().await;
+    program.reply("hello").await;
     working = stack.visitor(&link, B).post_json(&json!({"content": working.turn})).await.posted();
     let running = agent.turn().await;
     let minted =
@@ -96,7 +97,8 @@ async fn tokens_and_keys_are_in_no_store_no_log_no_metric_and_no_span(kind: Kind
     fs::write(&told, pages + &spans).expect("the folder is ours");
 
     // Make sure that everything that was only in memory is on disk.
-    if let Some(redis) = stack.redis() {
+    if kind != Kind::Embedded {
+        let redis = stack.redis();
         let keys = redis.ask(&["--scan"]).await;
         assert!(keys.len() > 100, "the state is in Redis: {}", String::from_utf8_lossy(&keys));
         redis.ask(&["BGREWRITEAOF"]).await;
@@ -124,8 +126,4 @@ async fn tokens_and_keys_are_in_no_store_no_log_no_metric_and_no_span(kind: Kind
         }
     }
     assert!(bytes > 50_000, "only {bytes} bytes were checked");
-}
-
-fn monitor_file(redis: &arizuko_tests::redis::Redis) -> PathBuf {
-    redis.folder().join("monitor.txt")
 }

@@ -56,7 +56,7 @@ async fn soak(kind: Kind, length: Duration, mut dice: Dice) {
     let mut agents: Vec<_> = (0..AGENTS).map(|number| agent(&stack, number)).collect();
     let (over, ending) = watch::channel(false);
     let visitors = (0..VISITORS).map(|number| {
-        let visitors = [stack.visitor(&link, A), stack.visitor(&link, B)];
+        let visitors = stack.visitors(&link);
         tokio::spawn(visit(number, visitors, ending.clone()))
     });
     let visitors: Vec<_> = visitors.collect();
@@ -106,7 +106,7 @@ async fn break_something(stack: &mut Stack, agents: &mut [Process], dice: &mut D
         4 => stack.proxy().kill_subscribers(),
         fault => {
             let pause = Duration::from_millis(dice.roll(2_500));
-            let redis = stack.redis().expect("this stack has one");
+            let redis = stack.redis();
             match fault {
                 5 => redis.restart().await,
                 6 => drop(redis.ask(&["CLIENT", "KILL", "TYPE", "PUBSUB"]).await),
@@ -133,7 +133,7 @@ async fn visit(number: usize, visitors: [Visitor; 2], ending: watch::Receiver<bo
             read_to_the_end(&visitors[1], &posted.turn),
         );
         assert_eq!(here, there, "both have read the same");
-        let text: String = transcript(&here).into_iter().map(|(_, text)| text).collect();
+        let text = text(&here);
         assert_eq!(text, message.repeat(5), "{:?}", names(&here));
         let ends = names(&here).iter().filter(|name| **name == "turn_done").count();
         assert_eq!(ends, 1, "{:?}", names(&here));

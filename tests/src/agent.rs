@@ -113,6 +113,12 @@ impl Program {
         self.write("out", text.as_bytes()).await;
     }
 
+    /// Lets it print its whole reply and end.
+    pub async fn reply(mut self, text: &str) {
+        self.print(text).await;
+        self.exit(0).await;
+    }
+
     /// Lets it write bytes to its standard output.
     pub async fn print_bytes(&mut self, bytes: &[u8]) {
         self.write("out", bytes).await;

@@ -41,7 +41,12 @@ pub fn hello(folder: &str, credit: u32) -> Hello {
 impl Stack {
     /// An agent of `folder` at a control, with room for many turns.
     pub async fn attach(&self, folder: &str, control: Instance) -> Session {
-        Session::open(self.operator(control).await, hello(folder, 100)).await
+        self.session(control, hello(folder, 100)).await
+    }
+
+    /// The same with another Hello.
+    pub async fn session(&self, control: Instance, hello: Hello) -> Session {
+        Session::open(self.operator(control).await, hello).await
     }
 
     /// The same with a key of its own.
@@ -201,6 +206,12 @@ impl Session {
     pub async fn answer(&mut self, mut held: Held, content: &str) {
         self.append(&mut held, message("m1", content)).await;
         self.finish(&held).await;
+    }
+
+    /// Takes the next turn up and answers it with one whole message.
+    pub async fn answer_next(&mut self, content: &str) {
+        let held = self.turn().await;
+        self.answer(held, content).await;
     }
 
     /// Hands a turn back, to come again after a while.

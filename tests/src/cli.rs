@@ -2,12 +2,12 @@
 
 use crate::{
     Instance::{A, B},
-    Stack, within,
+    Stack, until, within,
 };
 use arizuko_proto::v1::{GetStatusRequest, admin_service_client::AdminServiceClient};
 use serde_json::Value;
-use std::{process::Stdio, time::Duration};
-use tokio::{io::AsyncWriteExt as _, process::Command, time::sleep};
+use std::process::Stdio;
+use tokio::{io::AsyncWriteExt as _, process::Command};
 
 /// What a command did.
 #[derive(Debug)]
@@ -37,16 +37,10 @@ impl Stack {
     /// Waits until an agent of `folder` is attached.
     pub async fn attended(&self, folder: &str) {
         let mut admin = AdminServiceClient::new(self.operator(A).await);
-        within(format!("an agent of {folder} to attach"), async {
-            loop {
-                let status = admin.get_status(GetStatusRequest {}).await;
-                let sessions =
-                    status.map(|status| status.into_inner().sessions).unwrap_or_default();
-                if sessions.iter().any(|session| session.folder == folder) {
-                    return;
-                }
-                sleep(Duration::from_millis(10)).await;
-            }
+        until(format!("an agent of {folder} to attach"), async || {
+            let status = admin.get_status(GetStatusRequest {}).await;
+            let sessions = status.map(|status| status.into_inner().sessions).unwrap_or_default();
+            sessions.iter().any(|session| session.folder == folder)
         })
         .await;
     }

@@ -4,15 +4,13 @@
 use crate::{
     process::{Process, command},
     stack::free_port,
-    within,
+    until, within,
 };
 use nix::sys::signal::Signal;
 use std::{
     fs,
     path::{Path, PathBuf},
-    time::Duration,
 };
-use tokio::time::sleep;
 
 /// How long a server is out of reach before the others replace it, in milliseconds.
 const DOWN_AFTER: &str = "1000";
@@ -244,15 +242,6 @@ async fn serve((name, port): (&str, u16), files: &Path, logs: &Path, flags: &[St
 async fn reach(port: u16, replicas: &str) {
     let reached = ask(port, &["WAIT", replicas, "15000"]).await;
     assert_eq!(reached.trim(), replicas, "replicas that have it");
-}
-
-async fn until(what: &str, holds: impl AsyncFn() -> bool) {
-    within(what, async {
-        while !holds().await {
-            sleep(Duration::from_millis(50)).await;
-        }
-    })
-    .await;
 }
 
 /// What a server answers.

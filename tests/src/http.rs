@@ -2,9 +2,11 @@
 //! is promised of every answer.
 
 use crate::{
-    Instance, Stack,
+    BOTH,
+    Instance::{self, A},
+    Stack,
     operator::Link,
-    sse::{Cursor, Events},
+    sse::{Cursor, Event, Events},
     within,
 };
 use bytes::Bytes;
@@ -40,6 +42,21 @@ pub struct Posted {
 }
 
 impl Stack {
+    /// Opens a new chat link of `folder`, at gateway A.
+    pub async fn visit(&self, folder: &str) -> Visitor {
+        self.visitor(&self.issue(folder).await, A)
+    }
+
+    /// Opens a new chat link of `folder` at both gateways.
+    pub async fn visit_both(&self, folder: &str) -> [Visitor; 2] {
+        self.visitors(&self.issue(folder).await)
+    }
+
+    /// Opens a chat link at both gateways.
+    pub fn visitors(&self, link: &Link) -> [Visitor; 2] {
+        BOTH.map(|gateway| self.visitor(link, gateway))
+    }
+
     /// Somebody who opens a chat link at a gateway.
     pub fn visitor(&self, link: &Link, gateway: Instance) -> Visitor {
         self.at(gateway, &format!("/chat/{}/", link.token))
@@ -66,6 +83,11 @@ impl Visitor {
     /// GET.
     pub async fn get(&self, path: &str) -> Answer {
         send(self.request(Method::GET, path)).await
+    }
+
+    /// GET of a JSON document that is there.
+    pub async fn json(&self, path: &str) -> Value {
+        self.get(path).await.expect(200).json()
     }
 
     /// DELETE.
@@ -135,6 +157,16 @@ impl Visitor {
     /// Opens a turn's stream, which has to be one.
     pub async fn listen(&self, turn: &str) -> Events {
         self.open(&format!("{turn}/sse"), Cursor::Start).await.ok()
+    }
+
+    /// Reads a turn's stream to its end.
+    pub async fn read(&self, turn: &str) -> Vec<Event> {
+        self.listen(turn).await.rest().await
+    }
+
+    /// Cancels a turn.
+    pub async fn cancel(&self, turn: &str) {
+        self.post_to(&format!("{turn}/cancel")).await.expect(200);
     }
 
     /// Opens a conversation's stream, which has to be one.

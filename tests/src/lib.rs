@@ -33,8 +33,12 @@ pub mod tools;
 pub use macro_rules_attribute::apply;
 pub use stack::{BOTH, Instance, Kind, Part, Stack};
 
+use serde_json::Value;
 use std::{fmt::Display, time::Duration};
-use tokio::{runtime, time::timeout};
+use tokio::{
+    runtime,
+    time::{sleep, timeout},
+};
 
 /// How long anything may take that should happen at once.
 pub const PATIENCE: Duration = Duration::from_secs(20);
@@ -46,6 +50,24 @@ pub async fn within<T>(what: impl Display, event: impl Future<Output = T>) -> T 
     match timeout(PATIENCE, event).await {
         Ok(happened) => happened,
         Err(_) => panic!("waited {PATIENCE:?} for {what}, in vain"),
+    }
+}
+
+/// Waits until something holds, and fails the test when it doesn't.
+pub async fn until(what: impl Display, mut holds: impl AsyncFnMut() -> bool) {
+    within(what, async {
+        while !holds().await {
+            sleep(Duration::from_millis(20)).await;
+        }
+    })
+    .await;
+}
+
+/// Checks some fields of a JSON document.
+#[track_caller]
+pub fn assert_fields(document: &Value, fields: Value) {
+    for (name, value) in fields.as_object().expect("an object of fields") {
+        assert_eq!(&document[name], value, "{name} in {document}");
     }
 }
 

@@ -1,9 +1,10 @@
 //! What a stack counts: its pages of metrics, read as they are or by a Prometheus.
 
-use crate::{Stack, process::Process, process::command, stack::free_port, tools::found, within};
+use crate::{
+    Stack, process::Process, process::command, stack::free_port, tools::found, until, within,
+};
 use serde_json::Value;
-use std::{fs, path::Path, time::Duration};
-use tokio::time::sleep;
+use std::{fs, path::Path};
 
 /// The variable that makes each part of a stack serve its metrics.
 pub const SERVED: (&str, &str) = ("ARIZUKO_METRICS_LISTEN", "127.0.0.1:0");
@@ -43,12 +44,8 @@ impl Stack {
 
     /// Waits until a metric has a value.
     pub async fn metric_becomes(&self, name: &str, labels: &[&str], value: f64) {
-        within(format!("{name}{labels:?} to be {value}"), async {
-            while self.metric(name, labels).await != value {
-                sleep(Duration::from_millis(50)).await;
-            }
-        })
-        .await;
+        let what = format!("{name}{labels:?} to be {value}");
+        until(what, async || self.metric(name, labels).await == value).await;
     }
 }
 
@@ -90,11 +87,8 @@ impl Prometheus {
             _process: Process::start("prometheus", prometheus, &stack.logs()),
         };
         let ready = format!("{}/-/ready", prometheus.url);
-        within("Prometheus to be ready", async {
-            while !matches!(prometheus.web.get(&ready).send().await, Ok(answer) if answer.status() == 200)
-            {
-                sleep(Duration::from_millis(50)).await;
-            }
+        until("Prometheus to be ready", async || {
+            prometheus.web.get(&ready).send().await.is_ok_and(|answer| answer.status() == 200)
         })
         .await;
         prometheus
@@ -113,14 +107,9 @@ impl Prometheus {
 
     /// Waits until a query has one answer, of this value.
     pub async fn query_becomes(&self, query: &str, value: &str) {
-        within(format!("{query} to be {value}"), async {
-            loop {
-                let data = self.ask("query", &[("query", query)]).await;
-                if data["result"][0]["value"][1] == value {
-                    return;
-                }
-                sleep(Duration::from_millis(50)).await;
-            }
+        until(format!("{query} to be {value}"), async || {
+            let data = self.ask("query", &[("query", query)]).await;
+            data["result"][0]["value"][1] == value
         })
         .await;
     }

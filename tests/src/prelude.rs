@@ -7,7 +7,7 @@ pub use crate::{
     Part::{Control, Gateway},
     Stack,
     agent::{Agent, script},
-    apply,
+    apply, assert_fields,
     attach::{Held, Session, delta, handoff, hello, message, person, status},
     certificates::{Authority, Certificate},
     cli::{Outcome, run},
@@ -27,10 +27,10 @@ pub use crate::{
     redis::Redis,
     routes::{escalation, give_up, mode, route},
     sentinel_and_cluster,
-    sse::{Cursor, Event, ids, names, raw, read_to_the_end, stalled, transcript},
+    sse::{Cursor, Event, ids, names, raw, read_to_the_end, stalled, text, transcript},
     stack::free_port,
     tools::{curl, found, python, random_id},
-    within,
+    until, within,
 };
 pub use arizuko_proto::v1::{
     self, Hello, KeyKind, KeyReach, LinkOptions, Route, RouteMode, attach_request::Message as Said,

@@ -1,7 +1,7 @@
 //! A process of the stack: it says on standard output when it is ready, logs to a file, and does
 //! not outlive its test.
 
-use crate::{binaries, within};
+use crate::{binaries, until, within};
 use nix::{
     sys::signal::{Signal, kill},
     unistd::Pid,
@@ -86,12 +86,8 @@ impl Process {
 
     /// Waits until somebody answers at a port of this machine.
     pub async fn listens(&self, port: u16) {
-        within(format!("{} to listen", self.name), async {
-            while TcpStream::connect(("127.0.0.1", port)).await.is_err() {
-                tokio::time::sleep(Duration::from_millis(10)).await;
-            }
-        })
-        .await;
+        let what = format!("{} to listen", self.name);
+        until(what, async || TcpStream::connect(("127.0.0.1", port)).await.is_ok()).await;
     }
 
     /// Whether it has not been killed.

@@ -254,6 +254,11 @@ pub fn transcript(events: &[Event]) -> Vec<(String, String)> {
     messages.into_iter().map(|said| (said.id, said.text)).collect()
 }
 
+/// The text of all messages that a reader has at the end.
+pub fn text(events: &[Event]) -> String {
+    transcript(events).into_iter().map(|(_, text)| text).collect()
+}
+
 /// A message of a transcript.
 struct Said {
     turn: String,

@@ -274,9 +274,9 @@ impl Stack {
         &self.keys.operator
     }
 
-    /// Its Redis; the embedded store has none.
-    pub fn redis(&mut self) -> Option<&mut Redis> {
-        self.redis.as_mut()
+    /// Its Redis.
+    pub fn redis(&mut self) -> &mut Redis {
+        self.redis.as_mut().expect("this stack has one Redis")
     }
 
     /// The line to its Redis.
@@ -310,6 +310,12 @@ impl Stack {
                 self.serve(index).await;
             }
         }
+    }
+
+    /// A power cut, and power again.
+    pub async fn power_cycle(&mut self) {
+        self.cut_the_power();
+        self.power_up().await;
     }
 
     /// Kills a control or a gateway, and what else is in its process.

@@ -35,7 +35,7 @@ async fn the_agent_in_python_mints_its_link_and_answers_there(kind: Kind) {
     let path = url.strip_prefix(&stack.gateway(A)).expect("it is ours");
     let visitor = stack.at(A, path);
     let posted = visitor.say("hello big world").await;
-    let seen = visitor.listen(&posted.turn).await.rest().await;
+    let seen = visitor.read(&posted.turn).await;
     let expected = ["status", "delta", "delta", "delta", "turn_done"];
     assert_eq!(names(&seen), expected);
     assert_eq!(transcript(&seen)[0].1, "hello big world ");
@@ -43,7 +43,7 @@ async fn the_agent_in_python_mints_its_link_and_answers_there(kind: Kind) {
 
 #[apply(embedded)]
 async fn the_agent_in_bash_answers(stack: Stack) {
-    let visitor = stack.visitor(&stack.issue("acme").await, A);
+    let visitor = stack.visit("acme").await;
     let script = fs::read_to_string(repository().join("examples/bash/agent.sh"));
     let script = script.expect("it is there");
     let how = script.lines().find_map(|line| line.strip_prefix("#   arizuko "));
@@ -52,7 +52,7 @@ async fn the_agent_in_bash_answers(stack: Stack) {
     exec.args(arguments).current_dir(repository());
     let _agent = Process::start("agent", exec, &stack.logs());
     let posted = visitor.say("hello").await;
-    let seen = visitor.listen(&posted.turn).await.rest().await;
+    let seen = visitor.read(&posted.turn).await;
     assert!(names(&seen).contains(&"status"));
     assert_eq!(transcript(&seen)[0].1, "You came by web:acme and said: hello");
 }

@@ -9,7 +9,7 @@ async fn a_program_gets_the_message_and_its_circumstances_and_no_keys(stack: Sta
     let key = stack.agent_key("acme/eng").await;
     let mut agent = Agent::start(&stack, &key, "acme/eng", &[], &[]).await;
     let posted = visitor.say("hello\né").await;
-    let mut program = agent.turn().await;
+    let program = agent.turn().await;
     assert_eq!(program.input, "hello\né".as_bytes());
     let mut ours: Vec<_> = program
         .environment
@@ -35,15 +35,13 @@ async fn a_program_gets_the_message_and_its_circumstances_and_no_keys(stack: Sta
     assert_eq!(ours, expected, "and nothing else of ours");
     let all = program.environment.to_string();
     assert!(!all.contains(&key) && !all.contains(stack.operator_key()), "a key in {all}");
-    program.print("fine").await;
-    program.exit(0).await;
+    program.reply("fine").await;
     assert_eq!(visitor.end_of(&posted.turn).await["status"], "done");
 }
 
 #[apply(every_stack)]
 async fn output_streams_as_it_comes_cut_where_characters_end(stack: Stack) {
-    let link = stack.issue("acme").await;
-    let (here, there) = (stack.visitor(&link, A), stack.visitor(&link, B));
+    let [here, there] = stack.visit_both("acme").await;
     let mut agent = stack.agent("acme", &[]).await;
     let posted = here.say("hello").await;
     let mut events = there.listen(&posted.turn).await;
@@ -68,25 +66,21 @@ async fn output_streams_as_it_comes_cut_where_characters_end(stack: Stack) {
     let [.., message, done] = &rest[..] else { panic!("{rest:?}") };
     assert_eq!((message.name.as_str(), done.name.as_str()), ("message", "turn_done"));
     assert_eq!(message.data["content"], "Hello a😀é\u{fffd}!cut \u{fffd}");
-    let seen = here.listen(&posted.turn).await.rest().await;
+    let seen = here.read(&posted.turn).await;
     assert_eq!(transcript(&seen).len(), 1);
 }
 
 #[apply(every_stack)]
 async fn with_json_a_program_gets_the_whole_turn_with_its_history(stack: Stack) {
-    let visitor = stack.visitor(&stack.issue("acme").await, A);
+    let visitor = stack.visit("acme").await;
     let mut agent = stack.agent("acme", &["--json"]).await;
     let first = visitor.say("one").await;
-    let mut program = agent.turn().await;
+    let program = agent.turn().await;
     let turn: Value = serde_json::from_slice(&program.input).expect("one JSON document");
-    assert_eq!((&turn["turn_id"], &turn["content"]), (&json!(first.turn), &json!("one")), "{turn}");
-    assert_eq!(
-        (&turn["jid"], &turn["folder"], &turn["attempt"]),
-        (&json!("web:acme"), &json!("acme"), &json!(1))
-    );
+    assert_fields(&turn, json!({"turn_id": first.turn, "content": "one"}));
+    assert_fields(&turn, json!({"jid": "web:acme", "folder": "acme", "attempt": 1}));
     assert_eq!(turn["history"], json!([]));
-    program.print("1").await;
-    program.exit(0).await;
+    program.reply("1").await;
     visitor.say_in(&first.conversation, "two").await;
     let program = agent.turn().await;
     let turn: Value = serde_json::from_slice(&program.input).expect("one JSON document");
@@ -122,7 +116,7 @@ async fn a_webhooks_bytes_and_headers_reach_the_program(stack: Stack) {
 
 #[apply(every_stack)]
 async fn with_status_standard_error_is_what_the_agent_is_doing(stack: Stack) {
-    let visitor = stack.visitor(&stack.issue("acme").await, A);
+    let visitor = stack.visit("acme").await;
     let mut agent = stack.agent("acme", &["--status"]).await;
     let posted = visitor.say("hello").await;
     let mut events = visitor.listen(&posted.turn).await;
@@ -138,16 +132,14 @@ async fn with_status_standard_error_is_what_the_agent_is_doing(stack: Stack) {
 
 #[apply(every_stack)]
 async fn a_long_answer_arrives_whole(stack: Stack) {
-    let visitor = stack.visitor(&stack.issue("acme").await, A);
+    let visitor = stack.visit("acme").await;
     let mut exec = stack.operators_command();
     exec.args(["agent", "exec", "--folder", "acme", "--", "python3", "-IS"]).arg(script("long.py"));
-    let _agent = arizuko_tests::process::Process::start("agent", exec, &stack.logs());
+    let _agent = Process::start("agent", exec, &stack.logs());
     stack.attended("acme").await;
     let posted = visitor.say("600000").await;
-    let seen =
-        within("all of a long answer", async { visitor.listen(&posted.turn).await.rest().await })
-            .await;
-    let text = transcript(&seen).into_iter().map(|(_, text)| text).collect::<String>();
+    let seen = within("all of a long answer", async { visitor.read(&posted.turn).await }).await;
+    let text = text(&seen);
     let expected: String = (0..)
         .map(|n| format!("{n} é😀\n"))
         .take_while({

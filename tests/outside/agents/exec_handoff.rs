@@ -4,7 +4,7 @@ use arizuko_tests::prelude::*;
 
 #[apply(every_stack)]
 async fn an_exit_code_hands_the_turn_over(stack: Stack) {
-    let visitor = stack.visitor(&stack.issue("acme").await, A);
+    let visitor = stack.visit("acme").await;
     let flags = ["--handoff", "75=acme/people", "--handoff", "76="];
     let mut bot = stack.agent("acme", &flags).await;
     let mut people = stack.attach("acme/people", A).await;
@@ -33,14 +33,14 @@ async fn an_exit_code_hands_the_turn_over(stack: Stack) {
 
 #[apply(every_stack)]
 async fn an_exit_code_hands_the_whole_conversation_over(stack: Stack) {
-    let visitor = stack.visitor(&stack.issue("acme").await, A);
+    let visitor = stack.visit("acme").await;
     let flags = ["--handoff", "75=acme/people", "--handoff-conversation"];
     let mut bot = stack.agent("acme", &flags).await;
     let posted = visitor.say("a human, please").await;
     bot.turn().await.exit(75).await;
     let mut people = stack.attach("acme/people", A).await;
     let mut held = people.turn().await;
-    people.append(&mut held, arizuko_tests::attach::message("m1", "yes?")).await;
+    people.append(&mut held, message("m1", "yes?")).await;
     people.finish(&held).await;
     visitor.say_in(&posted.conversation, "more").await;
     let mut held = people.turn().await;
@@ -59,7 +59,7 @@ async fn a_program_learns_what_its_route_says_and_who_had_the_turn_before(stack:
     stack.route(Route { persona, topic, ..route("web:acme") }).await;
     stack.route(mode("hook:acme", RouteMode::Observe)).await;
     let hook = stack.caller(&stack.issue_hook("acme", "github", "").await, A);
-    let visitor = stack.visitor(&stack.issue("acme").await, A);
+    let visitor = stack.visit("acme").await;
     for body in [&b"pushed"[..], b"\xff\x00"] {
         let request = hook.request(Method::POST, "").header("x-event", "push");
         send(request.body(body)).await.expect(202);
@@ -71,15 +71,15 @@ async fn a_program_learns_what_its_route_says_and_who_had_the_turn_before(stack:
     assert_eq!(program.environment["ARIZUKO_PERSONA"], "support engineer");
     assert_eq!(program.environment["ARIZUKO_TOPIC"], "leads");
     let turn: Value = serde_json::from_slice(&program.input).expect("one JSON document");
-    assert_eq!((&turn["persona"], &turn["topic"]), (&json!("support engineer"), &json!("leads")));
-    assert_eq!((&turn["said"], &turn["handed"]), (&json!([]), &Value::Null));
+    assert_fields(&turn, json!({"persona": "support engineer", "topic": "leads"}));
+    assert_fields(&turn, json!({"said": [], "handed": null}));
     let [text, bytes] = &turn["observed"].as_array().expect("what was observed")[..] else {
         panic!("{turn}")
     };
-    assert_eq!((&text["content"], &text["sender"]), (&json!("pushed"), &json!("github")));
+    assert_fields(text, json!({"content": "pushed", "sender": "github"}));
     assert_eq!(text["jid"], "hook:acme/github");
     assert!(text["headers"].to_string().contains("push"), "{text}");
-    assert_eq!((&bytes["content"], &bytes["content_base64"]), (&Value::Null, &json!("/wA=")));
+    assert_fields(bytes, json!({"content": null, "content_base64": "/wA="}));
     program.print("let me ask").await;
     program.complain("is that so?").await;
     program.exit(75).await;
@@ -104,25 +104,21 @@ async fn a_program_learns_what_its_route_says_and_who_had_the_turn_before(stack:
     let program = bot.turn().await;
     let turn: Value = serde_json::from_slice(&program.input).expect("one JSON document");
     let said = &turn["history"][1];
-    assert_eq!(
-        (&said["content"], &said["author"], &said["name"]),
-        (&json!("I am here"), &json!("person"), &json!("Ann"))
-    );
+    assert_fields(said, json!({"content": "I am here", "author": "person", "name": "Ann"}));
     program.exit(0).await;
 }
 
 #[apply(every_stack)]
 async fn a_handoff_out_of_the_root_folder_fails_the_turn_and_not_the_agent(stack: Stack) {
-    let visitor = stack.visitor(&stack.issue("acme").await, A);
+    let visitor = stack.visit("acme").await;
     let mut bot = stack.agent("acme", &["--handoff", "75=other"]).await;
     let posted = visitor.say("hello").await;
     bot.turn().await.exit(75).await;
     assert_eq!(visitor.end_of(&posted.turn).await["status"], "failed");
     let next = visitor.say("again").await;
-    let mut program = bot.turn().await;
-    program.print("fine").await;
-    program.exit(0).await;
-    let seen = visitor.listen(&next.turn).await.rest().await;
+    let program = bot.turn().await;
+    program.reply("fine").await;
+    let seen = visitor.read(&next.turn).await;
     assert_eq!(names(&seen).last(), Some(&"turn_done"));
     assert_eq!(visitor.end_of(&next.turn).await["status"], "done");
     let wrong = ["agent", "exec", "--handoff", "75=a//b", "--", "true"];

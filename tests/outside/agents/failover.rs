@@ -9,8 +9,7 @@ const SHORT: [(&str, &str); 2] = [("ARIZUKO_LEASE", "3s"), ("ARIZUKO_AGENT_HEART
 #[apply(every_stack)]
 async fn a_killed_agents_turn_is_answered_by_the_next_and_every_reader_sees_one_end(kind: Kind) {
     let stack = Stack::with(kind, &SHORT).await;
-    let link = stack.issue("acme").await;
-    let (here, there) = (stack.visitor(&link, A), stack.visitor(&link, B));
+    let [here, there] = stack.visit_both("acme").await;
     let mut agent = stack.agent("acme", &[]).await;
     let posted = here.say("hello").await;
     let mut program = agent.turn().await;
@@ -31,37 +30,37 @@ async fn a_killed_agents_turn_is_answered_by_the_next_and_every_reader_sees_one_
     let expected = ["restart", "delta", "message", "turn_done"];
     seen.extend(live.rest().await);
     assert_eq!(names(&seen), expected);
-    assert_eq!((&seen[0].data["attempt"], &seen[0].data["keep"]), (&2.into(), &false.into()));
+    assert_fields(&seen[0].data, json!({"attempt": 2, "keep": false}));
     assert_eq!(names(&conversation.take(4).await), expected);
-    let replayed = here.listen(&posted.turn).await.rest().await;
+    let replayed = here.read(&posted.turn).await;
     assert_eq!(replayed[1..], seen[..]);
     let texts: Vec<_> = transcript(&replayed).into_iter().map(|(_, text)| text).collect();
     assert_eq!(texts, ["a whole answer"]);
-    let standing = there.get(&format!("{}/status", posted.turn)).await.expect(200).json();
-    assert_eq!((&standing["status"], &standing["attempt"]), (&"done".into(), &2.into()));
+    let standing = there.json(&format!("{}/status", posted.turn)).await;
+    assert_fields(&standing, json!({"status": "done", "attempt": 2}));
 }
 
 #[apply(every_stack)]
 async fn a_turn_that_no_agent_survives_fails_after_its_last_attempt(kind: Kind) {
     let settings = [&SHORT[..], &[("ARIZUKO_ATTEMPTS", "2")]].concat();
     let stack = Stack::with(kind, &settings).await;
-    let visitor = stack.visitor(&stack.issue("acme").await, A);
+    let visitor = stack.visit("acme").await;
     let posted = visitor.say("hello").await;
     for attempt in 1..=2 {
-        let mut agent = Session::open(stack.operator(B).await, hello("acme", 1)).await;
+        let mut agent = stack.session(B, hello("acme", 1)).await;
         let held = agent.turn().await;
         assert_eq!(held.turn.attempt, attempt);
         // It says no more; nor does it say goodbye.
         agent.hang();
         within("a silent agent's turn to be taken back", async {
             let path = format!("{}/status", posted.turn);
-            while visitor.get(&path).await.expect(200).json()["status"] == "running" {
+            while visitor.json(&path).await["status"] == "running" {
                 sleep(Duration::from_millis(50)).await;
             }
         })
         .await;
     }
-    let seen = visitor.listen(&posted.turn).await.rest().await;
+    let seen = visitor.read(&posted.turn).await;
     assert_eq!(names(&seen), ["restart", "turn_done"]);
     assert_eq!(seen[1].data["status"], "failed");
     assert_eq!(seen[1].data["error"], "The agent could not answer.");
@@ -70,16 +69,16 @@ async fn a_turn_that_no_agent_survives_fails_after_its_last_attempt(kind: Kind) 
 #[apply(every_stack)]
 async fn a_turn_past_its_deadline_expires(kind: Kind) {
     let stack = Stack::with(kind, &[("ARIZUKO_TURN_DEADLINE", "1s")]).await;
-    let visitor = stack.visitor(&stack.issue("acme").await, A);
+    let visitor = stack.visit("acme").await;
     let waiting = visitor.say("nobody is there").await;
-    let seen = visitor.listen(&waiting.turn).await.rest().await;
+    let seen = visitor.read(&waiting.turn).await;
     assert_eq!(names(&seen), ["turn_done"]);
     assert_eq!(seen[0].data["status"], "expired");
     assert!(seen[0].data["error"].as_str().is_some_and(|error| !error.is_empty()));
     let mut agent = stack.attach("acme", B).await;
     let running = visitor.say("somebody is slow").await;
     agent.turn().await;
-    let seen = visitor.listen(&running.turn).await.rest().await;
+    let seen = visitor.read(&running.turn).await;
     assert_eq!(seen.last().map(|event| event.data["status"].clone()), Some("expired".into()));
 }
 
@@ -112,11 +111,10 @@ async fn a_control_killed_and_restarted_in_mid_reply_costs_nothing(mut stack: St
             stack.restart(Control(control)).await;
         }
     }
-    program.print("end").await;
-    program.exit(0).await;
+    program.reply("end").await;
     let seen = reading.await.expect("it does not panic");
     let expected = "one two two three three four four end";
-    let text: String = transcript(&seen).into_iter().map(|(_, text)| text).collect();
+    let text = text(&seen);
     assert_eq!(text, expected);
     assert_eq!(names(&seen).iter().filter(|name| **name == "turn_done").count(), 1);
     assert!(!names(&seen).contains(&"reset") && !names(&seen).contains(&"restart"), "{seen:?}");
@@ -125,7 +123,7 @@ async fn a_control_killed_and_restarted_in_mid_reply_costs_nothing(mut stack: St
     assert!(expected.starts_with(&sent), "doubled or torn: {sent}");
     let numbers: Vec<_> = seen.iter().filter_map(|event| event.data["n"].as_u64()).collect();
     assert_eq!(numbers, (1..=numbers.len() as u64).collect::<Vec<_>>());
-    assert_eq!(visitor.listen(&posted.turn).await.rest().await, seen);
+    assert_eq!(visitor.read(&posted.turn).await, seen);
 }
 
 #[apply(every_stack)]
@@ -150,8 +148,7 @@ async fn a_control_that_is_told_to_stop_loses_no_frame(mut stack: Stack) {
         // It is here before more is said, or it might come with that alone.
         visitor.listen(&posted.turn).await.take(round + 1).await;
     }
-    program.print("end").await;
-    program.exit(0).await;
+    program.reply("end").await;
     let seen = reading.await.expect("it does not panic");
     assert_eq!(deltas(&seen), "0 1 ");
     assert_eq!(transcript(&seen)[0].1, "0 1 end");

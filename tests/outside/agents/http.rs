@@ -18,7 +18,7 @@ async fn start(stack: &Stack, flags: &[&str]) -> (Endpoint, Process, Visitor) {
 }
 
 async fn seen_of(visitor: &Visitor, posted: &Posted) -> Vec<Event> {
-    visitor.listen(&posted.turn).await.rest().await
+    visitor.read(&posted.turn).await
 }
 
 /// What the visitor has of these events, and how the turn ended.
@@ -37,10 +37,7 @@ async fn a_visitor_reads_what_the_endpoint_says_as_it_comes(stack: Stack) {
     assert_eq!(asked.header("authorization"), "Bearer a-long-token");
     assert_eq!(asked.header("content-type"), "application/json");
     assert_eq!(asked.header("idempotency-key"), format!("{}.1", posted.turn));
-    assert_eq!(
-        (&asked.body["content"], &asked.body["turn_id"]),
-        (&json!("hello"), &json!(posted.turn))
-    );
+    assert_fields(&asked.body, json!({"content": "hello", "turn_id": posted.turn}));
     let mut live = visitor.listen(&posted.turn).await;
     asked.begin("text/plain; charset=utf-8").await;
     asked.piece("It comes ").await;
@@ -99,10 +96,7 @@ async fn objects_say_more_than_text(stack: Stack) {
     let failed = json!({"error": "We are closed.", "detail": "no such tenant"}).to_string();
     endpoint.asked().await.answer("200 OK", LINES, &failed).await;
     let standing = visitor.end_of(&posted.turn).await;
-    assert_eq!(
-        (&standing["status"], &standing["error"]),
-        (&json!("failed"), &json!("We are closed."))
-    );
+    assert_fields(&standing, json!({"status": "failed", "error": "We are closed."}));
     assert!(agent.said().contains("no such tenant"), "{}", agent.said());
 }
 
@@ -166,7 +160,7 @@ async fn a_cancelled_turn_ends_its_request(stack: Stack) {
     asked.begin("text/plain").await;
     asked.piece("Once upon").await;
     visitor.listen(&posted.turn).await.through("delta").await;
-    visitor.post_to(&format!("{}/cancel", posted.turn)).await.expect(200);
+    visitor.cancel(&posted.turn).await;
     asked.hung_up().await;
 }
 
@@ -185,7 +179,7 @@ async fn what_is_no_reply_fails_plainly(stack: Stack) {
         let posted = visitor.say("hello").await;
         endpoint.asked().await.answer(head, kind, body).await;
         let standing = visitor.end_of(&posted.turn).await;
-        assert_eq!((&standing["status"], &standing["error"]), (&json!("failed"), &json!(vague)));
+        assert_fields(&standing, json!({"status": "failed", "error": vague}));
         assert!(agent.said().contains(told), "{told}: {}", agent.said());
     }
     // One that says nothing at all is waited for so long and no longer.

@@ -33,15 +33,10 @@ fn to(message: &str, response: Value) -> Value {
 
 /// What a visitor gets who says this.
 async fn answer_to(stack: &Stack, message: &str) -> (Vec<Event>, Value) {
-    let visitor = stack.visitor(&stack.issue("acme").await, A);
+    let visitor = stack.visit("acme").await;
     let posted = visitor.say(message).await;
-    let seen = visitor.listen(&posted.turn).await.rest().await;
+    let seen = visitor.read(&posted.turn).await;
     (seen, visitor.end_of(&posted.turn).await)
-}
-
-/// The texts of the messages, one after another.
-fn text(seen: &[Event]) -> String {
-    transcript(seen).into_iter().map(|(_, text)| text).collect()
 }
 
 /// The events' names. What is said quickly has no deltas.
@@ -73,7 +68,7 @@ async fn a_visitor_reads_what_the_model_says(kind: Kind) {
     let link = stack.issue_with("acme", "", options).await;
     let visitor = stack.visitor(&link, B);
     let posted = visitor.say("hello").await;
-    let seen = visitor.listen(&posted.turn).await.rest().await;
+    let seen = visitor.read(&posted.turn).await;
     let [deltas @ .., message, done] = &seen[..] else { panic!("{seen:?}") };
     let pieces = deltas.iter().map(|delta| delta.data["text"].as_str());
     let pieces = pieces.collect::<Option<String>>().expect("deltas");
@@ -85,15 +80,12 @@ async fn a_visitor_reads_what_the_model_says(kind: Kind) {
     stack.metric_becomes(tokens, &["\"prompt\""], 4711.0).await;
     stack.metric_becomes(tokens, &["\"completion\""], 42.0).await;
     let more = visitor.say_in(&posted.conversation, "more?").await;
-    let seen = visitor.listen(&more.turn).await.rest().await;
+    let seen = visitor.read(&more.turn).await;
     assert_eq!(text(&seen), "No.");
 
     let requests = model.requests().await;
     let [first, second] = &requests[..] else { panic!("{requests:?}") };
-    assert_eq!(
-        (&first["model"], &first["temperature"], &first["stream"]),
-        (&json!("gpt-5"), &json!(0.5), &json!(true))
-    );
+    assert_fields(first, json!({"model": "gpt-5", "temperature": 0.5, "stream": true}));
     let system = "Be brief.\n\nYour persona: a concierge\n\nThe topic of this conversation: leads\
                   \n\nAbout the link that it came by: the pricing page";
     let expected = json!([
@@ -197,11 +189,7 @@ async fn what_a_model_cannot_do_is_told_plainly(stack: Stack) {
     let (_model, agent) = attach_model(&stack, &["--retry-for", "1s"], fixtures).await;
     for (index, (_, shown, error, detail)) in cases.iter().enumerate() {
         let (seen, standing) = answer_to(&stack, &message(index)).await;
-        assert_eq!(
-            (&standing["status"], &standing["error"]),
-            (&json!("failed"), &json!(error)),
-            "{detail}"
-        );
+        assert_fields(&standing, json!({"status": "failed", "error": error}));
         assert_eq!(&text(&seen), shown);
         assert!(agent.said().contains(detail), "{detail}: {}", agent.said());
     }
@@ -227,9 +215,9 @@ async fn a_reply_that_is_cut_off_does_not_pass_for_a_whole_one(stack: Stack) {
     let shown = text(&seen);
     assert!(whole.starts_with(&shown) && !shown.is_empty() && shown != whole, "{shown}");
     assert!(!names(&seen).contains(&"message"), "{seen:?}");
-    assert_eq!(
-        (&standing["status"], &standing["error"]),
-        (&json!("failed"), &json!("The reply was cut off. Please ask again."))
+    assert_fields(
+        &standing,
+        json!({"status": "failed", "error": "The reply was cut off. Please ask again."}),
     );
     assert!(agent.said().contains("cut off: "), "{}", agent.said());
     assert_eq!(model.requests().await.len(), 1, "what was shown is not said twice");

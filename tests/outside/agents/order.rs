@@ -5,21 +5,20 @@ use std::collections::HashMap;
 
 #[apply(every_stack)]
 async fn two_messages_within_a_second_are_both_answered_in_order(stack: Stack) {
-    let link = stack.issue("acme").await;
-    let (here, there) = (stack.visitor(&link, A), stack.visitor(&link, B));
+    let [here, there] = stack.visit_both("acme").await;
     let mut agent = stack.attach("acme", B).await;
     let first = here.say("one").await;
     let second = there.say_in(&first.conversation, "two").await;
     let held = agent.turn().await;
     assert_eq!(held.turn.turn_id, first.turn);
-    let waiting = here.get(&format!("{}/status", second.turn)).await.expect(200).json();
+    let waiting = here.json(&format!("{}/status", second.turn)).await;
     assert_eq!(waiting["status"], "queued", "one of a conversation at a time");
     agent.answer(held, "1").await;
     let held = agent.turn().await;
     assert_eq!(held.turn.turn_id, second.turn);
     agent.answer(held, "2").await;
     for (turn, text) in [(&first.turn, "1"), (&second.turn, "2")] {
-        let snapshot = there.get(turn).await.expect(200).json();
+        let snapshot = there.json(turn).await;
         assert_eq!(snapshot["status"], "done");
         assert_eq!(snapshot["assistant"][0]["content"], text);
     }
@@ -33,12 +32,9 @@ async fn many_messages_from_many_visitors_are_answered_once_each_and_in_order(ki
         ("ARIZUKO_LINK_TURNS", "1000"),
     ];
     let stack = Stack::with(kind, &settings).await;
-    let link = stack.issue("acme").await;
-    let visitors = [stack.visitor(&link, A), stack.visitor(&link, B)];
-    let mut agents = [
-        Session::open(stack.operator(A).await, hello("acme", 4)).await,
-        Session::open(stack.operator(B).await, hello("acme", 4)).await,
-    ];
+    let visitors = stack.visit_both("acme").await;
+    let mut agents =
+        [stack.session(A, hello("acme", 4)).await, stack.session(B, hello("acme", 4)).await];
     let talk = async |number: usize| {
         let visitor = &visitors[number % 2];
         let first = visitor.say("0").await;
@@ -57,7 +53,7 @@ async fn many_messages_from_many_visitors_are_answered_once_each_and_in_order(ki
             };
             let text = String::from_utf8_lossy(&held.content).into_owned();
             seen.entry(held.conversation.clone()).or_default().push(text);
-            agent.answer(arizuko_tests::attach::Held { turn: held, seq: 1 }, "ok").await;
+            agent.answer(Held { turn: held, seq: 1 }, "ok").await;
             agent.credit(1).await;
         }
         seen
@@ -66,19 +62,15 @@ async fn many_messages_from_many_visitors_are_answered_once_each_and_in_order(ki
     assert_eq!(seen.len(), 12);
     assert!(seen.values().all(|order| order == &["0", "1", "2"]), "{seen:?}");
     for turn in turns.iter().flatten() {
-        let snapshot = visitors[0].get(turn).await.expect(200).json();
-        assert_eq!(
-            (&snapshot["status"], &snapshot["attempt"]),
-            (&"done".into(), &1.into()),
-            "{snapshot}"
-        );
+        let snapshot = visitors[0].json(turn).await;
+        assert_fields(&snapshot, json!({"status": "done", "attempt": 1}));
     }
 }
 
 #[apply(every_stack)]
 async fn no_more_turns_come_than_there_is_credit_for(stack: Stack) {
-    let visitor = stack.visitor(&stack.issue("acme").await, A);
-    let mut agent = Session::open(stack.operator(B).await, hello("acme", 2)).await;
+    let visitor = stack.visit("acme").await;
+    let mut agent = stack.session(B, hello("acme", 2)).await;
     let mut turns = Vec::new();
     for text in ["a", "b", "c", "d"] {
         turns.push(visitor.say(text).await.turn);
@@ -87,7 +79,7 @@ async fn no_more_turns_come_than_there_is_credit_for(stack: Stack) {
     // Ending a turn gives no credit back: the agent says itself when it wants another.
     agent.answer(first, "1").await;
     let status = async |turn: &str| {
-        let standing = visitor.get(&format!("{turn}/status?wait=1")).await.expect(200).json();
+        let standing = visitor.json(&format!("{turn}/status?wait=1")).await;
         standing["status"].as_str().unwrap_or_default().to_owned()
     };
     assert_eq!(status(&turns[2]).await, "queued");
@@ -104,7 +96,7 @@ async fn no_more_turns_come_than_there_is_credit_for(stack: Stack) {
 
 #[apply(every_stack)]
 async fn a_waiting_turn_goes_to_whoever_attaches(stack: Stack) {
-    let visitor = stack.visitor(&stack.issue("acme").await, A);
+    let visitor = stack.visit("acme").await;
     let first = visitor.say("one").await;
     let other = visitor.say("two").await;
     let mut agent = stack.attach("acme", B).await;
@@ -117,9 +109,9 @@ async fn a_waiting_turn_goes_to_whoever_attaches(stack: Stack) {
 
 #[apply(every_stack)]
 async fn agents_of_one_folder_share_the_work(stack: Stack) {
-    let visitor = stack.visitor(&stack.issue("acme").await, A);
-    let mut one = Session::open(stack.operator(A).await, hello("acme", 1)).await;
-    let mut other = Session::open(stack.operator(B).await, hello("acme", 1)).await;
+    let visitor = stack.visit("acme").await;
+    let mut one = stack.session(A, hello("acme", 1)).await;
+    let mut other = stack.session(B, hello("acme", 1)).await;
     let (a, b) = (visitor.say("a").await, visitor.say("b").await);
     let (first, second) = (one.turn().await, other.turn().await);
     let mut handed = [first.turn.turn_id.clone(), second.turn.turn_id.clone()];
@@ -131,9 +123,9 @@ async fn agents_of_one_folder_share_the_work(stack: Stack) {
 
 #[apply(every_stack)]
 async fn a_turn_carries_the_history_that_was_asked_for(stack: Stack) {
-    let visitor = stack.visitor(&stack.issue("acme").await, A);
+    let visitor = stack.visit("acme").await;
     let wanted = Hello { history: 3, ..hello("acme", 100) };
-    let mut agent = Session::open(stack.operator(B).await, wanted).await;
+    let mut agent = stack.session(B, wanted).await;
     let mut conversation = String::new();
     let mut histories = Vec::new();
     for text in ["one", "two", "three"] {
@@ -156,18 +148,15 @@ async fn a_turn_carries_the_history_that_was_asked_for(stack: Stack) {
 
 #[apply(every_stack)]
 async fn an_agent_of_another_folder_gets_nothing(stack: Stack) {
-    let visitor = stack.visitor(&stack.issue("acme").await, A);
+    let visitor = stack.visit("acme").await;
     let _others = [
         stack.attach("acme/eng", A).await,
         stack.attach("other", B).await,
         stack.attach("acmex", B).await,
     ];
-    let posted = visitor.post_json(&serde_json::json!({"content": "x"})).await;
+    let posted = visitor.post_json(&json!({"content": "x"})).await;
     assert_eq!(posted.json()["agent_attached"], false);
     let turn = posted.posted().turn;
-    let standing = visitor.get(&format!("{turn}/status?wait=2")).await.expect(200).json();
-    assert_eq!(
-        (&standing["status"], &standing["agent_attached"]),
-        (&"queued".into(), &false.into())
-    );
+    let standing = visitor.json(&format!("{turn}/status?wait=2")).await;
+    assert_fields(&standing, json!({"status": "queued", "agent_attached": false}));
 }

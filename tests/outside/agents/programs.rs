@@ -5,16 +5,16 @@ use nix::unistd::Pid;
 
 #[apply(every_stack)]
 async fn an_exit_code_other_than_zero_fails_the_turn(stack: Stack) {
-    let visitor = stack.visitor(&stack.issue("acme").await, A);
+    let visitor = stack.visit("acme").await;
     let mut tail = stack.operators_command();
     tail.args(["tail", "--json"]);
-    let mut tail = arizuko_tests::process::Process::start("tail", tail, &stack.logs());
+    let mut tail = Process::start("tail", tail, &stack.logs());
     let mut agent = stack.agent("acme", &[]).await;
     // Until `tail` shows something it may not listen yet: links are minted for as long as that.
     let listening = async {
         loop {
             stack.issue("other").await;
-            tokio::time::sleep(Duration::from_millis(50)).await;
+            sleep(Duration::from_millis(50)).await;
         }
     };
     tokio::select! {
@@ -31,7 +31,7 @@ async fn an_exit_code_other_than_zero_fails_the_turn(stack: Stack) {
     let standing = visitor.end_of(&posted.turn).await;
     assert_eq!(standing["status"], "failed");
     assert_eq!(standing["error"], "The agent could not answer.");
-    let seen = visitor.listen(&posted.turn).await.rest().await;
+    let seen = visitor.read(&posted.turn).await;
     assert!(!seen.iter().any(|event| event.raw.contains("line")), "{seen:?}");
     let told: Value = serde_json::from_str(&tail.line_with("\"failed\"").await).expect("JSON");
     let detail = told["detail"].as_str().unwrap_or_default();
@@ -45,7 +45,7 @@ async fn an_exit_code_other_than_zero_fails_the_turn(stack: Stack) {
 
 #[apply(every_stack)]
 async fn a_program_that_reads_nothing_and_one_that_prints_nothing_are_fine(stack: Stack) {
-    let visitor = stack.visitor(&stack.issue("acme").await, A);
+    let visitor = stack.visit("acme").await;
     let key = stack.agent_key("acme").await;
     let mut agent = Agent::start(&stack, &key, "acme", &[], &["--deaf"]).await;
     // More than a pipe holds, so that whoever waits for it to be read waits for ever.
@@ -57,7 +57,7 @@ async fn a_program_that_reads_nothing_and_one_that_prints_nothing_are_fine(stack
     let posted = visitor.say("hello").await;
     silent.turn().await.exit(0).await;
     assert_eq!(visitor.end_of(&posted.turn).await["status"], "done");
-    assert_eq!(names(&visitor.listen(&posted.turn).await.rest().await), ["turn_done"]);
+    assert_eq!(names(&visitor.read(&posted.turn).await), ["turn_done"]);
 }
 
 #[apply(every_stack)]
@@ -67,31 +67,30 @@ async fn a_cancelled_turn_ends_the_program_and_one_that_is_deaf_is_killed(stack:
     let posted = visitor.say("hello").await;
     let mut program = agent.turn().await;
     let begun = Instant::now();
-    visitor.post_to(&format!("{}/cancel", posted.turn)).await.expect(200);
+    visitor.cancel(&posted.turn).await;
     program.killed().await;
     assert!(begun.elapsed() < Duration::from_secs(3), "TERM ended it after {:?}", begun.elapsed());
 
     let posted = visitor.say("hello").await;
     let mut program = agent.turn().await;
     program.ignore_term().await;
-    visitor.post_to(&format!("{}/cancel", posted.turn)).await.expect(200);
+    visitor.cancel(&posted.turn).await;
     program.killed().await;
     // And the agent is there for the next one.
     let posted = visitor.say("hello").await;
-    let mut program = agent.turn().await;
-    program.print("here").await;
-    program.exit(0).await;
+    let program = agent.turn().await;
+    program.reply("here").await;
     assert_eq!(visitor.end_of(&posted.turn).await["status"], "done");
 }
 
 #[apply(every_stack)]
 async fn concurrency_says_how_many_turns_run_at_a_time(stack: Stack) {
-    let visitor = stack.visitor(&stack.issue("acme").await, A);
+    let visitor = stack.visit("acme").await;
     let mut agent = stack.agent("acme", &["--concurrency", "2"]).await;
     let (first, second) = (visitor.say("a").await, visitor.say("b").await);
     let third = visitor.say("c").await;
     let (one, mut two) = (agent.turn().await, agent.turn().await);
-    let standing = visitor.get(&format!("{}/status?wait=1", third.turn)).await.expect(200).json();
+    let standing = visitor.json(&format!("{}/status?wait=1", third.turn)).await;
     assert_eq!(standing["status"], "queued");
     one.exit(0).await;
     let three = agent.turn().await;
@@ -105,7 +104,7 @@ async fn concurrency_says_how_many_turns_run_at_a_time(stack: Stack) {
 
 #[apply(every_stack)]
 async fn stopping_the_agent_hands_its_turns_back(stack: Stack) {
-    let visitor = stack.visitor(&stack.issue("acme").await, A);
+    let visitor = stack.visit("acme").await;
     let mut agent = stack.agent("acme", &[]).await;
     let posted = visitor.say("hello").await;
     let mut program = agent.turn().await;

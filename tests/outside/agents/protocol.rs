@@ -8,7 +8,7 @@ use arizuko_tests::prelude::*;
 
 /// A stack with one visitor's message in the hands of an agent.
 pub(super) async fn held(stack: &Stack) -> (arizuko_tests::http::Visitor, Session, Held) {
-    let visitor = stack.visitor(&stack.issue("acme").await, A);
+    let visitor = stack.visit("acme").await;
     let mut agent = stack.attach("acme", B).await;
     visitor.say("hello").await;
     let held = agent.turn().await;
@@ -34,7 +34,7 @@ async fn a_repeat_is_acknowledged_and_stored_once(stack: Stack) {
     assert_eq!(agent.append_at(&held, 2, vec![delta("m1", "b")]).await.next_seq, 5);
     held.seq = 5;
     agent.finish(&held).await;
-    let seen = visitor.listen(&held.turn.turn_id).await.rest().await;
+    let seen = visitor.read(&held.turn.turn_id).await;
     assert_eq!(transcript(&seen)[0].1, "abcd");
     assert_eq!(names(&seen), ["delta", "delta", "delta", "delta", "turn_done"]);
 }
@@ -47,7 +47,7 @@ async fn a_hole_is_not_stored_and_the_answer_names_what_is_expected(stack: Stack
     assert_eq!(agent.append_at(&held, u64::MAX, vec![delta("m1", "z")]).await.next_seq, 2);
     held.seq = 2;
     agent.finish(&held).await;
-    let seen = visitor.listen(&held.turn.turn_id).await.rest().await;
+    let seen = visitor.read(&held.turn.turn_id).await;
     assert_eq!(transcript(&seen)[0].1, "a");
 }
 
@@ -64,7 +64,7 @@ async fn finish_waits_for_the_frames_before_it_and_may_be_repeated(stack: Stack)
     for _ in 0..100 {
         agent.finish(&held).await;
     }
-    let seen = visitor.listen(&held.turn.turn_id).await.rest().await;
+    let seen = visitor.read(&held.turn.turn_id).await;
     assert_eq!(names(&seen), ["delta", "delta", "turn_done"]);
 }
 
@@ -84,7 +84,7 @@ async fn another_attempt_or_another_session_is_told_that_the_turn_is_lost(stack:
         lost(&mut agent, &turn).await;
     }
     agent.answer(held, "mine").await;
-    let seen = visitor.listen(&turn).await.rest().await;
+    let seen = visitor.read(&turn).await;
     assert_eq!(names(&seen), ["message", "turn_done"]);
     assert_eq!(transcript(&seen)[0].1, "mine");
 }
@@ -119,7 +119,7 @@ async fn a_reply_past_its_limit_ends_as_failed(kind: Kind) {
         let cancelled =
             |heard: &Heard| matches!(heard, Heard::Cancel(c) if c.turn_id == turn).then_some(());
         agent.hear_of("Cancel", cancelled).await;
-        let seen = visitor.listen(&turn).await.rest().await;
+        let seen = visitor.read(&turn).await;
         assert_eq!(names(&seen), ["delta", "turn_done"]);
         assert_eq!(seen[1].data["status"], "failed");
         assert_eq!(seen[1].data["error"], "The reply was too long.");

@@ -19,7 +19,7 @@ async fn whole(visitor: &Visitor, posted: &Posted, text: &str) -> Vec<Event> {
 
 #[apply(embedded_and_pair)]
 async fn a_reply_is_streamed_piece_by_piece(stack: Stack) {
-    let visitor = stack.visitor(&stack.issue("acme").await, A);
+    let visitor = stack.visit("acme").await;
     let mut agent = stack.python_agent("1", &[]).await;
     let posted = visitor.say("grüß dich").await;
     let mut live = visitor.listen(&posted.turn).await;
@@ -43,7 +43,7 @@ async fn a_reply_is_streamed_piece_by_piece(stack: Stack) {
 
 #[apply(embedded)]
 async fn a_handler_that_fails_tells_the_visitor_its_sentence_and_nothing_else(stack: Stack) {
-    let visitor = stack.visitor(&stack.issue("acme").await, A);
+    let visitor = stack.visit("acme").await;
     let mut agent = stack.python_agent("1", &[]).await;
     for (exit, sentence) in [
         (1, "That is beyond me."),
@@ -61,7 +61,7 @@ async fn a_handler_that_fails_tells_the_visitor_its_sentence_and_nothing_else(st
 
 #[apply(embedded_and_pair)]
 async fn turns_are_taken_as_many_at_a_time_as_told(stack: Stack) {
-    let visitor = stack.visitor(&stack.issue("acme").await, A);
+    let visitor = stack.visit("acme").await;
     let mut agent = stack.python_agent("2", &[]).await;
     let (first, second) = (visitor.say("a").await, visitor.say("b").await);
     let third = visitor.say("c").await;
@@ -84,7 +84,7 @@ async fn turns_are_taken_as_many_at_a_time_as_told(stack: Stack) {
 async fn a_model_that_blocks_for_longer_than_the_lease_keeps_its_turns(kind: Kind) {
     let settings = [("ARIZUKO_LEASE", "2s"), ("ARIZUKO_AGENT_HEARTBEAT", "500ms")];
     let stack = Stack::with(kind, &settings).await;
-    let visitor = stack.visitor(&stack.issue("acme").await, A);
+    let visitor = stack.visit("acme").await;
     let mut coroutine = stack.python_agent("1", &[]).await;
     let first = visitor.say("hello").await;
     let mut one = coroutine.turn().await;
@@ -98,9 +98,8 @@ async fn a_model_that_blocks_for_longer_than_the_lease_keeps_its_turns(kind: Kin
     let _next = stack.agent("acme", &[]).await;
     let block = json!({"block": 5});
     tokio::join!(one.step(block.clone()), two.step(block));
-    for (mut program, posted) in [(one, first), (two, second)] {
-        program.print("and after").await;
-        program.exit(0).await;
+    for (program, posted) in [(one, first), (two, second)] {
+        program.reply("and after").await;
         whole(&visitor, &posted, "before and after").await;
     }
 }
@@ -126,16 +125,15 @@ async fn a_cancelled_turn_ends_its_handler(stack: Stack) {
         }
         // And the agent is there for the next one.
         let posted = visitor.say("hello").await;
-        let mut program = agent.turn().await;
-        program.print("here").await;
-        program.exit(0).await;
+        let program = agent.turn().await;
+        program.reply("here").await;
         whole(&visitor, &posted, "here").await;
     }
 }
 
 #[apply(embedded_and_pair)]
 async fn an_agent_that_is_told_to_stop_hands_its_turns_back(stack: Stack) {
-    let visitor = stack.visitor(&stack.issue("acme").await, A);
+    let visitor = stack.visit("acme").await;
     let mut agent = stack.python_agent("1", &["--plain"]).await;
     let posted = visitor.say("hello").await;
     let mut program = agent.turn().await;
@@ -150,7 +148,7 @@ async fn an_agent_that_is_told_to_stop_hands_its_turns_back(stack: Stack) {
 
 #[apply(embedded)]
 async fn a_turn_is_handed_off_with_what_was_said(stack: Stack) {
-    let visitor = stack.visitor(&stack.issue("acme").await, A);
+    let visitor = stack.visit("acme").await;
     let mut agent = stack.python_agent("1", &[]).await;
     let mut people = stack.attach("acme/people", B).await;
     let posted = visitor.say("hello").await;
@@ -178,7 +176,7 @@ async fn a_turn_is_handed_off_with_what_was_said(stack: Stack) {
 
 #[apply(embedded)]
 async fn an_agent_speaks_without_being_asked(stack: Stack) {
-    let visitor = stack.visitor(&stack.issue("acme").await, A);
+    let visitor = stack.visit("acme").await;
     let mut agent = stack.python_agent("1", &[]).await;
     let posted = visitor.say("hello").await;
     let mut follow = visitor.follow(&posted.conversation).await;
@@ -193,20 +191,19 @@ async fn an_agent_speaks_without_being_asked(stack: Stack) {
 #[apply(pair)]
 async fn an_agent_shows_its_certificate_to_a_control_that_wants_one(kind: Kind) {
     let stack = Stack::with_tls(kind, &[]).await;
-    let visitor = stack.visitor(&stack.issue("acme").await, A);
+    let visitor = stack.visit("acme").await;
     let mut agent = stack.python_agent("1", &[]).await;
     let posted = visitor.say("hello").await;
-    let mut program = agent.turn().await;
-    program.print("in private").await;
-    program.exit(0).await;
+    let program = agent.turn().await;
+    program.reply("in private").await;
     whole(&visitor, &posted, "in private").await;
 }
 
 #[apply(pair)]
 async fn a_key_that_is_refused_ends_the_agent(stack: Stack) {
-    let script = arizuko_tests::agent::script("module.py");
+    let script = script("module.py");
     let mut module = stack.python(&script, "acme").await;
     module.args(["127.0.0.1:1", "1"]).env("ARIZUKO_KEY", "azk_nonsense");
-    let outcome = arizuko_tests::cli::run(&mut module, "").await.expect(1);
+    let outcome = run(&mut module, "").await.expect(1);
     assert!(outcome.err.contains("UNAUTHENTICATED"), "{outcome:?}");
 }

@@ -21,7 +21,7 @@ async fn a_stream_that_breaks_comes_back_and_goes_on_with_its_turns(stack: Stack
     let foreign = HeldTurn { turn_id: "A".repeat(22), attempt: 1, next_seq: 9 };
     let back =
         Hello { session_id: session_id.clone(), held: vec![mine, foreign], ..hello("acme", 100) };
-    let mut again = Session::open(stack.operator(A).await, back).await;
+    let mut again = stack.session(A, back).await;
     assert_eq!(again.welcome.session_id, session_id);
     let known = &again.welcome.held;
     assert_eq!(known.len(), 1, "the foreign turn is lost: {known:?}");
@@ -35,45 +35,45 @@ async fn a_stream_that_breaks_comes_back_and_goes_on_with_its_turns(stack: Stack
     held.seq = 4;
     again.stored(&held).await;
     again.finish(&held).await;
-    let seen = visitor.listen(&posted.turn).await.rest().await;
+    let seen = visitor.read(&posted.turn).await;
     assert_eq!(transcript(&seen)[0].1, "one two three");
     assert_eq!(names(&seen), ["delta", "delta", "delta", "turn_done"], "no restart");
 }
 
 #[apply(every_stack)]
 async fn a_turn_that_never_reached_the_agent_is_handed_out_again(stack: Stack) {
-    let visitor = stack.visitor(&stack.issue("acme").await, A);
-    let mut agent = Session::open(stack.operator(B).await, hello("acme", 1)).await;
+    let visitor = stack.visit("acme").await;
+    let mut agent = stack.session(B, hello("acme", 1)).await;
     let posted = visitor.say("hello").await;
     // It was handed out, but the agent does not know of it when it comes back.
     let offered = agent.offered().await;
     let session_id = agent.welcome.session_id.clone();
     let back = Hello { session_id, ..hello("acme", 1) };
-    let mut again = Session::open(stack.operator(A).await, back).await;
+    let mut again = stack.session(A, back).await;
     assert_eq!(again.welcome.held, []);
     let redelivered = again.turn().await;
     assert_eq!(redelivered.turn, offered, "the same attempt, once more");
     again.answer(redelivered, "hello").await;
-    let seen = visitor.listen(&posted.turn).await.rest().await;
+    let seen = visitor.read(&posted.turn).await;
     assert_eq!(names(&seen), ["message", "turn_done"]);
 }
 
 #[apply(every_stack)]
 async fn a_turn_that_its_agent_has_forgotten_begins_anew(stack: Stack) {
-    let visitor = stack.visitor(&stack.issue("acme").await, A);
+    let visitor = stack.visit("acme").await;
     let posted = visitor.say("hello").await;
-    let mut agent = Session::open(stack.operator(B).await, hello("acme", 1)).await;
+    let mut agent = stack.session(B, hello("acme", 1)).await;
     let mut held = agent.turn().await;
     agent.append(&mut held, delta("m1", "two replies")).await;
     agent.append(&mut held, delta("m1", " in one")).await;
     // As after a failover that has lost the end of a turn: control holds it, the agent does not.
     let back = Hello { session_id: agent.welcome.session_id.clone(), ..hello("acme", 1) };
-    let mut again = Session::open(stack.operator(A).await, back).await;
+    let mut again = stack.session(A, back).await;
     assert_eq!(again.welcome.held, []);
     let redelivered = again.turn().await;
     assert_eq!((&redelivered.turn.turn_id, redelivered.turn.attempt), (&posted.turn, 2));
     again.answer(redelivered, "one reply").await;
-    let seen = visitor.listen(&posted.turn).await.rest().await;
+    let seen = visitor.read(&posted.turn).await;
     assert_eq!(names(&seen), ["delta", "delta", "restart", "message", "turn_done"]);
     assert_eq!(transcript(&seen)[0].1, "one reply");
 }
@@ -81,33 +81,33 @@ async fn a_turn_that_its_agent_has_forgotten_begins_anew(stack: Stack) {
 #[apply(every_stack)]
 async fn a_turn_that_is_not_accepted_in_time_goes_to_another_session(kind: Kind) {
     let stack = Stack::with(kind, &[("ARIZUKO_ACCEPT_TIMEOUT", "500ms")]).await;
-    let visitor = stack.visitor(&stack.issue("acme").await, A);
-    let mut deaf = Session::open(stack.operator(B).await, hello("acme", 1)).await;
+    let visitor = stack.visit("acme").await;
+    let mut deaf = stack.session(B, hello("acme", 1)).await;
     let posted = visitor.say("hello").await;
     let offered = deaf.offered().await;
     assert_eq!((offered.turn_id.as_str(), offered.attempt), (posted.turn.as_str(), 1));
-    let mut other = Session::open(stack.operator(A).await, hello("acme", 1)).await;
+    let mut other = stack.session(A, hello("acme", 1)).await;
     lost(&mut deaf, &posted.turn).await;
     let held = other.turn().await;
     assert_eq!((held.turn.turn_id.as_str(), held.turn.attempt), (posted.turn.as_str(), 2));
     deaf.say(Said::Accept(Accept { turn_id: offered.turn_id, attempt: 1 })).await;
     lost(&mut deaf, &posted.turn).await;
     other.answer(held, "here I am").await;
-    let seen = visitor.listen(&posted.turn).await.rest().await;
+    let seen = visitor.read(&posted.turn).await;
     assert_eq!(names(&seen), ["restart", "message", "turn_done"]);
     assert_eq!(seen[0].data["attempt"], 2);
 }
 
 #[apply(every_stack)]
 async fn a_rejected_turn_comes_again_when_it_was_said_to(stack: Stack) {
-    let visitor = stack.visitor(&stack.issue("acme").await, A);
+    let visitor = stack.visit("acme").await;
     let mut agent = stack.attach("acme", B).await;
     let posted = visitor.say("hello").await;
     let turn = agent.offered().await;
-    let begun = std::time::Instant::now();
+    let begun = Instant::now();
     agent.reject(&turn, Duration::from_millis(1500)).await;
     lost(&mut agent, &posted.turn).await;
-    let standing = visitor.get(&format!("{}/status", posted.turn)).await.expect(200).json();
+    let standing = visitor.json(&format!("{}/status", posted.turn)).await;
     assert_eq!(standing["status"], "queued");
     let held = agent.turn().await;
     let waited = begun.elapsed();
@@ -124,18 +124,18 @@ async fn an_agent_that_leaves_hands_its_turns_back_at_once(stack: Stack) {
     let mut agent = agent;
     agent.append(&mut held, delta("m1", "half an ans")).await;
     agent.leave().await;
-    let begun = std::time::Instant::now();
+    let begun = Instant::now();
     let taken = next.turn().await;
     assert!(begun.elapsed() < Duration::from_secs(5), "after {:?}", begun.elapsed());
     assert_eq!((taken.turn.turn_id.as_str(), taken.turn.attempt), (held.turn.turn_id.as_str(), 2));
     next.answer(taken, "a whole answer").await;
-    let seen = visitor.listen(&held.turn.turn_id).await.rest().await;
+    let seen = visitor.read(&held.turn.turn_id).await;
     assert_eq!(names(&seen), ["delta", "restart", "message", "turn_done"]);
     assert_eq!(seen[1].data["keep"], false);
     assert_eq!(
         transcript(&seen),
         [(seen[2].data["id"].as_str().unwrap_or_default().to_owned(), "a whole answer".to_owned())]
     );
-    let snapshot = visitor.get(&held.turn.turn_id).await.expect(200).json();
+    let snapshot = visitor.json(&held.turn.turn_id).await;
     assert_eq!(snapshot["assistant"].as_array().map(Vec::len), Some(1), "{snapshot}");
 }

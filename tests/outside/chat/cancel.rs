@@ -11,8 +11,7 @@ async fn told_of_the_cancel(agent: &mut Session, turn: &str) {
 
 #[apply(every_stack)]
 async fn a_cancelled_turn_ends_at_once_and_the_agent_is_told(stack: Stack) {
-    let link = stack.issue("acme").await;
-    let (here, there) = (stack.visitor(&link, A), stack.visitor(&link, B));
+    let [here, there] = stack.visit_both("acme").await;
     let posted = here.say("hello").await;
     let mut agent = stack.attach("acme", B).await;
     let mut held = agent.turn().await;
@@ -30,9 +29,9 @@ async fn a_cancelled_turn_ends_at_once_and_the_agent_is_told(stack: Stack) {
     // What the agent still says is refused, and no reader sees it.
     agent.say(held.append(held.seq, vec![delta("m1", "too late")])).await;
     told_of_the_cancel(&mut agent, &posted.turn).await;
-    let snapshot = here.get(&posted.turn).await.expect(200).json();
+    let snapshot = here.json(&posted.turn).await;
     assert_eq!(snapshot["assistant"][0]["content"], "one");
-    assert_eq!(names(&here.listen(&posted.turn).await.rest().await), ["delta", "turn_done"]);
+    assert_eq!(names(&here.read(&posted.turn).await), ["delta", "turn_done"]);
 
     let next = here.say_in(&posted.conversation, "next").await;
     let held = agent.turn().await;
@@ -41,11 +40,11 @@ async fn a_cancelled_turn_ends_at_once_and_the_agent_is_told(stack: Stack) {
 
 #[apply(every_stack)]
 async fn a_turn_is_cancelled_before_any_agent_takes_it(stack: Stack) {
-    let visitor = stack.visitor(&stack.issue("acme").await, A);
+    let visitor = stack.visit("acme").await;
     let first = visitor.say("one").await;
     let second = visitor.say_in(&first.conversation, "two").await;
-    visitor.post_to(&format!("{}/cancel", first.turn)).await.expect(200);
-    let seen = visitor.listen(&first.turn).await.rest().await;
+    visitor.cancel(&first.turn).await;
+    let seen = visitor.read(&first.turn).await;
     assert_eq!(names(&seen), ["turn_done"]);
     let mut agent = stack.attach("acme", B).await;
     let held = agent.turn().await;
@@ -55,18 +54,17 @@ async fn a_turn_is_cancelled_before_any_agent_takes_it(stack: Stack) {
 
 #[apply(every_stack)]
 async fn cancelling_again_or_too_late_changes_nothing(stack: Stack) {
-    let visitor = stack.visitor(&stack.issue("acme").await, A);
+    let visitor = stack.visit("acme").await;
     let posted = visitor.say("one").await;
     let cancel = format!("{}/cancel", posted.turn);
     for _ in 0..3 {
         assert_eq!(visitor.post_to(&cancel).await.expect(200).json()["status"], "cancelled");
     }
-    assert_eq!(visitor.listen(&posted.turn).await.rest().await.len(), 1, "one last frame");
+    assert_eq!(visitor.read(&posted.turn).await.len(), 1, "one last frame");
 
     let mut agent = stack.attach("acme", B).await;
     let answered = visitor.say("two").await;
-    let held = agent.turn().await;
-    agent.answer(held, "2").await;
+    agent.answer_next("2").await;
     let cancel = format!("{}/cancel", answered.turn);
     assert_eq!(visitor.post_to(&cancel).await.expect(200).json()["status"], "done");
     visitor.get(&cancel).await.refused(405, "METHOD_NOT_ALLOWED");

@@ -3,17 +3,15 @@
 use arizuko_tests::prelude::*;
 
 pub(super) async fn history(visitor: &Visitor, conversation: &str, query: &str) -> Value {
-    visitor.get(&format!("c/{conversation}{query}")).await.expect(200).json()
+    visitor.json(&format!("c/{conversation}{query}")).await
 }
 
 #[apply(every_stack)]
 async fn history_tells_all_turns_oldest_first_and_the_cursor_to_go_on_from(stack: Stack) {
-    let link = stack.issue("acme").await;
-    let (here, there) = (stack.visitor(&link, A), stack.visitor(&link, B));
+    let [here, there] = stack.visit_both("acme").await;
     let mut agent = stack.attach("acme", B).await;
     let first = here.say("one").await;
-    let held = agent.turn().await;
-    agent.answer(held, "*1*").await;
+    agent.answer_next("*1*").await;
     let second = here.say_in(&first.conversation, "two").await;
     let mut held = agent.turn().await;
     agent.append(&mut held, delta("m1", "hal")).await;
@@ -21,7 +19,7 @@ async fn history_tells_all_turns_oldest_first_and_the_cursor_to_go_on_from(stack
 
     let page = history(&there, &first.conversation, "").await;
     assert_eq!(page["conversation"], first.conversation.as_str());
-    assert_eq!((&page["next"], &page["agent_attached"]), (&Value::Null, &json!(true)));
+    assert_fields(&page, json!({"next": null, "agent_attached": true}));
     let turns = page["turns"].as_array().cloned().unwrap_or_default();
     let ids: Vec<_> = turns.iter().map(|turn| turn["turn_id"].clone()).collect();
     assert_eq!(ids, [json!(first.turn), json!(second.turn), json!(third.turn)]);
@@ -53,15 +51,13 @@ async fn history_tells_all_turns_oldest_first_and_the_cursor_to_go_on_from(stack
 async fn history_comes_in_pages_without_a_hole_or_a_repeat(kind: Kind) {
     let stack =
         Stack::with(kind, &[("ARIZUKO_ADDRESS_RATE", "1000"), ("ARIZUKO_LINK_RATE", "1000")]).await;
-    let visitor = stack.visitor(&stack.issue("acme").await, A);
+    let visitor = stack.visit("acme").await;
     let mut agent = stack.attach("acme", B).await;
     let first = visitor.say("0").await;
-    let held = agent.turn().await;
-    agent.answer(held, "0").await;
+    agent.answer_next("0").await;
     for n in 1..7 {
         visitor.say_in(&first.conversation, &n.to_string()).await;
-        let held = agent.turn().await;
-        agent.answer(held, &n.to_string()).await;
+        agent.answer_next(&n.to_string()).await;
     }
     for limit in [1, 2, 3, 7, 200] {
         let (mut seen, mut after, mut pages) = (Vec::new(), String::new(), 0);
@@ -81,7 +77,7 @@ async fn history_comes_in_pages_without_a_hole_or_a_repeat(kind: Kind) {
         assert_eq!(pages, 7_usize.div_ceil(limit), "limit {limit}");
     }
     let beyond = history(&visitor, &first.conversation, "?after=18446744073709551615").await;
-    assert_eq!((&beyond["turns"], &beyond["next"]), (&json!([]), &Value::Null));
+    assert_fields(&beyond, json!({"turns": [], "next": null}));
     for nonsense in ["?after=x", "?limit=-1", "?after=-1"] {
         let path = format!("c/{}{nonsense}", first.conversation);
         visitor.get(&path).await.refused(400, "INVALID");
@@ -90,8 +86,7 @@ async fn history_comes_in_pages_without_a_hole_or_a_repeat(kind: Kind) {
 
 #[apply(every_stack)]
 async fn history_and_the_stream_from_its_cursor_are_the_whole_reply_exactly_once(stack: Stack) {
-    let link = stack.issue("acme").await;
-    let (here, there) = (stack.visitor(&link, A), stack.visitor(&link, B));
+    let [here, there] = stack.visit_both("acme").await;
     let mut agent = stack.attach("acme", B).await;
     let posted = here.say("hello").await;
     let path = format!("c/{}/sse", posted.conversation);
@@ -110,7 +105,7 @@ async fn history_and_the_stream_from_its_cursor_are_the_whole_reply_exactly_once
     agent.append(&mut held, message("m2", "the last, finished")).await;
     agent.finish(&held).await;
 
-    let whole = transcript(&here.listen(&posted.turn).await.rest().await);
+    let whole = transcript(&here.read(&posted.turn).await);
     for (n, (shown, mut events)) in readers.into_iter().enumerate() {
         let text =
             |message: &Value, field: &str| message[field].as_str().unwrap_or_default().to_owned();

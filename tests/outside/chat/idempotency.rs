@@ -8,8 +8,7 @@ const KEY: &str = "0123456789abcdefghijkl";
 
 #[apply(every_stack)]
 async fn a_repeat_returns_the_first_turn(stack: Stack) {
-    let link = stack.issue("acme").await;
-    let (here, there) = (stack.visitor(&link, A), stack.visitor(&link, B));
+    let [here, there] = stack.visit_both("acme").await;
     let message = json!({"content": "hello"});
     let first = here.say_once(KEY, &message).await;
     let again = there.say_once(KEY, &message).await;
@@ -26,8 +25,7 @@ async fn a_repeat_returns_the_first_turn(stack: Stack) {
 
 #[apply(every_stack)]
 async fn repeats_at_the_same_time_at_both_gateways_make_one_turn(stack: Stack) {
-    let link = stack.issue("acme").await;
-    let visitors = [stack.visitor(&link, A), stack.visitor(&link, B)];
+    let visitors = stack.visit_both("acme").await;
     let message = json!({"content": "hello"});
     let repeats = (0..16).map(|n| visitors[n % 2].say_once(KEY, &message));
     let turns: HashSet<_> =
@@ -37,14 +35,14 @@ async fn repeats_at_the_same_time_at_both_gateways_make_one_turn(stack: Stack) {
 
 #[apply(every_stack)]
 async fn the_same_key_with_another_message_is_refused(stack: Stack) {
-    let visitor = stack.visitor(&stack.issue("acme").await, A);
+    let visitor = stack.visit("acme").await;
     visitor.say_once(KEY, &json!({"content": "one"})).await.posted();
     visitor.say_once(KEY, &json!({"content": "two"})).await.refused(422, "IDEMPOTENCY_MISMATCH");
 }
 
 #[apply(every_stack)]
 async fn a_short_key_could_be_guessed_and_opens_no_conversation(stack: Stack) {
-    let visitor = stack.visitor(&stack.issue("acme").await, A);
+    let visitor = stack.visit("acme").await;
     for key in ["1", "0123456789abcdefghijk"] {
         visitor.say_once(key, &json!({"content": "x"})).await.refused(400, "INVALID");
     }
@@ -57,8 +55,8 @@ async fn a_short_key_could_be_guessed_and_opens_no_conversation(stack: Stack) {
 
 #[apply(every_stack)]
 async fn a_key_counts_for_its_link_and_conversation_alone(stack: Stack) {
-    let visitor = stack.visitor(&stack.issue("acme").await, A);
-    let other = stack.visitor(&stack.issue("acme").await, A);
+    let visitor = stack.visit("acme").await;
+    let other = stack.visit("acme").await;
     let first = visitor.say_once(KEY, &json!({"content": "x"})).await.posted();
     let elsewhere = other.say_once(KEY, &json!({"content": "y"})).await.posted();
     assert_ne!(first.turn, elsewhere.turn);
@@ -72,7 +70,7 @@ async fn a_key_counts_for_its_link_and_conversation_alone(stack: Stack) {
 async fn a_repeat_is_answered_also_when_the_limits_are_reached(kind: Kind) {
     let stack =
         Stack::with(kind, &[("ARIZUKO_ADDRESS_RATE", "1"), ("ARIZUKO_LINK_TURNS", "1")]).await;
-    let visitor = stack.visitor(&stack.issue("acme").await, A);
+    let visitor = stack.visit("acme").await;
     let message = json!({"content": "x"});
     let first = visitor.say_once(KEY, &message).await.posted();
     visitor.post_json(&message).await.expect(429);

@@ -28,11 +28,11 @@ async fn nothing_is_found(visitor: &Visitor, Posted { turn, conversation }: &Pos
 
 #[apply(every_stack)]
 async fn ids_of_another_link_open_nothing(stack: Stack) {
-    let mine = stack.visitor(&stack.issue("acme").await, A);
+    let mine = stack.visit("acme").await;
     let posted = mine.say("mine").await;
     // Of the same folder and JID, of another folder, of a webhook.
     let same = stack.visitor(&stack.issue("acme").await, B);
-    let other = stack.visitor(&stack.issue("other").await, A);
+    let other = stack.visit("other").await;
     same.say("theirs").await;
     nothing_is_found(&same, &posted).await;
     nothing_is_found(&other, &posted).await;
@@ -42,7 +42,7 @@ async fn ids_of_another_link_open_nothing(stack: Stack) {
         hook.get(&format!("/{}{path}", posted.turn)).await.refused(404, "NOT_FOUND");
     }
     // All that changed nothing.
-    let history = mine.get(&format!("c/{}", posted.conversation)).await.expect(200).json();
+    let history = mine.json(&format!("c/{}", posted.conversation)).await;
     assert_eq!(history["turns"].as_array().map(Vec::len), Some(1));
     assert_eq!(history["turns"][0]["status"], "queued");
 }
@@ -88,7 +88,7 @@ async fn a_visitor_of_the_same_link_finds_no_other_conversation(stack: Stack) {
 
 #[apply(every_stack)]
 async fn a_turn_is_no_conversation_and_a_conversation_no_turn(stack: Stack) {
-    let visitor = stack.visitor(&stack.issue("acme").await, A);
+    let visitor = stack.visit("acme").await;
     let Posted { turn, conversation } = visitor.say("hello").await;
     let swapped = Posted { turn: conversation, conversation: turn };
     nothing_is_found(&visitor, &swapped).await;
@@ -127,9 +127,8 @@ async fn a_token_that_is_almost_right_is_wrong(stack: Stack) {
             if token == ".." {
                 continue;
             }
-            let method =
-                if path.starts_with("/hook") { http::Method::POST } else { http::Method::GET };
-            let answer = arizuko_tests::http::send(stack.at(A, &path).request(method, "")).await;
+            let method = if path.starts_with("/hook") { Method::POST } else { Method::GET };
+            let answer = send(stack.at(A, &path).request(method, "")).await;
             assert_eq!(answer.status, 401, "{path}: {}", answer.text());
             let answer = answer.refused(401, "TOKEN_INVALID");
             assert_eq!(answer.header("www-authenticate"), "Bearer");

@@ -27,7 +27,7 @@ async fn taken_before_a_refusal(visitors: &[Visitor], reason: &str) -> (usize, u
 async fn one_address_may_send_twenty_messages_a_minute_to_a_link(kind: Kind) {
     let stack = Stack::with(kind, &MANY_TURNS).await;
     let link = stack.issue("acme").await;
-    let visitors = [stack.visitor(&link, A), stack.visitor(&link, B)];
+    let visitors = stack.visitors(&link);
     let begun = Instant::now();
     let (taken, _) = taken_before_a_refusal(&visitors, "RATE_LIMITED").await;
     // One more comes in each three seconds that this takes.
@@ -36,7 +36,7 @@ async fn one_address_may_send_twenty_messages_a_minute_to_a_link(kind: Kind) {
     // Neither another visitor of the link nor the same one's other link suffers from it.
     let other = visitors[0].request(Method::POST, "").header("x-forwarded-for", "192.0.2.7");
     send(other.json(&json!({"content": "x"}))).await.posted();
-    stack.visitor(&stack.issue("acme").await, A).say("x").await;
+    stack.visit("acme").await.say("x").await;
     // A repeat of what was taken is no new message.
     visitors[0].get("config").await.expect(200);
 }
@@ -68,7 +68,7 @@ async fn one_link_takes_sixty_messages_a_minute_from_all_its_visitors(kind: Kind
 
 #[apply(every_stack)]
 async fn a_conversation_has_at_most_three_open_turns(stack: Stack) {
-    let visitor = stack.visitor(&stack.issue("acme").await, A);
+    let visitor = stack.visit("acme").await;
     let first = visitor.say("1").await;
     visitor.say_in(&first.conversation, "2").await;
     visitor.say_in(&first.conversation, "3").await;
@@ -76,7 +76,7 @@ async fn a_conversation_has_at_most_three_open_turns(stack: Stack) {
     let refused = visitor.post_json(&fourth).await.refused(429, "TOO_MANY_TURNS");
     assert!(refused.retry_after() >= 1);
     visitor.say("elsewhere").await;
-    visitor.post_to(&format!("{}/cancel", first.turn)).await.expect(200);
+    visitor.cancel(&first.turn).await;
     visitor.post_json(&fourth).await.posted();
 }
 
@@ -84,19 +84,18 @@ async fn a_conversation_has_at_most_three_open_turns(stack: Stack) {
 async fn a_link_has_at_most_twenty_open_turns(kind: Kind) {
     let stack = Stack::with(kind, &FAST).await;
     let link = stack.issue("acme").await;
-    let visitors = [stack.visitor(&link, A), stack.visitor(&link, B)];
+    let visitors = stack.visitors(&link);
     assert_eq!(taken_before_a_refusal(&visitors, "TOO_MANY_TURNS").await.0, 20);
-    stack.visitor(&stack.issue("acme").await, A).say("another link").await;
+    stack.visit("acme").await.say("another link").await;
     let mut agent = stack.attach("acme", B).await;
-    let held = agent.turn().await;
-    agent.answer(held, "one is over").await;
+    agent.answer_next("one is over").await;
     visitors[0].say("x").await;
 }
 
 #[apply(every_stack)]
 async fn an_address_has_at_most_so_many_open_streams(kind: Kind) {
     let stack = Stack::with(kind, &[("ARIZUKO_STREAMS_PER_ADDRESS", "3")]).await;
-    let visitor = stack.visitor(&stack.issue("acme").await, A);
+    let visitor = stack.visit("acme").await;
     let posted = visitor.say("hello").await;
     let path = format!("{}/sse", posted.turn);
     let mut open = Vec::new();
@@ -110,10 +109,10 @@ async fn an_address_has_at_most_so_many_open_streams(kind: Kind) {
     let inline = visitor.request(Method::POST, "").header("accept", "text/event-stream");
     let inline = send(inline.json(&json!({"content": "x"}))).await;
     inline.refused(429, "TOO_MANY_STREAMS");
-    let turns = visitor.get(&format!("c/{}", posted.conversation)).await.expect(200).json();
+    let turns = visitor.json(&format!("c/{}", posted.conversation)).await;
     assert_eq!(turns["turns"].as_array().map(Vec::len), Some(1), "what was refused was not taken");
     drop(open);
-    arizuko_tests::within("a stream that was left to be counted out", async {
+    within("a stream that was left to be counted out", async {
         while visitor.open(&path, Cursor::Start).await.status != 200 {}
     })
     .await;
@@ -128,17 +127,17 @@ async fn who_is_refused_may_come_back_when_told(kind: Kind) {
     ];
     let stack = Stack::with(kind, &settings).await;
     let link = stack.issue("acme").await;
-    let visitors = [stack.visitor(&link, A), stack.visitor(&link, B)];
+    let visitors = stack.visitors(&link);
     let (_, after) = taken_before_a_refusal(&visitors, "RATE_LIMITED").await;
     assert!(after <= 2, "one a second, so that {after} s are too many");
-    tokio::time::sleep(std::time::Duration::from_secs(after)).await;
+    sleep(Duration::from_secs(after)).await;
     stack.visitor(&link, A).say("as told").await;
 }
 
 #[apply(every_stack)]
 async fn a_forged_address_is_not_believed(kind: Kind) {
     let stack = Stack::with(kind, &[("ARIZUKO_ADDRESS_RATE", "3")]).await;
-    let visitor = stack.visitor(&stack.issue("acme").await, A);
+    let visitor = stack.visit("acme").await;
     for address in 1..=3 {
         let request = visitor
             .request(Method::POST, "")

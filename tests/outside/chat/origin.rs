@@ -8,7 +8,7 @@ async fn links(stack: &Stack) -> (Visitor, Visitor) {
     let allowed_origins = vec!["https://acme.com".to_owned(), "http://localhost:3000".to_owned()];
     let options = LinkOptions { allowed_origins, ..LinkOptions::default() };
     let open = stack.issue_with("acme", "", options).await;
-    (stack.visitor(&open, A), stack.visitor(&stack.issue("acme").await, A))
+    (stack.visitor(&open, A), stack.visit("acme").await)
 }
 
 async fn post_from(visitor: &Visitor, headers: &[(&str, &str)]) -> Answer {

@@ -4,7 +4,7 @@ use arizuko_tests::prelude::*;
 
 #[apply(every_stack)]
 async fn the_page_is_html_with_its_files_beside_it(stack: Stack) {
-    let visitor = stack.visitor(&stack.issue("acme").await, A);
+    let visitor = stack.visit("acme").await;
     let page = visitor.get("").await.expect(200);
     assert_eq!(page.header("content-type"), "text/html; charset=utf-8");
     let policy = page.header("content-security-policy");
@@ -48,7 +48,7 @@ async fn the_page_shows_the_links_name_and_greeting_and_nothing_that_it_must_not
     for must_not in ["<script>alert", "<img src=x", "top-secret-context"] {
         assert!(!html.contains(must_not), "{must_not} in {html}");
     }
-    let plain = stack.visitor(&stack.issue("acme/eng").await, A);
+    let plain = stack.visit("acme/eng").await;
     assert!(plain.get("").await.expect(200).text().contains("<title>eng</title>"));
 }
 
@@ -58,7 +58,7 @@ async fn config_tells_what_the_page_needs(stack: Stack) {
         LinkOptions { name: "Acme".into(), greeting: "*Hi*".into(), ..LinkOptions::default() };
     let link = stack.issue_with("acme", "", options).await;
     let visitor = stack.visitor(&link, B);
-    let config = visitor.get("config").await.expect(200).json();
+    let config = visitor.json("config").await;
     assert_eq!(config["name"], "Acme");
     assert_eq!(config["greeting"], "*Hi*");
     assert_eq!(config["greeting_html"].as_str().map(str::trim), Some("<p><em>Hi</em></p>"));
@@ -66,7 +66,7 @@ async fn config_tells_what_the_page_needs(stack: Stack) {
     assert_eq!(config["limits"], json!({"content_bytes": 65_536}));
     assert_eq!(config["paths"], json!({"base": format!("/chat/{}/", link.token)}));
     let _agent = stack.attach("acme", A).await;
-    assert_eq!(visitor.get("config").await.expect(200).json()["agent_attached"], true);
+    assert_eq!(visitor.json("config").await["agent_attached"], true);
 
     let html = visitor.get("").await.expect(200).text();
     let begin = "<script type=\"application/json\" id=\"config\">";
@@ -88,7 +88,7 @@ async fn without_the_slash_a_visitor_is_sent_to_the_page(stack: Stack) {
 
 #[apply(every_stack)]
 async fn a_browser_gets_errors_as_pages(stack: Stack) {
-    let visitor = stack.visitor(&stack.issue("acme").await, A);
+    let visitor = stack.visit("acme").await;
     let unknown = stack.at(A, "/chat/nonsense/");
     for (status, request) in [
         (401, unknown.request(Method::GET, "")),

@@ -8,7 +8,7 @@ async fn readers_that_stop_reading_slow_nobody_and_lose_nothing(kind: Kind) {
     let settings = [("ARIZUKO_WRITE_STALL", "10"), ("ARIZUKO_TURN_BYTES", "100000000")];
     let stack = Stack::with(kind, &settings).await;
     let link = stack.issue("acme").await;
-    let (here, there) = (stack.visitor(&link, A), stack.visitor(&link, B));
+    let [here, there] = stack.visitors(&link);
     let mut agent = stack.attach("acme", A).await;
     let posted = here.say("hello").await;
     let path = format!("/chat/{}/{}/sse", link.token, posted.turn);
@@ -66,7 +66,7 @@ async fn readers_that_stop_reading_slow_nobody_and_lose_nothing(kind: Kind) {
 #[apply(every_stack)]
 async fn an_idle_stream_has_a_comment_now_and_then(kind: Kind) {
     let stack = Stack::with(kind, &[("ARIZUKO_HEARTBEAT", "1")]).await;
-    let visitor = stack.visitor(&stack.issue("acme").await, A);
+    let visitor = stack.visit("acme").await;
     let posted = visitor.say("hello").await;
     let mut events = visitor.listen(&posted.turn).await;
     let begun = Instant::now();
@@ -77,7 +77,7 @@ async fn an_idle_stream_has_a_comment_now_and_then(kind: Kind) {
 
 #[apply(every_stack)]
 async fn an_address_may_have_a_hundred_streams(stack: Stack) {
-    let visitor = stack.visitor(&stack.issue("acme").await, A);
+    let visitor = stack.visit("acme").await;
     let posted = visitor.say("hello").await;
     let path = format!("{}/sse", posted.turn);
     let mut open = Vec::new();
@@ -86,8 +86,7 @@ async fn an_address_may_have_a_hundred_streams(stack: Stack) {
     }
     visitor.get(&path).await.refused(429, "TOO_MANY_STREAMS");
     let mut agent = stack.attach("acme", B).await;
-    let held = agent.turn().await;
-    agent.answer(held, "to all of them").await;
+    agent.answer_next("to all of them").await;
     let mut seen = Vec::new();
     for mut events in open {
         seen.push(raw(&events.rest().await));

@@ -37,7 +37,7 @@ async fn answered(stack: &Stack) -> (Visitor, Visitor, Posted) {
 async fn a_reader_cut_off_after_any_frame_has_in_the_end_what_an_uncut_one_has(stack: Stack) {
     let (here, there, posted) = answered(&stack).await;
     let path = format!("{}/sse", posted.turn);
-    let uncut = here.listen(&posted.turn).await.rest().await;
+    let uncut = here.read(&posted.turn).await;
     assert_eq!(names(&uncut), REPLY);
     let numbers: Vec<_> = uncut.iter().map(|event| event.data["n"].as_u64()).collect();
     assert_eq!(numbers, (1..=9).map(Some).collect::<Vec<_>>(), "without holes");
@@ -58,8 +58,7 @@ async fn a_reader_cut_off_after_any_frame_has_in_the_end_what_an_uncut_one_has(s
 
 #[apply(every_stack)]
 async fn a_live_reader_cut_off_after_any_frame_goes_on_at_the_other_gateway(stack: Stack) {
-    let link = stack.issue("acme").await;
-    let (here, there) = (stack.visitor(&link, A), stack.visitor(&link, B));
+    let [here, there] = stack.visit_both("acme").await;
     let mut agent = stack.attach("acme", B).await;
     let posted = here.say("hello").await;
     let path = format!("{}/sse", posted.turn);
@@ -89,8 +88,7 @@ async fn a_live_reader_cut_off_after_any_frame_goes_on_at_the_other_gateway(stac
 
 #[apply(every_stack)]
 async fn the_conversations_stream_resumes_after_any_frame(stack: Stack) {
-    let link = stack.issue("acme").await;
-    let (here, there) = (stack.visitor(&link, A), stack.visitor(&link, B));
+    let [here, there] = stack.visit_both("acme").await;
     let mut agent = stack.attach("acme", B).await;
     let first = here.say("one").await;
     let path = format!("c/{}/sse", first.conversation);
@@ -111,14 +109,14 @@ async fn the_conversations_stream_resumes_after_any_frame(stack: Stack) {
         assert_eq!(raw(&missed), raw(&uncut[index + 1..]), "cut after frame {index}");
     }
     // On the turn's own stream a frame has the same id, event and data.
-    let own = there.listen(&second.turn).await.rest().await;
+    let own = there.read(&second.turn).await;
     assert_eq!(raw(&own), raw(&uncut[11..]));
 }
 
 #[apply(every_stack)]
 async fn a_stream_that_was_read_to_its_end_is_answered_204(stack: Stack) {
     let (here, there, posted) = answered(&stack).await;
-    let seen = here.listen(&posted.turn).await.rest().await;
+    let seen = here.read(&posted.turn).await;
     let last = seen.last().and_then(|event| event.id.as_deref()).expect("it is numbered");
     let path = format!("{}/sse", posted.turn);
     for visitor in [&here, &there] {
@@ -131,7 +129,7 @@ async fn a_stream_that_was_read_to_its_end_is_answered_204(stack: Stack) {
 #[apply(every_stack)]
 async fn the_last_event_id_may_be_a_parameter_and_the_header_wins(stack: Stack) {
     let (here, _, posted) = answered(&stack).await;
-    let uncut = here.listen(&posted.turn).await.rest().await;
+    let uncut = here.read(&posted.turn).await;
     let ids = ids(&uncut);
     let path = format!("{}/sse?last_event_id={}", posted.turn, ids[3]);
     let seen = here.open(&path, Cursor::Start).await.ok().rest().await;
@@ -149,7 +147,7 @@ async fn a_cursor_that_is_not_in_this_log_resets_the_reader(stack: Stack) {
     let foreign = answered(&stack).await.2;
     let foreign = there.open(&format!("{}/sse", foreign.turn), Cursor::Start).await;
     assert_eq!(foreign.status, 404, "that turn is another link's");
-    let uncut = here.listen(&posted.turn).await.rest().await;
+    let uncut = here.read(&posted.turn).await;
     let tag = ids(&uncut)[2].split_once('-').map(|(_, tag)| tag.to_owned()).unwrap_or_default();
 
     let other = here.say("another conversation").await;
@@ -212,13 +210,12 @@ async fn a_cursor_of_a_megabyte_is_refused_and_harms_nobody(stack: Stack) {
     if let Ok(answer) = within("an answer", request.send()).await {
         assert_eq!(answer.status(), 431);
     }
-    assert_eq!(raw(&here.listen(&posted.turn).await.rest().await), raw(&whole[1..]));
+    assert_eq!(raw(&here.read(&posted.turn).await), raw(&whole[1..]));
 }
 
 #[apply(every_stack)]
 async fn two_tabs_and_two_gateways_see_the_same_bytes(stack: Stack) {
-    let link = stack.issue("acme").await;
-    let (here, there) = (stack.visitor(&link, A), stack.visitor(&link, B));
+    let [here, there] = stack.visit_both("acme").await;
     let mut agent = stack.attach("acme", A).await;
     let posted = here.say("hello").await;
     let mut tabs = Vec::new();

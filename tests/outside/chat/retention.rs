@@ -8,10 +8,8 @@ const SHORT_LIVED_FRAMES: [(&str, &str); 1] = [("ARIZUKO_KEEP_FRAMES", "200ms")]
 
 /// Waits until a turn's frames are no longer kept.
 async fn forgotten(visitor: &Visitor, turn: &str) {
-    arizuko_tests::within("the frames to be dropped", async {
-        while visitor.get(&format!("{turn}?after=0")).await.status != 410 {
-            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
-        }
+    until("the frames to be dropped", async || {
+        visitor.get(&format!("{turn}?after=0")).await.status == 410
     })
     .await;
 }
@@ -19,11 +17,10 @@ async fn forgotten(visitor: &Visitor, turn: &str) {
 #[apply(every_stack)]
 async fn a_cursor_from_history_outlives_the_frames(kind: Kind) {
     let stack = Stack::with(kind, &SHORT_LIVED_FRAMES).await;
-    let visitor = stack.visitor(&stack.issue("acme").await, A);
+    let visitor = stack.visit("acme").await;
     let mut agent = stack.attach("acme", B).await;
     let posted = visitor.say("hello").await;
-    let held = agent.turn().await;
-    agent.answer(held, "hello").await;
+    agent.answer_next("hello").await;
     forgotten(&visitor, &posted.turn).await;
 
     let page = history(&visitor, &posted.conversation, "").await;
@@ -45,7 +42,7 @@ async fn a_cursor_from_history_outlives_the_frames(kind: Kind) {
 #[apply(every_stack)]
 async fn frames_past_retention_are_gone_and_the_messages_are_not(kind: Kind) {
     let stack = Stack::with(kind, &SHORT_LIVED_FRAMES).await;
-    let visitor = stack.visitor(&stack.issue("acme").await, A);
+    let visitor = stack.visit("acme").await;
     let mut agent = stack.attach("acme", B).await;
     let posted = visitor.say("hello").await;
     let held = agent.turn().await;
@@ -56,7 +53,7 @@ async fn frames_past_retention_are_gone_and_the_messages_are_not(kind: Kind) {
     forgotten(&visitor, &posted.turn).await;
     visitor.get(&format!("{}?after=0", posted.turn)).await.refused(410, "PAST_RETENTION");
     visitor.get(&format!("{}/sse", posted.turn)).await.refused(410, "PAST_RETENTION");
-    let snapshot = visitor.get(&posted.turn).await.expect(200).json();
+    let snapshot = visitor.json(&posted.turn).await;
     assert_eq!(snapshot["assistant"][0]["content"], "hello");
     assert_eq!(snapshot["status"], "done");
     // Whoever has all of them is told that there is no more, and need not know why.
@@ -67,12 +64,10 @@ async fn frames_past_retention_are_gone_and_the_messages_are_not(kind: Kind) {
 
 #[apply(every_stack)]
 async fn deleting_a_conversation_cancels_what_runs_and_purges_it(stack: Stack) {
-    let link = stack.issue("acme").await;
-    let (here, there) = (stack.visitor(&link, A), stack.visitor(&link, B));
+    let [here, there] = stack.visit_both("acme").await;
     let mut agent = stack.attach("acme", B).await;
     let first = here.say("one").await;
-    let held = agent.turn().await;
-    agent.answer(held, "1").await;
+    agent.answer_next("1").await;
     let second = here.say_in(&first.conversation, "two").await;
     let mut held = agent.turn().await;
     agent.append(&mut held, delta("m1", "hal")).await;

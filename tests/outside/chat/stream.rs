@@ -4,7 +4,7 @@ use arizuko_tests::prelude::*;
 
 #[apply(every_stack)]
 async fn a_reply_arrives_frame_by_frame_while_it_is_made(stack: Stack) {
-    let visitor = stack.visitor(&stack.issue("acme").await, A);
+    let visitor = stack.visit("acme").await;
     let mut agent = stack.attach("acme", B).await;
     let posted = visitor.say("hello").await;
     let mut events = visitor.listen(&posted.turn).await;
@@ -39,31 +39,25 @@ async fn a_reply_arrives_frame_by_frame_while_it_is_made(stack: Stack) {
 
 #[apply(every_stack)]
 async fn a_reader_of_the_conversation_sees_every_turn_of_it(stack: Stack) {
-    let link = stack.issue("acme").await;
-    let (here, there) = (stack.visitor(&link, A), stack.visitor(&link, B));
+    let [here, there] = stack.visit_both("acme").await;
     let mut agent = stack.attach("acme", B).await;
     let first = here.say("one").await;
     let mut events = there.follow(&first.conversation).await;
-    let held = agent.turn().await;
-    agent.answer(held, "1").await;
+    agent.answer_next("1").await;
     let second = here.say_in(&first.conversation, "two").await;
-    let held = agent.turn().await;
-    agent.answer(held, "2").await;
+    agent.answer_next("2").await;
     let seen = events.take(6).await;
     assert_eq!(names(&seen), ["user", "message", "turn_done", "user", "message", "turn_done"]);
     let turns: Vec<_> = seen.iter().map(|event| event.data["turn_id"].clone()).collect();
     let (one, two) = (json!(first.turn), json!(second.turn));
     assert_eq!(turns, [one.clone(), one.clone(), one, two.clone(), two.clone(), two]);
-    assert_eq!(
-        (&seen[0].data["content"], &seen[0].data["author"]),
-        (&json!("one"), &json!("user"))
-    );
+    assert_fields(&seen[0].data, json!({"content": "one", "author": "user"}));
     assert_eq!((&seen[3].data["content"], &seen[4].data["content"]), (&json!("two"), &json!("2")));
 }
 
 #[apply(every_stack)]
 async fn leaving_cancels_nothing(stack: Stack) {
-    let visitor = stack.visitor(&stack.issue("acme").await, A);
+    let visitor = stack.visit("acme").await;
     let mut agent = stack.attach("acme", B).await;
     let inline = visitor.stream_of(&json!({"content": "hello"})).await;
     let turn = inline.headers["arizuko-turn"].to_str().map(str::to_owned).unwrap_or_default();
@@ -76,6 +70,6 @@ async fn leaving_cancels_nothing(stack: Stack) {
     agent.append(&mut held, delta("m1", " two")).await;
     agent.finish(&held).await;
     assert_eq!(visitor.end_of(&turn).await["status"], "done");
-    let seen = visitor.listen(&turn).await.rest().await;
+    let seen = visitor.read(&turn).await;
     assert_eq!(transcript(&seen)[0].1, "one two");
 }

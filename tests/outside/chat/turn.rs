@@ -4,15 +4,14 @@ use arizuko_tests::prelude::*;
 
 #[apply(every_stack)]
 async fn a_snapshot_shows_the_reply_as_far_as_it_is(stack: Stack) {
-    let link = stack.issue("acme").await;
-    let (here, there) = (stack.visitor(&link, A), stack.visitor(&link, B));
+    let [here, there] = stack.visit_both("acme").await;
     let posted = here.say("hello").await;
-    let snapshot = there.get(&posted.turn).await.expect(200).json();
+    let snapshot = there.json(&posted.turn).await;
     assert_eq!(snapshot["turn_id"], posted.turn.as_str());
     assert_eq!(snapshot["conversation"], posted.conversation.as_str());
     assert_eq!(snapshot["status"], "queued");
     assert_eq!(snapshot["user"]["content"], "hello");
-    assert_eq!((&snapshot["n"], &snapshot["attempt"]), (&json!(0), &json!(0)));
+    assert_fields(&snapshot, json!({"n": 0, "attempt": 0}));
     assert_eq!(snapshot["assistant"], json!([]));
     assert_eq!(snapshot["agent_attached"], false);
     for absent in ["status_text", "error", "ended_at", "frames"] {
@@ -24,17 +23,17 @@ async fn a_snapshot_shows_the_reply_as_far_as_it_is(stack: Stack) {
     agent.append(&mut held, status("Thinking")).await;
     agent.append(&mut held, delta("m1", "Hel")).await;
     agent.append(&mut held, delta("m1", "lo")).await;
-    let snapshot = there.get(&posted.turn).await.expect(200).json();
+    let snapshot = there.json(&posted.turn).await;
     assert_eq!(snapshot["status"], "running");
-    assert_eq!((&snapshot["n"], &snapshot["attempt"]), (&json!(3), &json!(1)));
+    assert_fields(&snapshot, json!({"n": 3, "attempt": 1}));
     assert_eq!(snapshot["status_text"], "Thinking");
     assert_eq!(snapshot["assistant"][0]["content"], "Hello");
     assert_eq!(snapshot["agent_attached"], true);
 
     agent.append(&mut held, message("m1", "Hello!")).await;
     agent.finish(&held).await;
-    let snapshot = there.get(&posted.turn).await.expect(200).json();
-    assert_eq!((&snapshot["status"], &snapshot["n"]), (&json!("done"), &json!(5)));
+    let snapshot = there.json(&posted.turn).await;
+    assert_fields(&snapshot, json!({"status": "done", "n": 5}));
     assert_eq!(snapshot["assistant"][0]["content"], "Hello!");
     assert_eq!(snapshot["assistant"].as_array().map(Vec::len), Some(1));
     assert!(snapshot["ended_at"].is_string());
@@ -43,7 +42,7 @@ async fn a_snapshot_shows_the_reply_as_far_as_it_is(stack: Stack) {
 
 #[apply(every_stack)]
 async fn a_snapshot_lists_the_frames_after_a_number(stack: Stack) {
-    let visitor = stack.visitor(&stack.issue("acme").await, A);
+    let visitor = stack.visit("acme").await;
     let posted = visitor.say("hello").await;
     let mut agent = stack.attach("acme", B).await;
     let mut held = agent.turn().await;
@@ -51,10 +50,10 @@ async fn a_snapshot_lists_the_frames_after_a_number(stack: Stack) {
         agent.append(&mut held, delta("m1", text)).await;
     }
     agent.finish(&held).await;
-    let streamed = visitor.listen(&posted.turn).await.rest().await;
+    let streamed = visitor.read(&posted.turn).await;
     for after in 0..=6_usize {
         let path = format!("{}?after={after}", posted.turn);
-        let snapshot = visitor.get(&path).await.expect(200).json();
+        let snapshot = visitor.json(&path).await;
         let frames = snapshot["frames"].as_array().cloned().unwrap_or_default();
         let shown = streamed
             .iter()
@@ -69,22 +68,22 @@ async fn a_snapshot_lists_the_frames_after_a_number(stack: Stack) {
 
 #[apply(every_stack)]
 async fn a_snapshot_can_come_with_html(stack: Stack) {
-    let visitor = stack.visitor(&stack.issue("acme").await, A);
+    let visitor = stack.visit("acme").await;
     let posted = visitor.say("hello").await;
     let mut agent = stack.attach("acme", B).await;
     let held = agent.turn().await;
     agent.answer(held, "**bold** <img src=x onerror=alert(1)> [x](javascript:alert(1))").await;
-    let snapshot = visitor.get(&format!("{}?html=1", posted.turn)).await.expect(200).json();
+    let snapshot = visitor.json(&format!("{}?html=1", posted.turn)).await;
     let html = snapshot["assistant"][0]["html"].as_str().unwrap_or_default();
     assert!(html.contains("<strong>bold</strong>"), "{html}");
     assert!(!html.contains("<img") && !html.contains("href=\"javascript"), "{html}");
-    let plain = visitor.get(&posted.turn).await.expect(200).json();
+    let plain = visitor.json(&posted.turn).await;
     assert_eq!(plain["assistant"][0].get("html"), None);
 
     let path = format!("{}/sse?html=1", posted.turn);
-    let events = visitor.open(&path, arizuko_tests::sse::Cursor::Start).await.ok().rest().await;
+    let events = visitor.open(&path, Cursor::Start).await.ok().rest().await;
     let (derived, numbered): (Vec<_>, Vec<_>) = events.into_iter().partition(|e| e.name == "html");
-    assert_eq!(numbered, visitor.listen(&posted.turn).await.rest().await);
+    assert_eq!(numbered, visitor.read(&posted.turn).await);
     let derived = derived.last().expect("the message as HTML");
     assert_eq!((&derived.data["block"], derived.id.as_ref()), (&json!(0), None));
     assert_eq!(derived.data["html"], html);
@@ -92,11 +91,10 @@ async fn a_snapshot_can_come_with_html(stack: Stack) {
 
 #[apply(every_stack)]
 async fn status_tells_counts_and_waits_for_the_end(stack: Stack) {
-    let link = stack.issue("acme").await;
-    let (here, there) = (stack.visitor(&link, A), stack.visitor(&link, B));
+    let [here, there] = stack.visit_both("acme").await;
     let posted = here.say("hello").await;
     let path = format!("{}/status", posted.turn);
-    let standing = there.get(&path).await.expect(200).json();
+    let standing = there.json(&path).await;
     let expected = json!({
         "turn_id": posted.turn, "conversation": posted.conversation, "status": "queued",
         "n": 0, "attempt": 0, "agent_attached": false,
@@ -104,7 +102,7 @@ async fn status_tells_counts_and_waits_for_the_end(stack: Stack) {
     assert_eq!(standing, expected);
 
     let begun = Instant::now();
-    let standing = there.get(&format!("{path}?wait=1")).await.expect(200).json();
+    let standing = there.json(&format!("{path}?wait=1")).await;
     assert_eq!(standing["status"], "queued");
     assert!(begun.elapsed() >= Duration::from_millis(900), "it waited {:?}", begun.elapsed());
 
@@ -115,13 +113,13 @@ async fn status_tells_counts_and_waits_for_the_end(stack: Stack) {
     let waiting = there.end_of(&posted.turn);
     let ending = async {
         // The end comes while somebody waits for it.
-        tokio::time::sleep(Duration::from_millis(300)).await;
+        sleep(Duration::from_millis(300)).await;
         agent.finish(&held).await;
     };
     let (standing, ()) = tokio::join!(waiting, ending);
     assert!(begun.elapsed() < Duration::from_secs(5), "it waited {:?}", begun.elapsed());
-    assert_eq!((&standing["status"], &standing["n"]), (&json!("done"), &json!(2)));
-    assert_eq!((&standing["attempt"], &standing["agent_attached"]), (&json!(1), &json!(true)));
+    assert_fields(&standing, json!({"status": "done", "n": 2}));
+    assert_fields(&standing, json!({"attempt": 1, "agent_attached": true}));
     there.get(&format!("{path}?wait=soon")).await.refused(400, "INVALID");
 }
 
@@ -129,7 +127,7 @@ async fn status_tells_counts_and_waits_for_the_end(stack: Stack) {
 async fn a_failed_turn_tells_the_visitor_a_sentence_and_the_operator_more(kind: Kind) {
     use arizuko_proto::v1::{Finish, attach_request::Message as Said};
     let stack = Stack::start(kind).await;
-    let visitor = stack.visitor(&stack.issue("acme").await, A);
+    let visitor = stack.visit("acme").await;
     let mut agent = stack.attach("acme", B).await;
     for (error, told) in [("", "The agent could not answer."), ("I am closed.", "I am closed.")] {
         let posted = visitor.say("one").await;
@@ -138,12 +136,12 @@ async fn a_failed_turn_tells_the_visitor_a_sentence_and_the_operator_more(kind: 
         let (error, detail) = (error.to_owned(), "secret-detail".to_owned());
         let failed = true;
         agent.say(Said::Finish(Finish { turn_id, attempt, seq, failed, error, detail })).await;
-        let seen = visitor.listen(&posted.turn).await.rest().await;
+        let seen = visitor.read(&posted.turn).await;
         assert_eq!(seen[0].data["status"], "failed");
         assert_eq!(seen[0].data["error"], told);
         let snapshot = visitor.get(&posted.turn).await.expect(200);
         assert!(!snapshot.text().contains("secret-detail"), "{}", snapshot.text());
         let snapshot: Value = snapshot.json();
-        assert_eq!((&snapshot["status"], &snapshot["error"]), (&json!("failed"), &json!(told)));
+        assert_fields(&snapshot, json!({"status": "failed", "error": told}));
     }
 }

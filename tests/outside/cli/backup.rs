@@ -17,8 +17,7 @@ async fn a_backup_of_a_running_up_has_everything_of_one_moment(mut stack: Stack)
     let (link, later) = (stack.issue("acme").await, stack.issue("acme").await);
     let posted = stack.visitor(&link, A).say("hello").await;
     let mut agent = stack.attach("acme", A).await;
-    let held = agent.turn().await;
-    agent.answer(held, "kept").await;
+    agent.answer_next("kept").await;
     let waiting = stack.visitor(&link, A).say("and this?").await;
 
     let (data, file) = (path(&stack.data_dir()), stack.folder().join("backup"));
@@ -40,7 +39,7 @@ async fn a_backup_of_a_running_up_has_everything_of_one_moment(mut stack: Stack)
     fs::write(stack.data_dir().join("operator.key"), key).expect("the folder is there");
     stack.power_up().await;
     let visitor = stack.visitor(&link, A);
-    let seen = visitor.listen(&posted.turn).await.rest().await;
+    let seen = visitor.read(&posted.turn).await;
     assert_eq!(transcript(&seen)[0].1, "kept");
     stack.visitor(&later, A).get("config").await.expect(200);
     let mut agent = stack.attach("acme", A).await;

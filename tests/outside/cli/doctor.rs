@@ -31,7 +31,7 @@ async fn where_all_is_well_it_says_so_and_leaves_nothing_behind(kind: Kind) {
     let read = stack.arizuko(&["doctor"]).await.expect(0);
     assert_eq!(read.out.lines().count(), findings.len(), "a line each");
     let left = stack.arizuko(&["token", "list", "arizuko-doctor", "--json"]).await;
-    assert_eq!(left.expect(0).json(), serde_json::json!({"tokens": []}), "its link is gone");
+    assert_eq!(left.expect(0).json(), json!({"tokens": []}), "its link is gone");
 }
 
 #[apply(every_stack)]
@@ -55,7 +55,7 @@ async fn a_key_that_is_not_taken_is_the_first_thing_it_finds(kind: Kind) {
     let stack = Stack::with_real_links(kind, &[]).await;
     let mut command = stack.operators_command();
     command.env("ARIZUKO_KEY", "nobody-has-made-this-key").args(["doctor", "--json"]);
-    let outcome = arizuko_tests::cli::run(&mut command, "").await.expect(1);
+    let outcome = run(&mut command, "").await.expect(1);
     assert_eq!(outcome.json()["findings"].as_array().map(Vec::len), Some(1), "{outcome:?}");
     assert_eq!(on(&outcome, "control")[0].0, "failure");
     assert!(outcome.err.contains("one thing is wrong"), "{outcome:?}");
@@ -75,7 +75,7 @@ async fn a_gateway_that_is_not_where_links_lead_is_found(kind: Kind) {
 #[apply(pair)]
 async fn settings_of_the_store_that_cost_a_promise_are_told(kind: Kind) {
     let mut stack = Stack::with_real_links(kind, &[]).await;
-    let redis = stack.redis().expect("this stack has one");
+    let redis = stack.redis();
     redis.ask(&["CONFIG", "SET", "appendfsync", "everysec"]).await;
     let outcome = stack.arizuko(&["doctor", "--json"]).await.expect(0);
     let (level, said) = on(&outcome, "store").remove(0);

@@ -54,7 +54,7 @@ async fn tail_shows_what_happens(stack: Stack) {
     let listening = async {
         loop {
             stack.issue("acme/x").await;
-            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+            sleep(Duration::from_millis(50)).await;
         }
     };
     tokio::select! {
@@ -72,12 +72,8 @@ async fn tail_shows_what_happens(stack: Stack) {
     for event in ["message", "claimed", "done"] {
         let line = tail.line().await;
         let happened: Value = serde_json::from_str(&line).expect("JSON");
-        assert_eq!(
-            (&happened["event"], &happened["turn_id"]),
-            (&json!(event), &json!(posted.turn)),
-            "{line}"
-        );
-        assert_eq!((&happened["jid"], &happened["folder"]), (&json!("web:acme"), &json!("acme")));
+        assert_fields(&happened, json!({"event": event, "turn_id": posted.turn}));
+        assert_fields(&happened, json!({"jid": "web:acme", "folder": "acme"}));
         assert!(!line.contains("secret"), "{line}");
     }
 }

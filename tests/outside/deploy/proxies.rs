@@ -168,10 +168,8 @@ impl Site {
             // A visitor who leaves has left the gateway, too.
             events.kill();
             let head = ["--interface", address, &stream];
-            within("the gateway to see the visitor leave", async {
-                while self.curl(&[&status[..], &head].concat()).await.out == "429" {
-                    sleep(Duration::from_millis(50)).await;
-                }
+            until("the gateway to see the visitor leave", async || {
+                self.curl(&[&status[..], &head].concat()).await.out != "429"
             })
             .await;
             agent.finish(&held).await;

@@ -58,17 +58,15 @@ async fn an_agent_can_die_after_any_step_without_loss(kind: Kind) {
                 agent.append(&mut held, delta("m1", "half an ans")).await;
             }
             Step::Finished => {
-                let held = agent.turn().await;
-                agent.answer(held, "whole").await;
+                agent.answer_next("whole").await;
             }
         }
         // The connection breaks without a word.
         agent.vanish();
         let mut next = stack.agent("acme", &[]).await;
         if !matches!(step, Step::Finished) {
-            let mut program = next.turn().await;
-            program.print("whole").await;
-            program.exit(0).await;
+            let program = next.turn().await;
+            program.reply("whole").await;
         }
         readers.agree("whole").await;
     }

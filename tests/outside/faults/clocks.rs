@@ -29,9 +29,8 @@ async fn nothing_happens_early_with_clocks_five_minutes_apart(kind: Kind) {
     }
     // Long enough for every lease to be renewed, or to end by a wrong clock.
     sleep(LEASE * 2).await;
-    for (readers, mut program) in turns {
-        program.print("in time").await;
-        program.exit(0).await;
+    for (readers, program) in turns {
+        program.reply("in time").await;
         let seen = readers.agree("in time").await;
         assert!(!names(&seen).contains(&"restart"), "{:?}", names(&seen));
     }
@@ -55,18 +54,12 @@ async fn nothing_happens_late_with_clocks_five_minutes_apart(kind: Kind) {
         first.vanish();
         // The turn is requeued as soon as the lease ends.
         let mut second = stack.agent("acme", &[]).await;
-        let mut program = second.turn().await;
-        program.print("from the second").await;
-        program.exit(0).await;
+        let program = second.turn().await;
+        program.reply("from the second").await;
         readers.agree("from the second").await;
     }
     for gateway in BOTH {
         let visitor = stack.visitor(&short, gateway);
-        within("the link to expire", async {
-            while visitor.get("config").await.status != 401 {
-                sleep(Duration::from_millis(50)).await;
-            }
-        })
-        .await;
+        until("the link to expire", async || visitor.get("config").await.status == 401).await;
     }
 }

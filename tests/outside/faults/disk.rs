@@ -28,7 +28,7 @@ async fn acknowledged_frames_survive_a_kill_while_the_store_writes(mut stack: St
         let found = found.as_str().unwrap_or_default().trim_end_matches('?');
         assert_eq!(found, stored, "seed {seed}");
         let visitor = stack.visitor(&link, A);
-        visitor.post_to(&format!("{}/cancel", posted.turn)).await.expect(200);
+        visitor.cancel(&posted.turn).await;
     }
 }
 
@@ -37,8 +37,7 @@ async fn a_torn_write_is_dropped_when_the_file_is_opened_again(mut stack: Stack)
     let link = stack.issue("acme").await;
     let posted = stack.visitor(&link, A).say("hello").await;
     let mut agent = stack.attach("acme", A).await;
-    let held = agent.turn().await;
-    agent.answer(held, "stored").await;
+    agent.answer_next("stored").await;
     stack.cut_the_power();
     // Append what a disk may leave of an unfinished write.
     let log = stack.data_dir().join("arizuko.db-wal");
@@ -49,7 +48,7 @@ async fn a_torn_write_is_dropped_when_the_file_is_opened_again(mut stack: Stack)
     drop(file);
     stack.power_up().await;
     let visitor = stack.visitor(&link, A);
-    let seen = visitor.listen(&posted.turn).await.rest().await;
+    let seen = visitor.read(&posted.turn).await;
     assert_eq!(transcript(&seen)[0].1, "stored");
     let posted = visitor.say_in(&posted.conversation, "and on").await;
     let mut agent = stack.attach("acme", A).await;
@@ -61,8 +60,7 @@ async fn a_torn_write_is_dropped_when_the_file_is_opened_again(mut stack: Stack)
 #[apply(embedded)]
 async fn a_full_disk_takes_nothing_and_loses_nothing(kind: Kind) {
     let mut stack = Stack::with(kind, &[("ARIZUKO_LINK_TURNS", "1000")]).await;
-    let link = stack.issue("acme").await;
-    let visitor = stack.visitor(&link, A);
+    let visitor = stack.visit("acme").await;
     let first = visitor.say("before").await;
     let size = |name: &str| fs::metadata(stack.data_dir().join(name)).expect("it is there");
     let full = size("arizuko.db-wal").len() + 50_000;

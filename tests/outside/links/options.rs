@@ -95,7 +95,7 @@ async fn a_link_expires_at_the_end_of_its_lifetime(stack: Stack) {
     let lifetime = Some(prost_types::Duration { seconds: 1, nanos: 0 });
     let options = LinkOptions { lifetime, ..LinkOptions::default() };
     let link = stack.issue_with("acme", "", options).await;
-    let (here, there) = (stack.visitor(&link, A), stack.visitor(&link, B));
+    let [here, there] = stack.visitors(&link);
     let posted = here.say("hello").await;
     let mut agent = stack.attach("acme", B).await;
     let held = agent.turn().await;

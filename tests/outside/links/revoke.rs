@@ -40,15 +40,13 @@ async fn the_next_request_at_every_gateway_is_refused(stack: Stack) {
     let mut agent = stack.attach("acme", B).await;
     for round in 0..4 {
         let link = stack.issue("acme").await;
-        let (here, there) = (stack.visitor(&link, A), stack.visitor(&link, B));
+        let [here, there] = stack.visitors(&link);
         let posted = here.say("hello").await;
-        let held = agent.turn().await;
-        agent.answer(held, "hello").await;
+        agent.answer_next("hello").await;
         // Both gateways, and through them both controls, have just accepted the token.
         here.get("config").await.expect(200);
         there.say_in(&posted.conversation, "more").await;
-        let held = agent.turn().await;
-        agent.answer(held, "more").await;
+        agent.answer_next("more").await;
         let target = if round % 2 == 0 { &link.jid } else { &link.token_id };
         assert_eq!(stack.revoke(target).await.len(), 1);
         is_dead(&stack, &link, &posted.turn, &posted.conversation).await;
@@ -59,7 +57,7 @@ async fn the_next_request_at_every_gateway_is_refused(stack: Stack) {
 async fn open_streams_get_revoked_and_end_within_a_second(stack: Stack) {
     let (link, other) = (stack.issue("acme").await, stack.issue("acme").await);
     let mut agent = stack.attach("acme", B).await;
-    let (here, there) = (stack.visitor(&link, A), stack.visitor(&link, B));
+    let [here, there] = stack.visitors(&link);
     let posted = here.say("hello").await;
     let mut held = agent.turn().await;
     agent.append(&mut held, delta("m1", "hal")).await;
@@ -96,8 +94,7 @@ async fn open_streams_get_revoked_and_end_within_a_second(stack: Stack) {
         "the waiting request was answered after {:?}",
         begun.elapsed()
     );
-    let held = agent.turn().await;
-    agent.answer(held, "all is well").await;
+    agent.answer_next("all is well").await;
     assert_eq!(names(&unharmed.rest().await), ["message", "turn_done"]);
 }
 

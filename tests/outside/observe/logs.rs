@@ -29,7 +29,7 @@ fn spans(line: &Value) -> String {
 #[apply(every_stack)]
 async fn a_json_line_names_its_turn(kind: Kind) {
     let stack = Stack::with(kind, &[JSON]).await;
-    let visitor = stack.visitor(&stack.issue("acme").await, A);
+    let visitor = stack.visit("acme").await;
     let mut agent = stack.agent("acme", &[]).await;
     let posted = visitor.say("hello").await;
     agent.turn().await.exit(3).await;
@@ -57,7 +57,7 @@ async fn a_store_failure_is_logged_once_with_its_ids_and_trace(kind: Kind) {
     let link = stack.issue("acme").await;
     let visitor = stack.visitor(&link, A);
     let posted = visitor.say("hello").await;
-    let redis = stack.redis().expect("it is on one");
+    let redis = stack.redis();
     redis.kill();
     let request = visitor.request(Method::GET, &posted.turn);
     let request = request.header("traceparent", format!("00-{TRACE}-00f067aa0ba902b7-01"));

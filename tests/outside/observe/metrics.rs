@@ -6,7 +6,7 @@ use futures_util::future::join_all;
 #[apply(every_stack)]
 async fn metrics_count_messages_agents_and_streams(kind: Kind) {
     let stack = Stack::with(kind, &[SERVED]).await;
-    let visitor = stack.visitor(&stack.issue("acme").await, A);
+    let visitor = stack.visit("acme").await;
     let posted = visitor.say("hello").await;
     let taken = ["method=\"POST\"", "route=\"/chat/{token}/\"", "status=\"202\""];
     assert_eq!(stack.metric("arizuko_gateway_requests_total", &taken).await, 1.0);
@@ -64,7 +64,7 @@ async fn metrics_count_messages_agents_and_streams(kind: Kind) {
 async fn conflicting_commits_are_counted(kind: Kind) {
     let stack = Stack::with(kind, &[SERVED, ("ARIZUKO_CONVERSATION_TURNS", "50")]).await;
     let link = stack.issue("acme").await;
-    let gateways = [stack.visitor(&link, A), stack.visitor(&link, B)];
+    let gateways = stack.visitors(&link);
     let posted = gateways[0].say("hello").await;
     let said = gateways.iter().cycle().take(16);
     join_all(said.map(|visitor| visitor.say_in(&posted.conversation, "again"))).await;

@@ -13,13 +13,12 @@ fn project(path: &str) -> String {
 #[apply(embedded_and_pair)]
 async fn prometheus_scrapes_the_stack(kind: Kind) {
     let stack = Stack::with(kind, &[SERVED]).await;
-    let visitor = stack.visitor(&stack.issue("acme").await, A);
+    let visitor = stack.visit("acme").await;
     let mut agent = stack.attach("acme", A).await;
     for word in ["one", "two", "three"] {
         let posted = visitor.say(word).await;
-        let held = agent.turn().await;
-        agent.answer(held, word).await;
-        visitor.listen(&posted.turn).await.rest().await;
+        agent.answer_next(word).await;
+        visitor.read(&posted.turn).await;
     }
     visitor.get("no-id").await.expect(400);
     // `arizuko agent` serves metrics too.

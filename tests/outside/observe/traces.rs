@@ -9,8 +9,7 @@ const CALLER: &str = "00f067aa0ba902b7";
 async fn one_trace_covers_the_message_the_reply_and_its_readers(kind: Kind) {
     let mut collector = Collector::start().await;
     let stack = Stack::with(kind, &collector.settings()).await;
-    let link = stack.issue("acme").await;
-    let (here, there) = (stack.visitor(&link, A), stack.visitor(&link, B));
+    let [here, there] = stack.visit_both("acme").await;
     let mut agent = stack.agent("acme", &["--json"]).await;
 
     let request = here.request(Method::POST, "");
@@ -21,8 +20,7 @@ async fn one_trace_covers_the_message_the_reply_and_its_readers(kind: Kind) {
     let mut events = there.listen(&posted.turn).await;
     program.print("one ").await;
     events.take(1).await;
-    program.print("two").await;
-    program.exit(0).await;
+    program.reply("two").await;
     events.rest().await;
 
     let (gateway, control) = match kind {
@@ -59,7 +57,7 @@ async fn one_trace_covers_the_message_the_reply_and_its_readers(kind: Kind) {
 async fn an_invalid_trace_context_begins_a_new_trace(kind: Kind) {
     let mut collector = Collector::start().await;
     let stack = Stack::with(kind, &collector.settings()).await;
-    let visitor = stack.visitor(&stack.issue("acme").await, A);
+    let visitor = stack.visit("acme").await;
     let mut agent = stack.attach("acme", B).await;
     for nonsense in ["", "nonsense", "00-0000000000000000-00-01"] {
         let request = visitor.request(Method::POST, "");
@@ -85,7 +83,7 @@ async fn the_last_spans_are_sent_when_a_process_stops(kind: Kind) {
         ("OTEL_SERVICE_NAME", "renamed"),
     ];
     let mut stack = Stack::with(kind, &settings).await;
-    let visitor = stack.visitor(&stack.issue("acme").await, A);
+    let visitor = stack.visit("acme").await;
     let request = visitor.request(Method::POST, "");
     let request = request.header("traceparent", format!("00-{TRACE}-{CALLER}-01"));
     send(request.json(&json!({"content": "x"}))).await.posted();

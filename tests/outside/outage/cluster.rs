@@ -7,8 +7,7 @@ const COVERED: [(&str, &str); 1] = [("ARIZUKO_DURABILITY", "replica")];
 #[apply(sentinel_and_cluster)]
 async fn a_lost_primary_loses_nothing_that_was_acknowledged(kind: Kind) {
     let mut stack = Stack::with(kind, &COVERED).await;
-    let link = stack.issue("acme").await;
-    let (here, there) = (stack.visitor(&link, A), stack.visitor(&link, B));
+    let [here, there] = stack.visit_both("acme").await;
     let posted = here.say("count").await;
     let mut agent = stack.agent("acme", &[]).await;
     let mut program = agent.turn().await;
@@ -26,7 +25,7 @@ async fn a_lost_primary_loses_nothing_that_was_acknowledged(kind: Kind) {
         let word = format!("{number} ");
         program.print(&word).await;
         expected += &word;
-        tokio::time::sleep(Duration::from_millis(50)).await;
+        sleep(Duration::from_millis(50)).await;
     }
     program.exit(0).await;
     // Nothing is acknowledged without a replica: the lost primary comes back as one.
@@ -93,8 +92,7 @@ async fn service_resumes_at_the_new_primary(mut stack: Stack) {
 #[apply(sentinel_and_cluster)]
 async fn a_message_without_a_replica_is_not_acknowledged(kind: Kind) {
     let mut stack = Stack::with(kind, &COVERED).await;
-    let link = stack.issue("acme").await;
-    let visitor = stack.visitor(&link, A);
+    let visitor = stack.visit("acme").await;
     let posted = visitor.say("covered").await;
     let key = format!("conversation:{}", posted.conversation);
     let primary = stack.fleet().primary_of(&key).await;
@@ -161,20 +159,19 @@ async fn a_moving_slot_loses_nothing(mut stack: Stack) {
             let word = format!("{number} ");
             program.print(&word).await;
             expected += &word;
-            tokio::time::sleep(Duration::from_millis(50)).await;
+            sleep(Duration::from_millis(50)).await;
         }
         program.exit(0).await;
     };
     tokio::join!(writing, stack.fleet().migrate(&key));
     let seen = reader.await.expect("it does not panic");
-    let text: String = transcript(&seen).into_iter().map(|(_, text)| text).collect();
+    let text = text(&seen);
     assert_eq!(text, expected);
     assert!(!names(&seen).contains(&"reset"), "{:?}", names(&seen));
     assert_ne!(stack.fleet().primary_of(&key).await, before, "the slot has moved");
     // The next turn is delivered, and its reply is read live, at the new place.
     let posted = visitor.say_in(&posted.conversation, "and on").await;
-    let mut program = agent.turn().await;
-    program.print("on").await;
-    program.exit(0).await;
+    let program = agent.turn().await;
+    program.reply("on").await;
     assert_eq!(visitor.end_of(&posted.turn).await["status"], "done");
 }

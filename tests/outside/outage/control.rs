@@ -5,8 +5,7 @@ use arizuko_tests::prelude::*;
 
 #[apply(one_redis)]
 async fn without_control_a_gateway_refuses_requests_and_recovers_later(mut stack: Stack) {
-    let link = stack.issue("acme").await;
-    let visitor = stack.visitor(&link, A);
+    let visitor = stack.visit("acme").await;
     let posted = visitor.say("before").await;
     let mut open = visitor.listen(&posted.turn).await;
     open.greeting().await;
@@ -22,9 +21,8 @@ async fn without_control_a_gateway_refuses_requests_and_recovers_later(mut stack
     is_back(&visitor).await;
     gateway.get("/readyz").await.expect(200);
     let mut agent = stack.attach("acme", A).await;
-    let held = agent.turn().await;
-    agent.answer(held, "hello").await;
-    assert_eq!(names(&visitor.listen(&posted.turn).await.rest().await), ["message", "turn_done"]);
+    agent.answer_next("hello").await;
+    assert_eq!(names(&visitor.read(&posted.turn).await), ["message", "turn_done"]);
 }
 
 #[apply(pair)]
@@ -32,8 +30,7 @@ async fn one_control_of_two_is_enough(kind: Kind) {
     let mut stack =
         Stack::with(kind, &[("ARIZUKO_ADDRESS_RATE", "1000"), ("ARIZUKO_LINK_TURNS", "1000")])
             .await;
-    let link = stack.issue("acme").await;
-    let visitors = [stack.visitor(&link, A), stack.visitor(&link, B)];
+    let visitors = stack.visit_both("acme").await;
     let before = visitors[0].say("before").await;
     for dead in BOTH {
         stack.kill(Control(dead));
@@ -52,10 +49,9 @@ async fn one_control_of_two_is_enough(kind: Kind) {
     let mut program = agent.turn().await;
     program.print("one ").await;
     stack.kill(Control(B));
-    program.print("two").await;
-    program.exit(0).await;
+    program.reply("two").await;
     assert_eq!(visitors[0].end_of(&before.turn).await["status"], "done");
-    let seen = visitors[1].listen(&before.turn).await.rest().await;
+    let seen = visitors[1].read(&before.turn).await;
     assert_eq!(transcript(&seen)[0].1, "one two");
 }
 
@@ -70,18 +66,17 @@ async fn a_change_at_one_gateway_shows_at_once_at_the_other(kind: Kind) {
         ],
     )
     .await;
-    let link = stack.issue("acme").await;
-    let (here, there) = (stack.visitor(&link, A), stack.visitor(&link, B));
+    let [here, there] = stack.visit_both("acme").await;
     let mut agent = stack.attach("acme", A).await;
     for round in 0..10 {
         let posted = here.say(&round.to_string()).await;
         there.get(&posted.turn).await.expect(200);
         let mut held = agent.turn().await;
         agent.append(&mut held, delta("m1", "x")).await;
-        assert_eq!(there.get(&posted.turn).await.expect(200).json()["n"], 1);
-        assert_eq!(here.get(&posted.turn).await.expect(200).json()["n"], 1);
-        there.post_to(&format!("{}/cancel", posted.turn)).await.expect(200);
-        assert_eq!(here.get(&posted.turn).await.expect(200).json()["status"], "cancelled");
+        assert_eq!(there.json(&posted.turn).await["n"], 1);
+        assert_eq!(here.json(&posted.turn).await["n"], 1);
+        there.cancel(&posted.turn).await;
+        assert_eq!(here.json(&posted.turn).await["status"], "cancelled");
         here.delete(&format!("c/{}", posted.conversation)).await.expect(204);
         there.get(&posted.turn).await.refused(404, "NOT_FOUND");
     }
@@ -89,7 +84,7 @@ async fn a_change_at_one_gateway_shows_at_once_at_the_other(kind: Kind) {
 
 #[apply(one_redis)]
 async fn a_gateway_cut_off_from_control_ends_its_streams(mut stack: Stack) {
-    let visitor = stack.visitor(&stack.issue("acme").await, A);
+    let visitor = stack.visit("acme").await;
     let posted = visitor.say("hello").await;
     let mut events = visitor.listen(&posted.turn).await;
     events.greeting().await;
@@ -105,8 +100,7 @@ async fn a_gateway_cut_off_from_control_ends_its_streams(mut stack: Stack) {
 
 #[apply(pair)]
 async fn a_stopping_gateway_sends_its_readers_to_another(mut stack: Stack) {
-    let link = stack.issue("acme").await;
-    let (here, there) = (stack.visitor(&link, A), stack.visitor(&link, B));
+    let [here, there] = stack.visit_both("acme").await;
     let mut agent = stack.attach("acme", A).await;
     let posted = here.say("hello").await;
     let mut held = agent.turn().await;
@@ -124,6 +118,6 @@ async fn a_stopping_gateway_sends_its_readers_to_another(mut stack: Stack) {
     let path = format!("{}/sse", posted.turn);
     let mut events = there.open(&path, Cursor::After(&last)).await.ok();
     seen.extend(events.rest().await);
-    assert_eq!(seen, there.listen(&posted.turn).await.rest().await);
+    assert_eq!(seen, there.read(&posted.turn).await);
     assert_eq!(transcript(&seen)[0].1, "one two");
 }

@@ -7,10 +7,9 @@ const KEY: &str = "a-key-that-nobody-can-guess";
 
 #[apply(on_redis)]
 async fn without_redis_messages_are_refused_and_streams_ask_to_come_back(mut stack: Stack) {
-    let link = stack.issue("acme").await;
-    let visitor = stack.visitor(&link, A);
+    let visitor = stack.visit("acme").await;
     let posted = visitor.say("before").await;
-    stack.redis().expect("this stack has one").kill();
+    stack.redis().kill();
     for path in [
         "",
         "config",
@@ -32,7 +31,7 @@ async fn without_redis_messages_are_refused_and_streams_ask_to_come_back(mut sta
     asks_to_come_back(&visitor, &format!("{}/sse", posted.turn)).await;
     asks_to_come_back(&visitor, &format!("c/{}/sse", posted.conversation)).await;
 
-    stack.redis().expect("this stack has one").restart().await;
+    stack.redis().restart().await;
     is_back(&visitor).await;
     let after = visitor.say_once(KEY, &message).await.posted();
     assert_eq!(visitor.say_once(KEY, &message).await.posted(), after);
@@ -47,10 +46,9 @@ async fn without_redis_messages_are_refused_and_streams_ask_to_come_back(mut sta
 
 #[apply(on_redis)]
 async fn while_redis_hangs_requests_end_and_a_repeat_settles_the_outcome(mut stack: Stack) {
-    let link = stack.issue("acme").await;
-    let visitor = stack.visitor(&link, A);
+    let visitor = stack.visit("acme").await;
     visitor.get("config").await.expect(200);
-    stack.redis().expect("this stack has one").freeze();
+    stack.redis().freeze();
     let message = json!({"content": "during"});
     let begun = Instant::now();
     let answer = visitor.say_once(KEY, &message).await;
@@ -60,7 +58,7 @@ async fn while_redis_hangs_requests_end_and_a_repeat_settles_the_outcome(mut sta
     }
     assert!(answer.retry_after() >= 1);
     assert!(begun.elapsed() < Duration::from_secs(15), "after {:?}", begun.elapsed());
-    stack.redis().expect("this stack has one").thaw();
+    stack.redis().thaw();
     is_back(&visitor).await;
     // Taken or not: repeated with its key, the message is one turn, and the agent gets it once.
     let turn = within("the repeat to be taken", async {
@@ -101,12 +99,11 @@ async fn short_outages_of_redis_cost_a_reply_nothing(mut stack: Stack) {
         async move { read_to_the_end(&reader, &turn).await }
     });
     for word in ["two ", "three "] {
-        stack.redis().expect("this stack has one").kill();
+        stack.redis().kill();
         program.print(word).await;
-        stack.redis().expect("this stack has one").restart().await;
+        stack.redis().restart().await;
     }
-    program.print("end").await;
-    program.exit(0).await;
+    program.reply("end").await;
     let seen = reading.await.expect("it does not panic");
     assert_eq!(transcript(&seen)[0].1, "one two three end");
     let names = names(&seen);

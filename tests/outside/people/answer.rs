@@ -5,8 +5,7 @@ use arizuko_tests::prelude::*;
 
 #[apply(every_stack)]
 async fn an_answer_carries_the_persons_name(stack: Stack) {
-    let link = stack.issue("acme/people").await;
-    let (here, there) = (stack.visitor(&link, A), stack.visitor(&link, B));
+    let [here, there] = stack.visit_both("acme/people").await;
     for seat in SEATS {
         let mut ann = stack.person(seat, "acme/people", "Ann", A).await;
         let posted = here.say("hello").await;
@@ -23,7 +22,7 @@ async fn an_answer_carries_the_persons_name(stack: Stack) {
         assert_eq!(seen.last().expect("an end").data["status"], "done");
         let history = here.get(&format!("c/{}", posted.conversation)).await.json();
         let said = &history["turns"][0]["assistant"][0];
-        assert_eq!((&said["author"], &said["name"]), (&json!("person"), &json!("Ann")));
+        assert_fields(said, json!({"author": "person", "name": "Ann"}));
         ann.asks("/close", "closed").await;
     }
 }
@@ -46,7 +45,7 @@ async fn the_next_message_of_an_open_conversation_comes_without_open(stack: Stac
             let posted = visitor.say_in(&first.conversation, question).await;
             ann.sees(question).await;
             ann.asks(answer, "Sent.").await;
-            let said = visitor.listen(&posted.turn).await.rest().await;
+            let said = visitor.read(&posted.turn).await;
             let content = said.iter().map(|event| &event.data["content"]);
             assert!(content.into_iter().any(|content| content == answer), "{said:?}");
         }
@@ -65,8 +64,7 @@ async fn the_next_message_of_an_open_conversation_comes_without_open(stack: Stac
 
 #[apply(every_stack)]
 async fn a_person_sends_a_message_without_being_asked(stack: Stack) {
-    let link = stack.issue("acme/people").await;
-    let (here, there) = (stack.visitor(&link, A), stack.visitor(&link, B));
+    let [here, there] = stack.visit_both("acme/people").await;
     for seat in SEATS {
         let mut ann = stack.person(seat, "acme/people", "Ann", B).await;
         let posted = here.say("hello").await;
@@ -79,9 +77,9 @@ async fn a_person_sends_a_message_without_being_asked(stack: Stack) {
         let seen = live.through("turn_done").await;
         assert_eq!(names(&seen), ["message", "turn_done"]);
         let said = &seen[0].data;
-        assert_eq!(
-            (&said["content"], &said["author"], &said["name"]),
-            (&json!("I have found it."), &json!("person"), &json!("Ann"))
+        assert_fields(
+            said,
+            json!({"content": "I have found it.", "author": "person", "name": "Ann"}),
         );
         assert_ne!(said["turn_id"], json!(posted.turn));
         let history = here.get(&format!("c/{}", posted.conversation)).await.json();
@@ -92,7 +90,7 @@ async fn a_person_sends_a_message_without_being_asked(stack: Stack) {
 
 #[apply(every_stack)]
 async fn continued_and_pasted_lines_are_one_answer(stack: Stack) {
-    let visitor = stack.visitor(&stack.issue("acme/people").await, A);
+    let visitor = stack.visit("acme/people").await;
     let mut ann = stack.person(Seat::Terminal, "acme/people", "Ann", B).await;
     let posted = visitor.say("hello").await;
     ann.sees("1 waits").await;
@@ -116,7 +114,7 @@ async fn continued_and_pasted_lines_are_one_answer(stack: Stack) {
 
 #[apply(every_stack)]
 async fn a_very_long_answer_arrives_whole(stack: Stack) {
-    let visitor = stack.visitor(&stack.issue("acme/people").await, A);
+    let visitor = stack.visit("acme/people").await;
     let lines: Vec<_> = (0..20_000).map(|n| format!("é{n}")).collect();
     let mut ann = stack.person(Seat::Pipes, "acme/people", "Ann", B).await;
     let posted = visitor.say("hello").await;
@@ -133,13 +131,13 @@ async fn a_very_long_answer_arrives_whole(stack: Stack) {
 
 #[apply(every_stack)]
 async fn a_person_learns_that_a_turn_needs_no_answer_any_more(stack: Stack) {
-    let visitor = stack.visitor(&stack.issue("acme/people").await, A);
+    let visitor = stack.visit("acme/people").await;
     let mut ann = stack.person(Seat::Terminal, "acme/people", "Ann", B).await;
     let posted = visitor.say("hello").await;
     ann.sees("1 waits").await;
     ann.asks("/open 1", "hello").await;
     ann.press("half an ans");
-    visitor.post_to(&format!("{}/cancel", posted.turn)).await.expect(200);
+    visitor.cancel(&posted.turn).await;
     ann.sees("1 needs no answer any more: the visitor stopped it").await;
     // The conversation is still open: the answer is sent as a message of its own.
     ann.asks("wer", "Sent, as a message of its own.").await;

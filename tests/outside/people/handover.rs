@@ -6,7 +6,7 @@ use arizuko_tests::prelude::*;
 
 async fn bot(stack: &Stack) -> Session {
     let hello = Hello { history: 50, ..hello("acme", 100) };
-    Session::open(stack.operator(A).await, hello).await
+    stack.session(A, hello).await
 }
 
 fn said(turn: &Turn) -> Vec<(Author, &str)> {
@@ -16,8 +16,7 @@ fn said(turn: &Turn) -> Vec<(Author, &str)> {
 
 #[apply(every_stack)]
 async fn a_bot_hands_off_a_person_answers_and_the_bot_continues_with_the_history(stack: Stack) {
-    let link = stack.issue("acme").await;
-    let (here, there) = (stack.visitor(&link, A), stack.visitor(&link, B));
+    let [here, there] = stack.visit_both("acme").await;
     let mut bot = bot(&stack).await;
     for seat in SEATS {
         let mut ann = stack.person(seat, "acme/people", "Ann", B).await;
@@ -62,7 +61,7 @@ async fn a_bot_hands_off_a_person_answers_and_the_bot_continues_with_the_history
 
 #[apply(every_stack)]
 async fn the_bot_answers_a_turn_that_a_person_hands_back(stack: Stack) {
-    let visitor = stack.visitor(&stack.issue("acme").await, A);
+    let visitor = stack.visit("acme").await;
     let mut bot = bot(&stack).await;
     for seat in SEATS {
         let mut ann = stack.person(seat, "acme/people", "Ann", B).await;
@@ -88,7 +87,7 @@ async fn the_bot_answers_a_turn_that_a_person_hands_back(stack: Stack) {
 
 #[apply(every_stack)]
 async fn a_person_hands_off_to_another_folder(stack: Stack) {
-    let visitor = stack.visitor(&stack.issue("acme/people").await, A);
+    let visitor = stack.visit("acme/people").await;
     for seat in SEATS {
         let mut ann = stack.person(seat, "acme/people", "Ann", B).await;
         let mut cleo = stack.person(seat, "acme/legal", "Cleo", A).await;
@@ -117,7 +116,7 @@ async fn a_person_hands_off_to_another_folder(stack: Stack) {
 
 #[apply(every_stack)]
 async fn after_close_the_agent_answers_the_conversation(stack: Stack) {
-    let visitor = stack.visitor(&stack.issue("acme").await, A);
+    let visitor = stack.visit("acme").await;
     let mut bot = bot(&stack).await;
     let mut ann = stack.person(Seat::Terminal, "acme/people", "Ann", B).await;
     let posted = visitor.say("a human, please").await;

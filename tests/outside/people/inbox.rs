@@ -5,8 +5,7 @@ use arizuko_tests::prelude::*;
 
 #[apply(every_stack)]
 async fn queued_turns_are_announced_and_listed(stack: Stack) {
-    let link = stack.issue("acme/people").await;
-    let visitor = stack.visitor(&link, A);
+    let visitor = stack.visit("acme/people").await;
     visitor.say("I was here before").await;
     for seat in SEATS {
         let mut ann = stack.person(seat, "acme/people", "Ann", B).await;
@@ -47,8 +46,7 @@ async fn open_shows_the_history_the_note_and_the_context(stack: Stack) {
     for seat in SEATS {
         let mut ann = stack.person(seat, "acme/people", "Ann", B).await;
         let posted = visitor.say("my first question").await;
-        let held = bot.turn().await;
-        bot.answer(held, "my first answer").await;
+        bot.answer_next("my first answer").await;
         visitor.say_in(&posted.conversation, "a human, please").await;
         let mut held = bot.turn().await;
         let say = delta("m1", "I fetch somebody.");
@@ -83,7 +81,7 @@ async fn open_shows_the_history_the_note_and_the_context(stack: Stack) {
 
 #[apply(every_stack)]
 async fn control_characters_of_visitors_do_not_reach_the_terminal(stack: Stack) {
-    let visitor = stack.visitor(&stack.issue("acme/people").await, A);
+    let visitor = stack.visit("acme/people").await;
     for seat in SEATS {
         let mut ann = stack.person(seat, "acme/people", "Ann", B).await;
         let posted = visitor.say("\x1b[2J\x1b]0;evil\x07wipe\rme\u{9b}2J").await;
@@ -101,7 +99,7 @@ async fn control_characters_of_visitors_do_not_reach_the_terminal(stack: Stack) 
 
 #[apply(every_stack)]
 async fn in_a_pipe_the_inbox_prints_plain_lines_only(stack: Stack) {
-    let visitor = stack.visitor(&stack.issue("acme/people").await, A);
+    let visitor = stack.visit("acme/people").await;
     let posted = visitor.say("hello").await;
     let mut inbox = stack.operators_command();
     inbox.args(["inbox", "acme/people", "--name", "Ann"]);
@@ -119,7 +117,7 @@ async fn in_a_pipe_the_inbox_prints_plain_lines_only(stack: Stack) {
 
 #[apply(every_stack)]
 async fn invalid_commands_are_explained_and_change_nothing(stack: Stack) {
-    let visitor = stack.visitor(&stack.issue("acme/people").await, A);
+    let visitor = stack.visit("acme/people").await;
     let posted = visitor.say("hello").await;
     let mut ann = stack.person(Seat::Pipes, "acme/people", "Ann", A).await;
     for (line, told) in [
@@ -150,7 +148,7 @@ async fn invalid_commands_are_explained_and_change_nothing(stack: Stack) {
 
 #[apply(every_stack)]
 async fn a_person_can_leave_in_several_ways(stack: Stack) {
-    let visitor = stack.visitor(&stack.issue("acme/people").await, A);
+    let visitor = stack.visit("acme/people").await;
     let posted = visitor.say("hello").await;
     for seat in SEATS {
         for way in ["/quit", "end", "term", "interrupt"] {

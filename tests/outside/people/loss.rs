@@ -9,7 +9,7 @@ const SHORT: [(&str, &str); 2] = [("ARIZUKO_LEASE", "2s"), ("ARIZUKO_AGENT_HEART
 #[apply(every_stack)]
 async fn a_new_inbox_finds_the_conversations_of_a_killed_one(kind: Kind) {
     let stack = Stack::with(kind, &SHORT).await;
-    let visitor = stack.visitor(&stack.issue("acme/people").await, A);
+    let visitor = stack.visit("acme/people").await;
     for seat in SEATS {
         let mut ann = stack.person(seat, "acme/people", "Ann", B).await;
         let first = visitor.say("one").await;
@@ -46,7 +46,7 @@ async fn a_new_inbox_finds_the_conversations_of_a_killed_one(kind: Kind) {
 
 #[apply(every_stack)]
 async fn a_restart_of_control_costs_a_person_nothing(mut stack: Stack) {
-    let visitor = stack.visitor(&stack.issue("acme/people").await, A);
+    let visitor = stack.visit("acme/people").await;
     let mut ann = stack.person(Seat::Terminal, "acme/people", "Ann", A).await;
     let first = visitor.say("one").await;
     ann.sees("1 waits").await;

@@ -7,8 +7,7 @@ async fn say_sends_as_agent_or_person_and_a_repeat_sends_nothing_new(stack: Stac
     let visitor = stack.visitor(&stack.issue("acme").await, B);
     let mut bot = stack.attach("acme", A).await;
     let posted = visitor.say("hello").await;
-    let held = bot.turn().await;
-    bot.answer(held, "hi").await;
+    bot.answer_next("hi").await;
     let conversation = posted.conversation.as_str();
     let mut live = visitor.follow(conversation).await;
     live.through("turn_done").await;
@@ -31,7 +30,7 @@ async fn say_sends_as_agent_or_person_and_a_repeat_sends_nothing_new(stack: Stac
     }
     assert_eq!(turns[0], turns[1]);
     let seen = live.through("turn_done").await;
-    assert_eq!((&seen[0].data["author"], &seen[0].data["name"]), (&json!("person"), &json!("Ann")));
+    assert_fields(&seen[0].data, json!({"author": "person", "name": "Ann"}));
     let messages = stack.read("acme", conversation).await;
     let contents: Vec<_> = messages.iter().map(|message| message.content.trim()).collect();
     assert_eq!(contents, ["hello", "hi", "Your order is on its way.", "It has\narrived."]);

@@ -5,7 +5,7 @@ use arizuko_tests::prelude::*;
 
 #[apply(every_stack)]
 async fn a_turn_that_one_person_takes_disappears_for_the_other(stack: Stack) {
-    let visitor = stack.visitor(&stack.issue("acme/people").await, A);
+    let visitor = stack.visit("acme/people").await;
     for seat in SEATS {
         let mut ann = stack.person(seat, "acme/people", "Ann", A).await;
         let mut ben = stack.person(seat, "acme/people", "Ben", B).await;
@@ -38,7 +38,7 @@ async fn a_turn_that_one_person_takes_disappears_for_the_other(stack: Stack) {
 
 #[apply(every_stack)]
 async fn the_slower_of_two_people_is_told(stack: Stack) {
-    let visitor = stack.visitor(&stack.issue("acme/people").await, A);
+    let visitor = stack.visit("acme/people").await;
     for seat in SEATS {
         let mut ann = stack.person(seat, "acme/people", "Ann", A).await;
         let mut ben = stack.person(seat, "acme/people", "Ben", B).await;

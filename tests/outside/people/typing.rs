@@ -45,7 +45,7 @@ async fn visitors_see_that_a_person_types_while_keys_are_pressed(stack: Stack) {
     assert_eq!(next_status(&mut live).await, "");
     // Without further keys the status clears by itself. It shows again after two seconds at the
     // earliest.
-    tokio::time::sleep(std::time::Duration::from_secs(2)).await;
+    sleep(Duration::from_secs(2)).await;
     ann.press("Hell");
     assert_eq!(next_status(&mut live).await, "Ann is typing…");
     assert_eq!(next_status(&mut live).await, "");

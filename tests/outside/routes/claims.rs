@@ -8,8 +8,7 @@ async fn attach(stack: &Stack, name: &str, control: Instance) -> Session {
 
 #[apply(every_stack)]
 async fn a_person_sees_the_queue_and_claims_a_turn_of_their_choice(stack: Stack) {
-    let link = stack.issue("acme/people").await;
-    let (here, there) = (stack.visitor(&link, A), stack.visitor(&link, B));
+    let [here, there] = stack.visit_both("acme/people").await;
     let first = here.say("first").await;
     let mut ana = attach(&stack, "Ana", A).await;
     let inbox = ana.inbox("what waits", |inbox| inbox.waiting.len() == 1).await;
@@ -37,7 +36,7 @@ async fn a_person_sees_the_queue_and_claims_a_turn_of_their_choice(stack: Stack)
 
 #[apply(every_stack)]
 async fn only_one_of_two_people_gets_a_claimed_turn(stack: Stack) {
-    let visitor = stack.visitor(&stack.issue("acme/people").await, A);
+    let visitor = stack.visit("acme/people").await;
     let mut people = [attach(&stack, "Ana", A).await, attach(&stack, "Ben", B).await];
     let posted = visitor.say("hello").await;
     for person in &mut people {
@@ -59,8 +58,8 @@ async fn only_one_of_two_people_gets_a_claimed_turn(stack: Stack) {
 
 #[apply(every_stack)]
 async fn only_turns_that_are_queued_in_the_folder_can_be_claimed(stack: Stack) {
-    let visitor = stack.visitor(&stack.issue("acme/people").await, A);
-    let elsewhere = stack.visitor(&stack.issue("acme").await, A);
+    let visitor = stack.visit("acme/people").await;
+    let elsewhere = stack.visit("acme").await;
     let other = elsewhere.say("not theirs").await;
     let first = visitor.say("one").await;
     let behind = visitor.say_in(&first.conversation, "two").await;
@@ -71,15 +70,14 @@ async fn only_turns_that_are_queued_in_the_folder_can_be_claimed(stack: Stack) {
     }
     // The other folder still has its conversation.
     let mut agent = stack.attach("acme", A).await;
-    let held = agent.turn().await;
-    agent.answer(held, "ok").await;
+    agent.answer_next("ok").await;
     elsewhere.say_in(&other.conversation, "more").await;
     assert_eq!(&agent.turn().await.turn.content[..], b"more");
 }
 
 #[apply(every_stack)]
 async fn a_persons_messages_carry_their_name(stack: Stack) {
-    let visitor = stack.visitor(&stack.issue("acme/people").await, A);
+    let visitor = stack.visit("acme/people").await;
     let posted = visitor.say("hello").await;
     let mut ana = attach(&stack, "Ana", B).await;
     ana.claim(&posted.turn, false).await;
@@ -93,11 +91,11 @@ async fn a_persons_messages_carry_their_name(stack: Stack) {
     ana.append(&mut held, delta("m1", "He")).await;
     ana.append(&mut held, message("m1", "Hello.")).await;
     ana.finish(&held).await;
-    let seen = visitor.listen(&posted.turn).await.rest().await;
+    let seen = visitor.read(&posted.turn).await;
     assert_eq!(names(&seen), ["status", "status", "delta", "message", "turn_done"]);
     let shown = visitor.get(&posted.turn).await.json();
     for message in [&seen[3].data, &shown["assistant"][0]] {
-        assert_eq!((&message["author"], &message["name"]), (&"person".into(), &"Ana".into()));
+        assert_fields(message, json!({"author": "person", "name": "Ana"}));
     }
 }
 

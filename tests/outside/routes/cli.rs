@@ -188,7 +188,7 @@ async fn status_shows_dropped_messages_and_people(stack: Stack) {
         stack.visitor(&link, gateway).say("hello").await;
     }
     let person = Hello { person: true, name: "Ada".to_owned(), ..hello("acme/people", 1) };
-    let _person = Session::open(stack.operator(A).await, person).await;
+    let _person = stack.session(A, person).await;
     let _agent = stack.attach("acme", B).await;
     let status = stack.arizuko(&["status", "--json"]).await.expect(0).json();
     let dropped = json!([{"jid": "web:acme", "messages": 2}]);

@@ -7,17 +7,16 @@ const SAY: &str = "I'm fetching a colleague.";
 
 #[apply(on_redis)]
 async fn a_restart_of_redis_delays_an_escalation_and_does_not_repeat_it(mut stack: Stack) {
-    let visitor = stack.visitor(&stack.issue("acme").await, A);
+    let visitor = stack.visit("acme").await;
     stack.route(escalation("web:acme", SOON, "acme/people", SAY)).await;
     let posted = visitor.say("help").await;
-    let redis = stack.redis().expect("this stack has one");
+    let redis = stack.redis();
     redis.kill();
-    tokio::time::sleep(SOON).await;
+    sleep(SOON).await;
     redis.restart().await;
     let mut people = stack.agent("acme/people", &[]).await;
-    let mut program = people.turn().await;
-    program.print("here").await;
-    program.exit(0).await;
+    let program = people.turn().await;
+    program.reply("here").await;
     let seen = read_to_the_end(&visitor, &posted.turn).await;
     let said = seen.iter().filter(|event| event.data["content"] == SAY);
     assert_eq!(said.count(), 1, "{seen:?}");
@@ -44,8 +43,7 @@ async fn a_power_cut_delays_an_escalation_and_does_not_repeat_it(mut stack: Stac
     let link = stack.issue("acme").await;
     stack.route(escalation("web:acme", SOON, "acme/people", SAY)).await;
     let posted = stack.visitor(&link, A).say("help").await;
-    stack.cut_the_power();
-    stack.power_up().await;
+    stack.power_cycle().await;
     let mut people = stack.attach("acme/people", B).await;
     let held = people.turn().await;
     assert_eq!(held.turn.said.len(), 1);

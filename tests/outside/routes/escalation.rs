@@ -8,8 +8,7 @@ const SAY: &str = "Nobody has looked yet: I'm fetching a colleague.";
 
 #[apply(every_stack)]
 async fn a_turn_that_nobody_takes_goes_to_the_folder_of_the_step(stack: Stack) {
-    let link = stack.issue("acme").await;
-    let (here, there) = (stack.visitor(&link, A), stack.visitor(&link, B));
+    let [here, there] = stack.visit_both("acme").await;
     stack.route(escalation("web:acme", SOON, "acme/people", SAY)).await;
     let mut people = stack.attach("acme/people", B).await;
     let posted = here.say("help").await;
@@ -27,10 +26,10 @@ async fn a_turn_that_nobody_takes_goes_to_the_folder_of_the_step(stack: Stack) {
     let rest = live.rest().await;
     assert_eq!(names(&rest), expected);
     assert_eq!(rest[0].data["keep"], true);
-    let replayed = here.listen(&posted.turn).await.rest().await;
+    let replayed = here.read(&posted.turn).await;
     let texts: Vec<_> = transcript(&replayed).into_iter().map(|(_, t)| t).collect();
     assert_eq!(texts, [SAY, "a colleague is here"]);
-    let snapshot = here.get(&posted.turn).await.expect(200).json();
+    let snapshot = here.json(&posted.turn).await;
     let texts: Vec<_> = (0..2).map(|i| snapshot["assistant"][i]["content"].clone()).collect();
     assert_eq!(texts, [SAY, "a colleague is here"]);
 
@@ -42,7 +41,7 @@ async fn a_turn_that_nobody_takes_goes_to_the_folder_of_the_step(stack: Stack) {
 
 #[apply(every_stack)]
 async fn a_silent_agent_loses_its_turn(stack: Stack) {
-    let visitor = stack.visitor(&stack.issue("acme").await, A);
+    let visitor = stack.visit("acme").await;
     stack.route(escalation("web:acme", SOON, "acme/people", "")).await;
     let mut agent = stack.attach("acme", A).await;
     let mut people = stack.attach("acme/people", B).await;
@@ -55,7 +54,7 @@ async fn a_silent_agent_loses_its_turn(stack: Stack) {
     assert_eq!(held.turn.attempt, 2);
     assert!(held.turn.said.is_empty());
     people.answer(held, "in time").await;
-    let seen = visitor.listen(&posted.turn).await.rest().await;
+    let seen = visitor.read(&posted.turn).await;
     assert_eq!(names(&seen), ["restart", "message", "turn_done"]);
 }
 
@@ -93,13 +92,13 @@ async fn a_first_frame_stops_the_escalation_unless_the_step_waits_for_the_end(st
     assert_eq!(said, ["half ", SAY]);
     agent.append(&mut begun, delta("m1", "and half")).await;
     agent.finish(&begun).await;
-    let seen = stack.visitor(&other, B).listen(&patient.turn).await.rest().await;
+    let seen = stack.visitor(&other, B).read(&patient.turn).await;
     assert_eq!(names(&seen), ["delta", "delta", "turn_done"]);
 }
 
 #[apply(every_stack)]
 async fn steps_are_taken_in_order(stack: Stack) {
-    let visitor = stack.visitor(&stack.issue("acme").await, A);
+    let visitor = stack.visit("acme").await;
     let step = |seconds: u64, to: &str, say: &str| EscalationStep {
         after: Duration::from_secs(seconds).try_into().ok(),
         to: to.to_owned(),
@@ -115,17 +114,17 @@ async fn steps_are_taken_in_order(stack: Stack) {
     assert_eq!(said, ["one", "two"]);
     assert_eq!(held.turn.handed.clone().expect("it comes from another").folder, "acme/people");
     boss.answer(held, "three").await;
-    let seen = visitor.listen(&posted.turn).await.rest().await;
+    let seen = visitor.read(&posted.turn).await;
     assert_eq!(names(&seen), ["message", "message", "restart", "message", "turn_done"]);
 }
 
 #[apply(every_stack)]
 async fn a_turn_that_nobody_answers_expires_with_the_routes_sentence(stack: Stack) {
-    let visitor = stack.visitor(&stack.issue("acme").await, A);
+    let visitor = stack.visit("acme").await;
     let sentence = "We are closed. Write to us@acme.example.";
     stack.route(give_up("web:acme", SOON, sentence)).await;
     let posted = visitor.say("anybody?").await;
-    let seen = visitor.listen(&posted.turn).await.rest().await;
+    let seen = visitor.read(&posted.turn).await;
     assert_eq!(names(&seen), ["turn_done"]);
     assert_eq!(seen[0].data["status"], "expired");
     assert_eq!(seen[0].data["error"], sentence);
@@ -133,7 +132,7 @@ async fn a_turn_that_nobody_answers_expires_with_the_routes_sentence(stack: Stac
 
 #[apply(every_stack)]
 async fn an_open_turn_keeps_the_escalation_that_it_began_with(stack: Stack) {
-    let visitor = stack.visitor(&stack.issue("acme").await, A);
+    let visitor = stack.visit("acme").await;
     stack.route(escalation("web:acme", SOON, "acme/people", "as it was")).await;
     let posted = visitor.say("help").await;
     stack.route(escalation("web:acme", SOON, "acme/others", "as it is")).await;
@@ -145,7 +144,7 @@ async fn an_open_turn_keeps_the_escalation_that_it_began_with(stack: Stack) {
 #[apply(every_stack)]
 async fn messages_before_an_escalation_survive_a_lost_agent_after_it(kind: Kind) {
     let stack = Stack::with(kind, &[("ARIZUKO_LEASE", "3s")]).await;
-    let visitor = stack.visitor(&stack.issue("acme").await, A);
+    let visitor = stack.visit("acme").await;
     stack.route(escalation("web:acme", SOON, "acme/people", SAY)).await;
     let posted = visitor.say("help").await;
     let mut people = stack.attach("acme/people", B).await;
@@ -153,14 +152,14 @@ async fn messages_before_an_escalation_survive_a_lost_agent_after_it(kind: Kind)
     people.append(&mut held, delta("m1", "never mi")).await;
     // Its lease ends, and another agent, whose lease has just begun, answers from the start.
     drop(people);
-    tokio::time::sleep(Duration::from_secs(3)).await;
+    sleep(Duration::from_secs(3)).await;
     let mut people = stack.attach("acme/people", B).await;
     let mut held = people.turn().await;
     let said: Vec<_> = held.turn.said.iter().map(|m| &*m.content).collect();
     assert_eq!(said, [SAY]);
     people.append(&mut held, message("m1", "here")).await;
     people.finish(&held).await;
-    let seen = visitor.listen(&posted.turn).await.rest().await;
+    let seen = visitor.read(&posted.turn).await;
     let expected = ["message", "restart", "delta", "restart", "message", "turn_done"];
     assert_eq!(names(&seen), expected);
     assert_eq!((&seen[1].data["keep"], &seen[3].data["keep"]), (&true.into(), &false.into()));
@@ -171,21 +170,21 @@ async fn messages_before_an_escalation_survive_a_lost_agent_after_it(kind: Kind)
 
 #[apply(every_stack)]
 async fn after_a_requeue_the_folder_has_the_whole_time_again(stack: Stack) {
-    let visitor = stack.visitor(&stack.issue("acme").await, A);
+    let visitor = stack.visit("acme").await;
     let after = Duration::from_secs(2);
     stack.route(escalation("web:acme", after, "acme/people", SAY)).await;
     let mut agent = stack.attach("acme", A).await;
     let posted = visitor.say("help").await;
-    let taken = std::time::Instant::now();
+    let taken = Instant::now();
     let mut held = agent.turn().await;
     agent.append(&mut held, delta("m1", "half")).await;
-    tokio::time::sleep(after.saturating_sub(taken.elapsed())).await;
+    sleep(after.saturating_sub(taken.elapsed())).await;
     agent.leave().await;
     let mut next = stack.attach("acme", B).await;
     let held = next.turn().await;
     // Longer than control's pause between two looks at due items.
-    tokio::time::sleep(SOON).await;
+    sleep(SOON).await;
     next.answer(held, "whole").await;
-    let seen = visitor.listen(&posted.turn).await.rest().await;
+    let seen = visitor.read(&posted.turn).await;
     assert_eq!(names(&seen), ["delta", "restart", "message", "turn_done"]);
 }

@@ -109,8 +109,7 @@ fn persona(persona: &str, target: &str) -> Route {
 
 #[apply(every_stack)]
 async fn a_change_applies_at_every_control_from_the_next_message_on(stack: Stack) {
-    let link = stack.issue("acme").await;
-    let visitors = [stack.visitor(&link, A), stack.visitor(&link, B)];
+    let visitors = stack.visit_both("acme").await;
     let mut agents = [stack.attach("acme/one", A).await, stack.attach("acme/two", B).await];
     let before = visitors[0].say("before any route").await;
     for number in 0..6 {
@@ -130,8 +129,7 @@ async fn a_change_applies_at_every_control_from_the_next_message_on(stack: Stack
 
 #[apply(every_stack)]
 async fn an_open_turn_keeps_the_persona_and_folder_that_it_began_with(stack: Stack) {
-    let link = stack.issue("acme").await;
-    let visitor = stack.visitor(&link, A);
+    let visitor = stack.visit("acme").await;
     stack.route(persona("old", "acme/old")).await;
     let queued = visitor.say("queued").await;
     let mut agent = stack.attach("acme/old", B).await;

@@ -6,13 +6,12 @@ const NOTE: &str = "The customer is angry, be kind.";
 
 async fn with_history(stack: &Stack, folder: &str) -> Session {
     let hello = Hello { history: 50, ..hello(folder, 100) };
-    Session::open(stack.operator(B).await, hello).await
+    stack.session(B, hello).await
 }
 
 #[apply(every_stack)]
 async fn a_turn_is_handed_off_with_a_note_that_the_visitor_never_sees(stack: Stack) {
-    let link = stack.issue("acme").await;
-    let (here, there) = (stack.visitor(&link, A), stack.visitor(&link, B));
+    let [here, there] = stack.visit_both("acme").await;
     let (mut bot, mut people) =
         (stack.attach("acme", A).await, with_history(&stack, "acme/people").await);
     let posted = here.say("a human, please").await;
@@ -47,15 +46,14 @@ async fn a_turn_is_handed_off_with_a_note_that_the_visitor_never_sees(stack: Sta
 async fn a_conversation_stays_with_the_folder_it_was_assigned_to_until_it_is_handed_back(
     stack: Stack,
 ) {
-    let visitor = stack.visitor(&stack.issue("acme").await, A);
+    let visitor = stack.visit("acme").await;
     let mut bot = with_history(&stack, "acme").await;
     let mut people = with_history(&stack, "acme/people").await;
     let posted = visitor.say("a human, please").await;
     let mut held = bot.turn().await;
     bot.push(&mut held, vec![handoff("acme/people", NOTE, true)]).await;
     bot.lost(&posted.turn).await;
-    let held = people.turn().await;
-    people.answer(held, "Here I am.").await;
+    people.answer_next("Here I am.").await;
     visitor.say_in(&posted.conversation, "more").await;
     let mut held = people.turn().await;
     assert_eq!(&held.turn.content[..], b"more");
@@ -75,7 +73,7 @@ async fn a_conversation_stays_with_the_folder_it_was_assigned_to_until_it_is_han
 
 #[apply(every_stack)]
 async fn an_assignment_overrides_the_route_from_the_next_message_on(stack: Stack) {
-    let visitor = stack.visitor(&stack.issue("acme").await, A);
+    let visitor = stack.visit("acme").await;
     let target = Some("acme/sales".to_owned());
     stack.route(Route { target, ..route("web:acme") }).await;
     let mut sales = stack.attach("acme/sales", A).await;
@@ -100,7 +98,7 @@ async fn an_assignment_overrides_the_route_from_the_next_message_on(stack: Stack
 
 #[apply(every_stack)]
 async fn a_turn_cannot_be_handed_off_to_another_root_folder(stack: Stack) {
-    let visitor = stack.visitor(&stack.issue("acme").await, A);
+    let visitor = stack.visit("acme").await;
     let mut bot = stack.attach("acme", A).await;
     let posted = visitor.say("hello").await;
     let mut held = bot.turn().await;
@@ -110,15 +108,14 @@ async fn a_turn_cannot_be_handed_off_to_another_root_folder(stack: Stack) {
     assert!(status.message().contains("other/people"), "{status:?}");
     // The agent attaches again and still holds the turn.
     let hello = Hello { session_id: bot.welcome.session_id.clone(), ..hello("acme", 100) };
-    let mut bot = Session::open(stack.operator(B).await, hello).await;
-    let held = bot.turn().await;
-    bot.answer(held, "then I do it").await;
+    let mut bot = stack.session(B, hello).await;
+    bot.answer_next("then I do it").await;
     assert_eq!(visitor.end_of(&posted.turn).await["status"], "done");
 }
 
 #[apply(every_stack)]
 async fn a_handoff_is_safe_to_repeat(stack: Stack) {
-    let visitor = stack.visitor(&stack.issue("acme").await, A);
+    let visitor = stack.visit("acme").await;
     let mut bot = stack.attach("acme", A).await;
     let mut people = stack.attach("acme/people", B).await;
     let posted = visitor.say("hello").await;
@@ -133,13 +130,13 @@ async fn a_handoff_is_safe_to_repeat(stack: Stack) {
     let again = people.turn().await;
     assert_eq!(again.turn.attempt, 2);
     people.answer(again, "once").await;
-    let seen = visitor.listen(&posted.turn).await.rest().await;
+    let seen = visitor.read(&posted.turn).await;
     assert_eq!(names(&seen), ["restart", "message", "turn_done"]);
 }
 
 #[apply(every_stack)]
 async fn a_queued_turn_moves_with_its_conversation(stack: Stack) {
-    let visitor = stack.visitor(&stack.issue("acme").await, A);
+    let visitor = stack.visit("acme").await;
     let mut bot = stack.attach("acme", A).await;
     let mut people = stack.attach("acme/people", B).await;
     let posted = visitor.say("one").await;
@@ -155,7 +152,7 @@ async fn a_queued_turn_moves_with_its_conversation(stack: Stack) {
 
 #[apply(every_stack)]
 async fn a_turn_that_agents_hand_back_and_forth_fails_in_the_end(stack: Stack) {
-    let visitor = stack.visitor(&stack.issue("acme").await, A);
+    let visitor = stack.visit("acme").await;
     let mut one = stack.attach("acme", A).await;
     let mut other = stack.attach("acme/other", B).await;
     let posted = visitor.say("whose is this?").await;
@@ -169,13 +166,13 @@ async fn a_turn_that_agents_hand_back_and_forth_fails_in_the_end(stack: Stack) {
     }
     let end = visitor.end_of(&posted.turn).await;
     assert_eq!(end["status"], "failed");
-    let seen = visitor.listen(&posted.turn).await.rest().await;
+    let seen = visitor.read(&posted.turn).await;
     assert_eq!(names(&seen).iter().filter(|name| **name == "restart").count(), 20);
 }
 
 #[apply(every_stack)]
 async fn a_long_reply_is_handed_off_in_part(stack: Stack) {
-    let visitor = stack.visitor(&stack.issue("acme").await, A);
+    let visitor = stack.visit("acme").await;
     let mut bot = stack.attach("acme", A).await;
     let mut people = stack.attach("acme/people", B).await;
     visitor.say("tell me all").await;

@@ -9,17 +9,15 @@ use arizuko_tests::prelude::*;
 /// An agent that asks for history.
 async fn agent(stack: &Stack, folder: &str) -> Session {
     let hello = arizuko_proto::v1::Hello { history: 50, ..hello(folder, 100) };
-    Session::open(stack.operator(B).await, hello).await
+    stack.session(B, hello).await
 }
 
 #[apply(every_stack)]
 async fn an_observed_message_is_context_for_the_next_turn_of_its_conversation(stack: Stack) {
-    let link = stack.issue("acme").await;
-    let (here, there) = (stack.visitor(&link, A), stack.visitor(&link, B));
+    let [here, there] = stack.visit_both("acme").await;
     let mut agent = agent(&stack, "acme").await;
     let first = here.say("asked").await;
-    let held = agent.turn().await;
-    agent.answer(held, "answered").await;
+    agent.answer_next("answered").await;
 
     stack.route(mode("web:acme", RouteMode::Observe)).await;
     let message = json!({"content": "by the way", "conversation": first.conversation});
@@ -27,7 +25,7 @@ async fn an_observed_message_is_context_for_the_next_turn_of_its_conversation(st
     assert_eq!(answer.json()["status"], "observed");
     let aside = answer.posted();
     assert_eq!(here.end_of(&aside.turn).await["status"], "observed");
-    let seen = here.listen(&aside.turn).await.rest().await;
+    let seen = here.read(&aside.turn).await;
     assert_eq!(names(&seen), ["turn_done"]);
     assert_eq!(seen[0].data["status"], "observed");
     let waited = json!({"content": "and this", "conversation": first.conversation});
@@ -58,8 +56,7 @@ async fn an_observed_message_is_context_for_the_next_turn_of_its_conversation(st
 
 #[apply(every_stack)]
 async fn one_visitors_observed_message_is_no_context_for_another_visitor(stack: Stack) {
-    let link = stack.issue("acme").await;
-    let visitor = stack.visitor(&link, A);
+    let visitor = stack.visit("acme").await;
     stack.route(mode("web:acme", RouteMode::Observe)).await;
     let one = visitor.say("a secret").await;
     stack.route(mode("web:acme", RouteMode::Trigger)).await;
@@ -147,11 +144,11 @@ async fn a_repeat_of_an_observed_or_dropped_message_returns_the_first_turn(stack
 #[apply(every_stack)]
 async fn context_of_a_turn_that_no_agent_got_goes_to_the_next_turn(stack: Stack) {
     let hook = stack.issue_hook("acme", "linear", "").await;
-    let visitor = stack.visitor(&stack.issue("acme").await, A);
+    let visitor = stack.visit("acme").await;
     stack.route(mode("hook:acme/linear", RouteMode::Observe)).await;
     stack.caller(&hook, A).post("text/plain", "news").await.expect(202);
     let cancelled = visitor.say("never mind").await;
-    visitor.post_to(&format!("{}/cancel", cancelled.turn)).await.expect(200);
+    visitor.cancel(&cancelled.turn).await;
     let deleted = visitor.say("nor this").await;
     assert_eq!(visitor.delete(&format!("c/{}", deleted.conversation)).await.status, 204);
     visitor.say("what is new?").await;

@@ -24,13 +24,11 @@ async fn send(channel: Channel, speech: SendMessageRequest) -> Result<String, St
 
 #[apply(every_stack)]
 async fn an_unprompted_message_reaches_an_open_page_and_the_history(stack: Stack) {
-    let link = stack.issue("acme").await;
-    let (here, there) = (stack.visitor(&link, A), stack.visitor(&link, B));
+    let [here, there] = stack.visit_both("acme").await;
     let posted = here.say("tell me when it is done").await;
     let hello = Hello { history: 50, ..hello("acme", 100) };
-    let mut agent = Session::open(stack.operator(A).await, hello).await;
-    let held = agent.turn().await;
-    agent.answer(held, "I will").await;
+    let mut agent = stack.session(A, hello).await;
+    agent.answer_next("I will").await;
     let mut live = there.follow(&posted.conversation).await;
     live.take(3).await;
     let turn = stack.speak("acme", &posted.conversation, "It is done.").await;
@@ -47,9 +45,9 @@ async fn an_unprompted_message_reaches_an_open_page_and_the_history(stack: Stack
     assert_eq!(turns[1]["user"], Value::Null);
     assert_eq!(turns[1]["status"], "done");
     assert_eq!(turns[1]["assistant"][0]["content"], "It is done.");
-    let snapshot = here.get(&turn).await.expect(200).json();
+    let snapshot = here.json(&turn).await;
     assert_eq!(snapshot["assistant"][0]["content"], "It is done.");
-    assert_eq!(here.listen(&turn).await.rest().await, seen);
+    assert_eq!(here.read(&turn).await, seen);
     assert_eq!(there.end_of(&turn).await["status"], "done");
 
     // The agent finds the message in its history too.
@@ -64,22 +62,22 @@ async fn an_unprompted_message_reaches_an_open_page_and_the_history(stack: Stack
 
 #[apply(every_stack)]
 async fn an_unprompted_message_of_a_person_carries_their_name(stack: Stack) {
-    let visitor = stack.visitor(&stack.issue("acme").await, A);
+    let visitor = stack.visit("acme").await;
     let posted = visitor.say("hello").await;
     let speech = SendMessageRequest {
         name: "Ana".to_owned(),
         ..speech("acme", &posted.conversation, "I am Ana.")
     };
     let turn = send(stack.operator(A).await, speech).await.expect("it is allowed");
-    let seen = visitor.listen(&turn).await.rest().await;
-    assert_eq!((&seen[0].data["author"], &seen[0].data["name"]), (&"person".into(), &"Ana".into()));
+    let seen = visitor.read(&turn).await;
+    assert_fields(&seen[0].data, json!({"author": "person", "name": "Ana"}));
     let read = stack.read("acme", &posted.conversation).await;
     assert_eq!((read[1].author(), &*read[1].name), (Author::Person, "Ana"));
 }
 
 #[apply(every_stack)]
 async fn a_folder_without_a_part_in_the_conversation_cannot_speak_or_read(stack: Stack) {
-    let visitor = stack.visitor(&stack.issue("acme").await, A);
+    let visitor = stack.visit("acme").await;
     let posted = visitor.say("hello").await;
     let id = &posted.conversation;
     let own = stack.agent_key("acme").await;
@@ -142,7 +140,7 @@ async fn an_invalid_message_is_refused_with_a_reason(kind: Kind) {
 
 #[apply(every_stack)]
 async fn a_repeat_with_the_same_idempotency_key_sends_nothing_new(stack: Stack) {
-    let visitor = stack.visitor(&stack.issue("acme").await, A);
+    let visitor = stack.visit("acme").await;
     let posted = visitor.say("hello").await;
     let speech = |content: &str| SendMessageRequest {
         idempotency_key: "once".to_owned(),

@@ -18,7 +18,7 @@ async fn chat_names_a_person_and_then_the_agent_again(kind: Kind) {
     let stack = Stack::with_real_links(kind, &[]).await;
     let link = stack.issue("acme").await;
     let mut bot = stack.attach("acme", A).await;
-    let mut ana = Session::open(stack.operator(B).await, person("acme/people", "Ana")).await;
+    let mut ana = stack.session(B, person("acme/people", "Ana")).await;
     let answering = async {
         let mut held = bot.turn().await;
         let frames = vec![message("m1", "One moment."), handoff("acme/people", "", false)];
@@ -31,8 +31,7 @@ async fn chat_names_a_person_and_then_the_agent_again(kind: Kind) {
             ana.append(&mut held, status(typing)).await;
         }
         ana.answer(held, "Here I am.").await;
-        let held = bot.turn().await;
-        bot.answer(held, "Back again.").await;
+        bot.answer_next("Back again.").await;
     };
     let mut chat = chat(&stack, &link);
     let (outcome, ()) = tokio::join!(run(&mut chat, "help\nthanks\n"), answering);
@@ -157,8 +156,7 @@ async fn a_restart_that_keeps_everything_is_not_announced(kind: Kind) {
         silent.append(&mut held, delta("m1", "I be")).await;
         silent.leave().await;
         let mut last = stack.attach("acme/people", B).await;
-        let held = last.turn().await;
-        last.answer(held, "Here I am.").await;
+        last.answer_next("Here I am.").await;
     };
     let mut chat = chat(&stack, &link);
     let (outcome, ()) = tokio::join!(run(&mut chat, "help\n"), answering);

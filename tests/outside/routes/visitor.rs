@@ -18,7 +18,7 @@ async fn history(visitor: &Visitor, conversation: &str) -> Value {
     history.expect(200).json()["turns"].clone()
 }
 
-async fn claimed(session: &mut Session, turn: &str) -> arizuko_tests::attach::Held {
+async fn claimed(session: &mut Session, turn: &str) -> Held {
     let waits = |inbox: &arizuko_proto::v1::Inbox| inbox.waiting.iter().any(|t| t.turn_id == turn);
     session.inbox("the turn in the inbox", waits).await;
     session.claim(turn, false).await;
@@ -27,10 +27,9 @@ async fn claimed(session: &mut Session, turn: &str) -> arizuko_tests::attach::He
 
 #[apply(every_stack)]
 async fn every_form_of_answer_names_the_person_who_wrote_a_message(stack: Stack) {
-    let link = stack.issue("acme").await;
-    let (here, there) = (stack.visitor(&link, A), stack.visitor(&link, B));
+    let [here, there] = stack.visit_both("acme").await;
     let mut bot = stack.attach("acme", A).await;
-    let mut ana = Session::open(stack.operator(B).await, person("acme/people", "Ana")).await;
+    let mut ana = stack.session(B, person("acme/people", "Ana")).await;
     let waiting = here.request(Method::POST, "?wait=20");
     let asking = send(waiting.json(&json!({"content": "a human, please"})));
     let answering = async {
@@ -40,10 +39,10 @@ async fn every_form_of_answer_names_the_person_who_wrote_a_message(stack: Stack)
         bot.push(&mut held, frames).await;
         let mut held = claimed(&mut ana, &turn).await;
         ana.append(&mut held, status("Ana is typing…")).await;
-        let typing = there.get(&turn).await.expect(200).json();
+        let typing = there.json(&turn).await;
         assert_eq!(typing["status_text"], "Ana is typing…");
         ana.append(&mut held, status("")).await;
-        let idle = there.get(&turn).await.expect(200).json();
+        let idle = there.json(&turn).await;
         assert_eq!(idle.get("status_text"), None, "{idle}");
         ana.append(&mut held, message("m1", "Here *I* am.")).await;
         ana.finish(&held).await;
@@ -61,11 +60,11 @@ async fn every_form_of_answer_names_the_person_who_wrote_a_message(stack: Stack)
         assert_eq!(person["name"], "Ana", "{by}: {messages}");
     };
     signed("the answer", &answer["assistant"]);
-    let snapshot = there.get(&turn).await.expect(200).json();
+    let snapshot = there.json(&turn).await;
     signed("the snapshot", &snapshot["assistant"]);
     let turns = history(&here, &conversation).await;
     signed("the history", &turns[0]["assistant"]);
-    let of_turn = here.listen(&turn).await.rest().await;
+    let of_turn = here.read(&turn).await;
     let of_conversation = there.follow(&conversation).await.through("turn_done").await;
     for (by, events) in [("a turn", of_turn), ("a conversation", of_conversation)] {
         let said = events.into_iter().filter(|event| event.name == "message");
@@ -79,8 +78,7 @@ async fn every_form_of_answer_names_the_person_who_wrote_a_message(stack: Stack)
 
 #[apply(every_stack)]
 async fn observed_and_dropped_messages_end_at_once_however_they_are_sent(stack: Stack) {
-    let link = stack.issue("acme").await;
-    let (here, there) = (stack.visitor(&link, A), stack.visitor(&link, B));
+    let [here, there] = stack.visit_both("acme").await;
     for (route, word) in [(RouteMode::Observe, "observed"), (RouteMode::Drop, "dropped")] {
         stack.route(mode("web:acme", route)).await;
         let begun = Instant::now();
@@ -99,7 +97,7 @@ async fn observed_and_dropped_messages_end_at_once_however_they_are_sent(stack: 
         let seen = stream.rest().await;
         assert_eq!(names(&seen), ["turn_done"]);
         assert_eq!(seen[0].data["status"], word);
-        let seen = here.listen(&posted.turn).await.rest().await;
+        let seen = here.read(&posted.turn).await;
         let id = seen[0].id.as_deref().expect("it is numbered");
         let again = there.open(&format!("{}/sse", posted.turn), Cursor::After(id)).await;
         assert_eq!(again.status, 204, "the reader has the whole turn");
@@ -141,14 +139,13 @@ async fn an_observed_webhook_ends_at_once(stack: Stack) {
     let path = format!("/{turn}/sse");
     let mut stream = stack.caller(&hook, B).open(&path, Cursor::Start).await.ok();
     assert_eq!(names(&stream.rest().await), ["turn_done"]);
-    let snapshot = caller.get(&format!("/{turn}")).await.expect(200).json();
+    let snapshot = caller.json(&format!("/{turn}")).await;
     assert_eq!(snapshot["status"], "observed");
 }
 
 #[apply(every_stack)]
 async fn an_unprompted_turn_has_no_visitor_message(stack: Stack) {
-    let link = stack.issue("acme").await;
-    let (here, there) = (stack.visitor(&link, A), stack.visitor(&link, B));
+    let [here, there] = stack.visit_both("acme").await;
     let posted = here.say("tell me").await;
     let mut live =
         there.open(&format!("c/{}/sse?html=1", posted.conversation), Cursor::Start).await.ok();
@@ -158,13 +155,13 @@ async fn an_unprompted_turn_has_no_visitor_message(stack: Stack) {
     assert_eq!(names(&seen), ["message", "html", "turn_done"]);
     assert_eq!(seen[1].data["html"], "<p>It is <strong>done</strong>.</p>\n");
 
-    let snapshot = there.get(&turn).await.expect(200).json();
+    let snapshot = there.json(&turn).await;
     assert_eq!(snapshot.get("user"), Some(&Value::Null), "{snapshot}");
     let turns = history(&here, &posted.conversation).await;
     assert_eq!(turns[1].get("user"), Some(&Value::Null), "{turns}");
     assert_eq!(turns[0]["user"]["content"], "tell me");
-    let standing = here.get(&format!("{turn}/status")).await.expect(200).json();
-    assert_eq!((&standing["status"], &standing["n"]), (&json!("done"), &json!(2)));
+    let standing = here.json(&format!("{turn}/status")).await;
+    assert_fields(&standing, json!({"status": "done", "n": 2}));
     let html = page(&here, &posted.conversation).await;
     assert_eq!(html.matches(r#"class="message user""#).count(), 1, "{html}");
     assert!(html.contains("It is <strong>done</strong>."), "{html}");
@@ -188,15 +185,13 @@ async fn handed_off_and_begun(stack: &Stack, visitor: &Visitor) -> (String, Stri
 
 #[apply(every_stack)]
 async fn a_later_restart_drops_nothing_that_an_earlier_one_kept(stack: Stack) {
-    let link = stack.issue("acme").await;
-    let (here, there) = (stack.visitor(&link, A), stack.visitor(&link, B));
+    let [here, there] = stack.visit_both("acme").await;
     let (turn, conversation, first) = handed_off_and_begun(&stack, &here).await;
     let mut live = there.open(&format!("c/{conversation}/sse?html=1"), Cursor::Start).await.ok();
     live.through("message").await;
     first.leave().await;
     let mut second = stack.attach("acme/people", A).await;
-    let held = second.turn().await;
-    second.answer(held, "Here I am.").await;
+    second.answer_next("Here I am.").await;
     let seen = live.through("turn_done").await;
     let restart = seen.iter().find(|event| event.name == "restart");
     assert_eq!(restart.expect("another attempt begins").data["keep"], false);
@@ -207,7 +202,7 @@ async fn a_later_restart_drops_nothing_that_an_earlier_one_kept(stack: Stack) {
         transcript(events).into_iter().map(|(_, text)| text).collect()
     };
     assert_eq!(texts(&whole), expected);
-    let snapshot = here.get(&turn).await.expect(200).json();
+    let snapshot = here.json(&turn).await;
     let said = snapshot["assistant"].as_array().expect("a list").iter();
     let said: Vec<_> = said.map(|message| message["content"].clone()).collect();
     assert_eq!(said, expected);
@@ -224,17 +219,16 @@ async fn a_later_restart_drops_nothing_that_an_earlier_one_kept(stack: Stack) {
 
 #[apply(every_stack)]
 async fn a_page_opened_between_two_restarts_knows_which_messages_stay(stack: Stack) {
-    let link = stack.issue("acme").await;
-    let (here, there) = (stack.visitor(&link, A), stack.visitor(&link, B));
+    let [here, there] = stack.visit_both("acme").await;
     let (turn, conversation, first) = handed_off_and_begun(&stack, &here).await;
-    let snapshot = there.get(&turn).await.expect(200).json();
+    let snapshot = there.json(&turn).await;
     assert_eq!(snapshot["assistant"].as_array().map(Vec::len), Some(3));
     assert_eq!(snapshot["kept"], 1, "{snapshot}");
     assert_eq!(history(&here, &conversation).await[0]["kept"], 1);
     first.leave().await;
     let mut second = stack.attach("acme/people", B).await;
     let held = within("the turn again", second.turn()).await;
-    let snapshot = there.get(&turn).await.expect(200).json();
+    let snapshot = there.json(&turn).await;
     assert_eq!(snapshot["assistant"].as_array().map(Vec::len), Some(1));
     assert_eq!(snapshot["kept"], 1, "{snapshot}");
     second.answer(held, "Here I am.").await;

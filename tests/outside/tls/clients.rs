@@ -11,9 +11,8 @@ async fn operators_agents_and_gateways_reach_control(kind: Kind) {
     let token = issued["token"].as_str().expect("a token");
     let mut agent = stack.agent("acme", &[]).await;
     let posted = stack.at(B, &format!("/chat/{token}/")).say("hello").await;
-    let mut program = agent.turn().await;
-    program.print("over TLS all the way").await;
-    program.exit(0).await;
+    let program = agent.turn().await;
+    program.reply("over TLS all the way").await;
     let reply = stack.at(A, &format!("/chat/{token}/"));
     assert_eq!(reply.end_of(&posted.turn).await["status"], "done");
     let read = reply.get(&posted.turn).await.expect(200).text();

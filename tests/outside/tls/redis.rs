@@ -119,10 +119,8 @@ async fn control_reaches_a_cluster_over_tls() {
         run(cli.args(question), "").await.expect(0).out
     };
     ask(&["cluster", "addslotsrange", "0", "16383"]).await;
-    arizuko_tests::within("the Cluster to be ready", async {
-        while !ask(&["cluster", "info"]).await.contains("cluster_state:ok") {
-            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
-        }
+    until("the Cluster to be ready", async || {
+        ask(&["cluster", "info"]).await.contains("cluster_state:ok")
     })
     .await;
     let url = format!("rediss-cluster://127.0.0.1:{port}");

@@ -19,7 +19,7 @@ async fn a_renewed_certificate_is_served_and_a_broken_one_is_not(kind: Kind) {
         let control = Some(stack.control(A)).filter(|url| url.starts_with("https"));
         [Some(stack.gateway(A)), control].into_iter().flatten()
     };
-    let visitor = stack.visitor(&stack.issue("acme").await, A);
+    let visitor = stack.visit("acme").await;
     let posted = visitor.say("hello").await;
     let mut agent = stack.attach("acme", A).await;
     let mut held = agent.turn().await;
@@ -68,11 +68,6 @@ async fn a_renewed_certificate_is_served_and_a_broken_one_is_not(kind: Kind) {
         "the one before it stays",
         "there is no certificate in",
     ] {
-        within(format!("the log to say: {line}"), async {
-            while !log().contains(line) {
-                sleep(Duration::from_millis(10)).await;
-            }
-        })
-        .await;
+        until(format!("the log to say: {line}"), async || log().contains(line)).await;
     }
 }

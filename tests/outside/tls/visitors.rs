@@ -98,7 +98,7 @@ async fn a_stalled_reader_is_disconnected_and_can_read_everything_later(kind: Ki
         assert!(!ended && frames < FRAMES, "it was not disconnected: {frames} frames");
         assert_ne!(reader.exit().await.code(), Some(0));
     }
-    let seen = stack.visitor(&link, A).listen(&posted.turn).await.rest().await;
+    let seen = stack.visitor(&link, A).read(&posted.turn).await;
     assert_eq!(seen.len(), FRAMES + 1);
 }
 

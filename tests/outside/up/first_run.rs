@@ -19,12 +19,12 @@ async fn the_banner_shows_a_working_link_and_a_command_to_paste() {
     assert!(answer(&url).await.contains("hello"), "the demo agent answers what was said");
     assert!(up.line_with("control").await.contains("http://127.0.0.1:"));
     let next = up.line_with("next").await;
-    let command = next.trim_start().strip_prefix("next").expect("it begins so").trim();
+    let line = next.trim_start().strip_prefix("next").expect("it begins so").trim();
     let mut shell = home.arizuko();
     shell.arg("--version");
-    let mut pasted = arizuko_tests::process::command("/bin/sh");
+    let mut pasted = command("/bin/sh");
     pasted.env("HOME", home.path().join("home")).env("XDG_RUNTIME_DIR", home.path().join("run"));
-    let outcome = run(pasted.args(["-c", command]), "").await.expect(0);
+    let outcome = run(pasted.args(["-c", line]), "").await.expect(0);
     let minted = outcome.out.trim();
     assert_eq!(outcome.out.lines().count(), 1, "the URL alone: {outcome:?}");
     assert_eq!(status(minted).await, "200", "{outcome:?}");

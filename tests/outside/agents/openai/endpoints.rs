@@ -1,6 +1,6 @@
 //! The same with endpoints that that server is too well-behaved for: the test itself is one.
 
-use super::{attach, text};
+use super::attach;
 use arizuko_tests::prelude::*;
 
 /// A chunk with some text.
@@ -16,7 +16,7 @@ fn chunk(chunk: &Value) -> String {
 async fn a_stream_that_ends_before_the_model_has_is_cut_off(stack: Stack) {
     let mut endpoint = Endpoint::start().await;
     let _agent = attach(&stack, endpoint.url(), &[]).await;
-    let visitor = stack.visitor(&stack.issue("acme").await, A);
+    let visitor = stack.visit("acme").await;
     let posted = visitor.say("hello").await;
     let mut asked = endpoint.asked().await;
     asked.begin("text/event-stream").await;
@@ -29,7 +29,7 @@ async fn a_stream_that_ends_before_the_model_has_is_cut_off(stack: Stack) {
 async fn a_reply_that_breaks_before_its_first_word_is_asked_for_again(stack: Stack) {
     let mut endpoint = Endpoint::start().await;
     let _agent = attach(&stack, endpoint.url(), &[]).await;
-    let visitor = stack.visitor(&stack.issue("acme").await, A);
+    let visitor = stack.visit("acme").await;
     let posted = visitor.say("hello").await;
     // Cut off before it begins; with a thought, but without a word; and with an error in a stream.
     drop(endpoint.asked().await);
@@ -47,7 +47,7 @@ async fn a_reply_that_breaks_before_its_first_word_is_asked_for_again(stack: Sta
     asked.piece(": processing\n\n").await;
     asked.piece(&delta("At last.")).await;
     asked.piece("data: [DONE]\n\n").await;
-    let seen = visitor.listen(&posted.turn).await.rest().await;
+    let seen = visitor.read(&posted.turn).await;
     assert_eq!(text(&seen), "At last.");
     assert_eq!(visitor.end_of(&posted.turn).await["status"], "done");
 }
@@ -56,7 +56,7 @@ async fn a_reply_that_breaks_before_its_first_word_is_asked_for_again(stack: Sta
 async fn a_turn_that_nobody_wants_any_more_ends_its_request(stack: Stack) {
     let mut endpoint = Endpoint::start().await;
     let mut agent = attach(&stack, endpoint.url(), &[]).await;
-    let visitor = stack.visitor(&stack.issue("acme").await, A);
+    let visitor = stack.visit("acme").await;
     // Before the answer begins, and in the midst of it.
     for begins in [false, true] {
         let posted = visitor.say("hello").await;
@@ -66,7 +66,7 @@ async fn a_turn_that_nobody_wants_any_more_ends_its_request(stack: Stack) {
             asked.piece(&delta("Once upon a time")).await;
             visitor.listen(&posted.turn).await.through("delta").await;
         }
-        visitor.post_to(&format!("{}/cancel", posted.turn)).await.expect(200);
+        visitor.cancel(&posted.turn).await;
         asked.hung_up().await;
     }
     // An agent that is told to stop hands its turns back.
@@ -83,7 +83,7 @@ async fn a_turn_that_nobody_wants_any_more_ends_its_request(stack: Stack) {
 async fn endpoints_that_know_less_of_the_protocol_will_do(stack: Stack) {
     let mut endpoint = Endpoint::start().await;
     let _agent = attach(&stack, &format!("{}/v1/?version=3", endpoint.url()), &[]).await;
-    let visitor = stack.visitor(&stack.issue("acme").await, A);
+    let visitor = stack.visit("acme").await;
     let posted = visitor.say("hello").await;
     let asked = endpoint.asked().await;
     assert_eq!(asked.path, "/v1/chat/completions?version=3");
@@ -99,7 +99,7 @@ async fn endpoints_that_know_less_of_the_protocol_will_do(stack: Stack) {
         "choices": [{"index": 0, "message": {"content": parts}, "finish_reason": "stop"}],
     });
     asked.answer("200 OK", "application/json", &completion.to_string()).await;
-    let seen = visitor.listen(&posted.turn).await.rest().await;
+    let seen = visitor.read(&posted.turn).await;
     assert_eq!(text(&seen), "Here I am.");
     // It is remembered; and an end without [DONE] is one.
     let posted = visitor.say("hello").await;
@@ -110,7 +110,7 @@ async fn endpoints_that_know_less_of_the_protocol_will_do(stack: Stack) {
     let stop = json!({"choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]});
     asked.piece(&chunk(&stop)).await;
     drop(asked);
-    let seen = visitor.listen(&posted.turn).await.rest().await;
+    let seen = visitor.read(&posted.turn).await;
     assert_eq!(text(&seen), "Still here.");
     assert_eq!(visitor.end_of(&posted.turn).await["status"], "done");
 }
@@ -122,7 +122,7 @@ async fn the_key_goes_to_the_endpoint_and_nowhere_else(stack: Stack) {
     let key = key.display().to_string();
     let mut endpoint = Endpoint::start().await;
     let agent = attach(&stack, endpoint.url(), &["--api-key-file", &key]).await;
-    let visitor = stack.visitor(&stack.issue("acme").await, A);
+    let visitor = stack.visit("acme").await;
     let posted = visitor.say("hello").await;
     let asked = endpoint.asked().await;
     assert_eq!(asked.header("authorization"), "Bearer sk-from-a-file");

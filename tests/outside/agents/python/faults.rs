@@ -5,7 +5,7 @@ use arizuko_tests::prelude::*;
 
 #[apply(embedded_and_pair)]
 async fn a_control_that_is_killed_in_mid_reply_costs_nothing(mut stack: Stack) {
-    let visitor = stack.visitor(&stack.issue("acme").await, A);
+    let visitor = stack.visit("acme").await;
     let mut agent = stack.python_agent("1", &[]).await;
     let posted = visitor.say("count").await;
     let mut program = agent.turn().await;
@@ -19,15 +19,14 @@ async fn a_control_that_is_killed_in_mid_reply_costs_nothing(mut stack: Stack) {
         text += &format!("{before}and ");
     }
     stack.kill(Control(A));
-    program.print("at last").await;
-    program.exit(0).await;
+    program.reply("at last").await;
     stack.restart(Control(A)).await;
     whole(&visitor, &posted, &(text + "at last")).await;
 }
 
 #[apply(pair)]
 async fn a_control_that_drains_in_mid_reply_costs_nothing(mut stack: Stack) {
-    let visitor = stack.visitor(&stack.issue("acme").await, A);
+    let visitor = stack.visit("acme").await;
     let mut agent = stack.python_agent("2", &[]).await;
     let (first, second) = (visitor.say("count").await, visitor.say("count").await);
     let mut programs = [agent.turn().await, agent.turn().await];
@@ -52,18 +51,18 @@ async fn a_control_that_drains_in_mid_reply_costs_nothing(mut stack: Stack) {
 
 #[apply(pair)]
 async fn a_redis_that_restarts_in_mid_reply_costs_nothing(mut stack: Stack) {
-    let visitor = stack.visitor(&stack.issue("acme").await, A);
+    let visitor = stack.visit("acme").await;
     let mut agent = stack.python_agent("1", &[]).await;
     let posted = visitor.say("count").await;
     let mut program = agent.turn().await;
     let mut text = String::new();
     for number in 0..4 {
-        let redis = stack.redis().expect("this stack has one");
+        let redis = stack.redis();
         redis.kill();
         let word = format!("{number} ");
         program.print(&word).await;
         text += &word;
-        stack.redis().expect("as before").restart().await;
+        stack.redis().restart().await;
     }
     program.exit(0).await;
     whole(&visitor, &posted, &text).await;
@@ -71,20 +70,19 @@ async fn a_redis_that_restarts_in_mid_reply_costs_nothing(mut stack: Stack) {
 
 #[apply(pair)]
 async fn what_redis_has_lost_is_sent_again(mut stack: Stack) {
-    let visitor = stack.visitor(&stack.issue("acme").await, A);
+    let visitor = stack.visit("acme").await;
     let mut agent = stack.python_agent("1", &[]).await;
     let posted = visitor.say("count").await;
     let mut program = agent.turn().await;
     program.print("one ").await;
     visitor.listen(&posted.turn).await.take(1).await;
-    stack.redis().expect("this stack has one").remember();
+    stack.redis().remember();
     for word in ["two ", "three "] {
         program.print(word).await;
     }
     visitor.listen(&posted.turn).await.take(3).await;
-    let redis = stack.redis().expect("as before");
+    let redis = stack.redis();
     redis.forget_the_rest().await;
-    program.print("four").await;
-    program.exit(0).await;
+    program.reply("four").await;
     whole(&visitor, &posted, "one two three four").await;
 }
