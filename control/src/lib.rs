@@ -38,7 +38,7 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tonic::transport::server::TcpIncoming;
 
-/// The control service.
+/// The control service: opened with its store, then served on a listener.
 pub struct Server {
     control: Arc<control::Control>,
     tls: Option<Arc<Acceptor>>,
@@ -57,7 +57,7 @@ impl Server {
         tracing::info!(
             store = control.ledger.describe(),
             partitions = control.partitions,
-            "store is open"
+            "opened the store"
         );
         for remark in control.ledger.remarks().await {
             tracing::warn!("{remark}");
@@ -107,7 +107,7 @@ impl Server {
                 }
             }
         };
-        due.await.context("the task that takes due items")?;
-        served.context("serving gRPC")
+        due.await.context("the task that takes due items failed")?;
+        served.context("cannot serve gRPC")
     }
 }

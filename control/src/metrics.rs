@@ -34,7 +34,7 @@ pub(crate) struct Metrics {
     pub(crate) store: StoreMetrics,
 }
 
-/// An RPC, as `GatewayService/PostMessage`.
+/// An RPC, for example `GatewayService/PostMessage`.
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 pub(crate) struct Method {
     pub(crate) method: String,
@@ -43,14 +43,14 @@ pub(crate) struct Method {
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 pub(crate) struct Call {
     pub(crate) method: String,
-    pub(crate) code: Answer,
+    pub(crate) code: CodeLabel,
 }
 
-/// A gRPC code by its name.
+/// A gRPC status code, encoded as its name.
 #[derive(Clone, Debug, Hash, PartialEq, Eq)]
-pub(crate) struct Answer(pub(crate) Code);
+pub(crate) struct CodeLabel(pub(crate) Code);
 
-impl EncodeLabelValue for Answer {
+impl EncodeLabelValue for CodeLabel {
     fn encode(&self, encoder: &mut LabelValueEncoder<'_>) -> fmt::Result {
         write!(encoder, "{:?}", self.0)
     }
@@ -68,7 +68,7 @@ impl Metrics {
         let calls = Family::default();
         registry.register("calls", "RPCs answered", calls.clone());
         let call_times = latencies();
-        let help = "Time from an RPC to its answer, for a stream to its beginning";
+        let help = "Time to answer an RPC; for a stream, to its response headers";
         registry.register_with_unit("call_duration", help, seconds(), call_times.clone());
         // Every series is there from the start: a rate doesn't see one appear.
         let refusals = Family::default();
@@ -83,20 +83,22 @@ impl Metrics {
             registry.register(name, help, gauge.clone());
             gauge
         };
-        let gateways = gauge(&mut registry, "watch_streams", "Gateways that watch here");
-        let help = "Readers of turns and conversations here";
+        let gateways =
+            gauge(&mut registry, "watch_streams", "Watch streams of gateways to this control");
+        let help = "Subscriptions to turns and conversations at this control";
         let subscriptions = gauge(&mut registry, "subscriptions", help);
-        let agents = gauge(&mut registry, "agents", "Agents attached here, people included");
-        let help = "Turns that the agents attached here would take now";
+        let agents =
+            gauge(&mut registry, "agents", "Agents attached to this control, people included");
+        let help = "Credit of the agents attached to this control, in turns";
         let credit = gauge(&mut registry, "agent_credit", help);
         let help = "Turns that wait for an agent, in the whole store";
         let waiting = gauge(&mut registry, "waiting_turns", help);
         let longest_wait = Gauge::default();
-        let help = "Age of the oldest of the waiting turns";
+        let help = "Age of the oldest waiting turn";
         registry.register_with_unit("longest_wait", help, seconds(), longest_wait.clone());
         let first_frame =
             Histogram::new([0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 1800.0]);
-        let help = "Time from taking a message to storing the first frame of its reply";
+        let help = "Time from storing a message to storing the first frame of its reply";
         registry.register_with_unit("first_frame", help, seconds(), first_frame.clone());
 
         let store = StoreMetrics::register(&mut registry);

@@ -1,6 +1,6 @@
 //! Observes every RPC: a span, a count, and the time to its answer.
 
-use crate::metrics::{Answer, Call, Method, Metrics};
+use crate::metrics::{Call, CodeLabel, Method, Metrics};
 use arizuko_proto::{
     telemetry::traces::{self, TRACEPARENT},
     v1::ErrorReason,
@@ -88,7 +88,7 @@ fn record(metrics: &Metrics, method: String, status: Option<&Status>, begun: Ins
     if let Some(reason) = status.and_then(ErrorReason::of) {
         metrics.refused(reason);
     }
-    let call = Call { method: method.clone(), code: Answer(code) };
+    let call = Call { method: method.clone(), code: CodeLabel(code) };
     metrics.calls.get_or_create(&call).inc();
     let times = metrics.call_times.get_or_create(&Method { method });
     times.observe(begun.elapsed().as_secs_f64());
