@@ -285,6 +285,7 @@ fn unpack(packed: &Bytes) -> Option<(&str, Bytes)> {
     Some((topic, packed.slice(end + 1..)))
 }
 
+#[expect(clippy::disallowed_methods, reason = "estimates the clock of Redis from this one")]
 fn local() -> Millis {
     let since = SystemTime::now().duration_since(UNIX_EPOCH);
     since.map_or(0, |d| d.as_millis() as Millis)
