@@ -1,7 +1,9 @@
 //! The attributes that make an `async fn` a test, by the stacks that it runs on:
 //!
-//!     #[apply(every_stack)]
-//!     async fn a_message_is_answered(stack: Stack) { … }
+//! ```text
+//! #[apply(every_stack)]
+//! async fn a_message_is_answered(stack: Stack) { … }
+//! ```
 //!
 //! gives the tests `a_message_is_answered::embedded`, `…::one_redis` and `…::pair`. The argument is
 //! a [`Fixture`](crate::Fixture), or nothing.
