@@ -1,6 +1,6 @@
 //! All faults at random, under load, for as long as one likes. Not a part of `tests/run`:
 //!
-//!     cargo test --package arizuko-tests --test soak -- <minutes> <seed>
+//!     cargo test --workspace --test soak -- <minutes> <seed>
 //!
 //! Two controls and two gateways over one Redis; visitors who write, read to the end and compare;
 //! agents who answer. Something is killed, stopped or cut off every second or so, as the seed
