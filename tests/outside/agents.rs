@@ -1,4 +1,4 @@
-//! Agents: the protocol of Attach, and programs that `arizuko agent exec` runs.
+//! Agents: the Attach protocol, and each command that runs one.
 
 mod examples;
 mod exec;

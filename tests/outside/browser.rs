@@ -1,8 +1,8 @@
-//! A real Chromium: `tests/browser` drives the page.
+//! The page in a real Chromium, driven by `tests/browser`.
 
 use arizuko_tests::prelude::*;
 
-/// Everything on one stack. What is about the page alone is not repeated on the other.
+/// Runs all files on the embedded store, and those that depend on the servers on the pair.
 #[apply(embedded_and_pair)]
 async fn the_page_works_in_chromium(kind: Kind) {
     let stack = Stack::with_real_links(kind, &[]).await;

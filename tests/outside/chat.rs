@@ -1,4 +1,4 @@
-//! `/chat/{token}/…`: what a visitor's browser and programs see.
+//! `/chat/{token}/…`: the HTTP that browsers and visitors' programs use.
 
 mod cancel;
 mod history;

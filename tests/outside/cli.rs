@@ -1,4 +1,4 @@
-//! The command line: what it prints, where, with which exit code, and what to do about errors.
+//! The command line: what it prints and where, exit codes, and errors that say what to do.
 
 mod backup;
 mod chat;

@@ -1,4 +1,4 @@
-//! Clients that we did not write: curl, Python's gRPC, HTTP and SSE libraries.
+//! Clients that we did not write: curl, and Python's libraries for gRPC, HTTP and SSE.
 
 use arizuko_tests::prelude::*;
 
@@ -7,7 +7,7 @@ fn parse(text: &str) -> Value {
 }
 
 #[apply(every_stack)]
-async fn curl_posts_in_every_form_and_reads_the_stream(kind: Kind) {
+async fn curl_posts_in_each_content_type_and_reads_the_stream(kind: Kind) {
     let stack = Stack::with_real_links(kind, &[]).await;
     let link = stack.issue("acme").await;
     let mut agent = stack.attach("acme", B).await;
@@ -37,7 +37,7 @@ async fn curl_posts_in_every_form_and_reads_the_stream(kind: Kind) {
             "{read}"
         );
     }
-    // One command for question and answer.
+    // One command posts and reads the reply.
     let answering = async {
         agent.answer_next("at once").await;
     };
@@ -47,7 +47,7 @@ async fn curl_posts_in_every_form_and_reads_the_stream(kind: Kind) {
 }
 
 #[apply(every_stack)]
-async fn a_python_client_reads_a_reply_and_comes_back_by_its_last_event_id(kind: Kind) {
+async fn a_python_client_reconnects_with_last_event_id_and_reads_a_whole_reply(kind: Kind) {
     let stack = Stack::with_real_links(kind, &[]).await;
     let link = stack.issue("acme").await;
     let mut agent = stack.attach("acme", B).await;
@@ -82,7 +82,7 @@ async fn a_python_client_reads_a_reply_and_comes_back_by_its_last_event_id(kind:
 }
 
 #[apply(every_stack)]
-async fn a_python_agent_mints_links_with_its_key(stack: Stack) {
+async fn a_python_agent_issues_links_with_its_key(stack: Stack) {
     let key = stack.agent_key("acme/eng").await;
     let control = stack.control(B);
     let protos = Path::new(env!("CARGO_MANIFEST_DIR")).join("../proto").display().to_string();
@@ -109,7 +109,7 @@ async fn a_python_agent_mints_links_with_its_key(stack: Stack) {
 }
 
 #[apply(every_stack)]
-async fn grpc_tells_its_health_and_what_it_serves(stack: Stack) {
+async fn control_serves_grpc_health_and_reflection(stack: Stack) {
     for control in BOTH {
         let control = stack.control(control);
         let told = python("health.py", &[control.trim_start_matches("http://")]).await.expect(0);
@@ -128,7 +128,7 @@ async fn grpc_tells_its_health_and_what_it_serves(stack: Stack) {
 }
 
 #[apply(every_stack)]
-async fn a_gateway_tells_its_health_and_its_contract(stack: Stack) {
+async fn a_gateway_serves_its_health_and_openapi_json(stack: Stack) {
     for gateway in BOTH {
         let gateway = stack.at(gateway, "");
         gateway.get("/healthz").await.expect(200);

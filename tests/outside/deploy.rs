@@ -1,4 +1,4 @@
-//! What an operator puts on a machine: proxies' configurations, units, and the way there.
+//! Installation: proxy configurations, systemd units, and the instructions.
 
 mod install;
 mod proxies;
@@ -6,7 +6,7 @@ mod units;
 
 use arizuko_tests::prelude::*;
 
-/// A file of this repository.
+/// The path of a file in this repository.
 fn shipped(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(path)
 }

@@ -1,4 +1,4 @@
-//! The suite: every test from outside, on every kind of stack.
+//! The outside suite: each test drives a running stack as visitors, agents and operators do.
 
 mod agents;
 mod browser;

@@ -1,11 +1,11 @@
-//! The agents in `examples/`, run as `docs/agents.md` and their own comments say.
+//! The agents in `examples/`, started as `docs/agents.md` and their own comments describe.
 
 use arizuko_tests::prelude::*;
 use arizuko_tests::{python::repository, tools};
 use std::env;
 
 #[apply(embedded)]
-async fn the_agent_in_python_mints_its_link_and_answers_there(kind: Kind) {
+async fn the_python_example_issues_a_link_and_answers_on_it(kind: Kind) {
     let stack = Stack::with_real_links(kind, &[]).await;
     let checkout = stack.folder().join("checkout");
     for folder in ["proto/arizuko/v1", "examples/python"] {
@@ -42,7 +42,7 @@ async fn the_agent_in_python_mints_its_link_and_answers_there(kind: Kind) {
 }
 
 #[apply(embedded)]
-async fn the_agent_in_bash_answers(stack: Stack) {
+async fn the_bash_example_answers(stack: Stack) {
     let visitor = stack.visit("acme").await;
     let script = fs::read_to_string(repository().join("examples/bash/agent.sh"));
     let script = script.expect("it is there");
@@ -61,7 +61,7 @@ fn copy(from: &Path, to: &Path) {
     fs::create_dir_all(to).expect("the stack's folder is ours");
     for file in fs::read_dir(from).expect("it is there") {
         let file = file.expect("it can be read");
-        // Stubs that somebody made there are not part of it.
+        // Skips the folder of generated stubs, if there is one.
         if file.path().is_file() {
             fs::copy(file.path(), to.join(file.file_name())).expect("there is room");
         }

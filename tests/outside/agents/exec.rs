@@ -1,9 +1,9 @@
-//! `arizuko agent exec`: any program is an agent. What goes in and what comes out.
+//! `arizuko agent exec`: what a program gets and what becomes of its output.
 
 use arizuko_tests::prelude::*;
 
 #[apply(every_stack)]
-async fn a_program_gets_the_message_and_its_circumstances_and_no_keys(stack: Stack) {
+async fn a_program_gets_the_message_and_the_turns_details_but_no_keys(stack: Stack) {
     let options = LinkOptions { context: "be kind".into(), ..LinkOptions::default() };
     let visitor = stack.visitor(&stack.issue_with("acme/eng", "support", options).await, A);
     let key = stack.agent_key("acme/eng").await;
@@ -32,7 +32,7 @@ async fn a_program_gets_the_message_and_its_circumstances_and_no_keys(stack: Sta
         ("ARIZUKO_TOPIC", ""),
         ("ARIZUKO_TURN", &posted.turn),
     ];
-    assert_eq!(ours, expected, "and nothing else of ours");
+    assert_eq!(ours, expected, "these variables of ours, and no others");
     let all = program.environment.to_string();
     assert!(!all.contains(&key) && !all.contains(stack.operator_key()), "a key in {all}");
     program.reply("fine").await;
@@ -40,7 +40,7 @@ async fn a_program_gets_the_message_and_its_circumstances_and_no_keys(stack: Sta
 }
 
 #[apply(every_stack)]
-async fn output_streams_as_it_comes_cut_where_characters_end(stack: Stack) {
+async fn output_streams_in_pieces_that_end_between_characters(stack: Stack) {
     let [here, there] = stack.visit_both("acme").await;
     let mut agent = stack.agent("acme", &[]).await;
     let posted = here.say("hello").await;
@@ -49,7 +49,7 @@ async fn output_streams_as_it_comes_cut_where_characters_end(stack: Stack) {
     program.print("Hello ").await;
     assert_eq!(events.next().await.expect("the first words").data["text"], "Hello ");
 
-    // A character in pieces: nothing of it is shown before it is whole.
+    // A character that arrives in pieces is not shown before it is complete.
     let bytes = "a😀é".as_bytes();
     program.print_bytes(&bytes[..3]).await;
     assert_eq!(events.next().await.expect("what is whole").data["text"], "a");
@@ -71,7 +71,7 @@ async fn output_streams_as_it_comes_cut_where_characters_end(stack: Stack) {
 }
 
 #[apply(every_stack)]
-async fn with_json_a_program_gets_the_whole_turn_with_its_history(stack: Stack) {
+async fn with_json_a_program_gets_the_whole_turn_and_its_history(stack: Stack) {
     let visitor = stack.visit("acme").await;
     let mut agent = stack.agent("acme", &["--json"]).await;
     let first = visitor.say("one").await;
@@ -92,7 +92,7 @@ async fn with_json_a_program_gets_the_whole_turn_with_its_history(stack: Stack) 
 }
 
 #[apply(every_stack)]
-async fn a_webhooks_bytes_and_headers_reach_the_program(stack: Stack) {
+async fn a_program_gets_a_webhooks_body_and_headers(stack: Stack) {
     let hook = stack.caller(&stack.issue_hook("acme", "github", "").await, A);
     let mut agent = stack.agent("acme", &[]).await;
     let body = b"\x00\xff{}\r\n".to_vec();
@@ -115,7 +115,7 @@ async fn a_webhooks_bytes_and_headers_reach_the_program(stack: Stack) {
 }
 
 #[apply(every_stack)]
-async fn with_status_standard_error_is_what_the_agent_is_doing(stack: Stack) {
+async fn with_status_each_line_on_standard_error_is_a_status(stack: Stack) {
     let visitor = stack.visit("acme").await;
     let mut agent = stack.agent("acme", &["--status"]).await;
     let posted = visitor.say("hello").await;

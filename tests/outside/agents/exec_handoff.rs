@@ -1,9 +1,9 @@
-//! What routes and handoffs mean for the programs of `arizuko agent exec`.
+//! Routes and handoffs with `arizuko agent exec`.
 
 use arizuko_tests::prelude::*;
 
 #[apply(every_stack)]
-async fn an_exit_code_hands_the_turn_over(stack: Stack) {
+async fn an_exit_code_hands_the_turn_off(stack: Stack) {
     let visitor = stack.visit("acme").await;
     let flags = ["--handoff", "75=acme/people", "--handoff", "76="];
     let mut bot = stack.agent("acme", &flags).await;
@@ -25,14 +25,14 @@ async fn an_exit_code_hands_the_turn_over(stack: Stack) {
     assert_eq!((&*restart.name, &restart.data["keep"]), ("restart", &json!(true)));
     assert_eq!(message.data["content"], "Here I am.");
     assert_eq!(done.data["status"], "done");
-    // Its next message is the program's again, and another code still fails.
+    // The next message goes to the program again, and another exit code fails the turn.
     let posted = visitor.say_in(&posted.conversation, "more").await;
     bot.turn().await.exit(3).await;
     assert_eq!(visitor.end_of(&posted.turn).await["status"], "failed");
 }
 
 #[apply(every_stack)]
-async fn an_exit_code_hands_the_whole_conversation_over(stack: Stack) {
+async fn an_exit_code_reassigns_the_conversation(stack: Stack) {
     let visitor = stack.visit("acme").await;
     let flags = ["--handoff", "75=acme/people", "--handoff-conversation"];
     let mut bot = stack.agent("acme", &flags).await;
@@ -54,7 +54,7 @@ async fn an_exit_code_hands_the_whole_conversation_over(stack: Stack) {
 }
 
 #[apply(every_stack)]
-async fn a_program_learns_what_its_route_says_and_who_had_the_turn_before(stack: Stack) {
+async fn a_program_gets_its_routes_fields_and_who_handed_the_turn_off(stack: Stack) {
     let (persona, topic) = (Some("support engineer".into()), Some("leads".into()));
     stack.route(Route { persona, topic, ..route("web:acme") }).await;
     stack.route(mode("hook:acme", RouteMode::Observe)).await;
@@ -92,7 +92,7 @@ async fn a_program_learns_what_its_route_says_and_who_had_the_turn_before(stack:
     assert_eq!(turn["said"][0]["author"], "assistant");
     program.exit(0).await;
 
-    // A person's words are the history's, under their name.
+    // The history names the person who spoke.
     let posted = visitor.say("another").await;
     let program = bot.turn().await;
     program.exit(0).await;
@@ -109,7 +109,7 @@ async fn a_program_learns_what_its_route_says_and_who_had_the_turn_before(stack:
 }
 
 #[apply(every_stack)]
-async fn a_handoff_out_of_the_root_folder_fails_the_turn_and_not_the_agent(stack: Stack) {
+async fn a_handoff_to_another_tenant_fails_the_turn_but_not_the_agent(stack: Stack) {
     let visitor = stack.visit("acme").await;
     let mut bot = stack.agent("acme", &["--handoff", "75=other"]).await;
     let posted = visitor.say("hello").await;

@@ -1,5 +1,5 @@
-//! Agents and controls that die in the middle of a reply. In the end each reader has one whole
-//! reply and one end.
+//! Agents and controls that die in the middle of a reply. Every reader still gets one whole reply
+//! with one end.
 
 use arizuko_tests::prelude::*;
 
@@ -7,7 +7,7 @@ use arizuko_tests::prelude::*;
 const SHORT: [(&str, &str); 2] = [("ARIZUKO_LEASE", "3s"), ("ARIZUKO_AGENT_HEARTBEAT", "500ms")];
 
 #[apply(every_stack)]
-async fn a_killed_agents_turn_is_answered_by_the_next_and_every_reader_sees_one_end(kind: Kind) {
+async fn another_agent_answers_the_turn_of_a_killed_one(kind: Kind) {
     let stack = Stack::with(kind, &SHORT).await;
     let [here, there] = stack.visit_both("acme").await;
     let mut agent = stack.agent("acme", &[]).await;
@@ -41,7 +41,7 @@ async fn a_killed_agents_turn_is_answered_by_the_next_and_every_reader_sees_one_
 }
 
 #[apply(every_stack)]
-async fn a_turn_that_no_agent_survives_fails_after_its_last_attempt(kind: Kind) {
+async fn a_turn_fails_after_its_last_attempt(kind: Kind) {
     let settings = [&SHORT[..], &[("ARIZUKO_ATTEMPTS", "2")]].concat();
     let stack = Stack::with(kind, &settings).await;
     let visitor = stack.visit("acme").await;
@@ -50,9 +50,9 @@ async fn a_turn_that_no_agent_survives_fails_after_its_last_attempt(kind: Kind) 
         let mut agent = stack.session(B, hello("acme", 1)).await;
         let held = agent.turn().await;
         assert_eq!(held.turn.attempt, attempt);
-        // It says no more; nor does it say goodbye.
+        // It sends nothing more, not even the end of the stream.
         agent.hang();
-        within("a silent agent's turn to be taken back", async {
+        within("the turn of a silent agent to be requeued", async {
             let path = format!("{}/status", posted.turn);
             while visitor.json(&path).await["status"] == "running" {
                 sleep(Duration::from_millis(50)).await;
@@ -82,7 +82,7 @@ async fn a_turn_past_its_deadline_expires(kind: Kind) {
     assert_eq!(seen.last().map(|event| event.data["status"].clone()), Some("expired".into()));
 }
 
-/// What came piece by piece. The last word may come in the finished message alone.
+/// Joins the deltas. The last word may come in the finished message only.
 fn deltas(events: &[Event]) -> String {
     let deltas = events.iter().filter(|event| event.name == "delta");
     let text: String = deltas.filter_map(|event| event.data["text"].as_str()).collect();
@@ -90,7 +90,7 @@ fn deltas(events: &[Event]) -> String {
 }
 
 #[apply(every_stack)]
-async fn a_control_killed_and_restarted_in_mid_reply_costs_nothing(mut stack: Stack) {
+async fn killing_and_restarting_controls_loses_nothing_of_a_reply(mut stack: Stack) {
     let link = stack.issue("acme").await;
     let visitor = stack.visitor(&link, A);
     let mut agent = stack.agent("acme", &[]).await;
@@ -118,7 +118,7 @@ async fn a_control_killed_and_restarted_in_mid_reply_costs_nothing(mut stack: St
     assert_eq!(text, expected);
     assert_eq!(names(&seen).iter().filter(|name| **name == "turn_done").count(), 1);
     assert!(!names(&seen).contains(&"reset") && !names(&seen).contains(&"restart"), "{seen:?}");
-    // What had not been sent when the program ended came in the finished message alone.
+    // The finished message holds the output that had not been sent when the program ended.
     let sent = deltas(&seen);
     assert!(expected.starts_with(&sent), "doubled or torn: {sent}");
     let numbers: Vec<_> = seen.iter().filter_map(|event| event.data["n"].as_u64()).collect();
@@ -127,7 +127,7 @@ async fn a_control_killed_and_restarted_in_mid_reply_costs_nothing(mut stack: St
 }
 
 #[apply(every_stack)]
-async fn a_control_that_is_told_to_stop_loses_no_frame(mut stack: Stack) {
+async fn stopping_control_loses_no_frame(mut stack: Stack) {
     let link = stack.issue("acme").await;
     let visitor = stack.visitor(&link, A);
     let mut agent = stack.agent("acme", &[]).await;
@@ -145,7 +145,7 @@ async fn a_control_that_is_told_to_stop_loses_no_frame(mut stack: Stack) {
         let status = process.exit().await;
         assert_eq!(status.code(), Some(0), "a clean end");
         stack.restart(Control(A)).await;
-        // It is here before more is said, or it might come with that alone.
+        // Waits for this piece, so that it doesn't share a frame with the next.
         visitor.listen(&posted.turn).await.take(round + 1).await;
     }
     program.reply("end").await;

@@ -1,10 +1,10 @@
-//! `arizuko agent http`: one POST a turn to an endpoint, in whose place the test sits.
+//! `arizuko agent http`: each turn is a POST to an endpoint, which is the test itself.
 
 use arizuko_tests::prelude::*;
 
 const LINES: &str = "application/x-ndjson";
 
-/// An endpoint, the agent that asks it for `acme`, and a visitor.
+/// Starts an endpoint, an agent of `acme` that calls it, and a visitor.
 async fn start(stack: &Stack, flags: &[&str]) -> (Endpoint, Process, Visitor) {
     let endpoint = Endpoint::start().await;
     let mut agent = stack.operators_command();
@@ -21,7 +21,7 @@ async fn seen_of(visitor: &Visitor, posted: &Posted) -> Vec<Event> {
     visitor.read(&posted.turn).await
 }
 
-/// What the visitor has of these events, and how the turn ended.
+/// Returns the texts of the messages, and how the turn ended.
 fn reply(seen: &[Event]) -> (Vec<String>, &Value) {
     let texts = transcript(seen).into_iter().map(|(_, text)| text).collect();
     let done = seen.last().filter(|event| event.name == "turn_done");
@@ -29,7 +29,7 @@ fn reply(seen: &[Event]) -> (Vec<String>, &Value) {
 }
 
 #[apply(embedded_and_pair)]
-async fn a_visitor_reads_what_the_endpoint_says_as_it_comes(stack: Stack) {
+async fn a_visitor_reads_the_endpoints_answer_as_it_arrives(stack: Stack) {
     let (mut endpoint, _agent, visitor) = start(&stack, &[]).await;
     let posted = visitor.say("hello").await;
     let mut asked = endpoint.asked().await;
@@ -60,14 +60,14 @@ async fn a_visitor_reads_what_the_endpoint_says_as_it_comes(stack: Stack) {
             (&json!("assistant"), &json!("It comes as it is made."))
         ]
     );
-    // Nothing to say is an answer as well.
+    // An empty answer is an answer, too.
     asked.answer("204 No Content", "", "").await;
     assert_eq!(names(&seen_of(&visitor, &posted).await), ["turn_done"]);
     assert_eq!(visitor.end_of(&posted.turn).await["status"], "done");
 }
 
 #[apply(embedded)]
-async fn objects_say_more_than_text(stack: Stack) {
+async fn an_endpoint_answers_with_json_objects(stack: Stack) {
     let (mut endpoint, agent, visitor) = start(&stack, &[]).await;
     let said = [
         json!({"status": "reading"}),
@@ -101,7 +101,7 @@ async fn objects_say_more_than_text(stack: Stack) {
 }
 
 #[apply(embedded)]
-async fn an_endpoint_hands_a_turn_over(stack: Stack) {
+async fn an_endpoint_hands_a_turn_off(stack: Stack) {
     let (mut endpoint, _agent, visitor) = start(&stack, &[]).await;
     let mut people = stack.attach("acme/people", B).await;
     let posted = visitor.say("a human, please").await;
@@ -124,7 +124,7 @@ async fn an_endpoint_hands_a_turn_over(stack: Stack) {
 }
 
 #[apply(embedded)]
-async fn a_request_is_repeated_only_before_the_answer_begins(stack: Stack) {
+async fn a_request_is_retried_only_before_the_answer_begins(stack: Stack) {
     let (mut endpoint, agent, visitor) = start(&stack, &[]).await;
     let posted = visitor.say("hello").await;
     let first = endpoint.asked().await;
@@ -153,7 +153,7 @@ async fn a_request_is_repeated_only_before_the_answer_begins(stack: Stack) {
 }
 
 #[apply(embedded)]
-async fn a_cancelled_turn_ends_its_request(stack: Stack) {
+async fn cancelling_a_turn_ends_its_request(stack: Stack) {
     let (mut endpoint, _agent, visitor) = start(&stack, &[]).await;
     let posted = visitor.say("hello").await;
     let mut asked = endpoint.asked().await;
@@ -165,7 +165,7 @@ async fn a_cancelled_turn_ends_its_request(stack: Stack) {
 }
 
 #[apply(embedded)]
-async fn what_is_no_reply_fails_plainly(stack: Stack) {
+async fn an_invalid_answer_fails_the_turn_with_a_plain_error(stack: Stack) {
     let flags = ["--retry-for", "1s", "--timeout", "1s"];
     let (mut endpoint, agent, visitor) = start(&stack, &flags).await;
     let vague = "The agent could not answer.";
@@ -182,7 +182,7 @@ async fn what_is_no_reply_fails_plainly(stack: Stack) {
         assert_fields(&standing, json!({"status": "failed", "error": vague}));
         assert!(agent.said().contains(told), "{told}: {}", agent.said());
     }
-    // One that says nothing at all is waited for so long and no longer.
+    // A silent endpoint times out.
     let posted = visitor.say("hello").await;
     let _silent = endpoint.asked().await;
     let standing = visitor.end_of(&posted.turn).await;

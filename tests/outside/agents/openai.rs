@@ -1,5 +1,5 @@
-//! `arizuko agent openai`: a visitor reads what a model says, and is told when it can't. The model
-//! is a server of the protocol that we did not write.
+//! `arizuko agent openai`: a visitor reads a model's answer, or why there is none. The model is
+//! aimock, a server of the protocol that we did not write.
 
 mod endpoints;
 
@@ -19,19 +19,19 @@ async fn attach(stack: &Stack, base_url: &str, flags: &[&str]) -> Process {
     process
 }
 
-/// Attaches a model that answers by these fixtures.
+/// Attaches a model that answers with these fixtures.
 async fn attach_model(stack: &Stack, flags: &[&str], fixtures: Value) -> (Model, Process) {
     let model = stack.model(KEY, fixtures).await;
     let agent = attach(stack, &model.base_url(), flags).await;
     (model, agent)
 }
 
-/// What the model answers to a message with this in it.
+/// A fixture: the response to a message that contains this.
 fn to(message: &str, response: Value) -> Value {
     json!({"match": {"userMessage": message}, "response": response})
 }
 
-/// What a visitor gets who says this.
+/// Sends a message and returns the events and how the turn ended.
 async fn answer_to(stack: &Stack, message: &str) -> (Vec<Event>, Value) {
     let visitor = stack.visit("acme").await;
     let posted = visitor.say(message).await;
@@ -39,7 +39,7 @@ async fn answer_to(stack: &Stack, message: &str) -> (Vec<Event>, Value) {
     (seen, visitor.end_of(&posted.turn).await)
 }
 
-/// The events' names. What is said quickly has no deltas.
+/// The events' names. A reply that comes all at once has no deltas.
 fn without_deltas(seen: &[Event]) -> Vec<&str> {
     let mut names = names(seen);
     names.retain(|name| *name != "delta");
@@ -47,7 +47,7 @@ fn without_deltas(seen: &[Event]) -> Vec<&str> {
 }
 
 #[apply(embedded_and_pair)]
-async fn a_visitor_reads_what_the_model_says(kind: Kind) {
+async fn a_visitor_reads_the_models_answer(kind: Kind) {
     let stack = Stack::with(kind, &[SERVED]).await;
     let persona = Some("a concierge".into());
     let topic = Some("leads".into());
@@ -60,7 +60,7 @@ async fn a_visitor_reads_what_the_model_says(kind: Kind) {
     let usage = json!({"prompt_tokens": 4711, "completion_tokens": 42});
     let long = "A rather long answer, which is sent in pieces. ".repeat(5);
     let mut hello = to("hello", json!({"content": long, "usage": usage}));
-    // Between one piece and the next.
+    // The wait between two pieces.
     hello["latency"] = 30.into();
     let fixtures = json!([hello, to("more", json!({"content": "No.\n"})),]);
     let (model, agent) = attach_model(&stack, &flags, fixtures).await;
@@ -72,7 +72,7 @@ async fn a_visitor_reads_what_the_model_says(kind: Kind) {
     let [deltas @ .., message, done] = &seen[..] else { panic!("{seen:?}") };
     let pieces = deltas.iter().map(|delta| delta.data["text"].as_str());
     let pieces = pieces.collect::<Option<String>>().expect("deltas");
-    // The message stands for what had not gone out by then.
+    // The message also has the text that had not been sent as deltas.
     assert!(long.starts_with(&pieces) && deltas.len() > 1, "{seen:?}");
     assert_eq!(message.data["content"], long);
     assert_eq!(done.data["status"], "done");
@@ -100,7 +100,7 @@ async fn a_visitor_reads_what_the_model_says(kind: Kind) {
 }
 
 #[apply(embedded)]
-async fn what_a_model_does_meanwhile_is_its_status(stack: Stack) {
+async fn reasoning_and_tool_calls_show_as_status(stack: Stack) {
     let calling = json!([
         {"type": "toolCall", "name": "get_weather", "arguments": {"city": "Ulm"}},
         {"type": "text", "text": "It is sunny."},
@@ -129,7 +129,7 @@ async fn what_a_model_does_meanwhile_is_its_status(stack: Stack) {
 }
 
 #[apply(embedded)]
-async fn a_model_that_is_busy_is_asked_again_as_late_as_it_wants(stack: Stack) {
+async fn a_busy_model_is_asked_again_after_its_retry_after(stack: Stack) {
     let refused = |status: u16, index: u8| {
         let error = json!({"message": "not now", "type": "error"});
         json!({
@@ -139,7 +139,7 @@ async fn a_model_that_is_busy_is_asked_again_as_late_as_it_wants(stack: Stack) {
     };
     let fixtures = json!([
         refused(429, 0),
-        // With this one the server says nothing of when to come back.
+        // This refusal comes without Retry-After.
         refused(503, 1),
         refused(429, 2),
         to("hello", json!({"content": "Now."}))
@@ -154,7 +154,7 @@ async fn a_model_that_is_busy_is_asked_again_as_late_as_it_wants(stack: Stack) {
 }
 
 #[apply(embedded)]
-async fn what_a_model_cannot_do_is_told_plainly(stack: Stack) {
+async fn each_failure_of_a_model_has_a_plain_error(stack: Stack) {
     let refused = |status: u16, said: &str| json!({"error": {"message": said, "type": "error"}, "status": status});
     let late =
         json!({"error": {"message": "an hour", "type": "e"}, "status": 429, "retryAfter": 3600});
@@ -202,7 +202,7 @@ async fn what_a_model_cannot_do_is_told_plainly(stack: Stack) {
 }
 
 #[apply(embedded)]
-async fn a_reply_that_is_cut_off_does_not_pass_for_a_whole_one(stack: Stack) {
+async fn a_reply_that_is_cut_off_fails_the_turn(stack: Stack) {
     let whole = "This sentence is cut off in the middle, and nobody ever reads its end.";
     let fixtures = json!([{
         "match": {"userMessage": "hello"},
@@ -220,11 +220,11 @@ async fn a_reply_that_is_cut_off_does_not_pass_for_a_whole_one(stack: Stack) {
         json!({"status": "failed", "error": "The reply was cut off. Please ask again."}),
     );
     assert!(agent.said().contains("cut off: "), "{}", agent.said());
-    assert_eq!(model.requests().await.len(), 1, "what was shown is not said twice");
+    assert_eq!(model.requests().await.len(), 1, "a reply that has begun is not requested again");
 }
 
 #[apply(embedded)]
-async fn what_cannot_work_is_said_at_once(stack: Stack) {
+async fn wrong_flags_are_refused_at_the_start(stack: Stack) {
     let good = ["--folder", "acme", "--base-url", "http://127.0.0.1:9/v1", "--model", "m"];
     for (more, code, told) in [
         (["--system-file", "/nowhere/prompt.md"], 1, "/nowhere/prompt.md"),

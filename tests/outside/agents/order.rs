@@ -1,10 +1,10 @@
-//! Which turn is handed out when: one of a conversation at a time, in order, up to the credit.
+//! The order of delivery: one turn of a conversation at a time, oldest first, up to the credit.
 
 use arizuko_tests::prelude::*;
 use std::collections::HashMap;
 
 #[apply(every_stack)]
-async fn two_messages_within_a_second_are_both_answered_in_order(stack: Stack) {
+async fn two_messages_in_one_second_are_both_answered_in_order(stack: Stack) {
     let [here, there] = stack.visit_both("acme").await;
     let mut agent = stack.attach("acme", B).await;
     let first = here.say("one").await;
@@ -12,7 +12,7 @@ async fn two_messages_within_a_second_are_both_answered_in_order(stack: Stack) {
     let held = agent.turn().await;
     assert_eq!(held.turn.turn_id, first.turn);
     let waiting = here.json(&format!("{}/status", second.turn)).await;
-    assert_eq!(waiting["status"], "queued", "one of a conversation at a time");
+    assert_eq!(waiting["status"], "queued", "one turn of a conversation at a time");
     agent.answer(held, "1").await;
     let held = agent.turn().await;
     assert_eq!(held.turn.turn_id, second.turn);
@@ -25,7 +25,7 @@ async fn two_messages_within_a_second_are_both_answered_in_order(stack: Stack) {
 }
 
 #[apply(every_stack)]
-async fn many_messages_from_many_visitors_are_answered_once_each_and_in_order(kind: Kind) {
+async fn each_of_many_messages_is_answered_once_and_in_order(kind: Kind) {
     let settings = [
         ("ARIZUKO_ADDRESS_RATE", "10000"),
         ("ARIZUKO_LINK_RATE", "10000"),
@@ -68,7 +68,7 @@ async fn many_messages_from_many_visitors_are_answered_once_each_and_in_order(ki
 }
 
 #[apply(every_stack)]
-async fn no_more_turns_come_than_there_is_credit_for(stack: Stack) {
+async fn an_agent_gets_no_more_turns_than_its_credit(stack: Stack) {
     let visitor = stack.visit("acme").await;
     let mut agent = stack.session(B, hello("acme", 2)).await;
     let mut turns = Vec::new();
@@ -76,7 +76,7 @@ async fn no_more_turns_come_than_there_is_credit_for(stack: Stack) {
         turns.push(visitor.say(text).await.turn);
     }
     let (first, second) = (agent.turn().await, agent.turn().await);
-    // Ending a turn gives no credit back: the agent says itself when it wants another.
+    // Ending a turn gives no credit: the agent asks for another turn itself.
     agent.answer(first, "1").await;
     let status = async |turn: &str| {
         let standing = visitor.json(&format!("{turn}/status?wait=1")).await;
@@ -95,7 +95,7 @@ async fn no_more_turns_come_than_there_is_credit_for(stack: Stack) {
 }
 
 #[apply(every_stack)]
-async fn a_waiting_turn_goes_to_whoever_attaches(stack: Stack) {
+async fn a_new_agent_gets_the_queued_turns(stack: Stack) {
     let visitor = stack.visit("acme").await;
     let first = visitor.say("one").await;
     let other = visitor.say("two").await;
@@ -108,7 +108,7 @@ async fn a_waiting_turn_goes_to_whoever_attaches(stack: Stack) {
 }
 
 #[apply(every_stack)]
-async fn agents_of_one_folder_share_the_work(stack: Stack) {
+async fn agents_of_one_folder_share_its_turns(stack: Stack) {
     let visitor = stack.visit("acme").await;
     let mut one = stack.session(A, hello("acme", 1)).await;
     let mut other = stack.session(B, hello("acme", 1)).await;
@@ -118,11 +118,11 @@ async fn agents_of_one_folder_share_the_work(stack: Stack) {
     let mut said = [a.turn, b.turn];
     handed.sort();
     said.sort();
-    assert_eq!(handed, said, "each turn went to one of them");
+    assert_eq!(handed, said, "each agent got one turn");
 }
 
 #[apply(every_stack)]
-async fn a_turn_carries_the_history_that_was_asked_for(stack: Stack) {
+async fn a_turn_carries_as_much_history_as_the_agent_asks_for(stack: Stack) {
     let visitor = stack.visit("acme").await;
     let wanted = Hello { history: 3, ..hello("acme", 100) };
     let mut agent = stack.session(B, wanted).await;
@@ -147,7 +147,7 @@ async fn a_turn_carries_the_history_that_was_asked_for(stack: Stack) {
 }
 
 #[apply(every_stack)]
-async fn an_agent_of_another_folder_gets_nothing(stack: Stack) {
+async fn agents_of_other_folders_get_nothing(stack: Stack) {
     let visitor = stack.visit("acme").await;
     let _others = [
         stack.attach("acme/eng", A).await,

@@ -1,16 +1,16 @@
-//! `arizuko agent exec`: programs begun, ended, and failing.
+//! `arizuko agent exec`: how programs start, end and fail.
 
 use arizuko_tests::prelude::*;
 use nix::unistd::Pid;
 
 #[apply(every_stack)]
-async fn an_exit_code_other_than_zero_fails_the_turn(stack: Stack) {
+async fn a_nonzero_exit_code_fails_the_turn(stack: Stack) {
     let visitor = stack.visit("acme").await;
     let mut tail = stack.operators_command();
     tail.args(["tail", "--json"]);
     let mut tail = Process::start("tail", tail, &stack.logs());
     let mut agent = stack.agent("acme", &[]).await;
-    // Until `tail` shows something it may not listen yet: links are minted for as long as that.
+    // `tail` is connected once it shows something: issue links until it does.
     let listening = async {
         loop {
             stack.issue("other").await;
@@ -44,11 +44,11 @@ async fn an_exit_code_other_than_zero_fails_the_turn(stack: Stack) {
 }
 
 #[apply(every_stack)]
-async fn a_program_that_reads_nothing_and_one_that_prints_nothing_are_fine(stack: Stack) {
+async fn a_program_may_read_nothing_or_print_nothing(stack: Stack) {
     let visitor = stack.visit("acme").await;
     let key = stack.agent_key("acme").await;
     let mut agent = Agent::start(&stack, &key, "acme", &[], &["--deaf"]).await;
-    // More than a pipe holds, so that whoever waits for it to be read waits for ever.
+    // More than a pipe holds: writing it all would block for ever.
     visitor.post("text/plain", "x".repeat(65_536)).await.posted();
     let program = agent.turn().await;
     program.exit(0).await;
@@ -61,7 +61,7 @@ async fn a_program_that_reads_nothing_and_one_that_prints_nothing_are_fine(stack
 }
 
 #[apply(every_stack)]
-async fn a_cancelled_turn_ends_the_program_and_one_that_is_deaf_is_killed(stack: Stack) {
+async fn cancelling_a_turn_terminates_its_program_and_then_kills_it(stack: Stack) {
     let visitor = stack.visitor(&stack.issue("acme").await, B);
     let mut agent = stack.agent("acme", &[]).await;
     let posted = visitor.say("hello").await;
@@ -76,7 +76,7 @@ async fn a_cancelled_turn_ends_the_program_and_one_that_is_deaf_is_killed(stack:
     program.ignore_term().await;
     visitor.cancel(&posted.turn).await;
     program.killed().await;
-    // And the agent is there for the next one.
+    // The agent takes the next turn.
     let posted = visitor.say("hello").await;
     let program = agent.turn().await;
     program.reply("here").await;
@@ -84,7 +84,7 @@ async fn a_cancelled_turn_ends_the_program_and_one_that_is_deaf_is_killed(stack:
 }
 
 #[apply(every_stack)]
-async fn concurrency_says_how_many_turns_run_at_a_time(stack: Stack) {
+async fn concurrency_bounds_the_turns_that_run_at_a_time(stack: Stack) {
     let visitor = stack.visit("acme").await;
     let mut agent = stack.agent("acme", &["--concurrency", "2"]).await;
     let (first, second) = (visitor.say("a").await, visitor.say("b").await);
@@ -103,7 +103,7 @@ async fn concurrency_says_how_many_turns_run_at_a_time(stack: Stack) {
 }
 
 #[apply(every_stack)]
-async fn stopping_the_agent_hands_its_turns_back(stack: Stack) {
+async fn stopping_the_agent_requeues_its_turns(stack: Stack) {
     let visitor = stack.visit("acme").await;
     let mut agent = stack.agent("acme", &[]).await;
     let posted = visitor.say("hello").await;
@@ -118,7 +118,7 @@ async fn stopping_the_agent_hands_its_turns_back(stack: Stack) {
 }
 
 #[apply(every_stack)]
-async fn what_cannot_work_is_said_at_once(stack: Stack) {
+async fn wrong_arguments_are_refused_at_the_start(stack: Stack) {
     for (arguments, told) in [
         (&["--folder", "acme", "--", "./no-such-program"][..], "no-such-program"),
         (&["--folder", "acme", "--", "no-such-program"], "no-such-program"),

@@ -1,4 +1,4 @@
-//! Attach, frame by frame: repeats, holes, and what is refused.
+//! Attach, frame by frame: repeats, gaps, and refusals.
 
 use arizuko_proto::{
     v1::agent_service_client::AgentServiceClient,
@@ -6,7 +6,7 @@ use arizuko_proto::{
 };
 use arizuko_tests::prelude::*;
 
-/// A stack with one visitor's message in the hands of an agent.
+/// A visitor's message, and the agent that holds its turn.
 pub(super) async fn held(stack: &Stack) -> (arizuko_tests::http::Visitor, Session, Held) {
     let visitor = stack.visit("acme").await;
     let mut agent = stack.attach("acme", B).await;
@@ -22,13 +22,13 @@ pub(super) async fn lost(agent: &mut Session, turn: &str) {
 }
 
 #[apply(every_stack)]
-async fn a_repeat_is_acknowledged_and_stored_once(stack: Stack) {
+async fn a_repeated_append_is_acknowledged_and_stored_once(stack: Stack) {
     let (visitor, mut agent, mut held) = held(&stack).await;
     let three = || vec![delta("m1", "a"), delta("m1", "b"), delta("m1", "c")];
     for _ in 0..3 {
         assert_eq!(agent.append_at(&held, 1, three()).await.next_seq, 4);
     }
-    // A repeat that overlaps brings only what is new.
+    // Of a repeat that overlaps, only the new frames are stored.
     let overlap = vec![delta("m1", "c"), delta("m1", "d")];
     assert_eq!(agent.append_at(&held, 3, overlap).await.next_seq, 5);
     assert_eq!(agent.append_at(&held, 2, vec![delta("m1", "b")]).await.next_seq, 5);
@@ -40,7 +40,7 @@ async fn a_repeat_is_acknowledged_and_stored_once(stack: Stack) {
 }
 
 #[apply(every_stack)]
-async fn a_hole_is_not_stored_and_the_answer_names_what_is_expected(stack: Stack) {
+async fn frames_after_a_gap_are_not_stored_and_the_answer_names_the_next_seq(stack: Stack) {
     let (visitor, mut agent, mut held) = held(&stack).await;
     assert_eq!(agent.append_at(&held, 2, vec![delta("m1", "b")]).await.next_seq, 1);
     assert_eq!(agent.append_at(&held, 1, vec![delta("m1", "a")]).await.next_seq, 2);
@@ -52,7 +52,7 @@ async fn a_hole_is_not_stored_and_the_answer_names_what_is_expected(stack: Stack
 }
 
 #[apply(every_stack)]
-async fn finish_waits_for_the_frames_before_it_and_may_be_repeated(stack: Stack) {
+async fn finish_needs_the_frames_before_it_and_may_be_repeated(stack: Stack) {
     let (visitor, mut agent, mut held) = held(&stack).await;
     held.seq = 3;
     agent.say(held.finish()).await;
@@ -60,7 +60,7 @@ async fn finish_waits_for_the_frames_before_it_and_may_be_repeated(stack: Stack)
     assert_eq!((early.next_seq, early.finished), (1, false));
     let both = vec![delta("m1", "a"), delta("m1", "b")];
     assert_eq!(agent.append_at(&held, 1, both).await.next_seq, 3);
-    // Often, since each repeat comes right after the end.
+    // Many times: a repeat may meet the first one's commit.
     for _ in 0..100 {
         agent.finish(&held).await;
     }
@@ -69,7 +69,7 @@ async fn finish_waits_for_the_frames_before_it_and_may_be_repeated(stack: Stack)
 }
 
 #[apply(every_stack)]
-async fn another_attempt_or_another_session_is_told_that_the_turn_is_lost(stack: Stack) {
+async fn frames_of_another_attempt_or_session_are_answered_with_lost(stack: Stack) {
     let (visitor, mut agent, held) = held(&stack).await;
     let turn = held.turn.turn_id.clone();
     let mut other = stack.attach("acme", A).await;
@@ -108,7 +108,7 @@ async fn frames_that_break_the_contract_end_the_stream(stack: Stack) {
 }
 
 #[apply(every_stack)]
-async fn a_reply_past_its_limit_ends_as_failed(kind: Kind) {
+async fn a_reply_past_its_limit_fails_the_turn(kind: Kind) {
     let stack = Stack::with(kind, &[("ARIZUKO_TURN_BYTES", "10000")]).await;
     let long = "x".repeat((64 << 10) + 1);
     for (first, second) in [("x".repeat(6_000), "y".repeat(6_000)), ("x".into(), long)] {
@@ -127,7 +127,7 @@ async fn a_reply_past_its_limit_ends_as_failed(kind: Kind) {
 }
 
 #[apply(every_stack)]
-async fn the_first_message_is_hello_and_comes_once(stack: Stack) {
+async fn a_stream_begins_with_hello_and_has_only_one(stack: Stack) {
     for first in [Some(Said::Accept(Accept::default())), None] {
         let mut agent = AgentServiceClient::new(stack.operator(A).await);
         let stream = agent.attach(tokio_stream::iter([AttachRequest { message: first }])).await;

@@ -1,11 +1,10 @@
-//! Agents on the Python module in `examples/python`: what it promises its handlers.
+//! Agents on the Python module in `examples/python`: its promises to handlers.
 
 mod faults;
 
 use arizuko_tests::prelude::*;
 
-/// All of a reply, as one reads it who comes when it is over: each frame once, one end, and no
-/// other agent's beginning.
+/// Reads a reply to its end. Asserts that it has this text, each frame once, one end and no restart.
 async fn whole(visitor: &Visitor, posted: &Posted, text: &str) -> Vec<Event> {
     let seen = read_to_the_end(visitor, &posted.turn).await;
     let said = transcript(&seen).into_iter().map(|(_, text)| text);
@@ -18,7 +17,7 @@ async fn whole(visitor: &Visitor, posted: &Posted, text: &str) -> Vec<Event> {
 }
 
 #[apply(embedded_and_pair)]
-async fn a_reply_is_streamed_piece_by_piece(stack: Stack) {
+async fn a_reply_streams_piece_by_piece(stack: Stack) {
     let visitor = stack.visit("acme").await;
     let mut agent = stack.python_agent("1", &[]).await;
     let posted = visitor.say("grüß dich").await;
@@ -33,7 +32,7 @@ async fn a_reply_is_streamed_piece_by_piece(stack: Stack) {
     assert_eq!(names(&live.take(1).await), ["delta"]);
     program.print("two").await;
     program.step(json!({"message": "one, two"})).await;
-    // More than one frame holds.
+    // Too long for one frame.
     let long = "é😀".repeat(40_000);
     program.step(json!({"message": long})).await;
     program.exit(0).await;
@@ -42,13 +41,13 @@ async fn a_reply_is_streamed_piece_by_piece(stack: Stack) {
 }
 
 #[apply(embedded)]
-async fn a_handler_that_fails_tells_the_visitor_its_sentence_and_nothing_else(stack: Stack) {
+async fn a_failing_handler_shows_the_visitor_its_sentence_only(stack: Stack) {
     let visitor = stack.visit("acme").await;
     let mut agent = stack.python_agent("1", &[]).await;
     for (exit, sentence) in [
         (1, "That is beyond me."),
         (2, "The agent could not answer."),
-        // The one before has not taken the agent with it.
+        // The agent has survived the failure before.
         (1, "That is beyond me."),
     ] {
         let posted = visitor.say("hello").await;
@@ -60,7 +59,7 @@ async fn a_handler_that_fails_tells_the_visitor_its_sentence_and_nothing_else(st
 }
 
 #[apply(embedded_and_pair)]
-async fn turns_are_taken_as_many_at_a_time_as_told(stack: Stack) {
+async fn concurrency_bounds_the_turns_that_run_at_a_time(stack: Stack) {
     let visitor = stack.visit("acme").await;
     let mut agent = stack.python_agent("2", &[]).await;
     let (first, second) = (visitor.say("a").await, visitor.say("b").await);
@@ -81,7 +80,7 @@ async fn turns_are_taken_as_many_at_a_time_as_told(stack: Stack) {
 }
 
 #[apply(embedded_and_pair)]
-async fn a_model_that_blocks_for_longer_than_the_lease_keeps_its_turns(kind: Kind) {
+async fn a_handler_that_blocks_past_the_lease_keeps_its_turn(kind: Kind) {
     let settings = [("ARIZUKO_LEASE", "2s"), ("ARIZUKO_AGENT_HEARTBEAT", "500ms")];
     let stack = Stack::with(kind, &settings).await;
     let visitor = stack.visit("acme").await;
@@ -94,7 +93,7 @@ async fn a_model_that_blocks_for_longer_than_the_lease_keeps_its_turns(kind: Kin
     for program in [&mut one, &mut two] {
         program.print("before ").await;
     }
-    // Somebody who would take what they lose.
+    // This agent would get any turn that they lose.
     let _next = stack.agent("acme", &[]).await;
     let block = json!({"block": 5});
     tokio::join!(one.step(block.clone()), two.step(block));
@@ -105,7 +104,7 @@ async fn a_model_that_blocks_for_longer_than_the_lease_keeps_its_turns(kind: Kin
 }
 
 #[apply(embedded_and_pair)]
-async fn a_cancelled_turn_ends_its_handler(stack: Stack) {
+async fn cancelling_a_turn_ends_its_handler(stack: Stack) {
     let visitor = stack.visitor(&stack.issue("acme").await, B);
     for flags in [&[][..], &["--plain"]] {
         let mut agent = stack.python_agent("1", flags).await;
@@ -114,7 +113,7 @@ async fn a_cancelled_turn_ends_its_handler(stack: Stack) {
         program.print("half").await;
         let cancel = visitor.post_to(&format!("{}/cancel", posted.turn)).await;
         cancel.expect(200);
-        // A coroutine by itself, what is none with a write.
+        // A coroutine is cancelled; a plain function fails at its next write.
         if flags.is_empty() {
             program.killed().await;
         } else {
@@ -123,7 +122,7 @@ async fn a_cancelled_turn_ends_its_handler(stack: Stack) {
             })
             .await;
         }
-        // And the agent is there for the next one.
+        // The agent takes the next turn.
         let posted = visitor.say("hello").await;
         let program = agent.turn().await;
         program.reply("here").await;
@@ -132,7 +131,7 @@ async fn a_cancelled_turn_ends_its_handler(stack: Stack) {
 }
 
 #[apply(embedded_and_pair)]
-async fn an_agent_that_is_told_to_stop_hands_its_turns_back(stack: Stack) {
+async fn stopping_the_agent_requeues_its_turns(stack: Stack) {
     let visitor = stack.visit("acme").await;
     let mut agent = stack.python_agent("1", &["--plain"]).await;
     let posted = visitor.say("hello").await;
@@ -147,7 +146,7 @@ async fn an_agent_that_is_told_to_stop_hands_its_turns_back(stack: Stack) {
 }
 
 #[apply(embedded)]
-async fn a_turn_is_handed_off_with_what_was_said(stack: Stack) {
+async fn a_handler_hands_a_turn_off_with_its_messages(stack: Stack) {
     let visitor = stack.visit("acme").await;
     let mut agent = stack.python_agent("1", &[]).await;
     let mut people = stack.attach("acme/people", B).await;
@@ -162,11 +161,11 @@ async fn a_turn_is_handed_off_with_what_was_said(stack: Stack) {
     assert_eq!(held.turn.said[0].content, "One moment. ");
     let handed = held.turn.handed.clone().expect("it comes from somebody");
     assert_eq!((&*handed.folder, &*handed.note), ("acme", "wants a person"));
-    // Its place is free again.
+    // The handoff frees the agent's place for another turn.
     let posted = visitor.say("hello").await;
     agent.turn().await.exit(0).await;
     whole(&visitor, &posted, "").await;
-    // What control would take for a broken agent's fails here.
+    // The module refuses a handoff for which control would end the stream.
     let posted = visitor.say("hello").await;
     let mut program = agent.turn().await;
     let handoff = json!({"handoff": "other", "note": ""});
@@ -175,7 +174,7 @@ async fn a_turn_is_handed_off_with_what_was_said(stack: Stack) {
 }
 
 #[apply(embedded)]
-async fn an_agent_speaks_without_being_asked(stack: Stack) {
+async fn a_handler_sends_a_message_of_its_own(stack: Stack) {
     let visitor = stack.visit("acme").await;
     let mut agent = stack.python_agent("1", &[]).await;
     let posted = visitor.say("hello").await;
@@ -189,7 +188,7 @@ async fn an_agent_speaks_without_being_asked(stack: Stack) {
 }
 
 #[apply(pair)]
-async fn an_agent_shows_its_certificate_to_a_control_that_wants_one(kind: Kind) {
+async fn an_agent_shows_control_its_certificate(kind: Kind) {
     let stack = Stack::with_tls(kind, &[]).await;
     let visitor = stack.visit("acme").await;
     let mut agent = stack.python_agent("1", &[]).await;
@@ -200,7 +199,7 @@ async fn an_agent_shows_its_certificate_to_a_control_that_wants_one(kind: Kind) 
 }
 
 #[apply(pair)]
-async fn a_key_that_is_refused_ends_the_agent(stack: Stack) {
+async fn a_refused_key_ends_the_agent(stack: Stack) {
     let script = script("module.py");
     let mut module = stack.python(&script, "acme").await;
     module.args(["127.0.0.1:1", "1"]).env("ARIZUKO_KEY", "azk_nonsense");

@@ -1,11 +1,11 @@
-//! Sessions that come back, turns that change hands.
+//! Sessions that resume, and turns that go to another session.
 
 use super::protocol::{held, lost};
 use arizuko_proto::v1::{Accept, HeldTurn};
 use arizuko_tests::prelude::*;
 
 #[apply(every_stack)]
-async fn a_stream_that_breaks_comes_back_and_goes_on_with_its_turns(stack: Stack) {
+async fn a_session_resumes_on_a_new_stream_with_its_turns(stack: Stack) {
     let link = stack.issue("acme").await;
     let visitor = stack.visitor(&link, A);
     let channel = stack.operator(B).await;
@@ -14,7 +14,7 @@ async fn a_stream_that_breaks_comes_back_and_goes_on_with_its_turns(stack: Stack
     let mut held = agent.turn().await;
     agent.append(&mut held, delta("m1", "one ")).await;
 
-    // The link breaks without a goodbye; what was sent last may or may not have arrived.
+    // The stream breaks. The last Append may or may not have arrived.
     let session_id = agent.welcome.session_id.clone();
     agent.say(held.append(2, vec![delta("m1", "two ")])).await;
     let mine = HeldTurn { turn_id: posted.turn.clone(), attempt: 1, next_seq: 3 };
@@ -28,7 +28,7 @@ async fn a_stream_that_breaks_comes_back_and_goes_on_with_its_turns(stack: Stack
     assert_eq!((known[0].turn_id.as_str(), known[0].attempt), (posted.turn.as_str(), 1));
     let next = known[0].next_seq;
     assert!(next == 2 || next == 3, "{next}");
-    // The older stream speaks for nobody any more.
+    // The older stream ends.
     assert!(agent.ended().await.is_some());
 
     again.say(held.append(2, vec![delta("m1", "two "), delta("m1", "three")])).await;
@@ -41,11 +41,11 @@ async fn a_stream_that_breaks_comes_back_and_goes_on_with_its_turns(stack: Stack
 }
 
 #[apply(every_stack)]
-async fn a_turn_that_never_reached_the_agent_is_handed_out_again(stack: Stack) {
+async fn a_turn_that_did_not_reach_the_agent_is_delivered_again(stack: Stack) {
     let visitor = stack.visit("acme").await;
     let mut agent = stack.session(B, hello("acme", 1)).await;
     let posted = visitor.say("hello").await;
-    // It was handed out, but the agent does not know of it when it comes back.
+    // The turn was delivered, but the agent does not name it when it resumes.
     let offered = agent.offered().await;
     let session_id = agent.welcome.session_id.clone();
     let back = Hello { session_id, ..hello("acme", 1) };
@@ -59,14 +59,14 @@ async fn a_turn_that_never_reached_the_agent_is_handed_out_again(stack: Stack) {
 }
 
 #[apply(every_stack)]
-async fn a_turn_that_its_agent_has_forgotten_begins_anew(stack: Stack) {
+async fn a_turn_that_its_agent_has_forgotten_restarts(stack: Stack) {
     let visitor = stack.visit("acme").await;
     let posted = visitor.say("hello").await;
     let mut agent = stack.session(B, hello("acme", 1)).await;
     let mut held = agent.turn().await;
     agent.append(&mut held, delta("m1", "two replies")).await;
     agent.append(&mut held, delta("m1", " in one")).await;
-    // As after a failover that has lost the end of a turn: control holds it, the agent does not.
+    // As after a fail-over that lost the end of a turn: control has it running, the agent does not.
     let back = Hello { session_id: agent.welcome.session_id.clone(), ..hello("acme", 1) };
     let mut again = stack.session(A, back).await;
     assert_eq!(again.welcome.held, []);
@@ -79,7 +79,7 @@ async fn a_turn_that_its_agent_has_forgotten_begins_anew(stack: Stack) {
 }
 
 #[apply(every_stack)]
-async fn a_turn_that_is_not_accepted_in_time_goes_to_another_session(kind: Kind) {
+async fn a_turn_not_accepted_in_time_goes_to_another_session(kind: Kind) {
     let stack = Stack::with(kind, &[("ARIZUKO_ACCEPT_TIMEOUT", "500ms")]).await;
     let visitor = stack.visit("acme").await;
     let mut deaf = stack.session(B, hello("acme", 1)).await;
@@ -99,7 +99,7 @@ async fn a_turn_that_is_not_accepted_in_time_goes_to_another_session(kind: Kind)
 }
 
 #[apply(every_stack)]
-async fn a_rejected_turn_comes_again_when_it_was_said_to(stack: Stack) {
+async fn a_rejected_turn_comes_again_after_its_retry_after(stack: Stack) {
     let visitor = stack.visit("acme").await;
     let mut agent = stack.attach("acme", B).await;
     let posted = visitor.say("hello").await;
@@ -118,7 +118,7 @@ async fn a_rejected_turn_comes_again_when_it_was_said_to(stack: Stack) {
 }
 
 #[apply(every_stack)]
-async fn an_agent_that_leaves_hands_its_turns_back_at_once(stack: Stack) {
+async fn the_turns_of_an_agent_that_leaves_are_requeued_at_once(stack: Stack) {
     let (visitor, agent, mut held) = held(&stack).await;
     let mut next = stack.attach("acme", A).await;
     let mut agent = agent;

@@ -1,16 +1,16 @@
-//! POST `/chat/{token}/{turn}/cancel`: a turn is stopped.
+//! POST `/chat/{token}/{turn}/cancel`.
 
 use arizuko_tests::prelude::*;
 
-/// Waits until the agent hears that a turn is not wanted any more.
-async fn told_of_the_cancel(agent: &mut Session, turn: &str) {
+/// Waits until the agent gets Cancel for a turn.
+async fn hears_cancel(agent: &mut Session, turn: &str) {
     let heard =
         |heard: &Heard| matches!(heard, Heard::Cancel(c) if c.turn_id == turn).then_some(());
     agent.hear_of("Cancel", heard).await;
 }
 
 #[apply(every_stack)]
-async fn a_cancelled_turn_ends_at_once_and_the_agent_is_told(stack: Stack) {
+async fn cancel_ends_a_turn_at_once_and_tells_the_agent(stack: Stack) {
     let [here, there] = stack.visit_both("acme").await;
     let posted = here.say("hello").await;
     let mut agent = stack.attach("acme", B).await;
@@ -24,11 +24,11 @@ async fn a_cancelled_turn_ends_at_once_and_the_agent_is_told(stack: Stack) {
     let last = events.rest().await;
     assert_eq!(names(&last), ["turn_done"]);
     assert_eq!(last[0].data["status"], "cancelled");
-    told_of_the_cancel(&mut agent, &posted.turn).await;
+    hears_cancel(&mut agent, &posted.turn).await;
 
-    // What the agent still says is refused, and no reader sees it.
+    // Later frames of the agent are refused, and no reader sees them.
     agent.say(held.append(held.seq, vec![delta("m1", "too late")])).await;
-    told_of_the_cancel(&mut agent, &posted.turn).await;
+    hears_cancel(&mut agent, &posted.turn).await;
     let snapshot = here.json(&posted.turn).await;
     assert_eq!(snapshot["assistant"][0]["content"], "one");
     assert_eq!(names(&here.read(&posted.turn).await), ["delta", "turn_done"]);
@@ -39,7 +39,7 @@ async fn a_cancelled_turn_ends_at_once_and_the_agent_is_told(stack: Stack) {
 }
 
 #[apply(every_stack)]
-async fn a_turn_is_cancelled_before_any_agent_takes_it(stack: Stack) {
+async fn cancel_ends_a_queued_turn(stack: Stack) {
     let visitor = stack.visit("acme").await;
     let first = visitor.say("one").await;
     let second = visitor.say_in(&first.conversation, "two").await;
@@ -53,7 +53,7 @@ async fn a_turn_is_cancelled_before_any_agent_takes_it(stack: Stack) {
 }
 
 #[apply(every_stack)]
-async fn cancelling_again_or_too_late_changes_nothing(stack: Stack) {
+async fn a_repeated_or_late_cancel_changes_nothing(stack: Stack) {
     let visitor = stack.visit("acme").await;
     let posted = visitor.say("one").await;
     let cancel = format!("{}/cancel", posted.turn);

@@ -1,4 +1,4 @@
-//! GET `/chat/{token}/c/{conversation}`: what was said, in pages, and the cursor to go on from.
+//! GET `/chat/{token}/c/{conversation}`: the turns, in pages, and the cursor to stream from.
 
 use arizuko_tests::prelude::*;
 
@@ -7,7 +7,7 @@ pub(super) async fn history(visitor: &Visitor, conversation: &str, query: &str) 
 }
 
 #[apply(every_stack)]
-async fn history_tells_all_turns_oldest_first_and_the_cursor_to_go_on_from(stack: Stack) {
+async fn history_lists_all_turns_oldest_first_with_the_cursor_to_stream_from(stack: Stack) {
     let [here, there] = stack.visit_both("acme").await;
     let mut agent = stack.attach("acme", B).await;
     let first = here.say("one").await;
@@ -36,7 +36,7 @@ async fn history_tells_all_turns_oldest_first_and_the_cursor_to_go_on_from(stack
     let html = html["turns"][0]["assistant"][0]["html"].as_str().map(str::to_owned);
     assert_eq!(html.as_deref().map(str::trim), Some("<p><em>1</em></p>"));
 
-    let cursor = page["cursor"].as_str().expect("the cursor to go on from");
+    let cursor = page["cursor"].as_str().expect("the cursor to stream from");
     let path = format!("c/{}/sse", first.conversation);
     let mut events = there.open(&path, Cursor::After(cursor)).await.ok();
     agent.append(&mut held, delta("m1", "f")).await;
@@ -48,7 +48,7 @@ async fn history_tells_all_turns_oldest_first_and_the_cursor_to_go_on_from(stack
 }
 
 #[apply(every_stack)]
-async fn history_comes_in_pages_without_a_hole_or_a_repeat(kind: Kind) {
+async fn history_pages_have_no_gap_and_no_repeat(kind: Kind) {
     let stack =
         Stack::with(kind, &[("ARIZUKO_ADDRESS_RATE", "1000"), ("ARIZUKO_LINK_RATE", "1000")]).await;
     let visitor = stack.visit("acme").await;
@@ -85,14 +85,14 @@ async fn history_comes_in_pages_without_a_hole_or_a_repeat(kind: Kind) {
 }
 
 #[apply(every_stack)]
-async fn history_and_the_stream_from_its_cursor_are_the_whole_reply_exactly_once(stack: Stack) {
+async fn history_and_the_stream_from_its_cursor_make_the_whole_reply(stack: Stack) {
     let [here, there] = stack.visit_both("acme").await;
     let mut agent = stack.attach("acme", B).await;
     let posted = here.say("hello").await;
     let path = format!("c/{}/sse", posted.conversation);
     let mut held = agent.turn().await;
 
-    // Somebody reloads the page after each frame, and in the midst of them.
+    // Reloads the page after each append, while frames arrive.
     let mut readers = Vec::new();
     for n in 0..12 {
         let page = history(if n % 2 == 0 { &here } else { &there }, &posted.conversation, "").await;

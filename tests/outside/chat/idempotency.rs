@@ -1,4 +1,4 @@
-//! `Idempotency-Key`: a message that is sent again is not a second one.
+//! `Idempotency-Key`: a repeated message makes no second turn.
 
 use arizuko_tests::prelude::*;
 use futures_util::future::join_all;
@@ -24,7 +24,7 @@ async fn a_repeat_returns_the_first_turn(stack: Stack) {
 }
 
 #[apply(every_stack)]
-async fn repeats_at_the_same_time_at_both_gateways_make_one_turn(stack: Stack) {
+async fn concurrent_repeats_at_both_gateways_make_one_turn(stack: Stack) {
     let visitors = stack.visit_both("acme").await;
     let message = json!({"content": "hello"});
     let repeats = (0..16).map(|n| visitors[n % 2].say_once(KEY, &message));
@@ -41,7 +41,7 @@ async fn the_same_key_with_another_message_is_refused(stack: Stack) {
 }
 
 #[apply(every_stack)]
-async fn a_short_key_could_be_guessed_and_opens_no_conversation(stack: Stack) {
+async fn a_key_short_enough_to_guess_opens_no_conversation(stack: Stack) {
     let visitor = stack.visit("acme").await;
     for key in ["1", "0123456789abcdefghijk"] {
         visitor.say_once(key, &json!({"content": "x"})).await.refused(400, "INVALID");
@@ -54,7 +54,7 @@ async fn a_short_key_could_be_guessed_and_opens_no_conversation(stack: Stack) {
 }
 
 #[apply(every_stack)]
-async fn a_key_counts_for_its_link_and_conversation_alone(stack: Stack) {
+async fn a_key_is_scoped_to_its_link_and_conversation(stack: Stack) {
     let visitor = stack.visit("acme").await;
     let other = stack.visit("acme").await;
     let first = visitor.say_once(KEY, &json!({"content": "x"})).await.posted();
@@ -67,7 +67,7 @@ async fn a_key_counts_for_its_link_and_conversation_alone(stack: Stack) {
 }
 
 #[apply(every_stack)]
-async fn a_repeat_is_answered_also_when_the_limits_are_reached(kind: Kind) {
+async fn a_repeat_is_answered_even_past_the_limits(kind: Kind) {
     let stack =
         Stack::with(kind, &[("ARIZUKO_ADDRESS_RATE", "1"), ("ARIZUKO_LINK_TURNS", "1")]).await;
     let visitor = stack.visit("acme").await;

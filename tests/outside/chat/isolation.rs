@@ -1,8 +1,8 @@
-//! No visitor reads, changes or learns of what is another's.
+//! No visitor reads, changes or learns of another's conversation.
 
 use arizuko_tests::prelude::*;
 
-/// Everything that takes an id: with ids that are not the visitor's each says 404.
+/// Asserts that every request with these ids, which are not the visitor's, is a 404.
 async fn nothing_is_found(visitor: &Visitor, Posted { turn, conversation }: &Posted) {
     for path in [
         turn.clone(),
@@ -30,7 +30,7 @@ async fn nothing_is_found(visitor: &Visitor, Posted { turn, conversation }: &Pos
 async fn ids_of_another_link_open_nothing(stack: Stack) {
     let mine = stack.visit("acme").await;
     let posted = mine.say("mine").await;
-    // Of the same folder and JID, of another folder, of a webhook.
+    // A link of the same JID, one of another folder, and a webhook.
     let same = stack.visitor(&stack.issue("acme").await, B);
     let other = stack.visit("other").await;
     same.say("theirs").await;
@@ -41,14 +41,14 @@ async fn ids_of_another_link_open_nothing(stack: Stack) {
     for path in ["", "/status", "/sse"] {
         hook.get(&format!("/{}{path}", posted.turn)).await.refused(404, "NOT_FOUND");
     }
-    // All that changed nothing.
+    // None of these requests changed anything.
     let history = mine.json(&format!("c/{}", posted.conversation)).await;
     assert_eq!(history["turns"].as_array().map(Vec::len), Some(1));
     assert_eq!(history["turns"][0]["status"], "queued");
 }
 
 #[apply(every_stack)]
-async fn a_visitor_of_the_same_link_finds_no_other_conversation(stack: Stack) {
+async fn a_visitor_finds_no_other_conversation_of_the_same_link(stack: Stack) {
     let link = stack.issue("acme").await;
     let (alice, bob) = (stack.visitor(&link, A), stack.visitor(&link, B));
     let hers = alice.say("alice-secret").await;
@@ -61,7 +61,7 @@ async fn a_visitor_of_the_same_link_finds_no_other_conversation(stack: Stack) {
         let answer = format!("to {}", String::from_utf8_lossy(&held.turn.content));
         agent.answer(held, &answer).await;
     }
-    // What Bob can reach without her ids has nothing of hers.
+    // Nothing that Bob can reach without Alice's ids has anything of hers.
     let seen = live.take(3).await;
     assert!(seen.iter().all(|event| !event.raw.contains("alice")), "{seen:?}");
     for path in [
@@ -76,7 +76,7 @@ async fn a_visitor_of_the_same_link_finds_no_other_conversation(stack: Stack) {
             "{path}: {answer}"
         );
     }
-    // Nor does a turn of hers show up in a conversation of his, by cursor or by page.
+    // A cursor from Alice's conversation shows Bob nothing of it.
     let hers_first = alice.follow(&hers.conversation).await.take(1).await.remove(0);
     let path = format!("c/{}/sse", his.conversation);
     let mut events =
@@ -87,7 +87,7 @@ async fn a_visitor_of_the_same_link_finds_no_other_conversation(stack: Stack) {
 }
 
 #[apply(every_stack)]
-async fn a_turn_is_no_conversation_and_a_conversation_no_turn(stack: Stack) {
+async fn turn_ids_and_conversation_ids_are_not_interchangeable(stack: Stack) {
     let visitor = stack.visit("acme").await;
     let Posted { turn, conversation } = visitor.say("hello").await;
     let swapped = Posted { turn: conversation, conversation: turn };
@@ -95,7 +95,7 @@ async fn a_turn_is_no_conversation_and_a_conversation_no_turn(stack: Stack) {
 }
 
 #[apply(every_stack)]
-async fn a_token_that_is_almost_right_is_wrong(stack: Stack) {
+async fn a_token_with_any_change_is_refused(stack: Stack) {
     let link = stack.issue("acme").await;
     let token = link.token.clone();
     assert!(token.len() >= 43, "at least 256 bits: {token}");

@@ -1,16 +1,15 @@
-//! What one visitor, one link and one address can ask for, and when to come back.
+//! The limits of a visitor, a link and an address, and Retry-After.
 
 use arizuko_tests::prelude::*;
 
-/// Rates out of the way, so that only the turns are counted.
+/// Raises the rates, so that only the limits on turns apply.
 const FAST: [(&str, &str); 2] =
     [("ARIZUKO_ADDRESS_RATE", "100000"), ("ARIZUKO_LINK_RATE", "100000")];
-/// The turns and a link's rate out of the way.
+/// Raises the limit on turns, and trusts the test's forwarded addresses.
 const MANY_TURNS: [(&str, &str); 2] =
     [("ARIZUKO_LINK_TURNS", "1000"), ("ARIZUKO_TRUSTED_PROXY", "127.0.0.0/8")];
 
-/// Sends messages until one is refused; says how many were taken, and after how many seconds to
-/// come back.
+/// Sends messages until one is refused. Returns how many were taken, and Retry-After in seconds.
 async fn taken_before_a_refusal(visitors: &[Visitor], reason: &str) -> (usize, u64) {
     for count in 0..200 {
         let answer = visitors[count % visitors.len()].post_json(&json!({"content": "x"})).await;
@@ -24,25 +23,24 @@ async fn taken_before_a_refusal(visitors: &[Visitor], reason: &str) -> (usize, u
 }
 
 #[apply(every_stack)]
-async fn one_address_may_send_twenty_messages_a_minute_to_a_link(kind: Kind) {
+async fn an_address_may_send_twenty_messages_a_minute_to_a_link(kind: Kind) {
     let stack = Stack::with(kind, &MANY_TURNS).await;
     let link = stack.issue("acme").await;
     let visitors = stack.visitors(&link);
     let begun = Instant::now();
     let (taken, _) = taken_before_a_refusal(&visitors, "RATE_LIMITED").await;
-    // One more comes in each three seconds that this takes.
+    // One more is allowed in each three seconds that this takes.
     let most = 20 + begun.elapsed().as_secs() / 3 + 1;
     assert!((20..=most).contains(&(taken as u64)), "{taken} were taken");
-    // Neither another visitor of the link nor the same one's other link suffers from it.
+    // Another address on this link, and this address on another link, are not limited.
     let other = visitors[0].request(Method::POST, "").header("x-forwarded-for", "192.0.2.7");
     send(other.json(&json!({"content": "x"}))).await.posted();
     stack.visit("acme").await.say("x").await;
-    // A repeat of what was taken is no new message.
     visitors[0].get("config").await.expect(200);
 }
 
 #[apply(every_stack)]
-async fn one_link_takes_sixty_messages_a_minute_from_all_its_visitors(kind: Kind) {
+async fn a_link_takes_sixty_messages_a_minute_from_all_addresses(kind: Kind) {
     let stack = Stack::with(kind, &MANY_TURNS).await;
     let link = stack.issue("acme").await;
     let begun = Instant::now();
@@ -61,7 +59,7 @@ async fn one_link_takes_sixty_messages_a_minute_from_all_its_visitors(kind: Kind
             taken += 1;
         }
     }
-    // One more comes in each second that this takes.
+    // One more is allowed in each second that this takes.
     let most = 60 + begun.elapsed().as_secs() + 1;
     assert!((60..=most).contains(&taken), "{taken} were taken");
 }
@@ -93,7 +91,7 @@ async fn a_link_has_at_most_twenty_open_turns(kind: Kind) {
 }
 
 #[apply(every_stack)]
-async fn an_address_has_at_most_so_many_open_streams(kind: Kind) {
+async fn an_address_has_a_bounded_number_of_open_streams(kind: Kind) {
     let stack = Stack::with(kind, &[("ARIZUKO_STREAMS_PER_ADDRESS", "3")]).await;
     let visitor = stack.visit("acme").await;
     let posted = visitor.say("hello").await;
@@ -110,16 +108,16 @@ async fn an_address_has_at_most_so_many_open_streams(kind: Kind) {
     let inline = send(inline.json(&json!({"content": "x"}))).await;
     inline.refused(429, "TOO_MANY_STREAMS");
     let turns = visitor.json(&format!("c/{}", posted.conversation)).await;
-    assert_eq!(turns["turns"].as_array().map(Vec::len), Some(1), "what was refused was not taken");
+    assert_eq!(turns["turns"].as_array().map(Vec::len), Some(1), "a refused message makes no turn");
     drop(open);
-    within("a stream that was left to be counted out", async {
+    within("a closed stream to be no longer counted", async {
         while visitor.open(&path, Cursor::Start).await.status != 200 {}
     })
     .await;
 }
 
 #[apply(every_stack)]
-async fn who_is_refused_may_come_back_when_told(kind: Kind) {
+async fn a_request_after_retry_after_is_taken(kind: Kind) {
     let settings = [
         ("ARIZUKO_ADDRESS_RATE", "60"),
         ("ARIZUKO_LINK_RATE", "60"),
@@ -129,13 +127,13 @@ async fn who_is_refused_may_come_back_when_told(kind: Kind) {
     let link = stack.issue("acme").await;
     let visitors = stack.visitors(&link);
     let (_, after) = taken_before_a_refusal(&visitors, "RATE_LIMITED").await;
-    assert!(after <= 2, "one a second, so that {after} s are too many");
+    assert!(after <= 2, "at one message a second, {after} s is too long");
     sleep(Duration::from_secs(after)).await;
     stack.visitor(&link, A).say("as told").await;
 }
 
 #[apply(every_stack)]
-async fn a_forged_address_is_not_believed(kind: Kind) {
+async fn a_forged_forwarded_address_is_ignored(kind: Kind) {
     let stack = Stack::with(kind, &[("ARIZUKO_ADDRESS_RATE", "3")]).await;
     let visitor = stack.visit("acme").await;
     for address in 1..=3 {

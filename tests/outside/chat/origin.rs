@@ -1,5 +1,5 @@
-//! Who may embed a link and call it from another site. (That no answer sets a cookie, and the
-//! headers that all have, the harness checks on every answer of every test.)
+//! Which sites may embed a link and call it. (The harness checks on every answer of every test that
+//! no cookie is set, and the headers that all answers have.)
 
 use arizuko_tests::http::Answer;
 use arizuko_tests::prelude::*;
@@ -20,7 +20,7 @@ async fn post_from(visitor: &Visitor, headers: &[(&str, &str)]) -> Answer {
 }
 
 #[apply(every_stack)]
-async fn another_site_may_not_call_unless_the_link_names_it(stack: Stack) {
+async fn a_site_that_the_link_does_not_name_may_not_call(stack: Stack) {
     let (open, closed) = links(&stack).await;
     for visitor in [&open, &closed] {
         for origin in [
@@ -60,7 +60,7 @@ async fn a_site_that_the_link_names_may_call_and_embed_it(stack: Stack) {
 }
 
 #[apply(every_stack)]
-async fn our_own_page_may_call(stack: Stack) {
+async fn the_page_itself_may_call(stack: Stack) {
     let (_, closed) = links(&stack).await;
     let own = stack.gateway(A);
     post_from(&closed, &[]).await.posted();
@@ -69,7 +69,7 @@ async fn our_own_page_may_call(stack: Stack) {
 }
 
 #[apply(every_stack)]
-async fn a_preflight_is_answered_for_named_sites_alone(stack: Stack) {
+async fn only_named_sites_pass_a_preflight(stack: Stack) {
     let (open, closed) = links(&stack).await;
     let ask = |visitor: &Visitor, origin: &str| {
         let request = visitor.request(Method::OPTIONS, "").header("origin", origin);
@@ -88,7 +88,7 @@ async fn a_preflight_is_answered_for_named_sites_alone(stack: Stack) {
 }
 
 #[apply(every_stack)]
-async fn a_site_learns_nothing_of_a_link_that_is_not_for_it(stack: Stack) {
+async fn a_site_that_the_link_does_not_name_learns_nothing_about_it(stack: Stack) {
     let (_, closed) = links(&stack).await;
     let posted = closed.say("hello").await;
     for path in [

@@ -1,9 +1,9 @@
-//! GET `/chat/{token}/`: the page, and what it is told.
+//! GET `/chat/{token}/`: the page and its configuration.
 
 use arizuko_tests::prelude::*;
 
 #[apply(every_stack)]
-async fn the_page_is_html_with_its_files_beside_it(stack: Stack) {
+async fn the_page_is_html_and_loads_only_our_assets(stack: Stack) {
     let visitor = stack.visit("acme").await;
     let page = visitor.get("").await.expect(200);
     assert_eq!(page.header("content-type"), "text/html; charset=utf-8");
@@ -25,7 +25,7 @@ async fn the_page_is_html_with_its_files_beside_it(stack: Stack) {
             assert!(!file.body.is_empty());
         }
     }
-    // All else that a page could load would tell others who visits.
+    // Anything loaded from elsewhere would tell others who visits.
     for foreign in ["http://", "https://"] {
         let loads = html.split(foreign).skip(1).filter(|rest| !rest.starts_with("www.w3.org"));
         assert_eq!(loads.count(), 0, "{html}");
@@ -34,7 +34,7 @@ async fn the_page_is_html_with_its_files_beside_it(stack: Stack) {
 }
 
 #[apply(every_stack)]
-async fn the_page_shows_the_links_name_and_greeting_and_nothing_that_it_must_not(stack: Stack) {
+async fn the_page_escapes_the_links_name_and_greeting_and_hides_its_context(stack: Stack) {
     let options = LinkOptions {
         name: "Tom & \"Jerry\" </script><script>alert(1)</script>".into(),
         greeting: "Hello **you** <img src=x onerror=alert(2)>".into(),
@@ -53,7 +53,7 @@ async fn the_page_shows_the_links_name_and_greeting_and_nothing_that_it_must_not
 }
 
 #[apply(every_stack)]
-async fn config_tells_what_the_page_needs(stack: Stack) {
+async fn config_has_everything_that_the_page_needs(stack: Stack) {
     let options =
         LinkOptions { name: "Acme".into(), greeting: "*Hi*".into(), ..LinkOptions::default() };
     let link = stack.issue_with("acme", "", options).await;
@@ -77,7 +77,7 @@ async fn config_tells_what_the_page_needs(stack: Stack) {
 }
 
 #[apply(every_stack)]
-async fn without_the_slash_a_visitor_is_sent_to_the_page(stack: Stack) {
+async fn a_url_without_the_last_slash_redirects_to_the_page(stack: Stack) {
     let link = stack.issue("acme").await;
     let path = format!("/chat/{}", link.token);
     let answer = stack.at(A, &path).get("").await.expect(308);
@@ -87,7 +87,7 @@ async fn without_the_slash_a_visitor_is_sent_to_the_page(stack: Stack) {
 }
 
 #[apply(every_stack)]
-async fn a_browser_gets_errors_as_pages(stack: Stack) {
+async fn browsers_get_errors_as_html(stack: Stack) {
     let visitor = stack.visit("acme").await;
     let unknown = stack.at(A, "/chat/nonsense/");
     for (status, request) in [
@@ -111,7 +111,7 @@ async fn a_browser_gets_errors_as_pages(stack: Stack) {
 }
 
 #[apply(every_stack)]
-async fn paths_that_lead_nowhere_say_so(stack: Stack) {
+async fn unknown_paths_are_refused(stack: Stack) {
     let link = stack.issue("acme").await;
     for path in
         ["/", "/chat", "/chat/", "/hook/", "/admin", "/metrics", "/assets/", "/chat/a/b/c/d/e"]

@@ -1,9 +1,9 @@
-//! POST `/chat/{token}/`: a message in, a turn out.
+//! POST `/chat/{token}/`: a message becomes a turn.
 
 use arizuko_tests::prelude::*;
 
 #[apply(every_stack)]
-async fn a_message_in_json_makes_a_turn_and_a_conversation(stack: Stack) {
+async fn a_json_message_makes_a_turn_and_a_conversation(stack: Stack) {
     let visitor = stack.visit("acme").await;
     let answer = visitor.post_json(&json!({"content": "hello\n\"there\" é😀"})).await;
     let first = answer.clone().posted();
@@ -31,7 +31,7 @@ async fn a_message_in_json_makes_a_turn_and_a_conversation(stack: Stack) {
 }
 
 #[apply(every_stack)]
-async fn a_form_and_plain_text_are_messages_too(stack: Stack) {
+async fn a_form_or_plain_text_is_a_message(stack: Stack) {
     let visitor = stack.visit("acme").await;
     let mut agent = stack.attach("acme", B).await;
 
@@ -47,7 +47,7 @@ async fn a_form_and_plain_text_are_messages_too(stack: Stack) {
 }
 
 #[apply(every_stack)]
-async fn an_answer_can_be_the_stream_itself(stack: Stack) {
+async fn a_post_can_be_answered_with_the_stream(stack: Stack) {
     let visitor = stack.visit("acme").await;
     let mut agent = stack.attach("acme", B).await;
     let answering = async {
@@ -69,7 +69,7 @@ async fn an_answer_can_be_the_stream_itself(stack: Stack) {
 }
 
 #[apply(every_stack)]
-async fn an_answer_can_wait_for_the_reply(stack: Stack) {
+async fn a_post_can_wait_for_the_reply(stack: Stack) {
     let visitor = stack.visit("acme").await;
     let nobody =
         send(visitor.request(Method::POST, "?wait=1").json(&json!({"content": "a"}))).await;
@@ -93,7 +93,7 @@ async fn an_answer_can_wait_for_the_reply(stack: Stack) {
 }
 
 #[apply(every_stack)]
-async fn without_javascript_a_post_leads_to_a_page_with_the_conversation(stack: Stack) {
+async fn without_javascript_a_post_redirects_to_a_page_with_the_conversation(stack: Stack) {
     let link = stack.issue("acme").await;
     let visitor = stack.visitor(&link, A);
     let browser = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8";
@@ -111,7 +111,7 @@ async fn without_javascript_a_post_leads_to_a_page_with_the_conversation(stack: 
 }
 
 #[apply(every_stack)]
-async fn the_page_without_javascript_asks_again_until_the_reply_is_there(stack: Stack) {
+async fn without_javascript_the_page_refreshes_until_the_reply_is_there(stack: Stack) {
     let visitor = stack.visit("acme").await;
     let posted = visitor.say("hello").await;
     let path = format!("?conversation={}", posted.conversation);
@@ -127,7 +127,7 @@ async fn the_page_without_javascript_asks_again_until_the_reply_is_there(stack: 
 }
 
 #[apply(every_stack)]
-async fn what_is_no_message_is_refused_with_a_reason(stack: Stack) {
+async fn an_invalid_message_is_refused_with_a_reason(stack: Stack) {
     let visitor = stack.visit("acme").await;
     let json = "application/json";
     let form = "application/x-www-form-urlencoded";
@@ -161,19 +161,19 @@ async fn what_is_no_message_is_refused_with_a_reason(stack: Stack) {
 }
 
 #[apply(every_stack)]
-async fn a_message_too_large_is_refused_and_one_at_the_limit_is_not(stack: Stack) {
+async fn a_message_over_the_size_limit_is_refused(stack: Stack) {
     let visitor = stack.visit("acme").await;
     let most = 64 << 10;
     visitor.post("text/plain", "x".repeat(most)).await.posted();
     visitor.post("text/plain", "x".repeat(most + 1)).await.refused(413, "TOO_LARGE");
-    // Escapes make a body longer than its message: only the message counts.
+    // The limit is on the message, not on the body that escapes make longer.
     visitor.post_json(&json!({"content": "\u{1}".repeat(20_000)})).await.posted();
-    // Far more than is read: the refusal arrives all the same.
+    // The refusal arrives even though the gateway does not read the whole body.
     visitor.post("text/plain", "x".repeat(3 << 20)).await.refused(413, "TOO_LARGE");
 }
 
 #[apply(every_stack)]
-async fn a_conversation_that_is_not_this_links_is_unknown(stack: Stack) {
+async fn a_conversation_of_another_link_is_not_found(stack: Stack) {
     let visitor = stack.visit("acme").await;
     let other = stack.visit("acme").await;
     let posted = visitor.say("mine").await;

@@ -1,10 +1,10 @@
-//! Readers that are slow, idle or cut off: none of them harms another, or loses anything.
+//! Readers that are slow, idle or cut off: none harms another, and none loses anything.
 
 use arizuko_tests::prelude::*;
 use tokio::io::AsyncReadExt as _;
 
 #[apply(every_stack)]
-async fn readers_that_stop_reading_slow_nobody_and_lose_nothing(kind: Kind) {
+async fn stalled_readers_slow_nobody_and_lose_nothing(kind: Kind) {
     let settings = [("ARIZUKO_WRITE_STALL", "10"), ("ARIZUKO_TURN_BYTES", "100000000")];
     let stack = Stack::with(kind, &settings).await;
     let link = stack.issue("acme").await;
@@ -18,7 +18,7 @@ async fn readers_that_stop_reading_slow_nobody_and_lose_nothing(kind: Kind) {
     }
     let mut fast = [here.listen(&posted.turn).await, there.listen(&posted.turn).await];
 
-    // Large frames, and very many small ones: five megabytes, more than the system holds.
+    // Five megabytes in large and small frames: more than socket buffers hold.
     let mut held = agent.turn().await;
     let writing = async {
         for _ in 0..350 {
@@ -33,18 +33,18 @@ async fn readers_that_stop_reading_slow_nobody_and_lose_nothing(kind: Kind) {
     let [one, other] = &mut fast;
     let ((), seen, elsewhere) = tokio::join!(writing, one.rest(), other.rest());
     let took = begun.elapsed();
-    assert!(took < Duration::from_secs(60), "those who read waited {took:?}");
+    assert!(took < Duration::from_secs(60), "the fast readers waited {took:?}");
     assert_eq!(seen.len(), 350 * 11 + 1);
     assert!(raw(&seen) == raw(&elsewhere), "both saw the same");
 
-    // Two read on before the gateway loses patience, the others after that.
+    // Two resume before the gateway's write timeout, the others after it.
     let patience = Duration::from_secs(11);
     for (number, mut stream) in slow.into_iter().enumerate() {
         if number == 2 {
             sleep(patience.saturating_sub(begun.elapsed().saturating_sub(took))).await;
         }
         let mut read = Vec::new();
-        // It reads what there is for it, up to where it was closed, and then comes back.
+        // Reads what was sent before the stream was closed, and then reconnects.
         let closed = within("a stalled reader to be closed", stream.read_to_end(&mut read)).await;
         let text = String::from_utf8_lossy(&read).into_owned();
         let frames = text.split_inclusive("\n\n").filter(|block| block.starts_with("id: "));
@@ -64,7 +64,7 @@ async fn readers_that_stop_reading_slow_nobody_and_lose_nothing(kind: Kind) {
 }
 
 #[apply(every_stack)]
-async fn an_idle_stream_has_a_comment_now_and_then(kind: Kind) {
+async fn an_idle_stream_gets_comments(kind: Kind) {
     let stack = Stack::with(kind, &[("ARIZUKO_HEARTBEAT", "1")]).await;
     let visitor = stack.visit("acme").await;
     let posted = visitor.say("hello").await;

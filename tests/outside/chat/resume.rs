@@ -1,8 +1,8 @@
-//! `Last-Event-ID`: what a reader has is the same whenever it came and however often it was cut off.
+//! `Last-Event-ID`: every reader gets the same bytes, however often it is cut off.
 
 use arizuko_tests::prelude::*;
 
-/// A reply with every kind of frame.
+/// Answers the next turn with every kind of frame.
 async fn reply(agent: &mut Session) {
     let mut held = agent.turn().await;
     for frame in [
@@ -23,7 +23,7 @@ async fn reply(agent: &mut Session) {
 const REPLY: [&str; 9] =
     ["status", "delta", "delta", "delta", "message", "status", "message", "delta", "turn_done"];
 
-/// A conversation with one turn that has a reply.
+/// A conversation with one answered turn, at both gateways.
 async fn answered(stack: &Stack) -> (Visitor, Visitor, Posted) {
     let link = stack.issue("acme").await;
     let visitor = stack.visitor(&link, A);
@@ -34,13 +34,13 @@ async fn answered(stack: &Stack) -> (Visitor, Visitor, Posted) {
 }
 
 #[apply(every_stack)]
-async fn a_reader_cut_off_after_any_frame_has_in_the_end_what_an_uncut_one_has(stack: Stack) {
+async fn a_reader_cut_off_after_any_frame_gets_the_same_bytes(stack: Stack) {
     let (here, there, posted) = answered(&stack).await;
     let path = format!("{}/sse", posted.turn);
     let uncut = here.read(&posted.turn).await;
     assert_eq!(names(&uncut), REPLY);
     let numbers: Vec<_> = uncut.iter().map(|event| event.data["n"].as_u64()).collect();
-    assert_eq!(numbers, (1..=9).map(Some).collect::<Vec<_>>(), "without holes");
+    assert_eq!(numbers, (1..=9).map(Some).collect::<Vec<_>>(), "without gaps");
     assert_eq!(transcript(&uncut)[1].1, "data: x\n\nevent: turn_done\nid: 7-00000000\n\n");
 
     for cut in 0..uncut.len() - 1 {
@@ -57,7 +57,7 @@ async fn a_reader_cut_off_after_any_frame_has_in_the_end_what_an_uncut_one_has(s
 }
 
 #[apply(every_stack)]
-async fn a_live_reader_cut_off_after_any_frame_goes_on_at_the_other_gateway(stack: Stack) {
+async fn a_live_reader_cut_off_after_any_frame_resumes_at_the_other_gateway(stack: Stack) {
     let [here, there] = stack.visit_both("acme").await;
     let mut agent = stack.attach("acme", B).await;
     let posted = here.say("hello").await;
@@ -65,7 +65,7 @@ async fn a_live_reader_cut_off_after_any_frame_goes_on_at_the_other_gateway(stac
     let mut uncut = here.listen(&posted.turn).await;
     let mut held = agent.turn().await;
 
-    // Reads each frame live, goes away, and comes back elsewhere for the next one.
+    // Reads each frame live, disconnects, and reconnects at the other gateway.
     let (mut seen, mut compared): (Vec<Event>, Vec<Event>) = (Vec::new(), Vec::new());
     for index in 0..8 {
         let visitor = if index % 2 == 0 { &there } else { &here };
@@ -108,13 +108,13 @@ async fn the_conversations_stream_resumes_after_any_frame(stack: Stack) {
         let missed = rest.take(uncut.len() - 1 - index).await;
         assert_eq!(raw(&missed), raw(&uncut[index + 1..]), "cut after frame {index}");
     }
-    // On the turn's own stream a frame has the same id, event and data.
+    // A frame has the same id, event and data on the turn's own stream.
     let own = there.read(&second.turn).await;
     assert_eq!(raw(&own), raw(&uncut[11..]));
 }
 
 #[apply(every_stack)]
-async fn a_stream_that_was_read_to_its_end_is_answered_204(stack: Stack) {
+async fn resuming_after_the_end_is_answered_204(stack: Stack) {
     let (here, there, posted) = answered(&stack).await;
     let seen = here.read(&posted.turn).await;
     let last = seen.last().and_then(|event| event.id.as_deref()).expect("it is numbered");
@@ -127,7 +127,7 @@ async fn a_stream_that_was_read_to_its_end_is_answered_204(stack: Stack) {
 }
 
 #[apply(every_stack)]
-async fn the_last_event_id_may_be_a_parameter_and_the_header_wins(stack: Stack) {
+async fn last_event_id_may_be_a_parameter_and_the_header_wins(stack: Stack) {
     let (here, _, posted) = answered(&stack).await;
     let uncut = here.read(&posted.turn).await;
     let ids = ids(&uncut);
@@ -136,13 +136,13 @@ async fn the_last_event_id_may_be_a_parameter_and_the_header_wins(stack: Stack) 
     assert_eq!(raw(&seen), raw(&uncut[4..]));
     let seen = here.open(&path, Cursor::After(&ids[6])).await.ok().rest().await;
     assert_eq!(raw(&seen), raw(&uncut[7..]));
-    // An EventSource that was told to forget its cursor sends an empty one, or none.
+    // An EventSource that got a reset sends an empty cursor or none.
     let seen = here.open(&path, Cursor::After("")).await.ok().rest().await;
     assert_eq!(raw(&seen), raw(&uncut[4..]));
 }
 
 #[apply(every_stack)]
-async fn a_cursor_that_is_not_in_this_log_resets_the_reader(stack: Stack) {
+async fn a_cursor_that_is_not_in_the_log_resets_the_reader(stack: Stack) {
     let (here, there, posted) = answered(&stack).await;
     let foreign = answered(&stack).await.2;
     let foreign = there.open(&format!("{}/sse", foreign.turn), Cursor::Start).await;
@@ -152,7 +152,7 @@ async fn a_cursor_that_is_not_in_this_log_resets_the_reader(stack: Stack) {
 
     let other = here.say("another conversation").await;
     let other = ids(&here.follow(&other.conversation).await.take(1).await).remove(0);
-    let hells = [
+    let wrong = [
         other.as_str(),
         "4-ffffffff",
         &format!("99-{tag}"),
@@ -181,7 +181,7 @@ async fn a_cursor_that_is_not_in_this_log_resets_the_reader(stack: Stack) {
         ),
     ];
     for (path, whole) in &paths {
-        for (index, cursor) in hells.iter().enumerate() {
+        for (index, cursor) in wrong.iter().enumerate() {
             let visitor = if index % 2 == 0 { &here } else { &there };
             let mut events = visitor.open(path, Cursor::After(cursor)).await.ok();
             let reset = events.next().await.expect("a reset");
@@ -191,7 +191,7 @@ async fn a_cursor_that_is_not_in_this_log_resets_the_reader(stack: Stack) {
             assert_eq!(raw(&replay), raw(whole), "after the cursor {cursor}");
         }
     }
-    // As a parameter a NUL can come, too.
+    // Only the parameter can hold a NUL.
     let path = format!("{}/sse?last_event_id=4-%00{tag}", posted.turn);
     let seen = here.open(&path, Cursor::Start).await.ok().rest().await;
     assert_eq!(seen[0].name, "reset");
@@ -199,14 +199,15 @@ async fn a_cursor_that_is_not_in_this_log_resets_the_reader(stack: Stack) {
 }
 
 #[apply(every_stack)]
-async fn a_cursor_of_a_megabyte_is_refused_and_harms_nobody(stack: Stack) {
+async fn a_cursor_of_a_megabyte_is_refused_without_harm(stack: Stack) {
     let (here, _, posted) = answered(&stack).await;
     let mut live = here.follow(&posted.conversation).await;
     let whole = live.take(10).await;
     let huge = "9".repeat(1 << 20);
     let path = format!("{}/sse", posted.turn);
     let request = here.request(Method::GET, &path).header("last-event-id", &huge);
-    // The gateway answers, and closes before it has read all of it: some clients see only that.
+    // The gateway answers before it has read the whole header and closes the connection: some
+    // clients see only the close.
     if let Ok(answer) = within("an answer", request.send()).await {
         assert_eq!(answer.status(), 431);
     }

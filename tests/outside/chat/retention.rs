@@ -1,21 +1,21 @@
-//! What is no longer kept: frames after a while, and a conversation that its visitor deletes.
+//! Retention: frames expire, and visitors delete conversations.
 
 use super::history::history;
 use arizuko_tests::prelude::*;
 
-/// Frames are dropped soon, and what is due is looked after twice a second.
+/// Makes frames expire soon.
 const SHORT_LIVED_FRAMES: [(&str, &str); 1] = [("ARIZUKO_KEEP_FRAMES", "200ms")];
 
-/// Waits until a turn's frames are no longer kept.
+/// Waits until a turn's frames have expired.
 async fn forgotten(visitor: &Visitor, turn: &str) {
-    until("the frames to be dropped", async || {
+    until("the frames to expire", async || {
         visitor.get(&format!("{turn}?after=0")).await.status == 410
     })
     .await;
 }
 
 #[apply(every_stack)]
-async fn a_cursor_from_history_outlives_the_frames(kind: Kind) {
+async fn a_cursor_from_history_stays_valid_after_the_frames_expire(kind: Kind) {
     let stack = Stack::with(kind, &SHORT_LIVED_FRAMES).await;
     let visitor = stack.visit("acme").await;
     let mut agent = stack.attach("acme", B).await;
@@ -30,17 +30,12 @@ async fn a_cursor_from_history_outlives_the_frames(kind: Kind) {
     let mut events = visitor.open(&path, Cursor::After(cursor)).await.ok();
     let next = visitor.say_in(&posted.conversation, "and on").await;
     let seen = events.take(1).await;
-    assert_eq!(
-        names(&seen),
-        ["user"],
-        "it goes on from there, and repeats nothing: {}",
-        raw(&seen)
-    );
+    assert_eq!(names(&seen), ["user"], "the stream continues from the cursor: {}", raw(&seen));
     assert_eq!(seen[0].data["turn_id"], next.turn.as_str());
 }
 
 #[apply(every_stack)]
-async fn frames_past_retention_are_gone_and_the_messages_are_not(kind: Kind) {
+async fn frames_expire_and_messages_stay(kind: Kind) {
     let stack = Stack::with(kind, &SHORT_LIVED_FRAMES).await;
     let visitor = stack.visit("acme").await;
     let mut agent = stack.attach("acme", B).await;
@@ -56,14 +51,14 @@ async fn frames_past_retention_are_gone_and_the_messages_are_not(kind: Kind) {
     let snapshot = visitor.json(&posted.turn).await;
     assert_eq!(snapshot["assistant"][0]["content"], "hello");
     assert_eq!(snapshot["status"], "done");
-    // Whoever has all of them is told that there is no more, and need not know why.
+    // A reader that has all frames gets 204 as ever.
     let last = seen.last().and_then(|event| event.id.as_deref()).expect("it is numbered");
     let answer = visitor.open(&format!("{}/sse", posted.turn), Cursor::After(last)).await;
     assert_eq!(answer.status, 204);
 }
 
 #[apply(every_stack)]
-async fn deleting_a_conversation_cancels_what_runs_and_purges_it(stack: Stack) {
+async fn deleting_a_conversation_cancels_its_turns_and_purges_it(stack: Stack) {
     let [here, there] = stack.visit_both("acme").await;
     let mut agent = stack.attach("acme", B).await;
     let first = here.say("one").await;
@@ -105,7 +100,7 @@ async fn deleting_a_conversation_cancels_what_runs_and_purges_it(stack: Stack) {
         visitor.post_json(&more).await.refused(404, "NOT_FOUND");
     }
     let held = agent.turn().await;
-    assert_eq!(held.turn.turn_id, other.turn, "the other conversation goes on");
+    assert_eq!(held.turn.turn_id, other.turn, "the other conversation is untouched");
     agent.answer(held, "fine").await;
     assert_eq!(here.end_of(&other.turn).await["status"], "done");
 }

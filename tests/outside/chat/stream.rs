@@ -1,9 +1,9 @@
-//! GET `…/sse`: a reply as it is made.
+//! GET `…/sse`: a reply while the agent makes it.
 
 use arizuko_tests::prelude::*;
 
 #[apply(every_stack)]
-async fn a_reply_arrives_frame_by_frame_while_it_is_made(stack: Stack) {
+async fn a_reply_streams_frame_by_frame(stack: Stack) {
     let visitor = stack.visit("acme").await;
     let mut agent = stack.attach("acme", B).await;
     let posted = visitor.say("hello").await;
@@ -38,7 +38,7 @@ async fn a_reply_arrives_frame_by_frame_while_it_is_made(stack: Stack) {
 }
 
 #[apply(every_stack)]
-async fn a_reader_of_the_conversation_sees_every_turn_of_it(stack: Stack) {
+async fn the_conversations_stream_has_every_turn(stack: Stack) {
     let [here, there] = stack.visit_both("acme").await;
     let mut agent = stack.attach("acme", B).await;
     let first = here.say("one").await;
@@ -56,7 +56,7 @@ async fn a_reader_of_the_conversation_sees_every_turn_of_it(stack: Stack) {
 }
 
 #[apply(every_stack)]
-async fn leaving_cancels_nothing(stack: Stack) {
+async fn a_disconnect_cancels_nothing(stack: Stack) {
     let visitor = stack.visit("acme").await;
     let mut agent = stack.attach("acme", B).await;
     let inline = visitor.stream_of(&json!({"content": "hello"})).await;

@@ -1,9 +1,9 @@
-//! `/chat/{token}/{turn}`: where a turn stands.
+//! GET `/chat/{token}/{turn}`: a turn's snapshot and status.
 
 use arizuko_tests::prelude::*;
 
 #[apply(every_stack)]
-async fn a_snapshot_shows_the_reply_as_far_as_it_is(stack: Stack) {
+async fn a_snapshot_shows_the_reply_so_far(stack: Stack) {
     let [here, there] = stack.visit_both("acme").await;
     let posted = here.say("hello").await;
     let snapshot = there.json(&posted.turn).await;
@@ -67,7 +67,7 @@ async fn a_snapshot_lists_the_frames_after_a_number(stack: Stack) {
 }
 
 #[apply(every_stack)]
-async fn a_snapshot_can_come_with_html(stack: Stack) {
+async fn a_snapshot_and_its_stream_can_have_html(stack: Stack) {
     let visitor = stack.visit("acme").await;
     let posted = visitor.say("hello").await;
     let mut agent = stack.attach("acme", B).await;
@@ -90,7 +90,7 @@ async fn a_snapshot_can_come_with_html(stack: Stack) {
 }
 
 #[apply(every_stack)]
-async fn status_tells_counts_and_waits_for_the_end(stack: Stack) {
+async fn status_has_the_counts_and_waits_for_the_end(stack: Stack) {
     let [here, there] = stack.visit_both("acme").await;
     let posted = here.say("hello").await;
     let path = format!("{}/status", posted.turn);
@@ -112,7 +112,7 @@ async fn status_tells_counts_and_waits_for_the_end(stack: Stack) {
     let begun = Instant::now();
     let waiting = there.end_of(&posted.turn);
     let ending = async {
-        // The end comes while somebody waits for it.
+        // The turn ends during the wait.
         sleep(Duration::from_millis(300)).await;
         agent.finish(&held).await;
     };
@@ -124,7 +124,7 @@ async fn status_tells_counts_and_waits_for_the_end(stack: Stack) {
 }
 
 #[apply(every_stack)]
-async fn a_failed_turn_tells_the_visitor_a_sentence_and_the_operator_more(kind: Kind) {
+async fn a_failed_turn_shows_the_visitor_a_sentence_and_no_detail(kind: Kind) {
     use arizuko_proto::v1::{Finish, attach_request::Message as Said};
     let stack = Stack::start(kind).await;
     let visitor = stack.visit("acme").await;

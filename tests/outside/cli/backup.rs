@@ -3,7 +3,7 @@
 use arizuko_tests::prelude::*;
 use std::os::unix::fs::PermissionsExt as _;
 
-/// `arizuko`, which is told nothing by its environment.
+/// Runs `arizuko` without a control or key in its environment.
 async fn arizuko(stack: &Stack, arguments: &[&str]) -> arizuko_tests::cli::Outcome {
     run(stack.program("arizuko").args(arguments), "").await
 }
@@ -13,7 +13,7 @@ fn path(path: &Path) -> String {
 }
 
 #[apply(embedded)]
-async fn a_backup_of_a_running_up_has_everything_of_one_moment(mut stack: Stack) {
+async fn a_backup_of_a_running_up_is_a_snapshot(mut stack: Stack) {
     let (link, later) = (stack.issue("acme").await, stack.issue("acme").await);
     let posted = stack.visitor(&link, A).say("hello").await;
     let mut agent = stack.attach("acme", A).await;
@@ -24,8 +24,8 @@ async fn a_backup_of_a_running_up_has_everything_of_one_moment(mut stack: Stack)
     let made = arizuko(&stack, &["backup", &path(&file), "--data-dir", &data]).await;
     assert_eq!(made.expect(0).out.trim(), path(&file));
     let mode = fs::metadata(&file).expect("it was made").permissions().mode();
-    assert_eq!(mode & 0o777, 0o600, "it is for its owner alone");
-    // What comes after it is not in it.
+    assert_eq!(mode & 0o777, 0o600, "only its owner may read it");
+    // Later changes are not in the backup.
     stack.visitor(&link, A).say("too late").await;
     stack.revoke(&later.token_id).await;
     agent.vanish();
@@ -44,12 +44,12 @@ async fn a_backup_of_a_running_up_has_everything_of_one_moment(mut stack: Stack)
     stack.visitor(&later, A).get("config").await.expect(200);
     let mut agent = stack.attach("acme", A).await;
     let held = agent.turn().await;
-    assert_eq!(held.turn.turn_id, waiting.turn, "what was queued is queued");
+    assert_eq!(held.turn.turn_id, waiting.turn, "the queued turn is still queued");
     agent.answer(held, "it is").await;
 }
 
 #[apply(embedded)]
-async fn what_is_no_backup_is_refused(stack: Stack) {
+async fn a_file_that_is_no_backup_is_refused(stack: Stack) {
     let (data, file) = (path(&stack.folder().join("other")), stack.folder().join("file"));
     for bytes in [&b"not a database"[..], b""] {
         fs::write(&file, bytes).expect("the folder is ours");
@@ -59,7 +59,7 @@ async fn what_is_no_backup_is_refused(stack: Stack) {
     let made = path(&stack.folder().join("backup"));
     let own = path(&stack.data_dir());
     arizuko(&stack, &["backup", &made, "--data-dir", &own]).await.expect(0);
-    // One that was cut off on its way from elsewhere.
+    // A truncated copy.
     let whole = fs::read(&made).expect("it was made");
     fs::write(&file, &whole[..whole.len() / 2]).expect("the folder is ours");
     let refused = arizuko(&stack, &["restore", &path(&file), "--data-dir", &data]).await;
@@ -83,7 +83,7 @@ async fn neither_a_backup_nor_a_store_is_overwritten(stack: Stack) {
 }
 
 #[apply(one_redis)]
-async fn without_an_embedded_store_there_is_nothing_to_back_up(stack: Stack) {
+async fn backup_needs_an_embedded_store(stack: Stack) {
     let file = path(&stack.folder().join("backup"));
     let refused = arizuko(&stack, &["backup", &file]).await.expect(1);
     assert!(refused.err.contains("no embedded store"), "{refused:?}");

@@ -1,9 +1,9 @@
-//! `arizuko chat`: a visitor in the terminal.
+//! `arizuko chat`.
 
 use arizuko_tests::prelude::*;
 
 #[apply(every_stack)]
-async fn a_visitor_in_the_terminal_sees_the_reply(kind: Kind) {
+async fn chat_prints_the_replies_of_one_conversation(kind: Kind) {
     let stack = Stack::with_real_links(kind, &[]).await;
     let link = stack.issue("acme").await;
     let mut agent = stack.attach("acme", B).await;
@@ -28,7 +28,7 @@ async fn a_visitor_in_the_terminal_sees_the_reply(kind: Kind) {
 }
 
 #[apply(every_stack)]
-async fn a_visitor_in_the_terminal_is_told_when_it_cannot_work(kind: Kind) {
+async fn chat_explains_its_failures(kind: Kind) {
     let stack = Stack::with_real_links(kind, &[]).await;
     let link = stack.issue("acme").await;
     stack.revoke(&link.token_id).await;

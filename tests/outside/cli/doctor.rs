@@ -1,9 +1,9 @@
-//! `arizuko doctor`: what it finds wrong, and what it says to do.
+//! `arizuko doctor`: what it finds, and what it advises.
 
 use arizuko_tests::prelude::*;
 use arizuko_tests::tools::nginx;
 
-/// The findings on a subject: how bad, and what was found with what to do.
+/// Returns the findings on a subject: the level, and the finding with its remedy.
 fn on(outcome: &Outcome, subject: &str) -> Vec<(String, String)> {
     let findings = outcome.json()["findings"].take();
     let findings = findings.as_array().expect("a list").iter();
@@ -18,7 +18,7 @@ fn on(outcome: &Outcome, subject: &str) -> Vec<(String, String)> {
 }
 
 #[apply(every_stack)]
-async fn where_all_is_well_it_says_so_and_leaves_nothing_behind(kind: Kind) {
+async fn doctor_finds_nothing_wrong_and_leaves_nothing_behind(kind: Kind) {
     let stack = Stack::with_real_links(kind, &[]).await;
     let outcome = stack.arizuko(&["doctor", "--json"]).await.expect(0);
     let findings = outcome.json()["findings"].take();
@@ -29,13 +29,13 @@ async fn where_all_is_well_it_says_so_and_leaves_nothing_behind(kind: Kind) {
         assert_eq!(on(&outcome, subject).len(), 1, "{subject}: {outcome:?}");
     }
     let read = stack.arizuko(&["doctor"]).await.expect(0);
-    assert_eq!(read.out.lines().count(), findings.len(), "a line each");
+    assert_eq!(read.out.lines().count(), findings.len(), "a line for each finding");
     let left = stack.arizuko(&["token", "list", "arizuko-doctor", "--json"]).await;
     assert_eq!(left.expect(0).json(), json!({"tokens": []}), "its link is gone");
 }
 
 #[apply(every_stack)]
-async fn a_link_that_nobody_answers_is_named_with_its_folder(kind: Kind) {
+async fn doctor_names_a_link_that_no_agent_answers(kind: Kind) {
     let stack = Stack::with_real_links(kind, &[]).await;
     stack.issue("acme/eng").await;
     let outcome = stack.arizuko(&["doctor", "--json"]).await.expect(0);
@@ -51,7 +51,7 @@ async fn a_link_that_nobody_answers_is_named_with_its_folder(kind: Kind) {
 }
 
 #[apply(every_stack)]
-async fn a_key_that_is_not_taken_is_the_first_thing_it_finds(kind: Kind) {
+async fn doctor_stops_at_a_refused_key(kind: Kind) {
     let stack = Stack::with_real_links(kind, &[]).await;
     let mut command = stack.operators_command();
     command.env("ARIZUKO_KEY", "nobody-has-made-this-key").args(["doctor", "--json"]);
@@ -62,18 +62,18 @@ async fn a_key_that_is_not_taken_is_the_first_thing_it_finds(kind: Kind) {
 }
 
 #[apply(pair)]
-async fn a_gateway_that_is_not_where_links_lead_is_found(kind: Kind) {
+async fn doctor_finds_a_gateway_that_links_do_not_reach(kind: Kind) {
     let mut stack = Stack::with_real_links(kind, &[]).await;
     stack.process(Gateway(A)).kill();
     let outcome = stack.arizuko(&["doctor", "--json"]).await.expect(1);
     let (level, said) = on(&outcome, "gateway").remove(0);
     assert_eq!(level, "failure");
     assert!(said.contains("can't be reached") && said.contains("DNS"), "{said}");
-    assert_eq!(on(&outcome, "talk"), [], "what can't be known is left out");
+    assert_eq!(on(&outcome, "talk"), [], "checks that need the gateway are left out");
 }
 
 #[apply(pair)]
-async fn settings_of_the_store_that_cost_a_promise_are_told(kind: Kind) {
+async fn doctor_warns_of_redis_settings_that_lose_messages(kind: Kind) {
     let mut stack = Stack::with_real_links(kind, &[]).await;
     let redis = stack.redis();
     redis.ask(&["CONFIG", "SET", "appendfsync", "everysec"]).await;
@@ -84,13 +84,13 @@ async fn settings_of_the_store_that_cost_a_promise_are_told(kind: Kind) {
 }
 
 #[apply(embedded)]
-async fn a_proxy_that_holds_streams_back_is_found(kind: Kind) {
+async fn doctor_finds_a_proxy_that_buffers_streams(kind: Kind) {
     let port = free_port();
     let url = format!("http://127.0.0.1:{port}");
     let stack = Stack::with_public_url(kind, &[], &url).await;
     let folder = stack.folder().join("nginx");
     fs::create_dir(&folder).expect("the folder is new");
-    // As it is when nobody has told it of streams.
+    // A proxy with its buffering left on.
     let gateway = stack.gateway(A);
     let site = format!(
         "server {{ listen 127.0.0.1:{port}; location / {{

@@ -1,9 +1,9 @@
-//! `arizuko key`, and where a command finds its own.
+//! `arizuko key`, and where a command finds its key.
 
 use arizuko_tests::prelude::*;
 
 #[apply(every_stack)]
-async fn keys_are_made_listed_and_revoked_and_a_revoked_one_ends_its_agent(stack: Stack) {
+async fn keys_are_created_listed_and_revoked_and_a_revoked_key_ends_its_agent(stack: Stack) {
     let created = stack.arizuko(&["key", "create", "acme", "--name", "the agent"]).await.expect(0);
     let key = created.out.trim();
     let id = created
@@ -35,7 +35,7 @@ async fn keys_are_made_listed_and_revoked_and_a_revoked_one_ends_its_agent(stack
 }
 
 #[apply(every_stack)]
-async fn the_key_and_control_come_from_flags_before_the_environment(stack: Stack) {
+async fn flags_win_over_the_environment_for_key_and_control(stack: Stack) {
     let file = stack.folder().join("operator-key");
     std::fs::write(&file, format!("{}\n", stack.operator_key())).expect("the folder is ours");
     let list = |key: Option<&str>, key_file: Option<&str>, flags: &[&str]| {
@@ -63,7 +63,7 @@ async fn the_key_and_control_come_from_flags_before_the_environment(stack: Stack
     }
     let bare = list(None, None, &control).await;
     if stack.kind() == Kind::Embedded {
-        // The address is the running `up`'s own, and so is its key.
+        // The command finds the running `up` and its key.
         bare.expect(0);
     } else {
         let bare = bare.expect(1);

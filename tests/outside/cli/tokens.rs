@@ -1,9 +1,9 @@
-//! `arizuko token`: links minted, listed and revoked.
+//! `arizuko token`.
 
 use arizuko_tests::prelude::*;
 
 #[apply(every_stack)]
-async fn issuing_prints_the_url_alone_and_all_else_beside_it(stack: Stack) {
+async fn issue_prints_the_url_to_stdout_and_the_rest_to_stderr(stack: Stack) {
     let issued =
         stack.arizuko(&["token", "issue", "acme", "chat", "--suffix", "support"]).await.expect(0);
     let url = issued.out.strip_suffix('\n').expect("one line");
@@ -28,7 +28,7 @@ async fn issuing_prints_the_url_alone_and_all_else_beside_it(stack: Stack) {
 }
 
 #[apply(every_stack)]
-async fn listing_and_revoking_follow_the_jid_or_the_id(stack: Stack) {
+async fn list_takes_a_folder_and_revoke_a_jid_or_an_id(stack: Stack) {
     let none = stack.arizuko(&["token", "list"]).await.expect(0);
     assert_eq!(none.out, "", "{none:?}");
     let one = stack.issue("acme").await;

@@ -1,4 +1,4 @@
-//! Exit codes, documents, errors and help.
+//! Exit codes, JSON documents, errors and help.
 
 use arizuko_tests::prelude::*;
 
@@ -7,9 +7,9 @@ fn keys(document: &Value) -> Vec<&str> {
 }
 
 #[apply(every_stack)]
-async fn json_is_one_document_with_stable_names(stack: Stack) {
+async fn json_prints_one_document_with_stable_names(stack: Stack) {
     let issued = stack.arizuko(&["--json", "token", "issue", "acme", "chat"]).await;
-    // Global, or the command's own: wherever it is taken, the document is the same.
+    // `--json` may be a flag of `arizuko` or of the command.
     let issued = if issued.code == Some(2) {
         stack.arizuko(&["token", "issue", "acme", "chat", "--json"]).await
     } else {
@@ -37,7 +37,7 @@ async fn json_is_one_document_with_stable_names(stack: Stack) {
 }
 
 #[apply(every_stack)]
-async fn usage_errors_are_2_and_failures_1_with_what_to_do(stack: Stack) {
+async fn usage_errors_exit_2_and_failures_exit_1_with_advice(stack: Stack) {
     for wrong in [
         &["nonsense"][..],
         &[],
@@ -70,7 +70,7 @@ async fn usage_errors_are_2_and_failures_1_with_what_to_do(stack: Stack) {
 }
 
 #[apply(every_stack)]
-async fn completions_are_for_each_shell(stack: Stack) {
+async fn completions_are_printed_for_each_shell(stack: Stack) {
     for shell in ["bash", "zsh", "fish"] {
         let script = stack.arizuko(&["completions", shell]).await.expect(0).out;
         assert!(
@@ -81,7 +81,7 @@ async fn completions_are_for_each_shell(stack: Stack) {
 }
 
 #[apply(every_stack)]
-async fn help_names_every_command(stack: Stack) {
+async fn help_lists_every_command(stack: Stack) {
     let help = stack.arizuko(&["--help"]).await.expect(0);
     for command in [
         "up",

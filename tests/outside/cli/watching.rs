@@ -1,9 +1,9 @@
-//! `arizuko audit`, `tail` and `status`: what operators can see.
+//! `arizuko audit`, `tail` and `status`.
 
 use arizuko_tests::prelude::*;
 
 #[apply(every_stack)]
-async fn audit_says_who_minted_and_revoked_what(stack: Stack) {
+async fn audit_lists_who_issued_and_revoked_what(stack: Stack) {
     let key = stack.key(arizuko_proto::v1::KeyKind::Agent, "acme", Default::default(), true).await;
     let mut agents = stack.operators_command();
     agents.env("ARIZUKO_KEY", &key.key).args(["token", "issue", "acme", "chat", "--json"]);
@@ -47,7 +47,7 @@ async fn audit_says_who_minted_and_revoked_what(stack: Stack) {
 }
 
 #[apply(every_stack)]
-async fn tail_shows_what_happens(stack: Stack) {
+async fn tail_prints_events_as_they_happen(stack: Stack) {
     let mut tail = stack.operators_command();
     tail.args(["tail", "acme", "--json"]);
     let mut tail = Process::start("tail", tail, &stack.logs());
@@ -79,7 +79,7 @@ async fn tail_shows_what_happens(stack: Stack) {
 }
 
 #[apply(every_stack)]
-async fn status_shows_who_is_attached(stack: Stack) {
+async fn status_lists_attached_agents(stack: Stack) {
     stack.issue("acme").await;
     let nobody = stack.arizuko(&["status"]).await.expect(0);
     assert!(nobody.err.contains("no agent is attached"), "{nobody:?}");

@@ -1,12 +1,11 @@
-//! docs/install.md: what it says to type is typed here, with other ports and folders, and no name
-//! but localhost.
+//! Runs the commands of docs/install.md, with other ports and folders and `localhost` as the name.
 
 use super::shipped;
 use arizuko_tests::prelude::*;
 use std::{env, os::unix::fs::PermissionsExt as _};
 use tokio::process::Command;
 
-/// Begins what is for a machine of its own: what it does to that, no test may do to this one.
+/// How lines begin that change a whole machine, and that no test runs.
 const NOT_HERE: [&str; 9] = [
     "apt install ",
     "cargo ",
@@ -16,10 +15,10 @@ const NOT_HERE: [&str; 9] = [
     "ssh ",
     "systemctl ",
     "systemd-sysusers",
-    // Behind a proxy, and with hosts of tenants: `proxies.rs` and `up/site.rs` have these.
+    // `proxies.rs` and `up/site.rs` test these.
     "ARIZUKO_PUBLIC_URL=",
 ];
-/// In the blocks that the tests below run.
+// Words that stand in one block each, of those that the tests below run.
 const HOOK: &str = "certbot certonly --standalone";
 const UP: &str = "https://chat.example.com\nARIZUKO_LISTEN=";
 const LINK: &str = "arizuko token issue acme chat --origin";
@@ -33,7 +32,7 @@ const OPERATOR: &str = "export ARIZUKO_CONTROL=";
 const RUN: [&str; 10] =
     [HOOK, UP, LINK, AUTHORITY, SERVER, CLIENT, KEY, CONTROL, GATEWAY, OPERATOR];
 
-/// What is indented on the page, each block without its indentation.
+/// Returns the page's indented blocks, without the indentation.
 fn blocks() -> Vec<String> {
     let page = fs::read_to_string(shipped("docs/install.md")).expect("it is there");
     let mut blocks = vec![String::new()];
@@ -47,7 +46,7 @@ fn blocks() -> Vec<String> {
     blocks
 }
 
-/// A machine that is a folder, and where things are on it.
+/// A folder that stands for a machine, and what the page's names are on it.
 struct Machine {
     folder: Folder,
     names: Vec<(&'static str, String)>,
@@ -66,7 +65,7 @@ impl Machine {
         self.folder.path()
     }
 
-    /// What is said on the page is called so here.
+    /// Says what a name on the page is on this machine.
     fn call(&mut self, there: &'static str, here: impl ToString) {
         self.names.push((there, here.to_string()));
     }
@@ -76,7 +75,7 @@ impl Machine {
         self.names.iter().fold(text.to_owned(), replace)
     }
 
-    /// The only block with these words in it.
+    /// Returns the only block that contains this.
     fn block(&self, with: &str) -> String {
         let mut blocks = blocks();
         blocks.retain(|block| block.contains(with));
@@ -84,7 +83,7 @@ impl Machine {
         self.here(&blocks.remove(0))
     }
 
-    /// Where our programs are found as they are called.
+    /// Sets PATH, so that our programs are found by name, and HOME.
     fn dress(&self, command: &mut Command) {
         let built = program("arizuko", self.path());
         let built = built.as_std().get_args().last().map(Path::new);
@@ -102,7 +101,7 @@ impl Machine {
         run(shell.args(["-e", "-c", script]), "").await.expect(0)
     }
 
-    /// Starts a unit as systemd would, as far as its command and its environment go.
+    /// Starts a unit's command with the unit's environment, as systemd would.
     async fn start(&self, unit: &str, settings: &str) -> (Process, String) {
         let file = shipped(&format!("deploy/{unit}.service"));
         let text = self.here(&fs::read_to_string(file).expect("it is there"));
@@ -119,7 +118,7 @@ impl Machine {
         (service, line)
     }
 
-    /// Makes sure that somebody answers a link.
+    /// Asserts that an agent answers on a link.
     async fn is_answered(&self, link: &str, authority: &Authority, reply: &str) {
         let ca = authority.file().display().to_string();
         let post = ["--cacert", &ca, "--data", "content=hello", &format!("{link}?wait=15")];
@@ -130,7 +129,7 @@ impl Machine {
 }
 
 #[apply(embedded)]
-async fn one_machine_is_set_up_as_it_says() {
+async fn the_page_sets_up_one_machine() {
     let mut machine = Machine::new();
     let (port, control) = (free_port(), free_port());
     let tls = machine.path().join("etc/tls").display().to_string();
@@ -141,7 +140,7 @@ async fn one_machine_is_set_up_as_it_says() {
     machine.call("0.0.0.0:443", format!("127.0.0.1:{port}"));
     machine.call("-g arizuko", "-g $(id -g)");
 
-    // What certbot would do with its hook, once it has a certificate.
+    // Runs certbot's hook as certbot does when it has a certificate.
     let authority = Authority::new(&machine.path().join("authority")).await;
     let issued = authority.issue("site", &["DNS:localhost"]).await;
     let live = machine.path().join("live");
@@ -178,7 +177,7 @@ async fn one_machine_is_set_up_as_it_says() {
 }
 
 #[apply(embedded)]
-async fn several_machines_are_set_up_as_it_says() {
+async fn the_page_sets_up_several_machines() {
     let mut machine = Machine::new();
     let redis = Redis::start(&machine.path().join("redis"), &machine.path().join("logs")).await;
     let (control, gateway) = (free_port(), free_port());
@@ -227,7 +226,7 @@ async fn several_machines_are_set_up_as_it_says() {
 }
 
 #[apply(embedded)]
-async fn nothing_that_it_says_is_left_out() {
+async fn every_command_on_the_page_is_tested_or_listed() {
     for block in blocks() {
         let is_run = RUN.iter().any(|known| block.contains(known));
         for line in block.lines().filter(|_| !is_run) {
@@ -236,7 +235,7 @@ async fn nothing_that_it_says_is_left_out() {
             assert!(known, "no test runs this: {line}");
         }
     }
-    // What it copies is what there is.
+    // The files that it copies exist.
     let page = fs::read_to_string(shipped("docs/install.md")).expect("it is there");
     for file in ["Caddyfile", "nginx.conf"] {
         assert!(page.contains(&format!("/usr/share/doc/arizuko/{file}")));

@@ -1,11 +1,11 @@
-//! Caddy and nginx before a gateway, with the configurations in `deploy`: what differs here is the
-//! ports, the certificate and the folders.
+//! Caddy and nginx in front of a gateway, with the configurations in `deploy`; only the ports, the
+//! certificate and the folders differ.
 
 use super::shipped;
 use arizuko_tests::prelude::*;
 use arizuko_tests::tools::{self};
 
-/// A proxy before a stack's gateway.
+/// A proxy in front of a stack's gateway.
 struct Site {
     stack: Stack,
     url: String,
@@ -14,16 +14,16 @@ struct Site {
 }
 
 #[apply(embedded)]
-async fn behind_caddy_all_is_as_without(kind: Kind) {
+async fn a_gateway_behind_caddy_serves_everything(kind: Kind) {
     Site::start(kind, caddy).await.serves_all().await;
 }
 
 #[apply(embedded)]
-async fn behind_nginx_all_is_as_without(kind: Kind) {
+async fn a_gateway_behind_nginx_serves_everything(kind: Kind) {
     Site::start(kind, nginx).await.serves_all().await;
 }
 
-/// How a proxy is told what it is to do.
+/// What a proxy's configuration depends on.
 struct Settings<'a> {
     port: u16,
     gateway: &'a str,
@@ -44,7 +44,7 @@ async fn caddy(settings: Settings<'_>) -> Process {
     adapt.args(["adapt", "--config"]);
     let adapted = run(adapt.arg(shipped("deploy/Caddyfile")), "").await.expect(0);
     assert!(!adapted.err.contains("warn"), "{adapted:?}");
-    // It is to touch nothing of this machine: no port but that one, no authority of its own.
+    // Keeps Caddy from opening other ports and from making an authority of its own.
     let mut config: Value = serde_json::from_str(&adapted.out).expect("JSON");
     config["admin"] = json!({"disabled": true});
     config["apps"]["tls"] =
@@ -75,7 +75,7 @@ async fn nginx(settings: Settings<'_>) -> Process {
         ("chat.example.com", "localhost".to_owned()),
         ("server 127.0.0.1:8080;", format!("server {gateway};")),
         ("/var/log/nginx", folder.display().to_string()),
-        // Idle for longer than this is what the comments are for.
+        // Shorter than the idle time below: comments keep the stream open.
         ("proxy_read_timeout 1h;", "proxy_read_timeout 2s;".to_owned()),
     ] {
         assert!(site.contains(shipped), "no {shipped} in deploy/nginx.conf");
@@ -113,7 +113,7 @@ impl Site {
         curl(&[&["--cacert", &ca], arguments].concat()).await
     }
 
-    /// A visitor's stream, line by line.
+    /// Reads a stream line by line with curl.
     fn reader(&self, flags: &[&str], stream: &str) -> Process {
         let mut curl = command(found("curl"));
         curl.args(["--silent", "--show-error", "--no-buffer", "--cacert"]);
@@ -126,7 +126,7 @@ impl Site {
         let chat = format!("{}/chat/{}/", self.url, link.token);
         let mut agent = self.stack.attach("acme", A).await;
         for (http, address) in [("--http2", "127.0.0.2"), ("--http1.1", "127.0.0.3")] {
-            // What the page does: its origin is the site's.
+            // Posts as the page does, with the site's origin.
             let origin = format!("origin: {}", self.url);
             let post = ["--json", r#"{"content": "hello"}"#, "--header", &origin, &chat];
             let posted = self.curl(&[&[http, "--fail-with-body"], &post[..]].concat()).await;
@@ -136,14 +136,14 @@ impl Site {
             let mut events = self.reader(&[http, "--interface", address], &stream);
             events.line_with("retry: ").await;
 
-            // Frame by frame: each is here before the next one is made.
+            // Each frame arrives before the next one is made.
             let mut held = agent.turn().await;
             for text in ["one ", "two ", "three "] {
                 agent.append(&mut held, delta("m1", text)).await;
                 let line = events.line_with("data: ").await;
                 assert!(line.contains(&format!(r#""text":"{text}""#)), "{line}");
             }
-            // Nothing is said for longer than the proxy would wait, but for comments.
+            // Only comments come for longer than the proxy's read timeout.
             for _ in 0..3 {
                 while events.line().await != ":" {}
             }
@@ -151,8 +151,7 @@ impl Site {
             let line = events.line_with("data: ").await;
             assert!(line.contains(r#""text":"four""#), "{line}");
 
-            // The visitor's own address counts, whatever the visitor makes up: it has one stream,
-            // another address has another.
+            // The gateway limits streams by the visitor's real address, not by a forged header.
             let status =
                 ["--output", "/dev/null", "--write-out", "%{http_code}", "--max-time", "1"];
             for (from, made_up, told) in [
@@ -165,7 +164,7 @@ impl Site {
                 let outcome = self.curl(&[&status[..], &from].concat()).await;
                 assert_eq!(outcome.out, told, "{http} {made_up}");
             }
-            // A visitor who leaves has left the gateway, too.
+            // The proxy closes the gateway's stream when the visitor leaves.
             events.kill();
             let head = ["--interface", address, &stream];
             until("the gateway to see the visitor leave", async || {
@@ -179,7 +178,7 @@ impl Site {
         assert!(page.starts_with("http/2 200"), "{page}");
         assert_eq!(page.matches("\nstrict-transport-security: max-age=31536000").count(), 1);
 
-        // Without a gateway the proxy says so, and names no path.
+        // Without a gateway the proxy answers 502 and logs no token.
         self.stack.cut_the_power();
         let page = self.curl(&["--include", &chat]).await.expect(0).out;
         assert!(page.starts_with("HTTP/2 502"), "{page}");

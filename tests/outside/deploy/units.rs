@@ -1,13 +1,13 @@
-//! The services' units: systemd reads them, and finds little that they could do harm with.
+//! The systemd units: valid and hardened.
 
 use super::shipped;
 use arizuko_tests::prelude::*;
 
-/// The most exposure that a unit may have: systemd calls it "ok" up to 5, and ten is all.
+/// The highest exposure that a unit may have, of 10. systemd calls up to 5 "ok".
 const EXPOSURE: f64 = 2.0;
 
 #[apply(embedded)]
-async fn systemd_takes_the_units_and_finds_them_hardened() {
+async fn systemd_accepts_the_units_and_rates_them_hardened() {
     let folder = tempfile::tempdir().expect("the system has room for temporary files");
     let systemd = || command(found("systemd-analyze"));
     for name in ["arizuko", "arizuko-control", "arizuko-gateway"] {
@@ -15,7 +15,7 @@ async fn systemd_takes_the_units_and_finds_them_hardened() {
         let text = fs::read_to_string(shipped("deploy").join(&unit)).expect("it is there");
         let at = format!("ExecStart={name}");
         assert_eq!(text.matches(&at).count(), 1, "{text}");
-        // Where the deb puts the program is not where it is here.
+        // The unit names the program as the deb installs it.
         let built = program(name, folder.path());
         let built = built.as_std().get_args().last().expect("the program");
         let text = text.replace(&at, &format!("ExecStart={}", built.display()));

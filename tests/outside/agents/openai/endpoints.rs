@@ -1,4 +1,4 @@
-//! The same with endpoints that that server is too well-behaved for: the test itself is one.
+//! Endpoints that break the protocol in ways that aimock doesn't: the test itself is one.
 
 use super::attach;
 use arizuko_tests::prelude::*;
@@ -13,7 +13,7 @@ fn chunk(chunk: &Value) -> String {
 }
 
 #[apply(embedded)]
-async fn a_stream_that_ends_before_the_model_has_is_cut_off(stack: Stack) {
+async fn a_stream_without_a_finish_reason_fails_the_turn(stack: Stack) {
     let mut endpoint = Endpoint::start().await;
     let _agent = attach(&stack, endpoint.url(), &[]).await;
     let visitor = stack.visit("acme").await;
@@ -26,12 +26,12 @@ async fn a_stream_that_ends_before_the_model_has_is_cut_off(stack: Stack) {
 }
 
 #[apply(embedded)]
-async fn a_reply_that_breaks_before_its_first_word_is_asked_for_again(stack: Stack) {
+async fn a_reply_that_breaks_before_its_first_word_is_requested_again(stack: Stack) {
     let mut endpoint = Endpoint::start().await;
     let _agent = attach(&stack, endpoint.url(), &[]).await;
     let visitor = stack.visit("acme").await;
     let posted = visitor.say("hello").await;
-    // Cut off before it begins; with a thought, but without a word; and with an error in a stream.
+    // The connection breaks at once; then after a thought; then the stream brings an error.
     drop(endpoint.asked().await);
     let mut asked = endpoint.asked().await;
     asked.begin("text/event-stream").await;
@@ -53,11 +53,11 @@ async fn a_reply_that_breaks_before_its_first_word_is_asked_for_again(stack: Sta
 }
 
 #[apply(embedded)]
-async fn a_turn_that_nobody_wants_any_more_ends_its_request(stack: Stack) {
+async fn cancelling_or_stopping_ends_the_request(stack: Stack) {
     let mut endpoint = Endpoint::start().await;
     let mut agent = attach(&stack, endpoint.url(), &[]).await;
     let visitor = stack.visit("acme").await;
-    // Before the answer begins, and in the midst of it.
+    // Before the answer begins, and in the middle of it.
     for begins in [false, true] {
         let posted = visitor.say("hello").await;
         let mut asked = endpoint.asked().await;
@@ -69,7 +69,7 @@ async fn a_turn_that_nobody_wants_any_more_ends_its_request(stack: Stack) {
         visitor.cancel(&posted.turn).await;
         asked.hung_up().await;
     }
-    // An agent that is told to stop hands its turns back.
+    // Stopping the agent requeues its turn.
     let posted = visitor.say("hello").await;
     let asked = endpoint.asked().await;
     agent.signal(Signal::SIGTERM);
@@ -80,7 +80,7 @@ async fn a_turn_that_nobody_wants_any_more_ends_its_request(stack: Stack) {
 }
 
 #[apply(embedded)]
-async fn endpoints_that_know_less_of_the_protocol_will_do(stack: Stack) {
+async fn an_endpoint_may_lack_parts_of_the_protocol(stack: Stack) {
     let mut endpoint = Endpoint::start().await;
     let _agent = attach(&stack, &format!("{}/v1/?version=3", endpoint.url()), &[]).await;
     let visitor = stack.visit("acme").await;
@@ -93,7 +93,7 @@ async fn endpoints_that_know_less_of_the_protocol_will_do(stack: Stack) {
     asked.answer("422 Unprocessable Entity", "application/json", &refusal.to_string()).await;
     let asked = endpoint.asked().await;
     assert_eq!(asked.body["stream_options"], Value::Null);
-    // All at once, though it was asked to stream, and in parts.
+    // It answers in one document instead of a stream, with the content in parts.
     let parts = json!([{"type": "text", "text": "Here "}, {"type": "text", "text": "I am."}]);
     let completion = json!({
         "choices": [{"index": 0, "message": {"content": parts}, "finish_reason": "stop"}],
@@ -101,7 +101,7 @@ async fn endpoints_that_know_less_of_the_protocol_will_do(stack: Stack) {
     asked.answer("200 OK", "application/json", &completion.to_string()).await;
     let seen = visitor.read(&posted.turn).await;
     assert_eq!(text(&seen), "Here I am.");
-    // It is remembered; and an end without [DONE] is one.
+    // The agent remembers this. A stream may end without [DONE].
     let posted = visitor.say("hello").await;
     let mut asked = endpoint.asked().await;
     assert_eq!(asked.body["stream_options"], Value::Null);
@@ -116,7 +116,7 @@ async fn endpoints_that_know_less_of_the_protocol_will_do(stack: Stack) {
 }
 
 #[apply(embedded)]
-async fn the_key_goes_to_the_endpoint_and_nowhere_else(stack: Stack) {
+async fn the_key_goes_to_the_endpoint_only(stack: Stack) {
     let key = stack.folder().join("key");
     fs::write(&key, "sk-from-a-file\n").expect("the stack's folder is ours");
     let key = key.display().to_string();
@@ -134,7 +134,7 @@ async fn the_key_goes_to_the_endpoint_and_nowhere_else(stack: Stack) {
     assert!(log.contains("Incorrect API key provided: [the key]"), "{log}");
     assert!(!log.contains("sk-from-a-file"), "{log}");
 
-    // A redirect does not take it elsewhere.
+    // The agent does not follow a redirect.
     let posted = visitor.say("hello").await;
     let elsewhere = "307 Temporary Redirect\r\nlocation: http://127.0.0.1:9/";
     endpoint.asked().await.answer(elsewhere, "text/plain", "").await;

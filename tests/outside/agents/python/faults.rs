@@ -1,10 +1,10 @@
-//! Things that break under an agent on the Python module: it loses nothing, and nothing comes twice.
+//! Faults under an agent on the Python module: nothing is lost, and nothing comes twice.
 
 use super::whole;
 use arizuko_tests::prelude::*;
 
 #[apply(embedded_and_pair)]
-async fn a_control_that_is_killed_in_mid_reply_costs_nothing(mut stack: Stack) {
+async fn killing_a_control_loses_nothing_of_a_reply(mut stack: Stack) {
     let visitor = stack.visit("acme").await;
     let mut agent = stack.python_agent("1", &[]).await;
     let posted = visitor.say("count").await;
@@ -25,7 +25,7 @@ async fn a_control_that_is_killed_in_mid_reply_costs_nothing(mut stack: Stack) {
 }
 
 #[apply(pair)]
-async fn a_control_that_drains_in_mid_reply_costs_nothing(mut stack: Stack) {
+async fn stopping_a_control_loses_nothing_of_a_reply(mut stack: Stack) {
     let visitor = stack.visit("acme").await;
     let mut agent = stack.python_agent("2", &[]).await;
     let (first, second) = (visitor.say("count").await, visitor.say("count").await);
@@ -50,7 +50,7 @@ async fn a_control_that_drains_in_mid_reply_costs_nothing(mut stack: Stack) {
 }
 
 #[apply(pair)]
-async fn a_redis_that_restarts_in_mid_reply_costs_nothing(mut stack: Stack) {
+async fn restarting_redis_loses_nothing_of_a_reply(mut stack: Stack) {
     let visitor = stack.visit("acme").await;
     let mut agent = stack.python_agent("1", &[]).await;
     let posted = visitor.say("count").await;
@@ -69,7 +69,7 @@ async fn a_redis_that_restarts_in_mid_reply_costs_nothing(mut stack: Stack) {
 }
 
 #[apply(pair)]
-async fn what_redis_has_lost_is_sent_again(mut stack: Stack) {
+async fn frames_that_redis_has_lost_are_sent_again(mut stack: Stack) {
     let visitor = stack.visit("acme").await;
     let mut agent = stack.python_agent("1", &[]).await;
     let posted = visitor.say("count").await;
