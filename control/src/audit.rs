@@ -1,35 +1,45 @@
 //! What operators can see: the audit log, and the events of `tail`.
 
 use crate::{
-    jid::Folder,
-    store::Millis,
+    jid::FolderName,
+    names,
+    time::Time,
     transaction::{Decision, Stop, Tx},
 };
 use serde::{Deserialize, Serialize};
 
-/// The set that holds a partition's audit log, scored by time.
-pub(crate) const AUDIT: &str = "audit";
-/// The topic that a partition's events are published on.
-pub(crate) const TAIL: &str = "tail";
-
-/// One change that somebody made.
+/// An entry of the audit log: a change that somebody made.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Entry {
-    pub(crate) at: Millis,
+    pub(crate) at: Time,
     pub(crate) actor: String,
     pub(crate) action: String,
     pub(crate) folder: String,
     pub(crate) subject: String,
     pub(crate) detail: String,
-    /// Makes two entries of one moment two members.
+    /// Makes two entries of one moment two members of the set.
     nonce: u64,
 }
 
-/// One thing that happened.
+/// A change to note in the audit log.
+pub(crate) struct Change<'a> {
+    /// The id of the key that made it, or `control`.
+    pub(crate) actor: &'a str,
+    /// For example `token.issue`.
+    pub(crate) action: &'a str,
+    /// Empty where it is of no folder.
+    pub(crate) folder: &'a str,
+    /// What was changed: an id, a prefix, a JID.
+    pub(crate) subject: &'a str,
+    /// For people.
+    pub(crate) detail: &'a str,
+}
+
+/// Something that happened.
 #[derive(Debug, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub(crate) struct Event {
-    pub(crate) at: Millis,
+    pub(crate) at: Time,
     pub(crate) event: String,
     pub(crate) folder: String,
     pub(crate) jid: String,
@@ -38,14 +48,9 @@ pub(crate) struct Event {
     pub(crate) detail: String,
 }
 
-/// Writes into the audit log, and tells who tails.
-pub(crate) fn note(
-    tx: &mut Tx<'_>,
-    actor: &str,
-    action: &str,
-    folder: &str,
-    (subject, detail): (&str, &str),
-) -> Decision<()> {
+/// Adds to the audit log, and publishes the change to `tail` subscribers.
+pub(crate) fn note(tx: &mut Tx<'_>, change: &Change<'_>) -> Decision<()> {
+    let Change { actor, action, folder, subject, detail } = *change;
     let entry = Entry {
         at: tx.now,
         actor: actor.to_owned(),
@@ -56,21 +61,21 @@ pub(crate) fn note(
         nonce: u64::from_le_bytes(tx.random()),
     };
     let text = serde_json::to_string(&entry).map_err(|error| Stop::Corrupt(error.to_string()))?;
-    tx.add(AUDIT, text, tx.now);
+    tx.add(&names::audit(), &text, tx.now);
     let (event, folder) = (entry.action, entry.folder);
     let detail = format!("{subject} {detail}");
     tell(tx, Event { event, folder, detail, ..Event::default() })
 }
 
-/// Tells who tails.
+/// Publishes an event to `tail` subscribers.
 pub(crate) fn tell(tx: &mut Tx<'_>, event: Event) -> Decision<()> {
     let event = Event { at: tx.now, ..event };
     let text = serde_json::to_string(&event).map_err(|error| Stop::Corrupt(error.to_string()))?;
-    tx.publish(TAIL.to_owned(), text);
+    tx.publish(names::TAIL.to_owned(), text);
     Ok(())
 }
 
 /// Whether something in `folder` belongs to a view of `above`; no `above`: of everything.
-pub(crate) fn in_view(folder: &str, above: Option<&Folder>) -> bool {
-    above.is_none_or(|above| Folder::parse(folder).is_ok_and(|folder| folder.is_within(above)))
+pub(crate) fn in_view(folder: &str, above: Option<&FolderName>) -> bool {
+    above.is_none_or(|above| FolderName::parse(folder).is_ok_and(|folder| folder.is_within(above)))
 }

@@ -4,19 +4,23 @@ use crate::{
     audit::in_view,
     config::Options,
     conversation::Conversation,
-    credential::{Credential, hash},
-    jid::Folder,
+    ids::{KeyId, TokenId},
+    jid::FolderName,
     key::{self, Caller, Key, Role},
     ledger::{Error, Ledger},
     limits::Limits,
     metrics::Metrics,
+    names::{self, InFolder, Set},
+    refusal::Refusal,
     route,
-    session::{self, Session},
-    store::{Member, Millis, Partition, Store, measured::Measured, redis::Redis, sqlite::Sqlite},
+    secret::{Secret, hash},
+    session::Session,
+    store::{Partition, Store, measured::Measured, redis::Redis, sqlite::Sqlite},
+    time::Time,
     token::{self, Kind, Token},
-    transaction::{Refusal, Tx},
+    transaction::{Record, Tx},
 };
-use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use serde::{Deserialize, Serialize};
 use std::{collections::BTreeMap, sync::Arc};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
@@ -28,7 +32,7 @@ pub(crate) struct Control {
     pub(crate) limits: Limits,
     pub(crate) partitions: Partition,
     pub(crate) public_url: String,
-    pub(crate) started_at: Millis,
+    pub(crate) started_at: Time,
     /// Cancelled when control drains.
     pub(crate) draining: CancellationToken,
     /// A permit for each page of a log in memory, since many readers wake at once.
@@ -46,8 +50,15 @@ struct Layout {
 
 /// Pages of logs in memory at a time.
 const PAGES: usize = 4;
-const FORMAT: u32 = 2;
-const LAYOUT: &str = "layout";
+const FORMAT: u32 = 3;
+
+impl Record for Layout {
+    type Id = str;
+
+    fn name(_: &str) -> String {
+        names::LAYOUT.to_owned()
+    }
+}
 
 impl Control {
     pub(crate) async fn open(options: Options) -> anyhow::Result<Self> {
@@ -61,7 +72,10 @@ impl Control {
             (None, None) => anyhow::bail!("no store was named"),
         };
         let metrics = Metrics::new();
-        let ledger = Ledger::new(Arc::new(Measured::new(store, metrics.store.clone())));
+        let ledger = Ledger::new(
+            Arc::new(Measured::new(store, metrics.store.clone())),
+            options.limits.clone(),
+        );
         let layout = layout(&ledger, options.partitions).await?;
         let mut first_keys = Vec::new();
         for (secret, role, id) in [
@@ -69,7 +83,8 @@ impl Control {
             (options.gateway_key, Role::Gateway, "key_first_gateway"),
         ] {
             if let Some(secret) = secret {
-                first_keys.push((hash(secret), Caller { key_id: id.to_owned(), role }));
+                first_keys
+                    .push((hash(secret), Caller { key_id: KeyId::from(id.to_owned()), role }));
             }
         }
         Ok(Self {
@@ -85,7 +100,7 @@ impl Control {
         })
     }
 
-    pub(crate) fn partition(&self, folder: &Folder) -> Partition {
+    pub(crate) fn partition(&self, folder: &FolderName) -> Partition {
         folder.partition(self.partitions)
     }
 
@@ -99,23 +114,21 @@ impl Control {
         if let Some((_, caller)) = self.first_keys.iter().find(|(known, _)| *known == hash) {
             return Ok(caller.clone());
         }
-        let credential = Credential::parse(key::SECRET, secret, self.partitions);
-        let credential = credential.ok_or(Refusal::KeyInvalid)?;
-        let record = key::record(&credential.id(key::ID));
-        let found: Option<Key> = self.ledger.record(credential.partition, record).await?;
+        let secret = Secret::parse(key::PREFIX, secret, self.partitions);
+        let secret = secret.ok_or(Refusal::KeyInvalid)?;
+        let found: Option<Key> = self.ledger.record(secret.partition, &KeyId::of(&secret)).await?;
         let found = found.filter(|key| key.hash == hash).ok_or(Refusal::KeyInvalid)?;
         Ok(Caller { key_id: found.id, role: found.role })
     }
 
-    /// Returns the token that a visitor's credential opens. Reads it afresh.
+    /// Returns the token that a visitor's secret opens. Reads it afresh.
     ///
     /// # Errors
     /// [`Refusal::TokenInvalid`] for one that is unknown, revoked or expired;
     /// [`Refusal::WrongKind`] for one of the other surface.
-    pub(crate) async fn admit(&self, credential: &Credential, kind: Kind) -> Result<Token, Error> {
-        let record = token::record(&credential.id(token::ID));
-        let found = self.ledger.record(credential.partition, record).await?;
-        Ok(token::admit(found, credential, kind, self.ledger.now())?)
+    pub(crate) async fn admit(&self, secret: &Secret, kind: Kind) -> Result<Token, Error> {
+        let found = self.ledger.record(secret.partition, &TokenId::of(secret)).await?;
+        Ok(token::admit(found, secret, kind, self.ledger.now())?)
     }
 
     /// Whether an agent is attached that would answer a message to the token's link, or in this
@@ -131,7 +144,7 @@ impl Control {
             Some(folder) => folder,
             None => {
                 let resolving = |tx: &mut Tx<'_>| route::resolve(tx, &token.jid, &token.folder);
-                let resolved = self.ledger.transact(partition, &[], resolving).await;
+                let resolved = self.ledger.view(partition, resolving).await;
                 let target = resolved.ok().and_then(|resolved| resolved.route.target);
                 target.unwrap_or_else(|| token.folder.clone())
             }
@@ -140,65 +153,60 @@ impl Control {
     }
 
     /// Guesses from hints which folder answers the token's messages.
-    pub(crate) fn likely_target(&self, partition: Partition, token: &Token) -> Folder {
-        let target = route::likely_target(&token.jid, |record| self.ledger.hint(partition, record));
+    pub(crate) fn likely_target(&self, partition: Partition, token: &Token) -> FolderName {
+        let target = route::likely_target(&token.jid, |prefix| self.ledger.hint(partition, prefix));
         target.unwrap_or_else(|| token.folder.clone())
     }
 
     /// Returns the names of the agents that are attached to a folder, at any control.
-    pub(crate) async fn attached_agents(&self, folder: &Folder) -> Result<Vec<String>, Error> {
-        let (partition, alive) = (self.partition(folder), (self.ledger.now(), u64::MAX));
-        let present = session::present(folder);
-        let members = self.ledger.members(partition, present, alive, u32::MAX).await?;
-        let records = members.iter().map(|member| session::record(&member.name));
-        let sessions = self.ledger.records::<Session>(partition, records).await?;
+    pub(crate) async fn attached_agents(&self, folder: &FolderName) -> Result<Vec<String>, Error> {
+        let (partition, alive) = (self.partition(folder), self.ledger.now().into()..=u64::MAX);
+        let present = names::present(folder);
+        let members = self.ledger.members(partition, &present, alive, u32::MAX).await?;
+        let ids = members.iter().map(|(id, _)| id);
+        let sessions = self.ledger.records::<Session>(partition, ids).await?;
         Ok(sessions.into_iter().flatten().map(|s| s.name).collect())
     }
 
     /// Whether an agent of the folder is attached, at any control. `false` when the store fails:
     /// the call that reports it must not fail for it.
-    pub(crate) async fn agent_attached(&self, folder: &Folder) -> bool {
-        let alive = (self.ledger.now(), u64::MAX);
-        let present = session::present(folder);
-        let sessions = self.ledger.members(self.partition(folder), present, alive, 1).await;
+    pub(crate) async fn agent_attached(&self, folder: &FolderName) -> bool {
+        let alive = self.ledger.now().into()..=u64::MAX;
+        let present = names::present(folder);
+        let sessions = self.ledger.members(self.partition(folder), &present, alive, 1).await;
         sessions.is_ok_and(|sessions| !sessions.is_empty())
     }
 
-    /// Loads the records that a listing set names: all, or those of the folders in `view`. The
-    /// set's members are `<folder> <id>`.
-    pub(crate) async fn listed<T: DeserializeOwned>(
+    /// Loads the records that a listing set names: all, or those of the folders in `view`.
+    pub(crate) async fn listed<T: Record<Id: From<String> + Sized>>(
         &self,
-        set: &str,
-        view: Option<&Folder>,
-        record: fn(&str) -> String,
+        set: &Set<InFolder>,
+        view: Option<&FolderName>,
     ) -> Result<Vec<T>, Error> {
         let members = match view {
             Some(view) => {
                 let partition = self.partition(view);
-                let members =
-                    self.ledger.members(partition, set.to_owned(), (0, u64::MAX), u32::MAX).await?;
-                BTreeMap::from([(partition, members)])
+                BTreeMap::from([(partition, self.ledger.all_members(partition, set).await?)])
             }
             None => self.gathered(set).await?,
         };
         let mut listed = Vec::new();
         for (partition, members) in members {
-            let places = members.iter().filter_map(|member| member.name.split_once(' '));
-            let records =
-                places.filter(|(folder, _)| in_view(folder, view)).map(|(_, id)| record(id));
-            listed.extend(self.ledger.records(partition, records).await?.into_iter().flatten());
+            let seen = members.into_iter().filter(|member| in_view(&member.folder, view));
+            let ids: Vec<T::Id> = seen.map(|member| member.id.into()).collect();
+            listed.extend(self.ledger.records(partition, &ids).await?.into_iter().flatten());
         }
         Ok(listed)
     }
 
-    /// Loads all members of the set `set` in every partition.
-    pub(crate) async fn gathered(
+    /// Loads all members of a set in every partition.
+    pub(crate) async fn gathered<M: From<String>>(
         &self,
-        set: &str,
-    ) -> Result<BTreeMap<Partition, Vec<Member>>, Error> {
+        set: &Set<M>,
+    ) -> Result<BTreeMap<Partition, Vec<M>>, Error> {
         let members = self.ledger.gather(set, self.partitions, u64::MAX, u32::MAX).await?;
         let mut by_partition = BTreeMap::<_, Vec<_>>::new();
-        for (partition, member) in members {
+        for (partition, (member, _)) in members {
             by_partition.entry(partition).or_default().push(member);
         }
         Ok(by_partition)
@@ -207,11 +215,11 @@ impl Control {
 
 /// Reads what was fixed at first use, or fixes it.
 async fn layout(ledger: &Ledger, partitions: Partition) -> anyhow::Result<Layout> {
-    let found = ledger.transact(0, &[], |tx| match tx.get::<Layout>(LAYOUT)? {
+    let found = ledger.transact(0, &[], |tx| match tx.get::<Layout>(names::LAYOUT)? {
         Some(layout) => Ok(layout),
         None => {
             let layout = Layout { format: FORMAT, partitions };
-            tx.put(LAYOUT, &layout, None)?;
+            tx.put(names::LAYOUT, &layout)?;
             Ok(layout)
         }
     });

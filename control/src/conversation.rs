@@ -1,169 +1,166 @@
-//! Conversations: one visitor's thread under one token, and the log that holds its frames.
+//! Conversations: one visitor's thread under one token, and the log of its frames.
 
 use crate::{
     frame::{Body, Frame},
-    jid::Folder,
+    ids::{ConversationId, TokenId, TurnId},
+    jid::FolderName,
     limits::Limits,
-    route,
-    store::Millis,
+    names,
+    refusal::Refusal,
+    time::Time,
     token::Token,
-    transaction::{Decision, Refusal, Stop, Tx},
-    turn,
+    transaction::{Decision, Record, Stop, Tx},
 };
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
-mod handover;
-mod observed;
-mod retention;
+/// The largest frame, in bytes, that its wake-up carries; readers find a larger one in the log.
+const CARRIED_BYTES: usize = 16 << 10;
 
-pub(crate) use handover::{Handed, check_handover, hand_over, of_folder};
-pub(crate) use observed::Observed;
-pub(crate) use retention::{clean_up, delete, schedule_clean_up};
-
-/// A larger frame is read from the log by those whom its wake-up wakes.
-const CARRIED: usize = 16 << 10;
-
-/// A conversation's record. It changes with every frame, so that it always tells the log's head.
+/// A conversation, but for what changes with each frame.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Conversation {
-    pub(crate) id: String,
-    pub(crate) token: String,
-    pub(crate) created_at: Millis,
-    pub(crate) active_at: Millis,
-    /// The last frame's seq and tag; 0 before the first.
-    pub(crate) head: u64,
-    pub(crate) tag: u32,
+    pub(crate) id: ConversationId,
+    pub(crate) token: TokenId,
+    pub(crate) created_at: Time,
+    /// When a message came, or a turn ended.
+    pub(crate) active_at: Time,
     /// Frames up to this seq are no longer kept.
+    #[serde(default)]
     pub(crate) trimmed: u64,
     /// When the next clean-up is due.
-    pub(crate) clean_up_at: Option<Millis>,
-    /// The open turns, oldest first. Only the first is ready or running.
-    pub(crate) open: Vec<String>,
-    /// The folder that the last turn was of.
-    pub(crate) with: Folder,
+    pub(crate) clean_up_at: Option<Time>,
+    /// The open turns, oldest first. Only the first may wait in a queue, or run.
+    #[serde(default)]
+    pub(crate) open: Vec<TurnId>,
+    /// The folder whose agent spoke last.
+    pub(crate) with: FolderName,
     /// The folder that answers, whatever the route says.
-    pub(crate) assigned: Option<Folder>,
-    /// What the next turn's agent is to know of who had the conversation before.
-    pub(crate) handed: Option<Handed>,
-    /// Messages that were kept as context for the next turn.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) assigned: Option<FolderName>,
+    /// Who had the conversation before, for the agent of the next turn.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) handoff: Option<Handoff>,
+    /// Messages to deliver as context with the next turn.
+    #[serde(default, skip_serializing_if = "Observed::is_empty")]
     pub(crate) observed: Observed,
 }
 
+impl Record for Conversation {
+    type Id = ConversationId;
+
+    fn name(id: &ConversationId) -> String {
+        names::conversation(id)
+    }
+
+    fn lifetime(&self, limits: &Limits) -> Option<Duration> {
+        Some(limits.conversation_lifetime())
+    }
+}
+
 impl Conversation {
-    pub(crate) fn new(id: String, token: &Token, now: Millis) -> Self {
+    pub(crate) fn new(id: ConversationId, token: &Token, now: Time) -> Self {
         Self {
             id,
             token: token.id.clone(),
             created_at: now,
             active_at: now,
-            head: 0,
-            tag: 0,
             trimmed: 0,
             clean_up_at: None,
             open: Vec::new(),
             with: token.folder.clone(),
             assigned: None,
-            handed: None,
+            handoff: None,
             observed: Observed::default(),
         }
     }
 
-    /// Says which folder answers from the next message on; `None`: the one that the route names.
-    /// The caller puts the conversation.
-    pub(crate) fn assign(&mut self, tx: &mut Tx<'_>, to: Option<&Folder>) {
-        if self.assigned.as_ref() == to {
-            return;
-        }
-        if let Some(before) = &self.assigned {
-            tx.remove(assigned(before), &self.id);
-            tx.publish(turn::ready_topic(before), "assigned");
-        }
-        if let Some(to) = to {
-            tx.add(assigned(to), &self.id, tx.now);
-            tx.publish(turn::ready_topic(to), "assigned");
-        }
-        self.assigned = to.cloned();
-    }
-
-    /// Whether the folder's agent may speak in it, and say whose it is.
-    pub(crate) fn is_with(&self, folder: &Folder, token: &Token) -> bool {
+    /// Whether the folder's agent may speak in it, and reassign it.
+    pub(crate) fn is_with(&self, folder: &FolderName, token: &Token) -> bool {
         *folder == token.folder || *folder == self.with || self.assigned.as_ref() == Some(folder)
     }
 
-    /// Adds a frame to the log and wakes who reads it. The caller puts the conversation.
+    pub(crate) fn is_first(&self, turn: &TurnId) -> bool {
+        self.open.first() == Some(turn)
+    }
+}
+
+/// The conversation, if it is the token's.
+///
+/// # Errors
+/// [`Refusal::NotFound`], also for a conversation of another token.
+pub(crate) fn of_token(
+    found: Option<Conversation>,
+    token: &Token,
+) -> Result<Conversation, Refusal> {
+    let mine = found.filter(|conversation| conversation.token == token.id);
+    mine.ok_or(Refusal::NotFound("conversation"))
+}
+
+/// Who had a turn, or a conversation, before.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Handoff {
+    pub(crate) from: FolderName,
+    /// For the next agent.
+    pub(crate) note: String,
+    /// Nobody handed it off: no answer came in time.
+    pub(crate) escalated: bool,
+}
+
+/// The end of a conversation's log: what each frame changes.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Head {
+    /// The last frame's seq; 0 before the first.
+    pub(crate) seq: u64,
+    /// The last frame's tag.
+    pub(crate) tag: u32,
+}
+
+impl Record for Head {
+    type Id = ConversationId;
+
+    fn name(id: &ConversationId) -> String {
+        names::head(id)
+    }
+
+    fn lifetime(&self, limits: &Limits) -> Option<Duration> {
+        Some(limits.conversation_lifetime())
+    }
+}
+
+impl Head {
+    /// Appends a turn's frame number `n` to the log, and wakes its readers.
     pub(crate) fn append(
         &mut self,
         tx: &mut Tx<'_>,
-        turn: &str,
+        conversation: &ConversationId,
+        turn: &TurnId,
         n: u32,
         body: Body,
     ) -> Decision<()> {
-        self.head += 1;
+        self.seq += 1;
         self.tag = u32::from_le_bytes(tx.random());
-        let (tag, turn, at) = (self.tag, turn.to_owned(), tx.now);
-        let frame = Frame { tag, turn, n, at, body };
+        let frame = Frame { tag: self.tag, turn: turn.clone(), n, at: tx.now, body };
         let entry = serde_json::to_vec(&frame).map_err(|error| Stop::Corrupt(error.to_string()))?;
         let entry = Bytes::from(entry);
-        tx.append(log(&self.id), self.head, entry.clone());
-        tx.publish(topic(&self.id), wake(self.head, &entry));
+        tx.append_entry(names::log(conversation), self.seq, entry.clone());
+        tx.publish(names::conversation_topic(conversation), wake(self.seq, &entry));
         Ok(())
     }
-
-    pub(crate) fn put(&self, tx: &mut Tx<'_>, limits: &Limits) -> Decision<()> {
-        tx.put(&record(&self.id), self, Some(lifetime(limits)))
-    }
-}
-
-pub(crate) fn record(id: &str) -> String {
-    format!("conversation:{id}")
-}
-
-/// The log of its frames.
-pub(crate) fn log(id: &str) -> String {
-    format!("log:{id}")
-}
-
-/// The set of its turns, scored by the seq of the visitor's message.
-pub(crate) fn turns(id: &str) -> String {
-    format!("turns:{id}")
-}
-
-/// The set of the conversations that are assigned to a folder, scored by since when.
-pub(crate) fn assigned(folder: &Folder) -> String {
-    format!("assigned:{folder}")
-}
-
-/// The topic of its frames.
-pub(crate) fn topic(id: &str) -> String {
-    format!("conversation:{id}")
-}
-
-/// The due item that cleans it up.
-pub(crate) fn due(id: &str) -> String {
-    format!("conversation:{id}")
-}
-
-/// How long records of a conversation outlive their last change: a day more than they are kept.
-/// Deleting is the clean-up's work; this catches what a lost due item would leave.
-pub(crate) fn lifetime(limits: &Limits) -> Duration {
-    let open = limits.turn_deadline.max(Duration::from_millis(route::MAX_AFTER));
-    let kept = limits.keep_messages.max(limits.keep_frames);
-    // Each step of an escalation may add to the time that a turn is open.
-    kept + 2 * open + Duration::from_secs(86_400)
 }
 
 /// A frame's wake-up: its seq, and the frame itself where it is small.
 fn wake(seq: u64, entry: &Bytes) -> Bytes {
     let mut payload = format!("{seq} ").into_bytes();
-    if entry.len() <= CARRIED {
+    if entry.len() <= CARRIED_BYTES {
         payload.extend_from_slice(entry);
     }
     payload.into()
 }
 
-/// Reads a wake-up.
+/// Reads a wake-up: the frame's seq, and the frame where it is carried. `None` for a wake-up that
+/// is about no frame.
 pub(crate) fn woken(payload: &Bytes) -> Option<(u64, Option<Bytes>)> {
     let space = payload.iter().position(|byte| *byte == b' ')?;
     let seq = std::str::from_utf8(&payload[..space]).ok()?.parse().ok()?;
@@ -171,11 +168,54 @@ pub(crate) fn woken(payload: &Bytes) -> Option<(u64, Option<Bytes>)> {
     Some((seq, (!entry.is_empty()).then_some(entry)))
 }
 
-/// The conversation, if it is the token's.
-pub(crate) fn of_token(
-    found: Option<Conversation>,
-    token: &Token,
-) -> Result<Conversation, Refusal> {
-    let mine = found.filter(|conversation| conversation.token == token.id);
-    mine.ok_or(Refusal::NotFound("conversation"))
+/// Messages that no agent was asked to answer, and that are delivered with the next turn.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub(crate) struct Observed(Vec<ObservedMessage>);
+
+/// A turn whose message was observed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct ObservedMessage {
+    turn: TurnId,
+    bytes: usize,
+}
+
+impl Observed {
+    /// How many messages wait at most; the oldest are dropped first.
+    const MAX_MESSAGES: usize = 100;
+    /// How many bytes of messages wait at most, beside the newest message.
+    const MAX_BYTES: usize = 1 << 20;
+
+    pub(crate) fn push(&mut self, turn: TurnId, bytes: usize) {
+        self.0.push(ObservedMessage { turn, bytes });
+        self.drop_surplus();
+    }
+
+    /// Adds older messages.
+    pub(crate) fn put_before(&mut self, older: Self) {
+        let newer = std::mem::replace(self, older);
+        self.0.extend(newer.0);
+        self.drop_surplus();
+    }
+
+    fn drop_surplus(&mut self) {
+        let (mut keep, mut bytes) = (0, 0);
+        for message in self.0.iter().rev().take(Self::MAX_MESSAGES) {
+            bytes += message.bytes;
+            if keep > 0 && bytes > Self::MAX_BYTES {
+                break;
+            }
+            keep += 1;
+        }
+        self.0.drain(..self.0.len() - keep);
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// The messages' turns, the oldest first.
+    pub(crate) fn turns(&self) -> impl Iterator<Item = &TurnId> {
+        self.0.iter().map(|message| &message.turn)
+    }
 }

@@ -5,26 +5,28 @@
 
 use crate::{
     control::Control,
-    conversation,
+    ids::TokenId,
     ledger::Error,
-    session,
-    store::{Millis, Partition},
+    names::{self, Due},
+    store::Partition,
     token,
-    transaction::{DUE, Tx},
-    turn,
+    transaction::Tx,
+    turn::{self, end},
 };
 use std::{sync::Arc, time::Duration};
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
+/// How long a sweep waits for the next.
 const PAUSE: Duration = Duration::from_millis(500);
-const AT_ONCE: u32 = 100;
-/// How many rounds there are from one look at what waits to the next, and how much of it is
-/// looked at, of each partition or of all.
-const ROUNDS: u32 = 10;
-const QUEUE: u32 = 10_000;
-/// When an item that could not be taken is tried again, in milliseconds.
-const LATER: Millis = 60_000;
+/// How many due items one sweep takes, of each partition or of all.
+const ITEMS_PER_SWEEP: u32 = 100;
+/// How many sweeps there are to one measurement of the queues.
+const SWEEPS_PER_MEASUREMENT: u32 = 10;
+/// How many waiting turns a measurement counts, of each partition or of all.
+const COUNTED_TURNS: u32 = 10_000;
+/// When an item that could not be taken is tried again.
+const RETRY_AFTER: Duration = Duration::from_secs(60);
 
 /// Takes due items until `shutdown`.
 pub(crate) async fn run(control: Arc<Control>, shutdown: CancellationToken) {
@@ -34,14 +36,14 @@ pub(crate) async fn run(control: Arc<Control>, shutdown: CancellationToken) {
             return;
         }
         let swept = match sweep(&control).await {
-            Ok(()) if round % ROUNDS == 0 => measure_queue(&control).await,
+            Ok(()) if round % SWEEPS_PER_MEASUREMENT == 0 => measure_queues(&control).await,
             swept => swept,
         };
         match swept {
             Ok(()) => reachable = true,
-            // Said once, not each half second that the store is away.
+            // Logged once, not by each sweep while the store is away.
             Err(error) if reachable => {
-                tracing::warn!(%error, "due items wait");
+                tracing::warn!(%error, "cannot sweep due items, retrying");
                 reachable = false;
             }
             Err(_) => {}
@@ -53,32 +55,33 @@ pub(crate) async fn run(control: Arc<Control>, shutdown: CancellationToken) {
     }
 }
 
-/// Sees how many turns wait for an agent, and how long the oldest has.
-async fn measure_queue(control: &Control) -> Result<(), Error> {
+/// Measures how many turns wait for an agent, and how long the oldest has waited.
+async fn measure_queues(control: &Control) -> Result<(), Error> {
     let (ledger, metrics) = (&control.ledger, &control.metrics);
-    let now = ledger.now();
-    let waiting = ledger.gather(turn::WAITING, control.partitions, u64::MAX, QUEUE).await?;
-    let oldest = waiting.iter().map(|(_, turn)| turn.score).min();
-    let longest = oldest.map_or(0, |since| now.saturating_sub(since) / 1000);
+    let set = names::waiting();
+    let waiting = ledger.gather(&set, control.partitions, u64::MAX, COUNTED_TURNS).await?;
+    let oldest = waiting.iter().map(|(_, (_, since))| *since).min();
+    let longest = oldest.map_or(0, |since| ledger.now().as_millis().saturating_sub(since) / 1000);
     metrics.waiting.set(waiting.len() as i64);
     metrics.longest_wait.set(longest as i64);
     Ok(())
 }
 
 async fn sweep(control: &Control) -> Result<(), Error> {
-    let now = control.ledger.now();
-    let due = control.ledger.gather(DUE, control.partitions, now, AT_ONCE).await?;
-    for (partition, item) in due {
-        let item = item.name;
+    let ledger = &control.ledger;
+    let (set, now) = (names::due(), ledger.now());
+    for (partition, (item, _)) in
+        ledger.gather(&set, control.partitions, now, ITEMS_PER_SWEEP).await?
+    {
         match take(control, partition, &item).await {
             Err(Error::Internal(error)) => {
-                tracing::error!(item, error, "a due item cannot be taken");
-                // It must not stand in the way of all that come after it.
+                tracing::error!(%item, error, "cannot take a due item, trying again in a minute");
+                // It must not block the items that come after it.
                 let later = |tx: &mut Tx<'_>| {
-                    tx.schedule(&item, tx.now + LATER);
+                    tx.schedule(&item, tx.now + RETRY_AFTER);
                     Ok(())
                 };
-                control.ledger.transact(partition, &[], later).await?;
+                ledger.transact(partition, &[], later).await?;
             }
             other => other?,
         }
@@ -86,19 +89,16 @@ async fn sweep(control: &Control) -> Result<(), Error> {
     Ok(())
 }
 
-async fn take(control: &Control, partition: Partition, item: &str) -> Result<(), Error> {
-    let (ledger, limits) = (&control.ledger, &control.limits);
-    let Some((kind, id)) = item.split_once(':') else {
-        return Err(Error::Internal("no such kind of item".to_owned()));
-    };
-    match kind {
-        "session" => ledger.transact(partition, &[], |tx| session::expire(tx, limits, id)).await,
-        "turn" => ledger.transact(partition, &[], |tx| turn::check_deadlines(tx, limits, id)).await,
-        "conversation" => {
-            ledger.transact(partition, &[], |tx| conversation::clean_up(tx, limits, id)).await
+async fn take(control: &Control, partition: Partition, item: &Due) -> Result<(), Error> {
+    let ledger = &control.ledger;
+    match item {
+        Due::Session(id) => ledger.transact(partition, &[], |tx| turn::lease::expire(tx, id)).await,
+        Due::Turn(id) => ledger.transact(partition, &[], |tx| turn::overdue::check(tx, id)).await,
+        Due::Conversation(id) => {
+            ledger.transact(partition, &[], |tx| turn::retention::clean_up(tx, id)).await
         }
-        "token" => end_token(control, partition, id).await,
-        _ => Err(Error::Internal("no such kind of item".to_owned())),
+        Due::Token(id) => end_token(control, partition, id).await,
+        Due::Unknown(_) => Err(Error::Internal("no such kind of item".to_owned())),
     }
 }
 
@@ -106,21 +106,20 @@ async fn take(control: &Control, partition: Partition, item: &str) -> Result<(),
 pub(crate) async fn end_token(
     control: &Control,
     partition: Partition,
-    id: &str,
+    id: &TokenId,
 ) -> Result<(), Error> {
-    let (ledger, limits) = (&control.ledger, &control.limits);
+    let ledger = &control.ledger;
     if !ledger.transact(partition, &[], |tx| token::expire(tx, id)).await? {
         return Ok(());
     }
-    let open = (0, u64::MAX);
-    let open = ledger.members(partition, token::open_turns(id), open, u32::MAX).await?;
-    // The newest first: the end of a running turn would hand out the next one of its conversation.
-    for open in open.into_iter().rev() {
-        let turn = open.name;
+    let set = names::open_turns(id);
+    let open = ledger.all_members(partition, &set).await?;
+    // The newest first: the end of a running turn would queue the next one of its conversation.
+    for turn in open.into_iter().rev() {
         ledger
             .transact(partition, &[], |tx| {
-                if turn::cancel(tx, limits, &turn, "its token has ended")?.is_none() {
-                    tx.remove(token::open_turns(id), &turn);
+                if end::cancel(tx, &turn, "its token has ended")?.is_none() {
+                    tx.remove(&set, &turn);
                 }
                 Ok(())
             })
@@ -128,7 +127,7 @@ pub(crate) async fn end_token(
     }
     ledger
         .transact(partition, &[], |tx| {
-            tx.settle(token::due(id));
+            tx.unschedule(&Due::Token(id.clone()));
             Ok(())
         })
         .await

@@ -1,33 +1,26 @@
-//! Frames as the log keeps them, and what they add up to.
+//! Frames as the log keeps them, and the transcript that they add up to.
 
-use crate::store::Millis;
+use crate::{ids::TurnId, limits::Limits, names, time::Time, transaction::Record};
 use serde::{Deserialize, Serialize};
+use std::time::Duration;
 
-/// Where a turn stands.
+/// How a turn ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub(crate) enum Status {
-    Queued,
-    Running,
+pub(crate) enum Outcome {
     Done,
     Failed,
     Cancelled,
     Expired,
-    /// Kept as context, by its route.
+    /// Its route keeps its message as context.
     Observed,
-    /// Shown to no agent, by its route.
+    /// Its route shows it to no agent.
     Dropped,
 }
 
-impl Status {
-    pub(crate) fn is_open(self) -> bool {
-        matches!(self, Self::Queued | Self::Running)
-    }
-
+impl Outcome {
     pub(crate) fn word(self) -> &'static str {
         match self {
-            Self::Queued => "queued",
-            Self::Running => "running",
             Self::Done => "done",
             Self::Failed => "failed",
             Self::Cancelled => "cancelled",
@@ -43,10 +36,10 @@ impl Status {
 pub(crate) struct Frame {
     /// Tells this log from one that a failover put in its place.
     pub(crate) tag: u32,
-    pub(crate) turn: String,
+    pub(crate) turn: TurnId,
     /// The number in the turn; 0 for the visitor's message.
     pub(crate) n: u32,
-    pub(crate) at: Millis,
+    pub(crate) at: Time,
     pub(crate) body: Body,
 }
 
@@ -76,12 +69,18 @@ pub(crate) enum Body {
         attempt: u32,
         keep: bool,
     },
-    TurnDone {
-        status: Status,
-        error: String,
-        #[serde(default, skip_serializing_if = "String::is_empty")]
-        traceparent: String,
-    },
+    TurnDone(TurnDone),
+}
+
+/// A turn's last frame.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct TurnDone {
+    #[serde(rename = "status")]
+    pub(crate) outcome: Outcome,
+    /// For the visitor, where it did not end well.
+    pub(crate) error: String,
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub(crate) traceparent: String,
 }
 
 impl Body {
@@ -90,15 +89,15 @@ impl Body {
         match self {
             Self::User { content, .. } | Self::Message { content, .. } => content.len(),
             Self::Delta { text, .. } | Self::Status { text } => text.len(),
-            Self::Restart { .. } | Self::TurnDone { .. } => 0,
+            Self::Restart { .. } | Self::TurnDone(_) => 0,
         }
     }
 
-    /// What it takes of the turn's limit: its text, and about what is stored around it, so that
-    /// many empty frames are bounded as well.
+    /// How many bytes of the turn's limit it takes: its text, and about what is stored around it,
+    /// so that many empty frames are bounded as well.
     pub(crate) fn cost(&self) -> u64 {
-        const AROUND: u64 = 128;
-        AROUND + self.len() as u64
+        const OVERHEAD: u64 = 128;
+        OVERHEAD + self.len() as u64
     }
 }
 
@@ -107,13 +106,13 @@ impl Body {
 pub(crate) struct Message {
     pub(crate) id: String,
     pub(crate) content: String,
-    pub(crate) at: Millis,
+    pub(crate) at: Time,
     /// The person who wrote it, if it was one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) by: Option<String>,
 }
 
-/// What a turn's frames, in order, add up to.
+/// What a turn's frames, in order, add up to. Stored once the turn has ended.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Transcript {
     pub(crate) messages: Vec<Message>,
@@ -121,8 +120,21 @@ pub(crate) struct Transcript {
     #[serde(default)]
     pub(crate) kept: usize,
     pub(crate) n: u32,
+    #[serde(default, skip_serializing_if = "String::is_empty")]
     pub(crate) status_text: String,
-    pub(crate) end: Option<(Status, String)>,
+    pub(crate) end: Option<TurnDone>,
+}
+
+impl Record for Transcript {
+    type Id = TurnId;
+
+    fn name(turn: &TurnId) -> String {
+        names::reply(turn)
+    }
+
+    fn lifetime(&self, limits: &Limits) -> Option<Duration> {
+        Some(limits.conversation_lifetime())
+    }
 }
 
 impl Transcript {
@@ -144,14 +156,14 @@ impl Transcript {
                 self.kept = self.messages.len();
                 self.status_text.clear();
             }
-            Body::TurnDone { status, error, .. } => {
+            Body::TurnDone(done) => {
                 self.status_text.clear();
-                self.end = Some((status, error));
+                self.end = Some(done);
             }
         }
     }
 
-    fn message(&mut self, id: String, at: Millis) -> &mut Message {
+    fn message(&mut self, id: String, at: Time) -> &mut Message {
         let index = self.messages.iter().position(|message| message.id == id);
         let index = index.unwrap_or_else(|| {
             self.messages.push(Message { id, content: String::new(), at, by: None });
@@ -168,7 +180,13 @@ mod tests {
     fn transcript(bodies: impl IntoIterator<Item = Body>) -> Transcript {
         let mut transcript = Transcript::default();
         for (n, body) in (1..).zip(bodies) {
-            transcript.add(Frame { tag: 0, turn: "t".to_owned(), n, at: 7, body });
+            transcript.add(Frame {
+                tag: 0,
+                turn: "t".to_owned().into(),
+                n,
+                at: Time::from_millis(7),
+                body,
+            });
         }
         transcript
     }

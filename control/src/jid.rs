@@ -1,6 +1,6 @@
 //! Folders and JIDs: the names of agents and the addresses that messages come to.
 
-use crate::{store::Partition, transaction::Refusal};
+use crate::{refusal::Refusal, store::Partition};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::fmt;
@@ -11,9 +11,9 @@ const MAX_SEGMENT: usize = 63;
 /// A path naming one agent, for example `acme/eng`. Its first segment is the tenant.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
-pub(crate) struct Folder(String);
+pub(crate) struct FolderName(String);
 
-impl Folder {
+impl FolderName {
     pub(crate) fn parse(text: &str) -> Result<Self, Refusal> {
         let segments: Vec<&str> = text.split('/').collect();
         if segments.len() > MAX_DEPTH {
@@ -49,19 +49,19 @@ impl Folder {
     }
 }
 
-impl fmt::Display for Folder {
+impl fmt::Display for FolderName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
     }
 }
 
-impl From<Folder> for String {
-    fn from(folder: Folder) -> Self {
+impl From<FolderName> for String {
+    fn from(folder: FolderName) -> Self {
         folder.0
     }
 }
 
-impl TryFrom<String> for Folder {
+impl TryFrom<String> for FolderName {
     type Error = Refusal;
 
     fn try_from(text: String) -> Result<Self, Refusal> {
@@ -79,7 +79,7 @@ pub(crate) fn segment(what: &str, text: &str) -> Result<(), Refusal> {
 }
 
 /// The address of a chat link.
-pub(crate) fn web(folder: &Folder, suffix: Option<&str>) -> String {
+pub(crate) fn web(folder: &FolderName, suffix: Option<&str>) -> String {
     match suffix {
         Some(suffix) => format!("web:{folder}/{suffix}"),
         None => format!("web:{folder}"),
@@ -87,7 +87,7 @@ pub(crate) fn web(folder: &Folder, suffix: Option<&str>) -> String {
 }
 
 /// The address of a webhook.
-pub(crate) fn hook(folder: &Folder, source: &str, suffix: Option<&str>) -> String {
+pub(crate) fn hook(folder: &FolderName, source: &str, suffix: Option<&str>) -> String {
     match suffix {
         Some(suffix) => format!("hook:{folder}/{source}/{suffix}"),
         None => format!("hook:{folder}/{source}"),
@@ -129,17 +129,17 @@ mod tests {
     #[test]
     fn folders_are_up_to_eight_plain_segments() {
         for good in ["a", "acme", "acme/eng", "A-b_9/x", "a/b/c/d/e/f/g/h"] {
-            assert!(Folder::parse(good).is_ok(), "{good}");
+            assert!(FolderName::parse(good).is_ok(), "{good}");
         }
         let long = "x".repeat(64);
         for bad in ["", "/", "a/", "/a", "a//b", "a b", "ä", "a.b", &long, "a/b/c/d/e/f/g/h/i"] {
-            assert!(Folder::parse(bad).is_err(), "{bad}");
+            assert!(FolderName::parse(bad).is_err(), "{bad}");
         }
     }
 
     #[test]
     fn within_ends_on_a_segment() {
-        let folder = |text| Folder::parse(text).expect("a folder");
+        let folder = |text| FolderName::parse(text).expect("a folder");
         assert!(folder("acme/eng").is_within(&folder("acme")));
         assert!(folder("acme").is_within(&folder("acme")));
         assert!(!folder("acme2").is_within(&folder("acme")));

@@ -1,14 +1,18 @@
 //! The ledger: the store, and what control remembers of it as hints.
 
 use crate::{
-    store::{Batch, Commit, Found, Millis, Partition, Read, Record, Store, StoreError, Write},
-    transaction::{Decision, Known, Refusal, Stop, Tx},
+    limits::Limits,
+    refusal::Refusal,
+    store::{Batch, Commit, Found, Partition, Read, Record, Store, StoreError, Write},
+    time::Time,
+    transaction::{Decision, Known, Stop, Tx},
 };
 use lru::LruCache;
 use std::{
     collections::HashMap,
     num::NonZeroUsize,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
 };
 
 mod reads;
@@ -18,12 +22,15 @@ mod tests;
 /// How many records are remembered.
 const HINTS: NonZeroUsize = NonZeroUsize::new(8192).unwrap();
 
-/// A larger record is not remembered: what changes often is small, and memory stays bounded. A
-/// route with a long persona, and the index of some hundred routes, are just below.
+/// A record of more bytes is not remembered, so that memory stays bounded. A route with a long
+/// persona, and the index of some hundred routes, are just below.
 const HINT_BYTES: usize = 16 << 10;
 
 /// How often a command is decided anew because others changed what it read.
 const ATTEMPTS: usize = 50;
+
+/// How long a caller waits where the store was out of reach, or too busy.
+const RETRY_AFTER: Duration = Duration::from_secs(1);
 
 /// Why a command was not done.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -33,10 +40,21 @@ pub(crate) enum Error {
     #[error(transparent)]
     Store(#[from] StoreError),
     /// Others changed what it read, again and again.
-    #[error("others were faster {ATTEMPTS} times")]
+    #[error("others changed the same records {ATTEMPTS} times")]
     Busy,
     #[error("{0}")]
     Internal(String),
+}
+
+impl Error {
+    /// How long the caller should wait before it tries again, where that helps.
+    pub(crate) fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::Refused(refusal) => refusal.retry_after(),
+            Self::Store(_) | Self::Busy => Some(RETRY_AFTER),
+            Self::Internal(_) => None,
+        }
+    }
 }
 
 impl From<Stop> for Error {
@@ -49,17 +67,18 @@ impl From<Stop> for Error {
     }
 }
 
-/// See the module.
+/// The store, with the limits that every decision goes by. Clones share the hints.
 #[derive(Clone)]
 pub(crate) struct Ledger {
     store: Arc<dyn Store>,
+    limits: Arc<Limits>,
     hints: Arc<Mutex<LruCache<(Partition, String), Record>>>,
 }
 
 impl Ledger {
-    pub(crate) fn new(store: Arc<dyn Store>) -> Self {
+    pub(crate) fn new(store: Arc<dyn Store>, limits: Limits) -> Self {
         let hints = Arc::new(Mutex::new(LruCache::new(HINTS)));
-        Self { store, hints }
+        Self { store, limits: Arc::new(limits), hints }
     }
 
     pub(crate) fn describe(&self) -> String {
@@ -70,73 +89,107 @@ impl Ledger {
         self.store.remarks().await
     }
 
-    pub(crate) fn now(&self) -> Millis {
-        self.store.now()
+    pub(crate) fn now(&self) -> Time {
+        Time::from_millis(self.store.now())
     }
 
     /// Decides and commits until it holds. `expected` are records that the decision will read:
     /// naming them saves round trips and changes nothing else.
     ///
     /// Hints make this one round trip when all that the decision reads is remembered. They can't
-    /// make it wrong: a commit guards their versions, and a refusal is only believed of what was
-    /// read afresh.
+    /// make it wrong: a commit guards their versions, and a refusal is only believed if it rests
+    /// on records that were read afresh.
+    ///
+    /// # Errors
+    /// [`Error::Refused`] if the decision, or one of its limits, refuses; [`Error::Store`] if the
+    /// store did not commit, or may have; [`Error::Busy`] after too many conflicts.
     pub(crate) async fn transact<T>(
         &self,
         partition: Partition,
         expected: &[String],
         mut decide: impl FnMut(&mut Tx<'_>) -> Decision<T>,
     ) -> Result<T, Error> {
-        let seed = random()?;
-        let mut reading = self.reading(partition, expected, true).await?;
-        for _ in 0..ATTEMPTS {
-            // One time for all decisions of an attempt: what they read is named by it.
-            let now = self.now();
-            let (outcome, batch) = loop {
-                let mut tx = Tx::new(&reading.known, now, seed);
-                let decided = decide(&mut tx);
-                let guesses = tx.guesses();
-                match decided {
-                    Err(Stop::Missing(reads)) => {
-                        self.learn(partition, reads, &mut reading).await?;
-                    }
-                    Ok(outcome) if tx.changes_something() => {
-                        let version = u64::from_le_bytes(random()?);
-                        break (outcome, tx.into_batch(partition, version));
-                    }
-                    // Without a commit no guard would show a stale hint or a wrong guess.
-                    _ if reading.hinted => {
-                        reading = self.reading(partition, expected, false).await?;
-                    }
-                    _ if !guesses.is_empty() => {
-                        self.learn(partition, guesses, &mut reading).await?;
-                    }
-                    Ok(outcome) => return Ok(outcome),
-                    Err(stop) => return Err(stop.into()),
-                }
-            };
+        let command = Command { partition, expected, seed: random()? };
+        let mut reading = self.reading(&command, true).await?;
+        for attempt in 1..=ATTEMPTS {
+            let (outcome, batch, mut full) =
+                match self.decide(&command, &mut reading, &mut decide).await? {
+                    Decided::Outcome(outcome) => return Ok(outcome),
+                    Decided::Batch { outcome, batch, full } => (outcome, batch, full),
+                };
             match self.commit(&batch).await? {
                 Commit::Applied => {
+                    log(&batch, attempt);
                     self.remember(&batch);
                     return Ok(outcome);
                 }
                 Commit::Conflict(fresh) => {
-                    // What was read and isn't guarded (sets, logs) may have changed as well.
+                    // Sets and logs aren't guarded, and may have changed as well.
                     reading = Reading::afresh();
                     for (name, record) in fresh {
                         self.note(partition, &name, record.as_ref());
                         reading.known.0.insert(Read::Record(name), Found::Record(record));
                     }
                 }
-                Commit::Full { .. } => {
-                    let (what, retry_after) = ("link", 5_000);
-                    return Err(Refusal::TooManyTurns { what, retry_after }.into());
+                Commit::Full { set } => {
+                    let unknown = || Error::Internal(format!("{set} is full, and has no limit"));
+                    return Err(full.remove(&set).map_or_else(unknown, Error::Refused));
                 }
                 Commit::Limited { retry_after, .. } => {
+                    let retry_after = Duration::from_millis(retry_after);
                     return Err(Refusal::RateLimited { retry_after }.into());
                 }
             }
         }
         Err(Error::Busy)
+    }
+
+    /// Decides until everything that the decision needs is loaded, and is fresh where no commit
+    /// will guard it.
+    async fn decide<T>(
+        &self,
+        command: &Command<'_>,
+        reading: &mut Reading,
+        decide: &mut impl FnMut(&mut Tx<'_>) -> Decision<T>,
+    ) -> Result<Decided<T>, Error> {
+        // One time for all decisions of an attempt: sets are loaded by ranges that it names.
+        let now = self.now();
+        loop {
+            let mut tx = Tx::new(&reading.known, &self.limits, now, command.seed);
+            let decided = decide(&mut tx);
+            let guesses = tx.guesses();
+            match decided {
+                Err(Stop::Missing(reads)) => self.learn(command.partition, reads, reading).await?,
+                Ok(outcome) if tx.changes_something() => {
+                    let version = u64::from_le_bytes(random()?);
+                    let (batch, full) = tx.into_batch(command.partition, version);
+                    return Ok(Decided::Batch { outcome, batch, full });
+                }
+                // Without a commit no guard would show a stale hint or a wrong guess.
+                _ if reading.hinted => *reading = self.reading(command, false).await?,
+                _ if !guesses.is_empty() => {
+                    self.learn(command.partition, guesses, reading).await?;
+                }
+                Ok(outcome) => return Ok(Decided::Outcome(outcome)),
+                Err(stop) => return Err(stop.into()),
+            }
+        }
+    }
+
+    /// Reads through a decision that writes nothing: always afresh, never from hints.
+    pub(crate) async fn view<T>(
+        &self,
+        partition: Partition,
+        mut decide: impl FnMut(&mut Tx<'_>) -> Decision<T>,
+    ) -> Result<T, Error> {
+        let (mut reading, now) = (Reading::afresh(), self.now());
+        loop {
+            let mut tx = Tx::new(&reading.known, &self.limits, now, [0; 32]);
+            match decide(&mut tx) {
+                Err(Stop::Missing(reads)) => self.learn(partition, reads, &mut reading).await?,
+                decided => return Ok(decided?),
+            }
+        }
     }
 
     /// Commits; where no answer came, once more. A batch that was applied the first time
@@ -156,15 +209,10 @@ impl Ledger {
         }
     }
 
-    async fn reading(
-        &self,
-        partition: Partition,
-        expected: &[String],
-        trusting: bool,
-    ) -> Result<Reading, Error> {
+    async fn reading(&self, command: &Command<'_>, trusting: bool) -> Result<Reading, Error> {
         let mut reading = Reading { trusting, ..Reading::afresh() };
-        let reads = expected.iter().cloned().map(Read::Record).collect();
-        self.learn(partition, reads, &mut reading).await?;
+        let reads = command.expected.iter().cloned().map(Read::Record).collect();
+        self.learn(command.partition, reads, &mut reading).await?;
         Ok(reading)
     }
 
@@ -223,10 +271,29 @@ impl Ledger {
         };
     }
 
-    fn hints(&self) -> std::sync::MutexGuard<'_, LruCache<(Partition, String), Record>> {
+    fn hints(&self) -> MutexGuard<'_, LruCache<(Partition, String), Record>> {
         // Nothing that can panic runs under this lock.
         self.hints.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Logs what a commit wrote, by names: contents are the visitors'.
+fn log(batch: &Batch, attempt: usize) {
+    if !tracing::enabled!(tracing::Level::DEBUG) {
+        return;
+    }
+    let words = batch.writes.iter().map(|write| match write {
+        Write::Put { record, .. } => format!("put {record}"),
+        Write::Add { set, .. } => format!("add to {set}"),
+        Write::Remove { set, .. } => format!("remove from {set}"),
+        Write::Append { log, seq, .. } => format!("append {seq} to {log}"),
+        Write::Trim { log, through } => format!("trim {log} through {through}"),
+        Write::Delete { name } => format!("delete {name}"),
+        Write::Publish { topic, .. } => format!("publish {topic}"),
+    });
+    let writes = words.collect::<Vec<_>>().join(", ");
+    let guards = batch.guards.len();
+    tracing::debug!(partition = batch.partition, attempt, guards, writes, "committed");
 }
 
 /// Whether the records that a batch conflicts with are as the batch itself leaves them.
@@ -237,15 +304,31 @@ fn is_done(batch: &Batch, fresh: &HashMap<String, Option<Record>>) -> bool {
     });
     let puts: Vec<_> = puts.collect();
     if !puts.is_empty() {
-        // Its version is nobody else's. That a record is gone proves nothing: others delete, too.
-        let versions = puts.into_iter().flatten().map(|found| found.version);
-        return versions.into_iter().any(|version| version == batch.version);
+        // No other batch has its version. A missing record proves nothing: others delete, too.
+        return puts.into_iter().flatten().any(|found| found.version == batch.version);
     }
     batch.writes.iter().any(|write| match write {
         // It was there when this was decided, or it would not be deleted.
         Write::Delete { name } => fresh.get(name) == Some(&None),
         _ => false,
     })
+}
+
+/// What one call of [`Ledger::transact`] decides.
+struct Command<'a> {
+    partition: Partition,
+    /// The records that it will read.
+    expected: &'a [String],
+    /// Makes its random bytes, the same each time that it is decided.
+    seed: [u8; 32],
+}
+
+/// A decision that needs nothing more.
+enum Decided<T> {
+    /// It changes nothing.
+    Outcome(T),
+    /// To be committed.
+    Batch { outcome: T, batch: Batch, full: HashMap<String, Refusal> },
 }
 
 /// What has been read for a command.

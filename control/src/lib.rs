@@ -1,7 +1,7 @@
 //! Control: the gRPC service that owns tokens, revocation, conversations, turns and reply frames.
 //!
-//! The domain (`jid`, `credential`, `key`, `token`, `route`, `conversation`, `frame`, `turn`,
-//! `session`) is pure: it decides in a transaction, and knows neither gRPC nor a store. `grpc`
+//! The domain (`jid`, `key`, `token`, `route`, `conversation`, `frame`, `queue`, `session`, `turn`)
+//! is pure: it decides in a transaction, and knows neither gRPC nor a store. `grpc`
 //! turns protos into the domain and back. `store` keeps records, sets and logs and doesn't know
 //! what they mean.
 
@@ -9,18 +9,24 @@ mod audit;
 mod config;
 mod control;
 mod conversation;
-mod credential;
 mod due;
 mod frame;
 mod grpc;
+mod ids;
 mod jid;
 mod key;
+mod known_folders;
 mod ledger;
 mod limits;
 mod metrics;
+mod names;
+mod queue;
+mod refusal;
 mod route;
+mod secret;
 mod session;
 mod store;
+mod time;
 mod token;
 mod transaction;
 mod turn;

@@ -1,9 +1,8 @@
 //! The figures that bound what visitors, agents and readers can do. Each is a setting.
 
-use crate::store::Millis;
 use std::time::Duration;
 
-/// See the module.
+/// The limits of one control.
 #[derive(clap::Args, Clone, Debug)]
 #[command(next_help_heading = "Limits")]
 pub struct Limits {
@@ -57,14 +56,21 @@ pub struct Limits {
     pub recheck: Duration,
 }
 
+/// The longest time that a route may name for a step of its escalation, or for giving up.
+pub(crate) const LONGEST_ROUTE_WAIT: Duration = Duration::from_secs(7 * 86_400);
+
 impl Limits {
-    pub(crate) fn frames_kept(&self) -> Millis {
-        self.keep_frames.as_millis() as Millis
+    /// Messages are never dropped before their frames.
+    pub(crate) fn messages_kept(&self) -> Duration {
+        self.keep_messages.max(self.keep_frames)
     }
 
-    pub(crate) fn messages_kept(&self) -> Millis {
-        // Frames are never kept for longer than their messages.
-        self.keep_messages.max(self.keep_frames).as_millis() as Millis
+    /// How long records of a conversation outlive their last change: a day more than they are
+    /// kept. The clean-up deletes them; this catches what a lost due item would leave.
+    pub(crate) fn conversation_lifetime(&self) -> Duration {
+        let open = self.turn_deadline.max(LONGEST_ROUTE_WAIT);
+        // Each step of an escalation may add to the time that a turn is open.
+        self.messages_kept() + 2 * open + Duration::from_secs(86_400)
     }
 }
 

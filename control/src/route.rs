@@ -4,24 +4,25 @@
 //! index and the few that its JID begins with, in the commit that takes it.
 
 use crate::{
-    jid::{self, Folder},
-    store::Millis,
-    transaction::{Decision, Refusal, Tx},
+    jid::{self, FolderName},
+    limits::LONGEST_ROUTE_WAIT,
+    names,
+    refusal::Refusal,
+    transaction::{Decision, Record, Tx},
 };
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, time::Duration};
 
 mod explain;
 mod table;
 
 pub(crate) use explain::{Explained, explain};
-pub(crate) use table::{Change, apply, delete, list, set};
+pub(crate) use table::{RouteChange, apply, delete, list, set};
 
 const MAX_PERSONA: usize = 4_000;
 const MAX_TOPIC: usize = 200;
 const MAX_SAY: usize = 1_000;
 const MAX_STEPS: usize = 10;
-pub(crate) const MAX_AFTER: Millis = 7 * 86_400_000;
 
 /// What a message does.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -33,22 +34,25 @@ pub(crate) enum Mode {
     Drop,
 }
 
-/// When a turn goes to another folder, in milliseconds after its message was taken.
+/// When a turn moves to another folder, counted from when its message was taken.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Step {
-    /// If there is no frame yet of who has it.
-    pub(crate) after: Option<Millis>,
+    /// If the folder that has it has added no frame.
+    #[serde(with = "crate::time::stored::option")]
+    pub(crate) after: Option<Duration>,
     /// If it has not ended.
-    pub(crate) unfinished_after: Option<Millis>,
-    pub(crate) to: Folder,
+    #[serde(with = "crate::time::stored::option")]
+    pub(crate) unfinished_after: Option<Duration>,
+    pub(crate) to: FolderName,
     /// For the visitor.
     pub(crate) say: String,
 }
 
-/// When a turn ends as expired, in milliseconds after its message was taken.
+/// When a turn ends as expired, counted from when its message was taken.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct GiveUp {
-    pub(crate) after: Millis,
+    #[serde(with = "crate::time::stored")]
+    pub(crate) after: Duration,
     /// For the visitor.
     pub(crate) say: String,
 }
@@ -57,7 +61,7 @@ pub(crate) struct GiveUp {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Route {
     pub(crate) prefix: String,
-    pub(crate) target: Option<Folder>,
+    pub(crate) target: Option<FolderName>,
     pub(crate) persona: Option<String>,
     pub(crate) topic: Option<String>,
     pub(crate) mode: Option<Mode>,
@@ -71,12 +75,12 @@ pub(crate) struct Route {
 /// webhooks of the folder `acme/eng`, and those of `acme` whose source is `eng`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Reach {
-    pub(crate) folder: Folder,
+    pub(crate) folder: FolderName,
     pub(crate) below: bool,
 }
 
 impl Reach {
-    fn has(&self, folder: &Folder) -> bool {
+    fn has(&self, folder: &FolderName) -> bool {
         match self.below {
             true => folder.is_within(&self.folder),
             false => *folder == self.folder,
@@ -149,7 +153,7 @@ impl Route {
     }
 
     /// The folders that it names.
-    pub(crate) fn folders(&self) -> impl Iterator<Item = &Folder> {
+    pub(crate) fn folders(&self) -> impl Iterator<Item = &FolderName> {
         let steps = self.escalation.iter().flatten().map(|step| &step.to);
         self.target.iter().chain(steps)
     }
@@ -201,34 +205,40 @@ fn short(what: &str, text: Option<&str>, most: usize) -> Result<(), Refusal> {
     Ok(())
 }
 
-fn within_limits(after: Millis) -> Result<(), Refusal> {
-    let fits = (1..=MAX_AFTER).contains(&after);
+fn within_limits(after: Duration) -> Result<(), Refusal> {
+    let fits = !after.is_zero() && after <= LONGEST_ROUTE_WAIT;
     let refusal = || Refusal::invalid("a time is longer than nothing and at most 7 days");
     fits.then_some(()).ok_or_else(refusal)
 }
 
-/// The set of tenants that have routes.
-pub(crate) const ROOTS: &str = "routes";
+impl Record for Route {
+    /// The prefix.
+    type Id = str;
 
-/// The record that names a tenant's routes.
-pub(crate) fn index(root: &str) -> String {
-    format!("routes:{root}")
-}
-
-/// The record of one route.
-fn record(prefix: &str) -> String {
-    format!("route:{prefix}")
+    fn name(prefix: &str) -> String {
+        names::route(prefix)
+    }
 }
 
 /// The prefixes of a tenant that have routes.
-fn prefixes(tx: &mut Tx<'_>, root: &str) -> Decision<BTreeSet<String>> {
-    Ok(tx.get(&index(root))?.unwrap_or_default())
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(transparent)]
+pub(crate) struct Index(BTreeSet<String>);
+
+impl Record for Index {
+    /// The tenant's root folder.
+    type Id = str;
+
+    fn name(root: &str) -> String {
+        names::route_index(root)
+    }
 }
 
-/// Makes sure that there is an index: what is absent can't be remembered, and every message looks.
+/// Makes sure that there is an index: every message reads it, and only what is there can be
+/// remembered.
 pub(crate) fn ensure_index(tx: &mut Tx<'_>, root: &str) -> Decision<()> {
-    if tx.get::<BTreeSet<String>>(&index(root))?.is_none() {
-        tx.put(&index(root), &BTreeSet::<String>::new(), None)?;
+    if tx.get::<Index>(root)?.is_none() {
+        tx.put(root, &Index::default())?;
     }
     Ok(())
 }
@@ -257,14 +267,14 @@ impl Resolved {
 }
 
 /// What becomes of a message to `jid`, whose token is of `folder`.
-pub(crate) fn resolve(tx: &mut Tx<'_>, jid: &str, folder: &Folder) -> Decision<Resolved> {
-    let known = prefixes(tx, folder.root())?;
-    let matching: Vec<&str> = beginnings(jid).filter(|prefix| known.contains(*prefix)).collect();
-    tx.expect(matching.iter().map(|prefix| record(prefix)))?;
+pub(crate) fn resolve(tx: &mut Tx<'_>, jid: &str, folder: &FolderName) -> Decision<Resolved> {
+    let index = tx.get::<Index>(folder.root())?.unwrap_or_default();
+    let matching: Vec<&str> = beginnings(jid).filter(|prefix| index.0.contains(*prefix)).collect();
+    tx.expect(matching.iter().map(|prefix| Route::name(prefix)))?;
     let mut resolved = Resolved::default();
     jid.clone_into(&mut resolved.route.prefix);
     for prefix in matching {
-        let route = tx.get::<Route>(&record(prefix))?;
+        let route = tx.get::<Route>(prefix)?;
         if let Some(route) = route.filter(|r| r.only.as_ref().is_none_or(|only| only.has(folder))) {
             resolved.fill(&route);
         }
@@ -273,8 +283,11 @@ pub(crate) fn resolve(tx: &mut Tx<'_>, jid: &str, folder: &Folder) -> Decision<R
 }
 
 /// The target of the longest prefix that names one, by what `known` remembers of routes.
-pub(crate) fn likely_target(jid: &str, known: impl Fn(&str) -> Option<Route>) -> Option<Folder> {
-    beginnings(jid).find_map(|prefix| known(&record(prefix))?.target)
+pub(crate) fn likely_target(
+    jid: &str,
+    known: impl Fn(&str) -> Option<Route>,
+) -> Option<FolderName> {
+    beginnings(jid).find_map(|prefix| known(prefix)?.target)
 }
 
 /// A JID and what it begins with, up to the end of a segment, the longest first.

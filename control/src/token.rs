@@ -1,22 +1,28 @@
 //! Tokens: the credentials in public URLs.
 
 use crate::{
-    audit,
-    credential::Credential,
-    jid::{self, Folder},
-    key::{self, Caller, Role},
+    audit::{self, Change},
+    ids::{KeyId, TokenId},
+    jid::{self, FolderName},
+    key::{Caller, Role},
+    known_folders,
+    limits::Limits,
+    names::{self, Due, InFolder},
+    refusal::Refusal,
     route,
-    store::Millis,
-    transaction::{Decision, Refusal, Tx},
+    secret::Secret,
+    time::Time,
+    transaction::{Decision, Record, Tx},
 };
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
-/// What a token's public id begins with. The token itself has no prefix: it is a part of a URL.
-pub(crate) const ID: &str = "tok_";
-/// The set of a partition's live tokens, scored by the time that they were minted.
-pub(crate) const TOKENS: &str = "tokens";
-const MAX_LIFETIME: Millis = 100 * 365 * 86_400_000;
+/// What a token's secret begins with: nothing, since it is a part of a URL.
+pub(crate) const PREFIX: &str = "";
+/// The shortest lifetime that is too long: 100 years.
+const MAX_LIFETIME: Duration = Duration::from_secs(100 * 365 * 86_400);
+/// The most origins that a link allows.
+const MAX_ORIGINS: usize = 50;
 /// How long a revoked token's record is kept, for operators who look.
 const KEEP_REVOKED: Duration = Duration::from_secs(30 * 86_400);
 
@@ -40,24 +46,40 @@ pub(crate) struct Options {
 /// A token's record.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Token {
-    pub(crate) id: String,
+    pub(crate) id: TokenId,
     pub(crate) hash: String,
     pub(crate) kind: Kind,
     pub(crate) jid: String,
-    pub(crate) folder: Folder,
+    pub(crate) folder: FolderName,
     pub(crate) source: Option<String>,
     pub(crate) suffix: Option<String>,
-    pub(crate) owner: Folder,
+    pub(crate) owner: FolderName,
     pub(crate) options: Options,
-    pub(crate) created_at: Millis,
-    pub(crate) created_by: String,
-    pub(crate) expires_at: Option<Millis>,
-    pub(crate) revoked_at: Option<Millis>,
+    pub(crate) created_at: Time,
+    pub(crate) created_by: KeyId,
+    pub(crate) expires_at: Option<Time>,
+    pub(crate) revoked_at: Option<Time>,
+}
+
+impl Record for Token {
+    type Id = TokenId;
+
+    fn name(id: &TokenId) -> String {
+        names::token(id)
+    }
+
+    fn lifetime(&self, _: &Limits) -> Option<Duration> {
+        self.revoked_at.map(|_| KEEP_REVOKED)
+    }
 }
 
 impl Token {
-    pub(crate) fn is_live(&self, now: Millis) -> bool {
+    pub(crate) fn is_live(&self, now: Time) -> bool {
         self.revoked_at.is_none() && self.expires_at.is_none_or(|at| now < at)
+    }
+
+    fn listed(&self) -> InFolder {
+        InFolder { folder: self.folder.to_string(), id: self.id.to_string() }
     }
 }
 
@@ -65,11 +87,11 @@ impl Token {
 #[derive(Clone, Debug)]
 pub(crate) struct Order {
     pub(crate) kind: Kind,
-    pub(crate) folder: Folder,
+    pub(crate) folder: FolderName,
     pub(crate) source: Option<String>,
     pub(crate) suffix: Option<String>,
     pub(crate) options: Options,
-    pub(crate) lifetime: Option<Millis>,
+    pub(crate) lifetime: Option<Duration>,
 }
 
 impl Order {
@@ -100,15 +122,18 @@ impl Order {
                 return Err(Refusal::invalid(format!("a {what} has at most {most} characters")));
             }
         }
-        if allowed_origins.len() > 50 {
-            return Err(Refusal::invalid("a link has at most 50 allowed origins"));
+        if allowed_origins.len() > MAX_ORIGINS {
+            let why = format!("a link has at most {MAX_ORIGINS} allowed origins");
+            return Err(Refusal::Invalid(why));
         }
         allowed_origins.iter().try_for_each(|origin| check_origin(origin))?;
-        match self.lifetime {
-            Some(0) => Err(Refusal::invalid("a lifetime is longer than nothing")),
-            Some(MAX_LIFETIME..) => Err(Refusal::invalid("a lifetime is less than 100 years")),
-            _ => Ok(()),
+        if self.lifetime.is_some_and(|lifetime| lifetime.is_zero()) {
+            return Err(Refusal::invalid("a lifetime is longer than nothing"));
         }
+        if self.lifetime.is_some_and(|lifetime| lifetime >= MAX_LIFETIME) {
+            return Err(Refusal::invalid("a lifetime is less than 100 years"));
+        }
+        Ok(())
     }
 }
 
@@ -122,56 +147,41 @@ fn check_origin(origin: &str) -> Result<(), Refusal> {
     fits.then_some(()).ok_or_else(refusal)
 }
 
-/// The record that says whose a JID is, and which tokens are live on it.
-#[derive(Debug, Default, Serialize, Deserialize)]
-struct Address {
-    folder: String,
+/// Whose a JID is, and which tokens are live on it.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Address {
+    folder: FolderName,
     source: Option<String>,
     suffix: Option<String>,
-    tokens: Vec<String>,
+    tokens: Vec<TokenId>,
 }
 
-pub(crate) fn record(id: &str) -> String {
-    format!("token:{id}")
-}
+impl Record for Address {
+    /// The JID.
+    type Id = str;
 
-/// The topic that says that a token was revoked.
-pub(crate) fn topic(id: &str) -> String {
-    format!("token:{id}")
-}
-
-/// The due item that ends a token's turns, and the token itself when its time is over.
-pub(crate) fn due(id: &str) -> String {
-    format!("token:{id}")
-}
-
-/// The set of a token's open turns.
-pub(crate) fn open_turns(id: &str) -> String {
-    format!("open:{id}")
-}
-
-pub(crate) fn address_record(jid: &str) -> String {
-    format!("jid:{jid}")
+    fn name(jid: &str) -> String {
+        names::address(jid)
+    }
 }
 
 /// The folder whose live link has exactly this JID.
-pub(crate) fn owner_of(tx: &mut Tx<'_>, jid: &str) -> Decision<Option<Folder>> {
-    let address = tx.get::<Address>(&address_record(jid))?;
-    Ok(address.and_then(|address| Folder::parse(&address.folder).ok()))
+pub(crate) fn owner_of(tx: &mut Tx<'_>, jid: &str) -> Decision<Option<FolderName>> {
+    Ok(tx.get::<Address>(jid)?.map(|address| address.folder))
 }
 
-fn member(token: &Token) -> String {
-    format!("{} {}", token.folder, token.id)
-}
-
-/// The token that `credential` opens, if it may be used at this surface.
+/// The token that `secret` opens, if it may be used at this surface.
+///
+/// # Errors
+/// [`Refusal::TokenInvalid`] if it is unknown, revoked or expired, [`Refusal::WrongKind`] if it is
+/// for the other surface.
 pub(crate) fn admit(
     found: Option<Token>,
-    credential: &Credential,
+    secret: &Secret,
     kind: Kind,
-    now: Millis,
+    now: Time,
 ) -> Result<Token, Refusal> {
-    let token = found.filter(|token| token.hash == credential.hash() && token.is_live(now));
+    let token = found.filter(|token| token.hash == secret.hash() && token.is_live(now));
     let token = token.ok_or(Refusal::TokenInvalid)?;
     if token.kind == kind { Ok(token) } else { Err(Refusal::WrongKind) }
 }
@@ -181,7 +191,7 @@ pub(crate) fn issue(
     tx: &mut Tx<'_>,
     caller: &Caller,
     order: &Order,
-    credential: &Credential,
+    secret: &Secret,
 ) -> Decision<Token> {
     caller.must_mint()?;
     caller.must_reach(&order.folder)?;
@@ -193,8 +203,8 @@ pub(crate) fn issue(
         _ => order.folder.clone(),
     };
     let token = Token {
-        id: credential.id(ID),
-        hash: credential.hash(),
+        id: TokenId::of(secret),
+        hash: secret.hash(),
         kind: order.kind,
         jid,
         folder: order.folder.clone(),
@@ -204,90 +214,73 @@ pub(crate) fn issue(
         options: order.options.clone(),
         created_at: tx.now,
         created_by: caller.key_id.clone(),
-        expires_at: order.lifetime.map(|lifetime| tx.now.saturating_add(lifetime)),
+        expires_at: order.lifetime.map(|lifetime| tx.now + lifetime),
         revoked_at: None,
     };
     // Guarded to be new: a commit that comes late must not bring back a token that was revoked.
-    tx.get_unlikely::<Token>(&record(&token.id))?;
+    tx.get_unlikely::<Token>(&token.id)?;
     address.tokens.push(token.id.clone());
-    tx.put(&address_record(&token.jid), &address, None)?;
-    tx.put(&record(&token.id), &token, None)?;
-    tx.add(TOKENS, member(&token), tx.now);
+    tx.put(token.jid.as_str(), &address)?;
+    tx.put(&token.id, &token)?;
+    tx.add(&names::tokens(), &token.listed(), tx.now);
     if let Some(at) = token.expires_at {
-        tx.schedule(due(&token.id), at);
+        tx.schedule(&Due::Token(token.id.clone()), at);
     }
     route::ensure_index(tx, token.folder.root())?;
-    let folder = token.folder.as_str();
-    audit::note(tx, &caller.key_id, "token.issue", folder, (&token.id, &token.jid))?;
+    note(tx, caller.key_id.as_str(), "token.issue", &token)?;
     Ok(token)
 }
 
 /// Makes sure that the JID means this folder, source and suffix and nothing else: `web:a/b` could
 /// be folder `a/b`, or folder `a` with suffix `b`.
 fn claim(tx: &mut Tx<'_>, order: &Order, jid: &str) -> Decision<Address> {
-    let mine = Address {
-        folder: order.folder.to_string(),
-        source: order.source.clone(),
-        suffix: order.suffix.clone(),
-        tokens: Vec::new(),
-    };
-    if let Some(address) = tx.get::<Address>(&address_record(jid))? {
-        let same = (&address.folder, &address.source, &address.suffix)
-            == (&mine.folder, &mine.source, &mine.suffix);
-        if !same {
+    let Order { kind, folder, source, suffix, .. } = order;
+    if let Some(address) = tx.get::<Address>(jid)? {
+        if (&address.folder, &address.source, &address.suffix) != (folder, source, suffix) {
             let why = format!("{jid} is in use by a link of folder {}", address.folder);
             return Err(Refusal::JidTaken(why).into());
         }
         return Ok(address);
     }
-    if let (Kind::Chat, Some(suffix)) = (order.kind, &order.suffix)
-        && let Ok(below) = Folder::parse(&format!("{}/{suffix}", order.folder))
-        && tx.get::<()>(&key::folder_record(&below))?.is_some()
+    if let (Kind::Chat, Some(suffix)) = (kind, suffix)
+        && let Ok(below) = FolderName::parse(&format!("{folder}/{suffix}"))
+        && known_folders::contains(tx, &below)?
     {
         let why = format!("{jid} is the address of the folder {below}; take another suffix");
         return Err(Refusal::JidTaken(why).into());
     }
-    let folder = key::folder_record(&order.folder);
-    if tx.get::<()>(&folder)?.is_none() {
-        tx.put(&folder, &(), None)?;
-    }
-    Ok(mine)
+    known_folders::add(tx, folder)?;
+    let (folder, source, suffix) = (folder.clone(), source.clone(), suffix.clone());
+    Ok(Address { folder, source, suffix, tokens: Vec::new() })
 }
 
-/// Ends one token if it is live and the caller's.
-pub(crate) fn revoke(tx: &mut Tx<'_>, caller: &Caller, id: &str) -> Decision<Option<Token>> {
+/// Ends one token if it is live and the caller's. Another's token looks like none: an id tells
+/// nobody that it exists.
+pub(crate) fn revoke(tx: &mut Tx<'_>, caller: &Caller, id: &TokenId) -> Decision<Option<Token>> {
     caller.must_mint()?;
-    let Some(token) = tx.get::<Token>(&record(id))? else {
-        return Ok(None);
-    };
-    // Another's token looks like none: an id tells nobody that it exists.
-    if !token.is_live(tx.now) || caller.must_reach(&token.owner).is_err() {
-        return Ok(None);
+    match tx.get::<Token>(id)? {
+        Some(token) if token.is_live(tx.now) && caller.must_reach(&token.owner).is_ok() => {
+            end(tx, token, caller.key_id.as_str(), "token.revoke").map(Some)
+        }
+        _ => Ok(None),
     }
-    end(tx, token, &caller.key_id, "token.revoke").map(Some)
 }
 
 /// Ends all the caller's live tokens on a JID.
 pub(crate) fn revoke_jid(tx: &mut Tx<'_>, caller: &Caller, jid: &str) -> Decision<Vec<Token>> {
     caller.must_mint()?;
-    let Some(address) = tx.get::<Address>(&address_record(jid))? else {
-        return Ok(Vec::new());
-    };
+    let tokens = tx.get::<Address>(jid)?.map(|address| address.tokens).unwrap_or_default();
+    tx.expect(tokens.iter().map(Token::name))?;
     let mut revoked = Vec::new();
-    for id in &address.tokens {
-        let token = tx.get::<Token>(&record(id))?;
-        if let Some(token) =
-            token.filter(|t| t.is_live(tx.now) && caller.must_reach(&t.owner).is_ok())
-        {
-            revoked.push(end(tx, token, &caller.key_id, "token.revoke")?);
-        }
+    for id in &tokens {
+        revoked.extend(revoke(tx, caller, id)?);
     }
     Ok(revoked)
 }
 
 /// Ends a token whose time is over; says whether it has ended, by this or before.
-pub(crate) fn expire(tx: &mut Tx<'_>, id: &str) -> Decision<bool> {
-    let Some(token) = tx.get::<Token>(&record(id))? else {
+pub(crate) fn expire(tx: &mut Tx<'_>, id: &TokenId) -> Decision<bool> {
+    let Some(token) = tx.get::<Token>(id)? else {
         return Ok(true);
     };
     if token.revoked_at.is_some() {
@@ -295,7 +288,7 @@ pub(crate) fn expire(tx: &mut Tx<'_>, id: &str) -> Decision<bool> {
     }
     if token.is_live(tx.now) {
         if let Some(at) = token.expires_at {
-            tx.schedule(due(id), at);
+            tx.schedule(&Due::Token(id.clone()), at);
         }
         return Ok(false);
     }
@@ -303,22 +296,27 @@ pub(crate) fn expire(tx: &mut Tx<'_>, id: &str) -> Decision<bool> {
     Ok(true)
 }
 
-/// From this commit on nothing with the token is accepted. Its turns are cancelled right after,
-/// by the due item if control should die in between.
+/// Ends a token: from this commit on nothing with it is accepted. Its turns are cancelled right
+/// after, by the due item if control should die in between.
 fn end(tx: &mut Tx<'_>, token: Token, actor: &str, action: &str) -> Decision<Token> {
     let token = Token { revoked_at: Some(tx.now), ..token };
-    if let Some(mut address) = tx.get::<Address>(&address_record(&token.jid))? {
+    if let Some(mut address) = tx.get::<Address>(&token.jid)? {
         address.tokens.retain(|id| *id != token.id);
         if address.tokens.is_empty() {
-            tx.delete(&address_record(&token.jid));
+            tx.delete::<Address>(&token.jid);
         } else {
-            tx.put(&address_record(&token.jid), &address, None)?;
+            tx.put(token.jid.as_str(), &address)?;
         }
     }
-    tx.put(&record(&token.id), &token, Some(KEEP_REVOKED))?;
-    tx.remove(TOKENS, member(&token));
-    tx.schedule(due(&token.id), tx.now);
-    tx.publish(topic(&token.id), "revoked");
-    audit::note(tx, actor, action, token.folder.as_str(), (&token.id, &token.jid))?;
+    tx.put(&token.id, &token)?;
+    tx.remove(&names::tokens(), &token.listed());
+    tx.schedule(&Due::Token(token.id.clone()), tx.now);
+    tx.publish(names::token_topic(&token.id), "revoked");
+    note(tx, actor, action, &token)?;
     Ok(token)
+}
+
+fn note(tx: &mut Tx<'_>, actor: &str, action: &str, token: &Token) -> Decision<()> {
+    let (folder, subject) = (token.folder.as_str(), token.id.as_str());
+    audit::note(tx, &Change { actor, action, folder, subject, detail: &token.jid })
 }

@@ -2,56 +2,38 @@
 //!
 //! A decision is a pure function of what is known, the time and some random bytes. It reads
 //! through a [`Tx`], which notes the version of every record as a guard, and writes into it. If
-//! it needs something that isn't known yet, it stops there; the ledger loads that and decides
-//! again from the start. So a decision is straight-line code, and its batch is applied only if
-//! all that it read is still true.
+//! it needs something that isn't known yet, it stops; the ledger loads that and decides again from
+//! the start. So a decision is straight-line code, and its batch is applied only if all that it
+//! read is still true.
 
-use crate::store::{
-    Batch, Found, Guard, Member, Millis, Order, Partition, Read, Record, Version, Write,
+use crate::{
+    limits::Limits,
+    names::{self, Due, Set},
+    refusal::Refusal,
+    store::{self, Batch, Found, Guard, Order, Partition, Read, Version, Write},
+    time::Time,
 };
 use bytes::Bytes;
 use serde::{Serialize, de::DeserializeOwned};
 use sha2::{Digest, Sha256};
 use std::{
     collections::{HashMap, hash_map::Entry},
-    ops::RangeInclusive,
+    fmt::Display,
+    ops::{Deref, DerefMut, RangeInclusive},
     time::Duration,
 };
 
-/// Why the domain doesn't do what it was asked. One for each of the contract's reasons.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum Refusal {
-    #[error("the key is missing, unknown or revoked")]
-    KeyInvalid,
-    #[error("{0}")]
-    NotAllowed(String),
-    #[error("{0}")]
-    Invalid(String),
-    #[error("the token is unknown, revoked or expired")]
-    TokenInvalid,
-    #[error("this token is for the other surface")]
-    WrongKind,
-    #[error("no such {0} under this token")]
-    NotFound(&'static str),
-    #[error("the turn's frames are no longer kept")]
-    PastRetention,
-    #[error("the content is larger than {limit} bytes")]
-    TooLarge { limit: usize },
-    #[error("this Idempotency-Key came before with another body")]
-    IdempotencyMismatch,
-    #[error("too many messages")]
-    RateLimited { retry_after: Millis },
-    #[error("too many open turns of this {what}")]
-    TooManyTurns { what: &'static str, retry_after: Millis },
-    #[error("{0}")]
-    JidTaken(String),
-    #[error("the session is over, or another stream speaks for it: attach again")]
-    SessionOver,
-}
+/// What is stored under one name, as JSON.
+pub(crate) trait Record: Serialize + DeserializeOwned {
+    /// What it is found by.
+    type Id: ?Sized;
 
-impl Refusal {
-    pub(crate) fn invalid(why: impl Into<String>) -> Self {
-        Self::Invalid(why.into())
+    /// Its name in the store.
+    fn name(id: &Self::Id) -> String;
+
+    /// After which time without a change the store may collect it; `None`: never.
+    fn lifetime(&self, _limits: &Limits) -> Option<Duration> {
+        None
     }
 }
 
@@ -71,10 +53,7 @@ impl From<Refusal> for Stop {
     }
 }
 
-/// The set of a partition's due items, scored by when they are due.
-pub(crate) const DUE: &str = "due";
-
-/// What a decision comes to.
+/// A decision's outcome.
 pub(crate) type Decision<T> = Result<T, Stop>;
 
 /// What has been loaded for a decision.
@@ -83,8 +62,8 @@ pub(crate) struct Known(pub(crate) HashMap<Read, Found>);
 
 /// A decision under way.
 pub(crate) struct Tx<'a> {
-    /// The store's time.
-    pub(crate) now: Millis,
+    pub(crate) now: Time,
+    pub(crate) limits: &'a Limits,
     known: &'a Known,
     seed: [u8; 32],
     drawn: u32,
@@ -93,14 +72,17 @@ pub(crate) struct Tx<'a> {
     /// Records that were taken to be absent.
     guesses: Vec<Read>,
     bounds: Vec<Guard>,
+    /// What the sets of `bounds` refuse with when they are full.
+    full: HashMap<String, Refusal>,
     writes: Vec<Write>,
 }
 
 impl<'a> Tx<'a> {
     /// `seed` is the same each time that one command is decided again, so that its ids are too.
-    pub(crate) fn new(known: &'a Known, now: Millis, seed: [u8; 32]) -> Self {
+    pub(crate) fn new(known: &'a Known, limits: &'a Limits, now: Time, seed: [u8; 32]) -> Self {
         Self {
             now,
+            limits,
             known,
             seed,
             drawn: 0,
@@ -108,82 +90,96 @@ impl<'a> Tx<'a> {
             written: HashMap::new(),
             guesses: Vec::new(),
             bounds: Vec::new(),
+            full: HashMap::new(),
             writes: Vec::new(),
         }
     }
 
     /// Reads a record, and makes the batch depend on it.
-    pub(crate) fn get<T: DeserializeOwned>(&mut self, record: &str) -> Decision<Option<T>> {
-        let body = match self.written.get(record) {
+    pub(crate) fn get<T: Record>(&mut self, id: &T::Id) -> Decision<Option<T>> {
+        self.get_named(T::name(id))
+    }
+
+    fn get_named<T: DeserializeOwned>(&mut self, name: String) -> Decision<Option<T>> {
+        let body = match self.written.get(&name) {
             Some(body) => body.as_deref(),
             None => {
-                let current = self.record(record)?;
-                self.read.insert(record.to_owned(), current.map(|r| r.version));
-                current.map(|r| r.body.as_str())
+                let current = self.record(&name)?;
+                let version = current.map(|record| record.version);
+                self.read.insert(name.clone(), version);
+                current.map(|record| record.body.as_str())
             }
         };
         let parsed = body.map(serde_json::from_str).transpose();
-        parsed.map_err(|error| Stop::Corrupt(format!("{record}: {error}")))
+        parsed.map_err(|error| Stop::Corrupt(format!("{name}: {error}")))
     }
 
-    /// Reads a record that is most likely absent: taken to be, without a look, until the batch's
-    /// guard says otherwise.
-    pub(crate) fn get_unlikely<T: DeserializeOwned>(
-        &mut self,
-        record: &str,
-    ) -> Decision<Option<T>> {
-        let read = Read::Record(record.to_owned());
+    /// Reads a record that is most likely absent: assumes that it is, without a look, until the
+    /// batch's guard says otherwise.
+    pub(crate) fn get_unlikely<T: Record>(&mut self, id: &T::Id) -> Decision<Option<T>> {
+        let name = T::name(id);
+        let read = Read::Record(name.clone());
         if self.known.0.contains_key(&read) {
-            return self.get(record);
+            return self.get_named(name);
         }
         self.guesses.push(read);
-        self.read.insert(record.to_owned(), None);
+        self.read.insert(name, None);
         Ok(None)
     }
 
-    /// Says which records are about to be read, so that they are loaded in one go.
-    pub(crate) fn expect(&self, records: impl IntoIterator<Item = String>) -> Decision<()> {
-        let reads = records.into_iter().map(Read::Record);
+    /// Reads a record that is changed through a [`Tracked`].
+    pub(crate) fn get_tracked<T: Record>(&mut self, id: &T::Id) -> Decision<Option<Tracked<T>>> {
+        Ok(self.get(id)?.map(|value| Tracked { value, changed: false }))
+    }
+
+    /// Names the records that are about to be read, so that they are loaded in one go.
+    pub(crate) fn expect(&self, names: impl IntoIterator<Item = String>) -> Decision<()> {
+        let reads = names.into_iter().map(Read::Record);
         let missing: Vec<Read> = reads.filter(|read| !self.known.0.contains_key(read)).collect();
         if missing.is_empty() { Ok(()) } else { Err(Stop::Missing(missing)) }
     }
 
-    fn record(&self, record: &str) -> Decision<Option<&'a Record>> {
-        match self.known(Read::Record(record.to_owned()))? {
+    fn record(&self, name: &str) -> Decision<Option<&'a store::Record>> {
+        match self.known(Read::Record(name.to_owned()))? {
             Found::Record(found) => Ok(found.as_ref()),
-            _ => Err(Stop::Corrupt(format!("{record} is no record"))),
+            _ => Err(Stop::Corrupt(format!("{name} is no record"))),
         }
     }
 
     /// Reads a set's lowest members with a score in `scores`. The batch doesn't depend on it: guard
-    /// what they name, and a record that every addition changes.
-    pub(crate) fn members(
+    /// the members' records, and a record that every addition to the set changes.
+    pub(crate) fn members<M: From<String>>(
         &self,
-        set: &str,
+        set: &Set<M>,
         scores: RangeInclusive<u64>,
         limit: u32,
-    ) -> Decision<&'a [Member]> {
+    ) -> Decision<Vec<(M, u64)>> {
         let read = Read::Set {
-            set: set.to_owned(),
+            set: set.name.clone(),
             min: *scores.start(),
             max: *scores.end(),
             limit,
             order: Order::LowestFirst,
         };
         match self.known(read)? {
-            Found::Set(members) => Ok(members),
-            _ => Err(Stop::Corrupt(format!("{set} is no set"))),
+            Found::Set(members) => {
+                let members = members.iter().map(|m| (M::from(m.name.clone()), m.score));
+                Ok(members.collect())
+            }
+            _ => Err(Stop::Corrupt(format!("{} is no set", set.name))),
         }
     }
 
-    /// Reads a log. The batch doesn't depend on it: guard a record that changes with it.
-    pub(crate) fn entries(
-        &self,
-        log: &str,
-        after: u64,
-        limit: u32,
-    ) -> Decision<&'a [(u64, Bytes)]> {
-        match self.known(Read::Log { log: log.to_owned(), after, limit })? {
+    /// Reads all members of a set; see [`Self::members`].
+    pub(crate) fn all_members<M: From<String>>(&self, set: &Set<M>) -> Decision<Vec<M>> {
+        let members = self.members(set, 0..=u64::MAX, u32::MAX)?;
+        Ok(members.into_iter().map(|(member, _)| member).collect())
+    }
+
+    /// Reads all of a log's entries after `after`. The batch doesn't depend on it: guard a record
+    /// that changes with it.
+    pub(crate) fn entries(&self, log: &str, after: u64) -> Decision<&'a [(u64, Bytes)]> {
+        match self.known(Read::Log { log: log.to_owned(), after, limit: u32::MAX })? {
             Found::Log(entries) => Ok(entries),
             _ => Err(Stop::Corrupt(format!("{log} is no log"))),
         }
@@ -193,9 +189,10 @@ impl<'a> Tx<'a> {
         self.known.0.get(&read).ok_or_else(|| Stop::Missing(vec![read]))
     }
 
-    /// Refuses the batch when the set has this many members already.
-    pub(crate) fn limit_members(&mut self, set: String, than: u32) {
-        self.bounds.push(Guard::Fewer { set, than });
+    /// Refuses the batch if the set has this many members already.
+    pub(crate) fn limit_members<M>(&mut self, set: &Set<M>, most: u32, refusal: Refusal) {
+        self.bounds.push(Guard::Fewer { set: set.name.clone(), than: most });
+        self.full.insert(set.name.clone(), refusal);
     }
 
     /// Takes one from a bucket that allows `per_minute`; more than one a millisecond is no limit.
@@ -207,25 +204,32 @@ impl<'a> Tx<'a> {
         self.bounds.push(Guard::Rate { bucket, interval, burst: per_minute });
     }
 
-    pub(crate) fn put<T: Serialize>(
-        &mut self,
-        record: &str,
-        value: &T,
-        lifetime: Option<Duration>,
-    ) -> Decision<()> {
+    pub(crate) fn put<T: Record>(&mut self, id: &T::Id, value: &T) -> Decision<()> {
+        let (record, lifetime) = (T::name(id), value.lifetime(self.limits));
         let body = serde_json::to_string(value)
             .map_err(|error| Stop::Corrupt(format!("{record}: {error}")))?;
-        self.forget_put(record);
-        self.written.insert(record.to_owned(), Some(body.clone()));
-        self.writes.push(Write::Put { record: record.to_owned(), body, lifetime });
+        self.forget_put(&record);
+        self.written.insert(record.clone(), Some(body.clone()));
+        self.writes.push(Write::Put { record, body, lifetime });
         Ok(())
     }
 
-    /// Deletes a record, a set or a log.
-    pub(crate) fn delete(&mut self, name: &str) {
-        self.forget_put(name);
-        self.written.insert(name.to_owned(), None);
-        self.writes.push(Write::Delete { name: name.to_owned() });
+    pub(crate) fn delete<T: Record>(&mut self, id: &T::Id) {
+        self.delete_named(T::name(id));
+    }
+
+    pub(crate) fn delete_set<M>(&mut self, set: &Set<M>) {
+        self.delete_named(set.name.clone());
+    }
+
+    pub(crate) fn delete_log(&mut self, log: String) {
+        self.delete_named(log);
+    }
+
+    fn delete_named(&mut self, name: String) {
+        self.forget_put(&name);
+        self.written.insert(name.clone(), None);
+        self.writes.push(Write::Delete { name });
     }
 
     /// Only the last write of a record counts.
@@ -236,30 +240,31 @@ impl<'a> Tx<'a> {
         }
     }
 
-    pub(crate) fn add(&mut self, set: impl Into<String>, member: impl Into<String>, score: u64) {
-        let (set, member) = (set.into(), member.into());
+    pub(crate) fn add<M: Display>(&mut self, set: &Set<M>, member: &M, score: impl Into<u64>) {
+        let (set, member, score) = (set.name.clone(), member.to_string(), score.into());
         self.writes.push(Write::Add { set, member, score });
     }
 
-    pub(crate) fn remove(&mut self, set: impl Into<String>, member: impl Into<String>) {
-        let (set, member) = (set.into(), member.into());
+    pub(crate) fn remove<M: Display>(&mut self, set: &Set<M>, member: &M) {
+        let (set, member) = (set.name.clone(), member.to_string());
         self.writes.push(Write::Remove { set, member });
     }
 
-    /// Makes an item due at a time, instead of any time before.
-    pub(crate) fn schedule(&mut self, item: impl Into<String>, at: Millis) {
-        self.add(DUE, item, at);
+    /// Makes an item due at a time; the time that it had before no longer counts.
+    pub(crate) fn schedule(&mut self, item: &Due, at: Time) {
+        self.add(&names::due(), item, at);
     }
 
-    /// Nothing is due any more.
-    pub(crate) fn settle(&mut self, item: impl Into<String>) {
-        self.remove(DUE, item);
+    /// Makes an item due no more.
+    pub(crate) fn unschedule(&mut self, item: &Due) {
+        self.remove(&names::due(), item);
     }
 
-    pub(crate) fn append(&mut self, log: String, seq: u64, entry: Bytes) {
+    pub(crate) fn append_entry(&mut self, log: String, seq: u64, entry: Bytes) {
         self.writes.push(Write::Append { log, seq, entry });
     }
 
+    /// Drops a log's entries up to and with `through`.
     pub(crate) fn trim(&mut self, log: String, through: u64) {
         self.writes.push(Write::Trim { log, through });
     }
@@ -283,7 +288,7 @@ impl<'a> Tx<'a> {
         self.guesses.clone()
     }
 
-    /// Leaves it at the decision: nothing of it is done.
+    /// Drops what was written: the decision is only shown.
     pub(crate) fn forget_writes(&mut self) {
         self.writes.clear();
     }
@@ -292,11 +297,55 @@ impl<'a> Tx<'a> {
         !self.writes.is_empty()
     }
 
-    /// What to commit.
-    pub(crate) fn into_batch(self, partition: Partition, version: Version) -> Batch {
+    /// What to commit, and what each set that it limits refuses with when it is full.
+    pub(crate) fn into_batch(
+        self,
+        partition: Partition,
+        version: Version,
+    ) -> (Batch, HashMap<String, Refusal>) {
         let versions =
             self.read.into_iter().map(|(record, version)| Guard::Version { record, version });
         let guards = versions.chain(self.bounds).collect();
-        Batch { partition, version, now: self.now, guards, writes: self.writes }
+        let now = self.now.as_millis();
+        (Batch { partition, version, now, guards, writes: self.writes }, self.full)
+    }
+}
+
+/// A stored value that knows whether it has changed since it was read.
+pub(crate) struct Tracked<T> {
+    value: T,
+    changed: bool,
+}
+
+impl<T> Tracked<T> {
+    /// A value that is not stored yet.
+    pub(crate) fn new(value: T) -> Self {
+        Self { value, changed: true }
+    }
+
+    pub(crate) fn into_inner(self) -> T {
+        self.value
+    }
+}
+
+impl<T: Record> Tracked<T> {
+    /// Writes it if it has changed.
+    pub(crate) fn store(&self, tx: &mut Tx<'_>, id: &T::Id) -> Decision<()> {
+        if self.changed { tx.put(id, &self.value) } else { Ok(()) }
+    }
+}
+
+impl<T> Deref for Tracked<T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        &self.value
+    }
+}
+
+impl<T> DerefMut for Tracked<T> {
+    fn deref_mut(&mut self) -> &mut T {
+        self.changed = true;
+        &mut self.value
     }
 }

@@ -1,153 +1,215 @@
 //! Turns: one message, and all that is replied to it.
 //!
 //! A turn is queued, then running in the hands of one agent's session, then ended for good. Each
-//! hand-out is a new attempt, and only the newest attempt may write.
+//! delivery is a new attempt, and only the newest attempt may write.
 
 use crate::{
     audit::{self, Event},
-    conversation::{self, Conversation, Handed},
-    frame::{Body, Status},
-    jid::Folder,
+    conversation::Handoff,
+    frame::Outcome,
+    ids::{ConversationId, SessionId, TokenId, TurnId},
+    jid::FolderName,
     limits::Limits,
-    session,
-    store::Millis,
-    token::{self, Kind},
-    transaction::{Decision, Tx},
+    names::{self, Due},
+    queue,
+    session::Notice,
+    time::Time,
+    token::Kind,
+    transaction::{Decision, Record, Tx},
 };
 use serde::{Deserialize, Serialize};
+use std::time::Duration;
 
-mod aside;
-mod end;
-mod hold;
-mod pass;
+pub(crate) mod deadlines;
+pub(crate) mod end;
+pub(crate) mod exchange;
+pub(crate) mod frames;
+pub(crate) mod handoff;
+pub(crate) mod hold;
+pub(crate) mod input;
+pub(crate) mod lease;
+pub(crate) mod observe;
+pub(crate) mod overdue;
 pub(crate) mod post;
-mod repeat;
-mod reply;
-mod speak;
+pub(crate) mod reassign;
+pub(crate) mod repeat;
+pub(crate) mod reply;
+pub(crate) mod retention;
+pub(crate) mod speak;
 
-pub(crate) use aside::{DROPPED, Dropped, dropped, give_back};
-pub(crate) use end::{cancel, check_deadlines, transcript};
-pub(crate) use hold::{claim, claim_this, take_away, take_back};
-pub(crate) use pass::{Handoff, hand_off, redirect};
-pub(crate) use post::{Input, Post, post};
-pub(crate) use reply::{Finish, Progress, accept, append, finish, forgotten, reject};
-pub(crate) use speak::{Speech, speak};
-
-use end::{End, end_at_once, end_turn};
-
-/// What a visitor reads when the agent could not answer and says nothing better.
-pub(crate) const COULD_NOT_ANSWER: &str = "The agent could not answer.";
-const TOOK_TOO_LONG: &str = "The agent took too long to answer.";
-const NOBODY_CAME: &str = "Nobody was there to answer in time.";
-/// How long nobody gets a turn that was not accepted, so that another session has a chance.
-const SECOND_THOUGHTS: Millis = 1_000;
-/// The set of a partition's turns that wait for an agent, scored by when they began: what queues
-/// of folders have in it, for whoever looks at all of them.
-pub(crate) const WAITING: &str = "waiting";
-
-/// A turn's record. The message is in [`input`], so that this stays small: it changes with every
-/// frame.
+/// What a turn is and who has it: all but its message ([`input::Input`]) and what changes with each
+/// frame ([`frames::Progress`]).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Turn {
-    pub(crate) id: String,
-    pub(crate) conversation: String,
-    pub(crate) token: String,
+    pub(crate) id: TurnId,
+    pub(crate) conversation: ConversationId,
+    pub(crate) origin: Origin,
+    pub(crate) place: Place,
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub(crate) escalation: Escalation,
+    /// When the turn ends as expired.
+    pub(crate) deadline: Time,
+    /// The number of the newest delivery; 0 before the first.
+    #[serde(default)]
+    pub(crate) attempt: u32,
+    /// How often an agent lost it; not those that gave it back in peace.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub(crate) strikes: u32,
+    /// Whether what was said stays when the next attempt begins.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub(crate) keep: bool,
+    /// When an agent first added a frame.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) first_frame_at: Option<Time>,
+    /// The seq of the visitor's message, or of the agent's if it spoke first.
+    pub(crate) first_seq: u64,
+    pub(crate) state: State,
+}
+
+/// Where a turn comes from.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Origin {
+    pub(crate) token: TokenId,
     pub(crate) kind: Kind,
     pub(crate) jid: String,
-    /// The agent that is to answer.
-    pub(crate) folder: Folder,
-    /// The one that the route named, to which it can be handed back.
-    pub(crate) home: Folder,
-    /// The agent spoke first: there is no message of a visitor's.
-    pub(crate) unasked: bool,
+    /// `visitor`, or a webhook's source. Empty where the agent spoke first.
     pub(crate) sender: String,
+    /// The W3C trace context of the post, or empty.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
     pub(crate) traceparent: String,
-    pub(crate) created_at: Millis,
-    pub(crate) deadline: Millis,
-    pub(crate) status: Status,
-    /// The number of the newest hold; 0 before the first.
-    pub(crate) attempt: u32,
-    /// The session that holds it.
-    pub(crate) session: Option<String>,
-    /// The name of the person who holds it, if it is one.
-    pub(crate) person: Option<String>,
-    /// Whether there is a frame of the folder that has it now.
+    /// The agent spoke first: there is no message of a visitor's.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub(crate) unasked: bool,
+    pub(crate) created_at: Time,
+}
+
+/// Whose agent answers a turn.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Place {
+    pub(crate) folder: FolderName,
+    /// The folder that the route named, to which the turn can be handed back.
+    pub(crate) home: FolderName,
+    /// Who had it before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) handoff: Option<Handoff>,
+    /// How often it moved from folder to folder.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub(crate) moves: u32,
+    /// Whether an agent of this folder has added a frame.
+    #[serde(default, skip_serializing_if = "is_default")]
     pub(crate) spoke: bool,
-    /// From whom it comes, if another had it before.
-    pub(crate) handed: Option<Handed>,
-    /// The next step of its escalation; how long without a frame it waits, until when, and until
-    /// when without an end.
-    pub(crate) step: usize,
-    pub(crate) silence: Option<Millis>,
-    pub(crate) silent_until: Option<Millis>,
-    pub(crate) unfinished_until: Option<Millis>,
-    /// Whether what was said stays when the next agent begins.
-    pub(crate) keep: bool,
-    /// How often it went from folder to folder.
-    pub(crate) passes: u32,
-    /// When it has to be accepted; `None` once it is.
-    pub(crate) accept_by: Option<Millis>,
-    /// The number that the attempt's next frame has.
-    pub(crate) next_seq: u64,
-    /// The number of the turn's last frame.
-    pub(crate) n: u32,
-    /// What its frames take of the limit.
-    pub(crate) bytes: u64,
-    /// The seq of the visitor's message.
-    pub(crate) first_seq: u64,
-    /// The seq of the last frame.
-    pub(crate) last_seq: u64,
-    /// How often an agent lost it. Not those that handed it back in peace.
-    pub(crate) strikes: u32,
-    pub(crate) ended_at: Option<Millis>,
-    /// Whether its agent ended it.
-    pub(crate) finished: bool,
-    pub(crate) error: String,
+}
+
+/// Where a turn stands.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum State {
+    /// It waits for an agent, or for the conversation's turns before it.
+    Queued,
+    Running(Hold),
+    Ended(End),
+}
+
+/// How a session holds a running turn.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Hold {
+    pub(crate) session: SessionId,
+    /// The name of the person who answers, if it is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) person: Option<String>,
+    /// Until when the agent has to accept it; `None` once it has.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) accept_by: Option<Time>,
+}
+
+/// How a turn ended.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct End {
+    pub(crate) outcome: Outcome,
+    pub(crate) at: Time,
     /// For the operator.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
     pub(crate) detail: String,
+    /// The session whose agent ended it, and the number that its next frame would have had.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) finished_by: Option<Finisher>,
+    /// The seq of the turn's last frame.
+    pub(crate) last_seq: u64,
+}
+
+/// The session whose agent ended a turn.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Finisher {
+    pub(crate) session: SessionId,
+    /// The number that the attempt's next frame would have had.
+    pub(crate) next_seq: u64,
+}
+
+/// When somebody else is asked, because no answer comes.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Escalation {
+    /// The number of the next step, counted from 0.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub(crate) step: usize,
+    /// How long the next step waits for a frame.
+    #[serde(default, skip_serializing_if = "is_default", with = "crate::time::stored::option")]
+    pub(crate) silence: Option<Duration>,
+    /// When it is taken if the folder has added no frame.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub(crate) silent_until: Option<Time>,
+    /// When it is taken if the turn has not ended.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub(crate) unfinished_until: Option<Time>,
+}
+
+impl Record for Turn {
+    type Id = TurnId;
+
+    fn name(id: &TurnId) -> String {
+        names::turn(id)
+    }
+
+    fn lifetime(&self, limits: &Limits) -> Option<Duration> {
+        Some(limits.conversation_lifetime())
+    }
 }
 
 impl Turn {
-    /// Adds a frame. The caller puts the turn and the conversation.
-    fn append(
-        &mut self,
-        tx: &mut Tx<'_>,
-        conversation: &mut Conversation,
-        body: Body,
-    ) -> Decision<()> {
-        self.n += 1;
-        self.bytes += body.cost();
-        conversation.append(tx, &self.id, self.n, body)?;
-        self.last_seq = conversation.head;
-        Ok(())
+    pub(crate) fn is_open(&self) -> bool {
+        self.end().is_none()
     }
 
-    fn put(&self, tx: &mut Tx<'_>, limits: &Limits) -> Decision<()> {
-        tx.put(&record(&self.id), self, Some(conversation::lifetime(limits)))
+    pub(crate) fn is_queued(&self) -> bool {
+        self.state == State::Queued
     }
 
-    /// Makes sure that it is looked at when something is due.
-    fn schedule(&self, tx: &mut Tx<'_>) {
-        let silent = self.silent_until.filter(|_| !self.spoke);
-        let soonest = [self.accept_by, silent, self.unfinished_until];
-        let soonest = soonest.into_iter().flatten().min();
-        tx.schedule(due(&self.id), soonest.map_or(self.deadline, |at| at.min(self.deadline)));
+    pub(crate) fn end(&self) -> Option<&End> {
+        match &self.state {
+            State::Ended(end) => Some(end),
+            State::Queued | State::Running(_) => None,
+        }
+    }
+
+    pub(crate) fn hold(&self) -> Option<&Hold> {
+        match &self.state {
+            State::Running(hold) => Some(hold),
+            State::Queued | State::Ended(_) => None,
+        }
+    }
+
+    /// Whether the session's agent is at work on it.
+    pub(crate) fn is_held_by(&self, session: &SessionId) -> bool {
+        self.hold().is_some_and(|hold| hold.session == *session)
+    }
+
+    /// Whether it waits for an agent of this folder.
+    pub(crate) fn waits_for(&self, folder: &FolderName) -> bool {
+        self.is_queued() && self.place.folder == *folder
     }
 
     /// The seq after which the reply begins.
     pub(crate) fn before_reply(&self) -> u64 {
-        self.first_seq - u64::from(self.unasked)
-    }
-
-    /// Whether the session's agent is at work on it.
-    pub(crate) fn is_held_by(&self, session: &str) -> bool {
-        self.status == Status::Running && self.session.as_deref() == Some(session)
-    }
-
-    /// Whether nothing has been said in it: there are no frames but those that begin an attempt
-    /// after the first.
-    pub(crate) fn is_silent(&self) -> bool {
-        self.n + 1 == self.attempt
+        self.first_seq - u64::from(self.origin.unasked)
     }
 
     /// The id of the visitor's message.
@@ -155,15 +217,46 @@ impl Turn {
         format!("{}.user", self.id)
     }
 
+    /// Takes it from the session that holds it, if one does: the only way out of
+    /// [`State::Running`]. `notice` is what that session is told.
+    fn leave_running(&mut self, tx: &mut Tx<'_>, notice: Option<Notice>) -> Option<Hold> {
+        let hold = self.hold()?.clone();
+        tx.remove(&names::held(&hold.session), &self.id);
+        if let Some(notice) = notice {
+            notice.publish(tx, &hold.session);
+        }
+        self.state = State::Queued;
+        Some(hold)
+    }
+
+    /// Takes it from its session, out of its queue, and out of all that counts open turns.
+    fn release(&mut self, tx: &mut Tx<'_>, notice: Option<Notice>) {
+        self.leave_running(tx, notice);
+        queue::leave(tx, &self.place.folder, &self.id);
+        tx.remove(&names::open_turns(&self.origin.token), &self.id);
+        tx.unschedule(&Due::Turn(self.id.clone()));
+    }
+
+    /// Tells its session that it has ended.
+    fn cancelled(&self) -> Notice {
+        Notice::Cancel { turn: self.id.clone(), attempt: self.attempt }
+    }
+
+    /// Tells its session that somebody else has it, or will.
+    fn lost(&self, why: &str) -> Notice {
+        Notice::Lost { turn: self.id.clone(), attempt: self.attempt, why: why.to_owned() }
+    }
+
+    /// Publishes an event about it to `tail` subscribers.
     fn tell(&self, tx: &mut Tx<'_>, event: &str, detail: &str) -> Decision<()> {
         audit::tell(
             tx,
             Event {
                 event: event.to_owned(),
-                folder: self.folder.to_string(),
-                jid: self.jid.clone(),
-                conversation: self.conversation.clone(),
-                turn: self.id.clone(),
+                folder: self.place.folder.to_string(),
+                jid: self.origin.jid.clone(),
+                conversation: self.conversation.to_string(),
+                turn: self.id.to_string(),
                 detail: detail.to_owned(),
                 ..Event::default()
             },
@@ -171,57 +264,6 @@ impl Turn {
     }
 }
 
-pub(crate) fn record(id: &str) -> String {
-    format!("turn:{id}")
-}
-
-/// The record of the message.
-pub(crate) fn input(id: &str) -> String {
-    format!("input:{id}")
-}
-
-/// The record of the whole reply, once it has ended.
-pub(crate) fn reply(id: &str) -> String {
-    format!("reply:{id}")
-}
-
-/// The due item of its deadlines.
-pub(crate) fn due(id: &str) -> String {
-    format!("turn:{id}")
-}
-
-/// The set of a folder's turns that wait for an agent, scored by when they may be handed out.
-pub(crate) fn ready(folder: &Folder) -> String {
-    format!("ready:{folder}")
-}
-
-/// The topic that says that a folder's turns are waiting.
-pub(crate) fn ready_topic(folder: &Folder) -> String {
-    format!("ready:{folder}")
-}
-
-/// Puts the turn into its folder's queue.
-fn make_ready(tx: &mut Tx<'_>, turn: &Turn, at: Millis) {
-    tx.add(ready(&turn.folder), &turn.id, at);
-    tx.add(WAITING, &turn.id, turn.created_at);
-    tx.publish(ready_topic(&turn.folder), "ready");
-}
-
-/// Takes it out again.
-fn leave_queue(tx: &mut Tx<'_>, turn: &Turn) {
-    tx.remove(ready(&turn.folder), &turn.id);
-    tx.remove(WAITING, &turn.id);
-}
-
-/// Takes the turn out of every queue and hand. `tell_session`: its session hears that it ended.
-pub(crate) fn release(tx: &mut Tx<'_>, turn: &Turn, tell_session: bool) {
-    leave_queue(tx, turn);
-    tx.remove(token::open_turns(&turn.token), &turn.id);
-    tx.settle(due(&turn.id));
-    if let Some(session) = &turn.session {
-        tx.remove(session::held(session), &turn.id);
-        if tell_session {
-            tx.publish(session::topic(session), session::Notice::cancel(turn));
-        }
-    }
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
 }

@@ -1,17 +1,19 @@
-//! Reads what every call carries: its caller's key, a visitor's credential, ids, a folder to view.
+//! Reads what every call carries: its caller's key, a visitor's secret, ids, a folder to view.
 
 use super::Service;
 use crate::{
     control::Control,
-    conversation::{self, Conversation},
-    credential::{Credential, is_random_id},
-    jid::{self, Folder},
+    conversation::{self, Conversation, Head},
+    ids::{ConversationId, TokenId, TurnId},
+    jid::{self, FolderName},
     key::{Caller, Role},
     ledger::Error,
+    refusal::Refusal,
+    secret::Secret,
     store::Partition,
     token::{self, Kind, Token},
-    transaction::Refusal,
-    turn::{self, Turn},
+    transaction::{Record as _, Tx},
+    turn::Turn,
 };
 use arizuko_proto::v1::{self, TokenKind};
 use tonic::{Request, Status};
@@ -51,9 +53,9 @@ impl Service {
     }
 }
 
-/// A visitor's credential and the surface that they show it at, not yet checked.
+/// A visitor's secret and the surface that they show it at, not yet checked.
 pub(super) struct Access {
-    pub(super) credential: Credential,
+    pub(super) secret: Secret,
     pub(super) kind: Kind,
 }
 
@@ -68,23 +70,23 @@ impl Access {
             TokenKind::Hook => Kind::Hook,
             TokenKind::Unspecified => return Err(Refusal::invalid("access.kind is missing")),
         };
-        let credential = Credential::parse("", &access.token, partitions);
-        let access = Self { credential: credential.ok_or(Refusal::TokenInvalid)?, kind };
-        Span::current().record("token", access.token_id());
+        let secret = Secret::parse(token::PREFIX, &access.token, partitions);
+        let access = Self { secret: secret.ok_or(Refusal::TokenInvalid)?, kind };
+        Span::current().record("token", access.token_id().as_str());
         Ok(access)
     }
 
-    pub(super) fn token_id(&self) -> String {
-        self.credential.id(token::ID)
+    pub(super) fn token_id(&self) -> TokenId {
+        TokenId::of(&self.secret)
     }
 
     pub(super) fn partition(&self) -> Partition {
-        self.credential.partition
+        self.secret.partition
     }
 
-    /// Checks the credential at the store.
+    /// Checks the secret at the store.
     pub(super) async fn admit(&self, control: &Control) -> Result<Token, Error> {
-        control.admit(&self.credential, self.kind).await
+        control.admit(&self.secret, self.kind).await
     }
 
     /// Reads a turn, if it is the token's.
@@ -92,43 +94,43 @@ impl Access {
         &self,
         control: &Control,
         token: &Token,
-        id: &str,
+        id: &TurnId,
     ) -> Result<Turn, Error> {
-        let turn: Option<Turn> = control.ledger.record(self.partition(), turn::record(id)).await?;
-        let own = turn.filter(|turn| turn.token == token.id);
+        let turn: Option<Turn> = control.ledger.record(self.partition(), id).await?;
+        let own = turn.filter(|turn| turn.origin.token == token.id);
         own.ok_or(Refusal::NotFound("turn").into())
     }
 
-    /// Reads a conversation, if it is the token's.
+    /// Reads a conversation, if it is the token's, and the end of its log.
     pub(super) async fn conversation(
         &self,
         control: &Control,
         token: &Token,
-        id: &str,
-    ) -> Result<Conversation, Error> {
-        let record = control.ledger.record(self.partition(), conversation::record(id)).await?;
-        Ok(conversation::of_token(record, token)?)
+        id: &ConversationId,
+    ) -> Result<(Conversation, Head), Error> {
+        let reading = |tx: &mut Tx<'_>| {
+            tx.expect([Conversation::name(id), Head::name(id)])?;
+            let conversation = conversation::of_token(tx.get(id)?, token)?;
+            Ok((conversation, tx.get::<Head>(id)?.unwrap_or_default()))
+        };
+        control.ledger.view(self.partition(), reading).await
     }
 }
 
-pub(super) fn turn_id(id: String) -> Result<String, Refusal> {
-    if !is_random_id(&id) {
-        return Err(Refusal::invalid("that is not a turn's id"));
-    }
-    Span::current().record("turn", &id);
+pub(super) fn turn_id(id: &str) -> Result<TurnId, Refusal> {
+    let id = TurnId::parse(id)?;
+    Span::current().record("turn", id.as_str());
     Ok(id)
 }
 
-pub(super) fn conversation_id(id: String) -> Result<String, Refusal> {
-    if !is_random_id(&id) {
-        return Err(Refusal::invalid("that is not a conversation's id"));
-    }
-    Span::current().record("conversation", &id);
+pub(super) fn conversation_id(id: &str) -> Result<ConversationId, Refusal> {
+    let id = ConversationId::parse(id)?;
+    Span::current().record("conversation", id.as_str());
     Ok(id)
 }
 
 /// Returns the folder whose part of a list the caller wants; `None` for an operator who wants all.
-pub(super) fn view(caller: &Caller, folder: &str) -> Result<Option<Folder>, Refusal> {
+pub(super) fn view(caller: &Caller, folder: &str) -> Result<Option<FolderName>, Refusal> {
     match (folder, &caller.role) {
         ("", Role::Operator) => Ok(None),
         _ => caller.folder(folder).map(Some),

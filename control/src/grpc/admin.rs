@@ -2,14 +2,14 @@
 
 use super::{Service, access, key_watch::KeyWatch, wire};
 use crate::{
-    audit::{self, Entry, Event, in_view},
-    jid::Folder,
+    audit::{Entry, Event, in_view},
+    jid::FolderName,
     key::Caller,
     ledger::Error,
-    session::{self, SESSIONS, Session},
+    names,
+    session::Session,
     store::{Subscription, Wake},
-    token::TOKENS,
-    turn::{self, DROPPED, Dropped},
+    turn::observe::Dropped,
 };
 use arizuko_proto::v1;
 use tokio::sync::mpsc;
@@ -32,7 +32,8 @@ impl v1::admin_service_server::AdminService for Service {
     ) -> Result<Response<v1::GetStatusResponse>, Status> {
         self.authenticate_operator(request).await?;
         let (control, ledger) = (&self.control, &self.control.ledger);
-        let tokens = ledger.gather(TOKENS, control.partitions, u64::MAX, u32::MAX).await?;
+        let tokens =
+            ledger.gather(&names::tokens(), control.partitions, u64::MAX, u32::MAX).await?;
         Ok(Response::new(v1::GetStatusResponse {
             sessions: self.sessions().await?,
             dropped: self.dropped().await?,
@@ -59,14 +60,10 @@ impl v1::admin_service_server::AdminService for Service {
         };
         let (control, ledger) = (&self.control, &self.control.ledger);
         let members = match &view {
-            Some(folder) => {
-                let (partition, set) = (control.partition(folder), audit::AUDIT.to_owned());
-                ledger.members(partition, set, (0, u64::MAX), u32::MAX).await?
-            }
-            None => control.gathered(audit::AUDIT).await?.into_values().flatten().collect(),
+            Some(folder) => ledger.all_members(control.partition(folder), &names::audit()).await?,
+            None => control.gathered(&names::audit()).await?.into_values().flatten().collect(),
         };
-        let entries =
-            members.iter().filter_map(|member| serde_json::from_str::<Entry>(&member.name).ok());
+        let entries = members.iter().filter_map(|text| serde_json::from_str::<Entry>(text).ok());
         let mut entries: Vec<Entry> =
             entries.filter(|entry| in_view(&entry.folder, view.as_ref())).collect();
         entries.sort_by_key(|entry| entry.at);
@@ -91,7 +88,7 @@ impl v1::admin_service_server::AdminService for Service {
         let (events, stream) = mpsc::channel(BACKLOG);
         let ended = self.end_of_tail(&caller, events.clone()).await?;
         for partition in partitions {
-            let wakes = self.control.ledger.watch(partition, audit::TAIL).await?;
+            let wakes = self.control.ledger.watch(partition, names::TAIL).await?;
             tokio::spawn(forward(wakes, view.clone(), events.clone(), ended.clone()));
         }
         Ok(Response::new(ReceiverStream::new(stream)))
@@ -102,15 +99,13 @@ impl Service {
     async fn sessions(&self) -> Result<Vec<v1::AgentSession>, Error> {
         let ledger = &self.control.ledger;
         let mut sessions = Vec::new();
-        for (partition, ids) in self.control.gathered(SESSIONS).await? {
-            let records = ids.iter().map(|id| session::record(&id.name));
-            let records = ledger.records::<Session>(partition, records).await?;
-            for session in records.into_iter().flatten() {
+        for (partition, ids) in self.control.gathered(&names::sessions()).await? {
+            let sessions_there = ledger.records::<Session>(partition, &ids).await?;
+            for session in sessions_there.into_iter().flatten() {
                 if session.expires_at <= ledger.now() {
                     continue;
                 }
-                let held = session::held(&session.id);
-                let held = ledger.members(partition, held, (0, u64::MAX), u32::MAX).await?;
+                let held = ledger.all_members(partition, &names::held(&session.id)).await?;
                 sessions.push(wire_session(session, held.len()));
             }
         }
@@ -120,13 +115,13 @@ impl Service {
     /// Returns how many messages were dropped, by JID.
     async fn dropped(&self) -> Result<Vec<v1::DroppedMessages>, Error> {
         let mut dropped = Vec::new();
-        for (partition, jids) in self.control.gathered(DROPPED).await? {
-            let records = jids.iter().map(|jid| turn::dropped(&jid.name));
-            let counts = self.control.ledger.records::<Dropped>(partition, records).await?;
+        for (partition, jids) in self.control.gathered(&names::dropped_jids()).await? {
+            let ids = jids.iter().map(String::as_str);
+            let counts = self.control.ledger.records::<Dropped>(partition, ids).await?;
             // The record of a JID that drops nothing any more expires before the set's member.
             dropped.extend(jids.into_iter().zip(counts).filter_map(|(jid, count)| {
                 let messages = count?.messages;
-                Some(v1::DroppedMessages { jid: jid.name, messages })
+                Some(v1::DroppedMessages { jid, messages })
             }));
         }
         Ok(dropped)
@@ -157,7 +152,7 @@ impl Service {
 /// Forwards one partition's events until the tail ends.
 async fn forward(
     mut wakes: Subscription,
-    view: Option<Folder>,
+    view: Option<FolderName>,
     events: mpsc::Sender<Result<v1::TailResponse, Status>>,
     ended: CancellationToken,
 ) {
@@ -181,7 +176,7 @@ fn wire_session(session: Session, held: usize) -> v1::AgentSession {
         folder: session.folder.into(),
         name: session.name,
         person: session.person,
-        key_id: session.key,
+        key_id: session.key.to_string(),
         held: u32::try_from(held).unwrap_or(u32::MAX),
         attached_at: Some(wire::timestamp(session.attached_at)),
         expires_at: Some(wire::timestamp(session.expires_at)),

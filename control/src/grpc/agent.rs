@@ -2,10 +2,12 @@
 
 use super::{Service, access::conversation_id};
 use crate::{
-    conversation,
-    jid::Folder,
+    jid::FolderName,
     transaction::Tx,
-    turn::{self, Speech},
+    turn::{
+        reassign,
+        speak::{self, Speech},
+    },
 };
 use arizuko_proto::v1::{self, AttachRequest, AttachResponse, ErrorReason};
 use history::{MAX_MESSAGES, Wanted};
@@ -41,8 +43,12 @@ impl v1::agent_service_server::AgentService for Service {
         let (caller, requests) = self.authenticate(request).await?;
         let (responses, stream) = mpsc::channel(BACKLOG);
         let control = self.control.clone();
-        let span =
-            tracing::error_span!("attach", key = caller.key_id, folder = Empty, session = Empty);
+        let span = tracing::error_span!(
+            "attach",
+            key = caller.key_id.as_str(),
+            folder = Empty,
+            session = Empty
+        );
         let serving = async move {
             let responses = Responses::new(responses);
             if let Err(error) = stream::serve(&control, &caller, requests, &responses).await {
@@ -61,16 +67,16 @@ impl v1::agent_service_server::AgentService for Service {
     ) -> Result<Response<v1::SendMessageResponse>, Status> {
         let (caller, request) = self.authenticate(request).await?;
         let speech = Speech {
-            conversation: conversation_id(request.conversation)?,
+            conversation: conversation_id(&request.conversation)?,
             content: request.content,
             name: request.name,
             idempotency_key: request.idempotency_key,
         };
         let folder = caller.folder(&request.folder)?;
         let partition = self.control.partition(&folder);
-        let speaking = |tx: &mut Tx<'_>| turn::speak(tx, &self.control.limits, &folder, &speech);
+        let speaking = |tx: &mut Tx<'_>| speak::speak(tx, &folder, &speech);
         let turn = self.control.ledger.transact(partition, &[], speaking).await?;
-        Ok(Response::new(v1::SendMessageResponse { turn_id: turn.id }))
+        Ok(Response::new(v1::SendMessageResponse { turn_id: turn.id.to_string() }))
     }
 
     async fn assign_conversation(
@@ -78,17 +84,15 @@ impl v1::agent_service_server::AgentService for Service {
         request: Request<v1::AssignConversationRequest>,
     ) -> Result<Response<v1::AssignConversationResponse>, Status> {
         let (caller, request) = self.authenticate(request).await?;
-        let id = conversation_id(request.conversation)?;
+        let id = conversation_id(&request.conversation)?;
         let folder = caller.folder(&request.folder)?;
         let to = match request.to.as_str() {
             "" => None,
-            to => Some(Folder::parse(to)?),
+            to => Some(FolderName::parse(to)?),
         };
         let partition = self.control.partition(&folder);
-        let assigning = |tx: &mut Tx<'_>| {
-            let limits = &self.control.limits;
-            conversation::hand_over(tx, limits, (&folder, &id), to.as_ref(), &request.note)
-        };
+        let assigning =
+            |tx: &mut Tx<'_>| reassign::reassign(tx, &folder, &id, to.as_ref(), &request.note);
         self.control.ledger.transact(partition, &[], assigning).await?;
         Ok(Response::new(v1::AssignConversationResponse {}))
     }
@@ -98,11 +102,11 @@ impl v1::agent_service_server::AgentService for Service {
         request: Request<v1::ReadConversationRequest>,
     ) -> Result<Response<v1::ReadConversationResponse>, Status> {
         let (caller, request) = self.authenticate(request).await?;
-        let id = conversation_id(request.conversation)?;
+        let id = conversation_id(&request.conversation)?;
         let folder = caller.folder(&request.folder)?;
         let partition = self.control.partition(&folder);
-        let checking = |tx: &mut Tx<'_>| conversation::of_folder(tx, &folder, &id);
-        self.control.ledger.transact(partition, &[], checking).await?;
+        let checking = |tx: &mut Tx<'_>| reassign::of_folder(tx, &folder, &id).map(drop);
+        self.control.ledger.view(partition, checking).await?;
         let limit = match request.limit {
             0 => DEFAULT_MESSAGES,
             limit => limit.min(MAX_MESSAGES),

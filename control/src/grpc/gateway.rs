@@ -6,10 +6,18 @@ use super::{
     watch, wire,
 };
 use crate::{
-    conversation,
+    conversation::{Conversation, Head},
+    names,
+    refusal::Refusal,
+    route,
     token::{self, Kind, Token},
-    transaction::{Refusal, Tx},
-    turn::{self, Post, Turn, post::Posted},
+    transaction::{Record as _, Tx},
+    turn::{
+        Turn, end,
+        input::{Blob, Header},
+        post::{self, Post, Posted},
+        retention,
+    },
 };
 use arizuko_proto::{telemetry::traces, v1};
 use tonic::{Request, Response, Status, Streaming};
@@ -41,7 +49,7 @@ impl v1::gateway_service_server::GatewayService for Service {
         let bytes = if token.kind == Kind::Chat { limits.chat_bytes } else { limits.hook_bytes };
         Ok(Response::new(v1::ResolveTokenResponse {
             name: name.to_owned(),
-            token_id: token.id,
+            token_id: token.id.to_string(),
             jid: token.jid,
             folder: token.folder.into(),
             greeting: token.options.greeting,
@@ -58,20 +66,19 @@ impl v1::gateway_service_server::GatewayService for Service {
         let (_, mut request) = self.authenticate_gateway(request).await?;
         let (control, access) = (&self.control, self.access(request.access.take())?);
         let partition = access.partition();
-        let post = read_post(request);
-        let token = token::record(&access.token_id());
-        let mut expected = vec![token.clone()];
-        if !post.conversation.is_empty() {
-            Span::current().record("conversation", &post.conversation);
-            expected.push(conversation::record(&post.conversation));
+        let (post, token) = (read_post(request)?, access.token_id());
+        let hint = control.ledger.hint::<Token>(partition, &token);
+        let mut expected = vec![Token::name(&token)];
+        if let Some(id) = &post.conversation {
+            expected.extend([Conversation::name(id), Head::name(id)]);
         }
+        expected.extend(hint.as_ref().map(|token| route::Index::name(token.folder.root())));
         let posting = control.ledger.transact(partition, &expected, |tx| {
             let token = tx.get::<Token>(&token)?;
-            let token = token::admit(token, &access.credential, access.kind, tx.now)?;
-            turn::post(tx, &control.limits, &token, &post)
+            let token = token::admit(token, &access.secret, access.kind, tx.now)?;
+            post::post(tx, &token, &post)
         });
         // Looks for an agent while the message is stored, in the folder that most likely answers.
-        let hint = control.ledger.hint::<Token>(partition, &token);
         let likely = hint.map(|token| control.likely_target(partition, &token));
         let looking = async {
             match &likely {
@@ -81,15 +88,17 @@ impl v1::gateway_service_server::GatewayService for Service {
         };
         let (posted, attached) = tokio::join!(posting, looking);
         let Posted { turn, content } = posted?;
-        Span::current().record("turn", &turn.id).record("conversation", &turn.conversation);
+        Span::current()
+            .record("turn", turn.id.as_str())
+            .record("conversation", turn.conversation.as_str());
         let agent_attached = match attached {
-            Some(attached) if likely.as_ref() == Some(&turn.folder) => attached,
-            _ => control.agent_attached(&turn.folder).await,
+            Some(attached) if likely.as_ref() == Some(&turn.place.folder) => attached,
+            _ => control.agent_attached(&turn.place.folder).await,
         };
         Ok(Response::new(v1::PostMessageResponse {
-            turn_id: turn.id.clone(),
-            conversation: turn.conversation.clone(),
-            status: wire::status(turn.status).into(),
+            turn_id: turn.id.to_string(),
+            conversation: turn.conversation.to_string(),
+            status: wire::status(&turn).into(),
             user: Some(wire::user_message(&turn, content)),
             agent_attached,
         }))
@@ -101,11 +110,11 @@ impl v1::gateway_service_server::GatewayService for Service {
     ) -> Result<Response<v1::GetTurnResponse>, Status> {
         let (_, request) = self.authenticate_gateway(request).await?;
         let (control, access) = (&self.control, self.access(request.access)?);
-        let id = turn_id(request.turn_id)?;
+        let id = turn_id(&request.turn_id)?;
         let token = access.admit(control).await?;
         let mut turn = access.turn(control, &token, &id).await?;
-        let wait = request.wait.as_ref().map(wire::millis).transpose()?.unwrap_or(0);
-        if wait > 0 && turn.status.is_open() {
+        let wait = wire::parse_duration(request.wait)?.unwrap_or_default();
+        if !wait.is_zero() && turn.is_open() {
             turn = read::wait_for_end(control, &access, turn, wait).await?;
         }
         let partition = access.partition();
@@ -117,9 +126,9 @@ impl v1::gateway_service_server::GatewayService for Service {
         let content = read::contents(control, partition, std::slice::from_ref(&turn)).await?.pop();
         let transcript = read::transcript(control, partition, &turn, u64::MAX).await?;
         Ok(Response::new(v1::GetTurnResponse {
-            agent_attached: control.agent_attached(&turn.folder).await,
+            agent_attached: control.agent_attached(&turn.place.folder).await,
             turn: Some(wire::turn(&turn, content.unwrap_or_default(), transcript)),
-            conversation: turn.conversation,
+            conversation: turn.conversation.to_string(),
             frames,
         }))
     }
@@ -132,22 +141,21 @@ impl v1::gateway_service_server::GatewayService for Service {
     ) -> Result<Response<v1::GetConversationResponse>, Status> {
         let (_, request) = self.authenticate_gateway(request).await?;
         let (control, access) = (&self.control, self.access(request.access)?);
-        let id = conversation_id(request.conversation)?;
+        let id = conversation_id(&request.conversation)?;
         let token = access.admit(control).await?;
-        let conversation = access.conversation(control, &token, &id).await?;
+        let (conversation, head) = access.conversation(control, &token, &id).await?;
         let size = match request.page_size {
             0 => DEFAULT_PAGE_SIZE,
             size => size.min(MAX_PAGE_SIZE),
         } as usize;
         let partition = access.partition();
-        let range = (request.after.saturating_add(1), conversation.head);
+        let range = request.after.saturating_add(1)..=head.seq;
         // One more than the page holds: it is where the next page begins.
         let limit = size as u32 + 1;
-        let members =
-            control.ledger.members(partition, conversation::turns(&id), range, limit).await?;
-        let mut next = members.get(size).map_or(0, |more| more.score - 1);
-        let records = members.iter().take(size).map(|member| turn::record(&member.name));
-        let kept = control.ledger.records::<Turn>(partition, records).await?;
+        let members = control.ledger.members(partition, &names::turns(&id), range, limit).await?;
+        let mut next = members.get(size).map_or(0, |(_, first_seq)| first_seq - 1);
+        let ids = members.iter().take(size).map(|(id, _)| id);
+        let kept = control.ledger.records::<Turn>(partition, ids).await?;
         let kept: Vec<Turn> = kept.into_iter().flatten().collect();
         let contents = read::contents(control, partition, &kept).await?;
         let (mut turns, mut bytes) = (Vec::new(), 0);
@@ -156,7 +164,7 @@ impl v1::gateway_service_server::GatewayService for Service {
                 next = turn.first_seq - 1;
                 break;
             }
-            let transcript = read::transcript(control, partition, turn, conversation.head).await?;
+            let transcript = read::transcript(control, partition, turn, head.seq).await?;
             let replies = transcript.messages.iter().map(|message| message.content.len());
             bytes += content.len() + replies.sum::<usize>();
             turns.push(wire::turn(turn, content, transcript));
@@ -164,7 +172,7 @@ impl v1::gateway_service_server::GatewayService for Service {
         Ok(Response::new(v1::GetConversationResponse {
             turns,
             next,
-            cursor: Some(v1::Cursor { seq: conversation.head, tag: conversation.tag }),
+            cursor: Some(v1::Cursor { seq: head.seq, tag: head.tag }),
             agent_attached: control.would_answer(&token, Some(&conversation)).await,
         }))
     }
@@ -175,15 +183,14 @@ impl v1::gateway_service_server::GatewayService for Service {
     ) -> Result<Response<v1::CancelTurnResponse>, Status> {
         let (_, request) = self.authenticate_gateway(request).await?;
         let (control, access) = (&self.control, self.access(request.access)?);
-        let id = turn_id(request.turn_id)?;
+        let id = turn_id(&request.turn_id)?;
         let token = access.admit(control).await?;
         let turn = access.turn(control, &token, &id).await?;
-        let expected = [turn::record(&id), conversation::record(&turn.conversation)];
-        let cancelling =
-            |tx: &mut Tx<'_>| turn::cancel(tx, &control.limits, &id, "the visitor stopped it");
+        let expected = [Turn::name(&id), Conversation::name(&turn.conversation)];
+        let cancelling = |tx: &mut Tx<'_>| end::cancel(tx, &id, "the visitor stopped it");
         let cancelled = control.ledger.transact(access.partition(), &expected, cancelling).await?;
-        let status = cancelled.ok_or(Refusal::NotFound("turn"))?.status;
-        Ok(Response::new(v1::CancelTurnResponse { status: wire::status(status).into() }))
+        let turn = cancelled.ok_or(Refusal::NotFound("turn"))?;
+        Ok(Response::new(v1::CancelTurnResponse { status: wire::status(&turn).into() }))
     }
 
     async fn delete_conversation(
@@ -192,13 +199,13 @@ impl v1::gateway_service_server::GatewayService for Service {
     ) -> Result<Response<v1::DeleteConversationResponse>, Status> {
         let (_, request) = self.authenticate_gateway(request).await?;
         let (control, access) = (&self.control, self.access(request.access)?);
-        let id = conversation_id(request.conversation)?;
-        let expected = [token::record(&access.token_id())];
+        let id = conversation_id(&request.conversation)?;
         let deleting = |tx: &mut Tx<'_>| {
-            let token = tx.get::<Token>(&expected[0])?;
-            let token = token::admit(token, &access.credential, access.kind, tx.now)?;
-            conversation::delete(tx, &control.limits, &token, &id)
+            let token = tx.get::<Token>(&access.token_id())?;
+            let token = token::admit(token, &access.secret, access.kind, tx.now)?;
+            retention::delete(tx, &token, &id)
         };
+        let expected = [Token::name(&access.token_id())];
         control.ledger.transact(access.partition(), &expected, deleting).await?;
         Ok(Response::new(v1::DeleteConversationResponse {}))
     }
@@ -219,15 +226,20 @@ impl Service {
     }
 }
 
-fn read_post(request: v1::PostMessageRequest) -> Post {
+fn read_post(request: v1::PostMessageRequest) -> Result<Post, Refusal> {
+    let conversation = match request.conversation.as_str() {
+        "" => None,
+        id => Some(conversation_id(id)?),
+    };
     let headers = request.headers.into_iter();
-    Post {
-        conversation: request.conversation,
+    let headers = headers.map(|h| Header { name: h.name, value: Blob::new(&h.value) });
+    Ok(Post {
+        conversation,
         content: request.content.to_vec(),
-        headers: headers.map(|header| (header.name, header.value.to_vec())).collect(),
+        headers: headers.collect(),
         idempotency_key: request.idempotency_key,
         client_address: request.client_address,
         // The turn is a part of this call, if the call is a part of a trace.
         traceparent: traces::traceparent(&Span::current()).unwrap_or(request.traceparent),
-    }
+    })
 }

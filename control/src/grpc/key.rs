@@ -2,11 +2,14 @@
 
 use super::{Service, access, wire};
 use crate::{
-    credential::{Credential, partition_of_id},
-    jid::Folder,
+    ids::KeyId,
+    jid::FolderName,
     key::{self, Key, Role},
     ledger::random,
-    transaction::{Refusal, Tx},
+    names,
+    refusal::Refusal,
+    secret::Secret,
+    transaction::Tx,
 };
 use arizuko_proto::v1::{self, KeyKind, KeyReach};
 use tonic::{Request, Response, Status};
@@ -23,12 +26,13 @@ impl v1::key_service_server::KeyService for Service {
             Role::Agent { folder, .. } => self.control.partition(folder),
             Role::Operator | Role::Gateway => 0,
         };
-        let credential = Credential::mint(key::SECRET, partition, random()?);
-        let created = self.control.ledger.transact(partition, &[], |tx| {
-            key::create(tx, &caller, &role, &request.name, &credential)
-        });
-        let key_id = created.await?.id;
-        let key = credential.secret().to_owned();
+        let secret = Secret::mint(key::PREFIX, partition, random()?);
+        let created = self
+            .control
+            .ledger
+            .transact(partition, &[], |tx| key::create(tx, &caller, &role, &request.name, &secret));
+        let key_id = created.await?.id.to_string();
+        let key = secret.as_str().to_owned();
         Ok(Response::new(v1::CreateKeyResponse { key_id, key }))
     }
 
@@ -38,7 +42,7 @@ impl v1::key_service_server::KeyService for Service {
     ) -> Result<Response<v1::ListKeysResponse>, Status> {
         let (caller, request) = self.authenticate_operator(request).await?;
         let view = access::view(&caller, &request.folder)?;
-        let mut keys: Vec<Key> = self.control.listed(key::KEYS, view.as_ref(), key::record).await?;
+        let mut keys: Vec<Key> = self.control.listed(&names::keys(), view.as_ref()).await?;
         keys.sort_by_key(|key| key.created_at);
         let keys = keys.into_iter().map(wire_key).collect();
         Ok(Response::new(v1::ListKeysResponse { keys }))
@@ -48,10 +52,9 @@ impl v1::key_service_server::KeyService for Service {
         &self,
         request: Request<v1::RevokeKeyRequest>,
     ) -> Result<Response<v1::RevokeKeyResponse>, Status> {
-        let (caller, v1::RevokeKeyRequest { key_id }) = self.authenticate_operator(request).await?;
-        let partition = partition_of_id(key::ID, &key_id, self.control.partitions)
-            .ok_or_else(|| Refusal::invalid("a key's id begins with key_"))?;
-        let revoking = |tx: &mut Tx<'_>| key::revoke(tx, &caller, &key_id);
+        let (caller, request) = self.authenticate_operator(request).await?;
+        let (id, partition) = KeyId::parse(&request.key_id, self.control.partitions)?;
+        let revoking = |tx: &mut Tx<'_>| key::revoke(tx, &caller, &id);
         let revoked = self.control.ledger.transact(partition, &[], revoking).await?;
         Ok(Response::new(v1::RevokeKeyResponse { revoked: revoked.map(wire_key) }))
     }
@@ -66,7 +69,7 @@ fn role(request: &v1::CreateKeyRequest) -> Result<Role, Refusal> {
         KeyKind::Operator => without_folder(Role::Operator),
         KeyKind::Gateway => without_folder(Role::Gateway),
         KeyKind::Agent => Ok(Role::Agent {
-            folder: Folder::parse(&request.folder)?,
+            folder: FolderName::parse(&request.folder)?,
             subtree: request.reach() == KeyReach::Subtree,
             may_mint: request.may_mint,
         }),
@@ -76,7 +79,7 @@ fn role(request: &v1::CreateKeyRequest) -> Result<Role, Refusal> {
 
 fn wire_key(key: Key) -> v1::Key {
     let mut wire = v1::Key {
-        key_id: key.id,
+        key_id: key.id.to_string(),
         name: key.name,
         created_at: Some(wire::timestamp(key.created_at)),
         ..v1::Key::default()

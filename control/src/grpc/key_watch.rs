@@ -2,11 +2,12 @@
 
 use crate::{
     control::Control,
-    credential::partition_of_id,
-    key::{self, Caller, Key},
+    ids::KeyId,
+    key::{Caller, Key},
     ledger::Error,
+    names,
+    refusal::Refusal,
     store::{Partition, Subscription, Wake},
-    transaction::Refusal,
 };
 use std::{sync::Arc, time::Duration};
 use tokio::time::{sleep, timeout};
@@ -29,16 +30,16 @@ impl KeyWatch {
     pub(super) async fn start(control: &Arc<Control>, caller: &Caller) -> Result<Self, Error> {
         let revoked = CancellationToken::new();
         // A key from the settings lives as long as the process.
-        let Some(partition) = partition_of_id(key::ID, &caller.key_id, control.partitions) else {
+        let Some(partition) = caller.key_id.partition(control.partitions) else {
             return Ok(Self { revoked, _task: None });
         };
         // Subscribe first, then read: one of the two sees a revocation.
-        let wakes = control.ledger.watch(partition, &key::topic(&caller.key_id)).await?;
-        let record = key::record(&caller.key_id);
-        if control.ledger.record::<Key>(partition, record.clone()).await?.is_none() {
+        let wakes = control.ledger.watch(partition, &names::key_topic(&caller.key_id)).await?;
+        let id = caller.key_id.clone();
+        if control.ledger.record::<Key>(partition, &id).await?.is_none() {
             return Err(Refusal::KeyInvalid.into());
         }
-        let until_revoked = until_revoked(control.clone(), partition, record, wakes);
+        let until_revoked = until_revoked(control.clone(), partition, id, wakes);
         let cancel = revoked.clone();
         let task = tokio::spawn(async move {
             until_revoked.await;
@@ -57,14 +58,14 @@ impl KeyWatch {
 async fn until_revoked(
     control: Arc<Control>,
     partition: Partition,
-    record: String,
+    id: KeyId,
     mut wakes: Subscription,
 ) {
     loop {
         if let Ok(Wake::Published(_)) = timeout(control.limits.recheck, wakes.next()).await {
             return;
         }
-        match control.ledger.record::<Key>(partition, record.clone()).await {
+        match control.ledger.record::<Key>(partition, &id).await {
             Ok(Some(_)) => {}
             Ok(None) => return,
             Err(_) => sleep(RETRY).await,

@@ -2,10 +2,12 @@
 
 use super::{Service, access, wire};
 use crate::{
-    jid::Folder,
+    jid::FolderName,
     ledger::Error,
-    route::{self, Change, Explained, Field, GiveUp, Mode, Route, Step},
-    transaction::{Refusal, Tx},
+    names,
+    refusal::Refusal,
+    route::{self, Explained, Field, GiveUp, Mode, Route, RouteChange, Step},
+    transaction::Tx,
 };
 use arizuko_proto::v1;
 use std::collections::BTreeSet;
@@ -124,19 +126,19 @@ impl v1::route_service_server::RouteService for Service {
 
 impl Service {
     /// Returns the root folders that have routes.
-    async fn roots(&self) -> Result<Vec<Folder>, Error> {
-        let roots = self.control.gathered(route::ROOTS).await?;
-        let roots = roots.values().flatten().map(|root| Folder::parse(&root.name));
+    async fn roots(&self) -> Result<Vec<FolderName>, Error> {
+        let roots = self.control.gathered(&names::routed_roots()).await?;
+        let roots = roots.values().flatten().map(|root| FolderName::parse(root));
         Ok(roots.collect::<Result<_, _>>()?)
     }
 
     /// Returns the folders that some routes name and that no agent is attached to.
     async fn unattended(&self, routes: impl IntoIterator<Item = &Route>) -> Vec<String> {
         let named: BTreeSet<&str> =
-            routes.into_iter().flat_map(Route::folders).map(Folder::as_str).collect();
+            routes.into_iter().flat_map(Route::folders).map(FolderName::as_str).collect();
         let mut unattended = Vec::new();
         for name in named {
-            if let Ok(folder) = Folder::parse(name)
+            if let Ok(folder) = FolderName::parse(name)
                 && !self.control.agent_attached(&folder).await
             {
                 unattended.push(folder.into());
@@ -158,7 +160,7 @@ fn read_route(route: v1::Route) -> Result<Route, Refusal> {
         route.escalation.map(|escalation| escalation.steps.into_iter().map(read_step).collect());
     Ok(Route {
         prefix: route.prefix,
-        target: route.target.as_deref().map(Folder::parse).transpose()?,
+        target: route.target.as_deref().map(FolderName::parse).transpose()?,
         persona: route.persona,
         topic: route.topic,
         mode,
@@ -170,15 +172,15 @@ fn read_route(route: v1::Route) -> Result<Route, Refusal> {
 
 fn read_step(step: v1::EscalationStep) -> Result<Step, Refusal> {
     Ok(Step {
-        after: step.after.as_ref().map(wire::millis).transpose()?,
-        unfinished_after: step.unfinished_after.as_ref().map(wire::millis).transpose()?,
-        to: Folder::parse(&step.to)?,
+        after: wire::parse_duration(step.after)?,
+        unfinished_after: wire::parse_duration(step.unfinished_after)?,
+        to: FolderName::parse(&step.to)?,
         say: step.say,
     })
 }
 
 fn read_give_up(give_up: v1::GiveUp) -> Result<GiveUp, Refusal> {
-    let after = give_up.after.as_ref().map(wire::millis).transpose()?;
+    let after = wire::parse_duration(give_up.after)?;
     Ok(GiveUp {
         after: after.ok_or_else(|| Refusal::invalid("say after how long to give up"))?,
         say: give_up.say,
@@ -192,10 +194,9 @@ fn wire_route(route: Route) -> v1::Route {
         Some(Mode::Observe) => v1::RouteMode::Observe,
         Some(Mode::Drop) => v1::RouteMode::Drop,
     };
-    let after = |millis: u64| wire::duration(std::time::Duration::from_millis(millis));
     let step = |step: Step| v1::EscalationStep {
-        after: step.after.and_then(after),
-        unfinished_after: step.unfinished_after.and_then(after),
+        after: step.after.and_then(wire::duration),
+        unfinished_after: step.unfinished_after.and_then(wire::duration),
         to: step.to.into(),
         say: step.say,
     };
@@ -210,11 +211,11 @@ fn wire_route(route: Route) -> v1::Route {
             .map(|steps| v1::Escalation { steps: steps.into_iter().map(step).collect() }),
         give_up: route
             .give_up
-            .map(|give_up| v1::GiveUp { after: after(give_up.after), say: give_up.say }),
+            .map(|give_up| v1::GiveUp { after: wire::duration(give_up.after), say: give_up.say }),
         only_folder: route.only.map(|only| only.folder.into()).unwrap_or_default(),
     }
 }
 
-fn wire_change(change: Change) -> v1::RouteChange {
+fn wire_change(change: RouteChange) -> v1::RouteChange {
     v1::RouteChange { before: change.before.map(wire_route), after: change.after.map(wire_route) }
 }

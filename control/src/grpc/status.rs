@@ -1,13 +1,10 @@
 //! Turns an error into a gRPC status: the one place that chooses codes, reasons and waits.
 
-use crate::{ledger::Error, store::StoreError, transaction::Refusal};
+use crate::{ledger::Error, refusal::Refusal, store::StoreError};
 use arizuko_proto::v1::ErrorReason;
 use std::time::Duration;
 use tonic::{Code, Status};
 use tonic_types::StatusExt as _;
-
-/// When to ask a store again that was out of reach.
-const STORE_RETRY: Duration = Duration::from_secs(1);
 
 impl From<Refusal> for Status {
     fn from(refusal: Refusal) -> Self {
@@ -26,41 +23,36 @@ impl From<Refusal> for Status {
             Refusal::JidTaken(_) => (Code::AlreadyExists, ErrorReason::JidTaken),
             Refusal::SessionOver => (Code::Unavailable, ErrorReason::Unavailable),
         };
-        let retry_after = match &refusal {
-            Refusal::RateLimited { retry_after } | Refusal::TooManyTurns { retry_after, .. } => {
-                Some(Duration::from_millis(*retry_after))
-            }
-            _ => None,
-        };
-        status(code, reason, &refusal.to_string(), retry_after)
+        status(code, reason, &refusal.to_string(), refusal.retry_after())
     }
 }
 
 impl From<Error> for Status {
     /// Logs the cause of a failure of ours, which callers don't see.
     fn from(error: Error) -> Self {
+        let retry_after = error.retry_after();
         match error {
             Error::Refused(refusal) => refusal.into(),
             Error::Store(StoreError::Unavailable(why)) => {
                 tracing::warn!(why, "store out of reach");
                 let message = "the store is out of reach; nothing was done, try again";
-                status(Code::Unavailable, ErrorReason::Unavailable, message, Some(STORE_RETRY))
+                status(Code::Unavailable, ErrorReason::Unavailable, message, retry_after)
             }
             Error::Busy => {
                 tracing::warn!("{error}");
                 let message = "too many changes at once; nothing was done, try again";
-                status(Code::Unavailable, ErrorReason::Unavailable, message, Some(STORE_RETRY))
+                status(Code::Unavailable, ErrorReason::Unavailable, message, retry_after)
             }
             Error::Store(StoreError::Unknown(why)) => {
                 tracing::warn!(why, "store did not answer");
                 let message = "the store did not answer; repeat with the same idempotency key";
                 let (code, reason) = (Code::DeadlineExceeded, ErrorReason::OutcomeUnknown);
-                status(code, reason, message, Some(STORE_RETRY))
+                status(code, reason, message, retry_after)
             }
             Error::Internal(what) => {
                 tracing::error!(what, "internal error: a bug, or a corrupt record");
                 let message = "internal error; control's log says more";
-                status(Code::Internal, ErrorReason::Internal, message, None)
+                status(Code::Internal, ErrorReason::Internal, message, retry_after)
             }
         }
     }

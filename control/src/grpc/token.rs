@@ -2,16 +2,19 @@
 
 use super::{Service, access, wire};
 use crate::{
-    credential::{Credential, partition_of_id},
     due,
-    jid::Folder,
+    ids::TokenId,
+    jid::FolderName,
     key::Caller,
     ledger::{Error, random},
-    store::Millis,
+    names,
+    refusal::Refusal,
+    secret::Secret,
     token::{self, Kind, Options, Order, Token},
-    transaction::{Refusal, Tx},
+    transaction::Tx,
 };
 use arizuko_proto::v1::{self, revoke_token_request::Target};
+use std::time::Duration;
 use tonic::{Request, Response, Status};
 
 #[tonic::async_trait]
@@ -36,7 +39,7 @@ impl v1::token_service_server::TokenService for Service {
             url: format!("{}/chat/{secret}/", self.public_url(&token.folder)),
             token: secret,
             jid: token.jid,
-            token_id: token.id,
+            token_id: token.id.to_string(),
         }))
     }
 
@@ -60,7 +63,7 @@ impl v1::token_service_server::TokenService for Service {
             url: format!("{}/hook/{secret}", self.public_url(&token.folder)),
             token: secret,
             jid: token.jid,
-            token_id: token.id,
+            token_id: token.id.to_string(),
         }))
     }
 
@@ -70,8 +73,7 @@ impl v1::token_service_server::TokenService for Service {
     ) -> Result<Response<v1::ListTokensResponse>, Status> {
         let (caller, request) = self.authenticate(request).await?;
         let view = access::view(&caller, &request.folder)?;
-        let mut tokens: Vec<Token> =
-            self.control.listed(token::TOKENS, view.as_ref(), token::record).await?;
+        let mut tokens: Vec<Token> = self.control.listed(&names::tokens(), view.as_ref()).await?;
         let now = self.control.ledger.now();
         tokens.retain(|token| token.is_live(now) && caller.must_reach(&token.owner).is_ok());
         tokens.sort_by_key(|token| token.created_at);
@@ -92,8 +94,7 @@ impl v1::token_service_server::TokenService for Service {
                 (partition, ledger.transact(partition, &[], revoking).await?)
             }
             Some(Target::TokenId(id)) => {
-                let partition = partition_of_id(token::ID, &id, self.control.partitions)
-                    .ok_or_else(|| Refusal::invalid("a token's id begins with tok_"))?;
+                let (id, partition) = TokenId::parse(&id, self.control.partitions)?;
                 let revoking = |tx: &mut Tx<'_>| token::revoke(tx, &caller, &id);
                 let revoked = ledger.transact(partition, &[], revoking).await?;
                 (partition, revoked.into_iter().collect())
@@ -103,7 +104,7 @@ impl v1::token_service_server::TokenService for Service {
         for token in &revoked {
             // The revocation holds already. If this fails, the due item does it within a second.
             if let Err(error) = due::end_token(&self.control, partition, &token.id).await {
-                tracing::warn!(token = token.id, %error, "cannot cancel the token's turns yet");
+                tracing::warn!(token = token.id.as_str(), %error, "cannot cancel the token's turns yet");
             }
         }
         let revoked = revoked.into_iter().map(wire::token).collect();
@@ -115,13 +116,13 @@ impl Service {
     /// Issues a token; returns its secret as well.
     async fn issue(&self, caller: &Caller, order: &Order) -> Result<(Token, String), Error> {
         let partition = self.control.partition(&order.folder);
-        let credential = Credential::mint("", partition, random()?);
-        let issuing = |tx: &mut Tx<'_>| token::issue(tx, caller, order, &credential);
+        let secret = Secret::mint(token::PREFIX, partition, random()?);
+        let issuing = |tx: &mut Tx<'_>| token::issue(tx, caller, order, &secret);
         let token = self.control.ledger.transact(partition, &[], issuing).await?;
-        Ok((token, credential.secret().to_owned()))
+        Ok((token, secret.as_str().to_owned()))
     }
 
-    fn public_url(&self, folder: &Folder) -> String {
+    fn public_url(&self, folder: &FolderName) -> String {
         self.control.public_url.replace("{root}", folder.root())
     }
 }
@@ -131,9 +132,9 @@ fn unless_empty(text: String) -> Option<String> {
 }
 
 /// Reads a link's options and its lifetime.
-fn options(options: Option<v1::LinkOptions>) -> Result<(Options, Option<Millis>), Refusal> {
+fn options(options: Option<v1::LinkOptions>) -> Result<(Options, Option<Duration>), Refusal> {
     let v1::LinkOptions { name, greeting, context, allowed_origins, lifetime } =
         options.unwrap_or_default();
-    let lifetime = lifetime.as_ref().map(wire::millis).transpose()?;
+    let lifetime = wire::parse_duration(lifetime)?;
     Ok((Options { name, greeting, context, allowed_origins }, lifetime))
 }

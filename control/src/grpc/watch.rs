@@ -1,7 +1,7 @@
 //! Serves Watch: many subscriptions over one stream, each a reader at its own cursor.
 
 use super::key_watch::KeyWatch;
-use crate::{control::Control, key::Caller, ledger::Error, transaction::Refusal};
+use crate::{control::Control, key::Caller, ledger::Error, refusal::Refusal};
 use arizuko_proto::{
     telemetry::metrics::Share,
     v1::{

@@ -1,27 +1,30 @@
 //! Converts between protos and the domain, where more than one service needs it.
 
 use crate::{
-    frame::{self, Body, Frame, Status, Transcript},
+    frame::{self, Body, Frame, Outcome, Transcript},
+    ids::TurnId,
     ledger::Error,
-    store::Millis,
+    refusal::Refusal,
+    time::Time,
     token::{Kind, Token},
-    transaction::Refusal,
-    turn::Turn,
+    turn::{State, Turn},
 };
 use arizuko_proto::v1;
 use prost_types::{Duration, Timestamp};
 use std::time;
 
-pub(super) fn timestamp(at: Millis) -> Timestamp {
+pub(super) fn timestamp(at: Time) -> Timestamp {
+    let at = at.as_millis();
     Timestamp { seconds: (at / 1000) as i64, nanos: (at % 1000) as i32 * 1_000_000 }
 }
 
-/// Returns a duration in milliseconds; refuses one below zero.
-pub(super) fn millis(duration: &Duration) -> Result<Millis, Refusal> {
-    let duration = time::Duration::try_from(*duration);
-    duration
-        .map(|d| Millis::try_from(d.as_millis()).unwrap_or(Millis::MAX))
-        .map_err(|_| Refusal::invalid("a duration must not be negative"))
+/// # Errors
+/// [`Refusal::Invalid`] for a negative duration.
+pub(super) fn parse_duration(
+    duration: Option<Duration>,
+) -> Result<Option<time::Duration>, Refusal> {
+    let duration = duration.map(time::Duration::try_from).transpose();
+    duration.map_err(|_| Refusal::invalid("a duration must not be negative"))
 }
 
 pub(super) fn duration(duration: time::Duration) -> Option<Duration> {
@@ -35,22 +38,28 @@ pub(super) fn kind(kind: Kind) -> v1::TokenKind {
     }
 }
 
-pub(super) fn status(status: Status) -> v1::TurnStatus {
-    match status {
-        Status::Queued => v1::TurnStatus::Queued,
-        Status::Running => v1::TurnStatus::Running,
-        Status::Done => v1::TurnStatus::Done,
-        Status::Failed => v1::TurnStatus::Failed,
-        Status::Cancelled => v1::TurnStatus::Cancelled,
-        Status::Expired => v1::TurnStatus::Expired,
-        Status::Observed => v1::TurnStatus::Observed,
-        Status::Dropped => v1::TurnStatus::Dropped,
+pub(super) fn outcome(outcome: Outcome) -> v1::TurnStatus {
+    match outcome {
+        Outcome::Done => v1::TurnStatus::Done,
+        Outcome::Failed => v1::TurnStatus::Failed,
+        Outcome::Cancelled => v1::TurnStatus::Cancelled,
+        Outcome::Expired => v1::TurnStatus::Expired,
+        Outcome::Observed => v1::TurnStatus::Observed,
+        Outcome::Dropped => v1::TurnStatus::Dropped,
+    }
+}
+
+pub(super) fn status(turn: &Turn) -> v1::TurnStatus {
+    match &turn.state {
+        State::Queued => v1::TurnStatus::Queued,
+        State::Running(_) => v1::TurnStatus::Running,
+        State::Ended(end) => outcome(end.outcome),
     }
 }
 
 pub(super) fn token(token: Token) -> v1::Token {
     v1::Token {
-        token_id: token.id,
+        token_id: token.id.to_string(),
         kind: kind(token.kind).into(),
         jid: token.jid,
         folder: token.folder.into(),
@@ -66,7 +75,7 @@ pub(super) fn token(token: Token) -> v1::Token {
         }),
         created_at: Some(timestamp(token.created_at)),
         expires_at: token.expires_at.map(timestamp),
-        created_by: token.created_by,
+        created_by: token.created_by.to_string(),
     }
 }
 
@@ -74,18 +83,18 @@ pub(super) fn token(token: Token) -> v1::Token {
 pub(super) fn user_message(turn: &Turn, content: String) -> v1::Message {
     v1::Message {
         id: turn.user_message(),
-        turn_id: turn.id.clone(),
+        turn_id: turn.id.to_string(),
         author: v1::Author::User.into(),
         content,
-        created_at: Some(timestamp(turn.created_at)),
+        created_at: Some(timestamp(turn.origin.created_at)),
         name: String::new(),
     }
 }
 
-pub(super) fn reply_message(turn: &str, message: frame::Message) -> v1::Message {
+pub(super) fn reply_message(turn: &TurnId, message: frame::Message) -> v1::Message {
     v1::Message {
         id: message.id,
-        turn_id: turn.to_owned(),
+        turn_id: turn.to_string(),
         author: author(message.by.as_ref()).into(),
         content: message.content,
         created_at: Some(timestamp(message.at)),
@@ -108,7 +117,7 @@ pub(super) fn frame(seq: u64, frame: Frame) -> v1::Frame {
     let Frame { tag, turn, n, at, body } = frame;
     let message = |author: v1::Author, id, content| v1::Message {
         id,
-        turn_id: turn.clone(),
+        turn_id: turn.to_string(),
         author: author.into(),
         content,
         created_at: Some(timestamp(at)),
@@ -123,33 +132,41 @@ pub(super) fn frame(seq: u64, frame: Frame) -> v1::Frame {
         Body::Delta { id, text } => f::Body::Delta(f::Delta { id, text }),
         Body::Status { text } => f::Body::Status(f::Status { text }),
         Body::Restart { attempt, keep } => f::Body::Restart(f::Restart { attempt, keep }),
-        Body::TurnDone { status: end, error, traceparent } => {
-            f::Body::TurnDone(f::TurnDone { status: status(end).into(), error, traceparent })
-        }
+        Body::TurnDone(done) => f::Body::TurnDone(f::TurnDone {
+            status: outcome(done.outcome).into(),
+            error: done.error,
+            traceparent: done.traceparent,
+        }),
     };
-    v1::Frame { cursor: Some(v1::Cursor { seq, tag }), turn_id: turn, n, body: Some(body) }
+    v1::Frame {
+        cursor: Some(v1::Cursor { seq, tag }),
+        turn_id: turn.to_string(),
+        n,
+        body: Some(body),
+    }
 }
 
 /// Shows a turn as of the moment of its transcript, which may be before the record's.
 pub(super) fn turn(turn: &Turn, content: String, transcript: Transcript) -> v1::ConversationTurn {
     let (shown, error) = match transcript.end {
-        Some((end, error)) => (end, error),
-        None if turn.status == Status::Queued => (Status::Queued, String::new()),
-        None => (Status::Running, String::new()),
+        Some(done) => (outcome(done.outcome), done.error),
+        None if turn.is_queued() => (v1::TurnStatus::Queued, String::new()),
+        None => (v1::TurnStatus::Running, String::new()),
     };
-    let ended_at = turn.ended_at.filter(|_| !shown.is_open());
+    let is_open = matches!(shown, v1::TurnStatus::Queued | v1::TurnStatus::Running);
+    let end = turn.end().filter(|_| !is_open);
     let messages = transcript.messages.into_iter();
     let kept = u32::try_from(transcript.kept).unwrap_or(u32::MAX);
     v1::ConversationTurn {
-        turn_id: turn.id.clone(),
-        status: status(shown).into(),
-        user: (!turn.unasked).then(|| user_message(turn, content)),
+        turn_id: turn.id.to_string(),
+        status: shown.into(),
+        user: (!turn.origin.unasked).then(|| user_message(turn, content)),
         assistant: messages.map(|message| reply_message(&turn.id, message)).collect(),
         n: transcript.n,
         attempt: turn.attempt,
         status_text: transcript.status_text,
         error,
-        ended_at: ended_at.map(timestamp),
+        ended_at: end.map(|end| timestamp(end.at)),
         kept,
     }
 }

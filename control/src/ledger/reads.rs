@@ -1,18 +1,25 @@
-//! What is read outside of transactions: always afresh, but for `hint`.
+//! Reads outside of transactions: always afresh, but for `hint`.
 
 use super::{Error, Ledger};
-use crate::store::{Found, Member, Order, Partition, Read, Subscription};
+use crate::{
+    names::Set,
+    store::{self, Found, Order, Partition, Read, Subscription},
+    transaction::Record,
+};
 use bytes::Bytes;
-use serde::de::DeserializeOwned;
+use std::ops::RangeInclusive;
 
 impl Ledger {
-    /// Loads records afresh, in the order of their names; never from hints.
-    pub(crate) async fn records<T: DeserializeOwned>(
+    /// Loads records, in the order of their ids.
+    pub(crate) async fn records<'a, T: Record>(
         &self,
         partition: Partition,
-        names: impl IntoIterator<Item = String>,
-    ) -> Result<Vec<Option<T>>, Error> {
-        let reads: Vec<Read> = names.into_iter().map(Read::Record).collect();
+        ids: impl IntoIterator<Item = &'a T::Id>,
+    ) -> Result<Vec<Option<T>>, Error>
+    where
+        T::Id: 'a,
+    {
+        let reads: Vec<Read> = ids.into_iter().map(|id| Read::Record(T::name(id))).collect();
         if reads.is_empty() {
             return Ok(Vec::new());
         }
@@ -20,48 +27,64 @@ impl Ledger {
         reads.iter().zip(found).map(|(read, found)| parse(read, found)).collect()
     }
 
-    /// A record as it was when it was last seen, for what may be wrong.
-    pub(crate) fn hint<T: DeserializeOwned>(&self, partition: Partition, name: &str) -> Option<T> {
-        let record = self.hints().get(&(partition, name.to_owned())).cloned()?;
+    /// Loads one record.
+    pub(crate) async fn record<T: Record>(
+        &self,
+        partition: Partition,
+        id: &T::Id,
+    ) -> Result<Option<T>, Error> {
+        let read = Read::Record(T::name(id));
+        parse(&read, self.load_one(partition, read.clone()).await?)
+    }
+
+    /// A record as it was when it was last seen, for callers that may be wrong.
+    pub(crate) fn hint<T: Record>(&self, partition: Partition, id: &T::Id) -> Option<T> {
+        let record = self.hints().get(&(partition, T::name(id))).cloned()?;
         serde_json::from_str(&record.body).ok()
     }
 
-    /// Loads one record afresh.
-    pub(crate) async fn record<T: DeserializeOwned>(
-        &self,
-        partition: Partition,
-        name: String,
-    ) -> Result<Option<T>, Error> {
-        Ok(self.records(partition, [name]).await?.pop().flatten())
-    }
-
     /// Loads a set's members with a score in `min..=max`, lowest first.
-    pub(crate) async fn members(
+    pub(crate) async fn members<M: From<String>>(
         &self,
         partition: Partition,
-        set: String,
-        (min, max): (u64, u64),
+        set: &Set<M>,
+        scores: RangeInclusive<u64>,
         limit: u32,
-    ) -> Result<Vec<Member>, Error> {
-        let order = Order::LowestFirst;
+    ) -> Result<Vec<(M, u64)>, Error> {
+        let (min, max) = scores.into_inner();
+        let (set, order) = (set.name.clone(), Order::LowestFirst);
         self.set(partition, Read::Set { set, min, max, limit, order }).await
     }
 
-    /// Loads the members with the highest scores up to `max`, highest first.
-    pub(crate) async fn last_members(
+    /// Loads all members of a set, lowest score first.
+    pub(crate) async fn all_members<M: From<String>>(
         &self,
         partition: Partition,
-        set: String,
+        set: &Set<M>,
+    ) -> Result<Vec<M>, Error> {
+        let members = self.members(partition, set, 0..=u64::MAX, u32::MAX).await?;
+        Ok(members.into_iter().map(|(member, _)| member).collect())
+    }
+
+    /// Loads the members with the highest scores up to `max`, highest first.
+    pub(crate) async fn last_members<M: From<String>>(
+        &self,
+        partition: Partition,
+        set: &Set<M>,
         max: u64,
         limit: u32,
-    ) -> Result<Vec<Member>, Error> {
-        let order = Order::HighestFirst;
+    ) -> Result<Vec<(M, u64)>, Error> {
+        let (set, order) = (set.name.clone(), Order::HighestFirst);
         self.set(partition, Read::Set { set, min: 0, max, limit, order }).await
     }
 
-    async fn set(&self, partition: Partition, read: Read) -> Result<Vec<Member>, Error> {
+    async fn set<M: From<String>>(
+        &self,
+        partition: Partition,
+        read: Read,
+    ) -> Result<Vec<(M, u64)>, Error> {
         match self.load_one(partition, read).await? {
-            Found::Set(members) => Ok(members),
+            Found::Set(members) => Ok(members.into_iter().map(member).collect()),
             _ => Err(Error::Internal("the store answered another question".to_owned())),
         }
     }
@@ -85,18 +108,20 @@ impl Ledger {
         found.ok_or_else(|| Error::Internal("the store answered nothing".to_owned()))
     }
 
-    /// See [`Store::gather`].
-    pub(crate) async fn gather(
+    /// The members with a score up to `max` of one set in each of the partitions below
+    /// `partitions`: at most `limit` of each, or of all; see [`Store::gather`](store::Store::gather).
+    pub(crate) async fn gather<M: From<String>>(
         &self,
-        name: &str,
+        set: &Set<M>,
         partitions: Partition,
-        max: u64,
+        max: impl Into<u64>,
         limit: u32,
-    ) -> Result<Vec<(Partition, Member)>, Error> {
-        Ok(self.store.gather(name, partitions, max, limit).await?)
+    ) -> Result<Vec<(Partition, (M, u64))>, Error> {
+        let gathered = self.store.gather(&set.name, partitions, max.into(), limit).await?;
+        Ok(gathered.into_iter().map(|(partition, found)| (partition, member(found))).collect())
     }
 
-    /// See [`Store::watch`].
+    /// Watches a topic; see [`Store::watch`](store::Store::watch).
     pub(crate) async fn watch(
         &self,
         partition: Partition,
@@ -106,7 +131,11 @@ impl Ledger {
     }
 }
 
-fn parse<T: DeserializeOwned>(read: &Read, found: Found) -> Result<Option<T>, Error> {
+fn member<M: From<String>>(member: store::Member) -> (M, u64) {
+    (member.name.into(), member.score)
+}
+
+fn parse<T: Record>(read: &Read, found: Found) -> Result<Option<T>, Error> {
     let Found::Record(record) = found else {
         return Err(Error::Internal(format!("{read:?} is no record")));
     };

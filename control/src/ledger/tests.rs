@@ -2,13 +2,17 @@
 
 use super::{Error, Ledger, is_done};
 use crate::{
+    limits::Limits,
+    names::{self, Due},
+    refusal::Refusal,
     store::{
         Batch, Commit, Found, Member, Millis, Partition, Read, Record, Store, StoreError,
         Subscription, Write, sqlite::Sqlite,
     },
-    transaction::Refusal,
+    transaction::{self, Tx},
 };
 use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
 use std::{
     collections::HashMap,
     sync::{
@@ -19,6 +23,24 @@ use std::{
 };
 use tempfile::TempDir;
 use tokio::time::{sleep, timeout};
+
+#[derive(clap::Parser)]
+struct Defaults {
+    #[command(flatten)]
+    limits: Limits,
+}
+
+/// A record that is called what its id says.
+#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Counter(u32);
+
+impl transaction::Record for Counter {
+    type Id = str;
+
+    fn name(id: &str) -> String {
+        id.to_owned()
+    }
+}
 
 /// The embedded store behind a bad line.
 struct Troubled {
@@ -71,23 +93,28 @@ fn troubled(delay: Duration, silent: u32) -> (TempDir, Ledger) {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let store = Sqlite::open(folder.path()).expect("opens");
     let silent = AtomicU32::new(silent);
-    (folder, Ledger::new(Arc::new(Troubled { store, delay, silent })))
+    (folder, ledger(Arc::new(Troubled { store, delay, silent })))
+}
+
+fn ledger(store: Arc<dyn Store>) -> Ledger {
+    Ledger::new(store, <Defaults as clap::Parser>::parse_from(["test"]).limits)
 }
 
 /// Adds one to a counter.
 async fn count(ledger: &Ledger) -> Result<u32, Error> {
-    let counted = ledger.transact(0, &[], |tx| {
-        let next = tx.get::<u32>("counter")?.unwrap_or(0) + 1;
-        tx.put("counter", &next, None)?;
+    let counting = |tx: &mut Tx<'_>| {
+        let next = tx.get::<Counter>("counter")?.map_or(0, |Counter(count)| count) + 1;
+        tx.put("counter", &Counter(next))?;
         Ok(next)
-    });
-    counted.await
+    };
+    ledger.transact(0, &[], counting).await
 }
 
 #[tokio::test]
 async fn a_decision_that_reads_up_to_now_ends_on_a_slow_store() {
     let (_folder, ledger) = troubled(Duration::from_millis(5), 0);
-    let decided = ledger.transact(0, &[], |tx| Ok(tx.members("set", 0..=tx.now, 9)?.len()));
+    let reading = |tx: &mut Tx<'_>| Ok(tx.members(&names::due(), 0..=tx.now.into(), 9)?.len());
+    let decided = ledger.transact(0, &[], reading);
     let members = timeout(Duration::from_secs(10), decided).await.expect("it ends");
     assert_eq!(members.expect("the store is in reach"), 0);
 }
@@ -100,7 +127,7 @@ async fn a_commit_whose_answer_is_lost_is_done_once() {
 }
 
 #[tokio::test]
-async fn a_commit_that_nothing_is_heard_of_is_unknown() {
+async fn a_commit_that_is_never_answered_is_unknown() {
     let (_folder, ledger) = troubled(Duration::ZERO, 2);
     let unknown = count(&ledger).await;
     assert!(matches!(unknown, Err(Error::Store(StoreError::Unknown(_)))), "{unknown:?}");
@@ -109,13 +136,13 @@ async fn a_commit_that_nothing_is_heard_of_is_unknown() {
 #[tokio::test]
 async fn a_refusal_does_not_rest_on_a_guess() {
     let (_folder, ledger) = troubled(Duration::ZERO, 0);
-    let put = ledger.transact(0, &[], |tx| tx.put("first", &1, None));
+    let put = ledger.transact(0, &[], |tx| tx.put("first", &Counter(1)));
     put.await.expect("the store is in reach");
-    let decided = ledger.transact(0, &[], |tx| match tx.get_unlikely::<u32>("first")? {
+    let decided = ledger.transact(0, &[], |tx| match tx.get_unlikely::<Counter>("first")? {
         Some(first) => Ok(first),
         None => Err(Refusal::invalid("there is no first").into()),
     });
-    assert_eq!(decided.await.expect("it was looked for"), 1);
+    assert_eq!(decided.await.expect("it was looked for"), Counter(1));
 }
 
 #[tokio::test]
@@ -123,17 +150,17 @@ async fn a_refusal_does_not_rest_on_a_stale_hint() {
     let (_folder, ledger) = troubled(Duration::ZERO, 0);
     assert_eq!(count(&ledger).await.expect("the store is in reach"), 1);
     // Another control, which remembers nothing of the first one's.
-    let other = Ledger::new(ledger.store.clone());
+    let other = self::ledger(ledger.store.clone());
     assert_eq!(count(&other).await.expect("the store is in reach"), 2);
-    let decided = ledger.transact(0, &[], |tx| match tx.get::<u32>("counter")? {
-        Some(1) => Err(Refusal::invalid("it is still one").into()),
+    let decided = ledger.transact(0, &[], |tx| match tx.get::<Counter>("counter")? {
+        Some(Counter(1)) => Err(Refusal::invalid("it is still one").into()),
         counter => Ok(counter),
     });
-    assert_eq!(decided.await.expect("it was looked at"), Some(2));
+    assert_eq!(decided.await.expect("it was looked at"), Some(Counter(2)));
 }
 
 #[test]
-fn that_others_deleted_a_record_is_no_proof_of_our_commit() {
+fn a_record_that_others_deleted_does_not_prove_our_commit() {
     let batch = Batch {
         partition: 0,
         version: 7,
@@ -152,4 +179,22 @@ fn that_others_deleted_a_record_is_no_proof_of_our_commit() {
     assert!(!is_done(&batch, &fresh(None)));
     assert!(!is_done(&batch, &fresh(Some(6))));
     assert!(is_done(&batch, &fresh(Some(7))));
+}
+
+#[tokio::test]
+async fn a_full_set_refuses_with_the_refusal_of_its_own_limit() {
+    let (_folder, ledger) = troubled(Duration::ZERO, 0);
+    let add = |tx: &mut Tx<'_>| {
+        let refusal = Refusal::invalid("the set is full");
+        tx.limit_members(&names::due(), 1, refusal);
+        let item = Due::Unknown(u64::from_le_bytes(tx.random()).to_string());
+        tx.schedule(&item, tx.now);
+        Ok(())
+    };
+    ledger.transact(0, &[], add).await.expect("there is room for one");
+    let refused = ledger.transact(0, &[], add).await;
+    assert!(
+        matches!(&refused, Err(Error::Refused(Refusal::Invalid(why))) if why == "the set is full"),
+        "{refused:?}"
+    );
 }

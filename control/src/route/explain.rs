@@ -2,17 +2,19 @@
 
 use super::{Resolved, resolve, table::reaches};
 use crate::{
-    jid::{self, Folder},
-    key::{self, Caller},
+    jid::{self, FolderName},
+    key::Caller,
+    known_folders,
+    refusal::Refusal,
     token,
-    transaction::{Decision, Refusal, Tx},
+    transaction::{Decision, Tx},
 };
 
 /// What would become of a message to a JID.
 #[derive(Clone, Debug)]
 pub(crate) struct Explained {
     /// The JID's own folder.
-    pub(crate) folder: Folder,
+    pub(crate) folder: FolderName,
     /// Whether a live link has the JID; otherwise the folder is a guess.
     pub(crate) linked: bool,
     pub(crate) resolved: Resolved,
@@ -39,7 +41,7 @@ pub(crate) fn explain(tx: &mut Tx<'_>, caller: &Caller, jid: &str) -> Decision<E
 
 /// The longest folder that exists and that a link on the JID could be of; if there is none, the
 /// one that the JID's last segment is added to.
-fn likely_folder(tx: &mut Tx<'_>, jid: &str) -> Decision<Folder> {
+fn likely_folder(tx: &mut Tx<'_>, jid: &str) -> Decision<FolderName> {
     let path = jid::path(jid);
     let shortest = path.split('/').next().unwrap_or(path);
     let shorter: Vec<&str> = path.rmatch_indices('/').map(|(at, _)| &path[..at]).collect();
@@ -49,13 +51,13 @@ fn likely_folder(tx: &mut Tx<'_>, jid: &str) -> Decision<Folder> {
     };
     let candidates = itself.into_iter().chain(shorter.iter().copied().take(added));
     for candidate in candidates {
-        if let Ok(folder) = Folder::parse(candidate)
-            && tx.get::<()>(&key::folder_record(&folder))?.is_some()
+        if let Ok(folder) = FolderName::parse(candidate)
+            && known_folders::contains(tx, &folder)?
         {
             return Ok(folder);
         }
     }
     let likely = itself.filter(|path| !path.contains('/'));
     let likely = likely.or(shorter.first().copied()).unwrap_or(shortest);
-    Ok(Folder::parse(likely)?)
+    Ok(FolderName::parse(likely)?)
 }

@@ -1,20 +1,22 @@
 //! The table of routes: what is written into it, and by whom.
 
-use super::{Field, ROOTS, Reach, Route, index, prefixes, record};
+use super::{Field, Index, Reach, Route};
 use crate::{
-    audit,
-    jid::{self, Folder},
+    audit::{self, Change},
+    jid::{self, FolderName},
     key::{Caller, Role},
-    token,
-    transaction::{Decision, Refusal, Tx},
+    names,
+    refusal::Refusal,
+    token::{self, Address},
+    transaction::{Decision, Record as _, Tx},
 };
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 const MAX_ROUTES: usize = 1_000;
 
 /// One route before and after.
 #[derive(Clone, Debug)]
-pub(crate) struct Change {
+pub(crate) struct RouteChange {
     pub(crate) before: Option<Route>,
     pub(crate) after: Option<Route>,
 }
@@ -27,7 +29,7 @@ pub(crate) fn set(
     fields: &[Field],
 ) -> Decision<Route> {
     jid::root(&route.prefix)?;
-    let before = tx.get::<Route>(&record(&route.prefix))?;
+    let before = tx.get::<Route>(&route.prefix)?;
     let mut after = match (fields, &before) {
         ([], _) | (_, None) => Route { prefix: route.prefix.clone(), ..Route::default() },
         (_, Some(before)) => before.clone(),
@@ -43,37 +45,40 @@ pub(crate) fn set(
             None => Err(Refusal::invalid("say what the route is to set").into()),
         };
     }
-    let mut index = Index::read(tx, jid::root(&route.prefix)?)?;
-    let after = index.write(tx, caller, before.as_ref(), after)?;
-    index.put(tx)?;
+    let mut table = Table::read(tx, jid::root(&route.prefix)?)?;
+    let after = table.write(tx, caller, before.as_ref(), after)?;
+    table.put(tx)?;
     Ok(after)
 }
 
 /// Forgets a prefix's route; returns what it was.
 pub(crate) fn delete(tx: &mut Tx<'_>, caller: &Caller, prefix: &str) -> Decision<Option<Route>> {
     jid::root(prefix)?;
-    let before = tx.get::<Route>(&record(prefix))?;
+    let before = tx.get::<Route>(prefix)?;
     let nothing = Route { prefix: prefix.to_owned(), ..Route::default() };
     if before.is_none() {
         may_change(tx, caller, prefix, None)?;
         return Ok(None);
     }
-    let mut index = Index::read(tx, jid::root(prefix)?)?;
-    index.write(tx, caller, before.as_ref(), nothing)?;
-    index.put(tx)?;
+    let mut table = Table::read(tx, jid::root(prefix)?)?;
+    table.write(tx, caller, before.as_ref(), nothing)?;
+    table.put(tx)?;
     Ok(before)
 }
 
 /// The routes of a folder's prefixes and those below that the caller may see, by prefix.
-pub(crate) fn list(tx: &mut Tx<'_>, caller: &Caller, folder: &Folder) -> Decision<Vec<Route>> {
-    let seen: Vec<String> = prefixes(tx, folder.root())?
+pub(crate) fn list(tx: &mut Tx<'_>, caller: &Caller, folder: &FolderName) -> Decision<Vec<Route>> {
+    let seen: Vec<String> = tx
+        .get::<Index>(folder.root())?
+        .unwrap_or_default()
+        .0
         .into_iter()
         .filter(|prefix| within(jid::path(prefix), folder) && reaches(caller, prefix))
         .collect();
-    tx.expect(seen.iter().map(|prefix| record(prefix)))?;
+    tx.expect(seen.iter().map(|prefix| Route::name(prefix)))?;
     let mut routes = Vec::new();
     for prefix in seen {
-        routes.extend(tx.get::<Route>(&record(&prefix))?);
+        routes.extend(tx.get::<Route>(&prefix)?);
     }
     Ok(routes)
 }
@@ -82,9 +87,9 @@ pub(crate) fn list(tx: &mut Tx<'_>, caller: &Caller, folder: &Folder) -> Decisio
 pub(crate) fn apply(
     tx: &mut Tx<'_>,
     caller: &Caller,
-    folder: &Folder,
+    folder: &FolderName,
     routes: &[Route],
-) -> Decision<Vec<Change>> {
+) -> Decision<Vec<RouteChange>> {
     let mut pairs: BTreeMap<String, (Option<Route>, Option<Route>)> = BTreeMap::new();
     for route in list(tx, caller, folder)? {
         let prefix = route.prefix.clone();
@@ -108,34 +113,33 @@ pub(crate) fn apply(
         }
     }
     // What each change reads, in one go.
-    tx.expect(pairs.keys().map(|prefix| token::address_record(prefix)))?;
-    let (mut changes, mut index) = (Vec::new(), Index::read(tx, folder.root())?);
+    tx.expect(pairs.keys().map(|prefix| Address::name(prefix)))?;
+    let (mut changes, mut table) = (Vec::new(), Table::read(tx, folder.root())?);
     for (prefix, (before, after)) in pairs {
         let after = after.unwrap_or_else(|| Route { prefix, ..Route::default() });
         let only = before.as_ref().and_then(|before| before.only.clone());
         let wanted = Route { only, ..after };
         if before.as_ref() != Some(&wanted) {
-            let after = index.write(tx, caller, before.as_ref(), wanted)?;
+            let after = table.write(tx, caller, before.as_ref(), wanted)?;
             let after = (!after.is_empty()).then_some(after);
-            changes.push(Change { before, after });
+            changes.push(RouteChange { before, after });
         }
     }
     if !changes.is_empty() {
-        index.put(tx)?;
+        table.put(tx)?;
     }
     Ok(changes)
 }
 
-/// The names of a tenant's routes, and what is written of them together.
-struct Index {
+/// A tenant's routes, while some of them are written.
+struct Table {
     root: String,
-    known: BTreeSet<String>,
+    index: Index,
 }
 
-impl Index {
+impl Table {
     fn read(tx: &mut Tx<'_>, root: &str) -> Decision<Self> {
-        let (root, known) = (root.to_owned(), prefixes(tx, root)?);
-        Ok(Self { root, known })
+        Ok(Self { root: root.to_owned(), index: tx.get::<Index>(root)?.unwrap_or_default() })
     }
 
     /// Writes one route; an empty one is deleted.
@@ -151,38 +155,44 @@ impl Index {
         after.only = reach.or(after.only);
         after.check()?;
         let action = if after.is_empty() {
-            self.known.remove(&after.prefix);
-            tx.delete(&record(&after.prefix));
+            self.index.0.remove(&after.prefix);
+            tx.delete::<Route>(&after.prefix);
             "route.delete"
         } else {
-            self.known.insert(after.prefix.clone());
-            tx.put(&record(&after.prefix), &after, None)?;
+            self.index.0.insert(after.prefix.clone());
+            tx.put(after.prefix.as_str(), &after)?;
             "route.set"
         };
         let said = Field::ALL.into_iter().filter(|field| after.has(*field));
         let said = said.map(Field::name).collect::<Vec<_>>().join(", ");
-        let subject = (after.prefix.as_str(), said.as_str());
-        audit::note(tx, &caller.key_id, action, jid::path(&after.prefix), subject)?;
+        let change = Change {
+            actor: caller.key_id.as_str(),
+            action,
+            folder: jid::path(&after.prefix),
+            subject: &after.prefix,
+            detail: &said,
+        };
+        audit::note(tx, &change)?;
         Ok(after)
     }
 
     fn put(self, tx: &mut Tx<'_>) -> Decision<()> {
-        let Self { root, known } = self;
-        if known.len() > MAX_ROUTES {
+        let Self { root, index } = self;
+        if index.0.len() > MAX_ROUTES {
             let why = format!("{root} has at most {MAX_ROUTES} routes");
             return Err(Refusal::Invalid(why).into());
         }
-        if known.is_empty() {
-            tx.remove(ROOTS, &root);
+        if index.0.is_empty() {
+            tx.remove(&names::routed_roots(), &root);
         } else {
-            tx.add(ROOTS, &root, 0);
+            tx.add(&names::routed_roots(), &root, 0_u64);
         }
-        tx.put(&index(&root), &known, None)
+        tx.put(root.as_str(), &index)
     }
 }
 
 /// Whether a path of segments is a folder's or below it.
-fn within(path: &str, folder: &Folder) -> bool {
+fn within(path: &str, folder: &FolderName) -> bool {
     let rest = path.strip_prefix(folder.as_str());
     rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }

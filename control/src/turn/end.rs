@@ -1,177 +1,152 @@
-//! How turns end: by their agent, by a cancel, by their deadlines, or as they begin.
+//! How turns end: by their agent, by a cancel, by another module's decision, or as they begin.
 
-use super::{
-    Input, NOBODY_CAME, SECOND_THOUGHTS, TOOK_TOO_LONG, Turn, aside, due, input, make_ready, pass,
-    record, release, reply, take_away,
-};
+use super::{End, Finisher, State, Turn, exchange::Exchange, observe, retention};
 use crate::{
-    conversation::{self, Conversation},
-    frame::{Body, Frame, Message, Status, Transcript},
-    limits::Limits,
-    token,
+    conversation::Conversation,
+    frame::{Body, Frame, Message, Outcome, Transcript, TurnDone},
+    ids::TurnId,
+    names, queue,
+    session::Notice,
     transaction::{Decision, Stop, Tx},
 };
 use bytes::Bytes;
 
-/// A turn that nobody is to answer: it ends as it begins. The caller has appended its frames.
-pub(super) fn end_at_once(
-    tx: &mut Tx<'_>,
-    limits: &Limits,
-    turn: &mut Turn,
-    conversation: &mut Conversation,
-    (status, messages): (Status, Vec<Message>),
-) -> Decision<()> {
-    let done =
-        Body::TurnDone { status, error: String::new(), traceparent: turn.traceparent.clone() };
-    turn.append(tx, conversation, done)?;
-    turn.status = status;
-    turn.ended_at = Some(tx.now);
-    let transcript = Transcript {
-        messages,
-        n: turn.n,
-        end: Some((status, String::new())),
-        ..Transcript::default()
-    };
-    let lifetime = Some(conversation::lifetime(limits));
-    tx.put(&reply(&turn.id), &transcript, lifetime)?;
-    conversation::schedule_clean_up(tx, limits, conversation);
-    Ok(())
-}
+/// What a visitor reads when the agent could not answer and says nothing better.
+pub(super) const COULD_NOT_ANSWER: &str = "The agent could not answer.";
 
-/// How a turn ends.
-pub(super) struct End<'a> {
-    pub(super) status: Status,
+/// Why a turn ends.
+pub(super) struct Ending<'a> {
+    pub(super) outcome: Outcome,
     /// For the visitor.
     pub(super) error: &'a str,
     /// For the operator.
     pub(super) detail: &'a str,
-    /// Whether its agent said so; otherwise the session that holds it is told.
-    pub(super) by_agent: bool,
 }
 
-/// Ends a turn for good: its last frame, its whole reply, and the conversation's next turn.
-pub(super) fn end_turn(
-    tx: &mut Tx<'_>,
-    limits: &Limits,
-    mut turn: Turn,
-    end: End<'_>,
-) -> Decision<Turn> {
-    release(tx, &turn, !end.by_agent);
-    turn.status = end.status;
-    turn.error = end.error.to_owned();
-    turn.detail = end.detail.to_owned();
-    turn.finished = end.by_agent;
-    turn.ended_at = Some(tx.now);
-    turn.accept_by = None;
-
-    let mut transcript = transcript(
-        tx.entries(&conversation::log(&turn.conversation), turn.before_reply(), u32::MAX)?,
-        &turn.id,
-    )?;
-    if let Some(mut conversation) =
-        tx.get::<Conversation>(&conversation::record(&turn.conversation))?
-    {
-        let done = Body::TurnDone {
-            status: end.status,
-            error: end.error.to_owned(),
-            traceparent: turn.traceparent.clone(),
-        };
-        turn.append(tx, &mut conversation, done)?;
-        let was_first = conversation.open.first() == Some(&turn.id);
-        conversation.open.retain(|open| *open != turn.id);
-        conversation.active_at = tx.now;
-        if end.by_agent {
-            conversation.with = turn.folder.clone();
-        }
-        if turn.attempt == 0 {
-            aside::give_back(tx, limits, &turn, Some(&mut conversation))?;
-        }
-        if was_first
-            && let Some(next) = next_turn(tx, &mut conversation)?
-            && next.status == Status::Queued
-        {
-            make_ready(tx, &next, tx.now);
-        }
-        conversation::schedule_clean_up(tx, limits, &mut conversation);
-        conversation.put(tx, limits)?;
+/// Stops a turn; one that has ended stays as it is. `None` if there is none.
+pub(crate) fn cancel(tx: &mut Tx<'_>, id: &TurnId, why: &str) -> Decision<Option<Turn>> {
+    let Some(turn) = tx.get_tracked::<Turn>(id)? else {
+        return Ok(None);
+    };
+    if !turn.is_open() {
+        return Ok(Some(turn.into_inner()));
     }
-    transcript.n = turn.n;
-    transcript.status_text.clear();
-    transcript.end = Some((end.status, end.error.to_owned()));
-    tx.put(&reply(&turn.id), &transcript, Some(conversation::lifetime(limits)))?;
-    turn.put(tx, limits)?;
-    turn.tell(tx, end.status.word(), end.detail)?;
-    Ok(turn)
+    let Some(exchange) = Exchange::of(tx, turn)? else {
+        return Ok(None);
+    };
+    end(tx, exchange, &Ending { outcome: Outcome::Cancelled, error: "", detail: why }).map(Some)
 }
 
-/// The conversation's first open turn. One whose record is gone must not stand before the others.
-fn next_turn(tx: &mut Tx<'_>, conversation: &mut Conversation) -> Decision<Option<Turn>> {
+/// Ends a turn that its agent has not ended; a session that holds it is told.
+pub(super) fn end(tx: &mut Tx<'_>, exchange: Exchange, ending: &Ending<'_>) -> Decision<Turn> {
+    let notice = exchange.turn.cancelled();
+    end_open(tx, exchange, ending, Some(notice), None)
+}
+
+/// Ends a turn by the word of the agent that holds it, which is answered and needs no notice.
+pub(super) fn end_by_agent(
+    tx: &mut Tx<'_>,
+    mut exchange: Exchange,
+    ending: &Ending<'_>,
+) -> Decision<Turn> {
+    exchange.conversation.with = exchange.turn.place.folder.clone();
+    let next_seq = exchange.frames.progress.next_seq;
+    let hold = exchange.turn.hold();
+    let finisher = hold.map(|hold| Finisher { session: hold.session.clone(), next_seq });
+    end_open(tx, exchange, ending, None, finisher)
+}
+
+fn end_open(
+    tx: &mut Tx<'_>,
+    mut exchange: Exchange,
+    ending: &Ending<'_>,
+    notice: Option<Notice>,
+    finished_by: Option<Finisher>,
+) -> Decision<Turn> {
+    let Exchange { turn, conversation, .. } = &mut exchange;
+    turn.release(tx, notice);
+    let was_first = conversation.is_first(&turn.id);
+    conversation.open.retain(|open| *open != turn.id);
+    conversation.active_at = tx.now;
+    if turn.attempt == 0 {
+        observe::put_back(tx, turn, Some(conversation))?;
+    }
+    if was_first {
+        queue_next(tx, conversation)?;
+    }
+    let log = names::log(&turn.conversation);
+    let transcript = transcript(tx.entries(&log, turn.before_reply())?, &turn.id)?;
+    close(tx, &mut exchange, ending, transcript, finished_by)?;
+    exchange.turn.tell(tx, ending.outcome.word(), ending.detail)?;
+    exchange.store(tx)
+}
+
+/// Ends a turn as it begins, for nobody is to answer it. `messages` are what it says.
+pub(super) fn end_new(
+    tx: &mut Tx<'_>,
+    exchange: &mut Exchange,
+    outcome: Outcome,
+    messages: Vec<Message>,
+) -> Decision<()> {
+    let transcript = Transcript { messages, ..Transcript::default() };
+    close(tx, exchange, &Ending { outcome, error: "", detail: "" }, transcript, None)
+}
+
+/// Adds the last frame, and stores the whole reply.
+fn close(
+    tx: &mut Tx<'_>,
+    exchange: &mut Exchange,
+    ending: &Ending<'_>,
+    mut transcript: Transcript,
+    finished_by: Option<Finisher>,
+) -> Decision<()> {
+    let Exchange { turn, conversation, frames } = exchange;
+    let done = TurnDone {
+        outcome: ending.outcome,
+        error: ending.error.to_owned(),
+        traceparent: turn.origin.traceparent.clone(),
+    };
+    let last_seq = frames.append(tx, Body::TurnDone(done.clone()))?;
+    transcript.n = frames.progress.n;
+    transcript.status_text.clear();
+    transcript.end = Some(done);
+    tx.put(&turn.id, &transcript)?;
+    turn.state = State::Ended(End {
+        outcome: ending.outcome,
+        at: tx.now,
+        detail: ending.detail.to_owned(),
+        finished_by,
+        last_seq,
+    });
+    retention::schedule(tx, conversation);
+    Ok(())
+}
+
+/// Queues the conversation's first open turn. One whose record is gone must not block the others.
+fn queue_next(tx: &mut Tx<'_>, conversation: &mut Conversation) -> Decision<()> {
     while let Some(id) = conversation.open.first() {
-        if let Some(turn) = tx.get::<Turn>(&record(id))? {
-            return Ok(Some(turn));
+        if let Some(next) = tx.get::<Turn>(id)? {
+            if next.is_queued() {
+                let (folder, since, now) = (&next.place.folder, next.origin.created_at, tx.now);
+                queue::enter(tx, folder, &next.id, since, now);
+            }
+            return Ok(());
         }
-        tx.remove(token::open_turns(&conversation.token), id);
+        tx.remove(&names::open_turns(&conversation.token), id);
         conversation.open.remove(0);
     }
-    Ok(None)
+    Ok(())
 }
 
 /// Adds up a turn's frames.
-pub(crate) fn transcript(entries: &[(u64, Bytes)], turn: &str) -> Decision<Transcript> {
+pub(crate) fn transcript(entries: &[(u64, Bytes)], turn: &TurnId) -> Decision<Transcript> {
     let mut transcript = Transcript::default();
     for (seq, entry) in entries {
         let frame: Frame = serde_json::from_slice(entry)
             .map_err(|error| Stop::Corrupt(format!("frame {seq}: {error}")))?;
-        if frame.turn == turn {
+        if frame.turn == *turn {
             transcript.add(frame);
         }
     }
     Ok(transcript)
-}
-
-/// Stops a turn; one that has ended stays as it is.
-pub(crate) fn cancel(
-    tx: &mut Tx<'_>,
-    limits: &Limits,
-    id: &str,
-    why: &str,
-) -> Decision<Option<Turn>> {
-    let Some(turn) = tx.get::<Turn>(&record(id))? else {
-        return Ok(None);
-    };
-    if !turn.status.is_open() {
-        return Ok(Some(turn));
-    }
-    let end = End { status: Status::Cancelled, error: "", detail: why, by_agent: false };
-    end_turn(tx, limits, turn, end).map(Some)
-}
-
-/// Looks after the turn's deadlines: its acceptance, and its end.
-pub(crate) fn check_deadlines(tx: &mut Tx<'_>, limits: &Limits, id: &str) -> Decision<()> {
-    let turn = tx.get::<Turn>(&record(id))?.filter(|turn| turn.status.is_open());
-    let Some(turn) = turn else {
-        tx.settle(due(id));
-        return Ok(());
-    };
-    if tx.now >= turn.deadline {
-        let route = tx.get::<Input>(&input(id))?.map(|input| input.route);
-        let said = route.map(|route| route.give_up_say).unwrap_or_default();
-        let error = match (said.as_str(), turn.attempt) {
-            ("", 0) => NOBODY_CAME,
-            ("", _) => TOOK_TOO_LONG,
-            (said, _) => said,
-        };
-        let end =
-            End { status: Status::Expired, error, detail: "past its deadline", by_agent: false };
-        return end_turn(tx, limits, turn, end).map(drop);
-    }
-    if pass::escalation_is_due(&turn, tx.now) {
-        return pass::escalate(tx, limits, turn);
-    }
-    if turn.accept_by.is_some_and(|by| tx.now >= by) {
-        let at = tx.now + SECOND_THOUGHTS;
-        return take_away(tx, limits, turn, "it was not accepted in time", at);
-    }
-    turn.schedule(tx);
-    Ok(())
 }

@@ -1,152 +1,140 @@
-//! Who holds a turn: it is handed to a session, and taken back from one.
+//! Who holds a turn: it is delivered to a session, and requeued when that one loses it.
 
 use super::{
-    COULD_NOT_ANSWER, End, Status, Turn, end_turn, leave_queue, make_ready, ready, record, redirect,
+    Hold, State, Turn,
+    end::{COULD_NOT_ANSWER, Ending, end},
+    exchange::Exchange,
+    frames::FrameWriter,
+    reassign,
 };
 use crate::{
-    conversation::{self, Conversation},
-    frame::Body,
-    limits::Limits,
-    session::{self, Session},
-    store::Millis,
-    transaction::{Decision, Tx},
+    conversation::Conversation,
+    frame::{Body, Outcome},
+    ids::TurnId,
+    names, queue,
+    session::{Session, Speaker},
+    time::Time,
+    transaction::{Decision, Tracked, Tx},
 };
 
-/// How many waiting turns a claim looks at, should the first not be there any more.
+/// How many turns of a queue a claim looks at, should the first be gone by now.
 const CANDIDATES: u32 = 4;
 
-/// Hands the turn that has waited longest of the session's folder to it.
-pub(crate) fn claim(
-    tx: &mut Tx<'_>,
-    limits: &Limits,
-    (session, epoch): (&str, u64),
-) -> Decision<Option<Turn>> {
-    let holder = session::live(tx, session, epoch)?;
-    let queue = ready(&holder.folder);
-    for member in tx.members(&queue, 0..=tx.now, CANDIDATES)? {
-        let turn = tx.get::<Turn>(&record(&member.name))?;
-        // It may have gone to another folder since the set was read.
-        let waits = |turn: &Turn| turn.status == Status::Queued && turn.folder == holder.folder;
-        let Some(turn) = turn.filter(waits) else {
-            tx.remove(&queue, &member.name);
+/// Delivers the turn that has waited longest in the queue of the session's folder.
+pub(crate) fn claim(tx: &mut Tx<'_>, speaker: &Speaker) -> Decision<Option<Turn>> {
+    let session = speaker.session(tx)?;
+    let queue = names::queue(&session.folder);
+    for (id, _) in tx.members(&queue, 0..=tx.now.into(), CANDIDATES)? {
+        let turn = tx.get_tracked::<Turn>(&id)?;
+        // It may have moved to another folder since the set was read.
+        let Some(turn) = turn.filter(|turn| turn.waits_for(&session.folder)) else {
+            tx.remove(&queue, &id);
             continue;
         };
-        return give(tx, limits, &holder, turn).map(Some);
+        return deliver(tx, &session, turn).map(Some);
     }
     Ok(None)
 }
 
-/// Hands one turn to the session of its choice, if it still waits in the session's folder.
-/// `assign`: the conversation is the folder's from now on.
-pub(crate) fn claim_this(
+/// Delivers the turn that a person chose, if it still waits in their folder. `assign`: its
+/// conversation is assigned to the folder, too.
+pub(crate) fn claim_chosen(
     tx: &mut Tx<'_>,
-    limits: &Limits,
-    (session, epoch): (&str, u64),
-    id: &str,
+    speaker: &Speaker,
+    id: &TurnId,
     assign: bool,
 ) -> Decision<Option<Turn>> {
-    let holder = session::live(tx, session, epoch)?;
-    let turn = tx.get::<Turn>(&record(id))?;
-    let waits = |turn: &Turn| turn.status == Status::Queued && turn.folder == holder.folder;
-    let Some(turn) = turn.filter(waits) else {
+    let session = speaker.session(tx)?;
+    let turn = tx.get_tracked::<Turn>(id)?;
+    let Some(turn) = turn.filter(|turn| turn.waits_for(&session.folder)) else {
         return Ok(None);
     };
-    let conversation = tx.get::<Conversation>(&conversation::record(&turn.conversation))?;
+    let conversation = tx.get_tracked::<Conversation>(&turn.conversation)?;
     // One turn of a conversation at a time.
-    let is_first = |c: &Conversation| c.open.first().is_some_and(|first| first == id);
-    let Some(mut conversation) = conversation.filter(is_first) else {
+    let Some(mut conversation) = conversation.filter(|conversation| conversation.is_first(id))
+    else {
         return Ok(None);
     };
     if assign {
-        conversation.assign(tx, Some(&holder.folder));
-        redirect(tx, limits, &mut conversation, &turn.id)?;
-        conversation.put(tx, limits)?;
+        reassign::assign(tx, &mut conversation, Some(&session.folder));
+        reassign::move_waiting(tx, &mut conversation, Some(&turn.id))?;
+        conversation.store(tx, &turn.conversation)?;
     }
-    give(tx, limits, &holder, turn).map(Some)
+    deliver(tx, &session, turn).map(Some)
 }
 
-/// Hands a queued turn to a session.
-fn give(tx: &mut Tx<'_>, limits: &Limits, holder: &Session, mut turn: Turn) -> Decision<Turn> {
+/// Delivers a queued turn to a session: a new attempt.
+fn deliver(tx: &mut Tx<'_>, session: &Session, mut turn: Tracked<Turn>) -> Decision<Turn> {
     turn.attempt += 1;
-    turn.status = Status::Running;
-    turn.session = Some(holder.id.clone());
-    turn.person = holder.person.then(|| holder.name.clone());
-    turn.next_seq = 1;
-    turn.accept_by = Some(tx.now + limits.accept_timeout.as_millis() as Millis);
-    leave_queue(tx, &turn);
-    tx.add(session::held(&holder.id), &turn.id, tx.now);
+    turn.state = State::Running(Hold {
+        session: session.id.clone(),
+        person: session.person.then(|| session.name.clone()),
+        accept_by: Some(tx.now + tx.limits.accept_timeout),
+    });
+    queue::leave(tx, &turn.place.folder, &turn.id);
+    tx.add(&names::held(&session.id), &turn.id, tx.now);
     turn.schedule(tx);
     if (turn.attempt > 1 || turn.keep)
-        && let Some(mut conversation) =
-            tx.get::<Conversation>(&conversation::record(&turn.conversation))?
+        && let Some(mut frames) = FrameWriter::open(tx, &turn)?
     {
-        let restart = Body::Restart { attempt: turn.attempt, keep: turn.keep };
-        turn.append(tx, &mut conversation, restart)?;
-        conversation.put(tx, limits)?;
+        frames.progress.next_seq = 1;
+        frames.append(tx, Body::Restart { attempt: turn.attempt, keep: turn.keep })?;
+        frames.store(tx, true)?;
         turn.keep = false;
     }
-    turn.put(tx, limits)?;
-    // Changed by every claim, so that the end of the session misses none.
-    tx.put(&session::record(&holder.id), holder, None)?;
-    turn.tell(tx, "claimed", &holder.name)?;
-    Ok(turn)
+    turn.store(tx, &turn.id)?;
+    session.touch(tx)?;
+    turn.tell(tx, "claimed", &session.name)?;
+    Ok(turn.into_inner())
 }
 
-/// Takes a running turn from an agent that lost it: to the queue, from `at` on, or after too many such losses to
-/// its end.
-pub(crate) fn take_away(
+/// Requeues a turn that its agent has lost; after too many such losses it ends as failed.
+pub(super) fn requeue_with_strike(
     tx: &mut Tx<'_>,
-    limits: &Limits,
-    mut turn: Turn,
+    mut turn: Tracked<Turn>,
     why: &str,
-    at: Millis,
+    at: Time,
 ) -> Decision<()> {
     turn.strikes += 1;
-    if turn.strikes >= limits.attempts {
-        let end =
-            End { status: Status::Failed, error: COULD_NOT_ANSWER, detail: why, by_agent: false };
-        return end_turn(tx, limits, turn, end).map(drop);
+    if turn.strikes < tx.limits.attempts {
+        return requeue(tx, turn, why, at);
     }
-    take_back(tx, limits, turn, why, at)
+    let Some(exchange) = Exchange::of(tx, turn)? else {
+        return Ok(());
+    };
+    let ending = Ending { outcome: Outcome::Failed, error: COULD_NOT_ANSWER, detail: why };
+    end(tx, exchange, &ending).map(drop)
 }
 
-/// Takes a running turn back to the queue, to be handed out from `at` on.
-pub(crate) fn take_back(
+/// Puts a running turn back into its folder's queue, to be delivered from `at` on.
+pub(super) fn requeue(
     tx: &mut Tx<'_>,
-    limits: &Limits,
-    mut turn: Turn,
+    mut turn: Tracked<Turn>,
     why: &str,
-    at: Millis,
+    at: Time,
 ) -> Decision<()> {
-    if let Some(session) = turn.session.take() {
-        tx.remove(session::held(&session), &turn.id);
-        tx.publish(session::topic(&session), session::Notice::lost(&turn, why));
-    }
-    turn.status = Status::Queued;
-    // What a person said is not said again by another.
-    turn.keep |= turn.person.take().is_some();
-    turn.accept_by = None;
-    if turn.spoke {
-        // The folder has as long again before somebody else is asked.
-        turn.spoke = false;
-        turn.silent_until = turn.silence.map(|silence| tx.now + silence);
-    }
+    let notice = turn.lost(why);
+    let hold = turn.leave_running(tx, Some(notice));
+    // Nobody else says again what a person has said.
+    turn.keep |= hold.is_some_and(|hold| hold.person.is_some());
+    turn.await_first_frame_again(tx.now);
     turn.schedule(tx);
-    make_ready(tx, &turn, at);
-    turn.put(tx, limits)?;
-    turn.tell(tx, "taken back", why)
+    queue::enter(tx, &turn.place.folder, &turn.id, turn.origin.created_at, at);
+    turn.store(tx, &turn.id)?;
+    turn.tell(tx, "requeued", why)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::{
-        jid::Folder,
-        store::{Found, Member, Order, Read, Record},
-        token::{Options, Token},
-        transaction::Known,
+        ids::{ConversationId, KeyId, SessionId, TokenId},
+        jid::FolderName,
+        limits::Limits,
+        store::{self, Found, Member, Order, Read},
+        token::{Kind, Options, Token},
+        transaction::{Known, Record},
     };
-    use serde::Serialize;
 
     #[derive(clap::Parser)]
     struct Defaults {
@@ -155,66 +143,58 @@ mod tests {
     }
 
     #[test]
-    fn a_turn_that_has_just_gone_elsewhere_is_not_handed_out() {
+    fn a_turn_that_has_just_moved_to_another_folder_is_not_delivered() {
         let limits = <Defaults as clap::Parser>::parse_from(["test"]).limits;
-        let folder = |name| Folder::parse(name).expect("a folder");
+        let folder = |name| FolderName::parse(name).expect("a folder");
         let (before, after) = (folder("acme"), folder("acme/people"));
         let token = Token {
-            id: "tok_x".to_owned(),
+            id: TokenId::from("tok_x".to_owned()),
             hash: String::new(),
-            kind: crate::token::Kind::Chat,
+            kind: Kind::Chat,
             jid: "web:acme".to_owned(),
             folder: before.clone(),
             source: None,
             suffix: None,
             owner: before.clone(),
             options: Options::default(),
-            created_at: 0,
-            created_by: String::new(),
+            created_at: Time::default(),
+            created_by: KeyId::from("key_x".to_owned()),
             expires_at: None,
             revoked_at: None,
         };
         let session = Session {
-            id: "s".to_owned(),
+            id: SessionId::from("s".to_owned()),
             folder: before.clone(),
             name: String::new(),
             person: false,
-            key: String::new(),
+            key: KeyId::from("key_x".to_owned()),
             epoch: 1,
-            attached_at: 0,
-            expires_at: 100,
+            attached_at: Time::default(),
+            expires_at: Time::from_millis(100),
         };
-        let nothing = Known::default();
-        let begun = Tx::new(&nothing, 5, [0; 32]);
-        let conversation = Conversation::new("c".to_owned(), &token, 5);
-        let place = ("t".to_owned(), &conversation);
-        let turn = Turn::new(&begun, &limits, &token, place, after);
+        let now = Time::from_millis(5);
+        let (id, conversation) = (TurnId::new([1; 16]), ConversationId::new([2; 16]));
+        let turn = Turn::begin(id, conversation, &token, after, now, now);
 
-        // The set is as it was before the turn went to the other folder.
+        // The set is as it was before the turn moved to the other folder.
         let queue = Read::Set {
-            set: ready(&before),
+            set: names::queue(&before).name,
             min: 0,
             max: 5,
             limit: CANDIDATES,
             order: Order::LowestFirst,
         };
-        let waiting = Member { name: turn.id.clone(), score: 5 };
-        let known = Known(
-            [
-                (queue, Found::Set(vec![waiting])),
-                stored(session::record("s"), &session),
-                stored(record(&turn.id), &turn),
-            ]
-            .into(),
-        );
-        let mut tx = Tx::new(&known, 5, [0; 32]);
-        let claimed = claim(&mut tx, &limits, ("s", 1)).expect("all is known");
+        let waiting = Member { name: turn.id.to_string(), score: 5 };
+        let stored = [stored(&session.id, &session), stored(&turn.id, &turn)];
+        let known = Known(stored.into_iter().chain([(queue, Found::Set(vec![waiting]))]).collect());
+        let mut tx = Tx::new(&known, &limits, now, [0; 32]);
+        let claimed = claim(&mut tx, &session.speaker()).expect("everything is known");
         assert_eq!(claimed, None);
     }
 
-    fn stored(name: String, value: &impl Serialize) -> (Read, Found) {
-        let body = serde_json::to_string(value).expect("it is JSON");
-        let record = Record { version: 1, body };
-        (Read::Record(name), Found::Record(Some(record)))
+    fn stored<T: Record>(id: &T::Id, value: &T) -> (Read, Found) {
+        let body = serde_json::to_string(value).expect("a record is JSON");
+        let record = store::Record { version: 1, body };
+        (Read::Record(T::name(id)), Found::Record(Some(record)))
     }
 }

@@ -1,66 +1,93 @@
-//! Whether a message came before, by its idempotency key.
+//! Recognises a message that came before, by its idempotency key.
 
 use super::Turn;
 use crate::{
-    credential::hash,
-    store::Millis,
-    transaction::{Decision, Refusal, Tx},
+    ids::TurnId,
+    limits::Limits,
+    names,
+    refusal::Refusal,
+    secret::hash,
+    time::Time,
+    transaction::{Decision, Record, Tx},
 };
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
-/// How long a repeat is recognised by its idempotency key.
-const KEEP_KEYS: Duration = Duration::from_secs(86_400);
+/// How long a repeat is recognised.
+const KEPT: Duration = Duration::from_secs(86_400);
+/// The most characters in an idempotency key.
+const MAX_KEY: usize = 255;
 
-/// Remembers which turn an idempotency key made.
+/// Which turn an idempotency key made.
 #[derive(Debug, Serialize, Deserialize)]
-struct Repeat {
-    turn: String,
+pub(crate) struct Repeat {
+    turn: TurnId,
     content_hash: String,
-    at: Millis,
+    at: Time,
 }
 
-/// Whether a message came before, by its idempotency key.
+impl Record for Repeat {
+    /// The hash of a key and of its scope.
+    type Id = str;
+
+    fn name(hash: &str) -> String {
+        names::repeat(hash)
+    }
+
+    fn lifetime(&self, _: &Limits) -> Option<Duration> {
+        Some(KEPT)
+    }
+}
+
+/// Whether a message came before.
 pub(super) enum Repeated {
     Before(Box<Turn>),
     Not(Unrepeated),
 }
 
-/// A message that didn't come before: its key, if it has one, is still to be remembered.
-pub(super) struct Unrepeated(Option<(String, String)>);
+/// A message that didn't come before. Its key, if it has one, is still to be remembered.
+pub(super) struct Unrepeated(Option<UnusedKey>);
+
+struct UnusedKey {
+    hash: String,
+    content_hash: String,
+}
 
 impl Repeated {
+    /// Looks for the turn that an idempotency key made; an empty key makes none. A key counts
+    /// within its scope.
+    ///
+    /// # Errors
+    /// [`Refusal::IdempotencyMismatch`] if it came with other content, [`Refusal::Invalid`] if it
+    /// is too long.
     pub(super) fn find(tx: &mut Tx<'_>, scope: &str, key: &str, content: &[u8]) -> Decision<Self> {
         if key.is_empty() {
             return Ok(Self::Not(Unrepeated(None)));
         }
-        if key.chars().count() > 255 {
-            let why = "an Idempotency-Key has at most 255 characters";
-            return Err(Refusal::invalid(why).into());
+        if key.chars().count() > MAX_KEY {
+            let why = format!("an Idempotency-Key has at most {MAX_KEY} characters");
+            return Err(Refusal::Invalid(why).into());
         }
-        let record = format!("repeat:{}", hash(format!("{scope} {key}")));
-        let content_hash = hash(content);
-        let first = tx.get_unlikely::<Repeat>(&record)?;
-        let first = first.filter(|first| tx.now <= first.at + (KEEP_KEYS.as_millis() as Millis));
-        if let Some(first) = first {
+        let (hash, content_hash) = (hash(format!("{scope} {key}")), hash(content));
+        let first = tx.get_unlikely::<Repeat>(hash.as_str())?;
+        if let Some(first) = first.filter(|first| tx.now <= first.at + KEPT) {
             if first.content_hash != content_hash {
                 return Err(Refusal::IdempotencyMismatch.into());
             }
-            if let Some(turn) = tx.get(&super::record(&first.turn))? {
+            if let Some(turn) = tx.get::<Turn>(&first.turn)? {
                 return Ok(Self::Before(Box::new(turn)));
             }
         }
-        Ok(Self::Not(Unrepeated(Some((record, content_hash)))))
+        Ok(Self::Not(Unrepeated(Some(UnusedKey { hash, content_hash }))))
     }
 }
 
 impl Unrepeated {
-    pub(super) fn remember(self, tx: &mut Tx<'_>, turn: &str) -> Decision<()> {
-        let Some((record, content_hash)) = self.0 else {
+    pub(super) fn remember(self, tx: &mut Tx<'_>, turn: &TurnId) -> Decision<()> {
+        let Some(UnusedKey { hash, content_hash }) = self.0 else {
             return Ok(());
         };
-        let (turn, at) = (turn.to_owned(), tx.now);
-        let repeat = Repeat { turn, content_hash, at };
-        tx.put(&record, &repeat, Some(KEEP_KEYS))
+        let repeat = Repeat { turn: turn.clone(), content_hash, at: tx.now };
+        tx.put(hash.as_str(), &repeat)
     }
 }

@@ -1,118 +1,169 @@
 //! What the agent that holds a turn does with it. Everything is safe to repeat.
 
 use super::{
-    COULD_NOT_ANSWER, End, SECOND_THOUGHTS, Status, Turn, end_turn, record, take_away, take_back,
+    State, Turn,
+    end::{COULD_NOT_ANSWER, Ending, end, end_by_agent},
+    exchange::Exchange,
+    frames::{FrameWriter, Progress},
+    hold::{requeue, requeue_with_strike},
 };
 use crate::{
-    conversation::{self, Conversation},
-    frame::Body,
-    limits::Limits,
-    store::Millis,
-    transaction::{Decision, Refusal, Tx},
+    conversation::Conversation,
+    frame::{Body, Outcome},
+    ids::{SessionId, TurnId},
+    refusal::Refusal,
+    transaction::{Decision, Tracked, Tx},
 };
+use std::time::Duration;
 
-/// How far an attempt got, or why it may not go on.
+/// How long nobody is given a turn that its agent didn't take, so that another one has a chance.
+pub(super) const REDELIVERY_DELAY: Duration = Duration::from_secs(1);
+/// The most bytes of an agent's sentence that are kept.
+const MAX_SENTENCE: usize = 1_000;
+
+/// What an agent is answered about an attempt.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Progress {
-    Stored {
-        next_seq: u64,
-        finished: bool,
-    },
+pub(crate) enum Ack {
+    /// All frames before `next_seq` are stored.
+    Stored { next_seq: u64, finished: bool },
     /// The turn has ended otherwise.
     Ended,
-    /// Another attempt, or nobody, holds it.
+    /// Another attempt holds it, or nobody.
     Lost(&'static str),
 }
 
-/// A hold: which turn, by whom, and which attempt.
-pub(crate) type Hold<'a> = (&'a str, &'a str, u32);
+/// One session's hold of a turn.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Attempt {
+    pub(crate) turn: TurnId,
+    pub(crate) session: SessionId,
+    pub(crate) number: u32,
+}
 
-/// The turn, if this session's attempt still holds it.
-pub(super) fn held(
-    tx: &mut Tx<'_>,
-    (turn, session, attempt): Hold<'_>,
-) -> Decision<Result<Turn, Progress>> {
-    let Some(turn) = tx.get::<Turn>(&record(turn))? else {
-        return Ok(Err(Progress::Ended));
-    };
-    let mine = turn.attempt == attempt && turn.session.as_deref() == Some(session);
-    Ok(match turn.status {
-        Status::Running if mine => Ok(turn),
-        Status::Running | Status::Queued => Err(Progress::Lost("another attempt has it")),
-        _ if mine && turn.finished => {
-            Err(Progress::Stored { next_seq: turn.next_seq, finished: true })
-        }
-        _ => Err(Progress::Ended),
-    })
+impl Attempt {
+    /// Whether the turn is in this attempt, or was when it ended.
+    pub(crate) fn is_newest_of(&self, turn: &Turn) -> bool {
+        self.turn == turn.id && self.number == turn.attempt
+    }
+
+    /// The turn, if this attempt still holds it.
+    pub(super) fn turn(&self, tx: &mut Tx<'_>) -> Decision<Result<Tracked<Turn>, Ack>> {
+        let Some(turn) = tx.get_tracked::<Turn>(&self.turn)? else {
+            return Ok(Err(Ack::Ended));
+        };
+        let is_mine = |session: &SessionId| turn.attempt == self.number && *session == self.session;
+        Ok(Err(match &turn.state {
+            State::Running(hold) if is_mine(&hold.session) => return Ok(Ok(turn)),
+            State::Running(_) | State::Queued => Ack::Lost("another attempt has it"),
+            State::Ended(end) => match &end.finished_by {
+                Some(by) if is_mine(&by.session) => {
+                    Ack::Stored { next_seq: by.next_seq, finished: true }
+                }
+                _ => Ack::Ended,
+            },
+        }))
+    }
 }
 
 /// The agent took the turn up.
-pub(crate) fn accept(tx: &mut Tx<'_>, limits: &Limits, hold: Hold<'_>) -> Decision<Progress> {
-    let mut turn = match held(tx, hold)? {
+pub(crate) fn accept(tx: &mut Tx<'_>, attempt: &Attempt) -> Decision<Ack> {
+    let mut turn = match attempt.turn(tx)? {
         Ok(turn) => turn,
-        Err(progress) => return Ok(progress),
+        Err(ack) => return Ok(ack),
     };
-    if turn.accept_by.take().is_some() {
+    if turn.hold().is_some_and(|hold| hold.accept_by.is_some()) {
+        turn.accepted();
         turn.schedule(tx);
-        turn.put(tx, limits)?;
+        turn.store(tx, &attempt.turn)?;
     }
-    Ok(Progress::Stored { next_seq: turn.next_seq, finished: false })
+    let Some(progress) = tx.get::<Progress>(&attempt.turn)? else {
+        return Ok(Ack::Ended);
+    };
+    Ok(Ack::Stored { next_seq: progress.next_seq, finished: false })
 }
 
 /// Adds frames, the first of which is the attempt's number `seq`.
-pub(crate) fn append(
+pub(crate) fn append_frames(
     tx: &mut Tx<'_>,
-    limits: &Limits,
-    hold: Hold<'_>,
+    attempt: &Attempt,
     seq: u64,
-    frames: &[Body],
-) -> Decision<Progress> {
-    let mut turn = match held(tx, hold)? {
+    bodies: &[Body],
+) -> Decision<Ack> {
+    let mut turn = match attempt.turn(tx)? {
         Ok(turn) => turn,
-        Err(progress) => return Ok(progress),
+        Err(ack) => return Ok(ack),
     };
     if seq == 0 {
         return Err(Refusal::invalid("a frame's seq counts from 1").into());
     }
+    let Some(mut frames) = FrameWriter::open(tx, &turn)? else {
+        return Ok(Ack::Ended);
+    };
+    let next_seq = frames.progress.next_seq;
     // Stored before: acknowledged again. After a hole: nothing is stored, the answer says where.
-    let known = usize::try_from(turn.next_seq.saturating_sub(seq)).unwrap_or(usize::MAX);
-    let fresh = if seq > turn.next_seq { &[] } else { frames.get(known..).unwrap_or_default() };
+    let known = usize::try_from(next_seq.saturating_sub(seq)).unwrap_or(usize::MAX);
+    let fresh = if seq > next_seq { &[] } else { bodies.get(known..).unwrap_or_default() };
     if fresh.is_empty() {
-        return Ok(Progress::Stored { next_seq: turn.next_seq, finished: false });
+        return Ok(Ack::Stored { next_seq, finished: false });
     }
     let cost: u64 = fresh.iter().map(Body::cost).sum();
-    let large = fresh.iter().any(|frame| frame.len() > limits.frame_bytes);
-    if large || turn.bytes + cost > limits.turn_bytes {
-        let end = End {
-            status: Status::Failed,
-            error: "The reply was too long.",
-            detail: "a frame, or the whole reply, is over its limit of bytes",
-            by_agent: false,
-        };
-        end_turn(tx, limits, turn, end)?;
-        return Ok(Progress::Ended);
+    let is_large = fresh.iter().any(|body| body.len() > tx.limits.frame_bytes);
+    if is_large || frames.progress.bytes + cost > tx.limits.turn_bytes {
+        return end_as_too_long(tx, turn);
     }
-    let id = conversation::record(&turn.conversation);
-    let Some(mut conversation) = tx.get::<Conversation>(&id)? else {
-        return Ok(Progress::Ended);
-    };
-    for frame in fresh {
-        let mut frame = frame.clone();
-        if let Body::Message { by, .. } = &mut frame {
-            by.clone_from(&turn.person);
+    let person = turn.hold().and_then(|hold| hold.person.clone());
+    for body in fresh {
+        let mut body = body.clone();
+        if let Body::Message { by, .. } = &mut body {
+            by.clone_from(&person);
         }
-        turn.append(tx, &mut conversation, frame)?;
+        frames.append(tx, body)?;
     }
-    turn.next_seq += fresh.len() as u64;
-    turn.accept_by = None;
-    turn.spoke = true;
-    conversation.with = turn.folder.clone();
-    conversation.put(tx, limits)?;
-    turn.put(tx, limits)?;
-    Ok(Progress::Stored { next_seq: turn.next_seq, finished: false })
+    let next_seq = next_seq + fresh.len() as u64;
+    frames.progress.next_seq = next_seq;
+    frames.store(tx, true)?;
+    note_first_frame(tx, &mut turn)?;
+    Ok(Ack::Stored { next_seq, finished: false })
 }
 
-/// What the agent says at the end.
+fn end_as_too_long(tx: &mut Tx<'_>, turn: Tracked<Turn>) -> Decision<Ack> {
+    if let Some(exchange) = Exchange::of(tx, turn)? {
+        let ending = Ending {
+            outcome: Outcome::Failed,
+            error: "The reply was too long.",
+            detail: "a frame, or the whole reply, is over its limit of bytes",
+        };
+        end(tx, exchange, &ending)?;
+    }
+    Ok(Ack::Ended)
+}
+
+/// Changes what a folder's first frame changes of its turn and conversation.
+fn note_first_frame(tx: &mut Tx<'_>, turn: &mut Tracked<Turn>) -> Decision<()> {
+    if turn.place.spoke {
+        return Ok(());
+    }
+    turn.place.spoke = true;
+    turn.first_frame_at.get_or_insert(tx.now);
+    turn.accepted();
+    turn.store(tx, &turn.id)?;
+    let conversation = tx.get_tracked::<Conversation>(&turn.conversation)?;
+    if let Some(mut conversation) = conversation.filter(|c| c.with != turn.place.folder) {
+        conversation.with = turn.place.folder.clone();
+        conversation.store(tx, &turn.conversation)?;
+    }
+    Ok(())
+}
+
+impl Turn {
+    fn accepted(&mut self) {
+        if let State::Running(hold) = &mut self.state {
+            hold.accept_by = None;
+        }
+    }
+}
+
+/// What an agent says at the end.
 #[derive(Clone, Debug)]
 pub(crate) struct Finish {
     /// The number that a next frame would have.
@@ -123,63 +174,56 @@ pub(crate) struct Finish {
 }
 
 /// Ends the turn, if all frames before the end are stored.
-pub(crate) fn finish(
-    tx: &mut Tx<'_>,
-    limits: &Limits,
-    hold: Hold<'_>,
-    finish: &Finish,
-) -> Decision<Progress> {
-    let turn = match held(tx, hold)? {
+pub(crate) fn finish(tx: &mut Tx<'_>, attempt: &Attempt, finish: &Finish) -> Decision<Ack> {
+    let turn = match attempt.turn(tx)? {
         Ok(turn) => turn,
-        Err(progress) => return Ok(progress),
+        Err(ack) => return Ok(ack),
     };
-    if finish.seq != turn.next_seq {
-        return Ok(Progress::Stored { next_seq: turn.next_seq, finished: false });
+    let Some(exchange) = Exchange::of(tx, turn)? else {
+        return Ok(Ack::Ended);
+    };
+    let next_seq = exchange.frames.progress.next_seq;
+    if finish.seq != next_seq {
+        return Ok(Ack::Stored { next_seq, finished: false });
     }
     let (error, detail) = (brief(&finish.error), brief(&finish.detail));
-    let (status, error) = match (finish.failed, error) {
-        (false, _) => (Status::Done, ""),
-        (true, "") => (Status::Failed, COULD_NOT_ANSWER),
-        (true, error) => (Status::Failed, error),
+    let (outcome, error) = match (finish.failed, error) {
+        (false, _) => (Outcome::Done, ""),
+        (true, "") => (Outcome::Failed, COULD_NOT_ANSWER),
+        (true, error) => (Outcome::Failed, error),
     };
-    let end = End { status, error, detail, by_agent: true };
-    let turn = end_turn(tx, limits, turn, end)?;
-    Ok(Progress::Stored { next_seq: turn.next_seq, finished: true })
+    end_by_agent(tx, exchange, &Ending { outcome, error, detail })?;
+    Ok(Ack::Stored { next_seq, finished: true })
 }
 
-/// Hands the turn back, for another session or a later time.
+/// Gives the turn back, for another session or a later time.
 pub(crate) fn reject(
     tx: &mut Tx<'_>,
-    limits: &Limits,
-    hold: Hold<'_>,
+    attempt: &Attempt,
     why: &str,
-    retry_after: Millis,
-) -> Decision<Progress> {
-    match held(tx, hold)? {
+    retry_after: Option<Duration>,
+) -> Decision<Ack> {
+    match attempt.turn(tx)? {
         Ok(turn) => {
-            let soonest = tx.now + SECOND_THOUGHTS;
-            let at = tx.now.saturating_add(retry_after).min(turn.deadline).max(soonest);
-            take_back(tx, limits, turn, brief(why), at)?;
-            Ok(Progress::Lost("it was handed back"))
+            let wait = retry_after.unwrap_or_default();
+            let at = (tx.now + wait).min(turn.deadline).max(tx.now + REDELIVERY_DELAY);
+            requeue(tx, turn, brief(why), at)?;
+            Ok(Ack::Lost("it was given back"))
         }
-        Err(progress) => Ok(progress),
+        Err(ack) => Ok(ack),
     }
 }
 
-/// The agent does not know of the turn any more, and there are frames of its attempt: another
-/// begins.
-pub(crate) fn forgotten(tx: &mut Tx<'_>, limits: &Limits, hold: Hold<'_>) -> Decision<()> {
-    match held(tx, hold)? {
-        Ok(turn) => {
-            let now = tx.now;
-            take_away(tx, limits, turn, "its agent has forgotten it", now)
-        }
-        // It has found its end meanwhile.
+/// Requeues a turn that its agent has forgotten, and of which there are frames.
+pub(crate) fn requeue_forgotten(tx: &mut Tx<'_>, attempt: &Attempt) -> Decision<()> {
+    match attempt.turn(tx)? {
+        Ok(turn) => requeue_with_strike(tx, turn, "its agent has forgotten it", tx.now),
+        // It has ended meanwhile.
         Err(_) => Ok(()),
     }
 }
 
-/// As much of an agent's sentence as is kept.
-pub(super) fn brief(text: &str) -> &str {
-    &text[..text.floor_char_boundary(1_000)]
+/// The part of an agent's sentence that is kept.
+fn brief(text: &str) -> &str {
+    &text[..text.floor_char_boundary(MAX_SENTENCE)]
 }

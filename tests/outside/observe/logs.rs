@@ -71,7 +71,7 @@ async fn a_store_failure_is_logged_once_with_its_ids_and_trace(kind: Kind) {
     assert_eq!(told.count(), 2);
     let told = lines(&stack, "control");
     let told = told.iter().filter(|line| {
-        line["message"] == "the store is out of reach" && spans(line).contains(&posted.turn)
+        line["message"] == "store out of reach" && spans(line).contains(&posted.turn)
     });
     for line in told.clone() {
         assert!(spans(line).contains(&link.token_id), "{line}");

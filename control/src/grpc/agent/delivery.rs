@@ -3,12 +3,16 @@
 use super::history::{self, AROUND, Wanted, fit};
 use crate::{
     control::Control,
-    conversation,
     grpc::wire,
+    ids::TurnId,
     ledger::Error,
+    names,
     store::Partition,
-    token::{self, Token},
-    turn::{self, Input, Turn, post::Blob},
+    token::Token,
+    turn::{
+        Turn, end,
+        input::{Header, Input},
+    },
 };
 use arizuko_proto::v1;
 
@@ -24,12 +28,13 @@ pub(super) async fn read(
     turn: &Turn,
     history: usize,
 ) -> Result<v1::Turn, Error> {
-    let input: Option<Input> = control.ledger.record(partition, turn::input(&turn.id)).await?;
-    let token: Option<Token> = control.ledger.record(partition, token::record(&turn.token)).await?;
-    let (content, headers, route, observed) = input
+    let Turn { origin, place, .. } = turn;
+    let input: Option<Input> = control.ledger.record(partition, &turn.id).await?;
+    let token: Option<Token> = control.ledger.record(partition, &origin.token).await?;
+    let (content, headers, plan, observed) = input
         .map(|input| {
             let observed = input.context.turns();
-            (input.content.into_bytes(), input.headers, input.route, observed)
+            (input.content.into_bytes(), input.headers, input.plan, observed)
         })
         .unwrap_or_default();
     let earlier = Wanted {
@@ -40,31 +45,31 @@ pub(super) async fn read(
         count: history,
     };
     let history = history::read(control, partition, &earlier).await?;
-    let said = match turn.handed {
+    let said = match place.handoff {
         Some(_) => read_said(control, partition, turn).await?,
         None => Vec::new(),
     };
     Ok(v1::Turn {
-        turn_id: turn.id.clone(),
+        turn_id: turn.id.to_string(),
         attempt: turn.attempt,
-        jid: turn.jid.clone(),
-        folder: turn.folder.to_string(),
-        conversation: turn.conversation.clone(),
-        topic: route.topic,
-        persona: route.persona,
+        jid: origin.jid.clone(),
+        folder: place.folder.to_string(),
+        conversation: turn.conversation.to_string(),
+        topic: plan.topic,
+        persona: plan.persona,
         context: token.map(|token| token.options.context).unwrap_or_default(),
-        sender: turn.sender.clone(),
+        sender: origin.sender.clone(),
         content: content.into(),
         headers: wire_headers(headers),
         history,
-        created_at: Some(wire::timestamp(turn.created_at)),
-        traceparent: turn.traceparent.clone(),
+        created_at: Some(wire::timestamp(origin.created_at)),
+        traceparent: origin.traceparent.clone(),
         said,
         observed: read_observed(control, partition, &observed).await?,
-        handed: turn.handed.as_ref().map(|handed| v1::Handed {
-            folder: handed.folder.to_string(),
-            note: handed.note.clone(),
-            escalated: handed.escalated,
+        handed: place.handoff.as_ref().map(|handoff| v1::Handed {
+            folder: handoff.from.to_string(),
+            note: handoff.note.clone(),
+            escalated: handoff.escalated,
         }),
     })
 }
@@ -75,9 +80,9 @@ async fn read_said(
     partition: Partition,
     turn: &Turn,
 ) -> Result<Vec<v1::Message>, Error> {
-    let log = conversation::log(&turn.conversation);
+    let log = names::log(&turn.conversation);
     let entries = control.ledger.entries(partition, log, turn.before_reply(), u32::MAX).await?;
-    let messages = turn::transcript(&entries, &turn.id)?.messages.into_iter();
+    let messages = end::transcript(&entries, &turn.id)?.messages.into_iter();
     let newest_first = messages.rev().map(|message| wire::reply_message(&turn.id, message));
     Ok(fit(newest_first, SAID_BYTES))
 }
@@ -86,20 +91,18 @@ async fn read_said(
 async fn read_observed(
     control: &Control,
     partition: Partition,
-    turns: &[String],
+    turns: &[TurnId],
 ) -> Result<Vec<v1::Observed>, Error> {
-    let records = turns.iter().map(|id| turn::record(id));
-    let records = control.ledger.records::<Turn>(partition, records).await?;
-    let inputs = turns.iter().map(|id| turn::input(id));
-    let inputs = control.ledger.records::<Input>(partition, inputs).await?;
-    let observed = records.into_iter().zip(inputs).filter_map(|(turn, input)| {
+    let found = control.ledger.records::<Turn>(partition, turns).await?;
+    let inputs = control.ledger.records::<Input>(partition, turns).await?;
+    let observed = found.into_iter().zip(inputs).filter_map(|(turn, input)| {
         let (turn, input) = (turn?, input?);
         Some(v1::Observed {
-            jid: turn.jid,
-            sender: turn.sender,
+            jid: turn.origin.jid,
+            sender: turn.origin.sender,
             content: input.content.into_bytes().into(),
             headers: wire_headers(input.headers),
-            created_at: Some(wire::timestamp(turn.created_at)),
+            created_at: Some(wire::timestamp(turn.origin.created_at)),
         })
     });
     let mut observed: Vec<_> = observed.collect();
@@ -117,7 +120,7 @@ fn size(observed: &v1::Observed) -> usize {
     observed.content.len() + headers.sum::<usize>() + AROUND
 }
 
-fn wire_headers(headers: Vec<(String, Blob)>) -> Vec<v1::Header> {
+fn wire_headers(headers: Vec<Header>) -> Vec<v1::Header> {
     let headers = headers.into_iter();
-    headers.map(|(name, value)| v1::Header { name, value: value.into_bytes().into() }).collect()
+    headers.map(|h| v1::Header { name: h.name, value: h.value.into_bytes().into() }).collect()
 }

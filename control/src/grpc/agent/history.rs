@@ -2,12 +2,13 @@
 
 use crate::{
     control::Control,
-    conversation,
-    frame::{Status, Transcript},
+    frame::{Outcome, Transcript},
     grpc::wire,
+    ids::{ConversationId, TurnId},
     ledger::Error,
+    names,
     store::Partition,
-    turn::{self, Input, Turn},
+    turn::{Turn, input::Input},
 };
 use arizuko_proto::v1;
 
@@ -22,11 +23,11 @@ const TURNS: u32 = 8;
 
 /// Which messages are wanted.
 pub(super) struct Wanted<'a> {
-    pub(super) conversation: &'a str,
+    pub(super) conversation: &'a ConversationId,
     /// The seq that they come before.
     pub(super) before: u64,
     /// Turns that are left out.
-    pub(super) without: &'a [String],
+    pub(super) without: &'a [TurnId],
     pub(super) count: usize,
 }
 
@@ -41,14 +42,14 @@ pub(super) async fn read(
     let mut bytes = 0;
     // Reads a few turns at a time, since turns differ in how many messages they have.
     while newest_first.len() < wanted.count && bytes < MAX_BYTES {
-        let set = conversation::turns(wanted.conversation);
+        let set = names::turns(wanted.conversation);
         let max = before.saturating_sub(1);
-        let last = control.ledger.last_members(partition, set, max, TURNS).await?;
-        let Some(lowest) = last.last() else {
+        let last = control.ledger.last_members(partition, &set, max, TURNS).await?;
+        let Some((_, lowest)) = last.last() else {
             break;
         };
-        before = lowest.score;
-        let turns = last.iter().map(|member| &member.name);
+        before = *lowest;
+        let turns = last.iter().map(|(turn, _)| turn);
         let turns = turns.filter(|turn| !wanted.without.contains(turn));
         for messages in read_turns(control, partition, turns).await? {
             bytes += messages.iter().map(|message| message.content.len()).sum::<usize>();
@@ -63,22 +64,20 @@ pub(super) async fn read(
 async fn read_turns<'a>(
     control: &Control,
     partition: Partition,
-    turns: impl Iterator<Item = &'a String> + Clone,
+    turns: impl Iterator<Item = &'a TurnId> + Clone,
 ) -> Result<Vec<Vec<v1::Message>>, Error> {
     let ledger = &control.ledger;
-    let records =
-        ledger.records::<Turn>(partition, turns.clone().map(|id| turn::record(id))).await?;
-    let inputs =
-        ledger.records::<Input>(partition, turns.clone().map(|id| turn::input(id))).await?;
-    let replies = ledger.records::<Transcript>(partition, turns.map(|id| turn::reply(id))).await?;
-    let kept = records.into_iter().zip(inputs).zip(replies);
+    let found = ledger.records::<Turn>(partition, turns.clone()).await?;
+    let inputs = ledger.records::<Input>(partition, turns.clone()).await?;
+    let replies = ledger.records::<Transcript>(partition, turns).await?;
+    let kept = found.into_iter().zip(inputs).zip(replies);
     let messages = kept.filter_map(|((turn, input), reply)| {
         // No agent ever sees a message that its route dropped.
-        let turn = turn.filter(|turn| turn.status != Status::Dropped)?;
-        let asked = input.filter(|_| !turn.unasked).map(|input| {
-            let text = String::from_utf8(input.content.into_bytes()).unwrap_or_default();
-            wire::user_message(&turn, text)
-        });
+        let was_dropped =
+            |turn: &Turn| turn.end().is_some_and(|end| end.outcome == Outcome::Dropped);
+        let turn = turn.filter(|turn| !was_dropped(turn))?;
+        let asked = input.filter(|_| !turn.origin.unasked);
+        let asked = asked.map(|input| wire::user_message(&turn, input.content.into_text()));
         let replies = reply.unwrap_or_default().messages.into_iter();
         let replies = replies.map(|message| wire::reply_message(&turn.id, message));
         Some(asked.into_iter().chain(replies).collect())

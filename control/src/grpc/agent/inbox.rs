@@ -2,13 +2,16 @@
 
 use crate::{
     control::Control,
-    conversation::{self, Conversation},
+    conversation::Conversation,
     grpc::wire,
-    jid::Folder,
+    ids::{ConversationId, TurnId},
+    jid::FolderName,
     ledger::Error,
-    store::{Member, Partition},
-    token::{self, Token},
-    turn::{self, Input, Turn},
+    names,
+    store::Partition,
+    time::Time,
+    token::Token,
+    turn::{Turn, input::Input},
 };
 use arizuko_proto::v1;
 
@@ -25,8 +28,10 @@ pub(super) struct InboxView {
 
 #[derive(PartialEq)]
 struct Listed {
-    waiting: Vec<Member>,
-    open: Vec<Member>,
+    /// Turns, by the time from which they may be delivered.
+    waiting: Vec<(TurnId, u64)>,
+    /// Conversations, by the time of their assignment.
+    open: Vec<(ConversationId, u64)>,
 }
 
 impl InboxView {
@@ -34,13 +39,14 @@ impl InboxView {
     pub(super) async fn changed(
         &mut self,
         control: &Control,
-        folder: &Folder,
+        folder: &FolderName,
     ) -> Result<Option<v1::Inbox>, Error> {
         let (ledger, partition) = (&control.ledger, control.partition(folder));
-        let waiting =
-            ledger.members(partition, turn::ready(folder), (0, ledger.now()), SHOWN).await?;
-        let assigned = conversation::assigned(folder);
-        let mut open = ledger.last_members(partition, assigned, u64::MAX, SHOWN).await?;
+        let waiting = ledger
+            .members(partition, &names::queue(folder), 0..=ledger.now().into(), SHOWN)
+            .await?;
+        let assigned = names::assigned(folder);
+        let mut open = ledger.last_members(partition, &assigned, u64::MAX, SHOWN).await?;
         open.reverse();
         let listed = Listed { waiting, open };
         if self.sent.as_ref() == Some(&listed) {
@@ -58,24 +64,22 @@ impl InboxView {
 async fn turns(
     control: &Control,
     partition: Partition,
-    waiting: &[Member],
+    waiting: &[(TurnId, u64)],
 ) -> Result<Vec<v1::InboxTurn>, Error> {
     let ledger = &control.ledger;
-    let records = waiting.iter().map(|member| turn::record(&member.name));
-    let records = ledger.records::<Turn>(partition, records).await?;
-    let inputs = waiting.iter().map(|member| turn::input(&member.name));
-    let inputs = ledger.records::<Input>(partition, inputs).await?;
-    let found = records.into_iter().zip(inputs);
-    let turns = found.filter_map(|(turn, input)| {
+    let ids = waiting.iter().map(|(id, _)| id);
+    let turns = ledger.records::<Turn>(partition, ids.clone()).await?;
+    let inputs = ledger.records::<Input>(partition, ids).await?;
+    let turns = turns.into_iter().zip(inputs).filter_map(|(turn, input)| {
         let (turn, input) = (turn?, input?);
         let content = input.content.into_bytes();
         let text = String::from_utf8_lossy(&content);
         Some(v1::InboxTurn {
-            turn_id: turn.id,
-            conversation: turn.conversation,
-            jid: turn.jid,
+            turn_id: turn.id.to_string(),
+            conversation: turn.conversation.to_string(),
+            jid: turn.origin.jid,
             preview: text.chars().take(PREVIEW).collect(),
-            created_at: Some(wire::timestamp(turn.created_at)),
+            created_at: Some(wire::timestamp(turn.origin.created_at)),
         })
     });
     Ok(turns.collect())
@@ -84,22 +88,19 @@ async fn turns(
 async fn conversations(
     control: &Control,
     partition: Partition,
-    open: &[Member],
+    open: &[(ConversationId, u64)],
 ) -> Result<Vec<v1::InboxConversation>, Error> {
     let ledger = &control.ledger;
-    let records = open.iter().map(|member| conversation::record(&member.name));
-    let records = ledger.records::<Conversation>(partition, records).await?;
-    let tokens = records.iter().map(|record| {
-        let token = record.as_ref().map(|record| record.token.as_str());
-        token::record(token.unwrap_or_default())
-    });
+    let found = ledger.records::<Conversation>(partition, open.iter().map(|(id, _)| id)).await?;
+    let found: Vec<_> =
+        found.into_iter().zip(open).filter_map(|(c, (_, at))| Some((c?, at))).collect();
+    let tokens = found.iter().map(|(conversation, _)| &conversation.token);
     let tokens = ledger.records::<Token>(partition, tokens).await?;
-    let found = open.iter().zip(records).zip(tokens);
-    let conversations = found.filter_map(|((member, record), token)| {
+    let conversations = found.into_iter().zip(tokens).filter_map(|((conversation, at), token)| {
         Some(v1::InboxConversation {
-            conversation: record?.id,
+            conversation: conversation.id.to_string(),
             jid: token.filter(|token| token.is_live(ledger.now()))?.jid,
-            assigned_at: Some(wire::timestamp(member.score)),
+            assigned_at: Some(wire::timestamp(Time::from_millis(*at))),
         })
     });
     Ok(conversations.collect())

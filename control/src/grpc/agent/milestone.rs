@@ -4,8 +4,9 @@
 
 use crate::{
     control::Control,
+    ids::TurnId,
     store::Partition,
-    turn::{self, Progress, Turn},
+    turn::{Turn, reply::Ack},
 };
 use arizuko_proto::{telemetry::traces, v1::attach_request::Message};
 use tracing::{Span, field::Empty};
@@ -29,22 +30,20 @@ impl Milestone {
             Message::Finish(finish) => ("finish the turn", &finish.turn_id, false),
             _ => return none,
         };
-        let span = span(id);
+        let Ok(id) = TurnId::parse(id) else { return none };
+        let span = span(&id);
         if span.is_disabled() && !is_first {
             return none;
         }
         // There is a hint if this control claimed the turn, and none if the agent came from another.
-        let turn = match control.ledger.hint(partition, &turn::record(id)) {
+        let turn = match control.ledger.hint(partition, &id) {
             Some(turn) => Some(turn),
-            None => {
-                let read = control.ledger.record(partition, turn::record(id));
-                read.await.ok().flatten()
-            }
+            None => control.ledger.record::<Turn>(partition, &id).await.ok().flatten(),
         };
         let Some(turn) = turn else { return none };
         Self {
             span: begin(span, name, &turn),
-            silent: Some(turn).filter(|turn| is_first && turn.is_silent()),
+            silent: Some(turn).filter(|turn| is_first && turn.first_frame_at.is_none()),
         }
     }
 
@@ -53,26 +52,27 @@ impl Milestone {
     }
 
     /// Ends the milestone with what came of the message.
-    pub(super) fn reached(self, control: &Control, progress: &Progress) {
+    pub(super) fn reached(self, control: &Control, ack: &Ack) {
         if let Some(turn) = &self.silent
-            && matches!(progress, Progress::Stored { .. })
+            && matches!(ack, Ack::Stored { .. })
         {
-            let waited = control.ledger.now().saturating_sub(turn.created_at);
-            let first_frame = &control.metrics.first_frame;
-            first_frame.observe(waited as f64 / 1000.0);
+            let waited = control.ledger.now() - turn.origin.created_at;
+            control.metrics.first_frame.observe(waited.as_secs_f64());
         }
     }
 }
 
-fn span(turn: &str) -> Span {
+fn span(turn: &TurnId) -> Span {
+    let turn = turn.as_str();
     tracing::debug_span!("attempt", otel.kind = Empty, otel.name = Empty, turn, trace = Empty,)
 }
 
 /// Makes the span a part of the turn's trace. A turn without one has no spans.
 fn begin(span: Span, name: &'static str, turn: &Turn) -> Span {
-    if turn.traceparent.is_empty() {
+    let traceparent = &turn.origin.traceparent;
+    if traceparent.is_empty() {
         return Span::none();
     }
-    traces::follow(&span, "consumer", name, &turn.traceparent);
+    traces::follow(&span, "consumer", name, traceparent);
     span
 }

@@ -7,12 +7,20 @@ use super::{
 use crate::{
     control::Control,
     grpc::{key_watch::KeyWatch, wire},
+    ids::{SessionId, TurnId},
     key::Caller,
     ledger::Error,
-    session::{self, Notice, Session},
+    names,
+    refusal::Refusal,
+    session::{self, Hello, Notice, Session, Speaker},
     store::{Partition, Subscription, Wake},
-    transaction::{Refusal, Tx},
-    turn::{self, Turn},
+    transaction::Tx,
+    turn::{
+        Turn,
+        frames::Progress,
+        hold, lease,
+        reply::{self, Attempt},
+    },
 };
 use arizuko_proto::{
     telemetry::metrics::Share,
@@ -87,6 +95,7 @@ struct AttachStream {
     control: Arc<Control>,
     partition: Partition,
     session: Session,
+    speaker: Speaker,
     credit: Credit,
     /// Earlier messages that each Turn carries.
     history: usize,
@@ -109,15 +118,20 @@ impl AttachStream {
     ) -> Result<Self, Error> {
         let folder = caller.folder(&hello.folder)?;
         let partition = control.partition(&folder);
-        let limits = &control.limits;
-        let named = (hello.name.as_str(), hello.person, hello.session_id.as_str());
+        let resume = match hello.session_id.as_str() {
+            "" => None,
+            id => Some(SessionId::parse(id)?),
+        };
+        let opening = Hello { folder, name: hello.name, person: hello.person, resume };
         let session = control
             .ledger
-            .transact(partition, &[], |tx| session::hello(tx, limits, caller, &folder, named))
+            .transact(partition, &[], |tx| session::open(tx, caller, &opening))
             .await?;
-        Span::current().record("folder", session.folder.to_string()).record("session", &session.id);
-        let notices = control.ledger.watch(partition, &session::topic(&session.id)).await?;
-        let ready = control.ledger.watch(partition, &turn::ready_topic(&folder)).await?;
+        Span::current()
+            .record("folder", session.folder.as_str())
+            .record("session", session.id.as_str());
+        let notices = control.ledger.watch(partition, &names::session_topic(&session.id)).await?;
+        let ready = control.ledger.watch(partition, &names::queue_topic(&session.folder)).await?;
         let workers =
             Workers::new(control.clone(), partition, session.id.clone(), responses.clone());
         let mut stream = Self {
@@ -125,6 +139,7 @@ impl AttachStream {
             partition,
             credit: Credit::new(&control.metrics, hello.credit),
             history: hello.history.min(MAX_MESSAGES) as usize,
+            speaker: session.speaker(),
             session,
             responses,
             notices,
@@ -140,20 +155,21 @@ impl AttachStream {
     /// Tells the agent which turns the session still holds, and delivers again those that never
     /// reached it.
     async fn welcome(&mut self, known: &[v1::HeldTurn]) -> Result<(), Error> {
-        let is_known =
-            |turn: &Turn| known.iter().any(|k| k.turn_id == turn.id && k.attempt == turn.attempt);
+        let is_known = |(turn, _): &(Turn, Progress)| {
+            known.iter().any(|k| k.turn_id == turn.id.as_str() && k.attempt == turn.attempt)
+        };
         let (held, unknown): (Vec<_>, Vec<_>) =
             self.held_turns().await?.into_iter().partition(is_known);
         let limits = &self.control.limits;
         let welcome = v1::Welcome {
-            session_id: self.session.id.clone(),
+            session_id: self.session.id.to_string(),
             lease: wire::duration(limits.lease),
             heartbeat_interval: wire::duration(limits.heartbeat),
-            held: held.iter().map(held_turn).collect(),
+            held: held.iter().map(|(turn, progress)| held_turn(turn, progress)).collect(),
         };
         self.responses.send(Answer::Welcome(welcome)).await;
-        for turn in unknown {
-            if turn.next_seq > 1 {
+        for (turn, progress) in unknown {
+            if progress.next_seq > 1 {
                 self.requeue_forgotten(&turn).await?;
             } else {
                 self.credit.take();
@@ -166,7 +182,7 @@ impl AttachStream {
     /// Requeues the turns that the agent was told it has ended and whose end the store has lost.
     /// The session would hold them until their deadline.
     async fn requeue_lost_ends(&self) -> Result<(), Error> {
-        for turn in self.held_turns().await? {
+        for (turn, _) in self.held_turns().await? {
             if self.workers.has_ended(&turn) {
                 self.requeue_forgotten(&turn).await?;
             }
@@ -177,19 +193,20 @@ impl AttachStream {
     /// Requeues a turn that the agent has begun and forgotten. New frames of the same attempt
     /// would count as repeats of those stored.
     async fn requeue_forgotten(&self, turn: &Turn) -> Result<(), Error> {
-        let hold = (turn.id.as_str(), self.session.id.as_str(), turn.attempt);
-        let (ledger, limits) = (&self.control.ledger, &self.control.limits);
-        ledger.transact(self.partition, &[], |tx| turn::forgotten(tx, limits, hold)).await
+        let session = self.session.id.clone();
+        let attempt = Attempt { turn: turn.id.clone(), session, number: turn.attempt };
+        let requeueing = |tx: &mut Tx<'_>| reply::requeue_forgotten(tx, &attempt);
+        self.control.ledger.transact(self.partition, &[], requeueing).await
     }
 
-    async fn held_turns(&self) -> Result<Vec<Turn>, Error> {
+    async fn held_turns(&self) -> Result<Vec<(Turn, Progress)>, Error> {
         let ledger = &self.control.ledger;
-        let set = session::held(&self.session.id);
-        let members = ledger.members(self.partition, set, (0, u64::MAX), u32::MAX).await?;
-        let records = members.iter().map(|member| turn::record(&member.name));
-        let turns = ledger.records::<Turn>(self.partition, records).await?;
-        let held = turns.into_iter().flatten().filter(|turn| turn.is_held_by(&self.session.id));
-        Ok(held.collect())
+        let ids = ledger.all_members(self.partition, &names::held(&self.session.id)).await?;
+        let turns = ledger.records::<Turn>(self.partition, &ids).await?;
+        let progress = ledger.records::<Progress>(self.partition, &ids).await?;
+        let both =
+            turns.into_iter().zip(progress).filter_map(|(turn, progress)| turn.zip(progress));
+        Ok(both.filter(|(turn, _)| turn.is_held_by(&self.session.id)).collect())
     }
 
     /// Claims a waiting turn if there is credit, and delivers it. Returns whether there may be
@@ -198,10 +215,8 @@ impl AttachStream {
         if self.credit.is_used_up() {
             return Ok(false);
         }
-        let hold = (self.session.id.as_str(), self.session.epoch);
-        let (ledger, limits) = (&self.control.ledger, &self.control.limits);
-        let claimed = ledger.transact(self.partition, &[], |tx| turn::claim(tx, limits, hold));
-        let turn = match claimed.await {
+        let claiming = |tx: &mut Tx<'_>| hold::claim(tx, &self.speaker);
+        let turn = match self.control.ledger.transact(self.partition, &[], claiming).await {
             Ok(Some(turn)) => turn,
             Ok(None) => return Ok(false),
             // Many sessions claim the same turns. Tries again after what the agent sends.
@@ -226,10 +241,15 @@ impl AttachStream {
     /// Claims the turn that a person chose, and delivers it.
     async fn claim(&mut self, claim: v1::Claim) -> Result<(), Error> {
         let v1::Claim { turn_id, conversation } = claim;
-        let hold = (self.session.id.as_str(), self.session.epoch);
-        let (ledger, limits) = (&self.control.ledger, &self.control.limits);
-        let claiming = |tx: &mut Tx<'_>| turn::claim_this(tx, limits, hold, &turn_id, conversation);
-        match ledger.transact(self.partition, &[], claiming).await? {
+        let claimed = match TurnId::parse(&turn_id) {
+            Ok(id) => {
+                let claiming =
+                    |tx: &mut Tx<'_>| hold::claim_chosen(tx, &self.speaker, &id, conversation);
+                self.control.ledger.transact(self.partition, &[], claiming).await?
+            }
+            Err(_) => None,
+        };
+        match claimed {
             Some(turn) => self.deliver(&turn).await?,
             None => {
                 let detail = "the turn no longer waits".to_owned();
@@ -251,9 +271,7 @@ impl AttachStream {
         match message {
             Message::Hello(_) => Err(Refusal::invalid("only the first message is Hello").into()),
             Message::Heartbeat(_) => {
-                let (id, epoch) = (self.session.id.as_str(), self.session.epoch);
-                let limits = &self.control.limits;
-                let beating = |tx: &mut Tx<'_>| session::heartbeat(tx, limits, id, epoch);
+                let beating = |tx: &mut Tx<'_>| self.speaker.heartbeat(tx);
                 self.control.ledger.transact(self.partition, &[], beating).await
             }
             Message::Credit(credit) => {
@@ -279,12 +297,14 @@ impl AttachStream {
         };
         match notice {
             Some(Notice::Moved { epoch }) => return Ok(epoch <= self.session.epoch),
-            Some(Notice::Cancel { turn: turn_id, attempt }) => {
-                self.workers.forget(&turn_id, attempt);
+            Some(Notice::Cancel { turn, attempt }) => {
+                let turn_id = turn.to_string();
+                self.workers.forget(turn, attempt);
                 self.responses.send(Answer::Cancel(v1::Cancel { turn_id, attempt })).await;
             }
-            Some(Notice::Lost { turn: turn_id, attempt, why: detail }) => {
-                self.workers.forget(&turn_id, attempt);
+            Some(Notice::Lost { turn, attempt, why: detail }) => {
+                let turn_id = turn.to_string();
+                self.workers.forget(turn, attempt);
                 self.responses.send(Answer::Lost(v1::Lost { turn_id, attempt, detail })).await;
             }
             None => {}
@@ -295,9 +315,7 @@ impl AttachStream {
     /// Ends the session as its agent asks: requeues what it holds at once.
     async fn leave(&mut self) -> Result<(), Error> {
         self.workers.settle().await;
-        let (id, epoch) = (self.session.id.as_str(), self.session.epoch);
-        let limits = &self.control.limits;
-        let leaving = |tx: &mut Tx<'_>| session::goodbye(tx, limits, id, epoch);
+        let leaving = |tx: &mut Tx<'_>| lease::leave(tx, &self.speaker);
         match self.control.ledger.transact(self.partition, &[], leaving).await {
             // The session goes on with a newer stream.
             Err(Error::Refused(Refusal::SessionOver)) => Ok(()),
@@ -322,6 +340,7 @@ impl AttachStream {
     }
 }
 
-fn held_turn(turn: &Turn) -> v1::HeldTurn {
-    v1::HeldTurn { turn_id: turn.id.clone(), attempt: turn.attempt, next_seq: turn.next_seq }
+fn held_turn(turn: &Turn, progress: &Progress) -> v1::HeldTurn {
+    let (turn_id, attempt) = (turn.id.to_string(), turn.attempt);
+    v1::HeldTurn { turn_id, attempt, next_seq: progress.next_seq }
 }

@@ -5,10 +5,15 @@ use crate::{
     control::Control,
     frame::Body,
     grpc::wire,
+    jid::FolderName,
     ledger::Error,
+    refusal::Refusal,
     store::Partition,
-    transaction::{Decision, Refusal, Tx},
-    turn::{self, Finish, Handoff, Progress, Turn},
+    transaction::{Decision, Tx},
+    turn::{
+        handoff::{self, HandoffOrder},
+        reply::{self, Ack, Attempt, Finish},
+    },
 };
 use arizuko_proto::v1::{
     self, agent_frame::Body as AgentBody, attach_request::Message,
@@ -20,31 +25,11 @@ use tracing::Instrument as _;
 
 /// Frames that one commit stores.
 const FRAMES_PER_COMMIT: usize = 256;
-/// How long a rejected turn waits when the agent names no time.
-const RETRY_AFTER: u64 = 1_000;
-
-/// One attempt at a turn.
-#[derive(Clone, PartialEq, Eq, Hash)]
-pub(super) struct Attempt {
-    pub(super) turn: String,
-    number: u32,
-}
-
-impl Attempt {
-    pub(super) fn new(turn: &str, number: u32) -> Self {
-        Self { turn: turn.to_owned(), number }
-    }
-
-    pub(super) fn is_of(&self, turn: &Turn) -> bool {
-        self.turn == turn.id && self.number == turn.attempt
-    }
-}
 
 #[derive(Clone)]
 pub(super) struct Worker {
     pub(super) control: Arc<Control>,
     pub(super) partition: Partition,
-    pub(super) session: String,
     pub(super) responses: Responses,
 }
 
@@ -77,17 +62,17 @@ impl Worker {
                     _ => self.accept(&attempt).await,
                 }
             };
-            let progress = handling.instrument(milestone.span.clone()).await?;
-            milestone.reached(&self.control, &progress);
-            let finished = match progress {
-                Progress::Stored { finished, .. } => Some(finished),
-                Progress::Ended | Progress::Lost(_) => None,
+            let ack = handling.instrument(milestone.span.clone()).await?;
+            milestone.reached(&self.control, &ack);
+            let finished = match ack {
+                Ack::Stored { finished, .. } => Some(finished),
+                Ack::Ended | Ack::Lost(_) => None,
             };
             if finished != Some(false) {
                 // Another worker answers what the agent says once it has heard this.
                 messages.close();
             }
-            self.answer(&attempt, progress).await;
+            self.answer(&attempt, ack).await;
             match finished {
                 Some(false) => {}
                 Some(true) => return Ok(Some(attempt)),
@@ -96,68 +81,66 @@ impl Worker {
         }
     }
 
-    async fn accept(&self, attempt: &Attempt) -> Result<Progress, Error> {
-        let (hold, limits) = (self.hold(attempt), &self.control.limits);
-        self.transact(|tx| turn::accept(tx, limits, hold)).await
+    async fn accept(&self, attempt: &Attempt) -> Result<Ack, Error> {
+        self.transact(|tx| reply::accept(tx, attempt)).await
     }
 
-    async fn append(&self, attempt: &Attempt, append: v1::Append) -> Result<Progress, Error> {
+    async fn append(&self, attempt: &Attempt, append: v1::Append) -> Result<Ack, Error> {
         let v1::Append { seq, mut frames, .. } = append;
         let handoff = frames.pop_if(|frame| matches!(frame.body, Some(AgentBody::Handoff(_))));
         let bodies = frames.into_iter().map(|frame| body(frame, attempt));
         let bodies: Vec<Body> = bodies.collect::<Result<_, _>>()?;
-        let (hold, limits) = (self.hold(attempt), &self.control.limits);
-        let progress = self.transact(|tx| turn::append(tx, limits, hold, seq, &bodies)).await?;
+        let ack = self.transact(|tx| reply::append_frames(tx, attempt, seq, &bodies)).await?;
         match handoff.and_then(|frame| frame.body) {
-            Some(AgentBody::Handoff(handoff)) if matches!(progress, Progress::Stored { .. }) => {
+            Some(AgentBody::Handoff(handoff)) if matches!(ack, Ack::Stored { .. }) => {
                 let seq = seq + bodies.len() as u64;
-                let v1::Handoff { folder, note, conversation } = handoff;
-                let handoff = Handoff::new(&folder, note, conversation)?;
-                self.transact(|tx| turn::hand_off(tx, limits, hold, seq, &handoff)).await
+                let order = handoff_order(handoff)?;
+                self.transact(|tx| handoff::hand_off(tx, attempt, seq, &order)).await
             }
-            _ => Ok(progress),
+            _ => Ok(ack),
         }
     }
 
-    async fn finish(&self, attempt: &Attempt, finish: v1::Finish) -> Result<Progress, Error> {
+    async fn finish(&self, attempt: &Attempt, finish: v1::Finish) -> Result<Ack, Error> {
         let v1::Finish { seq, failed, error, detail, .. } = finish;
         let finish = Finish { seq, failed, error, detail };
-        let (hold, limits) = (self.hold(attempt), &self.control.limits);
-        self.transact(|tx| turn::finish(tx, limits, hold, &finish)).await
+        self.transact(|tx| reply::finish(tx, attempt, &finish)).await
     }
 
-    async fn reject(&self, attempt: &Attempt, reject: v1::Reject) -> Result<Progress, Error> {
+    async fn reject(&self, attempt: &Attempt, reject: v1::Reject) -> Result<Ack, Error> {
         let v1::Reject { detail, retry_after, .. } = reject;
-        let after = retry_after.as_ref().map(wire::millis).transpose()?.unwrap_or(RETRY_AFTER);
-        let (hold, limits) = (self.hold(attempt), &self.control.limits);
-        self.transact(|tx| turn::reject(tx, limits, hold, &detail, after)).await
-    }
-
-    fn hold<'a>(&'a self, attempt: &'a Attempt) -> (&'a str, &'a str, u32) {
-        (&attempt.turn, &self.session, attempt.number)
+        let retry_after = wire::parse_duration(retry_after)?;
+        self.transact(|tx| reply::reject(tx, attempt, &detail, retry_after)).await
     }
 
     async fn transact(
         &self,
-        decide: impl FnMut(&mut Tx<'_>) -> Decision<Progress>,
-    ) -> Result<Progress, Error> {
+        decide: impl FnMut(&mut Tx<'_>) -> Decision<Ack>,
+    ) -> Result<Ack, Error> {
         self.control.ledger.transact(self.partition, &[], decide).await
     }
 
     /// Tells the agent how far its attempt got.
-    pub(super) async fn answer(&self, attempt: &Attempt, progress: Progress) {
-        let (turn_id, attempt) = (attempt.turn.clone(), attempt.number);
-        let answer = match progress {
-            Progress::Stored { next_seq, finished } => {
+    pub(super) async fn answer(&self, attempt: &Attempt, ack: Ack) {
+        let (turn_id, attempt) = (attempt.turn.to_string(), attempt.number);
+        let answer = match ack {
+            Ack::Stored { next_seq, finished } => {
                 Answer::Appended(v1::Appended { turn_id, attempt, next_seq, finished })
             }
-            Progress::Ended => Answer::Cancel(v1::Cancel { turn_id, attempt }),
-            Progress::Lost(why) => {
-                Answer::Lost(v1::Lost { turn_id, attempt, detail: why.to_owned() })
-            }
+            Ack::Ended => Answer::Cancel(v1::Cancel { turn_id, attempt }),
+            Ack::Lost(why) => Answer::Lost(v1::Lost { turn_id, attempt, detail: why.to_owned() }),
         };
         self.responses.send(answer).await;
     }
+}
+
+fn handoff_order(handoff: v1::Handoff) -> Result<HandoffOrder, Refusal> {
+    let v1::Handoff { folder, note, conversation } = handoff;
+    let to = match folder.as_str() {
+        "" => None,
+        folder => Some(FolderName::parse(folder)?),
+    };
+    Ok(HandoffOrder { to, note, conversation })
 }
 
 /// Adds to an Append those that wait right behind it, so that one commit stores them all. Returns

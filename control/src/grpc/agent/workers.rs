@@ -1,16 +1,17 @@
 //! The turns that an agent works on, each with a worker of its own: messages about one turn are
 //! handled in order, and turns don't wait for one another.
 
-use super::{
-    responses::Responses,
-    worker::{Attempt, Worker},
-};
+use super::{responses::Responses, worker::Worker};
 use crate::{
     control::Control,
+    ids::{SessionId, TurnId},
     ledger::Error,
+    refusal::Refusal,
     store::Partition,
-    transaction::Refusal,
-    turn::{self, Progress, Turn},
+    turn::{
+        Turn,
+        reply::{Ack, Attempt},
+    },
 };
 use arizuko_proto::v1::attach_request::Message;
 use std::{
@@ -26,6 +27,7 @@ const REMEMBERED: usize = 1_000;
 
 /// The workers of one session.
 pub(super) struct Workers {
+    session: SessionId,
     worker: Worker,
     /// By attempt, so that a late message about one attempt doesn't hold up the next.
     queues: HashMap<Attempt, mpsc::Sender<Message>>,
@@ -38,24 +40,31 @@ impl Workers {
     pub(super) fn new(
         control: Arc<Control>,
         partition: Partition,
-        session: String,
+        session: SessionId,
         responses: Responses,
     ) -> Self {
-        let worker = Worker { control, partition, session, responses };
-        Self { worker, queues: HashMap::new(), running: JoinSet::new(), ended: VecDeque::new() }
+        let worker = Worker { control, partition, responses };
+        Self {
+            session,
+            worker,
+            queues: HashMap::new(),
+            running: JoinSet::new(),
+            ended: VecDeque::new(),
+        }
     }
 
     /// Gives a message about a turn to the turn's worker.
     pub(super) async fn handle(&mut self, message: Message) -> Result<(), Error> {
-        let attempt = match &message {
-            Message::Accept(accept) => Attempt::new(&accept.turn_id, accept.attempt),
-            Message::Append(append) => Attempt::new(&append.turn_id, append.attempt),
-            Message::Finish(finish) => Attempt::new(&finish.turn_id, finish.attempt),
-            Message::Reject(reject) => Attempt::new(&reject.turn_id, reject.attempt),
+        let (turn, number) = match &message {
+            Message::Accept(accept) => (&accept.turn_id, accept.attempt),
+            Message::Append(append) => (&append.turn_id, append.attempt),
+            Message::Finish(finish) => (&finish.turn_id, finish.attempt),
+            Message::Reject(reject) => (&reject.turn_id, reject.attempt),
             Message::Hello(_) | Message::Heartbeat(_) | Message::Credit(_) | Message::Claim(_) => {
                 return Err(Refusal::invalid("the message is not about a turn").into());
             }
         };
+        let attempt = self.attempt(TurnId::parse(turn)?, number);
         self.queues.retain(|_, queue| !queue.is_closed());
         let queue = self.queues.entry(attempt.clone()).or_insert_with(|| {
             let (queue, messages) = mpsc::channel(QUEUE);
@@ -68,8 +77,13 @@ impl Workers {
     }
 
     /// Forgets an attempt that others have ended.
-    pub(super) fn forget(&mut self, turn: &str, attempt: u32) {
-        self.queues.remove(&Attempt::new(turn, attempt));
+    pub(super) fn forget(&mut self, turn: TurnId, number: u32) {
+        let attempt = self.attempt(turn, number);
+        self.queues.remove(&attempt);
+    }
+
+    fn attempt(&self, turn: TurnId, number: u32) -> Attempt {
+        Attempt { turn, session: self.session.clone(), number }
     }
 
     /// Returns the error of the first worker that fails. May be dropped and called again.
@@ -90,23 +104,25 @@ impl Workers {
 
     /// Tells the agent of every turn under way that the session no longer holds.
     pub(super) async fn recheck(&self) -> Result<(), Error> {
-        let Worker { control, partition, session, .. } = &self.worker;
-        let records = self.queues.keys().map(|attempt| turn::record(&attempt.turn));
-        let turns = control.ledger.records::<Turn>(*partition, records).await?;
+        let Worker { control, partition, .. } = &self.worker;
+        let ids = self.queues.keys().map(|attempt| &attempt.turn);
+        let turns = control.ledger.records::<Turn>(*partition, ids).await?;
         for (attempt, turn) in self.queues.keys().zip(turns) {
-            let progress = match turn {
-                Some(turn) if turn.is_held_by(session) && attempt.is_of(&turn) => continue,
-                Some(turn) if turn.status.is_open() => Progress::Lost("another attempt has it"),
-                _ => Progress::Ended,
+            let is_held =
+                |turn: &Turn| turn.is_held_by(&self.session) && attempt.is_newest_of(turn);
+            let ack = match turn {
+                Some(turn) if is_held(&turn) => continue,
+                Some(turn) if turn.is_open() => Ack::Lost("another attempt has it"),
+                _ => Ack::Ended,
             };
-            self.worker.answer(attempt, progress).await;
+            self.worker.answer(attempt, ack).await;
         }
         Ok(())
     }
 
     /// Whether the agent was told that it has ended this attempt, and so has forgotten it.
     pub(super) fn has_ended(&self, turn: &Turn) -> bool {
-        self.ended.iter().any(|attempt| attempt.is_of(turn))
+        self.ended.iter().any(|attempt| attempt.is_newest_of(turn))
     }
 
     /// Waits until all messages are handled.

@@ -5,11 +5,13 @@ use crate::{
     conversation::{self, Conversation},
     frame::{Body, Transcript},
     grpc::{access::Access, wire},
+    ids::TurnId,
     ledger::Error,
-    store::{Millis, Partition, Wake},
+    names,
+    refusal::Refusal,
+    store::{Partition, Wake},
     token::Kind,
-    transaction::Refusal,
-    turn::{self, Turn, post::Input},
+    turn::{Turn, end, input::Input},
 };
 use arizuko_proto::v1;
 use bytes::Bytes;
@@ -25,15 +27,15 @@ pub(super) async fn wait_for_end(
     control: &Control,
     access: &Access,
     turn: Turn,
-    wait: Millis,
+    wait: Duration,
 ) -> Result<Turn, Error> {
-    let until = Instant::now() + Duration::from_millis(wait).min(MAX_WAIT);
-    let topic = conversation::topic(&turn.conversation);
+    let until = Instant::now() + wait.min(MAX_WAIT);
+    let topic = names::conversation_topic(&turn.conversation);
     let mut wakes = control.ledger.watch(access.partition(), &topic).await?;
     loop {
         let token = access.admit(control).await?;
         let current = access.turn(control, &token, &turn.id).await?;
-        if !current.status.is_open() || Instant::now() >= until {
+        if !current.is_open() || Instant::now() >= until {
             return Ok(current);
         }
         loop {
@@ -52,12 +54,12 @@ pub(super) async fn wait_for_end(
 }
 
 /// Whether a conversation's wake-up may be the end of the turn.
-fn may_end(payload: &Bytes, turn: &str) -> bool {
+fn may_end(payload: &Bytes, turn: &TurnId) -> bool {
     let Some((_, Some(entry))) = conversation::woken(payload) else {
         return true;
     };
     let frame = wire::parse_frame(&entry);
-    frame.is_ok_and(|frame| frame.turn == turn && matches!(frame.body, Body::TurnDone { .. }))
+    frame.is_ok_and(|frame| frame.turn == *turn && matches!(frame.body, Body::TurnDone(_)))
 }
 
 /// Returns the turn's frames after number `after`, as many as fit one answer.
@@ -70,13 +72,13 @@ pub(super) async fn frames(
     turn: &Turn,
     after: u32,
 ) -> Result<Vec<v1::Frame>, Error> {
-    let conversation = conversation::record(&turn.conversation);
-    let conversation: Option<Conversation> = control.ledger.record(partition, conversation).await?;
-    let trimmed = conversation.is_none_or(|c| c.trimmed >= turn.last_seq);
-    if trimmed && !turn.status.is_open() {
-        return Err(Refusal::PastRetention.into());
+    if let Some(end) = turn.end() {
+        let conversation = control.ledger.record(partition, &turn.conversation).await?;
+        if conversation.is_none_or(|c: Conversation| c.trimmed >= end.last_seq) {
+            return Err(Refusal::PastRetention.into());
+        }
     }
-    let log = conversation::log(&turn.conversation);
+    let log = names::log(&turn.conversation);
     let mut frames = Vec::new();
     for (seq, entry) in
         control.ledger.entries(partition, log, turn.before_reply(), u32::MAX).await?
@@ -99,14 +101,14 @@ pub(super) async fn transcript(
     turn: &Turn,
     through: u64,
 ) -> Result<Transcript, Error> {
-    if !turn.status.is_open() && turn.last_seq <= through {
-        let reply = control.ledger.record(partition, turn::reply(&turn.id)).await?;
+    if turn.end().is_some_and(|end| end.last_seq <= through) {
+        let reply = control.ledger.record(partition, &turn.id).await?;
         return Ok(reply.unwrap_or_default());
     }
-    let log = conversation::log(&turn.conversation);
+    let log = names::log(&turn.conversation);
     let mut entries = control.ledger.entries(partition, log, turn.before_reply(), u32::MAX).await?;
     entries.retain(|(seq, _)| *seq <= through);
-    Ok(turn::transcript(&entries, &turn.id)?)
+    Ok(end::transcript(&entries, &turn.id)?)
 }
 
 /// Returns the visitor's message of each turn; a webhook's is empty.
@@ -115,12 +117,10 @@ pub(super) async fn contents(
     partition: Partition,
     turns: &[Turn],
 ) -> Result<Vec<String>, Error> {
-    let records = turns.iter().map(|turn| turn::input(&turn.id));
-    let inputs = control.ledger.records::<Input>(partition, records).await?;
-    let texts = turns.iter().zip(inputs).map(|(turn, input)| match (turn.kind, input) {
-        (Kind::Chat, Some(input)) => {
-            String::from_utf8(input.content.into_bytes()).unwrap_or_default()
-        }
+    let ids = turns.iter().map(|turn| &turn.id);
+    let inputs = control.ledger.records::<Input>(partition, ids).await?;
+    let texts = turns.iter().zip(inputs).map(|(turn, input)| match (turn.origin.kind, input) {
+        (Kind::Chat, Some(input)) => input.content.into_text(),
         _ => String::new(),
     });
     Ok(texts.collect())

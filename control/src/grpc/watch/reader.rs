@@ -7,16 +7,17 @@
 use super::events::EventSender;
 use crate::{
     control::Control,
-    conversation::{self, Conversation},
+    conversation::{self, Conversation, Head},
     frame::Frame,
     grpc::{
         access::{Access, conversation_id, turn_id},
         wire,
     },
+    ids::{ConversationId, TurnId},
     ledger::Error,
+    names,
+    refusal::Refusal,
     store::{Subscription, Wake},
-    token,
-    transaction::Refusal,
     turn::Turn,
 };
 use arizuko_proto::v1::{
@@ -39,7 +40,7 @@ const PAGE: u32 = 128;
 pub(super) struct Reader<'a> {
     control: &'a Control,
     access: Access,
-    conversation: String,
+    conversation: ConversationId,
     /// The turn whose frames alone are wanted.
     turn: Option<Turn>,
     /// The cursor: the last frame that was sent, or that doesn't belong to the turn.
@@ -49,6 +50,12 @@ pub(super) struct Reader<'a> {
     reset: Option<&'static str>,
     wakes: Subscription,
     token_wakes: Subscription,
+}
+
+/// What a gateway asks to watch.
+enum WatchTarget {
+    Turn(TurnId),
+    Conversation(ConversationId),
 }
 
 /// Entries in memory, and the permit to have them there.
@@ -67,38 +74,40 @@ impl<'a> Reader<'a> {
     pub(super) async fn open(control: &'a Control, subscribe: Subscribe) -> Result<Self, Error> {
         let access = Access::parse(subscribe.access, control.partitions)?;
         let partition = access.partition();
-        let (turn_id, conversation_id) = match subscribe.target {
-            Some(Target::TurnId(id)) => (Some(turn_id(id)?), None),
-            Some(Target::Conversation(id)) => (None, Some(conversation_id(id)?)),
+        let target = match &subscribe.target {
+            Some(Target::TurnId(id)) => WatchTarget::Turn(turn_id(id)?),
+            Some(Target::Conversation(id)) => WatchTarget::Conversation(conversation_id(id)?),
             None => return Err(Refusal::invalid("name a turn or a conversation").into()),
         };
         // Subscribe first, then read: one of the two sees a revocation.
         let token_wakes =
-            control.ledger.watch(partition, &token::topic(&access.token_id())).await?;
+            control.ledger.watch(partition, &names::token_topic(&access.token_id())).await?;
         let token = access.admit(control).await?;
-        let turn = match turn_id {
-            Some(id) => Some(access.turn(control, &token, &id).await?),
-            None => None,
+        let (turn, conversation) = match target {
+            WatchTarget::Turn(id) => {
+                let turn = access.turn(control, &token, &id).await?;
+                let conversation = turn.conversation.clone();
+                (Some(turn), conversation)
+            }
+            WatchTarget::Conversation(id) => (None, id),
         };
-        let of_turn = || turn.as_ref().map(|turn| turn.conversation.clone());
-        let conversation = conversation_id.or_else(of_turn).unwrap_or_default();
-        let wakes = control.ledger.watch(partition, &conversation::topic(&conversation)).await?;
-        let record = access.conversation(control, &token, &conversation).await?;
+        let topic = names::conversation_topic(&conversation);
+        let wakes = control.ledger.watch(partition, &topic).await?;
+        let (record, head) = access.conversation(control, &token, &conversation).await?;
 
         let (seq, tag, reset) = (0, 0, None);
         let mut reader =
             Self { control, access, conversation, turn, seq, tag, reset, wakes, token_wakes };
         reader.rewind(&record);
         if let Some(after) = subscribe.after.filter(|after| after.seq > 0) {
-            match reader.check_cursor(&record, &after).await? {
+            match reader.check_cursor(&record, &head, &after).await? {
                 Ok(()) => (reader.seq, reader.tag) = (after.seq, after.tag),
                 Err(why) => reader.reset = Some(why),
             }
         }
-        if let Some(turn) = &reader.turn
-            && record.trimmed >= turn.last_seq
+        if let Some(end) = reader.turn.as_ref().and_then(Turn::end)
+            && record.trimmed >= end.last_seq
             && !reader.is_complete()
-            && !turn.status.is_open()
         {
             return Err(Refusal::PastRetention.into());
         }
@@ -118,16 +127,17 @@ impl<'a> Reader<'a> {
     async fn check_cursor(
         &self,
         record: &Conversation,
+        head: &Head,
         cursor: &v1::Cursor,
     ) -> Result<Result<(), &'static str>, Error> {
-        let tag = if cursor.seq > record.head {
+        let tag = if cursor.seq > head.seq {
             return Ok(Err("the cursor is past the end of this log"));
-        } else if cursor.seq == record.head {
-            Some(record.tag)
+        } else if cursor.seq == head.seq {
+            Some(head.tag)
         } else if cursor.seq <= record.trimmed {
             return Ok(Err("the cursor is past retention"));
         } else {
-            let log = conversation::log(&self.conversation);
+            let log = names::log(&self.conversation);
             let (ledger, partition) = (&self.control.ledger, self.access.partition());
             let entries = ledger.entries(partition, log, cursor.seq - 1, 1).await?;
             let frame = entries.first().map(|(_, entry)| wire::parse_frame(entry)).transpose()?;
@@ -139,8 +149,8 @@ impl<'a> Reader<'a> {
 
     /// Whether the turn has ended and the reader has all of it.
     pub(super) fn is_complete(&self) -> bool {
-        let ended = self.turn.as_ref().filter(|turn| !turn.status.is_open());
-        self.reset.is_none() && ended.is_some_and(|turn| self.seq >= turn.last_seq)
+        let end = self.turn.as_ref().and_then(Turn::end);
+        self.reset.is_none() && end.is_some_and(|end| self.seq >= end.last_seq)
     }
 
     /// Sends frames until there is a reason to end.
@@ -202,7 +212,7 @@ impl<'a> Reader<'a> {
         loop {
             let credit = u32::try_from(events.credit.available_permits()).unwrap_or(PAGE);
             let limit = credit.clamp(1, PAGE);
-            let log = conversation::log(&self.conversation);
+            let log = names::log(&self.conversation);
             let permit = control.pages.acquire().await;
             let entries =
                 control.ledger.entries(self.access.partition(), log, self.seq, limit).await?;
@@ -252,14 +262,15 @@ impl<'a> Reader<'a> {
     /// Checks at the store that the link lives and that the log is still the same.
     async fn recheck(&mut self, events: &EventSender) -> Result<(), Error> {
         let token = self.access.admit(self.control).await?;
-        let record = self.access.conversation(self.control, &token, &self.conversation).await?;
+        let (control, id) = (self.control, &self.conversation);
+        let (record, head) = self.access.conversation(control, &token, id).await?;
         if let Some(turn) = &self.turn {
             self.access.turn(self.control, &token, &turn.id).await?;
         }
         // A failover may have lost the log's tail, and other frames may be in its place.
         let (seq, tag) = (self.seq, self.tag);
         if tag != 0
-            && let Err(why) = self.check_cursor(&record, &v1::Cursor { seq, tag }).await?
+            && let Err(why) = self.check_cursor(&record, &head, &v1::Cursor { seq, tag }).await?
         {
             self.rewind(&record);
             events.send(Event::Reset(Reset { reason: why.to_owned() })).await;

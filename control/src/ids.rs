@@ -1,0 +1,109 @@
+//! What records are called by: a type each, so that no two can be swapped.
+
+use crate::{
+    refusal::Refusal,
+    secret::{Secret, partition_of_id},
+    store::Partition,
+};
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD as BASE64};
+use serde::{Deserialize, Serialize};
+use std::fmt;
+
+macro_rules! ids {
+    ($($(#[$doc:meta])* $name:ident;)*) => {$(
+        $(#[$doc])*
+        #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        #[serde(transparent)]
+        pub(crate) struct $name(String);
+
+        impl $name {
+            pub(crate) fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+
+        /// Takes an id that was stored; [`Self::parse`] reads one that a caller wrote.
+        impl From<String> for $name {
+            fn from(stored: String) -> Self {
+                Self(stored)
+            }
+        }
+    )*};
+}
+
+ids! {
+    /// A conversation's id. Whoever knows it and the link may read and write the conversation.
+    ConversationId;
+    /// A turn's id.
+    TurnId;
+    /// An agent's session. A secret of the agent's.
+    SessionId;
+    /// A token's public id, `tok_…`.
+    TokenId;
+    /// A key's public id, `key_…`.
+    KeyId;
+}
+
+macro_rules! random_ids {
+    ($($name:ident: $what:literal;)*) => {$(
+        impl $name {
+            /// 128 random bits, in base64url.
+            pub(crate) fn new(random: [u8; 16]) -> Self {
+                Self(BASE64.encode(random))
+            }
+
+            #[doc = concat!("# Errors\n[`Refusal::Invalid`] for what can't be ", $what, "'s id.")]
+            pub(crate) fn parse(text: &str) -> Result<Self, Refusal> {
+                let fits = BASE64.decode(text).is_ok_and(|bytes| bytes.len() == 16);
+                let refusal = || Refusal::invalid(concat!("that is not ", $what, "'s id"));
+                fits.then(|| Self(text.to_owned())).ok_or_else(refusal)
+            }
+        }
+    )*};
+}
+
+random_ids! {
+    ConversationId: "a conversation";
+    TurnId: "a turn";
+    SessionId: "a session";
+}
+
+macro_rules! secret_ids {
+    ($($name:ident: $prefix:literal, $what:literal;)*) => {$(
+        impl $name {
+            /// The id of what a secret opens.
+            pub(crate) fn of(secret: &Secret) -> Self {
+                Self(secret.id($prefix))
+            }
+
+            /// Reads an id, and the partition of its record.
+            ///
+            #[doc = concat!("# Errors\n[`Refusal::Invalid`] for what can't be ", $what, "'s id.")]
+            pub(crate) fn parse(
+                text: &str,
+                partitions: Partition,
+            ) -> Result<(Self, Partition), Refusal> {
+                let id = Self(text.to_owned());
+                let why = concat!($what, "'s id begins with ", $prefix);
+                let partition = id.partition(partitions).ok_or_else(|| Refusal::invalid(why))?;
+                Ok((id, partition))
+            }
+
+            /// The partition of its record; `None` for what has no record, as a first key.
+            pub(crate) fn partition(&self, partitions: Partition) -> Option<Partition> {
+                partition_of_id($prefix, &self.0, partitions)
+            }
+        }
+    )*};
+}
+
+secret_ids! {
+    TokenId: "tok_", "a token";
+    KeyId: "key_", "a key";
+}

@@ -1,0 +1,332 @@
+//! Every name in the store: who writes it, and how long it lives.
+//!
+//! All names of a tenant are in one partition, chosen by a hash of its root folder. Names without
+//! an id, such as `sessions`, exist once in each partition. The key of an operator or a gateway is
+//! in the partition that its secret names.
+//!
+//! A name with a `#` is a part of the record before it: `turn:ID#input` belongs to `turn:ID`.
+//!
+//! Three lifetimes: *for good*, until it is deleted; *with the conversation*,
+//! [`Limits::conversation_lifetime`](crate::limits::Limits::conversation_lifetime) after its last
+//! change, long after the clean-up has deleted it; or a time of its own.
+
+use crate::{
+    ids::{ConversationId, KeyId, SessionId, TokenId, TurnId},
+    jid::FolderName,
+};
+use std::{fmt, marker::PhantomData};
+
+// ── Records ─────────────────────────────────────────────────────────────────────────────────────
+
+/// [`Turn`](crate::turn::Turn), with the conversation. Written by `turn/`, but not by each frame.
+pub(crate) fn turn(id: &TurnId) -> String {
+    format!("turn:{id}")
+}
+
+/// [`Progress`](crate::turn::frames::Progress) of an open turn, until its end. Written by each
+/// frame of the turn.
+pub(crate) fn progress(id: &TurnId) -> String {
+    format!("turn:{id}#progress")
+}
+
+/// [`Input`](crate::turn::input::Input): a turn's message, with the conversation. Written once, by
+/// `turn/post.rs`.
+pub(crate) fn input(id: &TurnId) -> String {
+    format!("turn:{id}#input")
+}
+
+/// [`Transcript`](crate::frame::Transcript) of a turn that has ended, with the conversation.
+/// Written once, by `turn/end.rs`.
+pub(crate) fn reply(id: &TurnId) -> String {
+    format!("turn:{id}#reply")
+}
+
+/// [`Conversation`](crate::conversation::Conversation), with itself. Written by `turn/`, but not by
+/// each frame.
+pub(crate) fn conversation(id: &ConversationId) -> String {
+    format!("conversation:{id}")
+}
+
+/// [`Head`](crate::conversation::Head) of a conversation's log, with the conversation. Written by
+/// each frame.
+pub(crate) fn head(id: &ConversationId) -> String {
+    format!("conversation:{id}#head")
+}
+
+/// [`Session`](crate::session::Session), for good. Written by its heartbeats and claims; deleted
+/// when it ends.
+pub(crate) fn session(id: &SessionId) -> String {
+    format!("session:{id}")
+}
+
+/// [`Token`](crate::token::Token): for good, or for 30 days after its revocation.
+pub(crate) fn token(id: &TokenId) -> String {
+    format!("token:{id}")
+}
+
+/// [`Key`](crate::key::Key), for good; deleted by its revocation.
+pub(crate) fn key(id: &KeyId) -> String {
+    format!("key:{id}")
+}
+
+/// [`FolderMark`](crate::known_folders::Known), for good. Written by the folder's first key, token or
+/// agent.
+pub(crate) fn folder(folder: &FolderName) -> String {
+    format!("folder:{folder}")
+}
+
+/// [`Address`](crate::token::Address) of a JID, while it has live tokens.
+pub(crate) fn address(jid: &str) -> String {
+    format!("jid:{jid}")
+}
+
+/// [`Route`](crate::route::Route) of one prefix, for good.
+pub(crate) fn route(prefix: &str) -> String {
+    format!("route:{prefix}")
+}
+
+/// [`Index`](crate::route::Index) of a tenant's routes, for good. Written with each route and with
+/// each token.
+pub(crate) fn route_index(root: &str) -> String {
+    format!("routes:{root}")
+}
+
+/// [`FolderObserved`](crate::turn::observe::FolderObserved): webhooks that wait for a folder's next
+/// turn, as long as messages are kept.
+pub(crate) fn observed(folder: &FolderName) -> String {
+    format!("observed:{folder}")
+}
+
+/// [`Dropped`](crate::turn::observe::Dropped) messages of a JID, as long as messages are kept.
+pub(crate) fn dropped(jid: &str) -> String {
+    format!("dropped:{jid}")
+}
+
+/// [`Repeat`](crate::turn::repeat::Repeat): which turn an idempotency key made, for a day. `hash`
+/// is of its scope and the key.
+pub(crate) fn repeat(hash: &str) -> String {
+    format!("repeat:{hash}")
+}
+
+/// What was fixed when the store was first used, for good; in partition 0.
+pub(crate) const LAYOUT: &str = "layout";
+
+// ── Sets ────────────────────────────────────────────────────────────────────────────────────────
+
+/// A sorted set and the type of its members.
+pub(crate) struct Set<M> {
+    pub(crate) name: String,
+    members: PhantomData<fn() -> M>,
+}
+
+impl<M> Set<M> {
+    fn new(name: impl Into<String>) -> Self {
+        Self { name: name.into(), members: PhantomData }
+    }
+}
+
+/// Turns that wait for an agent of the folder, scored by the time from which they may be delivered.
+/// Written by `queue.rs`.
+pub(crate) fn queue(folder: &FolderName) -> Set<TurnId> {
+    Set::new(format!("ready:{folder}"))
+}
+
+/// The partition's turns that wait for an agent, scored by the time that they began: the members of
+/// all its queues. Written by `queue.rs`.
+pub(crate) fn waiting() -> Set<TurnId> {
+    Set::new("waiting")
+}
+
+/// A token's open turns, scored by the time that they began. Written by `turn/post.rs` and
+/// `turn/end.rs`.
+pub(crate) fn open_turns(token: &TokenId) -> Set<TurnId> {
+    Set::new(format!("open:{token}"))
+}
+
+/// The turns that a session holds, scored by the time of their delivery. Written by `turn/hold.rs`.
+pub(crate) fn held(session: &SessionId) -> Set<TurnId> {
+    Set::new(format!("held:{session}"))
+}
+
+/// A conversation's turns, scored by the seq of their message. Written by `turn/post.rs`,
+/// `turn/speak.rs` and `turn/retention.rs`.
+pub(crate) fn turns(conversation: &ConversationId) -> Set<TurnId> {
+    Set::new(format!("turns:{conversation}"))
+}
+
+/// Conversations that are assigned to a folder, scored by the time of the assignment. Written by
+/// `turn/reassign.rs` and `turn/retention.rs`.
+pub(crate) fn assigned(folder: &FolderName) -> Set<ConversationId> {
+    Set::new(format!("assigned:{folder}"))
+}
+
+/// The partition's sessions, scored by the end of their lease. Written by `session.rs`.
+pub(crate) fn sessions() -> Set<SessionId> {
+    Set::new("sessions")
+}
+
+/// A folder's sessions, scored by the end of their lease. Written by `session.rs`.
+pub(crate) fn present(folder: &FolderName) -> Set<SessionId> {
+    Set::new(format!("present:{folder}"))
+}
+
+/// The partition's live tokens, scored by the time that they were minted. Written by `token.rs`.
+pub(crate) fn tokens() -> Set<InFolder> {
+    Set::new("tokens")
+}
+
+/// The partition's keys, scored by the time that they were made. Written by `key.rs`.
+pub(crate) fn keys() -> Set<InFolder> {
+    Set::new("keys")
+}
+
+/// The audit log: entries as JSON, scored by time. Written by `audit.rs`.
+pub(crate) fn audit() -> Set<String> {
+    Set::new("audit")
+}
+
+/// JIDs that have a count of dropped messages; the scores mean nothing. Written by
+/// `turn/observe.rs`.
+pub(crate) fn dropped_jids() -> Set<String> {
+    Set::new("dropped")
+}
+
+/// Tenants that have routes; the scores mean nothing. Written by `route/table.rs`.
+pub(crate) fn routed_roots() -> Set<String> {
+    Set::new("routes")
+}
+
+/// What becomes due, scored by when. Written with everything that has a deadline.
+pub(crate) fn due() -> Set<Due> {
+    Set::new("due")
+}
+
+/// Something that becomes due.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Due {
+    /// The end of a session's lease.
+    Session(SessionId),
+    /// The next of a turn's deadlines.
+    Turn(TurnId),
+    /// A conversation's clean-up.
+    Conversation(ConversationId),
+    /// A token's expiry, and after its end that of its turns.
+    Token(TokenId),
+    /// A newer control's, or a broken member.
+    Unknown(String),
+}
+
+impl fmt::Display for Due {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Session(id) => write!(f, "session:{id}"),
+            Self::Turn(id) => write!(f, "turn:{id}"),
+            Self::Conversation(id) => write!(f, "conversation:{id}"),
+            Self::Token(id) => write!(f, "token:{id}"),
+            Self::Unknown(text) => f.write_str(text),
+        }
+    }
+}
+
+impl From<String> for Due {
+    fn from(text: String) -> Self {
+        match text.split_once(':') {
+            Some(("session", id)) => Self::Session(id.to_owned().into()),
+            Some(("turn", id)) => Self::Turn(id.to_owned().into()),
+            Some(("conversation", id)) => Self::Conversation(id.to_owned().into()),
+            Some(("token", id)) => Self::Token(id.to_owned().into()),
+            _ => Self::Unknown(text),
+        }
+    }
+}
+
+/// A token's or key's id with its folder, so that a listing of one folder reads no others' records.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct InFolder {
+    /// Empty for the keys of operators and gateways.
+    pub(crate) folder: String,
+    pub(crate) id: String,
+}
+
+impl fmt::Display for InFolder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.folder, self.id)
+    }
+}
+
+impl From<String> for InFolder {
+    fn from(text: String) -> Self {
+        let (folder, id) = text.split_once(' ').unwrap_or_default();
+        Self { folder: folder.to_owned(), id: id.to_owned() }
+    }
+}
+
+// ── Logs ────────────────────────────────────────────────────────────────────────────────────────
+
+/// A conversation's frames, by seq. Appended to by `conversation.rs`, trimmed by
+/// `turn/retention.rs`.
+pub(crate) fn log(conversation: &ConversationId) -> String {
+    format!("log:{conversation}")
+}
+
+// ── Rate buckets ────────────────────────────────────────────────────────────────────────────────
+
+/// A link's messages.
+pub(crate) fn link_rate(token: &TokenId) -> String {
+    format!("rate:{token}")
+}
+
+/// A link's messages from one address, which is hashed.
+pub(crate) fn address_rate(token: &TokenId, address: &str) -> String {
+    format!("rate:{token}:{address}")
+}
+
+/// Messages that agents add to a conversation unasked.
+pub(crate) fn speech_rate(conversation: &ConversationId) -> String {
+    format!("rate:{conversation}")
+}
+
+// ── Topics ──────────────────────────────────────────────────────────────────────────────────────
+
+/// A conversation's new frames, and its deletion. Published by `conversation.rs` and
+/// `turn/retention.rs`.
+pub(crate) fn conversation_topic(id: &ConversationId) -> String {
+    format!("conversation:{id}")
+}
+
+/// Changes of a folder's queue and of its assigned conversations. Published by `queue.rs`.
+pub(crate) fn queue_topic(folder: &FolderName) -> String {
+    format!("ready:{folder}")
+}
+
+/// [`Notice`](crate::session::Notice)s to the stream that speaks for a session.
+pub(crate) fn session_topic(id: &SessionId) -> String {
+    format!("session:{id}")
+}
+
+/// The end of a token. Published by `token.rs`.
+pub(crate) fn token_topic(id: &TokenId) -> String {
+    format!("token:{id}")
+}
+
+/// The revocation of a key. Published by `key.rs`.
+pub(crate) fn key_topic(id: &KeyId) -> String {
+    format!("key:{id}")
+}
+
+/// The partition's events, for `arizuko tail`. Published by `audit.rs`.
+pub(crate) const TAIL: &str = "tail";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_due_item_reads_back_as_what_it_was_written() {
+        for text in ["session:a", "turn:b", "conversation:c", "token:tok_d", "new:e", "odd"] {
+            let due = Due::from(text.to_owned());
+            assert_eq!(due.to_string(), text);
+            assert_eq!(matches!(due, Due::Unknown(_)), ["new:e", "odd"].contains(&text), "{text}");
+        }
+    }
+}

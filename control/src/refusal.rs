@@ -1,0 +1,56 @@
+//! Why the domain refuses a command, and how long to wait before it is tried again.
+
+use std::time::Duration;
+
+/// How long a caller waits where too many turns are open: nobody knows when one of them ends.
+const RETRY_WHEN_FULL: Duration = Duration::from_secs(5);
+
+/// Why a command is refused. One for each of the contract's reasons.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum Refusal {
+    #[error("the key is missing, unknown or revoked")]
+    KeyInvalid,
+    #[error("{0}")]
+    NotAllowed(String),
+    #[error("{0}")]
+    Invalid(String),
+    #[error("the token is unknown, revoked or expired")]
+    TokenInvalid,
+    #[error("this token is for the other surface")]
+    WrongKind,
+    #[error("no such {0} under this token")]
+    NotFound(&'static str),
+    #[error("the turn's frames are no longer kept")]
+    PastRetention,
+    #[error("the content is larger than {limit} bytes")]
+    TooLarge { limit: usize },
+    #[error("this Idempotency-Key came before with another body")]
+    IdempotencyMismatch,
+    #[error("too many messages")]
+    RateLimited { retry_after: Duration },
+    #[error("too many open turns of this {of}")]
+    TooManyTurns { of: &'static str },
+    #[error("{0}")]
+    JidTaken(String),
+    #[error("the session is over, or another stream speaks for it: attach again")]
+    SessionOver,
+}
+
+impl Refusal {
+    pub(crate) fn invalid(why: impl Into<String>) -> Self {
+        Self::Invalid(why.into())
+    }
+
+    pub(crate) fn not_allowed(why: impl Into<String>) -> Self {
+        Self::NotAllowed(why.into())
+    }
+
+    /// How long the caller should wait before it tries again, where that helps.
+    pub(crate) fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::RateLimited { retry_after } => Some(*retry_after),
+            Self::TooManyTurns { .. } => Some(RETRY_WHEN_FULL),
+            _ => None,
+        }
+    }
+}

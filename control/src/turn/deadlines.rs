@@ -1,0 +1,82 @@
+//! A turn's timers: until when it has to be accepted, when the next step of its escalation is
+//! taken, and when it ends. One due item a turn stands for the soonest of them.
+
+use super::Turn;
+use crate::{
+    limits::Limits,
+    names::Due,
+    route::{Route, Step},
+    time::Time,
+    transaction::Tx,
+};
+use std::time::Duration;
+
+/// A timer that has run out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Timer {
+    /// The turn's end.
+    Deadline,
+    /// The next step of its escalation.
+    Escalation,
+    /// Its acceptance by the agent that has it.
+    Acceptance,
+}
+
+impl Turn {
+    /// Schedules the soonest of its timers.
+    pub(super) fn schedule(&self, tx: &mut Tx<'_>) {
+        let soonest = [self.accept_by(), self.silent_until(), self.escalation.unfinished_until];
+        let at = soonest.into_iter().flatten().fold(self.deadline, Time::min);
+        tx.schedule(&Due::Turn(self.id.clone()), at);
+    }
+
+    /// The first timer that has run out, those that end the most first.
+    pub(super) fn overdue(&self, now: Time) -> Option<Timer> {
+        let is_past = |at: Option<Time>| at.is_some_and(|at| now >= at);
+        if now >= self.deadline {
+            Some(Timer::Deadline)
+        } else if is_past(self.escalation.unfinished_until) || is_past(self.silent_until()) {
+            Some(Timer::Escalation)
+        } else if is_past(self.accept_by()) {
+            Some(Timer::Acceptance)
+        } else {
+            None
+        }
+    }
+
+    fn accept_by(&self) -> Option<Time> {
+        self.hold().and_then(|hold| hold.accept_by)
+    }
+
+    fn silent_until(&self) -> Option<Time> {
+        self.escalation.silent_until.filter(|_| !self.place.spoke)
+    }
+
+    /// Sets the timers of the escalation's next step.
+    pub(super) fn await_step(&mut self, step: Option<&Step>) {
+        let at = |after: Option<Duration>| after.map(|after| self.origin.created_at + after);
+        let silence = step.and_then(|step| step.after);
+        let silent_until = at(silence);
+        let unfinished_until = at(step.and_then(|step| step.unfinished_after));
+        self.escalation.silence = silence;
+        self.escalation.silent_until = silent_until;
+        self.escalation.unfinished_until = unfinished_until;
+    }
+
+    /// Gives its folder as long again to add a frame, if it had added one before.
+    pub(super) fn await_first_frame_again(&mut self, now: Time) {
+        if std::mem::take(&mut self.place.spoke) {
+            self.escalation.silent_until = self.escalation.silence.map(|silence| now + silence);
+        }
+    }
+}
+
+/// How long a turn of this route may be open: long enough for everybody who is to be asked.
+pub(super) fn patience(limits: &Limits, route: &Route) -> Duration {
+    if let Some(give_up) = &route.give_up {
+        return give_up.after;
+    }
+    let steps = route.escalation.iter().flatten();
+    let waits = steps.flat_map(|step| [step.after, step.unfinished_after]).flatten();
+    waits.max().unwrap_or_default() + limits.turn_deadline
+}

@@ -1,0 +1,56 @@
+//! A turn together with its conversation.
+
+use super::{
+    Turn,
+    frames::{FrameWriter, Progress},
+    input::Input,
+};
+use crate::{
+    conversation::Conversation,
+    frame::Transcript,
+    transaction::{Decision, Record as _, Tracked, Tx},
+};
+
+/// A turn, its conversation and its frames: changed together, and stored together by
+/// [`Self::store`].
+#[must_use = "its changes are lost unless it is stored"]
+pub(super) struct Exchange {
+    pub(super) turn: Tracked<Turn>,
+    pub(super) conversation: Tracked<Conversation>,
+    pub(super) frames: FrameWriter,
+}
+
+impl Exchange {
+    /// Adds the conversation to an open turn. A turn whose conversation is gone is deleted: `None`.
+    pub(super) fn of(tx: &mut Tx<'_>, mut turn: Tracked<Turn>) -> Decision<Option<Self>> {
+        tx.expect([Conversation::name(&turn.conversation)])?;
+        let conversation = tx.get_tracked::<Conversation>(&turn.conversation)?;
+        let frames = FrameWriter::open(tx, &turn)?;
+        if let Some((conversation, frames)) = conversation.zip(frames) {
+            return Ok(Some(Self { turn, conversation, frames }));
+        }
+        let notice = turn.cancelled();
+        turn.release(tx, Some(notice));
+        delete_records(tx, &turn.id, true);
+        Ok(None)
+    }
+
+    pub(super) fn store(self, tx: &mut Tx<'_>) -> Decision<Turn> {
+        let Self { turn, conversation, frames } = self;
+        frames.store(tx, turn.is_open())?;
+        conversation.store(tx, &conversation.id)?;
+        turn.store(tx, &turn.id)?;
+        Ok(turn.into_inner())
+    }
+}
+
+/// Deletes all records of a turn.
+pub(super) fn delete_records(tx: &mut Tx<'_>, turn: &crate::ids::TurnId, is_open: bool) {
+    tx.delete::<Turn>(turn);
+    tx.delete::<Input>(turn);
+    if is_open {
+        tx.delete::<Progress>(turn);
+    } else {
+        tx.delete::<Transcript>(turn);
+    }
+}

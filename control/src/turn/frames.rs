@@ -1,0 +1,102 @@
+//! Writes a turn's frames into its conversation's log, and counts them.
+
+use super::Turn;
+use crate::{
+    conversation::Head,
+    frame::Body,
+    ids::{ConversationId, TurnId},
+    limits::Limits,
+    names,
+    transaction::{Decision, Record, Tracked, Tx},
+};
+use serde::{Deserialize, Serialize};
+use std::time::Duration;
+
+/// How far an open turn's reply got: what each of its frames changes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Progress {
+    /// The number of its last frame; 0 before the first.
+    pub(crate) n: u32,
+    /// How many bytes of the turn's limit its frames take.
+    pub(crate) bytes: u64,
+    /// The number that the attempt's next frame has; the first is 1.
+    pub(crate) next_seq: u64,
+    /// The seq of its last frame, or of its message.
+    pub(crate) last_seq: u64,
+}
+
+impl Record for Progress {
+    type Id = TurnId;
+
+    fn name(turn: &TurnId) -> String {
+        names::progress(turn)
+    }
+
+    fn lifetime(&self, limits: &Limits) -> Option<Duration> {
+        Some(limits.conversation_lifetime())
+    }
+}
+
+/// Appends to the log for one turn. Call [`Self::store`] at the end.
+pub(crate) struct FrameWriter {
+    turn: TurnId,
+    conversation: ConversationId,
+    pub(super) progress: Tracked<Progress>,
+    head: Tracked<Head>,
+    /// Whether the store knows nothing of the turn yet.
+    is_new: bool,
+}
+
+impl FrameWriter {
+    /// For a turn that begins.
+    pub(super) fn begin(turn: TurnId, conversation: ConversationId, head: Tracked<Head>) -> Self {
+        let last_seq = head.seq;
+        let progress = Progress { n: 0, bytes: 0, next_seq: 1, last_seq };
+        Self { turn, conversation, progress: Tracked::new(progress), head, is_new: true }
+    }
+
+    /// For an open turn; `None` if its conversation is gone.
+    pub(super) fn open(tx: &mut Tx<'_>, turn: &Turn) -> Decision<Option<Self>> {
+        let (progress, head) = (Progress::name(&turn.id), Head::name(&turn.conversation));
+        tx.expect([progress, head])?;
+        let progress = tx.get_tracked::<Progress>(&turn.id)?;
+        let head = tx.get_tracked::<Head>(&turn.conversation)?;
+        Ok(progress.zip(head).map(|(progress, head)| Self {
+            turn: turn.id.clone(),
+            conversation: turn.conversation.clone(),
+            progress,
+            head,
+            is_new: false,
+        }))
+    }
+
+    /// Appends the visitor's message, which is no frame of the reply; returns its seq.
+    pub(super) fn append_message(&mut self, tx: &mut Tx<'_>, body: Body) -> Decision<u64> {
+        self.head.append(tx, &self.conversation, &self.turn, 0, body)?;
+        self.progress.last_seq = self.head.seq;
+        Ok(self.head.seq)
+    }
+
+    /// Appends a frame of the reply; returns its seq.
+    pub(super) fn append(&mut self, tx: &mut Tx<'_>, body: Body) -> Decision<u64> {
+        self.progress.n += 1;
+        self.progress.bytes += body.cost();
+        let n = self.progress.n;
+        self.head.append(tx, &self.conversation, &self.turn, n, body)?;
+        self.progress.last_seq = self.head.seq;
+        Ok(self.head.seq)
+    }
+
+    /// Stores what has changed. A turn that has ended needs no progress.
+    pub(super) fn store(&self, tx: &mut Tx<'_>, is_open: bool) -> Decision<()> {
+        self.head.store(tx, &self.conversation)?;
+        match (is_open, self.is_new) {
+            (true, _) => self.progress.store(tx, &self.turn),
+            (false, true) => Ok(()),
+            (false, false) => {
+                tx.delete::<Progress>(&self.turn);
+                Ok(())
+            }
+        }
+    }
+}

@@ -1,0 +1,125 @@
+//! A turn moves from one folder to another: its agent hands it off, or nobody answers in time.
+//! What was said stays.
+
+use super::{
+    Turn,
+    end::{COULD_NOT_ANSWER, Ending, end},
+    exchange::Exchange,
+    input::Input,
+    reassign,
+    reply::{Ack, Attempt},
+};
+use crate::{
+    conversation::Handoff,
+    frame::{Body, Outcome},
+    jid::FolderName,
+    queue,
+    transaction::{Decision, Tracked, Tx},
+};
+
+/// How often a turn may move: agents that hand it to one another would do so for ever.
+const MAX_MOVES: u32 = 20;
+
+/// What an agent says when it hands its turn off.
+#[derive(Clone, Debug)]
+pub(crate) struct HandoffOrder {
+    /// `None`: back to the folder that the route named.
+    pub(crate) to: Option<FolderName>,
+    /// For the next agent.
+    pub(crate) note: String,
+    /// Whether the conversation is reassigned, too.
+    pub(crate) conversation: bool,
+}
+
+/// Hands the turn to another folder, if all frames before this one, number `seq`, are stored.
+pub(crate) fn hand_off(
+    tx: &mut Tx<'_>,
+    attempt: &Attempt,
+    seq: u64,
+    order: &HandoffOrder,
+) -> Decision<Ack> {
+    let turn = match attempt.turn(tx)? {
+        Ok(turn) => turn,
+        Err(ack) => return Ok(ack),
+    };
+    reassign::check(&turn.place.folder, order.to.as_ref(), &order.note)?;
+    let Some(mut exchange) = Exchange::of(tx, turn)? else {
+        return Ok(Ack::Ended);
+    };
+    let next_seq = exchange.frames.progress.next_seq;
+    if seq != next_seq {
+        return Ok(Ack::Stored { next_seq, finished: false });
+    }
+    let Exchange { turn, conversation, .. } = &mut exchange;
+    if order.conversation {
+        reassign::assign(tx, conversation, order.to.as_ref());
+        reassign::move_waiting(tx, conversation, Some(&turn.id))?;
+    }
+    if turn.place.moves >= MAX_MOVES {
+        let detail = "it was handed off too often";
+        let ending = Ending { outcome: Outcome::Failed, error: COULD_NOT_ANSWER, detail };
+        end(tx, exchange, &ending)?;
+        return Ok(Ack::Ended);
+    }
+    let to = order.to.as_ref().unwrap_or(&turn.place.home).clone();
+    let from = turn.place.folder.clone();
+    let handoff = Handoff { from, note: order.note.clone(), escalated: false };
+    move_to(tx, exchange, to, handoff)?;
+    Ok(Ack::Lost("it was handed off"))
+}
+
+/// Takes the next step of the turn's escalation.
+pub(super) fn escalate(tx: &mut Tx<'_>, mut turn: Tracked<Turn>) -> Decision<()> {
+    let steps = tx.get::<Input>(&turn.id)?.map(|input| input.plan.steps).unwrap_or_default();
+    let step = steps.get(turn.escalation.step);
+    turn.escalation.step += 1;
+    let next = steps.get(turn.escalation.step);
+    turn.await_step(next);
+    // Where it has been handed off to that folder already, nobody need be asked.
+    let Some(step) = step.filter(|step| step.to != turn.place.folder) else {
+        turn.schedule(tx);
+        return turn.store(tx, &turn.id);
+    };
+    let Some(mut exchange) = Exchange::of(tx, turn)? else {
+        return Ok(());
+    };
+    if !step.say.is_empty() {
+        let id = format!("{}.escalation.{}", exchange.turn.id, exchange.turn.escalation.step);
+        let message = Body::Message { id, content: step.say.clone(), by: None };
+        exchange.frames.append(tx, message)?;
+    }
+    let from = exchange.turn.place.folder.clone();
+    let handoff = Handoff { from, note: String::new(), escalated: true };
+    move_to(tx, exchange, step.to.clone(), handoff)
+}
+
+/// Moves a turn to another folder's queue.
+fn move_to(
+    tx: &mut Tx<'_>,
+    mut exchange: Exchange,
+    to: FolderName,
+    handoff: Handoff,
+) -> Decision<()> {
+    let (event, why) = match handoff.escalated {
+        true => ("escalated", format!("to {to}: no answer came in time")),
+        false => ("handed off", format!("to {to}")),
+    };
+    let Exchange { turn, conversation, .. } = &mut exchange;
+    turn.tell(tx, event, &why)?;
+    // An agent that hands it off is answered; one that loses it has to be told.
+    let notice = handoff.escalated.then(|| turn.lost(event));
+    turn.leave_running(tx, notice);
+    queue::leave(tx, &turn.place.folder, &turn.id);
+    queue::wake(tx, &turn.place.folder);
+    turn.place.folder = to;
+    turn.place.handoff = Some(handoff);
+    turn.place.moves += 1;
+    turn.place.spoke = false;
+    turn.keep = true;
+    turn.strikes = 0;
+    if conversation.is_first(&turn.id) {
+        queue::enter(tx, &turn.place.folder, &turn.id, turn.origin.created_at, tx.now);
+    }
+    turn.schedule(tx);
+    exchange.store(tx).map(drop)
+}

@@ -1,0 +1,118 @@
+//! A turn's message as it came, and what its route said of it.
+
+use super::observe::Context;
+use crate::{
+    ids::TurnId,
+    limits::Limits,
+    names,
+    route::{Route, Step},
+    transaction::Record,
+};
+use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
+use serde::{Deserialize, Serialize};
+use std::time::Duration;
+
+/// What an agent is given of a message. Written once.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Input {
+    pub(crate) content: Blob,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) headers: Vec<Header>,
+    pub(crate) plan: Plan,
+    pub(crate) context: Context,
+}
+
+impl Record for Input {
+    type Id = TurnId;
+
+    fn name(turn: &TurnId) -> String {
+        names::input(turn)
+    }
+
+    fn lifetime(&self, limits: &Limits) -> Option<Duration> {
+        Some(limits.conversation_lifetime())
+    }
+}
+
+/// A header of a webhook's request.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Header {
+    pub(crate) name: String,
+    pub(crate) value: Blob,
+}
+
+impl Header {
+    /// How many bytes it takes when it is delivered.
+    pub(super) fn size(&self) -> usize {
+        self.name.len() + self.value.size()
+    }
+}
+
+/// Bytes that are text most of the time, and then readable in the store.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Blob {
+    Text(String),
+    Base64(String),
+}
+
+impl Blob {
+    pub(crate) fn new(bytes: &[u8]) -> Self {
+        match std::str::from_utf8(bytes) {
+            Ok(text) => Self::Text(text.to_owned()),
+            Err(_) => Self::Base64(BASE64.encode(bytes)),
+        }
+    }
+
+    pub(crate) fn into_bytes(self) -> Vec<u8> {
+        match self {
+            Self::Text(text) => text.into_bytes(),
+            // We wrote it, so it decodes; a record that somebody broke reads as empty.
+            Self::Base64(text) => BASE64.decode(text).unwrap_or_default(),
+        }
+    }
+
+    fn size(&self) -> usize {
+        match self {
+            Self::Text(text) => text.len(),
+            Self::Base64(text) => text.len() / 4 * 3,
+        }
+    }
+
+    /// Its bytes as text; empty if they are none.
+    pub(crate) fn into_text(self) -> String {
+        String::from_utf8(self.into_bytes()).unwrap_or_default()
+    }
+}
+
+impl Default for Blob {
+    fn default() -> Self {
+        Self::Text(String::new())
+    }
+}
+
+/// The turn's route as it was when the turn began. Later changes don't reach it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub(crate) struct Plan {
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub(crate) persona: String,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub(crate) topic: String,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) steps: Vec<Step>,
+    /// What the visitor reads if the turn expires; empty: control's own words.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub(crate) give_up_say: String,
+}
+
+impl From<Route> for Plan {
+    fn from(route: Route) -> Self {
+        Self {
+            persona: route.persona.unwrap_or_default(),
+            topic: route.topic.unwrap_or_default(),
+            steps: route.escalation.unwrap_or_default(),
+            give_up_say: route.give_up.map(|give_up| give_up.say).unwrap_or_default(),
+        }
+    }
+}

@@ -1,0 +1,56 @@
+//! What happens when one of a turn's timers runs out.
+
+use super::{
+    Turn,
+    deadlines::Timer,
+    end::{Ending, end},
+    exchange::Exchange,
+    handoff,
+    hold::requeue_with_strike,
+    input::Input,
+    reply::REDELIVERY_DELAY,
+};
+use crate::{
+    frame::Outcome,
+    ids::TurnId,
+    names::Due,
+    transaction::{Decision, Tracked, Tx},
+};
+
+const TOOK_TOO_LONG: &str = "The agent took too long to answer.";
+const NOBODY_CAME: &str = "Nobody was there to answer in time.";
+
+/// Looks after a turn whose due item has come up.
+pub(crate) fn check(tx: &mut Tx<'_>, id: &TurnId) -> Decision<()> {
+    let turn = tx.get_tracked::<Turn>(id)?;
+    let Some(turn) = turn.filter(|turn| turn.is_open()) else {
+        tx.unschedule(&Due::Turn(id.clone()));
+        return Ok(());
+    };
+    match turn.overdue(tx.now) {
+        Some(Timer::Deadline) => expire(tx, turn),
+        Some(Timer::Escalation) => handoff::escalate(tx, turn),
+        Some(Timer::Acceptance) => {
+            let at = tx.now + REDELIVERY_DELAY;
+            requeue_with_strike(tx, turn, "it was not accepted in time", at)
+        }
+        None => {
+            turn.schedule(tx);
+            Ok(())
+        }
+    }
+}
+
+fn expire(tx: &mut Tx<'_>, turn: Tracked<Turn>) -> Decision<()> {
+    let plan = tx.get::<Input>(&turn.id)?.map(|input| input.plan).unwrap_or_default();
+    let error = match (plan.give_up_say.as_str(), turn.attempt) {
+        ("", 0) => NOBODY_CAME,
+        ("", _) => TOOK_TOO_LONG,
+        (say, _) => say,
+    };
+    let Some(exchange) = Exchange::of(tx, turn)? else {
+        return Ok(());
+    };
+    let ending = Ending { outcome: Outcome::Expired, error, detail: "past its deadline" };
+    end(tx, exchange, &ending).map(drop)
+}

@@ -1,0 +1,150 @@
+//! Whose a conversation is: its link's folder's, the one that spoke last, or the one that it is
+//! assigned to.
+
+use super::Turn;
+use crate::{
+    audit::{self, Event},
+    conversation::{Conversation, Handoff},
+    ids::{ConversationId, TurnId},
+    jid::FolderName,
+    names, queue,
+    refusal::Refusal,
+    token::Token,
+    transaction::{Decision, Record as _, Tracked, Tx},
+};
+
+/// The most characters in a note to the next agent.
+const MAX_NOTE: usize = 4_000;
+
+/// The conversation and its token, if both are alive and the conversation is with the folder.
+///
+/// # Errors
+/// [`Refusal::NotFound`] otherwise: nobody learns that another folder's conversation exists.
+pub(crate) fn of_folder(
+    tx: &mut Tx<'_>,
+    folder: &FolderName,
+    id: &ConversationId,
+) -> Decision<(Tracked<Conversation>, Token)> {
+    let unknown = Refusal::NotFound("conversation");
+    let Some(conversation) = tx.get_tracked::<Conversation>(id)? else {
+        return Err(unknown.into());
+    };
+    let token = tx.get::<Token>(&conversation.token)?;
+    let Some(token) = token.filter(|token| token.is_live(tx.now)) else {
+        return Err(unknown.into());
+    };
+    if conversation.is_with(folder, &token) || has_turn(tx, &conversation, folder)? {
+        return Ok((conversation, token));
+    }
+    Err(unknown.into())
+}
+
+/// Whether the folder is to answer an open turn of the conversation.
+fn has_turn(tx: &mut Tx<'_>, conversation: &Conversation, folder: &FolderName) -> Decision<bool> {
+    tx.expect(conversation.open.iter().map(Turn::name))?;
+    for id in &conversation.open {
+        if tx.get::<Turn>(id)?.is_some_and(|turn| turn.place.folder == *folder) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+/// Reassigns a conversation that is with `folder`, with the turns that wait in it. `to`: `None`
+/// for the folder that the route names.
+pub(crate) fn reassign(
+    tx: &mut Tx<'_>,
+    folder: &FolderName,
+    id: &ConversationId,
+    to: Option<&FolderName>,
+    note: &str,
+) -> Decision<()> {
+    let (mut conversation, token) = of_folder(tx, folder, id)?;
+    check(folder, to, note)?;
+    assign(tx, &mut conversation, to);
+    conversation.handoff =
+        Some(Handoff { from: folder.clone(), note: note.to_owned(), escalated: false });
+    move_waiting(tx, &mut conversation, None)?;
+    conversation.store(tx, id)?;
+    let to = to.map_or("its route", FolderName::as_str);
+    audit::tell(
+        tx,
+        Event {
+            event: "assigned".to_owned(),
+            folder: folder.to_string(),
+            jid: token.jid,
+            conversation: id.to_string(),
+            detail: format!("to {to}"),
+            ..Event::default()
+        },
+    )
+}
+
+/// Assigns a conversation from the next message on.
+pub(super) fn assign(
+    tx: &mut Tx<'_>,
+    conversation: &mut Tracked<Conversation>,
+    to: Option<&FolderName>,
+) {
+    if conversation.assigned.as_ref() == to {
+        return;
+    }
+    if let Some(before) = &conversation.assigned {
+        tx.remove(&names::assigned(before), &conversation.id);
+        queue::wake(tx, before);
+    }
+    if let Some(to) = to {
+        tx.add(&names::assigned(to), &conversation.id, tx.now);
+        queue::wake(tx, to);
+    }
+    conversation.assigned = to.cloned();
+}
+
+/// Moves the turns that wait in a conversation, all but `except`, to the folder that it is
+/// assigned to.
+pub(super) fn move_waiting(
+    tx: &mut Tx<'_>,
+    conversation: &mut Tracked<Conversation>,
+    except: Option<&TurnId>,
+) -> Decision<()> {
+    let waiting: Vec<TurnId> =
+        conversation.open.iter().filter(|id| Some(*id) != except).cloned().collect();
+    tx.expect(waiting.iter().map(Turn::name))?;
+    for id in waiting {
+        let turn = tx.get_tracked::<Turn>(&id)?;
+        let Some(mut turn) = turn.filter(|turn| turn.is_queued()) else {
+            continue;
+        };
+        let to = conversation.assigned.as_ref().unwrap_or(&turn.place.home).clone();
+        if conversation.handoff.is_some() {
+            turn.place.handoff = conversation.handoff.take();
+        }
+        if to != turn.place.folder {
+            queue::leave(tx, &turn.place.folder, &id);
+            turn.place.folder = to;
+            turn.place.spoke = false;
+            if conversation.is_first(&id) {
+                queue::enter(tx, &turn.place.folder, &id, turn.origin.created_at, tx.now);
+            }
+        }
+        turn.store(tx, &id)?;
+    }
+    Ok(())
+}
+
+/// Checks a handoff or a reassignment: it stays within the root folder, and its note is short.
+///
+/// # Errors
+/// [`Refusal::Invalid`] otherwise.
+pub(super) fn check(from: &FolderName, to: Option<&FolderName>, note: &str) -> Result<(), Refusal> {
+    if let Some(to) = to.filter(|to| to.root() != from.root()) {
+        return Err(Refusal::invalid(format!(
+            "{to} is not within {}: turns and conversations stay in their root folder",
+            from.root()
+        )));
+    }
+    if note.chars().count() > MAX_NOTE {
+        return Err(Refusal::invalid(format!("a note has at most {MAX_NOTE} characters")));
+    }
+    Ok(())
+}

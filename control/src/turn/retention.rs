@@ -1,0 +1,134 @@
+//! How long a conversation's messages and frames are kept, and its deletion.
+
+use super::{Turn, exchange::delete_records, observe};
+use crate::{
+    conversation::{self, Conversation, Head},
+    ids::{ConversationId, TurnId},
+    names::{self, Due},
+    queue,
+    time::Time,
+    token::Token,
+    transaction::{Decision, Record as _, Tracked, Tx},
+};
+use std::time::Duration;
+
+/// How many turns one clean-up looks at.
+const SWEEP: u32 = 100;
+/// How soon the next clean-up follows, at the earliest.
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// Deletes a conversation with all its turns; those under way are cancelled.
+pub(crate) fn delete(tx: &mut Tx<'_>, token: &Token, id: &ConversationId) -> Decision<()> {
+    let conversation = conversation::of_token(tx.get(id)?, token)?;
+    purge(tx, &conversation)
+}
+
+fn purge(tx: &mut Tx<'_>, conversation: &Conversation) -> Decision<()> {
+    let id = &conversation.id;
+    if let Some(folder) = &conversation.assigned {
+        tx.remove(&names::assigned(folder), id);
+        queue::wake(tx, folder);
+    }
+    let turns = tx.all_members(&names::turns(id))?;
+    tx.expect(conversation.open.iter().map(Turn::name))?;
+    for turn in turns {
+        let is_open = conversation.open.contains(&turn);
+        if is_open && let Some(mut open) = tx.get::<Turn>(&turn)? {
+            let notice = open.cancelled();
+            open.release(tx, Some(notice));
+            if open.attempt == 0 {
+                observe::put_back(tx, &open, None)?;
+            }
+        }
+        delete_records(tx, &turn, is_open);
+    }
+    tx.delete_set(&names::turns(id));
+    tx.delete_log(names::log(id));
+    tx.delete::<Head>(id);
+    tx.delete::<Conversation>(id);
+    tx.unschedule(&Due::Conversation(id.clone()));
+    tx.publish(names::conversation_topic(id), "deleted");
+    Ok(())
+}
+
+/// Schedules a conversation's clean-up, if none is due.
+pub(super) fn schedule(tx: &mut Tx<'_>, conversation: &mut Tracked<Conversation>) {
+    if conversation.clean_up_at.is_none() {
+        let at = tx.now + tx.limits.keep_frames;
+        conversation.clean_up_at = Some(at);
+        tx.schedule(&Due::Conversation(conversation.id.clone()), at);
+    }
+}
+
+/// Deletes what is past retention, and schedules the next clean-up.
+pub(crate) fn clean_up(tx: &mut Tx<'_>, id: &ConversationId) -> Decision<()> {
+    let Some(mut conversation) = tx.get_tracked::<Conversation>(id)? else {
+        tx.unschedule(&Due::Conversation(id.clone()));
+        return Ok(());
+    };
+    let idle_until = conversation.active_at + tx.limits.messages_kept();
+    if conversation.open.is_empty() && tx.now >= idle_until {
+        return purge(tx, &conversation);
+    }
+    let messages = delete_messages(tx, &conversation)?;
+    let frames = trim_frames(tx, &mut conversation)?;
+    let again = idle_until.min(messages).min(frames).max(tx.now + PAUSE);
+    conversation.clean_up_at = Some(again);
+    conversation.store(tx, id)?;
+    tx.schedule(&Due::Conversation(id.clone()), again);
+    Ok(())
+}
+
+/// Deletes turns whose messages are past retention; returns when the next one is.
+fn delete_messages(tx: &mut Tx<'_>, conversation: &Conversation) -> Decision<Time> {
+    let set = names::turns(&conversation.id);
+    let members = tx.members(&set, 0..=conversation.trimmed, SWEEP)?;
+    tx.expect(members.iter().map(|(id, _)| Turn::name(id)))?;
+    for (id, _) in &members {
+        let turn = tx.get::<Turn>(id)?;
+        let kept_until = ended_at(turn.as_ref()).map(|at| at + tx.limits.messages_kept());
+        if let Some(until) = kept_until.filter(|until| *until > tx.now) {
+            return Ok(until);
+        }
+        delete_records(tx, id, false);
+        tx.remove(&set, id);
+    }
+    // A full sweep leaves the rest to the next one.
+    let is_full = members.len() == SWEEP as usize;
+    Ok(if is_full { tx.now } else { tx.now + tx.limits.keep_frames })
+}
+
+/// Trims the log before the first turn whose frames are still kept; returns when they are not.
+fn trim_frames(tx: &mut Tx<'_>, conversation: &mut Tracked<Conversation>) -> Decision<Time> {
+    let trimmed = conversation.trimmed;
+    let set = names::turns(&conversation.id);
+    let members: Vec<(TurnId, u64)> = tx.members(&set, trimmed + 1..=u64::MAX, SWEEP + 1)?;
+    tx.expect(members.iter().map(|(id, _)| Turn::name(id)))?;
+    let (mut through, mut again) = (trimmed, tx.now + tx.limits.keep_frames);
+    for (index, (id, first_seq)) in members.iter().enumerate() {
+        let turn = tx.get::<Turn>(id)?;
+        let kept_until = match &turn {
+            // An open turn is never trimmed.
+            Some(turn) if turn.is_open() => Some(again),
+            turn => ended_at(turn.as_ref()).map(|at| at + tx.limits.keep_frames),
+        };
+        let kept_until = kept_until.filter(|until| *until > tx.now);
+        if kept_until.is_some() || index == SWEEP as usize {
+            // Turns overlap in the log: a later one's message stands among this one's frames.
+            through = through.min(first_seq - 1);
+            again = kept_until.unwrap_or(tx.now);
+            break;
+        }
+        let last_seq = turn.as_ref().and_then(Turn::end).map_or(*first_seq, |end| end.last_seq);
+        through = through.max(last_seq);
+    }
+    if through > trimmed {
+        conversation.trimmed = through;
+        tx.trim(names::log(&conversation.id), through);
+    }
+    Ok(again)
+}
+
+fn ended_at(turn: Option<&Turn>) -> Option<Time> {
+    turn.and_then(Turn::end).map(|end| end.at)
+}
