@@ -29,7 +29,7 @@ const STYLE: &str = include_str!("../web/page.css");
 /// One file, so that its parts are always of one version.
 const SCRIPT: &str = concat!(
     include_str!("../web/page/words.js"),
-    include_str!("../web/page/asking.js"),
+    include_str!("../web/page/request.js"),
     include_str!("../web/page/reply.js"),
     include_str!("../web/page/turn.js"),
     include_str!("../web/page/stream.js"),

@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import http from "node:http";
 import { test } from "node:test";
-import { attach, attachGated, echoLink, given, link, visit, Visitor } from "./harness.js";
+import { attach, attachGated, echoLink, given, link, Visitor, visit } from "./harness.js";
 
 test("the demo link streams an answer in Markdown", async (t) => {
   const visitor = await visit(t, given("ARIZUKO_CHAT_URL"));
@@ -24,7 +24,10 @@ test("the page shows a reply while the agent writes it", async (t) => {
   assert.equal(await visitor.dots.count(), 1, "more is due");
   await open();
   await visitor.answered(1);
-  assert.deepEqual(await visitor.transcript(), ["tea", "First half for tea.\nSecond half for tea."].map((text) => text.replace("\n", "\n\n")));
+  assert.deepEqual(
+    await visitor.transcript(),
+    ["tea", "First half for tea.\nSecond half for tea."].map((text) => text.replace("\n", "\n\n")),
+  );
   visitor.assertNoComplaints();
 });
 
@@ -86,8 +89,11 @@ test("messages over the limit of open turns are sent as soon as there is room", 
   await open();
   await visitor.answered(messages.length);
   const transcript = await visitor.transcript();
-  assert.deepEqual(transcript.filter((_, i) => i % 2 === 0), messages);
-  messages.forEach((message, i) => assert.match(transcript[2 * i + 1], new RegExp(`Second half for ${message}`)));
+  assert.deepEqual(
+    transcript.filter((_, i) => i % 2 === 0),
+    messages,
+  );
+  for (const [i, message] of messages.entries()) assert.match(transcript[2 * i + 1], new RegExp(`Second half for ${message}`));
 });
 
 test("the stop button ends the reply", async (t) => {
@@ -155,7 +161,7 @@ test("two tabs share the conversation, and each shows every message once", async
 });
 
 test("the page works in a frame on a site that the link allows", async (t) => {
-  const site = http.createServer((request, response) => {
+  const site = http.createServer((_request, response) => {
     response.setHeader("content-type", "text/html");
     response.end(`<iframe width=360 height=500 src="${url}"></iframe>`);
   });

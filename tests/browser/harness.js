@@ -7,19 +7,27 @@
 import assert from "node:assert/strict";
 import { execFile, spawn } from "node:child_process";
 import { randomBytes } from "node:crypto";
+import { once } from "node:events";
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import http from "node:http";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { createInterface } from "node:readline";
 import { after } from "node:test";
-import { once } from "node:events";
 import { promisify } from "node:util";
 import { chromium } from "playwright-core";
 
 export const LAUNCH = {
   executablePath: process.env.CHROMIUM || "/usr/bin/chromium",
-  args: ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync"],
+  args: [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+  ],
 };
 
 /** Returns a required environment variable. */
@@ -118,7 +126,10 @@ class Person {
   /** Reads up to the next line that matches, and returns it. */
   async reads(pattern) {
     const read = [];
-    for (let line; !(line = await this.lines.next()).done; read.push(line.value)) if (pattern.test(line.value)) return line.value;
+    for (let line = await this.lines.next(); !line.done; line = await this.lines.next()) {
+      if (pattern.test(line.value)) return line.value;
+      read.push(line.value);
+    }
     assert.fail(`the inbox ended before it said ${pattern}:\n${read.join("\n")}`);
   }
 
@@ -199,7 +210,9 @@ export class Visitor {
     await this.page.exposeFunction("heard", (text) => heard.push(text));
     await this.page.evaluate(() => {
       const announcer = document.querySelector("[aria-live=polite]");
-      new MutationObserver((changes) => changes.forEach((change) => change.addedNodes.forEach((node) => window.heard(node.textContent.trim())))).observe(announcer, { childList: true });
+      new MutationObserver((changes) => {
+        for (const node of changes.flatMap((change) => [...change.addedNodes])) window.heard(node.textContent.trim());
+      }).observe(announcer, { childList: true });
     });
     return heard;
   }
@@ -277,7 +290,7 @@ export async function proxy(t, url, { buffering = false } = {}) {
     url: `http://127.0.0.1:${server.address().port}${pathname}`,
     cut: () => {
       cut = true;
-      sockets.forEach((socket) => socket.destroy());
+      for (const socket of sockets) socket.destroy();
     },
     mend: () => (cut = false),
   };

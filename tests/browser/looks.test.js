@@ -18,7 +18,12 @@ for (const [name, options] of shots) {
   test(`screenshots: ${name}`, async (t) => {
     const folder = path.resolve(given("ARIZUKO_SCREENSHOTS"));
     await mkdir(folder, { recursive: true });
-    const made = await link("--name", "Acme support", "--greeting", "Hello. Ask about orders, returns or *anything else*; we read every message.");
+    const made = await link(
+      "--name",
+      "Acme support",
+      "--greeting",
+      "Hello. Ask about orders, returns or *anything else*; we read every message.",
+    );
     await attach(t, made.folder, "document.sh");
     const visitor = await visit(t, made.url, options);
     const shoot = (what) => visitor.page.screenshot({ path: path.join(folder, `${name}-${what}.png`), animations: "disabled" });
@@ -40,7 +45,17 @@ for (const [name, options] of shots.slice(0, 4)) {
     await mkdir(folder, { recursive: true });
     const made = await link("--name", "Acme support");
     const people = `${made.folder}/people`;
-    await arizuko("route", "set", made.jid, "--escalate-unfinished-after", "1s", "--escalate-to", people, "--escalate-say", "Nobody has looked yet: I'm fetching a colleague.");
+    await arizuko(
+      "route",
+      "set",
+      made.jid,
+      "--escalate-unfinished-after",
+      "1s",
+      "--escalate-to",
+      people,
+      "--escalate-say",
+      "Nobody has looked yet: I'm fetching a colleague.",
+    );
     const { open } = await attachGated(t, made.folder);
     const ana = await inbox(t, people, "Ana Lúcia");
     const visitor = await visit(t, made.url, options);

@@ -40,7 +40,15 @@ test("a bot hands off to a person, whom the page names, and gets the conversatio
   await visitor.answered(5);
   await visitor.hears("First half for thanks.");
   const expected = {
-    transcript: ["tea", "First half for tea.", SAY, "Here I am.", "At your service.", "thanks", "First half for thanks.\n\nSecond half for thanks."],
+    transcript: [
+      "tea",
+      "First half for tea.",
+      SAY,
+      "Here I am.",
+      "At your service.",
+      "thanks",
+      "First half for thanks.\n\nSecond half for thanks.",
+    ],
     // The same author is not named again.
     authors: ["", "", "", "Ana", "", "", "Acme support"],
   };
@@ -56,7 +64,11 @@ test("a bot hands off to a person, whom the page names, and gets the conversatio
   assert.deepEqual(heard.slice(0, 3).sort(), [answering, ...said].sort(), "both are told, in whatever order");
   // An author who answers at once is not announced first.
   const replies = heard.slice(3).filter((text) => !["Ana is typing…", answering].includes(text));
-  assert.deepEqual(replies, ["Ana: Here I am.", "Ana: At your service.", `Acme support: ${expected.transcript.at(-1).replace("\n\n", "\n")}`]);
+  assert.deepEqual(replies, [
+    "Ana: Here I am.",
+    "Ana: At your service.",
+    `Acme support: ${expected.transcript.at(-1).replace("\n\n", "\n")}`,
+  ]);
   assert.ok(!(await visitor.page.content()).includes("nobody else reads"));
   visitor.assertNoComplaints();
 });
@@ -141,7 +153,10 @@ test("an open page shows an unprompted message at once, without moving the focus
   visitor.assertNoComplaints();
 });
 
-for (const [mode, doing] of [["observe", "observed"], ["drop", "dropped"]]) {
+for (const [mode, doing] of [
+  ["observe", "observed"],
+  ["drop", "dropped"],
+]) {
   test(`a message that is ${doing} shows as received, and no reply is awaited`, async (t) => {
     const { url, jid } = await link();
     await arizuko("route", "set", jid, "--mode", mode);
@@ -156,7 +171,12 @@ for (const [mode, doing] of [["observe", "observed"], ["drop", "dropped"]]) {
           if (!foot.querySelector(".dots").hidden) window.line("dots");
           window.line(foot.querySelector(".foot-text").textContent);
         });
-      new MutationObserver(look).observe(document.getElementById("thread"), { subtree: true, childList: true, attributes: true, characterData: true });
+      new MutationObserver(look).observe(document.getElementById("thread"), {
+        subtree: true,
+        childList: true,
+        attributes: true,
+        characterData: true,
+      });
     });
     const received = visitor.page.locator(".foot").getByText("Your message was received.");
     for (let count = 1; count <= 3; count++) {

@@ -5,7 +5,7 @@ import { mkdir, writeFile } from "node:fs/promises";
 import path from "node:path";
 import { test } from "node:test";
 import { chromium } from "playwright-core";
-import { attachGated, echoLink, folderFor, LAUNCH, link, visit, Visitor } from "./harness.js";
+import { attachGated, echoLink, folderFor, LAUNCH, link, Visitor, visit } from "./harness.js";
 
 /** Starts a Chromium that blocks cookies, and with them all storage. */
 async function visitWithoutStorage(t, url) {
@@ -54,7 +54,10 @@ test("two browsers on one link never see each other", async (t) => {
   await bob.say("I am Bob");
   await ann.answered(1);
   await bob.answered(1);
-  for (const [visitor, name] of [[ann, "Ann"], [bob, "Bob"]]) {
+  for (const [visitor, name] of [
+    [ann, "Ann"],
+    [bob, "Bob"],
+  ]) {
     const expected = [`I am ${name}`, `You said: I am ${name}`];
     assert.deepEqual(await visitor.transcript(), expected);
     await visitor.page.reload();
@@ -73,7 +76,7 @@ test("messages of visitors and agents cannot run scripts", async (t) => {
   const attack = `<img src=x onerror="document.title='hacked'"><script>document.title='hacked'</script>`;
   await visitor.say(attack);
   await visitor.answered(1);
-  assert.equal(await visitor.questions.first().innerText(), attack);
+  assert.equal(await visitor.questions.first().textContent(), attack);
   assert.equal(await visitor.answers.locator("img, script, [onerror]").count(), 0);
   assert.notEqual(await visitor.page.title(), "hacked");
   visitor.assertNoComplaints();
@@ -82,15 +85,23 @@ test("messages of visitors and agents cannot run scripts", async (t) => {
 test("the conversation works through the plain form, without JavaScript", async (t) => {
   const { url } = await echoLink(t);
   const visitor = await visit(t, url, { javaScriptEnabled: false });
-  for (const [count, text] of [[1, "one"], [2, "two"]]) {
+  for (const [count, text] of [
+    [1, "one"],
+    [2, "two"],
+  ]) {
     await visitor.input.fill(text);
     await visitor.button("Send").click();
     await visitor.page.waitForURL(/\?conversation=/);
     // The page refreshes itself until the answer is there.
-    await visitor.answers.nth(count - 1).filter({ hasText: `You said: ${text}` }).waitFor();
+    await visitor.answers
+      .nth(count - 1)
+      .filter({ hasText: `You said: ${text}` })
+      .waitFor();
   }
   assert.deepEqual(await visitor.transcript(), ["one", "You said: one", "two", "You said: two"]);
-  const { bottom, height } = await visitor.answers.last().evaluate((last) => ({ bottom: last.getBoundingClientRect().bottom, height: innerHeight }));
+  const { bottom, height } = await visitor.answers
+    .last()
+    .evaluate((last) => ({ bottom: last.getBoundingClientRect().bottom, height: innerHeight }));
   assert.ok(bottom <= height, "the newest message is in sight");
   await visitor.button("New conversation").click();
   await visitor.questions.first().waitFor({ state: "detached" });

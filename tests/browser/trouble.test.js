@@ -18,7 +18,12 @@ test("429 shows a countdown, and the page sends the message again with the same 
   assert.deepEqual(await visitor.transcript(), ["hello", "You said: hello"]);
 });
 
-for (const [status, sentence] of [[0, "The server can't be reached."], [500, "Messages can't be taken right now."], [503, "Messages can't be taken right now."], [504, "This may have arrived or not"]]) {
+for (const [status, sentence] of [
+  [0, "The server can't be reached."],
+  [500, "Messages can't be taken right now."],
+  [503, "Messages can't be taken right now."],
+  [504, "This message may have arrived."],
+]) {
   test(`${status || "no answer"} shows an error, and the page tries again with the same key`, async (t) => {
     const { url } = await echoLink(t);
     const visitor = await visit(t, url);
@@ -110,7 +115,7 @@ test("a link revoked while the page slept shows as revoked at the next message",
   await visitor.say("hello");
   await visitor.notice.filter({ hasText: "This link has been switched off." }).waitFor();
   await visitor.lastLine("Not sent");
-  assert.equal(await visitor.questions.innerText(), "hello");
+  assert.equal(await visitor.questions.textContent(), "hello");
 });
 
 test("the page says that it is offline, and sends the message once the network is back", async (t) => {

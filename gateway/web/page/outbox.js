@@ -1,6 +1,6 @@
-// ── What is sent ────────────────────────────────────────────────────────────────────────────────
+// ── Sending ─────────────────────────────────────────────────────────────────────────────────────
 
-/** The messages of one conversation that are not known to have been taken. */
+/** The messages of one conversation that the gateway has not yet confirmed. */
 class Outbox {
   turns = [];
 
@@ -8,34 +8,35 @@ class Outbox {
     this.thread = thread;
   }
 
-  /** One at a time: the first message makes the conversation that the second belongs to. */
-  async deliverAll() {
-    if (this.delivering) return;
-    this.delivering = true;
+  /** Sends all messages, one at a time: the first one creates the conversation that the second belongs to. */
+  async sendAll() {
+    if (this.sending) return;
+    this.sending = true;
     const { thread } = this;
     await thread.loaded;
-    const next = () => this.turns.find((turn) => !turn.trouble?.final);
-    for (let tries = 0, turn; !thread.closed && (turn = next()); ) {
+    for (let tries = 0; !thread.closed; ) {
+      const turn = this.turns.find((turn) => !turn.trouble?.final);
+      if (!turn) break;
       turn.posting = true;
       const answer = await post("", turn.key, { content: turn.content, conversation: thread.id ?? undefined });
       turn.posting = false;
       turn.element.hidden = false;
       if (thread.closed) break;
-      if (answer.ok) this.taken(turn, answer.body);
+      if (answer.ok) this.accepted(turn, answer.body);
       else await this.refused(turn, answer, tries);
       tries = answer.ok ? 0 : tries + 1;
     }
-    this.delivering = false;
+    this.sending = false;
   }
 
-  taken(turn, { turn_id, conversation, status, user, agent_attached }) {
+  accepted(turn, { turn_id, conversation, status, user, agent_attached }) {
     const { thread } = this;
     attended = agent_attached;
     this.drop(turn);
     const known = thread.turns.find((other) => other.id === turn_id);
     if (!known) turn.id ??= turn_id;
     else if (known !== turn) thread.remove(turn);
-    // The answer to a repeat may tell of an end whose frames we have yet to read.
+    // The answer to a repeat may have the status of a turn that has ended. Its last frames are still to come.
     thread.arrive(turn_id, status === "queued" || isSetAside(status) ? status : "running", user);
     thread.draw();
     if (thread.id === conversation) return thread.remember();
@@ -43,7 +44,7 @@ class Outbox {
     thread.stream.listen();
   }
 
-  /** Says why, and waits where waiting helps. The key stays the same, so nothing is ever sent twice. */
+  /** Shows why the message was refused, and waits where a retry may help. The key stays the same, so no message arrives twice. */
   async refused(turn, { status, wait, body }, tries) {
     const { thread } = this;
     if (status === 401) return thread.switchOff();
@@ -68,20 +69,20 @@ class Outbox {
   retry(turn) {
     turn.trouble = null;
     turn.draw();
-    this.deliverAll();
+    this.sendAll();
   }
 
-  /** An answer has ended: what waited for room waits no more. */
+  /** Retries the messages that wait for a turn to end. Called when one has ended. */
   roomAgain() {
-    this.turns.forEach((waiting) => waiting.trouble?.tooMany && waiting.hurry());
+    for (const turn of this.turns) if (turn.trouble?.tooMany) turn.hurry();
   }
 
-  /** Tries at once what waits for its next try. */
+  /** Retries at once what waits for its next try. */
   hurry() {
-    this.turns.forEach((turn) => turn.hurry());
+    for (const turn of this.turns) turn.hurry();
   }
 
-  /** Nothing is taken any more. */
+  /** Marks every message as refused for good. */
   refuseAll(text) {
     for (const turn of this.turns) turn.trouble = { text, tone: "refused", final: true };
   }

@@ -1,4 +1,4 @@
-// ── One message of the agent's ──────────────────────────────────────────────────────────────────
+// ── One message of an answer ────────────────────────────────────────────────────────────────────
 
 const template = (id) => page[id].content.firstElementChild.cloneNode(true);
 
@@ -20,7 +20,7 @@ class Reply {
     this.sign({});
   }
 
-  /** Says who wrote it: a person by name, or the agent, who goes by the link's. */
+  /** Shows the author: a person's name, or the link's name for the agent. */
   sign({ author, name }) {
     this.author = name || config.name;
     this.element.querySelector(".author").textContent = this.author;
@@ -28,10 +28,12 @@ class Reply {
     this.element.classList.toggle("again", this.goesOn);
   }
 
-  /** Whether the message before it is by the same, who need not be named again. */
+  /** Whether the message before it has the same author, who is then not named again. */
   get goesOn() {
-    const before = this.element.previousElementSibling ?? this.element.parentElement?.previousElementSibling?.querySelector("article:last-of-type");
-    const by = (message) => message?.matches(".assistant") && [message.matches(".person"), message.querySelector(".author").textContent].join();
+    const before =
+      this.element.previousElementSibling ?? this.element.parentElement?.previousElementSibling?.querySelector("article:last-of-type");
+    const by = (message) =>
+      message?.matches(".assistant") && [message.matches(".person"), message.querySelector(".author").textContent].join();
     return by(before) === by(this.element);
   }
 
@@ -39,7 +41,7 @@ class Reply {
     return this.body.classList.contains("plain");
   }
 
-  /** The text as it is, until its rendering arrives. */
+  /** Shows the plain text until its HTML arrives. */
   write(content) {
     this.content = content;
     this.rendered = false;
@@ -47,14 +49,14 @@ class Reply {
     noticeNews();
   }
 
-  /** The gateway's HTML as block `k`; what came after it is dropped. */
+  /** Shows the gateway's HTML as block `k` and drops the blocks after it. */
   render(k, html) {
     if (k > this.body.children.length) return this.unrender();
     const block = document.createElement("div");
     block.className = "block";
     block.innerHTML = html;
-    block.querySelectorAll("pre").forEach(frameCode);
-    block.querySelectorAll("table").forEach((table) => scrollable(frame(table, "table"), "Table"));
+    for (const pre of block.querySelectorAll("pre")) frameCode(pre);
+    for (const table of block.querySelectorAll("table")) scrollable(frame(table, "table"), "Table");
     if (this.plain) this.body.replaceChildren();
     while (this.body.children.length > k) this.body.lastChild.remove();
     this.body.append(block);
@@ -63,13 +65,13 @@ class Reply {
     levelHeadings(this.body);
   }
 
-  /** For a rendering that began before we listened: plain text, until the whole comes. */
+  /** Shows plain text until the whole message is rendered. Called where the first blocks were sent before this page listened. */
   unrender() {
     this.body.classList.add("plain");
     this.write(this.content);
   }
 
-  /** Reads it out once it is finished; a moment later, when it is rendered. */
+  /** Announces the message once, after a moment in which its HTML arrives. */
   finish(audible) {
     if (!this.finished && audible) setTimeout(() => say(this.spoken()), 300);
     this.finished = true;
@@ -77,12 +79,12 @@ class Reply {
 
   spoken() {
     const copy = this.body.cloneNode(true);
-    copy.querySelectorAll("button").forEach((button) => button.remove());
+    for (const button of copy.querySelectorAll("button")) button.remove();
     return `${this.author}: ${copy.textContent}`;
   }
 }
 
-/** An answer's headings go on from the page's (h1 the name, h2 the author) and skip no level. */
+/** Sets the levels of an answer's headings: below the page's (h1 is the name, h2 the author), without a gap. */
 function levelHeadings(body) {
   let level = 2;
   for (const heading of body.querySelectorAll("h1, h2, h3, h4, h5, h6")) {
@@ -99,7 +101,7 @@ function frame(element, name) {
   return box;
 }
 
-/** What is wider than the column scrolls by itself, also by keyboard. */
+/** Lets an element that is wider than the column scroll, also by keyboard. */
 function scrollable(element, label) {
   element.tabIndex = 0;
   element.setAttribute("role", "group");
@@ -111,7 +113,10 @@ function frameCode(pre) {
   const box = frame(pre, "code");
   if (!navigator.clipboard) return;
   const copy = button("Copy", async () => {
-    copy.textContent = await navigator.clipboard.writeText(pre.textContent).then(() => "Copied", () => "Not allowed");
+    copy.textContent = await navigator.clipboard.writeText(pre.textContent).then(
+      () => "Copied",
+      () => "Not allowed",
+    );
     say(copy.textContent);
     await pause(2);
     copy.textContent = "Copy";

@@ -1,8 +1,8 @@
-// ── What comes by itself ────────────────────────────────────────────────────────────────────────
+// ── The event stream ────────────────────────────────────────────────────────────────────────────
 
-/** The frames of one conversation as they are made, and the history where none come. */
+/** Follows the frames of one conversation, and reads the history while no frames come. */
 class Stream {
-  /** The last frame that we have. */
+  /** The cursor of the last frame received. */
   cursor = "";
   refusals = 0;
   source = null;
@@ -11,7 +11,7 @@ class Stream {
     this.thread = thread;
   }
 
-  /** Follows the stream. The browser itself reconnects, from the last frame it has. */
+  /** Opens the stream after `cursor`. The browser reconnects by itself, from the last event it received. */
   listen() {
     this.close();
     const source = new EventSource(`${base}c/${this.thread.id}/sse?html=1${this.cursor && `&last_event_id=${this.cursor}`}`);
@@ -24,7 +24,7 @@ class Stream {
     };
     source.onerror = () => {
       unreachable();
-      // It gives up where the answer is no stream. The history tells why, or that the way is free.
+      // The browser gives up where the answer is not a stream. The history's answer says why, or that the gateway is back.
       if (this.givenUp) this.thread.connect(backoff(this.refusals++));
     };
     const on = (name, act) =>
@@ -37,10 +37,15 @@ class Stream {
     for (const name of ["message", "delta", "status", "restart", "turn_done"]) on(name, (data) => this.hear(name, data));
     on("user", (message) => {
       this.thread.arrive(message.turn_id, "queued", message);
-      // A message that nobody is to answer has its end right behind it.
+      // A message that nobody answers ends with the frame that follows at once.
       setTimeout(() => this.thread.draw(), 50);
     });
-    on("html", ({ id, block, html }) => this.thread.turns.findLast((turn) => turn.replies.has(id))?.reply(id).render(block, html));
+    on("html", ({ id, block, html }) =>
+      this.thread.turns
+        .findLast((turn) => turn.replies.has(id))
+        ?.reply(id)
+        .render(block, html),
+    );
     on("reset", () => this.thread.startOver());
     on("revoked", () => this.thread.switchOff());
     this.watchSilence();
@@ -48,7 +53,7 @@ class Stream {
 
   hear(name, data) {
     const known = this.thread.turns.find((turn) => turn.id === data.turn_id);
-    // Only where the agent speaks first there was no message before.
+    // Only an agent that speaks first sends a message of an unknown turn.
     const turn = known ?? (name === "message" ? this.thread.arrive(data.turn_id, "done", null, data.created_at) : null);
     if (!turn || data.n <= turn.n) return;
     turn.n = data.n;
@@ -66,8 +71,8 @@ class Stream {
   }
 
   /**
-   * A proxy may hold the stream back, and a connection may die without a sign. So while an answer
-   * is due and the stream says nothing, the history is asked: often if it had news, else seldom.
+   * Reads the history while an answer is due and the stream is silent, since a proxy may hold back the stream and a connection may die
+   * without a sign. Reads it more often while it has news.
    */
   watchSilence(seconds = 5) {
     clearTimeout(this.silence);
@@ -75,7 +80,7 @@ class Stream {
     if (thread.closed || !thread.id || !thread.turns.some((turn) => turn.open || turn.unrendered)) return;
     this.silence = setTimeout(async () => {
       const { news, wait } = await thread.load();
-      // A stream that did speak, or is old, is not held back but dead. A new one also begins its rendering anew.
+      // A stream that has sent events before, or is older than 20 seconds, is dead. A younger silent one may be held back by a proxy.
       if (news && (this.spoken || Date.now() - this.openedAt > 20_000)) return this.listen();
       this.watchSilence(news ? 1.5 : wait || Math.min(seconds * 1.5, 15));
     }, seconds * 1000);
@@ -86,12 +91,12 @@ class Stream {
     return this.source?.readyState === EventSource.CLOSED;
   }
 
-  /** Ends the connection; `listen` begins another. */
+  /** Closes the connection; `listen` opens another. */
   close() {
     this.source?.close();
   }
 
-  /** Ends for good. */
+  /** Closes the connection and stops reading the history. */
   end() {
     this.close();
     clearTimeout(this.silence);

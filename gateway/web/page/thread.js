@@ -13,14 +13,14 @@ class Thread {
 
   constructor({ conversation = null, outbox = [] }) {
     this.id = conversation;
-    // These may have arrived before the page was left; the repeat will tell.
+    // These may have arrived before the page was left. The answer to the repeat says.
     for (const { content, key } of outbox) this.queue(new Turn(this, content, key)).element.hidden = true;
   }
 
   begin() {
     if (this.id) this.connect();
     else this.open();
-    this.outbox.deliverAll();
+    this.outbox.sendAll();
   }
 
   open() {
@@ -34,7 +34,7 @@ class Thread {
     return this.turns.find((turn) => turn.open);
   }
 
-  // What a reload needs is kept in the tab's own history entry, which no setting forbids.
+  // A reload finds its state in the tab's own history entry, which no browser setting forbids.
 
   remember() {
     if (this.closed) return;
@@ -50,7 +50,7 @@ class Thread {
 
   // Reading.
 
-  /** Reads the history until it can, then follows the stream from there. */
+  /** Reads the history, repeating until it succeeds, then follows the stream from there. */
   async connect(wait = 0) {
     const round = ++this.round;
     const stale = () => this.closed || round !== this.round;
@@ -68,7 +68,7 @@ class Thread {
     if (this.id) this.stream.listen();
   }
 
-  /** In place of the thread before it, or of what the server rendered. */
+  /** Replaces the previous thread, or the messages that the gateway rendered. */
   show() {
     this.remember();
     this.draw();
@@ -77,7 +77,7 @@ class Thread {
     toEnd();
   }
 
-  /** Reads the history from the first page that may have changed. */
+  /** Reads the history from the first page that may have changed. `news` says whether any turn changed. */
   async load() {
     for (let news = false; this.id; ) {
       const { status, ok, wait, body } = await request(`c/${this.id}?html=1&after=${this.position}`);
@@ -89,7 +89,7 @@ class Thread {
         return { ok, wait };
       } else {
         attended = body.agent_attached;
-        for (const told of body.turns) news = this.adopt(told) || news;
+        for (const turn of body.turns) news = this.adopt(turn) || news;
         this.draw();
         this.stream.cursor = body.cursor;
         if (!body.next) return { ok, news };
@@ -99,29 +99,29 @@ class Thread {
     return { ok: true, news: false };
   }
 
-  /** The log is another one than we knew: forget it, read it from the start. */
+  /** Forgets all turns and reads the history from the start. Called when the cursor is not in the conversation's log. */
   startOver() {
-    this.turns.filter((turn) => turn.id).forEach((turn) => this.remove(turn));
+    for (const turn of this.turns.filter((turn) => turn.id)) this.remove(turn);
     this.stream.cursor = "";
     this.position = 0;
     this.connect();
   }
 
-  // The list of turns: in the order of the conversation, what is unsent at its end.
+  // The list of turns is in the order of the conversation, with unsent messages at its end.
 
-  /** Takes a turn from the history, unless the stream was quicker; says whether it was news. */
-  adopt(told) {
-    const known = this.turns.find((turn) => turn.id === told.turn_id);
-    const turn = this.arrive(told.turn_id, told.status, told.user, (told.user ?? told.assistant[0])?.created_at);
-    if (turn.n > told.n) return false;
-    const news = !known || turn.n < told.n || turn.status !== told.status || turn.unrendered;
-    if (news) turn.take(told);
+  /** Adds or updates a turn from the history, unless the stream has shown more of it. Returns whether anything changed. */
+  adopt(record) {
+    const known = this.turns.find((turn) => turn.id === record.turn_id);
+    const turn = this.arrive(record.turn_id, record.status, record.user, (record.user ?? record.assistant[0])?.created_at);
+    if (turn.n > record.n) return false;
+    const news = !known || turn.n < record.n || turn.status !== record.status || turn.unrendered;
+    if (news) turn.take(record);
     return news;
   }
 
   /**
-   * The turn of this id, made if need be. The stream may tell of our message before its POST is
-   * answered. No message: the agent spoke first.
+   * Returns the turn with this id, and inserts it if it is new. It may be a message whose POST is not answered yet. Without a message the
+   * agent spoke first.
    */
   arrive(id, status, message, createdAt = message.created_at) {
     const content = message ? message.content : null;
@@ -155,22 +155,22 @@ class Thread {
   }
 
   draw() {
-    this.turns.forEach((turn) => turn.draw());
+    for (const turn of this.turns) turn.draw();
     if (this !== thread) return;
     const due = Boolean(this.due);
     if (!due && document.activeElement === page.stop) page.content.focus();
     page.stop.hidden = !due;
   }
 
-  // What the visitor does.
+  // Actions of the visitor.
 
-  /** Takes a message from the composer: shown at once, sent in its turn. */
+  /** Shows a message from the composer at once and queues it for sending. */
   write(content) {
     notify("gone", "");
     this.queue(new Turn(this, content, newKey()));
     this.show();
     toEnd();
-    this.outbox.deliverAll();
+    this.outbox.sendAll();
   }
 
   async stop() {
@@ -182,9 +182,9 @@ class Thread {
     setTimeout(() => notify("stop", ""), 5000);
   }
 
-  // Ends.
+  // Endings.
 
-  /** The conversation is no longer kept; what is on the screen stays until the page is left. */
+  /** The gateway no longer has the conversation. Its messages stay on the screen until the page is left. */
   vanish() {
     this.stream.close();
     reachable();
@@ -195,7 +195,7 @@ class Thread {
     this.name(null);
   }
 
-  /** The link was revoked or has expired. What was typed stays, to be copied. */
+  /** The link was revoked or has expired. The draft stays, so that the visitor can copy it. */
   switchOff() {
     reachable();
     notify("off", OFF);
@@ -207,7 +207,7 @@ class Thread {
     return { ok: false };
   }
 
-  /** Nothing more will come for what is open. */
+  /** Ends all open turns with this error. */
   end(error) {
     for (const turn of this.turns.filter((turn) => turn.open)) Object.assign(turn, { status: "cancelled", error });
     this.draw();

@@ -1,6 +1,6 @@
 // ── One question and its answer ─────────────────────────────────────────────────────────────────
 
-/** Whether a turn ended as it began: its message was kept as context, or seen by no agent. */
+/** Whether nobody answers the turn: its message was kept as context or dropped. */
 const isSetAside = (status) => status === "observed" || status === "dropped";
 
 class Turn {
@@ -12,12 +12,12 @@ class Turn {
   error = "";
   trouble = null;
   replies = new Map();
-  /** The replies that stay when another agent begins anew. */
+  /** The ids of the replies that stay when a new attempt starts. */
   kept = [];
   element = template("turn");
   foot = this.element.querySelector(".foot");
 
-  /** Without content: the agent spoke first. */
+  /** `content` is null where the agent spoke first. */
   constructor(thread, content, key) {
     Object.assign(this, { thread, content, key });
     const question = this.element.querySelector(".user");
@@ -25,7 +25,7 @@ class Turn {
     else question.querySelector(".body").textContent = content;
   }
 
-  /** Whether it answers a message. */
+  /** Whether it answers a visitor's message. */
   get asked() {
     return this.content !== null;
   }
@@ -34,12 +34,12 @@ class Turn {
     return this.status === "queued" || this.status === "running";
   }
 
-  /** What was there when the page came is not read out. */
+  /** Whether to announce changes: not while the page loads. */
   get audible() {
     return this.element.isConnected && !this.thread.opening;
   }
 
-  /** Whether it has ended, with a message whose rendering never came. */
+  /** Whether it has ended but a reply's HTML never arrived. */
   get unrendered() {
     return !this.open && [...this.replies.values()].some((reply) => !reply.rendered);
   }
@@ -61,7 +61,7 @@ class Turn {
     }
   }
 
-  /** The history's word on this turn: everything up to frame `n`. */
+  /** Shows the turn as the history has it, up to frame `n`. */
   take({ status, n, status_text = "", error = "", assistant, kept = 0 }) {
     const ids = assistant.map((message) => message.id);
     Object.assign(this, { status, n, statusText: status_text, error, kept: ids.slice(0, kept) });
@@ -74,7 +74,7 @@ class Turn {
     }
   }
 
-  /** What a numbered frame of the stream does. */
+  /** Applies a numbered frame of the stream. */
   frames = {
     message: (message) => {
       const reply = this.reply(message.id);
@@ -86,17 +86,23 @@ class Turn {
       this.statusText = "";
       this.reply(id).write(this.reply(id).content + text);
     },
-    status: ({ text }) => (this.statusText = text),
+    status: ({ text }) => {
+      this.statusText = text;
+    },
     restart: ({ keep }) => {
       this.statusText = "";
       if (!keep) this.dropReplies(this.kept);
       this.kept = [...this.replies.keys()];
-      this.replies.forEach((reply) => reply.finish(this.audible));
+      this.finishReplies();
     },
     turn_done: ({ status, error = "" }) => Object.assign(this, { status, error }),
   };
 
-  /** The line below the answer: dots while more is due, a sentence where something is amiss. */
+  finishReplies() {
+    for (const reply of this.replies.values()) reply.finish(this.audible);
+  }
+
+  /** The line below the answer: dots while more is due, a sentence where something went wrong. */
   line() {
     const last = this.thread.turns.at(-1) === this;
     const actions = last ? { "Ask again": () => this.thread.write(this.content) } : {};
@@ -124,7 +130,7 @@ class Turn {
   }
 
   draw() {
-    if (!this.open) this.replies.forEach((reply) => reply.finish(this.audible));
+    if (!this.open) this.finishReplies();
     const { text, dots = false, tone = "", actions = {} } = this.line();
     const drawn = JSON.stringify([text, dots, tone, Object.keys(actions)]);
     if (drawn === this.drawn) return;
@@ -136,18 +142,18 @@ class Turn {
     if (tone !== "late") this.announce(text || (dots && !this.replies.size && `${config.name} is answering.`));
   }
 
-  /** Progress is told at most every five seconds, all else at once. */
+  /** Announces progress at most every five seconds, everything else at once. */
   announce(text) {
     if (!text || !this.audible || (this.open && Date.now() - this.announcedAt < 5000)) return;
     this.announcedAt = Date.now();
     say(text);
   }
 
-  /** Counts down to the next try, which `hurry` makes now. */
+  /** Shows the seconds to the next try, and returns when they are over or `hurry` is called. */
   async countDown(seconds) {
     const count = this.foot.querySelector(".foot-count");
     this.until = Date.now() + seconds * 1000;
-    for (let left; (left = this.until - Date.now()) > 0; await pause(0.1)) count.textContent = `in ${Math.ceil(left / 1000)} s.`;
+    for (; Date.now() < this.until; await pause(0.1)) count.textContent = `in ${Math.ceil((this.until - Date.now()) / 1000)} s.`;
   }
 
   hurry() {

@@ -1,6 +1,6 @@
 // ── The composer ────────────────────────────────────────────────────────────────────────────────
 
-/** Where the browser can't fit the box to its text by itself. */
+/** Fits the box to its text in browsers without `field-sizing`. */
 function grow() {
   if (CSS.supports("field-sizing", "content")) return;
   page.content.style.height = "auto";
@@ -20,7 +20,7 @@ page.composer.addEventListener("submit", (event) => {
 });
 
 page.content.addEventListener("keydown", (event) => {
-  // While an input method composes, Enter picks a word.
+  // While an input method composes, Enter selects a word. Safari then reports key code 229 and not `isComposing`.
   if (event.key !== "Enter" || event.shiftKey || event.isComposing || event.keyCode === 229) return;
   event.preventDefault();
   page.composer.requestSubmit();
@@ -38,7 +38,7 @@ page.stop.addEventListener("click", () => thread.stop());
 
 // ── The log's end, and the bar ──────────────────────────────────────────────────────────────────
 
-/** Whether the reader is at the end, and so stays there. If not, he is told of what is new. */
+/** Whether the log scrolls with new messages. It stops when the reader scrolls up; "New messages" then shows. */
 let following = true;
 let lastTop = 0;
 
@@ -54,8 +54,10 @@ function toEnd() {
 
 page.log.addEventListener("scroll", () => {
   const { scrollTop, scrollHeight, clientHeight } = page.log;
-  if (scrollHeight - scrollTop - clientHeight < 24) following = page.latest.hidden = true;
-  else if (scrollTop < lastTop) following = false;
+  if (scrollHeight - scrollTop - clientHeight < 24) {
+    following = true;
+    page.latest.hidden = true;
+  } else if (scrollTop < lastTop) following = false;
   lastTop = scrollTop;
 });
 
@@ -68,17 +70,17 @@ const sizes = new ResizeObserver(() => following && toEnd());
 sizes.observe(page.column);
 sizes.observe(page.log);
 
-/** iOS lays its keyboard over the page; what is left of it is the visual viewport. */
+/** Keeps the composer above the keyboard on iOS, which shrinks the visual viewport and not the page. */
 visualViewport?.addEventListener("resize", () => {
   if (visualViewport.scale === 1) document.documentElement.style.setProperty("--height", `${visualViewport.height}px`);
 });
 
-/** The name moves into the bar once its heading has scrolled away. */
+/** Shows the name in the bar while its heading is out of sight. */
 page["bar-name"].textContent = config.name;
 const inSight = new IntersectionObserver(([h1]) => page["bar-name"].classList.toggle("shown", !h1.isIntersecting), { root: page.log });
 inSight.observe(page.log.querySelector("h1"));
 
-// ── From one conversation to the next ───────────────────────────────────────────────────────────
+// ── Switching conversations ─────────────────────────────────────────────────────────────────────
 
 function enter(state) {
   thread?.close();
@@ -88,10 +90,10 @@ function enter(state) {
   thread.begin();
 }
 
-/** A new conversation is a place of its own: Back leads to the one before. */
+/** Starts a new conversation as a new history entry, so that Back leads to the one before. */
 page.new.addEventListener("click", (event) => {
   event.preventDefault();
-  thread.outbox.turns.filter((turn) => !turn.posting).forEach((turn) => thread.outbox.takeBack(turn));
+  for (const turn of thread.outbox.turns.filter((turn) => !turn.posting)) thread.outbox.takeBack(turn);
   history.pushState(null, "", base);
   enter({});
   thread.name(null);
@@ -101,7 +103,7 @@ page.new.addEventListener("click", (event) => {
 
 addEventListener("popstate", ({ state }) => enter(state ?? {}));
 
-// ── The device comes and goes ───────────────────────────────────────────────────────────────────
+// ── Connectivity and visibility ─────────────────────────────────────────────────────────────────
 
 addEventListener("offline", () => unreachable());
 addEventListener("online", () => {
@@ -111,14 +113,14 @@ addEventListener("online", () => {
 });
 addEventListener("pageshow", ({ persisted }) => persisted && thread.id && thread.connect());
 
-/** Browsers have few connections to give: none for a hidden tab in which nothing is due. */
+/** Closes the stream of a hidden tab in which no answer is due: over HTTP/1.1 a browser has six connections per site. */
 document.addEventListener("visibilitychange", () => {
   if (!thread.id || thread.closed) return;
   if (document.hidden && !thread.due) thread.stream.close();
   else if (!document.hidden && thread.stream.givenUp) thread.connect();
 });
 
-// ── Begin ───────────────────────────────────────────────────────────────────────────────────────
+// ── Start ───────────────────────────────────────────────────────────────────────────────────────
 
 const left = history.state ?? { conversation: quietly(() => localStorage.getItem(base)) };
 if (page.conversation.value) left.conversation = page.conversation.value;

@@ -1,28 +1,29 @@
 // The visitor's page.
 //
-// A `Thread` is one conversation: it reads the history, its `Stream` follows what comes, its
-// `Outbox` sends. A `Turn` is one question with its answer, a `Reply` one message of that answer.
-// What they show comes from three sources that overlap on purpose: the history (whole turns), the
-// stream (numbered frames) and the answer to a POST. A turn's `n` says how much of it we have, so
-// what two of them tell is shown once, and any of them may be late, cut off, or held back by a
-// proxy.
+// A `Thread` is one conversation: it reads the history, its `Stream` follows new frames, its
+// `Outbox` sends messages. A `Turn` is one question with its answer, a `Reply` one message of that
+// answer. They show data from three sources that overlap on purpose: the history (whole turns),
+// the stream (numbered frames) and the answer to a POST. Any of them may be late, cut off or held
+// back by a proxy. A turn's `n` is the last frame that is shown, so data that comes twice is shown
+// once.
 //
-// User text is only ever set as text. HTML comes from the gateway alone, which has sanitised it.
+// User text is only ever set as text. HTML comes only from the gateway, which sanitises it.
 //
-// The files of this folder are parts of one: the gateway joins them and serves them under the hash
-// of the whole, so that a page and its script are always of one version.
+// The files of this folder share one scope: the gateway joins them and serves the result under its
+// hash, so that a page and its script always have the same version. As separate modules they would
+// need more connections than a browser opens over HTTP/1.1, and so one more round trip.
 
 const config = JSON.parse(document.getElementById("config").textContent);
 const base = config.paths.base;
 const page = Object.fromEntries(Array.from(document.querySelectorAll("[id]"), (e) => [e.id, e]));
 
 let thread = null;
-/** Whether somebody would answer right now, as last heard. */
+/** Whether an agent was attached when the gateway last said so. */
 let attended = config.agent_attached;
 
-// ── What is said ────────────────────────────────────────────────────────────────────────────────
+// ── Texts and notices ───────────────────────────────────────────────────────────────────────────
 
-const OFF = "This link has been switched off. Ask whoever gave it to you for a new one.";
+const OFF = "This link has been switched off. Ask the person who gave it to you for a new one.";
 const GONE = "This conversation is no longer kept. Your next message begins a new one.";
 const KEPT = "Your message is kept; nobody is connected right now.";
 const RECEIVED = "Your message was received.";
@@ -31,7 +32,10 @@ const RECONNECTING = "Reconnecting…";
 const UNREADABLE = "The conversation can't be loaded right now. Trying again…";
 const CHARACTERS = (Math.floor(config.limits.content_bytes / 1000) * 1000).toLocaleString("en");
 
-/** Why a message was not taken, by reason or HTTP status; 0 is no answer. A countdown ends the sentences without a full stop. */
+/**
+ * Why a message was not accepted, by reason or HTTP status; 0 means that no answer came. A countdown follows the texts that have no full
+ * stop.
+ */
 const TROUBLE = {
   0: "The server can't be reached. Sending again",
   400: "This message could not be read. Change it, then send it again.",
@@ -44,11 +48,11 @@ const TROUBLE = {
   422: "This message was mixed up with an earlier one. Send it again.",
   429: "Too many messages at once. Sending again",
   503: "Messages can't be taken right now. Sending again",
-  504: "This may have arrived or not; it can't arrive twice. Sending again",
+  504: "This message may have arrived. It can't arrive twice. Sending again",
   TOO_MANY_TURNS: "The answers above come first. Sending again",
 };
 
-/** Tells a screen reader. The log itself is silent, or every token of an answer would be read. */
+/** Announces the text to screen readers. The log itself is silent: they would read out every delta of an answer. */
 function say(text) {
   const line = document.createElement("p");
   line.textContent = text;
@@ -56,7 +60,7 @@ function say(text) {
   setTimeout(() => line.remove(), 15_000);
 }
 
-/** Shows the line above the composer, or clears it of its own kind. That the link is off is the last word. */
+/** Shows a notice above the composer. An empty text clears the notice, if it is of this kind. A notice of kind "off" stays. */
 function notify(kind, text) {
   const { notice } = page;
   const mine = notice.hidden || notice.dataset.kind === kind;
@@ -69,7 +73,7 @@ function notify(kind, text) {
 
 let reconnecting = null;
 
-/** A short break of the connection is nobody's business; a longer one is shown. */
+/** Shows that the connection is lost, unless it is back within two seconds. */
 function unreachable(text = RECONNECTING) {
   if (!navigator.onLine) return notify("connection", OFFLINE);
   reconnecting ??= setTimeout(() => notify("connection", text), 2000);

@@ -1,6 +1,6 @@
-// ── Asking the gateway ──────────────────────────────────────────────────────────────────────────
+// ── Requests to the gateway ─────────────────────────────────────────────────────────────────────
 
-/** Asks for JSON. Status 0 stands for no answer that makes sense. */
+/** Requests JSON. Status 0 means that no valid answer came; `wait` is the Retry-After in seconds, or 0. */
 async function request(path, options = {}) {
   const headers = { accept: "application/json", ...options.headers };
   try {
@@ -16,12 +16,13 @@ async function request(path, options = {}) {
 const post = (path, key, body) =>
   request(path, { method: "POST", headers: { "idempotency-key": key, "content-type": "application/json" }, body: JSON.stringify(body) });
 
-/** 128 random bits. `randomUUID` would want HTTPS. */
+/** 128 random bits. `randomUUID` exists only over HTTPS. */
 const newKey = () => Array.from(crypto.getRandomValues(new Uint8Array(16)), (b) => b.toString(16).padStart(2, "0")).join("");
+/** The seconds to wait after this many failed tries. */
 const backoff = (tries) => Math.min(2 ** (tries + 1), 30);
 const pause = (seconds) => new Promise((resolve) => setTimeout(resolve, seconds * 1000));
 
-/** Storage may be forbidden, and a state too large: then the page does without. */
+/** Returns null where the action fails: the browser may forbid storage, and a state may be too large for it. */
 function quietly(action) {
   try {
     return action();
