@@ -8,9 +8,9 @@ mod stream;
 use self::{conversation::Conversation, link::Link, screen::Screen};
 use crate::{
     console::{Console, note},
-    signals::Signals,
 };
 use anyhow::bail;
+use arizuko_proto::signals::Signals;
 use reqwest::Url;
 use std::io::{self, IsTerminal as _, Write as _};
 use tokio::sync::mpsc;

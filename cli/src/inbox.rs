@@ -21,9 +21,9 @@ use crate::{
     },
     connect,
     console::Console,
-    signals::Signals,
 };
 use anyhow::Context as _;
+use arizuko_proto::signals::Signals;
 use std::{env, sync::Arc};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;

@@ -18,7 +18,6 @@ mod inbox;
 mod key;
 mod route;
 mod running;
-mod signals;
 mod sse;
 mod status;
 mod tail;

@@ -10,9 +10,9 @@ use crate::{
     control::Control,
     folders,
     running::{Left, Running},
-    signals::Signals,
 };
 use anyhow::{Context as _, anyhow, bail, ensure};
+use arizuko_proto::signals::Signals;
 use arizuko_proto::telemetry::{self, metrics};
 use arizuko_proto::tls::{ClientFiles, ServerFiles};
 use clap::Parser;
@@ -25,7 +25,7 @@ use std::{
     time::Duration,
 };
 use tokio::{net::TcpListener, task::JoinHandle};
-use tokio_util::sync::{CancellationToken, DropGuard};
+use tokio_util::sync::CancellationToken;
 
 /// How long open requests have to end, in each of the services.
 const GRACE: Duration = Duration::from_secs(5);
@@ -77,9 +77,8 @@ struct Up {
     control: String,
     kept: Kept,
     chat_url: Option<String>,
-    metrics: Option<String>,
+    metrics: Option<metrics::Endpoint>,
     left: Left,
-    _measuring: DropGuard,
 }
 
 /// One of the parts, as a task of its own.
@@ -167,8 +166,7 @@ async fn start(args: Args) -> anyhow::Result<Up> {
     options.grace = GRACE;
     let server = arizuko_gateway::Server::new(options).await?;
     registries.push(server.metrics());
-    let measuring = CancellationToken::new();
-    let metrics = args.metrics.serve(registries, measuring.clone()).await?;
+    let metrics = args.metrics.serve(registries).await?;
     services.push(Service::start("the gateway", |stop| server.serve(gateway_listener, stop)));
 
     let chat_url = if args.no_demo {
@@ -198,7 +196,6 @@ async fn start(args: Args) -> anyhow::Result<Up> {
         chat_url,
         metrics,
         left,
-        _measuring: measuring.drop_guard(),
     })
 }
 
@@ -242,7 +239,7 @@ impl Up {
             "gateway": self.gateway,
             "control": self.control,
             "chat_url": self.chat_url,
-            "metrics": self.metrics,
+            "metrics": self.metrics.as_ref().map(|metrics| &metrics.url),
             "data_dir": self.kept.folder(),
             "operator_key_file": self.kept.operator_key_file(),
         })
@@ -262,7 +259,7 @@ impl Up {
                 &format!("  chat link   {url}     folder {folder}, answered by the demo agent\n");
         }
         banner += &format!("  control     {}\n", self.control);
-        if let Some(url) = &self.metrics {
+        if let Some(metrics::Endpoint { url, .. }) = &self.metrics {
             banner += &format!("  metrics     {url}\n");
         }
         banner += &format!("  next        {next}\n");

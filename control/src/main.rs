@@ -1,14 +1,14 @@
 //! `arizuko-control`: the control service as a process of its own.
 
+use anyhow::Context as _;
 use arizuko_control::{Options, Server};
-use arizuko_proto::telemetry::{self, metrics};
-use clap::Parser;
-use std::{io::Write, process::ExitCode};
-use tokio::{
-    net::TcpListener,
-    signal::unix::{SignalKind, signal},
+use arizuko_proto::{
+    signals,
+    telemetry::{self, metrics},
 };
-use tokio_util::sync::CancellationToken;
+use clap::Parser;
+use std::{io::Write as _, process::ExitCode};
+use tokio::net::TcpListener;
 
 /// Owns tokens, revocation, conversations, turns and reply frames, and serves them by gRPC.
 #[derive(Parser)]
@@ -36,27 +36,15 @@ async fn main() -> anyhow::Result<ExitCode> {
 }
 
 async fn run(options: Options, metrics: metrics::Options) -> anyhow::Result<()> {
-    let (listen, scheme) = (options.listen, options.tls.scheme());
+    let (address, scheme) = (options.listen, options.tls.scheme());
     let server = Server::new(options).await?;
-    let listener = TcpListener::bind(listen)
+    let listener = TcpListener::bind(address)
         .await
-        .map_err(|error| anyhow::anyhow!("cannot listen on {listen}: {error}"))?;
+        .with_context(|| format!("cannot listen on {address} (--listen)"))?;
     let address = listener.local_addr()?;
-    let shutdown = CancellationToken::new();
-    let (mut term, mut int) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
-    tokio::spawn({
-        let shutdown = shutdown.clone();
-        async move {
-            tokio::select! {
-                _ = term.recv() => {}
-                _ = int.recv() => {}
-            }
-            shutdown.cancel();
-        }
-    });
-    let registries = vec![server.metrics()];
-    metrics.serve(registries, shutdown.clone()).await?;
-    // Whoever has read this line may send a signal.
-    writeln!(std::io::stdout(), "arizuko-control listens on {scheme}://{address}")?;
+    let shutdown = signals::shutdown()?;
+    let _metrics = metrics.serve(vec![server.metrics()]).await?;
+    // The reader of this line may close the pipe after it.
+    let _ = writeln!(std::io::stdout(), "arizuko-control listens on {scheme}://{address}");
     server.serve(listener, shutdown).await
 }

@@ -2,25 +2,22 @@
 
 use anyhow::Context as _;
 use arizuko_gateway::{Options, Server};
-use arizuko_proto::telemetry::{self, metrics};
+use arizuko_proto::{
+    signals,
+    telemetry::{self, metrics},
+};
 use clap::Parser;
 use std::{io::Write as _, process::ExitCode};
-use tokio::{
-    net::TcpListener,
-    signal::unix::{SignalKind, signal},
-};
-use tokio_util::sync::CancellationToken;
+use tokio::net::TcpListener;
 
-/// The public side of arizuko's chat links: the page, the event streams and the webhooks.
+/// Serves arizuko's chat links to the public: the page, event streams and webhooks.
 #[derive(Parser)]
 #[command(name = "arizuko-gateway", version)]
 struct Arguments {
     #[command(flatten)]
     options: Options,
-
     #[command(flatten)]
     metrics: metrics::Options,
-
     #[command(flatten)]
     telemetry: telemetry::Options,
 }
@@ -41,23 +38,13 @@ async fn main() -> anyhow::Result<ExitCode> {
 async fn run(options: Options, metrics: metrics::Options) -> anyhow::Result<()> {
     let (address, scheme) = (options.listen, options.tls.scheme());
     let server = Server::new(options).await?;
-    let listener =
-        TcpListener::bind(address).await.with_context(|| format!("can't listen on {address}"))?;
-    let shutdown = CancellationToken::new();
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    let told = shutdown.clone();
-    tokio::spawn(async move {
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
-        }
-        told.cancel();
-    });
-    let registries = vec![server.metrics()];
-    metrics.serve(registries, shutdown.clone()).await?;
-    // Whoever started this waits for the line, and may not read further.
+    let listener = TcpListener::bind(address)
+        .await
+        .with_context(|| format!("cannot listen on {address} (--listen)"))?;
     let address = listener.local_addr()?;
+    let shutdown = signals::shutdown()?;
+    let _metrics = metrics.serve(vec![server.metrics()]).await?;
+    // The reader of this line may close the pipe after it.
     let _ = writeln!(std::io::stdout(), "arizuko-gateway listens on {scheme}://{address}");
     server.serve(listener, shutdown).await
 }

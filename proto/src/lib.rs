@@ -9,6 +9,8 @@ mod error;
 #[cfg(feature = "json")]
 pub mod json;
 #[cfg(feature = "telemetry")]
+pub mod signals;
+#[cfg(feature = "telemetry")]
 pub mod telemetry;
 #[cfg(feature = "tls")]
 pub mod tls;

@@ -1,6 +1,6 @@
-//! How a process tells of itself: log lines, traces and metrics, set up in one way for all of ours.
+//! The log, traces and metrics of our programs.
 //!
-//! Libraries make spans and events and count, whoever looks. A program starts this once.
+//! Libraries emit spans and events and count. A program calls [`start`] once.
 
 pub mod metrics;
 pub mod traces;
@@ -14,18 +14,18 @@ use std::{
 use tracing_subscriber::util::SubscriberInitExt as _;
 use tracing_subscriber::{EnvFilter, Layer as _, fmt, layer::SubscriberExt as _, registry};
 
-/// How long the last spans have to reach whoever collects them.
-const FAREWELL: Duration = Duration::from_secs(3);
+/// How long the export of the last spans may take.
+const FLUSH_TIMEOUT: Duration = Duration::from_secs(3);
 
 const HEADING: &str = "Log and traces";
 
-/// What a program can be told about its log and its traces.
+/// The flags for the log and for traces.
 #[derive(clap::Args, Clone, Debug)]
-// A program has other Options, too.
+// Programs flatten other `Options` as well, and clap takes the type's name for the group.
 #[group(skip)]
 pub struct Options {
-    /// What to log to standard error: a level, or a filter as of the tracing crate, for example
-    /// `info,arizuko=debug`.
+    /// What to log to standard error: a level such as `debug`, or a filter of the tracing crate such
+    /// as `info,arizuko=debug`.
     #[arg(
         long,
         env = "RUST_LOG",
@@ -44,8 +44,8 @@ pub struct Options {
         help_heading = HEADING
     )]
     log_format: Format,
-    /// Where traces go, by OTLP over gRPC, for example `http://127.0.0.1:4317`; without it there
-    /// are none. OpenTelemetry's other variables, `OTEL_…`, hold as well.
+    /// Where to send traces by OTLP over gRPC, for example `http://127.0.0.1:4317`; without it no
+    /// traces are sent. OpenTelemetry's other variables, `OTEL_…`, also apply.
     #[arg(
         long,
         env = "OTEL_EXPORTER_OTLP_ENDPOINT",
@@ -57,7 +57,7 @@ pub struct Options {
 }
 
 impl Options {
-    /// What the environment says, for commands that have no such flags.
+    /// Reads the options from the environment, for commands without these flags.
     pub fn from_environment() -> Result<Self, clap::Error> {
         #[derive(Parser)]
         struct Alone {
@@ -70,21 +70,25 @@ impl Options {
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
 enum Format {
-    /// For people.
+    /// Lines for people.
     Text,
-    /// One JSON object a line, with the module and all spans, for programs.
+    /// One JSON object a line, with the module and all spans.
     Json,
 }
 
-/// What was started. Dropping it sends the last spans, so that comes last, and before the runtime
-/// ends.
+/// Exports the last spans when it is dropped. Keep it until the end of the program, and drop it
+/// before the runtime.
 #[must_use]
 pub struct Telemetry {
     traces: Option<SdkTracerProvider>,
 }
 
-/// Starts logging what `options` say or else `filter`, and sending spans as those of `service`,
-/// which needs a runtime. Where whoever called us logs already, it stays at that.
+/// Starts the log, filtered by `options` or else by `filter`, and the export of spans as those of
+/// `service`. Needs a runtime. Keeps the subscriber that is installed, if there is one.
+///
+/// # Errors
+///
+/// The endpoint for traces is malformed.
 pub fn start(options: &Options, service: &'static str, filter: &str) -> anyhow::Result<Telemetry> {
     let filter = EnvFilter::new(options.log.as_deref().unwrap_or(filter));
     let lines = fmt::layer().with_writer(io::stderr);
@@ -93,7 +97,7 @@ pub fn start(options: &Options, service: &'static str, filter: &str) -> anyhow::
         Format::Text if io::stderr().is_terminal() => lines.with_target(false).boxed(),
         Format::Text => lines.with_target(false).with_ansi(false).boxed(),
     };
-    // An empty variable is as good as none.
+    // An empty variable counts as unset.
     let endpoint = options.otlp_endpoint.as_deref().filter(|url| !url.is_empty());
     let traces = endpoint.map(|url| traces::provider(url, service)).transpose()?;
     let _ = registry()
@@ -106,9 +110,9 @@ pub fn start(options: &Options, service: &'static str, filter: &str) -> anyhow::
 impl Drop for Telemetry {
     fn drop(&mut self) {
         if let Some(traces) = &self.traces
-            && let Err(error) = traces.shutdown_with_timeout(FAREWELL)
+            && let Err(error) = traces.shutdown_with_timeout(FLUSH_TIMEOUT)
         {
-            tracing::warn!(%error, "the last spans did not reach their collector");
+            tracing::warn!(%error, "cannot export the last spans");
         }
     }
 }

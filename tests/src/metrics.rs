@@ -16,7 +16,7 @@ impl Stack {
         let logs = logs.map(|log| fs::read_to_string(log.expect("its entries, too").path()));
         let logs: Vec<_> = logs.map(|log| log.expect("they are text")).collect();
         let lines = logs.iter().flat_map(|log| log.lines());
-        let told = lines.filter(|line| line.contains("metrics are served"));
+        let told = lines.filter(|line| line.contains("serving metrics"));
         told.filter_map(|line| line.split('"').find(|word| word.starts_with("http://")))
             .map(str::to_owned)
             .collect()

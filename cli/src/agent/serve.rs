@@ -6,10 +6,9 @@ use crate::{
     attach::{self, Failure, Reply, Settings, Turn},
     connect,
     console::printable,
-    signals::Signals,
 };
 use anyhow::bail;
-use arizuko_proto::telemetry::metrics;
+use arizuko_proto::{signals::Signals, telemetry::metrics};
 use std::sync::Arc;
 use tokio::{sync::Notify, time::Instant};
 use tokio_util::sync::CancellationToken;
@@ -56,10 +55,7 @@ impl Place {
             stop: stop.clone(),
         };
         let registry = Arc::new(metrics.registry());
-        // Served for as long as turns are under way.
-        let ended = CancellationToken::new();
-        self.metrics.serve(vec![registry], ended.clone()).await?;
-        let _ended = ended.drop_guard();
+        let _metrics = self.metrics.serve(vec![registry]).await?;
         let mut signals = Signals::listen()?;
         let session = attach::run(&control, settings, move |turn, reply| {
             let answering = handler(turn, reply.clone());

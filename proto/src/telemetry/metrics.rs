@@ -1,6 +1,6 @@
-//! Metrics: what servers count with, and the listener where a Prometheus reads it.
+//! Metrics in the format of Prometheus, and the listener that serves them.
 //!
-//! Nothing is global: each server has a registry of its own, so that several fit one process.
+//! Nothing is global: each server has its own registry, so that one process can hold several.
 
 use http_body_util::Full;
 use hyper::{
@@ -20,58 +20,58 @@ use prometheus_client::{
 };
 use std::{convert::Infallible, fmt, hash::Hash, net::SocketAddr, sync::Arc, time::Duration};
 use tokio::{net::TcpListener, task::JoinSet, time::sleep};
-use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
 
 pub use prometheus_client::registry::Registry;
 
-/// How long a request's head may take.
+/// How long a client may take to send a request's head.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
-/// How long to wait when there are no file descriptors left.
-const BREATHER: Duration = Duration::from_millis(100);
+/// How long to wait after a failed accept, for example without free file descriptors.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 const OPENMETRICS: HeaderValue =
     HeaderValue::from_static("application/openmetrics-text; version=1.0.0; charset=utf-8");
 
-/// Where metrics are read.
+/// The flags for metrics.
 #[derive(clap::Args, Clone, Debug)]
 #[group(skip)]
 pub struct Options {
-    /// Address to serve /metrics at, for a Prometheus; without it there is none. Whoever reaches
-    /// it may read it; port 0 takes a free one.
+    /// Address to serve /metrics at, for Prometheus; without it metrics are not served. Everyone who
+    /// can reach the address can read them. Port 0 takes a free port.
     #[arg(long, env = "ARIZUKO_METRICS_LISTEN", value_name = "ADDRESS")]
     metrics_listen: Option<SocketAddr>,
 }
 
 impl Options {
-    /// Listens, if it is wanted, and serves what the registries have until `shutdown`. Returns
-    /// where.
-    pub async fn serve(
-        &self,
-        registries: Vec<Arc<Registry>>,
-        shutdown: CancellationToken,
-    ) -> anyhow::Result<Option<String>> {
+    /// Serves the registries, where an address is given, until the endpoint is dropped.
+    ///
+    /// # Errors
+    ///
+    /// The address can't be listened on.
+    pub async fn serve(&self, registries: Vec<Arc<Registry>>) -> anyhow::Result<Option<Endpoint>> {
         let Some(address) = self.metrics_listen else {
             return Ok(None);
         };
         let listener = TcpListener::bind(address).await.map_err(|error| {
-            anyhow::anyhow!("can't listen on {address} for metrics (--metrics-listen): {error}")
+            anyhow::anyhow!("cannot listen on {address} for metrics (--metrics-listen): {error}")
         })?;
         let url = format!("http://{}/metrics", listener.local_addr()?);
-        tracing::info!(url, "metrics are served");
-        tokio::spawn(accept(listener, registries.into(), shutdown));
-        Ok(Some(url))
+        tracing::info!(url, "serving metrics");
+        let serving = AbortOnDropHandle::new(tokio::spawn(accept(listener, registries.into())));
+        Ok(Some(Endpoint { url, _serving: serving }))
     }
 }
 
-async fn accept(
-    listener: TcpListener,
-    registries: Arc<[Arc<Registry>]>,
-    shutdown: CancellationToken,
-) {
-    // With this, all that is under way ends.
+/// A listener that serves metrics until this is dropped.
+pub struct Endpoint {
+    /// Where to read them: `http://…/metrics`.
+    pub url: String,
+    _serving: AbortOnDropHandle<()>,
+}
+
+async fn accept(listener: TcpListener, registries: Arc<[Arc<Registry>]>) {
     let mut connections = JoinSet::new();
     loop {
         tokio::select! {
-            () = shutdown.cancelled() => return,
             accepted = listener.accept() => match accepted {
                 Ok((stream, _)) => {
                     let registries = registries.clone();
@@ -86,11 +86,11 @@ async fn accept(
                     );
                 }
                 Err(error) => {
-                    tracing::warn!(%error, "a connection for metrics could not be accepted");
-                    sleep(BREATHER).await;
+                    tracing::warn!(%error, "cannot accept a connection for metrics");
+                    sleep(ACCEPT_PAUSE).await;
                 }
             },
-            // Whoever reads may go at any time.
+            // A failed connection is the client's affair.
             Some(_) = connections.join_next() => {}
         }
     }
@@ -108,7 +108,7 @@ fn answer(request: &Request<Incoming>, registries: &[Arc<Registry>]) -> Response
         match page(registries) {
             Ok(page) => *response.body_mut() = page.into(),
             Err(error) => {
-                tracing::error!(%error, "the metrics can't be written");
+                tracing::error!(%error, "cannot encode the metrics");
                 *response.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
             }
         }
@@ -126,10 +126,10 @@ fn page(registries: &[Arc<Registry>]) -> Result<String, fmt::Error> {
     Ok(page)
 }
 
-/// A histogram of how long answers take, for each set of labels.
+/// A histogram of latencies in seconds, for each set of labels.
 pub type Latencies<L> = Family<L, Histogram, fn() -> Histogram>;
 
-/// Makes a [`Latencies`], from half a millisecond up to ten seconds.
+/// Makes [`Latencies`] with buckets from 0.5 ms to 10 s.
 pub fn latencies<L>() -> Latencies<L>
 where
     L: Clone + Hash + Eq + EncodeLabelSet,
@@ -141,7 +141,7 @@ where
     })
 }
 
-/// Somebody's part of a gauge, which is gone when they are.
+/// An amount that is part of a gauge until this is dropped.
 pub struct Share {
     gauge: Gauge,
     amount: i64,
@@ -156,7 +156,7 @@ impl Share {
         Self { gauge, amount }
     }
 
-    /// Makes it another amount.
+    /// Changes the amount.
     pub fn set(&mut self, amount: u32) {
         let amount = amount.into();
         self.gauge.inc_by(amount - self.amount);

@@ -1,7 +1,7 @@
-//! Traces: which spans leave the process, and how one goes on with another process's.
+//! Traces: which spans are exported, and how they continue the trace of another process.
 //!
-//! A span is exported if it has a field `otel.kind`; all others are context for the log. What is
-//! passed on between processes is W3C's `traceparent`, as text.
+//! A span is exported if it has the field `otel.kind`; all others are context for the log.
+//! Processes pass on a trace as a W3C `traceparent`.
 
 use anyhow::Context as _;
 use opentelemetry::{
@@ -16,43 +16,43 @@ use tracing::{Metadata, Span, Subscriber};
 use tracing_opentelemetry::OpenTelemetrySpanExt as _;
 use tracing_subscriber::{Layer, filter::filter_fn, registry::LookupSpan};
 
-/// The header, and the key of gRPC metadata, that carries the context.
+/// The header, and the key of gRPC metadata, that carries the trace.
 pub const TRACEPARENT: &str = "traceparent";
 
-/// Sends spans to `endpoint`, in batches, from a thread of its own.
+/// Exports spans to `endpoint` in batches, from its own thread.
 pub(super) fn provider(endpoint: &str, service: &'static str) -> anyhow::Result<SdkTracerProvider> {
     let exporter = SpanExporter::builder()
         .with_tonic()
         .with_endpoint(endpoint)
         .build()
-        .with_context(|| format!("no traces can be sent to {endpoint}"))?;
+        .with_context(|| format!("cannot send traces to {endpoint}"))?;
     Ok(SdkTracerProvider::builder()
         .with_batch_exporter(exporter)
         .with_resource(resource(service))
         .build())
 }
 
-/// Who sends: what OTEL_SERVICE_NAME says, or else `service`.
+/// The service's name: OTEL_SERVICE_NAME, or else `service`.
 fn resource(service: &'static str) -> Resource {
-    let told = Resource::builder().build();
-    let name = told.get(&"service.name".into());
+    let from_environment = Resource::builder().build();
+    let name = from_environment.get(&"service.name".into());
     let is_unknown = |name: &opentelemetry::Value| name.as_str().starts_with("unknown_service");
     match name.as_ref().is_none_or(is_unknown) {
         true => Resource::builder().with_service_name(service).build(),
-        false => told,
+        false => from_environment,
     }
 }
 
-/// Makes spans of ours into OpenTelemetry's.
+/// Turns our spans into OpenTelemetry's.
 pub(super) fn layer<S>(provider: &SdkTracerProvider) -> impl Layer<S> + use<S>
 where
     S: Subscriber + for<'span> LookupSpan<'span>,
 {
     let is_exported = |meta: &Metadata<'_>| {
-        let of_a_trace = meta.fields().field("otel.kind").is_some();
-        // What happens in a span goes with it, as far as an operator would want to know.
-        let told = meta.is_event() && *meta.level() <= tracing::Level::INFO;
-        meta.target().starts_with("arizuko") && (of_a_trace || told)
+        let is_exported_span = meta.fields().field("otel.kind").is_some();
+        // Exported with its span, unless it is for debugging.
+        let is_event = meta.is_event() && *meta.level() <= tracing::Level::INFO;
+        meta.target().starts_with("arizuko") && (is_exported_span || is_event)
     };
     tracing_opentelemetry::layer()
         .with_tracer(provider.tracer("arizuko"))
@@ -64,13 +64,13 @@ where
         .with_filter(filter_fn(is_exported))
 }
 
-/// Begins an exported span as a part of the trace that `traceparent` is of, or of a new one. The
-/// span has the fields `otel.kind`, `otel.name` and `trace`, all empty; the last is for the log,
-/// and is filled in even where nothing is exported.
+/// Makes `span` an exported span of the trace of `traceparent`, or of a new trace if that is empty.
+/// The span has the empty fields `otel.kind`, `otel.name` and `trace`. `trace` is for the log, and
+/// is set even where nothing is exported.
 pub fn follow(span: &Span, kind: &'static str, name: impl fmt::Display, traceparent: &str) {
     let parent = TraceContextPropagator::new().extract(&Carrier(traceparent));
     let mut followed = parent.span().span_context().clone();
-    // An error says that nothing is exported.
+    // It fails where nothing is exported.
     if span.set_parent(parent).is_ok() {
         span.record("otel.kind", kind);
         span.record("otel.name", tracing::field::display(name));
@@ -81,7 +81,8 @@ pub fn follow(span: &Span, kind: &'static str, name: impl fmt::Display, tracepar
     }
 }
 
-/// What lets another process go on with the trace of this span; none where nothing is exported.
+/// Returns the `traceparent` with which another process continues this span's trace. `None` where
+/// nothing is exported.
 pub fn traceparent(span: &Span) -> Option<String> {
     let context = context(span);
     context.is_valid().then(|| {
@@ -94,7 +95,7 @@ fn context(span: &Span) -> SpanContext {
     Context::span(&span.context()).span_context().clone()
 }
 
-/// The one header, as a carrier of headers.
+/// A `traceparent` as the set of headers that OpenTelemetry reads.
 struct Carrier<'a>(&'a str);
 
 impl Extractor for Carrier<'_> {
