@@ -6,9 +6,7 @@ mod screen;
 mod stream;
 
 use self::{conversation::Conversation, link::Link, screen::Screen};
-use crate::{
-    console::{Console, note},
-};
+use crate::console::{Console, note};
 use anyhow::bail;
 use arizuko_proto::signals::Signals;
 use reqwest::Url;

@@ -187,16 +187,7 @@ async fn start(args: Args) -> anyhow::Result<Up> {
         operator_key_file: kept.operator_key_file(),
     };
     let left = running.leave()?;
-    Ok(Up {
-        services,
-        store,
-        gateway,
-        control,
-        kept,
-        chat_url,
-        metrics,
-        left,
-    })
+    Ok(Up { services, store, gateway, control, kept, chat_url, metrics, left })
 }
 
 /// Waits until one of the services ends that nobody has told to.

@@ -1,4 +1,4 @@
-//! Which of our forms of answer a request prefers.
+//! The form of answer that a request prefers.
 
 use http::{HeaderMap, header::ACCEPT};
 
@@ -11,7 +11,7 @@ pub(crate) enum Accept {
 }
 
 impl Accept {
-    /// The preferred form: the greatest weight, the first named among equals, JSON if none is.
+    /// Returns the form with the greatest weight, the first of equals, or JSON if there is none.
     pub(crate) fn of(headers: &HeaderMap) -> Self {
         let mut best = (Self::Json, 0.0);
         for value in headers.get_all(ACCEPT) {

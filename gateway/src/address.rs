@@ -1,24 +1,17 @@
-//! Where a request comes from, and how many streams that address has open.
+//! The visitor's address.
 
-use crate::{Gateway, problem::Problem};
-use arizuko_proto::telemetry::metrics::Share;
+use crate::{gateway::Gateway, listener::Peer};
 use axum::extract::FromRequestParts;
-use http::{StatusCode, request::Parts};
+use http::request::Parts;
 use ipnet::IpNet;
 use std::{
-    collections::HashMap,
     convert::Infallible,
     net::{IpAddr, Ipv6Addr, SocketAddr},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Duration,
+    sync::Arc,
 };
 
-/// The other end of the connection, put into every request by the listener.
-#[derive(Clone, Copy)]
-pub(crate) struct Peer(pub(crate) SocketAddr);
-
-/// The visitor's address as limits count it: an IPv6 address as its /64, since a visitor has all
-/// of one.
+/// The address that limits count. An IPv6 address is reduced to its /64 network, since one visitor
+/// usually has all addresses of it.
 #[derive(Clone, Copy)]
 pub(crate) struct Visitor(pub(crate) IpAddr);
 
@@ -29,7 +22,7 @@ impl FromRequestParts<Arc<Gateway>> for Visitor {
         parts: &mut Parts,
         gateway: &Arc<Gateway>,
     ) -> Result<Self, Infallible> {
-        // Without a peer there is no connection: what comes then is counted as one visitor.
+        // Requests without a connection, as in tests, count as one visitor.
         let peer = parts.extensions.get::<Peer>();
         let peer = peer.map_or(Ipv6Addr::UNSPECIFIED.into(), |peer| peer.0.ip());
         let forwarded = parts.headers.get_all("x-forwarded-for");
@@ -43,7 +36,7 @@ impl FromRequestParts<Arc<Gateway>> for Visitor {
     }
 }
 
-/// The rightmost address that is not a trusted proxy's. What is left of it anybody can write.
+/// Returns the rightmost address that is not a trusted proxy. Clients can forge those before it.
 fn resolve<'a>(
     peer: IpAddr,
     forwarded: impl Iterator<Item = &'a str>,
@@ -54,14 +47,14 @@ fn resolve<'a>(
     while trusted.iter().any(|net| net.contains(&address)) {
         match hops.pop().map(parse) {
             Some(Some(hop)) => address = hop,
-            // Nothing further, or nonsense: this is the last that is known.
+            // No further address, or a malformed one: this is the last known address.
             _ => break,
         }
     }
     address
 }
 
-/// Some proxies name the port as well.
+/// Parses an address, which some proxies write with a port.
 fn parse(hop: &str) -> Option<IpAddr> {
     let hop = hop.trim();
     let address = hop.parse().or_else(|_| {
@@ -78,75 +71,6 @@ fn counted(address: IpAddr) -> IpAddr {
     }
 }
 
-/// How many streams each address has open.
-pub(crate) struct Streams {
-    most: usize,
-    // An entry is gone with its last stream, so this is no larger than what is open.
-    open: Mutex<HashMap<IpAddr, usize>>,
-}
-
-/// One open stream, for as long as this lives.
-pub(crate) struct OpenStream {
-    gateway: Arc<Gateway>,
-    address: IpAddr,
-    _counted: Share,
-}
-
-impl Streams {
-    pub(crate) fn new(most: usize) -> Self {
-        let open = Mutex::default();
-        Self { most, open }
-    }
-
-    fn open(&self) -> MutexGuard<'_, HashMap<IpAddr, usize>> {
-        // Counting does not panic half way.
-        self.open.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl OpenStream {
-    /// Counts one more stream of this address, unless it has too many.
-    pub(crate) fn new(gateway: &Arc<Gateway>, Visitor(address): Visitor) -> Result<Self, Problem> {
-        let mut open = gateway.streams.open();
-        let count = open.entry(address).or_default();
-        if *count >= gateway.streams.most {
-            let detail = "Too many streams are open from your address. Close one, then try again.";
-            let problem = Problem::new(StatusCode::TOO_MANY_REQUESTS, "TOO_MANY_STREAMS", detail);
-            return Err(problem.retry_after(Duration::from_secs(5)));
-        }
-        *count += 1;
-        Ok(Self {
-            gateway: gateway.clone(),
-            address,
-            _counted: Share::of(&gateway.metrics.streams, 1),
-        })
-    }
-}
-
-impl FromRequestParts<Arc<Gateway>> for OpenStream {
-    type Rejection = Problem;
-
-    async fn from_request_parts(
-        parts: &mut Parts,
-        gateway: &Arc<Gateway>,
-    ) -> Result<Self, Problem> {
-        let Ok(visitor) = Visitor::from_request_parts(parts, gateway).await;
-        Self::new(gateway, visitor)
-    }
-}
-
-impl Drop for OpenStream {
-    fn drop(&mut self) {
-        let mut open = self.gateway.streams.open();
-        if let Some(count) = open.get_mut(&self.address) {
-            *count -= 1;
-            if *count == 0 {
-                open.remove(&self.address);
-            }
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -157,7 +81,7 @@ mod tests {
     }
 
     #[test]
-    fn only_a_trusted_proxy_is_believed() {
+    fn only_a_trusted_proxy_may_name_the_visitor() {
         assert_eq!(resolved("1.2.3.4", "9.9.9.9", ""), "1.2.3.4");
         assert_eq!(resolved("10.0.0.1", "9.9.9.9", "10.0.0.0/8"), "9.9.9.9");
         assert_eq!(resolved("::ffff:10.0.0.1", "9.9.9.9", "10.0.0.0/8"), "9.9.9.9");

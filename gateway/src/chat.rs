@@ -1,16 +1,17 @@
-//! POST `/chat/{token}/`: a visitor's message, and the answer to it in three forms.
+//! POST `/chat/{token}/`: accepts a visitor's message, and answers as JSON, HTML or an event stream.
 
 use crate::{
-    Gateway,
     accept::Accept,
-    address::{OpenStream, Visitor},
+    address::Visitor,
     control::Target,
-    document::{self, Message, Turn},
-    events::{self, Asked},
-    link::{Link, Parameters},
-    message,
+    document::{self, MessageDocument, TurnDocument},
+    events,
+    gateway::Gateway,
+    last_event_id::LastEventId,
+    link::{Link, Parameters, WantsHtml},
+    message::{self, NewMessage},
     problem::Problem,
-    turn::{self, Wait},
+    turn::{self, WaitQuery},
 };
 use arizuko_proto::v1 as pb;
 use axum::{
@@ -30,10 +31,10 @@ pub(crate) struct Posted<'a> {
     conversation: &'a str,
     status: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
-    user: Option<Message<'a>>,
+    user: Option<MessageDocument<'a>>,
     agent_attached: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
-    assistant: Option<Vec<Message<'a>>>,
+    assistant: Option<Vec<MessageDocument<'a>>>,
     #[serde(skip_serializing_if = "str::is_empty")]
     error: &'a str,
 }
@@ -44,7 +45,7 @@ impl<'a> Posted<'a> {
             turn_id: &posted.turn_id,
             conversation: &posted.conversation,
             status: document::status(posted.status()),
-            user: posted.user.as_ref().map(Message::new),
+            user: posted.user.as_ref().map(MessageDocument::new),
             agent_attached: posted.agent_attached,
             assistant: None,
             error: "",
@@ -57,18 +58,18 @@ pub(crate) async fn post(
     State(gateway): State<Arc<Gateway>>,
     link: Link,
     visitor: Visitor,
-    Parameters(wait): Parameters<Wait>,
+    Parameters(wait): Parameters<WaitQuery>,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Problem> {
     let accept = Accept::of(&headers);
-    // Before the message is taken, so that it isn't taken and then refused.
+    // Counted before the message is accepted, so that no accepted message is refused.
     let permit = match accept {
-        Accept::EventStream => Some(OpenStream::new(&gateway, visitor)?),
+        Accept::EventStream => Some(gateway.streams.open(visitor.0)?),
         Accept::Json | Accept::Html => None,
     };
     let body = message::read(body, gateway.options.chat_body_bytes).await?;
-    let message = message::Message::parse(&headers, &body)?;
+    let message = NewMessage::parse(&headers, &body)?;
     let request = pb::PostMessageRequest {
         access: Some(link.access()),
         conversation: message.conversation,
@@ -84,27 +85,28 @@ pub(crate) async fn post(
         return Ok(Redirect::to(&path).into_response());
     }
     if let Some(permit) = permit {
-        // The frames don't say these, and the reader needs them to go on.
+        // The frames don't contain these ids, and the reader needs them to resume.
         let ids = [
             (HeaderName::from_static("arizuko-turn"), posted.turn_id.clone()),
             (HeaderName::from_static("arizuko-conversation"), posted.conversation.clone()),
         ];
         let target = Target::TurnId(posted.turn_id.clone());
-        let stream = events::open(gateway, link, target, Asked::default(), permit).await?;
+        let stream =
+            events::open(gateway, link, target, LastEventId(None), WantsHtml(false), permit)
+                .await?;
         return Ok((ids, stream).into_response());
     }
+    let mut turn = None;
     let wait = wait.duration();
-    if wait.is_zero() {
-        return Ok((StatusCode::ACCEPTED, Json(Posted::new(&posted))).into_response());
+    if !wait.is_zero() {
+        // The message is accepted, so a turn that can't be read is not an error.
+        let read = turn::within(&gateway, &link, posted.turn_id.clone(), wait).await;
+        turn = read.ok().and_then(|read| read.turn);
     }
-    // The message is taken, so it is no error if its reply can't be had now.
-    let turn_id = posted.turn_id.clone();
-    let now = turn::within(&gateway, &link, turn_id, wait).await;
-    let now = now.ok().and_then(|now| now.turn);
-    Ok(reply(&posted, now.as_ref()))
+    Ok(reply(&posted, turn.as_ref()))
 }
 
-/// The answer to a message whose reply was waited for.
+/// Answers with the reply if the turn has ended.
 fn reply(posted: &pb::PostMessageResponse, turn: Option<&pb::ConversationTurn>) -> Response {
     let mut answer = Posted::new(posted);
     let Some(turn) = turn else {
@@ -114,18 +116,20 @@ fn reply(posted: &pb::PostMessageResponse, turn: Option<&pb::ConversationTurn>) 
     if document::is_open(turn.status()) {
         return (StatusCode::ACCEPTED, Json(answer)).into_response();
     }
-    answer.assistant = Some(Turn::new(turn, false).assistant);
+    answer.assistant = Some(TurnDocument::new(turn, false).assistant);
     answer.error = &turn.error;
     Json(answer).into_response()
 }
 
-/// A header of at most 255 visible characters; the empty string where there is none.
+/// Returns a header of at most 255 visible characters, or an empty string if it is missing.
 pub(crate) fn header(headers: &HeaderMap, name: &'static str) -> Result<String, Problem> {
     let Some(value) = headers.get(name) else {
         return Ok(String::new());
     };
     match value.to_str() {
         Ok(value) if value.len() <= 255 => Ok(value.to_owned()),
-        _ => Err(Problem::invalid(format!("The header {name} is not one."))),
+        _ => Err(Problem::invalid(format!(
+            "The header {name} must have at most 255 visible ASCII characters."
+        ))),
     }
 }

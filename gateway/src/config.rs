@@ -1,22 +1,25 @@
-//! What the gateway can be told. Nothing else in this crate reads the environment.
+//! The gateway's flags. Nothing else in this crate reads the environment.
 
-use arizuko_proto::tls::{ClientFiles, ServerFiles};
+use arizuko_proto::{
+    duration,
+    tls::{ClientFiles, ServerFiles},
+};
 use clap::Parser;
 use ipnet::IpNet;
 use std::{net::SocketAddr, time::Duration};
 
-/// What the gateway can be told: a flag each, with an environment twin.
+/// The gateway's flags, each with an environment twin.
 #[derive(clap::Args, Clone)]
 pub struct Options {
-    /// Address to listen on; port 0 takes a free one.
+    /// Address to listen on; port 0 takes a free port.
     #[arg(long, env = "ARIZUKO_LISTEN", default_value = "127.0.0.1:8080")]
     pub listen: SocketAddr,
 
-    /// What it serves TLS with.
+    /// The certificate and key to serve TLS with.
     #[command(flatten)]
     pub tls: ServerFiles,
 
-    /// A control service; repeat it for more than one.
+    /// Address of a control; repeat the flag for several.
     #[arg(
         long,
         env = "ARIZUKO_CONTROL",
@@ -25,15 +28,15 @@ pub struct Options {
     )]
     pub control: Vec<String>,
 
-    /// The gateway's key for control.
+    /// This gateway's key for control.
     #[arg(long, env = "ARIZUKO_GATEWAY_KEY", hide_env_values = true)]
     pub gateway_key: String,
 
-    /// What it calls control with.
+    /// The TLS files for calls to control.
     #[command(flatten)]
     pub control_tls: ClientFiles,
 
-    /// Networks whose X-Forwarded-For is believed, for example 10.0.0.0/8.
+    /// Networks of proxies whose X-Forwarded-For to trust, for example 10.0.0.0/8.
     #[arg(
         long = "trusted-proxy",
         env = "ARIZUKO_TRUSTED_PROXY",
@@ -42,35 +45,40 @@ pub struct Options {
     )]
     pub trusted_proxies: Vec<IpNet>,
 
-    /// Event streams that one address may have open at a time.
+    /// How many event streams one address may have open.
     #[arg(long, env = "ARIZUKO_STREAMS_PER_ADDRESS", default_value_t = 100)]
     pub streams_per_address: usize,
 
-    /// Largest request body under /chat. Control bounds the message in it; JSON and forms escape,
-    /// so that a body may be a few times as large as its message.
+    /// Largest request body under /chat, in bytes. Control limits the message itself; JSON and forms
+    /// escape characters, so a body can be several times as large as its message.
     #[arg(long, env = "ARIZUKO_CHAT_BODY_BYTES", default_value_t = 256 * 1024)]
     pub chat_body_bytes: usize,
 
-    /// Largest request body under /hook.
+    /// Largest request body under /hook, in bytes.
     #[arg(long, env = "ARIZUKO_HOOK_BODY_BYTES", default_value_t = 1024 * 1024)]
     pub hook_body_bytes: usize,
 
-    /// How often a comment goes down an event stream.
-    #[arg(long, env = "ARIZUKO_HEARTBEAT", value_name = "SECONDS", default_value = "15", value_parser = seconds)]
+    /// How often an event stream without other events sends a comment. Choose less than the idle
+    /// timeout of the proxies in front, which is often 30s or 60s.
+    #[arg(long, env = "ARIZUKO_HEARTBEAT", value_name = "DURATION", default_value = "15s", value_parser = duration::parse)]
     pub heartbeat: Duration,
 
-    /// How long a reader may accept nothing before its connection is closed.
-    #[arg(long, env = "ARIZUKO_WRITE_STALL", value_name = "SECONDS", default_value = "30", value_parser = seconds)]
+    /// How long a client may read nothing before its connection is closed.
+    #[arg(long, env = "ARIZUKO_WRITE_STALL", value_name = "DURATION", default_value = "30s", value_parser = duration::parse)]
     pub write_stall: Duration,
 
-    /// How long open requests have to end once the gateway is told to.
-    #[arg(long, env = "ARIZUKO_GATEWAY_GRACE", value_name = "SECONDS", default_value = "20", value_parser = seconds)]
+    /// How long open requests may take to end at shutdown.
+    #[arg(long, env = "ARIZUKO_GATEWAY_GRACE", value_name = "DURATION", default_value = "20s", value_parser = duration::parse)]
     pub grace: Duration,
 }
 
 impl Options {
-    /// These three as given, all else from its environment twin or default: for a program that has
-    /// a gateway inside.
+    /// Returns options with these three values, and the environment's values or the defaults for
+    /// all others. For a program that contains a gateway.
+    ///
+    /// # Errors
+    ///
+    /// An environment variable has a malformed value.
     pub fn embedded(
         listen: SocketAddr,
         control: &str,
@@ -88,12 +96,5 @@ impl Options {
             &format!("--gateway-key={gateway_key}"),
         ])
         .map(|alone| alone.options)
-    }
-}
-
-fn seconds(text: &str) -> Result<Duration, String> {
-    match text.parse() {
-        Ok(0) | Err(_) => Err("a whole number of seconds, at least 1".into()),
-        Ok(seconds) => Ok(Duration::from_secs(seconds)),
     }
 }

@@ -1,73 +1,64 @@
-//! The client of control. A call goes on to the next control when one does not answer.
+//! The client of control. If one control doesn't answer a call, the next one gets it.
 //!
-//! Nothing that control says is kept: each request asks anew, which is what makes a revocation
-//! count at once.
+//! Nothing that control says is cached: each request asks again, so that a revocation counts at once.
 
+mod client;
 mod node;
+mod nodes;
+mod refusal;
 mod subscription;
 mod watch;
 
-pub(crate) use subscription::{End, Event, Subscription, Target};
+pub(crate) use refusal::Refusal;
+pub(crate) use subscription::{End, Subscription, Target, Update};
 
-use arizuko_proto::tls::ClientFiles;
-use arizuko_proto::{telemetry::traces, v1 as pb};
+use arizuko_proto::{
+    telemetry::traces,
+    tls::ClientFiles,
+    v1::{self as pb, ErrorReason},
+};
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
-use node::{Client, Key, Node};
-use std::{cmp::Reverse, error::Error, iter, sync::Arc, time::Duration};
+use client::Client;
+use futures_util::future::select_ok;
+use nodes::{Effect, Nodes};
+use std::time::Duration;
 use tokio::time::{Instant, timeout};
-use tonic::{Code, ConnectError, Response, Status};
-use tonic_types::{ErrorDetails, StatusExt as _};
 use tracing::Span;
 
-/// The domain of control's `google.rpc.ErrorInfo`.
-const DOMAIN: &str = "arizuko";
-/// How long one control has for an answer, beyond what the caller itself wants to wait.
-const PATIENCE: Duration = Duration::from_secs(5);
+/// How long one control may take to answer, beyond the wait that the call itself asks for.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// All controls. Cheap to clone.
 #[derive(Clone)]
-pub(crate) struct Control {
-    nodes: Arc<[Arc<Node>]>,
-}
-
-/// What a call does, and so what is said when nobody knows whether it was done.
-#[derive(Clone, Copy, PartialEq)]
-enum Effect {
-    Read,
-    Write,
-}
+pub(crate) struct Control(Nodes);
 
 impl Control {
-    /// Prepares the connections; they are made when first used.
+    /// Prepares the connections, which are made when they are first used.
     pub(crate) fn new(addresses: &[String], key: &str, tls: &ClientFiles) -> anyhow::Result<Self> {
-        anyhow::ensure!(!addresses.is_empty(), "no control is named: use --control");
-        let key = Key::new(key)?;
-        let nodes = addresses.iter().map(|address| Node::new(address, &key, tls).map(Arc::new));
-        Ok(Self { nodes: nodes.collect::<anyhow::Result<_>>()? })
+        Ok(Self(Nodes::new(addresses, key, tls)?))
     }
 
-    /// Says what a link is.
+    /// Resolves a link's token.
     pub(crate) async fn resolve(
         &self,
         access: pb::Access,
-    ) -> Result<pb::ResolveTokenResponse, Status> {
+    ) -> Result<pb::ResolveTokenResponse, Refusal> {
         let place = access.token.clone();
         let request = pb::ResolveTokenRequest { access: Some(access) };
         let call = |mut client: Client, request| async move { client.resolve_token(request).await };
-        self.ask(&place, Effect::Read, request, call).await
+        self.0.ask(ANSWER_TIMEOUT, &place, Effect::Read, request, call).await
     }
 
-    /// Takes a message. It always has an idempotency key: that is what makes it safe to ask another
-    /// control when one has broken off.
+    /// Posts a message. Adds an idempotency key if there is none, so that the call is safe to repeat at
+    /// another control.
     pub(crate) async fn post(
         &self,
         mut request: pb::PostMessageRequest,
-    ) -> Result<pb::PostMessageResponse, Status> {
+    ) -> Result<pb::PostMessageResponse, Refusal> {
         if request.idempotency_key.is_empty() {
-            let random = [random(), random(), random()].map(u64::to_be_bytes);
-            request.idempotency_key = URL_SAFE_NO_PAD.encode(random.as_flattened());
+            request.idempotency_key = random_key();
         }
-        // Where spans are exported the turn is a part of this request; else of the caller's.
+        // The turn continues the trace of this request's span, if it is exported, or the caller's.
         if let Some(traceparent) = traces::traceparent(&Span::current()) {
             request.traceparent = traceparent;
         }
@@ -77,7 +68,7 @@ impl Control {
             _ => request.conversation.clone(),
         };
         let call = |mut client: Client, request| async move { client.post_message(request).await };
-        let posted = self.ask(&place, Effect::Write, request, call).await?;
+        let posted = self.0.ask(ANSWER_TIMEOUT, &place, Effect::Write, request, call).await?;
         Span::current().record("turn", &posted.turn_id);
         if is_new {
             Span::current().record("conversation", &posted.conversation);
@@ -85,14 +76,14 @@ impl Control {
         Ok(posted)
     }
 
-    /// Says where a turn stands; with `wait`, as soon as it has ended or that time is over.
+    /// Reads a turn; with `wait`, once it has ended or that time is over.
     pub(crate) async fn turn(
         &self,
         request: pb::GetTurnRequest,
         wait: Duration,
-    ) -> Result<pb::GetTurnResponse, Status> {
+    ) -> Result<pb::GetTurnResponse, Refusal> {
         let place = request.turn_id.clone();
-        // What one control has used up of the wait, the next doesn't have again.
+        // A second control waits only for the rest of the time.
         let until = Instant::now() + wait;
         let call = |mut client: Client, mut request: pb::GetTurnRequest| {
             let left = until.saturating_duration_since(Instant::now());
@@ -100,179 +91,73 @@ impl Control {
                 Some(left).filter(|left| !left.is_zero()).and_then(|left| left.try_into().ok());
             async move { client.get_turn(request).await }
         };
-        let patience = wait + PATIENCE;
-        self.ask_within(patience, &place, Effect::Read, request, call).await
+        self.0.ask(wait + ANSWER_TIMEOUT, &place, Effect::Read, request, call).await
     }
 
-    /// Returns a page of history.
+    /// Reads a page of a conversation's history.
     pub(crate) async fn conversation(
         &self,
         request: pb::GetConversationRequest,
-    ) -> Result<pb::GetConversationResponse, Status> {
+    ) -> Result<pb::GetConversationResponse, Refusal> {
         let place = request.conversation.clone();
         let call =
             |mut client: Client, request| async move { client.get_conversation(request).await };
-        self.ask(&place, Effect::Read, request, call).await
+        self.0.ask(ANSWER_TIMEOUT, &place, Effect::Read, request, call).await
     }
 
-    /// Stops a turn.
+    /// Cancels a turn.
     pub(crate) async fn cancel(
         &self,
         request: pb::CancelTurnRequest,
-    ) -> Result<pb::CancelTurnResponse, Status> {
+    ) -> Result<pb::CancelTurnResponse, Refusal> {
         let place = request.turn_id.clone();
         let call = |mut client: Client, request| async move { client.cancel_turn(request).await };
-        self.ask(&place, Effect::Write, request, call).await
+        self.0.ask(ANSWER_TIMEOUT, &place, Effect::Write, request, call).await
     }
 
-    /// Cancels what runs in a conversation and purges it.
+    /// Cancels a conversation's turns and deletes it.
     pub(crate) async fn delete(
         &self,
         request: pb::DeleteConversationRequest,
-    ) -> Result<pb::DeleteConversationResponse, Status> {
+    ) -> Result<pb::DeleteConversationResponse, Refusal> {
         let place = request.conversation.clone();
         let call =
             |mut client: Client, request| async move { client.delete_conversation(request).await };
-        self.ask(&place, Effect::Write, request, call).await
+        self.0.ask(ANSWER_TIMEOUT, &place, Effect::Write, request, call).await
     }
 
-    /// Whether any control answers: all are asked about a token that none can have.
-    pub(crate) async fn ready(&self) -> Result<(), Status> {
-        let asked = self.nodes.iter().map(|node| async {
+    /// Subscribes to the frames after `cursor`. `None` if the reader has all frames of an ended turn.
+    pub(crate) async fn subscribe(
+        &self,
+        access: pb::Access,
+        target: Target,
+        cursor: Option<pb::Cursor>,
+    ) -> Result<Option<Subscription>, Refusal> {
+        Subscription::open(self.0.clone(), access, target, cursor).await
+    }
+
+    /// Whether any control answers. Asks all of them about a token that can't exist.
+    pub(crate) async fn ready(&self) -> Result<(), Refusal> {
+        let asked = self.0.iter().map(|node| async {
             let request = pb::ResolveTokenRequest {
                 access: Some(pb::Access { token: String::new(), kind: pb::TokenKind::Chat.into() }),
             };
             let mut client = node.client.clone();
-            match timeout(PATIENCE, client.resolve_token(request)).await {
-                Ok(Err(status)) if reason(&status) == Some(pb::ErrorReason::TokenInvalid) => Ok(()),
-                _ => Err(()),
+            match timeout(ANSWER_TIMEOUT, client.resolve_token(request)).await {
+                Ok(Err(status)) if ErrorReason::of(&status) == Some(ErrorReason::TokenInvalid) => {
+                    Ok(())
+                }
+                _ => Err(Refusal::unavailable()),
             }
         });
-        match futures_util::future::select_ok(asked.map(Box::pin)).await {
-            Ok(_) => Ok(()),
-            Err(()) => Err(refusal("UNAVAILABLE", "no control answered")),
-        }
-    }
-
-    async fn ask<Q: Clone, A, F>(
-        &self,
-        place: &str,
-        effect: Effect,
-        request: Q,
-        call: impl Fn(Client, Q) -> F,
-    ) -> Result<A, Status>
-    where
-        F: Future<Output = Result<Response<A>, Status>>,
-    {
-        self.ask_within(PATIENCE, place, effect, request, call).await
-    }
-
-    /// Asks one control after the other (a single one twice) until one says something: a refusal
-    /// ends it as much as an answer does.
-    async fn ask_within<Q: Clone, A, F>(
-        &self,
-        patience: Duration,
-        place: &str,
-        effect: Effect,
-        request: Q,
-        call: impl Fn(Client, Q) -> F,
-    ) -> Result<A, Status>
-    where
-        F: Future<Output = Result<Response<A>, Status>>,
-    {
-        let nodes = self.order(place);
-        let tries = nodes.len().max(2);
-        let mut perhaps_done = false;
-        for node in nodes.into_iter().cycle().take(tries) {
-            let answer = call(node.client.clone(), request.clone());
-            let status = match timeout(patience, answer).await {
-                Ok(Ok(answer)) => return Ok(answer.into_inner()),
-                Ok(Err(status)) => status,
-                Err(_) => Status::deadline_exceeded("no answer in time"),
-            };
-            match Silence::of(&status) {
-                None => return Err(status),
-                Some(Silence::NotDone) => {}
-                Some(Silence::PerhapsDone) => perhaps_done = true,
-            }
-            let (code, cause) = (status.code(), cause(&status));
-            let advice = arizuko_proto::tls::advice(&node.address, &cause);
-            tracing::warn!(control = node.address, ?code, advice, "{cause}");
-            node.rest();
-        }
-        Err(match (perhaps_done, effect) {
-            (true, Effect::Write) => refusal("OUTCOME_UNKNOWN", "no control said if it is done"),
-            _ => refusal("UNAVAILABLE", "no control answered"),
-        })
-    }
-
-    /// The controls in the order in which they are asked about `place`, which is a conversation
-    /// where there is one: all who ask about it should meet at one control. Those that did not
-    /// answer lately come last.
-    fn order(&self, place: &str) -> Vec<&Arc<Node>> {
-        let mut nodes: Vec<_> = self.nodes.iter().collect();
-        nodes.sort_by_cached_key(|node| (node.rests(), Reverse(node.weight(place))));
-        nodes
-    }
-
-    fn first(&self, place: &str) -> &Arc<Node> {
-        self.order(place)[0]
+        select_ok(asked.map(Box::pin)).await.map(|((), _)| ())
     }
 }
 
-/// What is known of a call that control has not answered.
-enum Silence {
-    NotDone,
-    PerhapsDone,
-}
-
-impl Silence {
-    /// None: it is control's answer.
-    fn of(status: &Status) -> Option<Self> {
-        use pb::ErrorReason::{OutcomeUnknown, Unavailable};
-        match reason(status) {
-            Some(Unavailable) => Some(Self::NotDone),
-            Some(OutcomeUnknown) => Some(Self::PerhapsDone),
-            Some(_) => None,
-            None if was_never_sent(status) => Some(Self::NotDone),
-            None => Some(Self::PerhapsDone),
-        }
-    }
-}
-
-fn was_never_sent(status: &Status) -> bool {
-    causes(status).any(|error| error.is::<ConnectError>())
-}
-
-/// The innermost cause of a status that the connection made.
-fn cause(status: &Status) -> String {
-    let cause = causes(status).last();
-    cause.map_or_else(|| status.message().to_owned(), ToString::to_string)
-}
-
-fn causes(status: &Status) -> impl Iterator<Item = &(dyn Error + 'static)> {
-    iter::successors(status.source(), |&error| error.source())
-}
-
-/// The stable word in a status of control's. A status without one was made by the connection.
-pub(crate) fn reason(status: &Status) -> Option<pb::ErrorReason> {
-    let info = status.get_details_error_info()?;
-    let known = || pb::ErrorReason::from_str_name(&format!("ERROR_REASON_{}", info.reason));
-    (info.domain == DOMAIN).then(known)?
-}
-
-/// A status as control sends them: its code says nothing, its reason all.
-fn refusal(reason: &str, message: &str) -> Status {
-    let details = ErrorDetails::with_error_info(reason, DOMAIN, []);
-    Status::with_error_details(Code::Unknown, message, details)
-}
-
-/// A random time up to `most`, so that many who wait for one thing don't come back at once.
-pub(crate) fn jitter(most: Duration) -> Duration {
-    most.mul_f64(random() as f64 / u64::MAX as f64)
-}
-
+/// Returns 192 random bits in base64url.
 #[expect(clippy::expect_used, reason = "a system without random numbers cannot go on")]
-fn random() -> u64 {
-    getrandom::u64().expect("the system has random numbers")
+fn random_key() -> String {
+    let mut random = [0; 24];
+    getrandom::fill(&mut random).expect("the system has random numbers");
+    URL_SAFE_NO_PAD.encode(random)
 }

@@ -1,19 +1,19 @@
-//! Control's records as the public reads them: the JSON of answers and of event streams.
+//! The JSON of answers and event streams, made from control's messages.
 
-use crate::markdown;
+use crate::{last_event_id, markdown};
 use arizuko_proto::v1::{self as pb, Author, TurnStatus, frame::Body};
 use prost_types::Timestamp;
 use serde::Serialize;
 
 /// A turn with its messages.
 #[derive(Serialize)]
-pub(crate) struct Turn<'a> {
+pub(crate) struct TurnDocument<'a> {
     pub(crate) turn_id: &'a str,
     pub(crate) status: &'static str,
-    /// `null` where the agent spoke first.
-    pub(crate) user: Option<Message<'a>>,
-    pub(crate) assistant: Vec<Message<'a>>,
-    /// How many of these stay whatever restart follows.
+    /// `null` if the agent spoke first.
+    pub(crate) user: Option<MessageDocument<'a>>,
+    pub(crate) assistant: Vec<MessageDocument<'a>>,
+    /// How many of these, from the first on, no later restart drops.
     #[serde(skip_serializing_if = "is_zero")]
     pub(crate) kept: u32,
     pub(crate) n: u32,
@@ -26,11 +26,11 @@ pub(crate) struct Turn<'a> {
     pub(crate) ended_at: Option<String>,
 }
 
-impl<'a> Turn<'a> {
-    /// With `html`, each of the agent's messages has its rendered form too.
+impl<'a> TurnDocument<'a> {
+    /// With `html`, each of the agent's messages is rendered as well.
     pub(crate) fn new(turn: &'a pb::ConversationTurn, html: bool) -> Self {
         let assistant = turn.assistant.iter().map(|message| {
-            let mut document = Message::new(message);
+            let mut document = MessageDocument::new(message);
             document.author = Some(author(message.author()));
             document.name = &message.name;
             document.html = html.then(|| markdown::render(&message.content));
@@ -39,7 +39,7 @@ impl<'a> Turn<'a> {
         Self {
             turn_id: &turn.turn_id,
             status: status(turn.status()),
-            user: turn.user.as_ref().map(Message::new),
+            user: turn.user.as_ref().map(MessageDocument::new),
             assistant: assistant.collect(),
             kept: turn.kept,
             n: turn.n,
@@ -51,18 +51,18 @@ impl<'a> Turn<'a> {
     }
 }
 
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it so")]
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
 fn is_zero(count: &u32) -> bool {
     *count == 0
 }
 
-/// A message. The visitor's own says no author.
+/// A message. The visitor's own messages have no author.
 #[derive(Serialize)]
-pub(crate) struct Message<'a> {
+pub(crate) struct MessageDocument<'a> {
     pub(crate) id: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) author: Option<&'static str>,
-    /// A person's. Agents go by the link's.
+    /// A person's name. Agents have the link's name.
     #[serde(skip_serializing_if = "str::is_empty")]
     pub(crate) name: &'a str,
     pub(crate) content: &'a str,
@@ -71,7 +71,7 @@ pub(crate) struct Message<'a> {
     pub(crate) html: Option<String>,
 }
 
-impl<'a> Message<'a> {
+impl<'a> MessageDocument<'a> {
     pub(crate) fn new(message: &'a pb::Message) -> Self {
         Self {
             id: &message.id,
@@ -84,22 +84,22 @@ impl<'a> Message<'a> {
     }
 }
 
-/// A frame as both streams and the snapshot show it: the same id, event and data.
+/// A frame with the id, event and data that it has in both streams and in the snapshot.
 #[derive(Serialize)]
-pub(crate) struct Event<'a> {
+pub(crate) struct FrameDocument<'a> {
     pub(crate) id: String,
     pub(crate) event: &'static str,
-    pub(crate) data: Data<'a>,
+    pub(crate) data: FrameData<'a>,
 }
 
-/// What a frame says.
+/// The data of a frame.
 #[derive(Serialize)]
 #[serde(untagged)]
-pub(crate) enum Data<'a> {
+pub(crate) enum FrameData<'a> {
     Message {
         id: &'a str,
         turn_id: &'a str,
-        /// The visitor's own message is not numbered in the turn.
+        /// The visitor's own message has no number in the turn.
         #[serde(skip_serializing_if = "Option::is_none")]
         n: Option<u32>,
         author: &'static str,
@@ -134,35 +134,34 @@ pub(crate) enum Data<'a> {
     },
 }
 
-impl<'a> Event<'a> {
-    /// None: a frame of a kind that this gateway doesn't know yet.
+impl<'a> FrameDocument<'a> {
+    /// `None` for a kind of frame that only a newer gateway knows.
     pub(crate) fn new(frame: &'a pb::Frame) -> Option<Self> {
         let (turn_id, n) = (&*frame.turn_id, frame.n);
         let (event, data) = match frame.body.as_ref()? {
-            Body::Message(message) => ("message", Data::message(message, turn_id, Some(n))),
-            Body::User(message) => ("user", Data::message(message, turn_id, None)),
+            Body::Message(message) => ("message", FrameData::message(message, turn_id, Some(n))),
+            Body::User(message) => ("user", FrameData::message(message, turn_id, None)),
             Body::Delta(delta) => {
                 let (id, text) = (&*delta.id, &*delta.text);
-                ("delta", Data::Delta { id, turn_id, n, text })
+                ("delta", FrameData::Delta { id, turn_id, n, text })
             }
             Body::Status(status) => {
                 let text = &*status.text;
-                ("status", Data::Status { turn_id, n, text })
+                ("status", FrameData::Status { turn_id, n, text })
             }
             &Body::Restart(pb::frame::Restart { attempt, keep }) => {
-                ("restart", Data::Restart { turn_id, n, attempt, keep })
+                ("restart", FrameData::Restart { turn_id, n, attempt, keep })
             }
             Body::TurnDone(done) => {
                 let (status, error) = (status(done.status()), &*done.error);
-                ("turn_done", Data::TurnDone { turn_id, n, status, error })
+                ("turn_done", FrameData::TurnDone { turn_id, n, status, error })
             }
         };
-        let id = cursor(frame.cursor);
-        Some(Self { id, event, data })
+        Some(Self { id: last_event_id::print(frame.cursor), event, data })
     }
 }
 
-impl<'a> Data<'a> {
+impl<'a> FrameData<'a> {
     fn message(message: &'a pb::Message, turn_id: &'a str, n: Option<u32>) -> Self {
         Self::Message {
             id: &message.id,
@@ -176,7 +175,7 @@ impl<'a> Data<'a> {
     }
 }
 
-/// The word for where a turn stands.
+/// Returns the word for a turn's status.
 pub(crate) fn status(status: TurnStatus) -> &'static str {
     match status {
         TurnStatus::Unspecified | TurnStatus::Queued => "queued",
@@ -190,7 +189,7 @@ pub(crate) fn status(status: TurnStatus) -> &'static str {
     }
 }
 
-/// Whether a turn has its last frame still to come.
+/// Whether a turn's last frame is still to come.
 pub(crate) fn is_open(status: TurnStatus) -> bool {
     use TurnStatus::{Queued, Running, Unspecified};
     matches!(status, Unspecified | Queued | Running)
@@ -204,61 +203,15 @@ fn author(author: Author) -> &'static str {
     }
 }
 
-/// RFC 3339, UTC, to the millisecond.
+/// Formats a time as RFC 3339 in UTC, with milliseconds.
 fn time(at: &Timestamp) -> Option<String> {
     let at = jiff::Timestamp::new(at.seconds, at.nanos).ok()?;
     Some(format!("{at:.3}"))
 }
 
-/// A place in a conversation's log: `<seq>-<tag>`.
-pub(crate) fn cursor(cursor: Option<pb::Cursor>) -> String {
-    let pb::Cursor { seq, tag } = cursor.unwrap_or_default();
-    format!("{seq}-{tag:08x}")
-}
-
-/// Reads one. What is none is a place in no log, so that control answers with a replay.
-pub(crate) fn parse_cursor(text: &str) -> pb::Cursor {
-    let nowhere = pb::Cursor { seq: u64::MAX, tag: 0 };
-    let parsed = text.split_once('-').and_then(|(seq, tag)| {
-        Some(pb::Cursor { seq: seq.parse().ok()?, tag: u32::from_str_radix(tag, 16).ok()? })
-    });
-    // Only what we write ourselves: no sign, no leading zeros, no capitals.
-    parsed.filter(|parsed| cursor(Some(*parsed)) == text).unwrap_or(nowhere)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_cursor_reads_as_it_was_written() {
-        for (seq, tag) in [(0, 0), (1, 7), (42, u32::MAX), (u64::MAX, 0xab)] {
-            let place = pb::Cursor { seq, tag };
-            assert_eq!(parse_cursor(&cursor(Some(place))), place);
-        }
-    }
-
-    #[test]
-    fn anything_else_is_in_no_log() {
-        let nonsense = [
-            "",
-            "-",
-            "1",
-            "1-",
-            "-1-0000000a",
-            "+1-0000000a",
-            "01-0000000a",
-            "1-0000000A",
-            "1-a",
-            "1-0000000a ",
-            "1-0000000a\0",
-            "99999999999999999999-0000000a",
-            "é-0000000a",
-        ];
-        for text in nonsense {
-            assert_eq!(parse_cursor(text).seq, u64::MAX, "{text:?}");
-        }
-    }
 
     #[test]
     fn times_have_milliseconds() {

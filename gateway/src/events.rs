@@ -1,121 +1,93 @@
-//! Event streams: a turn's reply, or all of a conversation.
+//! Event streams: one turn's reply, or everything in a conversation.
 //!
-//! A stream has no task of its own: the connection polls it. A reader that takes nothing is not
-//! polled, its subscription gets no more credit, and in the end the listener closes its connection.
+//! A stream has no task of its own: the connection polls it. A reader that reads nothing is not
+//! polled, its subscription gets no more credit, and the listener closes its connection in the end.
 
 mod html;
+mod sse;
 
 use crate::{
-    Gateway,
-    address::OpenStream,
-    control::{self, End, Subscription, Target},
-    document,
-    link::{ConversationId, Link, Parameters, TurnId},
+    address::Visitor,
+    control::{End, Subscription, Target, Update},
+    document::FrameDocument,
+    gateway::Gateway,
+    last_event_id::LastEventId,
+    link::{ConversationId, Link, TurnId, WantsHtml},
     problem::Problem,
+    streams::OpenStream,
 };
 use arizuko_proto::{
     telemetry::traces,
-    v1::{self as pb, frame::Body as FrameBody},
+    v1::{self as pb, ErrorReason, frame::Body as FrameBody},
 };
 use axum::{
     body::Body,
-    extract::{FromRequestParts, State},
+    extract::State,
     response::{IntoResponse, Response},
 };
 use bytes::Bytes;
 use futures_util::{FutureExt as _, stream};
 use html::Html;
-use http::{HeaderName, StatusCode, header, request::Parts};
-use serde::{Deserialize, Serialize};
-use std::{convert::Infallible, fmt::Write as _, sync::Arc, time::Duration};
+use http::StatusCode;
+use std::{convert::Infallible, fmt::Write as _, sync::Arc};
 use tokio::time::{Instant, sleep_until};
 use tracing::field::Empty;
 
-/// How long a reader waits before it comes back, as long as all is well.
-const RETRY: Duration = Duration::from_secs(2);
-/// Up to how much longer when it isn't, so that not all come back at once.
-const SPREAD: Duration = Duration::from_secs(4);
-/// Events that are ready are sent together up to about this many bytes.
-const CHUNK: usize = 16 * 1024;
+/// How many bytes of ready events to send in one chunk, about.
+const CHUNK_BYTES: usize = 16 * 1024;
 
-/// What an event stream is asked for.
-#[derive(Default)]
-pub(crate) struct Asked {
-    /// The last frame that the reader has.
-    cursor: Option<pb::Cursor>,
-    /// For our own page: Markdown comes rendered as well.
-    html: bool,
-}
-
-impl FromRequestParts<Arc<Gateway>> for Asked {
-    type Rejection = Problem;
-
-    async fn from_request_parts(
-        parts: &mut Parts,
-        gateway: &Arc<Gateway>,
-    ) -> Result<Self, Problem> {
-        #[derive(Deserialize)]
-        struct Query {
-            last_event_id: Option<String>,
-            html: Option<String>,
-        }
-        let Parameters(query) = Parameters::<Query>::from_request_parts(parts, gateway).await?;
-        let header = parts.headers.get("last-event-id").map(|id| id.as_bytes());
-        let query_id = query.last_event_id.as_deref().map(str::as_bytes);
-        let id = [header, query_id].into_iter().flatten().find(|id| !id.is_empty());
-        Ok(Self {
-            cursor: id.map(|id| document::parse_cursor(str::from_utf8(id).unwrap_or_default())),
-            html: query.html.as_deref() == Some("1"),
-        })
-    }
-}
-
-/// GET `/chat/{token}/{turn}/sse` and the same under `/hook`.
+/// GET `/chat/{token}/{turn}/sse` and `/hook/{token}/{turn}/sse`
 pub(crate) async fn turn(
     State(gateway): State<Arc<Gateway>>,
     link: Link,
     TurnId(turn): TurnId,
-    asked: Asked,
-    permit: OpenStream,
+    last_event_id: LastEventId,
+    wants_html: WantsHtml,
+    Visitor(address): Visitor,
 ) -> Result<Response, Problem> {
-    open(gateway, link, Target::TurnId(turn), asked, permit).await
+    let permit = gateway.streams.open(address)?;
+    open(gateway, link, Target::TurnId(turn), last_event_id, wants_html, permit).await
 }
 
-/// GET `/chat/{token}/c/{conversation}/sse`.
+/// GET `/chat/{token}/c/{conversation}/sse`
 pub(crate) async fn conversation(
     State(gateway): State<Arc<Gateway>>,
     link: Link,
     ConversationId(conversation): ConversationId,
-    asked: Asked,
-    permit: OpenStream,
+    last_event_id: LastEventId,
+    wants_html: WantsHtml,
+    Visitor(address): Visitor,
 ) -> Result<Response, Problem> {
-    open(gateway, link, Target::Conversation(conversation), asked, permit).await
+    let permit = gateway.streams.open(address)?;
+    let target = Target::Conversation(conversation);
+    open(gateway, link, target, last_event_id, wants_html, permit).await
 }
 
-/// Answers with a stream of `target`, or with what keeps it from beginning.
+/// Answers with the stream of `target`, from the frame after the last event id on.
 pub(crate) async fn open(
     gateway: Arc<Gateway>,
     link: Link,
     target: Target,
-    Asked { cursor, html }: Asked,
+    LastEventId(cursor): LastEventId,
+    WantsHtml(html): WantsHtml,
     permit: OpenStream,
 ) -> Result<Response, Problem> {
     let of_turn = matches!(target, Target::TurnId(_));
-    let opened = Subscription::open(&gateway.control, link.access(), target, cursor).await;
+    let opened = gateway.control.subscribe(link.access(), target, cursor).await;
     let subscription = match opened.map_err(Problem::from) {
         Ok(Some(subscription)) => subscription,
-        // It has everything. This is what stops an EventSource.
+        // The reader has all frames. This status stops an EventSource.
         Ok(None) => return Ok(StatusCode::NO_CONTENT.into_response()),
-        // It would give up on any other status.
+        // An EventSource gives up on any status but 200.
         Err(problem) if problem.is_outage() => {
             gateway.metrics.refused(problem.reason());
-            return Ok(come_back());
+            return Ok(come_back_later());
         }
         Err(problem) => return Err(problem),
     };
     let reader = Reader {
-        heartbeat: Instant::now() + gateway.options.heartbeat,
-        html: html.then(|| Html::new(gateway.control.clone(), link)),
+        comment_due: Instant::now() + gateway.options.heartbeat,
+        html: html.then(|| Html::new(gateway.control.clone(), link.access())),
         subscription,
         of_turn,
         progress: Progress::Opening,
@@ -126,31 +98,23 @@ pub(crate) async fn open(
         let chunk = reader.chunk().await?;
         Some((Ok::<_, Infallible>(Bytes::from(chunk)), reader))
     });
-    Ok(event_stream(Body::from_stream(chunks)))
+    Ok(sse::response(Body::from_stream(chunks)))
 }
 
-/// A stream that ends at once and asks its reader to come back: the answer to an outage.
-pub(crate) fn come_back() -> Response {
+/// Answers an outage: a stream that ends at once and asks its reader to reconnect.
+pub(crate) fn come_back_later() -> Response {
     let mut text = String::new();
-    retry_later(&mut text);
-    event_stream(text.into())
+    sse::write_retry_later(&mut text);
+    sse::response(text.into())
 }
 
-fn event_stream(body: Body) -> Response {
-    let headers = [
-        (header::CONTENT_TYPE, "text/event-stream"),
-        (header::CACHE_CONTROL, "no-store, no-transform"),
-        // Or nginx would keep events back until it has a few kilobytes.
-        (HeaderName::from_static("x-accel-buffering"), "no"),
-    ];
-    (headers, body).into_response()
-}
-
+/// The reader of one stream.
 struct Reader {
     subscription: Subscription,
     of_turn: bool,
     html: Option<Html>,
-    heartbeat: Instant,
+    /// When to send the next comment. `--heartbeat` is the interval.
+    comment_due: Instant,
     progress: Progress,
     gateway: Arc<Gateway>,
     _permit: OpenStream,
@@ -163,12 +127,12 @@ enum Progress {
 }
 
 impl Reader {
-    /// What goes out next. None: that was all.
+    /// Returns the next part of the stream, or `None` at its end.
     async fn chunk(&mut self) -> Option<String> {
         let mut out = String::new();
         match self.progress {
             Progress::Opening => {
-                let _ = write!(out, "retry: {}\n: welcome\n\n", RETRY.as_millis());
+                sse::write_start(&mut out);
                 self.progress = Progress::Reading;
                 return Some(out);
             }
@@ -179,22 +143,22 @@ impl Reader {
         tokio::select! {
             biased;
             () = self.gateway.stopping.cancelled() => {
-                retry_later(&mut out);
+                sse::write_retry_later(&mut out);
                 self.progress = Progress::Over;
             }
-            event = self.subscription.next() => {
-                self.write(event, &mut out).await;
-                while out.len() < CHUNK && matches!(self.progress, Progress::Reading) {
-                    let Some(event) = self.subscription.next().now_or_never() else {
+            update = self.subscription.next() => {
+                self.write(update, &mut out).await;
+                while out.len() < CHUNK_BYTES && matches!(self.progress, Progress::Reading) {
+                    let Some(update) = self.subscription.next().now_or_never() else {
                         break;
                     };
-                    self.write(event, &mut out).await;
+                    self.write(update, &mut out).await;
                 }
             }
             () = at(html_due) => {}
-            () = sleep_until(self.heartbeat) => {
-                out.push_str(":\n\n");
-                self.heartbeat = Instant::now() + self.gateway.options.heartbeat;
+            () = sleep_until(self.comment_due) => {
+                sse::write_comment(&mut out);
+                self.comment_due = Instant::now() + self.gateway.options.heartbeat;
             }
         }
         if let Some(html) = &mut self.html {
@@ -203,24 +167,24 @@ impl Reader {
         Some(out)
     }
 
-    async fn write(&mut self, event: control::Event, out: &mut String) {
-        match event {
-            control::Event::Frame(frame) => self.write_frame(&frame, out).await,
-            control::Event::Reset(reason) => {
+    async fn write(&mut self, update: Update, out: &mut String) {
+        match update {
+            Update::Frame(frame) => self.write_frame(&frame, out).await,
+            Update::Reset(reason) => {
                 if let Some(html) = &mut self.html {
                     html.reset();
                 }
                 // An empty id makes the reader forget its cursor.
                 out.push_str("id:\n");
-                write_event(out, "reset", &serde_json::json!({ "reason": reason }));
+                sse::write_event(out, "reset", &serde_json::json!({ "reason": reason }));
             }
-            control::Event::End(end) => {
+            Update::End(end) => {
                 match end {
                     End::Over => {}
-                    End::Revoked => write_event(out, "revoked", &serde_json::json!({})),
+                    End::Revoked => sse::write_event(out, "revoked", &serde_json::json!({})),
                     End::Outage => {
-                        self.gateway.metrics.refused("UNAVAILABLE");
-                        retry_later(out);
+                        self.gateway.metrics.refused(ErrorReason::Unavailable.word());
+                        sse::write_retry_later(out);
                     }
                 }
                 self.progress = Progress::Over;
@@ -229,21 +193,21 @@ impl Reader {
     }
 
     async fn write_frame(&mut self, frame: &pb::Frame, out: &mut String) {
-        let Some(event) = document::Event::new(frame) else {
+        let Some(document) = FrameDocument::new(frame) else {
             return;
         };
         let is_user = matches!(frame.body, Some(FrameBody::User(_)));
         if self.of_turn && is_user {
             return;
         }
-        // The page should have all of a message when it hears that the turn is over.
+        // The page gets the whole message before it hears that the turn is over.
         if let (Some(html), Some(FrameBody::TurnDone(_))) = (&mut self.html, &frame.body) {
             html.finish(&frame.turn_id, out);
         }
-        let _ = writeln!(out, "id: {}", event.id);
-        write_event(out, event.event, &event.data);
+        let _ = writeln!(out, "id: {}", document.id);
+        sse::write_event(out, document.event, &document.data);
         if let Some(html) = &mut self.html {
-            // Apart: it may ask control, and every idle stream would keep the room for that.
+            // Boxed, because it may call control, and every idle stream would hold space for that.
             Box::pin(html.read(frame, out)).await;
         }
         if let Some(FrameBody::TurnDone(done)) = &frame.body {
@@ -252,7 +216,7 @@ impl Reader {
     }
 }
 
-/// Puts into a turn's trace that a reader has all of it.
+/// Adds a span to the turn's trace: a reader has the last frame.
 fn trace_end(turn: &str, traceparent: &str) {
     if traceparent.is_empty() {
         return;
@@ -265,21 +229,6 @@ fn trace_end(turn: &str, traceparent: &str) {
         trace = Empty,
     );
     traces::follow(&span, "producer", "deliver the last frame", traceparent);
-}
-
-fn write_event(out: &mut String, name: &str, data: &impl Serialize) {
-    match serde_json::to_string(data) {
-        // JSON of one line: its newlines are escaped.
-        Ok(data) => {
-            let _ = write!(out, "event: {name}\ndata: {data}\n\n");
-        }
-        Err(error) => tracing::error!(name, %error, "an event that is no JSON"),
-    }
-}
-
-fn retry_later(out: &mut String) {
-    let wait = RETRY + control::jitter(SPREAD);
-    let _ = write!(out, "retry: {}\n\n", wait.as_millis());
 }
 
 async fn at(due: Option<Instant>) {

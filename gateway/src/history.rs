@@ -1,9 +1,10 @@
-//! `/chat/{token}/c/{conversation}`: what was said, and its deletion.
+//! `/chat/{token}/c/{conversation}`: a conversation's history, and its deletion.
 
 use crate::{
-    Gateway,
-    document::{self, Turn},
-    link::{ConversationId, Link, Parameters},
+    document::TurnDocument,
+    gateway::Gateway,
+    last_event_id,
+    link::{ConversationId, Link, Parameters, WantsHtml},
     problem::Problem,
 };
 use arizuko_proto::v1 as pb;
@@ -20,13 +21,12 @@ use std::sync::Arc;
 pub(crate) struct HistoryQuery {
     after: Option<u64>,
     limit: Option<u32>,
-    html: Option<String>,
 }
 
 #[derive(Serialize)]
 struct History<'a> {
     conversation: &'a str,
-    turns: Vec<Turn<'a>>,
+    turns: Vec<TurnDocument<'a>>,
     next: Option<u64>,
     cursor: String,
     agent_attached: bool,
@@ -38,6 +38,7 @@ pub(crate) async fn page(
     link: Link,
     ConversationId(conversation): ConversationId,
     Parameters(query): Parameters<HistoryQuery>,
+    WantsHtml(html): WantsHtml,
 ) -> Result<Response, Problem> {
     let request = pb::GetConversationRequest {
         access: Some(link.access()),
@@ -46,12 +47,11 @@ pub(crate) async fn page(
         page_size: query.limit.unwrap_or_default(),
     };
     let page = gateway.control.conversation(request).await?;
-    let html = query.html.as_deref() == Some("1");
     let history = History {
         conversation: &conversation,
-        turns: page.turns.iter().map(|turn| Turn::new(turn, html)).collect(),
+        turns: page.turns.iter().map(|turn| TurnDocument::new(turn, html)).collect(),
         next: (page.next != 0).then_some(page.next),
-        cursor: document::cursor(page.cursor),
+        cursor: last_event_id::print(page.cursor),
         agent_attached: page.agent_attached,
     };
     Ok(Json(history).into_response())

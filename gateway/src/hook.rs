@@ -1,9 +1,9 @@
-//! `POST /hook/{token}`: any body, taken verbatim, with the headers that it came with.
+//! POST `/hook/{token}`: accepts any body verbatim, with the request's headers.
 
 use crate::{
-    Gateway,
     address::Visitor,
     chat::{Posted, header},
+    gateway::Gateway,
     link::Link,
     message,
     problem::Problem,
@@ -19,11 +19,12 @@ use bytes::Bytes;
 use http::{HeaderMap, StatusCode, header::CONNECTION};
 use std::sync::Arc;
 
-/// What names a delivery, the first that is there: a redelivery has the same and is one turn.
-const DELIVERY: [&str; 3] = ["idempotency-key", "webhook-id", "x-github-delivery"];
-/// Credentials are nobody's but the one's that they were sent to.
+/// The headers that identify a delivery, in order of preference. A redelivery has the same value and
+/// makes no second turn.
+const DELIVERY_HEADERS: [&str; 3] = ["idempotency-key", "webhook-id", "x-github-delivery"];
+/// Headers with credentials for the gateway or a proxy, which agents must not see.
 const CREDENTIALS: [&str; 3] = ["authorization", "cookie", "proxy-authorization"];
-/// About the connection, not about the request.
+/// Headers of the connection, not of the request.
 const HOP_BY_HOP: [&str; 7] = [
     "connection",
     "keep-alive",
@@ -47,37 +48,38 @@ pub(crate) async fn post(
         access: Some(link.access()),
         conversation: String::new(),
         content,
-        headers: passed_on(&headers),
-        idempotency_key: delivery(&headers)?,
+        headers: forwarded(&headers),
+        idempotency_key: delivery_id(&headers)?,
         client_address: visitor.0.to_string(),
         traceparent: header(&headers, "traceparent").unwrap_or_default(),
     };
     let mut posted = gateway.control.post(request).await?;
-    // The caller knows what it sent, and it need not be text.
+    // The caller knows its body, which may not be text.
     posted.user = None;
     Ok((StatusCode::ACCEPTED, Json(Posted::new(&posted))).into_response())
 }
 
-fn delivery(headers: &HeaderMap) -> Result<String, Problem> {
-    let name = DELIVERY.iter().find(|name| headers.contains_key(**name));
+fn delivery_id(headers: &HeaderMap) -> Result<String, Problem> {
+    let name = DELIVERY_HEADERS.iter().find(|name| headers.contains_key(**name));
     name.map_or(Ok(String::new()), |name| header(headers, name))
 }
 
-fn passed_on(headers: &HeaderMap) -> Vec<pb::Header> {
+/// Returns the headers that the agent sees.
+fn forwarded(headers: &HeaderMap) -> Vec<pb::Header> {
     let connection = headers.get_all(CONNECTION).iter();
     let named: Vec<_> = connection
         .filter_map(|value| value.to_str().ok())
         .flat_map(|value| value.split(','))
         .map(|name| name.trim().to_ascii_lowercase())
         .collect();
-    let ours = |name: &str| {
+    let is_dropped = |name: &str| {
         CREDENTIALS.contains(&name)
             || HOP_BY_HOP.contains(&name)
             || named.iter().any(|named| named == name)
     };
     headers
         .iter()
-        .filter(|(name, _)| !ours(name.as_str()))
+        .filter(|(name, _)| !is_dropped(name.as_str()))
         .map(|(name, value)| pb::Header {
             name: name.to_string(),
             value: Bytes::copy_from_slice(value.as_bytes()),
@@ -91,7 +93,7 @@ mod tests {
     use http::{HeaderName, HeaderValue};
 
     #[test]
-    fn credentials_and_the_connections_own_headers_stay_here() {
+    fn agents_see_no_credentials_and_no_headers_of_the_connection() {
         let headers = [
             ("host", "a.example"),
             ("x-hub-signature-256", "sha256=1"),
@@ -106,9 +108,9 @@ mod tests {
         for (name, value) in headers {
             map.append(HeaderName::from_static(name), HeaderValue::from_static(value));
         }
-        let passed = passed_on(&map);
-        let names: Vec<_> = passed.iter().map(|header| header.name.as_str()).collect();
+        let forwarded = forwarded(&map);
+        let names: Vec<_> = forwarded.iter().map(|header| header.name.as_str()).collect();
         assert_eq!(names, ["host", "x-hub-signature-256", "x-twice", "x-twice"]);
-        assert_eq!(passed[3].value, "2");
+        assert_eq!(forwarded[3].value, "2");
     }
 }

@@ -1,5 +1,5 @@
-//! The HTTP side of arizuko: all that the public reaches. It serves the page, the event streams and
-//! the webhooks, and asks control about the token of every request.
+//! The HTTP side of arizuko, and the only part that the public reaches. It serves the page, the
+//! event streams and the webhooks, and asks control about the token of every request.
 
 mod accept;
 mod address;
@@ -8,8 +8,10 @@ mod config;
 mod control;
 mod document;
 mod events;
+mod gateway;
 mod history;
 mod hook;
+mod last_event_id;
 mod link;
 mod listener;
 mod markdown;
@@ -19,60 +21,42 @@ mod origin;
 mod page;
 mod problem;
 mod routes;
+mod streams;
 mod turn;
 
 pub use config::Options;
 
-use address::Streams;
-use arizuko_proto::telemetry::metrics::Registry;
-use arizuko_proto::tls::Acceptor;
-use control::Control;
-use listener::Serving;
-use metrics::Metrics;
-use page::Page;
+use arizuko_proto::{telemetry::metrics::Registry, tls::Acceptor};
+use gateway::Gateway;
+use listener::Listener;
 use std::sync::Arc;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-/// What every request sees.
-struct Gateway {
-    options: Options,
-    control: Control,
-    page: Page,
-    streams: Streams,
-    metrics: Metrics,
-    /// No new work; streams and waits end.
-    stopping: CancellationToken,
-}
-
-/// The gateway.
+/// The gateway, ready to serve.
 pub struct Server {
     gateway: Gateway,
     tls: Option<Arc<Acceptor>>,
 }
 
 impl Server {
-    /// Prepares the connections to control; binds nothing.
+    /// Prepares the connections to control. Binds nothing.
+    ///
+    /// # Errors
+    ///
+    /// An address of control, the key or a TLS file can't be used.
     pub async fn new(options: Options) -> anyhow::Result<Self> {
         let tls = Acceptor::new(&options.tls, None, &["h2", "http/1.1"])?;
-        let gateway = Gateway {
-            control: Control::new(&options.control, &options.gateway_key, &options.control_tls)?,
-            page: Page::new(),
-            streams: Streams::new(options.streams_per_address),
-            metrics: Metrics::new(),
-            stopping: CancellationToken::new(),
-            options,
-        };
-        Ok(Self { gateway, tls })
+        Ok(Self { gateway: Gateway::new(options)?, tls })
     }
 
-    /// What it counts.
+    /// Returns the metrics of this gateway.
     pub fn metrics(&self) -> Arc<Registry> {
         self.gateway.metrics.registry.clone()
     }
 
-    /// Serves until `shutdown`, then ends the streams and waits for what is under way, at most for
-    /// the grace period.
+    /// Serves until `shutdown`, then ends the streams and waits for open requests, at most for the
+    /// grace period.
     pub async fn serve(
         mut self,
         listener: TcpListener,
@@ -82,17 +66,13 @@ impl Server {
         let (write_stall, grace) = (self.gateway.options.write_stall, self.gateway.options.grace);
         if self.tls.is_none() && !listener.local_addr()?.ip().is_loopback() {
             tracing::warn!(
-                "without TLS on an address other than loopback: unless a proxy before it has TLS, \
-                 links can be read on their way"
+                "listening without TLS on an address other than loopback: without a proxy that adds \
+                 TLS, others on the network can read the links"
             );
         }
-        let serving = Serving {
-            router: routes::router(Arc::new(self.gateway)),
-            tls: self.tls,
-            write_stall,
-            stopping: shutdown,
-        };
-        listener::serve(listener, serving, grace).await;
+        let router = routes::router(Arc::new(self.gateway));
+        let serving = Listener { router, tls: self.tls, write_stall, stopping: shutdown };
+        serving.serve(listener, grace).await;
         Ok(())
     }
 }

@@ -1,68 +1,61 @@
-//! What a request's URL names: the link, a turn, a conversation, parameters.
+//! What a request's URL names: the link, a turn, a conversation, and query parameters.
 
-use crate::{Gateway, problem::Problem};
+use crate::problem::Problem;
 use arizuko_proto::v1::{Access, TokenKind};
 use axum::extract::{FromRequestParts, MatchedPath, Query, RawPathParams};
 use http::request::Parts;
-use serde::de::DeserializeOwned;
-use std::sync::Arc;
+use serde::{Deserialize, de::DeserializeOwned};
 use tracing::Span;
 
-/// No token is as long as this.
-const MAX_TOKEN: usize = 256;
-/// 128 bits in base64url.
+/// The longest secret that is sent to control, in bytes. Real ones are much shorter.
+const MAX_SECRET_BYTES: usize = 256;
+/// The length of an id: 128 bits in base64url.
 const ID_LENGTH: usize = 22;
 
-/// The credential in the URL, and the surface that it was shown at. It has no `Debug`, so that it
-/// can't slip into a log.
+/// The secret in the URL, and the kind of link that its path is for. It has no `Debug`, so that it
+/// can't get into a log.
 #[derive(Clone)]
 pub(crate) struct Link {
-    token: String,
+    secret: String,
     kind: TokenKind,
 }
 
 impl Link {
-    /// What control asks to see with every call.
+    /// Returns the credential that every call to control carries.
     pub(crate) fn access(&self) -> Access {
-        Access { token: self.token.clone(), kind: self.kind.into() }
+        Access { token: self.secret.clone(), kind: self.kind.into() }
     }
 
-    /// The path of a chat link. A token that control knows has nothing to escape.
+    /// Returns the path of a chat link. A secret that control knows has no characters to escape.
     pub(crate) fn path(&self) -> String {
-        format!("/chat/{}/", self.token)
+        format!("/chat/{}/", self.secret)
     }
 }
 
-impl FromRequestParts<Arc<Gateway>> for Link {
+impl<S: Send + Sync> FromRequestParts<S> for Link {
     type Rejection = Problem;
 
-    async fn from_request_parts(
-        parts: &mut Parts,
-        gateway: &Arc<Gateway>,
-    ) -> Result<Self, Problem> {
-        // A token that can't be decoded is as good as an unknown one.
-        let token = parameter(parts, gateway, "token")
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        // A secret that can't be decoded is unknown.
+        let secret = parameter(parts, state, "token")
             .await
-            .filter(|token| token.len() <= MAX_TOKEN)
+            .filter(|secret| secret.len() <= MAX_SECRET_BYTES)
             .ok_or_else(Problem::token_invalid)?;
         let route = parts.extensions.get::<MatchedPath>();
         let is_hook = route.is_some_and(|route| route.as_str().starts_with("/hook/"));
         let kind = if is_hook { TokenKind::Hook } else { TokenKind::Chat };
-        Ok(Self { token, kind })
+        Ok(Self { secret, kind })
     }
 }
 
 /// The turn's id in the URL.
 pub(crate) struct TurnId(pub(crate) String);
 
-impl FromRequestParts<Arc<Gateway>> for TurnId {
+impl<S: Send + Sync> FromRequestParts<S> for TurnId {
     type Rejection = Problem;
 
-    async fn from_request_parts(
-        parts: &mut Parts,
-        gateway: &Arc<Gateway>,
-    ) -> Result<Self, Problem> {
-        let id = parameter(parts, gateway, "turn").await;
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let id = parameter(parts, state, "turn").await;
         let id = id
             .filter(|id| is_id(id))
             .ok_or_else(|| Problem::invalid("This is not the id of a turn."))?;
@@ -74,19 +67,17 @@ impl FromRequestParts<Arc<Gateway>> for TurnId {
 /// The conversation's id in the URL.
 pub(crate) struct ConversationId(pub(crate) String);
 
-impl FromRequestParts<Arc<Gateway>> for ConversationId {
+impl<S: Send + Sync> FromRequestParts<S> for ConversationId {
     type Rejection = Problem;
 
-    async fn from_request_parts(
-        parts: &mut Parts,
-        gateway: &Arc<Gateway>,
-    ) -> Result<Self, Problem> {
-        let id = parameter(parts, gateway, "conversation").await;
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let id = parameter(parts, state, "conversation").await;
         Self::parse(id.unwrap_or_default())
     }
 }
 
 impl ConversationId {
+    /// Checks the form of an id, and notes it in the request's span.
     pub(crate) fn parse(id: String) -> Result<Self, Problem> {
         if is_id(&id) {
             Span::current().record("conversation", &id);
@@ -97,25 +88,38 @@ impl ConversationId {
     }
 }
 
-/// The parameters behind the `?`.
+/// The query parameters.
 pub(crate) struct Parameters<T>(pub(crate) T);
 
-impl<T: DeserializeOwned> FromRequestParts<Arc<Gateway>> for Parameters<T> {
+impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for Parameters<T> {
     type Rejection = Problem;
 
-    async fn from_request_parts(
-        parts: &mut Parts,
-        gateway: &Arc<Gateway>,
-    ) -> Result<Self, Problem> {
-        match Query::from_request_parts(parts, gateway).await {
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        match Query::from_request_parts(parts, state).await {
             Ok(Query(parameters)) => Ok(Self(parameters)),
             Err(rejection) => Err(Problem::invalid(rejection.body_text())),
         }
     }
 }
 
-async fn parameter(parts: &mut Parts, gateway: &Arc<Gateway>, name: &str) -> Option<String> {
-    let parameters = RawPathParams::from_request_parts(parts, gateway).await.ok()?;
+/// `?html=1`: the page's requests, which get Markdown rendered as HTML as well.
+pub(crate) struct WantsHtml(pub(crate) bool);
+
+impl<S: Send + Sync> FromRequestParts<S> for WantsHtml {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        #[derive(Deserialize)]
+        struct HtmlQuery {
+            html: Option<String>,
+        }
+        let Parameters(HtmlQuery { html }) = Parameters::from_request_parts(parts, state).await?;
+        Ok(Self(html.as_deref() == Some("1")))
+    }
+}
+
+async fn parameter<S: Send + Sync>(parts: &mut Parts, state: &S, name: &str) -> Option<String> {
+    let parameters = RawPathParams::from_request_parts(parts, state).await.ok()?;
     let (_, value) = parameters.iter().find(|(key, _)| *key == name)?;
     Some(value.to_owned())
 }

@@ -1,11 +1,10 @@
-//! Connections: HTTP/1.1 by hyper's own builder, which keeps an idle stream small, and HTTP/2 where
-//! the TLS handshake chose it.
+//! The connections: HTTP/1.1, or HTTP/2 if the TLS handshake chose it. They use hyper's builders for one
+//! protocol, since the automatic one needs twice the memory for an idle stream.
 
 mod idle;
 mod stalling;
 
-use self::{idle::Requests, stalling::Stalling};
-use crate::address::Peer;
+use self::{idle::OpenRequests, stalling::StallGuard};
 use arizuko_proto::tls::Acceptor;
 use axum::{Router, body::Body, response::Response};
 use http::Request;
@@ -30,60 +29,65 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
 
-/// How long a request's head may take, and an idle connection may stay.
+/// How long a request's head may take to arrive, and how long a connection may be idle.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
-/// The largest head, and how much is read or written at a time.
-const BUFFER: usize = 64 * 1024;
-/// How often an HTTP/2 connection with open streams is asked whether its other end lives.
-const PING: Duration = Duration::from_secs(30);
-/// How long to wait when there are no file descriptors left.
-const BREATHER: Duration = Duration::from_millis(100);
+/// The largest head, and how many bytes to buffer for reading or writing.
+const BUFFER_BYTES: usize = 64 * 1024;
+/// How often to ping an HTTP/2 connection with open streams, to notice that its client is gone.
+const PING_INTERVAL: Duration = Duration::from_secs(30);
+/// How long to wait after a failed accept, for example without free file descriptors.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-/// What each connection is served with.
-pub(crate) struct Serving {
+/// The address of a connection's other end. Every request has it as an extension.
+#[derive(Clone, Copy)]
+pub(crate) struct Peer(pub(crate) SocketAddr);
+
+/// Accepts connections and serves their requests.
+pub(crate) struct Listener {
     pub(crate) router: Router,
     pub(crate) tls: Option<Arc<Acceptor>>,
-    /// How long a connection may take nothing.
+    /// How long a client may read nothing before its connection is closed.
     pub(crate) write_stall: Duration,
     pub(crate) stopping: CancellationToken,
 }
 
-/// Accepts connections until `stopping`, then waits for those open, at most for `grace`.
-pub(crate) async fn serve(listener: TcpListener, serving: Serving, grace: Duration) {
-    let serving = Arc::new(serving);
-    let mut connections = JoinSet::new();
-    loop {
-        tokio::select! {
-            () = serving.stopping.cancelled() => break,
-            accepted = listener.accept() => match accepted {
-                Ok((stream, peer)) => {
-                    connections.spawn(Arc::clone(&serving).connection(stream, peer));
-                }
-                Err(error) => {
-                    tracing::warn!(%error, "a connection could not be accepted");
-                    sleep(BREATHER).await;
-                }
-            },
-            Some(ended) = connections.join_next() => {
-                if let Err(error) = ended {
-                    tracing::error!(%error, "a connection's task failed");
+impl Listener {
+    /// Serves until `stopping`, then waits for the open connections, at most for `grace`.
+    pub(crate) async fn serve(self, listener: TcpListener, grace: Duration) {
+        let this = Arc::new(self);
+        let mut connections = JoinSet::new();
+        loop {
+            tokio::select! {
+                () = this.stopping.cancelled() => break,
+                accepted = listener.accept() => match accepted {
+                    Ok((stream, peer)) => {
+                        connections.spawn(Arc::clone(&this).connection(stream, peer));
+                    }
+                    Err(error) => {
+                        tracing::warn!(%error, "cannot accept a connection");
+                        sleep(ACCEPT_PAUSE).await;
+                    }
+                },
+                Some(ended) = connections.join_next() => {
+                    if let Err(error) = ended {
+                        tracing::error!(%error, "a connection's task failed");
+                    }
                 }
             }
         }
+        drop(listener);
+        let drained = timeout(grace, async { while connections.join_next().await.is_some() {} });
+        if drained.await.is_err() {
+            let connections = connections.len();
+            tracing::warn!(connections, "the grace period is over, closing open connections");
+        }
     }
-    drop(listener);
-    let drained = timeout(grace, async { while connections.join_next().await.is_some() {} });
-    if drained.await.is_err() {
-        tracing::warn!(left = connections.len(), "connections are cut off");
-    }
-}
 
-impl Serving {
     async fn connection(self: Arc<Self>, stream: TcpStream, peer: SocketAddr) {
-        let (stream, peer) = (Stalling::new(stream, self.write_stall), Peer(peer));
+        let (stream, peer) = (StallGuard::new(stream, self.write_stall), Peer(peer));
         let end = match &self.tls {
             None => self.http1(stream, peer).await,
-            // Apart: a plain connection need not be as large as one of HTTP/2 over TLS.
+            // Boxed, so that a plain connection doesn't allocate the space of HTTP/2 over TLS.
             Some(tls) => Box::pin(self.secure(tls, stream, peer)).await,
         };
         if let Err(error) = end {
@@ -94,7 +98,7 @@ impl Serving {
     async fn secure(
         &self,
         tls: &Acceptor,
-        stream: Stalling,
+        stream: StallGuard,
         peer: Peer,
     ) -> Result<(), Box<dyn Error + Send + Sync>> {
         let stream = tokio::select! {
@@ -116,38 +120,38 @@ impl Serving {
         let connection = http1::Builder::new()
             .timer(TokioTimer::new())
             .header_read_timeout(HEAD_TIMEOUT)
-            .max_buf_size(BUFFER)
+            .max_buf_size(BUFFER_BYTES)
             .serve_connection(TokioIo::new(stream), service);
         Ok(until(self.stopping.cancelled(), connection).await?)
     }
 
-    /// A reader that takes nothing of one stream, but goes on with others of its connection, keeps
-    /// it: the stream is not polled any more and holds no more than it does already.
+    /// A client that reads nothing from one stream but reads others keeps the connection: the unread
+    /// stream is not polled, so its memory doesn't grow.
     async fn http2(
         &self,
         stream: impl AsyncRead + AsyncWrite + Unpin + 'static,
         peer: Peer,
     ) -> Result<(), Box<dyn Error + Send + Sync>> {
-        let requests = Requests::default();
+        let requests = OpenRequests::default();
         let service = service_fn(|request| {
             let (router, open) = (self.router.clone(), requests.open());
             async move {
                 let response = answer(router, peer, request).await?;
-                Ok::<_, Infallible>(response.map(|body| open.until_the_end_of(body)))
+                Ok::<_, Infallible>(response.map(|body| open.attach_to(body)))
             }
         });
         let connection = http2::Builder::new(TokioExecutor::new())
             .timer(TokioTimer::new())
-            .keep_alive_interval(PING)
-            .max_send_buf_size(BUFFER)
+            .keep_alive_interval(PING_INTERVAL)
+            .max_send_buf_size(BUFFER_BYTES)
             .serve_connection(TokioIo::new(stream), service);
-        let enough = async {
+        let end = async {
             tokio::select! {
                 () = self.stopping.cancelled() => {}
                 () = requests.idle(HEAD_TIMEOUT) => {}
             }
         };
-        Ok(until(enough, connection).await?)
+        Ok(until(end, connection).await?)
     }
 }
 
@@ -160,15 +164,15 @@ async fn answer(
     router.oneshot(request.map(Body::new)).await
 }
 
-/// Serves a connection; from `enough` on it takes no further request.
+/// Serves a connection. After `end` it accepts no further request.
 async fn until<C: GracefulConnection>(
-    enough: impl Future<Output = ()>,
+    end: impl Future<Output = ()>,
     connection: C,
 ) -> Result<(), C::Error> {
     let mut connection = pin!(connection);
     tokio::select! {
-        end = &mut connection => end,
-        () = enough => {
+        result = &mut connection => result,
+        () = end => {
             connection.as_mut().graceful_shutdown();
             connection.await
         }

@@ -1,7 +1,7 @@
-//! Markdown as HTML that is safe to show: whole, or block by block as it streams in.
+//! Renders Markdown as safe HTML: a whole message, or block by block as it streams in.
 //!
-//! HTML in a message is shown as text, and pictures as links, so that showing a reply fetches
-//! nothing. The sanitiser behind that is the second wall.
+//! HTML in a message becomes text, and images become links, so that showing a reply fetches nothing.
+//! The sanitiser is the second line of defence.
 
 use ammonia::{Builder, UrlRelative};
 use pulldown_cmark::{Event, Options, Parser, Tag, TagEnd, html};
@@ -52,24 +52,24 @@ static SANITISER: LazyLock<Builder<'static>> = LazyLock::new(|| {
     sanitiser
 });
 
-/// All of a message.
+/// Renders a whole message.
 pub(crate) fn render(text: &str) -> String {
     html(parse(text).map(|(event, _)| event))
 }
 
-/// A message that is being written. A block that whole lines have closed is final, so only what
-/// comes after the last final one is parsed again.
+/// A message that is being written. A block is final once a complete line starts the next block. Only
+/// the text after the last final block is parsed again.
 #[derive(Default)]
 pub(crate) struct Streaming {
     text: String,
-    /// How many blocks are final, and how much of the text they take up.
+    /// How many blocks are final, and their length in the text.
     settled: usize,
     settled_bytes: usize,
-    /// The blocks after those, as the reader has them.
+    /// The HTML of the other blocks, as the reader has it.
     shown: Vec<String>,
 }
 
-/// The HTML of block number `index`; what the reader has after that block is void.
+/// The HTML of block number `index`. The reader drops all blocks after it.
 #[derive(Debug, PartialEq)]
 pub(crate) struct Block {
     pub(crate) index: usize,
@@ -77,7 +77,7 @@ pub(crate) struct Block {
 }
 
 impl Streaming {
-    /// One that has `text` already, of which the reader has nothing.
+    /// Starts with a text of which the reader has nothing.
     pub(crate) fn new(text: String) -> Self {
         Self { text, ..Self::default() }
     }
@@ -86,25 +86,25 @@ impl Streaming {
         self.text.push_str(text);
     }
 
-    /// The whole text so far.
+    /// Returns the whole text so far.
     pub(crate) fn text(&self) -> &str {
         &self.text
     }
 
-    /// How much will be parsed again.
+    /// Returns how many bytes the next rendering parses.
     pub(crate) fn tail_bytes(&self) -> usize {
         self.text.len() - self.settled_bytes
     }
 
-    /// The blocks that are new or different since last time.
+    /// Renders the blocks that are new or have changed since the last call.
     pub(crate) fn render(&mut self) -> Vec<Block> {
         let tail = &self.text[self.settled_bytes..];
         let blocks = blocks(tail);
         let same = blocks.iter().zip(&self.shown);
         let mut first = same.take_while(|(b, shown)| b.html == **shown).count();
         if first == blocks.len() && first < self.shown.len() {
-            // One is gone, for example as the definition of a link: to show the one before it
-            // again voids it.
+            // A block is gone, for example because it became a link's definition. Sending the block
+            // before it again drops it.
             first = first.saturating_sub(1);
         }
         let changed = blocks.iter().enumerate().skip(first);
@@ -118,11 +118,11 @@ impl Streaming {
     fn settle(&mut self, blocks: Vec<TopLevel>) {
         let tail = &self.text[self.settled_bytes..];
         let line_start = |at: usize| tail[..at].rfind('\n').map_or(0, |newline| newline + 1);
-        // A line that isn't complete may yet turn out to belong to the block before it.
+        // An incomplete line may still become part of the block before it.
         let complete = line_start(tail.len());
         let open = blocks.iter().rposition(|block| block.start < complete);
         let open = open.unwrap_or(0);
-        // The indentation of a block is before what the parser calls its start.
+        // The parser's start of a block excludes its indentation.
         let settled_bytes = blocks.get(open).map_or(0, |block| line_start(block.start));
         self.settled += open;
         self.settled_bytes += settled_bytes;
@@ -188,7 +188,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn nothing_in_a_message_runs_or_fetches() {
+    fn a_rendered_message_runs_and_fetches_nothing() {
         let html = render(
             "<script>alert(1)</script>\n\nhi <b onclick=x>b</b> ![alt](https://a.example/p.png)",
         );
@@ -207,14 +207,14 @@ mod tests {
     }
 
     #[test]
-    fn links_open_elsewhere_and_tell_nothing() {
+    fn links_open_a_new_tab_and_send_no_referrer() {
         let html = render("[a](https://a.example/)");
         for attribute in [r#"rel="noopener noreferrer nofollow""#, r#"target="_blank""#] {
             assert!(html.contains(attribute), "{html}");
         }
     }
 
-    /// What a page has that put each block where it was told to.
+    /// Returns the blocks of a page that applies every update.
     fn shown(text: &str, pieces: usize) -> Vec<String> {
         let mut streaming = Streaming::default();
         let mut page: Vec<String> = Vec::new();
@@ -231,7 +231,7 @@ mod tests {
     }
 
     #[test]
-    fn a_streamed_message_ends_up_as_the_whole_one() {
+    fn a_streamed_message_renders_like_the_whole_one() {
         let text = "# Title\n\nA *paragraph*\nof two lines.\n\n- one\n- two\n\n  still two\n\n```rust\nlet a = 1;\n\nlet b = 2;\n```\n\n    indented\n\n   - deep\n     - deeper\n\n1. x\n\n| a | b |\n|---|---|\n| 1 | 2 |\n\n> quote\n\nlast\n====\nline";
         for pieces in [1, 2, 3, 7, 50, 1000] {
             assert_eq!(shown(text, pieces).concat(), render(text), "pieces of {pieces}");

@@ -1,9 +1,9 @@
-//! Request bodies: read up to a bound, and a visitor's message found in them.
+//! Request bodies, and the visitor's message in them.
 
 use crate::{link::ConversationId, problem::Problem};
 use axum::body::Body;
 use bytes::Bytes;
-use http::{HeaderMap, StatusCode, header::CONTENT_TYPE};
+use http::{HeaderMap, header::CONTENT_TYPE};
 use http_body_util::BodyExt as _;
 use serde::Deserialize;
 use std::time::Duration;
@@ -11,14 +11,15 @@ use tokio::time::timeout;
 
 /// How long a body may take to arrive.
 const BODY_TIMEOUT: Duration = Duration::from_secs(30);
-/// How much more than the bound is read and thrown away: closing a connection that has unread data
-/// would keep the client from reading the refusal.
-const DRAIN: usize = 4 << 20;
+/// How many bytes over the limit to read and discard. A connection that is closed with unread data is
+/// reset, and the client may not see the refusal.
+const DISCARDED_BYTES: usize = 4 << 20;
 
 /// A visitor's message.
 #[derive(Deserialize)]
-pub(crate) struct Message {
+pub(crate) struct NewMessage {
     pub(crate) content: String,
+    /// Empty for a new conversation.
     #[serde(default, deserialize_with = "absent_is_empty")]
     pub(crate) conversation: String,
 }
@@ -27,8 +28,8 @@ fn absent_is_empty<'de, D: serde::Deserializer<'de>>(value: D) -> Result<String,
     Ok(Option::deserialize(value)?.unwrap_or_default())
 }
 
-impl Message {
-    /// Reads a message as its Content-Type says. An empty `conversation` means a new one.
+impl NewMessage {
+    /// Parses a body by its Content-Type.
     pub(crate) fn parse(headers: &HeaderMap, body: &[u8]) -> Result<Self, Problem> {
         let kind = headers.get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
         let kind = kind.unwrap_or_default().split(';').next().unwrap_or_default();
@@ -36,11 +37,7 @@ impl Message {
             "application/json" => Self::from_json(body)?,
             "application/x-www-form-urlencoded" => Self::from_form(body)?,
             "text/plain" => Self::from_text(body)?,
-            _ => {
-                let detail = "Send the message as application/json, as a form or as text/plain.";
-                let status = StatusCode::UNSUPPORTED_MEDIA_TYPE;
-                return Err(Problem::new(status, "UNSUPPORTED_MEDIA_TYPE", detail));
-            }
+            _ => return Err(Problem::unsupported_media_type()),
         };
         if message.content.trim().is_empty() {
             return Err(Problem::invalid("The message is empty."));
@@ -75,34 +72,28 @@ impl Message {
     }
 }
 
-/// All of a body of at most `limit` bytes.
+/// Reads a body of at most `limit` bytes.
 pub(crate) async fn read(body: Body, limit: usize) -> Result<Bytes, Problem> {
     let read = timeout(BODY_TIMEOUT, read_up_to(body, limit));
-    read.await.unwrap_or_else(|_| {
-        let detail = "The request's body took too long to arrive.";
-        let status = StatusCode::REQUEST_TIMEOUT;
-        Err(Problem::new(status, "REQUEST_TIMEOUT", detail))
-    })
+    read.await.unwrap_or_else(|_| Err(Problem::body_too_slow()))
 }
 
 async fn read_up_to(mut body: Body, limit: usize) -> Result<Bytes, Problem> {
     let mut whole = Vec::new();
     let mut length = 0;
     while let Some(frame) = body.frame().await {
-        let frame = frame.map_err(|_| Problem::invalid("The request's body broke off."))?;
+        let frame = frame.map_err(|_| {
+            Problem::invalid("The connection broke in the middle of the request's body.")
+        })?;
         let Ok(data) = frame.into_data() else {
             continue;
         };
         length += data.len();
         if length <= limit {
             whole.extend_from_slice(&data);
-        } else if length > limit + DRAIN {
+        } else if length > limit + DISCARDED_BYTES {
             break;
         }
     }
-    if length <= limit {
-        return Ok(whole.into());
-    }
-    let detail = format!("The request's body is larger than {limit} bytes.");
-    Err(Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "TOO_LARGE", detail))
+    if length <= limit { Ok(whole.into()) } else { Err(Problem::body_too_large(limit)) }
 }

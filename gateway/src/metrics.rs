@@ -1,7 +1,10 @@
-//! What the gateway counts: a registry of its own for each. `docs/operations.md` says what the
-//! names mean; no label has a value that a visitor chooses.
+//! The gateway's metrics. `docs/operations.md` explains their names. No label has a value that a visitor
+//! chooses.
 
-use arizuko_proto::telemetry::metrics::{Latencies, Registry, latencies};
+use arizuko_proto::{
+    telemetry::metrics::{Latencies, Registry, latencies},
+    v1::ErrorReason,
+};
 use http::{Method, StatusCode};
 use prometheus_client::{
     encoding::EncodeLabelSet,
@@ -10,7 +13,7 @@ use prometheus_client::{
 };
 use std::{sync::Arc, time::Duration};
 
-/// See the module.
+/// The metrics of one gateway.
 pub(crate) struct Metrics {
     pub(crate) registry: Arc<Registry>,
     requests: Family<Answer, Counter>,
@@ -19,7 +22,7 @@ pub(crate) struct Metrics {
     pub(crate) streams: Gauge,
 }
 
-/// A path as a template, and what is done with it.
+/// A route and a method, as labels.
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 struct Route {
     method: &'static str,
@@ -44,15 +47,20 @@ impl Metrics {
         let requests = Family::default();
         registry.register("requests", "HTTP requests answered", requests.clone());
         let request_times = latencies();
-        let help = "Time from a request to the head of its answer";
+        let help = "Seconds from a request to the head of its answer";
         let times = request_times.clone();
         registry.register_with_unit("request_duration", help, Unit::Seconds, times);
-        // There from the beginning: a rate doesn't see a series appear.
+        // These exist from the start, since a rate ignores the first sample of a series.
         let refusals = Family::default();
-        for reason in ["UNAVAILABLE", "OUTCOME_UNKNOWN", "INTERNAL", "TOKEN_INVALID"] {
-            drop(refusals.get_or_create(&Reason { reason }));
+        for reason in [
+            ErrorReason::Unavailable,
+            ErrorReason::OutcomeUnknown,
+            ErrorReason::Internal,
+            ErrorReason::TokenInvalid,
+        ] {
+            drop(refusals.get_or_create(&Reason { reason: reason.word() }));
         }
-        let help = "Requests refused, and streams sent away, by the reason that they were told";
+        let help = "Requests refused, and streams ended by an outage, by the reason in the answer";
         registry.register("refusals", help, refusals.clone());
         let streams = Gauge::default();
         registry.register("open_streams", "Event streams open", streams.clone());
@@ -80,7 +88,7 @@ impl Metrics {
     }
 }
 
-/// A method's name; anybody can make one up.
+/// Returns a method's name, or `other` for the methods that clients make up.
 fn known(method: &Method) -> &'static str {
     match *method {
         Method::GET => "GET",

@@ -1,7 +1,7 @@
-//! Who may call from where: the origin rule, CORS for the origins that a link allows, and the
-//! headers that every answer has.
+//! The sites that may call the gateway: origin checks, CORS for a link's allowed origins, and the
+//! security headers of every answer.
 
-use crate::{Gateway, events, link::Link, problem::Problem};
+use crate::{events, gateway::Gateway, link::Link, problem::Problem};
 use axum::{
     extract::{MatchedPath, Request, State},
     middleware::Next,
@@ -10,9 +10,9 @@ use axum::{
 use http::{HeaderName, HeaderValue, Method, StatusCode, header};
 use std::sync::Arc;
 
-/// Lets pages of other sites in only where the link names them. A page of ours sends its own
-/// origin, or `null` since it has no referrer; programs send none.
-pub(crate) async fn guard(
+/// Refuses requests from pages of other sites, unless the link allows their origin. Our own page
+/// sends the gateway's origin, or `null` because it has no referrer; programs send none.
+pub(crate) async fn check_origin(
     State(gateway): State<Arc<Gateway>>,
     link: Link,
     route: MatchedPath,
@@ -25,19 +25,17 @@ pub(crate) async fn guard(
     let origin = origin.clone();
     let allowed = match gateway.control.resolve(link.access()).await {
         Ok(resolved) => resolved.allowed_origins,
-        Err(status) => {
-            let problem = Problem::from(status);
-            // An EventSource gives up for good on what it may not read. Nothing is in this.
+        Err(refusal) => {
+            let problem = Problem::from(refusal);
+            // An EventSource gives up on an answer that it may not read. This one reveals nothing.
             if problem.is_outage() && route.as_str().ends_with("/sse") {
-                return with_cors(events::come_back(), origin);
+                return with_cors(events::come_back_later(), origin);
             }
             return problem.into_response();
         }
     };
-    let named = |allowed: &String| allowed.as_bytes().eq_ignore_ascii_case(origin.as_bytes());
-    if !allowed.iter().any(named) {
-        let detail = "This link may not be used from this site.";
-        return Problem::new(StatusCode::FORBIDDEN, "ORIGIN_NOT_ALLOWED", detail).into_response();
+    if !allowed.iter().any(|one| one.as_bytes().eq_ignore_ascii_case(origin.as_bytes())) {
+        return Problem::origin_not_allowed().into_response();
     }
     let is_preflight = request.method() == Method::OPTIONS
         && request.headers().contains_key(header::ACCESS_CONTROL_REQUEST_METHOD);
@@ -45,7 +43,7 @@ pub(crate) async fn guard(
     with_cors(response, origin)
 }
 
-/// The origin of a request that is not from a page of this gateway's.
+/// Returns the origin of a request that comes from a page of another site.
 fn foreign_origin(request: &Request) -> Option<&HeaderValue> {
     let headers = request.headers();
     let origin = headers.get(header::ORIGIN)?;
@@ -58,16 +56,16 @@ fn foreign_origin(request: &Request) -> Option<&HeaderValue> {
     (!ours).then_some(origin)
 }
 
-/// The scheme isn't compared: a proxy may have ended the TLS.
+/// Compares an origin with the request's host. Ignores the scheme, since a proxy may terminate TLS.
 fn is_of_this_host(origin: &HeaderValue, request: &Request) -> Option<bool> {
     let host = match request.uri().authority() {
-        // HTTP/2 has it there.
+        // HTTP/2 has the host in the URI.
         Some(authority) => authority.as_str(),
         None => request.headers().get(header::HOST)?.to_str().ok()?,
     };
     let (scheme, authority) = origin.to_str().ok()?.split_once("://")?;
     let port = if scheme == "https" { ":443" } else { ":80" };
-    // Either side may leave out the scheme's own port.
+    // Either side may omit the scheme's default port.
     let [host, authority] = [host, authority].map(|a| a.strip_suffix(port).unwrap_or(a));
     Some(host.eq_ignore_ascii_case(authority))
 }
@@ -95,14 +93,14 @@ fn with_cors(mut response: Response, origin: HeaderValue) -> Response {
     response
 }
 
-/// What every answer has unless it says otherwise itself: nothing is kept, framed, indexed,
-/// guessed at or passed on.
-pub(crate) async fn closed(
+/// Adds headers that forbid caching, framing, indexing, type sniffing and referrers, unless the answer
+/// sets these headers itself.
+pub(crate) async fn add_security_headers(
     State(gateway): State<Arc<Gateway>>,
     request: Request,
     next: Next,
 ) -> Response {
-    const CLOSED: [(HeaderName, &str); 5] = [
+    const DEFAULTS: [(HeaderName, &str); 5] = [
         (header::CACHE_CONTROL, "no-store"),
         (header::CONTENT_SECURITY_POLICY, "default-src 'none'; frame-ancestors 'none'"),
         (header::REFERRER_POLICY, "no-referrer"),
@@ -110,11 +108,11 @@ pub(crate) async fn closed(
         (HeaderName::from_static("x-robots-tag"), "noindex"),
     ];
     let mut response = next.run(request).await;
-    for (name, value) in CLOSED {
+    for (name, value) in DEFAULTS {
         response.headers_mut().entry(name).or_insert(HeaderValue::from_static(value));
     }
-    // Behind a proxy that is the proxy's to say. It keeps a link that is typed without its
-    // `https://` from travelling in the clear.
+    // HSTS keeps a link that is typed without `https://` from being sent unencrypted. Without our own
+    // TLS it is for the proxy in front to decide.
     if gateway.options.tls.are_named() {
         response.headers_mut().insert(
             header::STRICT_TRANSPORT_SECURITY,
@@ -143,7 +141,7 @@ mod tests {
     }
 
     #[test]
-    fn http2_names_the_host_in_the_uri() {
+    fn http2_has_the_host_in_the_uri() {
         let uri = "https://a.example/chat/x/";
         assert!(!is_foreign_to(uri, &[("origin", "https://a.example")]));
         assert!(is_foreign_to(uri, &[("origin", "https://b.example")]));
@@ -160,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn all_others_are() {
+    fn other_origins_are_foreign() {
         assert!(is_foreign(&[("host", "a.example"), ("origin", "https://b.example")]));
         assert!(is_foreign(&[("host", "a.example"), ("origin", "https://a.example:8443")]));
         assert!(is_foreign(&[("host", "a.example"), ("origin", "https://a.example.evil")]));

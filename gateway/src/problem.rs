@@ -1,25 +1,15 @@
-//! What goes wrong, as an HTTP answer: the one place where a `Status` of control's becomes one.
+//! Every problem that the gateway answers with. It is the one place where control's refusals become
+//! HTTP, and where `Retry-After` is decided.
 
-use crate::{Gateway, accept::Accept, control, page};
+use crate::control::Refusal;
 use arizuko_proto::v1::ErrorReason;
-use axum::{
-    extract::{Request, State},
-    middleware::Next,
-    response::{IntoResponse, Response},
-};
+use axum::response::{IntoResponse, Response};
 use http::{
-    HeaderMap, HeaderValue, StatusCode,
-    header::{
-        CONTENT_LENGTH, CONTENT_SECURITY_POLICY, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE,
-    },
+    HeaderValue, StatusCode,
+    header::{CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE},
 };
-use serde::Serialize;
-use std::{borrow::Cow, sync::Arc, time::Duration};
-use tonic::Status;
-use tonic_types::StatusExt as _;
-
-/// When to come back, where control doesn't say.
-const SOON: Duration = Duration::from_secs(2);
+use serde::{Serialize, Serializer};
+use std::{borrow::Cow, time::Duration};
 
 /// An error as the public sees it: `application/problem+json`, or a page for a browser.
 #[derive(Clone, Debug, Serialize)]
@@ -27,43 +17,159 @@ pub(crate) struct Problem {
     title: &'static str,
     #[serde(serialize_with = "code")]
     status: StatusCode,
-    /// The stable word, for programs.
+    /// A stable word for programs.
     reason: &'static str,
-    /// A sentence, for people.
+    /// A sentence for people.
     detail: Cow<'static, str>,
     #[serde(skip)]
     retry_after: Option<Duration>,
 }
 
-fn code<S: serde::Serializer>(status: &StatusCode, serializer: S) -> Result<S::Ok, S::Error> {
+fn code<S: Serializer>(status: &StatusCode, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_u16(status.as_u16())
 }
 
+/// How long the client should wait before a retry, unless control says how long. `None` if a retry
+/// doesn't help.
+fn default_wait(status: StatusCode) -> Option<Duration> {
+    match status {
+        // Long enough for a short reply to end, or for a stream to close.
+        StatusCode::TOO_MANY_REQUESTS => Some(Duration::from_secs(5)),
+        // A failover of control or Redis takes about this long.
+        StatusCode::SERVICE_UNAVAILABLE | StatusCode::GATEWAY_TIMEOUT => {
+            Some(Duration::from_secs(2))
+        }
+        _ => None,
+    }
+}
+
+/// Returns the status and the sentence for one of control's reasons. Without a sentence, control's
+/// message says what is wrong with the request.
+fn answer(reason: ErrorReason) -> (StatusCode, Option<&'static str>) {
+    match reason {
+        ErrorReason::Invalid => (StatusCode::BAD_REQUEST, None),
+        ErrorReason::TooLarge => (StatusCode::PAYLOAD_TOO_LARGE, None),
+        ErrorReason::TokenInvalid => (
+            StatusCode::UNAUTHORIZED,
+            Some(
+                "This link is unknown or has ended. Ask the person who gave it to you for a new one.",
+            ),
+        ),
+        ErrorReason::WrongKind => (
+            StatusCode::NOT_FOUND,
+            Some("Nothing is here: chat links live under /chat/, webhooks under /hook/."),
+        ),
+        ErrorReason::NotFound => {
+            (StatusCode::NOT_FOUND, Some("There is no such conversation or turn under this link."))
+        }
+        ErrorReason::PastRetention => (
+            StatusCode::GONE,
+            Some("The frames of this turn are no longer kept. Read its messages in the history."),
+        ),
+        ErrorReason::IdempotencyMismatch => (
+            StatusCode::UNPROCESSABLE_ENTITY,
+            Some("This Idempotency-Key was used for another message. Use a new key."),
+        ),
+        ErrorReason::RateLimited => (
+            StatusCode::TOO_MANY_REQUESTS,
+            Some("Too many messages at once. Wait a little, then send it again."),
+        ),
+        ErrorReason::TooManyTurns => (
+            StatusCode::TOO_MANY_REQUESTS,
+            Some("Too many messages wait for a reply. Send it again after the next reply."),
+        ),
+        ErrorReason::OutcomeUnknown => (
+            StatusCode::GATEWAY_TIMEOUT,
+            Some(
+                "The request may have succeeded. Repeat it, with the same Idempotency-Key if it had one.",
+            ),
+        ),
+        ErrorReason::Unavailable | ErrorReason::KeyInvalid | ErrorReason::NotAllowed => (
+            StatusCode::SERVICE_UNAVAILABLE,
+            Some("The service can't be reached right now, and nothing was done. Try again soon."),
+        ),
+        ErrorReason::Internal | ErrorReason::JidTaken | ErrorReason::Unspecified => (
+            StatusCode::INTERNAL_SERVER_ERROR,
+            Some("Something went wrong on our side. Try again later."),
+        ),
+    }
+}
+
+impl From<Refusal> for Problem {
+    fn from(Refusal { reason, message, retry_after }: Refusal) -> Self {
+        let (status, detail) = answer(reason);
+        let word = match status {
+            StatusCode::SERVICE_UNAVAILABLE => ErrorReason::Unavailable.word(),
+            StatusCode::INTERNAL_SERVER_ERROR => ErrorReason::Internal.word(),
+            _ => reason.word(),
+        };
+        if word != reason.word() || reason == ErrorReason::Internal {
+            tracing::error!(reason = reason.word(), "control refused a call: {message}");
+        }
+        let detail = detail.map_or(Cow::Owned(message), Cow::Borrowed);
+        let problem = Self::new(status, word, detail);
+        let retry_after = problem.retry_after.map(|wait| retry_after.unwrap_or(wait));
+        Self { retry_after, ..problem }
+    }
+}
+
 impl Problem {
-    pub(crate) fn new(
-        status: StatusCode,
-        reason: &'static str,
-        detail: impl Into<Cow<'static, str>>,
-    ) -> Self {
+    fn new(status: StatusCode, reason: &'static str, detail: impl Into<Cow<'static, str>>) -> Self {
         Self {
             title: status.canonical_reason().unwrap_or("Error"),
             status,
             reason,
             detail: detail.into(),
-            retry_after: None,
+            retry_after: default_wait(status),
         }
     }
 
-    /// With a word on when to come back.
-    pub(crate) fn retry_after(self, after: Duration) -> Self {
-        Self { retry_after: Some(after), ..self }
-    }
-
+    /// The request is malformed.
     pub(crate) fn invalid(detail: impl Into<Cow<'static, str>>) -> Self {
-        Self::new(StatusCode::BAD_REQUEST, "INVALID", detail)
+        Self::new(StatusCode::BAD_REQUEST, ErrorReason::Invalid.word(), detail)
     }
 
-    /// Whether nobody knows the answer, as against the answer being no.
+    /// The link's token is unknown, revoked, expired or malformed. All of these look alike.
+    pub(crate) fn token_invalid() -> Self {
+        Refusal::new(ErrorReason::TokenInvalid, "").into()
+    }
+
+    /// The path leads nowhere.
+    pub(crate) fn nothing_here() -> Self {
+        Self::new(StatusCode::NOT_FOUND, ErrorReason::NotFound.word(), "There is nothing here.")
+    }
+
+    pub(crate) fn body_too_large(limit: usize) -> Self {
+        let detail = format!("The request's body is larger than {limit} bytes.");
+        Self::new(StatusCode::PAYLOAD_TOO_LARGE, ErrorReason::TooLarge.word(), detail)
+    }
+
+    pub(crate) fn body_too_slow() -> Self {
+        let detail = "The request's body took too long to arrive. Send it again.";
+        Self::new(StatusCode::REQUEST_TIMEOUT, "REQUEST_TIMEOUT", detail)
+    }
+
+    pub(crate) fn unsupported_media_type() -> Self {
+        let detail = "Send the message as application/json, as a form or as text/plain.";
+        Self::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "UNSUPPORTED_MEDIA_TYPE", detail)
+    }
+
+    pub(crate) fn method_not_allowed() -> Self {
+        let detail = "This path does not allow this method. The Allow header lists those it does.";
+        Self::new(StatusCode::METHOD_NOT_ALLOWED, "METHOD_NOT_ALLOWED", detail)
+    }
+
+    pub(crate) fn origin_not_allowed() -> Self {
+        let detail = "This link may not be used from this site.";
+        Self::new(StatusCode::FORBIDDEN, "ORIGIN_NOT_ALLOWED", detail)
+    }
+
+    pub(crate) fn too_many_streams() -> Self {
+        let detail = "Too many streams are open from your address. Close one, then try again.";
+        Self::new(StatusCode::TOO_MANY_REQUESTS, "TOO_MANY_STREAMS", detail)
+    }
+
+    /// Whether a retry may succeed because control could not be reached.
     pub(crate) fn is_outage(&self) -> bool {
         matches!(self.status, StatusCode::SERVICE_UNAVAILABLE | StatusCode::GATEWAY_TIMEOUT)
     }
@@ -72,14 +178,12 @@ impl Problem {
         self.reason
     }
 
-    /// Unknown, revoked, expired, malformed: all look alike.
-    pub(crate) fn token_invalid() -> Self {
-        let detail = "This link is unknown or has ended. Ask whoever gave it to you for a new one.";
-        Self::new(StatusCode::UNAUTHORIZED, "TOKEN_INVALID", detail)
+    pub(crate) fn detail(&self) -> &str {
+        &self.detail
     }
 
-    /// The page's heading: in a visitor's words, not in HTTP's.
-    fn heading(&self) -> &'static str {
+    /// Returns a heading for visitors.
+    pub(crate) fn heading(&self) -> &'static str {
         match self.status {
             StatusCode::UNAUTHORIZED => "This link doesn't work",
             StatusCode::FORBIDDEN => "Not from here",
@@ -90,90 +194,18 @@ impl Problem {
             _ => "That didn't work",
         }
     }
-
-    fn unavailable() -> Self {
-        let detail =
-            "The service can't be reached right now, and nothing was done. Try again soon.";
-        Self::new(StatusCode::SERVICE_UNAVAILABLE, "UNAVAILABLE", detail).retry_after(SOON)
-    }
-}
-
-impl From<Status> for Problem {
-    fn from(status: Status) -> Self {
-        let reason = control::reason(&status).unwrap_or(ErrorReason::Unavailable);
-        let retry_after =
-            status.get_details_retry_info().and_then(|info| info.retry_delay).unwrap_or(SOON);
-        // Control's own words are for people where the request is at fault.
-        let told = || status.message().to_owned();
-        match reason {
-            ErrorReason::Invalid => Self::invalid(told()),
-            ErrorReason::TokenInvalid => Self::token_invalid(),
-            ErrorReason::WrongKind => Self::new(
-                StatusCode::NOT_FOUND,
-                "WRONG_KIND",
-                "Nothing is here: chat links live under /chat/, webhooks under /hook/.",
-            ),
-            ErrorReason::NotFound => Self::new(
-                StatusCode::NOT_FOUND,
-                "NOT_FOUND",
-                "There is no such conversation or turn under this link.",
-            ),
-            ErrorReason::PastRetention => Self::new(
-                StatusCode::GONE,
-                "PAST_RETENTION",
-                "The single frames of this turn are no longer kept. Its messages are, in the history.",
-            ),
-            ErrorReason::TooLarge => {
-                Self::new(StatusCode::PAYLOAD_TOO_LARGE, "TOO_LARGE", told())
-            }
-            ErrorReason::IdempotencyMismatch => Self::new(
-                StatusCode::UNPROCESSABLE_ENTITY,
-                "IDEMPOTENCY_MISMATCH",
-                "This Idempotency-Key came before with another message. Use a new one.",
-            ),
-            ErrorReason::RateLimited => Self::new(
-                StatusCode::TOO_MANY_REQUESTS,
-                "RATE_LIMITED",
-                "Too many messages at once. Wait a little, then send it again.",
-            )
-            .retry_after(retry_after),
-            ErrorReason::TooManyTurns => Self::new(
-                StatusCode::TOO_MANY_REQUESTS,
-                "TOO_MANY_TURNS",
-                "Too many messages wait for their reply. Send it again when one has come.",
-            )
-            .retry_after(retry_after),
-            ErrorReason::OutcomeUnknown => Self::new(
-                StatusCode::GATEWAY_TIMEOUT,
-                "OUTCOME_UNKNOWN",
-                "It is not known whether this was done. Repeat it, with the same Idempotency-Key if it had one.",
-            )
-            .retry_after(SOON),
-            ErrorReason::Unavailable => Self::unavailable(),
-            ErrorReason::KeyInvalid | ErrorReason::NotAllowed => {
-                tracing::error!("control refuses this gateway's key: {}", status.message());
-                Self::unavailable()
-            }
-            ErrorReason::Internal | ErrorReason::JidTaken | ErrorReason::Unspecified => {
-                tracing::error!(?reason, "control failed: {}", status.message());
-                Self::new(
-                    StatusCode::INTERNAL_SERVER_ERROR,
-                    "INTERNAL",
-                    "Something went wrong on our side.",
-                )
-            }
-        }
-    }
 }
 
 impl IntoResponse for Problem {
+    /// Adds the problem to the response's extensions, for the middleware that counts problems and
+    /// shows them as pages.
     fn into_response(self) -> Response {
         let mut response = (self.status, axum::Json(&self)).into_response();
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
-        if let Some(after) = self.retry_after {
-            // Whole seconds, and not too early.
-            let seconds = after.as_millis().div_ceil(1000).max(1);
+        if let Some(wait) = self.retry_after {
+            // Rounded up to whole seconds, so that the retry isn't too early.
+            let seconds = wait.as_millis().div_ceil(1000).max(1);
             if let Ok(seconds) = HeaderValue::try_from(seconds.to_string()) {
                 headers.insert(RETRY_AFTER, seconds);
             }
@@ -181,35 +213,7 @@ impl IntoResponse for Problem {
         if self.status == StatusCode::UNAUTHORIZED {
             headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         }
-        // For `dress`, which knows who asked.
         response.extensions_mut().insert(self);
         response
-    }
-}
-
-/// Counts problems, and shows them as pages where a browser asked for one.
-pub(crate) async fn dress(
-    State(gateway): State<Arc<Gateway>>,
-    headers: HeaderMap,
-    request: Request,
-    next: Next,
-) -> Response {
-    let mut response = next.run(request).await;
-    let problem = response.extensions_mut().remove::<Problem>();
-    if let Some(problem) = &problem {
-        gateway.metrics.refused(problem.reason);
-    }
-    match problem {
-        Some(problem) if Accept::of(&headers) == Accept::Html => {
-            let (mut head, _) = response.into_parts();
-            let html = gateway.page.problem(problem.heading(), &problem.detail);
-            head.headers.insert(CONTENT_TYPE, page::HTML);
-            let policy = "default-src 'none'; style-src 'self'; frame-ancestors 'none'";
-            let policy = HeaderValue::from_static(policy);
-            head.headers.insert(CONTENT_SECURITY_POLICY, policy);
-            head.headers.remove(CONTENT_LENGTH);
-            Response::from_parts(head, html.into())
-        }
-        _ => response,
     }
 }

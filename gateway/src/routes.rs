@@ -1,19 +1,15 @@
-//! The public surface, path by path.
+//! The public paths.
 
-use crate::{
-    Gateway, chat, events, history, hook, origin, page,
-    problem::{self, Problem},
-    turn,
-};
+use crate::{chat, events, gateway::Gateway, history, hook, origin, page, problem::Problem, turn};
 use arizuko_proto::telemetry::traces::{self, TRACEPARENT};
 use axum::{
     Json, Router,
     extract::{MatchedPath, Request, State},
-    middleware::{Next, from_fn_with_state},
+    middleware::{Next, from_fn, from_fn_with_state},
     response::{IntoResponse, Response},
     routing::{any, get, post},
 };
-use http::{StatusCode, header};
+use http::header;
 use serde_json::json;
 use std::sync::Arc;
 use tokio::time::Instant;
@@ -36,31 +32,31 @@ pub(crate) fn router(gateway: Arc<Gateway>) -> Router {
         .route("/hook/{token}/{turn}", get(turn::snapshot))
         .route("/hook/{token}/{turn}/status", get(turn::status))
         .route("/hook/{token}/{turn}/sse", get(events::turn))
-        .method_not_allowed_fallback(not_that_method)
-        .route_layer(from_fn_with_state(gateway.clone(), origin::guard));
+        .method_not_allowed_fallback(async || Problem::method_not_allowed())
+        .route_layer(from_fn_with_state(gateway.clone(), origin::check_origin));
     Router::new()
         .route("/chat/{token}", any(page::with_slash))
         .route("/assets/{name}", get(page::asset))
         .route("/healthz", get(healthz))
         .route("/readyz", get(readyz))
         .route("/openapi.json", get(openapi))
-        .method_not_allowed_fallback(not_that_method)
+        .method_not_allowed_fallback(async || Problem::method_not_allowed())
         .merge(under_a_token)
-        .fallback(async || page::nothing_here())
-        .layer(from_fn_with_state(gateway.clone(), problem::dress))
-        .layer(from_fn_with_state(gateway.clone(), origin::closed))
+        .fallback(async || Problem::nothing_here())
+        .layer(from_fn(page::show_problems))
+        .layer(from_fn_with_state(gateway.clone(), origin::add_security_headers))
         .layer(from_fn_with_state(gateway.clone(), observe))
         .with_state(gateway)
 }
 
-/// A span, a line and a count for each request. They name the route and never the URI, which has
-/// the token.
+/// Traces, logs and counts each request. Labels have the route and never the path, which contains
+/// the secret.
 async fn observe(State(gateway): State<Arc<Gateway>>, request: Request, next: Next) -> Response {
-    let begun = Instant::now();
+    let start = Instant::now();
     let method = request.method().clone();
     let matched = request.extensions().get::<MatchedPath>().cloned();
     let route = matched.as_ref().map_or("none", MatchedPath::as_str);
-    // Failures are told with it, so that it is there whatever level is logged.
+    // At this level the log shows the span with every failure, whatever its filter.
     let span = tracing::error_span!(
         "request",
         otel.kind = Empty,
@@ -74,35 +70,32 @@ async fn observe(State(gateway): State<Arc<Gateway>>, request: Request, next: Ne
         trace = Empty,
     );
     let parent = request.headers().get(TRACEPARENT);
-    let parent = parent.and_then(|parent| parent.to_str().ok());
-    let parent = parent.unwrap_or_default();
+    let parent = parent.and_then(|parent| parent.to_str().ok()).unwrap_or_default();
     traces::follow(&span, "server", format_args!("{method} {route}"), parent);
     async {
         let response = next.run(request).await;
-        let (status, elapsed) = (response.status(), begun.elapsed());
+        let (status, elapsed) = (response.status(), start.elapsed());
         Span::current().record("status", status.as_u16());
         if status.is_server_error() {
             Span::current().record("otel.status_code", "ERROR");
         }
         tracing::debug!(?elapsed, "answered");
         gateway.metrics.answered(&method, route, status, elapsed);
+        if let Some(problem) = response.extensions().get::<Problem>() {
+            gateway.metrics.refused(problem.reason());
+        }
         response
     }
     .instrument(span.clone())
     .await
 }
 
-async fn not_that_method() -> Problem {
-    let detail = "This path does not take this method; the header Allow says which it does.";
-    Problem::new(StatusCode::METHOD_NOT_ALLOWED, "METHOD_NOT_ALLOWED", detail)
-}
-
-/// This process lives.
+/// The process runs.
 async fn healthz() -> Response {
     Json(json!({ "status": "ok" })).into_response()
 }
 
-/// Some control answers, so that a visitor would be served.
+/// A control answers, so the gateway can serve visitors.
 async fn readyz(State(gateway): State<Arc<Gateway>>) -> Result<Response, Problem> {
     gateway.control.ready().await?;
     Ok(Json(json!({ "status": "ready" })).into_response())

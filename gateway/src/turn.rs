@@ -1,9 +1,11 @@
-//! `/chat/{token}/{turn}` and `/hook/{token}/{turn}`: where a turn stands, and its end.
+//! `/chat/{token}/{turn}` and `/hook/{token}/{turn}`: a turn's snapshot, its status and its
+//! cancellation.
 
 use crate::{
-    Gateway,
-    document::{self, Event, Turn},
-    link::{Link, Parameters, TurnId},
+    control::Refusal,
+    document::{self, FrameDocument, TurnDocument},
+    gateway::Gateway,
+    link::{Link, Parameters, TurnId, WantsHtml},
     problem::Problem,
 };
 use arizuko_proto::v1 as pb;
@@ -14,30 +16,29 @@ use axum::{
 };
 use serde::{Deserialize, Serialize};
 use std::{sync::Arc, time::Duration};
-use tonic::Status;
 
-/// The longest that a request may wait for a turn's end, in seconds.
-const MAX_WAIT: u64 = 50;
+/// The longest `?wait=`, in seconds: less than the 60 s after which many proxies give up.
+const MAX_WAIT_SECONDS: u64 = 50;
 
 /// `?wait=<seconds>`
 #[derive(Deserialize)]
-pub(crate) struct Wait {
+pub(crate) struct WaitQuery {
     wait: Option<u64>,
 }
 
-impl Wait {
+impl WaitQuery {
     pub(crate) fn duration(&self) -> Duration {
-        Duration::from_secs(self.wait.unwrap_or(0).min(MAX_WAIT))
+        Duration::from_secs(self.wait.unwrap_or(0).min(MAX_WAIT_SECONDS))
     }
 }
 
-/// Where a turn stands as soon as it has ended, the time is over or the gateway has to end.
+/// Reads a turn once it has ended, or once the wait is over or the gateway shuts down.
 pub(crate) async fn within(
     gateway: &Gateway,
     link: &Link,
     turn_id: String,
     wait: Duration,
-) -> Result<pb::GetTurnResponse, Status> {
+) -> Result<pb::GetTurnResponse, Refusal> {
     let request = pb::GetTurnRequest {
         access: Some(link.access()),
         turn_id,
@@ -52,7 +53,6 @@ pub(crate) async fn within(
 #[derive(Deserialize)]
 pub(crate) struct SnapshotQuery {
     after: Option<u32>,
-    html: Option<String>,
 }
 
 #[derive(Serialize)]
@@ -60,9 +60,9 @@ struct Snapshot<'a> {
     conversation: &'a str,
     agent_attached: bool,
     #[serde(flatten)]
-    turn: Turn<'a>,
+    turn: TurnDocument<'a>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    frames: Option<Vec<Event<'a>>>,
+    frames: Option<Vec<FrameDocument<'a>>>,
 }
 
 /// GET `/chat/{token}/{turn}`
@@ -71,6 +71,7 @@ pub(crate) async fn snapshot(
     link: Link,
     TurnId(turn_id): TurnId,
     Parameters(query): Parameters<SnapshotQuery>,
+    WantsHtml(html): WantsHtml,
 ) -> Result<Response, Problem> {
     let request = pb::GetTurnRequest {
         access: Some(link.access()),
@@ -84,8 +85,8 @@ pub(crate) async fn snapshot(
     let snapshot = Snapshot {
         conversation: &answer.conversation,
         agent_attached: answer.agent_attached,
-        turn: Turn::new(&turn, query.html.as_deref() == Some("1")),
-        frames: query.after.map(|_| answer.frames.iter().filter_map(Event::new).collect()),
+        turn: TurnDocument::new(&turn, html),
+        frames: query.after.map(|_| answer.frames.iter().filter_map(FrameDocument::new).collect()),
     };
     Ok(Json(snapshot).into_response())
 }
@@ -107,7 +108,7 @@ pub(crate) async fn status(
     State(gateway): State<Arc<Gateway>>,
     link: Link,
     TurnId(turn_id): TurnId,
-    Parameters(wait): Parameters<Wait>,
+    Parameters(wait): Parameters<WaitQuery>,
 ) -> Result<Response, Problem> {
     let answer = within(&gateway, &link, turn_id, wait.duration()).await?;
     let turn = answer.turn.unwrap_or_default();
@@ -138,6 +139,5 @@ pub(crate) async fn cancel(
     let request = pb::CancelTurnRequest { access: Some(link.access()), turn_id: turn_id.clone() };
     let answer = gateway.control.cancel(request).await?;
     let status = document::status(answer.status());
-    let turn_id = &turn_id;
-    Ok(Json(Cancelled { turn_id, status }).into_response())
+    Ok(Json(Cancelled { turn_id: &turn_id, status }).into_response())
 }

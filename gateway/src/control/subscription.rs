@@ -1,30 +1,34 @@
-//! A reader's view of a turn or conversation: frames in order, without holes or repeats, across
-//! broken streams and lost controls.
+//! A reader's subscription to a turn or conversation: frames in order, without holes or repeats,
+//! across broken streams and lost controls.
 
-use super::{Control, Node, jitter, refusal, watch::Inbox};
-use arizuko_proto::v1::{
-    self as pb, EndReason,
-    watch_event::{Event as Wire, Refused, Subscribed},
-    watch_request::{Subscribe, subscribe},
+use super::{node::Node, nodes::Nodes, refusal::Refusal, watch::Feed};
+use arizuko_proto::{
+    client::Backoff,
+    v1::{
+        self as pb, EndReason, ErrorReason,
+        watch_event::{Event, Refused, Subscribed},
+        watch_request::{Subscribe, subscribe},
+    },
 };
-use std::{mem, sync::Arc, time::Duration};
+use std::{mem, ops::Range, sync::Arc, time::Duration};
 use tokio::time::{Instant, sleep_until, timeout_at};
-use tonic::Status;
 
 pub(crate) use subscribe::Target;
 
-/// How long a new subscription may take to stand before the reader is told to come back.
-const OPENING: Duration = Duration::from_secs(5);
-/// How long a broken one may; see the keepalive of the connections for what bounds it.
-const RESUMING: Duration = Duration::from_secs(8);
-/// How long one control has to answer.
-const ANSWER: Duration = Duration::from_secs(3);
-const FIRST_PAUSE: Duration = Duration::from_millis(200);
-const LONGEST_PAUSE: Duration = Duration::from_secs(2);
+/// How long a new subscription may take to start before the reader is told to reconnect.
+const START_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long a broken subscription may take to resume. With the time in which a dead connection is
+/// noticed, which is twice the client's keepalive, it stays under the 15 s within which a gateway
+/// that is cut off from control ends its streams.
+const RESUME_TIMEOUT: Duration = Duration::from_secs(8);
+/// How long one control may take to answer.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(3);
+/// The waits between attempts to resume.
+const RESUME_WAITS: Range<Duration> = Duration::from_millis(200)..Duration::from_secs(2);
 
-/// A subscription that finds its way.
+/// A subscription that moves to another control when its own fails.
 pub(crate) struct Subscription {
-    control: Control,
+    nodes: Nodes,
     access: pb::Access,
     target: Target,
     /// The last frame that the reader has.
@@ -32,29 +36,31 @@ pub(crate) struct Subscription {
     node: Arc<Node>,
     phase: Phase,
     give_up: Instant,
-    tries: u32,
+    backoff: Backoff,
 }
 
-/// Where it stands. Kept here and not in a future, so that `next` may be dropped at any time.
+/// The state of a subscription. It is kept here and not in a future, so that `next` may be dropped at
+/// any time.
 enum Phase {
+    /// Waiting until this time for the next attempt.
     Pausing(Instant),
-    Asked(Inbox, Instant),
-    Live(Inbox),
+    /// Waiting until this time for control's answer.
+    Asked(Feed, Instant),
+    Live(Feed),
 }
 
-/// What a reader is told.
-pub(crate) enum Event {
-    /// The next frame.
+/// What happens next in a subscription.
+pub(crate) enum Update {
     Frame(pb::Frame),
-    /// The cursor is not in this log; a replay from the start follows.
+    /// The cursor is not in the log, for this reason. A replay from the start follows.
     Reset(String),
     /// Nothing follows.
     End(End),
 }
 
-/// Why nothing follows.
+/// Why a subscription ended.
 pub(crate) enum End {
-    /// All has been said, or what was watched is gone.
+    /// The reader has everything, or the target was deleted.
     Over,
     /// The token was revoked or has expired.
     Revoked,
@@ -64,50 +70,50 @@ pub(crate) enum End {
 
 enum Step {
     Subscribed(Subscribed),
-    Refused(Refused),
-    Told(Event),
+    Refused(Refusal),
+    Update(Update),
 }
 
 impl Subscription {
-    /// Subscribes to what comes after `cursor`. None: the reader has all of a turn that is over.
-    pub(crate) async fn open(
-        control: &Control,
+    /// Subscribes to the frames after `cursor`. `None` if the reader has all frames of an ended turn.
+    pub(super) async fn open(
+        nodes: Nodes,
         access: pb::Access,
         target: Target,
         cursor: Option<pb::Cursor>,
-    ) -> Result<Option<Self>, Status> {
-        let (node, inbox) = ask(control, &access, &target, cursor);
+    ) -> Result<Option<Self>, Refusal> {
+        let (node, feed) = ask(&nodes, &access, &target, cursor);
         let now = Instant::now();
         let mut subscription = Self {
-            control: control.clone(),
+            nodes,
             access,
             target,
             cursor,
             node,
-            phase: Phase::Asked(inbox, now + ANSWER),
-            give_up: now + OPENING,
-            tries: 0,
+            phase: Phase::Asked(feed, now + ANSWER_TIMEOUT),
+            give_up: now + START_TIMEOUT,
+            backoff: Backoff::new(RESUME_WAITS),
         };
         match subscription.step().await {
             Step::Subscribed(Subscribed { complete: true }) => Ok(None),
             Step::Subscribed(_) => Ok(Some(subscription)),
-            Step::Refused(refused) => Err(refusal(&refused.reason, &refused.message)),
-            // Before it stands, all that can be told is that it can't.
-            Step::Told(_) => Err(refusal("UNAVAILABLE", "no control answered")),
+            Step::Refused(refusal) => Err(refusal),
+            // Before the start, the only update is an outage.
+            Step::Update(_) => Err(Refusal::unavailable()),
         }
     }
 
-    /// What comes next. May be dropped without losing anything.
-    pub(crate) async fn next(&mut self) -> Event {
+    /// Waits for the next update. Loses no update if it is dropped.
+    pub(crate) async fn next(&mut self) -> Update {
         loop {
             match self.step().await {
-                Step::Told(event) => return event,
-                // It stands again, which the reader need not know.
+                Step::Update(update) => return update,
+                // It has resumed.
                 Step::Subscribed(_) => {}
-                Step::Refused(refused) if refused.reason == "TOKEN_INVALID" => {
-                    return Event::End(End::Revoked);
+                Step::Refused(refusal) if refusal.reason == ErrorReason::TokenInvalid => {
+                    return Update::End(End::Revoked);
                 }
-                Step::Refused(_) => return Event::End(End::Over),
+                Step::Refused(_) => return Update::End(End::Over),
             }
         }
     }
@@ -117,42 +123,43 @@ impl Subscription {
             match &mut self.phase {
                 Phase::Pausing(until) => {
                     sleep_until(*until).await;
-                    let (node, inbox) = ask(&self.control, &self.access, &self.target, self.cursor);
+                    let (node, feed) = ask(&self.nodes, &self.access, &self.target, self.cursor);
                     self.node = node;
-                    let until = Instant::now() + ANSWER;
-                    self.phase = Phase::Asked(inbox, until.min(self.give_up));
+                    let until = Instant::now() + ANSWER_TIMEOUT;
+                    self.phase = Phase::Asked(feed, until.min(self.give_up));
                 }
-                Phase::Asked(inbox, until) => match timeout_at(*until, inbox.next()).await {
-                    Ok(Some(Wire::Subscribed(subscribed))) => {
-                        self.stand();
+                Phase::Asked(feed, until) => match timeout_at(*until, feed.next()).await {
+                    Ok(Some(Event::Subscribed(subscribed))) => {
+                        self.go_live();
                         return Step::Subscribed(subscribed);
                     }
-                    Ok(Some(Wire::Refused(refused))) if !is_outage(&refused) => {
-                        return Step::Refused(refused);
+                    Ok(Some(Event::Refused(refused))) if !is_outage(&refused) => {
+                        let reason = ErrorReason::from_word(&refused.reason);
+                        return Step::Refused(Refusal::new(reason, refused.message));
                     }
                     _ if Instant::now() >= self.give_up => {
-                        return Step::Told(Event::End(End::Outage));
+                        return Step::Update(Update::End(End::Outage));
                     }
                     _ => self.pause(),
                 },
-                Phase::Live(inbox) => match inbox.next().await {
-                    Some(Wire::Frame(frame)) if self.is_new(&frame) => {
+                Phase::Live(feed) => match feed.next().await {
+                    Some(Event::Frame(frame)) if self.is_new(&frame) => {
                         self.cursor = frame.cursor;
-                        return Step::Told(Event::Frame(frame));
+                        return Step::Update(Update::Frame(frame));
                     }
-                    Some(Wire::Frame(_)) => {}
-                    Some(Wire::Reset(reset)) => {
+                    Some(Event::Frame(_)) => {}
+                    Some(Event::Reset(reset)) => {
                         self.cursor = None;
-                        return Step::Told(Event::Reset(reset.reason));
+                        return Step::Update(Update::Reset(reset.reason));
                     }
-                    Some(Wire::Ended(ended)) if ended.reason() == EndReason::Revoked => {
-                        return Step::Told(Event::End(End::Revoked));
+                    Some(Event::Ended(ended)) if ended.reason() == EndReason::Revoked => {
+                        return Step::Update(Update::End(End::Revoked));
                     }
-                    Some(Wire::Ended(ended)) if ended.reason() != EndReason::Unavailable => {
-                        return Step::Told(Event::End(End::Over));
+                    Some(Event::Ended(ended)) if ended.reason() != EndReason::Unavailable => {
+                        return Step::Update(Update::End(End::Over));
                     }
                     _ => {
-                        self.give_up = Instant::now() + RESUMING;
+                        self.give_up = Instant::now() + RESUME_TIMEOUT;
                         self.pause();
                     }
                 },
@@ -160,49 +167,48 @@ impl Subscription {
         }
     }
 
-    /// After a resubscription a frame may come that the reader has.
+    /// Whether the reader doesn't have this frame yet. After it has resumed, a frame may come twice.
     fn is_new(&self, frame: &pb::Frame) -> bool {
         let seq = |cursor: &Option<pb::Cursor>| cursor.as_ref().map_or(0, |cursor| cursor.seq);
         seq(&frame.cursor) > seq(&self.cursor)
     }
 
-    fn stand(&mut self) {
-        self.tries = 0;
+    fn go_live(&mut self) {
+        self.backoff.reset();
         let phase = mem::replace(&mut self.phase, Phase::Pausing(Instant::now()));
-        if let Phase::Asked(inbox, _) = phase {
-            self.phase = Phase::Live(inbox);
+        if let Phase::Asked(feed, _) = phase {
+            self.phase = Phase::Live(feed);
         }
     }
 
-    /// Tries again after a pause, at another control if there is one.
+    /// Waits before the next attempt, which goes to another control if there is one.
     fn pause(&mut self) {
         self.node.rest();
-        let most = LONGEST_PAUSE.min(FIRST_PAUSE * 2u32.pow(self.tries));
-        self.tries = (self.tries + 1).min(8);
-        let until = Instant::now() + jitter(most);
+        let until = Instant::now() + self.backoff.wait();
         self.phase = Phase::Pausing(until.min(self.give_up));
     }
 }
 
-/// Puts the question to the control whose turn it is.
+/// Subscribes at the control that is asked first about the target.
 fn ask(
-    control: &Control,
+    nodes: &Nodes,
     access: &pb::Access,
     target: &Target,
     after: Option<pb::Cursor>,
-) -> (Arc<Node>, Inbox) {
+) -> (Arc<Node>, Feed) {
     let (Target::TurnId(place) | Target::Conversation(place)) = target;
-    let node = control.first(place).clone();
-    let inbox = node.watch.subscribe(Subscribe {
+    let node = nodes.first(place).clone();
+    let feed = node.watch.subscribe(Subscribe {
         access: Some(access.clone()),
         target: Some(target.clone()),
         after,
-        // The Watch stream fills in the number and the credit.
+        // `subscribe` fills in the number and the credit.
         ..Subscribe::default()
     });
-    (node, inbox)
+    (node, feed)
 }
 
 fn is_outage(refused: &Refused) -> bool {
-    matches!(&*refused.reason, "UNAVAILABLE" | "OUTCOME_UNKNOWN")
+    let reason = ErrorReason::from_word(&refused.reason);
+    matches!(reason, ErrorReason::Unavailable | ErrorReason::OutcomeUnknown)
 }

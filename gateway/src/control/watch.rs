@@ -1,10 +1,10 @@
-//! One Watch stream to one control, shared by all subscriptions there.
+//! One Watch stream to one control, shared by all subscriptions to that control.
 //!
-//! The stream is read dry always, whatever the readers do: unread frames of one reader would in the
-//! end close the connection of all. What keeps a slow reader's queue short is its credit, which
-//! grows only as it takes frames.
+//! The stream is always read at once, however slow the readers are: unread frames of one reader would
+//! make HTTP/2 close the connection of all readers. A reader's credit bounds its queue: it grows only
+//! as the reader takes frames.
 
-use super::node::Client;
+use super::client::Client;
 use arizuko_proto::v1::{
     WatchEvent, WatchRequest,
     watch_event::Event,
@@ -24,14 +24,15 @@ use tokio_stream::wrappers::UnboundedReceiverStream;
 use tokio_util::task::AbortOnDropHandle;
 use tonic::Status;
 
-/// Frames of up to 1 KiB that control may send of one subscription before its reader takes any.
+/// The credit of a new subscription: how many frames of up to 1 KiB control may send before the reader
+/// takes one.
 const CREDIT: u32 = 128;
-/// The shortest time from one attempt at opening a stream to the next.
-const PACE: Duration = Duration::from_millis(500);
-/// Room for what is not a frame: Subscribed, Reset, Ended.
+/// The shortest time between two attempts to open a stream.
+const REOPEN_INTERVAL: Duration = Duration::from_millis(500);
+/// The length of a feed's queue: the credit, and room for Subscribed, Reset, Refused and Ended.
 const QUEUE: usize = CREDIT as usize + 4;
 
-/// The Watch stream of one control, opened when first wanted and again after it broke.
+/// The Watch stream of one control. It opens with the first subscription, and again after it broke.
 pub(super) struct Watch {
     address: Arc<str>,
     client: Client,
@@ -39,32 +40,33 @@ pub(super) struct Watch {
 }
 
 struct Current {
-    link: Arc<Link>,
+    stream: Arc<Stream>,
     opened: Instant,
     _run: AbortOnDropHandle<()>,
 }
 
-/// One stream, from its opening to its break.
-struct Link {
-    // Unbounded, but its length is not: a subscription has a request or two under way.
+/// One stream, from its opening to its end.
+struct Stream {
+    // Unbounded, but short: a subscription has at most a few unsent requests.
     requests: mpsc::UnboundedSender<WatchRequest>,
-    inboxes: Mutex<Inboxes>,
+    feeds: Mutex<Feeds>,
 }
 
 #[derive(Default)]
-struct Inboxes {
-    /// The stream is over: what would be put in here ends at once.
+struct Feeds {
+    /// Whether the stream has ended. New feeds then end at once.
     closed: bool,
-    last: u64,
-    // Boxed, because a channel keeps room for 32 events even when it is idle.
+    last_subscription: u64,
+    // Boxed, because an idle channel still allocates space for 32 events.
     open: HashMap<u64, mpsc::Sender<Box<Event>>>,
 }
 
-/// What comes for one subscription. Dropping it ends the subscription.
-pub(super) struct Inbox {
-    link: Arc<Link>,
+/// The events of one subscription on one stream. Dropping it ends the subscription.
+pub(super) struct Feed {
+    stream: Arc<Stream>,
     subscription: u64,
     events: mpsc::Receiver<Box<Event>>,
+    /// The credit of the frames taken since the last Grant.
     taken: u32,
 }
 
@@ -73,85 +75,88 @@ impl Watch {
         Self { address: address.into(), client, current: Mutex::new(None) }
     }
 
-    /// Begins a subscription. It needs no waiting: if the stream can't be opened, or breaks, the
-    /// inbox ends.
-    pub(super) fn subscribe(&self, subscribe: Subscribe) -> Inbox {
+    /// Starts a subscription without waiting. If the stream can't be opened, or breaks, the feed ends.
+    pub(super) fn subscribe(&self, subscribe: Subscribe) -> Feed {
         let mut current = lock(&self.current);
-        let link = match &*current {
-            Some(Current { link, .. }) if !lock(&link.inboxes).closed => link.clone(),
+        let stream = match &*current {
+            Some(Current { stream, .. }) if !lock(&stream.feeds).closed => stream.clone(),
             last => {
-                // All who lost the last stream come at once: they share one attempt at the next.
-                let next = last.as_ref().map(|last| last.opened + PACE);
+                // All feeds of a broken stream end at once, and share one attempt to open the next.
+                let next = last.as_ref().map(|last| last.opened + REOPEN_INTERVAL);
                 let opened = next.map_or_else(Instant::now, |next| next.max(Instant::now()));
-                let (link, outgoing) = Link::new();
+                let (stream, requests) = Stream::new();
                 let (client, address) = (self.client.clone(), self.address.clone());
-                let run = link.clone().run(client, outgoing, address, opened);
+                let run = stream.clone().run(client, requests, address, opened);
                 *current = Some(Current {
-                    link: link.clone(),
+                    stream: stream.clone(),
                     opened,
                     _run: AbortOnDropHandle::new(tokio::spawn(run)),
                 });
-                link
+                stream
             }
         };
         drop(current);
-        link.subscribe(subscribe)
+        stream.subscribe(subscribe)
     }
 }
 
-impl Link {
+impl Stream {
     fn new() -> (Arc<Self>, mpsc::UnboundedReceiver<WatchRequest>) {
-        let (requests, outgoing) = mpsc::unbounded_channel();
-        let inboxes = Mutex::default();
-        (Arc::new(Self { requests, inboxes }), outgoing)
+        let (sender, requests) = mpsc::unbounded_channel();
+        (Arc::new(Self { requests: sender, feeds: Mutex::default() }), requests)
     }
 
-    fn subscribe(self: Arc<Self>, mut subscribe: Subscribe) -> Inbox {
+    fn subscribe(self: Arc<Self>, mut subscribe: Subscribe) -> Feed {
         let (sender, events) = mpsc::channel(QUEUE);
-        let mut inboxes = lock(&self.inboxes);
-        inboxes.last += 1;
-        let subscription = inboxes.last;
-        if !inboxes.closed {
-            inboxes.open.insert(subscription, sender);
+        let mut feeds = lock(&self.feeds);
+        feeds.last_subscription += 1;
+        let subscription = feeds.last_subscription;
+        if !feeds.closed {
+            feeds.open.insert(subscription, sender);
         }
-        drop(inboxes);
+        drop(feeds);
         subscribe.subscription = subscription;
         subscribe.credit = CREDIT;
         self.send(Message::Subscribe(subscribe));
-        Inbox { link: self, subscription, events, taken: 0 }
+        Feed { stream: self, subscription, events, taken: 0 }
     }
 
     async fn run(
         self: Arc<Self>,
         client: Client,
-        outgoing: mpsc::UnboundedReceiver<WatchRequest>,
+        requests: mpsc::UnboundedReceiver<WatchRequest>,
         address: Arc<str>,
         open_at: Instant,
     ) {
         sleep_until(open_at).await;
-        let end = self.read(client, outgoing).await;
-        let left = {
-            let mut inboxes = lock(&self.inboxes);
-            inboxes.closed = true;
-            // Every inbox ends with this, and its reader subscribes elsewhere.
-            mem::take(&mut inboxes.open).len()
+        let end = self.read(client, requests).await;
+        let subscriptions = {
+            let mut feeds = lock(&self.feeds);
+            feeds.closed = true;
+            // This ends every feed, and its reader subscribes again.
+            mem::take(&mut feeds.open).len()
         };
         match end {
-            Ok(()) => tracing::info!(control = %address, left, "control closed the watch stream"),
-            Err(status) => {
-                let code = status.code();
-                tracing::warn!(control = %address, left, ?code, "the watch stream broke: {}", status.message());
+            Ok(()) => {
+                tracing::info!(control = %address, subscriptions, "control closed the Watch stream");
             }
+            Err(status) => tracing::warn!(
+                control = %address,
+                subscriptions,
+                code = ?status.code(),
+                "the Watch stream broke: {}",
+                status.message()
+            ),
         }
     }
 
     async fn read(
         &self,
         mut client: Client,
-        outgoing: mpsc::UnboundedReceiver<WatchRequest>,
+        requests: mpsc::UnboundedReceiver<WatchRequest>,
     ) -> Result<(), Status> {
-        let outgoing = UnboundedReceiverStream::new(outgoing);
-        let mut responses = client.watch(outgoing).await?.into_inner();
+        let requests = UnboundedReceiverStream::new(requests);
+        let mut responses = client.watch(requests).await?.into_inner();
         while let Some(response) = responses.message().await? {
             for event in response.events {
                 self.deliver(event);
@@ -161,37 +166,37 @@ impl Link {
     }
 
     fn deliver(&self, WatchEvent { subscription, event }: WatchEvent) {
-        let mut inboxes = lock(&self.inboxes);
-        // A subscription that is not there was dropped while this was under way.
-        let (Some(event), Some(inbox)) = (event, inboxes.open.get(&subscription)) else {
+        let mut feeds = lock(&self.feeds);
+        // The feed may have been dropped after control sent the event.
+        let (Some(event), Some(feed)) = (event, feeds.open.get(&subscription)) else {
             return;
         };
         let last = matches!(event, Event::Refused(_) | Event::Ended(_));
-        let overflows = inbox.try_send(Box::new(event)).is_err();
+        let overflows = feed.try_send(Box::new(event)).is_err();
         if overflows {
-            // Control has sent more than its credit. The reader resumes by its cursor.
+            // Control has sent more than the credit. The feed ends, and the reader resumes from its
+            // cursor.
             self.send(Message::Unsubscribe(Unsubscribe { subscription }));
         }
         if overflows || last {
-            inboxes.open.remove(&subscription);
+            feeds.open.remove(&subscription);
         }
     }
 
     fn send(&self, message: Message) {
-        let message = Some(message);
-        // It fails only when the stream is over, which the inbox's end says.
-        let _ = self.requests.send(WatchRequest { message });
+        // This fails only when the stream has ended, and then the feeds end as well.
+        let _ = self.requests.send(WatchRequest { message: Some(message) });
     }
 }
 
-impl Inbox {
-    /// The next event; none when the stream broke. May be dropped without losing one.
+impl Feed {
+    /// Returns the next event, or `None` if the stream broke. Loses no event if it is dropped.
     pub(super) async fn next(&mut self) -> Option<Event> {
         let event = *self.events.recv().await?;
         if let Event::Frame(frame) = &event {
             self.taken += frame.credit().min(CREDIT);
             if self.taken >= CREDIT / 2 {
-                self.link.send(Message::Grant(Grant {
+                self.stream.send(Message::Grant(Grant {
                     subscription: self.subscription,
                     frames: self.taken,
                 }));
@@ -202,18 +207,17 @@ impl Inbox {
     }
 }
 
-impl Drop for Inbox {
+impl Drop for Feed {
     fn drop(&mut self) {
         let subscription = self.subscription;
-        let open = lock(&self.link.inboxes).open.remove(&subscription);
+        let open = lock(&self.stream.feeds).open.remove(&subscription);
         if open.is_some() {
-            let unsubscribe = Message::Unsubscribe(Unsubscribe { subscription });
-            self.link.send(unsubscribe);
+            self.stream.send(Message::Unsubscribe(Unsubscribe { subscription }));
         }
     }
 }
 
-// A plain lock, since nothing is awaited under it; nothing under it panics half way either.
+// Nothing under these locks awaits or panics half way.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -1,12 +1,10 @@
-//! `event: html`, for our own page: the messages of a stream as rendered Markdown.
+//! `event: html`, for the page: the messages of a stream, rendered as HTML.
 //!
-//! These events are derived from the numbered ones and have no id, so that a reader's cursor is
-//! what it would be without them.
+//! These events derive from the numbered ones and have no id, so they don't change a reader's cursor.
 
-use super::write_event;
+use super::sse::write_event;
 use crate::{
     control::Control,
-    link::Link,
     markdown::{self, Block, Streaming},
 };
 use arizuko_proto::v1::{self as pb, frame::Body};
@@ -17,26 +15,27 @@ use std::{
 };
 use tokio::time::Instant;
 
-/// Deltas of this time are rendered together, and of longer where there is more to render.
+/// Deltas that arrive within this time are rendered together, within a longer time if there is more
+/// to render. People don't see shorter steps.
 const PAUSE: Duration = Duration::from_millis(60);
 const PAUSE_PER_KIB: Duration = Duration::from_millis(1);
 
-/// The messages that are being written, as the reader has them.
+/// The messages that are being written.
 pub(super) struct Html {
     control: Control,
-    link: Link,
-    /// The turns under way whose messages are known from their beginning on.
-    turns: HashMap<String, Turn>,
+    access: pb::Access,
+    /// The running turns of which the reader has had a frame.
+    turns: HashMap<String, Unfinished>,
 }
 
 /// A turn's unfinished messages by their id.
 #[derive(Default)]
-struct Turn {
+struct Unfinished {
     messages: HashMap<String, Streaming>,
-    /// Those that were there at the last restart: they stay.
+    /// The messages that existed at the last restart. They stay.
     kept: HashSet<String>,
     changed: HashSet<String>,
-    /// What had been written when we came, by deltas up to number `seen`.
+    /// The text that was written before this stream began, by frames up to number `seen`.
     earlier: HashMap<String, String>,
     seen: u32,
     due: Option<Instant>,
@@ -50,17 +49,16 @@ struct Data<'a> {
 }
 
 impl Html {
-    pub(super) fn new(control: Control, link: Link) -> Self {
-        let turns = HashMap::new();
-        Self { control, link, turns }
+    pub(super) fn new(control: Control, access: pb::Access) -> Self {
+        Self { control, access, turns: HashMap::new() }
     }
 
-    /// When `write_due` will have something.
+    /// Returns when to call `write_due`.
     pub(super) fn due(&self) -> Option<Instant> {
         self.turns.values().filter_map(|turn| turn.due).min()
     }
 
-    /// Takes a frame that the reader has just been sent.
+    /// Processes a frame that the reader has just been sent.
     pub(super) async fn read(&mut self, frame: &pb::Frame, out: &mut String) {
         let Some(body) = &frame.body else {
             return;
@@ -87,31 +85,31 @@ impl Html {
         }
     }
 
-    /// A turn's first frame here. If it isn't the turn's first, the text so far is asked for:
-    /// without it a delta could not be rendered.
-    async fn begin(&self, frame: &pb::Frame) -> Turn {
+    /// Starts a turn. If the frame isn't the turn's first, asks control for the text so far, without
+    /// which a delta can't be rendered.
+    async fn begin(&self, frame: &pb::Frame) -> Unfinished {
         if frame.n <= 1 {
-            return Turn::default();
+            return Unfinished::default();
         }
         let request = pb::GetTurnRequest {
-            access: Some(self.link.access()),
+            access: Some(self.access.clone()),
             turn_id: frame.turn_id.clone(),
             ..pb::GetTurnRequest::default()
         };
         let Ok(answer) = self.control.turn(request, Duration::ZERO).await else {
-            // The reader has the text, and the finished message comes whole.
-            return Turn { seen: u32::MAX, ..Turn::default() };
+            // The page shows the text of the deltas until the finished message comes.
+            return Unfinished { seen: u32::MAX, ..Unfinished::default() };
         };
         let turn = answer.turn.unwrap_or_default();
         let messages = turn.assistant.into_iter();
-        Turn {
+        Unfinished {
             earlier: messages.map(|message| (message.id, message.content)).collect(),
             seen: turn.n,
-            ..Turn::default()
+            ..Unfinished::default()
         }
     }
 
-    /// Writes what is due by now.
+    /// Renders the messages that are due.
     pub(super) fn write_due(&mut self, out: &mut String) {
         let now = Instant::now();
         for turn in self.turns.values_mut() {
@@ -121,7 +119,7 @@ impl Html {
         }
     }
 
-    /// A turn ends: its messages that had no finished form are shown whole.
+    /// Ends a turn. Renders its messages that never got a finished form as a whole.
     pub(super) fn finish(&mut self, turn_id: &str, out: &mut String) {
         let Some(turn) = self.turns.remove(turn_id) else {
             return;
@@ -131,13 +129,13 @@ impl Html {
         }
     }
 
-    /// A replay from the start follows.
+    /// Forgets all turns. Called before a replay from the start.
     pub(super) fn reset(&mut self) {
         self.turns.clear();
     }
 }
 
-impl Turn {
+impl Unfinished {
     fn append(&mut self, delta: &pb::frame::Delta, n: u32) {
         if self.seen == u32::MAX {
             return;
@@ -155,7 +153,7 @@ impl Turn {
         self.changed.insert(delta.id.clone());
     }
 
-    /// Another agent goes on. Its messages are new ones, all of them after frame `n`.
+    /// A new attempt starts. Its messages are new ones, after frame `n`.
     fn restart(&mut self, keep: bool, n: u32) {
         if !keep {
             self.messages.retain(|id, _| self.kept.contains(id));

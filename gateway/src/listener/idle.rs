@@ -1,4 +1,4 @@
-//! Whether an HTTP/2 connection is of any use at the moment: hyper does not close an idle one.
+//! Notices idle HTTP/2 connections, which hyper does not close.
 
 use axum::body::{Body, HttpBody};
 use hyper::body::{Frame, SizeHint};
@@ -9,51 +9,53 @@ use std::{
 };
 use tokio::{sync::watch, time::timeout};
 
-/// How many requests of a connection are open.
+/// The number of open requests of a connection.
 #[derive(Default)]
-pub(super) struct Requests(watch::Sender<usize>);
+pub(super) struct OpenRequests(watch::Sender<usize>);
 
-/// One of them, until this is dropped.
-pub(super) struct Open(watch::Sender<usize>);
+/// An open request. It counts until this is dropped.
+pub(super) struct OpenRequest(watch::Sender<usize>);
 
-/// An answer's body; its request is open until all of it is sent.
-struct Held {
+/// An answer's body, which keeps its request open until all of it is sent.
+struct CountedBody {
     body: Body,
-    _open: Open,
+    _open: OpenRequest,
 }
 
-impl Requests {
-    pub(super) fn open(&self) -> Open {
+impl OpenRequests {
+    /// Counts a new request.
+    pub(super) fn open(&self) -> OpenRequest {
         self.0.send_modify(|open| *open += 1);
-        Open(self.0.clone())
+        OpenRequest(self.0.clone())
     }
 
-    /// Returns once none has been open for so long.
-    pub(super) async fn idle(&self, long: Duration) {
+    /// Returns once no request has been open for this time.
+    pub(super) async fn idle(&self, time: Duration) {
         let mut open = self.0.subscribe();
         loop {
-            // It can't be closed, as one end of it is here.
+            // This can't fail: `self` holds the sender.
             let _ = open.wait_for(|open| *open == 0).await;
-            if timeout(long, open.changed()).await.is_err() {
+            if timeout(time, open.changed()).await.is_err() {
                 return;
             }
         }
     }
 }
 
-impl Open {
-    pub(super) fn until_the_end_of(self, body: Body) -> Body {
-        Body::new(Held { body, _open: self })
+impl OpenRequest {
+    /// Keeps the request open until the body is sent.
+    pub(super) fn attach_to(self, body: Body) -> Body {
+        Body::new(CountedBody { body, _open: self })
     }
 }
 
-impl Drop for Open {
+impl Drop for OpenRequest {
     fn drop(&mut self) {
         self.0.send_modify(|open| *open -= 1);
     }
 }
 
-impl HttpBody for Held {
+impl HttpBody for CountedBody {
     type Data = <Body as HttpBody>::Data;
     type Error = <Body as HttpBody>::Error;
 
@@ -79,17 +81,17 @@ mod tests {
     use http_body_util::BodyExt as _;
     use std::pin::pin;
 
-    const LONG: Duration = Duration::from_millis(50);
+    const TIME: Duration = Duration::from_millis(50);
 
     #[tokio::test]
-    async fn a_connection_is_idle_once_all_of_its_answers_are_sent() {
-        let requests = Requests::default();
-        let answer = requests.open().until_the_end_of(Body::from("answer"));
-        let mut idle = pin!(requests.idle(LONG));
-        assert!(timeout(LONG * 4, &mut idle).await.is_err(), "one is open");
+    async fn a_connection_is_idle_once_all_its_answers_are_sent() {
+        let requests = OpenRequests::default();
+        let answer = requests.open().attach_to(Body::from("answer"));
+        let mut idle = pin!(requests.idle(TIME));
+        assert!(timeout(TIME * 4, &mut idle).await.is_err(), "a request is open");
         assert_eq!(answer.size_hint().exact(), Some(6));
         assert_eq!(answer.collect().await.unwrap().to_bytes(), "answer");
         drop(requests.open());
-        timeout(LONG * 40, idle).await.unwrap();
+        timeout(TIME * 40, idle).await.unwrap();
     }
 }

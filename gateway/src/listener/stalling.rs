@@ -1,4 +1,4 @@
-//! What notices a connection's other end that takes nothing.
+//! Closes connections whose clients read nothing.
 
 use socket2::SockRef;
 use std::{
@@ -13,31 +13,32 @@ use tokio::{
     time::{Sleep, sleep},
 };
 
-/// How much of what was written may wait in the kernel for the other end.
-const UNSENT: u32 = 64 * 1024;
+/// How many unsent bytes the kernel may buffer.
+const UNSENT_BYTES: u32 = 64 * 1024;
 
-/// A connection that fails when its other end accepts nothing for too long.
-pub(super) struct Stalling {
+/// A connection on which writes fail when the client has read nothing for too long.
+pub(super) struct StallGuard {
     stream: TcpStream,
     limit: Duration,
-    /// Runs while a write waits.
+    /// The time limit of the write that waits.
     stalled: Option<Pin<Box<Sleep>>>,
 }
 
-impl Stalling {
+impl StallGuard {
     pub(super) fn new(stream: TcpStream, limit: Duration) -> Self {
-        // Without this small frames wait for the acknowledgement of those before.
+        // Without this, a small frame waits until the client has acknowledged the one before.
         if let Err(error) = stream.set_nodelay(true) {
-            tracing::debug!(%error, "TCP_NODELAY");
+            tracing::debug!(%error, "cannot set TCP_NODELAY");
         }
-        // What a reader does not take is kept once, in the log, and not in the kernel's buffers.
-        if let Err(error) = SockRef::from(&stream).set_tcp_notsent_lowat(UNSENT) {
-            tracing::debug!(%error, "TCP_NOTSENT_LOWAT");
+        // Frames that a client does not read stay in the log and need no space in the kernel.
+        if let Err(error) = SockRef::from(&stream).set_tcp_notsent_lowat(UNSENT_BYTES) {
+            tracing::debug!(%error, "cannot set TCP_NOTSENT_LOWAT");
         }
         Self { stream, limit, stalled: None }
     }
 
-    fn watched<T>(
+    /// Fails a write that has waited for too long.
+    fn guard<T>(
         &mut self,
         context: &mut Context<'_>,
         written: Poll<io::Result<T>>,
@@ -53,7 +54,7 @@ impl Stalling {
     }
 }
 
-impl AsyncRead for Stalling {
+impl AsyncRead for StallGuard {
     fn poll_read(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -63,14 +64,14 @@ impl AsyncRead for Stalling {
     }
 }
 
-impl AsyncWrite for Stalling {
+impl AsyncWrite for StallGuard {
     fn poll_write(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
         buffer: &[u8],
     ) -> Poll<io::Result<usize>> {
         let written = Pin::new(&mut self.stream).poll_write(context, buffer);
-        self.watched(context, written)
+        self.guard(context, written)
     }
 
     fn poll_write_vectored(
@@ -79,7 +80,7 @@ impl AsyncWrite for Stalling {
         buffers: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let written = Pin::new(&mut self.stream).poll_write_vectored(context, buffers);
-        self.watched(context, written)
+        self.guard(context, written)
     }
 
     fn is_write_vectored(&self) -> bool {

@@ -1,13 +1,15 @@
-//! HTML made here: the template filled in, and messages for readers without scripts.
+//! HTML made by the gateway: the filled-in template, and messages for browsers without scripts.
 
 use crate::{document::is_open, markdown};
 use arizuko_proto::v1::{self as pb, Author, TurnStatus};
+use http::HeaderValue;
 use std::{borrow::Cow, fmt::Write as _};
 
-/// What is said of a message that nobody is to answer. The page's script says the same.
+pub(super) const HTML: HeaderValue = HeaderValue::from_static("text/html; charset=utf-8");
+/// The line under a message that nobody answers. The page's script shows the same text.
 const RECEIVED: &str = "Your message was received.";
 
-/// The messages as the page's script would show them, for a page without scripts.
+/// Renders the messages as the page's script shows them.
 pub(super) fn messages(turns: &[pb::ConversationTurn], name: &str) -> String {
     let mut html = String::new();
     let mut before = None;
@@ -24,7 +26,7 @@ pub(super) fn messages(turns: &[pb::ConversationTurn], name: &str) -> String {
                 Author::Person => ("assistant person", &*message.name),
                 _ => ("assistant", name),
             };
-            // Nobody is named twice in a row.
+            // The page names no author twice in a row.
             let by = Some((class, author));
             let class = if before == by { format!("{class} again") } else { class.to_owned() };
             before = by;
@@ -56,7 +58,7 @@ fn article(html: &mut String, class: &str, id: &str, author: &str, body: &str) {
     );
 }
 
-/// Puts values in the place of each `{{name}}`, in one pass: what is put in is not looked at again.
+/// Replaces each `{{name}}` with its value, in one pass: values are not searched for names.
 pub(super) fn fill<'a>(template: &str, value: impl Fn(&str) -> Cow<'a, str>) -> String {
     let mut filled = String::with_capacity(template.len());
     let mut rest = template;

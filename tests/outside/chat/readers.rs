@@ -5,7 +5,7 @@ use tokio::io::AsyncReadExt as _;
 
 #[apply(every_stack)]
 async fn stalled_readers_slow_nobody_and_lose_nothing(kind: Kind) {
-    let settings = [("ARIZUKO_WRITE_STALL", "10"), ("ARIZUKO_TURN_BYTES", "100000000")];
+    let settings = [("ARIZUKO_WRITE_STALL", "10s"), ("ARIZUKO_TURN_BYTES", "100000000")];
     let stack = Stack::with(kind, &settings).await;
     let link = stack.issue("acme").await;
     let [here, there] = stack.visitors(&link);
@@ -65,7 +65,7 @@ async fn stalled_readers_slow_nobody_and_lose_nothing(kind: Kind) {
 
 #[apply(every_stack)]
 async fn an_idle_stream_gets_comments(kind: Kind) {
-    let stack = Stack::with(kind, &[("ARIZUKO_HEARTBEAT", "1")]).await;
+    let stack = Stack::with(kind, &[("ARIZUKO_HEARTBEAT", "1s")]).await;
     let visitor = stack.visit("acme").await;
     let posted = visitor.say("hello").await;
     let mut events = visitor.listen(&posted.turn).await;

@@ -89,7 +89,7 @@ impl Site {
         let settings = [
             ("ARIZUKO_TRUSTED_PROXY", "127.0.0.1/32"),
             ("ARIZUKO_STREAMS_PER_ADDRESS", "1"),
-            ("ARIZUKO_HEARTBEAT", "1"),
+            ("ARIZUKO_HEARTBEAT", "1s"),
         ];
         let stack = Stack::with(kind, &settings).await;
         let authority = Authority::new(&stack.folder().join("tls")).await;

@@ -70,7 +70,7 @@ async fn the_page_may_post_and_other_sites_may_not(kind: Kind) {
 #[apply(embedded)]
 async fn a_stalled_reader_is_disconnected_and_can_read_everything_later(kind: Kind) {
     const FRAMES: usize = 200;
-    let stack = Stack::with_tls(kind, &[("ARIZUKO_WRITE_STALL", "2")]).await;
+    let stack = Stack::with_tls(kind, &[("ARIZUKO_WRITE_STALL", "2s")]).await;
     let link = stack.issue("acme").await;
     let mut agent = stack.attach("acme", A).await;
     let posted = stack.visitor(&link, A).say("hello").await;

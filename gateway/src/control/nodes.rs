@@ -1,0 +1,110 @@
+//! The choice of the control to call, and the failover to the next one.
+
+use super::{client::Client, node::Node, refusal::Refusal};
+use arizuko_proto::{
+    client::Bearer,
+    tls::{self, ClientFiles},
+    v1::ErrorReason,
+};
+use std::{cmp::Reverse, error::Error, iter, ops::Deref, sync::Arc, time::Duration};
+use tokio::time::timeout;
+use tonic::{ConnectError, Response, Status};
+
+/// All controls. Cheap to clone.
+#[derive(Clone)]
+pub(super) struct Nodes(Arc<[Arc<Node>]>);
+
+/// Whether a call changes state, and so whether a lost answer leaves its outcome unknown.
+#[derive(Clone, Copy, PartialEq)]
+pub(super) enum Effect {
+    Read,
+    Write,
+}
+
+impl Nodes {
+    pub(super) fn new(addresses: &[String], key: &str, tls: &ClientFiles) -> anyhow::Result<Self> {
+        anyhow::ensure!(!addresses.is_empty(), "no control is named: use --control");
+        let key = Bearer::new(Some(key))?;
+        let nodes = addresses.iter().map(|address| Node::new(address, &key, tls).map(Arc::new));
+        Ok(Self(nodes.collect::<anyhow::Result<_>>()?))
+    }
+
+    /// Calls one control after the other, a single one twice, until one answers or refuses.
+    /// Each control has the whole `answer_timeout`.
+    pub(super) async fn ask<Q: Clone, A, F>(
+        &self,
+        answer_timeout: Duration,
+        place: &str,
+        effect: Effect,
+        request: Q,
+        call: impl Fn(Client, Q) -> F,
+    ) -> Result<A, Refusal>
+    where
+        F: Future<Output = Result<Response<A>, Status>>,
+    {
+        let nodes = self.order(place);
+        let tries = nodes.len().max(2);
+        let mut may_be_done = false;
+        for node in nodes.into_iter().cycle().take(tries) {
+            let answer = call(node.client.clone(), request.clone());
+            let status = match timeout(answer_timeout, answer).await {
+                Ok(Ok(answer)) => return Ok(answer.into_inner()),
+                Ok(Err(status)) => status,
+                Err(_) => Status::deadline_exceeded("no answer in time"),
+            };
+            may_be_done |= match ErrorReason::of(&status) {
+                Some(ErrorReason::Unavailable) => false,
+                Some(ErrorReason::OutcomeUnknown) => true,
+                Some(reason) => return Err(Refusal::from_status(reason, &status)),
+                None => !was_never_sent(&status),
+            };
+            let (code, cause) = (status.code(), cause(&status));
+            let advice = tls::advice(&node.address, &cause);
+            tracing::warn!(control = node.address, ?code, advice, "cannot call control: {cause}");
+            node.rest();
+        }
+        Err(match effect {
+            Effect::Write if may_be_done => Refusal::new(
+                ErrorReason::OutcomeUnknown,
+                "no control said whether the request was done",
+            ),
+            _ => Refusal::unavailable(),
+        })
+    }
+
+    /// Returns the control that is asked first about `place`.
+    pub(super) fn first(&self, place: &str) -> &Arc<Node> {
+        self.order(place)[0]
+    }
+
+    /// Returns the controls in the order in which to ask them about `place`: a conversation, or a
+    /// turn or secret where the conversation isn't known. All gateways prefer the same control for
+    /// one place. Controls that rest come last.
+    fn order(&self, place: &str) -> Vec<&Arc<Node>> {
+        let mut nodes: Vec<_> = self.iter().collect();
+        nodes.sort_by_cached_key(|node| (node.rests(), Reverse(node.weight(place))));
+        nodes
+    }
+}
+
+impl Deref for Nodes {
+    type Target = [Arc<Node>];
+
+    fn deref(&self) -> &Self::Target {
+        &self.0
+    }
+}
+
+fn was_never_sent(status: &Status) -> bool {
+    causes(status).any(|error| error.is::<ConnectError>())
+}
+
+/// Returns the innermost cause of a status that the connection made.
+fn cause(status: &Status) -> String {
+    let cause = causes(status).last();
+    cause.map_or_else(|| status.message().to_owned(), ToString::to_string)
+}
+
+fn causes(status: &Status) -> impl Iterator<Item = &(dyn Error + 'static)> {
+    iter::successors(status.source(), |&error| error.source())
+}

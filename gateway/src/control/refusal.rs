@@ -1,0 +1,33 @@
+//! Why a call to control did not succeed.
+
+use arizuko_proto::v1::ErrorReason;
+use std::time::Duration;
+use tonic::Status;
+use tonic_types::StatusExt as _;
+
+/// Control's refusal of a call, or `UNAVAILABLE` or `OUTCOME_UNKNOWN` if no control answered.
+#[derive(Debug)]
+pub(crate) struct Refusal {
+    pub(crate) reason: ErrorReason,
+    /// A sentence for people. It names what is wrong with the request, if the request is at fault.
+    pub(crate) message: String,
+    /// How long control says to wait before a retry.
+    pub(crate) retry_after: Option<Duration>,
+}
+
+impl Refusal {
+    pub(crate) fn new(reason: ErrorReason, message: impl Into<String>) -> Self {
+        Self { reason, message: message.into(), retry_after: None }
+    }
+
+    /// Reads a status with a reason of control's.
+    pub(super) fn from_status(reason: ErrorReason, status: &Status) -> Self {
+        let retry_after = status.get_details_retry_info().and_then(|info| info.retry_delay);
+        Self { retry_after, ..Self::new(reason, status.message()) }
+    }
+
+    /// No control did what was asked.
+    pub(super) fn unavailable() -> Self {
+        Self::new(ErrorReason::Unavailable, "no control answered")
+    }
+}

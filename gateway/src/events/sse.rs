@@ -1,0 +1,53 @@
+//! The syntax of event streams.
+
+use axum::{
+    body::Body,
+    response::{IntoResponse as _, Response},
+};
+use http::{HeaderName, header};
+use serde::Serialize;
+use std::{fmt::Write as _, time::Duration};
+
+/// How long a reader waits before it reconnects.
+const RETRY: Duration = Duration::from_secs(2);
+/// How much longer it waits after an outage: a random time up to this, so that not all readers
+/// reconnect at once.
+const RETRY_SPREAD: Duration = Duration::from_secs(4);
+
+/// The start of every stream. It makes proxies send the response's head at once.
+pub(super) fn write_start(out: &mut String) {
+    let _ = write!(out, "retry: {}\n: welcome\n\n", RETRY.as_millis());
+}
+
+pub(super) fn write_event(out: &mut String, name: &str, data: &impl Serialize) {
+    match serde_json::to_string(data) {
+        // JSON has no line breaks: those in strings are escaped.
+        Ok(data) => {
+            let _ = write!(out, "event: {name}\ndata: {data}\n\n");
+        }
+        Err(error) => tracing::error!(name, %error, "cannot encode an event as JSON"),
+    }
+}
+
+/// A comment, which keeps proxies from closing an idle stream.
+pub(super) fn write_comment(out: &mut String) {
+    out.push_str(":\n\n");
+}
+
+/// Asks the reader to reconnect after an outage. The stream ends after this.
+pub(super) fn write_retry_later(out: &mut String) {
+    // Without random numbers the wait is just not spread.
+    let random = f64::from(getrandom::u32().unwrap_or_default()) / f64::from(u32::MAX);
+    let wait = RETRY + RETRY_SPREAD.mul_f64(random);
+    let _ = write!(out, "retry: {}\n\n", wait.as_millis());
+}
+
+pub(super) fn response(body: Body) -> Response {
+    let headers = [
+        (header::CONTENT_TYPE, "text/event-stream"),
+        (header::CACHE_CONTROL, "no-store, no-transform"),
+        // Keeps nginx from buffering events.
+        (HeaderName::from_static("x-accel-buffering"), "no"),
+    ];
+    (headers, body).into_response()
+}

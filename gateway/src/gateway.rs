@@ -1,0 +1,28 @@
+//! The state that all requests share.
+
+use crate::{config::Options, control::Control, metrics::Metrics, streams::Streams};
+use std::sync::Arc;
+use tokio_util::sync::CancellationToken;
+
+/// The state that all requests share. Nothing in it outlives a restart.
+pub(crate) struct Gateway {
+    pub(crate) options: Options,
+    pub(crate) control: Control,
+    pub(crate) streams: Arc<Streams>,
+    pub(crate) metrics: Metrics,
+    /// Cancelled at shutdown: streams and waits end.
+    pub(crate) stopping: CancellationToken,
+}
+
+impl Gateway {
+    pub(crate) fn new(options: Options) -> anyhow::Result<Self> {
+        let metrics = Metrics::new();
+        Ok(Self {
+            control: Control::new(&options.control, &options.gateway_key, &options.control_tls)?,
+            streams: Streams::new(options.streams_per_address, metrics.streams.clone()),
+            metrics,
+            stopping: CancellationToken::new(),
+            options,
+        })
+    }
+}

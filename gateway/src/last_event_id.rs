@@ -1,0 +1,81 @@
+//! `Last-Event-ID`: how a reader names the last frame that it has. It is that frame's `id:`, the
+//! cursor `<seq>-<tag>`: the frame's number in the conversation's log, in decimal, and the tag of
+//! the log, as 8 hexadecimal digits.
+
+use crate::{link::Parameters, problem::Problem};
+use arizuko_proto::v1::Cursor;
+use axum::extract::FromRequestParts;
+use http::request::Parts;
+use serde::Deserialize;
+
+/// The cursor that a request names, in the header `Last-Event-ID` or else in the parameter
+/// `last_event_id`. `None` if both are empty: the reader has no frame yet.
+pub(crate) struct LastEventId(pub(crate) Option<Cursor>);
+
+impl<S: Send + Sync> FromRequestParts<S> for LastEventId {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        #[derive(Deserialize)]
+        struct CursorQuery {
+            last_event_id: Option<String>,
+        }
+        let Parameters(query) = Parameters::<CursorQuery>::from_request_parts(parts, state).await?;
+        let header = parts.headers.get("last-event-id").map(|id| id.as_bytes());
+        let parameter = query.last_event_id.as_deref().map(str::as_bytes);
+        let id = [header, parameter].into_iter().flatten().find(|id| !id.is_empty());
+        Ok(Self(id.map(|id| parse(str::from_utf8(id).unwrap_or_default()))))
+    }
+}
+
+/// Writes a cursor.
+pub(crate) fn print(cursor: Option<Cursor>) -> String {
+    let Cursor { seq, tag } = cursor.unwrap_or_default();
+    format!("{seq}-{tag:08x}")
+}
+
+/// Reads a cursor. Any other text becomes a cursor that is in no log, so that control replays from
+/// the start.
+fn parse(text: &str) -> Cursor {
+    let in_no_log = Cursor { seq: u64::MAX, tag: 0 };
+    let parsed = text.split_once('-').and_then(|(seq, tag)| {
+        Some(Cursor { seq: seq.parse().ok()?, tag: u32::from_str_radix(tag, 16).ok()? })
+    });
+    // Only the form that `print` writes: no sign, no leading zeros, no capitals.
+    parsed.filter(|parsed| print(Some(*parsed)) == text).unwrap_or(in_no_log)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_printed_cursor_parses() {
+        for (seq, tag) in [(0, 0), (1, 7), (42, u32::MAX), (u64::MAX, 0xab)] {
+            let cursor = Cursor { seq, tag };
+            assert_eq!(parse(&print(Some(cursor))), cursor);
+        }
+    }
+
+    #[test]
+    fn any_other_text_is_in_no_log() {
+        let malformed = [
+            "",
+            "-",
+            "1",
+            "1-",
+            "-1-0000000a",
+            "+1-0000000a",
+            "01-0000000a",
+            "1-0000000A",
+            "1-a",
+            "1-0000000a ",
+            "1-0000000a\0",
+            "99999999999999999999-0000000a",
+            "é-0000000a",
+        ];
+        for text in malformed {
+            assert_eq!(parse(text).seq, u64::MAX, "{text:?}");
+        }
+    }
+}

@@ -1,0 +1,57 @@
+//! The page's style and script, in the binary. Their names contain a hash of their content, so that
+//! browsers may cache them for ever.
+
+use crate::problem::Problem;
+use axum::{
+    extract::OriginalUri,
+    response::{IntoResponse, Response},
+};
+use http::header;
+use sha2::{Digest as _, Sha256};
+use std::{fmt::Write as _, sync::LazyLock};
+
+pub(super) static STYLE: LazyLock<Asset> = LazyLock::new(|| {
+    Asset::new("css", "text/css; charset=utf-8", include_str!("../../web/page.css"))
+});
+/// One file, so that its parts always have the same version and cost one request.
+pub(super) static SCRIPT: LazyLock<Asset> = LazyLock::new(|| {
+    let script = concat!(
+        include_str!("../../web/page/words.js"),
+        include_str!("../../web/page/request.js"),
+        include_str!("../../web/page/reply.js"),
+        include_str!("../../web/page/turn.js"),
+        include_str!("../../web/page/stream.js"),
+        include_str!("../../web/page/outbox.js"),
+        include_str!("../../web/page/thread.js"),
+        include_str!("../../web/page/view.js"),
+    );
+    Asset::new("js", "text/javascript; charset=utf-8", script)
+});
+
+/// A file of the page.
+pub(super) struct Asset {
+    pub(super) path: String,
+    media_type: &'static str,
+    content: &'static str,
+}
+
+impl Asset {
+    fn new(extension: &str, media_type: &'static str, content: &'static str) -> Self {
+        let mut hash = String::new();
+        for byte in &Sha256::digest(content)[..8] {
+            let _ = write!(hash, "{byte:02x}");
+        }
+        Self { path: format!("/assets/page.{hash}.{extension}"), media_type, content }
+    }
+}
+
+/// GET `/assets/{name}`
+pub(crate) async fn asset(OriginalUri(uri): OriginalUri) -> Result<Response, Problem> {
+    let mut assets = [&*STYLE, &*SCRIPT].into_iter();
+    let asset = assets.find(|asset| asset.path == uri.path()).ok_or_else(Problem::nothing_here)?;
+    let headers = [
+        (header::CONTENT_TYPE, asset.media_type),
+        (header::CACHE_CONTROL, "public, max-age=31536000, immutable"),
+    ];
+    Ok((headers, asset.content).into_response())
+}
