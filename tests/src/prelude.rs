@@ -33,8 +33,8 @@ pub use crate::{
     until, within,
 };
 pub use arizuko_proto::v1::{
-    self, Hello, KeyKind, KeyReach, LinkOptions, Route, RouteMode, attach_request::Message as Said,
-    attach_response::Message as Heard,
+    self, ErrorReason, Hello, KeyKind, KeyReach, LinkOptions, Route, RouteMode,
+    attach_request::Message as Said, attach_response::Message as Heard,
 };
 pub use http::Method;
 pub use nix::sys::signal::Signal;

@@ -97,14 +97,14 @@ async fn frames_that_break_the_contract_end_the_stream(stack: Stack) {
         let (visitor, mut agent, held) = held(&stack).await;
         agent.say(held.append(1, vec![frame])).await;
         let ended = agent.ended().await.expect("a reason");
-        assert_eq!(reason(&ended), "INVALID");
+        assert_eq!(reason(&ended), ErrorReason::Invalid);
         let cancel = format!("{}/cancel", held.turn.turn_id);
         visitor.post_to(&cancel).await.expect(200);
     }
     let (_, mut agent, held) = held(&stack).await;
     agent.say(held.append(0, vec![delta("m1", "x")])).await;
     let ended = agent.ended().await.expect("a reason");
-    assert_eq!(reason(&ended), "INVALID");
+    assert_eq!(reason(&ended), ErrorReason::Invalid);
 }
 
 #[apply(every_stack)]
@@ -135,14 +135,14 @@ async fn a_stream_begins_with_hello_and_has_only_one(stack: Stack) {
             Ok(stream) => stream.into_inner().message().await.err(),
             Err(status) => Some(status),
         };
-        assert_eq!(reason(&status.expect("a refusal")), "INVALID");
+        assert_eq!(reason(&status.expect("a refusal")), ErrorReason::Invalid);
     }
     let mut agent = stack.attach("acme", A).await;
     agent.say(Said::Hello(hello("acme", 1))).await;
-    assert_eq!(reason(&agent.ended().await.expect("a reason")), "INVALID");
+    assert_eq!(reason(&agent.ended().await.expect("a reason")), ErrorReason::Invalid);
     for wrong in [hello("a b", 1), Hello { name: "n".repeat(101), ..hello("acme", 1) }] {
         let refused =
             Session::try_open(stack.operator(B).await, wrong).await.err().expect("a refusal");
-        assert_eq!(reason(&refused), "INVALID");
+        assert_eq!(reason(&refused), ErrorReason::Invalid);
     }
 }

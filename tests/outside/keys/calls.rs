@@ -52,7 +52,7 @@ pub(super) struct Facts {
 /// Makes a call; returns the reason of its refusal, or `OK`.
 pub(super) async fn outcome(call: &str, folder: &str, channel: Channel, facts: &Facts) -> String {
     let made = within(call, make(call, folder, channel, facts)).await;
-    made.map_or_else(|status| reason(&status), |()| "OK".to_owned())
+    made.map_or_else(|status| reason(&status).word().to_owned(), |()| "OK".to_owned())
 }
 
 async fn make(call: &str, folder: &str, channel: Channel, facts: &Facts) -> Result<(), Status> {
@@ -160,7 +160,7 @@ async fn keys(call: &str, channel: Channel) -> Result<(), Status> {
             let made = keys.revoke_key(RevokeKeyRequest { key_id }).await.map(drop);
             // INVALID is about the id, so the caller's key was accepted.
             match made {
-                Err(status) if reason(&status) == "INVALID" => Ok(()),
+                Err(status) if reason(&status) == ErrorReason::Invalid => Ok(()),
                 made => made,
             }
         }

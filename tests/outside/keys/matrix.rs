@@ -170,7 +170,7 @@ async fn revoking_a_key_ends_the_streams_that_were_opened_with_it(kind: Kind) {
     let mut keys = KeyServiceClient::new(stack.operator(A).await);
     keys.revoke_key(RevokeKeyRequest { key_id: key.key_id }).await.expect("operators revoke");
     let status = agent.ended().await.expect("the stream ends with a reason");
-    assert_eq!(reason(&status), "KEY_INVALID");
+    assert_eq!(reason(&status), ErrorReason::KeyInvalid);
     // Its turn is requeued at once.
     other.credit(1).await;
     let held = other.turn().await;

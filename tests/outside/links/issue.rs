@@ -11,14 +11,14 @@ pub(super) async fn issue(
     folder: &str,
     suffix: &str,
     options: LinkOptions,
-) -> Result<String, String> {
+) -> Result<String, ErrorReason> {
     let (folder, jid_suffix) = (folder.to_owned(), suffix.to_owned());
     let request = IssueChatLinkRequest { folder, jid_suffix, options: Some(options) };
     let issued = TokenServiceClient::new(stack.operator(A).await).issue_chat_link(request).await;
     issued.map(|issued| issued.into_inner().jid).map_err(|status| reason(&status))
 }
 
-async fn hook(stack: &Stack, source: &str, suffix: &str) -> Result<String, String> {
+async fn hook(stack: &Stack, source: &str, suffix: &str) -> Result<String, ErrorReason> {
     let (source, jid_suffix) = (source.to_owned(), suffix.to_owned());
     let request = IssueWebhookRequest { folder: "acme".into(), source, jid_suffix, options: None };
     let issued = TokenServiceClient::new(stack.operator(A).await).issue_webhook(request).await;
@@ -77,13 +77,13 @@ async fn a_suffix_and_a_folder_cannot_have_the_same_jid(stack: Stack) {
     for suffix in ["eng", "ops", "art"] {
         assert_eq!(
             issue(&stack, "acme", suffix, plain()).await,
-            Err("JID_TAKEN".into()),
+            Err(ErrorReason::JidTaken),
             "{suffix}"
         );
     }
     // The other way round: the folder's JID is already that of a suffix.
     stack.issue_with("acme", "support", plain()).await;
-    assert_eq!(issue(&stack, "acme/support", "", plain()).await, Err("JID_TAKEN".into()));
+    assert_eq!(issue(&stack, "acme/support", "", plain()).await, Err(ErrorReason::JidTaken));
     assert_eq!(issue(&stack, "acme/support", "x", plain()).await, Ok("web:acme/support/x".into()));
     // Webhooks with the same words are other JIDs; a source is not a suffix.
     assert_eq!(hook(&stack, "support", "").await, Ok("hook:acme/support".into()));
@@ -94,7 +94,7 @@ async fn a_suffix_and_a_folder_cannot_have_the_same_jid(stack: Stack) {
         ..IssueWebhookRequest::default()
     };
     let taken = TokenServiceClient::new(stack.operator(B).await).issue_webhook(request).await;
-    assert_eq!(taken.map_err(|status| reason(&status)).err().as_deref(), Some("JID_TAKEN"));
+    assert_eq!(taken.map_err(|status| reason(&status)).err(), Some(ErrorReason::JidTaken));
 }
 
 #[apply(every_stack)]
@@ -107,20 +107,20 @@ async fn invalid_folders_suffixes_and_sources_are_refused(stack: Stack) {
     ] {
         assert_eq!(
             issue(&stack, folder, "", LinkOptions::default()).await,
-            Err("INVALID".into()),
+            Err(ErrorReason::Invalid),
             "{folder:?}"
         );
     }
     for suffix in ["a/b", "a b", "é", ".", "..", "a:b", "a\n", &long] {
         assert_eq!(
             issue(&stack, "acme", suffix, LinkOptions::default()).await,
-            Err("INVALID".into()),
+            Err(ErrorReason::Invalid),
             "{suffix:?}"
         );
-        assert_eq!(hook(&stack, suffix, "").await, Err("INVALID".into()), "{suffix:?}");
-        assert_eq!(hook(&stack, "github", suffix).await, Err("INVALID".into()), "{suffix:?}");
+        assert_eq!(hook(&stack, suffix, "").await, Err(ErrorReason::Invalid), "{suffix:?}");
+        assert_eq!(hook(&stack, "github", suffix).await, Err(ErrorReason::Invalid), "{suffix:?}");
     }
-    assert_eq!(hook(&stack, "", "").await, Err("INVALID".into()));
+    assert_eq!(hook(&stack, "", "").await, Err(ErrorReason::Invalid));
     let longest = ["a".repeat(63).as_str(); 8].join("/");
     assert!(issue(&stack, &longest, &"b".repeat(63), LinkOptions::default()).await.is_ok());
 }

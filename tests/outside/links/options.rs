@@ -20,14 +20,18 @@ async fn options_are_checked_and_kept(stack: Stack) {
     ] {
         let options =
             LinkOptions { allowed_origins: vec![origin.into()], ..LinkOptions::default() };
-        assert_eq!(issue(&stack, "acme", "", options).await, Err("INVALID".into()), "{origin}");
+        assert_eq!(issue(&stack, "acme", "", options).await, Err(ErrorReason::Invalid), "{origin}");
     }
     let name = LinkOptions { name: "n".repeat(101), ..LinkOptions::default() };
-    assert_eq!(issue(&stack, "acme", "", name).await, Err("INVALID".into()));
+    assert_eq!(issue(&stack, "acme", "", name).await, Err(ErrorReason::Invalid));
     for seconds in [0, -1] {
         let lifetime = Some(prost_types::Duration { seconds, nanos: 0 });
         let options = LinkOptions { lifetime, ..LinkOptions::default() };
-        assert_eq!(issue(&stack, "acme", "", options).await, Err("INVALID".into()), "{seconds} s");
+        assert_eq!(
+            issue(&stack, "acme", "", options).await,
+            Err(ErrorReason::Invalid),
+            "{seconds} s"
+        );
     }
 
     let options = LinkOptions {

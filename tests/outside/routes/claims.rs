@@ -104,6 +104,6 @@ async fn a_person_without_a_name_is_refused(stack: Stack) {
     for name in ["", "  ", &"x".repeat(101)] {
         let refused = Session::try_open(stack.operator(A).await, person("acme/people", name)).await;
         let status = refused.err().expect("a person has a name");
-        assert_eq!(reason(&status), "INVALID");
+        assert_eq!(reason(&status), ErrorReason::Invalid);
     }
 }

@@ -104,7 +104,7 @@ async fn a_turn_cannot_be_handed_off_to_another_root_folder(stack: Stack) {
     let mut held = bot.turn().await;
     bot.push(&mut held, vec![handoff("other/people", "", false)]).await;
     let status = bot.ended().await.expect("the stream ends with an error");
-    assert_eq!(reason(&status), "INVALID");
+    assert_eq!(reason(&status), ErrorReason::Invalid);
     assert!(status.message().contains("other/people"), "{status:?}");
     // The agent attaches again and still holds the turn.
     let hello = Hello { session_id: bot.welcome.session_id.clone(), ..hello("acme", 100) };

@@ -104,7 +104,7 @@ impl World {
                         let none = arizuko_tests::routes::route(&route.prefix);
                         Ok(Some(standing.cloned().unwrap_or(none)))
                     }
-                    false => Err("INVALID".to_owned()),
+                    false => Err(ErrorReason::Invalid),
                 };
                 same("SetRoute", &set, &expected)
             }

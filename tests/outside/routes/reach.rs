@@ -63,7 +63,7 @@ pub(super) fn persona(prefix: &str, persona: &str) -> Route {
 
 /// The reason of a refusal, or `OK`.
 pub(super) fn outcome<T>(made: Result<T, Status>) -> String {
-    made.map_or_else(|status| reason(&status), |_| "OK".to_owned())
+    made.map_or_else(|status| reason(&status).word().to_owned(), |_| "OK".to_owned())
 }
 
 pub(super) async fn agent(stack: &Stack, folder: &str, reach: KeyReach) -> String {

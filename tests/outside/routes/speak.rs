@@ -102,10 +102,10 @@ async fn a_folder_without_a_part_in_the_conversation_cannot_speak_or_read(stack:
     };
     assert_eq!(refused(&own, "").await, None);
     assert_eq!(refused(&below, "acme").await, None);
-    assert_eq!(refused(&own, "acme/other").await.as_deref(), Some("NOT_ALLOWED"));
-    assert_eq!(refused(&gateway, "acme").await.as_deref(), Some("NOT_ALLOWED"));
+    assert_eq!(refused(&own, "acme/other").await, Some(ErrorReason::NotAllowed));
+    assert_eq!(refused(&gateway, "acme").await, Some(ErrorReason::NotAllowed));
     for (key, folder) in [(&other, ""), (&foreign, ""), (&below, "acme/other")] {
-        assert_eq!(refused(key, folder).await.as_deref(), Some("NOT_FOUND"), "{folder}");
+        assert_eq!(refused(key, folder).await, Some(ErrorReason::NotFound), "{folder}");
     }
     // Once the folder has an open turn of the conversation, it can.
     let target = Some("acme/other".to_owned());
@@ -125,17 +125,17 @@ async fn an_invalid_message_is_refused_with_a_reason(kind: Kind) {
         let sent = send(channel.clone(), speech).await;
         reason(&sent.expect_err("it is refused"))
     };
-    assert_eq!(why(speech("acme", id, " \n")).await, "INVALID");
-    assert_eq!(why(speech("acme", "not an id", "x")).await, "INVALID");
-    assert_eq!(why(speech("", id, "x")).await, "INVALID");
-    assert_eq!(why(speech("acme", &"A".repeat(22), "x")).await, "NOT_FOUND");
-    assert_eq!(why(speech("acme", id, &"x".repeat(70_000))).await, "TOO_LARGE");
+    assert_eq!(why(speech("acme", id, " \n")).await, ErrorReason::Invalid);
+    assert_eq!(why(speech("acme", "not an id", "x")).await, ErrorReason::Invalid);
+    assert_eq!(why(speech("", id, "x")).await, ErrorReason::Invalid);
+    assert_eq!(why(speech("acme", &"A".repeat(22), "x")).await, ErrorReason::NotFound);
+    assert_eq!(why(speech("acme", id, &"x".repeat(70_000))).await, ErrorReason::TooLarge);
     for _ in 0..5 {
         send(channel.clone(), speech("acme", id, "x")).await.expect("it is allowed");
     }
-    assert_eq!(why(speech("acme", id, "x")).await, "RATE_LIMITED");
+    assert_eq!(why(speech("acme", id, "x")).await, ErrorReason::RateLimited);
     stack.revoke(&link.token_id).await;
-    assert_eq!(why(speech("acme", id, "x")).await, "NOT_FOUND");
+    assert_eq!(why(speech("acme", id, "x")).await, ErrorReason::NotFound);
 }
 
 #[apply(every_stack)]
@@ -150,6 +150,6 @@ async fn a_repeat_with_the_same_idempotency_key_sends_nothing_new(stack: Stack) 
     let again = send(stack.operator(B).await, speech("x")).await.expect("it is allowed");
     assert_eq!(first, again);
     let other = send(stack.operator(B).await, speech("y")).await;
-    assert_eq!(reason(&other.expect_err("another body")), "IDEMPOTENCY_MISMATCH");
+    assert_eq!(reason(&other.expect_err("another body")), ErrorReason::IdempotencyMismatch);
     assert_eq!(stack.read("acme", &posted.conversation).await.len(), 2);
 }

@@ -1,26 +1,26 @@
-//! A stack that nobody talks to in the clear.
+//! A stack with TLS between all its parts.
 
 use super::{Instance, Kind, Stack, web};
 use crate::{
     certificates::{Authority, Certificate},
-    operator::{Channel, connect_to},
+    operator::{Channel, connect_with},
 };
-use std::{fs, path::Path};
-use tonic::transport::{self, ClientTlsConfig, Endpoint, Identity};
+use arizuko_proto::tls::ClientFiles;
+use std::fs;
 
-/// Whose certificates a stack has.
+/// The certificates of a stack.
 pub struct Tls {
-    /// Who made them.
+    /// The authority that issued them.
     pub authority: Authority,
-    /// Of gateways, and of controls.
+    /// The certificate of its gateways and controls.
     pub server: Certificate,
-    /// Of control's clients.
+    /// The certificate of control's clients.
     pub client: Certificate,
 }
 
 impl Stack {
-    /// Starts one whose gateways have HTTPS, and whose controls want a certificate of everybody;
-    /// in `up` control is by itself.
+    /// Starts one whose gateways serve HTTPS and whose controls want a certificate of each client.
+    /// In `up` control has no TLS.
     pub async fn with_tls(kind: Kind, settings: &[(&str, &str)]) -> Self {
         let mut stack = Self::prepare(kind, settings, "https://{root}.example").await;
         let authority = Authority::new(&stack.folder().join("tls")).await;
@@ -37,7 +37,8 @@ impl Stack {
         ] {
             stack.settings.push((name.into(), file.display().to_string()));
         }
-        let root = reqwest::Certificate::from_pem(&read(&authority.file()));
+        let root = fs::read(authority.file()).expect("openssl has written it");
+        let root = reqwest::Certificate::from_pem(&root);
         let web = web().tls_certs_only([root.expect("it is a certificate")]);
         stack.web = web.build().expect("it trusts one authority");
         stack.tls = Some(Tls { authority, server, client });
@@ -63,18 +64,11 @@ impl Stack {
 
     /// Connects to a control with a key.
     pub(crate) async fn channel(&self, control: Instance, key: &str) -> Channel {
-        let control = self.control(control);
-        let mut endpoint = Endpoint::from_shared(control).expect("the stack's addresses are URLs");
-        if let Some(Tls { authority, client, .. }) = &self.tls {
-            let trusted = transport::Certificate::from_pem(read(&authority.file()));
-            let shown = Identity::from_pem(read(&client.cert), read(&client.key));
-            let tls = ClientTlsConfig::new().ca_certificate(trusted).identity(shown);
-            endpoint = endpoint.tls_config(tls).expect("openssl makes what all can read");
-        }
-        connect_to(endpoint, Some(key)).await
+        let files = self.tls.as_ref().map(|tls| ClientFiles {
+            ca: Some(tls.authority.file()),
+            client_cert: Some(tls.client.cert.clone()),
+            client_key: Some(tls.client.key.clone()),
+        });
+        connect_with(&self.control(control), Some(key), &files.unwrap_or_default()).await
     }
-}
-
-fn read(file: &Path) -> Vec<u8> {
-    fs::read(file).expect("openssl has written it")
 }
