@@ -17,7 +17,7 @@ pub(crate) struct Entry {
     pub(crate) folder: String,
     pub(crate) subject: String,
     pub(crate) detail: String,
-    /// Makes two entries of one moment two members of the set.
+    /// Random: makes entries of one millisecond different members of the set.
     nonce: u64,
 }
 
@@ -27,7 +27,7 @@ pub(crate) struct Change<'a> {
     pub(crate) actor: &'a str,
     /// For example `token.issue`.
     pub(crate) action: &'a str,
-    /// Empty where it is of no folder.
+    /// Empty if it belongs to no folder.
     pub(crate) folder: &'a str,
     /// What was changed: an id, a prefix, a JID.
     pub(crate) subject: &'a str,
@@ -75,7 +75,7 @@ pub(crate) fn tell(tx: &mut Tx<'_>, event: Event) -> Decision<()> {
     Ok(())
 }
 
-/// Whether something in `folder` belongs to a view of `above`; no `above`: of everything.
+/// Whether `folder` is `above` or below it. `None` covers every folder.
 pub(crate) fn in_view(folder: &str, above: Option<&FolderName>) -> bool {
     above.is_none_or(|above| FolderName::parse(folder).is_ok_and(|folder| folder.is_within(above)))
 }

@@ -18,7 +18,7 @@ use std::time::Duration;
 /// The largest frame, in bytes, that its wake-up carries; readers find a larger one in the log.
 const CARRIED_BYTES: usize = 16 << 10;
 
-/// A conversation, but for what changes with each frame.
+/// A conversation, without what changes with each frame.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Conversation {
     pub(crate) id: ConversationId,
@@ -104,7 +104,7 @@ pub(crate) struct Handoff {
     pub(crate) from: FolderName,
     /// For the next agent.
     pub(crate) note: String,
-    /// Nobody handed it off: no answer came in time.
+    /// Whether it moved because no answer came in time.
     pub(crate) escalated: bool,
 }
 

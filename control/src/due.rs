@@ -1,7 +1,8 @@
-//! What time does: leases, deadlines, expiry and clean-up.
+//! Due items: leases, deadlines, expiry and clean-up.
 //!
 //! Every deadline is a member of its partition's due set, changed in the same commit as what it
-//! is about. Any control may take a due item: the versions of what it changes fence it.
+//! is about. Any control may take a due item; the versions of the records that it changes keep two
+//! controls from taking it twice.
 
 use crate::{
     control::Control,

@@ -34,7 +34,7 @@ impl Outcome {
 /// One entry of a conversation's log. Its seq is the entry's own.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Frame {
-    /// Tells this log from one that a failover put in its place.
+    /// Random. It differs if a failover lost this frame and another one took its seq.
     pub(crate) tag: u32,
     pub(crate) turn: TurnId,
     /// The number in the turn; 0 for the visitor's message.

@@ -1,4 +1,4 @@
-//! The gRPC surface: one file a service, which turns protos into the domain and back.
+//! The gRPC surface: one file for each service, which turns protos into the domain and back.
 
 use crate::control::Control;
 use arizuko_proto::v1;

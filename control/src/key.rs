@@ -143,7 +143,7 @@ pub(crate) fn create(
         name: name.to_owned(),
         created_at: tx.now,
     };
-    // Guarded to be new: a commit that comes late must not bring back a key that was revoked.
+    // Guarded to be absent: a late commit must not bring back a revoked key.
     tx.get_unlikely::<Key>(&key.id)?;
     if let Role::Agent { folder, .. } = role {
         known_folders::add(tx, folder)?;

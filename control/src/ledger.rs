@@ -93,8 +93,8 @@ impl Ledger {
         Time::from_millis(self.store.now())
     }
 
-    /// Decides and commits until it holds. `expected` are records that the decision will read:
-    /// naming them saves round trips and changes nothing else.
+    /// Decides and commits until a commit is applied. `expected` are records that the decision
+    /// will read: naming them saves round trips and changes nothing else.
     ///
     /// Hints make this one round trip when all that the decision reads is remembered. They can't
     /// make it wrong: a commit guards their versions, and a refusal is only believed if it rests
@@ -277,7 +277,7 @@ impl Ledger {
     }
 }
 
-/// Logs what a commit wrote, by names: contents are the visitors'.
+/// Logs what a commit wrote, by names only: the contents are private.
 fn log(batch: &Batch, attempt: usize) {
     if !tracing::enabled!(tracing::Level::DEBUG) {
         return;
@@ -336,7 +336,7 @@ struct Reading {
     known: Known,
     /// Whether hints may be used.
     trusting: bool,
-    /// Whether one was.
+    /// Whether a hint was used.
     hinted: bool,
 }
 

@@ -1,4 +1,4 @@
-//! The figures that bound what visitors, agents and readers can do. Each is a setting.
+//! The limits on visitors, agents and readers. Each is a setting.
 
 use std::time::Duration;
 
@@ -6,10 +6,10 @@ use std::time::Duration;
 #[derive(clap::Args, Clone, Debug)]
 #[command(next_help_heading = "Limits")]
 pub struct Limits {
-    /// Messages a minute that one link takes.
+    /// Messages that one link takes in a minute.
     #[arg(long, env = "ARIZUKO_LINK_RATE", default_value_t = 60)]
     pub link_rate: u32,
-    /// Messages a minute that one link takes from one address.
+    /// Messages that one link takes from one address in a minute.
     #[arg(long, env = "ARIZUKO_ADDRESS_RATE", default_value_t = 20)]
     pub address_rate: u32,
     /// Open turns of one link.
@@ -42,7 +42,7 @@ pub struct Limits {
     /// How long an agent's session lives without a heartbeat.
     #[arg(long, env = "ARIZUKO_LEASE", default_value = "30s", value_parser = duration)]
     pub lease: Duration,
-    /// How often agents send one.
+    /// How often agents send heartbeats.
     #[arg(long = "agent-heartbeat", env = "ARIZUKO_AGENT_HEARTBEAT", default_value = "5s", value_parser = duration)]
     pub heartbeat: Duration,
     /// How long frames are kept after their turn.
@@ -51,7 +51,7 @@ pub struct Limits {
     /// How long messages are kept after a conversation's last one.
     #[arg(long, env = "ARIZUKO_KEEP_MESSAGES", default_value = "30d", value_parser = duration)]
     pub keep_messages: Duration,
-    /// How often an open stream is checked against the store, whatever it was told.
+    /// How often an open stream is checked against the store, even without a wake-up.
     #[arg(long, env = "ARIZUKO_RECHECK", default_value = "15s", value_parser = duration)]
     pub recheck: Duration,
 }

@@ -170,7 +170,7 @@ pub(crate) fn present(folder: &FolderName) -> Set<SessionId> {
     Set::new(format!("present:{folder}"))
 }
 
-/// The partition's live tokens, scored by the time that they were minted. Written by `token.rs`.
+/// The partition's live tokens, scored by the time that they were issued. Written by `token.rs`.
 pub(crate) fn tokens() -> Set<InFolder> {
     Set::new("tokens")
 }
@@ -196,7 +196,7 @@ pub(crate) fn routed_roots() -> Set<String> {
     Set::new("routes")
 }
 
-/// What becomes due, scored by when. Written with everything that has a deadline.
+/// Due items, scored by time. Written with everything that has a deadline.
 pub(crate) fn due() -> Set<Due> {
     Set::new("due")
 }
@@ -210,7 +210,7 @@ pub(crate) enum Due {
     Turn(TurnId),
     /// A conversation's clean-up.
     Conversation(ConversationId),
-    /// A token's expiry, and after its end that of its turns.
+    /// A token's expiry, and after its end the cancelling of its turns.
     Token(TokenId),
     /// A newer control's, or a broken member.
     Unknown(String),

@@ -57,7 +57,7 @@ pub(crate) struct GiveUp {
     pub(crate) say: String,
 }
 
-/// What one prefix says. What is `None` comes from the next shorter one.
+/// The route of one prefix. A field that is `None` comes from the next shorter prefix.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Route {
     pub(crate) prefix: String,
@@ -67,7 +67,7 @@ pub(crate) struct Route {
     pub(crate) mode: Option<Mode>,
     pub(crate) escalation: Option<Vec<Step>>,
     pub(crate) give_up: Option<GiveUp>,
-    /// Whose tokens it is for, where a key set it that doesn't reach the whole tenant.
+    /// The tokens that it applies to, if the key that set it doesn't reach the whole tenant.
     pub(crate) only: Option<Reach>,
 }
 
@@ -243,7 +243,7 @@ pub(crate) fn ensure_index(tx: &mut Tx<'_>, root: &str) -> Decision<()> {
     Ok(())
 }
 
-/// What all prefixes of a JID say together, and which of them said it.
+/// The route of a JID, resolved from all its prefixes, and which prefix sets each field.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Resolved {
     pub(crate) route: Route,
@@ -266,7 +266,7 @@ impl Resolved {
     }
 }
 
-/// What becomes of a message to `jid`, whose token is of `folder`.
+/// Resolves the route of a message to `jid`, for a token of `folder`.
 pub(crate) fn resolve(tx: &mut Tx<'_>, jid: &str, folder: &FolderName) -> Decision<Resolved> {
     let index = tx.get::<Index>(folder.root())?.unwrap_or_default();
     let matching: Vec<&str> = beginnings(jid).filter(|prefix| index.0.contains(*prefix)).collect();

@@ -21,7 +21,7 @@ pub(crate) struct Session {
     pub(crate) id: SessionId,
     pub(crate) folder: FolderName,
     pub(crate) name: String,
-    /// Whether a person answers, whose name visitors are shown.
+    /// Whether a person answers. Visitors see a person's name.
     pub(crate) person: bool,
     pub(crate) key: KeyId,
     /// The number of its newest stream. Only that one speaks for it.
@@ -60,7 +60,7 @@ impl Session {
         tx.put(&self.id, self)
     }
 
-    /// Deletes it. Its turns are somebody else's by now.
+    /// Deletes it. Its turns have been requeued.
     pub(crate) fn forget(&self, tx: &mut Tx<'_>) {
         tx.delete::<Self>(&self.id);
         tx.delete_set(&names::held(&self.id));
@@ -128,7 +128,7 @@ pub(crate) fn open(tx: &mut Tx<'_>, caller: &Caller, hello: &Hello) -> Decision<
         attached_at: tx.now,
         expires_at: tx.now,
     };
-    // Guarded to be new: a commit that comes late must not bring back what has ended since.
+    // Guarded to be absent: a late commit must not bring back a session that has ended.
     tx.get_unlikely::<Session>(&session.id)?;
     known_folders::add(tx, &hello.folder)?;
     session.renew(tx)?;

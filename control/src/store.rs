@@ -121,7 +121,7 @@ pub(crate) enum Write {
     Delete {
         name: String,
     },
-    /// Wakes who watches `topic` in this partition.
+    /// Wakes the subscribers of `topic` in this partition.
     Publish {
         topic: String,
         payload: Bytes,
@@ -140,7 +140,7 @@ pub(crate) struct Batch {
     pub(crate) writes: Vec<Write>,
 }
 
-/// What became of a batch.
+/// The outcome of a batch.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Commit {
     Applied,
@@ -174,7 +174,7 @@ pub(crate) trait Store: Send + Sync {
     /// Says which store this is, without credentials.
     fn describe(&self) -> String;
 
-    /// What its settings cost of what we promise, a sentence each.
+    /// Sentences, one for each setting that weakens a promise.
     async fn remarks(&self) -> Vec<String> {
         Vec::new()
     }

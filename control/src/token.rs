@@ -83,7 +83,7 @@ impl Token {
     }
 }
 
-/// What a caller wants minted.
+/// The token that a caller asks for.
 #[derive(Clone, Debug)]
 pub(crate) struct Order {
     pub(crate) kind: Kind,
@@ -147,7 +147,7 @@ fn check_origin(origin: &str) -> Result<(), Refusal> {
     fits.then_some(()).ok_or_else(refusal)
 }
 
-/// Whose a JID is, and which tokens are live on it.
+/// The folder that a JID belongs to, and its live tokens.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Address {
     folder: FolderName,
@@ -186,7 +186,7 @@ pub(crate) fn admit(
     if token.kind == kind { Ok(token) } else { Err(Refusal::WrongKind) }
 }
 
-/// Mints a token.
+/// Issues a token.
 pub(crate) fn issue(
     tx: &mut Tx<'_>,
     caller: &Caller,
@@ -217,7 +217,7 @@ pub(crate) fn issue(
         expires_at: order.lifetime.map(|lifetime| tx.now + lifetime),
         revoked_at: None,
     };
-    // Guarded to be new: a commit that comes late must not bring back a token that was revoked.
+    // Guarded to be absent: a late commit must not bring back a revoked token.
     tx.get_unlikely::<Token>(&token.id)?;
     address.tokens.push(token.id.clone());
     tx.put(token.jid.as_str(), &address)?;
@@ -254,8 +254,8 @@ fn claim(tx: &mut Tx<'_>, order: &Order, jid: &str) -> Decision<Address> {
     Ok(Address { folder, source, suffix, tokens: Vec::new() })
 }
 
-/// Ends one token if it is live and the caller's. Another's token looks like none: an id tells
-/// nobody that it exists.
+/// Ends one token if it is live and the caller's. A token of another owner counts as unknown, so
+/// that ids reveal nothing.
 pub(crate) fn revoke(tx: &mut Tx<'_>, caller: &Caller, id: &TokenId) -> Decision<Option<Token>> {
     caller.must_mint()?;
     match tx.get::<Token>(id)? {
@@ -278,7 +278,7 @@ pub(crate) fn revoke_jid(tx: &mut Tx<'_>, caller: &Caller, jid: &str) -> Decisio
     Ok(revoked)
 }
 
-/// Ends a token whose time is over; says whether it has ended, by this or before.
+/// Ends a token that has expired. Returns whether it has ended, now or before.
 pub(crate) fn expire(tx: &mut Tx<'_>, id: &TokenId) -> Decision<bool> {
     let Some(token) = tx.get::<Token>(id)? else {
         return Ok(true);

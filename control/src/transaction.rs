@@ -25,7 +25,7 @@ use std::{
 
 /// What is stored under one name, as JSON.
 pub(crate) trait Record: Serialize + DeserializeOwned {
-    /// What it is found by.
+    /// The id that it is found by.
     type Id: ?Sized;
 
     /// Its name in the store.
@@ -43,7 +43,7 @@ pub(crate) enum Stop {
     /// It needs these first.
     Missing(Vec<Read>),
     Refused(Refusal),
-    /// A stored record doesn't parse: a bug, or somebody else's hand.
+    /// A stored record doesn't parse: a bug, or somebody has changed it by hand.
     Corrupt(String),
 }
 
@@ -72,7 +72,7 @@ pub(crate) struct Tx<'a> {
     /// Records that were taken to be absent.
     guesses: Vec<Read>,
     bounds: Vec<Guard>,
-    /// What the sets of `bounds` refuse with when they are full.
+    /// The refusal for each set of `bounds`, in case it is full.
     full: HashMap<String, Refusal>,
     writes: Vec<Write>,
 }
@@ -297,7 +297,7 @@ impl<'a> Tx<'a> {
         !self.writes.is_empty()
     }
 
-    /// What to commit, and what each set that it limits refuses with when it is full.
+    /// Returns the batch to commit, and the refusal for each set that it limits.
     pub(crate) fn into_batch(
         self,
         partition: Partition,

@@ -1,4 +1,4 @@
-//! Turns: one message, and all that is replied to it.
+//! Turns: one message, and everything that is replied to it.
 //!
 //! A turn is queued, then running in the hands of one agent's session, then ended for good. Each
 //! delivery is a new attempt, and only the newest attempt may write.
@@ -37,8 +37,8 @@ pub(crate) mod reply;
 pub(crate) mod retention;
 pub(crate) mod speak;
 
-/// What a turn is and who has it: all but its message ([`input::Input`]) and what changes with each
-/// frame ([`frames::Progress`]).
+/// A turn, without its message ([`input::Input`]) and without what changes with each frame
+/// ([`frames::Progress`]).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Turn {
     pub(crate) id: TurnId,
@@ -52,10 +52,10 @@ pub(crate) struct Turn {
     /// The number of the newest delivery; 0 before the first.
     #[serde(default)]
     pub(crate) attempt: u32,
-    /// How often an agent lost it; not those that gave it back in peace.
+    /// How often agents lost it. An agent that gives it back does not count.
     #[serde(default, skip_serializing_if = "is_default")]
     pub(crate) strikes: u32,
-    /// Whether what was said stays when the next attempt begins.
+    /// Whether the messages so far stay when the next attempt begins.
     #[serde(default, skip_serializing_if = "is_default")]
     pub(crate) keep: bool,
     /// When an agent first added a frame.
@@ -229,7 +229,7 @@ impl Turn {
         Some(hold)
     }
 
-    /// Takes it from its session, out of its queue, and out of all that counts open turns.
+    /// Removes it from its session, from its queue, and from its token's open turns.
     fn release(&mut self, tx: &mut Tx<'_>, notice: Option<Notice>) {
         self.leave_running(tx, notice);
         queue::leave(tx, &self.place.folder, &self.id);
@@ -237,12 +237,12 @@ impl Turn {
         tx.unschedule(&Due::Turn(self.id.clone()));
     }
 
-    /// Tells its session that it has ended.
+    /// The notice that tells its session that it has ended.
     fn cancelled(&self) -> Notice {
         Notice::Cancel { turn: self.id.clone(), attempt: self.attempt }
     }
 
-    /// Tells its session that somebody else has it, or will.
+    /// The notice that tells its session that it no longer holds the turn.
     fn lost(&self, why: &str) -> Notice {
         Notice::Lost { turn: self.id.clone(), attempt: self.attempt, why: why.to_owned() }
     }

@@ -129,7 +129,7 @@ pub(super) fn conversation_id(id: &str) -> Result<ConversationId, Refusal> {
     Ok(id)
 }
 
-/// Returns the folder whose part of a list the caller wants; `None` for an operator who wants all.
+/// Returns the folder that a list is limited to; `None` for an operator who wants all folders.
 pub(super) fn view(caller: &Caller, folder: &str) -> Result<Option<FolderName>, Refusal> {
     match (folder, &caller.role) {
         ("", Role::Operator) => Ok(None),

@@ -1,4 +1,4 @@
-//! What would become of a message, for people.
+//! Explains to people what happens to a message to a JID.
 
 use super::{Resolved, resolve, table::reaches};
 use crate::{
@@ -10,7 +10,7 @@ use crate::{
     transaction::{Decision, Tx},
 };
 
-/// What would become of a message to a JID.
+/// What happens to a message to a JID.
 #[derive(Clone, Debug)]
 pub(crate) struct Explained {
     /// The JID's own folder.
@@ -20,10 +20,10 @@ pub(crate) struct Explained {
     pub(crate) resolved: Resolved,
 }
 
-/// Says what would become of a message to `jid`, and why.
+/// Explains what happens to a message to `jid`, and why.
 pub(crate) fn explain(tx: &mut Tx<'_>, caller: &Caller, jid: &str) -> Decision<Explained> {
     jid::root(jid)?;
-    // Nothing is said, not even whether it exists, of what the key doesn't reach.
+    // The caller learns nothing of JIDs that the key doesn't reach, not even whether they exist.
     if !reaches(caller, jid) {
         let why = format!("this key does not reach {jid}");
         return Err(Refusal::NotAllowed(why).into());

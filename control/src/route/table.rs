@@ -1,4 +1,4 @@
-//! The table of routes: what is written into it, and by whom.
+//! Changes of routes, and which keys may make them.
 
 use super::{Field, Index, Reach, Route};
 use crate::{
@@ -66,7 +66,7 @@ pub(crate) fn delete(tx: &mut Tx<'_>, caller: &Caller, prefix: &str) -> Decision
     Ok(before)
 }
 
-/// The routes of a folder's prefixes and those below that the caller may see, by prefix.
+/// The routes of a folder and of the folders below that the caller may see, sorted by prefix.
 pub(crate) fn list(tx: &mut Tx<'_>, caller: &Caller, folder: &FolderName) -> Decision<Vec<Route>> {
     let seen: Vec<String> = tx
         .get::<Index>(folder.root())?
@@ -83,7 +83,7 @@ pub(crate) fn list(tx: &mut Tx<'_>, caller: &Caller, folder: &FolderName) -> Dec
     Ok(routes)
 }
 
-/// Makes a folder's routes exactly these; returns what that changes, by prefix.
+/// Makes a folder's routes exactly these; returns the changes, sorted by prefix.
 pub(crate) fn apply(
     tx: &mut Tx<'_>,
     caller: &Caller,
@@ -112,7 +112,7 @@ pub(crate) fn apply(
             return Err(Refusal::Invalid(why).into());
         }
     }
-    // What each change reads, in one go.
+    // Loads what all changes read in one go.
     tx.expect(pairs.keys().map(|prefix| Address::name(prefix)))?;
     let (mut changes, mut table) = (Vec::new(), Table::read(tx, folder.root())?);
     for (prefix, (before, after)) in pairs {
@@ -151,7 +151,7 @@ impl Table {
         mut after: Route,
     ) -> Decision<Route> {
         let reach = may_change(tx, caller, &after.prefix, before)?;
-        // Whoever reaches all leaves it as narrow as it was.
+        // A key that reaches the whole tenant leaves the route limited as it was.
         after.only = reach.or(after.only);
         after.check()?;
         let action = if after.is_empty() {

@@ -1,5 +1,5 @@
 //! A turn's timers: until when it has to be accepted, when the next step of its escalation is
-//! taken, and when it ends. One due item a turn stands for the soonest of them.
+//! taken, and when it ends. Each turn has one due item, at the soonest timer.
 
 use super::Turn;
 use crate::{
@@ -30,7 +30,7 @@ impl Turn {
         tx.schedule(&Due::Turn(self.id.clone()), at);
     }
 
-    /// The first timer that has run out, those that end the most first.
+    /// Returns a timer that has run out; the deadline comes first, then the escalation.
     pub(super) fn overdue(&self, now: Time) -> Option<Timer> {
         let is_past = |at: Option<Time>| at.is_some_and(|at| now >= at);
         if now >= self.deadline {
@@ -63,7 +63,7 @@ impl Turn {
         self.escalation.unfinished_until = unfinished_until;
     }
 
-    /// Gives its folder as long again to add a frame, if it had added one before.
+    /// Restarts its folder's time for a first frame, if the folder had added one.
     pub(super) fn await_first_frame_again(&mut self, now: Time) {
         if std::mem::take(&mut self.place.spoke) {
             self.escalation.silent_until = self.escalation.silence.map(|silence| now + silence);
@@ -71,7 +71,7 @@ impl Turn {
     }
 }
 
-/// How long a turn of this route may be open: long enough for everybody who is to be asked.
+/// How long a turn of this route may be open: long enough for every step of its escalation.
 pub(super) fn patience(limits: &Limits, route: &Route) -> Duration {
     if let Some(give_up) = &route.give_up {
         return give_up.after;

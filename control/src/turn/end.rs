@@ -1,4 +1,4 @@
-//! How turns end: by their agent, by a cancel, by another module's decision, or as they begin.
+//! How turns end: by their agent, by a cancel, by another module's decision, or at once.
 
 use super::{End, Finisher, State, Turn, exchange::Exchange, observe, retention};
 use crate::{
@@ -43,7 +43,7 @@ pub(super) fn end(tx: &mut Tx<'_>, exchange: Exchange, ending: &Ending<'_>) -> D
     end_open(tx, exchange, ending, Some(notice), None)
 }
 
-/// Ends a turn by the word of the agent that holds it, which is answered and needs no notice.
+/// Ends a turn as the agent that holds it asks. The agent gets an answer and needs no notice.
 pub(super) fn end_by_agent(
     tx: &mut Tx<'_>,
     mut exchange: Exchange,
@@ -81,7 +81,7 @@ fn end_open(
     exchange.store(tx)
 }
 
-/// Ends a turn as it begins, for nobody is to answer it. `messages` are what it says.
+/// Ends a new turn at once, with these messages, because no agent is to answer it.
 pub(super) fn end_new(
     tx: &mut Tx<'_>,
     exchange: &mut Exchange,

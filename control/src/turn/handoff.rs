@@ -1,5 +1,5 @@
 //! A turn moves from one folder to another: its agent hands it off, or nobody answers in time.
-//! What was said stays.
+//! The visitor keeps the messages so far.
 
 use super::{
     Turn,
@@ -17,7 +17,7 @@ use crate::{
     transaction::{Decision, Tracked, Tx},
 };
 
-/// How often a turn may move: agents that hand it to one another would do so for ever.
+/// How often a turn may move, so that two agents cannot hand it back and forth for ever.
 const MAX_MOVES: u32 = 20;
 
 /// What an agent says when it hands its turn off.
@@ -75,7 +75,7 @@ pub(super) fn escalate(tx: &mut Tx<'_>, mut turn: Tracked<Turn>) -> Decision<()>
     turn.escalation.step += 1;
     let next = steps.get(turn.escalation.step);
     turn.await_step(next);
-    // Where it has been handed off to that folder already, nobody need be asked.
+    // The step's folder has the turn already.
     let Some(step) = step.filter(|step| step.to != turn.place.folder) else {
         turn.schedule(tx);
         return turn.store(tx, &turn.id);
@@ -106,7 +106,7 @@ fn move_to(
     };
     let Exchange { turn, conversation, .. } = &mut exchange;
     turn.tell(tx, event, &why)?;
-    // An agent that hands it off is answered; one that loses it has to be told.
+    // An agent that hands it off gets an answer; an agent that loses it gets a notice.
     let notice = handoff.escalated.then(|| turn.lost(event));
     turn.leave_running(tx, notice);
     queue::leave(tx, &turn.place.folder, &turn.id);

@@ -17,7 +17,7 @@ use crate::{
     transaction::{Decision, Tracked, Tx},
 };
 
-/// How many turns of a queue a claim looks at, should the first be gone by now.
+/// How many turns of a queue a claim looks at, in case the first ones have left it.
 const CANDIDATES: u32 = 4;
 
 /// Delivers the turn that has waited longest in the queue of the session's folder.
@@ -115,7 +115,7 @@ pub(super) fn requeue(
 ) -> Decision<()> {
     let notice = turn.lost(why);
     let hold = turn.leave_running(tx, Some(notice));
-    // Nobody else says again what a person has said.
+    // The next agent must not repeat what a person has said.
     turn.keep |= hold.is_some_and(|hold| hold.person.is_some());
     turn.await_first_frame_again(tx.now);
     turn.schedule(tx);

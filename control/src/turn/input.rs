@@ -12,7 +12,7 @@ use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
-/// What an agent is given of a message. Written once.
+/// A turn's message, plan and context, as its agent gets them. Written once.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Input {
     pub(crate) content: Blob,
@@ -48,7 +48,7 @@ impl Header {
     }
 }
 
-/// Bytes that are text most of the time, and then readable in the store.
+/// Bytes, stored as text if they are UTF-8, so that operators can read them.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Blob {
@@ -67,7 +67,7 @@ impl Blob {
     pub(crate) fn into_bytes(self) -> Vec<u8> {
         match self {
             Self::Text(text) => text.into_bytes(),
-            // We wrote it, so it decodes; a record that somebody broke reads as empty.
+            // Control wrote valid Base64. A corrupt record reads as empty.
             Self::Base64(text) => BASE64.decode(text).unwrap_or_default(),
         }
     }
@@ -79,7 +79,7 @@ impl Blob {
         }
     }
 
-    /// Its bytes as text; empty if they are none.
+    /// Its bytes as text; empty if they are not UTF-8.
     pub(crate) fn into_text(self) -> String {
         String::from_utf8(self.into_bytes()).unwrap_or_default()
     }

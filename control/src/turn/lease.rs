@@ -11,7 +11,7 @@ use crate::{
     transaction::{Decision, Record as _, Tracked, Tx},
 };
 
-/// The agent leaves in peace: its turns are requeued at once.
+/// Ends a session whose agent leaves, and requeues its turns at once.
 pub(crate) fn leave(tx: &mut Tx<'_>, speaker: &Speaker) -> Decision<()> {
     let session = speaker.session(tx)?;
     for turn in held_turns(tx, &session)? {

@@ -1,4 +1,4 @@
-//! Messages that trigger no turn of an agent's: kept as context for the next one, or dropped and
+//! Messages that no agent is asked to answer: observed as context for the next turn, or dropped and
 //! counted.
 
 use super::{Turn, input::Input};
@@ -33,8 +33,8 @@ impl Record for FolderObserved {
     }
 }
 
-/// Keeps a message of `bytes` as context: a visitor's for the next turn of its conversation, since
-/// no other visitor's may show it; a webhook's for the next turn of its folder.
+/// Keeps a message of `bytes` as context: a visitor's for the next turn of its conversation (other
+/// visitors must not see it), a webhook's for the next turn of its folder.
 pub(super) fn observe(
     tx: &mut Tx<'_>,
     turn: &Turn,

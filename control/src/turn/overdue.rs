@@ -20,7 +20,7 @@ use crate::{
 const TOOK_TOO_LONG: &str = "The agent took too long to answer.";
 const NOBODY_CAME: &str = "Nobody was there to answer in time.";
 
-/// Looks after a turn whose due item has come up.
+/// Handles a turn's due item.
 pub(crate) fn check(tx: &mut Tx<'_>, id: &TurnId) -> Decision<()> {
     let turn = tx.get_tracked::<Turn>(id)?;
     let Some(turn) = turn.filter(|turn| turn.is_open()) else {

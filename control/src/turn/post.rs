@@ -98,7 +98,7 @@ pub(crate) fn post(tx: &mut Tx<'_>, token: &Token, post: &Post) -> Decision<Post
             exchange.turn.tell(tx, "observed", "")?;
         }
         Mode::Drop => {
-            // A webhook's body is seen by nobody from here on; a visitor's message by the visitor.
+            // Nobody reads a webhook's body again; the visitor can still read their message.
             if token.kind == Kind::Hook {
                 input.content = Blob::default();
                 input.headers.clear();
@@ -189,7 +189,7 @@ fn check(limits: &Limits, token: &Token, post: &Post) -> Result<String, Refusal>
     Ok(text.to_owned())
 }
 
-/// A new turn that the route decides, unless the conversation is assigned to a folder.
+/// Makes a turn for the route's target, or for the folder that the conversation is assigned to.
 fn begin(
     tx: &Tx<'_>,
     token: &Token,

@@ -1,5 +1,4 @@
-//! Whose a conversation is: its link's folder's, the one that spoke last, or the one that it is
-//! assigned to.
+//! Which folder answers a conversation, and how it is assigned to another.
 
 use super::Turn;
 use crate::{

@@ -16,12 +16,12 @@ use crate::{
 };
 use std::time::Duration;
 
-/// How long nobody is given a turn that its agent didn't take, so that another one has a chance.
+/// How long a turn stays in the queue after its agent did not take it, so that another agent can.
 pub(super) const REDELIVERY_DELAY: Duration = Duration::from_secs(1);
 /// The most bytes of an agent's sentence that are kept.
 const MAX_SENTENCE: usize = 1_000;
 
-/// What an agent is answered about an attempt.
+/// The answer to an agent's message about an attempt.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Ack {
     /// All frames before `next_seq` are stored.
@@ -65,7 +65,7 @@ impl Attempt {
     }
 }
 
-/// The agent took the turn up.
+/// Notes that the agent has begun to work on the turn.
 pub(crate) fn accept(tx: &mut Tx<'_>, attempt: &Attempt) -> Decision<Ack> {
     let mut turn = match attempt.turn(tx)? {
         Ok(turn) => turn,
@@ -100,7 +100,8 @@ pub(crate) fn append_frames(
         return Ok(Ack::Ended);
     };
     let next_seq = frames.progress.next_seq;
-    // Stored before: acknowledged again. After a hole: nothing is stored, the answer says where.
+    // Frames stored before are acknowledged again. If frames are missing before these, nothing is
+    // stored, and the answer names the seq expected.
     let known = usize::try_from(next_seq.saturating_sub(seq)).unwrap_or(usize::MAX);
     let fresh = if seq > next_seq { &[] } else { bodies.get(known..).unwrap_or_default() };
     if fresh.is_empty() {
@@ -138,7 +139,7 @@ fn end_as_too_long(tx: &mut Tx<'_>, turn: Tracked<Turn>) -> Decision<Ack> {
     Ok(Ack::Ended)
 }
 
-/// Changes what a folder's first frame changes of its turn and conversation.
+/// Notes a folder's first frame in its turn and conversation.
 fn note_first_frame(tx: &mut Tx<'_>, turn: &mut Tracked<Turn>) -> Decision<()> {
     if turn.place.spoke {
         return Ok(());

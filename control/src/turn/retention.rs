@@ -114,7 +114,7 @@ fn trim_frames(tx: &mut Tx<'_>, conversation: &mut Tracked<Conversation>) -> Dec
         };
         let kept_until = kept_until.filter(|until| *until > tx.now);
         if kept_until.is_some() || index == SWEEP as usize {
-            // Turns overlap in the log: a later one's message stands among this one's frames.
+            // Turns overlap in the log: a later turn's message can lie between this turn's frames.
             through = through.min(first_seq - 1);
             again = kept_until.unwrap_or(tx.now);
             break;

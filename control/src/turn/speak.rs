@@ -1,4 +1,4 @@
-//! An agent, or a person, speaks first: a turn that nobody asked for, and that is done at once.
+//! An agent or a person sends a message without being asked: a turn that is done at once.
 
 use super::{
     Turn, end::end_new, exchange::Exchange, frames::FrameWriter, reassign, repeat::Repeated,
@@ -45,7 +45,7 @@ pub(crate) fn speak(tx: &mut Tx<'_>, folder: &FolderName, speech: &Speech) -> De
     tx.limit_rate(names::speech_rate(&conversation.id), tx.limits.link_rate);
 
     let id = TurnId::new(tx.random());
-    // Guarded to be new: a commit that comes late finds what it did.
+    // Guarded to be absent: a commit that is sent twice finds its own turn.
     if let Some(turn) = tx.get_unlikely::<Turn>(&id)? {
         return Ok(turn);
     }

@@ -74,7 +74,7 @@ pub(super) async fn read(
     })
 }
 
-/// Reads what the visitor has been told in this turn already, and keeps.
+/// Reads the messages of this turn that the visitor has read and keeps.
 async fn read_said(
     control: &Control,
     partition: Partition,
@@ -106,7 +106,7 @@ async fn read_observed(
         })
     });
     let mut observed: Vec<_> = observed.collect();
-    // Leaves out the oldest: the newest tell most.
+    // Leaves out the oldest: the newest matter most.
     let mut bytes: usize = observed.iter().map(size).sum();
     while bytes > OBSERVED_BYTES && observed.len() > 1 {
         bytes -= size(&observed.remove(0));

@@ -16,7 +16,7 @@ use arizuko_proto::v1;
 pub(super) const MAX_MESSAGES: u32 = 200;
 /// Bytes of their texts.
 const MAX_BYTES: usize = 512 << 10;
-/// Bytes that a message takes beside its text, about.
+/// About how many bytes a message takes beside its text.
 pub(super) const AROUND: usize = 128;
 /// Turns that are read at a time.
 const TURNS: u32 = 8;

@@ -335,7 +335,7 @@ impl AttachStream {
             }
             Ok(())
         };
-        // What is not acknowledged in time the agent sends again elsewhere.
+        // The agent sends again, elsewhere, what is not acknowledged in time.
         timeout(DRAIN_WITHIN, storing).await.unwrap_or(Ok(()))
     }
 }

@@ -1,4 +1,4 @@
-//! Does what an agent says about one turn.
+//! Handles an agent's messages about one turn.
 
 use super::{milestone::Milestone, responses::Responses};
 use crate::{

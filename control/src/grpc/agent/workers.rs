@@ -32,7 +32,7 @@ pub(super) struct Workers {
     /// By attempt, so that a late message about one attempt doesn't hold up the next.
     queues: HashMap<Attempt, mpsc::Sender<Message>>,
     running: JoinSet<Result<Option<Attempt>, Error>>,
-    /// What the agent was told it has ended, the newest last.
+    /// The attempts that the agent was told it has ended, the newest last.
     ended: VecDeque<Attempt>,
 }
 

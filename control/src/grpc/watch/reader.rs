@@ -41,12 +41,12 @@ pub(super) struct Reader<'a> {
     control: &'a Control,
     access: Access,
     conversation: ConversationId,
-    /// The turn whose frames alone are wanted.
+    /// The only turn whose frames are wanted; `None` for a whole conversation.
     turn: Option<Turn>,
     /// The cursor: the last frame that was sent, or that doesn't belong to the turn.
     seq: u64,
     tag: u32,
-    /// Why the cursor that the gateway sent doesn't hold.
+    /// Why the gateway's cursor is not in this log, if it isn't.
     reset: Option<&'static str>,
     wakes: Subscription,
     token_wakes: Subscription,
