@@ -347,7 +347,6 @@ impl Reading {
 }
 
 #[expect(clippy::disallowed_methods, reason = "`Tx` and new secrets get their random bytes here")]
-#[expect(clippy::disallowed_methods, reason = "`Tx` and new secrets get their random bytes here")]
 pub(crate) fn random<const N: usize>() -> Result<[u8; N], Error> {
     let mut bytes = [0; N];
     getrandom::fill(&mut bytes).map_err(|error| Error::Internal(error.to_string()))?;
