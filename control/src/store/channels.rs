@@ -1,4 +1,4 @@
-//! Wake-ups on their way from a store to who watches: topics, gathered into few channels.
+//! Delivers a store's wake-ups to their watchers. Many topics share a few channels.
 
 use super::Partition;
 use bytes::Bytes;
@@ -9,7 +9,8 @@ use tokio::sync::broadcast::{self, error::RecvError};
 /// How many channels a partition's topics are spread over.
 const BUCKETS: u8 = 16;
 
-/// How many wake-ups wait for one watcher. One that falls behind is told so and reads the store.
+/// How many wake-ups wait for one watcher. A watcher that falls behind gets a gap, and reads the
+/// store.
 const BACKLOG: usize = 16;
 
 /// A hint that something changed.
@@ -21,7 +22,7 @@ pub(crate) enum Wake {
     Gap,
 }
 
-/// One watcher's end.
+/// One watcher's receiver.
 pub(crate) struct Subscription(broadcast::Receiver<Wake>);
 
 impl Subscription {
@@ -41,7 +42,7 @@ impl Subscription {
 pub(crate) struct Channels(Mutex<HashMap<String, HashMap<String, broadcast::Sender<Wake>>>>);
 
 impl Channels {
-    /// Adds a watcher of `topic`, which comes by `channel`.
+    /// Adds a watcher of `topic`, which `channel` carries.
     pub(crate) fn watch(&self, channel: &str, topic: &str) -> Subscription {
         let mut channels = self.lock();
         let topics = channels.entry(channel.to_owned()).or_default();
@@ -54,7 +55,7 @@ impl Channels {
         Subscription(sender.subscribe())
     }
 
-    /// Hands on what was published.
+    /// Delivers a published payload to the topic's watchers.
     pub(crate) fn publish(&self, channel: &str, topic: &str, payload: Bytes) {
         if let Some(sender) = self.lock().get(channel).and_then(|c| c.get(topic)) {
             // An error only says that nobody watches any more.

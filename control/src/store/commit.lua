@@ -1,6 +1,6 @@
 #!lua
 -- Applies one batch: all guards first, then all writes. Every key is declared, so Redis refuses
--- the script before its first write when it may not write at all (OOM, NOREPLICAS, READONLY).
+-- the script before its first write if it cannot write at all (OOM, NOREPLICAS, READONLY).
 -- ARGV: now, version, then the operations, each a letter and its operands; keys by index.
 
 local now, version = tonumber(ARGV[1]), ARGV[2]

@@ -102,7 +102,7 @@ async fn a_guard_on_a_set_counts_its_members(store: &dyn Store) {
 async fn a_rate_lets_a_burst_through_and_then_one_an_interval(store: &dyn Store) {
     let guard = || Guard::Rate {
         bucket: "r".to_owned(),
-        // So long that the bucket is not collected while the test runs.
+        // Long enough that the bucket is not collected while the test runs.
         interval: 1_000_000,
         burst: 3,
     };

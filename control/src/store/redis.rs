@@ -26,13 +26,13 @@ use call::{Call, outcome};
 use replicas::Replicas;
 use servers::Servers;
 
-/// How long a command waits to hear which server it is for.
+/// How long a command waits for the lookup of its server.
 const PATIENCE: Duration = Duration::from_secs(1);
 
-/// See the module.
+/// The store in Redis.
 pub(crate) struct Redis {
     servers: Arc<Servers>,
-    /// Where nothing is told before replicas have it.
+    /// Set if nothing may be acknowledged before replicas have it.
     replicas: Option<Arc<Replicas>>,
     prefix: String,
     script: Script,
@@ -41,8 +41,8 @@ pub(crate) struct Redis {
 }
 
 impl Redis {
-    /// Connects, and refuses a server that is too old or out of reach. What anybody is told,
-    /// `replicas` of them have.
+    /// Connects, and refuses a server that is too old or unreachable. With `replicas`, nothing is
+    /// acknowledged before that many replicas have it.
     pub(crate) async fn open(url: &str, prefix: &str, replicas: usize) -> anyhow::Result<Self> {
         let servers = Arc::new(Servers::find(url).await?);
         let place = servers.describe();
@@ -67,7 +67,7 @@ impl Redis {
         })
     }
 
-    /// Makes sure that what was committed or read just now outlives the loss of its server.
+    /// Waits until the replicas have what was just committed or read.
     async fn cover(&self, partition: Partition) -> Result<(), StoreError> {
         match &self.replicas {
             Some(replicas) => replicas.cover(partition).await,
@@ -117,9 +117,9 @@ impl Redis {
         }
     }
 
-    /// Finds out who has the state by now, but keeps nobody waiting for it.
+    /// Starts to look up which server has the state now, without waiting for it.
     async fn look_again(&self) {
-        // If nobody knows, the next attempt says so.
+        // If the lookup fails, the next attempt reports it.
         let _ = timeout(PATIENCE, self.servers.refresh()).await;
     }
 
@@ -179,7 +179,7 @@ impl Store for Redis {
         let call = Call::new(self, batch);
         let command = call.command();
         let reply = match self.commit_once(batch, &command).await {
-            // Certain not to be applied: the last attempt to connect had failed, or another server
+            // Certainly not applied: the last attempt to connect failed, or another server
             // has the state by now.
             Err(error) if is_refusal(&error) => {
                 self.look_again().await;
@@ -207,7 +207,7 @@ impl Store for Redis {
         max: u64,
         limit: u32,
     ) -> Result<Vec<(Partition, Member)>, StoreError> {
-        // What one server has is asked for in one go.
+        // One round trip to each server.
         let mut by_server: BTreeMap<String, Vec<Partition>> = BTreeMap::new();
         for partition in 0..partitions {
             let server = self.servers.of(partition).map_err(unavailable)?;

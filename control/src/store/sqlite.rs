@@ -54,7 +54,7 @@ const READERS: usize = 2;
 type Reply = oneshot::Sender<Result<Commit, String>>;
 type Query = Box<dyn FnOnce(&Connection) + Send>;
 
-/// See the module.
+/// The embedded store.
 pub(crate) struct Sqlite {
     path: PathBuf,
     writer: mpsc::Sender<(Batch, Reply)>,
@@ -66,7 +66,7 @@ pub(crate) struct Sqlite {
 }
 
 impl Sqlite {
-    /// Opens the store in `folder`, making what is missing.
+    /// Opens the store in `folder`. Creates the folder and the store if they are missing.
     pub(crate) fn open(folder: &Path) -> anyhow::Result<Self> {
         fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
         let lock = lock(folder)?;
@@ -166,7 +166,7 @@ impl Store for Sqlite {
     }
 }
 
-/// Opens a file that only its owner can read, making it if it is missing.
+/// Opens a file that only its owner can read. Creates it if it is missing.
 fn private(path: &Path) -> std::io::Result<File> {
     let mut options = OpenOptions::new();
     options.create(true).append(true).mode(0o600).open(path)
@@ -209,7 +209,7 @@ fn write_loop(
             if result == Ok(Commit::Applied) {
                 publish(&batch, channels);
             }
-            // Whoever asked may have gone; the batch is done all the same.
+            // The caller may be gone; the batch is applied anyway.
             let _ = reply.send(result);
         }
     }

@@ -1,4 +1,4 @@
-//! Random histories, done by both stores and compared after every step.
+//! Applies random histories to both stores and compares them after every step.
 
 use super::{Server, Sqlite};
 use crate::store::{Batch, Commit, Found, Guard, Order, Read, Store, Version, Write};
@@ -7,7 +7,7 @@ use std::{collections::HashMap, time::Duration};
 
 const NAMES: [&str; 3] = ["a", "b", "c"];
 
-/// A step, in words that make sense in whatever state it meets.
+/// A step that is valid in every state.
 #[derive(Clone, Debug)]
 enum Step {
     Put { name: usize, expect: Expect },
@@ -48,7 +48,7 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-/// What a step has to know of the steps before it.
+/// What a step needs to know of the steps before it.
 #[derive(Default)]
 struct State {
     now: u64,
@@ -104,7 +104,7 @@ impl State {
                 self.now += later;
                 guards.push(Guard::Rate {
                     bucket: named("rate", *bucket),
-                    // So long that no bucket is collected while the test runs.
+                    // Long enough that no bucket is collected while the test runs.
                     interval: 1_000_000,
                     burst: 2,
                 });
@@ -148,10 +148,10 @@ async fn everything(store: &dyn Store) -> Vec<Found> {
 async fn compare(server: &Server, steps: &[Step]) -> Result<(), TestCaseError> {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let sqlite = Sqlite::open(folder.path()).expect("opens");
-    // It answers once it is open, and not before.
+    // The store answers only once it is open.
     let redis = server.open().await;
     server.clear();
-    // Buckets and records outlive the history: lifetimes count from now.
+    // Lifetimes count from now, so buckets and records outlive the history.
     let mut state = State { now: sqlite.now(), ..State::default() };
     for (number, step) in (1..).zip(steps) {
         let batch = state.batch(number, step);

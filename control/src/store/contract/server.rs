@@ -8,7 +8,7 @@ use std::{
 use tempfile::TempDir;
 use tokio::time::{sleep, timeout};
 
-/// A Redis of the test's own, which ends with it.
+/// A Redis that runs until the test ends.
 pub(super) struct Server {
     process: Child,
     folder: TempDir,
@@ -39,7 +39,7 @@ impl Server {
         timeout(Duration::from_secs(10), connecting).await.expect("Redis answers within 10 s")
     }
 
-    /// Forgets everything.
+    /// Deletes everything.
     pub(super) fn clear(&self) {
         let socket = self.folder.path().join("redis.sock");
         let cleared = Command::new("redis-cli").arg("-s").arg(socket).arg("FLUSHALL").output();
@@ -49,7 +49,7 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        // It may have ended by itself.
+        // It may have exited already.
         let _ = self.process.kill();
         let _ = self.process.wait();
     }

@@ -1,4 +1,4 @@
-//! The words that the contract's tests are written in.
+//! Shorthands for the contract's tests.
 
 use crate::store::{Batch, Commit, Found, Guard, Order, Read, Record, Store, Write, sqlite};
 

@@ -1,4 +1,4 @@
-//! A batch as a call of the script, and what the script answers.
+//! Encodes a batch as a call of the script, and decodes the script's answer.
 
 use super::{Redis, record, wake};
 use crate::store::{Batch, Commit, Guard, Write, channels::channel};
@@ -9,10 +9,10 @@ use std::collections::HashMap;
 pub(super) struct Call<'a> {
     store: &'a Redis,
     batch: &'a Batch,
-    /// The names of KEYS, without what the store adds.
+    /// The names of KEYS, without the store's prefix and partition.
     pub(super) names: Vec<&'a str>,
     indices: HashMap<&'a str, usize>,
-    /// What follows KEYS, which are known when all of it is here.
+    /// The arguments after KEYS. KEYS are known once all arguments are added.
     args: Cmd,
 }
 
@@ -27,7 +27,7 @@ impl<'a> Call<'a> {
         call
     }
 
-    /// The call as a command, where the server has the script.
+    /// The call as a command for a server that has the script.
     pub(super) fn command(&self) -> Cmd {
         let mut command = cmd("EVALSHA");
         command.arg(self.store.script.get_hash());
@@ -89,7 +89,7 @@ impl<'a> Call<'a> {
         }
     }
 
-    /// Begins an operation on a key, which is named by its index in KEYS; its operands follow.
+    /// Begins an operation on a key, given by its index in KEYS. Its operands follow.
     fn operation(&mut self, letter: &str, name: &'a str) -> &mut Cmd {
         let next = self.names.len() + 1;
         let index = *self.indices.entry(name).or_insert(next);

@@ -1,8 +1,8 @@
-//! Waits until replicas have what was committed, so that the loss of a primary loses nothing that
-//! anybody was told.
+//! Waits until replicas have a commit, so that the loss of a primary loses nothing that was
+//! acknowledged.
 //!
 //! WAIT covers what its own connection wrote. Replication is in order, so one small write and one
-//! WAIT on a connection of their own cover all commits before them, of whomever.
+//! WAIT on a separate connection cover all earlier commits of all connections.
 
 use super::servers::{Server, Servers, dial};
 use crate::store::{Partition, StoreError};
@@ -10,20 +10,20 @@ use redis::{RedisError, RedisResult, aio::MultiplexedConnection, cmd};
 use std::{collections::HashMap, sync::Arc, time::Duration};
 use tokio::sync::{Mutex, mpsc, oneshot};
 
-/// How long replicas may take. Past that the outcome is unknown.
+/// How long replicas may take. After that the outcome is unknown.
 const PATIENCE: Duration = Duration::from_secs(1);
 
-/// See the module.
+/// Waits for the replicas of all servers.
 pub(super) struct Replicas {
     servers: Arc<Servers>,
     prefix: String,
-    /// How many replicas have to have it.
+    /// How many replicas must have a commit.
     needed: usize,
-    /// Where each server's rounds are asked for.
+    /// The queue of each server's rounds.
     rounds: Mutex<HashMap<String, mpsc::UnboundedSender<Asked>>>,
 }
 
-/// Somebody who waits for the next round: a partition of that server, and where to answer.
+/// A caller that waits for the next round: a partition of that server, and where to answer.
 type Asked = (Partition, oneshot::Sender<Result<(), String>>);
 
 impl Replicas {
@@ -31,7 +31,7 @@ impl Replicas {
         Arc::new(Self { servers, prefix, needed, rounds: Mutex::default() })
     }
 
-    /// Returns once enough replicas have all that the partition's server has by now.
+    /// Returns once enough replicas have everything that the partition's server has now.
     pub(super) async fn cover(self: &Arc<Self>, partition: Partition) -> Result<(), StoreError> {
         let unknown = |why: String| StoreError::Unknown(format!("replicas: {why}"));
         let server = self.servers.of(partition);
@@ -41,7 +41,7 @@ impl Replicas {
             let mut rounds = self.rounds.lock().await;
             let address = server.address();
             let queue = rounds.entry(address).or_insert_with(|| self.start(server));
-            // The rounds of a server go on for as long as somebody can ask for one.
+            // The task ends when no caller can ask for a round any more.
             let _ = queue.send((partition, answer));
         }
         let covered = covered.await;
@@ -55,7 +55,7 @@ impl Replicas {
             let mut connection = None;
             while let Some((partition, answer)) = asked.recv().await {
                 let mut answers = vec![answer];
-                // All that were committed by now are covered by one round.
+                // One round covers everything that is committed by now.
                 while let Ok((_, answer)) = asked.try_recv() {
                     answers.push(answer);
                 }
@@ -65,7 +65,7 @@ impl Replicas {
                 }
                 let round = round.map_err(|error| error.to_string());
                 for answer in answers {
-                    // Who asked may have given up.
+                    // The caller may have given up.
                     let _ = answer.send(round.clone());
                 }
             }

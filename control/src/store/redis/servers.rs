@@ -1,5 +1,5 @@
-//! Which server has which part of the state: one for all of it, the one that Sentinels name, or
-//! the primaries of a Cluster.
+//! Which server has which partition: the only server, the primary that Sentinels name, or the
+//! primaries of a Cluster.
 
 mod source;
 
@@ -25,17 +25,17 @@ use tokio::{
 /// How long Redis may take to answer. Past that the outcome of a commit is unknown.
 const RESPONSE_TIMEOUT: Duration = Duration::from_secs(2);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
-/// How long an answer to "who has what?" holds, however many ask.
+/// How long the map of servers is not looked up again, however many callers ask.
 const FRESH: Duration = Duration::from_millis(100);
 const SLOTS: u16 = 16_384;
 
-/// See the module.
+/// The map of partitions to servers, and how to look it up.
 pub(super) struct Servers {
     source: Source,
     map: RwLock<Arc<Map>>,
-    /// When it was last asked who has what.
+    /// When the map was last looked up.
     asked: Mutex<Option<Instant>>,
-    /// Which of those who know is asked first.
+    /// The index of the address to ask first.
     turn: AtomicUsize,
     /// Counts how often the map has changed.
     changes: watch::Sender<u64>,
@@ -66,7 +66,7 @@ impl Server {
     }
 }
 
-/// The servers by the last slot that each has, in order.
+/// The servers in the order of their slots, each with the last slot that it has.
 #[derive(Default)]
 struct Map(Vec<(u16, Option<Arc<Server>>)>);
 
@@ -106,7 +106,7 @@ impl Servers {
         Ok(servers)
     }
 
-    /// Where the state is, for people; without credentials.
+    /// Describes the servers for people, without credentials.
     pub(super) fn describe(&self) -> String {
         self.source.to_string()
     }
@@ -118,7 +118,7 @@ impl Servers {
         server.ok_or_else(|| (nobody, "no server has this part of the state").into())
     }
 
-    /// Wakes whenever another server has a part of the state.
+    /// Wakes whenever a partition has moved to another server.
     pub(super) fn changes(&self) -> watch::Receiver<u64> {
         self.changes.subscribe()
     }
@@ -129,7 +129,7 @@ impl Servers {
         map.unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Asks who has what, unless somebody did just now.
+    /// Looks up which server has which slots, unless that has just been done.
     pub(super) async fn refresh(&self) -> RedisResult<()> {
         let mut asked = self.asked.lock().await;
         if asked.is_some_and(|at| at.elapsed() < FRESH) {
@@ -157,7 +157,7 @@ impl Servers {
         Ok(())
     }
 
-    /// The servers by the last slot that each has; of none that nobody has.
+    /// The servers, each with the last slot that it has; `None` where no server owns the range.
     async fn ask(&self) -> RedisResult<Vec<(u16, Option<ConnectionInfo>)>> {
         let who = match &self.source {
             Source::One(info) => return Ok(vec![(SLOTS - 1, Some(info.clone()))]),
@@ -180,12 +180,12 @@ impl Servers {
                 Err(_) => last_error = (ErrorKind::Io, "no answer in time").into(),
             }
         }
-        // The next to be asked is another.
+        // Ask another address next time.
         Err(last_error)
     }
 }
 
-/// A connection of one's own.
+/// Opens a separate connection.
 pub(super) async fn dial(info: &ConnectionInfo) -> RedisResult<MultiplexedConnection> {
     let config = redis::AsyncConnectionConfig::new()
         .set_connection_timeout(Some(CONNECT_TIMEOUT))

@@ -1,10 +1,10 @@
-//! What a Redis server's settings mean for what arizuko promises, said when control starts.
+//! Checks Redis's settings for those that weaken a promise.
 
 use super::servers::Server;
 use redis::{RedisResult, Value, cmd};
 use std::collections::HashMap;
 
-/// What the operator should know, a sentence each; nothing where all is as recommended.
+/// Returns a sentence for each setting that the operator should change.
 pub(super) async fn remarks(server: &Server) -> Vec<String> {
     match read(server).await {
         Ok((settings, replicas)) => judge(&settings, replicas),

@@ -1,9 +1,9 @@
-//! The links that wake-ups come by: one connection a server, one SSUBSCRIBE a channel, each
-//! confirmed.
+//! The connections that bring wake-ups: one to each server, with one confirmed SSUBSCRIBE for each
+//! channel.
 //!
-//! Pub/sub forgets what it could not deliver. So whenever a link has been down, or a channel has
-//! moved to another server, every watcher is told that there is a gap once all channels are
-//! confirmed again, and reads the store.
+//! Pub/sub forgets what it could not deliver. So after a link has been down, or a channel has moved
+//! to another server, every watcher gets a gap once all channels are confirmed again, and reads the
+//! store.
 
 use super::{
     replicas::Replicas,
@@ -32,23 +32,23 @@ use tokio::{
 };
 use tokio_util::task::AbortOnDropHandle;
 
-/// How often a server is asked for its time, which also shows that its link is alive.
+/// How often to ask a server for its time, which also shows that the link is alive.
 const BEAT: Duration = Duration::from_secs(1);
 const PATIENCE: Duration = Duration::from_secs(2);
 /// In milliseconds.
 const LATE: Millis = 100;
 const RECONNECT: Duration = Duration::from_millis(100);
 
-/// See the module.
+/// The links to all servers.
 pub(super) struct Wakes {
     servers: Arc<Servers>,
-    /// Where nothing is shown before replicas have it.
+    /// Set if nothing may be shown before replicas have it.
     replicas: Option<Arc<Replicas>>,
     channels: Channels,
     links: Mutex<Links>,
-    /// Tells that a link has broken, or that a channel may be elsewhere.
+    /// Signals that a link has broken, or that a channel may have moved.
     broken: mpsc::UnboundedSender<Option<String>>,
-    /// The clock of the first partition's server less ours, in milliseconds.
+    /// How far the clock of the first partition's server is ahead of ours, in milliseconds.
     ahead: AtomicI64,
 }
 
@@ -99,12 +99,12 @@ impl Wakes {
         partition: Partition,
         topic: &str,
     ) -> Result<Subscription, StoreError> {
-        // Registered before the confirmation: nothing that is published after it can be missed.
+        // Registered before the confirmation, so nothing published after it is missed.
         let subscription = self.channels.watch(&channel, topic);
         let mut links = self.links.lock().await;
         if links.wanted.insert(channel, partition).is_none() {
             drop(links);
-            // Where a link is down the channel is confirmed once it is back, and then a gap is told.
+            // If the link is down, the channel is confirmed later, and then the watcher gets a gap.
             if self.confirm().await.is_err() {
                 let _ = self.broken.send(None);
             }
@@ -112,7 +112,7 @@ impl Wakes {
         Ok(subscription)
     }
 
-    /// Opens again what breaks, for ever.
+    /// Reopens broken links for as long as the process runs.
     async fn mend(self: Arc<Self>, mut breaks: mpsc::UnboundedReceiver<Option<String>>) {
         let mut changes = self.servers.changes();
         loop {
@@ -123,7 +123,7 @@ impl Wakes {
                 },
                 _ = changes.changed() => {}
             }
-            // What fails here shows again below.
+            // A failure here shows again below.
             let _ = self.servers.refresh().await;
             while self.confirm().await.is_err() {
                 sleep(RECONNECT).await;
@@ -133,7 +133,7 @@ impl Wakes {
         }
     }
 
-    /// Has every wanted channel confirmed by the server that has it.
+    /// Subscribes to every wanted channel at its server, and waits for the confirmations.
     async fn confirm(self: &Arc<Self>) -> RedisResult<()> {
         let mut links = self.links.lock().await;
         let Links { open, wanted } = &mut *links;
@@ -152,12 +152,12 @@ impl Wakes {
                 link.confirmed.insert(channel.clone());
             }
         }
-        // A server that has nothing of ours any more is left.
+        // Close the links to servers that have none of our channels any more.
         open.retain(|address, _| homes.contains(address));
         Ok(())
     }
 
-    /// The link to a server, opened if there is none.
+    /// Returns the link to a server, and opens it if there is none.
     async fn link<'a>(
         self: &Arc<Self>,
         open: &'a mut HashMap<String, Link>,
@@ -186,7 +186,7 @@ impl Wakes {
         let (wakes, followed) = (self.clone(), connection.clone());
         let follower = tokio::spawn(async move {
             wakes.follow(&address, followed, pushes).await;
-            // Nobody mends any more once the process ends.
+            // The receiver is gone only when the process ends.
             let _ = wakes.broken.send(Some(address));
         });
         Ok(Link {
@@ -196,7 +196,7 @@ impl Wakes {
         })
     }
 
-    /// Hands on what is published, until the link breaks.
+    /// Delivers published messages until the link breaks.
     async fn follow(
         &self,
         address: &str,
@@ -212,13 +212,13 @@ impl Wakes {
                             && let Some(partition) = partition_of(&push)
                             && replicas.cover(partition).await.is_err()
                         {
-                            // The gap that is told makes everybody read what holds.
+                            // The gap makes every watcher read the store.
                             return;
                         }
                         self.hand_on(push.data);
                     }
                     Some(push) if push.kind == PushKind::Disconnection => return,
-                    // A server that hands our slot to another unsubscribes us: begin anew.
+                    // A server that gives our slot to another one unsubscribes us: reopen the link.
                     Some(push) if push.kind == PushKind::SUnsubscribe => return,
                     Some(_) => {}
                     None => return,
@@ -247,13 +247,13 @@ impl Wakes {
         }
     }
 
-    /// Asks a server for its time. One server's clock is ours: that of the first partition's.
+    /// Asks a server for its time. The clock of the first partition's server is the store's clock.
     async fn beat(&self, address: &str, connection: &mut MultiplexedConnection) -> RedisResult<()> {
         let asked = local();
         let (seconds, micros): (u64, u64) = cmd("TIME").query_async(connection).await?;
         let answered = local();
         let is_clock = self.servers.of(0).is_ok_and(|server| server.address() == address);
-        // An answer that was long under way says little of when it was given.
+        // A slow answer says little about the time at which it was given.
         if is_clock && (answered.saturating_sub(asked) < LATE || self.ahead.load(Relaxed) == 0) {
             let theirs = seconds * 1000 + micros / 1000;
             let ours = asked.midpoint(answered);
@@ -267,7 +267,7 @@ async fn subscribe(connection: &mut MultiplexedConnection, channel: &str) -> Red
     cmd("SSUBSCRIBE").arg(channel).query_async(connection).await
 }
 
-/// The partition of what was published: it is in the braces of the channel's name.
+/// The partition of a channel: it is in braces in the channel's name.
 fn partition_of(push: &PushInfo) -> Option<Partition> {
     let channel = push.data.first().cloned().map(from_redis_value::<String>)?.ok()?;
     let (_, rest) = channel.split_once('{')?;

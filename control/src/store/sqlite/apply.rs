@@ -5,8 +5,8 @@ use crate::store::{Batch, Commit, Guard, Record, Write};
 use rusqlite::{Connection, OptionalExtension, TransactionBehavior, params};
 use std::collections::HashMap;
 
-/// Applies batches in one transaction, each in a savepoint of its own: one that fails takes
-/// nothing with it.
+/// Applies batches in one transaction, each in its own savepoint, so that a batch that fails
+/// doesn't affect the others.
 pub(super) fn all<'a>(
     connection: &mut Connection,
     batches: impl Iterator<Item = &'a Batch>,
@@ -68,7 +68,7 @@ fn one(connection: &Connection, batch: &Batch) -> rusqlite::Result<Commit> {
     Ok(Commit::Applied)
 }
 
-/// The guarded records as they are, where one of them is not as it should be.
+/// Returns the guarded records if the version of one of them is wrong.
 fn conflict(
     connection: &Connection,
     batch: &Batch,
@@ -129,7 +129,7 @@ fn write(connection: &Connection, batch: &Batch, operation: &Write) -> rusqlite:
     Ok(())
 }
 
-/// Collects garbage, a little with each group: records past their lifetime and full buckets.
+/// Deletes some records past their lifetime and some full buckets, with each group of batches.
 fn collect(connection: &Connection) -> rusqlite::Result<()> {
     let now = now() as i64;
     let sql = "DELETE FROM record WHERE (partition, name) IN

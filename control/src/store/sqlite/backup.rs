@@ -8,14 +8,14 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// Copies the store in `folder` to `file` as it is at one moment. Whoever uses it goes on.
+/// Copies the store in `folder`, as of one moment, to `file`. The store can be in use.
 pub fn backup(folder: &Path, file: &Path) -> anyhow::Result<()> {
     let store = folder.join(super::FILE);
     ensure!(store.exists(), "there is no embedded store in {}", folder.display());
     ensure!(!file.exists(), "{} is there already", file.display());
     let partial = beside(file, ".partial");
-    // SQLite fills an empty file, which keeps its permissions. What a backup left that was cut off
-    // is not empty.
+    // SQLite fills an empty file, which keeps its permissions. A file of an interrupted backup is
+    // not empty.
     let _ = fs::remove_file(&partial);
     let copy = private(&partial).with_context(|| format!("cannot write {}", partial.display()))?;
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
@@ -75,7 +75,7 @@ fn check(file: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Gives a whole file its name, for good.
+/// Renames a complete file, and makes the rename durable.
 fn keep(partial: &Path, file: &Path) -> anyhow::Result<()> {
     fs::rename(partial, file).with_context(|| format!("cannot write {}", file.display()))?;
     let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty());

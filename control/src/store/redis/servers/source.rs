@@ -1,4 +1,4 @@
-//! Where Redis is said to be, and asking those who know where it is now.
+//! Parses Redis's URL, and asks Sentinels or the Cluster which servers have the state now.
 
 use super::{SLOTS, dial};
 use anyhow::{Context, bail};
@@ -7,7 +7,7 @@ use redis::{
     RedisConnectionInfo, RedisResult, Value, cmd, from_redis_value,
 };
 
-/// Who knows where the state is.
+/// Where to ask which servers have the state.
 pub(super) enum Source {
     One(ConnectionInfo),
     Sentinel { sentinels: Vec<ConnectionInfo>, name: String, settings: RedisConnectionInfo },
@@ -45,7 +45,7 @@ impl Source {
             }
             let sentinels = hosts(list, 26379)?;
             let first = sentinels.first().context("name a Sentinel")?;
-            // The credentials are the primary's: Sentinels seldom have any.
+            // The credentials are for the primary: Sentinels rarely need any.
             let settings = first.redis_settings().clone().set_db(db.parse()?);
             let bare =
                 |info: ConnectionInfo| info.set_redis_settings(RedisConnectionInfo::default());
@@ -58,7 +58,7 @@ impl Source {
         Ok(Self::One(url.into_connection_info()?))
     }
 
-    /// Asks one of those who know.
+    /// Asks one address.
     pub(super) async fn ask(
         &self,
         who: &ConnectionInfo,
@@ -74,7 +74,7 @@ impl Source {
                     .await?;
                 let info = beside(who, host, port);
                 let info = info.set_redis_settings(settings.clone());
-                // A Sentinel may be late to know.
+                // A Sentinel may not know of a failover yet.
                 let role: Vec<Value> = cmd("ROLE").query_async(&mut dial(&info).await?).await?;
                 let role = role.into_iter().next().map(from_redis_value::<String>);
                 match role.transpose()?.as_deref() {
@@ -131,7 +131,7 @@ fn read_range(
     let mut primary = Vec::<Value>::from_redis_value(next())?.into_iter();
     let host: Option<String> = from_redis_value(primary.next().unwrap_or(Value::Nil))?;
     let port: u16 = from_redis_value(primary.next().unwrap_or(Value::Nil))?;
-    // Without a host it is the one that was asked.
+    // An empty host means the server that was asked.
     let host = host.filter(|host| !host.is_empty()).unwrap_or_else(|| match asked.addr() {
         ConnectionAddr::Tcp(host, _) | ConnectionAddr::TcpTls { host, .. } => host.clone(),
         _ => "127.0.0.1".to_owned(),
@@ -139,7 +139,7 @@ fn read_range(
     Ok((first, last, beside(asked, host, port)))
 }
 
-/// Another server, which is reached as this one is: by TLS, too.
+/// The address of another server, with the same TLS and credentials as this one.
 fn beside(known: &ConnectionInfo, host: String, port: u16) -> ConnectionInfo {
     let address = match known.addr() {
         ConnectionAddr::TcpTls { insecure, tls_params, .. } => ConnectionAddr::TcpTls {
@@ -153,7 +153,7 @@ fn beside(known: &ConnectionInfo, host: String, port: u16) -> ConnectionInfo {
     known.clone().set_addr(address)
 }
 
-/// Whether a host says its port; an IPv6 address stands in brackets.
+/// Whether a host has a port. An IPv6 address is in brackets.
 fn has_port(host: &str) -> bool {
     let after = host.rsplit_once(']').map_or(host, |(_, after)| after);
     after.contains(':')
