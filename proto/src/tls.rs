@@ -1,14 +1,14 @@
-//! TLS as each of our programs has it: certificates from PEM files, on the side that listens and
-//! on the side that connects, and what goes wrong in plain words.
+//! TLS with certificates from PEM files, for programs that listen and programs that connect, and
+//! advice about its errors.
 
+mod advice;
 mod client;
 mod server;
-mod trouble;
 
+pub use advice::advice;
 pub use client::ClientFiles;
 pub use server::{Acceptor, ServerFiles};
 pub use tokio_rustls::server::TlsStream;
-pub use trouble::advice;
 
 use anyhow::Context as _;
 use rustls::{
@@ -23,35 +23,35 @@ fn provider() -> Arc<CryptoProvider> {
     Arc::new(ring::default_provider())
 }
 
-/// All certificates in a file: at least one.
+/// Reads all certificates in a file: at least one.
 fn certificates(file: &Path) -> anyhow::Result<Vec<CertificateDer<'static>>> {
     let read = || CertificateDer::pem_file_iter(file)?.collect::<Result<Vec<_>, _>>();
     let certificates = read().with_context(|| format!("cannot read {}", file.display()))?;
     anyhow::ensure!(
         !certificates.is_empty(),
-        "there is no certificate in {}: it should begin with -----BEGIN CERTIFICATE-----",
+        "there is no certificate in {}: a PEM file begins with -----BEGIN CERTIFICATE-----",
         file.display()
     );
     Ok(certificates)
 }
 
-/// A certificate, with its chain, and the key that goes with it.
+/// Reads a certificate with its chain, and its key.
 fn certified(cert: &Path, key: &Path) -> anyhow::Result<CertifiedKey> {
     let secret = PrivateKeyDer::from_pem_file(key)
         .with_context(|| format!("cannot read a key from {}", key.display()))?;
     CertifiedKey::from_der(certificates(cert)?, secret, &provider()).with_context(|| {
         let (cert, key) = (cert.display(), key.display());
-        format!("the certificate in {cert} and the key in {key} don't go together")
+        format!("the key in {key} is not the key of the certificate in {cert}")
     })
 }
 
-/// The authorities in a file.
+/// Reads the certificate authorities in a file.
 fn authorities(file: &Path) -> anyhow::Result<RootCertStore> {
     let mut roots = RootCertStore::empty();
     for certificate in certificates(file)? {
-        roots
-            .add(certificate)
-            .with_context(|| format!("{} is of no use as an authority", file.display()))?;
+        roots.add(certificate).with_context(|| {
+            format!("{} has a certificate that cannot be an authority", file.display())
+        })?;
     }
     Ok(roots)
 }

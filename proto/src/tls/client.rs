@@ -1,25 +1,29 @@
-//! The side that connects: control's clients.
+//! TLS of programs that connect to control.
 
 use super::{authorities, certified};
 use std::{fs, path::PathBuf};
 use tonic::transport::{Certificate, ClientTlsConfig, Identity};
 
-/// Whom to trust, and what to show of oneself, where control has TLS.
+/// Which authorities to trust, and which certificate to show.
 #[derive(clap::Args, Clone, Default)]
 pub struct ClientFiles {
-    /// Trust the authorities in this file, PEM, and not the system's.
+    /// PEM file with the authorities to trust instead of the system's.
     #[arg(long, global = true, env = "ARIZUKO_CA", value_name = "FILE")]
     pub ca: Option<PathBuf>,
-    /// The certificate to show to a control that wants one, PEM.
+    /// PEM file with the certificate to show, for a control that has --client-ca.
     #[arg(long, global = true, env = "ARIZUKO_CLIENT_CERT", value_name = "FILE")]
     pub client_cert: Option<PathBuf>,
-    /// That certificate's key, PEM.
+    /// PEM file with the key of --client-cert.
     #[arg(long, global = true, env = "ARIZUKO_CLIENT_KEY", value_name = "FILE")]
     pub client_key: Option<PathBuf>,
 }
 
 impl ClientFiles {
-    /// What to connect to an `https://` with.
+    /// Returns the configuration for connections to `https://` addresses.
+    ///
+    /// # Errors
+    ///
+    /// A file can't be used, or only one of certificate and key is named.
     pub fn config(&self) -> anyhow::Result<ClientTlsConfig> {
         let mut config = ClientTlsConfig::new();
         match &self.ca {

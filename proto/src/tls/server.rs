@@ -1,5 +1,5 @@
-//! The side that listens. Its certificate is read again when the files change, so that one that
-//! was renewed is shown to the next connection.
+//! TLS of programs that listen. They read their certificate again when its file changes, so that
+//! the next connection gets a renewed one.
 
 use super::{authorities, certified, provider};
 use futures_util::{Stream, StreamExt as _};
@@ -20,24 +20,25 @@ use tokio_rustls::{TlsAcceptor, server::TlsStream};
 
 /// How long a handshake may take.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
-/// How long a client whose handshake failed may take to hear of it.
-const LEAVE_TIMEOUT: Duration = Duration::from_secs(1);
-/// How many connections may be in their handshake at a time.
-const HANDSHAKES: usize = 1024;
+/// How long a client whose handshake failed may take to read the alert.
+const ALERT_TIMEOUT: Duration = Duration::from_secs(1);
+/// How many handshakes may run at a time.
+const MAX_HANDSHAKES: usize = 1024;
 
-/// Where a server's certificate is.
+/// The files of a server's certificate.
 #[derive(clap::Args, Clone, Default)]
 pub struct ServerFiles {
-    /// Serve with TLS by this certificate: PEM, with its chain. It is read again when it changes.
+    /// Serve TLS with the certificate and chain in this PEM file, which is read again when it
+    /// changes.
     #[arg(long, env = "ARIZUKO_TLS_CERT", value_name = "FILE")]
     pub tls_cert: Option<PathBuf>,
-    /// The certificate's key, PEM.
+    /// PEM file with the key of --tls-cert.
     #[arg(long, env = "ARIZUKO_TLS_KEY", value_name = "FILE")]
     pub tls_key: Option<PathBuf>,
 }
 
 impl ServerFiles {
-    /// What is wanted of them: nothing, or both.
+    /// Returns both files, or none.
     fn pair(&self) -> anyhow::Result<Option<(&Path, &Path)>> {
         match (&self.tls_cert, &self.tls_key) {
             (None, None) => Ok(None),
@@ -46,32 +47,32 @@ impl ServerFiles {
         }
     }
 
-    /// Whether they are there to be served with.
+    /// Says whether the server has TLS.
     pub fn are_named(&self) -> bool {
         self.tls_cert.is_some()
     }
 
-    /// What URLs of this server begin with.
+    /// Returns the scheme of the server's URLs.
     pub fn scheme(&self) -> &'static str {
         if self.are_named() { "https" } else { "http" }
     }
 }
 
-/// Makes TLS of connections.
+/// Accepts TLS connections.
 pub struct Acceptor {
-    /// The certificate, its key, and the authorities of clients where there are any.
+    /// The certificate, its key, and the clients' authorities if clients need certificates.
     files: Vec<PathBuf>,
     protocols: Vec<Vec<u8>>,
     loaded: Mutex<Loaded>,
 }
 
 struct Loaded {
-    /// The files' state when they were read last, whatever came of it.
+    /// The files' state when they were last read, with or without success.
     state: Vec<Option<FileState>>,
     config: Arc<ServerConfig>,
 }
 
-/// By what a changed file is told: also one that a link now leads to.
+/// Detects a changed file, also if a symbolic link now leads to another one.
 #[derive(Clone, Copy, PartialEq)]
 struct FileState {
     inode: (u64, u64),
@@ -80,15 +81,15 @@ struct FileState {
 }
 
 impl Acceptor {
-    /// Reads the files, if any are named. `protocols` are those of ALPN, the preferred one first.
-    /// With `client_ca`, every client has to show a certificate by one of its authorities.
+    /// Reads the files; `None` if the server has no TLS. `protocols` are ALPN's, the preferred one
+    /// first. With `client_ca`, every client must show a certificate of one of its authorities.
     pub fn new(
         files: &ServerFiles,
         client_ca: Option<&Path>,
         protocols: &[&str],
     ) -> anyhow::Result<Option<Arc<Self>>> {
         let Some((cert, key)) = files.pair()? else {
-            anyhow::ensure!(client_ca.is_none(), "--client-ca goes with --tls-cert");
+            anyhow::ensure!(client_ca.is_none(), "--client-ca needs --tls-cert and --tls-key");
             return Ok(None);
         };
         let files = [Some(cert), Some(key), client_ca].into_iter().flatten();
@@ -100,7 +101,7 @@ impl Acceptor {
         Ok(Some(Arc::new(Self { files, protocols, loaded })))
     }
 
-    /// The handshake.
+    /// Does the handshake.
     pub async fn accept<S>(&self, stream: S) -> io::Result<TlsStream<S>>
     where
         S: AsyncRead + AsyncWrite + Unpin,
@@ -109,14 +110,14 @@ impl Acceptor {
         match timeout(HANDSHAKE_TIMEOUT, handshake.into_fallible()).await? {
             Ok(stream) => Ok(stream),
             Err((error, stream)) => {
-                leave(stream).await;
+                close(stream).await;
                 Err(error)
             }
         }
     }
 
-    /// The connections of those whose handshake succeeds. Many are under way at a time: one that
-    /// hangs holds up nobody.
+    /// Accepts a stream of connections. Handshakes run at the same time, so that one that hangs
+    /// delays no other.
     pub fn incoming(
         self: Arc<Self>,
         streams: impl Stream<Item = io::Result<TcpStream>>,
@@ -127,28 +128,28 @@ impl Acceptor {
                 let stream = stream?;
                 let peer = stream.peer_addr()?;
                 let accepted = acceptor.accept(stream).await;
-                accepted.inspect_err(|error| tracing::warn!(%peer, %error, "no TLS with a client"))
+                accepted.inspect_err(|error| tracing::warn!(%peer, %error, "TLS handshake failed"))
             }
         });
-        handshakes.buffer_unordered(HANDSHAKES)
+        handshakes.buffer_unordered(MAX_HANDSHAKES)
     }
 
-    /// What the files say now; while they say nothing that can be served, what they said before.
-    /// To look at three files costs a thousandth of a handshake.
+    /// Returns the configuration of the files as they are now; if they can't be used, the last one
+    /// that could. Checking three files costs a thousandth of a handshake.
     fn current(&self) -> Arc<ServerConfig> {
-        // Nothing in here can panic half way.
+        // A panic leaves the value consistent.
         let mut loaded = self.loaded.lock().unwrap_or_else(PoisonError::into_inner);
         let state = state(&self.files);
         if state != loaded.state {
             loaded.state = state;
             match load(&self.files, &self.protocols) {
                 Ok(config) => {
-                    tracing::info!("the certificate has changed, and is served from now on");
+                    tracing::info!("reloaded the certificate");
                     loaded.config = config;
                 }
                 Err(error) => {
                     tracing::error!(
-                        "the certificate has changed, and can't be served: {error:#}; the one before it stays"
+                        "cannot reload the certificate: {error:#}; keeping the one before"
                     );
                 }
             }
@@ -157,15 +158,15 @@ impl Acceptor {
     }
 }
 
-/// Closes a connection whose handshake failed. Were it closed with something unread it would be
-/// reset, and the client would not hear the alert that says why.
-async fn leave(mut stream: impl AsyncRead + AsyncWrite + Unpin) {
+/// Closes a connection whose handshake failed. Reads it to its end first: closing it with unread
+/// data would reset it, and the client would lose the alert that says why.
+async fn close(mut stream: impl AsyncRead + AsyncWrite + Unpin) {
     let reading = async {
         stream.shutdown().await?;
         copy(&mut stream, &mut sink()).await
     };
-    // Whatever comes of it, it is closed now.
-    let _ = timeout(LEAVE_TIMEOUT, reading).await;
+    // Dropping the stream closes it in any case.
+    let _ = timeout(ALERT_TIMEOUT, reading).await;
 }
 
 fn state(files: &[PathBuf]) -> Vec<Option<FileState>> {

@@ -22,7 +22,7 @@ async fn servers_refuse_unusable_certificates_and_say_why() {
     for (flags, told) in [
         (&alone[..], "--tls-cert and --tls-key go together"),
         (&["--tls-key", &key], "--tls-cert and --tls-key go together"),
-        (&[&both[..], &[&text(&other.key)]].concat(), "don't go together"),
+        (&[&both[..], &[&text(&other.key)]].concat(), "is not the key of the certificate in"),
         (&[&both[..], &[&cert]].concat(), "cannot read a key from"),
         (&[&both[..], &[&none]].concat(), "cannot read a key from"),
         (&["--tls-cert", &none, "--tls-key", &key], "cannot read"),
@@ -41,7 +41,7 @@ async fn servers_refuse_unusable_certificates_and_say_why() {
     let mut control = program("arizuko-control", folder.path());
     control.args(["--data-dir", &data, "--client-ca", &ca]);
     let told = run(&mut control, "").await.expect(1).err;
-    assert!(told.contains("--client-ca goes with --tls-cert"), "{told}");
+    assert!(told.contains("--client-ca needs --tls-cert"), "{told}");
 }
 
 /// Starts a control with this certificate; with `client_ca`, it requires one from its clients.
@@ -111,18 +111,18 @@ async fn a_client_says_what_is_wrong_with_tls_to_control() {
     let (reset, reset_plain) = (format!("https://{reset}"), format!("http://{reset}"));
     let as_https = plain.replace("http://", "https://");
     for (url, flags, told) in [
-        (&secure, trusting(&stranger.file()), "see --ca"),
-        (&secure, vec![], "name that one's file with --ca"),
+        (&secure, trusting(&stranger.file()), "check --ca"),
+        (&secure, vec![], "name the authority's file with --ca"),
         (&elsewhere, trusting(&ca), "its certificate is for another name"),
-        (&stale, trusting(&ca), "its certificate has to be renewed"),
-        (&as_https, trusting(&ca), "it has no TLS there"),
+        (&stale, trusting(&ca), "its certificate has expired"),
+        (&as_https, trusting(&ca), "it has no TLS at this address"),
         (&as_http, vec![], "https"),
         (&mutual, trusting(&ca), "--client-cert"),
         (&mutual, showing(&theirs), "--client-cert"),
         (&reset, trusting(&ca), "--client-cert"),
         (&reset_plain, vec![], "https://"),
         (&mutual, showing(&old), "--client-cert"),
-        (&mutual, showing(&mixed), "don't go together"),
+        (&mutual, showing(&mixed), "is not the key of the certificate in"),
         (&secure, trusting(&ours.key), "there is no certificate in"),
         (&secure, showing(&ours)[..4].to_vec(), "--client-cert and --client-key go together"),
     ] {

@@ -63,9 +63,9 @@ async fn a_renewed_certificate_is_served_and_a_broken_one_is_not(kind: Kind) {
         logs.map(|log| log.expect("logs are text")).collect::<String>()
     };
     for line in [
-        "the certificate has changed, and is served from now on",
-        "don't go together",
-        "the one before it stays",
+        "reloaded the certificate",
+        "is not the key of the certificate in",
+        "keeping the one before",
         "there is no certificate in",
     ] {
         until(format!("the log to say: {line}"), async || log().contains(line)).await;
