@@ -1,4 +1,4 @@
-//! `arizuko agent`: any program, model or endpoint as an agent, or speaking first as one.
+//! `arizuko agent`: runs a program, a model or an HTTP endpoint as an agent, or speaks as one.
 
 mod document;
 mod endpoint;
@@ -16,6 +16,13 @@ use arizuko_proto::telemetry;
 use clap::Subcommand;
 
 #[derive(clap::Args)]
+#[command(before_help = "\
+Examples:
+  arizuko agent exec --folder acme -- ./my-agent.sh
+  arizuko agent openai --folder acme --base-url http://127.0.0.1:11434/v1 --model llama3.2
+  arizuko agent http --folder acme --url http://127.0.0.1:3000/answer
+  arizuko agent say --folder acme CONVERSATION 'Your order has shipped.'
+")]
 pub(crate) struct Args {
     #[command(subcommand)]
     command: Command,
@@ -25,16 +32,13 @@ pub(crate) struct Args {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Run a program once for each turn: the message comes on its standard input, and what it
-    /// prints goes to the visitor as it comes
+    /// Run a program for each message: it reads the message and prints the reply
     Exec(exec::Args),
-    /// Answer with a model, at any endpoint that speaks the protocol of OpenAI's chat completions
+    /// Answer with a model, at any endpoint that speaks OpenAI's chat completions
     Openai(openai::Args),
-    /// Ask an HTTP endpoint of yours about each turn, with one POST: what it answers goes to the
-    /// visitor as it comes
+    /// Post each message to an HTTP endpoint of yours, whose response is the reply
     Http(http::Args),
-    /// Say something in a conversation without being asked: the visitor reads it at once, or when
-    /// the page is opened again
+    /// Send a message that nobody asked for; the visitor sees it now or on the next visit
     Say(say::Args),
 }
 

@@ -1,17 +1,17 @@
-//! `arizuko backup` and `arizuko restore`: the embedded store as one file. A backup is made while
-//! `up` runs.
+//! `arizuko backup` and `arizuko restore`: the embedded store as one file. `up` may run during a
+//! backup.
 
 use crate::{
     console::{Console, note, quoted},
-    folders,
+    directories,
 };
 use std::{fs, path::PathBuf};
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    /// The backup
+    /// File of the backup
     file: PathBuf,
-    /// The data folder of `up`, or of arizuko-control; without it, ~/.local/share/arizuko
+    /// Data folder of `up` or arizuko-control [default: ~/.local/share/arizuko]
     #[arg(long, env = "ARIZUKO_DATA_DIR", value_name = "FOLDER")]
     data_dir: Option<PathBuf>,
 }
@@ -20,7 +20,7 @@ impl Args {
     fn folder(&self) -> anyhow::Result<PathBuf> {
         match &self.data_dir {
             Some(folder) => Ok(folder.clone()),
-            None => folders::data(),
+            None => directories::data(),
         }
     }
 }
@@ -30,17 +30,17 @@ pub(crate) fn back_up(args: &Args, console: &mut Console<'_>) -> anyhow::Result<
     arizuko_control::backup(&args.folder()?, &args.file)?;
     let bytes = fs::metadata(&args.file)?.len();
     note(&format!(
-        "{} KiB; it has no token and no key in it, only their hashes",
+        "{} KiB; it contains the hashes of tokens and keys, not the tokens and keys",
         bytes.div_ceil(1024)
     ));
     console.line(&args.file.to_string_lossy())
 }
 
-/// Puts one back.
+/// Restores a backup.
 pub(crate) fn restore(args: &Args, console: &mut Console<'_>) -> anyhow::Result<()> {
     let folder = args.folder()?;
     arizuko_control::restore(&args.file, &folder)?;
-    note("links and keys that were revoked since the backup are live again: see `arizuko audit`");
+    note("links and keys that were revoked since the backup work again: see `arizuko audit`");
     let folder = folder.to_string_lossy().into_owned();
     console.line(&console.command(&format!("up --data-dir {}", quoted(&folder))))
 }

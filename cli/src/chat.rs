@@ -1,11 +1,11 @@
-//! `arizuko chat`: a visitor in the terminal. It uses nothing but the public HTTP surface.
+//! `arizuko chat`: a visitor in the terminal. It uses only the public HTTP API.
 
 mod conversation;
 mod link;
 mod screen;
 mod stream;
 
-use self::{conversation::Conversation, link::Link, screen::Screen};
+use self::{conversation::Conversation, link::ChatLink, screen::Screen};
 use crate::console::{Console, note};
 use anyhow::bail;
 use arizuko_proto::signals::Signals;
@@ -14,25 +14,30 @@ use std::io::{self, IsTerminal as _, Write as _};
 use tokio::sync::mpsc;
 
 #[derive(clap::Args)]
+#[command(before_help = "\
+Examples:
+  arizuko chat http://127.0.0.1:8080/chat/TOKEN/
+  echo 'How are you?' | arizuko chat https://acme.example/chat/TOKEN/ --json
+")]
 pub(crate) struct Args {
-    /// The chat link
+    /// Chat link
     #[arg(value_parser = chat_link)]
     url: Url,
-    /// Print one JSON document with the whole conversation, at its end
+    /// Print the whole conversation as one line of JSON, when it ends
     #[arg(long)]
     json: bool,
 }
 
 pub(crate) async fn run(args: Args, console: &mut Console<'_>) -> anyhow::Result<()> {
-    let link = Link::new(args.url)?;
+    let link = ChatLink::new(args.url)?;
     let config = link.config().await?;
     note(&config.name);
     if !config.greeting.is_empty() {
         note(&config.greeting);
     }
     let mut conversation = Conversation::new(link, Screen::new(config.name, args.json));
-    let mut visitor =
-        Visitor { typed: io::stdin().is_terminal(), lines: lines(), signals: Signals::listen()? };
+    let is_terminal = io::stdin().is_terminal();
+    let mut visitor = Visitor { is_terminal, lines: lines(), signals: Signals::listen()? };
     let mut failure = None;
     while let Some(line) = visitor.line(&mut conversation, console).await? {
         let message = line.trim();
@@ -44,14 +49,14 @@ pub(crate) async fn run(args: Args, console: &mut Console<'_>) -> anyhow::Result
             () = visitor.signals.next() => bail!("stopped; the last message may not have arrived"),
         };
         if posted.waits() {
-            note("Your message is kept; nobody is connected right now.");
+            note("Your message is saved, but nobody is connected right now.");
         }
         let turn = &posted.turn_id;
         let problem = tokio::select! {
             problem = conversation.follow(turn, console) => problem?,
             () = visitor.signals.next() => {
                 conversation.cancel(turn, console).await?;
-                if !visitor.typed {
+                if !visitor.is_terminal {
                     bail!("stopped");
                 }
                 Some("(stopped)".to_owned())
@@ -62,28 +67,28 @@ pub(crate) async fn run(args: Args, console: &mut Console<'_>) -> anyhow::Result
             failure = Some(problem);
         }
     }
-    if visitor.typed {
-        // Leaves the prompt's line.
+    if visitor.is_terminal {
+        // Ends the prompt's line.
         note("");
     }
     if args.json {
         console.document(&conversation.document().await?)?;
     }
     match failure {
-        Some(_) if !visitor.typed => bail!("not every message was answered"),
+        Some(_) if !visitor.is_terminal => bail!("not every message was answered"),
         _ => Ok(()),
     }
 }
 
-/// Whoever sits before the screen, or the program in his place.
+/// The person at the terminal, or the program in their place.
 struct Visitor {
-    typed: bool,
+    is_terminal: bool,
     lines: mpsc::Receiver<io::Result<String>>,
     signals: Signals,
 }
 
 impl Visitor {
-    /// The next line; `None` at the end. What is said meanwhile is shown.
+    /// Waits for the next line and shows what arrives meanwhile. `None`: the input has ended.
     async fn line(
         &mut self,
         conversation: &mut Conversation,
@@ -98,15 +103,15 @@ impl Visitor {
             };
             match event {
                 Ok(event) => {
-                    if self.typed && conversation.is_unasked(&event) {
-                        // Leaves the prompt's line. What was typed on it is still to be sent.
+                    if self.is_terminal && conversation.is_unasked(&event) {
+                        // Ends the prompt's line. What was typed on it is still to be sent.
                         note("");
                     }
                     if conversation.show(&event, console)?.is_some() {
                         self.prompt();
                     }
                 }
-                // The next message tells whether that has passed.
+                // The next message shows whether the outage is over.
                 Err(error) => {
                     note(&format!("({error:#})"));
                     conversation.hang_up();
@@ -116,15 +121,15 @@ impl Visitor {
     }
 
     fn prompt(&self) {
-        if self.typed {
-            // A terminal that is gone ends our input as well.
+        if self.is_terminal {
+            // If the terminal is gone, the input ends, too.
             let _ = write!(io::stderr(), "> ").and_then(|()| io::stderr().flush());
         }
     }
 }
 
-/// Reads standard input on a thread of its own: a read that waits can't be given up, and must not
-/// keep us from ending.
+/// Reads standard input on a thread of its own, since a blocking read can't be cancelled when the
+/// program ends.
 fn lines() -> mpsc::Receiver<io::Result<String>> {
     let (sender, receiver) = mpsc::channel(1);
     std::thread::spawn(move || {
@@ -137,7 +142,7 @@ fn lines() -> mpsc::Receiver<io::Result<String>> {
     receiver
 }
 
-/// The link without what may follow it.
+/// Reads a chat link, and drops a query or fragment.
 fn chat_link(text: &str) -> Result<Url, String> {
     let wrong = || "a chat link looks like https://acme.example/chat/<token>/".to_owned();
     let mut url: Url = text.parse().map_err(|_| wrong())?;
@@ -157,7 +162,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn chat_links_are_taken_as_people_paste_them() {
+    fn chat_links_are_read_as_people_paste_them() {
         let link = |text| chat_link(text).map(String::from);
         let whole = "http://127.0.0.1:8080/chat/abc/";
         assert_eq!(link(whole).as_deref(), Ok(whole));

@@ -1,5 +1,5 @@
-//! Finding control and the key to call it with: flags first, then the environment, then what a
-//! running `up` left.
+//! Where control is, and the key to call it with: flags come first, then the environment, then what
+//! a running `up` left.
 
 use crate::{
     console::quoted,
@@ -10,52 +10,52 @@ use anyhow::Context as _;
 use arizuko_proto::tls::ClientFiles;
 use std::{env, fs, path::PathBuf};
 
-/// Where control is and what to call it with.
+/// The flags of every command that calls control.
 #[derive(clap::Args, Default)]
+#[command(next_help_heading = "Control")]
 pub(crate) struct Options {
-    /// Control's address; repeat it for more than one [env: ARIZUKO_CONTROL]
+    /// Control's address; repeat it for several [env: ARIZUKO_CONTROL]
     #[arg(long, global = true, value_name = "URL", value_delimiter = ',')]
     control: Vec<String>,
-    /// The file that has the key to call with [env: ARIZUKO_KEY_FILE, or ARIZUKO_KEY, the key]
+    /// File with the key to call with [env: ARIZUKO_KEY_FILE; ARIZUKO_KEY has the key itself]
     #[arg(long, global = true, value_name = "FILE")]
     key_file: Option<PathBuf>,
     #[command(flatten)]
     tls: ClientFiles,
 }
 
+/// Where the key comes from.
 #[derive(Debug, PartialEq)]
-enum Key {
-    Itself(String),
+enum KeySource {
+    Environment(String),
     File(PathBuf),
-    Unknown,
+    Nowhere,
 }
 
 impl Options {
-    /// Finds control and the key.
+    /// Finds control and reads the key.
     pub(crate) fn find(&self) -> anyhow::Result<Control> {
-        let variable = |name: &str| env::var(name).ok().filter(|value| !value.is_empty());
         let (addresses, key) = self.discover(variable, Running::find());
         let key = match key {
-            Key::Itself(key) => Some(key),
-            Key::File(path) => Some(
+            KeySource::Environment(key) => Some(key),
+            KeySource::File(path) => Some(
                 fs::read_to_string(&path)
                     .with_context(|| format!("cannot read the key in {}", path.display()))?,
             ),
-            Key::Unknown => None,
+            KeySource::Nowhere => None,
         };
         Control::new(addresses, key.as_deref(), &self.tls)
     }
 
-    /// The file that the key is read from, if it is.
+    /// Returns the file that the key is read from, if it comes from one.
     pub(crate) fn key_file(&self) -> Option<PathBuf> {
-        let variable = |name: &str| env::var(name).ok().filter(|value| !value.is_empty());
         match self.discover(variable, Running::find()).1 {
-            Key::File(path) => Some(path),
-            Key::Itself(_) | Key::Unknown => None,
+            KeySource::File(path) => Some(path),
+            KeySource::Environment(_) | KeySource::Nowhere => None,
         }
     }
 
-    /// The flags to say the same again.
+    /// Returns these options as flags, for a command that the user can paste.
     pub(crate) fn flags(&self) -> String {
         let mut flags = String::new();
         for address in &self.control {
@@ -79,26 +79,26 @@ impl Options {
         &self,
         variable: impl Fn(&str) -> Option<String>,
         running: Option<Running>,
-    ) -> (Vec<String>, Key) {
+    ) -> (Vec<String>, KeySource) {
         let given = if self.control.is_empty() {
             let list = variable("ARIZUKO_CONTROL").unwrap_or_default();
             list.split(',').filter(|one| !one.is_empty()).map(String::from).collect()
         } else {
             self.control.clone()
         };
-        // The key of this machine's `up` is for that one alone, never for a control elsewhere.
+        // The key of this machine's `up` never goes to a control elsewhere.
         let own = |up: &Running| given.iter().all(|one| one.trim_end_matches('/') == up.control);
         let running = running.filter(own);
         let key = if let Some(file) = &self.key_file {
-            Key::File(file.clone())
+            KeySource::File(file.clone())
         } else if let Some(key) = variable("ARIZUKO_KEY") {
-            Key::Itself(key)
+            KeySource::Environment(key)
         } else if let Some(file) = variable("ARIZUKO_KEY_FILE") {
-            Key::File(file.into())
+            KeySource::File(file.into())
         } else if let Some(up) = &running {
-            Key::File(up.operator_key_file.clone())
+            KeySource::File(up.operator_key_file.clone())
         } else {
-            Key::Unknown
+            KeySource::Nowhere
         };
         match running {
             _ if !given.is_empty() => (given, key),
@@ -108,12 +108,17 @@ impl Options {
     }
 }
 
+/// An empty variable counts as none.
+fn variable(name: &str) -> Option<String> {
+    env::var(name).ok().filter(|value| !value.is_empty())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    /// What is found with these flags and variables, and with an `up` on port 9 or without.
-    fn found(flags: &Options, variables: &[(&str, &str)], up: bool) -> (String, Key) {
+    /// What these flags and variables lead to, with an `up` on port 9 or without one.
+    fn found(flags: &Options, variables: &[(&str, &str)], up: bool) -> (String, KeySource) {
         let variable = |name: &str| {
             let set = variables.iter().find(|(set, _)| *set == name);
             set.map(|(_, value)| (*value).to_owned())
@@ -127,8 +132,8 @@ mod tests {
         (addresses.join(" "), key)
     }
 
-    fn file(path: &str) -> Key {
-        Key::File(path.into())
+    fn file(path: &str) -> KeySource {
+        KeySource::File(path.into())
     }
 
     #[test]
@@ -141,16 +146,19 @@ mod tests {
         };
         let variables = [("ARIZUKO_CONTROL", "http://e,http://g"), ("ARIZUKO_KEY", "k")];
         assert_eq!(found(&both, &variables, true), ("http://f".into(), file("/f")));
-        let expected = ("http://e http://g".into(), Key::Itself("k".into()));
+        let expected = ("http://e http://g".into(), KeySource::Environment("k".into()));
         assert_eq!(found(&none, &variables, true), expected);
         assert_eq!(found(&none, &[], true), ("http://127.0.0.1:9".into(), file("/up.key")));
-        assert_eq!(found(&none, &[], false), (DEFAULT_ADDRESS.into(), Key::Unknown));
+        assert_eq!(found(&none, &[], false), (DEFAULT_ADDRESS.into(), KeySource::Nowhere));
     }
 
     #[test]
     fn a_key_goes_before_a_file_with_a_key() {
         let variables = [("ARIZUKO_KEY", "k"), ("ARIZUKO_KEY_FILE", "/e")];
-        assert_eq!(found(&Options::default(), &variables, false).1, Key::Itself("k".into()));
+        assert_eq!(
+            found(&Options::default(), &variables, false).1,
+            KeySource::Environment("k".into())
+        );
         assert_eq!(found(&Options::default(), &variables[1..], true).1, file("/e"));
     }
 
@@ -158,6 +166,6 @@ mod tests {
     fn the_key_of_an_up_is_for_its_own_control_alone() {
         let at = |address: &str| Options { control: vec![address.into()], ..Options::default() };
         assert_eq!(found(&at("http://127.0.0.1:9"), &[], true).1, file("/up.key"));
-        assert_eq!(found(&at("https://elsewhere"), &[], true).1, Key::Unknown);
+        assert_eq!(found(&at("https://elsewhere"), &[], true).1, KeySource::Nowhere);
     }
 }

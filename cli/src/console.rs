@@ -1,6 +1,8 @@
-//! Where a command's answer goes: standard output through the writer that it was given, notes to
-//! standard error. What comes from elsewhere can't steer the terminal.
+//! Where a command's answer goes: standard output by the writer that the command was given, notes
+//! to standard error. Text from elsewhere can't control the terminal.
 
+use arizuko_proto::json;
+use prost::Name;
 use std::{
     borrow::Cow,
     error::Error,
@@ -8,13 +10,21 @@ use std::{
     io::{self, Write},
 };
 
+/// How a command that calls control prints the answer.
+#[derive(clap::Args, Clone, Copy)]
+pub(crate) struct Format {
+    /// Print control's response message as JSON, on one line; `tail` prints a line for each event
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+}
+
 /// A command's two outputs, and the name that it was called by.
 pub(crate) struct Console<'a> {
     program: String,
     out: &'a mut dyn Write,
 }
 
-/// Whoever read standard output has closed it.
+/// The reader of standard output has closed it.
 #[derive(Debug)]
 pub(crate) struct ClosedPipe;
 
@@ -31,7 +41,7 @@ impl<'a> Console<'a> {
         Self { program, out }
     }
 
-    /// Writes text as it is, at once.
+    /// Writes text as it is, and flushes it.
     pub(crate) fn text(&mut self, text: &str) -> anyhow::Result<()> {
         let written = self.out.write_all(text.as_bytes());
         written.and_then(|()| self.out.flush()).map_err(|error| match error.kind() {
@@ -50,8 +60,13 @@ impl<'a> Console<'a> {
         self.text(&format!("{document}\n"))
     }
 
-    /// Writes a table with aligned columns. An empty cell is a dash, so that columns can be
-    /// counted.
+    /// Writes a message of the contract as one line of JSON.
+    pub(crate) fn message<M: Name>(&mut self, message: &M) -> anyhow::Result<()> {
+        self.document(&json::of(message))
+    }
+
+    /// Writes a table with aligned columns. An empty cell is a dash, so that every row has as many
+    /// words.
     pub(crate) fn table<const N: usize>(
         &mut self,
         head: [&str; N],
@@ -73,18 +88,34 @@ impl<'a> Console<'a> {
         Ok(())
     }
 
-    /// A command of ours that can be pasted into a shell.
+    /// Returns a command of this program that can be pasted into a shell.
     pub(crate) fn command(&self, words: &str) -> String {
         format!("{} {words}", quoted(&self.program))
     }
+
+    /// Notes that nobody is attached to a folder, and how to attach an agent.
+    pub(crate) fn note_unattended(&self, folder: &str, flags: &str) {
+        let folder = quoted(folder);
+        let attach = self.command(&format!("agent exec --folder {folder}{flags} -- ./my-agent.sh"));
+        note(&format!("note: no agent is attached to {folder}. Attach one: {attach}"));
+    }
 }
 
-/// Writes one line to standard error. When that is closed, nobody is there to be told.
+/// Returns the word for people of an enum value in the contract: `agent` for `KEY_KIND_AGENT`, and
+/// nothing for one that is unspecified.
+pub(crate) fn word(name: &str) -> String {
+    match name.rsplit('_').next() {
+        None | Some("UNSPECIFIED") => String::new(),
+        Some(word) => word.to_lowercase(),
+    }
+}
+
+/// Writes one line to standard error. If that is closed, nobody reads it.
 pub(crate) fn note(line: &str) {
     let _ = writeln!(io::stderr(), "{}", printable(line));
 }
 
-/// A word as a shell reads it back.
+/// Quotes a word for a shell, if it needs that.
 pub(crate) fn quoted(word: &str) -> Cow<'_, str> {
     let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:=@%+,".contains(c);
     if !word.is_empty() && word.chars().all(plain) {
@@ -94,7 +125,7 @@ pub(crate) fn quoted(word: &str) -> Cow<'_, str> {
     }
 }
 
-/// One line without control characters: names and messages come from others.
+/// Replaces the control characters of a line: names and messages come from others.
 pub(crate) fn printable(line: &str) -> Cow<'_, str> {
     if line.contains(char::is_control) {
         Cow::Owned(line.replace(char::is_control, " "))

@@ -1,8 +1,16 @@
-//! Calling control: the connection, the key that goes with each call, and what a refusal means and
-//! what to do about it.
+//! Calls to control: the addresses to try, a client for each service, and what a failed call means
+//! to the person at the terminal.
 
-use anyhow::{Chain, Context as _, anyhow};
-use arizuko_proto::tls::ClientFiles;
+use anyhow::{Chain, anyhow};
+use arizuko_proto::{
+    client::{self, Bearer, Channel, MAX_RESPONSE_BYTES},
+    tls::{self, ClientFiles},
+    v1::{
+        ErrorReason, admin_service_client::AdminServiceClient,
+        agent_service_client::AgentServiceClient, key_service_client::KeyServiceClient,
+        route_service_client::RouteServiceClient, token_service_client::TokenServiceClient,
+    },
+};
 use std::{
     error::Error,
     io,
@@ -10,35 +18,16 @@ use std::{
     time::Duration,
 };
 use tonic::{
-    Code, Request, Status,
-    metadata::{Ascii, MetadataValue},
-    service::{Interceptor, interceptor::InterceptedService},
-    transport::{self, Channel, Endpoint},
+    Code, Response, Status,
+    transport::{self, Endpoint},
 };
-use tonic_types::StatusExt as _;
 
-/// Where control listens unless it is told otherwise.
+/// Where control listens by default.
 pub(crate) const DEFAULT_ADDRESS: &str = "http://127.0.0.1:7070";
-/// Room for a turn with all the history that can be asked for, and for long lists.
-pub(crate) const MAX_RESPONSE: usize = 64 << 20;
+/// How long control may take to answer a call, or to begin a stream.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(15);
 
-/// A channel that carries the key.
-pub(crate) type Authorized = InterceptedService<Channel, Bearer>;
-
-/// Adds the key to each call.
-#[derive(Clone)]
-pub(crate) struct Bearer(Option<MetadataValue<Ascii>>);
-
-impl Interceptor for Bearer {
-    fn call(&mut self, mut request: Request<()>) -> Result<Request<()>, Status> {
-        if let Some(key) = &self.0 {
-            request.metadata_mut().insert("authorization", key.clone());
-        }
-        Ok(request)
-    }
-}
-
-/// The controls that may be called, and the key for them.
+/// The controls to call, and the key for them.
 pub(crate) struct Control {
     addresses: Vec<String>,
     endpoints: Vec<Endpoint>,
@@ -48,81 +37,115 @@ pub(crate) struct Control {
 }
 
 impl Control {
-    /// The controls at these addresses; connects to none yet.
+    /// Prepares calls; connects to nothing yet.
+    ///
+    /// # Errors
+    ///
+    /// An address, the key or a file of `tls` is malformed.
     pub(crate) fn new(
         addresses: Vec<String>,
         key: Option<&str>,
         tls: &ClientFiles,
     ) -> anyhow::Result<Self> {
-        let bearer = key.map(|key| {
-            let mut value = MetadataValue::try_from(format!("Bearer {}", key.trim()))?;
-            value.set_sensitive(true);
-            anyhow::Ok(value)
-        });
-        let bearer = bearer.transpose().context("the key has characters that no key has")?;
-        let endpoints =
-            addresses.iter().map(|address| endpoint(address, tls)).collect::<Result<_, _>>()?;
-        Ok(Self { addresses, endpoints, bearer: Bearer(bearer), next: AtomicUsize::new(0) })
+        let endpoint =
+            |address: &String| Ok(client::endpoint(address, tls)?.timeout(ANSWER_TIMEOUT));
+        let endpoints = addresses.iter().map(endpoint).collect::<anyhow::Result<_>>()?;
+        Ok(Self { addresses, endpoints, bearer: Bearer::new(key)?, next: AtomicUsize::new(0) })
     }
 
-    /// Connects to one that answers; each call begins with the next in the list.
-    pub(crate) async fn connect(&self) -> anyhow::Result<Authorized> {
+    /// Connects to the first control that answers. Each call begins with the next in the list.
+    pub(crate) async fn connect(&self) -> anyhow::Result<Channel> {
         let first = self.next.fetch_add(1, Ordering::Relaxed);
         let mut failure = anyhow!("no control is named: use --control");
         for step in 0..self.endpoints.len() {
             let index = first.wrapping_add(step) % self.endpoints.len();
             match self.endpoints[index].connect().await {
-                Ok(channel) => {
-                    return Ok(InterceptedService::new(channel, self.bearer.clone()));
-                }
+                Ok(channel) => return Ok(Channel::new(channel, self.bearer.clone())),
                 Err(error) => failure = self.unreachable(&error),
             }
         }
         Err(failure)
     }
 
-    /// What a refusal means and what to do about it.
+    /// Connects to AdminService.
+    pub(crate) async fn admin(&self) -> anyhow::Result<AdminServiceClient<Channel>> {
+        let channel = self.connect().await?;
+        Ok(AdminServiceClient::new(channel).max_decoding_message_size(MAX_RESPONSE_BYTES))
+    }
+
+    /// Connects to AgentService.
+    pub(crate) async fn agents(&self) -> anyhow::Result<AgentServiceClient<Channel>> {
+        let channel = self.connect().await?;
+        Ok(AgentServiceClient::new(channel).max_decoding_message_size(MAX_RESPONSE_BYTES))
+    }
+
+    /// Connects to KeyService.
+    pub(crate) async fn keys(&self) -> anyhow::Result<KeyServiceClient<Channel>> {
+        let channel = self.connect().await?;
+        Ok(KeyServiceClient::new(channel).max_decoding_message_size(MAX_RESPONSE_BYTES))
+    }
+
+    /// Connects to RouteService.
+    pub(crate) async fn routes(&self) -> anyhow::Result<RouteServiceClient<Channel>> {
+        let channel = self.connect().await?;
+        Ok(RouteServiceClient::new(channel).max_decoding_message_size(MAX_RESPONSE_BYTES))
+    }
+
+    /// Connects to TokenService.
+    pub(crate) async fn tokens(&self) -> anyhow::Result<TokenServiceClient<Channel>> {
+        let channel = self.connect().await?;
+        Ok(TokenServiceClient::new(channel).max_decoding_message_size(MAX_RESPONSE_BYTES))
+    }
+
+    /// Unwraps the response to a call, or explains why there is none.
+    pub(crate) fn answer<T>(&self, called: Result<Response<T>, Status>) -> anyhow::Result<T> {
+        called.map(Response::into_inner).map_err(|status| self.explain(status))
+    }
+
+    /// Explains a failed call, and says what to do about it.
     pub(crate) fn explain(&self, status: Status) -> anyhow::Error {
-        let message = status.message().to_owned();
-        let advice = match reason(&status).as_deref() {
-            Some("KEY_INVALID") if self.bearer.0.is_none() => {
+        let Some(reason) = ErrorReason::of(&status) else {
+            return self.disconnected(&status);
+        };
+        let message = status.message();
+        let advice = match reason {
+            ErrorReason::KeyInvalid if !self.bearer.has_key() => {
                 return anyhow!(
                     "control at {} wants a key: set ARIZUKO_KEY, or name its file with --key-file",
                     self.addresses.join(" or "),
                 );
             }
-            Some("KEY_INVALID") => {
+            ErrorReason::KeyInvalid => {
                 return anyhow!(
                     "the key is unknown or revoked: set another as ARIZUKO_KEY, or with --key-file"
                 );
             }
-            Some("NOT_ALLOWED") => "use another key, for example an operator's",
-            Some("JID_TAKEN") => "choose another --suffix",
-            Some("UNAVAILABLE") => "nothing was done; try again in a moment",
-            Some("OUTCOME_UNKNOWN") => "look whether it was done before you try again",
-            Some("INTERNAL") => "control's log says more",
-            Some(_) => return anyhow!(message),
-            None => return self.unexplained(&status),
+            ErrorReason::NotAllowed => "use another key, for example an operator's",
+            ErrorReason::JidTaken => "choose another --suffix",
+            ErrorReason::Unavailable => "nothing was done; try again in a moment",
+            ErrorReason::OutcomeUnknown => "check whether it was done before you try again",
+            ErrorReason::Internal => "see control's log",
+            _ => return anyhow!("{message}"),
         };
         anyhow!("{message}: {advice}")
     }
 
-    /// A status that control did not make.
-    fn unexplained(&self, status: &Status) -> anyhow::Error {
+    /// Explains a status that the connection made.
+    fn disconnected(&self, status: &Status) -> anyhow::Error {
         let address = self.addresses.join(" or ");
         let cause = status.source().and_then(|source| Chain::new(source).last());
         let cause = cause.map_or_else(|| status.message().to_owned(), ToString::to_string);
         match status.code() {
             Code::Unimplemented => anyhow!(
-                "what answers at {address} is no control of this version: is the address right?"
+                "the server at {address} is not a control of this version: check the address"
             ),
             Code::Cancelled | Code::DeadlineExceeded if status.source().is_none() => {
-                anyhow!("control at {address} does not answer in time: try again")
+                anyhow!("control at {address} did not answer in time: try again")
             }
             _ => {
-                let advice = arizuko_proto::tls::advice(&address, &cause);
-                let advice = advice
-                    .unwrap_or("does it run, and is the address right, also in its http or https?");
+                let advice = tls::advice(&address, &cause);
+                let advice =
+                    advice.unwrap_or("check that it runs, and the address, http or https included");
                 anyhow!("lost control at {address} ({cause}): {advice}")
             }
         }
@@ -130,35 +153,13 @@ impl Control {
 
     fn unreachable(&self, error: &transport::Error) -> anyhow::Error {
         let address = self.addresses.join(" or ");
-        let refused = |cause: &&(dyn Error + 'static)| {
-            let kind = cause.downcast_ref().map(io::Error::kind);
-            kind == Some(io::ErrorKind::ConnectionRefused)
+        let is_refused = |cause: &&(dyn Error + 'static)| {
+            cause.downcast_ref().map(io::Error::kind) == Some(io::ErrorKind::ConnectionRefused)
         };
-        // That nobody listens there is plain already.
-        let cause = Chain::new(error).last().filter(|cause| !refused(cause));
+        // "Connection refused" says no more than that nothing listens there.
+        let cause = Chain::new(error).last().filter(|cause| !is_refused(cause));
         let cause = cause.map_or_else(String::new, |cause| format!(" ({cause})"));
-        let advice =
-            arizuko_proto::tls::advice(&address, &cause).unwrap_or("is `arizuko up` running?");
+        let advice = tls::advice(&address, &cause).unwrap_or("is `arizuko up` running?");
         anyhow!("no control at {address}{cause}: {advice}")
     }
-}
-
-/// The reason that control gives with a refusal.
-pub(crate) fn reason(status: &Status) -> Option<String> {
-    status.get_details_error_info().map(|info| info.reason)
-}
-
-/// Notices a dead link within 15 s, and gives up a connect after 3 s.
-fn endpoint(address: &str, tls: &ClientFiles) -> anyhow::Result<Endpoint> {
-    let url =
-        if address.contains("://") { address.to_owned() } else { format!("http://{address}") };
-    let wrong = || format!("{address} is no address of a control, such as {DEFAULT_ADDRESS}");
-    let endpoint = Endpoint::from_shared(url.clone())
-        .with_context(wrong)?
-        .connect_timeout(Duration::from_secs(3))
-        .timeout(Duration::from_secs(15))
-        .http2_keep_alive_interval(Duration::from_secs(10))
-        .keep_alive_timeout(Duration::from_secs(5))
-        .keep_alive_while_idle(true);
-    if url.starts_with("https://") { Ok(endpoint.tls_config(tls.config()?)?) } else { Ok(endpoint) }
 }

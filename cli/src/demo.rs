@@ -1,17 +1,17 @@
-//! The demo agent that `up` runs: it shows what a reply can look like, and quotes its visitor.
+//! The demo agent of `up`: it quotes its visitor and shows what a reply can look like.
 
 use crate::attach::{Failure, Reply, Turn};
 use std::time::Duration;
 use tokio::time::sleep;
 
-/// The folder that it answers.
+/// The folder of the demo agent.
 pub(crate) const FOLDER: &str = "demo";
-/// A pace at which one can see the reply being made: about a second in all.
+/// The wait after each word: the visitor sees the reply grow, for about a second.
 const PACE: Duration = Duration::from_millis(16);
-/// How much of the visitor's words is quoted.
+/// How many bytes of the visitor's message are quoted.
 const LONGEST_QUOTE: usize = 400;
 
-/// Answers a turn, a few words at a time.
+/// Answers a turn, word by word.
 pub(crate) async fn answer(turn: Turn, reply: Reply) -> Result<(), Failure> {
     reply.status("Reading your message").await?;
     sleep(PACE * 10).await;
@@ -32,10 +32,10 @@ fn text(message: &str) -> String {
         "## Hello from the demo agent\n\n\
          You wrote:\n\n\
          {}\n\n\
-         I am not a model, only a small program inside `arizuko up`. But what you see is the real \
-         line, from end to end:\n\n\
-         1. your message was **stored** before you got an answer,\n\
-         2. an agent, here me, took it up,\n\
+         I am not a model, only a small program inside `arizuko up`. But your message took the \
+         same way as any other:\n\n\
+         1. it was **stored** before you got an answer,\n\
+         2. it was delivered to an agent, which is me,\n\
          3. and this reply reaches you *while it is written*.\n\n\
          To put your own agent behind a link, take any program that reads a message and prints a \
          reply:\n\n\
@@ -47,7 +47,7 @@ fn text(message: &str) -> String {
     )
 }
 
-/// The visitor's words as a quotation, with no effect of any Markdown in them.
+/// Quotes a message in Markdown, and escapes the Markdown in it.
 fn quote(message: &str) -> String {
     let message = message.trim();
     let end = message.floor_char_boundary(LONGEST_QUOTE);
@@ -75,7 +75,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn markdown_in_a_quotation_has_no_effect() {
+    fn markdown_in_a_quotation_is_escaped() {
         assert_eq!(quote(" a *b*\n# c "), "> a \\*b\\*\\\n> \\# c");
         assert!(quote(&"é".repeat(1000)).ends_with("é…"));
     }

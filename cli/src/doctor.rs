@@ -1,8 +1,8 @@
-//! `arizuko doctor`: looks at everything between an operator and a visitor, and says what is wrong
+//! `arizuko doctor`: checks everything between an operator and a visitor, and says what is wrong
 //! and what to do about it.
 //!
-//! It tries the whole way for itself: it mints a link for a minute, answers it, talks over it by
-//! the public URL, and revokes it.
+//! At the end it tries all of it: it issues a link for a minute, attaches an agent, chats over the
+//! public URL, and revokes the link.
 
 mod control;
 mod public;
@@ -17,10 +17,10 @@ use anyhow::bail;
 pub(crate) struct Args {
     #[command(flatten)]
     connection: connect::Options,
-    /// The root folder whose host is tried, where the public URL has {root}
+    /// Root folder whose host to try, if the public URL contains {root}
     #[arg(long, default_value = "arizuko-doctor", value_name = "ROOT")]
     folder: String,
-    /// Print one JSON document
+    /// Print the findings as one line of JSON
     #[arg(long)]
     json: bool,
 }
@@ -29,18 +29,18 @@ pub(crate) async fn run(args: Args, console: &mut Console<'_>) -> anyhow::Result
     let mut report = Report::default();
     examine(&args, &mut report).await?;
     if args.json {
-        console.document(&report.document())?;
+        console.document(&serde_json::to_value(&report)?)?;
     } else {
         report.print(console)?;
     }
     match report.failures() {
         0 => Ok(()),
-        1 => bail!("one thing is wrong"),
-        several => bail!("{several} things are wrong"),
+        1 => bail!("1 check failed"),
+        several => bail!("{several} checks failed"),
     }
 }
 
-/// From the inside out; what can't be known without what has failed is left out.
+/// Checks from the inside out, and leaves out what needs a check that has failed.
 async fn examine(args: &Args, report: &mut Report) -> anyhow::Result<()> {
     let control = args.connection.find()?;
     if let Some(file) = args.connection.key_file() {

@@ -1,4 +1,4 @@
-//! What our HTTP clients have in common.
+//! What this program's HTTP clients share.
 
 use anyhow::Chain;
 use jiff::{Timestamp, fmt::rfc2822::DateTimeParser};
@@ -9,14 +9,14 @@ use reqwest::{
 };
 use std::time::Duration;
 
-/// A client for what is below one URL. It wants of the system no more than that takes.
+/// Prepares a client for what is below one URL.
 pub(crate) fn client(base: &Url) -> ClientBuilder {
     let mut builder = Client::builder()
         .user_agent(concat!("arizuko/", env!("CARGO_PKG_VERSION")))
         .connect_timeout(Duration::from_secs(5))
         .redirect(Policy::none());
     if base.scheme() == "http" {
-        // Without TLS there is no need for root certificates, which a machine may lack.
+        // A machine may lack root certificates, and HTTP needs none.
         builder = builder.tls_certs_only([]);
     }
     let local = base
@@ -28,21 +28,21 @@ pub(crate) fn client(base: &Url) -> ClientBuilder {
     builder
 }
 
-/// The innermost cause, which has no URL and so no token in it.
+/// Returns the innermost cause, which has no URL and so no token in it.
 pub(crate) fn cause(error: reqwest::Error) -> String {
     let error = error.without_url();
     let last = Chain::new(&error).last();
     last.map_or_else(|| error.to_string(), ToString::to_string)
 }
 
-/// When the server wants us to come back, if it says so: in seconds, or as a date.
+/// Reads Retry-After, which is in seconds or a date.
 pub(crate) fn retry_after(headers: &HeaderMap) -> Option<Duration> {
-    let told = headers.get(RETRY_AFTER)?.to_str().ok()?;
-    if let Ok(seconds) = told.parse() {
+    let value = headers.get(RETRY_AFTER)?.to_str().ok()?;
+    if let Ok(seconds) = value.parse() {
         return Some(Duration::from_secs(seconds));
     }
-    let at = DateTimeParser::new().parse_timestamp(told).ok()?;
-    // One that has passed means: now.
+    let at = DateTimeParser::new().parse_timestamp(value).ok()?;
+    // A date that has passed means: now.
     Some(Duration::try_from(at.duration_since(Timestamp::now())).unwrap_or_default())
 }
 
@@ -52,8 +52,8 @@ mod tests {
 
     #[test]
     fn retry_after_is_read_in_both_its_forms() {
-        let read = |told: &str| {
-            let value = told.parse().unwrap();
+        let read = |text: &str| {
+            let value = text.parse().unwrap();
             retry_after(&HeaderMap::from_iter([(RETRY_AFTER, value)]))
         };
         assert_eq!(read("7"), Some(Duration::from_secs(7)));

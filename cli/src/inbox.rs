@@ -1,9 +1,9 @@
-//! `arizuko inbox`: a person in an agent's place. Lines and prompts, so that it works over ssh, in
-//! pipes and with a screen reader.
+//! `arizuko inbox`: a person answers in an agent's place, with lines and prompts, so that it works
+//! over ssh, in pipes and with a screen reader.
 //!
-//! `desk.rs` is the person at work; `board.rs` is what waits, `keyboard.rs` what is typed,
-//! `command.rs` what that means, `screen.rs` what is shown, `typing.rs` when visitors see that
-//! somebody writes.
+//! `keyboard.rs` reads lines and `command.rs` parses them; `desk.rs` carries them out; `board.rs`
+//! numbers what waits; `screen.rs` shows it; `typing.rs` decides when visitors see that somebody is
+//! typing.
 
 mod board;
 mod command;
@@ -15,12 +15,13 @@ mod typing;
 use self::{desk::Desk, keyboard::Keyboard, screen::Screen};
 use crate::{
     attach::{
-        Settings, folder,
+        Settings,
         person::{serve, session},
         speech::Speaker,
     },
     connect,
     console::Console,
+    folder,
 };
 use anyhow::Context as _;
 use arizuko_proto::signals::Signals;
@@ -28,19 +29,22 @@ use std::{env, sync::Arc};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-/// How much of a conversation is shown when its turn is taken up.
+/// How many earlier messages are shown with a claimed turn.
 const HISTORY: u32 = 50;
 
 #[derive(clap::Args)]
-#[command(after_help = format!("Once it runs:\n{}", command::HELP))]
+#[command(
+    before_help = "Example:\n  arizuko inbox acme/people --name Ana\n",
+    after_help = format!("Once it runs:\n{}", command::HELP)
+)]
 pub(crate) struct Args {
     #[command(flatten)]
     connection: connect::Options,
-    /// The name that visitors read; without it, your login's
+    /// Name that visitors see [default: your login name]
     #[arg(long)]
     name: Option<String>,
-    /// Whose turns to answer, for example acme/people
-    #[arg(value_parser = folder)]
+    /// Folder whose messages to answer, for example acme/people
+    #[arg(value_parser = folder::parse)]
     folder: String,
 }
 
@@ -49,7 +53,7 @@ pub(crate) async fn run(args: Args, console: &mut Console<'_>) -> anyhow::Result
     let name = name
         .or_else(|| env::var("USER").ok())
         .filter(|name| !name.trim().is_empty())
-        .context("say who you are: --name Ann")?;
+        .context("visitors need a name for you: add --name, for example --name Ann")?;
     let control = Arc::new(args.connection.find()?);
     let stop = CancellationToken::new();
     let settings = Settings {
@@ -60,8 +64,8 @@ pub(crate) async fn run(args: Args, console: &mut Console<'_>) -> anyhow::Result
         attached: Arc::default(),
         stop: stop.clone(),
     };
-    let (tell, told) = mpsc::unbounded_channel();
-    let session = session(settings, tell);
+    let (person, events) = mpsc::unbounded_channel();
+    let session = session(settings, person);
     let speaker = Speaker::new(Arc::clone(&control), folder.clone());
     let served = Arc::clone(&session);
     let mut serving = tokio::spawn(async move { serve(&served, &control).await });
@@ -69,16 +73,16 @@ pub(crate) async fn run(args: Args, console: &mut Console<'_>) -> anyhow::Result
     let mut signals = Signals::listen()?;
     let (mut keyboard, printer) = Keyboard::open()?;
     let screen = printer.map_or_else(|| Screen::Plain(console), Screen::Terminal);
-    let mut desk = Desk::new((folder, name), (session, speaker), told, screen);
+    let mut desk = Desk::new(desk::Person { folder, name }, session, speaker, events, screen);
     let worked = tokio::select! {
         worked = desk.work(&mut keyboard) => worked,
         () = signals.next() => Ok(()),
-        // Control refuses us, and would do so again.
+        // Control refuses the session, and would do so again.
         refused = &mut serving => return refused?,
     };
-    // Whoever has closed our output is not told.
+    // If the output is closed, nobody reads it.
     let left = worked.and_then(|()| desk.leave());
-    // With it go the pens, which turns would be kept for.
+    // The desk has the pens, which keep turns open.
     drop(desk);
     stop.cancel();
     serving.await??;

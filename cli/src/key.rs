@@ -1,41 +1,46 @@
-//! `arizuko key`: the credentials of agents, operators and gateways.
+//! `arizuko key`: the keys of agents, operators and gateways.
 
 use crate::{
     connect,
-    console::{Console, note},
-    control, time,
+    console::{Console, Format, note, word},
+    control::Control,
+    time,
 };
 use anyhow::bail;
 use arizuko_proto::v1::{
     CreateKeyRequest, Key, KeyKind, KeyReach, ListKeysRequest, RevokeKeyRequest,
-    key_service_client::KeyServiceClient,
 };
 use clap::{ArgGroup, Subcommand};
-use serde_json::{Value, json};
 
 #[derive(clap::Args)]
+#[command(before_help = "\
+Examples:
+  arizuko key create acme                # for an agent of acme; prints the key
+  arizuko key create --gateway --name eu-1
+  arizuko key list
+  arizuko key revoke key_…
+")]
 pub(crate) struct Args {
     #[command(flatten)]
     connection: connect::Options,
-    /// Print one JSON document
-    #[arg(long, global = true)]
-    json: bool,
+    #[command(flatten)]
+    format: Format,
     #[command(subcommand)]
     command: Command,
 }
 
 #[derive(Subcommand)]
 enum Command {
-    /// Mint a key, which is printed this once
+    /// Create a key and print it, which is shown this once
     Create(Create),
-    /// List live keys
+    /// List the keys that work
     List {
         /// Only agents' keys of this folder and the folders below it
         folder: Option<String>,
     },
-    /// End a key and the streams that were opened with it
+    /// End a key and every stream that was opened with it
     Revoke {
-        /// The key's id
+        /// Id of the key
         #[arg(value_name = "key_…")]
         key_id: String,
     },
@@ -44,7 +49,7 @@ enum Command {
 #[derive(clap::Args)]
 #[command(group = ArgGroup::new("holder").required(true).args(["folder", "operator", "gateway"]))]
 struct Create {
-    /// The folder of the agent that is to hold it
+    /// For an agent of this folder
     folder: Option<String>,
     /// For an operator, who may do everything that operators do
     #[arg(long)]
@@ -55,7 +60,7 @@ struct Create {
     /// Let the agent reach the folders below its own, too
     #[arg(long, requires = "folder")]
     subtree: bool,
-    /// Don't let the agent mint and revoke tokens
+    /// Don't let the agent issue and revoke tokens
     #[arg(long, requires = "folder")]
     no_mint: bool,
     /// A note for operators
@@ -65,49 +70,27 @@ struct Create {
 
 pub(crate) async fn run(args: Args, console: &mut Console<'_>) -> anyhow::Result<()> {
     let control = args.connection.find()?;
-    let channel = control.connect().await?;
-    let mut keys = KeyServiceClient::new(channel).max_decoding_message_size(control::MAX_RESPONSE);
+    let json = args.format.json;
     match args.command {
         Command::Create(create) => {
             let holder = create.holder();
-            let created = keys.create_key(create.request()).await;
-            let created = created.map_err(|status| control.explain(status))?.into_inner();
-            let (key_id, key) = (created.key_id, created.key);
-            if args.json {
-                return console.document(&json!({"key_id": key_id, "key": key}));
+            let request = create.into_request();
+            let created = control.answer(control.keys().await?.create_key(request).await)?;
+            if json {
+                return console.message(&created);
             }
-            console.line(&key)?;
-            let revoke = format!("key revoke {key_id}{}", args.connection.flags());
-            note(&format!(
-                "{key_id}, for {holder}, shown this once. End it with: {}",
-                console.command(&revoke)
-            ));
+            console.line(&created.key)?;
+            let (key_id, flags) = (created.key_id, args.connection.flags());
+            let revoke = console.command(&format!("key revoke {key_id}{flags}"));
+            note(&format!("{key_id}, for {holder}, shown this once. End it with: {revoke}"));
             Ok(())
         }
         Command::List { folder } => {
-            let folder = folder.unwrap_or_default();
-            let listed = keys.list_keys(ListKeysRequest { folder }).await;
-            let listed = listed.map_err(|status| control.explain(status))?.into_inner();
-            show_list(listed.keys, args.json, console)
+            let request = ListKeysRequest { folder: folder.unwrap_or_default() };
+            let listed = control.answer(control.keys().await?.list_keys(request).await)?;
+            if json { console.message(&listed) } else { show_list(listed.keys, console) }
         }
-        Command::Revoke { key_id } => {
-            let request = RevokeKeyRequest { key_id: key_id.clone() };
-            let ended = keys.revoke_key(request).await;
-            let ended = ended.map_err(|status| control.explain(status))?.into_inner();
-            let live = ended.revoked.is_some();
-            if args.json {
-                console.document(&json!({"revoked": ended.revoked.map(document)}))?;
-            } else if live {
-                console.line(&format!("revoked {key_id}"))?;
-            }
-            if !live {
-                bail!(
-                    "nothing was revoked, as no live key is {key_id}: see {}",
-                    console.command("key list")
-                );
-            }
-            Ok(())
-        }
+        Command::Revoke { key_id } => revoke(&control, key_id, json, console).await,
     }
 }
 
@@ -120,7 +103,7 @@ impl Create {
         }
     }
 
-    fn request(self) -> CreateKeyRequest {
+    fn into_request(self) -> CreateKeyRequest {
         let (kind, reach) = match (&self.folder, self.operator) {
             (Some(_), _) if self.subtree => (KeyKind::Agent, KeyReach::Subtree),
             (Some(_), _) => (KeyKind::Agent, KeyReach::Self_),
@@ -137,50 +120,37 @@ impl Create {
     }
 }
 
-fn show_list(keys: Vec<Key>, json: bool, console: &mut Console<'_>) -> anyhow::Result<()> {
-    if json {
-        let keys: Vec<_> = keys.into_iter().map(document).collect();
-        return console.document(&json!({ "keys": keys }));
-    }
+fn show_list(keys: Vec<Key>, console: &mut Console<'_>) -> anyhow::Result<()> {
     if keys.is_empty() {
         note("no live keys");
         return Ok(());
     }
     let rows = keys.into_iter().map(|key| {
-        let (kind, reach) = (kind(&key), reach(&key));
+        let (kind, reach) = (word(key.kind().as_str_name()), word(key.reach().as_str_name()));
         let mints = if key.may_mint { "yes" } else { "no" };
-        let created = time::brief(key.created_at);
-        [key.key_id, kind.into(), key.folder, reach.into(), mints.into(), created, key.name]
+        [key.key_id, kind, key.folder, reach, mints.into(), time::brief(key.created_at), key.name]
     });
     let head = ["KEY", "KIND", "FOLDER", "REACH", "MINTS", "CREATED", "NAME"];
     console.table(head, rows.collect())
 }
 
-fn document(key: Key) -> Value {
-    json!({
-        "kind": kind(&key),
-        "reach": reach(&key),
-        "key_id": key.key_id,
-        "folder": key.folder,
-        "may_mint": key.may_mint,
-        "name": key.name,
-        "created_at": time::rfc3339(key.created_at),
-    })
-}
-
-fn kind(key: &Key) -> &'static str {
-    match key.kind() {
-        KeyKind::Operator => "operator",
-        KeyKind::Agent => "agent",
-        KeyKind::Gateway => "gateway",
-        KeyKind::Unspecified => "unknown",
+async fn revoke(
+    control: &Control,
+    key_id: String,
+    json: bool,
+    console: &mut Console<'_>,
+) -> anyhow::Result<()> {
+    let request = RevokeKeyRequest { key_id: key_id.clone() };
+    let ended = control.answer(control.keys().await?.revoke_key(request).await)?;
+    let was_live = ended.revoked.is_some();
+    if json {
+        console.message(&ended)?;
+    } else if was_live {
+        console.line(&format!("revoked {key_id}"))?;
     }
-}
-
-fn reach(key: &Key) -> &'static str {
-    match key.reach() {
-        KeyReach::Self_ => "self",
-        KeyReach::Subtree => "subtree",
-        KeyReach::Unspecified => "",
+    if !was_live {
+        let list = console.command("key list");
+        bail!("nothing was revoked: {key_id} is no live key. See {list}");
     }
+    Ok(())
 }

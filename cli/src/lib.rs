@@ -1,5 +1,5 @@
-//! The operator's command: mints and revokes links, runs any program as an agent, talks as a
-//! visitor, and starts everything in one process. It speaks the same gRPC as everyone else.
+//! The `arizuko` command: it issues and revokes links, runs programs as agents, chats as a visitor,
+//! and starts everything in one process.
 
 mod agent;
 mod attach;
@@ -11,8 +11,9 @@ mod connect;
 mod console;
 mod control;
 mod demo;
+mod directories;
 mod doctor;
-mod folders;
+mod folder;
 mod http;
 mod inbox;
 mod key;
@@ -27,13 +28,23 @@ mod up;
 
 use crate::console::{ClosedPipe, Console};
 use arizuko_proto::telemetry::{self, Telemetry};
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 use std::{ffi::OsString, io::Write, process::ExitCode, time::Duration};
 use tokio::runtime::{self, Runtime};
 
 /// Put an AI agent on a web site with one URL.
 #[derive(Parser)]
-#[command(name = "arizuko", version, max_term_width = 100)]
+#[command(
+    name = "arizuko",
+    version,
+    max_term_width = 100,
+    before_help = "\
+Examples:
+  arizuko up                                            # everything on this machine, and a link
+  arizuko token issue acme chat                         # a link for an agent of yours
+  arizuko agent exec --folder acme -- ./my-agent.sh     # any program is an agent
+"
+)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -41,48 +52,86 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Start everything in one process on this machine, with a demo agent and a chat link
+    /// Start everything in one process, with a demo agent and a chat link
     Up(up::Args),
-    /// Mint, list and revoke chat links and webhooks
-    Token(token::Args),
-    /// Mint, list and revoke the keys of agents, operators and gateways
-    Key(key::Args),
-    /// Say what JIDs mean: who answers, as whom, and who does when nobody does
-    Route(route::Args),
-    /// Run an agent
-    Agent(agent::Args),
-    /// Answer as a person: see what waits in a folder, and take it up
-    Inbox(inbox::Args),
-    /// Talk to an agent as a visitor of its chat link
+    /// Chat over a link, as a visitor
     Chat(chat::Args),
+    /// Create, list and revoke chat links and webhooks
+    Token(token::Args),
+    /// Decide who answers: folders, personas, escalation
+    Route(route::Args),
+    /// Answer with a program, a model or an HTTP endpoint
+    Agent(agent::Args),
+    /// Answer as a person
+    Inbox(inbox::Args),
+    /// Create, list and revoke the keys of agents, operators and gateways
+    Key(key::Args),
     /// Show the state of control and who is attached
     Status(status::Args),
-    /// Look for what is wrong between here and a visitor, and say what to do
+    /// Find out what is wrong, and what to do about it
     Doctor(doctor::Args),
-    /// Write the embedded store to a file, while it is in use
-    Backup(backup::Args),
-    /// Put a backup into a data folder that has no store
-    Restore(backup::Args),
-    /// Show who minted and revoked what
-    Audit(audit::Args),
-    /// Show what happens from now on
+    /// Show events as they happen
     Tail(tail::Args),
-    /// Print the completions for a shell
+    /// Show who issued, changed and revoked what
+    Audit(audit::Args),
+    /// Copy the embedded store to a file, while it is in use
+    Backup(backup::Args),
+    /// Restore a backup to a data folder that has no store
+    Restore(backup::Args),
+    /// Print the script by which a shell completes this command
     Completions(completions::Args),
 }
 
-/// Runs the command that `args` say, its own name first, and writes its answer to `out`.
-/// Notes and errors go to standard error.
+/// The commands by what a person is after, as `--help` lists them.
+const GROUPS: [(&str, &[&str]); 5] = [
+    ("Try it", &["up", "chat"]),
+    ("Links", &["token", "route"]),
+    ("Answer", &["agent", "inbox"]),
+    ("Operate", &["key", "status", "doctor", "tail", "audit", "backup", "restore"]),
+    ("Shell", &["completions", "help"]),
+];
+
+/// Examples come before the usage.
+const TEMPLATE: &str =
+    "{about-with-newline}\n{before-help}{usage-heading} {usage}\n\n{all-args}{after-help}";
+
+/// Returns the command line with its help in groups.
+fn command() -> clap::Command {
+    let mut command = with_template(Cli::command());
+    // Adds `help`.
+    command.build();
+    let mut groups = String::new();
+    for (heading, names) in GROUPS {
+        groups += &format!("{heading}:\n");
+        for subcommand in names.iter().filter_map(|name| command.find_subcommand(name)) {
+            let about = subcommand.get_about().map(ToString::to_string).unwrap_or_default();
+            groups += &format!("  {:12} {about}\n", subcommand.get_name());
+        }
+        groups.push('\n');
+    }
+    with_template(Cli::command()).help_template(format!(
+        "{{about-with-newline}}\n{{before-help}}{{usage-heading}} {{usage}}\n\n{groups}\
+         Options:\n{{options}}{{after-help}}"
+    ))
+}
+
+fn with_template(command: clap::Command) -> clap::Command {
+    command.help_template(TEMPLATE).mut_subcommands(with_template)
+}
+
+/// Runs the command in `args`, whose first element is the program's name, and writes its answer to
+/// `out`. Notes and errors go to standard error.
 pub fn run(args: impl IntoIterator<Item = OsString>, out: &mut dyn Write) -> ExitCode {
     let args: Vec<OsString> = args.into_iter().collect();
     let program = args.first().map(|name| name.to_string_lossy().into_owned());
     let mut console = Console::new(program.unwrap_or_else(|| "arizuko".into()), out);
-    let cli = match Cli::try_parse_from(args) {
+    let parsed = command().try_get_matches_from(args);
+    let cli = match parsed.and_then(|matches| Cli::from_arg_matches(&matches)) {
         Ok(cli) => cli,
-        Err(wrong) if wrong.use_stderr() => return misused(&wrong),
+        Err(error) if error.use_stderr() => return misused(&error),
         Err(help) => return conclude(console.text(&help.render().to_string())),
     };
-    // An error says that a provider is installed already, which serves as well.
+    // An error says that a provider is installed already.
     let _ = rustls::crypto::ring::default_provider().install_default();
 
     let runtime = match runtime::Builder::new_multi_thread().enable_all().build() {
@@ -95,13 +144,14 @@ pub fn run(args: impl IntoIterator<Item = OsString>, out: &mut dyn Write) -> Exi
     };
     let outcome = runtime.block_on(cli.command.run(&mut console));
     drop(telemetry);
-    // Drops what still runs, agents' processes among it, and waits for no blocked thread.
+    // Ends the tasks that still run, and with them the agents' processes. A blocked thread delays
+    // the end by a second at most.
     runtime.shutdown_timeout(Duration::from_secs(1));
     conclude(outcome)
 }
 
 impl Command {
-    /// Starts the log and the traces: as they are asked for, or else as suits the command.
+    /// Starts logs and traces, by default at the level that suits the command.
     fn start_telemetry(&self, runtime: &Runtime) -> anyhow::Result<Telemetry> {
         let _entered = runtime.enter();
         match self {
@@ -128,18 +178,17 @@ impl Command {
             Self::Restore(args) => backup::restore(&args, console),
             Self::Audit(args) => audit::run(args, console).await,
             Self::Tail(args) => tail::run(args, console).await,
-            Self::Completions(args) => completions::run(&args, console),
+            Self::Completions(args) => completions::run(&args, command(), console),
         }
     }
 }
 
-/// Tells an error in one line. A reader that has closed standard output has had enough: that is
-/// no failure.
+/// Reports an error in one line. That the reader of standard output has closed it is no error.
 fn conclude(outcome: anyhow::Result<()>) -> ExitCode {
     match outcome {
         Err(error) if !error.is::<ClosedPipe>() => {
-            if let Some(wrong) = error.downcast_ref() {
-                return misused(wrong);
+            if let Some(misuse) = error.downcast_ref() {
+                return misused(misuse);
             }
             console::note(&format!("error: {error:#}"));
             ExitCode::FAILURE
@@ -148,20 +197,30 @@ fn conclude(outcome: anyhow::Result<()>) -> ExitCode {
     }
 }
 
-/// Tells what is wrong with the command line.
-fn misused(wrong: &clap::Error) -> ExitCode {
-    // Nothing is left to try when even standard error is closed.
-    let _ = wrong.print();
+/// Reports what is wrong with the command line.
+fn misused(error: &clap::Error) -> ExitCode {
+    // If standard error is closed, nobody reads it.
+    let _ = error.print();
     ExitCode::from(2)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use clap::CommandFactory as _;
 
     #[test]
     fn the_command_line_is_consistent() {
-        Cli::command().debug_assert();
+        command().debug_assert();
+    }
+
+    #[test]
+    fn every_command_is_in_one_group_of_the_help() {
+        let mut command = command();
+        command.build();
+        let mut commands: Vec<_> = command.get_subcommands().map(clap::Command::get_name).collect();
+        let mut grouped: Vec<_> = GROUPS.iter().flat_map(|(_, names)| *names).copied().collect();
+        commands.sort_unstable();
+        grouped.sort_unstable();
+        assert_eq!(commands, grouped);
     }
 }

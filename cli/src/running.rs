@@ -1,8 +1,8 @@
-//! What a running `up` leaves for the other commands: `running.json` in the user's folders, which
-//! says where control is and where its key. The file is locked as long as its `up` lives, so that
-//! a stale one is told from a live one for certain, however its process ended.
+//! `running.json` in the user's directories, by which other commands find a running `up`: it says
+//! where control and its key are. `up` locks the file while it runs, so that a stale file is
+//! recognised however the process ended.
 
-use crate::folders;
+use crate::directories;
 use anyhow::Context as _;
 use serde::{Deserialize, Serialize};
 use std::{
@@ -14,57 +14,58 @@ use std::{
 
 const FILE: &str = "running.json";
 
-/// Where the running `up` can be reached.
+/// Where to reach the running `up`.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 pub(crate) struct Running {
     /// Control's address.
     pub(crate) control: String,
     /// The gateway's address.
     pub(crate) gateway: String,
-    /// The file that has the operator's key.
+    /// The file with the operator's key.
     pub(crate) operator_key_file: PathBuf,
 }
 
-/// Keeps what was left for as long as it lives.
-pub(crate) struct Left {
+/// The files of a running `up`. Dropping this removes them.
+pub(crate) struct RunningFiles {
     files: Vec<(PathBuf, File)>,
     content: String,
 }
 
 impl Running {
-    /// The live `up` of this user, if there is one.
+    /// Finds the running `up` of this user.
     pub(crate) fn find() -> Option<Self> {
         candidates().iter().find_map(|path| read_live(path))
     }
 
-    /// Leaves it in each of the user's folders where no other live `up` has: a terminal may lack
-    /// `XDG_RUNTIME_DIR` when another has it.
-    pub(crate) fn leave(&self) -> anyhow::Result<Left> {
-        let mut left = Left { files: Vec::new(), content: serde_json::to_string_pretty(self)? };
+    /// Writes the file to each of the user's directories where no other running `up` has one. Two
+    /// terminals may differ in whether they have `XDG_RUNTIME_DIR`.
+    pub(crate) fn publish(&self) -> anyhow::Result<RunningFiles> {
+        let content = serde_json::to_string_pretty(self)?;
+        let mut published = RunningFiles { files: Vec::new(), content };
         for path in candidates() {
             if read_live(&path).is_none() {
-                let file = write_locked(&path, &left.content)
+                let file = write_locked(&path, &published.content)
                     .with_context(|| format!("cannot write {}", path.display()))?;
-                left.files.push((path, file));
+                published.files.push((path, file));
             }
         }
-        Ok(left)
+        Ok(published)
     }
 }
 
-impl Left {
+impl RunningFiles {
     /// Says whether other commands find this `up`.
     pub(crate) fn is_found(&self) -> bool {
         !self.files.is_empty()
     }
 }
 
-impl Drop for Left {
+impl Drop for RunningFiles {
     fn drop(&mut self) {
         for (path, _locked) in &self.files {
-            // Another `up` that began at the same instant may have put its own there.
+            // Another `up` that started at the same instant may have replaced it.
             if fs::read_to_string(path).is_ok_and(|content| content == self.content) {
-                // What can't be removed is stale once the lock goes.
+                // A file that stays is stale once its lock is gone.
                 let _ = fs::remove_file(path);
             }
         }
@@ -72,11 +73,12 @@ impl Drop for Left {
 }
 
 fn candidates() -> Vec<PathBuf> {
-    let folders = folders::runtime().into_iter().chain(folders::data().ok());
-    folders.map(|folder| folder.join(FILE)).collect()
+    let directories = directories::runtime().into_iter().chain(directories::data().ok());
+    directories.map(|directory| directory.join(FILE)).collect()
 }
 
-/// Readers ask for a shared lock only, so that they never look like an owner to one another.
+/// Reads a file that its owner has locked. Readers try a shared lock, so that one doesn't take
+/// another for the owner.
 fn read_live(path: &Path) -> Option<Running> {
     let file = File::open(path).ok()?;
     match file.try_lock_shared() {
@@ -87,7 +89,7 @@ fn read_live(path: &Path) -> Option<Running> {
     }
 }
 
-/// Locks before the file has its name, so that nobody sees it whole but unlocked.
+/// Locks the file before it has its name, so that nobody sees it unlocked.
 fn write_locked(path: &Path, content: &str) -> anyhow::Result<File> {
     let folder = path.parent().context("it has no folder")?;
     fs::create_dir_all(folder)?;
@@ -105,7 +107,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_file_counts_only_while_its_owner_lives() {
+    fn a_file_counts_only_while_its_owner_runs() {
         let folder = std::env::temp_dir().join(format!("arizuko-running-{}", std::process::id()));
         let path = folder.join(FILE);
         let running = Running {

@@ -1,36 +1,36 @@
-//! Server-sent events, read from bytes that are cut anywhere.
+//! Reads server-sent events from bytes that are cut anywhere.
 
 use std::time::Duration;
 
-/// One event.
+/// One server-sent event.
 #[derive(Debug, Default, PartialEq)]
-pub(crate) struct Event {
+pub(crate) struct SseEvent {
     pub(crate) name: String,
     pub(crate) data: String,
 }
 
-/// Reads a stream, and remembers where it is over any number of connections.
+/// Reads a stream, and keeps its position from one connection to the next.
 #[derive(Default)]
-pub(crate) struct Events {
+pub(crate) struct SseReader {
     line: Vec<u8>,
-    event: Event,
+    event: SseEvent,
     id: String,
     /// What to send as Last-Event-ID.
     pub(crate) last_id: String,
-    /// How long the server wants us to wait before we come back.
+    /// How long the server wants clients to wait before they reconnect.
     pub(crate) retry: Option<Duration>,
 }
 
-impl Events {
-    /// Begins with another connection: what was cut off by the end of the last one is dropped.
+impl SseReader {
+    /// Begins another connection: an event that the last one cut off is dropped.
     pub(crate) fn reconnect(&mut self) {
         self.line.clear();
-        self.event = Event::default();
+        self.event = SseEvent::default();
         self.id.clone_from(&self.last_id);
     }
 
-    /// The events that are complete with these bytes.
-    pub(crate) fn push(&mut self, bytes: &[u8]) -> Vec<Event> {
+    /// Returns the events that are complete with these bytes.
+    pub(crate) fn push(&mut self, bytes: &[u8]) -> Vec<SseEvent> {
         let mut events = Vec::new();
         for byte in bytes {
             if *byte != b'\n' {
@@ -48,7 +48,7 @@ impl Events {
         events
     }
 
-    /// How many bytes wait for the rest of their event.
+    /// Returns how many bytes wait for the rest of their event.
     pub(crate) fn waiting(&self) -> usize {
         self.line.len() + self.event.data.len()
     }
@@ -73,7 +73,7 @@ impl Events {
         }
     }
 
-    fn dispatch(&mut self) -> Option<Event> {
+    fn dispatch(&mut self) -> Option<SseEvent> {
         self.last_id.clone_from(&self.id);
         let event = std::mem::take(&mut self.event);
         (!event.data.is_empty()).then_some(event)
@@ -91,13 +91,13 @@ mod tests {
 
     #[test]
     fn any_cut_gives_the_same_events() {
-        let mut whole = Events::default();
+        let mut whole = SseReader::default();
         let expected = whole.push(STREAM.as_bytes());
         let names: Vec<_> = expected.iter().map(|event| event.name.as_str()).collect();
         assert_eq!(names, ["delta", "html", "reset"]);
         assert_eq!(expected[2].data, "one\ntwo");
         for cut in 0..STREAM.len() {
-            let mut events = Events::default();
+            let mut events = SseReader::default();
             let (first, second) = STREAM.as_bytes().split_at(cut);
             let mut read = events.push(first);
             read.extend(events.push(second));
@@ -108,8 +108,8 @@ mod tests {
     }
 
     #[test]
-    fn an_event_that_was_cut_off_does_not_count() {
-        let mut events = Events::default();
+    fn an_event_that_a_connection_cut_off_is_dropped() {
+        let mut events = SseReader::default();
         events.push(b"id: 1-a\ndata: x\n\nid: 2-b\ndata: y");
         events.reconnect();
         assert_eq!(events.last_id, "1-a");

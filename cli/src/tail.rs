@@ -1,9 +1,12 @@
-//! `arizuko tail`: what happens from now on, a line each.
+//! `arizuko tail`: events as they happen, a line each.
 
-use crate::{connect, console::Console, time};
+use crate::{
+    connect,
+    console::{Console, Format},
+    time,
+};
 use anyhow::bail;
-use arizuko_proto::v1::{TailRequest, admin_service_client::AdminServiceClient};
-use serde_json::json;
+use arizuko_proto::v1::TailRequest;
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
@@ -11,28 +14,17 @@ pub(crate) struct Args {
     connection: connect::Options,
     /// Only this folder and the folders below it
     folder: Option<String>,
-    /// Print one JSON document a line
-    #[arg(long)]
-    json: bool,
+    #[command(flatten)]
+    format: Format,
 }
 
 pub(crate) async fn run(args: Args, console: &mut Console<'_>) -> anyhow::Result<()> {
     let control = args.connection.find()?;
-    let mut admin = AdminServiceClient::new(control.connect().await?);
     let request = TailRequest { folder: args.folder.unwrap_or_default() };
-    let stream = admin.tail(request).await;
-    let mut stream = stream.map_err(|status| control.explain(status))?.into_inner();
-    while let Some(event) = stream.message().await.map_err(|status| control.explain(status))? {
-        if args.json {
-            console.document(&json!({
-                "at": time::rfc3339(event.at),
-                "event": event.event,
-                "folder": event.folder,
-                "jid": event.jid,
-                "conversation": event.conversation,
-                "turn_id": event.turn_id,
-                "detail": event.detail,
-            }))?;
+    let mut events = control.answer(control.admin().await?.tail(request).await)?;
+    while let Some(event) = events.message().await.map_err(|status| control.explain(status))? {
+        if args.format.json {
+            console.message(&event)?;
         } else {
             let at = time::brief(event.at);
             let place = if event.jid.is_empty() { event.folder } else { event.jid };
@@ -41,5 +33,5 @@ pub(crate) async fn run(args: Args, console: &mut Console<'_>) -> anyhow::Result
             console.line(line.trim_end())?;
         }
     }
-    bail!("control has ended the stream: run this again to go on")
+    bail!("control has ended the stream: run this again to continue")
 }

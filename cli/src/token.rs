@@ -1,42 +1,53 @@
-//! `arizuko token`: the credentials in the public URLs.
+//! `arizuko token`: chat links and webhooks.
 
-mod show;
-
-use crate::{connect, console::Console, control, time};
+use crate::{
+    connect,
+    console::{Console, Format, note, quoted},
+    control::Control,
+    time,
+};
+use anyhow::bail;
 use arizuko_proto::v1::{
-    IssueChatLinkRequest, IssueWebhookRequest, LinkOptions, ListTokensRequest, RevokeTokenRequest,
-    revoke_token_request::Target, token_service_client::TokenServiceClient,
+    IssueChatLinkRequest, IssueChatLinkResponse, IssueWebhookRequest, IssueWebhookResponse,
+    LinkOptions, ListTokensRequest, RevokeTokenRequest, Token, revoke_token_request::Target,
 };
 use clap::Subcommand;
 
 #[derive(clap::Args)]
+#[command(before_help = "\
+Examples:
+  arizuko token issue acme chat                    # prints the link
+  arizuko token issue acme chat --expires 30d --suffix support
+  arizuko token issue acme hook github             # prints a URL for GitHub to post to
+  arizuko token list acme
+  arizuko token revoke web:acme/support
+")]
 pub(crate) struct Args {
     #[command(flatten)]
     connection: connect::Options,
-    /// Print one JSON document
-    #[arg(long, global = true)]
-    json: bool,
+    #[command(flatten)]
+    format: Format,
     #[command(subcommand)]
     command: Command,
 }
 
 #[derive(Subcommand)]
 enum Command {
-    /// Mint a URL, which is printed this once
+    /// Create a chat link or webhook and print its URL, which is shown this once
     Issue {
-        /// The agent that answers, for example acme or acme/eng
+        /// Folder of the agent that answers, for example acme or acme/eng
         folder: String,
         #[command(subcommand)]
         kind: Kind,
     },
-    /// List live tokens
+    /// List the chat links and webhooks that work
     List {
-        /// Only those of this folder and the folders below it
+        /// Only this folder and the folders below it
         folder: Option<String>,
     },
-    /// End tokens: from then on their URLs answer 401
+    /// End chat links or webhooks; their URLs answer 401 from then on
     Revoke {
-        /// A JID, for all the tokens on it, or a token's id
+        /// A JID, to end every token on it, or the id of one token
         #[arg(value_name = "JID|tok_…", value_parser = target)]
         target: Target,
     },
@@ -47,127 +58,153 @@ enum Kind {
     /// A chat link: whoever opens it talks to the agent
     Chat {
         #[command(flatten)]
-        link: Link,
-        /// The page's first line, Markdown
+        options: Options,
+        /// First line of the page, in Markdown
         #[arg(long)]
         greeting: Option<String>,
-        /// A site that may embed the page, for example https://acme.com; repeatable
+        /// Site that may embed the page, for example https://acme.com; repeatable
         #[arg(long, value_name = "ORIGIN")]
         origin: Vec<String>,
     },
-    /// A webhook: what is posted to it goes to the agent
+    /// A webhook: whatever is posted to it goes to the agent
     Hook {
-        /// Who calls, for example github
+        /// Who posts, for example github
         source: String,
         #[command(flatten)]
-        link: Link,
+        options: Options,
     },
 }
 
 #[derive(clap::Args)]
-struct Link {
-    /// Tells this URL from the folder's others: the JID ends with it
+struct Options {
+    /// Last part of the JID, to tell this URL from the folder's others
     #[arg(long)]
     suffix: Option<String>,
-    /// What people call it; a chat page's title
+    /// Name for people; the title of a chat page
     #[arg(long)]
     name: Option<String>,
-    /// What the agent is told with every message; no visitor sees it
+    /// Text that the agent gets with every message and visitors never see
     #[arg(long)]
     context: Option<String>,
-    /// End by itself after so long, for example 30d or 12h
-    #[arg(long, value_name = "DURATION", value_parser = time::lifetime)]
+    /// End the token after this long, for example 30d or 12h
+    #[arg(long, value_name = "DURATION", value_parser = time::parse)]
     expires: Option<prost_types::Duration>,
-}
-
-/// A minted URL, of either kind.
-struct Issued {
-    token: String,
-    url: String,
-    jid: String,
-    token_id: String,
-    agent_attached: bool,
 }
 
 pub(crate) async fn run(args: Args, console: &mut Console<'_>) -> anyhow::Result<()> {
     let control = args.connection.find()?;
-    let channel = control.connect().await?;
-    let mut tokens =
-        TokenServiceClient::new(channel).max_decoding_message_size(control::MAX_RESPONSE);
+    let json = args.format.json;
     match args.command {
         Command::Issue { folder, kind } => {
-            let issued = issue(&mut tokens, &folder, kind).await;
-            let issued = issued.map_err(|status| control.explain(status))?;
-            show::issued(&issued, &folder, args.json, &args.connection.flags(), console)
+            let issued = issue(&control, &folder, kind).await?;
+            if json {
+                console.message(&issued)?;
+            } else {
+                console.line(&issued.url)?;
+            }
+            advise(&issued, &folder, &args.connection.flags(), console);
+            Ok(())
         }
         Command::List { folder } => {
-            let folder = folder.unwrap_or_default();
-            let request = ListTokensRequest { folder };
-            let listed = tokens.list_tokens(request).await;
-            let listed = listed.map_err(|status| control.explain(status))?.into_inner();
-            show::list(listed.tokens, args.json, console)
+            let request = ListTokensRequest { folder: folder.unwrap_or_default() };
+            let listed = control.answer(control.tokens().await?.list_tokens(request).await)?;
+            if json { console.message(&listed) } else { show_list(listed.tokens, console) }
         }
-        Command::Revoke { target } => {
-            let name = match &target {
-                Target::Jid(name) | Target::TokenId(name) => name.clone(),
-            };
-            let target = Some(target);
-            let ended = tokens.revoke_token(RevokeTokenRequest { target }).await;
-            let ended = ended.map_err(|status| control.explain(status))?.into_inner();
-            show::revoked(ended.revoked, &name, args.json, console)
-        }
+        Command::Revoke { target } => revoke(&control, target, json, console).await,
     }
 }
 
 async fn issue(
-    tokens: &mut TokenServiceClient<control::Authorized>,
+    control: &Control,
     folder: &str,
     kind: Kind,
-) -> Result<Issued, tonic::Status> {
+) -> anyhow::Result<IssueChatLinkResponse> {
+    let mut tokens = control.tokens().await?;
     let folder = folder.to_owned();
-    Ok(match kind {
-        Kind::Chat { link, greeting, origin } => {
-            let jid_suffix = link.suffix.clone().unwrap_or_default();
-            let options = Some(link.options(greeting.unwrap_or_default(), origin));
+    match kind {
+        Kind::Chat { options, greeting, origin } => {
+            let (jid_suffix, options) = options.into_request();
+            let greeting = greeting.unwrap_or_default();
+            let options = Some(LinkOptions { greeting, allowed_origins: origin, ..options });
             let request = IssueChatLinkRequest { folder, jid_suffix, options };
-            let issued = tokens.issue_chat_link(request).await?.into_inner();
-            Issued {
-                token: issued.token,
-                url: issued.url,
-                jid: issued.jid,
-                token_id: issued.token_id,
-                agent_attached: issued.agent_attached,
-            }
+            control.answer(tokens.issue_chat_link(request).await)
         }
-        Kind::Hook { source, link } => {
-            let jid_suffix = link.suffix.clone().unwrap_or_default();
-            let options = Some(link.options(String::new(), Vec::new()));
-            let request = IssueWebhookRequest { folder, source, jid_suffix, options };
-            let issued = tokens.issue_webhook(request).await?.into_inner();
-            Issued {
-                token: issued.token,
-                url: issued.url,
-                jid: issued.jid,
-                token_id: issued.token_id,
-                agent_attached: issued.agent_attached,
-            }
-        }
-    })
-}
-
-impl Link {
-    fn options(self, greeting: String, allowed_origins: Vec<String>) -> LinkOptions {
-        LinkOptions {
-            name: self.name.unwrap_or_default(),
-            greeting,
-            context: self.context.unwrap_or_default(),
-            allowed_origins,
-            lifetime: self.expires,
+        Kind::Hook { source, options } => {
+            let (jid_suffix, options) = options.into_request();
+            let request =
+                IssueWebhookRequest { folder, source, jid_suffix, options: Some(options) };
+            let issued = control.answer(tokens.issue_webhook(request).await)?;
+            // The two responses have the same fields.
+            let IssueWebhookResponse { token, url, jid, token_id, agent_attached } = issued;
+            Ok(IssueChatLinkResponse { token, url, jid, token_id, agent_attached })
         }
     }
 }
 
-/// Control says what is wrong with a JID; here it only has to be told from a token's id.
+impl Options {
+    /// Returns the JID's suffix and what both kinds of tokens can carry.
+    fn into_request(self) -> (String, LinkOptions) {
+        let options = LinkOptions {
+            name: self.name.unwrap_or_default(),
+            context: self.context.unwrap_or_default(),
+            lifetime: self.expires,
+            ..LinkOptions::default()
+        };
+        (self.suffix.unwrap_or_default(), options)
+    }
+}
+
+/// Says how to end a token, and how to attach an agent if there is none.
+fn advise(issued: &IssueChatLinkResponse, folder: &str, flags: &str, console: &Console<'_>) {
+    let IssueChatLinkResponse { jid, token_id, .. } = issued;
+    let revoke = console.command(&format!("token revoke {token_id}{flags}"));
+    note(&format!("{jid}, shown this once. End it with: {revoke}"));
+    if !issued.agent_attached {
+        console.note_unattended(folder, flags);
+    }
+}
+
+fn show_list(tokens: Vec<Token>, console: &mut Console<'_>) -> anyhow::Result<()> {
+    if tokens.is_empty() {
+        note("no live tokens");
+        return Ok(());
+    }
+    let rows = tokens.into_iter().map(|token| {
+        let name = token.options.unwrap_or_default().name;
+        let (issued, expires) = (time::brief(token.created_at), time::brief(token.expires_at));
+        [token.jid, token.token_id, issued, expires, token.created_by, name]
+    });
+    let head = ["JID", "TOKEN", "ISSUED", "EXPIRES", "BY", "NAME"];
+    console.table(head, rows.collect())
+}
+
+async fn revoke(
+    control: &Control,
+    target: Target,
+    json: bool,
+    console: &mut Console<'_>,
+) -> anyhow::Result<()> {
+    let (Target::Jid(name) | Target::TokenId(name)) = target.clone();
+    let request = RevokeTokenRequest { target: Some(target) };
+    let ended = control.answer(control.tokens().await?.revoke_token(request).await)?;
+    let count = ended.revoked.len();
+    if json {
+        console.message(&ended)?;
+    } else if count > 0 {
+        let tokens = if count == 1 { "token" } else { "tokens" };
+        console.line(&format!("revoked {count} {tokens}:"))?;
+        for token in ended.revoked {
+            console.line(&format!("{}  {}", token.token_id, token.jid))?;
+        }
+    }
+    if count == 0 {
+        let list = console.command("token list");
+        bail!("nothing was revoked: {} names no live token. See {list}", quoted(&name));
+    }
+    Ok(())
+}
+
+/// Tells a JID from a token's id. Control checks the rest.
 fn target(text: &str) -> Result<Target, String> {
     if text.starts_with("tok_") {
         Ok(Target::TokenId(text.into()))

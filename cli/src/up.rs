@@ -1,15 +1,15 @@
-//! `arizuko up`: control, a gateway and the demo agent in this one process, and a link to try.
-//! Beside the tests it is the only place that knows both control and gateway.
+//! `arizuko up`: control, a gateway and the demo agent in one process, and a link to try. Apart from
+//! the tests, only this module knows both control and gateway.
 
+mod data;
 mod demo;
-mod kept;
 
-use self::kept::Kept;
+use self::data::DataFolder;
 use crate::{
     console::{Console, quoted},
     control::Control,
-    folders,
-    running::{Left, Running},
+    directories,
+    running::{Running, RunningFiles},
 };
 use anyhow::{Context as _, anyhow, bail, ensure};
 use arizuko_proto::signals::Signals;
@@ -27,17 +27,23 @@ use std::{
 use tokio::{net::TcpListener, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
 
-/// How long open requests have to end, in each of the services.
+/// How long open requests may take to end, in each service.
 const GRACE: Duration = Duration::from_secs(5);
 
 #[derive(clap::Args)]
+#[command(before_help = "\
+Examples:
+  arizuko up
+  arizuko up --public-url https://chat.example.com --listen 0.0.0.0:443 \\
+      --tls-cert fullchain.pem --tls-key privkey.pem
+")]
 pub(crate) struct Args {
-    /// Where visitors come in; port 0 takes a free one
+    /// Address for visitors; port 0 takes a free port
     #[arg(long, env = "ARIZUKO_LISTEN", default_value = "127.0.0.1:8080", value_name = "ADDRESS")]
     listen: SocketAddr,
     #[command(flatten)]
     tls: ServerFiles,
-    /// Where agents and operators come in; port 0 takes a free one
+    /// Address for agents and operators; port 0 takes a free port
     #[arg(
         long,
         env = "ARIZUKO_CONTROL_LISTEN",
@@ -45,22 +51,22 @@ pub(crate) struct Args {
         value_name = "ADDRESS"
     )]
     control_listen: SocketAddr,
-    /// What the links begin with; without it, the address that visitors come in by
+    /// Beginning of the links' URLs [default: the address for visitors]
     #[arg(long, env = "ARIZUKO_PUBLIC_URL", value_name = "URL")]
     public_url: Option<String>,
-    /// Where everything is kept; without it, ~/.local/share/arizuko
+    /// Folder for the data [default: ~/.local/share/arizuko]
     #[arg(long, env = "ARIZUKO_DATA_DIR", value_name = "FOLDER")]
     data_dir: Option<PathBuf>,
-    /// Keep the state in this Redis and not in the data folder
+    /// Store the data in this Redis instead
     #[arg(long, env = "ARIZUKO_REDIS", value_name = "URL", hide_env_values = true)]
     redis: Option<String>,
-    /// What every key in Redis begins with
+    /// Beginning of every key in Redis
     #[arg(long, env = "ARIZUKO_REDIS_PREFIX", default_value = "arizuko", value_name = "PREFIX")]
     redis_prefix: String,
-    /// Start no demo agent and mint no link
+    /// Start no demo agent and issue no link
     #[arg(long)]
     no_demo: bool,
-    /// Print one JSON document when all is ready
+    /// Print the addresses as one line of JSON when everything is ready
     #[arg(long)]
     json: bool,
     #[command(flatten)]
@@ -69,19 +75,19 @@ pub(crate) struct Args {
     pub(crate) telemetry: telemetry::Options,
 }
 
-/// All that runs, with what there is to tell of it.
+/// Everything that runs, and where.
 struct Up {
     services: Vec<Service>,
     store: String,
     gateway: String,
     control: String,
-    kept: Kept,
+    data: DataFolder,
     chat_url: Option<String>,
     metrics: Option<metrics::Endpoint>,
-    left: Left,
+    running: RunningFiles,
 }
 
-/// One of the parts, as a task of its own.
+/// Control, the gateway or the demo agent, as a task of its own.
 struct Service {
     name: &'static str,
     stop: CancellationToken,
@@ -106,109 +112,130 @@ pub(crate) async fn run(args: Args, console: &mut Console<'_>) -> anyhow::Result
     }
     tokio::select! {
         stopped = stop(up) => stopped,
-        () = signals.next() => bail!("stopped in the middle of stopping"),
+        () = signals.next() => bail!("ended before everything had stopped"),
     }
 }
 
 async fn start(args: Args) -> anyhow::Result<Up> {
     ensure!(
         !args.tls.are_named() || args.public_url.is_some(),
-        "with --tls-cert say --public-url, too: links have to begin with a name that the certificate is for"
+        "--tls-cert needs --public-url: links must begin with a name that the certificate is for"
     );
-    let mut options = embedded_control()?;
+    let options = embedded_control()?;
     ensure!(
         args.control_listen.ip().is_loopback() || options.plaintext,
-        "`up` keeps control to this machine, and {} is more: an agent elsewhere comes in by \
-         ssh -L 7070:127.0.0.1:7070; or run arizuko-control by itself, which has TLS; \
-         or set ARIZUKO_PLAINTEXT=true if the network is yours alone",
+        "--control-listen {} is not loopback, and the control of `up` has no TLS: let agents elsewhere \
+         connect by ssh -L 7070:127.0.0.1:7070, or run arizuko-control, which has TLS, \
+         or set ARIZUKO_PLAINTEXT=true if nobody else uses the network",
         args.control_listen
     );
-    // Both addresses before anything else: nothing is to be undone when one of them is taken.
+    // Bind first: if an address is in use, nothing has to be undone.
     let control_listener = bind(args.control_listen, "--control-listen").await?;
     let gateway_listener = bind(args.listen, "--listen").await?;
     let control = url("http", &control_listener)?;
     let gateway = url(args.tls.scheme(), &gateway_listener)?;
-    let kept = Kept::open(match args.data_dir {
-        Some(folder) => std::path::absolute(folder)?,
-        None => folders::data()?,
-    })?;
-    let operator_key = kept.operator_key()?;
-    let gateway_key = kept::new_key()?;
-    let store = match &args.redis {
-        None => format!("embedded store in {}", folders::shown(kept.folder())),
-        Some(_) => format!("Redis, keys begin with {}", args.redis_prefix),
-    };
-
-    options.listen = control_listener.local_addr()?;
     if args.public_url.is_none() && args.listen.ip().is_unspecified() {
         tracing::warn!(
-            "links begin with {gateway}, which is of use on this machine only: say --public-url"
+            "links begin with {gateway}, which works only on this machine: set --public-url"
         );
     }
-    options.public_url = args.public_url.unwrap_or_else(|| gateway.clone());
-    options.data_dir = args.redis.is_none().then(|| kept.folder().to_owned());
-    options.redis = args.redis;
-    options.redis_prefix = args.redis_prefix;
-    // What the environment may say of it is for visitors. Control is for this machine alone.
-    options.tls = ServerFiles::default();
-    options.client_ca = None;
-    options.operator_key = Some(operator_key.clone());
-    options.gateway_key = Some(gateway_key.clone());
-    options.grace = GRACE.as_secs();
+    let data = DataFolder::open(match &args.data_dir {
+        Some(folder) => std::path::absolute(folder)?,
+        None => directories::data()?,
+    })?;
+    let operator_key = data.operator_key()?;
+    let gateway_key = data::new_key()?;
+
+    let options = arizuko_control::Options {
+        listen: control_listener.local_addr()?,
+        public_url: args.public_url.clone().unwrap_or_else(|| gateway.clone()),
+        data_dir: args.redis.is_none().then(|| data.path().to_owned()),
+        redis: args.redis.clone(),
+        redis_prefix: args.redis_prefix.clone(),
+        // A certificate in the environment is the gateway's. Control has no TLS here.
+        tls: ServerFiles::default(),
+        client_ca: None,
+        operator_key: Some(operator_key.clone()),
+        gateway_key: Some(gateway_key.clone()),
+        grace: GRACE,
+        ..options
+    };
     let server = arizuko_control::Server::new(options).await?;
     let mut registries = vec![server.metrics()];
     let mut services = vec![Service::start("control", |stop| server.serve(control_listener, stop))];
 
     let address = gateway_listener.local_addr()?;
-    let mut options =
+    let options =
         arizuko_gateway::Options::embedded(address, &control, &gateway_key).map_err(environment)?;
-    options.tls = args.tls;
-    options.grace = GRACE;
+    let options = arizuko_gateway::Options { tls: args.tls.clone(), grace: GRACE, ..options };
     let server = arizuko_gateway::Server::new(options).await?;
     registries.push(server.metrics());
     let metrics = args.metrics.serve(registries).await?;
     services.push(Service::start("the gateway", |stop| server.serve(gateway_listener, stop)));
 
-    let chat_url = if args.no_demo {
-        None
-    } else {
-        let caller =
-            Control::new(vec![control.clone()], Some(&operator_key), &ClientFiles::default())?;
-        let (chat_url, agent) = tokio::select! {
-            ready = demo::start(caller, &kept) => ready?,
-            error = failure(&mut services) => return Err(error),
-        };
-        services.push(agent);
-        Some(chat_url)
+    let chat_url = match args.no_demo {
+        true => None,
+        false => Some(start_demo(&mut services, &control, &operator_key, &data).await?),
     };
-    let running = Running {
-        control: control.clone(),
-        gateway: gateway.clone(),
-        operator_key_file: kept.operator_key_file(),
-    };
-    let left = running.leave()?;
-    Ok(Up { services, store, gateway, control, kept, chat_url, metrics, left })
+    let operator_key_file = data.operator_key_file();
+    let running = Running { control: control.clone(), gateway: gateway.clone(), operator_key_file };
+    Ok(Up {
+        services,
+        store: store(&args, &data),
+        gateway,
+        control,
+        data,
+        chat_url,
+        metrics,
+        running: running.publish()?,
+    })
 }
 
-/// Waits until one of the services ends that nobody has told to.
+/// Starts the demo agent and returns its link.
+async fn start_demo(
+    services: &mut Vec<Service>,
+    control: &str,
+    operator_key: &str,
+    data: &DataFolder,
+) -> anyhow::Result<String> {
+    let files = ClientFiles::default();
+    let caller = Control::new(vec![control.to_owned()], Some(operator_key), &files)?;
+    let (chat_url, agent) = tokio::select! {
+        ready = demo::start(caller, data) => ready?,
+        error = failure(services) => return Err(error),
+    };
+    services.push(agent);
+    Ok(chat_url)
+}
+
+/// Says where the data is.
+fn store(args: &Args, data: &DataFolder) -> String {
+    match &args.redis {
+        None => format!("embedded store in {}", directories::shown(data.path())),
+        Some(_) => format!("Redis, keys begin with {}", args.redis_prefix),
+    }
+}
+
+/// Waits until a service ends by itself.
 async fn failure(services: &mut [Service]) -> anyhow::Error {
     let tasks = services.iter_mut().map(|service| &mut service.task);
     let (ended, index, _) = select_all(tasks).await;
     let cause = match ended {
-        Ok(Ok(())) => anyhow!("nobody told it to"),
+        Ok(Ok(())) => anyhow!("without being told to"),
         Ok(Err(error)) => error,
         Err(panicked) => panicked.into(),
     };
     cause.context(format!("{} has ended", services[index].name))
 }
 
-/// The last first: the agent hands its turns back, and the gateway asks control to the end.
+/// Stops the last service first: the agent returns its turns, and the gateway needs control to the
+/// end.
 async fn stop(up: Up) -> anyhow::Result<()> {
-    // Before all: a command should not find what is about to end.
-    drop(up.left);
+    // Other commands must not find an `up` that is about to end.
+    drop(up.running);
     for Service { name, stop, task } in up.services.into_iter().rev() {
         stop.cancel();
-        task.await?.with_context(|| format!("{name} did not end well"))?;
+        task.await?.with_context(|| format!("{name} failed to stop"))?;
     }
     Ok(())
 }
@@ -231,15 +258,15 @@ impl Up {
             "control": self.control,
             "chat_url": self.chat_url,
             "metrics": self.metrics.as_ref().map(|metrics| &metrics.url),
-            "data_dir": self.kept.folder(),
-            "operator_key_file": self.kept.operator_key_file(),
+            "data_dir": self.data.path(),
+            "operator_key_file": self.data.operator_key_file(),
         })
     }
 
     fn banner(&self, console: &Console<'_>) -> String {
         let mut next = console.command("token issue acme chat");
-        if !self.left.is_found() {
-            let key_file = self.kept.operator_key_file();
+        if !self.running.is_found() {
+            let key_file = self.data.operator_key_file();
             let key_file = quoted(&key_file.to_string_lossy()).into_owned();
             next += &format!(" --control {} --key-file {key_file}", self.control);
         }
@@ -258,7 +285,7 @@ impl Up {
     }
 }
 
-/// Control's settings that are none of `up`'s, from their environment twins and defaults.
+/// Reads control's settings from their environment twins and defaults.
 fn embedded_control() -> anyhow::Result<arizuko_control::Options> {
     #[derive(Parser)]
     struct Alone {
@@ -269,25 +296,25 @@ fn embedded_control() -> anyhow::Result<arizuko_control::Options> {
     Ok(alone.options)
 }
 
-/// What is wrong with a setting that can have come from the environment only.
+/// Explains a setting that is wrong, and that only the environment can have.
 fn environment(wrong: clap::Error) -> anyhow::Error {
     let text = wrong.to_string();
     let sentence = text.lines().next().unwrap_or_default();
     let sentence = sentence.trim_start_matches("error: ");
-    anyhow!("the environment (ARIZUKO_…) does not serve: {sentence}")
+    anyhow!("a setting in the environment (ARIZUKO_…) is wrong: {sentence}")
 }
 
 async fn bind(address: SocketAddr, flag: &str) -> anyhow::Result<TcpListener> {
     TcpListener::bind(address).await.map_err(|error| match error.kind() {
         ErrorKind::AddrInUse => anyhow!(
-            "{address} is in use: end what listens there, or take a free port with {flag} {}:0",
+            "{address} is in use: end the program that listens there, or take a free port with {flag} {}:0",
             address.ip()
         ),
         _ => anyhow!("cannot listen on {address}: {error}"),
     })
 }
 
-/// How this machine reaches a listener.
+/// Returns the URL by which this machine reaches a listener.
 fn url(scheme: &str, listener: &TcpListener) -> anyhow::Result<String> {
     let mut address = listener.local_addr()?;
     if address.ip().is_unspecified() {

@@ -1,8 +1,8 @@
 //! What control can be told: a flag each, with an environment twin, read once.
 
 use crate::limits::Limits;
-use arizuko_proto::tls::ServerFiles;
-use std::{net::SocketAddr, path::PathBuf};
+use arizuko_proto::{duration, tls::ServerFiles};
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 /// See the module.
 #[derive(clap::Args, Clone)]
@@ -45,9 +45,9 @@ pub struct Options {
     /// Listen without TLS on an address other than loopback.
     #[arg(long, env = "ARIZUKO_PLAINTEXT")]
     pub plaintext: bool,
-    /// How long open streams may take to end at shutdown, in seconds.
-    #[arg(long, env = "ARIZUKO_GRACE", default_value_t = 20)]
-    pub grace: u64,
+    /// How long open streams may take to end at shutdown.
+    #[arg(long, env = "ARIZUKO_GRACE", default_value = "20s", value_name = "DURATION", value_parser = duration::parse)]
+    pub grace: Duration,
     /// The figures that bound what others can do.
     #[command(flatten)]
     pub limits: Limits,

@@ -57,7 +57,7 @@ impl Server {
     /// # Errors
     /// When options contradict each other, or the store can't be opened.
     pub async fn new(options: Options) -> anyhow::Result<Self> {
-        let grace = Duration::from_secs(options.grace);
+        let grace = options.grace;
         let tls = Acceptor::new(&options.tls, options.client_ca.as_deref(), &["h2"])?;
         let control = control::Control::open(options).await?;
         tracing::info!(

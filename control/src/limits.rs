@@ -1,5 +1,6 @@
 //! The limits on visitors, agents and readers. Each is a setting.
 
+use arizuko_proto::duration;
 use std::time::Duration;
 
 /// The limits of one control.
@@ -34,25 +35,25 @@ pub struct Limits {
     #[arg(long, env = "ARIZUKO_ATTEMPTS", default_value_t = 5)]
     pub attempts: u32,
     /// How long a turn may be open.
-    #[arg(long, env = "ARIZUKO_TURN_DEADLINE", default_value = "1h", value_parser = duration)]
+    #[arg(long, env = "ARIZUKO_TURN_DEADLINE", default_value = "1h", value_parser = duration::parse)]
     pub turn_deadline: Duration,
     /// How long an agent may take to accept a turn.
-    #[arg(long, env = "ARIZUKO_ACCEPT_TIMEOUT", default_value = "10s", value_parser = duration)]
+    #[arg(long, env = "ARIZUKO_ACCEPT_TIMEOUT", default_value = "10s", value_parser = duration::parse)]
     pub accept_timeout: Duration,
     /// How long an agent's session lives without a heartbeat.
-    #[arg(long, env = "ARIZUKO_LEASE", default_value = "30s", value_parser = duration)]
+    #[arg(long, env = "ARIZUKO_LEASE", default_value = "30s", value_parser = duration::parse)]
     pub lease: Duration,
     /// How often agents send heartbeats.
-    #[arg(long = "agent-heartbeat", env = "ARIZUKO_AGENT_HEARTBEAT", default_value = "5s", value_parser = duration)]
+    #[arg(long = "agent-heartbeat", env = "ARIZUKO_AGENT_HEARTBEAT", default_value = "5s", value_parser = duration::parse)]
     pub heartbeat: Duration,
     /// How long frames are kept after their turn.
-    #[arg(long, env = "ARIZUKO_KEEP_FRAMES", default_value = "24h", value_parser = duration)]
+    #[arg(long, env = "ARIZUKO_KEEP_FRAMES", default_value = "24h", value_parser = duration::parse)]
     pub keep_frames: Duration,
     /// How long messages are kept after a conversation's last one.
-    #[arg(long, env = "ARIZUKO_KEEP_MESSAGES", default_value = "30d", value_parser = duration)]
+    #[arg(long, env = "ARIZUKO_KEEP_MESSAGES", default_value = "30d", value_parser = duration::parse)]
     pub keep_messages: Duration,
     /// How often an open stream is checked against the store, even without a wake-up.
-    #[arg(long, env = "ARIZUKO_RECHECK", default_value = "15s", value_parser = duration)]
+    #[arg(long, env = "ARIZUKO_RECHECK", default_value = "15s", value_parser = duration::parse)]
     pub recheck: Duration,
 }
 
@@ -72,21 +73,4 @@ impl Limits {
         // Each step of an escalation may add to the time that a turn is open.
         self.messages_kept() + 2 * open + Duration::from_secs(86_400)
     }
-}
-
-/// Reads `250ms`, `30s`, `5m`, `24h` or `30d`.
-fn duration(text: &str) -> Result<Duration, String> {
-    let unit = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
-    let (number, unit) = text.split_at(unit);
-    let millis = match unit {
-        "ms" => 1,
-        "s" => 1_000,
-        "m" => 60_000,
-        "h" => 3_600_000,
-        "d" => 86_400_000,
-        _ => return Err("a duration is a whole number and one of ms, s, m, h, d".to_owned()),
-    };
-    let number: u64 =
-        number.parse().map_err(|_| "a duration begins with a whole number".to_owned())?;
-    number.checked_mul(millis).map(Duration::from_millis).ok_or_else(|| "too long".to_owned())
 }

@@ -1,6 +1,6 @@
 //! All faults at random, under load, for as long as one likes. Not a part of `tests/run`:
 //!
-//!     cargo test --workspace --test soak -- <minutes> <seed>
+//!     cargo test --workspace --test soak -- <duration> <seed>
 //!
 //! Two controls and two gateways over one Redis; visitors who write, read to the end and compare;
 //! agents who answer. Something is killed, stopped or cut off every second or so, as the seed
@@ -8,6 +8,7 @@
 
 #![expect(clippy::print_stdout, reason = "it tells how it goes")]
 
+use arizuko_proto::duration;
 use arizuko_tests::prelude::*;
 use arizuko_tests::run_for;
 use std::{env, time::SystemTime};
@@ -27,13 +28,13 @@ const SETTINGS: [(&str, &str); 7] = [
 ];
 
 fn main() {
-    let mut arguments = env::args().skip(1).filter_map(|argument| argument.parse().ok());
-    let minutes: u64 = arguments.next().unwrap_or(2);
+    let mut arguments = env::args().skip(1);
+    let length = arguments.next().unwrap_or_else(|| "2m".to_owned());
+    let length = duration::parse(&length).unwrap_or_else(|wrong| panic!("{wrong}"));
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
     let clock = now.map_or(1, |now| now.as_secs());
-    let seed: u64 = arguments.next().unwrap_or(clock);
-    println!("soak for {minutes} min, seed {seed}");
-    let length = Duration::from_secs(60 * minutes);
+    let seed = arguments.next().and_then(|seed| seed.parse().ok()).unwrap_or(clock);
+    println!("soak for {}, seed {seed}", duration::print(length));
     let limit = length + Duration::from_secs(300);
     run_for(limit, Kind::Pair, |kind| soak(kind, length, Dice(seed | 1)));
 }

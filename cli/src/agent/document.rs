@@ -1,79 +1,57 @@
-//! A whole turn as the JSON document that `agent exec --json` hands to a program.
+//! A turn as the JSON document that `agent exec --json` gives to a program and `agent http` posts:
+//! the contract's message, with its bytes as text.
 
-use crate::{attach::Turn, time};
-use arizuko_proto::v1::{Author, Handed, Header, Message, Observed};
+use crate::attach::Turn;
+use arizuko_proto::{json, v1::Header};
 use base64::{Engine as _, prelude::BASE64_STANDARD};
-use serde_json::{Value, json};
+use serde_json::Value;
 
-/// The turn with its history. Where a body is no text, `content` is null and `content_base64` has
-/// it.
-pub(super) fn of(turn: Turn) -> Value {
-    let document = json!({
-        "turn_id": turn.turn_id,
-        "attempt": turn.attempt,
-        "jid": turn.jid,
-        "folder": turn.folder,
-        "conversation": turn.conversation,
-        "topic": turn.topic,
-        "persona": turn.persona,
-        "context": turn.context,
-        "sender": turn.sender,
-        "headers": headers(&turn.headers),
-        "history": turn.history.into_iter().map(message).collect::<Vec<_>>(),
-        "said": turn.said.into_iter().map(message).collect::<Vec<_>>(),
-        "observed": turn.observed.into_iter().map(observed).collect::<Vec<_>>(),
-        "handed": turn.handed.map(handed),
-        "created_at": time::rfc3339(turn.created_at),
-        "traceparent": turn.traceparent,
-    });
-    with_content(document, &turn.content)
-}
-
-/// A message that was kept as context.
-fn observed(observed: Observed) -> Value {
-    let document = json!({
-        "jid": observed.jid,
-        "sender": observed.sender,
-        "headers": headers(&observed.headers),
-        "created_at": time::rfc3339(observed.created_at),
-    });
-    with_content(document, &observed.content)
-}
-
-fn handed(handed: Handed) -> Value {
-    json!({"folder": handed.folder, "note": handed.note, "escalated": handed.escalated})
-}
-
-fn headers(headers: &[Header]) -> Vec<Value> {
-    let headers = headers.iter().map(
-        |header| json!({"name": header.name, "value": String::from_utf8_lossy(&header.value)}),
-    );
-    headers.collect()
-}
-
-fn with_content(mut document: Value, content: &[u8]) -> Value {
-    let text = std::str::from_utf8(content).ok();
-    document["content"] = text.into();
-    if text.is_none() {
-        document["content_base64"] = BASE64_STANDARD.encode(content).into();
+/// Returns the turn with its history. Where a body is no text, `content` is null and
+/// `content_base64` has it.
+pub(super) fn of(turn: &Turn) -> Value {
+    let mut document = json::of(turn);
+    set_bytes(&mut document, &turn.content, &turn.headers);
+    for (index, observed) in turn.observed.iter().enumerate() {
+        set_bytes(&mut document["observed"][index], &observed.content, &observed.headers);
     }
     document
 }
 
-/// `name` is empty unless a person wrote it.
-fn message(message: Message) -> Value {
-    let author = match message.author() {
-        Author::User => "user",
-        Author::Assistant => "assistant",
-        Author::Person => "person",
-        Author::Unspecified => "unknown",
-    };
-    json!({
-        "id": message.id,
-        "turn_id": message.turn_id,
-        "author": author,
-        "name": message.name,
-        "content": message.content,
-        "created_at": time::rfc3339(message.created_at),
-    })
+/// Replaces the base64 of a message's content and headers with text.
+fn set_bytes(message: &mut Value, content: &[u8], headers: &[Header]) {
+    let text = std::str::from_utf8(content).ok();
+    message["content"] = text.into();
+    if text.is_none() {
+        message["content_base64"] = BASE64_STANDARD.encode(content).into();
+    }
+    for (index, header) in headers.iter().enumerate() {
+        message["headers"][index]["value"] = String::from_utf8_lossy(&header.value).into();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use arizuko_proto::v1::Observed;
+
+    #[test]
+    fn bytes_are_text_where_they_can_be() {
+        let header = Header { name: "x-event".into(), value: "push".into() };
+        let observed = Observed { content: vec![0xff].into(), ..Observed::default() };
+        let turn = Turn {
+            content: "héllo".into(),
+            headers: vec![header],
+            observed: vec![observed],
+            ..Turn::default()
+        };
+        let document = of(&turn);
+        assert_eq!(document["content"], "héllo");
+        assert_eq!(document["headers"][0]["value"], "push");
+        assert_eq!(document["observed"][0]["content"], Value::Null);
+        assert_eq!(document["observed"][0]["content_base64"], "/w==");
+        assert_eq!(
+            (&document["handed"], &document["content_base64"]),
+            (&Value::Null, &Value::Null)
+        );
+    }
 }

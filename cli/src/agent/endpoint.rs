@@ -1,48 +1,49 @@
-//! A server that is asked for replies by HTTP: what to send it, what its refusals mean, and when it
-//! is asked again.
+//! An HTTP endpoint that agents ask for replies: requests, what its errors mean, and retries.
 
 use crate::{
-    attach::{Failure, Gone, Reply, Turn, jittered},
+    attach::{Failure, Gone, Reply, Turn},
     console::printable,
-    http, time,
+    http,
 };
 use anyhow::Context as _;
+use arizuko_proto::{client::Backoff, duration};
 use reqwest::{
     Client, RequestBuilder, Response, StatusCode, Url,
     header::{CONTENT_TYPE, HeaderValue, LOCATION},
 };
 use serde_json::Value;
-use std::{env, fs, path::Path, time::Duration};
+use std::{env, fs, ops::Range, path::Path, time::Duration};
 use tokio::time::{Instant, sleep};
 
-/// The wait before a repeat: twice as long each time, up to a most.
-const BACKOFF: std::ops::Range<Duration> = Duration::from_millis(500)..Duration::from_secs(8);
-/// What the visitor is told.
+/// How long to wait before a retry.
+const RETRY: Range<Duration> = Duration::from_millis(500)..Duration::from_secs(8);
+// What the visitor reads.
 const BUSY: &str = "The agent is too busy to answer. Please try again later.";
 const OUT_OF_REACH: &str = "The agent is out of reach. Please try again later.";
 const CUT_OFF: &str = "The reply was cut off. Please ask again.";
-/// How much of a refusal is read, and how much of it is told.
-const READ: usize = 16 << 10;
-const TOLD: usize = 500;
+/// How many bytes of an error response are read.
+const MAX_ERROR_BYTES: usize = 16 << 10;
+/// How many bytes of a text from the endpoint are logged.
+const MAX_LOGGED_BYTES: usize = 500;
 
-/// How much is asked of an endpoint, and for how long.
+/// How much to ask of an endpoint, and for how long.
 #[derive(clap::Args)]
 pub(super) struct Limits {
-    /// How many turns at a time
+    /// How many messages to answer at a time
     #[arg(long, default_value_t = 16, value_name = "TURNS", value_parser = clap::value_parser!(u32).range(1..=1000))]
     pub(super) concurrency: u32,
-    /// How many earlier messages of the conversation go in, at most 200
+    /// How many earlier messages of the conversation to send along
     #[arg(long, default_value_t = 40, value_name = "MESSAGES", value_parser = clap::value_parser!(u32).range(0..=200))]
     pub(super) history: u32,
-    /// How long to ask again while the endpoint is busy or out of reach
-    #[arg(long, default_value = "1m", value_name = "DURATION", value_parser = duration)]
+    /// How long to retry while the endpoint is busy or out of reach
+    #[arg(long, default_value = "1m", value_name = "DURATION", value_parser = duration::parse)]
     retry_for: Duration,
-    /// How long the endpoint may be silent, before its reply or in it
-    #[arg(long, default_value = "5m", value_name = "DURATION", value_parser = duration)]
+    /// How long the endpoint may send nothing, before its reply or within it
+    #[arg(long, default_value = "5m", value_name = "DURATION", value_parser = duration::parse)]
     timeout: Duration,
 }
 
-/// See the module.
+/// An endpoint, and the secret to ask it with.
 pub(super) struct Endpoint {
     client: Client,
     url: Url,
@@ -61,7 +62,7 @@ impl Endpoint {
         })
     }
 
-    /// A request about a turn, to add to.
+    /// Begins a request about a turn.
     pub(super) fn request(&self, turn: &Turn) -> RequestBuilder {
         let mut request = self.client.post(self.url.clone());
         if let Some(secret) = &self.secret {
@@ -73,9 +74,9 @@ impl Endpoint {
         request
     }
 
-    /// Sends a request. Gives the answer's head if it is a success.
-    pub(super) async fn send(&self, request: RequestBuilder) -> Result<Response, Trouble> {
-        let response = request.send().await.map_err(Trouble::broken)?;
+    /// Sends a request. Returns the response if it is a success.
+    pub(super) async fn send(&self, request: RequestBuilder) -> Result<Response, AskError> {
+        let response = request.send().await.map_err(AskError::broken)?;
         let status = response.status();
         if status.is_success() {
             return Ok(response);
@@ -88,26 +89,26 @@ impl Endpoint {
             _ if status.is_server_error() => OUT_OF_REACH,
             _ => return Err(Failure::new(detail).into()),
         };
-        Err(Trouble::passing(error, detail, after))
+        Err(AskError::temporary(error, detail, after))
     }
 
-    /// The status of a refusal and what it says, for the operator. The secret is not in it.
+    /// Describes an error response for the operator, without the secret.
     async fn describe(&self, mut response: Response) -> String {
-        let mut told = response.status().to_string();
+        let mut description = response.status().to_string();
         if let Some(to) = response.headers().get(LOCATION) {
-            told += &format!(" (to {})", String::from_utf8_lossy(to.as_bytes()));
+            description += &format!(" (to {})", String::from_utf8_lossy(to.as_bytes()));
         }
         if self.secret.is_none() && response.status() == StatusCode::UNAUTHORIZED {
-            told += " (no key was sent)";
+            description += " (no key was sent)";
         }
         let mut body = Vec::new();
-        while body.len() < READ
+        while body.len() < MAX_ERROR_BYTES
             && let Ok(Some(bytes)) = response.chunk().await
         {
             body.extend_from_slice(&bytes);
         }
         let mut body = String::from_utf8_lossy(&body).into_owned();
-        // A shorter one is a word that keeps nobody out.
+        // A shorter secret may be an ordinary word.
         if let Some(secret) = self.secret.as_ref().filter(|secret| secret.len() >= 8) {
             body = body.replace(secret, "[the key]");
         }
@@ -116,104 +117,99 @@ impl Endpoint {
             Err(_) => clip(&body),
         };
         if !said.is_empty() {
-            told += &format!(": {said}");
+            description += &format!(": {said}");
         }
-        told
+        description
     }
 
-    /// For one turn.
-    pub(super) fn patience(&self) -> Patience {
-        Patience { until: Instant::now() + self.retry_for, delay: BACKOFF.start }
+    /// Begins the retries of one turn.
+    pub(super) fn retries(&self) -> Retries {
+        Retries { until: Instant::now() + self.retry_for, backoff: Backoff::new(RETRY) }
     }
 }
 
-/// Why there is no reply, or not all of it.
-pub(super) struct Trouble {
+/// Why the endpoint gave no reply, or not all of it.
+pub(super) struct AskError {
     failure: Failure,
-    /// A repeat may fare better …
-    passing: bool,
-    /// … after this time, if that was told.
+    /// A retry may succeed.
+    is_temporary: bool,
+    /// When to retry, if the endpoint said so.
     after: Option<Duration>,
 }
 
-impl Trouble {
-    fn passing(error: &str, detail: String, after: Option<Duration>) -> Self {
+impl AskError {
+    fn temporary(error: &str, detail: String, after: Option<Duration>) -> Self {
         let error = error.into();
-        Self { failure: Failure { error, detail }, passing: true, after }
+        Self { failure: Failure { error, detail }, is_temporary: true, after }
     }
 
-    /// No answer came, or not all of it.
+    /// The connection failed, before the response or within it.
     pub(super) fn broken(error: reqwest::Error) -> Self {
         let detail = match error.is_timeout() {
-            true => "the endpoint is silent".into(),
+            true => "the endpoint sends nothing".into(),
             false => format!("the connection to the endpoint: {}", http::cause(error)),
         };
-        Self::passing(OUT_OF_REACH, detail, None)
+        Self::temporary(OUT_OF_REACH, detail, None)
     }
 
-    /// The endpoint says in the midst of an answer, or by its end, that it can't go on.
+    /// The endpoint gave up within its response.
     pub(super) fn given_up(detail: impl Into<String>) -> Self {
-        Self::passing(OUT_OF_REACH, detail.into(), None)
+        Self::temporary(OUT_OF_REACH, detail.into(), None)
     }
 
-    /// The same after the visitor has seen a part of the reply. To ask again would put another
-    /// reply behind that part: it stays, and is not passed off as all there is.
+    /// The same after the visitor has seen a part of the reply. A retry would put another reply
+    /// behind that part, so the turn fails.
     pub(super) fn halfway(mut self) -> Self {
-        if self.passing {
-            self.passing = false;
+        if self.is_temporary {
+            self.is_temporary = false;
             self.failure.error = CUT_OFF.into();
             self.failure.detail = format!("cut off: {}", self.failure.detail);
         }
         self
     }
 
-    /// Whether the endpoint objects to something by its name.
+    /// Says whether the endpoint refuses the request and names a field of it.
     pub(super) fn names(&self, name: &str) -> bool {
-        !self.passing && self.failure.detail.contains(name)
+        !self.is_temporary && self.failure.detail.contains(name)
     }
 }
 
-impl From<Failure> for Trouble {
+impl From<Failure> for AskError {
     fn from(failure: Failure) -> Self {
-        Self { failure, passing: false, after: None }
+        Self { failure, is_temporary: false, after: None }
     }
 }
 
-impl From<Gone> for Trouble {
+impl From<Gone> for AskError {
     fn from(gone: Gone) -> Self {
         Failure::from(gone).into()
     }
 }
 
-/// How long one turn's reply is still asked for.
-pub(super) struct Patience {
+/// The retries for one turn's reply.
+pub(super) struct Retries {
     until: Instant,
-    delay: Duration,
+    backoff: Backoff,
 }
 
-impl Patience {
-    /// Waits until it is time to ask again: after as long as the endpoint wants and somewhat more,
-    /// so that not all come back at once. Gives the failure where that is of no use, or too late.
-    pub(super) async fn wait(&mut self, trouble: Trouble, reply: &Reply) -> Result<(), Failure> {
-        let Trouble { failure, passing, after } = trouble;
-        let wait = after.unwrap_or_default().saturating_add(jittered(self.delay));
+impl Retries {
+    /// Waits before the next retry: as long as the endpoint wants, plus the backoff. Returns the
+    /// failure if a retry is of no use or comes too late.
+    pub(super) async fn wait(&mut self, error: AskError, reply: &Reply) -> Result<(), Failure> {
+        let AskError { failure, is_temporary, after } = error;
+        let wait = after.unwrap_or_default().saturating_add(self.backoff.wait());
         let left = self.until.saturating_duration_since(Instant::now());
-        if !passing || wait > left {
+        if !is_temporary || wait > left {
             return Err(failure);
         }
-        tracing::info!(
-            "{}; asking again in {:.1} s",
-            printable(&failure.detail),
-            wait.as_secs_f32()
-        );
+        tracing::info!("{}; retrying in {:.1} s", printable(&failure.detail), wait.as_secs_f32());
         reply.status("No answer yet, trying again").await?;
         sleep(wait).await;
-        self.delay = (self.delay * 2).min(BACKOFF.end);
         Ok(())
     }
 }
 
-/// The type of an answer's body, without parameters and in lower case.
+/// Returns a response's media type in lower case, without parameters.
 pub(super) fn media_type(response: &Response) -> String {
     let value = response.headers().get(CONTENT_TYPE).map(HeaderValue::to_str);
     let value = value.and_then(Result::ok).unwrap_or_default();
@@ -221,7 +217,7 @@ pub(super) fn media_type(response: &Response) -> String {
     kind.trim().to_ascii_lowercase()
 }
 
-/// What a document that tells an error says, by the customs of such documents.
+/// Returns the message of an error document, from where such documents usually have it.
 pub(super) fn explain(document: &Value) -> String {
     let places = [
         &document["error"]["message"],
@@ -235,13 +231,13 @@ pub(super) fn explain(document: &Value) -> String {
     }
 }
 
-/// The beginning of what an endpoint says.
+/// Returns the beginning of a text from the endpoint.
 pub(super) fn clip(text: &str) -> String {
     let text = text.trim();
-    text[..text.floor_char_boundary(TOLD)].to_owned()
+    text[..text.floor_char_boundary(MAX_LOGGED_BYTES)].to_owned()
 }
 
-/// The secret in a file, or else in the first of these variables that is there.
+/// Reads a secret from a file, or else from the first of these variables that is set.
 pub(super) fn secret(file: Option<&Path>, variables: &[&str]) -> anyhow::Result<Option<String>> {
     let secret = match file {
         Some(path) => Some(
@@ -252,7 +248,7 @@ pub(super) fn secret(file: Option<&Path>, variables: &[&str]) -> anyhow::Result<
     };
     let secret = secret.map(|secret| secret.trim().to_owned());
     if let Some(secret) = &secret {
-        HeaderValue::from_str(secret).context("the key has characters that no key has")?;
+        HeaderValue::from_str(secret).context("the key has characters that no key can have")?;
     }
     Ok(secret.filter(|secret| !secret.is_empty()))
 }
@@ -262,8 +258,4 @@ pub(super) fn url(text: &str) -> Result<Url, String> {
     let url: Option<Url> = text.parse().ok();
     url.filter(|url| matches!(url.scheme(), "http" | "https"))
         .ok_or_else(|| "an endpoint looks like https://model.example/v1".into())
-}
-
-fn duration(text: &str) -> Result<Duration, String> {
-    time::lifetime(text)?.try_into().map_err(|_| "that is too long".into())
 }

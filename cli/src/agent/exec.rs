@@ -1,11 +1,11 @@
-//! `arizuko agent exec`: attaches, and runs a program once for each turn.
+//! `arizuko agent exec`: runs a program for each turn.
 
 use super::{
     metrics::Metrics,
     process::{self, Successor},
     serve::Place,
 };
-use crate::attach::folder;
+use crate::folder;
 use anyhow::{anyhow, bail};
 use std::{
     env,
@@ -17,28 +17,28 @@ use std::{
     sync::Arc,
 };
 
-/// How much of a conversation a program gets that asks for the whole turn: all that there may be.
+/// How many earlier messages a program gets with `--json`: the most that control gives.
 const HISTORY: u32 = 200;
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
     #[command(flatten)]
     place: Place,
-    /// How many turns at a time
+    /// How many messages to answer at a time
     #[arg(long, default_value_t = 1, value_name = "TURNS", value_parser = clap::value_parser!(u32).range(1..=1000))]
     concurrency: u32,
-    /// Show the visitor each line of standard error as what the agent is doing
+    /// Show the visitor each line of standard error, as what the agent is doing
     #[arg(long)]
     status: bool,
-    /// Hand the program the whole turn with its history as one JSON document
+    /// Give the program the whole turn with its history, as one JSON document
     #[arg(long)]
     json: bool,
-    /// When the program exits with CODE (1 to 255), hand the turn to FOLDER, within the same root
-    /// folder: what it has printed stays, and its last line on standard error is the note for who
-    /// goes on. An empty FOLDER is the one that the route names. Repeatable
+    /// When the program exits with CODE (1 to 255), hand the turn off to FOLDER, within the same
+    /// root folder. What it has printed stays; its last line on standard error is the note for who
+    /// continues. An empty FOLDER is the one that the route names. Repeatable
     #[arg(long, value_name = "CODE=FOLDER", value_parser = successor)]
     handoff: Vec<Successor>,
-    /// With --handoff: the conversation's later messages go there too, until it is handed back
+    /// With --handoff: reassign the conversation, so that its later messages go there, too
     #[arg(long, requires = "handoff")]
     handoff_conversation: bool,
     /// The program and its arguments
@@ -67,16 +67,18 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
 
 /// Reads `75=acme/people`.
 fn successor(text: &str) -> Result<Successor, String> {
-    let (code, to) =
-        text.split_once('=').ok_or("say which exit code goes where, for example 75=acme/people")?;
+    let (code, to) = text
+        .split_once('=')
+        .ok_or("write which exit code goes where, for example 75=acme/people")?;
     let code = code.parse().ok().filter(|code| (1..=255).contains(code));
     Ok(Successor {
         code: code.ok_or("an exit code is a number from 1 to 255")?,
-        folder: if to.is_empty() { String::new() } else { folder(to)? },
+        folder: if to.is_empty() { String::new() } else { folder::parse(to)? },
     })
 }
 
-/// Finds the program as a shell would, before anybody waits for its answer.
+/// Finds the program as a shell would, so that a wrong name is an error now and not at the first
+/// turn.
 fn find(program: &OsString) -> anyhow::Result<PathBuf> {
     let name = Path::new(program);
     let shown = name.display();
@@ -86,11 +88,11 @@ fn find(program: &OsString) -> anyhow::Result<PathBuf> {
             Ok(file) if file.is_file() => {
                 bail!("{shown} is not executable: chmod +x {shown} makes it so")
             }
-            Ok(_) => bail!("{shown} is no program: name one after --"),
+            Ok(_) => bail!("{shown} is no program: name a program after --"),
             Err(error) if error.kind() == ErrorKind::NotFound => {
                 bail!("there is no {shown}: name a program after --")
             }
-            Err(error) => bail!("cannot look at {shown}: {error}"),
+            Err(error) => bail!("cannot read {shown}: {error}"),
         };
     }
     let path = env::var_os("PATH").unwrap_or_default();

@@ -1,26 +1,29 @@
-//! `arizuko agent http`: asks an endpoint about each turn, with one POST.
+//! `arizuko agent http`: posts each turn to an endpoint, whose response is the reply.
 //!
-//! The request's body is the turn with its history, the document that `agent exec --json` gives.
-//! Its `Idempotency-Key` is the turn's id and the attempt: only a repeat of the same request has
-//! the same. The answer is the reply, by its Content-Type:
-//! - `text/plain` or `text/markdown`: the reply, shown as it comes;
-//! - `application/x-ndjson`, `text/event-stream` or `application/json`: objects, see [`Said`], one
-//!   a line, one an event's data, or a single one;
-//! - no content: there is nothing to say.
+//! The request's body is the turn with its history, the document of `agent exec --json`. Its
+//! `Idempotency-Key` is the turn's id and the attempt, so only retries share one. The response's
+//! Content-Type says how it is read:
+//! - `text/plain` or `text/markdown`: the reply;
+//! - `application/x-ndjson`, `text/event-stream` or `application/json`: [`ReplyPart`]s, one in each
+//!   line, in each event's data, or a single one;
+//! - without a body, the reply is empty.
 //!
-//! The reply ends where the answer ends. One that is cut off fails the turn.
+//! A response that is cut off fails the turn.
 
-mod said;
+mod parts;
 
-use self::said::{Format, Said};
+use self::parts::{PartReader, ReplyPart};
 use super::{
     document,
-    endpoint::{self, Endpoint, Trouble, media_type},
+    endpoint::{self, AskError, Endpoint, media_type},
     metrics::Metrics,
     serve::Place,
     text::Whole,
 };
-use crate::attach::{Failure, Gone, Reply, Turn, check_handoff};
+use crate::{
+    attach::{Failure, Gone, Reply, Turn},
+    folder::check_handoff,
+};
 use arizuko_proto::v1::Handoff;
 use reqwest::{
     Url,
@@ -33,10 +36,10 @@ const ACCEPTED: &str =
 
 #[derive(clap::Args)]
 #[command(after_help = "\
-The request has the turn with its history as one JSON document, and an Idempotency-Key that a
-repeat of it has, too. The answer is the reply, by its Content-Type: as text (text/plain), or in
-objects, one a line (application/x-ndjson), one an event's data (text/event-stream), or a single
-one (application/json):
+The request's body is the turn with its history as one JSON document. Retries have the same
+Idempotency-Key. The response is the reply: text (text/plain), or objects, one in each line
+(application/x-ndjson), in each event's data (text/event-stream), or a single one
+(application/json):
   {\"delta\": \"some more text\"}
   {\"message\": \"a whole message, or the finished form of its deltas\"}
   {\"status\": \"what the agent is doing\"}
@@ -45,11 +48,11 @@ one (application/json):
 pub(crate) struct Args {
     #[command(flatten)]
     place: Place,
-    /// Where to ask
+    /// Where to post
     #[arg(long, value_parser = endpoint::url)]
     url: Url,
-    /// The file that has the token for the endpoint, sent as Authorization: Bearer
-    /// [env: ARIZUKO_HTTP_TOKEN, the token]
+    /// File with the token for the endpoint, sent as Authorization: Bearer
+    /// [env: ARIZUKO_HTTP_TOKEN has the token itself]
     #[arg(long, value_name = "FILE")]
     token_file: Option<PathBuf>,
     #[command(flatten)]
@@ -65,102 +68,102 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
     args.place.serve(&name, concurrency, history, Metrics::new(), answer).await
 }
 
-/// Asks until the endpoint has answered, or the turn's patience is at its end.
+/// Asks until the endpoint has answered or a retry is of no use.
 async fn answer(endpoint: Arc<Endpoint>, turn: Turn, reply: Reply) -> Result<(), Failure> {
-    let document = document::of(turn.clone()).to_string();
-    let mut patience = endpoint.patience();
+    let document = document::of(&turn).to_string();
+    let mut retries = endpoint.retries();
     let answering = async {
-        while let Err(trouble) = ask(&endpoint, &turn, &document, &reply).await {
-            patience.wait(trouble, &reply).await?;
+        while let Err(error) = ask(&endpoint, &turn, &document, &reply).await {
+            retries.wait(error, &reply).await?;
         }
         Ok(())
     };
     tokio::select! {
         outcome = answering => outcome,
-        // The request goes with its connection.
+        // Dropping the request closes its connection.
         () = reply.cancelled() => Err(Gone.into()),
     }
 }
 
-/// One request, and what comes of it.
+/// Sends one request and passes on its response.
 async fn ask(
     endpoint: &Endpoint,
     turn: &Turn,
     document: &str,
     reply: &Reply,
-) -> Result<(), Trouble> {
+) -> Result<(), AskError> {
     let key = format!("{}.{}", turn.turn_id, turn.attempt);
     let request = endpoint.request(turn).header("idempotency-key", key);
     let request = request.header(ACCEPT, ACCEPTED);
     let request = request.header(CONTENT_TYPE, "application/json");
     let mut response = endpoint.send(request.body(document.to_owned())).await?;
     let mut answer =
-        Answer { reply, folder: &turn.folder, whole: Whole::default(), handed_off: false };
-    // An answer without a body needs no type.
+        Answer { reply, folder: &turn.folder, whole: Whole::default(), is_handed_off: false };
     let kind = media_type(&response);
-    let mut format = None;
-    while !answer.handed_off {
-        let bytes = response.chunk().await.map_err(|error| match format {
-            Some(_) => Trouble::broken(error).halfway(),
-            None => Trouble::broken(error),
+    // A response without a body needs no type.
+    let mut reader = None;
+    while !answer.is_handed_off {
+        let bytes = response.chunk().await.map_err(|error| match reader {
+            Some(_) => AskError::broken(error).halfway(),
+            None => AskError::broken(error),
         })?;
         let Some(bytes) = bytes else { break };
-        let format = match &mut format {
-            Some(format) => format,
-            None => format.insert(Format::of(&kind)?),
+        let reader = match &mut reader {
+            Some(reader) => reader,
+            None => reader.insert(PartReader::of(&kind)?),
         };
-        answer.take(format.push(&bytes)?).await?;
+        answer.pass_on(reader.push(&bytes)?).await?;
     }
-    if let Some(format) = format {
-        answer.take(format.finish()?).await?;
+    if let Some(reader) = reader {
+        answer.pass_on(reader.finish()?).await?;
     }
     Ok(answer.end_message().await?)
 }
 
-/// An answer as it comes.
+/// A response as it comes.
 struct Answer<'a> {
     reply: &'a Reply,
     folder: &'a str,
     whole: Whole,
-    handed_off: bool,
+    is_handed_off: bool,
 }
 
 impl Answer<'_> {
-    /// Passes on what the endpoint says. After a handoff it has no more to say.
-    async fn take(&mut self, said: Vec<Said>) -> Result<(), Failure> {
-        for said in said {
-            if self.handed_off {
+    /// Passes parts on to the visitor, up to a handoff.
+    async fn pass_on(&mut self, parts: Vec<ReplyPart>) -> Result<(), Failure> {
+        for part in parts {
+            if self.is_handed_off {
                 break;
             }
-            if let Some(text) = said.status {
+            if let Some(text) = part.status {
                 self.reply.status(text).await?;
             }
-            if let Some(text) = said.delta {
+            if let Some(text) = part.delta {
                 self.whole.push(&text);
                 self.reply.delta(text).await?;
             }
-            if let Some(text) = said.message {
+            if let Some(text) = part.message {
                 self.whole = Whole::default();
                 self.reply.message(text).await?;
             }
-            if let Some(error) = said.error {
-                let detail = said.detail.unwrap_or_else(|| error.clone());
+            if let Some(error) = part.error {
+                let detail = part.detail.unwrap_or_else(|| error.clone());
                 return Err(Failure { error, detail });
             }
-            if let Some(folder) = said.handoff {
+            if let Some(folder) = part.handoff {
                 if !folder.is_empty() {
                     check_handoff(self.folder, &folder).map_err(Failure::new)?;
                 }
                 self.end_message().await?;
-                let handoff = Handoff { folder, note: said.note, conversation: said.conversation };
+                let handoff = Handoff { folder, note: part.note, conversation: part.conversation };
                 self.reply.hand_off(handoff).await?;
-                self.handed_off = true;
+                self.is_handed_off = true;
             }
         }
         Ok(())
     }
 
-    /// Deltas without a finished form get theirs.
+    /// Sends the finished form of deltas that have none.
     async fn end_message(&mut self) -> Result<(), Gone> {
         match self.whole.take() {
             Some(text) => self.reply.message(text).await,

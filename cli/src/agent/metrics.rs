@@ -1,4 +1,4 @@
-//! What an agent counts: its turns, and what a model says that they took.
+//! The metrics of an agent: its turns, and the tokens that its model reports.
 
 use crate::attach::Failure;
 use arizuko_proto::telemetry::metrics::Registry;
@@ -9,9 +9,9 @@ use prometheus_client::{
 };
 use std::time::Duration;
 
-/// How a turn can end.
+/// The values of `outcome`.
 const OUTCOMES: [&str; 3] = ["done", "failed", "cancelled"];
-/// What is read, and what is written.
+/// The values of `kind`: tokens that a model reads, and tokens that it writes.
 const KINDS: [&str; 2] = ["prompt", "completion"];
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
@@ -24,7 +24,7 @@ struct Kind {
     kind: &'static str,
 }
 
-/// See the module. Clones count together.
+/// The metrics. Clones count together.
 #[derive(Clone)]
 pub(super) struct Metrics {
     turns: Family<Outcome, Counter>,
@@ -41,7 +41,7 @@ impl Metrics {
             ]),
             tokens: Family::default(),
         };
-        // A series that appears only with its first event is missed by `rate`.
+        // `rate` misses the first event of a series that begins with it.
         for outcome in OUTCOMES {
             let _ = metrics.turns.get_or_create(&Outcome { outcome });
         }
@@ -60,11 +60,11 @@ impl Metrics {
             Unit::Seconds,
             self.duration.clone(),
         );
-        registry.register("tokens", "Tokens that the model says it took", self.tokens.clone());
+        registry.register("tokens", "Tokens that the model reports", self.tokens.clone());
         registry
     }
 
-    /// A turn has ended.
+    /// Counts a turn that has ended.
     pub(super) fn ended(&self, outcome: &Result<(), Failure>, is_cancelled: bool, took: Duration) {
         let outcome = match outcome {
             Ok(()) => "done",
@@ -75,7 +75,7 @@ impl Metrics {
         self.duration.observe(took.as_secs_f64());
     }
 
-    /// A model has told what it took.
+    /// Counts the tokens that a model reports.
     pub(super) fn used(&self, prompt: Option<u64>, completion: Option<u64>) {
         for (kind, tokens) in KINDS.into_iter().zip([prompt, completion]) {
             let tokens = tokens.unwrap_or_default();

@@ -1,18 +1,18 @@
-//! `arizuko agent openai`: answers with a model behind any endpoint that speaks the protocol of
-//! OpenAI's chat completions.
+//! `arizuko agent openai`: answers with a model at any endpoint that speaks OpenAI's chat
+//! completions.
 
 mod completion;
 mod prompt;
 
 use self::completion::Completion;
 use super::{
-    endpoint::{self, Endpoint, Trouble, media_type},
+    endpoint::{self, AskError, Endpoint, media_type},
     metrics::Metrics,
     serve::Place,
 };
 use crate::{
     attach::{Failure, Gone, Reply, Turn},
-    sse::Events,
+    sse::SseReader,
 };
 use anyhow::{Context as _, anyhow};
 use reqwest::{Response, Url, header};
@@ -28,47 +28,48 @@ use std::{
 };
 use tokio::time::timeout;
 
-/// How long to wait for what may come after the model has ended: the usage.
-const AFTERWORD: Duration = Duration::from_secs(5);
-/// A chunk is a few hundred bytes; a completion that comes at once is no longer than a turn.
-const LONGEST: usize = 16 << 20;
+/// How long to wait for the usage, which may follow the end of the reply.
+const USAGE_TIMEOUT: Duration = Duration::from_secs(5);
+/// How many bytes of an incomplete event, or of a completion that is not streamed, are kept.
+const MAX_KEPT_BYTES: usize = 16 << 20;
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
     #[command(flatten)]
     place: Place,
-    /// The endpoint, without /chat/completions: for example https://model.example/v1
+    /// URL of the endpoint without /chat/completions, for example https://model.example/v1
     #[arg(long, value_name = "URL", value_parser = endpoint::url)]
     base_url: Url,
-    /// The model, as the endpoint calls it
+    /// Name of the model at the endpoint
     #[arg(long)]
     model: String,
-    /// What the model is told first, before the route's persona and topic and the link's context
+    /// File with instructions for the model, which go before the route's persona and topic and the
+    /// link's context
     #[arg(long, value_name = "FILE")]
     system_file: Option<PathBuf>,
-    /// The file that has the endpoint's key [env: ARIZUKO_OPENAI_KEY, or OPENAI_API_KEY, the key]
+    /// File with the endpoint's key [env: ARIZUKO_OPENAI_KEY or OPENAI_API_KEY has the key itself]
     #[arg(long, value_name = "FILE")]
     api_key_file: Option<PathBuf>,
-    /// Something more for each request, for example temperature=0.2 or max_tokens=800. Repeatable
+    /// A field to add to each request, for example temperature=0.2 or max_tokens=800; repeatable
     #[arg(long, value_name = "NAME=VALUE", value_parser = param)]
     param: Vec<(String, Value)>,
-    /// Show the visitor the model's reasoning line by line; without it, only that it thinks
+    /// Show the visitor the model's reasoning, line by line, and not only that it is thinking
     #[arg(long)]
     show_reasoning: bool,
     #[command(flatten)]
     limits: endpoint::Limits,
 }
 
-/// What answers.
+/// A model, and how to ask it.
 struct Model {
     endpoint: Endpoint,
-    /// All of a request but its messages.
+    /// A request without its messages.
     request: Map<String, Value>,
     instructions: String,
     show_reasoning: bool,
     metrics: Metrics,
-    /// The endpoint has not refused to tell how many tokens a stream took.
-    tells_usage: AtomicBool,
+    /// The endpoint has not refused to report the usage of a stream.
+    reports_usage: AtomicBool,
 }
 
 pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
@@ -92,38 +93,38 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
         instructions: instructions.transpose()?.unwrap_or_default(),
         show_reasoning: args.show_reasoning,
         metrics: metrics.clone(),
-        tells_usage: AtomicBool::new(true),
+        reports_usage: AtomicBool::new(true),
     });
     let (concurrency, history) = (args.limits.concurrency, args.limits.history);
     let answer = move |turn, reply| answer(Arc::clone(&model), turn, reply);
     args.place.serve(&args.model, concurrency, history, metrics, answer).await
 }
 
-/// Asks until the model has answered, or the turn's patience is at its end.
+/// Asks until the model has answered or a retry is of no use.
 async fn answer(model: Arc<Model>, turn: Turn, reply: Reply) -> Result<(), Failure> {
     let messages = prompt::messages(&model.instructions, &turn);
-    let mut patience = model.endpoint.patience();
+    let mut retries = model.endpoint.retries();
     let answering = async {
-        while let Err(trouble) = model.complete(&turn, &messages, &reply).await {
-            patience.wait(trouble, &reply).await?;
+        while let Err(error) = model.complete(&turn, &messages, &reply).await {
+            retries.wait(error, &reply).await?;
         }
         Ok(())
     };
     tokio::select! {
         outcome = answering => outcome,
-        // The request goes with its connection.
+        // Dropping the request closes its connection.
         () = reply.cancelled() => Err(Gone.into()),
     }
 }
 
 impl Model {
-    /// One request, and what comes of it.
+    /// Sends one request and passes on its response.
     async fn complete(
         &self,
         turn: &Turn,
         messages: &[Value],
         reply: &Reply,
-    ) -> Result<(), Trouble> {
+    ) -> Result<(), AskError> {
         let response = self.ask(turn, messages).await?;
         let mut completion = Completion::new(reply, self.show_reasoning);
         let read = read(response, &mut completion).await;
@@ -139,16 +140,16 @@ impl Model {
                 "answered"
             );
         }
-        let begun = completion.begun;
+        let has_begun = completion.has_begun;
         let finished = match read {
             Ok(()) => completion.finish().await,
-            Err(trouble) => Err(trouble),
+            Err(error) => Err(error),
         };
-        finished.map_err(|trouble| if begun { trouble.halfway() } else { trouble })
+        finished.map_err(|error| if has_begun { error.halfway() } else { error })
     }
 
-    /// Sends a request, and once more without the wish to be told the usage if that was refused.
-    async fn ask(&self, turn: &Turn, messages: &[Value]) -> Result<Response, Trouble> {
+    /// Sends a request that asks for the usage, and one that doesn't if the endpoint refuses that.
+    async fn ask(&self, turn: &Turn, messages: &[Value]) -> Result<Response, AskError> {
         let mut body = self.request.clone();
         body.insert("messages".into(), messages.into());
         let send = |body: &Map<String, Value>| {
@@ -156,13 +157,13 @@ impl Model {
             let request = request.header(header::ACCEPT, "text/event-stream, application/json");
             self.endpoint.send(request.json(body))
         };
-        if body.contains_key("stream_options") || !self.tells_usage.load(Relaxed) {
+        if body.contains_key("stream_options") || !self.reports_usage.load(Relaxed) {
             return send(&body).await;
         }
         body.insert("stream_options".into(), json!({"include_usage": true}));
         match send(&body).await {
-            Err(trouble) if trouble.names("stream_options") => {
-                self.tells_usage.store(false, Relaxed);
+            Err(error) if error.names("stream_options") => {
+                self.reports_usage.store(false, Relaxed);
                 body.remove("stream_options");
                 send(&body).await
             }
@@ -171,8 +172,8 @@ impl Model {
     }
 }
 
-/// Reads an answer to its end.
-async fn read(mut response: Response, completion: &mut Completion<'_>) -> Result<(), Trouble> {
+/// Reads a response to its end.
+async fn read(mut response: Response, completion: &mut Completion<'_>) -> Result<(), AskError> {
     let streams = match &*media_type(&response) {
         "text/event-stream" => true,
         "application/json" => false,
@@ -181,13 +182,13 @@ async fn read(mut response: Response, completion: &mut Completion<'_>) -> Result
             return Err(Failure::new(detail).into());
         }
     };
-    let (mut events, mut whole) = (Events::default(), Vec::new());
-    while !completion.done {
+    let (mut events, mut whole) = (SseReader::default(), Vec::new());
+    while !completion.is_done {
         let next = response.chunk();
         let bytes = match completion.is_whole() {
-            // What is missing by now is no part of the reply.
-            true => timeout(AFTERWORD, next).await.ok().and_then(Result::ok).flatten(),
-            false => next.await.map_err(Trouble::broken)?,
+            // Only the usage can be missing.
+            true => timeout(USAGE_TIMEOUT, next).await.ok().and_then(Result::ok).flatten(),
+            false => next.await.map_err(AskError::broken)?,
         };
         let Some(bytes) = bytes else { break };
         if streams {
@@ -197,8 +198,11 @@ async fn read(mut response: Response, completion: &mut Completion<'_>) -> Result
         } else {
             whole.extend_from_slice(&bytes);
         }
-        if events.waiting().max(whole.len()) > LONGEST {
-            return Err(Failure::new("the endpoint sends more than can be kept").into());
+        if events.waiting().max(whole.len()) > MAX_KEPT_BYTES {
+            return Err(Failure::new(
+                "the endpoint sends an event or completion of more than 16 MiB",
+            )
+            .into());
         }
     }
     match streams {
@@ -207,12 +211,12 @@ async fn read(mut response: Response, completion: &mut Completion<'_>) -> Result
     }
 }
 
-/// Reads `temperature=0.2`: what is no JSON is a text.
+/// Reads a parameter such as `temperature=0.2`. A value that is no JSON is text.
 fn param(text: &str) -> Result<(String, Value), String> {
     let (name, value) =
-        text.split_once('=').ok_or("say what to set to what, for example temperature=0.2")?;
+        text.split_once('=').ok_or("write a name and a value, for example temperature=0.2")?;
     if name == "messages" {
-        return Err("the messages are the conversation's".into());
+        return Err("the messages come from the conversation".into());
     }
     let value = serde_json::from_str(value).unwrap_or_else(|_| value.into());
     Ok((name.into(), value))

@@ -1,10 +1,13 @@
-//! One process that answers one turn.
+//! Answers one turn with one process.
 
 use super::{
     document,
     text::{Decoder, Lines, Whole},
 };
-use crate::attach::{Failure, Gone, Reply, Turn, check_handoff};
+use crate::{
+    attach::{Failure, Gone, Reply, Turn},
+    folder::check_handoff,
+};
 use arizuko_proto::v1::Handoff;
 use nix::{
     sys::signal::{Signal, killpg},
@@ -27,45 +30,44 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-/// How long a cancelled process may take to end by itself.
-const TERM_TIME: Duration = Duration::from_secs(5);
-/// How long we listen on to what an ended process has left running.
+/// How long a process may take to end after SIGTERM.
+const TERM_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long to read what an ended process has left running.
 const LINGER: Duration = Duration::from_secs(1);
 
 /// What to run for each turn.
 pub(super) struct Program {
     pub(super) path: PathBuf,
     pub(super) arguments: Vec<OsString>,
-    /// Standard input is the whole turn.
+    /// Standard input is the whole turn as JSON.
     pub(super) json: bool,
-    /// Standard error is for the visitor.
+    /// Standard error goes to the visitor.
     pub(super) status: bool,
-    /// Who goes on after which exit codes.
+    /// Who continues after which exit codes.
     pub(super) handoffs: Vec<Successor>,
-    /// A handoff is of the whole conversation.
+    /// A handoff reassigns the conversation.
     pub(super) handoff_conversation: bool,
 }
 
-/// The folder that goes on with a turn after an exit code; empty: the one that the route named.
+/// The folder that continues a turn after an exit code; empty: the one that the route names.
 #[derive(Clone, Debug)]
 pub(super) struct Successor {
     pub(super) code: i32,
     pub(super) folder: String,
 }
 
-/// A process and all that it starts. They are killed when this goes.
+/// A process and all that it starts. Dropping this kills them.
 struct Group(Option<Pid>);
 
 /// Runs the program for one turn.
 pub(super) async fn answer(program: Arc<Program>, turn: Turn, reply: Reply) -> Result<(), Failure> {
     match program.start(&turn) {
         Ok(child) => {
-            let folder = turn.folder.clone();
             let input = match program.json {
-                true => document::of(turn).to_string().into(),
+                true => document::of(&turn).to_string().into(),
                 false => turn.content,
             };
-            program.attend(child, &folder, &input, &reply).await
+            program.attend(child, &turn.folder, &input, &reply).await
         }
         Err(error) => Err(Failure::new(format!("cannot start the program: {error}"))),
     }
@@ -80,7 +82,7 @@ impl Program {
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .process_group(0);
-        // Our keys are not the program's, and neither is anything else that only we are told.
+        // The program gets neither our keys nor our settings.
         for (name, _) in env::vars_os() {
             if name.to_string_lossy().starts_with("ARIZUKO_") {
                 command.env_remove(name);
@@ -105,7 +107,7 @@ impl Program {
         command.spawn()
     }
 
-    /// Serves all of a process's streams at once: none of them may wait for another.
+    /// Serves all streams of a process at once, so that none waits for another.
     async fn attend(
         &self,
         mut child: Child,
@@ -133,8 +135,8 @@ impl Program {
             ended = &mut all => ended,
             () = reply.cancelled() => {
                 group.signal(Signal::SIGTERM);
-                // We go on reading: it may have last words. Then the group is killed.
-                let _ = timeout(TERM_TIME, all).await;
+                // The output is read on meanwhile, so that the process doesn't block on it.
+                let _ = timeout(TERM_TIMEOUT, all).await;
                 return Err(Gone.into());
             }
         };
@@ -165,7 +167,7 @@ impl Program {
         self.handoffs.iter().find(|next| next.code == code)
     }
 
-    /// Standard error: the visitor's, or ours. Gives its last line.
+    /// Passes standard error on, to the visitor or to ours. Returns its last line.
     async fn listen(
         &self,
         mut stderr: ChildStderr,
@@ -181,11 +183,11 @@ impl Program {
             };
             if self.status {
                 for line in complete {
-                    // A reply that nobody wants is cancelled in `attend`.
+                    // `attend` notices when nobody wants the reply.
                     let _ = reply.status(line).await;
                 }
             } else {
-                // Whoever closed our standard error has no wish to see it.
+                // If our standard error is closed, nobody reads it.
                 let _ = io::stderr().write_all(bytes);
             }
             if bytes.is_empty() {
@@ -202,7 +204,7 @@ impl Group {
 
     fn signal(&self, signal: Signal) {
         if let Some(group) = self.0 {
-            // The only error is that none of it is left.
+            // The only error is that the group is gone.
             let _ = killpg(group, signal);
         }
     }
@@ -214,7 +216,7 @@ impl Drop for Group {
     }
 }
 
-/// Writes the input. A program need not read all of it, or any.
+/// Writes the input. The program need not read it.
 async fn write(mut stdin: ChildStdin, input: &[u8], exited: &CancellationToken) {
     tokio::select! {
         _ = stdin.write_all(input) => {}
@@ -222,7 +224,7 @@ async fn write(mut stdin: ChildStdin, input: &[u8], exited: &CancellationToken) 
     }
 }
 
-/// Sends standard output on as it comes. Gives its finished form.
+/// Passes standard output on as it comes. Returns its finished form.
 async fn forward(
     mut stdout: ChildStdout,
     reply: &Reply,
@@ -238,7 +240,7 @@ async fn forward(
         };
         whole.push(&text);
         if !text.is_empty() {
-            // When nobody wants it any more, the program can still write it.
+            // If nobody wants the reply any more, the program can still write.
             let _ = reply.delta(text).await;
         }
         if bytes.is_empty() {
@@ -247,8 +249,8 @@ async fn forward(
     }
 }
 
-/// The next bytes; none at the end. The program's end is not always the pipe's: something that it
-/// has left running may hold it.
+/// Reads the next bytes; none at the end. After the program has exited, a process that it has left
+/// running may keep the pipe open for [`LINGER`].
 async fn read<'b>(
     pipe: &mut (impl AsyncRead + Unpin),
     buffer: &'b mut [u8],
@@ -269,7 +271,7 @@ fn describe(status: ExitStatus, last_line: &str) -> String {
     let how = match (status.code(), status.signal()) {
         (Some(code), _) => format!("exit code {code}"),
         (None, Some(signal)) => format!("killed by signal {signal}"),
-        (None, None) => "it ended in an unknown way".into(),
+        (None, None) => "ended in an unknown way".into(),
     };
     match last_line {
         "" => how,

@@ -1,58 +1,59 @@
-//! `arizuko agent say`: speaks first in a conversation.
+//! `arizuko agent say`: sends a message that nobody asked for.
 
 use crate::{
     attach::speech::{Speaker, messages, new_key},
     connect,
-    console::Console,
+    console::{Console, Format},
 };
 use anyhow::{Context as _, bail};
-use serde_json::json;
+use arizuko_proto::v1::SendMessageRequest;
 use std::{io, sync::Arc};
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
     #[command(flatten)]
     connection: connect::Options,
-    /// The folder that speaks, and that the conversation is with; without it, the key's
+    /// Folder that speaks, and that the conversation is with [default: the key's]
     #[arg(long)]
     folder: Option<String>,
-    /// Speak as the person of this name
+    /// Speak as the person of this name, not as the agent
     #[arg(long)]
     name: Option<String>,
-    /// Makes a repeat with the same key the same message; without it, one is made up
+    /// Two calls with the same key send one message [default: a random key]
     #[arg(long, value_name = "KEY")]
     idempotency_key: Option<String>,
-    /// Print one JSON document
-    #[arg(long)]
-    json: bool,
-    /// The conversation's id
+    #[command(flatten)]
+    format: Format,
+    /// Id of the conversation
     #[arg(allow_hyphen_values = true)]
     conversation: String,
-    /// What to say, Markdown; without it, or with -, what comes on standard input
+    /// What to say, in Markdown; without it, or with -, standard input
     #[arg(allow_hyphen_values = true)]
     text: Option<String>,
 }
 
 pub(crate) async fn run(args: Args, console: &mut Console<'_>) -> anyhow::Result<()> {
-    let text = match args.text {
+    let content = match args.text {
         Some(text) if text != "-" => text,
         _ => io::read_to_string(io::stdin()).context("cannot read standard input as text")?,
     };
-    match messages(&text).len() {
-        0 => bail!("there is nothing to say: the text is empty"),
+    match messages(&content).len() {
+        0 => bail!("the text is empty: there is nothing to say"),
         1 => {}
-        _ => bail!("the text is too long for one message: say it in several"),
+        _ => bail!("the text is too long for one message: send it in several"),
     }
-    let key = match args.idempotency_key {
+    let idempotency_key = match args.idempotency_key {
         Some(key) => key,
         None => new_key()?,
     };
-    let control = Arc::new(args.connection.find()?);
-    let speaker = Speaker::new(control, args.folder.unwrap_or_default());
-    let name = args.name.unwrap_or_default();
-    let turn_id = speaker.say(&args.conversation, &text, &name, &key).await?;
-    match args.json {
-        true => console.document(&json!({"turn_id": turn_id})),
-        false => console.line(&turn_id),
-    }
+    let speaker = Speaker::new(Arc::new(args.connection.find()?), args.folder.unwrap_or_default());
+    let message = SendMessageRequest {
+        conversation: args.conversation,
+        content,
+        name: args.name.unwrap_or_default(),
+        idempotency_key,
+        ..SendMessageRequest::default()
+    };
+    let sent = speaker.send(message).await?;
+    if args.format.json { console.message(&sent) } else { console.line(&sent.turn_id) }
 }

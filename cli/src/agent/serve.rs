@@ -1,5 +1,4 @@
-//! What the agents of this command have in common: they attach, say so, take turns, and leave when
-//! they are told to.
+//! Serves an agent of this command: attaches, answers turns, counts them, and stops on a signal.
 
 use super::metrics::Metrics;
 use crate::{
@@ -13,15 +12,15 @@ use std::sync::Arc;
 use tokio::{sync::Notify, time::Instant};
 use tokio_util::sync::CancellationToken;
 
-/// Where to attach, and as what.
+/// The flags of every agent: where to attach, and as what.
 #[derive(clap::Args)]
 pub(super) struct Place {
     #[command(flatten)]
     connection: connect::Options,
-    /// The folder whose turns it takes; without it, the key's
+    /// Folder whose messages to answer [default: the key's]
     #[arg(long)]
     folder: Option<String>,
-    /// What operators see it as; without it, the name of the program, model or host
+    /// Name that operators see [default: the name of the program, model or host]
     #[arg(long)]
     name: Option<String>,
     #[command(flatten)]
@@ -29,8 +28,8 @@ pub(super) struct Place {
 }
 
 impl Place {
-    /// Lets `handler` answer so many turns at a time, until a signal comes. `name` is for where
-    /// none is given.
+    /// Lets `handler` answer up to `concurrency` turns at a time, until a signal comes. `name` is
+    /// the default name.
     pub(super) async fn serve<H, F>(
         self,
         name: &str,
@@ -55,22 +54,11 @@ impl Place {
             stop: stop.clone(),
         };
         let registry = Arc::new(metrics.registry());
+        // Metrics are served for as long as turns run.
         let _metrics = self.metrics.serve(vec![registry]).await?;
         let mut signals = Signals::listen()?;
         let session = attach::run(&control, settings, move |turn, reply| {
-            let answering = handler(turn, reply.clone());
-            let metrics = metrics.clone();
-            async move {
-                let begun = Instant::now();
-                let outcome = answering.await;
-                metrics.ended(&outcome, reply.is_cancelled(), begun.elapsed());
-                match &outcome {
-                    Err(_) if reply.is_cancelled() => tracing::info!("cancelled"),
-                    Err(Failure { detail, .. }) => tracing::warn!("failed: {}", printable(detail)),
-                    Ok(()) => {}
-                }
-                outcome
-            }
+            counted(handler(turn, reply.clone()), reply, metrics.clone())
         });
         tokio::pin!(session);
         loop {
@@ -82,15 +70,32 @@ impl Place {
                 }
                 () = signals.next() => {
                     if stop.is_cancelled() {
-                        // What still runs ends as its task is dropped.
-                        bail!("stopped in the middle of turns");
+                        // Dropping the tasks ends the turns that still run.
+                        bail!("stopped while turns were running");
                     }
-                    tracing::info!("stopping; again to stop at once");
+                    tracing::info!("stopping; send the signal again to stop at once");
                     stop.cancel();
                 }
             }
         }
     }
+}
+
+/// Answers a turn, counts it, and logs how it failed.
+async fn counted(
+    answering: impl Future<Output = Result<(), Failure>>,
+    reply: Reply,
+    metrics: Metrics,
+) -> Result<(), Failure> {
+    let begun = Instant::now();
+    let outcome = answering.await;
+    metrics.ended(&outcome, reply.is_cancelled(), begun.elapsed());
+    match &outcome {
+        Err(_) if reply.is_cancelled() => tracing::info!("cancelled the turn"),
+        Err(Failure { detail, .. }) => tracing::warn!("the turn failed: {}", printable(detail)),
+        Ok(()) => {}
+    }
+    outcome
 }
 
 fn turns(count: u32) -> String {

@@ -1,6 +1,6 @@
-//! Bytes as they come from elsewhere, as text: cut where characters end.
+//! Makes text of bytes that are cut anywhere.
 
-/// Puts characters together again that were cut between two reads. What is no UTF-8 becomes U+FFFD.
+/// Joins characters that were cut between two reads. Bytes that are no UTF-8 become U+FFFD.
 #[derive(Default)]
 pub(super) struct Decoder {
     /// The beginning of a character, at most three bytes.
@@ -8,7 +8,7 @@ pub(super) struct Decoder {
 }
 
 impl Decoder {
-    /// The text that is complete with these bytes.
+    /// Returns the text that is complete with these bytes.
     pub(super) fn push(&mut self, bytes: &[u8]) -> String {
         self.rest.extend_from_slice(bytes);
         let mut text = String::with_capacity(self.rest.len());
@@ -27,19 +27,19 @@ impl Decoder {
         text
     }
 
-    /// What is left when nothing more comes.
+    /// Ends the text: a character that was cut off is U+FFFD.
     pub(super) fn finish(&mut self) -> &'static str {
         let cut_off = !std::mem::take(&mut self.rest).is_empty();
         if cut_off { "\u{FFFD}" } else { "" }
     }
 }
 
-/// Says whether more bytes could make a character of these.
+/// Says whether more bytes could complete these to a character.
 fn is_beginning(bytes: &[u8]) -> bool {
     std::str::from_utf8(bytes).is_err_and(|error| error.error_len().is_none())
 }
 
-/// The finished form of a message that goes out as it comes.
+/// Collects the finished form of a message that is sent in deltas.
 #[derive(Default)]
 pub(super) struct Whole {
     text: String,
@@ -47,19 +47,19 @@ pub(super) struct Whole {
 }
 
 impl Whole {
-    /// A longer one would not fit a frame.
-    const LONGEST: usize = 64 << 10;
+    /// How many bytes fit a frame.
+    const MAX_BYTES: usize = 64 << 10;
 
-    /// Adds what went out.
+    /// Adds a delta.
     pub(super) fn push(&mut self, text: &str) {
-        self.too_long |= self.text.len() + text.len() > Self::LONGEST;
+        self.too_long |= self.text.len() + text.len() > Self::MAX_BYTES;
         if !self.too_long {
             self.text.push_str(text);
         }
     }
 
-    /// The message, if there is something in it and it is not too long; the next one begins. As in
-    /// a shell's `$(…)`, the line ends after the text are not part of it.
+    /// Returns the message, unless it is empty or too long, and begins the next one. As in a
+    /// shell's `$(…)`, the line ends after the text are not part of it.
     pub(super) fn take(&mut self) -> Option<String> {
         let Self { mut text, too_long } = std::mem::take(self);
         text.truncate(text.trim_end_matches(['\n', '\r']).len());
@@ -67,7 +67,7 @@ impl Whole {
     }
 }
 
-/// Cuts what a program says on standard error into lines, each at most [`Lines::LONGEST`] bytes.
+/// Cuts a program's standard error into lines of at most [`Lines::MAX_BYTES`] bytes.
 #[derive(Default)]
 pub(super) struct Lines {
     line: Vec<u8>,
@@ -75,23 +75,23 @@ pub(super) struct Lines {
 }
 
 impl Lines {
-    const LONGEST: usize = 1000;
+    const MAX_BYTES: usize = 1000;
 
-    /// The lines that are complete with these bytes; blank ones are left out. A carriage return
-    /// ends a line as well: progress is shown that way.
+    /// Returns the lines that are complete with these bytes, without blank ones. A carriage return
+    /// ends a line, too, as programs that show their progress use it.
     pub(super) fn push(&mut self, bytes: &[u8]) -> Vec<String> {
         let mut lines = Vec::new();
         for byte in bytes {
             if matches!(byte, b'\n' | b'\r') {
                 lines.extend(self.take());
-            } else if self.line.len() < Self::LONGEST {
+            } else if self.line.len() < Self::MAX_BYTES {
                 self.line.push(*byte);
             }
         }
         lines
     }
 
-    /// The line that was never ended, if any.
+    /// Returns the last line, if no line end followed it.
     pub(super) fn take(&mut self) -> Option<String> {
         let line = String::from_utf8_lossy(&self.line).trim().to_owned();
         self.line.clear();
@@ -102,7 +102,7 @@ impl Lines {
         Some(line)
     }
 
-    /// The last of all lines.
+    /// Returns the last of all lines.
     pub(super) fn into_last(self) -> String {
         self.last
     }
@@ -112,7 +112,7 @@ impl Lines {
 mod tests {
     use super::*;
 
-    /// The text of these reads, one after another.
+    /// Decodes these reads, one after another.
     fn decode(reads: &[&[u8]]) -> Vec<String> {
         let mut decoder = Decoder::default();
         let mut texts: Vec<_> = reads.iter().map(|bytes| decoder.push(bytes)).collect();
@@ -132,14 +132,14 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_utf8_is_replaced_at_once() {
+    fn bytes_that_are_no_utf8_are_replaced_at_once() {
         assert_eq!(decode(&[b"a\xffb"]), ["a\u{FFFD}b", ""]);
         assert_eq!(decode(&[b"\xe2\x82", b"a"]), ["", "\u{FFFD}a", ""]);
         assert_eq!(decode(&[b"a\xf0\x9f"]), ["a", "\u{FFFD}"], "cut off by the end");
     }
 
     #[test]
-    fn lines_are_cut_and_the_last_is_remembered() {
+    fn lines_are_cut_and_the_last_one_is_kept() {
         let mut lines = Lines::default();
         assert_eq!(lines.push(b"one\n\n10%\r20%\rtw"), ["one", "10%", "20%"]);
         assert_eq!(lines.push(b"o\n"), ["two"]);
@@ -151,6 +151,6 @@ mod tests {
     fn a_line_without_an_end_is_bounded() {
         let mut lines = Lines::default();
         assert_eq!(lines.push(&[b'x'; 5000]), [""; 0]);
-        assert_eq!(lines.take().map(|line| line.len()), Some(Lines::LONGEST));
+        assert_eq!(lines.take().map(|line| line.len()), Some(Lines::MAX_BYTES));
     }
 }

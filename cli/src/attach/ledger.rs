@@ -1,13 +1,12 @@
-//! What a session knows: its turns, their frames, and what control has yet to be told. No I/O and
-//! no clock: a stream asks for the next request, and reports what control says.
+//! The state of a session: its turns, their frames, and what control has yet to be told. It does
+//! no I/O and has no clock: a stream asks for the next request, and reports what control says.
 //!
-//! A turn's frames stay until control has acknowledged its Finish, so that whatever a failover of
-//! control's store lost can be sent again.
+//! A turn's frames stay until control has acknowledged its Finish, so that they can be sent again
+//! if a failover of control's store loses some.
 
 use super::{
-    Settings,
-    held::{Ending, Held, Hold, Work},
-    reply::{Failure, Gone},
+    active_turn::{ActiveTurn, Hold, Work},
+    outcome::{Ending, Failure, Gone},
 };
 use arizuko_proto::v1::{
     AgentFrame, Appended, Claim, Credit, Heartbeat, Hello, Reject, Turn, Welcome,
@@ -16,56 +15,51 @@ use arizuko_proto::v1::{
 
 /// What a stream should do next.
 #[derive(Debug, PartialEq)]
-pub(super) enum Next {
-    /// Say this.
-    Say(Request),
-    /// Nothing until the ledger changes.
+pub(super) enum Step {
+    /// Send this.
+    Send(Request),
+    /// Wait until the ledger changes.
     Wait,
-    /// Nothing any more: another stream has taken over, or all is said.
+    /// End: another stream has taken over, or everything is sent.
     Close,
 }
 
-/// A turn that a person asked for and that was not answered yet.
-struct Claimed {
+/// A person's claim that control has not answered.
+struct PendingClaim {
     turn_id: String,
-    sent: bool,
+    is_sent: bool,
 }
 
 /// The session's state.
 pub(super) struct Ledger {
-    folder: String,
-    name: String,
-    person: bool,
+    /// What every Hello says.
+    greeting: Hello,
+    /// How many turns the session may have.
     concurrency: u32,
-    history: u32,
-    session_id: String,
-    /// The number of the stream that speaks for the session; an older one must be silent.
+    /// The number of the stream that speaks for the session. Older streams end.
     stream: u64,
-    welcomed: bool,
-    stopping: bool,
-    heartbeat: bool,
+    is_welcomed: bool,
+    is_stopping: bool,
+    beat_is_due: bool,
     /// Places that have become free since Hello and that control has not been told of.
     credit: u32,
     rejects: Vec<Hold>,
-    claims: Vec<Claimed>,
-    /// Every turn that takes up a place: never more than the concurrency, but for those that a
-    /// person claimed.
-    turns: Vec<Held>,
+    claims: Vec<PendingClaim>,
+    /// Every turn that takes up a place. Only turns that a person claimed may exceed the
+    /// concurrency.
+    turns: Vec<ActiveTurn>,
 }
 
 impl Ledger {
-    pub(super) fn new(settings: &Settings, person: bool) -> Self {
+    /// Begins a session that says `greeting` and takes so many turns at a time.
+    pub(super) fn new(greeting: Hello, concurrency: u32) -> Self {
         Self {
-            folder: settings.folder.clone(),
-            name: settings.name.clone(),
-            person,
-            concurrency: settings.concurrency,
-            history: settings.history,
-            session_id: String::new(),
+            greeting,
+            concurrency,
             stream: 0,
-            welcomed: false,
-            stopping: false,
-            heartbeat: false,
+            is_welcomed: false,
+            is_stopping: false,
+            beat_is_due: false,
             credit: 0,
             rejects: Vec::new(),
             claims: Vec::new(),
@@ -73,31 +67,27 @@ impl Ledger {
         }
     }
 
-    /// Begins another stream, which from now on is the only one that speaks.
+    /// Begins another stream. From now on only that one speaks.
     pub(super) fn hello(&mut self) -> (u64, Hello) {
         self.stream += 1;
-        self.welcomed = false;
+        self.is_welcomed = false;
         self.credit = 0;
         for claim in &mut self.claims {
-            claim.sent = false;
+            claim.is_sent = false;
         }
-        let free = self.free();
+        let wanted = self.turns.iter().filter(|turn| turn.is_wanted);
         let hello = Hello {
-            folder: self.folder.clone(),
-            name: self.name.clone(),
-            credit: if self.stopping { 0 } else { free },
-            history: self.history,
-            person: self.person,
-            session_id: self.session_id.clone(),
-            held: self.turns.iter().filter(|turn| turn.wanted).map(Held::offer).collect(),
+            credit: if self.is_stopping { 0 } else { self.free_places() },
+            held: wanted.map(ActiveTurn::to_held).collect(),
+            ..self.greeting.clone()
         };
         (self.stream, hello)
     }
 
-    /// Control has answered `hello`: what it still counts as ours goes on from where it says.
+    /// Control has answered `hello`: resumes the turns that it still counts as this session's.
     pub(super) fn welcome(&mut self, hello: &Hello, welcome: Welcome) {
-        self.session_id = welcome.session_id;
-        self.welcomed = true;
+        self.greeting.session_id = welcome.session_id;
+        self.is_welcomed = true;
         for offered in &hello.held {
             let kept = welcome
                 .held
@@ -115,36 +105,36 @@ impl Ledger {
         self.settle();
     }
 
-    /// A turn was handed out. `None` when there is nothing new to work on.
+    /// Control delivers a turn. `None`: there is nothing new to work on.
     pub(super) fn turn(&mut self, turn: &Turn) -> Option<Work> {
         let hold = Hold::of(turn);
         self.claims.retain(|claim| claim.turn_id != turn.turn_id);
-        if self.stopping {
+        if self.is_stopping {
             self.rejects.push(hold);
             return None;
         }
         if let Some(known) = self.find(&hold) {
-            known.accept();
+            known.accept_again();
             return None;
         }
-        // An older hold of the same turn can't be ours any more.
-        for older in self.turns.iter_mut().filter(|held| held.hold.turn_id == hold.turn_id) {
-            older.abandon(Ending::Lost("it was handed out again".into()));
+        // Control has ended an older attempt at the same turn.
+        for older in self.turns.iter_mut().filter(|turn| turn.hold.turn_id == hold.turn_id) {
+            older.abandon(Ending::Lost("it was delivered again".into()));
         }
-        let held = Held::new(hold);
-        let work = held.work.clone();
-        self.turns.push(held);
+        let turn = ActiveTurn::new(hold);
+        let work = turn.work.clone();
+        self.turns.push(turn);
         self.settle();
         Some(work)
     }
 
     /// Adds a frame to a turn's reply.
     pub(super) fn push(&mut self, hold: &Hold, frame: AgentFrame) -> Result<(), Gone> {
-        let turn = self.find(hold).filter(|turn| turn.wanted);
+        let turn = self.find(hold).filter(|turn| turn.is_wanted);
         turn.ok_or(Gone)?.push(frame)
     }
 
-    /// The work on a turn has ended.
+    /// The turn's handler has ended.
     pub(super) fn finish(&mut self, hold: &Hold, outcome: Result<(), Failure>) {
         if let Some(turn) = self.find(hold) {
             turn.finish(outcome);
@@ -152,7 +142,7 @@ impl Ledger {
         self.settle();
     }
 
-    /// Control says what it has stored, or after a hole what it expects.
+    /// Control says which frame it expects next, or that it has all of the reply.
     pub(super) fn appended(&mut self, appended: Appended) {
         let Appended { turn_id, attempt, next_seq, finished } = appended;
         let hold = Hold { turn_id, attempt };
@@ -163,96 +153,95 @@ impl Ledger {
         }
     }
 
-    /// The turn is over for control. Says whether that was to be heard for the first time and
-    /// before all of the reply was there.
+    /// Control has ended the turn. Says whether that is news and cuts the reply off.
     pub(super) fn end(&mut self, hold: &Hold, ending: Ending) -> bool {
-        let turn = self.find(hold).filter(|turn| turn.wanted);
-        let cut_off = turn.is_some_and(|turn| {
+        let turn = self.find(hold).filter(|turn| turn.is_wanted);
+        let cuts_off = turn.is_some_and(|turn| {
             turn.abandon(ending);
             !turn.is_handed_off()
         });
         self.settle();
-        cut_off
+        cuts_off
     }
 
-    /// A person asks for a turn.
+    /// A person claims a turn.
     pub(super) fn claim(&mut self, turn_id: &str) {
-        self.claims.push(Claimed { turn_id: turn_id.into(), sent: false });
+        self.claims.push(PendingClaim { turn_id: turn_id.into(), is_sent: false });
     }
 
-    /// Control has refused a claim. Says whether it still stood: it may have been heard twice.
+    /// Control has refused a claim. Says whether the claim was pending: control may have heard it
+    /// twice.
     pub(super) fn refuse(&mut self, turn_id: &str) -> bool {
         let before = self.claims.len();
         self.claims.retain(|claim| claim.turn_id != turn_id);
         self.claims.len() < before
     }
 
-    /// Time for a heartbeat.
+    /// A heartbeat is due.
     pub(super) fn beat(&mut self) {
-        self.heartbeat = true;
-        self.turns.iter_mut().for_each(Held::beat);
+        self.beat_is_due = true;
+        self.turns.iter_mut().for_each(ActiveTurn::beat);
     }
 
-    /// Takes no more turns and hands back those under way.
+    /// Takes no more turns, and rejects those whose reply is not complete.
     pub(super) fn stop(&mut self) {
-        self.stopping = true;
+        self.is_stopping = true;
         self.claims.clear();
-        for turn in self.turns.iter_mut().filter(|turn| turn.wanted && !turn.is_complete()) {
+        for turn in self.turns.iter_mut().filter(|turn| turn.is_wanted && !turn.is_complete()) {
             turn.abandon(Ending::Lost("it goes back to the queue".into()));
             self.rejects.push(turn.hold.clone());
         }
     }
 
-    /// What `stream` should say next. Heartbeats go ahead of everything that can be much.
-    pub(super) fn next(&mut self, stream: u64) -> Next {
+    /// Returns what `stream` should do next. A heartbeat goes before anything that can be large.
+    pub(super) fn next(&mut self, stream: u64) -> Step {
         if stream != self.stream {
-            return Next::Close;
+            return Step::Close;
         }
-        if !self.welcomed {
-            return Next::Wait;
+        if !self.is_welcomed {
+            return Step::Wait;
         }
-        if std::mem::take(&mut self.heartbeat) {
-            return Next::Say(Request::Heartbeat(Heartbeat {}));
+        if std::mem::take(&mut self.beat_is_due) {
+            return Step::Send(Request::Heartbeat(Heartbeat {}));
         }
         if let Some(Hold { turn_id, attempt }) = self.rejects.pop() {
             let detail = "the agent is stopping".into();
             let reject = Reject { turn_id, attempt, detail, retry_after: None };
-            return Next::Say(Request::Reject(reject));
+            return Step::Send(Request::Reject(reject));
         }
-        if let Some(claim) = self.claims.iter_mut().find(|claim| !claim.sent) {
-            claim.sent = true;
+        if let Some(claim) = self.claims.iter_mut().find(|claim| !claim.is_sent) {
+            claim.is_sent = true;
             let turn_id = claim.turn_id.clone();
-            return Next::Say(Request::Claim(Claim { turn_id, conversation: true }));
+            return Step::Send(Request::Claim(Claim { turn_id, conversation: true }));
         }
         let turns = std::mem::take(&mut self.credit);
-        if turns > 0 && !self.stopping {
-            return Next::Say(Request::Credit(Credit { turns }));
+        if turns > 0 && !self.is_stopping {
+            return Step::Send(Request::Credit(Credit { turns }));
         }
         let mut turns = self.turns.iter_mut().enumerate();
         if let Some((index, request)) = turns.find_map(|(i, turn)| Some((i, turn.next()?))) {
-            // The next time the others come first.
+            // The other turns come first the next time.
             self.turns.rotate_left(index + 1);
-            return Next::Say(request);
+            return Step::Send(request);
         }
-        if self.stopping && !self.turns.iter().any(|turn| turn.wanted) {
-            return Next::Close;
+        if self.is_stopping && !self.turns.iter().any(|turn| turn.is_wanted) {
+            return Step::Close;
         }
-        Next::Wait
+        Step::Wait
     }
 
-    fn find(&mut self, hold: &Hold) -> Option<&mut Held> {
+    fn find(&mut self, hold: &Hold) -> Option<&mut ActiveTurn> {
         self.turns.iter_mut().find(|turn| turn.hold == *hold)
     }
 
-    /// Gives back the places of turns that are over on both sides.
+    /// Frees the places of turns that are over for control and for their handler.
     fn settle(&mut self) {
-        let before = self.free();
-        self.turns.retain(|turn| turn.wanted || turn.working);
-        self.credit += self.free() - before;
+        let before = self.free_places();
+        self.turns.retain(|turn| turn.is_wanted || turn.is_running);
+        self.credit += self.free_places() - before;
     }
 
-    /// How many places no turn takes up.
-    fn free(&self) -> u32 {
+    fn free_places(&self) -> u32 {
         let taken = u32::try_from(self.turns.len()).unwrap_or(u32::MAX);
         self.concurrency.saturating_sub(taken)
     }

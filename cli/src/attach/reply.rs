@@ -1,6 +1,9 @@
-//! What a handler writes, and how it becomes frames: tiny writes are gathered, long ones are cut.
+//! Makes frames of what a handler writes: gathers short writes, cuts long ones.
 
-use super::held::{Ending, Work};
+use super::{
+    active_turn::Work,
+    outcome::{Ending, Gone},
+};
 use arizuko_proto::v1::{AgentDelta, AgentFrame, AgentMessage, Handoff, agent_frame::Body};
 use std::{
     collections::VecDeque,
@@ -13,14 +16,14 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-/// What is written within this time goes as one frame …
+/// Text that is written within this time becomes one frame …
 const GATHER_TIME: Duration = Duration::from_millis(15);
-/// … or as soon as it is this much.
+/// … unless it is this many bytes earlier.
 const GATHER_BYTES: usize = 32 << 10;
-/// A frame has at most 64 KiB; this leaves room for what is in it besides the text.
-const MAX_TEXT: usize = (64 << 10) - 512;
+/// How many bytes of text a frame carries: its 64 KiB less room for its other fields.
+const MAX_TEXT_BYTES: usize = (64 << 10) - 512;
 
-/// The way back to the visitor. Every call waits while too much of the reply is on its way.
+/// Writes to the visitor. Every call waits while too much of the reply is unacknowledged.
 #[derive(Clone)]
 pub(crate) struct Reply {
     pieces: mpsc::Sender<Piece>,
@@ -28,20 +31,7 @@ pub(crate) struct Reply {
     ending: Arc<OnceLock<Ending>>,
 }
 
-/// Why a turn was not answered.
-#[derive(Debug)]
-pub(crate) struct Failure {
-    /// A sentence for the visitor.
-    pub(crate) error: String,
-    /// For the operator alone.
-    pub(crate) detail: String,
-}
-
-/// Nobody wants the rest of the reply: the turn was cancelled, or is another agent's by now.
-#[derive(Debug)]
-pub(crate) struct Gone;
-
-/// What a handler writes at a time.
+/// One write of a handler.
 enum Piece {
     Delta(String),
     Message(String),
@@ -49,48 +39,35 @@ enum Piece {
     Handoff(Handoff),
 }
 
-impl Failure {
-    /// A failure of which the visitor learns no more than that.
-    pub(crate) fn new(detail: impl Into<String>) -> Self {
-        Self { error: "The agent could not answer.".into(), detail: detail.into() }
-    }
-}
-
-impl From<Gone> for Failure {
-    fn from(Gone: Gone) -> Self {
-        Self::new("the turn was cancelled")
-    }
-}
-
 impl Reply {
-    /// Appends to the message under way, which the first delta begins.
+    /// Appends to the current message; the first delta begins it.
     pub(crate) async fn delta(&self, text: impl Into<String>) -> Result<(), Gone> {
         self.send(Piece::Delta(text.into())).await
     }
 
-    /// Ends the message under way with its finished form, or is a whole one by itself.
+    /// Ends the current message with its finished form, or sends a whole message.
     pub(crate) async fn message(&self, content: impl Into<String>) -> Result<(), Gone> {
         self.send(Piece::Message(content.into())).await
     }
 
-    /// Says what the agent is doing.
+    /// Shows what the agent is doing.
     pub(crate) async fn status(&self, text: impl Into<String>) -> Result<(), Gone> {
         self.send(Piece::Status(text.into())).await
     }
 
-    /// Hands the turn to another folder, which goes on after what was said: the last thing to be
-    /// done with it. See [`check_handoff`].
+    /// Hands the turn off to another folder, which continues after what was said. Nothing may
+    /// follow. [`check_handoff`](crate::folder::check_handoff) says where a handoff can go.
     pub(crate) async fn hand_off(&self, handoff: Handoff) -> Result<(), Gone> {
         self.send(Piece::Handoff(handoff)).await
     }
 
-    /// Waits until control is done with the turn, and says how it came to that. It can be waited
-    /// for without the reply: a reply that is kept is not complete.
+    /// Waits until control has ended the turn, and says how. The future doesn't keep the reply,
+    /// which is complete only when every clone is dropped.
     pub(crate) fn ended(&self) -> impl Future<Output = Ending> + Send + use<> {
         let (cancelled, ending) = (self.cancelled.clone(), Arc::clone(&self.ending));
         async move {
             cancelled.cancelled().await;
-            // Without an ending it was ended here.
+            // Only `ActiveTurn::push` cancels without an ending.
             let too_long = || Ending::Lost("the reply was too long".into());
             ending.get().cloned().unwrap_or_else(too_long)
         }
@@ -101,7 +78,7 @@ impl Reply {
         self.cancelled.cancelled().await;
     }
 
-    /// Says whether that is so by now.
+    /// Says whether nobody wants the reply any more.
     pub(crate) fn is_cancelled(&self) -> bool {
         self.cancelled.is_cancelled()
     }
@@ -111,39 +88,15 @@ impl Reply {
     }
 }
 
-/// Says what is wrong with handing something of folder `from` to folder `to`: control takes such a
-/// frame for a broken agent's.
-pub(crate) fn check_handoff(from: &str, to: &str) -> Result<(), String> {
-    let root = |folder: &str| folder.split('/').next().map(String::from);
-    folder(to)?;
-    match root(from) == root(to) {
-        true => Ok(()),
-        false => Err(format!(
-            "{to} is no folder beside {from}: what is handed over stays in its root folder"
-        )),
-    }
-}
-
-/// Reads the name of a folder.
-pub(crate) fn folder(text: &str) -> Result<String, String> {
-    let plain = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
-    let fits = |segment: &str| (1..=63).contains(&segment.len()) && segment.chars().all(plain);
-    let segments: Vec<_> = text.split('/').collect();
-    match segments.len() <= 8 && segments.into_iter().all(fits) {
-        true => Ok(text.into()),
-        false => Err("a folder looks like acme or acme/people".into()),
-    }
-}
-
-/// A reply, and the frames that it becomes.
+/// Returns a reply for the handler, and the frames that it becomes.
 pub(super) fn channel(work: &Work) -> (Reply, Frames) {
     let (sender, pieces) = mpsc::channel(16);
     let frames = Frames {
         pieces,
-        ended: false,
+        has_ended: false,
         due: VecDeque::new(),
         number: 1,
-        begun: false,
+        has_begun: false,
         text: String::new(),
         deadline: Instant::now(),
     };
@@ -157,23 +110,25 @@ pub(super) fn channel(work: &Work) -> (Reply, Frames) {
     )
 }
 
-/// The frames of a reply, as they become due.
+/// The frames of a reply.
 pub(super) struct Frames {
     pieces: mpsc::Receiver<Piece>,
-    ended: bool,
+    has_ended: bool,
     due: VecDeque<AgentFrame>,
-    /// The message under way: its number, whether a frame of it was made, and what is in none yet.
+    /// The number of the current message in the turn, from 1.
     number: u32,
-    begun: bool,
+    /// A frame of the current message was made.
+    has_begun: bool,
+    /// The text of the current message that is in no frame yet.
     text: String,
-    /// When that text is due.
+    /// When that text becomes a frame.
     deadline: Instant,
 }
 
 impl Frames {
-    /// The next frame; `None` once the handler has ended.
+    /// Waits for the next frame; `None` once the handler has dropped the reply.
     pub(super) async fn next(&mut self) -> Option<AgentFrame> {
-        while self.due.is_empty() && !self.ended {
+        while self.due.is_empty() && !self.has_ended {
             tokio::select! {
                 piece = self.pieces.recv() => self.take(piece),
                 () = sleep_until(self.deadline), if !self.text.is_empty() => self.flush(),
@@ -196,7 +151,7 @@ impl Frames {
             Some(Piece::Message(content)) => self.complete(content),
             Some(Piece::Status(mut text)) => {
                 self.flush();
-                text.truncate(text.floor_char_boundary(MAX_TEXT));
+                text.truncate(text.floor_char_boundary(MAX_TEXT_BYTES));
                 self.due.push_back(frame(Body::Status(text)));
             }
             Some(Piece::Handoff(handoff)) => {
@@ -205,7 +160,7 @@ impl Frames {
             }
             None => {
                 self.flush();
-                self.ended = true;
+                self.has_ended = true;
             }
         }
     }
@@ -214,29 +169,30 @@ impl Frames {
         let text = std::mem::take(&mut self.text);
         let mut rest = text.as_str();
         while !rest.is_empty() {
-            let (head, tail) = rest.split_at(rest.floor_char_boundary(MAX_TEXT));
+            let (head, tail) = rest.split_at(rest.floor_char_boundary(MAX_TEXT_BYTES));
             let (id, text) = (self.id(), head.to_owned());
             self.due.push_back(frame(Body::Delta(AgentDelta { id, text })));
-            self.begun = true;
+            self.has_begun = true;
             rest = tail;
         }
     }
 
-    /// A finished form that is too long for a frame is left out: the deltas say the same.
+    /// Ends the current message. A finished form that is too long for a frame is left out, since
+    /// the deltas say the same.
     fn complete(&mut self, content: String) {
-        if content.len() <= MAX_TEXT {
-            // It stands for what is not sent yet, too.
+        if content.len() <= MAX_TEXT_BYTES {
+            // It contains the text that is in no frame yet.
             self.text.clear();
             let id = self.id();
             self.due.push_back(frame(Body::Message(AgentMessage { id, content })));
         } else {
-            if !self.begun && self.text.is_empty() {
+            if !self.has_begun && self.text.is_empty() {
                 self.text = content;
             }
             self.flush();
         }
         self.number += 1;
-        self.begun = false;
+        self.has_begun = false;
     }
 
     fn id(&self) -> String {
@@ -251,14 +207,14 @@ fn frame(body: Body) -> AgentFrame {
 #[cfg(test)]
 mod tests {
     use super::{
-        super::held::{Held, Hold},
+        super::active_turn::{ActiveTurn, Hold},
         *,
     };
 
-    /// What `pieces` become, as short words.
+    /// Returns the frames that `pieces` become, as short words.
     async fn frames(pieces: Vec<Piece>) -> Vec<String> {
         let hold = Hold { turn_id: "a".into(), attempt: 1 };
-        let (reply, mut frames) = channel(&Held::new(hold).work);
+        let (reply, mut frames) = channel(&ActiveTurn::new(hold).work);
         let write = async move {
             for piece in pieces {
                 reply.send(piece).await.unwrap();
@@ -284,7 +240,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn tiny_writes_are_one_frame() {
+    async fn short_writes_become_one_frame() {
         assert_eq!(frames(vec![delta("a"), delta("b"), delta("c")]).await, ["m1+abc"]);
     }
 
@@ -307,19 +263,11 @@ mod tests {
         assert_eq!(frames(pieces).await, ["m1+a", "->acme/people"]);
     }
 
-    #[test]
-    fn a_handoff_stays_in_its_root_folder() {
-        assert_eq!(check_handoff("acme/people", "acme"), Ok(()));
-        for wrong in ["", "other", "acme//x", "acme/Zoë", "acme/people and a note"] {
-            assert!(check_handoff("acme", wrong).is_err(), "{wrong}");
-        }
-    }
-
     #[tokio::test]
     async fn long_text_is_cut_at_characters() {
         let text = "é".repeat(100_000);
         let frames = frames(vec![delta(&text)]).await;
-        assert!(frames.len() > 1 && frames.iter().all(|frame| frame.len() <= MAX_TEXT + 3));
+        assert!(frames.len() > 1 && frames.iter().all(|frame| frame.len() <= MAX_TEXT_BYTES + 3));
         let joined: String = frames.iter().map(|frame| &frame["m1+".len()..]).collect();
         assert_eq!(joined, text);
     }

@@ -1,23 +1,26 @@
-//! What is done to a conversation without a turn of it: somebody speaks first, says whose it is
-//! from now on, or reads it. All of it is safe to repeat, and is repeated while control is away.
+//! Calls about a conversation that need no turn: send a message, assign the conversation, read it.
+//! They are safe to repeat, and are repeated while control is out of reach.
 
-use crate::control::{self, Authorized, Control};
+use crate::control::Control;
 use anyhow::anyhow;
-use arizuko_proto::v1::{
-    AssignConversationRequest, Message, ReadConversationRequest, SendMessageRequest,
-    agent_service_client::AgentServiceClient,
+use arizuko_proto::{
+    client::{Backoff, Channel},
+    v1::{
+        AssignConversationRequest, ErrorReason, Message, ReadConversationRequest,
+        SendMessageRequest, SendMessageResponse, agent_service_client::AgentServiceClient,
+    },
 };
 use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
-use std::{sync::Arc, time::Duration};
+use std::{ops::Range, sync::Arc, time::Duration};
 use tokio::time::{Instant, sleep};
 use tonic::{Code, Response, Status};
 
 /// How long a call is tried.
 const PATIENCE: Duration = Duration::from_secs(20);
-/// How long to wait before a try.
-const PAUSE: Duration = Duration::from_millis(300);
-/// A frame has at most 64 KiB; this leaves room for what is in it besides the text.
-const MAX_MESSAGE: usize = 60 << 10;
+/// How long to wait before the next try.
+const RETRY: Range<Duration> = Duration::from_millis(200)..Duration::from_secs(1);
+/// How many bytes a message may have: a frame's 64 KiB less room for its other fields.
+const MAX_MESSAGE_BYTES: usize = 60 << 10;
 
 /// Speaks for a folder.
 pub(crate) struct Speaker {
@@ -31,27 +34,18 @@ impl Speaker {
         Self { control, folder }
     }
 
-    /// Adds a message to a conversation, by the person of that name or by the agent. Gives the
-    /// turn's id. The key makes a repeat the same message.
-    pub(crate) async fn say(
+    /// Sends a message, whose `folder` this fills in.
+    pub(crate) async fn send(
         &self,
-        conversation: &str,
-        content: &str,
-        name: &str,
-        idempotency_key: &str,
-    ) -> anyhow::Result<String> {
-        let request = SendMessageRequest {
-            folder: self.folder.clone(),
-            conversation: conversation.into(),
-            content: content.into(),
-            name: name.into(),
-            idempotency_key: idempotency_key.into(),
-        };
-        let call = async |mut agent: Agent| agent.send_message(request.clone()).await;
-        Ok(self.call(call).await?.turn_id)
+        message: SendMessageRequest,
+    ) -> anyhow::Result<SendMessageResponse> {
+        let request = SendMessageRequest { folder: self.folder.clone(), ..message };
+        let call = async |mut agents: Agents| agents.send_message(request.clone()).await;
+        self.call(call).await
     }
 
-    /// Says whose the conversation is from its next message on; empty: where its route leads.
+    /// Assigns a conversation to the folder `to`, from its next message on; empty: to where its
+    /// route leads.
     pub(crate) async fn assign(
         &self,
         conversation: &str,
@@ -64,11 +58,11 @@ impl Speaker {
             to: to.into(),
             note: note.into(),
         };
-        let call = async |mut agent: Agent| agent.assign_conversation(request.clone()).await;
+        let call = async |mut agents: Agents| agents.assign_conversation(request.clone()).await;
         self.call(call).await.map(drop)
     }
 
-    /// The newest messages of a conversation, the oldest first.
+    /// Returns the newest messages of a conversation, the oldest first.
     pub(crate) async fn read(
         &self,
         conversation: &str,
@@ -79,55 +73,53 @@ impl Speaker {
             conversation: conversation.into(),
             limit,
         };
-        let call = async |mut agent: Agent| agent.read_conversation(request.clone()).await;
+        let call = async |mut agents: Agents| agents.read_conversation(request.clone()).await;
         Ok(self.call(call).await?.messages)
     }
 
-    /// Calls until control decides, or for as long as our patience lasts.
+    /// Calls until control decides or the patience ends.
     async fn call<T>(
         &self,
-        call: impl AsyncFn(Agent) -> Result<Response<T>, Status>,
+        call: impl AsyncFn(Agents) -> Result<Response<T>, Status>,
     ) -> anyhow::Result<T> {
-        let begun = Instant::now();
+        let give_up_at = Instant::now() + PATIENCE;
+        let mut backoff = Backoff::new(RETRY);
         loop {
-            let problem = match self.control.connect().await {
-                Ok(channel) => {
-                    let agent = AgentServiceClient::new(channel)
-                        .max_decoding_message_size(control::MAX_RESPONSE);
-                    match call(agent).await {
-                        Ok(answer) => return Ok(answer.into_inner()),
-                        Err(status) if is_final(&status) => {
-                            return Err(self.control.explain(status));
-                        }
-                        Err(status) => self.control.explain(status),
+            let problem = match self.control.agents().await {
+                Ok(agents) => {
+                    let called = call(agents).await;
+                    let is_final = called.as_ref().err().is_none_or(is_final);
+                    match self.control.answer(called) {
+                        Err(problem) if !is_final => problem,
+                        answer => return answer,
                     }
                 }
                 Err(problem) => problem,
             };
-            if begun.elapsed() > PATIENCE {
+            if Instant::now() > give_up_at {
                 return Err(problem);
             }
-            sleep(PAUSE).await;
+            sleep(backoff.wait()).await;
         }
     }
 }
 
-type Agent = AgentServiceClient<Authorized>;
+type Agents = AgentServiceClient<Channel>;
 
-/// Says whether a repeat would be refused as well.
+/// Says whether control would refuse a repeat as well.
 fn is_final(status: &Status) -> bool {
-    match control::reason(status).as_deref() {
-        Some(reason) => !matches!(reason, "UNAVAILABLE" | "OUTCOME_UNKNOWN"),
+    match ErrorReason::of(status) {
+        Some(reason) => !matches!(reason, ErrorReason::Unavailable | ErrorReason::OutcomeUnknown),
         None => status.code() == Code::Unimplemented,
     }
 }
 
-/// A text as messages: one, unless it is too long for that; then it is cut where a line ends, or a
-/// word, or anywhere.
+/// Cuts a text into messages: one, unless it is too long. A long one is cut where a line ends, or
+/// else a word, or else anywhere.
 pub(crate) fn messages(text: &str) -> Vec<&str> {
     let (mut messages, mut rest) = (Vec::new(), text.trim());
-    while rest.len() > MAX_MESSAGE {
-        let most = &rest[..rest.floor_char_boundary(MAX_MESSAGE)];
+    while rest.len() > MAX_MESSAGE_BYTES {
+        let most = &rest[..rest.floor_char_boundary(MAX_MESSAGE_BYTES)];
         let end = most.rfind('\n').or_else(|| most.rfind(' '));
         let (message, after) = rest.split_at(end.filter(|end| *end > 0).unwrap_or(most.len()));
         messages.push(message.trim_end());
@@ -139,7 +131,7 @@ pub(crate) fn messages(text: &str) -> Vec<&str> {
     messages
 }
 
-/// A key that no other message has.
+/// Returns a random idempotency key.
 pub(crate) fn new_key() -> anyhow::Result<String> {
     let mut key = [0; 16];
     getrandom::fill(&mut key).map_err(|error| anyhow!("no random bytes: {error}"))?;

@@ -1,85 +1,88 @@
-//! One stream of a session: says what the ledger has to say, and tells it what control answers.
-//! Both directions run by themselves, so that neither can block the other: control's messages are
-//! always read, and a request is made only when there is room to send it.
+//! Carries a session over one stream of gRPC: sends what the ledger has to say, and reports what
+//! control answers. The two directions run apart, so that neither can block the other: control's
+//! messages are always read, and a request is made only when there is room to send it.
 
 use super::{
-    Session,
-    held::{Ending, Hold, Work},
-    ledger::{Ledger, Next},
-    person::Told,
+    active_turn::{Hold, Work},
+    ledger::{Ledger, Step},
+    outcome::Ending,
+    session::{PersonEvent, Session},
 };
-use crate::control::{self, Authorized, Control};
-use arizuko_proto::v1::{
-    AttachRequest, AttachResponse, Cancel, Hello, Lost, Turn, Welcome,
-    agent_service_client::AgentServiceClient, attach_request::Message as Request,
-    attach_response::Message as Response,
+use crate::control::Control;
+use arizuko_proto::{
+    client::{Backoff, Channel, MAX_RESPONSE_BYTES},
+    v1::{
+        AttachRequest, AttachResponse, Cancel, ErrorReason, Hello, Lost, Turn, Welcome,
+        agent_service_client::AgentServiceClient, attach_request::Message as Request,
+        attach_response::Message as Response,
+    },
 };
 use futures_util::{Stream, future::OptionFuture, stream};
-use std::{sync::Arc, time::Duration};
+use std::{ops::Range, sync::Arc, time::Duration};
 use tokio::time::{Instant, interval_at, sleep, timeout};
-use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
+use tokio_util::task::AbortOnDropHandle;
 use tonic::{Code, Status, Streaming};
 
 const DEFAULT_HEARTBEAT: Duration = Duration::from_secs(5);
 /// How long control may take to answer Hello.
-const GREETING: Duration = Duration::from_secs(15);
-/// How long control may take to answer what was said at the end.
-const FAREWELL: Duration = Duration::from_secs(3);
+const WELCOME_TIMEOUT: Duration = Duration::from_secs(15);
+/// How long control may take to answer the last requests.
+const FAREWELL_TIMEOUT: Duration = Duration::from_secs(3);
+/// How long to wait before the next try to move to another control.
+const MOVE: Range<Duration> = Duration::from_millis(200)..Duration::from_secs(1);
 
 /// How a stream ended.
-pub(super) enum Ended {
-    /// As it was told to.
+pub(super) enum StreamEnd {
+    /// The session was told to stop.
     Stopped,
-    /// Control asked us to go on over another connection, which is open.
-    Moved(Authorized),
-    /// Control refuses us, and would do so again.
+    /// Control drains: the session moves to this connection.
+    Moved(Channel),
+    /// Control refuses the session, and would do so again.
     Refused(Status),
-    /// It broke: another stream goes on.
+    /// The stream broke. Another one can take over.
     Broken(Status),
 }
 
-/// Carries the session over `channel` until the stream ends. `on_welcome` is called once control
-/// has taken us, `begin` for each new turn.
+/// Carries the session over `channel` until the stream ends. Calls `on_welcome` once control has
+/// welcomed the session, and `begin` for each new turn.
 pub(super) async fn carry(
     session: &Arc<Session>,
     control: &Control,
-    channel: Authorized,
-    stop: &CancellationToken,
+    channel: Channel,
     on_welcome: impl FnOnce(),
     begin: &impl Fn(Turn, Work),
-) -> Ended {
+) -> StreamEnd {
     let opened = tokio::select! {
-        opened = timeout(GREETING, open(session, channel)) => opened,
-        () = stop.cancelled() => return Ended::Stopped,
+        opened = timeout(WELCOME_TIMEOUT, open(session, channel)) => opened,
+        () = session.settings.stop.cancelled() => return StreamEnd::Stopped,
     };
     let late = |_| Err(Status::deadline_exceeded("control does not answer Hello"));
     let ended = match opened.unwrap_or_else(late) {
         Ok((responses, heartbeat)) => {
             on_welcome();
             let _beats = AbortOnDropHandle::new(tokio::spawn(beat(Arc::clone(session), heartbeat)));
-            listen(session, control, responses, stop, begin).await
+            listen(session, control, responses, begin).await
         }
         Err(status) => Err(status),
     };
-    ended.unwrap_or_else(|status| {
-        let for_good = match control::reason(&status).as_deref() {
-            Some(reason) => matches!(reason, "KEY_INVALID" | "NOT_ALLOWED" | "INVALID"),
-            None => status.code() == Code::Unimplemented,
-        };
-        if for_good { Ended::Refused(status) } else { Ended::Broken(status) }
+    ended.unwrap_or_else(|status| match ErrorReason::of(&status) {
+        Some(ErrorReason::KeyInvalid | ErrorReason::NotAllowed | ErrorReason::Invalid) => {
+            StreamEnd::Refused(status)
+        }
+        None if status.code() == Code::Unimplemented => StreamEnd::Refused(status),
+        _ => StreamEnd::Broken(status),
     })
 }
 
-/// Says Hello and hears Welcome. Gives the stream, and how often it wants a heartbeat.
+/// Sends Hello and waits for Welcome. Returns the stream, and how often control wants a heartbeat.
 async fn open(
     session: &Arc<Session>,
-    channel: Authorized,
+    channel: Channel,
 ) -> Result<(Streaming<AttachResponse>, Duration), Status> {
-    let (number, hello) = session.update(Ledger::hello);
-    let said = requests(Arc::clone(session), number, hello.clone());
-    let mut agent =
-        AgentServiceClient::new(channel).max_decoding_message_size(control::MAX_RESPONSE);
-    let mut responses = agent.attach(said).await?.into_inner();
+    let (stream, hello) = session.update(Ledger::hello);
+    let requests = requests(Arc::clone(session), stream, hello.clone());
+    let mut agents = AgentServiceClient::new(channel).max_decoding_message_size(MAX_RESPONSE_BYTES);
+    let mut responses = agents.attach(requests).await?.into_inner();
     let Some(Response::Welcome(welcome)) = next(&mut responses).await? else {
         return Err(Status::unavailable("control did not answer Hello with Welcome"));
     };
@@ -88,29 +91,29 @@ async fn open(
     Ok((responses, heartbeat))
 }
 
-/// What the session has to say, made when there is room to send it.
+/// Makes each request of the stream when there is room to send it.
 fn requests(
     session: Arc<Session>,
-    number: u64,
+    stream: u64,
     hello: Hello,
 ) -> impl Stream<Item = AttachRequest> + Send + 'static {
     let changed = session.changed.subscribe();
     let begin = (session, changed, Some(Request::Hello(hello)));
     stream::unfold(begin, move |(session, mut changed, first)| async move {
-        let mut said = first;
-        while said.is_none() {
-            let next = session.ledger().next(number);
-            match next {
-                Next::Say(request) => said = Some(request),
-                Next::Wait => changed.changed().await.ok()?,
-                Next::Close => return None,
+        let mut request = first;
+        while request.is_none() {
+            let step = session.ledger().next(stream);
+            match step {
+                Step::Send(next) => request = Some(next),
+                Step::Wait => changed.changed().await.ok()?,
+                Step::Close => return None,
             }
         }
-        Some((AttachRequest { message: said }, (session, changed, None)))
+        Some((AttachRequest { message: request }, (session, changed, None)))
     })
 }
 
-/// Heartbeats have their own task, so that nothing else can hold them up.
+/// Lets heartbeats fall due. A task of its own, so that nothing can delay them.
 async fn beat(session: Arc<Session>, every: Duration) {
     let mut interval = interval_at(Instant::now() + every, every);
     loop {
@@ -120,28 +123,27 @@ async fn beat(session: Arc<Session>, every: Duration) {
 }
 
 fn heartbeat(welcome: &Welcome) -> Duration {
-    let told = welcome.heartbeat_interval.and_then(|told| told.try_into().ok());
-    told.filter(|told: &Duration| !told.is_zero()).unwrap_or(DEFAULT_HEARTBEAT)
+    let interval = welcome.heartbeat_interval.and_then(|interval| interval.try_into().ok());
+    interval.filter(|interval: &Duration| !interval.is_zero()).unwrap_or(DEFAULT_HEARTBEAT)
 }
 
-/// Tells the ledger what control says.
+/// Reports control's messages to the session until the stream ends.
 async fn listen(
     session: &Session,
     control: &Control,
     mut responses: Streaming<AttachResponse>,
-    stop: &CancellationToken,
     begin: &impl Fn(Turn, Work),
-) -> Result<Ended, Status> {
+) -> Result<StreamEnd, Status> {
     let mut moving = OptionFuture::default();
     loop {
         let response = tokio::select! {
             response = next(&mut responses) => response?,
-            Some(channel) = &mut moving => return Ok(Ended::Moved(channel)),
-            () = stop.cancelled() => {
+            Some(channel) = &mut moving => return Ok(StreamEnd::Moved(channel)),
+            () = session.settings.stop.cancelled() => {
                 session.update(Ledger::stop);
-                // What control has not heard by then it learns from the end of the lease.
-                let _ = timeout(FAREWELL, hear_out(session, responses)).await;
-                return Ok(Ended::Stopped);
+                // Control learns the rest when the lease ends.
+                let _ = timeout(FAREWELL_TIMEOUT, hear_out(session, responses)).await;
+                return Ok(StreamEnd::Stopped);
             }
         };
         match response {
@@ -150,46 +152,47 @@ async fn listen(
                     begin(turn, work);
                 }
             }
-            Some(Response::Drain(_)) => moving = Some(Box::pin(elsewhere(control))).into(),
-            Some(response) => note(session, response),
+            Some(Response::Drain(_)) => moving = Some(Box::pin(connect_elsewhere(control))).into(),
+            Some(response) => report(session, response),
             None => return Err(Status::unavailable("control has ended the stream")),
         }
     }
 }
 
-/// Another connection, for as long as it takes: until then turns go on over this one.
-async fn elsewhere(control: &Control) -> Authorized {
+/// Connects to another control, however long it takes. Turns continue over the old stream.
+async fn connect_elsewhere(control: &Control) -> Channel {
+    let mut backoff = Backoff::new(MOVE);
     loop {
         match control.connect().await {
             Ok(channel) => return channel,
-            Err(_) => sleep(Duration::from_millis(200)).await,
+            Err(_) => sleep(backoff.wait()).await,
         }
     }
 }
 
-/// Listens on after the last request, so that what it asks for is known to have arrived.
+/// Listens on after the last request: control's end of the stream says that it has arrived.
 async fn hear_out(session: &Session, mut responses: Streaming<AttachResponse>) {
     while let Ok(Some(response)) = next(&mut responses).await {
         match response {
-            // The ledger hands it back.
+            // The ledger rejects it.
             Response::Turn(turn) => drop(session.update(|ledger| ledger.turn(&turn))),
-            response => note(session, response),
+            response => report(session, response),
         }
     }
 }
 
-/// What needs no more than a note in the ledger.
-fn note(session: &Session, response: Response) {
+/// Reports a message that begins no turn.
+fn report(session: &Session, response: Response) {
     match response {
         Response::Appended(appended) => session.update(|ledger| ledger.appended(appended)),
         Response::Cancel(Cancel { turn_id, attempt }) => {
             let hold = Hold { turn_id, attempt };
             session.update(|ledger| ledger.end(&hold, Ending::Cancelled));
         }
-        // No attempt has this number: it answers a claim.
+        // Attempt 0 answers a claim.
         Response::Lost(Lost { turn_id, attempt: 0, .. }) => {
             if session.update(|ledger| ledger.refuse(&turn_id)) {
-                session.tell(Told::TooLate(turn_id));
+                session.tell(PersonEvent::TooLate(turn_id));
             }
         }
         Response::Lost(Lost { turn_id, attempt, detail }) => {
@@ -197,18 +200,18 @@ fn note(session: &Session, response: Response) {
             let ending = Ending::Lost(detail.clone());
             if session.update(|ledger| ledger.end(&hold, ending)) {
                 let Hold { turn_id, attempt } = &hold;
-                tracing::warn!(turn = turn_id, attempt, "the turn is no longer ours: {detail}");
+                tracing::warn!(turn = turn_id, attempt, "lost the turn: {detail}");
             }
         }
-        Response::Inbox(inbox) => session.tell(Told::Inbox(inbox)),
+        Response::Inbox(inbox) => session.tell(PersonEvent::Inbox(inbox)),
         Response::Turn(_) | Response::Drain(_) | Response::Welcome(_) => {}
     }
 }
 
-/// The next message; `None` at the end of the stream.
+/// Reads the next message; `None` at the end of the stream.
 async fn next(responses: &mut Streaming<AttachResponse>) -> Result<Option<Response>, Status> {
     while let Some(response) = responses.message().await? {
-        // One that is empty to us comes from a newer control.
+        // A message that only a newer control knows is empty here.
         if response.message.is_some() {
             return Ok(response.message);
         }

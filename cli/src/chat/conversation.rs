@@ -1,17 +1,17 @@
-//! The visitor's conversation: what is said in it, by whom, and what of that was shown.
+//! The visitor's conversation: posts messages, and shows what arrives once.
 
 use super::{
-    link::{Link, Posted},
+    link::{ChatLink, Posted},
     screen::{Progress, Screen},
     stream::Stream,
 };
-use crate::{console::Console, sse::Event};
+use crate::{console::Console, sse::SseEvent};
 use anyhow::bail;
 use serde_json::{Value, json};
 use std::{collections::HashSet, future, sync::Arc};
 
-impl Event {
-    /// The turn that it belongs to; empty where it belongs to none.
+impl SseEvent {
+    /// Returns the turn that the event belongs to; empty: none.
     pub(super) fn turn(&self) -> String {
         let data: Option<Value> = serde_json::from_str(&self.data).ok();
         let turn = data.as_ref().and_then(|data| data["turn_id"].as_str());
@@ -19,24 +19,28 @@ impl Event {
     }
 }
 
-/// See the module.
+/// A conversation and what was shown of it.
 pub(super) struct Conversation {
-    link: Arc<Link>,
-    /// Made by the first message.
+    link: Arc<ChatLink>,
+    /// The first message begins the conversation.
     id: Option<String>,
     stream: Option<Stream>,
     screen: Screen,
-    /// The turns that are over, in that order: a replay may tell of them again.
+    /// The turns that have ended, in that order.
     turns: Vec<String>,
+    /// The same turns: a replay repeats their events.
     ended: HashSet<String>,
 }
 
-/// A turn that has ended, and a sentence if it did not end well.
-pub(super) type End = (String, Option<String>);
+/// A turn that has ended, and the problem if it failed.
+pub(super) struct TurnEnd {
+    turn_id: String,
+    problem: Option<String>,
+}
 
 impl Conversation {
-    /// One in which nothing was said yet. `screen` shows what will be.
-    pub(super) fn new(link: Link, screen: Screen) -> Self {
+    /// Prepares a conversation, to be shown on `screen`.
+    pub(super) fn new(link: ChatLink, screen: Screen) -> Self {
         Self {
             link: Arc::new(link),
             id: None,
@@ -47,7 +51,7 @@ impl Conversation {
         }
     }
 
-    /// Says something, and listens from then on.
+    /// Posts a message, and listens from then on.
     pub(super) async fn post(&mut self, message: &str) -> anyhow::Result<Posted> {
         let posted = self.link.post(message, self.id.as_deref()).await?;
         if self.stream.is_none() {
@@ -58,47 +62,47 @@ impl Conversation {
         Ok(posted)
     }
 
-    /// Waits for what comes next. May be dropped and called again.
-    pub(super) async fn next(&mut self) -> anyhow::Result<Event> {
+    /// Waits for the next event. Cancel safe.
+    pub(super) async fn next(&mut self) -> anyhow::Result<SseEvent> {
         match &mut self.stream {
             Some(stream) => stream.next().await,
             None => future::pending().await,
         }
     }
 
-    /// Listens no more, until something is said again.
+    /// Stops listening until the next message.
     pub(super) fn hang_up(&mut self) {
         self.stream = None;
     }
 
-    /// Whether an event will show something that no message of the visitor's led to.
-    pub(super) fn is_unasked(&self, event: &Event) -> bool {
+    /// Says whether the event shows a message that the agent sends unasked.
+    pub(super) fn is_unasked(&self, event: &SseEvent) -> bool {
         event.name == "message" && !self.ended.contains(&event.turn())
     }
 
-    /// Shows what came. `Some` if that ends a turn.
+    /// Shows an event. Returns the turn that it ends, if it does.
     pub(super) fn show(
         &mut self,
-        event: &Event,
+        event: &SseEvent,
         console: &mut Console<'_>,
-    ) -> anyhow::Result<Option<End>> {
+    ) -> anyhow::Result<Option<TurnEnd>> {
         let turn = event.turn();
         if self.ended.contains(&turn) {
             return Ok(None);
         }
         match self.screen.show(event, console)? {
-            Progress::Goes => Ok(None),
+            Progress::Running => Ok(None),
             Progress::Revoked => {
                 bail!("this link was revoked: ask whoever gave it to you for a new one")
             }
             Progress::Done(problem) => {
                 self.end(&turn, console)?;
-                Ok(Some((turn, problem)))
+                Ok(Some(TurnEnd { turn_id: turn, problem }))
             }
         }
     }
 
-    /// Shows what comes until a turn's end. Gives a sentence if it did not end well.
+    /// Shows events until a turn ends. Returns the problem if it failed.
     pub(super) async fn follow(
         &mut self,
         turn: &str,
@@ -107,13 +111,13 @@ impl Conversation {
         loop {
             let event = self.next().await?;
             match self.show(&event, console)? {
-                Some((ended, problem)) if ended == turn => return Ok(problem),
+                Some(ended) if ended.turn_id == turn => return Ok(ended.problem),
                 _ => {}
             }
         }
     }
 
-    /// Stops a turn.
+    /// Cancels a turn.
     pub(super) async fn cancel(
         &mut self,
         turn: &str,
@@ -129,7 +133,7 @@ impl Conversation {
         self.screen.end(turn, console)
     }
 
-    /// All of it as one document.
+    /// Returns the whole conversation as one document.
     pub(super) async fn document(&self) -> anyhow::Result<Value> {
         let mut turns = Vec::new();
         for turn in &self.turns {

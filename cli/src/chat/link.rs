@@ -1,31 +1,34 @@
-//! A chat link over HTTP: posts messages and opens streams, and knows which failures pass.
+//! A chat link over HTTP: posts messages, opens streams, and retries temporary errors.
 
 use crate::{
     console::note,
     http::{self, cause},
 };
 use anyhow::{Context as _, anyhow, bail};
+use arizuko_proto::client::Backoff;
 use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
 use reqwest::{Client, Response, StatusCode, Url, header};
 use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::{Value, json};
-use std::time::Duration;
+use std::{ops::Range, time::Duration};
 use tokio::time::{Instant, sleep};
 
-/// How long an outage is waited out.
+/// How long an outage may last before the command gives up.
 const PATIENCE: Duration = Duration::from_secs(60);
-/// The stream has a comment every 15 s: silence for this long is a dead link.
-const SILENCE: Duration = Duration::from_secs(45);
-/// How long any other answer may take.
-const ANSWER: Duration = Duration::from_secs(20);
+/// How long to wait before the next try, if the server doesn't say.
+const RETRY: Range<Duration> = Duration::from_millis(250)..Duration::from_secs(4);
+/// How long a connection may be silent. A stream has a comment every 15 s by default.
+const READ_TIMEOUT: Duration = Duration::from_secs(45);
+/// How long a response that is no stream may take.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// A chat link.
-pub(super) struct Link {
+pub(super) struct ChatLink {
     http: Client,
     base: Url,
 }
 
-/// What the page would show first.
+/// What the page shows first.
 #[derive(Deserialize)]
 pub(super) struct Config {
     pub(super) name: String,
@@ -33,7 +36,7 @@ pub(super) struct Config {
     pub(super) greeting: String,
 }
 
-/// A message that was taken.
+/// A message that the server has accepted.
 #[derive(Deserialize)]
 pub(super) struct Posted {
     pub(super) turn_id: String,
@@ -43,21 +46,21 @@ pub(super) struct Posted {
 }
 
 impl Posted {
-    /// Whether it waits for somebody to come.
+    /// Says whether it waits for an agent to attach.
     pub(super) fn waits(&self) -> bool {
         !self.agent_attached && self.status == "queued"
     }
 }
 
-impl Link {
+impl ChatLink {
     pub(super) fn new(base: Url) -> anyhow::Result<Self> {
-        let http = http::client(&base).read_timeout(SILENCE).build();
+        let http = http::client(&base).read_timeout(READ_TIMEOUT).build();
         Ok(Self { http: http.context("cannot prepare HTTP")?, base })
     }
 
-    /// Asks for what the page shows first. A host that can't be reached at all is told at once.
+    /// Asks for what the page shows first. Doesn't retry a host that can't be reached.
     pub(super) async fn config(&self) -> anyhow::Result<Config> {
-        let request = self.http.get(self.under("config")?).timeout(ANSWER);
+        let request = self.http.get(self.under("config")?).timeout(ANSWER_TIMEOUT);
         let response = request.send().await.map_err(|error| {
             let host = self.base.origin().ascii_serialization();
             anyhow!("cannot reach {host} ({}): is it running?", cause(error))
@@ -66,10 +69,10 @@ impl Link {
             return Err(refusal(response).await);
         }
         let config = response.json().await;
-        config.map_err(|error| anyhow!("what answers there is no chat link: {}", cause(error)))
+        config.map_err(|error| anyhow!("there is no chat link at this URL: {}", cause(error)))
     }
 
-    /// Posts a message, and again with the same key until it is known to be taken or refused.
+    /// Posts a message, and retries with the same key until it is accepted or refused.
     pub(super) async fn post(
         &self,
         content: &str,
@@ -91,20 +94,20 @@ impl Link {
         self.until_answered(request).await
     }
 
-    /// Stops a turn.
+    /// Cancels a turn.
     pub(super) async fn cancel(&self, turn_id: &str) -> anyhow::Result<()> {
         let url = self.under(&format!("{turn_id}/cancel"))?;
         self.until_answered::<Value>(|| self.http.post(url.clone())).await?;
         Ok(())
     }
 
-    /// A turn as it stands.
+    /// Returns a turn as it is now.
     pub(super) async fn snapshot(&self, turn_id: &str) -> anyhow::Result<Value> {
         let url = self.under(turn_id)?;
         self.until_answered(|| self.http.get(url.clone())).await
     }
 
-    /// Opens a conversation's stream after the event `last_id`.
+    /// Opens a conversation's stream after the event `last_id`; empty: from its beginning.
     pub(super) async fn stream(
         &self,
         conversation: &str,
@@ -118,28 +121,28 @@ impl Link {
             request = request.header("last-event-id", last_id);
         }
         match request.send().await {
-            Err(error) => Ok(Attempt::Later(Trouble::from(error))),
+            Err(error) => Ok(Attempt::Later(TemporaryError::from(error))),
             Ok(response) if response.status().is_success() => Ok(Attempt::Open(response)),
-            Ok(response) => Ok(Attempt::Later(Trouble::of(response).await?)),
+            Ok(response) => Ok(Attempt::Later(TemporaryError::of(response).await?)),
         }
     }
 
-    /// Sends a request until it is answered, as told or a little later each time.
+    /// Sends a request until the server accepts or refuses it.
     async fn until_answered<T: DeserializeOwned>(
         &self,
         request: impl Fn() -> reqwest::RequestBuilder,
     ) -> anyhow::Result<T> {
         let mut outage = Outage::default();
         loop {
-            let trouble = match request().timeout(ANSWER).send().await {
+            let error = match request().timeout(ANSWER_TIMEOUT).send().await {
                 Ok(response) if response.status().is_success() => match response.json().await {
                     Ok(answer) => return Ok(answer),
-                    Err(error) => Trouble::from(error),
+                    Err(error) => TemporaryError::from(error),
                 },
-                Ok(response) => Trouble::of(response).await?,
-                Err(error) => Trouble::from(error),
+                Ok(response) => TemporaryError::of(response).await?,
+                Err(error) => TemporaryError::from(error),
             };
-            outage.wait(&trouble).await?;
+            outage.wait(&error).await?;
         }
     }
 
@@ -148,65 +151,77 @@ impl Link {
     }
 }
 
-/// What came of opening a stream.
+/// The result of opening a stream.
 pub(super) enum Attempt {
     Open(Response),
-    Later(Trouble),
+    Later(TemporaryError),
 }
 
-/// A failure that passes.
-pub(super) struct Trouble {
-    what: String,
-    /// When to come back, if that was told.
+/// An error after which a retry can succeed.
+pub(super) struct TemporaryError {
+    problem: String,
+    /// When to retry, if the server said so.
     after: Option<Duration>,
-    /// We are too fast, and know that this ends; an outage may not.
-    limited: bool,
+    /// A rate limit, which always passes; an outage may not.
+    is_rate_limit: bool,
 }
 
-impl Trouble {
-    pub(super) fn outage(what: impl Into<String>, after: Option<Duration>) -> Self {
-        Self { what: what.into(), after, limited: false }
+impl TemporaryError {
+    pub(super) fn outage(problem: impl Into<String>, after: Option<Duration>) -> Self {
+        Self { problem: problem.into(), after, is_rate_limit: false }
     }
 
-    /// What a refusal says, if it may be another one later; or else the error to end with.
+    /// Reads an error response.
+    ///
+    /// # Errors
+    ///
+    /// A retry would be refused, too.
     async fn of(response: Response) -> anyhow::Result<Self> {
         let status = response.status();
-        let limited = status == StatusCode::TOO_MANY_REQUESTS;
-        if !limited && !matches!(status.as_u16(), 502..=504) {
+        let is_rate_limit = status == StatusCode::TOO_MANY_REQUESTS;
+        if !is_rate_limit && !matches!(status.as_u16(), 502..=504) {
             return Err(refusal(response).await);
         }
         let after = http::retry_after(response.headers());
-        Ok(Self { what: describe(response).await, after, limited })
+        Ok(Self { problem: describe(response).await, after, is_rate_limit })
     }
 }
 
-impl From<reqwest::Error> for Trouble {
+impl From<reqwest::Error> for TemporaryError {
     fn from(error: reqwest::Error) -> Self {
         Self::outage(cause(error), None)
     }
 }
 
-/// A time without an answer.
-#[derive(Default)]
+/// The tries since the last success.
 pub(super) struct Outage {
     since: Option<Instant>,
-    tries: u32,
+    backoff: Backoff,
+}
+
+impl Default for Outage {
+    fn default() -> Self {
+        Self { since: None, backoff: Backoff::new(RETRY) }
+    }
 }
 
 impl Outage {
-    /// Waits before the next try: as told, or longer each time.
-    pub(super) async fn wait(&mut self, trouble: &Trouble) -> anyhow::Result<()> {
-        let Trouble { what, after, limited } = trouble;
+    /// Waits before the next try: as long as the server says, or longer each time.
+    ///
+    /// # Errors
+    ///
+    /// The outage has lasted too long.
+    pub(super) async fn wait(&mut self, error: &TemporaryError) -> anyhow::Result<()> {
+        let TemporaryError { problem, after, is_rate_limit } = error;
+        let is_new = self.since.is_none();
         let since = *self.since.get_or_insert_with(Instant::now);
-        if !limited && since.elapsed() > PATIENCE {
-            bail!("{what}; gave up after {} s", PATIENCE.as_secs());
+        if !is_rate_limit && since.elapsed() > PATIENCE {
+            bail!("{problem}; gave up after {} s", PATIENCE.as_secs());
         }
-        let backoff = Duration::from_millis(250) * 2u32.pow(self.tries.min(4));
-        let wait = after.unwrap_or(backoff);
-        if self.tries == 0 || *limited {
-            note(&format!("({what}; trying again in {:.1} s)", wait.as_secs_f32()));
+        let wait = after.unwrap_or_else(|| self.backoff.wait());
+        if is_new || *is_rate_limit {
+            note(&format!("({problem}; trying again in {:.1} s)", wait.as_secs_f32()));
         }
-        self.tries += 1;
         sleep(wait).await;
         Ok(())
     }
@@ -225,7 +240,7 @@ async fn refusal(response: Response) -> anyhow::Error {
     }
 }
 
-/// The sentence that the gateway gives, or what little else there is.
+/// Returns the gateway's sentence about an error, or else the status.
 async fn describe(response: Response) -> String {
     let status = response.status();
     let problem: Value = response.json().await.unwrap_or_default();

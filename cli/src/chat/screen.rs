@@ -1,42 +1,42 @@
-//! What a visitor sees of a conversation: the replies on standard output as they come, all else
-//! beside it.
+//! What a visitor sees of a conversation: replies on standard output as they arrive, everything
+//! else on standard error.
 
 use crate::{
     console::{Console, note},
-    sse::Event,
+    sse::SseEvent,
 };
 use serde::Deserialize;
 
-/// A conversation, as far as it is shown.
+/// What is on the screen.
 pub(super) struct Screen {
-    /// What the agent goes by.
+    /// The agent's name.
     agent: String,
-    /// Nothing goes to standard output: a document will.
-    silent: bool,
-    /// What is shown of messages that are not finished.
+    /// Standard output is for a document: replies are not shown.
+    is_silent: bool,
+    /// Messages that have begun and not ended.
     unfinished: Vec<Shown>,
-    /// The message that was written last.
+    /// The id of the message that was written last.
     last: Option<String>,
-    /// A person has answered: from then on it is said who writes.
-    named: bool,
-    /// Something is shown of the attempt under way.
-    begun: bool,
-    /// Nothing of a turn under way is shown.
-    empty: bool,
-    /// What was shown last ended its line.
-    at_line_start: bool,
+    /// A person has answered, so messages are shown with who writes.
+    shows_names: bool,
+    /// Something of the current attempt is shown.
+    has_begun: bool,
+    /// Nothing of the open turns is shown.
+    is_empty: bool,
+    /// The cursor is at the start of a line.
+    is_at_line_start: bool,
     /// The status that was shown last.
     status: String,
 }
 
-/// What is shown of a message.
+/// A message as far as it is shown.
 struct Shown {
     turn: String,
     id: String,
     text: String,
 }
 
-/// What of an event's data is of interest here.
+/// The fields of all events that matter here.
 #[derive(Default, Deserialize)]
 #[serde(default)]
 struct Data {
@@ -50,27 +50,28 @@ struct Data {
     keep: bool,
 }
 
-/// What an event meant for its turn.
+/// What an event means for its turn.
 #[derive(Debug, PartialEq)]
 pub(super) enum Progress {
-    Goes,
-    /// It is over; without a sentence, all went well.
+    /// The turn goes on.
+    Running,
+    /// The turn has ended, with this problem if it failed.
     Done(Option<String>),
     /// The link was revoked.
     Revoked,
 }
 
 impl Screen {
-    pub(super) fn new(agent: String, silent: bool) -> Self {
+    pub(super) fn new(agent: String, is_silent: bool) -> Self {
         Self {
             agent,
-            silent,
+            is_silent,
             unfinished: Vec::new(),
             last: None,
-            named: false,
-            begun: false,
-            empty: true,
-            at_line_start: true,
+            shows_names: false,
+            has_begun: false,
+            is_empty: true,
+            is_at_line_start: true,
             status: String::new(),
         }
     }
@@ -78,32 +79,32 @@ impl Screen {
     /// Shows an event.
     pub(super) fn show(
         &mut self,
-        event: &Event,
+        event: &SseEvent,
         console: &mut Console<'_>,
     ) -> anyhow::Result<Progress> {
-        // Data of another shape is from a newer gateway, and of no use to us.
+        // A newer gateway may send data of another shape, which is ignored.
         let data: Data = serde_json::from_str(&event.data).unwrap_or_default();
         match event.name.as_str() {
             "delta" => self.append(&data, console)?,
             "message" => self.finish(&data, console)?,
-            "status" => self.tell(&data.text),
-            "restart" if data.keep => self.begun = false,
-            "restart" => self.begin_anew("another agent answers anew", console)?,
-            "reset" => self.begin_anew("the reply is shown from its start again", console)?,
+            "status" => self.show_status(&data.text),
+            "restart" if data.keep => self.has_begun = false,
+            "restart" => self.begin_anew("another agent starts over", console)?,
+            "reset" => self.begin_anew("the reply starts again from its beginning", console)?,
             "revoked" => return Ok(Progress::Revoked),
             "turn_done" => return Ok(Progress::Done(problem(&data))),
             _ => {}
         }
-        Ok(Progress::Goes)
+        Ok(Progress::Running)
     }
 
-    /// A turn is over.
+    /// Shows that a turn has ended.
     pub(super) fn end(&mut self, turn: &str, console: &mut Console<'_>) -> anyhow::Result<()> {
         self.end_line(console)?;
         self.unfinished.retain(|shown| shown.turn != turn);
         self.last = None;
-        self.begun = false;
-        self.empty = self.unfinished.is_empty();
+        self.has_begun = false;
+        self.is_empty = self.unfinished.is_empty();
         self.status.clear();
         Ok(())
     }
@@ -122,7 +123,8 @@ impl Screen {
         Ok(())
     }
 
-    /// Most often a finished message is shown already, or all but its end.
+    /// Shows the finished form of a message. Most often all of it is shown already, or all but its
+    /// end.
     fn finish(&mut self, data: &Data, console: &mut Console<'_>) -> anyhow::Result<()> {
         let shown = self.unfinished.iter().position(|shown| shown.id == data.id);
         let shown = shown.map(|at| self.unfinished.remove(at).text).unwrap_or_default();
@@ -139,23 +141,23 @@ impl Screen {
         self.write(rest.unwrap_or(&data.content), console)
     }
 
-    /// A line that says what the agent is doing, unless it is there already.
-    fn tell(&mut self, status: &str) {
+    /// Shows what the agent is doing, unless that is shown already.
+    fn show_status(&mut self, status: &str) {
         if !status.is_empty() && status != self.status {
             note(&format!("· {status}"));
             self.status = status.to_owned();
         }
     }
 
-    /// Begins a message, unless it is the last.
+    /// Begins a message, unless it was written last.
     fn turn_to(&mut self, data: &Data, console: &mut Console<'_>) -> anyhow::Result<()> {
         if self.last.as_ref() == Some(&data.id) {
             return Ok(());
         }
         self.separate(console)?;
         self.last = Some(data.id.clone());
-        self.named |= !data.name.is_empty();
-        if !self.named {
+        self.shows_names |= !data.name.is_empty();
+        if !self.shows_names {
             return Ok(());
         }
         let name = if data.name.is_empty() { &self.agent } else { &data.name };
@@ -166,51 +168,51 @@ impl Screen {
     fn begin_anew(&mut self, why: &str, console: &mut Console<'_>) -> anyhow::Result<()> {
         self.unfinished.clear();
         self.last = None;
-        if !std::mem::take(&mut self.begun) {
+        if !std::mem::take(&mut self.has_begun) {
             return Ok(());
         }
         self.end_line(console)?;
         note(&format!("({why})"));
-        self.empty = true;
+        self.is_empty = true;
         Ok(())
     }
 
-    /// A blank line between two messages.
+    /// Leaves a blank line between two messages.
     fn separate(&mut self, console: &mut Console<'_>) -> anyhow::Result<()> {
-        if self.empty {
+        if self.is_empty {
             return Ok(());
         }
         self.end_line(console)?;
         self.write("\n", console)
     }
 
-    /// Ends the line, if one is under way.
+    /// Ends a line that has begun.
     fn end_line(&mut self, console: &mut Console<'_>) -> anyhow::Result<()> {
-        if self.at_line_start {
+        if self.is_at_line_start {
             return Ok(());
         }
         self.write("\n", console)
     }
 
-    /// Control characters are left out: a reply has no business with the terminal.
+    /// Writes text without control characters, so that a reply can't control the terminal.
     fn write(&mut self, text: &str, console: &mut Console<'_>) -> anyhow::Result<()> {
         let plain = |c: &char| !c.is_control() || matches!(c, '\n' | '\t');
         let text: String = text.chars().filter(plain).collect();
-        if text.is_empty() || self.silent {
+        if text.is_empty() || self.is_silent {
             return Ok(());
         }
-        (self.empty, self.begun) = (false, true);
-        self.at_line_start = text.ends_with('\n');
+        (self.is_empty, self.has_begun) = (false, true);
+        self.is_at_line_start = text.ends_with('\n');
         self.status.clear();
         console.text(&text)
     }
 }
 
-/// The sentence for an end that is not a good one.
+/// Returns the problem of a turn that failed.
 fn problem(data: &Data) -> Option<String> {
     match (data.status.as_str(), data.error.as_str()) {
         ("done", _) => None,
-        // No answer will come, and that is as it should be.
+        // The route asks for no answer.
         ("observed" | "dropped", _) => {
             note("Your message was received.");
             None
@@ -224,13 +226,13 @@ fn problem(data: &Data) -> Option<String> {
 mod tests {
     use super::*;
 
-    /// What standard output has after these events.
+    /// Returns what standard output has after these events.
     fn shown(events: &[(&str, &str)]) -> String {
         let mut out = Vec::new();
         let mut console = Console::new("arizuko".into(), &mut out);
         let mut screen = Screen::new("Acme".into(), false);
         for (name, data) in events {
-            let event = Event { name: (*name).into(), data: (*data).into() };
+            let event = SseEvent { name: (*name).into(), data: (*data).into() };
             if let Progress::Done(_) = screen.show(&event, &mut console).unwrap() {
                 screen.end(&event.turn(), &mut console).unwrap();
             }
@@ -260,13 +262,13 @@ mod tests {
     }
 
     #[test]
-    fn replies_do_not_steer_the_terminal() {
+    fn replies_do_not_control_the_terminal() {
         let text = ("delta", r#"{"id":"m1","text":"\u001b[2Ja\n\tb"}"#);
         assert_eq!(shown(&[text, DONE]), "[2Ja\n\tb\n");
     }
 
     #[test]
-    fn a_person_is_named_and_so_is_the_agent_from_then_on() {
+    fn once_a_person_has_answered_messages_have_names() {
         let bot = ("message", r#"{"id":"m1","content":"One moment."}"#);
         let keep = ("restart", r#"{"keep":true}"#);
         let person =
@@ -280,7 +282,7 @@ mod tests {
     }
 
     #[test]
-    fn a_message_in_the_midst_of_another_repeats_nothing_of_it() {
+    fn a_message_within_another_repeats_nothing_of_it() {
         let other = ("message", r#"{"id":"x","content":"By the way."}"#);
         let whole = ("message", r#"{"id":"m1","content":"Hello you"}"#);
         assert_eq!(shown(&[DELTA, other, whole, DONE]), "Hello \n\nBy the way.\n\nyou\n");

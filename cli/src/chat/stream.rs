@@ -1,7 +1,7 @@
-//! A conversation as it comes, over as many connections as it takes.
+//! Reads a conversation's events, over one connection after another.
 
-use super::link::{Attempt, Link, Outage, Trouble};
-use crate::sse::{Event, Events};
+use super::link::{Attempt, ChatLink, Outage, TemporaryError};
+use crate::sse::{SseEvent, SseReader};
 use anyhow::anyhow;
 use std::{sync::Arc, time::Duration};
 use tokio::{
@@ -10,33 +10,33 @@ use tokio::{
     time::Instant,
 };
 
-/// A connection that lasted this long is no part of an outage before it.
-const HEALTHY: Duration = Duration::from_secs(20);
-/// How many events wait to be shown. Past that the connection is not read.
-const WAITING: usize = 64;
+/// A connection that lasts this long ends an outage, even without an event.
+const HEALTHY_AFTER: Duration = Duration::from_secs(20);
+/// How many events may wait to be shown before the connection is read on.
+const MAX_WAITING: usize = 64;
 
-/// A conversation's events from its beginning on, read while we live.
+/// A conversation's events from its beginning on. Dropping this ends the reading.
 pub(super) struct Stream {
-    events: Receiver<anyhow::Result<Event>>,
+    events: Receiver<anyhow::Result<SseEvent>>,
     reading: AbortHandle,
 }
 
 impl Stream {
-    pub(super) fn follow(link: Arc<Link>, conversation: String) -> Self {
-        let (sender, events) = mpsc::channel(WAITING);
+    pub(super) fn follow(link: Arc<ChatLink>, conversation: String) -> Self {
+        let (sender, events) = mpsc::channel(MAX_WAITING);
         let reading = tokio::spawn(async move {
             if let Err(error) = read(&link, &conversation, &sender).await {
-                // An error says that nobody listens any more.
+                // An error says that the stream was dropped.
                 let _ = sender.send(Err(error)).await;
             }
         });
         Self { events, reading: reading.abort_handle() }
     }
 
-    /// The next event, or why there will be none. May be dropped and called again.
-    pub(super) async fn next(&mut self) -> anyhow::Result<Event> {
+    /// Waits for the next event, or says why there is none. Cancel safe.
+    pub(super) async fn next(&mut self) -> anyhow::Result<SseEvent> {
         let event = self.events.recv().await;
-        event.unwrap_or_else(|| Err(anyhow!("the conversation can't be read any more")))
+        event.unwrap_or_else(|| Err(anyhow!("the conversation can no longer be read")))
     }
 }
 
@@ -46,20 +46,20 @@ impl Drop for Stream {
     }
 }
 
-/// Reads until that is hopeless, or nobody listens.
+/// Reads until the link refuses or the stream is dropped.
 async fn read(
-    link: &Link,
+    link: &ChatLink,
     conversation: &str,
-    sender: &Sender<anyhow::Result<Event>>,
+    sender: &Sender<anyhow::Result<SseEvent>>,
 ) -> anyhow::Result<()> {
-    let (mut events, mut outage) = (Events::default(), Outage::default());
+    let (mut events, mut outage) = (SseReader::default(), Outage::default());
     loop {
-        let trouble = match link.stream(conversation, &events.last_id).await? {
-            Attempt::Later(trouble) => trouble,
+        let error = match link.stream(conversation, &events.last_id).await? {
+            Attempt::Later(error) => error,
             Attempt::Open(mut response) => {
                 events.reconnect();
                 let opened = Instant::now();
-                // A connection that breaks is another one's beginning.
+                // When the connection breaks, another one takes over.
                 while let Ok(Some(bytes)) = response.chunk().await {
                     for event in events.push(&bytes) {
                         outage = Outage::default();
@@ -68,12 +68,12 @@ async fn read(
                         }
                     }
                 }
-                if opened.elapsed() > HEALTHY {
+                if opened.elapsed() > HEALTHY_AFTER {
                     outage = Outage::default();
                 }
-                Trouble::outage("the connection broke", events.retry)
+                TemporaryError::outage("the connection broke", events.retry)
             }
         };
-        outage.wait(&trouble).await?;
+        outage.wait(&error).await?;
     }
 }

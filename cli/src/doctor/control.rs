@@ -1,12 +1,10 @@
-//! What control says of itself: its store, the keys, and whether anybody answers its links.
+//! Checks control: its version, its store, its keys, and whether agents answer its links.
 
 use super::report::{Level, Report};
-use crate::control::{self, Control};
+use crate::control::Control;
 use arizuko_proto::v1::{
     ExplainRouteRequest, GetStatusRequest, GetStatusResponse, KeyKind, ListKeysRequest,
-    ListTokensRequest, RouteMode, admin_service_client::AdminServiceClient,
-    key_service_client::KeyServiceClient, route_service_client::RouteServiceClient,
-    token_service_client::TokenServiceClient,
+    ListTokensRequest, RouteMode,
 };
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -15,13 +13,13 @@ use std::{
     path::Path,
 };
 
-/// How many JIDs are asked about at most.
-const JIDS: usize = 200;
+/// How many JIDs are checked at most.
+const MAX_JIDS: usize = 200;
 
-/// Whether somebody else can read the operator's key.
+/// Checks that nobody else on this machine can read the operator's key.
 pub(super) fn key_file(file: &Path, report: &mut Report) {
     let Ok(metadata) = fs::metadata(file) else {
-        // Whoever reads it next says what is wrong with it.
+        // Reading the key reports what is wrong with its file.
         return;
     };
     if metadata.permissions().mode() & 0o077 != 0 {
@@ -35,25 +33,20 @@ pub(super) fn key_file(file: &Path, report: &mut Report) {
     }
 }
 
-/// What control is, if it answers us.
+/// Checks that control answers. Returns its status if it does.
 pub(super) async fn status(control: &Control, report: &mut Report) -> Option<GetStatusResponse> {
-    let asked = async {
-        let mut admin = AdminServiceClient::new(control.connect().await?)
-            .max_decoding_message_size(control::MAX_RESPONSE);
-        let status = admin.get_status(GetStatusRequest {}).await;
-        let status = status.map_err(|status| control.explain(status))?;
-        anyhow::Ok(status.into_inner())
-    };
+    let asked =
+        async { control.answer(control.admin().await?.get_status(GetStatusRequest {}).await) };
     match asked.await {
         Ok(status) => {
             let (version, ours) = (&status.version, env!("CARGO_PKG_VERSION"));
             if version == ours {
-                report.ok("control", format!("arizuko {version} answers, and takes the key"));
+                report.ok("control", format!("arizuko {version} answers, and accepts the key"));
             } else {
                 report.add(
                     Level::Warning,
                     "control",
-                    format!("control is {version} and this command {ours}"),
+                    format!("control has version {version} and this command {ours}"),
                     "install the same version of both",
                 );
             }
@@ -66,7 +59,7 @@ pub(super) async fn status(control: &Control, report: &mut Report) -> Option<Get
     }
 }
 
-/// Whether the store keeps what we promise.
+/// Checks that the store keeps the guarantees.
 pub(super) fn store(status: &GetStatusResponse, report: &mut Report) {
     if status.store_remarks.is_empty() {
         report.ok("store", &status.store);
@@ -77,17 +70,15 @@ pub(super) fn store(status: &GetStatusResponse, report: &mut Report) {
     }
 }
 
-/// How many keys there are.
+/// Counts the keys.
 pub(super) async fn keys(control: &Control, report: &mut Report) -> anyhow::Result<()> {
-    let mut keys = KeyServiceClient::new(control.connect().await?)
-        .max_decoding_message_size(control::MAX_RESPONSE);
-    let listed = keys.list_keys(ListKeysRequest::default()).await;
-    let listed = listed.map_err(|status| control.explain(status))?.into_inner();
+    let request = ListKeysRequest::default();
+    let listed = control.answer(control.keys().await?.list_keys(request).await)?;
     let of = |kind: KeyKind| listed.keys.iter().filter(|key| key.kind() == kind).count();
     report.ok(
         "keys",
         format!(
-            "{} of agents, {} of operators and {} of gateways, beside those of the settings",
+            "{} of agents, {} of operators and {} of gateways, besides those in control's settings",
             of(KeyKind::Agent),
             of(KeyKind::Operator),
             of(KeyKind::Gateway)
@@ -96,20 +87,16 @@ pub(super) async fn keys(control: &Control, report: &mut Report) -> anyhow::Resu
     Ok(())
 }
 
-/// Whether somebody answers each link.
+/// Checks that an agent answers each link.
 pub(super) async fn agents(control: &Control, report: &mut Report) -> anyhow::Result<()> {
-    let channel = control.connect().await?;
-    let mut tokens =
-        TokenServiceClient::new(channel.clone()).max_decoding_message_size(control::MAX_RESPONSE);
-    let listed = tokens.list_tokens(ListTokensRequest::default()).await;
-    let listed = listed.map_err(|status| control.explain(status))?.into_inner();
+    let request = ListTokensRequest::default();
+    let listed = control.answer(control.tokens().await?.list_tokens(request).await)?;
     let jids: BTreeSet<String> = listed.tokens.into_iter().map(|token| token.jid).collect();
-    let mut routes = RouteServiceClient::new(channel);
+    let mut routes = control.routes().await?;
     let mut unattended: BTreeMap<String, Vec<String>> = BTreeMap::new();
-    for jid in jids.iter().take(JIDS) {
+    for jid in jids.iter().take(MAX_JIDS) {
         let request = ExplainRouteRequest { jid: jid.clone() };
-        let explained = routes.explain_route(request).await;
-        let explained = explained.map_err(|status| control.explain(status))?.into_inner();
+        let explained = control.answer(routes.explain_route(request).await)?;
         let route = explained.route.unwrap_or_default();
         let wants_an_answer = matches!(route.mode(), RouteMode::Unspecified | RouteMode::Trigger);
         let mut present = explained.presence.iter().map(|presence| &presence.agents);
@@ -119,19 +106,19 @@ pub(super) async fn agents(control: &Control, report: &mut Report) -> anyhow::Re
         }
     }
     if unattended.is_empty() {
-        report.ok("agents", format!("somebody is attached for each of {} JIDs", jids.len()));
+        report.ok("agents", format!("an agent is attached for each of {} JIDs", jids.len()));
     }
     for (folder, jids) in unattended {
         report.add(
             Level::Warning,
             "agents",
-            format!("nobody is attached to {folder}, to answer {}", jids.join(", ")),
+            format!("no agent is attached to {folder} to answer {}", jids.join(", ")),
             format!("arizuko agent exec --folder {folder} -- ./my-agent.sh, or revoke the link"),
         );
     }
-    if jids.len() > JIDS {
-        let left = jids.len() - JIDS;
-        report.add(Level::Warning, "agents", format!("{left} more JIDs were not looked at"), "");
+    if jids.len() > MAX_JIDS {
+        let left = jids.len() - MAX_JIDS;
+        report.add(Level::Warning, "agents", format!("{left} more JIDs were not checked"), "");
     }
     Ok(())
 }

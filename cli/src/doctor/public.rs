@@ -1,4 +1,4 @@
-//! Whether the gateway is where the links lead, and whether its clock is right.
+//! Checks that links lead to the gateway, and that the clocks agree.
 
 use super::report::{Level, Report};
 use crate::http::{self, cause};
@@ -8,12 +8,12 @@ use jiff::{Timestamp, fmt::rfc2822::DateTimeParser};
 use reqwest::{Response, Url, header};
 use std::time::Duration;
 
-/// How long an answer may take.
-const ANSWER: Duration = Duration::from_secs(10);
-/// How far apart clocks may be before somebody wonders about the times in a conversation.
-const DRIFT: i64 = 30;
+/// How long the gateway may take to answer.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
+/// How many seconds clocks may differ before the times in a conversation look wrong.
+const MAX_DRIFT: i64 = 30;
 
-/// Whether a gateway answers there that reaches its control.
+/// Checks that a gateway answers at the public URL and reaches control.
 pub(super) async fn is_reached(
     url: &str,
     status: &GetStatusResponse,
@@ -21,24 +21,24 @@ pub(super) async fn is_reached(
 ) -> anyhow::Result<bool> {
     let base: Url = format!("{}/", url.trim_end_matches('/'))
         .parse()
-        .with_context(|| format!("control's public URL, {url}, is none"))?;
-    let client = http::client(&base).timeout(ANSWER).build()?;
+        .with_context(|| format!("control's public URL, {url}, is malformed"))?;
+    let client = http::client(&base).timeout(ANSWER_TIMEOUT).build()?;
     let answered = match client.get(base.join("readyz")?).send().await {
         Ok(answered) => answered,
         Err(error) => {
             report.add(
                 Level::Failure,
                 "gateway",
-                format!("{url} can't be reached: {}", cause(error)),
+                format!("cannot reach {url}: {}", cause(error)),
                 "check its DNS, the certificate, the proxy in front, and that arizuko-gateway \
-                 listens; or set control's --public-url",
+                 listens; or change control's --public-url",
             );
             return Ok(false);
         }
     };
     clock(&answered, status, report);
     let status = answered.status();
-    // Whatever else may answer there knows nothing of our headers.
+    // Other servers don't send this header.
     let is_ours = answered.headers().contains_key("x-robots-tag");
     if status.is_success() && is_ours {
         report.ok("gateway", format!("{url} answers, and reaches control"));
@@ -54,7 +54,7 @@ pub(super) async fn is_reached(
         report.add(
             Level::Failure,
             "gateway",
-            format!("{url} answers {status}, and is no gateway of ours"),
+            format!("{url} answers {status}, and is not an arizuko gateway"),
             "point the proxy's host at arizuko-gateway; see deploy/",
         );
         return Ok(false);
@@ -64,7 +64,7 @@ pub(super) async fn is_reached(
         report.add(
             Level::Warning,
             "gateway",
-            format!("{url} is not HTTPS: links and messages can be read on the way"),
+            format!("{url} is not HTTPS: others on the network can read links and messages"),
             "give the gateway --tls-cert and --tls-key, or put a proxy in front; see \
              docs/install.md",
         );
@@ -72,7 +72,7 @@ pub(super) async fn is_reached(
     Ok(true)
 }
 
-/// Compares the clocks of this machine, of the gateway's and of control's store.
+/// Compares the clocks of this machine, of the gateway and of control's store.
 fn clock(answered: &Response, status: &GetStatusResponse, report: &mut Report) {
     let ours = Timestamp::now().as_second();
     let date = answered.headers().get(header::DATE);
@@ -85,14 +85,14 @@ fn clock(answered: &Response, status: &GetStatusResponse, report: &mut Report) {
     let mut right = true;
     for (whose, theirs) in clocks {
         let drift = theirs.map_or(0, |theirs| theirs - ours);
-        if drift.abs() > DRIFT {
+        if drift.abs() > MAX_DRIFT {
             right = false;
             let is = if drift > 0 { "ahead of" } else { "behind" };
             report.add(
                 Level::Warning,
                 "clock",
                 format!("{whose} is {} s {is} this machine", drift.abs()),
-                "run an NTP client on both; only times that people read are wrong meanwhile",
+                "run an NTP client on both; until then the times that people read are wrong",
             );
         }
     }

@@ -1,13 +1,14 @@
-//! What was found.
+//! The findings of a run.
 
 use crate::console::Console;
-use serde_json::{Value, json};
+use serde::Serialize;
 
-/// How bad it is.
-#[derive(Clone, Copy, Debug, PartialEq)]
+/// How bad a finding is.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "lowercase")]
 pub(super) enum Level {
     Ok,
-    /// It works, and somebody may be sorry later.
+    /// It works, but may cause trouble later.
     Warning,
     Failure,
 }
@@ -22,18 +23,21 @@ impl Level {
     }
 }
 
+#[derive(Serialize)]
 struct Finding {
     level: Level,
-    /// What was looked at.
+    /// What was checked.
     subject: &'static str,
     found: String,
     /// What to do about it.
     remedy: String,
 }
 
-/// All findings, in the order in which they were made.
-#[derive(Default)]
-pub(super) struct Report(Vec<Finding>);
+/// All findings, in order.
+#[derive(Default, Serialize)]
+pub(super) struct Report {
+    findings: Vec<Finding>,
+}
 
 impl Report {
     pub(super) fn ok(&mut self, subject: &'static str, found: impl Into<String>) {
@@ -47,17 +51,17 @@ impl Report {
         found: impl Into<String>,
         remedy: impl Into<String>,
     ) {
-        self.0.push(Finding { level, subject, found: found.into(), remedy: remedy.into() });
+        self.findings.push(Finding { level, subject, found: found.into(), remedy: remedy.into() });
     }
 
     pub(super) fn failures(&self) -> usize {
-        let failures = self.0.iter();
+        let failures = self.findings.iter();
         failures.filter(|finding| finding.level == Level::Failure).count()
     }
 
-    /// A line for each finding, and one below it for what to do.
+    /// Prints a line for each finding, and one below it for the remedy.
     pub(super) fn print(&self, console: &mut Console<'_>) -> anyhow::Result<()> {
-        for finding in &self.0 {
+        for finding in &self.findings {
             let (level, subject) = (finding.level.word(), finding.subject);
             console.line(&format!("{level:<8} {subject:<10} {}", finding.found))?;
             if !finding.remedy.is_empty() {
@@ -65,17 +69,5 @@ impl Report {
             }
         }
         Ok(())
-    }
-
-    pub(super) fn document(&self) -> Value {
-        let findings = self.0.iter().map(|finding| {
-            json!({
-                "level": finding.level.word(),
-                "subject": finding.subject,
-                "found": finding.found,
-                "remedy": finding.remedy,
-            })
-        });
-        json!({ "findings": findings.collect::<Vec<_>>() })
     }
 }

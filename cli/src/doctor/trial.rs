@@ -1,16 +1,16 @@
-//! The whole way, tried: a link for a minute, an agent of our own, a talk, a revocation.
+//! Tries a chat: a link for a minute, an agent of its own, a message, a revocation.
 
 use super::report::{Level, Report};
 use crate::{
     attach::{self, Failure, Reply, Settings, Turn},
     control::Control,
     http::{self, cause},
-    sse::Events,
+    sse::SseReader,
 };
 use anyhow::{Context as _, bail};
 use arizuko_proto::v1::{
     IssueChatLinkRequest, IssueChatLinkResponse, LinkOptions, RevokeTokenRequest,
-    revoke_token_request::Target, token_service_client::TokenServiceClient,
+    revoke_token_request::Target,
 };
 use futures_util::StreamExt as _;
 use reqwest::{Client, Url};
@@ -28,19 +28,20 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-/// How long the talk may take.
-const PATIENCE: Duration = Duration::from_secs(20);
-/// How many words the agent says, and how long it waits before each for the one before to arrive.
+/// How long the chat may take.
+const CHAT_TIMEOUT: Duration = Duration::from_secs(20);
+/// How many words the agent writes.
 const WORDS: usize = 3;
-const ARRIVAL: Duration = Duration::from_secs(5);
+/// How long the agent waits for a word to arrive before it writes the next.
+const ARRIVAL_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Talks over a link of its own, and revokes it.
+/// Chats over a new link, and revokes it.
 pub(super) async fn run(
     control: &Control,
     folder: &str,
     report: &mut Report,
 ) -> anyhow::Result<()> {
-    let mut tokens = TokenServiceClient::new(control.connect().await?);
+    let mut tokens = control.tokens().await?;
     let request = IssueChatLinkRequest {
         folder: folder.to_owned(),
         jid_suffix: String::new(),
@@ -50,27 +51,24 @@ pub(super) async fn run(
             ..LinkOptions::default()
         }),
     };
-    let issued = tokens.issue_chat_link(request).await;
-    let issued = issued.map_err(|status| control.explain(status))?.into_inner();
-    let talked = timeout(PATIENCE, talk(control, folder, &issued)).await;
-    match talked {
-        Ok(Ok(arrived)) => judge(arrived, report),
+    let issued = control.answer(tokens.issue_chat_link(request).await)?;
+    match timeout(CHAT_TIMEOUT, chat(control, folder, &issued)).await {
+        Ok(Ok(is_prompt)) => judge(is_prompt, report),
         Ok(Err(error)) => report.add(Level::Failure, "talk", format!("{error:#}"), ""),
         Err(_) => report.add(
             Level::Failure,
             "talk",
-            format!("no reply came by {} within {} s", shown(&issued.url), PATIENCE.as_secs()),
+            format!("no reply came by {} within {} s", shown(&issued.url), CHAT_TIMEOUT.as_secs()),
             "see the gateway's and control's logs",
         ),
     }
     let target = Some(Target::TokenId(issued.token_id.clone()));
-    let revoked = tokens.revoke_token(RevokeTokenRequest { target }).await;
-    revoked.map_err(|status| control.explain(status))?;
-    revocation(&issued.url, report).await
+    control.answer(tokens.revoke_token(RevokeTokenRequest { target }).await)?;
+    check_revoked(&issued.url, report).await
 }
 
-/// Attaches, posts, and reads. Tells whether each word arrived before the next one was said.
-async fn talk(
+/// Attaches, posts, and reads. Says whether each word arrived before the next one was written.
+async fn chat(
     control: &Control,
     folder: &str,
     issued: &IssueChatLinkResponse,
@@ -85,38 +83,38 @@ async fn talk(
         attached: attached.clone(),
         stop,
     };
-    let heard = Arc::new(Semaphore::new(0));
-    let held_back = Arc::new(AtomicBool::new(false));
+    let arrived = Arc::new(Semaphore::new(0));
+    let is_late = Arc::new(AtomicBool::new(false));
     let agent = attach::run(control, settings, {
-        let (heard, held_back) = (heard.clone(), held_back.clone());
-        move |_: Turn, reply| speak(reply, heard.clone(), held_back.clone())
+        let (arrived, is_late) = (arrived.clone(), is_late.clone());
+        move |_: Turn, reply| answer(reply, arrived.clone(), is_late.clone())
     });
     let visit = async {
         attached.notified().await;
-        visit(&issued.url, &heard).await
+        visit(&issued.url, &arrived).await
     };
     tokio::select! {
         ended = agent => match ended {
-            Ok(()) => bail!("our own agent ended before it was asked"),
-            Err(error) => Err(error.context("our own agent can't attach")),
+            Ok(()) => bail!("the doctor's agent ended before it was asked"),
+            Err(error) => Err(error.context("the doctor's agent cannot attach")),
         },
-        visited = visit => visited.map(|()| !held_back.load(Relaxed)),
+        visited = visit => visited.map(|()| !is_late.load(Relaxed)),
     }
 }
 
-/// As an agent: says nothing more before the visitor has heard what was said.
-async fn speak(
+/// Answers as the agent: writes each word when the one before has arrived.
+async fn answer(
     reply: Reply,
-    heard: Arc<Semaphore>,
-    held_back: Arc<AtomicBool>,
+    arrived: Arc<Semaphore>,
+    is_late: Arc<AtomicBool>,
 ) -> Result<(), Failure> {
     for _ in 0..WORDS {
         reply.delta("well ").await?;
-        match timeout(ARRIVAL, heard.acquire()).await {
+        match timeout(ARRIVAL_TIMEOUT, arrived.acquire()).await {
             // The semaphore is never closed.
             Ok(permit) => drop(permit.map(SemaphorePermit::forget)),
             Err(_) => {
-                held_back.store(true, Relaxed);
+                is_late.store(true, Relaxed);
                 break;
             }
         }
@@ -124,68 +122,70 @@ async fn speak(
     Ok(())
 }
 
-/// As a visitor: posts, reads the stream, and deletes what was said.
-async fn visit(url: &str, heard: &Semaphore) -> anyhow::Result<()> {
+/// Visits the link: posts a message, reads the stream, and deletes the conversation.
+async fn visit(url: &str, arrived: &Semaphore) -> anyhow::Result<()> {
     let (client, base) = client(url)?;
     let posted = client.post(base.clone()).json(&json!({"content": "How are you?"}));
     let posted = posted.header("accept", "application/json").send().await;
-    let posted =
-        posted.map_err(|error| anyhow::anyhow!("the message was not taken: {}", cause(error)))?;
+    let posted = posted
+        .map_err(|error| anyhow::anyhow!("the message was not accepted: {}", cause(error)))?;
     let status = posted.status();
     let posted: Value = posted.json().await.unwrap_or_default();
     let turn = posted["turn_id"].as_str();
     let turn = turn.with_context(|| format!("the message was answered {status}: {posted}"))?;
     let stream = client.get(base.join(&format!("{turn}/sse"))?).send().await;
-    let stream = stream.map_err(|error| anyhow::anyhow!("no stream: {}", cause(error)))?;
-    let (mut events, mut bytes) = (Events::default(), stream.bytes_stream());
+    let stream = stream
+        .map_err(|error| anyhow::anyhow!("cannot open the event stream: {}", cause(error)))?;
+    let (mut events, mut bytes) = (SseReader::default(), stream.bytes_stream());
     let mut words = 0;
     'reading: while let Some(chunk) = bytes.next().await {
-        let chunk = chunk.map_err(|error| anyhow::anyhow!("the stream broke: {}", cause(error)))?;
+        let chunk =
+            chunk.map_err(|error| anyhow::anyhow!("the event stream broke: {}", cause(error)))?;
         for event in events.push(&chunk) {
             match event.name.as_str() {
                 "delta" => {
                     words += 1;
-                    heard.add_permits(1);
+                    arrived.add_permits(1);
                 }
                 "turn_done" => break 'reading,
                 _ => {}
             }
         }
     }
-    anyhow::ensure!(words > 0, "the stream ended without a word of the reply");
+    anyhow::ensure!(words > 0, "the event stream ended without a word of the reply");
     if let Some(conversation) = posted["conversation"].as_str() {
-        // What is left of it otherwise goes with its retention.
+        // If this fails, retention deletes it later.
         let _ = client.delete(base.join(&format!("c/{conversation}"))?).send().await;
     }
     Ok(())
 }
 
-fn judge(arrived: bool, report: &mut Report) {
-    if arrived {
-        report.ok("talk", "a message was answered, word by word as it was said");
+fn judge(is_prompt: bool, report: &mut Report) {
+    if is_prompt {
+        report.ok("talk", "a message was answered, word by word as the agent wrote it");
     } else {
         report.add(
             Level::Failure,
             "talk",
-            "the reply is held back on its way: words come only once more has been said",
+            "something buffers the reply: words arrive only after the agent has written more",
             "turn buffering off in the proxy in front of the gateway for text/event-stream; see \
              deploy/",
         );
     }
 }
 
-/// The link has to be dead by now.
-async fn revocation(url: &str, report: &mut Report) -> anyhow::Result<()> {
+/// Checks that the link is revoked.
+async fn check_revoked(url: &str, report: &mut Report) -> anyhow::Result<()> {
     let (client, base) = client(url)?;
     match client.get(base.join("config")?).send().await {
         Ok(answer) if answer.status() == 401 => {
-            report.ok("revocation", "the link was dead as soon as it was revoked");
+            report.ok("revocation", "the link ended as soon as it was revoked");
         }
         Ok(answer) => report.add(
             Level::Failure,
             "revocation",
-            format!("a revoked link is answered {}", answer.status()),
-            "something on the way caches: /chat/ and /hook/ must not be",
+            format!("a revoked link answers {}", answer.status()),
+            "a proxy or CDN caches /chat/ or /hook/: turn caching off for both",
         ),
         Err(error) => report.add(Level::Failure, "revocation", cause(error), ""),
     }
@@ -194,11 +194,11 @@ async fn revocation(url: &str, report: &mut Report) -> anyhow::Result<()> {
 
 fn client(url: &str) -> anyhow::Result<(Client, Url)> {
     let base: Url = url.parse()?;
-    let client = http::client(&base).read_timeout(PATIENCE).build()?;
+    let client = http::client(&base).read_timeout(CHAT_TIMEOUT).build()?;
     Ok((client, base))
 }
 
-/// A link without its token.
+/// Returns a link without its token.
 fn shown(url: &str) -> &str {
     url.split("/chat/").next().unwrap_or_default()
 }

@@ -1,20 +1,20 @@
-//! What waits and what is open, by numbers that stay: a number is a conversation's from the moment
-//! that it is first seen, so that a list that changes changes no meaning of what is being typed.
+//! What waits and what is open, by number. A conversation keeps its number, so that a command that
+//! is being typed keeps its meaning when the list changes.
 
 use arizuko_proto::v1::{Inbox, InboxConversation, InboxTurn, Turn};
 
-/// See the module.
+/// The conversations, numbered.
 #[derive(Default)]
 pub(super) struct Board {
-    /// The conversations by number, the first has 1.
+    /// The conversations by number. The first has 1.
     numbers: Vec<String>,
-    /// What there is, once control has said so.
+    /// What waits and what is open, once control has said so.
     inbox: Option<Inbox>,
 }
 
 impl Board {
-    /// Takes what control shows. Gives the turns that wait and did not before.
-    pub(super) fn show(&mut self, inbox: Inbox) -> Vec<InboxTurn> {
+    /// Takes control's list. Returns the turns that did not wait before.
+    pub(super) fn update(&mut self, inbox: Inbox) -> Vec<InboxTurn> {
         for conversation in inbox
             .waiting
             .iter()
@@ -35,28 +35,28 @@ impl Board {
         new
     }
 
-    /// Whether control has said what there is.
+    /// Says whether control has sent a list.
     pub(super) fn is_known(&self) -> bool {
         self.inbox.is_some()
     }
 
-    /// The turns that nobody has.
+    /// Returns the turns that nobody has claimed.
     pub(super) fn waiting(&self) -> &[InboxTurn] {
         self.inbox.as_ref().map_or(&[], |inbox| &inbox.waiting)
     }
 
-    /// The folder's conversations.
+    /// Returns the conversations that are assigned to the folder.
     pub(super) fn open(&self) -> &[InboxConversation] {
         self.inbox.as_ref().map_or(&[], |inbox| &inbox.open)
     }
 
-    /// The turn that waits in a conversation: there is one at most.
+    /// Returns the turn that waits in a conversation. There is at most one.
     pub(super) fn waiting_in(&self, conversation: &str) -> Option<&InboxTurn> {
         let mut waiting = self.waiting().iter();
         waiting.find(|turn| turn.conversation == conversation)
     }
 
-    /// This person has the turn now, and the folder its conversation; control will say the same.
+    /// The person has claimed a turn, and so its conversation. Control's next list says the same.
     pub(super) fn take(&mut self, turn: &Turn) {
         if let Some(inbox) = &mut self.inbox {
             inbox.waiting.retain(|other| other.turn_id != turn.turn_id);
@@ -71,25 +71,25 @@ impl Board {
         }
     }
 
-    /// The conversation is the folder's no more; control will say the same.
+    /// The conversation is no longer the folder's. Control's next list says the same.
     pub(super) fn give_up(&mut self, conversation: &str) {
         if let Some(inbox) = &mut self.inbox {
             inbox.open.retain(|open| open.conversation != conversation);
         }
     }
 
-    /// Whether the conversation is the folder's.
+    /// Says whether the conversation is assigned to the folder.
     pub(super) fn is_open(&self, conversation: &str) -> bool {
         let mut open = self.open().iter();
         open.any(|open| open.conversation == conversation)
     }
 
-    /// The conversation of this number.
+    /// Returns the conversation with this number.
     pub(super) fn conversation(&self, number: usize) -> Option<&str> {
         self.numbers.get(number.checked_sub(1)?).map(String::as_str)
     }
 
-    /// A conversation's number.
+    /// Returns the number of a conversation.
     pub(super) fn number(&mut self, conversation: &str) -> usize {
         let known = self.numbers.iter().position(|known| known == conversation);
         known.unwrap_or_else(|| {
@@ -117,10 +117,10 @@ mod tests {
     }
 
     #[test]
-    fn numbers_stay_and_only_what_is_new_is_announced() {
+    fn numbers_stay_and_only_new_turns_are_announced() {
         let mut board = Board::default();
         let new = |board: &mut Board, inbox| {
-            let new = board.show(inbox).into_iter();
+            let new = board.update(inbox).into_iter();
             new.map(|turn| turn.turn_id).collect::<Vec<_>>()
         };
         assert_eq!(new(&mut board, inbox(&[("t1", "a"), ("t2", "b")], &["c"])), ["t1", "t2"]);
@@ -130,7 +130,7 @@ mod tests {
         assert_eq!((board.conversation(0), board.conversation(5)), (None, None));
         assert_eq!(board.waiting_in("d").unwrap().turn_id, "t3");
         assert!(board.waiting_in("a").is_none() && board.is_open("a"));
-        // What comes back to the queue waits anew.
+        // A turn that returns to the queue is new again.
         new(&mut board, inbox(&[], &[]));
         assert_eq!(new(&mut board, inbox(&[("t1", "a")], &[])), ["t1"]);
         assert_eq!(board.number("a"), 1);

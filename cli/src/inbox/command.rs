@@ -1,40 +1,44 @@
-//! What a typed line means.
+//! Parses a typed line.
 
-/// What a person can do here.
+/// What a person can do in the inbox.
 #[derive(Debug, PartialEq)]
 pub(super) enum Command {
-    /// Shows what waits, and the open conversations.
+    /// Show what waits, and the open conversations.
     List,
-    /// Takes up what has this number.
+    /// Claim, or return to, the conversation with this number.
     Open(usize),
-    /// Lets the visitor see that an answer is being written.
+    /// Show the visitor that an answer is being typed.
     Typing,
-    /// Hands turn and conversation to this folder; empty: to the route's agent.
+    /// Hand the turn off and reassign the conversation to this folder; empty: the route's agent.
     To {
         folder: String,
         note: String,
     },
-    /// Ends the turn, and gives the conversation up.
+    /// End the turn and give the conversation back to the agent.
     Close,
     Help,
     Quit,
-    /// Says this in the open conversation.
+    /// Send this in the open conversation.
     Say(String),
 }
 
 /// What `/help` prints.
 pub(super) const HELP: &str = "\
-/list               what waits and which conversations are open, by number
-/open N             take up number N, or go back to it
-/typing             let the visitor see that you are writing
-/back [NOTE]        hand it back to the agent; only the agent reads the note
-/to FOLDER [NOTE]   hand it to another folder
-/close              done: the agent answers what comes next
-/quit               leave; what you have not answered goes back to the queue
-Any other line is your answer to what is open. It goes on in the next line if it ends with \\,
-and it may begin with // for one /.";
+/list               show what waits and which conversations are open, by number
+/open N             take up conversation N, or return to it
+/typing             show the visitor that you are typing
+/back [NOTE]        hand the conversation back to the agent; visitors never see the note
+/to FOLDER [NOTE]   hand the conversation to another folder
+/close              finish: the agent answers the visitor's next message
+/quit               leave; messages that you have not answered go back to the queue
+Any other line is your answer in the open conversation. End a line with \\ to continue the answer
+on the next line. To begin an answer with /, write //.";
 
-/// Reads a line. `Err` says what is wrong with it; a blank line means nothing.
+/// Reads a line; a blank one is `None`.
+///
+/// # Errors
+///
+/// A sentence that says what is wrong with the line.
 pub(super) fn read(line: &str) -> Result<Option<Command>, String> {
     let line = line.trim();
     let Some(command) = line.strip_prefix('/') else {
@@ -48,11 +52,13 @@ pub(super) fn read(line: &str) -> Result<Option<Command>, String> {
         ("list", "") => Command::List,
         ("open", number) => {
             let number = number.trim_start_matches('#').parse();
-            Command::Open(number.map_err(|_| "say which: /open 1, with a number of /list")?)
+            Command::Open(number.map_err(|_| "name a number of /list, for example /open 1")?)
         }
         ("typing", "") => Command::Typing,
         ("back", note) => Command::To { folder: String::new(), note: note.into() },
-        ("to", "") => return Err("say to whom: /to acme/people, and a note if you like".into()),
+        ("to", "") => {
+            return Err("name a folder, for example /to acme/people, and a note if you like".into());
+        }
         ("to", rest) => {
             let (folder, note) = split(rest);
             Command::To { folder: folder.into(), note: note.into() }
@@ -61,18 +67,18 @@ pub(super) fn read(line: &str) -> Result<Option<Command>, String> {
         ("help" | "?", "") => Command::Help,
         ("quit" | "exit", "") => Command::Quit,
         ("list" | "typing" | "close" | "help" | "quit", _) => {
-            return Err(format!("/{name} stands alone; nothing was done"));
+            return Err(format!("nothing was done: /{name} takes nothing after it"));
         }
         _ => {
             return Err(format!(
-                "there is no /{name}: see /help. To say something that begins with /, write //"
+                "there is no /{name}: see /help. To begin an answer with /, write //"
             ));
         }
     };
     Ok(Some(command))
 }
 
-/// Says whether the line, as far as it is typed, is going to be an answer.
+/// Says whether a line that is being typed is going to be an answer.
 pub(super) fn is_answer(line: &str) -> bool {
     let line = line.trim_start();
     !line.is_empty() && (!line.starts_with('/') || line.starts_with("//"))
@@ -93,7 +99,7 @@ mod tests {
     }
 
     #[test]
-    fn commands_begin_with_a_slash_and_all_else_is_said() {
+    fn a_line_without_a_slash_is_an_answer() {
         let say = |text: &str| Ok(Some(Command::Say(text.into())));
         assert_eq!(read(" hello "), say("hello"));
         assert_eq!(read("//etc is a folder"), say("/etc is a folder"));
@@ -109,7 +115,7 @@ mod tests {
     }
 
     #[test]
-    fn only_answers_are_seen_being_typed() {
+    fn visitors_see_only_answers_being_typed() {
         assert!(is_answer("h") && is_answer("//e"));
         for other in ["", "  ", "/", "/cl"] {
             assert!(!is_answer(other), "{other}");

@@ -1,16 +1,13 @@
-//! A person at work: what they hold, what is open before them, and what becomes of what they type.
+//! A person at work: which turns they have, which conversation is open, and what their commands
+//! do.
 
 use super::{
     board::Board,
     keyboard::{Keyboard, Typed},
     screen::{self, Screen},
-    typing::{Show, Typing},
+    typing::{StatusChange, Typing},
 };
-use crate::attach::{
-    Ending, Session, Turn,
-    person::{Pen, Told},
-    speech::Speaker,
-};
+use crate::attach::{Ending, Pen, PersonEvent, Session, Turn, speech::Speaker};
 use arizuko_proto::v1::{Inbox, InboxTurn};
 use std::{collections::HashMap, future::pending, sync::Arc};
 use tokio::{
@@ -20,36 +17,41 @@ use tokio::{
 
 mod actions;
 
-use actions::Next;
+/// Who is at work.
+pub(super) struct Person {
+    /// The folder whose turns they answer.
+    pub(super) folder: String,
+    /// The name that visitors see.
+    pub(super) name: String,
+}
 
-/// See the module.
+/// The state of a person's work.
 pub(super) struct Desk<'a, 'b> {
-    folder: String,
-    name: String,
+    person: Person,
     session: Arc<Session>,
     speaker: Speaker,
-    told: mpsc::UnboundedReceiver<Told>,
+    events: mpsc::UnboundedReceiver<PersonEvent>,
     screen: Screen<'a, 'b>,
     board: Board,
-    /// The turns that this person has, by their conversations.
-    held: HashMap<String, Held>,
+    /// The turns that the person has claimed, by conversation.
+    claimed: HashMap<String, ClaimedTurn>,
     /// The conversation that answers go to.
     open: Option<String>,
-    /// What was asked for and not answered yet.
+    /// The answer of control that a command waits for.
     awaited: Awaited,
-    /// Control is out of reach, and that was told.
-    is_away: bool,
+    /// Control is out of reach, and the person knows.
+    is_outage_shown: bool,
     typing: Typing,
-    /// The lines of an answer that goes on.
+    /// The lines so far of an answer that continues.
     draft: String,
 }
 
-struct Held {
+struct ClaimedTurn {
     turn: Box<Turn>,
     pen: Pen,
 }
 
-/// An answer of control's that a command waits for.
+/// An answer of control, awaited or received.
 #[derive(PartialEq)]
 enum Awaited {
     Nothing,
@@ -64,23 +66,23 @@ enum Awaited {
 
 impl<'a, 'b> Desk<'a, 'b> {
     pub(super) fn new(
-        (folder, name): (String, String),
-        (session, speaker): (Arc<Session>, Speaker),
-        told: mpsc::UnboundedReceiver<Told>,
+        person: Person,
+        session: Arc<Session>,
+        speaker: Speaker,
+        events: mpsc::UnboundedReceiver<PersonEvent>,
         screen: Screen<'a, 'b>,
     ) -> Self {
         Self {
-            folder,
-            name,
+            person,
             session,
             speaker,
-            told,
+            events,
             screen,
             board: Board::default(),
-            held: HashMap::new(),
+            claimed: HashMap::new(),
             open: None,
             awaited: Awaited::Nothing,
-            is_away: false,
+            is_outage_shown: false,
             typing: Typing::default(),
             draft: String::new(),
         }
@@ -88,9 +90,9 @@ impl<'a, 'b> Desk<'a, 'b> {
 
     /// Works until the person leaves.
     pub(super) async fn work(&mut self, keyboard: &mut Keyboard) -> anyhow::Result<()> {
-        self.hear_until(|desk| desk.board.is_known().then_some(())).await?;
-        let (folder, name) = (&self.folder, &self.name);
-        let greeting = format!("{folder}: visitors know you as {name}. /help says what to type.");
+        self.wait_for(|desk| desk.board.is_known().then_some(())).await?;
+        let Person { folder, name } = &self.person;
+        let greeting = format!("{folder}: visitors know you as {name}. /help lists the commands.");
         self.screen.show(&greeting)?;
         let list = self.listed();
         self.screen.show(&list)?;
@@ -99,7 +101,7 @@ impl<'a, 'b> Desk<'a, 'b> {
             let line = loop {
                 let idle_at = self.typing.idle_at();
                 tokio::select! {
-                    Some(told) = self.told.recv() => self.hear(told)?,
+                    Some(event) = self.events.recv() => self.handle(event)?,
                     typed = keyboard.next() => match typed {
                         Typed::Line(line) => break line,
                         Typed::Key { is_answer } => self.key(is_answer).await,
@@ -108,24 +110,24 @@ impl<'a, 'b> Desk<'a, 'b> {
                     () = at(idle_at) => self.stop_typing().await,
                 }
             };
-            if self.obey(&line).await? == Next::Leave {
+            if self.obey(&line).await?.is_break() {
                 return Ok(());
             }
         }
     }
 
-    /// Says what is left behind.
+    /// Shows what becomes of the person's turns and conversations.
     pub(super) fn leave(&mut self) -> anyhow::Result<()> {
-        let turns = match self.held.len() {
+        let turns = match self.claimed.len() {
             0 => String::new(),
             1 => "1 turn goes back to the queue.\n".into(),
-            held => format!("{held} turns go back to the queue.\n"),
+            count => format!("{count} turns go back to the queue.\n"),
         };
-        let folder = &self.folder;
+        let folder = &self.person.folder;
         let conversations = match self.board.open().len() {
             0 => String::new(),
             1 => format!("1 conversation stays with {folder}.\n"),
-            open => format!("{open} conversations stay with {folder}.\n"),
+            count => format!("{count} conversations stay with {folder}.\n"),
         };
         self.screen.show(&(turns + &conversations))
     }
@@ -138,47 +140,47 @@ impl<'a, 'b> Desk<'a, 'b> {
         }
     }
 
-    /// Listens until there is what is asked for. When the session is over it never comes: that is
-    /// told elsewhere.
-    async fn hear_until<T>(&mut self, of: impl Fn(&mut Self) -> Option<T>) -> anyhow::Result<T> {
+    /// Handles events until `of` finds what it wants. If the session ends before, this waits for
+    /// ever, and `inbox::run` reports the end.
+    async fn wait_for<T>(&mut self, of: impl Fn(&mut Self) -> Option<T>) -> anyhow::Result<T> {
         loop {
             if let Some(found) = of(self) {
                 return Ok(found);
             }
-            match self.told.recv().await {
-                Some(told) => self.hear(told)?,
+            match self.events.recv().await {
+                Some(event) => self.handle(event)?,
                 None => pending().await,
             }
         }
     }
 
-    fn hear(&mut self, told: Told) -> anyhow::Result<()> {
-        match told {
-            Told::Attached if self.is_away => {
-                self.is_away = false;
+    fn handle(&mut self, event: PersonEvent) -> anyhow::Result<()> {
+        match event {
+            PersonEvent::Attached if self.is_outage_shown => {
+                self.is_outage_shown = false;
                 self.screen.show("(control answers again)")
             }
-            Told::Attached => Ok(()),
-            Told::Outage(problem) => {
-                self.is_away = true;
+            PersonEvent::Attached => Ok(()),
+            PersonEvent::Outage(problem) => {
+                self.is_outage_shown = true;
                 self.screen.show(&format!("({problem}; trying until it answers)"))
             }
-            Told::Inbox(inbox) => self.look(inbox),
-            Told::Turn(turn, pen) => self.take(turn, pen),
-            Told::TooLate(turn) => {
+            PersonEvent::Inbox(inbox) => self.announce(inbox),
+            PersonEvent::Turn(turn, pen) => self.receive(turn, pen),
+            PersonEvent::TooLate(turn) => {
                 if self.awaited == Awaited::Claim(turn) {
                     self.awaited = Awaited::TooLate;
                 }
                 Ok(())
             }
-            Told::Ended(turn, ending) => self.end(&turn, ending),
+            PersonEvent::Ended(turn, ending) => self.end(&turn, ending),
         }
     }
 
-    /// Announces what is new; what belongs to the open conversation is taken up by itself.
-    fn look(&mut self, inbox: Inbox) -> anyhow::Result<()> {
+    /// Announces new turns, and claims those of the open conversation.
+    fn announce(&mut self, inbox: Inbox) -> anyhow::Result<()> {
         let first = !self.board.is_known();
-        for new in self.board.show(inbox) {
+        for new in self.board.update(inbox) {
             if self.open.as_ref() == Some(&new.conversation) {
                 self.session.claim(&new.turn_id);
             } else if !first {
@@ -189,20 +191,21 @@ impl<'a, 'b> Desk<'a, 'b> {
         Ok(())
     }
 
-    /// One line on a turn that nobody has.
+    /// Returns a line about a turn that nobody has claimed.
     fn waits(&mut self, turn: &InboxTurn) -> String {
         let number = self.board.number(&turn.conversation);
         let (age, preview) = (screen::age(turn.created_at), screen::preview(&turn.preview));
         format!("{number} waits, {}, {age}: {preview}", turn.jid)
     }
 
-    fn take(&mut self, turn: Box<Turn>, pen: Pen) -> anyhow::Result<()> {
+    /// Takes a claimed turn.
+    fn receive(&mut self, turn: Box<Turn>, pen: Pen) -> anyhow::Result<()> {
         let conversation = turn.conversation.clone();
         let number = self.board.number(&conversation);
         let news = screen::news(&turn);
         let turn_id = turn.turn_id.clone();
         self.board.take(&turn);
-        self.held.insert(conversation.clone(), Held { turn, pen });
+        self.claimed.insert(conversation.clone(), ClaimedTurn { turn, pen });
         if self.awaited == Awaited::Claim(turn_id) {
             self.awaited = Awaited::Claimed;
             Ok(())
@@ -213,57 +216,58 @@ impl<'a, 'b> Desk<'a, 'b> {
         }
     }
 
+    /// Notes that control has ended a turn.
     fn end(&mut self, turn: &str, ending: Ending) -> anyhow::Result<()> {
         if self.awaited == Awaited::End(turn.into()) {
             self.awaited = Awaited::Ended(ending);
             return Ok(());
         }
-        let mut held = self.held.iter();
-        let held = held.find(|(_, held)| held.turn.turn_id == turn);
-        let Some(conversation) = held.map(|(conversation, _)| conversation.clone()) else {
+        let mut claimed = self.claimed.iter();
+        let claimed = claimed.find(|(_, claimed)| claimed.turn.turn_id == turn);
+        let Some(conversation) = claimed.map(|(conversation, _)| conversation.clone()) else {
             return Ok(());
         };
-        self.held.remove(&conversation);
+        self.claimed.remove(&conversation);
         let number = self.board.number(&conversation);
         self.screen.show(&format!("{number} needs no answer any more: {}", why(&ending)))
     }
 
     async fn key(&mut self, is_answer: bool) {
         if self.open_turn().is_some() {
-            let show = self.typing.key(is_answer, Instant::now());
-            self.show_typing(show).await;
+            let change = self.typing.key(is_answer, Instant::now());
+            self.show_typing(change).await;
         }
     }
 
     async fn stop_typing(&mut self) {
-        let show = self.typing.stop();
-        self.show_typing(show).await;
+        let change = self.typing.stop();
+        self.show_typing(change).await;
     }
 
-    async fn show_typing(&mut self, show: Option<Show>) {
-        let status = match show {
-            Some(Show::Writing) => format!("{} is typing…", self.name),
-            Some(Show::Nothing) => String::new(),
+    async fn show_typing(&mut self, change: Option<StatusChange>) {
+        let status = match change {
+            Some(StatusChange::Typing) => format!("{} is typing…", self.person.name),
+            Some(StatusChange::Nothing) => String::new(),
             None => return,
         };
-        if let Some(held) = self.open_turn() {
-            // A turn that has just ended shows nothing.
-            let _ = held.pen.reply.status(status).await;
+        if let Some(claimed) = self.open_turn() {
+            // An error says that the turn has just ended.
+            let _ = claimed.pen.reply.status(status).await;
         }
     }
 
-    /// The turn that an answer is for.
-    fn open_turn(&self) -> Option<&Held> {
-        self.held.get(self.open.as_ref()?)
+    /// Returns the claimed turn of the open conversation.
+    fn open_turn(&self) -> Option<&ClaimedTurn> {
+        self.claimed.get(self.open.as_ref()?)
     }
 }
 
-/// How a turn ended, for people.
+/// Says how a turn ended.
 fn why(ending: &Ending) -> String {
     match ending {
         Ending::Finished => "it is answered".into(),
         Ending::Cancelled => {
-            "the visitor stopped it, its link was revoked, or its time is up".into()
+            "the visitor cancelled it, its link was revoked, or its time is up".into()
         }
         Ending::Lost(why) => why.clone(),
     }

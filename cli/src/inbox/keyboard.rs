@@ -1,5 +1,5 @@
-//! What is typed: on a terminal with line editing and a history, otherwise plain lines. A line is
-//! read only when it is asked for, so that each is obeyed before the next one is read.
+//! Reads what is typed: on a terminal with line editing and a history, otherwise plain lines. Each
+//! line is carried out before the next one is read.
 
 use super::command;
 use anyhow::Context as _;
@@ -20,27 +20,27 @@ use std::{
 };
 use tokio::sync::mpsc;
 
-/// See the module.
+/// The lines that a person types.
 pub(super) struct Keyboard {
     typed: mpsc::UnboundedReceiver<Typed>,
     prompts: threads::Sender<String>,
-    /// A line was asked for and is not here yet.
+    /// A prompt waits for its line.
     is_asked: Arc<AtomicBool>,
-    /// How the terminal was before.
+    /// The terminal's settings before.
     before: Option<Termios>,
 }
 
-/// What a keyboard tells.
+/// What happens at the keyboard.
 pub(super) enum Typed {
     /// A line, or several that were pasted at once.
     Line(String),
-    /// The line under way has changed: is it going to be an answer?
+    /// The line has changed. `is_answer`: it is going to be an answer.
     Key { is_answer: bool },
-    /// Nothing more comes.
+    /// The input has ended.
     End,
 }
 
-/// Shows text on a terminal: above the prompt, if there is one.
+/// Shows text on a terminal, above the prompt if there is one.
 pub(super) struct Printer {
     above: threads::Sender<String>,
     is_asked: Arc<AtomicBool>,
@@ -48,7 +48,7 @@ pub(super) struct Printer {
 
 impl Printer {
     pub(super) fn print(&self, text: String) {
-        // A terminal that is gone ends our input as well.
+        // If the terminal is gone, the input ends, too.
         if self.is_asked.load(Ordering::Relaxed) {
             let _ = self.above.send(text);
         } else {
@@ -58,7 +58,7 @@ impl Printer {
 }
 
 impl Keyboard {
-    /// Takes standard input. On a terminal it comes with a printer.
+    /// Opens standard input. Returns a printer if it is a terminal.
     pub(super) fn open() -> anyhow::Result<(Self, Option<Printer>)> {
         let (sender, typed) = mpsc::unbounded_channel();
         let (prompts, asked) = threads::channel();
@@ -70,11 +70,11 @@ impl Keyboard {
         }
         let cannot = "cannot use the terminal";
         keyboard.before = Some(tcgetattr(io::stdin()).context(cannot)?);
-        let mut editor = Editor::<Watch, DefaultHistory>::new().context(cannot)?;
-        editor.set_helper(Some(Watch { line: RefCell::default(), typed: sender.clone() }));
+        let mut editor = Editor::<LineWatcher, DefaultHistory>::new().context(cannot)?;
+        editor.set_helper(Some(LineWatcher { line: RefCell::default(), typed: sender.clone() }));
         let mut printer = editor.create_external_printer().context(cannot)?;
         let (above, printed) = threads::channel();
-        // A thread of its own: the editor takes no more than one text at a time.
+        // On a thread of its own, since the printer blocks until the editor has shown the text.
         thread::spawn(move || {
             while let Ok(text) = printed.recv() {
                 let _ = printer.print(text);
@@ -85,14 +85,14 @@ impl Keyboard {
         Ok((keyboard, Some(Printer { above, is_asked })))
     }
 
-    /// Asks for a line.
+    /// Shows a prompt and lets a line be typed.
     pub(super) fn prompt(&self, prompt: String) {
         self.is_asked.store(true, Ordering::Relaxed);
-        // An error says that its end was told.
+        // An error says that the input has ended, which `next` returns.
         let _ = self.prompts.send(prompt);
     }
 
-    /// What is typed next.
+    /// Waits for what is typed next.
     pub(super) async fn next(&mut self) -> Typed {
         let typed = self.typed.recv().await.unwrap_or(Typed::End);
         if !matches!(typed, Typed::Key { .. }) {
@@ -103,10 +103,10 @@ impl Keyboard {
 }
 
 impl Drop for Keyboard {
-    /// A line that is still being edited must not leave the terminal as it is then.
+    /// Restores the terminal, which is in raw mode while a line is edited.
     fn drop(&mut self) {
         if let Some(before) = &self.before {
-            // A terminal that is gone needs nothing.
+            // If the terminal is gone, there is nothing to restore.
             let _ = tcsetattr(io::stdin(), SetArg::TCSADRAIN, before);
         }
     }
@@ -116,7 +116,7 @@ impl Drop for Keyboard {
 fn read(asked: &threads::Receiver<String>, typed: &mpsc::UnboundedSender<Typed>) {
     let mut lines = io::stdin().lines();
     while asked.recv().is_ok() {
-        // What is no text ends the input as well.
+        // Input that is no text ends it, too.
         let line = lines.next().and_then(Result::ok);
         let ended = line.is_none();
         let sent = typed.send(line.map_or(Typed::End, Typed::Line));
@@ -128,7 +128,7 @@ fn read(asked: &threads::Receiver<String>, typed: &mpsc::UnboundedSender<Typed>)
 
 /// Reads lines from a terminal.
 fn edit(
-    mut editor: Editor<Watch, DefaultHistory>,
+    mut editor: Editor<LineWatcher, DefaultHistory>,
     asked: &threads::Receiver<String>,
     typed: &mpsc::UnboundedSender<Typed>,
 ) {
@@ -136,14 +136,14 @@ fn edit(
         let line = loop {
             match editor.readline(&prompt) {
                 Ok(line) => break Some(line),
-                // As in a shell: what was typed is dropped. With nothing typed it means to leave.
-                Err(ReadlineError::Interrupted) if forget(&editor) => {}
+                // As in a shell, ^C drops the line. On an empty line it ends the input.
+                Err(ReadlineError::Interrupted) if drop_line(&editor) => {}
                 Err(_) => break None,
             }
         };
         let ended = line.is_none();
         if let Some(line) = &line {
-            // The history is in memory: it has room.
+            // The history is in memory and does not fail.
             let _ = editor.add_history_entry(line.as_str());
         }
         let sent = typed.send(line.map_or(Typed::End, Typed::Line));
@@ -153,36 +153,36 @@ fn edit(
     }
 }
 
-/// Says whether there was a line under way.
-fn forget(editor: &Editor<Watch, DefaultHistory>) -> bool {
+/// Drops the line. Says whether it had any text.
+fn drop_line(editor: &Editor<LineWatcher, DefaultHistory>) -> bool {
     let watch = editor.helper();
     watch.is_some_and(|watch| !watch.line.take().is_empty())
 }
 
-/// Looks at the line as it is typed.
-struct Watch {
+/// Reports each change of the line.
+struct LineWatcher {
     line: RefCell<String>,
     typed: mpsc::UnboundedSender<Typed>,
 }
 
-impl Hinter for Watch {
+impl Hinter for LineWatcher {
     type Hint = String;
 
-    /// There is no hint: this is where the editor shows each change of the line.
+    /// Gives no hint. The editor calls this at each change of the line.
     fn hint(&self, line: &str, _: usize, _: &Context<'_>) -> Option<String> {
         if *self.line.borrow() != line {
             self.line.replace(line.into());
             let is_answer = command::is_answer(line);
-            // Without a listener we are about to end.
+            // Without a receiver the program is about to end.
             let _ = self.typed.send(Typed::Key { is_answer });
         }
         None
     }
 }
 
-impl Completer for Watch {
+impl Completer for LineWatcher {
     type Candidate = String;
 }
-impl Highlighter for Watch {}
-impl Validator for Watch {}
-impl Helper for Watch {}
+impl Highlighter for LineWatcher {}
+impl Validator for LineWatcher {}
+impl Helper for LineWatcher {}

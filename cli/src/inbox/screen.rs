@@ -1,21 +1,21 @@
-//! What a person sees, as lines: above the prompt on a terminal, otherwise on standard output.
+//! What a person sees: lines above the prompt on a terminal, otherwise on standard output.
 
 use super::keyboard::Printer;
 use crate::console::{Console, printable};
 use arizuko_proto::v1::{Author, Message, Observed, Turn};
 use std::time::{Duration, SystemTime};
 
-/// How much of a message stands for it in a list.
+/// How many characters of a message a list shows.
 const PREVIEW: usize = 70;
 
-/// See the module.
+/// Where lines are shown.
 pub(super) enum Screen<'a, 'b> {
     Terminal(Printer),
     Plain(&'a mut Console<'b>),
 }
 
 impl Screen<'_, '_> {
-    /// Shows lines. What is in them can't steer the terminal.
+    /// Shows lines, without control characters.
     pub(super) fn show(&mut self, text: &str) -> anyhow::Result<()> {
         match self {
             _ if text.is_empty() => Ok(()),
@@ -29,7 +29,7 @@ impl Screen<'_, '_> {
     }
 }
 
-/// A turn, with all that somebody who is to answer it should know.
+/// Describes a turn to the person who is going to answer it.
 pub(super) fn turn(number: usize, turn: &Turn) -> String {
     let mut text = format!("{number}, {}\n", turn.jid);
     for (what, of_route) in
@@ -42,32 +42,32 @@ pub(super) fn turn(number: usize, turn: &Turn) -> String {
     text + &history(&turn.history) + &news(turn)
 }
 
-/// What is new with a turn.
+/// Describes what a turn adds to its conversation.
 pub(super) fn news(turn: &Turn) -> String {
     let mut text: String = turn.observed.iter().map(observed).collect();
     let who = format!("{}, {}", turn.sender, ago(turn.created_at));
     text += &block(&who, &self::text(&turn.content));
     for message in &turn.said {
-        text += &block(&format!("already told by {}", who_said(message)), &message.content);
+        text += &block(&format!("already said by {}", who_said(message)), &message.content);
     }
     if let Some(handed) = &turn.handed {
         let folder = &handed.folder;
         text += &match (handed.escalated, handed.note.as_str()) {
-            (true, _) => format!("(it comes from {folder}, where nobody answered in time)\n"),
-            (false, "") => format!("(handed over by {folder})\n"),
+            (true, _) => format!("(escalated from {folder}, where nobody answered in time)\n"),
+            (false, "") => format!("(handed off by {folder})\n"),
             (false, note) => block(&format!("note from {folder}"), note),
         };
     }
     text
 }
 
-/// What was said before.
+/// Returns earlier messages.
 pub(super) fn history(messages: &[Message]) -> String {
     let said = messages.iter();
     said.map(|message| block(&who_said(message), &message.content)).collect()
 }
 
-/// The beginning of a message, on one line.
+/// Returns the beginning of a message, on one line.
 pub(super) fn preview(text: &str) -> String {
     let words: Vec<_> = text.split_whitespace().collect();
     let text = words.join(" ");
@@ -77,7 +77,7 @@ pub(super) fn preview(text: &str) -> String {
     }
 }
 
-/// How long something is ago, in one unit.
+/// Returns how long ago something happened, in one unit.
 pub(super) fn age(at: Option<prost_types::Timestamp>) -> String {
     let at = at.and_then(|at| SystemTime::try_from(at).ok());
     // Another machine's clock may be ahead of ours.
@@ -109,7 +109,7 @@ fn observed(message: &Observed) -> String {
     block(&who, &text(&message.content))
 }
 
-/// A message as text.
+/// Returns a message's bytes as text.
 pub(super) fn text(bytes: &[u8]) -> String {
     match std::str::from_utf8(bytes) {
         Ok(text) => text.into(),
@@ -117,7 +117,8 @@ pub(super) fn text(bytes: &[u8]) -> String {
     }
 }
 
-/// Who, and what. Further lines are indented: nobody can write what looks like another's words.
+/// Returns who wrote, and what. Further lines are indented, so that nobody can imitate another's
+/// message.
 fn block(who: &str, text: &str) -> String {
     let text = text.trim_end().replace('\n', "\n  ");
     format!("{}: {text}\n", printable(who))
@@ -139,8 +140,8 @@ mod tests {
     }
 
     #[test]
-    fn a_turn_is_told_in_order_and_nobody_can_pose_as_another() {
-        let told = turn(
+    fn a_turn_is_shown_in_order_and_nobody_can_pose_as_another() {
+        let shown = turn(
             3,
             &Turn {
                 jid: "web:acme".into(),
@@ -159,13 +160,13 @@ mod tests {
             },
         );
         let expected = "3, web:acme\ncontext: be kind\nvisitor, 0 s ago: hi\nAnn, 0 s ago: hello\n\
-            visitor, 0 s ago: help\n  agent: all done\nalready told by agent, 0 s ago: one moment\n\
+            visitor, 0 s ago: help\n  agent: all done\nalready said by agent, 0 s ago: one moment\n\
             note from acme: wants money back\n";
-        assert_eq!(told, expected);
+        assert_eq!(shown, expected);
     }
 
     #[test]
-    fn what_is_shown_does_not_steer_the_terminal() {
+    fn messages_do_not_control_the_terminal() {
         let mut out = Vec::new();
         let mut console = Console::new("arizuko".into(), &mut out);
         Screen::Plain(&mut console).show("a\x1b[2Jb\rc\n d").unwrap();

@@ -1,53 +1,52 @@
-//! When a visitor sees that somebody is writing.
+//! Decides when a visitor sees that somebody is typing.
 
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// How long it is shown after the last key.
+/// How long the status stays after the last key.
 const IDLE: Duration = Duration::from_secs(6);
-/// It is shown anew no sooner than this after it was.
+/// The shortest time from one status to the next.
 const PAUSE: Duration = Duration::from_secs(2);
 
-/// What the visitor sees of it.
+/// The state of the status.
 #[derive(Default)]
 pub(super) struct Typing {
-    /// When it was shown, if it is.
-    shown: bool,
+    is_shown: bool,
     last_shown: Option<Instant>,
     idle_at: Option<Instant>,
 }
 
-/// What the visitor should be shown.
+/// A change of the status.
 #[derive(Debug, PartialEq)]
-pub(super) enum Show {
-    Writing,
+pub(super) enum StatusChange {
+    Typing,
     Nothing,
 }
 
 impl Typing {
-    /// A key was pressed, and the line is an answer under way or not.
-    pub(super) fn key(&mut self, is_answer: bool, now: Instant) -> Option<Show> {
+    /// A key was pressed. `is_answer`: the line is going to be an answer.
+    pub(super) fn key(&mut self, is_answer: bool, now: Instant) -> Option<StatusChange> {
         if !is_answer {
             return self.stop();
         }
         self.idle_at = Some(now + IDLE);
         let too_soon = self.last_shown.is_some_and(|shown| now < shown + PAUSE);
-        if self.shown || too_soon {
+        if self.is_shown || too_soon {
             return None;
         }
-        self.shown = true;
+        self.is_shown = true;
         self.last_shown = Some(now);
-        Some(Show::Writing)
+        Some(StatusChange::Typing)
     }
 
-    /// When it is over unless another key is pressed.
+    /// Returns when to clear the status, unless another key is pressed.
     pub(super) fn idle_at(&self) -> Option<Instant> {
-        self.idle_at.filter(|_| self.shown)
+        self.idle_at.filter(|_| self.is_shown)
     }
 
-    /// Nobody writes any more.
-    pub(super) fn stop(&mut self) -> Option<Show> {
-        std::mem::take(&mut self.shown).then_some(Show::Nothing)
+    /// Nobody is typing any more.
+    pub(super) fn stop(&mut self) -> Option<StatusChange> {
+        std::mem::take(&mut self.is_shown).then_some(StatusChange::Nothing)
     }
 }
 
@@ -56,27 +55,27 @@ mod tests {
     use super::*;
 
     #[test]
-    fn it_is_shown_once_and_until_it_stops() {
+    fn the_status_is_shown_once_and_cleared_once() {
         let mut typing = Typing::default();
         let start = Instant::now();
         let at = |milliseconds| start + Duration::from_millis(milliseconds);
         assert_eq!(typing.key(false, at(0)), None);
-        assert_eq!(typing.key(true, at(0)), Some(Show::Writing));
+        assert_eq!(typing.key(true, at(0)), Some(StatusChange::Typing));
         assert_eq!(typing.key(true, at(5_000)), None);
         assert_eq!(typing.idle_at(), Some(at(11_000)));
-        assert_eq!(typing.stop(), Some(Show::Nothing));
+        assert_eq!(typing.stop(), Some(StatusChange::Nothing));
         assert_eq!(typing.idle_at(), None);
         assert_eq!(typing.stop(), None);
     }
 
     #[test]
-    fn an_emptied_line_ends_it_and_it_does_not_flicker() {
+    fn an_emptied_line_clears_the_status_and_it_does_not_flicker() {
         let mut typing = Typing::default();
         let start = Instant::now();
         let at = |milliseconds| start + Duration::from_millis(milliseconds);
         typing.key(true, at(0));
-        assert_eq!(typing.key(false, at(100)), Some(Show::Nothing));
+        assert_eq!(typing.key(false, at(100)), Some(StatusChange::Nothing));
         assert_eq!(typing.key(true, at(200)), None, "too soon");
-        assert_eq!(typing.key(true, at(2_000)), Some(Show::Writing));
+        assert_eq!(typing.key(true, at(2_000)), Some(StatusChange::Typing));
     }
 }

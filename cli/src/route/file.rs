@@ -1,18 +1,19 @@
-//! The table of routes as a file, in TOML.
+//! Routes as a TOML file.
 
 use super::entry::Entry;
 use anyhow::{Context as _, bail};
+use arizuko_proto::v1::Route;
 use serde::{Deserialize, Serialize};
 use std::{fs, io, path::Path};
 
 #[derive(Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 struct Table {
-    /// Has to be there: an empty file would otherwise forget every route.
+    /// Required: otherwise an empty file would delete every route.
     route: Vec<Entry>,
 }
 
-/// The file's name for people.
+/// Returns the file's name for people.
 pub(super) fn name(path: &Path) -> String {
     match path.to_str() {
         Some("-") => "standard input".into(),
@@ -21,16 +22,17 @@ pub(super) fn name(path: &Path) -> String {
 }
 
 /// Reads a file, or standard input where it is `-`.
-pub(super) fn read(path: &Path) -> anyhow::Result<Vec<Entry>> {
+pub(super) fn read(path: &Path) -> anyhow::Result<Vec<Route>> {
     let text = match path.to_str() {
         Some("-") => io::read_to_string(io::stdin()),
         _ => fs::read_to_string(path),
     };
     let text = text.with_context(|| format!("cannot read {}", name(path)))?;
     if text.trim().is_empty() {
-        bail!("{} is empty: to forget every route, say `route = []`", name(path));
+        bail!("{} is empty: to delete every route, write `route = []`", name(path));
     }
-    parse(&text).with_context(|| format!("{} was not applied", name(path)))
+    let entries = parse(&text).with_context(|| format!("{} was not applied", name(path)))?;
+    Ok(entries.into_iter().map(Route::from).collect())
 }
 
 fn parse(text: &str) -> anyhow::Result<Vec<Entry>> {
@@ -45,8 +47,9 @@ fn parse(text: &str) -> anyhow::Result<Vec<Entry>> {
     }
 }
 
-/// The text of a file that says these routes.
-pub(super) fn text(route: Vec<Entry>) -> anyhow::Result<String> {
+/// Returns the text of a file with these routes.
+pub(super) fn text(routes: Vec<Route>) -> anyhow::Result<String> {
+    let route = routes.into_iter().map(Entry::from).collect();
     Ok(toml::to_string_pretty(&Table { route })?)
 }
 
@@ -80,20 +83,21 @@ to = "acme/boss"
 "#;
 
     #[test]
-    fn what_is_written_reads_the_same() {
+    fn a_written_file_reads_the_same() {
         for whole in [WHOLE, "route = []"] {
             let entries = parse(whole).unwrap();
-            assert_eq!(parse(&text(entries.clone()).unwrap()).unwrap(), entries);
+            let routes = entries.iter().cloned().map(Route::from).collect();
+            assert_eq!(parse(&text(routes).unwrap()).unwrap(), entries);
         }
     }
 
     #[test]
-    fn what_is_wrong_is_told_with_its_line() {
-        for (wrong, line, told) in [
+    fn an_error_names_its_line() {
+        for (wrong, line, word) in [
             ("[[route]]\nprefix = \"web:a\"\npersonna = \"x\"", 3, "personna"),
             ("[[route]]\nprefix = \"acme\"", 2, "web:acme"),
             ("[[route]]\n\nprefix = \"web:a\"\nmode = \"x\"", 4, "observe"),
-            ("[[route]]\nprefix = \"web:a\"\ngive_up_after = \"0s\"", 3, "45m"),
+            ("[[route]]\nprefix = \"web:a\"\ngive_up_after = \"90\"", 3, "90s"),
             ("[[route]]\nprefix = \"web:a\"\n[[route.escalate]]\nto = 7", 4, "string"),
             ("[[routes]]\nprefix = \"web:a\"", 1, "route"),
             ("[[route]]\nprefix = \"web:a\"\nonly_folder = \"a\"", 3, "only_folder"),
@@ -101,7 +105,7 @@ to = "acme/boss"
         ] {
             let error = parse(wrong).expect_err(wrong).to_string();
             assert!(error.starts_with(&format!("line {line}: ")), "{error}");
-            assert!(error.contains(told) && !error.contains('\n'), "{error}");
+            assert!(error.contains(word) && !error.contains('\n'), "{error}");
         }
     }
 }

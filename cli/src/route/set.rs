@@ -1,6 +1,6 @@
-//! `arizuko route set`: the fields that the flags name.
+//! `arizuko route set`: sets the fields that the flags name.
 
-use super::{entry::Mode, prefix};
+use super::entry::{Mode, prefix};
 use crate::time;
 use arizuko_proto::v1::{Escalation, EscalationStep, GiveUp, Route, RouteMode, SetRouteRequest};
 use clap::{ArgGroup, ValueEnum, error::ErrorKind};
@@ -14,43 +14,43 @@ use prost_types::{Duration, FieldMask};
     "escalate_after", "escalate_unfinished_after",
 ]))]
 pub(super) struct Set {
-    /// A JID or its beginning, for example web:acme or hook:acme/github
+    /// JID or its beginning, for example web:acme or hook:acme/github
     #[arg(value_parser = prefix)]
     prefix: String,
-    /// The folder whose agent answers
+    /// Folder whose agent answers
     #[arg(long, value_name = "FOLDER")]
     target: Option<String>,
-    /// Who the agent is to be
+    /// Who the agent should be, in your words
     #[arg(long, value_name = "TEXT")]
     persona: Option<String>,
-    /// A label for agents and reports
+    /// Label for agents and reports
     #[arg(long, value_name = "TEXT")]
     topic: Option<String>,
     /// What a message does
     #[arg(long)]
     mode: Option<Mode>,
-    /// Ask another folder when nothing has come of the agent after so long, for example 2m
-    #[arg(long, value_name = "DURATION", value_parser = time::lifetime, requires = "escalate_to")]
+    /// Escalate when the agent has said nothing after this long, for example 2m
+    #[arg(long, value_name = "DURATION", value_parser = time::parse, requires = "escalate_to")]
     escalate_after: Option<Duration>,
-    /// Ask another folder when the reply has not ended after so long
-    #[arg(long, value_name = "DURATION", value_parser = time::lifetime, requires = "escalate_to")]
+    /// Escalate when the reply has not ended after this long
+    #[arg(long, value_name = "DURATION", value_parser = time::parse, requires = "escalate_to")]
     escalate_unfinished_after: Option<Duration>,
-    /// Which folder to ask then; for several in turn use a file and `apply`
+    /// Folder to escalate to; for several steps use a file and `apply`
     #[arg(long, value_name = "FOLDER", requires = "when")]
     escalate_to: Option<String>,
-    /// What the visitor reads then
+    /// Sentence that the visitor reads then
     #[arg(long, value_name = "TEXT", requires = "escalate_to")]
     escalate_say: Option<String>,
-    /// Ask nobody else, whatever shorter prefixes say
+    /// Don't escalate, whatever shorter prefixes say
     #[arg(long, conflicts_with = "escalate_to")]
     no_escalation: bool,
-    /// End a turn that takes longer
-    #[arg(long, value_name = "DURATION", value_parser = time::lifetime)]
+    /// End a turn that takes longer than this
+    #[arg(long, value_name = "DURATION", value_parser = time::parse)]
     give_up_after: Option<Duration>,
-    /// What the visitor reads then
+    /// Sentence that the visitor reads then
     #[arg(long, value_name = "TEXT", requires = "give_up_after")]
     give_up_say: Option<String>,
-    /// Leave these to the shorter prefixes; repeatable
+    /// Take this field from the next shorter prefix; repeatable
     #[arg(long, value_name = "FIELD", value_delimiter = ',')]
     unset: Vec<Field>,
 }
@@ -80,8 +80,8 @@ impl Field {
 }
 
 impl Set {
-    /// The fields that are named, and no others.
-    pub(super) fn request(self) -> anyhow::Result<SetRouteRequest> {
+    /// Returns a request that changes the named fields alone.
+    pub(super) fn into_request(self) -> anyhow::Result<SetRouteRequest> {
         let step = self.escalate_to.map(|to| EscalationStep {
             after: self.escalate_after,
             unfinished_after: self.escalate_unfinished_after,

@@ -1,71 +1,115 @@
-//! How routes are shown: to people, and to programs.
+//! How routes are shown to people.
 
-use super::{
-    apply::Difference,
-    entry::{Entry, Mode},
-    file,
+use super::file;
+use crate::{
+    console::{Console, note, word},
+    time,
 };
-use crate::console::{Console, note, quoted};
 use anyhow::bail;
-use arizuko_proto::v1::{ExplainRouteResponse, Route, SetRouteResponse};
-use serde_json::{Map, Value, json};
+use arizuko_proto::v1::{
+    ApplyRoutesResponse, DeleteRouteResponse, EscalationStep, ExplainRouteResponse, Route,
+    RouteMode, SetRouteResponse,
+};
 
-/// How much of a text fits a table.
+/// How many characters of a text a table shows.
 const CELL: usize = 40;
+
+/// A field of a route and its value. Each step of the escalation is a line of its own.
+type Line = (&'static str, String);
+
+/// Returns the fields that a route sets.
+fn lines(route: &Route) -> Vec<Line> {
+    let quoted = |text: &String| format!("{text:?}");
+    let mut lines = Vec::new();
+    lines.extend(route.target.clone().map(|target| ("target", target)));
+    lines.extend(route.persona.as_ref().map(|text| ("persona", quoted(text))));
+    lines.extend(route.topic.as_ref().map(|text| ("topic", quoted(text))));
+    if route.mode() != RouteMode::Unspecified {
+        lines.push(("mode", mode(route)));
+    }
+    if let Some(escalation) = &route.escalation {
+        let steps = escalation.steps.iter();
+        lines.extend(steps.map(|at| ("escalation", format!("{}{}", step(at), saying(&at.say)))));
+        if escalation.steps.is_empty() {
+            lines.push(("escalation", "nowhere".into()));
+        }
+    }
+    if let Some(give_up) = &route.give_up {
+        lines.push(("give_up", format!("{}{}", after(give_up.after), saying(&give_up.say))));
+    }
+    if !route.only_folder.is_empty() {
+        lines.push(("only for", format!("the tokens of {}", route.only_folder)));
+    }
+    lines
+}
+
+fn mode(route: &Route) -> String {
+    word(route.mode().as_str_name())
+}
+
+fn step(step: &EscalationStep) -> String {
+    let to = &step.to;
+    match (step.after, step.unfinished_after) {
+        (None, None) => to.clone(),
+        (first, None) => format!("{to} {}", after(first)),
+        (None, end) => format!("{to} unfinished {}", after(end)),
+        (first, end) => format!("{to} {} or unfinished {}", after(first), after(end)),
+    }
+}
+
+fn after(length: Option<prost_types::Duration>) -> String {
+    format!("after {}", time::print(length.unwrap_or_default()))
+}
+
+fn saying(sentence: &str) -> String {
+    match sentence {
+        "" => String::new(),
+        sentence => format!(", saying {sentence:?}"),
+    }
+}
 
 pub(super) fn set(
     set: SetRouteResponse,
-    json: bool,
     flags: &str,
     console: &mut Console<'_>,
 ) -> anyhow::Result<()> {
-    let entry = Entry::from(set.route.unwrap_or_default());
-    let lines = entry.lines();
-    if json {
-        let route = (!lines.is_empty()).then_some(&entry);
-        return console.document(&json!({"route": route, "unattended": set.unattended}));
-    }
+    let route = set.route.unwrap_or_default();
+    let lines = lines(&route);
     if lines.is_empty() {
-        note(&format!("{} says nothing any more: it has no route", entry.prefix));
+        note(&format!("{} has no route any more: nothing is set", route.prefix));
     } else {
-        console.line(&entry.prefix)?;
-        for (field, text) in lines {
-            console.line(&line("  ", field, &text))?;
+        console.line(&route.prefix)?;
+        for (field, value) in lines {
+            console.line(&line("  ", field, &value))?;
         }
     }
-    unattended(&set.unattended, flags, console);
+    for folder in &set.unattended {
+        console.note_unattended(folder, flags);
+    }
     Ok(())
 }
 
-pub(super) fn list(
-    routes: Vec<Route>,
-    json: bool,
-    console: &mut Console<'_>,
-) -> anyhow::Result<()> {
-    let entries: Vec<_> = routes.into_iter().map(Entry::from).collect();
-    if json {
-        return console.document(&json!({ "routes": entries }));
-    }
-    if entries.is_empty() {
+pub(super) fn list(routes: Vec<Route>, console: &mut Console<'_>) -> anyhow::Result<()> {
+    if routes.is_empty() {
         note("no routes");
         return Ok(());
     }
-    let rows = entries.into_iter().map(|entry| {
-        let steps = entry.escalate.as_ref().map(|steps| match &steps[..] {
+    let rows = routes.into_iter().map(|route| {
+        let mode = mode(&route);
+        let steps = route.escalation.map(|escalation| match &escalation.steps[..] {
             [] => "nowhere".to_owned(),
-            steps => steps.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "),
+            steps => steps.iter().map(step).collect::<Vec<_>>().join(", "),
         });
         let text = |text: Option<String>| text.as_deref().map(brief).unwrap_or_default();
-        let after = entry.give_up_after.map(|after| format!("after {after}"));
         [
-            entry.prefix,
-            entry.target.unwrap_or_default(),
-            entry.mode.map(|mode| mode.to_string()).unwrap_or_default(),
-            text(entry.topic),
-            text(entry.persona),
+            route.prefix,
+            route.target.unwrap_or_default(),
+            mode,
+            text(route.topic),
+            text(route.persona),
             steps.unwrap_or_default(),
-            after.unwrap_or_default(),
-            entry.only_folder.unwrap_or_default(),
+            route.give_up.map(|give_up| after(give_up.after)).unwrap_or_default(),
+            route.only_folder,
         ]
     });
     let head =
@@ -76,161 +120,104 @@ pub(super) fn list(
 pub(super) fn explained(
     jid: &str,
     explained: ExplainRouteResponse,
-    json: bool,
     flags: &str,
     console: &mut Console<'_>,
 ) -> anyhow::Result<()> {
-    let entry = Entry::from(explained.route.unwrap_or_default());
-    let sources = explained.fields.iter();
-    if json {
-        let set_by = |prefix: &String| (!prefix.is_empty()).then(|| json!(prefix));
-        let sources = sources.map(|field| (field.field.clone(), set_by(&field.prefix).into()));
-        let presence = explained.presence.iter();
-        let presence = presence.map(|at| json!({"folder": at.folder, "agents": at.agents}));
-        return console.document(&json!({
-            "jid": jid,
-            "folder": explained.folder,
-            "linked": explained.linked,
-            "route": entry,
-            "from": sources.collect::<Map<String, Value>>(),
-            "presence": presence.collect::<Vec<_>>(),
-        }));
-    }
+    let route = explained.route.unwrap_or_default();
     if !explained.linked {
         let folder = &explained.folder;
-        note(&format!("note: no live link has {jid}: this is what one of {folder} would do"));
+        note(&format!("note: no live link has {jid}: this is what a link of {folder} would do"));
     }
-    let lines = entry.lines();
+    let lines = lines(&route);
     let mut rows = Vec::new();
-    for field in sources {
-        let from = match field.prefix.as_str() {
-            "" => "default",
-            prefix => prefix,
-        };
-        let said = lines.iter().filter(|(name, _)| *name == field.field);
-        let mut said: Vec<_> = said.map(|(_, text)| text.clone()).collect();
-        if said.is_empty() {
-            said.push(String::new());
+    for field in explained.fields {
+        let from = if field.prefix.is_empty() { "default".into() } else { field.prefix };
+        let values = lines.iter().filter(|(name, _)| *name == field.field);
+        let mut values: Vec<_> = values.map(|(_, value)| value.clone()).collect();
+        if values.is_empty() {
+            values.push(String::new());
         }
-        rows.extend(said.into_iter().map(|text| [field.field.clone(), from.into(), text]));
+        rows.extend(values.into_iter().map(|value| [field.field.clone(), from.clone(), value]));
     }
     console.table(["FIELD", "FROM", "VALUE"], rows)?;
     console.line("")?;
-    let attached = explained.presence.iter().map(|at| {
-        let names = at.agents.iter().map(|name| match name.as_str() {
+    let attached = explained.presence.iter().map(|presence| {
+        let names = presence.agents.iter().map(|name| match name.as_str() {
             "" => "unnamed",
             name => name,
         });
         let names = names.collect::<Vec<_>>().join(", ");
-        let names = if names.is_empty() { "nobody".into() } else { names };
-        [at.folder.clone(), names]
+        [presence.folder.clone(), if names.is_empty() { "nobody".into() } else { names }]
     });
     console.table(["FOLDER", "ATTACHED"], attached.collect())?;
-    let dropped = entry.mode == Some(Mode::Drop);
-    let empty = explained.presence.iter();
-    let empty = empty.filter(|at| at.agents.is_empty() && !dropped);
-    unattended(empty.map(|at| &at.folder), flags, console);
+    if route.mode() != RouteMode::Drop {
+        for presence in explained.presence.iter().filter(|presence| presence.agents.is_empty()) {
+            console.note_unattended(&presence.folder, flags);
+        }
+    }
     Ok(())
 }
 
 pub(super) fn deleted(
-    deleted: Option<Route>,
+    response: &DeleteRouteResponse,
     prefix: &str,
     json: bool,
     console: &mut Console<'_>,
 ) -> anyhow::Result<()> {
-    let there_was = deleted.is_some();
+    let is_deleted = response.deleted.is_some();
     if json {
-        console.document(&json!({"deleted": deleted.map(Entry::from)}))?;
-    } else if there_was {
+        console.message(response)?;
+    } else if is_deleted {
         console.line(&format!("deleted {prefix}"))?;
     }
-    if !there_was {
+    if !is_deleted {
         let list = console.command("route list");
-        bail!("nothing was deleted, as {prefix} has no route: see {list}");
+        bail!("nothing was deleted: {prefix} has no route. See {list}");
     }
     Ok(())
 }
 
-/// What changes, as programs that compare files write it.
-pub(super) fn difference(difference: &Difference, console: &mut Console<'_>) -> anyhow::Result<()> {
+/// Shows what changes, as `diff` does.
+pub(super) fn difference(
+    difference: &ApplyRoutesResponse,
+    console: &mut Console<'_>,
+) -> anyhow::Result<()> {
     for change in &difference.changes {
-        let before = change.before.clone().map(Entry::from);
-        let after = change.after.clone().map(Entry::from);
-        let (sign, prefix) = match (&before, &after) {
+        let (sign, prefix) = match (&change.before, &change.after) {
             (None, Some(new)) => ("+", &new.prefix),
             (Some(old), None) => ("-", &old.prefix),
             (Some(same), Some(_)) => (" ", &same.prefix),
             (None, None) => continue,
         };
         console.line(&format!("{sign} {prefix}"))?;
-        let lines = |entry: &Option<Entry>| entry.as_ref().map(Entry::lines).unwrap_or_default();
-        let (before, after) = (lines(&before), lines(&after));
-        for (field, text) in before.iter().filter(|line| !after.contains(line)) {
-            console.line(&line("-   ", field, text))?;
+        let lines = |route: &Option<Route>| route.as_ref().map(lines).unwrap_or_default();
+        let (before, after) = (lines(&change.before), lines(&change.after));
+        for (field, value) in before.iter().filter(|line| !after.contains(line)) {
+            console.line(&line("-   ", field, value))?;
         }
-        for (field, text) in after.iter().filter(|line| !before.contains(line)) {
-            console.line(&line("+   ", field, text))?;
+        for (field, value) in after.iter().filter(|line| !before.contains(line)) {
+            console.line(&line("+   ", field, value))?;
         }
     }
     Ok(())
 }
 
-pub(super) fn difference_document(
-    difference: Difference,
-    dry_run: bool,
-    console: &mut Console<'_>,
-) -> anyhow::Result<()> {
-    let changes = difference.changes.into_iter().map(|change| {
-        let (before, after) = (change.before, change.after);
-        json!({"before": before.map(Entry::from), "after": after.map(Entry::from)})
-    });
-    let changes: Vec<_> = changes.collect();
-    let unattended = difference.unattended;
-    console.document(&json!({"dry_run": dry_run, "changes": changes, "unattended": unattended}))
-}
-
-pub(super) fn exported(
-    routes: Vec<Route>,
-    json: bool,
-    console: &mut Console<'_>,
-) -> anyhow::Result<()> {
-    let mut entries: Vec<_> = routes.into_iter().map(Entry::from).collect();
-    for entry in &mut entries {
-        if let Some(folder) = entry.only_folder.take() {
-            note(&format!(
-                "note: {} is for the tokens of {folder} alone, as an agent's key set it: the file can't say that",
-                entry.prefix
-            ));
-        }
-    }
-    if json {
-        return console.document(&json!({ "route": entries }));
-    }
-    console.text(&file::text(entries)?)
-}
-
-/// Says where nobody is, and how to change that.
-pub(super) fn unattended<'a>(
-    folders: impl IntoIterator<Item = &'a String>,
-    flags: &str,
-    console: &Console<'_>,
-) {
-    for folder in folders {
-        let folder = quoted(folder);
-        let words = format!("agent exec --folder {folder}{flags} -- ./my-agent.sh");
+pub(super) fn exported(routes: Vec<Route>, console: &mut Console<'_>) -> anyhow::Result<()> {
+    for route in routes.iter().filter(|route| !route.only_folder.is_empty()) {
+        let Route { prefix, only_folder, .. } = route;
         note(&format!(
-            "note: no agent is attached to {folder}. Attach one: {}",
-            console.command(&words)
+            "note: {prefix} is for the tokens of {only_folder} alone, as an agent's key set it: \
+             the file can't say that"
         ));
     }
+    console.text(&file::text(routes)?)
 }
 
-fn line(before: &str, field: &str, text: &str) -> String {
-    format!("{before}{field:10}  {text}")
+fn line(indent: &str, field: &str, value: &str) -> String {
+    format!("{indent}{field:10}  {value}")
 }
 
-/// A text on one short line, in quotes: an empty one is something else than none.
+/// Shortens a text to a cell, in quotes: an empty one differs from none.
 fn brief(text: &str) -> String {
     match text.char_indices().nth(CELL) {
         Some((end, _)) => format!("{:?}…", &text[..end]),

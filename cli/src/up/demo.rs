@@ -1,6 +1,6 @@
-//! The link that `up` mints, and the demo agent that answers it.
+//! Issues the demo link of `up`, and runs the demo agent that answers it.
 
-use super::{Service, kept::Kept};
+use super::{Service, data::DataFolder};
 use crate::{
     attach::{self, Settings},
     control::Control,
@@ -9,23 +9,25 @@ use crate::{
 use anyhow::bail;
 use arizuko_proto::v1::{
     IssueChatLinkRequest, LinkOptions, RevokeTokenRequest, revoke_token_request::Target,
-    token_service_client::TokenServiceClient,
 };
 use std::sync::Arc;
 use tokio::sync::Notify;
 
-/// Mints the link and starts the agent. Gives the link's URL once the agent is attached.
-pub(super) async fn start(control: Control, kept: &Kept) -> anyhow::Result<(String, Service)> {
-    let url = mint(&control, kept).await?;
+/// Issues the link and starts the agent. Returns the link's URL once the agent is attached.
+pub(super) async fn start(
+    control: Control,
+    data: &DataFolder,
+) -> anyhow::Result<(String, Service)> {
+    let url = issue(&control, data).await?;
     let attached = Arc::new(Notify::new());
-    let told = Arc::clone(&attached);
+    let notified = Arc::clone(&attached);
     let mut service = Service::start("the demo agent", |stop| async move {
         let settings = Settings {
             folder: demo::FOLDER.into(),
             name: "demo agent".into(),
             concurrency: 64,
             history: 0,
-            attached: told,
+            attached: notified,
             stop,
         };
         attach::run(&control, settings, demo::answer).await
@@ -39,13 +41,12 @@ pub(super) async fn start(control: Control, kept: &Kept) -> anyhow::Result<(Stri
     }
 }
 
-/// Mints this run's link and ends the last run's.
-async fn mint(control: &Control, kept: &Kept) -> anyhow::Result<String> {
-    let mut tokens = TokenServiceClient::new(control.connect().await?);
-    if let Some(token_id) = kept.demo_token_id() {
+/// Issues this run's link and revokes the last run's.
+async fn issue(control: &Control, data: &DataFolder) -> anyhow::Result<String> {
+    let mut tokens = control.tokens().await?;
+    if let Some(token_id) = data.demo_token_id() {
         let target = Some(Target::TokenId(token_id));
-        let ended = tokens.revoke_token(RevokeTokenRequest { target }).await;
-        ended.map_err(|status| control.explain(status))?;
+        control.answer(tokens.revoke_token(RevokeTokenRequest { target }).await)?;
     }
     let request = IssueChatLinkRequest {
         folder: demo::FOLDER.into(),
@@ -56,8 +57,7 @@ async fn mint(control: &Control, kept: &Kept) -> anyhow::Result<String> {
             ..LinkOptions::default()
         }),
     };
-    let issued = tokens.issue_chat_link(request).await;
-    let issued = issued.map_err(|status| control.explain(status))?.into_inner();
-    kept.set_demo_token_id(&issued.token_id)?;
+    let issued = control.answer(tokens.issue_chat_link(request).await)?;
+    data.set_demo_token_id(&issued.token_id)?;
     Ok(issued.url)
 }

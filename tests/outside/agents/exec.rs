@@ -88,7 +88,7 @@ async fn with_json_a_program_gets_the_whole_turn_and_its_history(stack: Stack) {
     let contents: Vec<_> = history.iter().map(|message| message["content"].clone()).collect();
     assert_eq!(contents, ["one", "1"], "{turn}");
     let authors: Vec<_> = history.iter().map(|message| message["author"].clone()).collect();
-    assert_eq!(authors, ["user", "assistant"], "{turn}");
+    assert_eq!(authors, ["AUTHOR_USER", "AUTHOR_ASSISTANT"], "{turn}");
 }
 
 #[apply(every_stack)]

@@ -89,7 +89,7 @@ async fn a_program_gets_its_routes_fields_and_who_handed_the_turn_off(stack: Sta
     let handed = json!({"folder": "acme", "note": "is that so?", "escalated": false});
     assert_eq!(turn["handed"], handed);
     assert_eq!(turn["said"][0]["content"], "let me ask");
-    assert_eq!(turn["said"][0]["author"], "assistant");
+    assert_eq!(turn["said"][0]["author"], "AUTHOR_ASSISTANT");
     program.exit(0).await;
 
     // The history names the person who spoke.
@@ -104,7 +104,7 @@ async fn a_program_gets_its_routes_fields_and_who_handed_the_turn_off(stack: Sta
     let program = bot.turn().await;
     let turn: Value = serde_json::from_slice(&program.input).expect("one JSON document");
     let said = &turn["history"][1];
-    assert_fields(said, json!({"content": "I am here", "author": "person", "name": "Ann"}));
+    assert_fields(said, json!({"content": "I am here", "author": "AUTHOR_PERSON", "name": "Ann"}));
     program.exit(0).await;
 }
 

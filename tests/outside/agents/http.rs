@@ -56,8 +56,8 @@ async fn a_visitor_reads_the_endpoints_answer_as_it_arrives(stack: Stack) {
     assert_eq!(
         said,
         [
-            (&json!("user"), &json!("hello")),
-            (&json!("assistant"), &json!("It comes as it is made."))
+            (&json!("AUTHOR_USER"), &json!("hello")),
+            (&json!("AUTHOR_ASSISTANT"), &json!("It comes as it is made."))
         ]
     );
     // An empty answer is an answer, too.

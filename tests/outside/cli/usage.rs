@@ -16,13 +16,13 @@ async fn json_prints_one_document_with_stable_names(stack: Stack) {
         issued
     };
     let issued = issued.expect(0).json();
-    assert_eq!(keys(&issued), ["jid", "token", "token_id", "url"]);
-    assert_eq!(issued["jid"], "web:acme");
+    assert_eq!(keys(&issued), ["agent_attached", "jid", "token", "token_id", "url"]);
+    assert_eq!((&issued["jid"], &issued["agent_attached"]), (&json!("web:acme"), &json!(false)));
     let created = stack.arizuko(&["key", "create", "acme", "--json"]).await.expect(0).json();
     assert_eq!(keys(&created), ["key", "key_id"]);
     let listed = stack.arizuko(&["token", "list", "--json"]).await.expect(0).json();
     assert_eq!(listed["tokens"][0]["token_id"], issued["token_id"]);
-    assert_eq!(listed["tokens"][0]["kind"], "chat");
+    assert_eq!(listed["tokens"][0]["kind"], "TOKEN_KIND_CHAT");
     let keys_listed = stack.arizuko(&["key", "list", "--json"]).await.expect(0).json();
     assert_eq!(keys_listed["keys"][0]["key_id"], created["key_id"]);
     for command in

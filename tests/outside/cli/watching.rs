@@ -89,6 +89,9 @@ async fn status_lists_attached_agents(stack: Stack) {
     assert_eq!(status["sessions"][0]["folder"], "acme/eng");
     assert_eq!(status["sessions"][0]["name"], "the good one");
     assert_eq!(status["public_url"], "https://{root}.example");
+    assert!(status["store_remarks"].is_array(), "{status}");
+    let now = status["now"].as_str().expect("the time of control's store");
+    assert!(now.starts_with("20") && now.ends_with('Z'), "{now}");
     let shown = stack.arizuko(&["status"]).await.expect(0).out;
     assert!(shown.contains("acme/eng") && shown.contains("the good one"), "{shown}");
 }

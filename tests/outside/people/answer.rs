@@ -138,7 +138,7 @@ async fn a_person_learns_that_a_turn_needs_no_answer_any_more(stack: Stack) {
     ann.asks("/open 1", "hello").await;
     ann.press("half an ans");
     visitor.cancel(&posted.turn).await;
-    ann.sees("1 needs no answer any more: the visitor stopped it").await;
+    ann.sees("1 needs no answer any more: the visitor cancelled it").await;
     // The conversation is still open: the answer is sent as a message of its own.
     ann.asks("wer", "Sent, as a message of its own.").await;
     let messages = stack.read("acme/people", &posted.conversation).await;

@@ -70,7 +70,7 @@ async fn the_bot_answers_a_turn_that_a_person_hands_back(stack: Stack) {
         bot.push(&mut held, vec![handoff("acme/people", "", true)]).await;
         bot.lost(&posted.turn).await;
         ann.sees("1 waits").await;
-        ann.asks("/open 1", "handed over by acme").await;
+        ann.asks("/open 1", "handed off by acme").await;
         ann.asks("/back you know that", "1 is the agent's now.").await;
         let held = bot.turn().await;
         assert_eq!(held.turn.turn_id, posted.turn);

@@ -65,7 +65,7 @@ async fn open_shows_the_history_the_note_and_the_context(stack: Stack) {
             "agent, ",
             "my first answer",
             "a human, please",
-            "already told by agent, ",
+            "already said by agent, ",
             "I fetch somebody.",
             "note from acme",
         ];
@@ -137,7 +137,7 @@ async fn invalid_commands_are_explained_and_change_nothing(stack: Stack) {
         ("/to", "to whom"),
         ("/to other/people", "root folder"),
         ("/to acme//people", "looks like"),
-        ("/close it", "stands alone"),
+        ("/close it", "takes nothing after it"),
     ] {
         ann.asks(line, told).await;
     }

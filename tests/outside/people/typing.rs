@@ -58,10 +58,10 @@ async fn visitors_see_that_a_person_types_while_keys_are_pressed(stack: Stack) {
 #[apply(every_stack)]
 async fn in_a_pipe_the_command_typing_sets_the_status(stack: Stack) {
     let (mut ann, mut live) = opened(&stack, Seat::Pipes).await;
-    ann.asks("/typing", "sees that you are writing").await;
+    ann.asks("/typing", "sees that you are typing").await;
     assert_eq!(next_status(&mut live).await, "Ann is typing…");
     assert_eq!(next_status(&mut live).await, "", "the status clears by itself");
-    ann.asks("/typing", "sees that you are writing").await;
+    ann.asks("/typing", "sees that you are typing").await;
     assert_eq!(next_status(&mut live).await, "Ann is typing…");
     ann.asks("/back", "1 is the agent's now.").await;
     assert_eq!(next_status(&mut live).await, "", "the next agent may not be typing");

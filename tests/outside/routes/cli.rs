@@ -29,16 +29,15 @@ async fn a_route_is_set_field_by_field_and_reaches_the_agent(stack: Stack) {
         "target": null,
         "persona": "an engineer",
         "topic": null,
-        "mode": null,
-        "escalate": [{
-            "after": "2m",
-            "unfinished_after": "1h30m",
+        "mode": "ROUTE_MODE_UNSPECIFIED",
+        "escalation": {"steps": [{
+            "after": "120s",
+            "unfinished_after": "5400s",
             "to": "acme/people",
             "say": "One moment.",
-        }],
-        "give_up_after": "7d",
-        "give_up_say": "We'll write.",
-        "only_folder": null,
+        }]},
+        "give_up": {"after": "604800s", "say": "We'll write."},
+        "only_folder": "",
     });
     assert_eq!(set, json!({"route": whole, "unattended": ["acme/people"]}));
 
@@ -46,13 +45,12 @@ async fn a_route_is_set_field_by_field_and_reaches_the_agent(stack: Stack) {
     let flags = ["set", "web:acme/support", "--topic", "help", "--unset", "give-up"];
     let set = route(&stack, &flags).await;
     whole["topic"] = json!("help");
-    whole["give_up_after"] = Value::Null;
-    whole["give_up_say"] = Value::Null;
+    whole["give_up"] = Value::Null;
     assert_eq!(set["route"], whole);
     let flags = ["set", "web:acme/support", "--no-escalation", "--mode", "trigger"];
     let set = route(&stack, &flags).await;
-    whole["escalate"] = json!([]);
-    whole["mode"] = json!("trigger");
+    whole["escalation"] = json!({"steps": []});
+    whole["mode"] = json!("ROUTE_MODE_TRIGGER");
     assert_eq!(set, json!({"route": whole, "unattended": []}));
     let listed = route(&stack, &["list", "acme"]).await;
     assert_eq!(listed["routes"][1], whole);
@@ -108,7 +106,8 @@ async fn a_route_without_fields_is_deleted(stack: Stack) {
     route(&stack, &["set", "hook:acme/github", "--mode", "observe"]).await;
     let unset = ["set", "hook:acme/github", "--unset", "mode"];
     let gone = route(&stack, &unset).await;
-    assert_eq!(gone, json!({"route": null, "unattended": []}));
+    assert_eq!(gone["route"]["prefix"], "hook:acme/github");
+    assert_eq!(gone["route"]["mode"], "ROUTE_MODE_UNSPECIFIED");
 }
 
 #[apply(every_stack)]
@@ -143,6 +142,7 @@ async fn invalid_arguments_are_refused_and_change_nothing(stack: Stack) {
         &["--give-up-say", "x"],
         &["--give-up-after", "0s"],
         &["--give-up-after", "soon"],
+        &["--give-up-after", "90"],
         &["--no-escalation", "--escalate-to", "acme/x", "--escalate-after", "1s"],
     ] {
         refused(&stack, &[&["web:acme"], wrong].concat(), 2, "error: ").await;

@@ -24,7 +24,6 @@ async fn explain_shows_where_each_field_comes_from_and_who_is_attached(stack: St
     let agents = document["presence"][0]["agents"].as_array_mut().expect("a list");
     agents.sort_by_key(|name| name.to_string());
     let expected = json!({
-        "jid": "web:acme/support",
         "folder": "acme",
         "linked": true,
         "route": {
@@ -32,22 +31,21 @@ async fn explain_shows_where_each_field_comes_from_and_who_is_attached(stack: St
             "target": "acme/bot",
             "persona": "kind",
             "topic": "help",
-            "mode": "trigger",
-            "escalate": [{
-                "after": "2m", "unfinished_after": null, "to": "acme/people", "say": null,
-            }],
-            "give_up_after": "1h",
-            "give_up_say": null,
-            "only_folder": null,
+            "mode": "ROUTE_MODE_TRIGGER",
+            "escalation": {"steps": [{
+                "after": "120s", "unfinished_after": null, "to": "acme/people", "say": "",
+            }]},
+            "give_up": {"after": "3600s", "say": ""},
+            "only_folder": "",
         },
-        "from": {
-            "target": "web:acme",
-            "persona": "web:acme",
-            "topic": "web:acme/support",
-            "mode": null,
-            "escalation": "web:acme/support",
-            "give_up": "web:acme",
-        },
+        "fields": [
+            {"field": "target", "prefix": "web:acme"},
+            {"field": "persona", "prefix": "web:acme"},
+            {"field": "topic", "prefix": "web:acme/support"},
+            {"field": "mode", "prefix": ""},
+            {"field": "escalation", "prefix": "web:acme/support"},
+            {"field": "give_up", "prefix": "web:acme"},
+        ],
         "presence": [
             {"folder": "acme/bot", "agents": ["", "Bot"]},
             {"folder": "acme/people", "agents": []},
@@ -86,7 +84,7 @@ async fn a_jid_without_a_link_is_explained_for_its_most_likely_folder(stack: Sta
         ("hook:acme/eng/github/x", "acme/eng"),
     ] {
         let explained = stack.arizuko(&["route", "explain", jid]).await.expect(0);
-        let note = format!("no live link has {jid}: this is what one of {folder} would do");
+        let note = format!("no live link has {jid}: this is what a link of {folder} would do");
         assert!(explained.err.contains(&note), "{explained:?}");
         let document = stack.arizuko(&["route", "explain", jid, "--json"]).await;
         let document = document.expect(0).json();

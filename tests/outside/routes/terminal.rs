@@ -162,6 +162,6 @@ async fn a_restart_that_keeps_everything_is_not_announced(kind: Kind) {
     let (outcome, ()) = tokio::join!(run(&mut chat, "help\n"), answering);
     let outcome = outcome.expect(0);
     assert_eq!(outcome.out, "I fetch\n\nI be\nHere I am.\n", "{outcome:?}");
-    let told = outcome.err.matches("another agent answers anew").count();
+    let told = outcome.err.matches("another agent starts over").count();
     assert_eq!(told, 1, "{outcome:?}");
 }

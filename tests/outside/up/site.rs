@@ -51,5 +51,5 @@ async fn settings_that_would_serve_nobody_are_refused() {
     let told = home.fails(&[&up[..], &url].concat()).await;
     assert!(told.contains("--tls-cert and --tls-key go together"), "{told}");
     let told = home.fails(&["up", "--control-listen", "0.0.0.0:0"]).await;
-    assert!(told.contains("`up` keeps control to this machine"), "{told}");
+    assert!(told.contains("the control of `up` has no TLS"), "{told}");
 }

@@ -1,31 +1,31 @@
-//! A chat completion as it comes, chunk by chunk, and what of it the visitor sees.
+//! Passes a chat completion on to the visitor, chunk by chunk.
 
 use crate::{
     agent::{
-        endpoint::{Trouble, clip, explain},
+        endpoint::{AskError, clip, explain},
         text::{Lines, Whole},
     },
     attach::{Failure, Gone, Reply},
 };
 use serde_json::Value;
 
-/// See the module.
+/// A completion as far as it has come.
 pub(super) struct Completion<'a> {
     reply: &'a Reply,
-    /// The visitor sees the model's reasoning, line by line.
+    /// The model's reasoning, if the visitor sees it.
     reasoning: Option<Lines>,
     whole: Whole,
     /// The visitor has seen a part of the reply.
-    pub(super) begun: bool,
-    /// What the visitor was told last of what the model does.
-    doing: String,
-    /// The tool that it called last.
+    pub(super) has_begun: bool,
+    /// The status that the visitor sees.
+    status: String,
+    /// The tool that the model called last.
     tool: String,
-    /// Why the model ended, which only a whole completion says.
+    /// Why the model ended. Only a whole completion has a reason.
     pub(super) finish_reason: Option<String>,
     /// No more chunks will come.
-    pub(super) done: bool,
-    /// How many tokens it took, where that is told.
+    pub(super) is_done: bool,
+    /// How many tokens it took, if the endpoint reports that.
     pub(super) usage: Value,
 }
 
@@ -35,28 +35,28 @@ impl<'a> Completion<'a> {
             reply,
             reasoning: show_reasoning.then(Lines::default),
             whole: Whole::default(),
-            begun: false,
-            doing: String::new(),
+            has_begun: false,
+            status: String::new(),
             tool: String::new(),
             finish_reason: None,
-            done: false,
+            is_done: false,
             usage: Value::Null,
         }
     }
 
-    /// Takes a chunk, or a whole completion. What neither is may be an extension: it is passed by.
-    pub(super) async fn take(&mut self, data: &str) -> Result<(), Trouble> {
+    /// Takes a chunk, or a whole completion. Anything else is a provider extension and is ignored.
+    pub(super) async fn take(&mut self, data: &str) -> Result<(), AskError> {
         if data.trim() == "[DONE]" {
-            self.done = true;
+            self.is_done = true;
             return Ok(());
         }
         let Ok(mut chunk) = serde_json::from_str::<Value>(data) else {
-            let detail = format!("the endpoint sends what is no JSON: {}", clip(data));
+            let detail = format!("the endpoint sends an event that is no JSON: {}", clip(data));
             return Err(Failure::new(detail).into());
         };
         if !chunk["error"].is_null() && !self.is_whole() {
-            let detail = format!("the endpoint has an error: {}", explain(&chunk));
-            return Err(Trouble::given_up(detail));
+            let detail = format!("the endpoint reports an error: {}", explain(&chunk));
+            return Err(AskError::given_up(detail));
         }
         if chunk["usage"].is_object() {
             self.usage = chunk["usage"].take();
@@ -76,14 +76,14 @@ impl<'a> Completion<'a> {
         for name in ["reasoning_content", "reasoning"] {
             if let Some(thought) = piece[name].as_str().filter(|thought| !thought.is_empty()) {
                 self.think(thought).await?;
-                // Some endpoints send the same under both names.
+                // Some endpoints send it under both names.
                 break;
             }
         }
         for call in piece["tool_calls"].as_array().into_iter().flatten() {
             if let Some(name) = call["function"]["name"].as_str() {
                 name.clone_into(&mut self.tool);
-                self.doing(&format!("Calling {name}")).await?;
+                self.show_status(&format!("Calling {name}")).await?;
             }
         }
         for name in ["content", "refusal"] {
@@ -94,7 +94,7 @@ impl<'a> Completion<'a> {
 
     async fn think(&mut self, thought: &str) -> Result<(), Gone> {
         let Some(lines) = &mut self.reasoning else {
-            return self.doing("Thinking").await;
+            return self.show_status("Thinking").await;
         };
         for line in lines.push(thought.as_bytes()) {
             self.reply.status(line).await?;
@@ -102,11 +102,11 @@ impl<'a> Completion<'a> {
         Ok(())
     }
 
-    /// Tells it once, however many chunks say so.
-    async fn doing(&mut self, what: &str) -> Result<(), Gone> {
-        if self.doing != what {
-            self.doing = what.to_owned();
-            self.reply.status(what).await?;
+    /// Shows a status, unless the visitor sees it already.
+    async fn show_status(&mut self, status: &str) -> Result<(), Gone> {
+        if self.status != status {
+            self.status = status.to_owned();
+            self.reply.status(status).await?;
         }
         Ok(())
     }
@@ -118,38 +118,38 @@ impl<'a> Completion<'a> {
         if let Some(line) = self.reasoning.as_mut().and_then(Lines::take) {
             self.reply.status(line).await?;
         }
-        self.doing.clear();
-        self.begun = true;
+        self.status.clear();
+        self.has_begun = true;
         self.whole.push(text);
         self.reply.delta(text).await
     }
 
-    /// Whether the model has ended, so that all it says is there.
+    /// Says whether the model has ended.
     pub(super) fn is_whole(&self) -> bool {
-        self.done || self.finish_reason.is_some()
+        self.is_done || self.finish_reason.is_some()
     }
 
-    /// Ends the reply, as far as the completion is one.
-    pub(super) async fn finish(mut self) -> Result<(), Trouble> {
+    /// Ends the reply, or says why the completion is none.
+    pub(super) async fn finish(mut self) -> Result<(), AskError> {
         if !self.is_whole() {
-            return Err(Trouble::given_up("the completion ends in the middle"));
+            return Err(AskError::given_up("the completion ends in the middle"));
         }
         let reason = self.finish_reason.unwrap_or_default();
         let (error, detail) = match &*reason {
             "length" => (
                 "The reply grew too long and ends here.",
-                "the model came to its limit of tokens (finish_reason length)".into(),
+                "the model reached its limit of tokens (finish_reason length)".into(),
             ),
             "content_filter" => (
                 "The agent may not say more about this.",
                 "the endpoint stopped the reply (finish_reason content_filter)".into(),
             ),
-            // The tools that an endpoint calls by itself don't end a completion.
+            // A tool that the endpoint runs itself does not end the completion.
             "tool_calls" | "function_call" => (
                 "The agent could not answer.",
-                format!("the model wants {}, and nobody here runs tools", self.tool),
+                format!("the model wants the tool {}, and this agent runs no tools", self.tool),
             ),
-            _ if self.begun => {
+            _ if self.has_begun => {
                 if let Some(message) = self.whole.take() {
                     self.reply.message(message).await?;
                 }
@@ -165,7 +165,7 @@ impl<'a> Completion<'a> {
     }
 }
 
-/// A text, which some endpoints send in parts.
+/// Returns a text, which some endpoints send in parts.
 fn text(content: &Value) -> String {
     match content {
         Value::String(text) => text.clone(),

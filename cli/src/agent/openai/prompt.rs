@@ -1,11 +1,11 @@
-//! A turn as the messages of a chat: one from the system, and then the visitor's and the agent's by
-//! turns, since many models' templates take no others.
+//! Makes the messages of a chat completion from a turn: one from the system, then the visitor's and
+//! the agent's in alternation, since many models' templates take no others.
 
 use crate::attach::Turn;
 use arizuko_proto::v1::{Author, Header, Message, Observed};
 use serde_json::{Value, json};
 
-/// The messages to complete. `instructions` are the operator's own.
+/// Returns the messages to complete. `instructions` are the operator's.
 pub(super) fn messages(instructions: &str, turn: &Turn) -> Vec<Value> {
     let mut chat = Chat::default();
     for message in &turn.history {
@@ -21,13 +21,13 @@ pub(super) fn messages(instructions: &str, turn: &Turn) -> Vec<Value> {
 
     let system = system(instructions, turn);
     let system = (!system.is_empty()).then(|| json!({"role": "system", "content": system}));
-    let said = chat.0.into_iter();
-    let said = said.map(|(role, content)| json!({"role": role, "content": content}));
-    system.into_iter().chain(said).collect()
+    let chat = chat.0.into_iter();
+    let chat = chat.map(|(role, content)| json!({"role": role, "content": content}));
+    system.into_iter().chain(chat).collect()
 }
 
-/// What comes from those who run the agent, and from those who had the turn before it. Nothing
-/// that a visitor or a webhook's caller says is in it.
+/// Returns the system's message: what the operator says, and who had the turn before. It contains
+/// nothing that a visitor or a webhook's caller wrote.
 fn system(instructions: &str, turn: &Turn) -> String {
     let mut parts = Vec::new();
     let mut add = |label: &str, text: &str| {
@@ -53,7 +53,7 @@ fn system(instructions: &str, turn: &Turn) -> String {
     parts.join("\n\n")
 }
 
-/// A message, and whose it is where a person wrote it in the agent's place.
+/// Returns a message of the agent's side, with the name of the person who wrote it.
 fn by(Message { name, content, .. }: &Message) -> String {
     match name.as_str() {
         "" => content.clone(),
@@ -61,7 +61,7 @@ fn by(Message { name, content, .. }: &Message) -> String {
     }
 }
 
-/// A visitor's message, or what a webhook was sent with its headers: they may say what it is about.
+/// Returns a visitor's message, or a webhook's with its headers, which may name the event.
 fn request(sender: &str, headers: &[Header], content: &[u8]) -> String {
     let text = match std::str::from_utf8(content) {
         Ok(text) => text.to_owned(),
@@ -77,15 +77,15 @@ fn request(sender: &str, headers: &[Header], content: &[u8]) -> String {
     format!("[From {sender}]\n{}\n{text}", headers.collect::<String>())
 }
 
-/// What was said, by turns.
+/// The messages so far: role and content.
 #[derive(Default)]
 struct Chat(Vec<(&'static str, String)>);
 
 impl Chat {
-    /// Adds a message: as one with what the same side said just before.
+    /// Adds a message, or appends it to the last one if that has the same role.
     fn add(&mut self, role: &'static str, content: &str) {
         match self.0.last_mut() {
-            Some((last, said)) if *last == role => *said += &format!("\n\n{content}"),
+            Some((last, text)) if *last == role => *text += &format!("\n\n{content}"),
             _ => self.0.push((role, content.to_owned())),
         }
     }
@@ -110,13 +110,13 @@ mod tests {
     }
 
     #[test]
-    fn a_first_message_is_all_there_is_to_say() {
+    fn a_first_message_is_the_only_one() {
         let only = json!([{"role": "user", "content": "hello"}]);
         assert_eq!(json!(messages(" \n", &turn("hello"))), only);
     }
 
     #[test]
-    fn sides_take_turns_and_a_person_is_named() {
+    fn roles_alternate_and_a_person_is_named() {
         let history = vec![
             message(Author::User, "", "hello"),
             message(Author::User, "", "anybody?"),
@@ -143,7 +143,7 @@ mod tests {
     }
 
     #[test]
-    fn the_system_message_has_what_routes_links_and_predecessors_say() {
+    fn the_system_message_has_the_route_the_link_and_the_handoff() {
         let turn = Turn {
             persona: "concierge".into(),
             topic: "leads".into(),

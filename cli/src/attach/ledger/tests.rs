@@ -1,35 +1,24 @@
-//! A session against a control that is played by hand.
+//! A session, with each test in control's place.
 
 use super::*;
 use arizuko_proto::v1::{AgentDelta, Handoff, HeldTurn, agent_frame::Body};
 
 /// A ledger for two turns at a time, welcomed on its first stream.
 fn session() -> Ledger {
-    let mut ledger = Ledger::new(&settings(2), false);
-    let (_, hello) = ledger.hello();
-    assert_eq!((hello.credit, hello.person), (2, false));
-    ledger.welcome(&hello, welcome(Vec::new()));
-    ledger
+    welcomed(2)
 }
 
-/// A person's, welcomed on its first stream.
+/// A person's ledger, welcomed on its first stream.
 fn person() -> Ledger {
-    let mut ledger = Ledger::new(&settings(0), true);
-    let (_, hello) = ledger.hello();
-    assert_eq!((hello.credit, hello.person), (0, true));
-    ledger.welcome(&hello, welcome(Vec::new()));
-    ledger
+    welcomed(0)
 }
 
-fn settings(concurrency: u32) -> Settings {
-    Settings {
-        folder: "acme".into(),
-        name: "test".into(),
-        concurrency,
-        history: 0,
-        attached: Default::default(),
-        stop: Default::default(),
-    }
+fn welcomed(concurrency: u32) -> Ledger {
+    let mut ledger = Ledger::new(Hello::default(), concurrency);
+    let (_, hello) = ledger.hello();
+    assert_eq!(hello.credit, concurrency);
+    ledger.welcome(&hello, welcome(Vec::new()));
+    ledger
 }
 
 fn welcome(held: Vec<HeldTurn>) -> Welcome {
@@ -54,28 +43,28 @@ fn stored(turn_id: &str, next_seq: u64, finished: bool) -> Appended {
     Appended { turn_id: turn_id.into(), attempt: 1, next_seq, finished }
 }
 
-/// Everything that the ledger has to say now, as short words.
+/// Returns all that the ledger has to say now, as short words.
 fn said(ledger: &mut Ledger) -> Vec<String> {
     let mut words = Vec::new();
     loop {
         words.push(match ledger.next(ledger.stream) {
-            Next::Wait => return words,
-            Next::Close => "close".into(),
-            Next::Say(Request::Accept(accept)) => format!("accept {}", accept.turn_id),
-            Next::Say(Request::Append(append)) => {
+            Step::Wait => return words,
+            Step::Close => "close".into(),
+            Step::Send(Request::Accept(accept)) => format!("accept {}", accept.turn_id),
+            Step::Send(Request::Append(append)) => {
                 format!("append {} {}+{}", append.turn_id, append.seq, append.frames.len())
             }
-            Next::Say(Request::Finish(finish)) if finish.failed => {
+            Step::Send(Request::Finish(finish)) if finish.failed => {
                 format!("fail {}", finish.turn_id)
             }
-            Next::Say(Request::Finish(finish)) => {
+            Step::Send(Request::Finish(finish)) => {
                 format!("finish {} {}", finish.turn_id, finish.seq)
             }
-            Next::Say(Request::Reject(reject)) => format!("reject {}", reject.turn_id),
-            Next::Say(Request::Credit(credit)) => format!("credit {}", credit.turns),
-            Next::Say(Request::Claim(claim)) => format!("claim {}", claim.turn_id),
-            Next::Say(Request::Heartbeat(_)) => "heartbeat".into(),
-            Next::Say(Request::Hello(_)) => "hello".into(),
+            Step::Send(Request::Reject(reject)) => format!("reject {}", reject.turn_id),
+            Step::Send(Request::Credit(credit)) => format!("credit {}", credit.turns),
+            Step::Send(Request::Claim(claim)) => format!("claim {}", claim.turn_id),
+            Step::Send(Request::Heartbeat(_)) => "heartbeat".into(),
+            Step::Send(Request::Hello(_)) => "hello".into(),
         });
         if words.last().is_some_and(|word| word == "close") {
             return words;
@@ -100,7 +89,7 @@ fn a_turn_is_accepted_streamed_finished_and_its_place_returned() {
 }
 
 #[test]
-fn another_stream_goes_on_from_what_control_has() {
+fn another_stream_continues_from_the_frame_that_control_expects() {
     let mut ledger = session();
     let work = ledger.turn(&turn("a", 1)).unwrap();
     for text in ["1", "2", "3"] {
@@ -111,8 +100,8 @@ fn another_stream_goes_on_from_what_control_has() {
 
     let (stream, hello) = ledger.hello();
     assert_eq!((hello.session_id.as_str(), hello.credit, hello.held[0].next_seq), ("s", 1, 4));
-    assert_eq!(ledger.next(stream), Next::Wait, "nothing before Welcome");
-    assert_eq!(ledger.next(stream - 1), Next::Close, "the old stream is silent");
+    assert_eq!(ledger.next(stream), Step::Wait, "nothing before Welcome");
+    assert_eq!(ledger.next(stream - 1), Step::Close, "the old stream is silent");
     let held = HeldTurn { turn_id: "a".into(), attempt: 1, next_seq: 2 };
     ledger.welcome(&hello, welcome(vec![held]));
     assert_eq!(said(&mut ledger), ["accept a", "append a 2+2", "finish a 4"]);
@@ -133,7 +122,7 @@ fn a_turn_that_welcome_leaves_out_is_lost() {
 }
 
 #[test]
-fn what_a_failover_lost_is_sent_again() {
+fn frames_that_a_failover_lost_are_sent_again() {
     let mut ledger = session();
     ledger.turn(&turn("a", 1)).unwrap();
     for text in ["1", "2", "3"] {
@@ -146,7 +135,7 @@ fn what_a_failover_lost_is_sent_again() {
 }
 
 #[test]
-fn what_stays_unanswered_is_said_again_with_the_heartbeats() {
+fn unanswered_requests_are_sent_again_with_the_heartbeats() {
     let mut ledger = session();
     ledger.turn(&turn("a", 1)).unwrap();
     ledger.push(&hold("a"), frame("1")).unwrap();
@@ -159,7 +148,7 @@ fn what_stays_unanswered_is_said_again_with_the_heartbeats() {
 }
 
 #[test]
-fn turns_take_turns() {
+fn turns_share_the_stream_fairly() {
     let mut ledger = session();
     for name in ["a", "b"] {
         ledger.turn(&turn(name, 1)).unwrap();
@@ -174,7 +163,7 @@ fn turns_take_turns() {
 }
 
 #[test]
-fn stopping_hands_back_what_is_under_way_and_waits_for_what_is_done() {
+fn stopping_rejects_open_turns_and_waits_for_complete_replies() {
     let mut ledger = session();
     let work = ledger.turn(&turn("a", 1)).unwrap();
     ledger.turn(&turn("b", 1)).unwrap();
@@ -194,7 +183,7 @@ fn stored_frames_make_room_once() {
     let mut ledger = session();
     let work = ledger.turn(&turn("a", 1)).unwrap();
     let before = work.window.available_permits();
-    work.window.try_acquire_many(super::super::held::permits(&frame("1"))).unwrap().forget();
+    work.window.try_acquire_many(super::super::active_turn::permits(&frame("1"))).unwrap().forget();
     ledger.push(&hold("a"), frame("1")).unwrap();
     for next_seq in [2, 1, 2] {
         ledger.appended(stored("a", next_seq, false));
@@ -203,7 +192,7 @@ fn stored_frames_make_room_once() {
 }
 
 #[test]
-fn a_person_takes_what_was_claimed_and_gives_no_credit() {
+fn a_person_gets_the_turn_they_claimed_and_gives_no_credit() {
     let mut ledger = person();
     ledger.claim("a");
     assert_eq!(said(&mut ledger), ["claim a"]);
@@ -225,7 +214,7 @@ fn a_claim_is_repeated_until_it_is_answered() {
     let (_, hello) = ledger.hello();
     ledger.welcome(&hello, welcome(Vec::new()));
     assert_eq!(said(&mut ledger), ["claim a"]);
-    // The first claim was heard after all: the second is refused.
+    // Control heard the first claim after all, and refuses the second.
     ledger.turn(&turn("a", 1)).unwrap();
     assert!(!ledger.refuse("a"));
 }
@@ -240,11 +229,11 @@ fn a_handoff_ends_a_reply_without_finish() {
     assert!(ledger.push(&hold("a"), frame("2")).is_err());
     ledger.finish(&hold("a"), Ok(()));
     assert_eq!(said(&mut ledger), ["accept a", "append a 1+2"]);
-    // It is waited for, and not handed back.
+    // Stopping waits for its end, and does not reject it.
     ledger.stop();
     assert_eq!(said(&mut ledger), [""; 0]);
     let ending = Ending::Lost("it was handed off".into());
-    assert!(!ledger.end(&hold("a"), ending.clone()), "that is no loss");
+    assert!(!ledger.end(&hold("a"), ending.clone()), "a handoff is no loss");
     assert_eq!(work.ending.get(), Some(&ending));
     assert_eq!(said(&mut ledger), ["close"]);
 }

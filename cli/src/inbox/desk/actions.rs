@@ -1,79 +1,73 @@
-//! What commands and answers do.
+//! Carries out commands and sends answers.
 
-use super::{Awaited, Desk, Held, why};
+use super::{Awaited, ClaimedTurn, Desk, why};
 use crate::{
     attach::{
-        Ending, check_handoff,
+        Ending,
         speech::{messages, new_key},
     },
+    folder::check_handoff,
     inbox::{
         command::{self, Command, HELP},
         screen,
-        typing::Show,
+        typing::StatusChange,
     },
 };
-use arizuko_proto::v1::Handoff;
-use std::mem;
+use arizuko_proto::v1::{Handoff, SendMessageRequest};
+use std::{mem, ops::ControlFlow};
 use tokio::time::Instant;
 
-/// How much of a conversation is shown when it is opened without a turn.
+/// How many messages are shown of a conversation that is opened without a turn.
 const HISTORY: u32 = 50;
-/// How long a note may be, in characters.
-const MAX_NOTE: usize = 4_000;
-
-/// What comes after a line.
-#[derive(Debug, PartialEq)]
-pub(super) enum Next {
-    Stay,
-    Leave,
-}
+/// How many characters a note may have.
+const MAX_NOTE_CHARS: usize = 4_000;
 
 impl Desk<'_, '_> {
-    /// Does what a line says.
-    pub(super) async fn obey(&mut self, line: &str) -> anyhow::Result<Next> {
+    /// Carries out a line. `Break`: the person leaves.
+    pub(super) async fn obey(&mut self, line: &str) -> anyhow::Result<ControlFlow<()>> {
         let is_answer = !self.draft.is_empty() || command::is_answer(line);
         if let Some(line) = line.strip_suffix('\\').filter(|_| is_answer) {
             self.draft += line;
             self.draft.push('\n');
-            return Ok(Next::Stay);
+            return Ok(ControlFlow::Continue(()));
         }
         let line = mem::take(&mut self.draft) + line;
         let answer = match command::read(&line) {
-            Ok(None) => return Ok(Next::Stay),
-            Ok(Some(Command::Quit)) => return Ok(Next::Leave),
+            Ok(None) => return Ok(ControlFlow::Continue(())),
+            Ok(Some(Command::Quit)) => return Ok(ControlFlow::Break(())),
             Ok(Some(Command::List)) => self.listed(),
             Ok(Some(Command::Help)) => HELP.into(),
             Ok(Some(Command::Open(number))) => self.open(number).await?,
             Ok(Some(Command::Say(text))) => self.say(&text).await?,
-            Ok(Some(Command::Typing)) => self.write_visibly().await,
-            Ok(Some(Command::To { folder, note })) => self.hand_over(&folder, &note).await?,
+            Ok(Some(Command::Typing)) => self.show_that_typing().await,
+            Ok(Some(Command::To { folder, note })) => self.hand_off(&folder, &note).await?,
             Ok(Some(Command::Close)) => self.close().await?,
             Err(wrong) => wrong,
         };
         self.screen.show(&answer)?;
-        Ok(Next::Stay)
+        Ok(ControlFlow::Continue(()))
     }
 
-    /// Everything that there is to do.
+    /// Lists what waits and what is open.
     pub(super) fn listed(&mut self) -> String {
         let mut lines = Vec::new();
         for turn in self.board.waiting().to_vec() {
             lines.push(self.waits(&turn));
         }
-        let held = self.held.values().map(|Held { turn, .. }| {
+        let claimed = self.claimed.values().map(|ClaimedTurn { turn, .. }| {
             let (age, text) = (screen::age(turn.created_at), screen::text(&turn.content));
             let line = format!("is yours, {}, {age}: {}", turn.jid, screen::preview(&text));
             (turn.conversation.clone(), line)
         });
         let open = self.board.open().iter();
         let open = open
-            .filter(|open| !self.held.contains_key(&open.conversation))
+            .filter(|open| !self.claimed.contains_key(&open.conversation))
             .filter(|open| self.board.waiting_in(&open.conversation).is_none())
             .map(|open| {
                 let line = format!("open, {}, since {}", open.jid, screen::age(open.assigned_at));
                 (open.conversation.clone(), line)
             });
-        for (conversation, line) in held.chain(open).collect::<Vec<_>>() {
+        for (conversation, line) in claimed.chain(open).collect::<Vec<_>>() {
             lines.push(format!("{} {line}", self.board.number(&conversation)));
         }
         match lines.is_empty() {
@@ -82,7 +76,7 @@ impl Desk<'_, '_> {
         }
     }
 
-    /// Takes up the turn that waits in a conversation, or goes back to the conversation.
+    /// Opens a conversation, and claims the turn that waits in it.
     async fn open(&mut self, number: usize) -> anyhow::Result<String> {
         let Some(conversation) = self.board.conversation(number).map(String::from) else {
             return Ok(format!("There is no {number}: /list shows the numbers."));
@@ -92,84 +86,89 @@ impl Desk<'_, '_> {
         if let Some(turn) = waiting.map(|turn| turn.turn_id.clone()) {
             self.awaited = Awaited::Claim(turn.clone());
             self.session.claim(&turn);
-            let claimed = self.hear_until(|desk| match desk.awaited {
+            let is_claimed = self.wait_for(|desk| match desk.awaited {
                 Awaited::Claimed => Some(true),
                 Awaited::TooLate => Some(false),
                 _ => None,
             });
-            if !claimed.await? {
-                return Ok(format!("Somebody else was faster: {number} waits no more."));
+            if !is_claimed.await? {
+                return Ok(format!("Somebody else has claimed {number} before you."));
             }
         }
-        let shown = match self.held.get(&conversation) {
-            Some(held) => screen::turn(number, &held.turn),
+        let shown = match self.claimed.get(&conversation) {
+            Some(claimed) => screen::turn(number, &claimed.turn),
             None if self.board.is_open(&conversation) => {
                 match self.speaker.read(&conversation, HISTORY).await {
                     Ok(messages) => screen::history(&messages),
                     Err(problem) => return Ok(format!("Cannot open it: {problem:#}")),
                 }
             }
-            None => return Ok(format!("{number} is with somebody else by now.")),
+            None => return Ok(format!("Somebody else has {number} by now.")),
         };
         self.open = Some(conversation);
         Ok(shown)
     }
 
-    /// Answers the open turn, or speaks first where there is none.
+    /// Answers the open turn, or sends a message if there is none.
     async fn say(&mut self, text: &str) -> anyhow::Result<String> {
         let Some(conversation) = self.open.clone() else {
             return Ok("Nothing is open: /list shows what waits, /open N takes it up.".into());
         };
-        if let Some(held) = self.held.remove(&conversation) {
-            // The answer ends it.
+        if let Some(claimed) = self.claimed.remove(&conversation) {
+            // The answer clears the status.
             self.typing.stop();
             for message in messages(text) {
-                // What a turn that is over does not take is told by its end.
-                let _ = held.pen.reply.message(message).await;
+                // If the turn is over, its ending says so.
+                let _ = claimed.pen.reply.message(message).await;
             }
-            return Ok(match self.end_of(held).await? {
+            return Ok(match self.end_turn(claimed).await? {
                 Ending::Finished => "Sent.".into(),
                 ending => format!("Not sent: {}.", why(&ending)),
             });
         }
-        for message in messages(text) {
-            let key = new_key()?;
-            let said = self.speaker.say(&conversation, message, &self.name, &key);
-            if let Err(problem) = said.await {
+        for content in messages(text) {
+            let message = SendMessageRequest {
+                conversation: conversation.clone(),
+                content: content.into(),
+                name: self.person.name.clone(),
+                idempotency_key: new_key()?,
+                ..SendMessageRequest::default()
+            };
+            if let Err(problem) = self.speaker.send(message).await {
                 return Ok(format!("Not sent: {problem:#}"));
             }
         }
         Ok("Sent, as a message of its own.".into())
     }
 
-    async fn write_visibly(&mut self) -> String {
+    async fn show_that_typing(&mut self) -> String {
         if self.open_turn().is_none() {
-            return "No visitor waits here who could see that.".into();
+            return "No visitor waits here for an answer.".into();
         }
-        let show = self.typing.key(true, Instant::now());
-        self.show_typing(show.or(Some(Show::Writing))).await;
-        "The visitor sees that you are writing.".into()
+        let change = self.typing.key(true, Instant::now());
+        self.show_typing(change.or(Some(StatusChange::Typing))).await;
+        "The visitor sees that you are typing.".into()
     }
 
-    /// Hands the open conversation, and the turn if there is one, to another folder.
-    async fn hand_over(&mut self, to: &str, note: &str) -> anyhow::Result<String> {
+    /// Reassigns the open conversation to another folder, and hands off its turn if there is one.
+    async fn hand_off(&mut self, to: &str, note: &str) -> anyhow::Result<String> {
         let Some(conversation) = self.open.clone() else {
-            return Ok("Nothing is open that could be handed over.".into());
+            return Ok("Nothing is open that you could hand over.".into());
         };
-        let note: String = note.chars().take(MAX_NOTE).collect();
+        let note: String = note.chars().take(MAX_NOTE_CHARS).collect();
         let whose = match to {
             "" => "the agent's",
-            to => match check_handoff(&self.folder, to) {
+            to => match check_handoff(&self.person.folder, to) {
                 Ok(()) => to,
                 Err(wrong) => return Ok(format!("Not handed over: {wrong}.")),
             },
         };
         self.stop_typing().await;
-        if let Some(held) = self.held.remove(&conversation) {
+        if let Some(claimed) = self.claimed.remove(&conversation) {
             let handoff = Handoff { folder: to.into(), note, conversation: true };
-            // As with an answer, its end tells.
-            let _ = held.pen.reply.hand_off(handoff).await;
-            let ending = self.end_of(held).await?;
+            // If the turn is over, its ending says so.
+            let _ = claimed.pen.reply.hand_off(handoff).await;
+            let ending = self.end_turn(claimed).await?;
             if ending == Ending::Cancelled {
                 return Ok(format!("Not handed over: {}.", why(&ending)));
             }
@@ -180,34 +179,34 @@ impl Desk<'_, '_> {
         Ok(format!("{number} is {whose} now."))
     }
 
-    /// Gives the open conversation up, and ends the turn if there is one.
+    /// Gives the open conversation back to the agent, and ends its turn if there is one.
     async fn close(&mut self) -> anyhow::Result<String> {
         let Some(conversation) = self.open.clone() else {
-            return Ok("Nothing is open that could be closed.".into());
+            return Ok("Nothing is open that you could close.".into());
         };
         self.stop_typing().await;
         if let Err(problem) = self.speaker.assign(&conversation, "", "").await {
             return Ok(format!("Not closed: {problem:#}"));
         }
-        if let Some(held) = self.held.remove(&conversation) {
-            self.end_of(held).await?;
+        if let Some(claimed) = self.claimed.remove(&conversation) {
+            self.end_turn(claimed).await?;
         }
         let number = self.give_up(&conversation);
         Ok(format!("{number} is closed."))
     }
 
-    /// The open conversation is no longer the folder's. Gives its number.
+    /// Notes that the open conversation is no longer the folder's. Returns its number.
     fn give_up(&mut self, conversation: &str) -> usize {
         self.open = None;
         self.board.give_up(conversation);
         self.board.number(conversation)
     }
 
-    /// Ends a turn, and waits until control is done with it.
-    async fn end_of(&mut self, Held { turn, pen }: Held) -> anyhow::Result<Ending> {
+    /// Ends a turn, and waits until control has ended it, too.
+    async fn end_turn(&mut self, ClaimedTurn { turn, pen }: ClaimedTurn) -> anyhow::Result<Ending> {
         self.awaited = Awaited::End(turn.turn_id);
         pen.put_down();
-        let ended = self.hear_until(|desk| match &desk.awaited {
+        let ended = self.wait_for(|desk| match &desk.awaited {
             Awaited::Ended(ending) => Some(ending.clone()),
             _ => None,
         });

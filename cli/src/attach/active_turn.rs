@@ -1,7 +1,7 @@
-//! One turn that takes up a place of a session: its frames, how many of them control has, and
-//! what it has yet to be told.
+//! One turn that takes up a place of a session: its frames, which of them control has stored, and
+//! what control has yet to be told.
 
-use super::reply::{Failure, Gone};
+use super::outcome::{Ending, Failure, Gone};
 use arizuko_proto::v1::{
     Accept, AgentFrame, Append, Finish, HeldTurn, Turn, agent_frame::Body,
     attach_request::Message as Request,
@@ -10,14 +10,15 @@ use std::sync::{Arc, OnceLock};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
-/// How many bytes of a reply may be on their way before its handler has to wait.
-pub(super) const WINDOW: u32 = 256 << 10;
-/// How much of a reply is kept. Control ends a turn long before.
-const MAX_KEPT: usize = 16 << 20;
-/// How much one Append carries; a single frame may be as large.
-const MAX_APPEND: usize = 64 << 10;
+/// How many bytes of a reply may be unacknowledged before its handler waits.
+const WINDOW_BYTES: u32 = 256 << 10;
+/// How many bytes of a reply are kept, to be sent again. Control ends a turn long before, at 4 MiB
+/// by default.
+const MAX_KEPT_BYTES: usize = 16 << 20;
+/// How many bytes one Append carries. A single frame may be as large.
+const MAX_APPEND_BYTES: usize = 64 << 10;
 
-/// One hold of a turn.
+/// One attempt at a turn.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Hold {
     pub(super) turn_id: String,
@@ -30,79 +31,68 @@ impl Hold {
     }
 }
 
-/// How control came to be done with a turn.
-#[derive(Clone, Debug, PartialEq)]
-pub(crate) enum Ending {
-    /// All of the reply is stored, and that it is complete.
-    Finished,
-    /// It ended otherwise: the visitor stopped it, its link was revoked, or its time is up.
-    Cancelled,
-    /// It is not this session's any more, and why.
-    Lost(String),
-}
-
-/// What the work on a turn shares with it.
+/// What the handler's task and the session share about a turn.
 #[derive(Clone)]
 pub(super) struct Work {
     /// Nobody wants the reply any more.
     pub(super) cancelled: CancellationToken,
-    /// Why that is so; set before.
+    /// Why not; set before `cancelled`.
     pub(super) ending: Arc<OnceLock<Ending>>,
-    /// Room for bytes that control has not stored yet.
+    /// Room for bytes that control has not acknowledged.
     pub(super) window: Arc<Semaphore>,
 }
 
-/// A turn for as long as control wants its reply or its handler runs.
-pub(super) struct Held {
+/// A turn whose reply control still wants, or whose handler still runs.
+pub(super) struct ActiveTurn {
     pub(super) hold: Hold,
     pub(super) work: Work,
-    /// Control still wants the reply.
-    pub(super) wanted: bool,
-    /// The handler has not ended.
-    pub(super) working: bool,
-    accepted: bool,
+    /// Control wants the reply.
+    pub(super) is_wanted: bool,
+    /// The handler runs.
+    pub(super) is_running: bool,
+    is_accepted: bool,
     frames: Vec<AgentFrame>,
     bytes: usize,
-    /// The number of the next frame that control expects.
+    /// The number of the next frame that control expects. The first frame has 1.
     stored: u64,
     /// The number of the next frame to send.
     sent: u64,
-    /// Frames before this number have given their room back.
+    /// Frames before this number have given their room in the window back.
     released: u64,
-    /// What `stored` was at the last heartbeat, if frames were on their way then.
-    pending: Option<u64>,
+    /// `stored` at the last heartbeat, if frames were unacknowledged then.
+    stored_at_beat: Option<u64>,
     finish: Option<Finish>,
     finish_sent: bool,
-    /// Its last frame is a handoff, which Lost answers: there is nothing to finish.
-    handed_off: bool,
+    /// The last frame is a handoff. Lost answers it; no Finish follows.
+    is_handed_off: bool,
 }
 
-impl Held {
+impl ActiveTurn {
     pub(super) fn new(hold: Hold) -> Self {
         Self {
             hold,
             work: Work {
                 cancelled: CancellationToken::new(),
                 ending: Arc::default(),
-                window: Arc::new(Semaphore::new(WINDOW as usize)),
+                window: Arc::new(Semaphore::new(WINDOW_BYTES as usize)),
             },
-            wanted: true,
-            working: true,
-            accepted: false,
+            is_wanted: true,
+            is_running: true,
+            is_accepted: false,
             frames: Vec::new(),
             bytes: 0,
             stored: 1,
             sent: 1,
             released: 1,
-            pending: None,
+            stored_at_beat: None,
             finish: None,
             finish_sent: false,
-            handed_off: false,
+            is_handed_off: false,
         }
     }
 
-    /// How Hello tells of it.
-    pub(super) fn offer(&self) -> HeldTurn {
+    /// Returns the turn as Hello names it.
+    pub(super) fn to_held(&self) -> HeldTurn {
         HeldTurn {
             turn_id: self.hold.turn_id.clone(),
             attempt: self.hold.attempt,
@@ -110,22 +100,22 @@ impl Held {
         }
     }
 
-    /// Goes on over another stream, from the frame that control expects.
+    /// Continues over another stream, from the frame that control expects.
     pub(super) fn resume(&mut self, next_seq: u64) {
-        self.accepted = false;
+        self.accept_again();
         self.set_stored(next_seq);
         self.send_again();
     }
 
-    /// Accept is said again.
-    pub(super) fn accept(&mut self) {
-        self.accepted = false;
+    /// Sends Accept once more.
+    pub(super) fn accept_again(&mut self) {
+        self.is_accepted = false;
     }
 
-    /// Nobody wants the reply any more.
+    /// Tells the handler that nobody wants the reply any more.
     pub(super) fn abandon(&mut self, ending: Ending) {
-        self.wanted = false;
-        // The first one tells why.
+        self.is_wanted = false;
+        // The first ending stands.
         let _ = self.work.ending.set(ending);
         self.work.cancelled.cancel();
     }
@@ -133,25 +123,25 @@ impl Held {
     /// Adds a frame to the reply.
     pub(super) fn push(&mut self, frame: AgentFrame) -> Result<(), Gone> {
         self.bytes += size(&frame);
-        if self.bytes > MAX_KEPT {
+        if self.bytes > MAX_KEPT_BYTES {
             self.work.cancelled.cancel();
             return Err(Gone);
         }
-        if self.handed_off {
+        if self.is_handed_off {
             return Err(Gone);
         }
-        self.handed_off = matches!(frame.body, Some(Body::Handoff(_)));
+        self.is_handed_off = matches!(frame.body, Some(Body::Handoff(_)));
         self.frames.push(frame);
         Ok(())
     }
 
-    /// The handler has ended.
+    /// Notes that the handler has ended.
     pub(super) fn finish(&mut self, mut outcome: Result<(), Failure>) {
-        if self.bytes > MAX_KEPT {
+        if self.bytes > MAX_KEPT_BYTES {
             outcome = Err(Failure::new("the reply is too long to be kept"));
         }
-        self.working = false;
-        if self.handed_off {
+        self.is_running = false;
+        if self.is_handed_off {
             return;
         }
         let failed = outcome.is_err();
@@ -164,43 +154,44 @@ impl Held {
         self.finish = Some(Finish { turn_id, attempt, seq, failed, error, detail });
     }
 
-    /// Says whether all of it is there.
+    /// Says whether the reply is complete.
     pub(super) fn is_complete(&self) -> bool {
-        self.finish.is_some() || self.handed_off
+        self.finish.is_some() || self.is_handed_off
     }
 
     /// Says whether the reply ends with a handoff.
     pub(super) fn is_handed_off(&self) -> bool {
-        self.handed_off
+        self.is_handed_off
     }
 
-    /// Control has all frames before this one. When it had more before, its store lost some.
+    /// Notes which frame control expects next. If that is an earlier one than before, control's
+    /// store has lost some.
     pub(super) fn appended(&mut self, next_seq: u64) {
-        let hole = next_seq < self.stored;
+        let has_lost = next_seq < self.stored;
         self.set_stored(next_seq);
-        if hole {
+        if has_lost {
             self.send_again();
         }
     }
 
-    /// A heartbeat's time has passed: what made no progress since the last one is said again.
+    /// At each heartbeat: sends again what has made no progress since the last one.
     pub(super) fn beat(&mut self) {
-        let waiting = self.stored < self.sent;
-        if waiting && self.pending == Some(self.stored) {
+        let is_waiting = self.stored < self.sent;
+        if is_waiting && self.stored_at_beat == Some(self.stored) {
             self.send_again();
         }
-        self.pending = waiting.then_some(self.stored);
+        self.stored_at_beat = is_waiting.then_some(self.stored);
         self.finish_sent = false;
     }
 
-    /// What control should be told next.
+    /// Returns what to tell control next.
     pub(super) fn next(&mut self) -> Option<Request> {
-        if !self.wanted {
+        if !self.is_wanted {
             return None;
         }
         let Hold { turn_id, attempt } = self.hold.clone();
-        if !self.accepted {
-            self.accepted = true;
+        if !self.is_accepted {
+            self.is_accepted = true;
             return Some(Request::Accept(Accept { turn_id, attempt }));
         }
         if self.sent < self.next_seq() {
@@ -213,14 +204,14 @@ impl Held {
         Some(Request::Finish(finish.clone()))
     }
 
-    /// The next frames that fit into one Append; one always does.
+    /// Returns the next frames that fit into one Append: at least one.
     fn unsent(&self) -> Vec<AgentFrame> {
         let unsent = self.frames.get(index(self.sent)..).unwrap_or_default();
         let mut bytes = 0;
         let fitting = unsent.iter().take_while(|frame| {
-            let first = bytes == 0;
+            let is_first = bytes == 0;
             bytes += size(frame);
-            first || bytes <= MAX_APPEND
+            is_first || bytes <= MAX_APPEND_BYTES
         });
         fitting.cloned().collect()
     }
@@ -230,7 +221,7 @@ impl Held {
         self.finish_sent = false;
     }
 
-    /// Gives room back for what is stored for the first time.
+    /// Gives the room of frames back that are stored for the first time.
     fn set_stored(&mut self, seq: u64) {
         self.stored = seq.clamp(1, self.next_seq());
         let newly = self.frames.get(index(self.released)..index(self.stored));
@@ -244,12 +235,12 @@ impl Held {
     }
 }
 
-/// How much of the window a frame takes.
+/// Returns how many bytes of the window a frame takes.
 pub(super) fn permits(frame: &AgentFrame) -> u32 {
-    u32::try_from(size(frame)).map_or(WINDOW, |size| size.min(WINDOW))
+    u32::try_from(size(frame)).map_or(WINDOW_BYTES, |size| size.min(WINDOW_BYTES))
 }
 
-/// A frame's text, and about what is around it.
+/// Returns the bytes of a frame: its text, and an estimate of the rest.
 fn size(frame: &AgentFrame) -> usize {
     32 + match &frame.body {
         Some(Body::Delta(delta)) => delta.text.len(),
@@ -260,7 +251,7 @@ fn size(frame: &AgentFrame) -> usize {
     }
 }
 
-/// Where the frame with this number is: the first one has 1.
+/// Returns where the frame with this number stands in the list.
 fn index(seq: u64) -> usize {
     usize::try_from(seq - 1).unwrap_or(usize::MAX)
 }

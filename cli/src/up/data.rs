@@ -1,5 +1,5 @@
-//! What `up` itself keeps in its data folder, beside control's store: the operator's key, and the
-//! id of the last demo link.
+//! The data folder of `up`. Besides control's store it has the operator's key, and the id of the
+//! last demo link.
 
 use anyhow::{Context as _, anyhow, bail};
 use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
@@ -11,28 +11,28 @@ use std::{
 };
 
 /// The data folder.
-pub(super) struct Kept {
-    folder: PathBuf,
+pub(super) struct DataFolder {
+    path: PathBuf,
 }
 
-impl Kept {
-    /// Opens the folder, and makes it if need be: for this user alone.
-    pub(super) fn open(folder: PathBuf) -> anyhow::Result<Self> {
-        DirBuilder::new().recursive(true).mode(0o700).create(&folder).with_context(|| {
-            format!("cannot make {}: name another folder with --data-dir", folder.display())
+impl DataFolder {
+    /// Opens the folder. Creates it if need be, for this user alone.
+    pub(super) fn open(path: PathBuf) -> anyhow::Result<Self> {
+        DirBuilder::new().recursive(true).mode(0o700).create(&path).with_context(|| {
+            format!("cannot create {}: name another folder with --data-dir", path.display())
         })?;
-        Ok(Self { folder })
+        Ok(Self { path })
     }
 
-    pub(super) fn folder(&self) -> &Path {
-        &self.folder
+    pub(super) fn path(&self) -> &Path {
+        &self.path
     }
 
     pub(super) fn operator_key_file(&self) -> PathBuf {
-        self.folder.join("operator.key")
+        self.path.join("operator.key")
     }
 
-    /// The operator's key, which the first `up` makes and every later one uses again.
+    /// Returns the operator's key, which the first `up` creates.
     pub(super) fn operator_key(&self) -> anyhow::Result<String> {
         let path = self.operator_key_file();
         let mut options = OpenOptions::new();
@@ -48,7 +48,7 @@ impl Kept {
                 let key = fs::read_to_string(&path)
                     .with_context(|| format!("cannot read {}", path.display()))?;
                 if key.trim().is_empty() {
-                    bail!("{} is empty: remove it, and a new key is made", path.display());
+                    bail!("{} is empty: remove it, and `up` creates a new key", path.display());
                 }
                 Ok(key.trim().into())
             }
@@ -56,10 +56,10 @@ impl Kept {
         }
     }
 
-    /// The last run's demo link, if there was one.
+    /// Returns the token id of the last run's demo link, if there was one.
     pub(super) fn demo_token_id(&self) -> Option<String> {
-        let kept = fs::read_to_string(self.demo_file()).ok()?;
-        Some(kept.trim().to_owned()).filter(|token_id| !token_id.is_empty())
+        let token_id = fs::read_to_string(self.demo_file()).ok()?;
+        Some(token_id.trim().to_owned()).filter(|token_id| !token_id.is_empty())
     }
 
     pub(super) fn set_demo_token_id(&self, token_id: &str) -> anyhow::Result<()> {
@@ -67,11 +67,11 @@ impl Kept {
     }
 
     fn demo_file(&self) -> PathBuf {
-        self.folder.join("demo-link.id")
+        self.path.join("demo-link.id")
     }
 }
 
-/// A key that nobody can guess.
+/// Returns a random key.
 pub(super) fn new_key() -> anyhow::Result<String> {
     let mut bytes = [0; 32];
     getrandom::fill(&mut bytes).map_err(|error| anyhow!("no random bytes: {error}"))?;

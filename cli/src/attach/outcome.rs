@@ -1,0 +1,38 @@
+//! How the work on a turn can end.
+
+/// Why the agent did not answer a turn.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    /// A sentence for the visitor.
+    pub(crate) error: String,
+    /// For the operator alone.
+    pub(crate) detail: String,
+}
+
+impl Failure {
+    /// A failure whose cause the visitor doesn't see.
+    pub(crate) fn new(detail: impl Into<String>) -> Self {
+        Self { error: "The agent could not answer.".into(), detail: detail.into() }
+    }
+}
+
+/// Nobody wants the rest of the reply: the turn was cancelled, or another agent has it by now.
+#[derive(Debug)]
+pub(crate) struct Gone;
+
+impl From<Gone> for Failure {
+    fn from(Gone: Gone) -> Self {
+        Self::new("the turn was cancelled")
+    }
+}
+
+/// How a turn ended for control.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Ending {
+    /// Control has the whole reply.
+    Finished,
+    /// The visitor cancelled the turn, its link was revoked, or its deadline passed.
+    Cancelled,
+    /// The turn is no longer this session's, and why.
+    Lost(String),
+}

@@ -1,0 +1,109 @@
+//! What the tasks of one session share.
+
+use super::{ledger::Ledger, outcome::Ending, reply::Reply};
+use arizuko_proto::v1::{Hello, Inbox, Turn};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use tokio::sync::{Notify, mpsc, oneshot, watch};
+use tokio_util::sync::CancellationToken;
+
+/// What to attach as.
+pub(crate) struct Settings {
+    /// The folder whose turns are wanted; empty: the key's.
+    pub(crate) folder: String,
+    /// What operators see.
+    pub(crate) name: String,
+    /// How many turns are taken at a time.
+    pub(crate) concurrency: u32,
+    /// How many earlier messages each turn should carry.
+    pub(crate) history: u32,
+    /// Notified when control has welcomed the session.
+    pub(crate) attached: Arc<Notify>,
+    /// Ends the session: open turns are cancelled and rejected.
+    pub(crate) stop: CancellationToken,
+}
+
+/// What a person's session tells the person.
+pub(crate) enum PersonEvent {
+    /// Control has welcomed the session, for the first time or again.
+    Attached,
+    /// Control is out of reach, and why. The session keeps trying.
+    Outage(String),
+    /// Which turns wait, and which conversations are assigned to the folder.
+    Inbox(Inbox),
+    /// A claimed turn, to be answered with the pen.
+    Turn(Box<Turn>, Pen),
+    /// Somebody else has claimed this turn.
+    TooLate(String),
+    /// Control has ended this turn.
+    Ended(String, Ending),
+}
+
+/// What a person answers one turn with. Dropping it ends nothing: the turn goes back to the queue
+/// when the session ends.
+pub(crate) struct Pen {
+    /// Writes to the visitor.
+    pub(crate) reply: Reply,
+    pub(super) done: oneshot::Sender<()>,
+}
+
+impl Pen {
+    /// Ends the turn.
+    pub(crate) fn put_down(self) {
+        // An error says that nobody wants the reply any more, which `PersonEvent::Ended` says too.
+        let _ = self.done.send(());
+    }
+}
+
+/// A session, for all its tasks.
+pub(crate) struct Session {
+    pub(super) settings: Settings,
+    pub(super) changed: watch::Sender<()>,
+    ledger: Mutex<Ledger>,
+    person: Option<mpsc::UnboundedSender<PersonEvent>>,
+}
+
+impl Session {
+    pub(super) fn new(
+        settings: Settings,
+        person: Option<mpsc::UnboundedSender<PersonEvent>>,
+    ) -> Arc<Self> {
+        let greeting = Hello {
+            folder: settings.folder.clone(),
+            name: settings.name.clone(),
+            history: settings.history,
+            person: person.is_some(),
+            ..Hello::default()
+        };
+        Arc::new(Self {
+            ledger: Mutex::new(Ledger::new(greeting, settings.concurrency)),
+            changed: watch::Sender::new(()),
+            settings,
+            person,
+        })
+    }
+
+    /// Claims a turn that waits, and its conversation's later ones.
+    pub(crate) fn claim(&self, turn_id: &str) {
+        self.update(|ledger| ledger.claim(turn_id));
+    }
+
+    /// Tells the person, if the session is a person's.
+    pub(super) fn tell(&self, event: PersonEvent) {
+        if let Some(person) = &self.person {
+            // An error says that the person has left.
+            let _ = person.send(event);
+        }
+    }
+
+    /// Changes the ledger and wakes the stream that has to tell control of it.
+    pub(super) fn update<T>(&self, change: impl FnOnce(&mut Ledger) -> T) -> T {
+        let result = change(&mut self.ledger());
+        self.changed.send_replace(());
+        result
+    }
+
+    /// A change that panics leaves the ledger consistent, so a poisoned lock is as good as any.
+    pub(super) fn ledger(&self) -> MutexGuard<'_, Ledger> {
+        self.ledger.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
