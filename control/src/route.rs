@@ -207,7 +207,7 @@ fn short(what: &str, text: Option<&str>, most: usize) -> Result<(), Refusal> {
 
 fn within_limits(after: Duration) -> Result<(), Refusal> {
     let fits = !after.is_zero() && after <= LONGEST_ROUTE_WAIT;
-    let refusal = || Refusal::invalid("a time is longer than nothing and at most 7 days");
+    let refusal = || Refusal::invalid("a time must be longer than 0 and at most 7 days");
     fits.then_some(()).ok_or_else(refusal)
 }
 

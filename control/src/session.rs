@@ -144,10 +144,10 @@ pub(crate) fn check_name(name: &str, person: bool) -> Result<(), Refusal> {
         return Err(Refusal::invalid(format!("a name has at most {MAX_NAME} characters")));
     }
     if name.chars().any(char::is_control) {
-        return Err(Refusal::invalid("a name has no control characters"));
+        return Err(Refusal::invalid("a name cannot have control characters"));
     }
     if person && name.trim().is_empty() {
-        return Err(Refusal::invalid("a person has a name"));
+        return Err(Refusal::invalid("a person needs a name"));
     }
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! What control needs of a store, and nothing of what control keeps in it.
+//! The interface of a store. A store knows nothing of what control keeps in it.
 //!
 //! A store has records, sorted sets and logs, each in one *partition*. It can load them, and
 //! commit a batch: either every guard holds and every write is done, or nothing changes. Both

@@ -128,10 +128,10 @@ impl Order {
         }
         allowed_origins.iter().try_for_each(|origin| check_origin(origin))?;
         if self.lifetime.is_some_and(|lifetime| lifetime.is_zero()) {
-            return Err(Refusal::invalid("a lifetime is longer than nothing"));
+            return Err(Refusal::invalid("a lifetime must be longer than 0"));
         }
         if self.lifetime.is_some_and(|lifetime| lifetime >= MAX_LIFETIME) {
-            return Err(Refusal::invalid("a lifetime is less than 100 years"));
+            return Err(Refusal::invalid("a lifetime must be less than 100 years"));
         }
         Ok(())
     }
@@ -143,7 +143,7 @@ fn check_origin(origin: &str) -> Result<(), Refusal> {
     let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || "-.:[]".contains(c);
     let fits = authority.is_some_and(|a| !a.is_empty() && a.len() <= 255 && a.chars().all(plain));
     let refusal =
-        || Refusal::invalid(format!("an origin is like https://acme.com, not {origin:?}"));
+        || Refusal::invalid(format!("an origin looks like https://acme.com, not {origin:?}"));
     fits.then_some(()).ok_or_else(refusal)
 }
 

@@ -77,7 +77,7 @@ pub(crate) struct Origin {
     /// The W3C trace context of the post, or empty.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub(crate) traceparent: String,
-    /// The agent spoke first: there is no message of a visitor's.
+    /// Whether an agent spoke first, so that there is no message of a visitor.
     #[serde(default, skip_serializing_if = "is_default")]
     pub(crate) unasked: bool,
     pub(crate) created_at: Time,

@@ -98,7 +98,7 @@ fn delete_messages(tx: &mut Tx<'_>, conversation: &Conversation) -> Decision<Tim
     Ok(if is_full { tx.now } else { tx.now + tx.limits.keep_frames })
 }
 
-/// Trims the log before the first turn whose frames are still kept; returns when they are not.
+/// Trims the log before the first turn whose frames are still kept; returns when those expire.
 fn trim_frames(tx: &mut Tx<'_>, conversation: &mut Tracked<Conversation>) -> Decision<Time> {
     let trimmed = conversation.trimmed;
     let set = names::turns(&conversation.id);

@@ -164,7 +164,7 @@ async fn a_bad_file_changes_nothing_anywhere(stack: Stack) {
         (route_of("web:beta", "[[route.escalate]]\nto = 7"), "line 7: "),
         ("[[rout]]".into(), "line 4: "),
         (route_of("web:beta", "target = \"acme\""), "root folder"),
-        (route_of("web:beta", "give_up_after = \"8d\""), "web:beta: a time is"),
+        (route_of("web:beta", "give_up_after = \"8d\""), "web:beta: a time must be"),
         (route_of("web:beta", "give_up_say = \"x\""), "how long"),
         (route_of("web:beta", "[[route.escalate]]\nto = \"beta/x\""), "how long"),
         (route_of("web:be ta", "topic = \"x\""), "be ta"),
