@@ -154,7 +154,7 @@ fn read_route(route: v1::Route) -> Result<Route, Refusal> {
         Ok(v1::RouteMode::Trigger) => Some(Mode::Trigger),
         Ok(v1::RouteMode::Observe) => Some(Mode::Observe),
         Ok(v1::RouteMode::Drop) => Some(Mode::Drop),
-        Err(_) => return Err(Refusal::invalid("this control knows no such mode")),
+        Err(_) => return Err(Refusal::invalid("unknown mode: this control may be too old")),
     };
     let steps =
         route.escalation.map(|escalation| escalation.steps.into_iter().map(read_step).collect());
@@ -182,7 +182,7 @@ fn read_step(step: v1::EscalationStep) -> Result<Step, Refusal> {
 fn read_give_up(give_up: v1::GiveUp) -> Result<GiveUp, Refusal> {
     let after = wire::parse_duration(give_up.after)?;
     Ok(GiveUp {
-        after: after.ok_or_else(|| Refusal::invalid("say after how long to give up"))?,
+        after: after.ok_or_else(|| Refusal::invalid("give_up.after is missing"))?,
         say: give_up.say,
     })
 }
