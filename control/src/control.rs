@@ -168,8 +168,8 @@ impl Control {
         Ok(sessions.into_iter().flatten().map(|s| s.name).collect())
     }
 
-    /// Whether an agent of the folder is attached, at any control. `false` when the store fails:
-    /// the call that reports it must not fail for it.
+    /// Whether an agent of the folder is attached, at any control. `false` if the store fails, so
+    /// that no call fails for this alone.
     pub(crate) async fn agent_attached(&self, folder: &FolderName) -> bool {
         let alive = self.ledger.now().into()..=u64::MAX;
         let present = names::present(folder);

@@ -53,7 +53,7 @@ impl Service {
     }
 }
 
-/// A visitor's secret and the surface that they show it at, not yet checked.
+/// A visitor's secret and the surface that they use it on, not yet checked.
 pub(super) struct Access {
     pub(super) secret: Secret,
     pub(super) kind: Kind,

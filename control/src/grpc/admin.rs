@@ -118,7 +118,7 @@ impl Service {
         for (partition, jids) in self.control.gathered(&names::dropped_jids()).await? {
             let ids = jids.iter().map(String::as_str);
             let counts = self.control.ledger.records::<Dropped>(partition, ids).await?;
-            // The record of a JID that drops nothing any more expires before the set's member.
+            // A count expires some time after its JID's last message; the set's member stays.
             dropped.extend(jids.into_iter().zip(counts).filter_map(|(jid, count)| {
                 let messages = count?.messages;
                 Some(v1::DroppedMessages { jid, messages })

@@ -73,7 +73,7 @@ fn role(request: &v1::CreateKeyRequest) -> Result<Role, Refusal> {
             subtree: request.reach() == KeyReach::Subtree,
             may_mint: request.may_mint,
         }),
-        KeyKind::Unspecified => Err(Refusal::invalid("say kind: operator, gateway or agent")),
+        KeyKind::Unspecified => Err(Refusal::invalid("the key's kind is missing")),
     }
 }
 

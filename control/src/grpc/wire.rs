@@ -18,6 +18,8 @@ pub(super) fn timestamp(at: Time) -> Timestamp {
     Timestamp { seconds: (at / 1000) as i64, nanos: (at % 1000) as i32 * 1_000_000 }
 }
 
+/// Parses a duration, if there is one.
+///
 /// # Errors
 /// [`Refusal::Invalid`] for a negative duration.
 pub(super) fn parse_duration(
@@ -102,7 +104,7 @@ pub(super) fn reply_message(turn: &TurnId, message: frame::Message) -> v1::Messa
     }
 }
 
-/// Says who wrote a message of a reply.
+/// Returns who wrote a message of a reply.
 fn author(by: Option<&String>) -> v1::Author {
     by.map_or(v1::Author::Assistant, |_| v1::Author::Person)
 }

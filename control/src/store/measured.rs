@@ -28,7 +28,7 @@ struct Failure {
     failure: &'static str,
 }
 
-/// What is counted of a store. All clones count together.
+/// The metrics of a store. All clones count together.
 #[derive(Clone)]
 pub(crate) struct StoreMetrics {
     round_trips: Latencies<Operation>,

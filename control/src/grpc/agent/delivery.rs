@@ -40,7 +40,7 @@ pub(super) async fn read(
     let earlier = Wanted {
         conversation: &turn.conversation,
         before: turn.first_seq,
-        // These come apart.
+        // The Turn carries these as `observed`.
         without: &observed,
         count: history,
     };

@@ -19,7 +19,7 @@ pub(super) struct Milestone {
 }
 
 impl Milestone {
-    /// Begins the milestone that the agent's message is, if it is one.
+    /// Starts a span if the agent's message is a milestone.
     pub(super) async fn of(control: &Control, partition: Partition, message: &Message) -> Self {
         let none = Self { span: Span::none(), silent: None };
         let (name, id, is_first) = match message {
@@ -51,7 +51,7 @@ impl Milestone {
         begin(span(&turn.id), "deliver the turn", turn)
     }
 
-    /// Ends the milestone with what came of the message.
+    /// Measures the time to the first frame once that frame is stored.
     pub(super) fn reached(self, control: &Control, ack: &Ack) {
         if let Some(turn) = &self.silent
             && matches!(ack, Ack::Stored { .. })

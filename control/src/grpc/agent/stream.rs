@@ -179,8 +179,8 @@ impl AttachStream {
         Ok(())
     }
 
-    /// Requeues the turns that the agent was told it has ended and whose end the store has lost.
-    /// The session would hold them until their deadline.
+    /// Requeues the turns whose end the store lost after the agent was told of it. Otherwise the
+    /// session would hold them until their deadline.
     async fn requeue_lost_ends(&self) -> Result<(), Error> {
         for (turn, _) in self.held_turns().await? {
             if self.workers.has_ended(&turn) {

@@ -35,7 +35,7 @@ pub(super) struct Worker {
 
 impl Worker {
     /// Handles the messages about one attempt until it is over, or the stream ends. Returns the
-    /// attempt if the agent was told that it has ended the turn.
+    /// attempt if its Finish was acknowledged.
     pub(super) async fn run(
         self,
         attempt: Attempt,
@@ -69,7 +69,7 @@ impl Worker {
                 Ack::Ended | Ack::Lost(_) => None,
             };
             if finished != Some(false) {
-                // Another worker answers what the agent says once it has heard this.
+                // A new worker handles what the agent sends after this answer.
                 messages.close();
             }
             self.answer(&attempt, ack).await;

@@ -120,7 +120,7 @@ impl Workers {
         Ok(())
     }
 
-    /// Whether the agent was told that it has ended this attempt, and so has forgotten it.
+    /// Whether the Finish of this attempt was acknowledged, so that its agent has forgotten it.
     pub(super) fn has_ended(&self, turn: &Turn) -> bool {
         self.ended.iter().any(|attempt| attempt.is_newest_of(turn))
     }

@@ -43,7 +43,7 @@ pub(super) struct Reader<'a> {
     conversation: ConversationId,
     /// The only turn whose frames are wanted; `None` for a whole conversation.
     turn: Option<Turn>,
-    /// The cursor: the last frame that was sent, or that doesn't belong to the turn.
+    /// The cursor: the last frame that was sent or skipped.
     seq: u64,
     tag: u32,
     /// Why the gateway's cursor is not in this log, if it isn't.
