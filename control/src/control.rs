@@ -12,7 +12,7 @@ use crate::{
     metrics::Metrics,
     names::{self, InFolder, Set},
     refusal::Refusal,
-    route,
+    route, schema,
     secret::{Secret, hash},
     session::Session,
     store::{Partition, Store, measured::Measured, redis::Redis, sqlite::Sqlite},
@@ -20,7 +20,6 @@ use crate::{
     token::{self, Kind, Token},
     transaction::{Record, Tx},
 };
-use serde::{Deserialize, Serialize};
 use std::{collections::BTreeMap, sync::Arc};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
@@ -41,24 +40,8 @@ pub(crate) struct Control {
     first_keys: Vec<(String, Caller)>,
 }
 
-/// What is fixed when a store is first used.
-#[derive(Clone, Copy, Serialize, Deserialize)]
-struct Layout {
-    format: u32,
-    partitions: Partition,
-}
-
 /// Pages of logs in memory at a time.
 const PAGES: usize = 4;
-const FORMAT: u32 = 3;
-
-impl Record for Layout {
-    type Id = str;
-
-    fn name(_: &str) -> String {
-        names::LAYOUT.to_owned()
-    }
-}
 
 impl Control {
     pub(crate) async fn open(options: Options) -> anyhow::Result<Self> {
@@ -72,11 +55,11 @@ impl Control {
             (None, None) => anyhow::bail!("no store was named"),
         };
         let metrics = Metrics::new();
+        let partitions = schema::open(&*store, options.partitions).await?;
         let ledger = Ledger::new(
             Arc::new(Measured::new(store, metrics.store.clone())),
             options.limits.clone(),
         );
-        let layout = layout(&ledger, options.partitions).await?;
         let mut first_keys = Vec::new();
         for (secret, role, id) in [
             (options.operator_key, Role::Operator, "key_first_operator"),
@@ -92,7 +75,7 @@ impl Control {
             ledger,
             metrics,
             limits: options.limits,
-            partitions: layout.partitions,
+            partitions,
             public_url: options.public_url.trim_end_matches('/').to_owned(),
             draining: CancellationToken::new(),
             pages: Semaphore::new(PAGES),
@@ -211,27 +194,4 @@ impl Control {
         }
         Ok(by_partition)
     }
-}
-
-/// Reads what was fixed at first use, or fixes it.
-async fn layout(ledger: &Ledger, partitions: Partition) -> anyhow::Result<Layout> {
-    let found = ledger.transact(0, &[], |tx| match tx.get::<Layout>(names::LAYOUT)? {
-        Some(layout) => Ok(layout),
-        None => {
-            let layout = Layout { format: FORMAT, partitions };
-            tx.put(names::LAYOUT, &layout)?;
-            Ok(layout)
-        }
-    });
-    let layout = found.await?;
-    if layout.partitions != partitions {
-        let kept = layout.partitions;
-        tracing::warn!(kept, asked = partitions, "the number of partitions was fixed at first use");
-    }
-    anyhow::ensure!(
-        layout.format == FORMAT,
-        "the store has format {}, and this arizuko writes {FORMAT}",
-        layout.format
-    );
-    Ok(layout)
 }

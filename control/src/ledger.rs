@@ -3,6 +3,7 @@
 use crate::{
     limits::Limits,
     refusal::Refusal,
+    schema,
     store::{Batch, Commit, Found, Partition, Read, Record, Store, StoreError, Write},
     time::Time,
     transaction::{Decision, Known, Stop, Tx},
@@ -81,6 +82,10 @@ impl Ledger {
         Self { store, limits: Arc::new(limits), hints }
     }
 
+    pub(crate) fn store(&self) -> &dyn Store {
+        &*self.store
+    }
+
     pub(crate) fn describe(&self) -> String {
         self.store.describe()
     }
@@ -123,7 +128,8 @@ impl Ledger {
                     self.remember(&batch);
                     return Ok(outcome);
                 }
-                Commit::Conflict(fresh) => {
+                Commit::Conflict(mut fresh) => {
+                    schema::check(&mut fresh)?;
                     // Sets and logs aren't guarded, and may have changed as well.
                     reading = Reading::afresh();
                     for (name, record) in fresh {

@@ -23,6 +23,7 @@ mod names;
 mod queue;
 mod refusal;
 mod route;
+mod schema;
 mod secret;
 mod session;
 mod store;
@@ -102,6 +103,7 @@ impl Server {
             swept = &mut due, if !shutdown.is_cancelled() => {
                 return swept.context("the task that takes due items ended");
             }
+            superseded = schema::superseded(self.control.ledger.store()) => return Err(superseded),
             () = shutdown.cancelled() => {
                 self.control.draining.cancel();
                 match tokio::time::timeout(self.grace, &mut serving).await {

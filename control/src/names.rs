@@ -108,8 +108,13 @@ pub(crate) fn repeat(hash: &str) -> String {
     format!("repeat:{hash}")
 }
 
-/// What was fixed when the store was first used, for good; in partition 0.
+/// The schema of the store and its number of partitions, for good; in partition 0. The topic of its
+/// changes has the same name. Written by `schema.rs`.
 pub(crate) const LAYOUT: &str = "layout";
+
+/// The fence, for good: its version is the schema that the partition's commits must have. Written by
+/// `schema.rs`.
+pub(crate) const FENCE: &str = "schema";
 
 // ── Sets ────────────────────────────────────────────────────────────────────────────────────────
 

@@ -7,6 +7,7 @@
 use async_trait::async_trait;
 use bytes::Bytes;
 use std::{collections::HashMap, time::Duration};
+use tokio::sync::mpsc;
 
 pub(crate) mod channels;
 #[cfg(test)]
@@ -33,6 +34,19 @@ pub(crate) struct Record {
     pub(crate) version: Version,
     pub(crate) body: String,
 }
+
+/// A record that [`Store::scan`] found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Scanned {
+    pub(crate) partition: Partition,
+    pub(crate) name: String,
+    pub(crate) record: Record,
+    /// What is left of its lifetime; `None`: it has none.
+    pub(crate) lifetime: Option<Duration>,
+}
+
+/// How many records [`Store::scan`] holds in memory at most. Some are 4 MB.
+pub(crate) const PAGE: usize = 32;
 
 /// Something to load.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -198,6 +212,20 @@ pub(crate) trait Store: Send + Sync {
         max: u64,
         limit: u32,
     ) -> Result<Vec<(Partition, Member)>, StoreError>;
+
+    /// Sends all records of some kinds, of every partition and in no order, in pages of at most
+    /// [`PAGE`]. A record's kind is its name up to the first colon. What is written meanwhile may be
+    /// missing, or come twice. Returns early once nobody receives.
+    async fn scan(
+        &self,
+        kinds: &[&str],
+        pages: mpsc::Sender<Vec<Scanned>>,
+    ) -> Result<(), StoreError>;
+
+    /// Whether another process watches topics of this store.
+    async fn is_watched(&self) -> Result<bool, StoreError> {
+        Ok(false)
+    }
 
     /// Watches a topic. When this returns, everything published from now on arrives.
     async fn watch(&self, partition: Partition, topic: &str) -> Result<Subscription, StoreError>;

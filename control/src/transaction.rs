@@ -10,6 +10,7 @@ use crate::{
     limits::Limits,
     names::{self, Due, Set},
     refusal::Refusal,
+    schema,
     store::{self, Batch, Found, Guard, Order, Partition, Read, Version, Write},
     time::Time,
 };
@@ -305,7 +306,7 @@ impl<'a> Tx<'a> {
     ) -> (Batch, HashMap<String, Refusal>) {
         let versions =
             self.read.into_iter().map(|(record, version)| Guard::Version { record, version });
-        let guards = versions.chain(self.bounds).collect();
+        let guards = versions.chain(self.bounds).chain([schema::guard()]).collect();
         let now = self.now.as_millis();
         (Batch { partition, version, now, guards, writes: self.writes }, self.full)
     }

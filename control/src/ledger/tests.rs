@@ -5,8 +5,9 @@ use crate::{
     limits::Limits,
     names::{self, Due},
     refusal::Refusal,
+    schema,
     store::{
-        Batch, Commit, Found, Member, Millis, Partition, Read, Record, Store, StoreError,
+        Batch, Commit, Found, Member, Millis, Partition, Read, Record, Scanned, Store, StoreError,
         Subscription, Write, sqlite::Sqlite,
     },
     transaction::{self, Tx},
@@ -22,7 +23,10 @@ use std::{
     time::Duration,
 };
 use tempfile::TempDir;
-use tokio::time::{sleep, timeout};
+use tokio::{
+    sync::mpsc,
+    time::{sleep, timeout},
+};
 
 #[derive(clap::Parser)]
 struct Defaults {
@@ -84,14 +88,23 @@ impl Store for Troubled {
         self.store.gather(name, partitions, max, limit).await
     }
 
+    async fn scan(
+        &self,
+        kinds: &[&str],
+        pages: mpsc::Sender<Vec<Scanned>>,
+    ) -> Result<(), StoreError> {
+        self.store.scan(kinds, pages).await
+    }
+
     async fn watch(&self, partition: Partition, topic: &str) -> Result<Subscription, StoreError> {
         self.store.watch(partition, topic).await
     }
 }
 
-fn troubled(delay: Duration, silent: u32) -> (TempDir, Ledger) {
+async fn troubled(delay: Duration, silent: u32) -> (TempDir, Ledger) {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let store = Sqlite::open(folder.path()).expect("opens");
+    schema::open(&store, 1).await.expect("a new store has this schema");
     let silent = AtomicU32::new(silent);
     (folder, ledger(Arc::new(Troubled { store, delay, silent })))
 }
@@ -112,7 +125,7 @@ async fn count(ledger: &Ledger) -> Result<u32, Error> {
 
 #[tokio::test]
 async fn a_decision_that_reads_up_to_now_ends_on_a_slow_store() {
-    let (_folder, ledger) = troubled(Duration::from_millis(5), 0);
+    let (_folder, ledger) = troubled(Duration::from_millis(5), 0).await;
     let reading = |tx: &mut Tx<'_>| Ok(tx.members(&names::due(), 0..=tx.now.into(), 9)?.len());
     let decided = ledger.transact(0, &[], reading);
     let members = timeout(Duration::from_secs(10), decided).await.expect("it ends");
@@ -121,21 +134,21 @@ async fn a_decision_that_reads_up_to_now_ends_on_a_slow_store() {
 
 #[tokio::test]
 async fn a_commit_whose_answer_is_lost_is_done_once() {
-    let (_folder, ledger) = troubled(Duration::ZERO, 1);
+    let (_folder, ledger) = troubled(Duration::ZERO, 1).await;
     assert_eq!(count(&ledger).await.expect("recognised"), 1);
     assert_eq!(count(&ledger).await.expect("the store is in reach"), 2);
 }
 
 #[tokio::test]
 async fn a_commit_that_is_never_answered_is_unknown() {
-    let (_folder, ledger) = troubled(Duration::ZERO, 2);
+    let (_folder, ledger) = troubled(Duration::ZERO, 2).await;
     let unknown = count(&ledger).await;
     assert!(matches!(unknown, Err(Error::Store(StoreError::Unknown(_)))), "{unknown:?}");
 }
 
 #[tokio::test]
 async fn a_refusal_does_not_rest_on_a_guess() {
-    let (_folder, ledger) = troubled(Duration::ZERO, 0);
+    let (_folder, ledger) = troubled(Duration::ZERO, 0).await;
     let put = ledger.transact(0, &[], |tx| tx.put("first", &Counter(1)));
     put.await.expect("the store is in reach");
     let decided = ledger.transact(0, &[], |tx| match tx.get_unlikely::<Counter>("first")? {
@@ -147,7 +160,7 @@ async fn a_refusal_does_not_rest_on_a_guess() {
 
 #[tokio::test]
 async fn a_refusal_does_not_rest_on_a_stale_hint() {
-    let (_folder, ledger) = troubled(Duration::ZERO, 0);
+    let (_folder, ledger) = troubled(Duration::ZERO, 0).await;
     assert_eq!(count(&ledger).await.expect("the store is in reach"), 1);
     // Another control, which remembers nothing of the first one's.
     let other = self::ledger(ledger.store.clone());
@@ -157,6 +170,23 @@ async fn a_refusal_does_not_rest_on_a_stale_hint() {
         counter => Ok(counter),
     });
     assert_eq!(decided.await.expect("it was looked at"), Some(Counter(2)));
+}
+
+#[tokio::test]
+async fn a_commit_is_refused_once_the_store_has_another_schema() {
+    let (_folder, ledger) = troubled(Duration::ZERO, 0).await;
+    assert_eq!(count(&ledger).await.expect("the store is in reach"), 1);
+    let body = "{}".to_owned();
+    let newer = Batch {
+        partition: 0,
+        version: u64::from(schema::SCHEMA) + 1,
+        now: ledger.now().as_millis(),
+        guards: Vec::new(),
+        writes: vec![Write::Put { record: "schema".to_owned(), body, lifetime: None }],
+    };
+    ledger.store.commit(&newer).await.expect("the store is in reach");
+    let refused = count(&ledger).await;
+    assert!(matches!(refused, Err(Error::Store(StoreError::Unavailable(_)))), "{refused:?}");
 }
 
 #[test]
@@ -183,7 +213,7 @@ fn a_record_that_others_deleted_does_not_prove_our_commit() {
 
 #[tokio::test]
 async fn a_full_set_refuses_with_the_refusal_of_its_own_limit() {
-    let (_folder, ledger) = troubled(Duration::ZERO, 0);
+    let (_folder, ledger) = troubled(Duration::ZERO, 0).await;
     let add = |tx: &mut Tx<'_>| {
         let refusal = Refusal::invalid("the set is full");
         tx.limit_members(&names::due(), 1, refusal);

@@ -1,9 +1,11 @@
 //! The contract of a store, as one suite that both backends pass, and a comparison of the two
 //! under random histories.
 
-use super::{Batch, Commit, Guard, Member, Order, Record, Store, Wake, Write, sqlite::Sqlite};
-use std::time::Duration;
-use tokio::time::timeout;
+use super::{
+    Batch, Commit, Guard, Member, Order, PAGE, Record, Store, Wake, Write, sqlite::Sqlite,
+};
+use std::{collections::HashMap, time::Duration};
+use tokio::{sync::mpsc, time::timeout};
 
 mod histories;
 mod server;
@@ -46,6 +48,7 @@ on_both!(
     a_conflict_publishes_nothing,
     many_commits_of_one_record_leave_one_winner_each,
     sets_are_gathered_over_partitions,
+    records_are_scanned_by_their_kinds,
 );
 
 async fn a_record_is_as_it_was_put(store: &dyn Store) {
@@ -223,4 +226,45 @@ async fn sets_are_gathered_over_partitions(store: &dyn Store) {
     found.sort_by_key(|(partition, _)| *partition);
     let member = |score| Member { name: "m".to_owned(), score };
     assert_eq!(found, [(0, member(5)), (3, member(1))]);
+}
+
+async fn records_are_scanned_by_their_kinds(store: &dyn Store) {
+    let lifetime = Some(Duration::from_secs(3_600));
+    for partition in 0..100 {
+        let brief = Write::Put { record: format!("b:{partition}"), body: "2".to_owned(), lifetime };
+        let writes = vec![put("a:1", "1"), brief, put("c:1", "3"), add("a:set", "m", 1)];
+        apply(store, Batch { partition, ..batch(u64::from(partition), vec![], writes) }).await;
+    }
+    let (sender, mut pages) = mpsc::channel(1);
+    let scan = async { store.scan(&["a", "b"], sender).await.expect("the store is in reach") };
+    let read = async {
+        let mut found = HashMap::new();
+        while let Some(page) = pages.recv().await {
+            assert!(page.len() <= PAGE);
+            found.extend(page.into_iter().map(|s| ((s.partition, s.name.clone()), s)));
+        }
+        found
+    };
+    let ((), found) = tokio::join!(scan, read);
+    assert_eq!(found.len(), 200);
+    for ((partition, name), scanned) in found {
+        let body = if name == "a:1" { "1" } else { "2" };
+        let expected = Record { version: u64::from(partition), body: body.to_owned() };
+        assert_eq!(scanned.record, expected, "{name}");
+        match scanned.lifetime {
+            None => assert_eq!(name, "a:1"),
+            Some(left) => {
+                assert!(lifetime.is_some_and(|all| left <= all) && left.as_secs() > 3_000)
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn redis_tells_whether_another_process_watches() {
+    let server = Server::start();
+    let (here, there) = (server.open().await, server.open().await);
+    assert!(!here.is_watched().await.expect("Redis is in reach"));
+    let _wakes = there.watch(3, "topic").await.expect("watches");
+    assert!(here.is_watched().await.expect("Redis is in reach"));
 }

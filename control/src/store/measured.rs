@@ -1,7 +1,7 @@
 //! A store that counts its round trips: how long they take, and how they fail.
 
 use super::{
-    Batch, Commit, Found, Member, Millis, Partition, Read, Store, StoreError, Subscription,
+    Batch, Commit, Found, Member, Millis, Partition, Read, Scanned, Store, StoreError, Subscription,
 };
 use arizuko_proto::telemetry::metrics::{Latencies, Registry, latencies};
 use async_trait::async_trait;
@@ -11,7 +11,7 @@ use prometheus_client::{
     registry::Unit,
 };
 use std::sync::Arc;
-use tokio::time::Instant;
+use tokio::{sync::mpsc, time::Instant};
 
 const OPERATIONS: [&str; 4] = ["load", "commit", "gather", "watch"];
 /// The store did nothing, or it may have done what it was asked.
@@ -125,6 +125,18 @@ impl Store for Measured {
     ) -> Result<Vec<(Partition, Member)>, StoreError> {
         let gathering = self.store.gather(name, partitions, max, limit);
         self.measure("gather", gathering).await
+    }
+
+    async fn scan(
+        &self,
+        kinds: &[&str],
+        pages: mpsc::Sender<Vec<Scanned>>,
+    ) -> Result<(), StoreError> {
+        self.store.scan(kinds, pages).await
+    }
+
+    async fn is_watched(&self) -> Result<bool, StoreError> {
+        self.store.is_watched().await
     }
 
     async fn watch(&self, partition: Partition, topic: &str) -> Result<Subscription, StoreError> {

@@ -5,7 +5,8 @@
 
 use super::channels::{Subscription, channel};
 use super::{
-    Batch, Commit, Found, Member, Millis, Order, Partition, Read, Record, Store, StoreError,
+    Batch, Commit, Found, Member, Millis, Order, Partition, Read, Record, Scanned, Store,
+    StoreError,
 };
 use ::redis::{
     Cmd, ErrorKind, FromRedisValue, Pipeline, RedisError, Script, ServerErrorKind, Value,
@@ -14,10 +15,11 @@ use ::redis::{
 use anyhow::Context;
 use async_trait::async_trait;
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
-use tokio::time::timeout;
+use tokio::{sync::mpsc, time::timeout};
 
 mod call;
 mod replicas;
+mod scan;
 mod servers;
 mod settings;
 mod wake;
@@ -77,6 +79,13 @@ impl Redis {
 
     fn key(&self, partition: Partition, name: &str) -> String {
         format!("{}:{{{partition}}}:{name}", self.prefix)
+    }
+
+    /// The partition and the name that a key, or a channel, of this store stands for.
+    fn parse_key<'a>(&self, key: &'a str) -> Option<(Partition, &'a str)> {
+        let (partition, name) =
+            key.strip_prefix(&self.prefix)?.strip_prefix(":{")?.split_once("}:")?;
+        Some((partition.parse().ok()?, name))
     }
 
     /// Reads, once more where the connection was lost or the state is elsewhere: that shows only
@@ -233,6 +242,18 @@ impl Store for Redis {
             }
         }
         Ok(gathered)
+    }
+
+    async fn scan(
+        &self,
+        kinds: &[&str],
+        pages: mpsc::Sender<Vec<Scanned>>,
+    ) -> Result<(), StoreError> {
+        scan::scan(self, kinds, &pages).await.map_err(unavailable)
+    }
+
+    async fn is_watched(&self) -> Result<bool, StoreError> {
+        scan::is_watched(self).await.map_err(unavailable)
     }
 
     async fn watch(&self, partition: Partition, topic: &str) -> Result<Subscription, StoreError> {

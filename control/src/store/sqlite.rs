@@ -5,7 +5,8 @@
 
 use super::channels::{self, Channels, Subscription};
 use super::{
-    Batch, Commit, Found, Member, Millis, Order, Partition, Read, Record, Store, StoreError, Write,
+    Batch, Commit, Found, Member, Millis, Order, Partition, Read, Record, Scanned, Store,
+    StoreError, Write,
 };
 use anyhow::Context;
 use async_trait::async_trait;
@@ -22,6 +23,7 @@ use tokio::sync::oneshot;
 
 mod apply;
 mod backup;
+mod scan;
 
 pub use backup::{backup, restore};
 
@@ -158,6 +160,24 @@ impl Store for Sqlite {
             rows.collect()
         })
         .await
+    }
+
+    async fn scan(
+        &self,
+        kinds: &[&str],
+        pages: tokio::sync::mpsc::Sender<Vec<Scanned>>,
+    ) -> Result<(), StoreError> {
+        let kinds = serde_json::Value::from(kinds).to_string();
+        let mut after = (-1, String::new());
+        loop {
+            let kinds = kinds.clone();
+            let page = self.query(move |connection| scan::page(connection, &kinds, &after)).await?;
+            let Some(last) = page.last() else { return Ok(()) };
+            after = (i32::from(last.partition), last.name.clone());
+            if pages.send(page).await.is_err() {
+                return Ok(());
+            }
+        }
     }
 
     async fn watch(&self, partition: Partition, topic: &str) -> Result<Subscription, StoreError> {

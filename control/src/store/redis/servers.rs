@@ -118,6 +118,19 @@ impl Servers {
         server.ok_or_else(|| (nobody, "no server has this part of the state").into())
     }
 
+    /// Every server, once.
+    pub(super) fn all(&self) -> Vec<Arc<Server>> {
+        let mut all: Vec<Arc<Server>> = Vec::new();
+        for (_, server) in &self.map().0 {
+            if let Some(server) = server
+                && all.iter().all(|known| known.address() != server.address())
+            {
+                all.push(server.clone());
+            }
+        }
+        all
+    }
+
     /// Wakes whenever a partition has moved to another server.
     pub(super) fn changes(&self) -> watch::Receiver<u64> {
         self.changes.subscribe()

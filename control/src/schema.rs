@@ -1,0 +1,311 @@
+//! The schema of the store: the form of all its records.
+//!
+//! [`open`] refuses a store of a newer schema and upgrades one of an older. Two records guard the
+//! schema. The *layout*, in partition 0, says which schema the store has. A *fence* in each
+//! partition has the schema as its version. Every commit guards its partition's fence, so that a
+//! program of another schema can't write, even if it was paused while the store was upgraded.
+
+use crate::{
+    ledger,
+    names::{FENCE, LAYOUT},
+    store::{
+        Batch, Commit, Found, Guard, Partition, Read, Record, Scanned, Store, StoreError, Version,
+        Write,
+    },
+};
+use anyhow::{Context as _, bail, ensure};
+use bytes::Bytes;
+use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
+use serde::{Deserialize, Serialize};
+use std::{collections::HashMap, time::Duration};
+use tokio::{sync::mpsc, time::timeout};
+
+mod to_3;
+
+/// The schema of this program.
+pub(crate) const SCHEMA: u32 = 3;
+/// The oldest schema that can be upgraded.
+const OLDEST: u32 = 2;
+/// The first schema whose programs guard the fence, and stop when the layout changes.
+const FENCED: u32 = 3;
+
+/// How often the layout is read if no change is published.
+const RECHECK: Duration = Duration::from_secs(5);
+/// How many commits are under way at a time. The embedded store makes one fsync of them.
+const AT_ONCE: usize = 64;
+
+/// What holds for the whole store.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+struct Layout {
+    #[serde(rename = "format")]
+    schema: u32,
+    /// Some records still have this schema.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    upgrading_from: Option<u32>,
+    /// How many partitions there are; fixed when the store is first used.
+    partitions: Partition,
+}
+
+/// Upgrades a record, by its name and its body.
+type Upgrade = fn(&str, &str) -> Result<Option<Vec<Change>>, serde_json::Error>;
+
+/// What the upgrade from one schema to the next does to a record.
+struct Step {
+    from: u32,
+    /// The kinds of the records that it changes.
+    kinds: &'static [&'static str],
+    /// The writes that replace a record; `None` if the record has the new form.
+    upgrade: Upgrade,
+}
+
+/// A write that upgrades a record, which keeps its lifetime.
+#[derive(Debug, PartialEq, Eq)]
+enum Change {
+    Put { name: String, body: String },
+    Delete { name: String },
+}
+
+const STEPS: [Step; 1] = [to_3::STEP];
+
+/// Brings the store to this program's schema; returns its number of partitions, which is
+/// `partitions` if the store is new.
+///
+/// # Errors
+/// A sentence for the operator: the store has a newer schema, or older programs use it.
+pub(crate) async fn open(store: &dyn Store, partitions: Partition) -> anyhow::Result<Partition> {
+    loop {
+        let found = record(store, 0, LAYOUT).await?;
+        let layout = match &found {
+            Some(found) => serde_json::from_str(&found.body).context("the layout record")?,
+            None => Layout { schema: SCHEMA, upgrading_from: Some(SCHEMA), partitions },
+        };
+        if layout.partitions != partitions {
+            let kept = layout.partitions;
+            tracing::warn!(kept, asked = partitions, "partitions are fixed at first use");
+        }
+        ensure!(layout.schema <= SCHEMA, newer(layout.schema));
+        let unfenced = unfenced(store, layout.partitions).await?;
+        let from = match layout.upgrading_from {
+            Some(from) => from,
+            None if layout.schema < SCHEMA => layout.schema,
+            None if unfenced.is_empty() => return Ok(layout.partitions),
+            // A failover lost some of an upgrade.
+            None => OLDEST,
+        };
+        ensure!(from >= OLDEST, "the store has schema {from}, which is too old for this arizuko");
+        if layout.schema < FENCED && store.is_watched().await? {
+            bail!(
+                "the store has schema {from}, and an arizuko of that schema still uses it: stop \
+                 every older arizuko-control and start this one again, which upgrades the store \
+                 to schema {SCHEMA}"
+            );
+        }
+        let upgrading = Layout { schema: SCHEMA, upgrading_from: Some(from), ..layout };
+        let mut version = found.as_ref().map(|found| found.version);
+        if layout.schema < SCHEMA || layout.upgrading_from.is_none() || found.is_none() {
+            version = match put_layout(store, version, &upgrading).await? {
+                Some(version) => Some(version),
+                None => continue,
+            };
+        }
+        fence(store, unfenced).await?;
+        upgrade(store, from).await?;
+        // On a conflict another control, which did the same, was faster.
+        put_layout(store, version, &Layout { upgrading_from: None, ..upgrading }).await?;
+    }
+}
+
+/// Returns once a newer program has upgraded the store, with the reason to stop.
+pub(crate) async fn superseded(store: &dyn Store) -> anyhow::Error {
+    let mut wakes = None;
+    loop {
+        if wakes.is_none() {
+            // A store that is out of reach is asked again after a while.
+            wakes = store.watch(0, LAYOUT).await.ok();
+        }
+        if let Ok(Some(layout)) = record(store, 0, LAYOUT).await
+            && let Ok(layout) = serde_json::from_str::<Layout>(&layout.body)
+            && layout.schema > SCHEMA
+        {
+            return anyhow::anyhow!(newer(layout.schema));
+        }
+        match &mut wakes {
+            Some(wakes) => drop(timeout(RECHECK, wakes.next()).await),
+            None => tokio::time::sleep(RECHECK).await,
+        }
+    }
+}
+
+/// What every commit guards.
+pub(crate) fn guard() -> Guard {
+    Guard::Version { record: FENCE.to_owned(), version: Some(u64::from(SCHEMA)) }
+}
+
+/// Takes the fence out of the records of a conflict.
+///
+/// # Errors
+/// The fence is another schema's.
+pub(crate) fn check(conflict: &mut HashMap<String, Option<Record>>) -> Result<(), StoreError> {
+    match conflict.remove(FENCE) {
+        None => Ok(()),
+        Some(Some(fence)) if fence.version == u64::from(SCHEMA) => Ok(()),
+        Some(_) => Err(StoreError::Unavailable("the store has another schema by now".to_owned())),
+    }
+}
+
+fn newer(schema: u32) -> String {
+    let program = env!("CARGO_PKG_VERSION");
+    format!(
+        "the store has schema {schema}, and this arizuko ({program}) knows schemas up to {SCHEMA}: \
+         start the newer arizuko that upgraded the store, or use a backup from before the upgrade"
+    )
+}
+
+async fn record(
+    store: &dyn Store,
+    partition: Partition,
+    name: &str,
+) -> Result<Option<Record>, StoreError> {
+    let found = store.load(partition, &[Read::Record(name.to_owned())]).await?.pop();
+    Ok(match found {
+        Some(Found::Record(record)) => record,
+        _ => None,
+    })
+}
+
+/// Puts the layout in place of the one with this version; returns its own version, or `None` if
+/// another control has changed it.
+async fn put_layout(
+    store: &dyn Store,
+    version: Option<Version>,
+    layout: &Layout,
+) -> anyhow::Result<Option<Version>> {
+    let new = u64::from_le_bytes(ledger::random()?);
+    let body = serde_json::to_string(layout)?;
+    let publish = Write::Publish { topic: LAYOUT.to_owned(), payload: Bytes::new() };
+    let batch = Batch {
+        partition: 0,
+        version: new,
+        now: store.now(),
+        guards: vec![Guard::Version { record: LAYOUT.to_owned(), version }],
+        writes: vec![Write::Put { record: LAYOUT.to_owned(), body, lifetime: None }, publish],
+    };
+    Ok((store.commit(&batch).await? == Commit::Applied).then_some(new))
+}
+
+/// The partitions whose fence is not of this schema, and the version of that fence.
+async fn unfenced(
+    store: &dyn Store,
+    partitions: Partition,
+) -> anyhow::Result<Vec<(Partition, Option<Version>)>> {
+    let fences = stream::iter(0..partitions)
+        .map(|partition| async move {
+            let fence = record(store, partition, FENCE).await?.map(|fence| fence.version);
+            Ok::<_, StoreError>((partition, fence))
+        })
+        .buffer_unordered(AT_ONCE);
+    let others =
+        fences.try_filter(|(_, fence)| std::future::ready(*fence != Some(u64::from(SCHEMA))));
+    Ok(others.try_collect().await?)
+}
+
+/// Puts this schema's fence in place of others.
+async fn fence(store: &dyn Store, others: Vec<(Partition, Option<Version>)>) -> anyhow::Result<()> {
+    let fence = |(partition, version): (Partition, Option<Version>)| async move {
+        if let Some(schema) = version.and_then(|version| u32::try_from(version).ok()) {
+            ensure!(schema < SCHEMA, newer(schema));
+        }
+        let put = Write::Put {
+            record: FENCE.to_owned(),
+            body: format!("{{\"schema\":{SCHEMA}}}"),
+            lifetime: None,
+        };
+        let batch = Batch {
+            partition,
+            version: u64::from(SCHEMA),
+            now: store.now(),
+            guards: vec![Guard::Version { record: FENCE.to_owned(), version }],
+            writes: vec![put],
+        };
+        // On a conflict another control has put it, or a newer one its own, which refuses ours.
+        store.commit(&batch).await?;
+        Ok(())
+    };
+    stream::iter(others).map(fence).buffer_unordered(AT_ONCE).try_collect().await
+}
+
+/// Brings all records to this schema. It may stop anywhere and begin again.
+async fn upgrade(store: &dyn Store, from: u32) -> anyhow::Result<()> {
+    let steps: Vec<&Step> = STEPS.iter().filter(|step| step.from >= from).collect();
+    if steps.is_empty() {
+        return Ok(());
+    }
+    tracing::info!(from, to = SCHEMA, "upgrading the store");
+    let kinds: Vec<&str> = steps.iter().flat_map(|step| step.kinds).copied().collect();
+    let (sender, mut pages) = mpsc::channel(1);
+    let scan = async { Ok(store.scan(&kinds, sender).await?) };
+    let upgrade = async {
+        let mut upgraded = 0;
+        while let Some(page) = pages.recv().await {
+            let records = page.into_iter().map(|scanned| upgrade_record(store, &steps, scanned));
+            let counts = stream::iter(records).buffer_unordered(AT_ONCE);
+            upgraded += counts.try_fold(0, |sum, count| async move { Ok(sum + count) }).await?;
+        }
+        anyhow::Ok(upgraded)
+    };
+    let ((), upgraded) = tokio::try_join!(scan, upgrade)?;
+    tracing::info!(upgraded, to = SCHEMA, "the store is upgraded");
+    Ok(())
+}
+
+/// Brings one record to this schema; returns how many commits that took.
+async fn upgrade_record(
+    store: &dyn Store,
+    steps: &[&Step],
+    mut scanned: Scanned,
+) -> anyhow::Result<u32> {
+    let (partition, name) = (scanned.partition, scanned.name.as_str());
+    let kind = name.split_once(':').map_or(name, |(kind, _)| kind);
+    let mut upgraded = 0;
+    for step in steps.iter().filter(|step| step.kinds.contains(&kind)) {
+        loop {
+            let changes = match (step.upgrade)(name, &scanned.record.body) {
+                Ok(Some(changes)) => changes,
+                Ok(None) => break,
+                Err(error) => {
+                    tracing::error!(partition, name, %error, "cannot upgrade a record, leaving it");
+                    break;
+                }
+            };
+            let version = Some(scanned.record.version);
+            let write = |change| match change {
+                Change::Put { name, body } => {
+                    Write::Put { record: name, body, lifetime: scanned.lifetime }
+                }
+                Change::Delete { name } => Write::Delete { name },
+            };
+            let batch = Batch {
+                partition,
+                version: u64::from_le_bytes(ledger::random()?),
+                now: store.now(),
+                guards: vec![Guard::Version { record: name.to_owned(), version }, guard()],
+                writes: changes.into_iter().map(write).collect(),
+            };
+            match store.commit(&batch).await? {
+                Commit::Conflict(mut fresh) => {
+                    check(&mut fresh)?;
+                    // Another control has upgraded, changed or deleted it.
+                    match fresh.remove(name).flatten() {
+                        Some(record) => scanned.record = record,
+                        None => return Ok(upgraded),
+                    }
+                }
+                _ => {
+                    upgraded += 1;
+                    break;
+                }
+            }
+        }
+    }
+    Ok(upgraded)
+}

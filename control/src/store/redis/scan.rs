@@ -1,0 +1,92 @@
+//! Reads all records, server by server and a page at a time.
+
+use super::{Redis, record, servers::dial};
+use crate::store::{PAGE, Partition, Scanned};
+use ::redis::{Pipeline, RedisError, Value, aio::MultiplexedConnection, cmd, from_redis_value};
+use std::time::Duration;
+use tokio::sync::mpsc;
+
+/// How many keys a server looks at before it answers.
+const COUNT: u32 = 1_000;
+
+/// Sends the records of these kinds. A cursor of SCAN means nothing to another server, or to the
+/// same one after a restart, so that one connection reads each server, and its loss is an error.
+pub(super) async fn scan(
+    store: &Redis,
+    kinds: &[&str],
+    pages: &mpsc::Sender<Vec<Scanned>>,
+) -> Result<(), RedisError> {
+    for server in store.servers.all() {
+        let mut connection = dial(&server.info).await?;
+        let mut cursor = 0;
+        loop {
+            let (next, names) = names(store, kinds, &mut connection, cursor).await?;
+            for names in names.chunks(PAGE) {
+                let page = records(store, &mut connection, names).await?;
+                if pages.send(page).await.is_err() {
+                    return Ok(());
+                }
+            }
+            if next == 0 {
+                break;
+            }
+            cursor = next;
+        }
+    }
+    Ok(())
+}
+
+/// The next cursor, 0 at the end, and the names of records.
+async fn names(
+    store: &Redis,
+    kinds: &[&str],
+    connection: &mut MultiplexedConnection,
+    cursor: u64,
+) -> Result<(u64, Vec<(Partition, String)>), RedisError> {
+    let mut scan = cmd("SCAN");
+    scan.arg(cursor).arg("COUNT").arg(COUNT).arg("TYPE").arg("string");
+    let (next, keys): (u64, Vec<Vec<u8>>) = scan.query_async(connection).await?;
+    let names = keys.iter().filter_map(|key| {
+        let (partition, name) = store.parse_key(std::str::from_utf8(key).ok()?)?;
+        let (kind, _) = name.split_once(':')?;
+        kinds.contains(&kind).then(|| (partition, name.to_owned()))
+    });
+    Ok((next, names.collect()))
+}
+
+async fn records(
+    store: &Redis,
+    connection: &mut MultiplexedConnection,
+    names: &[(Partition, String)],
+) -> Result<Vec<Scanned>, RedisError> {
+    let mut reads = Pipeline::new();
+    for (partition, name) in names {
+        let key = store.key(*partition, name);
+        reads.cmd("GET").arg(&key).cmd("PTTL").arg(&key);
+    }
+    let mut values = reads.query_async::<Vec<Value>>(connection).await?.into_iter();
+    let mut found = Vec::with_capacity(names.len());
+    for (partition, name) in names {
+        let (body, left) = (values.next(), values.next());
+        let left: i64 = from_redis_value(left.unwrap_or(Value::Nil))?;
+        if let Some(record) = record(body.unwrap_or(Value::Nil))? {
+            // Negative: it has no lifetime, or it has just ended.
+            let lifetime = u64::try_from(left).ok().map(Duration::from_millis);
+            found.push(Scanned { partition: *partition, name: name.clone(), record, lifetime });
+        }
+    }
+    Ok(found)
+}
+
+/// Whether some connection is subscribed to a channel of this store.
+pub(super) async fn is_watched(store: &Redis) -> Result<bool, RedisError> {
+    for server in store.servers.all() {
+        let mut connection = server.connection.clone();
+        let channels: Vec<String> =
+            cmd("PUBSUB").arg("SHARDCHANNELS").query_async(&mut connection).await?;
+        if channels.iter().any(|channel| store.parse_key(channel).is_some()) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
