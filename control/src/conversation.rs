@@ -9,7 +9,7 @@ use crate::{
     refusal::Refusal,
     time::Time,
     token::Token,
-    transaction::{Decision, Record, Stop, Tx},
+    transaction::{Decision, Record, Tx},
 };
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
@@ -142,8 +142,7 @@ impl Head {
         self.seq += 1;
         self.tag = u32::from_le_bytes(tx.random());
         let frame = Frame { tag: self.tag, turn: turn.clone(), n, at: tx.now, body };
-        let entry = serde_json::to_vec(&frame).map_err(|error| Stop::Corrupt(error.to_string()))?;
-        let entry = Bytes::from(entry);
+        let entry = frame.to_entry()?;
         tx.append_entry(names::log(conversation), self.seq, entry.clone());
         tx.publish(names::conversation_topic(conversation), wake(self.seq, &entry));
         Ok(())

@@ -1,6 +1,13 @@
 //! Frames as the log keeps them, and the transcript that they add up to.
 
-use crate::{ids::TurnId, limits::Limits, names, time::Time, transaction::Record};
+use crate::{
+    ids::TurnId,
+    limits::Limits,
+    names,
+    time::Time,
+    transaction::{Record, Stop},
+};
+use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
@@ -41,6 +48,19 @@ pub(crate) struct Frame {
     pub(crate) n: u32,
     pub(crate) at: Time,
     pub(crate) body: Body,
+}
+
+impl Frame {
+    /// Parses an entry of a conversation's log.
+    pub(crate) fn parse(entry: &[u8]) -> Result<Self, Stop> {
+        serde_json::from_slice(entry).map_err(|error| Stop::Corrupt(format!("a frame: {error}")))
+    }
+
+    /// The log's entry.
+    pub(crate) fn to_entry(&self) -> Result<Bytes, Stop> {
+        let entry = serde_json::to_vec(self);
+        entry.map(Bytes::from).map_err(|error| Stop::Corrupt(format!("a frame: {error}")))
+    }
 }
 
 /// What a frame says.

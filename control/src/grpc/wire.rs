@@ -3,7 +3,6 @@
 use crate::{
     frame::{self, Body, Frame, Outcome, Transcript},
     ids::TurnId,
-    ledger::Error,
     refusal::Refusal,
     time::Time,
     token::{Kind, Token},
@@ -107,11 +106,6 @@ pub(super) fn reply_message(turn: &TurnId, message: frame::Message) -> v1::Messa
 /// Returns who wrote a message of a reply.
 fn author(by: Option<&String>) -> v1::Author {
     by.map_or(v1::Author::Assistant, |_| v1::Author::Person)
-}
-
-/// Parses an entry of a conversation's log.
-pub(super) fn parse_frame(entry: &[u8]) -> Result<Frame, Error> {
-    serde_json::from_slice(entry).map_err(|error| Error::Internal(format!("a frame: {error}")))
 }
 
 pub(super) fn frame(seq: u64, frame: Frame) -> v1::Frame {

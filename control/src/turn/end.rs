@@ -7,7 +7,7 @@ use crate::{
     ids::TurnId,
     names, queue,
     session::Notice,
-    transaction::{Decision, Stop, Tx},
+    transaction::{Decision, Tx},
 };
 use bytes::Bytes;
 
@@ -141,9 +141,8 @@ fn queue_next(tx: &mut Tx<'_>, conversation: &mut Conversation) -> Decision<()> 
 /// Adds up a turn's frames.
 pub(crate) fn transcript(entries: &[(u64, Bytes)], turn: &TurnId) -> Decision<Transcript> {
     let mut transcript = Transcript::default();
-    for (seq, entry) in entries {
-        let frame: Frame = serde_json::from_slice(entry)
-            .map_err(|error| Stop::Corrupt(format!("frame {seq}: {error}")))?;
+    for (_, entry) in entries {
+        let frame = Frame::parse(entry)?;
         if frame.turn == *turn {
             transcript.add(frame);
         }

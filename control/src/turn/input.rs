@@ -1,7 +1,7 @@
 //! A turn's message as it came, and what its route said of it.
 
-use super::observe::Context;
 use crate::{
+    conversation::Observed,
     ids::TurnId,
     limits::Limits,
     names,
@@ -114,5 +114,23 @@ impl From<Route> for Plan {
             steps: route.escalation.unwrap_or_default(),
             give_up_say: route.give_up.map(|give_up| give_up.say).unwrap_or_default(),
         }
+    }
+}
+
+/// The observed messages that are delivered with a turn.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub(crate) struct Context {
+    #[serde(skip_serializing_if = "Observed::is_empty")]
+    pub(super) conversation: Observed,
+    /// Webhooks of its folder.
+    #[serde(skip_serializing_if = "Observed::is_empty")]
+    pub(super) folder: Observed,
+}
+
+impl Context {
+    /// The messages' turns, the oldest of each kind first.
+    pub(crate) fn turns(&self) -> Vec<TurnId> {
+        self.folder.turns().chain(self.conversation.turns()).cloned().collect()
     }
 }

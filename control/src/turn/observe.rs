@@ -1,11 +1,13 @@
 //! Messages that no agent is asked to answer: observed as context for the next turn, or dropped and
 //! counted.
 
-use super::{Turn, input::Input};
+use super::{
+    Turn,
+    input::{Context, Input},
+};
 use crate::{
     audit::{self, Change},
     conversation::{Conversation, Observed},
-    ids::TurnId,
     jid::FolderName,
     limits::Limits,
     names,
@@ -49,24 +51,6 @@ pub(super) fn observe(
     let mut waiting = tx.get::<FolderObserved>(folder)?.unwrap_or_default();
     waiting.0.push(turn.id.clone(), bytes);
     tx.put(folder, &waiting)
-}
-
-/// The observed messages that are delivered with a turn.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
-pub(crate) struct Context {
-    #[serde(skip_serializing_if = "Observed::is_empty")]
-    conversation: Observed,
-    /// Webhooks of its folder.
-    #[serde(skip_serializing_if = "Observed::is_empty")]
-    folder: Observed,
-}
-
-impl Context {
-    /// The messages' turns, the oldest of each kind first.
-    pub(crate) fn turns(&self) -> Vec<TurnId> {
-        self.folder.turns().chain(self.conversation.turns()).cloned().collect()
-    }
 }
 
 /// Takes the observed messages to deliver with this turn.

@@ -5,8 +5,8 @@ use super::{
     end::end_new,
     exchange::Exchange,
     frames::FrameWriter,
-    input::{Blob, Header, Input, Plan},
-    observe::{self, Context},
+    input::{Blob, Context, Header, Input, Plan},
+    observe,
     repeat::Repeated,
 };
 use crate::{

@@ -118,10 +118,7 @@ impl AttachStream {
     ) -> Result<Self, Error> {
         let folder = caller.folder(&hello.folder)?;
         let partition = control.partition(&folder);
-        let resume = match hello.session_id.as_str() {
-            "" => None,
-            id => Some(SessionId::parse(id)?),
-        };
+        let resume = SessionId::parse(&hello.session_id).ok();
         let opening = Hello { folder, name: hello.name, person: hello.person, resume };
         let session = control
             .ledger

@@ -13,7 +13,7 @@ use crate::{
         reply::{Ack, Attempt},
     },
 };
-use arizuko_proto::v1::attach_request::Message;
+use arizuko_proto::v1::{self, attach_request::Message, attach_response::Message as Answer};
 use std::{
     collections::{HashMap, VecDeque},
     sync::Arc,
@@ -53,7 +53,8 @@ impl Workers {
         }
     }
 
-    /// Gives a message about a turn to the turn's worker.
+    /// Gives a message about a turn to the turn's worker. A turn that can't be is answered as one
+    /// that has ended.
     pub(super) async fn handle(&mut self, message: Message) -> Result<(), Error> {
         let (turn, number) = match &message {
             Message::Accept(accept) => (&accept.turn_id, accept.attempt),
@@ -64,7 +65,12 @@ impl Workers {
                 return Err(Refusal::invalid("the message is not about a turn").into());
             }
         };
-        let attempt = self.attempt(TurnId::parse(turn)?, number);
+        let Ok(id) = TurnId::parse(turn) else {
+            let cancel = v1::Cancel { turn_id: turn.clone(), attempt: number };
+            self.worker.responses.send(Answer::Cancel(cancel)).await;
+            return Ok(());
+        };
+        let attempt = self.attempt(id, number);
         self.queues.retain(|_, queue| !queue.is_closed());
         let queue = self.queues.entry(attempt.clone()).or_insert_with(|| {
             let (queue, messages) = mpsc::channel(QUEUE);

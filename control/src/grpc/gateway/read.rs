@@ -3,7 +3,7 @@
 use crate::{
     control::Control,
     conversation::{self, Conversation},
-    frame::{Body, Transcript},
+    frame::{Body, Frame, Transcript},
     grpc::{access::Access, wire},
     ids::TurnId,
     ledger::Error,
@@ -58,7 +58,7 @@ fn may_end(payload: &Bytes, turn: &TurnId) -> bool {
     let Some((_, Some(entry))) = conversation::woken(payload) else {
         return true;
     };
-    let frame = wire::parse_frame(&entry);
+    let frame = Frame::parse(&entry);
     frame.is_ok_and(|frame| frame.turn == *turn && matches!(frame.body, Body::TurnDone(_)))
 }
 
@@ -83,7 +83,7 @@ pub(super) async fn frames(
     for (seq, entry) in
         control.ledger.entries(partition, log, turn.before_reply(), u32::MAX).await?
     {
-        let frame = wire::parse_frame(&entry)?;
+        let frame = Frame::parse(&entry)?;
         if frame.turn == turn.id && frame.n > after {
             frames.push(wire::frame(seq, frame));
         }

@@ -140,7 +140,7 @@ impl<'a> Reader<'a> {
             let log = names::log(&self.conversation);
             let (ledger, partition) = (&self.control.ledger, self.access.partition());
             let entries = ledger.entries(partition, log, cursor.seq - 1, 1).await?;
-            let frame = entries.first().map(|(_, entry)| wire::parse_frame(entry)).transpose()?;
+            let frame = entries.first().map(|(_, entry)| Frame::parse(entry)).transpose()?;
             frame.map(|frame| frame.tag)
         };
         let same = tag == Some(cursor.tag);
@@ -219,7 +219,7 @@ impl<'a> Reader<'a> {
             let is_full = entries.len() == limit as usize;
             let mut page = Some(Page { entries: entries.into_iter(), _permit: permit });
             while let Some((seq, entry)) = page.as_mut().and_then(|page| page.entries.next()) {
-                let frame = wire::frame(seq, wire::parse_frame(&entry)?);
+                let frame = wire::frame(seq, Frame::parse(&entry)?);
                 if let Some(end) = self.send_frame(events, frame, &mut page).await? {
                     return Ok(Some(end));
                 }
@@ -285,7 +285,7 @@ fn carried(wake: &Wake) -> Option<(u64, Result<Frame, Error>)> {
         return None;
     };
     let (seq, entry) = conversation::woken(payload)?;
-    Some((seq, wire::parse_frame(&entry?)))
+    Some((seq, Frame::parse(&entry?).map_err(Error::from)))
 }
 
 /// Whether a wake-up is about a frame, carried or not.
