@@ -1,10 +1,10 @@
-//! What control can be told: a flag each, with an environment twin, read once.
+//! Control's settings: each is a flag and an environment variable, read once at the start.
 
 use crate::limits::Limits;
 use arizuko_proto::{duration, tls::ServerFiles};
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
-/// See the module.
+/// The flags of control, and the variables that set them.
 #[derive(clap::Args, Clone)]
 pub struct Options {
     /// Address to listen on; port 0 takes a free one.
@@ -20,8 +20,8 @@ pub struct Options {
     /// What every key in Redis begins with.
     #[arg(long, env = "ARIZUKO_REDIS_PREFIX", default_value = "arizuko")]
     pub redis_prefix: String,
-    /// What has to have a commit before anybody is told: the primary, or `replica`: one replica of
-    /// it too, or so many with `replica:2`.
+    /// Which servers must have a commit before it counts: `primary`; `replica`: one replica as well;
+    /// `replica:2`: two replicas as well.
     #[arg(long, env = "ARIZUKO_DURABILITY", default_value = "primary")]
     pub durability: Durability,
     /// Folder of the embedded store, where there is no Redis.
@@ -36,7 +36,7 @@ pub struct Options {
     /// The first gateway's key: at least 32 characters.
     #[arg(long, env = "ARIZUKO_GATEWAY_KEY", hide_env_values = true)]
     pub gateway_key: Option<String>,
-    /// What it serves TLS with.
+    /// The certificate to serve TLS with.
     #[command(flatten)]
     pub tls: ServerFiles,
     /// Let in only those who show a certificate by an authority in this file, PEM.

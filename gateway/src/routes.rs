@@ -95,7 +95,7 @@ async fn healthz() -> Response {
     Json(json!({ "status": "ok" })).into_response()
 }
 
-/// A control answers, so the gateway can serve visitors.
+/// Says whether a control answers, so that the gateway can serve visitors.
 async fn readyz(State(gateway): State<Arc<Gateway>>) -> Result<Response, Problem> {
     gateway.control.ready().await?;
     Ok(Json(json!({ "status": "ready" })).into_response())

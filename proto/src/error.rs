@@ -16,12 +16,12 @@ impl ErrorReason {
         (info.domain == DOMAIN).then(|| Self::from_word(&info.reason))
     }
 
-    /// Reads the word that travels. A word that only a newer control knows is `Unspecified`.
+    /// Reads the word that was sent. A word that only a newer control knows is `Unspecified`.
     pub fn from_word(word: &str) -> Self {
         Self::from_str_name(&format!("{PREFIX}{word}")).unwrap_or(Self::Unspecified)
     }
 
-    /// Returns the word that travels: the name in the contract without its prefix.
+    /// Returns the word that is sent: the name in the contract without its prefix.
     pub fn word(self) -> &'static str {
         self.as_str_name().trim_start_matches(PREFIX)
     }

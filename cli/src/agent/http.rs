@@ -163,7 +163,7 @@ impl Answer<'_> {
         Ok(())
     }
 
-    /// Sends the finished form of deltas that have none.
+    /// Ends the current message, if only deltas of it were sent.
     async fn end_message(&mut self) -> Result<(), Gone> {
         match self.whole.take() {
             Some(text) => self.reply.message(text).await,

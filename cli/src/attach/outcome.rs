@@ -26,7 +26,7 @@ impl From<Gone> for Failure {
     }
 }
 
-/// How a turn ended for control.
+/// How a turn ended, as control sees it.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Ending {
     /// Control has the whole reply.

@@ -121,7 +121,7 @@ pub(super) struct Frames {
     has_begun: bool,
     /// The text of the current message that is in no frame yet.
     text: String,
-    /// When that text becomes a frame.
+    /// When that text must be sent as a frame.
     deadline: Instant,
 }
 

@@ -170,7 +170,7 @@ async fn connect_elsewhere(control: &Control) -> Channel {
     }
 }
 
-/// Listens on after the last request: control's end of the stream says that it has arrived.
+/// Keeps reading after the last request, until control ends the stream: then it has arrived.
 async fn hear_out(session: &Session, mut responses: Streaming<AttachResponse>) {
     while let Ok(Some(response)) = next(&mut responses).await {
         match response {

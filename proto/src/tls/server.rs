@@ -134,8 +134,8 @@ impl Acceptor {
         handshakes.buffer_unordered(MAX_HANDSHAKES)
     }
 
-    /// Returns the configuration of the files as they are now; if they can't be used, the last one
-    /// that could. Checking three files costs a thousandth of a handshake.
+    /// Returns the configuration that the files make now or, if they can't be used, the last good
+    /// one. Checking three files costs a thousandth of a handshake.
     fn current(&self) -> Arc<ServerConfig> {
         // A panic leaves the value consistent.
         let mut loaded = self.loaded.lock().unwrap_or_else(PoisonError::into_inner);
