@@ -18,7 +18,7 @@ use std::{sync::Arc, time::Duration};
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
-/// How long a sweep waits for the next.
+/// The wait between two sweeps.
 const PAUSE: Duration = Duration::from_millis(500);
 /// How many due items one sweep takes, of each partition or of all.
 const ITEMS_PER_SWEEP: u32 = 100;

@@ -59,7 +59,7 @@ pub(crate) fn session(id: &SessionId) -> String {
     format!("session:{id}")
 }
 
-/// [`Token`](crate::token::Token): for good, or for 30 days after its revocation.
+/// [`Token`](crate::token::Token), kept until 30 days after it is revoked.
 pub(crate) fn token(id: &TokenId) -> String {
     format!("token:{id}")
 }
@@ -102,8 +102,8 @@ pub(crate) fn dropped(jid: &str) -> String {
     format!("dropped:{jid}")
 }
 
-/// [`Repeat`](crate::turn::repeat::Repeat): which turn an idempotency key made, for a day. `hash`
-/// is of its scope and the key.
+/// [`Repeat`](crate::turn::repeat::Repeat): which turn an idempotency key made, kept for a day.
+/// `hash` is the hash of the key and what it is for.
 pub(crate) fn repeat(hash: &str) -> String {
     format!("repeat:{hash}")
 }

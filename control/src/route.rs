@@ -37,10 +37,10 @@ pub(crate) enum Mode {
 /// When a turn moves to another folder, counted from when its message was taken.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Step {
-    /// If the folder that has it has added no frame.
+    /// Then it moves if its folder has not added a frame.
     #[serde(with = "crate::time::stored::option")]
     pub(crate) after: Option<Duration>,
-    /// If it has not ended.
+    /// Then it moves if it has not ended.
     #[serde(with = "crate::time::stored::option")]
     pub(crate) unfinished_after: Option<Duration>,
     pub(crate) to: FolderName,

@@ -14,11 +14,11 @@ use std::time::Duration;
 /// A timer that has run out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Timer {
-    /// The turn's end.
+    /// The turn must end.
     Deadline,
-    /// The next step of its escalation.
+    /// The next step of the escalation is due.
     Escalation,
-    /// Its acceptance by the agent that has it.
+    /// The agent that got the turn must accept it.
     Acceptance,
 }
 

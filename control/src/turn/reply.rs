@@ -26,9 +26,9 @@ const MAX_SENTENCE: usize = 1_000;
 pub(crate) enum Ack {
     /// All frames before `next_seq` are stored.
     Stored { next_seq: u64, finished: bool },
-    /// The turn has ended otherwise.
+    /// The turn has ended in another way.
     Ended,
-    /// Another attempt holds it, or nobody.
+    /// Another attempt holds the turn, or none does.
     Lost(&'static str),
 }
 
