@@ -1,10 +1,10 @@
-//! All faults at random, under load, for as long as one likes. Not a part of `tests/run`:
+//! Random faults under load. Not a part of `tests/run`:
 //!
 //!     cargo test --workspace --test soak -- <duration> <seed>
 //!
-//! Two controls and two gateways over one Redis; visitors who write, read to the end and compare;
-//! agents who answer. Something is killed, stopped or cut off every second or so, as the seed
-//! says. It ends with what was done, or with the first promise that did not hold.
+//! Two controls and two gateways run over one Redis. Visitors send messages, read the replies at both
+//! gateways and compare them; agents answer. About every second the seed picks a process to kill,
+//! stop or cut off. It ends with a summary, or at the first guarantee that does not hold.
 
 #![expect(clippy::print_stdout, reason = "it tells how it goes")]
 
@@ -39,7 +39,7 @@ fn main() {
     run_for(limit, Kind::Pair, |kind| soak(kind, length, Dice(seed | 1)));
 }
 
-/// Numbers that look random and are the same for the same seed (xorshift).
+/// Pseudo-random numbers from a seed (xorshift).
 struct Dice(u64);
 
 impl Dice {
@@ -122,7 +122,7 @@ async fn break_something(stack: &mut Stack, agents: &mut [Process], dice: &mut D
     }
 }
 
-/// Writes and reads until it is over; says how often.
+/// Sends and reads messages until the end. Returns how many.
 async fn visit(number: usize, visitors: [Visitor; 2], ending: watch::Receiver<bool>) -> usize {
     let (mut turns, mut conversation) = (0, String::new());
     while !*ending.borrow() {
@@ -145,7 +145,7 @@ async fn visit(number: usize, visitors: [Visitor; 2], ending: watch::Receiver<bo
     turns
 }
 
-/// Sends a message until it is known to be taken; by its key it is one message.
+/// Repeats a message with one idempotency key until it is taken.
 async fn say(visitors: &[Visitor; 2], conversation: &str, content: &str) -> Posted {
     let key = random_id();
     let message = match conversation {

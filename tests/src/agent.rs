@@ -1,4 +1,4 @@
-//! `arizuko agent exec` with a program that does what the test tells it, step by step.
+//! `arizuko agent exec` with a program that the test drives step by step.
 
 use crate::{
     Instance::{A, B},
@@ -27,9 +27,9 @@ pub struct Agent {
 
 /// One run of the program, for one turn.
 pub struct Program {
-    /// What it found in its environment.
+    /// Its environment.
     pub environment: Value,
-    /// What it read from its standard input.
+    /// Its standard input.
     pub input: Vec<u8>,
     /// Its process id.
     pub pid: i32,
@@ -38,7 +38,7 @@ pub struct Program {
 }
 
 impl Stack {
-    /// Attaches the stepped program to `folder`, with an agent's key, and waits until it is.
+    /// Attaches the stepped program to `folder` with an agent's key.
     pub async fn agent(&self, folder: &str, flags: &[&str]) -> Agent {
         let key = self.agent_key(folder).await;
         Agent::start(self, &key, folder, flags, &[]).await
@@ -46,7 +46,7 @@ impl Stack {
 }
 
 impl Agent {
-    /// Attaches the stepped program with this key; the program gets `arguments`, too.
+    /// Attaches the stepped program with this key, and passes `arguments` to it.
     pub async fn start(
         stack: &Stack,
         key: &str,
@@ -56,7 +56,7 @@ impl Agent {
     ) -> Self {
         let mut exec = stack.program("arizuko");
         exec.args(["agent", "exec", "--folder", folder]);
-        // The last first, so that the agent is not where the visitor's messages arrive.
+        // In this order, so that the agent attaches to another control than the first gateway's.
         for control in [B, A] {
             exec.arg("--control").arg(stack.control(control));
         }
@@ -69,7 +69,7 @@ impl Agent {
         .await
     }
 
-    /// Attaches a program that asks at an address what to do with each turn.
+    /// Attaches a program that connects to an address and asks what to do with each turn.
     pub(crate) async fn attach(
         stack: &Stack,
         folder: &str,
@@ -83,7 +83,7 @@ impl Agent {
         agent
     }
 
-    /// The program's next run.
+    /// Waits for the program's next run.
     pub async fn turn(&mut self) -> Program {
         let (stream, _) = within("the agent's program to start", self.listener.accept())
             .await
@@ -108,40 +108,40 @@ impl Agent {
 }
 
 impl Program {
-    /// Lets it print text.
+    /// Makes it print text.
     pub async fn print(&mut self, text: &str) {
         self.write("out", text.as_bytes()).await;
     }
 
-    /// Lets it print its whole reply and end.
+    /// Makes it print its whole reply and exit.
     pub async fn reply(mut self, text: &str) {
         self.print(text).await;
         self.exit(0).await;
     }
 
-    /// Lets it write bytes to its standard output.
+    /// Makes it write bytes to its standard output.
     pub async fn print_bytes(&mut self, bytes: &[u8]) {
         self.write("out", bytes).await;
     }
 
-    /// Lets it write a line to its standard error.
+    /// Makes it write a line to its standard error.
     pub async fn complain(&mut self, line: &str) {
         self.write("err", format!("{line}\n").as_bytes()).await;
     }
 
-    /// Makes it deaf to SIGTERM.
+    /// Makes it ignore SIGTERM.
     pub async fn ignore_term(&mut self) {
         self.step(json!({"ignore": true})).await;
     }
 
-    /// Ends it.
+    /// Makes it exit.
     pub async fn exit(mut self, code: i32) {
         let line = format!("{}\n", json!({"exit": code}));
         self.steps.write_all(line.as_bytes()).await.expect("the program listens");
         self.killed().await;
     }
 
-    /// Waits until it is gone.
+    /// Waits until it has ended.
     pub async fn killed(&mut self) {
         within("the end of the agent's program", async {
             while let Ok(Some(_)) = self.lines.next_line().await {}
@@ -153,12 +153,12 @@ impl Program {
         self.step(json!({stream: BASE64_STANDARD.encode(bytes)})).await;
     }
 
-    /// Lets it do a step, and waits until that is done.
+    /// Makes it do a step, and waits until that is done.
     pub async fn step(&mut self, step: Value) {
         assert!(self.try_step(step).await, "the agent's program has ended");
     }
 
-    /// Lets it do a step that may be its last; says whether it goes on.
+    /// Makes it do a step that may be its last. Returns whether it still runs.
     pub async fn try_step(&mut self, step: Value) -> bool {
         self.steps.write_all(format!("{step}\n").as_bytes()).await.expect("the program listens");
         let done = within("the agent's program to do a step", self.lines.next_line()).await;

@@ -1,5 +1,4 @@
-//! An agent that speaks the protocol of Attach frame by frame, so that a test decides what is sent
-//! and when.
+//! An agent that speaks the Attach protocol frame by frame, as the test decides.
 
 use crate::{Instance, Stack, operator::Channel, within};
 use arizuko_proto::v1::{
@@ -15,54 +14,54 @@ use tonic::{Status, Streaming};
 
 /// One stream of a session.
 pub struct Session {
-    /// What control said at the beginning.
+    /// Control's Welcome.
     pub welcome: Welcome,
     requests: mpsc::Sender<AttachRequest>,
     responses: Streaming<AttachResponse>,
-    /// What came while something else was waited for.
+    /// Messages that came while the test waited for another one.
     inbox: VecDeque<Heard>,
     heart: AbortHandle,
 }
 
-/// A turn in the agent's hands, and the number that its next frame has.
+/// A turn that the agent holds, and the number of its next frame.
 pub struct Held {
-    /// The turn as it came.
+    /// The turn, as delivered.
     pub turn: Turn,
     /// The next frame's number.
     pub seq: u64,
 }
 
-/// A Hello for a folder with room for `credit` turns.
+/// A Hello for a folder with credit for so many turns.
 pub fn hello(folder: &str, credit: u32) -> Hello {
     let (folder, name) = (folder.to_owned(), "protocol test".to_owned());
     Hello { folder, name, credit, ..Hello::default() }
 }
 
 impl Stack {
-    /// An agent of `folder` at a control, with room for many turns.
+    /// Attaches an agent of `folder` at a control, with credit for many turns.
     pub async fn attach(&self, folder: &str, control: Instance) -> Session {
         self.session(control, hello(folder, 100)).await
     }
 
-    /// The same with another Hello.
+    /// Attaches an agent with this Hello.
     pub async fn session(&self, control: Instance, hello: Hello) -> Session {
         Session::open(self.operator(control).await, hello).await
     }
 
-    /// The same with a key of its own.
+    /// Attaches an agent with this key and Hello.
     pub async fn attach_with(&self, key: &str, hello: Hello, control: Instance) -> Session {
         Session::open(self.channel(control, key).await, hello).await
     }
 }
 
 impl Session {
-    /// Attaches, which has to succeed.
+    /// Attaches, and fails the test if control refuses.
     pub async fn open(channel: Channel, hello: Hello) -> Self {
         let opened = Self::try_open(channel, hello).await;
         opened.unwrap_or_else(|status| panic!("control refuses the agent: {status:?}"))
     }
 
-    /// Attaches, or says why not.
+    /// Attaches, or returns control's refusal.
     pub async fn try_open(channel: Channel, hello: Hello) -> Result<Self, Status> {
         let (requests, said) = mpsc::channel(64);
         let first = AttachRequest { message: Some(Said::Hello(hello)) };
@@ -89,14 +88,14 @@ impl Session {
         }
     }
 
-    /// Says something.
+    /// Sends a message.
     pub async fn say(&mut self, message: Said) {
         let request = AttachRequest { message: Some(message) };
-        // An error says that control has ended the stream: what it says to that is heard.
+        // An error means that control has ended the stream, which `hear` tells.
         let _ = within("room for a request", self.requests.send(request)).await;
     }
 
-    /// What control says next; an error, or `None`, at the stream's end.
+    /// Control's next message; an error or `None` at the stream's end.
     pub async fn hear(&mut self) -> Result<Option<Heard>, Status> {
         if let Some(heard) = self.inbox.pop_front() {
             return Ok(Some(heard));
@@ -109,7 +108,7 @@ impl Session {
         Ok(response.and_then(|response| response.message))
     }
 
-    /// Waits until control says something that `wanted` takes; the rest is kept for later.
+    /// Waits for a message that `wanted` accepts. Keeps others for later.
     pub async fn hear_of<T>(&mut self, what: &str, wanted: impl Fn(&Heard) -> Option<T>) -> T {
         if let Some(at) = self.inbox.iter().position(|heard| wanted(heard).is_some()) {
             let heard = self.inbox.remove(at);
@@ -129,7 +128,7 @@ impl Session {
         .await
     }
 
-    /// Waits for the stream's end, and says why.
+    /// Waits for the stream's end and returns its error, if any.
     pub async fn ended(&mut self) -> Option<Status> {
         within("the end of the agent's stream", async {
             loop {
@@ -143,7 +142,7 @@ impl Session {
         .await
     }
 
-    /// The next turn handed out, not yet accepted.
+    /// Waits for the next turn, without accepting it.
     pub async fn offered(&mut self) -> Turn {
         let turn = |heard: &Heard| match heard {
             Heard::Turn(turn) => Some(turn.clone()),
@@ -152,7 +151,7 @@ impl Session {
         self.hear_of("a turn", turn).await
     }
 
-    /// Takes the next turn up.
+    /// Waits for the next turn and accepts it.
     pub async fn turn(&mut self) -> Held {
         let turn = self.offered().await;
         let (turn_id, attempt) = (turn.turn_id.clone(), turn.attempt);
@@ -162,7 +161,7 @@ impl Session {
         held
     }
 
-    /// What is stored of a turn, as soon as control says so.
+    /// Waits for the next Appended of a turn.
     pub async fn appended(&mut self, held: &Held) -> Appended {
         let (id, attempt) = (held.turn.turn_id.clone(), held.turn.attempt);
         let appended = |heard: &Heard| match heard {
@@ -172,25 +171,25 @@ impl Session {
         self.hear_of("Appended", appended).await
     }
 
-    /// Sends frames from number `seq` on, and gives what control says is stored.
+    /// Sends frames that begin with number `seq`, and returns control's Appended.
     pub async fn append_at(&mut self, held: &Held, seq: u64, frames: Vec<AgentFrame>) -> Appended {
         self.say(held.append(seq, frames)).await;
         self.appended(held).await
     }
 
-    /// Adds frames to the reply, and does not wait for them to be stored.
+    /// Appends frames to the reply without waiting until they are stored.
     pub async fn push(&mut self, held: &mut Held, frames: Vec<AgentFrame>) {
         let (seq, count) = (held.seq, frames.len() as u64);
         self.say(held.append(seq, frames)).await;
         held.seq += count;
     }
 
-    /// Waits until all that was added is stored.
+    /// Waits until all appended frames are stored.
     pub async fn stored(&mut self, held: &Held) {
         while self.appended(held).await.next_seq < held.seq {}
     }
 
-    /// Adds one frame to the reply and waits until it is stored.
+    /// Appends one frame to the reply and waits until it is stored.
     pub async fn append(&mut self, held: &mut Held, frame: AgentFrame) {
         self.push(held, vec![frame]).await;
         self.stored(held).await;
@@ -208,13 +207,13 @@ impl Session {
         self.finish(&held).await;
     }
 
-    /// Takes the next turn up and answers it with one whole message.
+    /// Accepts the next turn and answers it with one whole message.
     pub async fn answer_next(&mut self, content: &str) {
         let held = self.turn().await;
         self.answer(held, content).await;
     }
 
-    /// Hands a turn back, to come again after a while.
+    /// Rejects a turn until `retry_after` has passed.
     pub async fn reject(&mut self, turn: &Turn, retry_after: Duration) {
         let (turn_id, attempt) = (turn.turn_id.clone(), turn.attempt);
         let retry_after = prost_types::Duration::try_from(retry_after).ok();
@@ -222,7 +221,7 @@ impl Session {
         self.say(Said::Reject(Reject { turn_id, attempt, detail, retry_after })).await;
     }
 
-    /// Waits to hear that a turn is no longer this session's.
+    /// Waits for Lost of a turn.
     pub async fn lost(&mut self, turn: &str) -> Lost {
         let lost = |heard: &Heard| match heard {
             Heard::Lost(lost) if lost.turn_id == turn => Some(lost.clone()),
@@ -231,7 +230,7 @@ impl Session {
         self.hear_of("Lost", lost).await
     }
 
-    /// Waits for an inbox that `wanted` takes.
+    /// Waits for an inbox that `wanted` accepts.
     pub async fn inbox(&mut self, what: &str, wanted: impl Fn(&Inbox) -> bool) -> Inbox {
         let inbox = |heard: &Heard| match heard {
             Heard::Inbox(inbox) if wanted(inbox) => Some(inbox.clone()),
@@ -240,48 +239,48 @@ impl Session {
         self.hear_of(what, inbox).await
     }
 
-    /// Asks for one turn that waits, and for its conversation's later ones.
+    /// Claims a queued turn, and with `conversation` also later ones of its conversation.
     pub async fn claim(&mut self, turn: &str, conversation: bool) {
         let turn_id = turn.to_owned();
         let claim = Claim { turn_id, conversation };
         self.say(Said::Claim(claim)).await;
     }
 
-    /// Is gone without a goodbye, as when its machine dies.
+    /// Vanishes without an end of the stream, as when its machine dies.
     pub fn vanish(self) {
         self.heart.abort();
-        // The requests never end: what control sees is the stream that is reset.
+        // Forgotten, so that control sees a reset and not the end of the requests.
         std::mem::forget(self.requests);
     }
 
-    /// Says goodbye: ends the requests and waits for the end of the answers.
+    /// Ends the requests and waits for the end of the responses.
     pub async fn leave(self) {
         let Self { requests, mut responses, .. } = self;
         drop(requests);
-        within("the stream's end after goodbye", async {
+        within("the end of the responses", async {
             while let Ok(Some(_)) = responses.message().await {}
         })
         .await;
     }
 
-    /// Sends no more heartbeats, as when the agent hangs.
+    /// Stops the heartbeats, as when the agent hangs.
     pub fn hang(&mut self) {
         self.heart.abort();
     }
 
-    /// Lets control hand out more.
+    /// Gives credit for more turns.
     pub async fn credit(&mut self, turns: u32) {
         self.say(Said::Credit(Credit { turns })).await;
     }
 }
 
-/// How long control waits for a heartbeat.
+/// The session's lease.
 fn lease(welcome: &Welcome) -> Duration {
     let lease = welcome.lease.and_then(|lease| lease.try_into().ok());
     lease.expect("Welcome tells the lease")
 }
 
-/// Renews the lease for as long as there is somebody to speak for.
+/// Sends heartbeats until the session is dropped.
 async fn beat(requests: mpsc::WeakSender<AttachRequest>, every: Duration) {
     loop {
         sleep(every).await;
@@ -296,20 +295,20 @@ async fn beat(requests: mpsc::WeakSender<AttachRequest>, every: Duration) {
 }
 
 impl Held {
-    /// Frames from number `seq` on, as a request.
+    /// An Append of frames that begin with number `seq`.
     pub fn append(&self, seq: u64, frames: Vec<AgentFrame>) -> Said {
         let (turn_id, attempt) = (self.turn.turn_id.clone(), self.turn.attempt);
         Said::Append(Append { turn_id, attempt, seq, frames })
     }
 
-    /// The end, as a request.
+    /// A Finish.
     pub fn finish(&self) -> Said {
         let (turn_id, attempt) = (self.turn.turn_id.clone(), self.turn.attempt);
         Said::Finish(Finish { turn_id, attempt, seq: self.seq, ..Finish::default() })
     }
 }
 
-/// A piece of the message `id`.
+/// A delta of the message `id`.
 pub fn delta(id: &str, text: &str) -> AgentFrame {
     let (id, text) = (id.to_owned(), text.to_owned());
     AgentFrame { body: Some(FrameBody::Delta(AgentDelta { id, text })) }
@@ -321,18 +320,18 @@ pub fn message(id: &str, content: &str) -> AgentFrame {
     AgentFrame { body: Some(FrameBody::Message(AgentMessage { id, content })) }
 }
 
-/// The turn, or its whole conversation, for another folder; empty: for the one that the route names.
+/// A handoff of the turn, or of its whole conversation. An empty folder means the route's.
 pub fn handoff(folder: &str, note: &str, conversation: bool) -> AgentFrame {
     let (folder, note) = (folder.to_owned(), note.to_owned());
     AgentFrame { body: Some(FrameBody::Handoff(Handoff { folder, note, conversation })) }
 }
 
-/// A Hello of a person, who chooses what to answer.
+/// A Hello of a person: without credit, since people claim turns.
 pub fn person(folder: &str, name: &str) -> Hello {
     Hello { name: name.to_owned(), person: true, history: 50, ..hello(folder, 0) }
 }
 
-/// A line that says what the agent is doing.
+/// A status.
 pub fn status(text: &str) -> AgentFrame {
     AgentFrame { body: Some(FrameBody::Status(text.to_owned())) }
 }

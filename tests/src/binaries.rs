@@ -1,4 +1,4 @@
-//! The programs under test, fresh from the source beside us.
+//! Builds the programs under test and says where they are.
 
 use std::{
     env,
@@ -7,7 +7,7 @@ use std::{
     sync::OnceLock,
 };
 
-/// The path of one of our programs: beside the folder that this test program is in.
+/// The path of one of our programs: in the folder above this test program's.
 pub(crate) fn path(name: &str) -> PathBuf {
     folder().join(name)
 }
@@ -18,7 +18,7 @@ fn folder() -> PathBuf {
     deps.parent().expect("cargo puts tests two folders below its target").to_owned()
 }
 
-/// Builds them, once for all tests: a test of yesterday's programs would prove nothing.
+/// Builds them once, so that no test runs an outdated program.
 pub(crate) fn build() {
     static BUILT: OnceLock<()> = OnceLock::new();
     BUILT.get_or_init(|| {
@@ -33,8 +33,8 @@ pub(crate) fn build() {
             cargo.args(["--package", package]);
         }
         cargo.current_dir(workspace());
-        // Cargo says to the tests that it runs which package they are. Build scripts would take
-        // that for a change, and everything would be built again.
+        // Without the variables that cargo sets for tests: build scripts would see a change, and
+        // everything would be built again.
         const TOLD: [&str; 5] =
             ["CARGO_PKG_", "CARGO_MANIFEST_", "CARGO_CRATE_", "CARGO_BIN_", "CARGO_PRIMARY_"];
         for (name, _) in env::vars_os() {

@@ -1,4 +1,4 @@
-//! The browser's tests: `tests/browser` drives a real Chromium against a stack of ours.
+//! Runs the tests in `tests/browser`, which drive Chromium, against a stack.
 
 use crate::{
     Instance::{A, B},
@@ -22,8 +22,8 @@ use tokio::time::timeout;
 const LIMIT: Duration = Duration::from_secs(400);
 
 impl Stack {
-    /// Runs these files of them against this stack, whose links have to be real ones. Pictures of
-    /// the page go to `target/screenshots`, to be looked at.
+    /// Runs these files against this stack, which must have real links. Screenshots go to
+    /// `target/screenshots`.
     pub async fn browser_tests(&self, files: &[&str]) {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("browser");
         let playwright = folder.join("node_modules/playwright-core");
@@ -31,7 +31,7 @@ impl Stack {
         let (chat_url, _demo) = self.demo(&folder).await;
 
         let mut node = command(found("node"));
-        // One at a time: a browser takes a processor for itself.
+        // One at a time: each browser keeps a processor busy.
         node.args(["--test", "--test-concurrency=1"]);
         node.args(files.iter().map(|file| format!("{file}.test.js")));
         node.current_dir(&folder).process_group(0);
@@ -49,7 +49,7 @@ impl Stack {
         let group = child.id().and_then(|id| i32::try_from(id).ok());
         let ended = timeout(LIMIT, child.wait()).await;
         if let Some(group) = group {
-            // An error says that nothing of it is left, which is as it should be.
+            // An error means that no process of the group is left.
             let _ = killpg(Pid::from_raw(group), Signal::SIGKILL);
         }
         let said = fs::read_to_string(said).expect("node writes text");
@@ -60,7 +60,7 @@ impl Stack {
         assert!(status.success(), "the browser's tests fail:\n{said}");
     }
 
-    /// A link that a demo agent answers: `up`'s own, or else one of the page's agents.
+    /// A link with a demo agent: `up`'s own, or an agent of `tests/browser`.
     async fn demo(&self, folder: &Path) -> (String, Option<Process>) {
         if let Some(url) = self.demo_url() {
             return (url.to_owned(), None);
@@ -73,7 +73,7 @@ impl Stack {
         (self.issue("demo").await.url, Some(agent))
     }
 
-    /// The `arizuko` command as a program that is killed with whoever has started it.
+    /// Writes a script that runs `arizuko` and dies with the process that started it.
     fn mortal_cli(&self) -> PathBuf {
         let path = self.folder().join("arizuko");
         let arizuko = binaries::path("arizuko");

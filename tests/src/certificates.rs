@@ -1,4 +1,4 @@
-//! Certificates, made by openssl as an operator would make them.
+//! Certificates, made with openssl as an operator makes them.
 
 use crate::{
     cli::run,
@@ -10,7 +10,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// An authority that nobody knows but who is told.
+/// A certificate authority of the test's own.
 pub struct Authority {
     folder: PathBuf,
 }
@@ -25,7 +25,7 @@ pub struct Certificate {
 }
 
 impl Authority {
-    /// Makes one, with its files in a new folder.
+    /// Creates one, with its files in a new folder.
     pub async fn new(folder: &Path) -> Self {
         fs::create_dir(folder).expect("the folder is new");
         let authority = Self { folder: folder.to_owned() };
@@ -33,17 +33,17 @@ impl Authority {
         authority
     }
 
-    /// The file to trust it by.
+    /// The authority's certificate.
     pub fn file(&self) -> PathBuf {
         self.folder.join("authority.pem")
     }
 
-    /// Makes a certificate for these names (`DNS:localhost`), or makes it anew.
+    /// Issues a certificate for these names (`DNS:localhost`), or renews it.
     pub async fn issue(&self, name: &str, hosts: &[&str]) -> Certificate {
         self.signed(name, hosts, None).await
     }
 
-    /// Makes one that has long expired.
+    /// Issues one that has expired.
     pub async fn issue_expired(&self, name: &str, hosts: &[&str]) -> Certificate {
         self.signed(name, hosts, Some("-400d")).await
     }
@@ -74,7 +74,7 @@ impl Authority {
     }
 }
 
-/// What shows a server's certificate: its serial number, as seen by a new connection.
+/// The serial number of the certificate that a server shows to a new connection.
 pub async fn serial(address: &str, client: &Certificate) -> String {
     let mut connect = command(found("openssl"));
     connect.args(["s_client", "-connect", address, "-cert"]);

@@ -1,4 +1,4 @@
-//! The `arizuko` command, run to its end.
+//! Commands, and `arizuko` in particular, run to their end.
 
 use crate::{
     Instance::{A, B},
@@ -9,14 +9,14 @@ use serde_json::Value;
 use std::process::Stdio;
 use tokio::{io::AsyncWriteExt as _, process::Command};
 
-/// What a command did.
+/// The outcome of a command.
 #[derive(Debug)]
 pub struct Outcome {
     /// Its exit code.
     pub code: Option<i32>,
-    /// What it said on standard output.
+    /// Its standard output.
     pub out: String,
-    /// What it said on standard error.
+    /// Its standard error.
     pub err: String,
 }
 
@@ -52,7 +52,7 @@ pub async fn run(command: &mut Command, input: &str) -> Outcome {
     let mut child = command.spawn().unwrap_or_else(|error| panic!("{command:?}: {error}"));
     let mut stdin = child.stdin.take().expect("it was asked for");
     let ended = within(format!("the end of {command:?}"), async {
-        // A command need not read its input.
+        // An error means that the command does not read its input.
         let _ = stdin.write_all(input.as_bytes()).await;
         drop(stdin);
         child.wait_with_output().await
@@ -63,7 +63,7 @@ pub async fn run(command: &mut Command, input: &str) -> Outcome {
 }
 
 impl Outcome {
-    /// Makes sure of the exit code.
+    /// Asserts the exit code.
     pub fn expect(self, code: i32) -> Self {
         assert_eq!(self.code, Some(code), "{self:?}");
         self

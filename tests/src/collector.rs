@@ -1,4 +1,4 @@
-//! A collector of traces, by the service that OpenTelemetry itself generates.
+//! A collector of traces, on the service that OpenTelemetry generates.
 
 use crate::within;
 use opentelemetry_proto::tonic::{
@@ -14,20 +14,20 @@ use tonic::{
     transport::{Server, server::TcpIncoming},
 };
 
-/// See the module. It ends with the test.
+/// A running collector. It ends with the test.
 pub struct Collector {
-    /// Where spans are to go.
+    /// The address to send spans to.
     pub url: String,
     seen: watch::Receiver<Vec<Span>>,
     serving: JoinHandle<()>,
 }
 
-/// A span, as far as tests look at it.
+/// The parts of a span that tests look at.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Span {
-    /// Who sent it.
+    /// The service that sent it.
     pub service: String,
-    /// What it is called.
+    /// Its name.
     pub name: String,
     /// Its trace.
     pub trace: String,
@@ -35,7 +35,7 @@ pub struct Span {
     pub id: String,
     /// Its parent's id; empty where it has none.
     pub parent: String,
-    /// All that was sent, for whoever searches it.
+    /// The whole span as text, to search in.
     pub whole: String,
 }
 
@@ -94,12 +94,12 @@ impl Collector {
         }
     }
 
-    /// What makes a stack send its spans here, soon.
+    /// The variables that make a stack send its spans here soon.
     pub fn settings(&self) -> [(&str, &str); 2] {
         [("OTEL_EXPORTER_OTLP_ENDPOINT", &self.url), ("OTEL_BSP_SCHEDULE_DELAY", "50")]
     }
 
-    /// All that has come.
+    /// All spans so far.
     pub fn seen(&self) -> Vec<Span> {
         self.seen.borrow().clone()
     }

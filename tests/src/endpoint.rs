@@ -1,4 +1,4 @@
-//! An HTTP server in whose place a test sits: it says when to answer, what, and how to misbehave.
+//! An HTTP server that the test plays: it decides what to answer, when, and how to misbehave.
 
 use crate::within;
 use http::{HeaderMap, HeaderName, HeaderValue};
@@ -8,7 +8,7 @@ use tokio::{
     net::{TcpListener, TcpStream},
 };
 
-/// See the module.
+/// A listening server.
 pub struct Endpoint {
     listener: TcpListener,
     url: String,
@@ -26,7 +26,7 @@ pub struct Asked {
 }
 
 impl Endpoint {
-    /// Listens.
+    /// Starts to listen.
     pub async fn start() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await;
         let listener = listener.expect("loopback has free ports");
@@ -34,12 +34,12 @@ impl Endpoint {
         Self { listener, url: format!("http://{address}") }
     }
 
-    /// Where.
+    /// Its URL.
     pub fn url(&self) -> &str {
         &self.url
     }
 
-    /// The next request.
+    /// Waits for the next request.
     pub async fn asked(&mut self) -> Asked {
         let (stream, _) =
             within("a request to the endpoint", self.listener.accept()).await.expect("it connects");
@@ -89,7 +89,7 @@ impl Asked {
         value.and_then(Result::ok).unwrap_or_default()
     }
 
-    /// Answers all at once. `head` is the status and more headers, by lines.
+    /// Sends a whole answer. `head` is the status, and on further lines more headers.
     pub async fn answer(mut self, head: &str, kind: &str, body: &str) {
         let length = body.len();
         self.write(&format!(
@@ -99,7 +99,7 @@ impl Asked {
         .await;
     }
 
-    /// Begins an answer that comes in pieces.
+    /// Begins a chunked answer.
     pub async fn begin(&mut self, kind: &str) {
         self.write(&format!(
             "HTTP/1.1 200 OK\r\ncontent-type: {kind}\r\ntransfer-encoding: chunked\r\n\
@@ -108,17 +108,17 @@ impl Asked {
         .await;
     }
 
-    /// Goes on with it.
+    /// Sends a chunk.
     pub async fn piece(&mut self, text: &str) {
         self.write(&format!("{:x}\r\n{text}\r\n", text.len())).await;
     }
 
-    /// Ends it. To drop it instead cuts it off.
+    /// Ends a chunked answer. Dropping the request instead cuts it off.
     pub async fn end(mut self) {
         self.write("0\r\n\r\n").await;
     }
 
-    /// Waits until the other side has hung up.
+    /// Waits until the client has closed the connection.
     pub async fn hung_up(mut self) {
         let mut byte = [0];
         let gone = self.stream.read(&mut byte);

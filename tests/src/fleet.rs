@@ -1,5 +1,5 @@
-//! Several Redis servers that stand in for one another: a primary with replicas and Sentinels, or
-//! a Cluster of three primaries and three replicas.
+//! Redis with fail-over: a primary with replicas and Sentinels, or a Cluster of three primaries and
+//! three replicas.
 
 use crate::{
     process::{Process, command},
@@ -12,12 +12,12 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// How long a server is out of reach before the others replace it, in milliseconds.
+/// How long a server is unreachable before the others replace it, in milliseconds.
 const DOWN_AFTER: &str = "1000";
-/// What the Sentinels call the primary.
+/// The primary's name with the Sentinels.
 const NAME: &str = "main";
 
-/// See the module.
+/// The servers of either.
 pub struct Fleet {
     url: String,
     servers: Vec<Server>,
@@ -34,7 +34,7 @@ struct Server {
 }
 
 impl Fleet {
-    /// One primary, two replicas, three Sentinels.
+    /// Starts one primary, two replicas and three Sentinels.
     pub async fn with_sentinels(folder: &Path, logs: &Path) -> Self {
         let mut servers: Vec<Server> = Vec::new();
         for number in 0..3 {
@@ -67,8 +67,8 @@ impl Fleet {
             hosts.push(port);
         }
         for port in &hosts {
-            // Before they know of each other and of the replicas they could not replace anybody.
-            until("the Sentinels to know all", async || {
+            // Until they know each other and the replicas, they cannot replace the primary.
+            until("the Sentinels to know each other and the replicas", async || {
                 let known = ask(*port, &["SENTINEL", "MASTER", NAME]).await;
                 let lines: Vec<&str> = known.lines().collect();
                 let is = |name, value| lines.windows(2).any(|pair| pair == [name, value]);
@@ -84,7 +84,7 @@ impl Fleet {
         }
     }
 
-    /// Three primaries, each with a replica.
+    /// Starts three primaries, each with a replica.
     pub async fn cluster(folder: &Path, logs: &Path) -> Self {
         let mut servers = Vec::new();
         for number in 0..6 {
@@ -135,7 +135,7 @@ impl Fleet {
         &self.url
     }
 
-    /// The primary that has a key whose name ends like this.
+    /// Returns the primary that has a key whose name ends with this.
     pub async fn primary_of(&self, key: &str) -> usize {
         for (index, server) in self.servers.iter().enumerate() {
             if !server.process.is_running() {
@@ -150,13 +150,13 @@ impl Fleet {
         panic!("no primary has a key {key}");
     }
 
-    /// Waits until a replica has what a primary has.
+    /// Waits until a replica has everything that a primary has.
     pub async fn replicated(&self, primary: usize) {
         let port = self.servers[primary].port;
-        // `master`, how far it is, and of each replica its host, its port, and how far that is.
+        // `master`, its offset, and the host, port and offset of each replica.
         let role = ask(port, &["ROLE"]).await;
         let written: u64 = role.lines().nth(1).and_then(|at| at.parse().ok()).expect("a primary");
-        until("a replica to have it all", async || {
+        until("a replica to reach the primary's offset", async || {
             let role = ask(port, &["ROLE"]).await;
             let reached = role.lines().nth(4).and_then(|at| at.parse().ok());
             reached.is_some_and(|reached: u64| reached >= written)
@@ -164,19 +164,19 @@ impl Fleet {
         .await;
     }
 
-    /// Kills a server in the middle of whatever it does.
+    /// Kills a server.
     pub fn kill(&mut self, index: usize) {
         self.servers[index].process.kill();
     }
 
-    /// Starts it again, on what it left on the disk.
+    /// Starts a server again with its files.
     pub async fn restart(&mut self, index: usize) {
         let server = &mut self.servers[index];
         let place = (server.name.as_str(), server.port);
         server.process = serve(place, &server.files, &server.logs, &server.flags).await;
     }
 
-    /// Sends a signal to every server but one.
+    /// Sends a signal to all servers except one.
     pub fn signal_others(&self, index: usize, signal: Signal) {
         for (other, server) in self.servers.iter().enumerate() {
             if other != index && server.process.is_running() {
@@ -185,7 +185,7 @@ impl Fleet {
         }
     }
 
-    /// Moves the slot of a key to another primary, one key at a time, as an operator's tool does.
+    /// Moves the slot of a key to another primary, one key at a time.
     pub async fn migrate(&self, key: &str) {
         let from = self.primary_of(key).await;
         let source = self.servers[from].port;
@@ -238,13 +238,13 @@ async fn serve((name, port): (&str, u16), files: &Path, logs: &Path, flags: &[St
     process
 }
 
-/// Waits until so many replicas have what the primary has.
+/// Waits until so many replicas have everything that the primary has.
 async fn reach(port: u16, replicas: &str) {
     let reached = ask(port, &["WAIT", replicas, "15000"]).await;
     assert_eq!(reached.trim(), replicas, "replicas that have it");
 }
 
-/// What a server answers.
+/// Runs `redis-cli` and returns the server's answer.
 async fn ask(port: u16, arguments: &[&str]) -> String {
     let mut cli = command("redis-cli");
     cli.args(["-p", &port.to_string()]).args(arguments);

@@ -1,4 +1,4 @@
-//! A folder of a test's own, for everything that its programs write.
+//! A folder for everything that a test's programs write.
 
 use crate::process::program;
 use std::{
@@ -9,12 +9,12 @@ use std::{
 use tempfile::TempDir;
 use tokio::process::Command;
 
-/// The folder, with `home`, `run` and `logs` in it. It is removed when the test passes; a failing
-/// test keeps it and prints where it is.
+/// The folder, with `home`, `run` and `logs` in it. It is removed when the test passes. A failing
+/// test keeps it and prints where its logs are.
 pub struct Folder(TempDir);
 
 impl Folder {
-    /// Makes one.
+    /// Creates one.
     #[expect(clippy::new_without_default, reason = "it touches the file system")]
     pub fn new() -> Self {
         let folder = tempfile::Builder::new().prefix("arizuko-test-").tempdir();
@@ -30,12 +30,12 @@ impl Folder {
         self.0.path()
     }
 
-    /// Where its processes log, a file each.
+    /// The folder of logs, one file for each process.
     pub fn logs(&self) -> PathBuf {
         self.path().join("logs")
     }
 
-    /// One of our programs, at home here.
+    /// One of our programs, with its home in this folder.
     pub fn program(&self, name: &str) -> Command {
         program(name, self.path())
     }

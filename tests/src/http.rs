@@ -1,5 +1,5 @@
-//! A visitor: HTTP requests to one link at one gateway. Whatever comes back is held against what
-//! is promised of every answer.
+//! A visitor: HTTP requests to one link at one gateway. Each answer is checked for the headers that
+//! all answers have.
 
 use crate::{
     BOTH,
@@ -14,7 +14,7 @@ use http::{HeaderMap, Method, StatusCode};
 use reqwest::RequestBuilder;
 use serde_json::{Value, json};
 
-/// See the module.
+/// Somebody, or a program, that sends requests to one base URL.
 #[derive(Clone)]
 pub struct Visitor {
     web: reqwest::Client,
@@ -32,7 +32,7 @@ pub struct Answer {
     pub body: Bytes,
 }
 
-/// What the answer to a message says.
+/// The ids in the answer to a message.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Posted {
     /// The turn's id.
@@ -57,17 +57,17 @@ impl Stack {
         BOTH.map(|gateway| self.visitor(link, gateway))
     }
 
-    /// Somebody who opens a chat link at a gateway.
+    /// A visitor of a chat link at a gateway.
     pub fn visitor(&self, link: &Link, gateway: Instance) -> Visitor {
         self.at(gateway, &format!("/chat/{}/", link.token))
     }
 
-    /// A program that calls a webhook at a gateway.
+    /// A caller of a webhook at a gateway.
     pub fn caller(&self, link: &Link, gateway: Instance) -> Visitor {
         self.at(gateway, &format!("/hook/{}", link.token))
     }
 
-    /// Somebody whose requests all begin with `path`.
+    /// A visitor whose requests begin with `path`.
     pub fn at(&self, gateway: Instance, path: &str) -> Visitor {
         let base = format!("{}{path}", self.gateway(gateway));
         Visitor { web: self.web.clone(), base }
@@ -75,7 +75,7 @@ impl Stack {
 }
 
 impl Visitor {
-    /// A request to the link's own URL with `path` after it, to add to.
+    /// Builds a request to the base URL followed by `path`.
     pub fn request(&self, method: Method, path: &str) -> RequestBuilder {
         self.web.request(method, format!("{}{path}", self.base))
     }
@@ -85,7 +85,7 @@ impl Visitor {
         send(self.request(Method::GET, path)).await
     }
 
-    /// GET of a JSON document that is there.
+    /// GET of a JSON document; asserts 200.
     pub async fn json(&self, path: &str) -> Value {
         self.get(path).await.expect(200).json()
     }
@@ -100,7 +100,7 @@ impl Visitor {
         send(self.request(Method::POST, path)).await
     }
 
-    /// POST of a body of some type to the link's own URL.
+    /// POST of a body of this content type to the base URL.
     pub async fn post(&self, kind: &str, body: impl Into<reqwest::Body>) -> Answer {
         let request = self.request(Method::POST, "").header("content-type", kind);
         send(request.body(body)).await
@@ -111,12 +111,12 @@ impl Visitor {
         self.post("application/json", document.to_string()).await
     }
 
-    /// Says something in a new conversation.
+    /// Sends a message in a new conversation.
     pub async fn say(&self, content: &str) -> Posted {
         self.post_json(&json!({"content": content})).await.posted()
     }
 
-    /// Says something more.
+    /// Sends a message in a conversation.
     pub async fn say_in(&self, conversation: &str, content: &str) -> Posted {
         let message = json!({"content": content, "conversation": conversation});
         self.post_json(&message).await.posted()
@@ -128,7 +128,7 @@ impl Visitor {
         send(request.json(document)).await
     }
 
-    /// POST of a JSON document whose answer is to be the turn's stream.
+    /// POST of a JSON document that is answered with the turn's stream.
     pub async fn stream_of(&self, document: &Value) -> Events {
         let request = self.request(Method::POST, "").header("accept", "text/event-stream");
         let response = within("a stream in answer", request.json(document).send()).await;
@@ -145,7 +145,7 @@ impl Visitor {
         events
     }
 
-    /// Opens an event stream at a server that may be gone.
+    /// Opens an event stream, unless the server is unreachable.
     pub async fn try_open(&self, path: &str, cursor: Cursor<'_>) -> Option<Events> {
         let mut request = self.request(Method::GET, path);
         if let Cursor::After(id) = cursor {
@@ -154,7 +154,7 @@ impl Visitor {
         request.send().await.ok().map(Events::new)
     }
 
-    /// Opens a turn's stream, which has to be one.
+    /// Opens a turn's stream; asserts that it is one.
     pub async fn listen(&self, turn: &str) -> Events {
         self.open(&format!("{turn}/sse"), Cursor::Start).await.ok()
     }
@@ -169,12 +169,12 @@ impl Visitor {
         self.post_to(&format!("{turn}/cancel")).await.expect(200);
     }
 
-    /// Opens a conversation's stream, which has to be one.
+    /// Opens a conversation's stream; asserts that it is one.
     pub async fn follow(&self, conversation: &str) -> Events {
         self.open(&format!("c/{conversation}/sse"), Cursor::Start).await.ok()
     }
 
-    /// Waits for a turn's end and says what it was.
+    /// Waits for a turn's end and returns its status.
     pub async fn end_of(&self, turn: &str) -> Value {
         let answer = self.get(&format!("{turn}/status?wait=15")).await.expect(200);
         let standing = answer.json();
@@ -186,13 +186,13 @@ impl Visitor {
 }
 
 impl Answer {
-    /// Makes sure of the status.
+    /// Asserts the status.
     pub fn expect(self, status: u16) -> Self {
         assert_eq!(self.status.as_u16(), status, "{}", self.text());
         self
     }
 
-    /// Makes sure that this is a problem of that status and reason.
+    /// Asserts that this is a problem document with this status and reason.
     pub fn refused(self, status: u16, reason: &str) -> Self {
         let answer = self.expect(status);
         assert_eq!(answer.header("content-type"), "application/problem+json");
@@ -204,7 +204,7 @@ impl Answer {
         answer
     }
 
-    /// The ids in the answer to a message, which was taken.
+    /// Asserts that a message was taken, and returns the ids.
     pub fn posted(self) -> Posted {
         let answer = self.expect(202).json();
         let text = |name: &str| answer[name].as_str().unwrap_or_default().to_owned();
@@ -230,7 +230,7 @@ impl Answer {
         value.and_then(Result::ok).unwrap_or_default()
     }
 
-    /// After how many seconds to come back, which has to be said.
+    /// Retry-After in seconds; fails the test if there is none.
     pub fn retry_after(&self) -> u64 {
         let seconds = self.header("retry-after").parse();
         seconds.unwrap_or_else(|_| panic!("no Retry-After in {:?}: {}", self.headers, self.text()))
@@ -245,7 +245,7 @@ pub async fn send(request: RequestBuilder) -> Answer {
     }
 }
 
-/// Sends a request to a server that may be gone.
+/// Sends a request to a server that may be unreachable.
 pub async fn try_send(request: RequestBuilder) -> Result<Answer, reqwest::Error> {
     within("an HTTP answer", async {
         let response = request.send().await?;
@@ -257,7 +257,7 @@ pub async fn try_send(request: RequestBuilder) -> Result<Answer, reqwest::Error>
     .await
 }
 
-/// Holds the headers against what is promised of every answer.
+/// Checks the headers that all answers have.
 fn check(headers: &HeaderMap, path: &str) {
     let text =
         |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();

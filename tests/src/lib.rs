@@ -1,8 +1,8 @@
-//! The harness: starts the real programs as processes, on port 0 and with a folder of their own,
-//! and drives them from outside as visitors, agents and operators do.
+//! The harness: starts the real programs as processes, on port 0 and in a folder of their own, and
+//! drives them as visitors, agents and operators do.
 //!
-//! Whatever goes wrong here panics: that is how a test fails. Every wait is bounded and says what
-//! it waited for.
+//! Everything here panics on failure: that fails the test. Every wait is bounded and says what it
+//! waited for.
 
 pub mod agent;
 pub mod attach;
@@ -40,20 +40,20 @@ use tokio::{
     time::{sleep, timeout},
 };
 
-/// How long anything may take that should happen at once.
+/// How long a test waits for one event.
 pub const PATIENCE: Duration = Duration::from_secs(20);
-/// How long a whole test may take.
+/// How long a test may take.
 const LIMIT: Duration = Duration::from_secs(420);
 
-/// Waits for something that should happen, and fails the test when it doesn't.
+/// Waits for an event, and fails the test if it doesn't happen.
 pub async fn within<T>(what: impl Display, event: impl Future<Output = T>) -> T {
     match timeout(PATIENCE, event).await {
         Ok(happened) => happened,
-        Err(_) => panic!("waited {PATIENCE:?} for {what}, in vain"),
+        Err(_) => panic!("waited {PATIENCE:?} in vain for {what}"),
     }
 }
 
-/// Waits until something holds, and fails the test when it doesn't.
+/// Waits until a condition holds, and fails the test if it doesn't.
 pub async fn until(what: impl Display, mut holds: impl AsyncFnMut() -> bool) {
     within(what, async {
         while !holds().await {
@@ -63,7 +63,7 @@ pub async fn until(what: impl Display, mut holds: impl AsyncFnMut() -> bool) {
     .await;
 }
 
-/// Checks some fields of a JSON document.
+/// Asserts the values of some fields of a JSON document.
 #[track_caller]
 pub fn assert_fields(document: &Value, fields: Value) {
     for (name, value) in fields.as_object().expect("an object of fields") {
@@ -71,27 +71,27 @@ pub fn assert_fields(document: &Value, fields: Value) {
     }
 }
 
-/// What a test takes as its argument.
+/// An argument of a test.
 pub trait Fixture {
-    /// Makes it for a stack of this kind.
+    /// Prepares it on this kind of stack.
     fn of(kind: Kind) -> impl Future<Output = Self>;
 }
 
-/// For a test that starts its stack itself, with settings.
+/// For tests that start a stack with settings.
 impl Fixture for Kind {
     async fn of(kind: Kind) -> Self {
         kind
     }
 }
 
-/// For a test on a stack with the defaults.
+/// For tests on a stack with the defaults.
 impl Fixture for Stack {
     async fn of(kind: Kind) -> Self {
         Self::start(kind).await
     }
 }
 
-/// Runs one test in the calling thread: its processes live as long as that thread.
+/// Runs one test in the calling thread. Its processes die with that thread.
 pub fn run<T: Fixture, F: Future<Output = ()>>(kind: Kind, test: impl FnOnce(T) -> F) {
     run_for(LIMIT, kind, test);
 }
@@ -103,10 +103,10 @@ pub fn run_for<T: Fixture, F: Future<Output = ()>>(
     test: impl FnOnce(T) -> F,
 ) {
     binaries::build();
-    // An error says that another test has installed it.
+    // An error means that another test has installed it.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let runtime = runtime::Builder::new_current_thread().enable_all().build();
-    let runtime = runtime.expect("a runtime needs no more than a few file descriptors");
+    let runtime = runtime.expect("the system has a few file descriptors");
     runtime.block_on(async {
         let ended = timeout(limit, async { test(T::of(kind).await).await }).await;
         assert!(ended.is_ok(), "the test was not over after {limit:?}");

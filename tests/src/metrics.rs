@@ -1,4 +1,4 @@
-//! What a stack counts: its pages of metrics, read as they are or by a Prometheus.
+//! A stack's metrics, read directly or by a Prometheus.
 
 use crate::{
     Stack, process::Process, process::command, stack::free_port, tools::found, until, within,
@@ -10,7 +10,7 @@ use std::{fs, path::Path};
 pub const SERVED: (&str, &str) = ("ARIZUKO_METRICS_LISTEN", "127.0.0.1:0");
 
 impl Stack {
-    /// Where the parts of the stack serve their metrics.
+    /// The URLs of the metrics of all parts.
     pub fn metrics(&self) -> Vec<String> {
         let logs = fs::read_dir(self.logs()).expect("the stack's folder is readable");
         let logs = logs.map(|log| fs::read_to_string(log.expect("its entries, too").path()));
@@ -22,7 +22,7 @@ impl Stack {
             .collect()
     }
 
-    /// All pages of metrics, one after the other.
+    /// Reads the metrics of all parts.
     pub async fn metrics_pages(&self) -> String {
         let mut pages = String::new();
         for url in self.metrics() {
@@ -33,7 +33,7 @@ impl Stack {
         pages
     }
 
-    /// The sum of a metric over all parts and all series whose line has each of `labels` in it.
+    /// Sums a metric over all parts and over all series that contain each of `labels`.
     pub async fn metric(&self, name: &str, labels: &[&str]) -> f64 {
         let pages = self.metrics_pages().await;
         let lines = pages.lines().filter_map(|line| line.rsplit_once(' '));
@@ -49,7 +49,7 @@ impl Stack {
     }
 }
 
-/// A Prometheus that reads a stack's metrics, and evaluates the alerts that we ship.
+/// A Prometheus that scrapes a stack and evaluates the alerts in `deploy`.
 pub struct Prometheus {
     url: String,
     web: reqwest::Client,
@@ -94,7 +94,7 @@ impl Prometheus {
         prometheus
     }
 
-    /// What its API says at a path.
+    /// Calls its API and returns the data.
     pub async fn ask(&self, path: &str, parameters: &[(&str, &str)]) -> Value {
         let url =
             reqwest::Url::parse_with_params(&format!("{}/api/v1/{path}", self.url), parameters);
@@ -105,7 +105,7 @@ impl Prometheus {
         answer["data"].clone()
     }
 
-    /// Waits until a query has one answer, of this value.
+    /// Waits until a query's first result has this value.
     pub async fn query_becomes(&self, query: &str, value: &str) {
         until(format!("{query} to be {value}"), async || {
             let data = self.ask("query", &[("query", query)]).await;

@@ -1,11 +1,10 @@
-//! A model's endpoint that we did not write: a server of the protocol of OpenAI's chat completions
-//! that answers what it is told to.
+//! aimock: a server of OpenAI's chat completions that we did not write, which answers from fixtures.
 
 use crate::{Stack, process::Process, process::command, tools::found, within};
 use serde_json::{Value, json};
 use std::{fs, path::Path};
 
-/// See the module.
+/// A running aimock.
 pub struct Model {
     url: String,
     key: String,
@@ -14,7 +13,7 @@ pub struct Model {
 }
 
 impl Stack {
-    /// Starts one that answers with these fixtures, the first that matches, and wants this key.
+    /// Starts one that requires this key and answers with the first fixture that matches.
     pub async fn model(&self, key: &str, fixtures: Value) -> Model {
         let package = Path::new(env!("CARGO_MANIFEST_DIR")).join("model/node_modules/@copilotkit");
         let program = package.join("aimock/dist/cli.js");
@@ -38,12 +37,12 @@ impl Stack {
 }
 
 impl Model {
-    /// What an OpenAI client would call its base URL.
+    /// The base URL for OpenAI clients.
     pub fn base_url(&self) -> String {
         format!("{}/v1", self.url)
     }
 
-    /// The bodies of all requests so far, the oldest first.
+    /// The bodies of all requests so far, oldest first.
     pub async fn requests(&self) -> Vec<Value> {
         let url = format!("{}/__aimock/journal", self.url);
         let asked = self.web.get(url).bearer_auth(&self.key).send();

@@ -1,5 +1,4 @@
-//! Somebody at `arizuko inbox`: at a terminal, which is a pseudo-terminal here, or at the other end
-//! of a pair of pipes.
+//! A person who uses `arizuko inbox`, at a pseudo-terminal or through pipes.
 
 use crate::{Instance, PATIENCE, Stack, within};
 use nix::{
@@ -21,33 +20,33 @@ use tokio::{
     time::timeout,
 };
 
-/// How somebody talks to a program.
+/// How a person talks to the program.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Seat {
-    /// At a terminal.
+    /// At a pseudo-terminal.
     Terminal,
-    /// By pipes.
+    /// Through pipes.
     Pipes,
 }
 
-/// See the module.
+/// A person with a running inbox.
 pub struct Person {
     child: Child,
     seat: Seat,
     /// `None` once it is closed.
     keys: Option<Box<dyn Write + Send>>,
     output: mpsc::UnboundedReceiver<Vec<u8>>,
-    /// Everything that was shown, and how much of it was looked at.
+    /// Everything that was shown, and how much of it the test has looked at.
     seen: Vec<u8>,
     at: usize,
 }
 
 impl Stack {
-    /// Somebody who answers for `folder` at a control, and sees the greeting.
+    /// Starts the inbox of `folder` at a control and waits for its greeting.
     pub async fn person(&self, seat: Seat, folder: &str, name: &str, control: Instance) -> Person {
         let mut inbox = self.program("arizuko");
         inbox.args(["inbox", folder, "--name", name]);
-        // The others are there for when that one goes.
+        // The other control is the fallback.
         for control in [control, control.other()] {
             inbox.arg("--control").arg(self.control(control));
         }
@@ -84,7 +83,7 @@ impl Person {
         let (sender, output) = mpsc::unbounded_channel();
         thread::spawn(move || {
             let (mut shown, mut buffer) = (File::from(shown), [0; 4096]);
-            // A terminal whose program has ended is an error to read.
+            // Reading from a terminal fails when its program has ended.
             while let Ok(count @ 1..) = shown.read(&mut buffer) {
                 if sender.send(buffer[..count].to_vec()).is_err() {
                     return;
@@ -116,12 +115,13 @@ impl Person {
         self.press(&format!("{line}{end}"));
     }
 
-    /// Puts text into the line as a terminal does with what is pasted.
+    /// Pastes text, in brackets as a terminal does.
     pub fn paste(&mut self, text: &str) {
         self.press(&format!("\x1b[200~{text}\x1b[201~"));
     }
 
-    /// Waits until this is shown, after what was looked at before. Gives all up to its line's end.
+    /// Waits until this is shown, after what the test has seen before. Returns everything up to the
+    /// end of its line.
     pub async fn sees(&mut self, words: &str) -> String {
         let mut fresh = String::new();
         let waiting = async {
@@ -144,12 +144,12 @@ impl Person {
         fresh
     }
 
-    /// Waits until a terminal asks for a line, and none is begun.
+    /// Waits for an empty prompt.
     pub async fn prompted(&mut self) {
         self.ends_with("> ").await;
     }
 
-    /// Waits until what is shown ends with this.
+    /// Waits until the output ends with this.
     pub async fn ends_with(&mut self, words: &str) {
         let waiting = async {
             while !self.text().ends_with(words) {
@@ -166,7 +166,7 @@ impl Person {
         self.sees(words).await
     }
 
-    /// What is shown, without what only moves the cursor.
+    /// The output without escape sequences.
     fn text(&self) -> String {
         let (mut text, seen) = (String::new(), String::from_utf8_lossy(&self.seen));
         let mut characters = seen.chars();
@@ -184,7 +184,7 @@ impl Person {
         text
     }
 
-    /// Everything that was shown, byte by byte.
+    /// The raw output.
     pub fn bytes(&self) -> &[u8] {
         &self.seen
     }
@@ -196,7 +196,7 @@ impl Person {
         kill(pid, signal).expect("it is our child");
     }
 
-    /// Ends the input: at a terminal by Ctrl-D.
+    /// Ends the input, at a terminal with Ctrl-D.
     pub async fn end(&mut self) {
         match self.seat {
             Seat::Terminal => {
@@ -217,8 +217,7 @@ impl Person {
     }
 }
 
-/// A terminal: where its user is, and where the program is. Nothing else that is started meanwhile
-/// gets hold of it.
+/// Opens a pseudo-terminal: the user's end and the program's end. Neither is inherited.
 fn terminal() -> io::Result<(OwnedFd, File)> {
     let user = posix_openpt(OFlag::O_RDWR | OFlag::O_NOCTTY | OFlag::O_CLOEXEC)?;
     grantpt(&user)?;

@@ -1,4 +1,4 @@
-//! What most tests use.
+//! The items that most tests use.
 
 pub use crate::{
     BOTH, Instance,

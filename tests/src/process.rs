@@ -1,5 +1,4 @@
-//! A process of the stack: it says on standard output when it is ready, logs to a file, and does
-//! not outlive its test.
+//! Processes that log to a file and do not outlive their test.
 
 use crate::{binaries, until, within};
 use nix::{
@@ -19,7 +18,7 @@ use tokio::{
     process::{Child, ChildStdout, Command},
 };
 
-/// See the module.
+/// A process, its standard output by lines, and its log.
 pub struct Process {
     name: String,
     child: Child,
@@ -27,13 +26,13 @@ pub struct Process {
     log: PathBuf,
 }
 
-/// A command that is killed with the thread that starts it, should the test program itself be
-/// killed. Its environment is empty but for what programs need to be found.
+/// A command that is killed when the thread that starts it ends, even if the test program is killed.
+/// Its environment has only PATH.
 pub fn command(program: impl AsRef<Path>) -> Command {
     let mut command = Command::new("setpriv");
     command
         .args(["--pdeathsig", "KILL", "--"])
-        // A file that may not grow any more is an error to it, as on a full disk, and no signal.
+        // A file over its limit is then an error, as on a full disk, and not a signal.
         .args(["env", "--ignore-signal=XFSZ", "--"])
         .arg(program.as_ref());
     command.env_clear().env("PATH", std::env::var_os("PATH").unwrap_or_default());
@@ -41,8 +40,7 @@ pub fn command(program: impl AsRef<Path>) -> Command {
     command
 }
 
-/// One of our programs, with a home of its own in `folder` and logs at the finest level of our
-/// crates.
+/// One of our programs, with its home in `folder`. Our crates log at the level `trace`.
 pub fn program(name: &str, folder: &Path) -> Command {
     let mut program = command(binaries::path(name));
     program.env("HOME", folder.join("home")).env("XDG_RUNTIME_DIR", folder.join("run"));
@@ -52,7 +50,7 @@ pub fn program(name: &str, folder: &Path) -> Command {
 }
 
 impl Process {
-    /// Starts it. What it says on standard error is added to the file `<name>.log` in `logs`.
+    /// Starts it. Its standard error is appended to `<name>.log` in `logs`.
     pub fn start(name: &str, mut command: Command, logs: &Path) -> Self {
         let log = logs.join(format!("{name}.log"));
         let file = File::options().create(true).append(true).open(&log);
@@ -84,13 +82,13 @@ impl Process {
         }
     }
 
-    /// Waits until somebody answers at a port of this machine.
+    /// Waits until a port on loopback accepts connections.
     pub async fn listens(&self, port: u16) {
         let what = format!("{} to listen", self.name);
         until(what, async || TcpStream::connect(("127.0.0.1", port)).await.is_ok()).await;
     }
 
-    /// Whether it has not been killed.
+    /// Whether it runs.
     pub fn is_running(&self) -> bool {
         self.child.id().is_some()
     }
@@ -101,7 +99,7 @@ impl Process {
         i32::try_from(pid).expect("process ids are small")
     }
 
-    /// The most memory that it has had so far, in bytes.
+    /// Its peak of resident memory, in bytes.
     pub fn peak_memory(&self) -> u64 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid()));
         let status = status.expect("it runs");
@@ -117,7 +115,7 @@ impl Process {
         sent.unwrap_or_else(|error| panic!("{signal} to {}: {error}", self.name));
     }
 
-    /// Lets its files grow to this size only, as a disk does that is full; none: to any.
+    /// Limits the size of its files, as a full disk does. `None` lifts the limit.
     pub fn limit_files(&self, bytes: Option<u64>) {
         let limit = bytes.map_or("unlimited".to_owned(), |bytes| bytes.to_string());
         let set = std::process::Command::new("prlimit")
@@ -134,9 +132,9 @@ impl Process {
         within(what, self.child.wait()).await.expect("it is our child")
     }
 
-    /// Kills it as a power cut would, and waits until it is gone.
+    /// Kills it with SIGKILL and waits until it has ended.
     pub fn kill(&mut self) {
-        // An error says that it has ended already.
+        // An error means that it has ended already.
         let _ = self.child.start_kill();
         for _ in 0..5_000 {
             if !matches!(self.child.try_wait(), Ok(None)) {
@@ -146,7 +144,7 @@ impl Process {
         }
     }
 
-    /// The end of what it said on standard error, for whoever looks into a failure.
+    /// The last lines of its log.
     pub fn said(&self) -> String {
         const LINES: usize = 60;
         let log = std::fs::read(&self.log).unwrap_or_default();
@@ -155,7 +153,7 @@ impl Process {
         lines[lines.len().saturating_sub(LINES)..].join("\n")
     }
 
-    /// What it is called.
+    /// Its name.
     pub fn name(&self) -> &str {
         &self.name
     }

@@ -1,5 +1,4 @@
-//! The line between control and Redis, in the middle of which a test sits: it can go dead without
-//! a word for those who listen to what is published.
+//! A TCP proxy between control and Redis whose subscriber connections can go silent.
 
 use std::path::{Path, PathBuf};
 use tokio::{
@@ -9,7 +8,7 @@ use tokio::{
     task::JoinHandle,
 };
 
-/// See the module. It ends with the test.
+/// A running proxy. It ends with the test.
 pub struct Proxy {
     url: String,
     dead: watch::Sender<bool>,
@@ -17,7 +16,7 @@ pub struct Proxy {
 }
 
 impl Proxy {
-    /// Begins to pass on what comes to the server on a socket.
+    /// Starts a proxy to the server on a socket.
     pub async fn start(socket: &Path) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await;
         let listener = listener.expect("loopback has free ports");
@@ -32,13 +31,13 @@ impl Proxy {
         Self { url: format!("redis://{address}/"), dead, task }
     }
 
-    /// The server's address, by way of this line.
+    /// The proxy's address, as a Redis URL.
     pub fn url(&self) -> &str {
         &self.url
     }
 
-    /// From now on nothing passes over the connections that have subscribed by now, and nobody is
-    /// told; those that are made after it are as new.
+    /// Stops all traffic on the connections that have subscribed so far, without closing them.
+    /// Later connections work.
     pub fn kill_subscribers(&self) {
         self.dead.send_replace(true);
         self.dead.send_replace(false);
@@ -72,12 +71,12 @@ async fn pass(client: TcpStream, socket: PathBuf, mut dead: watch::Receiver<bool
     tokio::pin!(passing);
     tokio::select! {
         () = &mut passing => {}
-        // The ends stay open, and nobody carries anything between them any more.
+        // Keeps both ends open without traffic.
         () = dying => std::future::pending().await,
     }
 }
 
-/// Copies until an end is closed, and tells when the first one subscribes.
+/// Copies until an end is closed. Reports the first subscription.
 async fn copy(
     mut from: impl AsyncRead + Unpin,
     mut to: impl AsyncWrite + Unpin,

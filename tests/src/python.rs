@@ -1,4 +1,4 @@
-//! Agents on the Python module in `examples/python`, with stubs made as its documentation says.
+//! Agents on the Python module in `examples/python`.
 
 use crate::{
     Instance::{A, B},
@@ -12,8 +12,8 @@ use std::path::{Path, PathBuf};
 use tokio::process::Command;
 
 impl Stack {
-    /// Attaches `tests/agents/module.py` to `acme`, and waits until it is. It takes as many turns
-    /// at a time, and its programs' steps are those of the script.
+    /// Attaches `tests/agents/module.py` to `acme`, with this concurrency. The test drives its
+    /// handlers step by step.
     pub async fn python_agent(&self, concurrency: &str, flags: &[&str]) -> Agent {
         let mut module = self.python(&crate::agent::script("module.py"), "acme").await;
         Agent::attach(self, "acme", |address| {
@@ -23,7 +23,7 @@ impl Stack {
         .await
     }
 
-    /// A script that finds the module, its stubs, every control, and a key of `folder`.
+    /// Prepares a script that finds the module, generated stubs, all controls, and a key of `folder`.
     pub async fn python(&self, script: &Path, folder: &str) -> Command {
         let (stubs, protos) = (self.folder().join("stubs"), repository().join("proto"));
         std::fs::create_dir_all(&stubs).expect("the stack's folder is ours");
@@ -38,10 +38,10 @@ impl Stack {
         run(&mut protoc, "").await.expect(0);
         let path = [repository().join("examples/python"), stubs];
         let path = std::env::join_paths(path).expect("our folders have no colons");
-        // The last first, so that the agent is not where the visitor's messages arrive.
+        // In this order, so that the agent attaches to another control than the first gateway's.
         let controls = format!("{},{}", self.control(B), self.control(A));
         let mut python = command(interpreter());
-        // What all programs of this stack are told, its certificates among it.
+        // The stack's environment, with its certificates.
         let arizuko = self.program("arizuko");
         let told = arizuko.as_std().get_envs();
         python.envs(told.filter_map(|(name, value)| Some((name, value?))));
@@ -55,7 +55,7 @@ impl Stack {
     }
 }
 
-/// The folder of all our sources.
+/// The root of this repository.
 pub fn repository() -> PathBuf {
     let tests = Path::new(env!("CARGO_MANIFEST_DIR"));
     tests.parent().expect("tests is in it").to_owned()

@@ -1,4 +1,4 @@
-//! A Redis of the test's own, which writes each commit to the disk before it answers.
+//! A Redis for one stack, with `appendfsync always`.
 
 use crate::{
     process::{Process, command},
@@ -11,11 +11,11 @@ use std::{
 };
 use tokio::process::Command;
 
-/// Where it keeps what it writes.
+/// The folder of its append-only file, and of the remembered copy.
 const FILES: &str = "appendonlydir";
 const EARLIER: &str = "earlier";
 
-/// See the module. It listens on a socket in its folder, so that no two can meet.
+/// A Redis that listens on a socket in its folder, so that two cannot meet.
 pub struct Redis {
     folder: PathBuf,
     logs: PathBuf,
@@ -30,7 +30,7 @@ impl Redis {
         Self { folder: folder.to_owned(), logs: logs.to_owned(), process }
     }
 
-    /// Its address, as control takes it.
+    /// Its URL for control.
     pub fn url(&self) -> String {
         format!("unix://{}", socket(&self.folder).display())
     }
@@ -40,23 +40,23 @@ impl Redis {
         socket(&self.folder)
     }
 
-    /// Kills it in the middle of whatever it does.
+    /// Kills it with SIGKILL.
     pub fn kill(&mut self) {
         self.process.kill();
     }
 
-    /// Starts it again on what it left on the disk.
+    /// Restarts it with its files.
     pub async fn restart(&mut self) {
         self.process.kill();
         self.process = serve(&self.folder, &self.logs).await;
     }
 
-    /// Remembers what is on the disk.
+    /// Copies its files.
     pub fn remember(&self) {
         copy(&self.folder.join(FILES), &self.folder.join(EARLIER));
     }
 
-    /// Starts it on what it remembered: whatever came after is lost.
+    /// Restarts it with the copied files, so that all later writes are lost.
     pub async fn forget_the_rest(&mut self) {
         self.process.kill();
         let files = self.folder.join(FILES);
@@ -65,12 +65,12 @@ impl Redis {
         self.process = serve(&self.folder, &self.logs).await;
     }
 
-    /// Makes it hang: connections stay open and nothing answers.
+    /// Makes it hang: connections stay open and get no answer.
     pub fn freeze(&self) {
         self.process.signal(Signal::SIGSTOP);
     }
 
-    /// Lets it go on.
+    /// Ends a hang.
     pub fn thaw(&self) {
         self.process.signal(Signal::SIGCONT);
     }
@@ -82,7 +82,7 @@ impl Redis {
         cli
     }
 
-    /// What `redis-cli` answers.
+    /// Runs `redis-cli` and returns its output.
     pub async fn ask(&self, arguments: &[&str]) -> Vec<u8> {
         let answer = within("redis-cli", self.cli().args(arguments).output()).await;
         let answer =

@@ -1,4 +1,4 @@
-//! Routes, and what agents do to a conversation, by gRPC.
+//! gRPC calls about routes, and about conversations from outside a turn.
 
 use crate::{
     Instance::{A, B},
@@ -11,17 +11,17 @@ use arizuko_proto::v1::{
 };
 use std::time::Duration;
 
-/// A route of `prefix` that sets nothing yet.
+/// A route of `prefix` without any field.
 pub fn route(prefix: &str) -> Route {
     Route { prefix: prefix.to_owned(), ..Route::default() }
 }
 
-/// A route whose messages have this mode.
+/// A route with a mode.
 pub fn mode(prefix: &str, mode: RouteMode) -> Route {
     Route { mode: mode.into(), ..route(prefix) }
 }
 
-/// A route that sends what nobody begins to answer to another folder.
+/// A route that escalates turns that no agent accepts to another folder.
 pub fn escalation(prefix: &str, after: Duration, to: &str, say: &str) -> Route {
     let step = EscalationStep {
         after: after.try_into().ok(),
@@ -32,14 +32,14 @@ pub fn escalation(prefix: &str, after: Duration, to: &str, say: &str) -> Route {
     Route { escalation: Some(Escalation { steps: vec![step] }), ..route(prefix) }
 }
 
-/// A route that ends what nobody answers.
+/// A route that gives up on turns that no agent answers.
 pub fn give_up(prefix: &str, after: Duration, say: &str) -> Route {
     let give_up = GiveUp { after: after.try_into().ok(), say: say.to_owned() };
     Route { give_up: Some(give_up), ..route(prefix) }
 }
 
 impl Stack {
-    /// Sets a route, at the last control.
+    /// Sets a route, at control B.
     pub async fn route(&self, route: Route) {
         let mut routes = RouteServiceClient::new(self.operator(B).await);
         let request = SetRouteRequest { route: Some(route), update_mask: None };
@@ -47,7 +47,7 @@ impl Stack {
         set.expect("operators set routes");
     }
 
-    /// Speaks first, for `folder`; gives the turn's id.
+    /// Sends a message as `folder` and returns the turn's id.
     pub async fn speak(&self, folder: &str, conversation: &str, content: &str) -> String {
         let request = SendMessageRequest {
             folder: folder.to_owned(),
@@ -60,7 +60,7 @@ impl Stack {
         sent.expect("operators speak").into_inner().turn_id
     }
 
-    /// Says whose a conversation is, for `folder`; empty: the route's.
+    /// Reassigns a conversation as `folder`. An empty `to` means the route's folder.
     pub async fn assign(&self, folder: &str, conversation: &str, to: &str, note: &str) {
         let request = AssignConversationRequest {
             folder: folder.to_owned(),
@@ -73,7 +73,7 @@ impl Stack {
         assigned.expect("operators assign");
     }
 
-    /// What was said in a conversation, for `folder`.
+    /// Reads a conversation as `folder`.
     pub async fn read(&self, folder: &str, conversation: &str) -> Vec<Message> {
         let request = ReadConversationRequest {
             folder: folder.to_owned(),

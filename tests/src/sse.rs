@@ -1,4 +1,4 @@
-//! A reader of event streams that keeps every byte, so that two readers can be compared.
+//! A reader of event streams that keeps the raw bytes, so that tests can compare readers.
 
 use crate::{http::Visitor, within};
 use bytes::Bytes;
@@ -12,29 +12,29 @@ use tokio::{
     time::timeout,
 };
 
-/// Where a reader begins.
+/// Where a reader starts.
 #[derive(Clone, Copy, Debug)]
 pub enum Cursor<'a> {
-    /// It has nothing yet.
+    /// At the beginning.
     Start,
-    /// It has all up to the frame with this id.
+    /// After the frame with this id.
     After(&'a str),
 }
 
 /// One event.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Event {
-    /// Its `id:`, which may be empty; `None` where there is no such line.
+    /// Its `id:`, which may be empty; `None` if it has none.
     pub id: Option<String>,
     /// Its name.
     pub name: String,
     /// Its data.
     pub data: Value,
-    /// Its lines as they came.
+    /// Its raw lines.
     pub raw: String,
 }
 
-/// An event stream as it comes in.
+/// An open event stream.
 pub struct Events {
     /// The answer's status.
     pub status: StatusCode,
@@ -55,7 +55,7 @@ impl Events {
         Self { status, headers, retry: None, comments: Vec::new(), body, buffer: Vec::new() }
     }
 
-    /// Makes sure that this is an event stream.
+    /// Asserts that this is an event stream.
     pub fn ok(self) -> Self {
         assert_eq!(self.status, 200, "{:?}", self.headers);
         let header = |name: &str| self.headers.get(name).and_then(|value| value.to_str().ok());
@@ -65,7 +65,7 @@ impl Events {
         self
     }
 
-    /// The next event; `None` at the stream's end, or where it breaks.
+    /// Reads the next event; `None` if the stream has ended or broken.
     pub async fn next(&mut self) -> Option<Event> {
         within("the next event", self.read()).await
     }
@@ -80,7 +80,7 @@ impl Events {
         }
     }
 
-    /// The next block of lines, or `Some(None)` if it is not whole yet.
+    /// The next block of lines, or `Some(None)` if it is incomplete.
     async fn block(&mut self) -> Option<Option<String>> {
         if let Some(end) = self.buffer.windows(2).position(|pair| pair == b"\n\n") {
             let block: Vec<u8> = self.buffer.drain(..end + 2).collect();
@@ -109,7 +109,7 @@ impl Events {
         Some(Event { id, name, data, raw })
     }
 
-    /// Reads on through the next event of that name.
+    /// Reads up to and including the next event of this name.
     pub async fn through(&mut self, name: &str) -> Vec<Event> {
         let mut events = Vec::new();
         while let Some(event) = self.next().await {
@@ -141,7 +141,7 @@ impl Events {
         events
     }
 
-    /// Waits until so many comments have come in all, and nothing else.
+    /// Waits until `count` comments have come in all. Fails the test if an event comes.
     pub async fn comment(&mut self, count: usize) {
         within("a comment", async {
             while self.comments.len() < count {
@@ -154,7 +154,7 @@ impl Events {
         .await;
     }
 
-    /// The first bytes of the stream: when to come back, and a comment.
+    /// Reads the first bytes of the stream, with `retry:`.
     pub async fn greeting(&mut self) {
         within("a stream's first bytes", async {
             while self.retry.is_none() {
@@ -168,11 +168,11 @@ impl Events {
     }
 }
 
-/// How long a reply may take that is made while things break.
+/// How long a reply may take in spite of faults.
 const WHOLE_REPLY: Duration = Duration::from_secs(120);
 
-/// A connection that takes as little as it can, and asks for a stream in the oldest HTTP there is,
-/// in which a body is simply what comes until the end.
+/// Opens a stream on a connection with a small receive buffer, and does not read. HTTP/1.0, so that
+/// the body is not chunked.
 pub async fn stalled(gateway: &str, path: &str) -> TcpStream {
     let address = gateway.trim_start_matches("http://").parse();
     let socket = TcpSocket::new_v4().expect("the system has sockets");
@@ -185,8 +185,8 @@ pub async fn stalled(gateway: &str, path: &str) -> TcpStream {
     stream
 }
 
-/// Reads a turn's reply as a browser's `EventSource` does: whenever the stream ends it comes back
-/// with the last id, until it is told 204.
+/// Reads a turn's reply as a browser's `EventSource` does: reconnects with the last id until the
+/// answer is 204.
 pub async fn read_to_the_end(visitor: &Visitor, turn: &str) -> Vec<Event> {
     let path = format!("{turn}/sse");
     let mut seen: Vec<Event> = Vec::new();
@@ -195,7 +195,7 @@ pub async fn read_to_the_end(visitor: &Visitor, turn: &str) -> Vec<Event> {
             let last = seen.last().and_then(|event| event.id.clone());
             let cursor = last.as_deref().map_or(Cursor::Start, Cursor::After);
             let Some(mut events) = visitor.try_open(&path, cursor).await else {
-                // Sooner than a browser comes back, but thousands of readers leave others time.
+                // Sooner than a browser does, but late enough for thousands of readers.
                 tokio::time::sleep(Duration::from_secs(1)).await;
                 continue;
             };
@@ -213,7 +213,7 @@ pub async fn read_to_the_end(visitor: &Visitor, turn: &str) -> Vec<Event> {
     seen
 }
 
-/// The events' bytes, one after another.
+/// The raw bytes of the events.
 pub fn raw(events: &[Event]) -> String {
     events.iter().map(|event| event.raw.as_str()).collect()
 }
@@ -228,7 +228,7 @@ pub fn ids(events: &[Event]) -> Vec<String> {
     events.iter().filter_map(|event| event.id.clone()).collect()
 }
 
-/// What a reader has at the end: messages by their ids, in order, each with its text.
+/// The messages that a reader ends up with, in order: id and text.
 pub fn transcript(events: &[Event]) -> Vec<(String, String)> {
     let mut messages: Vec<Said> = Vec::new();
     for Event { name, data, .. } in events {
@@ -254,7 +254,7 @@ pub fn transcript(events: &[Event]) -> Vec<(String, String)> {
     messages.into_iter().map(|said| (said.id, said.text)).collect()
 }
 
-/// The text of all messages that a reader has at the end.
+/// The joined text of the messages that a reader ends up with.
 pub fn text(events: &[Event]) -> String {
     transcript(events).into_iter().map(|(_, text)| text).collect()
 }
@@ -264,6 +264,6 @@ struct Said {
     turn: String,
     id: String,
     text: String,
-    /// It was there at its turn's last restart.
+    /// A restart of its turn has kept it.
     kept: bool,
 }

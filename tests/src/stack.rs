@@ -1,4 +1,4 @@
-//! A whole stack of its own for each test: the same system in three shapes.
+//! The stack that a test runs on: the whole system, started for that test.
 
 mod serve;
 mod tls;
@@ -25,7 +25,7 @@ use std::{
 };
 use tokio::process::Command;
 
-/// The shapes in which every test runs.
+/// The kinds of stack.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     /// `arizuko up`: everything in one process, on the embedded store.
@@ -34,13 +34,13 @@ pub enum Kind {
     OneRedis,
     /// Two controls and two gateways over one Redis.
     Pair,
-    /// The same over a primary that Sentinels watch.
+    /// Two controls and two gateways over Redis with Sentinels.
     Sentinel,
-    /// The same over a Cluster.
+    /// Two controls and two gateways over a Redis Cluster.
     Cluster,
 }
 
-/// One of the two controls or gateways of a stack. Where there is one, both mean that one.
+/// Names one of the two controls or gateways of a stack. If there is only one, both name it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Instance {
     /// The first.
@@ -59,7 +59,7 @@ impl Instance {
 /// Both of them, for tests that use them in turn.
 pub const BOTH: [Instance; 2] = [Instance::A, Instance::B];
 
-/// A part of a stack. In `arizuko up` both are the same process.
+/// A part of a stack. In `arizuko up` all parts are one process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Part {
     /// A control.
@@ -80,17 +80,17 @@ impl Part {
     }
 }
 
-/// A running system. All of it ends with the test.
+/// A running stack. All of its processes end with the test.
 pub struct Stack {
     kind: Kind,
     settings: Vec<(String, String)>,
-    /// Servers whose clocks are wrong, and by how much, as `faketime` takes it.
+    /// Parts with a wrong clock, and the offset for `faketime`.
     clocks: Vec<(Part, &'static str)>,
     tls: Option<Tls>,
     public_url: String,
     keys: Keys,
     demo_url: Option<String>,
-    /// Dropped before the Redis that they use.
+    /// Declared before the Redis that they use, so that they are dropped first.
     servers: Vec<Server>,
     redis: Option<Redis>,
     proxy: Option<Proxy>,
@@ -104,7 +104,7 @@ struct Keys {
     gateway: String,
 }
 
-/// One process that serves, where its parts listen, and whether they do now.
+/// A process that serves, and the addresses of its parts.
 struct Server {
     name: &'static str,
     control: Option<String>,
@@ -118,13 +118,13 @@ impl Stack {
         Self::with(kind, &[]).await
     }
 
-    /// Starts one with these variables in the environment of all its parts.
+    /// Starts one with these environment variables in all its parts.
     pub async fn with(kind: Kind, settings: &[(&str, &str)]) -> Self {
         Self::begin(kind, settings, "https://{root}.example", 0).await
     }
 
-    /// Starts one whose links lead to its first gateway, for programs that open them as they are.
-    /// `up` has its demo agent.
+    /// Starts one whose links lead to gateway A, for programs that open them. `up` has its demo
+    /// agent.
     pub async fn with_real_links(kind: Kind, settings: &[(&str, &str)]) -> Self {
         let port = free_port();
         Self::begin(kind, settings, &format!("http://127.0.0.1:{port}"), port).await
@@ -135,7 +135,7 @@ impl Stack {
         Self::begin(kind, settings, url, 0).await
     }
 
-    /// Starts one whose controls reach their Redis by a line that a test can break.
+    /// Starts one whose controls reach Redis through a proxy.
     pub async fn behind_a_proxy(kind: Kind, settings: &[(&str, &str)]) -> Self {
         let mut stack = Self::prepare(kind, settings, "https://{root}.example").await;
         let redis = stack.redis.as_ref().expect("this stack has a Redis");
@@ -144,7 +144,7 @@ impl Stack {
         stack
     }
 
-    /// Starts one some of whose servers have a wrong clock: `(Control(B), "+300s")`.
+    /// Starts one in which some parts have a wrong clock: `(Control(B), "+300s")`.
     pub async fn with_clocks(
         kind: Kind,
         settings: &[(&str, &str)],
@@ -162,7 +162,7 @@ impl Stack {
         stack
     }
 
-    /// All but the processes that serve.
+    /// Starts everything except the processes that serve.
     async fn prepare(kind: Kind, settings: &[(&str, &str)], public_url: &str) -> Self {
         let folder = Folder::new();
         let (files, logs) = (folder.path().join("redis"), folder.logs());
@@ -194,7 +194,7 @@ impl Stack {
         }
     }
 
-    /// Starts what serves; its first gateway at this port, 0: at any.
+    /// Starts the processes that serve, gateway A on this port (0: on any).
     async fn populate(&mut self, port: u16) {
         if self.kind == Kind::Embedded {
             return self.add("up", Some(0), Some(port)).await;
@@ -216,14 +216,14 @@ impl Stack {
         self.serve(self.servers.len() - 1).await;
     }
 
-    /// One of our programs, with this stack's settings in its environment.
+    /// One of our programs with this stack's settings.
     pub fn program(&self, name: &str) -> Command {
         let mut program = self.folder.program(name);
         program.envs(self.settings.iter().map(|(name, value)| (name, value)));
         program
     }
 
-    /// Which shape this is.
+    /// Its kind.
     pub fn kind(&self) -> Kind {
         self.kind
     }
@@ -240,13 +240,13 @@ impl Stack {
         format!("{}://{}", self.control_scheme(), address.as_ref().expect("it is a control"))
     }
 
-    /// All gateways.
+    /// The URLs of all gateways.
     pub fn gateways(&self) -> Vec<String> {
         let gateways = self.servers.iter().filter_map(|server| server.gateway.as_ref());
         gateways.map(|gateway| format!("{}://{gateway}", self.gateway_scheme())).collect()
     }
 
-    /// The place in the list of the server that a part is in.
+    /// The index of the server that a part is in.
     fn server(&self, part: Part) -> usize {
         let place = |wanted: Part| {
             self.servers
@@ -260,7 +260,7 @@ impl Stack {
         place(part).or_else(|| place(first)).expect("every stack has a control and a gateway")
     }
 
-    /// The link that the demo agent answers, where there is one.
+    /// The demo agent's link, if there is one.
     pub fn demo_url(&self) -> Option<&str> {
         self.demo_url.as_deref()
     }
@@ -279,18 +279,18 @@ impl Stack {
         self.redis.as_mut().expect("this stack has one Redis")
     }
 
-    /// The line to its Redis.
+    /// The proxy in front of its Redis.
     pub fn proxy(&self) -> &Proxy {
         self.proxy.as_ref().expect("this stack is behind one")
     }
 
-    /// Its Redis servers, where there are several.
+    /// Its Redis servers, of a stack with Sentinels or a Cluster.
     pub fn fleet(&mut self) -> &mut Fleet {
         let fleet = self.fleet.as_mut();
         fleet.expect("this stack has Sentinels or a Cluster")
     }
 
-    /// Kills every process that serves, as a power cut would; Redis, too, where it is.
+    /// Kills every process that serves, and its Redis, as a power cut does.
     pub fn cut_the_power(&mut self) {
         for server in &mut self.servers {
             server.process = None;
@@ -300,7 +300,7 @@ impl Stack {
         }
     }
 
-    /// Starts again, at the same addresses, whatever does not run.
+    /// Starts everything that does not run, at the same addresses.
     pub async fn power_up(&mut self) {
         if let Some(redis) = &mut self.redis {
             redis.restart().await;
@@ -312,32 +312,32 @@ impl Stack {
         }
     }
 
-    /// A power cut, and power again.
+    /// Cuts the power and restores it.
     pub async fn power_cycle(&mut self) {
         self.cut_the_power();
         self.power_up().await;
     }
 
-    /// Kills a control or a gateway, and what else is in its process.
+    /// Kills the process of a part.
     pub fn kill(&mut self, part: Part) {
         let server = self.server(part);
         self.servers[server].process = None;
     }
 
-    /// Starts it again at the same address; kills it first if it runs.
+    /// Restarts the process of a part at the same address.
     pub async fn restart(&mut self, part: Part) {
         self.kill(part);
         self.serve(self.server(part)).await;
     }
 
-    /// The process that a control or a gateway is in.
+    /// The process of a part.
     pub fn process(&mut self, part: Part) -> &mut Process {
         let server = self.server(part);
         let process = self.servers[server].process.as_mut();
         process.unwrap_or_else(|| panic!("{} does not run", part.name()))
     }
 
-    /// The folder of all that the stack writes.
+    /// The folder of everything that the stack writes.
     pub fn folder(&self) -> PathBuf {
         self.folder.path().to_owned()
     }
@@ -354,7 +354,7 @@ impl Stack {
 }
 
 impl Drop for Stack {
-    /// Shows a failed test's reader what the processes said.
+    /// Prints the last lines of each process's log when the test has failed.
     #[expect(clippy::print_stderr, reason = "the test runner collects it")]
     fn drop(&mut self) {
         if !thread::panicking() {
@@ -362,7 +362,7 @@ impl Drop for Stack {
         }
         let processes = self.servers.iter().filter_map(|server| server.process.as_ref());
         for process in processes.chain(self.redis.as_ref().map(Redis::process)) {
-            eprintln!("── {} said last:\n{}", process.name(), process.said());
+            eprintln!("── the last lines of {}.log:\n{}", process.name(), process.said());
         }
     }
 }
@@ -370,18 +370,16 @@ impl Drop for Stack {
 fn web() -> reqwest::ClientBuilder {
     reqwest::Client::builder()
         .redirect(reqwest::redirect::Policy::none())
-        // Each request on a connection of its own: a test that kills a server would otherwise
-        // find one that is dead already.
+        // A new connection for each request, since tests kill servers.
         .pool_max_idle_per_host(0)
 }
 
-/// A port that nobody listens on. It is below those that Linux gives to whoever names none, and is
-/// told once, so that it stays free until it is used.
+/// Returns a free port, each only once. They are below the range from which Linux assigns ports.
 pub fn free_port() -> u16 {
     const PORTS: std::ops::Range<u32> = 20_000..32_000;
     static TOLD: AtomicU32 = AtomicU32::new(0);
     loop {
-        // Another test program begins elsewhere.
+        // Other test programs start elsewhere in the range.
         let next = process::id() * 100 + TOLD.fetch_add(1, Relaxed);
         let port = PORTS.start + next % (PORTS.end - PORTS.start);
         let port = u16::try_from(port).expect("ports have 16 bits");

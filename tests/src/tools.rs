@@ -1,4 +1,4 @@
-//! Programs that we didn't write, and that stand for all that may call us.
+//! Programs that we did not write: clients, proxies, Python.
 
 use crate::{
     cli::{Outcome, run},
@@ -13,7 +13,7 @@ use std::{
 };
 use tokio::process::Command;
 
-/// curl.
+/// Runs curl.
 pub async fn curl(arguments: &[&str]) -> Outcome {
     run(
         command(found("curl")).args(["--silent", "--show-error", "--no-buffer"]).args(arguments),
@@ -22,7 +22,7 @@ pub async fn curl(arguments: &[&str]) -> Outcome {
     .await
 }
 
-/// An nginx with this within its `http`, that keeps to `folder`.
+/// Starts an nginx with this `http` block, which writes only to `folder`.
 pub fn nginx(folder: &Path, http: &str) -> Process {
     let temporary = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
         .map(|kind| format!("{kind}_temp_path {kind};"))
@@ -37,30 +37,30 @@ pub fn nginx(folder: &Path, http: &str) -> Process {
     Process::start("nginx", nginx, folder)
 }
 
-/// A script of `tests/python`, with the packages that `tests/run` has installed.
+/// Runs a script of `tests/python`.
 pub async fn python(script: &str, arguments: &[&str]) -> Outcome {
     let scripts = Path::new(env!("CARGO_MANIFEST_DIR")).join("python");
     let mut python = command(interpreter());
     run(python.arg(scripts.join(script)).args(arguments), "").await
 }
 
-/// The Python that has those packages.
+/// The Python with the packages that `tests/run` installs.
 pub fn interpreter() -> PathBuf {
     let python = Path::new(env!("CARGO_MANIFEST_DIR")).join(".venv/bin/python");
     assert!(python.exists(), "there is no tests/.venv with the Python clients: tests/run makes it");
     python
 }
 
-/// Makes a program believe that it is earlier or later (`+300s`), while its timers run as ever.
+/// Shifts a program's clock (`+300s`). Its timers run as usual.
 pub fn set_clock(command: &mut Command, wrong: &str) {
     found("faketime");
-    // The linker knows what `$LIB` is.
+    // The linker expands `$LIB`.
     command.env("LD_PRELOAD", "/usr/$LIB/faketime/libfaketimeMT.so.1");
     command.env("FAKETIME", wrong);
     command.env("FAKETIME_DONT_FAKE_MONOTONIC", "1");
 }
 
-/// Where a program is that has to be there.
+/// The path of a program; fails the test if it is not installed.
 pub fn found(program: &str) -> PathBuf {
     let path = env::var_os("PATH").unwrap_or_default();
     let found =
@@ -70,7 +70,7 @@ pub fn found(program: &str) -> PathBuf {
     })
 }
 
-/// 256 random bits, as text.
+/// 256 random bits in base64url.
 pub fn random_id() -> String {
     let mut bytes = [0; 32];
     let read = File::open("/dev/urandom").and_then(|mut file| file.read_exact(&mut bytes));

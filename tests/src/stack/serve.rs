@@ -1,4 +1,4 @@
-//! The processes of a stack, as its operator would start them.
+//! Starts a stack's processes as an operator does.
 
 use super::{Kind, Server, Stack};
 use crate::{fleet::Fleet, process::Process, tools};
@@ -7,7 +7,7 @@ use std::fs;
 use tokio::process::Command;
 
 impl Stack {
-    /// Starts a server where it listened before, or for the first time, and waits until it serves.
+    /// Starts a server, at its earlier addresses if it had some, and waits until it serves.
     pub(super) async fn serve(&mut self, index: usize) {
         let Server { name, control, gateway, .. } = &self.servers[index];
         let mut command = match (control, gateway) {
