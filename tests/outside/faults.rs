@@ -18,10 +18,8 @@ struct Readers(Vec<JoinHandle<Vec<Event>>>);
 impl Readers {
     /// Starts `count` readers, half of them at each gateway.
     fn begin(stack: &Stack, link: &Link, posted: &Posted, count: usize) -> Self {
-        let readers = (0..count).map(|number| {
-            let (reader, turn) = (stack.visitor(link, BOTH[number % 2]), posted.turn.clone());
-            tokio::spawn(async move { read_to_the_end(&reader, &turn).await })
-        });
+        let readers = stack.visitors(link);
+        let readers = (0..count).map(|number| readers[number % 2].read_meanwhile(&posted.turn));
         Self(readers.collect())
     }
 

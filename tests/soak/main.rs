@@ -2,9 +2,9 @@
 //!
 //!     cargo test --workspace --test soak -- <duration> <seed>
 //!
-//! Two controls and two gateways run over one Redis. Visitors send messages, read the replies at both
-//! gateways and compare them; agents answer. About every second the seed picks a process to kill,
-//! stop or cut off. It ends with a summary, or at the first guarantee that does not hold.
+//! Two controls and two gateways run over one Redis. Visitors send messages, read the replies at
+//! both gateways and compare them; agents answer. About every second the seed picks a process to
+//! kill, stop or cut off. It ends with a summary, or at the first guarantee that does not hold.
 
 #![expect(clippy::print_stdout, reason = "it tells how it goes")]
 

@@ -2,12 +2,14 @@
 
 use crate::{
     Instance::{A, B},
-    Stack, until, within,
+    Stack,
+    process::Process,
+    until, within,
 };
 use arizuko_proto::v1::{GetStatusRequest, admin_service_client::AdminServiceClient};
 use serde_json::Value;
-use std::process::Stdio;
-use tokio::{io::AsyncWriteExt as _, process::Command};
+use std::{process::Stdio, time::Duration};
+use tokio::{io::AsyncWriteExt as _, process::Command, time::sleep};
 
 /// The outcome of a command.
 #[derive(Debug)]
@@ -32,6 +34,25 @@ impl Stack {
         command.env("ARIZUKO_CONTROL", format!("{},{}", self.control(A), self.control(B)));
         command.env("ARIZUKO_KEY", self.operator_key()).env_remove("RUST_LOG");
         command
+    }
+
+    /// Starts `arizuko tail --json` with these arguments and waits until it is connected: issues
+    /// links of `folder` until it prints one.
+    pub async fn tail(&self, folder: &str, arguments: &[&str]) -> Process {
+        let mut tail = self.operators_command();
+        tail.args(["tail", "--json"]).args(arguments);
+        let mut tail = Process::start("tail", tail, &self.logs());
+        let issuing = async {
+            loop {
+                self.issue(folder).await;
+                sleep(Duration::from_millis(50)).await;
+            }
+        };
+        tokio::select! {
+            _ = tail.line_with("token.issue") => {}
+            () = issuing => {}
+        }
+        tail
     }
 
     /// Waits until an agent of `folder` is attached.

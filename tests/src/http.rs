@@ -6,13 +6,14 @@ use crate::{
     Instance::{self, A},
     Stack,
     operator::Link,
-    sse::{Cursor, Event, Events},
+    sse::{Cursor, Event, Events, read_to_the_end},
     within,
 };
 use bytes::Bytes;
 use http::{HeaderMap, Method, StatusCode};
 use reqwest::RequestBuilder;
 use serde_json::{Value, json};
+use tokio::task::JoinHandle;
 
 /// Somebody, or a program, that sends requests to one base URL.
 #[derive(Clone)]
@@ -162,6 +163,27 @@ impl Visitor {
     /// Reads a turn's stream to its end.
     pub async fn read(&self, turn: &str) -> Vec<Event> {
         self.listen(turn).await.rest().await
+    }
+
+    /// Reads a turn's reply in the background, as `read_to_the_end` does.
+    pub fn read_meanwhile(&self, turn: &str) -> JoinHandle<Vec<Event>> {
+        let (reader, turn) = (self.clone(), turn.to_owned());
+        tokio::spawn(async move { read_to_the_end(&reader, &turn).await })
+    }
+
+    /// Repeats a message with one idempotency key until it is taken.
+    pub async fn say_until_taken(&self, key: &str, document: &Value) -> Posted {
+        within("a message to be taken", async {
+            loop {
+                let answer = self.say_once(key, document).await;
+                match answer.status.as_u16() {
+                    202 => return answer.posted(),
+                    503 | 504 => assert!(answer.retry_after() >= 1),
+                    other => panic!("{other}: {}", answer.text()),
+                }
+            }
+        })
+        .await
     }
 
     /// Cancels a turn.

@@ -1,4 +1,4 @@
-//! aimock: a server of OpenAI's chat completions that we did not write, which answers from fixtures.
+//! aimock: a server of OpenAI's chat completions, not written by us, that answers from fixtures.
 
 use crate::{Stack, process::Process, process::command, tools::found, within};
 use serde_json::{Value, json};

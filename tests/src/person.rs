@@ -160,6 +160,12 @@ impl Person {
         within(format!("{words:?} at the end"), waiting).await;
     }
 
+    /// Waits for the only queued turn, opens it, and waits until this is shown.
+    pub async fn opens(&mut self, words: &str) -> String {
+        self.sees("1 waits").await;
+        self.asks("/open 1", words).await
+    }
+
     /// Types a line and waits until this is shown.
     pub async fn asks(&mut self, line: &str, words: &str) -> String {
         self.enter(line);

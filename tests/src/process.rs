@@ -26,8 +26,8 @@ pub struct Process {
     log: PathBuf,
 }
 
-/// A command that is killed when the thread that starts it ends, even if the test program is killed.
-/// Its environment has only PATH.
+/// A command that is killed when the thread that starts it ends, even if the test program is
+/// killed. Its environment has only PATH.
 pub fn command(program: impl AsRef<Path>) -> Command {
     let mut command = Command::new("setpriv");
     command

@@ -23,7 +23,7 @@ impl Stack {
         .await
     }
 
-    /// Prepares a script that finds the module, generated stubs, all controls, and a key of `folder`.
+    /// Prepares a script that finds the module, its stubs, all controls, and a key of `folder`.
     pub async fn python(&self, script: &Path, folder: &str) -> Command {
         let (stubs, protos) = (self.folder().join("stubs"), repository().join("proto"));
         std::fs::create_dir_all(&stubs).expect("the stack's folder is ours");

@@ -99,11 +99,7 @@ async fn killing_and_restarting_controls_loses_nothing_of_a_reply(mut stack: Sta
     program.print("one ").await;
     visitor.listen(&posted.turn).await.take(1).await;
 
-    let reader = stack.visitor(&link, B);
-    let reading = tokio::spawn({
-        let turn = posted.turn.clone();
-        async move { read_to_the_end(&reader, &turn).await }
-    });
+    let reading = stack.visitor(&link, B).read_meanwhile(&posted.turn);
     for word in ["two ", "three ", "four "] {
         for control in BOTH {
             stack.kill(Control(control));
@@ -133,11 +129,7 @@ async fn stopping_control_loses_no_frame(mut stack: Stack) {
     let mut agent = stack.agent("acme", &[]).await;
     let posted = visitor.say("hello").await;
     let mut program = agent.turn().await;
-    let reader = stack.visitor(&link, B);
-    let reading = tokio::spawn({
-        let turn = posted.turn.clone();
-        async move { read_to_the_end(&reader, &turn).await }
-    });
+    let reading = stack.visitor(&link, B).read_meanwhile(&posted.turn);
     for round in 0..2 {
         program.print(&format!("{round} ")).await;
         let process = stack.process(Control(A));

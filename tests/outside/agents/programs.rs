@@ -6,22 +6,8 @@ use nix::unistd::Pid;
 #[apply(every_stack)]
 async fn a_nonzero_exit_code_fails_the_turn(stack: Stack) {
     let visitor = stack.visit("acme").await;
-    let mut tail = stack.operators_command();
-    tail.args(["tail", "--json"]);
-    let mut tail = Process::start("tail", tail, &stack.logs());
+    let mut tail = stack.tail("other", &[]).await;
     let mut agent = stack.agent("acme", &[]).await;
-    // `tail` is connected once it shows something: issue links until it does.
-    let listening = async {
-        loop {
-            stack.issue("other").await;
-            sleep(Duration::from_millis(50)).await;
-        }
-    };
-    tokio::select! {
-        _ = tail.line_with("token.issue") => {}
-        () = listening => {}
-    }
-
     let posted = visitor.say("hello").await;
     let mut program = agent.turn().await;
     program.print("half").await;

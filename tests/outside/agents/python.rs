@@ -4,7 +4,7 @@ mod faults;
 
 use arizuko_tests::prelude::*;
 
-/// Reads a reply to its end. Asserts that it has this text, each frame once, one end and no restart.
+/// Reads a reply to its end. Asserts its text, each frame once, one end and no restart.
 async fn whole(visitor: &Visitor, posted: &Posted, text: &str) -> Vec<Event> {
     let seen = read_to_the_end(visitor, &posted.turn).await;
     let said = transcript(&seen).into_iter().map(|(_, text)| text);

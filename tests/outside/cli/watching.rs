@@ -48,19 +48,7 @@ async fn audit_lists_who_issued_and_revoked_what(stack: Stack) {
 
 #[apply(every_stack)]
 async fn tail_prints_events_as_they_happen(stack: Stack) {
-    let mut tail = stack.operators_command();
-    tail.args(["tail", "acme", "--json"]);
-    let mut tail = Process::start("tail", tail, &stack.logs());
-    let listening = async {
-        loop {
-            stack.issue("acme/x").await;
-            sleep(Duration::from_millis(50)).await;
-        }
-    };
-    tokio::select! {
-        _ = tail.line_with("token.issue") => {}
-        () = listening => {}
-    }
+    let mut tail = stack.tail("acme/x", &["acme"]).await;
     let link = stack.issue("acme").await;
     tail.line_with(&link.token_id).await;
     stack.issue("acmex").await;

@@ -121,10 +121,7 @@ async fn a_redis_that_is_not_a_primary_takes_nothing(mut stack: Stack) {
     assert!(refused.refused(503, "UNAVAILABLE").retry_after() >= 1);
     let redis = stack.redis();
     redis.ask(&["REPLICAOF", "NO", "ONE"]).await;
-    within("a message to be taken", async {
-        while visitor.say_once("a-key-that-nobody-can-guess", &message).await.status != 202 {}
-    })
-    .await;
+    visitor.say_until_taken("a-key-that-nobody-can-guess", &message).await;
 }
 
 #[apply(on_redis)]

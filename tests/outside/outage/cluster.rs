@@ -11,10 +11,7 @@ async fn a_lost_primary_loses_nothing_that_was_acknowledged(kind: Kind) {
     let posted = here.say("count").await;
     let mut agent = stack.agent("acme", &[]).await;
     let mut program = agent.turn().await;
-    let readers = [here.clone(), there.clone()].map(|reader| {
-        let turn = posted.turn.clone();
-        tokio::spawn(async move { read_to_the_end(&reader, &turn).await })
-    });
+    let readers = [&here, &there].map(|reader| reader.read_meanwhile(&posted.turn));
     let mut expected = String::new();
     let key = format!("conversation:{}", posted.conversation);
     let primary = stack.fleet().primary_of(&key).await;
@@ -54,17 +51,7 @@ async fn service_resumes_at_the_new_primary(mut stack: Stack) {
     let begun = Instant::now();
     // Until then the answer is 503 or 504 and says when to come back.
     let message = json!({"content": "after", "conversation": posted.conversation});
-    let after = within("a message to be taken", async {
-        loop {
-            let answer = visitor.say_once("the-same-key-each-time", &message).await;
-            match answer.status.as_u16() {
-                202 => return answer.posted(),
-                503 | 504 => assert!(answer.retry_after() >= 1),
-                other => panic!("{other}: {}", answer.text()),
-            }
-        }
-    })
-    .await;
+    let after = visitor.say_until_taken("the-same-key-each-time", &message).await;
     let took = begun.elapsed();
     assert!(took < Duration::from_secs(15), "it took {took:?}");
     let again = visitor.say_once("the-same-key-each-time", &message).await;
@@ -104,15 +91,7 @@ async fn a_message_without_a_replica_is_not_acknowledged(kind: Kind) {
     stack.fleet().signal_others(primary, Signal::SIGCONT);
     stack.fleet().restart(primary).await;
     // Whether the message was taken is unknown; repeated, it is still one message.
-    let after = within("the repeat to be taken", async {
-        loop {
-            let answer = visitor.say_once("the-same-key-each-time", &message).await;
-            if answer.status == 202 {
-                return answer.posted();
-            }
-        }
-    })
-    .await;
+    let after = visitor.say_until_taken("the-same-key-each-time", &message).await;
     let mut agent = stack.attach("acme", B).await;
     for turn in [&posted.turn, &after.turn] {
         let held = agent.turn().await;
@@ -147,10 +126,7 @@ async fn a_moving_slot_loses_nothing(mut stack: Stack) {
     let posted = visitor.say("count").await;
     let mut agent = stack.agent("acme", &[]).await;
     let mut program = agent.turn().await;
-    let reader = tokio::spawn({
-        let (reader, turn) = (stack.visitor(&link, B), posted.turn.clone());
-        async move { read_to_the_end(&reader, &turn).await }
-    });
+    let reader = stack.visitor(&link, B).read_meanwhile(&posted.turn);
     let key = format!("conversation:{}", posted.conversation);
     let before = stack.fleet().primary_of(&key).await;
     let mut expected = String::new();

@@ -61,15 +61,7 @@ async fn while_redis_hangs_requests_end_and_a_repeat_settles_the_outcome(mut sta
     stack.redis().thaw();
     is_back(&visitor).await;
     // Taken or not: repeated with its key, the message is one turn, and the agent gets it once.
-    let turn = within("the repeat to be taken", async {
-        loop {
-            let answer = visitor.say_once(KEY, &message).await;
-            if answer.status == 202 {
-                return answer.posted().turn;
-            }
-        }
-    })
-    .await;
+    let turn = visitor.say_until_taken(KEY, &message).await.turn;
     let mut agent = stack.agent("acme", &[]).await;
     let program = agent.turn().await;
     assert_eq!(program.environment["ARIZUKO_TURN"], turn.as_str());
@@ -93,11 +85,7 @@ async fn short_outages_of_redis_cost_a_reply_nothing(mut stack: Stack) {
     let mut program = agent.turn().await;
     program.print("one ").await;
     visitor.listen(&posted.turn).await.take(1).await;
-    let reader = stack.visitor(&link, B);
-    let reading = tokio::spawn({
-        let turn = posted.turn.clone();
-        async move { read_to_the_end(&reader, &turn).await }
-    });
+    let reading = stack.visitor(&link, B).read_meanwhile(&posted.turn);
     for word in ["two ", "three "] {
         stack.redis().kill();
         program.print(word).await;

@@ -10,8 +10,7 @@ async fn an_answer_carries_the_persons_name(stack: Stack) {
         let mut ann = stack.person(seat, "acme/people", "Ann", A).await;
         let posted = here.say("hello").await;
         let mut live = there.listen(&posted.turn).await;
-        ann.sees("1 waits").await;
-        ann.asks("/open 1", "hello").await;
+        ann.opens("hello").await;
         ann.asks("Good day, it's **Ann**.", "Sent.").await;
         let seen = live.rest().await;
         let message = seen.iter().find(|event| event.name == "message");
@@ -38,8 +37,7 @@ async fn the_next_message_of_an_open_conversation_comes_without_open(stack: Stac
         // Only the turn is handed off: it is Ann's /open that assigns the conversation.
         bot.push(&mut held, vec![handoff("acme/people", "", false)]).await;
         bot.lost(&first.turn).await;
-        ann.sees("1 waits").await;
-        ann.asks("/open 1", "one").await;
+        ann.opens("one").await;
         ann.asks("1", "Sent.").await;
         for (question, answer) in [("two", "2"), ("three", "3")] {
             let posted = visitor.say_in(&first.conversation, question).await;
@@ -54,8 +52,7 @@ async fn the_next_message_of_an_open_conversation_comes_without_open(stack: Stac
         ann.gone().await;
         visitor.say_in(&first.conversation, "four").await;
         let mut ben = stack.person(Seat::Pipes, "acme/people", "Ben", B).await;
-        ben.sees("1 waits").await;
-        let shown = ben.asks("/open 1", "four").await;
+        let shown = ben.opens("four").await;
         assert!(shown.contains("Ann, ") && shown.contains(": 3\n"), "{shown}");
         ben.asks("4", "Sent.").await;
         ben.asks("/close", "closed").await;
@@ -69,8 +66,7 @@ async fn a_person_sends_a_message_without_being_asked(stack: Stack) {
         let mut ann = stack.person(seat, "acme/people", "Ann", B).await;
         let posted = here.say("hello").await;
         let mut live = there.follow(&posted.conversation).await;
-        ann.sees("1 waits").await;
-        ann.asks("/open 1", "hello").await;
+        ann.opens("hello").await;
         ann.asks("wait a moment", "Sent.").await;
         live.through("turn_done").await;
         ann.asks("I have found it.", "Sent, as a message of its own.").await;
@@ -93,8 +89,7 @@ async fn continued_and_pasted_lines_are_one_answer(stack: Stack) {
     let visitor = stack.visit("acme/people").await;
     let mut ann = stack.person(Seat::Terminal, "acme/people", "Ann", B).await;
     let posted = visitor.say("hello").await;
-    ann.sees("1 waits").await;
-    ann.asks("/open 1", "hello").await;
+    ann.opens("hello").await;
     ann.enter("first\\");
     ann.enter("/second\\");
     ann.asks("third", "Sent.").await;
@@ -118,8 +113,7 @@ async fn a_very_long_answer_arrives_whole(stack: Stack) {
     let lines: Vec<_> = (0..20_000).map(|n| format!("é{n}")).collect();
     let mut ann = stack.person(Seat::Pipes, "acme/people", "Ann", B).await;
     let posted = visitor.say("hello").await;
-    ann.sees("1 waits").await;
-    ann.asks("/open 1", "hello").await;
+    ann.opens("hello").await;
     ann.enter(&lines.join("\\\n"));
     ann.sees("Sent.").await;
     let messages = stack.read("acme/people", &posted.conversation).await;
@@ -134,8 +128,7 @@ async fn a_person_learns_that_a_turn_needs_no_answer_any_more(stack: Stack) {
     let visitor = stack.visit("acme/people").await;
     let mut ann = stack.person(Seat::Terminal, "acme/people", "Ann", B).await;
     let posted = visitor.say("hello").await;
-    ann.sees("1 waits").await;
-    ann.asks("/open 1", "hello").await;
+    ann.opens("hello").await;
     ann.press("half an ans");
     visitor.cancel(&posted.turn).await;
     ann.sees("1 needs no answer any more: the visitor cancelled it").await;

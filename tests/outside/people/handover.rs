@@ -26,8 +26,7 @@ async fn a_bot_hands_off_a_person_answers_and_the_bot_continues_with_the_history
         let say = delta("m1", "One moment.");
         bot.push(&mut held, vec![say, handoff("acme/people", "angry", true)]).await;
         bot.lost(&first.turn).await;
-        ann.sees("1 waits").await;
-        ann.asks("/open 1", "note from acme: angry").await;
+        ann.opens("note from acme: angry").await;
         ann.asks("How can I help?", "Sent.").await;
         let mut seen = live.through("turn_done").await;
         seen.retain(|event| event.name != "status");
@@ -69,8 +68,7 @@ async fn the_bot_answers_a_turn_that_a_person_hands_back(stack: Stack) {
         let mut held = bot.turn().await;
         bot.push(&mut held, vec![handoff("acme/people", "", true)]).await;
         bot.lost(&posted.turn).await;
-        ann.sees("1 waits").await;
-        ann.asks("/open 1", "handed off by acme").await;
+        ann.opens("handed off by acme").await;
         ann.asks("/back you know that", "1 is the agent's now.").await;
         let held = bot.turn().await;
         assert_eq!(held.turn.turn_id, posted.turn);
@@ -92,11 +90,9 @@ async fn a_person_hands_off_to_another_folder(stack: Stack) {
         let mut ann = stack.person(seat, "acme/people", "Ann", B).await;
         let mut cleo = stack.person(seat, "acme/legal", "Cleo", A).await;
         let posted = visitor.say("I shall sue").await;
-        ann.sees("1 waits").await;
-        ann.asks("/open 1", "sue").await;
+        ann.opens("sue").await;
         ann.asks("/to acme/legal be careful", "1 is acme/legal now.").await;
-        cleo.sees("1 waits").await;
-        let shown = cleo.asks("/open 1", "note from acme/people: be careful").await;
+        let shown = cleo.opens("note from acme/people: be careful").await;
         assert!(shown.contains("I shall sue"), "{shown}");
         cleo.asks("Please don't.", "Sent.").await;
         // The whole conversation went to that folder.
@@ -106,8 +102,7 @@ async fn a_person_hands_off_to_another_folder(stack: Stack) {
         // A conversation without an open turn can be handed off too.
         cleo.asks("/to acme/people all is well", "1 is acme/people now.").await;
         let next = visitor.say_in(&posted.conversation, "well then").await;
-        ann.sees("1 waits").await;
-        ann.asks("/open 1", "note from acme/legal: all is well").await;
+        ann.opens("note from acme/legal: all is well").await;
         ann.asks("Good.", "Sent.").await;
         assert_eq!(visitor.end_of(&next.turn).await["status"], "done");
         ann.asks("/close", "closed").await;
@@ -123,8 +118,7 @@ async fn after_close_the_agent_answers_the_conversation(stack: Stack) {
     let mut held = bot.turn().await;
     bot.push(&mut held, vec![handoff("acme/people", "", true)]).await;
     bot.lost(&posted.turn).await;
-    ann.sees("1 waits").await;
-    ann.asks("/open 1", "a human").await;
+    ann.opens("a human").await;
     ann.asks("/close", "1 is closed.").await;
     let end = visitor.end_of(&posted.turn).await;
     assert_eq!(end["status"], "done", "/close ends the turn without a message");

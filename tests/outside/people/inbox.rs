@@ -85,8 +85,7 @@ async fn control_characters_of_visitors_do_not_reach_the_terminal(stack: Stack) 
     for seat in SEATS {
         let mut ann = stack.person(seat, "acme/people", "Ann", B).await;
         let posted = visitor.say("\x1b[2J\x1b]0;evil\x07wipe\rme\u{9b}2J").await;
-        ann.sees("1 waits").await;
-        ann.asks("/open 1", "evil").await;
+        ann.opens("evil").await;
         ann.asks("ok", "Sent.").await;
         ann.asks("/close", "closed").await;
         let bytes = ann.bytes();

@@ -13,8 +13,7 @@ async fn a_new_inbox_finds_the_conversations_of_a_killed_one(kind: Kind) {
     for seat in SEATS {
         let mut ann = stack.person(seat, "acme/people", "Ann", B).await;
         let first = visitor.say("one").await;
-        ann.sees("1 waits").await;
-        ann.asks("/open 1", "one").await;
+        ann.opens("one").await;
         ann.asks("1", "Sent.").await;
         let second = visitor.say_in(&first.conversation, "two").await;
         ann.sees("two").await;
@@ -26,8 +25,7 @@ async fn a_new_inbox_finds_the_conversations_of_a_killed_one(kind: Kind) {
         ann.sees("1 ").await;
         ann.enter("/list");
         // It waits until the lease of the killed inbox ends.
-        ann.sees("1 waits").await;
-        let shown = ann.asks("/open 1", ": two").await;
+        let shown = ann.opens(": two").await;
         assert!(shown.contains(": one") && shown.contains("Ann, "), "{shown}");
         ann.asks("2", "Sent.").await;
         assert_eq!(visitor.end_of(&second.turn).await["status"], "done");
@@ -49,8 +47,7 @@ async fn a_restart_of_control_costs_a_person_nothing(mut stack: Stack) {
     let visitor = stack.visit("acme/people").await;
     let mut ann = stack.person(Seat::Terminal, "acme/people", "Ann", A).await;
     let first = visitor.say("one").await;
-    ann.sees("1 waits").await;
-    ann.asks("/open 1", "one").await;
+    ann.opens("one").await;
     stack.kill(Control(A));
     if stack.kind() == Kind::Pair {
         // The inbox tries the other control first, and may print nothing.

@@ -25,8 +25,7 @@ async fn opened(stack: &Stack, seat: Seat) -> (Person, Events) {
     let posted = stack.visitor(&link, A).say("hello").await;
     let live = stack.visitor(&link, B).listen(&posted.turn).await;
     let mut ann = stack.person(seat, "acme/people", "Ann", B).await;
-    ann.sees("1 waits").await;
-    ann.asks("/open 1", "hello").await;
+    ann.opens("hello").await;
     (ann, live)
 }
 
