@@ -177,7 +177,7 @@ pub(crate) enum StoreError {
     /// Certainly not done.
     #[error("the store is out of reach: {0}")]
     Unavailable(String),
-    /// Asked for, and no answer came: it may be done or not.
+    /// The commit was sent, but no answer came: it may or may not be done.
     #[error("the store did not answer: {0}")]
     Unknown(String),
 }

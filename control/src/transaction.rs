@@ -319,7 +319,7 @@ pub(crate) struct Tracked<T> {
 }
 
 impl<T> Tracked<T> {
-    /// A value that is not stored yet.
+    /// Wraps a new value, so that it will be stored.
     pub(crate) fn new(value: T) -> Self {
         Self { value, changed: true }
     }

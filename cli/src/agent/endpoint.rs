@@ -26,7 +26,7 @@ const MAX_ERROR_BYTES: usize = 16 << 10;
 /// How many bytes of a text from the endpoint are logged.
 const MAX_LOGGED_BYTES: usize = 500;
 
-/// How much to ask of an endpoint, and for how long.
+/// How many turns an endpoint answers at a time, and how long it may take.
 #[derive(clap::Args)]
 pub(super) struct Limits {
     /// How many messages to answer at a time

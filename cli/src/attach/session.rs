@@ -102,7 +102,7 @@ impl Session {
         result
     }
 
-    /// A change that panics leaves the ledger consistent, so a poisoned lock is as good as any.
+    /// A change that panics leaves the ledger consistent, so a poisoned lock can be used.
     pub(super) fn ledger(&self) -> MutexGuard<'_, Ledger> {
         self.ledger.lock().unwrap_or_else(PoisonError::into_inner)
     }

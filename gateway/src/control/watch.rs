@@ -217,7 +217,7 @@ impl Drop for Feed {
     }
 }
 
-// Nothing under these locks awaits or panics half way.
+// The code under these locks never awaits, and leaves the value consistent if it panics.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

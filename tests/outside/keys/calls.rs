@@ -155,7 +155,7 @@ async fn keys(call: &str, channel: Channel) -> Result<(), Status> {
         }
         "ListKeys" => keys.list_keys(ListKeysRequest::default()).await.map(drop),
         _ => {
-            // A well-formed id of the first partition that no key has.
+            // No key has this id, which is well formed and belongs to the first partition.
             let key_id = format!("key_AAA{}", "A".repeat(19));
             let made = keys.revoke_key(RevokeKeyRequest { key_id }).await.map(drop);
             // INVALID is about the id, so the caller's key was accepted.

@@ -85,7 +85,7 @@ async fn a_suffix_and_a_folder_cannot_have_the_same_jid(stack: Stack) {
     stack.issue_with("acme", "support", plain()).await;
     assert_eq!(issue(&stack, "acme/support", "", plain()).await, Err(ErrorReason::JidTaken));
     assert_eq!(issue(&stack, "acme/support", "x", plain()).await, Ok("web:acme/support/x".into()));
-    // Webhooks with the same words are other JIDs; a source is not a suffix.
+    // A webhook never takes a link's JID.
     assert_eq!(hook(&stack, "support", "").await, Ok("hook:acme/support".into()));
     assert_eq!(hook(&stack, "a", "b").await, Ok("hook:acme/a/b".into()));
     let request = IssueWebhookRequest {

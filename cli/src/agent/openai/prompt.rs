@@ -53,7 +53,7 @@ fn system(instructions: &str, turn: &Turn) -> String {
     parts.join("\n\n")
 }
 
-/// Returns a message of the agent's side, with the name of the person who wrote it.
+/// Returns an answer's text, after the name of the person if one wrote it.
 fn by(Message { name, content, .. }: &Message) -> String {
     match name.as_str() {
         "" => content.clone(),

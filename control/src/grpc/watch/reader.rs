@@ -183,7 +183,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Sends what a wake-up is about.
+    /// Sends the frame that a wake-up carries, or reads the log.
     async fn wake(&mut self, events: &EventSender, wake: Wake) -> Result<Option<EndReason>, Error> {
         match carried(&wake) {
             Some((seq, frame)) if seq == self.seq + 1 => {
