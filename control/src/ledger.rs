@@ -30,7 +30,7 @@ const HINT_BYTES: usize = 16 << 10;
 /// How often a command is decided anew because others changed what it read.
 const ATTEMPTS: usize = 50;
 
-/// How long a caller waits where the store was out of reach, or too busy.
+/// How long a caller should wait if the store is out of reach or busy.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
 
 /// Why a command was not done.

@@ -41,8 +41,8 @@ pub(crate) fn reply(id: &TurnId) -> String {
     format!("turn:{id}#reply")
 }
 
-/// [`Conversation`](crate::conversation::Conversation), with itself. Written by `turn/`, but not by
-/// each frame.
+/// [`Conversation`](crate::conversation::Conversation), with the conversation. Written by
+/// `turn/`, though not with each frame.
 pub(crate) fn conversation(id: &ConversationId) -> String {
     format!("conversation:{id}")
 }
