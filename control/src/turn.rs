@@ -154,10 +154,10 @@ pub(crate) struct Escalation {
     /// How long the next step waits for a frame.
     #[serde(default, skip_serializing_if = "is_default", with = "crate::time::stored::option")]
     pub(crate) silence: Option<Duration>,
-    /// When it is taken if the folder has added no frame.
+    /// When the step is taken if the folder has not added a frame.
     #[serde(default, skip_serializing_if = "is_default")]
     pub(crate) silent_until: Option<Time>,
-    /// When it is taken if the turn has not ended.
+    /// When the step is taken if the turn has not ended.
     #[serde(default, skip_serializing_if = "is_default")]
     pub(crate) unfinished_until: Option<Time>,
 }

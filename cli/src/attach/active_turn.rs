@@ -221,7 +221,7 @@ impl ActiveTurn {
         self.finish_sent = false;
     }
 
-    /// Gives the room of frames back that are stored for the first time.
+    /// Notes which frame control expects next, and frees the room of the frames before it.
     fn set_stored(&mut self, seq: u64) {
         self.stored = seq.clamp(1, self.next_seq());
         let newly = self.frames.get(index(self.released)..index(self.stored));
