@@ -19,3 +19,4 @@ mod routes;
 mod secrets;
 mod tls;
 mod up;
+mod upgrade;

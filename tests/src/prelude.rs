@@ -13,7 +13,7 @@ pub use crate::{
     cli::{Outcome, run},
     cluster,
     collector::Collector,
-    embedded, embedded_and_pair,
+    embedded, embedded_and_one_redis, embedded_and_pair,
     endpoint::Endpoint,
     every_stack,
     folder::Folder,

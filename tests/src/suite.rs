@@ -48,6 +48,12 @@ macro_rules! embedded_and_pair {
     ($($test:tt)+) => { $crate::on_stacks! { [embedded Embedded, pair Pair] $($test)+ } };
 }
 
+/// Each kind of store, once.
+#[macro_export]
+macro_rules! embedded_and_one_redis {
+    ($($test:tt)+) => { $crate::on_stacks! { [embedded Embedded, one_redis OneRedis] $($test)+ } };
+}
+
 /// The embedded store alone.
 #[macro_export]
 macro_rules! embedded {

@@ -182,7 +182,9 @@ fn read_step(step: v1::EscalationStep) -> Result<Step, Refusal> {
 fn read_give_up(give_up: v1::GiveUp) -> Result<GiveUp, Refusal> {
     let after = wire::parse_duration(give_up.after)?;
     Ok(GiveUp {
-        after: after.ok_or_else(|| Refusal::invalid("give_up.after is missing"))?,
+        after: after.ok_or_else(|| {
+            Refusal::invalid("give_up.after is missing: say how long after the message")
+        })?,
         say: give_up.say,
     })
 }

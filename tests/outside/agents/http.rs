@@ -187,5 +187,5 @@ async fn an_invalid_answer_fails_the_turn_with_a_plain_error(stack: Stack) {
     let _silent = endpoint.asked().await;
     let standing = visitor.end_of(&posted.turn).await;
     assert_eq!(standing["error"], "The agent is out of reach. Please try again later.");
-    assert!(agent.said().contains("silent"), "{}", agent.said());
+    assert!(agent.said().contains("sends nothing"), "{}", agent.said());
 }

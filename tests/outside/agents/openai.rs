@@ -179,7 +179,7 @@ async fn each_failure_of_a_model_has_a_plain_error(stack: Stack) {
             "The agent may not say more about this.",
             "content_filter",
         ),
-        (json!({"toolCalls": call}), "", vague, "wants get_weather"),
+        (json!({"toolCalls": call}), "", vague, "wants the tool get_weather"),
         (json!({"content": ""}), "", "The agent had nothing to say.", "is empty"),
     ];
     let message = |index: usize| format!("case {index}.");
@@ -229,8 +229,8 @@ async fn wrong_flags_are_refused_at_the_start(stack: Stack) {
     for (more, code, told) in [
         (["--system-file", "/nowhere/prompt.md"], 1, "/nowhere/prompt.md"),
         (["--api-key-file", "/nowhere/key"], 1, "/nowhere/key"),
-        (["--param", "messages=[]"], 2, "the conversation's"),
-        (["--retry-for", "soon"], 2, "say how long"),
+        (["--param", "messages=[]"], 2, "come from the conversation"),
+        (["--retry-for", "soon"], 2, "with its units"),
         (["--history", "201"], 2, "201"),
     ] {
         let arguments = [&["agent", "openai"], &good[..], &more].concat();

@@ -133,7 +133,7 @@ async fn invalid_commands_are_explained_and_change_nothing(stack: Stack) {
     }
     ann.asks("/open 1", "hello").await;
     for (line, told) in [
-        ("/to", "to whom"),
+        ("/to", "name a folder"),
         ("/to other/people", "root folder"),
         ("/to acme//people", "looks like"),
         ("/close it", "takes nothing after it"),
