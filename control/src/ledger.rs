@@ -1,9 +1,9 @@
 //! The ledger: the store, and what control remembers of it as hints.
 
 use crate::{
+    fence,
     limits::Limits,
     refusal::Refusal,
-    schema,
     store::{Batch, Commit, Found, Partition, Read, Record, Store, StoreError, Write},
     time::Time,
     transaction::{Decision, Known, Stop, Tx},
@@ -129,7 +129,7 @@ impl Ledger {
                     return Ok(outcome);
                 }
                 Commit::Conflict(mut fresh) => {
-                    schema::check(&mut fresh)?;
+                    fence::check(&mut fresh)?;
                     // Sets and logs aren't guarded, and may have changed as well.
                     reading = Reading::afresh();
                     for (name, record) in fresh {

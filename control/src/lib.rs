@@ -10,6 +10,7 @@ mod config;
 mod control;
 mod conversation;
 mod due;
+mod fence;
 mod frame;
 mod grpc;
 mod ids;

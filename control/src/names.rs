@@ -113,7 +113,7 @@ pub(crate) fn repeat(hash: &str) -> String {
 pub(crate) const LAYOUT: &str = "layout";
 
 /// The fence, for good: its version is the schema that the partition's commits must have. Written by
-/// `schema.rs`.
+/// `schema.rs`, guarded by `fence.rs`.
 pub(crate) const FENCE: &str = "schema";
 
 // ── Sets ────────────────────────────────────────────────────────────────────────────────────────

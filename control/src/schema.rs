@@ -1,11 +1,11 @@
 //! The schema of the store: the form of all its records.
 //!
-//! [`open`] refuses a store of a newer schema and upgrades one of an older. Two records guard the
-//! schema. The *layout*, in partition 0, says which schema the store has. A *fence* in each
-//! partition has the schema as its version. Every commit guards its partition's fence, so that a
-//! program of another schema can't write, even if it was paused while the store was upgraded.
+//! [`open`] refuses a store of a newer schema and upgrades one of an older. The *layout*, a record
+//! in partition 0, says which schema the store has; a [`fence`](crate::fence) in each partition
+//! keeps programs of another schema from writing.
 
 use crate::{
+    fence::{SCHEMA, check, guard},
     ledger,
     names::{FENCE, LAYOUT},
     store::{
@@ -17,13 +17,11 @@ use anyhow::{Context as _, bail, ensure};
 use bytes::Bytes;
 use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
 use serde::{Deserialize, Serialize};
-use std::{collections::HashMap, time::Duration};
+use std::time::Duration;
 use tokio::{sync::mpsc, time::timeout};
 
 mod to_3;
 
-/// The schema of this program.
-pub(crate) const SCHEMA: u32 = 3;
 /// The oldest schema that can be upgraded.
 const OLDEST: u32 = 2;
 /// The first schema whose programs guard the fence, and stop when the layout changes.
@@ -133,23 +131,6 @@ pub(crate) async fn superseded(store: &dyn Store) -> anyhow::Error {
             Some(wakes) => drop(timeout(RECHECK, wakes.next()).await),
             None => tokio::time::sleep(RECHECK).await,
         }
-    }
-}
-
-/// What every commit guards.
-pub(crate) fn guard() -> Guard {
-    Guard::Version { record: FENCE.to_owned(), version: Some(u64::from(SCHEMA)) }
-}
-
-/// Takes the fence out of the records of a conflict.
-///
-/// # Errors
-/// The fence is another schema's.
-pub(crate) fn check(conflict: &mut HashMap<String, Option<Record>>) -> Result<(), StoreError> {
-    match conflict.remove(FENCE) {
-        None => Ok(()),
-        Some(Some(fence)) if fence.version == u64::from(SCHEMA) => Ok(()),
-        Some(_) => Err(StoreError::Unavailable("the store has another schema by now".to_owned())),
     }
 }
 

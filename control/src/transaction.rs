@@ -7,10 +7,10 @@
 //! read is still true.
 
 use crate::{
+    fence,
     limits::Limits,
     names::{self, Due, Set},
     refusal::Refusal,
-    schema,
     store::{self, Batch, Found, Guard, Order, Partition, Read, Version, Write},
     time::Time,
 };
@@ -306,7 +306,7 @@ impl<'a> Tx<'a> {
     ) -> (Batch, HashMap<String, Refusal>) {
         let versions =
             self.read.into_iter().map(|(record, version)| Guard::Version { record, version });
-        let guards = versions.chain(self.bounds).chain([schema::guard()]).collect();
+        let guards = versions.chain(self.bounds).chain([fence::guard()]).collect();
         let now = self.now.as_millis();
         (Batch { partition, version, now, guards, writes: self.writes }, self.full)
     }

@@ -2,6 +2,7 @@
 
 use super::{Error, Ledger, is_done};
 use crate::{
+    fence,
     limits::Limits,
     names::{self, Due},
     refusal::Refusal,
@@ -179,7 +180,7 @@ async fn a_commit_is_refused_once_the_store_has_another_schema() {
     let body = "{}".to_owned();
     let newer = Batch {
         partition: 0,
-        version: u64::from(schema::SCHEMA) + 1,
+        version: u64::from(fence::SCHEMA) + 1,
         now: ledger.now().as_millis(),
         guards: Vec::new(),
         writes: vec![Write::Put { record: "schema".to_owned(), body, lifetime: None }],

@@ -1,0 +1,30 @@
+//! The fence: what keeps a control of another schema from writing.
+//!
+//! Each partition has a record whose version is the schema of the store. Every commit guards it, so
+//! that a program of another schema can't write, even if it was paused while the store was upgraded.
+
+use crate::{
+    names::FENCE,
+    store::{Guard, Record, StoreError},
+};
+use std::collections::HashMap;
+
+/// The schema of this program.
+pub(crate) const SCHEMA: u32 = 3;
+
+/// What every commit guards.
+pub(crate) fn guard() -> Guard {
+    Guard::Version { record: FENCE.to_owned(), version: Some(u64::from(SCHEMA)) }
+}
+
+/// Takes the fence out of the records of a conflict.
+///
+/// # Errors
+/// The fence is another schema's.
+pub(crate) fn check(conflict: &mut HashMap<String, Option<Record>>) -> Result<(), StoreError> {
+    match conflict.remove(FENCE) {
+        None => Ok(()),
+        Some(Some(fence)) if fence.version == u64::from(SCHEMA) => Ok(()),
+        Some(_) => Err(StoreError::Unavailable("the store has another schema by now".to_owned())),
+    }
+}
