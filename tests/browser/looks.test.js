@@ -81,7 +81,7 @@ for (const [name, options] of shots.slice(0, 4)) {
     await arizuko("route", "set", made.jid, "--mode", "observe");
     await visitor.say("I'll be at home after six.");
     await visitor.lastLine("Your message was received.");
-    await shoot("handover");
+    await shoot("handoff");
   });
 }
 

@@ -1,7 +1,7 @@
 //! People who answer with `arizuko inbox`, at a terminal and in a pipe, and what visitors see.
 
 mod answer;
-mod handover;
+mod handoff;
 mod inbox;
 mod loss;
 mod say;

@@ -43,7 +43,7 @@ fn system(instructions: &str, turn: &Turn) -> String {
     if let Some(handed) = &turn.handed {
         let how = match handed.escalated {
             true => "You take this over, since no answer came in time, from ",
-            false => "This was handed over to you by ",
+            false => "This was handed off to you by ",
         };
         add(how, &handed.folder);
         add("The note that came with it: ", &handed.note);
@@ -164,7 +164,7 @@ mod tests {
              Your persona: concierge\n\n\
              The topic of this conversation: leads\n\n\
              About the link that it came by: the pricing page\n\n\
-             This was handed over to you by acme/bot\n\n\
+             This was handed off to you by acme/bot\n\n\
              The note that came with it: wants money back\n\n\
              The last message was answered so far, and it stays said, with:\nlet me ask"
         );

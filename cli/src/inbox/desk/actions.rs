@@ -153,14 +153,14 @@ impl Desk<'_, '_> {
     /// Reassigns the open conversation to another folder, and hands off its turn if there is one.
     async fn hand_off(&mut self, to: &str, note: &str) -> anyhow::Result<String> {
         let Some(conversation) = self.open.clone() else {
-            return Ok("Nothing is open that you could hand over.".into());
+            return Ok("Nothing is open that you could hand off.".into());
         };
         let note: String = note.chars().take(MAX_NOTE_CHARS).collect();
         let whose = match to {
             "" => "the agent's",
             to => match check_handoff(&self.person.folder, to) {
                 Ok(()) => to,
-                Err(wrong) => return Ok(format!("Not handed over: {wrong}.")),
+                Err(wrong) => return Ok(format!("Not handed off: {wrong}.")),
             },
         };
         self.stop_typing().await;
@@ -170,10 +170,10 @@ impl Desk<'_, '_> {
             let _ = claimed.pen.reply.hand_off(handoff).await;
             let ending = self.end_turn(claimed).await?;
             if ending == Ending::Cancelled {
-                return Ok(format!("Not handed over: {}.", why(&ending)));
+                return Ok(format!("Not handed off: {}.", why(&ending)));
             }
         } else if let Err(problem) = self.speaker.assign(&conversation, to, &note).await {
-            return Ok(format!("Not handed over: {problem:#}"));
+            return Ok(format!("Not handed off: {problem:#}"));
         }
         let number = self.give_up(&conversation);
         Ok(format!("{number} is {whose} now."))
