@@ -1,104 +1,13 @@
 //! Stores that earlier versions wrote, opened by this one.
 
 use arizuko_tests::prelude::*;
+use old_store::OldStore;
 use reqwest::Response;
 
-/// Turns stay open, and frames are kept, as long as in `tests/data/make.py`.
-const AGES: &str = "36500d";
+mod old_store;
+
 /// Records that make an upgrade take long enough to be killed half way.
 const COPIES: u32 = 20_000;
-
-/// A copy of an old store, and what `tests/data/make.py` says of it.
-struct OldStore {
-    folder: Folder,
-    contents: Value,
-    redis: Option<Redis>,
-}
-
-impl OldStore {
-    async fn copy(kind: Kind) -> Self {
-        let folder = Folder::new();
-        let data = Path::new(env!("CARGO_MANIFEST_DIR")).join("data/schema-2");
-        let place = |from: &str, to: &Path| {
-            fs::create_dir_all(to.parent().expect("a file is in a folder")).expect("it is ours");
-            fs::copy(data.join(from), to).expect("the store is kept");
-        };
-        let (file, redis) = if kind == Kind::Embedded {
-            place("arizuko.db", &folder.path().join("data/arizuko.db"));
-            ("arizuko.db", None)
-        } else {
-            let (at, base) = (folder.path().join("redis"), "appendonly.aof.1.base.rdb");
-            place("dump.rdb", &at.join("appendonlydir").join(base));
-            let manifest = format!("file {base} seq 1 type b\n");
-            fs::write(at.join("appendonlydir/appendonly.aof.manifest"), manifest).expect("is ours");
-            ("dump.rdb", Some(Redis::start(&at, &folder.logs()).await))
-        };
-        let contents = fs::read(data.join(format!("{file}.json"))).expect("it is kept");
-        let contents = serde_json::from_slice(&contents).expect("it is JSON");
-        Self { folder, contents, redis }
-    }
-
-    fn text(&self, name: &str) -> &str {
-        self.contents[name].as_str().unwrap_or_else(|| panic!("there is no {name}"))
-    }
-
-    /// One of this version's programs, with the settings of the old ones.
-    fn program(&self, name: &str) -> tokio::process::Command {
-        let mut program = self.folder.program(name);
-        program.env("ARIZUKO_OPERATOR_KEY", self.text("operator_key"));
-        program.env("ARIZUKO_GATEWAY_KEY", self.text("gateway_key"));
-        program.env("ARIZUKO_KEY", self.text("operator_key"));
-        for setting in ["TURN_DEADLINE", "KEEP_FRAMES", "KEEP_MESSAGES"] {
-            program.env(format!("ARIZUKO_{setting}"), AGES);
-        }
-        program
-    }
-
-    fn control(&self) -> tokio::process::Command {
-        let mut control = self.program("arizuko-control");
-        control.args(["--listen", "127.0.0.1:0"]);
-        match &self.redis {
-            Some(redis) => control.args(["--redis", &redis.url()]),
-            None => control.arg("--data-dir").arg(self.folder.path().join("data")),
-        };
-        control
-    }
-
-    async fn serve(&self) -> Served<'_> {
-        let mut control = Process::start("control", self.control(), &self.folder.logs());
-        let control_url = last_word(&control.line().await);
-        let mut gateway = self.program("arizuko-gateway");
-        gateway.args(["--listen", "127.0.0.1:0", "--control", &control_url]);
-        let mut gateway = Process::start("gateway", gateway, &self.folder.logs());
-        let url = last_word(&gateway.line().await);
-        Served { store: self, control, _gateway: gateway, control_url, url }
-    }
-
-    /// Changes the embedded store by SQL, or Redis by a script in Lua; returns what is selected.
-    async fn change(&self, sql: &str, lua: &str) -> String {
-        if let Some(redis) = &self.redis {
-            let told = redis.ask(&["EVAL", lua, "0"]).await;
-            return String::from_utf8(told).expect("it is text").trim().to_owned();
-        }
-        let script = "import sqlite3, sys\n\
-            connection = sqlite3.connect(sys.argv[1])\n\
-            rows = connection.execute(sys.argv[2]).fetchall()\n\
-            connection.commit()\n\
-            print(rows[0][0] if rows else '')";
-        let mut python = command("python3");
-        python.args(["-c", script]).arg(self.folder.path().join("data/arizuko.db")).arg(sql);
-        run(&mut python, "").await.expect(0).out.trim().to_owned()
-    }
-
-    /// Makes it look as if a newer version had upgraded it.
-    async fn mark_as_newer(&self) {
-        let lua = "local key = 'arizuko:{0}:layout'\n\
-            local layout = redis.call('GET', key)\n\
-            return redis.call('SET', key, (string.gsub(layout, '\"format\":%d+', '\"format\":99')))";
-        let sql = "UPDATE record SET body = json_set(body, '$.format', 99) WHERE name = 'layout'";
-        self.change(sql, lua).await;
-    }
-}
 
 fn last_word(line: &str) -> String {
     line.split_whitespace().last().unwrap_or_default().to_owned()
@@ -113,7 +22,17 @@ struct Served<'a> {
     url: String,
 }
 
-impl Served<'_> {
+impl<'a> Served<'a> {
+    async fn start(store: &'a OldStore) -> Self {
+        let mut control = Process::start("control", store.control(), &store.folder.logs());
+        let control_url = last_word(&control.line().await);
+        let mut gateway = store.program("arizuko-gateway");
+        gateway.args(["--listen", "127.0.0.1:0", "--control", &control_url]);
+        let mut gateway = Process::start("gateway", gateway, &store.folder.logs());
+        let url = last_word(&gateway.line().await);
+        Self { store, control, _gateway: gateway, control_url, url }
+    }
+
     async fn get(&self, path: &str, accept: &str, after: &str) -> Response {
         let request = reqwest::Client::new().get(format!("{}{path}", self.url));
         let request = request.header("accept", accept);
@@ -136,8 +55,8 @@ impl Served<'_> {
         status["status"].as_str().expect("a status").to_owned()
     }
 
-    async fn events(&self, turn: &str, after: &str) -> Vec<Value> {
-        let path = format!("/chat/{}/{turn}/sse", self.store.text("link"));
+    async fn events(&self, link: &str, turn: &str, after: &str) -> Vec<Value> {
+        let path = format!("/chat/{}/{turn}/sse", self.store.text(link));
         let answer = self.get(&path, "text/event-stream", after).await;
         let text = answer.text().await.expect("the stream ends");
         let blocks = text.split("\n\n").filter(|block| block.contains("data: "));
@@ -171,9 +90,9 @@ impl Served<'_> {
         assert_eq!(history["turns"], contents["history"]);
         for (turn, replied) in contents["replies"].as_object().expect("by turn") {
             let replied = replied.as_array().expect("a list of events");
-            assert_eq!(&self.events(turn, "").await, replied);
+            assert_eq!(&self.events("link", turn, "").await, replied);
             let first = replied[0][0].as_str().expect("an id");
-            assert_eq!(self.events(turn, first).await, replied[1..]);
+            assert_eq!(self.events("link", turn, first).await, replied[1..]);
         }
         for dead in ["revoked", "expired"] {
             let path = format!("/chat/{}/config", self.store.text(dead));
@@ -181,31 +100,31 @@ impl Served<'_> {
         }
         assert_eq!(self.status("link", "cancelled").await, "cancelled");
         assert_eq!(self.status("watched", "observed").await, "observed");
+        let hooked = contents["hooked"]["turn"].as_str().expect("it was posted");
+        let hooked = format!("/hook/{}/{hooked}/status", self.store.text("hook"));
+        assert_eq!(self.json(&hooked).await["status"], "done");
 
         let audit = self.arizuko(&["audit"]).await;
-        let told = |entries: &Value| {
-            let entries = entries["entries"].as_array().expect("a list").clone();
-            let told = entries.into_iter().map(|e| json!([e["action"], e["subject"], e["detail"]]));
-            told.collect::<Vec<_>>()
-        };
-        let before = told(&contents["audit"]);
-        assert_eq!(told(&audit)[..before.len()], before);
-        let ids = |list: &Value, name: &str| {
-            let list = list.as_array().expect("a list").clone();
-            list.into_iter().map(|one| one[name].clone()).collect::<Vec<_>>()
-        };
+        let before = contents["audit"]["entries"].as_array().expect("a list");
+        assert_eq!(&audit["entries"].as_array().expect("a list")[..before.len()], before);
         let tokens = self.arizuko(&["token", "list"]).await;
-        assert_eq!(
-            ids(&tokens["tokens"], "token_id"),
-            ids(&contents["tokens"]["tokens"], "token_id")
-        );
+        assert_listed(&tokens["tokens"], &contents["tokens"]["tokens"]);
         let keys = self.arizuko(&["key", "list"]).await;
-        assert_eq!(ids(&keys["keys"], "key_id"), ids(&contents["keys"]["keys"], "key_id"));
+        assert_listed(&keys["keys"], &contents["keys"]["keys"]);
         let route = &self.arizuko(&["route", "explain", "web:acme/support"]).await["route"];
-        assert_fields(route, json!({ "target": "acme/support", "persona": "concierge" }));
+        assert_fields(
+            route,
+            json!({
+                "prefix": "web:acme/support",
+                "target": "acme/support",
+                "persona": "concierge",
+                "topic": "desk",
+                "give_up": { "after": "86400s", "say": "Please write to us." },
+            }),
+        );
         assert_fields(
             &route["escalation"]["steps"][0],
-            json!({ "to": "acme/people", "after": "120s" }),
+            json!({ "to": "acme/people", "after": "120s", "say": "One moment." }),
         );
         let status = self.arizuko(&["status"]).await;
         assert_eq!(status["dropped"], json!([{ "jid": "web:acme/drop", "messages": 2 }]));
@@ -223,6 +142,26 @@ impl Served<'_> {
     }
 }
 
+/// Asserts that tokens or keys are listed as before, when `--json` had options beside the other
+/// fields and enums in lower case.
+#[track_caller]
+fn assert_listed(now: &Value, before: &Value) {
+    let (now, before) = (now.as_array().expect("a list"), before.as_array().expect("a list"));
+    assert_eq!(now.len(), before.len());
+    for (now, before) in now.iter().zip(before) {
+        for (name, was) in before.as_object().expect("an object") {
+            let is = now.get(name).unwrap_or(&now["options"][name]);
+            match is
+                .as_str()
+                .and_then(|word| word.rsplit_once(&format!("_{}_", name.to_uppercase())))
+            {
+                Some((_, word)) => assert_eq!(json!(word.to_lowercase()), *was, "{name} in {now}"),
+                None => assert_eq!(is, was, "{name} in {now}"),
+            }
+        }
+    }
+}
+
 /// The turns that an agent was given.
 fn delivered(file: &Path) -> Vec<Value> {
     let text = fs::read_to_string(file).unwrap_or_default();
@@ -233,16 +172,17 @@ fn delivered(file: &Path) -> Vec<Value> {
 #[apply(embedded_and_one_redis)]
 async fn an_old_store_reads_as_its_version_left_it(kind: Kind) {
     let store = OldStore::copy(kind).await;
-    // The second start finds nothing to upgrade.
     for _ in 0..2 {
-        store.serve().await.reads_as_before().await;
+        Served::start(&store).await.reads_as_before().await;
     }
+    let log = fs::read_to_string(store.folder.logs().join("control.log")).expect("it logs");
+    assert_eq!(log.matches("upgrading the store").count(), 1, "the second start has nothing to do");
 }
 
 #[apply(embedded_and_one_redis)]
 async fn turns_that_waited_are_answered_after_the_upgrade(kind: Kind) {
     let store = OldStore::copy(kind).await;
-    let served = store.serve().await;
+    let served = Served::start(&store).await;
     let (_agent, given) = served.agent("acme", store.text("agent_key"));
     let (_people, to_people) = served.agent("acme/people", store.text("operator_key"));
     for posted in ["running", "behind", "queued", "handed"] {
@@ -271,6 +211,8 @@ async fn turns_that_waited_are_answered_after_the_upgrade(kind: Kind) {
     assert_fields(of("running"), json!({ "attempt": 2, "content": "hold" }));
     assert_fields(of("behind"), json!({ "attempt": 1, "content": "behind" }));
     assert_fields(of("queued"), json!({ "attempt": 1, "persona": "concierge" }));
+    let place = |turn: &Value| turns.iter().position(|other| other == turn);
+    assert!(place(of("running")) < place(of("behind")), "{turns:?}");
     // The webhook that was observed goes with the folder's next message, and no other.
     for turn in &turns {
         let observed = turn["observed"].as_array().expect("a list");
@@ -286,10 +228,14 @@ async fn turns_that_waited_are_answered_after_the_upgrade(kind: Kind) {
     );
 
     let running = store.contents["running"]["turn"].as_str().expect("an id");
-    let events = served.events(running, "").await;
+    let events = served.events("link", running, "").await;
     let names: Vec<_> = events.iter().map(|event| event[1].as_str().expect("a name")).collect();
     assert_eq!(names.iter().filter(|name| **name == "restart").count(), 1, "{names:?}");
     assert_eq!(names.last(), Some(&"turn_done"));
+    let escalating = store.contents["escalating"]["turn"].as_str().expect("an id");
+    let events = served.events("urgent", escalating, "").await;
+    let sentences = events.iter().filter(|event| event[2]["content"] == "One moment.");
+    assert_eq!(sentences.count(), 1, "{events:?}");
 }
 
 #[apply(embedded_and_one_redis)]
@@ -319,7 +265,7 @@ async fn an_upgrade_that_is_killed_half_way_is_completed_by_the_next_start(kind:
         control.kill();
         assert!(left().await > 0, "it was killed half way");
     }
-    let served = store.serve().await;
+    let served = Served::start(&store).await;
     assert_eq!(left().await, 0);
     served.reads_as_before().await;
 }
@@ -327,19 +273,22 @@ async fn an_upgrade_that_is_killed_half_way_is_completed_by_the_next_start(kind:
 #[apply(embedded_and_one_redis)]
 async fn a_store_of_a_newer_version_is_refused_with_what_to_do(kind: Kind) {
     let store = OldStore::copy(kind).await;
-    drop(store.serve().await);
+    drop(Served::start(&store).await);
+    let known = format!("schemas up to {}", store.schema().await);
     store.mark_as_newer().await;
+    let before = store.digest().await;
     let refused = run(&mut store.control(), "").await;
     assert_eq!((refused.code, refused.out.as_str()), (Some(1), ""), "{refused:?}");
-    for words in ["schema 99", "schemas up to", "start the newer arizuko"] {
+    for words in ["schema 99", &known, "start the newer arizuko"] {
         assert!(refused.err.contains(words), "{words}: {}", refused.err);
     }
+    assert_eq!(store.digest().await, before, "the store is left as it was");
 }
 
 #[apply(one_redis)]
 async fn a_running_control_stops_when_a_newer_one_has_upgraded_the_store(kind: Kind) {
     let store = OldStore::copy(kind).await;
-    let mut served = store.serve().await;
+    let mut served = Served::start(&store).await;
     store.mark_as_newer().await;
     assert!(!served.control.exit().await.success());
     assert!(served.control.said().contains("schema 99"), "{}", served.control.said());
@@ -358,5 +307,5 @@ async fn an_old_store_is_not_upgraded_while_an_old_control_uses_it(kind: Kind) {
     assert_eq!(refused.code, Some(1), "{refused:?}");
     assert!(refused.err.contains("still uses it"), "{}", refused.err);
     subscriber.kill();
-    store.serve().await.reads_as_before().await;
+    Served::start(&store).await.reads_as_before().await;
 }
