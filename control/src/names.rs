@@ -23,7 +23,7 @@ pub(crate) fn turn(id: &TurnId) -> String {
     format!("turn:{id}")
 }
 
-/// [`Progress`](crate::turn::frames::Progress) of an open turn, until its end. Written by each
+/// [`Progress`](crate::turn::frames::Progress) of an open turn, from its first frame to its end. Written by each
 /// frame of the turn.
 pub(crate) fn progress(id: &TurnId) -> String {
     format!("turn:{id}#progress")

@@ -130,7 +130,7 @@ impl<'a> Tx<'a> {
 
     /// Reads a record that is changed through a [`Tracked`].
     pub(crate) fn get_tracked<T: Record>(&mut self, id: &T::Id) -> Decision<Option<Tracked<T>>> {
-        Ok(self.get(id)?.map(|value| Tracked { value, changed: false }))
+        Ok(self.get(id)?.map(Tracked::stored))
     }
 
     /// Names the records that are about to be read, so that they are loaded in one go.
@@ -322,6 +322,11 @@ impl<T> Tracked<T> {
     /// Wraps a new value, so that it will be stored.
     pub(crate) fn new(value: T) -> Self {
         Self { value, changed: true }
+    }
+
+    /// A value that need not be stored before it changes.
+    pub(crate) fn stored(value: T) -> Self {
+        Self { value, changed: false }
     }
 
     pub(crate) fn into_inner(self) -> T {

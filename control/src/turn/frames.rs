@@ -37,6 +37,22 @@ impl Record for Progress {
     }
 }
 
+impl Progress {
+    /// Before the first frame: what holds where nothing is stored, so that a post writes nothing.
+    pub(crate) fn begin(first_seq: u64) -> Self {
+        Self { n: 0, bytes: 0, next_seq: 1, last_seq: first_seq }
+    }
+
+    /// The progress of an open turn.
+    pub(super) fn of(tx: &mut Tx<'_>, turn: &Turn) -> Decision<Option<Tracked<Self>>> {
+        if turn.attempt > 1 || turn.place.spoke {
+            tx.get_tracked(&turn.id)
+        } else {
+            Ok(tx.get_unlikely(&turn.id)?.map(Tracked::stored))
+        }
+    }
+}
+
 /// Appends to the log for one turn. Call [`Self::store`] at the end.
 pub(crate) struct FrameWriter {
     turn: TurnId,
@@ -50,18 +66,16 @@ pub(crate) struct FrameWriter {
 impl FrameWriter {
     /// For a turn that begins.
     pub(super) fn begin(turn: TurnId, conversation: ConversationId, head: Tracked<Head>) -> Self {
-        let last_seq = head.seq;
-        let progress = Progress { n: 0, bytes: 0, next_seq: 1, last_seq };
-        Self { turn, conversation, progress: Tracked::new(progress), head, is_new: true }
+        let progress = Tracked::stored(Progress::begin(head.seq));
+        Self { turn, conversation, progress, head, is_new: true }
     }
 
     /// For an open turn; `None` if its conversation is gone.
     pub(super) fn open(tx: &mut Tx<'_>, turn: &Turn) -> Decision<Option<Self>> {
-        let (progress, head) = (Progress::name(&turn.id), Head::name(&turn.conversation));
-        tx.expect([progress, head])?;
-        let progress = tx.get_tracked::<Progress>(&turn.id)?;
+        let progress = Progress::of(tx, turn)?;
+        let progress = progress.unwrap_or_else(|| Tracked::stored(Progress::begin(turn.first_seq)));
         let head = tx.get_tracked::<Head>(&turn.conversation)?;
-        Ok(progress.zip(head).map(|(progress, head)| Self {
+        Ok(head.map(|head| Self {
             turn: turn.id.clone(),
             conversation: turn.conversation.clone(),
             progress,
@@ -73,7 +87,7 @@ impl FrameWriter {
     /// Appends the visitor's message, which is no frame of the reply; returns its seq.
     pub(super) fn append_message(&mut self, tx: &mut Tx<'_>, body: Body) -> Decision<u64> {
         self.head.append(tx, &self.conversation, &self.turn, 0, body)?;
-        self.progress.last_seq = self.head.seq;
+        self.progress = Tracked::stored(Progress::begin(self.head.seq));
         Ok(self.head.seq)
     }
 

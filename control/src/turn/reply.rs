@@ -76,10 +76,8 @@ pub(crate) fn accept(tx: &mut Tx<'_>, attempt: &Attempt) -> Decision<Ack> {
         turn.schedule(tx);
         turn.store(tx, &attempt.turn)?;
     }
-    let Some(progress) = tx.get::<Progress>(&attempt.turn)? else {
-        return Ok(Ack::Ended);
-    };
-    Ok(Ack::Stored { next_seq: progress.next_seq, finished: false })
+    let next_seq = Progress::of(tx, &turn)?.map_or(1, |progress| progress.next_seq);
+    Ok(Ack::Stored { next_seq, finished: false })
 }
 
 /// Adds frames, the first of which is the attempt's number `seq`.

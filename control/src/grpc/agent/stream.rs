@@ -201,8 +201,11 @@ impl AttachStream {
         let ids = ledger.all_members(self.partition, &names::held(&self.session.id)).await?;
         let turns = ledger.records::<Turn>(self.partition, &ids).await?;
         let progress = ledger.records::<Progress>(self.partition, &ids).await?;
-        let both =
-            turns.into_iter().zip(progress).filter_map(|(turn, progress)| turn.zip(progress));
+        let both = turns.into_iter().zip(progress).filter_map(|(turn, progress)| {
+            let turn = turn?;
+            let progress = progress.unwrap_or_else(|| Progress::begin(turn.first_seq));
+            Some((turn, progress))
+        });
         Ok(both.filter(|(turn, _)| turn.is_held_by(&self.session.id)).collect())
     }
 
