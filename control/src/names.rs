@@ -23,8 +23,8 @@ pub(crate) fn turn(id: &TurnId) -> String {
     format!("turn:{id}")
 }
 
-/// [`Progress`](crate::turn::frames::Progress) of an open turn, from its first frame to its end. Written by each
-/// frame of the turn.
+/// [`Progress`](crate::turn::frames::Progress) of an open turn, from its first frame to its end.
+/// Written by each frame of the turn.
 pub(crate) fn progress(id: &TurnId) -> String {
     format!("turn:{id}#progress")
 }

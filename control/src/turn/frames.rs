@@ -38,12 +38,13 @@ impl Record for Progress {
 }
 
 impl Progress {
-    /// Before the first frame: what holds where nothing is stored, so that a post writes nothing.
+    /// The progress before the first frame. It is not stored, so that a post writes less.
     pub(crate) fn begin(first_seq: u64) -> Self {
         Self { n: 0, bytes: 0, next_seq: 1, last_seq: first_seq }
     }
 
-    /// The progress of an open turn.
+    /// Reads what is stored of an open turn's progress; `None` before its first frame. Assumes that
+    /// there is none where that is likely, and saves the look.
     pub(super) fn of(tx: &mut Tx<'_>, turn: &Turn) -> Decision<Option<Tracked<Self>>> {
         if turn.attempt > 1 || turn.place.spoke {
             tx.get_tracked(&turn.id)
