@@ -73,8 +73,12 @@ impl FrameWriter {
 
     /// For an open turn; `None` if its conversation is gone.
     pub(super) fn open(tx: &mut Tx<'_>, turn: &Turn) -> Decision<Option<Self>> {
-        let progress = Progress::of(tx, turn)?;
-        let progress = progress.unwrap_or_else(|| Tracked::stored(Progress::begin(turn.first_seq)));
+        let progress = match Progress::of(tx, turn)? {
+            Some(progress) => progress,
+            // It has frames, so its progress was stored, and the store has lost it.
+            None if turn.place.spoke => return Ok(None),
+            None => Tracked::stored(Progress::begin(turn.first_seq)),
+        };
         let head = tx.get_tracked::<Head>(&turn.conversation)?;
         Ok(head.map(|head| Self {
             turn: turn.id.clone(),
