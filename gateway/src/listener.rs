@@ -3,8 +3,9 @@
 
 mod idle;
 mod stalling;
+mod unread;
 
-use self::{idle::OpenRequests, stalling::StallGuard};
+use self::{idle::OpenRequests, stalling::StallGuard, unread::Tracked};
 use arizuko_proto::tls::Acceptor;
 use axum::{Router, body::Body, response::Response};
 use http::Request;
@@ -161,7 +162,10 @@ async fn answer(
     mut request: Request<Incoming>,
 ) -> Result<Response, Infallible> {
     request.extensions_mut().insert(peer);
-    router.oneshot(request.map(Body::new)).await
+    let (request, rest) = Tracked::new(request);
+    let response = router.oneshot(request.map(Body::new)).await;
+    rest.read().await;
+    response
 }
 
 /// Serves a connection. After `end` it accepts no further request.

@@ -1,6 +1,7 @@
 //! Visitors over HTTPS, with HTTP/1.1 and HTTP/2.
 
 use arizuko_tests::prelude::*;
+use std::fs;
 
 /// curl's flag for each version of HTTP, and how curl reports that version.
 const EITHER: [(&str, &str); 2] = [("--http1.1", "1.1"), ("--http2", "2")];
@@ -63,6 +64,30 @@ async fn the_page_may_post_and_other_sites_may_not(kind: Kind) {
             let told = ["--output", "/dev/null", "--write-out", "%{http_code}", &url];
             let outcome = secure(&stack, &[&post[..], &told].concat()).await.expect(0);
             assert_eq!(outcome.out, status, "{http} {origin}");
+        }
+    }
+}
+
+/// A server that closes while its client still sends may destroy its own answer.
+#[apply(embedded)]
+async fn a_refusal_reaches_a_client_that_is_still_sending(kind: Kind) {
+    let stack = Stack::with_tls(kind, &[]).await;
+    let link = stack.issue("acme").await;
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let file = folder.path().join("body");
+    fs::write(&file, vec![b'x'; 8 << 20]).expect("the folder is ours");
+    let body = format!("@{}", file.display());
+    let told = ["--output", "/dev/null", "--write-out", "%{http_code}"];
+    // Without a question whether to send.
+    let post = ["--header", "expect:", "--header", "content-type: text/plain", "--data-binary"];
+    let url = format!("{}/chat/{}/", stack.gateway(A), link.token);
+    for (origin, status) in [("origin:", "413"), ("origin: https://elsewhere.example", "403")] {
+        for (http, _) in EITHER {
+            for _ in 0..10 {
+                let sent = [&[http, "--header", origin], &told[..], &post, &[&body, &url]].concat();
+                let outcome = secure(&stack, &sent).await.expect(0);
+                assert_eq!(outcome.out, status, "{http} {origin}");
+            }
         }
     }
 }
