@@ -95,7 +95,8 @@ async fn continued_and_pasted_lines_are_one_answer(stack: Stack) {
     ann.asks("third", "Sent.").await;
     ann.paste("line one\nline two\n\nline four");
     ann.asks("!", "Sent, as a message of its own.").await;
-    // Ctrl-C drops the line that is being typed.
+    // Ctrl-C drops the line that is being typed. Before the prompt it would end the inbox.
+    ann.prompted().await;
     ann.press("never mind");
     ann.ends_with("never mind").await;
     ann.press("\x03");
