@@ -168,8 +168,7 @@ fn refused(control: &Control, target: &str, error: Error) -> Event {
     let status = span.in_scope(|| Status::from(error));
     let reason = ErrorReason::of(&status).unwrap_or_default();
     control.metrics.refused(reason);
-    let (reason, message) = (reason.word().to_owned(), status.message().to_owned());
-    Event::Refused(Refused { reason, message })
+    Event::Refused(Refused { reason: reason.into(), message: status.message().to_owned() })
 }
 
 fn ended(reason: EndReason) -> Event {

@@ -134,8 +134,7 @@ impl Subscription {
                         return Step::Subscribed(subscribed);
                     }
                     Ok(Some(Event::Refused(refused))) if !is_outage(&refused) => {
-                        let reason = ErrorReason::from_word(&refused.reason);
-                        return Step::Refused(Refusal::new(reason, refused.message));
+                        return Step::Refused(Refusal::new(refused.reason(), refused.message));
                     }
                     _ if Instant::now() >= self.give_up => {
                         return Step::Update(Update::End(End::Outage));
@@ -209,6 +208,5 @@ fn ask(
 }
 
 fn is_outage(refused: &Refused) -> bool {
-    let reason = ErrorReason::from_word(&refused.reason);
-    matches!(reason, ErrorReason::Unavailable | ErrorReason::OutcomeUnknown)
+    matches!(refused.reason(), ErrorReason::Unavailable | ErrorReason::OutcomeUnknown)
 }
