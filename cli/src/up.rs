@@ -73,6 +73,8 @@ pub(crate) struct Args {
     metrics: metrics::Options,
     #[command(flatten)]
     pub(crate) telemetry: telemetry::Options,
+    #[command(flatten)]
+    limits: arizuko_control::Limits,
 }
 
 /// Everything that runs, and where.
@@ -158,6 +160,7 @@ async fn start(args: Args) -> anyhow::Result<Up> {
         operator_key: Some(operator_key.clone()),
         gateway_key: Some(gateway_key.clone()),
         grace: GRACE,
+        limits: args.limits.clone(),
         ..options
     };
     let server = arizuko_control::Server::new(options).await?;

@@ -1,15 +1,21 @@
 //! The gRPC surface: one file for each service, which turns protos into the domain and back.
 
 use crate::control::Control;
-use arizuko_proto::v1;
-use observe::ObserveLayer;
-use std::{sync::Arc, time::Duration};
-use tonic::transport::{Server, server::Router};
-use tower::layer::util::{Identity, Stack};
+use arizuko_proto::v1::{
+    self, admin_service_server::AdminServiceServer, agent_service_server::AgentServiceServer,
+    gateway_service_server::GatewayServiceServer, key_service_server::KeyServiceServer,
+    route_service_server::RouteServiceServer, token_service_server::TokenServiceServer,
+};
+use gate::{Gate, GateLayer};
+use observe::{Observe, ObserveLayer};
+use std::sync::Arc;
+use tonic::service::Routes;
+use tower::Layer as _;
 
 mod access;
 mod admin;
 mod agent;
+mod gate;
 mod gateway;
 mod key;
 mod key_watch;
@@ -20,15 +26,16 @@ mod token;
 mod watch;
 mod wire;
 
-/// The largest message of the gateway's calls: a page of history, or a webhook's body with its
-/// headers.
-const MESSAGE_BYTES: usize = 16 << 20;
-/// The flow-control windows of a connection and of each of its streams. Data waits in our bounded
-/// queues, never in the connection that all streams share.
-const CONNECTION_WINDOW: u32 = 16 << 20;
-const STREAM_WINDOW: u32 = 256 << 10;
-const KEEPALIVE: Duration = Duration::from_secs(10);
-const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(5);
+/// The largest request that posts a message, in bytes: a webhook's body with its headers.
+const POST_BYTES: usize = 17 << 20;
+/// The largest message of the calls that carry many frames or many routes, in bytes.
+const LONG_BYTES: usize = 4 << 20;
+/// The largest request of all other calls, in bytes: a link with the longest options takes half.
+const REQUEST_BYTES: usize = 256 << 10;
+/// The largest request for health and reflection, which need no key, in bytes.
+const KEYLESS_BYTES: usize = 4 << 10;
+/// The largest answer to a gateway, in bytes: a page of history.
+const ANSWER_BYTES: usize = 16 << 20;
 
 /// Implements every service of ours.
 #[derive(Clone)]
@@ -36,37 +43,46 @@ struct Service {
     control: Arc<Control>,
 }
 
-/// Builds the server of all services, with health and reflection.
-pub(crate) async fn router(
-    control: Arc<Control>,
-) -> anyhow::Result<Router<Stack<ObserveLayer, Identity>>> {
+/// Builds the service of all our services, with health and reflection.
+pub(crate) async fn service(control: Arc<Control>) -> anyhow::Result<Observe<Gate<Routes>>> {
     let observe = ObserveLayer { metrics: control.metrics.clone() };
+    let deadline = control.limits.connections.call_deadline;
+    let gate = GateLayer { control: control.clone(), deadline };
     let service = Service { control };
     let (health, health_service) = tonic_health::server::health_reporter();
-    health.set_serving::<v1::gateway_service_server::GatewayServiceServer<Service>>().await;
-    health.set_serving::<v1::agent_service_server::AgentServiceServer<Service>>().await;
+    health.set_serving::<GatewayServiceServer<Service>>().await;
+    health.set_serving::<AgentServiceServer<Service>>().await;
     let reflection = || {
         tonic_reflection::server::Builder::configure()
             .register_encoded_file_descriptor_set(v1::DESCRIPTORS)
             .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
     };
-    let gateway = v1::gateway_service_server::GatewayServiceServer::new(service.clone())
-        .max_decoding_message_size(MESSAGE_BYTES)
-        .max_encoding_message_size(MESSAGE_BYTES);
-    Ok(Server::builder()
-        .layer(observe)
-        .http2_keepalive_interval(Some(KEEPALIVE))
-        .http2_keepalive_timeout(Some(KEEPALIVE_TIMEOUT))
-        .initial_stream_window_size(STREAM_WINDOW)
-        .initial_connection_window_size(CONNECTION_WINDOW)
-        .add_service(health_service)
-        .add_service(reflection().build_v1()?)
+    let gateways = |bytes| {
+        let server = GatewayServiceServer::new(service.clone());
+        server.max_decoding_message_size(bytes).max_encoding_message_size(ANSWER_BYTES)
+    };
+    let agents = |bytes| AgentServiceServer::new(service.clone()).max_decoding_message_size(bytes);
+    let routes = |bytes| RouteServiceServer::new(service.clone()).max_decoding_message_size(bytes);
+    let tokens = TokenServiceServer::new(service.clone());
+    let keys = KeyServiceServer::new(service.clone());
+    let admin = AdminServiceServer::new(service.clone());
+    let services = Routes::default()
+        .add_service(health_service.max_decoding_message_size(KEYLESS_BYTES))
+        .add_service(reflection().build_v1()?.max_decoding_message_size(KEYLESS_BYTES))
         // Some clients, grpcio among them, still use the older version.
-        .add_service(reflection().build_v1alpha()?)
-        .add_service(v1::token_service_server::TokenServiceServer::new(service.clone()))
-        .add_service(v1::key_service_server::KeyServiceServer::new(service.clone()))
-        .add_service(v1::route_service_server::RouteServiceServer::new(service.clone()))
-        .add_service(v1::agent_service_server::AgentServiceServer::new(service.clone()))
-        .add_service(v1::admin_service_server::AdminServiceServer::new(service))
-        .add_service(gateway))
+        .add_service(reflection().build_v1alpha()?.max_decoding_message_size(KEYLESS_BYTES))
+        .add_service(tokens.max_decoding_message_size(REQUEST_BYTES))
+        .add_service(keys.max_decoding_message_size(REQUEST_BYTES))
+        .add_service(admin.max_decoding_message_size(REQUEST_BYTES))
+        .add_service(routes(REQUEST_BYTES))
+        .add_service(agents(REQUEST_BYTES))
+        .add_service(gateways(REQUEST_BYTES));
+    // The path of one call takes precedence over its service's.
+    let services = services
+        .into_axum_router()
+        .route_service("/arizuko.v1.GatewayService/PostMessage", gateways(POST_BYTES))
+        .route_service("/arizuko.v1.AgentService/Attach", agents(LONG_BYTES))
+        .route_service("/arizuko.v1.AgentService/SendMessage", agents(LONG_BYTES))
+        .route_service("/arizuko.v1.RouteService/ApplyRoutes", routes(LONG_BYTES));
+    Ok(observe.layer(gate.layer(Routes::from(services).prepare())))
 }

@@ -19,6 +19,7 @@ mod key;
 mod known_folders;
 mod ledger;
 mod limits;
+mod listener;
 mod metrics;
 mod names;
 mod queue;
@@ -40,11 +41,10 @@ pub use store::sqlite::{backup, restore};
 use anyhow::Context;
 use arizuko_proto::telemetry::metrics::Registry;
 use arizuko_proto::tls::Acceptor;
-use futures_util::future::BoxFuture;
-use std::{sync::Arc, time::Duration};
+use listener::Listener;
+use std::{pin::pin, sync::Arc, time::Duration};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
-use tonic::transport::server::TcpIncoming;
 
 /// The control service: opened with its store, then served on a listener.
 pub struct Server {
@@ -82,41 +82,31 @@ impl Server {
     /// grace period to end.
     ///
     /// # Errors
-    /// When serving fails, or the task that takes due items ends.
+    /// When the task that takes due items ends, or the store was upgraded.
     pub async fn serve(
         self,
         listener: TcpListener,
         shutdown: CancellationToken,
     ) -> anyhow::Result<()> {
-        let router = grpc::router(self.control.clone()).await?;
+        let service = grpc::service(self.control.clone()).await?;
         let mut due = tokio::spawn(due::run(self.control.clone(), shutdown.clone()));
-        let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
-        let stopped = shutdown.clone().cancelled_owned();
-        let mut serving: BoxFuture<_> = match self.tls {
-            None => Box::pin(router.serve_with_incoming_shutdown(incoming, stopped)),
-            Some(tls) => {
-                let incoming = tls.incoming(incoming);
-                Box::pin(router.serve_with_incoming_shutdown(incoming, stopped))
-            }
-        };
-        let served = tokio::select! {
-            served = &mut serving => served,
+        let limits = self.control.limits.connections.clone();
+        let stopping = shutdown.clone();
+        let listening = Listener { service, tls: self.tls, limits, stopping }.serve(listener);
+        let mut serving = pin!(listening);
+        tokio::select! {
+            () = &mut serving => {}
             swept = &mut due, if !shutdown.is_cancelled() => {
                 return swept.context("the task that takes due items ended");
             }
             superseded = schema::superseded(self.control.ledger.store()) => return Err(superseded),
             () = shutdown.cancelled() => {
                 self.control.draining.cancel();
-                match tokio::time::timeout(self.grace, &mut serving).await {
-                    Ok(served) => served,
-                    Err(_) => {
-                        tracing::warn!("grace period over, closing open streams");
-                        Ok(())
-                    }
+                if tokio::time::timeout(self.grace, &mut serving).await.is_err() {
+                    tracing::warn!("grace period over, closing open streams");
                 }
             }
-        };
-        due.await.context("the task that takes due items failed")?;
-        served.context("cannot serve gRPC")
+        }
+        due.await.context("the task that takes due items failed")
     }
 }

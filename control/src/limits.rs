@@ -55,6 +55,30 @@ pub struct Limits {
     /// How often an open stream is checked against the store, even without a wake-up.
     #[arg(long, env = "ARIZUKO_RECHECK", default_value = "15s", value_parser = duration::parse)]
     pub recheck: Duration,
+    /// The limits on connections and calls.
+    #[command(flatten)]
+    pub connections: ConnectionLimits,
+}
+
+/// The limits on connections to control, and on calls.
+#[derive(clap::Args, Clone, Debug)]
+#[command(next_help_heading = "Limits on connections to control")]
+pub struct ConnectionLimits {
+    /// Open connections to control; fewer where the process can't open that many files.
+    #[arg(long, env = "ARIZUKO_CONTROL_CONNECTIONS", default_value_t = 10_000)]
+    pub control_connections: usize,
+    /// Open connections to control from one address, or one IPv6 network of 64 bits.
+    #[arg(long, env = "ARIZUKO_CONTROL_ADDRESS_CONNECTIONS", default_value_t = 1_000)]
+    pub control_address_connections: usize,
+    /// Open calls and streams of one connection to control; further ones wait.
+    #[arg(long, env = "ARIZUKO_CONNECTION_CALLS", default_value_t = 1_024)]
+    pub connection_calls: u32,
+    /// How long a connection to control stays open without a call.
+    #[arg(long, env = "ARIZUKO_CONTROL_IDLE", default_value = "1m", value_parser = duration::parse)]
+    pub control_idle: Duration,
+    /// How long a call may take, with its upload; for a stream, until it begins.
+    #[arg(long, env = "ARIZUKO_CALL_DEADLINE", default_value = "30s", value_parser = duration::parse)]
+    pub call_deadline: Duration,
 }
 
 /// The longest time that a route may name for a step of its escalation, or for giving up.

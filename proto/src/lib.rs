@@ -3,6 +3,8 @@
 
 #[cfg(feature = "client")]
 pub mod client;
+#[cfg(feature = "server")]
+pub mod connections;
 #[cfg(feature = "duration")]
 pub mod duration;
 mod error;

@@ -10,6 +10,7 @@ mod durability;
 mod faults;
 mod hook;
 mod keys;
+mod limits;
 mod links;
 mod observe;
 mod outage;

@@ -20,29 +20,28 @@ use tonic::{Request, Status};
 use tracing::Span;
 
 impl Service {
-    /// Returns who is calling, by the `authorization` header, and what they ask.
-    pub(super) async fn authenticate<T>(&self, request: Request<T>) -> Result<(Caller, T), Status> {
-        let header = request.metadata().get("authorization").and_then(|value| value.to_str().ok());
-        let secret = header.and_then(|header| header.strip_prefix("Bearer ")).unwrap_or_default();
-        Ok((self.control.caller(secret).await?, request.into_inner()))
+    /// Returns who is calling, as the gate has found, and what they ask.
+    pub(super) fn authenticate<T>(&self, request: Request<T>) -> Result<(Caller, T), Status> {
+        let caller = request.extensions().get().cloned();
+        Ok((caller.ok_or(Refusal::KeyInvalid)?, request.into_inner()))
     }
 
     /// Does the same for a call that only operators make.
-    pub(super) async fn authenticate_operator<T>(
+    pub(super) fn authenticate_operator<T>(
         &self,
         request: Request<T>,
     ) -> Result<(Caller, T), Status> {
-        let (caller, request) = self.authenticate(request).await?;
+        let (caller, request) = self.authenticate(request)?;
         caller.must_be_operator()?;
         Ok((caller, request))
     }
 
     /// Does the same for a call that only gateways make.
-    pub(super) async fn authenticate_gateway<T>(
+    pub(super) fn authenticate_gateway<T>(
         &self,
         request: Request<T>,
     ) -> Result<(Caller, T), Status> {
-        let (caller, request) = self.authenticate(request).await?;
+        let (caller, request) = self.authenticate(request)?;
         caller.must_be_gateway()?;
         Ok((caller, request))
     }

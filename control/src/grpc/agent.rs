@@ -40,7 +40,7 @@ impl v1::agent_service_server::AgentService for Service {
         &self,
         request: Request<Streaming<AttachRequest>>,
     ) -> Result<Response<Self::AttachStream>, Status> {
-        let (caller, requests) = self.authenticate(request).await?;
+        let (caller, requests) = self.authenticate(request)?;
         let (responses, stream) = mpsc::channel(BACKLOG);
         let control = self.control.clone();
         let span = tracing::error_span!(
@@ -65,7 +65,7 @@ impl v1::agent_service_server::AgentService for Service {
         &self,
         request: Request<v1::SendMessageRequest>,
     ) -> Result<Response<v1::SendMessageResponse>, Status> {
-        let (caller, request) = self.authenticate(request).await?;
+        let (caller, request) = self.authenticate(request)?;
         let speech = Speech {
             conversation: conversation_id(&request.conversation)?,
             content: request.content,
@@ -83,7 +83,7 @@ impl v1::agent_service_server::AgentService for Service {
         &self,
         request: Request<v1::AssignConversationRequest>,
     ) -> Result<Response<v1::AssignConversationResponse>, Status> {
-        let (caller, request) = self.authenticate(request).await?;
+        let (caller, request) = self.authenticate(request)?;
         let id = conversation_id(&request.conversation)?;
         let folder = caller.folder(&request.folder)?;
         let to = match request.to.as_str() {
@@ -101,7 +101,7 @@ impl v1::agent_service_server::AgentService for Service {
         &self,
         request: Request<v1::ReadConversationRequest>,
     ) -> Result<Response<v1::ReadConversationResponse>, Status> {
-        let (caller, request) = self.authenticate(request).await?;
+        let (caller, request) = self.authenticate(request)?;
         let id = conversation_id(&request.conversation)?;
         let folder = caller.folder(&request.folder)?;
         let partition = self.control.partition(&folder);

@@ -38,7 +38,7 @@ impl v1::gateway_service_server::GatewayService for Service {
         &self,
         request: Request<v1::ResolveTokenRequest>,
     ) -> Result<Response<v1::ResolveTokenResponse>, Status> {
-        let (_, request) = self.authenticate_gateway(request).await?;
+        let (_, request) = self.authenticate_gateway(request)?;
         let token = self.access(request.access)?.admit(&self.control).await?;
         let agent_attached = self.control.would_answer(&token, None).await;
         let name = match token.options.name.as_str() {
@@ -63,7 +63,7 @@ impl v1::gateway_service_server::GatewayService for Service {
         &self,
         request: Request<v1::PostMessageRequest>,
     ) -> Result<Response<v1::PostMessageResponse>, Status> {
-        let (_, mut request) = self.authenticate_gateway(request).await?;
+        let (_, mut request) = self.authenticate_gateway(request)?;
         let (control, access) = (&self.control, self.access(request.access.take())?);
         let partition = access.partition();
         let (post, token) = (read_post(request)?, access.token_id());
@@ -108,7 +108,7 @@ impl v1::gateway_service_server::GatewayService for Service {
         &self,
         request: Request<v1::GetTurnRequest>,
     ) -> Result<Response<v1::GetTurnResponse>, Status> {
-        let (_, request) = self.authenticate_gateway(request).await?;
+        let (_, request) = self.authenticate_gateway(request)?;
         let (control, access) = (&self.control, self.access(request.access)?);
         let id = turn_id(&request.turn_id)?;
         let token = access.admit(control).await?;
@@ -139,7 +139,7 @@ impl v1::gateway_service_server::GatewayService for Service {
         &self,
         request: Request<v1::GetConversationRequest>,
     ) -> Result<Response<v1::GetConversationResponse>, Status> {
-        let (_, request) = self.authenticate_gateway(request).await?;
+        let (_, request) = self.authenticate_gateway(request)?;
         let (control, access) = (&self.control, self.access(request.access)?);
         let id = conversation_id(&request.conversation)?;
         let token = access.admit(control).await?;
@@ -181,7 +181,7 @@ impl v1::gateway_service_server::GatewayService for Service {
         &self,
         request: Request<v1::CancelTurnRequest>,
     ) -> Result<Response<v1::CancelTurnResponse>, Status> {
-        let (_, request) = self.authenticate_gateway(request).await?;
+        let (_, request) = self.authenticate_gateway(request)?;
         let (control, access) = (&self.control, self.access(request.access)?);
         let id = turn_id(&request.turn_id)?;
         let token = access.admit(control).await?;
@@ -197,7 +197,7 @@ impl v1::gateway_service_server::GatewayService for Service {
         &self,
         request: Request<v1::DeleteConversationRequest>,
     ) -> Result<Response<v1::DeleteConversationResponse>, Status> {
-        let (_, request) = self.authenticate_gateway(request).await?;
+        let (_, request) = self.authenticate_gateway(request)?;
         let (control, access) = (&self.control, self.access(request.access)?);
         let id = conversation_id(&request.conversation)?;
         let deleting = |tx: &mut Tx<'_>| {
@@ -214,7 +214,7 @@ impl v1::gateway_service_server::GatewayService for Service {
         &self,
         request: Request<Streaming<v1::WatchRequest>>,
     ) -> Result<Response<Self::WatchStream>, Status> {
-        let (caller, requests) = self.authenticate_gateway(request).await?;
+        let (caller, requests) = self.authenticate_gateway(request)?;
         let responses = watch::serve(self.control.clone(), &caller, requests).await?;
         Ok(Response::new(responses))
     }

@@ -20,7 +20,7 @@ impl v1::key_service_server::KeyService for Service {
         &self,
         request: Request<v1::CreateKeyRequest>,
     ) -> Result<Response<v1::CreateKeyResponse>, Status> {
-        let (caller, request) = self.authenticate_operator(request).await?;
+        let (caller, request) = self.authenticate_operator(request)?;
         let role = role(&request)?;
         let partition = match &role {
             Role::Agent { folder, .. } => self.control.partition(folder),
@@ -40,7 +40,7 @@ impl v1::key_service_server::KeyService for Service {
         &self,
         request: Request<v1::ListKeysRequest>,
     ) -> Result<Response<v1::ListKeysResponse>, Status> {
-        let (caller, request) = self.authenticate_operator(request).await?;
+        let (caller, request) = self.authenticate_operator(request)?;
         let view = access::view(&caller, &request.folder)?;
         let mut keys: Vec<Key> = self.control.listed(&names::keys(), view.as_ref()).await?;
         keys.sort_by_key(|key| key.created_at);
@@ -52,7 +52,7 @@ impl v1::key_service_server::KeyService for Service {
         &self,
         request: Request<v1::RevokeKeyRequest>,
     ) -> Result<Response<v1::RevokeKeyResponse>, Status> {
-        let (caller, request) = self.authenticate_operator(request).await?;
+        let (caller, request) = self.authenticate_operator(request)?;
         let (id, partition) = KeyId::parse(&request.key_id, self.control.partitions)?;
         let revoking = |tx: &mut Tx<'_>| key::revoke(tx, &caller, &id);
         let revoked = self.control.ledger.transact(partition, &[], revoking).await?;

@@ -19,7 +19,7 @@ impl v1::route_service_server::RouteService for Service {
         &self,
         request: Request<v1::SetRouteRequest>,
     ) -> Result<Response<v1::SetRouteResponse>, Status> {
-        let (caller, request) = self.authenticate(request).await?;
+        let (caller, request) = self.authenticate(request)?;
         let wanted = read_route(request.route.unwrap_or_default())?;
         let mask = request.update_mask.unwrap_or_default().paths;
         let fields = mask.iter().map(|path| Field::parse(path)).collect::<Result<Vec<_>, _>>()?;
@@ -36,7 +36,7 @@ impl v1::route_service_server::RouteService for Service {
         &self,
         request: Request<v1::ListRoutesRequest>,
     ) -> Result<Response<v1::ListRoutesResponse>, Status> {
-        let (caller, request) = self.authenticate(request).await?;
+        let (caller, request) = self.authenticate(request)?;
         let roots = match access::view(&caller, &request.folder)? {
             Some(folder) => vec![folder],
             None => self.roots().await?,
@@ -56,7 +56,7 @@ impl v1::route_service_server::RouteService for Service {
         &self,
         request: Request<v1::DeleteRouteRequest>,
     ) -> Result<Response<v1::DeleteRouteResponse>, Status> {
-        let (caller, v1::DeleteRouteRequest { prefix }) = self.authenticate(request).await?;
+        let (caller, v1::DeleteRouteRequest { prefix }) = self.authenticate(request)?;
         let partition = self.partition_of_jid(&prefix)?;
         let deleting = |tx: &mut Tx<'_>| route::delete(tx, &caller, &prefix);
         let deleted = self.control.ledger.transact(partition, &[], deleting).await?;
@@ -67,7 +67,7 @@ impl v1::route_service_server::RouteService for Service {
         &self,
         request: Request<v1::ApplyRoutesRequest>,
     ) -> Result<Response<v1::ApplyRoutesResponse>, Status> {
-        let (caller, request) = self.authenticate(request).await?;
+        let (caller, request) = self.authenticate(request)?;
         let folder = caller.folder(&request.folder)?;
         let routes = request.routes.into_iter().map(read_route).collect::<Result<Vec<_>, _>>()?;
         let partition = self.control.partition(&folder);
@@ -90,7 +90,7 @@ impl v1::route_service_server::RouteService for Service {
         &self,
         request: Request<v1::ExplainRouteRequest>,
     ) -> Result<Response<v1::ExplainRouteResponse>, Status> {
-        let (caller, v1::ExplainRouteRequest { jid }) = self.authenticate(request).await?;
+        let (caller, v1::ExplainRouteRequest { jid }) = self.authenticate(request)?;
         let partition = self.partition_of_jid(&jid)?;
         let explaining = |tx: &mut Tx<'_>| route::explain(tx, &caller, &jid);
         let Explained { folder, linked, resolved } =

@@ -58,6 +58,12 @@ impl From<Error> for Status {
     }
 }
 
+/// The answer to a call that did not end by its deadline.
+pub(super) fn overdue(deadline: Duration) -> Status {
+    let message = format!("the call took longer than {}", arizuko_proto::duration::print(deadline));
+    status(Code::DeadlineExceeded, ErrorReason::OutcomeUnknown, &message, None)
+}
+
 fn status(code: Code, reason: ErrorReason, message: &str, retry_after: Option<Duration>) -> Status {
     let mut details = reason.details();
     if retry_after.is_some() {

@@ -23,7 +23,7 @@ impl v1::token_service_server::TokenService for Service {
         &self,
         request: Request<v1::IssueChatLinkRequest>,
     ) -> Result<Response<v1::IssueChatLinkResponse>, Status> {
-        let (caller, request) = self.authenticate(request).await?;
+        let (caller, request) = self.authenticate(request)?;
         let (options, lifetime) = options(request.options)?;
         let order = Order {
             kind: Kind::Chat,
@@ -47,7 +47,7 @@ impl v1::token_service_server::TokenService for Service {
         &self,
         request: Request<v1::IssueWebhookRequest>,
     ) -> Result<Response<v1::IssueWebhookResponse>, Status> {
-        let (caller, request) = self.authenticate(request).await?;
+        let (caller, request) = self.authenticate(request)?;
         let (options, lifetime) = options(request.options)?;
         let order = Order {
             kind: Kind::Hook,
@@ -71,7 +71,7 @@ impl v1::token_service_server::TokenService for Service {
         &self,
         request: Request<v1::ListTokensRequest>,
     ) -> Result<Response<v1::ListTokensResponse>, Status> {
-        let (caller, request) = self.authenticate(request).await?;
+        let (caller, request) = self.authenticate(request)?;
         let view = access::view(&caller, &request.folder)?;
         let mut tokens: Vec<Token> = self.control.listed(&names::tokens(), view.as_ref()).await?;
         let now = self.control.ledger.now();
@@ -85,7 +85,7 @@ impl v1::token_service_server::TokenService for Service {
         &self,
         request: Request<v1::RevokeTokenRequest>,
     ) -> Result<Response<v1::RevokeTokenResponse>, Status> {
-        let (caller, request) = self.authenticate(request).await?;
+        let (caller, request) = self.authenticate(request)?;
         let ledger = &self.control.ledger;
         let (partition, revoked) = match request.target {
             Some(Target::Jid(jid)) => {

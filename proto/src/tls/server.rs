@@ -2,7 +2,6 @@
 //! the next connection gets a renewed one.
 
 use super::{authorities, certified, provider};
-use futures_util::{Stream, StreamExt as _};
 use rustls::{ServerConfig, server::WebPkiClientVerifier, sign::SingleCertAndKey};
 use std::{
     fs, io,
@@ -13,7 +12,6 @@ use std::{
 };
 use tokio::{
     io::{AsyncRead, AsyncWrite, AsyncWriteExt as _, copy, sink},
-    net::TcpStream,
     time::timeout,
 };
 use tokio_rustls::{TlsAcceptor, server::TlsStream};
@@ -22,8 +20,6 @@ use tokio_rustls::{TlsAcceptor, server::TlsStream};
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long a client whose handshake failed may take to read the alert.
 const ALERT_TIMEOUT: Duration = Duration::from_secs(1);
-/// How many handshakes may run at a time.
-const MAX_HANDSHAKES: usize = 1024;
 
 /// The files of a server's certificate.
 #[derive(clap::Args, Clone, Default)]
@@ -114,24 +110,6 @@ impl Acceptor {
                 Err(error)
             }
         }
-    }
-
-    /// Accepts a stream of connections. Handshakes run at the same time, so that one that hangs
-    /// delays no other.
-    pub fn incoming(
-        self: Arc<Self>,
-        streams: impl Stream<Item = io::Result<TcpStream>>,
-    ) -> impl Stream<Item = io::Result<TlsStream<TcpStream>>> {
-        let handshakes = streams.map(move |stream| {
-            let acceptor = Arc::clone(&self);
-            async move {
-                let stream = stream?;
-                let peer = stream.peer_addr()?;
-                let accepted = acceptor.accept(stream).await;
-                accepted.inspect_err(|error| tracing::warn!(%peer, %error, "TLS handshake failed"))
-            }
-        });
-        handshakes.buffer_unordered(MAX_HANDSHAKES)
     }
 
     /// Returns the configuration that the files make now or, if they can't be used, the last good

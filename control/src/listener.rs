@@ -1,0 +1,146 @@
+//! The connections of gateways, agents and operators. Each phase of one has a deadline.
+
+use crate::limits::ConnectionLimits;
+use arizuko_proto::{
+    connections::{Connection, Connections},
+    tls::Acceptor,
+};
+use hyper::{body::Incoming, server::conn::http2, service::service_fn};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use std::{convert::Infallible, error::Error, pin::pin, sync::Arc, time::Duration};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::{TcpListener, TcpStream},
+    task::JoinSet,
+    time::sleep,
+};
+use tokio_util::sync::CancellationToken;
+use tonic::{
+    body::Body,
+    codegen::http::{Request, Response},
+};
+use tower::{Service, ServiceExt as _};
+
+/// The flow-control windows of a connection and of each of its streams. Data waits in our bounded
+/// queues, never in the connection that all streams share.
+const CONNECTION_WINDOW: u32 = 16 << 20;
+const STREAM_WINDOW: u32 = 256 << 10;
+/// How often to ping a client, to notice that it is gone, and how long it may take to answer.
+const KEEPALIVE: Duration = Duration::from_secs(10);
+const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long a client without calls may take to close a connection that was ended.
+const CLOSE_WITHIN: Duration = Duration::from_secs(1);
+/// How long to wait after a failed accept, for example without free file descriptors.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// Accepts connections and serves their calls with `service`.
+pub(crate) struct Listener<S> {
+    pub(crate) service: S,
+    pub(crate) tls: Option<Arc<Acceptor>>,
+    pub(crate) limits: ConnectionLimits,
+    pub(crate) stopping: CancellationToken,
+}
+
+impl<S> Listener<S>
+where
+    S: Service<Request<Incoming>, Response = Response<Body>, Error = Infallible>
+        + Clone
+        + Send
+        + Sync
+        + 'static,
+    S::Future: Send,
+{
+    /// Serves until `stopping`, then waits for the calls that are open. Dropping it closes all
+    /// connections.
+    pub(crate) async fn serve(self, listener: TcpListener) {
+        let this = Arc::new(self);
+        let limits = &this.limits;
+        let open = Connections::new(limits.control_connections, limits.control_address_connections);
+        let mut connections = JoinSet::new();
+        loop {
+            let accepted = tokio::select! {
+                () = this.stopping.cancelled() => break,
+                accepted = listener.accept() => accepted,
+                Some(ended) = connections.join_next() => {
+                    if let Err(error) = ended {
+                        tracing::error!(%error, "a connection's task failed");
+                    }
+                    continue;
+                }
+            };
+            match accepted {
+                Ok((stream, peer)) => match open.admit(Some(peer.ip())) {
+                    Ok(connection) => {
+                        connections.spawn(Arc::clone(&this).connection(stream, connection));
+                    }
+                    Err(why) => tracing::debug!(%peer, %why, "refused a connection"),
+                },
+                Err(error) => {
+                    tracing::warn!(%error, "cannot accept a connection");
+                    sleep(ACCEPT_PAUSE).await;
+                }
+            }
+        }
+        drop(listener);
+        while connections.join_next().await.is_some() {}
+    }
+
+    async fn connection(self: Arc<Self>, stream: TcpStream, connection: Arc<Connection>) {
+        let peer = stream.peer_addr();
+        if let Err(error) = stream.set_nodelay(true) {
+            tracing::debug!(%error, "cannot set TCP_NODELAY");
+        }
+        let end = match &self.tls {
+            None => self.http2(stream, &connection).await,
+            Some(tls) => tokio::select! {
+                stream = tls.accept(stream) => match stream {
+                    Ok(stream) => self.http2(stream, &connection).await,
+                    Err(error) => {
+                        tracing::warn!(?peer, %error, "TLS handshake failed");
+                        return;
+                    }
+                },
+                () = self.stopping.cancelled() => return,
+                () = connection.idle(self.limits.control_idle) => return,
+            },
+        };
+        if let Err(error) = end {
+            tracing::debug!(error, "a connection broke");
+        }
+    }
+
+    async fn http2(
+        &self,
+        stream: impl AsyncRead + AsyncWrite + Unpin + 'static,
+        connection: &Arc<Connection>,
+    ) -> Result<(), Box<dyn Error + Send + Sync>> {
+        let service = service_fn(|request| {
+            let (service, call) = (self.service.clone(), connection.request());
+            async move {
+                let answer = service.oneshot(request).await?;
+                Ok::<_, Infallible>(answer.map(|body| call.attach_to(body)))
+            }
+        });
+        let mut serving = pin!(
+            http2::Builder::new(TokioExecutor::new())
+                .timer(TokioTimer::new())
+                .keep_alive_interval(KEEPALIVE)
+                .keep_alive_timeout(KEEPALIVE_TIMEOUT)
+                .initial_stream_window_size(STREAM_WINDOW)
+                .initial_connection_window_size(CONNECTION_WINDOW)
+                .max_concurrent_streams(self.limits.connection_calls)
+                .serve_connection(TokioIo::new(stream), service)
+        );
+        tokio::select! {
+            served = &mut serving => return Ok(served?),
+            () = self.stopping.cancelled() => {}
+            () = connection.idle(self.limits.control_idle) => {}
+        }
+        // It takes no further call. Its client may never answer to that.
+        serving.as_mut().graceful_shutdown();
+        tokio::select! {
+            served = &mut serving => Ok(served?),
+            () = connection.idle(CLOSE_WITHIN) => Ok(()),
+        }
+    }
+}

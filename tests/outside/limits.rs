@@ -1,0 +1,3 @@
+//! What a caller can make the service hold is bounded.
+
+mod connections;
