@@ -177,6 +177,9 @@ pub(crate) struct Observed(Vec<ObservedMessage>);
 struct ObservedMessage {
     turn: TurnId,
     bytes: usize,
+    /// Whether a visitor's turn may get it. A conversation's own messages need no such leave.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    visitors: bool,
 }
 
 impl Observed {
@@ -185,9 +188,16 @@ impl Observed {
     /// How many bytes of messages wait at most, beside the newest message.
     const MAX_BYTES: usize = 1 << 20;
 
-    pub(crate) fn push(&mut self, turn: TurnId, bytes: usize) {
-        self.0.push(ObservedMessage { turn, bytes });
+    pub(crate) fn push(&mut self, turn: TurnId, bytes: usize, visitors: bool) {
+        self.0.push(ObservedMessage { turn, bytes, visitors });
         self.drop_surplus();
+    }
+
+    /// Takes those that a visitor's turn may get.
+    pub(crate) fn take_for_visitors(&mut self) -> Self {
+        let (taken, kept) = self.0.drain(..).partition(|message| message.visitors);
+        self.0 = kept;
+        Self(taken)
     }
 
     /// Adds older messages.
@@ -216,5 +226,10 @@ impl Observed {
     /// The messages' turns, the oldest first.
     pub(crate) fn turns(&self) -> impl Iterator<Item = &TurnId> {
         self.0.iter().map(|message| &message.turn)
+    }
+
+    /// The turns of those that a visitor's turn may get, the oldest first.
+    pub(crate) fn turns_for_visitors(&self) -> impl Iterator<Item = &TurnId> {
+        self.0.iter().filter(|message| message.visitors).map(|message| &message.turn)
     }
 }

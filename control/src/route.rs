@@ -34,6 +34,15 @@ pub(crate) enum Mode {
     Drop,
 }
 
+/// Whose turns get an observed webhook.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum ObserveFor {
+    /// Those of webhooks, and those that a person has.
+    People,
+    Visitors,
+}
+
 /// When a turn moves to another folder, counted from when its message was taken.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Step {
@@ -67,6 +76,7 @@ pub(crate) struct Route {
     pub(crate) mode: Option<Mode>,
     pub(crate) escalation: Option<Vec<Step>>,
     pub(crate) give_up: Option<GiveUp>,
+    pub(crate) observe_for: Option<ObserveFor>,
     /// The tokens that it applies to, if the key that set it doesn't reach the whole tenant.
     pub(crate) only: Option<Reach>,
 }
@@ -101,11 +111,19 @@ pub(crate) enum Field {
     Mode,
     Escalation,
     GiveUp,
+    ObserveFor,
 }
 
 impl Field {
-    pub(crate) const ALL: [Self; 6] =
-        [Self::Target, Self::Persona, Self::Topic, Self::Mode, Self::Escalation, Self::GiveUp];
+    pub(crate) const ALL: [Self; 7] = [
+        Self::Target,
+        Self::Persona,
+        Self::Topic,
+        Self::Mode,
+        Self::Escalation,
+        Self::GiveUp,
+        Self::ObserveFor,
+    ];
 
     pub(crate) fn name(self) -> &'static str {
         match self {
@@ -115,6 +133,7 @@ impl Field {
             Self::Mode => "mode",
             Self::Escalation => "escalation",
             Self::GiveUp => "give_up",
+            Self::ObserveFor => "observe_for",
         }
     }
 
@@ -133,6 +152,7 @@ impl Route {
             Field::Mode => self.mode.is_some(),
             Field::Escalation => self.escalation.is_some(),
             Field::GiveUp => self.give_up.is_some(),
+            Field::ObserveFor => self.observe_for.is_some(),
         }
     }
 
@@ -149,6 +169,7 @@ impl Route {
             Field::Mode => self.mode = from.mode,
             Field::Escalation => self.escalation.clone_from(&from.escalation),
             Field::GiveUp => self.give_up.clone_from(&from.give_up),
+            Field::ObserveFor => self.observe_for = from.observe_for,
         }
     }
 

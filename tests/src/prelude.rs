@@ -25,7 +25,7 @@ pub use crate::{
     person::Seat,
     process::{Process, command, program},
     redis::Redis,
-    routes::{escalation, give_up, mode, route},
+    routes::{escalation, give_up, mode, observe_for_visitors, route},
     sentinel_and_cluster,
     sse::{Cursor, Event, ids, names, raw, read_to_the_end, stalled, text, transcript},
     stack::free_port,

@@ -5,7 +5,7 @@ use crate::{
     Stack, within,
 };
 use arizuko_proto::v1::{
-    AssignConversationRequest, Escalation, EscalationStep, GiveUp, Message,
+    AssignConversationRequest, Escalation, EscalationStep, GiveUp, Message, ObserveFor,
     ReadConversationRequest, Route, RouteMode, SendMessageRequest, SetRouteRequest,
     agent_service_client::AgentServiceClient, route_service_client::RouteServiceClient,
 };
@@ -19,6 +19,11 @@ pub fn route(prefix: &str) -> Route {
 /// A route with a mode.
 pub fn mode(prefix: &str, mode: RouteMode) -> Route {
     Route { mode: mode.into(), ..route(prefix) }
+}
+
+/// A route that keeps webhooks as context for every turn of the folder, visitors' too.
+pub fn observe_for_visitors(prefix: &str) -> Route {
+    Route { observe_for: ObserveFor::Visitors.into(), ..mode(prefix, RouteMode::Observe) }
 }
 
 /// A route that escalates turns that no agent accepts to another folder.

@@ -1,7 +1,7 @@
 //! A route as people write it, in a file and in flags.
 
 use crate::time;
-use arizuko_proto::v1::{Escalation, EscalationStep, GiveUp, Route, RouteMode};
+use arizuko_proto::v1::{self, Escalation, EscalationStep, GiveUp, Route, RouteMode};
 use clap::ValueEnum;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 
@@ -15,6 +15,7 @@ pub(super) struct Entry {
     persona: Option<String>,
     topic: Option<String>,
     mode: Option<Mode>,
+    observe_for: Option<ObserveFor>,
     give_up_after: Option<Length>,
     give_up_say: Option<String>,
     /// Empty: the route escalates to nobody. Last, since TOML wants tables after values.
@@ -41,6 +42,16 @@ pub(super) enum Mode {
     Observe,
     /// It is counted, and no agent gets it
     Drop,
+}
+
+/// Whose turns get what a webhook's route observes.
+#[derive(Clone, Copy, Debug, PartialEq, Deserialize, Serialize, ValueEnum)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum ObserveFor {
+    /// Those of webhooks, and those that a person takes
+    People,
+    /// All of the folder, visitors' too, who may read it in a reply
+    Visitors,
 }
 
 /// A duration, written as in a flag.
@@ -81,6 +92,11 @@ impl From<Route> for Entry {
             RouteMode::Observe => Some(Mode::Observe),
             RouteMode::Drop => Some(Mode::Drop),
         };
+        let observe_for = match route.observe_for() {
+            v1::ObserveFor::Unspecified => None,
+            v1::ObserveFor::People => Some(ObserveFor::People),
+            v1::ObserveFor::Visitors => Some(ObserveFor::Visitors),
+        };
         let give_up = route.give_up.unwrap_or_default();
         let steps = |escalation: Escalation| escalation.steps.into_iter().map(Step::from).collect();
         Self {
@@ -89,6 +105,7 @@ impl From<Route> for Entry {
             persona: route.persona,
             topic: route.topic,
             mode,
+            observe_for,
             give_up_after: give_up.after.map(Length),
             give_up_say: unless_empty(give_up.say),
             escalate: route.escalation.map(steps),
@@ -111,6 +128,10 @@ impl From<Entry> for Route {
                 after: entry.give_up_after.map(|length| length.0),
                 say: entry.give_up_say.unwrap_or_default(),
             }),
+            observe_for: entry
+                .observe_for
+                .map_or(v1::ObserveFor::Unspecified, v1::ObserveFor::from)
+                .into(),
             only_folder: String::new(),
         }
     }
@@ -144,6 +165,15 @@ impl From<Mode> for RouteMode {
             Mode::Trigger => Self::Trigger,
             Mode::Observe => Self::Observe,
             Mode::Drop => Self::Drop,
+        }
+    }
+}
+
+impl From<ObserveFor> for v1::ObserveFor {
+    fn from(observe_for: ObserveFor) -> Self {
+        match observe_for {
+            ObserveFor::People => Self::People,
+            ObserveFor::Visitors => Self::Visitors,
         }
     }
 }

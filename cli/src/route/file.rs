@@ -71,6 +71,7 @@ Two lines,
 and "quotes"."""
 topic = "leads"
 mode = "observe"
+observe_for = "visitors"
 give_up_after = "7d"
 give_up_say = "We'll write."
 [[route.escalate]]

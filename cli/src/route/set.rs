@@ -1,14 +1,17 @@
 //! `arizuko route set`: sets the fields that the flags name.
 
-use super::entry::{Mode, prefix};
+use super::entry::{Mode, ObserveFor, prefix};
 use crate::time;
-use arizuko_proto::v1::{Escalation, EscalationStep, GiveUp, Route, RouteMode, SetRouteRequest};
+use arizuko_proto::v1::{
+    self, Escalation, EscalationStep, GiveUp, Route, RouteMode, SetRouteRequest,
+};
 use clap::{ArgGroup, ValueEnum, error::ErrorKind};
 use prost_types::{Duration, FieldMask};
 
 #[derive(clap::Args)]
 #[command(group = ArgGroup::new("said").required(true).multiple(true).args([
-    "target", "persona", "topic", "mode", "escalate_to", "no_escalation", "give_up_after", "unset",
+    "target", "persona", "topic", "mode", "escalate_to", "no_escalation", "give_up_after",
+    "observe_for", "unset",
 ]))]
 #[command(group = ArgGroup::new("when").multiple(true).args([
     "escalate_after", "escalate_unfinished_after",
@@ -29,6 +32,9 @@ pub(super) struct Set {
     /// What a message does
     #[arg(long)]
     mode: Option<Mode>,
+    /// Whose turns get what a webhook's route with --mode observe keeps
+    #[arg(long)]
+    observe_for: Option<ObserveFor>,
     /// Escalate when the agent has said nothing after this long, for example 2m
     #[arg(long, value_name = "DURATION", value_parser = time::parse, requires = "escalate_to")]
     escalate_after: Option<Duration>,
@@ -64,6 +70,8 @@ enum Field {
     Escalation,
     #[value(alias = "give_up")]
     GiveUp,
+    #[value(alias = "observe_for")]
+    ObserveFor,
 }
 
 impl Field {
@@ -75,6 +83,7 @@ impl Field {
             Self::Mode => "mode",
             Self::Escalation => "escalation",
             Self::GiveUp => "give_up",
+            Self::ObserveFor => "observe_for",
         }
     }
 }
@@ -100,6 +109,10 @@ impl Set {
                 after: Some(after),
                 say: self.give_up_say.unwrap_or_default(),
             }),
+            observe_for: self
+                .observe_for
+                .map_or(v1::ObserveFor::Unspecified, v1::ObserveFor::from)
+                .into(),
             only_folder: String::new(),
         };
         let set = [
@@ -109,6 +122,7 @@ impl Set {
             (Field::Mode, self.mode.is_some()),
             (Field::Escalation, route.escalation.is_some()),
             (Field::GiveUp, route.give_up.is_some()),
+            (Field::ObserveFor, self.observe_for.is_some()),
         ];
         let set = set.into_iter().filter(|(_, is_set)| *is_set);
         let set: Vec<Field> = set.map(|(field, _)| field).collect();

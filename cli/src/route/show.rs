@@ -7,8 +7,8 @@ use crate::{
 };
 use anyhow::bail;
 use arizuko_proto::v1::{
-    ApplyRoutesResponse, DeleteRouteResponse, EscalationStep, ExplainRouteResponse, Route,
-    RouteMode, SetRouteResponse,
+    ApplyRoutesResponse, DeleteRouteResponse, EscalationStep, ExplainRouteResponse, ObserveFor,
+    Route, RouteMode, SetRouteResponse,
 };
 
 /// How many characters of a text a table shows.
@@ -26,6 +26,9 @@ fn lines(route: &Route) -> Vec<Line> {
     lines.extend(route.topic.as_ref().map(|text| ("topic", quoted(text))));
     if route.mode() != RouteMode::Unspecified {
         lines.push(("mode", mode(route)));
+    }
+    if route.observe_for() != ObserveFor::Unspecified {
+        lines.push(("observe_for", word(route.observe_for().as_str_name())));
     }
     if let Some(escalation) = &route.escalation {
         let steps = escalation.steps.iter();

@@ -6,7 +6,7 @@ use crate::{
     ledger::Error,
     names,
     refusal::Refusal,
-    route::{self, Explained, Field, GiveUp, Mode, Route, RouteChange, Step},
+    route::{self, Explained, Field, GiveUp, Mode, ObserveFor, Route, RouteChange, Step},
     transaction::Tx,
 };
 use arizuko_proto::v1;
@@ -156,6 +156,12 @@ fn read_route(route: v1::Route) -> Result<Route, Refusal> {
         Ok(v1::RouteMode::Drop) => Some(Mode::Drop),
         Err(_) => return Err(Refusal::invalid("unknown mode: this control may be too old")),
     };
+    let observe_for = match v1::ObserveFor::try_from(route.observe_for) {
+        Ok(v1::ObserveFor::Unspecified) => None,
+        Ok(v1::ObserveFor::People) => Some(ObserveFor::People),
+        Ok(v1::ObserveFor::Visitors) => Some(ObserveFor::Visitors),
+        Err(_) => return Err(Refusal::invalid("unknown observe_for: this control may be too old")),
+    };
     let steps =
         route.escalation.map(|escalation| escalation.steps.into_iter().map(read_step).collect());
     Ok(Route {
@@ -166,6 +172,7 @@ fn read_route(route: v1::Route) -> Result<Route, Refusal> {
         mode,
         escalation: steps.transpose()?,
         give_up: route.give_up.map(read_give_up).transpose()?,
+        observe_for,
         only: None,
     })
 }
@@ -196,6 +203,11 @@ fn wire_route(route: Route) -> v1::Route {
         Some(Mode::Observe) => v1::RouteMode::Observe,
         Some(Mode::Drop) => v1::RouteMode::Drop,
     };
+    let observe_for = match route.observe_for {
+        None => v1::ObserveFor::Unspecified,
+        Some(ObserveFor::People) => v1::ObserveFor::People,
+        Some(ObserveFor::Visitors) => v1::ObserveFor::Visitors,
+    };
     let step = |step: Step| v1::EscalationStep {
         after: step.after.and_then(wire::duration),
         unfinished_after: step.unfinished_after.and_then(wire::duration),
@@ -214,6 +226,7 @@ fn wire_route(route: Route) -> v1::Route {
         give_up: route
             .give_up
             .map(|give_up| v1::GiveUp { after: wire::duration(give_up.after), say: give_up.say }),
+        observe_for: observe_for.into(),
         only_folder: route.only.map(|only| only.folder.into()).unwrap_or_default(),
     }
 }

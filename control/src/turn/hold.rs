@@ -5,7 +5,7 @@ use super::{
     end::{COULD_NOT_ANSWER, Ending, end},
     exchange::Exchange,
     frames::FrameWriter,
-    reassign,
+    observe, reassign,
 };
 use crate::{
     conversation::Conversation,
@@ -71,6 +71,9 @@ fn deliver(tx: &mut Tx<'_>, session: &Session, mut turn: Tracked<Turn>) -> Decis
         person: session.person.then(|| session.name.clone()),
         accept_by: Some(tx.now + tx.limits.accept_timeout),
     });
+    if session.person {
+        observe::add_for_person(tx, &turn)?;
+    }
     queue::leave(tx, &turn.place.folder, &turn.id);
     tx.add(&names::held(&session.id), &turn.id, tx.now);
     turn.schedule(tx);

@@ -1,5 +1,6 @@
 //! A turn's message as it came, and what its route said of it.
 
+use super::Turn;
 use crate::{
     conversation::Observed,
     ids::TurnId,
@@ -12,7 +13,8 @@ use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
-/// A turn's message, plan and context, as its agent gets them. Written once.
+/// A turn's message, plan and context, as its agent gets them. Written once, but for what a person
+/// gets beside.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Input {
     pub(crate) content: Blob,
@@ -129,8 +131,12 @@ pub(crate) struct Context {
 }
 
 impl Context {
-    /// The messages' turns, the oldest of each kind first.
-    pub(crate) fn turns(&self) -> Vec<TurnId> {
-        self.folder.turns().chain(self.conversation.turns()).cloned().collect()
+    /// The turns of the messages that go to `turn` now, the oldest of each kind first.
+    pub(crate) fn turns(&self, turn: &Turn) -> Vec<TurnId> {
+        let own = self.conversation.turns();
+        match turn.sees_all_webhooks() {
+            true => self.folder.turns().chain(own).cloned().collect(),
+            false => self.folder.turns_for_visitors().chain(own).cloned().collect(),
+        }
     }
 }

@@ -11,6 +11,7 @@ use crate::{
     jid::FolderName,
     limits::Limits,
     names,
+    route::ObserveFor,
     time::Time,
     token::{Kind, Token},
     transaction::{Decision, Record, Tx},
@@ -36,38 +37,76 @@ impl Record for FolderObserved {
 }
 
 /// Keeps a message of `bytes` as context: a visitor's for the next turn of its conversation (other
-/// visitors must not see it), a webhook's for the next turn of its folder.
+/// visitors must not see it), a webhook's for the next turn of its folder that may get it.
 pub(super) fn observe(
     tx: &mut Tx<'_>,
     turn: &Turn,
     conversation: &mut Conversation,
     bytes: usize,
+    observe_for: Option<ObserveFor>,
 ) -> Decision<()> {
     if turn.origin.kind == Kind::Chat {
-        conversation.observed.push(turn.id.clone(), bytes);
+        conversation.observed.push(turn.id.clone(), bytes, true);
         return Ok(());
     }
+    let visitors = observe_for == Some(ObserveFor::Visitors);
     let folder = &turn.place.folder;
     let mut waiting = tx.get::<FolderObserved>(folder)?.unwrap_or_default();
-    waiting.0.push(turn.id.clone(), bytes);
+    waiting.0.push(turn.id.clone(), bytes, visitors);
     tx.put(folder, &waiting)
 }
 
-/// Takes the observed messages to deliver with this turn.
+/// Takes the observed messages to deliver with this new turn.
 pub(super) fn take(
     tx: &mut Tx<'_>,
+    turn: &Turn,
     conversation: &mut Conversation,
-    folder: &FolderName,
 ) -> Decision<Context> {
     let mut context = Context::default();
     if !conversation.observed.is_empty() {
         context.conversation = std::mem::take(&mut conversation.observed);
     }
-    if let Some(waiting) = tx.get_unlikely::<FolderObserved>(folder)? {
-        context.folder = waiting.0;
-        tx.delete::<FolderObserved>(folder);
-    }
+    context.folder = take_webhooks(tx, turn)?;
     Ok(context)
+}
+
+/// Takes the webhooks of the turn's folder that it gets.
+fn take_webhooks(tx: &mut Tx<'_>, turn: &Turn) -> Decision<Observed> {
+    let folder = &turn.place.folder;
+    let Some(mut waiting) = tx.get_unlikely::<FolderObserved>(folder)? else {
+        return Ok(Observed::default());
+    };
+    if turn.sees_all_webhooks() {
+        tx.delete::<FolderObserved>(folder);
+        return Ok(waiting.0);
+    }
+    let taken = waiting.0.take_for_visitors();
+    if waiting.0.is_empty() {
+        tx.delete::<FolderObserved>(folder);
+    } else if !taken.is_empty() {
+        tx.put(folder, &waiting)?;
+    }
+    Ok(taken)
+}
+
+/// Adds the webhooks that a person gets with a visitor's turn, at its delivery to them.
+pub(super) fn add_for_person(tx: &mut Tx<'_>, turn: &Turn) -> Decision<()> {
+    let taken = take_webhooks(tx, turn)?;
+    if !taken.is_empty()
+        && let Some(mut input) = tx.get::<Input>(&turn.id)?
+    {
+        input.context.folder.put_before(taken);
+        tx.put(&turn.id, &input)?;
+    }
+    Ok(())
+}
+
+impl Turn {
+    /// Whether it gets all webhooks that its folder observed: a webhook's turn, or one that a
+    /// person has. A visitor can ask an agent to repeat what it was given.
+    pub(super) fn sees_all_webhooks(&self) -> bool {
+        self.origin.kind == Kind::Hook || self.hold().is_some_and(|hold| hold.person.is_some())
+    }
 }
 
 /// Puts the observed messages of a turn that no agent ever had back, for the next turn.

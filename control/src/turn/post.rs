@@ -72,7 +72,7 @@ pub(crate) fn post(tx: &mut Tx<'_>, token: &Token, post: &Post) -> Decision<Post
     limit(tx, token, post, &conversation)?;
 
     let route = route::resolve(tx, &token.jid, &token.folder)?;
-    let mode = route.mode();
+    let (mode, observe_for) = (route.mode(), route.route.observe_for);
     conversation.active_at = tx.now;
     let mut turn = begin(tx, token, id, &conversation, &route.route);
     turn.origin.traceparent.clone_from(&post.traceparent);
@@ -93,7 +93,7 @@ pub(crate) fn post(tx: &mut Tx<'_>, token: &Token, post: &Post) -> Decision<Post
         Mode::Trigger => trigger(tx, &mut exchange, &mut input)?,
         Mode::Observe => {
             let Exchange { turn, conversation, .. } = &mut exchange;
-            observe::observe(tx, turn, conversation, size(post))?;
+            observe::observe(tx, turn, conversation, size(post), observe_for)?;
             end_new(tx, &mut exchange, Outcome::Observed, Vec::new())?;
             exchange.turn.tell(tx, "observed", "")?;
         }
@@ -144,7 +144,7 @@ fn limit(tx: &mut Tx<'_>, token: &Token, post: &Post, conversation: &Conversatio
 fn trigger(tx: &mut Tx<'_>, exchange: &mut Exchange, input: &mut Input) -> Decision<()> {
     let Exchange { turn, conversation, .. } = exchange;
     turn.place.handoff = conversation.handoff.take();
-    input.context = observe::take(tx, conversation, &turn.place.folder)?;
+    input.context = observe::take(tx, turn, conversation)?;
     let open = names::open_turns(&turn.origin.token);
     tx.limit_members(&open, tx.limits.link_turns, Refusal::TooManyTurns { of: "link" });
     tx.add(&open, &turn.id, tx.now);

@@ -57,7 +57,7 @@ async fn an_exit_code_reassigns_the_conversation(stack: Stack) {
 async fn a_program_gets_its_routes_fields_and_who_handed_the_turn_off(stack: Stack) {
     let (persona, topic) = (Some("support engineer".into()), Some("leads".into()));
     stack.route(Route { persona, topic, ..route("web:acme") }).await;
-    stack.route(mode("hook:acme", RouteMode::Observe)).await;
+    stack.route(observe_for_visitors("hook:acme")).await;
     let hook = stack.caller(&stack.issue_hook("acme", "github", "").await, A);
     let visitor = stack.visit("acme").await;
     for body in [&b"pushed"[..], b"\xff\x00"] {

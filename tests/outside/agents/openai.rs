@@ -100,6 +100,29 @@ async fn a_visitor_reads_the_models_answer(kind: Kind) {
 }
 
 #[apply(embedded)]
+async fn a_webhooks_context_is_apart_from_the_visitor_and_has_no_secrets(stack: Stack) {
+    let fixtures = json!([to("hello", json!({"content": "Hi."}))]);
+    let (model, _agent) = attach_model(&stack, &[], fixtures).await;
+    let hook = stack.caller(&stack.issue_hook("acme", "github", "").await, A);
+    stack.route(observe_for_visitors("hook:acme/github")).await;
+    let request = hook.request(Method::POST, "").body("deployed");
+    let request = request.header("X-GitHub-Event", "push").header("X-Signature", "a-secret");
+    send(request).await.expect(202);
+    answer_to(&stack, "hello").await;
+    let requests = model.requests().await;
+    let [system, user] = &requests[0]["messages"].as_array().expect("messages")[..] else {
+        panic!("{requests:?}")
+    };
+    assert_eq!(user, &json!({"role": "user", "content": "hello"}));
+    assert_eq!(system["role"], "system");
+    let content = system["content"].as_str().expect("a text");
+    for part in ["Untrusted data", "[From github]", "x-github-event: push", "deployed"] {
+        assert!(content.contains(part), "{content}");
+    }
+    assert!(!content.contains("a-secret"), "{content}");
+}
+
+#[apply(embedded)]
 async fn reasoning_and_tool_calls_show_as_status(stack: Stack) {
     let calling = json!([
         {"type": "toolCall", "name": "get_weather", "arguments": {"city": "Ulm"}},

@@ -37,6 +37,7 @@ async fn a_route_is_set_field_by_field_and_reaches_the_agent(stack: Stack) {
             "say": "One moment.",
         }]},
         "give_up": {"after": "604800s", "say": "We'll write."},
+        "observe_for": "OBSERVE_FOR_UNSPECIFIED",
         "only_folder": "",
     });
     assert_eq!(set, json!({"route": whole, "unattended": ["acme/people"]}));
@@ -48,9 +49,11 @@ async fn a_route_is_set_field_by_field_and_reaches_the_agent(stack: Stack) {
     whole["give_up"] = Value::Null;
     assert_eq!(set["route"], whole);
     let flags = ["set", "web:acme/support", "--no-escalation", "--mode", "trigger"];
+    let flags = [&flags[..], &["--observe-for", "visitors"]].concat();
     let set = route(&stack, &flags).await;
     whole["escalation"] = json!({"steps": []});
     whole["mode"] = json!("ROUTE_MODE_TRIGGER");
+    whole["observe_for"] = json!("OBSERVE_FOR_VISITORS");
     assert_eq!(set, json!({"route": whole, "unattended": []}));
     let listed = route(&stack, &["list", "acme"]).await;
     assert_eq!(listed["routes"][1], whole);

@@ -36,6 +36,7 @@ async fn explain_shows_where_each_field_comes_from_and_who_is_attached(stack: St
                 "after": "120s", "unfinished_after": null, "to": "acme/people", "say": "",
             }]},
             "give_up": {"after": "3600s", "say": ""},
+            "observe_for": "OBSERVE_FOR_UNSPECIFIED",
             "only_folder": "",
         },
         "fields": [
@@ -45,6 +46,7 @@ async fn explain_shows_where_each_field_comes_from_and_who_is_attached(stack: St
             {"field": "mode", "prefix": ""},
             {"field": "escalation", "prefix": "web:acme/support"},
             {"field": "give_up", "prefix": "web:acme"},
+            {"field": "observe_for", "prefix": ""},
         ],
         "presence": [
             {"folder": "acme/bot", "agents": ["", "Bot"]},

@@ -33,7 +33,7 @@ pub(super) async fn read(
     let token: Option<Token> = control.ledger.record(partition, &origin.token).await?;
     let (content, headers, plan, observed) = input
         .map(|input| {
-            let observed = input.context.turns();
+            let observed = input.context.turns(turn);
             (input.content.into_bytes(), input.headers, input.plan, observed)
         })
         .unwrap_or_default();

@@ -1,7 +1,7 @@
 //! Random changes of routes, on few prefixes so that they overlap.
 
 use super::{FOLDERS, table::FIELDS};
-use arizuko_proto::v1::{Escalation, EscalationStep, GiveUp};
+use arizuko_proto::v1::{Escalation, EscalationStep, GiveUp, ObserveFor};
 use arizuko_tests::prelude::*;
 use proptest::{collection::vec, option, prelude::*, sample::select};
 use prost_types::Duration;
@@ -23,6 +23,9 @@ const PREFIXES: [&str; 12] = [
 
 const MODES: [RouteMode; 4] =
     [RouteMode::Unspecified, RouteMode::Trigger, RouteMode::Observe, RouteMode::Drop];
+
+const OBSERVE_FOR: [ObserveFor; 3] =
+    [ObserveFor::Unspecified, ObserveFor::People, ObserveFor::Visitors];
 
 /// One change of the routes.
 #[derive(Clone, Debug)]
@@ -47,9 +50,9 @@ fn any_route() -> impl Strategy<Value = Route> {
     let to = select(&FOLDERS[..3]).prop_map(str::to_owned);
     let steps = vec((seconds(), to.clone()), 0..3);
     let said = (option::of(to), text(), text(), select(&MODES[..]));
-    let late = (option::of(steps), option::of(seconds()));
+    let late = (option::of(steps), option::of(seconds()), select(&OBSERVE_FOR[..]));
     (select(&PREFIXES[..]), said, late).prop_map(
-        |(prefix, (target, persona, topic, mode), (steps, give_up))| {
+        |(prefix, (target, persona, topic, mode), (steps, give_up, observe_for))| {
             // The other root folders have only one folder.
             let root = |folder: String| match prefix {
                 "web:acmex" | "web:acm" => prefix["web:".len()..].to_owned(),
@@ -68,6 +71,7 @@ fn any_route() -> impl Strategy<Value = Route> {
                 escalation: steps
                     .map(|steps| Escalation { steps: steps.into_iter().map(step).collect() }),
                 give_up: give_up.map(|after| GiveUp { after: Some(after), say: String::new() }),
+                observe_for: observe_for.into(),
                 ..route(prefix)
             }
         },

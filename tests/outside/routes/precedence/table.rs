@@ -4,8 +4,8 @@ use arizuko_tests::prelude::*;
 use std::collections::BTreeMap;
 
 /// The fields, in the order of ExplainRoute.
-pub(super) const FIELDS: [&str; 6] =
-    ["target", "persona", "topic", "mode", "escalation", "give_up"];
+pub(super) const FIELDS: [&str; 7] =
+    ["target", "persona", "topic", "mode", "escalation", "give_up", "observe_for"];
 
 /// The routes by prefix.
 #[derive(Default)]
@@ -63,6 +63,7 @@ fn take(into: &mut Route, field: &str, from: &Route) {
         "topic" => into.topic.clone_from(&from.topic),
         "mode" => into.mode = from.mode,
         "escalation" => into.escalation.clone_from(&from.escalation),
-        _ => into.give_up.clone_from(&from.give_up),
+        "give_up" => into.give_up.clone_from(&from.give_up),
+        _ => into.observe_for = from.observe_for,
     }
 }
