@@ -22,8 +22,22 @@ use std::sync::Arc;
 /// The headers that identify a delivery, in order of preference. A redelivery has the same value and
 /// makes no second turn.
 const DELIVERY_HEADERS: [&str; 3] = ["idempotency-key", "webhook-id", "x-github-delivery"];
-/// Headers with credentials for the gateway or a proxy, which agents must not see.
-const CREDENTIALS: [&str; 3] = ["authorization", "cookie", "proxy-authorization"];
+/// Words in the name of a header with a credential, which agents must not see. The link's own token
+/// is what lets the sender in, so no agent needs another.
+const CREDENTIALS: [&str; 8] =
+    ["authorization", "cookie", "token", "secret", "password", "passwd", "credential", "apikey"];
+/// Words before `-key` in the name of a header with a credential. `Idempotency-Key` holds none.
+const KINDS_OF_KEY: [&str; 9] = [
+    "api",
+    "access",
+    "auth",
+    "functions",
+    "license",
+    "private",
+    "secret",
+    "shared",
+    "subscription",
+];
 /// Headers of the connection, not of the request.
 const HOP_BY_HOP: [&str; 7] = [
     "connection",
@@ -73,9 +87,7 @@ fn forwarded(headers: &HeaderMap) -> Vec<pb::Header> {
         .map(|name| name.trim().to_ascii_lowercase())
         .collect();
     let is_dropped = |name: &str| {
-        CREDENTIALS.contains(&name)
-            || HOP_BY_HOP.contains(&name)
-            || named.iter().any(|named| named == name)
+        is_credential(name) || HOP_BY_HOP.contains(&name) || named.iter().any(|named| named == name)
     };
     headers
         .iter()
@@ -85,6 +97,14 @@ fn forwarded(headers: &HeaderMap) -> Vec<pb::Header> {
             value: Bytes::copy_from_slice(value.as_bytes()),
         })
         .collect()
+}
+
+/// Whether a header, by its name, holds a credential: `x-gitlab-token`, `x-api-key`,
+/// `x-telegram-bot-api-secret-token`. A signature is none: it is no use for another request.
+fn is_credential(name: &str) -> bool {
+    let words: Vec<&str> = name.split(['-', '_']).collect();
+    let is_key = |pair: &[&str]| KINDS_OF_KEY.contains(&pair[0]) && pair[1] == "key";
+    words.iter().any(|word| CREDENTIALS.contains(word)) || words.windows(2).any(is_key)
 }
 
 #[cfg(test)]
@@ -99,6 +119,11 @@ mod tests {
             ("x-hub-signature-256", "sha256=1"),
             ("authorization", "Bearer x"),
             ("cookie", "a=b"),
+            ("x-gitlab-token", "t"),
+            ("x-api-key", "t"),
+            ("x-telegram-bot-api-secret-token", "t"),
+            ("x_auth_token", "t"),
+            ("idempotency-key", "1"),
             ("connection", "close, X-Hop"),
             ("x-hop", "1"),
             ("x-twice", "1"),
@@ -110,7 +135,8 @@ mod tests {
         }
         let forwarded = forwarded(&map);
         let names: Vec<_> = forwarded.iter().map(|header| header.name.as_str()).collect();
-        assert_eq!(names, ["host", "x-hub-signature-256", "x-twice", "x-twice"]);
-        assert_eq!(forwarded[3].value, "2");
+        let kept = ["host", "x-hub-signature-256", "idempotency-key", "x-twice", "x-twice"];
+        assert_eq!(names, kept);
+        assert_eq!(forwarded[4].value, "2");
     }
 }

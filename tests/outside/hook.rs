@@ -43,6 +43,9 @@ async fn headers_reach_the_agent_in_order_and_credentials_do_not(stack: Stack) {
         ("Authorization", "Bearer secret-1"),
         ("Cookie", "a=secret-2"),
         ("Proxy-Authorization", "secret-3"),
+        ("X-Gitlab-Token", "secret-4"),
+        ("X-Api-Key", "secret-5"),
+        ("X-Telegram-Bot-Api-Secret-Token", "secret-6"),
     ] {
         request = request.header(name, value);
     }
