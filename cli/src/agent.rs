@@ -1,5 +1,6 @@
 //! `arizuko agent`: runs a program, a model or an HTTP endpoint as an agent, or speaks as one.
 
+mod ansi;
 mod document;
 mod endpoint;
 mod exec;

@@ -18,5 +18,5 @@ pub(crate) fn run(
     // Into memory first, since the generator panics when it can't write.
     let mut script = Vec::new();
     clap_complete::generate(args.shell, &mut command, "arizuko", &mut script);
-    console.text(&String::from_utf8(script)?)
+    console.raw(&String::from_utf8(script)?)
 }

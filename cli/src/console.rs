@@ -41,8 +41,13 @@ impl<'a> Console<'a> {
         Self { program, out }
     }
 
-    /// Writes text as it is, and flushes it.
+    /// Writes text of one line or more, made [`printable`].
     pub(crate) fn text(&mut self, text: &str) -> anyhow::Result<()> {
+        self.raw(&printable_text(text))
+    }
+
+    /// Writes text as it is, and flushes it: for files and programs, not for a terminal.
+    pub(crate) fn raw(&mut self, text: &str) -> anyhow::Result<()> {
         let written = self.out.write_all(text.as_bytes());
         written.and_then(|()| self.out.flush()).map_err(|error| match error.kind() {
             io::ErrorKind::BrokenPipe => ClosedPipe.into(),
@@ -52,12 +57,22 @@ impl<'a> Console<'a> {
 
     /// Writes one line.
     pub(crate) fn line(&mut self, line: &str) -> anyhow::Result<()> {
-        self.text(&format!("{}\n", printable(line)))
+        self.raw(&format!("{}\n", printable(line)))
     }
 
-    /// Writes one JSON document on one line.
+    /// Writes one JSON document on one line. What a terminal would not show as it is, is escaped:
+    /// it can only be in a string.
     pub(crate) fn document(&mut self, document: &serde_json::Value) -> anyhow::Result<()> {
-        self.text(&format!("{document}\n"))
+        let mut line = String::new();
+        for c in document.to_string().chars() {
+            match shown(c) {
+                Some(as_it_is) if as_it_is == c => line.push(c),
+                _ => line.extend(
+                    c.encode_utf16(&mut [0; 2]).iter().map(|unit| format!("\\u{unit:04x}")),
+                ),
+            }
+        }
+        self.raw(&(line + "\n"))
     }
 
     /// Writes a message of the contract as one line of JSON.
@@ -125,12 +140,47 @@ pub(crate) fn quoted(word: &str) -> Cow<'_, str> {
     }
 }
 
-/// Replaces the control characters of a line: names and messages come from others.
+/// Returns a line as a terminal may show it: names and messages come from others, who could control
+/// the terminal, hide text in it or make it read as something else.
 pub(crate) fn printable(line: &str) -> Cow<'_, str> {
-    if line.contains(char::is_control) {
-        Cow::Owned(line.replace(char::is_control, " "))
-    } else {
-        Cow::Borrowed(line)
+    clean(line, shown)
+}
+
+/// Does the same for text of more than one line.
+fn printable_text(text: &str) -> Cow<'_, str> {
+    clean(text, |c| if matches!(c, '\n' | '\t') { Some(c) } else { shown(c) })
+}
+
+fn clean(text: &str, shown: impl Fn(char) -> Option<char>) -> Cow<'_, str> {
+    if text.chars().all(|c| shown(c) == Some(c)) {
+        return Cow::Borrowed(text);
+    }
+    Cow::Owned(text.chars().filter_map(shown).collect())
+}
+
+/// Returns what a terminal shows for a character: itself, a space for a control character, a
+/// replacement for one that reorders text, takes no room or ends a line. The joiners within emoji
+/// are left out.
+fn shown(c: char) -> Option<char> {
+    match c {
+        '\u{200c}' | '\u{200d}' => None,
+        '\u{ad}'
+        | '\u{34f}'
+        | '\u{61c}'
+        | '\u{115f}'..='\u{1160}'
+        | '\u{17b4}'..='\u{17b5}'
+        | '\u{180b}'..='\u{180f}'
+        | '\u{200b}'
+        | '\u{200e}'..='\u{200f}'
+        | '\u{2028}'..='\u{202e}'
+        | '\u{2060}'..='\u{206f}'
+        | '\u{3164}'
+        | '\u{feff}'
+        | '\u{ffa0}'
+        | '\u{fff0}'..='\u{fffb}'
+        | '\u{e0000}'..='\u{e0fff}' => Some(char::REPLACEMENT_CHARACTER),
+        c if c.is_control() => Some(' '),
+        c => Some(c),
     }
 }
 
@@ -147,6 +197,22 @@ mod tests {
             String::from_utf8(out).unwrap(),
             "JID       NAME\nweb:acme  -\nw          [2J\n"
         );
+    }
+
+    #[test]
+    fn text_from_others_does_not_control_the_terminal_or_read_as_another() {
+        assert_eq!(printable("a\u{9b}2J\x1b\x7f\nb"), "a 2J   b");
+        assert_eq!(
+            printable("acme\u{202e}gnp\u{200b}\u{2066}\u{e0041}"),
+            "acme\u{fffd}gnp\u{fffd}\u{fffd}\u{fffd}"
+        );
+        assert_eq!(printable("👩\u{200d}💻 ❤\u{fe0f} é"), "👩💻 ❤\u{fe0f} é");
+        let mut out = Vec::new();
+        let document = serde_json::json!({"name": "a\u{9b}\u{202e}\u{200d}\u{e0041}\n"});
+        Console::new("arizuko".into(), &mut out).document(&document).unwrap();
+        let line = String::from_utf8(out).unwrap();
+        assert_eq!(line, "{\"name\":\"a\\u009b\\u202e\\u200d\\udb40\\udc41\\n\"}\n");
+        assert_eq!(serde_json::from_str::<serde_json::Value>(&line).unwrap(), document);
     }
 
     #[test]

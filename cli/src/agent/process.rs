@@ -1,6 +1,7 @@
 //! Answers one turn with one process.
 
 use super::{
+    ansi::Stripper,
     document,
     text::{Decoder, Lines, Whole},
 };
@@ -224,20 +225,21 @@ async fn write(mut stdin: ChildStdin, input: &[u8], exited: &CancellationToken) 
     }
 }
 
-/// Passes standard output on as it comes. Returns its finished form.
+/// Passes standard output on as it comes, without terminal sequences. Returns its finished form.
 async fn forward(
     mut stdout: ChildStdout,
     reply: &Reply,
     exited: &CancellationToken,
 ) -> Option<String> {
     let (mut decoder, mut buffer) = (Decoder::default(), [0; 16 << 10]);
-    let mut whole = Whole::default();
+    let (mut whole, mut stripper) = (Whole::default(), Stripper::default());
     loop {
         let bytes = read(&mut stdout, &mut buffer, exited).await;
         let text = match bytes {
             [] => decoder.finish().to_owned(),
             _ => decoder.push(bytes),
         };
+        let text = stripper.strip(&text);
         whole.push(&text);
         if !text.is_empty() {
             // If nobody wants the reply any more, the program can still write.

@@ -1,5 +1,7 @@
 //! Makes text of bytes that are cut anywhere.
 
+use super::ansi::Stripper;
+
 /// Joins characters that were cut between two reads. Bytes that are no UTF-8 become U+FFFD.
 #[derive(Default)]
 pub(super) struct Decoder {
@@ -77,7 +79,8 @@ pub(super) struct Lines {
 impl Lines {
     const MAX_BYTES: usize = 1000;
 
-    /// Returns the lines that are complete with these bytes, without blank ones. A carriage return
+    /// Returns the lines that are complete with these bytes, without terminal sequences and blank
+    /// ones. A carriage return
     /// ends a line, too, as programs that show their progress use it.
     pub(super) fn push(&mut self, bytes: &[u8]) -> Vec<String> {
         let mut lines = Vec::new();
@@ -93,7 +96,8 @@ impl Lines {
 
     /// Returns the last line, if no line end followed it.
     pub(super) fn take(&mut self) -> Option<String> {
-        let line = String::from_utf8_lossy(&self.line).trim().to_owned();
+        let line = Stripper::default().strip(&String::from_utf8_lossy(&self.line));
+        let line = line.trim().to_owned();
         self.line.clear();
         if line.is_empty() {
             return None;

@@ -2,7 +2,7 @@
 //! else on standard error.
 
 use crate::{
-    console::{Console, note},
+    console::{Console, note, printable},
     sse::SseEvent,
 };
 use serde::Deserialize;
@@ -161,7 +161,7 @@ impl Screen {
             return Ok(());
         }
         let name = if data.name.is_empty() { &self.agent } else { &data.name };
-        let name = name.replace(char::is_control, " ");
+        let name = printable(name).into_owned();
         self.write(&format!("{name}: "), console)
     }
 
@@ -194,17 +194,15 @@ impl Screen {
         self.write("\n", console)
     }
 
-    /// Writes text without control characters, so that a reply can't control the terminal.
+    /// Writes text, unless replies are not shown.
     fn write(&mut self, text: &str, console: &mut Console<'_>) -> anyhow::Result<()> {
-        let plain = |c: &char| !c.is_control() || matches!(c, '\n' | '\t');
-        let text: String = text.chars().filter(plain).collect();
         if text.is_empty() || self.is_silent {
             return Ok(());
         }
         (self.is_empty, self.has_begun) = (false, true);
         self.is_at_line_start = text.ends_with('\n');
         self.status.clear();
-        console.text(&text)
+        console.text(text)
     }
 }
 
@@ -264,7 +262,7 @@ mod tests {
     #[test]
     fn replies_do_not_control_the_terminal() {
         let text = ("delta", r#"{"id":"m1","text":"\u001b[2Ja\n\tb"}"#);
-        assert_eq!(shown(&[text, DONE]), "[2Ja\n\tb\n");
+        assert_eq!(shown(&[text, DONE]), " [2Ja\n\tb\n");
     }
 
     #[test]

@@ -10,6 +10,7 @@ use arizuko_proto::v1::{
     ApplyRoutesResponse, DeleteRouteResponse, EscalationStep, ExplainRouteResponse, ObserveFor,
     Route, RouteMode, SetRouteResponse,
 };
+use std::io::{self, IsTerminal as _};
 
 /// How many characters of a text a table shows.
 const CELL: usize = 40;
@@ -213,7 +214,9 @@ pub(super) fn exported(routes: Vec<Route>, console: &mut Console<'_>) -> anyhow:
              the file can't say that"
         ));
     }
-    console.text(&file::text(routes)?)
+    let text = file::text(routes)?;
+    // A file has to hold what the routes hold.
+    if io::stdout().is_terminal() { console.text(&text) } else { console.raw(&text) }
 }
 
 fn line(indent: &str, field: &str, value: &str) -> String {

@@ -70,6 +70,22 @@ async fn output_streams_in_pieces_that_end_between_characters(stack: Stack) {
     assert_eq!(transcript(&seen).len(), 1);
 }
 
+#[apply(embedded)]
+async fn a_programs_terminal_colours_reach_nobody(stack: Stack) {
+    let visitor = stack.visit("acme").await;
+    let mut agent = stack.agent("acme", &["--status"]).await;
+    let posted = visitor.say("hello").await;
+    let mut program = agent.turn().await;
+    program.complain("\x1b[33mreading\x1b[0m").await;
+    program.print_bytes(b"\x1b[1;3").await;
+    program.print_bytes(b"1mred\x1b[0m \x1b]8;;http://x\x1b\\link\x1b]8;;\x07").await;
+    program.exit(0).await;
+    let seen = visitor.read(&posted.turn).await;
+    assert_eq!(text(&seen), "red link");
+    let status = seen.iter().find(|event| event.name == "status").expect("a status");
+    assert_eq!(status.data["text"], "reading");
+}
+
 #[apply(every_stack)]
 async fn with_json_a_program_gets_the_whole_turn_and_its_history(stack: Stack) {
     let visitor = stack.visit("acme").await;
