@@ -14,6 +14,7 @@ use crate::{
     transaction::Tx,
     turn::{self, end},
 };
+use arizuko_proto::public_id;
 use std::{sync::Arc, time::Duration};
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
@@ -76,7 +77,13 @@ async fn sweep(control: &Control) -> Result<(), Error> {
     {
         match take(control, partition, &item).await {
             Err(Error::Internal(error)) => {
-                tracing::error!(%item, error, "cannot take a due item, trying again in a minute");
+                let (item_id, error) =
+                    (public_id::redact(&item.to_string()), public_id::redact(&error));
+                tracing::error!(
+                    item = item_id,
+                    error,
+                    "cannot take a due item, trying again in a minute"
+                );
                 // It must not block the items that come after it.
                 let later = |tx: &mut Tx<'_>| {
                     tx.schedule(&item, tx.now + RETRY_AFTER);

@@ -8,6 +8,7 @@ use crate::{
     time::Time,
     transaction::{Decision, Known, Stop, Tx},
 };
+use arizuko_proto::public_id;
 use lru::LruCache;
 use std::{
     collections::HashMap,
@@ -283,7 +284,7 @@ impl Ledger {
     }
 }
 
-/// Logs what a commit wrote, by names only: the contents are private.
+/// Logs what a commit wrote, by names only: the contents are private, and so are the ids.
 fn log(batch: &Batch, attempt: usize) {
     if !tracing::enabled!(tracing::Level::DEBUG) {
         return;
@@ -297,7 +298,7 @@ fn log(batch: &Batch, attempt: usize) {
         Write::Delete { name } => format!("delete {name}"),
         Write::Publish { topic, .. } => format!("publish {topic}"),
     });
-    let writes = words.collect::<Vec<_>>().join(", ");
+    let writes = public_id::redact(&words.collect::<Vec<_>>().join(", "));
     let guards = batch.guards.len();
     tracing::debug!(partition = batch.partition, attempt, guards, writes, "committed");
 }

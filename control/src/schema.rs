@@ -14,6 +14,7 @@ use crate::{
     },
 };
 use anyhow::{Context as _, bail, ensure};
+use arizuko_proto::public_id;
 use bytes::Bytes;
 use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
 use serde::{Deserialize, Serialize};
@@ -254,7 +255,9 @@ async fn upgrade_record(
                 Ok(Some(changes)) => changes,
                 Ok(None) => break,
                 Err(error) => {
-                    tracing::error!(partition, name, %error, "cannot upgrade a record, leaving it");
+                    let (name, error) =
+                        (public_id::redact(name), public_id::redact(&error.to_string()));
+                    tracing::error!(partition, name, error, "cannot upgrade a record, leaving it");
                     break;
                 }
             };

@@ -17,6 +17,7 @@ use crate::{
     token::Kind,
     transaction::{Decision, Record, Tx},
 };
+use arizuko_proto::public_id;
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
@@ -248,6 +249,7 @@ impl Turn {
     }
 
     /// Publishes an event about it to `tail` subscribers.
+    /// Publishes an event about the turn. Operators see public ids alone.
     fn tell(&self, tx: &mut Tx<'_>, event: &str, detail: &str) -> Decision<()> {
         audit::tell(
             tx,
@@ -255,8 +257,8 @@ impl Turn {
                 event: event.to_owned(),
                 folder: self.place.folder.to_string(),
                 jid: self.origin.jid.clone(),
-                conversation: self.conversation.to_string(),
-                turn: self.id.to_string(),
+                conversation: public_id::conversation(self.conversation.as_str()),
+                turn: public_id::turn(self.id.as_str()),
                 detail: detail.to_owned(),
                 ..Event::default()
             },

@@ -13,6 +13,7 @@ pub(crate) use refusal::Refusal;
 pub(crate) use subscription::{End, Subscription, Target, Update};
 
 use arizuko_proto::{
+    public_id,
     telemetry::traces,
     tls::ClientFiles,
     v1::{self as pb, ErrorReason},
@@ -69,9 +70,9 @@ impl Control {
         };
         let call = |mut client: Client, request| async move { client.post_message(request).await };
         let posted = self.0.ask(ANSWER_TIMEOUT, &place, Effect::Write, request, call).await?;
-        Span::current().record("turn", &posted.turn_id);
+        Span::current().record("turn", public_id::turn(&posted.turn_id));
         if is_new {
-            Span::current().record("conversation", &posted.conversation);
+            Span::current().record("conversation", public_id::conversation(&posted.conversation));
         }
         Ok(posted)
     }

@@ -17,6 +17,7 @@ use crate::{
     streams::OpenStream,
 };
 use arizuko_proto::{
+    public_id,
     telemetry::traces,
     v1::{self as pb, ErrorReason, frame::Body as FrameBody},
 };
@@ -221,6 +222,7 @@ fn trace_end(turn: &str, traceparent: &str) {
     if traceparent.is_empty() {
         return;
     }
+    let turn = public_id::turn(turn);
     let span = tracing::debug_span!(
         "delivered",
         otel.kind = Empty,

@@ -1,7 +1,10 @@
 //! What a request's URL names: the link, a turn, a conversation, and query parameters.
 
 use crate::problem::Problem;
-use arizuko_proto::v1::{Access, TokenKind};
+use arizuko_proto::{
+    public_id,
+    v1::{Access, TokenKind},
+};
 use axum::extract::{FromRequestParts, MatchedPath, Query, RawPathParams};
 use http::request::Parts;
 use serde::{Deserialize, de::DeserializeOwned};
@@ -59,7 +62,7 @@ impl<S: Send + Sync> FromRequestParts<S> for TurnId {
         let id = id
             .filter(|id| is_id(id))
             .ok_or_else(|| Problem::invalid("This is not the id of a turn."))?;
-        Span::current().record("turn", &id);
+        Span::current().record("turn", public_id::turn(&id));
         Ok(Self(id))
     }
 }
@@ -80,7 +83,7 @@ impl ConversationId {
     /// Checks the form of an id, and notes it in the request's span.
     pub(crate) fn parse(id: String) -> Result<Self, Problem> {
         if is_id(&id) {
-            Span::current().record("conversation", &id);
+            Span::current().record("conversation", public_id::conversation(&id));
             Ok(Self(id))
         } else {
             Err(Problem::invalid("This is not the id of a conversation."))

@@ -1,4 +1,5 @@
-//! Credentials are shown once and appear in no file, log, metric or span.
+//! Credentials are shown once and appear in no file, log, metric or span; ids of conversations and
+//! turns, which let in whoever has the link, are in no log, span or operator's view.
 
 use arizuko_tests::prelude::*;
 use std::{fs::File, io::ErrorKind};
@@ -10,11 +11,13 @@ fn files(folder: &Path) -> Vec<PathBuf> {
     paths.flat_map(|path| if path.is_dir() { files(&path) } else { vec![path] }).collect()
 }
 
-/// Uses a link in every way, right and wrong.
-async fn use_it(stack: &Stack, token: &str) {
+/// Uses a link in every way, right and wrong; returns the ids that visitors got.
+async fn use_it(stack: &Stack, token: &str) -> Vec<String> {
+    let mut ids = Vec::new();
     for gateway in BOTH {
         let visitor = stack.at(gateway, &format!("/chat/{token}/"));
         let posted = visitor.say("hello").await;
+        ids.extend([posted.turn.clone(), posted.conversation.clone()]);
         for path in [
             "",
             "config",
@@ -50,6 +53,7 @@ async fn use_it(stack: &Stack, token: &str) {
         stack.at(gateway, &format!("/chat/{token}")).get("").await.expect(308);
         stack.at(gateway, &format!("/nowhere/{token}")).get("").await.expect(404);
     }
+    ids
 }
 
 #[apply(every_stack)]
@@ -73,13 +77,20 @@ async fn tokens_and_keys_are_in_no_store_no_log_no_metric_and_no_span(kind: Kind
     }
     secrets.extend([agents_key.clone(), stack.operator_key().to_owned()]);
 
-    use_it(&stack, &link.token).await;
+    let mut ids = use_it(&stack, &link.token).await;
+    let mut tail = stack.tail("acme/x", &["acme"]).await;
     let mut agent = Agent::start(&stack, &agents_key, "acme", &[], &[]).await;
     let mut working = stack.caller(&hook, A).post("application/json", "{}").await.posted();
     let program = agent.turn().await;
     program.reply("hello").await;
     working = stack.visitor(&link, B).post_json(&json!({"content": working.turn})).await.posted();
     let running = agent.turn().await;
+    ids.extend([working.turn.clone(), working.conversation.clone()]);
+    let said = ["agent", "say", "--folder", "acme", &working.conversation, "I am here"];
+    ids.push(stack.arizuko(&said).await.expect(0).out.trim().to_owned());
+    let mut shown = tail.line_with("spoke").await;
+    shown += &stack.arizuko(&["audit", "--json"]).await.expect(0).out;
+    shown += &stack.arizuko(&["status", "--json"]).await.expect(0).out;
     let minted =
         stack.arizuko(&["token", "issue", "acme", "chat", "--json"]).await.expect(0).json();
     secrets.push(minted["token"].as_str().map(str::to_owned).expect("a token"));
@@ -94,7 +105,7 @@ async fn tokens_and_keys_are_in_no_store_no_log_no_metric_and_no_span(kind: Kind
     let seen = collector.seen();
     assert!(seen.len() > 20, "{seen:?}");
     let spans = format!("{seen:#?}");
-    fs::write(&told, pages + &spans).expect("the folder is ours");
+    fs::write(&told, pages + &spans + &shown).expect("the folder is ours");
 
     // Make sure that everything that was only in memory is on disk.
     if kind != Kind::Embedded {
@@ -123,6 +134,13 @@ async fn tokens_and_keys_are_in_no_store_no_log_no_metric_and_no_span(kind: Kind
         for secret in &secrets {
             let found = content.windows(secret.len()).any(|window| window == secret.as_bytes());
             assert!(!found, "a credential is in {}", path.display());
+        }
+        // The store has to have the ids of conversations and turns.
+        let is_told = path == told || path.extension().is_some_and(|kind| kind == "log");
+        for id in ids.iter().filter(|id| is_told && !id.is_empty()) {
+            let found = content.windows(id.len()).position(|window| window == id.as_bytes());
+            let place = |at: usize| String::from_utf8_lossy(&content[at.saturating_sub(300)..at]);
+            assert!(found.is_none(), "an id is in {}: {:?}", path.display(), found.map(place));
         }
     }
     assert!(bytes > 50_000, "only {bytes} bytes were checked");

@@ -32,6 +32,7 @@ pub use crate::{
     tools::{curl, found, python, random_id},
     until, within,
 };
+pub use arizuko_proto::public_id;
 pub use arizuko_proto::v1::{
     self, ErrorReason, Hello, KeyKind, KeyReach, LinkOptions, Route, RouteMode,
     attach_request::Message as Said, attach_response::Message as Heard,

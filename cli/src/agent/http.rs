@@ -1,7 +1,7 @@
 //! `arizuko agent http`: posts each turn to an endpoint, whose response is the reply.
 //!
-//! The request's body is the turn with its history, the document of `agent exec --json`. Its
-//! `Idempotency-Key` is the turn's id and the attempt, so only retries share one. The response's
+//! The request's body is the turn with its history, the document of `agent exec --json`, but with
+//! public ids. Its `Idempotency-Key` is the turn's and the attempt, so only retries share one. The response's
 //! Content-Type says how it is read:
 //! - `text/plain` or `text/markdown`: the reply;
 //! - `application/x-ndjson`, `text/event-stream` or `application/json`: [`ReplyPart`]s, one in each
@@ -24,7 +24,7 @@ use crate::{
     attach::{Failure, Gone, Reply, Turn},
     folder::check_handoff,
 };
-use arizuko_proto::v1::Handoff;
+use arizuko_proto::{public_id, v1::Handoff};
 use reqwest::{
     Url,
     header::{ACCEPT, CONTENT_TYPE},
@@ -36,7 +36,8 @@ const ACCEPTED: &str =
 
 #[derive(clap::Args)]
 #[command(after_help = "\
-The request's body is the turn with its history as one JSON document. Retries have the same
+The request's body is the turn with its history as one JSON document. Its ids give no access to the
+conversation. Retries have the same
 Idempotency-Key. The response is the reply: text (text/plain), or objects, one in each line
 (application/x-ndjson), in each event's data (text/event-stream), or a single one
 (application/json):
@@ -70,6 +71,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
 
 /// Asks until the endpoint has answered or a retry is of no use.
 async fn answer(endpoint: Arc<Endpoint>, turn: Turn, reply: Reply) -> Result<(), Failure> {
+    let turn = with_public_ids(turn);
     let document = document::of(&turn).to_string();
     let mut retries = endpoint.retries();
     let answering = async {
@@ -83,6 +85,18 @@ async fn answer(endpoint: Arc<Endpoint>, turn: Turn, reply: Reply) -> Result<(),
         // Dropping the request closes its connection.
         () = reply.cancelled() => Err(Gone.into()),
     }
+}
+
+/// Gives the turn public ids: whoever runs the endpoint, or reads its log, needs no access.
+fn with_public_ids(mut turn: Turn) -> Turn {
+    turn.turn_id = public_id::turn(&turn.turn_id);
+    turn.conversation = public_id::conversation(&turn.conversation);
+    for message in turn.history.iter_mut().chain(&mut turn.said) {
+        let public = public_id::turn(&message.turn_id);
+        message.id = message.id.replace(&message.turn_id, &public);
+        message.turn_id = public;
+    }
+    turn
 }
 
 /// Sends one request and passes on its response.

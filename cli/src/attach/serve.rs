@@ -9,7 +9,7 @@ use super::{
     stream::{self, StreamEnd},
 };
 use crate::control::Control;
-use arizuko_proto::{client::Backoff, telemetry::traces, v1::Turn};
+use arizuko_proto::{client::Backoff, public_id, telemetry::traces, v1::Turn};
 use futures_util::FutureExt as _;
 use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
 use tokio::{sync::SemaphorePermit, time::sleep};
@@ -122,9 +122,9 @@ fn span(turn: &Turn) -> Span {
         "turn",
         otel.kind = Empty,
         otel.name = Empty,
-        turn = turn.turn_id,
+        turn = public_id::turn(&turn.turn_id),
         attempt = turn.attempt,
-        conversation = turn.conversation,
+        conversation = public_id::conversation(&turn.conversation),
         trace = Empty,
     );
     traces::follow(&span, "consumer", "answer the turn", &turn.traceparent);

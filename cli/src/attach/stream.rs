@@ -11,6 +11,7 @@ use super::{
 use crate::control::Control;
 use arizuko_proto::{
     client::{Backoff, Channel, MAX_RESPONSE_BYTES},
+    public_id,
     v1::{
         AttachRequest, AttachResponse, Cancel, ErrorReason, Hello, Lost, Turn, Welcome,
         agent_service_client::AgentServiceClient, attach_request::Message as Request,
@@ -200,7 +201,8 @@ fn report(session: &Session, response: Response) {
             let ending = Ending::Lost(detail.clone());
             if session.update(|ledger| ledger.end(&hold, ending)) {
                 let Hold { turn_id, attempt } = &hold;
-                tracing::warn!(turn = turn_id, attempt, "lost the turn: {detail}");
+                let turn = public_id::turn(turn_id);
+                tracing::warn!(turn, attempt, "lost the turn: {detail}");
             }
         }
         Response::Inbox(inbox) => session.tell(PersonEvent::Inbox(inbox)),

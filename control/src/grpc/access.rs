@@ -15,7 +15,10 @@ use crate::{
     transaction::{Record as _, Tx},
     turn::Turn,
 };
-use arizuko_proto::v1::{self, TokenKind};
+use arizuko_proto::{
+    public_id,
+    v1::{self, TokenKind},
+};
 use tonic::{Request, Status};
 use tracing::Span;
 
@@ -118,13 +121,13 @@ impl Access {
 
 pub(super) fn turn_id(id: &str) -> Result<TurnId, Refusal> {
     let id = TurnId::parse(id)?;
-    Span::current().record("turn", id.as_str());
+    Span::current().record("turn", public_id::turn(id.as_str()));
     Ok(id)
 }
 
 pub(super) fn conversation_id(id: &str) -> Result<ConversationId, Refusal> {
     let id = ConversationId::parse(id)?;
-    Span::current().record("conversation", id.as_str());
+    Span::current().record("conversation", public_id::conversation(id.as_str()));
     Ok(id)
 }
 

@@ -19,7 +19,7 @@ use crate::{
         retention,
     },
 };
-use arizuko_proto::{telemetry::traces, v1};
+use arizuko_proto::{public_id, telemetry::traces, v1};
 use tonic::{Request, Response, Status, Streaming};
 use tracing::Span;
 
@@ -89,8 +89,8 @@ impl v1::gateway_service_server::GatewayService for Service {
         let (posted, attached) = tokio::join!(posting, looking);
         let Posted { turn, content } = posted?;
         Span::current()
-            .record("turn", turn.id.as_str())
-            .record("conversation", turn.conversation.as_str());
+            .record("turn", public_id::turn(turn.id.as_str()))
+            .record("conversation", public_id::conversation(turn.conversation.as_str()));
         let agent_attached = match attached {
             Some(attached) if likely.as_ref() == Some(&turn.place.folder) => attached,
             _ => control.agent_attached(&turn.place.folder).await,

@@ -1,7 +1,7 @@
 //! Turns an error into a gRPC status: the one place that chooses codes, reasons and waits.
 
 use crate::{ledger::Error, refusal::Refusal, store::StoreError};
-use arizuko_proto::v1::ErrorReason;
+use arizuko_proto::{public_id, v1::ErrorReason};
 use std::time::Duration;
 use tonic::{Code, Status};
 use tonic_types::StatusExt as _;
@@ -50,6 +50,7 @@ impl From<Error> for Status {
                 status(code, reason, message, retry_after)
             }
             Error::Internal(what) => {
+                let what = public_id::redact(&what);
                 tracing::error!(what, "internal error: a bug, or a corrupt record");
                 let message = "internal error; control's log says more";
                 status(Code::Internal, ErrorReason::Internal, message, retry_after)

@@ -3,6 +3,7 @@
 use super::key_watch::KeyWatch;
 use crate::{control::Control, key::Caller, ledger::Error, refusal::Refusal};
 use arizuko_proto::{
+    public_id,
     telemetry::metrics::Share,
     v1::{
         self, EndReason, ErrorReason, WatchEvent,
@@ -140,7 +141,8 @@ fn start(
 /// Follows one subscription to its end; returns its last event.
 async fn follow(control: &Control, subscribe: Subscribe, events: &EventSender) -> Event {
     let target = match &subscribe.target {
-        Some(Target::TurnId(id) | Target::Conversation(id)) => id.clone(),
+        Some(Target::TurnId(id)) => public_id::turn(id),
+        Some(Target::Conversation(id)) => public_id::conversation(id),
         None => String::new(),
     };
     let mut reader = match Reader::open(control, subscribe).await {

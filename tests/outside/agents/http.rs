@@ -36,8 +36,11 @@ async fn a_visitor_reads_the_endpoints_answer_as_it_arrives(stack: Stack) {
     assert_eq!(asked.path, "/reply?v=1");
     assert_eq!(asked.header("authorization"), "Bearer a-long-token");
     assert_eq!(asked.header("content-type"), "application/json");
-    assert_eq!(asked.header("idempotency-key"), format!("{}.1", posted.turn));
-    assert_fields(&asked.body, json!({"content": "hello", "turn_id": posted.turn}));
+    assert_eq!(asked.header("idempotency-key"), format!("{}.1", public_id::turn(&posted.turn)));
+    assert_fields(
+        &asked.body,
+        json!({"content": "hello", "turn_id": public_id::turn(&posted.turn)}),
+    );
     let mut live = visitor.listen(&posted.turn).await;
     asked.begin("text/plain; charset=utf-8").await;
     asked.piece("It comes ").await;
@@ -60,6 +63,8 @@ async fn a_visitor_reads_the_endpoints_answer_as_it_arrives(stack: Stack) {
             (&json!("AUTHOR_ASSISTANT"), &json!("It comes as it is made."))
         ]
     );
+    let all = asked.body.to_string();
+    assert!(!all.contains(&posted.turn) && !all.contains(&posted.conversation), "{all}");
     // An empty answer is an answer, too.
     asked.answer("204 No Content", "", "").await;
     assert_eq!(names(&seen_of(&visitor, &posted).await), ["turn_done"]);

@@ -20,8 +20,8 @@ async fn every_table_is_clean_and_json_escapes(stack: Stack) {
     let link = stack.issue_with("acme", "", options).await;
     let (persona, topic) = (Some(EVIL.into()), Some(EVIL.into()));
     stack.route(Route { persona, topic, ..route("web:acme") }).await;
-    let mut tail = stack.tail("tail", &["acme"]).await;
-    let hello = Hello { name: name.clone(), ..hello("acme", 1) };
+    let mut tail = stack.tail("acme/x", &["acme"]).await;
+    let hello = Hello { name: name.clone(), ..hello("acme", 10) };
     let mut agent = stack.session(A, hello).await;
     let posted = stack.visitor(&link, A).say("hello").await;
     let held = agent.turn().await;

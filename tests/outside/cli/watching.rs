@@ -60,7 +60,7 @@ async fn tail_prints_events_as_they_happen(stack: Stack) {
     for event in ["message", "claimed", "done"] {
         let line = tail.line().await;
         let happened: Value = serde_json::from_str(&line).expect("JSON");
-        assert_fields(&happened, json!({"event": event, "turn_id": posted.turn}));
+        assert_fields(&happened, json!({"event": event, "turn_id": public_id::turn(&posted.turn)}));
         assert_fields(&happened, json!({"jid": "web:acme", "folder": "acme"}));
         assert!(!line.contains("secret"), "{line}");
     }

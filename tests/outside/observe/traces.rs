@@ -36,7 +36,7 @@ async fn one_trace_covers_the_message_the_reply_and_its_readers(kind: Kind) {
     {
         let span = collector.span(TRACE, name).await;
         assert_eq!((span.service.as_str(), &span.parent), (control, &taken.id), "{name}");
-        assert!(span.whole.contains(&posted.turn), "{span:?}");
+        assert!(span.whole.contains(&public_id::turn(&posted.turn)), "{span:?}");
     }
     let answered = collector.span(TRACE, "answer the turn").await;
     assert_eq!(answered.service, "arizuko-agent");

@@ -8,7 +8,7 @@ use crate::{
     store::Partition,
     turn::{Turn, reply::Ack},
 };
-use arizuko_proto::{telemetry::traces, v1::attach_request::Message};
+use arizuko_proto::{public_id, telemetry::traces, v1::attach_request::Message};
 use tracing::{Span, field::Empty};
 
 pub(super) struct Milestone {
@@ -63,7 +63,7 @@ impl Milestone {
 }
 
 fn span(turn: &TurnId) -> Span {
-    let turn = turn.as_str();
+    let turn = public_id::turn(turn.as_str());
     tracing::debug_span!("attempt", otel.kind = Empty, otel.name = Empty, turn, trace = Empty,)
 }
 

@@ -23,6 +23,7 @@ use crate::{
     },
 };
 use arizuko_proto::{
+    public_id,
     telemetry::metrics::Share,
     v1::{self, AttachRequest, attach_request::Message, attach_response::Message as Answer},
 };
@@ -126,7 +127,7 @@ impl AttachStream {
             .await?;
         Span::current()
             .record("folder", session.folder.as_str())
-            .record("session", session.id.as_str());
+            .record("session", public_id::session(session.id.as_str()));
         let notices = control.ledger.watch(partition, &names::session_topic(&session.id)).await?;
         let ready = control.ledger.watch(partition, &names::queue_topic(&session.folder)).await?;
         let workers =
