@@ -6,6 +6,7 @@ mod chat;
 mod cli;
 mod clients;
 mod deploy;
+mod documents;
 mod durability;
 mod faults;
 mod hook;

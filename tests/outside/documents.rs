@@ -1,0 +1,55 @@
+//! The documents name files and tests that exist.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .parent()
+        .expect("the tests are in a folder of the project")
+}
+
+/// The documents at the top and in `docs`, with their texts.
+fn documents() -> Vec<(PathBuf, String)> {
+    let folders = [root().to_owned(), root().join("docs")];
+    let files = folders.iter().flat_map(|folder| fs::read_dir(folder).expect("it is there"));
+    let paths = files.map(|file| file.expect("it can be read").path());
+    let documents = paths.filter(|path| path.extension().is_some_and(|kind| kind == "md"));
+    documents.map(|path| (path.clone(), fs::read_to_string(path).expect("it is text"))).collect()
+}
+
+#[test]
+fn every_link_leads_to_a_file() {
+    for (path, text) in documents() {
+        let targets = text.split("](").skip(1).filter_map(|rest| rest.split(')').next());
+        for target in targets.filter(|target| !target.contains("://")) {
+            let file = target.split('#').next().unwrap_or_default();
+            let there = file.is_empty() || path.with_file_name(file).exists();
+            assert!(there, "{} links to {target}", path.display());
+        }
+    }
+}
+
+/// In these documents, "`file.rs`: `name`, `name`" names tests of `tests/outside/file.rs`.
+#[test]
+fn every_test_that_shows_a_promise_exists() {
+    for document in ["docs/guarantees.md", "docs/threat-model.md"] {
+        let text = fs::read_to_string(root().join(document)).expect("it is there");
+        for line in text.lines().filter(|line| line.starts_with('|')) {
+            let mut source = String::new();
+            let words = line.rsplit('|').nth(1).unwrap_or_default();
+            for word in words.split('`').skip(1).step_by(2) {
+                if word.contains('/') || word.ends_with(".rs") {
+                    let folder = root().join("tests/outside").join(word.trim_end_matches("/*"));
+                    let file = if folder.exists() { folder } else { root().join(word) };
+                    assert!(file.exists(), "{document} names {word}");
+                    source = fs::read_to_string(&file).unwrap_or_default();
+                } else if word.contains('_') {
+                    assert!(source.contains(&format!("fn {word}(")), "{document} names {word}");
+                }
+            }
+        }
+    }
+}
