@@ -47,7 +47,7 @@ async fn every_table_is_clean_and_json_escapes(stack: Stack) {
     assert!(told > 7, "what was hidden is in the answers: {told}");
     agent.answer(held, EVIL).await;
     let mut chat = stack.program("arizuko");
-    chat.args(["chat", &link.url]);
+    chat.args(["chat", &format!("{}/chat/{}/", stack.gateway(A), link.token)]);
     let answering = async { agent.answer_next(EVIL).await };
     let (shown, ()) = tokio::join!(run(&mut chat, "again\n"), answering);
     assert!(shown.out.contains("31m") && !shown.out.contains(is_harmful), "{shown:?}");
