@@ -5,6 +5,7 @@
 
 use crate::{
     jid::{self, FolderName},
+    key::{Caller, Role},
     limits::LONGEST_ROUTE_WAIT,
     names,
     refusal::Refusal,
@@ -90,6 +91,16 @@ pub(crate) struct Reach {
 }
 
 impl Reach {
+    /// What an agent's key reaches; `None` for a key that reaches all or nothing.
+    fn of(caller: &Caller) -> Option<Self> {
+        match &caller.role {
+            Role::Agent { folder, subtree, .. } => {
+                Some(Self { folder: folder.clone(), below: *subtree })
+            }
+            Role::Operator | Role::Gateway => None,
+        }
+    }
+
     fn has(&self, folder: &FolderName) -> bool {
         match self.below {
             true => folder.is_within(&self.folder),
@@ -177,6 +188,15 @@ impl Route {
     pub(crate) fn folders(&self) -> impl Iterator<Item = &FolderName> {
         let steps = self.escalation.iter().flatten().map(|step| &step.to);
         self.target.iter().chain(steps)
+    }
+
+    /// Leaves out the folders that the key does not reach, for an answer to its holder.
+    pub(crate) fn hide_beyond(&mut self, caller: &Caller) {
+        let is_reached = |folder: &FolderName| caller.must_reach(folder).is_ok();
+        self.target.take_if(|target| !is_reached(target));
+        if let Some(steps) = &mut self.escalation {
+            steps.retain(|step| is_reached(&step.to));
+        }
     }
 
     fn check(&self) -> Result<(), Refusal> {

@@ -57,6 +57,9 @@ pub(crate) struct Token {
     pub(crate) options: Options,
     pub(crate) created_at: Time,
     pub(crate) created_by: KeyId,
+    /// Whether an operator's key issued it. Then only operators may revoke it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) by_operator: bool,
     pub(crate) expires_at: Option<Time>,
     pub(crate) revoked_at: Option<Time>,
 }
@@ -76,6 +79,12 @@ impl Record for Token {
 impl Token {
     pub(crate) fn is_live(&self, now: Time) -> bool {
         self.revoked_at.is_none() && self.expires_at.is_none_or(|at| now < at)
+    }
+
+    /// Whether the caller may revoke it.
+    fn may_end(&self, caller: &Caller) -> bool {
+        let is_reached = caller.must_reach(&self.owner).is_ok();
+        is_reached && (!self.by_operator || caller.role == Role::Operator)
     }
 
     fn listed(&self) -> InFolder {
@@ -214,6 +223,7 @@ pub(crate) fn issue(
         options: order.options.clone(),
         created_at: tx.now,
         created_by: caller.key_id.clone(),
+        by_operator: caller.role == Role::Operator,
         expires_at: order.lifetime.map(|lifetime| tx.now + lifetime),
         revoked_at: None,
     };
@@ -236,11 +246,19 @@ pub(crate) fn issue(
 fn claim(tx: &mut Tx<'_>, order: &Order, jid: &str) -> Decision<Address> {
     let Order { kind, folder, source, suffix, .. } = order;
     if let Some(address) = tx.get::<Address>(jid)? {
-        if (&address.folder, &address.source, &address.suffix) != (folder, source, suffix) {
+        if (&address.folder, &address.source, &address.suffix) == (folder, source, suffix) {
+            return Ok(address);
+        }
+        // The folder's own address comes before a suffix that a folder above took. Links with that
+        // suffix stay, but there will be no more of them.
+        let is_below = folder.is_within(&address.folder) && *folder != address.folder;
+        if !is_below {
             let why = format!("{jid} is in use by a link of folder {}", address.folder);
             return Err(Refusal::JidTaken(why).into());
         }
-        return Ok(address);
+        known_folders::add(tx, folder)?;
+        let (folder, source, suffix) = (folder.clone(), source.clone(), suffix.clone());
+        return Ok(Address { folder, source, suffix, ..address });
     }
     if let (Kind::Chat, Some(suffix)) = (kind, suffix)
         && let Ok(below) = FolderName::parse(&format!("{folder}/{suffix}"))
@@ -259,7 +277,7 @@ fn claim(tx: &mut Tx<'_>, order: &Order, jid: &str) -> Decision<Address> {
 pub(crate) fn revoke(tx: &mut Tx<'_>, caller: &Caller, id: &TokenId) -> Decision<Option<Token>> {
     caller.must_mint()?;
     match tx.get::<Token>(id)? {
-        Some(token) if token.is_live(tx.now) && caller.must_reach(&token.owner).is_ok() => {
+        Some(token) if token.is_live(tx.now) && token.may_end(caller) => {
             end(tx, token, caller.key_id.as_str(), "token.revoke").map(Some)
         }
         _ => Ok(None),

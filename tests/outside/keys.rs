@@ -3,3 +3,4 @@
 mod calls;
 mod matrix;
 mod ownership;
+mod reach;

@@ -47,6 +47,7 @@ impl v1::route_service_server::RouteService for Service {
             let partition = self.control.partition(&root);
             routes.extend(self.control.ledger.transact(partition, &[], listing).await?);
         }
+        routes.iter_mut().for_each(|route| route.hide_beyond(&caller));
         routes.sort_by(|one, other| one.prefix.cmp(&other.prefix));
         let routes = routes.into_iter().map(wire_route).collect();
         Ok(Response::new(v1::ListRoutesResponse { routes }))
@@ -96,8 +97,9 @@ impl v1::route_service_server::RouteService for Service {
         let Explained { folder, linked, resolved } =
             self.control.ledger.transact(partition, &[], explaining).await?;
         let mut route = resolved.route;
-        let target = route.target.get_or_insert_with(|| folder.clone());
-        let mut asked = vec![target.clone()];
+        route.target.get_or_insert_with(|| folder.clone());
+        route.hide_beyond(&caller);
+        let mut asked: Vec<FolderName> = route.target.iter().cloned().collect();
         for step in route.escalation.iter().flatten() {
             if !asked.contains(&step.to) {
                 asked.push(step.to.clone());

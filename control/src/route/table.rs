@@ -5,7 +5,7 @@ use crate::{
     audit::{self, Change},
     jid::{self, FolderName},
     key::{Caller, Role},
-    names,
+    known_folders, names,
     refusal::Refusal,
     token::{self, Address},
     transaction::{Decision, Record as _, Tx},
@@ -78,9 +78,38 @@ pub(crate) fn list(tx: &mut Tx<'_>, caller: &Caller, folder: &FolderName) -> Dec
     tx.expect(seen.iter().map(|prefix| Route::name(prefix)))?;
     let mut routes = Vec::new();
     for prefix in seen {
-        routes.extend(tx.get::<Route>(&prefix)?);
+        if let Some(route) = tx.get::<Route>(&prefix)?
+            && is_visible(tx, caller, &route)?
+        {
+            routes.push(route);
+        }
     }
     Ok(routes)
+}
+
+/// Whether a route that the key's prefixes cover is of any concern to its tokens.
+fn is_visible(tx: &mut Tx<'_>, caller: &Caller, route: &Route) -> Decision<bool> {
+    let Some(reach) = Reach::of(caller) else {
+        return Ok(true);
+    };
+    let concerns = |only: &Reach| reach.has(&only.folder) || only.has(&reach.folder);
+    if !route.only.as_ref().is_none_or(concerns) {
+        return Ok(false);
+    }
+    Ok(foreign_folder(tx, caller, &route.prefix)?.is_none())
+}
+
+/// The folder whose own JID this is, if it exists and the key does not reach it. One segment more
+/// than a folder can be a suffix of that folder's, too.
+fn foreign_folder(tx: &mut Tx<'_>, caller: &Caller, prefix: &str) -> Decision<Option<FolderName>> {
+    if prefix.starts_with("hook:") {
+        return Ok(None);
+    }
+    let Ok(folder) = FolderName::parse(jid::path(prefix)) else {
+        return Ok(None);
+    };
+    let is_foreign = caller.must_reach(&folder).is_err() && known_folders::contains(tx, &folder)?;
+    Ok(is_foreign.then_some(folder))
 }
 
 /// Makes a folder's routes exactly these; returns the changes, sorted by prefix.
@@ -154,6 +183,12 @@ impl Table {
         // A key that reaches the whole tenant leaves the route limited as it was.
         after.only = reach.or(after.only);
         after.check()?;
+        for folder in after.folders() {
+            // What somebody with a wider reach has named, stays.
+            if !before.is_some_and(|before| before.folders().any(|named| named == folder)) {
+                caller.must_reach(folder)?;
+            }
+        }
         let action = if after.is_empty() {
             self.index.0.remove(&after.prefix);
             tx.delete::<Route>(&after.prefix);
@@ -234,11 +269,19 @@ fn may_change(
     {
         return refusal(format!("{prefix} is a link of {owner}'s"));
     }
+    if let Some(foreign) = foreign_folder(tx, caller, prefix)? {
+        return refusal(format!("{prefix} is the address of the folder {foreign}"));
+    }
     let reach = Reach { folder: folder.clone(), below: *subtree };
     if reach.below && folder.as_str() == folder.root() {
         return Ok(None);
     }
-    let others = |before: &Route| before.only.as_ref().is_none_or(|only| !reach.has_all_of(only));
+    // A folder's own key comes before the one of a folder above that took the prefix for a suffix.
+    let is_squatted =
+        |only: &Reach| !only.below && *folder != only.folder && folder.is_within(&only.folder);
+    let others = |before: &Route| {
+        before.only.as_ref().is_none_or(|only| !reach.has_all_of(only) && !is_squatted(only))
+    };
     if before.is_some_and(others) {
         return refusal(format!("the route of {prefix} is for more than {folder}"));
     }

@@ -162,6 +162,7 @@ mod tests {
             options: Options::default(),
             created_at: Time::default(),
             created_by: KeyId::from("key_x".to_owned()),
+            by_operator: false,
             expires_at: None,
             revoked_at: None,
         };

@@ -81,9 +81,10 @@ async fn a_suffix_and_a_folder_cannot_have_the_same_jid(stack: Stack) {
             "{suffix}"
         );
     }
-    // The other way round: the folder's JID is already that of a suffix.
+    // The other way round: the folder takes its own JID back from a suffix.
     stack.issue_with("acme", "support", plain()).await;
-    assert_eq!(issue(&stack, "acme/support", "", plain()).await, Err(ErrorReason::JidTaken));
+    assert_eq!(issue(&stack, "acme/support", "", plain()).await, Ok("web:acme/support".into()));
+    assert_eq!(issue(&stack, "acme", "support", plain()).await, Err(ErrorReason::JidTaken));
     assert_eq!(issue(&stack, "acme/support", "x", plain()).await, Ok("web:acme/support/x".into()));
     // A webhook never takes a link's JID.
     assert_eq!(hook(&stack, "support", "").await, Ok("hook:acme/support".into()));
@@ -94,7 +95,8 @@ async fn a_suffix_and_a_folder_cannot_have_the_same_jid(stack: Stack) {
         ..IssueWebhookRequest::default()
     };
     let taken = TokenServiceClient::new(stack.operator(B).await).issue_webhook(request).await;
-    assert_eq!(taken.map_err(|status| reason(&status)).err(), Some(ErrorReason::JidTaken));
+    assert_eq!(taken.expect("it is the folder's own").into_inner().jid, "hook:acme/a/b");
+    assert_eq!(hook(&stack, "a", "b").await, Err(ErrorReason::JidTaken));
 }
 
 #[apply(every_stack)]
