@@ -20,6 +20,7 @@ use crate::{
     token::{self, Kind, Token},
     transaction::{Record, Tx},
 };
+use arizuko_proto::telemetry::sampler::Sampler;
 use std::{collections::BTreeMap, sync::Arc};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
@@ -36,6 +37,10 @@ pub(crate) struct Control {
     pub(crate) draining: CancellationToken,
     /// A permit for each page of a log in memory, since many readers wake at once.
     pub(crate) pages: Semaphore,
+    /// Which calls with a wrong key are logged.
+    pub(crate) wrong_keys: Sampler,
+    /// Which refused calls are noted in the audit log.
+    pub(crate) refusals: Sampler,
     /// The keys from the settings, by their hashes.
     first_keys: Vec<(String, Caller)>,
 }
@@ -79,6 +84,8 @@ impl Control {
             public_url: options.public_url.trim_end_matches('/').to_owned(),
             draining: CancellationToken::new(),
             pages: Semaphore::new(PAGES),
+            wrong_keys: Sampler::default(),
+            refusals: Sampler::default(),
             first_keys,
         })
     }

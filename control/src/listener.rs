@@ -7,7 +7,14 @@ use arizuko_proto::{
 };
 use hyper::{body::Incoming, server::conn::http2, service::service_fn};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use std::{convert::Infallible, error::Error, pin::pin, sync::Arc, time::Duration};
+use std::{
+    convert::Infallible,
+    error::Error,
+    net::{IpAddr, SocketAddr},
+    pin::pin,
+    sync::Arc,
+    time::Duration,
+};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::{TcpListener, TcpStream},
@@ -32,6 +39,10 @@ const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(5);
 const CLOSE_WITHIN: Duration = Duration::from_secs(1);
 /// How long to wait after a failed accept, for example without free file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// Where a call comes from: an extension of its request.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Peer(pub(crate) IpAddr);
 
 /// Accepts connections and serves their calls with `service`.
 pub(crate) struct Listener<S> {
@@ -86,15 +97,15 @@ where
     }
 
     async fn connection(self: Arc<Self>, stream: TcpStream, connection: Arc<Connection>) {
-        let peer = stream.peer_addr();
+        let peer = stream.peer_addr().ok();
         if let Err(error) = stream.set_nodelay(true) {
             tracing::debug!(%error, "cannot set TCP_NODELAY");
         }
         let end = match &self.tls {
-            None => self.http2(stream, &connection).await,
+            None => self.http2(stream, peer, &connection).await,
             Some(tls) => tokio::select! {
                 stream = tls.accept(stream) => match stream {
-                    Ok(stream) => self.http2(stream, &connection).await,
+                    Ok(stream) => self.http2(stream, peer, &connection).await,
                     Err(error) => {
                         tracing::warn!(?peer, %error, "TLS handshake failed");
                         return;
@@ -112,9 +123,13 @@ where
     async fn http2(
         &self,
         stream: impl AsyncRead + AsyncWrite + Unpin + 'static,
+        peer: Option<SocketAddr>,
         connection: &Arc<Connection>,
     ) -> Result<(), Box<dyn Error + Send + Sync>> {
-        let service = service_fn(|request| {
+        let service = service_fn(|mut request: Request<Incoming>| {
+            if let Some(peer) = peer {
+                request.extensions_mut().insert(Peer(peer.ip()));
+            }
             let (service, call) = (self.service.clone(), connection.request());
             async move {
                 let answer = service.oneshot(request).await?;

@@ -2,7 +2,7 @@
 
 use crate::{gateway::Gateway, listener::Peer};
 use axum::extract::FromRequestParts;
-use http::request::Parts;
+use http::{Extensions, HeaderMap, request::Parts};
 use ipnet::IpNet;
 use std::{
     convert::Infallible,
@@ -15,6 +15,19 @@ use std::{
 #[derive(Clone, Copy)]
 pub(crate) struct Visitor(pub(crate) IpAddr);
 
+impl Visitor {
+    /// Returns the address that a request comes from.
+    pub(crate) fn of(headers: &HeaderMap, extensions: &Extensions, trusted: &[IpNet]) -> Self {
+        // Requests without a connection, as in tests, count as one visitor.
+        let peer = extensions.get::<Peer>();
+        let peer = peer.map_or(Ipv6Addr::UNSPECIFIED.into(), |peer| peer.0.ip());
+        let forwarded = headers.get_all("x-forwarded-for");
+        let forwarded = forwarded.iter().filter_map(|value| value.to_str().ok());
+        let forwarded = forwarded.flat_map(|value| value.split(','));
+        Self(counted(resolve(peer, forwarded, trusted)))
+    }
+}
+
 impl FromRequestParts<Arc<Gateway>> for Visitor {
     type Rejection = Infallible;
 
@@ -22,17 +35,7 @@ impl FromRequestParts<Arc<Gateway>> for Visitor {
         parts: &mut Parts,
         gateway: &Arc<Gateway>,
     ) -> Result<Self, Infallible> {
-        // Requests without a connection, as in tests, count as one visitor.
-        let peer = parts.extensions.get::<Peer>();
-        let peer = peer.map_or(Ipv6Addr::UNSPECIFIED.into(), |peer| peer.0.ip());
-        let forwarded = parts.headers.get_all("x-forwarded-for");
-        let forwarded = forwarded.iter().filter_map(|value| value.to_str().ok());
-        let address = resolve(
-            peer,
-            forwarded.flat_map(|value| value.split(',')),
-            &gateway.options.trusted_proxies,
-        );
-        Ok(Self(counted(address)))
+        Ok(Self::of(&parts.headers, &parts.extensions, &gateway.options.trusted_proxies))
     }
 }
 

@@ -1,6 +1,7 @@
 //! The state that all requests share.
 
 use crate::{config::Options, control::Control, metrics::Metrics, streams::Streams};
+use arizuko_proto::telemetry::sampler::Sampler;
 use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 
@@ -10,6 +11,8 @@ pub(crate) struct Gateway {
     pub(crate) control: Control,
     pub(crate) streams: Arc<Streams>,
     pub(crate) metrics: Metrics,
+    /// Which requests with a wrong token are logged.
+    pub(crate) wrong_tokens: Sampler,
     /// Cancelled at shutdown: streams and waits end.
     pub(crate) stopping: CancellationToken,
 }
@@ -21,6 +24,7 @@ impl Gateway {
             control: Control::new(&options.control, &options.gateway_key, &options.control_tls)?,
             streams: Streams::new(options.streams_per_address, metrics.streams.clone()),
             metrics,
+            wrong_tokens: Sampler::default(),
             stopping: CancellationToken::new(),
             options,
         })

@@ -1,7 +1,13 @@
 //! The public paths.
 
-use crate::{chat, events, gateway::Gateway, history, hook, origin, page, problem::Problem, turn};
-use arizuko_proto::telemetry::traces::{self, TRACEPARENT};
+use crate::{
+    address::Visitor, chat, events, gateway::Gateway, history, hook, origin, page,
+    problem::Problem, turn,
+};
+use arizuko_proto::{
+    telemetry::traces::{self, TRACEPARENT},
+    v1::ErrorReason,
+};
 use axum::{
     Json, Router,
     extract::{MatchedPath, Request, State},
@@ -55,6 +61,8 @@ async fn observe(State(gateway): State<Arc<Gateway>>, request: Request, next: Ne
     let start = Instant::now();
     let method = request.method().clone();
     let matched = request.extensions().get::<MatchedPath>().cloned();
+    let trusted = &gateway.options.trusted_proxies;
+    let visitor = Visitor::of(request.headers(), request.extensions(), trusted);
     let route = matched.as_ref().map_or("none", MatchedPath::as_str);
     // At this level the log shows the span with every failure, whatever its filter.
     let span = tracing::error_span!(
@@ -83,6 +91,11 @@ async fn observe(State(gateway): State<Arc<Gateway>>, request: Request, next: Ne
         gateway.metrics.answered(&method, route, status, elapsed);
         if let Some(problem) = response.extensions().get::<Problem>() {
             gateway.metrics.refused(problem.reason());
+            if problem.reason() == ErrorReason::TokenInvalid.word()
+                && let Some(left_out) = gateway.wrong_tokens.sample()
+            {
+                tracing::warn!(address = %visitor.0, left_out, "refused a request with a wrong token");
+            }
         }
         response
     }

@@ -3,6 +3,7 @@
 //! Libraries emit spans and events and count. A program calls [`start`] once.
 
 pub mod metrics;
+pub mod sampler;
 pub mod traces;
 
 use clap::{Parser, ValueEnum};

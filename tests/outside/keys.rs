@@ -4,3 +4,4 @@ mod calls;
 mod matrix;
 mod ownership;
 mod reach;
+mod security;

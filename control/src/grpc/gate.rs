@@ -1,6 +1,15 @@
 //! Lets a call in: reads its key from its head, before any of its body, and gives it a deadline.
 
-use crate::{control::Control, key::Caller, ledger::Error};
+use crate::{
+    audit::{self, Change},
+    control::Control,
+    key::{Caller, Role},
+    ledger::Error,
+    listener::Peer,
+    refusal::Refusal,
+    transaction::Tx,
+};
+use arizuko_proto::v1::ErrorReason;
 use futures_util::future::BoxFuture;
 use std::{
     sync::Arc,
@@ -61,17 +70,69 @@ where
         let GateLayer { control, deadline } = self.gate.clone();
         Box::pin(async move {
             let answering = async {
-                if request.uri().path().starts_with(KEYED) {
-                    match caller(&control, request.headers()).await {
-                        Ok(caller) => request.extensions_mut().insert(caller),
-                        Err(error) => return Ok(Status::from(error).into_http()),
-                    };
+                let path = request.uri().path();
+                if !path.starts_with(KEYED) {
+                    return inner.call(request).await;
                 }
-                inner.call(request).await
+                let method = path.trim_start_matches("/arizuko.v1.").to_owned();
+                let caller = match caller(&control, request.headers()).await {
+                    Ok(caller) => caller,
+                    Err(error) => {
+                        note_wrong_key(&control, &error, request.extensions().get());
+                        return Ok(Status::from(error).into_http());
+                    }
+                };
+                request.extensions_mut().insert(caller.clone());
+                let answer = inner.call(request).await?;
+                // A refusal has its status in the headers.
+                if let Some(status) = Status::from_header_map(answer.headers()) {
+                    note_refusal(&control, &caller, &method, &status).await;
+                }
+                Ok(answer)
             };
             let answer = timeout(deadline, answering).await;
             answer.unwrap_or_else(|_| Ok(super::status::overdue(deadline).into_http()))
         })
+    }
+}
+
+/// Logs a call with a wrong key.
+fn note_wrong_key(control: &Control, error: &Error, peer: Option<&Peer>) {
+    if matches!(error, Error::Refused(Refusal::KeyInvalid))
+        && let Some(left_out) = control.wrong_keys.sample()
+    {
+        let address = peer.map(|peer| peer.0.to_string());
+        tracing::warn!(address, left_out, "refused a call with a wrong key");
+    }
+}
+
+/// Notes in the audit log that a key was used for what it may not do.
+pub(super) async fn note_refusal(
+    control: &Control,
+    caller: &Caller,
+    method: &str,
+    status: &Status,
+) {
+    if ErrorReason::of(status) != Some(ErrorReason::NotAllowed) {
+        return;
+    }
+    let Some(left_out) = control.refusals.sample() else { return };
+    let detail = match left_out {
+        0 => status.message().to_owned(),
+        left_out => format!("{}; {left_out} more before it", status.message()),
+    };
+    let (folder, partition) = match &caller.role {
+        Role::Agent { folder, .. } => (folder.as_str(), control.partition(folder)),
+        Role::Operator | Role::Gateway => ("", 0),
+    };
+    let noting = |tx: &mut Tx<'_>| {
+        let actor = caller.key_id.as_str();
+        let change =
+            Change { actor, action: "call.refuse", folder, subject: method, detail: &detail };
+        audit::note(tx, &change)
+    };
+    if let Err(error) = control.ledger.transact(partition, &[], noting).await {
+        tracing::warn!(%error, "cannot note a refusal in the audit log");
     }
 }
 
