@@ -6,9 +6,8 @@ use crate::{
     control::{Control, DEFAULT_ADDRESS},
     running::Running,
 };
-use anyhow::Context as _;
-use arizuko_proto::tls::ClientFiles;
-use std::{env, fs, path::PathBuf};
+use arizuko_proto::{private, tls::ClientFiles};
+use std::{env, path::PathBuf};
 
 /// The flags of every command that calls control.
 #[derive(clap::Args, Default)]
@@ -38,10 +37,7 @@ impl Options {
         let (addresses, key) = self.discover(variable, Running::find());
         let key = match key {
             KeySource::Environment(key) => Some(key),
-            KeySource::File(path) => Some(
-                fs::read_to_string(&path)
-                    .with_context(|| format!("cannot read the key in {}", path.display()))?,
-            ),
+            KeySource::File(path) => Some(private::read(&path)?),
             KeySource::Nowhere => None,
         };
         Control::new(addresses, key.as_deref(), &self.tls)

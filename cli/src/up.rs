@@ -158,7 +158,10 @@ async fn start(args: Args) -> anyhow::Result<Up> {
         tls: ServerFiles::default(),
         client_ca: None,
         operator_key: Some(operator_key.clone()),
+        operator_key_file: None,
         gateway_key: Some(gateway_key.clone()),
+        gateway_key_file: None,
+        redis_file: None,
         grace: GRACE,
         limits: args.limits.clone(),
         ..options

@@ -1,8 +1,12 @@
 //! Control's settings: each is a flag and an environment variable, read once at the start.
 
 use crate::limits::Limits;
-use arizuko_proto::{duration, tls::ServerFiles};
-use std::{net::SocketAddr, path::PathBuf, time::Duration};
+use arizuko_proto::{duration, private, tls::ServerFiles};
+use std::{
+    net::{IpAddr, SocketAddr},
+    path::PathBuf,
+    time::Duration,
+};
 
 /// The flags of control, and the variables that set them.
 #[derive(clap::Args, Clone)]
@@ -17,6 +21,12 @@ pub struct Options {
     /// or redis-cluster://host:6379,host:6379; unix:///path. Over TLS each begins with rediss.
     #[arg(long, env = "ARIZUKO_REDIS", hide_env_values = true)]
     pub redis: Option<String>,
+    /// File with the URL of Redis, in place of --redis: a URL with a password shows in `ps`.
+    #[arg(long, env = "ARIZUKO_REDIS_FILE", value_name = "FILE")]
+    pub redis_file: Option<PathBuf>,
+    /// Use a Redis on another machine without TLS or without a password.
+    #[arg(long, env = "ARIZUKO_REDIS_PLAINTEXT")]
+    pub redis_plaintext: bool,
     /// What every key in Redis begins with.
     #[arg(long, env = "ARIZUKO_REDIS_PREFIX", default_value = "arizuko")]
     pub redis_prefix: String,
@@ -33,9 +43,15 @@ pub struct Options {
     /// The first operator's key: at least 32 characters.
     #[arg(long, env = "ARIZUKO_OPERATOR_KEY", hide_env_values = true)]
     pub operator_key: Option<String>,
+    /// File with the first operator's key, in place of --operator-key, which shows in `ps`.
+    #[arg(long, env = "ARIZUKO_OPERATOR_KEY_FILE", value_name = "FILE")]
+    pub operator_key_file: Option<PathBuf>,
     /// The first gateway's key: at least 32 characters.
     #[arg(long, env = "ARIZUKO_GATEWAY_KEY", hide_env_values = true)]
     pub gateway_key: Option<String>,
+    /// File with the first gateway's key, in place of --gateway-key, which shows in `ps`.
+    #[arg(long, env = "ARIZUKO_GATEWAY_KEY_FILE", value_name = "FILE")]
+    pub gateway_key_file: Option<PathBuf>,
     /// The certificate to serve TLS with.
     #[command(flatten)]
     pub tls: ServerFiles,
@@ -89,6 +105,23 @@ impl std::str::FromStr for Durability {
 }
 
 impl Options {
+    /// Reads the files of secrets.
+    ///
+    /// # Errors
+    /// A secret is given twice, or its file can't be read or is open to others.
+    pub(crate) fn read_files(&mut self) -> anyhow::Result<()> {
+        for (flag, secret, file) in [
+            ("--redis", &mut self.redis, &self.redis_file),
+            ("--operator-key", &mut self.operator_key, &self.operator_key_file),
+            ("--gateway-key", &mut self.gateway_key, &self.gateway_key_file),
+        ] {
+            let Some(file) = file else { continue };
+            anyhow::ensure!(secret.is_none(), "give either {flag} or {flag}-file, not both");
+            *secret = Some(private::read(file)?);
+        }
+        Ok(())
+    }
+
     /// Refuses what can't work, with a sentence that says what to do.
     pub(crate) fn check(&self) -> anyhow::Result<()> {
         anyhow::ensure!(
@@ -122,6 +155,11 @@ impl Options {
             !self.plaintext || !self.tls.are_named(),
             "--plaintext and --tls-cert don't go together"
         );
+        anyhow::ensure!(
+            self.redis_plaintext || self.redis.as_deref().is_none_or(is_guarded),
+            "Redis is on another machine and has no password or no TLS: put both into its URL \
+             (rediss://user:password@host), or say --redis-plaintext if the network is yours alone"
+        );
         let scheme =
             self.public_url.starts_with("http://") || self.public_url.starts_with("https://");
         anyhow::ensure!(scheme, "--public-url begins with https:// or http://");
@@ -134,6 +172,23 @@ impl Options {
     }
 }
 
+/// Whether a Redis is on this machine, or has TLS and a password.
+fn is_guarded(url: &str) -> bool {
+    let (scheme, rest) = url.split_once("://").unwrap_or_default();
+    let authority = rest.split(['/', '?']).next().unwrap_or_default();
+    let (user, hosts) = authority.rsplit_once('@').unwrap_or(("", authority));
+    let is_local = |host: &str| {
+        let host = host.rsplit_once(':').map_or(host, |(host, _)| host);
+        let address = host.trim_matches(['[', ']']).parse::<IpAddr>();
+        host == "localhost" || address.is_ok_and(|address| address.is_loopback())
+    };
+    let has_password = user.split_once(':').is_some_and(|(_, password)| !password.is_empty());
+    scheme.starts_with("unix")
+        || scheme.starts_with("redis+unix")
+        || hosts.split(',').all(is_local)
+        || (scheme.starts_with("rediss") && has_password)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -143,6 +198,28 @@ mod tests {
     struct Alone {
         #[command(flatten)]
         options: Options,
+    }
+
+    #[test]
+    fn a_redis_elsewhere_has_tls_and_a_password() {
+        for guarded in [
+            "redis://127.0.0.1:6379/",
+            "redis://localhost",
+            "redis-cluster://[::1]:1,127.0.0.1:2",
+            "unix:///run/redis.sock",
+            "rediss://:secret@redis.internal/",
+            "rediss-sentinel://u:secret@a:1,b:2/name",
+        ] {
+            assert!(is_guarded(guarded), "{guarded}");
+        }
+        for open in [
+            "redis://redis.internal:6379/",
+            "redis://:secret@redis.internal",
+            "rediss://redis.internal",
+            "redis-cluster://127.0.0.1:1,10.0.0.1:2",
+        ] {
+            assert!(!is_guarded(open), "{open}");
+        }
     }
 
     #[test]

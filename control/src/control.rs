@@ -49,7 +49,8 @@ pub(crate) struct Control {
 const PAGES: usize = 4;
 
 impl Control {
-    pub(crate) async fn open(options: Options) -> anyhow::Result<Self> {
+    pub(crate) async fn open(mut options: Options) -> anyhow::Result<Self> {
+        options.read_files()?;
         options.check()?;
         let store: Arc<dyn Store> = match (&options.redis, &options.data_dir) {
             (Some(url), _) => {

@@ -6,7 +6,7 @@ use arizuko_proto::{
 };
 use clap::Parser;
 use ipnet::IpNet;
-use std::{net::SocketAddr, time::Duration};
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 /// The gateway's flags, each with an environment twin.
 #[derive(clap::Args, Clone)]
@@ -29,8 +29,17 @@ pub struct Options {
     pub control: Vec<String>,
 
     /// This gateway's key for control.
-    #[arg(long, env = "ARIZUKO_GATEWAY_KEY", hide_env_values = true)]
-    pub gateway_key: String,
+    #[arg(
+        long,
+        env = "ARIZUKO_GATEWAY_KEY",
+        hide_env_values = true,
+        required_unless_present = "gateway_key_file"
+    )]
+    pub gateway_key: Option<String>,
+
+    /// File with this gateway's key, in place of --gateway-key, which shows in `ps`.
+    #[arg(long, env = "ARIZUKO_GATEWAY_KEY_FILE", value_name = "FILE")]
+    pub gateway_key_file: Option<PathBuf>,
 
     /// The TLS files for calls to control.
     #[command(flatten)]
@@ -95,6 +104,6 @@ impl Options {
             &format!("--control={control}"),
             &format!("--gateway-key={gateway_key}"),
         ])
-        .map(|alone| alone.options)
+        .map(|alone| Self { gateway_key_file: None, ..alone.options })
     }
 }

@@ -1,7 +1,8 @@
 //! The state that all requests share.
 
 use crate::{config::Options, control::Control, metrics::Metrics, streams::Streams};
-use arizuko_proto::telemetry::sampler::Sampler;
+use anyhow::bail;
+use arizuko_proto::{private, telemetry::sampler::Sampler};
 use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 
@@ -20,8 +21,15 @@ pub(crate) struct Gateway {
 impl Gateway {
     pub(crate) fn new(options: Options) -> anyhow::Result<Self> {
         let metrics = Metrics::new();
+        let key = match (&options.gateway_key, &options.gateway_key_file) {
+            (Some(_), Some(_)) => {
+                bail!("give either --gateway-key or --gateway-key-file, not both")
+            }
+            (None, Some(file)) => private::read(file)?,
+            (key, None) => key.clone().unwrap_or_default(),
+        };
         Ok(Self {
-            control: Control::new(&options.control, &options.gateway_key, &options.control_tls)?,
+            control: Control::new(&options.control, &key, &options.control_tls)?,
             streams: Streams::new(options.streams_per_address, metrics.streams.clone()),
             metrics,
             wrong_tokens: Sampler::default(),

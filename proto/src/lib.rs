@@ -11,6 +11,8 @@ mod error;
 #[cfg(feature = "json")]
 pub mod json;
 #[cfg(feature = "telemetry")]
+pub mod private;
+#[cfg(feature = "telemetry")]
 pub mod public_id;
 #[cfg(feature = "telemetry")]
 pub mod signals;

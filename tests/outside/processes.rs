@@ -1,7 +1,7 @@
 //! Control and gateway as separate processes: which settings they need, and how they share a store.
 
 use arizuko_tests::prelude::*;
-use std::net::TcpListener;
+use std::{net::TcpListener, os::unix::fs::PermissionsExt as _};
 
 async fn control(folder: &Path, keys: [&str; 2], flags: &[&str]) -> Outcome {
     let mut control = program("arizuko-control", folder);
@@ -48,6 +48,61 @@ async fn a_control_with_wrong_settings_says_why_and_does_not_start() {
     {
         assert!(!outcome.err.contains(&one) && !outcome.err.contains(&other), "{outcome:?}");
     }
+}
+
+#[apply(embedded)]
+async fn secrets_come_from_files_that_are_private() {
+    let folder = Folder::new();
+    let at = folder.path();
+    let path = |name: &str| at.join(name).display().to_string();
+    let (operator, gateway, data) = (path("operator"), path("gateway"), path("data"));
+    let keys = [random_id() + &random_id(), random_id() + &random_id()];
+    for (file, key) in [&operator, &gateway].into_iter().zip(&keys) {
+        write_secret(Path::new(file), &format!("{key}\n"));
+    }
+    let files = ["--operator-key-file", &operator, "--gateway-key-file", &gateway];
+    let embedded = [&files[..], &["--data-dir", &data, "--listen", "127.0.0.1:0"]].concat();
+    let set_mode = |path: &str, mode| {
+        fs::set_permissions(path, fs::Permissions::from_mode(mode)).expect("it is ours");
+    };
+    for mode in [0o640, 0o602, 0o644] {
+        set_mode(&operator, mode);
+        says(control(at, ["", ""], &embedded).await, "chmod 600");
+    }
+    set_mode(&operator, 0o600);
+    says(control(at, [&keys[0], ""], &embedded).await, "not both");
+    let twice = ["--gateway-key", &keys[1], "--gateway-key-file", &gateway];
+    let mut start = program("arizuko-gateway", at);
+    says(run(start.args(["--listen", "127.0.0.1:0"]).args(twice), "").await, "not both");
+    fs::create_dir(&data).expect("it is new");
+    set_mode(&data, 0o750);
+    says(control(at, ["", ""], &embedded).await, "chmod 700");
+    let mut up = program("arizuko", at);
+    says(
+        run(up.args(["up", "--data-dir", &data, "--listen", "127.0.0.1:0"]), "").await,
+        "chmod 700",
+    );
+    set_mode(&data, 0o700);
+    let mut started = program("arizuko-control", at);
+    started.args(&embedded);
+    let mut started = Process::start("control", started, &folder.logs());
+    let line = started.line_with("listens on ").await;
+    let url = line.split_whitespace().next_back().expect("a URL");
+    let list = |mode| {
+        set_mode(&operator, mode);
+        let mut list = program("arizuko", at);
+        list.args(["token", "list", "--control", url, "--key-file", &operator]);
+        async move { run(&mut list, "").await }
+    };
+    list(0o400).await.expect(0);
+    says(list(0o444).await, "chmod 600");
+
+    let remote = ["--redis", "redis://192.0.2.1:6379/"];
+    says(control(at, [&keys[0], &keys[1]], &remote).await, "--redis-plaintext");
+    let url = path("redis-url");
+    write_secret(Path::new(&url), "rediss://192.0.2.1:6379/");
+    let remote = ["--redis-file", url.as_str()];
+    says(control(at, [&keys[0], &keys[1]], &remote).await, "--redis-plaintext");
 }
 
 #[apply(embedded)]

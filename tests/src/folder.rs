@@ -2,12 +2,22 @@
 
 use crate::process::program;
 use std::{
-    fs,
+    fs::{self, OpenOptions},
+    io::Write as _,
+    os::unix::fs::OpenOptionsExt as _,
     path::{Path, PathBuf},
     thread,
 };
 use tempfile::TempDir;
 use tokio::process::Command;
+
+/// Writes a file that nobody else may read, as the programs want their keys.
+pub fn write_secret(path: &Path, secret: &str) {
+    let mut file = OpenOptions::new();
+    let file = file.write(true).create(true).truncate(true).mode(0o600).open(path);
+    let written = file.and_then(|mut file| file.write_all(secret.as_bytes()));
+    written.expect("the folder is ours");
+}
 
 /// The folder, with `home`, `run` and `logs` in it. It is removed when the test passes. A failing
 /// test keeps it and prints where its logs are.

@@ -16,7 +16,7 @@ pub use crate::{
     embedded, embedded_and_one_redis, embedded_and_pair,
     endpoint::Endpoint,
     every_stack,
-    folder::Folder,
+    folder::{Folder, write_secret},
     http::{Posted, Visitor, is_id, send, try_send},
     metrics::SERVED,
     on_redis, one_redis,

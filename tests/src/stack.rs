@@ -16,7 +16,6 @@ use crate::{
     tools,
 };
 use std::{
-    fs,
     net::TcpListener,
     path::PathBuf,
     process,
@@ -166,7 +165,6 @@ impl Stack {
     async fn prepare(kind: Kind, settings: &[(&str, &str)], public_url: &str) -> Self {
         let folder = Folder::new();
         let (files, logs) = (folder.path().join("redis"), folder.logs());
-        fs::create_dir(folder.path().join("data")).expect("the folder is new");
         let redis = match kind {
             Kind::OneRedis | Kind::Pair => Some(Redis::start(&files, &logs).await),
             _ => None,

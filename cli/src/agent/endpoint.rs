@@ -6,13 +6,13 @@ use crate::{
     http,
 };
 use anyhow::Context as _;
-use arizuko_proto::{client::Backoff, duration};
+use arizuko_proto::{client::Backoff, duration, private};
 use reqwest::{
     Client, RequestBuilder, Response, StatusCode, Url,
     header::{CONTENT_TYPE, HeaderValue, LOCATION},
 };
 use serde_json::Value;
-use std::{env, fs, ops::Range, path::Path, time::Duration};
+use std::{env, ops::Range, path::Path, time::Duration};
 use tokio::time::{Instant, sleep};
 
 /// How long to wait before a retry.
@@ -240,10 +240,7 @@ pub(super) fn clip(text: &str) -> String {
 /// Reads a secret from a file, or else from the first of these variables that is set.
 pub(super) fn secret(file: Option<&Path>, variables: &[&str]) -> anyhow::Result<Option<String>> {
     let secret = match file {
-        Some(path) => Some(
-            fs::read_to_string(path)
-                .with_context(|| format!("cannot read the key in {}", path.display()))?,
-        ),
+        Some(path) => Some(private::read(path)?),
         None => variables.iter().find_map(|name| env::var(name).ok()),
     };
     let secret = secret.map(|secret| secret.trim().to_owned());

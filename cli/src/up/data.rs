@@ -1,7 +1,8 @@
 //! The data folder of `up`. Besides control's store it has the operator's key, and the id of the
 //! last demo link.
 
-use anyhow::{Context as _, anyhow, bail};
+use anyhow::{Context as _, anyhow};
+use arizuko_proto::private;
 use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
 use std::{
     fs::{self, DirBuilder, OpenOptions},
@@ -21,6 +22,7 @@ impl DataFolder {
         DirBuilder::new().recursive(true).mode(0o700).create(&path).with_context(|| {
             format!("cannot create {}: name another folder with --data-dir", path.display())
         })?;
+        private::check_folder(&path)?;
         Ok(Self { path })
     }
 
@@ -45,12 +47,7 @@ impl DataFolder {
                 Ok(key)
             }
             Err(error) if error.kind() == ErrorKind::AlreadyExists => {
-                let key = fs::read_to_string(&path)
-                    .with_context(|| format!("cannot read {}", path.display()))?;
-                if key.trim().is_empty() {
-                    bail!("{} is empty: remove it, and `up` creates a new key", path.display());
-                }
-                Ok(key.trim().into())
+                private::read(&path).context("without that file, `up` creates a new key")
             }
             Err(error) => Err(error).with_context(|| format!("cannot write {}", path.display())),
         }

@@ -9,11 +9,12 @@ use super::{
     StoreError, Write,
 };
 use anyhow::Context;
+use arizuko_proto::private;
 use async_trait::async_trait;
 use rusqlite::{Connection, OptionalExtension, params};
 use std::{
-    fs::{self, File, OpenOptions, TryLockError},
-    os::unix::fs::OpenOptionsExt as _,
+    fs::{DirBuilder, File, OpenOptions, TryLockError},
+    os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _},
     path::{Path, PathBuf},
     sync::{Arc, mpsc},
     thread,
@@ -67,10 +68,17 @@ pub(crate) struct Sqlite {
     _lock: File,
 }
 
+/// Makes the store's folder, if need be, for this user alone.
+fn make_folder(folder: &Path) -> anyhow::Result<()> {
+    let made = DirBuilder::new().recursive(true).mode(0o700).create(folder);
+    made.with_context(|| format!("cannot make {}", folder.display()))?;
+    private::check_folder(folder)
+}
+
 impl Sqlite {
     /// Opens the store in `folder`. Creates the folder and the store if they are missing.
     pub(crate) fn open(folder: &Path) -> anyhow::Result<Self> {
-        fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
+        make_folder(folder)?;
         let lock = lock(folder)?;
         let path = folder.join(FILE);
         // SQLite's other files take their permissions from this one.

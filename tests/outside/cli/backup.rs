@@ -32,11 +32,11 @@ async fn a_backup_of_a_running_up_is_a_snapshot(mut stack: Stack) {
 
     stack.cut_the_power();
     let key = stack.data_dir().join("operator.key");
-    let key = fs::read(key).expect("`up` has made it");
+    let key = fs::read_to_string(key).expect("`up` has made it");
     fs::remove_dir_all(stack.data_dir()).expect("it is ours");
     let restored = arizuko(&stack, &["restore", &path(&file), "--data-dir", &data]).await;
     assert!(restored.err.contains("revoked since"), "{restored:?}");
-    fs::write(stack.data_dir().join("operator.key"), key).expect("the folder is there");
+    write_secret(&stack.data_dir().join("operator.key"), &key);
     stack.power_up().await;
     let visitor = stack.visitor(&link, A);
     let seen = visitor.read(&posted.turn).await;

@@ -37,7 +37,7 @@ async fn keys_are_created_listed_and_revoked_and_a_revoked_key_ends_its_agent(st
 #[apply(every_stack)]
 async fn flags_win_over_the_environment_for_key_and_control(stack: Stack) {
     let file = stack.folder().join("operator-key");
-    std::fs::write(&file, format!("{}\n", stack.operator_key())).expect("the folder is ours");
+    write_secret(&file, &format!("{}\n", stack.operator_key()));
     let list = |key: Option<&str>, key_file: Option<&str>, flags: &[&str]| {
         let mut command = stack.operators_command();
         command.env_remove("ARIZUKO_KEY").args(["token", "list"]).args(flags);

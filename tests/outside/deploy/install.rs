@@ -56,7 +56,10 @@ impl Machine {
     fn new() -> Self {
         let folder = Folder::new();
         for name in ["lib", "tls"] {
-            fs::create_dir(folder.path().join(name)).expect("the folder is new");
+            let path = folder.path().join(name);
+            fs::create_dir(&path).expect("the folder is new");
+            // As the units' StateDirectoryMode.
+            fs::set_permissions(&path, fs::Permissions::from_mode(0o700)).expect("it is ours");
         }
         Self { names: Vec::new(), folder }
     }

@@ -18,8 +18,7 @@ async fn wrong_keys_and_tokens_leave_a_bounded_trace(stack: Stack) {
     for (attempts, kept) in [(1, 1..=1), (300, 2..=100)] {
         for _ in 0..attempts {
             let channel = connect(&stack.control(A), Some("azk_nobody-has-this")).await;
-            let mut tokens =
-                TokenServiceClient::new(channel);
+            let mut tokens = TokenServiceClient::new(channel);
             let refused = tokens.list_tokens(ListTokensRequest::default()).await;
             assert_eq!(
                 refused.map_err(|status| reason(&status)).err(),
@@ -39,9 +38,7 @@ async fn wrong_keys_and_tokens_leave_a_bounded_trace(stack: Stack) {
 #[apply(embedded)]
 async fn refusals_and_reads_by_operators_are_in_the_audit_log(stack: Stack) {
     let key = stack.key(KeyKind::Agent, "acme", KeyReach::Self_, false).await;
-    let mut tokens = TokenServiceClient::new(
-        connect(&stack.control(A), Some(&key.key)).await,
-    );
+    let mut tokens = TokenServiceClient::new(connect(&stack.control(A), Some(&key.key)).await);
     let request = IssueChatLinkRequest::default();
     let refused = tokens.issue_chat_link(request).await.map_err(|status| reason(&status));
     assert_eq!(refused.err(), Some(ErrorReason::NotAllowed));

@@ -8,22 +8,17 @@ use std::os::unix::fs::PermissionsExt as _;
 async fn only_the_user_can_read_the_data_folder() {
     let home = Home::new();
     let mode = |path: &Path| fs::metadata(path).expect("it is there").permissions().mode() & 0o777;
-    // Also in a folder that existed before and that others can read.
-    let (fresh, open) = (home.path().join("fresh"), home.path().join("open"));
-    fs::create_dir(&open).expect("the folder is new");
-    fs::set_permissions(&open, fs::Permissions::from_mode(0o755)).expect("it is ours");
-    for folder in [&fresh, &open] {
-        let (_up, ready) = home.up(&["--data-dir", &folder.display().to_string()]).await;
-        answer(&text(&ready, "chat_url")).await;
-        let files = fs::read_dir(folder).expect("it is a folder");
-        let files = files.map(|entry| entry.expect("it is readable").path());
-        let secret =
-            |path: &Path| path.to_string_lossy().contains(".db") || path.ends_with("operator.key");
-        let files: Vec<_> = files.filter(|path| secret(path)).collect();
-        assert!(files.len() >= 2, "{files:?}");
-        for path in files {
-            assert_eq!(mode(&path) & 0o077, 0, "{}: {:o}", path.display(), mode(&path));
-        }
+    let fresh = home.path().join("fresh");
+    let (_up, ready) = home.up(&["--data-dir", &fresh.display().to_string()]).await;
+    answer(&text(&ready, "chat_url")).await;
+    let files = fs::read_dir(&fresh).expect("it is a folder");
+    let files = files.map(|entry| entry.expect("it is readable").path());
+    let secret =
+        |path: &Path| path.to_string_lossy().contains(".db") || path.ends_with("operator.key");
+    let files: Vec<_> = files.filter(|path| secret(path)).collect();
+    assert!(files.len() >= 2, "{files:?}");
+    for path in files {
+        assert_eq!(mode(&path) & 0o077, 0, "{}: {:o}", path.display(), mode(&path));
     }
     assert_eq!(mode(&fresh), 0o700);
     let running = home.path().join("run/arizuko/running.json");

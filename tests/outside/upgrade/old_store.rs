@@ -1,6 +1,7 @@
 //! A copy of a store that an earlier version wrote, and direct changes to it.
 
 use arizuko_tests::prelude::*;
+use std::os::unix::fs::PermissionsExt as _;
 
 /// Turns stay open, and frames are kept, as long as in `tests/data/make.py`.
 const AGES: &str = "36500d";
@@ -17,7 +18,9 @@ impl OldStore {
         let folder = Folder::new();
         let data = Path::new(env!("CARGO_MANIFEST_DIR")).join("data/schema-2");
         let place = |from: &str, to: &Path| {
-            fs::create_dir_all(to.parent().expect("a file is in a folder")).expect("it is ours");
+            let folder = to.parent().expect("a file is in a folder");
+            fs::create_dir_all(folder).expect("it is ours");
+            fs::set_permissions(folder, fs::Permissions::from_mode(0o700)).expect("it is ours");
             fs::copy(data.join(from), to).expect("the store is kept");
         };
         let (file, redis) = if kind == Kind::Embedded {

@@ -38,7 +38,7 @@ pub fn backup(folder: &Path, file: &Path) -> anyhow::Result<()> {
 /// Puts a backup into `folder`, which has no store yet.
 pub fn restore(file: &Path, folder: &Path) -> anyhow::Result<()> {
     check(file)?;
-    fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
+    super::make_folder(folder)?;
     let _lock = lock(folder)?;
     let store = folder.join(super::FILE);
     ensure!(

@@ -118,7 +118,7 @@ async fn an_endpoint_may_lack_parts_of_the_protocol(stack: Stack) {
 #[apply(embedded)]
 async fn the_key_goes_to_the_endpoint_only(stack: Stack) {
     let key = stack.folder().join("key");
-    fs::write(&key, "sk-from-a-file\n").expect("the stack's folder is ours");
+    write_secret(&key, "sk-from-a-file\n");
     let key = key.display().to_string();
     let mut endpoint = Endpoint::start().await;
     let agent = attach(&stack, endpoint.url(), &["--api-key-file", &key]).await;

@@ -1,0 +1,57 @@
+//! Files and folders with secrets, which nobody else may read or write.
+
+use anyhow::{Context as _, bail, ensure};
+use std::{
+    env,
+    fs::{self, File, Metadata},
+    io::Read as _,
+    os::unix::fs::PermissionsExt as _,
+    path::Path,
+};
+
+/// The permissions of the group and of everybody else.
+const OTHERS: u32 = 0o077;
+
+/// Reads the secret in a file, without white space around it.
+///
+/// # Errors
+/// The file can't be read, is empty, or others can read or write it. The credentials that systemd
+/// gives a service are its own, whatever their permissions say.
+pub fn read(path: &Path) -> anyhow::Result<String> {
+    let shown = path.display();
+    let cannot = || format!("cannot read the key in {shown}");
+    let mut file = File::open(path).with_context(cannot)?;
+    let about = file.metadata().with_context(cannot)?;
+    if about.is_file() && is_open(&about) && !is_credential(path) {
+        bail!(
+            "others can read or write {shown}: take a new key if they may have, and chmod 600 {shown}"
+        );
+    }
+    let mut secret = String::new();
+    file.read_to_string(&mut secret).with_context(cannot)?;
+    let secret = secret.trim();
+    ensure!(!secret.is_empty(), "{shown} is empty: it should hold the key");
+    Ok(secret.to_owned())
+}
+
+/// Refuses a folder that others can read or write.
+///
+/// # Errors
+/// They can, or the folder can't be looked at.
+pub fn check_folder(path: &Path) -> anyhow::Result<()> {
+    let shown = path.display();
+    let about = fs::metadata(path).with_context(|| format!("cannot look at {shown}"))?;
+    ensure!(
+        !is_open(&about),
+        "others can read or write {shown}, which holds keys and conversations: chmod 700 {shown}"
+    );
+    Ok(())
+}
+
+fn is_open(about: &Metadata) -> bool {
+    about.permissions().mode() & OTHERS != 0
+}
+
+fn is_credential(path: &Path) -> bool {
+    env::var_os("CREDENTIALS_DIRECTORY").is_some_and(|folder| path.starts_with(folder))
+}
