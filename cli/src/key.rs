@@ -11,11 +11,13 @@ use arizuko_proto::v1::{
     CreateKeyRequest, Key, KeyKind, KeyReach, ListKeysRequest, RevokeKeyRequest,
 };
 use clap::{ArgGroup, Subcommand};
+use prost_types::Duration;
 
 #[derive(clap::Args)]
 #[command(before_help = "\
 Examples:
   arizuko key create acme                # for an agent of acme; prints the key
+  arizuko key create acme/people --speak-as-person --expires 90d
   arizuko key create --gateway --name eu-1
   arizuko key list
   arizuko key revoke key_…
@@ -63,6 +65,15 @@ struct Create {
     /// Don't let the agent issue and revoke tokens
     #[arg(long, requires = "folder")]
     no_mint: bool,
+    /// Let the agent set and delete the routes of its folder
+    #[arg(long, requires = "folder")]
+    routes: bool,
+    /// Let the agent answer and write as a person
+    #[arg(long, requires = "folder")]
+    speak_as_person: bool,
+    /// How long the key lives, for example 90d; without it, until it is revoked
+    #[arg(long, value_name = "DURATION", value_parser = time::parse)]
+    expires: Option<Duration>,
     /// A note for operators
     #[arg(long)]
     name: Option<String>,
@@ -116,6 +127,9 @@ impl Create {
             may_mint: self.folder.is_some() && !self.no_mint,
             folder: self.folder.unwrap_or_default(),
             name: self.name.unwrap_or_default(),
+            may_set_routes: self.routes,
+            may_speak_as_person: self.speak_as_person,
+            lifetime: self.expires,
         }
     }
 }
@@ -127,10 +141,18 @@ fn show_list(keys: Vec<Key>, console: &mut Console<'_>) -> anyhow::Result<()> {
     }
     let rows = keys.into_iter().map(|key| {
         let (kind, reach) = (word(key.kind().as_str_name()), word(key.reach().as_str_name()));
-        let mints = if key.may_mint { "yes" } else { "no" };
-        [key.key_id, kind, key.folder, reach, mints.into(), time::brief(key.created_at), key.name]
+        let may = [
+            (key.may_mint, "mint"),
+            (key.may_set_routes, "routes"),
+            (key.may_speak_as_person, "speak-as-person"),
+        ];
+        let may = may.iter().filter(|(may, _)| *may).map(|(_, what)| *what);
+        let may = may.collect::<Vec<_>>().join(",");
+        let expires = key.expires_at.map(|at| time::brief(Some(at))).unwrap_or_default();
+        let created = time::brief(key.created_at);
+        [key.key_id, kind, key.folder, reach, may, created, expires, key.name]
     });
-    let head = ["KEY", "KIND", "FOLDER", "REACH", "MINTS", "CREATED", "NAME"];
+    let head = ["KEY", "KIND", "FOLDER", "REACH", "MAY", "CREATED", "EXPIRES", "NAME"];
     console.table(head, rows.collect())
 }
 

@@ -108,7 +108,9 @@ impl Control {
         let secret = Secret::parse(key::PREFIX, secret, self.partitions);
         let secret = secret.ok_or(Refusal::KeyInvalid)?;
         let found: Option<Key> = self.ledger.record(secret.partition, &KeyId::of(&secret)).await?;
-        let found = found.filter(|key| key.hash == hash).ok_or(Refusal::KeyInvalid)?;
+        let now = self.ledger.now();
+        let found = found.filter(|key| key.hash == hash && key.is_live(now));
+        let found = found.ok_or(Refusal::KeyInvalid)?;
         Ok(Caller { key_id: found.id, role: found.role })
     }
 

@@ -9,9 +9,11 @@ use crate::{
     refusal::Refusal,
     secret::Secret,
     time::Time,
+    token::MAX_LIFETIME,
     transaction::{Decision, Record, Tx},
 };
 use serde::{Deserialize, Serialize};
+use std::time::Duration;
 
 /// What a key begins with, so that people and scanners recognise it.
 pub(crate) const PREFIX: &str = "azk_";
@@ -29,7 +31,16 @@ pub(crate) enum Role {
         /// Whether it reaches the folders below its own.
         subtree: bool,
         may_mint: bool,
+        /// Older keys could do this and the next.
+        #[serde(default = "allowed")]
+        may_route: bool,
+        #[serde(default = "allowed")]
+        may_speak_as_person: bool,
     },
+}
+
+fn allowed() -> bool {
+    true
 }
 
 /// A key's record.
@@ -40,6 +51,8 @@ pub(crate) struct Key {
     pub(crate) role: Role,
     pub(crate) name: String,
     pub(crate) created_at: Time,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) expires_at: Option<Time>,
 }
 
 /// Who is calling.
@@ -101,6 +114,22 @@ impl Caller {
             _ => Err(Refusal::not_allowed("this key may not issue or revoke tokens")),
         }
     }
+
+    /// Whether it may change the routes in its reach.
+    pub(crate) fn must_route(&self) -> Result<(), Refusal> {
+        match self.role {
+            Role::Operator | Role::Agent { may_route: true, .. } => Ok(()),
+            _ => Err(Refusal::not_allowed("this key may not set routes")),
+        }
+    }
+
+    /// Whether visitors may be told that its holder is a person.
+    pub(crate) fn must_speak_as_person(&self) -> Result<(), Refusal> {
+        match self.role {
+            Role::Operator | Role::Agent { may_speak_as_person: true, .. } => Ok(()),
+            _ => Err(Refusal::not_allowed("this key may not speak as a person")),
+        }
+    }
 }
 
 impl Record for Key {
@@ -112,6 +141,10 @@ impl Record for Key {
 }
 
 impl Key {
+    pub(crate) fn is_live(&self, now: Time) -> bool {
+        self.expires_at.is_none_or(|at| now < at)
+    }
+
     /// The folder that it is for; empty for operators and gateways.
     fn folder(&self) -> &str {
         match &self.role {
@@ -131,8 +164,13 @@ pub(crate) fn create(
     caller: &Caller,
     role: &Role,
     name: &str,
+    lifetime: Option<Duration>,
     secret: &Secret,
 ) -> Decision<Key> {
+    if lifetime.is_some_and(|lifetime| lifetime.is_zero() || lifetime >= MAX_LIFETIME) {
+        let why = "a lifetime must be longer than 0 and less than 100 years";
+        return Err(Refusal::invalid(why).into());
+    }
     if name.chars().count() > MAX_NAME {
         return Err(Refusal::invalid(format!("a name has at most {MAX_NAME} characters")).into());
     }
@@ -142,6 +180,7 @@ pub(crate) fn create(
         role: role.clone(),
         name: name.to_owned(),
         created_at: tx.now,
+        expires_at: lifetime.map(|lifetime| tx.now + lifetime),
     };
     // Guarded to be absent: a late commit must not bring back a revoked key.
     tx.get_unlikely::<Key>(&key.id)?;

@@ -20,7 +20,7 @@ use std::time::Duration;
 /// What a token's secret begins with: nothing, since it is a part of a URL.
 pub(crate) const PREFIX: &str = "";
 /// The shortest lifetime that is too long: 100 years.
-const MAX_LIFETIME: Duration = Duration::from_secs(100 * 365 * 86_400);
+pub(crate) const MAX_LIFETIME: Duration = Duration::from_secs(100 * 365 * 86_400);
 /// The most origins that a link allows.
 const MAX_ORIGINS: usize = 50;
 /// How long a revoked token's record is kept, for operators who look.

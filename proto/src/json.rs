@@ -69,6 +69,9 @@ mod tests {
             "may_mint": false,
             "name": "",
             "created_at": "1970-01-01T00:00:00.001Z",
+            "may_set_routes": false,
+            "may_speak_as_person": false,
+            "expires_at": null,
         });
         assert_eq!(of(&RevokeKeyResponse { revoked: Some(key) }), json!({"revoked": expected}));
         assert_eq!(of(&RevokeKeyResponse::default()), json!({"revoked": null}));

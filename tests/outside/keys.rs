@@ -3,5 +3,6 @@
 mod calls;
 mod matrix;
 mod ownership;
+mod permissions;
 mod reach;
 mod security;

@@ -94,7 +94,9 @@ impl Stack {
             folder: folder.to_owned(),
             reach: reach.into(),
             may_mint,
-            name: String::new(),
+            may_set_routes: true,
+            may_speak_as_person: true,
+            ..CreateKeyRequest::default()
         };
         let mut keys = KeyServiceClient::new(self.operator(A).await);
         keys.create_key(request).await.expect("operators create keys").into_inner()

@@ -75,6 +75,9 @@ impl v1::agent_service_server::AgentService for Service {
         request: Request<v1::SendMessageRequest>,
     ) -> Result<Response<v1::SendMessageResponse>, Status> {
         let (caller, request) = self.authenticate(request)?;
+        if !request.name.is_empty() {
+            caller.must_speak_as_person()?;
+        }
         let speech = Speech {
             conversation: conversation_id(&request.conversation)?,
             content: request.content,

@@ -22,15 +22,15 @@ impl v1::key_service_server::KeyService for Service {
     ) -> Result<Response<v1::CreateKeyResponse>, Status> {
         let (caller, request) = self.authenticate_operator(request)?;
         let role = role(&request)?;
+        let lifetime = wire::parse_duration(request.lifetime)?;
         let partition = match &role {
             Role::Agent { folder, .. } => self.control.partition(folder),
             Role::Operator | Role::Gateway => 0,
         };
         let secret = Secret::mint(key::PREFIX, partition, random()?);
-        let created = self
-            .control
-            .ledger
-            .transact(partition, &[], |tx| key::create(tx, &caller, &role, &request.name, &secret));
+        let created = self.control.ledger.transact(partition, &[], |tx| {
+            key::create(tx, &caller, &role, &request.name, lifetime, &secret)
+        });
         let key_id = created.await?.id.to_string();
         let key = secret.as_str().to_owned();
         Ok(Response::new(v1::CreateKeyResponse { key_id, key }))
@@ -43,6 +43,8 @@ impl v1::key_service_server::KeyService for Service {
         let (caller, request) = self.authenticate_operator(request)?;
         let view = access::view(&caller, &request.folder)?;
         let mut keys: Vec<Key> = self.control.listed(&names::keys(), view.as_ref()).await?;
+        let now = self.control.ledger.now();
+        keys.retain(|key| key.is_live(now));
         keys.sort_by_key(|key| key.created_at);
         let keys = keys.into_iter().map(wire_key).collect();
         Ok(Response::new(v1::ListKeysResponse { keys }))
@@ -72,6 +74,8 @@ fn role(request: &v1::CreateKeyRequest) -> Result<Role, Refusal> {
             folder: FolderName::parse(&request.folder)?,
             subtree: request.reach() == KeyReach::Subtree,
             may_mint: request.may_mint,
+            may_route: request.may_set_routes,
+            may_speak_as_person: request.may_speak_as_person,
         }),
         KeyKind::Unspecified => Err(Refusal::invalid("the key's kind is missing")),
     }
@@ -82,16 +86,19 @@ fn wire_key(key: Key) -> v1::Key {
         key_id: key.id.to_string(),
         name: key.name,
         created_at: Some(wire::timestamp(key.created_at)),
+        expires_at: key.expires_at.map(wire::timestamp),
         ..v1::Key::default()
     };
     match key.role {
         Role::Operator => wire.set_kind(KeyKind::Operator),
         Role::Gateway => wire.set_kind(KeyKind::Gateway),
-        Role::Agent { folder, subtree, may_mint } => {
+        Role::Agent { folder, subtree, may_mint, may_route, may_speak_as_person } => {
             wire.set_kind(KeyKind::Agent);
             wire.set_reach(if subtree { KeyReach::Subtree } else { KeyReach::Self_ });
             wire.folder = folder.into();
             wire.may_mint = may_mint;
+            wire.may_set_routes = may_route;
+            wire.may_speak_as_person = may_speak_as_person;
         }
     }
     wire

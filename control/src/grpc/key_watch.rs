@@ -1,8 +1,7 @@
-//! Ends a stream when the key that opened it is revoked.
+//! Ends a stream when the key that opened it is revoked or expires.
 
 use crate::{
     control::Control,
-    ids::KeyId,
     key::{Caller, Key},
     ledger::Error,
     names,
@@ -36,10 +35,9 @@ impl KeyWatch {
         // Subscribe first, then read: one of the two sees a revocation.
         let wakes = control.ledger.watch(partition, &names::key_topic(&caller.key_id)).await?;
         let id = caller.key_id.clone();
-        if control.ledger.record::<Key>(partition, &id).await?.is_none() {
-            return Err(Refusal::KeyInvalid.into());
-        }
-        let until_revoked = until_revoked(control.clone(), partition, id, wakes);
+        let key = control.ledger.record::<Key>(partition, &id).await?;
+        let key = key.ok_or(Refusal::KeyInvalid)?;
+        let until_revoked = until_revoked(control.clone(), partition, key, wakes);
         let cancel = revoked.clone();
         let task = tokio::spawn(async move {
             until_revoked.await;
@@ -54,20 +52,23 @@ impl KeyWatch {
     }
 }
 
-/// Returns once the key's record is gone.
+/// Returns once the key's record is gone, or the key has expired.
 async fn until_revoked(
     control: Arc<Control>,
     partition: Partition,
-    id: KeyId,
+    key: Key,
     mut wakes: Subscription,
 ) {
     loop {
-        if let Ok(Wake::Published(_)) = timeout(control.limits.recheck, wakes.next()).await {
+        let now = control.ledger.now();
+        let left = key.expires_at.map(|at| at - now);
+        let wait = left.unwrap_or(control.limits.recheck).min(control.limits.recheck);
+        if let Ok(Wake::Published(_)) = timeout(wait, wakes.next()).await {
             return;
         }
-        match control.ledger.record::<Key>(partition, &id).await {
-            Ok(Some(_)) => {}
-            Ok(None) => return,
+        match control.ledger.record::<Key>(partition, &key.id).await {
+            Ok(Some(key)) if key.is_live(control.ledger.now()) => {}
+            Ok(_) => return,
             Err(_) => sleep(RETRY).await,
         }
     }

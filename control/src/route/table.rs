@@ -259,6 +259,7 @@ fn may_change(
         caller.must_be_operator()?;
         return Ok(None);
     };
+    caller.must_route()?;
     let refusal = |why: String| Err(Refusal::NotAllowed(why).into());
     if !reaches(caller, prefix) {
         return refusal(format!("this key does not reach {prefix}"));

@@ -207,7 +207,7 @@ async fn without_a_folder_apply_replaces_all_routes(stack: Stack) {
 #[apply(every_stack)]
 async fn an_agents_key_applies_the_routes_of_its_folder(stack: Stack) {
     apply(&stack, TABLE).await;
-    let subtree = ["key", "create", "beta", "--subtree"];
+    let subtree = ["key", "create", "beta", "--subtree", "--routes"];
     let key = stack.arizuko(&subtree).await.expect(0).out;
     let table = "[[route]]\nprefix = \"web:beta/eng\"\ntopic = \"x\"\n";
     let mut command = stack.operators_command();

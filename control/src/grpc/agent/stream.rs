@@ -118,6 +118,9 @@ impl AttachStream {
         responses: Responses,
     ) -> Result<Self, Error> {
         let folder = caller.folder(&hello.folder)?;
+        if hello.person {
+            caller.must_speak_as_person()?;
+        }
         let partition = control.partition(&folder);
         let resume = SessionId::parse(&hello.session_id).ok();
         let opening = Hello { folder, name: hello.name, person: hello.person, resume };

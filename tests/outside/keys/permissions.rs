@@ -1,0 +1,62 @@
+//! What a key may do beyond its folder's turns is said key by key, and a key may end by itself.
+
+use arizuko_proto::v1::{
+    ListTokensRequest, SendMessageRequest, SetRouteRequest,
+    agent_service_client::AgentServiceClient, route_service_client::RouteServiceClient,
+    token_service_client::TokenServiceClient,
+};
+use arizuko_tests::prelude::*;
+
+/// Creates a key of `acme` with these flags and returns it.
+async fn create(stack: &Stack, flags: &[&str]) -> String {
+    let create = [&["key", "create", "acme"], flags].concat();
+    stack.arizuko(&create).await.expect(0).out.trim().to_owned()
+}
+
+/// What the holder of a key gets told of setting a route, posing as a person, and speaking as one.
+async fn told(stack: &Stack, key: &str, conversation: &str) -> [Option<ErrorReason>; 3] {
+    let channel = connect(&stack.control(A), Some(key)).await;
+    let topic = Route { topic: Some("leads".into()), ..route("web:acme") };
+    let request = SetRouteRequest { route: Some(topic), update_mask: None };
+    let routed = RouteServiceClient::new(channel.clone()).set_route(request).await;
+    let posed = Session::try_open(channel.clone(), person("acme", "Ann")).await;
+    let request = SendMessageRequest {
+        conversation: conversation.to_owned(),
+        content: "It is me.".to_owned(),
+        name: "Ann".to_owned(),
+        ..SendMessageRequest::default()
+    };
+    let spoke = AgentServiceClient::new(channel).send_message(request).await;
+    [routed.err(), posed.err(), spoke.err()].map(|refused| refused.map(|status| reason(&status)))
+}
+
+#[apply(embedded)]
+async fn a_bots_key_sets_no_routes_and_is_no_person_unless_it_may(stack: Stack) {
+    let conversation = stack.visit("acme").await.say("hello").await.conversation;
+    let refused = Some(ErrorReason::NotAllowed);
+    let plain = create(&stack, &[]).await;
+    assert_eq!(told(&stack, &plain, &conversation).await, [refused; 3]);
+    let listed = TokenServiceClient::new(connect(&stack.control(A), Some(&plain)).await)
+        .list_tokens(ListTokensRequest::default())
+        .await;
+    assert_eq!(listed.expect("it may read its own").into_inner().tokens.len(), 1);
+    let routes = create(&stack, &["--routes"]).await;
+    assert_eq!(told(&stack, &routes, &conversation).await, [None, refused, refused]);
+    let person = create(&stack, &["--speak-as-person"]).await;
+    assert_eq!(told(&stack, &person, &conversation).await, [refused, None, None]);
+    let list = stack.arizuko(&["key", "list"]).await.expect(0).out;
+    assert!(list.contains("mint,routes ") && list.contains("mint,speak-as-person "), "{list}");
+}
+
+#[apply(embedded)]
+async fn a_key_with_a_lifetime_ends_with_its_streams(stack: Stack) {
+    let key = create(&stack, &["--expires", "5s"]).await;
+    let mut session = stack.attach_with(&key, hello("acme", 1), A).await;
+    let status = session.ended().await.expect("it ends with an error");
+    assert_eq!(reason(&status), ErrorReason::KeyInvalid);
+    let channel = connect(&stack.control(A), Some(&key)).await;
+    let refused = TokenServiceClient::new(channel).list_tokens(ListTokensRequest::default()).await;
+    assert_eq!(refused.map_err(|status| reason(&status)).err(), Some(ErrorReason::KeyInvalid));
+    let list = stack.arizuko(&["key", "list"]).await.expect(0);
+    assert!(list.err.contains("no live keys"), "{list:?}");
+}
