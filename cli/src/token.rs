@@ -9,7 +9,8 @@ use crate::{
 use anyhow::bail;
 use arizuko_proto::v1::{
     IssueChatLinkRequest, IssueChatLinkResponse, IssueWebhookRequest, IssueWebhookResponse,
-    LinkOptions, ListTokensRequest, RevokeTokenRequest, Token, revoke_token_request::Target,
+    LinkLimits, LinkOptions, ListTokensRequest, Rate, RevokeTokenRequest, Token,
+    revoke_token_request::Target,
 };
 use clap::Subcommand;
 
@@ -18,6 +19,7 @@ use clap::Subcommand;
 Examples:
   arizuko token issue acme chat                    # prints the link
   arizuko token issue acme chat --expires 30d --suffix support
+  arizuko token issue acme chat --rate 20/m --max-open-turns 5
   arizuko token issue acme hook github             # prints a URL for GitHub to post to
   arizuko token list acme
   arizuko token revoke web:acme/support
@@ -86,6 +88,16 @@ struct Options {
     /// Text that the agent gets with every message and visitors never see
     #[arg(long)]
     context: Option<String>,
+    /// Messages that each visitor of a chat link may send, or a webhook takes in all, for example
+    /// 20/m: N/s, N/m or N/h
+    #[arg(long, value_name = "RATE", value_parser = rate)]
+    rate: Option<Rate>,
+    /// Messages that may come at once [default: as many as the rate's number]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    burst: Option<u32>,
+    /// Messages that may wait for the end of their reply: each visitor's, or a webhook's in all
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    max_open_turns: Option<u32>,
     /// End the token after this long, for example 30d or 12h
     #[arg(long, value_name = "DURATION", value_parser = time::parse)]
     expires: Option<prost_types::Duration>,
@@ -144,7 +156,13 @@ async fn issue(
 impl Options {
     /// Returns the JID's suffix and what both kinds of tokens can carry.
     fn into_request(self) -> (String, LinkOptions) {
+        let limits = LinkLimits {
+            rate: self.rate,
+            burst: self.burst.unwrap_or_default(),
+            max_open_turns: self.max_open_turns.unwrap_or_default(),
+        };
         let options = LinkOptions {
+            limits: (limits != LinkLimits::default()).then_some(limits),
             name: self.name.unwrap_or_default(),
             context: self.context.unwrap_or_default(),
             lifetime: self.expires,
@@ -202,6 +220,25 @@ async fn revoke(
         bail!("nothing was revoked: {} names no live token. See {list}", quoted(&name));
     }
     Ok(())
+}
+
+/// Parses a rate: a number of messages a second, a minute or an hour.
+fn rate(text: &str) -> Result<Rate, String> {
+    let wrong =
+        || "a rate looks like 20/m: messages a second (s), minute (m) or hour (h)".to_owned();
+    let (count, unit) = text.split_once('/').ok_or_else(wrong)?;
+    let seconds = match unit {
+        "s" => 1,
+        "m" => 60,
+        "h" => 3_600,
+        _ => return Err(wrong()),
+    };
+    let count = count.parse().map_err(|_| wrong())?;
+    if !(1..=1_000 * seconds).contains(&count) {
+        return Err("a rate is at least 1 message and at most 1000 a second".to_owned());
+    }
+    let per = prost_types::Duration { seconds: seconds.into(), nanos: 0 };
+    Ok(Rate { count, per: Some(per) })
 }
 
 /// Tells a JID from a token's id. Control checks the rest.

@@ -1,6 +1,6 @@
 //! Control's settings: each is a flag and an environment variable, read once at the start.
 
-use crate::limits::Limits;
+use crate::limits::{Limits, MAX_HOOK_BYTES};
 use arizuko_proto::{duration, private, tls::ServerFiles};
 use std::{
     net::{IpAddr, SocketAddr},
@@ -166,6 +166,10 @@ impl Options {
         anyhow::ensure!(
             !self.redis_prefix.contains(['{', '}']),
             "--redis-prefix has no braces: they say which part of a key a Cluster places it by"
+        );
+        anyhow::ensure!(
+            self.limits.hook_bytes <= MAX_HOOK_BYTES,
+            "--hook-bytes is at most {MAX_HOOK_BYTES} (16 MiB)"
         );
         anyhow::ensure!(self.partitions > 0, "--partitions is at least 1");
         Ok(())

@@ -292,6 +292,7 @@ fn log(batch: &Batch, attempt: usize) {
     let words = batch.writes.iter().map(|write| match write {
         Write::Put { record, .. } => format!("put {record}"),
         Write::Add { set, .. } => format!("add to {set}"),
+        Write::Enqueue { queue, .. } => format!("add to {queue}"),
         Write::Remove { set, .. } => format!("remove from {set}"),
         Write::Append { log, seq, .. } => format!("append {seq} to {log}"),
         Write::Trim { log, through } => format!("trim {log} through {through}"),

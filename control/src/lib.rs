@@ -19,6 +19,7 @@ mod key;
 mod known_folders;
 mod ledger;
 mod limits;
+mod link_limits;
 mod listener;
 mod metrics;
 mod names;
@@ -33,6 +34,7 @@ mod time;
 mod token;
 mod transaction;
 mod turn;
+mod visitor;
 
 pub use config::Options;
 pub use limits::Limits;

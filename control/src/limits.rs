@@ -1,5 +1,6 @@
 //! The limits on visitors, agents and readers. Each is a setting.
 
+use crate::time::millis;
 use arizuko_proto::duration;
 use std::time::Duration;
 
@@ -7,23 +8,47 @@ use std::time::Duration;
 #[derive(clap::Args, Clone, Debug)]
 #[command(next_help_heading = "Limits")]
 pub struct Limits {
-    /// Messages that one link takes in a minute.
-    #[arg(long, env = "ARIZUKO_LINK_RATE", default_value_t = 60)]
+    /// Messages that one chat link takes in a minute, from all visitors.
+    #[arg(long, env = "ARIZUKO_LINK_RATE", default_value_t = 600)]
     pub link_rate: u32,
-    /// Messages that one link takes from one address in a minute.
+    /// Messages that one chat link takes at once, from all visitors [default: its rate].
+    #[arg(long, env = "ARIZUKO_LINK_BURST")]
+    pub link_burst: Option<u32>,
+    /// Messages that one chat link takes from one address in a minute. An IPv6 /64 is one address.
     #[arg(long, env = "ARIZUKO_ADDRESS_RATE", default_value_t = 20)]
     pub address_rate: u32,
-    /// Open turns of one link.
-    #[arg(long, env = "ARIZUKO_LINK_TURNS", default_value_t = 20)]
+    /// Messages that one chat link takes from one address at once [default: its rate].
+    #[arg(long, env = "ARIZUKO_ADDRESS_BURST")]
+    pub address_burst: Option<u32>,
+    /// How many addresses an IPv6 /48 counts as at most.
+    #[arg(long, env = "ARIZUKO_NETWORK_ADDRESSES", default_value_t = 4)]
+    pub network_addresses: u32,
+    /// Messages that one webhook takes in a minute.
+    #[arg(long, env = "ARIZUKO_HOOK_RATE", default_value_t = 600)]
+    pub hook_rate: u32,
+    /// Messages that one webhook takes at once.
+    #[arg(long, env = "ARIZUKO_HOOK_BURST", default_value_t = 1_000)]
+    pub hook_burst: u32,
+    /// Messages that agents may add to one conversation unasked in a minute.
+    #[arg(long, env = "ARIZUKO_SPEECH_RATE", default_value_t = 60)]
+    pub speech_rate: u32,
+    /// Open turns of one chat link, of all visitors.
+    #[arg(long, env = "ARIZUKO_LINK_TURNS", default_value_t = 1_000)]
     pub link_turns: u32,
+    /// Open turns that one address has on one chat link.
+    #[arg(long, env = "ARIZUKO_ADDRESS_TURNS", default_value_t = 3)]
+    pub address_turns: u32,
     /// Open turns of one conversation.
     #[arg(long, env = "ARIZUKO_CONVERSATION_TURNS", default_value_t = 3)]
     pub conversation_turns: u32,
+    /// Open turns of one webhook.
+    #[arg(long, env = "ARIZUKO_HOOK_TURNS", default_value_t = 10_000)]
+    pub hook_turns: u32,
     /// Bytes of a chat message.
     #[arg(long, env = "ARIZUKO_CHAT_BYTES", default_value_t = 64 << 10)]
     pub chat_bytes: usize,
-    /// Bytes of a webhook's body.
-    #[arg(long, env = "ARIZUKO_HOOK_BYTES", default_value_t = 1 << 20)]
+    /// Bytes of a webhook's body, at most 16 MiB.
+    #[arg(long, env = "ARIZUKO_HOOK_BYTES", default_value_t = 4 << 20)]
     pub hook_bytes: usize,
     /// Bytes of one frame of a reply.
     #[arg(long, env = "ARIZUKO_FRAME_BYTES", default_value_t = 64 << 10)]
@@ -83,6 +108,36 @@ pub struct ConnectionLimits {
 
 /// The longest time that a route may name for a step of its escalation, or for giving up.
 pub(crate) const LONGEST_ROUTE_WAIT: Duration = Duration::from_secs(7 * 86_400);
+
+/// The largest `hook_bytes`: what gRPC messages and the store have room for.
+pub(crate) const MAX_HOOK_BYTES: usize = 16 << 20;
+
+/// How often something may happen: `burst` times at once, and then `count` times in each `per`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Rate {
+    pub(crate) count: u32,
+    pub(crate) per: Duration,
+    pub(crate) burst: u32,
+}
+
+impl Rate {
+    /// A rate a minute. `burst`: `None` for as many as in a minute.
+    pub(crate) fn per_minute(count: u32, burst: Option<u32>) -> Self {
+        let count = count.max(1);
+        Self { count, per: Duration::from_secs(60), burst: burst.unwrap_or(count) }
+    }
+
+    /// The milliseconds to each; `None`: less than one, which is no limit.
+    pub(crate) fn interval(self) -> Option<u64> {
+        Some(millis(self.per) / u64::from(self.count)).filter(|interval| *interval > 0)
+    }
+
+    /// The rate of so many together.
+    pub(crate) fn times(self, factor: u32) -> Self {
+        let Self { count, per, burst } = self;
+        Self { count: count.saturating_mul(factor), per, burst: burst.saturating_mul(factor) }
+    }
+}
 
 impl Limits {
     /// Messages are never dropped before their frames.

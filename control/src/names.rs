@@ -130,10 +130,16 @@ impl<M> Set<M> {
     }
 }
 
-/// Turns that wait for an agent of the folder, scored by the time from which they may be delivered.
-/// Written by `queue.rs`.
+/// Turns that wait for an agent of the folder, scored by their virtual times: a fair queue of
+/// [`store::fair`](crate::store::fair). Written by `queue.rs`.
 pub(crate) fn queue(folder: &FolderName) -> Set<TurnId> {
     Set::new(format!("ready:{folder}"))
+}
+
+/// Visitors and links with turns in a folder's queue, scored by the round of their next one.
+/// Written by `queue.rs`.
+pub(crate) fn rounds(folder: &FolderName) -> Set<String> {
+    Set::new(format!("rounds:{folder}"))
 }
 
 /// The partition's turns that wait for an agent, scored by the time that they began: the members of
@@ -146,6 +152,12 @@ pub(crate) fn waiting() -> Set<TurnId> {
 /// `turn/end.rs`.
 pub(crate) fn open_turns(token: &TokenId) -> Set<TurnId> {
     Set::new(format!("open:{token}"))
+}
+
+/// The open turns of one address or network on a link, scored by their deadlines. `hash` is one of
+/// [`Visitor`](crate::visitor::Visitor). Written by `turn/post.rs` and `turn.rs`.
+pub(crate) fn open_turns_from(token: &TokenId, hash: &str) -> Set<TurnId> {
+    Set::new(format!("open:{token}:{hash}"))
 }
 
 /// The turns that a session holds, scored by the time of their delivery. Written by `turn/hold.rs`.
@@ -281,9 +293,15 @@ pub(crate) fn link_rate(token: &TokenId) -> String {
     format!("rate:{token}")
 }
 
-/// A link's messages from one address, which is hashed.
-pub(crate) fn address_rate(token: &TokenId, address: &str) -> String {
-    format!("rate:{token}:{address}")
+/// A link's messages from one address or network. `hash` is one of
+/// [`Visitor`](crate::visitor::Visitor).
+pub(crate) fn rate_from(token: &TokenId, hash: &str) -> String {
+    format!("rate:{token}:{hash}")
+}
+
+/// What one network has lately taken of a link's rate.
+pub(crate) fn share(token: &TokenId, network: &str) -> String {
+    format!("share:{token}:{network}")
 }
 
 /// Messages that agents add to a conversation unasked.

@@ -1,18 +1,45 @@
-//! Who waits where: the turns that a folder's agents are to take next.
+//! Who waits where: the turns that a folder's agents are to take next, in fair order.
 
-use crate::{ids::TurnId, jid::FolderName, names, time::Time, transaction::Tx};
+use crate::{
+    jid::FolderName,
+    names,
+    store::Flow,
+    transaction::Tx,
+    turn::{Origin, Turn},
+};
 
-/// Queues a turn that began at `since`. It may be delivered from `at` on.
-pub(crate) fn enter(tx: &mut Tx<'_>, folder: &FolderName, turn: &TurnId, since: Time, at: Time) {
-    tx.add(&names::queue(folder), turn, at);
-    tx.add(&names::waiting(), turn, since);
+/// Queues a turn for its folder. Each visitor has one turn in a round, and so has each webhook.
+pub(crate) fn enter(tx: &mut Tx<'_>, turn: &Turn) {
+    enqueue(tx, turn, Some(flow(&turn.origin)));
+}
+
+/// Queues a turn again that had its place before: it joins the current round.
+pub(crate) fn enter_again(tx: &mut Tx<'_>, turn: &Turn) {
+    enqueue(tx, turn, None);
+}
+
+fn enqueue(tx: &mut Tx<'_>, turn: &Turn, flow: Option<Flow>) {
+    let folder = &turn.place.folder;
+    tx.enqueue(&names::queue(folder), &names::rounds(folder), &turn.id, flow);
+    tx.add(&names::waiting(), &turn.id, turn.origin.created_at);
     wake(tx, folder);
 }
 
+/// A visitor's messages are one flow, whatever the conversation. So are those whose sender is
+/// unknown, as with all webhooks. A link is a group.
+fn flow(origin: &Origin) -> Flow {
+    let group = origin.token.to_string();
+    let id = match &origin.visitor {
+        Some(visitor) => format!("{group}:{}", visitor.network),
+        None => group.clone(),
+    };
+    Flow { id, group }
+}
+
 /// Takes a turn out of its folder's queue, if it is there.
-pub(crate) fn leave(tx: &mut Tx<'_>, folder: &FolderName, turn: &TurnId) {
-    tx.remove(&names::queue(folder), turn);
-    tx.remove(&names::waiting(), turn);
+pub(crate) fn leave(tx: &mut Tx<'_>, turn: &Turn) {
+    tx.remove(&names::queue(&turn.place.folder), &turn.id);
+    tx.remove(&names::waiting(), &turn.id);
 }
 
 /// Wakes a folder's sessions: its queue, or its assigned conversations, have changed.

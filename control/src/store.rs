@@ -12,6 +12,7 @@ use tokio::sync::mpsc;
 pub(crate) mod channels;
 #[cfg(test)]
 mod contract;
+mod fair;
 pub(crate) mod measured;
 pub(crate) mod redis;
 pub(crate) mod sqlite;
@@ -95,11 +96,16 @@ pub(crate) struct Member {
 pub(crate) enum Guard {
     /// The record is in this state; `None`: it is absent.
     Version { record: String, version: Option<Version> },
-    /// The set has fewer members than this.
-    Fewer { set: String, than: u32 },
+    /// The set has fewer members than this, of those with a score of `min` or more.
+    Fewer { set: String, min: u64, than: u32 },
     /// The bucket still has room for one, by the generic cell rate algorithm: `burst` at once,
     /// then one each `interval` milliseconds. Taken from when the batch is applied.
     Rate { bucket: String, interval: Millis, burst: u32 },
+    /// A sender's share of a bucket: `taken` counts what one sender has taken, up to `most`, and
+    /// forgets one each `forget` milliseconds. It must be no more than twice what is left in
+    /// `bucket`, which has this `interval` and `burst`. So senders who took little still find room
+    /// when others have taken much.
+    Share { taken: String, forget: Millis, most: u32, bucket: String, interval: Millis, burst: u32 },
 }
 
 /// What a batch changes.
@@ -115,6 +121,14 @@ pub(crate) enum Write {
         set: String,
         member: String,
         score: u64,
+    },
+    /// Adds a member to the fair queue `queue`; see `fair.rs`. `rounds` is the queue's second set.
+    /// `flow`: `None` for a member that belongs to the current round.
+    Enqueue {
+        queue: String,
+        rounds: String,
+        member: String,
+        flow: Option<Flow>,
     },
     Remove {
         set: String,
@@ -140,6 +154,14 @@ pub(crate) enum Write {
         topic: String,
         payload: Bytes,
     },
+}
+
+/// Whose turn it is in a fair queue: each flow is served once a round, and each group of flows first
+/// of all once a round.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Flow {
+    pub(crate) id: String,
+    pub(crate) group: String,
 }
 
 /// A set of guards and writes, applied together or not at all.

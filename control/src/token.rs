@@ -7,6 +7,7 @@ use crate::{
     key::{Caller, Role},
     known_folders,
     limits::Limits,
+    link_limits::LinkLimits,
     names::{self, Due, InFolder},
     refusal::Refusal,
     route,
@@ -41,6 +42,8 @@ pub(crate) struct Options {
     pub(crate) greeting: String,
     pub(crate) context: String,
     pub(crate) allowed_origins: Vec<String>,
+    #[serde(default, skip_serializing_if = "LinkLimits::is_default")]
+    pub(crate) limits: LinkLimits,
 }
 
 /// A token's record.
@@ -123,7 +126,7 @@ impl Order {
     }
 
     fn check_options(&self) -> Result<(), Refusal> {
-        let Options { name, greeting, context, allowed_origins } = &self.options;
+        let Options { name, greeting, context, allowed_origins, limits } = &self.options;
         for (what, text, most) in
             [("name", name, 100), ("greeting", greeting, 4_000), ("context", context, 16_000)]
         {
@@ -136,6 +139,7 @@ impl Order {
             return Err(Refusal::Invalid(why));
         }
         allowed_origins.iter().try_for_each(|origin| check_origin(origin))?;
+        limits.check()?;
         if self.lifetime.is_some_and(|lifetime| lifetime.is_zero()) {
             return Err(Refusal::invalid("a lifetime must be longer than 0"));
         }

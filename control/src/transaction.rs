@@ -8,10 +8,10 @@
 
 use crate::{
     fence,
-    limits::Limits,
+    limits::{Limits, Rate},
     names::{self, Due, Set},
     refusal::Refusal,
-    store::{self, Batch, Found, Guard, Order, Partition, Read, Version, Write},
+    store::{self, Batch, Flow, Found, Guard, Order, Partition, Read, Version, Write},
     time::Time,
 };
 use bytes::Bytes;
@@ -190,19 +190,32 @@ impl<'a> Tx<'a> {
         self.known.0.get(&read).ok_or_else(|| Stop::Missing(vec![read]))
     }
 
-    /// Refuses the batch if the set has this many members already.
-    pub(crate) fn limit_members<M>(&mut self, set: &Set<M>, most: u32, refusal: Refusal) {
-        self.bounds.push(Guard::Fewer { set: set.name.clone(), than: most });
+    /// Refuses the batch if the set has this many members already, of those with a score of `min`
+    /// or more.
+    pub(crate) fn limit_members<M>(
+        &mut self,
+        set: &Set<M>,
+        min: impl Into<u64>,
+        most: u32,
+        refusal: Refusal,
+    ) {
+        self.bounds.push(Guard::Fewer { set: set.name.clone(), min: min.into(), than: most });
         self.full.insert(set.name.clone(), refusal);
     }
 
-    /// Takes one from a bucket that allows `per_minute`; more than one a millisecond is no limit.
-    pub(crate) fn limit_rate(&mut self, bucket: String, per_minute: u32) {
-        let interval = 60_000 / u64::from(per_minute.max(1));
-        if interval == 0 {
-            return;
+    /// Takes one from a bucket.
+    pub(crate) fn limit_rate(&mut self, bucket: String, rate: Rate) {
+        if let Some(interval) = rate.interval() {
+            self.bounds.push(Guard::Rate { bucket, interval, burst: rate.burst });
         }
-        self.bounds.push(Guard::Rate { bucket, interval, burst: per_minute });
+    }
+
+    /// Limits one sender's share of a bucket; see [`Guard::Share`].
+    pub(crate) fn limit_share(&mut self, taken: String, memory: Rate, bucket: String, rate: Rate) {
+        if let (Some(forget), Some(interval)) = (memory.interval(), rate.interval()) {
+            let (most, burst) = (memory.burst, rate.burst);
+            self.bounds.push(Guard::Share { taken, forget, most, bucket, interval, burst });
+        }
     }
 
     pub(crate) fn put<T: Record>(&mut self, id: &T::Id, value: &T) -> Decision<()> {
@@ -244,6 +257,18 @@ impl<'a> Tx<'a> {
     pub(crate) fn add<M: Display>(&mut self, set: &Set<M>, member: &M, score: impl Into<u64>) {
         let (set, member, score) = (set.name.clone(), member.to_string(), score.into());
         self.writes.push(Write::Add { set, member, score });
+    }
+
+    /// Adds a member to a fair queue.
+    pub(crate) fn enqueue<M: Display>(
+        &mut self,
+        queue: &Set<M>,
+        rounds: &Set<String>,
+        member: &M,
+        flow: Option<Flow>,
+    ) {
+        let (queue, rounds) = (queue.name.clone(), rounds.name.clone());
+        self.writes.push(Write::Enqueue { queue, rounds, member: member.to_string(), flow });
     }
 
     pub(crate) fn remove<M: Display>(&mut self, set: &Set<M>, member: &M) {

@@ -16,11 +16,13 @@ use crate::{
     time::Time,
     token::Kind,
     transaction::{Decision, Record, Tx},
+    visitor::Visitor,
 };
 use arizuko_proto::public_id;
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
+mod caps;
 pub(crate) mod deadlines;
 pub(crate) mod end;
 pub(crate) mod exchange;
@@ -59,6 +61,9 @@ pub(crate) struct Turn {
     /// Whether the messages so far stay when the next attempt begins.
     #[serde(default, skip_serializing_if = "is_default")]
     pub(crate) keep: bool,
+    /// When it enters its folder's queue again, if its agent has just lost it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) back_at: Option<Time>,
     /// When an agent first added a frame.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) first_frame_at: Option<Time>,
@@ -75,6 +80,9 @@ pub(crate) struct Origin {
     pub(crate) jid: String,
     /// `visitor`, or a webhook's source. Empty where the agent spoke first.
     pub(crate) sender: String,
+    /// Where the visitor is, until the turn ends.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) visitor: Option<Visitor>,
     /// The W3C trace context of the post, or empty.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub(crate) traceparent: String,
@@ -230,11 +238,17 @@ impl Turn {
         Some(hold)
     }
 
-    /// Removes it from its session, from its queue, and from its token's open turns.
+    /// Removes it from its session, from its queue, and from the open turns of its token and
+    /// visitor.
     fn release(&mut self, tx: &mut Tx<'_>, notice: Option<Notice>) {
         self.leave_running(tx, notice);
-        queue::leave(tx, &self.place.folder, &self.id);
-        tx.remove(&names::open_turns(&self.origin.token), &self.id);
+        queue::leave(tx, self);
+        let token = &self.origin.token;
+        tx.remove(&names::open_turns(token), &self.id);
+        for hash in self.origin.visitor.iter().flat_map(Visitor::counted) {
+            tx.remove(&names::open_turns_from(token, hash), &self.id);
+        }
+        self.origin.visitor = None;
         tx.unschedule(&Due::Turn(self.id.clone()));
     }
 

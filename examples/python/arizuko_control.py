@@ -25,6 +25,8 @@ AWAY = ("UNAVAILABLE", "DEADLINE_EXCEEDED")
 OPTIONS = [
     ("grpc.keepalive_time_ms", 10_000),
     ("grpc.keepalive_timeout_ms", 5_000),
+    # A webhook's body can have 16 MiB.
+    ("grpc.max_receive_message_length", 20 << 20),
     # Otherwise a new channel would wait for the back-off of an earlier one.
     ("grpc.use_local_subchannel_pool", 1),
 ]

@@ -63,8 +63,8 @@ pub struct Options {
     #[arg(long, env = "ARIZUKO_CHAT_BODY_BYTES", default_value_t = 256 * 1024)]
     pub chat_body_bytes: usize,
 
-    /// Largest request body under /hook, in bytes.
-    #[arg(long, env = "ARIZUKO_HOOK_BODY_BYTES", default_value_t = 1024 * 1024)]
+    /// Largest request body under /hook, in bytes; at most 16 MiB. Control has the same limit.
+    #[arg(long, env = "ARIZUKO_HOOK_BODY_BYTES", default_value_t = 4 << 20)]
     pub hook_body_bytes: usize,
 
     /// How often an event stream without other events sends a comment. Choose less than the idle

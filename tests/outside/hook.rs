@@ -1,6 +1,8 @@
 //! `/hook/{token}`: webhooks reach the agent byte for byte.
 
 use arizuko_tests::prelude::*;
+use futures_util::future::join_all;
+use std::collections::HashSet;
 
 #[apply(every_stack)]
 async fn a_body_of_any_type_reaches_the_agent_verbatim(stack: Stack) {
@@ -154,15 +156,58 @@ async fn a_webhooks_source_and_suffix_are_distinct(stack: Stack) {
 }
 
 #[apply(every_stack)]
-async fn a_body_that_is_too_large_is_refused(stack: Stack) {
-    let hook = stack.caller(&stack.issue_hook("acme", "github", "").await, A);
-    let mut agent = stack.attach("acme", B).await;
-    let largest = vec![0xff; 1 << 20];
-    hook.post("application/octet-stream", largest.clone()).await.expect(202);
-    assert!(
-        agent.offered().await.content == largest,
-        "a body of 1 MiB that is not text arrives whole"
-    );
-    hook.post("application/octet-stream", vec![0; (1 << 20) + 1]).await.refused(413, "TOO_LARGE");
-    hook.post("application/octet-stream", vec![0; 4 << 20]).await.refused(413, "TOO_LARGE");
+async fn a_body_that_is_too_large_is_refused(kind: Kind) {
+    for (most, settings) in [
+        (4 << 20, &[] as &[_]),
+        (16 << 20, &[("ARIZUKO_HOOK_BYTES", "16777216"), ("ARIZUKO_HOOK_BODY_BYTES", "16777216")]),
+    ] {
+        let stack = Stack::with(kind, settings).await;
+        let hook = stack.caller(&stack.issue_hook("acme", "github", "").await, A);
+        let mut agent = stack.attach("acme", B).await;
+        let largest = vec![0xff; most];
+        hook.post("application/octet-stream", largest.clone()).await.expect(202);
+        let content = agent.offered().await.content;
+        assert!(content == largest, "a body of {most} bytes that is not text arrives whole");
+        let larger = hook.post("application/octet-stream", vec![0; most + 1]).await;
+        let told = larger.refused(413, "TOO_LARGE").json()["detail"].to_string();
+        assert!(told.contains(&most.to_string()), "{told}");
+    }
+}
+
+#[apply(embedded_and_pair)]
+async fn a_burst_of_deliveries_loses_none(stack: Stack) {
+    let link = stack.issue_hook("acme", "ci", "").await;
+    let deliver = |number: usize| {
+        let hook = stack.caller(&link, BOTH[number % 2]);
+        async move { hook.post("text/plain", number.to_string()).await.posted().turn }
+    };
+    let turns: HashSet<_> = join_all((0..100).map(deliver)).await.into_iter().collect();
+    let mut agent = stack.session(B, hello("acme", 4)).await;
+    let mut seen = HashSet::new();
+    for _ in 0..100 {
+        let held = agent.turn().await;
+        seen.insert(held.turn.turn_id.clone());
+        agent.answer(held, "built").await;
+        agent.credit(1).await;
+    }
+    assert_eq!(seen, turns);
+}
+
+#[apply(embedded_and_pair)]
+async fn a_webhook_has_limits_of_its_own(stack: Stack) {
+    let issue = async |source: &str, flags: &[&str]| {
+        let arguments = [&["token", "issue", "acme", "hook", source], flags].concat();
+        let issued = stack.arizuko(&arguments).await.expect(0);
+        let token = issued.out.trim().rsplit('/').next().unwrap_or_default().to_owned();
+        BOTH.map(|gateway| stack.at(gateway, &format!("/hook/{token}")))
+    };
+    let refused = async |hooks: &[Visitor; 2], taken: usize, reason: &str| {
+        for number in 0..taken {
+            hooks[number % 2].post("text/plain", "x").await.posted();
+        }
+        assert!(hooks[0].post("text/plain", "x").await.refused(429, reason).retry_after() >= 1);
+    };
+    refused(&issue("slow", &["--rate", "5/h"]).await, 5, "RATE_LIMITED").await;
+    refused(&issue("short", &["--rate", "5/h", "--burst", "2"]).await, 2, "RATE_LIMITED").await;
+    refused(&issue("few", &["--max-open-turns", "4"]).await, 4, "TOO_MANY_TURNS").await;
 }

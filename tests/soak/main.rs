@@ -17,13 +17,12 @@ use tokio::sync::watch;
 const VISITORS: usize = 12;
 const AGENTS: usize = 3;
 
-const SETTINGS: [(&str, &str); 7] = [
+const SETTINGS: [(&str, &str); 6] = [
     ("ARIZUKO_LEASE", "3s"),
     ("ARIZUKO_AGENT_HEARTBEAT", "500ms"),
     ("ARIZUKO_ATTEMPTS", "1000"),
     ("ARIZUKO_LINK_RATE", "60000"),
     ("ARIZUKO_ADDRESS_RATE", "60000"),
-    ("ARIZUKO_LINK_TURNS", "1000"),
     ("ARIZUKO_RECHECK", "300s"),
 ];
 

@@ -217,6 +217,8 @@ impl Stack {
     /// One of our programs with this stack's settings.
     pub fn program(&self, name: &str) -> Command {
         let mut program = self.folder.program(name);
+        // All of a test's visitors are at one address.
+        program.env("ARIZUKO_ADDRESS_TURNS", "1000");
         program.envs(self.settings.iter().map(|(name, value)| (name, value)));
         program
     }

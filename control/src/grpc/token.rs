@@ -133,8 +133,9 @@ fn unless_empty(text: String) -> Option<String> {
 
 /// Reads a link's options and its lifetime.
 fn options(options: Option<v1::LinkOptions>) -> Result<(Options, Option<Duration>), Refusal> {
-    let v1::LinkOptions { name, greeting, context, allowed_origins, lifetime } =
+    let v1::LinkOptions { name, greeting, context, allowed_origins, lifetime, limits } =
         options.unwrap_or_default();
     let lifetime = wire::parse_duration(lifetime)?;
-    Ok((Options { name, greeting, context, allowed_origins }, lifetime))
+    let limits = wire::parse_limits(limits.unwrap_or_default())?;
+    Ok((Options { name, greeting, context, allowed_origins, limits }, lifetime))
 }

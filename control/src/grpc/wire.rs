@@ -3,6 +3,7 @@
 use crate::{
     frame::{self, Body, Frame, Outcome, Transcript},
     ids::TurnId,
+    link_limits::{LinkLimits, MessageRate},
     refusal::Refusal,
     time::Time,
     token::{Kind, Token},
@@ -73,11 +74,35 @@ pub(super) fn token(token: Token) -> v1::Token {
             context: token.options.context,
             allowed_origins: token.options.allowed_origins,
             lifetime: None,
+            limits: (!token.options.limits.is_default()).then(|| limits(token.options.limits)),
         }),
         created_at: Some(timestamp(token.created_at)),
         expires_at: token.expires_at.map(timestamp),
         created_by: token.created_by.to_string(),
     }
+}
+
+fn limits(limits: LinkLimits) -> v1::LinkLimits {
+    let rate = limits.rate.map(|rate| v1::Rate { count: rate.count, per: duration(rate.per) });
+    v1::LinkLimits {
+        rate,
+        burst: limits.burst.unwrap_or_default(),
+        max_open_turns: limits.max_open_turns.unwrap_or_default(),
+    }
+}
+
+/// Parses a link's own limits.
+///
+/// # Errors
+/// [`Refusal::Invalid`] for a negative duration.
+pub(super) fn parse_limits(limits: v1::LinkLimits) -> Result<LinkLimits, Refusal> {
+    let v1::LinkLimits { rate, burst, max_open_turns } = limits;
+    let rate = rate.map(|v1::Rate { count, per }| {
+        Ok(MessageRate { count, per: parse_duration(per)?.unwrap_or_default() })
+    });
+    let own = |value: u32| (value > 0).then_some(value);
+    let (burst, max_open_turns) = (own(burst), own(max_open_turns));
+    Ok(LinkLimits { rate: rate.transpose()?, burst, max_open_turns })
 }
 
 /// Returns the visitor's message of a turn.

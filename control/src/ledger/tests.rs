@@ -217,7 +217,7 @@ async fn a_full_set_refuses_with_the_refusal_of_its_own_limit() {
     let (_folder, ledger) = troubled(Duration::ZERO, 0).await;
     let add = |tx: &mut Tx<'_>| {
         let refusal = Refusal::invalid("the set is full");
-        tx.limit_members(&names::due(), 1, refusal);
+        tx.limit_members(&names::due(), 0_u64, 1, refusal);
         let item = Due::Unknown(u64::from_le_bytes(tx.random()).to_string());
         tx.schedule(&item, tx.now);
         Ok(())

@@ -32,8 +32,8 @@ function guard.v() -- a record's version; empty: absent
 end
 
 function guard.f() -- a set with fewer members
-  local index, than = take(), tonumber(take())
-  if not refusal and redis.call('ZCARD', KEYS[tonumber(index)]) >= than then
+  local index, min, than = take(), take(), tonumber(take())
+  if not refusal and redis.call('ZCOUNT', KEYS[tonumber(index)], min, '+inf') >= than then
     refusal = {'full', index, 0}
   end
 end
@@ -47,6 +47,19 @@ function guard.r() -- a rate, by the generic cell rate algorithm
     refusal = refusal or {'limited', index, room_at - now}
   end
   buckets[#buckets + 1] = {bucket, full_at}
+end
+
+function guard.s() -- a sender's share of a bucket
+  local taken, forget, most = key(), tonumber(take()), tonumber(take())
+  local index, interval, burst = take(), tonumber(take()), tonumber(take())
+  local full_at = tonumber(redis.call('GET', KEYS[tonumber(index)]) or 0)
+  local left = math.max(burst * interval - math.max(full_at - now, 0), 0)
+  local taken_at = math.max(tonumber(redis.call('GET', taken) or 0), now)
+  local wait = math.ceil((taken_at - now) * interval / (2 * forget)) - left
+  if wait > 0 then
+    refusal = refusal or {'limited', index, wait}
+  end
+  buckets[#buckets + 1] = {taken, math.min(taken_at + forget, now + most * forget)}
 end
 
 local write = {}
@@ -63,6 +76,30 @@ end
 function write.a() -- add to a set
   local set, score, member = key(), take(), take()
   redis.call('ZADD', set, score, member)
+end
+
+function write.e() -- add to a fair queue; the arithmetic is explained in fair.rs
+  local queue, rounds, length, last = key(), key(), tonumber(take()), tonumber(take())
+  local member, flow, group = take(), take(), take()
+  local current = 0
+  local first = redis.call('ZRANGE', queue, 0, 0, 'WITHSCORES')[2]
+  if first then
+    current = math.max(math.floor((tonumber(first) + length / 4 * 3 - now) / length), 0)
+    redis.call('ZREMRANGEBYSCORE', rounds, '-inf', current)
+  else
+    redis.call('DEL', rounds)
+  end
+  local round, arrived = current, now
+  if flow ~= '' then
+    local next_round = tonumber(redis.call('ZSCORE', rounds, flow) or 0)
+    round = math.min(math.max(current, next_round), last)
+    local next_of_group = tonumber(redis.call('ZSCORE', rounds, group) or 0)
+    if next_of_group <= round then
+      arrived = math.max(now - length / 2, 0)
+    end
+    redis.call('ZADD', rounds, 'GT', round + 1, flow, round + 1, group)
+  end
+  redis.call('ZADD', queue, string.format('%.0f', arrived + round * length), member)
 end
 
 function write.x() -- remove from a set

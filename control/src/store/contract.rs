@@ -7,10 +7,15 @@ use super::{
 use std::{collections::HashMap, time::Duration};
 use tokio::{sync::mpsc, time::timeout};
 
+mod fair;
 mod histories;
 mod server;
 mod steps;
 
+use fair::{
+    a_fair_queue_serves_each_flow_once_a_round, a_quiet_group_comes_first_in_its_round,
+    a_senders_share_is_what_the_others_leave,
+};
 use server::Server;
 use steps::{add, append, apply, at, batch, log, ordered, put, record, set};
 
@@ -40,7 +45,10 @@ on_both!(
     a_conflict_changes_nothing_and_tells_what_is,
     a_guard_on_a_set_counts_its_members,
     a_rate_lets_a_burst_through_and_then_one_an_interval,
+    a_senders_share_is_what_the_others_leave,
     a_set_is_in_the_order_of_its_scores,
+    a_fair_queue_serves_each_flow_once_a_round,
+    a_quiet_group_comes_first_in_its_round,
     a_log_is_read_from_any_place_and_trimmed_from_the_start,
     a_delete_takes_records_sets_and_logs,
     a_record_past_its_lifetime_may_be_collected,
@@ -89,7 +97,8 @@ async fn a_conflict_changes_nothing_and_tells_what_is(store: &dyn Store) {
 }
 
 async fn a_guard_on_a_set_counts_its_members(store: &dyn Store) {
-    let fewer = |than| Guard::Fewer { set: "s".to_owned(), than };
+    let fewer_from = |min, than| Guard::Fewer { set: "s".to_owned(), min, than };
+    let fewer = |than| fewer_from(0, than);
     assert_eq!(
         apply(store, batch(1, vec![fewer(1)], vec![add("s", "a", 1)])).await,
         Commit::Applied
@@ -97,9 +106,11 @@ async fn a_guard_on_a_set_counts_its_members(store: &dyn Store) {
     let full = Commit::Full { set: "s".to_owned() };
     assert_eq!(apply(store, batch(2, vec![fewer(1)], vec![add("s", "b", 1)])).await, full);
     assert_eq!(
-        apply(store, batch(3, vec![fewer(2)], vec![add("s", "b", 1)])).await,
+        apply(store, batch(3, vec![fewer(2)], vec![add("s", "b", 5)])).await,
         Commit::Applied
     );
+    assert_eq!(apply(store, batch(4, vec![fewer_from(5, 1)], vec![])).await, full);
+    assert_eq!(apply(store, batch(5, vec![fewer_from(6, 1)], vec![])).await, Commit::Applied);
 }
 
 async fn a_rate_lets_a_burst_through_and_then_one_an_interval(store: &dyn Store) {

@@ -1,5 +1,5 @@
-//! A turn's timers: until when it has to be accepted, when the next step of its escalation is
-//! taken, and when it ends. Each turn has one due item, at the soonest timer.
+//! A turn's timers: until when it has to be accepted, when it is queued again, when the next step of
+//! its escalation is taken, and when it ends. Each turn has one due item, at the soonest timer.
 
 use super::Turn;
 use crate::{
@@ -20,13 +20,16 @@ pub(super) enum Timer {
     Escalation,
     /// The agent that got the turn must accept it.
     Acceptance,
+    /// The turn enters its folder's queue again.
+    Return,
 }
 
 impl Turn {
     /// Schedules the soonest of its timers.
     pub(super) fn schedule(&self, tx: &mut Tx<'_>) {
-        let soonest = [self.accept_by(), self.silent_until(), self.escalation.unfinished_until];
-        let at = soonest.into_iter().flatten().fold(self.deadline, Time::min);
+        let escalation = [self.silent_until(), self.escalation.unfinished_until];
+        let soonest = [self.accept_by(), self.back_at].into_iter().chain(escalation);
+        let at = soonest.flatten().fold(self.deadline, Time::min);
         tx.schedule(&Due::Turn(self.id.clone()), at);
     }
 
@@ -39,6 +42,8 @@ impl Turn {
             Some(Timer::Escalation)
         } else if is_past(self.accept_by()) {
             Some(Timer::Acceptance)
+        } else if is_past(self.back_at) {
+            Some(Timer::Return)
         } else {
             None
         }

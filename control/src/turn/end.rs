@@ -127,8 +127,7 @@ fn queue_next(tx: &mut Tx<'_>, conversation: &mut Conversation) -> Decision<()> 
     while let Some(id) = conversation.open.first() {
         if let Some(next) = tx.get::<Turn>(id)? {
             if next.is_queued() {
-                let (folder, since, now) = (&next.place.folder, next.origin.created_at, tx.now);
-                queue::enter(tx, folder, &next.id, since, now);
+                queue::enter(tx, &next);
             }
             return Ok(());
         }

@@ -109,16 +109,17 @@ fn move_to(
     // An agent that hands it off gets an answer; an agent that loses it gets a notice.
     let notice = handoff.escalated.then(|| turn.lost(event));
     turn.leave_running(tx, notice);
-    queue::leave(tx, &turn.place.folder, &turn.id);
+    queue::leave(tx, turn);
     queue::wake(tx, &turn.place.folder);
     turn.place.folder = to;
+    turn.back_at = None;
     turn.place.handoff = Some(handoff);
     turn.place.moves += 1;
     turn.place.spoke = false;
     turn.keep = true;
     turn.strikes = 0;
     if conversation.is_first(&turn.id) {
-        queue::enter(tx, &turn.place.folder, &turn.id, turn.origin.created_at, tx.now);
+        queue::enter(tx, turn);
     }
     turn.schedule(tx);
     exchange.store(tx).map(drop)

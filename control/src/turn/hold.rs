@@ -20,11 +20,11 @@ use crate::{
 /// How many turns of a queue a claim looks at, in case the first ones have left it.
 const CANDIDATES: u32 = 4;
 
-/// Delivers the turn that has waited longest in the queue of the session's folder.
+/// Delivers the first turn in the queue of the session's folder.
 pub(crate) fn claim(tx: &mut Tx<'_>, speaker: &Speaker) -> Decision<Option<Turn>> {
     let session = speaker.session(tx)?;
     let queue = names::queue(&session.folder);
-    for (id, _) in tx.members(&queue, 0..=tx.now.into(), CANDIDATES)? {
+    for (id, _) in tx.members(&queue, 0..=u64::MAX, CANDIDATES)? {
         let turn = tx.get_tracked::<Turn>(&id)?;
         // It may have moved to another folder since the set was read.
         let Some(turn) = turn.filter(|turn| turn.waits_for(&session.folder)) else {
@@ -74,7 +74,8 @@ fn deliver(tx: &mut Tx<'_>, session: &Session, mut turn: Tracked<Turn>) -> Decis
     if session.person {
         observe::add_for_person(tx, &turn)?;
     }
-    queue::leave(tx, &turn.place.folder, &turn.id);
+    turn.back_at = None;
+    queue::leave(tx, &turn);
     tx.add(&names::held(&session.id), &turn.id, tx.now);
     turn.schedule(tx);
     if (turn.attempt > 1 || turn.keep)
@@ -121,10 +122,22 @@ pub(super) fn requeue(
     // The next agent must not repeat what a person has said.
     turn.keep |= hold.is_some_and(|hold| hold.person.is_some());
     turn.await_first_frame_again(tx.now);
+    if at > tx.now {
+        turn.back_at = Some(at);
+    } else {
+        queue::enter_again(tx, &turn);
+    }
     turn.schedule(tx);
-    queue::enter(tx, &turn.place.folder, &turn.id, turn.origin.created_at, at);
     turn.store(tx, &turn.id)?;
     turn.tell(tx, "requeued", why)
+}
+
+/// Puts a turn whose time has come back into its folder's queue.
+pub(super) fn bring_back(tx: &mut Tx<'_>, mut turn: Tracked<Turn>) -> Decision<()> {
+    turn.back_at = None;
+    queue::enter_again(tx, &turn);
+    turn.schedule(tx);
+    turn.store(tx, &turn.id)
 }
 
 #[cfg(test)]
@@ -184,7 +197,7 @@ mod tests {
         let queue = Read::Set {
             set: names::queue(&before).name,
             min: 0,
-            max: 5,
+            max: u64::MAX,
             limit: CANDIDATES,
             order: Order::LowestFirst,
         };

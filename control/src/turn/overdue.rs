@@ -6,7 +6,7 @@ use super::{
     end::{Ending, end},
     exchange::Exchange,
     handoff,
-    hold::requeue_with_strike,
+    hold::{bring_back, requeue_with_strike},
     input::Input,
     reply::REDELIVERY_DELAY,
 };
@@ -34,6 +34,7 @@ pub(crate) fn check(tx: &mut Tx<'_>, id: &TurnId) -> Decision<()> {
             let at = tx.now + REDELIVERY_DELAY;
             requeue_with_strike(tx, turn, "it was not accepted in time", at)
         }
+        Some(Timer::Return) => bring_back(tx, turn),
         None => {
             turn.schedule(tx);
             Ok(())

@@ -1,7 +1,7 @@
 //! Takes a message: the one place where a visitor's turn begins and its folder is decided.
 
 use super::{
-    Escalation, Origin, Place, State, Turn, deadlines,
+    Escalation, Origin, Place, State, Turn, caps, deadlines,
     end::end_new,
     exchange::Exchange,
     frames::FrameWriter,
@@ -18,17 +18,15 @@ use crate::{
     names, queue,
     refusal::Refusal,
     route::{self, Mode, Route},
-    secret::hash,
     time::Time,
     token::{Kind, Token},
     transaction::{Decision, Tracked, Tx},
+    visitor::Visitor,
 };
 
 /// The fewest characters in the idempotency key of a chat message that begins a conversation:
 /// whoever guesses the key is let into the conversation.
 const MIN_KEY: usize = 22;
-/// How many hexadecimal digits of an address's hash name its rate bucket.
-const ADDRESS_DIGITS: usize = 16;
 
 /// A message on its way in.
 #[derive(Clone, Debug)]
@@ -69,13 +67,19 @@ pub(crate) fn post(tx: &mut Tx<'_>, token: &Token, post: &Post) -> Decision<Post
         return posted(turn);
     }
     let (mut conversation, head) = conversation(tx, token, post.conversation.as_ref())?;
-    limit(tx, token, post, &conversation)?;
+    let visitor = match token.kind {
+        Kind::Chat => Visitor::at(&token.id, &post.client_address),
+        Kind::Hook => None,
+    };
+    caps::limit_rates(tx, token, visitor.as_ref());
+    caps::check_conversation(tx, token, &conversation)?;
 
     let route = route::resolve(tx, &token.jid, &token.folder)?;
     let (mode, observe_for) = (route.mode(), route.route.observe_for);
     conversation.active_at = tx.now;
     let mut turn = begin(tx, token, id, &conversation, &route.route);
     turn.origin.traceparent.clone_from(&post.traceparent);
+    turn.origin.visitor = visitor;
     let mut frames = FrameWriter::begin(turn.id.clone(), turn.conversation.clone(), head);
     let body = Body::User { id: turn.user_message(), content: text.clone() };
     turn.first_seq = frames.append_message(tx, body)?;
@@ -90,7 +94,7 @@ pub(crate) fn post(tx: &mut Tx<'_>, token: &Token, post: &Post) -> Decision<Post
         context: Context::default(),
     };
     match mode {
-        Mode::Trigger => trigger(tx, &mut exchange, &mut input)?,
+        Mode::Trigger => trigger(tx, token, &mut exchange, &mut input)?,
         Mode::Observe => {
             let Exchange { turn, conversation, .. } = &mut exchange;
             observe::observe(tx, turn, conversation, size(post), observe_for)?;
@@ -126,33 +130,22 @@ fn conversation(
     Ok((Tracked::new(conversation), head))
 }
 
-/// Limits the open turns of the conversation, and the rates of the link and of the address.
-fn limit(tx: &mut Tx<'_>, token: &Token, post: &Post, conversation: &Conversation) -> Decision<()> {
-    if conversation.open.len() >= tx.limits.conversation_turns as usize {
-        return Err(Refusal::TooManyTurns { of: "conversation" }.into());
-    }
-    tx.limit_rate(names::link_rate(&token.id), tx.limits.link_rate);
-    if !post.client_address.is_empty() {
-        let address = hash(format!("{} {}", token.id, post.client_address));
-        let bucket = names::address_rate(&token.id, &address[..ADDRESS_DIGITS]);
-        tx.limit_rate(bucket, tx.limits.address_rate);
-    }
-    Ok(())
-}
-
 /// Opens the turn for its folder's agents.
-fn trigger(tx: &mut Tx<'_>, exchange: &mut Exchange, input: &mut Input) -> Decision<()> {
+fn trigger(
+    tx: &mut Tx<'_>,
+    token: &Token,
+    exchange: &mut Exchange,
+    input: &mut Input,
+) -> Decision<()> {
     let Exchange { turn, conversation, .. } = exchange;
     turn.place.handoff = conversation.handoff.take();
     input.context = observe::take(tx, turn, conversation)?;
-    let open = names::open_turns(&turn.origin.token);
-    tx.limit_members(&open, tx.limits.link_turns, Refusal::TooManyTurns { of: "link" });
-    tx.add(&open, &turn.id, tx.now);
+    caps::limit_open_turns(tx, token, turn);
     conversation.open.push(turn.id.clone());
     turn.await_step(input.plan.steps.first());
     turn.schedule(tx);
     if conversation.open.len() == 1 {
-        queue::enter(tx, &turn.place.folder, &turn.id, tx.now, tx.now);
+        queue::enter(tx, turn);
     }
     turn.tell(tx, "message", "")
 }
@@ -221,6 +214,7 @@ impl Turn {
             kind: token.kind,
             jid: token.jid.clone(),
             sender: token.source.clone().unwrap_or_else(|| "visitor".to_owned()),
+            visitor: None,
             traceparent: String::new(),
             unasked: false,
             created_at: now,
@@ -237,6 +231,7 @@ impl Turn {
             attempt: 0,
             strikes: 0,
             keep: false,
+            back_at: None,
             first_frame_at: None,
             first_seq: 0,
             state: State::Queued,

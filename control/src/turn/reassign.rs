@@ -119,11 +119,12 @@ pub(super) fn move_waiting(
             turn.place.handoff = conversation.handoff.take();
         }
         if to != turn.place.folder {
-            queue::leave(tx, &turn.place.folder, &id);
+            queue::leave(tx, &turn);
             turn.place.folder = to;
+            turn.back_at = None;
             turn.place.spoke = false;
             if conversation.is_first(&id) {
-                queue::enter(tx, &turn.place.folder, &id, turn.origin.created_at, tx.now);
+                queue::enter(tx, &turn);
             }
         }
         turn.store(tx, &id)?;

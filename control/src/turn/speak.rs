@@ -8,6 +8,7 @@ use crate::{
     frame::{Body, Message, Outcome},
     ids::{ConversationId, TurnId},
     jid::FolderName,
+    limits::Rate,
     names,
     refusal::Refusal,
     session,
@@ -42,7 +43,8 @@ pub(crate) fn speak(tx: &mut Tx<'_>, folder: &FolderName, speech: &Speech) -> De
         Repeated::Before(turn) => return Ok(*turn),
         Repeated::Not(repeat) => repeat,
     };
-    tx.limit_rate(names::speech_rate(&conversation.id), tx.limits.link_rate);
+    let rate = Rate::per_minute(tx.limits.speech_rate, None);
+    tx.limit_rate(names::speech_rate(&conversation.id), rate);
 
     let id = TurnId::new(tx.random());
     // Guarded to be absent: a commit that is sent twice finds its own turn.

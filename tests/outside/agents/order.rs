@@ -26,11 +26,7 @@ async fn two_messages_in_one_second_are_both_answered_in_order(stack: Stack) {
 
 #[apply(every_stack)]
 async fn each_of_many_messages_is_answered_once_and_in_order(kind: Kind) {
-    let settings = [
-        ("ARIZUKO_ADDRESS_RATE", "10000"),
-        ("ARIZUKO_LINK_RATE", "10000"),
-        ("ARIZUKO_LINK_TURNS", "1000"),
-    ];
+    let settings = [("ARIZUKO_ADDRESS_RATE", "10000"), ("ARIZUKO_LINK_RATE", "10000")];
     let stack = Stack::with(kind, &settings).await;
     let visitors = stack.visit_both("acme").await;
     let mut agents =

@@ -53,3 +53,45 @@ async fn list_takes_a_folder_and_revoke_a_jid_or_an_id(stack: Stack) {
     assert!(again.err.contains("no live token") && again.err.contains("token list"), "{again:?}");
     stack.visitor(&other, A).get("").await.expect(200);
 }
+
+#[apply(embedded)]
+async fn a_links_own_limits_apply_to_each_visitor_and_are_listed(kind: Kind) {
+    let stack = Stack::with(kind, &[("ARIZUKO_TRUSTED_PROXY", "127.0.0.0/8")]).await;
+    let issue = ["token", "issue", "acme", "chat"];
+    let flags = ["--rate", "20/m", "--burst", "4", "--max-open-turns", "3"];
+    let issued = stack.arizuko(&[&issue[..], &flags].concat()).await.expect(0);
+    let token = issued.out.trim().trim_end_matches('/').rsplit('/').next().unwrap_or_default();
+    let visitor = stack.at(A, &format!("/chat/{token}/"));
+    let say = async |address: &str| {
+        let request = visitor.request(Method::POST, "").header("x-forwarded-for", address);
+        send(request.json(&json!({"content": "x"}))).await
+    };
+    let mut agent = stack.attach("acme", A).await;
+    for address in ["192.0.2.1", "192.0.2.2"] {
+        for _ in 0..3 {
+            say(address).await.posted();
+        }
+        say(address).await.refused(429, "TOO_MANY_TURNS");
+        agent.answer_next("one is over").await;
+        say(address).await.posted();
+        for _ in 0..3 {
+            agent.answer_next("another is over").await;
+        }
+        say(address).await.refused(429, "RATE_LIMITED");
+    }
+    let listed = stack.arizuko(&["token", "list", "--json"]).await.expect(0).out;
+    let listed: Value = serde_json::from_str(&listed).expect("JSON");
+    let limits = json!({"rate": {"count": 20, "per": "60s"}, "burst": 4, "max_open_turns": 3});
+    assert_eq!(listed["tokens"][0]["options"]["limits"], limits, "{listed}");
+
+    for (flags, told) in [
+        (["--rate", "20"], "20/m"),
+        (["--rate", "0/m"], "at least 1"),
+        (["--rate", "2000/s"], "1000 a second"),
+        (["--burst", "0"], "1..=100000"),
+        (["--max-open-turns", "20000"], "1..=10000"),
+    ] {
+        let refused = stack.arizuko(&[&issue[..], &flags].concat()).await.expect(2);
+        assert!(refused.err.contains(told), "{refused:?}");
+    }
+}

@@ -59,7 +59,7 @@ async fn a_torn_write_is_dropped_when_the_file_is_opened_again(mut stack: Stack)
 
 #[apply(embedded)]
 async fn a_full_disk_takes_nothing_and_loses_nothing(kind: Kind) {
-    let mut stack = Stack::with(kind, &[("ARIZUKO_LINK_TURNS", "1000")]).await;
+    let mut stack = Stack::start(kind).await;
     let visitor = stack.visit("acme").await;
     let first = visitor.say("before").await;
     let size = |name: &str| fs::metadata(stack.data_dir().join(name)).expect("it is there");

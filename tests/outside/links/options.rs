@@ -1,7 +1,9 @@
 //! A link's options and lifetime, and the list of links.
 
 use super::issue::issue;
-use arizuko_proto::{v1::ListTokensRequest, v1::token_service_client::TokenServiceClient};
+use arizuko_proto::v1::{
+    LinkLimits, ListTokensRequest, Rate, token_service_client::TokenServiceClient,
+};
 use arizuko_tests::prelude::*;
 use std::collections::BTreeSet;
 
@@ -33,6 +35,24 @@ async fn options_are_checked_and_kept(stack: Stack) {
             "{seconds} s"
         );
     }
+    let second = prost_types::Duration { seconds: 1, nanos: 0 };
+    let rate = |count, per| LinkLimits { rate: Some(Rate { count, per }), ..LinkLimits::default() };
+    for limits in [
+        rate(0, Some(second)),
+        rate(1001, Some(second)),
+        rate(1, None),
+        rate(1, Some(prost_types::Duration { seconds: 86_401, nanos: 0 })),
+        rate(1, Some(prost_types::Duration { seconds: -1, nanos: 0 })),
+        LinkLimits { burst: 100_001, ..LinkLimits::default() },
+        LinkLimits { max_open_turns: 10_001, ..LinkLimits::default() },
+    ] {
+        let options = LinkOptions { limits: Some(limits), ..LinkOptions::default() };
+        assert_eq!(
+            issue(&stack, "acme", "", options).await,
+            Err(ErrorReason::Invalid),
+            "{limits:?}"
+        );
+    }
 
     let options = LinkOptions {
         name: "Name é".into(),
@@ -40,6 +60,7 @@ async fn options_are_checked_and_kept(stack: Stack) {
         context: "Context".into(),
         allowed_origins: vec!["https://acme.com".into()],
         lifetime: Some(prost_types::Duration { seconds: 3600, nanos: 0 }),
+        limits: Some(LinkLimits { burst: 30, max_open_turns: 5, ..rate(20, Some(second)) }),
     };
     stack.issue_with("acme", "support", options.clone()).await;
     let mut tokens = TokenServiceClient::new(stack.operator(B).await);

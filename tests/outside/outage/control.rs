@@ -27,9 +27,7 @@ async fn without_control_a_gateway_refuses_requests_and_recovers_later(mut stack
 
 #[apply(pair)]
 async fn one_control_of_two_is_enough(kind: Kind) {
-    let mut stack =
-        Stack::with(kind, &[("ARIZUKO_ADDRESS_RATE", "1000"), ("ARIZUKO_LINK_TURNS", "1000")])
-            .await;
+    let mut stack = Stack::with(kind, &[("ARIZUKO_ADDRESS_RATE", "1000")]).await;
     let visitors = stack.visit_both("acme").await;
     let before = visitors[0].say("before").await;
     for dead in BOTH {
@@ -57,15 +55,8 @@ async fn one_control_of_two_is_enough(kind: Kind) {
 
 #[apply(pair)]
 async fn a_change_at_one_gateway_shows_at_once_at_the_other(kind: Kind) {
-    let stack = Stack::with(
-        kind,
-        &[
-            ("ARIZUKO_ADDRESS_RATE", "1000"),
-            ("ARIZUKO_LINK_RATE", "1000"),
-            ("ARIZUKO_LINK_TURNS", "1000"),
-        ],
-    )
-    .await;
+    let stack =
+        Stack::with(kind, &[("ARIZUKO_ADDRESS_RATE", "1000"), ("ARIZUKO_LINK_RATE", "1000")]).await;
     let [here, there] = stack.visit_both("acme").await;
     let mut agent = stack.attach("acme", A).await;
     for round in 0..10 {

@@ -116,7 +116,7 @@ async fn a_folder_without_a_part_in_the_conversation_cannot_speak_or_read(stack:
 
 #[apply(every_stack)]
 async fn an_invalid_message_is_refused_with_a_reason(kind: Kind) {
-    let stack = Stack::with(kind, &[("ARIZUKO_LINK_RATE", "5")]).await;
+    let stack = Stack::with(kind, &[("ARIZUKO_SPEECH_RATE", "5")]).await;
     let link = stack.issue("acme").await;
     let posted = stack.visitor(&link, A).say("hello").await;
     let id = posted.conversation.as_str();

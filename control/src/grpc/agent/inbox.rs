@@ -28,7 +28,7 @@ pub(super) struct InboxView {
 
 #[derive(PartialEq)]
 struct Listed {
-    /// Turns, by the time from which they may be delivered.
+    /// Turns, by their places in the queue.
     waiting: Vec<(TurnId, u64)>,
     /// Conversations, by the time of their assignment.
     open: Vec<(ConversationId, u64)>,
@@ -42,9 +42,7 @@ impl InboxView {
         folder: &FolderName,
     ) -> Result<Option<v1::Inbox>, Error> {
         let (ledger, partition) = (&control.ledger, control.partition(folder));
-        let waiting = ledger
-            .members(partition, &names::queue(folder), 0..=ledger.now().into(), SHOWN)
-            .await?;
+        let waiting = ledger.members(partition, &names::queue(folder), 0..=u64::MAX, SHOWN).await?;
         let assigned = names::assigned(folder);
         let mut open = ledger.last_members(partition, &assigned, u64::MAX, SHOWN).await?;
         open.reverse();
@@ -70,17 +68,19 @@ async fn turns(
     let ids = waiting.iter().map(|(id, _)| id);
     let turns = ledger.records::<Turn>(partition, ids.clone()).await?;
     let inputs = ledger.records::<Input>(partition, ids).await?;
-    let turns = turns.into_iter().zip(inputs).filter_map(|(turn, input)| {
-        let (turn, input) = (turn?, input?);
+    let mut turns: Vec<_> =
+        turns.into_iter().zip(inputs).filter_map(|(turn, input)| Some((turn?, input?))).collect();
+    turns.sort_by_key(|(turn, _)| turn.origin.created_at);
+    let turns = turns.into_iter().map(|(turn, input)| {
         let content = input.content.into_bytes();
         let text = String::from_utf8_lossy(&content);
-        Some(v1::InboxTurn {
+        v1::InboxTurn {
             turn_id: turn.id.to_string(),
             conversation: turn.conversation.to_string(),
             jid: turn.origin.jid,
             preview: text.chars().take(PREVIEW).collect(),
             created_at: Some(wire::timestamp(turn.origin.created_at)),
-        })
+        }
     });
     Ok(turns.collect())
 }

@@ -1,7 +1,7 @@
 //! Applies random histories to both stores and compares them after every step.
 
-use super::{Server, Sqlite};
-use crate::store::{Batch, Commit, Found, Guard, Order, Read, Store, Version, Write};
+use super::{Server, Sqlite, put};
+use crate::store::{Batch, Commit, Flow, Found, Guard, Order, Read, Store, Version, Write};
 use proptest::{prelude::*, test_runner::Config};
 use std::{collections::HashMap, time::Duration};
 
@@ -14,9 +14,11 @@ enum Step {
     Delete { name: usize },
     Member { set: usize, member: usize, score: u64, than: Option<u32> },
     Remove { set: usize, member: usize },
+    Enqueue { member: usize, flow: Option<(usize, usize)>, later: u64 },
     Append { log: usize },
     Trim { log: usize, back: u64 },
     Rate { bucket: usize, later: u64 },
+    Share { sender: usize, later: u64 },
 }
 
 /// Which version a put expects.
@@ -42,9 +44,12 @@ fn step() -> impl Strategy<Value = Step> {
         (name.clone(), 0..4_usize, 0..9_u64, proptest::option::of(0..4_u32))
             .prop_map(|(set, member, score, than)| Step::Member { set, member, score, than }),
         (name.clone(), 0..4_usize).prop_map(|(set, member)| Step::Remove { set, member }),
+        (0..4_usize, proptest::option::of((0..3_usize, 0..2_usize)), 0..3_u64)
+            .prop_map(|(member, flow, later)| Step::Enqueue { member, flow, later }),
         name.clone().prop_map(|log| Step::Append { log }),
         (name.clone(), 0..5_u64).prop_map(|(log, back)| Step::Trim { log, back }),
-        (name, 0..3_000_000_u64).prop_map(|(bucket, later)| Step::Rate { bucket, later }),
+        (name.clone(), 0..3_000_000_u64).prop_map(|(bucket, later)| Step::Rate { bucket, later }),
+        (name, 0..1_000_000_u64).prop_map(|(sender, later)| Step::Share { sender, later }),
     ]
 }
 
@@ -84,12 +89,25 @@ impl State {
             }
             Step::Member { set, member, score, than } => {
                 let (set, member) = (named("set", *set), format!("m{member}"));
-                guards.extend(than.map(|than| Guard::Fewer { set: set.clone(), than }));
+                guards.extend(than.map(|than| Guard::Fewer { set: set.clone(), min: 3, than }));
                 writes.push(Write::Add { set, member, score: *score });
             }
             Step::Remove { set, member } => {
                 writes
                     .push(Write::Remove { set: named("set", *set), member: format!("m{member}") });
+            }
+            Step::Enqueue { member, flow, later } => {
+                self.now += later;
+                // The queue is one of the sets that other steps change, too.
+                writes.push(Write::Enqueue {
+                    queue: named("set", 0),
+                    rounds: named("set", 1),
+                    member: format!("m{member}"),
+                    flow: flow.map(|(id, group)| Flow {
+                        id: format!("f{id}"),
+                        group: format!("g{group}"),
+                    }),
+                });
             }
             Step::Append { log } => {
                 self.heads[*log] += 1;
@@ -108,11 +126,17 @@ impl State {
                     interval: 1_000_000,
                     burst: 2,
                 });
-                writes.push(Write::Put {
-                    record: "record:rate".to_owned(),
-                    body: number.to_string(),
-                    lifetime: None,
-                });
+                writes.push(put("record:rate", &number.to_string()));
+            }
+            Step::Share { sender, later } => {
+                self.now += later;
+                let (interval, burst) = (1_000_000, 5);
+                let bucket = "rate:link".to_owned();
+                guards.push(Guard::Rate { bucket: bucket.clone(), interval, burst });
+                let taken = named("taken", *sender);
+                let forget = 3_000_000;
+                guards.push(Guard::Share { taken, forget, most: 4, bucket, interval, burst });
+                writes.push(put("record:rate", &number.to_string()));
             }
         }
         Batch { partition: 1, version: number, now: self.now, guards, writes }

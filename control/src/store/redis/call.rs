@@ -1,7 +1,7 @@
 //! Encodes a batch as a call of the script, and decodes the script's answer.
 
 use super::{Redis, record, wake};
-use crate::store::{Batch, Commit, Guard, Write, channels::channel};
+use crate::store::{Batch, Commit, Guard, Write, channels::channel, fair};
 use ::redis::{Arg, Cmd, RedisError, Value, cmd, from_redis_value};
 use std::collections::HashMap;
 
@@ -49,11 +49,16 @@ impl<'a> Call<'a> {
                 let version = version.map(|v| format!("{v:016x}")).unwrap_or_default();
                 self.operation("v", record).arg(version);
             }
-            Guard::Fewer { set, than } => {
-                self.operation("f", set).arg(than);
+            Guard::Fewer { set, min, than } => {
+                self.operation("f", set).arg(min).arg(than);
             }
             Guard::Rate { bucket, interval, burst } => {
                 self.operation("r", bucket).arg(interval).arg(burst);
+            }
+            Guard::Share { taken, forget, most, bucket, interval, burst } => {
+                self.operation("s", taken).arg(forget).arg(most);
+                let index = self.index(bucket);
+                self.args.arg(index).arg(interval).arg(burst);
             }
         }
     }
@@ -67,6 +72,14 @@ impl<'a> Call<'a> {
             }
             Write::Add { set, member, score } => {
                 self.operation("a", set).arg(score).arg(member);
+            }
+            Write::Enqueue { queue, rounds, member, flow } => {
+                self.operation("e", queue);
+                let rounds = self.index(rounds);
+                let (id, group) =
+                    flow.as_ref().map_or(("", ""), |flow| (flow.id.as_str(), flow.group.as_str()));
+                let args = self.args.arg(rounds).arg(fair::ROUND).arg(fair::LAST_ROUND);
+                args.arg(member).arg(id).arg(group);
             }
             Write::Remove { set, member } => {
                 self.operation("x", set).arg(member);
@@ -91,12 +104,18 @@ impl<'a> Call<'a> {
 
     /// Begins an operation on a key, given by its index in KEYS. Its operands follow.
     fn operation(&mut self, letter: &str, name: &'a str) -> &mut Cmd {
+        let index = self.index(name);
+        self.args.arg(letter).arg(index)
+    }
+
+    /// The index of a key in KEYS, counted from 1.
+    fn index(&mut self, name: &'a str) -> usize {
         let next = self.names.len() + 1;
         let index = *self.indices.entry(name).or_insert(next);
         if index == next {
             self.names.push(name);
         }
-        self.args.arg(letter).arg(index)
+        index
     }
 }
 

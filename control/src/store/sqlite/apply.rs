@@ -1,7 +1,7 @@
 //! How the writer applies batches.
 
 use super::{now, read_record, signed};
-use crate::store::{Batch, Commit, Guard, Record, Write};
+use crate::store::{Batch, Commit, Flow, Guard, Millis, Partition, Record, Write, fair};
 use rusqlite::{Connection, OptionalExtension, TransactionBehavior, params};
 use std::collections::HashMap;
 
@@ -35,26 +35,36 @@ fn one(connection: &Connection, batch: &Batch) -> rusqlite::Result<Commit> {
     for guard in &batch.guards {
         match guard {
             Guard::Version { .. } => {}
-            Guard::Fewer { set, than } => {
-                let sql = "SELECT count(*) FROM member WHERE partition = ?1 AND set_name = ?2";
+            Guard::Fewer { set, min, than } => {
+                let sql = "SELECT count(*) FROM member
+                           WHERE set_name = ?1 AND partition = ?2 AND score >= ?3";
                 let mut statement = connection.prepare_cached(sql)?;
-                let members: u32 = statement.query_row(params![p, set], |row| row.get(0))?;
+                let members: u32 =
+                    statement.query_row(params![set, p, signed(*min)], |row| row.get(0))?;
                 if members >= *than {
                     return Ok(Commit::Full { set: set.clone() });
                 }
             }
             Guard::Rate { bucket, interval, burst } => {
-                let sql = "SELECT full_at FROM bucket WHERE partition = ?1 AND name = ?2";
-                let mut statement = connection.prepare_cached(sql)?;
-                let full_at: Option<i64> =
-                    statement.query_row(params![p, bucket], |row| row.get(0)).optional()?;
-                let full_at = full_at.map_or(0, |at| at as u64).max(batch.now) + interval;
+                let full_at = full_at(connection, p, bucket)?.max(batch.now) + interval;
                 let room_at = full_at.saturating_sub(interval * u64::from(*burst));
                 if room_at > batch.now {
                     let retry_after = room_at - batch.now;
                     return Ok(Commit::Limited { bucket: bucket.clone(), retry_after });
                 }
                 buckets.push((bucket, full_at));
+            }
+            Guard::Share { taken, forget, most, bucket, interval, burst } => {
+                let used = full_at(connection, p, bucket)?.saturating_sub(batch.now);
+                let left = (interval * u64::from(*burst)).saturating_sub(used);
+                let taken_at = full_at(connection, p, taken)?.max(batch.now);
+                let needed = ((taken_at - batch.now) * interval).div_ceil(2 * forget);
+                if needed > left {
+                    let retry_after = needed - left;
+                    return Ok(Commit::Limited { bucket: bucket.clone(), retry_after });
+                }
+                let at_most = batch.now + forget * u64::from(*most);
+                buckets.push((taken, (taken_at + forget).min(at_most)));
             }
         }
     }
@@ -66,6 +76,15 @@ fn one(connection: &Connection, batch: &Batch) -> rusqlite::Result<Commit> {
         write(connection, batch, operation)?;
     }
     Ok(Commit::Applied)
+}
+
+/// When a bucket is full again; 0 for one that is full.
+fn full_at(connection: &Connection, p: Partition, bucket: &str) -> rusqlite::Result<Millis> {
+    let sql = "SELECT full_at FROM bucket WHERE partition = ?1 AND name = ?2";
+    let mut statement = connection.prepare_cached(sql)?;
+    let full_at: Option<i64> =
+        statement.query_row(params![p, bucket], |row| row.get(0)).optional()?;
+    Ok(full_at.map_or(0, |at| at as u64))
 }
 
 /// Returns the guarded records if the version of one of them is wrong.
@@ -99,9 +118,9 @@ fn write(connection: &Connection, batch: &Batch, operation: &Write) -> rusqlite:
                 collect_at
             ])?;
         }
-        Write::Add { set, member, score } => {
-            let sql = "INSERT OR REPLACE INTO member VALUES (?1, ?2, ?3, ?4)";
-            connection.prepare_cached(sql)?.execute(params![p, set, member, signed(*score)])?;
+        Write::Add { set, member, score } => add(connection, p, (set, member), *score)?,
+        Write::Enqueue { queue, rounds, member, flow } => {
+            enqueue(connection, batch, (queue, rounds), member, flow.as_ref())?;
         }
         Write::Remove { set, member } => {
             let sql = "DELETE FROM member WHERE partition = ?1 AND set_name = ?2 AND name = ?3";
@@ -127,6 +146,50 @@ fn write(connection: &Connection, batch: &Batch, operation: &Write) -> rusqlite:
         Write::Publish { .. } => {}
     }
     Ok(())
+}
+
+fn add(
+    connection: &Connection,
+    p: Partition,
+    (set, member): (&str, &str),
+    score: u64,
+) -> rusqlite::Result<()> {
+    let sql = "INSERT OR REPLACE INTO member VALUES (?1, ?2, ?3, ?4)";
+    connection.prepare_cached(sql)?.execute(params![p, set, member, signed(score)])?;
+    Ok(())
+}
+
+/// Adds a member to a fair queue, and notes the next round of its flow and group.
+fn enqueue(
+    connection: &Connection,
+    batch: &Batch,
+    (queue, rounds): (&str, &str),
+    member: &str,
+    flow: Option<&Flow>,
+) -> rusqlite::Result<()> {
+    let (p, now) = (batch.partition, batch.now);
+    let sql = "SELECT min(score) FROM member WHERE set_name = ?1 AND partition = ?2";
+    let mut statement = connection.prepare_cached(sql)?;
+    let first: Option<i64> = statement.query_row(params![queue, p], |row| row.get(0))?;
+    let current = first.map(|first| fair::current_round(first as u64, now));
+    let sql = "DELETE FROM member WHERE set_name = ?1 AND partition = ?2 AND score <= ?3";
+    let past = current.unwrap_or(u64::MAX);
+    connection.prepare_cached(sql)?.execute(params![rounds, p, signed(past)])?;
+
+    let sql = "SELECT score FROM member WHERE partition = ?1 AND set_name = ?2 AND name = ?3";
+    let mut statement = connection.prepare_cached(sql)?;
+    let mut next = |name: &str| -> rusqlite::Result<u64> {
+        let next = statement.query_row(params![p, rounds, name], |row| row.get::<_, i64>(0));
+        Ok(next.optional()?.map_or(0, |round| round as u64))
+    };
+    let next = flow.map(|flow| Ok::<_, rusqlite::Error>((next(&flow.id)?, next(&flow.group)?)));
+    let next = next.transpose()?;
+    let place = fair::place(current.unwrap_or_default(), next, now);
+    if let (Some(flow), Some((_, group))) = (flow, next) {
+        add(connection, p, (rounds, &flow.id), place.round + 1)?;
+        add(connection, p, (rounds, &flow.group), group.max(place.round + 1))?;
+    }
+    add(connection, p, (queue, member), place.score)
 }
 
 /// Deletes some records past their lifetime and some full buckets, with each group of batches.

@@ -1,0 +1,70 @@
+//! The limits that a link can have of its own, in place of control's.
+
+use crate::{limits::Rate, refusal::Refusal};
+use serde::{Deserialize, Serialize};
+use std::time::Duration;
+
+const MAX_BURST: u32 = 100_000;
+const MAX_OPEN_TURNS: u32 = 10_000;
+const DAY: Duration = Duration::from_secs(86_400);
+
+/// A link's own limits: of each visitor of a chat link, or of a webhook in all. `None`: control's.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub(crate) struct LinkLimits {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) rate: Option<MessageRate>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) burst: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) max_open_turns: Option<u32>,
+}
+
+/// So many messages in so long.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct MessageRate {
+    pub(crate) count: u32,
+    #[serde(with = "crate::time::stored")]
+    pub(crate) per: Duration,
+}
+
+impl LinkLimits {
+    pub(crate) fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
+
+    /// # Errors
+    /// [`Refusal::Invalid`] for a limit that is out of range.
+    pub(crate) fn check(&self) -> Result<(), Refusal> {
+        if let Some(rate) = &self.rate {
+            if !(Duration::from_secs(1)..=DAY).contains(&rate.per) {
+                return Err(Refusal::invalid("a rate counts messages in 1 second to 1 day"));
+            }
+            if rate.count == 0 || Rate::from(rate).interval().is_none() {
+                return Err(Refusal::invalid(
+                    "a rate is at least 1 message and at most 1000 a second",
+                ));
+            }
+        }
+        let in_range = |what, value: Option<u32>, most| match value {
+            Some(value) if !(1..=most).contains(&value) => {
+                Err(Refusal::invalid(format!("{what} is from 1 to {most}, not {value}")))
+            }
+            _ => Ok(()),
+        };
+        in_range("a burst", self.burst, MAX_BURST)?;
+        in_range("max_open_turns", self.max_open_turns, MAX_OPEN_TURNS)
+    }
+
+    /// Its rate, or else `default`; with its burst.
+    pub(crate) fn rate_or(&self, default: Rate) -> Rate {
+        let rate = self.rate.as_ref().map_or(default, Rate::from);
+        Rate { burst: self.burst.unwrap_or(rate.burst), ..rate }
+    }
+}
+
+impl From<&MessageRate> for Rate {
+    fn from(&MessageRate { count, per }: &MessageRate) -> Self {
+        Self { count, per, burst: count }
+    }
+}

@@ -1,0 +1,92 @@
+//! How many messages a link takes, and from whom: rates and open turns.
+//!
+//! A visitor of a chat link has limits of their own, by address; those of the whole link are a
+//! backstop. A webhook is one sender, wherever its calls come from.
+
+use super::Turn;
+use crate::{
+    conversation::Conversation,
+    limits::{Limits, Rate},
+    names,
+    refusal::Refusal,
+    token::{Kind, Token},
+    transaction::{Decision, Tx},
+    visitor::Visitor,
+};
+use std::time::Duration;
+
+/// What counts against a network where a link's rate is nearly used up: one message is forgotten
+/// each minute, and at most 20 count.
+const MEMORY: Rate = Rate { count: 1, per: Duration::from_secs(60), burst: 20 };
+
+/// Limits the rates of a link, and of the visitor: each address, each IPv6 network, and each
+/// network's share of the link's rate.
+pub(super) fn limit_rates(tx: &mut Tx<'_>, token: &Token, visitor: Option<&Visitor>) {
+    let (limits, link) = (tx.limits, names::link_rate(&token.id));
+    let own = &token.options.limits;
+    if token.kind == Kind::Hook {
+        let default = Rate::per_minute(limits.hook_rate, Some(limits.hook_burst));
+        return tx.limit_rate(link, own.rate_or(default));
+    }
+    let all = Rate::per_minute(limits.link_rate, limits.link_burst);
+    tx.limit_rate(link.clone(), all);
+    let Some(visitor) = visitor else {
+        return;
+    };
+    let default = Rate::per_minute(limits.address_rate, limits.address_burst);
+    let rate = own.rate_or(default);
+    tx.limit_rate(names::rate_from(&token.id, &visitor.address), rate);
+    if visitor.is_one_of_many() {
+        let rate = rate.times(limits.network_addresses);
+        tx.limit_rate(names::rate_from(&token.id, &visitor.network), rate);
+    }
+    tx.limit_share(names::share(&token.id, &visitor.network), MEMORY, link, all);
+}
+
+/// Refuses another open turn of a conversation that has enough of them.
+pub(super) fn check_conversation(
+    tx: &Tx<'_>,
+    token: &Token,
+    conversation: &Conversation,
+) -> Decision<()> {
+    let (_, most) = of_visitor(tx.limits, token);
+    if conversation.open.len() >= most as usize {
+        return Err(Refusal::TooManyTurns { of: "conversation" }.into());
+    }
+    Ok(())
+}
+
+/// Counts a new turn as open, and limits the open turns of its link and of its visitor.
+pub(super) fn limit_open_turns(tx: &mut Tx<'_>, token: &Token, turn: &Turn) {
+    let limits = tx.limits;
+    let link = names::open_turns(&token.id);
+    let most = match token.kind {
+        Kind::Chat => limits.link_turns,
+        Kind::Hook => token.options.limits.max_open_turns.unwrap_or(limits.hook_turns),
+    };
+    tx.limit_members(&link, 0_u64, most, Refusal::TooManyTurns { of: "link" });
+    tx.add(&link, &turn.id, tx.now);
+    let Some(visitor) = &turn.origin.visitor else {
+        return;
+    };
+    let (most, _) = of_visitor(limits, token);
+    let mut counted = vec![(&visitor.address, most, "address")];
+    if visitor.is_one_of_many() {
+        let most = most.saturating_mul(limits.network_addresses);
+        counted.push((&visitor.network, most, "network"));
+    }
+    for (hash, most, of) in counted {
+        let open = names::open_turns_from(&token.id, hash);
+        // A turn that was lost with its record no longer counts after its deadline.
+        tx.limit_members(&open, tx.now, most, Refusal::TooManyTurns { of });
+        tx.add(&open, &turn.id, turn.deadline);
+    }
+}
+
+/// How many turns a visitor may have open, in all and in one conversation.
+fn of_visitor(limits: &Limits, token: &Token) -> (u32, u32) {
+    match token.options.limits.max_open_turns {
+        Some(own) => (own, own),
+        None => (limits.address_turns, limits.conversation_turns),
+    }
+}
