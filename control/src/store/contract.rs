@@ -26,7 +26,7 @@ macro_rules! on_both {
             $(#[tokio::test]
             async fn $name() {
                 let folder = tempfile::tempdir().expect("a temporary folder");
-                super::$name(&super::Sqlite::open(folder.path()).expect("opens")).await;
+                super::$name(&super::Sqlite::open(&folder.path().join("data")).expect("opens")).await;
             })*
         }
         mod redis {

@@ -171,7 +171,7 @@ async fn everything(store: &dyn Store) -> Vec<Found> {
 
 async fn compare(server: &Server, steps: &[Step]) -> Result<(), TestCaseError> {
     let folder = tempfile::tempdir().expect("a temporary folder");
-    let sqlite = Sqlite::open(folder.path()).expect("opens");
+    let sqlite = Sqlite::open(&folder.path().join("data")).expect("opens");
     // The store answers only once it is open.
     let redis = server.open().await;
     server.clear();
