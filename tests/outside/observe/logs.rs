@@ -40,15 +40,19 @@ async fn a_json_line_names_its_turn(kind: Kind) {
     let warned = told.iter().filter(|line| line["level"] == "WARN");
     let warned: Vec<_> = warned.collect();
     assert_eq!(warned.len(), 1, "{warned:?}");
-    assert!(spans(warned[0]).contains(&posted.turn), "{}", warned[0]);
-    assert!(spans(warned[0]).contains(&posted.conversation), "{}", warned[0]);
+    assert!(spans(warned[0]).contains(&public_id::turn(&posted.turn)), "{}", warned[0]);
+    assert!(
+        spans(warned[0]).contains(&public_id::conversation(&posted.conversation)),
+        "{}",
+        warned[0]
+    );
     let server = if kind == Kind::Embedded { "up" } else { "gateway" };
     let answered = lines(&stack, server);
     let answered = answered
         .iter()
         .find(|line| line["message"] == "answered" && spans(line).contains("\"status\":202"));
     let answered = answered.expect("each answer is logged at this level");
-    assert!(spans(answered).contains(&posted.turn), "{answered}");
+    assert!(spans(answered).contains(&public_id::turn(&posted.turn)), "{answered}");
 }
 
 #[apply(on_redis)]
@@ -65,13 +69,14 @@ async fn a_store_failure_is_logged_once_with_its_ids_and_trace(kind: Kind) {
     let told = lines(&stack, "gateway");
     let told = told.iter().filter(|line| line["level"] == "WARN" && spans(line).contains(TRACE));
     for line in told.clone() {
-        assert!(spans(line).contains(&posted.turn), "{line}");
+        assert!(spans(line).contains(&public_id::turn(&posted.turn)), "{line}");
     }
     // The gateway tried control twice, and each failure is one line.
     assert_eq!(told.count(), 2);
     let told = lines(&stack, "control");
     let told = told.iter().filter(|line| {
-        line["message"] == "store out of reach" && spans(line).contains(&posted.turn)
+        line["message"] == "store out of reach"
+            && spans(line).contains(&public_id::turn(&posted.turn))
     });
     for line in told.clone() {
         assert!(spans(line).contains(&link.token_id), "{line}");
