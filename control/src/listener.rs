@@ -32,8 +32,9 @@ use tower::{Service, ServiceExt as _};
 /// queues, never in the connection that all streams share.
 const CONNECTION_WINDOW: u32 = 16 << 20;
 const STREAM_WINDOW: u32 = 256 << 10;
-/// How often to ping a client, to notice that it is gone, and how long it may take to answer.
+/// How often to ping a client, to notice that it is gone.
 const KEEPALIVE: Duration = Duration::from_secs(10);
+/// How long a client may take to answer a ping.
 const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long a client without calls may take to close a connection that was ended.
 const CLOSE_WITHIN: Duration = Duration::from_secs(1);

@@ -100,7 +100,8 @@ fn forwarded(headers: &HeaderMap) -> Vec<pb::Header> {
 }
 
 /// Whether a header, by its name, holds a credential: `x-gitlab-token`, `x-api-key`,
-/// `x-telegram-bot-api-secret-token`. A signature is none: it is no use for another request.
+/// `x-telegram-bot-api-secret-token`. A signature is not a credential: it is
+/// of no use for another request.
 fn is_credential(name: &str) -> bool {
     let words: Vec<&str> = name.split(['-', '_']).collect();
     let is_key = |pair: &[&str]| KINDS_OF_KEY.contains(&pair[0]) && pair[1] == "key";

@@ -2,8 +2,8 @@
 //!
 //! A fair queue is a sorted set whose scores are virtual times. It is delivered in rounds, and each
 //! flow has at most one member in a round: start-time fair queueing, where each member costs the
-//! same. The flows of a group share one more privilege: the group's first member in a round comes
-//! before the other members of that round, so that a quiet group need not wait for a crowded one.
+//! same. Flows form groups. In each round, the first member of every group comes
+//! before all other members, so that a quiet group need not wait for a crowded one.
 //! Within a round, members are in the order of their arrival.
 //!
 //! A second set has the next round of each flow and of each group, while that is ahead of the queue.
@@ -29,8 +29,9 @@ pub(crate) fn current_round(first: u64, now: Millis) -> u64 {
     (first + ROUND / 4 * 3).saturating_sub(now) / ROUND
 }
 
-/// The place of a new member in a queue whose current round is `current`. `flow` and `group` are
-/// their next rounds; `None`: the member is of no flow, and goes to the end of the current round.
+/// The place of a new member in a queue whose current round is `current`. `next` has the
+/// next rounds of its flow and of its group. Without them, the member belongs to no flow and goes to
+/// the end of the current round.
 pub(crate) fn place(current: u64, next: Option<(u64, u64)>, now: Millis) -> Place {
     let (flow, group) = next.unwrap_or((0, u64::MAX));
     let round = current.max(flow).min(LAST_ROUND);

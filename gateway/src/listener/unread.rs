@@ -16,12 +16,12 @@ const MOST_BYTES: usize = 16 * 1024 * 1024;
 /// How long to read.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// A request's body. What is unread when it is dropped goes to the [`Rest`].
+/// A request's body. If it is dropped before its end, the unread part goes to the [`Rest`].
 pub(super) struct Tracked {
     /// `None` only while it is dropped.
     body: Option<Incoming>,
     rest: Option<oneshot::Sender<Incoming>>,
-    /// The client sends nothing before somebody reads, so what nobody reads needs no reading.
+    /// The client asked for permission to send (`Expect`) and has none yet: there is no rest to read.
     awaits_reader: bool,
 }
 
