@@ -6,7 +6,6 @@ use crate::{
     control::Control,
     time,
 };
-use anyhow::bail;
 use arizuko_proto::v1::{
     CreateKeyRequest, Key, KeyKind, KeyReach, ListKeysRequest, RevokeKeyRequest,
 };
@@ -20,7 +19,7 @@ Examples:
   arizuko key create acme/people --speak-as-person --expires 90d
   arizuko key create --gateway --name eu-1
   arizuko key list
-  arizuko key revoke key_…
+  arizuko key revoke key_… --with-links  # and every link that it has issued
 ")]
 pub(crate) struct Args {
     #[command(flatten)]
@@ -45,6 +44,9 @@ enum Command {
         /// Id of the key
         #[arg(value_name = "key_…")]
         key_id: String,
+        /// End every link that the key has issued, too
+        #[arg(long)]
+        with_links: bool,
     },
 }
 
@@ -101,7 +103,10 @@ pub(crate) async fn run(args: Args, console: &mut Console<'_>) -> anyhow::Result
             let listed = control.answer(control.keys().await?.list_keys(request).await)?;
             if json { console.message(&listed) } else { show_list(listed.keys, console) }
         }
-        Command::Revoke { key_id } => revoke(&control, key_id, json, console).await,
+        Command::Revoke { key_id, with_links } => {
+            let request = RevokeKeyRequest { key_id, with_tokens: with_links };
+            revoke(&control, request, &args.connection.flags(), json, console).await
+        }
     }
 }
 
@@ -158,21 +163,32 @@ fn show_list(keys: Vec<Key>, console: &mut Console<'_>) -> anyhow::Result<()> {
 
 async fn revoke(
     control: &Control,
-    key_id: String,
+    request: RevokeKeyRequest,
+    flags: &str,
     json: bool,
     console: &mut Console<'_>,
 ) -> anyhow::Result<()> {
-    let request = RevokeKeyRequest { key_id: key_id.clone() };
+    let RevokeKeyRequest { key_id, with_tokens } = request.clone();
     let ended = control.answer(control.keys().await?.revoke_key(request).await)?;
-    let was_live = ended.revoked.is_some();
     if json {
-        console.message(&ended)?;
-    } else if was_live {
-        console.line(&format!("revoked {key_id}"))?;
+        return console.message(&ended);
     }
-    if !was_live {
+    let links = match ended.tokens {
+        1 => "1 link".to_owned(),
+        count => format!("{count} links"),
+    };
+    if ended.revoked.is_some() {
+        console.line(&format!("revoked {key_id}"))?;
+    } else {
+        // It may be a repeat, and what it wants is so.
         let list = console.command("key list");
-        bail!("nothing was revoked: {key_id} is no live key. See {list}");
+        note(&format!("{key_id} is no live key: nothing to revoke. See {list}"));
+    }
+    if with_tokens {
+        console.line(&format!("revoked {links} that it had issued"))?;
+    } else if ended.tokens > 0 {
+        let revoke = console.command(&format!("token revoke --issued-by {key_id}{flags}"));
+        note(&format!("it has issued {links} that still work. End them with: {revoke}"));
     }
     Ok(())
 }

@@ -47,6 +47,8 @@ pub(crate) struct Control {
 
 /// Pages of logs in memory at a time.
 const PAGES: usize = 4;
+/// Tokens in memory while some of many are looked for.
+const TOKENS_READ: usize = 200;
 
 impl Control {
     pub(crate) async fn open(mut options: Options) -> anyhow::Result<Self> {
@@ -190,6 +192,39 @@ impl Control {
             listed.extend(self.ledger.records(partition, &ids).await?.into_iter().flatten());
         }
         Ok(listed)
+    }
+
+    /// Returns the live tokens that a key has issued, by partition.
+    pub(crate) async fn issued_by(
+        &self,
+        key: &KeyId,
+    ) -> Result<Vec<(Partition, Vec<TokenId>)>, Error> {
+        let mut issued = Vec::new();
+        for partition in 0..self.partitions {
+            let by_key = |token: &Token| token.created_by == *key;
+            let tokens = self.live_tokens(partition, |_| true, by_key).await?;
+            issued.extend((!tokens.is_empty()).then_some((partition, tokens)));
+        }
+        Ok(issued)
+    }
+
+    /// Returns the live tokens of a partition that pass both tests. Reads some at a time.
+    pub(crate) async fn live_tokens(
+        &self,
+        partition: Partition,
+        is_likely: impl Fn(&InFolder) -> bool,
+        is_wanted: impl Fn(&Token) -> bool,
+    ) -> Result<Vec<TokenId>, Error> {
+        let members = self.ledger.all_members(partition, &names::tokens()).await?;
+        let likely = members.into_iter().filter(is_likely);
+        let ids: Vec<TokenId> = likely.map(|member| member.id.into()).collect();
+        let mut wanted = Vec::new();
+        for ids in ids.chunks(TOKENS_READ) {
+            let tokens = self.ledger.records::<Token>(partition, ids).await?;
+            let tokens = tokens.into_iter().flatten().filter(&is_wanted);
+            wanted.extend(tokens.map(|token| token.id));
+        }
+        Ok(wanted)
     }
 
     /// Loads all members of a set in every partition.

@@ -6,16 +6,20 @@
 
 use crate::{
     control::Control,
-    ids::TokenId,
+    ids::{TokenId, TurnId},
     ledger::Error,
-    names::{self, Due},
+    names::{self, Due, Set},
     store::Partition,
-    token,
+    token::revocation,
     transaction::Tx,
-    turn::{self, end},
+    turn::{self, Turn, end},
 };
 use arizuko_proto::public_id;
-use std::{sync::Arc, time::Duration};
+use futures_util::{
+    FutureExt as _,
+    stream::{self, StreamExt as _, TryStreamExt as _},
+};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
@@ -27,6 +31,8 @@ const ITEMS_PER_SWEEP: u32 = 100;
 const SWEEPS_PER_MEASUREMENT: u32 = 10;
 /// How many waiting turns a measurement counts, of each partition or of all.
 const COUNTED_TURNS: u32 = 10_000;
+/// How many turns of ended tokens are cancelled at a time.
+const AT_ONCE: usize = 16;
 /// When an item that could not be taken is tried again.
 const RETRY_AFTER: Duration = Duration::from_secs(60);
 
@@ -110,33 +116,68 @@ async fn take(control: &Control, partition: Partition, item: &Due) -> Result<(),
     }
 }
 
-/// Ends a token whose time is over, and cancels the turns of one that has ended.
-pub(crate) async fn end_token(
+/// Ends a token whose time is over, and the turns of one that has ended.
+async fn end_token(control: &Control, partition: Partition, id: &TokenId) -> Result<(), Error> {
+    if control.ledger.transact(partition, &[], |tx| revocation::expire(tx, id)).await? {
+        end_turns(control, partition, std::slice::from_ref(id)).await?;
+    }
+    Ok(())
+}
+
+/// Cancels the turns of tokens that have ended.
+pub(crate) async fn end_turns(
     control: &Control,
     partition: Partition,
-    id: &TokenId,
+    tokens: &[TokenId],
 ) -> Result<(), Error> {
-    let ledger = &control.ledger;
-    if !ledger.transact(partition, &[], |tx| token::expire(tx, id)).await? {
-        return Ok(());
-    }
-    let set = names::open_turns(id);
-    let open = ledger.all_members(partition, &set).await?;
-    // The newest first: the end of a running turn would queue the next one of its conversation.
-    for turn in open.into_iter().rev() {
-        ledger
-            .transact(partition, &[], |tx| {
-                if end::cancel(tx, &turn, "its token has ended")?.is_none() {
-                    tx.remove(&set, &turn);
-                }
-                Ok(())
-            })
+    for tokens in tokens.chunks(revocation::BATCH) {
+        let ending = tokens.iter().map(|id| end_turns_of(control, partition, id).boxed());
+        stream::iter(ending.collect::<Vec<_>>())
+            .buffer_unordered(AT_ONCE)
+            .try_collect::<()>()
             .await?;
-    }
-    ledger
-        .transact(partition, &[], |tx| {
-            tx.unschedule(&Due::Token(id.clone()));
+        let done = |tx: &mut Tx<'_>| {
+            tokens.iter().for_each(|id| tx.unschedule(&Due::Token(id.clone())));
             Ok(())
-        })
-        .await
+        };
+        control.ledger.transact(partition, &[], done).await?;
+    }
+    Ok(())
+}
+
+async fn end_turns_of(
+    control: &Control,
+    partition: Partition,
+    token: &TokenId,
+) -> Result<(), Error> {
+    let (ledger, set) = (&control.ledger, &names::open_turns(token));
+    let open = ledger.all_members(partition, set).await?;
+    let turns = ledger.records::<Turn>(partition, &open).await?;
+    let mut conversations = HashMap::<_, Vec<_>>::new();
+    // The newest first: the end of a running turn would queue the next one of its conversation.
+    for (id, turn) in open.into_iter().zip(turns).rev() {
+        conversations.entry(turn.map(|turn| turn.conversation)).or_default().push(id);
+    }
+    let ending =
+        conversations.into_values().map(|turns| cancel(control, partition, set, turns).boxed());
+    stream::iter(ending.collect::<Vec<_>>()).buffer_unordered(AT_ONCE).try_collect().await
+}
+
+/// Cancels turns of an ended token, one after the other.
+async fn cancel(
+    control: &Control,
+    partition: Partition,
+    open: &Set<TurnId>,
+    turns: Vec<TurnId>,
+) -> Result<(), Error> {
+    for turn in turns {
+        let cancelling = |tx: &mut Tx<'_>| {
+            if end::cancel(tx, &turn, end::LINK_ENDED)?.is_none() {
+                tx.remove(open, &turn);
+            }
+            Ok(())
+        };
+        control.ledger.transact(partition, &[], cancelling).await?;
+    }
+    Ok(())
 }

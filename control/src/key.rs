@@ -188,7 +188,9 @@ pub(crate) fn create(
         known_folders::add(tx, folder)?;
     }
     tx.put(&key.id, &key)?;
-    tx.add(&names::keys(), &key.listed(), tx.now);
+    let most = tx.limits.owners.partition_keys;
+    let refusal = Refusal::LimitReached(format!("the key's partition has {most} keys"));
+    tx.add_bounded(&names::keys(), &key.listed(), most, refusal);
     note(tx, caller, "key.create", &key)?;
     Ok(key)
 }

@@ -80,9 +80,36 @@ pub struct Limits {
     /// How often an open stream is checked against the store, even without a wake-up.
     #[arg(long, env = "ARIZUKO_RECHECK", default_value = "15s", value_parser = duration::parse)]
     pub recheck: Duration,
+    /// How many of each thing there may be.
+    #[command(flatten)]
+    pub owners: Owners,
     /// The limits on connections and calls.
     #[command(flatten)]
     pub connections: ConnectionLimits,
+}
+
+/// How many links, routes, keys and sessions there may be.
+#[derive(clap::Args, Clone, Debug)]
+#[command(next_help_heading = "Limits on folders and keys")]
+pub struct Owners {
+    /// Live links of one JID.
+    #[arg(long, env = "ARIZUKO_JID_LINKS", default_value_t = 10_000)]
+    pub jid_links: u32,
+    /// Live links of one folder.
+    #[arg(long, env = "ARIZUKO_FOLDER_LINKS", default_value_t = 100_000)]
+    pub folder_links: u32,
+    /// Live links that one key has issued; for an operator's key, in each partition of the store.
+    #[arg(long, env = "ARIZUKO_KEY_LINKS", default_value_t = 100_000)]
+    pub key_links: u32,
+    /// Attached sessions of one key; for an operator's key, in each partition of the store.
+    #[arg(long, env = "ARIZUKO_KEY_SESSIONS", default_value_t = 1_000)]
+    pub key_sessions: u32,
+    /// Routes of one tenant.
+    #[arg(long, env = "ARIZUKO_TENANT_ROUTES", default_value_t = 1_000)]
+    pub tenant_routes: u32,
+    /// Keys in each partition of the store.
+    #[arg(long, env = "ARIZUKO_PARTITION_KEYS", default_value_t = 10_000)]
+    pub partition_keys: u32,
 }
 
 /// The limits on connections to control, and on calls.

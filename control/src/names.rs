@@ -192,6 +192,23 @@ pub(crate) fn tokens() -> Set<InFolder> {
     Set::new("tokens")
 }
 
+/// A folder's live tokens, scored by the time that they were issued; without those that older
+/// controls have issued. Written by `token.rs`, to count them.
+pub(crate) fn folder_links(folder: &FolderName) -> Set<TokenId> {
+    Set::new(format!("links:{folder}"))
+}
+
+/// The partition's live tokens that a key has issued, like [`folder_links`].
+pub(crate) fn issued(key: &KeyId) -> Set<TokenId> {
+    Set::new(format!("issued:{key}"))
+}
+
+/// The partition's sessions that were opened with a key, scored by the time that they began.
+/// Written by `session.rs`, to count them.
+pub(crate) fn key_sessions(key: &KeyId) -> Set<SessionId> {
+    Set::new(format!("sessions:{key}"))
+}
+
 /// The partition's keys, scored by the time that they were made. Written by `key.rs`.
 pub(crate) fn keys() -> Set<InFolder> {
     Set::new("keys")

@@ -32,6 +32,8 @@ pub(crate) enum Refusal {
     TooManyTurns { of: &'static str },
     #[error("{0}")]
     JidTaken(String),
+    #[error("{0}; that is the limit")]
+    LimitReached(String),
     #[error("the session is over, or another stream speaks for it: attach again")]
     SessionOver,
 }

@@ -65,6 +65,7 @@ impl Session {
         tx.delete::<Self>(&self.id);
         tx.delete_set(&names::held(&self.id));
         tx.remove(&names::sessions(), &self.id);
+        tx.remove(&names::key_sessions(&self.key), &self.id);
         tx.remove(&names::present(&self.folder), &self.id);
         tx.unschedule(&Due::Session(self.id.clone()));
     }
@@ -131,6 +132,9 @@ pub(crate) fn open(tx: &mut Tx<'_>, caller: &Caller, hello: &Hello) -> Decision<
     // Guarded to be absent: a late commit must not bring back a session that has ended.
     tx.get_unlikely::<Session>(&session.id)?;
     known_folders::add(tx, &hello.folder)?;
+    let most = tx.limits.owners.key_sessions;
+    let refusal = Refusal::LimitReached(format!("the key has {most} sessions"));
+    tx.add_bounded(&names::key_sessions(&session.key), &session.id, most, refusal);
     session.renew(tx)?;
     Ok(session)
 }

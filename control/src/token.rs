@@ -4,9 +4,9 @@ use crate::{
     audit::{self, Change},
     ids::{KeyId, TokenId},
     jid::{self, FolderName},
-    key::{Caller, Role},
+    key::{Caller, Key, Role},
     known_folders,
-    limits::Limits,
+    limits::{Limits, Owners},
     link_limits::LinkLimits,
     names::{self, Due, InFolder},
     refusal::Refusal,
@@ -17,6 +17,8 @@ use crate::{
 };
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
+
+pub(crate) mod revocation;
 
 /// What a token's secret begins with: nothing, since it is a part of a URL.
 pub(crate) const PREFIX: &str = "";
@@ -160,13 +162,25 @@ fn check_origin(origin: &str) -> Result<(), Refusal> {
     fits.then_some(()).ok_or_else(refusal)
 }
 
-/// The folder that a JID belongs to, and its live tokens.
+/// The folder that a JID belongs to, and how many live tokens it has.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Address {
-    folder: FolderName,
+    pub(crate) folder: FolderName,
     source: Option<String>,
     suffix: Option<String>,
+    /// Those that are not in `tokens`.
+    #[serde(default)]
+    links: u32,
+    /// Tokens that an older control has issued. They are counted with the next change.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     tokens: Vec<TokenId>,
+}
+
+impl Address {
+    fn links(&self) -> u32 {
+        let listed = u32::try_from(self.tokens.len()).unwrap_or(u32::MAX);
+        self.links.saturating_add(listed)
+    }
 }
 
 impl Record for Address {
@@ -208,6 +222,11 @@ pub(crate) fn issue(
 ) -> Decision<Token> {
     caller.must_mint()?;
     caller.must_reach(&order.folder)?;
+    // An agent's key is in the partition of its links. Guarded, so that none is issued after the
+    // key has been revoked.
+    if matches!(caller.role, Role::Agent { .. }) {
+        tx.get::<Key>(&caller.key_id)?.ok_or(Refusal::KeyInvalid)?;
+    }
     order.check_options()?;
     let jid = order.jid()?;
     let mut address = claim(tx, order, &jid)?;
@@ -233,10 +252,28 @@ pub(crate) fn issue(
     };
     // Guarded to be absent: a late commit must not bring back a revoked token.
     tx.get_unlikely::<Token>(&token.id)?;
-    address.tokens.push(token.id.clone());
+    address.links = address.links() + 1;
+    address.tokens.clear();
+    if address.links > tx.limits.owners.jid_links {
+        let most = tx.limits.owners.jid_links;
+        return Err(Refusal::LimitReached(format!("{} has {most} links", token.jid)).into());
+    }
     tx.put(token.jid.as_str(), &address)?;
     tx.put(&token.id, &token)?;
     tx.add(&names::tokens(), &token.listed(), tx.now);
+    let Owners { folder_links, key_links, .. } = tx.limits.owners;
+    tx.add_bounded(
+        &names::folder_links(&token.folder),
+        &token.id,
+        folder_links,
+        Refusal::LimitReached(format!("{} has {folder_links} links", token.folder)),
+    );
+    tx.add_bounded(
+        &names::issued(&token.created_by),
+        &token.id,
+        key_links,
+        Refusal::LimitReached(format!("the key has issued {key_links} links that work")),
+    );
     if let Some(at) = token.expires_at {
         tx.schedule(&Due::Token(token.id.clone()), at);
     }
@@ -273,69 +310,7 @@ fn claim(tx: &mut Tx<'_>, order: &Order, jid: &str) -> Decision<Address> {
     }
     known_folders::add(tx, folder)?;
     let (folder, source, suffix) = (folder.clone(), source.clone(), suffix.clone());
-    Ok(Address { folder, source, suffix, tokens: Vec::new() })
-}
-
-/// Ends one token if it is live and the caller's. A token of another owner counts as unknown, so
-/// that ids reveal nothing.
-pub(crate) fn revoke(tx: &mut Tx<'_>, caller: &Caller, id: &TokenId) -> Decision<Option<Token>> {
-    caller.must_mint()?;
-    match tx.get::<Token>(id)? {
-        Some(token) if token.is_live(tx.now) && token.may_end(caller) => {
-            end(tx, token, caller.key_id.as_str(), "token.revoke").map(Some)
-        }
-        _ => Ok(None),
-    }
-}
-
-/// Ends all the caller's live tokens on a JID.
-pub(crate) fn revoke_jid(tx: &mut Tx<'_>, caller: &Caller, jid: &str) -> Decision<Vec<Token>> {
-    caller.must_mint()?;
-    let tokens = tx.get::<Address>(jid)?.map(|address| address.tokens).unwrap_or_default();
-    tx.expect(tokens.iter().map(Token::name))?;
-    let mut revoked = Vec::new();
-    for id in &tokens {
-        revoked.extend(revoke(tx, caller, id)?);
-    }
-    Ok(revoked)
-}
-
-/// Ends a token that has expired. Returns whether it has ended, now or before.
-pub(crate) fn expire(tx: &mut Tx<'_>, id: &TokenId) -> Decision<bool> {
-    let Some(token) = tx.get::<Token>(id)? else {
-        return Ok(true);
-    };
-    if token.revoked_at.is_some() {
-        return Ok(true);
-    }
-    if token.is_live(tx.now) {
-        if let Some(at) = token.expires_at {
-            tx.schedule(&Due::Token(id.clone()), at);
-        }
-        return Ok(false);
-    }
-    end(tx, token, "control", "token.expire")?;
-    Ok(true)
-}
-
-/// Ends a token: from this commit on nothing with it is accepted. Its turns are cancelled right
-/// after, by the due item if control should die in between.
-fn end(tx: &mut Tx<'_>, token: Token, actor: &str, action: &str) -> Decision<Token> {
-    let token = Token { revoked_at: Some(tx.now), ..token };
-    if let Some(mut address) = tx.get::<Address>(&token.jid)? {
-        address.tokens.retain(|id| *id != token.id);
-        if address.tokens.is_empty() {
-            tx.delete::<Address>(&token.jid);
-        } else {
-            tx.put(token.jid.as_str(), &address)?;
-        }
-    }
-    tx.put(&token.id, &token)?;
-    tx.remove(&names::tokens(), &token.listed());
-    tx.schedule(&Due::Token(token.id.clone()), tx.now);
-    tx.publish(names::token_topic(&token.id), "revoked");
-    note(tx, actor, action, &token)?;
-    Ok(token)
+    Ok(Address { folder, source, suffix, links: 0, tokens: Vec::new() })
 }
 
 fn note(tx: &mut Tx<'_>, actor: &str, action: &str, token: &Token) -> Decision<()> {

@@ -271,6 +271,18 @@ impl<'a> Tx<'a> {
         self.writes.push(Write::Enqueue { queue, rounds, member: member.to_string(), flow });
     }
 
+    /// Adds a new member, unless the set has `most` members already.
+    pub(crate) fn add_bounded<M: Display>(
+        &mut self,
+        set: &Set<M>,
+        member: &M,
+        most: u32,
+        refusal: Refusal,
+    ) {
+        self.limit_members(set, 0_u64, most, refusal);
+        self.add(set, member, self.now);
+    }
+
     pub(crate) fn remove<M: Display>(&mut self, set: &Set<M>, member: &M) {
         let (set, member) = (set.name.clone(), member.to_string());
         self.writes.push(Write::Remove { set, member });

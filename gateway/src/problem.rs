@@ -78,6 +78,10 @@ fn answer(reason: ErrorReason) -> (StatusCode, Option<&'static str>) {
             StatusCode::TOO_MANY_REQUESTS,
             Some("Too many messages wait for a reply. Send it again after the next reply."),
         ),
+        ErrorReason::LimitReached => (
+            StatusCode::TOO_MANY_REQUESTS,
+            Some("This link can't take more for now. Try again later."),
+        ),
         ErrorReason::OutcomeUnknown => (
             StatusCode::GATEWAY_TIMEOUT,
             Some(

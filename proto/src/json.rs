@@ -73,8 +73,11 @@ mod tests {
             "may_speak_as_person": false,
             "expires_at": null,
         });
-        assert_eq!(of(&RevokeKeyResponse { revoked: Some(key) }), json!({"revoked": expected}));
-        assert_eq!(of(&RevokeKeyResponse::default()), json!({"revoked": null}));
+        assert_eq!(
+            of(&RevokeKeyResponse { revoked: Some(key), tokens: 3 }),
+            json!({"revoked": expected, "tokens": 3})
+        );
+        assert_eq!(of(&RevokeKeyResponse::default()), json!({"revoked": null, "tokens": 0}));
         let status = of(&GetStatusResponse { live_tokens: 7, ..GetStatusResponse::default() });
         assert_eq!(status["live_tokens"], 7);
         assert_eq!((&status["now"], &status["sessions"]), (&Value::Null, &json!([])));

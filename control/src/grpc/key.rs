@@ -58,7 +58,13 @@ impl v1::key_service_server::KeyService for Service {
         let (id, partition) = KeyId::parse(&request.key_id, self.control.partitions)?;
         let revoking = |tx: &mut Tx<'_>| key::revoke(tx, &caller, &id);
         let revoked = self.control.ledger.transact(partition, &[], revoking).await?;
-        Ok(Response::new(v1::RevokeKeyResponse { revoked: revoked.map(wire_key) }))
+        let issued = self.control.issued_by(&id).await?;
+        let mut tokens = issued.iter().map(|(_, ids)| ids.len()).sum();
+        if request.with_tokens {
+            tokens = self.revoke(&caller, issued).await?.len();
+        }
+        let tokens = u32::try_from(tokens).unwrap_or(u32::MAX);
+        Ok(Response::new(v1::RevokeKeyResponse { revoked: revoked.map(wire_key), tokens }))
     }
 }
 

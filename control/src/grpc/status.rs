@@ -20,6 +20,7 @@ impl From<Refusal> for Status {
             Refusal::IdempotencyMismatch => (Code::AlreadyExists, ErrorReason::IdempotencyMismatch),
             Refusal::RateLimited { .. } => (Code::ResourceExhausted, ErrorReason::RateLimited),
             Refusal::TooManyTurns { .. } => (Code::ResourceExhausted, ErrorReason::TooManyTurns),
+            Refusal::LimitReached(_) => (Code::ResourceExhausted, ErrorReason::LimitReached),
             Refusal::JidTaken(_) => (Code::AlreadyExists, ErrorReason::JidTaken),
             Refusal::SessionOver => (Code::Unavailable, ErrorReason::Unavailable),
         };

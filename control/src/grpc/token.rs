@@ -7,15 +7,17 @@ use crate::{
     jid::FolderName,
     key::Caller,
     ledger::{Error, random},
-    names,
+    names::{self, InFolder},
     refusal::Refusal,
     secret::Secret,
-    token::{self, Kind, Options, Order, Token},
+    store::Partition,
+    token::{self, Address, Kind, Options, Order, Token, revocation},
     transaction::Tx,
 };
 use arizuko_proto::v1::{self, revoke_token_request::Target};
 use std::time::Duration;
 use tonic::{Request, Response, Status};
+use tracing::Instrument as _;
 
 #[tonic::async_trait]
 impl v1::token_service_server::TokenService for Service {
@@ -86,27 +88,16 @@ impl v1::token_service_server::TokenService for Service {
         request: Request<v1::RevokeTokenRequest>,
     ) -> Result<Response<v1::RevokeTokenResponse>, Status> {
         let (caller, request) = self.authenticate(request)?;
-        let ledger = &self.control.ledger;
-        let (partition, revoked) = match request.target {
-            Some(Target::Jid(jid)) => {
-                let partition = self.partition_of_jid(&jid)?;
-                let revoking = |tx: &mut Tx<'_>| token::revoke_jid(tx, &caller, &jid);
-                (partition, ledger.transact(partition, &[], revoking).await?)
-            }
+        let found = match request.target {
+            Some(Target::Jid(jid)) => self.tokens_on(&jid).await?,
             Some(Target::TokenId(id)) => {
                 let (id, partition) = TokenId::parse(&id, self.control.partitions)?;
-                let revoking = |tx: &mut Tx<'_>| token::revoke(tx, &caller, &id);
-                let revoked = ledger.transact(partition, &[], revoking).await?;
-                (partition, revoked.into_iter().collect())
+                vec![(partition, vec![id])]
             }
-            None => return Err(Refusal::invalid("name a JID or a token's id").into()),
+            Some(Target::IssuedBy(key)) => self.control.issued_by(&key.into()).await?,
+            None => return Err(Refusal::invalid("name a JID, a token's id or a key's").into()),
         };
-        for token in &revoked {
-            // The revocation holds already. If this fails, the due item does it within a second.
-            if let Err(error) = due::end_token(&self.control, partition, &token.id).await {
-                tracing::warn!(token = token.id.as_str(), %error, "cannot cancel the token's turns yet");
-            }
-        }
+        let revoked = self.revoke(&caller, found).await?;
         let revoked = revoked.into_iter().map(wire::token).collect();
         Ok(Response::new(v1::RevokeTokenResponse { revoked }))
     }
@@ -120,6 +111,51 @@ impl Service {
         let issuing = |tx: &mut Tx<'_>| token::issue(tx, caller, order, &secret);
         let token = self.control.ledger.transact(partition, &[], issuing).await?;
         Ok((token, secret.as_str().to_owned()))
+    }
+
+    /// Returns the live tokens on a JID.
+    async fn tokens_on(&self, jid: &str) -> Result<Vec<(Partition, Vec<TokenId>)>, Error> {
+        let (control, partition) = (&self.control, self.partition_of_jid(jid)?);
+        let Some(address) = control.ledger.record::<Address>(partition, jid).await? else {
+            return Ok(Vec::new());
+        };
+        let in_folder = |member: &InFolder| member.folder == address.folder.as_str();
+        let on_jid = |token: &Token| token.jid == jid;
+        Ok(vec![(partition, control.live_tokens(partition, in_folder, on_jid).await?)])
+    }
+
+    /// Revokes tokens, as far as the caller may. All of them are refused from when this returns;
+    /// their turns end soon after. What it returns has no long texts, so that it stays small.
+    pub(super) async fn revoke(
+        &self,
+        caller: &Caller,
+        found: Vec<(Partition, Vec<TokenId>)>,
+    ) -> Result<Vec<Token>, Error> {
+        let mut all = Vec::new();
+        for (partition, ids) in found {
+            for ids in ids.chunks(revocation::BATCH) {
+                let revoking = |tx: &mut Tx<'_>| revocation::revoke(tx, caller, ids);
+                let revoked = self.control.ledger.transact(partition, &[], revoking).await?;
+                self.end_turns(partition, revoked.iter().map(|token| token.id.clone()).collect());
+                all.extend(revoked.into_iter().map(|token| Token {
+                    options: Options { name: token.options.name, ..Options::default() },
+                    ..token
+                }));
+            }
+        }
+        Ok(all)
+    }
+
+    /// Cancels the turns of revoked tokens, later.
+    fn end_turns(&self, partition: Partition, tokens: Vec<TokenId>) {
+        let control = self.control.clone();
+        let ending = async move {
+            // If this fails, the due items do it.
+            if let Err(error) = due::end_turns(&control, partition, &tokens).await {
+                tracing::warn!(%error, "cannot cancel the turns of revoked tokens yet");
+            }
+        };
+        tokio::spawn(ending.in_current_span());
     }
 
     fn public_url(&self, folder: &FolderName) -> String {

@@ -12,8 +12,6 @@ use crate::{
 };
 use std::collections::BTreeMap;
 
-const MAX_ROUTES: usize = 1_000;
-
 /// One route before and after.
 #[derive(Clone, Debug)]
 pub(crate) struct RouteChange {
@@ -213,9 +211,9 @@ impl Table {
 
     fn put(self, tx: &mut Tx<'_>) -> Decision<()> {
         let Self { root, index } = self;
-        if index.0.len() > MAX_ROUTES {
-            let why = format!("{root} has at most {MAX_ROUTES} routes");
-            return Err(Refusal::Invalid(why).into());
+        let most = tx.limits.owners.tenant_routes;
+        if index.0.len() > most as usize {
+            return Err(Refusal::LimitReached(format!("{root} has {most} routes")).into());
         }
         if index.0.is_empty() {
             tx.remove(&names::routed_roots(), &root);

@@ -13,6 +13,8 @@ use bytes::Bytes;
 
 /// What a visitor reads when the agent could not answer and says nothing better.
 pub(super) const COULD_NOT_ANSWER: &str = "The agent could not answer.";
+/// Why the turns of a revoked or expired link are cancelled.
+pub(crate) const LINK_ENDED: &str = "its link has ended";
 
 /// Why a turn ends.
 pub(super) struct Ending<'a> {

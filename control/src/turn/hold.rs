@@ -2,7 +2,7 @@
 
 use super::{
     Hold, State, Turn,
-    end::{COULD_NOT_ANSWER, Ending, end},
+    end::{COULD_NOT_ANSWER, Ending, LINK_ENDED, cancel, end},
     exchange::Exchange,
     frames::FrameWriter,
     observe, reassign,
@@ -14,6 +14,7 @@ use crate::{
     names, queue,
     session::{Session, Speaker},
     time::Time,
+    token::Token,
     transaction::{Decision, Tracked, Tx},
 };
 
@@ -31,9 +32,20 @@ pub(crate) fn claim(tx: &mut Tx<'_>, speaker: &Speaker) -> Decision<Option<Turn>
             tx.remove(&queue, &id);
             continue;
         };
+        if link_has_ended(tx, &turn)? {
+            cancel(tx, &id, LINK_ENDED)?;
+            continue;
+        }
         return deliver(tx, &session, turn).map(Some);
     }
     Ok(None)
+}
+
+/// Whether the turn's link was revoked or has expired. Its turns are cancelled after that, some
+/// at a time; an agent must not get one in between.
+fn link_has_ended(tx: &mut Tx<'_>, turn: &Turn) -> Decision<bool> {
+    let token = tx.get::<Token>(&turn.origin.token)?;
+    Ok(!token.is_some_and(|token| token.is_live(tx.now)))
 }
 
 /// Delivers the turn that a person chose, if it still waits in their folder. `assign`: its
@@ -49,6 +61,10 @@ pub(crate) fn claim_chosen(
     let Some(turn) = turn.filter(|turn| turn.waits_for(&session.folder)) else {
         return Ok(None);
     };
+    if link_has_ended(tx, &turn)? {
+        cancel(tx, id, LINK_ENDED)?;
+        return Ok(None);
+    }
     let conversation = tx.get_tracked::<Conversation>(&turn.conversation)?;
     // One turn of a conversation at a time.
     let Some(mut conversation) = conversation.filter(|conversation| conversation.is_first(id))
@@ -148,7 +164,7 @@ mod tests {
         jid::FolderName,
         limits::Limits,
         store::{self, Found, Member, Order, Read},
-        token::{Kind, Options, Token},
+        token::{Kind, Options},
         transaction::{Known, Record},
     };
 

@@ -59,7 +59,6 @@ async fn usage_errors_exit_2_and_failures_exit_1_with_advice(stack: Stack) {
         (&["token", "issue", "a b", "chat"][..], "a b"),
         (&["token", "issue", "acme", "chat", "--suffix", "a/b"], "suffix"),
         (&["token", "issue", "acme", "chat", "--origin", "acme.com"], "https://acme.com"),
-        (&["token", "revoke", "web:acme"], "token list"),
         (&["key", "revoke", "key_x"], "key_"),
         (&["token", "list", "--control", "http://127.0.0.1:1"], "is `arizuko up` running?"),
     ] {

@@ -137,7 +137,7 @@ async fn every_call_is_refused_with_a_missing_unknown_or_revoked_key(stack: Stac
     {
         let key = stack.key(kind, folder, KeyReach::Unspecified, true).await;
         let mut keys = KeyServiceClient::new(stack.operator(A).await);
-        let request = RevokeKeyRequest { key_id: key.key_id.clone() };
+        let request = RevokeKeyRequest { key_id: key.key_id.clone(), with_tokens: false };
         let ended = keys.revoke_key(request.clone()).await.expect("operators revoke").into_inner();
         assert_eq!(ended.revoked.map(|key| key.key_id), Some(key.key_id));
         let again = keys.revoke_key(request).await.expect("a repeat is safe").into_inner();
@@ -169,7 +169,8 @@ async fn revoking_a_key_ends_the_streams_that_were_opened_with_it(kind: Kind) {
     let posted = stack.visitor(&link, A).say("hello").await;
     agent.turn().await;
     let mut keys = KeyServiceClient::new(stack.operator(A).await);
-    keys.revoke_key(RevokeKeyRequest { key_id: key.key_id }).await.expect("operators revoke");
+    let request = RevokeKeyRequest { key_id: key.key_id, with_tokens: false };
+    keys.revoke_key(request).await.expect("operators revoke");
     let status = agent.ended().await.expect("the stream ends with a reason");
     assert_eq!(reason(&status), ErrorReason::KeyInvalid);
     // Its turn is requeued at once.

@@ -5,6 +5,7 @@ use arizuko_proto::{
     v1::token_service_client::TokenServiceClient,
 };
 use arizuko_tests::prelude::*;
+use futures_util::stream::{self, StreamExt as _};
 use tokio::io::AsyncReadExt as _;
 
 /// Asserts that every request at every gateway is refused, as for an unknown token.
@@ -220,4 +221,75 @@ async fn the_running_program_is_killed(stack: Stack) {
     program.print("one moment …").await;
     stack.revoke(&link.token_id).await;
     program.killed().await;
+}
+
+#[apply(embedded_and_one_redis)]
+async fn a_thousand_links_of_one_jid_are_revoked_at_once(stack: Stack) {
+    let issuing = stream::iter(0..1_000).map(|_| stack.issue("acme")).buffer_unordered(32);
+    let links: Vec<Link> = issuing.collect().await;
+    let other = stack.issue_with("acme", "other", LinkOptions::default()).await;
+    let mut agent = stack.attach("acme", A).await;
+    let (first, last) = (stack.visitor(&links[0], A), stack.visitor(&links[999], A));
+    let held = first.say("hello").await;
+    agent.turn().await;
+    let waiting = first.say_in(&held.conversation, "more").await;
+    last.say("hello").await;
+    agent.turn().await;
+
+    // The harness waits for this no longer than for anything else.
+    assert_eq!(stack.revoke(&links[0].jid).await.len(), 1_000);
+    for link in links.iter().step_by(20).chain(links.last()) {
+        stack.visitor(link, A).get("config").await.expect(401);
+    }
+    stack.visitor(&other, A).get("config").await.expect(200);
+    // The turns end after it, and none of them is delivered on the way.
+    for _ in 0..2 {
+        agent
+            .hear_of("Cancel", |heard| match heard {
+                Heard::Cancel(cancel) => Some(assert_ne!(cancel.turn_id, waiting.turn)),
+                Heard::Turn(turn) => panic!("{} is delivered", turn.turn_id),
+                _ => None,
+            })
+            .await;
+    }
+    assert_eq!(stack.revoke(&links[0].jid).await.len(), 0, "a repeat is a success");
+}
+
+#[apply(embedded_and_pair)]
+async fn a_keys_links_are_revoked_with_the_key_or_after_it(stack: Stack) {
+    let key = stack.key(KeyKind::Agent, "acme", KeyReach::Subtree, true).await;
+    let issue = async |folder: &str| {
+        let mut issuing = stack.operators_command();
+        issuing.args(["token", "issue", folder, "chat", "--json"]);
+        let issued = run(issuing.env("ARIZUKO_KEY", &key.key), "").await.expect(0).json();
+        let token = issued["token"].as_str().expect("a token").to_owned();
+        stack.visitor(&Link { token, ..Link::default() }, B)
+    };
+    let visitors = [issue("acme").await, issue("acme/eng").await];
+    let other = stack.visit("acme").await;
+
+    let told = stack.arizuko(&["key", "revoke", &key.key_id]).await.expect(0);
+    let advice = format!("token revoke --issued-by {}", key.key_id);
+    assert!(told.err.contains("2 links") && told.err.contains(&advice), "{told:?}");
+    for visitor in &visitors {
+        visitor.get("config").await.expect(200);
+    }
+    let told = stack.arizuko(&["token", "revoke", "--issued-by", &key.key_id]).await.expect(0);
+    assert!(told.out.contains("revoked 2 tokens"), "{told:?}");
+    for visitor in &visitors {
+        visitor.get("config").await.expect(401);
+    }
+    other.get("config").await.expect(200);
+    // A repeat is a success.
+    for again in [
+        &["token", "revoke", "--issued-by", &key.key_id][..],
+        &["key", "revoke", &key.key_id, "--with-links"],
+    ] {
+        let told = stack.arizuko(again).await.expect(0);
+        assert!(told.err.contains("nothing to revoke"), "{told:?}");
+    }
+    // The first operator's key isn't listed, and its links can be revoked.
+    let told = stack.arizuko(&["token", "revoke", "--issued-by", "key_first_operator"]).await;
+    assert!(told.expect(0).out.contains("revoked "), "the stack's own links");
+    other.get("config").await.expect(401);
 }

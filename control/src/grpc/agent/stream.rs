@@ -168,6 +168,9 @@ impl AttachStream {
             heartbeat_interval: wire::duration(limits.heartbeat),
             held: held.iter().map(|(turn, progress)| held_turn(turn, progress)).collect(),
         };
+        for (turn, _) in &held {
+            self.workers.give(turn);
+        }
         self.responses.send(Answer::Welcome(welcome)).await;
         for (turn, progress) in unknown {
             if progress.next_seq > 1 {
@@ -263,7 +266,8 @@ impl AttachStream {
         Ok(())
     }
 
-    async fn deliver(&self, turn: &Turn) -> Result<(), Error> {
+    async fn deliver(&mut self, turn: &Turn) -> Result<(), Error> {
+        self.workers.give(turn);
         let span = Milestone::delivery(turn);
         let reading = delivery::read(&self.control, self.partition, turn, self.history);
         let turn = reading.instrument(span).await?;

@@ -15,13 +15,15 @@ use crate::{
 };
 use arizuko_proto::v1::{self, attach_request::Message, attach_response::Message as Answer};
 use std::{
-    collections::{HashMap, VecDeque},
+    collections::{HashMap, HashSet, VecDeque},
     sync::Arc,
 };
 use tokio::{sync::mpsc, task::JoinSet};
 
 /// Messages that wait for one worker. When it is full, the agent's stream waits.
 const QUEUE: usize = 64;
+/// A turn's id in text has fewer characters.
+const LONG_ID: usize = 64;
 /// Ended attempts that are remembered: more than a store may lose in a failover.
 const REMEMBERED: usize = 1_000;
 
@@ -31,6 +33,9 @@ pub(super) struct Workers {
     worker: Worker,
     /// By attempt, so that a late message about one attempt doesn't hold up the next.
     queues: HashMap<Attempt, mpsc::Sender<Message>>,
+    /// The attempts that the agent was given and that are not known to be over. Only they have
+    /// workers, so that an agent has no more workers than turns.
+    given: HashSet<Attempt>,
     running: JoinSet<Result<Option<Attempt>, Error>>,
     /// The attempts that the agent was told it has ended, the newest last.
     ended: VecDeque<Attempt>,
@@ -48,9 +53,15 @@ impl Workers {
             session,
             worker,
             queues: HashMap::new(),
+            given: HashSet::new(),
             running: JoinSet::new(),
             ended: VecDeque::new(),
         }
+    }
+
+    /// Notes that the agent has a turn.
+    pub(super) fn give(&mut self, turn: &Turn) {
+        self.given.insert(self.attempt(turn.id.clone(), turn.attempt));
     }
 
     /// Gives a message about a turn to the turn's worker. A turn that can't be is answered as one
@@ -66,12 +77,30 @@ impl Workers {
             }
         };
         let Ok(id) = TurnId::parse(turn) else {
+            if turn.len() > LONG_ID {
+                return Err(Refusal::invalid("that is not a turn's id").into());
+            }
             let cancel = v1::Cancel { turn_id: turn.clone(), attempt: number };
             self.worker.responses.send(Answer::Cancel(cancel)).await;
             return Ok(());
         };
         let attempt = self.attempt(id, number);
-        self.queues.retain(|_, queue| !queue.is_closed());
+        let given = &mut self.given;
+        self.queues.retain(|attempt, queue| {
+            let is_over = queue.is_closed();
+            if is_over {
+                given.remove(attempt);
+            }
+            !is_over
+        });
+        if !self.given.contains(&attempt) {
+            // The attempt is over, or never was. The stream waits for the answer.
+            let (queue, messages) = mpsc::channel(1);
+            let _ = queue.try_send(message);
+            drop(queue);
+            self.ended.extend(self.worker.clone().run(attempt, messages).await?);
+            return Ok(());
+        }
         let queue = self.queues.entry(attempt.clone()).or_insert_with(|| {
             let (queue, messages) = mpsc::channel(QUEUE);
             self.running.spawn(self.worker.clone().run(attempt, messages));
@@ -86,6 +115,7 @@ impl Workers {
     pub(super) fn forget(&mut self, turn: TurnId, number: u32) {
         let attempt = self.attempt(turn, number);
         self.queues.remove(&attempt);
+        self.given.remove(&attempt);
     }
 
     fn attempt(&self, turn: TurnId, number: u32) -> Attempt {

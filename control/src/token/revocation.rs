@@ -1,0 +1,80 @@
+//! How tokens end: they are revoked, many at a time, or expire.
+
+use super::{Address, Token, note};
+use crate::{
+    ids::TokenId,
+    key::Caller,
+    names::{self, Due},
+    transaction::{Decision, Record as _, Tx},
+};
+use std::{collections::BTreeMap, time::Duration};
+
+/// How many tokens one commit ends at most.
+pub(crate) const BATCH: usize = 200;
+/// How long the control that revokes tokens has to cancel their turns, before any control does.
+const CANCEL_WITHIN: Duration = Duration::from_secs(2);
+
+/// Ends the tokens among these, at most [`BATCH`], that are live and that the caller may end. A token of
+/// another owner counts as unknown, so that ids reveal nothing.
+pub(crate) fn revoke(tx: &mut Tx<'_>, caller: &Caller, ids: &[TokenId]) -> Decision<Vec<Token>> {
+    caller.must_mint()?;
+    tx.expect(ids.iter().map(Token::name))?;
+    let mut tokens = Vec::new();
+    for id in ids {
+        let token = tx.get::<Token>(id)?;
+        tokens.extend(token.filter(|token| token.is_live(tx.now) && token.may_end(caller)));
+    }
+    end(tx, &mut tokens, caller.key_id.as_str(), "token.revoke")?;
+    Ok(tokens)
+}
+
+/// Ends a token that has expired. Returns whether it has ended, now or before.
+pub(crate) fn expire(tx: &mut Tx<'_>, id: &TokenId) -> Decision<bool> {
+    let Some(token) = tx.get::<Token>(id)? else {
+        return Ok(true);
+    };
+    if token.revoked_at.is_some() {
+        return Ok(true);
+    }
+    if token.is_live(tx.now) {
+        if let Some(at) = token.expires_at {
+            tx.schedule(&Due::Token(id.clone()), at);
+        }
+        return Ok(false);
+    }
+    end(tx, &mut [token], "control", "token.expire")?;
+    Ok(true)
+}
+
+/// Ends tokens: from this commit on nothing with them is accepted. Their turns are cancelled right
+/// after, by the due items if control should die in between.
+fn end(tx: &mut Tx<'_>, tokens: &mut [Token], actor: &str, action: &str) -> Decision<()> {
+    let mut by_jid = BTreeMap::<_, u32>::new();
+    for token in &*tokens {
+        *by_jid.entry(token.jid.clone()).or_default() += 1;
+    }
+    tx.expect(by_jid.keys().map(|jid| Address::name(jid)))?;
+    for (jid, ended) in by_jid {
+        let Some(mut address) = tx.get::<Address>(&jid)? else {
+            continue;
+        };
+        address.links = address.links().saturating_sub(ended);
+        address.tokens.clear();
+        if address.links == 0 {
+            tx.delete::<Address>(&jid);
+        } else {
+            tx.put(jid.as_str(), &address)?;
+        }
+    }
+    for token in tokens {
+        token.revoked_at = Some(tx.now);
+        tx.put(&token.id, token)?;
+        tx.remove(&names::tokens(), &token.listed());
+        tx.remove(&names::folder_links(&token.folder), &token.id);
+        tx.remove(&names::issued(&token.created_by), &token.id);
+        tx.schedule(&Due::Token(token.id.clone()), tx.now + CANCEL_WITHIN);
+        tx.publish(names::token_topic(&token.id), "revoked");
+        note(tx, actor, action, token)?;
+    }
+    Ok(())
+}
