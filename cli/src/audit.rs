@@ -16,13 +16,21 @@ pub(crate) struct Args {
     /// How many of the newest entries
     #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=1000))]
     limit: u32,
+    /// Where to go on, as an earlier page says
+    #[arg(long, value_name = "TOKEN", default_value = "", hide_default_value = true)]
+    page: String,
     #[command(flatten)]
     format: Format,
 }
 
 pub(crate) async fn run(args: Args, console: &mut Console<'_>) -> anyhow::Result<()> {
     let control = args.connection.find()?;
-    let request = ListAuditRequest { folder: args.folder.unwrap_or_default(), limit: args.limit };
+    let folder = args.folder.unwrap_or_default();
+    let request = ListAuditRequest {
+        folder: folder.clone(),
+        limit: args.limit,
+        page_token: args.page.clone(),
+    };
     let listed = control.answer(control.admin().await?.list_audit(request).await)?;
     if args.format.json {
         return console.message(&listed);
@@ -30,6 +38,12 @@ pub(crate) async fn run(args: Args, console: &mut Console<'_>) -> anyhow::Result
     if listed.entries.is_empty() {
         note("nothing was issued, changed or revoked yet");
         return Ok(());
+    }
+    if !listed.next_page_token.is_empty() {
+        let words = [&format!("audit {folder}"), "--limit", &args.limit.to_string(), "--page"];
+        let page = format!("{} {}", words.join(" ").replace("  ", " "), listed.next_page_token);
+        let older = console.command(&format!("{page}{}", args.connection.flags()));
+        note(&format!("there are older entries: {older}"));
     }
     let rows = listed.entries.into_iter().map(|entry| {
         let at = time::brief(entry.at);

@@ -18,7 +18,7 @@ pub(crate) struct Entry {
     pub(crate) subject: String,
     pub(crate) detail: String,
     /// Random: makes entries of one millisecond different members of the set.
-    nonce: u64,
+    pub(crate) nonce: u64,
 }
 
 /// A change to note in the audit log.

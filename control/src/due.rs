@@ -27,8 +27,10 @@ use tokio_util::sync::CancellationToken;
 const PAUSE: Duration = Duration::from_millis(500);
 /// How many due items one sweep takes, of each partition or of all.
 const ITEMS_PER_SWEEP: u32 = 100;
-/// How many sweeps there are to one measurement of the queues.
+/// How many sweeps there are to one measurement of the queues, and one trim of the audit log.
 const SWEEPS_PER_MEASUREMENT: u32 = 10;
+/// How many entries of the audit log are dropped with each measurement, of each partition or of all.
+const TRIMMED_ENTRIES: u32 = 500;
 /// How many waiting turns a measurement counts, of each partition or of all.
 const COUNTED_TURNS: u32 = 10_000;
 /// How many turns of ended tokens are cancelled at a time.
@@ -44,7 +46,7 @@ pub(crate) async fn run(control: Arc<Control>, shutdown: CancellationToken) {
             return;
         }
         let swept = match sweep(&control).await {
-            Ok(()) if round % SWEEPS_PER_MEASUREMENT == 0 => measure_queues(&control).await,
+            Ok(()) if round % SWEEPS_PER_MEASUREMENT == 0 => measure_and_trim(&control).await,
             swept => swept,
         };
         match swept {
@@ -61,6 +63,31 @@ pub(crate) async fn run(control: Arc<Control>, shutdown: CancellationToken) {
             () = shutdown.cancelled() => {}
         }
     }
+}
+
+async fn measure_and_trim(control: &Control) -> Result<(), Error> {
+    measure_queues(control).await?;
+    trim_audit(control).await
+}
+
+/// Drops entries of the audit log that are past their time, some of each partition at a time.
+async fn trim_audit(control: &Control) -> Result<(), Error> {
+    let (ledger, set) = (&control.ledger, names::audit());
+    let until =
+        ledger.now().as_millis().saturating_sub(control.limits.keep_audit.as_millis() as u64);
+    let old = ledger.gather(&set, control.partitions, until, TRIMMED_ENTRIES).await?;
+    let mut by_partition = HashMap::<_, Vec<String>>::new();
+    for (partition, (entry, _)) in old {
+        by_partition.entry(partition).or_default().push(entry);
+    }
+    for (partition, entries) in by_partition {
+        let trimming = |tx: &mut Tx<'_>| {
+            entries.iter().for_each(|entry| tx.remove(&set, entry));
+            Ok(())
+        };
+        ledger.transact(partition, &[], trimming).await?;
+    }
+    Ok(())
 }
 
 /// Measures how many turns wait for an agent, and how long the oldest has waited.

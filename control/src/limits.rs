@@ -6,7 +6,7 @@ use std::time::Duration;
 
 /// The limits of one control.
 #[derive(clap::Args, Clone, Debug)]
-#[command(next_help_heading = "Limits")]
+#[command(next_help_heading = "Limits on visitors")]
 pub struct Limits {
     /// Messages that one chat link takes in a minute, from all visitors.
     #[arg(long, env = "ARIZUKO_LINK_RATE", default_value_t = 600)]
@@ -51,34 +51,37 @@ pub struct Limits {
     #[arg(long, env = "ARIZUKO_HOOK_BYTES", default_value_t = 4 << 20)]
     pub hook_bytes: usize,
     /// Bytes of one frame of a reply.
-    #[arg(long, env = "ARIZUKO_FRAME_BYTES", default_value_t = 64 << 10)]
+    #[arg(long, env = "ARIZUKO_FRAME_BYTES", help_heading = "Limits on agents", default_value_t = 64 << 10)]
     pub frame_bytes: usize,
     /// Bytes of a turn's reply; a longer one ends as failed.
-    #[arg(long, env = "ARIZUKO_TURN_BYTES", default_value_t = 4 << 20)]
+    #[arg(long, env = "ARIZUKO_TURN_BYTES", help_heading = "Limits on agents", default_value_t = 4 << 20)]
     pub turn_bytes: u64,
     /// How often agents may lose a turn before it ends as failed.
-    #[arg(long, env = "ARIZUKO_ATTEMPTS", default_value_t = 5)]
+    #[arg(long, env = "ARIZUKO_ATTEMPTS", help_heading = "Limits on agents", default_value_t = 5)]
     pub attempts: u32,
     /// How long a turn may be open.
-    #[arg(long, env = "ARIZUKO_TURN_DEADLINE", default_value = "1h", value_parser = duration::parse)]
+    #[arg(long, env = "ARIZUKO_TURN_DEADLINE", help_heading = "Limits on agents", default_value = "1h", value_parser = duration::parse)]
     pub turn_deadline: Duration,
     /// How long an agent may take to accept a turn.
-    #[arg(long, env = "ARIZUKO_ACCEPT_TIMEOUT", default_value = "10s", value_parser = duration::parse)]
+    #[arg(long, env = "ARIZUKO_ACCEPT_TIMEOUT", help_heading = "Limits on agents", default_value = "10s", value_parser = duration::parse)]
     pub accept_timeout: Duration,
     /// How long an agent's session lives without a heartbeat.
-    #[arg(long, env = "ARIZUKO_LEASE", default_value = "30s", value_parser = duration::parse)]
+    #[arg(long, env = "ARIZUKO_LEASE", help_heading = "Limits on agents", default_value = "30s", value_parser = duration::parse)]
     pub lease: Duration,
     /// How often agents send heartbeats.
-    #[arg(long = "agent-heartbeat", env = "ARIZUKO_AGENT_HEARTBEAT", default_value = "5s", value_parser = duration::parse)]
+    #[arg(long = "agent-heartbeat", env = "ARIZUKO_AGENT_HEARTBEAT", help_heading = "Limits on agents", default_value = "5s", value_parser = duration::parse)]
     pub heartbeat: Duration,
     /// How long frames are kept after their turn.
-    #[arg(long, env = "ARIZUKO_KEEP_FRAMES", default_value = "24h", value_parser = duration::parse)]
+    #[arg(long, env = "ARIZUKO_KEEP_FRAMES", help_heading = "What is kept", default_value = "24h", value_parser = duration::parse)]
     pub keep_frames: Duration,
     /// How long messages are kept after a conversation's last one.
-    #[arg(long, env = "ARIZUKO_KEEP_MESSAGES", default_value = "30d", value_parser = duration::parse)]
+    #[arg(long, env = "ARIZUKO_KEEP_MESSAGES", help_heading = "What is kept", default_value = "30d", value_parser = duration::parse)]
     pub keep_messages: Duration,
+    /// How long entries of the audit log are kept.
+    #[arg(long, env = "ARIZUKO_KEEP_AUDIT", help_heading = "What is kept", default_value = "90d", value_parser = duration::parse)]
+    pub keep_audit: Duration,
     /// How often an open stream is checked against the store, even without a wake-up.
-    #[arg(long, env = "ARIZUKO_RECHECK", default_value = "15s", value_parser = duration::parse)]
+    #[arg(long, env = "ARIZUKO_RECHECK", help_heading = "Limits on streams", default_value = "15s", value_parser = duration::parse)]
     pub recheck: Duration,
     /// How many of each thing there may be.
     #[command(flatten)]

@@ -15,9 +15,10 @@ use tokio::net::TcpListener;
 #[command(name = "arizuko-control", version)]
 struct Arguments {
     #[command(flatten)]
-    options: Options,
-    #[command(flatten)]
     metrics: metrics::Options,
+    // They end with headings, which hold for the flags after them.
+    #[command(flatten)]
+    options: Options,
     #[command(flatten)]
     telemetry: telemetry::Options,
 }

@@ -17,6 +17,8 @@ use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status};
 
+mod audit_log;
+
 const DEFAULT_ENTRIES: u32 = 100;
 const MAX_ENTRIES: u32 = 1_000;
 /// How many events wait for one tail. When it is full, further events are left out.
@@ -58,18 +60,16 @@ impl v1::admin_service_server::AdminService for Service {
             0 => DEFAULT_ENTRIES,
             limit => limit.min(MAX_ENTRIES),
         };
-        let (control, ledger) = (&self.control, &self.control.ledger);
-        let members = match &view {
-            Some(folder) => ledger.all_members(control.partition(folder), &names::audit()).await?,
-            None => control.gathered(&names::audit()).await?.into_values().flatten().collect(),
+        let before = match request.page_token.as_str() {
+            "" => None,
+            token => Some(token.parse()?),
         };
-        let entries = members.iter().filter_map(|text| serde_json::from_str::<Entry>(text).ok());
-        let mut entries: Vec<Entry> =
-            entries.filter(|entry| in_view(&entry.folder, view.as_ref())).collect();
-        entries.sort_by_key(|entry| entry.at);
-        let surplus = entries.len().saturating_sub(limit as usize);
-        let entries = entries.drain(surplus..).map(wire_entry).collect();
-        Ok(Response::new(v1::ListAuditResponse { entries }))
+        let limit = limit as usize;
+        let (entries, next) = audit_log::page(&self.control, view.as_ref(), before, limit).await?;
+        Ok(Response::new(v1::ListAuditResponse {
+            entries: entries.into_iter().map(wire_entry).collect(),
+            next_page_token: next.map(|place| place.to_string()).unwrap_or_default(),
+        }))
     }
 
     async fn tail(

@@ -48,7 +48,7 @@ impl OldStore {
         program.env("ARIZUKO_OPERATOR_KEY", self.text("operator_key"));
         program.env("ARIZUKO_GATEWAY_KEY", self.text("gateway_key"));
         program.env("ARIZUKO_KEY", self.text("operator_key"));
-        for setting in ["TURN_DEADLINE", "KEEP_FRAMES", "KEEP_MESSAGES"] {
+        for setting in ["TURN_DEADLINE", "KEEP_FRAMES", "KEEP_MESSAGES", "KEEP_AUDIT"] {
             program.env(format!("ARIZUKO_{setting}"), AGES);
         }
         program
