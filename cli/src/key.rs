@@ -67,6 +67,9 @@ struct Create {
     /// Don't let the agent issue and revoke tokens
     #[arg(long, requires = "folder")]
     no_mint: bool,
+    /// Don't let the agent read links, routes, conversations and their history
+    #[arg(long, requires = "folder", conflicts_with = "speak_as_person")]
+    no_read: bool,
     /// Let the agent set and delete the routes of its folder
     #[arg(long, requires = "folder")]
     routes: bool,
@@ -130,6 +133,7 @@ impl Create {
             kind: kind.into(),
             reach: reach.into(),
             may_mint: self.folder.is_some() && !self.no_mint,
+            may_read: self.folder.is_some() && !self.no_read,
             folder: self.folder.unwrap_or_default(),
             name: self.name.unwrap_or_default(),
             may_set_routes: self.routes,
@@ -148,6 +152,7 @@ fn show_list(keys: Vec<Key>, console: &mut Console<'_>) -> anyhow::Result<()> {
         let (kind, reach) = (word(key.kind().as_str_name()), word(key.reach().as_str_name()));
         let may = [
             (key.may_mint, "mint"),
+            (key.may_read, "read"),
             (key.may_set_routes, "routes"),
             (key.may_speak_as_person, "speak-as-person"),
         ];

@@ -31,7 +31,9 @@ pub(crate) enum Role {
         /// Whether it reaches the folders below its own.
         subtree: bool,
         may_mint: bool,
-        /// Older keys could do this and the next.
+        /// Older keys could do this and what follows.
+        #[serde(default = "allowed")]
+        may_read: bool,
         #[serde(default = "allowed")]
         may_route: bool,
         #[serde(default = "allowed")]
@@ -112,6 +114,16 @@ impl Caller {
         match self.role {
             Role::Operator | Role::Agent { may_mint: true, .. } => Ok(()),
             _ => Err(Refusal::not_allowed("this key may not issue or revoke tokens")),
+        }
+    }
+
+    /// Whether it may read what it was not given: tokens, routes, conversations.
+    pub(crate) fn must_read(&self) -> Result<(), Refusal> {
+        match self.role {
+            Role::Operator | Role::Agent { may_read: true, .. } => Ok(()),
+            _ => Err(Refusal::not_allowed(
+                "this key may not read tokens, routes, conversations, histories or inboxes",
+            )),
         }
     }
 

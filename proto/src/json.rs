@@ -72,6 +72,7 @@ mod tests {
             "may_set_routes": false,
             "may_speak_as_person": false,
             "expires_at": null,
+            "may_read": false,
         });
         assert_eq!(
             of(&RevokeKeyResponse { revoked: Some(key), tokens: 3 }),

@@ -94,6 +94,7 @@ impl Stack {
             folder: folder.to_owned(),
             reach: reach.into(),
             may_mint,
+            may_read: true,
             may_set_routes: true,
             may_speak_as_person: true,
             ..CreateKeyRequest::default()

@@ -39,6 +39,16 @@ impl Service {
         Ok((caller, request))
     }
 
+    /// Does the same for a call that reads tokens, routes or conversations.
+    pub(super) fn authenticate_reader<T>(
+        &self,
+        request: Request<T>,
+    ) -> Result<(Caller, T), Status> {
+        let (caller, request) = self.authenticate(request)?;
+        caller.must_read()?;
+        Ok((caller, request))
+    }
+
     /// Does the same for a call that only gateways make.
     pub(super) fn authenticate_gateway<T>(
         &self,

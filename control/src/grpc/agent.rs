@@ -113,7 +113,7 @@ impl v1::agent_service_server::AgentService for Service {
         &self,
         request: Request<v1::ReadConversationRequest>,
     ) -> Result<Response<v1::ReadConversationResponse>, Status> {
-        let (caller, request) = self.authenticate(request)?;
+        let (caller, request) = self.authenticate_reader(request)?;
         let id = conversation_id(&request.conversation)?;
         let folder = caller.folder(&request.folder)?;
         let partition = self.control.partition(&folder);

@@ -80,6 +80,7 @@ fn role(request: &v1::CreateKeyRequest) -> Result<Role, Refusal> {
             folder: FolderName::parse(&request.folder)?,
             subtree: request.reach() == KeyReach::Subtree,
             may_mint: request.may_mint,
+            may_read: request.may_read,
             may_route: request.may_set_routes,
             may_speak_as_person: request.may_speak_as_person,
         }),
@@ -98,11 +99,12 @@ fn wire_key(key: Key) -> v1::Key {
     match key.role {
         Role::Operator => wire.set_kind(KeyKind::Operator),
         Role::Gateway => wire.set_kind(KeyKind::Gateway),
-        Role::Agent { folder, subtree, may_mint, may_route, may_speak_as_person } => {
+        Role::Agent { folder, subtree, may_mint, may_read, may_route, may_speak_as_person } => {
             wire.set_kind(KeyKind::Agent);
             wire.set_reach(if subtree { KeyReach::Subtree } else { KeyReach::Self_ });
             wire.folder = folder.into();
             wire.may_mint = may_mint;
+            wire.may_read = may_read;
             wire.may_set_routes = may_route;
             wire.may_speak_as_person = may_speak_as_person;
         }

@@ -36,7 +36,7 @@ impl v1::route_service_server::RouteService for Service {
         &self,
         request: Request<v1::ListRoutesRequest>,
     ) -> Result<Response<v1::ListRoutesResponse>, Status> {
-        let (caller, request) = self.authenticate(request)?;
+        let (caller, request) = self.authenticate_reader(request)?;
         let roots = match access::view(&caller, &request.folder)? {
             Some(folder) => vec![folder],
             None => self.roots().await?,
@@ -91,7 +91,7 @@ impl v1::route_service_server::RouteService for Service {
         &self,
         request: Request<v1::ExplainRouteRequest>,
     ) -> Result<Response<v1::ExplainRouteResponse>, Status> {
-        let (caller, v1::ExplainRouteRequest { jid }) = self.authenticate(request)?;
+        let (caller, v1::ExplainRouteRequest { jid }) = self.authenticate_reader(request)?;
         let partition = self.partition_of_jid(&jid)?;
         let explaining = |tx: &mut Tx<'_>| route::explain(tx, &caller, &jid);
         let Explained { folder, linked, resolved } =

@@ -73,7 +73,7 @@ impl v1::token_service_server::TokenService for Service {
         &self,
         request: Request<v1::ListTokensRequest>,
     ) -> Result<Response<v1::ListTokensResponse>, Status> {
-        let (caller, request) = self.authenticate(request)?;
+        let (caller, request) = self.authenticate_reader(request)?;
         let view = access::view(&caller, &request.folder)?;
         let mut tokens: Vec<Token> = self.control.listed(&names::tokens(), view.as_ref()).await?;
         let now = self.control.ledger.now();

@@ -1,7 +1,8 @@
 //! What a key may do beyond its folder's turns is said key by key, and a key may end by itself.
 
+use super::calls::{Facts, outcome};
 use arizuko_proto::v1::{
-    ListTokensRequest, SendMessageRequest, SetRouteRequest,
+    Hello, ListTokensRequest, SendMessageRequest, SetRouteRequest,
     agent_service_client::AgentServiceClient, route_service_client::RouteServiceClient,
     token_service_client::TokenServiceClient,
 };
@@ -45,7 +46,34 @@ async fn a_bots_key_sets_no_routes_and_is_no_person_unless_it_may(stack: Stack) 
     let person = create(&stack, &["--speak-as-person"]).await;
     assert_eq!(told(&stack, &person, &conversation).await, [refused, None, None]);
     let list = stack.arizuko(&["key", "list"]).await.expect(0).out;
-    assert!(list.contains("mint,routes ") && list.contains("mint,speak-as-person "), "{list}");
+    for may in [" mint,read ", " mint,read,routes ", " mint,read,speak-as-person "] {
+        assert!(list.contains(may), "{may}: {list}");
+    }
+}
+
+#[apply(embedded)]
+async fn a_key_without_read_answers_turns_and_sees_nothing_else(stack: Stack) {
+    let link = stack.issue("acme").await;
+    let posted = stack.visitor(&link, A).say("hello").await;
+    let facts = Facts { link, posted };
+    let reads = ["ListTokens", "ListRoutes", "ExplainRoute", "ReadConversation"];
+    for (flags, expected) in [(&["--no-read"][..], "NOT_ALLOWED"), (&[], "OK")] {
+        let key = create(&stack, flags).await;
+        let channel = connect(&stack.control(A), Some(&key)).await;
+        for call in reads {
+            assert_eq!(outcome(call, "acme", channel.clone(), &facts).await, expected, "{call}");
+        }
+        for call in ["IssueChatLink", "SendMessage"] {
+            assert_eq!(outcome(call, "acme", channel.clone(), &facts).await, "OK", "{call}");
+        }
+        let with_history = Hello { history: 1, ..hello("acme", 0) };
+        let attached = Session::try_open(channel, with_history).await.map(drop);
+        let told = attached.map_or_else(|status| reason(&status).word(), |()| "OK");
+        assert_eq!(told, expected);
+    }
+    let key = create(&stack, &["--no-read", "--no-mint"]).await;
+    let mut session = stack.attach_with(&key, hello("acme", 1), A).await;
+    assert_eq!(session.turn().await.turn.turn_id, facts.posted.turn);
 }
 
 #[apply(embedded)]

@@ -121,6 +121,9 @@ impl AttachStream {
         if hello.person {
             caller.must_speak_as_person()?;
         }
+        if hello.person || hello.history > 0 {
+            caller.must_read()?;
+        }
         let partition = control.partition(&folder);
         let resume = SessionId::parse(&hello.session_id).ok();
         let opening = Hello { folder, name: hello.name, person: hello.person, resume };
