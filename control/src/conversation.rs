@@ -29,6 +29,9 @@ pub(crate) struct Conversation {
     /// Frames up to this seq are no longer kept.
     #[serde(default)]
     pub(crate) trimmed: u64,
+    /// The bytes that its turns count as, in the limits of its link and its tenant.
+    #[serde(default)]
+    pub(crate) kept: u64,
     /// When the next clean-up is due.
     pub(crate) clean_up_at: Option<Time>,
     /// The open turns, oldest first. Only the first may wait in a queue, or run.
@@ -67,6 +70,7 @@ impl Conversation {
             created_at: now,
             active_at: now,
             trimmed: 0,
+            kept: 0,
             clean_up_at: None,
             open: Vec::new(),
             with: token.folder.clone(),

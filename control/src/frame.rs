@@ -183,6 +183,11 @@ impl Transcript {
         }
     }
 
+    /// How many bytes its messages have.
+    pub(crate) fn size(&self) -> usize {
+        self.messages.iter().map(|message| message.content.len()).sum()
+    }
+
     fn message(&mut self, id: String, at: Time) -> &mut Message {
         let index = self.messages.iter().position(|message| message.id == id);
         let index = index.unwrap_or_else(|| {

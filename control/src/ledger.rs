@@ -138,9 +138,9 @@ impl Ledger {
                         reading.known.0.insert(Read::Record(name), Found::Record(record));
                     }
                 }
-                Commit::Full { set } => {
-                    let unknown = || Error::Internal(format!("{set} is full, and has no limit"));
-                    return Err(full.remove(&set).map_or_else(unknown, Error::Refused));
+                Commit::Full { name } => {
+                    let unknown = || Error::Internal(format!("{name} is full, and has no limit"));
+                    return Err(full.remove(&name).map_or_else(unknown, Error::Refused));
                 }
                 Commit::Limited { retry_after, .. } => {
                     let retry_after = Duration::from_millis(retry_after);
@@ -294,6 +294,7 @@ fn log(batch: &Batch, attempt: usize) {
         Write::Add { set, .. } => format!("add to {set}"),
         Write::Enqueue { queue, .. } => format!("add to {queue}"),
         Write::Remove { set, .. } => format!("remove from {set}"),
+        Write::Count { counter, by } => format!("add {by} to {counter}"),
         Write::Append { log, seq, .. } => format!("append {seq} to {log}"),
         Write::Trim { log, through } => format!("trim {log} through {through}"),
         Write::Delete { name } => format!("delete {name}"),

@@ -50,6 +50,13 @@ pub struct Limits {
     /// Bytes of a webhook's body, at most 16 MiB.
     #[arg(long, env = "ARIZUKO_HOOK_BYTES", default_value_t = 4 << 20)]
     pub hook_bytes: usize,
+    /// Bytes of messages, with their replies, that are kept of one link. Each message counts as 4 KiB
+    /// more than it has.
+    #[arg(long, env = "ARIZUKO_LINK_BYTES", default_value_t = 4 << 30)]
+    pub link_bytes: u64,
+    /// Bytes of messages, with their replies, that are kept of one tenant.
+    #[arg(long, env = "ARIZUKO_TENANT_BYTES", default_value_t = 16 << 30)]
+    pub tenant_bytes: u64,
     /// Bytes of one frame of a reply.
     #[arg(long, env = "ARIZUKO_FRAME_BYTES", help_heading = "Limits on agents", default_value_t = 64 << 10)]
     pub frame_bytes: usize,

@@ -326,6 +326,18 @@ pub(crate) fn speech_rate(conversation: &ConversationId) -> String {
     format!("rate:{conversation}")
 }
 
+// ── Counters ────────────────────────────────────────────────────────────────────────────────────
+
+/// The bytes of a link's messages. Written by `turn/quota.rs`.
+pub(crate) fn kept_of_link(token: &TokenId) -> String {
+    format!("kept:link:{token}")
+}
+
+/// The bytes of a tenant's messages. Written by `turn/quota.rs`.
+pub(crate) fn kept_of_tenant(root: &str) -> String {
+    format!("kept:tenant:{root}")
+}
+
 // ── Topics ──────────────────────────────────────────────────────────────────────────────────────
 
 /// A conversation's new frames, and its deletion. Published by `conversation.rs` and

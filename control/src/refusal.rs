@@ -5,6 +5,10 @@ use std::time::Duration;
 /// How long a caller waits where too many turns are open: nobody knows when one of them ends.
 const RETRY_WHEN_FULL: Duration = Duration::from_secs(5);
 
+/// How long a caller waits where an owner has as much as it may: room comes with retention, or when
+/// somebody deletes something.
+const RETRY_AT_LIMIT: Duration = Duration::from_secs(60);
+
 /// Why a command is refused. One for each of the contract's reasons.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Refusal {
@@ -52,6 +56,7 @@ impl Refusal {
         match self {
             Self::RateLimited { retry_after } => Some(*retry_after),
             Self::TooManyTurns { .. } => Some(RETRY_WHEN_FULL),
+            Self::LimitReached(_) => Some(RETRY_AT_LIMIT),
             _ => None,
         }
     }

@@ -1,6 +1,6 @@
 //! The interface of a store. A store knows nothing of what control keeps in it.
 //!
-//! A store has records, sorted sets and logs, each in one *partition*. It can load them, and
+//! A store has records, sorted sets, logs, rate buckets and counters, each in one *partition*. It can load them, and
 //! commit a batch: either every guard holds and every write is done, or nothing changes. Both
 //! backends pass the one suite in `contract.rs`.
 
@@ -98,6 +98,8 @@ pub(crate) enum Guard {
     Version { record: String, version: Option<Version> },
     /// The set has fewer members than this, of those with a score of `min` or more.
     Fewer { set: String, min: u64, than: u32 },
+    /// The counter is at most `most` when `by` is added to it. A new counter is 0.
+    Room { counter: String, by: u64, most: u64 },
     /// The bucket still has room for one, by the generic cell rate algorithm: `burst` at once,
     /// then one each `interval` milliseconds. Taken from when the batch is applied.
     Rate { bucket: String, interval: Millis, burst: u32 },
@@ -133,6 +135,11 @@ pub(crate) enum Write {
     Remove {
         set: String,
         member: String,
+    },
+    /// Adds to a counter; one that falls to 0 is deleted.
+    Count {
+        counter: String,
+        by: i64,
     },
     /// `seq` is above all that the log has.
     Append {
@@ -182,9 +189,9 @@ pub(crate) enum Commit {
     Applied,
     /// A version guard failed; here are the guarded records as they are.
     Conflict(HashMap<String, Option<Record>>),
-    /// A set was full.
+    /// A set or a counter was full.
     Full {
-        set: String,
+        name: String,
     },
     /// A bucket was empty and has room again in `retry_after` milliseconds.
     Limited {

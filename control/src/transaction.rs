@@ -73,7 +73,7 @@ pub(crate) struct Tx<'a> {
     /// Records that were taken to be absent.
     guesses: Vec<Read>,
     bounds: Vec<Guard>,
-    /// The refusal for each set of `bounds`, in case it is full.
+    /// The refusal for each set and counter of `bounds`, in case it is full.
     full: HashMap<String, Refusal>,
     writes: Vec<Write>,
 }
@@ -203,6 +203,12 @@ impl<'a> Tx<'a> {
         self.full.insert(set.name.clone(), refusal);
     }
 
+    /// Refuses the batch if `by` more would take the counter above `most`.
+    pub(crate) fn limit_count(&mut self, counter: String, by: u64, most: u64, refusal: Refusal) {
+        self.full.insert(counter.clone(), refusal);
+        self.bounds.push(Guard::Room { counter, by, most });
+    }
+
     /// Takes one from a bucket.
     pub(crate) fn limit_rate(&mut self, bucket: String, rate: Rate) {
         if let Some(interval) = rate.interval() {
@@ -298,6 +304,11 @@ impl<'a> Tx<'a> {
         self.remove(&names::due(), item);
     }
 
+    /// Adds to a counter; one that falls to 0 is deleted.
+    pub(crate) fn count(&mut self, counter: String, by: i64) {
+        self.writes.push(Write::Count { counter, by });
+    }
+
     pub(crate) fn append_entry(&mut self, log: String, seq: u64, entry: Bytes) {
         self.writes.push(Write::Append { log, seq, entry });
     }
@@ -335,7 +346,7 @@ impl<'a> Tx<'a> {
         !self.writes.is_empty()
     }
 
-    /// Returns the batch to commit, and the refusal for each set that it limits.
+    /// Returns the batch to commit, and the refusal for each set and counter that it limits.
     pub(crate) fn into_batch(
         self,
         partition: Partition,

@@ -34,6 +34,7 @@ pub(crate) mod lease;
 pub(crate) mod observe;
 pub(crate) mod overdue;
 pub(crate) mod post;
+mod quota;
 pub(crate) mod reassign;
 pub(crate) mod repeat;
 pub(crate) mod reply;
@@ -69,6 +70,9 @@ pub(crate) struct Turn {
     pub(crate) first_frame_at: Option<Time>,
     /// The seq of the visitor's message, or of the agent's if it spoke first.
     pub(crate) first_seq: u64,
+    /// The bytes that it counts as, in the limits of its link and its tenant.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub(crate) kept: u64,
     pub(crate) state: State,
 }
 

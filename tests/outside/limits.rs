@@ -3,6 +3,7 @@
 mod audit;
 mod connections;
 mod owners;
+mod storage;
 
 use arizuko_tests::{prelude::*, python::repository};
 

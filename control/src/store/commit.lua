@@ -1,7 +1,8 @@
 #!lua
 -- Applies one batch: all guards first, then all writes. Every key is declared, so Redis refuses
 -- the script before its first write if it cannot write at all (OOM, NOREPLICAS, READONLY).
--- ARGV: now, version, then the operations, each a letter and its operands; keys by index.
+-- ARGV: now, version, then the guards and the writes, each a letter and its operands; keys by index.
+-- A letter is a guard or a write, never both.
 
 local now, version = tonumber(ARGV[1]), ARGV[2]
 local at = 2
@@ -34,6 +35,13 @@ end
 function guard.f() -- a set with fewer members
   local index, min, than = take(), take(), tonumber(take())
   if not refusal and redis.call('ZCOUNT', KEYS[tonumber(index)], min, '+inf') >= than then
+    refusal = {'full', index, 0}
+  end
+end
+
+function guard.m() -- a counter that stays within its limit
+  local index, by, most = take(), tonumber(take()), tonumber(take())
+  if not refusal and tonumber(redis.call('GET', KEYS[tonumber(index)]) or 0) + by > most then
     refusal = {'full', index, 0}
   end
 end
@@ -105,6 +113,13 @@ end
 function write.x() -- remove from a set
   local set, member = key(), take()
   redis.call('ZREM', set, member)
+end
+
+function write.c() -- add to a counter
+  local counter, by = key(), take()
+  if redis.call('INCRBY', counter, by) <= 0 then
+    redis.call('DEL', counter)
+  end
 end
 
 function write.l() -- append to a log

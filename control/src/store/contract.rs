@@ -44,6 +44,7 @@ on_both!(
     a_guard_on_a_version_refuses_another,
     a_conflict_changes_nothing_and_tells_what_is,
     a_guard_on_a_set_counts_its_members,
+    a_counter_has_room_up_to_its_limit,
     a_rate_lets_a_burst_through_and_then_one_an_interval,
     a_senders_share_is_what_the_others_leave,
     a_set_is_in_the_order_of_its_scores,
@@ -103,7 +104,7 @@ async fn a_guard_on_a_set_counts_its_members(store: &dyn Store) {
         apply(store, batch(1, vec![fewer(1)], vec![add("s", "a", 1)])).await,
         Commit::Applied
     );
-    let full = Commit::Full { set: "s".to_owned() };
+    let full = Commit::Full { name: "s".to_owned() };
     assert_eq!(apply(store, batch(2, vec![fewer(1)], vec![add("s", "b", 1)])).await, full);
     assert_eq!(
         apply(store, batch(3, vec![fewer(2)], vec![add("s", "b", 5)])).await,
@@ -111,6 +112,23 @@ async fn a_guard_on_a_set_counts_its_members(store: &dyn Store) {
     );
     assert_eq!(apply(store, batch(4, vec![fewer_from(5, 1)], vec![])).await, full);
     assert_eq!(apply(store, batch(5, vec![fewer_from(6, 1)], vec![])).await, Commit::Applied);
+}
+
+async fn a_counter_has_room_up_to_its_limit(store: &dyn Store) {
+    let counted = async |version, by: i64, most| {
+        let counter = "c".to_owned();
+        let guard = Guard::Room { counter: counter.clone(), by: by.max(0) as u64, most };
+        apply(store, batch(version, vec![guard], vec![Write::Count { counter, by }])).await
+    };
+    let full = Commit::Full { name: "c".to_owned() };
+    assert_eq!(counted(1, 5, 4).await, full);
+    assert_eq!(counted(2, 3, 4).await, Commit::Applied);
+    assert_eq!(counted(3, 2, 4).await, full);
+    assert_eq!(counted(4, 1, 4).await, Commit::Applied);
+    // What is given back twice is not owed.
+    assert_eq!(counted(5, -9, 4).await, Commit::Applied);
+    assert_eq!(counted(6, 5, 4).await, full);
+    assert_eq!(counted(7, 4, 4).await, Commit::Applied);
 }
 
 async fn a_rate_lets_a_burst_through_and_then_one_an_interval(store: &dyn Store) {

@@ -48,6 +48,9 @@ const SCHEMA: &str = "
         partition INTEGER, name TEXT, full_at INTEGER NOT NULL,
         PRIMARY KEY (partition, name)) WITHOUT ROWID;
     CREATE INDEX IF NOT EXISTS bucket_full_at ON bucket (full_at);
+    CREATE TABLE IF NOT EXISTS counter (
+        partition INTEGER, name TEXT, value INTEGER NOT NULL,
+        PRIMARY KEY (partition, name)) WITHOUT ROWID;
 ";
 
 /// How many batches share one transaction at most.

@@ -1,6 +1,6 @@
 //! How turns end: by their agent, by a cancel, by another module's decision, or at once.
 
-use super::{End, Finisher, State, Turn, exchange::Exchange, observe, retention};
+use super::{End, Finisher, State, Turn, exchange::Exchange, observe, quota, retention};
 use crate::{
     conversation::Conversation,
     frame::{Body, Frame, Message, Outcome, Transcript, TurnDone},
@@ -102,6 +102,7 @@ fn close(
     mut transcript: Transcript,
     finished_by: Option<Finisher>,
 ) -> Decision<()> {
+    quota::add_reply(tx, exchange, transcript.size());
     let Exchange { turn, conversation, frames } = exchange;
     let done = TurnDone {
         outcome: ending.outcome,

@@ -36,6 +36,13 @@ impl Record for Input {
     }
 }
 
+impl Input {
+    /// How many bytes the message takes when it is delivered.
+    pub(super) fn size(&self) -> usize {
+        self.content.size() + self.headers.iter().map(Header::size).sum::<usize>()
+    }
+}
+
 /// A header of a webhook's request.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Header {
@@ -45,7 +52,7 @@ pub(crate) struct Header {
 
 impl Header {
     /// How many bytes it takes when it is delivered.
-    pub(super) fn size(&self) -> usize {
+    fn size(&self) -> usize {
         self.name.len() + self.value.size()
     }
 }

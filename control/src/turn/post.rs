@@ -6,7 +6,7 @@ use super::{
     exchange::Exchange,
     frames::FrameWriter,
     input::{Blob, Context, Header, Input, Plan},
-    observe,
+    observe, quota,
     repeat::Repeated,
 };
 use crate::{
@@ -97,7 +97,7 @@ pub(crate) fn post(tx: &mut Tx<'_>, token: &Token, post: &Post) -> Decision<Post
         Mode::Trigger => trigger(tx, token, &mut exchange, &mut input)?,
         Mode::Observe => {
             let Exchange { turn, conversation, .. } = &mut exchange;
-            observe::observe(tx, turn, conversation, size(post), observe_for)?;
+            observe::observe(tx, turn, conversation, input.size(), observe_for)?;
             end_new(tx, &mut exchange, Outcome::Observed, Vec::new())?;
             exchange.turn.tell(tx, "observed", "")?;
         }
@@ -111,6 +111,7 @@ pub(crate) fn post(tx: &mut Tx<'_>, token: &Token, post: &Post) -> Decision<Post
             end_new(tx, &mut exchange, Outcome::Dropped, Vec::new())?;
         }
     }
+    quota::charge(tx, &mut exchange, input.size());
     tx.put(&exchange.turn.id, &input)?;
     posted(exchange.store(tx)?)
 }
@@ -148,12 +149,6 @@ fn trigger(
         queue::enter(tx, turn);
     }
     turn.tell(tx, "message", "")
-}
-
-/// How many bytes a message takes when it is delivered.
-fn size(post: &Post) -> usize {
-    let headers = post.headers.iter().map(Header::size);
-    post.content.len() + headers.sum::<usize>()
 }
 
 /// Refuses what can't be a message; returns a chat's text.
@@ -234,6 +229,7 @@ impl Turn {
             back_at: None,
             first_frame_at: None,
             first_seq: 0,
+            kept: 0,
             state: State::Queued,
         }
     }

@@ -1,6 +1,6 @@
 //! How long a conversation's messages and frames are kept, and its deletion.
 
-use super::{Turn, exchange::delete_records, observe};
+use super::{Turn, exchange::delete_records, observe, quota};
 use crate::{
     conversation::{self, Conversation, Head},
     ids::{ConversationId, TurnId},
@@ -42,6 +42,7 @@ fn purge(tx: &mut Tx<'_>, conversation: &Conversation) -> Decision<()> {
         }
         delete_records(tx, &turn, is_open);
     }
+    quota::give_back(tx, conversation, conversation.kept);
     tx.delete_set(&names::turns(id));
     tx.delete_log(names::log(id));
     tx.delete::<Head>(id);
@@ -70,7 +71,7 @@ pub(crate) fn clean_up(tx: &mut Tx<'_>, id: &ConversationId) -> Decision<()> {
     if conversation.open.is_empty() && tx.now >= idle_until {
         return purge(tx, &conversation);
     }
-    let messages = delete_messages(tx, &conversation)?;
+    let messages = delete_messages(tx, &mut conversation)?;
     let frames = trim_frames(tx, &mut conversation)?;
     let again = idle_until.min(messages).min(frames).max(tx.now + PAUSE);
     conversation.clean_up_at = Some(again);
@@ -80,22 +81,30 @@ pub(crate) fn clean_up(tx: &mut Tx<'_>, id: &ConversationId) -> Decision<()> {
 }
 
 /// Deletes turns whose messages are past retention; returns when the next one is.
-fn delete_messages(tx: &mut Tx<'_>, conversation: &Conversation) -> Decision<Time> {
+fn delete_messages(tx: &mut Tx<'_>, conversation: &mut Tracked<Conversation>) -> Decision<Time> {
     let set = names::turns(&conversation.id);
     let members = tx.members(&set, 0..=conversation.trimmed, SWEEP)?;
     tx.expect(members.iter().map(|(id, _)| Turn::name(id)))?;
+    // A full sweep leaves the rest to the next one.
+    let is_full = members.len() == SWEEP as usize;
+    let mut next = if is_full { tx.now } else { tx.now + tx.limits.keep_frames };
+    let mut freed = 0;
     for (id, _) in &members {
         let turn = tx.get::<Turn>(id)?;
         let kept_until = ended_at(turn.as_ref()).map(|at| at + tx.limits.messages_kept());
         if let Some(until) = kept_until.filter(|until| *until > tx.now) {
-            return Ok(until);
+            next = until;
+            break;
         }
+        freed += turn.map_or(0, |turn| turn.kept);
         delete_records(tx, id, false);
         tx.remove(&set, id);
     }
-    // A full sweep leaves the rest to the next one.
-    let is_full = members.len() == SWEEP as usize;
-    Ok(if is_full { tx.now } else { tx.now + tx.limits.keep_frames })
+    if freed > 0 {
+        conversation.kept = conversation.kept.saturating_sub(freed);
+        quota::give_back(tx, conversation, freed);
+    }
+    Ok(next)
 }
 
 /// Trims the log before the first turn whose frames are still kept; returns when those expire.

@@ -1,7 +1,7 @@
 //! An agent or a person sends a message without being asked: a turn that is done at once.
 
 use super::{
-    Turn, end::end_new, exchange::Exchange, frames::FrameWriter, reassign, repeat::Repeated,
+    Turn, end::end_new, exchange::Exchange, frames::FrameWriter, quota, reassign, repeat::Repeated,
 };
 use crate::{
     conversation::Head,
@@ -70,6 +70,7 @@ pub(crate) fn speak(tx: &mut Tx<'_>, folder: &FolderName, speech: &Speech) -> De
     repeat.remember(tx, &turn.id)?;
     let mut exchange = Exchange { turn: Tracked::new(turn), conversation, frames };
     exchange.conversation.active_at = tx.now;
+    quota::charge(tx, &mut exchange, 0);
     end_new(tx, &mut exchange, Outcome::Done, vec![message])?;
     exchange.turn.tell(tx, "spoke", "")?;
     exchange.store(tx)

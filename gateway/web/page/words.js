@@ -49,6 +49,7 @@ const TROUBLE = {
   429: "Too many messages at once. Sending again",
   503: "Messages can't be taken right now. Sending again",
   504: "This message may have arrived. It can't arrive twice. Sending again",
+  LIMIT_REACHED: "This chat takes no more messages for now. Sending again",
   TOO_MANY_TURNS: "The answers above come first. Sending again",
 };
 

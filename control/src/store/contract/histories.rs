@@ -19,6 +19,7 @@ enum Step {
     Trim { log: usize, back: u64 },
     Rate { bucket: usize, later: u64 },
     Share { sender: usize, later: u64 },
+    Count { counter: usize, by: i64, most: u64 },
 }
 
 /// Which version a put expects.
@@ -49,7 +50,12 @@ fn step() -> impl Strategy<Value = Step> {
         name.clone().prop_map(|log| Step::Append { log }),
         (name.clone(), 0..5_u64).prop_map(|(log, back)| Step::Trim { log, back }),
         (name.clone(), 0..3_000_000_u64).prop_map(|(bucket, later)| Step::Rate { bucket, later }),
-        (name, 0..1_000_000_u64).prop_map(|(sender, later)| Step::Share { sender, later }),
+        (name.clone(), 0..1_000_000_u64).prop_map(|(sender, later)| Step::Share { sender, later }),
+        (name, -5..9_i64, 0..20_u64).prop_map(|(counter, by, most)| Step::Count {
+            counter,
+            by,
+            most
+        }),
     ]
 }
 
@@ -137,6 +143,13 @@ impl State {
                 let forget = 3_000_000;
                 guards.push(Guard::Share { taken, forget, most: 4, bucket, interval, burst });
                 writes.push(put("record:rate", &number.to_string()));
+            }
+            Step::Count { counter, by, most } => {
+                let (counter, by) = (named("counter", *counter), *by);
+                let room =
+                    Guard::Room { counter: counter.clone(), by: by.max(0) as u64, most: *most };
+                guards.push(room);
+                writes.push(Write::Count { counter, by });
             }
         }
         Batch { partition: 1, version: number, now: self.now, guards, writes }

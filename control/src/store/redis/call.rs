@@ -52,6 +52,9 @@ impl<'a> Call<'a> {
             Guard::Fewer { set, min, than } => {
                 self.operation("f", set).arg(min).arg(than);
             }
+            Guard::Room { counter, by, most } => {
+                self.operation("m", counter).arg(by).arg(most);
+            }
             Guard::Rate { bucket, interval, burst } => {
                 self.operation("r", bucket).arg(interval).arg(burst);
             }
@@ -83,6 +86,9 @@ impl<'a> Call<'a> {
             }
             Write::Remove { set, member } => {
                 self.operation("x", set).arg(member);
+            }
+            Write::Count { counter, by } => {
+                self.operation("c", counter).arg(by);
             }
             Write::Append { log, seq, entry } => {
                 self.operation("l", log).arg(seq).arg(&entry[..]);
@@ -129,7 +135,7 @@ pub(super) fn outcome(names: &[&str], reply: Vec<Value>) -> Result<Commit, Redis
     let mut next = || reply.next().unwrap_or(Value::Nil);
     match from_redis_value::<String>(next())?.as_str() {
         "applied" => Ok(Commit::Applied),
-        "full" => Ok(Commit::Full { set: name(next())? }),
+        "full" => Ok(Commit::Full { name: name(next())? }),
         "limited" => {
             Ok(Commit::Limited { bucket: name(next())?, retry_after: from_redis_value(next())? })
         }

@@ -42,7 +42,12 @@ fn one(connection: &Connection, batch: &Batch) -> rusqlite::Result<Commit> {
                 let members: u32 =
                     statement.query_row(params![set, p, signed(*min)], |row| row.get(0))?;
                 if members >= *than {
-                    return Ok(Commit::Full { set: set.clone() });
+                    return Ok(Commit::Full { name: set.clone() });
+                }
+            }
+            Guard::Room { counter, by, most } => {
+                if count(connection, p, counter)?.saturating_add(*by) > *most {
+                    return Ok(Commit::Full { name: counter.clone() });
                 }
             }
             Guard::Rate { bucket, interval, burst } => {
@@ -76,6 +81,14 @@ fn one(connection: &Connection, batch: &Batch) -> rusqlite::Result<Commit> {
         write(connection, batch, operation)?;
     }
     Ok(Commit::Applied)
+}
+
+/// A counter's value; 0 for a new one.
+fn count(connection: &Connection, p: Partition, counter: &str) -> rusqlite::Result<u64> {
+    let sql = "SELECT value FROM counter WHERE partition = ?1 AND name = ?2";
+    let mut statement = connection.prepare_cached(sql)?;
+    let value = statement.query_row(params![p, counter], |row| row.get::<_, i64>(0)).optional()?;
+    Ok(value.map_or(0, |value| value as u64))
 }
 
 /// When a bucket is full again; 0 for one that is full.
@@ -125,6 +138,13 @@ fn write(connection: &Connection, batch: &Batch, operation: &Write) -> rusqlite:
         Write::Remove { set, member } => {
             let sql = "DELETE FROM member WHERE partition = ?1 AND set_name = ?2 AND name = ?3";
             connection.prepare_cached(sql)?.execute(params![p, set, member])?;
+        }
+        Write::Count { counter, by } => {
+            let sql = "INSERT INTO counter VALUES (?1, ?2, ?3)
+                       ON CONFLICT DO UPDATE SET value = value + excluded.value";
+            connection.prepare_cached(sql)?.execute(params![p, counter, by])?;
+            let sql = "DELETE FROM counter WHERE partition = ?1 AND name = ?2 AND value <= 0";
+            connection.prepare_cached(sql)?.execute(params![p, counter])?;
         }
         Write::Append { log, seq, entry } => {
             let sql = "INSERT INTO entry VALUES (?1, ?2, ?3, ?4)";

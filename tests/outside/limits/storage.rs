@@ -1,0 +1,92 @@
+//! How many bytes of messages are kept, by link and by tenant.
+
+use arizuko_tests::prelude::*;
+use futures_util::future::join_all;
+
+/// What a turn counts as beside its texts.
+const RECORDS: usize = 4 << 10;
+
+fn of_link(bytes: usize) -> [(&'static str, String); 1] {
+    [("ARIZUKO_LINK_BYTES", bytes.to_string())]
+}
+
+async fn with(kind: Kind, limits: &[(&'static str, String)]) -> Stack {
+    let limits = limits.iter().map(|(name, value)| (*name, value.as_str())).collect::<Vec<_>>();
+    Stack::with(kind, &limits).await
+}
+
+async fn is_full(visitor: &Visitor) -> bool {
+    let answer = visitor.post_json(&json!({"content": "x"})).await;
+    if answer.status == 202 {
+        return false;
+    }
+    assert!(answer.headers.contains_key("retry-after"), "{answer:?}");
+    answer.refused(429, "LIMIT_REACHED");
+    true
+}
+
+#[apply(embedded_and_one_redis)]
+async fn a_link_keeps_so_many_bytes_and_a_deletion_makes_room(kind: Kind) {
+    let stack = with(kind, &of_link(3 * RECORDS + 2)).await;
+    let visitor = stack.visit("acme").await;
+    let posted = visitor.say(&"x".repeat(RECORDS)).await;
+    // There is room for a message, but not for a long one.
+    let long = json!({"content": "x".repeat(RECORDS)});
+    visitor.post_json(&long).await.refused(429, "LIMIT_REACHED");
+    visitor.say("hi").await;
+    assert!(is_full(&visitor).await);
+    assert!(!is_full(&stack.visit("acme").await).await, "each link has its own");
+    visitor.delete(&format!("c/{}", posted.conversation)).await.expect(204);
+    visitor.post_json(&long).await.posted();
+}
+
+#[apply(embedded_and_one_redis)]
+async fn replies_count_too(kind: Kind) {
+    let stack = with(kind, &of_link(4 * RECORDS)).await;
+    let visitor = stack.visit("acme").await;
+    let mut agent = stack.attach("acme", A).await;
+    let posted = visitor.say("hello").await;
+    agent.answer_next(&"x".repeat(3 * RECORDS)).await;
+    until("the turn to end", async || visitor.json(&posted.turn).await["status"] == "done").await;
+    assert!(is_full(&visitor).await);
+}
+
+#[apply(embedded_and_one_redis)]
+async fn links_of_a_tenant_share_what_it_keeps(kind: Kind) {
+    let stack = with(kind, &[("ARIZUKO_TENANT_BYTES", (3 * RECORDS).to_string())]).await;
+    let (visitor, other) = (stack.visit("acme").await, stack.visit("acme/eng").await);
+    visitor.say("one").await;
+    other.say("two").await;
+    assert!(is_full(&visitor).await);
+    assert!(is_full(&other).await);
+    assert!(!is_full(&stack.visit("other").await).await, "each tenant has its own");
+}
+
+#[apply(embedded_and_one_redis)]
+async fn what_is_past_retention_makes_room(kind: Kind) {
+    let short = ["ARIZUKO_KEEP_FRAMES", "ARIZUKO_KEEP_MESSAGES"];
+    let short = short.map(|name| (name, "200ms".to_owned()));
+    let stack = with(kind, &[of_link(2 * RECORDS).as_slice(), &short].concat()).await;
+    let visitor = stack.visit("acme").await;
+    let mut agent = stack.attach("acme", A).await;
+    visitor.say("hello").await;
+    assert!(is_full(&visitor).await);
+    agent.answer_next("bye").await;
+    until("the conversation to be dropped", async || !is_full(&visitor).await).await;
+}
+
+#[apply(pair)]
+async fn the_limit_is_exact_over_two_controls(kind: Kind) {
+    let fits = 10;
+    let limits = [
+        ("ARIZUKO_LINK_BYTES", (fits * (RECORDS + 5)).to_string()),
+        ("ARIZUKO_ADDRESS_RATE", "1000".to_owned()),
+    ];
+    let stack = with(kind, &limits).await;
+    let visitors = stack.visit_both("acme").await;
+    let message = json!({"content": "hello"});
+    let posts = (0..40).map(|n| visitors[n % 2].post_json(&message));
+    let answers = join_all(posts).await;
+    assert_eq!(answers.iter().filter(|answer| answer.status == 202).count(), fits);
+    assert_eq!(answers.iter().filter(|answer| answer.status == 429).count(), 40 - fits);
+}
