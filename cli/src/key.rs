@@ -34,7 +34,7 @@ pub(crate) struct Args {
 enum Command {
     /// Create a key and print it, which is shown this once
     Create(Create),
-    /// List the keys that work
+    /// List the keys that work, with the hour in which each was last used
     List {
         /// Only agents' keys of this folder and the folders below it
         folder: Option<String>,
@@ -159,10 +159,10 @@ fn show_list(keys: Vec<Key>, console: &mut Console<'_>) -> anyhow::Result<()> {
         let may = may.iter().filter(|(may, _)| *may).map(|(_, what)| *what);
         let may = may.collect::<Vec<_>>().join(",");
         let expires = key.expires_at.map(|at| time::brief(Some(at))).unwrap_or_default();
-        let created = time::brief(key.created_at);
-        [key.key_id, kind, key.folder, reach, may, created, expires, key.name]
+        let (created, used) = (time::brief(key.created_at), time::brief(key.last_used_at));
+        [key.key_id, kind, key.folder, reach, may, created, used, expires, key.name]
     });
-    let head = ["KEY", "KIND", "FOLDER", "REACH", "MAY", "CREATED", "EXPIRES", "NAME"];
+    let head = ["KEY", "KIND", "FOLDER", "REACH", "MAY", "CREATED", "USED", "EXPIRES", "NAME"];
     console.table(head, rows.collect())
 }
 

@@ -7,6 +7,7 @@ use crate::{
     ids::{KeyId, TokenId},
     jid::FolderName,
     key::{self, Caller, Key, Role},
+    key_uses::KeyUses,
     ledger::{Error, Ledger},
     limits::Limits,
     metrics::Metrics,
@@ -41,6 +42,7 @@ pub(crate) struct Control {
     pub(crate) wrong_keys: Sampler,
     /// Which refused calls are noted in the audit log.
     pub(crate) refusals: Sampler,
+    pub(crate) key_uses: KeyUses,
     /// The keys from the settings, by their hashes.
     first_keys: Vec<(String, Caller)>,
 }
@@ -89,6 +91,7 @@ impl Control {
             pages: Semaphore::new(PAGES),
             wrong_keys: Sampler::default(),
             refusals: Sampler::default(),
+            key_uses: KeyUses::default(),
             first_keys,
         })
     }
@@ -113,6 +116,7 @@ impl Control {
         let now = self.ledger.now();
         let found = found.filter(|key| key.hash == hash && key.is_live(now));
         let found = found.ok_or(Refusal::KeyInvalid)?;
+        self.key_uses.note(&found, now);
         Ok(Caller { key_id: found.id, role: found.role })
     }
 

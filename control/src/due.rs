@@ -7,6 +7,7 @@
 use crate::{
     control::Control,
     ids::{TokenId, TurnId},
+    key_uses,
     ledger::Error,
     names::{self, Due, Set},
     store::Partition,
@@ -27,7 +28,8 @@ use tokio_util::sync::CancellationToken;
 const PAUSE: Duration = Duration::from_millis(500);
 /// How many due items one sweep takes, of each partition or of all.
 const ITEMS_PER_SWEEP: u32 = 100;
-/// How many sweeps there are to one measurement of the queues, and one trim of the audit log.
+/// How many sweeps there are to one measurement of the queues, one trim of the audit log, and
+/// one look at which keys were used.
 const SWEEPS_PER_MEASUREMENT: u32 = 10;
 /// How many entries of the audit log are dropped with each measurement, of each partition or of all.
 const TRIMMED_ENTRIES: u32 = 500;
@@ -46,7 +48,7 @@ pub(crate) async fn run(control: Arc<Control>, shutdown: CancellationToken) {
             return;
         }
         let swept = match sweep(&control).await {
-            Ok(()) if round % SWEEPS_PER_MEASUREMENT == 0 => measure_and_trim(&control).await,
+            Ok(()) if round % SWEEPS_PER_MEASUREMENT == 0 => measure_and_tidy(&control).await,
             swept => swept,
         };
         match swept {
@@ -65,9 +67,10 @@ pub(crate) async fn run(control: Arc<Control>, shutdown: CancellationToken) {
     }
 }
 
-async fn measure_and_trim(control: &Control) -> Result<(), Error> {
+async fn measure_and_tidy(control: &Control) -> Result<(), Error> {
     measure_queues(control).await?;
-    trim_audit(control).await
+    trim_audit(control).await?;
+    key_uses::store(control).await
 }
 
 /// Drops entries of the audit log that are past their time, some of each partition at a time.

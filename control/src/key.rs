@@ -19,6 +19,8 @@ use std::time::Duration;
 pub(crate) const PREFIX: &str = "azk_";
 /// The most characters in a key's name.
 const MAX_NAME: usize = 100;
+/// How exactly a record says when its key was last used.
+const USE_PRECISION: Duration = Duration::from_secs(3_600);
 
 /// What a key's holder is.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -55,6 +57,9 @@ pub(crate) struct Key {
     pub(crate) created_at: Time,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) expires_at: Option<Time>,
+    /// To the hour.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) last_used_at: Option<Time>,
 }
 
 /// Who is calling.
@@ -157,6 +162,11 @@ impl Key {
         self.expires_at.is_none_or(|at| now < at)
     }
 
+    /// Whether the record is right to say when the key was last used, if that is now.
+    pub(crate) fn was_used_lately(&self, now: Time) -> bool {
+        self.last_used_at.is_some_and(|at| now < at + USE_PRECISION)
+    }
+
     /// The folder that it is for; empty for operators and gateways.
     fn folder(&self) -> &str {
         match &self.role {
@@ -193,6 +203,7 @@ pub(crate) fn create(
         name: name.to_owned(),
         created_at: tx.now,
         expires_at: lifetime.map(|lifetime| tx.now + lifetime),
+        last_used_at: None,
     };
     // Guarded to be absent: a late commit must not bring back a revoked key.
     tx.get_unlikely::<Key>(&key.id)?;
@@ -219,7 +230,44 @@ pub(crate) fn revoke(tx: &mut Tx<'_>, caller: &Caller, id: &KeyId) -> Decision<O
     Ok(Some(key))
 }
 
+/// Notes that keys are used now, where their records don't say so already.
+pub(crate) fn note_uses(tx: &mut Tx<'_>, ids: &[KeyId]) -> Decision<()> {
+    tx.expect(ids.iter().map(Key::name))?;
+    for id in ids {
+        if let Some(mut key) = tx.get::<Key>(id)?
+            && !key.was_used_lately(tx.now)
+        {
+            key.last_used_at = Some(tx.now);
+            tx.put(id, &key)?;
+        }
+    }
+    Ok(())
+}
+
 fn note(tx: &mut Tx<'_>, caller: &Caller, action: &str, key: &Key) -> Decision<()> {
     let (actor, subject) = (caller.key_id.as_str(), key.id.as_str());
     audit::note(tx, &Change { actor, action, folder: key.folder(), subject, detail: &key.name })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_use_is_written_once_an_hour() {
+        let secret = Secret::mint(PREFIX, 0, [1; 32]);
+        let at = |minutes: u64| Time::from_millis(1) + Duration::from_secs(60 * minutes);
+        let mut key = Key {
+            id: KeyId::of(&secret),
+            hash: secret.hash(),
+            role: Role::Operator,
+            name: String::new(),
+            created_at: at(0),
+            expires_at: None,
+            last_used_at: None,
+        };
+        assert!(!key.was_used_lately(at(0)));
+        key.last_used_at = Some(at(0));
+        assert!(key.was_used_lately(at(59)) && !key.was_used_lately(at(60)));
+    }
 }

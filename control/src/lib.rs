@@ -16,6 +16,7 @@ mod grpc;
 mod ids;
 mod jid;
 mod key;
+mod key_uses;
 mod known_folders;
 mod ledger;
 mod limits;

@@ -73,6 +73,7 @@ mod tests {
             "may_speak_as_person": false,
             "expires_at": null,
             "may_read": false,
+            "last_used_at": null,
         });
         assert_eq!(
             of(&RevokeKeyResponse { revoked: Some(key), tokens: 3 }),

@@ -94,6 +94,7 @@ fn wire_key(key: Key) -> v1::Key {
         name: key.name,
         created_at: Some(wire::timestamp(key.created_at)),
         expires_at: key.expires_at.map(wire::timestamp),
+        last_used_at: key.last_used_at.map(wire::timestamp),
         ..v1::Key::default()
     };
     match key.role {

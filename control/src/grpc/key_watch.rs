@@ -66,8 +66,9 @@ async fn until_revoked(
         if let Ok(Wake::Published(_)) = timeout(wait, wakes.next()).await {
             return;
         }
+        let now = control.ledger.now();
         match control.ledger.record::<Key>(partition, &key.id).await {
-            Ok(Some(key)) if key.is_live(control.ledger.now()) => {}
+            Ok(Some(key)) if key.is_live(now) => control.key_uses.note(&key, now),
             Ok(_) => return,
             Err(_) => sleep(RETRY).await,
         }

@@ -1,0 +1,55 @@
+//! When keys were last used: noted in memory by each call, and stored in the background.
+
+use crate::{
+    control::Control,
+    ids::KeyId,
+    key::{self, Key},
+    ledger::Error,
+    store::Partition,
+    time::Time,
+    transaction::Tx,
+};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    mem,
+    sync::{Mutex, MutexGuard, PoisonError},
+};
+
+/// How many keys wait to be stored. The use of a further one is noted by its next call.
+const WAITING: usize = 200;
+
+/// The keys whose use is still to be stored.
+#[derive(Default)]
+pub(crate) struct KeyUses(Mutex<BTreeSet<KeyId>>);
+
+impl KeyUses {
+    /// Notes that a key is used, unless its record says so already.
+    pub(crate) fn note(&self, key: &Key, now: Time) {
+        if !key.was_used_lately(now) {
+            let mut waiting = self.waiting();
+            if waiting.len() < WAITING {
+                waiting.insert(key.id.clone());
+            }
+        }
+    }
+
+    fn waiting(&self) -> MutexGuard<'_, BTreeSet<KeyId>> {
+        // Nothing that can panic runs under this lock.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Stores the uses that wait, with one commit for each partition.
+pub(crate) async fn store(control: &Control) -> Result<(), Error> {
+    let mut by_partition = BTreeMap::<Partition, Vec<KeyId>>::new();
+    for id in mem::take(&mut *control.key_uses.waiting()) {
+        if let Some(partition) = id.partition(control.partitions) {
+            by_partition.entry(partition).or_default().push(id);
+        }
+    }
+    for (partition, ids) in by_partition {
+        let noting = |tx: &mut Tx<'_>| key::note_uses(tx, &ids);
+        control.ledger.transact(partition, &[], noting).await?;
+    }
+    Ok(())
+}
