@@ -90,13 +90,19 @@ impl Asked {
     }
 
     /// Sends a whole answer. `head` is the status, and on further lines more headers.
-    pub async fn answer(mut self, head: &str, kind: &str, body: &str) {
+    pub async fn answer(self, head: &str, kind: &str, body: &str) {
+        self.answer_bytes(head, kind, body.as_bytes()).await;
+    }
+
+    /// The same with a body of any bytes.
+    pub async fn answer_bytes(mut self, head: &str, kind: &str, body: &[u8]) {
         let length = body.len();
         self.write(&format!(
             "HTTP/1.1 {head}\r\ncontent-type: {kind}\r\ncontent-length: {length}\r\n\
-             connection: close\r\n\r\n{body}"
+             connection: close\r\n\r\n"
         ))
         .await;
+        self.stream.write_all(body).await.expect("the other side listens");
     }
 
     /// Begins a chunked answer.

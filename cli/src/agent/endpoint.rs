@@ -9,7 +9,7 @@ use anyhow::Context as _;
 use arizuko_proto::{client::Backoff, duration, private};
 use reqwest::{
     Client, RequestBuilder, Response, StatusCode, Url,
-    header::{CONTENT_TYPE, HeaderValue, LOCATION},
+    header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, LOCATION},
 };
 use serde_json::Value;
 use std::{env, ops::Range, path::Path, time::Duration};
@@ -48,6 +48,9 @@ pub(super) struct Endpoint {
     client: Client,
     url: Url,
     secret: Option<String>,
+    /// The header that the secret is sent in; `None`: `Authorization: Bearer`.
+    secret_header: Option<HeaderName>,
+    headers: HeaderMap,
     retry_for: Duration,
 }
 
@@ -58,15 +61,29 @@ impl Endpoint {
             client: client.context("cannot prepare HTTP")?,
             url,
             secret,
+            secret_header: None,
+            headers: HeaderMap::new(),
             retry_for: limits.retry_for,
         })
     }
 
+    /// Sends the secret in this header, if one is named, and these headers with each request.
+    pub(super) fn with_headers(
+        self,
+        secret_header: Option<HeaderName>,
+        headers: HeaderMap,
+    ) -> Self {
+        Self { secret_header, headers, ..self }
+    }
+
     /// Begins a request about a turn.
     pub(super) fn request(&self, turn: &Turn) -> RequestBuilder {
-        let mut request = self.client.post(self.url.clone());
+        let mut request = self.client.post(self.url.clone()).headers(self.headers.clone());
         if let Some(secret) = &self.secret {
-            request = request.bearer_auth(secret);
+            request = match &self.secret_header {
+                Some(name) => request.header(name, secret),
+                None => request.bearer_auth(secret),
+            };
         }
         if !turn.traceparent.is_empty() {
             request = request.header("traceparent", &turn.traceparent);
@@ -157,6 +174,16 @@ impl AskError {
         Self::temporary(OUT_OF_REACH, detail.into(), None)
     }
 
+    /// The endpoint reports an error within a response that began as a success.
+    pub(super) fn reported(document: &str) -> Self {
+        let document = serde_json::from_str(document).unwrap_or_else(|_| document.into());
+        let detail = format!("the endpoint reports an error: {}", explain(&document));
+        match may_pass(&document) {
+            true => Self::given_up(detail),
+            false => Failure::new(detail).into(),
+        }
+    }
+
     /// The same after the visitor has seen a part of the reply. A retry would put another reply
     /// behind that part, so the turn fails.
     pub(super) fn halfway(mut self) -> Self {
@@ -217,8 +244,40 @@ pub(super) fn media_type(response: &Response) -> String {
     kind.trim().to_ascii_lowercase()
 }
 
+/// Returns a response's charset in lower case; empty where it names none.
+pub(super) fn charset(response: &Response) -> String {
+    let value = response.headers().get(CONTENT_TYPE).map(HeaderValue::to_str);
+    let parameters = value.and_then(Result::ok).unwrap_or_default().split(';').skip(1);
+    let mut charsets = parameters.filter_map(|parameter| {
+        let (name, value) = parameter.split_once('=')?;
+        name.trim().eq_ignore_ascii_case("charset").then(|| value.trim().trim_matches('"'))
+    });
+    charsets.next().unwrap_or_default().to_ascii_lowercase()
+}
+
+/// Parts of the words by which endpoints name an error that may pass.
+const PASSING: [&str; 7] =
+    ["server_error", "api_error", "internal", "overload", "unavailable", "timeout", "rate_limit"];
+
+/// Whether an error may pass, by its code or else its type. A number is an HTTP status. An error that
+/// has neither may.
+fn may_pass(document: &Value) -> bool {
+    let places = [&document["error"], document];
+    let words = places.iter().flat_map(|error| ["code", "status", "type"].map(|name| &error[name]));
+    let mut words =
+        words.map(|word| word.as_str().map_or_else(|| word.to_string(), str::to_lowercase));
+    let word = words.find(|word| !["", "null", "error"].contains(&word.as_str()));
+    word.is_none_or(|word| match word.parse::<u16>() {
+        Ok(status) => matches!(status, 408 | 409 | 425 | 429 | 500..),
+        Err(_) => PASSING.iter().any(|part| word.contains(part)),
+    })
+}
+
 /// Returns the message of an error document, from where such documents usually have it.
 pub(super) fn explain(document: &Value) -> String {
+    if let Some(text) = document.as_str() {
+        return clip(text);
+    }
     let places = [
         &document["error"]["message"],
         &document["error"],

@@ -15,7 +15,7 @@ mod parts;
 use self::parts::{PartReader, ReplyPart};
 use super::{
     document,
-    endpoint::{self, AskError, Endpoint, media_type},
+    endpoint::{self, AskError, Endpoint, charset, media_type},
     metrics::Metrics,
     serve::Place,
     text::Whole,
@@ -113,7 +113,7 @@ async fn ask(
     let mut response = endpoint.send(request.body(document.to_owned())).await?;
     let mut answer =
         Answer { reply, folder: &turn.folder, whole: Whole::default(), is_handed_off: false };
-    let kind = media_type(&response);
+    let (kind, charset) = (media_type(&response), charset(&response));
     // A response without a body needs no type.
     let mut reader = None;
     while !answer.is_handed_off {
@@ -124,7 +124,7 @@ async fn ask(
         let Some(bytes) = bytes else { break };
         let reader = match &mut reader {
             Some(reader) => reader,
-            None => reader.insert(PartReader::of(&kind)?),
+            None => reader.insert(PartReader::of(&kind, &charset)?),
         };
         answer.pass_on(reader.push(&bytes)?).await?;
     }
@@ -169,7 +169,11 @@ impl Answer<'_> {
                     check_handoff(self.folder, &folder).map_err(Failure::new)?;
                 }
                 self.end_message().await?;
-                let handoff = Handoff { folder, note: part.note, conversation: part.conversation };
+                let handoff = Handoff {
+                    folder,
+                    note: part.note.unwrap_or_default(),
+                    conversation: part.conversation.unwrap_or_default(),
+                };
                 self.reply.hand_off(handoff).await?;
                 self.is_handed_off = true;
             }

@@ -1,21 +1,24 @@
 //! `arizuko agent openai`: answers with a model at any endpoint that speaks OpenAI's chat
 //! completions.
 
+mod body;
 mod completion;
 mod prompt;
+mod surrogates;
+mod thoughts;
 
 use self::completion::Completion;
 use super::{
-    endpoint::{self, AskError, Endpoint, media_type},
+    endpoint::{self, AskError, Endpoint},
     metrics::Metrics,
     serve::Place,
 };
-use crate::{
-    attach::{Failure, Gone, Reply, Turn},
-    sse::SseReader,
-};
+use crate::attach::{Failure, Gone, Reply, Turn};
 use anyhow::{Context as _, anyhow};
-use reqwest::{Response, Url, header};
+use reqwest::{
+    Response, Url,
+    header::{ACCEPT, HeaderName, HeaderValue},
+};
 use serde_json::{Map, Value, json};
 use std::{
     fs,
@@ -24,14 +27,7 @@ use std::{
         Arc,
         atomic::{AtomicBool, Ordering::Relaxed},
     },
-    time::Duration,
 };
-use tokio::time::timeout;
-
-/// How long to wait for the usage, which may follow the end of the reply.
-const USAGE_TIMEOUT: Duration = Duration::from_secs(5);
-/// How many bytes of an incomplete event, or of a completion that is not streamed, are kept.
-const MAX_KEPT_BYTES: usize = 16 << 20;
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
@@ -50,6 +46,15 @@ pub(crate) struct Args {
     /// File with the endpoint's key [env: ARIZUKO_OPENAI_KEY or OPENAI_API_KEY has the key itself]
     #[arg(long, value_name = "FILE")]
     api_key_file: Option<PathBuf>,
+    /// The header to send the key in, as it is, instead of Authorization: Bearer; for example api-key
+    #[arg(long, value_name = "NAME")]
+    api_key_header: Option<HeaderName>,
+    /// A header to send with each request, for example OpenAI-Organization=org-1; repeatable
+    #[arg(long, value_name = "NAME=VALUE", value_parser = header)]
+    header: Vec<(HeaderName, HeaderValue)>,
+    /// Sends the instructions as a first message of the user, for models without a system role
+    #[arg(long)]
+    no_system_role: bool,
     /// A field to add to each request, for example temperature=0.2 or max_tokens=800; repeatable
     #[arg(long, value_name = "NAME=VALUE", value_parser = param)]
     param: Vec<(String, Value)>,
@@ -66,6 +71,7 @@ struct Model {
     /// A request without its messages.
     request: Map<String, Value>,
     instructions: String,
+    has_system_role: bool,
     show_reasoning: bool,
     metrics: Metrics,
     /// The endpoint has not refused to report the usage of a stream.
@@ -88,9 +94,11 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
     request.insert("model".into(), args.model.clone().into());
     let metrics = Metrics::new();
     let model = Arc::new(Model {
-        endpoint: Endpoint::new(url, key, &args.limits)?,
+        endpoint: Endpoint::new(url, key, &args.limits)?
+            .with_headers(args.api_key_header, args.header.into_iter().collect()),
         request,
         instructions: instructions.transpose()?.unwrap_or_default(),
+        has_system_role: !args.no_system_role,
         show_reasoning: args.show_reasoning,
         metrics: metrics.clone(),
         reports_usage: AtomicBool::new(true),
@@ -102,7 +110,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
 
 /// Asks until the model has answered or a retry is of no use.
 async fn answer(model: Arc<Model>, turn: Turn, reply: Reply) -> Result<(), Failure> {
-    let messages = prompt::messages(&model.instructions, &turn);
+    let messages = prompt::messages(&model.instructions, &turn, model.has_system_role);
     let mut retries = model.endpoint.retries();
     let answering = async {
         while let Err(error) = model.complete(&turn, &messages, &reply).await {
@@ -127,7 +135,7 @@ impl Model {
     ) -> Result<(), AskError> {
         let response = self.ask(turn, messages).await?;
         let mut completion = Completion::new(reply, self.show_reasoning);
-        let read = read(response, &mut completion).await;
+        let read = body::read(response, &mut completion).await;
         if completion.is_whole() {
             let tokens = |name: &str| completion.usage[name].as_u64();
             let (prompt, written) = (tokens("prompt_tokens"), tokens("completion_tokens"));
@@ -154,7 +162,7 @@ impl Model {
         body.insert("messages".into(), messages.into());
         let send = |body: &Map<String, Value>| {
             let request = self.endpoint.request(turn);
-            let request = request.header(header::ACCEPT, "text/event-stream, application/json");
+            let request = request.header(ACCEPT, "text/event-stream, application/json");
             self.endpoint.send(request.json(body))
         };
         if body.contains_key("stream_options") || !self.reports_usage.load(Relaxed) {
@@ -172,45 +180,6 @@ impl Model {
     }
 }
 
-/// Reads a response to its end.
-async fn read(mut response: Response, completion: &mut Completion<'_>) -> Result<(), AskError> {
-    let streams = match &*media_type(&response) {
-        "text/event-stream" => true,
-        "application/json" => false,
-        other => {
-            let detail = format!("the endpoint answers with {other:?}, which is no completion");
-            return Err(Failure::new(detail).into());
-        }
-    };
-    let (mut events, mut whole) = (SseReader::default(), Vec::new());
-    while !completion.is_done {
-        let next = response.chunk();
-        let bytes = match completion.is_whole() {
-            // Only the usage can be missing.
-            true => timeout(USAGE_TIMEOUT, next).await.ok().and_then(Result::ok).flatten(),
-            false => next.await.map_err(AskError::broken)?,
-        };
-        let Some(bytes) = bytes else { break };
-        if streams {
-            for event in events.push(&bytes) {
-                completion.take(&event.data).await?;
-            }
-        } else {
-            whole.extend_from_slice(&bytes);
-        }
-        if events.waiting().max(whole.len()) > MAX_KEPT_BYTES {
-            return Err(Failure::new(
-                "the endpoint sends an event or completion of more than 16 MiB",
-            )
-            .into());
-        }
-    }
-    match streams {
-        true => Ok(()),
-        false => completion.take(&String::from_utf8_lossy(&whole)).await,
-    }
-}
-
 /// Reads a parameter such as `temperature=0.2`. A value that is no JSON is text.
 fn param(text: &str) -> Result<(String, Value), String> {
     let (name, value) =
@@ -220,6 +189,16 @@ fn param(text: &str) -> Result<(String, Value), String> {
     }
     let value = serde_json::from_str(value).unwrap_or_else(|_| value.into());
     Ok((name.into(), value))
+}
+
+/// Reads a header such as `OpenAI-Organization=org-1`.
+fn header(text: &str) -> Result<(HeaderName, HeaderValue), String> {
+    let (name, value) =
+        text.split_once('=').ok_or("write a name and a value, for example api-version=2")?;
+    let name = name.trim().parse().map_err(|_| format!("{name:?} can't be a header's name"))?;
+    let value =
+        value.trim().parse().map_err(|_| "the value has characters that no header can have");
+    Ok((name, value?))
 }
 
 #[cfg(test)]

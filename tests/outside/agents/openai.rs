@@ -1,6 +1,7 @@
 //! `arizuko agent openai`: a visitor reads a model's answer, or why there is none. The model is
 //! aimock, a server of the protocol that we did not write.
 
+mod dialects;
 mod endpoints;
 
 use arizuko_tests::model::Model;
@@ -253,6 +254,8 @@ async fn wrong_flags_are_refused_at_the_start(stack: Stack) {
         (["--system-file", "/nowhere/prompt.md"], 1, "/nowhere/prompt.md"),
         (["--api-key-file", "/nowhere/key"], 1, "/nowhere/key"),
         (["--param", "messages=[]"], 2, "come from the conversation"),
+        (["--header", "no-value"], 2, "a name and a value"),
+        (["--header", "a b=c"], 2, "can't be a header's name"),
         (["--retry-for", "soon"], 2, "with its units"),
         (["--history", "201"], 2, "201"),
     ] {

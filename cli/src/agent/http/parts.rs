@@ -1,7 +1,12 @@
 //! Reads an endpoint's response in each of its formats.
 
-use crate::{agent::text::Decoder, attach::Failure, sse::SseReader};
+use crate::{
+    agent::{endpoint::clip, text::Decoder},
+    attach::Failure,
+    sse::{SseEvent, SseReader},
+};
 use serde::Deserialize;
+use serde_json::{Map, Value};
 
 /// How many bytes of an incomplete object or event are kept. A frame holds far fewer.
 const MAX_PART_BYTES: usize = 1 << 20;
@@ -22,8 +27,8 @@ pub(super) struct ReplyPart {
     /// Hands the turn off to this folder; empty: the one that the route names. `note` is for who
     /// continues, and `conversation` reassigns the conversation.
     pub(super) handoff: Option<String>,
-    pub(super) note: String,
-    pub(super) conversation: bool,
+    pub(super) note: Option<String>,
+    pub(super) conversation: Option<bool>,
 }
 
 /// A reader for each format, with what is incomplete so far.
@@ -34,8 +39,11 @@ pub(super) enum PartReader {
 }
 
 impl PartReader {
-    /// Returns the reader for a media type.
-    pub(super) fn of(kind: &str) -> Result<Self, Failure> {
+    /// Returns the reader for a media type, and the charset of a text.
+    pub(super) fn of(kind: &str, charset: &str) -> Result<Self, Failure> {
+        if !["", "utf-8", "utf8", "us-ascii"].contains(&charset) {
+            return Err(Failure::new(format!("the endpoint answers in {charset}, not in UTF-8")));
+        }
         match kind {
             "text/plain" | "text/markdown" => Ok(Self::Text(Decoder::default())),
             "application/x-ndjson"
@@ -59,9 +67,8 @@ impl PartReader {
                 (objects(buffer)?, buffer.len())
             }
             Self::Events(events) => {
-                let parts = events.push(bytes).into_iter();
-                let parts = parts
-                    .map(|event| serde_json::from_str(&event.data).map_err(|error| wrong(&error)));
+                let parts =
+                    events.push(bytes).into_iter().filter_map(|event| part(&event).transpose());
                 (parts.collect::<Result<_, _>>()?, events.waiting())
             }
         };
@@ -78,7 +85,13 @@ impl PartReader {
             Self::Objects(rest) if !rest.trim_ascii().is_empty() => {
                 Err(Failure::new("the endpoint's response ends in the middle of an object"))
             }
-            Self::Objects(_) | Self::Events(_) => Ok(Vec::new()),
+            Self::Objects(_) => Ok(Vec::new()),
+            Self::Events(mut events) => match events.finish() {
+                Some(_) => {
+                    Err(Failure::new("the endpoint's response ends in the middle of an event"))
+                }
+                None => Ok(Vec::new()),
+            },
         }
     }
 }
@@ -89,7 +102,7 @@ fn objects(buffer: &mut Vec<u8>) -> Result<Vec<ReplyPart>, Failure> {
     let mut parts = Vec::new();
     for object in &mut objects {
         match object {
-            Ok(object) => parts.push(object),
+            Ok(object) => parts.push(fields(object)?),
             Err(error) if error.is_eof() => break,
             Err(error) => return Err(wrong(&error)),
         }
@@ -97,6 +110,27 @@ fn objects(buffer: &mut Vec<u8>) -> Result<Vec<ReplyPart>, Failure> {
     let used = objects.byte_offset();
     buffer.drain(..used);
     Ok(parts)
+}
+
+/// Reads an event; `None` for one that says nothing, or marks the end.
+fn part(event: &SseEvent) -> Result<Option<ReplyPart>, Failure> {
+    let data = event.data.trim();
+    let read = || serde_json::from_str(data).map_err(|error| wrong(&error)).and_then(fields);
+    match event.name.as_str() {
+        "error" => Err(match read() {
+            Ok(ReplyPart { error: Some(error), detail, .. }) => {
+                Failure { detail: detail.unwrap_or_else(|| error.clone()), error }
+            }
+            _ => Failure::new(format!("the endpoint reports an error: {}", clip(data))),
+        }),
+        _ if data.is_empty() || data == "[DONE]" => Ok(None),
+        _ => read().map(Some),
+    }
+}
+
+/// Reads an object's fields. Serde would take an array for them, too.
+fn fields(object: Map<String, Value>) -> Result<ReplyPart, Failure> {
+    serde_json::from_value(Value::Object(object)).map_err(|error| wrong(&error))
 }
 
 fn wrong(error: &serde_json::Error) -> Failure {
@@ -115,7 +149,7 @@ mod tests {
     /// Reads these bytes in two pieces, cut at every place.
     fn read(kind: &str, bytes: &str) -> Vec<ReplyPart> {
         let cut = |at: usize| {
-            let mut reader = PartReader::of(kind).unwrap();
+            let mut reader = PartReader::of(kind, "").unwrap();
             let mut parts = reader.push(&bytes.as_bytes()[..at]).unwrap();
             parts.extend(reader.push(&bytes.as_bytes()[at..]).unwrap());
             parts.extend(reader.finish().unwrap());
@@ -146,13 +180,35 @@ mod tests {
 
     #[test]
     fn other_responses_are_refused() {
-        assert!(PartReader::of("text/html").is_err() && PartReader::of("").is_err());
-        for wrong in ["[1]\n", "{\"text\":\"x\"}\n", "no JSON\n", "{\"delta\":1}\n"] {
-            let mut reader = PartReader::of("application/x-ndjson").unwrap();
+        assert!(PartReader::of("text/html", "").is_err() && PartReader::of("", "").is_err());
+        assert!(PartReader::of("text/plain", "latin1").is_err());
+        for wrong in
+            ["[1]\n", "[\"status\"]\n", "{\"text\":\"x\"}\n", "no JSON\n", "{\"delta\":1}\n"]
+        {
+            let mut reader = PartReader::of("application/x-ndjson", "utf-8").unwrap();
             assert!(reader.push(wrong.as_bytes()).is_err(), "{wrong}");
         }
-        let mut cut = PartReader::of("application/x-ndjson").unwrap();
+        let mut cut = PartReader::of("application/x-ndjson", "").unwrap();
         assert_eq!(cut.push(b"{\"delta\":\"a").unwrap(), []);
         assert!(cut.finish().is_err());
+        let mut cut = PartReader::of("text/event-stream", "").unwrap();
+        assert_eq!(cut.push(b"data: {\"delta\":\"a\"}").unwrap(), []);
+        assert!(cut.finish().is_err());
+    }
+
+    #[test]
+    fn events_of_other_servers_mean_what_they_mean_there() {
+        let parts = read(
+            "text/event-stream",
+            "data: {\"delta\":\"a\",\"note\":null}\n\ndata: [DONE]\n\ndata:\n\n",
+        );
+        assert_eq!(parts, [delta("a")]);
+        let fail = |event: &[u8]| {
+            PartReader::of("text/event-stream", "").unwrap().push(event).unwrap_err()
+        };
+        let failure = fail(b"event: error\ndata: {\"error\":\"Sorry.\"}\n\n");
+        assert_eq!((&*failure.error, &*failure.detail), ("Sorry.", "Sorry."));
+        let failure = fail(b"event: error\ndata: out of memory\n\n");
+        assert!(failure.detail.contains("out of memory"), "{}", failure.detail);
     }
 }

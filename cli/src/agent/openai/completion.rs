@@ -1,11 +1,16 @@
 //! Passes a chat completion on to the visitor, chunk by chunk.
 
+use super::{
+    surrogates::Mender,
+    thoughts::{Piece, Thoughts},
+};
 use crate::{
     agent::{
-        endpoint::{AskError, clip, explain},
+        endpoint::{AskError, clip},
         text::{Lines, Whole},
     },
     attach::{Failure, Gone, Reply},
+    sse::SseEvent,
 };
 use serde_json::Value;
 
@@ -14,6 +19,8 @@ pub(super) struct Completion<'a> {
     reply: &'a Reply,
     /// The model's reasoning, if the visitor sees it.
     reasoning: Option<Lines>,
+    thoughts: Thoughts,
+    mender: Mender,
     whole: Whole,
     /// The visitor has seen a part of the reply.
     pub(super) has_begun: bool,
@@ -34,6 +41,8 @@ impl<'a> Completion<'a> {
         Self {
             reply,
             reasoning: show_reasoning.then(Lines::default),
+            thoughts: Thoughts::default(),
+            mender: Mender::default(),
             whole: Whole::default(),
             has_begun: false,
             status: String::new(),
@@ -44,19 +53,29 @@ impl<'a> Completion<'a> {
         }
     }
 
+    /// Takes an event of a stream.
+    pub(super) async fn take_event(&mut self, event: &SseEvent) -> Result<(), AskError> {
+        match event.name.as_str() {
+            "error" if !self.is_whole() => Err(AskError::reported(&event.data)),
+            _ if event.data.trim().is_empty() => Ok(()),
+            _ => self.take(&event.data).await,
+        }
+    }
+
     /// Takes a chunk, or a whole completion. Anything else is a provider extension and is ignored.
     pub(super) async fn take(&mut self, data: &str) -> Result<(), AskError> {
         if data.trim() == "[DONE]" {
             self.is_done = true;
             return Ok(());
         }
-        let Ok(mut chunk) = serde_json::from_str::<Value>(data) else {
+        let parsed = serde_json::from_str(data);
+        let parsed = parsed.or_else(|_| serde_json::from_str::<Value>(&self.mender.mend(data)));
+        let Ok(mut chunk) = parsed else {
             let detail = format!("the endpoint sends an event that is no JSON: {}", clip(data));
             return Err(Failure::new(detail).into());
         };
-        if !chunk["error"].is_null() && !self.is_whole() {
-            let detail = format!("the endpoint reports an error: {}", explain(&chunk));
-            return Err(AskError::given_up(detail));
+        if is_error(&chunk) && !self.is_whole() {
+            return Err(AskError::reported(data));
         }
         if chunk["usage"].is_object() {
             self.usage = chunk["usage"].take();
@@ -64,9 +83,13 @@ impl<'a> Completion<'a> {
         let choices = chunk["choices"].as_array().into_iter().flatten();
         for choice in choices.filter(|choice| choice["index"].as_u64().unwrap_or(0) == 0) {
             self.piece(&choice["delta"]).await?;
-            self.piece(&choice["message"]).await?;
-            if let Some(reason) = choice["finish_reason"].as_str() {
-                self.finish_reason = Some(reason.to_owned());
+            // Some endpoints end a stream with the whole message, which has been said then.
+            if !self.has_begun {
+                self.piece(&choice["message"]).await?;
+            }
+            let reason = choice["finish_reason"].as_str().filter(|reason| !reason.is_empty());
+            if let Some(reason) = reason {
+                self.finish_reason = Some(reason.to_ascii_lowercase());
             }
         }
         Ok(())
@@ -86,10 +109,18 @@ impl<'a> Completion<'a> {
                 self.show_status(&format!("Calling {name}")).await?;
             }
         }
-        for name in ["content", "refusal"] {
-            self.say(&text(&piece[name])).await?;
+        for part in self.thoughts.push(&text(&piece["content"])) {
+            self.part(part).await?;
         }
-        Ok(())
+        self.say(&text(&piece["refusal"])).await
+    }
+
+    async fn part(&mut self, part: Piece) -> Result<(), Gone> {
+        match part {
+            Piece::Thought(thought) if thought.is_empty() => Ok(()),
+            Piece::Thought(thought) => self.think(&thought).await,
+            Piece::Reply(text) => self.say(&text).await,
+        }
     }
 
     async fn think(&mut self, thought: &str) -> Result<(), Gone> {
@@ -134,35 +165,56 @@ impl<'a> Completion<'a> {
         if !self.is_whole() {
             return Err(AskError::given_up("the completion ends in the middle"));
         }
+        let last = self.thoughts.finish();
+        self.part(last).await?;
         let reason = self.finish_reason.unwrap_or_default();
         let (error, detail) = match &*reason {
-            "length" => (
-                "The reply grew too long and ends here.",
-                "the model reached its limit of tokens (finish_reason length)".into(),
-            ),
-            "content_filter" => (
-                "The agent may not say more about this.",
-                "the endpoint stopped the reply (finish_reason content_filter)".into(),
-            ),
-            // A tool that the endpoint runs itself does not end the completion.
-            "tool_calls" | "function_call" => (
-                "The agent could not answer.",
-                format!("the model wants the tool {}, and this agent runs no tools", self.tool),
-            ),
-            _ if self.has_begun => {
+            // The endpoints' words for a reply that is whole; none where [DONE] says it.
+            "" | "stop" | "stop_sequence" | "end_turn" | "eos" | "eos_token" | "complete" => {
                 if let Some(message) = self.whole.take() {
                     self.reply.message(message).await?;
+                } else if !self.has_begun {
+                    let detail = format!("the completion is empty (finish_reason {reason})");
+                    return Err(failure("The agent had nothing to say.", detail));
                 }
                 return Ok(());
             }
-            _ => (
-                "The agent had nothing to say.",
-                format!("the completion is empty (finish_reason {reason})"),
+            "length" | "max_tokens" | "model_length" => (
+                "The reply grew too long and ends here.",
+                format!("the model reached its limit of tokens (finish_reason {reason})"),
             ),
+            "content_filter" | "safety" | "recitation" | "prohibited_content" => (
+                "The agent may not say more about this.",
+                format!("the endpoint stopped the reply (finish_reason {reason})"),
+            ),
+            // A tool that the endpoint runs itself does not end the completion.
+            "tool_calls" | "function_call" | "tool_use" => (
+                "The agent could not answer.",
+                format!("the model wants the tool {}, and this agent runs no tools", self.tool),
+            ),
+            _ => {
+                return Err(AskError::given_up(format!(
+                    "the model gave up (finish_reason {reason})"
+                )));
+            }
         };
-        let error = error.into();
-        Err(Failure { error, detail }.into())
+        Err(failure(error, detail))
     }
+}
+
+fn failure(error: &str, detail: String) -> AskError {
+    Failure { error: error.into(), detail }.into()
+}
+
+/// Whether a document reports an error. An empty `error` doesn't: some endpoints always send one.
+fn is_error(document: &Value) -> bool {
+    let is_empty = match &document["error"] {
+        Value::Null | Value::Bool(false) => true,
+        Value::String(text) => text.is_empty(),
+        Value::Object(fields) => fields.is_empty(),
+        _ => false,
+    };
+    !is_empty || document["object"] == "error"
 }
 
 /// Returns a text, which some endpoints send in parts.
