@@ -11,6 +11,9 @@ use arizuko_proto::v1::{
 };
 use clap::{ArgGroup, Subcommand};
 use prost_types::Duration;
+use rotate::Rotate;
+
+mod rotate;
 
 #[derive(clap::Args)]
 #[command(before_help = "\
@@ -19,6 +22,7 @@ Examples:
   arizuko key create acme/people --speak-as-person --expires 90d
   arizuko key create --gateway --name eu-1
   arizuko key list
+  arizuko key rotate key_…               # prints another secret of the key; both work for a day
   arizuko key revoke key_… --with-links  # and every link that it has issued
 ")]
 pub(crate) struct Args {
@@ -39,6 +43,8 @@ enum Command {
         /// Only agents' keys of this folder and the folders below it
         folder: Option<String>,
     },
+    /// Give a key another secret and print it, which is shown this once; the old one works for a while
+    Rotate(Rotate),
     /// End a key and every stream that was opened with it
     Revoke {
         /// Id of the key
@@ -106,6 +112,9 @@ pub(crate) async fn run(args: Args, console: &mut Console<'_>) -> anyhow::Result
             let listed = control.answer(control.keys().await?.list_keys(request).await)?;
             if json { console.message(&listed) } else { show_list(listed.keys, console) }
         }
+        Command::Rotate(rotate) => {
+            rotate.run(&control, &args.connection.flags(), json, console).await
+        }
         Command::Revoke { key_id, with_links } => {
             let request = RevokeKeyRequest { key_id, with_tokens: with_links };
             revoke(&control, request, &args.connection.flags(), json, console).await
@@ -158,11 +167,16 @@ fn show_list(keys: Vec<Key>, console: &mut Console<'_>) -> anyhow::Result<()> {
         ];
         let may = may.iter().filter(|(may, _)| *may).map(|(_, what)| *what);
         let may = may.collect::<Vec<_>>().join(",");
+        let mut rotated = time::brief(key.rotated_at);
+        if let Some(at) = key.old_secret_ends_at {
+            rotated += &format!(" (old secret until {})", time::brief(Some(at)));
+        }
         let expires = key.expires_at.map(|at| time::brief(Some(at))).unwrap_or_default();
         let (created, used) = (time::brief(key.created_at), time::brief(key.last_used_at));
-        [key.key_id, kind, key.folder, reach, may, created, used, expires, key.name]
+        [key.key_id, kind, key.folder, reach, may, created, rotated, used, expires, key.name]
     });
-    let head = ["KEY", "KIND", "FOLDER", "REACH", "MAY", "CREATED", "USED", "EXPIRES", "NAME"];
+    let head =
+        ["KEY", "KIND", "FOLDER", "REACH", "MAY", "CREATED", "ROTATED", "USED", "EXPIRES", "NAME"];
     console.table(head, rows.collect())
 }
 

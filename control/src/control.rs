@@ -43,8 +43,8 @@ pub(crate) struct Control {
     /// Which refused calls are noted in the audit log.
     pub(crate) refusals: Sampler,
     pub(crate) key_uses: KeyUses,
-    /// The keys from the settings, by their hashes.
-    first_keys: Vec<(String, Caller)>,
+    /// The holders of the keys from the settings.
+    first_keys: Vec<Caller>,
 }
 
 /// Pages of logs in memory at a time.
@@ -76,8 +76,8 @@ impl Control {
             (options.gateway_key, Role::Gateway, "key_first_gateway"),
         ] {
             if let Some(secret) = secret {
-                first_keys
-                    .push((hash(secret), Caller { key_id: KeyId::from(id.to_owned()), role }));
+                let (hash, key_id) = (hash(secret), KeyId::from(id.to_owned()));
+                first_keys.push(Caller { key_id, hash, role });
             }
         }
         Ok(Self {
@@ -107,17 +107,17 @@ impl Control {
     pub(crate) async fn caller(&self, secret: &str) -> Result<Caller, Error> {
         let hash = hash(secret);
         // Comparing hashes leaks no timing that leads back to a key.
-        if let Some((_, caller)) = self.first_keys.iter().find(|(known, _)| *known == hash) {
+        if let Some(caller) = self.first_keys.iter().find(|caller| caller.hash == hash) {
             return Ok(caller.clone());
         }
-        let secret = Secret::parse(key::PREFIX, secret, self.partitions);
+        let secret = Secret::parse_any(key::PREFIX, secret, self.partitions);
         let secret = secret.ok_or(Refusal::KeyInvalid)?;
         let found: Option<Key> = self.ledger.record(secret.partition, &KeyId::of(&secret)).await?;
         let now = self.ledger.now();
-        let found = found.filter(|key| key.hash == hash && key.is_live(now));
+        let found = found.filter(|key| key.opens_with(&hash, now));
         let found = found.ok_or(Refusal::KeyInvalid)?;
         self.key_uses.note(&found, now);
-        Ok(Caller { key_id: found.id, role: found.role })
+        Ok(Caller { key_id: found.id, hash, role: found.role })
     }
 
     /// Returns the token that a visitor's secret opens. Reads it afresh.

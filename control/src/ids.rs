@@ -1,6 +1,7 @@
 //! What records are called by: a type each, so that no two can be swapped.
 
 use crate::{
+    key,
     refusal::Refusal,
     secret::{Secret, partition_of_id},
     store::Partition,
@@ -101,6 +102,17 @@ macro_rules! secret_ids {
             }
         }
     )*};
+}
+
+impl KeyId {
+    /// Mints another secret of the key.
+    ///
+    /// # Errors
+    /// [`Refusal::Invalid`] if it can't be a key's id.
+    pub(crate) fn another_secret(&self, random: [u8; 32]) -> Result<Secret, Refusal> {
+        let secret = Secret::mint_another(key::PREFIX, "key_", &self.0, random);
+        secret.ok_or_else(|| Refusal::invalid("a key's id begins with key_"))
+    }
 }
 
 secret_ids! {

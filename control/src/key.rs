@@ -12,8 +12,11 @@ use crate::{
     token::MAX_LIFETIME,
     transaction::{Decision, Record, Tx},
 };
+use rotation::OldSecret;
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
+
+pub(crate) mod rotation;
 
 /// What a key begins with, so that people and scanners recognise it.
 pub(crate) const PREFIX: &str = "azk_";
@@ -60,12 +63,19 @@ pub(crate) struct Key {
     /// To the hour.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) last_used_at: Option<Time>,
+    /// When `hash` became its secret's; `None`: when the key was created.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) rotated_at: Option<Time>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    old: Option<OldSecret>,
 }
 
 /// Who is calling.
 #[derive(Clone, Debug)]
 pub(crate) struct Caller {
     pub(crate) key_id: KeyId,
+    /// The hash of the secret that the call came with.
+    pub(crate) hash: String,
     pub(crate) role: Role,
 }
 
@@ -162,6 +172,23 @@ impl Key {
         self.expires_at.is_none_or(|at| now < at)
     }
 
+    /// Whether the secret with this hash opens it.
+    pub(crate) fn opens_with(&self, hash: &str, now: Time) -> bool {
+        let is_old = || self.old_secret(now).is_some_and(|old| old.hash == hash);
+        self.is_live(now) && (self.hash == hash || is_old())
+    }
+
+    /// The secret that it had before, if that still opens it.
+    pub(crate) fn old_secret(&self, now: Time) -> Option<&OldSecret> {
+        self.old.as_ref().filter(|old| now < old.ends_at)
+    }
+
+    /// When the secret with this hash ends, unless it is revoked before.
+    pub(crate) fn end_of(&self, hash: &str) -> Option<Time> {
+        let old = self.old.as_ref().filter(|old| old.hash == hash && old.hash != self.hash);
+        self.expires_at.into_iter().chain(old.map(|old| old.ends_at)).min()
+    }
+
     /// Whether the record is right to say when the key was last used, if that is now.
     pub(crate) fn was_used_lately(&self, now: Time) -> bool {
         self.last_used_at.is_some_and(|at| now < at + USE_PRECISION)
@@ -180,6 +207,14 @@ impl Key {
     }
 }
 
+fn check_lifetime(lifetime: Option<Duration>) -> Result<(), Refusal> {
+    if lifetime.is_some_and(|lifetime| lifetime.is_zero() || lifetime >= MAX_LIFETIME) {
+        let why = "a lifetime must be longer than 0 and less than 100 years";
+        return Err(Refusal::invalid(why));
+    }
+    Ok(())
+}
+
 /// Creates a key.
 pub(crate) fn create(
     tx: &mut Tx<'_>,
@@ -189,10 +224,7 @@ pub(crate) fn create(
     lifetime: Option<Duration>,
     secret: &Secret,
 ) -> Decision<Key> {
-    if lifetime.is_some_and(|lifetime| lifetime.is_zero() || lifetime >= MAX_LIFETIME) {
-        let why = "a lifetime must be longer than 0 and less than 100 years";
-        return Err(Refusal::invalid(why).into());
-    }
+    check_lifetime(lifetime)?;
     if name.chars().count() > MAX_NAME {
         return Err(Refusal::invalid(format!("a name has at most {MAX_NAME} characters")).into());
     }
@@ -204,6 +236,8 @@ pub(crate) fn create(
         created_at: tx.now,
         expires_at: lifetime.map(|lifetime| tx.now + lifetime),
         last_used_at: None,
+        rotated_at: None,
+        old: None,
     };
     // Guarded to be absent: a late commit must not bring back a revoked key.
     tx.get_unlikely::<Key>(&key.id)?;
@@ -265,6 +299,8 @@ mod tests {
             created_at: at(0),
             expires_at: None,
             last_used_at: None,
+            rotated_at: None,
+            old: None,
         };
         assert!(!key.was_used_lately(at(0)));
         key.last_used_at = Some(at(0));

@@ -2,7 +2,7 @@
 //!
 //! A secret is a partition's number and 256 random bits, in base64url. Only its SHA-256 is stored.
 //! Its public id is made from that hash, so one lookup by the secret finds the record, and the id
-//! reveals nothing of the secret.
+//! reveals nothing of the secret. A key's later secrets have its id before the random bits.
 
 use crate::store::Partition;
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD as BASE64};
@@ -19,19 +19,43 @@ pub(crate) struct Secret {
     /// The partition of the record that it opens.
     pub(crate) partition: Partition,
     text: String,
+    /// The id in a later secret of its record, without prefix and partition.
+    named: Option<[u8; ID_BYTES]>,
 }
 
 impl Secret {
     /// Mints a secret. `prefix` lets people and scanners recognise its kind.
     pub(crate) fn mint(prefix: &str, partition: Partition, random: [u8; SECRET_BYTES]) -> Self {
-        Self { partition, text: format!("{prefix}{}", encode(partition, &random)) }
+        Self { partition, text: format!("{prefix}{}", encode(partition, &random)), named: None }
     }
 
-    /// Reads a secret; `None` for text that can't be one.
+    /// Mints a later secret of the record with this id, which has `id_prefix`; `None` if the id is
+    /// none.
+    pub(crate) fn mint_another(
+        prefix: &str,
+        id_prefix: &str,
+        id: &str,
+        random: [u8; SECRET_BYTES],
+    ) -> Option<Self> {
+        let (partition, digest) = decode(id.strip_prefix(id_prefix)?)?;
+        let named: [u8; ID_BYTES] = digest.try_into().ok()?;
+        let text = format!("{prefix}{}", encode(partition, &[&named[..], &random].concat()));
+        Some(Self { partition, text, named: Some(named) })
+    }
+
+    /// Reads a first secret; `None` for text that can't be one.
     pub(crate) fn parse(prefix: &str, text: &str, partitions: Partition) -> Option<Self> {
-        let (partition, random) = decode(text.strip_prefix(prefix)?)?;
-        let fits = random.len() == SECRET_BYTES && partition < partitions;
-        fits.then(|| Self { partition, text: text.to_owned() })
+        Self::parse_any(prefix, text, partitions).filter(|secret| secret.named.is_none())
+    }
+
+    /// Reads a first secret or a later one.
+    pub(crate) fn parse_any(prefix: &str, text: &str, partitions: Partition) -> Option<Self> {
+        let (partition, bytes) = decode(text.strip_prefix(prefix)?)?;
+        let named = match bytes.len().checked_sub(SECRET_BYTES)? {
+            0 => None,
+            length => Some(bytes[..length].try_into().ok()?),
+        };
+        (partition < partitions).then(|| Self { partition, text: text.to_owned(), named })
     }
 
     pub(crate) fn as_str(&self) -> &str {
@@ -46,7 +70,8 @@ impl Secret {
     /// The public id of what the secret opens.
     pub(crate) fn id(&self, prefix: &str) -> String {
         let digest = Sha256::digest(&self.text);
-        format!("{prefix}{}", encode(self.partition, &digest[..ID_BYTES]))
+        let id = self.named.as_ref().map_or(&digest[..ID_BYTES], |named| named);
+        format!("{prefix}{}", encode(self.partition, id))
     }
 }
 
@@ -90,10 +115,23 @@ mod tests {
     }
 
     #[test]
+    fn a_later_secret_leads_to_the_record_of_the_first() {
+        let first = Secret::mint("azk_", 7, [3; 32]);
+        let later =
+            Secret::mint_another("azk_", "key_", &first.id("key_"), [4; 32]).expect("an id");
+        let parsed = Secret::parse_any("azk_", later.as_str(), 256).expect("parses");
+        assert_eq!((parsed.partition, parsed.id("key_")), (7, first.id("key_")));
+        assert_ne!(parsed.hash(), first.hash());
+        assert!(Secret::parse("azk_", later.as_str(), 256).is_none());
+        let parsed = Secret::parse_any("azk_", first.as_str(), 256).expect("parses");
+        assert_eq!(parsed.id("key_"), first.id("key_"));
+    }
+
+    #[test]
     fn text_that_is_no_secret_is_refused() {
         let text = Secret::mint("", 300, [3; 32]).as_str().to_owned();
         for bad in ["", "a", "\0", &text, &text[1..], "tok_x", &"A".repeat(1 << 20)] {
-            assert!(Secret::parse("", bad, 256).is_none(), "{bad}");
+            assert!(Secret::parse_any("", bad, 256).is_none(), "{bad}");
         }
     }
 }

@@ -225,7 +225,9 @@ pub(crate) fn issue(
     // An agent's key is in the partition of its links. Guarded, so that none is issued after the
     // key has been revoked.
     if matches!(caller.role, Role::Agent { .. }) {
-        tx.get::<Key>(&caller.key_id)?.ok_or(Refusal::KeyInvalid)?;
+        let key = tx.get::<Key>(&caller.key_id)?;
+        let key = key.filter(|key| key.opens_with(&caller.hash, tx.now));
+        key.ok_or(Refusal::KeyInvalid)?;
     }
     order.check_options()?;
     let jid = order.jid()?;

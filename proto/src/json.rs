@@ -74,6 +74,8 @@ mod tests {
             "expires_at": null,
             "may_read": false,
             "last_used_at": null,
+            "rotated_at": null,
+            "old_secret_ends_at": null,
         });
         assert_eq!(
             of(&RevokeKeyResponse { revoked: Some(key), tokens: 3 }),

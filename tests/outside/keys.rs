@@ -6,4 +6,5 @@ mod matrix;
 mod ownership;
 mod permissions;
 mod reach;
+mod rotation;
 mod security;

@@ -4,15 +4,23 @@ use super::{Service, access, wire};
 use crate::{
     ids::KeyId,
     jid::FolderName,
-    key::{self, Key, Role},
+    key::{
+        self, Key, Role,
+        rotation::{self, Keep, Rotation},
+    },
     ledger::random,
     names,
     refusal::Refusal,
     secret::Secret,
+    time::Time,
     transaction::Tx,
 };
 use arizuko_proto::v1::{self, KeyKind, KeyReach};
+use std::time::Duration;
 use tonic::{Request, Response, Status};
+
+/// How long the old secret of a rotated key works, unless the call says otherwise.
+const OVERLAP: Duration = Duration::from_secs(86_400);
 
 #[tonic::async_trait]
 impl v1::key_service_server::KeyService for Service {
@@ -46,7 +54,7 @@ impl v1::key_service_server::KeyService for Service {
         let now = self.control.ledger.now();
         keys.retain(|key| key.is_live(now));
         keys.sort_by_key(|key| key.created_at);
-        let keys = keys.into_iter().map(wire_key).collect();
+        let keys = keys.into_iter().map(|key| wire_key(key, now)).collect();
         Ok(Response::new(v1::ListKeysResponse { keys }))
     }
 
@@ -64,7 +72,44 @@ impl v1::key_service_server::KeyService for Service {
             tokens = self.revoke(&caller, issued).await?.len();
         }
         let tokens = u32::try_from(tokens).unwrap_or(u32::MAX);
-        Ok(Response::new(v1::RevokeKeyResponse { revoked: revoked.map(wire_key), tokens }))
+        let now = self.control.ledger.now();
+        Ok(Response::new(v1::RevokeKeyResponse {
+            revoked: revoked.map(|key| wire_key(key, now)),
+            tokens,
+        }))
+    }
+
+    async fn rotate_key(
+        &self,
+        request: Request<v1::RotateKeyRequest>,
+    ) -> Result<Response<v1::RotateKeyResponse>, Status> {
+        let (caller, request) = self.authenticate_operator(request)?;
+        let (id, partition) = KeyId::parse(&request.key_id, self.control.partitions)?;
+        let rotation = Rotation {
+            overlap: wire::parse_duration(request.overlap)?.unwrap_or(OVERLAP),
+            lifetime: wire::parse_duration(request.lifetime)?,
+        };
+        let secret = id.another_secret(random()?)?;
+        let rotating = |tx: &mut Tx<'_>| rotation::rotate(tx, &caller, &id, rotation, &secret);
+        let rotated = self.control.ledger.transact(partition, &[], rotating).await?;
+        let key = secret.as_str().to_owned();
+        Ok(Response::new(v1::RotateKeyResponse {
+            key,
+            rotated: Some(wire_key(rotated, self.control.ledger.now())),
+        }))
+    }
+
+    async fn finish_rotation(
+        &self,
+        request: Request<v1::FinishRotationRequest>,
+    ) -> Result<Response<v1::FinishRotationResponse>, Status> {
+        let (caller, request) = self.authenticate_operator(request)?;
+        let (id, partition) = KeyId::parse(&request.key_id, self.control.partitions)?;
+        let keep = if request.undo { Keep::Old } else { Keep::New };
+        let finishing = |tx: &mut Tx<'_>| rotation::finish(tx, &caller, &id, keep);
+        let finished = self.control.ledger.transact(partition, &[], finishing).await?;
+        let finished = finished.map(|key| wire_key(key, self.control.ledger.now()));
+        Ok(Response::new(v1::FinishRotationResponse { finished }))
     }
 }
 
@@ -88,13 +133,16 @@ fn role(request: &v1::CreateKeyRequest) -> Result<Role, Refusal> {
     }
 }
 
-fn wire_key(key: Key) -> v1::Key {
+fn wire_key(key: Key, now: Time) -> v1::Key {
+    let old_secret_ends_at = key.old_secret(now).map(|old| wire::timestamp(old.ends_at));
     let mut wire = v1::Key {
         key_id: key.id.to_string(),
         name: key.name,
         created_at: Some(wire::timestamp(key.created_at)),
         expires_at: key.expires_at.map(wire::timestamp),
         last_used_at: key.last_used_at.map(wire::timestamp),
+        rotated_at: key.rotated_at.map(wire::timestamp),
+        old_secret_ends_at,
         ..v1::Key::default()
     };
     match key.role {

@@ -1,4 +1,4 @@
-//! Ends a stream when the key that opened it is revoked or expires.
+//! Ends a stream when the key that opened it is revoked or expires, or gets another secret.
 
 use crate::{
     control::Control,
@@ -6,10 +6,10 @@ use crate::{
     ledger::Error,
     names,
     refusal::Refusal,
-    store::{Partition, Subscription, Wake},
+    store::{Partition, Subscription},
 };
 use std::{sync::Arc, time::Duration};
-use tokio::time::{sleep, timeout};
+use tokio::time::timeout;
 use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 
 /// How long to wait before reading again from a store that was out of reach.
@@ -34,10 +34,10 @@ impl KeyWatch {
         };
         // Subscribe first, then read: one of the two sees a revocation.
         let wakes = control.ledger.watch(partition, &names::key_topic(&caller.key_id)).await?;
-        let id = caller.key_id.clone();
-        let key = control.ledger.record::<Key>(partition, &id).await?;
-        let key = key.ok_or(Refusal::KeyInvalid)?;
-        let until_revoked = until_revoked(control.clone(), partition, key, wakes);
+        let key = control.ledger.record::<Key>(partition, &caller.key_id).await?;
+        let key = key.filter(|key| key.opens_with(&caller.hash, control.ledger.now()));
+        let wait = next_look(control, &key.ok_or(Refusal::KeyInvalid)?, &caller.hash);
+        let until_revoked = until_revoked(control.clone(), partition, caller.clone(), wakes, wait);
         let cancel = revoked.clone();
         let task = tokio::spawn(async move {
             until_revoked.await;
@@ -52,25 +52,31 @@ impl KeyWatch {
     }
 }
 
-/// Returns once the key's record is gone, or the key has expired.
+/// Returns once the caller's secret no longer opens the key.
 async fn until_revoked(
     control: Arc<Control>,
     partition: Partition,
-    key: Key,
+    caller: Caller,
     mut wakes: Subscription,
+    mut wait: Duration,
 ) {
     loop {
+        // Whatever comes is a reason to look.
+        let _ = timeout(wait, wakes.next()).await;
         let now = control.ledger.now();
-        let left = key.expires_at.map(|at| at - now);
-        let wait = left.unwrap_or(control.limits.recheck).min(control.limits.recheck);
-        if let Ok(Wake::Published(_)) = timeout(wait, wakes.next()).await {
-            return;
-        }
-        let now = control.ledger.now();
-        match control.ledger.record::<Key>(partition, &key.id).await {
-            Ok(Some(key)) if key.is_live(now) => control.key_uses.note(&key, now),
+        wait = match control.ledger.record::<Key>(partition, &caller.key_id).await {
+            Ok(Some(key)) if key.opens_with(&caller.hash, now) => {
+                control.key_uses.note(&key, now);
+                next_look(&control, &key, &caller.hash)
+            }
             Ok(_) => return,
-            Err(_) => sleep(RETRY).await,
-        }
+            Err(_) => RETRY,
+        };
     }
+}
+
+/// How long to wait before reading the key again.
+fn next_look(control: &Control, key: &Key, hash: &str) -> Duration {
+    let recheck = control.limits.recheck;
+    key.end_of(hash).map_or(recheck, |end| recheck.min(end - control.ledger.now()))
 }

@@ -10,20 +10,28 @@ use arizuko_proto::{
     v1::token_service_client::TokenServiceClient,
     v1::{
         Access, ApplyRoutesRequest, AssignConversationRequest, CancelTurnRequest, CreateKeyRequest,
-        DeleteConversationRequest, DeleteRouteRequest, ExplainRouteRequest, GetConversationRequest,
-        GetStatusRequest, GetTurnRequest, IssueChatLinkRequest, IssueWebhookRequest,
-        ListAuditRequest, ListKeysRequest, ListRoutesRequest, ListTokensRequest,
-        PostMessageRequest, ReadConversationRequest, ResolveTokenRequest, RevokeKeyRequest,
-        RevokeTokenRequest, SendMessageRequest, SetRouteRequest, TailRequest, TokenKind,
-        WatchRequest,
+        DeleteConversationRequest, DeleteRouteRequest, ExplainRouteRequest, FinishRotationRequest,
+        GetConversationRequest, GetStatusRequest, GetTurnRequest, IssueChatLinkRequest,
+        IssueWebhookRequest, ListAuditRequest, ListKeysRequest, ListRoutesRequest,
+        ListTokensRequest, PostMessageRequest, ReadConversationRequest, ResolveTokenRequest,
+        RevokeKeyRequest, RevokeTokenRequest, RotateKeyRequest, SendMessageRequest,
+        SetRouteRequest, TailRequest, TokenKind, WatchRequest,
     },
 };
 use arizuko_tests::prelude::*;
 use tonic::Status;
 
 /// Calls that only operators may make.
-pub(super) const OPERATORS: [&str; 6] =
-    ["CreateKey", "ListKeys", "RevokeKey", "GetStatus", "ListAudit", "Tail"];
+pub(super) const OPERATORS: [&str; 8] = [
+    "CreateKey",
+    "ListKeys",
+    "RevokeKey",
+    "RotateKey",
+    "FinishRotation",
+    "GetStatus",
+    "ListAudit",
+    "Tail",
+];
 /// Calls that only gateways may make.
 pub(super) const GATEWAYS: [&str; 7] = [
     "ResolveToken",
@@ -57,7 +65,9 @@ pub(super) async fn outcome(call: &str, folder: &str, channel: Channel, facts: &
 
 async fn make(call: &str, folder: &str, channel: Channel, facts: &Facts) -> Result<(), Status> {
     match call {
-        "CreateKey" | "ListKeys" | "RevokeKey" => keys(call, channel).await,
+        "CreateKey" | "ListKeys" | "RevokeKey" | "RotateKey" | "FinishRotation" => {
+            keys(call, channel).await
+        }
         "GetStatus" | "ListAudit" | "Tail" => admin(call, channel).await,
         "Attach" => Session::try_open(channel, hello(folder, 0)).await.map(drop),
         "Watch" => watch(channel).await,
@@ -154,11 +164,23 @@ async fn keys(call: &str, channel: Channel) -> Result<(), Status> {
                 .map(drop)
         }
         "ListKeys" => keys.list_keys(ListKeysRequest::default()).await.map(drop),
-        _ => {
+        call => {
             // No key has this id, which is well formed and belongs to the first partition.
             let key_id = format!("key_AAA{}", "A".repeat(19));
-            let made =
-                keys.revoke_key(RevokeKeyRequest { key_id, with_tokens: false }).await.map(drop);
+            let made = match call {
+                "RotateKey" => {
+                    let request = RotateKeyRequest { key_id, ..RotateKeyRequest::default() };
+                    keys.rotate_key(request).await.map(drop)
+                }
+                "FinishRotation" => {
+                    let request = FinishRotationRequest { key_id, undo: false };
+                    keys.finish_rotation(request).await.map(drop)
+                }
+                _ => {
+                    let request = RevokeKeyRequest { key_id, with_tokens: false };
+                    keys.revoke_key(request).await.map(drop)
+                }
+            };
             // INVALID is about the id, so the caller's key was accepted.
             match made {
                 Err(status) if reason(&status) == ErrorReason::Invalid => Ok(()),

@@ -1,0 +1,99 @@
+//! Rotation: a key gets another secret, and for a while both open it.
+
+use super::{Caller, Key, check_lifetime, note};
+use crate::{
+    ids::KeyId,
+    names,
+    refusal::Refusal,
+    secret::Secret,
+    time::Time,
+    transaction::{Decision, Tx},
+};
+use serde::{Deserialize, Serialize};
+use std::time::Duration;
+
+/// The longest time for which both secrets of a key open it.
+const MAX_OVERLAP: Duration = Duration::from_secs(30 * 86_400);
+
+/// The secret that a key had before.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct OldSecret {
+    pub(crate) hash: String,
+    pub(crate) ends_at: Time,
+}
+
+/// How to rotate a key.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Rotation {
+    /// How long the old secret still opens the key.
+    pub(crate) overlap: Duration,
+    /// How long the key lives from now on; `None`: as before.
+    pub(crate) lifetime: Option<Duration>,
+}
+
+/// Which of a key's two secrets stays.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Keep {
+    New,
+    Old,
+}
+
+/// Gives a key another secret.
+pub(crate) fn rotate(
+    tx: &mut Tx<'_>,
+    caller: &Caller,
+    id: &KeyId,
+    rotation: Rotation,
+    secret: &Secret,
+) -> Decision<Key> {
+    check_lifetime(rotation.lifetime)?;
+    if rotation.overlap > MAX_OVERLAP {
+        return Err(Refusal::invalid("the old secret ends within 30 days").into());
+    }
+    let key = tx.get::<Key>(id)?.filter(|key| key.is_live(tx.now));
+    let mut key = key.ok_or_else(|| Refusal::invalid(format!("{id} is no live key")))?;
+    if key.hash == secret.hash() {
+        // The first commit was applied after all, though no answer came.
+        return Ok(key);
+    }
+    if key.old_secret(tx.now).is_some() {
+        let why = format!("{id} has two secrets already: finish or undo its rotation first");
+        return Err(Refusal::invalid(why).into());
+    }
+    let hash = std::mem::replace(&mut key.hash, secret.hash());
+    key.old = Some(OldSecret { hash, ends_at: tx.now + rotation.overlap });
+    key.rotated_at = Some(tx.now);
+    if let Some(lifetime) = rotation.lifetime {
+        key.expires_at = Some(tx.now + lifetime);
+    }
+    store(tx, caller, "key.rotate", &key)?;
+    Ok(key)
+}
+
+/// Ends one of a key's two secrets at once. Returns the key; `None` if it has only one.
+pub(crate) fn finish(
+    tx: &mut Tx<'_>,
+    caller: &Caller,
+    id: &KeyId,
+    keep: Keep,
+) -> Decision<Option<Key>> {
+    let Some(mut key) = tx.get::<Key>(id)?.filter(|key| key.old_secret(tx.now).is_some()) else {
+        return Ok(None);
+    };
+    let action = match (keep, key.old.take()) {
+        (Keep::Old, Some(old)) => {
+            key.hash = old.hash;
+            "key.rotate.undo"
+        }
+        _ => "key.rotate.finish",
+    };
+    store(tx, caller, action, &key)?;
+    Ok(Some(key))
+}
+
+/// Stores the key, and wakes the streams that were opened with it.
+fn store(tx: &mut Tx<'_>, caller: &Caller, action: &str, key: &Key) -> Decision<()> {
+    tx.put(&key.id, key)?;
+    tx.publish(names::key_topic(&key.id), "rotated");
+    note(tx, caller, action, key)
+}
