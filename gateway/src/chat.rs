@@ -116,7 +116,7 @@ fn reply(posted: &pb::PostMessageResponse, turn: Option<&pb::ConversationTurn>) 
     if document::is_open(turn.status()) {
         return (StatusCode::ACCEPTED, Json(answer)).into_response();
     }
-    answer.assistant = Some(TurnDocument::new(turn, false).assistant);
+    answer.assistant = Some(TurnDocument::new(turn, None).assistant);
     answer.error = &turn.error;
     Json(answer).into_response()
 }

@@ -67,6 +67,14 @@ pub struct Options {
     #[arg(long, env = "ARIZUKO_HOOK_BODY_BYTES", default_value_t = 4 << 20)]
     pub hook_body_bytes: usize,
 
+    /// The longest message that is rendered as Markdown, in bytes. A longer one is shown as plain text.
+    #[arg(long, env = "ARIZUKO_RENDER_BYTES", default_value_t = 512 * 1024)]
+    pub render_bytes: usize,
+
+    /// How many bytes of rendered messages to keep, so that each is rendered once.
+    #[arg(long, env = "ARIZUKO_RENDER_CACHE_BYTES", default_value_t = 32 * 1024 * 1024)]
+    pub render_cache_bytes: usize,
+
     /// How often an event stream without other events sends a comment. Choose less than the idle
     /// timeout of the proxies in front, which is often 30s or 60s.
     #[arg(long, env = "ARIZUKO_HEARTBEAT", value_name = "DURATION", default_value = "15s", value_parser = duration::parse)]

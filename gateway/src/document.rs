@@ -1,6 +1,6 @@
 //! The JSON of answers and event streams, made from control's messages.
 
-use crate::{last_event_id, markdown};
+use crate::{last_event_id, renderer::Rendered};
 use arizuko_proto::v1::{self as pb, Author, TurnStatus, frame::Body};
 use prost_types::Timestamp;
 use serde::Serialize;
@@ -27,13 +27,13 @@ pub(crate) struct TurnDocument<'a> {
 }
 
 impl<'a> TurnDocument<'a> {
-    /// With `html`, each of the agent's messages is rendered as well.
-    pub(crate) fn new(turn: &'a pb::ConversationTurn, html: bool) -> Self {
-        let assistant = turn.assistant.iter().map(|message| {
+    /// `html` is that of the agent's messages, or nothing.
+    pub(crate) fn new(turn: &'a pb::ConversationTurn, html: Option<&[Rendered]>) -> Self {
+        let assistant = turn.assistant.iter().enumerate().map(|(index, message)| {
             let mut document = MessageDocument::new(message);
             document.author = Some(author(message.author()));
             document.name = &message.name;
-            document.html = html.then(|| markdown::render(&message.content));
+            document.html = html.and_then(|html| html.get(index)).map(|html| html.concat());
             document
         });
         Self {

@@ -88,7 +88,7 @@ pub(crate) async fn open(
     };
     let reader = Reader {
         comment_due: Instant::now() + gateway.options.heartbeat,
-        html: html.then(|| Html::new(gateway.control.clone(), link.access())),
+        html: html.then(|| Html::new(gateway.clone(), link.access())),
         subscription,
         of_turn,
         progress: Progress::Opening,
@@ -163,7 +163,8 @@ impl Reader {
             }
         }
         if let Some(html) = &mut self.html {
-            html.write_due(&mut out);
+            // Boxed, as everything that is rare: every idle stream would hold space for it.
+            Box::pin(html.write_due(&mut out)).await;
         }
         Some(out)
     }
@@ -203,7 +204,7 @@ impl Reader {
         }
         // The page gets the whole message before it hears that the turn is over.
         if let (Some(html), Some(FrameBody::TurnDone(_))) = (&mut self.html, &frame.body) {
-            html.finish(&frame.turn_id, out);
+            Box::pin(html.finish(&frame.turn_id, out)).await;
         }
         let _ = writeln!(out, "id: {}", document.id);
         sse::write_event(out, document.event, &document.data);

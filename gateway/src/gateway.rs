@@ -1,6 +1,8 @@
 //! The state that all requests share.
 
-use crate::{config::Options, control::Control, metrics::Metrics, streams::Streams};
+use crate::{
+    config::Options, control::Control, metrics::Metrics, renderer::Renderer, streams::Streams,
+};
 use anyhow::bail;
 use arizuko_proto::{private, telemetry::sampler::Sampler};
 use std::sync::Arc;
@@ -11,6 +13,7 @@ pub(crate) struct Gateway {
     pub(crate) options: Options,
     pub(crate) control: Control,
     pub(crate) streams: Arc<Streams>,
+    pub(crate) renderer: Renderer,
     pub(crate) metrics: Metrics,
     /// Which requests with a wrong token are logged.
     pub(crate) wrong_tokens: Sampler,
@@ -31,6 +34,7 @@ impl Gateway {
         Ok(Self {
             control: Control::new(&options.control, &key, &options.control_tls)?,
             streams: Streams::new(options.streams_per_address, metrics.streams.clone()),
+            renderer: Renderer::new(options.render_bytes, options.render_cache_bytes),
             metrics,
             wrong_tokens: Sampler::default(),
             stopping: CancellationToken::new(),

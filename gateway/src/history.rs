@@ -47,9 +47,12 @@ pub(crate) async fn page(
         page_size: query.limit.unwrap_or_default(),
     };
     let page = gateway.control.conversation(request).await?;
+    let rendered = if html { gateway.renderer.turns(&page.turns).await } else { Vec::new() };
+    let html = |index: usize| rendered.get(index).map(Vec::as_slice);
+    let turns = page.turns.iter().enumerate();
     let history = History {
         conversation: &conversation,
-        turns: page.turns.iter().map(|turn| TurnDocument::new(turn, html)).collect(),
+        turns: turns.map(|(index, turn)| TurnDocument::new(turn, html(index))).collect(),
         next: (page.next != 0).then_some(page.next),
         cursor: last_event_id::print(page.cursor),
         agent_attached: page.agent_attached,

@@ -20,6 +20,7 @@ mod metrics;
 mod origin;
 mod page;
 mod problem;
+mod renderer;
 mod routes;
 mod streams;
 mod turn;

@@ -2,14 +2,28 @@
 //!
 //! HTML in a message becomes text, and images become links, so that showing a reply fetches nothing.
 //! The sanitiser is the second line of defence.
+//!
+//! Agents repeat what strangers write, so the work is bounded before it is done: elements that are
+//! nested too deeply lose their form, and a text that would take the parser too long has none.
+
+mod streaming;
+
+pub(crate) use streaming::{Patch, Streaming};
 
 use ammonia::{Builder, UrlRelative};
 use pulldown_cmark::{Event, Options, Parser, Tag, TagEnd, html};
 use std::{
     collections::{HashMap, HashSet},
+    iter,
     ops::Range,
     sync::LazyLock,
 };
+
+/// How many elements may be open at once. The sanitiser's time grows with their number.
+const MAX_DEPTH: usize = 32;
+/// How often the parser may look at an open list or quote: it looks at all of them on each line. This
+/// takes less than a tenth of a second.
+const MAX_LOOKS: usize = 4_000_000;
 
 static SANITISER: LazyLock<Builder<'static>> = LazyLock::new(|| {
     let mut sanitiser = Builder::empty();
@@ -52,82 +66,50 @@ static SANITISER: LazyLock<Builder<'static>> = LazyLock::new(|| {
     sanitiser
 });
 
-/// Renders a whole message.
-pub(crate) fn render(text: &str) -> String {
-    html(parse(text).map(|(event, _)| event))
+/// Renders a whole message: the HTML of each of its blocks. A text that is longer than `max_bytes`, or
+/// too costly to parse, becomes one block of plain text.
+pub(crate) fn render(text: &str, max_bytes: usize) -> Vec<String> {
+    if text.len() > max_bytes || !is_cheap(text) {
+        return vec![plain(text)];
+    }
+    blocks(text).into_iter().map(|block| block.html).collect()
 }
 
-/// A message that is being written. A block is final once a complete line starts the next block. Only
-/// the text after the last final block is parsed again.
-#[derive(Default)]
-pub(crate) struct Streaming {
-    text: String,
-    /// How many blocks are final, and their length in the text.
-    settled: usize,
-    settled_bytes: usize,
-    /// The HTML of the other blocks, as the reader has it.
-    shown: Vec<String>,
+/// Whether the parser has little to do: an upper bound of the open lists and quotes, times the lines.
+fn is_cheap(text: &str) -> bool {
+    let (mut lines, mut deepest) = (0, 0);
+    for line in text.split(['\n', '\r']) {
+        lines += 1;
+        deepest = deepest.max(depth(line));
+    }
+    lines * deepest <= MAX_LOOKS
 }
 
-/// The HTML of block number `index`. The reader drops all blocks after it.
-#[derive(Debug, PartialEq)]
-pub(crate) struct Block {
-    pub(crate) index: usize,
-    pub(crate) html: String,
-}
-
-impl Streaming {
-    /// Starts with a text of which the reader has nothing.
-    pub(crate) fn new(text: String) -> Self {
-        Self { text, ..Self::default() }
-    }
-
-    pub(crate) fn push(&mut self, text: &str) {
-        self.text.push_str(text);
-    }
-
-    /// Returns the whole text so far.
-    pub(crate) fn text(&self) -> &str {
-        &self.text
-    }
-
-    /// Returns how many bytes the next rendering parses.
-    pub(crate) fn tail_bytes(&self) -> usize {
-        self.text.len() - self.settled_bytes
-    }
-
-    /// Renders the blocks that are new or have changed since the last call.
-    pub(crate) fn render(&mut self) -> Vec<Block> {
-        let tail = &self.text[self.settled_bytes..];
-        let blocks = blocks(tail);
-        let same = blocks.iter().zip(&self.shown);
-        let mut first = same.take_while(|(b, shown)| b.html == **shown).count();
-        if first == blocks.len() && first < self.shown.len() {
-            // A block is gone, for example because it became a link's definition. Sending the block
-            // before it again drops it.
-            first = first.saturating_sub(1);
+/// Returns the most lists and quotes that may be open in this line. Each has a marker there, or is at
+/// least two columns of its indentation.
+fn depth(line: &str) -> usize {
+    let (mut columns, mut markers) = (0, 0);
+    for byte in line.bytes() {
+        match byte {
+            b' ' => columns += 1,
+            b'\t' => columns += 4,
+            b'>' | b'-' | b'+' | b'*' | b'.' | b')' => markers += 1,
+            b'0'..=b'9' => {}
+            _ => break,
         }
-        let changed = blocks.iter().enumerate().skip(first);
-        let changed =
-            changed.map(|(i, block)| Block { index: self.settled + i, html: block.html.clone() });
-        let changed = changed.collect();
-        self.settle(blocks);
-        changed
     }
+    markers + columns / 2
+}
 
-    fn settle(&mut self, blocks: Vec<TopLevel>) {
-        let tail = &self.text[self.settled_bytes..];
-        let line_start = |at: usize| tail[..at].rfind('\n').map_or(0, |newline| newline + 1);
-        // An incomplete line may still become part of the block before it.
-        let complete = line_start(tail.len());
-        let open = blocks.iter().rposition(|block| block.start < complete);
-        let open = open.unwrap_or(0);
-        // The parser's start of a block excludes its indentation.
-        let settled_bytes = blocks.get(open).map_or(0, |block| line_start(block.start));
-        self.settled += open;
-        self.settled_bytes += settled_bytes;
-        self.shown = blocks.into_iter().skip(open).map(|b| b.html).collect();
-    }
+/// Renders a text with its line breaks and without any other form.
+fn plain(text: &str) -> String {
+    let lines = text.lines().flat_map(|line| [Event::HardBreak, Event::Text(line.into())]).skip(1);
+    let events = iter::once(Event::Start(Tag::Paragraph))
+        .chain(lines)
+        .chain(iter::once(Event::End(TagEnd::Paragraph)));
+    let mut html = String::new();
+    html::push_html(&mut html, events);
+    html
 }
 
 struct TopLevel {
@@ -151,7 +133,7 @@ fn blocks(text: &str) -> Vec<TopLevel> {
         }
         events.push(event);
         if depth == 0 {
-            let html = html(events.drain(..));
+            let html = html(shallow(events.drain(..)));
             blocks.push(TopLevel { start, html });
         }
     }
@@ -162,6 +144,44 @@ fn parse(text: &str) -> impl Iterator<Item = (Event<'_>, Range<usize>)> {
     let options = Options::ENABLE_TABLES | Options::ENABLE_STRIKETHROUGH;
     let events = Parser::new_ext(text, options).into_offset_iter();
     events.map(|(event, range)| (harmless(event), range))
+}
+
+/// Drops the elements that are nested too deeply. Their text stays, that of blocks on lines of its own.
+fn shallow<'a>(events: impl Iterator<Item = Event<'a>>) -> impl Iterator<Item = Event<'a>> {
+    let (mut open, mut dropped) = (0, 0);
+    events.filter_map(move |event| match &event {
+        Event::Start(tag) if dropped > 0 || open + levels(tag) > MAX_DEPTH => {
+            dropped += 1;
+            None
+        }
+        Event::Start(_) => {
+            open += 1;
+            Some(event)
+        }
+        Event::End(end) if dropped > 0 => {
+            dropped -= 1;
+            (!is_inline(*end)).then_some(Event::SoftBreak)
+        }
+        Event::End(_) => {
+            open -= 1;
+            Some(event)
+        }
+        _ => Some(event),
+    })
+}
+
+/// Returns how many elements an element opens before it has any text. It is dropped with all of them.
+fn levels(tag: &Tag<'_>) -> usize {
+    match tag {
+        Tag::List(_) => 2,
+        Tag::Table(_) => 3,
+        _ => 1,
+    }
+}
+
+fn is_inline(end: TagEnd) -> bool {
+    use TagEnd::{Emphasis, Image, Link, Strikethrough, Strong};
+    matches!(end, Emphasis | Image | Link | Strikethrough | Strong)
 }
 
 fn harmless(event: Event<'_>) -> Event<'_> {
@@ -186,6 +206,10 @@ fn html<'a>(events: impl Iterator<Item = Event<'a>>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn render(text: &str) -> String {
+        super::render(text, usize::MAX).concat()
+    }
 
     #[test]
     fn a_rendered_message_runs_and_fetches_nothing() {
@@ -214,38 +238,69 @@ mod tests {
         }
     }
 
-    /// Returns the blocks of a page that applies every update.
-    fn shown(text: &str, pieces: usize) -> Vec<String> {
-        let mut streaming = Streaming::default();
-        let mut page: Vec<String> = Vec::new();
-        let characters: Vec<_> = text.chars().collect();
-        for piece in characters.chunks(pieces) {
-            streaming.push(&piece.iter().collect::<String>());
-            for Block { index, html } in streaming.render() {
-                assert!(index <= page.len(), "block {index} of {}", page.len());
-                page.truncate(index);
-                page.push(html);
+    /// Texts that nest `depth` elements of one kind around an x.
+    fn nested(depth: usize) -> Vec<String> {
+        let around = |open: &str, close: &str| open.repeat(depth) + "x" + &close.repeat(depth);
+        let indented = |marker: &str| {
+            let lines = (0..depth.min(300)).map(|level| {
+                let indent = " ".repeat(level * marker.len());
+                format!("{indent}{marker}{level}\n")
+            });
+            lines.collect::<String>() + &" ".repeat(depth.min(300) * marker.len()) + "x"
+        };
+        let mut texts: Vec<_> = ["+\t", "- ", "- > ", ">", "> ", "1. ", "1) ", "> - 1. ", "- - > "]
+            .iter()
+            .map(|open| around(open, ""))
+            .collect();
+        texts.extend([
+            around("*a ", " b*"),
+            around("**_a ", " b_**"),
+            around("~~a *", "* b~~"),
+            around("[", "](a)"),
+            around("![", "](a)"),
+            around("[*", "*](a)"),
+            around("> ", "") + "\n" + &around("> ", ""),
+            "> ".repeat(depth)
+                + "|a|b|\n"
+                + &"> ".repeat(depth)
+                + "|-|-|\n"
+                + &around("> ", "")
+                + "|1|",
+            indented("- "),
+            indented("1. "),
+            indented("- > "),
+        ]);
+        texts
+    }
+
+    #[test]
+    fn deep_nesting_loses_its_form_and_keeps_its_text() {
+        for text in nested(2_000) {
+            let html = render(&text);
+            let start = &text[..text.len().min(20)];
+            assert!(html.contains('x'), "{start:?}");
+            let mut depth: usize = 0;
+            for tag in html.split('<').skip(1).filter(|tag| !tag.starts_with("br")) {
+                depth = if tag.starts_with('/') { depth - 1 } else { depth + 1 };
+                assert!(depth <= MAX_DEPTH, "{start:?}");
             }
+            assert_eq!(depth, 0, "{start:?}");
         }
-        page
+        let ten = "- ".repeat(10) + "x";
+        assert_eq!(render(&ten).matches("<li>").count(), 10);
+        assert_eq!(render("- a\n  - |b|\n    |-|\n    |c|").matches("<td>").count(), 1);
     }
 
     #[test]
-    fn a_streamed_message_renders_like_the_whole_one() {
-        let text = "# Title\n\nA *paragraph*\nof two lines.\n\n- one\n- two\n\n  still two\n\n```rust\nlet a = 1;\n\nlet b = 2;\n```\n\n    indented\n\n   - deep\n     - deeper\n\n1. x\n\n| a | b |\n|---|---|\n| 1 | 2 |\n\n> quote\n\nlast\n====\nline";
-        for pieces in [1, 2, 3, 7, 50, 1000] {
-            assert_eq!(shown(text, pieces).concat(), render(text), "pieces of {pieces}");
-        }
-    }
-
-    #[test]
-    fn settled_blocks_are_not_sent_again() {
-        let mut streaming = Streaming::new("one\n\ntwo".into());
-        assert_eq!(streaming.render().len(), 2);
-        assert_eq!(streaming.render(), []);
-        streaming.push(" more\n\nthree\n");
-        let indexes: Vec<_> = streaming.render().iter().map(|block| block.index).collect();
-        assert_eq!(indexes, [1, 2]);
-        assert_eq!(streaming.tail_bytes(), "three\n".len());
+    fn a_text_that_is_costly_to_parse_is_shown_as_it_is() {
+        let fence = "- ".repeat(15_000) + "```\n" + &"\n".repeat(30_000);
+        let html = render(&fence);
+        assert!(html.starts_with("<p>- - - ") && html.contains("```<br />"), "{}", &html[..100]);
+        let long = "*a* <b>\n".repeat(1_000);
+        assert_eq!(
+            super::render(&long, long.len() - 1).concat().matches("*a* &lt;b&gt;").count(),
+            1_000
+        );
+        assert_eq!(super::render(&long, long.len()).concat().matches("<em>").count(), 1_000);
     }
 }

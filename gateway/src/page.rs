@@ -11,7 +11,6 @@ use crate::{
     document::is_open,
     gateway::Gateway,
     link::{ConversationId, Link, Parameters},
-    markdown,
     problem::Problem,
 };
 use arizuko_proto::v1 as pb;
@@ -64,14 +63,16 @@ pub(crate) async fn page(
     };
     let is_waiting = turns.iter().any(|turn| is_open(turn.status()));
     // Inside a script element `<` could start the end tag.
-    let config = config_document(&link, &resolved).to_string().replace('<', r"\u003c");
+    let greeting = gateway.renderer.render(&resolved.greeting).await.concat();
+    let rendered = gateway.renderer.turns(&turns).await;
+    let config = config_document(&link, &resolved, &greeting).to_string().replace('<', r"\u003c");
     let html = fill(TEMPLATE, |name| match name {
         "title" => escape(&resolved.name),
         "style" => Cow::Borrowed(&*STYLE.path),
         "script" => Cow::Borrowed(&*SCRIPT.path),
         "config" => Cow::Borrowed(&*config),
-        "greeting" => markdown::render(&resolved.greeting).into(),
-        "messages" => messages(&turns, &resolved.name).into(),
+        "greeting" => Cow::Borrowed(&*greeting),
+        "messages" => messages(&turns, &rendered, &resolved.name).into(),
         "conversation" => escape(conversation.as_deref().unwrap_or_default()),
         "refresh" if is_waiting => Cow::Borrowed(REFRESH),
         _ => Cow::Borrowed(""),
@@ -87,14 +88,19 @@ pub(crate) async fn config(
     link: Link,
 ) -> Result<Response, Problem> {
     let resolved = gateway.control.resolve(link.access()).await?;
-    Ok(Json(config_document(&link, &resolved)).into_response())
+    let greeting = gateway.renderer.render(&resolved.greeting).await.concat();
+    Ok(Json(config_document(&link, &resolved, &greeting)).into_response())
 }
 
-fn config_document(link: &Link, resolved: &pb::ResolveTokenResponse) -> serde_json::Value {
+fn config_document(
+    link: &Link,
+    resolved: &pb::ResolveTokenResponse,
+    greeting_html: &str,
+) -> serde_json::Value {
     json!({
         "name": resolved.name,
         "greeting": resolved.greeting,
-        "greeting_html": markdown::render(&resolved.greeting),
+        "greeting_html": greeting_html,
         "agent_attached": resolved.agent_attached,
         "limits": { "content_bytes": resolved.max_content_bytes },
         "paths": { "base": link.path() },
@@ -113,7 +119,8 @@ fn content_security_policy(allowed_origins: &[String]) -> HeaderValue {
     }
     let policy = format!(
         "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; \
-         img-src 'self' data:; form-action 'self'; base-uri 'none'; frame-ancestors{ancestors}"
+         img-src 'self' data:; form-action 'self'; base-uri 'none'; \
+         require-trusted-types-for 'script'; trusted-types arizuko; frame-ancestors{ancestors}"
     );
     let closed = HeaderValue::from_static("default-src 'none'; frame-ancestors 'none'");
     HeaderValue::try_from(policy).unwrap_or(closed)

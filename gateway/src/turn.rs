@@ -15,7 +15,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use serde::{Deserialize, Serialize};
-use std::{sync::Arc, time::Duration};
+use std::{slice, sync::Arc, time::Duration};
 
 /// The longest `?wait=`, in seconds: less than the 60 s after which many proxies give up.
 const MAX_WAIT_SECONDS: u64 = 50;
@@ -82,10 +82,12 @@ pub(crate) async fn snapshot(
     };
     let answer = gateway.control.turn(request, Duration::ZERO).await?;
     let turn = answer.turn.unwrap_or_default();
+    let turns = slice::from_ref(&turn);
+    let rendered = if html { gateway.renderer.turns(turns).await } else { Vec::new() };
     let snapshot = Snapshot {
         conversation: &answer.conversation,
         agent_attached: answer.agent_attached,
-        turn: TurnDocument::new(&turn, html),
+        turn: TurnDocument::new(&turn, rendered.first().map(Vec::as_slice)),
         frames: query.after.map(|_| answer.frames.iter().filter_map(FrameDocument::new).collect()),
     };
     Ok(Json(snapshot).into_response())

@@ -8,7 +8,7 @@ import assert from "node:assert/strict";
 import { execFile, spawn } from "node:child_process";
 import { randomBytes } from "node:crypto";
 import { once } from "node:events";
-import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { mkdtemp, rename, rm, writeFile } from "node:fs/promises";
 import http from "node:http";
 import { tmpdir } from "node:os";
 import path from "node:path";
@@ -95,6 +95,19 @@ export async function attachGated(t, folder) {
   const gate = path.join(await folderFor(t), "gate");
   const agent = await attach(t, folder, "gated.sh", gate);
   return { agent, open: () => writeFile(gate, "") };
+}
+
+/** Attaches an agent that writes what `write` is given, until `end`. */
+export async function attachPaced(t, folder) {
+  const steps = await folderFor(t);
+  await attach(t, folder, "steps.sh", steps);
+  let count = 0;
+  const put = async (name, text) => {
+    // In one step, so that the agent reads all of it.
+    await writeFile(path.join(steps, ".new"), text);
+    await rename(path.join(steps, ".new"), path.join(steps, name));
+  };
+  return { write: (text) => put(String(++count), text), end: () => put("end", "") };
 }
 
 /** Issues a link with an agent that repeats each message. */

@@ -42,7 +42,7 @@ test("a restart drops the reply unless it is kept, and repeated frames show once
     frame("restart", { attempt: 2, keep: false }),
     frame("delta", { id: "b", text: "kept " }),
     frame("delta", { id: "b", text: "whole" }),
-    event("html", { id: "b", block: 0, html: "<p>kept <em>whole</em></p>" }),
+    event("html", { id: "b", block: 0, html: ["<p>kept <em>whole</em></p>"] }),
     frame("restart", { attempt: 3, keep: true }),
     frame("delta", { id: "c", text: "dropped, too" }),
     frame("restart", { attempt: 4, keep: false }),

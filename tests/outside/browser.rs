@@ -7,9 +7,16 @@ use arizuko_tests::prelude::*;
 async fn the_page_works_in_chromium(kind: Kind) {
     let stack = Stack::with_real_links(kind, &[]).await;
     let files: &[&str] = match kind {
-        Kind::Embedded => {
-            &["conversation", "people", "stream", "privacy", "trouble", "accessibility", "looks"]
-        }
+        Kind::Embedded => &[
+            "conversation",
+            "people",
+            "stream",
+            "reading",
+            "privacy",
+            "trouble",
+            "accessibility",
+            "looks",
+        ],
         _ => &["conversation", "people", "stream"],
     };
     stack.browser_tests(files).await;

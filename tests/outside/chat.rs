@@ -6,6 +6,7 @@ mod history;
 mod idempotency;
 mod isolation;
 mod limits;
+mod markdown;
 mod origin;
 mod page;
 mod post;

@@ -109,6 +109,17 @@ impl Process {
         kib << 10
     }
 
+    /// The processor time that it has used.
+    pub fn cpu_time(&self) -> Duration {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.pid()));
+        let stat = stat.expect("it runs");
+        // The name in parentheses may contain spaces. Fields 14 and 15 are ticks of 10 ms.
+        let (_, fields) = stat.rsplit_once(')').expect("Linux tells its name");
+        let ticks = fields.split_whitespace().skip(11).take(2);
+        let ticks: u64 = ticks.map(|ticks| ticks.parse::<u64>().expect("a number")).sum();
+        Duration::from_millis(ticks * 10)
+    }
+
     /// Sends it a signal.
     pub fn signal(&self, signal: Signal) {
         let sent = kill(Pid::from_raw(self.pid()), signal);

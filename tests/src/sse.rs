@@ -267,3 +267,29 @@ struct Said {
     /// A restart of its turn has kept it.
     kept: bool,
 }
+
+/// Applies the `html` events as the page does. Returns each message's id and HTML.
+pub fn rendered(events: &[Event]) -> Vec<(String, String)> {
+    let mut messages: Vec<(String, Vec<String>)> = Vec::new();
+    for event in events.iter().filter(|event| event.name == "html") {
+        let number = |name: &str| event.data[name].as_u64().unwrap_or(0) as usize;
+        let id = event.data["id"].as_str().expect("the message's id");
+        let at = messages.iter().position(|(known, _)| known == id);
+        let at = at.unwrap_or_else(|| {
+            messages.push((id.to_owned(), Vec::new()));
+            messages.len() - 1
+        });
+        let blocks = &mut messages[at].1;
+        assert!(number("block") <= blocks.len(), "a hole before {event:?}");
+        let dropped = blocks.split_off(number("block"));
+        let html = event.data["html"].as_array().expect("the blocks").iter();
+        blocks.extend(html.map(|html| html.as_str().expect("HTML").to_owned()));
+        if let (Some(old), Some(new)) = (dropped.first(), blocks.get_mut(number("block"))) {
+            let old: Vec<_> = old.encode_utf16().collect();
+            let (start, end) = (&old[..number("keep")], &old[old.len() - number("tail")..]);
+            let [start, end] = [start, end].map(|kept| String::from_utf16(kept).expect("text"));
+            *new = start + new + &end;
+        }
+    }
+    messages.into_iter().map(|(id, blocks)| (id, blocks.concat())).collect()
+}

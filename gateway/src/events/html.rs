@@ -4,25 +4,27 @@
 
 use super::sse::write_event;
 use crate::{
-    control::Control,
-    markdown::{self, Block, Streaming},
+    gateway::Gateway,
+    markdown::{Patch, Streaming},
 };
 use arizuko_proto::v1::{self as pb, frame::Body};
 use serde::Serialize;
 use std::{
     collections::{HashMap, HashSet},
+    mem,
+    sync::Arc,
     time::Duration,
 };
 use tokio::time::Instant;
 
-/// Deltas that arrive within this time are rendered together, within a longer time if there is more
-/// to render. People don't see shorter steps.
+/// Deltas that arrive within this time are rendered together. People don't see shorter steps.
 const PAUSE: Duration = Duration::from_millis(60);
-const PAUSE_PER_KIB: Duration = Duration::from_millis(1);
+/// A rendering that takes long is followed by a pause of this many times as long.
+const PAUSE_TIMES: u32 = 10;
 
 /// The messages that are being written.
 pub(super) struct Html {
-    control: Control,
+    gateway: Arc<Gateway>,
     access: pb::Access,
     /// The running turns of which the reader has had a frame.
     turns: HashMap<String, Unfinished>,
@@ -39,18 +41,30 @@ struct Unfinished {
     earlier: HashMap<String, String>,
     seen: u32,
     due: Option<Instant>,
+    /// How long the last rendering took.
+    took: Duration,
 }
 
+/// The data of an event: a message's blocks have changed from number `block` on.
 #[derive(Serialize)]
 struct Data<'a> {
     id: &'a str,
     block: usize,
-    html: &'a str,
+    #[serde(skip_serializing_if = "is_zero")]
+    keep: usize,
+    #[serde(skip_serializing_if = "is_zero")]
+    tail: usize,
+    html: Vec<String>,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+fn is_zero(count: &usize) -> bool {
+    *count == 0
 }
 
 impl Html {
-    pub(super) fn new(control: Control, access: pb::Access) -> Self {
-        Self { control, access, turns: HashMap::new() }
+    pub(super) fn new(gateway: Arc<Gateway>, access: pb::Access) -> Self {
+        Self { gateway, access, turns: HashMap::new() }
     }
 
     /// Returns when to call `write_due`.
@@ -76,9 +90,9 @@ impl Html {
         match body {
             Body::Delta(delta) => turn.append(delta, frame.n),
             Body::Message(message) => {
-                turn.messages.remove(&message.id);
+                let written = turn.messages.remove(&message.id).unwrap_or_default();
                 turn.changed.remove(&message.id);
-                write_whole(&message.id, &message.content, out);
+                write_whole(&self.gateway, &message.id, &written, &message.content, out).await;
             }
             Body::Restart(restart) => turn.restart(restart.keep, frame.n),
             _ => {}
@@ -96,7 +110,7 @@ impl Html {
             turn_id: frame.turn_id.clone(),
             ..pb::GetTurnRequest::default()
         };
-        let Ok(answer) = self.control.turn(request, Duration::ZERO).await else {
+        let Ok(answer) = self.gateway.control.turn(request, Duration::ZERO).await else {
             // The page shows the text of the deltas until the finished message comes.
             return Unfinished { seen: u32::MAX, ..Unfinished::default() };
         };
@@ -110,22 +124,22 @@ impl Html {
     }
 
     /// Renders the messages that are due.
-    pub(super) fn write_due(&mut self, out: &mut String) {
+    pub(super) async fn write_due(&mut self, out: &mut String) {
         let now = Instant::now();
         for turn in self.turns.values_mut() {
             if turn.due.is_some_and(|due| due <= now) {
-                turn.write_changed(out);
+                turn.write_changed(&self.gateway, out).await;
             }
         }
     }
 
     /// Ends a turn. Renders its messages that never got a finished form as a whole.
-    pub(super) fn finish(&mut self, turn_id: &str, out: &mut String) {
+    pub(super) async fn finish(&mut self, turn_id: &str, out: &mut String) {
         let Some(turn) = self.turns.remove(turn_id) else {
             return;
         };
-        for (id, message) in turn.messages {
-            write_whole(&id, message.text(), out);
+        for (id, written) in turn.messages {
+            write_whole(&self.gateway, &id, &written, written.text(), out).await;
         }
     }
 
@@ -147,8 +161,7 @@ impl Unfinished {
         if n > self.seen {
             message.push(&delta.text);
         }
-        let kib = u32::try_from(message.tail_bytes() / 1024).unwrap_or(u32::MAX);
-        let pause = PAUSE + PAUSE_PER_KIB.saturating_mul(kib);
+        let pause = PAUSE + self.took * PAUSE_TIMES;
         self.due.get_or_insert_with(|| Instant::now() + pause);
         self.changed.insert(delta.id.clone());
     }
@@ -164,20 +177,42 @@ impl Unfinished {
         self.seen = self.seen.min(n);
     }
 
-    fn write_changed(&mut self, out: &mut String) {
+    async fn write_changed(&mut self, gateway: &Gateway, out: &mut String) {
         self.due = None;
-        for id in self.changed.drain() {
-            let blocks = self.messages.get_mut(&id).map(Streaming::render);
-            for Block { index, html } in blocks.into_iter().flatten() {
-                let data = Data { id: &id, block: index, html: &html };
-                write_event(out, "html", &data);
+        self.took = Duration::ZERO;
+        for id in mem::take(&mut self.changed) {
+            let Some(message) = self.messages.get_mut(&id) else {
+                continue;
+            };
+            let mut written = mem::take(message);
+            let (bytes, max_bytes) = (written.tail_bytes(), gateway.renderer.max_bytes);
+            let render = move || {
+                let begun = Instant::now();
+                let patch = written.render(max_bytes);
+                (written, patch, begun.elapsed())
+            };
+            let (written, patch, took) = gateway.renderer.run(bytes, render).await;
+            *message = written;
+            self.took += took;
+            if let Some(patch) = patch {
+                write_patch(&id, patch, out);
             }
         }
     }
 }
 
-fn write_whole(id: &str, text: &str, out: &mut String) {
-    let html = markdown::render(text);
-    let data = Data { id, block: 0, html: &html };
-    write_event(out, "html", &data);
+/// Writes what the reader lacks of a finished message, after what was sent while it was written.
+async fn write_whole(
+    gateway: &Gateway,
+    id: &str,
+    written: &Streaming,
+    text: &str,
+    out: &mut String,
+) {
+    let whole = gateway.renderer.render(text).await;
+    write_patch(id, written.finish(&whole), out);
+}
+
+fn write_patch(id: &str, Patch { block, keep, tail, html }: Patch, out: &mut String) {
+    write_event(out, "html", &Data { id, block, keep, tail, html });
 }

@@ -1,6 +1,6 @@
 //! HTML made by the gateway: the filled-in template, and messages for browsers without scripts.
 
-use crate::{document::is_open, markdown};
+use crate::{document::is_open, renderer::Rendered};
 use arizuko_proto::v1::{self as pb, Author, TurnStatus};
 use http::HeaderValue;
 use std::{borrow::Cow, fmt::Write as _};
@@ -10,17 +10,21 @@ pub(super) const HTML: HeaderValue = HeaderValue::from_static("text/html; charse
 const RECEIVED: &str = "Your message was received.";
 
 /// Renders the messages as the page's script shows them.
-pub(super) fn messages(turns: &[pb::ConversationTurn], name: &str) -> String {
+pub(super) fn messages(
+    turns: &[pb::ConversationTurn],
+    rendered: &[Vec<Rendered>],
+    name: &str,
+) -> String {
     let mut html = String::new();
     let mut before = None;
-    for turn in turns {
+    for (turn, rendered) in turns.iter().zip(rendered) {
         html.push_str(r#"<div class="turn">"#);
         if let Some(user) = &turn.user {
             before = None;
             article(&mut html, "user", &user.id, "You", &escape(&user.content));
         }
-        for message in &turn.assistant {
-            let body = markdown::render(&message.content);
+        for (message, body) in turn.assistant.iter().zip(rendered) {
+            let body = body.concat();
             let body = format!(r#"<div class="block">{body}</div>"#);
             let (class, author) = match message.author() {
                 Author::Person => ("assistant person", &*message.name),

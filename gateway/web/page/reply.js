@@ -13,6 +13,8 @@ function button(label, act) {
 class Reply {
   content = "";
   rendered = false;
+  /** The HTML of each block that is shown. */
+  blocks = [];
   element = template("reply");
   body = this.element.querySelector(".body");
 
@@ -49,24 +51,49 @@ class Reply {
     noticeNews();
   }
 
-  /** Shows the gateway's HTML as block `k` and drops the blocks after it. */
-  render(k, html) {
-    if (k > this.body.children.length) return this.unrender();
-    const block = document.createElement("div");
-    block.className = "block";
-    block.innerHTML = html;
-    for (const pre of block.querySelectorAll("pre")) frameCode(pre);
-    for (const table of block.querySelectorAll("table")) scrollable(frame(table, "table"), "Table");
-    if (this.plain) this.body.replaceChildren();
-    while (this.body.children.length > k) this.body.lastChild.remove();
-    this.body.append(block);
-    this.body.classList.remove("plain");
+  /** Shows the HTML of a whole message, unless its blocks show it already. */
+  render(html) {
+    if (this.plain || this.blocks.join("") !== html) this.show([html]);
     this.rendered = true;
+  }
+
+  /**
+   * Changes the blocks from number `k` on. The first keeps this much of its HTML at its start and end, with the first of `html` between;
+   * the others of `html` are new, and the blocks after them are dropped.
+   */
+  patch(k, keep, tail, html) {
+    const old = this.blocks[k] ?? "";
+    if (k > this.blocks.length || keep + tail > old.length) return this.unrender();
+    const changed = html.map((part, i) => (i ? part : old.slice(0, keep) + part + old.slice(old.length - tail)));
+    this.show([...this.blocks.slice(0, k), ...changed]);
+    this.rendered = true;
+  }
+
+  /** Shows these blocks. A block that has not changed is left alone, with what the reader has selected or focused in it. */
+  show(blocks) {
+    if (this.plain) {
+      this.body.replaceChildren();
+      this.blocks = [];
+    }
+    blocks.forEach((html, k) => {
+      if (this.blocks[k] === html) return;
+      const block = document.createElement("div");
+      block.className = "block";
+      block.innerHTML = trusted.createHTML(html);
+      for (const pre of block.querySelectorAll("pre")) frameCode(pre);
+      for (const table of block.querySelectorAll("table")) scrollable(frame(table, "table"), "Table");
+      if (k < this.body.children.length) liken(this.body.children[k], block);
+      else this.body.append(block);
+    });
+    while (this.body.children.length > blocks.length) this.body.lastChild.remove();
+    this.body.classList.remove("plain");
+    this.blocks = blocks;
     levelHeadings(this.body);
   }
 
   /** Shows plain text until the whole message is rendered. Called where the first blocks were sent before this page listened. */
   unrender() {
+    this.blocks = [];
     this.body.classList.add("plain");
     this.write(this.content);
   }
@@ -93,6 +120,32 @@ function levelHeadings(body) {
   }
 }
 
+/** Makes a node like another. What is the same in both stays the same node, so that a selection, the focus and a scroll position survive. */
+function liken(node, other) {
+  const nodes = [...node.childNodes];
+  const others = [...other.childNodes];
+  others.forEach((wanted, i) => {
+    const child = nodes[i];
+    if (!child) node.append(wanted);
+    else if (child.nodeName !== wanted.nodeName) child.replaceWith(wanted);
+    else if (wanted instanceof Text) rewrite(child, wanted.data);
+    // A button may say what it has just done.
+    else if (wanted.localName !== "button" && !child.isEqualNode(wanted)) {
+      for (const { name } of [...child.attributes]) if (!wanted.hasAttribute(name)) child.removeAttribute(name);
+      for (const { name, value } of wanted.attributes) if (child.getAttribute(name) !== value) child.setAttribute(name, value);
+      liken(child, wanted);
+    }
+  });
+  for (const child of nodes.slice(others.length)) child.remove();
+}
+
+/** Changes a text from the first character on that differs. */
+function rewrite(text, wanted) {
+  let same = 0;
+  while (same < wanted.length && text.data[same] === wanted[same]) same++;
+  if (same < text.length || same < wanted.length) text.replaceData(same, text.length - same, wanted.slice(same));
+}
+
 function frame(element, name) {
   const box = document.createElement("div");
   box.className = name;
@@ -113,7 +166,7 @@ function frameCode(pre) {
   const box = frame(pre, "code");
   if (!navigator.clipboard) return;
   const copy = button("Copy", async () => {
-    copy.textContent = await navigator.clipboard.writeText(pre.textContent).then(
+    copy.textContent = await navigator.clipboard.writeText(copy.previousElementSibling.textContent).then(
       () => "Copied",
       () => "Not allowed",
     );

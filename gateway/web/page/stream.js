@@ -40,11 +40,11 @@ class Stream {
       // A message that nobody answers ends with the frame that follows at once.
       setTimeout(() => this.thread.draw(), 50);
     });
-    on("html", ({ id, block, html }) =>
+    on("html", ({ id, block, keep = 0, tail = 0, html }) =>
       this.thread.turns
         .findLast((turn) => turn.replies.has(id))
         ?.reply(id)
-        .render(block, html),
+        .patch(block, keep, tail, html),
     );
     on("reset", () => this.thread.startOver());
     on("revoked", () => this.thread.switchOff());

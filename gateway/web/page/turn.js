@@ -70,7 +70,7 @@ class Turn {
       const reply = this.reply(message.id);
       reply.sign(message);
       reply.write(message.content);
-      reply.render(0, message.html);
+      reply.render(message.html);
     }
   }
 

@@ -7,7 +7,8 @@
 // back by a proxy. A turn's `n` is the last frame that is shown, so data that comes twice is shown
 // once.
 //
-// User text is only ever set as text. HTML comes only from the gateway, which sanitises it.
+// User text is only ever set as text. HTML comes only from the gateway, which sanitises it, and is set
+// in one place (`Reply.show`): the browser refuses it anywhere else.
 //
 // The files of this folder share one scope: the gateway joins them and serves the result under its
 // hash, so that a page and its script always have the same version. As separate modules they would
@@ -16,6 +17,9 @@
 const config = JSON.parse(document.getElementById("config").textContent);
 const base = config.paths.base;
 const page = Object.fromEntries(Array.from(document.querySelectorAll("[id]"), (e) => [e.id, e]));
+
+/** The page's only way to set HTML. */
+const trusted = window.trustedTypes?.createPolicy("arizuko", { createHTML: (html) => html }) ?? { createHTML: (html) => html };
 
 let thread = null;
 /** Whether an agent was attached when the gateway last said so. */
