@@ -13,7 +13,9 @@ use std::{
     time::Duration,
 };
 use tracing_subscriber::util::SubscriberInitExt as _;
-use tracing_subscriber::{EnvFilter, Layer as _, fmt, layer::SubscriberExt as _, registry};
+use tracing_subscriber::{
+    EnvFilter, Layer as _, filter::LevelFilter, fmt, layer::SubscriberExt as _, registry,
+};
 
 /// How long the export of the last spans may take.
 const FLUSH_TIMEOUT: Duration = Duration::from_secs(3);
@@ -91,7 +93,7 @@ pub struct Telemetry {
 ///
 /// The endpoint for traces is malformed.
 pub fn start(options: &Options, service: &'static str, filter: &str) -> anyhow::Result<Telemetry> {
-    let filter = EnvFilter::new(options.log.as_deref().unwrap_or(filter));
+    let filter = EnvFilter::new(quiet(options.log.as_deref().unwrap_or(filter)));
     let lines = fmt::layer().with_writer(io::stderr);
     let lines = match options.log_format {
         Format::Json => lines.json().flatten_event(true).with_current_span(false).boxed(),
@@ -108,12 +110,45 @@ pub fn start(options: &Options, service: &'static str, filter: &str) -> anyhow::
     Ok(Telemetry { traces })
 }
 
+/// Applies the levels without a target to our crates only. Others log at most warnings, since some log
+/// the content of messages, unless the filter names them.
+fn quiet(filter: &str) -> String {
+    let (levels, rest): (Vec<_>, Vec<_>) =
+        filter.split(',').partition(|directive| directive.trim().parse::<LevelFilter>().is_ok());
+    let ours = levels.iter().flat_map(|level| match level.trim().parse() {
+        Ok(LevelFilter::OFF | LevelFilter::ERROR) => vec![(*level).to_owned()],
+        _ => vec!["warn".to_owned(), format!("arizuko={}", level.trim())],
+    });
+    ours.chain(rest.into_iter().map(str::to_owned)).collect::<Vec<_>>().join(",")
+}
+
 impl Drop for Telemetry {
     fn drop(&mut self) {
         if let Some(traces) = &self.traces
             && let Err(error) = traces.shutdown_with_timeout(FLUSH_TIMEOUT)
         {
             tracing::warn!(%error, "cannot export the last spans");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn other_crates_log_warnings_unless_they_are_named() {
+        for (filter, quiet_filter) in [
+            ("info", "warn,arizuko=info"),
+            ("TRACE", "warn,arizuko=TRACE"),
+            ("error", "error"),
+            ("off", "off"),
+            ("arizuko=debug", "arizuko=debug"),
+            ("debug,h2=trace", "warn,arizuko=debug,h2=trace"),
+            ("arizuko_control=trace,info", "warn,arizuko=info,arizuko_control=trace"),
+            ("", ""),
+        ] {
+            assert_eq!(quiet(filter), quiet_filter);
         }
     }
 }

@@ -84,3 +84,18 @@ async fn a_store_failure_is_logged_once_with_its_ids_and_trace(kind: Kind) {
     }
     assert_eq!(told.count(), 2);
 }
+
+#[apply(embedded)]
+async fn no_level_puts_messages_into_the_log(kind: Kind) {
+    let stack = Stack::with(kind, &[("RUST_LOG", "trace")]).await;
+    let visitor = stack.visit("acme").await;
+    let mut agent = stack.attach("acme", A).await;
+    let posted = visitor.say("a question-for-nobody-else").await;
+    agent.answer_next("an *answer-for-nobody-else*").await;
+    let html = visitor.json(&format!("{}?html=1", posted.turn)).await;
+    assert!(html.to_string().contains("<em>answer-for-nobody-else</em>"), "{html}");
+    let log = fs::read_to_string(stack.logs().join("up.log")).expect("it is text");
+    assert!(log.contains("DEBUG"), "it is below warnings");
+    let told: Vec<_> = log.lines().filter(|line| line.contains("for-nobody-else")).collect();
+    assert!(told.is_empty(), "{told:#?}");
+}
