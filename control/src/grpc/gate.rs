@@ -139,6 +139,8 @@ pub(super) async fn note_refusal(
 /// Returns who is calling, by the `authorization` header.
 async fn caller(control: &Control, headers: &HeaderMap) -> Result<Caller, Error> {
     let header = headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok());
-    let secret = header.and_then(|header| header.strip_prefix("Bearer ")).unwrap_or_default();
+    // The scheme is written in any case.
+    let (scheme, secret) = header.and_then(|header| header.split_once(' ')).unwrap_or_default();
+    let secret = if scheme.eq_ignore_ascii_case("bearer") { secret } else { "" };
     control.caller(secret).await
 }
