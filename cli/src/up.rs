@@ -75,6 +75,8 @@ pub(crate) struct Args {
     pub(crate) telemetry: telemetry::Options,
     #[command(flatten)]
     limits: arizuko_control::Limits,
+    #[command(flatten)]
+    gateway_limits: arizuko_gateway::Limits,
 }
 
 /// Everything that runs, and where.
@@ -173,7 +175,9 @@ async fn start(args: Args) -> anyhow::Result<Up> {
     let address = gateway_listener.local_addr()?;
     let options =
         arizuko_gateway::Options::embedded(address, &control, &gateway_key).map_err(environment)?;
-    let options = arizuko_gateway::Options { tls: args.tls.clone(), grace: GRACE, ..options };
+    let limits = args.gateway_limits.clone();
+    let options =
+        arizuko_gateway::Options { tls: args.tls.clone(), grace: GRACE, limits, ..options };
     let server = arizuko_gateway::Server::new(options).await?;
     registries.push(server.metrics());
     let metrics = args.metrics.serve(registries).await?;

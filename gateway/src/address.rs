@@ -1,6 +1,7 @@
 //! The visitor's address.
 
 use crate::{gateway::Gateway, listener::Peer};
+use arizuko_proto::connections::network;
 use axum::extract::FromRequestParts;
 use http::{Extensions, HeaderMap, request::Parts};
 use ipnet::IpNet;
@@ -22,9 +23,8 @@ impl Visitor {
         let peer = extensions.get::<Peer>();
         let peer = peer.map_or(Ipv6Addr::UNSPECIFIED.into(), |peer| peer.0.ip());
         let forwarded = headers.get_all("x-forwarded-for");
-        let forwarded = forwarded.iter().filter_map(|value| value.to_str().ok());
-        let forwarded = forwarded.flat_map(|value| value.split(','));
-        Self(counted(resolve(peer, forwarded, trusted)))
+        let hops = forwarded.iter().flat_map(|value| value.as_bytes().split(|byte| *byte == b','));
+        Self(network(resolve(peer, hops, trusted)))
     }
 }
 
@@ -42,7 +42,7 @@ impl FromRequestParts<Arc<Gateway>> for Visitor {
 /// Returns the rightmost address that is not a trusted proxy. Clients can forge those before it.
 fn resolve<'a>(
     peer: IpAddr,
-    forwarded: impl Iterator<Item = &'a str>,
+    forwarded: impl Iterator<Item = &'a [u8]>,
     trusted: &[IpNet],
 ) -> IpAddr {
     let mut address = peer.to_canonical();
@@ -57,21 +57,15 @@ fn resolve<'a>(
     address
 }
 
-/// Parses an address, which some proxies write with a port.
-fn parse(hop: &str) -> Option<IpAddr> {
-    let hop = hop.trim();
+/// Parses an address, which some proxies write with a port. Each hop stands for itself: a client may
+/// have put anything before the proxy's.
+fn parse(hop: &[u8]) -> Option<IpAddr> {
+    let hop = str::from_utf8(hop).ok()?.trim();
     let address = hop.parse().or_else(|_| {
         let socket = hop.parse::<SocketAddr>().map(|socket| socket.ip());
         socket.or_else(|_| hop.trim_matches(['[', ']']).parse())
     });
     address.ok().map(|address: IpAddr| address.to_canonical())
-}
-
-fn counted(address: IpAddr) -> IpAddr {
-    match address {
-        IpAddr::V4(_) => address,
-        IpAddr::V6(v6) => Ipv6Addr::from_bits(v6.to_bits() >> 64 << 64).into(),
-    }
 }
 
 #[cfg(test)]
@@ -80,7 +74,8 @@ mod tests {
 
     fn resolved(peer: &str, forwarded: &str, trusted: &str) -> String {
         let trusted: Vec<_> = trusted.split_whitespace().map(|n| n.parse().unwrap()).collect();
-        resolve(peer.parse().unwrap(), forwarded.split(','), &trusted).to_string()
+        resolve(peer.parse().unwrap(), forwarded.as_bytes().split(|byte| *byte == b','), &trusted)
+            .to_string()
     }
 
     #[test]
@@ -101,10 +96,14 @@ mod tests {
     }
 
     #[test]
-    fn an_ipv6_address_counts_as_its_network() {
-        let address = "2001:db8:1:2:3:4:5:6".parse().unwrap();
-        assert_eq!(counted(address).to_string(), "2001:db8:1:2::");
-        let address = "192.0.2.1".parse().unwrap();
-        assert_eq!(counted(address).to_string(), "192.0.2.1");
+    fn what_a_client_forges_hides_no_later_hop() {
+        let trusted = ["10.0.0.0/8".parse().unwrap()];
+        let resolved = |forwarded: &[u8]| {
+            let hops = forwarded.split(|byte| *byte == b',');
+            resolve("10.0.0.1".parse().unwrap(), hops, &trusted).to_string()
+        };
+        assert_eq!(resolved(b"\xff\xfe, 9.9.9.9"), "9.9.9.9");
+        assert_eq!(resolved("ü, 9.9.9.9, 10.0.0.2".as_bytes()), "9.9.9.9");
+        assert_eq!(resolved(b"9.9.9.9, \xff"), "10.0.0.1");
     }
 }

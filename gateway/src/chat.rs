@@ -9,7 +9,7 @@ use crate::{
     gateway::Gateway,
     last_event_id::LastEventId,
     link::{Link, Parameters, WantsHtml},
-    message::{self, NewMessage},
+    message::NewMessage,
     problem::Problem,
     turn::{self, WaitQuery},
 };
@@ -64,11 +64,15 @@ pub(crate) async fn post(
 ) -> Result<Response, Problem> {
     let accept = Accept::of(&headers);
     // Counted before the message is accepted, so that no accepted message is refused.
+    let wait = wait.duration();
     let permit = match accept {
         Accept::EventStream => Some(gateway.streams.open(visitor.0)?),
+        Accept::Json if !wait.is_zero() => Some(gateway.streams.open(visitor.0)?),
         Accept::Json | Accept::Html => None,
     };
-    let body = message::read(body, gateway.options.chat_body_bytes).await?;
+    gateway.control.resolve(link.access()).await?;
+    let limit = gateway.options.limits.chat_body_bytes;
+    let (body, share) = gateway.bodies.read(visitor.0, body, limit).await?;
     let message = NewMessage::parse(&headers, &body)?;
     let request = pb::PostMessageRequest {
         access: Some(link.access()),
@@ -80,11 +84,14 @@ pub(crate) async fn post(
         traceparent: header(&headers, "traceparent").unwrap_or_default(),
     };
     let posted = gateway.control.post(request).await?;
+    drop((body, share));
     if accept == Accept::Html {
         let path = format!("{}?conversation={}", link.path(), posted.conversation);
         return Ok(Redirect::to(&path).into_response());
     }
-    if let Some(permit) = permit {
+    if accept == Accept::EventStream
+        && let Some(permit) = permit
+    {
         // The frames don't contain these ids, and the reader needs them to resume.
         let ids = [
             (HeaderName::from_static("arizuko-turn"), posted.turn_id.clone()),
@@ -97,7 +104,6 @@ pub(crate) async fn post(
         return Ok((ids, stream).into_response());
     }
     let mut turn = None;
-    let wait = wait.duration();
     if !wait.is_zero() {
         // The message is accepted, so a turn that can't be read is not an error.
         let read = turn::within(&gateway, &link, posted.turn_id.clone(), wait).await;

@@ -1,5 +1,6 @@
 //! The gateway's flags. Nothing else in this crate reads the environment.
 
+use crate::limits::Limits;
 use arizuko_proto::{
     duration,
     tls::{ClientFiles, ServerFiles},
@@ -54,26 +55,9 @@ pub struct Options {
     )]
     pub trusted_proxies: Vec<IpNet>,
 
-    /// How many event streams one address may have open.
-    #[arg(long, env = "ARIZUKO_STREAMS_PER_ADDRESS", default_value_t = 100)]
-    pub streams_per_address: usize,
-
-    /// Largest request body under /chat, in bytes. Control limits the message itself; JSON and forms
-    /// escape characters, so a body can be several times as large as its message.
-    #[arg(long, env = "ARIZUKO_CHAT_BODY_BYTES", default_value_t = 256 * 1024)]
-    pub chat_body_bytes: usize,
-
     /// Largest request body under /hook, in bytes; at most 16 MiB. Control has the same limit.
     #[arg(long, env = "ARIZUKO_HOOK_BODY_BYTES", default_value_t = 4 << 20)]
     pub hook_body_bytes: usize,
-
-    /// The longest message that is rendered as Markdown, in bytes. A longer one is shown as plain text.
-    #[arg(long, env = "ARIZUKO_RENDER_BYTES", default_value_t = 512 * 1024)]
-    pub render_bytes: usize,
-
-    /// How many bytes of rendered messages to keep, so that each is rendered once.
-    #[arg(long, env = "ARIZUKO_RENDER_CACHE_BYTES", default_value_t = 32 * 1024 * 1024)]
-    pub render_cache_bytes: usize,
 
     /// How often an event stream without other events sends a comment. Choose less than the idle
     /// timeout of the proxies in front, which is often 30s or 60s.
@@ -87,6 +71,24 @@ pub struct Options {
     /// How long open requests may take to end at shutdown.
     #[arg(long, env = "ARIZUKO_GATEWAY_GRACE", value_name = "DURATION", default_value = "20s", value_parser = duration::parse)]
     pub grace: Duration,
+
+    /// Where to report faults of security, as `mailto:` or `https:`; /.well-known/security.txt says it.
+    #[arg(long, env = "ARIZUKO_SECURITY_CONTACT", value_name = "URL", value_parser = contact)]
+    pub security_contact: Option<String>,
+
+    /// The limits on what visitors can make it hold or compute.
+    #[command(flatten)]
+    pub limits: Limits,
+}
+
+/// Checks that a contact can be written into security.txt.
+fn contact(text: &str) -> Result<String, String> {
+    let is_url = ["mailto:", "https://", "tel:"].iter().any(|scheme| text.starts_with(scheme));
+    if is_url && text.bytes().all(|byte| byte.is_ascii_graphic()) {
+        return Ok(text.to_owned());
+    }
+    Err("a contact is a URL, such as mailto:security@example.com or https://example.com/report"
+        .into())
 }
 
 impl Options {

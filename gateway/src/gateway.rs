@@ -1,7 +1,8 @@
 //! The state that all requests share.
 
 use crate::{
-    config::Options, control::Control, metrics::Metrics, renderer::Renderer, streams::Streams,
+    bodies::Bodies, config::Options, control::Control, metrics::Metrics, rates::Rates,
+    renderer::Renderer, streams::Streams,
 };
 use anyhow::bail;
 use arizuko_proto::{private, telemetry::sampler::Sampler};
@@ -13,6 +14,8 @@ pub(crate) struct Gateway {
     pub(crate) options: Options,
     pub(crate) control: Control,
     pub(crate) streams: Arc<Streams>,
+    pub(crate) bodies: Arc<Bodies>,
+    pub(crate) rates: Rates,
     pub(crate) renderer: Renderer,
     pub(crate) metrics: Metrics,
     /// Which requests with a wrong token are logged.
@@ -31,10 +34,13 @@ impl Gateway {
             (None, Some(file)) => private::read(file)?,
             (key, None) => key.clone().unwrap_or_default(),
         };
+        let limits = &options.limits;
         Ok(Self {
             control: Control::new(&options.control, &key, &options.control_tls)?,
-            streams: Streams::new(options.streams_per_address, metrics.streams.clone()),
-            renderer: Renderer::new(options.render_bytes, options.render_cache_bytes),
+            streams: Streams::new(limits.streams_per_address, metrics.streams.clone()),
+            bodies: Bodies::new(limits.body_bytes, limits.address_body_bytes),
+            rates: Rates::new(limits.address_requests),
+            renderer: Renderer::new(limits.render_bytes, limits.render_cache_bytes),
             metrics,
             wrong_tokens: Sampler::default(),
             stopping: CancellationToken::new(),

@@ -45,6 +45,7 @@ pub(crate) async fn page(
         conversation: conversation.clone(),
         after: query.after.unwrap_or_default(),
         page_size: query.limit.unwrap_or_default(),
+        ..pb::GetConversationRequest::default()
     };
     let page = gateway.control.conversation(request).await?;
     let rendered = if html { gateway.renderer.turns(&page.turns).await } else { Vec::new() };

@@ -5,7 +5,6 @@ use crate::{
     chat::{Posted, header},
     gateway::Gateway,
     link::Link,
-    message,
     problem::Problem,
 };
 use arizuko_proto::v1 as pb;
@@ -57,7 +56,9 @@ pub(crate) async fn post(
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Problem> {
-    let content = message::read(body, gateway.options.hook_body_bytes).await?;
+    gateway.control.resolve(link.access()).await?;
+    let limit = gateway.options.hook_body_bytes;
+    let (content, _share) = gateway.bodies.read(visitor.0, body, limit).await?;
     let request = pb::PostMessageRequest {
         access: Some(link.access()),
         conversation: String::new(),

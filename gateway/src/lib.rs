@@ -3,6 +3,7 @@
 
 mod accept;
 mod address;
+mod bodies;
 mod chat;
 mod config;
 mod control;
@@ -12,6 +13,7 @@ mod gateway;
 mod history;
 mod hook;
 mod last_event_id;
+mod limits;
 mod link;
 mod listener;
 mod markdown;
@@ -20,12 +22,15 @@ mod metrics;
 mod origin;
 mod page;
 mod problem;
+mod rates;
 mod renderer;
 mod routes;
 mod streams;
 mod turn;
+mod well_known;
 
 pub use config::Options;
+pub use limits::Limits;
 
 use arizuko_proto::{telemetry::metrics::Registry, tls::Acceptor};
 use gateway::Gateway;
@@ -64,7 +69,8 @@ impl Server {
         shutdown: CancellationToken,
     ) -> anyhow::Result<()> {
         self.gateway.stopping = shutdown.clone();
-        let (write_stall, grace) = (self.gateway.options.write_stall, self.gateway.options.grace);
+        let Options { write_stall, grace, limits, trusted_proxies, .. } =
+            self.gateway.options.clone();
         if self.tls.is_none() && !listener.local_addr()?.ip().is_loopback() {
             tracing::warn!(
                 "listening without TLS on an address other than loopback: without a proxy that adds \
@@ -72,7 +78,9 @@ impl Server {
             );
         }
         let router = routes::router(Arc::new(self.gateway));
-        let serving = Listener { router, tls: self.tls, write_stall, stopping: shutdown };
+        let tls = self.tls;
+        let serving =
+            Listener { router, tls, limits, trusted_proxies, write_stall, stopping: shutdown };
         serving.serve(listener, grace).await;
         Ok(())
     }

@@ -8,10 +8,11 @@ use arizuko_proto::{
 use axum::extract::{FromRequestParts, MatchedPath, Query, RawPathParams};
 use http::request::Parts;
 use serde::{Deserialize, de::DeserializeOwned};
+use std::ops::RangeInclusive;
 use tracing::Span;
 
-/// The longest secret that is sent to control, in bytes. Real ones are much shorter.
-const MAX_SECRET_BYTES: usize = 256;
+/// How long a secret may be that is sent to control, in bytes. Real ones have 46.
+const SECRET_LENGTHS: RangeInclusive<usize> = 32..=64;
 /// The length of an id: 128 bits in base64url.
 const ID_LENGTH: usize = 22;
 
@@ -42,7 +43,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Link {
         // A secret that can't be decoded is unknown.
         let secret = parameter(parts, state, "token")
             .await
-            .filter(|secret| secret.len() <= MAX_SECRET_BYTES)
+            .filter(|secret| SECRET_LENGTHS.contains(&secret.len()) && is_base64url(secret))
             .ok_or_else(Problem::token_invalid)?;
         let route = parts.extensions.get::<MatchedPath>();
         let is_hook = route.is_some_and(|route| route.as_str().starts_with("/hook/"));
@@ -128,6 +129,9 @@ async fn parameter<S: Send + Sync>(parts: &mut Parts, state: &S, name: &str) -> 
 }
 
 fn is_id(id: &str) -> bool {
-    id.len() == ID_LENGTH
-        && id.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_')
+    id.len() == ID_LENGTH && is_base64url(id)
+}
+
+fn is_base64url(text: &str) -> bool {
+    text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_')
 }

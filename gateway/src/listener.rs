@@ -1,12 +1,15 @@
 //! The connections: HTTP/1.1, or HTTP/2 if the TLS handshake chose it. They use hyper's builders for one
 //! protocol, since the automatic one needs twice the memory for an idle stream.
 
-mod idle;
 mod stalling;
 mod unread;
 
-use self::{idle::OpenRequests, stalling::StallGuard, unread::Tracked};
-use arizuko_proto::tls::Acceptor;
+use self::{stalling::StallGuard, unread::Tracked};
+use crate::limits::Limits;
+use arizuko_proto::{
+    connections::{Connection, Connections},
+    tls::Acceptor,
+};
 use axum::{Router, body::Body, response::Response};
 use http::Request;
 use hyper::{
@@ -18,8 +21,14 @@ use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
     server::graceful::GracefulConnection,
 };
+use ipnet::IpNet;
 use std::{
-    convert::Infallible, error::Error, net::SocketAddr, pin::pin, sync::Arc, time::Duration,
+    convert::Infallible,
+    error::Error,
+    net::{IpAddr, SocketAddr},
+    pin::pin,
+    sync::Arc,
+    time::Duration,
 };
 use tokio::{
     io::{AsyncRead, AsyncWrite},
@@ -30,8 +39,8 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
 
-/// How long a request's head may take to arrive, and how long a connection may be idle.
-const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long a client without requests may take to close a connection that was ended.
+const CLOSE_WITHIN: Duration = Duration::from_secs(5);
 /// The largest head, and how many bytes to buffer for reading or writing.
 const BUFFER_BYTES: usize = 64 * 1024;
 /// How often to ping an HTTP/2 connection with open streams, to notice that its client is gone.
@@ -47,6 +56,9 @@ pub(crate) struct Peer(pub(crate) SocketAddr);
 pub(crate) struct Listener {
     pub(crate) router: Router,
     pub(crate) tls: Option<Arc<Acceptor>>,
+    pub(crate) limits: Limits,
+    /// The connections of these count only in all.
+    pub(crate) trusted_proxies: Vec<IpNet>,
     /// How long a client may read nothing before its connection is closed.
     pub(crate) write_stall: Duration,
     pub(crate) stopping: CancellationToken,
@@ -56,14 +68,20 @@ impl Listener {
     /// Serves until `stopping`, then waits for the open connections, at most for `grace`.
     pub(crate) async fn serve(self, listener: TcpListener, grace: Duration) {
         let this = Arc::new(self);
+        let limits = &this.limits;
+        let open = Connections::new(limits.gateway_connections, limits.gateway_address_connections);
         let mut connections = JoinSet::new();
         loop {
             tokio::select! {
                 () = this.stopping.cancelled() => break,
                 accepted = listener.accept() => match accepted {
-                    Ok((stream, peer)) => {
-                        connections.spawn(Arc::clone(&this).connection(stream, peer));
-                    }
+                    Ok((stream, peer)) => match open.admit(this.counted(peer)) {
+                        Ok(connection) => {
+                            let serving = Arc::clone(&this).connection(stream, peer, connection);
+                            connections.spawn(serving);
+                        }
+                        Err(why) => tracing::debug!(%peer, %why, "refused a connection"),
+                    },
                     Err(error) => {
                         tracing::warn!(%error, "cannot accept a connection");
                         sleep(ACCEPT_PAUSE).await;
@@ -84,12 +102,24 @@ impl Listener {
         }
     }
 
-    async fn connection(self: Arc<Self>, stream: TcpStream, peer: SocketAddr) {
+    /// Returns the address that a connection counts for, unless it is a proxy's.
+    fn counted(&self, peer: SocketAddr) -> Option<IpAddr> {
+        let address = peer.ip().to_canonical();
+        let is_proxy = self.trusted_proxies.iter().any(|network| network.contains(&address));
+        (!is_proxy).then_some(address)
+    }
+
+    async fn connection(
+        self: Arc<Self>,
+        stream: TcpStream,
+        peer: SocketAddr,
+        connection: Arc<Connection>,
+    ) {
         let (stream, peer) = (StallGuard::new(stream, self.write_stall), Peer(peer));
         let end = match &self.tls {
-            None => self.http1(stream, peer).await,
+            None => self.http1(stream, peer, &connection).await,
             // Boxed, so that a plain connection doesn't allocate the space of HTTP/2 over TLS.
-            Some(tls) => Box::pin(self.secure(tls, stream, peer)).await,
+            Some(tls) => Box::pin(self.secure(tls, stream, peer, &connection)).await,
         };
         if let Err(error) = end {
             tracing::debug!(%error, "a connection broke");
@@ -101,14 +131,16 @@ impl Listener {
         tls: &Acceptor,
         stream: StallGuard,
         peer: Peer,
+        connection: &Arc<Connection>,
     ) -> Result<(), Box<dyn Error + Send + Sync>> {
         let stream = tokio::select! {
             stream = tls.accept(stream) => stream?,
             () = self.stopping.cancelled() => return Ok(()),
+            () = connection.idle(self.limits.gateway_idle) => return Ok(()),
         };
         match stream.get_ref().1.alpn_protocol() {
-            Some(b"h2") => self.http2(stream, peer).await,
-            _ => self.http1(stream, peer).await,
+            Some(b"h2") => self.http2(stream, peer, connection).await,
+            _ => self.http1(stream, peer, connection).await,
         }
     }
 
@@ -116,14 +148,15 @@ impl Listener {
         &self,
         stream: impl AsyncRead + AsyncWrite + Unpin + 'static,
         peer: Peer,
+        connection: &Arc<Connection>,
     ) -> Result<(), Box<dyn Error + Send + Sync>> {
-        let service = service_fn(|request| answer(self.router.clone(), peer, request));
-        let connection = http1::Builder::new()
+        let service = service_fn(|request| self.answer(peer, connection, request));
+        let serving = http1::Builder::new()
             .timer(TokioTimer::new())
-            .header_read_timeout(HEAD_TIMEOUT)
+            .header_read_timeout(self.limits.gateway_idle)
             .max_buf_size(BUFFER_BYTES)
             .serve_connection(TokioIo::new(stream), service);
-        Ok(until(self.stopping.cancelled(), connection).await?)
+        Ok(self.until_idle(connection, serving).await?)
     }
 
     /// A client that reads nothing from one stream but reads others keeps the connection: the unread
@@ -132,27 +165,49 @@ impl Listener {
         &self,
         stream: impl AsyncRead + AsyncWrite + Unpin + 'static,
         peer: Peer,
+        connection: &Arc<Connection>,
     ) -> Result<(), Box<dyn Error + Send + Sync>> {
-        let requests = OpenRequests::default();
-        let service = service_fn(|request| {
-            let (router, open) = (self.router.clone(), requests.open());
-            async move {
-                let response = answer(router, peer, request).await?;
-                Ok::<_, Infallible>(response.map(|body| open.attach_to(body)))
-            }
-        });
-        let connection = http2::Builder::new(TokioExecutor::new())
+        let service = service_fn(|request| self.answer(peer, connection, request));
+        let serving = http2::Builder::new(TokioExecutor::new())
             .timer(TokioTimer::new())
             .keep_alive_interval(PING_INTERVAL)
             .max_send_buf_size(BUFFER_BYTES)
             .serve_connection(TokioIo::new(stream), service);
-        let end = async {
-            tokio::select! {
-                () = self.stopping.cancelled() => {}
-                () = requests.idle(HEAD_TIMEOUT) => {}
-            }
-        };
-        Ok(until(end, connection).await?)
+        Ok(self.until_idle(connection, serving).await?)
+    }
+
+    /// Answers a request, which is open until its answer is sent.
+    fn answer(
+        &self,
+        peer: Peer,
+        connection: &Arc<Connection>,
+        request: Request<Incoming>,
+    ) -> impl Future<Output = Result<Response, Infallible>> + use<> {
+        let (router, open) = (self.router.clone(), connection.request());
+        async move {
+            let response = answer(router, peer, request).await?;
+            Ok(response.map(|body| Body::new(open.attach_to(body))))
+        }
+    }
+
+    /// Serves a connection until it has had no request for too long, another one needs its place, or
+    /// the gateway stops. Then it takes no further request, and its client may never answer to that.
+    async fn until_idle<C: GracefulConnection>(
+        &self,
+        connection: &Connection,
+        serving: C,
+    ) -> Result<(), C::Error> {
+        let mut serving = pin!(serving);
+        tokio::select! {
+            served = &mut serving => return served,
+            () = self.stopping.cancelled() => {}
+            () = connection.idle(self.limits.gateway_idle) => {}
+        }
+        serving.as_mut().graceful_shutdown();
+        tokio::select! {
+            served = &mut serving => served,
+            () = connection.idle(CLOSE_WITHIN) => Ok(()),
+        }
     }
 }
 
@@ -166,19 +221,4 @@ async fn answer(
     let response = router.oneshot(request.map(Body::new)).await;
     rest.read().await;
     response
-}
-
-/// Serves a connection. After `end` it accepts no further request.
-async fn until<C: GracefulConnection>(
-    end: impl Future<Output = ()>,
-    connection: C,
-) -> Result<(), C::Error> {
-    let mut connection = pin!(connection);
-    tokio::select! {
-        result = &mut connection => result,
-        () = end => {
-            connection.as_mut().graceful_shutdown();
-            connection.await
-        }
-    }
 }

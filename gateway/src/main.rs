@@ -15,9 +15,10 @@ use tokio::net::TcpListener;
 #[command(name = "arizuko-gateway", version)]
 struct Arguments {
     #[command(flatten)]
-    options: Options,
-    #[command(flatten)]
     metrics: metrics::Options,
+    // They end with a heading, which holds for the flags after them.
+    #[command(flatten)]
+    options: Options,
     #[command(flatten)]
     telemetry: telemetry::Options,
 }

@@ -1,19 +1,8 @@
-//! Request bodies, and the visitor's message in them.
+//! The visitor's message in a request's body.
 
 use crate::{link::ConversationId, problem::Problem};
-use axum::body::Body;
-use bytes::Bytes;
 use http::{HeaderMap, header::CONTENT_TYPE};
-use http_body_util::BodyExt as _;
 use serde::Deserialize;
-use std::time::Duration;
-use tokio::time::timeout;
-
-/// How long a body may take to arrive.
-const BODY_TIMEOUT: Duration = Duration::from_secs(30);
-/// How many bytes over the limit to read and discard. A connection that is closed with unread data is
-/// reset, and the client may not see the refusal.
-const DISCARDED_BYTES: usize = 4 << 20;
 
 /// A visitor's message.
 #[derive(Deserialize)]
@@ -70,30 +59,4 @@ impl NewMessage {
             str::from_utf8(body).map_err(|_| Problem::invalid("The text is not UTF-8."))?;
         Ok(Self { content: content.to_owned(), conversation: String::new() })
     }
-}
-
-/// Reads a body of at most `limit` bytes.
-pub(crate) async fn read(body: Body, limit: usize) -> Result<Bytes, Problem> {
-    let read = timeout(BODY_TIMEOUT, read_up_to(body, limit));
-    read.await.unwrap_or_else(|_| Err(Problem::body_too_slow()))
-}
-
-async fn read_up_to(mut body: Body, limit: usize) -> Result<Bytes, Problem> {
-    let mut whole = Vec::new();
-    let mut length = 0;
-    while let Some(frame) = body.frame().await {
-        let frame = frame.map_err(|_| {
-            Problem::invalid("The connection broke in the middle of the request's body.")
-        })?;
-        let Ok(data) = frame.into_data() else {
-            continue;
-        };
-        length += data.len();
-        if length <= limit {
-            whole.extend_from_slice(&data);
-        } else if length > limit + DISCARDED_BYTES {
-            break;
-        }
-    }
-    if length <= limit { Ok(whole.into()) } else { Err(Problem::body_too_large(limit)) }
 }

@@ -63,7 +63,11 @@ impl Metrics {
         let help = "Requests refused, and streams ended by an outage, by the reason in the answer";
         registry.register("refusals", help, refusals.clone());
         let streams = Gauge::default();
-        registry.register("open_streams", "Event streams open", streams.clone());
+        registry.register(
+            "open_streams",
+            "Event streams and waiting requests open",
+            streams.clone(),
+        );
         Self { registry: Arc::new(registry), requests, request_times, refusals, streams }
     }
 

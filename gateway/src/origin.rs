@@ -7,7 +7,7 @@ use axum::{
     middleware::Next,
     response::{IntoResponse, Response},
 };
-use http::{HeaderName, HeaderValue, Method, StatusCode, header};
+use http::{HeaderName, HeaderValue, Method, StatusCode, Version, header};
 use std::sync::Arc;
 
 /// Refuses requests from pages of other sites, unless the link allows their origin. Our own page
@@ -19,6 +19,9 @@ pub(crate) async fn check_origin(
     request: Request,
     next: Next,
 ) -> Response {
+    if is_from_elsewhere(&request) {
+        return Problem::origin_not_allowed().into_response();
+    }
     let Some(origin) = foreign_origin(&request) else {
         return next.run(request).await;
     };
@@ -41,6 +44,25 @@ pub(crate) async fn check_origin(
         && request.headers().contains_key(header::ACCESS_CONTROL_REQUEST_METHOD);
     let response = if is_preflight { preflight() } else { next.run(request).await };
     with_cors(response, origin)
+}
+
+/// Whether a page of another site makes a browser fetch this without saying which site it is, as it
+/// does for pictures and scripts. Following a link to us is not that.
+fn is_from_elsewhere(request: &Request) -> bool {
+    let is = |name, value| request.headers().get(name).is_some_and(|found| found == value);
+    let follows = request.method() == Method::GET && is("sec-fetch-mode", "navigate");
+    !request.headers().contains_key(header::ORIGIN)
+        && is("sec-fetch-site", "cross-site")
+        && !follows
+}
+
+/// Refuses HTTP/1.1 without exactly one Host: what is in front of us may have read another one.
+pub(crate) async fn check_host(request: Request, next: Next) -> Response {
+    let hosts = request.headers().get_all(header::HOST).iter().count();
+    if request.version() == Version::HTTP_11 && hosts != 1 {
+        return Problem::invalid("A request needs exactly one Host header.").into_response();
+    }
+    next.run(request).await
 }
 
 /// Returns the origin of a request that comes from a page of another site.
@@ -93,6 +115,10 @@ fn with_cors(mut response: Response, origin: HeaderValue) -> Response {
     response
 }
 
+/// What no page of ours does, nor any that frames it through us.
+const PERMISSIONS: &str =
+    "camera=(), display-capture=(), geolocation=(), microphone=(), midi=(), payment=(), usb=()";
+
 /// Adds headers that forbid caching, framing, indexing, type sniffing and referrers, unless the answer
 /// sets these headers itself.
 pub(crate) async fn add_security_headers(
@@ -100,9 +126,12 @@ pub(crate) async fn add_security_headers(
     request: Request,
     next: Next,
 ) -> Response {
-    const DEFAULTS: [(HeaderName, &str); 5] = [
+    const DEFAULTS: [(HeaderName, &str); 8] = [
         (header::CACHE_CONTROL, "no-store"),
         (header::CONTENT_SECURITY_POLICY, "default-src 'none'; frame-ancestors 'none'"),
+        (HeaderName::from_static("cross-origin-opener-policy"), "same-origin"),
+        (HeaderName::from_static("cross-origin-resource-policy"), "same-origin"),
+        (HeaderName::from_static("permissions-policy"), PERMISSIONS),
         (header::REFERRER_POLICY, "no-referrer"),
         (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
         (HeaderName::from_static("x-robots-tag"), "noindex"),
@@ -125,6 +154,26 @@ pub(crate) async fn add_security_headers(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn other_sites_may_link_to_us_and_fetch_nothing_unsaid() {
+        let is_refused = |method: Method, headers: &[(&'static str, &'static str)]| {
+            let mut request = Request::new(axum::body::Body::empty());
+            *request.method_mut() = method;
+            for (name, value) in headers {
+                request.headers_mut().insert(*name, HeaderValue::from_static(value));
+            }
+            is_from_elsewhere(&request)
+        };
+        let (cross, navigate) = (("sec-fetch-site", "cross-site"), ("sec-fetch-mode", "navigate"));
+        assert!(is_refused(Method::GET, &[cross]));
+        assert!(is_refused(Method::GET, &[cross, ("sec-fetch-mode", "no-cors")]));
+        assert!(is_refused(Method::POST, &[cross, navigate]));
+        assert!(!is_refused(Method::GET, &[cross, navigate]));
+        assert!(!is_refused(Method::GET, &[cross, ("origin", "https://a.example")]));
+        assert!(!is_refused(Method::GET, &[("sec-fetch-site", "same-origin")]));
+        assert!(!is_refused(Method::GET, &[]));
+    }
 
     fn is_foreign(headers: &[(&'static str, &'static str)]) -> bool {
         is_foreign_to("/chat/x/", headers)

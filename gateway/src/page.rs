@@ -14,14 +14,14 @@ use crate::{
     problem::Problem,
 };
 use arizuko_proto::v1 as pb;
-use assets::{SCRIPT, STYLE};
+use assets::{ICON, SCRIPT, STYLE};
 use axum::{
     Json,
     extract::{OriginalUri, State},
     response::{IntoResponse, Response},
 };
 use http::{HeaderValue, StatusCode, header};
-use markup::{HTML, escape, fill, messages};
+use markup::{HTML, earlier, escape, fill, later, messages};
 use serde::Deserialize;
 use serde_json::json;
 use std::{borrow::Cow, fmt::Write as _, sync::Arc};
@@ -29,8 +29,9 @@ use std::{borrow::Cow, fmt::Write as _, sync::Arc};
 const TEMPLATE: &str = include_str!("../web/page.html");
 /// Without JavaScript, a page that waits for a reply reloads every three seconds.
 const REFRESH: &str = r#"<noscript><meta http-equiv="refresh" content="3"></noscript>"#;
-/// How many turns to read from control in one call: the most that it returns.
-const PAGE_SIZE: u32 = 200;
+/// How many turns, and about how many bytes of messages, a page without JavaScript shows.
+const PAGE_TURNS: u32 = 20;
+const PAGE_BYTES: u32 = 256 * 1024;
 
 /// `/chat/{token}`, any method: redirects to the page.
 pub(crate) async fn with_slash(OriginalUri(uri): OriginalUri) -> Response {
@@ -47,6 +48,8 @@ pub(crate) async fn with_slash(OriginalUri(uri): OriginalUri) -> Response {
 #[derive(Deserialize)]
 pub(crate) struct PageQuery {
     conversation: Option<String>,
+    /// Shows the turns before this one, and not the newest ones.
+    before: Option<u64>,
 }
 
 /// GET `/chat/{token}/`
@@ -57,23 +60,27 @@ pub(crate) async fn page(
 ) -> Result<Response, Problem> {
     let resolved = gateway.control.resolve(link.access()).await?;
     let conversation = query.conversation.filter(|id| !id.is_empty());
-    let turns = match &conversation {
-        Some(id) => all_turns(&gateway, &link, id).await?,
-        None => Vec::new(),
+    let pb::GetConversationResponse { turns, previous, .. } = match &conversation {
+        Some(id) => turns(&gateway, &link, id, query.before).await?,
+        None => pb::GetConversationResponse::default(),
     };
-    let is_waiting = turns.iter().any(|turn| is_open(turn.status()));
+    let conversation = conversation.as_deref().unwrap_or_default();
+    let is_waiting = query.before.is_none() && turns.iter().any(|turn| is_open(turn.status()));
     // Inside a script element `<` could start the end tag.
     let greeting = gateway.renderer.render(&resolved.greeting).await.concat();
     let rendered = gateway.renderer.turns(&turns).await;
     let config = config_document(&link, &resolved, &greeting).to_string().replace('<', r"\u003c");
     let html = fill(TEMPLATE, |name| match name {
         "title" => escape(&resolved.name),
+        "icon" => Cow::Borrowed(&*ICON),
         "style" => Cow::Borrowed(&*STYLE.path),
         "script" => Cow::Borrowed(&*SCRIPT.path),
         "config" => Cow::Borrowed(&*config),
         "greeting" => Cow::Borrowed(&*greeting),
         "messages" => messages(&turns, &rendered, &resolved.name).into(),
-        "conversation" => escape(conversation.as_deref().unwrap_or_default()),
+        "earlier" if previous > 0 => earlier(conversation, previous).into(),
+        "later" if query.before.is_some() => later(conversation).into(),
+        "conversation" => escape(conversation),
         "refresh" if is_waiting => Cow::Borrowed(REFRESH),
         _ => Cow::Borrowed(""),
     });
@@ -126,28 +133,23 @@ fn content_security_policy(allowed_origins: &[String]) -> HeaderValue {
     HeaderValue::try_from(policy).unwrap_or(closed)
 }
 
-async fn all_turns(
+/// Reads the newest turns, or the newest ones before a turn.
+async fn turns(
     gateway: &Gateway,
     link: &Link,
     conversation: &str,
-) -> Result<Vec<pb::ConversationTurn>, Problem> {
+    before: Option<u64>,
+) -> Result<pb::GetConversationResponse, Problem> {
     let ConversationId(conversation) = ConversationId::parse(conversation.to_owned())?;
-    let mut turns = Vec::new();
-    let mut after = 0;
-    loop {
-        let request = pb::GetConversationRequest {
-            access: Some(link.access()),
-            conversation: conversation.clone(),
-            after,
-            page_size: PAGE_SIZE,
-        };
-        let page = gateway.control.conversation(request).await?;
-        turns.extend(page.turns);
-        after = page.next;
-        if after == 0 {
-            return Ok(turns);
-        }
-    }
+    let request = pb::GetConversationRequest {
+        access: Some(link.access()),
+        conversation,
+        before: before.unwrap_or(u64::MAX),
+        page_size: PAGE_TURNS,
+        page_bytes: PAGE_BYTES,
+        ..pb::GetConversationRequest::default()
+    };
+    Ok(gateway.control.conversation(request).await?)
 }
 
 #[cfg(test)]
@@ -158,11 +160,14 @@ mod tests {
     fn the_template_has_only_known_placeholders() {
         let known = [
             "title",
+            "icon",
             "style",
             "script",
             "config",
             "greeting",
+            "earlier",
             "messages",
+            "later",
             "conversation",
             "refresh",
         ];

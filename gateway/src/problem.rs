@@ -169,8 +169,27 @@ impl Problem {
     }
 
     pub(crate) fn too_many_streams() -> Self {
-        let detail = "Too many streams are open from your address. Close one, then try again.";
+        let detail = "Too many streams and waiting requests are open from your address. Close one, then try again.";
         Self::new(StatusCode::TOO_MANY_REQUESTS, "TOO_MANY_STREAMS", detail)
+    }
+
+    /// The address has made too many requests. One more is allowed after this wait.
+    pub(crate) fn too_many_requests(wait: Duration) -> Self {
+        let detail = "Too many requests from your address. Wait a little, then try again.";
+        let word = ErrorReason::RateLimited.word();
+        let problem = Self::new(StatusCode::TOO_MANY_REQUESTS, word, detail);
+        Self { retry_after: Some(wait), ..problem }
+    }
+
+    pub(crate) fn too_many_bodies() -> Self {
+        let detail = "Your address is sending too much at once. Send it again in a moment.";
+        Self::new(StatusCode::TOO_MANY_REQUESTS, "TOO_MANY_BYTES", detail)
+    }
+
+    /// All addresses together send more than the gateway may hold.
+    pub(crate) fn busy() -> Self {
+        let detail = "Too much is being sent right now, and nothing was done. Try again soon.";
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, ErrorReason::Unavailable.word(), detail)
     }
 
     /// Whether a retry may succeed because control could not be reached.

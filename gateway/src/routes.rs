@@ -2,7 +2,7 @@
 
 use crate::{
     address::Visitor, chat, events, gateway::Gateway, history, hook, origin, page,
-    problem::Problem, turn,
+    problem::Problem, rates, turn, well_known,
 };
 use arizuko_proto::{
     telemetry::traces::{self, TRACEPARENT},
@@ -39,16 +39,21 @@ pub(crate) fn router(gateway: Arc<Gateway>) -> Router {
         .route("/hook/{token}/{turn}/status", get(turn::status))
         .route("/hook/{token}/{turn}/sse", get(events::turn))
         .method_not_allowed_fallback(async || Problem::method_not_allowed())
-        .route_layer(from_fn_with_state(gateway.clone(), origin::check_origin));
+        .route_layer(from_fn_with_state(gateway.clone(), origin::check_origin))
+        .route_layer(from_fn_with_state(gateway.clone(), rates::limit_requests));
     Router::new()
         .route("/chat/{token}", any(page::with_slash))
         .route("/assets/{name}", get(page::asset))
         .route("/healthz", get(healthz))
         .route("/readyz", get(readyz))
         .route("/openapi.json", get(openapi))
+        .route("/robots.txt", get(well_known::robots))
+        .route("/favicon.ico", get(well_known::icon))
+        .route("/.well-known/security.txt", get(well_known::security))
         .method_not_allowed_fallback(async || Problem::method_not_allowed())
         .merge(under_a_token)
         .fallback(async || Problem::nothing_here())
+        .layer(from_fn(origin::check_host))
         .layer(from_fn(page::show_problems))
         .layer(from_fn_with_state(gateway.clone(), origin::add_security_headers))
         .layer(from_fn_with_state(gateway.clone(), observe))

@@ -2,6 +2,7 @@
 //! cancellation.
 
 use crate::{
+    address::Visitor,
     control::Refusal,
     document::{self, FrameDocument, TurnDocument},
     gateway::Gateway,
@@ -111,8 +112,11 @@ pub(crate) async fn status(
     link: Link,
     TurnId(turn_id): TurnId,
     Parameters(wait): Parameters<WaitQuery>,
+    Visitor(address): Visitor,
 ) -> Result<Response, Problem> {
-    let answer = within(&gateway, &link, turn_id, wait.duration()).await?;
+    let wait = wait.duration();
+    let _permit = (!wait.is_zero()).then(|| gateway.streams.open(address)).transpose()?;
+    let answer = within(&gateway, &link, turn_id, wait).await?;
     let turn = answer.turn.unwrap_or_default();
     let standing = Standing {
         turn_id: &turn.turn_id,

@@ -2,6 +2,7 @@
 
 mod cancel;
 mod fair;
+mod headers;
 mod history;
 mod idempotency;
 mod isolation;
@@ -9,6 +10,7 @@ mod limits;
 mod markdown;
 mod origin;
 mod page;
+mod pages;
 mod post;
 mod readers;
 mod resume;

@@ -4,6 +4,7 @@ mod audit;
 mod connections;
 mod owners;
 mod storage;
+mod visitors;
 
 use arizuko_tests::{prelude::*, python::repository};
 
@@ -27,12 +28,13 @@ async fn every_limit_is_in_the_help_and_in_the_document() {
         }
         flags
     };
-    let control = help("arizuko-control", &[]).await;
-    let up = help("arizuko", &["up"]).await;
-    let limits = flags(&control);
-    assert!(limits.len() > 20, "{limits:?}");
-    for flag in limits {
-        assert!(up.contains(&flag), "up --help has {flag}");
-        assert!(document.contains(&format!("`{flag}`")), "docs/limits.md has {flag}");
+    let up = flags(&help("arizuko", &["up"]).await);
+    for (program, least) in [("arizuko-control", 20), ("arizuko-gateway", 10)] {
+        let limits = flags(&help(program, &[]).await);
+        assert!(limits.len() > least, "{limits:?}");
+        for flag in limits {
+            assert!(up.contains(&flag), "up --help has {flag}");
+            assert!(document.contains(&format!("`{flag}`")), "docs/limits.md has {flag}");
+        }
     }
 }

@@ -287,6 +287,10 @@ fn check(headers: &HeaderMap, path: &str) {
     assert_eq!(text("referrer-policy"), "no-referrer", "{path}");
     assert_eq!(text("x-content-type-options"), "nosniff", "{path}");
     assert!(text("x-robots-tag").contains("noindex"), "{path}: {headers:?}");
+    for name in ["cross-origin-opener-policy", "cross-origin-resource-policy"] {
+        assert_eq!(text(name), "same-origin", "{path}");
+    }
+    assert!(text("permissions-policy").contains("camera=()"), "{path}: {headers:?}");
     let policy = text("content-security-policy");
     assert!(
         policy.contains("default-src 'none'") && policy.contains("frame-ancestors"),

@@ -149,29 +149,50 @@ impl v1::gateway_service_server::GatewayService for Service {
             size => size.min(MAX_PAGE_SIZE),
         } as usize;
         let partition = access.partition();
-        let range = request.after.saturating_add(1)..=head.seq;
+        let bytes = match request.page_bytes {
+            0 => PAGE_BYTES,
+            bytes => PAGE_BYTES.min(bytes as usize),
+        };
+        let backwards = request.before > 0;
         // One more than the page holds: it is where the next page begins.
         let limit = size as u32 + 1;
-        let members = control.ledger.members(partition, &names::turns(&id), range, limit).await?;
-        let mut next = members.get(size).map_or(0, |(_, first_seq)| first_seq - 1);
+        let (ledger, set) = (&control.ledger, &names::turns(&id));
+        let members = if backwards {
+            let newest = (request.before - 1).min(head.seq);
+            ledger.last_members(partition, set, newest, limit).await?
+        } else {
+            let range = request.after.saturating_add(1)..=head.seq;
+            ledger.members(partition, set, range, limit).await?
+        };
+        let mut rest = members.get(size).map_or(0, |(_, first_seq)| *first_seq);
         let ids = members.iter().take(size).map(|(id, _)| id);
-        let kept = control.ledger.records::<Turn>(partition, ids).await?;
+        let kept = ledger.records::<Turn>(partition, ids).await?;
         let kept: Vec<Turn> = kept.into_iter().flatten().collect();
         let contents = read::contents(control, partition, &kept).await?;
-        let (mut turns, mut bytes) = (Vec::new(), 0);
+        let (mut turns, mut taken) = (Vec::new(), 0);
         for (turn, content) in kept.iter().zip(contents) {
-            if bytes > PAGE_BYTES {
-                next = turn.first_seq - 1;
+            if taken > bytes {
+                rest = turn.first_seq;
                 break;
             }
             let transcript = read::transcript(control, partition, turn, head.seq).await?;
             let replies = transcript.messages.iter().map(|message| message.content.len());
-            bytes += content.len() + replies.sum::<usize>();
+            taken += content.len() + replies.sum::<usize>();
             turns.push(wire::turn(turn, content, transcript));
+        }
+        let (next, previous) = match rest {
+            0 => (0, 0),
+            // The page before ends with the turn that this one had no room for.
+            first_seq if backwards => (0, first_seq + 1),
+            first_seq => (first_seq - 1, 0),
+        };
+        if backwards {
+            turns.reverse();
         }
         Ok(Response::new(v1::GetConversationResponse {
             turns,
             next,
+            previous,
             cursor: Some(v1::Cursor { seq: head.seq, tag: head.tag }),
             agent_attached: control.would_answer(&token, Some(&conversation)).await,
         }))

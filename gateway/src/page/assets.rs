@@ -1,7 +1,7 @@
 //! The page's style and script, in the binary. Their names contain a hash of their content, so that
 //! browsers may cache them for ever.
 
-use crate::problem::Problem;
+use crate::{problem::Problem, well_known};
 use axum::{
     extract::OriginalUri,
     response::{IntoResponse, Response},
@@ -12,6 +12,11 @@ use std::{fmt::Write as _, sync::LazyLock};
 
 pub(super) static STYLE: LazyLock<Asset> = LazyLock::new(|| {
     Asset::new("css", "text/css; charset=utf-8", include_str!("../../web/page.css"))
+});
+/// The icon as part of the page, which costs no request.
+pub(super) static ICON: LazyLock<String> = LazyLock::new(|| {
+    let icon = well_known::ICON.trim_end().replace('#', "%23");
+    format!("data:image/svg+xml,{}", icon.replace('<', "%3C").replace('>', "%3E"))
 });
 /// One file, so that its parts always have the same version and cost one request.
 pub(super) static SCRIPT: LazyLock<Asset> = LazyLock::new(|| {

@@ -54,6 +54,20 @@ pub(super) fn messages(
     html
 }
 
+/// A link to the page with the messages before those of this page.
+pub(super) fn earlier(conversation: &str, before: u64) -> String {
+    let conversation = escape(conversation);
+    format!(
+        r#"<p class="more"><a href="./?conversation={conversation}&amp;before={before}">Earlier messages</a></p>"#
+    )
+}
+
+/// A link back to the newest messages.
+pub(super) fn later(conversation: &str) -> String {
+    let conversation = escape(conversation);
+    format!(r#"<p class="more"><a href="./?conversation={conversation}">Newest messages</a></p>"#)
+}
+
 fn article(html: &mut String, class: &str, id: &str, author: &str, body: &str) {
     let (id, author) = (escape(id), escape(author));
     let _ = write!(

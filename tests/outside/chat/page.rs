@@ -8,9 +8,13 @@ async fn the_page_is_html_and_loads_only_our_assets(stack: Stack) {
     let page = visitor.get("").await.expect(200);
     assert_eq!(page.header("content-type"), "text/html; charset=utf-8");
     let policy = page.header("content-security-policy");
-    for directive in
-        ["script-src 'self'", "connect-src 'self'", "base-uri 'none'", "frame-ancestors 'none'"]
-    {
+    for directive in [
+        "script-src 'self'",
+        "connect-src 'self'",
+        "base-uri 'none'",
+        "frame-ancestors 'none'",
+        "require-trusted-types-for 'script'",
+    ] {
         assert!(policy.contains(directive), "{policy}");
     }
     let html = page.text();

@@ -46,6 +46,8 @@ async fn a_gateway_with_many_readers_stops_within_its_grace_period_and_loses_not
     let settings = [
         metrics::SERVED,
         ("ARIZUKO_STREAMS_PER_ADDRESS", "10000"),
+        ("ARIZUKO_GATEWAY_ADDRESS_CONNECTIONS", "10000"),
+        ("ARIZUKO_ADDRESS_REQUESTS", "1000000"),
         ("ARIZUKO_LINK_RATE", "100000"),
         ("ARIZUKO_ADDRESS_RATE", "100000"),
     ];

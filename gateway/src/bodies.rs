@@ -1,0 +1,136 @@
+//! Request bodies, and how much of them is held.
+
+use crate::problem::Problem;
+use axum::body::Body;
+use bytes::Bytes;
+use http_body_util::BodyExt as _;
+use std::{
+    collections::HashMap,
+    net::IpAddr,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+use tokio::time::timeout;
+
+/// How long a body may take to arrive.
+const BODY_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// The bodies that are held, in all and by address.
+pub(crate) struct Bodies {
+    most: usize,
+    per_address: usize,
+    held: Mutex<Held>,
+}
+
+#[derive(Default)]
+struct Held {
+    bytes: usize,
+    /// An address without bytes has no entry.
+    by_address: HashMap<IpAddr, usize>,
+}
+
+/// The bytes of one body. They count until this is dropped.
+pub(crate) struct Share {
+    bodies: Arc<Bodies>,
+    address: IpAddr,
+    bytes: usize,
+}
+
+impl Bodies {
+    /// Holds `most` bytes in all, and `per_address` of one address.
+    pub(crate) fn new(most: usize, per_address: usize) -> Arc<Self> {
+        Arc::new(Self { most, per_address, held: Mutex::default() })
+    }
+
+    /// Reads an address's body of at most `limit` bytes. What is left unread when it is refused, the
+    /// listener reads and drops.
+    pub(crate) async fn read(
+        self: &Arc<Self>,
+        address: IpAddr,
+        body: Body,
+        limit: usize,
+    ) -> Result<(Bytes, Share), Problem> {
+        let mut share = Share { bodies: Arc::clone(self), address, bytes: 0 };
+        let read = timeout(BODY_TIMEOUT, read_up_to(body, limit, &mut share)).await;
+        let bytes = read.unwrap_or_else(|_| Err(Problem::body_too_slow()))?;
+        Ok((bytes, share))
+    }
+
+    fn held(&self) -> MutexGuard<'_, Held> {
+        // Nothing under the lock panics half way.
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+async fn read_up_to(mut body: Body, limit: usize, share: &mut Share) -> Result<Bytes, Problem> {
+    let mut whole = Vec::new();
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(|_| {
+            Problem::invalid("The connection broke in the middle of the request's body.")
+        })?;
+        let Ok(data) = frame.into_data() else {
+            continue;
+        };
+        if whole.len() + data.len() > limit {
+            return Err(Problem::body_too_large(limit));
+        }
+        share.grow(data.len())?;
+        whole.extend_from_slice(&data);
+    }
+    Ok(whole.into())
+}
+
+impl Share {
+    fn grow(&mut self, bytes: usize) -> Result<(), Problem> {
+        let mut held = self.bodies.held();
+        if held.bytes + bytes > self.bodies.most {
+            return Err(Problem::busy());
+        }
+        let of_address = held.by_address.entry(self.address).or_default();
+        if *of_address + bytes > self.bodies.per_address {
+            return Err(Problem::too_many_bodies());
+        }
+        *of_address += bytes;
+        held.bytes += bytes;
+        self.bytes += bytes;
+        Ok(())
+    }
+}
+
+impl Drop for Share {
+    fn drop(&mut self) {
+        let mut held = self.bodies.held();
+        held.bytes -= self.bytes;
+        if let Some(of_address) = held.by_address.get_mut(&self.address) {
+            *of_address -= self.bytes;
+            if *of_address == 0 {
+                held.by_address.remove(&self.address);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use axum::response::IntoResponse as _;
+
+    #[tokio::test]
+    async fn bodies_count_in_all_and_by_address_until_they_are_dropped() {
+        let bodies = Bodies::new(100, 60);
+        let [one, other] = ["192.0.2.1", "192.0.2.2"].map(|text| text.parse().unwrap());
+        let read = async |address: IpAddr, bytes: usize| {
+            let read = bodies.read(address, Body::from(vec![0; bytes]), 50).await;
+            read.map(|(_, share)| share)
+                .map_err(|problem| problem.into_response().status().as_u16())
+        };
+        assert_eq!(read(one, 51).await.err(), Some(413));
+        let held = [read(one, 50).await.unwrap(), read(one, 10).await.unwrap()];
+        assert_eq!(read(one, 1).await.err(), Some(429));
+        let held = (held, read(other, 40).await.unwrap());
+        assert_eq!(read(other, 1).await.err(), Some(503));
+        drop(held);
+        assert!(bodies.held().bytes == 0 && bodies.held().by_address.is_empty());
+        assert!(read(one, 50).await.is_ok());
+    }
+}

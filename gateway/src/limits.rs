@@ -1,0 +1,44 @@
+//! The limits on what visitors can make a gateway hold or compute.
+
+use arizuko_proto::duration;
+use std::time::Duration;
+
+/// The limits of a gateway.
+#[derive(clap::Args, Clone, Debug)]
+// Programs flatten other `Limits` as well, and clap takes the type's name for the group.
+#[group(skip)]
+#[command(next_help_heading = "Limits on visitors")]
+pub struct Limits {
+    /// Open connections of visitors; fewer where the process can't open that many files.
+    #[arg(long, env = "ARIZUKO_GATEWAY_CONNECTIONS", default_value_t = 20_000)]
+    pub gateway_connections: usize,
+    /// Open connections of one address that is no trusted proxy, or of one IPv6 network of 64 bits.
+    #[arg(long, env = "ARIZUKO_GATEWAY_ADDRESS_CONNECTIONS", default_value_t = 1_000)]
+    pub gateway_address_connections: usize,
+    /// How long a request's head may take to arrive, and how long a connection stays open without a
+    /// request.
+    #[arg(long, env = "ARIZUKO_GATEWAY_IDLE", value_name = "DURATION", default_value = "30s", value_parser = duration::parse)]
+    pub gateway_idle: Duration,
+    /// Requests of one address in a minute, half of them at once. One with a wrong token counts as 30.
+    #[arg(long, env = "ARIZUKO_ADDRESS_REQUESTS", default_value_t = 6_000)]
+    pub address_requests: u32,
+    /// How many event streams and waiting requests one address may have open.
+    #[arg(long, env = "ARIZUKO_STREAMS_PER_ADDRESS", default_value_t = 100)]
+    pub streams_per_address: usize,
+    /// Largest request body under /chat, in bytes. Control limits the message itself; JSON and forms
+    /// escape characters, so a body can be several times as large as its message.
+    #[arg(long, env = "ARIZUKO_CHAT_BODY_BYTES", default_value_t = 256 * 1024)]
+    pub chat_body_bytes: usize,
+    /// How many bytes of request bodies to hold at a time.
+    #[arg(long, env = "ARIZUKO_BODY_BYTES", default_value_t = 256 * 1024 * 1024)]
+    pub body_bytes: usize,
+    /// How many bytes of request bodies of one address to hold at a time.
+    #[arg(long, env = "ARIZUKO_ADDRESS_BODY_BYTES", default_value_t = 64 * 1024 * 1024)]
+    pub address_body_bytes: usize,
+    /// The longest message that is rendered as Markdown, in bytes. A longer one is shown as plain text.
+    #[arg(long, env = "ARIZUKO_RENDER_BYTES", default_value_t = 512 * 1024)]
+    pub render_bytes: usize,
+    /// How many bytes of rendered messages to keep, so that each is rendered once.
+    #[arg(long, env = "ARIZUKO_RENDER_CACHE_BYTES", default_value_t = 32 * 1024 * 1024)]
+    pub render_cache_bytes: usize,
+}
