@@ -55,10 +55,6 @@ pub struct Options {
     )]
     pub trusted_proxies: Vec<IpNet>,
 
-    /// Largest request body under /hook, in bytes; at most 16 MiB. Control has the same limit.
-    #[arg(long, env = "ARIZUKO_HOOK_BODY_BYTES", default_value_t = 4 << 20)]
-    pub hook_body_bytes: usize,
-
     /// How often an event stream without other events sends a comment. Choose less than the idle
     /// timeout of the proxies in front, which is often 30s or 60s.
     #[arg(long, env = "ARIZUKO_HEARTBEAT", value_name = "DURATION", default_value = "15s", value_parser = duration::parse)]

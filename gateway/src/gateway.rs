@@ -35,6 +35,7 @@ impl Gateway {
             (key, None) => key.clone().unwrap_or_default(),
         };
         let limits = &options.limits;
+        limits.check()?;
         Ok(Self {
             control: Control::new(&options.control, &key, &options.control_tls)?,
             streams: Streams::new(limits.streams_per_address, metrics.streams.clone()),

@@ -57,7 +57,7 @@ pub(crate) async fn post(
     body: Body,
 ) -> Result<Response, Problem> {
     gateway.control.resolve(link.access()).await?;
-    let limit = gateway.options.hook_body_bytes;
+    let limit = gateway.options.limits.hook_body_bytes;
     let (content, _share) = gateway.bodies.read(visitor.0, body, limit).await?;
     let request = pb::PostMessageRequest {
         access: Some(link.access()),

@@ -29,6 +29,9 @@ pub struct Limits {
     /// escape characters, so a body can be several times as large as its message.
     #[arg(long, env = "ARIZUKO_CHAT_BODY_BYTES", default_value_t = 256 * 1024)]
     pub chat_body_bytes: usize,
+    /// Largest request body under /hook, in bytes; at most 16 MiB. Control has the same limit.
+    #[arg(long, env = "ARIZUKO_HOOK_BODY_BYTES", default_value_t = 4 << 20)]
+    pub hook_body_bytes: usize,
     /// How many bytes of request bodies to hold at a time.
     #[arg(long, env = "ARIZUKO_BODY_BYTES", default_value_t = 256 * 1024 * 1024)]
     pub body_bytes: usize,
@@ -41,4 +44,18 @@ pub struct Limits {
     /// How many bytes of rendered messages to keep, so that each is rendered once.
     #[arg(long, env = "ARIZUKO_RENDER_CACHE_BYTES", default_value_t = 32 * 1024 * 1024)]
     pub render_cache_bytes: usize,
+}
+
+/// The largest `hook_body_bytes`: control takes no larger message.
+const MAX_HOOK_BODY_BYTES: usize = 16 << 20;
+
+impl Limits {
+    /// Refuses what can't work, with a sentence that says what to do.
+    pub(crate) fn check(&self) -> anyhow::Result<()> {
+        anyhow::ensure!(
+            self.hook_body_bytes <= MAX_HOOK_BODY_BYTES,
+            "--hook-body-bytes is at most {MAX_HOOK_BODY_BYTES} (16 MiB)"
+        );
+        Ok(())
+    }
 }

@@ -40,6 +40,8 @@ async fn a_control_with_wrong_settings_says_why_and_does_not_start() {
     says(control(at, [&one, &other], &[&embedded[..], &open].concat()).await, "--plaintext");
     let url = ["--public-url", "acme.example"];
     says(control(at, [&one, &other], &[&embedded[..], &url].concat()).await, "--public-url");
+    let large = ["--hook-bytes", "16777217"];
+    says(control(at, [&one, &other], &[&embedded[..], &large].concat()).await, "16 MiB");
     let unknown = ["--nonsense"];
     says(control(at, [&one, &other], &unknown).await, "--nonsense");
     // The errors don't contain the keys.
@@ -48,6 +50,21 @@ async fn a_control_with_wrong_settings_says_why_and_does_not_start() {
     {
         assert!(!outcome.err.contains(&one) && !outcome.err.contains(&other), "{outcome:?}");
     }
+}
+
+#[apply(embedded)]
+async fn a_gateway_refuses_a_limit_that_control_does_not_have() {
+    let folder = Folder::new();
+    let start = async |name: &str, arguments: &[&str]| {
+        let arguments = [arguments, &["--hook-body-bytes", "16777217"]].concat();
+        run(program(name, folder.path()).args(arguments), "").await
+    };
+    let told = "--hook-body-bytes is at most 16777216 (16 MiB)";
+    let key = random_id();
+    let gateway = ["--listen", "127.0.0.1:0", "--gateway-key", &key];
+    says(start("arizuko-gateway", &gateway).await, told);
+    let up = ["up", "--listen", "127.0.0.1:0", "--control-listen", "127.0.0.1:0"];
+    says(start("arizuko", &up).await, told);
 }
 
 #[apply(embedded)]
