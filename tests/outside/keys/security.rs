@@ -4,6 +4,7 @@ use arizuko_proto::v1::{
     IssueChatLinkRequest, ListTokensRequest, token_service_client::TokenServiceClient,
 };
 use arizuko_tests::prelude::*;
+use tonic::Request;
 
 /// The lines of all logs that contain these words.
 fn lines(stack: &Stack, words: &str) -> Vec<String> {
@@ -32,6 +33,23 @@ async fn wrong_keys_and_tokens_leave_a_bounded_trace(stack: Stack) {
             assert!(told.iter().all(|line| line.contains("WARN") && line.contains("127.0.0.1")));
             assert!(!told.iter().any(|line| line.contains("nobody-has-this")), "{told:?}");
         }
+    }
+}
+
+#[apply(embedded)]
+async fn the_scheme_of_a_key_is_written_in_any_case(stack: Stack) {
+    let mut tokens = TokenServiceClient::new(connect(&stack.control(A), None).await);
+    let mut list = async |scheme: &str| {
+        let mut request = Request::new(ListTokensRequest::default());
+        let header = format!("{scheme} {}", stack.operator_key()).parse().expect("plain text");
+        request.metadata_mut().insert("authorization", header);
+        tokens.list_tokens(request).await.map(drop).map_err(|status| reason(&status))
+    };
+    for scheme in ["Bearer", "bearer", "BEARER"] {
+        assert_eq!(list(scheme).await, Ok(()), "{scheme}");
+    }
+    for scheme in ["Basic", "Bearers", "Bear"] {
+        assert_eq!(list(scheme).await, Err(ErrorReason::KeyInvalid), "{scheme}");
     }
 }
 
