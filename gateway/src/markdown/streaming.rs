@@ -229,7 +229,7 @@ mod tests {
     #[test]
     fn a_message_of_any_shape_costs_at_most_three_times_its_text() {
         let lines = |line: &str| (0..80).map(|n| line.replace('#', &n.to_string())).collect();
-        let shapes: [String; 11] = [
+        let shapes: [String; 13] = [
             lines("- item number # of a list\n"),
             lines("- item number # of a list\n\n"),
             lines("#. item number # of a list\n   - and what it means\n"),
@@ -240,6 +240,8 @@ mod tests {
             "> ".repeat(30) + &lines("and a lazy line # follows "),
             lines("a paragraph of # words and **strong** and `code` "),
             lines("*a word and **a word and "),
+            lines("*emphasis of # words and **strong words** in it* "),
+            "*".repeat(30) + &lines("so many words, and # ends* of it "),
             DOCUMENT.repeat(20),
         ];
         for text in shapes {

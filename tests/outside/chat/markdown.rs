@@ -65,7 +65,7 @@ async fn nested_markdown_costs_little_and_shows_its_text(kind: Kind) {
 #[apply(embedded)]
 async fn a_streamed_reply_costs_at_most_three_times_its_text(stack: Stack) {
     let lines = |line: &str| (0..300).map(|n| line.replace('#', &n.to_string())).collect();
-    let shapes: [String; 7] = [
+    let shapes: [String; 10] = [
         lines("- item number # of a list\n"),
         lines("#. item number # of a list\n   - and what it means\n"),
         "|name|value|\n|-|-|\n".to_owned() + &lines("| name number # | value number # |\n"),
@@ -73,6 +73,9 @@ async fn a_streamed_reply_costs_at_most_three_times_its_text(stack: Stack) {
         lines("> a quote of line number #\n> > > > that quotes another\n"),
         "> ".repeat(30) + &lines("and a lazy line # follows "),
         lines("A paragraph of # words, **strong** and `code`.\n\n"),
+        lines("*emphasis of # words and **strong words** in it* "),
+        lines("*emphasis of # words that **does not end "),
+        "*".repeat(30) + &lines("so many words, and # ends* of it "),
     ];
     let visitor = stack.visit("acme").await;
     let mut agent = stack.attach("acme", A).await;
