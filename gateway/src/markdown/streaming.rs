@@ -4,7 +4,7 @@ use super::{TopLevel, blocks, is_cheap};
 use std::hash::{BuildHasher as _, BuildHasherDefault, DefaultHasher};
 
 /// How many bytes of HTML a short message may cost, whatever its form.
-const SPARE_BYTES: usize = 4 * 1024;
+const SPARE_BYTES: usize = 2 * 1024;
 
 /// A message that is being written. A block is final once a complete line starts the next block. Only
 /// the text after the last final block is parsed again.
