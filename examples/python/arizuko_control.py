@@ -23,8 +23,10 @@ CONNECTING, ANSWERING = 3.0, 5.0  # seconds to wait for control
 PATIENCE = 20.0  # seconds after which a call is not retried
 AWAY = ("UNAVAILABLE", "DEADLINE_EXCEEDED")
 OPTIONS = [
-    ("grpc.keepalive_time_ms", 10_000),
-    ("grpc.keepalive_timeout_ms", 5_000),
+    # A dead connection is replaced within 2 s.
+    ("grpc.keepalive_time_ms", 500),
+    ("grpc.keepalive_timeout_ms", 1_250),
+    ("grpc.http2.max_pings_without_data", 0),
     # A webhook's body can have 16 MiB.
     ("grpc.max_receive_message_length", 20 << 20),
     # Otherwise a new channel would wait for the back-off of an earlier one.

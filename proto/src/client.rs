@@ -21,9 +21,10 @@ use tracing::Span;
 pub const MAX_RESPONSE_BYTES: usize = 64 << 20;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
-/// A dead connection is noticed within twice this. A gateway that is cut off has to end its
-/// streams within 15 s, of which it spends 8 s on finding another control.
-const KEEPALIVE: Duration = Duration::from_secs(3);
+/// How long a connection may be silent before it is asked for a sign of life.
+const KEEPALIVE: Duration = Duration::from_millis(500);
+/// How long the sign of life may take: with `KEEPALIVE`, a dead connection is replaced within 2 s.
+const KEEPALIVE_TIMEOUT: Duration = Duration::from_millis(1_250);
 const STREAM_WINDOW_BYTES: u32 = 1 << 20;
 const CONNECTION_WINDOW_BYTES: u32 = 8 << 20;
 
@@ -87,7 +88,7 @@ pub fn endpoint(address: &str, files: &ClientFiles) -> anyhow::Result<Endpoint> 
         .connect_timeout(CONNECT_TIMEOUT)
         .tcp_nodelay(true)
         .http2_keep_alive_interval(KEEPALIVE)
-        .keep_alive_timeout(KEEPALIVE)
+        .keep_alive_timeout(KEEPALIVE_TIMEOUT)
         .keep_alive_while_idle(true)
         .initial_stream_window_size(STREAM_WINDOW_BYTES)
         .initial_connection_window_size(CONNECTION_WINDOW_BYTES);

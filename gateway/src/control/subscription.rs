@@ -17,9 +17,9 @@ pub(crate) use subscribe::Target;
 
 /// How long a new subscription may take to start before the reader is told to reconnect.
 const START_TIMEOUT: Duration = Duration::from_secs(5);
-/// How long a broken subscription may take to resume. With the time in which a dead connection is
-/// noticed, which is twice the client's keepalive, it stays under the 15 s within which a gateway
-/// that is cut off from control ends its streams.
+/// How long a broken subscription may take to resume. With the 2 s in which a dead connection is
+/// noticed, it stays under the 15 s within which a gateway that is cut off from control ends its
+/// streams.
 const RESUME_TIMEOUT: Duration = Duration::from_secs(8);
 /// How long one control may take to answer.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(3);
