@@ -8,6 +8,7 @@ mod drain;
 mod links;
 mod readers;
 mod redis;
+mod silence;
 
 use arizuko_tests::prelude::*;
 use tokio::task::JoinHandle;

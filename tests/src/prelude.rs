@@ -24,6 +24,7 @@ pub use crate::{
     pair,
     person::Seat,
     process::{Process, command, program},
+    proxy::Proxy,
     redis::Redis,
     routes::{escalation, give_up, mode, observe_for_visitors, route},
     sentinel_and_cluster,

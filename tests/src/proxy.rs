@@ -1,46 +1,119 @@
-//! A TCP proxy between control and Redis whose subscriber connections can go silent.
+//! A TCP proxy that delays what passes, or lets nothing pass.
 
-use std::path::{Path, PathBuf};
-use tokio::{
-    io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _},
-    net::{TcpListener, TcpStream, UnixStream},
-    sync::watch,
-    task::JoinHandle,
+use std::{
+    path::PathBuf,
+    pin::pin,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
+    },
+    time::Duration,
 };
+use tokio::{
+    io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, split},
+    net::{TcpListener, TcpStream, UnixStream},
+    sync::{mpsc, watch},
+    task::JoinHandle,
+    time::{Instant, sleep_until},
+};
+
+/// Where a proxy leads.
+pub enum Target {
+    /// A Unix socket.
+    Socket(PathBuf),
+    /// A host and port.
+    Address(String),
+}
 
 /// A running proxy. It ends with the test.
 pub struct Proxy {
-    url: String,
-    dead: watch::Sender<bool>,
+    address: String,
+    /// The number of the next connection.
+    next: Arc<AtomicU64>,
+    faults: watch::Sender<Faults>,
+    round_trips: Arc<AtomicU64>,
     task: JoinHandle<()>,
 }
 
+/// What a network does. Connections are numbered.
+#[derive(Clone, Copy, Default)]
+struct Faults {
+    silent_before: u64,
+    silent_subscribers_before: u64,
+    delay: Duration,
+}
+
 impl Proxy {
-    /// Starts a proxy to the server on a socket.
-    pub async fn start(socket: &Path) -> Self {
+    /// Starts one.
+    pub async fn start(target: Target) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await;
         let listener = listener.expect("loopback has free ports");
-        let address = listener.local_addr().expect("it is bound");
-        let (dead, state) = watch::channel(false);
-        let socket = socket.to_owned();
+        let address = listener.local_addr().expect("it is bound").to_string();
+        let (faults, state) = watch::channel(Faults::default());
+        let next = Arc::new(AtomicU64::new(0));
+        let round_trips = Arc::new(AtomicU64::new(0));
+        let (numbers, counted) = (next.clone(), round_trips.clone());
         let task = tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
-                tokio::spawn(pass(client, socket.clone(), state.clone()));
+                let number = numbers.fetch_add(1, Relaxed);
+                let passage = Passage {
+                    number,
+                    subscribes: AtomicBool::new(false),
+                    is_answered: AtomicBool::new(true),
+                    faults: state.clone(),
+                    round_trips: counted.clone(),
+                };
+                match &target {
+                    Target::Socket(path) => {
+                        let server = UnixStream::connect(path.clone());
+                        tokio::spawn(async move { passage.open(client, server.await.ok()).await });
+                    }
+                    Target::Address(address) => {
+                        let server = TcpStream::connect(address.clone());
+                        tokio::spawn(async move { passage.open(client, server.await.ok()).await });
+                    }
+                }
             }
         });
-        Self { url: format!("redis://{address}/"), dead, task }
+        Self { address, next, faults, round_trips, task }
     }
 
-    /// The proxy's address, as a Redis URL.
-    pub fn url(&self) -> &str {
-        &self.url
+    /// Its host and port.
+    pub fn address(&self) -> &str {
+        &self.address
     }
 
-    /// Stops all traffic on the connections that have subscribed so far, without closing them.
-    /// Later connections work.
-    pub fn kill_subscribers(&self) {
-        self.dead.send_replace(true);
-        self.dead.send_replace(false);
+    /// Lets nothing pass any more on the open connections, without closing them. Later ones work.
+    pub fn silence(&self) {
+        let next = self.next.load(Relaxed);
+        self.faults.send_modify(|faults| faults.silent_before = next);
+    }
+
+    /// Does the same to the connections that have subscribed to a channel of Redis.
+    pub fn silence_subscribers(&self) {
+        let next = self.next.load(Relaxed);
+        self.faults.send_modify(|faults| faults.silent_subscribers_before = next);
+    }
+
+    /// Lets nothing pass on any connection until [`Self::resume`].
+    pub fn drop_packets(&self) {
+        self.faults.send_modify(|faults| faults.silent_before = u64::MAX);
+    }
+
+    /// Lets new connections work. The others stay silent, as when their packets are sent again much
+    /// later.
+    pub fn resume(&self) {
+        self.silence();
+    }
+
+    /// How often a connection that subscribes has waited for an answer before it went on.
+    pub fn round_trips_of_subscribers(&self) -> u64 {
+        self.round_trips.load(Relaxed)
+    }
+
+    /// Makes every answer this much later.
+    pub fn delay(&self, delay: Duration) {
+        self.faults.send_modify(|faults| faults.delay = delay);
     }
 }
 
@@ -50,48 +123,81 @@ impl Drop for Proxy {
     }
 }
 
-async fn pass(client: TcpStream, socket: PathBuf, mut dead: watch::Receiver<bool>) {
-    let Ok(server) = UnixStream::connect(socket).await else {
-        return;
-    };
-    let (subscribed, mut subscribes) = watch::channel(false);
-    let (from_client, to_client) = client.into_split();
-    let (from_server, to_server) = server.into_split();
-    let passing = async {
-        tokio::select! {
-            () = copy(from_client, to_server, Some(subscribed)) => {}
-            () = copy(from_server, to_client, None) => {}
-        }
-    };
-    let dying = async {
-        let _ = subscribes.wait_for(|subscribes| *subscribes).await;
-        dead.mark_unchanged();
-        let _ = dead.changed().await;
-    };
-    tokio::pin!(passing);
-    tokio::select! {
-        () = &mut passing => {}
-        // Keeps both ends open without traffic.
-        () = dying => std::future::pending().await,
-    }
+/// One connection through a proxy.
+struct Passage {
+    number: u64,
+    subscribes: AtomicBool,
+    /// Whether the last bytes were the server's.
+    is_answered: AtomicBool,
+    faults: watch::Receiver<Faults>,
+    round_trips: Arc<AtomicU64>,
 }
 
-/// Copies until an end is closed. Reports the first subscription.
-async fn copy(
-    mut from: impl AsyncRead + Unpin,
-    mut to: impl AsyncWrite + Unpin,
-    subscribes: Option<watch::Sender<bool>>,
-) {
-    let mut buffer = vec![0; 64 << 10];
-    while let Ok(count @ 1..) = from.read(&mut buffer).await {
-        let bytes = &buffer[..count];
-        if let Some(subscribes) = &subscribes
-            && bytes.windows(10).any(|word| word == b"SSUBSCRIBE")
-        {
-            subscribes.send_replace(true);
+impl Passage {
+    async fn open<S: AsyncRead + AsyncWrite>(self, client: TcpStream, server: Option<S>) {
+        let Some(server) = server else { return };
+        let (from_client, to_client) = client.into_split();
+        let (from_server, to_server) = split(server);
+        let mut passing = pin!(async {
+            tokio::select! {
+                () = self.copy(from_client, to_server, false) => {}
+                () = self.copy(from_server, to_client, true) => {}
+            }
+        });
+        tokio::select! {
+            biased;
+            // `passing` still holds both ends, which keeps them open.
+            () = self.silenced() => std::future::pending().await,
+            () = &mut passing => {}
         }
-        if to.write_all(bytes).await.is_err() {
-            return;
+    }
+
+    async fn silenced(&self) {
+        let mut faults = self.faults.clone();
+        let silenced = faults.wait_for(|faults| {
+            let subscribes = self.subscribes.load(Relaxed);
+            self.number < faults.silent_before
+                || (subscribes && self.number < faults.silent_subscribers_before)
+        });
+        // Without a proxy there are no faults any more.
+        if silenced.await.is_err() {
+            std::future::pending().await
         }
+    }
+
+    /// Copies until an end is closed. What is delayed stays in order.
+    async fn copy(
+        &self,
+        mut from: impl AsyncRead + Unpin,
+        mut to: impl AsyncWrite + Unpin,
+        is_answer: bool,
+    ) {
+        let (sender, mut read) = mpsc::channel::<(Instant, Vec<u8>)>(64);
+        let reading = async move {
+            let mut buffer = vec![0; 64 << 10];
+            while let Ok(count @ 1..) = from.read(&mut buffer).await {
+                let bytes = &buffer[..count];
+                if !is_answer && bytes.windows(10).any(|word| word == b"SSUBSCRIBE") {
+                    self.subscribes.store(true, Relaxed);
+                }
+                let turns = self.is_answered.swap(is_answer, Relaxed) != is_answer;
+                if turns && !is_answer && self.subscribes.load(Relaxed) {
+                    self.round_trips.fetch_add(1, Relaxed);
+                }
+                let delay = if is_answer { self.faults.borrow().delay } else { Duration::ZERO };
+                if sender.send((Instant::now() + delay, bytes.to_vec())).await.is_err() {
+                    return;
+                }
+            }
+        };
+        let writing = async {
+            while let Some((due, bytes)) = read.recv().await {
+                sleep_until(due).await;
+                if to.write_all(&bytes).await.is_err() {
+                    return;
+                }
+            }
+        };
+        tokio::join!(reading, writing);
     }
 }

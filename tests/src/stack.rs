@@ -1,5 +1,6 @@
 //! The stack that a test runs on: the whole system, started for that test.
 
+mod proxies;
 mod serve;
 mod tls;
 
@@ -11,7 +12,7 @@ use crate::{
     fleet::Fleet,
     folder::Folder,
     process::Process,
-    proxy::Proxy,
+    proxy::{Proxy, Target},
     redis::Redis,
     tools,
 };
@@ -92,7 +93,7 @@ pub struct Stack {
     /// Declared before the Redis that they use, so that they are dropped first.
     servers: Vec<Server>,
     redis: Option<Redis>,
-    proxy: Option<Proxy>,
+    has_proxies: bool,
     fleet: Option<Fleet>,
     folder: Folder,
     pub(crate) web: reqwest::Client,
@@ -109,6 +110,8 @@ struct Server {
     control: Option<String>,
     gateway: Option<String>,
     process: Option<Process>,
+    to_control: Option<Proxy>,
+    to_redis: Option<Proxy>,
 }
 
 impl Stack {
@@ -132,15 +135,6 @@ impl Stack {
     /// Starts one whose links begin with this.
     pub async fn with_public_url(kind: Kind, settings: &[(&str, &str)], url: &str) -> Self {
         Self::begin(kind, settings, url, 0).await
-    }
-
-    /// Starts one whose controls reach Redis through a proxy.
-    pub async fn behind_a_proxy(kind: Kind, settings: &[(&str, &str)]) -> Self {
-        let mut stack = Self::prepare(kind, settings, "https://{root}.example").await;
-        let redis = stack.redis.as_ref().expect("this stack has a Redis");
-        stack.proxy = Some(Proxy::start(&redis.socket()).await);
-        stack.populate(0).await;
-        stack
     }
 
     /// Starts one in which some parts have a wrong clock: `(Control(B), "+300s")`.
@@ -185,7 +179,7 @@ impl Stack {
             demo_url: None,
             servers: Vec::new(),
             redis,
-            proxy: None,
+            has_proxies: false,
             fleet,
             folder,
             web: web().build().expect("plain HTTP needs nothing of the system"),
@@ -210,7 +204,14 @@ impl Stack {
     async fn add(&mut self, name: &'static str, control: Option<u16>, gateway: Option<u16>) {
         let address = |port: u16| format!("127.0.0.1:{port}");
         let (control, gateway) = (control.map(address), gateway.map(address));
-        self.servers.push(Server { name, control, gateway, process: None });
+        let to_redis = match &self.redis {
+            Some(redis) if self.has_proxies && control.is_some() => {
+                Some(Proxy::start(Target::Socket(redis.socket())).await)
+            }
+            _ => None,
+        };
+        let process = None;
+        self.servers.push(Server { name, control, gateway, process, to_control: None, to_redis });
         self.serve(self.servers.len() - 1).await;
     }
 
@@ -236,8 +237,8 @@ impl Stack {
 
     /// The URL of a control.
     pub fn control(&self, instance: Instance) -> String {
-        let address = &self.servers[self.server(Control(instance))].control;
-        format!("{}://{}", self.control_scheme(), address.as_ref().expect("it is a control"))
+        let address = self.servers[self.server(Control(instance))].control_address();
+        format!("{}://{}", self.control_scheme(), address.expect("it is a control"))
     }
 
     /// The URLs of all gateways.
@@ -277,11 +278,6 @@ impl Stack {
     /// Its Redis.
     pub fn redis(&mut self) -> &mut Redis {
         self.redis.as_mut().expect("this stack has one Redis")
-    }
-
-    /// The proxy in front of its Redis.
-    pub fn proxy(&self) -> &Proxy {
-        self.proxy.as_ref().expect("this stack is behind one")
     }
 
     /// Its Redis servers, of a stack with Sentinels or a Cluster.

@@ -18,6 +18,8 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use tokio::{sync::mpsc, time::timeout};
 
 mod call;
+mod clock;
+mod connection;
 mod replicas;
 mod scan;
 mod servers;
@@ -25,11 +27,14 @@ mod settings;
 mod wake;
 
 use call::{Call, outcome};
+use clock::Clock;
 use replicas::Replicas;
 use servers::Servers;
 
 /// How long a command waits for the lookup of its server.
 const PATIENCE: Duration = Duration::from_secs(1);
+/// How long the first connections may take.
+const START_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The store in Redis.
 pub(crate) struct Redis {
@@ -38,6 +43,7 @@ pub(crate) struct Redis {
     replicas: Option<Arc<Replicas>>,
     prefix: String,
     script: Script,
+    clock: Arc<Clock>,
     wakes: Arc<wake::Wakes>,
     description: String,
 }
@@ -46,23 +52,31 @@ impl Redis {
     /// Connects, and refuses a server that is too old or unreachable. With `replicas`, nothing is
     /// acknowledged before that many replicas have it.
     pub(crate) async fn open(url: &str, prefix: &str, replicas: usize) -> anyhow::Result<Self> {
-        let servers = Arc::new(Servers::find(url).await?);
+        let servers = Servers::find(url).await?;
         let place = servers.describe();
-        let mut connection = servers.of(0)?.connection.clone();
-        let info: ::redis::InfoDict = ::redis::cmd("INFO")
-            .arg("server")
-            .query_async(&mut connection)
-            .await
-            .with_context(|| format!("cannot reach Redis at {place}"))?;
+        let replicas =
+            (replicas > 0).then(|| Replicas::new(servers.clone(), prefix.to_owned(), replicas));
+        let wakes = wake::Wakes::start(servers.clone(), replicas.clone());
+        let server = servers.of(0)?;
+        let reaching = async {
+            server.connection.open().await?;
+            wakes.opened(&server).await?;
+            let clock = Clock::start(servers.clone()).await?;
+            let mut connection = server.connection.clone();
+            let info = ::redis::cmd("INFO").arg("server").query_async(&mut connection).await?;
+            anyhow::Ok((clock, info))
+        };
+        let reached = timeout(START_TIMEOUT, reaching).await.map_err(anyhow::Error::from);
+        let (clock, info): (_, ::redis::InfoDict) =
+            reached.flatten().with_context(|| format!("cannot reach Redis at {place}"))?;
         let version: String = info.get("redis_version").unwrap_or_default();
         let major: u32 = version.split('.').next().unwrap_or_default().parse().unwrap_or(0);
         anyhow::ensure!(major >= 7, "Redis at {place} is {version}; arizuko needs 7.0 or later");
-        let replicas =
-            (replicas > 0).then(|| Replicas::new(servers.clone(), prefix.to_owned(), replicas));
         Ok(Self {
             prefix: prefix.to_owned(),
             script: Script::new(include_str!("commit.lua")),
-            wakes: wake::Wakes::start(servers.clone(), replicas.clone()).await?,
+            clock,
+            wakes,
             description: format!("Redis {version} at {place}, prefix {prefix}"),
             servers,
             replicas,
@@ -96,8 +110,7 @@ impl Redis {
         reads: &Pipeline,
     ) -> Result<T, StoreError> {
         match self.ask_once(partition, reads).await {
-            Err(error) if !error.is_timeout() && (error.is_io_error() || is_refusal(&error)) => {
-                self.look_again().await;
+            Err(error) if self.is_worth_another(&error).await => {
                 self.ask_once(partition, reads).await
             }
             answer => answer,
@@ -126,10 +139,17 @@ impl Redis {
         }
     }
 
-    /// Starts to look up which server has the state now, without waiting for it.
-    async fn look_again(&self) {
-        // If the lookup fails, the next attempt reports it.
-        let _ = timeout(PATIENCE, self.servers.refresh()).await;
+    /// Looks up which server has the state after an error that may come from the wrong one. Returns
+    /// whether the next attempt may succeed at once.
+    async fn is_worth_another(&self, error: &RedisError) -> bool {
+        if !error.is_io_error() && !is_refusal(error) {
+            return false;
+        }
+        // The lookup goes on if nobody waits for it.
+        let patience = if error.is_timeout() { Duration::ZERO } else { PATIENCE };
+        let _ = timeout(patience, self.servers.look_again()).await;
+        // A server that gave no answer for so long gives none at once.
+        !error.is_timeout()
     }
 
     fn add_read(&self, pipeline: &mut Pipeline, partition: Partition, read: &Read) {
@@ -170,7 +190,7 @@ impl Store for Redis {
     }
 
     fn now(&self) -> Millis {
-        self.wakes.now()
+        self.clock.now()
     }
 
     async fn load(&self, partition: Partition, reads: &[Read]) -> Result<Vec<Found>, StoreError> {
@@ -188,20 +208,13 @@ impl Store for Redis {
         let call = Call::new(self, batch);
         let command = call.command();
         let reply = match self.commit_once(batch, &command).await {
-            // Certainly not applied: the last attempt to connect failed, or another server
-            // has the state by now.
-            Err(error) if is_refusal(&error) => {
-                self.look_again().await;
-                self.commit_once(batch, &command).await
-            }
-            reply => reply,
-        };
-        let reply = match reply {
             Err(error) => {
-                if error.is_io_error() {
-                    self.look_again().await;
+                let again = self.is_worth_another(&error).await;
+                // Certainly not applied: no connection was open, or another server has the state.
+                if !again || !is_refusal(&error) {
+                    return Err(commit_error(error));
                 }
-                return Err(commit_error(error));
+                self.commit_once(batch, &command).await.map_err(commit_error)?
             }
             Ok(reply) => reply,
         };
@@ -258,7 +271,7 @@ impl Store for Redis {
 
     async fn watch(&self, partition: Partition, topic: &str) -> Result<Subscription, StoreError> {
         let channel = format!("{}:{}", self.prefix, channel(partition, topic));
-        self.wakes.watch(channel, partition, topic).await
+        Ok(self.wakes.watch(channel, partition, topic).await)
     }
 }
 

@@ -1,7 +1,12 @@
 //! Starts a stack's processes as an operator does.
 
 use super::{Kind, Server, Stack};
-use crate::{fleet::Fleet, process::Process, tools};
+use crate::{
+    fleet::Fleet,
+    process::Process,
+    proxy::{Proxy, Target},
+    tools,
+};
 use serde_json::Value;
 use std::fs;
 use tokio::process::Command;
@@ -12,7 +17,7 @@ impl Stack {
         let Server { name, control, gateway, .. } = &self.servers[index];
         let mut command = match (control, gateway) {
             (Some(control), Some(gateway)) => self.up(control, gateway),
-            (Some(control), None) => self.control_process(control),
+            (Some(_), None) => self.control_process(&self.servers[index]),
             (None, gateway) => self.gateway_process(gateway.as_deref().unwrap_or_default()),
         };
         if let Some((_, wrong)) = self.clocks.iter().find(|(part, _)| part.name() == *name) {
@@ -39,6 +44,12 @@ impl Stack {
         server.control = control.map(address);
         server.gateway = gateway.map(address);
         server.process = Some(process);
+        if self.has_proxies
+            && server.to_control.is_none()
+            && let Some(address) = &server.control
+        {
+            server.to_control = Some(Proxy::start(Target::Address(address.clone())).await);
+        }
     }
 
     fn up(&self, control: &str, gateway: &str) -> Command {
@@ -51,12 +62,13 @@ impl Stack {
         up
     }
 
-    fn control_process(&self, listen: &str) -> Command {
+    fn control_process(&self, server: &Server) -> Command {
         let mut control = self.program("arizuko-control");
-        let redis = match (&self.redis, &self.fleet) {
-            (Some(_), _) if self.proxy.is_some() => self.proxy().url().to_owned(),
-            (Some(redis), _) => redis.url(),
-            (None, fleet) => fleet.as_ref().map(Fleet::url).unwrap_or_default().to_owned(),
+        let listen = server.control.as_deref().unwrap_or_default();
+        let redis = match (&server.to_redis, &self.redis, &self.fleet) {
+            (Some(proxy), ..) => format!("redis://{}/", proxy.address()),
+            (None, Some(redis), _) => redis.url(),
+            (.., fleet) => fleet.as_ref().map(Fleet::url).unwrap_or_default().to_owned(),
         };
         control.args(["--listen", listen, "--public-url", &self.public_url, "--redis", &redis]);
         control.env("ARIZUKO_OPERATOR_KEY", &self.keys.operator);
@@ -67,7 +79,7 @@ impl Stack {
     fn gateway_process(&self, listen: &str) -> Command {
         let mut gateway = self.program("arizuko-gateway");
         gateway.args(["--listen", listen]);
-        for control in self.servers.iter().filter_map(|server| server.control.as_ref()) {
+        for control in self.servers.iter().filter_map(Server::control_address) {
             let scheme = self.control_scheme();
             gateway.arg("--control").arg(format!("{scheme}://{control}"));
         }

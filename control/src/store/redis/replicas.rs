@@ -4,9 +4,12 @@
 //! WAIT covers what its own connection wrote. Replication is in order, so one small write and one
 //! WAIT on a separate connection cover all earlier commits of all connections.
 
-use super::servers::{Server, Servers, dial};
+use super::{
+    connection::Connection,
+    servers::{Server, Servers},
+};
 use crate::store::{Partition, StoreError};
-use redis::{RedisError, RedisResult, aio::MultiplexedConnection, cmd};
+use redis::{RedisError, RedisResult, cmd};
 use std::{collections::HashMap, sync::Arc, time::Duration};
 use tokio::sync::{Mutex, mpsc, oneshot};
 
@@ -40,7 +43,12 @@ impl Replicas {
         {
             let mut rounds = self.rounds.lock().await;
             let address = server.address();
-            let queue = rounds.entry(address).or_insert_with(|| self.start(server));
+            if !rounds.contains_key(&address) {
+                // The tasks of servers that are gone end with their queues.
+                let servers = self.servers.all();
+                rounds.retain(|known, _| servers.iter().any(|server| server.address() == *known));
+            }
+            let queue = rounds.entry(address).or_insert_with(|| self.start(&server));
             // The task ends when no caller can ask for a round any more.
             let _ = queue.send((partition, answer));
         }
@@ -48,21 +56,18 @@ impl Replicas {
         covered.unwrap_or_else(|_| Err("nobody asked them".to_owned())).map_err(unknown)
     }
 
-    fn start(self: &Arc<Self>, server: Arc<Server>) -> mpsc::UnboundedSender<Asked> {
+    fn start(self: &Arc<Self>, server: &Server) -> mpsc::UnboundedSender<Asked> {
         let (queue, mut asked) = mpsc::unbounded_channel::<Asked>();
         let replicas = self.clone();
+        let mut connection = Connection::new(server.info.clone(), None);
         tokio::spawn(async move {
-            let mut connection = None;
             while let Some((partition, answer)) = asked.recv().await {
                 let mut answers = vec![answer];
                 // One round covers everything that is committed by now.
                 while let Ok((_, answer)) = asked.try_recv() {
                     answers.push(answer);
                 }
-                let round = replicas.round(&server, &mut connection, partition).await;
-                if round.is_err() {
-                    connection = None;
-                }
+                let round = replicas.round(&mut connection, partition).await;
                 let round = round.map_err(|error| error.to_string());
                 for answer in answers {
                     // The caller may have given up.
@@ -73,16 +78,7 @@ impl Replicas {
         queue
     }
 
-    async fn round(
-        &self,
-        server: &Server,
-        connection: &mut Option<MultiplexedConnection>,
-        partition: Partition,
-    ) -> RedisResult<()> {
-        let connection = match connection {
-            Some(connection) => connection,
-            none => none.insert(dial(&server.info).await?),
-        };
+    async fn round(&self, connection: &mut Connection, partition: Partition) -> RedisResult<()> {
         let patience = PATIENCE.as_millis() as u64;
         let mut round = redis::pipe();
         let mark = format!("{}:{{{partition}}}:wait", self.prefix);

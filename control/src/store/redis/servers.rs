@@ -4,11 +4,13 @@
 mod source;
 
 use self::source::Source;
+use super::connection::{self, Connection, RESPONSE_TIMEOUT};
 use crate::store::Partition;
 use anyhow::Context;
+use futures_util::stream::{FuturesUnordered, StreamExt as _};
 use redis::{
-    Client, ConnectionInfo, ErrorKind, RedisError, RedisResult, ServerErrorKind,
-    aio::{ConnectionManager, ConnectionManagerConfig, MultiplexedConnection},
+    AsyncConnectionConfig, ConnectionInfo, ErrorKind, RedisError, RedisResult, ServerErrorKind,
+    aio::MultiplexedConnection,
 };
 use std::{
     sync::{
@@ -18,14 +20,15 @@ use std::{
     time::Duration,
 };
 use tokio::{
-    sync::{Mutex, watch},
-    time::{Instant, timeout},
+    sync::{Notify, watch},
+    time::{interval, sleep, timeout},
 };
 
-/// How long Redis may take to answer. Past that the outcome of a commit is unknown.
-const RESPONSE_TIMEOUT: Duration = Duration::from_secs(2);
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
-/// How long the map of servers is not looked up again, however many callers ask.
+/// How long one address may take to say where the state is: several round trips, of up to 1.5 s.
+const LOOKUP_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long an address is asked alone. Then the next one is asked as well.
+const LOOKUP_STAGGER: Duration = Duration::from_millis(500);
+/// How long no second look-up follows, however many callers ask.
 const FRESH: Duration = Duration::from_millis(100);
 const SLOTS: u16 = 16_384;
 
@@ -33,10 +36,12 @@ const SLOTS: u16 = 16_384;
 pub(super) struct Servers {
     source: Source,
     map: RwLock<Arc<Map>>,
-    /// When the map was last looked up.
-    asked: Mutex<Option<Instant>>,
     /// The index of the address to ask first.
     turn: AtomicUsize,
+    /// Asks for a look-up.
+    asked: Notify,
+    /// Counts look-ups.
+    lookups: watch::Sender<u64>,
     /// Counts how often the map has changed.
     changes: watch::Sender<u64>,
 }
@@ -44,20 +49,12 @@ pub(super) struct Servers {
 /// One server.
 pub(super) struct Server {
     pub(super) info: ConnectionInfo,
-    pub(super) connection: ConnectionManager,
+    pub(super) connection: Connection,
 }
 
 impl Server {
-    fn new(info: ConnectionInfo) -> RedisResult<Self> {
-        let config = ConnectionManagerConfig::new()
-            .set_response_timeout(Some(RESPONSE_TIMEOUT))
-            .set_connection_timeout(Some(CONNECT_TIMEOUT))
-            .set_number_of_retries(1)
-            .set_min_delay(Duration::from_millis(50))
-            .set_max_delay(Duration::from_millis(500));
-        let client = Client::open(info.clone())?;
-        let connection = ConnectionManager::new_lazy_with_config(client, config)?;
-        Ok(Self { info, connection })
+    fn new(info: ConnectionInfo) -> Self {
+        Self { connection: Connection::new(info.clone(), None), info }
     }
 
     /// Its address.
@@ -90,19 +87,19 @@ impl Map {
 }
 
 impl Servers {
-    /// Reads the URL and finds the servers.
-    pub(super) async fn find(url: &str) -> anyhow::Result<Self> {
-        let servers = Self {
+    /// Reads the URL, finds the servers, and looks them up again whenever that is asked for.
+    pub(super) async fn find(url: &str) -> anyhow::Result<Arc<Self>> {
+        let servers = Arc::new(Self {
             source: Source::parse(url).context("the URL of Redis is malformed")?,
             map: RwLock::default(),
-            asked: Mutex::default(),
             turn: AtomicUsize::new(0),
+            asked: Notify::new(),
+            lookups: watch::Sender::new(0),
             changes: watch::Sender::new(0),
-        };
-        servers
-            .refresh()
-            .await
-            .with_context(|| format!("cannot reach Redis at {}", servers.source))?;
+        });
+        let found = servers.refresh().await;
+        found.with_context(|| format!("cannot reach Redis at {}", servers.source))?;
+        tokio::spawn(servers.clone().stay_current());
         Ok(servers)
     }
 
@@ -142,24 +139,31 @@ impl Servers {
         map.unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Looks up which server has which slots, unless that has just been done.
-    pub(super) async fn refresh(&self) -> RedisResult<()> {
-        let mut asked = self.asked.lock().await;
-        if asked.is_some_and(|at| at.elapsed() < FRESH) {
-            return Ok(());
+    /// Asks which server has which slots now, and returns once that is known.
+    pub(super) async fn look_again(&self) {
+        let mut lookups = self.lookups.subscribe();
+        self.asked.notify_one();
+        // This can't fail: `self` holds the sender.
+        let _ = lookups.changed().await;
+    }
+
+    async fn stay_current(self: Arc<Self>) {
+        loop {
+            self.asked.notified().await;
+            // If this fails, the next command fails as well and asks for another look-up.
+            let _ = self.refresh().await;
+            self.lookups.send_modify(|count| *count += 1);
+            sleep(FRESH).await;
         }
-        let found = self.ask().await;
-        *asked = Some(Instant::now());
+    }
+
+    async fn refresh(&self) -> RedisResult<()> {
+        let found = self.ask().await?;
         let before = self.map();
         let mut after = Map::default();
-        for (last, info) in found? {
-            let server = match info {
-                Some(info) => Some(match before.known(&info) {
-                    Some(server) => server,
-                    None => Arc::new(Server::new(info)?),
-                }),
-                None => None,
-            };
+        for (last, info) in found {
+            let server =
+                info.map(|info| before.known(&info).unwrap_or_else(|| Arc::new(Server::new(info))));
             after.0.push((last, server));
         }
         let changed = before.addresses() != after.addresses();
@@ -184,26 +188,31 @@ impl Servers {
             }
         };
         let first = self.turn.fetch_add(1, Relaxed) % who.len();
+        let mut left = who[first..].iter().chain(&who[..first]);
+        let (mut asked, mut next) = (FuturesUnordered::new(), interval(LOOKUP_STAGGER));
         let mut last_error = RedisError::from((ErrorKind::Io, "nobody knows where the state is"));
-        for info in who[first..].iter().chain(&who[..first]) {
-            let asked = timeout(RESPONSE_TIMEOUT, self.source.ask(info)).await;
-            match asked {
-                Ok(Ok(found)) => return Ok(found),
-                Ok(Err(error)) => last_error = error,
-                Err(_) => last_error = (ErrorKind::Io, "no answer in time").into(),
+        loop {
+            tokio::select! {
+                Some(answer) = asked.next() => match answer {
+                    Ok(Ok(found)) => return Ok(found),
+                    Ok(Err(error)) => last_error = error,
+                    Err(_) => last_error = (ErrorKind::Io, "no answer in time").into(),
+                },
+                _ = next.tick() => {}
+            }
+            match left.next() {
+                Some(info) => asked.push(timeout(LOOKUP_TIMEOUT, self.source.ask(info))),
+                None if asked.is_empty() => return Err(last_error),
+                None => {}
             }
         }
-        // Ask another address next time.
-        Err(last_error)
     }
 }
 
 /// Opens a separate connection.
 pub(super) async fn dial(info: &ConnectionInfo) -> RedisResult<MultiplexedConnection> {
-    let config = redis::AsyncConnectionConfig::new()
-        .set_connection_timeout(Some(CONNECT_TIMEOUT))
-        .set_response_timeout(Some(CONNECT_TIMEOUT));
-    Client::open(info.clone())?.get_multiplexed_async_connection_with_config(&config).await
+    let config = AsyncConnectionConfig::new().set_response_timeout(Some(RESPONSE_TIMEOUT));
+    connection::dial(info, config).await
 }
 
 /// The slot of a key's hash tag: CRC-16 (XMODEM), as the Cluster specification has it.

@@ -1,0 +1,280 @@
+//! A connection to one server. A task opens it, watches it, and replaces it when it breaks or goes
+//! silent.
+//!
+//! Silence alone proves nothing: the server may be busy, or far away. So when an answer is late, a
+//! second connection is opened beside the first, and the one that answers first is kept.
+
+use futures_util::stream::{FuturesUnordered, StreamExt as _};
+use redis::{
+    AsyncConnectionConfig, Client, Cmd, ConnectionInfo, Pipeline, PushInfo, RedisError,
+    RedisFuture, RedisResult, Value,
+    aio::{ConnectionLike, MultiplexedConnection},
+    cmd,
+};
+use std::{io, pin::pin, sync::Arc, time::Duration};
+use tokio::{
+    sync::{mpsc::UnboundedSender, watch},
+    time::{Instant, interval, sleep, timeout, timeout_at},
+};
+use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
+
+/// How long Redis may take to answer. Past that the outcome of a commit is unknown.
+pub(super) const RESPONSE_TIMEOUT: Duration = Duration::from_secs(2);
+/// How often a connection is asked for a sign of life.
+const BEAT: Duration = Duration::from_millis(500);
+/// How long the sign of life may take before a second connection is opened. With `BEAT`, it keeps
+/// the replacement of a silent connection under 2 s.
+const LATE: Duration = Duration::from_millis(750);
+/// How long the first connection still has to answer when the second one is open.
+const LAST_CALL: Duration = Duration::from_millis(50);
+/// How long a connection is kept that gives no answer while no second one can be opened.
+const SILENCE: Duration = Duration::from_secs(5);
+/// How long one attempt to connect may take: several round trips, of up to 1.5 s each.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(6);
+/// How long an attempt to connect goes on alone. Packets that were dropped are sent again later and
+/// later, so a new attempt is the first to get through when a network is back.
+const CONNECT_STAGGER: Duration = Duration::from_secs(1);
+/// How long to wait after a failed attempt.
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// A connection that replaces itself. Clones share it.
+#[derive(Clone)]
+pub(super) struct Connection(Arc<Kept>);
+
+struct Kept {
+    state: watch::Receiver<State>,
+    _keeper: AbortOnDropHandle<()>,
+}
+
+#[derive(Clone)]
+enum State {
+    /// No attempt to connect has failed yet.
+    Connecting,
+    Open(Open),
+    /// The last attempt to connect failed.
+    Down(RedisError),
+}
+
+/// An open connection.
+#[derive(Clone)]
+pub(super) struct Open {
+    connection: MultiplexedConnection,
+    /// Cancelled once the connection is broken or silent. To cancel it replaces the connection.
+    pub(super) lost: CancellationToken,
+}
+
+impl Connection {
+    /// Begins to connect. What the server sends unasked goes to `pushes`.
+    pub(super) fn new(info: ConnectionInfo, pushes: Option<UnboundedSender<PushInfo>>) -> Self {
+        let mut config = AsyncConnectionConfig::new().set_response_timeout(None);
+        if let Some(pushes) = pushes {
+            config = config.set_push_sender(pushes);
+        }
+        let (sender, state) = watch::channel(State::Connecting);
+        let keeper = Keeper { info, config, state: sender };
+        let keeper = AbortOnDropHandle::new(tokio::spawn(keeper.keep()));
+        Self(Arc::new(Kept { state, _keeper: keeper }))
+    }
+
+    /// The open connection. Waits for it while it is being opened.
+    ///
+    /// # Errors
+    /// The server cannot be reached, so that nothing was sent.
+    pub(super) async fn open(&self) -> RedisResult<Open> {
+        let mut state = self.0.state.clone();
+        let settled = state.wait_for(|state| match state {
+            State::Connecting => false,
+            State::Open(open) => !open.lost.is_cancelled(),
+            State::Down(_) => true,
+        });
+        match settled.await.as_deref() {
+            Ok(State::Open(open)) => Ok(open.clone()),
+            Ok(State::Down(error)) => Err(not_sent(error)),
+            Ok(State::Connecting) | Err(_) => Err(not_sent("the process ends")),
+        }
+    }
+
+    /// The connection, if it is open now.
+    pub(super) fn open_now(&self) -> Option<Open> {
+        match &*self.0.state.borrow() {
+            State::Open(open) if !open.lost.is_cancelled() => Some(open.clone()),
+            _ => None,
+        }
+    }
+
+    async fn open_by(&self, deadline: Instant) -> RedisResult<Open> {
+        let opened = timeout_at(deadline, self.open()).await;
+        opened.unwrap_or_else(|_| Err(not_sent("no connection in time")))
+    }
+}
+
+impl ConnectionLike for Connection {
+    fn req_packed_command<'a>(&'a mut self, cmd: &'a Cmd) -> RedisFuture<'a, Value> {
+        Box::pin(async move {
+            let deadline = Instant::now() + RESPONSE_TIMEOUT;
+            let Open { mut connection, lost } = self.open_by(deadline).await?;
+            answer(connection.req_packed_command(cmd), &lost, deadline).await
+        })
+    }
+
+    fn req_packed_commands<'a>(
+        &'a mut self,
+        pipeline: &'a Pipeline,
+        offset: usize,
+        count: usize,
+    ) -> RedisFuture<'a, Vec<Value>> {
+        Box::pin(async move {
+            let deadline = Instant::now() + RESPONSE_TIMEOUT;
+            let Open { mut connection, lost } = self.open_by(deadline).await?;
+            let asked = connection.req_packed_commands(pipeline, offset, count);
+            answer(asked, &lost, deadline).await
+        })
+    }
+
+    fn get_db(&self) -> i64 {
+        self.open_now().map_or(0, |open| open.connection.get_db())
+    }
+}
+
+impl Open {
+    /// Sends all commands at once and waits for their answers, errors included.
+    pub(super) async fn ask_all(&self, commands: &Pipeline) -> RedisResult<Vec<Value>> {
+        let Self { mut connection, lost } = self.clone();
+        let asked = connection.req_packed_commands(commands, 0, commands.len());
+        answer(asked, &lost, Instant::now() + RESPONSE_TIMEOUT).await
+    }
+}
+
+/// Waits for an answer until the connection is lost.
+async fn answer<T>(
+    asked: impl Future<Output = RedisResult<T>>,
+    lost: &CancellationToken,
+    deadline: Instant,
+) -> RedisResult<T> {
+    let answer = tokio::select! {
+        biased;
+        answer = timeout_at(deadline, asked) => {
+            answer.unwrap_or_else(|_| Err(io::Error::from(io::ErrorKind::TimedOut).into()))
+        }
+        () = lost.cancelled() => {
+            let silent = "the connection is lost";
+            Err(io::Error::new(io::ErrorKind::ConnectionReset, silent).into())
+        }
+    };
+    if answer.as_ref().is_err_and(RedisError::is_unrecoverable_error) {
+        lost.cancel();
+    }
+    answer
+}
+
+/// An error that says that nothing was sent, as a refused connection does.
+fn not_sent(why: impl ToString) -> RedisError {
+    io::Error::new(io::ErrorKind::ConnectionRefused, why.to_string()).into()
+}
+
+/// Opens a connection. Without an answer, makes more attempts beside the first.
+pub(super) async fn dial(
+    info: &ConnectionInfo,
+    config: AsyncConnectionConfig,
+) -> RedisResult<MultiplexedConnection> {
+    let client = Client::open(info.clone())?;
+    let config = config.set_connection_timeout(Some(CONNECT_TIMEOUT));
+    let (mut attempts, mut next) = (FuturesUnordered::new(), interval(CONNECT_STAGGER));
+    loop {
+        tokio::select! {
+            _ = next.tick() => {
+                attempts.push(client.get_multiplexed_async_connection_with_config(&config));
+            }
+            Some(outcome) = attempts.next() => return outcome,
+        }
+    }
+}
+
+/// The task behind a [`Connection`].
+struct Keeper {
+    info: ConnectionInfo,
+    config: AsyncConnectionConfig,
+    state: watch::Sender<State>,
+}
+
+impl Keeper {
+    async fn keep(self) {
+        let address = self.info.addr().to_string();
+        let mut next = None;
+        loop {
+            let connection = match next.take() {
+                Some(connection) => connection,
+                None => self.connect(&address).await,
+            };
+            let open = Open { connection, lost: CancellationToken::new() };
+            self.state.send_replace(State::Open(open.clone()));
+            next = self.watch(&open).await;
+            open.lost.cancel();
+            tracing::warn!(address, "a connection to Redis is lost, connecting again");
+            if next.is_none() {
+                self.state.send_replace(State::Connecting);
+            }
+        }
+    }
+
+    /// Connects, however long it takes.
+    async fn connect(&self, address: &str) -> MultiplexedConnection {
+        let mut is_told = false;
+        loop {
+            match dial(&self.info, self.config.clone()).await {
+                Ok(connection) => return connection,
+                Err(error) => {
+                    if !is_told {
+                        tracing::warn!(address, %error, "cannot connect to Redis, retrying");
+                        is_told = true;
+                    }
+                    self.state.send_replace(State::Down(error));
+                    sleep(PAUSE).await;
+                }
+            }
+        }
+    }
+
+    /// Watches a connection until it is lost. Returns its successor if there is one already.
+    async fn watch(&self, open: &Open) -> Option<MultiplexedConnection> {
+        loop {
+            tokio::select! {
+                () = sleep(BEAT) => {}
+                () = open.lost.cancelled() => return None,
+            }
+            let mut beat = pin!(is_alive(open.connection.clone()));
+            let alive = tokio::select! {
+                alive = &mut beat => alive,
+                () = open.lost.cancelled() => false,
+                () = sleep(LATE) => tokio::select! {
+                    alive = &mut beat => alive,
+                    () = open.lost.cancelled() => false,
+                    () = sleep(SILENCE) => false,
+                    second = self.connect_beside() => match timeout(LAST_CALL, beat).await {
+                        Ok(true) => true,
+                        _ => return Some(second),
+                    },
+                },
+            };
+            if !alive {
+                return None;
+            }
+        }
+    }
+
+    /// Opens a second connection, however long it takes. It answers: otherwise it would not open.
+    async fn connect_beside(&self) -> MultiplexedConnection {
+        loop {
+            match dial(&self.info, self.config.clone()).await {
+                Ok(connection) => return connection,
+                Err(_) => sleep(PAUSE).await,
+            }
+        }
+    }
+}
+
+/// Whether a connection answers. An error of the server's is an answer, too.
+async fn is_alive(mut connection: MultiplexedConnection) -> bool {
+    let answer = cmd("PING").exec_async(&mut connection).await;
+    !answer.is_err_and(|error| error.is_unrecoverable_error())
+}
