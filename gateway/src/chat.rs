@@ -70,7 +70,7 @@ pub(crate) async fn post(
         Accept::Json if !wait.is_zero() => Some(gateway.streams.open(visitor.0)?),
         Accept::Json | Accept::Html => None,
     };
-    gateway.control.resolve(link.access()).await?;
+    link.check_before_body(&gateway, &headers).await?;
     let limit = gateway.options.limits.chat_body_bytes;
     let (body, share) = gateway.bodies.read(visitor.0, body, limit).await?;
     let message = NewMessage::parse(&headers, &body)?;

@@ -56,7 +56,7 @@ pub(crate) async fn post(
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Problem> {
-    gateway.control.resolve(link.access()).await?;
+    link.check_before_body(&gateway, &headers).await?;
     let limit = gateway.options.limits.hook_body_bytes;
     let (content, _share) = gateway.bodies.read(visitor.0, body, limit).await?;
     let request = pb::PostMessageRequest {

@@ -1,18 +1,21 @@
 //! What a request's URL names: the link, a turn, a conversation, and query parameters.
 
-use crate::problem::Problem;
+use crate::{gateway::Gateway, problem::Problem};
 use arizuko_proto::{
     public_id,
     v1::{Access, TokenKind},
 };
 use axum::extract::{FromRequestParts, MatchedPath, Query, RawPathParams};
-use http::request::Parts;
+use http::{HeaderMap, header::CONTENT_LENGTH, request::Parts};
 use serde::{Deserialize, de::DeserializeOwned};
 use std::ops::RangeInclusive;
 use tracing::Span;
 
 /// How long a secret may be that is sent to control, in bytes. Real ones have 46.
 const SECRET_LENGTHS: RangeInclusive<usize> = 32..=64;
+/// The largest announced body that may be read before its token is checked: an unfinished one holds
+/// little more than its connection.
+const SMALL_BODY_BYTES: usize = 16 << 10;
 /// The length of an id: 128 bits in base64url.
 const ID_LENGTH: usize = 22;
 
@@ -28,6 +31,21 @@ impl Link {
     /// Returns the credential that every call to control carries.
     pub(crate) fn access(&self) -> Access {
         Access { token: self.secret.clone(), kind: self.kind.into() }
+    }
+
+    /// Checks the token before a body is read. For a small body that is left to the call that posts
+    /// it: a call less for nearly every message.
+    pub(crate) async fn check_before_body(
+        &self,
+        gateway: &Gateway,
+        headers: &HeaderMap,
+    ) -> Result<(), Problem> {
+        let length = headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok());
+        let length = length.and_then(|length| length.parse().ok());
+        if length.is_none_or(|length: usize| length > SMALL_BODY_BYTES) {
+            gateway.control.resolve(self.access()).await?;
+        }
+        Ok(())
     }
 
     /// Returns the path of a chat link. A secret that control knows has no characters to escape.

@@ -1,0 +1,72 @@
+//! Fuzz targets: what strangers and agents send. `cargo test` runs each over its corpus, in
+//! `__fuzz__`, and over a second of random inputs; `tests/fuzz` searches for longer.
+
+use crate::{
+    frame::Frame,
+    grpc::agent_frame,
+    ids::{ConversationId, SessionId, TurnId},
+    jid::{self, FolderName},
+    time::Time,
+    turn::reply::Attempt,
+};
+use arizuko_proto::v1::{AttachRequest, attach_request::Message};
+use bolero::check;
+use prost::Message as _;
+
+#[test]
+fn names() {
+    check!().for_each(|input: &[u8]| {
+        let Ok(text) = std::str::from_utf8(input) else {
+            return;
+        };
+        if let Ok(folder) = FolderName::parse(text) {
+            assert_eq!(folder.as_str(), text);
+            assert!(folder.is_within(&folder) && text.starts_with(folder.root()));
+            assert_eq!(jid::root(&jid::web(&folder, None)), Ok(folder.root()));
+        }
+        if let Ok(root) = jid::root(text) {
+            assert_eq!(FolderName::parse(root).map(String::from).as_deref(), Ok(root));
+        }
+        if let Ok(id) = TurnId::parse(text) {
+            assert_eq!(id.as_str(), text);
+        }
+        if let Ok(id) = ConversationId::parse(text) {
+            assert_eq!(id.as_str(), text);
+        }
+    });
+}
+
+#[test]
+fn agent_messages() {
+    check!().for_each(|input: &[u8]| {
+        let Ok(AttachRequest { message: Some(message) }) = AttachRequest::decode(input) else {
+            return;
+        };
+        let Message::Append(append) = message else {
+            return;
+        };
+        let (turn, session) = (TurnId::new([1; 16]), SessionId::new([2; 16]));
+        let attempt = Attempt { turn, session, number: 1 };
+        for frame in append.frames {
+            let size = frame.encoded_len();
+            if let Ok(body) = agent_frame(frame, &attempt) {
+                assert!(body.len() <= size);
+                let (tag, turn, at) = (1, attempt.turn.clone(), Time::default());
+                let frame = Frame { tag, turn, n: 1, at, body };
+                let entry = frame.to_entry().expect("a frame can be written");
+                assert_eq!(Frame::parse(&entry).ok(), Some(frame));
+            }
+        }
+    });
+}
+
+#[test]
+fn log_entries() {
+    check!().for_each(|input: &[u8]| {
+        let Ok(frame) = Frame::parse(input) else {
+            return;
+        };
+        let entry = frame.to_entry().expect("a frame that was read can be written");
+        assert_eq!(Frame::parse(&entry).ok(), Some(frame));
+    });
+}
