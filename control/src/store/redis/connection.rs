@@ -76,12 +76,16 @@ impl Connection {
         Self(Arc::new(Kept { state, _keeper: keeper }))
     }
 
-    /// The open connection. Waits for it while it is being opened.
+    /// The open connection. Waits for it while it is being opened, and after a failed attempt for the
+    /// next one, which follows at once: the server may be back.
     ///
     /// # Errors
     /// The server cannot be reached, so that nothing was sent.
     pub(super) async fn open(&self) -> RedisResult<Open> {
         let mut state = self.0.state.clone();
+        if matches!(&*state.borrow_and_update(), State::Down(_)) {
+            let _ = timeout(2 * PAUSE, state.changed()).await;
+        }
         let settled = state.wait_for(|state| match state {
             State::Connecting => false,
             State::Open(open) => !open.lost.is_cancelled(),
