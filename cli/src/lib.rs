@@ -14,6 +14,8 @@ mod demo;
 mod directories;
 mod doctor;
 mod folder;
+#[cfg(test)]
+mod fuzz;
 mod http;
 mod inbox;
 mod key;

@@ -15,6 +15,8 @@ use tower::Layer as _;
 mod access;
 mod admin;
 mod agent;
+#[cfg(test)]
+pub(crate) use agent::worker::body as agent_frame;
 mod gate;
 mod gateway;
 mod key;

@@ -12,6 +12,8 @@ mod conversation;
 mod due;
 mod fence;
 mod frame;
+#[cfg(test)]
+mod fuzz;
 mod grpc;
 mod ids;
 mod jid;

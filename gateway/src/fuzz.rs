@@ -32,7 +32,8 @@ fn accept() {
     check!().for_each(|input: &[u8]| {
         if let Some(headers) = headers(ACCEPT, input) {
             let form = Accept::of(&headers);
-            let names = |word: &[u8]| input.to_ascii_lowercase().windows(word.len()).any(|w| w == word);
+            let names =
+                |word: &[u8]| input.to_ascii_lowercase().windows(word.len()).any(|w| w == word);
             assert!(form != Accept::Html || names(b"text/html"));
             assert!(form != Accept::EventStream || names(b"text/event-stream"));
         }
@@ -132,7 +133,8 @@ fn within_budget<T>(work: impl FnOnce() -> T) -> T {
 /// Applies a patch as the page does.
 fn patched(shown: &[String], patch: Patch) -> Vec<String> {
     let Patch { block, keep, tail, html } = patch;
-    let old: Vec<u16> = shown.get(block).map(|old| old.encode_utf16().collect()).unwrap_or_default();
+    let old: Vec<u16> =
+        shown.get(block).map(|old| old.encode_utf16().collect()).unwrap_or_default();
     let mut blocks = shown[..block].to_vec();
     for (index, part) in html.iter().enumerate() {
         blocks.push(match index {
@@ -150,8 +152,31 @@ fn patched(shown: &[String], patch: Patch) -> Vec<String> {
 /// Checks that the HTML has only elements and attributes that fetch and run nothing.
 fn assert_harmless(html: &str) {
     const ELEMENTS: [&str; 25] = [
-        "a", "blockquote", "br", "code", "del", "em", "h1", "h2", "h3", "h4", "h5", "h6", "hr", "li",
-        "ol", "p", "pre", "strong", "table", "tbody", "td", "th", "thead", "tr", "ul",
+        "a",
+        "blockquote",
+        "br",
+        "code",
+        "del",
+        "em",
+        "h1",
+        "h2",
+        "h3",
+        "h4",
+        "h5",
+        "h6",
+        "hr",
+        "li",
+        "ol",
+        "p",
+        "pre",
+        "strong",
+        "table",
+        "tbody",
+        "td",
+        "th",
+        "thead",
+        "tr",
+        "ul",
     ];
     for tag in html.split('<').skip(1) {
         let (tag, _) = tag.split_once('>').expect("a tag ends");

@@ -36,7 +36,7 @@ pub(crate) fn print(cursor: Option<Cursor>) -> String {
 
 /// Reads a cursor. Any other text becomes a cursor that is in no log, so that control replays from
 /// the start.
-fn parse(text: &str) -> Cursor {
+pub(crate) fn parse(text: &str) -> Cursor {
     let in_no_log = Cursor { seq: u64::MAX, tag: 0 };
     let parsed = text.split_once('-').and_then(|(seq, tag)| {
         Some(Cursor { seq: seq.parse().ok()?, tag: u32::from_str_radix(tag, 16).ok()? })

@@ -9,6 +9,8 @@ mod config;
 mod control;
 mod document;
 mod events;
+#[cfg(test)]
+mod fuzz;
 mod gateway;
 mod history;
 mod hook;

@@ -32,7 +32,7 @@ mod inbox;
 mod milestone;
 mod responses;
 mod stream;
-mod worker;
+pub(super) mod worker;
 mod workers;
 
 /// Responses that wait for one agent.

@@ -161,7 +161,7 @@ fn gather(append: &mut v1::Append, messages: &mut mpsc::Receiver<Message>) -> Op
 }
 
 /// Reads an agent's frame, and makes its message's id unique in the conversation.
-fn body(frame: v1::AgentFrame, attempt: &Attempt) -> Result<Body, Refusal> {
+pub(crate) fn body(frame: v1::AgentFrame, attempt: &Attempt) -> Result<Body, Refusal> {
     let id = |id: String| match id.chars().count() {
         1..=64 => Ok(format!("{}.{}.{id}", attempt.turn, attempt.number)),
         _ => Err(Refusal::invalid("a message's id must have 1 to 64 characters")),
