@@ -3,10 +3,11 @@
 use prost::Message as _;
 use std::{env, error::Error, fs, path::PathBuf};
 
-const FILES: [&str; 9] = [
+const FILES: [&str; 10] = [
     "arizuko/v1/admin.proto",
     "arizuko/v1/agent.proto",
     "arizuko/v1/conversation.proto",
+    "arizuko/v1/conversations.proto",
     "arizuko/v1/error.proto",
     "arizuko/v1/gateway.proto",
     "arizuko/v1/key.proto",

@@ -7,8 +7,10 @@ use arizuko_proto::{
     tls::{self, ClientFiles},
     v1::{
         ErrorReason, admin_service_client::AdminServiceClient,
-        agent_service_client::AgentServiceClient, key_service_client::KeyServiceClient,
-        route_service_client::RouteServiceClient, token_service_client::TokenServiceClient,
+        agent_service_client::AgentServiceClient,
+        conversation_service_client::ConversationServiceClient,
+        key_service_client::KeyServiceClient, route_service_client::RouteServiceClient,
+        token_service_client::TokenServiceClient,
     },
 };
 use std::{
@@ -77,6 +79,12 @@ impl Control {
     pub(crate) async fn agents(&self) -> anyhow::Result<AgentServiceClient<Channel>> {
         let channel = self.connect().await?;
         Ok(AgentServiceClient::new(channel).max_decoding_message_size(MAX_RESPONSE_BYTES))
+    }
+
+    /// Connects to ConversationService.
+    pub(crate) async fn conversations(&self) -> anyhow::Result<ConversationServiceClient<Channel>> {
+        let channel = self.connect().await?;
+        Ok(ConversationServiceClient::new(channel).max_decoding_message_size(MAX_RESPONSE_BYTES))
     }
 
     /// Connects to KeyService.

@@ -10,6 +10,7 @@ mod completions;
 mod connect;
 mod console;
 mod control;
+mod conversation;
 mod demo;
 mod directories;
 mod doctor;
@@ -26,6 +27,7 @@ mod status;
 mod tail;
 mod time;
 mod token;
+mod turn;
 mod up;
 
 use crate::console::{ClosedPipe, Console};
@@ -66,6 +68,10 @@ enum Command {
     Agent(agent::Args),
     /// Answer as a person
     Inbox(inbox::Args),
+    /// Show what was said
+    Conversation(conversation::Args),
+    /// Show one message and what became of it
+    Turn(turn::Args),
     /// Create, list and revoke the keys of agents, operators and gateways
     Key(key::Args),
     /// Show the state of control and who is attached
@@ -85,10 +91,11 @@ enum Command {
 }
 
 /// The commands by what a person is after, as `--help` lists them.
-const GROUPS: [(&str, &[&str]); 5] = [
+const GROUPS: [(&str, &[&str]); 6] = [
     ("Try it", &["up", "chat"]),
     ("Links", &["token", "route"]),
     ("Answer", &["agent", "inbox"]),
+    ("What was said", &["conversation", "turn"]),
     ("Operate", &["key", "status", "doctor", "tail", "audit", "backup", "restore"]),
     ("Shell", &["completions", "help"]),
 ];
@@ -169,6 +176,8 @@ impl Command {
         match self {
             Self::Up(args) => up::run(args, console).await,
             Self::Token(args) => token::run(args, console).await,
+            Self::Conversation(args) => conversation::run(args, console).await,
+            Self::Turn(args) => turn::run(args, console).await,
             Self::Key(args) => key::run(args, console).await,
             Self::Route(args) => route::run(args, console).await,
             Self::Agent(args) => agent::run(args, console).await,

@@ -2,11 +2,31 @@
 
 use arizuko_proto::duration;
 use jiff::Timestamp;
+use std::time::{Duration, SystemTime};
 
 /// Returns an instant in RFC 3339, to the second, in UTC; empty when it is unset.
 pub(crate) fn brief(at: Option<prost_types::Timestamp>) -> String {
     let at = at.and_then(|at| Timestamp::new(at.seconds, at.nanos).ok());
     at.map_or_else(String::new, |at| at.strftime("%Y-%m-%dT%H:%M:%SZ").to_string())
+}
+
+/// Returns how long ago something happened, in one unit.
+pub(crate) fn age(at: Option<prost_types::Timestamp>) -> String {
+    let at = at.and_then(|at| SystemTime::try_from(at).ok());
+    // Another machine's clock may be ahead of ours.
+    let age = at.and_then(|at| SystemTime::now().duration_since(at).ok());
+    match age.unwrap_or(Duration::ZERO).as_secs() {
+        seconds @ 0..60 => format!("{seconds} s"),
+        seconds @ 60..3_600 => format!("{} min", seconds / 60),
+        seconds @ 3_600..86_400 => format!("{} h", seconds / 3_600),
+        seconds => format!("{} d", seconds / 86_400),
+    }
+}
+
+/// Returns the instant that long ago, or 1970 if that is later.
+pub(crate) fn before_now(duration: prost_types::Duration) -> prost_types::Timestamp {
+    let at = Duration::try_from(duration).ok().and_then(|long| SystemTime::now().checked_sub(long));
+    at.unwrap_or(SystemTime::UNIX_EPOCH).max(SystemTime::UNIX_EPOCH).into()
 }
 
 /// Reads a duration for the contract.
@@ -33,5 +53,15 @@ mod tests {
         let at = Some(prost_types::Timestamp { seconds: 0, nanos: 1_500_000 });
         assert_eq!(brief(at), "1970-01-01T00:00:00Z");
         assert_eq!(brief(None), "");
+    }
+
+    #[test]
+    fn ages_are_in_one_unit() {
+        let before = |seconds| Some((SystemTime::now() - Duration::from_secs(seconds)).into());
+        let ages = [5, 150, 8_000, 90_000].map(|seconds| age(before(seconds)));
+        assert_eq!(ages, ["5 s", "2 min", "2 h", "1 d"]);
+        assert_eq!(age(None), "0 s");
+        assert_eq!(age(Some(before_now(parse("26h").unwrap()))), "1 d");
+        assert_eq!(before_now(parse("100000d").unwrap()).seconds, 0);
     }
 }

@@ -38,6 +38,8 @@ pub(crate) struct Control {
     pub(crate) draining: CancellationToken,
     /// A permit for each page of a log in memory, since many readers wake at once.
     pub(crate) pages: Semaphore,
+    /// A permit for each group of turns whose texts an operator reads, since texts can be long.
+    pub(crate) texts: Semaphore,
     /// Which calls with a wrong key are logged.
     pub(crate) wrong_keys: Sampler,
     /// Which refused calls are noted in the audit log.
@@ -49,6 +51,8 @@ pub(crate) struct Control {
 
 /// Pages of logs in memory at a time.
 const PAGES: usize = 4;
+/// Groups of turns in memory at a time, whose texts operators read.
+const TEXTS: usize = 2;
 /// Tokens in memory while some of many are looked for.
 const TOKENS_READ: usize = 200;
 
@@ -89,6 +93,7 @@ impl Control {
             public_url: options.public_url.trim_end_matches('/').to_owned(),
             draining: CancellationToken::new(),
             pages: Semaphore::new(PAGES),
+            texts: Semaphore::new(TEXTS),
             wrong_keys: Sampler::default(),
             refusals: Sampler::default(),
             key_uses: KeyUses::default(),

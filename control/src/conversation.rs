@@ -15,6 +15,8 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
+pub(crate) mod index;
+
 /// The largest frame, in bytes, that its wake-up carries; readers find a larger one in the log.
 const CARRIED_BYTES: usize = 16 << 10;
 

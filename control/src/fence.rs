@@ -10,7 +10,7 @@ use crate::{
 use std::collections::HashMap;
 
 /// The schema of this program.
-pub(crate) const SCHEMA: u32 = 3;
+pub(crate) const SCHEMA: u32 = 4;
 
 /// What every commit guards.
 pub(crate) fn guard() -> Guard {

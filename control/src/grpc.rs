@@ -3,6 +3,7 @@
 use crate::control::Control;
 use arizuko_proto::v1::{
     self, admin_service_server::AdminServiceServer, agent_service_server::AgentServiceServer,
+    conversation_service_server::ConversationServiceServer,
     gateway_service_server::GatewayServiceServer, key_service_server::KeyServiceServer,
     route_service_server::RouteServiceServer, token_service_server::TokenServiceServer,
 };
@@ -17,6 +18,7 @@ mod admin;
 mod agent;
 #[cfg(test)]
 pub(crate) use agent::worker::body as agent_frame;
+mod conversation;
 mod gate;
 mod gateway;
 mod key;
@@ -68,6 +70,7 @@ pub(crate) async fn service(control: Arc<Control>) -> anyhow::Result<Observe<Gat
     let tokens = TokenServiceServer::new(service.clone());
     let keys = KeyServiceServer::new(service.clone());
     let admin = AdminServiceServer::new(service.clone());
+    let conversations = ConversationServiceServer::new(service.clone());
     let services = Routes::default()
         .add_service(health_service.max_decoding_message_size(KEYLESS_BYTES))
         .add_service(reflection().build_v1()?.max_decoding_message_size(KEYLESS_BYTES))
@@ -76,6 +79,7 @@ pub(crate) async fn service(control: Arc<Control>) -> anyhow::Result<Observe<Gat
         .add_service(tokens.max_decoding_message_size(REQUEST_BYTES))
         .add_service(keys.max_decoding_message_size(REQUEST_BYTES))
         .add_service(admin.max_decoding_message_size(REQUEST_BYTES))
+        .add_service(conversations.max_decoding_message_size(REQUEST_BYTES))
         .add_service(routes(REQUEST_BYTES))
         .add_service(agents(REQUEST_BYTES))
         .add_service(gateways(REQUEST_BYTES));

@@ -59,7 +59,8 @@ pub(crate) fn session(id: &SessionId) -> String {
     format!("session:{id}")
 }
 
-/// [`Token`](crate::token::Token), kept until 30 days after it is revoked.
+/// [`Token`](crate::token::Token), kept for 30 days after it is revoked, and at least as long as its
+/// conversations.
 pub(crate) fn token(id: &TokenId) -> String {
     format!("token:{id}")
 }
@@ -175,6 +176,44 @@ pub(crate) fn turns(conversation: &ConversationId) -> Set<TurnId> {
 /// `turn/reassign.rs` and `turn/retention.rs`.
 pub(crate) fn assigned(folder: &FolderName) -> Set<ConversationId> {
     Set::new(format!("assigned:{folder}"))
+}
+
+/// A tenant's conversations, scored by the time that they were last active. Written by
+/// `conversation/index.rs`.
+pub(crate) fn conversations(root: &str) -> Set<ConversationId> {
+    Set::new(format!("conversations:{root}"))
+}
+
+/// The partition's conversations and turns, scored by the places of their public ids, which can't
+/// be turned back into own ids. Written by `conversation/index.rs`.
+pub(crate) fn public_ids() -> Set<Named> {
+    Set::new("public")
+}
+
+/// Something that has a public id.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Named {
+    Conversation(ConversationId),
+    Turn(TurnId),
+}
+
+impl fmt::Display for Named {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Conversation(id) => write!(f, "conversation:{id}"),
+            Self::Turn(id) => write!(f, "turn:{id}"),
+        }
+    }
+}
+
+impl From<String> for Named {
+    fn from(text: String) -> Self {
+        match text.split_once(':') {
+            Some(("conversation", id)) => Self::Conversation(id.to_owned().into()),
+            Some((_, id)) => Self::Turn(id.to_owned().into()),
+            None => Self::Turn(text.into()),
+        }
+    }
 }
 
 /// The partition's sessions, scored by the end of their lease. Written by `session.rs`.
@@ -301,6 +340,11 @@ impl From<String> for InFolder {
 /// `turn/retention.rs`.
 pub(crate) fn log(conversation: &ConversationId) -> String {
     format!("log:{conversation}")
+}
+
+/// What happened to a turn, by number, if anything did. Written by `turn/journal.rs`.
+pub(crate) fn journal(turn: &TurnId) -> String {
+    format!("journal:{turn}")
 }
 
 // ── Rate buckets ────────────────────────────────────────────────────────────────────────────────

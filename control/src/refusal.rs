@@ -22,7 +22,7 @@ pub(crate) enum Refusal {
     TokenInvalid,
     #[error("this token is for the other surface")]
     WrongKind,
-    #[error("no such {0} under this token")]
+    #[error("there is no such {0}")]
     NotFound(&'static str),
     #[error("the turn's frames are no longer kept")]
     PastRetention,

@@ -22,6 +22,7 @@ use std::time::Duration;
 use tokio::{sync::mpsc, time::timeout};
 
 mod to_3;
+mod to_4;
 
 /// The oldest schema that can be upgraded.
 const OLDEST: u32 = 2;
@@ -53,7 +54,7 @@ struct Step {
     from: u32,
     /// The kinds of the records that it changes.
     kinds: &'static [&'static str],
-    /// The writes that replace a record; `None` if the record has the new form.
+    /// The writes that upgrade a record, or add it to sets; `None` if there is nothing to do.
     upgrade: Upgrade,
 }
 
@@ -62,9 +63,10 @@ struct Step {
 enum Change {
     Put { name: String, body: String },
     Delete { name: String },
+    Add { set: String, member: String, score: u64 },
 }
 
-const STEPS: [Step; 1] = [to_3::STEP];
+const STEPS: [Step; 2] = [to_3::STEP, to_4::STEP];
 
 /// Brings the store to this program's schema; returns its number of partitions, which is
 /// `partitions` if the store is new.
@@ -246,50 +248,74 @@ async fn upgrade_record(
     steps: &[&Step],
     mut scanned: Scanned,
 ) -> anyhow::Result<u32> {
-    let (partition, name) = (scanned.partition, scanned.name.as_str());
-    let kind = name.split_once(':').map_or(name, |(kind, _)| kind);
+    let name = scanned.name.clone();
+    let kind = name.split_once(':').map_or(name.as_str(), |(kind, _)| kind);
     let mut upgraded = 0;
     for step in steps.iter().filter(|step| step.kinds.contains(&kind)) {
         loop {
-            let changes = match (step.upgrade)(name, &scanned.record.body) {
+            let changes = match (step.upgrade)(&name, &scanned.record.body) {
                 Ok(Some(changes)) => changes,
                 Ok(None) => break,
                 Err(error) => {
+                    let partition = scanned.partition;
                     let (name, error) =
-                        (public_id::redact(name), public_id::redact(&error.to_string()));
+                        (public_id::redact(&name), public_id::redact(&error.to_string()));
                     tracing::error!(partition, name, error, "cannot upgrade a record, leaving it");
                     break;
                 }
             };
-            let version = Some(scanned.record.version);
-            let write = |change| match change {
-                Change::Put { name, body } => {
-                    Write::Put { record: name, body, lifetime: scanned.lifetime }
-                }
-                Change::Delete { name } => Write::Delete { name },
-            };
-            let batch = Batch {
-                partition,
-                version: u64::from_le_bytes(ledger::random()?),
-                now: store.now(),
-                guards: vec![Guard::Version { record: name.to_owned(), version }, guard()],
-                writes: changes.into_iter().map(write).collect(),
-            };
-            match store.commit(&batch).await? {
-                Commit::Conflict(mut fresh) => {
-                    check(&mut fresh)?;
-                    // Another control has upgraded, changed or deleted it.
-                    match fresh.remove(name).flatten() {
-                        Some(record) => scanned.record = record,
-                        None => return Ok(upgraded),
-                    }
-                }
-                _ => {
-                    upgraded += 1;
-                    break;
-                }
+            let (outcome, record) = commit(store, &scanned, changes).await?;
+            upgraded += u32::from(outcome == Commit::Applied);
+            match record {
+                Some(record) => scanned.record = record,
+                None => return Ok(upgraded),
+            }
+            if outcome == Commit::Applied {
+                break;
             }
         }
     }
     Ok(upgraded)
+}
+
+/// Makes changes if the record is as it was scanned. Returns the record as it is then; `None` if
+/// there is none.
+async fn commit(
+    store: &dyn Store,
+    scanned: &Scanned,
+    changes: Vec<Change>,
+) -> anyhow::Result<(Commit, Option<Record>)> {
+    let Scanned { partition, name, record, lifetime } = scanned;
+    let version = u64::from_le_bytes(ledger::random()?);
+    let mut left = Some(record.clone());
+    for change in &changes {
+        match change {
+            Change::Put { name: put, body } if put == name => {
+                left = Some(Record { version, body: body.clone() });
+            }
+            Change::Delete { name: deleted } if deleted == name => left = None,
+            _ => {}
+        }
+    }
+    let write = |change| match change {
+        Change::Put { name, body } => Write::Put { record: name, body, lifetime: *lifetime },
+        Change::Delete { name } => Write::Delete { name },
+        Change::Add { set, member, score } => Write::Add { set, member, score },
+    };
+    let is_as_scanned = Guard::Version { record: name.clone(), version: Some(record.version) };
+    let batch = Batch {
+        partition: *partition,
+        version,
+        now: store.now(),
+        guards: vec![is_as_scanned, guard()],
+        writes: changes.into_iter().map(write).collect(),
+    };
+    let outcome = store.commit(&batch).await?;
+    if let Commit::Conflict(mut fresh) = outcome {
+        check(&mut fresh)?;
+        // Another control has upgraded, changed or deleted it.
+        let record = fresh.remove(name).flatten();
+        return Ok((Commit::Conflict(fresh), record));
+    }
+    Ok((outcome, left))
 }

@@ -26,7 +26,8 @@ pub(crate) const PREFIX: &str = "";
 pub(crate) const MAX_LIFETIME: Duration = Duration::from_secs(100 * 365 * 86_400);
 /// The most origins that a link allows.
 const MAX_ORIGINS: usize = 50;
-/// How long a revoked token's record is kept, for operators who look.
+/// How long a revoked token's record is kept at least, for operators who look. It outlives its
+/// conversations.
 const KEEP_REVOKED: Duration = Duration::from_secs(30 * 86_400);
 
 /// Which surface a token opens.
@@ -76,8 +77,8 @@ impl Record for Token {
         names::token(id)
     }
 
-    fn lifetime(&self, _: &Limits) -> Option<Duration> {
-        self.revoked_at.map(|_| KEEP_REVOKED)
+    fn lifetime(&self, limits: &Limits) -> Option<Duration> {
+        self.revoked_at.map(|_| KEEP_REVOKED.max(limits.conversation_lifetime()))
     }
 }
 

@@ -19,6 +19,7 @@ use crate::{
     visitor::Visitor,
 };
 use arizuko_proto::public_id;
+use journal::Delivery;
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
@@ -30,6 +31,7 @@ pub(crate) mod frames;
 pub(crate) mod handoff;
 pub(crate) mod hold;
 pub(crate) mod input;
+pub(crate) mod journal;
 pub(crate) mod lease;
 pub(crate) mod observe;
 pub(crate) mod overdue;
@@ -65,6 +67,12 @@ pub(crate) struct Turn {
     /// When it enters its folder's queue again, if its agent has just lost it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) back_at: Option<Time>,
+    /// Its newest delivery; `None` before the first, and for those of an older control.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) delivery: Option<Delivery>,
+    /// How many entries its journal has had.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub(crate) events: u64,
     /// When an agent first added a frame.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) first_frame_at: Option<Time>,
@@ -266,8 +274,7 @@ impl Turn {
         Notice::Lost { turn: self.id.clone(), attempt: self.attempt, why: why.to_owned() }
     }
 
-    /// Publishes an event about it to `tail` subscribers.
-    /// Publishes an event about the turn. Operators see public ids alone.
+    /// Publishes an event about it to `tail` subscribers, who see public ids alone.
     fn tell(&self, tx: &mut Tx<'_>, event: &str, detail: &str) -> Decision<()> {
         audit::tell(
             tx,

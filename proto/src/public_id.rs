@@ -6,6 +6,10 @@
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD as BASE64};
 use sha2::{Digest as _, Sha256};
 
+/// What the public ids of conversations begin with.
+pub const CONVERSATION: &str = "cnv_";
+/// What the public ids of turns begin with.
+pub const TURN: &str = "trn_";
 /// The length of an own id: 128 bits in base64url.
 const OWN: usize = 22;
 /// How many bytes of the hash are in a public id: enough that no two meet.
@@ -13,12 +17,12 @@ const HASH_BYTES: usize = 12;
 
 /// Returns a turn's public id, `trn_…`; empty for no id.
 pub fn turn(id: &str) -> String {
-    public("trn_", id)
+    public(TURN, id)
 }
 
 /// Returns a conversation's public id, `cnv_…`; empty for no id.
 pub fn conversation(id: &str) -> String {
-    public("cnv_", id)
+    public(CONVERSATION, id)
 }
 
 /// Returns a session's public id, `ses_…`; empty for no id.
@@ -26,11 +30,35 @@ pub fn session(id: &str) -> String {
     public("ses_", id)
 }
 
+/// The place of an own id in the order of all hashes, below 2^53, which a sorted set holds exactly.
+/// Ids of the same place differ in the rest of their public ids.
+pub fn place(id: &str) -> u64 {
+    first_bits(&Sha256::digest(id))
+}
+
+/// The place of the own id behind a public id of a conversation or turn; `None` for a text that is
+/// none.
+pub fn place_behind(public: &str) -> Option<u64> {
+    let hash = public.strip_prefix(CONVERSATION).or_else(|| public.strip_prefix(TURN))?;
+    let hash = BASE64.decode(hash).ok().filter(|hash| hash.len() == HASH_BYTES)?;
+    Some(first_bits(&hash))
+}
+
+fn first_bits(hash: &[u8]) -> u64 {
+    let first = hash.iter().take(8).fold(0, |bits, byte| bits << 8 | u64::from(*byte));
+    first >> 12
+}
+
 fn public(prefix: &str, id: &str) -> String {
     match id {
         "" => String::new(),
         id => format!("{prefix}{}", BASE64.encode(&Sha256::digest(id)[..HASH_BYTES])),
     }
+}
+
+/// Whether a text looks like an own id.
+pub fn is_own(text: &str) -> bool {
+    text.len() == OWN && BASE64.decode(text).is_ok_and(|bytes| bytes.len() == 16)
 }
 
 /// Replaces every own id in a text, such as the name of a record, with the public one. The word
@@ -41,10 +69,9 @@ pub fn redact(text: &str) -> String {
     for piece in text.split_inclusive(|c| !is_part(c)) {
         let end = piece.trim_end_matches(|c| !is_part(c)).len();
         let (part, rest) = piece.split_at(end);
-        let is_own = part.len() == OWN && BASE64.decode(part).is_ok_and(|bytes| bytes.len() == 16);
-        redacted += &match (is_own, word) {
+        redacted += &match (is_own(part), word) {
             (false, _) => part.to_owned(),
-            (true, "turn") => turn(part),
+            (true, "turn" | "journal") => turn(part),
             (true, "session" | "held") => session(part),
             (true, _) => conversation(part),
         };
@@ -64,6 +91,19 @@ mod tests {
     fn a_public_id_differs_from_its_own_and_stays_the_same() {
         assert_eq!(turn(ID), format!("trn_{}", &conversation(ID)[4..]));
         assert_eq!((turn(ID).len(), turn("")), (20, String::new()));
+    }
+
+    #[test]
+    fn a_public_id_leads_to_the_place_of_its_own() {
+        for public in [turn(ID), conversation(ID)] {
+            assert_eq!(place_behind(&public), Some(place(ID)));
+        }
+        assert!(place(ID) > 0 && place(ID) < 1 << 52);
+        for other in
+            ["", "cnv_", ID, &session(ID), &format!("{}A", turn(ID)), "trn_*BCDEFGHIJKLMNOP"]
+        {
+            assert_eq!(place_behind(other), None, "{other}");
+        }
     }
 
     #[test]

@@ -72,6 +72,8 @@ class Stack:
             "ARIZUKO_KEY": OPERATOR_KEY,
             **dict.fromkeys(["ARIZUKO_TURN_DEADLINE", "ARIZUKO_KEEP_FRAMES"], AGES),
             "ARIZUKO_KEEP_MESSAGES": AGES,
+            # All visitors have one address.
+            "ARIZUKO_ADDRESS_TURNS": "20",
         }
 
     def start(self, *arguments, url=True):

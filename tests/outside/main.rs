@@ -5,6 +5,7 @@ mod browser;
 mod chat;
 mod cli;
 mod clients;
+mod conversations;
 mod deploy;
 mod documents;
 mod durability;

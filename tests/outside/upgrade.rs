@@ -6,6 +6,8 @@ use reqwest::Response;
 
 mod old_store;
 
+/// The schemas of the stores in `tests/data`.
+const SCHEMAS: [u32; 2] = [2, 3];
 /// Records that make an upgrade take long enough to be killed half way.
 const COPIES: u32 = 20_000;
 
@@ -128,6 +130,37 @@ impl<'a> Served<'a> {
         );
         let status = self.arizuko(&["status"]).await;
         assert_eq!(status["dropped"], json!([{ "jid": "web:acme/drop", "messages": 2 }]));
+        self.shows_conversations().await;
+    }
+
+    /// Asserts that the conversations that the old version took are listed and found.
+    async fn shows_conversations(&self) {
+        let contents = &self.store.contents;
+        let listed = self.arizuko(&["conversation", "list", "acme"]).await;
+        let listed = listed["conversations"].as_array().expect("a list");
+        let times: Vec<_> = listed.iter().map(|one| one["active_at"].as_str()).collect();
+        assert!(times.is_sorted_by(|one, next| one >= next), "{times:?}");
+        for (posted, status) in [
+            ("finished", "TURN_STATUS_DONE"),
+            ("hooked", "TURN_STATUS_DONE"),
+            ("cancelled", "TURN_STATUS_CANCELLED"),
+            ("queued", "TURN_STATUS_QUEUED"),
+            ("observed", "TURN_STATUS_OBSERVED"),
+        ] {
+            let own = contents[posted]["conversation"].as_str().expect("it was posted");
+            let id = json!(public_id::conversation(own));
+            let found = listed.iter().find(|found| found["conversation_id"] == id);
+            assert_eq!(found.expect(posted)["status"], status, "{posted}");
+            let turn = contents[posted]["turn"].as_str().expect("it was posted");
+            let shown = self.arizuko(&["turn", "show", &public_id::turn(turn)]).await;
+            assert_eq!(shown["conversation"]["conversation_id"], id);
+        }
+        let finished = contents["finished"]["conversation"].as_str().expect("it was posted");
+        let shown = self.arizuko(&["conversation", "show", finished]).await;
+        let turns = shown["turns"].as_array().expect("a list");
+        let history = contents["history"].as_array().expect("a list");
+        assert_eq!(turns.len(), history.len());
+        assert_eq!(turns[0]["messages"][0]["content"], history[0]["user"]["content"]);
     }
 
     /// An agent that writes each turn, as a JSON document, into a file of its folder's name.
@@ -151,6 +184,9 @@ fn assert_listed(now: &Value, before: &Value) {
     for (now, before) in now.iter().zip(before) {
         for (name, was) in before.as_object().expect("an object") {
             let is = now.get(name).unwrap_or(&now["options"][name]);
+            if is == was {
+                continue;
+            }
             match is
                 .as_str()
                 .and_then(|word| word.rsplit_once(&format!("_{}_", name.to_uppercase())))
@@ -171,18 +207,26 @@ fn delivered(file: &Path) -> Vec<Value> {
 
 #[apply(embedded_and_one_redis)]
 async fn an_old_store_reads_as_its_version_left_it(kind: Kind) {
-    let store = OldStore::copy(kind).await;
-    for _ in 0..2 {
-        Served::start(&store).await.reads_as_before().await;
+    for schema in SCHEMAS {
+        let store = OldStore::copy(kind, schema).await;
+        for _ in 0..2 {
+            Served::start(&store).await.reads_as_before().await;
+        }
+        let log = fs::read_to_string(store.folder.logs().join("control.log")).expect("it logs");
+        let upgrades = log.matches("upgrading the store").count();
+        assert_eq!(upgrades, 1, "the second start has nothing to do");
     }
-    let log = fs::read_to_string(store.folder.logs().join("control.log")).expect("it logs");
-    assert_eq!(log.matches("upgrading the store").count(), 1, "the second start has nothing to do");
 }
 
 #[apply(embedded_and_one_redis)]
 async fn turns_that_waited_are_answered_after_the_upgrade(kind: Kind) {
-    let store = OldStore::copy(kind).await;
-    let served = Served::start(&store).await;
+    for schema in SCHEMAS {
+        answers_what_waited(&OldStore::copy(kind, schema).await).await;
+    }
+}
+
+async fn answers_what_waited(store: &OldStore) {
+    let served = Served::start(store).await;
     let (_agent, given) = served.agent("acme", store.text("agent_key"));
     let (_people, to_people) = served.agent("acme/people", store.text("operator_key"));
     for posted in ["running", "behind", "queued", "handed"] {
@@ -238,7 +282,7 @@ async fn turns_that_waited_are_answered_after_the_upgrade(kind: Kind) {
 
 #[apply(embedded_and_one_redis)]
 async fn an_upgrade_that_is_killed_half_way_is_completed_by_the_next_start(kind: Kind) {
-    let store = OldStore::copy(kind).await;
+    let store = OldStore::copy(kind, 2).await;
     let sql = format!(
         "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {COPIES})
          INSERT INTO record SELECT partition, 'input:copy' || i, version, body, collect_at
@@ -270,7 +314,7 @@ async fn an_upgrade_that_is_killed_half_way_is_completed_by_the_next_start(kind:
 
 #[apply(embedded_and_one_redis)]
 async fn a_store_of_a_newer_version_is_refused_with_what_to_do(kind: Kind) {
-    let store = OldStore::copy(kind).await;
+    let store = OldStore::copy(kind, 2).await;
     drop(Served::start(&store).await);
     let known = format!("schemas up to {}", store.schema().await);
     store.mark_as_newer().await;
@@ -285,7 +329,7 @@ async fn a_store_of_a_newer_version_is_refused_with_what_to_do(kind: Kind) {
 
 #[apply(one_redis)]
 async fn a_running_control_stops_when_a_newer_one_has_upgraded_the_store(kind: Kind) {
-    let store = OldStore::copy(kind).await;
+    let store = OldStore::copy(kind, 3).await;
     let mut served = Served::start(&store).await;
     store.mark_as_newer().await;
     assert!(!served.control.exit().await.success());
@@ -294,7 +338,7 @@ async fn a_running_control_stops_when_a_newer_one_has_upgraded_the_store(kind: K
 
 #[apply(one_redis)]
 async fn an_old_store_is_not_upgraded_while_an_old_control_uses_it(kind: Kind) {
-    let store = OldStore::copy(kind).await;
+    let store = OldStore::copy(kind, 2).await;
     let redis = store.redis.as_ref().expect("this stack has one");
     // A control of that version has such a subscription for each of its streams.
     let mut subscriber = redis.cli();

@@ -2,6 +2,7 @@
 
 use super::Service;
 use crate::{
+    audit::{self, Change},
     control::Control,
     conversation::{self, Conversation, Head},
     ids::{ConversationId, TokenId, TurnId},
@@ -57,6 +58,20 @@ impl Service {
         let (caller, request) = self.authenticate(request)?;
         caller.must_be_gateway()?;
         Ok((caller, request))
+    }
+
+    /// Notes in the audit log what an operator reads.
+    pub(super) async fn note_read(
+        &self,
+        caller: &Caller,
+        partition: Partition,
+        change: &Change<'_>,
+    ) -> Result<(), Error> {
+        if caller.role != Role::Operator {
+            return Ok(());
+        }
+        let noting = |tx: &mut Tx<'_>| audit::note(tx, change);
+        self.control.ledger.transact(partition, &[], noting).await
     }
 
     /// Returns the partition of the tenant that a JID, or the prefix of one, names.

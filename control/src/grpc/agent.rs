@@ -2,12 +2,8 @@
 
 use super::{Service, access::conversation_id, gate::note_refusal};
 use crate::{
-    audit::{self, Change},
-    ids::ConversationId,
+    audit::Change,
     jid::FolderName,
-    key::{Caller, Role},
-    ledger::Error,
-    store::Partition,
     transaction::Tx,
     turn::{
         reassign,
@@ -119,9 +115,14 @@ impl v1::agent_service_server::AgentService for Service {
         let partition = self.control.partition(&folder);
         let checking = |tx: &mut Tx<'_>| reassign::of_folder(tx, &folder, &id).map(drop);
         self.control.ledger.view(partition, checking).await?;
-        if caller.role == Role::Operator {
-            self.note_read(&caller, partition, &folder, &id).await?;
-        }
+        let change = Change {
+            actor: caller.key_id.as_str(),
+            action: "conversation.read",
+            folder: folder.as_str(),
+            subject: &public_id::conversation(id.as_str()),
+            detail: "",
+        };
+        self.note_read(&caller, partition, &change).await?;
         let limit = match request.limit {
             0 => DEFAULT_MESSAGES,
             limit => limit.min(MAX_MESSAGES),
@@ -130,29 +131,5 @@ impl v1::agent_service_server::AgentService for Service {
         let wanted = Wanted { conversation: &id, before: u64::MAX, without: &[], count };
         let messages = history::read(&self.control, partition, &wanted).await?;
         Ok(Response::new(v1::ReadConversationResponse { messages }))
-    }
-}
-
-impl Service {
-    /// Notes in the audit log that an operator reads a conversation.
-    async fn note_read(
-        &self,
-        caller: &Caller,
-        partition: Partition,
-        folder: &FolderName,
-        id: &ConversationId,
-    ) -> Result<(), Error> {
-        let subject = public_id::conversation(id.as_str());
-        let noting = |tx: &mut Tx<'_>| {
-            let change = Change {
-                actor: caller.key_id.as_str(),
-                action: "conversation.read",
-                folder: folder.as_str(),
-                subject: &subject,
-                detail: "",
-            };
-            audit::note(tx, &change)
-        };
-        self.control.ledger.transact(partition, &[], noting).await
     }
 }

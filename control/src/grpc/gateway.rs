@@ -23,7 +23,7 @@ use arizuko_proto::{public_id, telemetry::traces, v1};
 use tonic::{Request, Response, Status, Streaming};
 use tracing::Span;
 
-mod read;
+pub(super) mod read;
 
 /// Bytes of messages that one page of history carries, not counting its last turn.
 const PAGE_BYTES: usize = 4 << 20;

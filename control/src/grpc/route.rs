@@ -210,12 +210,6 @@ fn wire_route(route: Route) -> v1::Route {
         Some(ObserveFor::People) => v1::ObserveFor::People,
         Some(ObserveFor::Visitors) => v1::ObserveFor::Visitors,
     };
-    let step = |step: Step| v1::EscalationStep {
-        after: step.after.and_then(wire::duration),
-        unfinished_after: step.unfinished_after.and_then(wire::duration),
-        to: step.to.into(),
-        say: step.say,
-    };
     v1::Route {
         prefix: route.prefix,
         target: route.target.map(Into::into),
@@ -224,7 +218,7 @@ fn wire_route(route: Route) -> v1::Route {
         mode: mode.into(),
         escalation: route
             .escalation
-            .map(|steps| v1::Escalation { steps: steps.into_iter().map(step).collect() }),
+            .map(|steps| v1::Escalation { steps: steps.into_iter().map(wire::step).collect() }),
         give_up: route
             .give_up
             .map(|give_up| v1::GiveUp { after: wire::duration(give_up.after), say: give_up.say }),

@@ -5,9 +5,10 @@ use crate::{
     ids::TurnId,
     link_limits::{LinkLimits, MessageRate},
     refusal::Refusal,
+    route::Step,
     time::Time,
     token::{Kind, Token},
-    turn::{State, Turn},
+    turn::{State, Turn, input::Header},
 };
 use arizuko_proto::v1;
 use prost_types::{Duration, Timestamp};
@@ -27,6 +28,20 @@ pub(super) fn parse_duration(
 ) -> Result<Option<time::Duration>, Refusal> {
     let duration = duration.map(time::Duration::try_from).transpose();
     duration.map_err(|_| Refusal::invalid("a duration must not be negative"))
+}
+
+/// Parses an instant, if there is one. Parts of a millisecond are dropped.
+///
+/// # Errors
+/// [`Refusal::Invalid`] for one before 1970.
+pub(super) fn parse_timestamp(at: Option<Timestamp>) -> Result<Option<Time>, Refusal> {
+    let millis = |at: Timestamp| {
+        let seconds = u64::try_from(at.seconds).ok()?;
+        seconds.checked_mul(1_000)?.checked_add(u64::try_from(at.nanos).ok()? / 1_000_000)
+    };
+    let parse = |at| millis(at).map(Time::from_millis);
+    at.map(|at| parse(at).ok_or_else(|| Refusal::invalid("a time must not be before 1970")))
+        .transpose()
 }
 
 pub(super) fn duration(duration: time::Duration) -> Option<Duration> {
@@ -103,6 +118,22 @@ pub(super) fn parse_limits(limits: v1::LinkLimits) -> Result<LinkLimits, Refusal
     let own = |value: u32| (value > 0).then_some(value);
     let (burst, max_open_turns) = (own(burst), own(max_open_turns));
     Ok(LinkLimits { rate: rate.transpose()?, burst, max_open_turns })
+}
+
+/// Returns a step of a route's escalation.
+pub(super) fn step(step: Step) -> v1::EscalationStep {
+    v1::EscalationStep {
+        after: step.after.and_then(duration),
+        unfinished_after: step.unfinished_after.and_then(duration),
+        to: step.to.into(),
+        say: step.say,
+    }
+}
+
+/// Returns the headers of a webhook's request.
+pub(super) fn headers(headers: Vec<Header>) -> Vec<v1::Header> {
+    let headers = headers.into_iter();
+    headers.map(|h| v1::Header { name: h.name, value: h.value.into_bytes().into() }).collect()
 }
 
 /// Returns the visitor's message of a turn.

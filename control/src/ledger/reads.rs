@@ -78,6 +78,31 @@ impl Ledger {
         self.set(partition, Read::Set { set, min: 0, max, limit, order }).await
     }
 
+    /// Loads the member with the highest score of each of some sets.
+    pub(crate) async fn last_of_each<M: From<String>>(
+        &self,
+        partition: Partition,
+        sets: &[Set<M>],
+    ) -> Result<Vec<Option<M>>, Error> {
+        if sets.is_empty() {
+            return Ok(Vec::new());
+        }
+        let read = |set: &Set<M>| Read::Set {
+            set: set.name.clone(),
+            min: 0,
+            max: u64::MAX,
+            limit: 1,
+            order: Order::HighestFirst,
+        };
+        let reads: Vec<Read> = sets.iter().map(read).collect();
+        let found = self.store.load(partition, &reads).await?.into_iter();
+        let last = found.map(|found| match found {
+            Found::Set(mut members) => Ok(members.pop().map(|last| last.name.into())),
+            _ => Err(Error::Internal("the store answered another question".to_owned())),
+        });
+        last.collect()
+    }
+
     async fn set<M: From<String>>(
         &self,
         partition: Partition,

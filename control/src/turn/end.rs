@@ -69,7 +69,7 @@ fn end_open(
     turn.release(tx, notice);
     let was_first = conversation.is_first(&turn.id);
     conversation.open.retain(|open| *open != turn.id);
-    conversation.active_at = tx.now;
+    conversation.touch(tx);
     if turn.attempt == 0 {
         observe::put_back(tx, turn, Some(conversation))?;
     }

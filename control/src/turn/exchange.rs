@@ -6,8 +6,10 @@ use super::{
     input::Input,
 };
 use crate::{
-    conversation::Conversation,
+    conversation::{Conversation, index},
     frame::Transcript,
+    ids::TurnId,
+    names,
     transaction::{Decision, Record as _, Tracked, Tx},
 };
 
@@ -45,7 +47,9 @@ impl Exchange {
 }
 
 /// Deletes all records of a turn.
-pub(super) fn delete_records(tx: &mut Tx<'_>, turn: &crate::ids::TurnId, is_open: bool) {
+pub(super) fn delete_records(tx: &mut Tx<'_>, turn: &TurnId, is_open: bool) {
+    index::remove_turn(tx, turn);
+    tx.delete_log(names::journal(turn));
     tx.delete::<Turn>(turn);
     tx.delete::<Input>(turn);
     if is_open {

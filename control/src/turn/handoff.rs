@@ -6,6 +6,7 @@ use super::{
     end::{COULD_NOT_ANSWER, Ending, end},
     exchange::Exchange,
     input::Input,
+    journal::What,
     reassign,
     reply::{Ack, Attempt},
 };
@@ -106,6 +107,11 @@ fn move_to(
     };
     let Exchange { turn, conversation, .. } = &mut exchange;
     turn.tell(tx, event, &why)?;
+    let what = match (to.clone(), handoff.note.clone()) {
+        (to, _) if handoff.escalated => What::Escalated { to },
+        (to, note) => What::HandedOff { to, note },
+    };
+    turn.note(tx, handoff.from.clone(), what)?;
     // An agent that hands it off gets an answer; an agent that loses it gets a notice.
     let notice = handoff.escalated.then(|| turn.lost(event));
     turn.leave_running(tx, notice);

@@ -5,6 +5,7 @@ use super::{
     end::{COULD_NOT_ANSWER, Ending, LINK_ENDED, cancel, end},
     exchange::Exchange,
     frames::FrameWriter,
+    journal::{Delivery, What},
     observe, reassign,
 };
 use crate::{
@@ -87,6 +88,12 @@ fn deliver(tx: &mut Tx<'_>, session: &Session, mut turn: Tracked<Turn>) -> Decis
         person: session.person.then(|| session.name.clone()),
         accept_by: Some(tx.now + tx.limits.accept_timeout),
     });
+    turn.delivery = Some(Delivery {
+        agent: session.name.clone(),
+        person: session.person,
+        key: session.key.clone(),
+        at: tx.now,
+    });
     if session.person {
         observe::add_for_person(tx, &turn)?;
     }
@@ -134,6 +141,8 @@ pub(super) fn requeue(
     at: Time,
 ) -> Decision<()> {
     let notice = turn.lost(why);
+    let folder = turn.place.folder.clone();
+    turn.note(tx, folder, What::Requeued { why: why.to_owned() })?;
     let hold = turn.leave_running(tx, Some(notice));
     // The next agent must not repeat what a person has said.
     turn.keep |= hold.is_some_and(|hold| hold.person.is_some());

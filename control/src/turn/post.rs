@@ -6,11 +6,12 @@ use super::{
     exchange::Exchange,
     frames::FrameWriter,
     input::{Blob, Context, Header, Input, Plan},
+    journal::What,
     observe, quota,
     repeat::Repeated,
 };
 use crate::{
-    conversation::{self, Conversation, Head},
+    conversation::{self, Conversation, Handoff, Head, index},
     frame::{Body, Outcome},
     ids::{ConversationId, TurnId},
     jid::FolderName,
@@ -76,7 +77,7 @@ pub(crate) fn post(tx: &mut Tx<'_>, token: &Token, post: &Post) -> Decision<Post
 
     let route = route::resolve(tx, &token.jid, &token.folder)?;
     let (mode, observe_for) = (route.mode(), route.route.observe_for);
-    conversation.active_at = tx.now;
+    conversation.touch(tx);
     let mut turn = begin(tx, token, id, &conversation, &route.route);
     turn.origin.traceparent.clone_from(&post.traceparent);
     turn.origin.visitor = visitor;
@@ -84,6 +85,7 @@ pub(crate) fn post(tx: &mut Tx<'_>, token: &Token, post: &Post) -> Decision<Post
     let body = Body::User { id: turn.user_message(), content: text.clone() };
     turn.first_seq = frames.append_message(tx, body)?;
     tx.add(&names::turns(&turn.conversation), &turn.id, turn.first_seq);
+    index::add_turn(tx, &turn.id);
     repeat.remember(tx, &turn.id)?;
 
     let mut exchange = Exchange { turn: Tracked::new(turn), conversation, frames };
@@ -124,6 +126,7 @@ fn conversation(
 ) -> Decision<(Tracked<Conversation>, Tracked<Head>)> {
     let Some(id) = id else {
         let conversation = Conversation::new(ConversationId::new(tx.random()), token, tx.now);
+        index::add_conversation(tx, &conversation.id);
         return Ok((Tracked::new(conversation), Tracked::new(Head::default())));
     };
     let conversation = conversation::of_token(tx.get(id)?, token)?;
@@ -139,7 +142,9 @@ fn trigger(
     input: &mut Input,
 ) -> Decision<()> {
     let Exchange { turn, conversation, .. } = exchange;
-    turn.place.handoff = conversation.handoff.take();
+    if let Some(handoff) = conversation.handoff.take() {
+        turn.receive(tx, handoff)?;
+    }
     input.context = observe::take(tx, turn, conversation)?;
     caps::limit_open_turns(tx, token, turn);
     conversation.open.push(turn.id.clone());
@@ -195,6 +200,14 @@ fn begin(
 }
 
 impl Turn {
+    /// Takes over what is left for the agent of the conversation's next turn.
+    pub(super) fn receive(&mut self, tx: &mut Tx<'_>, handoff: Handoff) -> Decision<()> {
+        let (to, note) = (self.place.folder.clone(), handoff.note.clone());
+        self.note(tx, handoff.from.clone(), What::Assigned { to, note })?;
+        self.place.handoff = Some(handoff);
+        Ok(())
+    }
+
     /// A turn as it begins.
     pub(super) fn begin(
         id: TurnId,
@@ -227,6 +240,8 @@ impl Turn {
             strikes: 0,
             keep: false,
             back_at: None,
+            delivery: None,
+            events: 0,
             first_frame_at: None,
             first_seq: 0,
             kept: 0,

@@ -1,6 +1,6 @@
 //! Which folder answers a conversation, and how it is assigned to another.
 
-use super::Turn;
+use super::{Turn, journal::What};
 use crate::{
     audit::{self, Event},
     conversation::{Conversation, Handoff},
@@ -11,6 +11,7 @@ use crate::{
     token::Token,
     transaction::{Decision, Record as _, Tracked, Tx},
 };
+use arizuko_proto::public_id;
 
 /// The most characters in a note to the next agent.
 const MAX_NOTE: usize = 4_000;
@@ -72,7 +73,7 @@ pub(crate) fn reassign(
             event: "assigned".to_owned(),
             folder: folder.to_string(),
             jid: token.jid,
-            conversation: id.to_string(),
+            conversation: public_id::conversation(id.as_str()),
             detail: format!("to {to}"),
             ..Event::default()
         },
@@ -114,18 +115,23 @@ pub(super) fn move_waiting(
         let Some(mut turn) = turn.filter(|turn| turn.is_queued()) else {
             continue;
         };
+        let from = turn.place.folder.clone();
         let to = conversation.assigned.as_ref().unwrap_or(&turn.place.home).clone();
-        if conversation.handoff.is_some() {
-            turn.place.handoff = conversation.handoff.take();
-        }
-        if to != turn.place.folder {
+        if to != from {
             queue::leave(tx, &turn);
-            turn.place.folder = to;
+            turn.place.folder = to.clone();
             turn.back_at = None;
             turn.place.spoke = false;
             if conversation.is_first(&id) {
                 queue::enter(tx, &turn);
             }
+        }
+        if conversation.handoff.is_some()
+            && let Some(handoff) = conversation.handoff.take()
+        {
+            turn.receive(tx, handoff)?;
+        } else if to != from {
+            turn.note(tx, from, What::Assigned { to, note: String::new() })?;
         }
         turn.store(tx, &id)?;
     }

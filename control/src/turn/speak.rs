@@ -4,7 +4,7 @@ use super::{
     Turn, end::end_new, exchange::Exchange, frames::FrameWriter, quota, reassign, repeat::Repeated,
 };
 use crate::{
-    conversation::Head,
+    conversation::{Head, index},
     frame::{Body, Message, Outcome},
     ids::{ConversationId, TurnId},
     jid::FolderName,
@@ -67,9 +67,10 @@ pub(crate) fn speak(tx: &mut Tx<'_>, folder: &FolderName, speech: &Speech) -> De
     let Message { id, content, by, .. } = message.clone();
     turn.first_seq = frames.append(tx, Body::Message { id, content, by })?;
     tx.add(&names::turns(&conversation.id), &turn.id, turn.first_seq);
+    index::add_turn(tx, &turn.id);
     repeat.remember(tx, &turn.id)?;
     let mut exchange = Exchange { turn: Tracked::new(turn), conversation, frames };
-    exchange.conversation.active_at = tx.now;
+    exchange.conversation.touch(tx);
     quota::charge(tx, &mut exchange, 0);
     end_new(tx, &mut exchange, Outcome::Done, vec![message])?;
     exchange.turn.tell(tx, "spoke", "")?;

@@ -3,6 +3,7 @@
 use arizuko_proto::{
     v1::admin_service_client::AdminServiceClient,
     v1::agent_service_client::AgentServiceClient,
+    v1::conversation_service_client::ConversationServiceClient,
     v1::gateway_service_client::GatewayServiceClient,
     v1::key_service_client::KeyServiceClient,
     v1::revoke_token_request::Target,
@@ -12,10 +13,11 @@ use arizuko_proto::{
         Access, ApplyRoutesRequest, AssignConversationRequest, CancelTurnRequest, CreateKeyRequest,
         DeleteConversationRequest, DeleteRouteRequest, ExplainRouteRequest, FinishRotationRequest,
         GetConversationRequest, GetStatusRequest, GetTurnRequest, IssueChatLinkRequest,
-        IssueWebhookRequest, ListAuditRequest, ListKeysRequest, ListRoutesRequest,
-        ListTokensRequest, PostMessageRequest, ReadConversationRequest, ResolveTokenRequest,
-        RevokeKeyRequest, RevokeTokenRequest, RotateKeyRequest, SendMessageRequest,
-        SetRouteRequest, TailRequest, TokenKind, WatchRequest,
+        IssueWebhookRequest, ListAuditRequest, ListConversationsRequest, ListKeysRequest,
+        ListRoutesRequest, ListTokensRequest, PostMessageRequest, ReadConversationRequest,
+        ResolveTokenRequest, RevokeKeyRequest, RevokeTokenRequest, RotateKeyRequest,
+        SendMessageRequest, SetRouteRequest, ShowConversationRequest, ShowTurnRequest, TailRequest,
+        TokenKind, WatchRequest,
     },
 };
 use arizuko_tests::prelude::*;
@@ -50,6 +52,8 @@ pub(super) const ROUTES: [&str; 5] =
     ["SetRoute", "ListRoutes", "ExplainRoute", "ApplyRoutes", "DeleteRoute"];
 /// Calls about a conversation that a folder has a part in.
 pub(super) const SPEECH: [&str; 3] = ["SendMessage", "AssignConversation", "ReadConversation"];
+/// Calls that show the conversations of a folder.
+pub(super) const SHOWS: [&str; 3] = ["ListConversations", "ShowConversation", "ShowTurn"];
 
 /// The link and turn that the gateways' calls are about.
 pub(super) struct Facts {
@@ -75,6 +79,7 @@ async fn make(call: &str, folder: &str, channel: Channel, facts: &Facts) -> Resu
             tokens(call, folder, channel, facts).await
         }
         call if ROUTES.contains(&call) => routes(call, folder, channel).await,
+        call if SHOWS.contains(&call) => shows(call, folder, channel, facts).await,
         call if SPEECH.contains(&call) => speech(call, folder, channel, facts).await,
         _ => visits(call, channel, facts).await,
     }
@@ -129,6 +134,28 @@ async fn speech(call: &str, folder: &str, channel: Channel, facts: &Facts) -> Re
         _ => {
             let request = ReadConversationRequest { folder, conversation, limit: 1 };
             agents.read_conversation(request).await.map(drop)
+        }
+    }
+}
+
+async fn shows(call: &str, folder: &str, channel: Channel, facts: &Facts) -> Result<(), Status> {
+    let mut conversations = ConversationServiceClient::new(channel);
+    match call {
+        "ListConversations" => {
+            let folder = folder.to_owned();
+            let request =
+                ListConversationsRequest { folder, ..ListConversationsRequest::default() };
+            conversations.list_conversations(request).await.map(drop)
+        }
+        "ShowConversation" => {
+            let conversation_id = public_id::conversation(&facts.posted.conversation);
+            let request =
+                ShowConversationRequest { conversation_id, ..ShowConversationRequest::default() };
+            conversations.show_conversation(request).await.map(drop)
+        }
+        _ => {
+            let turn_id = public_id::turn(&facts.posted.turn);
+            conversations.show_turn(ShowTurnRequest { turn_id }).await.map(drop)
         }
     }
 }

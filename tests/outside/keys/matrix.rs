@@ -1,6 +1,6 @@
 //! Every kind of key tries every call.
 
-use super::calls::{FOLDERS, Facts, GATEWAYS, OPERATORS, ROUTES, SPEECH, outcome};
+use super::calls::{FOLDERS, Facts, GATEWAYS, OPERATORS, ROUTES, SHOWS, SPEECH, outcome};
 use arizuko_proto::{v1::RevokeKeyRequest, v1::key_service_client::KeyServiceClient};
 use arizuko_tests::prelude::*;
 
@@ -45,9 +45,10 @@ async fn operators_may_make_all_calls_but_the_gateways(stack: Stack) {
         }
         expect(&stack, key, &SPEECH, "acme", "OK", &facts).await;
         expect(&stack, key, &SPEECH, "acme/eng", "NOT_FOUND", &facts).await;
-        // An operator's key has no folder: only lists work without one.
-        expect(&stack, key, &["IssueChatLink", "IssueWebhook", "Attach"], "", "INVALID", &facts)
-            .await;
+        expect(&stack, key, &SHOWS, "acme", "OK", &facts).await;
+        // An operator's key has no folder: only some lists work without one.
+        let about_a_folder = ["IssueChatLink", "IssueWebhook", "Attach", "ListConversations"];
+        expect(&stack, key, &about_a_folder, "", "INVALID", &facts).await;
         expect(&stack, key, &["ListTokens"], "", "OK", &facts).await;
     }
     expect(&stack, &another, &["RevokeToken"], "", "OK", &facts).await;
@@ -59,7 +60,7 @@ async fn gateways_may_make_only_their_own_calls(stack: Stack) {
     let key = stack.key(KeyKind::Gateway, "", KeyReach::Unspecified, false).await.key;
     expect(&stack, &key, &OPERATORS, "", "NOT_ALLOWED", &facts).await;
     for folder in ["acme", "acme/eng", "other"] {
-        for calls in [&FOLDERS[..], &ROUTES, &SPEECH] {
+        for calls in [&FOLDERS[..], &ROUTES, &SPEECH, &SHOWS] {
             expect(&stack, &key, calls, folder, "NOT_ALLOWED", &facts).await;
         }
     }
@@ -85,7 +86,10 @@ async fn an_agents_key_reaches_only_its_own_folder(stack: Stack) {
     for folder in ["acme/eng", "acme/eng/x", "other", "acmex", "acm"] {
         expect(&stack, &key, &FOLDERS, folder, "NOT_ALLOWED", &facts).await;
     }
+    expect(&stack, &key, &SHOWS, "", "OK", &facts).await;
     let eng = stack.agent_key("acme/eng").await;
+    expect(&stack, &eng, &["ListConversations"], "acme", "NOT_ALLOWED", &facts).await;
+    expect(&stack, &eng, &["ShowConversation", "ShowTurn"], "", "NOT_FOUND", &facts).await;
     expect(&stack, &eng, &FOLDERS, "acme", "NOT_ALLOWED", &facts).await;
     // The key sees no tokens of other folders and cannot revoke them.
     expect(&stack, &eng, &["RevokeToken"], "", "OK", &facts).await;
@@ -149,7 +153,7 @@ async fn every_call_is_refused_with_a_missing_unknown_or_revoked_key(stack: Stac
     let bad = ["", "x", "azk_", &changed, &facts.link.token, &"A".repeat(5_000)];
     let bad = bad.into_iter().chain(revoked.iter().map(String::as_str)).map(Some).chain([None]);
     for (number, key) in bad.enumerate() {
-        let all = [&OPERATORS[..], &GATEWAYS, &FOLDERS, &ROUTES, &SPEECH, &["RevokeToken"]];
+        let all = [&OPERATORS[..], &GATEWAYS, &FOLDERS, &ROUTES, &SPEECH, &SHOWS, &["RevokeToken"]];
         for call in all.concat() {
             let channel = connect(&stack.control(BOTH[number % 2]), key).await;
             let found = outcome(call, "acme", channel, &facts).await;

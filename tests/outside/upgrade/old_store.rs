@@ -14,9 +14,10 @@ pub(super) struct OldStore {
 }
 
 impl OldStore {
-    pub(super) async fn copy(kind: Kind) -> Self {
+    /// Copies the store of this schema.
+    pub(super) async fn copy(kind: Kind, schema: u32) -> Self {
         let folder = Folder::new();
-        let data = Path::new(env!("CARGO_MANIFEST_DIR")).join("data/schema-2");
+        let data = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("data/schema-{schema}"));
         let place = |from: &str, to: &Path| {
             let folder = to.parent().expect("a file is in a folder");
             fs::create_dir_all(folder).expect("it is ours");

@@ -9,10 +9,7 @@ use crate::{
     names,
     store::Partition,
     token::Token,
-    turn::{
-        Turn, end,
-        input::{Header, Input},
-    },
+    turn::{Turn, end, input::Input},
 };
 use arizuko_proto::v1;
 
@@ -60,7 +57,7 @@ pub(super) async fn read(
         context: token.map(|token| token.options.context).unwrap_or_default(),
         sender: origin.sender.clone(),
         content: content.into(),
-        headers: wire_headers(headers),
+        headers: wire::headers(headers),
         history,
         created_at: Some(wire::timestamp(origin.created_at)),
         traceparent: origin.traceparent.clone(),
@@ -101,7 +98,7 @@ async fn read_observed(
             jid: turn.origin.jid,
             sender: turn.origin.sender,
             content: input.content.into_bytes().into(),
-            headers: wire_headers(input.headers),
+            headers: wire::headers(input.headers),
             created_at: Some(wire::timestamp(turn.origin.created_at)),
         })
     });
@@ -118,9 +115,4 @@ fn size(observed: &v1::Observed) -> usize {
     let headers = observed.headers.iter();
     let headers = headers.map(|header| header.name.len() + header.value.len());
     observed.content.len() + headers.sum::<usize>() + AROUND
-}
-
-fn wire_headers(headers: Vec<Header>) -> Vec<v1::Header> {
-    let headers = headers.into_iter();
-    headers.map(|h| v1::Header { name: h.name, value: h.value.into_bytes().into() }).collect()
 }

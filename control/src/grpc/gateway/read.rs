@@ -95,7 +95,7 @@ pub(super) async fn frames(
 }
 
 /// Adds up a turn's frames up to seq `through`.
-pub(super) async fn transcript(
+pub(in crate::grpc) async fn transcript(
     control: &Control,
     partition: Partition,
     turn: &Turn,

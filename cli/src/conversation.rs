@@ -1,0 +1,68 @@
+//! `arizuko conversation`: what was said.
+
+use crate::{
+    connect,
+    console::{Console, Format},
+};
+use arizuko_proto::public_id;
+use clap::Subcommand;
+
+mod list;
+pub(crate) mod show;
+
+#[derive(clap::Args)]
+#[command(before_help = "\
+Examples:
+  arizuko conversation list acme                          # the most recently active first
+  arizuko conversation list acme --status waiting
+  arizuko conversation list --jid web:acme/support --since 1d
+  arizuko conversation list acme --search \"refund june\"
+  arizuko conversation show cnv_…                         # who said what, and what happened
+")]
+pub(crate) struct Args {
+    #[command(flatten)]
+    connection: connect::Options,
+    #[command(flatten)]
+    format: Format,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// List conversations, the most recently active first
+    List(list::List),
+    /// Show a conversation: who said what, attempts, hand-offs, notes and failures
+    Show(show::Show),
+}
+
+pub(crate) async fn run(args: Args, console: &mut Console<'_>) -> anyhow::Result<()> {
+    let control = args.connection.find()?;
+    let (json, flags) = (args.format.json, args.connection.flags());
+    match args.command {
+        Command::List(list) => list.run(&control, json, &flags, console).await,
+        Command::Show(show) => show.run(&control, json, console).await,
+    }
+}
+
+/// Reads the id of a conversation: the public one, or the own one, which stays here.
+pub(crate) fn id(text: &str) -> Result<String, String> {
+    match text {
+        own if public_id::is_own(own) => Ok(public_id::conversation(own)),
+        public if public.starts_with(public_id::CONVERSATION) => Ok(public.into()),
+        _ => Err("a conversation's id looks like cnv_…, as `conversation list` shows it".into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_own_id_is_turned_into_the_public_one() {
+        let own = "AAAAAAAAAAAAAAAAAAAAAA";
+        assert_eq!(id(own), Ok(public_id::conversation(own)));
+        assert_eq!(id("cnv_x"), Ok("cnv_x".into()));
+        assert!(id("trn_x").is_err());
+    }
+}

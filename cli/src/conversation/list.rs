@@ -1,0 +1,192 @@
+//! `arizuko conversation list`.
+
+use crate::{
+    console::{Console, note, quoted, word},
+    control::Control,
+    folder, time,
+};
+use arizuko_proto::v1::{
+    Conversation, ConversationStatus, ListConversationsRequest, ListConversationsResponse,
+};
+use prost_types::Duration;
+use std::io::{self, IsTerminal as _, Write as _};
+
+/// How many columns a table has, so that it fits a terminal.
+const COLUMNS: usize = 80;
+/// How many columns the last message has at least.
+const LEAST: usize = 12;
+/// How many columns the table has beside the address and the last message.
+const OTHERS: usize = 45;
+
+#[derive(clap::Args)]
+pub(super) struct List {
+    /// Folder that has a part in them, itself or by one below it [default: the key's]
+    #[arg(value_parser = folder::parse)]
+    folder: Option<String>,
+    /// Only those of this address
+    #[arg(long)]
+    jid: Option<String>,
+    /// Only those that were active this long ago or later, for example 1d
+    #[arg(long, value_name = "DURATION", value_parser = time::parse)]
+    since: Option<Duration>,
+    /// Only those that are being answered or wait (open), that wait for an agent, or that failed
+    #[arg(long, value_enum)]
+    status: Option<Status>,
+    /// Only those with a message that has each of these words
+    #[arg(long, value_name = "WORDS", default_value = "", hide_default_value = true)]
+    search: String,
+    /// How many at most
+    #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    limit: u32,
+    /// Where to go on, as an earlier list says
+    #[arg(long, value_name = "TOKEN", default_value = "", hide_default_value = true)]
+    page: String,
+}
+
+#[derive(Clone, Copy, clap::ValueEnum)]
+enum Status {
+    Open,
+    Waiting,
+    Failed,
+}
+
+impl From<Status> for ConversationStatus {
+    fn from(status: Status) -> Self {
+        match status {
+            Status::Open => Self::Open,
+            Status::Waiting => Self::Waiting,
+            Status::Failed => Self::Failed,
+        }
+    }
+}
+
+impl List {
+    pub(super) async fn run(
+        self,
+        control: &Control,
+        json: bool,
+        flags: &str,
+        console: &mut Console<'_>,
+    ) -> anyhow::Result<()> {
+        let listed = self.pages(control).await?;
+        if json {
+            return console.message(&listed);
+        }
+        if listed.conversations.is_empty() {
+            note("no such conversations");
+        } else {
+            show(listed.conversations, console)?;
+        }
+        if !listed.next_page_token.is_empty() {
+            let more = console.command(&format!("{}{flags}", self.words(&listed.next_page_token)));
+            note(&format!("there are more: {more}"));
+        }
+        Ok(())
+    }
+
+    /// Reads pages until there are enough conversations, or no more.
+    async fn pages(&self, control: &Control) -> anyhow::Result<ListConversationsResponse> {
+        let mut conversations = control.conversations().await?;
+        let mut all = ListConversationsResponse {
+            next_page_token: self.page.clone(),
+            ..ListConversationsResponse::default()
+        };
+        let mut progress = Progress::default();
+        loop {
+            let left = self.limit - u32::try_from(all.conversations.len()).unwrap_or(self.limit);
+            let request = ListConversationsRequest {
+                folder: self.folder.clone().unwrap_or_default(),
+                jid: self.jid.clone().unwrap_or_default(),
+                active_since: self.since.map(time::before_now),
+                status: self.status.map_or(ConversationStatus::Unspecified, Into::into).into(),
+                search: self.search.clone(),
+                page_size: left.min(200),
+                page_token: all.next_page_token,
+            };
+            let page = control.answer(conversations.list_conversations(request).await)?;
+            all.conversations.extend(page.conversations);
+            all.next_page_token = page.next_page_token;
+            all.looked_at += page.looked_at;
+            all.reached = page.reached.or(all.reached);
+            let is_full = all.conversations.len() >= self.limit as usize;
+            if all.next_page_token.is_empty() || is_full {
+                return Ok(all);
+            }
+            progress.show(&all);
+        }
+    }
+
+    /// The command that goes on with the next page.
+    fn words(&self, page: &str) -> String {
+        let mut words = "conversation list".to_owned();
+        let mut add = |flag: &str, value: &str| {
+            words += &format!(" {flag}{}", quoted(value));
+        };
+        if let Some(folder) = &self.folder {
+            add("", folder);
+        }
+        if let Some(jid) = &self.jid {
+            add("--jid ", jid);
+        }
+        if let Some(since) = self.since {
+            add("--since ", &time::print(since));
+        }
+        match self.status {
+            Some(Status::Open) => add("--status ", "open"),
+            Some(Status::Waiting) => add("--status ", "waiting"),
+            Some(Status::Failed) => add("--status ", "failed"),
+            None => {}
+        }
+        if !self.search.is_empty() {
+            add("--search ", &self.search);
+        }
+        add("--limit ", &self.limit.to_string());
+        add("--page ", page);
+        words
+    }
+}
+
+fn show(conversations: Vec<Conversation>, console: &mut Console<'_>) -> anyhow::Result<()> {
+    let widest = conversations.iter().map(|conversation| conversation.jid.len()).max();
+    let left = COLUMNS.saturating_sub(OTHERS + widest.unwrap_or(0)).max(LEAST);
+    let rows = conversations.into_iter().map(|conversation| {
+        let status = word(conversation.status().as_str_name());
+        let Conversation { conversation_id, jid, active_at, excerpt, .. } = conversation;
+        [conversation_id, jid, status, time::age(active_at), cut(&excerpt, left)]
+    });
+    console.table(["CONVERSATION", "ADDRESS", "STATUS", "ACTIVE", "LAST MESSAGE"], rows.collect())
+}
+
+/// Cuts a text to a number of characters.
+fn cut(text: &str, most: usize) -> String {
+    match text.char_indices().nth(most) {
+        None => text.into(),
+        Some(_) => text.chars().take(most - 1).chain(['…']).collect(),
+    }
+}
+
+/// Shows on a terminal how far a long search is, on one line.
+#[derive(Default)]
+struct Progress {
+    is_shown: bool,
+}
+
+impl Progress {
+    fn show(&mut self, so_far: &ListConversationsResponse) {
+        let mut terminal = io::stderr();
+        if terminal.is_terminal() {
+            self.is_shown = true;
+            let (count, reached) = (so_far.looked_at, time::brief(so_far.reached));
+            // Nobody misses what can't be shown.
+            let _ = write!(terminal, "\r\x1b[Klooked at {count} conversations, back to {reached}");
+        }
+    }
+}
+
+impl Drop for Progress {
+    fn drop(&mut self) {
+        if self.is_shown {
+            let _ = write!(io::stderr(), "\r\x1b[K");
+        }
+    }
+}

@@ -1,0 +1,170 @@
+//! `arizuko conversation show`, and how turns are shown.
+
+use crate::{
+    console::{Console, printable, word},
+    control::Control,
+    time,
+};
+use arizuko_proto::v1::{
+    Author, Conversation, ShowConversationRequest, ShowConversationResponse, TurnAgent, TurnDetail,
+    TurnEvent, TurnEventKind, TurnMessage,
+};
+use prost_types::Timestamp;
+
+#[derive(clap::Args)]
+pub(super) struct Show {
+    /// Id of the conversation
+    #[arg(value_name = "cnv_…", value_parser = super::id)]
+    conversation_id: String,
+}
+
+impl Show {
+    pub(super) async fn run(
+        self,
+        control: &Control,
+        json: bool,
+        console: &mut Console<'_>,
+    ) -> anyhow::Result<()> {
+        let mut conversations = control.conversations().await?;
+        let mut all = ShowConversationResponse::default();
+        let mut is_first = true;
+        while is_first || !all.next_page_token.is_empty() {
+            let request = ShowConversationRequest {
+                conversation_id: self.conversation_id.clone(),
+                page_size: 0,
+                page_token: std::mem::take(&mut all.next_page_token),
+            };
+            let page = control.answer(conversations.show_conversation(request).await)?;
+            all.next_page_token = page.next_page_token;
+            if json {
+                all.conversation = page.conversation;
+                all.turns.extend(page.turns);
+            } else {
+                if is_first {
+                    show_head(&page.conversation.unwrap_or_default(), console)?;
+                }
+                for turn in page.turns {
+                    console.line("")?;
+                    show_turn(&turn, console)?;
+                }
+            }
+            is_first = false;
+        }
+        if json { console.message(&all) } else { Ok(()) }
+    }
+}
+
+/// Shows a field and its value, unless that is empty.
+pub(crate) fn field(name: &str, value: &str, console: &mut Console<'_>) -> anyhow::Result<()> {
+    if value.is_empty() { Ok(()) } else { console.line(&format!("{name:12}  {value}")) }
+}
+
+fn show_head(conversation: &Conversation, console: &mut Console<'_>) -> anyhow::Result<()> {
+    let Conversation { conversation_id, jid, token_id, folder, with, assigned, .. } = conversation;
+    field("conversation", conversation_id, console)?;
+    field("address", &format!("{jid}, link {token_id}"), console)?;
+    field("folder", folder, console)?;
+    field("with", with, console)?;
+    field("assigned to", assigned, console)?;
+    let (began, active) = (conversation.created_at, conversation.active_at);
+    field("began", &time::brief(began), console)?;
+    field("active", &format!("{}, {} ago", time::brief(active), time::age(active)), console)
+}
+
+/// Shows a turn: its status, then its messages and what happened to it, in the order of time.
+fn show_turn(turn: &TurnDetail, console: &mut Console<'_>) -> anyhow::Result<()> {
+    let status = word(turn.status().as_str_name());
+    let tries =
+        if turn.attempt > 1 { format!(", attempt {}", turn.attempt) } else { String::new() };
+    console.line(&format!("{}  {status}{tries}", turn.turn_id))?;
+    show_course(turn, console)
+}
+
+/// Shows a turn's messages and what happened to it, in the order of time.
+pub(crate) fn show_course(turn: &TurnDetail, console: &mut Console<'_>) -> anyhow::Result<()> {
+    let messages = turn.messages.iter().map(|said| (moment(said.created_at), message(turn, said)));
+    let events = turn.events.iter().map(|event| (moment(event.at), happened(event)));
+    let mut course: Vec<_> = messages.chain(events).collect();
+    // Messages come first where the moment is the same.
+    course.sort_by_key(|(at, _)| *at);
+    for (_, text) in course {
+        console.text(&text)?;
+    }
+    if !turn.error.is_empty() || !turn.detail.is_empty() {
+        let status = word(turn.status().as_str_name());
+        let told = [&turn.error, &turn.detail].map(|text| text.as_str());
+        let told: Vec<_> = told.into_iter().filter(|text| !text.is_empty()).collect();
+        console.text(&block(turn.ended_at, &status, &told.join(" ")))?;
+    }
+    Ok(())
+}
+
+fn moment(at: Option<Timestamp>) -> (i64, i32) {
+    at.map_or((0, 0), |at| (at.seconds, at.nanos))
+}
+
+fn message(turn: &TurnDetail, message: &TurnMessage) -> String {
+    let who = match message.author() {
+        Author::User => turn.sender.as_str(),
+        Author::Person => &message.name,
+        Author::Assistant | Author::Unspecified => "agent",
+    };
+    let TurnMessage { content, bytes, .. } = message;
+    let missing = bytes.saturating_sub(content.len() as u64);
+    let text = match (content.is_empty(), missing) {
+        (_, 0) => content.clone(),
+        (true, bytes) => format!("({bytes} bytes that are no text)"),
+        (false, bytes) => format!("{content}… ({bytes} more bytes)"),
+    };
+    block(message.created_at, who, &text)
+}
+
+fn happened(event: &TurnEvent) -> String {
+    let what = match event.kind() {
+        TurnEventKind::Requeued => "queued again",
+        TurnEventKind::HandedOff => "handed off",
+        TurnEventKind::Escalated => "escalated",
+        TurnEventKind::Assigned => "assigned",
+        TurnEventKind::Unspecified => "happened",
+    };
+    let TurnEvent { folder, to, note, detail, .. } = event;
+    let mut text = match to.as_str() {
+        "" => String::new(),
+        to => format!("from {folder} to {to}"),
+    };
+    let mut add = |words: String| {
+        if !text.is_empty() {
+            text += ", ";
+        }
+        text += &words;
+    };
+    if let Some(agent) = &event.agent {
+        let by = by(agent);
+        add(format!(
+            "attempt {} of {by}, delivered {}",
+            event.attempt,
+            time::brief(event.delivered_at)
+        ));
+    }
+    if !detail.is_empty() {
+        add(detail.clone());
+    }
+    if !note.is_empty() {
+        add(format!("note: {note}"));
+    }
+    block(event.at, &format!("({what})"), &text)
+}
+
+/// Says who answered.
+pub(crate) fn by(agent: &TurnAgent) -> String {
+    let name = if agent.name.is_empty() { "an unnamed agent" } else { &agent.name };
+    let person = if agent.person { ", a person" } else { "" };
+    format!("{name}{person} ({})", agent.key_id)
+}
+
+/// Returns when, who, and what. Further lines are indented, so that nobody can imitate another's
+/// message.
+fn block(at: Option<Timestamp>, who: &str, text: &str) -> String {
+    let text = text.trim_end().replace('\n', "\n      ");
+    format!("  {}  {}: {text}\n", time::brief(at), printable(who))
+}

@@ -1,0 +1,117 @@
+//! `arizuko turn`: one message and what became of it.
+
+use crate::{
+    connect,
+    console::{Console, Format, word},
+    conversation::show::{by, field, show_course},
+    time,
+};
+use arizuko_proto::{
+    public_id,
+    v1::{EscalationStep, ShowTurnRequest, ShowTurnResponse, TurnDetail},
+};
+use clap::Subcommand;
+use prost_types::Timestamp;
+
+#[derive(clap::Args)]
+#[command(before_help = "\
+Examples:
+  arizuko turn show trn_…     # times, attempts, agent, route, trace, error
+")]
+pub(crate) struct Args {
+    #[command(flatten)]
+    connection: connect::Options,
+    #[command(flatten)]
+    format: Format,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Show a turn: times, attempts, agent, route, trace, error and its detail
+    Show {
+        /// Id of the turn, as the log, `tail` and `conversation show` have it
+        #[arg(value_name = "trn_…", value_parser = id)]
+        turn_id: String,
+    },
+}
+
+pub(crate) async fn run(args: Args, console: &mut Console<'_>) -> anyhow::Result<()> {
+    let control = args.connection.find()?;
+    let Command::Show { turn_id } = args.command;
+    let request = ShowTurnRequest { turn_id };
+    let found = control.answer(control.conversations().await?.show_turn(request).await)?;
+    if args.format.json { console.message(&found) } else { show(found, console) }
+}
+
+/// Reads the id of a turn: the public one, or the own one, which stays here.
+fn id(text: &str) -> Result<String, String> {
+    match text {
+        own if public_id::is_own(own) => Ok(public_id::turn(own)),
+        public if public.starts_with(public_id::TURN) => Ok(public.into()),
+        _ => Err("a turn's id looks like trn_…, as `conversation show` shows it".into()),
+    }
+}
+
+fn show(found: ShowTurnResponse, console: &mut Console<'_>) -> anyhow::Result<()> {
+    let (conversation, turn) =
+        (found.conversation.unwrap_or_default(), found.turn.unwrap_or_default());
+    let since = turn.created_at;
+    field("turn", &turn.turn_id, console)?;
+    field("conversation", &conversation.conversation_id, console)?;
+    field("address", &conversation.jid, console)?;
+    field("status", &word(turn.status().as_str_name()), console)?;
+    field("sent", &time::brief(since), console)?;
+    field("delivered", &after(since, turn.delivered_at), console)?;
+    field("first frame", &after(since, turn.first_frame_at), console)?;
+    field("ended", &after(since, turn.ended_at), console)?;
+    if turn.ended_at.is_none() {
+        field("deadline", &time::brief(turn.deadline), console)?;
+    }
+    let strikes = match turn.strikes {
+        0 => String::new(),
+        strikes => format!(", lost {strikes} times by agents"),
+    };
+    field("attempt", &format!("{}{strikes}", turn.attempt), console)?;
+    field("folder", &turn.folder, console)?;
+    field("agent", &turn.agent.as_ref().map(by).unwrap_or_default(), console)?;
+    show_route(&turn, console)?;
+    field("trace", &turn.trace_id, console)?;
+    field("error", &turn.error, console)?;
+    field("detail", &turn.detail, console)?;
+    for header in &turn.headers {
+        let value = String::from_utf8_lossy(&header.value);
+        field("header", &format!("{}: {value}", header.name), console)?;
+    }
+    console.line("")?;
+    show_course(&turn, console)
+}
+
+/// Shows what the route said.
+fn show_route(turn: &TurnDetail, console: &mut Console<'_>) -> anyhow::Result<()> {
+    field("route to", &turn.home, console)?;
+    field("persona", &turn.persona, console)?;
+    field("topic", &turn.topic, console)?;
+    for EscalationStep { after, unfinished_after, to, .. } in &turn.escalation {
+        let times = [("after", after), ("unfinished after", unfinished_after)];
+        let times = times
+            .iter()
+            .filter_map(|(word, time)| time.map(|time| format!("{word} {}", time::print(time))));
+        let times = times.collect::<Vec<_>>().join(" or ");
+        field("escalation", &format!("to {to} {times}"), console)?;
+    }
+    Ok(())
+}
+
+/// Says when something happened, and how long that was after the message.
+fn after(since: Option<Timestamp>, at: Option<Timestamp>) -> String {
+    let millis = |at: Timestamp| at.seconds * 1_000 + i64::from(at.nanos) / 1_000_000;
+    match (since, at) {
+        (Some(since), Some(end)) => {
+            let seconds = (millis(end) - millis(since)) as f64 / 1_000.0;
+            format!("{}, {seconds} s after it was sent", time::brief(at))
+        }
+        _ => time::brief(at),
+    }
+}

@@ -1,0 +1,149 @@
+//! Pages of a tenant's conversations, the most recently active first. A page looks at a bounded
+//! number of them, whatever it finds.
+
+use super::{
+    place::Place,
+    search::{Search, Searched},
+    seen::{self, Seen},
+};
+use crate::{
+    control::Control, ids::ConversationId, jid::FolderName, key::Caller, ledger::Error, names,
+    store::Partition, time::Time,
+};
+use arizuko_proto::v1::{self, ConversationStatus};
+
+/// How many conversations a page looks at, and a few more if many are of one millisecond.
+const LOOKED_AT: u32 = 500;
+/// How many are read at a time.
+const AT_ONCE: usize = 50;
+
+/// Which conversations are wanted.
+pub(super) struct Wanted<'a> {
+    pub(super) partition: Partition,
+    pub(super) caller: &'a Caller,
+    /// This folder, or one below it, has a part in them.
+    pub(super) folder: FolderName,
+    pub(super) jid: Option<String>,
+    pub(super) since: Option<Time>,
+    pub(super) status: ConversationStatus,
+    /// Words that one message must have, in lower case.
+    pub(super) words: Vec<String>,
+}
+
+impl Wanted<'_> {
+    fn is_met_by(&self, seen: &Seen) -> bool {
+        seen.is_within(&self.folder)
+            && seen.is_reached_by(self.caller)
+            && self.jid.as_ref().is_none_or(|jid| seen.has_jid(jid))
+            && seen.has_status(self.status)
+    }
+
+    /// What is wanted of the folder, in words.
+    pub(super) fn describe(&self) -> String {
+        let jid = self.jid.clone();
+        let words = (!self.words.is_empty()).then(|| format!("with {:?}", self.words.join(" ")));
+        jid.into_iter().chain(words).collect::<Vec<_>>().join(" ")
+    }
+}
+
+/// A page.
+#[derive(Default)]
+pub(super) struct Page {
+    pub(super) conversations: Vec<v1::Conversation>,
+    /// Where the next page goes on; `None` if there is none.
+    pub(super) next: Option<Place>,
+    pub(super) looked_at: u32,
+    /// When the last conversation that the page looked at was active.
+    pub(super) reached: Option<Time>,
+}
+
+/// Reads the page after a place.
+pub(super) async fn page(
+    control: &Control,
+    wanted: &Wanted<'_>,
+    after: Option<Place>,
+    size: usize,
+) -> Result<Page, Error> {
+    let Members { members, is_last } = Members::read(control, wanted, after.as_ref()).await?;
+    let mut page = Page::default();
+    let mut search = Search::new(wanted.partition, &wanted.words);
+    for members in members.chunks(AT_ONCE) {
+        let ids: Vec<ConversationId> = members.iter().map(|(id, _)| id.clone()).collect();
+        let seen = seen::read(control, wanted.partition, &ids).await?;
+        for ((_, place), seen) in members.iter().zip(seen) {
+            if page.conversations.len() == size {
+                return Ok(page);
+            }
+            if let Some(seen) = seen.filter(|seen| wanted.is_met_by(seen)) {
+                let found = match wanted.words.is_empty() {
+                    true => Searched::Found(seen.excerpt(control, wanted.partition).await?),
+                    false => {
+                        let begun = after.as_ref().filter(|p| p.public_id == place.public_id);
+                        let before = begun.map_or(0, |place| place.unsearched);
+                        let id = &seen.conversation.id;
+                        search.run(control, id, before).await?
+                    }
+                };
+                match found {
+                    Searched::Found(excerpt) => {
+                        page.conversations.push(seen.to_wire(wanted.caller, excerpt));
+                    }
+                    Searched::NotFound => {}
+                    Searched::NotYet(unsearched) => {
+                        page.next = Some(Place { unsearched, ..place.clone() });
+                        return Ok(page);
+                    }
+                }
+            }
+            page.looked_at += 1;
+            page.reached = Some(place.at);
+            page.next = Some(place.clone());
+        }
+    }
+    if is_last {
+        page.next = None;
+    }
+    Ok(page)
+}
+
+/// The next conversations, and whether they are the last ones.
+struct Members {
+    members: Vec<(ConversationId, Place)>,
+    is_last: bool,
+}
+
+impl Members {
+    async fn read(
+        control: &Control,
+        wanted: &Wanted<'_>,
+        after: Option<&Place>,
+    ) -> Result<Self, Error> {
+        let set = names::conversations(wanted.folder.root());
+        let max = after.map_or(u64::MAX, |place| place.at.as_millis());
+        let since = wanted.since.unwrap_or_default();
+        let mut limit = LOOKED_AT;
+        loop {
+            let found = control.ledger.last_members(wanted.partition, &set, max, limit).await?;
+            let lowest = found.last().map_or(0, |(_, millis)| *millis);
+            let is_whole = found.len() < limit as usize;
+            // Conversations of one millisecond have no order in the store: unless that one was read
+            // to its end, they are left to the next page.
+            let read = found.into_iter().filter(|(_, millis)| is_whole || *millis > lowest);
+            let read = read.map(|(id, millis)| {
+                let place = Place::of(&id, Time::from_millis(millis));
+                (id, place)
+            });
+            let mut members: Vec<_> = read.collect();
+            members.retain(|(_, place)| {
+                place.at >= since && after.is_none_or(|after| after.is_before(place))
+            });
+            let is_last = is_whole || lowest < since.as_millis();
+            if members.is_empty() && !is_last {
+                limit = limit.saturating_mul(2);
+                continue;
+            }
+            members.sort_by_key(|(_, place)| place.order());
+            return Ok(Self { members, is_last });
+        }
+    }
+}

@@ -1,0 +1,130 @@
+//! Looks for words in the messages of conversations.
+
+use super::seen::excerpt;
+use crate::{
+    control::Control,
+    frame::Transcript,
+    ids::{ConversationId, TurnId},
+    ledger::Error,
+    names,
+    refusal::Refusal,
+    store::Partition,
+    turn::input::Input,
+};
+
+/// About how many bytes of messages one page searches.
+const BUDGET: usize = 8 << 20;
+/// How many turns are read at a time.
+const TURNS: u32 = 8;
+/// The most characters of what is searched for.
+const MAX_WORDS: usize = 200;
+/// How many characters of a message come before the word in its excerpt.
+const BEFORE: usize = 10;
+
+/// Splits what is searched for into words, in lower case.
+pub(super) fn words(text: &str) -> Result<Vec<String>, Refusal> {
+    if text.chars().count() > MAX_WORDS {
+        return Err(Refusal::invalid(format!("a search has at most {MAX_WORDS} characters")));
+    }
+    Ok(text.split_whitespace().map(str::to_lowercase).collect())
+}
+
+/// What a search of a conversation came to.
+pub(super) enum Searched {
+    /// It has such a message, whose part around the first word this is.
+    Found(String),
+    NotFound,
+    /// Turns before this seq are left to the next page.
+    NotYet(u64),
+}
+
+/// The search of one page.
+pub(super) struct Search<'a> {
+    partition: Partition,
+    words: &'a [String],
+    /// How many bytes may still be read.
+    left: usize,
+}
+
+impl<'a> Search<'a> {
+    pub(super) fn new(partition: Partition, words: &'a [String]) -> Self {
+        Self { partition, words, left: BUDGET }
+    }
+
+    /// Searches a conversation's turns before a seq, or all if that is 0, the newest first.
+    pub(super) async fn run(
+        &mut self,
+        control: &Control,
+        conversation: &ConversationId,
+        before: u64,
+    ) -> Result<Searched, Error> {
+        let set = names::turns(conversation);
+        let mut max = before.checked_sub(1).unwrap_or(u64::MAX);
+        loop {
+            if self.left == 0 {
+                return Ok(Searched::NotYet(max.saturating_add(1)));
+            }
+            let turns = control.ledger.last_members(self.partition, &set, max, TURNS).await?;
+            let Some((_, lowest)) = turns.last() else { return Ok(Searched::NotFound) };
+            let turns_before = lowest.checked_sub(1);
+            let ids: Vec<TurnId> = turns.into_iter().map(|(id, _)| id).collect();
+            for text in self.texts(control, &ids).await? {
+                if let Some(excerpt) = found(&text, self.words) {
+                    return Ok(Searched::Found(excerpt));
+                }
+            }
+            match turns_before {
+                Some(before) => max = before,
+                None => return Ok(Searched::NotFound),
+            }
+        }
+    }
+
+    /// Reads the messages of some turns.
+    async fn texts(&mut self, control: &Control, turns: &[TurnId]) -> Result<Vec<String>, Error> {
+        let _permit = control.texts.acquire().await;
+        let inputs = control.ledger.records::<Input>(self.partition, turns).await?;
+        let replies = control.ledger.records::<Transcript>(self.partition, turns).await?;
+        let mut texts = Vec::new();
+        for (input, reply) in inputs.into_iter().zip(replies) {
+            texts.extend(input.map(|input| input.content.into_text()));
+            let replies = reply.map(|reply| reply.messages).unwrap_or_default();
+            texts.extend(replies.into_iter().map(|message| message.content));
+        }
+        // An empty turn is work, too.
+        let read: usize = texts.iter().map(String::len).sum();
+        self.left = self.left.saturating_sub(read + turns.len() * 256);
+        Ok(texts)
+    }
+}
+
+/// The part of a text around the first word, if it has all words.
+fn found(text: &str, words: &[String]) -> Option<String> {
+    let lower = text.to_lowercase();
+    if !words.iter().all(|word| lower.contains(word)) {
+        return None;
+    }
+    let at = words.first().and_then(|word| lower.find(word))?;
+    // Letters have as many characters in either case, but for a few.
+    let from = lower[..at].chars().count().saturating_sub(BEFORE);
+    let begin = text.char_indices().nth(from).map_or(0, |(at, _)| at);
+    let dots = if begin > 0 { "…" } else { "" };
+    Some(format!("{dots}{}", excerpt(&text[begin..])))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_message_has_all_words_in_any_case_and_order() {
+        let words = words("Refund  éTÉ").expect("it is short");
+        assert_eq!(words, ["refund", "été"]);
+        assert_eq!(found("No ÉTÉ, no\nrefunds!", &words).as_deref(), Some("…o ÉTÉ, no refunds!"));
+        assert_eq!(found("a refund", &words), None);
+        let long = format!("{}REFUND été", "x ".repeat(50));
+        let excerpt = found(&long, &words).expect("it is there");
+        assert!(excerpt.starts_with('…') && excerpt.contains("REFUND"), "{excerpt}");
+        assert!(super::words(&"x".repeat(201)).is_err());
+    }
+}

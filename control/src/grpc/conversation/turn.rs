@@ -1,0 +1,214 @@
+//! Reads turns as operators see them.
+
+use crate::{
+    control::Control,
+    frame::Transcript,
+    grpc::{gateway::read::transcript, wire},
+    ids::{ConversationId, TurnId},
+    jid::FolderName,
+    key::Caller,
+    ledger::Error,
+    names,
+    store::Partition,
+    turn::{
+        Turn,
+        input::Input,
+        journal::{Delivery, Entry, What},
+    },
+};
+use arizuko_proto::{
+    public_id,
+    v1::{self, TurnEventKind},
+};
+use std::mem;
+
+/// Bytes of messages on one page, not counting the last turns that were read.
+const PAGE_BYTES: usize = 4 << 20;
+/// How many turns are read at a time.
+const AT_ONCE: usize = 8;
+
+/// What is wanted of turns.
+#[derive(Clone, Copy)]
+pub(super) struct Wanted<'a> {
+    pub(super) caller: &'a Caller,
+    /// How many bytes of a message at most.
+    pub(super) cut: usize,
+    /// Whether headers of webhooks are wanted.
+    pub(super) headers: bool,
+}
+
+/// Reads turns of a conversation after a seq, the oldest first; also returns the seq after which
+/// there are more.
+pub(super) async fn page(
+    control: &Control,
+    partition: Partition,
+    conversation: &ConversationId,
+    after: u64,
+    size: usize,
+    wanted: &Wanted<'_>,
+) -> Result<(Vec<v1::TurnDetail>, Option<u64>), Error> {
+    let (set, range) = (names::turns(conversation), after.saturating_add(1)..=u64::MAX);
+    // One more than the page holds: it is where the next page begins.
+    let members = control.ledger.members(partition, &set, range, size as u32 + 1).await?;
+    let (mut details, mut bytes) = (Vec::new(), 0);
+    let shown = members.len().min(size);
+    let mut next = members.get(size).map(|(_, seq)| seq - 1);
+    for (index, chunk) in members[..shown].chunks(AT_ONCE).enumerate() {
+        if bytes > PAGE_BYTES {
+            next = members.get(index * AT_ONCE).map(|(_, seq)| seq - 1);
+            break;
+        }
+        let ids: Vec<TurnId> = chunk.iter().map(|(id, _)| id.clone()).collect();
+        let turns = control.ledger.records::<Turn>(partition, &ids).await?;
+        let turns: Vec<Turn> = turns.into_iter().flatten().collect();
+        let read = self::details(control, partition, turns, wanted).await?;
+        let messages = read.iter().flat_map(|turn| &turn.messages);
+        bytes += messages.map(|message| message.content.len()).sum::<usize>();
+        details.extend(read);
+    }
+    Ok((details, next))
+}
+
+/// Reads what belongs to some turns.
+pub(super) async fn details(
+    control: &Control,
+    partition: Partition,
+    turns: Vec<Turn>,
+    wanted: &Wanted<'_>,
+) -> Result<Vec<v1::TurnDetail>, Error> {
+    let _permit = control.texts.acquire().await;
+    let ids = turns.iter().map(|turn| &turn.id);
+    let inputs = control.ledger.records::<Input>(partition, ids).await?;
+    let mut details = Vec::new();
+    for (turn, input) in turns.into_iter().zip(inputs) {
+        let transcript = transcript(control, partition, &turn, u64::MAX).await?;
+        let mut journal = Vec::new();
+        if turn.events > 0 {
+            let log = names::journal(&turn.id);
+            for (_, entry) in control.ledger.entries(partition, log, 0, u32::MAX).await? {
+                journal.push(Entry::parse(&entry)?);
+            }
+        }
+        let mut detail = to_wire(&turn, transcript);
+        detail.events = journal.into_iter().map(event).collect();
+        add_input(&mut detail, &turn, input, wanted.headers);
+        detail.messages.iter_mut().for_each(|message| cut(message, wanted.cut));
+        hide_beyond(&mut detail, wanted.caller);
+        details.push(detail);
+    }
+    Ok(details)
+}
+
+fn to_wire(turn: &Turn, transcript: Transcript) -> v1::TurnDetail {
+    let end = turn.end();
+    let replies = transcript.messages.into_iter().map(|message| {
+        let author = message.by.as_ref().map_or(v1::Author::Assistant, |_| v1::Author::Person);
+        v1::TurnMessage {
+            author: author.into(),
+            name: message.by.unwrap_or_default(),
+            bytes: message.content.len() as u64,
+            content: message.content,
+            created_at: Some(wire::timestamp(message.at)),
+        }
+    });
+    v1::TurnDetail {
+        turn_id: public_id::turn(turn.id.as_str()),
+        status: wire::status(turn).into(),
+        created_at: Some(wire::timestamp(turn.origin.created_at)),
+        delivered_at: turn.delivery.as_ref().map(|delivery| wire::timestamp(delivery.at)),
+        first_frame_at: turn.first_frame_at.map(wire::timestamp),
+        ended_at: end.map(|end| wire::timestamp(end.at)),
+        deadline: Some(wire::timestamp(turn.deadline)),
+        attempt: turn.attempt,
+        strikes: turn.strikes,
+        folder: turn.place.folder.to_string(),
+        home: turn.place.home.to_string(),
+        agent: turn.delivery.as_ref().map(agent),
+        sender: turn.origin.sender.clone(),
+        messages: replies.collect(),
+        error: transcript.end.map(|done| done.error).unwrap_or_default(),
+        detail: end.map(|end| end.detail.clone()).unwrap_or_default(),
+        trace_id: turn.origin.traceparent.split('-').nth(1).unwrap_or_default().to_owned(),
+        ..v1::TurnDetail::default()
+    }
+}
+
+/// Adds the message and what the route said of it.
+fn add_input(detail: &mut v1::TurnDetail, turn: &Turn, input: Option<Input>, headers: bool) {
+    let Some(Input { content, headers: found, plan, .. }) = input else { return };
+    detail.persona = plan.persona;
+    detail.topic = plan.topic;
+    detail.escalation = plan.steps.into_iter().map(wire::step).collect();
+    if headers {
+        detail.headers = wire::headers(found);
+    }
+    if turn.origin.unasked {
+        return;
+    }
+    let content = content.into_bytes();
+    let message = v1::TurnMessage {
+        author: v1::Author::User.into(),
+        name: String::new(),
+        bytes: content.len() as u64,
+        content: String::from_utf8(content).unwrap_or_default(),
+        created_at: Some(wire::timestamp(turn.origin.created_at)),
+    };
+    detail.messages.insert(0, message);
+}
+
+fn agent(delivery: &Delivery) -> v1::TurnAgent {
+    let Delivery { agent, person, key, .. } = delivery;
+    v1::TurnAgent { name: agent.clone(), person: *person, key_id: key.to_string() }
+}
+
+fn event(entry: Entry) -> v1::TurnEvent {
+    let (kind, to, note, detail) = match entry.what {
+        What::Requeued { why } => (TurnEventKind::Requeued, None, String::new(), why),
+        What::HandedOff { to, note } => (TurnEventKind::HandedOff, Some(to), note, String::new()),
+        What::Escalated { to } => {
+            (TurnEventKind::Escalated, Some(to), String::new(), String::new())
+        }
+        What::Assigned { to, note } => (TurnEventKind::Assigned, Some(to), note, String::new()),
+    };
+    v1::TurnEvent {
+        at: Some(wire::timestamp(entry.at)),
+        kind: kind.into(),
+        folder: entry.folder.into(),
+        attempt: entry.attempt,
+        agent: entry.delivery.as_ref().map(agent),
+        delivered_at: entry.delivery.map(|delivery| wire::timestamp(delivery.at)),
+        to: to.map(Into::into).unwrap_or_default(),
+        note,
+        detail,
+    }
+}
+
+fn cut(message: &mut v1::TurnMessage, most: usize) {
+    let end = message.content.floor_char_boundary(most);
+    message.content.truncate(end);
+}
+
+/// Leaves out the folders beyond the caller's reach, and who answers there.
+fn hide_beyond(detail: &mut v1::TurnDetail, caller: &Caller) {
+    let is_reached = |folder: &str| {
+        FolderName::parse(folder).is_ok_and(|folder| caller.must_reach(&folder).is_ok())
+    };
+    let hide = |folder: &mut String| {
+        let is_hidden = !is_reached(folder);
+        if is_hidden {
+            folder.clear();
+        }
+        is_hidden
+    };
+    detail.escalation.retain(|step| is_reached(&step.to));
+    hide(&mut detail.home);
+    if hide(&mut detail.folder) {
+        detail.agent = None;
+    }
+    for event in &mut detail.events {
+        hide(&mut event.to);
+        if hide(&mut event.folder) {
+            mem::take(&mut event.agent);
+        }
+    }
+}

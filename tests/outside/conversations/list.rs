@@ -1,0 +1,160 @@
+//! Lists of conversations, their filters and pages.
+
+use super::{ROOM, cnv, listed};
+use arizuko_proto::v1::Finish;
+use arizuko_tests::prelude::*;
+
+/// Ends a turn as failed.
+async fn fail(agent: &mut Session, held: &Held, error: &str, detail: &str) {
+    agent
+        .say(Said::Finish(Finish {
+            turn_id: held.turn.turn_id.clone(),
+            attempt: held.turn.attempt,
+            seq: held.seq,
+            failed: true,
+            error: error.to_owned(),
+            detail: detail.to_owned(),
+        }))
+        .await;
+    while !agent.appended(held).await.finished {}
+}
+
+#[apply(every_stack)]
+async fn conversations_are_listed_by_folder_address_status_and_time(stack: Stack) {
+    let (plain, support) = (
+        stack.issue("acme").await,
+        stack.issue_with("acme", "support", LinkOptions::default()).await,
+    );
+    let mut agent = stack.attach("acme", B).await;
+    let done = stack.visitor(&plain, A).say("first").await;
+    agent.answer_next("done with it").await;
+    let failed = stack.visitor(&support, A).say("second").await;
+    let held = agent.turn().await;
+    fail(&mut agent, &held, "", "the disk is full").await;
+    let running = stack.visitor(&plain, B).say("third").await;
+    let _held = agent.turn().await;
+    // Nobody is attached there.
+    let waiting = stack.visit("acme/eng").await.say("fourth").await;
+    let other = stack.visit("other").await.say("not acme's").await;
+
+    let [done, failed, running, waiting, other] =
+        [&done, &failed, &running, &waiting, &other].map(cnv);
+    let every = [&waiting, &running, &failed, &done];
+    for (arguments, expected) in [
+        (&["acme"][..], &every[..]),
+        (&["other"], &[&other]),
+        (&["acme/eng"], &[&waiting]),
+        (&["--jid", "web:acme/support"], &[&failed]),
+        (&["acme", "--jid", "web:acme"], &[&running, &done]),
+        (&["acme", "--status", "open"], &[&waiting, &running]),
+        (&["acme", "--status", "waiting"], &[&waiting]),
+        (&["acme", "--status", "failed"], &[&failed]),
+        (&["acme", "--since", "1h"], &every),
+    ] {
+        let found = listed(&stack, arguments).await;
+        assert_eq!(found.iter().collect::<Vec<_>>(), expected, "{arguments:?}");
+    }
+    sleep(Duration::from_millis(1_100)).await;
+    assert!(listed(&stack, &["acme", "--since", "1s"]).await.is_empty());
+
+    let table = stack.arizuko(&["conversation", "list", "acme"]).await.expect(0).out;
+    let widest = table.lines().map(|line| line.chars().count()).max();
+    assert!(widest.is_some_and(|widest| widest <= 80), "{table}");
+    for row in [format!("{done}  web:acme          done"), "done with it".into(), "second".into()] {
+        assert!(table.contains(&row), "{row}: {table}");
+    }
+    stack.arizuko(&["conversation", "list"]).await.expect(1);
+    stack.arizuko(&["conversation", "list", "acme", "--jid", "web:other"]).await.expect(1);
+}
+
+#[apply(embedded_and_one_redis)]
+async fn a_list_goes_on_where_the_page_before_it_ended(kind: Kind) {
+    let stack = Stack::with(kind, &ROOM).await;
+    let visitor = stack.visit("acme").await;
+    let mut said = Vec::new();
+    for number in 0..7 {
+        said.push(visitor.say(&format!("message {number}")).await);
+    }
+    // The oldest is the most recently active one.
+    visitor.say_in(&said[0].conversation, "again").await;
+    said.rotate_left(1);
+    let expected: Vec<String> = said.iter().rev().map(cnv).collect();
+    let (mut found, mut page) = (Vec::new(), String::new());
+    loop {
+        let arguments = ["conversation", "list", "acme", "--limit", "3", "--json", "--page", &page];
+        let listed = stack.arizuko(&arguments).await.expect(0).json();
+        let conversations = listed["conversations"].as_array().expect("a list");
+        assert!(conversations.len() <= 3, "{listed}");
+        found.extend(
+            conversations
+                .iter()
+                .map(|one| one["conversation_id"].as_str().expect("an id").to_owned()),
+        );
+        page = listed["next_page_token"].as_str().expect("a token").to_owned();
+        if page.is_empty() {
+            break;
+        }
+    }
+    assert_eq!(found, expected);
+    let first = stack
+        .arizuko(&["conversation", "list", "acme", "--limit", "3", "--since", "1d"])
+        .await
+        .expect(0);
+    for words in ["there are more", "conversation list acme --since 1d --limit 3 --page"] {
+        assert!(first.err.contains(words), "{words}: {}", first.err);
+    }
+    let wrong = stack.arizuko(&["conversation", "list", "acme", "--page", "x"]).await.expect(1);
+    assert!(wrong.err.contains("page token"), "{wrong:?}");
+}
+
+#[apply(embedded_and_one_redis)]
+async fn a_search_finds_messages_and_replies_with_all_words(kind: Kind) {
+    let stack = Stack::with(kind, &ROOM).await;
+    let visitor = stack.visit("acme").await;
+    let mut agent = stack.attach("acme", A).await;
+    let asked = visitor.say("Where is my REFUND of June?").await;
+    agent.answer_next("Let me see.").await;
+    let answered = visitor.say("hello").await;
+    agent.answer_next("Your refund came in june already.").await;
+    let neither = visitor.say("refund").await;
+    agent.answer_next("june").await;
+    assert_eq!(
+        listed(&stack, &["acme", "--search", "june refund"]).await,
+        [cnv(&answered), cnv(&asked)]
+    );
+    assert_eq!(listed(&stack, &["acme", "--search", "nothing of that"]).await.len(), 0);
+    let shown = stack.arizuko(&["conversation", "list", "acme", "--search", "already"]).await;
+    assert!(shown.expect(0).out.contains("e in june already."));
+    assert_eq!(listed(&stack, &["acme", "--search", "JUNE"]).await[0], cnv(&neither));
+}
+
+#[apply(embedded_and_one_redis)]
+async fn a_search_of_much_text_goes_on_page_by_page(kind: Kind) {
+    let stack = Stack::with(kind, &ROOM).await;
+    let visitor = stack.visit("acme").await;
+    let needle = visitor.say("the needle").await;
+    let mut agent = stack.session(A, hello("acme", 1_000)).await;
+    agent.answer_next("hay").await;
+    // More than one page searches: 10 MiB, half of it in one conversation.
+    let long = "hay ".repeat(15_000);
+    let deep = visitor.say("a deep needle").await;
+    agent.answer_next("hay").await;
+    for turn in 0..180 {
+        match turn % 2 {
+            0 => visitor.say_in(&deep.conversation, &long).await,
+            _ => visitor.say(&long).await,
+        };
+        agent.answer_next("hay").await;
+    }
+    let found =
+        stack.arizuko(&["conversation", "list", "acme", "--search", "needle", "--json"]).await;
+    let found = found.expect(0).json();
+    let ids: Vec<_> = found["conversations"]
+        .as_array()
+        .expect("a list")
+        .iter()
+        .map(|one| one["conversation_id"].clone())
+        .collect();
+    assert_eq!(ids, [json!(cnv(&deep)), json!(cnv(&needle))]);
+    assert_eq!(found["looked_at"], 92, "{found}");
+}
