@@ -7,7 +7,7 @@
 use crate::{
     control::Control,
     ids::{TokenId, TurnId},
-    key_uses,
+    key, key_uses,
     ledger::Error,
     names::{self, Due, Set},
     store::Partition,
@@ -142,6 +142,7 @@ async fn take(control: &Control, partition: Partition, item: &Due) -> Result<(),
             ledger.transact(partition, &[], |tx| turn::retention::clean_up(tx, id)).await
         }
         Due::Token(id) => end_token(control, partition, id).await,
+        Due::Key(id) => ledger.transact(partition, &[], |tx| key::expire(tx, id)).await,
         Due::Unknown(_) => Err(Error::Internal("no such kind of item".to_owned())),
     }
 }

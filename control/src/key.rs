@@ -5,7 +5,7 @@ use crate::{
     ids::KeyId,
     jid::FolderName,
     known_folders,
-    names::{self, InFolder},
+    names::{self, Due, InFolder},
     refusal::Refusal,
     secret::Secret,
     time::Time,
@@ -245,23 +245,48 @@ pub(crate) fn create(
         known_folders::add(tx, folder)?;
     }
     tx.put(&key.id, &key)?;
+    schedule_end(tx, &key);
     let most = tx.limits.owners.partition_keys;
     let refusal = Refusal::LimitReached(format!("the key's partition has {most} keys"));
     tx.add_bounded(&names::keys(), &key.listed(), most, refusal);
-    note(tx, caller, "key.create", &key)?;
+    note(tx, caller.key_id.as_str(), "key.create", &key)?;
     Ok(key)
 }
 
-/// Ends a key, and tells the streams that were opened with it.
+/// Revokes a key.
 pub(crate) fn revoke(tx: &mut Tx<'_>, caller: &Caller, id: &KeyId) -> Decision<Option<Key>> {
     let Some(key) = tx.get::<Key>(id)? else {
         return Ok(None);
     };
-    tx.delete::<Key>(id);
-    tx.remove(&names::keys(), &key.listed());
-    tx.publish(names::key_topic(id), "revoked");
-    note(tx, caller, "key.revoke", &key)?;
+    end(tx, caller.key_id.as_str(), "key.revoke", &key)?;
     Ok(Some(key))
+}
+
+/// Ends a key that has expired.
+pub(crate) fn expire(tx: &mut Tx<'_>, id: &KeyId) -> Decision<()> {
+    match tx.get::<Key>(id)? {
+        Some(key) if key.is_live(tx.now) => schedule_end(tx, &key),
+        Some(key) => end(tx, "control", "key.expire", &key)?,
+        None => tx.unschedule(&Due::Key(id.clone())),
+    }
+    Ok(())
+}
+
+fn schedule_end(tx: &mut Tx<'_>, key: &Key) {
+    let item = Due::Key(key.id.clone());
+    match key.expires_at {
+        Some(at) => tx.schedule(&item, at),
+        None => tx.unschedule(&item),
+    }
+}
+
+/// Forgets a key, and tells the streams that were opened with it.
+fn end(tx: &mut Tx<'_>, actor: &str, action: &str, key: &Key) -> Decision<()> {
+    tx.delete::<Key>(&key.id);
+    tx.remove(&names::keys(), &key.listed());
+    tx.unschedule(&Due::Key(key.id.clone()));
+    tx.publish(names::key_topic(&key.id), "ended");
+    note(tx, actor, action, key)
 }
 
 /// Notes that keys are used now, where their records don't say so already.
@@ -278,8 +303,8 @@ pub(crate) fn note_uses(tx: &mut Tx<'_>, ids: &[KeyId]) -> Decision<()> {
     Ok(())
 }
 
-fn note(tx: &mut Tx<'_>, caller: &Caller, action: &str, key: &Key) -> Decision<()> {
-    let (actor, subject) = (caller.key_id.as_str(), key.id.as_str());
+fn note(tx: &mut Tx<'_>, actor: &str, action: &str, key: &Key) -> Decision<()> {
+    let subject = key.id.as_str();
     audit::note(tx, &Change { actor, action, folder: key.folder(), subject, detail: &key.name })
 }
 

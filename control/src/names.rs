@@ -65,7 +65,7 @@ pub(crate) fn token(id: &TokenId) -> String {
     format!("token:{id}")
 }
 
-/// [`Key`](crate::key::Key), for good; deleted by its revocation.
+/// [`Key`](crate::key::Key), for good; deleted by its revocation or expiry.
 pub(crate) fn key(id: &KeyId) -> String {
     format!("key:{id}")
 }
@@ -285,6 +285,8 @@ pub(crate) enum Due {
     Conversation(ConversationId),
     /// A token's expiry, and after its end the cancelling of its turns.
     Token(TokenId),
+    /// A key's expiry.
+    Key(KeyId),
     /// A newer control's, or a broken member.
     Unknown(String),
 }
@@ -296,6 +298,7 @@ impl fmt::Display for Due {
             Self::Turn(id) => write!(f, "turn:{id}"),
             Self::Conversation(id) => write!(f, "conversation:{id}"),
             Self::Token(id) => write!(f, "token:{id}"),
+            Self::Key(id) => write!(f, "key:{id}"),
             Self::Unknown(text) => f.write_str(text),
         }
     }
@@ -308,6 +311,7 @@ impl From<String> for Due {
             Some(("turn", id)) => Self::Turn(id.to_owned().into()),
             Some(("conversation", id)) => Self::Conversation(id.to_owned().into()),
             Some(("token", id)) => Self::Token(id.to_owned().into()),
+            Some(("key", id)) => Self::Key(id.to_owned().into()),
             _ => Self::Unknown(text),
         }
     }
@@ -405,7 +409,7 @@ pub(crate) fn token_topic(id: &TokenId) -> String {
     format!("token:{id}")
 }
 
-/// The revocation of a key. Published by `key.rs`.
+/// The end of a key, and of one of its secrets. Published by `key.rs` and `key/rotation.rs`.
 pub(crate) fn key_topic(id: &KeyId) -> String {
     format!("key:{id}")
 }
@@ -419,7 +423,9 @@ mod tests {
 
     #[test]
     fn a_due_item_reads_back_as_what_it_was_written() {
-        for text in ["session:a", "turn:b", "conversation:c", "token:tok_d", "new:e", "odd"] {
+        for text in
+            ["session:a", "turn:b", "conversation:c", "token:tok_d", "key:key_f", "new:e", "odd"]
+        {
             let due = Due::from(text.to_owned());
             assert_eq!(due.to_string(), text);
             assert_eq!(matches!(due, Due::Unknown(_)), ["new:e", "odd"].contains(&text), "{text}");

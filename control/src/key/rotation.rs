@@ -1,6 +1,6 @@
 //! Rotation: a key gets another secret, and for a while both open it.
 
-use super::{Caller, Key, check_lifetime, note};
+use super::{Caller, Key, check_lifetime, note, schedule_end};
 use crate::{
     ids::KeyId,
     names,
@@ -65,6 +65,7 @@ pub(crate) fn rotate(
     key.rotated_at = Some(tx.now);
     if let Some(lifetime) = rotation.lifetime {
         key.expires_at = Some(tx.now + lifetime);
+        schedule_end(tx, &key);
     }
     store(tx, caller, "key.rotate", &key)?;
     Ok(key)
@@ -95,5 +96,5 @@ pub(crate) fn finish(
 fn store(tx: &mut Tx<'_>, caller: &Caller, action: &str, key: &Key) -> Decision<()> {
     tx.put(&key.id, key)?;
     tx.publish(names::key_topic(&key.id), "rotated");
-    note(tx, caller, action, key)
+    note(tx, caller.key_id.as_str(), action, key)
 }

@@ -88,3 +88,16 @@ async fn a_key_with_a_lifetime_ends_with_its_streams(stack: Stack) {
     let list = stack.arizuko(&["key", "list"]).await.expect(0);
     assert!(list.err.contains("no live keys"), "{list:?}");
 }
+
+#[apply(embedded_and_one_redis)]
+async fn an_expired_key_makes_room_for_another(kind: Kind) {
+    let stack = Stack::with(kind, &[("ARIZUKO_PARTITION_KEYS", "1")]).await;
+    let create = ["key", "create", "acme", "--expires"];
+    stack.arizuko(&[&create[..], &["2s"]].concat()).await.expect(0);
+    stack.arizuko(&[&create[..], &["1h"]].concat()).await.expect(1);
+    until("the key's end", async || {
+        stack.arizuko(&["audit"]).await.expect(0).out.contains("key.expire")
+    })
+    .await;
+    stack.arizuko(&[&create[..], &["1h"]].concat()).await.expect(0);
+}
