@@ -68,6 +68,10 @@ impl Replicas {
                     answers.push(answer);
                 }
                 let round = replicas.round(&mut connection, partition).await;
+                if round.is_err() {
+                    // It may be no primary any more.
+                    replicas.servers.suspect();
+                }
                 let round = round.map_err(|error| error.to_string());
                 for answer in answers {
                     // The caller may have given up.

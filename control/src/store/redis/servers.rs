@@ -28,6 +28,9 @@ use tokio::{
 const LOOKUP_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long an address is asked alone. Then the next one is asked as well.
 const LOOKUP_STAGGER: Duration = Duration::from_millis(500);
+/// How often there is a look-up that nobody asked for. A primary that came back as a replica still
+/// answers reads, so that no error tells.
+const RECHECK: Duration = Duration::from_secs(5);
 /// How long no second look-up follows, however many callers ask.
 const FRESH: Duration = Duration::from_millis(100);
 const SLOTS: u16 = 16_384;
@@ -147,9 +150,17 @@ impl Servers {
         let _ = lookups.changed().await;
     }
 
+    /// Asks for a look-up without waiting for it.
+    pub(super) fn suspect(&self) {
+        self.asked.notify_one();
+    }
+
     async fn stay_current(self: Arc<Self>) {
         loop {
-            self.asked.notified().await;
+            tokio::select! {
+                () = self.asked.notified() => {}
+                () = sleep(RECHECK) => {}
+            }
             // If this fails, the next command fails as well and asks for another look-up.
             let _ = self.refresh().await;
             self.lookups.send_modify(|count| *count += 1);
