@@ -7,6 +7,8 @@ use crate::{
 use arizuko_proto::public_id;
 use clap::Subcommand;
 
+mod delete;
+mod export;
 mod list;
 pub(crate) mod show;
 
@@ -18,6 +20,9 @@ Examples:
   arizuko conversation list --jid web:acme/support --since 1d
   arizuko conversation list acme --search \"refund june\"
   arizuko conversation show cnv_…                         # who said what, and what happened
+  arizuko conversation export acme --since 30d > acme.jsonl
+  arizuko conversation export --jid web:acme/support --format markdown > support.md
+  arizuko conversation delete cnv_…                       # or --jid web:acme/old, or acme --before 90d
 ")]
 pub(crate) struct Args {
     #[command(flatten)]
@@ -32,6 +37,10 @@ pub(crate) struct Args {
 enum Command {
     /// List conversations, the most recently active first
     List(list::List),
+    /// Delete conversations, also those of links that were revoked
+    Delete(delete::Delete),
+    /// Write every message and reply to standard output
+    Export(export::Export),
     /// Show a conversation: who said what, attempts, hand-offs, notes and failures
     Show(show::Show),
 }
@@ -41,6 +50,8 @@ pub(crate) async fn run(args: Args, console: &mut Console<'_>) -> anyhow::Result
     let (json, flags) = (args.format.json, args.connection.flags());
     match args.command {
         Command::List(list) => list.run(&control, json, &flags, console).await,
+        Command::Delete(delete) => delete.run(&control, json, console).await,
+        Command::Export(export) => export.run(&control, console).await,
         Command::Show(show) => show.run(&control, json, console).await,
     }
 }

@@ -26,6 +26,7 @@ use std::time::Duration;
 mod caps;
 pub(crate) mod deadlines;
 pub(crate) mod end;
+pub(crate) mod erasure;
 pub(crate) mod exchange;
 pub(crate) mod frames;
 pub(crate) mod handoff;

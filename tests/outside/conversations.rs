@@ -1,5 +1,7 @@
 //! What operators see of what was said: `arizuko conversation` and `arizuko turn`.
 
+mod delete;
+mod export;
 mod list;
 mod reach;
 mod show;

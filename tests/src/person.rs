@@ -55,19 +55,28 @@ impl Stack {
         let log = self.logs().join(format!("{name}.log"));
         let log = File::options().create(true).append(true).open(log);
         let log = log.expect("the stack has a folder for logs");
-        let mut person = Person::sit_down(inbox, seat, log);
+        let mut person = Person::sit_down(inbox, seat, Some(log));
         person.sees(&format!("visitors know you as {name}")).await;
         person
+    }
+
+    /// Starts `arizuko` as an operator at a terminal.
+    pub fn at_terminal(&self, arguments: &[&str]) -> Person {
+        let mut command = self.operators_command();
+        command.args(arguments);
+        Person::sit_down(command, Seat::Terminal, None)
     }
 }
 
 impl Person {
-    fn sit_down(mut command: Command, seat: Seat, log: File) -> Self {
+    /// `log`: where its standard error goes, if not to the terminal.
+    fn sit_down(mut command: Command, seat: Seat, log: Option<File>) -> Self {
         let (keys, shown): (OwnedFd, OwnedFd) = match seat {
             Seat::Terminal => {
                 let (keys, screen) = terminal().expect("the system has pseudo-terminals");
-                let stdout = screen.try_clone().expect("there are file descriptors");
-                command.stdin(screen).stdout(stdout);
+                let [stdout, stderr] =
+                    [(); 2].map(|()| screen.try_clone().expect("there are file descriptors"));
+                command.stdin(screen).stdout(stdout).stderr(stderr);
                 let shown = keys.try_clone().expect("there are file descriptors");
                 (keys, shown)
             }
@@ -78,7 +87,10 @@ impl Person {
                 (keys.into(), shown.into())
             }
         };
-        let child = command.stderr(log).spawn();
+        if let Some(log) = log {
+            command.stderr(log);
+        }
+        let child = command.spawn();
         let child = child.unwrap_or_else(|error| panic!("{command:?}: {error}"));
         let (sender, output) = mpsc::unbounded_channel();
         thread::spawn(move || {

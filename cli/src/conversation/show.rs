@@ -82,32 +82,36 @@ fn show_turn(turn: &TurnDetail, console: &mut Console<'_>) -> anyhow::Result<()>
 
 /// Shows a turn's messages and what happened to it, in the order of time.
 pub(crate) fn show_course(turn: &TurnDetail, console: &mut Console<'_>) -> anyhow::Result<()> {
-    let messages = turn.messages.iter().map(|said| (moment(said.created_at), message(turn, said)));
-    let events = turn.events.iter().map(|event| (moment(event.at), happened(event)));
-    let mut course: Vec<_> = messages.chain(events).collect();
+    course(turn).iter().try_for_each(|said| console.text(&block(said)))
+}
+
+/// Something that was said, or that happened.
+pub(super) struct Said {
+    pub(super) at: Option<Timestamp>,
+    /// Who said it, or what happened.
+    pub(super) who: String,
+    pub(super) text: String,
+}
+
+/// Returns a turn's messages and what happened to it, in the order of time.
+pub(super) fn course(turn: &TurnDetail) -> Vec<Said> {
+    let messages = turn.messages.iter().map(|said| message(turn, said));
+    let mut course: Vec<Said> = messages.chain(turn.events.iter().map(happened)).collect();
     // Messages come first where the moment is the same.
-    course.sort_by_key(|(at, _)| *at);
-    for (_, text) in course {
-        console.text(&text)?;
+    course.sort_by_key(|said| said.at.map_or((0, 0), |at| (at.seconds, at.nanos)));
+    let told = [&turn.error, &turn.detail].into_iter().filter(|text| !text.is_empty());
+    let text = told.map(String::as_str).collect::<Vec<_>>().join(" ");
+    if !text.is_empty() {
+        course.push(Said { at: turn.ended_at, who: word(turn.status().as_str_name()), text });
     }
-    if !turn.error.is_empty() || !turn.detail.is_empty() {
-        let status = word(turn.status().as_str_name());
-        let told = [&turn.error, &turn.detail].map(|text| text.as_str());
-        let told: Vec<_> = told.into_iter().filter(|text| !text.is_empty()).collect();
-        console.text(&block(turn.ended_at, &status, &told.join(" ")))?;
-    }
-    Ok(())
+    course
 }
 
-fn moment(at: Option<Timestamp>) -> (i64, i32) {
-    at.map_or((0, 0), |at| (at.seconds, at.nanos))
-}
-
-fn message(turn: &TurnDetail, message: &TurnMessage) -> String {
+fn message(turn: &TurnDetail, message: &TurnMessage) -> Said {
     let who = match message.author() {
-        Author::User => turn.sender.as_str(),
-        Author::Person => &message.name,
-        Author::Assistant | Author::Unspecified => "agent",
+        Author::User => turn.sender.clone(),
+        Author::Person => format!("{}, a person", message.name),
+        Author::Assistant | Author::Unspecified => "agent".into(),
     };
     let TurnMessage { content, bytes, .. } = message;
     let missing = bytes.saturating_sub(content.len() as u64);
@@ -116,10 +120,10 @@ fn message(turn: &TurnDetail, message: &TurnMessage) -> String {
         (true, bytes) => format!("({bytes} bytes that are no text)"),
         (false, bytes) => format!("{content}… ({bytes} more bytes)"),
     };
-    block(message.created_at, who, &text)
+    Said { at: message.created_at, who, text }
 }
 
-fn happened(event: &TurnEvent) -> String {
+fn happened(event: &TurnEvent) -> Said {
     let what = match event.kind() {
         TurnEventKind::Requeued => "queued again",
         TurnEventKind::HandedOff => "handed off",
@@ -152,7 +156,7 @@ fn happened(event: &TurnEvent) -> String {
     if !note.is_empty() {
         add(format!("note: {note}"));
     }
-    block(event.at, &format!("({what})"), &text)
+    Said { at: event.at, who: format!("({what})"), text }
 }
 
 /// Says who answered.
@@ -164,7 +168,8 @@ pub(crate) fn by(agent: &TurnAgent) -> String {
 
 /// Returns when, who, and what. Further lines are indented, so that nobody can imitate another's
 /// message.
-fn block(at: Option<Timestamp>, who: &str, text: &str) -> String {
+fn block(said: &Said) -> String {
+    let Said { at, who, text } = said;
     let text = text.trim_end().replace('\n', "\n      ");
-    format!("  {}  {}: {text}\n", time::brief(at), printable(who))
+    format!("  {}  {}: {text}\n", time::brief(*at), printable(who))
 }

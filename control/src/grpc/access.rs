@@ -60,8 +60,8 @@ impl Service {
         Ok((caller, request))
     }
 
-    /// Notes in the audit log what an operator reads.
-    pub(super) async fn note_read(
+    /// Notes in the audit log what an operator reads or deletes; nothing for an agent.
+    pub(super) async fn note_by_operator(
         &self,
         caller: &Caller,
         partition: Partition,

@@ -122,7 +122,7 @@ impl v1::agent_service_server::AgentService for Service {
             subject: &public_id::conversation(id.as_str()),
             detail: "",
         };
-        self.note_read(&caller, partition, &change).await?;
+        self.note_by_operator(&caller, partition, &change).await?;
         let limit = match request.limit {
             0 => DEFAULT_MESSAGES,
             limit => limit.min(MAX_MESSAGES),

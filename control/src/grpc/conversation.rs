@@ -5,12 +5,17 @@ use crate::{
     audit::Change,
     jid::{self, FolderName},
     key::Caller,
+    ledger::Error,
     refusal::Refusal,
 };
 use arizuko_proto::v1::{self, ConversationStatus};
 use list::Wanted;
+use place::Place;
+use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status};
 
+mod delete;
+mod export;
 mod find;
 mod list;
 mod place;
@@ -27,28 +32,26 @@ const CUT_IN_TURN: usize = 1 << 20;
 
 #[tonic::async_trait]
 impl v1::conversation_service_server::ConversationService for Service {
+    type ExportConversationsStream =
+        ReceiverStream<Result<v1::ExportConversationsResponse, Status>>;
+
     async fn list_conversations(
         &self,
         request: Request<v1::ListConversationsRequest>,
     ) -> Result<Response<v1::ListConversationsResponse>, Status> {
         let (caller, request) = self.authenticate_reader(request)?;
-        let wanted = self.wanted(&caller, &request)?;
-        let before = match request.page_token.as_str() {
-            "" => None,
-            token => Some(token.parse()?),
+        let wanted = Wanted {
+            since: wire::parse_timestamp(request.active_since)?,
+            status: ConversationStatus::try_from(request.status)
+                .map_err(|_| Refusal::invalid("there is no such status of conversations"))?,
+            words: search::words(&request.search)?,
+            ..self.selected(&caller, &request.folder, request.jid)?
         };
-        if before.is_none() {
-            let (folder, detail) = (wanted.folder.as_str(), wanted.describe());
-            let change = Change {
-                actor: caller.key_id.as_str(),
-                action: "conversation.list",
-                folder,
-                subject: folder,
-                detail: &detail,
-            };
-            self.note_read(&caller, wanted.partition, &change).await?;
+        let after = Place::read(&request.page_token)?;
+        if after.is_none() {
+            self.note(&wanted, "conversation.list").await?;
         }
-        let page = list::page(&self.control, &wanted, before, page_size(request.page_size)).await?;
+        let page = list::page(&self.control, &wanted, after, page_size(request.page_size)).await?;
         Ok(Response::new(v1::ListConversationsResponse {
             conversations: page.conversations,
             next_page_token: page.next.map(|place| place.to_string()).unwrap_or_default(),
@@ -77,9 +80,9 @@ impl v1::conversation_service_server::ConversationService for Service {
                 subject: &request.conversation_id,
                 detail: "",
             };
-            self.note_read(&caller, partition, &change).await?;
+            self.note_by_operator(&caller, partition, &change).await?;
         }
-        let wanted = turn::Wanted { caller: &caller, cut: CUT_IN_PAGE, headers: false };
+        let wanted = turn::Wanted::cut(&caller, CUT_IN_PAGE);
         let size = page_size(request.page_size);
         let id = &seen.conversation.id;
         let (turns, next) = turn::page(&self.control, partition, id, after, size, &wanted).await?;
@@ -104,55 +107,86 @@ impl v1::conversation_service_server::ConversationService for Service {
             subject: &seen.public_id(),
             detail: &request.turn_id,
         };
-        self.note_read(&caller, partition, &change).await?;
-        let wanted = turn::Wanted { caller: &caller, cut: CUT_IN_TURN, headers: true };
+        self.note_by_operator(&caller, partition, &change).await?;
+        let wanted = turn::Wanted { headers: true, ..turn::Wanted::cut(&caller, CUT_IN_TURN) };
         let turn = turn::details(&self.control, partition, vec![turn], &wanted).await?.pop();
         Ok(Response::new(v1::ShowTurnResponse {
             conversation: Some(seen.to_wire(&caller, String::new())),
             turn,
         }))
     }
+
+    async fn export_conversations(
+        &self,
+        request: Request<v1::ExportConversationsRequest>,
+    ) -> Result<Response<Self::ExportConversationsStream>, Status> {
+        let (caller, request) = self.authenticate_reader(request)?;
+        let since = wire::parse_timestamp(request.since)?;
+        let selected = self.selected(&caller, &request.folder, request.jid)?;
+        let wanted = Wanted { since, ..selected };
+        self.note(&wanted, "conversation.export").await?;
+        Ok(Response::new(export::start(&self.control, &caller, wanted).await?))
+    }
+
+    async fn delete_conversations(
+        &self,
+        request: Request<v1::DeleteConversationsRequest>,
+    ) -> Result<Response<v1::DeleteConversationsResponse>, Status> {
+        let (caller, request) = self.authenticate_operator(request)?;
+        let until = wire::parse_timestamp(request.inactive_since)?;
+        if !request.conversation_id.is_empty() {
+            let is_selecting = !request.folder.is_empty() || !request.jid.is_empty();
+            if is_selecting || until.is_some() || !request.page_token.is_empty() {
+                return Err(Refusal::invalid("name one conversation, or select some").into());
+            }
+            let id = &request.conversation_id;
+            let (partition, seen) = find::conversation(&self.control, &caller, id).await?;
+            let folder = seen.folder();
+            let change = Change {
+                actor: caller.key_id.as_str(),
+                action: "conversation.delete",
+                folder: folder.as_str(),
+                subject: id,
+                detail: "",
+            };
+            self.note_by_operator(&caller, partition, &change).await?;
+            let deleted =
+                delete::one(&self.control, partition, &seen.conversation.id, None).await?;
+            return Ok(Response::new(deleted));
+        }
+        let wanted = Wanted { until, ..self.selected(&caller, &request.folder, request.jid)? };
+        let after = Place::read(&request.page_token)?;
+        if after.is_none() {
+            self.note(&wanted, "conversation.delete").await?;
+        }
+        Ok(Response::new(delete::page(&self.control, &wanted, after).await?))
+    }
 }
 
 impl Service {
-    /// Reads which conversations a list is about.
-    fn wanted<'a>(
-        &self,
-        caller: &'a Caller,
-        request: &v1::ListConversationsRequest,
-    ) -> Result<Wanted<'a>, Refusal> {
-        let jid = (!request.jid.is_empty()).then(|| request.jid.clone());
-        let folder = self.folder_or_tenant(caller, &request.folder, jid.as_deref())?;
-        Ok(Wanted {
-            partition: self.control.partition(&folder),
-            caller,
-            folder,
-            jid,
-            since: wire::parse_timestamp(request.active_since)?,
-            status: ConversationStatus::try_from(request.status)
-                .map_err(|_| Refusal::invalid("there is no such status of conversations"))?,
-            words: search::words(&request.search)?,
-        })
+    /// Notes in the audit log what an operator does with a folder's conversations.
+    async fn note(&self, wanted: &Wanted, action: &str) -> Result<(), Error> {
+        let (folder, detail) = (wanted.folder.as_str(), wanted.describe());
+        let actor = wanted.caller.key_id.as_str();
+        let change = Change { actor, action, folder, subject: folder, detail: &detail };
+        self.note_by_operator(&wanted.caller, wanted.partition, &change).await
     }
 
-    /// The folder that a request names. An operator can name a JID alone, which stands for its
-    /// tenant.
-    fn folder_or_tenant(
-        &self,
-        caller: &Caller,
-        folder: &str,
-        jid: Option<&str>,
-    ) -> Result<FolderName, Refusal> {
-        let root = jid.map(jid::root).transpose()?;
+    /// All conversations of the folder that a request names, or of an address. An operator can name
+    /// a JID alone.
+    fn selected(&self, caller: &Caller, folder: &str, jid: String) -> Result<Wanted, Refusal> {
+        let jid = (!jid.is_empty()).then_some(jid);
+        let root = jid.as_deref().map(jid::root).transpose()?;
         let folder = match (access::view(caller, folder)?, root) {
             (Some(folder), _) => folder,
             (None, Some(root)) => FolderName::parse(root)?,
             (None, None) => return Err(Refusal::invalid("name a folder or a JID")),
         };
-        match root.filter(|root| *root != folder.root()) {
-            Some(_) => Err(Refusal::invalid("the JID is not of that folder's tenant")),
-            None => Ok(folder),
+        if root.is_some_and(|root| root != folder.root()) {
+            return Err(Refusal::invalid("the JID is not of that folder's tenant"));
         }
+        let partition = self.control.partition(&folder);
+        Ok(Wanted { jid, ..Wanted::all_of(partition, caller, folder) })
     }
 }
 

@@ -23,7 +23,8 @@ pub(crate) fn delete(tx: &mut Tx<'_>, token: &Token, id: &ConversationId) -> Dec
     purge(tx, &conversation)
 }
 
-fn purge(tx: &mut Tx<'_>, conversation: &Conversation) -> Decision<()> {
+/// Deletes a conversation with all its turns.
+pub(super) fn purge(tx: &mut Tx<'_>, conversation: &Conversation) -> Decision<()> {
     let id = &conversation.id;
     if let Some(folder) = &conversation.assigned {
         tx.remove(&names::assigned(folder), id);

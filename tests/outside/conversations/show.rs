@@ -49,7 +49,7 @@ async fn a_transcript_shows_who_said_what_and_what_happened(stack: Stack) {
             "agent: One moment.",
             "(handed off): from acme to acme/people, attempt 2 of protocol test",
             "note: wants a refund",
-            "Ann: Here is your money.",
+            "Ann, a person: Here is your money.",
         ],
     );
     for own in [&posted.conversation, &posted.turn] {

@@ -11,7 +11,8 @@ use arizuko_proto::{
     v1::token_service_client::TokenServiceClient,
     v1::{
         Access, ApplyRoutesRequest, AssignConversationRequest, CancelTurnRequest, CreateKeyRequest,
-        DeleteConversationRequest, DeleteRouteRequest, ExplainRouteRequest, FinishRotationRequest,
+        DeleteConversationRequest, DeleteConversationsRequest, DeleteRouteRequest,
+        ExplainRouteRequest, ExportConversationsRequest, FinishRotationRequest,
         GetConversationRequest, GetStatusRequest, GetTurnRequest, IssueChatLinkRequest,
         IssueWebhookRequest, ListAuditRequest, ListConversationsRequest, ListKeysRequest,
         ListRoutesRequest, ListTokensRequest, PostMessageRequest, ReadConversationRequest,
@@ -24,7 +25,7 @@ use arizuko_tests::prelude::*;
 use tonic::Status;
 
 /// Calls that only operators may make.
-pub(super) const OPERATORS: [&str; 8] = [
+pub(super) const OPERATORS: [&str; 9] = [
     "CreateKey",
     "ListKeys",
     "RevokeKey",
@@ -33,6 +34,7 @@ pub(super) const OPERATORS: [&str; 8] = [
     "GetStatus",
     "ListAudit",
     "Tail",
+    "DeleteConversations",
 ];
 /// Calls that only gateways may make.
 pub(super) const GATEWAYS: [&str; 7] = [
@@ -53,7 +55,8 @@ pub(super) const ROUTES: [&str; 5] =
 /// Calls about a conversation that a folder has a part in.
 pub(super) const SPEECH: [&str; 3] = ["SendMessage", "AssignConversation", "ReadConversation"];
 /// Calls that show the conversations of a folder.
-pub(super) const SHOWS: [&str; 3] = ["ListConversations", "ShowConversation", "ShowTurn"];
+pub(super) const SHOWS: [&str; 4] =
+    ["ListConversations", "ExportConversations", "ShowConversation", "ShowTurn"];
 
 /// The link and turn that the gateways' calls are about.
 pub(super) struct Facts {
@@ -79,6 +82,7 @@ async fn make(call: &str, folder: &str, channel: Channel, facts: &Facts) -> Resu
             tokens(call, folder, channel, facts).await
         }
         call if ROUTES.contains(&call) => routes(call, folder, channel).await,
+        "DeleteConversations" => shows(call, "nobody", channel, facts).await,
         call if SHOWS.contains(&call) => shows(call, folder, channel, facts).await,
         call if SPEECH.contains(&call) => speech(call, folder, channel, facts).await,
         _ => visits(call, channel, facts).await,
@@ -146,6 +150,20 @@ async fn shows(call: &str, folder: &str, channel: Channel, facts: &Facts) -> Res
             let request =
                 ListConversationsRequest { folder, ..ListConversationsRequest::default() };
             conversations.list_conversations(request).await.map(drop)
+        }
+        "ExportConversations" => {
+            let request = ExportConversationsRequest {
+                folder: folder.to_owned(),
+                ..ExportConversationsRequest::default()
+            };
+            conversations.export_conversations(request).await.map(drop)
+        }
+        "DeleteConversations" => {
+            let request = DeleteConversationsRequest {
+                folder: folder.to_owned(),
+                ..DeleteConversationsRequest::default()
+            };
+            conversations.delete_conversations(request).await.map(drop)
         }
         "ShowConversation" => {
             let conversation_id = public_id::conversation(&facts.posted.conversation);

@@ -47,7 +47,8 @@ async fn operators_may_make_all_calls_but_the_gateways(stack: Stack) {
         expect(&stack, key, &SPEECH, "acme/eng", "NOT_FOUND", &facts).await;
         expect(&stack, key, &SHOWS, "acme", "OK", &facts).await;
         // An operator's key has no folder: only some lists work without one.
-        let about_a_folder = ["IssueChatLink", "IssueWebhook", "Attach", "ListConversations"];
+        let about_a_folder =
+            ["IssueChatLink", "IssueWebhook", "Attach", "ListConversations", "ExportConversations"];
         expect(&stack, key, &about_a_folder, "", "INVALID", &facts).await;
         expect(&stack, key, &["ListTokens"], "", "OK", &facts).await;
     }
@@ -88,7 +89,8 @@ async fn an_agents_key_reaches_only_its_own_folder(stack: Stack) {
     }
     expect(&stack, &key, &SHOWS, "", "OK", &facts).await;
     let eng = stack.agent_key("acme/eng").await;
-    expect(&stack, &eng, &["ListConversations"], "acme", "NOT_ALLOWED", &facts).await;
+    let lists = ["ListConversations", "ExportConversations"];
+    expect(&stack, &eng, &lists, "acme", "NOT_ALLOWED", &facts).await;
     expect(&stack, &eng, &["ShowConversation", "ShowTurn"], "", "NOT_FOUND", &facts).await;
     expect(&stack, &eng, &FOLDERS, "acme", "NOT_ALLOWED", &facts).await;
     // The key sees no tokens of other folders and cannot revoke them.

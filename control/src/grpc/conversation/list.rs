@@ -7,8 +7,8 @@ use super::{
     seen::{self, Seen},
 };
 use crate::{
-    control::Control, ids::ConversationId, jid::FolderName, key::Caller, ledger::Error, names,
-    store::Partition, time::Time,
+    control::Control, grpc::wire, ids::ConversationId, jid::FolderName, key::Caller, ledger::Error,
+    names, store::Partition, time::Time,
 };
 use arizuko_proto::v1::{self, ConversationStatus};
 
@@ -18,22 +18,38 @@ const LOOKED_AT: u32 = 500;
 const AT_ONCE: usize = 50;
 
 /// Which conversations are wanted.
-pub(super) struct Wanted<'a> {
+pub(super) struct Wanted {
     pub(super) partition: Partition,
-    pub(super) caller: &'a Caller,
+    pub(super) caller: Caller,
     /// This folder, or one below it, has a part in them.
     pub(super) folder: FolderName,
     pub(super) jid: Option<String>,
     pub(super) since: Option<Time>,
+    /// Only those that were not active then or later.
+    pub(super) until: Option<Time>,
     pub(super) status: ConversationStatus,
     /// Words that one message must have, in lower case.
     pub(super) words: Vec<String>,
 }
 
-impl Wanted<'_> {
-    fn is_met_by(&self, seen: &Seen) -> bool {
+impl Wanted {
+    /// All conversations of a folder that the caller reaches.
+    pub(super) fn all_of(partition: Partition, caller: &Caller, folder: FolderName) -> Self {
+        Self {
+            partition,
+            caller: caller.clone(),
+            folder,
+            jid: None,
+            since: None,
+            until: None,
+            status: ConversationStatus::Unspecified,
+            words: Vec::new(),
+        }
+    }
+
+    pub(super) fn is_met_by(&self, seen: &Seen) -> bool {
         seen.is_within(&self.folder)
-            && seen.is_reached_by(self.caller)
+            && seen.is_reached_by(&self.caller)
             && self.jid.as_ref().is_none_or(|jid| seen.has_jid(jid))
             && seen.has_status(self.status)
     }
@@ -42,7 +58,8 @@ impl Wanted<'_> {
     pub(super) fn describe(&self) -> String {
         let jid = self.jid.clone();
         let words = (!self.words.is_empty()).then(|| format!("with {:?}", self.words.join(" ")));
-        jid.into_iter().chain(words).collect::<Vec<_>>().join(" ")
+        let until = self.until.map(|at| format!("inactive since {}", wire::timestamp(at)));
+        jid.into_iter().chain(words).chain(until).collect::<Vec<_>>().join(", ")
     }
 }
 
@@ -60,7 +77,7 @@ pub(super) struct Page {
 /// Reads the page after a place.
 pub(super) async fn page(
     control: &Control,
-    wanted: &Wanted<'_>,
+    wanted: &Wanted,
     after: Option<Place>,
     size: usize,
 ) -> Result<Page, Error> {
@@ -86,7 +103,7 @@ pub(super) async fn page(
                 };
                 match found {
                     Searched::Found(excerpt) => {
-                        page.conversations.push(seen.to_wire(wanted.caller, excerpt));
+                        page.conversations.push(seen.to_wire(&wanted.caller, excerpt));
                     }
                     Searched::NotFound => {}
                     Searched::NotYet(unsearched) => {
@@ -107,19 +124,20 @@ pub(super) async fn page(
 }
 
 /// The next conversations, and whether they are the last ones.
-struct Members {
-    members: Vec<(ConversationId, Place)>,
-    is_last: bool,
+pub(super) struct Members {
+    pub(super) members: Vec<(ConversationId, Place)>,
+    pub(super) is_last: bool,
 }
 
 impl Members {
-    async fn read(
+    pub(super) async fn read(
         control: &Control,
-        wanted: &Wanted<'_>,
+        wanted: &Wanted,
         after: Option<&Place>,
     ) -> Result<Self, Error> {
         let set = names::conversations(wanted.folder.root());
-        let max = after.map_or(u64::MAX, |place| place.at.as_millis());
+        let until = wanted.until.map_or(u64::MAX, |until| until.as_millis().saturating_sub(1));
+        let max = after.map_or(until, |place| place.at.as_millis());
         let since = wanted.since.unwrap_or_default();
         let mut limit = LOOKED_AT;
         loop {

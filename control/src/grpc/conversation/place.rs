@@ -16,6 +16,11 @@ pub(super) struct Place {
 }
 
 impl Place {
+    /// Reads a page token, unless it is empty.
+    pub(super) fn read(token: &str) -> Result<Option<Self>, Refusal> {
+        if token.is_empty() { Ok(None) } else { token.parse().map(Some) }
+    }
+
     pub(super) fn of(id: &ConversationId, at: Time) -> Self {
         Self { at, public_id: public_id::conversation(id.as_str()), unsearched: 0 }
     }

@@ -10,6 +10,7 @@ use crate::{
     ledger::Error,
     names,
     store::Partition,
+    time::Time,
     turn::{
         Turn,
         input::Input,
@@ -31,10 +32,19 @@ const AT_ONCE: usize = 8;
 #[derive(Clone, Copy)]
 pub(super) struct Wanted<'a> {
     pub(super) caller: &'a Caller,
+    /// Only those that began then or later.
+    pub(super) since: Time,
     /// How many bytes of a message at most.
     pub(super) cut: usize,
     /// Whether headers of webhooks are wanted.
     pub(super) headers: bool,
+}
+
+impl<'a> Wanted<'a> {
+    /// All turns, with messages of so many bytes at most, and without headers.
+    pub(super) fn cut(caller: &'a Caller, cut: usize) -> Self {
+        Self { caller, since: Time::default(), cut, headers: false }
+    }
 }
 
 /// Reads turns of a conversation after a seq, the oldest first; also returns the seq after which
@@ -60,7 +70,8 @@ pub(super) async fn page(
         }
         let ids: Vec<TurnId> = chunk.iter().map(|(id, _)| id.clone()).collect();
         let turns = control.ledger.records::<Turn>(partition, &ids).await?;
-        let turns: Vec<Turn> = turns.into_iter().flatten().collect();
+        let turns = turns.into_iter().flatten();
+        let turns = turns.filter(|turn| turn.origin.created_at >= wanted.since).collect();
         let read = self::details(control, partition, turns, wanted).await?;
         let messages = read.iter().flat_map(|turn| &turn.messages);
         bytes += messages.map(|message| message.content.len()).sum::<usize>();

@@ -1,0 +1,133 @@
+//! `arizuko conversation delete`.
+
+use crate::{
+    console::{Console, note},
+    control::Control,
+    folder, time,
+};
+use anyhow::bail;
+use arizuko_proto::v1::{DeleteConversationsRequest, DeleteConversationsResponse};
+use prost_types::Duration;
+use std::io::{self, BufRead as _, IsTerminal as _, Write as _};
+
+#[derive(clap::Args)]
+#[command(group = clap::ArgGroup::new("which").required(true).args(["target", "jid"]))]
+pub(super) struct Delete {
+    /// Id of one conversation; or a folder, for those of it and of the folders below it
+    #[arg(value_name = "cnv_…|FOLDER", value_parser = target)]
+    target: Option<Target>,
+    /// Those of this address
+    #[arg(long)]
+    jid: Option<String>,
+    /// Only those that were not active for this long, for example 90d
+    #[arg(long, value_name = "DURATION", value_parser = time::parse)]
+    before: Option<Duration>,
+    /// Don't ask
+    #[arg(long)]
+    yes: bool,
+}
+
+#[derive(Clone)]
+enum Target {
+    Conversation(String),
+    Folder(String),
+}
+
+/// Tells an id from a folder.
+fn target(text: &str) -> Result<Target, String> {
+    match super::id(text) {
+        Ok(id) => Ok(Target::Conversation(id)),
+        Err(_) => folder::parse(text).map(Target::Folder).map_err(|_| {
+            "name a conversation, cnv_…, or a folder, such as acme or acme/people".into()
+        }),
+    }
+}
+
+impl Delete {
+    pub(super) async fn run(
+        self,
+        control: &Control,
+        json: bool,
+        console: &mut Console<'_>,
+    ) -> anyhow::Result<()> {
+        if matches!(self.target, Some(Target::Conversation(_))) && self.before.is_some() {
+            bail!("--before goes with a folder or --jid: a single conversation is named by its id");
+        }
+        let request = self.request();
+        if !self.yes && io::stdin().is_terminal() && !confirmed(&request, self.before)? {
+            bail!("nothing was deleted");
+        }
+        let deleted = delete(control, request).await?;
+        if json {
+            return console.message(&deleted);
+        }
+        let DeleteConversationsResponse { conversations, turns, .. } = deleted;
+        let plural = |count: u32| if count == 1 { "" } else { "s" };
+        console.line(&format!(
+            "deleted {conversations} conversation{} with {turns} message{} and their replies",
+            plural(conversations),
+            plural(turns)
+        ))
+    }
+
+    fn request(&self) -> DeleteConversationsRequest {
+        let (conversation_id, folder) = match self.target.clone() {
+            Some(Target::Conversation(id)) => (id, String::new()),
+            Some(Target::Folder(folder)) => (String::new(), folder),
+            None => Default::default(),
+        };
+        DeleteConversationsRequest {
+            conversation_id,
+            folder,
+            jid: self.jid.clone().unwrap_or_default(),
+            inactive_since: self.before.map(time::before_now),
+            page_token: String::new(),
+        }
+    }
+}
+
+/// Deletes page by page. A failure says how far it came.
+async fn delete(
+    control: &Control,
+    mut request: DeleteConversationsRequest,
+) -> anyhow::Result<DeleteConversationsResponse> {
+    let mut conversations = control.conversations().await?;
+    let mut all = DeleteConversationsResponse::default();
+    loop {
+        let page = conversations.delete_conversations(request.clone()).await;
+        let page = control.answer(page).inspect_err(|_| {
+            if all.conversations > 0 {
+                note(&format!("deleted {} conversations so far", all.conversations));
+            }
+        })?;
+        all.conversations += page.conversations;
+        all.turns += page.turns;
+        request.page_token = page.next_page_token;
+        if request.page_token.is_empty() {
+            return Ok(all);
+        }
+    }
+}
+
+/// Asks at the terminal.
+fn confirmed(
+    request: &DeleteConversationsRequest,
+    before: Option<Duration>,
+) -> anyhow::Result<bool> {
+    let DeleteConversationsRequest { conversation_id, folder, jid, .. } = request;
+    let mut what = match (conversation_id.as_str(), folder.as_str(), jid.as_str()) {
+        ("", "", jid) => format!("all conversations of {jid}"),
+        ("", folder, "") => format!("all conversations of {folder} and the folders below it"),
+        ("", folder, jid) => format!("all conversations of {jid} in {folder}"),
+        (id, ..) => format!("the conversation {id}"),
+    };
+    if let Some(before) = before {
+        what += &format!(" that were not active for {}", time::print(before));
+    }
+    let mut terminal = io::stderr();
+    write!(terminal, "Delete {what}, for good? [y/N] ")?;
+    terminal.flush()?;
+    let mut answer = String::new();
+    io::stdin().lock().read_line(&mut answer)?;
+    Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
+}

@@ -1,0 +1,125 @@
+//! Reads all turns of some conversations, a few at a time, and at the reader's pace.
+
+use super::{list::Wanted, seen, turn};
+use crate::{
+    control::Control, grpc::key_watch::KeyWatch, ids::ConversationId, key::Caller, ledger::Error,
+    names, refusal::Refusal,
+};
+use arizuko_proto::v1;
+use std::{collections::HashSet, sync::Arc};
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::Status;
+use tracing::Instrument as _;
+
+/// How many conversations are read at a time.
+const CONVERSATIONS: u32 = 50;
+/// How many turns are read at a time.
+const TURNS: usize = 50;
+
+/// How many turns wait for the reader. Whoever reads slowly makes the export wait.
+const WAITING: usize = 16;
+
+type Line = Result<v1::ExportConversationsResponse, Status>;
+
+/// Starts to export what is wanted. The stream ends with an error if it is not complete.
+pub(super) async fn start(
+    control: &Arc<Control>,
+    caller: &Caller,
+    wanted: Wanted,
+) -> Result<ReceiverStream<Line>, Error> {
+    let key = KeyWatch::start(control, caller).await?;
+    let (lines, stream) = mpsc::channel(WAITING);
+    let control = control.clone();
+    let exporting = async move {
+        let ended = tokio::select! {
+            ended = run(&control, &wanted, &lines) => ended,
+            () = lines.closed() => Ok(()),
+            () = key.revoked() => Err(Refusal::KeyInvalid.into()),
+            () = control.draining.cancelled() => Err(Refusal::SessionOver.into()),
+        };
+        if let Err(error) = ended {
+            // If nobody reads, nobody misses it.
+            let _ = lines.send(Err(error.into())).await;
+        }
+    };
+    tokio::spawn(exporting.in_current_span());
+    Ok(ReceiverStream::new(stream))
+}
+
+/// Sends the turns of the conversations that are wanted, those first that were inactive for longest.
+/// One that is active meanwhile comes again at the end, and is not missed.
+async fn run(control: &Control, wanted: &Wanted, lines: &mpsc::Sender<Line>) -> Result<(), Error> {
+    let mut walk =
+        Walk { at: wanted.since.unwrap_or_default().as_millis(), passed: HashSet::new() };
+    loop {
+        let ids = walk.next(control, wanted).await?;
+        if ids.is_empty() {
+            return Ok(());
+        }
+        for seen in seen::read(control, wanted.partition, &ids).await?.into_iter().flatten() {
+            if wanted.is_met_by(&seen) && export(control, wanted, &seen, lines).await?.is_none() {
+                return Ok(());
+            }
+        }
+    }
+}
+
+/// Sends a conversation's turns; `None` once nobody reads.
+async fn export(
+    control: &Control,
+    wanted: &Wanted,
+    seen: &seen::Seen,
+    lines: &mpsc::Sender<Line>,
+) -> Result<Option<()>, Error> {
+    let since = wanted.since.unwrap_or_default();
+    let whole = turn::Wanted { caller: &wanted.caller, since, cut: usize::MAX, headers: true };
+    let conversation = seen.to_wire(&wanted.caller, String::new());
+    let (id, mut next) = (&seen.conversation.id, Some(0));
+    while let Some(after) = next {
+        let turns;
+        (turns, next) = turn::page(control, wanted.partition, id, after, TURNS, &whole).await?;
+        for turn in turns {
+            let (conversation, turn) = (Some(conversation.clone()), Some(turn));
+            let line = v1::ExportConversationsResponse { conversation, turn };
+            if lines.send(Ok(line)).await.is_err() {
+                return Ok(None);
+            }
+        }
+    }
+    Ok(Some(()))
+}
+
+/// A walk through a tenant's conversations, from those on that were inactive for longest.
+struct Walk {
+    /// When the last one was active.
+    at: u64,
+    /// Those that were active in that millisecond and have been passed.
+    passed: HashSet<ConversationId>,
+}
+
+impl Walk {
+    /// Returns the next conversations; none at the end.
+    async fn next(
+        &mut self,
+        control: &Control,
+        wanted: &Wanted,
+    ) -> Result<Vec<ConversationId>, Error> {
+        let set = names::conversations(wanted.folder.root());
+        // Those that have been passed come again, since the store reads whole milliseconds.
+        let limit =
+            CONVERSATIONS.saturating_add(u32::try_from(self.passed.len()).unwrap_or(u32::MAX));
+        let range = self.at..=u64::MAX;
+        let mut found = control.ledger.members(wanted.partition, &set, range, limit).await?;
+        found.retain(|(id, _)| !self.passed.contains(id));
+        if let Some((_, last)) = found.last()
+            && *last > self.at
+        {
+            self.at = *last;
+            self.passed.clear();
+        }
+        let at = self.at;
+        self.passed.extend(found.iter().filter(|(_, last)| *last == at).map(|(id, _)| id.clone()));
+        Ok(found.into_iter().map(|(id, _)| id).collect())
+    }
+}
