@@ -141,7 +141,7 @@ pub(crate) enum Write {
         counter: String,
         by: i64,
     },
-    /// `seq` is above all that the log has.
+    /// What the log has from `seq` on is dropped: no record knows it.
     Append {
         log: String,
         seq: u64,

@@ -8,6 +8,7 @@ mod drain;
 mod links;
 mod readers;
 mod redis;
+mod rights;
 mod silence;
 
 use arizuko_tests::prelude::*;

@@ -19,20 +19,38 @@ const EARLIER: &str = "earlier";
 pub struct Redis {
     folder: PathBuf,
     logs: PathBuf,
+    flags: Vec<String>,
+    has_user: bool,
     process: Process,
 }
 
 impl Redis {
     /// Starts one that keeps its files in `folder`.
     pub async fn start(folder: &Path, logs: &Path) -> Self {
+        Self::with_flags(folder, logs, &[]).await
+    }
+
+    /// Starts one with these flags.
+    pub async fn with_flags(folder: &Path, logs: &Path, flags: &[&str]) -> Self {
         fs::create_dir_all(folder).expect("the stack's folder is ours");
-        let process = serve(folder, logs).await;
-        Self { folder: folder.to_owned(), logs: logs.to_owned(), process }
+        let flags: Vec<_> = flags.iter().map(|flag| (*flag).to_owned()).collect();
+        let process = serve(folder, logs, &flags).await;
+        let (folder, logs) = (folder.to_owned(), logs.to_owned());
+        Self { folder, logs, flags, has_user: false, process }
     }
 
     /// Its URL for control.
     pub fn url(&self) -> String {
-        format!("unix://{}", socket(&self.folder).display())
+        let user = if self.has_user { "?user=arizuko&pass=secret" } else { "" };
+        format!("unix://{}{user}", socket(&self.folder).display())
+    }
+
+    /// Gives its user `arizuko` these rights and no others, and names that user in its URL.
+    pub async fn allow(&mut self, rights: &[String]) {
+        let words = ["ACL", "SETUSER", "arizuko", "reset"].into_iter();
+        let words: Vec<&str> = words.chain(rights.iter().map(String::as_str)).collect();
+        self.ask(&words).await;
+        self.has_user = true;
     }
 
     /// The socket that it listens on.
@@ -48,7 +66,7 @@ impl Redis {
     /// Restarts it with its files.
     pub async fn restart(&mut self) {
         self.process.kill();
-        self.process = serve(&self.folder, &self.logs).await;
+        self.process = serve(&self.folder, &self.logs, &self.flags).await;
     }
 
     /// Copies its files.
@@ -62,7 +80,7 @@ impl Redis {
         let files = self.folder.join(FILES);
         fs::remove_dir_all(&files).expect("they are ours");
         fs::rename(self.folder.join(EARLIER), &files).expect("they were remembered");
-        self.process = serve(&self.folder, &self.logs).await;
+        self.process = serve(&self.folder, &self.logs, &self.flags).await;
     }
 
     /// Makes it hang: connections stay open and get no answer.
@@ -114,10 +132,10 @@ fn socket(folder: &Path) -> PathBuf {
     folder.join("redis.sock")
 }
 
-async fn serve(folder: &Path, logs: &Path) -> Process {
+async fn serve(folder: &Path, logs: &Path, flags: &[String]) -> Process {
     let mut redis = command("redis-server");
     redis.args(["--port", "0", "--save", "", "--appendonly", "yes", "--appendfsync", "always"]);
-    redis.arg("--unixsocket").arg(socket(folder)).arg("--dir").arg(folder);
+    redis.arg("--unixsocket").arg(socket(folder)).arg("--dir").arg(folder).args(flags);
     let mut process = Process::start("redis", redis, logs);
     process.line_with("eady to accept connections").await;
     process

@@ -137,6 +137,14 @@ impl Stack {
         Self::begin(kind, settings, url, 0).await
     }
 
+    /// Starts one whose controls are a user of Redis with these rights.
+    pub async fn with_rights(kind: Kind, rights: &[String]) -> Self {
+        let mut stack = Self::prepare(kind, &[], "https://{root}.example").await;
+        stack.redis().allow(rights).await;
+        stack.populate(0).await;
+        stack
+    }
+
     /// Starts one in which some parts have a wrong clock: `(Control(B), "+300s")`.
     pub async fn with_clocks(
         kind: Kind,

@@ -1,6 +1,7 @@
 #!lua
 -- Applies one batch: all guards first, then all writes. Every key is declared, so Redis refuses
--- the script before its first write if it cannot write at all (OOM, NOREPLICAS, READONLY).
+-- the script before its first write if it cannot write at all (OOM, NOREPLICAS, READONLY). What
+-- could fail later is checked before the first write, so that no batch is applied by halves.
 -- ARGV: now, version, then the guards and the writes, each a letter and its operands; keys by index.
 -- A letter is a guard or a write, never both.
 
@@ -122,8 +123,20 @@ function write.c() -- add to a counter
   end
 end
 
+local ahead, dropped = {}, 0 -- logs with entries that no record knows, and how many were dropped
+
 function write.l() -- append to a log
   local log, seq, entry = key(), take(), take()
+  if ahead[log] then
+    -- Written anew: a stream takes no id that it has had.
+    local known = redis.call('XRANGE', log, '-', '0-' .. seq - 1)
+    dropped = dropped + #redis.call('XRANGE', log, '0-' .. seq, '+')
+    redis.call('DEL', log)
+    for _, kept in ipairs(known) do
+      redis.call('XADD', log, kept[1], unpack(kept[2]))
+    end
+    ahead[log] = nil
+  end
   redis.call('XADD', log, '0-' .. seq, 'f', entry)
 end
 
@@ -133,12 +146,106 @@ function write.t() -- trim a log
 end
 
 function write.d() -- delete
-  redis.call('DEL', key())
+  local name = key()
+  redis.call('DEL', name)
+  ahead[name] = nil
 end
 
 function write.b() -- publish
   local channel, payload = take(), take()
   redis.call('SPUBLISH', channel, payload)
+end
+
+local allowed = redis.acl_check_cmd or function() return true end
+local trouble, needed, typed = nil, {}, {}
+
+-- Notes a command that the user may not run; asks once for each, as all keys are of one partition.
+-- One that the server lacks ends the script.
+local function need(command, ...)
+  if not needed[command] then
+    needed[command] = true
+    if not allowed(command, ...) then
+      trouble = 'NOPERM the user may not run ' .. command .. ' on these keys or channels'
+    end
+  end
+end
+
+-- A key that is no sorted set ends the script, and so does a user who may not run ZADD.
+local function need_set(set)
+  if not typed[set] then
+    typed[set] = true
+    redis.call('ZADD', set, 'XX', 0, '')
+  end
+end
+
+-- What each write needs: commands, and keys of the right type.
+local check = {}
+
+function check.p()
+  need('SET', key(), '', 'PX', 1)
+  at = at + 2
+end
+
+function check.a()
+  need_set(key())
+  at = at + 2
+end
+
+function check.e()
+  local queue, rounds = key(), key()
+  need_set(queue)
+  need_set(rounds)
+  need('ZRANGE', queue, 0, 0, 'WITHSCORES')
+  need('ZSCORE', rounds, '')
+  need('ZREMRANGEBYSCORE', rounds, '-inf', 0)
+  need('DEL', rounds)
+  at = at + 5
+end
+
+function check.x()
+  local set = key()
+  need_set(set)
+  need('ZREM', set, '')
+  at = at + 1
+end
+
+function check.c()
+  local counter = key()
+  need('INCRBY', counter, 1)
+  need('DEL', counter)
+  if not string.match(redis.call('GET', counter) or '0', '^-?%d+$') then
+    trouble = 'WRONGTYPE a counter is no number'
+  end
+  at = at + 1
+end
+
+function check.l()
+  local log, seq = key(), tonumber(take())
+  if not typed[log] then
+    typed[log] = true
+    need('XADD', log, '0-1', 'f', '')
+    local last = redis.call('XREVRANGE', log, '+', '-', 'COUNT', 1)[1]
+    if last and tonumber(string.match(last[1], '%d+$')) >= seq then
+      ahead[log] = true
+      need('XRANGE', log, '-', '+')
+      need('DEL', log)
+    end
+  end
+  at = at + 1
+end
+
+function check.t()
+  redis.call('XTRIM', key(), 'MINID', '0-0')
+  at = at + 1
+end
+
+function check.d()
+  need('DEL', key())
+end
+
+function check.b()
+  need('SPUBLISH', take(), '')
+  at = at + 1
 end
 
 local function guards()
@@ -159,10 +266,21 @@ end
 if refusal then
   return refusal
 end
+local first_write = at
+while at < #ARGV do
+  check[take()]()
+end
+if buckets[1] then
+  need('SET', buckets[1][1], '', 'PX', 1)
+end
+if trouble then
+  return redis.error_reply(trouble)
+end
+at = first_write
 for _, bucket in ipairs(buckets) do
   redis.call('SET', bucket[1], string.format('%.0f', bucket[2]), 'PX', string.format('%.0f', math.max(bucket[2] - now, 1)))
 end
 while at < #ARGV do
   write[take()]()
 end
-return {'applied'}
+return {'applied', dropped}

@@ -9,6 +9,7 @@ use tokio::{sync::mpsc, time::timeout};
 
 mod fair;
 mod histories;
+mod refusals;
 mod server;
 mod steps;
 
@@ -51,6 +52,7 @@ on_both!(
     a_fair_queue_serves_each_flow_once_a_round,
     a_quiet_group_comes_first_in_its_round,
     a_log_is_read_from_any_place_and_trimmed_from_the_start,
+    what_no_record_knows_of_a_log_is_dropped,
     a_delete_takes_records_sets_and_logs,
     a_record_past_its_lifetime_may_be_collected,
     what_is_published_after_watching_arrives,
@@ -176,6 +178,20 @@ async fn a_log_is_read_from_any_place_and_trimmed_from_the_start(store: &dyn Sto
     assert!(log(store, "l", 0, 99).await.is_empty());
     apply(store, batch(3, vec![], vec![append("l", 6)])).await;
     assert_eq!(log(store, "l", 0, 99).await, [6]);
+}
+
+async fn what_no_record_knows_of_a_log_is_dropped(store: &dyn Store) {
+    apply(store, batch(1, vec![], (1..=5).map(|seq| append("l", seq)).collect())).await;
+    apply(store, batch(2, vec![], vec![append("l", 3), append("l", 4)])).await;
+    assert_eq!(log(store, "l", 0, 99).await, [1, 2, 3, 4]);
+    let trim = Write::Trim { log: "l".to_owned(), through: 2 };
+    apply(store, batch(3, vec![], vec![trim, append("l", 3)])).await;
+    assert_eq!(log(store, "l", 0, 99).await, [3]);
+    apply(store, batch(4, vec![], vec![append("l", 1)])).await;
+    assert_eq!(log(store, "l", 0, 99).await, [1]);
+    let delete = Write::Delete { name: "l".to_owned() };
+    apply(store, batch(5, vec![], vec![delete, append("l", 1), append("l", 2)])).await;
+    assert_eq!(log(store, "l", 0, 99).await, [1, 2]);
 }
 
 async fn a_delete_takes_records_sets_and_logs(store: &dyn Store) {

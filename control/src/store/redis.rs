@@ -12,14 +12,16 @@ use ::redis::{
     Cmd, ErrorKind, FromRedisValue, Pipeline, RedisError, Script, ServerErrorKind, Value,
     from_redis_value,
 };
-use anyhow::Context;
+use anyhow::{Context as _, anyhow};
 use async_trait::async_trait;
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use tokio::{sync::mpsc, time::timeout};
 
 mod call;
+mod check;
 mod clock;
 mod connection;
+mod errors;
 mod replicas;
 mod scan;
 mod servers;
@@ -28,15 +30,17 @@ mod wake;
 
 use call::{Call, outcome};
 use clock::Clock;
+use errors::{commit_error, explain, is_refusal, unavailable};
 use replicas::Replicas;
 use servers::Servers;
 
 /// How long a command waits for the lookup of its server.
 const PATIENCE: Duration = Duration::from_secs(1);
-/// How long the first connections may take.
-const START_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long the first connections and checks may take.
+const START_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// The store in Redis.
+/// The store in Redis. Clones share it.
+#[derive(Clone)]
 pub(crate) struct Redis {
     servers: Arc<Servers>,
     /// Set if nothing may be acknowledged before replicas have it.
@@ -49,38 +53,42 @@ pub(crate) struct Redis {
 }
 
 impl Redis {
-    /// Connects, and refuses a server that is too old or unreachable. With `replicas`, nothing is
-    /// acknowledged before that many replicas have it.
+    /// Connects, and refuses a server that is unreachable, too old, or refuses what it will be asked.
+    /// With `replicas`, nothing is acknowledged before that many replicas have it.
     pub(crate) async fn open(url: &str, prefix: &str, replicas: usize) -> anyhow::Result<Self> {
         let servers = Servers::find(url).await?;
-        let place = servers.describe();
+        let opening = Self::open_at(servers.clone(), prefix, replicas);
+        let opened = timeout(START_TIMEOUT, opening).await.unwrap_or_else(|late| Err(late.into()));
+        opened.with_context(|| format!("cannot use Redis at {}", servers.describe()))
+    }
+
+    async fn open_at(servers: Arc<Servers>, prefix: &str, replicas: usize) -> anyhow::Result<Self> {
+        let server = servers.of(0)?;
+        server.connection.open().await.context("cannot reach Redis")?;
+        let mut connection = server.connection.clone();
+        let info = ::redis::cmd("INFO").arg("server").query_async(&mut connection).await;
+        let info: ::redis::InfoDict = info.map_err(|error| anyhow!(explain(&error)))?;
+        let version: String = info.get("redis_version").unwrap_or_default();
+        let major: u32 = version.split('.').next().unwrap_or_default().parse().unwrap_or(0);
+        anyhow::ensure!(major >= 7, "it is {version}; arizuko needs 7.0 or later");
+        check::brings_wakes(&servers, prefix).await?;
         let replicas =
             (replicas > 0).then(|| Replicas::new(servers.clone(), prefix.to_owned(), replicas));
         let wakes = wake::Wakes::start(servers.clone(), replicas.clone());
-        let server = servers.of(0)?;
-        let reaching = async {
-            server.connection.open().await?;
-            wakes.opened(&server).await?;
-            let clock = Clock::start(servers.clone()).await?;
-            let mut connection = server.connection.clone();
-            let info = ::redis::cmd("INFO").arg("server").query_async(&mut connection).await?;
-            anyhow::Ok((clock, info))
-        };
-        let reached = timeout(START_TIMEOUT, reaching).await.map_err(anyhow::Error::from);
-        let (clock, info): (_, ::redis::InfoDict) =
-            reached.flatten().with_context(|| format!("cannot reach Redis at {place}"))?;
-        let version: String = info.get("redis_version").unwrap_or_default();
-        let major: u32 = version.split('.').next().unwrap_or_default().parse().unwrap_or(0);
-        anyhow::ensure!(major >= 7, "Redis at {place} is {version}; arizuko needs 7.0 or later");
-        Ok(Self {
+        wakes.opened(&server).await?;
+        let clock = Clock::start(servers.clone()).await;
+        let store = Self {
             prefix: prefix.to_owned(),
             script: Script::new(include_str!("commit.lua")),
-            clock,
+            clock: clock.map_err(|error| anyhow!(explain(&error)))?,
             wakes,
-            description: format!("Redis {version} at {place}, prefix {prefix}"),
+            description: format!("Redis {version} at {}, prefix {prefix}", servers.describe()),
             servers,
             replicas,
-        })
+        };
+        check::commands(&store).await?;
+        tokio::spawn(check::stay_informed(store.clone()));
+        Ok(store)
     }
 
     /// Waits until the replicas have what was just committed or read.
@@ -308,37 +316,4 @@ fn record(value: Value) -> Result<Option<Record>, RedisError> {
 
 fn malformed(what: &'static str) -> RedisError {
     (ErrorKind::UnexpectedReturnType, what).into()
-}
-
-fn unavailable(error: RedisError) -> StoreError {
-    StoreError::Unavailable(error.to_string())
-}
-
-/// Whether it is certain that nothing was done: what Redis says before a script's first write, and
-/// a refused connection. Silence, and an error from the middle of a script, are not.
-fn is_refusal(error: &RedisError) -> bool {
-    const REFUSALS: [&str; 12] = [
-        "OOM",
-        "NOREPLICAS",
-        "READONLY",
-        "LOADING",
-        "BUSY",
-        "MASTERDOWN",
-        "MISCONF",
-        "CLUSTERDOWN",
-        "NOAUTH",
-        "MOVED",
-        "ASK",
-        "TRYAGAIN",
-    ];
-    let refused = error.code().is_some_and(|code| REFUSALS.contains(&code));
-    refused || error.is_connection_refusal()
-}
-
-fn commit_error(error: RedisError) -> StoreError {
-    if is_refusal(&error) {
-        StoreError::Unavailable(error.to_string())
-    } else {
-        StoreError::Unknown(error.to_string())
-    }
 }

@@ -41,9 +41,14 @@ impl Server {
 
     /// Deletes everything.
     pub(super) fn clear(&self) {
+        self.ask(&["FLUSHALL"]);
+    }
+
+    /// Runs `redis-cli`.
+    pub(super) fn ask(&self, arguments: &[&str]) {
         let socket = self.folder.path().join("redis.sock");
-        let cleared = Command::new("redis-cli").arg("-s").arg(socket).arg("FLUSHALL").output();
-        assert!(cleared.is_ok_and(|output| output.status.success()), "FLUSHALL");
+        let asked = Command::new("redis-cli").arg("-s").arg(socket).args(arguments).output();
+        assert!(asked.is_ok_and(|output| output.status.success()), "{arguments:?}");
     }
 }
 

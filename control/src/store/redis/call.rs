@@ -69,7 +69,8 @@ impl<'a> Call<'a> {
     fn write(&mut self, write: &'a Write) {
         match write {
             Write::Put { record, body, lifetime } => {
-                let lifetime = lifetime.map(|l| l.as_millis().to_string());
+                // Redis refuses a lifetime of 0.
+                let lifetime = lifetime.map(|l| l.as_millis().max(1).to_string());
                 let lifetime = lifetime.unwrap_or_default();
                 self.operation("p", record).arg(lifetime).arg(body);
             }
@@ -134,7 +135,13 @@ pub(super) fn outcome(names: &[&str], reply: Vec<Value>) -> Result<Commit, Redis
     let mut reply = reply.into_iter();
     let mut next = || reply.next().unwrap_or(Value::Nil);
     match from_redis_value::<String>(next())?.as_str() {
-        "applied" => Ok(Commit::Applied),
+        "applied" => {
+            let dropped: u64 = from_redis_value(next())?;
+            if dropped > 0 {
+                tracing::warn!(dropped, "dropped entries of a log that no record knew");
+            }
+            Ok(Commit::Applied)
+        }
         "full" => Ok(Commit::Full { name: name(next())? }),
         "limited" => {
             Ok(Commit::Limited { bucket: name(next())?, retry_after: from_redis_value(next())? })

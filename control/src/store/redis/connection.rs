@@ -279,6 +279,6 @@ impl Keeper {
 
 /// Whether a connection answers. An error of the server's is an answer, too.
 async fn is_alive(mut connection: MultiplexedConnection) -> bool {
-    let answer = cmd("PING").exec_async(&mut connection).await;
+    let answer = cmd("TIME").exec_async(&mut connection).await;
     !answer.is_err_and(|error| error.is_unrecoverable_error())
 }

@@ -16,7 +16,8 @@ use crate::store::{
 };
 use bytes::Bytes;
 use redis::{
-    ErrorKind, Pipeline, ProtocolVersion, PushInfo, PushKind, RedisResult, Value, from_redis_value,
+    ConnectionInfo, ErrorKind, Pipeline, ProtocolVersion, PushInfo, PushKind, RedisResult, Value,
+    from_redis_value,
 };
 use std::{
     collections::HashMap,
@@ -42,6 +43,8 @@ pub(super) struct Wakes {
     wanted: Mutex<HashMap<String, Wanted>>,
     /// By the server's address.
     links: Mutex<HashMap<String, Link>>,
+    /// Notified when channels were subscribed to after a loss or a move.
+    reopened: Notify,
 }
 
 /// A channel to subscribe to.
@@ -80,10 +83,16 @@ impl Wakes {
             channels: Channels::default(),
             wanted: Mutex::default(),
             links: Mutex::default(),
+            reopened: Notify::new(),
         });
         wakes.link_all();
         tokio::spawn(wakes.clone().keep_links());
         wakes
+    }
+
+    /// Returns once channels were subscribed to since the last call.
+    pub(super) async fn reopened(&self) {
+        self.reopened.notified().await;
     }
 
     /// Returns once the link to a server is open.
@@ -145,9 +154,7 @@ impl Wakes {
     }
 
     fn link(self: &Arc<Self>, server: &Server) -> Link {
-        let settings = server.info.redis_settings().clone();
-        let settings = settings.set_protocol(ProtocolVersion::RESP3);
-        let info = server.info.clone().set_redis_settings(settings);
+        let info = with_pushes(&server.info);
         let (sender, pushes) = mpsc::unbounded_channel();
         let connection = Connection::new(info, Some(sender));
         let left = Arc::new(Notify::new());
@@ -178,6 +185,7 @@ impl Wakes {
             match subscribed {
                 Ok(lost) => {
                     self.channels.gap();
+                    self.reopened.notify_one();
                     is_told = false;
                     tokio::select! {
                         () = lost.cancelled() => {}
@@ -277,6 +285,12 @@ impl Wakes {
         }
         true
     }
+}
+
+/// How to connect so that the server can send unasked.
+pub(super) fn with_pushes(info: &ConnectionInfo) -> ConnectionInfo {
+    let settings = info.redis_settings().clone().set_protocol(ProtocolVersion::RESP3);
+    info.clone().set_redis_settings(settings)
 }
 
 /// The partition of a channel: it is in braces in the channel's name.

@@ -147,6 +147,8 @@ fn write(connection: &Connection, batch: &Batch, operation: &Write) -> rusqlite:
             connection.prepare_cached(sql)?.execute(params![p, counter])?;
         }
         Write::Append { log, seq, entry } => {
+            let sql = "DELETE FROM entry WHERE partition = ?1 AND log = ?2 AND seq >= ?3";
+            connection.prepare_cached(sql)?.execute(params![p, log, signed(*seq)])?;
             let sql = "INSERT INTO entry VALUES (?1, ?2, ?3, ?4)";
             connection.prepare_cached(sql)?.execute(params![p, log, signed(*seq), &entry[..]])?;
         }

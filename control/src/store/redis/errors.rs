@@ -1,0 +1,72 @@
+//! What Redis's errors mean for arizuko.
+
+use crate::store::StoreError;
+use redis::{ErrorKind, RedisError};
+
+/// What Redis, or our script before its first write, says when it does nothing.
+const REFUSALS: [&str; 15] = [
+    "OOM",
+    "NOREPLICAS",
+    "READONLY",
+    "LOADING",
+    "BUSY",
+    "MASTERDOWN",
+    "MISCONF",
+    "CLUSTERDOWN",
+    "NOAUTH",
+    "NOPERM",
+    "NOSCRIPT",
+    "WRONGTYPE",
+    "MOVED",
+    "ASK",
+    "TRYAGAIN",
+];
+/// How errors without a code of their own begin, when the server lacks a command.
+const LACKS: [&str; 3] = ["unknown command", "Unknown Redis command", "Invalid command passed"];
+/// The same, when a script's user may not run a command. The script runs into it only as it reads.
+const FORBIDS: &str = "The user executing the script can't";
+
+/// Whether it is certain that nothing was done. Silence proves nothing.
+pub(super) fn is_refusal(error: &RedisError) -> bool {
+    let refuses = error.code().is_some_and(|code| REFUSALS.contains(&code));
+    refuses || error.is_connection_refusal() || lacks_a_command(error) || forbids_a_command(error)
+}
+
+fn lacks_a_command(error: &RedisError) -> bool {
+    error.detail().is_some_and(|detail| LACKS.iter().any(|lacks| detail.starts_with(lacks)))
+}
+
+fn forbids_a_command(error: &RedisError) -> bool {
+    error.code() == Some("NOPERM")
+        || error.detail().is_some_and(|detail| detail.starts_with(FORBIDS))
+}
+
+/// The error of a read, which does nothing in any case.
+pub(super) fn unavailable(error: RedisError) -> StoreError {
+    StoreError::Unavailable(explain(&error))
+}
+
+/// The error of a commit.
+pub(super) fn commit_error(error: RedisError) -> StoreError {
+    if is_refusal(&error) {
+        StoreError::Unavailable(explain(&error))
+    } else {
+        StoreError::Unknown(error.to_string())
+    }
+}
+
+/// The error, and what an operator can do about it.
+pub(super) fn explain(error: &RedisError) -> String {
+    let advice = match error.code() {
+        _ if forbids_a_command(error) => "give Redis's user the rights in docs/operations.md",
+        _ if lacks_a_command(error) || error.kind() == ErrorKind::RESP3NotSupported => {
+            "arizuko needs Redis 7.0 or later, with all commands that docs/operations.md names"
+        }
+        Some("WRONGTYPE") => {
+            "something else writes to arizuko's keys: give arizuko a --redis-prefix of its own"
+        }
+        Some("NOSCRIPT") => "Redis forgets scripts at once: is a proxy in between?",
+        _ => return error.to_string(),
+    };
+    format!("{error}; {advice}")
+}
