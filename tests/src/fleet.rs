@@ -21,6 +21,8 @@ const NAME: &str = "main";
 pub struct Fleet {
     url: String,
     servers: Vec<Server>,
+    /// Their ports.
+    sentinels: Vec<u16>,
     _sentinels: Vec<Process>,
 }
 
@@ -76,10 +78,11 @@ impl Fleet {
             })
             .await;
         }
-        let hosts: Vec<_> = hosts.iter().map(|port| format!("127.0.0.1:{port}")).collect();
+        let addresses: Vec<_> = hosts.iter().map(|port| format!("127.0.0.1:{port}")).collect();
         Self {
-            url: format!("redis-sentinel://{}/{NAME}", hosts.join(",")),
+            url: format!("redis-sentinel://{}/{NAME}", addresses.join(",")),
             servers,
+            sentinels: hosts,
             _sentinels: sentinels,
         }
     }
@@ -127,7 +130,12 @@ impl Fleet {
             }
         }
         let seeds = hosts[..3].join(",");
-        Self { url: format!("redis-cluster://{seeds}"), servers, _sentinels: Vec::new() }
+        Self {
+            url: format!("redis-cluster://{seeds}"),
+            servers,
+            sentinels: Vec::new(),
+            _sentinels: Vec::new(),
+        }
     }
 
     /// Its address, as control takes it.
@@ -183,6 +191,18 @@ impl Fleet {
                 server.process.signal(signal);
             }
         }
+    }
+
+    /// Makes the Sentinels replace a running primary. Returns once it is a replica of nobody who
+    /// answers, so that it stays as it was.
+    pub async fn demote(&self, primary: usize) {
+        let (port, sentinel) = (self.servers[primary].port, self.sentinels[0]);
+        ask(sentinel, &["SENTINEL", "FAILOVER", NAME]).await;
+        until("the primary to be a replica", async || {
+            ask(port, &["ROLE"]).await.starts_with("slave")
+        })
+        .await;
+        ask(port, &["REPLICAOF", "127.0.0.1", &free_port().to_string()]).await;
     }
 
     /// Moves the slot of a key to another primary, one key at a time.

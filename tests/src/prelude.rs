@@ -27,7 +27,7 @@ pub use crate::{
     proxy::Proxy,
     redis::Redis,
     routes::{escalation, give_up, mode, observe_for_visitors, route},
-    sentinel_and_cluster,
+    sentinel, sentinel_and_cluster,
     sse::{Cursor, Event, ids, names, raw, read_to_the_end, rendered, stalled, text, transcript},
     stack::free_port,
     tools::{curl, found, python, random_id},

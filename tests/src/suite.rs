@@ -78,6 +78,12 @@ macro_rules! sentinel_and_cluster {
     ($($test:tt)+) => { $crate::on_stacks! { [sentinel Sentinel, cluster Cluster] $($test)+ } };
 }
 
+/// Redis with Sentinels alone.
+#[macro_export]
+macro_rules! sentinel {
+    ($($test:tt)+) => { $crate::on_stacks! { [sentinel Sentinel] $($test)+ } };
+}
+
 /// A Redis Cluster alone.
 #[macro_export]
 macro_rules! cluster {

@@ -1,5 +1,6 @@
 //! Redis fails over: Sentinels name another primary, a Cluster promotes a replica or moves a slot.
 
+use arizuko_proto::v1::{ListTokensRequest, token_service_client::TokenServiceClient};
 use arizuko_tests::prelude::*;
 
 const COVERED: [(&str, &str); 1] = [("ARIZUKO_DURABILITY", "replica")];
@@ -74,6 +75,20 @@ async fn service_resumes_at_the_new_primary(mut stack: Stack) {
         begun.elapsed() < Duration::from_secs(5),
         "a wake-up, not a recheck, brought the reply"
     );
+}
+
+#[apply(sentinel)]
+async fn a_primary_that_became_a_replica_is_read_no_more(mut stack: Stack) {
+    let link = stack.issue("acme").await;
+    let primary = stack.fleet().primary_of(":layout").await;
+    stack.fleet().replicated(primary).await;
+    let mut tokens = TokenServiceClient::new(stack.operator(A).await);
+    stack.fleet().demote(primary).await;
+    // Control B writes, and so finds the new primary. Control A only reads.
+    stack.revoke(&link.token_id).await;
+    let listed = within("a list", tokens.list_tokens(ListTokensRequest::default())).await;
+    let listed = listed.expect("operators list").into_inner().tokens;
+    assert!(listed.is_empty(), "{listed:?}");
 }
 
 #[apply(sentinel_and_cluster)]

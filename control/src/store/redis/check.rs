@@ -5,8 +5,7 @@ use super::{
     call::Call,
     connection,
     errors::explain,
-    servers::{Server, Servers},
-    wake::with_pushes,
+    servers::{Server, Servers, with_pushes},
 };
 use crate::store::{Batch, Flow, Guard, Millis, Order, Partition, Read, Write, channels::channel};
 use anyhow::Context as _;

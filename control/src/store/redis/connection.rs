@@ -9,7 +9,7 @@ use redis::{
     AsyncConnectionConfig, Client, Cmd, ConnectionInfo, Pipeline, PushInfo, RedisError,
     RedisFuture, RedisResult, Value,
     aio::{ConnectionLike, MultiplexedConnection},
-    cmd,
+    cmd, from_redis_value,
 };
 use std::{io, pin::pin, sync::Arc, time::Duration};
 use tokio::{
@@ -36,6 +36,15 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(6);
 const CONNECT_STAGGER: Duration = Duration::from_secs(1);
 /// How long to wait after a failed attempt.
 const PAUSE: Duration = Duration::from_millis(100);
+
+/// What the server must be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Role {
+    /// The only server, or one of a Cluster, which says what it does not have.
+    Any,
+    /// One that Sentinels may make a replica, which still answers reads.
+    Primary,
+}
 
 /// A connection that replaces itself. Clones share it.
 #[derive(Clone)]
@@ -65,13 +74,17 @@ pub(super) struct Open {
 
 impl Connection {
     /// Begins to connect. What the server sends unasked goes to `pushes`.
-    pub(super) fn new(info: ConnectionInfo, pushes: Option<UnboundedSender<PushInfo>>) -> Self {
+    pub(super) fn new(
+        info: ConnectionInfo,
+        role: Role,
+        pushes: Option<UnboundedSender<PushInfo>>,
+    ) -> Self {
         let mut config = AsyncConnectionConfig::new().set_response_timeout(None);
         if let Some(pushes) = pushes {
             config = config.set_push_sender(pushes);
         }
         let (sender, state) = watch::channel(State::Connecting);
-        let keeper = Keeper { info, config, state: sender };
+        let keeper = Keeper { info, role, config, state: sender };
         let keeper = AbortOnDropHandle::new(tokio::spawn(keeper.keep()));
         Self(Arc::new(Kept { state, _keeper: keeper }))
     }
@@ -197,6 +210,7 @@ pub(super) async fn dial(
 /// The task behind a [`Connection`].
 struct Keeper {
     info: ConnectionInfo,
+    role: Role,
     config: AsyncConnectionConfig,
     state: watch::Sender<State>,
 }
@@ -225,7 +239,7 @@ impl Keeper {
     async fn connect(&self, address: &str) -> MultiplexedConnection {
         let mut is_told = false;
         loop {
-            match dial(&self.info, self.config.clone()).await {
+            match self.dial().await {
                 Ok(connection) => return connection,
                 Err(error) => {
                     if !is_told {
@@ -237,6 +251,14 @@ impl Keeper {
                 }
             }
         }
+    }
+
+    async fn dial(&self) -> RedisResult<MultiplexedConnection> {
+        let mut connection = dial(&self.info, self.config.clone()).await?;
+        if self.role == Role::Primary {
+            must_be_primary(&mut connection).await?;
+        }
+        Ok(connection)
     }
 
     /// Watches a connection until it is lost. Returns its successor if there is one already.
@@ -269,11 +291,22 @@ impl Keeper {
     /// Opens a second connection, however long it takes. It answers: otherwise it would not open.
     async fn connect_beside(&self) -> MultiplexedConnection {
         loop {
-            match dial(&self.info, self.config.clone()).await {
+            match self.dial().await {
                 Ok(connection) => return connection,
                 Err(_) => sleep(PAUSE).await,
             }
         }
+    }
+}
+
+/// Refuses a replica: it does not know yet what its primary has.
+pub(super) async fn must_be_primary(connection: &mut MultiplexedConnection) -> RedisResult<()> {
+    let role = cmd("ROLE");
+    let asked = timeout(RESPONSE_TIMEOUT, role.query_async::<Vec<Value>>(connection));
+    let role = asked.await.unwrap_or_else(|_| Err(not_sent("no answer in time")))?;
+    match role.into_iter().next().map(from_redis_value::<String>).transpose()?.as_deref() {
+        Some("master") => Ok(()),
+        _ => Err(not_sent("it is no primary any more")),
     }
 }
 

@@ -59,7 +59,7 @@ impl Replicas {
     fn start(self: &Arc<Self>, server: &Server) -> mpsc::UnboundedSender<Asked> {
         let (queue, mut asked) = mpsc::unbounded_channel::<Asked>();
         let replicas = self.clone();
-        let mut connection = Connection::new(server.info.clone(), None);
+        let mut connection = server.connect(None);
         tokio::spawn(async move {
             while let Some((partition, answer)) = asked.recv().await {
                 let mut answers = vec![answer];

@@ -4,13 +4,13 @@
 mod source;
 
 use self::source::Source;
-use super::connection::{self, Connection, RESPONSE_TIMEOUT};
+use super::connection::{self, Connection, RESPONSE_TIMEOUT, Role};
 use crate::store::Partition;
 use anyhow::Context;
 use futures_util::stream::{FuturesUnordered, StreamExt as _};
 use redis::{
-    AsyncConnectionConfig, ConnectionInfo, ErrorKind, RedisError, RedisResult, ServerErrorKind,
-    aio::MultiplexedConnection,
+    AsyncConnectionConfig, ConnectionInfo, ErrorKind, ProtocolVersion, PushInfo, RedisError,
+    RedisResult, ServerErrorKind, aio::MultiplexedConnection,
 };
 use std::{
     sync::{
@@ -20,7 +20,7 @@ use std::{
     time::Duration,
 };
 use tokio::{
-    sync::{Notify, watch},
+    sync::{Notify, mpsc::UnboundedSender, watch},
     time::{interval, sleep, timeout},
 };
 
@@ -52,12 +52,22 @@ pub(super) struct Servers {
 /// One server.
 pub(super) struct Server {
     pub(super) info: ConnectionInfo,
+    role: Role,
     pub(super) connection: Connection,
 }
 
 impl Server {
-    fn new(info: ConnectionInfo) -> Self {
-        Self { connection: Connection::new(info.clone(), None), info }
+    fn new(info: ConnectionInfo, role: Role) -> Self {
+        Self { connection: Connection::new(info.clone(), role, None), info, role }
+    }
+
+    /// Begins to connect once more. What the server sends unasked goes to `pushes`.
+    pub(super) fn connect(&self, pushes: Option<UnboundedSender<PushInfo>>) -> Connection {
+        let info = match pushes {
+            Some(_) => with_pushes(&self.info),
+            None => self.info.clone(),
+        };
+        Connection::new(info, self.role, pushes)
     }
 
     /// Its address.
@@ -173,8 +183,8 @@ impl Servers {
         let before = self.map();
         let mut after = Map::default();
         for (last, info) in found {
-            let server =
-                info.map(|info| before.known(&info).unwrap_or_else(|| Arc::new(Server::new(info))));
+            let new = |info| Arc::new(Server::new(info, self.source.role()));
+            let server = info.map(|info| before.known(&info).unwrap_or_else(|| new(info)));
             after.0.push((last, server));
         }
         let changed = before.addresses() != after.addresses();
@@ -218,6 +228,12 @@ impl Servers {
             }
         }
     }
+}
+
+/// How to connect so that the server can send unasked.
+pub(super) fn with_pushes(info: &ConnectionInfo) -> ConnectionInfo {
+    let settings = info.redis_settings().clone().set_protocol(ProtocolVersion::RESP3);
+    info.clone().set_redis_settings(settings)
 }
 
 /// Opens a separate connection.

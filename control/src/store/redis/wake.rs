@@ -15,10 +15,7 @@ use crate::store::{
     channels::{Channels, Subscription},
 };
 use bytes::Bytes;
-use redis::{
-    ConnectionInfo, ErrorKind, Pipeline, ProtocolVersion, PushInfo, PushKind, RedisResult, Value,
-    from_redis_value,
-};
+use redis::{ErrorKind, Pipeline, PushInfo, PushKind, RedisResult, Value, from_redis_value};
 use std::{
     collections::HashMap,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -154,9 +151,8 @@ impl Wakes {
     }
 
     fn link(self: &Arc<Self>, server: &Server) -> Link {
-        let info = with_pushes(&server.info);
         let (sender, pushes) = mpsc::unbounded_channel();
-        let connection = Connection::new(info, Some(sender));
+        let connection = server.connect(Some(sender));
         let left = Arc::new(Notify::new());
         let (wakes, address) = (self.clone(), server.address());
         let (followed, notified) = (connection.clone(), left.clone());
@@ -285,12 +281,6 @@ impl Wakes {
         }
         true
     }
-}
-
-/// How to connect so that the server can send unasked.
-pub(super) fn with_pushes(info: &ConnectionInfo) -> ConnectionInfo {
-    let settings = info.redis_settings().clone().set_protocol(ProtocolVersion::RESP3);
-    info.clone().set_redis_settings(settings)
 }
 
 /// The partition of a channel: it is in braces in the channel's name.

@@ -1,10 +1,14 @@
 //! Parses Redis's URL, and asks Sentinels or the Cluster which servers have the state now.
 
-use super::{SLOTS, dial};
+use super::{
+    SLOTS,
+    connection::{Role, must_be_primary},
+    dial,
+};
 use anyhow::{Context, bail};
 use redis::{
-    ConnectionAddr, ConnectionInfo, ErrorKind, FromRedisValue, IntoConnectionInfo as _,
-    RedisConnectionInfo, RedisResult, Value, cmd, from_redis_value,
+    ConnectionAddr, ConnectionInfo, FromRedisValue, IntoConnectionInfo as _, RedisConnectionInfo,
+    RedisResult, Value, cmd, from_redis_value,
 };
 
 /// Where to ask which servers have the state.
@@ -58,6 +62,14 @@ impl Source {
         Ok(Self::One(url.into_connection_info()?))
     }
 
+    /// What the servers must be.
+    pub(super) fn role(&self) -> Role {
+        match self {
+            Self::Sentinel { .. } => Role::Primary,
+            Self::One(_) | Self::Cluster(_) => Role::Any,
+        }
+    }
+
     /// Asks one address.
     pub(super) async fn ask(
         &self,
@@ -75,12 +87,8 @@ impl Source {
                 let info = beside(who, host, port);
                 let info = info.set_redis_settings(settings.clone());
                 // A Sentinel may not know of a failover yet.
-                let role: Vec<Value> = cmd("ROLE").query_async(&mut dial(&info).await?).await?;
-                let role = role.into_iter().next().map(from_redis_value::<String>);
-                match role.transpose()?.as_deref() {
-                    Some("master") => Ok(vec![(SLOTS - 1, Some(info))]),
-                    _ => Err((ErrorKind::Io, "whom the Sentinels name is no primary").into()),
-                }
+                must_be_primary(&mut dial(&info).await?).await?;
+                Ok(vec![(SLOTS - 1, Some(info))])
             }
             Self::Cluster(_) => {
                 let slots: Vec<Vec<Value>> =
