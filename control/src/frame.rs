@@ -166,6 +166,8 @@ impl Transcript {
                 let message = self.message(id, frame.at);
                 message.content = content;
                 message.by = by;
+                // As in the frame, whatever came before it in deltas.
+                message.at = frame.at;
             }
             Body::Delta { id, text } => self.message(id, frame.at).content.push_str(&text),
             Body::Status { text } => self.status_text = text,

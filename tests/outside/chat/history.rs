@@ -48,6 +48,26 @@ async fn history_lists_all_turns_oldest_first_with_the_cursor_to_stream_from(sta
 }
 
 #[apply(every_stack)]
+async fn a_message_has_one_time_in_the_stream_and_in_the_history(stack: Stack) {
+    let [here, there] = stack.visit_both("acme").await;
+    let mut agent = stack.attach("acme", B).await;
+    let posted = here.say("one").await;
+    let mut held = agent.turn().await;
+    agent.append(&mut held, delta("m1", "ha")).await;
+    // So that the message's parts have different times.
+    sleep(Duration::from_millis(20)).await;
+    agent.append(&mut held, message("m1", "half")).await;
+    agent.finish(&held).await;
+    let mut events = here.follow(&posted.conversation).await;
+    let seen = events.take(4).await;
+    assert_eq!(names(&seen), ["user", "delta", "message", "turn_done"]);
+    let turn = &history(&there, &posted.conversation, "").await["turns"][0];
+    assert_eq!(seen[0].data["created_at"], turn["user"]["created_at"]);
+    assert!(seen[2].data["created_at"].is_string());
+    assert_eq!(seen[2].data["created_at"], turn["assistant"][0]["created_at"]);
+}
+
+#[apply(every_stack)]
 async fn history_pages_have_no_gap_and_no_repeat(kind: Kind) {
     let stack =
         Stack::with(kind, &[("ARIZUKO_ADDRESS_RATE", "1000"), ("ARIZUKO_LINK_RATE", "1000")]).await;
