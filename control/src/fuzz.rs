@@ -49,7 +49,7 @@ fn agent_messages() {
         let attempt = Attempt { turn, session, number: 1 };
         for frame in append.frames {
             let size = frame.encoded_len();
-            if let Ok(body) = agent_frame(frame, &attempt) {
+            if let Ok(Some(body)) = agent_frame(frame, &attempt) {
                 assert!(body.len() <= size);
                 let (tag, turn, at) = (1, attempt.turn.clone(), Time::default());
                 let frame = Frame { tag, turn, n: 1, at, body };

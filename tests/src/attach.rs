@@ -90,7 +90,11 @@ impl Session {
 
     /// Sends a message.
     pub async fn say(&mut self, message: Said) {
-        let request = AttachRequest { message: Some(message) };
+        self.send(AttachRequest { message: Some(message) }).await;
+    }
+
+    /// Sends a request as it is.
+    pub async fn send(&mut self, request: AttachRequest) {
         // An error means that control has ended the stream, which `hear` tells.
         let _ = within("room for a request", self.requests.send(request)).await;
     }

@@ -80,12 +80,12 @@ pub(crate) fn accept(tx: &mut Tx<'_>, attempt: &Attempt) -> Decision<Ack> {
     Ok(Ack::Stored { next_seq, finished: false })
 }
 
-/// Adds frames, the first of which is the attempt's number `seq`.
+/// Adds frames, the first of which is the attempt's number `seq`. `None` has a number and says nothing.
 pub(crate) fn append_frames(
     tx: &mut Tx<'_>,
     attempt: &Attempt,
     seq: u64,
-    bodies: &[Body],
+    bodies: &[Option<Body>],
 ) -> Decision<Ack> {
     let mut turn = match attempt.turn(tx)? {
         Ok(turn) => turn,
@@ -105,13 +105,14 @@ pub(crate) fn append_frames(
     if fresh.is_empty() {
         return Ok(Ack::Stored { next_seq, finished: false });
     }
-    let cost: u64 = fresh.iter().map(Body::cost).sum();
-    let is_large = fresh.iter().any(|body| body.len() > tx.limits.frame_bytes);
+    let said = || fresh.iter().flatten();
+    let cost: u64 = said().map(Body::cost).sum();
+    let is_large = said().any(|body| body.len() > tx.limits.frame_bytes);
     if is_large || frames.progress.bytes + cost > tx.limits.turn_bytes {
         return end_as_too_long(tx, turn);
     }
     let person = turn.hold().and_then(|hold| hold.person.clone());
-    for body in fresh {
+    for body in said() {
         let mut body = body.clone();
         if let Body::Message { by, .. } = &mut body {
             by.clone_from(&person);
@@ -121,7 +122,9 @@ pub(crate) fn append_frames(
     let next_seq = next_seq + fresh.len() as u64;
     frames.progress.next_seq = next_seq;
     frames.store(tx, true)?;
-    note_first_frame(tx, &mut turn)?;
+    if said().next().is_some() {
+        note_first_frame(tx, &mut turn)?;
+    }
     Ok(Ack::Stored { next_seq, finished: false })
 }
 

@@ -91,9 +91,7 @@ async fn frames_of_another_attempt_or_session_are_answered_with_lost(stack: Stac
 
 #[apply(every_stack)]
 async fn frames_that_break_the_contract_end_the_stream(stack: Stack) {
-    for frame in
-        [delta("", "x"), delta(&"i".repeat(65), "x"), message("", "x"), AgentFrame { body: None }]
-    {
+    for frame in [delta("", "x"), delta(&"i".repeat(65), "x"), message("", "x")] {
         let (visitor, mut agent, held) = held(&stack).await;
         agent.say(held.append(1, vec![frame])).await;
         let ended = agent.ended().await.expect("a reason");
@@ -105,6 +103,22 @@ async fn frames_that_break_the_contract_end_the_stream(stack: Stack) {
     agent.say(held.append(0, vec![delta("m1", "x")])).await;
     let ended = agent.ended().await.expect("a reason");
     assert_eq!(reason(&ended), ErrorReason::Invalid);
+}
+
+#[apply(every_stack)]
+async fn what_only_a_newer_agent_knows_is_ignored(stack: Stack) {
+    // A message or frame of an unknown kind is read as one without content.
+    let unknown = || AgentFrame { body: None };
+    let (visitor, mut agent, mut held) = held(&stack).await;
+    agent.send(AttachRequest { message: None }).await;
+    agent.append(&mut held, unknown()).await;
+    let frames = vec![delta("m1", "a"), unknown(), delta("m1", "b"), unknown()];
+    assert_eq!(agent.append_at(&held, 2, frames).await.next_seq, 6);
+    held.seq = 6;
+    agent.finish(&held).await;
+    let seen = visitor.read(&held.turn.turn_id).await;
+    assert_eq!(names(&seen), ["delta", "delta", "turn_done"]);
+    assert_eq!(transcript(&seen)[0].1, "ab");
 }
 
 #[apply(every_stack)]

@@ -69,7 +69,8 @@ pub(super) async fn serve(
                     look |= matches!(message, Message::Credit(_));
                     stream.handle(message).await?;
                 }
-                Ok(Some(_)) => return Err(Refusal::invalid("a message is empty").into()),
+                // A newer agent's, of a kind that is not known here.
+                Ok(Some(_)) => {}
                 Ok(None) => return stream.leave().await,
                 // The connection broke. The agent may come back within the lease.
                 Err(_) => return Ok(()),
@@ -340,9 +341,10 @@ impl AttachStream {
         let drain = v1::Drain { within: wire::duration(DRAIN_WITHIN) };
         self.responses.send(Answer::Drain(drain)).await;
         let storing = async {
-            while let Ok(Some(AttachRequest { message: Some(message) })) = requests.message().await
-            {
-                self.handle(message).await?;
+            while let Ok(Some(AttachRequest { message })) = requests.message().await {
+                if let Some(message) = message {
+                    self.handle(message).await?;
+                }
             }
             Ok(())
         };

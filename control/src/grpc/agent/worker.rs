@@ -89,7 +89,7 @@ impl Worker {
         let v1::Append { seq, mut frames, .. } = append;
         let handoff = frames.pop_if(|frame| matches!(frame.body, Some(AgentBody::Handoff(_))));
         let bodies = frames.into_iter().map(|frame| body(frame, attempt));
-        let bodies: Vec<Body> = bodies.collect::<Result<_, _>>()?;
+        let bodies: Vec<Option<Body>> = bodies.collect::<Result<_, _>>()?;
         let ack = self.transact(|tx| reply::append_frames(tx, attempt, seq, &bodies)).await?;
         match handoff.and_then(|frame| frame.body) {
             Some(AgentBody::Handoff(handoff)) if matches!(ack, Ack::Stored { .. }) => {
@@ -160,19 +160,22 @@ fn gather(append: &mut v1::Append, messages: &mut mpsc::Receiver<Message>) -> Op
     None
 }
 
-/// Reads an agent's frame, and makes its message's id unique in the conversation.
-pub(crate) fn body(frame: v1::AgentFrame, attempt: &Attempt) -> Result<Body, Refusal> {
+/// Reads an agent's frame, and makes its message's id unique in the conversation. `None` for a
+/// newer agent's, of a kind that is not known here.
+pub(crate) fn body(frame: v1::AgentFrame, attempt: &Attempt) -> Result<Option<Body>, Refusal> {
     let id = |id: String| match id.chars().count() {
         1..=64 => Ok(format!("{}.{}.{id}", attempt.turn, attempt.number)),
         _ => Err(Refusal::invalid("a message's id must have 1 to 64 characters")),
     };
-    match frame.body {
+    Ok(Some(match frame.body {
         Some(AgentBody::Message(message)) => {
-            Ok(Body::Message { id: id(message.id)?, content: message.content, by: None })
+            Body::Message { id: id(message.id)?, content: message.content, by: None }
         }
-        Some(AgentBody::Delta(delta)) => Ok(Body::Delta { id: id(delta.id)?, text: delta.text }),
-        Some(AgentBody::Status(text)) => Ok(Body::Status { text }),
-        Some(AgentBody::Handoff(_)) => Err(Refusal::invalid("a handoff must be the last frame")),
-        None => Err(Refusal::invalid("a frame is empty")),
-    }
+        Some(AgentBody::Delta(delta)) => Body::Delta { id: id(delta.id)?, text: delta.text },
+        Some(AgentBody::Status(text)) => Body::Status { text },
+        Some(AgentBody::Handoff(_)) => {
+            return Err(Refusal::invalid("a handoff must be the last frame"));
+        }
+        None => return Ok(None),
+    }))
 }
