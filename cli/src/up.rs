@@ -147,8 +147,8 @@ async fn start(args: Args) -> anyhow::Result<Up> {
         Some(folder) => std::path::absolute(folder)?,
         None => directories::data()?,
     })?;
-    let operator_key = data.operator_key()?;
-    let gateway_key = data::new_key()?;
+    let operator_key = data::key_in(&data.operator_key_file())?;
+    let gateway_key = data::key_in(&data.gateway_key_file())?;
 
     let options = arizuko_control::Options {
         listen: control_listener.local_addr()?,
@@ -169,6 +169,15 @@ async fn start(args: Args) -> anyhow::Result<Up> {
         ..options
     };
     let server = arizuko_control::Server::new(options).await?;
+    for (key, file) in
+        [(&operator_key, data.operator_key_file()), (&gateway_key, data.gateway_key_file())]
+    {
+        let shown = file.display();
+        ensure!(
+            server.takes(key).await?,
+            "the key in {shown} was revoked: remove that file, and `up` creates another key"
+        );
+    }
     let mut registries = vec![server.metrics()];
     let mut services = vec![Service::start("control", |stop| server.serve(control_listener, stop))];
 

@@ -1,6 +1,9 @@
 //! Control's settings: each is a flag and an environment variable, read once at the start.
 
-use crate::limits::{Limits, MAX_HOOK_BYTES};
+use crate::{
+    key::settings::MIN_LENGTH,
+    limits::{Limits, MAX_HOOK_BYTES},
+};
 use arizuko_proto::{duration, private, tls::ServerFiles};
 use std::{
     net::{IpAddr, SocketAddr},
@@ -40,13 +43,13 @@ pub struct Options {
     /// Number of partitions of a store that is used for the first time.
     #[arg(long, env = "ARIZUKO_PARTITIONS", default_value_t = 256)]
     pub partitions: u16,
-    /// The first operator's key: at least 32 characters.
+    /// The first operator's key: at least 32 characters. Needed until an operator has another one.
     #[arg(long, env = "ARIZUKO_OPERATOR_KEY", hide_env_values = true)]
     pub operator_key: Option<String>,
     /// File with the first operator's key, in place of --operator-key, which shows in `ps`.
     #[arg(long, env = "ARIZUKO_OPERATOR_KEY_FILE", value_name = "FILE")]
     pub operator_key_file: Option<PathBuf>,
-    /// The first gateway's key: at least 32 characters.
+    /// The first gateway's key: at least 32 characters. Needed until a gateway has another one.
     #[arg(long, env = "ARIZUKO_GATEWAY_KEY", hide_env_values = true)]
     pub gateway_key: Option<String>,
     /// File with the first gateway's key, in place of --gateway-key, which shows in `ps`.
@@ -132,13 +135,8 @@ impl Options {
             self.redis.is_some() || self.durability == Durability::Primary,
             "the embedded store has no replicas: leave out --durability"
         );
-        anyhow::ensure!(
-            self.redis.is_none() || (self.operator_key.is_some() && self.gateway_key.is_some()),
-            "with Redis the first keys come from the environment: set ARIZUKO_OPERATOR_KEY and ARIZUKO_GATEWAY_KEY, \
-             each at least 32 random characters"
-        );
         for (name, key) in [("operator", &self.operator_key), ("gateway", &self.gateway_key)] {
-            let long = key.as_ref().is_none_or(|key| key.len() >= 32);
+            let long = key.as_ref().is_none_or(|key| key.len() >= MIN_LENGTH);
             anyhow::ensure!(long, "the {name}'s key is shorter than 32 characters");
         }
         anyhow::ensure!(

@@ -6,7 +6,7 @@ use crate::{
     conversation::Conversation,
     ids::{KeyId, TokenId},
     jid::FolderName,
-    key::{self, Caller, Key, Role},
+    key::{self, Caller, Key, Role, settings},
     key_uses::KeyUses,
     ledger::{Error, Ledger},
     limits::Limits,
@@ -14,13 +14,14 @@ use crate::{
     names::{self, InFolder, Set},
     refusal::Refusal,
     route, schema,
-    secret::{Secret, hash},
+    secret::Secret,
     session::Session,
     store::{Partition, Store, measured::Measured, redis::Redis, sqlite::Sqlite},
     time::Time,
     token::{self, Kind, Token},
     transaction::{Record, Tx},
 };
+use anyhow::Context as _;
 use arizuko_proto::telemetry::sampler::Sampler;
 use std::{collections::BTreeMap, sync::Arc};
 use tokio::sync::Semaphore;
@@ -45,8 +46,6 @@ pub(crate) struct Control {
     /// Which refused calls are noted in the audit log.
     pub(crate) refusals: Sampler,
     pub(crate) key_uses: KeyUses,
-    /// The holders of the keys from the settings.
-    first_keys: Vec<Caller>,
 }
 
 /// Pages of logs in memory at a time.
@@ -74,16 +73,7 @@ impl Control {
             Arc::new(Measured::new(store, metrics.store.clone())),
             options.limits.clone(),
         );
-        let mut first_keys = Vec::new();
-        for (secret, role, id) in [
-            (options.operator_key, Role::Operator, "key_first_operator"),
-            (options.gateway_key, Role::Gateway, "key_first_gateway"),
-        ] {
-            if let Some(secret) = secret {
-                let (hash, key_id) = (hash(secret), KeyId::from(id.to_owned()));
-                first_keys.push(Caller { key_id, hash, role });
-            }
-        }
+        store_keys(&ledger, partitions, &options).await?;
         Ok(Self {
             started_at: ledger.now(),
             ledger,
@@ -97,7 +87,6 @@ impl Control {
             wrong_keys: Sampler::default(),
             refusals: Sampler::default(),
             key_uses: KeyUses::default(),
-            first_keys,
         })
     }
 
@@ -110,13 +99,10 @@ impl Control {
     /// # Errors
     /// [`Refusal::KeyInvalid`] for a key that is unknown or revoked.
     pub(crate) async fn caller(&self, secret: &str) -> Result<Caller, Error> {
-        let hash = hash(secret);
-        // Comparing hashes leaks no timing that leads back to a key.
-        if let Some(caller) = self.first_keys.iter().find(|caller| caller.hash == hash) {
-            return Ok(caller.clone());
-        }
-        let secret = Secret::parse_any(key::PREFIX, secret, self.partitions);
+        let secret = settings::parse_secret(secret, self.partitions);
         let secret = secret.ok_or(Refusal::KeyInvalid)?;
+        // Comparing hashes leaks no timing that leads back to a key.
+        let hash = secret.hash();
         let found: Option<Key> = self.ledger.record(secret.partition, &KeyId::of(&secret)).await?;
         let now = self.ledger.now();
         let found = found.filter(|key| key.opens_with(&hash, now));
@@ -248,4 +234,43 @@ impl Control {
         }
         Ok(by_partition)
     }
+}
+
+/// Stores the keys from the settings.
+///
+/// # Errors
+/// An operator or a gateway has no key that opens anything, neither there nor in the store.
+async fn store_keys(
+    ledger: &Ledger,
+    partitions: Partition,
+    options: &Options,
+) -> anyhow::Result<()> {
+    let mut keys = Vec::new();
+    for (text, role, variable) in [
+        (&options.operator_key, Role::Operator, "ARIZUKO_OPERATOR_KEY"),
+        (&options.gateway_key, Role::Gateway, "ARIZUKO_GATEWAY_KEY"),
+    ] {
+        match text.as_deref().and_then(|text| settings::parse_secret(text, partitions)) {
+            Some(secret) => keys.push((secret, role, variable)),
+            None => require_key(ledger, &role, variable).await?,
+        }
+    }
+    for (secret, role, variable) in keys {
+        let storing = |tx: &mut Tx<'_>| settings::store(tx, &secret, &role);
+        if !ledger.transact(secret.partition, &[], storing).await.context(variable)? {
+            require_key(ledger, &role, variable).await?;
+            let id = KeyId::of(&secret).to_string();
+            tracing::warn!(key = id, "the key in {variable} has ended and opens nothing");
+        }
+    }
+    Ok(())
+}
+
+/// Refuses a store without a live key for operators, or for gateways.
+async fn require_key(ledger: &Ledger, role: &Role, variable: &str) -> anyhow::Result<()> {
+    anyhow::ensure!(
+        ledger.view(0, |tx| key::has_live(tx, role, None)).await?,
+        "nobody has such a key that works: set {variable} to a new one, at least 32 random characters"
+    );
+    Ok(())
 }

@@ -96,7 +96,7 @@ macro_rules! secret_ids {
                 Ok((id, partition))
             }
 
-            /// The partition of its record; `None` for what has no record, as a first key.
+            /// The partition of its record; `None` for what can't be an id.
             pub(crate) fn partition(&self, partitions: Partition) -> Option<Partition> {
                 partition_of_id($prefix, &self.0, partitions)
             }

@@ -17,6 +17,7 @@ use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
 pub(crate) mod rotation;
+pub(crate) mod settings;
 
 /// What a key begins with, so that people and scanners recognise it.
 pub(crate) const PREFIX: &str = "azk_";
@@ -68,6 +69,20 @@ pub(crate) struct Key {
     pub(crate) rotated_at: Option<Time>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     old: Option<OldSecret>,
+    #[serde(default, skip_serializing_if = "is_false")]
+    is_from_settings: bool,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it")]
+fn is_false(value: &bool) -> bool {
+    !value
+}
+
+/// What is left of an operator's or a gateway's key that has ended: its secret may still be in
+/// somebody's settings, which must not bring it back.
+#[derive(Serialize, Deserialize)]
+pub(crate) struct Ended {
+    at: Time,
 }
 
 /// Who is calling.
@@ -167,7 +182,30 @@ impl Record for Key {
     }
 }
 
+impl Record for Ended {
+    type Id = KeyId;
+
+    fn name(id: &KeyId) -> String {
+        names::ended_key(id)
+    }
+}
+
 impl Key {
+    fn new(secret: &Secret, role: Role, name: String, now: Time) -> Self {
+        Self {
+            id: KeyId::of(secret),
+            hash: secret.hash(),
+            role,
+            name,
+            created_at: now,
+            expires_at: None,
+            last_used_at: None,
+            rotated_at: None,
+            old: None,
+            is_from_settings: false,
+        }
+    }
+
     pub(crate) fn is_live(&self, now: Time) -> bool {
         self.expires_at.is_none_or(|at| now < at)
     }
@@ -229,15 +267,8 @@ pub(crate) fn create(
         return Err(Refusal::invalid(format!("a name has at most {MAX_NAME} characters")).into());
     }
     let key = Key {
-        id: KeyId::of(secret),
-        hash: secret.hash(),
-        role: role.clone(),
-        name: name.to_owned(),
-        created_at: tx.now,
         expires_at: lifetime.map(|lifetime| tx.now + lifetime),
-        last_used_at: None,
-        rotated_at: None,
-        old: None,
+        ..Key::new(secret, role.clone(), name.to_owned(), tx.now)
     };
     // Guarded to be absent: a late commit must not bring back a revoked key.
     tx.get_unlikely::<Key>(&key.id)?;
@@ -254,12 +285,36 @@ pub(crate) fn create(
 }
 
 /// Revokes a key.
+///
+/// # Errors
+/// [`Refusal::Invalid`] for the last key of an operator or a gateway.
 pub(crate) fn revoke(tx: &mut Tx<'_>, caller: &Caller, id: &KeyId) -> Decision<Option<Key>> {
     let Some(key) = tx.get::<Key>(id)? else {
         return Ok(None);
     };
+    let others_matter = !matches!(key.role, Role::Agent { .. }) && key.is_live(tx.now);
+    if others_matter && !has_live(tx, &key.role, Some(id))? {
+        let why = format!("{id} is the only live key of its kind: create another one first");
+        return Err(Refusal::Invalid(why).into());
+    }
     end(tx, caller.key_id.as_str(), "key.revoke", &key)?;
     Ok(Some(key))
+}
+
+/// Whether there is a live key, besides one, for an operator or a gateway, as `role` says.
+pub(crate) fn has_live(tx: &mut Tx<'_>, role: &Role, besides: Option<&KeyId>) -> Decision<bool> {
+    let members = tx.all_members(&names::keys())?;
+    let without_folder = members.into_iter().filter(|member| member.folder.is_empty());
+    let ids = without_folder.map(|member| KeyId::from(member.id));
+    let ids: Vec<_> = ids.filter(|id| Some(id) != besides).collect();
+    tx.expect(ids.iter().map(Key::name))?;
+    for id in ids {
+        let key = tx.get::<Key>(&id)?;
+        if key.is_some_and(|key| key.role == *role && key.is_live(tx.now)) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 /// Ends a key that has expired.
@@ -283,6 +338,9 @@ fn schedule_end(tx: &mut Tx<'_>, key: &Key) {
 /// Forgets a key, and tells the streams that were opened with it.
 fn end(tx: &mut Tx<'_>, actor: &str, action: &str, key: &Key) -> Decision<()> {
     tx.delete::<Key>(&key.id);
+    if !matches!(key.role, Role::Agent { .. }) {
+        tx.put(&key.id, &Ended { at: tx.now })?;
+    }
     tx.remove(&names::keys(), &key.listed());
     tx.unschedule(&Due::Key(key.id.clone()));
     tx.publish(names::key_topic(&key.id), "ended");
@@ -316,17 +374,7 @@ mod tests {
     fn a_use_is_written_once_an_hour() {
         let secret = Secret::mint(PREFIX, 0, [1; 32]);
         let at = |minutes: u64| Time::from_millis(1) + Duration::from_secs(60 * minutes);
-        let mut key = Key {
-            id: KeyId::of(&secret),
-            hash: secret.hash(),
-            role: Role::Operator,
-            name: String::new(),
-            created_at: at(0),
-            expires_at: None,
-            last_used_at: None,
-            rotated_at: None,
-            old: None,
-        };
+        let mut key = Key::new(&secret, Role::Operator, String::new(), at(0));
         assert!(!key.was_used_lately(at(0)));
         key.last_used_at = Some(at(0));
         assert!(key.was_used_lately(at(59)) && !key.was_used_lately(at(60)));

@@ -46,6 +46,7 @@ pub use store::sqlite::{backup, restore};
 use anyhow::Context;
 use arizuko_proto::telemetry::metrics::Registry;
 use arizuko_proto::tls::Acceptor;
+use ledger::Error;
 use listener::Listener;
 use std::{pin::pin, sync::Arc, time::Duration};
 use tokio::net::TcpListener;
@@ -76,6 +77,17 @@ impl Server {
             tracing::warn!("{remark}");
         }
         Ok(Self { control: Arc::new(control), tls, grace })
+    }
+
+    /// Whether a key opens anything: it may have been revoked.
+    ///
+    /// # Errors
+    /// When the store is out of reach.
+    pub async fn takes(&self, key: &str) -> anyhow::Result<bool> {
+        match self.control.caller(key).await {
+            Err(Error::Refused(_)) => Ok(false),
+            caller => Ok(caller.map(|_| true)?),
+        }
     }
 
     /// Returns the registry of its metrics.

@@ -70,6 +70,11 @@ pub(crate) fn key(id: &KeyId) -> String {
     format!("key:{id}")
 }
 
+/// [`Ended`](crate::key::Ended) for a key of an operator or a gateway, for good. Written by `key.rs`.
+pub(crate) fn ended_key(id: &KeyId) -> String {
+    format!("ended_key:{id}")
+}
+
 /// [`FolderMark`](crate::known_folders::Known), for good. Written by the folder's first key, token or
 /// agent.
 pub(crate) fn folder(folder: &FolderName) -> String {

@@ -29,6 +29,11 @@ impl Secret {
         Self { partition, text: format!("{prefix}{}", encode(partition, &random)), named: None }
     }
 
+    /// A secret that people have chosen. Its record is in partition 0.
+    pub(crate) fn chosen(text: &str) -> Self {
+        Self { partition: 0, text: text.to_owned(), named: None }
+    }
+
     /// Mints a later secret of the record with this id, which has `id_prefix`; `None` if the id is
     /// none.
     pub(crate) fn mint_another(

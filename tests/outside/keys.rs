@@ -1,6 +1,7 @@
 //! Keys: which calls each kind of key may make.
 
 mod calls;
+mod first;
 mod last_use;
 mod matrix;
 mod ownership;

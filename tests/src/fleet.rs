@@ -184,12 +184,24 @@ impl Fleet {
         server.process = serve(place, &server.files, &server.logs, &server.flags).await;
     }
 
-    /// Sends a signal to all servers except one.
-    pub fn signal_others(&self, index: usize, signal: Signal) {
-        for (other, server) in self.servers.iter().enumerate() {
-            if other != index && server.process.is_running() {
-                server.process.signal(signal);
+    /// Returns the replicas of a primary.
+    pub async fn replicas_of(&self, primary: usize) -> Vec<usize> {
+        let primary = self.servers[primary].port.to_string();
+        let mut replicas = Vec::new();
+        for (index, server) in self.servers.iter().enumerate() {
+            // `slave`, and its primary's host and port.
+            let role = ask(server.port, &["ROLE"]).await;
+            if role.lines().nth(2) == Some(&primary) {
+                replicas.push(index);
             }
+        }
+        replicas
+    }
+
+    /// Sends a signal to servers.
+    pub fn signal(&self, servers: &[usize], signal: Signal) {
+        for index in servers {
+            self.servers[*index].process.signal(signal);
         }
     }
 

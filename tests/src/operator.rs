@@ -10,8 +10,8 @@ use arizuko_proto::{
     tls::ClientFiles,
     v1::{
         CreateKeyRequest, CreateKeyResponse, ErrorReason, IssueChatLinkRequest,
-        IssueWebhookRequest, IssueWebhookResponse, KeyKind, KeyReach, LinkOptions,
-        RevokeTokenRequest, Token, key_service_client::KeyServiceClient,
+        IssueWebhookRequest, IssueWebhookResponse, Key, KeyKind, KeyReach, LinkOptions,
+        ListKeysRequest, RevokeTokenRequest, Token, key_service_client::KeyServiceClient,
         revoke_token_request::Target, token_service_client::TokenServiceClient,
     },
 };
@@ -19,6 +19,9 @@ use tonic::{Status, service::interceptor::InterceptedService};
 
 /// An issued chat link or webhook: both responses have the same fields.
 pub use arizuko_proto::v1::IssueChatLinkResponse as Link;
+
+/// What the keys from control's settings are called.
+pub const FROM_SETTINGS: &str = "from control's settings";
 
 /// Connects to a control without TLS, with a key or without one.
 pub async fn connect(control: &str, key: Option<&str>) -> Channel {
@@ -74,6 +77,15 @@ impl Stack {
         let request = RevokeTokenRequest { target: Some(target) };
         let revoked = within("a revocation", tokens.revoke_token(request)).await;
         revoked.expect("operators revoke").into_inner().revoked
+    }
+
+    /// The id of the key of this kind from control's settings.
+    pub async fn key_from_settings(&self, kind: KeyKind) -> String {
+        let mut keys = KeyServiceClient::new(self.operator(A).await);
+        let listed = keys.list_keys(ListKeysRequest::default()).await;
+        let listed = listed.expect("operators list keys").into_inner().keys;
+        let wanted = |key: &Key| key.kind() == kind && key.name == FROM_SETTINGS;
+        listed.into_iter().find(wanted).expect("it is listed").key_id
     }
 
     /// Creates a key for an agent of `folder`, which may issue links.

@@ -20,7 +20,7 @@ pub use crate::{
     http::{Posted, Visitor, is_id, send, try_send},
     metrics::SERVED,
     on_redis, one_redis,
-    operator::{Channel, Link, connect, reason},
+    operator::{Channel, FROM_SETTINGS, Link, connect, reason},
     pair,
     person::Seat,
     process::{Process, command, program},

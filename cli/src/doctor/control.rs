@@ -78,7 +78,7 @@ pub(super) async fn keys(control: &Control, report: &mut Report) -> anyhow::Resu
     report.ok(
         "keys",
         format!(
-            "{} of agents, {} of operators and {} of gateways, besides those in control's settings",
+            "{} of agents, {} of operators and {} of gateways",
             of(KeyKind::Agent),
             of(KeyKind::Operator),
             of(KeyKind::Gateway)

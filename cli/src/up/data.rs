@@ -1,5 +1,5 @@
-//! The data folder of `up`. Besides control's store it has the operator's key, and the id of the
-//! last demo link.
+//! The data folder of `up`. Besides control's store it has the keys of the operator and the gateway,
+//! and the id of the last demo link.
 
 use anyhow::{Context as _, anyhow};
 use arizuko_proto::private;
@@ -34,23 +34,8 @@ impl DataFolder {
         self.path.join("operator.key")
     }
 
-    /// Returns the operator's key, which the first `up` creates.
-    pub(super) fn operator_key(&self) -> anyhow::Result<String> {
-        let path = self.operator_key_file();
-        let mut options = OpenOptions::new();
-        match options.write(true).create_new(true).mode(0o600).open(&path) {
-            Ok(mut file) => {
-                let key = new_key()?;
-                file.write_all(key.as_bytes())
-                    .and_then(|()| file.sync_all())
-                    .with_context(|| format!("cannot write {}", path.display()))?;
-                Ok(key)
-            }
-            Err(error) if error.kind() == ErrorKind::AlreadyExists => {
-                private::read(&path).context("without that file, `up` creates a new key")
-            }
-            Err(error) => Err(error).with_context(|| format!("cannot write {}", path.display())),
-        }
+    pub(super) fn gateway_key_file(&self) -> PathBuf {
+        self.path.join("gateway.key")
     }
 
     /// Returns the token id of the last run's demo link, if there was one.
@@ -68,8 +53,26 @@ impl DataFolder {
     }
 }
 
+/// Reads a key from its file, which the first `up` creates.
+pub(super) fn key_in(path: &Path) -> anyhow::Result<String> {
+    let mut options = OpenOptions::new();
+    match options.write(true).create_new(true).mode(0o600).open(path) {
+        Ok(mut file) => {
+            let key = new_key()?;
+            file.write_all(key.as_bytes())
+                .and_then(|()| file.sync_all())
+                .with_context(|| format!("cannot write {}", path.display()))?;
+            Ok(key)
+        }
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => {
+            private::read(path).context("without that file, `up` creates a new key")
+        }
+        Err(error) => Err(error).with_context(|| format!("cannot write {}", path.display())),
+    }
+}
+
 /// Returns a random key.
-pub(super) fn new_key() -> anyhow::Result<String> {
+fn new_key() -> anyhow::Result<String> {
     let mut bytes = [0; 32];
     getrandom::fill(&mut bytes).map_err(|error| anyhow!("no random bytes: {error}"))?;
     Ok(BASE64_URL_SAFE_NO_PAD.encode(bytes))

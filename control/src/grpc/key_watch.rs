@@ -18,7 +18,7 @@ const RETRY: Duration = Duration::from_secs(1);
 /// Watches one key for as long as it lives.
 pub(super) struct KeyWatch {
     revoked: CancellationToken,
-    _task: Option<AbortOnDropHandle<()>>,
+    _task: AbortOnDropHandle<()>,
 }
 
 impl KeyWatch {
@@ -28,10 +28,7 @@ impl KeyWatch {
     /// [`Refusal::KeyInvalid`] for a key that has been revoked since the call began.
     pub(super) async fn start(control: &Arc<Control>, caller: &Caller) -> Result<Self, Error> {
         let revoked = CancellationToken::new();
-        // A key from the settings lives as long as the process.
-        let Some(partition) = caller.key_id.partition(control.partitions) else {
-            return Ok(Self { revoked, _task: None });
-        };
+        let partition = caller.key_id.partition(control.partitions).ok_or(Refusal::KeyInvalid)?;
         // Subscribe first, then read: one of the two sees a revocation.
         let wakes = control.ledger.watch(partition, &names::key_topic(&caller.key_id)).await?;
         let key = control.ledger.record::<Key>(partition, &caller.key_id).await?;
@@ -43,7 +40,7 @@ impl KeyWatch {
             until_revoked.await;
             cancel.cancel();
         });
-        Ok(Self { revoked, _task: Some(AbortOnDropHandle::new(task)) })
+        Ok(Self { revoked, _task: AbortOnDropHandle::new(task) })
     }
 
     /// Returns once the key is revoked.

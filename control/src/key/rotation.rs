@@ -52,6 +52,10 @@ pub(crate) fn rotate(
     }
     let key = tx.get::<Key>(id)?.filter(|key| key.is_live(tx.now));
     let mut key = key.ok_or_else(|| Refusal::invalid(format!("{id} is no live key")))?;
+    if key.is_from_settings {
+        let why = "a key from control's settings has one secret: create another key, and revoke it";
+        return Err(Refusal::invalid(why).into());
+    }
     if key.hash == secret.hash() {
         // The first commit was applied after all, though no answer came.
         return Ok(key);

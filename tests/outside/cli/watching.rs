@@ -16,6 +16,7 @@ async fn audit_lists_who_issued_and_revoked_what(stack: Stack) {
         .as_array()
         .expect("a list")
         .iter()
+        .filter(|entry| entry["actor"] != "control")
         .map(|entry| {
             (
                 entry["action"].clone(),

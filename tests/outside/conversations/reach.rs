@@ -87,7 +87,7 @@ async fn operators_reads_are_in_the_audit_log_and_agents_are_not(stack: Stack) {
         .filter(|entry| entry["action"].as_str().is_some_and(|a| a.starts_with("conversation.")));
     let reads: Vec<_> =
         reads.map(|e| json!([e["actor"], e["action"], e["subject"], e["detail"]])).collect();
-    let actor = "key_first_operator";
+    let actor = stack.key_from_settings(KeyKind::Operator).await;
     assert_eq!(
         reads,
         [

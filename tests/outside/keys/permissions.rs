@@ -85,7 +85,7 @@ async fn a_key_with_a_lifetime_ends_with_its_streams(stack: Stack) {
     let channel = connect(&stack.control(A), Some(&key)).await;
     let refused = TokenServiceClient::new(channel).list_tokens(ListTokensRequest::default()).await;
     assert_eq!(refused.map_err(|status| reason(&status)).err(), Some(ErrorReason::KeyInvalid));
-    let list = stack.arizuko(&["key", "list"]).await.expect(0);
+    let list = stack.arizuko(&["key", "list", "acme"]).await.expect(0);
     assert!(list.err.contains("no live keys"), "{list:?}");
 }
 

@@ -75,7 +75,7 @@ async fn refusals_and_reads_by_operators_are_in_the_audit_log(stack: Stack) {
         entry(
             "conversation.read",
             &public_id::conversation(&posted.conversation),
-            "key_first_operator",
+            &stack.key_from_settings(KeyKind::Operator).await,
         ),
     ];
     until("the audit log", async || {

@@ -74,12 +74,11 @@ async fn a_store_failure_is_logged_once_with_its_ids_and_trace(kind: Kind) {
     // The gateway tried control twice, and each failure is one line.
     assert_eq!(told.count(), 2);
     let told = lines(&stack, "control");
-    let told = told.iter().filter(|line| {
-        line["message"] == "store out of reach"
-            && spans(line).contains(&public_id::turn(&posted.turn))
-    });
+    // Its first look is for the gateway's key, before it knows what the call is about.
+    let told = told
+        .iter()
+        .filter(|line| line["message"] == "store out of reach" && spans(line).contains(TRACE));
     for line in told.clone() {
-        assert!(spans(line).contains(&link.token_id), "{line}");
         assert!(!line.to_string().contains(&link.token), "{line}");
     }
     assert_eq!(told.count(), 2);

@@ -53,7 +53,7 @@ async fn control(
 ) -> (Process, String) {
     let mut control = program("arizuko-control", at);
     control.args(["--listen", "127.0.0.1:0"]);
-    control.env("ARIZUKO_OPERATOR_KEY", random_id());
+    control.env("ARIZUKO_OPERATOR_KEY", random_id()).env("ARIZUKO_GATEWAY_KEY", random_id());
     control.arg("--data-dir").arg(at.join(name));
     if let Some(Certificate { cert, key }) = shown {
         control.arg("--tls-cert").arg(cert).arg("--tls-key").arg(key);
