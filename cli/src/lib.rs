@@ -55,6 +55,7 @@ struct Cli {
 }
 
 #[derive(Subcommand)]
+#[expect(clippy::large_enum_variant, reason = "each run has one, for a moment")]
 enum Command {
     /// Start everything in one process, with a demo agent and a chat link
     Up(up::Args),

@@ -12,10 +12,10 @@ use crate::{
     running::{Running, RunningFiles},
 };
 use anyhow::{Context as _, anyhow, bail, ensure};
+use arizuko_proto::duration;
 use arizuko_proto::signals::Signals;
 use arizuko_proto::telemetry::{self, metrics};
 use arizuko_proto::tls::{ClientFiles, ServerFiles};
-use clap::Parser;
 use futures_util::future::select_all;
 use serde_json::json;
 use std::{
@@ -26,9 +26,6 @@ use std::{
 };
 use tokio::{net::TcpListener, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
-
-/// How long open requests may take to end, in each service.
-const GRACE: Duration = Duration::from_secs(5);
 
 #[derive(clap::Args)]
 #[command(before_help = "\
@@ -57,18 +54,22 @@ pub(crate) struct Args {
     /// Folder for the data [default: ~/.local/share/arizuko]
     #[arg(long, env = "ARIZUKO_DATA_DIR", value_name = "FOLDER")]
     data_dir: Option<PathBuf>,
-    /// Store the data in this Redis instead
-    #[arg(long, env = "ARIZUKO_REDIS", value_name = "URL", hide_env_values = true)]
-    redis: Option<String>,
-    /// Beginning of every key in Redis
-    #[arg(long, env = "ARIZUKO_REDIS_PREFIX", default_value = "arizuko", value_name = "PREFIX")]
-    redis_prefix: String,
+    #[command(flatten)]
+    store: arizuko_control::StoreOptions,
+    /// Let --control-listen be an address other than loopback: keys travel in the clear
+    #[arg(long, env = "ARIZUKO_PLAINTEXT")]
+    plaintext: bool,
+    /// How long open requests may take to end at shutdown, in each service
+    #[arg(long, env = "ARIZUKO_GRACE", default_value = "5s", value_name = "DURATION", value_parser = duration::parse)]
+    grace: Duration,
     /// Start no demo agent and issue no link
     #[arg(long)]
     no_demo: bool,
     /// Print the addresses as one line of JSON when everything is ready
     #[arg(long)]
     json: bool,
+    #[command(flatten)]
+    serving: arizuko_gateway::ServingOptions,
     #[command(flatten)]
     metrics: metrics::Options,
     #[command(flatten)]
@@ -120,19 +121,19 @@ pub(crate) async fn run(args: Args, console: &mut Console<'_>) -> anyhow::Result
     }
 }
 
-async fn start(args: Args) -> anyhow::Result<Up> {
+async fn start(mut args: Args) -> anyhow::Result<Up> {
     ensure!(
         !args.tls.are_named() || args.public_url.is_some(),
         "--tls-cert needs --public-url: links must begin with a name that the certificate is for"
     );
-    let options = embedded_control()?;
     ensure!(
-        args.control_listen.ip().is_loopback() || options.plaintext,
+        args.control_listen.ip().is_loopback() || args.plaintext,
         "--control-listen {} is not loopback, and the control of `up` has no TLS: let agents elsewhere \
          connect by ssh -L 7070:127.0.0.1:7070, or run arizuko-control, which has TLS, \
-         or set ARIZUKO_PLAINTEXT=true if nobody else uses the network",
+         or say --plaintext if nobody else uses the network",
         args.control_listen
     );
+    args.store.read_file()?;
     // Bind first: if an address is in use, nothing has to be undone.
     let control_listener = bind(args.control_listen, "--control-listen").await?;
     let gateway_listener = bind(args.listen, "--listen").await?;
@@ -153,20 +154,18 @@ async fn start(args: Args) -> anyhow::Result<Up> {
     let options = arizuko_control::Options {
         listen: control_listener.local_addr()?,
         public_url: args.public_url.clone().unwrap_or_else(|| gateway.clone()),
-        data_dir: args.redis.is_none().then(|| data.path().to_owned()),
-        redis: args.redis.clone(),
-        redis_prefix: args.redis_prefix.clone(),
-        // A certificate in the environment is the gateway's. Control has no TLS here.
+        data_dir: args.store.redis.is_none().then(|| data.path().to_owned()),
+        store: args.store.clone(),
+        // The certificate is the gateway's. Control has no TLS here.
         tls: ServerFiles::default(),
         client_ca: None,
         operator_key: Some(operator_key.clone()),
         operator_key_file: None,
         gateway_key: Some(gateway_key.clone()),
         gateway_key_file: None,
-        redis_file: None,
-        grace: GRACE,
+        plaintext: args.plaintext,
+        grace: args.grace,
         limits: args.limits.clone(),
-        ..options
     };
     let server = arizuko_control::Server::new(options).await?;
     for (key, file) in
@@ -181,12 +180,17 @@ async fn start(args: Args) -> anyhow::Result<Up> {
     let mut registries = vec![server.metrics()];
     let mut services = vec![Service::start("control", |stop| server.serve(control_listener, stop))];
 
-    let address = gateway_listener.local_addr()?;
-    let options =
-        arizuko_gateway::Options::embedded(address, &control, &gateway_key).map_err(environment)?;
-    let limits = args.gateway_limits.clone();
-    let options =
-        arizuko_gateway::Options { tls: args.tls.clone(), grace: GRACE, limits, ..options };
+    let options = arizuko_gateway::Options {
+        listen: gateway_listener.local_addr()?,
+        tls: args.tls.clone(),
+        control: vec![control.clone()],
+        gateway_key: Some(gateway_key),
+        gateway_key_file: None,
+        control_tls: ClientFiles::default(),
+        serving: args.serving.clone(),
+        grace: args.grace,
+        limits: args.gateway_limits.clone(),
+    };
     let server = arizuko_gateway::Server::new(options).await?;
     registries.push(server.metrics());
     let metrics = args.metrics.serve(registries).await?;
@@ -229,9 +233,9 @@ async fn start_demo(
 
 /// Says where the data is.
 fn store(args: &Args, data: &DataFolder) -> String {
-    match &args.redis {
+    match &args.store.redis {
         None => format!("embedded store in {}", directories::shown(data.path())),
-        Some(_) => format!("Redis, keys begin with {}", args.redis_prefix),
+        Some(_) => format!("Redis, keys begin with {}", args.store.redis_prefix),
     }
 }
 
@@ -302,25 +306,6 @@ impl Up {
         banner += &format!("  next        {next}\n");
         banner
     }
-}
-
-/// Reads control's settings from their environment twins and defaults.
-fn embedded_control() -> anyhow::Result<arizuko_control::Options> {
-    #[derive(Parser)]
-    struct Alone {
-        #[command(flatten)]
-        options: arizuko_control::Options,
-    }
-    let alone = Alone::try_parse_from(["arizuko-control"]).map_err(environment)?;
-    Ok(alone.options)
-}
-
-/// Explains a setting that is wrong, and that only the environment can have.
-fn environment(wrong: clap::Error) -> anyhow::Error {
-    let text = wrong.to_string();
-    let sentence = text.lines().next().unwrap_or_default();
-    let sentence = sentence.trim_start_matches("error: ");
-    anyhow!("a setting in the environment (ARIZUKO_…) is wrong: {sentence}")
 }
 
 async fn bind(address: SocketAddr, flag: &str) -> anyhow::Result<TcpListener> {

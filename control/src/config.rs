@@ -5,11 +5,11 @@ use crate::{
     limits::{Limits, MAX_HOOK_BYTES},
 };
 use arizuko_proto::{duration, private, tls::ServerFiles};
-use std::{
-    net::{IpAddr, SocketAddr},
-    path::PathBuf,
-    time::Duration,
-};
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
+
+mod store;
+
+pub use store::StoreOptions;
 
 /// The flags of control, and the variables that set them.
 #[derive(clap::Args, Clone)]
@@ -20,29 +20,12 @@ pub struct Options {
     /// What the minted URLs begin with; `{root}` stands for the tenant.
     #[arg(long, env = "ARIZUKO_PUBLIC_URL", default_value = "http://127.0.0.1:8080")]
     pub public_url: String,
-    /// Redis to keep the state in: redis://host:6379/, redis-sentinel://host:26379,host:26379/name
-    /// or redis-cluster://host:6379,host:6379; unix:///path. Over TLS each begins with rediss.
-    #[arg(long, env = "ARIZUKO_REDIS", hide_env_values = true)]
-    pub redis: Option<String>,
-    /// File with the URL of Redis, in place of --redis: a URL with a password shows in `ps`.
-    #[arg(long, env = "ARIZUKO_REDIS_FILE", value_name = "FILE")]
-    pub redis_file: Option<PathBuf>,
-    /// Use a Redis on another machine without TLS or without a password.
-    #[arg(long, env = "ARIZUKO_REDIS_PLAINTEXT")]
-    pub redis_plaintext: bool,
-    /// What every key in Redis begins with.
-    #[arg(long, env = "ARIZUKO_REDIS_PREFIX", default_value = "arizuko")]
-    pub redis_prefix: String,
-    /// Which servers must have a commit before it counts: `primary`; `replica`: one replica as well;
-    /// `replica:2`: two replicas as well.
-    #[arg(long, env = "ARIZUKO_DURABILITY", default_value = "primary")]
-    pub durability: Durability,
+    /// Where the state is kept, if in Redis.
+    #[command(flatten)]
+    pub store: StoreOptions,
     /// Folder of the embedded store, where there is no Redis.
     #[arg(long, env = "ARIZUKO_DATA_DIR")]
     pub data_dir: Option<PathBuf>,
-    /// Number of partitions of a store that is used for the first time.
-    #[arg(long, env = "ARIZUKO_PARTITIONS", default_value_t = 256)]
-    pub partitions: u16,
     /// The first operator's key: at least 32 characters. Needed until an operator has another one.
     #[arg(long, env = "ARIZUKO_OPERATOR_KEY", hide_env_values = true)]
     pub operator_key: Option<String>,
@@ -72,55 +55,18 @@ pub struct Options {
     pub limits: Limits,
 }
 
-/// What has to have a commit before anybody is told.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Durability {
-    /// The primary.
-    Primary,
-    /// So many of its replicas as well.
-    Replica(usize),
-}
-
-impl Durability {
-    pub(crate) fn replicas(self) -> usize {
-        match self {
-            Self::Primary => 0,
-            Self::Replica(count) => count,
-        }
-    }
-}
-
-impl std::str::FromStr for Durability {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let wrong = || "say primary, replica, or how many: replica:2".to_owned();
-        match text.split_once(':') {
-            None if text == "primary" => Ok(Self::Primary),
-            None if text == "replica" => Ok(Self::Replica(1)),
-            Some(("replica", count)) => match count.parse() {
-                Ok(count @ 1..) => Ok(Self::Replica(count)),
-                _ => Err(wrong()),
-            },
-            _ => Err(wrong()),
-        }
-    }
-}
-
 impl Options {
     /// Reads the files of secrets.
     ///
     /// # Errors
     /// A secret is given twice, or its file can't be read or is open to others.
     pub(crate) fn read_files(&mut self) -> anyhow::Result<()> {
+        self.store.read_file()?;
         for (flag, secret, file) in [
-            ("--redis", &mut self.redis, &self.redis_file),
             ("--operator-key", &mut self.operator_key, &self.operator_key_file),
             ("--gateway-key", &mut self.gateway_key, &self.gateway_key_file),
         ] {
-            let Some(file) = file else { continue };
-            anyhow::ensure!(secret.is_none(), "give either {flag} or {flag}-file, not both");
-            *secret = Some(private::read(file)?);
+            *secret = private::given(flag, secret.take(), file.as_deref())?;
         }
         Ok(())
     }
@@ -128,13 +74,10 @@ impl Options {
     /// Refuses what can't work, with a sentence that says what to do.
     pub(crate) fn check(&self) -> anyhow::Result<()> {
         anyhow::ensure!(
-            self.redis.is_some() || self.data_dir.is_some(),
+            self.store.redis.is_some() || self.data_dir.is_some(),
             "where should the state be kept? Say --redis <url>, or --data-dir <folder> for the embedded store"
         );
-        anyhow::ensure!(
-            self.redis.is_some() || self.durability == Durability::Primary,
-            "the embedded store has no replicas: leave out --durability"
-        );
+        self.store.check()?;
         for (name, key) in [("operator", &self.operator_key), ("gateway", &self.gateway_key)] {
             let long = key.as_ref().is_none_or(|key| key.len() >= MIN_LENGTH);
             anyhow::ensure!(long, "the {name}'s key is shorter than 32 characters");
@@ -153,42 +96,15 @@ impl Options {
             !self.plaintext || !self.tls.are_named(),
             "--plaintext and --tls-cert don't go together"
         );
-        anyhow::ensure!(
-            self.redis_plaintext || self.redis.as_deref().is_none_or(is_guarded),
-            "Redis is on another machine and has no password or no TLS: put both into its URL \
-             (rediss://user:password@host), or say --redis-plaintext if the network is yours alone"
-        );
         let scheme =
             self.public_url.starts_with("http://") || self.public_url.starts_with("https://");
         anyhow::ensure!(scheme, "--public-url begins with https:// or http://");
         anyhow::ensure!(
-            !self.redis_prefix.contains(['{', '}']),
-            "--redis-prefix has no braces: they say which part of a key a Cluster places it by"
-        );
-        anyhow::ensure!(
             self.limits.hook_bytes <= MAX_HOOK_BYTES,
             "--hook-bytes is at most {MAX_HOOK_BYTES} (16 MiB)"
         );
-        anyhow::ensure!(self.partitions > 0, "--partitions is at least 1");
         Ok(())
     }
-}
-
-/// Whether a Redis is on this machine, or has TLS and a password.
-fn is_guarded(url: &str) -> bool {
-    let (scheme, rest) = url.split_once("://").unwrap_or_default();
-    let authority = rest.split(['/', '?']).next().unwrap_or_default();
-    let (user, hosts) = authority.rsplit_once('@').unwrap_or(("", authority));
-    let is_local = |host: &str| {
-        let host = host.rsplit_once(':').map_or(host, |(host, _)| host);
-        let address = host.trim_matches(['[', ']']).parse::<IpAddr>();
-        host == "localhost" || address.is_ok_and(|address| address.is_loopback())
-    };
-    let has_password = user.split_once(':').is_some_and(|(_, password)| !password.is_empty());
-    scheme.starts_with("unix")
-        || scheme.starts_with("redis+unix")
-        || hosts.split(',').all(is_local)
-        || (scheme.starts_with("rediss") && has_password)
 }
 
 #[cfg(test)]
@@ -200,28 +116,6 @@ mod tests {
     struct Alone {
         #[command(flatten)]
         options: Options,
-    }
-
-    #[test]
-    fn a_redis_elsewhere_has_tls_and_a_password() {
-        for guarded in [
-            "redis://127.0.0.1:6379/",
-            "redis://localhost",
-            "redis-cluster://[::1]:1,127.0.0.1:2",
-            "unix:///run/redis.sock",
-            "rediss://:secret@redis.internal/",
-            "rediss-sentinel://u:secret@a:1,b:2/name",
-        ] {
-            assert!(is_guarded(guarded), "{guarded}");
-        }
-        for open in [
-            "redis://redis.internal:6379/",
-            "redis://:secret@redis.internal",
-            "rediss://redis.internal",
-            "redis-cluster://127.0.0.1:1,10.0.0.1:2",
-        ] {
-            assert!(!is_guarded(open), "{open}");
-        }
     }
 
     #[test]

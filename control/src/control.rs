@@ -59,16 +59,17 @@ impl Control {
     pub(crate) async fn open(mut options: Options) -> anyhow::Result<Self> {
         options.read_files()?;
         options.check()?;
-        let store: Arc<dyn Store> = match (&options.redis, &options.data_dir) {
+        let store: Arc<dyn Store> = match (&options.store.redis, &options.data_dir) {
             (Some(url), _) => {
-                let (prefix, replicas) = (&options.redis_prefix, options.durability.replicas());
+                let prefix = &options.store.redis_prefix;
+                let replicas = options.store.durability.replicas();
                 Arc::new(Redis::open(url, prefix, replicas).await?)
             }
             (None, Some(folder)) => Arc::new(Sqlite::open(folder)?),
             (None, None) => anyhow::bail!("no store was named"),
         };
         let metrics = Metrics::new();
-        let partitions = schema::open(&*store, options.partitions).await?;
+        let partitions = schema::open(&*store, options.store.partitions).await?;
         let ledger = Ledger::new(
             Arc::new(Measured::new(store, metrics.store.clone())),
             options.limits.clone(),

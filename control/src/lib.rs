@@ -39,7 +39,7 @@ mod transaction;
 mod turn;
 mod visitor;
 
-pub use config::Options;
+pub use config::{Options, StoreOptions};
 pub use limits::Limits;
 pub use store::sqlite::{backup, restore};
 

@@ -76,7 +76,7 @@ pub struct Limits {
     #[arg(long, env = "ARIZUKO_LEASE", help_heading = "Limits on agents", default_value = "30s", value_parser = duration::parse)]
     pub lease: Duration,
     /// How often agents send heartbeats.
-    #[arg(long = "agent-heartbeat", env = "ARIZUKO_AGENT_HEARTBEAT", help_heading = "Limits on agents", default_value = "5s", value_parser = duration::parse)]
+    #[arg(id = "agent_heartbeat", long = "agent-heartbeat", value_name = "DURATION", env = "ARIZUKO_AGENT_HEARTBEAT", help_heading = "Limits on agents", default_value = "5s", value_parser = duration::parse)]
     pub heartbeat: Duration,
     /// How long frames are kept after their turn.
     #[arg(long, env = "ARIZUKO_KEEP_FRAMES", help_heading = "What is kept", default_value = "24h", value_parser = duration::parse)]

@@ -35,7 +35,7 @@ impl FromRequestParts<Arc<Gateway>> for Visitor {
         parts: &mut Parts,
         gateway: &Arc<Gateway>,
     ) -> Result<Self, Infallible> {
-        Ok(Self::of(&parts.headers, &parts.extensions, &gateway.options.trusted_proxies))
+        Ok(Self::of(&parts.headers, &parts.extensions, &gateway.options.serving.trusted_proxies))
     }
 }
 

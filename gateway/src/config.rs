@@ -5,7 +5,6 @@ use arizuko_proto::{
     duration,
     tls::{ClientFiles, ServerFiles},
 };
-use clap::Parser;
 use ipnet::IpNet;
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
@@ -46,6 +45,22 @@ pub struct Options {
     #[command(flatten)]
     pub control_tls: ClientFiles,
 
+    /// How it serves visitors.
+    #[command(flatten)]
+    pub serving: ServingOptions,
+
+    /// How long open requests may take to end at shutdown.
+    #[arg(long, env = "ARIZUKO_GATEWAY_GRACE", value_name = "DURATION", default_value = "20s", value_parser = duration::parse)]
+    pub grace: Duration,
+
+    /// The limits on what visitors can make it hold or compute.
+    #[command(flatten)]
+    pub limits: Limits,
+}
+
+/// How a gateway serves visitors.
+#[derive(clap::Args, Clone)]
+pub struct ServingOptions {
     /// Networks of proxies whose X-Forwarded-For to trust, for example 10.0.0.0/8.
     #[arg(
         long = "trusted-proxy",
@@ -64,17 +79,9 @@ pub struct Options {
     #[arg(long, env = "ARIZUKO_WRITE_STALL", value_name = "DURATION", default_value = "30s", value_parser = duration::parse)]
     pub write_stall: Duration,
 
-    /// How long open requests may take to end at shutdown.
-    #[arg(long, env = "ARIZUKO_GATEWAY_GRACE", value_name = "DURATION", default_value = "20s", value_parser = duration::parse)]
-    pub grace: Duration,
-
     /// Where to report faults of security, as `mailto:` or `https:`; /.well-known/security.txt says it.
     #[arg(long, env = "ARIZUKO_SECURITY_CONTACT", value_name = "URL", value_parser = contact)]
     pub security_contact: Option<String>,
-
-    /// The limits on what visitors can make it hold or compute.
-    #[command(flatten)]
-    pub limits: Limits,
 }
 
 /// Checks that a contact can be written into security.txt.
@@ -85,31 +92,4 @@ fn contact(text: &str) -> Result<String, String> {
     }
     Err("a contact is a URL, such as mailto:security@example.com or https://example.com/report"
         .into())
-}
-
-impl Options {
-    /// Returns options with these three values, and the environment's values or the defaults for
-    /// all others. For a program that contains a gateway.
-    ///
-    /// # Errors
-    ///
-    /// An environment variable has a malformed value.
-    pub fn embedded(
-        listen: SocketAddr,
-        control: &str,
-        gateway_key: &str,
-    ) -> Result<Self, clap::Error> {
-        #[derive(Parser)]
-        struct Alone {
-            #[command(flatten)]
-            options: Options,
-        }
-        Alone::try_parse_from([
-            "arizuko-gateway",
-            &format!("--listen={listen}"),
-            &format!("--control={control}"),
-            &format!("--gateway-key={gateway_key}"),
-        ])
-        .map(|alone| Self { gateway_key_file: None, ..alone.options })
-    }
 }

@@ -87,7 +87,7 @@ pub(crate) async fn open(
         Err(problem) => return Err(problem),
     };
     let reader = Reader {
-        comment_due: Instant::now() + gateway.options.heartbeat,
+        comment_due: Instant::now() + gateway.options.serving.heartbeat,
         html: html.then(|| Html::new(gateway.clone(), link.access())),
         subscription,
         of_turn,
@@ -159,7 +159,7 @@ impl Reader {
             () = at(html_due) => {}
             () = sleep_until(self.comment_due) => {
                 sse::write_comment(&mut out);
-                self.comment_due = Instant::now() + self.gateway.options.heartbeat;
+                self.comment_due = Instant::now() + self.gateway.options.serving.heartbeat;
             }
         }
         if let Some(html) = &mut self.html {

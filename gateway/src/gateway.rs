@@ -4,7 +4,7 @@ use crate::{
     bodies::Bodies, config::Options, control::Control, metrics::Metrics, rates::Rates,
     renderer::Renderer, streams::Streams,
 };
-use anyhow::bail;
+use anyhow::Context as _;
 use arizuko_proto::{private, telemetry::sampler::Sampler};
 use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
@@ -27,13 +27,9 @@ pub(crate) struct Gateway {
 impl Gateway {
     pub(crate) fn new(options: Options) -> anyhow::Result<Self> {
         let metrics = Metrics::new();
-        let key = match (&options.gateway_key, &options.gateway_key_file) {
-            (Some(_), Some(_)) => {
-                bail!("give either --gateway-key or --gateway-key-file, not both")
-            }
-            (None, Some(file)) => private::read(file)?,
-            (key, None) => key.clone().unwrap_or_default(),
-        };
+        let file = options.gateway_key_file.as_deref();
+        let key = private::given("--gateway-key", options.gateway_key.clone(), file)?;
+        let key = key.context("the gateway's key is missing: name its file with --gateway-key-file")?;
         let limits = &options.limits;
         limits.check()?;
         Ok(Self {

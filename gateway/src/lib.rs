@@ -31,7 +31,7 @@ mod streams;
 mod turn;
 mod well_known;
 
-pub use config::Options;
+pub use config::{Options, ServingOptions};
 pub use limits::Limits;
 
 use arizuko_proto::{telemetry::metrics::Registry, tls::Acceptor};
@@ -71,8 +71,8 @@ impl Server {
         shutdown: CancellationToken,
     ) -> anyhow::Result<()> {
         self.gateway.stopping = shutdown.clone();
-        let Options { write_stall, grace, limits, trusted_proxies, .. } =
-            self.gateway.options.clone();
+        let Options { grace, limits, serving, .. } = self.gateway.options.clone();
+        let ServingOptions { write_stall, trusted_proxies, .. } = serving;
         if self.tls.is_none() && !listener.local_addr()?.ip().is_loopback() {
             tracing::warn!(
                 "listening without TLS on an address other than loopback: without a proxy that adds \

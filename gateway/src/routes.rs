@@ -66,7 +66,7 @@ async fn observe(State(gateway): State<Arc<Gateway>>, request: Request, next: Ne
     let start = Instant::now();
     let method = request.method().clone();
     let matched = request.extensions().get::<MatchedPath>().cloned();
-    let trusted = &gateway.options.trusted_proxies;
+    let trusted = &gateway.options.serving.trusted_proxies;
     let visitor = Visitor::of(request.headers(), request.extensions(), trusted);
     let route = matched.as_ref().map_or("none", MatchedPath::as_str);
     // At this level the log shows the span with every failure, whatever its filter.

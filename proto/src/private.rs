@@ -12,12 +12,36 @@ use std::{
 /// The permissions of the group and of everybody else.
 const OTHERS: u32 = 0o077;
 
+/// Returns the secret that a flag gives, or the file that its twin names, if any. An empty credential
+/// stands for none: units load one for each secret that a service may have.
+///
+/// # Errors
+/// Both are given, or the file is not what [`read`] takes.
+pub fn given(
+    flag: &str,
+    secret: Option<String>,
+    file: Option<&Path>,
+) -> anyhow::Result<Option<String>> {
+    let Some(file) = file else { return Ok(secret) };
+    if is_credential(file) && text(file)?.is_empty() {
+        return Ok(secret);
+    }
+    ensure!(secret.is_none(), "give either {flag} or {flag}-file, not both");
+    read(file).map(Some)
+}
+
 /// Reads the secret in a file, without white space around it.
 ///
 /// # Errors
 /// The file can't be read, is empty, or others can read or write it. The credentials that systemd
 /// gives a service are its own, whatever their permissions say.
 pub fn read(path: &Path) -> anyhow::Result<String> {
+    let secret = text(path)?;
+    ensure!(!secret.is_empty(), "{} is empty: it should hold the key", path.display());
+    Ok(secret)
+}
+
+fn text(path: &Path) -> anyhow::Result<String> {
     let shown = path.display();
     let cannot = || format!("cannot read the key in {shown}");
     let mut file = File::open(path).with_context(cannot)?;
@@ -29,9 +53,7 @@ pub fn read(path: &Path) -> anyhow::Result<String> {
     }
     let mut secret = String::new();
     file.read_to_string(&mut secret).with_context(cannot)?;
-    let secret = secret.trim();
-    ensure!(!secret.is_empty(), "{shown} is empty: it should hold the key");
-    Ok(secret.to_owned())
+    Ok(secret.trim().to_owned())
 }
 
 /// Refuses a folder that others can read or write.

@@ -118,6 +118,16 @@ async fn secrets_come_from_files_that_are_private() {
     write_secret(Path::new(&url), "rediss://192.0.2.1:6379/");
     let remote = ["--redis-file", url.as_str()];
     says(control(at, [&keys[0], &keys[1]], &remote).await, "--redis-plaintext");
+
+    // systemd's credential for a file that is not there.
+    set_mode(&operator, 0o600);
+    fs::write(&operator, "\n").expect("it is ours");
+    let data = path("new");
+    let embedded = [&files[..], &["--data-dir", &data]].concat();
+    let mut unit = program("arizuko-control", at);
+    unit.env("CREDENTIALS_DIRECTORY", at).args(&embedded);
+    says(run(&mut unit, "").await, "set ARIZUKO_OPERATOR_KEY");
+    says(control(at, ["", ""], &embedded).await, "is empty");
 }
 
 #[apply(embedded)]

@@ -25,12 +25,12 @@ const LINK: &str = "arizuko token issue acme chat --origin";
 const AUTHORITY: &str = "-out ca.pem";
 const SERVER: &str = "-out control.pem";
 const CLIENT: &str = "-out gateway.pem";
-const KEY: &str = "openssl rand";
-const CONTROL: &str = "ARIZUKO_REDIS=";
-const GATEWAY: &str = "ARIZUKO_GATEWAY_KEY=…\nARIZUKO_LISTEN=";
+const SECRETS: &str = "openssl rand";
+const CONTROL: &str = "ARIZUKO_REDIS_PLAINTEXT=";
+const GATEWAY: &str = "ARIZUKO_CA=/etc/arizuko/tls/ca.pem";
 const OPERATOR: &str = "export ARIZUKO_CONTROL=";
 const RUN: [&str; 10] =
-    [HOOK, UP, LINK, AUTHORITY, SERVER, CLIENT, KEY, CONTROL, GATEWAY, OPERATOR];
+    [HOOK, UP, LINK, AUTHORITY, SERVER, CLIENT, SECRETS, CONTROL, GATEWAY, OPERATOR];
 
 /// Returns the page's indented blocks, without the indentation.
 fn blocks() -> Vec<String> {
@@ -55,7 +55,7 @@ struct Machine {
 impl Machine {
     fn new() -> Self {
         let folder = Folder::new();
-        for name in ["lib", "tls"] {
+        for name in ["etc", "lib", "tls"] {
             let path = folder.path().join(name);
             fs::create_dir(&path).expect("the folder is new");
             // As the units' StateDirectoryMode.
@@ -107,13 +107,26 @@ impl Machine {
     /// Starts a unit's command with the unit's environment, as systemd would.
     async fn start(&self, unit: &str, settings: &str) -> (Process, String) {
         let file = shipped(&format!("deploy/{unit}.service"));
+        let credentials = self.path().join("credentials").join(unit);
         let text = self.here(&fs::read_to_string(file).expect("it is there"));
+        let text = text.replace("%d", &credentials.display().to_string());
         let said = |name: &str| {
             let lines = text.lines().filter_map(|line| line.strip_prefix(name));
             lines.flat_map(str::split_whitespace).collect::<Vec<_>>()
         };
+        fs::create_dir_all(&credentials).expect("the folder is ours");
+        for line in said("SetCredential=") {
+            let (name, value) = line.split_once(':').expect("a name and a value");
+            fs::write(credentials.join(name), value.replace("\\n", "\n")).expect("it is ours");
+        }
+        for line in said("LoadCredential=") {
+            let (name, path) = line.split_once(':').expect("a name and a path");
+            let loaded = fs::copy(path, credentials.join(name)).is_ok();
+            assert!(loaded || credentials.join(name).exists(), "systemd finds no {path}");
+        }
         let mut service = command("/usr/bin/env");
         self.dress(&mut service);
+        service.env("CREDENTIALS_DIRECTORY", &credentials);
         service.args(said("Environment=")).args(settings.lines());
         service.args(said("ExecStart="));
         let mut service = Process::start(unit, service, &self.path().join("logs"));
@@ -137,6 +150,7 @@ async fn the_page_sets_up_one_machine() {
     let (port, control) = (free_port(), free_port());
     let tls = machine.path().join("etc/tls").display().to_string();
     machine.call("/etc/arizuko/tls", &tls);
+    machine.call("/etc/arizuko", machine.path().join("etc").display());
     machine.call("/var/lib", machine.path().join("lib").display());
     machine.call("=/run", format!("={}", machine.path().join("run").display()));
     machine.call("https://chat.example.com", format!("https://localhost:{port}"));
@@ -191,6 +205,7 @@ async fn the_page_sets_up_several_machines() {
     machine.call("0.0.0.0:443", format!("127.0.0.1:{gateway}"));
     machine.call("https://chat.example.com", format!("https://localhost:{gateway}"));
     machine.call("/etc/arizuko/tls", machine.path().join("tls").display());
+    machine.call("/etc/arizuko", machine.path().join("etc").display());
     let public = Authority::new(&machine.path().join("authority")).await;
     let site = public.issue("site", &["DNS:localhost"]).await;
     fs::copy(site.cert, machine.path().join("tls/fullchain.pem")).expect("it is there");
@@ -199,31 +214,22 @@ async fn the_page_sets_up_several_machines() {
     for block in [AUTHORITY, SERVER, CLIENT] {
         machine.shell("tls", &machine.block(block)).await;
     }
-    let (mut first, mut second) = (machine.block(CONTROL), machine.block(GATEWAY));
-    for name in ["ARIZUKO_OPERATOR_KEY=", "ARIZUKO_GATEWAY_KEY="] {
-        let key = machine.shell(".", &machine.block(KEY)).await.out;
-        let blank = format!("{name}…\n");
-        assert!(first.contains(&blank), "{first}");
-        first = first.replace(&blank, &format!("{name}{key}"));
-        second = second.replace(&blank, &format!("{name}{key}"));
-    }
-    let (_control, line) = machine.start("arizuko-control", &first).await;
+    machine.shell(".", &machine.block(SECRETS)).await;
+    let (_control, line) = machine.start("arizuko-control", &machine.block(CONTROL)).await;
     assert!(line.ends_with(&format!("https://127.0.0.1:{control}")), "{line}");
-    let (_gateway, line) = machine.start("arizuko-gateway", &second).await;
+    let (_gateway, line) = machine.start("arizuko-gateway", &machine.block(GATEWAY)).await;
     assert!(line.ends_with(&format!("https://127.0.0.1:{gateway}")), "{line}");
 
-    let key = first.lines().find_map(|line| line.strip_prefix("ARIZUKO_OPERATOR_KEY="));
-    let key = format!("export ARIZUKO_KEY={}\n", key.expect("it was filled in"));
     let block = machine.block(OPERATOR);
-    let told = machine.shell("tls", &[&key, block.as_str()].concat()).await.out;
+    let told = machine.shell("tls", &block).await.out;
     let link = told.lines().last().expect("a link");
     assert!(link.starts_with(&format!("https://localhost:{gateway}/chat/")), "{told}");
-    let connect = block.lines().next().expect("how to connect");
+    let connect: String = block.split_inclusive('\n').take(2).collect();
     let mut agent = command("/bin/sh");
     machine.dress(&mut agent);
     let exec = "exec arizuko agent exec --folder acme -- cat";
     agent.current_dir(machine.path().join("tls")).arg("-c");
-    agent.arg([&key, connect, "\n", exec].concat());
+    agent.arg(connect + exec);
     let _agent = Process::start("agent", agent, &machine.path().join("logs"));
     machine.is_answered(link, &public, "hello").await;
 }

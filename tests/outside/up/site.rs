@@ -53,3 +53,27 @@ async fn settings_that_would_serve_nobody_are_refused() {
     let told = home.fails(&["up", "--control-listen", "0.0.0.0:0"]).await;
     assert!(told.contains("the control of `up` has no TLS"), "{told}");
 }
+
+#[apply(embedded)]
+async fn up_has_the_settings_of_both_servers() {
+    let home = Home::new();
+    let flags = async |name: &str, command: &[&str]| {
+        let mut program = program(name, home.path());
+        let help = run(program.args(command).arg("--help"), "").await.expect(0).out;
+        let words = help.lines().filter_map(|line| line.split_whitespace().next());
+        words.filter(|word| word.starts_with("--")).map(str::to_owned).collect::<Vec<_>>()
+    };
+    let up = flags("arizuko", &["up"]).await;
+    // Its own keys are in its data folder, and its control has no TLS and one gateway.
+    let own = ["operator-key", "gateway-key", "client-ca", "control", "ca", "client-cert", "client-key"];
+    for server in ["arizuko-control", "arizuko-gateway"] {
+        for flag in flags(server, &[]).await {
+            let name = flag.trim_start_matches("--").trim_end_matches("-file");
+            assert!(up.contains(&flag) || own.contains(&name), "{flag} of {server}");
+        }
+    }
+    let contact = ["--no-demo", "--security-contact", "mailto:security@example.com"];
+    let (_up, ready) = home.up(&contact).await;
+    let file = format!("{}/.well-known/security.txt", text(&ready, "gateway"));
+    assert!(curl(&[&file]).await.expect(0).out.contains("security@example.com"));
+}

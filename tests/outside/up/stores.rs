@@ -52,7 +52,10 @@ async fn without_a_data_dir_up_uses_the_users_data_folder() {
 async fn up_can_keep_its_state_in_redis() {
     let home = Home::new();
     let redis = Redis::start(&home.path().join("redis"), &home.path().join("logs")).await;
-    let flags = ["--redis", &redis.url(), "--redis-prefix", "tenant"];
+    let file = home.path().join("redis.url");
+    write_secret(&file, &format!("{}\n", redis.url()));
+    let file = file.display().to_string();
+    let flags = ["--redis-file", &file, "--redis-prefix", "tenant"];
     let (mut up, ready) = home.up(&flags).await;
     assert!(answer(&text(&ready, "chat_url")).await.contains("hello"));
     let issued = run(home.arizuko().args(["token", "issue", "acme", "chat", "--json"]), "")

@@ -1,0 +1,138 @@
+//! The settings of a store in Redis.
+
+use arizuko_proto::private;
+use std::{net::IpAddr, path::PathBuf};
+
+/// Redis, and how it keeps the state. Without it there is the embedded store.
+#[derive(clap::Args, Clone)]
+pub struct StoreOptions {
+    /// Redis to keep the state in: redis://host:6379/, redis-sentinel://host:26379,host:26379/name
+    /// or redis-cluster://host:6379,host:6379; unix:///path. Over TLS each begins with rediss.
+    #[arg(long, env = "ARIZUKO_REDIS", value_name = "URL", hide_env_values = true)]
+    pub redis: Option<String>,
+    /// File with the URL of Redis, in place of --redis: a URL with a password shows in `ps`.
+    #[arg(long, env = "ARIZUKO_REDIS_FILE", value_name = "FILE")]
+    pub redis_file: Option<PathBuf>,
+    /// Use a Redis on another machine without TLS or without a password.
+    #[arg(long, env = "ARIZUKO_REDIS_PLAINTEXT")]
+    pub redis_plaintext: bool,
+    /// What every key in Redis begins with.
+    #[arg(long, env = "ARIZUKO_REDIS_PREFIX", default_value = "arizuko")]
+    pub redis_prefix: String,
+    /// Which servers must have a commit before it counts: `primary`; `replica`: one replica as well;
+    /// `replica:2`: two replicas as well.
+    #[arg(long, env = "ARIZUKO_DURABILITY", default_value = "primary")]
+    pub durability: Durability,
+    /// Number of partitions of a store that is used for the first time.
+    #[arg(long, env = "ARIZUKO_PARTITIONS", default_value_t = 256)]
+    pub partitions: u16,
+}
+
+/// What has to have a commit before anybody is told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Durability {
+    /// The primary.
+    Primary,
+    /// So many of its replicas as well.
+    Replica(usize),
+}
+
+impl Durability {
+    pub(crate) fn replicas(self) -> usize {
+        match self {
+            Self::Primary => 0,
+            Self::Replica(count) => count,
+        }
+    }
+}
+
+impl std::str::FromStr for Durability {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let wrong = || "say primary, replica, or how many: replica:2".to_owned();
+        match text.split_once(':') {
+            None if text == "primary" => Ok(Self::Primary),
+            None if text == "replica" => Ok(Self::Replica(1)),
+            Some(("replica", count)) => match count.parse() {
+                Ok(count @ 1..) => Ok(Self::Replica(count)),
+                _ => Err(wrong()),
+            },
+            _ => Err(wrong()),
+        }
+    }
+}
+
+impl StoreOptions {
+    /// Reads the URL from its file.
+    ///
+    /// # Errors
+    /// It is given twice, or its file can't be read or is open to others.
+    pub fn read_file(&mut self) -> anyhow::Result<()> {
+        let file = self.redis_file.take();
+        self.redis = private::given("--redis", self.redis.take(), file.as_deref())?;
+        Ok(())
+    }
+
+    pub(crate) fn check(&self) -> anyhow::Result<()> {
+        anyhow::ensure!(
+            self.redis.is_some() || self.durability == Durability::Primary,
+            "the embedded store has no replicas: leave out --durability"
+        );
+        anyhow::ensure!(
+            self.redis_plaintext || self.redis.as_deref().is_none_or(is_guarded),
+            "Redis is on another machine and has no password or no TLS: put both into its URL \
+             (rediss://user:password@host), or say --redis-plaintext if the network is yours alone"
+        );
+        anyhow::ensure!(
+            !self.redis_prefix.contains(['{', '}']),
+            "--redis-prefix has no braces: they say which part of a key a Cluster places it by"
+        );
+        anyhow::ensure!(self.partitions > 0, "--partitions is at least 1");
+        Ok(())
+    }
+}
+
+/// Whether a Redis is on this machine, or has TLS and a password.
+fn is_guarded(url: &str) -> bool {
+    let (scheme, rest) = url.split_once("://").unwrap_or_default();
+    let authority = rest.split(['/', '?']).next().unwrap_or_default();
+    let (user, hosts) = authority.rsplit_once('@').unwrap_or(("", authority));
+    let is_local = |host: &str| {
+        let host = host.rsplit_once(':').map_or(host, |(host, _)| host);
+        let address = host.trim_matches(['[', ']']).parse::<IpAddr>();
+        host == "localhost" || address.is_ok_and(|address| address.is_loopback())
+    };
+    let has_password = user.split_once(':').is_some_and(|(_, password)| !password.is_empty());
+    scheme.starts_with("unix")
+        || scheme.starts_with("redis+unix")
+        || hosts.split(',').all(is_local)
+        || (scheme.starts_with("rediss") && has_password)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_redis_elsewhere_has_tls_and_a_password() {
+        for guarded in [
+            "redis://127.0.0.1:6379/",
+            "redis://localhost",
+            "redis-cluster://[::1]:1,127.0.0.1:2",
+            "unix:///run/redis.sock",
+            "rediss://:secret@redis.internal/",
+            "rediss-sentinel://u:secret@a:1,b:2/name",
+        ] {
+            assert!(is_guarded(guarded), "{guarded}");
+        }
+        for open in [
+            "redis://redis.internal:6379/",
+            "redis://:secret@redis.internal",
+            "rediss://redis.internal",
+            "redis-cluster://127.0.0.1:1,10.0.0.1:2",
+        ] {
+            assert!(!is_guarded(open), "{open}");
+        }
+    }
+}
