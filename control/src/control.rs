@@ -2,7 +2,7 @@
 
 use crate::{
     audit::in_view,
-    config::Options,
+    config::{Options, StoreOptions},
     conversation::Conversation,
     ids::{KeyId, TokenId},
     jid::FolderName,
@@ -16,7 +16,12 @@ use crate::{
     route, schema,
     secret::Secret,
     session::Session,
-    store::{Partition, Store, measured::Measured, redis::Redis, sqlite::Sqlite},
+    store::{
+        Partition, Store,
+        measured::Measured,
+        redis::{Redis, Source},
+        sqlite::Sqlite,
+    },
     time::Time,
     token::{self, Kind, Token},
     transaction::{Record, Tx},
@@ -61,9 +66,9 @@ impl Control {
         options.check()?;
         let store: Arc<dyn Store> = match (&options.store.redis, &options.data_dir) {
             (Some(url), _) => {
-                let prefix = &options.store.redis_prefix;
-                let replicas = options.store.durability.replicas();
-                Arc::new(Redis::open(url, prefix, replicas).await?)
+                let StoreOptions { redis_plaintext, redis_prefix, durability, .. } = &options.store;
+                let source = Source::parse(url, *redis_plaintext)?;
+                Arc::new(Redis::open(source, redis_prefix, durability.replicas()).await?)
             }
             (None, Some(folder)) => Arc::new(Sqlite::open(folder)?),
             (None, None) => anyhow::bail!("no store was named"),

@@ -29,7 +29,8 @@ impl Gateway {
         let metrics = Metrics::new();
         let file = options.gateway_key_file.as_deref();
         let key = private::given("--gateway-key", options.gateway_key.clone(), file)?;
-        let key = key.context("the gateway's key is missing: name its file with --gateway-key-file")?;
+        let key =
+            key.context("the gateway's key is missing: name its file with --gateway-key-file")?;
         let limits = &options.limits;
         limits.check()?;
         Ok(Self {

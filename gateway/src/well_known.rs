@@ -30,7 +30,8 @@ pub(crate) async fn icon() -> Response {
 
 /// GET `/.well-known/security.txt`
 pub(crate) async fn security(State(gateway): State<Arc<Gateway>>) -> Result<Response, Problem> {
-    let contact = gateway.options.serving.security_contact.as_ref().ok_or_else(Problem::nothing_here)?;
+    let contact =
+        gateway.options.serving.security_contact.as_ref().ok_or_else(Problem::nothing_here)?;
     let expires = Timestamp::now() + VALID;
     let text = format!("Contact: {contact}\nExpires: {expires:.0}\n");
     Ok(([(CONTENT_TYPE, TEXT)], text).into_response())

@@ -1,6 +1,7 @@
 //! TLS: the gateway's own HTTPS for visitors, and TLS to control with certificates on both sides.
 
 mod clients;
+mod named;
 mod redis;
 mod refusals;
 mod reload;

@@ -1,7 +1,7 @@
 //! The settings of a store in Redis.
 
 use arizuko_proto::private;
-use std::{net::IpAddr, path::PathBuf};
+use std::path::PathBuf;
 
 /// Redis, and how it keeps the state. Without it there is the embedded store.
 #[derive(clap::Args, Clone)]
@@ -80,59 +80,10 @@ impl StoreOptions {
             "the embedded store has no replicas: leave out --durability"
         );
         anyhow::ensure!(
-            self.redis_plaintext || self.redis.as_deref().is_none_or(is_guarded),
-            "Redis is on another machine and has no password or no TLS: put both into its URL \
-             (rediss://user:password@host), or say --redis-plaintext if the network is yours alone"
-        );
-        anyhow::ensure!(
             !self.redis_prefix.contains(['{', '}']),
             "--redis-prefix has no braces: they say which part of a key a Cluster places it by"
         );
         anyhow::ensure!(self.partitions > 0, "--partitions is at least 1");
         Ok(())
-    }
-}
-
-/// Whether a Redis is on this machine, or has TLS and a password.
-fn is_guarded(url: &str) -> bool {
-    let (scheme, rest) = url.split_once("://").unwrap_or_default();
-    let authority = rest.split(['/', '?']).next().unwrap_or_default();
-    let (user, hosts) = authority.rsplit_once('@').unwrap_or(("", authority));
-    let is_local = |host: &str| {
-        let host = host.rsplit_once(':').map_or(host, |(host, _)| host);
-        let address = host.trim_matches(['[', ']']).parse::<IpAddr>();
-        host == "localhost" || address.is_ok_and(|address| address.is_loopback())
-    };
-    let has_password = user.split_once(':').is_some_and(|(_, password)| !password.is_empty());
-    scheme.starts_with("unix")
-        || scheme.starts_with("redis+unix")
-        || hosts.split(',').all(is_local)
-        || (scheme.starts_with("rediss") && has_password)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_redis_elsewhere_has_tls_and_a_password() {
-        for guarded in [
-            "redis://127.0.0.1:6379/",
-            "redis://localhost",
-            "redis-cluster://[::1]:1,127.0.0.1:2",
-            "unix:///run/redis.sock",
-            "rediss://:secret@redis.internal/",
-            "rediss-sentinel://u:secret@a:1,b:2/name",
-        ] {
-            assert!(is_guarded(guarded), "{guarded}");
-        }
-        for open in [
-            "redis://redis.internal:6379/",
-            "redis://:secret@redis.internal",
-            "rediss://redis.internal",
-            "redis-cluster://127.0.0.1:1,10.0.0.1:2",
-        ] {
-            assert!(!is_guarded(open), "{open}");
-        }
     }
 }

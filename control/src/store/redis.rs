@@ -33,6 +33,7 @@ use clock::Clock;
 use errors::{commit_error, explain, is_refusal, unavailable};
 use replicas::Replicas;
 use servers::Servers;
+pub(crate) use servers::Source;
 
 /// How long a command waits for the lookup of its server.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -55,8 +56,12 @@ pub(crate) struct Redis {
 impl Redis {
     /// Connects, and refuses a server that is unreachable, too old, or refuses what it will be asked.
     /// With `replicas`, nothing is acknowledged before that many replicas have it.
-    pub(crate) async fn open(url: &str, prefix: &str, replicas: usize) -> anyhow::Result<Self> {
-        let servers = Servers::find(url).await?;
+    pub(crate) async fn open(
+        source: Source,
+        prefix: &str,
+        replicas: usize,
+    ) -> anyhow::Result<Self> {
+        let servers = Servers::find(source).await?;
         let opening = Self::open_at(servers.clone(), prefix, replicas);
         let opened = timeout(START_TIMEOUT, opening).await.unwrap_or_else(|late| Err(late.into()));
         opened.with_context(|| format!("cannot use Redis at {}", servers.describe()))

@@ -77,7 +77,7 @@ async fn a_store_failure_is_logged_once_with_its_ids_and_trace(kind: Kind) {
     // Its first look is for the gateway's key, before it knows what the call is about.
     let told = told
         .iter()
-        .filter(|line| line["message"] == "store out of reach" && spans(line).contains(TRACE));
+        .filter(|line| line["message"] == "store out of reach" && spans(line).contains("GetTurn"));
     for line in told.clone() {
         assert!(!line.to_string().contains(&link.token), "{line}");
     }

@@ -1,6 +1,6 @@
 //! A real Redis for the store's tests.
 
-use crate::store::redis::Redis;
+use crate::store::redis::{Redis, Source};
 use std::{
     process::{Child, Command, Stdio},
     time::Duration,
@@ -30,7 +30,8 @@ impl Server {
         let url = format!("redis+unix://{}", self.folder.path().join("redis.sock").display());
         let connecting = async {
             loop {
-                match Redis::open(&url, "test", 0).await {
+                let source = Source::parse(&url, false).expect("the URL is well formed");
+                match Redis::open(source, "test", 0).await {
                     Ok(store) => return store,
                     Err(_) => sleep(Duration::from_millis(10)).await,
                 }

@@ -3,7 +3,8 @@
 
 mod source;
 
-use self::source::Source;
+pub(crate) use self::source::Source;
+use self::source::{Kind, UNGUARDED};
 use super::connection::{self, Connection, RESPONSE_TIMEOUT, Role};
 use crate::store::Partition;
 use anyhow::Context;
@@ -100,10 +101,10 @@ impl Map {
 }
 
 impl Servers {
-    /// Reads the URL, finds the servers, and looks them up again whenever that is asked for.
-    pub(super) async fn find(url: &str) -> anyhow::Result<Arc<Self>> {
+    /// Finds the servers, and looks them up again whenever that is asked for.
+    pub(super) async fn find(source: Source) -> anyhow::Result<Arc<Self>> {
         let servers = Arc::new(Self {
-            source: Source::parse(url).context("the URL of Redis is malformed")?,
+            source,
             map: RwLock::default(),
             turn: AtomicUsize::new(0),
             asked: Notify::new(),
@@ -166,13 +167,21 @@ impl Servers {
     }
 
     async fn stay_current(self: Arc<Self>) {
+        let mut told = None;
         loop {
             tokio::select! {
                 () = self.asked.notified() => {}
                 () = sleep(RECHECK) => {}
             }
-            // If this fails, the next command fails as well and asks for another look-up.
-            let _ = self.refresh().await;
+            match self.refresh().await {
+                Ok(()) => told = None,
+                Err(error) if error.kind() == UNGUARDED && told != Some(error.to_string()) => {
+                    tracing::error!(%error, "refused a server of Redis that others name");
+                    told = Some(error.to_string());
+                }
+                // The next command fails as well and asks for another look-up.
+                Err(_) => {}
+            }
             self.lookups.send_modify(|count| *count += 1);
             sleep(FRESH).await;
         }
@@ -197,10 +206,10 @@ impl Servers {
 
     /// The servers, each with the last slot that it has; `None` where no server owns the range.
     async fn ask(&self) -> RedisResult<Vec<(u16, Option<ConnectionInfo>)>> {
-        let who = match &self.source {
-            Source::One(info) => return Ok(vec![(SLOTS - 1, Some(info.clone()))]),
-            Source::Sentinel { sentinels, .. } => sentinels.clone(),
-            Source::Cluster(seeds) => {
+        let who = match &self.source.kind {
+            Kind::One(info) => return Ok(vec![(SLOTS - 1, Some(info.clone()))]),
+            Kind::Sentinel { sentinels, .. } => sentinels.clone(),
+            Kind::Cluster(seeds) => {
                 let known = self.map();
                 let known = known.0.iter().filter_map(|(_, server)| server.as_ref());
                 let mut who = seeds.clone();

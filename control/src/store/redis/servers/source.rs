@@ -5,14 +5,24 @@ use super::{
     connection::{Role, must_be_primary},
     dial,
 };
-use anyhow::{Context, bail};
+use anyhow::{Context as _, bail};
 use redis::{
-    ConnectionAddr, ConnectionInfo, FromRedisValue, IntoConnectionInfo as _, RedisConnectionInfo,
-    RedisResult, Value, cmd, from_redis_value,
+    ConnectionAddr, ConnectionInfo, ErrorKind, FromRedisValue, IntoConnectionInfo as _,
+    RedisConnectionInfo, RedisResult, Value, cmd, from_redis_value,
 };
+use std::net::IpAddr;
+
+/// The kind of the error about a server that is not protected.
+pub(super) const UNGUARDED: ErrorKind = ErrorKind::InvalidClientConfig;
 
 /// Where to ask which servers have the state.
-pub(super) enum Source {
+pub(crate) struct Source {
+    pub(super) kind: Kind,
+    /// Whether servers on other machines may have no TLS or no password.
+    plaintext: bool,
+}
+
+pub(super) enum Kind {
     One(ConnectionInfo),
     Sentinel { sentinels: Vec<ConnectionInfo>, name: String, settings: RedisConnectionInfo },
     Cluster(Vec<ConnectionInfo>),
@@ -21,8 +31,90 @@ pub(super) enum Source {
 impl Source {
     /// `redis://host:port/db`, `unix:///path`, `redis-sentinel://a:26379,b:26379/name/db`, or
     /// `redis-cluster://a:6379,b:6379`; with `user:password@` before the hosts. Over TLS each is
-    /// `rediss` in place of `redis`.
-    pub(super) fn parse(url: &str) -> anyhow::Result<Self> {
+    /// `rediss` in place of `redis`. With `plaintext`, servers on other machines need no TLS and no
+    /// password.
+    pub(crate) fn parse(url: &str, plaintext: bool) -> anyhow::Result<Self> {
+        let kind = Kind::parse(url).context("the URL of Redis is malformed")?;
+        let source = Self { kind, plaintext };
+        match &source.kind {
+            Kind::One(info) => source.check(info)?,
+            Kind::Cluster(seeds) => seeds.iter().try_for_each(|seed| source.check(seed))?,
+            Kind::Sentinel { sentinels, settings, .. } => {
+                let with_password =
+                    |info: &ConnectionInfo| info.clone().set_redis_settings(settings.clone());
+                sentinels.iter().map(with_password).try_for_each(|info| source.check(&info))?;
+            }
+        }
+        Ok(source)
+    }
+
+    /// Refuses a server on another machine without TLS or without a password, unless that is meant.
+    fn check(&self, info: &ConnectionInfo) -> RedisResult<()> {
+        if self.plaintext || is_guarded(info) {
+            return Ok(());
+        }
+        let detail = format!(
+            "{} is on another machine and has no password or no TLS: put both into the URL \
+             (rediss://user:password@host), or say --redis-plaintext if the network is yours alone",
+            info.addr()
+        );
+        Err((UNGUARDED, "Redis is not protected", detail).into())
+    }
+
+    /// What the servers must be.
+    pub(super) fn role(&self) -> Role {
+        match self.kind {
+            Kind::Sentinel { .. } => Role::Primary,
+            Kind::One(_) | Kind::Cluster(_) => Role::Any,
+        }
+    }
+
+    /// Asks one address.
+    pub(super) async fn ask(
+        &self,
+        who: &ConnectionInfo,
+    ) -> RedisResult<Vec<(u16, Option<ConnectionInfo>)>> {
+        let mut connection = dial(who).await?;
+        match &self.kind {
+            Kind::One(info) => Ok(vec![(SLOTS - 1, Some(info.clone()))]),
+            Kind::Sentinel { name, settings, .. } => {
+                let (host, port): (String, u16) = cmd("SENTINEL")
+                    .arg("GET-MASTER-ADDR-BY-NAME")
+                    .arg(name)
+                    .query_async(&mut connection)
+                    .await?;
+                let info = beside(who, host, port);
+                let info = info.set_redis_settings(settings.clone());
+                self.check(&info)?;
+                // A Sentinel may not know of a failover yet.
+                must_be_primary(&mut dial(&info).await?).await?;
+                Ok(vec![(SLOTS - 1, Some(info))])
+            }
+            Kind::Cluster(_) => {
+                let slots: Vec<Vec<Value>> =
+                    cmd("CLUSTER").arg("SLOTS").query_async(&mut connection).await?;
+                let mut ranges = slots
+                    .into_iter()
+                    .map(|range| read_range(range, who))
+                    .collect::<RedisResult<Vec<_>>>()?;
+                ranges.sort_unstable_by_key(|(first, ..)| *first);
+                let (mut map, mut next) = (Vec::new(), 0);
+                for (first, last, info) in ranges {
+                    self.check(&info)?;
+                    if first > next {
+                        map.push((first - 1, None));
+                    }
+                    map.push((last, Some(info)));
+                    next = last + 1;
+                }
+                Ok(map)
+            }
+        }
+    }
+}
+
+impl Kind {
+    fn parse(url: &str) -> anyhow::Result<Self> {
         let tls = if url.starts_with("rediss") { "s" } else { "" };
         let after = |scheme: &str| {
             let (named, rest) = url.split_once("://")?;
@@ -61,55 +153,6 @@ impl Source {
         }
         Ok(Self::One(url.into_connection_info()?))
     }
-
-    /// What the servers must be.
-    pub(super) fn role(&self) -> Role {
-        match self {
-            Self::Sentinel { .. } => Role::Primary,
-            Self::One(_) | Self::Cluster(_) => Role::Any,
-        }
-    }
-
-    /// Asks one address.
-    pub(super) async fn ask(
-        &self,
-        who: &ConnectionInfo,
-    ) -> RedisResult<Vec<(u16, Option<ConnectionInfo>)>> {
-        let mut connection = dial(who).await?;
-        match self {
-            Self::One(info) => Ok(vec![(SLOTS - 1, Some(info.clone()))]),
-            Self::Sentinel { name, settings, .. } => {
-                let (host, port): (String, u16) = cmd("SENTINEL")
-                    .arg("GET-MASTER-ADDR-BY-NAME")
-                    .arg(name)
-                    .query_async(&mut connection)
-                    .await?;
-                let info = beside(who, host, port);
-                let info = info.set_redis_settings(settings.clone());
-                // A Sentinel may not know of a failover yet.
-                must_be_primary(&mut dial(&info).await?).await?;
-                Ok(vec![(SLOTS - 1, Some(info))])
-            }
-            Self::Cluster(_) => {
-                let slots: Vec<Vec<Value>> =
-                    cmd("CLUSTER").arg("SLOTS").query_async(&mut connection).await?;
-                let mut ranges = slots
-                    .into_iter()
-                    .map(|range| read_range(range, who))
-                    .collect::<RedisResult<Vec<_>>>()?;
-                ranges.sort_unstable_by_key(|(first, ..)| *first);
-                let (mut map, mut next) = (Vec::new(), 0);
-                for (first, last, info) in ranges {
-                    if first > next {
-                        map.push((first - 1, None));
-                    }
-                    map.push((last, Some(info)));
-                    next = last + 1;
-                }
-                Ok(map)
-            }
-        }
-    }
 }
 
 impl std::fmt::Display for Source {
@@ -118,12 +161,12 @@ impl std::fmt::Display for Source {
             let addresses = infos.iter().map(|info| info.addr().to_string());
             addresses.collect::<Vec<_>>().join(", ")
         };
-        match self {
-            Self::One(info) => write!(f, "{}", info.addr()),
-            Self::Sentinel { sentinels, name, .. } => {
+        match &self.kind {
+            Kind::One(info) => write!(f, "{}", info.addr()),
+            Kind::Sentinel { sentinels, name, .. } => {
                 write!(f, "{name} of the Sentinels {}", list(sentinels))
             }
-            Self::Cluster(seeds) => write!(f, "the Cluster of {}", list(seeds)),
+            Kind::Cluster(seeds) => write!(f, "the Cluster of {}", list(seeds)),
         }
     }
 }
@@ -161,6 +204,22 @@ fn beside(known: &ConnectionInfo, host: String, port: u16) -> ConnectionInfo {
     known.clone().set_addr(address)
 }
 
+/// Whether a server is on this machine, or has TLS and a password.
+fn is_guarded(info: &ConnectionInfo) -> bool {
+    let is_local = |host: &str| {
+        let address = host.trim_matches(['[', ']']).parse::<IpAddr>();
+        host == "localhost" || address.is_ok_and(|address| address.is_loopback())
+    };
+    match info.addr() {
+        ConnectionAddr::Tcp(host, _) => is_local(host),
+        ConnectionAddr::TcpTls { host, .. } => {
+            let password = info.redis_settings().password();
+            is_local(host) || password.is_some_and(|password| !password.is_empty())
+        }
+        _ => true,
+    }
+}
+
 /// Whether a host has a port. An IPv6 address is in brackets.
 fn has_port(host: &str) -> bool {
     let after = host.rsplit_once(']').map_or(host, |(_, after)| after);
@@ -173,7 +232,7 @@ mod tests {
 
     #[test]
     fn urls_say_which_kind_of_redis() {
-        let shown = |url: &str| Source::parse(url).map(|source| source.to_string());
+        let shown = |url: &str| Source::parse(url, true).map(|source| source.to_string());
         for (url, expected) in [
             ("redis://a:1/2", "a:1"),
             ("unix:///tmp/x.sock", "/tmp/x.sock"),
@@ -194,6 +253,30 @@ mod tests {
             "redisss-cluster://a",
         ] {
             assert!(shown(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_redis_elsewhere_has_tls_and_a_password() {
+        for guarded in [
+            "redis://127.0.0.1:6379/",
+            "redis://localhost",
+            "redis-cluster://[::1]:1,127.0.0.1:2",
+            "unix:///run/redis.sock",
+            "rediss://:secret@redis.internal/",
+            "rediss-sentinel://u:secret@a:1,b:2/name",
+        ] {
+            assert!(Source::parse(guarded, false).is_ok(), "{guarded}");
+        }
+        for open in [
+            "redis://redis.internal:6379/",
+            "redis://:secret@redis.internal",
+            "rediss://redis.internal",
+            "redis-cluster://127.0.0.1:1,10.0.0.1:2",
+            "rediss-sentinel://a:1/name",
+        ] {
+            assert!(Source::parse(open, false).is_err(), "{open}");
+            assert!(Source::parse(open, true).is_ok(), "{open}");
         }
     }
 }
