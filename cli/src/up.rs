@@ -13,9 +13,9 @@ use crate::{
 };
 use anyhow::{Context as _, anyhow, bail, ensure};
 use arizuko_proto::duration;
-use arizuko_proto::signals::Signals;
 use arizuko_proto::telemetry::{self, metrics};
 use arizuko_proto::tls::{ClientFiles, ServerFiles};
+use arizuko_proto::{signals::Signals, supervisor};
 use futures_util::future::select_all;
 use serde_json::json;
 use std::{
@@ -106,11 +106,15 @@ pub(crate) async fn run(args: Args, console: &mut Console<'_>) -> anyhow::Result
         up = start(args) => up?,
         () = signals.next() => return Ok(()),
     };
-    if json {
-        console.document(&up.document())?;
-    } else {
-        console.text(&up.banner(console))?;
+    let printed = match json {
+        true => console.document(&up.document()),
+        false => console.text(&up.banner(console)),
+    };
+    // Standard output may be closed, or its disk full. That ends no service.
+    if let Err(error) = printed {
+        tracing::warn!("cannot print where it listens: {error:#}");
     }
+    supervisor::ready();
     tokio::select! {
         () = signals.next() => {}
         error = failure(&mut up.services) => return Err(error),
@@ -148,6 +152,9 @@ async fn start(mut args: Args) -> anyhow::Result<Up> {
         Some(folder) => std::path::absolute(folder)?,
         None => directories::data()?,
     })?;
+    if args.store.redis.is_none() {
+        data.check_store()?;
+    }
     let operator_key = data::key_in(&data.operator_key_file())?;
     let gateway_key = data::key_in(&data.gateway_key_file())?;
 
@@ -167,7 +174,9 @@ async fn start(mut args: Args) -> anyhow::Result<Up> {
         grace: args.grace,
         limits: args.limits.clone(),
     };
-    let server = arizuko_control::Server::new(options).await?;
+    let server = arizuko_control::Server::new(options)?;
+    let (mut registries, control_ready) = (vec![server.metrics()], server.probe());
+    let server = server.open().await?;
     for (key, file) in
         [(&operator_key, data.operator_key_file()), (&gateway_key, data.gateway_key_file())]
     {
@@ -177,7 +186,6 @@ async fn start(mut args: Args) -> anyhow::Result<Up> {
             "the key in {shown} was revoked: remove that file, and `up` creates another key"
         );
     }
-    let mut registries = vec![server.metrics()];
     let mut services = vec![Service::start("control", |stop| server.serve(control_listener, stop))];
 
     let options = arizuko_gateway::Options {
@@ -193,7 +201,7 @@ async fn start(mut args: Args) -> anyhow::Result<Up> {
     };
     let server = arizuko_gateway::Server::new(options).await?;
     registries.push(server.metrics());
-    let metrics = args.metrics.serve(registries).await?;
+    let metrics = args.metrics.serve(registries, Some(control_ready)).await?;
     services.push(Service::start("the gateway", |stop| server.serve(gateway_listener, stop)));
 
     let chat_url = match args.no_demo {
@@ -254,6 +262,7 @@ async fn failure(services: &mut [Service]) -> anyhow::Error {
 /// Stops the last service first: the agent returns its turns, and the gateway needs control to the
 /// end.
 async fn stop(up: Up) -> anyhow::Result<()> {
+    supervisor::stopping();
     // Other commands must not find an `up` that is about to end.
     drop(up.running);
     for Service { name, stop, task } in up.services.into_iter().rev() {

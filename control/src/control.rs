@@ -21,12 +21,12 @@ use crate::{
         measured::Measured,
         redis::{Redis, Source},
         sqlite::Sqlite,
+        waiting::Waiting,
     },
     time::Time,
     token::{self, Kind, Token},
     transaction::{Record, Tx},
 };
-use anyhow::Context as _;
 use arizuko_proto::telemetry::sampler::Sampler;
 use std::{collections::BTreeMap, sync::Arc};
 use tokio::sync::Semaphore;
@@ -61,25 +61,32 @@ const TEXTS: usize = 2;
 const TOKENS_READ: usize = 200;
 
 impl Control {
-    pub(crate) async fn open(mut options: Options) -> anyhow::Result<Self> {
-        options.read_files()?;
-        options.check()?;
+    /// Opens the store. Waits for one that is out of reach.
+    ///
+    /// # Errors
+    /// The store refuses what it is asked, or it is another version's.
+    pub(crate) async fn open(
+        options: Options,
+        metrics: Metrics,
+        waiting: &Waiting,
+    ) -> anyhow::Result<Self> {
         let store: Arc<dyn Store> = match (&options.store.redis, &options.data_dir) {
             (Some(url), _) => {
                 let StoreOptions { redis_plaintext, redis_prefix, durability, .. } = &options.store;
                 let source = Source::parse(url, *redis_plaintext)?;
-                Arc::new(Redis::open(source, redis_prefix, durability.replicas()).await?)
+                let replicas = durability.replicas();
+                Arc::new(Redis::open(source, redis_prefix, replicas, waiting).await?)
             }
             (None, Some(folder)) => Arc::new(Sqlite::open(folder)?),
             (None, None) => anyhow::bail!("no store was named"),
         };
-        let metrics = Metrics::new();
-        let partitions = schema::open(&*store, options.store.partitions).await?;
+        let opening = async || schema::open(&*store, options.store.partitions).await;
+        let partitions = waiting.until(opening).await?;
         let ledger = Ledger::new(
             Arc::new(Measured::new(store, metrics.store.clone())),
             options.limits.clone(),
         );
-        store_keys(&ledger, partitions, &options).await?;
+        waiting.until(async || store_keys(&ledger, partitions, &options).await).await?;
         Ok(Self {
             started_at: ledger.now(),
             ledger,
@@ -263,7 +270,7 @@ async fn store_keys(
     }
     for (secret, role, variable) in keys {
         let storing = |tx: &mut Tx<'_>| settings::store(tx, &secret, &role);
-        if !ledger.transact(secret.partition, &[], storing).await.context(variable)? {
+        if !ledger.transact(secret.partition, &[], storing).await.map_err(cause)? {
             require_key(ledger, &role, variable).await?;
             let id = KeyId::of(&secret).to_string();
             tracing::warn!(key = id, "the key in {variable} has ended and opens nothing");
@@ -272,10 +279,18 @@ async fn store_keys(
     Ok(())
 }
 
+/// The error with the store's own as its cause, so that it is clear whether it may pass.
+fn cause(error: Error) -> anyhow::Error {
+    match error {
+        Error::Store(error) => error.into(),
+        error => error.into(),
+    }
+}
+
 /// Refuses a store without a live key for operators, or for gateways.
 async fn require_key(ledger: &Ledger, role: &Role, variable: &str) -> anyhow::Result<()> {
     anyhow::ensure!(
-        ledger.view(0, |tx| key::has_live(tx, role, None)).await?,
+        ledger.view(0, |tx| key::has_live(tx, role, None)).await.map_err(cause)?,
         "nobody has such a key that works: set {variable} to a new one, at least 32 random characters"
     );
     Ok(())

@@ -1,6 +1,6 @@
 //! The gRPC surface: one file for each service, which turns protos into the domain and back.
 
-use crate::control::Control;
+use crate::{control::Control, readiness::Readiness};
 use arizuko_proto::v1::{
     self, admin_service_server::AdminServiceServer, agent_service_server::AgentServiceServer,
     conversation_service_server::ConversationServiceServer,
@@ -8,9 +8,11 @@ use arizuko_proto::v1::{
     route_service_server::RouteServiceServer, token_service_server::TokenServiceServer,
 };
 use gate::{Gate, GateLayer};
+use health::Health;
 use observe::{Observe, ObserveLayer};
 use std::sync::Arc;
-use tonic::service::Routes;
+use tonic::{server::NamedService as _, service::Routes};
+use tonic_health::pb::health_server::HealthServer;
 use tower::Layer as _;
 
 mod access;
@@ -21,6 +23,7 @@ pub(crate) use agent::worker::body as agent_frame;
 mod conversation;
 mod gate;
 mod gateway;
+mod health;
 mod key;
 mod key_watch;
 mod observe;
@@ -48,14 +51,24 @@ struct Service {
 }
 
 /// Builds the service of all our services, with health and reflection.
-pub(crate) async fn service(control: Arc<Control>) -> anyhow::Result<Observe<Gate<Routes>>> {
+pub(crate) fn service(
+    control: Arc<Control>,
+    readiness: Arc<Readiness>,
+) -> anyhow::Result<Observe<Gate<Routes>>> {
     let observe = ObserveLayer { metrics: control.metrics.clone() };
     let deadline = control.limits.connections.call_deadline;
     let gate = GateLayer { control: control.clone(), deadline };
     let service = Service { control };
-    let (health, health_service) = tonic_health::server::health_reporter();
-    health.set_serving::<GatewayServiceServer<Service>>().await;
-    health.set_serving::<AgentServiceServer<Service>>().await;
+    let services = vec![
+        TokenServiceServer::<Service>::NAME,
+        KeyServiceServer::<Service>::NAME,
+        AdminServiceServer::<Service>::NAME,
+        ConversationServiceServer::<Service>::NAME,
+        RouteServiceServer::<Service>::NAME,
+        AgentServiceServer::<Service>::NAME,
+        GatewayServiceServer::<Service>::NAME,
+    ];
+    let health = HealthServer::new(Health { readiness, services });
     let reflection = || {
         tonic_reflection::server::Builder::configure()
             .register_encoded_file_descriptor_set(v1::DESCRIPTORS)
@@ -72,7 +85,7 @@ pub(crate) async fn service(control: Arc<Control>) -> anyhow::Result<Observe<Gat
     let admin = AdminServiceServer::new(service.clone());
     let conversations = ConversationServiceServer::new(service.clone());
     let services = Routes::default()
-        .add_service(health_service.max_decoding_message_size(KEYLESS_BYTES))
+        .add_service(health.max_decoding_message_size(KEYLESS_BYTES))
         .add_service(reflection().build_v1()?.max_decoding_message_size(KEYLESS_BYTES))
         // Some clients, grpcio among them, still use the older version.
         .add_service(reflection().build_v1alpha()?.max_decoding_message_size(KEYLESS_BYTES))

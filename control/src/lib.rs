@@ -27,6 +27,7 @@ mod listener;
 mod metrics;
 mod names;
 mod queue;
+mod readiness;
 mod refusal;
 mod route;
 mod schema;
@@ -41,33 +42,69 @@ mod visitor;
 
 pub use config::{Options, StoreOptions};
 pub use limits::Limits;
-pub use store::sqlite::{backup, restore};
+pub use store::sqlite::{FILE as STORE_FILE, backup, restore};
 
 use anyhow::Context;
-use arizuko_proto::telemetry::metrics::Registry;
+use arizuko_proto::telemetry::metrics::{Probe, Registry};
 use arizuko_proto::tls::Acceptor;
 use ledger::Error;
 use listener::Listener;
+use readiness::Readiness;
 use std::{pin::pin, sync::Arc, time::Duration};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-/// The control service: opened with its store, then served on a listener.
+/// The control service, with its settings checked.
 pub struct Server {
+    options: Options,
+    tls: Option<Arc<Acceptor>>,
+    metrics: metrics::Metrics,
+    readiness: Arc<Readiness>,
+}
+
+/// The control service with its store, ready to be served on a listener.
+pub struct OpenServer {
     control: Arc<control::Control>,
     tls: Option<Arc<Acceptor>>,
+    readiness: Arc<Readiness>,
     grace: Duration,
 }
 
 impl Server {
-    /// Opens the store. Binds no socket.
+    /// Checks the settings. Opens no store and binds no socket.
     ///
     /// # Errors
-    /// When options contradict each other, or the store can't be opened.
-    pub async fn new(options: Options) -> anyhow::Result<Self> {
-        let grace = options.grace;
+    /// When options contradict each other, or a file can't be read.
+    pub fn new(mut options: Options) -> anyhow::Result<Self> {
+        options.read_files()?;
+        options.check()?;
         let tls = Acceptor::new(&options.tls, options.client_ca.as_deref(), &["h2"])?;
-        let control = control::Control::open(options).await?;
+        Ok(Self { options, tls, metrics: metrics::Metrics::new(), readiness: Arc::default() })
+    }
+
+    /// Returns the registry of its metrics.
+    pub fn metrics(&self) -> Arc<Registry> {
+        self.metrics.registry.clone()
+    }
+
+    /// Tells whether it can serve: its store is open and takes writes.
+    pub fn probe(&self) -> Probe {
+        let readiness = self.readiness.clone();
+        Arc::new(move || {
+            let readiness = readiness.clone();
+            Box::pin(async move { readiness.check().await })
+        })
+    }
+
+    /// Opens the store. Waits for one that is out of reach, and says so in the log.
+    ///
+    /// # Errors
+    /// When the store refuses what it is asked, or it is another version's.
+    pub async fn open(self) -> anyhow::Result<OpenServer> {
+        let Self { options, tls, metrics, readiness } = self;
+        let grace = options.grace;
+        let control = control::Control::open(options, metrics, &readiness.waiting).await?;
+        let control = Arc::new(control);
         tracing::info!(
             store = control.ledger.describe(),
             partitions = control.partitions,
@@ -76,9 +113,12 @@ impl Server {
         for remark in control.ledger.remarks().await {
             tracing::warn!("{remark}");
         }
-        Ok(Self { control: Arc::new(control), tls, grace })
+        readiness.open(control.clone());
+        Ok(OpenServer { control, tls, readiness, grace })
     }
+}
 
+impl OpenServer {
     /// Whether a key opens anything: it may have been revoked.
     ///
     /// # Errors
@@ -88,11 +128,6 @@ impl Server {
             Err(Error::Refused(_)) => Ok(false),
             caller => Ok(caller.map(|_| true)?),
         }
-    }
-
-    /// Returns the registry of its metrics.
-    pub fn metrics(&self) -> Arc<Registry> {
-        self.control.metrics.registry.clone()
     }
 
     /// Serves until `shutdown`, then drains: tells agents and gateways, and gives open streams the
@@ -105,7 +140,7 @@ impl Server {
         listener: TcpListener,
         shutdown: CancellationToken,
     ) -> anyhow::Result<()> {
-        let service = grpc::service(self.control.clone()).await?;
+        let service = grpc::service(self.control.clone(), self.readiness)?;
         let mut due = tokio::spawn(due::run(self.control.clone(), shutdown.clone()));
         let limits = self.control.limits.connections.clone();
         let stopping = shutdown.clone();
@@ -124,6 +159,7 @@ impl Server {
                 }
             }
         }
-        due.await.context("the task that takes due items failed")
+        due.await.context("the task that takes due items failed")?;
+        self.control.ledger.store().close().await.context("cannot close the store")
     }
 }

@@ -3,7 +3,7 @@
 use anyhow::Context as _;
 use arizuko_control::{Options, Server};
 use arizuko_proto::{
-    signals,
+    signals, supervisor,
     telemetry::{self, metrics},
 };
 use clap::Parser;
@@ -38,14 +38,19 @@ async fn main() -> anyhow::Result<ExitCode> {
 
 async fn run(options: Options, metrics: metrics::Options) -> anyhow::Result<()> {
     let (address, scheme) = (options.listen, options.tls.scheme());
-    let server = Server::new(options).await?;
+    let server = Server::new(options)?;
+    let shutdown = signals::shutdown()?;
+    let _metrics = metrics.serve(vec![server.metrics()], Some(server.probe())).await?;
+    let server = tokio::select! {
+        opened = server.open() => opened?,
+        () = shutdown.cancelled() => return Ok(()),
+    };
     let listener = TcpListener::bind(address)
         .await
         .with_context(|| format!("cannot listen on {address} (--listen)"))?;
     let address = listener.local_addr()?;
-    let shutdown = signals::shutdown()?;
-    let _metrics = metrics.serve(vec![server.metrics()]).await?;
-    // The reader of this line may close the pipe after it.
+    // Standard output may be closed, or its disk full.
     let _ = writeln!(std::io::stdout(), "arizuko-control listens on {scheme}://{address}");
+    supervisor::ready();
     server.serve(listener, shutdown).await
 }

@@ -122,6 +122,10 @@ pub(crate) const LAYOUT: &str = "layout";
 /// `schema.rs`, guarded by `fence.rs`.
 pub(crate) const FENCE: &str = "schema";
 
+/// A record that shows that the store takes writes, for a second; in partition 0. Written by
+/// `readiness.rs`.
+pub(crate) const READY: &str = "check:ready";
+
 // ── Sets ────────────────────────────────────────────────────────────────────────────────────────
 
 /// A sorted set and the type of its members.

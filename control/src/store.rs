@@ -16,6 +16,7 @@ mod fair;
 pub(crate) mod measured;
 pub(crate) mod redis;
 pub(crate) mod sqlite;
+pub(crate) mod waiting;
 
 pub(crate) use channels::{Subscription, Wake};
 
@@ -228,6 +229,11 @@ pub(crate) trait Store: Send + Sync {
     /// Loads from one partition; the answers are in the order of `reads`, each read at the
     /// primary, but not all at one moment.
     async fn load(&self, partition: Partition, reads: &[Read]) -> Result<Vec<Found>, StoreError>;
+
+    /// Ends all writing, and keeps what was committed in the safest form. Commits fail from then on.
+    async fn close(&self) -> Result<(), StoreError> {
+        Ok(())
+    }
 
     /// Applies a batch.
     async fn commit(&self, batch: &Batch) -> Result<Commit, StoreError>;

@@ -12,22 +12,19 @@ mod watch;
 pub(crate) use refusal::Refusal;
 pub(crate) use subscription::{End, Subscription, Target, Update};
 
-use arizuko_proto::{
-    public_id,
-    telemetry::traces,
-    tls::ClientFiles,
-    v1::{self as pb, ErrorReason},
-};
+use arizuko_proto::{public_id, telemetry::traces, tls::ClientFiles, v1 as pb};
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use client::Client;
 use futures_util::future::select_ok;
 use nodes::{Effect, Nodes};
 use std::time::Duration;
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, sleep, timeout};
 use tracing::Span;
 
 /// How long one control may take to answer, beyond the wait that the call itself asks for.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long to wait before asking again whether a control can serve.
+const RETRY: Duration = Duration::from_millis(250);
 
 /// All controls. Cheap to clone.
 #[derive(Clone)]
@@ -137,21 +134,30 @@ impl Control {
         Subscription::open(self.0.clone(), access, target, cursor).await
     }
 
-    /// Whether any control answers. Asks all of them about a token that can't exist.
+    /// Whether any control can serve.
     pub(crate) async fn ready(&self) -> Result<(), Refusal> {
         let asked = self.0.iter().map(|node| async {
-            let request = pb::ResolveTokenRequest {
-                access: Some(pb::Access { token: String::new(), kind: pb::TokenKind::Chat.into() }),
-            };
-            let mut client = node.client.clone();
-            match timeout(ANSWER_TIMEOUT, client.resolve_token(request)).await {
-                Ok(Err(status)) if ErrorReason::of(&status) == Some(ErrorReason::TokenInvalid) => {
-                    Ok(())
-                }
-                _ => Err(Refusal::unavailable()),
-            }
+            let ready = timeout(ANSWER_TIMEOUT, node.ready()).await;
+            let ready = ready.unwrap_or_else(|_| Err("no answer in time".to_owned()));
+            ready.inspect_err(|why| tracing::debug!(control = node.address, why, "not ready"))
         });
-        select_ok(asked.map(Box::pin)).await.map(|((), _)| ())
+        let ready = select_ok(asked.map(Box::pin)).await;
+        ready.map(drop).map_err(|_| Refusal::unavailable())
+    }
+
+    /// Returns once a control can serve.
+    pub(crate) async fn until_ready(&self) {
+        let mut is_waiting = false;
+        while self.ready().await.is_err() {
+            if !is_waiting {
+                tracing::warn!("waiting for a control that can serve");
+                is_waiting = true;
+            }
+            sleep(RETRY).await;
+        }
+        if is_waiting {
+            tracing::info!("a control can serve");
+        }
     }
 }
 

@@ -34,7 +34,10 @@ mod well_known;
 pub use config::{Options, ServingOptions};
 pub use limits::Limits;
 
-use arizuko_proto::{telemetry::metrics::Registry, tls::Acceptor};
+use arizuko_proto::{
+    telemetry::metrics::{Probe, Registry},
+    tls::Acceptor,
+};
 use gateway::Gateway;
 use listener::Listener;
 use std::sync::Arc;
@@ -61,6 +64,21 @@ impl Server {
     /// Returns the metrics of this gateway.
     pub fn metrics(&self) -> Arc<Registry> {
         self.gateway.metrics.registry.clone()
+    }
+
+    /// Tells whether a control can serve.
+    pub fn probe(&self) -> Probe {
+        let control = self.gateway.control.clone();
+        Arc::new(move || {
+            let control = control.clone();
+            Box::pin(async move { control.ready().await.map_err(|refusal| refusal.message) })
+        })
+    }
+
+    /// Returns once a control can serve, so that this gateway can.
+    pub fn until_ready(&self) -> impl Future<Output = ()> + Send + 'static {
+        let control = self.gateway.control.clone();
+        async move { control.until_ready().await }
     }
 
     /// Serves until `shutdown`, then ends the streams and waits for open requests, at most for the

@@ -3,7 +3,7 @@
 use anyhow::Context as _;
 use arizuko_gateway::{Options, Server};
 use arizuko_proto::{
-    signals,
+    signals, supervisor,
     telemetry::{self, metrics},
 };
 use clap::Parser;
@@ -44,8 +44,13 @@ async fn run(options: Options, metrics: metrics::Options) -> anyhow::Result<()> 
         .with_context(|| format!("cannot listen on {address} (--listen)"))?;
     let address = listener.local_addr()?;
     let shutdown = signals::shutdown()?;
-    let _metrics = metrics.serve(vec![server.metrics()]).await?;
-    // The reader of this line may close the pipe after it.
+    let _metrics = metrics.serve(vec![server.metrics()], Some(server.probe())).await?;
+    // Standard output may be closed, or its disk full.
     let _ = writeln!(std::io::stdout(), "arizuko-gateway listens on {scheme}://{address}");
+    let ready = server.until_ready();
+    tokio::spawn(async move {
+        ready.await;
+        supervisor::ready();
+    });
     server.serve(listener, shutdown).await
 }

@@ -17,6 +17,8 @@ pub mod public_id;
 #[cfg(feature = "telemetry")]
 pub mod signals;
 #[cfg(feature = "telemetry")]
+pub mod supervisor;
+#[cfg(feature = "telemetry")]
 pub mod telemetry;
 #[cfg(feature = "tls")]
 pub mod tls;

@@ -1,31 +1,39 @@
-//! The signals that tell a program to end: SIGINT and SIGTERM.
+//! The signals that tell a program to end: SIGINT, SIGTERM, SIGQUIT and SIGHUP.
 
-use std::io;
+use std::{fs, future::poll_fn, io, task::Poll};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 /// Receives the signals. While it exists they no longer kill the process.
-pub struct Signals {
-    interrupt: Signal,
-    terminate: Signal,
-}
+pub struct Signals(Vec<Signal>);
 
 impl Signals {
     /// Installs the handlers. Needs a runtime.
     pub fn listen() -> io::Result<Self> {
-        Ok(Self {
-            interrupt: signal(SignalKind::interrupt())?,
-            terminate: signal(SignalKind::terminate())?,
-        })
+        let mut kinds = vec![SignalKind::interrupt(), SignalKind::terminate(), SignalKind::quit()];
+        // Under nohup a program outlives its terminal.
+        if !is_ignored(SignalKind::hangup()) {
+            kinds.push(SignalKind::hangup());
+        }
+        kinds.into_iter().map(signal).collect::<io::Result<_>>().map(Self)
     }
 
     /// Waits for the next signal.
     pub async fn next(&mut self) {
-        tokio::select! {
-            _ = self.interrupt.recv() => {}
-            _ = self.terminate.recv() => {}
-        }
+        poll_fn(|context| {
+            let mut received = self.0.iter_mut().map(|signal| signal.poll_recv(context));
+            if received.any(|poll| poll.is_ready()) { Poll::Ready(()) } else { Poll::Pending }
+        })
+        .await;
     }
+}
+
+/// Whether the process was started to ignore a signal.
+fn is_ignored(kind: SignalKind) -> bool {
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    let mask = mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
+    mask.is_some_and(|mask| mask & (1 << (kind.as_raw_value() - 1)) != 0)
 }
 
 /// Returns a token that the first signal cancels.

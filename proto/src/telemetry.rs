@@ -94,7 +94,7 @@ pub struct Telemetry {
 /// The endpoint for traces is malformed.
 pub fn start(options: &Options, service: &'static str, filter: &str) -> anyhow::Result<Telemetry> {
     let filter = EnvFilter::new(quiet(options.log.as_deref().unwrap_or(filter)));
-    let lines = fmt::layer().with_writer(io::stderr);
+    let lines = fmt::layer().with_writer(io::stderr).log_internal_errors(false);
     let lines = match options.log_format {
         Format::Json => lines.json().flatten_event(true).with_current_span(false).boxed(),
         Format::Text if io::stderr().is_terminal() => lines.with_target(false).boxed(),

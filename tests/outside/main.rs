@@ -12,6 +12,7 @@ mod durability;
 mod faults;
 mod hook;
 mod keys;
+mod lifecycle;
 mod limits;
 mod links;
 mod observe;

@@ -28,10 +28,10 @@ async fn a_control_with_wrong_settings_says_why_and_does_not_start() {
     let at = folder.path();
     let data = at.join("data").display().to_string();
     let (one, other) = (random_id(), random_id());
-    let redis = ["--redis", "redis://127.0.0.1:1/"];
+    let redis = ["--redis", "http://127.0.0.1:1/"];
     let embedded = ["--data-dir", data.as_str()];
     says(control(at, ["", ""], &[]).await, "--data-dir");
-    says(control(at, [&one, &other], &redis).await, "cannot reach Redis");
+    says(control(at, [&one, &other], &redis).await, "the URL of Redis is malformed");
     says(control(at, [&one, "short"], &embedded).await, "32 characters");
     says(control(at, [&one, &one], &embedded).await, "must differ");
     let open = ["--listen", "0.0.0.0:0"];

@@ -7,7 +7,7 @@ use crate::{
     console::printable,
 };
 use anyhow::bail;
-use arizuko_proto::{signals::Signals, telemetry::metrics};
+use arizuko_proto::{signals::Signals, supervisor, telemetry::metrics};
 use std::sync::Arc;
 use tokio::{sync::Notify, time::Instant};
 use tokio_util::sync::CancellationToken;
@@ -55,7 +55,7 @@ impl Place {
         };
         let registry = Arc::new(metrics.registry());
         // Metrics are served for as long as turns run.
-        let _metrics = self.metrics.serve(vec![registry]).await?;
+        let _metrics = self.metrics.serve(vec![registry], None).await?;
         let mut signals = Signals::listen()?;
         let session = attach::run(&control, settings, move |turn, reply| {
             counted(handler(turn, reply.clone()), reply, metrics.clone())
@@ -65,6 +65,7 @@ impl Place {
             tokio::select! {
                 outcome = &mut session => return outcome,
                 () = attached.notified() => {
+                    supervisor::ready();
                     let folder = self.folder.as_deref().unwrap_or("the key's folder");
                     tracing::info!("attached to {folder}, {} at a time", turns(concurrency));
                 }

@@ -1,7 +1,8 @@
 //! The data folder of `up`. Besides control's store it has the keys of the operator and the gateway,
 //! and the id of the last demo link.
 
-use anyhow::{Context as _, anyhow};
+use anyhow::{Context as _, anyhow, ensure};
+use arizuko_control::STORE_FILE;
 use arizuko_proto::private;
 use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
 use std::{
@@ -36,6 +37,20 @@ impl DataFolder {
 
     pub(super) fn gateway_key_file(&self) -> PathBuf {
         self.path.join("gateway.key")
+    }
+
+    /// Refuses a folder that has the operator's key but has lost the store.
+    pub(super) fn check_store(&self) -> anyhow::Result<()> {
+        let (store, key) = (self.path.join(STORE_FILE), self.operator_key_file());
+        let is_there = fs::metadata(&store).is_ok_and(|file| file.len() > 0);
+        ensure!(
+            is_there || !key.exists(),
+            "{0} is there, and the store {1} is lost: put it back or restore a backup, or remove {0} to \
+             begin with an empty store. If the data is in Redis, say --redis",
+            key.display(),
+            store.display()
+        );
+        Ok(())
     }
 
     /// Returns the token id of the last run's demo link, if there was one.

@@ -24,7 +24,8 @@ use tonic::{
 };
 use tower::{Layer, Service};
 
-/// What our services' paths begin with. Health and reflection need no key.
+/// What our services' paths begin with. Health and reflection need no key, but a gateway's question
+/// for health has one, and the answer is whether it can serve with it.
 const KEYED: &str = "/arizuko.";
 
 #[derive(Clone)]
@@ -71,7 +72,8 @@ where
         Box::pin(async move {
             let answering = async {
                 let path = request.uri().path();
-                if !path.starts_with(KEYED) {
+                let has_key = request.headers().contains_key(AUTHORIZATION);
+                if !path.starts_with(KEYED) && !has_key {
                     return inner.call(request).await;
                 }
                 let method = path.trim_start_matches("/arizuko.v1.").to_owned();

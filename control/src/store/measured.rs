@@ -139,6 +139,10 @@ impl Store for Measured {
         self.store.is_watched().await
     }
 
+    async fn close(&self) -> Result<(), StoreError> {
+        self.store.close().await
+    }
+
     async fn watch(&self, partition: Partition, topic: &str) -> Result<Subscription, StoreError> {
         self.measure("watch", self.store.watch(partition, topic)).await
     }

@@ -6,13 +6,13 @@
 use super::channels::{Subscription, channel};
 use super::{
     Batch, Commit, Found, Member, Millis, Order, Partition, Read, Record, Scanned, Store,
-    StoreError,
+    StoreError, waiting::Waiting,
 };
 use ::redis::{
     Cmd, ErrorKind, FromRedisValue, Pipeline, RedisError, Script, ServerErrorKind, Value,
     from_redis_value,
 };
-use anyhow::{Context as _, anyhow};
+use anyhow::Context as _;
 use async_trait::async_trait;
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use tokio::{sync::mpsc, time::timeout};
@@ -30,14 +30,15 @@ mod wake;
 
 use call::{Call, outcome};
 use clock::Clock;
-use errors::{commit_error, explain, is_refusal, unavailable};
+pub(crate) use errors::may_pass;
+use errors::{Explained, commit_error, is_refusal, unavailable};
 use replicas::Replicas;
 use servers::Servers;
 pub(crate) use servers::Source;
 
 /// How long a command waits for the lookup of its server.
 const PATIENCE: Duration = Duration::from_secs(1);
-/// How long the first connections and checks may take.
+/// How long a step of opening the store may take before it is tried again.
 const START_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// The store in Redis. Clones share it.
@@ -54,44 +55,39 @@ pub(crate) struct Redis {
 }
 
 impl Redis {
-    /// Connects, and refuses a server that is unreachable, too old, or refuses what it will be asked.
-    /// With `replicas`, nothing is acknowledged before that many replicas have it.
+    /// Connects, and waits for a server that is out of reach. Refuses one that is too old, or refuses
+    /// what it will be asked. With `replicas`, nothing is acknowledged before that many replicas
+    /// have it.
     pub(crate) async fn open(
         source: Source,
         prefix: &str,
         replicas: usize,
+        waiting: &Waiting,
     ) -> anyhow::Result<Self> {
-        let servers = Servers::find(source).await?;
-        let opening = Self::open_at(servers.clone(), prefix, replicas);
-        let opened = timeout(START_TIMEOUT, opening).await.unwrap_or_else(|late| Err(late.into()));
-        opened.with_context(|| format!("cannot use Redis at {}", servers.describe()))
-    }
-
-    async fn open_at(servers: Arc<Servers>, prefix: &str, replicas: usize) -> anyhow::Result<Self> {
-        let server = servers.of(0)?;
-        server.connection.open().await.context("cannot reach Redis")?;
-        let mut connection = server.connection.clone();
-        let info = ::redis::cmd("INFO").arg("server").query_async(&mut connection).await;
-        let info: ::redis::InfoDict = info.map_err(|error| anyhow!(explain(&error)))?;
-        let version: String = info.get("redis_version").unwrap_or_default();
-        let major: u32 = version.split('.').next().unwrap_or_default().parse().unwrap_or(0);
-        anyhow::ensure!(major >= 7, "it is {version}; arizuko needs 7.0 or later");
-        check::brings_wakes(&servers, prefix).await?;
+        let place = || format!("cannot use Redis at {source}");
+        let servers = waiting.until(async || Servers::find(source.clone()).await).await?;
+        let version = waiting.until(async || within(version(&servers)).await.with_context(place));
+        let version = version.await?;
+        let hearing = async || within(check::brings_wakes(&servers, prefix)).await;
+        waiting.until(async || hearing().await.with_context(place)).await?;
         let replicas =
             (replicas > 0).then(|| Replicas::new(servers.clone(), prefix.to_owned(), replicas));
         let wakes = wake::Wakes::start(servers.clone(), replicas.clone());
-        wakes.opened(&server).await?;
-        let clock = Clock::start(servers.clone()).await;
+        let opening = async || anyhow::Ok(wakes.opened(&*servers.of(0)?).await?);
+        waiting.until(async || within(opening()).await.with_context(place)).await?;
+        let starting = async || Clock::start(servers.clone()).await.map_err(Explained);
+        let clock = waiting.until(async || starting().await.with_context(place)).await?;
         let store = Self {
             prefix: prefix.to_owned(),
             script: Script::new(include_str!("commit.lua")),
-            clock: clock.map_err(|error| anyhow!(explain(&error)))?,
+            clock,
             wakes,
-            description: format!("Redis {version} at {}, prefix {prefix}", servers.describe()),
+            description: format!("Redis {version} at {source}, prefix {prefix}"),
             servers,
             replicas,
         };
-        check::commands(&store).await?;
+        let checking = async || within(check::commands(&store)).await;
+        waiting.until(async || checking().await.with_context(place)).await?;
         tokio::spawn(check::stay_informed(store.clone()));
         Ok(store)
     }
@@ -187,6 +183,22 @@ impl Redis {
             }
         }
     }
+}
+
+/// Ends a step that takes too long.
+async fn within<T>(step: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
+    timeout(START_TIMEOUT, step).await.unwrap_or_else(|late| Err(late.into()))
+}
+
+/// Returns the version of the first server; refuses one that is too old.
+async fn version(servers: &Servers) -> anyhow::Result<String> {
+    let mut connection = servers.of(0)?.connection.clone();
+    let info = ::redis::cmd("INFO").arg("server").query_async(&mut connection).await;
+    let info: ::redis::InfoDict = info.map_err(Explained)?;
+    let version: String = info.get("redis_version").unwrap_or_default();
+    let major: u32 = version.split('.').next().unwrap_or_default().parse().unwrap_or(0);
+    anyhow::ensure!(major >= 7, "it is {version}; arizuko needs 7.0 or later");
+    Ok(version)
 }
 
 #[async_trait]

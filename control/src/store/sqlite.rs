@@ -8,12 +8,13 @@ use super::{
     Batch, Commit, Found, Member, Millis, Order, Partition, Read, Record, Scanned, Store,
     StoreError, Write,
 };
-use anyhow::Context;
+use anyhow::{Context, ensure};
 use arizuko_proto::private;
 use async_trait::async_trait;
 use rusqlite::{Connection, OptionalExtension, params};
 use std::{
     fs::{DirBuilder, File, OpenOptions, TryLockError},
+    iter,
     os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _},
     path::{Path, PathBuf},
     sync::{Arc, mpsc},
@@ -26,10 +27,11 @@ mod apply;
 mod backup;
 mod scan;
 
+use backup::beside;
 pub use backup::{backup, restore};
 
 /// The store's file in its folder.
-const FILE: &str = "arizuko.db";
+pub const FILE: &str = "arizuko.db";
 
 const SCHEMA: &str = "
     CREATE TABLE IF NOT EXISTS record (
@@ -53,17 +55,29 @@ const SCHEMA: &str = "
         PRIMARY KEY (partition, name)) WITHOUT ROWID;
 ";
 
+/// The marks of a store in the file's `user_version`. Only one that is closed is whole without the
+/// file of its write-ahead log.
+const CLOSED: u32 = 0;
+const OPEN: u32 = 1;
 /// How many batches share one transaction at most.
 const GROUP: usize = 256;
 const READERS: usize = 2;
 
 type Reply = oneshot::Sender<Result<Commit, String>>;
+
+/// What the writer is asked.
+enum Task {
+    Commit(Batch, Reply),
+    /// Moves all that is committed into the one file, and ends the writer.
+    Close(oneshot::Sender<rusqlite::Result<()>>),
+}
+
 type Query = Box<dyn FnOnce(&Connection) + Send>;
 
 /// The embedded store.
 pub(crate) struct Sqlite {
     path: PathBuf,
-    writer: mpsc::Sender<(Batch, Reply)>,
+    writer: mpsc::Sender<Task>,
     readers: Vec<mpsc::Sender<Query>>,
     next_reader: std::sync::atomic::AtomicUsize,
     channels: Arc<Channels>,
@@ -88,13 +102,21 @@ impl Sqlite {
         private(&path)?;
         let channels = Arc::new(Channels::default());
 
+        let has_log = beside(&path, "-wal").exists();
         let connection = connect(&path)?;
+        ensure!(
+            has_log || mark(&connection)? == CLOSED,
+            "{0}-wal is lost, and with it what was written last: put it back, or restore a backup. If \
+             only sqlite3 has removed it, nothing is missing: sqlite3 {0} 'PRAGMA user_version = 0'",
+            path.display()
+        );
         connection.execute_batch(SCHEMA)?;
-        let (writer, batches) = mpsc::channel();
+        set_mark(&connection, OPEN)?;
+        let (writer, tasks) = mpsc::channel();
         let published = channels.clone();
         thread::Builder::new()
             .name("sqlite-writer".to_owned())
-            .spawn(move || write_loop(connection, &batches, &published))?;
+            .spawn(move || write_loop(connection, &tasks, &published))?;
 
         let mut readers = Vec::new();
         for number in 0..READERS {
@@ -143,7 +165,7 @@ impl Store for Sqlite {
 
     async fn commit(&self, batch: &Batch) -> Result<Commit, StoreError> {
         let (reply, answer) = oneshot::channel();
-        self.writer.send((batch.clone(), reply)).map_err(|_| gone())?;
+        self.writer.send(Task::Commit(batch.clone(), reply)).map_err(|_| gone())?;
         // The writer answers after COMMIT, or after ROLLBACK: never in doubt, unless it died.
         let result =
             answer.await.map_err(|_| StoreError::Unknown("the writer ended".to_owned()))?;
@@ -191,6 +213,13 @@ impl Store for Sqlite {
         }
     }
 
+    async fn close(&self) -> Result<(), StoreError> {
+        let (reply, answer) = oneshot::channel();
+        self.writer.send(Task::Close(reply)).map_err(|_| gone())?;
+        let closed = answer.await.map_err(|_| gone())?;
+        closed.map_err(|error| StoreError::Unavailable(error.to_string()))
+    }
+
     async fn watch(&self, partition: Partition, topic: &str) -> Result<Subscription, StoreError> {
         let channel = channels::channel(partition, topic);
         Ok(self.channels.watch(&channel, topic))
@@ -223,14 +252,18 @@ fn connect(path: &Path) -> rusqlite::Result<Connection> {
     Ok(connection)
 }
 
-fn write_loop(
-    mut connection: Connection,
-    batches: &mpsc::Receiver<(Batch, Reply)>,
-    channels: &Channels,
-) {
-    while let Ok(first) = batches.recv() {
-        let mut group = vec![first];
-        group.extend(batches.try_iter().take(GROUP - 1));
+fn write_loop(mut connection: Connection, tasks: &mpsc::Receiver<Task>, channels: &Channels) {
+    let mut closing = None;
+    while closing.is_none()
+        && let Ok(first) = tasks.recv()
+    {
+        let mut group = Vec::new();
+        for task in iter::once(first).chain(tasks.try_iter().take(GROUP - 1)) {
+            match task {
+                Task::Commit(batch, reply) => group.push((batch, reply)),
+                Task::Close(reply) => closing = Some(reply),
+            }
+        }
         let results = match apply::all(&mut connection, group.iter().map(|(batch, _)| batch)) {
             Ok(results) => results,
             // COMMIT itself failed, for example on a full disk: none of them was done.
@@ -244,6 +277,22 @@ fn write_loop(
             let _ = reply.send(result);
         }
     }
+    // Also where the store is dropped: SQLite deletes the log of a file that nobody has open.
+    let closed = set_mark(&connection, CLOSED);
+    if let Some(reply) = closing {
+        let _ = reply.send(closed);
+    }
+}
+
+/// Whether some process has the store open, by the file's own account.
+fn mark(connection: &Connection) -> rusqlite::Result<u32> {
+    connection.pragma_query_value(None, "user_version", |row| row.get(0))
+}
+
+/// Writes the mark into the file itself, with all that was committed before.
+fn set_mark(connection: &Connection, mark: u32) -> rusqlite::Result<()> {
+    connection.pragma_update(None, "user_version", mark)?;
+    connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))
 }
 
 fn publish(batch: &Batch, channels: &Channels) {

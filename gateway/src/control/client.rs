@@ -1,16 +1,22 @@
-//! The gRPC client of one control.
+//! The gRPC clients of one control.
 
 use arizuko_proto::{
     client::{self, Bearer, Channel, MAX_RESPONSE_BYTES},
     tls::ClientFiles,
     v1::gateway_service_client::GatewayServiceClient,
 };
+use tonic_health::pb::health_client::HealthClient;
 
 pub(super) type Client = GatewayServiceClient<Channel>;
+pub(super) type Health = HealthClient<Channel>;
 
-/// Prepares a client with its own connection, which is made when it is first used.
-pub(super) fn connect(address: &str, key: &Bearer, tls: &ClientFiles) -> anyhow::Result<Client> {
+/// Prepares a connection, which is made when it is first used.
+pub(super) fn connect(address: &str, key: &Bearer, tls: &ClientFiles) -> anyhow::Result<Channel> {
     let channel = client::endpoint(address, tls)?.connect_lazy();
-    let client = Client::new(Channel::new(channel, key.clone()));
-    Ok(client.max_decoding_message_size(MAX_RESPONSE_BYTES))
+    Ok(Channel::new(channel, key.clone()))
+}
+
+/// Returns a client on a connection.
+pub(super) fn client(channel: Channel) -> Client {
+    Client::new(channel).max_decoding_message_size(MAX_RESPONSE_BYTES)
 }

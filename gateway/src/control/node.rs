@@ -1,7 +1,8 @@
 //! One control: the connections to it, and whether it answered lately.
 
 use super::{
-    client::{Client, connect},
+    client::{Client, Health, client, connect},
+    nodes::cause,
     watch::Watch,
 };
 use arizuko_proto::{client::Bearer, tls::ClientFiles};
@@ -11,6 +12,7 @@ use std::{
     time::Duration,
 };
 use tokio::time::Instant;
+use tonic_health::pb::{HealthCheckRequest, health_check_response::ServingStatus};
 
 /// How long a control that did not answer is asked last.
 const REST: Duration = Duration::from_secs(2);
@@ -20,18 +22,30 @@ const REST: Duration = Duration::from_secs(2);
 pub(super) struct Node {
     pub(super) address: String,
     pub(super) client: Client,
+    health: Health,
     pub(super) watch: Watch,
     resting_until: Mutex<Option<Instant>>,
 }
 
 impl Node {
     pub(super) fn new(address: &str, key: &Bearer, tls: &ClientFiles) -> anyhow::Result<Self> {
+        let channel = connect(address, key, tls)?;
         Ok(Self {
             address: address.to_owned(),
-            client: connect(address, key, tls)?,
-            watch: Watch::new(address, connect(address, key, tls)?),
+            client: client(channel.clone()),
+            health: Health::new(channel),
+            watch: Watch::new(address, client(connect(address, key, tls)?)),
             resting_until: Mutex::new(None),
         })
+    }
+
+    /// Whether this control takes our key and can serve, or why not.
+    pub(super) async fn ready(&self) -> Result<(), String> {
+        let checked = self.health.clone().check(HealthCheckRequest::default()).await;
+        match checked.map_err(|status| cause(&status))?.into_inner().status() {
+            ServingStatus::Serving => Ok(()),
+            _ => Err("it cannot serve: its log says why".to_owned()),
+        }
     }
 
     /// Asks this control last for a while. Called when it did not answer.

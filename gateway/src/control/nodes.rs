@@ -100,7 +100,7 @@ fn was_never_sent(status: &Status) -> bool {
 }
 
 /// Returns the innermost cause of a status that the connection made.
-fn cause(status: &Status) -> String {
+pub(super) fn cause(status: &Status) -> String {
     let cause = causes(status).last();
     cause.map_or_else(|| status.message().to_owned(), ToString::to_string)
 }

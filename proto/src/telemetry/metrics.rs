@@ -1,4 +1,4 @@
-//! Metrics in the format of Prometheus, and the listener that serves them.
+//! Metrics in the format of Prometheus, and the listener that serves them and the program's health.
 //!
 //! Nothing is global: each server has its own registry, so that one process can hold several.
 
@@ -18,7 +18,10 @@ use prometheus_client::{
     },
     metrics::{family::Family, gauge::Gauge, histogram::Histogram},
 };
-use std::{convert::Infallible, fmt, hash::Hash, net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    convert::Infallible, fmt, future::Future, hash::Hash, net::SocketAddr, pin::Pin, sync::Arc,
+    time::Duration,
+};
 use tokio::{net::TcpListener, task::JoinSet, time::sleep};
 use tokio_util::task::AbortOnDropHandle;
 
@@ -30,24 +33,40 @@ const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 const OPENMETRICS: HeaderValue =
     HeaderValue::from_static("application/openmetrics-text; version=1.0.0; charset=utf-8");
+const TEXT: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
+
+/// Tells whether the program can serve, or why not.
+pub type Probe =
+    Arc<dyn Fn() -> Pin<Box<dyn Future<Output = Result<(), String>> + Send>> + Send + Sync>;
+
+/// What the listener shows.
+struct Shown {
+    registries: Vec<Arc<Registry>>,
+    probe: Option<Probe>,
+}
 
 /// The flags for metrics.
 #[derive(clap::Args, Clone, Debug)]
 #[group(skip)]
 pub struct Options {
-    /// Address to serve /metrics at, for Prometheus; without it metrics are not served. Everyone who
-    /// can reach the address can read them. Port 0 takes a free port.
+    /// Address to serve /metrics at, for Prometheus, and /healthz and /readyz; without it they are
+    /// not served. Everyone who can reach the address can read them. Port 0 takes a free port.
     #[arg(long, env = "ARIZUKO_METRICS_LISTEN", value_name = "ADDRESS")]
     metrics_listen: Option<SocketAddr>,
 }
 
 impl Options {
-    /// Serves the registries, where an address is given, until the endpoint is dropped.
+    /// Serves the registries, where an address is given, until the endpoint is dropped. `/readyz`
+    /// shows what `probe` tells.
     ///
     /// # Errors
     ///
     /// The address can't be listened on.
-    pub async fn serve(&self, registries: Vec<Arc<Registry>>) -> anyhow::Result<Option<Endpoint>> {
+    pub async fn serve(
+        &self,
+        registries: Vec<Arc<Registry>>,
+        probe: Option<Probe>,
+    ) -> anyhow::Result<Option<Endpoint>> {
         let Some(address) = self.metrics_listen else {
             return Ok(None);
         };
@@ -56,7 +75,8 @@ impl Options {
         })?;
         let url = format!("http://{}/metrics", listener.local_addr()?);
         tracing::info!(url, "serving metrics");
-        let serving = AbortOnDropHandle::new(tokio::spawn(accept(listener, registries.into())));
+        let shown = Arc::new(Shown { registries, probe });
+        let serving = AbortOnDropHandle::new(tokio::spawn(accept(listener, shown)));
         Ok(Some(Endpoint { url, _serving: serving }))
     }
 }
@@ -68,15 +88,16 @@ pub struct Endpoint {
     _serving: AbortOnDropHandle<()>,
 }
 
-async fn accept(listener: TcpListener, registries: Arc<[Arc<Registry>]>) {
+async fn accept(listener: TcpListener, shown: Arc<Shown>) {
     let mut connections = JoinSet::new();
     loop {
         tokio::select! {
             accepted = listener.accept() => match accepted {
                 Ok((stream, _)) => {
-                    let registries = registries.clone();
+                    let shown = shown.clone();
                     let service = service_fn(move |request| {
-                        std::future::ready(Ok::<_, Infallible>(answer(&request, &registries)))
+                        let shown = shown.clone();
+                        async move { Ok::<_, Infallible>(answer(&request, &shown).await) }
                     });
                     connections.spawn(
                         http1::Builder::new()
@@ -96,23 +117,31 @@ async fn accept(listener: TcpListener, registries: Arc<[Arc<Registry>]>) {
     }
 }
 
-fn answer(request: &Request<Incoming>, registries: &[Arc<Registry>]) -> Response<Full<Bytes>> {
-    let mut response = Response::new(Full::default());
-    if request.uri().path() != "/metrics" {
-        *response.status_mut() = StatusCode::NOT_FOUND;
-    } else if request.method() != Method::GET {
-        *response.status_mut() = StatusCode::METHOD_NOT_ALLOWED;
-        let headers = response.headers_mut();
-        headers.insert(ALLOW, HeaderValue::from_static("GET"));
-    } else {
-        match page(registries) {
-            Ok(page) => *response.body_mut() = page.into(),
+async fn answer(request: &Request<Incoming>, shown: &Shown) -> Response<Full<Bytes>> {
+    let is_get = request.method() == Method::GET;
+    let (status, kind, body) = match (request.uri().path(), &shown.probe) {
+        ("/metrics" | "/healthz" | "/readyz", _) if !is_get => {
+            (StatusCode::METHOD_NOT_ALLOWED, TEXT, String::new())
+        }
+        ("/metrics", _) => match page(&shown.registries) {
+            Ok(page) => (StatusCode::OK, OPENMETRICS, page),
             Err(error) => {
                 tracing::error!(%error, "cannot encode the metrics");
-                *response.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
+                (StatusCode::INTERNAL_SERVER_ERROR, TEXT, String::new())
             }
-        }
-        response.headers_mut().insert(CONTENT_TYPE, OPENMETRICS);
+        },
+        ("/healthz", _) => (StatusCode::OK, TEXT, "ok\n".to_owned()),
+        ("/readyz", Some(probe)) => match probe().await {
+            Ok(()) => (StatusCode::OK, TEXT, "ready\n".to_owned()),
+            Err(why) => (StatusCode::SERVICE_UNAVAILABLE, TEXT, format!("{why}\n")),
+        },
+        _ => (StatusCode::NOT_FOUND, TEXT, String::new()),
+    };
+    let mut response = Response::new(Full::from(body));
+    *response.status_mut() = status;
+    response.headers_mut().insert(CONTENT_TYPE, kind);
+    if status == StatusCode::METHOD_NOT_ALLOWED {
+        response.headers_mut().insert(ALLOW, HeaderValue::from_static("GET"));
     }
     response
 }

@@ -1,12 +1,15 @@
 //! A real Redis for the store's tests.
 
-use crate::store::redis::{Redis, Source};
+use crate::store::{
+    redis::{Redis, Source},
+    waiting::Waiting,
+};
 use std::{
     process::{Child, Command, Stdio},
     time::Duration,
 };
 use tempfile::TempDir;
-use tokio::time::{sleep, timeout};
+use tokio::time::timeout;
 
 /// A Redis that runs until the test ends.
 pub(super) struct Server {
@@ -28,16 +31,11 @@ impl Server {
 
     pub(super) async fn open(&self) -> Redis {
         let url = format!("redis+unix://{}", self.folder.path().join("redis.sock").display());
-        let connecting = async {
-            loop {
-                let source = Source::parse(&url, false).expect("the URL is well formed");
-                match Redis::open(source, "test", 0).await {
-                    Ok(store) => return store,
-                    Err(_) => sleep(Duration::from_millis(10)).await,
-                }
-            }
-        };
-        timeout(Duration::from_secs(10), connecting).await.expect("Redis answers within 10 s")
+        let source = Source::parse(&url, false).expect("the URL is well formed");
+        let waiting = Waiting::default();
+        let opened =
+            timeout(Duration::from_secs(10), Redis::open(source, "test", 0, &waiting)).await;
+        opened.expect("Redis answers within 10 s").expect("it refuses nothing")
     }
 
     /// Deletes everything.

@@ -4,7 +4,7 @@ use super::{
     Redis,
     call::Call,
     connection,
-    errors::explain,
+    errors::Explained,
     servers::{Server, Servers, with_pushes},
 };
 use crate::store::{Batch, Flow, Guard, Millis, Order, Partition, Read, Write, channels::channel};
@@ -71,7 +71,7 @@ fn homes(servers: &Servers) -> impl Iterator<Item = (Arc<Server>, Partition)> {
 /// Passes over a server that is out of reach: that may end by itself.
 fn pass(server: &Server, outcome: RedisResult<()>) -> anyhow::Result<()> {
     match outcome {
-        Err(error) if !error.is_io_error() => Err(anyhow::anyhow!(explain(&error)))
+        Err(error) if !error.is_io_error() => Err(Explained(error))
             .with_context(|| format!("Redis at {} refuses what arizuko needs", server.address())),
         _ => Ok(()),
     }

@@ -2,6 +2,7 @@
 
 use crate::store::StoreError;
 use redis::{ErrorKind, RedisError};
+use std::error::Error;
 
 /// What Redis, or our script before its first write, says when it does nothing.
 const REFUSALS: [&str; 15] = [
@@ -25,6 +26,33 @@ const REFUSALS: [&str; 15] = [
 const LACKS: [&str; 3] = ["unknown command", "Unknown Redis command", "Invalid command passed"];
 /// The same, when a script's user may not run a command. The script runs into it only as it reads.
 const FORBIDS: &str = "The user executing the script can't";
+
+/// Of those, what passes by itself or without a change of arizuko's settings.
+const PASSING: [&str; 9] = [
+    "OOM",
+    "NOREPLICAS",
+    "READONLY",
+    "LOADING",
+    "BUSY",
+    "MASTERDOWN",
+    "MISCONF",
+    "CLUSTERDOWN",
+    "TRYAGAIN",
+];
+
+/// An error that says what an operator can do about it.
+#[derive(Debug, thiserror::Error)]
+#[error("{}", explain(.0))]
+pub(super) struct Explained(pub(super) RedisError);
+
+/// Whether the cause of an error may pass by itself: nobody answers, or a server isn't ready.
+pub(crate) fn may_pass(cause: &(dyn Error + 'static)) -> bool {
+    let explained = cause.downcast_ref().map(|Explained(error)| error);
+    let error: Option<&RedisError> = explained.or_else(|| cause.downcast_ref());
+    error.is_some_and(|error| {
+        error.is_io_error() || error.code().is_some_and(|code| PASSING.contains(&code))
+    })
+}
 
 /// Whether it is certain that nothing was done. Silence proves nothing.
 pub(super) fn is_refusal(error: &RedisError) -> bool {

@@ -117,11 +117,6 @@ impl Servers {
         Ok(servers)
     }
 
-    /// Describes the servers for people, without credentials.
-    pub(super) fn describe(&self) -> String {
-        self.source.to_string()
-    }
-
     /// The server that has a partition.
     pub(super) fn of(&self, partition: Partition) -> RedisResult<Arc<Server>> {
         let server = self.map().server(slot(&partition.to_string()));

@@ -22,7 +22,9 @@ pub fn backup(folder: &Path, file: &Path) -> anyhow::Result<()> {
     let copied = Connection::open_with_flags(&store, flags)
         .and_then(|connection| {
             let partial = partial.to_string_lossy().into_owned();
-            connection.execute("VACUUM INTO ?1", [partial])
+            connection.execute("VACUUM INTO ?1", [&partial])?;
+            // Nobody has the copy open.
+            Connection::open(partial)?.pragma_update(None, "user_version", super::CLOSED)
         })
         .with_context(|| format!("cannot copy {}", store.display()));
     let kept = copied.and_then(|_| {
@@ -83,7 +85,7 @@ fn keep(partial: &Path, file: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn beside(file: &Path, ending: &str) -> PathBuf {
+pub(super) fn beside(file: &Path, ending: &str) -> PathBuf {
     let mut name = file.as_os_str().to_owned();
     name.push(ending);
     name.into()

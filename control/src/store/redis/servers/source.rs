@@ -16,12 +16,14 @@ use std::net::IpAddr;
 pub(super) const UNGUARDED: ErrorKind = ErrorKind::InvalidClientConfig;
 
 /// Where to ask which servers have the state.
+#[derive(Clone)]
 pub(crate) struct Source {
     pub(super) kind: Kind,
     /// Whether servers on other machines may have no TLS or no password.
     plaintext: bool,
 }
 
+#[derive(Clone)]
 pub(super) enum Kind {
     One(ConnectionInfo),
     Sentinel { sentinels: Vec<ConnectionInfo>, name: String, settings: RedisConnectionInfo },

@@ -1,0 +1,19 @@
+//! Tells a supervisor, such as systemd, how far a service is (`NOTIFY_SOCKET`).
+
+use sd_notify::NotifyState;
+
+/// The service serves.
+pub fn ready() {
+    tell(NotifyState::Ready);
+}
+
+/// The service has begun to stop.
+pub fn stopping() {
+    tell(NotifyState::Stopping);
+}
+
+fn tell(state: NotifyState<'_>) {
+    if let Err(error) = sd_notify::notify(&[state]) {
+        tracing::warn!(%error, "cannot tell the supervisor (NOTIFY_SOCKET)");
+    }
+}
