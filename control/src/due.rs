@@ -20,23 +20,31 @@ use futures_util::{
     FutureExt as _,
     stream::{self, StreamExt as _, TryStreamExt as _},
 };
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+    time::Duration,
+};
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
 /// The wait between two sweeps.
 const PAUSE: Duration = Duration::from_millis(500);
-/// How many due items one sweep takes, of each partition or of all.
-const ITEMS_PER_SWEEP: u32 = 100;
+/// How many due items one sweep takes of each partition: so many of those that have been due for
+/// longest, and if there are more, as many of those that have just become due. So what one tenant
+/// lets become due holds up nobody else, whether in another partition or in this one.
+const ITEMS_PER_SWEEP: u32 = 64;
 /// How many sweeps there are to one measurement of the queues, one trim of the audit log, and
 /// one look at which keys were used.
 const SWEEPS_PER_MEASUREMENT: u32 = 10;
-/// How many entries of the audit log are dropped with each measurement, of each partition or of all.
+/// How many entries of the audit log of each partition are dropped with each measurement.
 const TRIMMED_ENTRIES: u32 = 500;
-/// How many waiting turns a measurement counts, of each partition or of all.
+/// How many waiting turns of each partition a measurement counts.
 const COUNTED_TURNS: u32 = 10_000;
 /// How many turns of ended tokens are cancelled at a time.
 const AT_ONCE: usize = 16;
+/// How many due items are taken at a time.
+const TAKEN_AT_ONCE: usize = 64;
 /// When an item that could not be taken is tried again.
 const RETRY_AFTER: Duration = Duration::from_secs(60);
 
@@ -48,11 +56,14 @@ pub(crate) async fn run(control: Arc<Control>, shutdown: CancellationToken) {
             return;
         }
         let swept = match sweep(&control).await {
-            Ok(()) if round % SWEEPS_PER_MEASUREMENT == 0 => measure_and_tidy(&control).await,
+            Ok(more) if round % SWEEPS_PER_MEASUREMENT == 0 => {
+                measure_and_tidy(&control).await.map(|()| more)
+            }
             swept => swept,
         };
         match swept {
-            Ok(()) => reachable = true,
+            Ok(More::Due) => continue,
+            Ok(More::Later) => reachable = true,
             // Logged once, not by each sweep while the store is away.
             Err(error) if reachable => {
                 tracing::warn!(%error, "cannot sweep due items, retrying");
@@ -105,32 +116,68 @@ async fn measure_queues(control: &Control) -> Result<(), Error> {
     Ok(())
 }
 
-async fn sweep(control: &Control) -> Result<(), Error> {
-    let ledger = &control.ledger;
-    let (set, now) = (names::due(), ledger.now());
+/// Whether a sweep has left something that is due.
+enum More {
+    Due,
+    Later,
+}
+
+async fn sweep(control: &Control) -> Result<More, Error> {
+    let (ledger, set, now) = (&control.ledger, names::due(), control.ledger.now());
+    let mut due = BTreeMap::<_, Vec<Due>>::new();
     for (partition, (item, _)) in
         ledger.gather(&set, control.partitions, now, ITEMS_PER_SWEEP).await?
     {
-        match take(control, partition, &item).await {
-            Err(Error::Internal(error)) => {
-                let (item_id, error) =
-                    (public_id::redact(&item.to_string()), public_id::redact(&error));
-                tracing::error!(
-                    item = item_id,
-                    error,
-                    "cannot take a due item, trying again in a minute"
-                );
-                // It must not block the items that come after it.
-                let later = |tx: &mut Tx<'_>| {
-                    tx.schedule(&item, tx.now + RETRY_AFTER);
-                    Ok(())
-                };
-                ledger.transact(partition, &[], later).await?;
-            }
-            other => other?,
+        due.entry(partition).or_default().push(item);
+    }
+    let mut more = More::Later;
+    for (partition, items) in &mut due {
+        if items.len() == ITEMS_PER_SWEEP as usize {
+            more = More::Due;
+            let last = ledger.last_members(*partition, &set, now.as_millis(), ITEMS_PER_SWEEP);
+            let last = last.await?.into_iter().map(|(item, _)| item);
+            let last: Vec<Due> = last.filter(|item| !items.contains(item)).collect();
+            items.extend(last);
         }
     }
-    Ok(())
+    // The partitions take turns.
+    let mut places: Vec<_> = due
+        .into_iter()
+        .flat_map(|(partition, items)| {
+            items.into_iter().enumerate().map(move |(place, item)| (place, partition, item))
+        })
+        .collect();
+    places.sort_by_key(|(place, partition, _)| (*place, *partition));
+    let taking =
+        places.into_iter().map(|(_, partition, item)| settle(control, partition, item).boxed());
+    stream::iter(taking.collect::<Vec<_>>())
+        .buffer_unordered(TAKEN_AT_ONCE)
+        .try_collect::<()>()
+        .await?;
+    Ok(more)
+}
+
+/// Takes an item, or puts one off that cannot be taken: it must not block those that come after it.
+async fn settle(control: &Control, partition: Partition, item: Due) -> Result<(), Error> {
+    match take(control, partition, &item).await {
+        Err(Error::Internal(error)) => {
+            let (item_id, error) =
+                (public_id::redact(&item.to_string()), public_id::redact(&error));
+            tracing::error!(
+                item = item_id,
+                error,
+                "cannot take a due item, trying again in a minute"
+            );
+            let later = |tx: &mut Tx<'_>| {
+                tx.schedule(&item, tx.now + RETRY_AFTER);
+                Ok(())
+            };
+            control.ledger.transact(partition, &[], later).await
+        }
+        // Others change the same records; it stays due.
+        Err(Error::Busy) => Ok(()),
+        other => other,
+    }
 }
 
 async fn take(control: &Control, partition: Partition, item: &Due) -> Result<(), Error> {

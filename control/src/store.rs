@@ -239,7 +239,7 @@ pub(crate) trait Store: Send + Sync {
     async fn commit(&self, batch: &Batch) -> Result<Commit, StoreError>;
 
     /// The lowest members, with a score up to `max`, of the set `name` in every partition below
-    /// `partitions`: at most `limit` of each, or of all.
+    /// `partitions`: at most `limit` of each.
     async fn gather(
         &self,
         name: &str,

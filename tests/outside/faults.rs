@@ -6,6 +6,7 @@ mod clocks;
 mod disk;
 mod drain;
 mod links;
+mod overdue;
 mod readers;
 mod redis;
 mod rights;

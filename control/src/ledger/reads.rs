@@ -134,7 +134,7 @@ impl Ledger {
     }
 
     /// The members with a score up to `max` of one set in each of the partitions below
-    /// `partitions`: at most `limit` of each, or of all; see [`Store::gather`](store::Store::gather).
+    /// `partitions`: at most `limit` of each; see [`Store::gather`](store::Store::gather).
     pub(crate) async fn gather<M: From<String>>(
         &self,
         set: &Set<M>,

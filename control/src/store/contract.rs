@@ -267,10 +267,13 @@ async fn sets_are_gathered_over_partitions(store: &dyn Store) {
         let batch = Batch { partition, ..batch(1, vec![], vec![add("due", "m", score)]) };
         apply(store, batch).await;
     }
-    let mut found = store.gather("due", 100, 5, 10).await.expect("the store is in reach");
+    // Each partition has its share, however much is in the others.
+    let many = (0..10).map(|i| add("due", &format!("n{i}"), 0)).collect();
+    apply(store, Batch { partition: 3, ..batch(2, vec![], many) }).await;
+    let mut found = store.gather("due", 100, 5, 2).await.expect("the store is in reach");
     found.sort_by_key(|(partition, _)| *partition);
-    let member = |score| Member { name: "m".to_owned(), score };
-    assert_eq!(found, [(0, member(5)), (3, member(1))]);
+    let member = |name: &str, score| Member { name: name.to_owned(), score };
+    assert_eq!(found, [(0, member("m", 5)), (3, member("n0", 0)), (3, member("n1", 0))]);
 }
 
 async fn records_are_scanned_by_their_kinds(store: &dyn Store) {

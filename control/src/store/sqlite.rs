@@ -181,16 +181,22 @@ impl Store for Sqlite {
     ) -> Result<Vec<(Partition, Member)>, StoreError> {
         let name = name.to_owned();
         self.query(move |connection| {
-            let mut statement = connection.prepare_cached(
-                "SELECT partition, name, score FROM member
-                 WHERE set_name = ?1 AND partition < ?2 AND score <= ?3 ORDER BY score LIMIT ?4",
+            let mut next = connection.prepare_cached(
+                "SELECT min(partition) FROM member
+                 WHERE set_name = ?1 AND partition >= ?2 AND partition < ?3",
             )?;
-            let rows =
-                statement.query_map(params![name, partitions, signed(max), limit], |row| {
-                    let member = Member { name: row.get(1)?, score: row.get::<_, i64>(2)? as u64 };
-                    Ok((row.get(0)?, member))
-                })?;
-            rows.collect()
+            let (mut gathered, mut from) = (Vec::new(), 0);
+            while let Some(partition) =
+                next.query_row(params![name, from, partitions], |row| row.get(0))?
+            {
+                let (set, order) = (name.clone(), Order::LowestFirst);
+                let read = Read::Set { set, min: 0, max, limit, order };
+                if let Found::Set(members) = self::read(connection, partition, &read)? {
+                    gathered.extend(members.into_iter().map(|member| (partition, member)));
+                }
+                from = partition + 1;
+            }
+            Ok(gathered)
         })
         .await
     }

@@ -1,0 +1,42 @@
+//! Many things that are due at once, after control was away.
+
+use arizuko_tests::prelude::*;
+use futures_util::{StreamExt as _, stream};
+
+/// How many turns of one tenant are overdue.
+const TURNS: usize = 1_500;
+/// How long a turn is open: about twice what posting all of them takes on a slow machine.
+const DEADLINE: (&str, &str) = ("ARIZUKO_TURN_DEADLINE", "8s");
+
+#[apply(embedded_and_one_redis)]
+async fn what_one_tenant_lets_become_due_holds_up_nobody_else(kind: Kind) {
+    // With one partition, the tenants share even that.
+    let partitions = if kind == Kind::Embedded { "256" } else { "1" };
+    let settings = [
+        DEADLINE,
+        ("ARIZUKO_PARTITIONS", partitions),
+        ("ARIZUKO_ADDRESS_RATE", "1000000"),
+        ("ARIZUKO_LINK_RATE", "1000000"),
+        ("ARIZUKO_ADDRESS_TURNS", "100000"),
+        ("ARIZUKO_LINK_TURNS", "100000"),
+    ];
+    let mut stack = Stack::with(kind, &settings).await;
+    let [busy, quiet] = [stack.issue("acme").await, stack.issue("quiet").await];
+    let flood = stack.visitor(&busy, A);
+    let posting = (0..TURNS).map(|_| flood.say("flood"));
+    let flooded: Vec<Posted> = stream::iter(posting).buffered(16).collect().await;
+    let visitor = stack.visitor(&quiet, A);
+    let posted = visitor.say("hello").await;
+    stack.kill(Control(A));
+    sleep(Duration::from_secs(9)).await;
+    stack.restart(Control(A)).await;
+
+    let ended = stack.visitor(&quiet, A).end_of(&posted.turn).await;
+    assert_eq!(ended["status"], "expired");
+    let flood = stack.visitor(&busy, A);
+    let middle = flood.json(&flooded[TURNS / 2].turn).await;
+    assert_eq!(middle["status"], "queued", "the quiet tenant does not wait for the busy one");
+    for turn in [0, TURNS / 2, TURNS - 1] {
+        assert_eq!(flood.end_of(&flooded[turn].turn).await["status"], "expired");
+    }
+}
