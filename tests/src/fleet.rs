@@ -198,6 +198,15 @@ impl Fleet {
         replicas
     }
 
+    /// How often a server has run a command.
+    pub async fn calls(&self, index: usize, command: &str) -> u64 {
+        let statistics = ask(self.servers[index].port, &["INFO", "commandstats"]).await;
+        let prefix = format!("cmdstat_{command}:calls=");
+        let calls = statistics.lines().find_map(|line| line.strip_prefix(&prefix));
+        let calls = calls.and_then(|calls| calls.split(',').next());
+        calls.and_then(|calls| calls.parse().ok()).unwrap_or_default()
+    }
+
     /// Sends a signal to servers.
     pub fn signal(&self, servers: &[usize], signal: Signal) {
         for index in servers {

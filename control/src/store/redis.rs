@@ -33,8 +33,8 @@ use clock::Clock;
 pub(crate) use errors::may_pass;
 use errors::{Explained, commit_error, is_refusal, unavailable};
 use replicas::Replicas;
-use servers::Servers;
 pub(crate) use servers::Source;
+use servers::{Server, Servers};
 
 /// How long a command waits for the lookup of its server.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -92,10 +92,10 @@ impl Redis {
         Ok(store)
     }
 
-    /// Waits until the replicas have what was just committed or read.
-    async fn cover(&self, partition: Partition) -> Result<(), StoreError> {
+    /// Waits until the replicas of a server have what was just committed or read there.
+    async fn cover(&self, server: &Server, partition: Partition) -> Result<(), StoreError> {
         match &self.replicas {
-            Some(replicas) => replicas.cover(partition).await,
+            Some(replicas) => replicas.cover(server, partition).await,
             None => Ok(()),
         }
     }
@@ -117,7 +117,7 @@ impl Redis {
         &self,
         partition: Partition,
         reads: &Pipeline,
-    ) -> Result<T, StoreError> {
+    ) -> Result<(Arc<Server>, T), StoreError> {
         match self.ask_once(partition, reads).await {
             Err(error) if self.is_worth_another(&error).await => {
                 self.ask_once(partition, reads).await
@@ -131,21 +131,28 @@ impl Redis {
         &self,
         partition: Partition,
         reads: &Pipeline,
-    ) -> Result<T, RedisError> {
-        let mut connection = self.servers.of(partition)?.connection.clone();
-        reads.query_async(&mut connection).await
+    ) -> Result<(Arc<Server>, T), RedisError> {
+        let server = self.servers.of(partition)?;
+        let answer = reads.query_async(&mut server.connection.clone()).await?;
+        Ok((server, answer))
     }
 
-    async fn commit_once(&self, batch: &Batch, call: &Cmd) -> Result<Vec<Value>, RedisError> {
-        let mut connection = self.servers.of(batch.partition)?.connection.clone();
-        match call.query_async(&mut connection).await {
+    async fn commit_once(
+        &self,
+        batch: &Batch,
+        call: &Cmd,
+    ) -> Result<(Arc<Server>, Vec<Value>), RedisError> {
+        let server = self.servers.of(batch.partition)?;
+        let mut connection = server.connection.clone();
+        let reply = match call.query_async(&mut connection).await {
             Err(error) if error.kind() == ErrorKind::Server(ServerErrorKind::NoScript) => {
                 let script = self.script.prepare_invoke();
                 script.load_async(&mut connection).await?;
                 call.query_async(&mut connection).await
             }
             reply => reply,
-        }
+        };
+        Ok((server, reply?))
     }
 
     /// Looks up which server has the state after an error that may come from the wrong one. Returns
@@ -223,8 +230,8 @@ impl Store for Redis {
         for read in reads {
             self.add_read(&mut pipeline, partition, read);
         }
-        let values: Vec<Value> = self.ask(partition, &pipeline).await?;
-        self.cover(partition).await?;
+        let (server, values): (_, Vec<Value>) = self.ask(partition, &pipeline).await?;
+        self.cover(&server, partition).await?;
         let found = reads.iter().zip(values).map(|(read, value)| found(read, value));
         found.collect::<Result<_, _>>().map_err(unavailable)
     }
@@ -232,7 +239,7 @@ impl Store for Redis {
     async fn commit(&self, batch: &Batch) -> Result<Commit, StoreError> {
         let call = Call::new(self, batch);
         let command = call.command();
-        let reply = match self.commit_once(batch, &command).await {
+        let (server, reply) = match self.commit_once(batch, &command).await {
             Err(error) => {
                 let again = self.is_worth_another(&error).await;
                 // Certainly not applied: no connection was open, or another server has the state.
@@ -241,9 +248,9 @@ impl Store for Redis {
                 }
                 self.commit_once(batch, &command).await.map_err(commit_error)?
             }
-            Ok(reply) => reply,
+            Ok(committed) => committed,
         };
-        self.cover(batch.partition).await?;
+        self.cover(&server, batch.partition).await?;
         outcome(&call.names, reply).map_err(unavailable)
     }
 
@@ -273,7 +280,8 @@ impl Store for Redis {
                 };
                 self.add_read(&mut pipeline, *partition, &read);
             }
-            let sets: Vec<Vec<(String, u64)>> = self.ask(partitions[0], &pipeline).await?;
+            let (_, sets): (_, Vec<Vec<(String, u64)>>) =
+                self.ask(partitions[0], &pipeline).await?;
             for (partition, set) in partitions.into_iter().zip(sets) {
                 let members = set.into_iter();
                 gathered.extend(members.map(|(name, score)| (partition, Member { name, score })));

@@ -91,6 +91,44 @@ async fn a_primary_that_became_a_replica_is_read_no_more(mut stack: Stack) {
     assert!(listed.is_empty(), "{listed:?}");
 }
 
+/// So many turns that grow at the same time, each by so many frames.
+const GROWING: usize = 40;
+const FRAMES: usize = 10;
+
+#[apply(sentinel)]
+async fn one_wait_for_a_replica_covers_the_frames_of_many_turns(kind: Kind) {
+    let mut stack = Stack::with(kind, &[COVERED[0], ("ARIZUKO_ADDRESS_RATE", "1000")]).await;
+    let visitor = stack.visit("acme").await;
+    let mut agent = stack.attach("acme", A).await;
+    let (mut turns, mut readers) = (Vec::new(), Vec::new());
+    for _ in 0..GROWING {
+        let posted = visitor.say("go").await;
+        readers.push(visitor.read_meanwhile(&posted.turn));
+        turns.push(agent.turn().await);
+    }
+    let primary = stack.fleet().primary_of(":layout").await;
+    let before = stack.fleet().calls(primary, "wait").await;
+    for number in 0..FRAMES {
+        for held in &mut turns {
+            agent.push(held, vec![delta("m1", &format!("{number} "))]).await;
+        }
+        for held in &turns {
+            agent.stored(held).await;
+        }
+    }
+    for held in &turns {
+        agent.finish(held).await;
+    }
+    for reader in readers {
+        let seen = reader.await.expect("it does not panic");
+        assert_eq!(transcript(&seen)[0].1, "0 1 2 3 4 5 6 7 8 9 ");
+    }
+    let waits = stack.fleet().calls(primary, "wait").await - before;
+    // Each control is woken for each frame.
+    let wakes = (BOTH.len() * GROWING * FRAMES) as u64;
+    assert!(waits < wakes, "{waits} waits for {wakes} wake-ups");
+}
+
 #[apply(sentinel_and_cluster)]
 async fn a_message_without_a_replica_is_not_acknowledged(kind: Kind) {
     let mut stack = Stack::with(kind, &COVERED).await;

@@ -34,11 +34,15 @@ impl Replicas {
         Arc::new(Self { servers, prefix, needed, rounds: Mutex::default() })
     }
 
-    /// Returns once enough replicas have everything that the partition's server has now.
-    pub(super) async fn cover(self: &Arc<Self>, partition: Partition) -> Result<(), StoreError> {
+    /// Returns once enough replicas have everything that a server has now. It had the partition when
+    /// it took a commit or said what it has; if it has been replaced since, its replicas don't vouch
+    /// for what another server has.
+    pub(super) async fn cover(
+        self: &Arc<Self>,
+        server: &Server,
+        partition: Partition,
+    ) -> Result<(), StoreError> {
         let unknown = |why: String| StoreError::Unknown(format!("replicas: {why}"));
-        let server = self.servers.of(partition);
-        let server = server.map_err(|error| unknown(error.to_string()))?;
         let (answer, covered) = oneshot::channel();
         {
             let mut rounds = self.rounds.lock().await;
@@ -48,7 +52,7 @@ impl Replicas {
                 let servers = self.servers.all();
                 rounds.retain(|known, _| servers.iter().any(|server| server.address() == *known));
             }
-            let queue = rounds.entry(address).or_insert_with(|| self.start(&server));
+            let queue = rounds.entry(address).or_insert_with(|| self.start(server));
             // The task ends when no caller can ask for a round any more.
             let _ = queue.send((partition, answer));
         }

@@ -29,6 +29,10 @@ use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 
 /// How long to wait before channels are subscribed to once more.
 const RETRY: Duration = Duration::from_millis(100);
+/// How many messages are delivered at a time.
+const AT_ONCE: usize = 1_000;
+/// How many messages may wait to be delivered. If there are more, their watchers read the store.
+const MOST_WAITING: usize = 10_000;
 
 /// The links to all servers.
 pub(super) struct Wakes {
@@ -150,15 +154,15 @@ impl Wakes {
         }
     }
 
-    fn link(self: &Arc<Self>, server: &Server) -> Link {
+    fn link(self: &Arc<Self>, server: &Arc<Server>) -> Link {
         let (sender, pushes) = mpsc::unbounded_channel();
         let connection = server.connect(Some(sender));
         let left = Arc::new(Notify::new());
-        let (wakes, address) = (self.clone(), server.address());
+        let (wakes, server, address) = (self.clone(), server.clone(), server.address());
         let (followed, notified) = (connection.clone(), left.clone());
         let tasks = tokio::spawn(async move {
             tokio::join!(
-                wakes.deliver(&followed, pushes),
+                wakes.deliver(&server, &followed, pushes),
                 wakes.stay_subscribed(&address, &followed, &notified),
             );
         });
@@ -243,34 +247,42 @@ impl Wakes {
         refused.map_or(Ok(()), |error| Err(error.into()))
     }
 
-    /// Delivers published messages.
+    /// Delivers what a server publishes.
     async fn deliver(
         &self,
+        server: &Server,
         connection: &Connection,
         mut pushes: mpsc::UnboundedReceiver<PushInfo>,
     ) {
-        while let Some(push) = pushes.recv().await {
-            let is_sound = match push.kind {
-                PushKind::SMessage => self.cover_and_publish(push).await,
-                // The server gives the channel's slot to another one.
-                PushKind::SUnsubscribe => false,
-                _ => true,
-            };
+        let mut batch = Vec::new();
+        while pushes.recv_many(&mut batch, AT_ONCE).await > 0 {
+            // The server gives a channel's slot to another one.
+            let mut is_sound = batch.iter().all(|push| push.kind != PushKind::SUnsubscribe);
+            batch.retain(|push| push.kind == PushKind::SMessage);
+            if self.is_covered(server, &batch).await {
+                batch.drain(..).for_each(|push| self.publish(push));
+            } else {
+                is_sound = false;
+            }
+            batch.clear();
             // After the loss, a gap makes every watcher read the store.
-            if !is_sound && let Some(open) = connection.open_now() {
+            if (!is_sound || pushes.len() > MOST_WAITING)
+                && let Some(open) = connection.open_now()
+            {
                 open.lost.cancel();
             }
         }
     }
 
-    /// Returns whether replicas have what was published, if they must have it.
-    async fn cover_and_publish(&self, push: PushInfo) -> bool {
-        if let Some(replicas) = &self.replicas
-            && let Some(partition) = partition_of(&push)
-            && replicas.cover(partition).await.is_err()
-        {
-            return false;
+    /// Whether replicas have what was published, if they must have it. One round covers all.
+    async fn is_covered(&self, server: &Server, published: &[PushInfo]) -> bool {
+        match (&self.replicas, published.iter().find_map(partition_of)) {
+            (Some(replicas), Some(partition)) => replicas.cover(server, partition).await.is_ok(),
+            _ => true,
         }
+    }
+
+    fn publish(&self, push: PushInfo) {
         let mut data = push.data.into_iter();
         if let (Some(channel), Some(payload)) = (data.next(), data.next())
             && let Ok(channel) = from_redis_value::<String>(channel)
@@ -279,7 +291,6 @@ impl Wakes {
         {
             self.channels.publish(&channel, topic, payload);
         }
-        true
     }
 }
 
