@@ -20,9 +20,13 @@ use sha2::{Digest, Sha256};
 use std::{
     collections::{HashMap, hash_map::Entry},
     fmt::Display,
-    ops::{Deref, DerefMut, RangeInclusive},
+    ops::RangeInclusive,
     time::Duration,
 };
+
+mod tracked;
+
+pub(crate) use tracked::Tracked;
 
 /// What is stored under one name, as JSON.
 pub(crate) trait Record: Serialize + DeserializeOwned {
@@ -357,49 +361,5 @@ impl<'a> Tx<'a> {
         let guards = versions.chain(self.bounds).chain([fence::guard()]).collect();
         let now = self.now.as_millis();
         (Batch { partition, version, now, guards, writes: self.writes }, self.full)
-    }
-}
-
-/// A stored value that knows whether it has changed since it was read.
-pub(crate) struct Tracked<T> {
-    value: T,
-    changed: bool,
-}
-
-impl<T> Tracked<T> {
-    /// Wraps a new value, so that it will be stored.
-    pub(crate) fn new(value: T) -> Self {
-        Self { value, changed: true }
-    }
-
-    /// A value that need not be stored before it changes.
-    pub(crate) fn stored(value: T) -> Self {
-        Self { value, changed: false }
-    }
-
-    pub(crate) fn into_inner(self) -> T {
-        self.value
-    }
-}
-
-impl<T: Record> Tracked<T> {
-    /// Writes it if it has changed.
-    pub(crate) fn store(&self, tx: &mut Tx<'_>, id: &T::Id) -> Decision<()> {
-        if self.changed { tx.put(id, &self.value) } else { Ok(()) }
-    }
-}
-
-impl<T> Deref for Tracked<T> {
-    type Target = T;
-
-    fn deref(&self) -> &T {
-        &self.value
-    }
-}
-
-impl<T> DerefMut for Tracked<T> {
-    fn deref_mut(&mut self) -> &mut T {
-        self.changed = true;
-        &mut self.value
     }
 }

@@ -1,0 +1,110 @@
+//! The members of sets that are more than an id. Each reads back as what it was written.
+
+use crate::ids::{ConversationId, KeyId, SessionId, TokenId, TurnId};
+use std::fmt;
+
+/// Something that has a public id.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Named {
+    Conversation(ConversationId),
+    Turn(TurnId),
+}
+
+impl fmt::Display for Named {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Conversation(id) => write!(f, "conversation:{id}"),
+            Self::Turn(id) => write!(f, "turn:{id}"),
+        }
+    }
+}
+
+impl From<String> for Named {
+    fn from(text: String) -> Self {
+        match text.split_once(':') {
+            Some(("conversation", id)) => Self::Conversation(id.to_owned().into()),
+            Some((_, id)) => Self::Turn(id.to_owned().into()),
+            None => Self::Turn(text.into()),
+        }
+    }
+}
+
+/// Something that becomes due.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Due {
+    /// The end of a session's lease.
+    Session(SessionId),
+    /// The next of a turn's deadlines.
+    Turn(TurnId),
+    /// A conversation's clean-up.
+    Conversation(ConversationId),
+    /// A token's expiry, and after its end the cancelling of its turns.
+    Token(TokenId),
+    /// A key's expiry.
+    Key(KeyId),
+    /// A newer control's, or a broken member.
+    Unknown(String),
+}
+
+impl fmt::Display for Due {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Session(id) => write!(f, "session:{id}"),
+            Self::Turn(id) => write!(f, "turn:{id}"),
+            Self::Conversation(id) => write!(f, "conversation:{id}"),
+            Self::Token(id) => write!(f, "token:{id}"),
+            Self::Key(id) => write!(f, "key:{id}"),
+            Self::Unknown(text) => f.write_str(text),
+        }
+    }
+}
+
+impl From<String> for Due {
+    fn from(text: String) -> Self {
+        match text.split_once(':') {
+            Some(("session", id)) => Self::Session(id.to_owned().into()),
+            Some(("turn", id)) => Self::Turn(id.to_owned().into()),
+            Some(("conversation", id)) => Self::Conversation(id.to_owned().into()),
+            Some(("token", id)) => Self::Token(id.to_owned().into()),
+            Some(("key", id)) => Self::Key(id.to_owned().into()),
+            _ => Self::Unknown(text),
+        }
+    }
+}
+
+/// A token's or key's id with its folder, so that a listing of one folder reads no others' records.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct InFolder {
+    /// Empty for the keys of operators and gateways.
+    pub(crate) folder: String,
+    pub(crate) id: String,
+}
+
+impl fmt::Display for InFolder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.folder, self.id)
+    }
+}
+
+impl From<String> for InFolder {
+    fn from(text: String) -> Self {
+        let (folder, id) = text.split_once(' ').unwrap_or_default();
+        Self { folder: folder.to_owned(), id: id.to_owned() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_due_item_reads_back_as_what_it_was_written() {
+        for text in
+            ["session:a", "turn:b", "conversation:c", "token:tok_d", "key:key_f", "new:e", "odd"]
+        {
+            let due = Due::from(text.to_owned());
+            assert_eq!(due.to_string(), text);
+            assert_eq!(matches!(due, Due::Unknown(_)), ["new:e", "odd"].contains(&text), "{text}");
+        }
+    }
+}

@@ -1,0 +1,48 @@
+//! Values that are stored only if they change.
+
+use super::{Decision, Record, Tx};
+use std::ops::{Deref, DerefMut};
+
+/// A stored value that knows whether it has changed since it was read.
+pub(crate) struct Tracked<T> {
+    value: T,
+    changed: bool,
+}
+
+impl<T> Tracked<T> {
+    /// Wraps a new value, so that it will be stored.
+    pub(crate) fn new(value: T) -> Self {
+        Self { value, changed: true }
+    }
+
+    /// A value that need not be stored before it changes.
+    pub(crate) fn stored(value: T) -> Self {
+        Self { value, changed: false }
+    }
+
+    pub(crate) fn into_inner(self) -> T {
+        self.value
+    }
+}
+
+impl<T: Record> Tracked<T> {
+    /// Writes it if it has changed.
+    pub(crate) fn store(&self, tx: &mut Tx<'_>, id: &T::Id) -> Decision<()> {
+        if self.changed { tx.put(id, &self.value) } else { Ok(()) }
+    }
+}
+
+impl<T> Deref for Tracked<T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        &self.value
+    }
+}
+
+impl<T> DerefMut for Tracked<T> {
+    fn deref_mut(&mut self) -> &mut T {
+        self.changed = true;
+        &mut self.value
+    }
+}
