@@ -14,7 +14,7 @@ use crate::{
 use anyhow::{Context as _, anyhow, bail, ensure};
 use arizuko_proto::duration;
 use arizuko_proto::telemetry::{self, metrics};
-use arizuko_proto::tls::{ClientFiles, ServerFiles};
+use arizuko_proto::tls::{ClientChecks, ClientFiles, ServerFiles};
 use arizuko_proto::{signals::Signals, supervisor};
 use futures_util::future::select_all;
 use serde_json::json;
@@ -165,7 +165,8 @@ async fn start(mut args: Args) -> anyhow::Result<Up> {
         store: args.store.clone(),
         // The certificate is the gateway's. Control has no TLS here.
         tls: ServerFiles::default(),
-        client_ca: None,
+        clients: ClientChecks::default(),
+        client_roles: Vec::new(),
         operator_key: Some(operator_key.clone()),
         operator_key_file: None,
         gateway_key: Some(gateway_key.clone()),

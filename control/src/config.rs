@@ -1,10 +1,14 @@
 //! Control's settings: each is a flag and an environment variable, read once at the start.
 
 use crate::{
+    client_roles::ClientRole,
     key::settings::MIN_LENGTH,
     limits::{Limits, MAX_HOOK_BYTES},
 };
-use arizuko_proto::{duration, private, tls::ServerFiles};
+use arizuko_proto::{
+    duration, private,
+    tls::{ClientChecks, ServerFiles},
+};
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 mod store;
@@ -41,9 +45,19 @@ pub struct Options {
     /// The certificate to serve TLS with.
     #[command(flatten)]
     pub tls: ServerFiles,
-    /// Let in only those who show a certificate by an authority in this file, PEM.
-    #[arg(long, env = "ARIZUKO_CLIENT_CA", value_name = "FILE")]
-    pub client_ca: Option<PathBuf>,
+    /// The certificates that clients must show.
+    #[command(flatten)]
+    pub clients: ClientChecks,
+    /// What keys a client's certificate is for, by its common name or an alternative name: `gateway`,
+    /// `operator`, or `agent:FOLDER` for the keys of a folder and those below it. Repeat the flag for
+    /// several. A certificate that no such flag names is for all keys.
+    #[arg(
+        long = "client-role",
+        env = "ARIZUKO_CLIENT_ROLE",
+        value_name = "NAME=ROLE",
+        value_delimiter = ','
+    )]
+    pub client_roles: Vec<ClientRole>,
     /// Listen without TLS on an address other than loopback.
     #[arg(long, env = "ARIZUKO_PLAINTEXT")]
     pub plaintext: bool,
@@ -95,6 +109,10 @@ impl Options {
         anyhow::ensure!(
             !self.plaintext || !self.tls.are_named(),
             "--plaintext and --tls-cert don't go together"
+        );
+        anyhow::ensure!(
+            self.client_roles.is_empty() || self.clients.client_ca.is_some(),
+            "--client-role needs --client-ca"
         );
         let scheme =
             self.public_url.starts_with("http://") || self.public_url.starts_with("https://");

@@ -6,6 +6,7 @@
 //! what they mean.
 
 mod audit;
+mod client_roles;
 mod config;
 mod control;
 mod conversation;
@@ -47,6 +48,7 @@ pub use store::sqlite::{FILE as STORE_FILE, backup, restore};
 use anyhow::Context;
 use arizuko_proto::telemetry::metrics::{Probe, Registry};
 use arizuko_proto::tls::Acceptor;
+use client_roles::ClientRole;
 use ledger::Error;
 use listener::Listener;
 use readiness::Readiness;
@@ -67,6 +69,7 @@ pub struct OpenServer {
     control: Arc<control::Control>,
     tls: Option<Arc<Acceptor>>,
     readiness: Arc<Readiness>,
+    client_roles: Arc<[ClientRole]>,
     grace: Duration,
 }
 
@@ -78,7 +81,7 @@ impl Server {
     pub fn new(mut options: Options) -> anyhow::Result<Self> {
         options.read_files()?;
         options.check()?;
-        let tls = Acceptor::new(&options.tls, options.client_ca.as_deref(), &["h2"])?;
+        let tls = Acceptor::new(&options.tls, &options.clients, &["h2"])?;
         Ok(Self { options, tls, metrics: metrics::Metrics::new(), readiness: Arc::default() })
     }
 
@@ -102,7 +105,7 @@ impl Server {
     /// When the store refuses what it is asked, or it is another version's.
     pub async fn open(self) -> anyhow::Result<OpenServer> {
         let Self { options, tls, metrics, readiness } = self;
-        let grace = options.grace;
+        let (grace, client_roles) = (options.grace, options.client_roles.clone().into());
         let control = control::Control::open(options, metrics, &readiness.waiting).await?;
         let control = Arc::new(control);
         tracing::info!(
@@ -114,7 +117,7 @@ impl Server {
             tracing::warn!("{remark}");
         }
         readiness.open(control.clone());
-        Ok(OpenServer { control, tls, readiness, grace })
+        Ok(OpenServer { control, tls, readiness, client_roles, grace })
     }
 }
 
@@ -144,8 +147,9 @@ impl OpenServer {
         let mut due = tokio::spawn(due::run(self.control.clone(), shutdown.clone()));
         let limits = self.control.limits.connections.clone();
         let stopping = shutdown.clone();
-        let listening = Listener { service, tls: self.tls, limits, stopping }.serve(listener);
-        let mut serving = pin!(listening);
+        let (tls, client_roles) = (self.tls, self.client_roles);
+        let listening = Listener { service, tls, client_roles, limits, stopping };
+        let mut serving = pin!(listening.serve(listener));
         tokio::select! {
             () = &mut serving => {}
             swept = &mut due, if !shutdown.is_cancelled() => {

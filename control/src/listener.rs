@@ -1,20 +1,13 @@
 //! The connections of gateways, agents and operators. Each phase of one has a deadline.
 
-use crate::limits::ConnectionLimits;
+use crate::{client_roles::ClientRole, limits::ConnectionLimits};
 use arizuko_proto::{
     connections::{Connection, Connections},
-    tls::Acceptor,
+    tls::{Acceptor, TlsStream, client_names},
 };
 use hyper::{body::Incoming, server::conn::http2, service::service_fn};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use std::{
-    convert::Infallible,
-    error::Error,
-    net::{IpAddr, SocketAddr},
-    pin::pin,
-    sync::Arc,
-    time::Duration,
-};
+use std::{convert::Infallible, error::Error, net::IpAddr, pin::pin, sync::Arc, time::Duration};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::{TcpListener, TcpStream},
@@ -42,13 +35,18 @@ const CLOSE_WITHIN: Duration = Duration::from_secs(1);
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// Where a call comes from: an extension of its request.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Peer(pub(crate) IpAddr);
+#[derive(Clone, Debug)]
+pub(crate) struct Peer {
+    pub(crate) address: Option<IpAddr>,
+    /// The roles of its certificate. Without any, it may use every key.
+    pub(crate) roles: Arc<[ClientRole]>,
+}
 
 /// Accepts connections and serves their calls with `service`.
 pub(crate) struct Listener<S> {
     pub(crate) service: S,
     pub(crate) tls: Option<Arc<Acceptor>>,
+    pub(crate) client_roles: Arc<[ClientRole]>,
     pub(crate) limits: ConnectionLimits,
     pub(crate) stopping: CancellationToken,
 }
@@ -99,19 +97,25 @@ where
 
     async fn connection(self: Arc<Self>, stream: TcpStream, connection: Arc<Connection>) {
         let peer = stream.peer_addr().ok();
+        let address = peer.map(|peer| peer.ip());
         if let Err(error) = stream.set_nodelay(true) {
             tracing::debug!(%error, "cannot set TCP_NODELAY");
         }
         let end = match &self.tls {
-            None => self.http2(stream, peer, &connection).await,
+            None => self.http2(stream, Peer { address, roles: [].into() }, &connection).await,
             Some(tls) => tokio::select! {
-                stream = tls.accept(stream) => match stream {
-                    Ok(stream) => self.http2(stream, peer, &connection).await,
-                    Err(error) => {
-                        tracing::warn!(?peer, %error, "TLS handshake failed");
-                        return;
+                stream = tls.accept(stream) => {
+                    let stream = stream.map_err(anyhow::Error::from);
+                    match stream.and_then(|stream| Ok((self.roles_of(&stream)?, stream))) {
+                        Ok((roles, stream)) => {
+                            self.http2(stream, Peer { address, roles }, &connection).await
+                        }
+                        Err(error) => {
+                            tracing::warn!(?peer, %error, "TLS handshake failed");
+                            return;
+                        }
                     }
-                },
+                }
                 () = self.stopping.cancelled() => return,
                 () = connection.idle(self.limits.control_idle) => return,
             },
@@ -121,16 +125,23 @@ where
         }
     }
 
+    /// The roles of a client's certificate.
+    fn roles_of(&self, stream: &TlsStream<TcpStream>) -> anyhow::Result<Arc<[ClientRole]>> {
+        if self.client_roles.is_empty() {
+            return Ok([].into());
+        }
+        let names = client_names(stream)?;
+        Ok(self.client_roles.iter().filter(|role| role.is_of(&names)).cloned().collect())
+    }
+
     async fn http2(
         &self,
         stream: impl AsyncRead + AsyncWrite + Unpin + 'static,
-        peer: Option<SocketAddr>,
+        peer: Peer,
         connection: &Arc<Connection>,
     ) -> Result<(), Box<dyn Error + Send + Sync>> {
         let service = service_fn(|mut request: Request<Incoming>| {
-            if let Some(peer) = peer {
-                request.extensions_mut().insert(Peer(peer.ip()));
-            }
+            request.extensions_mut().insert(peer.clone());
             let (service, call) = (self.service.clone(), connection.request());
             async move {
                 let answer = service.oneshot(request).await?;

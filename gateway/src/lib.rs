@@ -36,7 +36,7 @@ pub use limits::Limits;
 
 use arizuko_proto::{
     telemetry::metrics::{Probe, Registry},
-    tls::Acceptor,
+    tls::{Acceptor, ClientChecks},
 };
 use gateway::Gateway;
 use listener::Listener;
@@ -57,7 +57,7 @@ impl Server {
     ///
     /// An address of control, the key or a TLS file can't be used.
     pub async fn new(options: Options) -> anyhow::Result<Self> {
-        let tls = Acceptor::new(&options.tls, None, &["h2", "http/1.1"])?;
+        let tls = Acceptor::new(&options.tls, &ClientChecks::default(), &["h2", "http/1.1"])?;
         Ok(Self { gateway: Gateway::new(options)?, tls })
     }
 

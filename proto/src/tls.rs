@@ -3,18 +3,20 @@
 
 mod advice;
 mod client;
+mod names;
 mod server;
 
 pub use advice::advice;
 pub use client::ClientFiles;
-pub use server::{Acceptor, ServerFiles};
+pub use names::client_names;
+pub use server::{Acceptor, ClientChecks, ServerFiles};
 pub use tokio_rustls::server::TlsStream;
 
 use anyhow::Context as _;
 use rustls::{
     RootCertStore,
     crypto::{CryptoProvider, ring},
-    pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject as _},
+    pki_types::{CertificateDer, CertificateRevocationListDer, PrivateKeyDer, pem::PemObject as _},
     sign::CertifiedKey,
 };
 use std::{path::Path, sync::Arc};
@@ -43,6 +45,18 @@ fn certified(cert: &Path, key: &Path) -> anyhow::Result<CertifiedKey> {
         let (cert, key) = (cert.display(), key.display());
         format!("the key in {key} is not the key of the certificate in {cert}")
     })
+}
+
+/// Reads all revocation lists in a file: at least one.
+fn revocations(file: &Path) -> anyhow::Result<Vec<CertificateRevocationListDer<'static>>> {
+    let read = || CertificateRevocationListDer::pem_file_iter(file)?.collect::<Result<Vec<_>, _>>();
+    let lists = read().with_context(|| format!("cannot read {}", file.display()))?;
+    anyhow::ensure!(
+        !lists.is_empty(),
+        "there is no revocation list in {}: a PEM file begins with -----BEGIN X509 CRL-----",
+        file.display()
+    );
+    Ok(lists)
 }
 
 /// Reads the certificate authorities in a file.

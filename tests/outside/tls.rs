@@ -5,4 +5,6 @@ mod named;
 mod redis;
 mod refusals;
 mod reload;
+mod revocation;
+mod roles;
 mod visitors;

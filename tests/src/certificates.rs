@@ -48,6 +48,35 @@ impl Authority {
         self.signed(name, hosts, Some("-400d")).await
     }
 
+    /// Revokes certificates, and returns the file of its revocation list.
+    pub async fn revoke(&self, certificates: &[&Certificate]) -> PathBuf {
+        let (config, list) = (self.folder.join("ca.cnf"), self.folder.join("revoked.pem"));
+        let folder = self.folder.display();
+        let text = format!(
+            "[ca]\ndefault_ca = ours\n[ours]\ndatabase = {folder}/index.txt\n\
+             crlnumber = {folder}/crlnumber\ndefault_md = sha256\ndefault_crl_days = 30\n\
+             certificate = {folder}/authority.pem\nprivate_key = {folder}/authority.key\n\
+             crl_extensions = list\n[list]\nauthorityKeyIdentifier = keyid:always\n"
+        );
+        fs::write(&config, text).expect("the folder is ours");
+        for (name, begun) in [("index.txt", ""), ("crlnumber", "01\n")] {
+            let file = self.folder.join(name);
+            if !file.exists() {
+                fs::write(file, begun).expect("the folder is ours");
+            }
+        }
+        let ca = || {
+            let mut ca = command(found("openssl"));
+            ca.args(["ca", "-config"]).arg(&config);
+            ca
+        };
+        for certificate in certificates {
+            run(ca().arg("-revoke").arg(&certificate.cert), "").await.expect(0);
+        }
+        run(ca().args(["-gencrl", "-out"]).arg(&list), "").await.expect(0);
+        list
+    }
+
     async fn signed(&self, name: &str, hosts: &[&str], when: Option<&str>) -> Certificate {
         let names = [hosts, &[&format!("DNS:{name}")]].concat().join(",");
         let names = format!("subjectAltName={names}");

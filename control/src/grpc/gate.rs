@@ -2,6 +2,7 @@
 
 use crate::{
     audit::{self, Change},
+    client_roles,
     control::Control,
     key::{Caller, Role},
     ledger::Error,
@@ -84,6 +85,13 @@ where
                         return Ok(Status::from(error).into_http());
                     }
                 };
+                if let Err(refusal) =
+                    check_certificate(&control, &caller, request.extensions().get())
+                {
+                    let status = Status::from(refusal);
+                    note_refusal(&control, &caller, &method, &status).await;
+                    return Ok(status.into_http());
+                }
                 request.extensions_mut().insert(caller.clone());
                 let answer = inner.call(request).await?;
                 // A refusal has its status in the headers.
@@ -103,9 +111,30 @@ fn note_wrong_key(control: &Control, error: &Error, peer: Option<&Peer>) {
     if matches!(error, Error::Refused(Refusal::KeyInvalid))
         && let Some(left_out) = control.wrong_keys.sample()
     {
-        let address = peer.map(|peer| peer.0.to_string());
+        let address = address(peer);
         tracing::warn!(address, left_out, "refused a call with a wrong key");
     }
+}
+
+/// Checks that the certificate of the connection is for keys such as the caller's, and logs it if it
+/// isn't.
+fn check_certificate(
+    control: &Control,
+    caller: &Caller,
+    peer: Option<&Peer>,
+) -> Result<(), Refusal> {
+    let checked = peer.map_or(Ok(()), |peer| client_roles::check(&peer.roles, &caller.role));
+    if checked.is_err()
+        && let Some(left_out) = control.wrong_keys.sample()
+    {
+        let (address, key) = (address(peer), caller.key_id.as_str());
+        tracing::warn!(address, key, left_out, "refused a key over a certificate of another role");
+    }
+    checked
+}
+
+fn address(peer: Option<&Peer>) -> Option<String> {
+    peer?.address.map(|address| address.to_string())
 }
 
 /// Notes in the audit log that a key was used for what it may not do.

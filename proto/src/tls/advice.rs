@@ -2,7 +2,7 @@
 
 /// The beginning of the address, a part of the error's text, and the advice. The text decides,
 /// since gRPC keeps nothing else of some errors.
-const ADVICE: [(&str, &str, &str); 11] = [
+const ADVICE: [(&str, &str, &str); 12] = [
     (
         "https://",
         "UnknownIssuer",
@@ -40,6 +40,7 @@ const ADVICE: [(&str, &str, &str); 11] = [
         "alert: DecryptError",
         "it does not trust the authority of the certificate in --client-cert",
     ),
+    ("https://", "alert: CertificateRevoked", "the certificate in --client-cert was revoked"),
     ("https://", "alert: CertificateExpired", "the certificate in --client-cert has expired"),
     ("https://", "InvalidContentType", "it has no TLS at this address: try http://"),
     ("http://", "frame with invalid size", "it seems to have TLS at this address: try https://"),

@@ -1,8 +1,12 @@
 //! TLS of programs that listen. They read their certificate again when its file changes, so that
 //! the next connection gets a renewed one.
 
-use super::{authorities, certified, provider};
-use rustls::{ServerConfig, server::WebPkiClientVerifier, sign::SingleCertAndKey};
+use super::{authorities, certified, provider, revocations};
+use rustls::{
+    ServerConfig,
+    server::{WebPkiClientVerifier, danger::ClientCertVerifier},
+    sign::SingleCertAndKey,
+};
 use std::{
     fs, io,
     os::unix::fs::MetadataExt as _,
@@ -54,12 +58,29 @@ impl ServerFiles {
     }
 }
 
+/// Which certificates a server's clients must show.
+#[derive(clap::Args, Clone, Default)]
+pub struct ClientChecks {
+    /// Let in only those who show a certificate by an authority in this file, PEM.
+    #[arg(long, env = "ARIZUKO_CLIENT_CA", value_name = "FILE")]
+    pub client_ca: Option<PathBuf>,
+    /// Refuse new connections with a certificate that a revocation list in this PEM file names. The
+    /// file has a list of each authority, and is read again when it changes.
+    #[arg(long, env = "ARIZUKO_CLIENT_CRL", value_name = "FILE")]
+    pub client_crl: Option<PathBuf>,
+}
+
 /// Accepts TLS connections.
 pub struct Acceptor {
-    /// The certificate, its key, and the clients' authorities if clients need certificates.
-    files: Vec<PathBuf>,
+    files: Files,
     protocols: Vec<Vec<u8>>,
     loaded: Mutex<Loaded>,
+}
+
+struct Files {
+    cert: PathBuf,
+    key: PathBuf,
+    clients: ClientChecks,
 }
 
 struct Loaded {
@@ -78,21 +99,24 @@ struct FileState {
 
 impl Acceptor {
     /// Reads the files; `None` if the server has no TLS. `protocols` are ALPN's, the preferred one
-    /// first. With `client_ca`, every client must show a certificate of one of its authorities.
+    /// first.
     pub fn new(
         files: &ServerFiles,
-        client_ca: Option<&Path>,
+        clients: &ClientChecks,
         protocols: &[&str],
     ) -> anyhow::Result<Option<Arc<Self>>> {
+        let ClientChecks { client_ca, client_crl } = clients;
+        anyhow::ensure!(
+            client_crl.is_none() || client_ca.is_some(),
+            "--client-crl needs --client-ca"
+        );
         let Some((cert, key)) = files.pair()? else {
             anyhow::ensure!(client_ca.is_none(), "--client-ca needs --tls-cert and --tls-key");
             return Ok(None);
         };
-        let files = [Some(cert), Some(key), client_ca].into_iter().flatten();
-        let files: Vec<_> = files.map(Path::to_owned).collect();
         let protocols: Vec<_> = protocols.iter().map(|name| name.as_bytes().into()).collect();
-        let state = state(&files);
-        let config = load(&files, &protocols)?;
+        let files = Files { cert: cert.to_owned(), key: key.to_owned(), clients: clients.clone() };
+        let (state, config) = (files.state(), files.load(&protocols)?);
         let loaded = Mutex::new(Loaded { state, config });
         Ok(Some(Arc::new(Self { files, protocols, loaded })))
     }
@@ -113,14 +137,14 @@ impl Acceptor {
     }
 
     /// Returns the configuration that the files make now or, if they can't be used, the last good
-    /// one. Checking three files costs a thousandth of a handshake.
+    /// one. Checking four files costs a thousandth of a handshake.
     fn current(&self) -> Arc<ServerConfig> {
         // A panic leaves the value consistent.
         let mut loaded = self.loaded.lock().unwrap_or_else(PoisonError::into_inner);
-        let state = state(&self.files);
+        let state = self.files.state();
         if state != loaded.state {
             loaded.state = state;
-            match load(&self.files, &self.protocols) {
+            match self.files.load(&self.protocols) {
                 Ok(config) => {
                     tracing::info!("reloaded the certificate");
                     loaded.config = config;
@@ -147,34 +171,41 @@ async fn close(mut stream: impl AsyncRead + AsyncWrite + Unpin) {
     let _ = timeout(ALERT_TIMEOUT, reading).await;
 }
 
-fn state(files: &[PathBuf]) -> Vec<Option<FileState>> {
-    let state = |file| {
-        let file = fs::metadata(file).ok()?;
-        Some(FileState {
-            inode: (file.dev(), file.ino()),
-            modified: (file.mtime(), file.mtime_nsec()),
-            size: file.size(),
-        })
-    };
-    files.iter().map(state).collect()
-}
+impl Files {
+    fn state(&self) -> Vec<Option<FileState>> {
+        let ClientChecks { client_ca, client_crl } = &self.clients;
+        let files = [Some(&self.cert), Some(&self.key), client_ca.as_ref(), client_crl.as_ref()];
+        let state = |file: &PathBuf| {
+            let file = fs::metadata(file).ok()?;
+            Some(FileState {
+                inode: (file.dev(), file.ino()),
+                modified: (file.mtime(), file.mtime_nsec()),
+                size: file.size(),
+            })
+        };
+        files.into_iter().flatten().map(state).collect()
+    }
 
-fn load(files: &[PathBuf], protocols: &[Vec<u8>]) -> anyhow::Result<Arc<ServerConfig>> {
-    let [cert, key, client_ca @ ..] = files else {
-        anyhow::bail!("no certificate and key are named");
-    };
-    let builder =
-        ServerConfig::builder_with_provider(provider()).with_safe_default_protocol_versions()?;
-    let builder = match client_ca.first() {
-        None => builder.with_no_client_auth(),
-        Some(file) => {
-            let roots = Arc::new(authorities(file)?);
-            let clients = WebPkiClientVerifier::builder_with_provider(roots, provider()).build()?;
-            builder.with_client_cert_verifier(clients)
+    fn load(&self, protocols: &[Vec<u8>]) -> anyhow::Result<Arc<ServerConfig>> {
+        let builder = ServerConfig::builder_with_provider(provider())
+            .with_safe_default_protocol_versions()?;
+        let builder = match &self.clients.client_ca {
+            None => builder.with_no_client_auth(),
+            Some(file) => builder.with_client_cert_verifier(self.verifier(file)?),
+        };
+        let certified = SingleCertAndKey::from(certified(&self.cert, &self.key)?);
+        let mut config = builder.with_cert_resolver(Arc::new(certified));
+        config.alpn_protocols = protocols.to_vec();
+        Ok(Arc::new(config))
+    }
+
+    /// Checks clients. With a revocation list, a certificate whose authority has none is refused.
+    fn verifier(&self, client_ca: &Path) -> anyhow::Result<Arc<dyn ClientCertVerifier>> {
+        let roots = Arc::new(authorities(client_ca)?);
+        let mut clients = WebPkiClientVerifier::builder_with_provider(roots, provider());
+        if let Some(file) = &self.clients.client_crl {
+            clients = clients.with_crls(revocations(file)?).only_check_end_entity_revocation();
         }
-    };
-    let certified = SingleCertAndKey::from(certified(cert, key)?);
-    let mut config = builder.with_cert_resolver(Arc::new(certified));
-    config.alpn_protocols = protocols.to_vec();
-    Ok(Arc::new(config))
+        Ok(clients.build()?)
+    }
 }

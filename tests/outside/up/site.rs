@@ -65,8 +65,17 @@ async fn up_has_the_settings_of_both_servers() {
     };
     let up = flags("arizuko", &["up"]).await;
     // Its own keys are in its data folder, and its control has no TLS and one gateway.
-    let own =
-        ["operator-key", "gateway-key", "client-ca", "control", "ca", "client-cert", "client-key"];
+    let own = [
+        "operator-key",
+        "gateway-key",
+        "client-ca",
+        "client-crl",
+        "client-role",
+        "control",
+        "ca",
+        "client-cert",
+        "client-key",
+    ];
     for server in ["arizuko-control", "arizuko-gateway"] {
         for flag in flags(server, &[]).await {
             let name = flag.trim_start_matches("--").trim_end_matches("-file");

@@ -1,0 +1,43 @@
+//! The names in a client's certificate.
+
+use super::TlsStream;
+use anyhow::Context as _;
+use x509_cert::{
+    Certificate,
+    der::{Decode as _, asn1::Any},
+    ext::pkix::{
+        SubjectAltName,
+        name::{DirectoryString, GeneralName},
+    },
+};
+
+/// The object identifier of a common name.
+const COMMON_NAME: &str = "2.5.4.3";
+
+/// Returns the common names of the client's certificate, and its alternative names that are hosts,
+/// URIs or mail addresses. The handshake has verified the certificate.
+///
+/// # Errors
+/// The client has shown none, or it is malformed.
+pub fn client_names<S>(stream: &TlsStream<S>) -> anyhow::Result<Vec<String>> {
+    let shown = stream.get_ref().1.peer_certificates().and_then(<[_]>::first);
+    let shown = Certificate::from_der(shown.context("the client has no certificate")?)?;
+    let body = shown.tbs_certificate();
+    let common = body.subject().iter().filter(|part| part.oid.to_string() == COMMON_NAME);
+    let common = common.map(|part| Ok(text(&part.value)?));
+    let mut names = common.collect::<anyhow::Result<Vec<_>>>()?;
+    let others = body.get_extension::<SubjectAltName>()?;
+    names.extend(others.into_iter().flat_map(|(_, others)| others.0).filter_map(
+        |name| match name {
+            GeneralName::DnsName(name)
+            | GeneralName::Rfc822Name(name)
+            | GeneralName::UniformResourceIdentifier(name) => Some(name.to_string()),
+            _ => None,
+        },
+    ));
+    Ok(names)
+}
+
+fn text(value: &Any) -> x509_cert::der::Result<String> {
+    Ok(DirectoryString::try_from(value)?.into())
+}
