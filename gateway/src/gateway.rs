@@ -1,8 +1,8 @@
 //! The state that all requests share.
 
 use crate::{
-    bodies::Bodies, config::Options, control::Control, metrics::Metrics, rates::Rates,
-    renderer::Renderer, streams::Streams,
+    bodies::Bodies, config::Options, control::Control, metrics::Metrics, proxies::Proxies,
+    rates::Rates, renderer::Renderer, streams::Streams,
 };
 use anyhow::Context as _;
 use arizuko_proto::{private, telemetry::sampler::Sampler};
@@ -18,6 +18,7 @@ pub(crate) struct Gateway {
     pub(crate) rates: Rates,
     pub(crate) renderer: Renderer,
     pub(crate) metrics: Metrics,
+    pub(crate) proxies: Proxies,
     /// Which requests with a wrong token are logged.
     pub(crate) wrong_tokens: Sampler,
     /// Cancelled at shutdown: streams and waits end.
@@ -40,6 +41,7 @@ impl Gateway {
             rates: Rates::new(limits.address_requests),
             renderer: Renderer::new(limits.render_bytes, limits.render_cache_bytes),
             metrics,
+            proxies: Proxies::default(),
             wrong_tokens: Sampler::default(),
             stopping: CancellationToken::new(),
             options,

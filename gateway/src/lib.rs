@@ -24,6 +24,7 @@ mod metrics;
 mod origin;
 mod page;
 mod problem;
+mod proxies;
 mod rates;
 mod renderer;
 mod routes;

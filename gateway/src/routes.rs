@@ -2,7 +2,7 @@
 
 use crate::{
     address::Visitor, chat, events, gateway::Gateway, history, hook, origin, page,
-    problem::Problem, rates, turn, well_known,
+    problem::Problem, proxies, rates, turn, well_known,
 };
 use arizuko_proto::{
     telemetry::traces::{self, TRACEPARENT},
@@ -15,7 +15,7 @@ use axum::{
     response::{IntoResponse, Response},
     routing::{any, get, post},
 };
-use http::header;
+use http::{HeaderValue, header};
 use serde_json::json;
 use std::sync::Arc;
 use tokio::time::Instant;
@@ -68,6 +68,7 @@ async fn observe(State(gateway): State<Arc<Gateway>>, request: Request, next: Ne
     let matched = request.extensions().get::<MatchedPath>().cloned();
     let trusted = &gateway.options.serving.trusted_proxies;
     let visitor = Visitor::of(request.headers(), request.extensions(), trusted);
+    gateway.proxies.note(request.headers(), request.extensions(), trusted);
     let route = matched.as_ref().map_or("none", MatchedPath::as_str);
     // At this level the log shows the span with every failure, whatever its filter.
     let span = tracing::error_span!(
@@ -113,10 +114,19 @@ async fn healthz() -> Response {
     Json(json!({ "status": "ok" })).into_response()
 }
 
-/// Says whether a control answers, so that the gateway can serve visitors.
-async fn readyz(State(gateway): State<Arc<Gateway>>) -> Result<Response, Problem> {
+/// Says whether a control answers, so that the gateway can serve visitors, and whether the request
+/// came through a proxy that is not trusted.
+async fn readyz(
+    State(gateway): State<Arc<Gateway>>,
+    request: Request,
+) -> Result<Response, Problem> {
     gateway.control.ready().await?;
-    Ok(Json(json!({ "status": "ready" })).into_response())
+    let trusted = &gateway.options.serving.trusted_proxies;
+    let mut answer = Json(json!({ "status": "ready" })).into_response();
+    if proxies::untrusted(request.headers(), request.extensions(), trusted).is_some() {
+        answer.headers_mut().insert("arizuko-proxy", HeaderValue::from_static("untrusted"));
+    }
+    Ok(answer)
 }
 
 async fn openapi() -> Response {

@@ -37,6 +37,7 @@ pub(super) async fn is_reached(
         }
     };
     clock(&answered, status, report);
+    proxy(&answered, report);
     let status = answered.status();
     // Other servers don't send this header.
     let is_ours = answered.headers().contains_key("x-robots-tag");
@@ -70,6 +71,19 @@ pub(super) async fn is_reached(
         );
     }
     Ok(true)
+}
+
+/// Checks that a proxy in front is trusted, if there is one.
+fn proxy(answered: &Response, report: &mut Report) {
+    if answered.headers().contains_key("arizuko-proxy") {
+        report.add(
+            Level::Warning,
+            "proxy",
+            "a proxy in front of the gateway is not trusted: all visitors share the limits of one \
+             address",
+            "name the proxy's address with the gateway's --trusted-proxy (ARIZUKO_TRUSTED_PROXY)",
+        );
+    }
 }
 
 /// Compares the clocks of this machine, of the gateway and of control's store.

@@ -105,3 +105,38 @@ async fn doctor_finds_a_proxy_that_buffers_streams(kind: Kind) {
     assert!(said.contains("buffers the reply") && said.contains("buffering off"), "{said}");
     assert_eq!(on(&outcome, "revocation")[0].0, "ok");
 }
+
+#[apply(embedded)]
+async fn a_proxy_that_is_not_trusted_is_found(kind: Kind) {
+    let port = free_port();
+    let url = format!("http://127.0.0.1:{port}");
+    let mut stack = Stack::with_public_url(kind, &[], &url).await;
+    let folder = stack.folder().join("nginx");
+    fs::create_dir(&folder).expect("the folder is new");
+    let gateway = stack.gateway(A);
+    let site = format!(
+        "server {{ listen 127.0.0.1:{port}; location / {{
+             proxy_pass {gateway}; proxy_set_header X-Forwarded-For $remote_addr; }} }}"
+    );
+    let nginx = nginx(&folder, &site);
+    nginx.listens(port).await;
+    let outcome = stack.arizuko(&["doctor", "--json"]).await.expect(0);
+    let (level, said) = on(&outcome, "proxy").remove(0);
+    assert_eq!(level, "warning");
+    assert!(said.contains("share the limits") && said.contains("--trusted-proxy"), "{said}");
+
+    // The gateway says it too, once, when the proxy has named several visitors.
+    let told = "and it is no trusted proxy";
+    let visit = async |from: &str| {
+        let forwarded = format!("X-Forwarded-For: {from}");
+        curl(&["-H", &forwarded, &format!("{gateway}/healthz")]).await.expect(0);
+    };
+    visit("203.0.113.1").await;
+    assert!(!stack.process(Gateway(A)).said().contains(told), "one visitor proves nothing");
+    for from in ["203.0.113.2", "203.0.113.3", "203.0.113.4", "203.0.113.5"] {
+        visit(from).await;
+    }
+    until("the log", async || stack.process(Gateway(A)).said().contains(told)).await;
+    let log = fs::read_to_string(stack.logs().join("up.log")).expect("it is there");
+    assert_eq!(log.matches(told).count(), 1, "{log}");
+}

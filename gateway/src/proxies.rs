@@ -1,0 +1,79 @@
+//! Notices proxies that are not trusted: all visitors behind one share the limits of one address.
+
+use crate::listener::Peer;
+use arizuko_proto::telemetry::sampler::Sampler;
+use http::{Extensions, HeaderMap};
+use ipnet::IpNet;
+use lru::LruCache;
+use std::{
+    net::IpAddr,
+    num::NonZero,
+    sync::{Mutex, PoisonError},
+};
+
+const FORWARDED: &str = "x-forwarded-for";
+/// How many peers to remember: the ones that were last seen.
+const PEERS: NonZero<usize> = NonZero::new(1_024).unwrap();
+/// How many addresses a peer names before it is told of as a proxy.
+const NAMED: usize = 3;
+/// The most bytes of an address in the header: an IPv6 address in brackets, with a port.
+const ADDRESS_BYTES: usize = 48;
+
+/// The peers that named addresses and are not trusted.
+pub(crate) struct Proxies {
+    /// The different addresses that each has named.
+    named: Mutex<LruCache<IpAddr, Vec<Vec<u8>>>>,
+    lines: Sampler,
+}
+
+impl Default for Proxies {
+    fn default() -> Self {
+        Self { named: Mutex::new(LruCache::new(PEERS)), lines: Sampler::default() }
+    }
+}
+
+impl Proxies {
+    /// Notes the address that a request names, if its peer isn't trusted, and logs a peer that has
+    /// named several.
+    pub(crate) fn note(&self, headers: &HeaderMap, extensions: &Extensions, trusted: &[IpNet]) {
+        let Some(proxy) = untrusted(headers, extensions, trusted) else { return };
+        let last = headers.get_all(FORWARDED).iter().next_back();
+        let last = last.and_then(|value| value.as_bytes().rsplit(|byte| *byte == b',').next());
+        let last = last.unwrap_or_default().trim_ascii();
+        if last.len() <= ADDRESS_BYTES
+            && self.is_the_last_needed(proxy, last)
+            && let Some(left_out) = self.lines.sample()
+        {
+            tracing::warn!(
+                %proxy,
+                left_out,
+                "requests from this address name different visitors in X-Forwarded-For, and it is no \
+                 trusted proxy: if it is yours, name it with --trusted-proxy; until then its \
+                 visitors share the limits of one address"
+            );
+        }
+    }
+
+    /// Adds an address. Returns whether the peer has now, and had not before, named enough.
+    fn is_the_last_needed(&self, proxy: IpAddr, address: &[u8]) -> bool {
+        // Nothing under the lock panics half way.
+        let mut named = self.named.lock().unwrap_or_else(PoisonError::into_inner);
+        let named = named.get_or_insert_mut(proxy, Vec::new);
+        if named.len() == NAMED || named.iter().any(|known| known == address) {
+            return false;
+        }
+        named.push(address.to_owned());
+        named.len() == NAMED
+    }
+}
+
+/// Returns the peer of a request that names a visitor's address, if the peer is not trusted.
+pub(crate) fn untrusted(
+    headers: &HeaderMap,
+    extensions: &Extensions,
+    trusted: &[IpNet],
+) -> Option<IpAddr> {
+    let peer = extensions.get::<Peer>()?.0.ip().to_canonical();
+    let is_trusted = trusted.iter().any(|net| net.contains(&peer));
+    (headers.contains_key(FORWARDED) && !is_trusted).then_some(peer)
+}
