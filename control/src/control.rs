@@ -107,6 +107,23 @@ impl Control {
         folder.partition(self.partitions)
     }
 
+    /// Refuses a tenant whose host others could have as well, since hosts have no case.
+    ///
+    /// # Errors
+    /// [`Refusal::Invalid`] for a name with capitals, where each tenant has a host.
+    pub(crate) fn check_host(&self, folder: &FolderName) -> Result<(), Refusal> {
+        let root = folder.root();
+        if !self.public_url.contains("{root}") || root == root.to_ascii_lowercase() {
+            return Ok(());
+        }
+        Err(Refusal::invalid(format!(
+            "{root} can't be a tenant's name here: it is a part of the host in {}, and hosts have no \
+             capitals. Write {}",
+            self.public_url,
+            root.to_ascii_lowercase()
+        )))
+    }
+
     /// Returns the holder of a key. Reads it afresh, so that a revoked one is refused at once.
     ///
     /// # Errors

@@ -1,15 +1,17 @@
 //! Sessions: attached agents, and the leases by which they hold their turns.
 
 use crate::{
+    audit::{self, Change},
     ids::{KeyId, SessionId, TurnId},
     jid::FolderName,
-    key::Caller,
+    key::{Caller, Role},
     known_folders,
     names::{self, Due},
     refusal::Refusal,
     time::Time,
     transaction::{Decision, Record, Tx},
 };
+use arizuko_proto::public_id;
 use serde::{Deserialize, Serialize};
 
 /// The most characters in an agent's or a person's name.
@@ -135,8 +137,19 @@ pub(crate) fn open(tx: &mut Tx<'_>, caller: &Caller, hello: &Hello) -> Decision<
     let most = tx.limits.owners.key_sessions;
     let refusal = Refusal::LimitReached(format!("the key has {most} sessions"));
     tx.add_bounded(&names::key_sessions(&session.key), &session.id, most, refusal);
+    if caller.role == Role::Operator {
+        note_operator(tx, &session)?;
+    }
     session.renew(tx)?;
     Ok(session)
+}
+
+/// Notes in the audit log that an operator will read the folder's conversations.
+fn note_operator(tx: &mut Tx<'_>, session: &Session) -> Decision<()> {
+    let folder = session.folder.as_str();
+    let detail = format!("{} {}", public_id::session(session.id.as_str()), session.name);
+    let (actor, action) = (session.key.as_str(), "conversation.attach");
+    audit::note(tx, &Change { actor, action, folder, subject: folder, detail: detail.trim_end() })
 }
 
 /// Checks the name of an agent, which may be empty, or of a person, which visitors read.

@@ -84,6 +84,7 @@ pub(crate) async fn post(
         traceparent: header(&headers, "traceparent").unwrap_or_default(),
     };
     let posted = gateway.control.post(request).await?;
+    gateway.rates.charge_repeat(&posted, visitor.0);
     drop((body, share));
     if accept == Accept::Html {
         let path = format!("{}?conversation={}", link.path(), posted.conversation);

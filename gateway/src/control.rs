@@ -53,7 +53,8 @@ impl Control {
         &self,
         mut request: pb::PostMessageRequest,
     ) -> Result<pb::PostMessageResponse, Refusal> {
-        if request.idempotency_key.is_empty() {
+        let has_key = !request.idempotency_key.is_empty();
+        if !has_key {
             request.idempotency_key = random_key();
         }
         // The turn continues the trace of this request's span, if it is exported, or the caller's.
@@ -66,7 +67,9 @@ impl Control {
             _ => request.conversation.clone(),
         };
         let call = |mut client: Client, request| async move { client.post_message(request).await };
-        let posted = self.0.ask(ANSWER_TIMEOUT, &place, Effect::Write, request, call).await?;
+        let mut posted = self.0.ask(ANSWER_TIMEOUT, &place, Effect::Write, request, call).await?;
+        // Without a key of the visitor's, the repeat was ours.
+        posted.repeated &= has_key;
         Span::current().record("turn", public_id::turn(&posted.turn_id));
         if is_new {
             Span::current().record("conversation", public_id::conversation(&posted.conversation));

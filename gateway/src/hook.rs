@@ -69,6 +69,7 @@ pub(crate) async fn post(
         traceparent: header(&headers, "traceparent").unwrap_or_default(),
     };
     let mut posted = gateway.control.post(request).await?;
+    gateway.rates.charge_repeat(&posted, visitor.0);
     // The caller knows its body, which may not be text.
     posted.user = None;
     Ok((StatusCode::ACCEPTED, Json(Posted::new(&posted))).into_response())

@@ -1,6 +1,7 @@
 //! How many requests each address may make.
 
 use crate::{address::Visitor, gateway::Gateway, problem::Problem};
+use arizuko_proto::v1 as pb;
 use axum::{
     extract::{Request, State},
     middleware::Next,
@@ -20,6 +21,9 @@ use tokio::time::Instant;
 const ADDRESSES: NonZero<usize> = NonZero::new(65_536).unwrap();
 /// How many requests one with a wrong token counts as.
 const WRONG_TOKEN: u32 = 30;
+
+/// How many requests one counts as that repeats a message: it costs as much as the first.
+const REPEAT: u32 = 10;
 
 /// The rates of all addresses, by GCRA.
 pub(crate) struct Rates {
@@ -50,6 +54,14 @@ impl Rates {
         }
         even_at.put(address, at);
         Ok(())
+    }
+
+    /// Counts what a message costs beyond its request, if it came before: then no limit of its link
+    /// counts it.
+    pub(crate) fn charge_repeat(&self, posted: &pb::PostMessageResponse, address: IpAddr) {
+        if posted.repeated {
+            self.charge(address, REPEAT - 1);
+        }
     }
 
     /// Counts more requests, without a refusal.

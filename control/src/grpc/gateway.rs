@@ -87,7 +87,7 @@ impl v1::gateway_service_server::GatewayService for Service {
             }
         };
         let (posted, attached) = tokio::join!(posting, looking);
-        let Posted { turn, content } = posted?;
+        let Posted { turn, content, repeated } = posted?;
         Span::current()
             .record("turn", public_id::turn(turn.id.as_str()))
             .record("conversation", public_id::conversation(turn.conversation.as_str()));
@@ -101,6 +101,7 @@ impl v1::gateway_service_server::GatewayService for Service {
             status: wire::status(&turn).into(),
             user: Some(wire::user_message(&turn, content)),
             agent_attached,
+            repeated,
         }))
     }
 

@@ -32,7 +32,10 @@ impl v1::key_service_server::KeyService for Service {
         let role = role(&request)?;
         let lifetime = wire::parse_duration(request.lifetime)?;
         let partition = match &role {
-            Role::Agent { folder, .. } => self.control.partition(folder),
+            Role::Agent { folder, .. } => {
+                self.control.check_host(folder)?;
+                self.control.partition(folder)
+            }
             Role::Operator | Role::Gateway => 0,
         };
         let secret = Secret::mint(key::PREFIX, partition, random()?);

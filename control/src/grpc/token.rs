@@ -106,6 +106,7 @@ impl v1::token_service_server::TokenService for Service {
 impl Service {
     /// Issues a token; returns its secret as well.
     async fn issue(&self, caller: &Caller, order: &Order) -> Result<(Token, String), Error> {
+        self.control.check_host(&order.folder)?;
         let partition = self.control.partition(&order.folder);
         let secret = Secret::mint(token::PREFIX, partition, random()?);
         let issuing = |tx: &mut Tx<'_>| token::issue(tx, caller, order, &secret);

@@ -49,16 +49,18 @@ pub(crate) struct Posted {
     pub(crate) turn: Turn,
     /// A chat's text; empty for a webhook.
     pub(crate) content: String,
+    /// Whether it came before.
+    pub(crate) repeated: bool,
 }
 
 /// Takes a message.
 pub(crate) fn post(tx: &mut Tx<'_>, token: &Token, post: &Post) -> Decision<Posted> {
     let text = check(tx.limits, token, post)?;
-    let posted = |turn| Ok(Posted { turn, content: text.clone() });
+    let posted = |turn| Ok(Posted { turn, content: text.clone(), repeated: false });
     let in_conversation = post.conversation.as_ref().map_or("", ConversationId::as_str);
     let scope = format!("{} {in_conversation}", token.id);
     let repeat = match Repeated::find(tx, &scope, &post.idempotency_key, &post.content)? {
-        Repeated::Before(turn) => return posted(*turn),
+        Repeated::Before(turn) => return Ok(Posted { repeated: true, ..posted(*turn)? }),
         Repeated::Not(repeat) => repeat,
     };
     // The ids are the same each time that this is decided. If the turn is there by now, the first

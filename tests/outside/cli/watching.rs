@@ -49,12 +49,13 @@ async fn audit_lists_who_issued_and_revoked_what(stack: Stack) {
 
 #[apply(every_stack)]
 async fn tail_prints_events_as_they_happen(stack: Stack) {
+    let key = stack.agent_key("acme").await;
     let mut tail = stack.tail("acme/x", &["acme"]).await;
     let link = stack.issue("acme").await;
     tail.line_with(&link.token_id).await;
     stack.issue("acmex").await;
     let posted = stack.visitor(&link, A).say("a secret of the visitor's").await;
-    let mut agent = stack.attach("acme", B).await;
+    let mut agent = stack.attach_with(&key, hello("acme", 100), B).await;
     let mut held = agent.turn().await;
     agent.append(&mut held, delta("m1", "x")).await;
     agent.finish(&held).await;

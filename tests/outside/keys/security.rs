@@ -88,3 +88,20 @@ async fn refusals_and_reads_by_operators_are_in_the_audit_log(stack: Stack) {
     })
     .await;
 }
+
+#[apply(embedded_and_pair)]
+async fn an_operator_that_attaches_is_in_the_audit_log(stack: Stack) {
+    let key = stack.key(KeyKind::Agent, "acme", KeyReach::Self_, false).await;
+    let _agent = stack.attach_with(&key.key, hello("acme", 0), A).await;
+    let by_name = Hello { name: "ann".into(), ..hello("acme/eng", 0) };
+    let session = stack.attach_with(stack.operator_key(), by_name, B).await;
+    let audit = stack.arizuko(&["audit", "--json"]).await.expect(0).json();
+    let entries = audit["entries"].as_array().expect("a list").iter();
+    let attached: Vec<_> =
+        entries.filter(|entry| entry["action"] == "conversation.attach").collect();
+    assert_eq!(attached.len(), 1, "{audit}");
+    let id = public_id::session(&session.welcome.session_id);
+    assert_eq!(attached[0]["actor"], *stack.key_from_settings(KeyKind::Operator).await);
+    assert_eq!(attached[0]["folder"], "acme/eng");
+    assert_eq!(attached[0]["detail"], format!("{id} ann"));
+}

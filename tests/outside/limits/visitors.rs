@@ -240,3 +240,26 @@ async fn waiting_requests_count_as_streams(kind: Kind) {
     }
     visitor.get(&path).await.expect(200);
 }
+
+#[apply(embedded_and_pair)]
+async fn repeats_of_a_message_cost_more_than_other_requests(kind: Kind) {
+    let stack = Stack::with(kind, &[("ARIZUKO_ADDRESS_REQUESTS", "60")]).await;
+    let visitor = stack.visit("acme").await;
+    let message = json!({"content": "hello"});
+    let key = "0123456789abcdefghijkl";
+    let first = visitor.say_once(key, &message).await.posted();
+    let begun = Instant::now();
+    let mut taken = 0;
+    loop {
+        let again = visitor.say_once(key, &message).await;
+        if again.status == 429 {
+            again.refused(429, "RATE_LIMITED");
+            break;
+        }
+        assert_eq!(again.posted(), first);
+        taken += 1;
+    }
+    // 30 requests are allowed at once, and each repeat counts as 10.
+    let most = 3 + begun.elapsed().as_secs() / 10 + 1;
+    assert!((2..=most).contains(&taken), "{taken} were taken");
+}

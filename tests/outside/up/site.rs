@@ -26,6 +26,11 @@ async fn every_tenant_has_links_on_its_own_host() {
     let acme = run(&mut issue, "").await.expect(0).out.trim().to_owned();
     assert!(acme.starts_with(&format!("https://acme.chat.example:{port}/chat/")), "{acme}");
 
+    for command in [&["token", "issue", "Acme", "chat"][..], &["key", "create", "ACME/eng"]] {
+        let told = home.fails(command).await;
+        assert!(told.contains("no capitals. Write acme"), "{told}");
+    }
+
     // Both links work as printed; only the address of the names is faked.
     let ca = authority.file().display().to_string();
     let resolve = ["demo", "acme"].map(|root| format!("{root}.chat.example:{port}:127.0.0.1"));
