@@ -57,13 +57,16 @@ enum Command {
 }
 
 #[derive(clap::Args)]
-#[command(group = ArgGroup::new("holder").required(true).args(["folder", "operator", "gateway"]))]
+#[command(group = ArgGroup::new("holder").required(true).args(["folder", "operator", "viewer", "gateway"]))]
 struct Create {
     /// For an agent of this folder
     folder: Option<String>,
     /// For an operator, who may do everything that operators do
     #[arg(long)]
     operator: bool,
+    /// For somebody who reads everything that operators read, and changes nothing
+    #[arg(long)]
+    viewer: bool,
     /// For a gateway
     #[arg(long)]
     gateway: bool,
@@ -127,16 +130,18 @@ impl Create {
         match &self.folder {
             Some(folder) => format!("an agent of {folder} (it goes into its ARIZUKO_KEY)"),
             None if self.operator => "an operator (it goes into ARIZUKO_KEY)".into(),
+            None if self.viewer => "a viewer (it goes into ARIZUKO_KEY)".into(),
             None => "a gateway (it goes into its ARIZUKO_GATEWAY_KEY)".into(),
         }
     }
 
     fn into_request(self) -> CreateKeyRequest {
-        let (kind, reach) = match (&self.folder, self.operator) {
-            (Some(_), _) if self.subtree => (KeyKind::Agent, KeyReach::Subtree),
-            (Some(_), _) => (KeyKind::Agent, KeyReach::Self_),
-            (None, true) => (KeyKind::Operator, KeyReach::Unspecified),
-            (None, false) => (KeyKind::Gateway, KeyReach::Unspecified),
+        let (kind, reach) = match &self.folder {
+            Some(_) if self.subtree => (KeyKind::Agent, KeyReach::Subtree),
+            Some(_) => (KeyKind::Agent, KeyReach::Self_),
+            None if self.operator => (KeyKind::Operator, KeyReach::Unspecified),
+            None if self.viewer => (KeyKind::Viewer, KeyReach::Unspecified),
+            None => (KeyKind::Gateway, KeyReach::Unspecified),
         };
         CreateKeyRequest {
             kind: kind.into(),

@@ -13,6 +13,7 @@ pub struct ClientRole {
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Keys {
     Operator,
+    Viewer,
     Gateway,
     /// Of agents of this folder and those below it.
     Agent(FolderName),
@@ -22,12 +23,14 @@ impl FromStr for ClientRole {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let wrong = || "say NAME=gateway, NAME=operator or NAME=agent:FOLDER".to_owned();
+        let wrong =
+            || "say NAME=gateway, NAME=operator, NAME=viewer or NAME=agent:FOLDER".to_owned();
         // A URI may contain the sign, a role doesn't.
         let (name, role) =
             text.rsplit_once('=').filter(|(name, _)| !name.is_empty()).ok_or_else(wrong)?;
         let keys = match role.split_once(':') {
             None if role == "operator" => Keys::Operator,
+            None if role == "viewer" => Keys::Viewer,
             None if role == "gateway" => Keys::Gateway,
             Some(("agent", folder)) => {
                 Keys::Agent(FolderName::parse(folder).map_err(|refusal| refusal.to_string())?)
@@ -42,6 +45,7 @@ impl fmt::Display for ClientRole {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.keys {
             Keys::Operator => f.write_str("operators"),
+            Keys::Viewer => f.write_str("viewers"),
             Keys::Gateway => f.write_str("gateways"),
             Keys::Agent(folder) => write!(f, "agents of {folder}"),
         }
@@ -56,7 +60,9 @@ impl ClientRole {
 
     fn allows(&self, role: &Role) -> bool {
         match (&self.keys, role) {
-            (Keys::Operator, Role::Operator) | (Keys::Gateway, Role::Gateway) => true,
+            (Keys::Operator, Role::Operator)
+            | (Keys::Viewer, Role::Viewer)
+            | (Keys::Gateway, Role::Gateway) => true,
             (Keys::Agent(above), Role::Agent { folder, .. }) => folder.is_within(above),
             _ => false,
         }

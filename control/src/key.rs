@@ -31,6 +31,8 @@ const USE_PRECISION: Duration = Duration::from_secs(3_600);
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Role {
     Operator,
+    /// Reads what operators read, and changes nothing.
+    Viewer,
     Gateway,
     Agent {
         folder: FolderName,
@@ -102,6 +104,22 @@ impl Caller {
         }
     }
 
+    /// Whether it may read what is about no folder, or about all.
+    pub(crate) fn must_oversee(&self) -> Result<(), Refusal> {
+        match self.role {
+            Role::Operator | Role::Viewer => Ok(()),
+            _ => Err(Refusal::not_allowed("this needs an operator's or a viewer's key")),
+        }
+    }
+
+    /// Whether it may do more than read.
+    pub(crate) fn must_act(&self) -> Result<(), Refusal> {
+        match self.role {
+            Role::Viewer => Err(Refusal::not_allowed("a viewer's key changes nothing")),
+            _ => Ok(()),
+        }
+    }
+
     pub(crate) fn must_be_gateway(&self) -> Result<(), Refusal> {
         match self.role {
             Role::Gateway => Ok(()),
@@ -114,10 +132,8 @@ impl Caller {
     pub(crate) fn folder(&self, named: &str) -> Result<FolderName, Refusal> {
         match (&self.role, named) {
             (Role::Agent { folder, .. }, "") => return Ok(folder.clone()),
-            (Role::Operator, "") => {
-                return Err(Refusal::invalid(
-                    "name a folder: an operator's key has none of its own",
-                ));
+            (Role::Operator | Role::Viewer, "") => {
+                return Err(Refusal::invalid("name a folder: this key has none of its own"));
             }
             _ => {}
         }
@@ -131,7 +147,7 @@ impl Caller {
 
     pub(crate) fn must_reach(&self, folder: &FolderName) -> Result<(), Refusal> {
         let reaches = match &self.role {
-            Role::Operator => true,
+            Role::Operator | Role::Viewer => true,
             Role::Gateway => false,
             Role::Agent { folder: own, subtree: true, .. } => folder.is_within(own),
             Role::Agent { folder: own, .. } => folder == own,
@@ -150,7 +166,7 @@ impl Caller {
     /// Whether it may read what it was not given: tokens, routes, conversations.
     pub(crate) fn must_read(&self) -> Result<(), Refusal> {
         match self.role {
-            Role::Operator | Role::Agent { may_read: true, .. } => Ok(()),
+            Role::Operator | Role::Viewer | Role::Agent { may_read: true, .. } => Ok(()),
             _ => Err(Refusal::not_allowed(
                 "this key may not read tokens, routes, conversations, histories or inboxes",
             )),
@@ -236,7 +252,7 @@ impl Key {
     fn folder(&self) -> &str {
         match &self.role {
             Role::Agent { folder, .. } => folder.as_str(),
-            Role::Operator | Role::Gateway => "",
+            Role::Operator | Role::Viewer | Role::Gateway => "",
         }
     }
 

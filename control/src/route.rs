@@ -97,7 +97,7 @@ impl Reach {
             Role::Agent { folder, subtree, .. } => {
                 Some(Self { folder: folder.clone(), below: *subtree })
             }
-            Role::Operator | Role::Gateway => None,
+            Role::Operator | Role::Viewer | Role::Gateway => None,
         }
     }
 

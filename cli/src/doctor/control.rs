@@ -78,9 +78,10 @@ pub(super) async fn keys(control: &Control, report: &mut Report) -> anyhow::Resu
     report.ok(
         "keys",
         format!(
-            "{} of agents, {} of operators and {} of gateways",
+            "{} of agents, {} of operators, {} of viewers and {} of gateways",
             of(KeyKind::Agent),
             of(KeyKind::Operator),
+            of(KeyKind::Viewer),
             of(KeyKind::Gateway)
         ),
     );

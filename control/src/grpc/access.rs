@@ -24,10 +24,12 @@ use tonic::{Request, Status};
 use tracing::Span;
 
 impl Service {
-    /// Returns who is calling, as the gate has found, and what they ask.
+    /// Returns who is calling, as the gate has found, and what they ask, for a call that changes
+    /// something.
     pub(super) fn authenticate<T>(&self, request: Request<T>) -> Result<(Caller, T), Status> {
-        let caller = request.extensions().get().cloned();
-        Ok((caller.ok_or(Refusal::KeyInvalid)?, request.into_inner()))
+        let (caller, request) = caller(request)?;
+        caller.must_act()?;
+        Ok((caller, request))
     }
 
     /// Does the same for a call that only operators make.
@@ -45,8 +47,18 @@ impl Service {
         &self,
         request: Request<T>,
     ) -> Result<(Caller, T), Status> {
-        let (caller, request) = self.authenticate(request)?;
+        let (caller, request) = caller(request)?;
         caller.must_read()?;
+        Ok((caller, request))
+    }
+
+    /// Does the same for a call that reads what is about no folder, or about all.
+    pub(super) fn authenticate_overseer<T>(
+        &self,
+        request: Request<T>,
+    ) -> Result<(Caller, T), Status> {
+        let (caller, request) = caller(request)?;
+        caller.must_oversee()?;
         Ok((caller, request))
     }
 
@@ -60,14 +72,14 @@ impl Service {
         Ok((caller, request))
     }
 
-    /// Notes in the audit log what an operator reads or deletes; nothing for an agent.
+    /// Notes in the audit log what an operator or a viewer reads, or deletes; nothing for an agent.
     pub(super) async fn note_by_operator(
         &self,
         caller: &Caller,
         partition: Partition,
         change: &Change<'_>,
     ) -> Result<(), Error> {
-        if caller.role != Role::Operator {
+        if matches!(caller.role, Role::Agent { .. }) {
             return Ok(());
         }
         let noting = |tx: &mut Tx<'_>| audit::note(tx, change);
@@ -78,6 +90,11 @@ impl Service {
     pub(super) fn partition_of_jid(&self, jid: &str) -> Result<Partition, Refusal> {
         Ok(jid::partition_of(jid::root(jid)?, self.control.partitions))
     }
+}
+
+fn caller<T>(request: Request<T>) -> Result<(Caller, T), Status> {
+    let caller = request.extensions().get().cloned();
+    Ok((caller.ok_or(Refusal::KeyInvalid)?, request.into_inner()))
 }
 
 /// A visitor's secret and the surface that they use it on, not yet checked.
@@ -159,7 +176,7 @@ pub(super) fn conversation_id(id: &str) -> Result<ConversationId, Refusal> {
 /// Returns the folder that a list is limited to; `None` for an operator who wants all folders.
 pub(super) fn view(caller: &Caller, folder: &str) -> Result<Option<FolderName>, Refusal> {
     match (folder, &caller.role) {
-        ("", Role::Operator) => Ok(None),
+        ("", Role::Operator | Role::Viewer) => Ok(None),
         _ => caller.folder(folder).map(Some),
     }
 }

@@ -32,7 +32,7 @@ impl v1::admin_service_server::AdminService for Service {
         &self,
         request: Request<v1::GetStatusRequest>,
     ) -> Result<Response<v1::GetStatusResponse>, Status> {
-        self.authenticate_operator(request)?;
+        self.authenticate_overseer(request)?;
         let (control, ledger) = (&self.control, &self.control.ledger);
         let tokens =
             ledger.gather(&names::tokens(), control.partitions, u64::MAX, u32::MAX).await?;
@@ -54,7 +54,7 @@ impl v1::admin_service_server::AdminService for Service {
         &self,
         request: Request<v1::ListAuditRequest>,
     ) -> Result<Response<v1::ListAuditResponse>, Status> {
-        let (caller, request) = self.authenticate_operator(request)?;
+        let (caller, request) = self.authenticate_overseer(request)?;
         let view = access::view(&caller, &request.folder)?;
         let limit = match request.limit {
             0 => DEFAULT_ENTRIES,
@@ -76,7 +76,7 @@ impl v1::admin_service_server::AdminService for Service {
         &self,
         request: Request<v1::TailRequest>,
     ) -> Result<Response<Self::TailStream>, Status> {
-        let (caller, request) = self.authenticate_operator(request)?;
+        let (caller, request) = self.authenticate_overseer(request)?;
         let view = access::view(&caller, &request.folder)?;
         let partitions = match &view {
             Some(folder) => {

@@ -154,7 +154,7 @@ pub(super) async fn note_refusal(
     };
     let (folder, partition) = match &caller.role {
         Role::Agent { folder, .. } => (folder.as_str(), control.partition(folder)),
-        Role::Operator | Role::Gateway => ("", 0),
+        Role::Operator | Role::Viewer | Role::Gateway => ("", 0),
     };
     let noting = |tx: &mut Tx<'_>| {
         let actor = caller.key_id.as_str();

@@ -36,7 +36,7 @@ impl v1::key_service_server::KeyService for Service {
                 self.control.check_host(folder)?;
                 self.control.partition(folder)
             }
-            Role::Operator | Role::Gateway => 0,
+            Role::Operator | Role::Viewer | Role::Gateway => 0,
         };
         let secret = Secret::mint(key::PREFIX, partition, random()?);
         let created = self.control.ledger.transact(partition, &[], |tx| {
@@ -51,7 +51,7 @@ impl v1::key_service_server::KeyService for Service {
         &self,
         request: Request<v1::ListKeysRequest>,
     ) -> Result<Response<v1::ListKeysResponse>, Status> {
-        let (caller, request) = self.authenticate_operator(request)?;
+        let (caller, request) = self.authenticate_overseer(request)?;
         let view = access::view(&caller, &request.folder)?;
         let mut keys: Vec<Key> = self.control.listed(&names::keys(), view.as_ref()).await?;
         let now = self.control.ledger.now();
@@ -123,6 +123,7 @@ fn role(request: &v1::CreateKeyRequest) -> Result<Role, Refusal> {
     };
     match request.kind() {
         KeyKind::Operator => without_folder(Role::Operator),
+        KeyKind::Viewer => without_folder(Role::Viewer),
         KeyKind::Gateway => without_folder(Role::Gateway),
         KeyKind::Agent => Ok(Role::Agent {
             folder: FolderName::parse(&request.folder)?,
@@ -150,6 +151,7 @@ fn wire_key(key: Key, now: Time) -> v1::Key {
     };
     match key.role {
         Role::Operator => wire.set_kind(KeyKind::Operator),
+        Role::Viewer => wire.set_kind(KeyKind::Viewer),
         Role::Gateway => wire.set_kind(KeyKind::Gateway),
         Role::Agent { folder, subtree, may_mint, may_read, may_route, may_speak_as_person } => {
             wire.set_kind(KeyKind::Agent);

@@ -233,7 +233,7 @@ fn within(path: &str, folder: &FolderName) -> bool {
 /// Whether a key sees a prefix. One that reaches a single folder sees that folder's own JIDs.
 pub(super) fn reaches(caller: &Caller, prefix: &str) -> bool {
     match &caller.role {
-        Role::Operator => true,
+        Role::Operator | Role::Viewer => true,
         Role::Gateway => false,
         Role::Agent { folder, subtree, .. } => {
             let path = jid::path(prefix);

@@ -1,6 +1,8 @@
 //! Every kind of key tries every call.
 
-use super::calls::{FOLDERS, Facts, GATEWAYS, OPERATORS, ROUTES, SHOWS, SPEECH, outcome};
+use super::calls::{
+    FOLDERS, Facts, GATEWAYS, OPERATORS, OVERSEERS, ROUTES, SHOWS, SPEECH, outcome,
+};
 use arizuko_proto::{v1::RevokeKeyRequest, v1::key_service_client::KeyServiceClient};
 use arizuko_tests::prelude::*;
 
@@ -38,6 +40,7 @@ async fn operators_may_make_all_calls_but_the_gateways(stack: Stack) {
     let another = stack.key(KeyKind::Operator, "", KeyReach::Unspecified, false).await.key;
     for key in [stack.operator_key(), &another] {
         expect(&stack, key, &OPERATORS, "", "OK", &facts).await;
+        expect(&stack, key, &OVERSEERS, "", "OK", &facts).await;
         expect(&stack, key, &GATEWAYS, "", "NOT_ALLOWED", &facts).await;
         for folder in ["acme", "acme/eng", "other"] {
             expect(&stack, key, &FOLDERS, folder, "OK", &facts).await;
@@ -56,10 +59,46 @@ async fn operators_may_make_all_calls_but_the_gateways(stack: Stack) {
 }
 
 #[apply(every_stack)]
+async fn viewers_may_make_every_call_that_changes_nothing(stack: Stack) {
+    let facts = facts(&stack).await;
+    let key = stack.key(KeyKind::Viewer, "", KeyReach::Unspecified, false).await.key;
+    expect(&stack, &key, &OVERSEERS, "", "OK", &facts).await;
+    for calls in [&OPERATORS[..], &GATEWAYS] {
+        expect(&stack, &key, calls, "", "NOT_ALLOWED", &facts).await;
+    }
+    for folder in ["acme", "acme/eng", "other"] {
+        let reads = ["ListTokens", "ListRoutes", "ExplainRoute"];
+        expect(&stack, &key, &reads, folder, "OK", &facts).await;
+        let changes = [
+            "IssueChatLink",
+            "IssueWebhook",
+            "Attach",
+            "SetRoute",
+            "ApplyRoutes",
+            "DeleteRoute",
+            "SendMessage",
+            "AssignConversation",
+        ];
+        expect(&stack, &key, &changes, folder, "NOT_ALLOWED", &facts).await;
+    }
+    expect(&stack, &key, &["ListTokens"], "", "OK", &facts).await;
+    expect(&stack, &key, &SHOWS, "acme", "OK", &facts).await;
+    expect(&stack, &key, &["ReadConversation"], "acme", "OK", &facts).await;
+    expect(&stack, &key, &["RevokeToken"], "", "NOT_ALLOWED", &facts).await;
+    stack.visitor(&facts.link, A).get("config").await.expect(200);
+    let audit = stack.arizuko(&["audit", "--json"]).await.expect(0).json().to_string();
+    let key_id = stack.arizuko(&["key", "list", "--json"]).await.expect(0).json();
+    let keys = key_id["keys"].as_array().expect("a list").iter();
+    let viewer = keys.clone().find(|key| key["kind"] == "KEY_KIND_VIEWER").expect("it is listed");
+    assert!(audit.contains(viewer["key_id"].as_str().expect("an id")), "its reads are noted");
+}
+
+#[apply(every_stack)]
 async fn gateways_may_make_only_their_own_calls(stack: Stack) {
     let facts = facts(&stack).await;
     let key = stack.key(KeyKind::Gateway, "", KeyReach::Unspecified, false).await.key;
     expect(&stack, &key, &OPERATORS, "", "NOT_ALLOWED", &facts).await;
+    expect(&stack, &key, &OVERSEERS, "", "NOT_ALLOWED", &facts).await;
     for folder in ["acme", "acme/eng", "other"] {
         for calls in [&FOLDERS[..], &ROUTES, &SPEECH, &SHOWS] {
             expect(&stack, &key, calls, folder, "NOT_ALLOWED", &facts).await;
@@ -74,6 +113,7 @@ async fn an_agents_key_reaches_only_its_own_folder(stack: Stack) {
     let facts = facts(&stack).await;
     let key = stack.agent_key("acme").await;
     expect(&stack, &key, &OPERATORS, "", "NOT_ALLOWED", &facts).await;
+    expect(&stack, &key, &OVERSEERS, "", "NOT_ALLOWED", &facts).await;
     expect(&stack, &key, &GATEWAYS, "", "NOT_ALLOWED", &facts).await;
     expect(&stack, &key, &FOLDERS, "acme", "OK", &facts).await;
     expect(&stack, &key, &FOLDERS, "", "OK", &facts).await;
@@ -106,6 +146,7 @@ async fn a_subtree_key_reaches_the_folders_below(stack: Stack) {
     let facts = facts(&stack).await;
     let key = stack.key(KeyKind::Agent, "acme", KeyReach::Subtree, true).await.key;
     expect(&stack, &key, &OPERATORS, "", "NOT_ALLOWED", &facts).await;
+    expect(&stack, &key, &OVERSEERS, "", "NOT_ALLOWED", &facts).await;
     expect(&stack, &key, &GATEWAYS, "", "NOT_ALLOWED", &facts).await;
     for folder in ["", "acme", "acme/eng", "acme/eng/x"] {
         expect(&stack, &key, &FOLDERS, folder, "OK", &facts).await;
