@@ -16,6 +16,7 @@ mod fair;
 pub(crate) mod measured;
 pub(crate) mod redis;
 pub(crate) mod sqlite;
+mod steady;
 pub(crate) mod waiting;
 
 pub(crate) use channels::{Subscription, Wake};

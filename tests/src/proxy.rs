@@ -41,6 +41,7 @@ struct Faults {
     silent_before: u64,
     silent_subscribers_before: u64,
     delay: Duration,
+    clock_shift: i64,
 }
 
 impl Proxy {
@@ -109,6 +110,11 @@ impl Proxy {
     /// How often a connection that subscribes has waited for an answer before it went on.
     pub fn round_trips_of_subscribers(&self) -> u64 {
         self.round_trips.load(Relaxed)
+    }
+
+    /// Makes Redis's clock wrong by so many seconds: changes its answers to TIME.
+    pub fn shift_clock(&self, seconds: i64) {
+        self.faults.send_modify(|faults| faults.clock_shift = seconds);
     }
 
     /// Makes every answer this much later.
@@ -184,8 +190,10 @@ impl Passage {
                 if turns && !is_answer && self.subscribes.load(Relaxed) {
                     self.round_trips.fetch_add(1, Relaxed);
                 }
-                let delay = if is_answer { self.faults.borrow().delay } else { Duration::ZERO };
-                if sender.send((Instant::now() + delay, bytes.to_vec())).await.is_err() {
+                let faults = if is_answer { *self.faults.borrow() } else { Faults::default() };
+                let mut bytes = bytes.to_vec();
+                shift_clock(&mut bytes, faults.clock_shift);
+                if sender.send((Instant::now() + faults.delay, bytes)).await.is_err() {
                     return;
                 }
             }
@@ -199,5 +207,21 @@ impl Passage {
             }
         };
         tokio::join!(reading, writing);
+    }
+}
+
+/// Changes the seconds in Redis's answers to TIME.
+fn shift_clock(bytes: &mut [u8], seconds: i64) {
+    const TWO_STRINGS_THE_FIRST_OF_TEN: &[u8] = b"*2\r\n$10\r\n";
+    let first = TWO_STRINGS_THE_FIRST_OF_TEN.len();
+    for at in 0..bytes.len().saturating_sub(first + 10) {
+        if bytes[at..].starts_with(TWO_STRINGS_THE_FIRST_OF_TEN) {
+            let digits = &mut bytes[at + first..][..10];
+            if let Some(said) = std::str::from_utf8(digits).ok().and_then(|said| said.parse().ok())
+            {
+                let said: i64 = said;
+                digits.copy_from_slice((said + seconds).to_string().as_bytes());
+            }
+        }
     }
 }

@@ -17,6 +17,7 @@ use crate::{
     tools,
 };
 use std::{
+    fs,
     net::TcpListener,
     path::PathBuf,
     process,
@@ -94,6 +95,8 @@ pub struct Stack {
     servers: Vec<Server>,
     redis: Option<Redis>,
     has_proxies: bool,
+    /// Whether the clocks of its controls can be set.
+    has_loose_clocks: bool,
     fleet: Option<Fleet>,
     folder: Folder,
     pub(crate) web: reqwest::Client,
@@ -157,6 +160,26 @@ impl Stack {
         stack
     }
 
+    /// Starts one in which the clocks of the machines of control can be set while they run.
+    pub async fn with_loose_clocks(kind: Kind, settings: &[(&str, &str)]) -> Self {
+        let mut stack = Self::prepare(kind, settings, "https://{root}.example").await;
+        stack.has_loose_clocks = true;
+        stack.set_clocks("+0s");
+        stack.populate(0).await;
+        stack
+    }
+
+    /// Sets those clocks: `+3600s`.
+    pub fn set_clocks(&self, wrong: &str) {
+        let (file, new) = (self.clock_file(), self.folder.path().join("clock.new"));
+        fs::write(&new, format!("{wrong}\n")).expect("the stack's folder is ours");
+        fs::rename(new, file).expect("the stack's folder is ours");
+    }
+
+    fn clock_file(&self) -> PathBuf {
+        self.folder.path().join("clock")
+    }
+
     async fn begin(kind: Kind, settings: &[(&str, &str)], public_url: &str, port: u16) -> Self {
         let mut stack = Self::prepare(kind, settings, public_url).await;
         stack.populate(port).await;
@@ -188,6 +211,7 @@ impl Stack {
             servers: Vec::new(),
             redis,
             has_proxies: false,
+            has_loose_clocks: false,
             fleet,
             folder,
             web: web().build().expect("plain HTTP needs nothing of the system"),

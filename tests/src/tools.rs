@@ -60,6 +60,14 @@ pub fn set_clock(command: &mut Command, wrong: &str) {
     command.env("FAKETIME_DONT_FAKE_MONOTONIC", "1");
 }
 
+/// Makes a program's clock follow what this file says (`+300s`), which may change. Its timers run as
+/// usual.
+pub fn set_clock_by(command: &mut Command, file: &Path) {
+    set_clock(command, "+0s");
+    command.env_remove("FAKETIME");
+    command.env("FAKETIME_TIMESTAMP_FILE", file).env("FAKETIME_NO_CACHE", "1");
+}
+
 /// The path of a program; fails the test if it is not installed.
 pub fn found(program: &str) -> PathBuf {
     let path = env::var_os("PATH").unwrap_or_default();

@@ -50,7 +50,9 @@ end
 function guard.r() -- a rate, by the generic cell rate algorithm
   local index, interval, burst = take(), tonumber(take()), tonumber(take())
   local bucket = KEYS[tonumber(index)]
-  local full_at = math.max(tonumber(redis.call('GET', bucket) or 0), now) + interval
+  -- No wait is longer than the burst, whatever the clock did meanwhile.
+  local was = math.min(tonumber(redis.call('GET', bucket) or 0), now + interval * burst)
+  local full_at = math.max(was, now) + interval
   local room_at = full_at - interval * burst
   if room_at > now then
     refusal = refusal or {'limited', index, room_at - now}
@@ -63,7 +65,8 @@ function guard.s() -- a sender's share of a bucket
   local index, interval, burst = take(), tonumber(take()), tonumber(take())
   local full_at = tonumber(redis.call('GET', KEYS[tonumber(index)]) or 0)
   local left = math.max(burst * interval - math.max(full_at - now, 0), 0)
-  local taken_at = math.max(tonumber(redis.call('GET', taken) or 0), now)
+  local was = math.min(tonumber(redis.call('GET', taken) or 0), now + most * forget)
+  local taken_at = math.max(was, now)
   local wait = math.ceil((taken_at - now) * interval / (2 * forget)) - left
   if wait > 0 then
     refusal = refusal or {'limited', index, wait}

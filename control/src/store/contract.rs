@@ -151,6 +151,8 @@ async fn a_rate_lets_a_burst_through_and_then_one_an_interval(store: &dyn Store)
     assert_eq!(apply(store, take(1_000_000)).await, Commit::Applied);
     assert_eq!(apply(store, take(1_000_000)).await, limited(1_000_000));
     assert_eq!(apply(store, take(60_000_000)).await, Commit::Applied);
+    // After a step back of the clock, the bucket is empty at most.
+    assert_eq!(apply(store, take(0)).await, limited(1_000_000));
 }
 
 async fn a_set_is_in_the_order_of_its_scores(store: &dyn Store) {

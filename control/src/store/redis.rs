@@ -75,7 +75,7 @@ impl Redis {
         let wakes = wake::Wakes::start(servers.clone(), replicas.clone());
         let opening = async || anyhow::Ok(wakes.opened(&*servers.of(0)?).await?);
         waiting.until(async || within(opening()).await.with_context(place)).await?;
-        let starting = async || Clock::start(servers.clone()).await.map_err(Explained);
+        let starting = async || Clock::start(servers.clone(), prefix).await.map_err(Explained);
         let clock = waiting.until(async || starting().await.with_context(place)).await?;
         let store = Self {
             prefix: prefix.to_owned(),

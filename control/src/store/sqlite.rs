@@ -4,6 +4,7 @@
 //! share one fsync (group commit). Readers have threads of their own and see what is committed.
 
 use super::channels::{self, Channels, Subscription};
+use super::steady::{Reading, SteadyClock, uptime};
 use super::{
     Batch, Commit, Found, Member, Millis, Order, Partition, Read, Record, Scanned, Store,
     StoreError, Write,
@@ -17,7 +18,7 @@ use std::{
     iter,
     os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _},
     path::{Path, PathBuf},
-    sync::{Arc, mpsc},
+    sync::{Arc, LazyLock, mpsc},
     thread,
     time::{SystemTime, UNIX_EPOCH},
 };
@@ -361,10 +362,17 @@ pub(super) fn signed(number: u64) -> i64 {
     i64::try_from(number).unwrap_or(i64::MAX)
 }
 
-#[expect(clippy::disallowed_methods, reason = "this is the clock of this store")]
+/// The time of this store: the system's, without its jumps.
 pub(super) fn now() -> Millis {
+    static CLOCK: LazyLock<SteadyClock> = LazyLock::new(|| SteadyClock::begin(system_time(), 0));
+    CLOCK.hear(system_time());
+    CLOCK.now()
+}
+
+#[expect(clippy::disallowed_methods, reason = "the clock of this store follows this one")]
+fn system_time() -> Reading {
     let since = SystemTime::now().duration_since(UNIX_EPOCH);
-    since.map_or(0, |d| d.as_millis() as Millis)
+    Reading { said: since.map_or(0, |since| since.as_micros() as i64), at: uptime(), slack: 0 }
 }
 
 fn gone() -> StoreError {

@@ -1,6 +1,8 @@
-//! Clocks that disagree. Control uses the store's clock, so nobody notices.
+//! Clocks that disagree, and clocks that are set. Control uses the store's clock, and that without its
+//! jumps, so nobody notices.
 
 use super::Readers;
+use arizuko_proto::v1::{ListTokensRequest, token_service_client::TokenServiceClient};
 use arizuko_tests::prelude::*;
 
 const LEASE: Duration = Duration::from_secs(2);
@@ -62,4 +64,86 @@ async fn nothing_happens_late_with_clocks_five_minutes_apart(kind: Kind) {
         let visitor = stack.visitor(&short, gateway);
         until("the link to expire", async || visitor.get("config").await.status == 401).await;
     }
+}
+
+const SETTINGS: [(&str, &str); 4] = [
+    ("ARIZUKO_LEASE", "10s"),
+    ("ARIZUKO_AGENT_HEARTBEAT", "500ms"),
+    ("ARIZUKO_TURN_DEADLINE", "30m"),
+    ("ARIZUKO_ADDRESS_RATE", "60"),
+];
+
+/// A link that lives for half an hour, and a turn under way.
+struct Scene {
+    link: Link,
+    _agent: Agent,
+    program: arizuko_tests::agent::Program,
+    readers: Readers,
+}
+
+impl Scene {
+    async fn begin(stack: &Stack) -> Self {
+        let half_an_hour = Duration::from_secs(1_800).try_into().ok();
+        let options = LinkOptions { lifetime: half_an_hour, ..LinkOptions::default() };
+        let link = stack.issue_with("acme", "", options).await;
+        let mut agent = stack.agent("acme", &["--concurrency", "1"]).await;
+        let posted = stack.visitor(&link, A).say("hello").await;
+        let readers = Readers::begin(stack, &link, &posted, 2);
+        let program = agent.turn().await;
+        Self { link, _agent: agent, program, readers }
+    }
+
+    /// Asserts that messages are taken, and that nothing has ended.
+    async fn goes_on(&self, stack: &Stack) {
+        for gateway in BOTH {
+            stack.visitor(&self.link, gateway).say("hello").await;
+        }
+        // Long enough for leases to be renewed, and for what ends by a wrong clock to end.
+        sleep(Duration::from_secs(2)).await;
+        for gateway in BOTH {
+            stack.visitor(&self.link, gateway).say("and again").await;
+        }
+    }
+
+    async fn end(self) {
+        self.program.reply("in time").await;
+        let seen = self.readers.agree("in time").await;
+        assert!(!names(&seen).contains(&"restart"), "{:?}", names(&seen));
+    }
+}
+
+#[apply(embedded_and_pair)]
+async fn a_step_of_the_machines_clock_ends_nothing(kind: Kind) {
+    let stack = Stack::with_loose_clocks(kind, &SETTINGS).await;
+    let scene = Scene::begin(&stack).await;
+    for step in ["+3600s", "-120s", "-3600s"] {
+        stack.set_clocks(step);
+        scene.goes_on(&stack).await;
+    }
+    scene.end().await;
+}
+
+#[apply(pair)]
+async fn a_step_of_rediss_clock_ends_nothing(kind: Kind) {
+    let mut stack = Stack::with_proxies(kind, &SETTINGS).await;
+    let scene = Scene::begin(&stack).await;
+    for (count, step) in [(1, -120), (2, 3_600), (3, -3_600)] {
+        BOTH.iter().for_each(|control| stack.to_redis(*control).shift_clock(step));
+        for log in ["control-a.log", "control-b.log"] {
+            let log = stack.logs().join(log);
+            until("control to notice", async || {
+                fs::read_to_string(&log)
+                    .is_ok_and(|text| text.matches("has jumped").count() == count)
+            })
+            .await;
+        }
+        scene.goes_on(&stack).await;
+        // One that starts now agrees with the other.
+        stack.restart(Control(B)).await;
+        let mut tokens = TokenServiceClient::new(stack.operator(B).await);
+        let listed = tokens.list_tokens(ListTokensRequest::default()).await;
+        assert_eq!(listed.expect("operators list").into_inner().tokens.len(), 1);
+        scene.goes_on(&stack).await;
+    }
+    scene.end().await;
 }

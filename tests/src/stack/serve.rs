@@ -23,6 +23,9 @@ impl Stack {
         if let Some((_, wrong)) = self.clocks.iter().find(|(part, _)| part.name() == *name) {
             tools::set_clock(&mut command, wrong);
         }
+        if self.has_loose_clocks && control.is_some() {
+            tools::set_clock_by(&mut command, &self.clock_file());
+        }
         let mut process = Process::start(name, command, &self.logs());
         let line = process.line().await;
         let (control, gateway) = if self.kind == Kind::Embedded {

@@ -51,8 +51,11 @@ fn one(connection: &Connection, batch: &Batch) -> rusqlite::Result<Commit> {
                 }
             }
             Guard::Rate { bucket, interval, burst } => {
-                let full_at = full_at(connection, p, bucket)?.max(batch.now) + interval;
-                let room_at = full_at.saturating_sub(interval * u64::from(*burst));
+                // No wait is longer than the burst, whatever the clock did meanwhile.
+                let capacity = interval * u64::from(*burst);
+                let was = full_at(connection, p, bucket)?.min(batch.now + capacity);
+                let full_at = was.max(batch.now) + interval;
+                let room_at = full_at.saturating_sub(capacity);
                 if room_at > batch.now {
                     let retry_after = room_at - batch.now;
                     return Ok(Commit::Limited { bucket: bucket.clone(), retry_after });
@@ -62,13 +65,13 @@ fn one(connection: &Connection, batch: &Batch) -> rusqlite::Result<Commit> {
             Guard::Share { taken, forget, most, bucket, interval, burst } => {
                 let used = full_at(connection, p, bucket)?.saturating_sub(batch.now);
                 let left = (interval * u64::from(*burst)).saturating_sub(used);
-                let taken_at = full_at(connection, p, taken)?.max(batch.now);
+                let at_most = batch.now + forget * u64::from(*most);
+                let taken_at = full_at(connection, p, taken)?.min(at_most).max(batch.now);
                 let needed = ((taken_at - batch.now) * interval).div_ceil(2 * forget);
                 if needed > left {
                     let retry_after = needed - left;
                     return Ok(Commit::Limited { bucket: bucket.clone(), retry_after });
                 }
-                let at_most = batch.now + forget * u64::from(*most);
                 buckets.push((taken, (taken_at + forget).min(at_most)));
             }
         }
