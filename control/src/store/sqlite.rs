@@ -14,7 +14,7 @@ use arizuko_proto::private;
 use async_trait::async_trait;
 use rusqlite::{Connection, OptionalExtension, params};
 use std::{
-    fs::{DirBuilder, File, OpenOptions, TryLockError},
+    fs::{self, DirBuilder, File, OpenOptions, TryLockError},
     iter,
     os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _},
     path::{Path, PathBuf},
@@ -56,10 +56,13 @@ const SCHEMA: &str = "
         PRIMARY KEY (partition, name)) WITHOUT ROWID;
 ";
 
-/// The marks of a store in the file's `user_version`. Only one that is closed is whole without the
-/// file of its write-ahead log.
-const CLOSED: u32 = 0;
-const OPEN: u32 = 1;
+/// What `user_version` is in the file itself while more is in its write-ahead log; in the log it is
+/// [`WHOLE`]. So the file says that it lacks something, until all of the log has been moved into it,
+/// whoever does that.
+const LACKING: u32 = 1;
+const WHOLE: u32 = 0;
+/// After how many bytes the log is moved into the file.
+const LOG_BYTES: u64 = 4 << 20;
 /// How many batches share one transaction at most.
 const GROUP: usize = 256;
 const READERS: usize = 2;
@@ -106,18 +109,18 @@ impl Sqlite {
         let has_log = beside(&path, "-wal").exists();
         let connection = connect(&path)?;
         ensure!(
-            has_log || mark(&connection)? == CLOSED,
-            "{0}-wal is lost, and with it what was written last: put it back, or restore a backup. If \
-             only sqlite3 has removed it, nothing is missing: sqlite3 {0} 'PRAGMA user_version = 0'",
+            has_log || mark(&connection)? == WHOLE,
+            "{0}-wal is lost, and with it what was written last: put it back, or restore a backup",
             path.display()
         );
         connection.execute_batch(SCHEMA)?;
-        set_mark(&connection, OPEN)?;
+        connection.pragma_update(None, "wal_autocheckpoint", 0)?;
+        empty_log(&connection)?;
         let (writer, tasks) = mpsc::channel();
-        let published = channels.clone();
+        let (written, published) = (path.clone(), channels.clone());
         thread::Builder::new()
             .name("sqlite-writer".to_owned())
-            .spawn(move || write_loop(connection, &tasks, &published))?;
+            .spawn(move || write_loop(connection, &written, &tasks, &published))?;
 
         let mut readers = Vec::new();
         for number in 0..READERS {
@@ -259,8 +262,14 @@ fn connect(path: &Path) -> rusqlite::Result<Connection> {
     Ok(connection)
 }
 
-fn write_loop(mut connection: Connection, tasks: &mpsc::Receiver<Task>, channels: &Channels) {
-    let mut closing = None;
+fn write_loop(
+    mut connection: Connection,
+    path: &Path,
+    tasks: &mpsc::Receiver<Task>,
+    channels: &Channels,
+) {
+    let log = beside(path, "-wal");
+    let (mut closing, mut full_at) = (None, LOG_BYTES);
     while closing.is_none()
         && let Ok(first) = tasks.recv()
     {
@@ -283,22 +292,34 @@ fn write_loop(mut connection: Connection, tasks: &mpsc::Receiver<Task>, channels
             // The caller may be gone; the batch is applied anyway.
             let _ = reply.send(result);
         }
+        let bytes = || fs::metadata(&log).map_or(0, |log| log.len());
+        if bytes() >= full_at {
+            if let Err(error) = empty_log(&connection) {
+                tracing::warn!(%error, "cannot move the store's log into its file");
+            }
+            // A reader that still needs the log keeps it from becoming shorter.
+            full_at = bytes() + LOG_BYTES;
+        }
     }
-    // Also where the store is dropped: SQLite deletes the log of a file that nobody has open.
-    let closed = set_mark(&connection, CLOSED);
     if let Some(reply) = closing {
-        let _ = reply.send(closed);
+        let _ = reply.send(move_log(&connection));
     }
 }
 
-/// Whether some process has the store open, by the file's own account.
+/// The file's own account of whether it is whole.
 fn mark(connection: &Connection) -> rusqlite::Result<u32> {
     connection.pragma_query_value(None, "user_version", |row| row.get(0))
 }
 
-/// Writes the mark into the file itself, with all that was committed before.
-fn set_mark(connection: &Connection, mark: u32) -> rusqlite::Result<()> {
-    connection.pragma_update(None, "user_version", mark)?;
+/// Moves the log into the file, and begins another one.
+fn empty_log(connection: &Connection) -> rusqlite::Result<()> {
+    connection.pragma_update(None, "user_version", LACKING)?;
+    move_log(connection)?;
+    connection.pragma_update(None, "user_version", WHOLE)
+}
+
+/// Moves the log into the file, as far as no reader still needs it.
+fn move_log(connection: &Connection) -> rusqlite::Result<()> {
     connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))
 }
 

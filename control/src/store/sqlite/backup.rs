@@ -22,9 +22,7 @@ pub fn backup(folder: &Path, file: &Path) -> anyhow::Result<()> {
     let copied = Connection::open_with_flags(&store, flags)
         .and_then(|connection| {
             let partial = partial.to_string_lossy().into_owned();
-            connection.execute("VACUUM INTO ?1", [&partial])?;
-            // Nobody has the copy open.
-            Connection::open(partial)?.pragma_update(None, "user_version", super::CLOSED)
+            connection.execute("VACUUM INTO ?1", [partial])
         })
         .with_context(|| format!("cannot copy {}", store.display()));
     let kept = copied.and_then(|_| {
