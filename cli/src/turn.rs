@@ -32,7 +32,7 @@ enum Command {
     /// Show a turn: times, attempts, agent, route, trace, error and its detail
     Show {
         /// Id of the turn, as the log, `tail` and `conversation show` have it
-        #[arg(value_name = "trn_…", value_parser = id)]
+        #[arg(value_name = "trn_…", value_parser = id, allow_hyphen_values = true)]
         turn_id: String,
     },
 }

@@ -14,7 +14,7 @@ use std::io::{self, BufRead as _, IsTerminal as _, Write as _};
 #[command(group = clap::ArgGroup::new("which").required(true).args(["target", "jid"]))]
 pub(super) struct Delete {
     /// Id of one conversation; or a folder, for those of it and of the folders below it
-    #[arg(value_name = "cnv_…|FOLDER", value_parser = target)]
+    #[arg(value_name = "cnv_…|FOLDER", value_parser = target, allow_hyphen_values = true)]
     target: Option<Target>,
     /// Those of this address
     #[arg(long)]

@@ -14,7 +14,7 @@ use prost_types::Timestamp;
 #[derive(clap::Args)]
 pub(super) struct Show {
     /// Id of the conversation
-    #[arg(value_name = "cnv_…", value_parser = super::id)]
+    #[arg(value_name = "cnv_…", value_parser = super::id, allow_hyphen_values = true)]
     conversation_id: String,
 }
 

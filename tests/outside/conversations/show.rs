@@ -186,6 +186,11 @@ async fn an_unknown_id_is_not_found_and_a_malformed_one_is_explained(stack: Stac
         let unknown = stack.arizuko(&["conversation", "show", id]).await.expect(1);
         assert!(unknown.err.contains("there is no such conversation"), "{unknown:?}");
     }
+    // A visitor's own id may begin with a hyphen.
+    for command in ["conversation", "turn"] {
+        let unknown = stack.arizuko(&[command, "show", "-AAAAAAAAAAAAAAAAAAAAA"]).await;
+        assert!(unknown.expect(1).err.contains("there is no such"), "{command}");
+    }
     let wrong = stack.arizuko(&["turn", "show", "trn_x"]).await.expect(1);
     assert!(wrong.err.contains("trn_…"), "{wrong:?}");
     stack.arizuko(&["turn", "show", "x"]).await.expect(2);

@@ -86,7 +86,7 @@ async fn control_reaches_one_server_over_tls() {
     control.env("ARIZUKO_OPERATOR_KEY", random_id());
     control.env("ARIZUKO_GATEWAY_KEY", random_id());
     let outcome = run(&mut control, "").await.expect(1);
-    assert!(outcome.err.contains("cannot reach Redis"), "{outcome:?}");
+    assert!(outcome.err.contains("cannot use Redis at"), "{outcome:?}");
     assert!(outcome.err.contains("UnknownIssuer"), "{outcome:?}");
 }
 

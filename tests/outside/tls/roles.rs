@@ -75,7 +75,7 @@ async fn a_role_needs_certificates_and_a_known_word() {
     let data = folder.path().join("data").display().to_string();
     for (flags, told) in [
         (&["--client-role", "x=gateway"][..], "--client-role needs --client-ca"),
-        (&["--client-role", "x=viewer"], "NAME=agent:FOLDER"),
+        (&["--client-role", "x=nobody"], "NAME=agent:FOLDER"),
         (&["--client-crl", "x"], "--client-crl needs --client-ca"),
     ] {
         let mut control = program("arizuko-control", folder.path());

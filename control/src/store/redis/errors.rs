@@ -40,6 +40,9 @@ const PASSING: [&str; 9] = [
     "TRYAGAIN",
 ];
 
+/// What rustls says of a certificate that needs another setting.
+const UNTRUSTED: &str = "invalid peer certificate";
+
 /// An error that says what an operator can do about it.
 #[derive(Debug, thiserror::Error)]
 #[error("{}", explain(.0))]
@@ -50,7 +53,8 @@ pub(crate) fn may_pass(cause: &(dyn Error + 'static)) -> bool {
     let explained = cause.downcast_ref().map(|Explained(error)| error);
     let error: Option<&RedisError> = explained.or_else(|| cause.downcast_ref());
     error.is_some_and(|error| {
-        error.is_io_error() || error.code().is_some_and(|code| PASSING.contains(&code))
+        let is_away = error.is_io_error() && !error.to_string().contains(UNTRUSTED);
+        is_away || error.code().is_some_and(|code| PASSING.contains(&code))
     })
 }
 
