@@ -20,7 +20,7 @@ use std::{
     path::{Path, PathBuf},
     sync::{Arc, LazyLock, mpsc},
     thread,
-    time::{SystemTime, UNIX_EPOCH},
+    time::{Duration, SystemTime, UNIX_EPOCH},
 };
 use tokio::sync::oneshot;
 
@@ -63,6 +63,8 @@ const LACKING: u32 = 1;
 const WHOLE: u32 = 0;
 /// After how many bytes the log is moved into the file.
 const LOG_BYTES: u64 = 4 << 20;
+/// How long to wait for another process that has the file, such as sqlite3.
+const PATIENCE: Duration = Duration::from_secs(5);
 /// How many batches share one transaction at most.
 const GROUP: usize = 256;
 const READERS: usize = 2;
@@ -258,7 +260,7 @@ fn connect(path: &Path) -> rusqlite::Result<Connection> {
     let connection = Connection::open(path)?;
     connection.pragma_update(None, "journal_mode", "WAL")?;
     connection.pragma_update(None, "synchronous", "FULL")?;
-    connection.busy_timeout(std::time::Duration::from_secs(5))?;
+    connection.busy_timeout(PATIENCE)?;
     Ok(connection)
 }
 
@@ -294,15 +296,19 @@ fn write_loop(
         }
         let bytes = || fs::metadata(&log).map_or(0, |log| log.len());
         if bytes() >= full_at {
-            if let Err(error) = empty_log(&connection) {
+            // A reader that still needs the log keeps it from becoming shorter, and holds up nobody.
+            let emptied = connection.busy_timeout(Duration::ZERO);
+            let emptied = emptied.and_then(|()| empty_log(&connection));
+            if let Err(error) = emptied.and(connection.busy_timeout(PATIENCE)) {
                 tracing::warn!(%error, "cannot move the store's log into its file");
             }
-            // A reader that still needs the log keeps it from becoming shorter.
             full_at = bytes() + LOG_BYTES;
         }
     }
+    // Setting the mark may have failed on a full disk.
+    let closed = connection.pragma_update(None, "user_version", WHOLE);
     if let Some(reply) = closing {
-        let _ = reply.send(move_log(&connection));
+        let _ = reply.send(closed.and_then(|()| move_log(&connection)));
     }
 }
 
@@ -314,8 +320,9 @@ fn mark(connection: &Connection) -> rusqlite::Result<u32> {
 /// Moves the log into the file, and begins another one.
 fn empty_log(connection: &Connection) -> rusqlite::Result<()> {
     connection.pragma_update(None, "user_version", LACKING)?;
-    move_log(connection)?;
-    connection.pragma_update(None, "user_version", WHOLE)
+    let moved = move_log(connection);
+    connection.pragma_update(None, "user_version", WHOLE)?;
+    moved
 }
 
 /// Moves the log into the file, as far as no reader still needs it.
