@@ -92,9 +92,10 @@ mod tests {
         };
         let is = |name: &str, keys: &str| Ok((name.to_owned(), keys.to_owned()));
         assert_eq!(read("eu-1=gateway"), is("eu-1", "gateways"));
+        assert_eq!(read("desk=viewer"), is("desk", "viewers"));
         assert_eq!(read("spiffe://a/b?c=d=operator"), is("spiffe://a/b?c=d", "operators"));
         assert_eq!(read("ci=agent:acme/eng"), is("ci", "agents of acme/eng"));
-        for wrong in ["", "gateway", "=gateway", "x=", "x=viewer", "x=agent", "x=agent:a b"] {
+        for wrong in ["", "gateway", "=gateway", "x=", "x=nobody", "x=agent", "x=agent:a b"] {
             assert!(read(wrong).is_err(), "{wrong}");
         }
     }
