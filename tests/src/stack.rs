@@ -1,5 +1,6 @@
 //! The stack that a test runs on: the whole system, started for that test.
 
+mod clocks;
 mod proxies;
 mod serve;
 mod tls;
@@ -17,7 +18,6 @@ use crate::{
     tools,
 };
 use std::{
-    fs,
     net::TcpListener,
     path::PathBuf,
     process,
@@ -146,38 +146,6 @@ impl Stack {
         stack.redis().allow(rights).await;
         stack.populate(0).await;
         stack
-    }
-
-    /// Starts one in which some parts have a wrong clock: `(Control(B), "+300s")`.
-    pub async fn with_clocks(
-        kind: Kind,
-        settings: &[(&str, &str)],
-        clocks: &[(Part, &'static str)],
-    ) -> Self {
-        let mut stack = Self::prepare(kind, settings, "https://{root}.example").await;
-        stack.clocks = clocks.to_vec();
-        stack.populate(0).await;
-        stack
-    }
-
-    /// Starts one in which the clocks of the machines of control can be set while they run.
-    pub async fn with_loose_clocks(kind: Kind, settings: &[(&str, &str)]) -> Self {
-        let mut stack = Self::prepare(kind, settings, "https://{root}.example").await;
-        stack.has_loose_clocks = true;
-        stack.set_clocks("+0s");
-        stack.populate(0).await;
-        stack
-    }
-
-    /// Sets those clocks: `+3600s`.
-    pub fn set_clocks(&self, wrong: &str) {
-        let (file, new) = (self.clock_file(), self.folder.path().join("clock.new"));
-        fs::write(&new, format!("{wrong}\n")).expect("the stack's folder is ours");
-        fs::rename(new, file).expect("the stack's folder is ours");
-    }
-
-    fn clock_file(&self) -> PathBuf {
-        self.folder.path().join("clock")
     }
 
     async fn begin(kind: Kind, settings: &[(&str, &str)], public_url: &str, port: u16) -> Self {

@@ -9,12 +9,12 @@ use super::{
     Batch, Commit, Found, Member, Millis, Order, Partition, Read, Record, Scanned, Store,
     StoreError, Write,
 };
-use anyhow::{Context, ensure};
+use anyhow::Context;
 use arizuko_proto::private;
 use async_trait::async_trait;
 use rusqlite::{Connection, OptionalExtension, params};
 use std::{
-    fs::{self, DirBuilder, File, OpenOptions, TryLockError},
+    fs::{DirBuilder, File, OpenOptions, TryLockError},
     iter,
     os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _},
     path::{Path, PathBuf},
@@ -26,10 +26,11 @@ use tokio::sync::oneshot;
 
 mod apply;
 mod backup;
+mod log;
 mod scan;
 
-use backup::beside;
 pub use backup::{backup, restore};
+use log::Log;
 
 /// The store's file in its folder.
 pub const FILE: &str = "arizuko.db";
@@ -56,13 +57,6 @@ const SCHEMA: &str = "
         PRIMARY KEY (partition, name)) WITHOUT ROWID;
 ";
 
-/// What `user_version` is in the file itself while more is in its write-ahead log; in the log it is
-/// [`WHOLE`]. So the file says that it lacks something, until all of the log has been moved into it,
-/// whoever does that.
-const LACKING: u32 = 1;
-const WHOLE: u32 = 0;
-/// After how many bytes the log is moved into the file.
-const LOG_BYTES: u64 = 4 << 20;
 /// How long to wait for another process that has the file, such as sqlite3.
 const PATIENCE: Duration = Duration::from_secs(5);
 /// How many batches share one transaction at most.
@@ -108,21 +102,15 @@ impl Sqlite {
         private(&path)?;
         let channels = Arc::new(Channels::default());
 
-        let has_log = beside(&path, "-wal").exists();
+        let log = Log::of(&path);
         let connection = connect(&path)?;
-        ensure!(
-            has_log || mark(&connection)? == WHOLE,
-            "{0}-wal is lost, and with it what was written last: put it back, or restore a backup",
-            path.display()
-        );
+        log.begin(&connection)?;
         connection.execute_batch(SCHEMA)?;
-        connection.pragma_update(None, "wal_autocheckpoint", 0)?;
-        empty_log(&connection)?;
         let (writer, tasks) = mpsc::channel();
-        let (written, published) = (path.clone(), channels.clone());
+        let published = channels.clone();
         thread::Builder::new()
             .name("sqlite-writer".to_owned())
-            .spawn(move || write_loop(connection, &written, &tasks, &published))?;
+            .spawn(move || write_loop(connection, log, &tasks, &published))?;
 
         let mut readers = Vec::new();
         for number in 0..READERS {
@@ -266,12 +254,11 @@ fn connect(path: &Path) -> rusqlite::Result<Connection> {
 
 fn write_loop(
     mut connection: Connection,
-    path: &Path,
+    mut log: Log,
     tasks: &mpsc::Receiver<Task>,
     channels: &Channels,
 ) {
-    let log = beside(path, "-wal");
-    let (mut closing, mut full_at) = (None, LOG_BYTES);
+    let mut closing = None;
     while closing.is_none()
         && let Ok(first) = tasks.recv()
     {
@@ -294,40 +281,12 @@ fn write_loop(
             // The caller may be gone; the batch is applied anyway.
             let _ = reply.send(result);
         }
-        let bytes = || fs::metadata(&log).map_or(0, |log| log.len());
-        if bytes() >= full_at {
-            // A reader that still needs the log keeps it from becoming shorter, and holds up nobody.
-            let emptied = connection.busy_timeout(Duration::ZERO);
-            let emptied = emptied.and_then(|()| empty_log(&connection));
-            if let Err(error) = emptied.and(connection.busy_timeout(PATIENCE)) {
-                tracing::warn!(%error, "cannot move the store's log into its file");
-            }
-            full_at = bytes() + LOG_BYTES;
-        }
+        log.tidy(&connection);
     }
-    // Setting the mark may have failed on a full disk.
-    let closed = connection.pragma_update(None, "user_version", WHOLE);
+    let ended = log::end(&connection);
     if let Some(reply) = closing {
-        let _ = reply.send(closed.and_then(|()| move_log(&connection)));
+        let _ = reply.send(ended);
     }
-}
-
-/// The file's own account of whether it is whole.
-fn mark(connection: &Connection) -> rusqlite::Result<u32> {
-    connection.pragma_query_value(None, "user_version", |row| row.get(0))
-}
-
-/// Moves the log into the file, and begins another one.
-fn empty_log(connection: &Connection) -> rusqlite::Result<()> {
-    connection.pragma_update(None, "user_version", LACKING)?;
-    let moved = move_log(connection);
-    connection.pragma_update(None, "user_version", WHOLE)?;
-    moved
-}
-
-/// Moves the log into the file, as far as no reader still needs it.
-fn move_log(connection: &Connection) -> rusqlite::Result<()> {
-    connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))
 }
 
 fn publish(batch: &Batch, channels: &Channels) {
