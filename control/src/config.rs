@@ -49,8 +49,8 @@ pub struct Options {
     #[command(flatten)]
     pub clients: ClientChecks,
     /// What keys a client's certificate is for, by its common name or an alternative name: `gateway`,
-    /// `operator`, or `agent:FOLDER` for the keys of a folder and those below it. Repeat the flag for
-    /// several. A certificate that no such flag names is for all keys.
+    /// `operator`, `viewer`, or `agent:FOLDER` for the keys of a folder and those below it. Repeat the
+    /// flag for several. A certificate that no such flag names is for all keys.
     #[arg(
         long = "client-role",
         env = "ARIZUKO_CLIENT_ROLE",
