@@ -36,14 +36,15 @@ pub(crate) fn erase(
     };
     let set = names::turns(id);
     let members = tx.members(&set, 0..=u64::MAX, BATCH + 1)?;
-    if members.len() <= BATCH as usize {
-        purge(tx, &conversation)?;
-        tell(tx, &conversation)?;
-        return Ok(Some(Erased { turns: members.len() as u32, is_done: true }));
-    }
-    // Open turns are cancelled with the rest.
     let ended = members.iter().map(|(id, _)| id).filter(|id| !conversation.open.contains(id));
     let ended: Vec<_> = ended.take(BATCH as usize).collect();
+    // Open turns are cancelled in the last commit.
+    if members.len() <= BATCH as usize || ended.is_empty() {
+        purge(tx, &conversation)?;
+        tell(tx, &conversation)?;
+        let turns = tx.all_members(&set)?.len() as u32;
+        return Ok(Some(Erased { turns, is_done: true }));
+    }
     tx.expect(ended.iter().map(|id| Turn::name(id)))?;
     let mut freed = 0;
     for id in &ended {

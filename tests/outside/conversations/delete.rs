@@ -96,6 +96,18 @@ async fn a_long_conversation_is_deleted_in_parts_and_takes_no_room_afterwards(ki
     }
 }
 
+#[apply(embedded_and_one_redis)]
+async fn a_conversation_of_many_open_turns_is_deleted(kind: Kind) {
+    let settings = [&ROOM[..], &[("ARIZUKO_CONVERSATION_TURNS", "1000")]].concat();
+    let stack = Stack::with(kind, &settings).await;
+    let visitor = stack.visit("acme").await;
+    let posted = visitor.say("wait").await;
+    for _ in 0..220 {
+        visitor.say_in(&posted.conversation, "and wait").await;
+    }
+    assert_eq!(deleted(&stack, &[&cnv(&posted)]).await, (1, 221));
+}
+
 #[apply(embedded)]
 async fn a_deletion_asks_at_a_terminal(stack: Stack) {
     let posted = stack.visit("acme").await.say("hello").await;
