@@ -1,5 +1,6 @@
 //! The signals that tell a program to end: SIGINT, SIGTERM, SIGQUIT and SIGHUP.
 
+use crate::supervisor;
 use std::{fs, future::poll_fn, io, task::Poll};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
@@ -36,13 +37,14 @@ fn is_ignored(kind: SignalKind) -> bool {
     mask.is_some_and(|mask| mask & (1 << (kind.as_raw_value() - 1)) != 0)
 }
 
-/// Returns a token that the first signal cancels.
+/// Returns a token that the first signal cancels, after a supervisor has been told.
 pub fn shutdown() -> io::Result<CancellationToken> {
     let mut signals = Signals::listen()?;
     let shutdown = CancellationToken::new();
     let token = shutdown.clone();
     tokio::spawn(async move {
         signals.next().await;
+        supervisor::stopping();
         token.cancel();
     });
     Ok(shutdown)

@@ -73,6 +73,11 @@ async fn services_wait_for_a_store_and_a_control_that_are_away(mut stack: Stack)
     gateway_told.is_told("READY=1").await;
     assert_eq!(health(&metrics, "readyz").await.0, 200);
     assert_eq!(health(&page, "readyz").await.0, 200);
+    for (process, told) in [(&mut gateway, &gateway_told), (&mut control, &control_told)] {
+        process.signal(Signal::SIGTERM);
+        told.is_told("STOPPING=1").await;
+        assert!(process.exit().await.success());
+    }
 }
 
 #[apply(one_redis)]
