@@ -18,6 +18,7 @@ use crate::{
 use arizuko_proto::public_id;
 use futures_util::{
     FutureExt as _,
+    future::try_join_all,
     stream::{self, StreamExt as _, TryStreamExt as _},
 };
 use std::{
@@ -62,8 +63,12 @@ pub(crate) async fn run(control: Arc<Control>, shutdown: CancellationToken) {
             swept => swept,
         };
         match swept {
-            Ok(More::Due) => continue,
-            Ok(More::Later) => reachable = true,
+            Ok(more) => {
+                reachable = true;
+                if more == More::Due {
+                    continue;
+                }
+            }
             // Logged once, not by each sweep while the store is away.
             Err(error) if reachable => {
                 tracing::warn!(%error, "cannot sweep due items, retrying");
@@ -116,7 +121,8 @@ async fn measure_queues(control: &Control) -> Result<(), Error> {
     Ok(())
 }
 
-/// Whether a sweep has left something that is due.
+/// Whether the next sweep has something to do at once.
+#[derive(Clone, Copy, PartialEq, Eq)]
 enum More {
     Due,
     Later,
@@ -130,16 +136,15 @@ async fn sweep(control: &Control) -> Result<More, Error> {
     {
         due.entry(partition).or_default().push(item);
     }
-    let mut more = More::Later;
-    for (partition, items) in &mut due {
-        if items.len() == ITEMS_PER_SWEEP as usize {
-            more = More::Due;
-            let last = ledger.last_members(*partition, &set, now.as_millis(), ITEMS_PER_SWEEP);
-            let last = last.await?.into_iter().map(|(item, _)| item);
-            let last: Vec<Due> = last.filter(|item| !items.contains(item)).collect();
-            items.extend(last);
-        }
-    }
+    let full = due.iter_mut().filter(|(_, items)| items.len() == ITEMS_PER_SWEEP as usize);
+    let adding = full.map(|(partition, items)| async {
+        let last = ledger.last_members(*partition, &set, now.as_millis(), ITEMS_PER_SWEEP);
+        let last = last.await?.into_iter().map(|(item, _)| item);
+        let last: Vec<Due> = last.filter(|item| !items.contains(item)).collect();
+        items.extend(last);
+        Ok::<_, Error>(())
+    });
+    let is_full = !try_join_all(adding).await?.is_empty();
     // The partitions take turns.
     let mut places: Vec<_> = due
         .into_iter()
@@ -150,15 +155,17 @@ async fn sweep(control: &Control) -> Result<More, Error> {
     places.sort_by_key(|(place, partition, _)| (*place, *partition));
     let taking =
         places.into_iter().map(|(_, partition, item)| settle(control, partition, item).boxed());
-    stream::iter(taking.collect::<Vec<_>>())
+    let taken: Vec<bool> = stream::iter(taking.collect::<Vec<_>>())
         .buffer_unordered(TAKEN_AT_ONCE)
-        .try_collect::<()>()
+        .try_collect()
         .await?;
-    Ok(more)
+    // Where others take the same items, a pause lets them.
+    Ok(if is_full && taken.contains(&true) { More::Due } else { More::Later })
 }
 
 /// Takes an item, or puts one off that cannot be taken: it must not block those that come after it.
-async fn settle(control: &Control, partition: Partition, item: Due) -> Result<(), Error> {
+/// Returns false where others changed the same records, so that it stays due.
+async fn settle(control: &Control, partition: Partition, item: Due) -> Result<bool, Error> {
     match take(control, partition, &item).await {
         Err(Error::Internal(error)) => {
             let (item_id, error) =
@@ -172,11 +179,11 @@ async fn settle(control: &Control, partition: Partition, item: Due) -> Result<()
                 tx.schedule(&item, tx.now + RETRY_AFTER);
                 Ok(())
             };
-            control.ledger.transact(partition, &[], later).await
+            control.ledger.transact(partition, &[], later).await?;
+            Ok(true)
         }
-        // Others change the same records; it stays due.
-        Err(Error::Busy) => Ok(()),
-        other => other,
+        Err(Error::Busy) => Ok(false),
+        other => other.map(|()| true),
     }
 }
 
