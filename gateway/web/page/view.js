@@ -41,32 +41,44 @@ page.stop.addEventListener("click", () => thread.stop());
 /** Whether the log scrolls with new messages. It stops when the reader scrolls up; "New messages" then shows. */
 let following = true;
 let lastTop = 0;
+/** Whether something has come since the log was last scrolled to its end. */
+let news = false;
 
 function noticeNews() {
+  news = true;
   if (!following) page.latest.hidden = false;
 }
 
 function toEnd() {
   following = true;
+  news = false;
   page.latest.hidden = true;
   page.log.scrollTop = page.log.scrollHeight;
+  lastTop = page.log.scrollTop;
 }
 
-page.log.addEventListener("scroll", () => {
+function noticeScroll() {
   const { scrollTop, scrollHeight, clientHeight } = page.log;
   if (scrollHeight - scrollTop - clientHeight < 24) {
     following = true;
     page.latest.hidden = true;
   } else if (scrollTop < lastTop) following = false;
   lastTop = scrollTop;
-});
+}
+
+page.log.addEventListener("scroll", noticeScroll);
 
 page.latest.addEventListener("click", () => {
   toEnd();
   page.content.focus();
 });
 
-const sizes = new ResizeObserver(() => following && toEnd());
+const sizes = new ResizeObserver(() => {
+  // The event of the reader's last scroll may still be to come.
+  noticeScroll();
+  if (following) toEnd();
+  else if (news) page.latest.hidden = false;
+});
 sizes.observe(page.column);
 sizes.observe(page.log);
 
