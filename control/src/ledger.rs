@@ -14,7 +14,7 @@ use std::{
     collections::HashMap,
     num::NonZeroUsize,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 mod reads;
@@ -30,6 +30,9 @@ const HINT_BYTES: usize = 16 << 10;
 
 /// How often a command is decided anew because others changed what it read.
 const ATTEMPTS: usize = 50;
+
+/// A store that took this long to say nothing would take as long again.
+const SLOW: Duration = Duration::from_millis(1_500);
 
 /// How long a caller should wait if the store is out of reach or busy.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
@@ -199,11 +202,12 @@ impl Ledger {
         }
     }
 
-    /// Commits; where no answer came, once more. A batch that was applied the first time
-    /// conflicts with itself, which shows by its own version.
+    /// Commits; where no answer came, once more, unless that took long. A batch that was applied the
+    /// first time conflicts with itself, which shows by its own version.
     async fn commit(&self, batch: &Batch) -> Result<Commit, StoreError> {
+        let begun = Instant::now();
         match self.store.commit(batch).await {
-            Err(StoreError::Unknown(_)) => {}
+            Err(StoreError::Unknown(_)) if begun.elapsed() < SLOW => {}
             known => return known,
         }
         let second = self.store.commit(batch).await.map_err(|error| match error {

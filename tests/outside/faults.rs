@@ -4,6 +4,7 @@
 mod agents;
 mod clocks;
 mod disk;
+mod distance;
 mod drain;
 mod links;
 mod overdue;

@@ -7,8 +7,12 @@ use arizuko_proto::{
     v1::ErrorReason,
 };
 use std::{cmp::Reverse, error::Error, iter, ops::Deref, sync::Arc, time::Duration};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 use tonic::{ConnectError, Response, Status};
+
+/// A control that answers this late that it knows no outcome has waited for a store that is slow for
+/// all controls.
+const SLOW: Duration = Duration::from_millis(1_500);
 
 /// All controls. Cheap to clone.
 #[derive(Clone)]
@@ -30,7 +34,8 @@ impl Nodes {
     }
 
     /// Calls one control after the other, a single one twice, until one answers or refuses.
-    /// Each control has the whole `answer_timeout`.
+    /// Each control has the whole `answer_timeout`. A write that met a slow store is not asked for
+    /// again: the caller knows better how long it wants to wait.
     pub(super) async fn ask<Q: Clone, A, F>(
         &self,
         answer_timeout: Duration,
@@ -46,6 +51,7 @@ impl Nodes {
         let tries = nodes.len().max(2);
         let mut may_be_done = false;
         for node in nodes.into_iter().cycle().take(tries) {
+            let begun = Instant::now();
             let answer = call(node.client.clone(), request.clone());
             let status = match timeout(answer_timeout, answer).await {
                 Ok(Ok(answer)) => return Ok(answer.into_inner()),
@@ -62,6 +68,10 @@ impl Nodes {
             let advice = tls::advice(&node.address, &cause);
             tracing::warn!(control = node.address, ?code, advice, "cannot call control: {cause}");
             node.rest();
+            let has_answered = ErrorReason::of(&status).is_some();
+            if effect == Effect::Write && has_answered && begun.elapsed() >= SLOW {
+                break;
+            }
         }
         Err(match effect {
             Effect::Write if may_be_done => Refusal::new(

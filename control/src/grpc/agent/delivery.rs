@@ -12,6 +12,7 @@ use crate::{
     turn::{Turn, end, input::Input},
 };
 use arizuko_proto::v1;
+use tokio::try_join;
 
 /// Bytes of what one Turn carries beside its message: with the largest message, 1 MiB, it stays
 /// within gRPC's default limit of 4 MiB.
@@ -26,8 +27,12 @@ pub(super) async fn read(
     history: usize,
 ) -> Result<v1::Turn, Error> {
     let Turn { origin, place, .. } = turn;
-    let input: Option<Input> = control.ledger.record(partition, &turn.id).await?;
-    let token: Option<Token> = control.ledger.record(partition, &origin.token).await?;
+    let ledger = &control.ledger;
+    let (input, token, said) = try_join!(
+        ledger.record::<Input>(partition, &turn.id),
+        ledger.record::<Token>(partition, &origin.token),
+        read_said(control, partition, turn),
+    )?;
     let (content, headers, plan, observed) = input
         .map(|input| {
             let observed = input.context.turns(turn);
@@ -41,11 +46,10 @@ pub(super) async fn read(
         without: &observed,
         count: history,
     };
-    let history = history::read(control, partition, &earlier).await?;
-    let said = match place.handoff {
-        Some(_) => read_said(control, partition, turn).await?,
-        None => Vec::new(),
-    };
+    let (history, observed) = try_join!(
+        history::read(control, partition, &earlier),
+        read_observed(control, partition, &observed),
+    )?;
     Ok(v1::Turn {
         turn_id: turn.id.to_string(),
         attempt: turn.attempt,
@@ -62,7 +66,7 @@ pub(super) async fn read(
         created_at: Some(wire::timestamp(origin.created_at)),
         traceparent: origin.traceparent.clone(),
         said,
-        observed: read_observed(control, partition, &observed).await?,
+        observed,
         handed: place.handoff.as_ref().map(|handoff| v1::Handed {
             folder: handoff.from.to_string(),
             note: handoff.note.clone(),
@@ -77,6 +81,9 @@ async fn read_said(
     partition: Partition,
     turn: &Turn,
 ) -> Result<Vec<v1::Message>, Error> {
+    if turn.place.handoff.is_none() {
+        return Ok(Vec::new());
+    }
     let log = names::log(&turn.conversation);
     let entries = control.ledger.entries(partition, log, turn.before_reply(), u32::MAX).await?;
     let messages = end::transcript(&entries, &turn.id)?.messages.into_iter();
@@ -90,8 +97,11 @@ async fn read_observed(
     partition: Partition,
     turns: &[TurnId],
 ) -> Result<Vec<v1::Observed>, Error> {
-    let found = control.ledger.records::<Turn>(partition, turns).await?;
-    let inputs = control.ledger.records::<Input>(partition, turns).await?;
+    let ledger = &control.ledger;
+    let (found, inputs) = try_join!(
+        ledger.records::<Turn>(partition, turns),
+        ledger.records::<Input>(partition, turns),
+    )?;
     let observed = found.into_iter().zip(inputs).filter_map(|(turn, input)| {
         let (turn, input) = (turn?, input?);
         Some(v1::Observed {

@@ -11,6 +11,7 @@ use crate::{
     turn::{Turn, input::Input},
 };
 use arizuko_proto::v1;
+use tokio::try_join;
 
 /// Messages that one answer or Turn carries.
 pub(super) const MAX_MESSAGES: u32 = 200;
@@ -67,9 +68,11 @@ async fn read_turns<'a>(
     turns: impl Iterator<Item = &'a TurnId> + Clone,
 ) -> Result<Vec<Vec<v1::Message>>, Error> {
     let ledger = &control.ledger;
-    let found = ledger.records::<Turn>(partition, turns.clone()).await?;
-    let inputs = ledger.records::<Input>(partition, turns.clone()).await?;
-    let replies = ledger.records::<Transcript>(partition, turns).await?;
+    let (found, inputs, replies) = try_join!(
+        ledger.records::<Turn>(partition, turns.clone()),
+        ledger.records::<Input>(partition, turns.clone()),
+        ledger.records::<Transcript>(partition, turns),
+    )?;
     let kept = found.into_iter().zip(inputs).zip(replies);
     let messages = kept.filter_map(|((turn, input), reply)| {
         // No agent ever sees a message that its route dropped.

@@ -1,0 +1,42 @@
+//! A Redis that is far away.
+
+use arizuko_tests::prelude::*;
+
+/// A message that finds the store slow is answered in 2.5 s. The rest is for a busy machine.
+const SOON: Duration = Duration::from_secs(4);
+
+fn delay(stack: &Stack, delay: Duration) {
+    BOTH.iter().for_each(|control| stack.to_redis(*control).delay(delay));
+}
+
+#[apply(pair)]
+async fn a_store_a_second_and_a_half_away_works(kind: Kind) {
+    let stack = Stack::with_proxies(kind, &[]).await;
+    let [here, there] = stack.visit_both("acme").await;
+    let mut agent = stack.attach("acme", A).await;
+    delay(&stack, Duration::from_millis(1_500));
+    let posted = here.say("far").await;
+    agent.answer_next("away").await;
+    assert_eq!(there.end_of(&posted.turn).await["status"], "done");
+    there.say_in(&posted.conversation, "again").await;
+}
+
+#[apply(pair)]
+async fn a_store_too_far_away_is_told_soon(kind: Kind) {
+    let limits = [("ARIZUKO_ADDRESS_RATE", "1000"), ("ARIZUKO_CONVERSATION_TURNS", "1000")];
+    let stack = Stack::with_proxies(kind, &limits).await;
+    let visitors = stack.visit_both("acme").await;
+    let posted = visitors[0].say("near").await;
+    let message = json!({"content": "far", "conversation": posted.conversation});
+    visitors[1].say_in(&posted.conversation, "near").await;
+    delay(&stack, Duration::from_millis(2_400));
+    for attempt in 0..6 {
+        let begun = Instant::now();
+        let answer = visitors[attempt % 2].say_once(&random_id(), &message).await;
+        let took = begun.elapsed();
+        assert!(took < SOON, "it took {took:?}");
+        assert!([503, 504].contains(&answer.status.as_u16()), "{}", answer.text());
+    }
+    delay(&stack, Duration::ZERO);
+    visitors[0].say_until_taken(&random_id(), &message).await;
+}
