@@ -13,7 +13,8 @@ use crate::{
     metrics::Metrics,
     names::{self, InFolder, Set},
     refusal::Refusal,
-    route, schema,
+    route,
+    schema::{self, Expected},
     secret::Secret,
     session::Session,
     store::{
@@ -38,6 +39,8 @@ pub(crate) struct Control {
     pub(crate) metrics: Metrics,
     pub(crate) limits: Limits,
     pub(crate) partitions: Partition,
+    /// What the store's layout must go on to say.
+    pub(crate) expected: Expected,
     pub(crate) public_url: String,
     pub(crate) started_at: Time,
     /// Cancelled when control drains.
@@ -72,16 +75,27 @@ impl Control {
     ) -> anyhow::Result<Self> {
         let store: Arc<dyn Store> = match (&options.store.redis, &options.data_dir) {
             (Some(url), _) => {
-                let StoreOptions { redis_plaintext, redis_prefix, durability, .. } = &options.store;
-                let source = Source::parse(url, *redis_plaintext)?;
+                let StoreOptions { redis_prefix, durability, redis_may_evict, .. } = &options.store;
+                let source = Source::parse(url, options.store.redis_plaintext)?;
                 let replicas = durability.replicas();
-                Arc::new(Redis::open(source, redis_prefix, replicas, waiting).await?)
+                let store = Redis::open(source, redis_prefix, replicas, waiting).await?;
+                if !redis_may_evict {
+                    store.must_not_evict().await?;
+                }
+                Arc::new(store)
             }
             (None, Some(folder)) => Arc::new(Sqlite::open(folder)?),
             (None, None) => anyhow::bail!("no store was named"),
         };
-        let opening = async || schema::open(&*store, options.store.partitions).await;
+        let public_url = options.public_url.trim_end_matches('/').to_owned();
+        // Only one process can use an embedded store.
+        let deployment = options.store.redis.is_some();
+        let deployment = deployment
+            .then(|| options.store.deployment.clone().unwrap_or_else(|| public_url.clone()));
+        let mut expected = Expected { partitions: options.store.partitions, deployment };
+        let opening = async || schema::open(&*store, &expected).await;
         let partitions = waiting.until(opening).await?;
+        expected.partitions = partitions;
         let ledger = Ledger::new(
             Arc::new(Measured::new(store, metrics.store.clone())),
             options.limits.clone(),
@@ -93,7 +107,8 @@ impl Control {
             metrics,
             limits: options.limits,
             partitions,
-            public_url: options.public_url.trim_end_matches('/').to_owned(),
+            expected,
+            public_url,
             draining: CancellationToken::new(),
             pages: Semaphore::new(PAGES),
             texts: Semaphore::new(TEXTS),

@@ -155,7 +155,9 @@ impl OpenServer {
             swept = &mut due, if !shutdown.is_cancelled() => {
                 return swept.context("the task that takes due items ended");
             }
-            superseded = schema::superseded(self.control.ledger.store()) => return Err(superseded),
+            superseded = schema::superseded(self.control.ledger.store(), &self.control.expected) => {
+                return Err(superseded);
+            }
             () = shutdown.cancelled() => {
                 self.control.draining.cancel();
                 if tokio::time::timeout(self.grace, &mut serving).await.is_err() {

@@ -35,7 +35,7 @@ const RECHECK: Duration = Duration::from_secs(5);
 const AT_ONCE: usize = 64;
 
 /// What holds for the whole store.
-#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 struct Layout {
     #[serde(rename = "format")]
     schema: u32,
@@ -44,6 +44,32 @@ struct Layout {
     upgrading_from: Option<u32>,
     /// How many partitions there are; fixed when the store is first used.
     partitions: Partition,
+    /// The deployment that the store belongs to, if others could use it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    deployment: Option<String>,
+}
+
+impl Layout {
+    /// Refuses the store of another deployment.
+    fn check(&self, expected: &Expected) -> anyhow::Result<()> {
+        if let (Some(theirs), Some(ours)) = (&self.deployment, &expected.deployment) {
+            ensure!(
+                theirs == ours,
+                "the store belongs to the deployment {theirs}, and this is {ours}: give each \
+                 deployment a --redis-prefix of its own, or say --deployment {theirs} if both are one"
+            );
+        }
+        Ok(())
+    }
+}
+
+/// What the settings say of the store.
+#[derive(Clone, Debug)]
+pub(crate) struct Expected {
+    /// How many partitions a new store gets.
+    pub(crate) partitions: Partition,
+    /// The deployment's name, where others could use the store.
+    pub(crate) deployment: Option<String>,
 }
 
 /// Upgrades a record, by its name and its body.
@@ -68,27 +94,40 @@ enum Change {
 
 const STEPS: [Step; 2] = [to_3::STEP, to_4::STEP];
 
-/// Brings the store to this program's schema; returns its number of partitions, which is
-/// `partitions` if the store is new.
+/// Brings the store to this program's schema; returns its number of partitions.
 ///
 /// # Errors
-/// A sentence for the operator: the store has a newer schema, or older programs use it.
-pub(crate) async fn open(store: &dyn Store, partitions: Partition) -> anyhow::Result<Partition> {
+/// A sentence for the operator: the store has a newer schema, older programs use it, or it is
+/// another deployment's.
+pub(crate) async fn open(store: &dyn Store, expected: &Expected) -> anyhow::Result<Partition> {
+    let partitions = expected.partitions;
     loop {
         let found = record(store, 0, LAYOUT).await?;
-        let layout = match &found {
+        let mut layout: Layout = match &found {
             Some(found) => serde_json::from_str(&found.body).context("the layout record")?,
-            None => Layout { schema: SCHEMA, upgrading_from: Some(SCHEMA), partitions },
+            None => Layout {
+                schema: SCHEMA,
+                upgrading_from: Some(SCHEMA),
+                partitions,
+                deployment: expected.deployment.clone(),
+            },
         };
+        layout.check(expected)?;
         if layout.partitions != partitions {
             let kept = layout.partitions;
             tracing::warn!(kept, asked = partitions, "partitions are fixed at first use");
         }
         ensure!(layout.schema <= SCHEMA, newer(layout.schema));
+        let is_unnamed = layout.deployment.is_none() && expected.deployment.is_some();
+        layout.deployment = layout.deployment.or_else(|| expected.deployment.clone());
         let unfenced = unfenced(store, layout.partitions).await?;
         let from = match layout.upgrading_from {
             Some(from) => from,
             None if layout.schema < SCHEMA => layout.schema,
+            None if is_unnamed => {
+                put_layout(store, found.map(|found| found.version), &layout).await?;
+                continue;
+            }
             None if unfenced.is_empty() => return Ok(layout.partitions),
             // A failover lost some of an upgrade.
             None => OLDEST,
@@ -101,7 +140,7 @@ pub(crate) async fn open(store: &dyn Store, partitions: Partition) -> anyhow::Re
                  to schema {SCHEMA}"
             );
         }
-        let upgrading = Layout { schema: SCHEMA, upgrading_from: Some(from), ..layout };
+        let upgrading = Layout { schema: SCHEMA, upgrading_from: Some(from), ..layout.clone() };
         let mut version = found.as_ref().map(|found| found.version);
         if layout.schema < SCHEMA || layout.upgrading_from.is_none() || found.is_none() {
             version = match put_layout(store, version, &upgrading).await? {
@@ -116,25 +155,49 @@ pub(crate) async fn open(store: &dyn Store, partitions: Partition) -> anyhow::Re
     }
 }
 
-/// Returns once a newer program has upgraded the store, with the reason to stop.
-pub(crate) async fn superseded(store: &dyn Store) -> anyhow::Error {
+/// Returns once the store is no longer as this program expects it, with the reason to stop: a newer
+/// program has upgraded it, or it was emptied. Such a store gets the partitions that it had.
+pub(crate) async fn superseded(store: &dyn Store, expected: &Expected) -> anyhow::Error {
     let mut wakes = None;
     loop {
         if wakes.is_none() {
             // A store that is out of reach is asked again after a while.
             wakes = store.watch(0, LAYOUT).await.ok();
         }
-        if let Ok(Some(layout)) = record(store, 0, LAYOUT).await
-            && let Ok(layout) = serde_json::from_str::<Layout>(&layout.body)
-            && layout.schema > SCHEMA
-        {
-            return anyhow::anyhow!(newer(layout.schema));
+        match record(store, 0, LAYOUT).await {
+            Ok(Some(found)) => {
+                if let Err(reason) = is_as_expected(&found, expected) {
+                    return reason;
+                }
+            }
+            Ok(None) => {
+                // Its keys are gone as well, and are stored at a start.
+                if open(store, expected).await.is_ok_and(|kept| kept == expected.partitions) {
+                    return anyhow::anyhow!(
+                        "the store was emptied, and is begun anew: start again"
+                    );
+                }
+            }
+            Err(_) => {}
         }
         match &mut wakes {
             Some(wakes) => drop(timeout(RECHECK, wakes.next()).await),
             None => tokio::time::sleep(RECHECK).await,
         }
     }
+}
+
+fn is_as_expected(found: &Record, expected: &Expected) -> anyhow::Result<()> {
+    let Ok(layout) = serde_json::from_str::<Layout>(&found.body) else { return Ok(()) };
+    ensure!(layout.schema <= SCHEMA, newer(layout.schema));
+    layout.check(expected)?;
+    let (theirs, ours) = (layout.partitions, expected.partitions);
+    ensure!(
+        theirs == ours,
+        "the store was emptied and begun anew with {theirs} partitions, and this control has \
+         {ours}: start it again"
+    );
+    Ok(())
 }
 
 fn newer(schema: u32) -> String {

@@ -1,5 +1,7 @@
 //! Control and gateway as separate processes: which settings they need, and how they share a store.
 
+mod deployments;
+
 use arizuko_tests::prelude::*;
 use std::{net::TcpListener, os::unix::fs::PermissionsExt as _};
 

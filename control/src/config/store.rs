@@ -8,6 +8,7 @@ use std::path::PathBuf;
 pub struct StoreOptions {
     /// Redis to keep the state in: redis://host:6379/, redis-sentinel://host:26379,host:26379/name
     /// or redis-cluster://host:6379,host:6379; unix:///path. Over TLS each begins with rediss.
+    /// Sentinels with a password: redis-sentinel://…/name?sentinel_password=….
     #[arg(long, env = "ARIZUKO_REDIS", value_name = "URL", hide_env_values = true)]
     pub redis: Option<String>,
     /// File with the URL of Redis, in place of --redis: a URL with a password shows in `ps`.
@@ -16,9 +17,16 @@ pub struct StoreOptions {
     /// Use a Redis on another machine without TLS or without a password.
     #[arg(long, env = "ARIZUKO_REDIS_PLAINTEXT")]
     pub redis_plaintext: bool,
+    /// Use a Redis whose maxmemory-policy lets it evict any key when it is full (allkeys-*).
+    #[arg(long, env = "ARIZUKO_REDIS_MAY_EVICT")]
+    pub redis_may_evict: bool,
     /// What every key in Redis begins with.
     #[arg(long, env = "ARIZUKO_REDIS_PREFIX", default_value = "arizuko")]
     pub redis_prefix: String,
+    /// Name of the deployment. A Redis prefix belongs to the deployment that used it first. The
+    /// default is the public URL.
+    #[arg(long, env = "ARIZUKO_DEPLOYMENT", value_name = "NAME")]
+    pub deployment: Option<String>,
     /// Which servers must have a commit before it counts: `primary`; `replica`: one replica as well;
     /// `replica:2`: two replicas as well.
     #[arg(long, env = "ARIZUKO_DURABILITY", default_value = "primary")]

@@ -105,7 +105,8 @@ impl Store for Troubled {
 async fn troubled(delay: Duration, silent: u32) -> (TempDir, Ledger) {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let store = Sqlite::open(&folder.path().join("data")).expect("opens");
-    schema::open(&store, 1).await.expect("a new store has this schema");
+    let expected = schema::Expected { partitions: 1, deployment: None };
+    schema::open(&store, &expected).await.expect("a new store has this schema");
     let silent = AtomicU32::new(silent);
     (folder, ledger(Arc::new(Troubled { store, delay, silent })))
 }

@@ -14,7 +14,11 @@ use ::redis::{
 };
 use anyhow::Context as _;
 use async_trait::async_trait;
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeMap,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 use tokio::{sync::mpsc, time::timeout};
 
 mod call;
@@ -92,6 +96,11 @@ impl Redis {
         Ok(store)
     }
 
+    /// Refuses servers that evict any key when they are full.
+    pub(crate) async fn must_not_evict(&self) -> anyhow::Result<()> {
+        settings::must_not_evict(&self.servers).await
+    }
+
     /// Waits until the replicas of a server have what was just committed or read there.
     async fn cover(&self, server: &Server, partition: Partition) -> Result<(), StoreError> {
         match &self.replicas {
@@ -118,8 +127,9 @@ impl Redis {
         partition: Partition,
         reads: &Pipeline,
     ) -> Result<(Arc<Server>, T), StoreError> {
+        let begun = Instant::now();
         match self.ask_once(partition, reads).await {
-            Err(error) if self.is_worth_another(&error).await => {
+            Err(error) if begun.elapsed() < PATIENCE && self.is_worth_another(&error).await => {
                 self.ask_once(partition, reads).await
             }
             answer => answer,
@@ -237,13 +247,14 @@ impl Store for Redis {
     }
 
     async fn commit(&self, batch: &Batch) -> Result<Commit, StoreError> {
+        let begun = Instant::now();
         let call = Call::new(self, batch);
         let command = call.command();
         let (server, reply) = match self.commit_once(batch, &command).await {
             Err(error) => {
                 let again = self.is_worth_another(&error).await;
                 // Certainly not applied: no connection was open, or another server has the state.
-                if !again || !is_refusal(&error) {
+                if !again || !is_refusal(&error) || begun.elapsed() > PATIENCE {
                     return Err(commit_error(error));
                 }
                 self.commit_once(batch, &command).await.map_err(commit_error)?

@@ -53,6 +53,15 @@ impl Redis {
         self.processes.push(process);
     }
 
+    /// Asserts that no control starts on this Redis.
+    async fn refused(&self, url: &str) -> Outcome {
+        let mut control = program("arizuko-control", self.path());
+        control.args(["--listen", "127.0.0.1:0", "--redis", url]);
+        control.env("SSL_CERT_FILE", self.authority.file());
+        control.env("ARIZUKO_OPERATOR_KEY", random_id()).env("ARIZUKO_GATEWAY_KEY", random_id());
+        run(&mut control, "").await.expect(1)
+    }
+
     /// Asserts that a control on this Redis issues a link and lists it.
     async fn keeps_the_state(&self, url: &str) {
         let mut control = program("arizuko-control", self.path());
@@ -91,10 +100,13 @@ async fn control_reaches_one_server_over_tls() {
 }
 
 #[apply(one_redis)]
-async fn control_reaches_a_sentinels_primary_over_tls() {
-    let mut redis = Redis::start(&[]).await;
+async fn control_reaches_a_sentinels_primary_over_tls_with_passwords() {
+    let mut redis = Redis::start(&["--requirepass", "ours"]).await;
     let (port, primary) = (free_port(), redis.port);
-    let mut config = format!("sentinel monitor main 127.0.0.1 {primary} 1\n");
+    let mut config = format!(
+        "requirepass theirs\nsentinel monitor main 127.0.0.1 {primary} 1\n\
+         sentinel auth-pass main ours\n"
+    );
     for option in redis.options(port).chunks(2) {
         config += &format!("{} {}\n", option[0].trim_start_matches("--"), option[1]);
     }
@@ -103,8 +115,11 @@ async fn control_reaches_a_sentinels_primary_over_tls() {
     let mut sentinel = command("redis-server");
     sentinel.arg(&file).arg("--sentinel");
     redis.add("sentinel", sentinel, "+monitor master").await;
-    let url = format!("rediss-sentinel://127.0.0.1:{port}/main");
-    redis.keeps_the_state(&url).await;
+    let url = format!("rediss-sentinel://:ours@127.0.0.1:{port}/main?sentinel_password=");
+    redis.keeps_the_state(&format!("{url}theirs")).await;
+    let outcome = redis.refused(&format!("{url}wrong")).await;
+    assert!(outcome.err.contains("cannot reach Redis"), "{outcome:?}");
+    assert!(!outcome.err.contains("wrong"), "no password is in the log: {outcome:?}");
 }
 
 #[apply(one_redis)]

@@ -1,7 +1,7 @@
 //! Checks Redis's settings for those that weaken a promise.
 
-use super::servers::Server;
-use redis::{RedisResult, Value, cmd};
+use super::servers::{Server, Servers};
+use redis::{InfoDict, RedisResult, Value, cmd};
 use std::collections::HashMap;
 
 /// Returns a sentence for each setting that the operator should change.
@@ -13,6 +13,24 @@ pub(super) async fn remarks(server: &Server) -> Vec<String> {
                 .to_owned(),
         ],
     }
+}
+
+/// Refuses servers that evict any key when they are full.
+pub(super) async fn must_not_evict(servers: &Servers) -> anyhow::Result<()> {
+    for server in servers.all() {
+        let mut connection = server.connection.clone();
+        let memory = cmd("INFO").arg("memory").query_async::<InfoDict>(&mut connection).await;
+        let policy = memory.ok().and_then(|memory| memory.get::<String>("maxmemory_policy"));
+        if let Some(policy) = policy.filter(|policy| policy.starts_with("allkeys-")) {
+            anyhow::bail!(
+                "{} has maxmemory-policy {policy}, and evicts conversations, links and keys when it \
+                 is full: set maxmemory-policy noeviction, or say --redis-may-evict if all of it \
+                 may be lost",
+                server.address()
+            );
+        }
+    }
+    Ok(())
 }
 
 /// The settings, and how many replicas there are.

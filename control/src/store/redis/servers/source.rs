@@ -33,8 +33,8 @@ pub(super) enum Kind {
 impl Source {
     /// `redis://host:port/db`, `unix:///path`, `redis-sentinel://a:26379,b:26379/name/db`, or
     /// `redis-cluster://a:6379,b:6379`; with `user:password@` before the hosts. Over TLS each is
-    /// `rediss` in place of `redis`. With `plaintext`, servers on other machines need no TLS and no
-    /// password.
+    /// `rediss` in place of `redis`. `?sentinel_user=` and `?sentinel_password=` are for Sentinels.
+    /// With `plaintext`, servers on other machines need no TLS and no password.
     pub(crate) fn parse(url: &str, plaintext: bool) -> anyhow::Result<Self> {
         let kind = Kind::parse(url).context("the URL of Redis is malformed")?;
         let source = Self { kind, plaintext };
@@ -122,8 +122,7 @@ impl Kind {
             let (named, rest) = url.split_once("://")?;
             (named == format!("redis{tls}-{scheme}")).then_some(rest)
         };
-        let hosts = |rest: &str, port: u16| -> anyhow::Result<Vec<ConnectionInfo>> {
-            let (user, hosts) = rest.rsplit_once('@').unwrap_or(("", rest));
+        let hosts = |user: &str, hosts: &str, port: u16| -> anyhow::Result<Vec<ConnectionInfo>> {
             let at = if user.is_empty() { "" } else { "@" };
             let infos = hosts.split(',').map(|host| {
                 let port = if has_port(host) { String::new() } else { format!(":{port}") };
@@ -133,24 +132,24 @@ impl Kind {
             infos.collect()
         };
         if let Some(rest) = after("cluster") {
-            return Ok(Self::Cluster(hosts(rest.trim_end_matches('/'), 6379)?));
+            let (user, list) = rest.rsplit_once('@').unwrap_or(("", rest));
+            return Ok(Self::Cluster(hosts(user, list.trim_end_matches('/'), 6379)?));
         }
         if let Some(rest) = after("sentinel") {
+            let (rest, query) = rest.split_once('?').unwrap_or((rest, ""));
             let (list, path) = rest.split_once('/').unwrap_or((rest, ""));
+            let (user, list) = list.rsplit_once('@').unwrap_or(("", list));
             let (name, db) = path.split_once('/').unwrap_or((path, "0"));
             if name.is_empty() {
                 bail!("name the primary: redis-sentinel://host:26379/name");
             }
-            let sentinels = hosts(list, 26379)?;
-            let first = sentinels.first().context("name a Sentinel")?;
-            // The credentials are for the primary: Sentinels rarely need any.
-            let settings = first.redis_settings().clone().set_db(db.parse()?);
-            let bare =
-                |info: ConnectionInfo| info.set_redis_settings(RedisConnectionInfo::default());
+            // The credentials before the hosts are for the primary.
+            let primary = hosts(user, list, 26379)?;
+            let primary = primary.first().context("name a Sentinel")?;
             return Ok(Self::Sentinel {
-                sentinels: sentinels.into_iter().map(bare).collect(),
+                sentinels: hosts(&sentinel_user(query)?, list, 26379)?,
                 name: name.to_owned(),
-                settings,
+                settings: primary.redis_settings().clone().set_db(db.parse()?),
             });
         }
         Ok(Self::One(url.into_connection_info()?))
@@ -171,6 +170,19 @@ impl std::fmt::Display for Source {
             Kind::Cluster(seeds) => write!(f, "the Cluster of {}", list(seeds)),
         }
     }
+}
+
+/// The credentials for Sentinels, as they stand before a host.
+fn sentinel_user(query: &str) -> anyhow::Result<String> {
+    let (mut user, mut password) = ("", None);
+    for pair in query.split('&').filter(|pair| !pair.is_empty()) {
+        match pair.split_once('=') {
+            Some(("sentinel_user", value)) => user = value,
+            Some(("sentinel_password", value)) => password = Some(value),
+            _ => bail!("after the `?` are sentinel_user and sentinel_password"),
+        }
+    }
+    Ok(password.map_or_else(String::new, |password| format!("{user}:{password}")))
 }
 
 /// First slot, last slot, and the primary that has them.
