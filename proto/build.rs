@@ -22,7 +22,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let out = PathBuf::from(env::var("OUT_DIR")?);
     fs::write(out.join("descriptors.bin"), descriptors.encode_to_vec())?;
     let mut config = tonic_prost_build::Config::new();
-    // The JSON of a message looks up its descriptor by this name.
+    // `json.rs` looks up the descriptor of a message by its type's name.
     config.enable_type_names();
     tonic_prost_build::configure()
         .bytes(".arizuko.v1")

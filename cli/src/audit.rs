@@ -13,10 +13,10 @@ pub(crate) struct Args {
     connection: connect::Options,
     /// Only this folder and the folders below it
     folder: Option<String>,
-    /// How many of the newest entries
+    /// How many entries to show, the newest first
     #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=1000))]
     limit: u32,
-    /// Where to go on, as an earlier page says
+    /// Continue an earlier listing from the token that it printed
     #[arg(long, value_name = "TOKEN", default_value = "", hide_default_value = true)]
     page: String,
     #[command(flatten)]

@@ -104,14 +104,14 @@ impl Visitor {
             match event {
                 Ok(event) => {
                     if self.is_terminal && conversation.is_unasked(&event) {
-                        // Ends the prompt's line. What was typed on it is still to be sent.
+                        // Ends the prompt's line. What was typed on it can still be sent.
                         note("");
                     }
                     if conversation.show(&event, console)?.is_some() {
                         self.prompt();
                     }
                 }
-                // The next message shows whether the outage is over.
+                // The next message shows whether the stream can be opened again.
                 Err(error) => {
                     note(&format!("({error:#})"));
                     conversation.hang_up();

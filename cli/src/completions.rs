@@ -6,7 +6,7 @@ use clap_complete::Shell;
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    /// Shell to print for
+    /// Shell to print the script for
     shell: Shell,
 }
 

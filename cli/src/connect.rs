@@ -1,5 +1,5 @@
-//! Where control is, and the key to call it with: flags come first, then the environment, then what
-//! a running `up` left.
+//! Finds control, and the key to call it with: in the flags, or else in the environment, or else
+//! where the `up` that runs on this machine says.
 
 use crate::{
     console::quoted,
@@ -104,7 +104,7 @@ impl Options {
     }
 }
 
-/// An empty variable counts as none.
+/// Returns an environment variable. An empty one counts as unset.
 fn variable(name: &str) -> Option<String> {
     env::var(name).ok().filter(|value| !value.is_empty())
 }
@@ -113,7 +113,8 @@ fn variable(name: &str) -> Option<String> {
 mod tests {
     use super::*;
 
-    /// What these flags and variables lead to, with an `up` on port 9 or without one.
+    /// Returns the address and key that these flags and variables lead to. `up`: an `up` runs, with
+    /// control on port 9.
     fn found(flags: &Options, variables: &[(&str, &str)], up: bool) -> (String, KeySource) {
         let variable = |name: &str| {
             let set = variables.iter().find(|(set, _)| *set == name);

@@ -1,5 +1,5 @@
-//! Where a command's answer goes: standard output by the writer that the command was given, notes
-//! to standard error. Text from elsewhere can't control the terminal.
+//! A command's output: the answer goes to the writer that the command was given, which is standard
+//! output, and notes go to standard error. Text that others wrote can't control the terminal.
 
 use arizuko_proto::json;
 use prost::Name;
@@ -41,12 +41,13 @@ impl<'a> Console<'a> {
         Self { program, out }
     }
 
-    /// Writes text of one line or more, made [`printable`].
+    /// Writes text of one or more lines, without what could control a terminal.
     pub(crate) fn text(&mut self, text: &str) -> anyhow::Result<()> {
         self.raw(&printable_text(text))
     }
 
-    /// Writes text as it is, and flushes it: for files and programs, not for a terminal.
+    /// Writes text unchanged and flushes it. Text that others wrote may go to files and programs
+    /// this way, but not to a terminal.
     pub(crate) fn raw(&mut self, text: &str) -> anyhow::Result<()> {
         let written = self.out.write_all(text.as_bytes());
         written.and_then(|()| self.out.flush()).map_err(|error| match error.kind() {
@@ -60,8 +61,8 @@ impl<'a> Console<'a> {
         self.raw(&format!("{}\n", printable(line)))
     }
 
-    /// Writes one JSON document on one line. What a terminal would not show as it is, is escaped:
-    /// it can only be in a string.
+    /// Writes one JSON document on one line. Escapes the characters that a terminal would not show
+    /// unchanged, all of which are inside strings.
     pub(crate) fn document(&mut self, document: &serde_json::Value) -> anyhow::Result<()> {
         let mut line = String::new();
         for c in document.to_string().chars() {
@@ -80,8 +81,8 @@ impl<'a> Console<'a> {
         self.document(&json::of(message))
     }
 
-    /// Writes a table with aligned columns. An empty cell is a dash, so that every row has as many
-    /// words.
+    /// Writes a table with aligned columns. An empty cell becomes a dash, so that a program that
+    /// splits the rows at spaces doesn't miss it.
     pub(crate) fn table<const N: usize>(
         &mut self,
         head: [&str; N],
@@ -116,8 +117,8 @@ impl<'a> Console<'a> {
     }
 }
 
-/// Returns the word for people of an enum value in the contract: `agent` for `KEY_KIND_AGENT`, and
-/// nothing for one that is unspecified.
+/// Returns the word that people read for an enum value of the contract: `agent` for
+/// `KEY_KIND_AGENT`, and nothing for an unspecified value.
 pub(crate) fn word(name: &str) -> String {
     match name.rsplit('_').next() {
         None | Some("UNSPECIFIED") => String::new(),
@@ -146,7 +147,7 @@ pub(crate) fn printable(line: &str) -> Cow<'_, str> {
     clean(line, shown)
 }
 
-/// Does the same for text of more than one line.
+/// Does what [`printable`] does, but keeps line feeds and tabs.
 fn printable_text(text: &str) -> Cow<'_, str> {
     clean(text, |c| if matches!(c, '\n' | '\t') { Some(c) } else { shown(c) })
 }
@@ -158,9 +159,9 @@ fn clean(text: &str, shown: impl Fn(char) -> Option<char>) -> Cow<'_, str> {
     Cow::Owned(text.chars().filter_map(shown).collect())
 }
 
-/// Returns what a terminal shows for a character: itself, a space for a control character, a
-/// replacement for one that reorders text, takes no room or ends a line. The joiners within emoji
-/// are left out.
+/// Returns what to show for a character: a space for a control character, U+FFFD for a character
+/// that reorders text, takes no room or ends a line, nothing for the joiners within emoji, and any
+/// other character unchanged.
 fn shown(c: char) -> Option<char> {
     match c {
         '\u{200c}' | '\u{200d}' => None,

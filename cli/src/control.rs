@@ -55,7 +55,8 @@ impl Control {
         Ok(Self { addresses, endpoints, bearer: Bearer::new(key)?, next: AtomicUsize::new(0) })
     }
 
-    /// Connects to the first control that answers. Each call begins with the next in the list.
+    /// Connects to the first control that answers. Each call of this begins with the next control
+    /// in the list.
     pub(crate) async fn connect(&self) -> anyhow::Result<Channel> {
         let first = self.next.fetch_add(1, Ordering::Relaxed);
         let mut failure = anyhow!("no control is named: use --control");
@@ -138,7 +139,7 @@ impl Control {
         anyhow!("{message}: {advice}")
     }
 
-    /// Explains a status that the connection made.
+    /// Explains a status that comes from the connection and not from control.
     fn disconnected(&self, status: &Status) -> anyhow::Error {
         let address = self.addresses.join(" or ");
         let cause = status.source().and_then(|source| Chain::new(source).last());
@@ -164,7 +165,7 @@ impl Control {
         let is_refused = |cause: &&(dyn Error + 'static)| {
             cause.downcast_ref().map(io::Error::kind) == Some(io::ErrorKind::ConnectionRefused)
         };
-        // "Connection refused" says no more than that nothing listens there.
+        // "Connection refused" would only repeat that there is no control.
         let cause = Chain::new(error).last().filter(|cause| !is_refused(cause));
         let cause = cause.map_or_else(String::new, |cause| format!(" ({cause})"));
         let advice = tls::advice(&address, &cause).unwrap_or("is `arizuko up` running?");

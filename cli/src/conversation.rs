@@ -1,4 +1,4 @@
-//! `arizuko conversation`: what was said.
+//! `arizuko conversation`: lists, shows, exports and deletes conversations.
 
 use crate::{
     connect,
@@ -37,11 +37,11 @@ pub(crate) struct Args {
 enum Command {
     /// List conversations, the most recently active first
     List(list::List),
-    /// Delete conversations, also those of links that were revoked
+    /// Delete conversations, even those of revoked links
     Delete(delete::Delete),
     /// Write every message and reply to standard output
     Export(export::Export),
-    /// Show a conversation: who said what, attempts, hand-offs, notes and failures
+    /// Show a conversation: who said what, attempts, handoffs, notes and failures
     Show(show::Show),
 }
 
@@ -56,7 +56,8 @@ pub(crate) async fn run(args: Args, console: &mut Console<'_>) -> anyhow::Result
     }
 }
 
-/// Reads the id of a conversation: the public one, or the own one, which stays here.
+/// Reads a conversation's public id, or makes it from the conversation's own id. The own id gives
+/// access, so it is not sent.
 pub(crate) fn id(text: &str) -> Result<String, String> {
     match text {
         own if public_id::is_own(own) => Ok(public_id::conversation(own)),

@@ -6,9 +6,10 @@ use tokio::time::sleep;
 
 /// The folder of the demo agent.
 pub(crate) const FOLDER: &str = "demo";
-/// The wait after each word: the visitor sees the reply grow, for about a second.
+/// How long the agent waits after each word, so that the visitor sees the reply grow. All waits
+/// together take one to two seconds.
 const PACE: Duration = Duration::from_millis(16);
-/// How many bytes of the visitor's message are quoted.
+/// How many bytes of the visitor's message are quoted, at most.
 const LONGEST_QUOTE: usize = 400;
 
 /// Answers a turn, word by word.

@@ -3,7 +3,7 @@
 use anyhow::Context as _;
 use std::{env, ffi::OsString, path::PathBuf};
 
-/// Returns where `up` keeps its data: `~/.local/share/arizuko`.
+/// Returns where `up` keeps its data: `$XDG_DATA_HOME/arizuko`, or else `~/.local/share/arizuko`.
 pub(crate) fn data() -> anyhow::Result<PathBuf> {
     absolute(env::var_os("XDG_DATA_HOME"))
         .or_else(|| Some(absolute(env::home_dir().map(OsString::from))?.join(".local/share")))
@@ -11,7 +11,8 @@ pub(crate) fn data() -> anyhow::Result<PathBuf> {
         .context("there is no home directory: name a folder with --data-dir")
 }
 
-/// Returns the directory of this login's runtime files, if the system has one.
+/// Returns the directory for runtime files of this login: `$XDG_RUNTIME_DIR/arizuko`. `None` if the
+/// variable is unset.
 pub(crate) fn runtime() -> Option<PathBuf> {
     absolute(env::var_os("XDG_RUNTIME_DIR")).map(|folder| folder.join("arizuko"))
 }
@@ -24,7 +25,7 @@ pub(crate) fn shown(path: &std::path::Path) -> String {
     }
 }
 
-/// The specification says to ignore a relative path.
+/// Returns the path if it is absolute. The specification says to ignore a relative one.
 fn absolute(path: Option<OsString>) -> Option<PathBuf> {
     path.map(PathBuf::from).filter(|path| path.is_absolute())
 }

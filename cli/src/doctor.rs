@@ -17,7 +17,7 @@ use anyhow::bail;
 pub(crate) struct Args {
     #[command(flatten)]
     connection: connect::Options,
-    /// Root folder whose host to try, if the public URL contains {root}
+    /// Root folder to try a chat in, which also replaces {root} in the public URL
     #[arg(long, default_value = "arizuko-doctor", value_name = "ROOT")]
     folder: String,
     /// Print the findings as one line of JSON
@@ -40,7 +40,7 @@ pub(crate) async fn run(args: Args, console: &mut Console<'_>) -> anyhow::Result
     }
 }
 
-/// Checks from the inside out, and leaves out what needs a check that has failed.
+/// Runs the checks from the inside out. If one fails, leaves out those that depend on it.
 async fn examine(args: &Args, report: &mut Report) -> anyhow::Result<()> {
     let control = args.connection.find()?;
     if let Some(file) = args.connection.key_file() {

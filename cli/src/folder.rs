@@ -15,12 +15,12 @@ pub(crate) fn parse(text: &str) -> Result<String, String> {
     }
 }
 
-/// Checks a handoff from one folder to another. Control ends the session of an agent that hands off
-/// elsewhere.
+/// Checks that a handoff stays inside the root folder. Control ends the session of an agent whose
+/// handoff leaves it.
 ///
 /// # Errors
 ///
-/// A sentence that says why `to` can't have it.
+/// A sentence that says why the handoff can't go to `to`.
 pub(crate) fn check_handoff(from: &str, to: &str) -> Result<(), String> {
     let root = |folder: &str| folder.split('/').next().map(String::from);
     parse(to)?;

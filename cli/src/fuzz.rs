@@ -1,4 +1,4 @@
-//! Fuzz targets: what endpoints and gateways send. See `control/src/fuzz.rs`.
+//! Fuzz targets that read what endpoints and gateways send. See `control/src/fuzz.rs`.
 
 use crate::sse::SseReader;
 use bolero::check;
@@ -11,7 +11,7 @@ fn events() {
         let mut pieces = SseReader::default();
         let read: Vec<_> = input.iter().flat_map(|byte| pieces.push(&[*byte])).collect();
         assert_eq!(read, events);
-        // Whatever a stream holds, what waits is bounded by what came.
+        // The input bounds what waits. An invalid byte becomes U+FFFD, which has three bytes.
         assert!(whole.waiting() <= 3 * input.len());
         assert_eq!((pieces.last_id, pieces.retry), (whole.last_id, whole.retry));
     });

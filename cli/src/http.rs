@@ -1,4 +1,4 @@
-//! What this program's HTTP clients share.
+//! What the HTTP clients of this command share.
 
 use anyhow::Chain;
 use jiff::{Timestamp, fmt::rfc2822::DateTimeParser};
@@ -9,7 +9,7 @@ use reqwest::{
 };
 use std::time::Duration;
 
-/// Prepares a client for what is below one URL.
+/// Prepares a client for requests to `base` and the URLs below it.
 pub(crate) fn client(base: &Url) -> ClientBuilder {
     let mut builder = Client::builder()
         .user_agent(concat!("arizuko/", env!("CARGO_PKG_VERSION")))

@@ -80,9 +80,9 @@ pub(crate) async fn run(args: Args, console: &mut Console<'_>) -> anyhow::Result
         // Control refuses the session, and would do so again.
         refused = &mut serving => return refused?,
     };
-    // If the output is closed, nobody reads it.
+    // An error is returned only after the session has ended.
     let left = worked.and_then(|()| desk.leave());
-    // The desk has the pens, which keep turns open.
+    // The desk has the pens, and `serving` ends only when they are dropped.
     drop(desk);
     stop.cancel();
     serving.await??;

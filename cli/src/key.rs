@@ -1,4 +1,4 @@
-//! `arizuko key`: the keys of agents, operators and gateways.
+//! `arizuko key`: the keys of agents, operators, viewers and gateways.
 
 use crate::{
     connect,
@@ -36,21 +36,22 @@ pub(crate) struct Args {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Create a key and print it, which is shown this once
+    /// Create a key and print it; it is shown only this once
     Create(Create),
     /// List the keys that work, with the hour in which each was last used
     List {
         /// Only agents' keys of this folder and the folders below it
         folder: Option<String>,
     },
-    /// Give a key another secret and print it, which is shown this once; the old one works for a while
+    /// Give a key another secret and print it; it is shown only this once, and the old one works
+    /// for a while
     Rotate(Rotate),
     /// End a key and every stream that was opened with it
     Revoke {
         /// Id of the key
         #[arg(value_name = "key_…")]
         key_id: String,
-        /// End every link that the key has issued, too
+        /// Revoke every link that the key has issued, too
         #[arg(long)]
         with_links: bool,
     },
@@ -61,7 +62,7 @@ enum Command {
 struct Create {
     /// For an agent of this folder
     folder: Option<String>,
-    /// For an operator, who may do everything that operators do
+    /// For an operator, who may read and change everything
     #[arg(long)]
     operator: bool,
     /// For somebody who reads everything that operators read, and changes nothing
@@ -204,7 +205,7 @@ async fn revoke(
     if ended.revoked.is_some() {
         console.line(&format!("revoked {key_id}"))?;
     } else {
-        // It may be a repeat, and what it wants is so.
+        // No error: an earlier call may have revoked the key.
         let list = console.command("key list");
         note(&format!("{key_id} is no live key: nothing to revoke. See {list}"));
     }

@@ -69,7 +69,7 @@ enum Command {
     Agent(agent::Args),
     /// Answer as a person
     Inbox(inbox::Args),
-    /// Show what was said
+    /// List, show, export and delete conversations
     Conversation(conversation::Args),
     /// Show one message and what became of it
     Turn(turn::Args),
@@ -91,7 +91,7 @@ enum Command {
     Completions(completions::Args),
 }
 
-/// The commands by what a person is after, as `--help` lists them.
+/// The commands grouped by purpose, as `--help` lists them.
 const GROUPS: [(&str, &[&str]); 6] = [
     ("Try it", &["up", "chat"]),
     ("Links", &["token", "route"]),
@@ -101,14 +101,14 @@ const GROUPS: [(&str, &[&str]); 6] = [
     ("Shell", &["completions", "help"]),
 ];
 
-/// Examples come before the usage.
+/// The layout of every help text: examples come before the usage.
 const TEMPLATE: &str =
     "{about-with-newline}\n{before-help}{usage-heading} {usage}\n\n{all-args}{after-help}";
 
 /// Returns the command line with its help in groups.
 fn command() -> clap::Command {
     let mut command = with_template(Cli::command());
-    // Adds `help`.
+    // Adds the `help` command.
     command.build();
     let mut groups = String::new();
     for (heading, names) in GROUPS {
@@ -195,7 +195,7 @@ impl Command {
     }
 }
 
-/// Reports an error in one line. That the reader of standard output has closed it is no error.
+/// Reports an error in one line. If the reader of standard output has closed it, that is no error.
 fn conclude(outcome: anyhow::Result<()>) -> ExitCode {
     match outcome {
         Err(error) if !error.is::<ClosedPipe>() => {

@@ -1,4 +1,4 @@
-//! `arizuko route`: what JID prefixes mean.
+//! `arizuko route`: what happens to the messages of all JIDs with a prefix.
 
 mod apply;
 mod entry;
@@ -46,7 +46,7 @@ enum Command {
     },
     /// Show what becomes of a message to a JID, which route says so, and who is attached
     Explain {
-        /// Where messages come to, for example web:acme/support
+        /// JID that messages come to, for example web:acme/support
         #[arg(value_parser = entry::prefix)]
         jid: String,
     },

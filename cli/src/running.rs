@@ -37,8 +37,8 @@ impl Running {
         candidates().iter().find_map(|path| read_live(path))
     }
 
-    /// Writes the file to each of the user's directories where no other running `up` has one. Two
-    /// terminals may differ in whether they have `XDG_RUNTIME_DIR`.
+    /// Writes the file to each of the user's directories where no other running `up` has one. There
+    /// are two directories since `XDG_RUNTIME_DIR` may be set in one terminal and not in another.
     pub(crate) fn publish(&self) -> anyhow::Result<RunningFiles> {
         let content = serde_json::to_string_pretty(self)?;
         let mut published = RunningFiles { files: Vec::new(), content };
@@ -63,7 +63,7 @@ impl RunningFiles {
 impl Drop for RunningFiles {
     fn drop(&mut self) {
         for (path, _locked) in &self.files {
-            // Another `up` that started at the same instant may have replaced it.
+            // Another `up` that started at the same instant may have replaced the file.
             if fs::read_to_string(path).is_ok_and(|content| content == self.content) {
                 // A file that stays is stale once its lock is gone.
                 let _ = fs::remove_file(path);
@@ -77,8 +77,8 @@ fn candidates() -> Vec<PathBuf> {
     directories.map(|directory| directory.join(FILE)).collect()
 }
 
-/// Reads a file that its owner has locked. Readers try a shared lock, so that one doesn't take
-/// another for the owner.
+/// Reads a file if the `up` that wrote it still holds its lock. Readers try a shared lock, so that
+/// two readers don't take each other for the owner.
 fn read_live(path: &Path) -> Option<Running> {
     let file = File::open(path).ok()?;
     match file.try_lock_shared() {
@@ -89,7 +89,7 @@ fn read_live(path: &Path) -> Option<Running> {
     }
 }
 
-/// Locks the file before it has its name, so that nobody sees it unlocked.
+/// Writes and locks a draft, then gives it the file's name, so that nobody sees the file unlocked.
 fn write_locked(path: &Path, content: &str) -> anyhow::Result<File> {
     let folder = path.parent().context("it has no folder")?;
     fs::create_dir_all(folder)?;

@@ -9,14 +9,14 @@ pub(crate) struct SseEvent {
     pub(crate) data: String,
 }
 
-/// Reads a stream as browsers do (WHATWG HTML, "Server-sent events"), and keeps its position from one
-/// connection to the next.
+/// Reads a stream as browsers do (WHATWG HTML, "Server-sent events"), and keeps its position from
+/// one connection to the next.
 #[derive(Default)]
 pub(crate) struct SseReader {
     line: Vec<u8>,
     /// The last line ended with a carriage return: a line feed right after it belongs to it.
     after_return: bool,
-    /// A line has been read, so that no byte order mark can follow.
+    /// A line has been read. Only the first line can begin with a byte order mark.
     has_begun: bool,
     event: SseEvent,
     /// The event has a `data` field, which may be empty.
@@ -29,13 +29,13 @@ pub(crate) struct SseReader {
 }
 
 impl SseReader {
-    /// Begins another connection: an event that the last one cut off is dropped.
+    /// Prepares for another connection. Drops an event that the last connection cut off.
     pub(crate) fn reconnect(&mut self) {
         let Self { last_id, retry, .. } = std::mem::take(self);
         *self = Self { id: last_id.clone(), last_id, retry, ..Self::default() };
     }
 
-    /// Returns the events that are complete with these bytes.
+    /// Adds bytes. Returns the events that they complete.
     pub(crate) fn push(&mut self, bytes: &[u8]) -> Vec<SseEvent> {
         let mut events = Vec::new();
         for byte in bytes {
@@ -49,7 +49,8 @@ impl SseReader {
         events
     }
 
-    /// Returns the event that no blank line ends: browsers drop it, but some servers end a stream so.
+    /// Returns the event at the end of the stream that no blank line has ended. Browsers drop such
+    /// an event, but some servers end their streams without that line.
     pub(crate) fn finish(&mut self) -> Option<SseEvent> {
         if !self.line.is_empty() {
             self.end_line();
@@ -138,8 +139,8 @@ mod tests {
         assert_eq!(events.last_id, "1-a");
     }
 
-    /// The events of a stream, as `name data`, and the id after them. However it is cut, they are the
-    /// same.
+    /// Returns the events of a stream, as `name data`, and the last id. Checks that they are the
+    /// same wherever the stream is cut.
     fn read(stream: &[u8]) -> (Vec<String>, String) {
         let read = |cut: usize| {
             let mut reader = SseReader::default();

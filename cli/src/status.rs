@@ -1,4 +1,5 @@
-//! `arizuko status`: what control is, who is attached, and what routes have dropped.
+//! `arizuko status`: control's version and store, who is attached, and how many messages routes
+//! have dropped.
 
 use crate::{
     connect,

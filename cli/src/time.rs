@@ -23,17 +23,17 @@ pub(crate) fn age(at: Option<prost_types::Timestamp>) -> String {
     }
 }
 
-/// Returns the instant that long ago, or 1970 if that is later.
+/// Returns the instant that was `duration` ago, or the beginning of 1970 if that is later.
 pub(crate) fn before_now(duration: prost_types::Duration) -> prost_types::Timestamp {
     let at = Duration::try_from(duration).ok().and_then(|long| SystemTime::now().checked_sub(long));
     at.unwrap_or(SystemTime::UNIX_EPOCH).max(SystemTime::UNIX_EPOCH).into()
 }
 
-/// Reads a duration for the contract.
+/// Reads a duration into the contract's type.
 ///
 /// # Errors
 ///
-/// The sentence of [`duration::parse`].
+/// The sentence of [`duration::parse`], or that the duration is too long.
 pub(crate) fn parse(text: &str) -> Result<prost_types::Duration, String> {
     duration::parse(text)?.try_into().map_err(|_| "that is too long".into())
 }

@@ -31,7 +31,7 @@ pub(crate) struct Args {
 enum Command {
     /// Show a turn: times, attempts, agent, route, trace, error and its detail
     Show {
-        /// Id of the turn, as the log, `tail` and `conversation show` have it
+        /// Id of the turn, as the log, `tail` and `conversation show` print it
         #[arg(value_name = "trn_…", value_parser = id, allow_hyphen_values = true)]
         turn_id: String,
     },
@@ -45,7 +45,8 @@ pub(crate) async fn run(args: Args, console: &mut Console<'_>) -> anyhow::Result
     if args.format.json { console.message(&found) } else { show(found, console) }
 }
 
-/// Reads the id of a turn: the public one, or the own one, which stays here.
+/// Reads a turn's public id, or makes it from the turn's own id. The own id gives access, so it is
+/// not sent.
 fn id(text: &str) -> Result<String, String> {
     match text {
         own if public_id::is_own(own) => Ok(public_id::turn(own)),
@@ -88,7 +89,7 @@ fn show(found: ShowTurnResponse, console: &mut Console<'_>) -> anyhow::Result<()
     show_course(&turn, console)
 }
 
-/// Shows what the route said.
+/// Shows what the turn's route had set.
 fn show_route(turn: &TurnDetail, console: &mut Console<'_>) -> anyhow::Result<()> {
     field("route to", &turn.home, console)?;
     field("persona", &turn.persona, console)?;
@@ -104,7 +105,7 @@ fn show_route(turn: &TurnDetail, console: &mut Console<'_>) -> anyhow::Result<()
     Ok(())
 }
 
-/// Says when something happened, and how long that was after the message.
+/// Says when something happened, and how long after the message.
 fn after(since: Option<Timestamp>, at: Option<Timestamp>) -> String {
     let millis = |at: Timestamp| at.seconds * 1_000 + i64::from(at.nanos) / 1_000_000;
     match (since, at) {

@@ -1,5 +1,5 @@
-//! `arizuko up`: control, a gateway and the demo agent in one process, and a link to try. Apart from
-//! the tests, only this module knows both control and gateway.
+//! `arizuko up`: control, a gateway and the demo agent in one process, and a link to try. Apart
+//! from the tests, only this module knows both control and gateway.
 
 mod data;
 mod demo;
@@ -56,7 +56,7 @@ pub(crate) struct Args {
     data_dir: Option<PathBuf>,
     #[command(flatten)]
     store: arizuko_control::StoreOptions,
-    /// Let --control-listen be an address other than loopback: keys travel in the clear
+    /// Let --control-listen be an address other than loopback, although keys travel unencrypted
     #[arg(long, env = "ARIZUKO_PLAINTEXT")]
     plaintext: bool,
     /// How long open requests may take to end at shutdown, in each service
@@ -248,7 +248,7 @@ fn store(args: &Args, data: &DataFolder) -> String {
     }
 }
 
-/// Waits until a service ends by itself.
+/// Waits until a service ends by itself. Returns the reason.
 async fn failure(services: &mut [Service]) -> anyhow::Error {
     let tasks = services.iter_mut().map(|service| &mut service.task);
     let (ended, index, _) = select_all(tasks).await;

@@ -31,11 +31,11 @@ pub(crate) struct Change<'a> {
     pub(crate) folder: &'a str,
     /// What was changed: an id, a prefix, a JID.
     pub(crate) subject: &'a str,
-    /// For people.
+    /// Details for people.
     pub(crate) detail: &'a str,
 }
 
-/// Something that happened.
+/// Something that happened, for `tail` subscribers.
 #[derive(Debug, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub(crate) struct Event {
@@ -75,7 +75,7 @@ pub(crate) fn tell(tx: &mut Tx<'_>, event: Event) -> Decision<()> {
     Ok(())
 }
 
-/// Whether `folder` is `above` or below it. `None` covers every folder.
+/// Whether `folder` is `above` or below it. If `above` is `None`, every folder is.
 pub(crate) fn in_view(folder: &str, above: Option<&FolderName>) -> bool {
     above.is_none_or(|above| FolderName::parse(folder).is_ok_and(|folder| folder.is_within(above)))
 }

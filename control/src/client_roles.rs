@@ -1,9 +1,10 @@
-//! Roles of certificates: a key of another role is refused over a connection with the certificate.
+//! Roles of client certificates. Over a connection with a certificate that has roles, only keys of
+//! these roles are accepted.
 
 use crate::{jid::FolderName, key::Role, refusal::Refusal};
 use std::{fmt, str::FromStr};
 
-/// What keys a certificate with this name is for.
+/// Which keys a certificate with this name is for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ClientRole {
     name: String,
@@ -15,7 +16,7 @@ enum Keys {
     Operator,
     Viewer,
     Gateway,
-    /// Of agents of this folder and those below it.
+    /// Keys of agents of this folder and those below it.
     Agent(FolderName),
 }
 
@@ -25,7 +26,7 @@ impl FromStr for ClientRole {
     fn from_str(text: &str) -> Result<Self, String> {
         let wrong =
             || "say NAME=gateway, NAME=operator, NAME=viewer or NAME=agent:FOLDER".to_owned();
-        // A URI may contain the sign, a role doesn't.
+        // A name that is a URI may contain `=`; a role doesn't.
         let (name, role) =
             text.rsplit_once('=').filter(|(name, _)| !name.is_empty()).ok_or_else(wrong)?;
         let keys = match role.split_once(':') {
@@ -53,7 +54,7 @@ impl fmt::Display for ClientRole {
 }
 
 impl ClientRole {
-    /// Whether it is about a certificate that has these names.
+    /// Whether the role is that of a certificate with these names.
     pub(crate) fn is_of(&self, names: &[String]) -> bool {
         names.contains(&self.name)
     }

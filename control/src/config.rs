@@ -48,9 +48,9 @@ pub struct Options {
     /// The certificates that clients must show.
     #[command(flatten)]
     pub clients: ClientChecks,
-    /// What keys a client's certificate is for, by its common name or an alternative name: `gateway`,
-    /// `operator`, `viewer`, or `agent:FOLDER` for the keys of a folder and those below it. Repeat the
-    /// flag for several. A certificate that no such flag names is for all keys.
+    /// Which keys a client's certificate is for, by its common name or an alternative name:
+    /// `gateway`, `operator`, `viewer`, or `agent:FOLDER` for the keys of a folder and those below
+    /// it. Repeat the flag for several. A certificate that no such flag names is for all keys.
     #[arg(
         long = "client-role",
         env = "ARIZUKO_CLIENT_ROLE",
@@ -64,13 +64,13 @@ pub struct Options {
     /// How long open streams may take to end at shutdown.
     #[arg(long, env = "ARIZUKO_GRACE", default_value = "20s", value_name = "DURATION", value_parser = duration::parse)]
     pub grace: Duration,
-    /// The figures that bound what others can do.
+    /// The limits on what callers can make control do.
     #[command(flatten)]
     pub limits: Limits,
 }
 
 impl Options {
-    /// Reads the files of secrets.
+    /// Reads the secrets that are in files.
     ///
     /// # Errors
     /// A secret is given twice, or its file can't be read or is open to others.

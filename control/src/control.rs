@@ -47,7 +47,8 @@ pub(crate) struct Control {
     pub(crate) draining: CancellationToken,
     /// A permit for each page of a log in memory, since many readers wake at once.
     pub(crate) pages: Semaphore,
-    /// A permit for each group of turns whose texts an operator reads, since texts can be long.
+    /// A permit for each group of turns whose texts are in memory for an operator, since texts can
+    /// be long.
     pub(crate) texts: Semaphore,
     /// Which calls with a wrong key are logged.
     pub(crate) wrong_keys: Sampler,
@@ -56,18 +57,19 @@ pub(crate) struct Control {
     pub(crate) key_uses: KeyUses,
 }
 
-/// Pages of logs in memory at a time.
+/// How many pages of logs are in memory at a time, at most.
 const PAGES: usize = 4;
-/// Groups of turns in memory at a time, whose texts operators read.
+/// How many groups of turns are in memory with their texts at a time, at most.
 const TEXTS: usize = 2;
-/// Tokens in memory while some of many are looked for.
+/// How many tokens are in memory at a time while a partition's tokens are searched, at most.
 const TOKENS_READ: usize = 200;
 
 impl Control {
-    /// Opens the store. Waits for one that is out of reach.
+    /// Opens the store. Waits for a store that is out of reach.
     ///
     /// # Errors
-    /// The store refuses what it is asked, or it is another version's.
+    /// The store refuses a command, has a newer schema or is used by an older arizuko, or no key
+    /// works for operators or for gateways.
     pub(crate) async fn open(
         options: Options,
         metrics: Metrics,
@@ -122,10 +124,11 @@ impl Control {
         folder.partition(self.partitions)
     }
 
-    /// Refuses a tenant whose host others could have as well, since hosts have no case.
+    /// Refuses a tenant's name with capitals if each tenant has a host: hosts have no case, so two
+    /// tenants could share one.
     ///
     /// # Errors
-    /// [`Refusal::Invalid`] for a name with capitals, where each tenant has a host.
+    /// [`Refusal::Invalid`] for such a name.
     pub(crate) fn check_host(&self, folder: &FolderName) -> Result<(), Refusal> {
         let root = folder.root();
         if !self.public_url.contains("{root}") || root == root.to_ascii_lowercase() {
@@ -156,18 +159,18 @@ impl Control {
         Ok(Caller { key_id: found.id, hash, role: found.role })
     }
 
-    /// Returns the token that a visitor's secret opens. Reads it afresh.
+    /// Returns the token that a visitor's secret opens. Reads the token afresh.
     ///
     /// # Errors
-    /// [`Refusal::TokenInvalid`] for one that is unknown, revoked or expired;
-    /// [`Refusal::WrongKind`] for one of the other surface.
+    /// [`Refusal::TokenInvalid`] for a token that is unknown, revoked or expired;
+    /// [`Refusal::WrongKind`] for a token of the other surface.
     pub(crate) async fn admit(&self, secret: &Secret, kind: Kind) -> Result<Token, Error> {
         let found = self.ledger.record(secret.partition, &TokenId::of(secret)).await?;
         Ok(token::admit(found, secret, kind, self.ledger.now())?)
     }
 
-    /// Whether an agent is attached that would answer a message to the token's link, or in this
-    /// conversation of it.
+    /// Whether an agent is attached to the folder that would answer a message to the token's link,
+    /// or in this conversation of the link.
     pub(crate) async fn would_answer(
         &self,
         token: &Token,
@@ -248,7 +251,8 @@ impl Control {
         Ok(issued)
     }
 
-    /// Returns the live tokens of a partition that pass both tests. Reads some at a time.
+    /// Returns the live tokens of a partition that pass both tests. Reads the records in parts, so
+    /// that memory stays bounded.
     pub(crate) async fn live_tokens(
         &self,
         partition: Partition,
@@ -284,7 +288,7 @@ impl Control {
 /// Stores the keys from the settings.
 ///
 /// # Errors
-/// An operator or a gateway has no key that opens anything, neither there nor in the store.
+/// Neither the settings nor the store has a key that works for operators, or for gateways.
 async fn store_keys(
     ledger: &Ledger,
     partitions: Partition,
@@ -311,7 +315,7 @@ async fn store_keys(
     Ok(())
 }
 
-/// The error with the store's own as its cause, so that it is clear whether it may pass.
+/// Turns an error into one whose cause is the store's own error, which tells whether it may pass.
 fn cause(error: Error) -> anyhow::Error {
     match error {
         Error::Store(error) => error.into(),
@@ -319,7 +323,7 @@ fn cause(error: Error) -> anyhow::Error {
     }
 }
 
-/// Refuses a store without a live key for operators, or for gateways.
+/// Refuses a store that has no live key of this role.
 async fn require_key(ledger: &Ledger, role: &Role, variable: &str) -> anyhow::Result<()> {
     anyhow::ensure!(
         ledger.view(0, |tx| key::has_live(tx, role, None)).await.map_err(cause)?,

@@ -17,7 +17,8 @@ use std::time::Duration;
 
 pub(crate) mod index;
 
-/// The largest frame, in bytes, that its wake-up carries; readers find a larger one in the log.
+/// How many bytes a frame may have to be carried by its wake-up. Readers find a larger one in the
+/// log.
 const CARRIED_BYTES: usize = 16 << 10;
 
 /// A conversation, without what changes with each frame.
@@ -26,7 +27,7 @@ pub(crate) struct Conversation {
     pub(crate) id: ConversationId,
     pub(crate) token: TokenId,
     pub(crate) created_at: Time,
-    /// When a message came, or a turn ended.
+    /// When the last message came or the last turn ended.
     pub(crate) active_at: Time,
     /// Frames up to this seq are no longer kept.
     #[serde(default)]
@@ -39,7 +40,7 @@ pub(crate) struct Conversation {
     /// The open turns, oldest first. Only the first may wait in a queue, or run.
     #[serde(default)]
     pub(crate) open: Vec<TurnId>,
-    /// The folder whose agent spoke last.
+    /// The folder whose agent was the last to speak or to end a turn.
     pub(crate) with: FolderName,
     /// The folder that answers, whatever the route says.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -92,7 +93,7 @@ impl Conversation {
     }
 }
 
-/// The conversation, if it is the token's.
+/// Returns the conversation, if it is the token's.
 ///
 /// # Errors
 /// [`Refusal::NotFound`], also for a conversation of another token.
@@ -108,13 +109,14 @@ pub(crate) fn of_token(
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Handoff {
     pub(crate) from: FolderName,
-    /// For the next agent.
+    /// What the next agent is told.
     pub(crate) note: String,
-    /// Whether it moved because no answer came in time.
+    /// Whether the turn moved because no answer came in time.
     pub(crate) escalated: bool,
 }
 
-/// The end of a conversation's log: what each frame changes.
+/// The end of a conversation's log. It is apart from the [`Conversation`], because every frame
+/// changes it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Head {
     /// The last frame's seq; 0 before the first.
@@ -155,7 +157,7 @@ impl Head {
     }
 }
 
-/// A frame's wake-up: its seq, and the frame itself where it is small.
+/// Encodes a frame's wake-up: its seq, and the frame itself if it is small.
 fn wake(seq: u64, entry: &Bytes) -> Bytes {
     let mut payload = format!("{seq} ").into_bytes();
     if entry.len() <= CARRIED_BYTES {
@@ -164,8 +166,8 @@ fn wake(seq: u64, entry: &Bytes) -> Bytes {
     payload.into()
 }
 
-/// Reads a wake-up: the frame's seq, and the frame where it is carried. `None` for a wake-up that
-/// is about no frame.
+/// Parses a wake-up: the frame's seq, and the frame if it is carried. `None` for a wake-up that is
+/// about no frame.
 pub(crate) fn woken(payload: &Bytes) -> Option<(u64, Option<Bytes>)> {
     let space = payload.iter().position(|byte| *byte == b' ')?;
     let seq = std::str::from_utf8(&payload[..space]).ok()?.parse().ok()?;
@@ -183,15 +185,17 @@ pub(crate) struct Observed(Vec<ObservedMessage>);
 struct ObservedMessage {
     turn: TurnId,
     bytes: usize,
-    /// Whether a visitor's turn may get it. A conversation's own messages need no such leave.
+    /// Whether a visitor's turn may get a webhook's message. The conversation's own messages go
+    /// with its next turn in any case.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     visitors: bool,
 }
 
 impl Observed {
-    /// How many messages wait at most; the oldest are dropped first.
+    /// How many messages may wait, at most. The oldest are dropped first.
     const MAX_MESSAGES: usize = 100;
-    /// How many bytes of messages wait at most, beside the newest message.
+    /// How many bytes of messages may wait, at most. The newest message stays even if it alone is
+    /// larger.
     const MAX_BYTES: usize = 1 << 20;
 
     pub(crate) fn push(&mut self, turn: TurnId, bytes: usize, visitors: bool) {
@@ -199,7 +203,7 @@ impl Observed {
         self.drop_surplus();
     }
 
-    /// Takes those that a visitor's turn may get.
+    /// Takes the messages that a visitor's turn may get.
     pub(crate) fn take_for_visitors(&mut self) -> Self {
         let (taken, kept) = self.0.drain(..).partition(|message| message.visitors);
         self.0 = kept;
@@ -229,12 +233,12 @@ impl Observed {
         self.0.is_empty()
     }
 
-    /// The messages' turns, the oldest first.
+    /// Returns the messages' turns, the oldest first.
     pub(crate) fn turns(&self) -> impl Iterator<Item = &TurnId> {
         self.0.iter().map(|message| &message.turn)
     }
 
-    /// The turns of those that a visitor's turn may get, the oldest first.
+    /// Returns the turns of the messages that a visitor's turn may get, the oldest first.
     pub(crate) fn turns_for_visitors(&self) -> impl Iterator<Item = &TurnId> {
         self.0.iter().filter(|message| message.visitors).map(|message| &message.turn)
     }

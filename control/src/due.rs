@@ -29,24 +29,24 @@ use std::{
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
-/// The wait between two sweeps.
+/// How long to wait between two sweeps.
 const PAUSE: Duration = Duration::from_millis(500);
-/// How many due items one sweep takes of each partition: so many of those that have been due for
-/// longest, and if there are more, as many of those that have just become due. So what one tenant
-/// lets become due holds up nobody else, whether in another partition or in this one.
+/// How many due items one sweep takes from each partition: this many of those that have been due
+/// for longest and, if there are more, this many of those that have just become due. So one
+/// tenant's backlog holds up nobody else, in another partition or in this one.
 const ITEMS_PER_SWEEP: u32 = 64;
-/// How many sweeps there are to one measurement of the queues, one trim of the audit log, and
-/// one look at which keys were used.
+/// After how many sweeps the queues are measured, the audit log is trimmed, and the uses of keys
+/// are stored.
 const SWEEPS_PER_MEASUREMENT: u32 = 10;
-/// How many entries of the audit log of each partition are dropped with each measurement.
+/// How many entries of the audit log each partition drops with each measurement, at most.
 const TRIMMED_ENTRIES: u32 = 500;
-/// How many waiting turns of each partition a measurement counts.
+/// How many waiting turns a measurement counts in each partition, at most.
 const COUNTED_TURNS: u32 = 10_000;
-/// How many turns of ended tokens are cancelled at a time.
+/// How many ended tokens are handled at a time, and how many conversations of each.
 const AT_ONCE: usize = 16;
 /// How many due items are taken at a time.
 const TAKEN_AT_ONCE: usize = 64;
-/// When an item that could not be taken is tried again.
+/// How long to wait before an item that could not be taken is tried again.
 const RETRY_AFTER: Duration = Duration::from_secs(60);
 
 /// Takes due items until `shutdown`.
@@ -89,7 +89,7 @@ async fn measure_and_tidy(control: &Control) -> Result<(), Error> {
     key_uses::store(control).await
 }
 
-/// Drops entries of the audit log that are past their time, some of each partition at a time.
+/// Drops entries of the audit log that are past their time, some in each partition at a time.
 async fn trim_audit(control: &Control) -> Result<(), Error> {
     let (ledger, set) = (&control.ledger, names::audit());
     let until =
@@ -145,7 +145,7 @@ async fn sweep(control: &Control) -> Result<More, Error> {
         Ok::<_, Error>(())
     });
     let is_full = !try_join_all(adding).await?.is_empty();
-    // The partitions take turns.
+    // First comes an item of each partition, then a second one of each, and so on.
     let mut places: Vec<_> = due
         .into_iter()
         .flat_map(|(partition, items)| {
@@ -159,12 +159,12 @@ async fn sweep(control: &Control) -> Result<More, Error> {
         .buffer_unordered(TAKEN_AT_ONCE)
         .try_collect()
         .await?;
-    // Where others take the same items, a pause lets them.
+    // If other controls took every one of these items, a pause lets them go on.
     Ok(if is_full && taken.contains(&true) { More::Due } else { More::Later })
 }
 
-/// Takes an item, or puts one off that cannot be taken: it must not block those that come after it.
-/// Returns false where others changed the same records, so that it stays due.
+/// Takes an item. Puts off an item that cannot be taken, so that it doesn't block those that come
+/// after it. Returns false if others changed the same records: then the item stays due.
 async fn settle(control: &Control, partition: Partition, item: Due) -> Result<bool, Error> {
     match take(control, partition, &item).await {
         Err(Error::Internal(error)) => {
@@ -201,7 +201,7 @@ async fn take(control: &Control, partition: Partition, item: &Due) -> Result<(),
     }
 }
 
-/// Ends a token whose time is over, and the turns of one that has ended.
+/// Ends a token that has expired, and cancels the turns of a token that has ended.
 async fn end_token(control: &Control, partition: Partition, id: &TokenId) -> Result<(), Error> {
     if control.ledger.transact(partition, &[], |tx| revocation::expire(tx, id)).await? {
         end_turns(control, partition, std::slice::from_ref(id)).await?;
@@ -239,7 +239,8 @@ async fn end_turns_of(
     let open = ledger.all_members(partition, set).await?;
     let turns = ledger.records::<Turn>(partition, &open).await?;
     let mut conversations = HashMap::<_, Vec<_>>::new();
-    // The newest first: the end of a running turn would queue the next one of its conversation.
+    // The newest first: if a running turn ended first, the next one of its conversation would be
+    // queued.
     for (id, turn) in open.into_iter().zip(turns).rev() {
         conversations.entry(turn.map(|turn| turn.conversation)).or_default().push(id);
     }

@@ -1,7 +1,8 @@
 //! The fence: what keeps a control of another schema from writing.
 //!
 //! Each partition has a record whose version is the schema of the store. Every commit guards it, so
-//! that a program of another schema can't write, even if it was paused while the store was upgraded.
+//! that a program of another schema can't write, even if it was paused while the store was
+//! upgraded.
 
 use crate::{
     names::FENCE,
@@ -12,7 +13,7 @@ use std::collections::HashMap;
 /// The schema of this program.
 pub(crate) const SCHEMA: u32 = 4;
 
-/// What every commit guards.
+/// Returns the guard that every commit has.
 pub(crate) fn guard() -> Guard {
     Guard::Version { record: FENCE.to_owned(), version: Some(u64::from(SCHEMA)) }
 }

@@ -38,7 +38,7 @@ impl Outcome {
     }
 }
 
-/// One entry of a conversation's log. Its seq is the entry's own.
+/// One entry of a conversation's log. The frame's seq is that of the entry.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Frame {
     /// Random. It differs if a failover lost this frame and another one took its seq.
@@ -56,7 +56,7 @@ impl Frame {
         serde_json::from_slice(entry).map_err(|error| Stop::Corrupt(format!("a frame: {error}")))
     }
 
-    /// The log's entry.
+    /// Encodes the frame as an entry of a conversation's log.
     pub(crate) fn to_entry(&self) -> Result<Bytes, Stop> {
         let entry = serde_json::to_vec(self);
         entry.map(Bytes::from).map_err(|error| Stop::Corrupt(format!("a frame: {error}")))
@@ -74,7 +74,7 @@ pub(crate) enum Body {
     Message {
         id: String,
         content: String,
-        /// The person who wrote it, if it was one.
+        /// The name of the person who wrote it; `None` if that was an agent.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         by: Option<String>,
     },
@@ -97,14 +97,14 @@ pub(crate) enum Body {
 pub(crate) struct TurnDone {
     #[serde(rename = "status")]
     pub(crate) outcome: Outcome,
-    /// For the visitor, where it did not end well.
+    /// What the visitor is told if the turn did not end well.
     pub(crate) error: String,
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub(crate) traceparent: String,
 }
 
 impl Body {
-    /// The length of its text in bytes.
+    /// Returns the length of its text in bytes.
     pub(crate) fn len(&self) -> usize {
         match self {
             Self::User { content, .. } | Self::Message { content, .. } => content.len(),
@@ -113,8 +113,8 @@ impl Body {
         }
     }
 
-    /// How many bytes of the turn's limit it takes: its text, and about what is stored around it,
-    /// so that many empty frames are bounded as well.
+    /// Returns how many bytes of the turn's limit it takes: its text, and about what is stored
+    /// around the text, so that many empty frames are bounded as well.
     pub(crate) fn cost(&self) -> u64 {
         const OVERHEAD: u64 = 128;
         OVERHEAD + self.len() as u64
@@ -127,16 +127,17 @@ pub(crate) struct Message {
     pub(crate) id: String,
     pub(crate) content: String,
     pub(crate) at: Time,
-    /// The person who wrote it, if it was one.
+    /// The name of the person who wrote it; `None` if that was an agent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) by: Option<String>,
 }
 
-/// What a turn's frames, in order, add up to. Stored once the turn has ended.
+/// The messages, status and end that a turn's frames, in order, add up to. Stored once the turn has
+/// ended.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Transcript {
     pub(crate) messages: Vec<Message>,
-    /// How many of the messages were there at the last restart: they stay.
+    /// How many messages there were after the last restart. A later restart keeps these.
     #[serde(default)]
     pub(crate) kept: usize,
     pub(crate) n: u32,
@@ -166,7 +167,7 @@ impl Transcript {
                 let message = self.message(id, frame.at);
                 message.content = content;
                 message.by = by;
-                // As in the frame, whatever came before it in deltas.
+                // A finished message has its own frame's time, not that of its first delta.
                 message.at = frame.at;
             }
             Body::Delta { id, text } => self.message(id, frame.at).content.push_str(&text),
@@ -185,7 +186,7 @@ impl Transcript {
         }
     }
 
-    /// How many bytes its messages have.
+    /// Returns how many bytes its messages have.
     pub(crate) fn size(&self) -> usize {
         self.messages.iter().map(|message| message.content.len()).sum()
     }

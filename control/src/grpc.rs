@@ -1,4 +1,4 @@
-//! The gRPC surface: one file for each service, which turns protos into the domain and back.
+//! The gRPC surface: one file for each service, which turns protos into domain types and back.
 
 use crate::{control::Control, readiness::Readiness};
 use arizuko_proto::v1::{
@@ -44,13 +44,13 @@ const KEYLESS_BYTES: usize = 4 << 10;
 /// The largest answer to a gateway, in bytes: a page of history.
 const ANSWER_BYTES: usize = 16 << 20;
 
-/// Implements every service of ours.
+/// Implements all services of the contract.
 #[derive(Clone)]
 struct Service {
     control: Arc<Control>,
 }
 
-/// Builds the service of all our services, with health and reflection.
+/// Combines all services, with health and reflection, into one.
 pub(crate) fn service(
     control: Arc<Control>,
     readiness: Arc<Readiness>,

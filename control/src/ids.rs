@@ -1,4 +1,4 @@
-//! What records are called by: a type each, so that no two can be swapped.
+//! The ids of records: a type for each, so that two can't be swapped.
 
 use crate::{
     key,
@@ -43,7 +43,7 @@ ids! {
     ConversationId;
     /// A turn's id.
     TurnId;
-    /// An agent's session. A secret of the agent's.
+    /// A session's id. It is a secret of the session's agent.
     SessionId;
     /// A token's public id, `tok_…`.
     TokenId;
@@ -54,7 +54,7 @@ ids! {
 macro_rules! random_ids {
     ($($name:ident: $what:literal;)*) => {$(
         impl $name {
-            /// 128 random bits, in base64url.
+            /// Makes an id of 128 random bits, in base64url.
             pub(crate) fn new(random: [u8; 16]) -> Self {
                 Self(BASE64.encode(random))
             }
@@ -78,12 +78,12 @@ random_ids! {
 macro_rules! secret_ids {
     ($($name:ident: $prefix:literal, $what:literal;)*) => {$(
         impl $name {
-            /// The id of what a secret opens.
+            /// Returns the id of the record that a secret opens.
             pub(crate) fn of(secret: &Secret) -> Self {
                 Self(secret.id($prefix))
             }
 
-            /// Reads an id, and the partition of its record.
+            /// Reads an id. Returns it with the partition of its record.
             ///
             #[doc = concat!("# Errors\n[`Refusal::Invalid`] for what can't be ", $what, "'s id.")]
             pub(crate) fn parse(
@@ -96,7 +96,7 @@ macro_rules! secret_ids {
                 Ok((id, partition))
             }
 
-            /// The partition of its record; `None` for what can't be an id.
+            /// Returns the partition of the id's record; `None` for what can't be an id.
             pub(crate) fn partition(&self, partitions: Partition) -> Option<Partition> {
                 partition_of_id($prefix, &self.0, partitions)
             }
@@ -108,7 +108,7 @@ impl KeyId {
     /// Mints another secret of the key.
     ///
     /// # Errors
-    /// [`Refusal::Invalid`] if it can't be a key's id.
+    /// [`Refusal::Invalid`] if this can't be a key's id.
     pub(crate) fn another_secret(&self, random: [u8; 32]) -> Result<Secret, Refusal> {
         let secret = Secret::mint_another(key::PREFIX, "key_", &self.0, random);
         secret.ok_or_else(|| Refusal::invalid("a key's id begins with key_"))

@@ -8,7 +8,7 @@ use std::fmt;
 const MAX_DEPTH: usize = 8;
 const MAX_SEGMENT: usize = 63;
 
-/// A path naming one agent, for example `acme/eng`. Its first segment is the tenant.
+/// A path that names one agent, for example `acme/eng`. Its first segment is the tenant.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub(crate) struct FolderName(String);
@@ -29,12 +29,12 @@ impl FolderName {
         &self.0
     }
 
-    /// The tenant.
+    /// Returns the tenant.
     pub(crate) fn root(&self) -> &str {
         self.0.split('/').next().unwrap_or(&self.0)
     }
 
-    /// The last segment, by which people know the agent.
+    /// Returns the last segment, by which people know the agent.
     pub(crate) fn name(&self) -> &str {
         self.0.rsplit('/').next().unwrap_or(&self.0)
     }
@@ -78,7 +78,7 @@ pub(crate) fn segment(what: &str, text: &str) -> Result<(), Refusal> {
     })
 }
 
-/// The address of a chat link.
+/// Returns the JID of a chat link.
 pub(crate) fn web(folder: &FolderName, suffix: Option<&str>) -> String {
     match suffix {
         Some(suffix) => format!("web:{folder}/{suffix}"),
@@ -86,7 +86,7 @@ pub(crate) fn web(folder: &FolderName, suffix: Option<&str>) -> String {
     }
 }
 
-/// The address of a webhook.
+/// Returns the JID of a webhook.
 pub(crate) fn hook(folder: &FolderName, source: &str, suffix: Option<&str>) -> String {
     match suffix {
         Some(suffix) => format!("hook:{folder}/{source}/{suffix}"),
@@ -94,13 +94,13 @@ pub(crate) fn hook(folder: &FolderName, source: &str, suffix: Option<&str>) -> S
     }
 }
 
-/// The tenant of a JID that a caller wrote. No other field is ever parsed back out of a JID.
+/// Returns the tenant of a JID that a caller wrote. No other field is ever parsed out of a JID.
 pub(crate) fn root(jid: &str) -> Result<&str, Refusal> {
     let path = path(jid);
     if path == jid {
         return Err(Refusal::invalid(format!("a JID begins with web: or hook:, not {jid:?}")));
     }
-    // A folder, a source and a suffix.
+    // A JID has at most a folder, a source and a suffix.
     if path.split('/').count() > MAX_DEPTH + 2 {
         return Err(Refusal::invalid("a JID has at most 10 segments"));
     }
@@ -110,13 +110,13 @@ pub(crate) fn root(jid: &str) -> Result<&str, Refusal> {
     Ok(path.split('/').next().unwrap_or(path))
 }
 
-/// A JID without its kind.
+/// Returns a JID without its kind.
 pub(crate) fn path(jid: &str) -> &str {
     let path = jid.strip_prefix("web:").or_else(|| jid.strip_prefix("hook:"));
     path.unwrap_or(jid)
 }
 
-/// The partition of a tenant.
+/// Returns the partition of a tenant.
 pub(crate) fn partition_of(root: &str, partitions: Partition) -> Partition {
     let digest = Sha256::digest(root);
     u16::from_be_bytes([digest[0], digest[1]]) % partitions

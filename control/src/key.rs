@@ -19,14 +19,14 @@ use std::time::Duration;
 pub(crate) mod rotation;
 pub(crate) mod settings;
 
-/// What a key begins with, so that people and scanners recognise it.
+/// What a key's secret begins with, so that people and scanners recognise it.
 pub(crate) const PREFIX: &str = "azk_";
 /// The most characters in a key's name.
 const MAX_NAME: usize = 100;
 /// How exactly a record says when its key was last used.
 const USE_PRECISION: Duration = Duration::from_secs(3_600);
 
-/// What a key's holder is.
+/// Who holds a key, and what the holder may do.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Role {
@@ -39,7 +39,7 @@ pub(crate) enum Role {
         /// Whether it reaches the folders below its own.
         subtree: bool,
         may_mint: bool,
-        /// Older keys could do this and what follows.
+        /// Records of older keys lack this field and the next two: those keys may do all three.
         #[serde(default = "allowed")]
         may_read: bool,
         #[serde(default = "allowed")]
@@ -63,10 +63,10 @@ pub(crate) struct Key {
     pub(crate) created_at: Time,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) expires_at: Option<Time>,
-    /// To the hour.
+    /// Precise to the hour.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) last_used_at: Option<Time>,
-    /// When `hash` became its secret's; `None`: when the key was created.
+    /// When the key was last rotated, even if that was undone; `None`: never.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) rotated_at: Option<Time>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -80,7 +80,7 @@ fn is_false(value: &bool) -> bool {
     !value
 }
 
-/// What is left of an operator's or a gateway's key that has ended: its secret may still be in
+/// What is left of a key that has ended, unless it was an agent's. Its secret may still be in
 /// somebody's settings, which must not bring it back.
 #[derive(Serialize, Deserialize)]
 pub(crate) struct Ended {
@@ -104,7 +104,7 @@ impl Caller {
         }
     }
 
-    /// Whether it may read what is about no folder, or about all.
+    /// Refuses a caller that may not read what belongs to no folder, or to all.
     pub(crate) fn must_oversee(&self) -> Result<(), Refusal> {
         match self.role {
             Role::Operator | Role::Viewer => Ok(()),
@@ -112,7 +112,7 @@ impl Caller {
         }
     }
 
-    /// Whether it may do more than read.
+    /// Refuses a caller that may only read.
     pub(crate) fn must_act(&self) -> Result<(), Refusal> {
         match self.role {
             Role::Viewer => Err(Refusal::not_allowed("a viewer's key changes nothing")),
@@ -127,8 +127,8 @@ impl Caller {
         }
     }
 
-    /// The folder that a request means: the one that it names, if the key reaches it, or else
-    /// the key's own.
+    /// Returns the folder that a request means: the one that it names, if the key reaches it, or
+    /// else the key's own.
     pub(crate) fn folder(&self, named: &str) -> Result<FolderName, Refusal> {
         match (&self.role, named) {
             (Role::Agent { folder, .. }, "") => return Ok(folder.clone()),
@@ -163,7 +163,8 @@ impl Caller {
         }
     }
 
-    /// Whether it may read what it was not given: tokens, routes, conversations.
+    /// Refuses a caller that may read only what is delivered to it, and no tokens, routes or
+    /// conversations.
     pub(crate) fn must_read(&self) -> Result<(), Refusal> {
         match self.role {
             Role::Operator | Role::Viewer | Role::Agent { may_read: true, .. } => Ok(()),
@@ -173,7 +174,7 @@ impl Caller {
         }
     }
 
-    /// Whether it may change the routes in its reach.
+    /// Refuses a caller that may not change the routes in its reach.
     pub(crate) fn must_route(&self) -> Result<(), Refusal> {
         match self.role {
             Role::Operator | Role::Agent { may_route: true, .. } => Ok(()),
@@ -181,7 +182,7 @@ impl Caller {
         }
     }
 
-    /// Whether visitors may be told that its holder is a person.
+    /// Refuses a caller that may not speak to visitors as a person.
     pub(crate) fn must_speak_as_person(&self) -> Result<(), Refusal> {
         match self.role {
             Role::Operator | Role::Agent { may_speak_as_person: true, .. } => Ok(()),
@@ -226,29 +227,30 @@ impl Key {
         self.expires_at.is_none_or(|at| now < at)
     }
 
-    /// Whether the secret with this hash opens it.
+    /// Whether the secret with this hash opens the key.
     pub(crate) fn opens_with(&self, hash: &str, now: Time) -> bool {
         let is_old = || self.old_secret(now).is_some_and(|old| old.hash == hash);
         self.is_live(now) && (self.hash == hash || is_old())
     }
 
-    /// The secret that it had before, if that still opens it.
+    /// Returns the secret that the key had before, if that still opens the key.
     pub(crate) fn old_secret(&self, now: Time) -> Option<&OldSecret> {
         self.old.as_ref().filter(|old| now < old.ends_at)
     }
 
-    /// When the secret with this hash ends, unless it is revoked before.
+    /// Returns when the secret with this hash ends, unless it is revoked before; `None`: never.
     pub(crate) fn end_of(&self, hash: &str) -> Option<Time> {
         let old = self.old.as_ref().filter(|old| old.hash == hash && old.hash != self.hash);
         self.expires_at.into_iter().chain(old.map(|old| old.ends_at)).min()
     }
 
-    /// Whether the record is right to say when the key was last used, if that is now.
+    /// Whether the record already says that the key was used within the last hour, so that a use
+    /// now need not be noted.
     pub(crate) fn was_used_lately(&self, now: Time) -> bool {
         self.last_used_at.is_some_and(|at| now < at + USE_PRECISION)
     }
 
-    /// The folder that it is for; empty for operators and gateways.
+    /// Returns the folder of an agent's key; empty for other keys.
     fn folder(&self) -> &str {
         match &self.role {
             Role::Agent { folder, .. } => folder.as_str(),
@@ -303,7 +305,7 @@ pub(crate) fn create(
 /// Revokes a key.
 ///
 /// # Errors
-/// [`Refusal::Invalid`] for the last key of an operator or a gateway.
+/// [`Refusal::Invalid`] for the only live key of a role, unless the role is an agent's.
 pub(crate) fn revoke(tx: &mut Tx<'_>, caller: &Caller, id: &KeyId) -> Decision<Option<Key>> {
     let Some(key) = tx.get::<Key>(id)? else {
         return Ok(None);
@@ -317,7 +319,7 @@ pub(crate) fn revoke(tx: &mut Tx<'_>, caller: &Caller, id: &KeyId) -> Decision<O
     Ok(Some(key))
 }
 
-/// Whether there is a live key, besides one, for an operator or a gateway, as `role` says.
+/// Whether there is a live key of `role`, besides one. `role` is not an agent's.
 pub(crate) fn has_live(tx: &mut Tx<'_>, role: &Role, besides: Option<&KeyId>) -> Decision<bool> {
     let members = tx.all_members(&names::keys())?;
     let without_folder = members.into_iter().filter(|member| member.folder.is_empty());
@@ -351,7 +353,7 @@ fn schedule_end(tx: &mut Tx<'_>, key: &Key) {
     }
 }
 
-/// Forgets a key, and tells the streams that were opened with it.
+/// Deletes a key, and tells the streams that were opened with it.
 fn end(tx: &mut Tx<'_>, actor: &str, action: &str, key: &Key) -> Decision<()> {
     tx.delete::<Key>(&key.id);
     if !matches!(key.role, Role::Agent { .. }) {

@@ -15,7 +15,7 @@ use std::{
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
-/// How many keys wait to be stored. The use of a further one is noted by its next call.
+/// How many keys may wait to be stored, at most. A further key is noted at a later call.
 const WAITING: usize = 200;
 
 /// The keys whose use is still to be stored.

@@ -7,7 +7,7 @@ use crate::{
 };
 use serde::{Deserialize, Serialize};
 
-/// Says by being there that a folder exists.
+/// A record whose presence says that a folder exists.
 #[derive(Debug, Serialize, Deserialize)]
 struct Known;
 

@@ -21,14 +21,14 @@ mod reads;
 #[cfg(test)]
 mod tests;
 
-/// How many records are remembered.
+/// How many records are remembered, at most.
 const HINTS: NonZeroUsize = NonZeroUsize::new(8192).unwrap();
 
-/// A record of more bytes is not remembered, so that memory stays bounded. A route with a long
-/// persona, and the index of some hundred routes, are just below.
+/// How many bytes a remembered record has, at most, so that memory stays bounded. A route with a
+/// long persona, and the index of some hundred routes, are just below.
 const HINT_BYTES: usize = 16 << 10;
 
-/// How often a command is decided anew because others changed what it read.
+/// How many times a command is tried before it fails because others keep changing what it read.
 const ATTEMPTS: usize = 50;
 
 /// A store that took this long to say nothing would take as long again.
@@ -44,7 +44,7 @@ pub(crate) enum Error {
     Refused(#[from] Refusal),
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// Others changed what it read, again and again.
+    /// Others changed what the command read, again and again.
     #[error("others changed the same records {ATTEMPTS} times")]
     Busy,
     #[error("{0}")]
@@ -52,7 +52,7 @@ pub(crate) enum Error {
 }
 
 impl Error {
-    /// How long the caller should wait before it tries again, where that helps.
+    /// Returns how long the caller should wait before it tries again, if that helps.
     pub(crate) fn retry_after(&self) -> Option<Duration> {
         match self {
             Self::Refused(refusal) => refusal.retry_after(),
@@ -134,7 +134,8 @@ impl Ledger {
                 }
                 Commit::Conflict(mut fresh) => {
                     fence::check(&mut fresh)?;
-                    // Sets and logs aren't guarded, and may have changed as well.
+                    // Sets and logs aren't guarded and may have changed as well, so they are read
+                    // again.
                     reading = Reading::afresh();
                     for (name, record) in fresh {
                         self.note(partition, &name, record.as_ref());
@@ -162,7 +163,8 @@ impl Ledger {
         reading: &mut Reading,
         decide: &mut impl FnMut(&mut Tx<'_>) -> Decision<T>,
     ) -> Result<Decided<T>, Error> {
-        // One time for all decisions of an attempt: sets are loaded by ranges that it names.
+        // All decisions of an attempt have the same time: a set may be read up to now, and each new
+        // time would need another read.
         let now = self.now();
         loop {
             let mut tx = Tx::new(&reading.known, &self.limits, now, command.seed);
@@ -202,8 +204,8 @@ impl Ledger {
         }
     }
 
-    /// Commits; where no answer came, once more, unless that took long. A batch that was applied the
-    /// first time conflicts with itself, which shows by its own version.
+    /// Commits, and commits once more if no answer came, unless that took long. A batch that was
+    /// applied the first time conflicts with itself, which its version shows.
     async fn commit(&self, batch: &Batch) -> Result<Commit, StoreError> {
         let begun = Instant::now();
         match self.store.commit(batch).await {
@@ -211,7 +213,7 @@ impl Ledger {
             known => return known,
         }
         let second = self.store.commit(batch).await.map_err(|error| match error {
-            // The second was refused; the first is still in doubt.
+            // The second commit was not done; the first is still in doubt.
             StoreError::Unavailable(why) | StoreError::Unknown(why) => StoreError::Unknown(why),
         })?;
         match second {
@@ -227,7 +229,7 @@ impl Ledger {
         Ok(reading)
     }
 
-    /// Adds `reads` to what is known: from hints where they are trusted, else from the store.
+    /// Adds `reads` to what is known: from hints if they are trusted, else from the store.
     async fn learn(
         &self,
         partition: Partition,
@@ -309,7 +311,7 @@ fn log(batch: &Batch, attempt: usize) {
     tracing::debug!(partition = batch.partition, attempt, guards, writes, "committed");
 }
 
-/// Whether the records that a batch conflicts with are as the batch itself leaves them.
+/// Whether a batch in conflict was applied before: the records are as the batch itself leaves them.
 fn is_done(batch: &Batch, fresh: &HashMap<String, Option<Record>>) -> bool {
     let puts = batch.writes.iter().filter_map(|write| match write {
         Write::Put { record, .. } => fresh.get(record),
@@ -321,7 +323,7 @@ fn is_done(batch: &Batch, fresh: &HashMap<String, Option<Record>>) -> bool {
         return puts.into_iter().flatten().any(|found| found.version == batch.version);
     }
     batch.writes.iter().any(|write| match write {
-        // It was there when this was decided, or it would not be deleted.
+        // The record was there when the batch was decided, or the batch would not delete it.
         Write::Delete { name } => fresh.get(name) == Some(&None),
         _ => false,
     })
@@ -332,13 +334,13 @@ struct Command<'a> {
     partition: Partition,
     /// The records that it will read.
     expected: &'a [String],
-    /// Makes its random bytes, the same each time that it is decided.
+    /// The source of its random bytes: the same each time that it is decided.
     seed: [u8; 32],
 }
 
 /// A decision that needs nothing more.
 enum Decided<T> {
-    /// It changes nothing.
+    /// The decision changes nothing.
     Outcome(T),
     /// To be committed.
     Batch { outcome: T, batch: Batch, full: HashMap<String, Refusal> },

@@ -1,9 +1,9 @@
 //! Control: the gRPC service that owns tokens, revocation, conversations, turns and reply frames.
 //!
 //! The domain (`jid`, `key`, `token`, `route`, `conversation`, `frame`, `queue`, `session`, `turn`)
-//! is pure: it decides in a transaction, and knows neither gRPC nor a store. `grpc`
-//! turns protos into the domain and back. `store` keeps records, sets and logs and doesn't know
-//! what they mean.
+//! is pure: it decides in a transaction, and knows neither gRPC nor a store. `grpc` turns protos
+//! into the domain's types and back. `store` keeps records, sets and logs and doesn't know what
+//! they mean.
 
 mod audit;
 mod client_roles;
@@ -85,12 +85,12 @@ impl Server {
         Ok(Self { options, tls, metrics: metrics::Metrics::new(), readiness: Arc::default() })
     }
 
-    /// Returns the registry of its metrics.
+    /// Returns the registry of the service's metrics.
     pub fn metrics(&self) -> Arc<Registry> {
         self.metrics.registry.clone()
     }
 
-    /// Tells whether it can serve: its store is open and takes writes.
+    /// Returns a probe that tells whether control can serve: its store is open and takes writes.
     pub fn probe(&self) -> Probe {
         let readiness = self.readiness.clone();
         Arc::new(move || {
@@ -99,10 +99,11 @@ impl Server {
         })
     }
 
-    /// Opens the store. Waits for one that is out of reach, and says so in the log.
+    /// Opens the store. Waits for a store that is out of reach, and says so in the log.
     ///
     /// # Errors
-    /// When the store refuses what it is asked, or it is another version's.
+    /// When the store refuses a command, has a newer schema or is used by an older arizuko, or when
+    /// no key works for operators or for gateways.
     pub async fn open(self) -> anyhow::Result<OpenServer> {
         let Self { options, tls, metrics, readiness } = self;
         let (grace, client_roles) = (options.grace, options.client_roles.clone().into());
@@ -122,7 +123,7 @@ impl Server {
 }
 
 impl OpenServer {
-    /// Whether a key opens anything: it may have been revoked.
+    /// Whether control accepts a key. A revoked key, for example, is not accepted.
     ///
     /// # Errors
     /// When the store is out of reach.
@@ -137,7 +138,8 @@ impl OpenServer {
     /// grace period to end.
     ///
     /// # Errors
-    /// When the task that takes due items ends, or the store was upgraded.
+    /// When the task that takes due items ends, when a newer arizuko has upgraded the store, or
+    /// when the store can't be closed.
     pub async fn serve(
         self,
         listener: TcpListener,

@@ -20,7 +20,7 @@ pub struct Limits {
     /// Messages that one chat link takes from one address at once [default: its rate].
     #[arg(long, env = "ARIZUKO_ADDRESS_BURST")]
     pub address_burst: Option<u32>,
-    /// How many addresses an IPv6 /48 counts as at most.
+    /// How many addresses an IPv6 /48 counts as, at most.
     #[arg(long, env = "ARIZUKO_NETWORK_ADDRESSES", default_value_t = 4)]
     pub network_addresses: u32,
     /// Messages that one webhook takes in a minute.
@@ -50,8 +50,8 @@ pub struct Limits {
     /// Bytes of a webhook's body, at most 16 MiB.
     #[arg(long, env = "ARIZUKO_HOOK_BYTES", default_value_t = 4 << 20)]
     pub hook_bytes: usize,
-    /// Bytes of messages, with their replies, that are kept of one link. Each message counts as 4 KiB
-    /// more than it has.
+    /// Bytes of messages, with their replies, that are kept of one link. Each message counts as 4
+    /// KiB more than it has.
     #[arg(long, env = "ARIZUKO_LINK_BYTES", default_value_t = 4 << 30)]
     pub link_bytes: u64,
     /// Bytes of messages, with their replies, that are kept of one tenant.
@@ -60,10 +60,10 @@ pub struct Limits {
     /// Bytes of one frame of a reply.
     #[arg(long, env = "ARIZUKO_FRAME_BYTES", help_heading = "Limits on agents", default_value_t = 64 << 10)]
     pub frame_bytes: usize,
-    /// Bytes of a turn's reply; a longer one ends as failed.
+    /// Bytes of a turn's reply; a turn with a longer one ends as failed.
     #[arg(long, env = "ARIZUKO_TURN_BYTES", help_heading = "Limits on agents", default_value_t = 4 << 20)]
     pub turn_bytes: u64,
-    /// How often agents may lose a turn before it ends as failed.
+    /// After how many losses by its agents a turn ends as failed.
     #[arg(long, env = "ARIZUKO_ATTEMPTS", help_heading = "Limits on agents", default_value_t = 5)]
     pub attempts: u32,
     /// How long a turn may be open.
@@ -158,18 +158,19 @@ pub(crate) struct Rate {
 }
 
 impl Rate {
-    /// A rate a minute. `burst`: `None` for as many as in a minute.
+    /// Returns a rate of `count` a minute. `burst`: `None` for as many at once as in a minute.
     pub(crate) fn per_minute(count: u32, burst: Option<u32>) -> Self {
         let count = count.max(1);
         Self { count, per: Duration::from_secs(60), burst: burst.unwrap_or(count) }
     }
 
-    /// The milliseconds to each; `None`: less than one, which is no limit.
+    /// Returns how many milliseconds pass from one to the next; `None` if less than 1, which is no
+    /// limit.
     pub(crate) fn interval(self) -> Option<u64> {
         Some(millis(self.per) / u64::from(self.count)).filter(|interval| *interval > 0)
     }
 
-    /// The rate of so many together.
+    /// Returns the rate that `factor` senders have together.
     pub(crate) fn times(self, factor: u32) -> Self {
         let Self { count, per, burst } = self;
         Self { count: count.saturating_mul(factor), per, burst: burst.saturating_mul(factor) }
@@ -177,13 +178,14 @@ impl Rate {
 }
 
 impl Limits {
-    /// Messages are never dropped before their frames.
+    /// Returns how long messages are kept: never less than their frames.
     pub(crate) fn messages_kept(&self) -> Duration {
         self.keep_messages.max(self.keep_frames)
     }
 
-    /// How long records of a conversation outlive their last change: a day more than they are
-    /// kept. The clean-up deletes them; this catches what a lost due item would leave.
+    /// Returns how long after its last change the store may collect a record of a conversation: at
+    /// least a day after the clean-up is due. The clean-up deletes the records; this catches those
+    /// whose due item was lost.
     pub(crate) fn conversation_lifetime(&self) -> Duration {
         let open = self.turn_deadline.max(LONGEST_ROUTE_WAIT);
         // Each step of an escalation may add to the time that a turn is open.

@@ -8,7 +8,8 @@ const MAX_BURST: u32 = 100_000;
 const MAX_OPEN_TURNS: u32 = 10_000;
 const DAY: Duration = Duration::from_secs(86_400);
 
-/// A link's own limits: of each visitor of a chat link, or of a webhook in all. `None`: control's.
+/// A link's own limits: for each visitor of a chat link, or for a webhook as a whole. `None`:
+/// control's limit applies.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub(crate) struct LinkLimits {
@@ -20,7 +21,7 @@ pub(crate) struct LinkLimits {
     pub(crate) max_open_turns: Option<u32>,
 }
 
-/// So many messages in so long.
+/// A limit of `count` messages in `per`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct MessageRate {
     pub(crate) count: u32,
@@ -56,7 +57,7 @@ impl LinkLimits {
         in_range("max_open_turns", self.max_open_turns, MAX_OPEN_TURNS)
     }
 
-    /// Its rate, or else `default`; with its burst.
+    /// Returns the link's own rate, or else `default`; with the link's own burst, if it has one.
     pub(crate) fn rate_or(&self, default: Rate) -> Rate {
         let rate = self.rate.as_ref().map_or(default, Rate::from);
         Rate { burst: self.burst.unwrap_or(rate.burst), ..rate }

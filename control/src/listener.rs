@@ -1,4 +1,4 @@
-//! The connections of gateways, agents and operators. Each phase of one has a deadline.
+//! The connections of gateways, agents and operators. Each phase of a connection has a deadline.
 
 use crate::{client_roles::ClientRole, limits::ConnectionLimits};
 use arizuko_proto::{
@@ -21,9 +21,10 @@ use tonic::{
 };
 use tower::{Service, ServiceExt as _};
 
-/// The flow-control windows of a connection and of each of its streams. Data waits in our bounded
-/// queues, never in the connection that all streams share.
+/// How many bytes a client may send on a connection before control has read them. Data waits in
+/// control's bounded queues, never in the connection that all streams share.
 const CONNECTION_WINDOW: u32 = 16 << 20;
+/// The same for each stream of the connection.
 const STREAM_WINDOW: u32 = 256 << 10;
 /// How often to ping a client, to notice that it is gone.
 const KEEPALIVE: Duration = Duration::from_secs(10);
@@ -60,7 +61,7 @@ where
         + 'static,
     S::Future: Send,
 {
-    /// Serves until `stopping`, then waits for the calls that are open. Dropping it closes all
+    /// Serves until `stopping`, then waits for open calls to end. Dropping the future closes all
     /// connections.
     pub(crate) async fn serve(self, listener: TcpListener) {
         let this = Arc::new(self);
@@ -125,7 +126,7 @@ where
         }
     }
 
-    /// The roles of a client's certificate.
+    /// Returns the roles of a client's certificate.
     fn roles_of(&self, stream: &TlsStream<TcpStream>) -> anyhow::Result<Arc<[ClientRole]>> {
         if self.client_roles.is_empty() {
             return Ok([].into());
@@ -163,7 +164,8 @@ where
             () = self.stopping.cancelled() => {}
             () = connection.idle(self.limits.control_idle) => {}
         }
-        // It takes no further call. Its client may never answer to that.
+        // The connection takes no further calls. The client may never acknowledge that, so the wait
+        // for it has an end.
         serving.as_mut().graceful_shutdown();
         tokio::select! {
             served = &mut serving => Ok(served?),

@@ -16,7 +16,7 @@ use tokio::net::TcpListener;
 struct Arguments {
     #[command(flatten)]
     metrics: metrics::Options,
-    // They end with headings, which hold for the flags after them.
+    // After `metrics`: the help headings of these flags hold for all flags that follow.
     #[command(flatten)]
     options: Options,
     #[command(flatten)]

@@ -70,7 +70,8 @@ impl Metrics {
         let call_times = latencies();
         let help = "Time to answer an RPC; for a stream, to its response headers";
         registry.register_with_unit("call_duration", help, seconds(), call_times.clone());
-        // Every series is there from the start: a rate doesn't see one appear.
+        // Every series exists from the start: a rate misses the first value of one that appears
+        // later.
         let refusals = Family::default();
         for reason in (1..).map_while(|number| ErrorReason::try_from(number).ok()) {
             drop(refusals.get_or_create(&Reason { reason: reason.word() }));

@@ -6,9 +6,9 @@
 //!
 //! A name with a `#` is a part of the record before it: `turn:ID#input` belongs to `turn:ID`.
 //!
-//! Three lifetimes: *for good*, until it is deleted; *with the conversation*,
-//! [`Limits::conversation_lifetime`](crate::limits::Limits::conversation_lifetime) after its last
-//! change, long after the clean-up has deleted it; or a time of its own.
+//! A record has one of three lifetimes: *for good*, until it is deleted; *with the conversation*,
+//! which is [`Limits::conversation_lifetime`](crate::limits::Limits::conversation_lifetime) after
+//! its last change, long after the clean-up has deleted it; or a time of its own.
 
 use crate::{
     ids::{ConversationId, KeyId, SessionId, TokenId, TurnId},
@@ -22,13 +22,14 @@ pub(crate) use members::{Due, InFolder, Named};
 
 // ── Records ─────────────────────────────────────────────────────────────────────────────────────
 
-/// [`Turn`](crate::turn::Turn), with the conversation. Written by `turn/`, but not by each frame.
+/// [`Turn`](crate::turn::Turn), with the conversation. Written by `turn/`, though not with each
+/// frame.
 pub(crate) fn turn(id: &TurnId) -> String {
     format!("turn:{id}")
 }
 
 /// [`Progress`](crate::turn::frames::Progress) of an open turn, from its first frame to its end.
-/// Written by each frame of the turn.
+/// Written with each frame of the turn.
 pub(crate) fn progress(id: &TurnId) -> String {
     format!("turn:{id}#progress")
 }
@@ -51,7 +52,7 @@ pub(crate) fn conversation(id: &ConversationId) -> String {
     format!("conversation:{id}")
 }
 
-/// [`Head`](crate::conversation::Head) of a conversation's log, with the conversation. Written by
+/// [`Head`](crate::conversation::Head) of a conversation's log, with the conversation. Written with
 /// each frame.
 pub(crate) fn head(id: &ConversationId) -> String {
     format!("conversation:{id}#head")
@@ -63,8 +64,8 @@ pub(crate) fn session(id: &SessionId) -> String {
     format!("session:{id}")
 }
 
-/// [`Token`](crate::token::Token), kept for 30 days after it is revoked, and at least as long as its
-/// conversations.
+/// [`Token`](crate::token::Token), for good; after it is revoked, for 30 days and at least as long
+/// as its conversations.
 pub(crate) fn token(id: &TokenId) -> String {
     format!("token:{id}")
 }
@@ -74,18 +75,18 @@ pub(crate) fn key(id: &KeyId) -> String {
     format!("key:{id}")
 }
 
-/// [`Ended`](crate::key::Ended) for a key of an operator or a gateway, for good. Written by `key.rs`.
+/// [`Ended`](crate::key::Ended) for a key that was not an agent's, for good. Written by `key.rs`.
 pub(crate) fn ended_key(id: &KeyId) -> String {
     format!("ended_key:{id}")
 }
 
-/// [`FolderMark`](crate::known_folders::Known), for good. Written by the folder's first key, token or
+/// [`Known`](crate::known_folders::Known), for good. Written with the folder's first key, token or
 /// agent.
 pub(crate) fn folder(folder: &FolderName) -> String {
     format!("folder:{folder}")
 }
 
-/// [`Address`](crate::token::Address) of a JID, while it has live tokens.
+/// [`Address`](crate::token::Address) of a JID, while the JID has live tokens.
 pub(crate) fn address(jid: &str) -> String {
     format!("jid:{jid}")
 }
@@ -95,8 +96,8 @@ pub(crate) fn route(prefix: &str) -> String {
     format!("route:{prefix}")
 }
 
-/// [`Index`](crate::route::Index) of a tenant's routes, for good. Written with each route and with
-/// each token.
+/// [`Index`](crate::route::Index) of a tenant's routes, for good. Written with each change of
+/// routes and with the tenant's first token.
 pub(crate) fn route_index(root: &str) -> String {
     format!("routes:{root}")
 }
@@ -113,7 +114,7 @@ pub(crate) fn dropped(jid: &str) -> String {
 }
 
 /// [`Repeat`](crate::turn::repeat::Repeat): which turn an idempotency key made, kept for a day.
-/// `hash` is the hash of the key and what it is for.
+/// `hash` is the hash of the key and of what it is for.
 pub(crate) fn repeat(hash: &str) -> String {
     format!("repeat:{hash}")
 }
@@ -122,12 +123,12 @@ pub(crate) fn repeat(hash: &str) -> String {
 /// changes has the same name. Written by `schema.rs`.
 pub(crate) const LAYOUT: &str = "layout";
 
-/// The fence, for good: its version is the schema that the partition's commits must have. Written by
-/// `schema.rs`, guarded by `fence.rs`.
+/// The fence, for good: its version is the schema that the partition's commits must have. Written
+/// by `schema.rs`, guarded by `fence.rs`.
 pub(crate) const FENCE: &str = "schema";
 
-/// A record that shows that the store takes writes, for a second; in partition 0. Written by
-/// `readiness.rs`.
+/// A record that lives for a second and shows that the store takes writes; in partition 0. Written
+/// by `readiness.rs`.
 pub(crate) const READY: &str = "check:ready";
 
 // ── Sets ────────────────────────────────────────────────────────────────────────────────────────
@@ -150,8 +151,8 @@ pub(crate) fn queue(folder: &FolderName) -> Set<TurnId> {
     Set::new(format!("ready:{folder}"))
 }
 
-/// Visitors and links with turns in a folder's queue, scored by the round of their next one.
-/// Written by `queue.rs`.
+/// The flows and groups of a folder's queue (networks of visitors, and links), scored by their next
+/// rounds. Written by `queue.rs`.
 pub(crate) fn rounds(folder: &FolderName) -> Set<String> {
     Set::new(format!("rounds:{folder}"))
 }
@@ -162,24 +163,25 @@ pub(crate) fn waiting() -> Set<TurnId> {
     Set::new("waiting")
 }
 
-/// A token's open turns, scored by the time that they began. Written by `turn/post.rs` and
-/// `turn/end.rs`.
+/// A token's open turns, scored by the time that they began. Written by `turn/caps.rs`, `turn.rs`
+/// and `turn/end.rs`.
 pub(crate) fn open_turns(token: &TokenId) -> Set<TurnId> {
     Set::new(format!("open:{token}"))
 }
 
 /// The open turns of one address or network on a link, scored by their deadlines. `hash` is one of
-/// [`Visitor`](crate::visitor::Visitor). Written by `turn/post.rs` and `turn.rs`.
+/// [`Visitor`](crate::visitor::Visitor)'s. Written by `turn/caps.rs` and `turn.rs`.
 pub(crate) fn open_turns_from(token: &TokenId, hash: &str) -> Set<TurnId> {
     Set::new(format!("open:{token}:{hash}"))
 }
 
-/// The turns that a session holds, scored by the time of their delivery. Written by `turn/hold.rs`.
+/// The turns that a session holds, scored by the time of their delivery. Written by `turn/hold.rs`
+/// and `turn.rs`.
 pub(crate) fn held(session: &SessionId) -> Set<TurnId> {
     Set::new(format!("held:{session}"))
 }
 
-/// A conversation's turns, scored by the seq of their message. Written by `turn/post.rs`,
+/// A conversation's turns, scored by the seqs of their messages. Written by `turn/post.rs`,
 /// `turn/speak.rs` and `turn/retention.rs`.
 pub(crate) fn turns(conversation: &ConversationId) -> Set<TurnId> {
     Set::new(format!("turns:{conversation}"))
@@ -213,13 +215,14 @@ pub(crate) fn present(folder: &FolderName) -> Set<SessionId> {
     Set::new(format!("present:{folder}"))
 }
 
-/// The partition's live tokens, scored by the time that they were issued. Written by `token.rs`.
+/// The partition's live tokens, scored by the time that they were issued. Written by `token.rs` and
+/// `token/revocation.rs`.
 pub(crate) fn tokens() -> Set<InFolder> {
     Set::new("tokens")
 }
 
 /// A folder's live tokens, scored by the time that they were issued; without those that older
-/// controls have issued. Written by `token.rs`, to count them.
+/// controls have issued. Written by `token.rs` and `token/revocation.rs`, to count them.
 pub(crate) fn folder_links(folder: &FolderName) -> Set<TokenId> {
     Set::new(format!("links:{folder}"))
 }
@@ -235,12 +238,13 @@ pub(crate) fn key_sessions(key: &KeyId) -> Set<SessionId> {
     Set::new(format!("sessions:{key}"))
 }
 
-/// The partition's keys, scored by the time that they were made. Written by `key.rs`.
+/// The partition's keys, scored by the time that they were created. Written by `key.rs` and
+/// `key/settings.rs`.
 pub(crate) fn keys() -> Set<InFolder> {
     Set::new("keys")
 }
 
-/// The audit log: entries as JSON, scored by time. Written by `audit.rs`.
+/// The audit log: entries as JSON, scored by time. Written by `audit.rs`, trimmed by `due.rs`.
 pub(crate) fn audit() -> Set<String> {
     Set::new("audit")
 }
@@ -269,7 +273,8 @@ pub(crate) fn log(conversation: &ConversationId) -> String {
     format!("log:{conversation}")
 }
 
-/// What happened to a turn, by number, if anything did. Written by `turn/journal.rs`.
+/// What happened to a turn, numbered from 1; most turns have no such log. Written by
+/// `turn/journal.rs`.
 pub(crate) fn journal(turn: &TurnId) -> String {
     format!("journal:{turn}")
 }
@@ -282,7 +287,7 @@ pub(crate) fn link_rate(token: &TokenId) -> String {
 }
 
 /// A link's messages from one address or network. `hash` is one of
-/// [`Visitor`](crate::visitor::Visitor).
+/// [`Visitor`](crate::visitor::Visitor)'s.
 pub(crate) fn rate_from(token: &TokenId, hash: &str) -> String {
     format!("rate:{token}:{hash}")
 }
@@ -299,12 +304,12 @@ pub(crate) fn speech_rate(conversation: &ConversationId) -> String {
 
 // ── Counters ────────────────────────────────────────────────────────────────────────────────────
 
-/// The bytes of a link's messages. Written by `turn/quota.rs`.
+/// The bytes of a link's messages and their replies. Written by `turn/quota.rs`.
 pub(crate) fn kept_of_link(token: &TokenId) -> String {
     format!("kept:link:{token}")
 }
 
-/// The bytes of a tenant's messages. Written by `turn/quota.rs`.
+/// The bytes of a tenant's messages and their replies. Written by `turn/quota.rs`.
 pub(crate) fn kept_of_tenant(root: &str) -> String {
     format!("kept:tenant:{root}")
 }
@@ -327,7 +332,7 @@ pub(crate) fn session_topic(id: &SessionId) -> String {
     format!("session:{id}")
 }
 
-/// The end of a token. Published by `token.rs`.
+/// The end of a token. Published by `token/revocation.rs`.
 pub(crate) fn token_topic(id: &TokenId) -> String {
     format!("token:{id}")
 }

@@ -8,12 +8,13 @@ use crate::{
     turn::{Origin, Turn},
 };
 
-/// Queues a turn for its folder. Each visitor has one turn in a round, and so has each webhook.
+/// Queues a turn for its folder. In a round, each network of a link's visitors has one turn, and so
+/// has each webhook.
 pub(crate) fn enter(tx: &mut Tx<'_>, turn: &Turn) {
     enqueue(tx, turn, Some(flow(&turn.origin)));
 }
 
-/// Queues a turn again that had its place before: it joins the current round.
+/// Queues a turn that has been in a queue before: it joins the current round.
 pub(crate) fn enter_again(tx: &mut Tx<'_>, turn: &Turn) {
     enqueue(tx, turn, None);
 }
@@ -25,8 +26,9 @@ fn enqueue(tx: &mut Tx<'_>, turn: &Turn, flow: Option<Flow>) {
     wake(tx, folder);
 }
 
-/// A visitor's messages are one flow, whatever the conversation. So are those whose sender is
-/// unknown, as with all webhooks. A link is a group.
+/// Returns the turn's flow. All turns from one network to one link are a flow, whatever their
+/// conversations. So are all turns of a link whose sender is unknown, as with every webhook. The
+/// link is the group.
 fn flow(origin: &Origin) -> Flow {
     let group = origin.token.to_string();
     let id = match &origin.visitor {

@@ -14,16 +14,16 @@ use tokio::{
     time::{Instant, timeout},
 };
 
-/// How long an answer holds, however many ask.
+/// How long an answer is given again, however many probes come.
 const FRESH: Duration = Duration::from_millis(500);
-/// How long the store may take.
+/// How long the store may take to answer.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// Answers probes. Whoever asks needs no key.
+/// Answers probes, which need no key.
 #[derive(Default)]
 pub(crate) struct Readiness {
     control: OnceLock<Arc<Control>>,
-    /// Why the store isn't open yet.
+    /// Says why the store isn't open yet.
     pub(crate) waiting: Waiting,
     last: Mutex<Option<Answer>>,
 }
@@ -34,7 +34,7 @@ struct Answer {
 }
 
 impl Readiness {
-    /// The store is open.
+    /// Notes that the store is open.
     pub(crate) fn open(&self, control: Arc<Control>) {
         let _ = self.control.set(control);
     }
@@ -57,7 +57,7 @@ impl Readiness {
     }
 }
 
-/// Writes a record that is gone in a moment.
+/// Writes a record that lives for a second.
 async fn probe(control: &Control) -> Result<(), String> {
     let store = control.ledger.store();
     let record = names::READY.to_owned();

@@ -2,14 +2,14 @@
 
 use std::time::Duration;
 
-/// How long a caller waits where too many turns are open: nobody knows when one of them ends.
+/// How long a caller should wait when too many turns are open: nobody knows when one of them ends.
 const RETRY_WHEN_FULL: Duration = Duration::from_secs(5);
 
-/// How long a caller waits where an owner has as much as it may: room comes with retention, or when
+/// How long a caller should wait when an owner is at its limit: room comes with retention, or when
 /// somebody deletes something.
 const RETRY_AT_LIMIT: Duration = Duration::from_secs(60);
 
-/// Why a command is refused. One for each of the contract's reasons.
+/// Why a command is refused: a variant for each reason of the contract that the domain gives.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Refusal {
     #[error("the key is missing, unknown or revoked")]
@@ -51,7 +51,7 @@ impl Refusal {
         Self::NotAllowed(why.into())
     }
 
-    /// How long the caller should wait before it tries again, where that helps.
+    /// Returns how long the caller should wait before it tries again, if that helps.
     pub(crate) fn retry_after(&self) -> Option<Duration> {
         match self {
             Self::RateLimited { retry_after } => Some(*retry_after),

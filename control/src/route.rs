@@ -1,7 +1,7 @@
-//! Routes: what the beginning of a JID means.
+//! Routes: what happens to the messages of all JIDs with a prefix.
 //!
-//! A tenant's routes are one record each, and an index that names them all: a message reads the
-//! index and the few that its JID begins with, in the commit that takes it.
+//! Each route is a record, and an index names all routes of a tenant. The commit that takes a
+//! message reads the index and the routes whose prefixes match.
 
 use crate::{
     jid::{self, FolderName},
@@ -25,7 +25,7 @@ const MAX_TOPIC: usize = 200;
 const MAX_SAY: usize = 1_000;
 const MAX_STEPS: usize = 10;
 
-/// What a message does.
+/// What happens to a message.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Mode {
@@ -35,11 +35,11 @@ pub(crate) enum Mode {
     Drop,
 }
 
-/// Whose turns get an observed webhook.
+/// Which turns get an observed webhook.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum ObserveFor {
-    /// Those of webhooks, and those that a person has.
+    /// Turns of webhooks, and turns that a person answers.
     People,
     Visitors,
 }
@@ -47,14 +47,14 @@ pub(crate) enum ObserveFor {
 /// When a turn moves to another folder, counted from when its message was taken.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Step {
-    /// Then it moves if its folder has not added a frame.
+    /// The turn moves after this time if its folder has not added a frame.
     #[serde(with = "crate::time::stored::option")]
     pub(crate) after: Option<Duration>,
-    /// Then it moves if it has not ended.
+    /// The turn moves after this time if it has not ended.
     #[serde(with = "crate::time::stored::option")]
     pub(crate) unfinished_after: Option<Duration>,
     pub(crate) to: FolderName,
-    /// For the visitor.
+    /// What the visitor is told.
     pub(crate) say: String,
 }
 
@@ -63,7 +63,7 @@ pub(crate) struct Step {
 pub(crate) struct GiveUp {
     #[serde(with = "crate::time::stored")]
     pub(crate) after: Duration,
-    /// For the visitor.
+    /// What the visitor is told.
     pub(crate) say: String,
 }
 
@@ -78,12 +78,14 @@ pub(crate) struct Route {
     pub(crate) escalation: Option<Vec<Step>>,
     pub(crate) give_up: Option<GiveUp>,
     pub(crate) observe_for: Option<ObserveFor>,
-    /// The tokens that it applies to, if the key that set it doesn't reach the whole tenant.
+    /// Limits the route to tokens of some folders, if the key that set it doesn't reach the whole
+    /// tenant.
     pub(crate) only: Option<Reach>,
 }
 
-/// A folder, and maybe those below it. A JID doesn't tell whose it is: `hook:acme/eng` begins
-/// webhooks of the folder `acme/eng`, and those of `acme` whose source is `eng`.
+/// A folder and, if `below`, the folders below it. A prefix alone doesn't tell whose JIDs it
+/// covers: `hook:acme/eng` begins webhooks of the folder `acme/eng`, and those of `acme` whose
+/// source is `eng`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Reach {
     pub(crate) folder: FolderName,
@@ -91,7 +93,7 @@ pub(crate) struct Reach {
 }
 
 impl Reach {
-    /// What an agent's key reaches; `None` for a key that reaches all or nothing.
+    /// Returns what an agent's key reaches; `None` for a key that reaches all or nothing.
     fn of(caller: &Caller) -> Option<Self> {
         match &caller.role {
             Role::Agent { folder, subtree, .. } => {
@@ -171,7 +173,7 @@ impl Route {
         !Field::ALL.into_iter().any(|field| self.has(field))
     }
 
-    /// Takes one field from another route.
+    /// Copies one field from another route.
     fn take(&mut self, field: Field, from: &Self) {
         match field {
             Field::Target => self.target.clone_from(&from.target),
@@ -184,7 +186,7 @@ impl Route {
         }
     }
 
-    /// The folders that it names.
+    /// Returns the folders that the route names.
     pub(crate) fn folders(&self) -> impl Iterator<Item = &FolderName> {
         let steps = self.escalation.iter().flatten().map(|step| &step.to);
         self.target.iter().chain(steps)
@@ -275,8 +277,8 @@ impl Record for Index {
     }
 }
 
-/// Makes sure that there is an index: every message reads it, and only what is there can be
-/// remembered.
+/// Stores an empty index if there is none: every message reads it, and only a record that exists
+/// can be remembered.
 pub(crate) fn ensure_index(tx: &mut Tx<'_>, root: &str) -> Decision<()> {
     if tx.get::<Index>(root)?.is_none() {
         tx.put(root, &Index::default())?;
@@ -323,7 +325,7 @@ pub(crate) fn resolve(tx: &mut Tx<'_>, jid: &str, folder: &FolderName) -> Decisi
     Ok(resolved)
 }
 
-/// The target of the longest prefix that names one, by what `known` remembers of routes.
+/// Returns the target of the longest prefix that names one, as far as `known` remembers the routes.
 pub(crate) fn likely_target(
     jid: &str,
     known: impl Fn(&str) -> Option<Route>,
@@ -331,7 +333,7 @@ pub(crate) fn likely_target(
     beginnings(jid).find_map(|prefix| known(prefix)?.target)
 }
 
-/// A JID and what it begins with, up to the end of a segment, the longest first.
+/// Returns a JID and each of its prefixes that end with a segment, the longest first.
 fn beginnings(jid: &str) -> impl Iterator<Item = &str> {
     let ends = jid.rmatch_indices('/').map(|(at, _)| &jid[..at]);
     std::iter::once(jid).chain(ends)

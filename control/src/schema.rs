@@ -1,8 +1,8 @@
 //! The schema of the store: the form of all its records.
 //!
-//! [`open`] refuses a store of a newer schema and upgrades one of an older. The *layout*, a record
-//! in partition 0, says which schema the store has; a [`fence`](crate::fence) in each partition
-//! keeps programs of another schema from writing.
+//! [`open`] refuses a store of a newer schema and upgrades a store of an older one. The *layout*, a
+//! record in partition 0, says which schema the store has; a [`fence`](crate::fence) in each
+//! partition keeps programs of another schema from writing.
 
 use crate::{
     fence::{SCHEMA, check, guard},
@@ -29,17 +29,17 @@ const OLDEST: u32 = 2;
 /// The first schema whose programs guard the fence, and stop when the layout changes.
 const FENCED: u32 = 3;
 
-/// How often the layout is read if no change is published.
+/// How often the layout is read even if no change is published.
 const RECHECK: Duration = Duration::from_secs(5);
-/// How many commits are under way at a time. The embedded store makes one fsync of them.
+/// How many commits are under way at a time. The embedded store makes one fsync for all of them.
 const AT_ONCE: usize = 64;
 
-/// What holds for the whole store.
+/// The form of the whole store, and whose it is.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 struct Layout {
     #[serde(rename = "format")]
     schema: u32,
-    /// Some records still have this schema.
+    /// The schema that some records still have, while an upgrade is under way.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     upgrading_from: Option<u32>,
     /// How many partitions there are; fixed when the store is first used.
@@ -72,19 +72,20 @@ pub(crate) struct Expected {
     pub(crate) deployment: Option<String>,
 }
 
-/// Upgrades a record, by its name and its body.
+/// Takes a record's name and body. Returns the writes that upgrade the record, or add it to sets;
+/// `None` if there is nothing to do.
 type Upgrade = fn(&str, &str) -> Result<Option<Vec<Change>>, serde_json::Error>;
 
-/// What the upgrade from one schema to the next does to a record.
+/// The upgrade from one schema to the next.
 struct Step {
     from: u32,
     /// The kinds of the records that it changes.
     kinds: &'static [&'static str],
-    /// The writes that upgrade a record, or add it to sets; `None` if there is nothing to do.
     upgrade: Upgrade,
 }
 
-/// A write that upgrades a record, which keeps its lifetime.
+/// A write of an upgrade. A record that it puts gets what is left of the upgraded record's
+/// lifetime.
 #[derive(Debug, PartialEq, Eq)]
 enum Change {
     Put { name: String, body: String },
@@ -94,7 +95,8 @@ enum Change {
 
 const STEPS: [Step; 2] = [to_3::STEP, to_4::STEP];
 
-/// Brings the store to this program's schema; returns its number of partitions.
+/// Brings the store to this program's schema. Returns the store's number of partitions, which is
+/// the expected one if the store is new.
 ///
 /// # Errors
 /// A sentence for the operator: the store has a newer schema, older programs use it, or it is
@@ -129,7 +131,7 @@ pub(crate) async fn open(store: &dyn Store, expected: &Expected) -> anyhow::Resu
                 continue;
             }
             None if unfenced.is_empty() => return Ok(layout.partitions),
-            // A failover lost some of an upgrade.
+            // A failover lost a part of an upgrade.
             None => OLDEST,
         };
         ensure!(from >= OLDEST, "the store has schema {from}, which is too old for this arizuko");
@@ -150,13 +152,14 @@ pub(crate) async fn open(store: &dyn Store, expected: &Expected) -> anyhow::Resu
         }
         fence(store, unfenced).await?;
         upgrade(store, from).await?;
-        // On a conflict another control, which did the same, was faster.
+        // On a conflict another control has completed the same upgrade.
         put_layout(store, version, &Layout { upgrading_from: None, ..upgrading }).await?;
     }
 }
 
-/// Returns once the store is no longer as this program expects it, with the reason to stop: a newer
-/// program has upgraded it, or it was emptied. Such a store gets the partitions that it had.
+/// Returns once the store is no longer as this program expects it: a newer program has upgraded it,
+/// or it was emptied. An emptied store is given the partitions that it had. The error says why to
+/// stop.
 pub(crate) async fn superseded(store: &dyn Store, expected: &Expected) -> anyhow::Error {
     let mut wakes = None;
     loop {
@@ -220,8 +223,8 @@ async fn record(
     })
 }
 
-/// Puts the layout in place of the one with this version; returns its own version, or `None` if
-/// another control has changed it.
+/// Replaces the layout that has this version. Returns the new layout's version; `None` if another
+/// control has changed the layout.
 async fn put_layout(
     store: &dyn Store,
     version: Option<Version>,
@@ -240,7 +243,7 @@ async fn put_layout(
     Ok((store.commit(&batch).await? == Commit::Applied).then_some(new))
 }
 
-/// The partitions whose fence is not of this schema, and the version of that fence.
+/// Returns the partitions whose fence has another schema or is missing, with that fence's version.
 async fn unfenced(
     store: &dyn Store,
     partitions: Partition,
@@ -256,7 +259,7 @@ async fn unfenced(
     Ok(others.try_collect().await?)
 }
 
-/// Puts this schema's fence in place of others.
+/// Replaces the fences of other schemas by this schema's.
 async fn fence(store: &dyn Store, others: Vec<(Partition, Option<Version>)>) -> anyhow::Result<()> {
     let fence = |(partition, version): (Partition, Option<Version>)| async move {
         if let Some(schema) = version.and_then(|version| u32::try_from(version).ok()) {
@@ -274,14 +277,15 @@ async fn fence(store: &dyn Store, others: Vec<(Partition, Option<Version>)>) -> 
             guards: vec![Guard::Version { record: FENCE.to_owned(), version }],
             writes: vec![put],
         };
-        // On a conflict another control has put it, or a newer one its own, which refuses ours.
+        // On a conflict another control has put this fence, or a newer control its own, which
+        // refuses this program's commits.
         store.commit(&batch).await?;
         Ok(())
     };
     stream::iter(others).map(fence).buffer_unordered(AT_ONCE).try_collect().await
 }
 
-/// Brings all records to this schema. It may stop anywhere and begin again.
+/// Brings all records to this schema. It may be interrupted anywhere and begin again.
 async fn upgrade(store: &dyn Store, from: u32) -> anyhow::Result<()> {
     let steps: Vec<&Step> = STEPS.iter().filter(|step| step.from >= from).collect();
     if steps.is_empty() {
@@ -341,8 +345,8 @@ async fn upgrade_record(
     Ok(upgraded)
 }
 
-/// Makes changes if the record is as it was scanned. Returns the record as it is then; `None` if
-/// there is none.
+/// Makes changes if the record is as it was scanned. Returns the record as it is afterwards; `None`
+/// if it is gone.
 async fn commit(
     store: &dyn Store,
     scanned: &Scanned,

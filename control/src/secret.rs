@@ -1,4 +1,4 @@
-//! Secrets that are shown once: tokens in URLs, and callers' keys.
+//! Secrets, which are shown once: those of tokens, in URLs, and those of callers' keys.
 //!
 //! A secret is a partition's number and 256 random bits, in base64url. Only its SHA-256 is stored.
 //! Its public id is made from that hash, so one lookup by the secret finds the record, and the id
@@ -19,7 +19,8 @@ pub(crate) struct Secret {
     /// The partition of the record that it opens.
     pub(crate) partition: Partition,
     text: String,
-    /// The id in a later secret of its record, without prefix and partition.
+    /// The id that a later secret contains, without prefix and partition; `None` for a first
+    /// secret.
     named: Option<[u8; ID_BYTES]>,
 }
 
@@ -29,13 +30,13 @@ impl Secret {
         Self { partition, text: format!("{prefix}{}", encode(partition, &random)), named: None }
     }
 
-    /// A secret that people have chosen. Its record is in partition 0.
+    /// Wraps a secret that people have chosen. Its record is in partition 0.
     pub(crate) fn chosen(text: &str) -> Self {
         Self { partition: 0, text: text.to_owned(), named: None }
     }
 
-    /// Mints a later secret of the record with this id, which has `id_prefix`; `None` if the id is
-    /// none.
+    /// Mints a later secret of the record with this id, which begins with `id_prefix`; `None` for
+    /// text that can't be an id.
     pub(crate) fn mint_another(
         prefix: &str,
         id_prefix: &str,
@@ -67,12 +68,12 @@ impl Secret {
         &self.text
     }
 
-    /// The form in which the secret is stored.
+    /// Returns the form in which the secret is stored.
     pub(crate) fn hash(&self) -> String {
         hash(&self.text)
     }
 
-    /// The public id of what the secret opens.
+    /// Returns the public id of the record that the secret opens.
     pub(crate) fn id(&self, prefix: &str) -> String {
         let digest = Sha256::digest(&self.text);
         let id = self.named.as_ref().map_or(&digest[..ID_BYTES], |named| named);
@@ -80,7 +81,7 @@ impl Secret {
     }
 }
 
-/// SHA-256, in hexadecimal.
+/// Returns the SHA-256 of a text, in hexadecimal.
 pub(crate) fn hash(text: impl AsRef<[u8]>) -> String {
     let mut hex = String::with_capacity(64);
     for byte in Sha256::digest(text) {
@@ -89,7 +90,7 @@ pub(crate) fn hash(text: impl AsRef<[u8]>) -> String {
     hex
 }
 
-/// The partition in a public id; `None` for text that can't be one.
+/// Returns the partition in a public id; `None` for text that can't be one.
 pub(crate) fn partition_of_id(prefix: &str, id: &str, partitions: Partition) -> Option<Partition> {
     let (partition, digest) = decode(id.strip_prefix(prefix)?)?;
     (digest.len() == ID_BYTES && partition < partitions).then_some(partition)

@@ -41,7 +41,8 @@ impl Record for Session {
 }
 
 impl Session {
-    /// What the stream that opened or resumed it speaks with.
+    /// Returns the session's id with the number of its newest stream. That stream's commands carry
+    /// it.
     pub(crate) fn speaker(&self) -> Speaker {
         Speaker { session: self.id.clone(), epoch: self.epoch }
     }
@@ -56,13 +57,13 @@ impl Session {
         Ok(())
     }
 
-    /// Changes the record without changing the session, so that the end of the session, which is
-    /// decided from the set of its turns, conflicts with a turn that it was just given.
+    /// Writes the record again as it is, which gives it a new version. So the end of the session,
+    /// which is decided from the set of its turns, conflicts with a turn that it was just given.
     pub(crate) fn touch(&self, tx: &mut Tx<'_>) -> Decision<()> {
         tx.put(&self.id, self)
     }
 
-    /// Deletes it. Its turns have been requeued.
+    /// Deletes the session. Its turns must have been requeued before.
     pub(crate) fn forget(&self, tx: &mut Tx<'_>) {
         tx.delete::<Self>(&self.id);
         tx.delete_set(&names::held(&self.id));
@@ -81,7 +82,7 @@ pub(crate) struct Speaker {
 }
 
 impl Speaker {
-    /// The session, if it lives and this stream speaks for it.
+    /// Returns the session, if it lives and this stream speaks for it.
     ///
     /// # Errors
     /// [`Refusal::SessionOver`] otherwise.
@@ -103,11 +104,11 @@ pub(crate) struct Hello {
     pub(crate) folder: FolderName,
     pub(crate) name: String,
     pub(crate) person: bool,
-    /// The session to go on with, if there is one.
+    /// The session to resume, if there is one.
     pub(crate) resume: Option<SessionId>,
 }
 
-/// Opens a session, or goes on with one that is still alive and is this key's.
+/// Opens a session, or resumes one that is still alive and has the same key and folder.
 pub(crate) fn open(tx: &mut Tx<'_>, caller: &Caller, hello: &Hello) -> Decision<Session> {
     check_name(&hello.name, hello.person)?;
     if let Some(resume) = &hello.resume
@@ -169,7 +170,7 @@ pub(crate) fn check_name(name: &str, person: bool) -> Result<(), Refusal> {
     Ok(())
 }
 
-/// What others tell the stream that speaks for a session.
+/// A notice to the stream that speaks for a session.
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Notice {

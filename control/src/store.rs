@@ -1,8 +1,8 @@
 //! The interface of a store. A store knows nothing of what control keeps in it.
 //!
-//! A store has records, sorted sets, logs, rate buckets and counters, each in one *partition*. It can load them, and
-//! commit a batch: either every guard holds and every write is done, or nothing changes. Both
-//! backends pass the one suite in `contract.rs`.
+//! A store has records, sorted sets, logs, rate buckets and counters, each in one *partition*. It
+//! can load them, and commit a batch: either every guard holds and every write is done, or nothing
+//! changes. Both backends pass the one suite in `contract.rs`.
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -24,11 +24,11 @@ pub(crate) use channels::{Subscription, Wake};
 /// Milliseconds since 1970.
 pub(crate) type Millis = u64;
 
-/// Names one state of a record. Random, so that a record that was deleted and made again never
+/// Names one state of a record. Random, so that a record that was deleted and created again never
 /// has a version that it had before.
 pub(crate) type Version = u64;
 
-/// The slice of the state that one commit can touch; everything of one tenant is in one.
+/// The slice of the state that one commit can touch. Everything of one tenant is in one partition.
 pub(crate) type Partition = u16;
 
 /// A record as it is stored: JSON, so that an operator can read it.
@@ -44,11 +44,11 @@ pub(crate) struct Scanned {
     pub(crate) partition: Partition,
     pub(crate) name: String,
     pub(crate) record: Record,
-    /// What is left of its lifetime; `None`: it has none.
+    /// What is left of its lifetime; `None` if it has none.
     pub(crate) lifetime: Option<Duration>,
 }
 
-/// How many records [`Store::scan`] holds in memory at most. Some are 4 MB.
+/// How many records a page of [`Store::scan`] has, at most. Some records are 4 MB.
 pub(crate) const PAGE: usize = 32;
 
 /// Something to load.
@@ -71,7 +71,7 @@ pub(crate) enum Read {
     },
 }
 
-/// Which members come first, where not all are wanted.
+/// Which members come first, if `limit` leaves some out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Order {
     LowestFirst,
@@ -96,26 +96,27 @@ pub(crate) struct Member {
 /// What must hold for a batch to be applied.
 #[derive(Clone, Debug)]
 pub(crate) enum Guard {
-    /// The record is in this state; `None`: it is absent.
+    /// The record has this version; `None`: it is absent.
     Version { record: String, version: Option<Version> },
-    /// The set has fewer members than this, of those with a score of `min` or more.
+    /// The set has fewer than `than` members with a score of `min` or more.
     Fewer { set: String, min: u64, than: u32 },
-    /// The counter is at most `most` when `by` is added to it. A new counter is 0.
+    /// The counter stays at or below `most` when `by` is added to it. A new counter is 0.
     Room { counter: String, by: u64, most: u64 },
-    /// The bucket still has room for one, by the generic cell rate algorithm: `burst` at once,
-    /// then one each `interval` milliseconds. Taken from when the batch is applied.
+    /// The bucket has room for one, by the generic cell rate algorithm: `burst` at once, then one
+    /// every `interval` milliseconds. If the batch is applied, it takes one.
     Rate { bucket: String, interval: Millis, burst: u32 },
-    /// A sender's share of a bucket: `taken` counts what one sender has taken, up to `most`, and
-    /// forgets one each `forget` milliseconds. It must be no more than twice what is left in
-    /// `bucket`, which has this `interval` and `burst`. So senders who took little still find room
-    /// when others have taken much.
+    /// The sender has taken no more than its share of a bucket. `taken` counts what the sender has
+    /// taken, up to `most`, and forgets one every `forget` milliseconds. Its count must be at most
+    /// twice what is left in `bucket`, which has this `interval` and `burst`. So senders who took
+    /// little still find room when others have taken much.
     Share { taken: String, forget: Millis, most: u32, bucket: String, interval: Millis, burst: u32 },
 }
 
 /// What a batch changes.
 #[derive(Clone, Debug)]
 pub(crate) enum Write {
-    /// `lifetime` lets the store collect the record after that long; it decides nothing.
+    /// Puts a record. `lifetime` lets the store collect the record after that long; it decides
+    /// nothing.
     Put {
         record: String,
         body: String,
@@ -138,18 +139,19 @@ pub(crate) enum Write {
         set: String,
         member: String,
     },
-    /// Adds to a counter; one that falls to 0 is deleted.
+    /// Adds to a counter. A counter that falls to 0 is deleted.
     Count {
         counter: String,
         by: i64,
     },
-    /// What the log has from `seq` on is dropped: no record knows it.
+    /// Appends an entry. Entries that the log already has from `seq` on are dropped: no record
+    /// knows them.
     Append {
         log: String,
         seq: u64,
         entry: Bytes,
     },
-    /// Drops the log's entries up to and with `through`.
+    /// Drops the log's entries up to and including `through`.
     Trim {
         log: String,
         through: u64,
@@ -165,8 +167,8 @@ pub(crate) enum Write {
     },
 }
 
-/// Whose turn it is in a fair queue: each flow is served once a round, and each group of flows first
-/// of all once a round.
+/// The flow and the group of a member of a fair queue. In each round, every flow is served once,
+/// and the first member of each group comes before all other members.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Flow {
     pub(crate) id: String,
@@ -177,8 +179,8 @@ pub(crate) struct Flow {
 #[derive(Clone, Debug)]
 pub(crate) struct Batch {
     pub(crate) partition: Partition,
-    /// The version of every record put here. It also names the batch: a second commit of an
-    /// applied batch conflicts with itself and so can be recognised.
+    /// The version of every record that the batch puts. It also names the batch: if an applied
+    /// batch is committed again, it conflicts with itself and so can be recognised.
     pub(crate) version: Version,
     pub(crate) now: Millis,
     pub(crate) guards: Vec<Guard>,
@@ -189,7 +191,7 @@ pub(crate) struct Batch {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Commit {
     Applied,
-    /// A version guard failed; here are the guarded records as they are.
+    /// A version guard failed. Holds the guarded records as they are.
     Conflict(HashMap<String, Option<Record>>),
     /// A set or a counter was full.
     Full {
@@ -205,7 +207,7 @@ pub(crate) enum Commit {
 /// Why a store did not do what it was asked.
 #[derive(Clone, Debug, thiserror::Error)]
 pub(crate) enum StoreError {
-    /// Certainly not done.
+    /// What was asked is certainly not done.
     #[error("the store is out of reach: {0}")]
     Unavailable(String),
     /// The commit was sent, but no answer came: it may or may not be done.
@@ -219,19 +221,20 @@ pub(crate) trait Store: Send + Sync {
     /// Says which store this is, without credentials.
     fn describe(&self) -> String;
 
-    /// Sentences, one for each setting that weakens a promise.
+    /// Returns a sentence for each setting that weakens a promise.
     async fn remarks(&self) -> Vec<String> {
         Vec::new()
     }
 
-    /// The store's time: one for all controls, whatever their own clocks say.
+    /// Returns the store's time: the same for all controls, whatever their own clocks say.
     fn now(&self) -> Millis;
 
-    /// Loads from one partition; the answers are in the order of `reads`, each read at the
-    /// primary, but not all at one moment.
+    /// Loads from one partition. The answers are in the order of `reads`. Each is read at the
+    /// primary, but not all are of the same moment.
     async fn load(&self, partition: Partition, reads: &[Read]) -> Result<Vec<Found>, StoreError>;
 
-    /// Ends all writing, and keeps what was committed in the safest form. Commits fail from then on.
+    /// Ends all writing before the process exits. The embedded store moves its log into its file,
+    /// and takes no commits from then on.
     async fn close(&self) -> Result<(), StoreError> {
         Ok(())
     }
@@ -239,8 +242,8 @@ pub(crate) trait Store: Send + Sync {
     /// Applies a batch.
     async fn commit(&self, batch: &Batch) -> Result<Commit, StoreError>;
 
-    /// The lowest members, with a score up to `max`, of the set `name` in every partition below
-    /// `partitions`: at most `limit` of each.
+    /// Returns the lowest members, with a score up to `max`, of the set `name` in every partition
+    /// below `partitions`: at most `limit` of each.
     async fn gather(
         &self,
         name: &str,
@@ -250,19 +253,20 @@ pub(crate) trait Store: Send + Sync {
     ) -> Result<Vec<(Partition, Member)>, StoreError>;
 
     /// Sends all records of some kinds, of every partition and in no order, in pages of at most
-    /// [`PAGE`]. A record's kind is its name up to the first colon. What is written meanwhile may be
-    /// missing, or come twice. Returns early once nobody receives.
+    /// [`PAGE`]. A record's kind is its name up to the first colon. Records that are written
+    /// meanwhile may be missing, or come twice. Returns early once nobody receives.
     async fn scan(
         &self,
         kinds: &[&str],
         pages: mpsc::Sender<Vec<Scanned>>,
     ) -> Result<(), StoreError>;
 
-    /// Whether another process watches topics of this store.
+    /// Whether any process watches topics of this store. Ask before this process watches some.
     async fn is_watched(&self) -> Result<bool, StoreError> {
         Ok(false)
     }
 
-    /// Watches a topic. When this returns, everything published from now on arrives.
+    /// Watches a topic. Everything that is published after this returns arrives, or [`Wake::Gap`]
+    /// in its place.
     async fn watch(&self, partition: Partition, topic: &str) -> Result<Subscription, StoreError>;
 }

@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-/// An instant of the store's clock, to the millisecond: the one clock that every control goes by.
+/// An instant of the store's clock, which all controls go by, to the millisecond.
 #[derive(
     Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
 )]
@@ -14,18 +14,18 @@ use std::{
 pub(crate) struct Time(u64);
 
 impl Time {
-    /// Counts from 1970.
+    /// Counts milliseconds from 1970.
     pub(crate) const fn from_millis(millis: u64) -> Self {
         Self(millis)
     }
 
-    /// Counts from 1970.
+    /// Counts milliseconds from 1970.
     pub(crate) const fn as_millis(self) -> u64 {
         self.0
     }
 }
 
-/// Stops at the end of time.
+/// Saturates at the last instant.
 impl Add<Duration> for Time {
     type Output = Self;
 
@@ -34,7 +34,7 @@ impl Add<Duration> for Time {
     }
 }
 
-/// Zero if `earlier` is later.
+/// Saturates at zero if `earlier` is later.
 impl Sub for Time {
     type Output = Duration;
 
@@ -43,14 +43,14 @@ impl Sub for Time {
     }
 }
 
-/// The score of a set's member.
+/// The score of a set's member that is sorted by time.
 impl From<Time> for u64 {
     fn from(time: Time) -> Self {
         time.0
     }
 }
 
-/// Whole milliseconds, at most `u64::MAX`.
+/// Returns a duration in whole milliseconds, at most `u64::MAX`.
 pub(crate) fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }

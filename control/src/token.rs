@@ -1,4 +1,4 @@
-//! Tokens: the credentials in public URLs.
+//! Tokens: the records of chat links and webhooks.
 
 use crate::{
     audit::{self, Change},
@@ -26,8 +26,8 @@ pub(crate) const PREFIX: &str = "";
 pub(crate) const MAX_LIFETIME: Duration = Duration::from_secs(100 * 365 * 86_400);
 /// The most origins that a link allows.
 const MAX_ORIGINS: usize = 50;
-/// How long a revoked token's record is kept at least, for operators who look. It outlives its
-/// conversations.
+/// How long a revoked token's record is kept at least, for operators who look. It is also kept as
+/// long as the records of its conversations.
 const KEEP_REVOKED: Duration = Duration::from_secs(30 * 86_400);
 
 /// Which surface a token opens.
@@ -38,7 +38,7 @@ pub(crate) enum Kind {
     Hook,
 }
 
-/// What a link can carry.
+/// A link's texts, allowed origins and own limits.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Options {
     pub(crate) name: String,
@@ -153,7 +153,7 @@ impl Order {
     }
 }
 
-/// An origin is a scheme and an authority, as browsers send it.
+/// Checks that an origin is a scheme and an authority, as browsers send it.
 fn check_origin(origin: &str) -> Result<(), Refusal> {
     let authority = origin.strip_prefix("https://").or_else(|| origin.strip_prefix("http://"));
     let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || "-.:[]".contains(c);
@@ -169,10 +169,10 @@ pub(crate) struct Address {
     pub(crate) folder: FolderName,
     source: Option<String>,
     suffix: Option<String>,
-    /// Those that are not in `tokens`.
+    /// How many live tokens there are besides those in `tokens`.
     #[serde(default)]
     links: u32,
-    /// Tokens that an older control has issued. They are counted with the next change.
+    /// Tokens that an older control has issued. The next change counts them in `links`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     tokens: Vec<TokenId>,
 }
@@ -193,16 +193,16 @@ impl Record for Address {
     }
 }
 
-/// The folder whose live link has exactly this JID.
+/// Returns the folder whose live link has exactly this JID.
 pub(crate) fn owner_of(tx: &mut Tx<'_>, jid: &str) -> Decision<Option<FolderName>> {
     Ok(tx.get::<Address>(jid)?.map(|address| address.folder))
 }
 
-/// The token that `secret` opens, if it may be used at this surface.
+/// Returns the token that `secret` opens, if it may be used at this surface.
 ///
 /// # Errors
-/// [`Refusal::TokenInvalid`] if it is unknown, revoked or expired, [`Refusal::WrongKind`] if it is
-/// for the other surface.
+/// [`Refusal::TokenInvalid`] if the token is unknown, revoked or expired, [`Refusal::WrongKind`] if
+/// it is for the other surface.
 pub(crate) fn admit(
     found: Option<Token>,
     secret: &Secret,
@@ -223,8 +223,8 @@ pub(crate) fn issue(
 ) -> Decision<Token> {
     caller.must_mint()?;
     caller.must_reach(&order.folder)?;
-    // An agent's key is in the partition of its links. Guarded, so that none is issued after the
-    // key has been revoked.
+    // An agent's key is in the partition of its links, so that it can be guarded: no link is issued
+    // after the key has been revoked.
     if matches!(caller.role, Role::Agent { .. }) {
         let key = tx.get::<Key>(&caller.key_id)?;
         let key = key.filter(|key| key.opens_with(&caller.hash, tx.now));
@@ -285,8 +285,8 @@ pub(crate) fn issue(
     Ok(token)
 }
 
-/// Makes sure that the JID means this folder, source and suffix and nothing else: `web:a/b` could
-/// be folder `a/b`, or folder `a` with suffix `b`.
+/// Takes the JID for this folder, source and suffix, and refuses a JID that already means something
+/// else: `web:a/b` could be folder `a/b`, or folder `a` with suffix `b`.
 fn claim(tx: &mut Tx<'_>, order: &Order, jid: &str) -> Decision<Address> {
     let Order { kind, folder, source, suffix, .. } = order;
     if let Some(address) = tx.get::<Address>(jid)? {

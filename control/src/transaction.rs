@@ -28,15 +28,15 @@ mod tracked;
 
 pub(crate) use tracked::Tracked;
 
-/// What is stored under one name, as JSON.
+/// A value that is stored under one name, as JSON.
 pub(crate) trait Record: Serialize + DeserializeOwned {
-    /// The id that it is found by.
+    /// The id that the record is found by.
     type Id: ?Sized;
 
-    /// Its name in the store.
+    /// Returns the record's name in the store.
     fn name(id: &Self::Id) -> String;
 
-    /// After which time without a change the store may collect it; `None`: never.
+    /// Returns how long after its last change the store may collect the record; `None`: never.
     fn lifetime(&self, _limits: &Limits) -> Option<Duration> {
         None
     }
@@ -45,7 +45,7 @@ pub(crate) trait Record: Serialize + DeserializeOwned {
 /// Why a decision stopped.
 #[derive(Debug)]
 pub(crate) enum Stop {
-    /// It needs these first.
+    /// The decision needs these reads first.
     Missing(Vec<Read>),
     Refused(Refusal),
     /// A stored record doesn't parse: a bug, or somebody has changed it by hand.
@@ -61,7 +61,7 @@ impl From<Refusal> for Stop {
 /// A decision's outcome.
 pub(crate) type Decision<T> = Result<T, Stop>;
 
-/// What has been loaded for a decision.
+/// The records, sets and logs that have been loaded for a decision.
 #[derive(Default)]
 pub(crate) struct Known(pub(crate) HashMap<Read, Found>);
 
@@ -74,7 +74,7 @@ pub(crate) struct Tx<'a> {
     drawn: u32,
     read: HashMap<String, Option<Version>>,
     written: HashMap<String, Option<String>>,
-    /// Records that were taken to be absent.
+    /// Records that were assumed to be absent without a look.
     guesses: Vec<Read>,
     bounds: Vec<Guard>,
     /// The refusal for each set and counter of `bounds`, in case it is full.
@@ -83,7 +83,8 @@ pub(crate) struct Tx<'a> {
 }
 
 impl<'a> Tx<'a> {
-    /// `seed` is the same each time that one command is decided again, so that its ids are too.
+    /// Begins a decision. `seed` is the same each time that one command is decided again, so that
+    /// the command makes the same ids.
     pub(crate) fn new(known: &'a Known, limits: &'a Limits, now: Time, seed: [u8; 32]) -> Self {
         Self {
             now,
@@ -119,8 +120,8 @@ impl<'a> Tx<'a> {
         parsed.map_err(|error| Stop::Corrupt(format!("{name}: {error}")))
     }
 
-    /// Reads a record that is most likely absent: assumes that it is, without a look, until the
-    /// batch's guard says otherwise.
+    /// Reads a record that is most likely absent. Assumes that it is, without a look; if it isn't,
+    /// the batch's guard fails.
     pub(crate) fn get_unlikely<T: Record>(&mut self, id: &T::Id) -> Decision<Option<T>> {
         let name = T::name(id);
         let read = Read::Record(name.clone());
@@ -151,8 +152,8 @@ impl<'a> Tx<'a> {
         }
     }
 
-    /// Reads a set's lowest members with a score in `scores`. The batch doesn't depend on it: guard
-    /// the members' records, and a record that every addition to the set changes.
+    /// Reads a set's lowest members with a score in `scores`. No guard covers the set: guard the
+    /// members' records, and a record that every addition to the set changes.
     pub(crate) fn members<M: From<String>>(
         &self,
         set: &Set<M>,
@@ -181,8 +182,8 @@ impl<'a> Tx<'a> {
         Ok(members.into_iter().map(|(member, _)| member).collect())
     }
 
-    /// Reads all of a log's entries after `after`. The batch doesn't depend on it: guard a record
-    /// that changes with it.
+    /// Reads all of a log's entries after `after`. No guard covers the log: guard a record that
+    /// changes with it.
     pub(crate) fn entries(&self, log: &str, after: u64) -> Decision<&'a [(u64, Bytes)]> {
         match self.known(Read::Log { log: log.to_owned(), after, limit: u32::MAX })? {
             Found::Log(entries) => Ok(entries),
@@ -194,8 +195,7 @@ impl<'a> Tx<'a> {
         self.known.0.get(&read).ok_or_else(|| Stop::Missing(vec![read]))
     }
 
-    /// Refuses the batch if the set has this many members already, of those with a score of `min`
-    /// or more.
+    /// Refuses the batch if the set already has `most` members with a score of `min` or more.
     pub(crate) fn limit_members<M>(
         &mut self,
         set: &Set<M>,
@@ -213,7 +213,7 @@ impl<'a> Tx<'a> {
         self.bounds.push(Guard::Room { counter, by, most });
     }
 
-    /// Takes one from a bucket.
+    /// Takes one from the bucket; refuses the batch if it has no room.
     pub(crate) fn limit_rate(&mut self, bucket: String, rate: Rate) {
         if let Some(interval) = rate.interval() {
             self.bounds.push(Guard::Rate { bucket, interval, burst: rate.burst });
@@ -256,7 +256,7 @@ impl<'a> Tx<'a> {
         self.writes.push(Write::Delete { name });
     }
 
-    /// Only the last write of a record counts.
+    /// Drops an earlier put of the record: only the last write counts.
     fn forget_put(&mut self, name: &str) {
         if let Entry::Occupied(_) = self.written.entry(name.to_owned()) {
             self.writes
@@ -298,17 +298,17 @@ impl<'a> Tx<'a> {
         self.writes.push(Write::Remove { set, member });
     }
 
-    /// Makes an item due at a time; the time that it had before no longer counts.
+    /// Makes an item due at a time, in place of the time that it had before.
     pub(crate) fn schedule(&mut self, item: &Due, at: Time) {
         self.add(&names::due(), item, at);
     }
 
-    /// Makes an item due no more.
+    /// Takes an item out of the due set.
     pub(crate) fn unschedule(&mut self, item: &Due) {
         self.remove(&names::due(), item);
     }
 
-    /// Adds to a counter; one that falls to 0 is deleted.
+    /// Adds to a counter. A counter that falls to 0 is deleted.
     pub(crate) fn count(&mut self, counter: String, by: i64) {
         self.writes.push(Write::Count { counter, by });
     }
@@ -317,7 +317,7 @@ impl<'a> Tx<'a> {
         self.writes.push(Write::Append { log, seq, entry });
     }
 
-    /// Drops a log's entries up to and with `through`.
+    /// Drops a log's entries up to and including `through`.
     pub(crate) fn trim(&mut self, log: String, through: u64) {
         self.writes.push(Write::Trim { log, through });
     }
@@ -327,7 +327,7 @@ impl<'a> Tx<'a> {
         self.writes.push(Write::Publish { topic, payload });
     }
 
-    /// Random bytes, the same each time that this command is decided.
+    /// Returns random bytes, the same each time that this command is decided.
     pub(crate) fn random<const N: usize>(&mut self) -> [u8; N] {
         const { assert!(N <= 32) };
         self.drawn += 1;
@@ -336,12 +336,12 @@ impl<'a> Tx<'a> {
         std::array::from_fn(|i| digest[i])
     }
 
-    /// The records that were taken to be absent.
+    /// Returns the records that were assumed to be absent without a look.
     pub(crate) fn guesses(&self) -> Vec<Read> {
         self.guesses.clone()
     }
 
-    /// Drops what was written: the decision is only shown.
+    /// Drops all writes, for a decision that is only shown.
     pub(crate) fn forget_writes(&mut self) {
         self.writes.clear();
     }

@@ -59,27 +59,28 @@ pub(crate) struct Turn {
     /// The number of the newest delivery; 0 before the first.
     #[serde(default)]
     pub(crate) attempt: u32,
-    /// How often agents lost it. An agent that gives it back does not count.
+    /// How many times agents have lost the turn since it last was handed off or escalated. An agent
+    /// that gives it back does not lose it.
     #[serde(default, skip_serializing_if = "is_default")]
     pub(crate) strikes: u32,
     /// Whether the messages so far stay when the next attempt begins.
     #[serde(default, skip_serializing_if = "is_default")]
     pub(crate) keep: bool,
-    /// When it enters its folder's queue again, if its agent has just lost it.
+    /// When the turn enters its folder's queue again, after its agent lost it or gave it back.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) back_at: Option<Time>,
-    /// Its newest delivery; `None` before the first, and for those of an older control.
+    /// The newest delivery; `None` before the first, or if an older control delivered the turn.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) delivery: Option<Delivery>,
-    /// How many entries its journal has had.
+    /// How many entries were ever added to its journal.
     #[serde(default, skip_serializing_if = "is_default")]
     pub(crate) events: u64,
     /// When an agent first added a frame.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) first_frame_at: Option<Time>,
-    /// The seq of the visitor's message, or of the agent's if it spoke first.
+    /// The seq of the message that began the turn.
     pub(crate) first_seq: u64,
-    /// The bytes that it counts as, in the limits of its link and its tenant.
+    /// How many bytes the turn counts as in the limits of its link and its tenant.
     #[serde(default, skip_serializing_if = "is_default")]
     pub(crate) kept: u64,
     pub(crate) state: State,
@@ -91,33 +92,35 @@ pub(crate) struct Origin {
     pub(crate) token: TokenId,
     pub(crate) kind: Kind,
     pub(crate) jid: String,
-    /// `visitor`, or a webhook's source. Empty where the agent spoke first.
+    /// `visitor`, or a webhook's source. Empty in an unasked turn.
     pub(crate) sender: String,
-    /// Where the visitor is, until the turn ends.
+    /// The hashes of the visitor's address, until the turn ends. `None` if the address is unknown,
+    /// and for a webhook.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) visitor: Option<Visitor>,
     /// The W3C trace context of the post, or empty.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub(crate) traceparent: String,
-    /// Whether an agent spoke first, so that there is no message of a visitor.
+    /// Whether an agent or a person sent the turn's message without being asked. Such a turn has no
+    /// message of a visitor.
     #[serde(default, skip_serializing_if = "is_default")]
     pub(crate) unasked: bool,
     pub(crate) created_at: Time,
 }
 
-/// Whose agent answers a turn.
+/// Which folder answers a turn, and how the turn came to it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Place {
     pub(crate) folder: FolderName,
     /// The folder that the route named, to which the turn can be handed back.
     pub(crate) home: FolderName,
-    /// Who had it before.
+    /// Which folder had the turn or its conversation before, if it was moved.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) handoff: Option<Handoff>,
-    /// How often it moved from folder to folder.
+    /// How many times the turn was handed off or escalated.
     #[serde(default, skip_serializing_if = "is_default")]
     pub(crate) moves: u32,
-    /// Whether an agent of this folder has added a frame.
+    /// Whether an agent of this folder has added a frame since the turn last entered the queue.
     #[serde(default, skip_serializing_if = "is_default")]
     pub(crate) spoke: bool,
 }
@@ -136,10 +139,10 @@ pub(crate) enum State {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Hold {
     pub(crate) session: SessionId,
-    /// The name of the person who answers, if it is one.
+    /// The person's name, if a person answers.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) person: Option<String>,
-    /// Until when the agent has to accept it; `None` once it has.
+    /// When the agent must have accepted the turn; `None` once it has.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) accept_by: Option<Time>,
 }
@@ -152,7 +155,7 @@ pub(crate) struct End {
     /// For the operator.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub(crate) detail: String,
-    /// The session whose agent ended it, and the number that its next frame would have had.
+    /// The session whose agent ended the turn; `None` if it ended in another way.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) finished_by: Option<Finisher>,
     /// The seq of the turn's last frame.
@@ -167,7 +170,7 @@ pub(crate) struct Finisher {
     pub(crate) next_seq: u64,
 }
 
-/// When somebody else is asked, because no answer comes.
+/// The next step of a turn's escalation, and when it is taken.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Escalation {
     /// The number of the next step, counted from 0.
@@ -229,18 +232,18 @@ impl Turn {
         self.is_queued() && self.place.folder == *folder
     }
 
-    /// The seq after which the reply begins.
+    /// Returns the seq after which the reply begins.
     pub(crate) fn before_reply(&self) -> u64 {
         self.first_seq - u64::from(self.origin.unasked)
     }
 
-    /// The id of the visitor's message.
+    /// Returns the id of the visitor's message.
     pub(crate) fn user_message(&self) -> String {
         format!("{}.user", self.id)
     }
 
-    /// Takes it from the session that holds it, if one does: the only way out of
-    /// [`State::Running`]. `notice` is what that session is told.
+    /// Takes the turn from the session that holds it, if one does, and publishes `notice` to that
+    /// session. No other function leaves [`State::Running`].
     fn leave_running(&mut self, tx: &mut Tx<'_>, notice: Option<Notice>) -> Option<Hold> {
         let hold = self.hold()?.clone();
         tx.remove(&names::held(&hold.session), &self.id);
@@ -251,8 +254,8 @@ impl Turn {
         Some(hold)
     }
 
-    /// Removes it from its session, from its queue, and from the open turns of its token and
-    /// visitor.
+    /// Removes the turn from its session, from its queue, from the open turns of its token and
+    /// visitor, and from the due items.
     fn release(&mut self, tx: &mut Tx<'_>, notice: Option<Notice>) {
         self.leave_running(tx, notice);
         queue::leave(tx, self);
@@ -265,17 +268,17 @@ impl Turn {
         tx.unschedule(&Due::Turn(self.id.clone()));
     }
 
-    /// The notice that tells its session that it has ended.
+    /// Returns the notice that tells the turn's session that the turn has ended.
     fn cancelled(&self) -> Notice {
         Notice::Cancel { turn: self.id.clone(), attempt: self.attempt }
     }
 
-    /// The notice that tells its session that it no longer holds the turn.
+    /// Returns the notice that tells the turn's session that it no longer holds the turn.
     fn lost(&self, why: &str) -> Notice {
         Notice::Lost { turn: self.id.clone(), attempt: self.attempt, why: why.to_owned() }
     }
 
-    /// Publishes an event about it to `tail` subscribers, who see public ids alone.
+    /// Publishes an event about the turn to `tail` subscribers, who see only public ids.
     fn tell(&self, tx: &mut Tx<'_>, event: &str, detail: &str) -> Decision<()> {
         audit::tell(
             tx,

@@ -1,4 +1,4 @@
-//! Who sends a chat message, as far as limits and queues tell visitors apart: by their address.
+//! The senders of chat messages, as limits and queues tell them apart: by their addresses.
 
 use crate::{ids::TokenId, secret::hash};
 use serde::{Deserialize, Serialize};
@@ -12,15 +12,15 @@ const NETWORK_BITS: u128 = u128::MAX << 80;
 /// The hashes of a visitor's address, of use with one link only.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Visitor {
-    /// Of the address, or of the /64 that the gateway reduces an IPv6 address to.
+    /// The hash of the address, or of the /64 that the gateway reduces an IPv6 address to.
     pub(crate) address: String,
-    /// Of the /48 that the address is in, of which one sender may have every address. An IPv4
+    /// The hash of the /48 that the address is in: one sender may have every address of it. An IPv4
     /// address is a network of its own.
     pub(crate) network: String,
 }
 
 impl Visitor {
-    /// The visitor at an address; `None` if it is empty, for unknown.
+    /// Returns the visitor at an address; `None` if the address is empty, which means unknown.
     pub(crate) fn at(link: &TokenId, address: &str) -> Option<Self> {
         let short = |text: &str| hash(format!("{link} {text}"))[..DIGITS].to_owned();
         let network = match address.parse() {
@@ -37,7 +37,7 @@ impl Visitor {
         self.address != self.network
     }
 
-    /// The hashes by which the visitor's open turns are counted.
+    /// Returns the hashes by which the visitor's open turns are counted.
     pub(crate) fn counted(&self) -> impl Iterator<Item = &str> {
         let network = self.is_one_of_many().then_some(self.network.as_str());
         std::iter::once(self.address.as_str()).chain(network)

@@ -152,7 +152,7 @@ class Reply:
         self._cancel()
 
     def _appended(self, next_seq: int) -> None:
-        """Notes that control has the frames before this. If it had more, a failover lost them."""
+        """Notes that control has the frames before this one. Sends again those that it has lost."""
         if next_seq <= self._stored:
             self._resume(next_seq)
         self._stored = next_seq - 1
@@ -180,7 +180,7 @@ class Reply:
 
 
 class Agent:
-    """Takes the turns of a folder and calls a handler with each. Default: the key's folder.
+    """Takes the turns of a folder, by default the key's, and calls a handler with each.
 
     It takes `concurrency` turns at a time, each with up to `history` earlier messages.
     """
@@ -229,7 +229,7 @@ class Agent:
             if reply._wanted and not reply._complete:
                 self._reject(reply)
         self._wake.set()
-        # After that, control requeues the remaining turns when the lease ends.
+        # After this timeout, control requeues the remaining turns when the lease ends.
         await asyncio.wait((attached, asyncio.create_task(self._idle())), timeout=FAREWELL)
         if attached.done():
             attached.result()
@@ -309,7 +309,7 @@ class Agent:
             self._wake.set()
 
     async def _say(self, call: Any) -> None:
-        # The reader of this call gets the error.
+        # `_carry`, which reads from this call, gets the error.
         with contextlib.suppress(grpc.RpcError, asyncio.InvalidStateError):
             while True:
                 self._wake.clear()

@@ -54,7 +54,7 @@ class Control:
     def issue_chat_link(
         self, folder: str = "", suffix: str = "", **options: Any
     ) -> IssueChatLinkResponse:
-        """Issues a chat link for a folder. Default: the key's. Options are those of LinkOptions."""
+        """Issues a chat link for a folder, by default the key's, with options of LinkOptions."""
         request = IssueChatLinkRequest(
             folder=folder, jid_suffix=suffix, options=LinkOptions(**options)
         )

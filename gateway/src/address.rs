@@ -11,8 +11,8 @@ use std::{
     sync::Arc,
 };
 
-/// The address that limits count. An IPv6 address is reduced to its /64 network, since one visitor
-/// usually has all addresses of it.
+/// The address by which limits count a visitor's requests. An IPv6 address is reduced to its /64
+/// network, since one visitor usually has all of the network's addresses.
 #[derive(Clone, Copy)]
 pub(crate) struct Visitor(pub(crate) IpAddr);
 
@@ -39,7 +39,8 @@ impl FromRequestParts<Arc<Gateway>> for Visitor {
     }
 }
 
-/// Returns the rightmost address that is not a trusted proxy. Clients can forge those before it.
+/// Returns the rightmost address that is not a trusted proxy. Clients can forge the addresses
+/// before it.
 fn resolve<'a>(
     peer: IpAddr,
     forwarded: impl Iterator<Item = &'a [u8]>,
@@ -57,8 +58,8 @@ fn resolve<'a>(
     address
 }
 
-/// Parses an address, which some proxies write with a port. Each hop stands for itself: a client may
-/// have put anything before the proxy's.
+/// Parses the address of one hop, which some proxies write with a port. Only this hop has to be
+/// valid: a client may have put anything before the hop that a proxy added.
 fn parse(hop: &[u8]) -> Option<IpAddr> {
     let hop = str::from_utf8(hop).ok()?.trim();
     let address = hop.parse().or_else(|_| {

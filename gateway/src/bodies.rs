@@ -1,4 +1,4 @@
-//! Request bodies, and how much of them is held.
+//! Reads request bodies, and limits how many of their bytes are held at a time.
 
 use crate::problem::Problem;
 use axum::body::Body;
@@ -37,13 +37,13 @@ pub(crate) struct Share {
 }
 
 impl Bodies {
-    /// Holds `most` bytes in all, and `per_address` of one address.
+    /// Allows `most` bytes in all, and `per_address` of one address.
     pub(crate) fn new(most: usize, per_address: usize) -> Arc<Self> {
         Arc::new(Self { most, per_address, held: Mutex::default() })
     }
 
-    /// Reads an address's body of at most `limit` bytes. What is left unread when it is refused, the
-    /// listener reads and drops.
+    /// Reads an address's body of at most `limit` bytes. If the body is refused, the listener reads
+    /// and drops the rest.
     pub(crate) async fn read(
         self: &Arc<Self>,
         address: IpAddr,

@@ -45,7 +45,7 @@ pub struct Options {
     #[command(flatten)]
     pub control_tls: ClientFiles,
 
-    /// How it serves visitors.
+    /// How the gateway serves visitors.
     #[command(flatten)]
     pub serving: ServingOptions,
 
@@ -53,7 +53,7 @@ pub struct Options {
     #[arg(long, env = "ARIZUKO_GATEWAY_GRACE", value_name = "DURATION", default_value = "20s", value_parser = duration::parse)]
     pub grace: Duration,
 
-    /// The limits on what visitors can make it hold or compute.
+    /// The limits on what visitors can make the gateway hold or compute.
     #[command(flatten)]
     pub limits: Limits,
 }
@@ -79,7 +79,8 @@ pub struct ServingOptions {
     #[arg(long, env = "ARIZUKO_WRITE_STALL", value_name = "DURATION", default_value = "30s", value_parser = duration::parse)]
     pub write_stall: Duration,
 
-    /// Where to report faults of security, as `mailto:` or `https:`; /.well-known/security.txt says it.
+    /// Where to report security flaws: a `mailto:`, `https:` or `tel:` URL.
+    /// /.well-known/security.txt publishes it.
     #[arg(long, env = "ARIZUKO_SECURITY_CONTACT", value_name = "URL", value_parser = contact)]
     pub security_contact: Option<String>,
 }

@@ -57,7 +57,8 @@ impl Control {
         if !has_key {
             request.idempotency_key = random_key();
         }
-        // The turn continues the trace of this request's span, if it is exported, or the caller's.
+        // The turn continues the trace of this request's span if that is exported, and otherwise
+        // the trace that the caller named.
         if let Some(traceparent) = traces::traceparent(&Span::current()) {
             request.traceparent = traceparent;
         }
@@ -68,7 +69,7 @@ impl Control {
         };
         let call = |mut client: Client, request| async move { client.post_message(request).await };
         let mut posted = self.0.ask(ANSWER_TIMEOUT, &place, Effect::Write, request, call).await?;
-        // Without a key of the visitor's, the repeat was ours.
+        // Without a key from the visitor, only the gateway itself can have repeated the message.
         posted.repeated &= has_key;
         Span::current().record("turn", public_id::turn(&posted.turn_id));
         if is_new {
@@ -77,7 +78,7 @@ impl Control {
         Ok(posted)
     }
 
-    /// Reads a turn; with `wait`, once it has ended or that time is over.
+    /// Reads a turn, once it has ended or `wait` is over.
     pub(crate) async fn turn(
         &self,
         request: pb::GetTurnRequest,
@@ -116,7 +117,7 @@ impl Control {
         self.0.ask(ANSWER_TIMEOUT, &place, Effect::Write, request, call).await
     }
 
-    /// Cancels a conversation's turns and deletes it.
+    /// Deletes a conversation and cancels its open turns.
     pub(crate) async fn delete(
         &self,
         request: pb::DeleteConversationRequest,
@@ -137,7 +138,7 @@ impl Control {
         Subscription::open(self.0.clone(), access, target, cursor).await
     }
 
-    /// Whether any control can serve.
+    /// Succeeds if any control can serve.
     pub(crate) async fn ready(&self) -> Result<(), Refusal> {
         let asked = self.0.iter().map(|node| async {
             let ready = timeout(ANSWER_TIMEOUT, node.ready()).await;

@@ -10,10 +10,11 @@ use serde::Serialize;
 pub(crate) struct TurnDocument<'a> {
     pub(crate) turn_id: &'a str,
     pub(crate) status: &'static str,
-    /// `null` if the agent spoke first.
+    /// `null` if an agent or a person sent the turn's message without being asked.
     pub(crate) user: Option<MessageDocument<'a>>,
     pub(crate) assistant: Vec<MessageDocument<'a>>,
-    /// How many of these, from the first on, no later restart drops.
+    /// How many of `assistant`, counted from the first, stay even if a later restart drops the
+    /// rest.
     #[serde(skip_serializing_if = "is_zero")]
     pub(crate) kept: u32,
     pub(crate) n: u32,
@@ -27,7 +28,8 @@ pub(crate) struct TurnDocument<'a> {
 }
 
 impl<'a> TurnDocument<'a> {
-    /// `html` is that of the agent's messages, or nothing.
+    /// Makes a turn's document. `html` has the rendered text of each message in `assistant`, if it
+    /// is wanted.
     pub(crate) fn new(turn: &'a pb::ConversationTurn, html: Option<&[Rendered]>) -> Self {
         let assistant = turn.assistant.iter().enumerate().map(|(index, message)| {
             let mut document = MessageDocument::new(message);
@@ -135,7 +137,7 @@ pub(crate) enum FrameData<'a> {
 }
 
 impl<'a> FrameDocument<'a> {
-    /// `None` for a kind of frame that only a newer gateway knows.
+    /// Makes a frame's document. `None` for a kind of frame that only a newer gateway knows.
     pub(crate) fn new(frame: &'a pb::Frame) -> Option<Self> {
         let (turn_id, n) = (&*frame.turn_id, frame.n);
         let (event, data) = match frame.body.as_ref()? {

@@ -1,5 +1,5 @@
-//! Fuzz targets: what visitors and the callers of webhooks send, and the Markdown that agents repeat.
-//! See `control/src/fuzz.rs`.
+//! Fuzz targets: what visitors and the callers of webhooks send, and the Markdown of agents, who
+//! may repeat what visitors wrote. See `control/src/fuzz.rs`.
 
 use crate::{
     accept::Accept,
@@ -17,10 +17,10 @@ use http::{
 use nix::time::{ClockId, clock_gettime};
 use std::time::Duration;
 
-/// The longest message that is rendered, as by default.
+/// The longest message that the targets render as Markdown, in bytes.
 const MAX_BYTES: usize = 64 << 10;
-/// How much of a processor's time one message may take: ten times what the slowest known takes in an
-/// optimised program.
+/// How much processor time the rendering of one message may take: ten times what the slowest known
+/// message takes in an optimised program.
 const BUDGET: Duration = Duration::from_secs(2);
 
 fn headers(name: HeaderName, value: &[u8]) -> Option<HeaderMap> {
@@ -69,7 +69,8 @@ fn messages() {
             let headers = headers(CONTENT_TYPE, kind.as_bytes()).expect("it is a header");
             if let Ok(message) = NewMessage::parse(&headers, input) {
                 assert!(!message.content.trim().is_empty());
-                // Nothing that is short becomes long: an escape is never shorter than its character.
+                // No escape is shorter than its character, but a byte that is not UTF-8 becomes a
+                // character of 3 bytes.
                 assert!(message.content.len() <= 3 * input.len(), "{kind}");
             }
         }

@@ -19,7 +19,7 @@ pub(crate) struct Gateway {
     pub(crate) renderer: Renderer,
     pub(crate) metrics: Metrics,
     pub(crate) proxies: Proxies,
-    /// Which requests with a wrong token are logged.
+    /// Chooses which requests with a wrong token are logged.
     pub(crate) wrong_tokens: Sampler,
     /// Cancelled at shutdown: streams and waits end.
     pub(crate) stopping: CancellationToken,

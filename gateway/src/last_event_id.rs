@@ -1,6 +1,6 @@
 //! `Last-Event-ID`: how a reader names the last frame that it has. It is that frame's `id:`, the
-//! cursor `<seq>-<tag>`: the frame's number in the conversation's log, in decimal, and the tag of
-//! the log, as 8 hexadecimal digits.
+//! cursor `<seq>-<tag>`: the frame's number in the conversation's log, in decimal, and the frame's
+//! random tag, as 8 hexadecimal digits.
 
 use crate::{link::Parameters, problem::Problem};
 use arizuko_proto::v1::Cursor;

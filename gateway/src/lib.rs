@@ -67,7 +67,7 @@ impl Server {
         self.gateway.metrics.registry.clone()
     }
 
-    /// Tells whether a control can serve.
+    /// Returns a probe that tells whether a control can serve.
     pub fn probe(&self) -> Probe {
         let control = self.gateway.control.clone();
         Arc::new(move || {
@@ -76,7 +76,7 @@ impl Server {
         })
     }
 
-    /// Returns once a control can serve, so that this gateway can.
+    /// Waits until a control can serve, without which this gateway can't.
     pub fn until_ready(&self) -> impl Future<Output = ()> + Send + 'static {
         let control = self.gateway.control.clone();
         async move { control.until_ready().await }

@@ -5,22 +5,23 @@ use std::time::Duration;
 
 /// The limits of a gateway.
 #[derive(clap::Args, Clone, Debug)]
-// Programs flatten other `Limits` as well, and clap takes the type's name for the group.
+// A program may flatten several types called `Limits`, and clap names the group after the type.
 #[group(skip)]
 #[command(next_help_heading = "Limits on visitors")]
 pub struct Limits {
     /// Open connections of visitors; fewer where the process can't open that many files.
     #[arg(long, env = "ARIZUKO_GATEWAY_CONNECTIONS", default_value_t = 20_000)]
     pub gateway_connections: usize,
-    /// Open connections of one address that is no trusted proxy, or of one IPv6 network of 64 bits.
+    /// Open connections of one address, or of one IPv6 network of 64 bits. Those of trusted proxies
+    /// don't count.
     #[arg(long, env = "ARIZUKO_GATEWAY_ADDRESS_CONNECTIONS", default_value_t = 1_000)]
     pub gateway_address_connections: usize,
     /// How long a request's head may take to arrive, and how long a connection stays open without a
     /// request.
     #[arg(long, env = "ARIZUKO_GATEWAY_IDLE", value_name = "DURATION", default_value = "30s", value_parser = duration::parse)]
     pub gateway_idle: Duration,
-    /// Requests of one address in a minute, half of them at once. One with a wrong token counts as 30, one
-    /// that repeats a message as 10.
+    /// Requests of one address in a minute, half of them at once. A request with a wrong token
+    /// counts as 30, one that repeats a message as 10.
     #[arg(long, env = "ARIZUKO_ADDRESS_REQUESTS", default_value_t = 6_000)]
     pub address_requests: u32,
     /// How many event streams and waiting requests one address may have open.
@@ -51,7 +52,7 @@ pub struct Limits {
 const MAX_HOOK_BODY_BYTES: usize = 16 << 20;
 
 impl Limits {
-    /// Refuses what can't work, with a sentence that says what to do.
+    /// Refuses limits that can't work, with a sentence that says what to do.
     pub(crate) fn check(&self) -> anyhow::Result<()> {
         anyhow::ensure!(
             self.hook_body_bytes <= MAX_HOOK_BODY_BYTES,

@@ -1,5 +1,6 @@
-//! The connections: HTTP/1.1, or HTTP/2 if the TLS handshake chose it. They use hyper's builders for one
-//! protocol, since the automatic one needs twice the memory for an idle stream.
+//! Accepts connections and serves HTTP/1.1 on them, or HTTP/2 if the TLS handshake chose it. Each
+//! protocol has its own builder of hyper's, since the automatic builder needs twice the memory for
+//! an idle stream.
 
 mod stalling;
 mod unread;
@@ -39,9 +40,11 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
 
-/// How long a client without requests may take to close a connection that was ended.
+/// How long a client may take to close a connection that the gateway has ended, if no request is
+/// open.
 const CLOSE_WITHIN: Duration = Duration::from_secs(5);
-/// The largest head, and how many bytes to buffer for reading or writing.
+/// How many bytes an HTTP/1.1 connection or an HTTP/2 stream may buffer. The head of an HTTP/1.1
+/// request must fit.
 const BUFFER_BYTES: usize = 64 * 1024;
 /// How often to ping an HTTP/2 connection with open streams, to notice that its client is gone.
 const PING_INTERVAL: Duration = Duration::from_secs(30);
@@ -57,7 +60,7 @@ pub(crate) struct Listener {
     pub(crate) router: Router,
     pub(crate) tls: Option<Arc<Acceptor>>,
     pub(crate) limits: Limits,
-    /// The connections of these count only in all.
+    /// The networks of proxies whose connections count only in the total, not by address.
     pub(crate) trusted_proxies: Vec<IpNet>,
     /// How long a client may read nothing before its connection is closed.
     pub(crate) write_stall: Duration,
@@ -102,7 +105,7 @@ impl Listener {
         }
     }
 
-    /// Returns the address that a connection counts for, unless it is a proxy's.
+    /// Returns the address that a connection counts for; `None` for a trusted proxy.
     fn counted(&self, peer: SocketAddr) -> Option<IpAddr> {
         let address = peer.ip().to_canonical();
         let is_proxy = self.trusted_proxies.iter().any(|network| network.contains(&address));
@@ -159,8 +162,8 @@ impl Listener {
         Ok(self.until_idle(connection, serving).await?)
     }
 
-    /// A client that reads nothing from one stream but reads others keeps the connection: the unread
-    /// stream is not polled, so its memory doesn't grow.
+    /// Serves HTTP/2. A client that reads nothing from one stream but reads others keeps the
+    /// connection: the unread stream is not polled, so its memory doesn't grow.
     async fn http2(
         &self,
         stream: impl AsyncRead + AsyncWrite + Unpin + 'static,
@@ -176,7 +179,7 @@ impl Listener {
         Ok(self.until_idle(connection, serving).await?)
     }
 
-    /// Answers a request, which is open until its answer is sent.
+    /// Answers a request. The request counts as open until its answer is sent.
     fn answer(
         &self,
         peer: Peer,
@@ -190,8 +193,9 @@ impl Listener {
         }
     }
 
-    /// Serves a connection until it has had no request for too long, another one needs its place, or
-    /// the gateway stops. Then it takes no further request, and its client may never answer to that.
+    /// Serves a connection until it has had no request for too long, another connection needs its
+    /// place, or the gateway stops. Then takes no further request, and closes the connection itself
+    /// if the client has not done so [`CLOSE_WITHIN`] after the last answer.
     async fn until_idle<C: GracefulConnection>(
         &self,
         connection: &Connection,

@@ -16,7 +16,7 @@ use tokio::net::TcpListener;
 struct Arguments {
     #[command(flatten)]
     metrics: metrics::Options,
-    // They end with a heading, which holds for the flags after them.
+    // These end with a heading, which would hold for the flags of `metrics` if they came after.
     #[command(flatten)]
     options: Options,
     #[command(flatten)]

@@ -30,7 +30,8 @@ pub(crate) async fn check_origin(
         Ok(resolved) => resolved.allowed_origins,
         Err(refusal) => {
             let problem = Problem::from(refusal);
-            // An EventSource gives up on an answer that it may not read. This one reveals nothing.
+            // An EventSource gives up on an answer that it may not read, so every origin may read
+            // this one, which reveals nothing.
             if problem.is_outage() && route.as_str().ends_with("/sse") {
                 return with_cors(events::come_back_later(), origin);
             }
@@ -46,8 +47,8 @@ pub(crate) async fn check_origin(
     with_cors(response, origin)
 }
 
-/// Whether a page of another site makes a browser fetch this without saying which site it is, as it
-/// does for pictures and scripts. Following a link to us is not that.
+/// Whether a browser makes this request for a page of another site and does not name the site in
+/// `Origin`, as for pictures and scripts. A link that a person follows does not count.
 fn is_from_elsewhere(request: &Request) -> bool {
     let is = |name, value| request.headers().get(name).is_some_and(|found| found == value);
     let follows = request.method() == Method::GET && is("sec-fetch-mode", "navigate");
@@ -56,7 +57,8 @@ fn is_from_elsewhere(request: &Request) -> bool {
         && !follows
 }
 
-/// Refuses HTTP/1.1 without exactly one Host: what is in front of us may have read another one.
+/// Refuses an HTTP/1.1 request without exactly one Host header: of several, a proxy in front may
+/// have used another one than the gateway would.
 pub(crate) async fn check_host(request: Request, next: Next) -> Response {
     let hosts = request.headers().get_all(header::HOST).iter().count();
     if request.version() == Version::HTTP_11 && hosts != 1 {
@@ -78,7 +80,8 @@ fn foreign_origin(request: &Request) -> Option<&HeaderValue> {
     (!ours).then_some(origin)
 }
 
-/// Compares an origin with the request's host. Ignores the scheme, since a proxy may terminate TLS.
+/// Whether an origin is the request's host; `None` if either can't be read. Ignores the scheme,
+/// since a proxy may terminate TLS.
 fn is_of_this_host(origin: &HeaderValue, request: &Request) -> Option<bool> {
     let host = match request.uri().authority() {
         // HTTP/2 has the host in the URI.
@@ -115,7 +118,7 @@ fn with_cors(mut response: Response, origin: HeaderValue) -> Response {
     response
 }
 
-/// What no page of ours does, nor any that frames it through us.
+/// Denies browser features to the gateway's pages and to the frames in them.
 const PERMISSIONS: &str =
     "camera=(), display-capture=(), geolocation=(), microphone=(), midi=(), payment=(), usb=()";
 

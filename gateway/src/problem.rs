@@ -1,5 +1,5 @@
-//! Every problem that the gateway answers with. It is the one place where control's refusals become
-//! HTTP, and where `Retry-After` is decided.
+//! Every problem that the gateway answers with. Only here do control's refusals become HTTP
+//! answers, and only here is `Retry-After` decided.
 
 use crate::control::Refusal;
 use arizuko_proto::v1::ErrorReason;
@@ -29,8 +29,8 @@ fn code<S: Serializer>(status: &StatusCode, serializer: S) -> Result<S::Ok, S::E
     serializer.serialize_u16(status.as_u16())
 }
 
-/// How long the client should wait before a retry, unless control says how long. `None` if a retry
-/// doesn't help.
+/// Returns how long the client should wait before a retry, unless control says how long. `None` if
+/// a retry doesn't help.
 fn default_wait(status: StatusCode) -> Option<Duration> {
     match status {
         // Long enough for a short reply to end, or for a stream to close.
@@ -138,7 +138,7 @@ impl Problem {
         Refusal::new(ErrorReason::TokenInvalid, "").into()
     }
 
-    /// The path leads nowhere.
+    /// Nothing is at the request's path.
     pub(crate) fn nothing_here() -> Self {
         Self::new(StatusCode::NOT_FOUND, ErrorReason::NotFound.word(), "There is nothing here.")
     }
@@ -192,7 +192,8 @@ impl Problem {
         Self::new(StatusCode::SERVICE_UNAVAILABLE, ErrorReason::Unavailable.word(), detail)
     }
 
-    /// Whether a retry may succeed because control could not be reached.
+    /// Whether a retry may succeed, because the service was out of reach, too busy or too slow to
+    /// answer.
     pub(crate) fn is_outage(&self) -> bool {
         matches!(self.status, StatusCode::SERVICE_UNAVAILABLE | StatusCode::GATEWAY_TIMEOUT)
     }

@@ -1,4 +1,5 @@
-//! Notices proxies that are not trusted: all visitors behind one share the limits of one address.
+//! Notices proxies that are not trusted: all visitors behind such a proxy share the limits of one
+//! address.
 
 use crate::listener::Peer;
 use arizuko_proto::telemetry::sampler::Sampler;
@@ -12,16 +13,16 @@ use std::{
 };
 
 const FORWARDED: &str = "x-forwarded-for";
-/// How many peers to remember: the ones that were last seen.
+/// How many peers to remember, at most: those seen last.
 const PEERS: NonZero<usize> = NonZero::new(1_024).unwrap();
-/// How many addresses a peer names before it is told of as a proxy.
+/// How many different addresses a peer names before it is logged as a proxy.
 const NAMED: usize = 3;
-/// The most bytes of an address in the header: an IPv6 address in brackets, with a port.
+/// How many bytes an address in the header has, at most: an IPv6 address in brackets, with a port.
 const ADDRESS_BYTES: usize = 48;
 
 /// The peers that named addresses and are not trusted.
 pub(crate) struct Proxies {
-    /// The different addresses that each has named.
+    /// The different addresses that each peer has named.
     named: Mutex<LruCache<IpAddr, Vec<Vec<u8>>>>,
     lines: Sampler,
 }
@@ -33,8 +34,8 @@ impl Default for Proxies {
 }
 
 impl Proxies {
-    /// Notes the address that a request names, if its peer isn't trusted, and logs a peer that has
-    /// named several.
+    /// Notes the address that a request names, if its peer isn't trusted, and logs the peer once it
+    /// has named [`NAMED`] of them.
     pub(crate) fn note(&self, headers: &HeaderMap, extensions: &Extensions, trusted: &[IpNet]) {
         let Some(proxy) = untrusted(headers, extensions, trusted) else { return };
         let last = headers.get_all(FORWARDED).iter().next_back();
@@ -54,7 +55,8 @@ impl Proxies {
         }
     }
 
-    /// Adds an address. Returns whether the peer has now, and had not before, named enough.
+    /// Adds an address. Returns whether it is the last of the [`NAMED`] addresses that the peer has
+    /// to name.
     fn is_the_last_needed(&self, proxy: IpAddr, address: &[u8]) -> bool {
         // Nothing under the lock panics half way.
         let mut named = self.named.lock().unwrap_or_else(PoisonError::into_inner);

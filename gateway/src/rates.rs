@@ -17,26 +17,26 @@ use std::{
 };
 use tokio::time::Instant;
 
-/// How many addresses to remember: the ones that were last seen.
+/// How many addresses to remember, at most: those seen last.
 const ADDRESSES: NonZero<usize> = NonZero::new(65_536).unwrap();
-/// How many requests one with a wrong token counts as.
+/// How many requests a request with a wrong token adds to its address's count, besides itself.
 const WRONG_TOKEN: u32 = 30;
 
-/// How many requests one counts as that repeats a message: it costs as much as the first.
+/// How many requests a request that repeats a message counts as. It costs as much as the first one.
 const REPEAT: u32 = 10;
 
 /// The rates of all addresses, by GCRA.
 pub(crate) struct Rates {
-    /// The time in which one more request is allowed.
+    /// How long it takes until one more request is allowed.
     each: Duration,
-    /// How far ahead an address may be.
+    /// How far ahead of the clock `even_at` of an address may be.
     burst: Duration,
-    /// When each address will have used no more than its rate.
+    /// When each address will be back within its rate, if it makes no further request.
     even_at: Mutex<LruCache<IpAddr, Instant>>,
 }
 
 impl Rates {
-    /// Allows so many requests of one address in a minute, half of them at once.
+    /// Allows `per_minute` requests of one address in a minute, half of them at once.
     pub(crate) fn new(per_minute: u32) -> Self {
         let minute = Duration::from_secs(60);
         let even_at = Mutex::new(LruCache::new(ADDRESSES));
@@ -56,15 +56,15 @@ impl Rates {
         Ok(())
     }
 
-    /// Counts what a message costs beyond its request, if it came before: then no limit of its link
-    /// counts it.
+    /// Counts a message that came before as [`REPEAT`] requests in all, because no limit of its
+    /// link counts it.
     pub(crate) fn charge_repeat(&self, posted: &pb::PostMessageResponse, address: IpAddr) {
         if posted.repeated {
             self.charge(address, REPEAT - 1);
         }
     }
 
-    /// Counts more requests, without a refusal.
+    /// Counts further requests without refusing any.
     fn charge(&self, address: IpAddr, requests: u32) {
         let now = Instant::now();
         let mut even_at = self.even_at();

@@ -1,4 +1,4 @@
-//! The limit of open event streams for each address.
+//! The limit of open event streams for each address. Requests that wait count as streams.
 
 use crate::problem::Problem;
 use arizuko_proto::telemetry::metrics::Share;

@@ -11,7 +11,8 @@ use std::sync::Arc;
 
 /// The page's icon. The page itself has it inline.
 pub(crate) const ICON: &str = include_str!("../web/icon.svg");
-/// How long a copy of security.txt may be trusted: half of the year that RFC 9116 recommends at most.
+/// How long a copy of security.txt may be trusted: half a year. RFC 9116 recommends less than a
+/// year.
 const VALID: SignedDuration = SignedDuration::from_hours(24 * 180);
 
 const TEXT: &str = "text/plain; charset=utf-8";

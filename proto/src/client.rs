@@ -1,5 +1,4 @@
-//! How every program of ours calls control: the connection, the key, and the waits between
-//! attempts.
+//! How arizuko's programs call control: the connection, the key, and the waits between attempts.
 
 use crate::{
     telemetry::traces::{TRACEPARENT, traceparent},
@@ -16,14 +15,15 @@ use tonic::{
 };
 use tracing::Span;
 
-/// How large a response of control's may be, in bytes. Room for a turn with all the history that
-/// can be asked for, and for long lists.
+/// The largest response of control that a client accepts, in bytes: room for a turn with its
+/// history, and for long lists.
 pub const MAX_RESPONSE_BYTES: usize = 64 << 20;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
-/// How long a connection may be silent before it is asked for a sign of life.
+/// How often a client pings control, to notice that a connection is dead.
 const KEEPALIVE: Duration = Duration::from_millis(500);
-/// How long the sign of life may take: with `KEEPALIVE`, a dead connection is replaced within 2 s.
+/// How long control may take to answer a ping. With `KEEPALIVE`, a dead connection is replaced
+/// within 2 s.
 const KEEPALIVE_TIMEOUT: Duration = Duration::from_millis(1_250);
 const STREAM_WINDOW_BYTES: u32 = 1 << 20;
 const CONNECTION_WINDOW_BYTES: u32 = 8 << 20;
@@ -31,7 +31,7 @@ const CONNECTION_WINDOW_BYTES: u32 = 8 << 20;
 /// A connection to control that carries a key.
 pub type Channel = InterceptedService<transport::Channel, Bearer>;
 
-/// Adds to each call the key, and the trace that the call is a part of.
+/// Adds the key to each call, and the trace that the call belongs to.
 #[derive(Clone)]
 pub struct Bearer(Option<MetadataValue<Ascii>>);
 
@@ -50,7 +50,7 @@ impl Bearer {
         Ok(Self(value.transpose().context("the key has characters that no key can have")?))
     }
 
-    /// Says whether there is a key.
+    /// Whether calls carry a key.
     pub fn has_key(&self) -> bool {
         self.0.is_some()
     }
@@ -69,8 +69,8 @@ impl Interceptor for Bearer {
     }
 }
 
-/// Prepares connections to a control at `http://` or `https://`. An address without either is
-/// `http://`. With TLS, `files` say which authorities to trust and which certificate to show.
+/// Prepares connections to a control at `http://` or `https://`. An address without a scheme counts
+/// as `http://`. With TLS, `files` say which authorities to trust and which certificate to show.
 ///
 /// # Errors
 ///
@@ -99,8 +99,8 @@ pub fn endpoint(address: &str, files: &ClientFiles) -> anyhow::Result<Endpoint> 
     }
 }
 
-/// The waits between attempts at one thing: each about twice the one before, up to a longest one.
-/// Half of each wait is chance, so that clients that failed together don't return together.
+/// The waits between attempts: each about twice the last, up to a longest wait. Up to half of each
+/// wait is random, so that clients that failed together don't come back together.
 pub struct Backoff {
     builder: ExponentialBuilder,
     waits: ExponentialBackoff,
@@ -109,7 +109,7 @@ pub struct Backoff {
 impl Backoff {
     /// Begins with a wait of at most `waits.start`; later ones are at most `waits.end`.
     pub fn new(waits: Range<Duration>) -> Self {
-        // The builder adds up to as much again.
+        // The jitter adds up to the same time again.
         let builder = ExponentialBuilder::new()
             .with_min_delay(waits.start / 2)
             .with_max_delay(waits.end / 2)
@@ -124,7 +124,7 @@ impl Backoff {
         self.waits.next().unwrap_or_default()
     }
 
-    /// An attempt succeeded: the next wait is short again.
+    /// Makes the next wait short again, after a success.
     pub fn reset(&mut self) {
         self.waits = self.builder.build();
     }

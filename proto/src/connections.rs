@@ -1,5 +1,5 @@
-//! The open connections of a server, counted in all and by address. A server that has as many as
-//! it may closes the one that has been idle for longest to take another.
+//! Counts the open connections of a server, in all and by address. A full server closes the
+//! connection that has been idle for longest, to admit a new one.
 
 use hyper::body::{Body, Frame, SizeHint};
 use std::{
@@ -23,10 +23,10 @@ pub struct Connections {
 
 #[derive(Default)]
 struct Counted {
-    /// Numbers connections, and the moments from which they are idle.
+    /// A counter. Its values number the connections, and the moments at which they become idle.
     ticks: u64,
     open: HashMap<u64, Entry>,
-    /// The moment from which a connection is idle, and its number.
+    /// The idle connections, each as the moment at which it became idle and its number.
     idle: BTreeSet<(u64, u64)>,
     by_address: HashMap<IpAddr, usize>,
 }
@@ -40,9 +40,9 @@ struct Entry {
 /// Why a connection is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Refused {
-    /// The server has as many as it may, and none is idle.
+    /// The server has its maximum of connections, and none is idle.
     Server,
-    /// The address has as many as it may.
+    /// The address has its maximum of connections.
     Address,
 }
 
@@ -63,8 +63,8 @@ impl Connections {
         Arc::new(Self { most, per_address, counted: Mutex::default() })
     }
 
-    /// Counts a connection until it and its requests are dropped. One without an address, such as
-    /// a trusted proxy's, counts only in all.
+    /// Counts a connection until it and its requests are dropped. A connection without an address,
+    /// such as a trusted proxy's, counts only in all.
     ///
     /// # Errors
     ///
@@ -78,7 +78,7 @@ impl Connections {
             return Err(Refused::Address);
         }
         if counted.open.len() >= self.most {
-            // Its end takes a moment, but its place is free at once.
+            // The closed connection takes a moment to end, but its place is free at once.
             let (_, number) = counted.idle.pop_first().ok_or(Refused::Server)?;
             if let Some(entry) = counted.open.remove(&number) {
                 entry.closing.cancel();
@@ -136,7 +136,7 @@ pub struct Connection {
 }
 
 impl Connection {
-    /// Counts a request until it is dropped.
+    /// Counts a request as open until the returned value is dropped.
     pub fn request(self: &Arc<Self>) -> OpenRequest {
         self.requests.send_modify(|open| {
             *open += 1;
@@ -147,7 +147,7 @@ impl Connection {
         OpenRequest(Arc::clone(self))
     }
 
-    /// Returns once no request has been open for this time, or another connection needs the place.
+    /// Returns once the connection has been idle for `time`, or another connection needs its place.
     pub async fn idle(&self, time: Duration) {
         let mut requests = self.requests.subscribe();
         let idle = async {
@@ -230,8 +230,8 @@ impl<B: Body + Unpin> Body for CountedBody<B> {
     }
 }
 
-/// The address that is counted. An IPv6 address is reduced to its /64 network, since one host
-/// usually has all addresses of it.
+/// Returns the address that a client is counted by. For IPv6 it is the /64 network, since one host
+/// usually has all addresses in it.
 pub fn network(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(v6) => Ipv6Addr::from_bits(v6.to_bits() >> 64 << 64).into(),
@@ -239,9 +239,9 @@ pub fn network(address: IpAddr) -> IpAddr {
     }
 }
 
-/// How many connections one server of this process may have: three eighths of the files that the
-/// process may open, since `arizuko up` has two servers, and stores need files too. Raises the
-/// process's limit as far as the system lets it.
+/// Returns how many connections one server of this process may have: three eighths of the files
+/// that the process may open, since `arizuko up` has two servers, and stores need files too. Raises
+/// the process's limit as far as the system lets it.
 fn share_of_files() -> usize {
     use nix::sys::resource::{Resource::RLIMIT_NOFILE, getrlimit, setrlimit};
     let raised =

@@ -37,7 +37,7 @@ pub fn print(duration: Duration) -> String {
     let span = Span::try_from(duration).and_then(|span| span.round(days));
     match span {
         Ok(span) => SpanPrinter::new().spacing(Spacing::None).span_to_string(&span),
-        // Longer than the ten thousand years that a span can have.
+        // Too long for a `Span`.
         Err(_) => format!("{}s", duration.as_secs()),
     }
 }

@@ -1,4 +1,4 @@
-//! Why control refuses a call, as its statuses carry it.
+//! The reason of a refusal, as control's gRPC statuses carry it.
 
 use crate::v1::ErrorReason;
 use tonic::Status;

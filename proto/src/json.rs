@@ -29,9 +29,9 @@ pub fn of<M: Name>(message: &M) -> Value {
     value
 }
 
-/// Adds the fields that are unset as null: the serializer leaves out those that can be unset.
+/// Adds unset fields as null: the serializer leaves them out.
 fn name_unset(message: &MessageDescriptor, value: &mut Value) {
-    // A timestamp is a string.
+    // A timestamp is a string in JSON, not an object.
     let Value::Object(fields) = value else { return };
     for field in message.fields() {
         let value = fields.entry(field.name()).or_insert(Value::Null);

@@ -1,5 +1,5 @@
-//! The gRPC contract of arizuko: what `proto/arizuko/v1/*.proto` say, as Rust types. Their comments
-//! document it. The features add what our own programs share.
+//! The gRPC contract of arizuko as Rust types, generated from `proto/arizuko/v1/*.proto`, whose
+//! comments document it. The features add code that arizuko's own programs share.
 
 #[cfg(feature = "client")]
 pub mod client;
@@ -31,8 +31,8 @@ pub mod v1 {
     tonic::include_proto!("arizuko.v1");
 
     impl Frame {
-        /// Returns how much of a subscription's `credit` the frame takes: 1 for each KiB, so that
-        /// the bytes that wait for a slow reader are bounded.
+        /// Returns how much of a subscription's `credit` the frame costs: 1 for each started KiB,
+        /// so that the bytes that wait for a slow reader are bounded.
         pub fn credit(&self) -> u32 {
             let kibibytes = self.encoded_len().div_ceil(1024);
             u32::try_from(kibibytes).unwrap_or(u32::MAX).max(1)

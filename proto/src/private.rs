@@ -12,8 +12,9 @@ use std::{
 /// The permissions of the group and of everybody else.
 const OTHERS: u32 = 0o077;
 
-/// Returns the secret that a flag gives, or the file that its twin names, if any. An empty credential
-/// stands for none: units load one for each secret that a service may have.
+/// Returns the secret that a flag gives, or the one in the file that its twin `…-file` names, if
+/// any. An empty systemd credential counts as none: units load one for each secret that a service
+/// may have.
 ///
 /// # Errors
 /// Both are given, or the file is not what [`read`] takes.
@@ -33,8 +34,8 @@ pub fn given(
 /// Reads the secret in a file, without white space around it.
 ///
 /// # Errors
-/// The file can't be read, is empty, or others can read or write it. The credentials that systemd
-/// gives a service are its own, whatever their permissions say.
+/// The file can't be read, is empty, or others can read or write it. The permissions of systemd's
+/// credentials don't count: only the service can read them.
 pub fn read(path: &Path) -> anyhow::Result<String> {
     let secret = text(path)?;
     ensure!(!secret.is_empty(), "{} is empty: it should hold the key", path.display());
@@ -59,7 +60,7 @@ fn text(path: &Path) -> anyhow::Result<String> {
 /// Refuses a folder that others can read or write.
 ///
 /// # Errors
-/// They can, or the folder can't be looked at.
+/// Others can, or the folder's permissions can't be read.
 pub fn check_folder(path: &Path) -> anyhow::Result<()> {
     let shown = path.display();
     let about = fs::metadata(path).with_context(|| format!("cannot look at {shown}"))?;

@@ -1,18 +1,18 @@
 //! Public ids of conversations and turns, for logs, traces, the audit log and operators.
 //!
-//! Whoever has a conversation's or a turn's own id, and the link, is let in. A public id names it as
-//! well and gives no access: it is made from a hash, and the own id has 128 random bits.
+//! A conversation's or a turn's own id, together with the link, gives access. Its public id names
+//! it without giving access: it is a part of the own id's hash, and the own id has 128 random bits.
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD as BASE64};
 use sha2::{Digest as _, Sha256};
 
-/// What the public ids of conversations begin with.
+/// The prefix of the public ids of conversations.
 pub const CONVERSATION: &str = "cnv_";
-/// What the public ids of turns begin with.
+/// The prefix of the public ids of turns.
 pub const TURN: &str = "trn_";
-/// The length of an own id: 128 bits in base64url.
+/// The length of an own id in characters: 128 bits in base64url.
 const OWN: usize = 22;
-/// How many bytes of the hash are in a public id: enough that no two meet.
+/// How many bytes of the hash are in a public id: enough that no two public ids are equal.
 const HASH_BYTES: usize = 12;
 
 /// Returns a turn's public id, `trn_…`; empty for no id.
@@ -30,14 +30,14 @@ pub fn session(id: &str) -> String {
     public("ses_", id)
 }
 
-/// The place of an own id in the order of all hashes, below 2^53, which a sorted set holds exactly.
-/// Ids of the same place differ in the rest of their public ids.
+/// Returns the score of an own id in the sorted set of public ids: the first 52 bits of its hash,
+/// which a score holds exactly. Ids with the same score differ in the rest of their public ids.
 pub fn place(id: &str) -> u64 {
     first_bits(&Sha256::digest(id))
 }
 
-/// The place of the own id behind a public id of a conversation or turn; `None` for a text that is
-/// none.
+/// Returns the [`place`] of the own id behind a public id of a conversation or turn; `None` if the
+/// text is no such public id.
 pub fn place_behind(public: &str) -> Option<u64> {
     let hash = public.strip_prefix(CONVERSATION).or_else(|| public.strip_prefix(TURN))?;
     let hash = BASE64.decode(hash).ok().filter(|hash| hash.len() == HASH_BYTES)?;
@@ -61,8 +61,8 @@ pub fn is_own(text: &str) -> bool {
     text.len() == OWN && BASE64.decode(text).is_ok_and(|bytes| bytes.len() == 16)
 }
 
-/// Replaces every own id in a text, such as the name of a record, with the public one. The word
-/// before it says what it is the id of.
+/// Replaces every own id in a text, such as the name of a record, with its public id. The word
+/// before an id, as in `turn:…` and `held:…`, tells what the id names.
 pub fn redact(text: &str) -> String {
     let is_part = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
     let (mut redacted, mut word) = (String::with_capacity(text.len()), "");

@@ -5,7 +5,7 @@ use std::{fs, future::poll_fn, io, task::Poll};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
-/// Receives the signals. While it exists they no longer kill the process.
+/// Receives the signals. From its creation on they no longer kill the process.
 pub struct Signals(Vec<Signal>);
 
 impl Signals {

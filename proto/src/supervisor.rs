@@ -2,12 +2,12 @@
 
 use sd_notify::NotifyState;
 
-/// The service serves.
+/// Tells the supervisor that the service is ready.
 pub fn ready() {
     tell(NotifyState::Ready);
 }
 
-/// The service has begun to stop.
+/// Tells the supervisor that the service has begun to stop.
 pub fn stopping() {
     tell(NotifyState::Stopping);
 }

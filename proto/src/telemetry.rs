@@ -24,11 +24,11 @@ const HEADING: &str = "Log and traces";
 
 /// The flags for the log and for traces.
 #[derive(clap::Args, Clone, Debug)]
-// Programs flatten other `Options` as well, and clap takes the type's name for the group.
+// clap names the group after the type, and programs flatten other types called `Options` as well.
 #[group(skip)]
 pub struct Options {
-    /// What to log to standard error: a level such as `debug`, or a filter of the tracing crate such
-    /// as `info,arizuko=debug`.
+    /// What to log to standard error: a level such as `debug`, or a filter of the tracing crate
+    /// such as `info,arizuko=debug`.
     #[arg(
         long,
         env = "RUST_LOG",
@@ -86,8 +86,8 @@ pub struct Telemetry {
     traces: Option<SdkTracerProvider>,
 }
 
-/// Starts the log, filtered by `options` or else by `filter`, and the export of spans as those of
-/// `service`. Needs a runtime. Keeps the subscriber that is installed, if there is one.
+/// Starts the log, filtered by `options` or else by `filter`, and the export of spans under the
+/// name `service`. Needs a runtime. Keeps the subscriber that is installed, if there is one.
 ///
 /// # Errors
 ///
@@ -110,8 +110,8 @@ pub fn start(options: &Options, service: &'static str, filter: &str) -> anyhow::
     Ok(Telemetry { traces })
 }
 
-/// Applies the levels without a target to our crates only. Others log at most warnings, since some log
-/// the content of messages, unless the filter names them.
+/// Applies the levels without a target to arizuko's crates only. Unless the filter names them,
+/// other crates log at most warnings, since some log the content of messages.
 fn quiet(filter: &str) -> String {
     let (levels, rest): (Vec<_>, Vec<_>) =
         filter.split(',').partition(|directive| directive.trim().parse::<LevelFilter>().is_ok());

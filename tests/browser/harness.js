@@ -38,7 +38,7 @@ export function given(name) {
 
 let launched;
 
-/** The browser that all tests of a file share. Each visitor has a context (a profile) of their own. */
+/** Returns the browser that all tests of a file share. Each visitor has a profile of their own. */
 export function browser() {
   launched ??= chromium.launch(LAUNCH);
   return launched;
@@ -103,7 +103,7 @@ export async function attachPaced(t, folder) {
   await attach(t, folder, "steps.sh", steps);
   let count = 0;
   const put = async (name, text) => {
-    // In one step, so that the agent reads all of it.
+    // The file appears complete in one step, so that the agent never reads a part of it.
     await writeFile(path.join(steps, ".new"), text);
     await rename(path.join(steps, ".new"), path.join(steps, name));
   };
@@ -117,7 +117,7 @@ export async function echoLink(t) {
   return made;
 }
 
-/** A person who runs `arizuko inbox` until the test ends. */
+/** Starts `arizuko inbox` for a person until the test ends, and returns the person. */
 export async function inbox(t, folder, name) {
   const child = spawn(given("ARIZUKO_CLI"), ["inbox", "--name", name, folder], { stdio: ["pipe", "pipe", "ignore"] });
   t.after(async () => {
@@ -160,7 +160,7 @@ class Person {
 
 // ── The visitor ─────────────────────────────────────────────────────────────────────────────────
 
-/** A visitor with their own profile who opens the link. */
+/** Opens the link as a visitor with their own profile, and returns the visitor. */
 export async function visit(t, url, options = {}) {
   const context = await (await browser()).newContext(options);
   t.after(() => context.close());
@@ -195,7 +195,7 @@ export class Visitor {
     return this.page.getByText(text).first().waitFor();
   }
 
-  /** Waits until every message is answered. */
+  /** Waits until `count` messages are answered and no reply is under way. */
   async answered(count) {
     await this.answers.nth(count - 1).waitFor();
     await this.stop.waitFor({ state: "hidden" });
@@ -207,7 +207,7 @@ export class Visitor {
     return this.page.evaluate(() => history.state.conversation);
   }
 
-  /** Returns the visible headings that say who wrote the messages. */
+  /** Returns the heading above each message, which names its author; empty if none is visible. */
   authors() {
     return this.page.locator(".message").evaluateAll((messages) =>
       messages.map((message) => {
@@ -240,7 +240,7 @@ export class Visitor {
     return this.page.locator(".message .body").allInnerTexts();
   }
 
-  /** Waits for the line under the last message. */
+  /** Waits until the line under the last message matches. */
   lastLine(pattern) {
     return this.page.locator(".turn:last-child .foot").filter({ hasText: pattern }).waitFor();
   }
@@ -254,7 +254,10 @@ export class Visitor {
   }
 }
 
-/** Answers the page's next messages with these statuses, then lets them through. Returns their idempotency keys. */
+/**
+ * Answers the page's next messages with these refusals (status 0: no answer), then lets messages
+ * through. Returns the idempotency keys of all messages.
+ */
 export async function refuse(page, ...refusals) {
   const keys = [];
   await page.route(/\/chat\/[^/]+\/$/, (route) => {

@@ -162,7 +162,7 @@ for (const [mode, doing] of [
     await arizuko("route", "set", jid, "--mode", mode);
     const visitor = await visit(t, url);
     const heard = await visitor.heard();
-    // Nothing else shows below it, not even for a moment.
+    // Nothing else shows below the message, not even for a moment.
     const lines = [];
     await visitor.page.exposeFunction("line", (text) => lines.push(text));
     await visitor.page.evaluate(() => {

@@ -7,7 +7,7 @@ import { test } from "node:test";
 import { chromium } from "playwright-core";
 import { attachGated, echoLink, folderFor, LAUNCH, link, Visitor, visit } from "./harness.js";
 
-/** Starts a Chromium that blocks cookies, and with them all storage. */
+/** Visits the link with a Chromium that blocks cookies, and with them all storage. */
 async function visitWithoutStorage(t, url) {
   const profile = await folderFor(t);
   await mkdir(path.join(profile, "Default"));

@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { attachPaced, link, visit } from "./harness.js";
 
-/** Selects this word in the first element that matches. */
+/** Selects this word in the first element that matches the selector. */
 const select = (page, selector, word) =>
   page.evaluate(
     ([selector, word]) => {
@@ -18,7 +18,7 @@ const select = (page, selector, word) =>
 
 const selected = (page) => page.evaluate(() => getSelection().toString());
 
-/** Notes the nodes that match now. The function that it returns counts those that are gone. */
+/** Notes the nodes that match now. Returns a function that counts how many of them are gone. */
 async function remember(page, selector) {
   const nodes = await page.evaluateHandle((selector) => [...document.querySelectorAll(selector)], selector);
   return () => nodes.evaluate((nodes) => nodes.filter((node) => !node.isConnected).length);

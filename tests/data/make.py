@@ -72,7 +72,7 @@ class Stack:
             "ARIZUKO_KEY": OPERATOR_KEY,
             **dict.fromkeys(["ARIZUKO_TURN_DEADLINE", "ARIZUKO_KEEP_FRAMES"], AGES),
             "ARIZUKO_KEEP_MESSAGES": AGES,
-            # All visitors have one address.
+            # All visitors share one address, whose open turns are limited.
             "ARIZUKO_ADDRESS_TURNS": "20",
         }
 
@@ -128,7 +128,7 @@ class Stack:
 
 
 def events(text):
-    """The events of a stream that have an id, as [id, name, data]."""
+    """Returns the events of a stream that have an id, as [id, name, data]."""
     found = []
     for block in text.split("\n\n"):
         lines = dict(line.split(": ", 1) for line in block.splitlines() if ": " in line[1:])
@@ -138,7 +138,7 @@ def events(text):
 
 
 def fill(stack):
-    """Brings the store into the states that the tests look at; says what is where."""
+    """Brings the store into the states that the tests look at; returns what the store contains."""
     link = stack.arizuko(
         "token", "issue", "acme", "chat", "--name", "Acme", "--greeting", "Hello", "--context", "vip",
         "--origin", "https://acme.example",
@@ -232,7 +232,7 @@ def fill(stack):
         "tokens": stack.arizuko("token", "list"),
         "keys": stack.arizuko("key", "list"),
     }
-    # Last, so that control stops before it sees that the time of this one is over.
+    # Last, so that control stops before it notices that this token has expired.
     contents["expired"] = stack.arizuko(
         "token", "issue", "acme", "chat", "--suffix", "brief", "--expires", "1s"
     )["token"]

@@ -2,7 +2,7 @@
 
 use arizuko_tests::prelude::*;
 
-/// Runs all files on the embedded store, and those that depend on the servers on the pair.
+/// Runs all files on the embedded store. On the pair, runs only those that depend on the servers.
 #[apply(embedded_and_pair)]
 async fn the_page_works_in_chromium(kind: Kind) {
     let stack = Stack::with_real_links(kind, &[]).await;

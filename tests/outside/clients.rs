@@ -1,4 +1,4 @@
-//! Clients that we did not write: curl, and Python's libraries for gRPC, HTTP and SSE.
+//! Third-party clients: curl, and Python's libraries for gRPC, HTTP and SSE.
 
 use arizuko_tests::prelude::*;
 

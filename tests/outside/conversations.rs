@@ -1,4 +1,4 @@
-//! What operators see of what was said: `arizuko conversation` and `arizuko turn`.
+//! Conversations as operators see them: `arizuko conversation` and `arizuko turn`.
 
 mod delete;
 mod export;
@@ -8,7 +8,7 @@ mod show;
 
 use arizuko_tests::prelude::*;
 
-/// Room for many messages of one address.
+/// Lets one address send many messages.
 const ROOM: [(&str, &str); 2] =
     [("ARIZUKO_ADDRESS_RATE", "100000"), ("ARIZUKO_ADDRESS_TURNS", "1000")];
 
@@ -16,7 +16,8 @@ fn cnv(posted: &Posted) -> String {
     public_id::conversation(&posted.conversation)
 }
 
-/// The ids of the conversations that `arizuko conversation list` shows with these arguments.
+/// Returns the ids of the conversations that `arizuko conversation list` shows with these
+/// arguments.
 async fn listed(stack: &Stack, arguments: &[&str]) -> Vec<String> {
     let list = [&["conversation", "list", "--json"], arguments].concat();
     let found = stack.arizuko(&list).await.expect(0).json();

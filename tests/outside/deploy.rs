@@ -6,7 +6,7 @@ mod units;
 
 use arizuko_tests::prelude::*;
 
-/// The path of a file in this repository.
+/// Returns the path of a file in this repository.
 fn shipped(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(path)
 }

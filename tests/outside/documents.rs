@@ -11,7 +11,7 @@ fn root() -> &'static Path {
         .expect("the tests are in a folder of the project")
 }
 
-/// The documents at the top and in `docs`, with their texts.
+/// Returns the documents at the top and in `docs`, with their texts.
 fn documents() -> Vec<(PathBuf, String)> {
     let folders = [root().to_owned(), root().join("docs")];
     let files = folders.iter().flat_map(|folder| fs::read_dir(folder).expect("it is there"));

@@ -32,7 +32,7 @@ async fn a_message_survives_a_power_cut_right_after_its_answer(mut stack: Stack)
     }
 }
 
-/// Everything that a visitor can read of a link.
+/// Returns everything that a visitor can read on a link.
 async fn everything(
     stack: &Stack,
     link: &arizuko_tests::operator::Link,

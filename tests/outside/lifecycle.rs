@@ -8,7 +8,7 @@ use tonic_health::pb::{
     HealthCheckRequest, health_check_response::ServingStatus, health_client::HealthClient,
 };
 
-/// What a service tells its supervisor.
+/// A supervisor: the socket on which a service says in which state it is, and the socket's path.
 struct Supervisor(UnixDatagram, PathBuf);
 
 impl Supervisor {
@@ -28,7 +28,7 @@ impl Supervisor {
     }
 }
 
-/// The status of one of a program's paths, and what it says.
+/// Gets a path of a program. Returns the status and the body.
 async fn health(address: &str, path: &str) -> (u16, String) {
     let got = reqwest::get(format!("http://{address}/{path}")).await.expect("it is served");
     (got.status().as_u16(), got.text().await.expect("it is text"))
@@ -158,7 +158,8 @@ async fn the_embedded_store_is_one_whole_file_after_a_clean_end_and_says_if_it_i
         (stack.data_dir().join("arizuko.db"), stack.data_dir().join("arizuko.db-wal"));
     let copy = stack.folder().join("copy.db");
 
-    // Whoever copies the file of a running store gets less than there is, and is told.
+    // A copy of a running store's file lacks what is only in the store's log. A control on this
+    // copy says so below.
     fs::copy(&store, &copy).expect("it is there");
     let process = stack.process(Control(A));
     process.signal(Signal::SIGTERM);

@@ -17,7 +17,7 @@ async fn control(folder: &Path, keys: [&str; 2], flags: &[&str]) -> Outcome {
     run(&mut control, "").await
 }
 
-/// Asserts that a program failed and said this.
+/// Asserts that a program failed with this error.
 fn says(outcome: Outcome, told: &str) {
     assert!([Some(1), Some(2)].contains(&outcome.code), "{outcome:?}");
     assert!(outcome.err.contains(told) && outcome.out.is_empty(), "{told}: {outcome:?}");
@@ -121,7 +121,7 @@ async fn secrets_come_from_files_that_are_private() {
     let remote = ["--redis-file", url.as_str()];
     says(control(at, [&keys[0], &keys[1]], &remote).await, "--redis-plaintext");
 
-    // systemd's credential for a file that is not there.
+    // This is what systemd's credential contains if its file is missing.
     set_mode(&operator, 0o600);
     fs::write(&operator, "\n").expect("it is ours");
     let data = path("new");

@@ -1,10 +1,10 @@
 //! Credentials are shown once and appear in no file, log, metric or span; ids of conversations and
-//! turns, which let in whoever has the link, are in no log, span or operator's view.
+//! turns, which give access to whoever has the link, are in no log, span or operator's view.
 
 use arizuko_tests::prelude::*;
 use std::{fs::File, io::ErrorKind};
 
-/// Every file below a folder.
+/// Returns every file below a folder.
 fn files(folder: &Path) -> Vec<PathBuf> {
     let entries = fs::read_dir(folder).expect("the stack's folder is readable");
     let paths = entries.map(|entry| entry.expect("its entries, too").path());
@@ -98,7 +98,7 @@ async fn tokens_and_keys_are_in_no_store_no_log_no_metric_and_no_span(kind: Kind
     stack.visitor(&link, A).get(&working.turn).await.expect(401);
     drop(running);
 
-    // Write the metrics and spans to a file too.
+    // Writes the metrics and spans to a file too, for the search below.
     let told = stack.folder().join("told.txt");
     let pages = stack.metrics_pages().await;
     assert!(pages.contains("arizuko_gateway_refusals_total"), "{pages}");
@@ -107,7 +107,7 @@ async fn tokens_and_keys_are_in_no_store_no_log_no_metric_and_no_span(kind: Kind
     let spans = format!("{seen:#?}");
     fs::write(&told, pages + &spans + &shown).expect("the folder is ours");
 
-    // Make sure that everything that was only in memory is on disk.
+    // Makes sure that everything that was only in memory is on disk.
     if kind != Kind::Embedded {
         let redis = stack.redis();
         let keys = redis.ask(&["--scan"]).await;
@@ -120,7 +120,7 @@ async fn tokens_and_keys_are_in_no_store_no_log_no_metric_and_no_span(kind: Kind
 
     let mut bytes = 0;
     for path in files(&stack.folder()) {
-        // This file is there to hold the operator's key.
+        // operator.key is meant to hold the operator's key.
         if path.ends_with("operator.key") || fs::metadata(&path).is_ok_and(|file| !file.is_file()) {
             continue;
         }
@@ -135,7 +135,8 @@ async fn tokens_and_keys_are_in_no_store_no_log_no_metric_and_no_span(kind: Kind
             let found = content.windows(secret.len()).any(|window| window == secret.as_bytes());
             assert!(!found, "a credential is in {}", path.display());
         }
-        // The store has to have the ids of conversations and turns.
+        // The store has to have the ids of conversations and turns, so only logs and what was shown
+        // are searched for them.
         let is_told = path == told || path.extension().is_some_and(|kind| kind == "log");
         for id in ids.iter().filter(|id| is_told && !id.is_empty()) {
             let found = content.windows(id.len()).position(|window| window == id.as_bytes());

@@ -32,7 +32,7 @@ impl Home {
         Process::start("up", up, &self.0.logs())
     }
 
-    /// Starts one and reads what it says about itself.
+    /// Starts `arizuko up --json` and reads the JSON that it prints once it serves.
     async fn up(&self, flags: &[&str]) -> (Process, Value) {
         let mut up = self.start(&[&["--json"], flags].concat());
         let ready = up.line().await;
@@ -54,7 +54,7 @@ fn text(document: &Value, name: &str) -> String {
     document[name].as_str().unwrap_or_else(|| panic!("no {name} in {document}")).to_owned()
 }
 
-/// Says something on a link and waits for the answer.
+/// Sends a message on a link and waits for the answer.
 async fn answer(url: &str) -> String {
     let post = ["-H", "content-type: text/plain", "--data-binary", "hello *there*"];
     let outcome = curl(&[&post[..], &[&format!("{url}?wait=15")]].concat()).await.expect(0);
@@ -62,7 +62,7 @@ async fn answer(url: &str) -> String {
     text(&document["assistant"][0], "content")
 }
 
-/// The HTTP status of a link.
+/// Returns the HTTP status of a link.
 async fn status(url: &str) -> String {
     curl(&["--output", "/dev/null", "--write-out", "%{http_code}", url]).await.expect(0).out
 }

@@ -8,7 +8,7 @@ mod old_store;
 
 /// The schemas of the stores in `tests/data`.
 const SCHEMAS: [u32; 2] = [2, 3];
-/// Records that make an upgrade take long enough to be killed half way.
+/// How many records to add, so that an upgrade takes long enough to be killed half way.
 const COPIES: u32 = 20_000;
 
 fn last_word(line: &str) -> String {
@@ -49,7 +49,7 @@ impl<'a> Served<'a> {
         serde_json::from_slice(&answer.bytes().await.expect("it is whole")).expect("it is JSON")
     }
 
-    /// The status of one of the turns that the store's contents name.
+    /// Returns the status of one of the turns that the store's contents name.
     async fn status(&self, link: &str, posted: &str) -> String {
         let (link, turn) = (self.store.text(link), &self.store.contents[posted]["turn"]);
         let turn = turn.as_str().expect("it was posted");
@@ -165,7 +165,8 @@ impl<'a> Served<'a> {
         assert_eq!(turns[0]["messages"][0]["content"], history[0]["user"]["content"]);
     }
 
-    /// An agent that writes each turn, as a JSON document, into a file of its folder's name.
+    /// Starts an agent that writes each turn, as a JSON document, into a file that is named after
+    /// its folder. Returns the agent and the file's path.
     fn agent(&self, folder: &str, key: &str) -> (Process, PathBuf) {
         let name = folder.replace('/', "-");
         let file = self.store.folder.path().join(&name);
@@ -177,8 +178,8 @@ impl<'a> Served<'a> {
     }
 }
 
-/// Asserts that tokens or keys are listed as before, when `--json` had options beside the other
-/// fields and enums in lower case.
+/// Asserts that tokens or keys are listed as before. The old `--json` had options beside the other
+/// fields, and enums in lower case.
 #[track_caller]
 fn assert_listed(now: &Value, before: &Value) {
     let (now, before) = (now.as_array().expect("a list"), before.as_array().expect("a list"));
@@ -200,7 +201,7 @@ fn assert_listed(now: &Value, before: &Value) {
     }
 }
 
-/// The turns that an agent was given.
+/// Returns the turns that an agent has written into this file.
 fn delivered(file: &Path) -> Vec<Value> {
     let text = fs::read_to_string(file).unwrap_or_default();
     let lines = text.lines().filter(|line| !line.is_empty());
@@ -259,7 +260,7 @@ async fn answers_what_waited(store: &OldStore) {
     assert_fields(of("queued"), json!({ "attempt": 1, "persona": "concierge" }));
     let place = |turn: &Value| turns.iter().position(|other| other == turn);
     assert!(place(of("running")) < place(of("behind")), "{turns:?}");
-    // The webhook that was observed goes to no visitor's turn: its route didn't say so.
+    // The observed webhook goes with no visitor's turn, since its route doesn't say so.
     for turn in &turns {
         let observed = turn["observed"].as_array().expect("a list");
         assert!(observed.is_empty(), "{turn}");
@@ -302,7 +303,7 @@ async fn an_upgrade_that_is_killed_half_way_is_completed_by_the_next_start(kind:
         store.change(sql, lua).await.parse().expect("a number")
     };
     assert!(left().await > COPIES);
-    // One that is killed as soon as it has begun has much left to do.
+    // A control that is killed as soon as it begins to upgrade leaves much to do.
     let mut starts = 0;
     until("some records to be upgraded", async || {
         starts += 1;
@@ -347,7 +348,7 @@ async fn a_running_control_stops_when_a_newer_one_has_upgraded_the_store(kind: K
 async fn an_old_store_is_not_upgraded_while_an_old_control_uses_it(kind: Kind) {
     let store = OldStore::copy(kind, 2).await;
     let redis = store.redis.as_ref().expect("this stack has one");
-    // A control of that version has such a subscription for each of its streams.
+    // A control of the old version has such a subscription for each of its streams.
     let mut subscriber = redis.cli();
     subscriber.args(["SSUBSCRIBE", "arizuko:{0}:1"]);
     let mut subscriber = Process::start("subscriber", subscriber, &store.folder.logs());

@@ -56,7 +56,8 @@ impl Agent {
     ) -> Self {
         let mut exec = stack.program("arizuko");
         exec.args(["agent", "exec", "--folder", folder]);
-        // In this order, so that the agent attaches to another control than the first gateway's.
+        // The agent attaches to the first control of its list: to B, while most calls of the
+        // harness go to A.
         for control in [B, A] {
             exec.arg("--control").arg(stack.control(control));
         }
@@ -108,40 +109,40 @@ impl Agent {
 }
 
 impl Program {
-    /// Makes it print text.
+    /// Makes the program print text.
     pub async fn print(&mut self, text: &str) {
         self.write("out", text.as_bytes()).await;
     }
 
-    /// Makes it print its whole reply and exit.
+    /// Makes the program print its whole reply and exit.
     pub async fn reply(mut self, text: &str) {
         self.print(text).await;
         self.exit(0).await;
     }
 
-    /// Makes it write bytes to its standard output.
+    /// Makes the program write bytes to its standard output.
     pub async fn print_bytes(&mut self, bytes: &[u8]) {
         self.write("out", bytes).await;
     }
 
-    /// Makes it write a line to its standard error.
+    /// Makes the program write a line to its standard error.
     pub async fn complain(&mut self, line: &str) {
         self.write("err", format!("{line}\n").as_bytes()).await;
     }
 
-    /// Makes it ignore SIGTERM.
+    /// Makes the program ignore SIGTERM.
     pub async fn ignore_term(&mut self) {
         self.step(json!({"ignore": true})).await;
     }
 
-    /// Makes it exit.
+    /// Makes the program exit with this code.
     pub async fn exit(mut self, code: i32) {
         let line = format!("{}\n", json!({"exit": code}));
         self.steps.write_all(line.as_bytes()).await.expect("the program listens");
         self.killed().await;
     }
 
-    /// Waits until it has ended.
+    /// Waits until the program has ended.
     pub async fn killed(&mut self) {
         within("the end of the agent's program", async {
             while let Ok(Some(_)) = self.lines.next_line().await {}
@@ -153,12 +154,12 @@ impl Program {
         self.step(json!({stream: BASE64_STANDARD.encode(bytes)})).await;
     }
 
-    /// Makes it do a step, and waits until that is done.
+    /// Makes the program do a step, and waits until the step is done.
     pub async fn step(&mut self, step: Value) {
         assert!(self.try_step(step).await, "the agent's program has ended");
     }
 
-    /// Makes it do a step that may be its last. Returns whether it still runs.
+    /// Makes the program do a step that may be its last. Returns whether the program still runs.
     pub async fn try_step(&mut self, step: Value) -> bool {
         self.steps.write_all(format!("{step}\n").as_bytes()).await.expect("the program listens");
         let done = within("the agent's program to do a step", self.lines.next_line()).await;
@@ -166,7 +167,7 @@ impl Program {
     }
 }
 
-/// The path of a script in `tests/agents`.
+/// Returns the path of a script in `tests/agents`.
 pub fn script(name: &str) -> std::path::PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("agents").join(name)
 }

@@ -31,7 +31,7 @@ pub struct Held {
     pub seq: u64,
 }
 
-/// A Hello for a folder with credit for so many turns.
+/// Returns the Hello of an agent of `folder` with credit for this many turns.
 pub fn hello(folder: &str, credit: u32) -> Hello {
     let (folder, name) = (folder.to_owned(), "protocol test".to_owned());
     Hello { folder, name, credit, ..Hello::default() }
@@ -95,11 +95,11 @@ impl Session {
 
     /// Sends a request as it is.
     pub async fn send(&mut self, request: AttachRequest) {
-        // An error means that control has ended the stream, which `hear` tells.
+        // An error means that control has ended the stream. Then `hear` returns its end.
         let _ = within("room for a request", self.requests.send(request)).await;
     }
 
-    /// Control's next message; an error or `None` at the stream's end.
+    /// Waits for control's next message. At the stream's end, returns `None` or an error.
     pub async fn hear(&mut self) -> Result<Option<Heard>, Status> {
         if let Some(heard) = self.inbox.pop_front() {
             return Ok(Some(heard));
@@ -112,7 +112,7 @@ impl Session {
         Ok(response.and_then(|response| response.message))
     }
 
-    /// Waits for a message that `wanted` accepts. Keeps others for later.
+    /// Waits for a message that `wanted` accepts. Keeps the other messages for later.
     pub async fn hear_of<T>(&mut self, what: &str, wanted: impl Fn(&Heard) -> Option<T>) -> T {
         if let Some(at) = self.inbox.iter().position(|heard| wanted(heard).is_some()) {
             let heard = self.inbox.remove(at);
@@ -199,7 +199,7 @@ impl Session {
         self.stored(held).await;
     }
 
-    /// Ends the reply and waits until that is stored.
+    /// Ends the reply and waits until its end is stored.
     pub async fn finish(&mut self, held: &Held) {
         self.say(held.finish()).await;
         while !self.appended(held).await.finished {}
@@ -217,7 +217,7 @@ impl Session {
         self.answer(held, content).await;
     }
 
-    /// Rejects a turn until `retry_after` has passed.
+    /// Rejects a turn. Control delivers it again once `retry_after` has passed.
     pub async fn reject(&mut self, turn: &Turn, retry_after: Duration) {
         let (turn_id, attempt) = (turn.turn_id.clone(), turn.attempt);
         let retry_after = prost_types::Duration::try_from(retry_after).ok();
@@ -225,7 +225,7 @@ impl Session {
         self.say(Said::Reject(Reject { turn_id, attempt, detail, retry_after })).await;
     }
 
-    /// Waits for Lost of a turn.
+    /// Waits until control says that a turn is lost.
     pub async fn lost(&mut self, turn: &str) -> Lost {
         let lost = |heard: &Heard| match heard {
             Heard::Lost(lost) if lost.turn_id == turn => Some(lost.clone()),
@@ -243,7 +243,8 @@ impl Session {
         self.hear_of(what, inbox).await
     }
 
-    /// Claims a queued turn, and with `conversation` also later ones of its conversation.
+    /// Claims a queued turn. With `conversation`, the session's folder also gets the later turns of
+    /// its conversation.
     pub async fn claim(&mut self, turn: &str, conversation: bool) {
         let turn_id = turn.to_owned();
         let claim = Claim { turn_id, conversation };
@@ -253,7 +254,7 @@ impl Session {
     /// Vanishes without an end of the stream, as when its machine dies.
     pub fn vanish(self) {
         self.heart.abort();
-        // Forgotten, so that control sees a reset and not the end of the requests.
+        // Dropping the sender would end the requests in good order, but control has to see a reset.
         std::mem::forget(self.requests);
     }
 
@@ -278,7 +279,7 @@ impl Session {
     }
 }
 
-/// The session's lease.
+/// Returns the session's lease.
 fn lease(welcome: &Welcome) -> Duration {
     let lease = welcome.lease.and_then(|lease| lease.try_into().ok());
     lease.expect("Welcome tells the lease")
@@ -299,43 +300,43 @@ async fn beat(requests: mpsc::WeakSender<AttachRequest>, every: Duration) {
 }
 
 impl Held {
-    /// An Append of frames that begin with number `seq`.
+    /// Returns an Append of frames that begin with number `seq`.
     pub fn append(&self, seq: u64, frames: Vec<AgentFrame>) -> Said {
         let (turn_id, attempt) = (self.turn.turn_id.clone(), self.turn.attempt);
         Said::Append(Append { turn_id, attempt, seq, frames })
     }
 
-    /// A Finish.
+    /// Returns a Finish after the last appended frame.
     pub fn finish(&self) -> Said {
         let (turn_id, attempt) = (self.turn.turn_id.clone(), self.turn.attempt);
         Said::Finish(Finish { turn_id, attempt, seq: self.seq, ..Finish::default() })
     }
 }
 
-/// A delta of the message `id`.
+/// Returns a delta of the message `id`.
 pub fn delta(id: &str, text: &str) -> AgentFrame {
     let (id, text) = (id.to_owned(), text.to_owned());
     AgentFrame { body: Some(FrameBody::Delta(AgentDelta { id, text })) }
 }
 
-/// A whole message.
+/// Returns a whole message.
 pub fn message(id: &str, content: &str) -> AgentFrame {
     let (id, content) = (id.to_owned(), content.to_owned());
     AgentFrame { body: Some(FrameBody::Message(AgentMessage { id, content })) }
 }
 
-/// A handoff of the turn, or of its whole conversation. An empty folder means the route's.
+/// Returns a handoff of the turn, or of its whole conversation. An empty folder means the route's.
 pub fn handoff(folder: &str, note: &str, conversation: bool) -> AgentFrame {
     let (folder, note) = (folder.to_owned(), note.to_owned());
     AgentFrame { body: Some(FrameBody::Handoff(Handoff { folder, note, conversation })) }
 }
 
-/// A Hello of a person: without credit, since people claim turns.
+/// Returns the Hello of a person, who has no credit since people claim turns.
 pub fn person(folder: &str, name: &str) -> Hello {
     Hello { name: name.to_owned(), person: true, history: 50, ..hello(folder, 0) }
 }
 
-/// A status.
+/// Returns a status.
 pub fn status(text: &str) -> AgentFrame {
     AgentFrame { body: Some(FrameBody::Status(text.to_owned())) }
 }

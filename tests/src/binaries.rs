@@ -7,7 +7,7 @@ use std::{
     sync::OnceLock,
 };
 
-/// The path of one of our programs: in the folder above this test program's.
+/// Returns the path of one of our programs. They are in the parent of the test program's folder.
 pub(crate) fn path(name: &str) -> PathBuf {
     folder().join(name)
 }
@@ -18,7 +18,7 @@ fn folder() -> PathBuf {
     deps.parent().expect("cargo puts tests two folders below its target").to_owned()
 }
 
-/// Builds them once, so that no test runs an outdated program.
+/// Builds our programs once, so that no test runs an outdated one.
 pub(crate) fn build() {
     static BUILT: OnceLock<()> = OnceLock::new();
     BUILT.get_or_init(|| {
@@ -33,8 +33,8 @@ pub(crate) fn build() {
             cargo.args(["--package", package]);
         }
         cargo.current_dir(workspace());
-        // Without the variables that cargo sets for tests: build scripts would see a change, and
-        // everything would be built again.
+        // Removes the variables that cargo sets for tests. With them, build scripts would see a
+        // change and everything would be built again.
         const TOLD: [&str; 5] =
             ["CARGO_PKG_", "CARGO_MANIFEST_", "CARGO_CRATE_", "CARGO_BIN_", "CARGO_PRIMARY_"];
         for (name, _) in env::vars_os() {

@@ -18,12 +18,12 @@ use std::{
 };
 use tokio::time::timeout;
 
-/// How long all of them may take.
+/// How long all files of one call may take together.
 const LIMIT: Duration = Duration::from_secs(400);
 
 impl Stack {
-    /// Runs these files against this stack, which must have real links. Screenshots go to
-    /// `target/screenshots`.
+    /// Runs these files of `tests/browser` against this stack, whose links must lead to its
+    /// gateway. Screenshots go to `target/screenshots`.
     pub async fn browser_tests(&self, files: &[&str]) {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("browser");
         let playwright = folder.join("node_modules/playwright-core");
@@ -31,7 +31,7 @@ impl Stack {
         let (chat_url, _demo) = self.demo(&folder).await;
 
         let mut node = command(found("node"));
-        // One at a time: each browser keeps a processor busy.
+        // One file at a time, since each browser keeps a processor busy.
         node.args(["--test", "--test-concurrency=1"]);
         node.args(files.iter().map(|file| format!("{file}.test.js")));
         node.current_dir(&folder).process_group(0);
@@ -60,7 +60,7 @@ impl Stack {
         assert!(status.success(), "the browser's tests fail:\n{said}");
     }
 
-    /// A link with a demo agent: `up`'s own, or an agent of `tests/browser`.
+    /// Returns a link with a demo agent: `up`'s, or an agent of `tests/browser` that this starts.
     async fn demo(&self, folder: &Path) -> (String, Option<Process>) {
         if let Some(url) = self.demo_url() {
             return (url.to_owned(), None);

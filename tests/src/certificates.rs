@@ -25,7 +25,7 @@ pub struct Certificate {
 }
 
 impl Authority {
-    /// Creates one, with its files in a new folder.
+    /// Creates an authority with its files in a new folder.
     pub async fn new(folder: &Path) -> Self {
         fs::create_dir(folder).expect("the folder is new");
         let authority = Self { folder: folder.to_owned() };
@@ -33,7 +33,7 @@ impl Authority {
         authority
     }
 
-    /// The authority's certificate.
+    /// Returns the file of the authority's certificate.
     pub fn file(&self) -> PathBuf {
         self.folder.join("authority.pem")
     }
@@ -43,7 +43,7 @@ impl Authority {
         self.signed(name, hosts, None).await
     }
 
-    /// Issues one that has expired.
+    /// Issues a certificate that has expired.
     pub async fn issue_expired(&self, name: &str, hosts: &[&str]) -> Certificate {
         self.signed(name, hosts, Some("-400d")).await
     }
@@ -103,7 +103,7 @@ impl Authority {
     }
 }
 
-/// The serial number of the certificate that a server shows to a new connection.
+/// Returns the serial number of the certificate that a server shows on a new connection.
 pub async fn serial(address: &str, client: &Certificate) -> String {
     let mut connect = command(found("openssl"));
     connect.args(["s_client", "-connect", address, "-cert"]);

@@ -28,7 +28,8 @@ impl Stack {
         run(self.operators_command().args(arguments), "").await
     }
 
-    /// `arizuko` with the operator's key, and all controls, in its environment.
+    /// Returns a command that runs `arizuko` with the operator's key and the addresses of both
+    /// controls in its environment.
     pub fn operators_command(&self) -> Command {
         let mut command = self.program("arizuko");
         command.env("ARIZUKO_CONTROL", format!("{},{}", self.control(A), self.control(B)));
@@ -36,8 +37,8 @@ impl Stack {
         command
     }
 
-    /// Starts `arizuko tail --json` with these arguments and waits until it is connected: issues
-    /// links of `folder` until it prints one.
+    /// Starts `arizuko tail --json` with these arguments and waits until it is connected. To see
+    /// that, issues links of `folder` until it prints one.
     pub async fn tail(&self, folder: &str, arguments: &[&str]) -> Process {
         let mut tail = self.operators_command();
         tail.args(["tail", "--json"]).args(arguments);
@@ -90,7 +91,7 @@ impl Outcome {
         self
     }
 
-    /// The one JSON document that it printed.
+    /// Parses the one JSON document that the command printed.
     pub fn json(&self) -> Value {
         assert_eq!(self.out.lines().count(), 1, "one document on one line: {self:?}");
         serde_json::from_str(&self.out).unwrap_or_else(|error| panic!("{error}: {self:?}"))

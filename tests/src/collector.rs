@@ -1,4 +1,4 @@
-//! A collector of traces, on the service that OpenTelemetry generates.
+//! A collector of traces, built on OpenTelemetry's generated gRPC service.
 
 use crate::within;
 use opentelemetry_proto::tonic::{
@@ -33,7 +33,7 @@ pub struct Span {
     pub trace: String,
     /// Its own id.
     pub id: String,
-    /// Its parent's id; empty where it has none.
+    /// Its parent's id; empty if it has none.
     pub parent: String,
     /// The whole span as text, to search in.
     pub whole: String,
@@ -78,7 +78,7 @@ fn hex(bytes: &[u8]) -> String {
 }
 
 impl Collector {
-    /// Starts one.
+    /// Starts a collector.
     pub async fn start() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await;
         let listener = listener.expect("loopback has free ports");
@@ -94,17 +94,17 @@ impl Collector {
         }
     }
 
-    /// The variables that make a stack send its spans here soon.
+    /// Returns the settings that make a stack send its spans here, with little delay.
     pub fn settings(&self) -> [(&str, &str); 2] {
         [("OTEL_EXPORTER_OTLP_ENDPOINT", &self.url), ("OTEL_BSP_SCHEDULE_DELAY", "50")]
     }
 
-    /// All spans so far.
+    /// Returns all spans so far.
     pub fn seen(&self) -> Vec<Span> {
         self.seen.borrow().clone()
     }
 
-    /// Waits until there are `count` spans of a trace with a name, and returns them.
+    /// Waits until a trace has `count` spans of this name, and returns them.
     pub async fn spans(&mut self, trace: &str, name: &str, count: usize) -> Vec<Span> {
         let wanted = |seen: &[Span]| -> Vec<Span> {
             let of_trace = seen.iter().filter(|span| span.trace == trace);
@@ -118,7 +118,7 @@ impl Collector {
         spans
     }
 
-    /// The one span of a trace that has this name.
+    /// Waits for the one span of a trace that has this name.
     pub async fn span(&mut self, trace: &str, name: &str) -> Span {
         self.spans(trace, name, 1).await.remove(0)
     }

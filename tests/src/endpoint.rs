@@ -34,7 +34,7 @@ impl Endpoint {
         Self { listener, url: format!("http://{address}") }
     }
 
-    /// Its URL.
+    /// Returns the server's URL.
     pub fn url(&self) -> &str {
         &self.url
     }
@@ -83,18 +83,19 @@ impl Asked {
         }
     }
 
-    /// A header; the empty string where there is none.
+    /// Returns a header, or the empty string if there is none.
     pub fn header(&self, name: &str) -> &str {
         let value = self.headers.get(name).map(|value| value.to_str());
         value.and_then(Result::ok).unwrap_or_default()
     }
 
-    /// Sends a whole answer. `head` is the status, and on further lines more headers.
+    /// Sends a whole answer. `head` is the status, followed by further headers on lines of their
+    /// own.
     pub async fn answer(self, head: &str, kind: &str, body: &str) {
         self.answer_bytes(head, kind, body.as_bytes()).await;
     }
 
-    /// The same with a body of any bytes.
+    /// Like [`Self::answer`], with any bytes as the body.
     pub async fn answer_bytes(mut self, head: &str, kind: &str, body: &[u8]) {
         let length = body.len();
         self.write(&format!(
@@ -119,7 +120,7 @@ impl Asked {
         self.write(&format!("{:x}\r\n{text}\r\n", text.len())).await;
     }
 
-    /// Ends a chunked answer. Dropping the request instead cuts it off.
+    /// Ends a chunked answer. To cut the answer off instead, drop the request.
     pub async fn end(mut self) {
         self.write("0\r\n\r\n").await;
     }

@@ -14,14 +14,14 @@ use std::{
 
 /// How long a server is unreachable before the others replace it, in milliseconds.
 const DOWN_AFTER: &str = "1000";
-/// The primary's name with the Sentinels.
+/// The name by which the Sentinels know the primary.
 const NAME: &str = "main";
 
-/// The servers of either.
+/// The servers of a primary with Sentinels, or of a Cluster.
 pub struct Fleet {
     url: String,
     servers: Vec<Server>,
-    /// Their ports.
+    /// The Sentinels' ports; empty in a Cluster.
     sentinels: Vec<u16>,
     _sentinels: Vec<Process>,
 }
@@ -69,7 +69,7 @@ impl Fleet {
             hosts.push(port);
         }
         for port in &hosts {
-            // Until they know each other and the replicas, they cannot replace the primary.
+            // Sentinels cannot replace a primary before they know each other and its replicas.
             until("the Sentinels to know each other and the replicas", async || {
                 let known = ask(*port, &["SENTINEL", "MASTER", NAME]).await;
                 let lines: Vec<&str> = known.lines().collect();
@@ -138,7 +138,7 @@ impl Fleet {
         }
     }
 
-    /// Its address, as control takes it.
+    /// Returns the URL for control's `--redis`.
     pub fn url(&self) -> &str {
         &self.url
     }
@@ -158,7 +158,7 @@ impl Fleet {
         panic!("no primary has a key {key}");
     }
 
-    /// Waits until a replica has everything that a primary has.
+    /// Waits until the first replica has everything that its primary has now.
     pub async fn replicated(&self, primary: usize) {
         let port = self.servers[primary].port;
         // `master`, its offset, and the host, port and offset of each replica.
@@ -198,7 +198,7 @@ impl Fleet {
         replicas
     }
 
-    /// How often a server has run a command.
+    /// Returns how many times a server has run a command.
     pub async fn calls(&self, index: usize, command: &str) -> u64 {
         let statistics = ask(self.servers[index].port, &["INFO", "commandstats"]).await;
         let prefix = format!("cmdstat_{command}:calls=");
@@ -214,8 +214,8 @@ impl Fleet {
         }
     }
 
-    /// Makes the Sentinels replace a running primary. Returns once it is a replica of nobody who
-    /// answers, so that it stays as it was.
+    /// Makes the Sentinels replace a running primary. Then makes the old primary a replica of an
+    /// address where nobody answers, so that its data stays as it was.
     pub async fn demote(&self, primary: usize) {
         let (port, sentinel) = (self.servers[primary].port, self.sentinels[0]);
         ask(sentinel, &["SENTINEL", "FAILOVER", NAME]).await;
@@ -279,7 +279,7 @@ async fn serve((name, port): (&str, u16), files: &Path, logs: &Path, flags: &[St
     process
 }
 
-/// Waits until so many replicas have everything that the primary has.
+/// Waits until this many replicas have everything that the primary has.
 async fn reach(port: u16, replicas: &str) {
     let reached = ask(port, &["WAIT", replicas, "15000"]).await;
     assert_eq!(reached.trim(), replicas, "replicas that have it");

@@ -11,7 +11,7 @@ use std::{
 use tempfile::TempDir;
 use tokio::process::Command;
 
-/// Writes a file that nobody else may read, as the programs want their keys.
+/// Writes a file that only its owner may read, as our programs require of a file with a key.
 pub fn write_secret(path: &Path, secret: &str) {
     let mut file = OpenOptions::new();
     let file = file.write(true).create(true).truncate(true).mode(0o600).open(path);
@@ -24,7 +24,7 @@ pub fn write_secret(path: &Path, secret: &str) {
 pub struct Folder(TempDir);
 
 impl Folder {
-    /// Creates one.
+    /// Creates a folder.
     #[expect(clippy::new_without_default, reason = "it touches the file system")]
     pub fn new() -> Self {
         let folder = tempfile::Builder::new().prefix("arizuko-test-").tempdir();
@@ -35,17 +35,17 @@ impl Folder {
         Self(folder)
     }
 
-    /// Its path.
+    /// Returns the folder's path.
     pub fn path(&self) -> &Path {
         self.0.path()
     }
 
-    /// The folder of logs, one file for each process.
+    /// Returns the folder of logs, which has one file for each process.
     pub fn logs(&self) -> PathBuf {
         self.path().join("logs")
     }
 
-    /// One of our programs, with its home in this folder.
+    /// Returns a command that runs one of our programs, with its home in this folder.
     pub fn program(&self, name: &str) -> Command {
         program(name, self.path())
     }

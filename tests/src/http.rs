@@ -58,17 +58,17 @@ impl Stack {
         BOTH.map(|gateway| self.visitor(link, gateway))
     }
 
-    /// A visitor of a chat link at a gateway.
+    /// Returns a visitor of a chat link at a gateway.
     pub fn visitor(&self, link: &Link, gateway: Instance) -> Visitor {
         self.at(gateway, &format!("/chat/{}/", link.token))
     }
 
-    /// A caller of a webhook at a gateway.
+    /// Returns a caller of a webhook at a gateway.
     pub fn caller(&self, link: &Link, gateway: Instance) -> Visitor {
         self.at(gateway, &format!("/hook/{}", link.token))
     }
 
-    /// A visitor whose requests begin with `path`.
+    /// Returns a visitor whose requests begin with `path`.
     pub fn at(&self, gateway: Instance, path: &str) -> Visitor {
         let base = format!("{}{path}", self.gateway(gateway));
         Visitor { web: self.web.clone(), base }
@@ -81,33 +81,33 @@ impl Visitor {
         self.web.request(method, format!("{}{path}", self.base))
     }
 
-    /// GET.
+    /// Sends a GET.
     pub async fn get(&self, path: &str) -> Answer {
         send(self.request(Method::GET, path)).await
     }
 
-    /// GET of a JSON document; asserts 200.
+    /// Gets a JSON document; asserts 200.
     pub async fn json(&self, path: &str) -> Value {
         self.get(path).await.expect(200).json()
     }
 
-    /// DELETE.
+    /// Sends a DELETE.
     pub async fn delete(&self, path: &str) -> Answer {
         send(self.request(Method::DELETE, path)).await
     }
 
-    /// POST without a body.
+    /// Sends a POST without a body.
     pub async fn post_to(&self, path: &str) -> Answer {
         send(self.request(Method::POST, path)).await
     }
 
-    /// POST of a body of this content type to the base URL.
+    /// Posts a body of this content type to the base URL.
     pub async fn post(&self, kind: &str, body: impl Into<reqwest::Body>) -> Answer {
         let request = self.request(Method::POST, "").header("content-type", kind);
         send(request.body(body)).await
     }
 
-    /// POST of a JSON document.
+    /// Posts a JSON document to the base URL.
     pub async fn post_json(&self, document: &Value) -> Answer {
         self.post("application/json", document.to_string()).await
     }
@@ -123,13 +123,13 @@ impl Visitor {
         self.post_json(&message).await.posted()
     }
 
-    /// POST with an idempotency key.
+    /// Posts a message with an idempotency key.
     pub async fn say_once(&self, key: &str, document: &Value) -> Answer {
         let request = self.request(Method::POST, "").header("idempotency-key", key);
         send(request.json(document)).await
     }
 
-    /// POST of a JSON document that is answered with the turn's stream.
+    /// Posts a message and returns the turn's stream, which is the answer.
     pub async fn stream_of(&self, document: &Value) -> Events {
         let request = self.request(Method::POST, "").header("accept", "text/event-stream");
         let response = within("a stream in answer", request.json(document).send()).await;
@@ -138,7 +138,7 @@ impl Visitor {
         Events::new(response).ok()
     }
 
-    /// Opens an event stream, after `cursor` if there is one.
+    /// Opens an event stream that begins at `cursor`.
     pub async fn open(&self, path: &str, cursor: Cursor<'_>) -> Events {
         let events = within("an event stream's head", self.try_open(path, cursor)).await;
         let events = events.unwrap_or_else(|| panic!("no answer to GET {path}"));
@@ -146,7 +146,7 @@ impl Visitor {
         events
     }
 
-    /// Opens an event stream, unless the server is unreachable.
+    /// Opens an event stream that begins at `cursor`. Returns `None` if the server is unreachable.
     pub async fn try_open(&self, path: &str, cursor: Cursor<'_>) -> Option<Events> {
         let mut request = self.request(Method::GET, path);
         if let Cursor::After(id) = cursor {
@@ -155,7 +155,7 @@ impl Visitor {
         request.send().await.ok().map(Events::new)
     }
 
-    /// Opens a turn's stream; asserts that it is one.
+    /// Opens a turn's stream; asserts that the answer is an event stream.
     pub async fn listen(&self, turn: &str) -> Events {
         self.open(&format!("{turn}/sse"), Cursor::Start).await.ok()
     }
@@ -165,7 +165,7 @@ impl Visitor {
         self.listen(turn).await.rest().await
     }
 
-    /// Reads a turn's reply in the background, as `read_to_the_end` does.
+    /// Reads a turn's reply in the background, as [`read_to_the_end`] does.
     pub fn read_meanwhile(&self, turn: &str) -> JoinHandle<Vec<Event>> {
         let (reader, turn) = (self.clone(), turn.to_owned());
         tokio::spawn(async move { read_to_the_end(&reader, &turn).await })
@@ -191,7 +191,7 @@ impl Visitor {
         self.post_to(&format!("{turn}/cancel")).await.expect(200);
     }
 
-    /// Opens a conversation's stream; asserts that it is one.
+    /// Opens a conversation's stream; asserts that the answer is an event stream.
     pub async fn follow(&self, conversation: &str) -> Events {
         self.open(&format!("c/{conversation}/sse"), Cursor::Start).await.ok()
     }
@@ -235,24 +235,24 @@ impl Answer {
         Posted { turn, conversation }
     }
 
-    /// Its body as JSON.
+    /// Returns the body as JSON.
     pub fn json(&self) -> Value {
         let document = serde_json::from_slice(&self.body);
         document.unwrap_or_else(|error| panic!("{error} in {}", self.text()))
     }
 
-    /// Its body as text.
+    /// Returns the body as text.
     pub fn text(&self) -> String {
         String::from_utf8_lossy(&self.body).into_owned()
     }
 
-    /// A header; the empty string where there is none.
+    /// Returns a header, or the empty string if there is none.
     pub fn header(&self, name: &str) -> &str {
         let value = self.headers.get(name).map(|value| value.to_str());
         value.and_then(Result::ok).unwrap_or_default()
     }
 
-    /// Retry-After in seconds; fails the test if there is none.
+    /// Returns Retry-After in seconds; fails the test if there is none.
     pub fn retry_after(&self) -> u64 {
         let seconds = self.header("retry-after").parse();
         seconds.unwrap_or_else(|_| panic!("no Retry-After in {:?}: {}", self.headers, self.text()))

@@ -1,5 +1,5 @@
-//! The harness: starts the real programs as processes, on port 0 and in a folder of their own, and
-//! drives them as visitors, agents and operators do.
+//! The harness: starts the real programs as processes, on port 0 and in a folder of each test's
+//! own, and drives them as visitors, agents and operators do.
 //!
 //! Everything here panics on failure: that fails the test. Every wait is bounded and says what it
 //! waited for.
@@ -71,9 +71,9 @@ pub fn assert_fields(document: &Value, fields: Value) {
     }
 }
 
-/// An argument of a test.
+/// What a test can have as its argument.
 pub trait Fixture {
-    /// Prepares it on this kind of stack.
+    /// Prepares the argument for a test on this kind of stack.
     fn of(kind: Kind) -> impl Future<Output = Self>;
 }
 
@@ -103,7 +103,7 @@ pub fn run_for<T: Fixture, F: Future<Output = ()>>(
     test: impl FnOnce(T) -> F,
 ) {
     binaries::build();
-    // An error means that another test has installed it.
+    // An error means that another test has installed the provider.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let runtime = runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.expect("the system has a few file descriptors");

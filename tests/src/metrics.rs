@@ -6,11 +6,11 @@ use crate::{
 use serde_json::Value;
 use std::{fs, path::Path};
 
-/// The variable that makes each part of a stack serve its metrics.
+/// The setting that makes each part of a stack serve its metrics.
 pub const SERVED: (&str, &str) = ("ARIZUKO_METRICS_LISTEN", "127.0.0.1:0");
 
 impl Stack {
-    /// The URLs of the metrics of all parts.
+    /// Returns the URLs of the metrics of all parts.
     pub fn metrics(&self) -> Vec<String> {
         let logs = fs::read_dir(self.logs()).expect("the stack's folder is readable");
         let logs = logs.map(|log| fs::read_to_string(log.expect("its entries, too").path()));
@@ -33,7 +33,7 @@ impl Stack {
         pages
     }
 
-    /// Sums a metric over all parts and over all series that contain each of `labels`.
+    /// Returns the sum of a metric over all parts and over all series that have each of `labels`.
     pub async fn metric(&self, name: &str, labels: &[&str]) -> f64 {
         let pages = self.metrics_pages().await;
         let lines = pages.lines().filter_map(|line| line.rsplit_once(' '));
@@ -57,7 +57,7 @@ pub struct Prometheus {
 }
 
 impl Prometheus {
-    /// Starts one and waits until it is ready.
+    /// Starts Prometheus and waits until it is ready.
     pub async fn start(stack: &Stack) -> Self {
         let targets = stack.metrics();
         let targets = targets
@@ -94,7 +94,7 @@ impl Prometheus {
         prometheus
     }
 
-    /// Calls its API and returns the data.
+    /// Calls Prometheus's API and returns the data of the answer.
     pub async fn ask(&self, path: &str, parameters: &[(&str, &str)]) -> Value {
         let url =
             reqwest::Url::parse_with_params(&format!("{}/api/v1/{path}", self.url), parameters);

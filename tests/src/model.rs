@@ -1,4 +1,4 @@
-//! aimock: a server of OpenAI's chat completions, not written by us, that answers from fixtures.
+//! aimock: a third-party server of OpenAI's chat completions that answers from fixtures.
 
 use crate::{Stack, process::Process, process::command, tools::found, within};
 use serde_json::{Value, json};
@@ -13,7 +13,7 @@ pub struct Model {
 }
 
 impl Stack {
-    /// Starts one that requires this key and answers with the first fixture that matches.
+    /// Starts an aimock that requires this key and answers with the first fixture that matches.
     pub async fn model(&self, key: &str, fixtures: Value) -> Model {
         let package = Path::new(env!("CARGO_MANIFEST_DIR")).join("model/node_modules/@copilotkit");
         let program = package.join("aimock/dist/cli.js");
@@ -37,12 +37,12 @@ impl Stack {
 }
 
 impl Model {
-    /// The base URL for OpenAI clients.
+    /// Returns the base URL for OpenAI clients.
     pub fn base_url(&self) -> String {
         format!("{}/v1", self.url)
     }
 
-    /// The bodies of all requests so far, oldest first.
+    /// Returns the bodies of all requests so far, oldest first.
     pub async fn requests(&self) -> Vec<Value> {
         let url = format!("{}/__aimock/journal", self.url);
         let asked = self.web.get(url).bearer_auth(&self.key).send();

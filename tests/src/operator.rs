@@ -20,15 +20,15 @@ use tonic::{Status, service::interceptor::InterceptedService};
 /// An issued chat link or webhook: both responses have the same fields.
 pub use arizuko_proto::v1::IssueChatLinkResponse as Link;
 
-/// What the keys from control's settings are called.
+/// The name of each key that comes from control's settings.
 pub const FROM_SETTINGS: &str = "from control's settings";
 
-/// Connects to a control without TLS, with a key or without one.
+/// Connects to a control without TLS.
 pub async fn connect(control: &str, key: Option<&str>) -> Channel {
     connect_with(control, key, &ClientFiles::default()).await
 }
 
-/// Connects to a control with these certificates.
+/// Connects to a control, with TLS if its URL is https.
 pub(crate) async fn connect_with(control: &str, key: Option<&str>, files: &ClientFiles) -> Channel {
     let endpoint = endpoint(control, files).expect("the stack's addresses and files are valid");
     let channel = within("a connection to control", endpoint.connect()).await;
@@ -67,7 +67,7 @@ impl Stack {
         Link { token, url, jid, token_id, agent_attached }
     }
 
-    /// Revokes by JID or by token id, at control B.
+    /// Revokes the tokens of a JID, or the token with an id, at control B.
     pub async fn revoke(&self, target: &str) -> Vec<Token> {
         let target = match target.starts_with("tok_") {
             true => Target::TokenId(target.to_owned()),
@@ -79,7 +79,7 @@ impl Stack {
         revoked.expect("operators revoke").into_inner().revoked
     }
 
-    /// The id of the key of this kind from control's settings.
+    /// Returns the id of the key of this kind that comes from control's settings.
     pub async fn key_from_settings(&self, kind: KeyKind) -> String {
         let mut keys = KeyServiceClient::new(self.operator(A).await);
         let listed = keys.list_keys(ListKeysRequest::default()).await;
@@ -93,7 +93,7 @@ impl Stack {
         self.key(KeyKind::Agent, folder, KeyReach::Self_, true).await.key
     }
 
-    /// Creates a key.
+    /// Creates a key that may also read conversations, set routes and speak as a person.
     pub async fn key(
         &self,
         kind: KeyKind,
@@ -116,7 +116,7 @@ impl Stack {
     }
 }
 
-/// Why control refused a call.
+/// Returns why control refused a call.
 pub fn reason(status: &Status) -> ErrorReason {
     ErrorReason::of(status).unwrap_or_else(|| panic!("a refusal without a reason: {status:?}"))
 }

@@ -33,11 +33,12 @@ pub enum Seat {
 pub struct Person {
     child: Child,
     seat: Seat,
-    /// `None` once it is closed.
+    /// The program's input; `None` once it is closed.
     keys: Option<Box<dyn Write + Send>>,
     output: mpsc::UnboundedReceiver<Vec<u8>>,
-    /// Everything that was shown, and how much of it the test has looked at.
+    /// Everything that was shown.
     seen: Vec<u8>,
+    /// How many bytes of the shown text, without escape sequences, the test has looked at.
     at: usize,
 }
 
@@ -69,7 +70,7 @@ impl Stack {
 }
 
 impl Person {
-    /// `log`: where its standard error goes, if not to the terminal.
+    /// Starts the program at this seat. Its standard error goes to `log`, if there is one.
     fn sit_down(mut command: Command, seat: Seat, log: Option<File>) -> Self {
         let (keys, shown): (OwnedFd, OwnedFd) = match seat {
             Seat::Terminal => {
@@ -132,8 +133,8 @@ impl Person {
         self.press(&format!("\x1b[200~{text}\x1b[201~"));
     }
 
-    /// Waits until this is shown, after what the test has seen before. Returns everything up to the
-    /// end of its line.
+    /// Waits until `words` are shown in output that the test has not looked at yet. Returns this
+    /// output up to the end of their line.
     pub async fn sees(&mut self, words: &str) -> String {
         let mut fresh = String::new();
         let waiting = async {
@@ -161,7 +162,7 @@ impl Person {
         self.ends_with("> ").await;
     }
 
-    /// Waits until the output ends with this.
+    /// Waits until the output ends with `words`.
     pub async fn ends_with(&mut self, words: &str) {
         let waiting = async {
             while !self.text().ends_with(words) {
@@ -172,19 +173,19 @@ impl Person {
         within(format!("{words:?} at the end"), waiting).await;
     }
 
-    /// Waits for the only queued turn, opens it, and waits until this is shown.
+    /// Waits for the only queued turn, opens it, and waits until `words` are shown.
     pub async fn opens(&mut self, words: &str) -> String {
         self.sees("1 waits").await;
         self.asks("/open 1", words).await
     }
 
-    /// Types a line and waits until this is shown.
+    /// Types a line and waits until `words` are shown.
     pub async fn asks(&mut self, line: &str, words: &str) -> String {
         self.enter(line);
         self.sees(words).await
     }
 
-    /// The output without escape sequences.
+    /// Returns the output without escape sequences.
     fn text(&self) -> String {
         let (mut text, seen) = (String::new(), String::from_utf8_lossy(&self.seen));
         let mut characters = seen.chars();
@@ -202,12 +203,12 @@ impl Person {
         text
     }
 
-    /// The raw output.
+    /// Returns the raw output.
     pub fn bytes(&self) -> &[u8] {
         &self.seen
     }
 
-    /// Sends it a signal.
+    /// Sends the program a signal.
     pub fn signal(&self, signal: Signal) {
         let pid = self.child.id().and_then(|pid| i32::try_from(pid).ok());
         let pid = Pid::from_raw(pid.expect("it runs"));
@@ -225,7 +226,7 @@ impl Person {
         }
     }
 
-    /// Waits until it has ended.
+    /// Waits until the program has ended.
     pub async fn gone(&mut self) -> ExitStatus {
         let status = within("the end of the inbox", self.child.wait()).await;
         while let Some(bytes) = self.output.recv().await {
@@ -235,7 +236,8 @@ impl Person {
     }
 }
 
-/// Opens a pseudo-terminal: the user's end and the program's end. Neither is inherited.
+/// Opens a pseudo-terminal and returns the user's end and the program's end. Child processes
+/// inherit neither.
 fn terminal() -> io::Result<(OwnedFd, File)> {
     let user = posix_openpt(OFlag::O_RDWR | OFlag::O_NOCTTY | OFlag::O_CLOEXEC)?;
     grantpt(&user)?;

@@ -26,13 +26,13 @@ pub struct Process {
     log: PathBuf,
 }
 
-/// A command that is killed when the thread that starts it ends, even if the test program is
-/// killed. Its environment has only PATH.
+/// Returns a command that is killed when the thread that starts it ends, even if the test program
+/// is killed. Its environment has only PATH.
 pub fn command(program: impl AsRef<Path>) -> Command {
     let mut command = Command::new("setpriv");
     command
         .args(["--pdeathsig", "KILL", "--"])
-        // A file over its limit is then an error, as on a full disk, and not a signal.
+        // Without the signal, writing to a file over its limit is an error, as on a full disk.
         .args(["env", "--ignore-signal=XFSZ", "--"])
         .arg(program.as_ref());
     command.env_clear().env("PATH", std::env::var_os("PATH").unwrap_or_default());
@@ -40,7 +40,8 @@ pub fn command(program: impl AsRef<Path>) -> Command {
     command
 }
 
-/// One of our programs, with its home in `folder`. Our crates log at the level `trace`.
+/// Returns a command that runs one of our programs, with its home in `folder`. Our crates log at
+/// the level `trace`.
 pub fn program(name: &str, folder: &Path) -> Command {
     let mut program = command(binaries::path(name));
     program.env("HOME", folder.join("home")).env("XDG_RUNTIME_DIR", folder.join("run"));
@@ -50,7 +51,7 @@ pub fn program(name: &str, folder: &Path) -> Command {
 }
 
 impl Process {
-    /// Starts it. Its standard error is appended to `<name>.log` in `logs`.
+    /// Starts a process. Its standard error is appended to `<name>.log` in `logs`.
     pub fn start(name: &str, mut command: Command, logs: &Path) -> Self {
         let log = logs.join(format!("{name}.log"));
         let file = File::options().create(true).append(true).open(&log);
@@ -88,18 +89,18 @@ impl Process {
         until(what, async || TcpStream::connect(("127.0.0.1", port)).await.is_ok()).await;
     }
 
-    /// Whether it runs.
+    /// Whether the process runs.
     pub fn is_running(&self) -> bool {
         self.child.id().is_some()
     }
 
-    /// Its process id.
+    /// Returns the process id.
     pub fn pid(&self) -> i32 {
         let pid = self.child.id().unwrap_or_else(|| panic!("{} has ended", self.name));
         i32::try_from(pid).expect("process ids are small")
     }
 
-    /// Its peak of resident memory, in bytes.
+    /// Returns the peak of the process's resident memory, in bytes.
     pub fn peak_memory(&self) -> u64 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid()));
         let status = status.expect("it runs");
@@ -109,24 +110,26 @@ impl Process {
         kib << 10
     }
 
-    /// The processor time that it has used.
+    /// Returns the processor time that the process has used.
     pub fn cpu_time(&self) -> Duration {
         let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.pid()));
         let stat = stat.expect("it runs");
-        // The name in parentheses may contain spaces. Fields 14 and 15 are ticks of 10 ms.
+        // The name in parentheses may contain spaces. Fields 14 and 15 are the user and system time
+        // in ticks of 10 ms.
         let (_, fields) = stat.rsplit_once(')').expect("Linux tells its name");
         let ticks = fields.split_whitespace().skip(11).take(2);
         let ticks: u64 = ticks.map(|ticks| ticks.parse::<u64>().expect("a number")).sum();
         Duration::from_millis(ticks * 10)
     }
 
-    /// Sends it a signal.
+    /// Sends the process a signal.
     pub fn signal(&self, signal: Signal) {
         let sent = kill(Pid::from_raw(self.pid()), signal);
         sent.unwrap_or_else(|error| panic!("{signal} to {}: {error}", self.name));
     }
 
-    /// Limits the size of its files, as a full disk does. `None` lifts the limit.
+    /// Limits the size of the files that the process writes, as a full disk does. `None` lifts the
+    /// limit.
     pub fn limit_files(&self, bytes: Option<u64>) {
         let limit = bytes.map_or("unlimited".to_owned(), |bytes| bytes.to_string());
         let set = std::process::Command::new("prlimit")
@@ -137,15 +140,15 @@ impl Process {
         assert!(set.success(), "{} is ours", self.name);
     }
 
-    /// Waits until it has ended by itself.
+    /// Waits until the process has ended by itself.
     pub async fn exit(&mut self) -> ExitStatus {
         let what = format!("the end of {}", self.name);
         within(what, self.child.wait()).await.expect("it is our child")
     }
 
-    /// Kills it with SIGKILL and waits until it has ended.
+    /// Kills the process with SIGKILL and waits until it has ended.
     pub fn kill(&mut self) {
-        // An error means that it has ended already.
+        // An error means that the process has ended already.
         let _ = self.child.start_kill();
         for _ in 0..5_000 {
             if !matches!(self.child.try_wait(), Ok(None)) {
@@ -155,7 +158,7 @@ impl Process {
         }
     }
 
-    /// The last lines of its log.
+    /// Returns the last lines of the process's log.
     pub fn said(&self) -> String {
         const LINES: usize = 60;
         let log = std::fs::read(&self.log).unwrap_or_default();
@@ -164,7 +167,7 @@ impl Process {
         lines[lines.len().saturating_sub(LINES)..].join("\n")
     }
 
-    /// Its name.
+    /// Returns the process's name.
     pub fn name(&self) -> &str {
         &self.name
     }

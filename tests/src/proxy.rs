@@ -1,4 +1,4 @@
-//! A TCP proxy that delays what passes, or lets nothing pass.
+//! A TCP proxy that can delay answers, let nothing pass, and make Redis's clock wrong.
 
 use std::{
     path::PathBuf,
@@ -35,17 +35,21 @@ pub struct Proxy {
     task: JoinHandle<()>,
 }
 
-/// What a network does. Connections are numbered.
+/// The faults that a proxy causes now.
 #[derive(Clone, Copy, Default)]
 struct Faults {
+    /// Nothing passes on connections with a lower number.
     silent_before: u64,
+    /// The same for connections that have subscribed to a channel of Redis.
     silent_subscribers_before: u64,
+    /// How much later each answer passes.
     delay: Duration,
+    /// By how many seconds Redis's clock is wrong.
     clock_shift: i64,
 }
 
 impl Proxy {
-    /// Starts one.
+    /// Starts a proxy.
     pub async fn start(target: Target) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await;
         let listener = listener.expect("loopback has free ports");
@@ -79,7 +83,7 @@ impl Proxy {
         Self { address, next, faults, round_trips, task }
     }
 
-    /// Its host and port.
+    /// Returns the proxy's host and port.
     pub fn address(&self) -> &str {
         &self.address
     }
@@ -90,7 +94,8 @@ impl Proxy {
         self.faults.send_modify(|faults| faults.silent_before = next);
     }
 
-    /// Does the same to the connections that have subscribed to a channel of Redis.
+    /// Like [`Self::silence`], for only those connections that have subscribed to a channel of
+    /// Redis.
     pub fn silence_subscribers(&self) {
         let next = self.next.load(Relaxed);
         self.faults.send_modify(|faults| faults.silent_subscribers_before = next);
@@ -101,23 +106,24 @@ impl Proxy {
         self.faults.send_modify(|faults| faults.silent_before = u64::MAX);
     }
 
-    /// Lets new connections work. The others stay silent, as when their packets are sent again much
-    /// later.
+    /// Lets new connections work. The older ones stay silent, as when TCP sends lost packets again
+    /// only much later.
     pub fn resume(&self) {
         self.silence();
     }
 
-    /// How often a connection that subscribes has waited for an answer before it went on.
+    /// Returns how many round trips the connections that subscribe have made in total. A round trip
+    /// begins when the client sends after the server has.
     pub fn round_trips_of_subscribers(&self) -> u64 {
         self.round_trips.load(Relaxed)
     }
 
-    /// Makes Redis's clock wrong by so many seconds: changes its answers to TIME.
+    /// Makes Redis's clock wrong by this many seconds: changes its answers to TIME.
     pub fn shift_clock(&self, seconds: i64) {
         self.faults.send_modify(|faults| faults.clock_shift = seconds);
     }
 
-    /// Makes every answer this much later.
+    /// Delays every answer by this much.
     pub fn delay(&self, delay: Duration) {
         self.faults.send_modify(|faults| faults.delay = delay);
     }
@@ -133,7 +139,7 @@ impl Drop for Proxy {
 struct Passage {
     number: u64,
     subscribes: AtomicBool,
-    /// Whether the last bytes were the server's.
+    /// Whether the server sent last. True at first.
     is_answered: AtomicBool,
     faults: watch::Receiver<Faults>,
     round_trips: Arc<AtomicU64>,
@@ -152,7 +158,7 @@ impl Passage {
         });
         tokio::select! {
             biased;
-            // `passing` still holds both ends, which keeps them open.
+            // Once silent, nothing more is copied, but `passing` still keeps both ends open.
             () = self.silenced() => std::future::pending().await,
             () = &mut passing => {}
         }
@@ -165,13 +171,13 @@ impl Passage {
             self.number < faults.silent_before
                 || (subscribes && self.number < faults.silent_subscribers_before)
         });
-        // Without a proxy there are no faults any more.
+        // Once the proxy is dropped, nothing silences the connection any more.
         if silenced.await.is_err() {
             std::future::pending().await
         }
     }
 
-    /// Copies until an end is closed. What is delayed stays in order.
+    /// Copies until an end is closed. Delayed bytes stay in order.
     async fn copy(
         &self,
         mut from: impl AsyncRead + Unpin,

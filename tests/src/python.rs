@@ -1,4 +1,4 @@
-//! Agents on the Python module in `examples/python`.
+//! Agents that use the Python module in `examples/python`.
 
 use crate::{
     Instance::{A, B},
@@ -23,7 +23,8 @@ impl Stack {
         .await
     }
 
-    /// Prepares a script that finds the module, its stubs, all controls, and a key of `folder`.
+    /// Prepares a script. In its environment it finds the module, the module's stubs, both
+    /// controls, and a key of `folder`.
     pub async fn python(&self, script: &Path, folder: &str) -> Command {
         let (stubs, protos) = (self.folder().join("stubs"), repository().join("proto"));
         std::fs::create_dir_all(&stubs).expect("the stack's folder is ours");
@@ -38,10 +39,11 @@ impl Stack {
         run(&mut protoc, "").await.expect(0);
         let path = [repository().join("examples/python"), stubs];
         let path = std::env::join_paths(path).expect("our folders have no colons");
-        // In this order, so that the agent attaches to another control than the first gateway's.
+        // The agent attaches to the first control of its list: to B, while most calls of the
+        // harness go to A.
         let controls = format!("{},{}", self.control(B), self.control(A));
         let mut python = command(interpreter());
-        // The stack's environment, with its certificates.
+        // The environment of the stack's programs, which names the certificates.
         let arizuko = self.program("arizuko");
         let told = arizuko.as_std().get_envs();
         python.envs(told.filter_map(|(name, value)| Some((name, value?))));
@@ -55,7 +57,7 @@ impl Stack {
     }
 }
 
-/// The root of this repository.
+/// Returns the root of this repository.
 pub fn repository() -> PathBuf {
     let tests = Path::new(env!("CARGO_MANIFEST_DIR"));
     tests.parent().expect("tests is in it").to_owned()

@@ -11,11 +11,12 @@ use std::{
 };
 use tokio::process::Command;
 
-/// The folder of its append-only file, and of the remembered copy.
+/// The folder in which Redis keeps its append-only file.
 const FILES: &str = "appendonlydir";
+/// The folder of the copy that [`Redis::remember`] makes.
 const EARLIER: &str = "earlier";
 
-/// A Redis that listens on a socket in its folder, so that two cannot meet.
+/// A Redis that listens on a Unix socket in its folder, so that two never compete for an address.
 pub struct Redis {
     folder: PathBuf,
     logs: PathBuf,
@@ -25,12 +26,12 @@ pub struct Redis {
 }
 
 impl Redis {
-    /// Starts one that keeps its files in `folder`.
+    /// Starts a Redis that keeps its files in `folder`.
     pub async fn start(folder: &Path, logs: &Path) -> Self {
         Self::with_flags(folder, logs, &[]).await
     }
 
-    /// Starts one with these flags.
+    /// Starts a Redis with these flags.
     pub async fn with_flags(folder: &Path, logs: &Path, flags: &[&str]) -> Self {
         fs::create_dir_all(folder).expect("the stack's folder is ours");
         let flags: Vec<_> = flags.iter().map(|flag| (*flag).to_owned()).collect();
@@ -39,13 +40,13 @@ impl Redis {
         Self { folder, logs, flags, has_user: false, process }
     }
 
-    /// Its URL for control.
+    /// Returns the URL for control's `--redis`.
     pub fn url(&self) -> String {
         let user = if self.has_user { "?user=arizuko&pass=secret" } else { "" };
         format!("unix://{}{user}", socket(&self.folder).display())
     }
 
-    /// Gives its user `arizuko` these rights and no others, and names that user in its URL.
+    /// Gives the user `arizuko` exactly these rights. From then on, the URL names this user.
     pub async fn allow(&mut self, rights: &[String]) {
         let words = ["ACL", "SETUSER", "arizuko", "reset"].into_iter();
         let words: Vec<&str> = words.chain(rights.iter().map(String::as_str)).collect();
@@ -53,28 +54,28 @@ impl Redis {
         self.has_user = true;
     }
 
-    /// The socket that it listens on.
+    /// Returns the socket that Redis listens on.
     pub fn socket(&self) -> PathBuf {
         socket(&self.folder)
     }
 
-    /// Kills it with SIGKILL.
+    /// Kills Redis with SIGKILL.
     pub fn kill(&mut self) {
         self.process.kill();
     }
 
-    /// Restarts it with its files.
+    /// Restarts Redis with its files.
     pub async fn restart(&mut self) {
         self.process.kill();
         self.process = serve(&self.folder, &self.logs, &self.flags).await;
     }
 
-    /// Copies its files.
+    /// Copies Redis's files, for [`Self::forget_the_rest`].
     pub fn remember(&self) {
         copy(&self.folder.join(FILES), &self.folder.join(EARLIER));
     }
 
-    /// Restarts it with the copied files, so that all later writes are lost.
+    /// Restarts Redis with the copied files: all later writes are lost.
     pub async fn forget_the_rest(&mut self) {
         self.process.kill();
         let files = self.folder.join(FILES);
@@ -83,7 +84,7 @@ impl Redis {
         self.process = serve(&self.folder, &self.logs, &self.flags).await;
     }
 
-    /// Makes it hang: connections stay open and get no answer.
+    /// Makes Redis hang: connections stay open and get no answer.
     pub fn freeze(&self) {
         self.process.signal(Signal::SIGSTOP);
     }
@@ -93,7 +94,7 @@ impl Redis {
         self.process.signal(Signal::SIGCONT);
     }
 
-    /// A `redis-cli` for it.
+    /// Returns a `redis-cli` for this Redis.
     pub fn cli(&self) -> Command {
         let mut cli = command("redis-cli");
         cli.arg("-s").arg(socket(&self.folder));
@@ -109,12 +110,12 @@ impl Redis {
         answer.stdout
     }
 
-    /// The folder of its files.
+    /// Returns the folder of Redis's files.
     pub fn folder(&self) -> &Path {
         &self.folder
     }
 
-    /// The process, for its log.
+    /// Returns the process, for its log.
     pub fn process(&self) -> &Process {
         &self.process
     }

@@ -11,22 +11,22 @@ use arizuko_proto::v1::{
 };
 use std::time::Duration;
 
-/// A route of `prefix` without any field.
+/// Returns a route of `prefix` that sets nothing.
 pub fn route(prefix: &str) -> Route {
     Route { prefix: prefix.to_owned(), ..Route::default() }
 }
 
-/// A route with a mode.
+/// Returns a route with a mode.
 pub fn mode(prefix: &str, mode: RouteMode) -> Route {
     Route { mode: mode.into(), ..route(prefix) }
 }
 
-/// A route that keeps webhooks as context for every turn of the folder, visitors' too.
+/// Returns a route that keeps webhooks as context for every turn of the folder, visitors' too.
 pub fn observe_for_visitors(prefix: &str) -> Route {
     Route { observe_for: ObserveFor::Visitors.into(), ..mode(prefix, RouteMode::Observe) }
 }
 
-/// A route that escalates turns that no agent accepts to another folder.
+/// Returns a route that moves a turn to the folder `to` if no frame of its reply comes in time.
 pub fn escalation(prefix: &str, after: Duration, to: &str, say: &str) -> Route {
     let step = EscalationStep {
         after: after.try_into().ok(),
@@ -37,7 +37,7 @@ pub fn escalation(prefix: &str, after: Duration, to: &str, say: &str) -> Route {
     Route { escalation: Some(Escalation { steps: vec![step] }), ..route(prefix) }
 }
 
-/// A route that gives up on turns that no agent answers.
+/// Returns a route that gives up on a turn that has not ended in time.
 pub fn give_up(prefix: &str, after: Duration, say: &str) -> Route {
     let give_up = GiveUp { after: after.try_into().ok(), say: say.to_owned() };
     Route { give_up: Some(give_up), ..route(prefix) }

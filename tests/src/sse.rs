@@ -80,7 +80,8 @@ impl Events {
         }
     }
 
-    /// The next block of lines, or `Some(None)` if it is incomplete.
+    /// Reads the next block of lines. `Some(None)` if the block is still incomplete, `None` if the
+    /// stream has ended.
     async fn block(&mut self) -> Option<Option<String>> {
         if let Some(end) = self.buffer.windows(2).position(|pair| pair == b"\n\n") {
             let block: Vec<u8> = self.buffer.drain(..end + 2).collect();
@@ -154,7 +155,7 @@ impl Events {
         .await;
     }
 
-    /// Reads the first bytes of the stream, with `retry:`.
+    /// Reads until `retry:` has come, with which every stream begins.
     pub async fn greeting(&mut self) {
         within("a stream's first bytes", async {
             while self.retry.is_none() {
@@ -171,8 +172,8 @@ impl Events {
 /// How long a reply may take in spite of faults.
 const WHOLE_REPLY: Duration = Duration::from_secs(120);
 
-/// Opens a stream on a connection with a small receive buffer, and does not read. HTTP/1.0, so that
-/// the body is not chunked.
+/// Opens a stream on a connection with a small receive buffer, and does not read. It uses HTTP/1.0,
+/// so that the body is not chunked.
 pub async fn stalled(gateway: &str, path: &str) -> TcpStream {
     let address = gateway.trim_start_matches("http://").parse();
     let socket = TcpSocket::new_v4().expect("the system has sockets");
@@ -195,7 +196,8 @@ pub async fn read_to_the_end(visitor: &Visitor, turn: &str) -> Vec<Event> {
             let last = seen.last().and_then(|event| event.id.clone());
             let cursor = last.as_deref().map_or(Cursor::Start, Cursor::After);
             let Some(mut events) = visitor.try_open(&path, cursor).await else {
-                // Sooner than a browser does, but late enough for thousands of readers.
+                // A browser waits longer, but this already keeps thousands of readers from flooding
+                // the gateway.
                 tokio::time::sleep(Duration::from_secs(1)).await;
                 continue;
             };
@@ -213,22 +215,22 @@ pub async fn read_to_the_end(visitor: &Visitor, turn: &str) -> Vec<Event> {
     seen
 }
 
-/// The raw bytes of the events.
+/// Returns the raw text of the events.
 pub fn raw(events: &[Event]) -> String {
     events.iter().map(|event| event.raw.as_str()).collect()
 }
 
-/// The events' names.
+/// Returns the events' names.
 pub fn names(events: &[Event]) -> Vec<&str> {
     events.iter().map(|event| event.name.as_str()).collect()
 }
 
-/// The ids of the numbered events.
+/// Returns the ids of the numbered events.
 pub fn ids(events: &[Event]) -> Vec<String> {
     events.iter().filter_map(|event| event.id.clone()).collect()
 }
 
-/// The messages that a reader ends up with, in order: id and text.
+/// Returns the id and text of each message that a reader ends up with, in order.
 pub fn transcript(events: &[Event]) -> Vec<(String, String)> {
     let mut messages: Vec<Said> = Vec::new();
     for Event { name, data, .. } in events {
@@ -254,7 +256,7 @@ pub fn transcript(events: &[Event]) -> Vec<(String, String)> {
     messages.into_iter().map(|said| (said.id, said.text)).collect()
 }
 
-/// The joined text of the messages that a reader ends up with.
+/// Returns the joined text of the messages that a reader ends up with.
 pub fn text(events: &[Event]) -> String {
     transcript(events).into_iter().map(|(_, text)| text).collect()
 }
@@ -264,7 +266,7 @@ struct Said {
     turn: String,
     id: String,
     text: String,
-    /// A restart of its turn has kept it.
+    /// Whether a restart of its turn has kept the message.
     kept: bool,
 }
 

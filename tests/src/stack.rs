@@ -41,7 +41,8 @@ pub enum Kind {
     Cluster,
 }
 
-/// Names one of the two controls or gateways of a stack. If there is only one, both name it.
+/// Names one of the two controls or gateways of a stack. If there is only one, A and B both name
+/// it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Instance {
     /// The first.
@@ -51,7 +52,7 @@ pub enum Instance {
 }
 
 impl Instance {
-    /// The other one.
+    /// Returns the other one.
     pub fn other(self) -> Self {
         if self == A { B } else { A }
     }
@@ -70,7 +71,7 @@ pub enum Part {
 }
 
 impl Part {
-    /// The name of its process and log file.
+    /// Returns the name of the part's process and log file.
     fn name(self) -> &'static str {
         match self {
             Control(A) => "control-a",
@@ -91,11 +92,11 @@ pub struct Stack {
     public_url: String,
     keys: Keys,
     demo_url: Option<String>,
-    /// Declared before the Redis that they use, so that they are dropped first.
+    /// Declared before the Redis that they use: fields are dropped in this order.
     servers: Vec<Server>,
     redis: Option<Redis>,
     has_proxies: bool,
-    /// Whether the clocks of its controls can be set.
+    /// Whether the clocks of its controls can be set while they run.
     has_loose_clocks: bool,
     fleet: Option<Fleet>,
     folder: Folder,
@@ -118,29 +119,29 @@ struct Server {
 }
 
 impl Stack {
-    /// Starts one with the defaults. Its links begin with `https://<tenant>.example`.
+    /// Starts a stack with the defaults. Its links begin with `https://<tenant>.example`.
     pub async fn start(kind: Kind) -> Self {
         Self::with(kind, &[]).await
     }
 
-    /// Starts one with these environment variables in all its parts.
+    /// Starts a stack with these environment variables in all its parts.
     pub async fn with(kind: Kind, settings: &[(&str, &str)]) -> Self {
         Self::begin(kind, settings, "https://{root}.example", 0).await
     }
 
-    /// Starts one whose links lead to gateway A, for programs that open them. `up` has its demo
-    /// agent.
+    /// Starts a stack whose links lead to gateway A, for programs that open links. An embedded
+    /// stack also has `up`'s demo agent.
     pub async fn with_real_links(kind: Kind, settings: &[(&str, &str)]) -> Self {
         let port = free_port();
         Self::begin(kind, settings, &format!("http://127.0.0.1:{port}"), port).await
     }
 
-    /// Starts one whose links begin with this.
+    /// Starts a stack whose links begin with this URL.
     pub async fn with_public_url(kind: Kind, settings: &[(&str, &str)], url: &str) -> Self {
         Self::begin(kind, settings, url, 0).await
     }
 
-    /// Starts one whose controls are a user of Redis with these rights.
+    /// Starts a stack whose controls use Redis as a user with these rights.
     pub async fn with_rights(kind: Kind, rights: &[String]) -> Self {
         let mut stack = Self::prepare(kind, &[], "https://{root}.example").await;
         stack.redis().allow(rights).await;
@@ -186,7 +187,7 @@ impl Stack {
         }
     }
 
-    /// Starts the processes that serve, gateway A on this port (0: on any).
+    /// Starts the processes that serve, with gateway A on this port (0: on any).
     async fn populate(&mut self, port: u16) {
         if self.kind == Kind::Embedded {
             return self.add("up", Some(0), Some(port)).await;
@@ -215,39 +216,39 @@ impl Stack {
         self.serve(self.servers.len() - 1).await;
     }
 
-    /// One of our programs with this stack's settings.
+    /// Returns a command that runs one of our programs with this stack's settings.
     pub fn program(&self, name: &str) -> Command {
         let mut program = self.folder.program(name);
-        // All of a test's visitors are at one address.
+        // All of a test's visitors share one address, whose open turns are limited.
         program.env("ARIZUKO_ADDRESS_TURNS", "1000");
         program.envs(self.settings.iter().map(|(name, value)| (name, value)));
         program
     }
 
-    /// Its kind.
+    /// Returns the stack's kind.
     pub fn kind(&self) -> Kind {
         self.kind
     }
 
-    /// The URL of a gateway.
+    /// Returns the URL of a gateway.
     pub fn gateway(&self, instance: Instance) -> String {
         let address = &self.servers[self.server(Gateway(instance))].gateway;
         format!("{}://{}", self.gateway_scheme(), address.as_ref().expect("it is a gateway"))
     }
 
-    /// The URL of a control.
+    /// Returns the URL of a control.
     pub fn control(&self, instance: Instance) -> String {
         let address = self.servers[self.server(Control(instance))].control_address();
         format!("{}://{}", self.control_scheme(), address.expect("it is a control"))
     }
 
-    /// The URLs of all gateways.
+    /// Returns the URLs of all gateways.
     pub fn gateways(&self) -> Vec<String> {
         let gateways = self.servers.iter().filter_map(|server| server.gateway.as_ref());
         gateways.map(|gateway| format!("{}://{gateway}", self.gateway_scheme())).collect()
     }
 
-    /// The index of the server that a part is in.
+    /// Returns the index of the server that a part is in.
     fn server(&self, part: Part) -> usize {
         let place = |wanted: Part| {
             self.servers
@@ -261,7 +262,7 @@ impl Stack {
         place(part).or_else(|| place(first)).expect("every stack has a control and a gateway")
     }
 
-    /// The demo agent's link, if there is one.
+    /// Returns the demo agent's link, if there is one.
     pub fn demo_url(&self) -> Option<&str> {
         self.demo_url.as_deref()
     }
@@ -270,23 +271,23 @@ impl Stack {
         self.public_url.starts_with("http://127.0.0.1")
     }
 
-    /// The first operator's key.
+    /// Returns the operator's key from control's settings.
     pub fn operator_key(&self) -> &str {
         &self.keys.operator
     }
 
-    /// Its Redis.
+    /// Returns the stack's one Redis.
     pub fn redis(&mut self) -> &mut Redis {
         self.redis.as_mut().expect("this stack has one Redis")
     }
 
-    /// Its Redis servers, of a stack with Sentinels or a Cluster.
+    /// Returns the Redis servers of a stack with Sentinels or a Cluster.
     pub fn fleet(&mut self) -> &mut Fleet {
         let fleet = self.fleet.as_mut();
         fleet.expect("this stack has Sentinels or a Cluster")
     }
 
-    /// Kills every process that serves, and its Redis, as a power cut does.
+    /// Kills every process that serves, and the one Redis, as a power cut does.
     pub fn cut_the_power(&mut self) {
         for server in &mut self.servers {
             server.process = None;
@@ -326,24 +327,24 @@ impl Stack {
         self.serve(self.server(part)).await;
     }
 
-    /// The process of a part.
+    /// Returns the process of a part.
     pub fn process(&mut self, part: Part) -> &mut Process {
         let server = self.server(part);
         let process = self.servers[server].process.as_mut();
         process.unwrap_or_else(|| panic!("{} does not run", part.name()))
     }
 
-    /// The folder of everything that the stack writes.
+    /// Returns the folder of everything that the stack writes.
     pub fn folder(&self) -> PathBuf {
         self.folder.path().to_owned()
     }
 
-    /// The embedded store's folder.
+    /// Returns the embedded store's folder.
     pub fn data_dir(&self) -> PathBuf {
         self.folder.path().join("data")
     }
 
-    /// The folder of its logs.
+    /// Returns the folder of the stack's logs.
     pub fn logs(&self) -> PathBuf {
         self.folder.logs()
     }
@@ -370,7 +371,8 @@ fn web() -> reqwest::ClientBuilder {
         .pool_max_idle_per_host(0)
 }
 
-/// Returns a free port, each only once. They are below the range from which Linux assigns ports.
+/// Returns a free port, never the same one twice. All are below the range from which Linux assigns
+/// ports by itself.
 pub fn free_port() -> u16 {
     const PORTS: std::ops::Range<u32> = 20_000..32_000;
     static TOLD: AtomicU32 = AtomicU32::new(0);

@@ -1,4 +1,4 @@
-//! Programs that we did not write: clients, proxies, Python.
+//! Third-party programs: clients, proxies, Python.
 
 use crate::{
     cli::{Outcome, run},
@@ -22,7 +22,7 @@ pub async fn curl(arguments: &[&str]) -> Outcome {
     .await
 }
 
-/// Starts an nginx with this `http` block, which writes only to `folder`.
+/// Starts an nginx with this `http` block. It writes only to `folder`.
 pub fn nginx(folder: &Path, http: &str) -> Process {
     let temporary = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
         .map(|kind| format!("{kind}_temp_path {kind};"))
@@ -44,14 +44,14 @@ pub async fn python(script: &str, arguments: &[&str]) -> Outcome {
     run(python.arg(scripts.join(script)).args(arguments), "").await
 }
 
-/// The Python with the packages that `tests/run` installs.
+/// Returns the path of the Python that has the packages that `tests/run` installs.
 pub fn interpreter() -> PathBuf {
     let python = Path::new(env!("CARGO_MANIFEST_DIR")).join(".venv/bin/python");
     assert!(python.exists(), "there is no tests/.venv with the Python clients: tests/run makes it");
     python
 }
 
-/// Shifts a program's clock (`+300s`). Its timers run as usual.
+/// Shifts a program's clock by an offset such as `+300s`. Its timers run as usual.
 pub fn set_clock(command: &mut Command, wrong: &str) {
     found("faketime");
     // The linker expands `$LIB`.
@@ -60,15 +60,15 @@ pub fn set_clock(command: &mut Command, wrong: &str) {
     command.env("FAKETIME_DONT_FAKE_MONOTONIC", "1");
 }
 
-/// Makes a program's clock follow what this file says (`+300s`), which may change. Its timers run as
-/// usual.
+/// Shifts a program's clock by the offset in this file (`+300s`), and again whenever the file
+/// changes. Its timers run as usual.
 pub fn set_clock_by(command: &mut Command, file: &Path) {
     set_clock(command, "+0s");
     command.env_remove("FAKETIME");
     command.env("FAKETIME_TIMESTAMP_FILE", file).env("FAKETIME_NO_CACHE", "1");
 }
 
-/// The path of a program; fails the test if it is not installed.
+/// Returns the path of a program; fails the test if it is not installed.
 pub fn found(program: &str) -> PathBuf {
     let path = env::var_os("PATH").unwrap_or_default();
     let found =
@@ -78,7 +78,7 @@ pub fn found(program: &str) -> PathBuf {
     })
 }
 
-/// 256 random bits in base64url.
+/// Returns 256 random bits in base64url.
 pub fn random_id() -> String {
     let mut bytes = [0; 32];
     let read = File::open("/dev/urandom").and_then(|mut file| file.read_exact(&mut bytes));

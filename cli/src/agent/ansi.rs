@@ -1,7 +1,7 @@
-//! Takes the escape sequences for terminals, such as colours, out of a program's output: nobody who
-//! reads it has a terminal to obey them.
+//! Removes the escape sequences for terminals, such as colours, from a program's output, since the
+//! page that shows it would not interpret them.
 
-/// Where the text so far ends. A sequence may be cut between two reads.
+/// Where the text so far ends: a sequence may be cut between two reads.
 #[derive(Clone, Copy, Default)]
 pub(super) enum Stripper {
     #[default]
@@ -37,7 +37,7 @@ impl Stripper {
             (Self::Escape | Self::StringEscape, '0'..='~')
             | (Self::Control, '@'..='~' | '\x18' | '\x1a') => Self::Text,
             (Self::Control, ' '..='?') => Self::Control,
-            // What can't be in a sequence ends it.
+            // A character that can't be in a sequence ends it.
             _ => {
                 *self = Self::Text;
                 return true;

@@ -6,8 +6,8 @@ use arizuko_proto::{json, v1::Header};
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use serde_json::Value;
 
-/// Returns the turn with its history. Where a body is no text, `content` is null and
-/// `content_base64` has it.
+/// Returns the turn with its history. Where a message's content is not UTF-8, `content` is null and
+/// `content_base64` has the bytes.
 pub(super) fn of(turn: &Turn) -> Value {
     let mut document = json::of(turn);
     set_bytes(&mut document, &turn.content, &turn.headers);

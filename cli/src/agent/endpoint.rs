@@ -1,4 +1,4 @@
-//! An HTTP endpoint that agents ask for replies: requests, what its errors mean, and retries.
+//! An HTTP endpoint that agents ask for replies: requests, the meaning of its errors, and retries.
 
 use crate::{
     attach::{Failure, Gone, Reply, Turn},
@@ -17,13 +17,15 @@ use tokio::time::{Instant, sleep};
 
 /// How long to wait before a retry.
 const RETRY: Range<Duration> = Duration::from_millis(500)..Duration::from_secs(8);
-// What the visitor reads.
+/// What the visitor reads if the endpoint takes no more requests.
 const BUSY: &str = "The agent is too busy to answer. Please try again later.";
+/// What the visitor reads if the endpoint fails or can't be reached.
 const OUT_OF_REACH: &str = "The agent is out of reach. Please try again later.";
+/// What the visitor reads if the endpoint fails after the reply has begun.
 const CUT_OFF: &str = "The reply was cut off. Please ask again.";
-/// How many bytes of an error response are read.
+/// After how many bytes of an error response no more is read.
 const MAX_ERROR_BYTES: usize = 16 << 10;
-/// How many bytes of a text from the endpoint are logged.
+/// How many bytes of a text from the endpoint are logged, at most.
 const MAX_LOGGED_BYTES: usize = 500;
 
 /// How many turns an endpoint answers at a time, and how long it may take.
@@ -67,7 +69,7 @@ impl Endpoint {
         })
     }
 
-    /// Sends the secret in this header, if one is named, and these headers with each request.
+    /// Sends `headers` with each request, and the secret in `secret_header` if that is named.
     pub(super) fn with_headers(
         self,
         secret_header: Option<HeaderName>,
@@ -160,7 +162,7 @@ impl AskError {
         Self { failure: Failure { error, detail }, is_temporary: true, after }
     }
 
-    /// The connection failed, before the response or within it.
+    /// Describes a connection that failed, before the response or within it.
     pub(super) fn broken(error: reqwest::Error) -> Self {
         let detail = match error.is_timeout() {
             true => "the endpoint sends nothing".into(),
@@ -169,12 +171,12 @@ impl AskError {
         Self::temporary(OUT_OF_REACH, detail, None)
     }
 
-    /// The endpoint gave up within its response.
+    /// Describes an endpoint that gave up within its response.
     pub(super) fn given_up(detail: impl Into<String>) -> Self {
         Self::temporary(OUT_OF_REACH, detail.into(), None)
     }
 
-    /// The endpoint reports an error within a response that began as a success.
+    /// Reads an error that the endpoint reports within a response that began as a success.
     pub(super) fn reported(document: &str) -> Self {
         let document = serde_json::from_str(document).unwrap_or_else(|_| document.into());
         let detail = format!("the endpoint reports an error: {}", explain(&document));
@@ -184,8 +186,8 @@ impl AskError {
         }
     }
 
-    /// The same after the visitor has seen a part of the reply. A retry would put another reply
-    /// behind that part, so the turn fails.
+    /// Makes the error final, since the visitor has seen a part of the reply: a retry would put
+    /// another reply behind that part.
     pub(super) fn halfway(mut self) -> Self {
         if self.is_temporary {
             self.is_temporary = false;
@@ -195,7 +197,7 @@ impl AskError {
         self
     }
 
-    /// Says whether the endpoint refuses the request and names a field of it.
+    /// Says whether the endpoint refuses the request and mentions this field of it.
     pub(super) fn names(&self, name: &str) -> bool {
         !self.is_temporary && self.failure.detail.contains(name)
     }
@@ -259,8 +261,8 @@ pub(super) fn charset(response: &Response) -> String {
 const PASSING: [&str; 7] =
     ["server_error", "api_error", "internal", "overload", "unavailable", "timeout", "rate_limit"];
 
-/// Whether an error may pass, by its code or else its type. A number is an HTTP status. An error that
-/// has neither may.
+/// Whether an error may pass by itself. Its code decides, or else its status, or else its type; a
+/// number counts as an HTTP status. An error that has none of them may pass.
 fn may_pass(document: &Value) -> bool {
     let places = [&document["error"], document];
     let words = places.iter().flat_map(|error| ["code", "status", "type"].map(|name| &error[name]));

@@ -27,18 +27,19 @@ pub(crate) struct Args {
     /// How many messages to answer at a time
     #[arg(long, default_value_t = 1, value_name = "TURNS", value_parser = clap::value_parser!(u32).range(1..=1000))]
     concurrency: u32,
-    /// Show the visitor each line of standard error, as what the agent is doing
+    /// Show the visitor each line of standard error as the agent's status
     #[arg(long)]
     status: bool,
-    /// Give the program the whole turn with its history, as one JSON document
+    /// Give the program the whole turn with its history on standard input, as one JSON document
     #[arg(long)]
     json: bool,
     /// When the program exits with CODE (1 to 255), hand the turn off to FOLDER, within the same
-    /// root folder. What it has printed stays; its last line on standard error is the note for who
-    /// continues. An empty FOLDER is the one that the route names. Repeatable
+    /// root folder. What the program has printed stays; its last line on standard error is the note
+    /// for whoever continues. If FOLDER is empty, the turn goes to the folder that the route names.
+    /// Repeatable
     #[arg(long, value_name = "CODE=FOLDER", value_parser = successor)]
     handoff: Vec<Successor>,
-    /// With --handoff: reassign the conversation, so that its later messages go there, too
+    /// With --handoff: reassign the conversation, so that its later messages go to that folder, too
     #[arg(long, requires = "handoff")]
     handoff_conversation: bool,
     /// The program and its arguments
@@ -77,8 +78,8 @@ fn successor(text: &str) -> Result<Successor, String> {
     })
 }
 
-/// Finds the program as a shell would, so that a wrong name is an error now and not at the first
-/// turn.
+/// Finds the program as a shell would, so that a wrong name is an error at start and not at the
+/// first turn.
 fn find(program: &OsString) -> anyhow::Result<PathBuf> {
     let name = Path::new(program);
     let shown = name.display();

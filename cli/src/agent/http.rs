@@ -1,8 +1,8 @@
 //! `arizuko agent http`: posts each turn to an endpoint, whose response is the reply.
 //!
 //! The request's body is the turn with its history, the document of `agent exec --json`, but with
-//! public ids. Its `Idempotency-Key` is the turn's and the attempt, so only retries share one. The response's
-//! Content-Type says how it is read:
+//! public ids. Its `Idempotency-Key` is made of the turn's id and the attempt, so that only retries
+//! of an attempt share a key. The response's Content-Type says how it is read:
 //! - `text/plain` or `text/markdown`: the reply;
 //! - `application/x-ndjson`, `text/event-stream` or `application/json`: [`ReplyPart`]s, one in each
 //!   line, in each event's data, or a single one;
@@ -37,15 +37,14 @@ const ACCEPTED: &str =
 #[derive(clap::Args)]
 #[command(after_help = "\
 The request's body is the turn with its history as one JSON document. Its ids give no access to the
-conversation. Retries have the same
-Idempotency-Key. The response is the reply: text (text/plain), or objects, one in each line
-(application/x-ndjson), in each event's data (text/event-stream), or a single one
-(application/json):
+conversation. Retries have the same Idempotency-Key. The response is the reply: text (text/plain),
+or objects, one in each line (application/x-ndjson), in each event's data (text/event-stream), or a
+single one (application/json):
   {\"delta\": \"some more text\"}
   {\"message\": \"a whole message, or the finished form of its deltas\"}
   {\"status\": \"what the agent is doing\"}
   {\"error\": \"a sentence for the visitor\", \"detail\": \"for the operator\"}
-  {\"handoff\": \"acme/people\", \"note\": \"for who goes on\", \"conversation\": false}")]
+  {\"handoff\": \"acme/people\", \"note\": \"for whoever continues\", \"conversation\": false}")]
 pub(crate) struct Args {
     #[command(flatten)]
     place: Place,
@@ -87,7 +86,8 @@ async fn answer(endpoint: Arc<Endpoint>, turn: Turn, reply: Reply) -> Result<(),
     }
 }
 
-/// Gives the turn public ids: whoever runs the endpoint, or reads its log, needs no access.
+/// Gives the turn public ids: whoever runs the endpoint, or reads its log, needs no access to the
+/// conversation.
 fn with_public_ids(mut turn: Turn) -> Turn {
     turn.turn_id = public_id::turn(&turn.turn_id);
     turn.conversation = public_id::conversation(&turn.conversation);
@@ -99,7 +99,7 @@ fn with_public_ids(mut turn: Turn) -> Turn {
     turn
 }
 
-/// Sends one request and passes on its response.
+/// Sends one request and passes its response on to the visitor.
 async fn ask(
     endpoint: &Endpoint,
     turn: &Turn,
@@ -134,7 +134,7 @@ async fn ask(
     Ok(answer.end_message().await?)
 }
 
-/// A response as it comes.
+/// A response, passed on while it comes.
 struct Answer<'a> {
     reply: &'a Reply,
     folder: &'a str,
@@ -181,7 +181,7 @@ impl Answer<'_> {
         Ok(())
     }
 
-    /// Ends the current message, if only deltas of it were sent.
+    /// Ends the current message with its finished form, if only deltas of it were sent.
     async fn end_message(&mut self) -> Result<(), Gone> {
         match self.whole.take() {
             Some(text) => self.reply.message(text).await,

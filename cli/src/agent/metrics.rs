@@ -24,7 +24,7 @@ struct Kind {
     kind: &'static str,
 }
 
-/// The metrics. Clones count together.
+/// The metrics. Clones share their counts.
 #[derive(Clone)]
 pub(super) struct Metrics {
     turns: Family<Outcome, Counter>,
@@ -41,7 +41,7 @@ impl Metrics {
             ]),
             tokens: Family::default(),
         };
-        // `rate` misses the first event of a series that begins with it.
+        // Prometheus's `rate` misses the event with which a series begins, so each begins at zero.
         for outcome in OUTCOMES {
             let _ = metrics.turns.get_or_create(&Outcome { outcome });
         }

@@ -46,13 +46,13 @@ pub(crate) struct Args {
     /// File with the endpoint's key [env: ARIZUKO_OPENAI_KEY or OPENAI_API_KEY has the key itself]
     #[arg(long, value_name = "FILE")]
     api_key_file: Option<PathBuf>,
-    /// The header to send the key in, as it is, instead of Authorization: Bearer; for example api-key
+    /// The header that carries the bare key instead of Authorization: Bearer, for example api-key
     #[arg(long, value_name = "NAME")]
     api_key_header: Option<HeaderName>,
     /// A header to send with each request, for example OpenAI-Organization=org-1; repeatable
     #[arg(long, value_name = "NAME=VALUE", value_parser = header)]
     header: Vec<(HeaderName, HeaderValue)>,
-    /// Sends the instructions as a first message of the user, for models without a system role
+    /// Send the instructions as a first message of the user, for models without a system role
     #[arg(long)]
     no_system_role: bool,
     /// A field to add to each request, for example temperature=0.2 or max_tokens=800; repeatable
@@ -74,7 +74,7 @@ struct Model {
     has_system_role: bool,
     show_reasoning: bool,
     metrics: Metrics,
-    /// The endpoint has not refused to report the usage of a stream.
+    /// Requests ask for the usage, until the endpoint refuses such a request.
     reports_usage: AtomicBool,
 }
 
@@ -126,7 +126,7 @@ async fn answer(model: Arc<Model>, turn: Turn, reply: Reply) -> Result<(), Failu
 }
 
 impl Model {
-    /// Sends one request and passes on its response.
+    /// Sends one request and passes its response on to the visitor.
     async fn complete(
         &self,
         turn: &Turn,
@@ -156,7 +156,8 @@ impl Model {
         finished.map_err(|error| if has_begun { error.halfway() } else { error })
     }
 
-    /// Sends a request that asks for the usage, and one that doesn't if the endpoint refuses that.
+    /// Sends a request that asks for the usage. If the endpoint refuses it for that reason, sends
+    /// one that doesn't ask.
     async fn ask(&self, turn: &Turn, messages: &[Value]) -> Result<Response, AskError> {
         let mut body = self.request.clone();
         body.insert("messages".into(), messages.into());

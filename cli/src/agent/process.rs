@@ -33,7 +33,8 @@ use tokio_util::sync::CancellationToken;
 
 /// How long a process may take to end after SIGTERM.
 const TERM_TIMEOUT: Duration = Duration::from_secs(5);
-/// How long to read what an ended process has left running.
+/// How long the output is read after the program has exited, if a process that it started still has
+/// the pipe.
 const LINGER: Duration = Duration::from_secs(1);
 
 /// What to run for each turn.
@@ -44,7 +45,7 @@ pub(super) struct Program {
     pub(super) json: bool,
     /// Standard error goes to the visitor.
     pub(super) status: bool,
-    /// Who continues after which exit codes.
+    /// Which folder continues after which exit code.
     pub(super) handoffs: Vec<Successor>,
     /// A handoff reassigns the conversation.
     pub(super) handoff_conversation: bool,
@@ -57,7 +58,8 @@ pub(super) struct Successor {
     pub(super) folder: String,
 }
 
-/// A process and all that it starts. Dropping this kills them.
+/// A program's process group: the program and the processes that it starts. Dropping this kills
+/// them.
 struct Group(Option<Pid>);
 
 /// Runs the program for one turn.
@@ -108,7 +110,7 @@ impl Program {
         command.spawn()
     }
 
-    /// Serves all streams of a process at once, so that none waits for another.
+    /// Serves all standard streams of a process at once, so that none waits for another.
     async fn attend(
         &self,
         mut child: Child,
@@ -168,7 +170,8 @@ impl Program {
         self.handoffs.iter().find(|next| next.code == code)
     }
 
-    /// Passes standard error on, to the visitor or to ours. Returns its last line.
+    /// Passes the program's standard error on, to the visitor or to this command's own. Returns its
+    /// last line.
     async fn listen(
         &self,
         mut stderr: ChildStderr,
@@ -217,7 +220,7 @@ impl Drop for Group {
     }
 }
 
-/// Writes the input. The program need not read it.
+/// Writes the input. Stops when the program exits, since it need not read all of it.
 async fn write(mut stdin: ChildStdin, input: &[u8], exited: &CancellationToken) {
     tokio::select! {
         _ = stdin.write_all(input) => {}
@@ -225,7 +228,8 @@ async fn write(mut stdin: ChildStdin, input: &[u8], exited: &CancellationToken) 
     }
 }
 
-/// Passes standard output on as it comes, without terminal sequences. Returns its finished form.
+/// Passes standard output on as it comes, without terminal sequences. Returns the finished form of
+/// the message, unless that is empty or too long.
 async fn forward(
     mut stdout: ChildStdout,
     reply: &Reply,
@@ -251,8 +255,8 @@ async fn forward(
     }
 }
 
-/// Reads the next bytes; none at the end. After the program has exited, a process that it has left
-/// running may keep the pipe open for [`LINGER`].
+/// Reads the next bytes; none at the end. A process that the program has left running may have the
+/// pipe open, so the end comes [`LINGER`] after the program has exited, at the latest.
 async fn read<'b>(
     pipe: &mut (impl AsyncRead + Unpin),
     buffer: &'b mut [u8],

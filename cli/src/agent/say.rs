@@ -13,7 +13,7 @@ use std::{io, sync::Arc};
 pub(crate) struct Args {
     #[command(flatten)]
     connection: connect::Options,
-    /// Folder that speaks, and that the conversation is with [default: the key's]
+    /// Folder that speaks; it must have a part in the conversation [default: the key's]
     #[arg(long)]
     folder: Option<String>,
     /// Speak as the person of this name, not as the agent
@@ -27,7 +27,7 @@ pub(crate) struct Args {
     /// Id of the conversation
     #[arg(allow_hyphen_values = true)]
     conversation: String,
-    /// What to say, in Markdown; without it, or with -, standard input
+    /// What to say, in Markdown; if this is missing or -, it is read from standard input
     #[arg(allow_hyphen_values = true)]
     text: Option<String>,
 }

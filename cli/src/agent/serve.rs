@@ -1,4 +1,4 @@
-//! Serves an agent of this command: attaches, answers turns, counts them, and stops on a signal.
+//! Runs an agent of `arizuko agent`: attaches, answers turns, counts them, and stops on a signal.
 
 use super::metrics::Metrics;
 use crate::{
@@ -28,8 +28,8 @@ pub(super) struct Place {
 }
 
 impl Place {
-    /// Lets `handler` answer up to `concurrency` turns at a time, until a signal comes. `name` is
-    /// the default name.
+    /// Lets `handler` answer up to `concurrency` turns at a time, until a signal comes. Each turn
+    /// carries up to `history` earlier messages. `name` is the agent's name without `--name`.
     pub(super) async fn serve<H, F>(
         self,
         name: &str,
@@ -71,7 +71,7 @@ impl Place {
                 }
                 () = signals.next() => {
                     if stop.is_cancelled() {
-                        // Dropping the tasks ends the turns that still run.
+                        // The program ends, and with it the handlers that still run.
                         bail!("stopped while turns were running");
                     }
                     tracing::info!("stopping; send the signal again to stop at once");

@@ -1,4 +1,4 @@
-//! Makes text of bytes that are cut anywhere.
+//! Turns bytes that are cut anywhere into text.
 
 use super::ansi::Stripper;
 
@@ -10,7 +10,7 @@ pub(super) struct Decoder {
 }
 
 impl Decoder {
-    /// Returns the text that is complete with these bytes.
+    /// Adds bytes. Returns the text that is complete now.
     pub(super) fn push(&mut self, bytes: &[u8]) -> String {
         self.rest.extend_from_slice(bytes);
         let mut text = String::with_capacity(self.rest.len());
@@ -29,7 +29,7 @@ impl Decoder {
         text
     }
 
-    /// Ends the text: a character that was cut off is U+FFFD.
+    /// Ends the text. Returns U+FFFD if a character was cut off.
     pub(super) fn finish(&mut self) -> &'static str {
         let cut_off = !std::mem::take(&mut self.rest).is_empty();
         if cut_off { "\u{FFFD}" } else { "" }
@@ -49,7 +49,7 @@ pub(super) struct Whole {
 }
 
 impl Whole {
-    /// How many bytes fit a frame.
+    /// How many bytes are collected, at most: no frame holds a longer message.
     const MAX_BYTES: usize = 64 << 10;
 
     /// Adds a delta.
@@ -79,9 +79,8 @@ pub(super) struct Lines {
 impl Lines {
     const MAX_BYTES: usize = 1000;
 
-    /// Returns the lines that are complete with these bytes, without terminal sequences and blank
-    /// ones. A carriage return
-    /// ends a line, too, as programs that show their progress use it.
+    /// Adds bytes. Returns the lines that they complete, without terminal sequences, but no blank
+    /// lines. A carriage return ends a line, too, since programs that show their progress use it.
     pub(super) fn push(&mut self, bytes: &[u8]) -> Vec<String> {
         let mut lines = Vec::new();
         for byte in bytes {
@@ -94,7 +93,7 @@ impl Lines {
         lines
     }
 
-    /// Returns the last line, if no line end followed it.
+    /// Ends the current line. Returns it, unless it is blank.
     pub(super) fn take(&mut self) -> Option<String> {
         let line = Stripper::default().strip(&String::from_utf8_lossy(&self.line));
         let line = line.trim().to_owned();
@@ -106,7 +105,7 @@ impl Lines {
         Some(line)
     }
 
-    /// Returns the last of all lines.
+    /// Returns the last line that was not blank.
     pub(super) fn into_last(self) -> String {
         self.last
     }

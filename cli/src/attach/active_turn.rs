@@ -12,10 +12,10 @@ use tokio_util::sync::CancellationToken;
 
 /// How many bytes of a reply may be unacknowledged before its handler waits.
 const WINDOW_BYTES: u32 = 256 << 10;
-/// How many bytes of a reply are kept, to be sent again. Control ends a turn long before, at 4 MiB
-/// by default.
+/// How many bytes of a reply are kept, at most, to be sent again. Control ends a turn long before,
+/// at 4 MiB by default.
 const MAX_KEPT_BYTES: usize = 16 << 20;
-/// How many bytes one Append carries. A single frame may be as large.
+/// How many bytes of frames one Append carries, at most, unless its only frame is larger.
 const MAX_APPEND_BYTES: usize = 64 << 10;
 
 /// One attempt at a turn.
@@ -36,7 +36,7 @@ impl Hold {
 pub(super) struct Work {
     /// Nobody wants the reply any more.
     pub(super) cancelled: CancellationToken,
-    /// Why not; set before `cancelled`.
+    /// How the turn ended; set before `cancelled`, unless the reply grew too long.
     pub(super) ending: Arc<OnceLock<Ending>>,
     /// Room for bytes that control has not acknowledged.
     pub(super) window: Arc<Semaphore>,
@@ -63,7 +63,7 @@ pub(super) struct ActiveTurn {
     stored_at_beat: Option<u64>,
     finish: Option<Finish>,
     finish_sent: bool,
-    /// The last frame is a handoff. Lost answers it; no Finish follows.
+    /// The last frame is a handoff. No Finish follows it, and control answers it with Lost.
     is_handed_off: bool,
 }
 
@@ -164,8 +164,8 @@ impl ActiveTurn {
         self.is_handed_off
     }
 
-    /// Notes which frame control expects next. If that is an earlier one than before, control's
-    /// store has lost some.
+    /// Notes which frame control expects next. If control expected a later frame before, its store
+    /// has lost some frames, and they are sent again.
     pub(super) fn appended(&mut self, next_seq: u64) {
         let has_lost = next_seq < self.stored;
         self.set_stored(next_seq);
@@ -174,7 +174,8 @@ impl ActiveTurn {
         }
     }
 
-    /// At each heartbeat: sends again what has made no progress since the last one.
+    /// Is called at each heartbeat. Sends Finish again, and the unacknowledged frames if control
+    /// has acknowledged none since the last heartbeat.
     pub(super) fn beat(&mut self) {
         let is_waiting = self.stored < self.sent;
         if is_waiting && self.stored_at_beat == Some(self.stored) {
@@ -240,7 +241,7 @@ pub(super) fn permits(frame: &AgentFrame) -> u32 {
     u32::try_from(size(frame)).map_or(WINDOW_BYTES, |size| size.min(WINDOW_BYTES))
 }
 
-/// Returns the bytes of a frame: its text, and an estimate of the rest.
+/// Returns how many bytes a frame has: those of its text, and an estimate of the rest.
 fn size(frame: &AgentFrame) -> usize {
     32 + match &frame.body {
         Some(Body::Delta(delta)) => delta.text.len(),

@@ -34,7 +34,7 @@ struct PendingClaim {
 pub(super) struct Ledger {
     /// What every Hello says.
     greeting: Hello,
-    /// How many turns the session may have.
+    /// How many turns the session may have at a time.
     concurrency: u32,
     /// The number of the stream that speaks for the session. Older streams end.
     stream: u64,
@@ -51,7 +51,7 @@ pub(super) struct Ledger {
 }
 
 impl Ledger {
-    /// Begins a session that says `greeting` and takes so many turns at a time.
+    /// Begins a session that says `greeting` and takes up to `concurrency` turns at a time.
     pub(super) fn new(greeting: Hello, concurrency: u32) -> Self {
         Self {
             greeting,
@@ -67,7 +67,8 @@ impl Ledger {
         }
     }
 
-    /// Begins another stream. From now on only that one speaks.
+    /// Begins another stream, which from now on is the only one that speaks for the session.
+    /// Returns its number and its Hello.
     pub(super) fn hello(&mut self) -> (u64, Hello) {
         self.stream += 1;
         self.is_welcomed = false;
@@ -84,7 +85,8 @@ impl Ledger {
         (self.stream, hello)
     }
 
-    /// Control has answered `hello`: resumes the turns that it still counts as this session's.
+    /// Takes control's answer to `hello`. Resumes the turns that control still counts as this
+    /// session's, and abandons the others.
     pub(super) fn welcome(&mut self, hello: &Hello, welcome: Welcome) {
         self.greeting.session_id = welcome.session_id;
         self.is_welcomed = true;
@@ -105,7 +107,7 @@ impl Ledger {
         self.settle();
     }
 
-    /// Control delivers a turn. `None`: there is nothing new to work on.
+    /// Takes a turn that control delivers. Returns `None` if there is nothing new to work on.
     pub(super) fn turn(&mut self, turn: &Turn) -> Option<Work> {
         let hold = Hold::of(turn);
         self.claims.retain(|claim| claim.turn_id != turn.turn_id);
@@ -134,7 +136,7 @@ impl Ledger {
         turn.ok_or(Gone)?.push(frame)
     }
 
-    /// The turn's handler has ended.
+    /// Notes that the turn's handler has ended.
     pub(super) fn finish(&mut self, hold: &Hold, outcome: Result<(), Failure>) {
         if let Some(turn) = self.find(hold) {
             turn.finish(outcome);
@@ -142,7 +144,7 @@ impl Ledger {
         self.settle();
     }
 
-    /// Control says which frame it expects next, or that it has all of the reply.
+    /// Notes which frame control expects next, or that control has the whole reply.
     pub(super) fn appended(&mut self, appended: Appended) {
         let Appended { turn_id, attempt, next_seq, finished } = appended;
         let hold = Hold { turn_id, attempt };
@@ -153,7 +155,7 @@ impl Ledger {
         }
     }
 
-    /// Control has ended the turn. Says whether that is news and cuts the reply off.
+    /// Notes that control has ended the turn. Says whether that was news and cut the reply off.
     pub(super) fn end(&mut self, hold: &Hold, ending: Ending) -> bool {
         let turn = self.find(hold).filter(|turn| turn.is_wanted);
         let cuts_off = turn.is_some_and(|turn| {
@@ -164,20 +166,20 @@ impl Ledger {
         cuts_off
     }
 
-    /// A person claims a turn.
+    /// Queues a person's claim of a turn.
     pub(super) fn claim(&mut self, turn_id: &str) {
         self.claims.push(PendingClaim { turn_id: turn_id.into(), is_sent: false });
     }
 
-    /// Control has refused a claim. Says whether the claim was pending: control may have heard it
-    /// twice.
+    /// Notes that control has refused a claim. Says whether the claim was pending: a claim that was
+    /// sent twice can succeed first and be refused then.
     pub(super) fn refuse(&mut self, turn_id: &str) -> bool {
         let before = self.claims.len();
         self.claims.retain(|claim| claim.turn_id != turn_id);
         self.claims.len() < before
     }
 
-    /// A heartbeat is due.
+    /// Makes a heartbeat due.
     pub(super) fn beat(&mut self) {
         self.beat_is_due = true;
         self.turns.iter_mut().for_each(ActiveTurn::beat);

@@ -10,7 +10,7 @@ pub(crate) struct Failure {
 }
 
 impl Failure {
-    /// A failure whose cause the visitor doesn't see.
+    /// Returns a failure whose cause the visitor doesn't see.
     pub(crate) fn new(detail: impl Into<String>) -> Self {
         Self { error: "The agent could not answer.".into(), detail: detail.into() }
     }
@@ -33,6 +33,6 @@ pub(crate) enum Ending {
     Finished,
     /// The visitor cancelled the turn, its link was revoked, or its deadline passed.
     Cancelled,
-    /// The turn is no longer this session's, and why.
+    /// The turn is no longer this session's, for this reason.
     Lost(String),
 }

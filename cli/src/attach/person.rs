@@ -1,5 +1,5 @@
 //! A person's session: the person sees which turns wait, and claims one. Leases, reconnects and
-//! repeats are as in a program's.
+//! repeats work as in a program's session.
 
 use super::{
     Failure, Reply, Turn, serve,
@@ -9,7 +9,7 @@ use crate::control::Control;
 use std::sync::Arc;
 use tokio::sync::{mpsc, oneshot};
 
-/// Prepares a session for a person, who is told by `person` of all that happens.
+/// Prepares a person's session, which sends its events to `person`.
 pub(crate) fn session(
     settings: Settings,
     person: mpsc::UnboundedSender<PersonEvent>,
@@ -24,14 +24,14 @@ pub(crate) async fn serve(session: &Arc<Session>, control: &Control) -> anyhow::
     serve::serve(session, control, move |turn, reply| answer(Arc::clone(&desk), turn, reply)).await
 }
 
-/// Gives the turn to the person, until they end it or nobody wants the reply.
+/// Gives the turn to the person, and waits until they end it or nobody wants the reply.
 async fn answer(session: Arc<Session>, turn: Turn, reply: Reply) -> Result<(), Failure> {
     let turn_id = turn.turn_id.clone();
     let (done, put_down) = oneshot::channel();
     let pen = Pen { reply: reply.clone(), done };
     session.tell(PersonEvent::Turn(Box::new(turn), pen));
     let ended = reply.ended();
-    // Control ends the turn only after this handler has.
+    // A task of its own, since control ends an answered turn only after this handler has ended.
     tokio::spawn(async move { session.tell(PersonEvent::Ended(turn_id, ended.await)) });
     tokio::select! {
         Ok(()) = put_down => {}

@@ -16,11 +16,11 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-/// Text that is written within this time becomes one frame …
+/// How long text is gathered before it becomes a frame.
 const GATHER_TIME: Duration = Duration::from_millis(15);
-/// … unless it is this many bytes earlier.
+/// How many bytes of gathered text become a frame at once, before [`GATHER_TIME`] is over.
 const GATHER_BYTES: usize = 32 << 10;
-/// How many bytes of text a frame carries: its 64 KiB less room for its other fields.
+/// How many bytes of text a frame carries, at most: its 64 KiB less room for its other fields.
 const MAX_TEXT_BYTES: usize = (64 << 10) - 512;
 
 /// Writes to the visitor. Every call waits while too much of the reply is unacknowledged.
@@ -61,8 +61,8 @@ impl Reply {
         self.send(Piece::Handoff(handoff)).await
     }
 
-    /// Waits until control has ended the turn, and says how. The future doesn't keep the reply,
-    /// which is complete only when every clone is dropped.
+    /// Waits until control has ended the turn, and says how. The future holds no clone of the
+    /// reply, since the reply is complete only when every clone is dropped.
     pub(crate) fn ended(&self) -> impl Future<Output = Ending> + Send + use<> {
         let (cancelled, ending) = (self.cancelled.clone(), Arc::clone(&self.ending));
         async move {
@@ -121,7 +121,7 @@ pub(super) struct Frames {
     has_begun: bool,
     /// The text of the current message that is in no frame yet.
     text: String,
-    /// When that text must be sent as a frame.
+    /// When that text becomes a frame, at the latest.
     deadline: Instant,
 }
 
@@ -178,10 +178,10 @@ impl Frames {
     }
 
     /// Ends the current message. A finished form that is too long for a frame is left out, since
-    /// the deltas say the same.
+    /// the deltas say the same; if there were none, it is sent as deltas.
     fn complete(&mut self, content: String) {
         if content.len() <= MAX_TEXT_BYTES {
-            // It contains the text that is in no frame yet.
+            // The finished form contains the text that is in no frame yet.
             self.text.clear();
             let id = self.id();
             self.due.push_back(frame(Body::Message(AgentMessage { id, content })));

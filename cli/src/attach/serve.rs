@@ -23,7 +23,7 @@ const RECONNECT: std::ops::Range<Duration> = Duration::from_millis(100)..Duratio
 ///
 /// # Errors
 ///
-/// Control refuses the key, the folder or the protocol, which no repeat can change.
+/// Control refuses the key, the folder or the protocol, and would refuse a retry, too.
 pub(crate) async fn run<H, F>(
     control: &Control,
     settings: Settings,
@@ -36,7 +36,7 @@ where
     serve(&Session::new(settings, None), control, handler).await
 }
 
-/// Does the same with a session that others use, too.
+/// Does what [`run`] does, with a session that other tasks use, too.
 pub(super) async fn serve<H, F>(
     session: &Arc<Session>,
     control: &Control,
@@ -50,7 +50,7 @@ where
     let begin = |turn: Turn, work: Work| {
         let span = span(&turn);
         let turn = Turn {
-            // Calls of the handler continue this trace.
+            // The calls that the handler makes continue this trace.
             traceparent: traces::traceparent(&span).unwrap_or(turn.traceparent),
             ..turn
         };
@@ -58,7 +58,7 @@ where
         tasks.spawn(answering.instrument(span));
     };
     let outcome = stay_attached(session, control, &begin).await;
-    // Without a stream nobody wants what is still being worked on.
+    // Without a stream, nobody gets the replies that are still being made.
     session.update(Ledger::stop);
     tasks.close();
     tasks.wait().await;
@@ -117,7 +117,8 @@ async fn stay_attached(
 
 /// Opens the span of one turn's work, in the turn's trace.
 fn span(turn: &Turn) -> Span {
-    // At the level of errors, so that every log message about the turn has its fields.
+    // At the level of errors, so that no filter drops the span: every log message about the turn
+    // has its fields.
     let span = tracing::error_span!(
         "turn",
         otel.kind = Empty,
@@ -146,7 +147,7 @@ where
                 room = work.window.acquire_many(active_turn::permits(&frame)) => room,
                 () = work.cancelled.cancelled() => break,
             };
-            // The acknowledgement gives the room back. The semaphore is never closed.
+            // Control's acknowledgement gives the room back. The semaphore is never closed.
             let _ = room.map(SemaphorePermit::forget);
             if session.update(|ledger| ledger.push(&hold, frame)).is_err() {
                 break;

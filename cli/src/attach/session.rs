@@ -6,19 +6,19 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
-/// What to attach as.
+/// What a session attaches as, and how it works.
 pub(crate) struct Settings {
     /// The folder whose turns are wanted; empty: the key's.
     pub(crate) folder: String,
-    /// What operators see.
+    /// The name that operators see.
     pub(crate) name: String,
-    /// How many turns are taken at a time.
+    /// How many turns the session takes at a time.
     pub(crate) concurrency: u32,
-    /// How many earlier messages each turn should carry.
+    /// How many earlier messages each turn should carry, at most.
     pub(crate) history: u32,
     /// Notified when control has welcomed the session.
     pub(crate) attached: Arc<Notify>,
-    /// Ends the session: open turns are cancelled and rejected.
+    /// Ends the session: turns whose reply is not complete are cancelled and rejected.
     pub(crate) stop: CancellationToken,
 }
 
@@ -54,7 +54,7 @@ impl Pen {
     }
 }
 
-/// A session, for all its tasks.
+/// A session, as its tasks share it.
 pub(crate) struct Session {
     pub(super) settings: Settings,
     pub(super) changed: watch::Sender<()>,
@@ -95,14 +95,14 @@ impl Session {
         }
     }
 
-    /// Changes the ledger and wakes the stream that has to tell control of it.
+    /// Changes the ledger, and wakes the stream that tells control about the change.
     pub(super) fn update<T>(&self, change: impl FnOnce(&mut Ledger) -> T) -> T {
         let result = change(&mut self.ledger());
         self.changed.send_replace(());
         result
     }
 
-    /// A change that panics leaves the ledger consistent, so a poisoned lock can be used.
+    /// Locks the ledger. A change that panics leaves it consistent, so a poisoned lock can be used.
     pub(super) fn ledger(&self) -> MutexGuard<'_, Ledger> {
         self.ledger.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -15,11 +15,11 @@ use std::{ops::Range, sync::Arc, time::Duration};
 use tokio::time::{Instant, sleep};
 use tonic::{Code, Response, Status};
 
-/// How long a call is tried.
+/// How long a call that fails is retried.
 const PATIENCE: Duration = Duration::from_secs(20);
 /// How long to wait before the next try.
 const RETRY: Range<Duration> = Duration::from_millis(200)..Duration::from_secs(1);
-/// How many bytes a message may have: a frame's 64 KiB less room for its other fields.
+/// How many bytes a message may have: the 64 KiB of a frame less room for its other fields.
 const MAX_MESSAGE_BYTES: usize = 60 << 10;
 
 /// Speaks for a folder.
@@ -44,8 +44,8 @@ impl Speaker {
         self.call(call).await
     }
 
-    /// Assigns a conversation to the folder `to`, from its next message on; empty: to where its
-    /// route leads.
+    /// Assigns a conversation to the folder `to`, from its next message on. If `to` is empty, the
+    /// route decides again.
     pub(crate) async fn assign(
         &self,
         conversation: &str,
@@ -77,7 +77,7 @@ impl Speaker {
         Ok(self.call(call).await?.messages)
     }
 
-    /// Calls until control decides or the patience ends.
+    /// Repeats a call until control answers it, or until [`PATIENCE`] is over.
     async fn call<T>(
         &self,
         call: impl AsyncFn(Agents) -> Result<Response<T>, Status>,
@@ -114,8 +114,8 @@ fn is_final(status: &Status) -> bool {
     }
 }
 
-/// Cuts a text into messages: one, unless it is too long. A long one is cut where a line ends, or
-/// else a word, or else anywhere.
+/// Cuts a text into messages: one, unless the text is too long. A long text is cut where a line
+/// ends, or else where a word ends, or else anywhere.
 pub(crate) fn messages(text: &str) -> Vec<&str> {
     let (mut messages, mut rest) = (Vec::new(), text.trim());
     while rest.len() > MAX_MESSAGE_BYTES {

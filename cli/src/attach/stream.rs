@@ -1,6 +1,6 @@
 //! Carries a session over one stream of gRPC: sends what the ledger has to say, and reports what
-//! control answers. The two directions run apart, so that neither can block the other: control's
-//! messages are always read, and a request is made only when there is room to send it.
+//! control answers. Sending and receiving are independent, so that neither can block the other:
+//! control's messages are always read, and a request is made only when there is room to send it.
 
 use super::{
     active_turn::{Hold, Work},
@@ -40,7 +40,7 @@ pub(super) enum StreamEnd {
     Moved(Channel),
     /// Control refuses the session, and would do so again.
     Refused(Status),
-    /// The stream broke. Another one can take over.
+    /// The stream broke. The session can continue over another one.
     Broken(Status),
 }
 
@@ -75,7 +75,8 @@ pub(super) async fn carry(
     })
 }
 
-/// Sends Hello and waits for Welcome. Returns the stream, and how often control wants a heartbeat.
+/// Sends Hello and waits for Welcome. Returns the stream, and the time between heartbeats that
+/// control wants.
 async fn open(
     session: &Arc<Session>,
     channel: Channel,
@@ -114,7 +115,7 @@ fn requests(
     })
 }
 
-/// Lets heartbeats fall due. A task of its own, so that nothing can delay them.
+/// Makes heartbeats due. This is a task of its own, so that nothing can delay them.
 async fn beat(session: Arc<Session>, every: Duration) {
     let mut interval = interval_at(Instant::now() + every, every);
     loop {
@@ -142,7 +143,7 @@ async fn listen(
             Some(channel) = &mut moving => return Ok(StreamEnd::Moved(channel)),
             () = session.settings.stop.cancelled() => {
                 session.update(Ledger::stop);
-                // Control learns the rest when the lease ends.
+                // If this takes too long, control requeues the turns when the lease ends.
                 let _ = timeout(FAREWELL_TIMEOUT, hear_out(session, responses)).await;
                 return Ok(StreamEnd::Stopped);
             }
@@ -160,7 +161,7 @@ async fn listen(
     }
 }
 
-/// Connects to another control, however long it takes. Turns continue over the old stream.
+/// Connects to another control, however long it takes. Meanwhile turns continue on the old stream.
 async fn connect_elsewhere(control: &Control) -> Channel {
     let mut backoff = Backoff::new(MOVE);
     loop {
@@ -171,11 +172,12 @@ async fn connect_elsewhere(control: &Control) -> Channel {
     }
 }
 
-/// Keeps reading after the last request, until control ends the stream: then it has arrived.
+/// Keeps reading after the last request until control ends the stream, which shows that the request
+/// has arrived.
 async fn hear_out(session: &Session, mut responses: Streaming<AttachResponse>) {
     while let Ok(Some(response)) = next(&mut responses).await {
         match response {
-            // The ledger rejects it.
+            // The ledger rejects the turn.
             Response::Turn(turn) => drop(session.update(|ledger| ledger.turn(&turn))),
             response => report(session, response),
         }
@@ -190,7 +192,7 @@ fn report(session: &Session, response: Response) {
             let hold = Hold { turn_id, attempt };
             session.update(|ledger| ledger.end(&hold, Ending::Cancelled));
         }
-        // Attempt 0 answers a claim.
+        // With attempt 0, Lost refuses a claim.
         Response::Lost(Lost { turn_id, attempt: 0, .. }) => {
             if session.update(|ledger| ledger.refuse(&turn_id)) {
                 session.tell(PersonEvent::TooLate(turn_id));
@@ -213,7 +215,7 @@ fn report(session: &Session, response: Response) {
 /// Reads the next message; `None` at the end of the stream.
 async fn next(responses: &mut Streaming<AttachResponse>) -> Result<Option<Response>, Status> {
     while let Some(response) = responses.message().await? {
-        // A message that only a newer control knows is empty here.
+        // A kind of message that only a newer control knows is read as empty.
         if response.message.is_some() {
             return Ok(response.message);
         }

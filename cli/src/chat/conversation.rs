@@ -1,4 +1,4 @@
-//! The visitor's conversation: posts messages, and shows what arrives once.
+//! The visitor's conversation: posts messages, and shows each event once.
 
 use super::{
     link::{ChatLink, Posted},
@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use std::{collections::HashSet, future, sync::Arc};
 
 impl SseEvent {
-    /// Returns the turn that the event belongs to; empty: none.
+    /// Returns the id of the turn that the event belongs to; empty if it belongs to none.
     pub(super) fn turn(&self) -> String {
         let data: Option<Value> = serde_json::from_str(&self.data).ok();
         let turn = data.as_ref().and_then(|data| data["turn_id"].as_str());
@@ -22,13 +22,13 @@ impl SseEvent {
 /// A conversation and what was shown of it.
 pub(super) struct Conversation {
     link: Arc<ChatLink>,
-    /// The first message begins the conversation.
+    /// `None` until the first message has begun the conversation.
     id: Option<String>,
     stream: Option<Stream>,
     screen: Screen,
-    /// The turns that have ended, in that order.
+    /// The ids of the turns that have ended, in the order in which they ended.
     turns: Vec<String>,
-    /// The same turns: a replay repeats their events.
+    /// The same ids. A replay repeats the events of these turns, which are not shown again.
     ended: HashSet<String>,
 }
 
@@ -51,7 +51,7 @@ impl Conversation {
         }
     }
 
-    /// Posts a message, and listens from then on.
+    /// Posts a message, and opens the conversation's stream if none is open.
     pub(super) async fn post(&mut self, message: &str) -> anyhow::Result<Posted> {
         let posted = self.link.post(message, self.id.as_deref()).await?;
         if self.stream.is_none() {
@@ -70,7 +70,7 @@ impl Conversation {
         }
     }
 
-    /// Stops listening until the next message.
+    /// Closes the conversation's stream until the next message is posted.
     pub(super) fn hang_up(&mut self) {
         self.stream = None;
     }
@@ -80,7 +80,7 @@ impl Conversation {
         event.name == "message" && !self.ended.contains(&event.turn())
     }
 
-    /// Shows an event. Returns the turn that it ends, if it does.
+    /// Shows an event, unless its turn has already ended. Returns the turn if the event ends it.
     pub(super) fn show(
         &mut self,
         event: &SseEvent,
@@ -102,7 +102,7 @@ impl Conversation {
         }
     }
 
-    /// Shows events until a turn ends. Returns the problem if it failed.
+    /// Shows events until `turn` ends. Returns the problem if the turn failed.
     pub(super) async fn follow(
         &mut self,
         turn: &str,

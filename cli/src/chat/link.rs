@@ -15,7 +15,7 @@ use tokio::time::{Instant, sleep};
 
 /// How long an outage may last before the command gives up.
 const PATIENCE: Duration = Duration::from_secs(60);
-/// How long to wait before the next try, if the server doesn't say.
+/// How long to wait before the next try if the server doesn't say: at first, and at most.
 const RETRY: Range<Duration> = Duration::from_millis(250)..Duration::from_secs(4);
 /// How long a connection may be silent. A stream has a comment every 15 s by default.
 const READ_TIMEOUT: Duration = Duration::from_secs(45);
@@ -28,7 +28,7 @@ pub(super) struct ChatLink {
     base: Url,
 }
 
-/// What the page shows first.
+/// What the chat page shows before the first message.
 #[derive(Deserialize)]
 pub(super) struct Config {
     pub(super) name: String,
@@ -46,7 +46,7 @@ pub(super) struct Posted {
 }
 
 impl Posted {
-    /// Says whether it waits for an agent to attach.
+    /// Says whether the message waits for an agent to attach.
     pub(super) fn waits(&self) -> bool {
         !self.agent_attached && self.status == "queued"
     }
@@ -58,7 +58,7 @@ impl ChatLink {
         Ok(Self { http: http.context("cannot prepare HTTP")?, base })
     }
 
-    /// Asks for what the page shows first. Doesn't retry a host that can't be reached.
+    /// Asks for the link's name and greeting. Doesn't retry.
     pub(super) async fn config(&self) -> anyhow::Result<Config> {
         let request = self.http.get(self.under("config")?).timeout(ANSWER_TIMEOUT);
         let response = request.send().await.map_err(|error| {
@@ -72,7 +72,8 @@ impl ChatLink {
         config.map_err(|error| anyhow!("there is no chat link at this URL: {}", cause(error)))
     }
 
-    /// Posts a message, and retries with the same key until it is accepted or refused.
+    /// Posts a message. Retries with the same idempotency key until the message is accepted or
+    /// refused, or the outage has lasted too long.
     pub(super) async fn post(
         &self,
         content: &str,
@@ -107,7 +108,8 @@ impl ChatLink {
         self.until_answered(|| self.http.get(url.clone())).await
     }
 
-    /// Opens a conversation's stream after the event `last_id`; empty: from its beginning.
+    /// Opens a conversation's stream after the event `last_id`, or from the beginning if that is
+    /// empty.
     pub(super) async fn stream(
         &self,
         conversation: &str,
@@ -127,7 +129,7 @@ impl ChatLink {
         }
     }
 
-    /// Sends a request until the server accepts or refuses it.
+    /// Sends a request until the server accepts or refuses it, or the outage has lasted too long.
     async fn until_answered<T: DeserializeOwned>(
         &self,
         request: impl Fn() -> reqwest::RequestBuilder,
@@ -162,7 +164,7 @@ pub(super) struct TemporaryError {
     problem: String,
     /// When to retry, if the server said so.
     after: Option<Duration>,
-    /// A rate limit, which always passes; an outage may not.
+    /// The error is a rate limit. That always passes; an outage may not.
     is_rate_limit: bool,
 }
 
@@ -175,7 +177,7 @@ impl TemporaryError {
     ///
     /// # Errors
     ///
-    /// A retry would be refused, too.
+    /// The server would refuse a retry, too.
     async fn of(response: Response) -> anyhow::Result<Self> {
         let status = response.status();
         let is_rate_limit = status == StatusCode::TOO_MANY_REQUESTS;
@@ -193,7 +195,7 @@ impl From<reqwest::Error> for TemporaryError {
     }
 }
 
-/// The tries since the last success.
+/// The failed tries since the last success.
 pub(super) struct Outage {
     since: Option<Instant>,
     backoff: Backoff,
@@ -206,7 +208,7 @@ impl Default for Outage {
 }
 
 impl Outage {
-    /// Waits before the next try: as long as the server says, or longer each time.
+    /// Waits before the next try: as long as the server says, or else longer each time.
     ///
     /// # Errors
     ///

@@ -11,17 +11,17 @@ use serde::Deserialize;
 pub(super) struct Screen {
     /// The agent's name.
     agent: String,
-    /// Standard output is for a document: replies are not shown.
+    /// With `--json`, only the document goes to standard output, and replies are not shown.
     is_silent: bool,
     /// Messages that have begun and not ended.
     unfinished: Vec<Shown>,
     /// The id of the message that was written last.
     last: Option<String>,
-    /// A person has answered, so messages are shown with who writes.
+    /// A person has answered. From then on each message is shown with the name of its author.
     shows_names: bool,
     /// Something of the current attempt is shown.
     has_begun: bool,
-    /// Nothing of the open turns is shown.
+    /// The next message needs no blank line before it.
     is_empty: bool,
     /// The cursor is at the start of a line.
     is_at_line_start: bool,
@@ -123,7 +123,7 @@ impl Screen {
         Ok(())
     }
 
-    /// Shows the finished form of a message. Most often all of it is shown already, or all but its
+    /// Shows the finished form of a message. Usually all of it is shown already, or all but its
     /// end.
     fn finish(&mut self, data: &Data, console: &mut Console<'_>) -> anyhow::Result<()> {
         let shown = self.unfinished.iter().position(|shown| shown.id == data.id);
@@ -149,7 +149,7 @@ impl Screen {
         }
     }
 
-    /// Begins a message, unless it was written last.
+    /// Begins a new paragraph for a message, unless that message was written last.
     fn turn_to(&mut self, data: &Data, console: &mut Console<'_>) -> anyhow::Result<()> {
         if self.last.as_ref() == Some(&data.id) {
             return Ok(());
@@ -177,7 +177,7 @@ impl Screen {
         Ok(())
     }
 
-    /// Leaves a blank line between two messages.
+    /// Leaves a blank line before the next message, if it needs one.
     fn separate(&mut self, console: &mut Console<'_>) -> anyhow::Result<()> {
         if self.is_empty {
             return Ok(());

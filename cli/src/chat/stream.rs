@@ -12,10 +12,10 @@ use tokio::{
 
 /// A connection that lasts this long ends an outage, even without an event.
 const HEALTHY_AFTER: Duration = Duration::from_secs(20);
-/// How many events may wait to be shown before the connection is read on.
+/// How many events may wait to be shown. While there are so many, the connection is not read.
 const MAX_WAITING: usize = 64;
 
-/// A conversation's events from its beginning on. Dropping this ends the reading.
+/// A conversation's events from its beginning on. Dropping this closes the connection.
 pub(super) struct Stream {
     events: Receiver<anyhow::Result<SseEvent>>,
     reading: AbortHandle,
@@ -46,7 +46,7 @@ impl Drop for Stream {
     }
 }
 
-/// Reads until the link refuses or the stream is dropped.
+/// Reads events until the stream is dropped, the link refuses, or an outage lasts too long.
 async fn read(
     link: &ChatLink,
     conversation: &str,
@@ -59,7 +59,7 @@ async fn read(
             Attempt::Open(mut response) => {
                 events.reconnect();
                 let opened = Instant::now();
-                // When the connection breaks, another one takes over.
+                // When the connection breaks, the loop opens another one.
                 while let Ok(Some(bytes)) = response.chunk().await {
                     for event in events.push(&bytes) {
                         outage = Outage::default();

@@ -13,16 +13,16 @@ use std::io::{self, BufRead as _, IsTerminal as _, Write as _};
 #[derive(clap::Args)]
 #[command(group = clap::ArgGroup::new("which").required(true).args(["target", "jid"]))]
 pub(super) struct Delete {
-    /// Id of one conversation; or a folder, for those of it and of the folders below it
+    /// Id of a conversation, or a folder to delete all conversations of it and the folders below it
     #[arg(value_name = "cnv_…|FOLDER", value_parser = target, allow_hyphen_values = true)]
     target: Option<Target>,
-    /// Those of this address
+    /// Delete the conversations of this address
     #[arg(long)]
     jid: Option<String>,
-    /// Only those that were not active for this long, for example 90d
+    /// Only conversations that were not active for this long, for example 90d
     #[arg(long, value_name = "DURATION", value_parser = time::parse)]
     before: Option<Duration>,
-    /// Don't ask
+    /// Don't ask for confirmation
     #[arg(long)]
     yes: bool,
 }
@@ -86,7 +86,7 @@ impl Delete {
     }
 }
 
-/// Deletes page by page. A failure says how far it came.
+/// Deletes page by page. If a page fails, notes how many conversations were deleted before.
 async fn delete(
     control: &Control,
     mut request: DeleteConversationsRequest,
@@ -109,7 +109,7 @@ async fn delete(
     }
 }
 
-/// Asks at the terminal.
+/// Asks for confirmation at the terminal.
 fn confirmed(
     request: &DeleteConversationsRequest,
     before: Option<Duration>,

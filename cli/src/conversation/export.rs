@@ -1,4 +1,4 @@
-//! `arizuko conversation export`: every turn of some conversations, as they come.
+//! `arizuko conversation export`: writes every turn of the selected conversations, one by one.
 
 use crate::{
     console::{Console, word},
@@ -13,16 +13,16 @@ use std::io::{self, IsTerminal as _};
 
 #[derive(clap::Args)]
 pub(super) struct Export {
-    /// Folder that has a part in them, itself or by one below it [default: the key's]
+    /// Only conversations in which this folder, or one below it, has a part [default: the key's]
     #[arg(value_parser = folder::parse)]
     folder: Option<String>,
-    /// Only those of this address
+    /// Only conversations of this address
     #[arg(long)]
     jid: Option<String>,
     /// Only turns that began this long ago or later, for example 30d
     #[arg(long, value_name = "DURATION", value_parser = time::parse)]
     since: Option<Duration>,
-    /// A line of JSON for each turn, or a text for people
+    /// What to write: a line of JSON for each turn, or text for people
     #[arg(long, value_enum, default_value_t = Format::Jsonl)]
     format: Format,
 }
@@ -58,8 +58,8 @@ impl Export {
     }
 }
 
-/// Writes a turn as Markdown, after the heading of its conversation if that is another one than that
-/// of the turn before it.
+/// Writes a turn as Markdown. `heading` is the id of the conversation whose heading was written
+/// last. If the turn belongs to another conversation, that one's heading comes first.
 fn markdown(
     line: ExportConversationsResponse,
     heading: &mut String,
@@ -76,16 +76,17 @@ fn markdown(
     text += &format!("## {}, {status}\n\n", turn.turn_id);
     for said in course(&turn) {
         text += &format!("**{}**, {}\n\n", escaped(&said.who), time::brief(said.at));
-        // Nobody can end a quotation, and so pose as another: a lone \r ends a line, too.
+        // Every line is quoted, so that nobody can pose as another. A lone \r ends a line, too.
         let said = said.text.trim_end().replace("\r\n", "\n").replace('\r', "\n");
         text.extend(said.lines().map(|line| format!("> {line}\n")));
         text.push('\n');
     }
-    // A file has to hold what was said.
+    // A file gets the text unchanged. A terminal doesn't, since the text could control it.
     if io::stdout().is_terminal() { console.text(&text) } else { console.raw(&text) }
 }
 
-/// Returns a name without what Markdown would not show as it is.
+/// Returns a name so that Markdown shows it as it is: escapes punctuation, and leaves out control
+/// characters.
 fn escaped(name: &str) -> String {
     let plain = |c: &char| !c.is_control();
     let escape = |c: char| {

@@ -11,34 +11,35 @@ use arizuko_proto::v1::{
 use prost_types::Duration;
 use std::io::{self, IsTerminal as _, Write as _};
 
-/// How many columns a table has, so that it fits a terminal.
+/// How many characters wide the table should be, so that it fits a terminal.
 const COLUMNS: usize = 80;
-/// How many columns the last message has at least.
+/// How many characters of the last message are shown, even if the table gets too wide.
 const LEAST: usize = 12;
-/// How many columns the table has beside the address and the last message.
+/// How many characters of the width the table needs besides the address and the last message.
 const OTHERS: usize = 45;
 
 #[derive(clap::Args)]
 pub(super) struct List {
-    /// Folder that has a part in them, itself or by one below it [default: the key's]
+    /// Only conversations in which this folder, or one below it, has a part [default: the key's]
     #[arg(value_parser = folder::parse)]
     folder: Option<String>,
-    /// Only those of this address
+    /// Only conversations of this address
     #[arg(long)]
     jid: Option<String>,
-    /// Only those that were active this long ago or later, for example 1d
+    /// Only conversations that were active this long ago or later, for example 1d
     #[arg(long, value_name = "DURATION", value_parser = time::parse)]
     since: Option<Duration>,
-    /// Only those that are being answered or wait (open), that wait for an agent, or that failed
+    /// Only conversations of this status: open (waiting or being answered), waiting (for an agent)
+    /// or failed
     #[arg(long, value_enum)]
     status: Option<Status>,
-    /// Only those with a message that has each of these words
+    /// Only conversations with a message that has all of these words
     #[arg(long, value_name = "WORDS", default_value = "", hide_default_value = true)]
     search: String,
-    /// How many at most
+    /// How many conversations to list, at most
     #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     limit: u32,
-    /// Where to go on, as an earlier list says
+    /// Continue an earlier list from the token that it printed
     #[arg(long, value_name = "TOKEN", default_value = "", hide_default_value = true)]
     page: String,
 }
@@ -116,7 +117,7 @@ impl List {
         }
     }
 
-    /// The command that goes on with the next page.
+    /// Returns the command that lists the next page.
     fn words(&self, page: &str) -> String {
         let mut words = "conversation list".to_owned();
         let mut add = |flag: &str, value: &str| {
@@ -157,7 +158,7 @@ fn show(conversations: Vec<Conversation>, console: &mut Console<'_>) -> anyhow::
     console.table(["CONVERSATION", "ADDRESS", "STATUS", "ACTIVE", "LAST MESSAGE"], rows.collect())
 }
 
-/// Cuts a text to a number of characters.
+/// Cuts a text to `most` characters, including the ellipsis.
 fn cut(text: &str, most: usize) -> String {
     match text.char_indices().nth(most) {
         None => text.into(),
@@ -177,7 +178,7 @@ impl Progress {
         if terminal.is_terminal() {
             self.is_shown = true;
             let (count, reached) = (so_far.looked_at, time::brief(so_far.reached));
-            // Nobody misses what can't be shown.
+            // If this can't be shown, nothing is lost.
             let _ = write!(terminal, "\r\x1b[Klooked at {count} conversations, back to {reached}");
         }
     }

@@ -54,7 +54,7 @@ impl Show {
     }
 }
 
-/// Shows a field and its value, unless that is empty.
+/// Shows a field and its value, unless the value is empty.
 pub(crate) fn field(name: &str, value: &str, console: &mut Console<'_>) -> anyhow::Result<()> {
     if value.is_empty() { Ok(()) } else { console.line(&format!("{name:12}  {value}")) }
 }
@@ -97,7 +97,7 @@ pub(super) struct Said {
 pub(super) fn course(turn: &TurnDetail) -> Vec<Said> {
     let messages = turn.messages.iter().map(|said| message(turn, said));
     let mut course: Vec<Said> = messages.chain(turn.events.iter().map(happened)).collect();
-    // Messages come first where the moment is the same.
+    // Of a message and an event at the same moment, the message comes first.
     course.sort_by_key(|said| said.at.map_or((0, 0), |at| (at.seconds, at.nanos)));
     let told = [&turn.error, &turn.detail].into_iter().filter(|text| !text.is_empty());
     let text = told.map(String::as_str).collect::<Vec<_>>().join(" ");
@@ -159,15 +159,15 @@ fn happened(event: &TurnEvent) -> Said {
     Said { at: event.at, who: format!("({what})"), text }
 }
 
-/// Says who answered.
+/// Describes the agent of an attempt.
 pub(crate) fn by(agent: &TurnAgent) -> String {
     let name = if agent.name.is_empty() { "an unnamed agent" } else { &agent.name };
     let person = if agent.person { ", a person" } else { "" };
     format!("{name}{person} ({})", agent.key_id)
 }
 
-/// Returns when, who, and what. Further lines are indented, so that nobody can imitate another's
-/// message.
+/// Returns when something was said, by whom, and what. Further lines of the text are indented, so
+/// that nobody can imitate another's message.
 fn block(said: &Said) -> String {
     let Said { at, who, text } = said;
     let text = text.trim_end().replace('\n', "\n      ");

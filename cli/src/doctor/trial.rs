@@ -1,4 +1,4 @@
-//! Tries a chat: a link for a minute, an agent of its own, a message, a revocation.
+//! Tries a chat: issues a link for a minute, attaches an agent, posts a message, revokes the link.
 
 use super::report::{Level, Report};
 use crate::{
@@ -67,7 +67,8 @@ pub(super) async fn run(
     check_revoked(&issued.url, report).await
 }
 
-/// Attaches, posts, and reads. Says whether each word arrived before the next one was written.
+/// Attaches an agent, posts a message and reads the reply. Says whether each word arrived before
+/// the agent wrote the next one.
 async fn chat(
     control: &Control,
     folder: &str,
@@ -198,7 +199,7 @@ fn client(url: &str) -> anyhow::Result<(Client, Url)> {
     Ok((client, base))
 }
 
-/// Returns a link without its token.
+/// Returns the beginning of a link, before its token.
 fn shown(url: &str) -> &str {
     url.split("/chat/").next().unwrap_or_default()
 }

@@ -56,7 +56,8 @@ impl Board {
         waiting.find(|turn| turn.conversation == conversation)
     }
 
-    /// The person has claimed a turn, and so its conversation. Control's next list says the same.
+    /// Notes that the person has claimed a turn, and with it the conversation, before control's
+    /// next list says so.
     pub(super) fn take(&mut self, turn: &Turn) {
         if let Some(inbox) = &mut self.inbox {
             inbox.waiting.retain(|other| other.turn_id != turn.turn_id);
@@ -71,7 +72,7 @@ impl Board {
         }
     }
 
-    /// The conversation is no longer the folder's. Control's next list says the same.
+    /// Notes that the conversation is no longer the folder's, before control's next list says so.
     pub(super) fn give_up(&mut self, conversation: &str) {
         if let Some(inbox) = &mut self.inbox {
             inbox.open.retain(|open| open.conversation != conversation);

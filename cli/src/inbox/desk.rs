@@ -42,7 +42,7 @@ pub(super) struct Desk<'a, 'b> {
     /// Control is out of reach, and the person knows.
     is_outage_shown: bool,
     typing: Typing,
-    /// The lines so far of an answer that continues.
+    /// The lines so far of an answer that continues on the next line.
     draft: String,
 }
 
@@ -55,11 +55,11 @@ struct ClaimedTurn {
 #[derive(PartialEq)]
 enum Awaited {
     Nothing,
-    /// To the claim of this turn.
+    /// Awaited: the answer to the claim of this turn.
     Claim(String),
     Claimed,
     TooLate,
-    /// To the end of this turn.
+    /// Awaited: how control ends this turn.
     End(String),
     Ended(Ending),
 }
@@ -88,7 +88,7 @@ impl<'a, 'b> Desk<'a, 'b> {
         }
     }
 
-    /// Works until the person leaves.
+    /// Shows the inbox, then handles events and the person's input until they leave.
     pub(super) async fn work(&mut self, keyboard: &mut Keyboard) -> anyhow::Result<()> {
         self.wait_for(|desk| desk.board.is_known().then_some(())).await?;
         let Person { folder, name } = &self.person;
@@ -140,8 +140,8 @@ impl<'a, 'b> Desk<'a, 'b> {
         }
     }
 
-    /// Handles events until `of` finds what it wants. If the session ends before, this waits for
-    /// ever, and `inbox::run` reports the end.
+    /// Handles events until `of` returns a value. If the session ends before, this waits for ever,
+    /// and `inbox::run` reports the end.
     async fn wait_for<T>(&mut self, of: impl Fn(&mut Self) -> Option<T>) -> anyhow::Result<T> {
         loop {
             if let Some(found) = of(self) {
@@ -198,7 +198,7 @@ impl<'a, 'b> Desk<'a, 'b> {
         format!("{number} waits, {}, {age}: {preview}", turn.jid)
     }
 
-    /// Takes a claimed turn.
+    /// Takes a turn that the person has claimed.
     fn receive(&mut self, turn: Box<Turn>, pen: Pen) -> anyhow::Result<()> {
         let conversation = turn.conversation.clone();
         let number = self.board.number(&conversation);

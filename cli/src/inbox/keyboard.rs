@@ -26,7 +26,7 @@ pub(super) struct Keyboard {
     prompts: threads::Sender<String>,
     /// A prompt waits for its line.
     is_asked: Arc<AtomicBool>,
-    /// The terminal's settings before.
+    /// The terminal's settings before the keyboard was opened.
     before: Option<Termios>,
 }
 
@@ -58,7 +58,7 @@ impl Printer {
 }
 
 impl Keyboard {
-    /// Opens standard input. Returns a printer if it is a terminal.
+    /// Opens standard input. Returns a printer if standard input and output are a terminal.
     pub(super) fn open() -> anyhow::Result<(Self, Option<Printer>)> {
         let (sender, typed) = mpsc::unbounded_channel();
         let (prompts, asked) = threads::channel();
@@ -116,7 +116,7 @@ impl Drop for Keyboard {
 fn read(asked: &threads::Receiver<String>, typed: &mpsc::UnboundedSender<Typed>) {
     let mut lines = io::stdin().lines();
     while asked.recv().is_ok() {
-        // Input that is no text ends it, too.
+        // A line that is not UTF-8 ends the input, too.
         let line = lines.next().and_then(Result::ok);
         let ended = line.is_none();
         let sent = typed.send(line.map_or(Typed::End, Typed::Line));

@@ -5,7 +5,7 @@ use crate::console::{Console, printable};
 pub(super) use crate::time::age;
 use arizuko_proto::v1::{Author, Message, Observed, Turn};
 
-/// How many characters of a message a list shows.
+/// How many characters of a message a list shows, at most.
 const PREVIEW: usize = 70;
 
 /// Where lines are shown.
@@ -104,8 +104,8 @@ pub(super) fn text(bytes: &[u8]) -> String {
     }
 }
 
-/// Returns who wrote, and what. Further lines are indented, so that nobody can imitate another's
-/// message.
+/// Returns who wrote, and what. Further lines of the text are indented, so that nobody can imitate
+/// another's message.
 fn block(who: &str, text: &str) -> String {
     let text = text.trim_end().replace('\n', "\n  ");
     format!("{}: {text}\n", printable(who))

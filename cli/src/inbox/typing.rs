@@ -5,7 +5,7 @@ use tokio::time::Instant;
 
 /// How long the status stays after the last key.
 const IDLE: Duration = Duration::from_secs(6);
-/// The shortest time from one status to the next.
+/// The shortest time from one showing of the status to the next.
 const PAUSE: Duration = Duration::from_secs(2);
 
 /// The state of the status.
@@ -24,7 +24,7 @@ pub(super) enum StatusChange {
 }
 
 impl Typing {
-    /// A key was pressed. `is_answer`: the line is going to be an answer.
+    /// Notes that a key was pressed. `is_answer`: the line is going to be an answer.
     pub(super) fn key(&mut self, is_answer: bool, now: Instant) -> Option<StatusChange> {
         if !is_answer {
             return self.stop();
@@ -44,7 +44,7 @@ impl Typing {
         self.idle_at.filter(|_| self.is_shown)
     }
 
-    /// Nobody is typing any more.
+    /// Notes that nobody is typing any more.
     pub(super) fn stop(&mut self) -> Option<StatusChange> {
         std::mem::take(&mut self.is_shown).then_some(StatusChange::Nothing)
     }

@@ -28,7 +28,8 @@ pub(super) struct Rotate {
 }
 
 impl Rotate {
-    /// `flags` lead to the same control.
+    /// Rotates the key, or ends one of its two secrets. `flags` lead another command to the same
+    /// control.
     pub(super) async fn run(
         self,
         control: &Control,
@@ -73,7 +74,7 @@ impl Rotate {
             return console.message(&ended);
         }
         if ended.finished.is_none() {
-            // It may be a repeat, and what it wants is so.
+            // No error: an earlier call may have ended the secret.
             note(&format!("{key_id} has only one secret: nothing to end"));
             return Ok(());
         }

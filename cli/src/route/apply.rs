@@ -1,4 +1,4 @@
-//! `arizuko route apply`: makes the routes those of a file.
+//! `arizuko route apply`: replaces the routes with those of a file.
 
 use super::{file, show};
 use crate::{
@@ -23,8 +23,8 @@ pub(super) struct Apply {
     dry_run: bool,
 }
 
-/// Routes by the folder whose table they are: that folder and those below it. Empty: the folder of
-/// the key.
+/// The tables of routes to apply, by folder. A table has all routes of its folder and the folders
+/// below it. An empty name stands for the folder of the caller's key.
 type Tables = BTreeMap<String, Vec<Route>>;
 
 impl Apply {
@@ -128,8 +128,8 @@ fn add(difference: &mut ApplyRoutesResponse, table: ApplyRoutesResponse) {
     difference.unattended.dedup();
 }
 
-/// Says whether the key has a folder. Control refuses a request without one from a key that has
-/// none.
+/// Says whether the key has a folder. If it has none, control refuses a request that names no
+/// folder.
 async fn key_has_a_folder(control: &Control) -> anyhow::Result<bool> {
     let request = ApplyRoutesRequest { dry_run: true, ..ApplyRoutesRequest::default() };
     match control.routes().await?.apply_routes(request).await {

@@ -32,7 +32,7 @@ struct Step {
     say: Option<String>,
 }
 
-/// What a message does.
+/// What becomes of a message.
 #[derive(Clone, Copy, Debug, PartialEq, Deserialize, Serialize, ValueEnum)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum Mode {
@@ -44,13 +44,13 @@ pub(super) enum Mode {
     Drop,
 }
 
-/// Whose turns get what a webhook's route observes.
+/// Whose turns get the messages that a webhook's route observes.
 #[derive(Clone, Copy, Debug, PartialEq, Deserialize, Serialize, ValueEnum)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum ObserveFor {
-    /// Those of webhooks, and those that a person takes
+    /// Turns of webhooks, and turns that a person takes
     People,
-    /// All of the folder, visitors' too, who may read it in a reply
+    /// All turns of the folder, including visitors', whose replies may then repeat the messages
     Visitors,
 }
 
@@ -71,7 +71,7 @@ impl Serialize for Length {
     }
 }
 
-/// Tells a prefix from a folder. Control checks the rest.
+/// Reads a prefix, and refuses a folder in its place. Control checks the rest.
 pub(super) fn prefix(text: &str) -> Result<String, String> {
     let path = text.strip_prefix("web:").or(text.strip_prefix("hook:"));
     match path {

@@ -29,10 +29,10 @@ pub(super) struct Set {
     /// Label for agents and reports
     #[arg(long, value_name = "TEXT")]
     topic: Option<String>,
-    /// What a message does
+    /// What becomes of a message
     #[arg(long)]
     mode: Option<Mode>,
-    /// Whose turns get what a webhook's route with --mode observe keeps
+    /// Whose turns get the messages that a webhook's route with --mode observe keeps
     #[arg(long)]
     observe_for: Option<ObserveFor>,
     /// Escalate when the agent has said nothing after this long, for example 2m
@@ -44,7 +44,7 @@ pub(super) struct Set {
     /// Folder to escalate to; for several steps use a file and `apply`
     #[arg(long, value_name = "FOLDER", requires = "when")]
     escalate_to: Option<String>,
-    /// Sentence that the visitor reads then
+    /// Sentence that the visitor reads when the turn is escalated
     #[arg(long, value_name = "TEXT", requires = "escalate_to")]
     escalate_say: Option<String>,
     /// Don't escalate, whatever shorter prefixes say
@@ -53,7 +53,7 @@ pub(super) struct Set {
     /// End a turn that takes longer than this
     #[arg(long, value_name = "DURATION", value_parser = time::parse)]
     give_up_after: Option<Duration>,
-    /// Sentence that the visitor reads then
+    /// Sentence that the visitor reads when --give-up-after ends the turn
     #[arg(long, value_name = "TEXT", requires = "give_up_after")]
     give_up_say: Option<String>,
     /// Take this field from the next shorter prefix; repeatable

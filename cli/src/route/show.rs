@@ -12,7 +12,7 @@ use arizuko_proto::v1::{
 };
 use std::io::{self, IsTerminal as _};
 
-/// How many characters of a text a table shows.
+/// How many characters of a text a table shows, at most.
 const CELL: usize = 40;
 
 /// A field of a route and its value. Each step of the escalation is a line of its own.
@@ -215,7 +215,7 @@ pub(super) fn exported(routes: Vec<Route>, console: &mut Console<'_>) -> anyhow:
         ));
     }
     let text = file::text(routes)?;
-    // A file has to hold what the routes hold.
+    // A file gets the text unchanged. A terminal doesn't, since the text could control it.
     if io::stdout().is_terminal() { console.text(&text) } else { console.raw(&text) }
 }
 
@@ -223,7 +223,7 @@ fn line(indent: &str, field: &str, value: &str) -> String {
     format!("{indent}{field:10}  {value}")
 }
 
-/// Shortens a text to a cell, in quotes: an empty one differs from none.
+/// Shortens a text to a cell, in quotes, so that an empty text looks different from none.
 fn brief(text: &str) -> String {
     match text.char_indices().nth(CELL) {
         Some((end, _)) => format!("{:?}…", &text[..end]),

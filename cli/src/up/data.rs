@@ -1,5 +1,5 @@
-//! The data folder of `up`. Besides control's store it has the keys of the operator and the gateway,
-//! and the id of the last demo link.
+//! The data folder of `up`. Besides control's store it has the keys of the operator and the
+//! gateway, and the id of the last demo link.
 
 use anyhow::{Context as _, anyhow, ensure};
 use arizuko_control::STORE_FILE;
@@ -68,7 +68,7 @@ impl DataFolder {
     }
 }
 
-/// Reads a key from its file, which the first `up` creates.
+/// Reads a key from its file. If there is no file, creates the key and the file.
 pub(super) fn key_in(path: &Path) -> anyhow::Result<String> {
     let mut options = OpenOptions::new();
     match options.write(true).create_new(true).mode(0o600).open(path) {

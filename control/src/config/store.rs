@@ -3,7 +3,7 @@
 use arizuko_proto::private;
 use std::path::PathBuf;
 
-/// Redis, and how it keeps the state. Without it there is the embedded store.
+/// Which Redis keeps the state, and how. Without Redis, the embedded store keeps it.
 #[derive(clap::Args, Clone)]
 pub struct StoreOptions {
     /// Redis to keep the state in: redis://host:6379/, redis-sentinel://host:26379,host:26379/name
@@ -23,12 +23,12 @@ pub struct StoreOptions {
     /// What every key in Redis begins with.
     #[arg(long, env = "ARIZUKO_REDIS_PREFIX", default_value = "arizuko")]
     pub redis_prefix: String,
-    /// Name of the deployment. A Redis prefix belongs to the deployment that used it first. The
-    /// default is the public URL.
+    /// Name of the deployment. A Redis prefix belongs to the deployment that used it
+    /// first. The default is the public URL.
     #[arg(long, env = "ARIZUKO_DEPLOYMENT", value_name = "NAME")]
     pub deployment: Option<String>,
-    /// Which servers must have a commit before it counts: `primary`; `replica`: one replica as well;
-    /// `replica:2`: two replicas as well.
+    /// Which servers must have a commit before it counts: `primary`; `replica`: one replica as
+    /// well; `replica:2`: two replicas as well.
     #[arg(long, env = "ARIZUKO_DURABILITY", default_value = "primary")]
     pub durability: Durability,
     /// Number of partitions of a store that is used for the first time.
@@ -36,12 +36,12 @@ pub struct StoreOptions {
     pub partitions: u16,
 }
 
-/// What has to have a commit before anybody is told.
+/// Which servers must have a commit before anybody is told of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Durability {
-    /// The primary.
+    /// The primary alone.
     Primary,
-    /// So many of its replicas as well.
+    /// The primary and this many of its replicas.
     Replica(usize),
 }
 
@@ -75,7 +75,7 @@ impl StoreOptions {
     /// Reads the URL from its file.
     ///
     /// # Errors
-    /// It is given twice, or its file can't be read or is open to others.
+    /// The URL is given twice, or its file can't be read or is open to others.
     pub fn read_file(&mut self) -> anyhow::Result<()> {
         let file = self.redis_file.take();
         self.redis = private::given("--redis", self.redis.take(), file.as_deref())?;

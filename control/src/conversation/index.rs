@@ -9,7 +9,7 @@ use crate::{
 use arizuko_proto::public_id;
 
 impl Named {
-    /// Its own id.
+    /// Returns its own id, not the public one.
     fn id(&self) -> &str {
         match self {
             Self::Conversation(id) => id.as_str(),
@@ -30,7 +30,7 @@ impl Named {
 }
 
 impl Conversation {
-    /// Notes that it is active now.
+    /// Notes that the conversation is active now.
     pub(crate) fn touch(&mut self, tx: &mut Tx<'_>) {
         self.active_at = tx.now;
         tx.add(&names::conversations(self.with.root()), &self.id, tx.now);

@@ -1,4 +1,4 @@
-//! Reads what every call carries: its caller's key, a visitor's secret, ids, a folder to view.
+//! Reads what calls carry: their caller, a visitor's secret, ids, a folder to view.
 
 use super::Service;
 use crate::{
@@ -24,15 +24,15 @@ use tonic::{Request, Status};
 use tracing::Span;
 
 impl Service {
-    /// Returns who is calling, as the gate has found, and what they ask, for a call that changes
-    /// something.
+    /// Returns the caller that the gate has found, and the request, for a call that changes
+    /// something. Refuses viewers.
     pub(super) fn authenticate<T>(&self, request: Request<T>) -> Result<(Caller, T), Status> {
         let (caller, request) = caller(request)?;
         caller.must_act()?;
         Ok((caller, request))
     }
 
-    /// Does the same for a call that only operators make.
+    /// Returns the caller and the request, for a call that only operators may make.
     pub(super) fn authenticate_operator<T>(
         &self,
         request: Request<T>,
@@ -42,7 +42,7 @@ impl Service {
         Ok((caller, request))
     }
 
-    /// Does the same for a call that reads tokens, routes or conversations.
+    /// Returns the caller and the request, for a call that reads tokens, routes or conversations.
     pub(super) fn authenticate_reader<T>(
         &self,
         request: Request<T>,
@@ -52,7 +52,7 @@ impl Service {
         Ok((caller, request))
     }
 
-    /// Does the same for a call that reads what is about no folder, or about all.
+    /// Returns the caller and the request, for a call that only operators and viewers may make.
     pub(super) fn authenticate_overseer<T>(
         &self,
         request: Request<T>,
@@ -62,7 +62,7 @@ impl Service {
         Ok((caller, request))
     }
 
-    /// Does the same for a call that only gateways make.
+    /// Returns the caller and the request, for a call that only gateways may make.
     pub(super) fn authenticate_gateway<T>(
         &self,
         request: Request<T>,
@@ -72,7 +72,8 @@ impl Service {
         Ok((caller, request))
     }
 
-    /// Notes in the audit log what an operator or a viewer reads, or deletes; nothing for an agent.
+    /// Notes in the audit log what an operator or a viewer reads or deletes. Notes nothing for an
+    /// agent.
     pub(super) async fn note_by_operator(
         &self,
         caller: &Caller,
@@ -97,7 +98,7 @@ fn caller<T>(request: Request<T>) -> Result<(Caller, T), Status> {
     Ok((caller.ok_or(Refusal::KeyInvalid)?, request.into_inner()))
 }
 
-/// A visitor's secret and the surface that they use it on, not yet checked.
+/// A visitor's secret, not yet checked, and the kind of URL that it was used in.
 pub(super) struct Access {
     pub(super) secret: Secret,
     pub(super) kind: Kind,

@@ -21,7 +21,8 @@ mod audit_log;
 
 const DEFAULT_ENTRIES: u32 = 100;
 const MAX_ENTRIES: u32 = 1_000;
-/// How many events wait for one tail. When it is full, further events are left out.
+/// How many events may wait for one reader of Tail. While that many wait, further events are left
+/// out.
 const BACKLOG: usize = 1_024;
 
 #[tonic::async_trait]
@@ -118,7 +119,8 @@ impl Service {
         for (partition, jids) in self.control.gathered(&names::dropped_jids()).await? {
             let ids = jids.iter().map(String::as_str);
             let counts = self.control.ledger.records::<Dropped>(partition, ids).await?;
-            // A count expires some time after its JID's last message; the set's member stays.
+            // A count expires some time after its JID's last dropped message; the set's member
+            // stays.
             dropped.extend(jids.into_iter().zip(counts).filter_map(|(jid, count)| {
                 let messages = count?.messages;
                 Some(v1::DroppedMessages { jid, messages })

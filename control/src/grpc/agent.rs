@@ -31,9 +31,9 @@ mod stream;
 pub(super) mod worker;
 mod workers;
 
-/// Responses that wait for one agent.
+/// How many responses may wait for one agent.
 const BACKLOG: usize = 64;
-/// Messages that ReadConversation returns unless it is asked for another number.
+/// How many messages ReadConversation returns by default.
 const DEFAULT_MESSAGES: u32 = 50;
 
 #[tonic::async_trait]

@@ -164,7 +164,7 @@ impl v1::conversation_service_server::ConversationService for Service {
 }
 
 impl Service {
-    /// Notes in the audit log what an operator does with a folder's conversations.
+    /// Notes in the audit log what an operator or a viewer does with a folder's conversations.
     async fn note(&self, wanted: &Wanted, action: &str) -> Result<(), Error> {
         let (folder, detail) = (wanted.folder.as_str(), wanted.describe());
         let actor = wanted.caller.key_id.as_str();
@@ -172,8 +172,8 @@ impl Service {
         self.note_by_operator(&wanted.caller, wanted.partition, &change).await
     }
 
-    /// All conversations of the folder that a request names, or of an address. An operator can name
-    /// a JID alone.
+    /// Selects the conversations of the folder that a request names, and of the JID if it names
+    /// one. Operators and viewers can name a JID without a folder.
     fn selected(&self, caller: &Caller, folder: &str, jid: String) -> Result<Wanted, Refusal> {
         let jid = (!jid.is_empty()).then_some(jid);
         let root = jid.as_deref().map(jid::root).transpose()?;

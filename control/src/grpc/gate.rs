@@ -25,8 +25,8 @@ use tonic::{
 };
 use tower::{Layer, Service};
 
-/// What our services' paths begin with. Health and reflection need no key, but a gateway's question
-/// for health has one, and the answer is whether it can serve with it.
+/// The beginning of our services' paths. Health and reflection need no key. But if their caller
+/// sends one, it is checked: a gateway's health check also tells whether its key works.
 const KEYED: &str = "/arizuko.";
 
 #[derive(Clone)]
@@ -66,7 +66,8 @@ where
     }
 
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
-        // The clone that is kept is not the one that is ready.
+        // `poll_ready` has readied `self.inner`, not its clone: use the former, and keep the
+        // latter.
         let next = self.inner.clone();
         let mut inner = std::mem::replace(&mut self.inner, next);
         let GateLayer { control, deadline } = self.gate.clone();
@@ -116,8 +117,8 @@ fn note_wrong_key(control: &Control, error: &Error, peer: Option<&Peer>) {
     }
 }
 
-/// Checks that the certificate of the connection is for keys such as the caller's, and logs it if it
-/// isn't.
+/// Checks that the certificate of the connection is for keys such as the caller's, and logs it if
+/// it isn't.
 fn check_certificate(
     control: &Control,
     caller: &Caller,
@@ -170,7 +171,7 @@ pub(super) async fn note_refusal(
 /// Returns who is calling, by the `authorization` header.
 async fn caller(control: &Control, headers: &HeaderMap) -> Result<Caller, Error> {
     let header = headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok());
-    // The scheme is written in any case.
+    // The scheme may be in upper or lower case.
     let (scheme, secret) = header.and_then(|header| header.split_once(' ')).unwrap_or_default();
     let secret = if scheme.eq_ignore_ascii_case("bearer") { secret } else { "" };
     control.caller(secret).await

@@ -25,7 +25,7 @@ use tracing::Span;
 
 pub(super) mod read;
 
-/// Bytes of messages that one page of history carries, not counting its last turn.
+/// How many bytes of messages one page of history carries at most, not counting its last turn.
 const PAGE_BYTES: usize = 4 << 20;
 const DEFAULT_PAGE_SIZE: u32 = 50;
 const MAX_PAGE_SIZE: u32 = 200;
@@ -261,7 +261,7 @@ fn read_post(request: v1::PostMessageRequest) -> Result<Post, Refusal> {
         headers: headers.collect(),
         idempotency_key: request.idempotency_key,
         client_address: request.client_address,
-        // The turn is a part of this call, if the call is a part of a trace.
+        // The turn continues the trace of this call, if the call has one.
         traceparent: traces::traceparent(&Span::current()).unwrap_or(request.traceparent),
     })
 }

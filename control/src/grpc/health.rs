@@ -9,13 +9,13 @@ use tonic_health::pb::{
     HealthCheckRequest, HealthCheckResponse, health_check_response::ServingStatus, health_server,
 };
 
-/// How often a stream looks.
+/// How often Watch checks the status.
 const INTERVAL: Duration = Duration::from_secs(1);
 
-/// All our services are healthy together.
+/// The health service. All services have the same status.
 pub(super) struct Health {
     pub(super) readiness: Arc<Readiness>,
-    /// What services there are, apart from the server as a whole, which has no name.
+    /// The names of the services. The empty name, which is not here, means the whole server.
     pub(super) services: Vec<&'static str>,
 }
 
@@ -47,7 +47,7 @@ impl health_server::Health for Health {
         Ok(Response::new(HealthCheckResponse { status: status.into() }))
     }
 
-    /// Tells the status, and then each other one.
+    /// Sends the status, and again whenever it has changed.
     async fn watch(
         &self,
         request: Request<HealthCheckRequest>,

@@ -1,4 +1,5 @@
-//! Ends a stream when the key that opened it is revoked or expires, or gets another secret.
+//! Ends a stream when its key is revoked or expires, or when the secret that it was opened with
+//! ends.
 
 use crate::{
     control::Control,
@@ -15,7 +16,7 @@ use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 /// How long to wait before reading again from a store that was out of reach.
 const RETRY: Duration = Duration::from_secs(1);
 
-/// Watches one key for as long as it lives.
+/// Watches one key until it is dropped.
 pub(super) struct KeyWatch {
     revoked: CancellationToken,
     _task: AbortOnDropHandle<()>,
@@ -25,7 +26,8 @@ impl KeyWatch {
     /// Starts to watch the caller's key.
     ///
     /// # Errors
-    /// [`Refusal::KeyInvalid`] for a key that has been revoked since the call began.
+    /// [`Refusal::KeyInvalid`] if the caller's secret has stopped opening the key since the call
+    /// began.
     pub(super) async fn start(control: &Arc<Control>, caller: &Caller) -> Result<Self, Error> {
         let revoked = CancellationToken::new();
         let partition = caller.key_id.partition(control.partitions).ok_or(Refusal::KeyInvalid)?;
@@ -43,7 +45,7 @@ impl KeyWatch {
         Ok(Self { revoked, _task: AbortOnDropHandle::new(task) })
     }
 
-    /// Returns once the key is revoked.
+    /// Returns once the caller's secret no longer opens the key: revoked, expired or replaced.
     pub(super) async fn revoked(&self) {
         self.revoked.cancelled().await;
     }
@@ -58,7 +60,7 @@ async fn until_revoked(
     mut wait: Duration,
 ) {
     loop {
-        // Whatever comes is a reason to look.
+        // A wake-up and the end of the wait are both a reason to read the key.
         let _ = timeout(wait, wakes.next()).await;
         let now = control.ledger.now();
         wait = match control.ledger.record::<Key>(partition, &caller.key_id).await {
@@ -72,7 +74,7 @@ async fn until_revoked(
     }
 }
 
-/// How long to wait before reading the key again.
+/// Returns how long to wait before the key is read again.
 fn next_look(control: &Control, key: &Key, hash: &str) -> Duration {
     let recheck = control.limits.recheck;
     key.end_of(hash).map_or(recheck, |end| recheck.min(end - control.ledger.now()))

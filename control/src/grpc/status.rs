@@ -29,7 +29,7 @@ impl From<Refusal> for Status {
 }
 
 impl From<Error> for Status {
-    /// Logs the cause of a failure of ours, which callers don't see.
+    /// Logs the cause of a failure of control or its store: callers don't see it.
     fn from(error: Error) -> Self {
         let retry_after = error.retry_after();
         match error {
@@ -60,7 +60,7 @@ impl From<Error> for Status {
     }
 }
 
-/// The answer to a call that did not end by its deadline.
+/// Returns the status of a call that did not end by its deadline.
 pub(super) fn overdue(deadline: Duration) -> Status {
     let message = format!("the call took longer than {}", arizuko_proto::duration::print(deadline));
     status(Code::DeadlineExceeded, ErrorReason::OutcomeUnknown, &message, None)

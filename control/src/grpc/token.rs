@@ -125,8 +125,9 @@ impl Service {
         Ok(vec![(partition, control.live_tokens(partition, in_folder, on_jid).await?)])
     }
 
-    /// Revokes tokens, as far as the caller may. All of them are refused from when this returns;
-    /// their turns end soon after. What it returns has no long texts, so that it stays small.
+    /// Revokes those of the tokens that the caller may revoke. Once it returns, all of them are
+    /// refused; their turns end soon after. Of their options, the returned tokens have only the
+    /// name, so that a long list stays small.
     pub(super) async fn revoke(
         &self,
         caller: &Caller,
@@ -147,7 +148,7 @@ impl Service {
         Ok(all)
     }
 
-    /// Cancels the turns of revoked tokens, later.
+    /// Cancels the turns of revoked tokens in the background.
     fn end_turns(&self, partition: Partition, tokens: Vec<TokenId>) {
         let control = self.control.clone();
         let ending = async move {

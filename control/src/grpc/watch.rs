@@ -22,9 +22,9 @@ use tonic::{Status, Streaming};
 mod events;
 mod reader;
 
-/// Events that wait for one gateway.
+/// How many events may wait for one gateway.
 const BACKLOG: usize = 256;
-/// Events in one message.
+/// How many events one message has, at most.
 const BATCH: usize = 128;
 
 pub(super) type Responses = ReceiverStream<Result<v1::WatchResponse, Status>>;
@@ -43,7 +43,8 @@ pub(super) async fn serve(
     Ok(ReceiverStream::new(stream))
 }
 
-/// Gathers events into messages: many small events in one cost a fraction of a message each.
+/// Gathers events into messages: one message with many small events costs a fraction of a message
+/// for each.
 async fn send_batches(
     mut pending: mpsc::Receiver<WatchEvent>,
     responses: mpsc::Sender<Result<v1::WatchResponse, Status>>,
@@ -57,7 +58,7 @@ async fn send_batches(
     }
 }
 
-/// A subscription as its stream knows it.
+/// The stream's handle on a subscription.
 struct Subscription {
     credit: Arc<Semaphore>,
     stop: CancellationToken,
@@ -92,7 +93,7 @@ async fn read_requests(
         match message {
             Message::Subscribe(subscribe) => {
                 let number = subscribe.subscription;
-                // Drops those that have ended when the map would have to grow.
+                // Removes the subscriptions that have ended before the map has to grow.
                 if subscriptions.len() == subscriptions.capacity() {
                     subscriptions.retain(|_, subscription| !subscription.stop.is_cancelled());
                 }

@@ -33,7 +33,7 @@ pub(super) fn parse_duration(
 /// Parses an instant, if there is one. Parts of a millisecond are dropped.
 ///
 /// # Errors
-/// [`Refusal::Invalid`] for one before 1970.
+/// [`Refusal::Invalid`] for an instant before 1970.
 pub(super) fn parse_timestamp(at: Option<Timestamp>) -> Result<Option<Time>, Refusal> {
     let millis = |at: Timestamp| {
         let seconds = u64::try_from(at.seconds).ok()?;
@@ -198,7 +198,7 @@ pub(super) fn frame(seq: u64, frame: Frame) -> v1::Frame {
     }
 }
 
-/// Shows a turn as of the moment of its transcript, which may be before the record's.
+/// Describes a turn as of its transcript's last frame. The record may be older or newer than that.
 pub(super) fn turn(turn: &Turn, content: String, transcript: Transcript) -> v1::ConversationTurn {
     let (shown, error) = match transcript.end {
         Some(done) => (outcome(done.outcome), done.error),

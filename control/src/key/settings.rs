@@ -1,5 +1,5 @@
-//! The keys from control's settings, which let in whoever creates the others. Each is stored when a
-//! control first starts with it, and is a key like others from then on.
+//! The keys from control's settings, with which the first callers create the other keys. Each is
+//! stored when a control first starts with it, and is a key like others from then on.
 
 use super::{Ended, Key, PREFIX, Role, note};
 use crate::{
@@ -11,7 +11,7 @@ use crate::{
     transaction::{Decision, Record as _, Tx},
 };
 
-/// What its key is called.
+/// The name of every key from the settings.
 const NAME: &str = "from control's settings";
 /// The fewest characters of a key that people choose.
 pub(crate) const MIN_LENGTH: usize = 32;
@@ -23,11 +23,10 @@ pub(crate) fn parse_secret(text: &str, partitions: Partition) -> Option<Secret> 
     minted.or_else(|| (text.len() >= MIN_LENGTH).then(|| Secret::chosen(text)))
 }
 
-/// Stores a key from the settings, unless it is stored or has ended. Returns whether it opens
-/// something.
+/// Stores a key from the settings, unless it is stored or has ended. Returns whether the key works.
 ///
 /// # Errors
-/// [`Refusal::Invalid`] if it is a key of another kind.
+/// [`Refusal::Invalid`] if the stored key has another role.
 pub(crate) fn store(tx: &mut Tx<'_>, secret: &Secret, role: &Role) -> Decision<bool> {
     let id = KeyId::of(secret);
     tx.expect([Key::name(&id), names::ended_key(&id)])?;

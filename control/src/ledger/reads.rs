@@ -1,4 +1,4 @@
-//! Reads outside of transactions: always afresh, but for `hint`.
+//! Reads outside of transactions: always afresh, except for `hint`.
 
 use super::{Error, Ledger};
 use crate::{
@@ -37,7 +37,7 @@ impl Ledger {
         parse(&read, self.load_one(partition, read.clone()).await?)
     }
 
-    /// A record as it was when it was last seen, for callers that may be wrong.
+    /// Returns a record as it was when it was last seen, for callers that may be wrong.
     pub(crate) fn hint<T: Record>(&self, partition: Partition, id: &T::Id) -> Option<T> {
         let record = self.hints().get(&(partition, T::name(id))).cloned()?;
         serde_json::from_str(&record.body).ok()
@@ -78,7 +78,7 @@ impl Ledger {
         self.set(partition, Read::Set { set, min: 0, max, limit, order }).await
     }
 
-    /// Loads the member with the highest score of each of some sets.
+    /// Loads, for each of some sets, the member with the highest score.
     pub(crate) async fn last_of_each<M: From<String>>(
         &self,
         partition: Partition,
@@ -133,8 +133,8 @@ impl Ledger {
         found.ok_or_else(|| Error::Internal("the store answered nothing".to_owned()))
     }
 
-    /// The members with a score up to `max` of one set in each of the partitions below
-    /// `partitions`: at most `limit` of each; see [`Store::gather`](store::Store::gather).
+    /// Loads the lowest members of one set in each partition below `partitions`: at most `limit` of
+    /// each, with a score up to `max`; see [`Store::gather`](store::Store::gather).
     pub(crate) async fn gather<M: From<String>>(
         &self,
         set: &Set<M>,

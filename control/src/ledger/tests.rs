@@ -35,7 +35,7 @@ struct Defaults {
     limits: Limits,
 }
 
-/// A record that is called what its id says.
+/// A record whose name is its id.
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct Counter(u32);
 
@@ -47,11 +47,11 @@ impl transaction::Record for Counter {
     }
 }
 
-/// The embedded store behind a bad line.
+/// The embedded store behind a connection that is slow and loses answers.
 struct Troubled {
     store: Sqlite,
     delay: Duration,
-    /// How many commits are still to be applied without an answer.
+    /// How many of the next commits are applied without an answer.
     silent: AtomicU32,
 }
 
@@ -164,7 +164,7 @@ async fn a_refusal_does_not_rest_on_a_guess() {
 async fn a_refusal_does_not_rest_on_a_stale_hint() {
     let (_folder, ledger) = troubled(Duration::ZERO, 0).await;
     assert_eq!(count(&ledger).await.expect("the store is in reach"), 1);
-    // Another control, which remembers nothing of the first one's.
+    // Another control, which has none of the first one's hints.
     let other = self::ledger(ledger.store.clone());
     assert_eq!(count(&other).await.expect("the store is in reach"), 2);
     let decided = ledger.transact(0, &[], |tx| match tx.get::<Counter>("counter")? {

@@ -1,4 +1,4 @@
-//! The members of sets that are more than an id. Each reads back as what it was written.
+//! The members of sets that are more than an id. Each parses back into what was written.
 
 use crate::ids::{ConversationId, KeyId, SessionId, TokenId, TurnId};
 use std::fmt;
@@ -42,7 +42,7 @@ pub(crate) enum Due {
     Token(TokenId),
     /// A key's expiry.
     Key(KeyId),
-    /// A newer control's, or a broken member.
+    /// An item of a newer control, or a broken member.
     Unknown(String),
 }
 
@@ -72,10 +72,11 @@ impl From<String> for Due {
     }
 }
 
-/// A token's or key's id with its folder, so that a listing of one folder reads no others' records.
+/// A token's or key's id with its folder, so that a listing of one folder reads no records of
+/// others.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct InFolder {
-    /// Empty for the keys of operators and gateways.
+    /// Empty for keys that are not agents'.
     pub(crate) folder: String,
     pub(crate) id: String,
 }

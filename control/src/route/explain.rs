@@ -39,8 +39,8 @@ pub(crate) fn explain(tx: &mut Tx<'_>, caller: &Caller, jid: &str) -> Decision<E
     Ok(Explained { folder, linked, resolved })
 }
 
-/// The longest folder that exists and that a link on the JID could be of; if there is none, the
-/// one that the JID's last segment is added to.
+/// Returns the longest folder that exists and that a link with this JID could belong to. If there
+/// is none, returns the JID without its last segment.
 fn likely_folder(tx: &mut Tx<'_>, jid: &str) -> Decision<FolderName> {
     let path = jid::path(jid);
     let shortest = path.split('/').next().unwrap_or(path);

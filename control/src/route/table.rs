@@ -12,14 +12,14 @@ use crate::{
 };
 use std::collections::BTreeMap;
 
-/// One route before and after.
+/// A route before and after a change; `None` where there is none.
 #[derive(Clone, Debug)]
 pub(crate) struct RouteChange {
     pub(crate) before: Option<Route>,
     pub(crate) after: Option<Route>,
 }
 
-/// Sets a prefix's route, or only some fields of it.
+/// Sets a prefix's route. `fields`: the only fields to set; empty for the whole route.
 pub(crate) fn set(
     tx: &mut Tx<'_>,
     caller: &Caller,
@@ -49,7 +49,7 @@ pub(crate) fn set(
     Ok(after)
 }
 
-/// Forgets a prefix's route; returns what it was.
+/// Deletes a prefix's route; returns what it was.
 pub(crate) fn delete(tx: &mut Tx<'_>, caller: &Caller, prefix: &str) -> Decision<Option<Route>> {
     jid::root(prefix)?;
     let before = tx.get::<Route>(prefix)?;
@@ -64,7 +64,7 @@ pub(crate) fn delete(tx: &mut Tx<'_>, caller: &Caller, prefix: &str) -> Decision
     Ok(before)
 }
 
-/// The routes of a folder and of the folders below that the caller may see, sorted by prefix.
+/// Returns the routes of a folder and of those below it that the caller may see, sorted by prefix.
 pub(crate) fn list(tx: &mut Tx<'_>, caller: &Caller, folder: &FolderName) -> Decision<Vec<Route>> {
     let seen: Vec<String> = tx
         .get::<Index>(folder.root())?
@@ -85,7 +85,7 @@ pub(crate) fn list(tx: &mut Tx<'_>, caller: &Caller, folder: &FolderName) -> Dec
     Ok(routes)
 }
 
-/// Whether a route that the key's prefixes cover is of any concern to its tokens.
+/// Whether a route whose prefix the key sees can apply to tokens that the key reaches.
 fn is_visible(tx: &mut Tx<'_>, caller: &Caller, route: &Route) -> Decision<bool> {
     let Some(reach) = Reach::of(caller) else {
         return Ok(true);
@@ -97,8 +97,8 @@ fn is_visible(tx: &mut Tx<'_>, caller: &Caller, route: &Route) -> Decision<bool>
     Ok(foreign_folder(tx, caller, &route.prefix)?.is_none())
 }
 
-/// The folder whose own JID this is, if it exists and the key does not reach it. One segment more
-/// than a folder can be a suffix of that folder's, too.
+/// Returns the folder whose own JID this prefix is, if it exists and the key does not reach it.
+/// `web:acme/eng` could also be a link of `acme` with the suffix `eng`.
 fn foreign_folder(tx: &mut Tx<'_>, caller: &Caller, prefix: &str) -> Decision<Option<FolderName>> {
     if prefix.starts_with("hook:") {
         return Ok(None);
@@ -182,7 +182,7 @@ impl Table {
         after.only = reach.or(after.only);
         after.check()?;
         for folder in after.folders() {
-            // What somebody with a wider reach has named, stays.
+            // A folder that the route named before may stay, even if the key doesn't reach it.
             if !before.is_some_and(|before| before.folders().any(|named| named == folder)) {
                 caller.must_reach(folder)?;
             }
@@ -230,14 +230,14 @@ fn within(path: &str, folder: &FolderName) -> bool {
     rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
-/// Whether a key sees a prefix. One that reaches a single folder sees that folder's own JIDs.
+/// Whether a key sees a prefix. A key that reaches a single folder sees that folder's own JIDs.
 pub(super) fn reaches(caller: &Caller, prefix: &str) -> bool {
     match &caller.role {
         Role::Operator | Role::Viewer => true,
         Role::Gateway => false,
         Role::Agent { folder, subtree, .. } => {
             let path = jid::path(prefix);
-            // A web JID adds a suffix to its folder, a hook's a source and a suffix.
+            // A web JID adds a suffix to its folder, a hook JID a source and a suffix.
             let own = if prefix.starts_with("hook:") { 2 } else { 1 };
             let rest = path.strip_prefix(folder.as_str()).unwrap_or_default();
             within(path, folder) && (*subtree || rest.matches('/').count() <= own)
@@ -262,7 +262,7 @@ fn may_change(
     if !reaches(caller, prefix) {
         return refusal(format!("this key does not reach {prefix}"));
     }
-    // `web:a/b` may be the folder a/b, or a link of the folder a.
+    // `web:a/b` may be the JID of the folder `a/b`, or of a link of the folder `a`.
     if let Some(owner) = token::owner_of(tx, prefix)?
         && caller.must_reach(&owner).is_err()
     {
@@ -275,7 +275,8 @@ fn may_change(
     if reach.below && folder.as_str() == folder.root() {
         return Ok(None);
     }
-    // A folder's own key comes before the one of a folder above that took the prefix for a suffix.
+    // A folder's own key may replace a route that a key of a folder above set for a suffix of that
+    // name.
     let is_squatted =
         |only: &Reach| !only.below && *folder != only.folder && folder.is_within(&only.folder);
     let others = |before: &Route| {

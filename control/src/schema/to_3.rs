@@ -1,5 +1,5 @@
-//! Schema 3: what each frame changes is apart from what it doesn't, a turn's parts are named for
-//! it, and its state holds only what that state has.
+//! Schema 3: records of their own hold what each frame changes; a turn's message and reply are
+//! parts of the turn (`turn:ID#input`); each state of a turn has only its own fields.
 
 use super::{Change, Step};
 use serde_json::{Error, Value, from_str, json};
@@ -8,7 +8,7 @@ pub(super) const STEP: Step =
     Step { from: 2, kinds: &["turn", "input", "reply", "conversation", "observed"], upgrade };
 
 fn upgrade(name: &str, body: &str) -> Result<Option<Vec<Change>>, Error> {
-    // A part, which only schema 3 has.
+    // Only schema 3 has parts.
     if name.contains('#') {
         return Ok(None);
     }
@@ -163,7 +163,7 @@ mod tests {
     };
     use serde::de::DeserializeOwned;
 
-    /// The upgraded record of this name.
+    /// Returns the upgraded record of this name.
     fn upgraded<T: DeserializeOwned>(old: (&str, &Value), name: &str) -> T {
         let changes = upgrade(old.0, &old.1.to_string()).expect("it is JSON").expect("it is old");
         let body = changes.iter().find_map(|change| match change {

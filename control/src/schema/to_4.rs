@@ -7,7 +7,7 @@ use serde_json::{Error, Value, from_str};
 pub(super) const STEP: Step = Step { from: 3, kinds: &["turn", "conversation"], upgrade };
 
 fn upgrade(name: &str, body: &str) -> Result<Option<Vec<Change>>, Error> {
-    // A part belongs to the record before it.
+    // Only records are in the sets, not their parts.
     let Some((kind, id)) = name.split_once(':').filter(|_| !name.contains('#')) else {
         return Ok(None);
     };

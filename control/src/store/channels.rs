@@ -9,8 +9,8 @@ use tokio::sync::broadcast::{self, error::RecvError};
 /// How many channels a partition's topics are spread over.
 const BUCKETS: u8 = 16;
 
-/// How many wake-ups wait for one watcher. A watcher that falls behind gets a gap, and reads the
-/// store.
+/// How many wake-ups may wait for one watcher. A watcher that falls behind gets a gap, and reads
+/// the store.
 const BACKLOG: usize = 16;
 
 /// A hint that something changed.
@@ -26,7 +26,8 @@ pub(crate) enum Wake {
 pub(crate) struct Subscription(broadcast::Receiver<Wake>);
 
 impl Subscription {
-    /// The next wake-up. A watcher that was too slow gets one [`Wake::Gap`] for all it missed.
+    /// Returns the next wake-up. A watcher that was too slow gets one [`Wake::Gap`] for all it
+    /// missed.
     pub(crate) async fn next(&mut self) -> Wake {
         match self.0.recv().await {
             Ok(wake) => wake,
@@ -46,7 +47,7 @@ impl Channels {
     pub(crate) fn watch(&self, channel: &str, topic: &str) -> Subscription {
         let mut channels = self.lock();
         let topics = channels.entry(channel.to_owned()).or_default();
-        // Topics that nobody watches any more are dropped when their channel doubles in size.
+        // When the map is full, topics that nobody watches are dropped before it grows.
         if topics.len() == topics.capacity() {
             topics.retain(|_, sender| sender.receiver_count() > 0);
         }
@@ -78,7 +79,7 @@ impl Channels {
     }
 }
 
-/// The channel that carries `topic`, without the store's prefix.
+/// Returns the name of the channel that carries `topic`, without the store's prefix.
 pub(crate) fn channel(partition: Partition, topic: &str) -> String {
     let bucket = Sha256::digest(topic)[0] % BUCKETS;
     format!("{{{partition}}}:wake:{bucket}")

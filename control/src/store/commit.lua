@@ -1,9 +1,9 @@
 #!lua
--- Applies one batch: all guards first, then all writes. Every key is declared, so Redis refuses
--- the script before its first write if it cannot write at all (OOM, NOREPLICAS, READONLY). What
--- could fail later is checked before the first write, so that no batch is applied by halves.
--- ARGV: now, version, then the guards and the writes, each a letter and its operands; keys by index.
--- A letter is a guard or a write, never both.
+-- Applies one batch: all guards first, then all writes. Every key is declared, so Redis refuses the
+-- script before its first write if it cannot write at all (OOM, NOREPLICAS, READONLY). What could
+-- fail later is checked before the first write, so that no batch is applied by halves.
+-- ARGV: now, version, then the guards and the writes. Each is a letter and its operands; a key is
+-- given by its index in KEYS. A letter is a guard or a write, never both.
 
 local now, version = tonumber(ARGV[1]), ARGV[2]
 local at = 2
@@ -33,7 +33,7 @@ function guard.v() -- a record's version; empty: absent
   guarded[#guarded + 1] = record
 end
 
-function guard.f() -- a set with fewer members
+function guard.f() -- a set that has fewer members than its limit
   local index, min, than = take(), take(), tonumber(take())
   if not refusal and redis.call('ZCOUNT', KEYS[tonumber(index)], min, '+inf') >= than then
     refusal = {'full', index, 0}
@@ -50,7 +50,8 @@ end
 function guard.r() -- a rate, by the generic cell rate algorithm
   local index, interval, burst = take(), tonumber(take()), tonumber(take())
   local bucket = KEYS[tonumber(index)]
-  -- No wait is longer than the burst, whatever the clock did meanwhile.
+  -- If the clock went back, the stored time can be far ahead. This cap keeps the wait to one
+  -- interval.
   local was = math.min(tonumber(redis.call('GET', bucket) or 0), now + interval * burst)
   local full_at = math.max(was, now) + interval
   local room_at = full_at - interval * burst
@@ -131,7 +132,7 @@ local ahead, dropped = {}, 0 -- logs with entries that no record knows, and how 
 function write.l() -- append to a log
   local log, seq, entry = key(), take(), take()
   if ahead[log] then
-    -- Written anew: a stream takes no id that it has had.
+    -- The log is written anew, because a stream accepts no id that it has had.
     local known = redis.call('XRANGE', log, '-', '0-' .. seq - 1)
     dropped = dropped + #redis.call('XRANGE', log, '0-' .. seq, '+')
     redis.call('DEL', log)
@@ -162,8 +163,8 @@ end
 local allowed = redis.acl_check_cmd or function() return true end
 local trouble, needed, typed = nil, {}, {}
 
--- Notes a command that the user may not run; asks once for each, as all keys are of one partition.
--- One that the server lacks ends the script.
+-- Notes a command that the user may not run. Asks once for each command, as all keys are of one
+-- partition. A command that the server lacks ends the script.
 local function need(command, ...)
   if not needed[command] then
     needed[command] = true
@@ -173,7 +174,7 @@ local function need(command, ...)
   end
 end
 
--- A key that is no sorted set ends the script, and so does a user who may not run ZADD.
+-- Ends the script if a key is no sorted set, or if the user may not run ZADD.
 local function need_set(set)
   if not typed[set] then
     typed[set] = true
@@ -181,7 +182,8 @@ local function need_set(set)
   end
 end
 
--- What each write needs: commands, and keys of the right type.
+-- For each kind of write, checks that the user may run its commands and that its keys have the
+-- right type. Moves past its operands.
 local check = {}
 
 function check.p()

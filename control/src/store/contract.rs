@@ -127,7 +127,7 @@ async fn a_counter_has_room_up_to_its_limit(store: &dyn Store) {
     assert_eq!(counted(2, 3, 4).await, Commit::Applied);
     assert_eq!(counted(3, 2, 4).await, full);
     assert_eq!(counted(4, 1, 4).await, Commit::Applied);
-    // What is given back twice is not owed.
+    // Giving back more than was taken leaves 0, not a debt.
     assert_eq!(counted(5, -9, 4).await, Commit::Applied);
     assert_eq!(counted(6, 5, 4).await, full);
     assert_eq!(counted(7, 4, 4).await, Commit::Applied);
@@ -151,7 +151,7 @@ async fn a_rate_lets_a_burst_through_and_then_one_an_interval(store: &dyn Store)
     assert_eq!(apply(store, take(1_000_000)).await, Commit::Applied);
     assert_eq!(apply(store, take(1_000_000)).await, limited(1_000_000));
     assert_eq!(apply(store, take(60_000_000)).await, Commit::Applied);
-    // After a step back of the clock, the bucket is empty at most.
+    // After the clock went back, the wait is one interval, as for an empty bucket.
     assert_eq!(apply(store, take(0)).await, limited(1_000_000));
 }
 
@@ -269,7 +269,7 @@ async fn sets_are_gathered_over_partitions(store: &dyn Store) {
         let batch = Batch { partition, ..batch(1, vec![], vec![add("due", "m", score)]) };
         apply(store, batch).await;
     }
-    // Each partition has its share, however much is in the others.
+    // At most two members come from each partition, however many it has.
     let many = (0..10).map(|i| add("due", &format!("n{i}"), 0)).collect();
     apply(store, Batch { partition: 3, ..batch(2, vec![], many) }).await;
     let mut found = store.gather("due", 100, 5, 2).await.expect("the store is in reach");

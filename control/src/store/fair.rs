@@ -2,36 +2,37 @@
 //!
 //! A fair queue is a sorted set whose scores are virtual times. It is delivered in rounds, and each
 //! flow has at most one member in a round: start-time fair queueing, where each member costs the
-//! same. Flows form groups. In each round, the first member of every group comes
-//! before all other members, so that a quiet group need not wait for a crowded one.
-//! Within a round, members are in the order of their arrival.
+//! same. Flows form groups. In each round, the first member of every group comes before all other
+//! members, so that a quiet group need not wait for a crowded one. Apart from that, members of a
+//! round are in the order of their arrival.
 //!
-//! A second set has the next round of each flow and of each group, while that is ahead of the queue.
+//! A second set holds the next round of each flow and of each group, as long as that round is later
+//! than the one that the queue is in.
 
 use super::Millis;
 
-/// The virtual length of a round: so long that the rounds of two scores can be told apart by the
-/// scores alone, as long as no member waits for a quarter of it (22 days).
+/// How long a round is, in virtual time: so long that a score alone tells its round, as long as no
+/// member waits for a quarter of it (22 days).
 pub(crate) const ROUND: Millis = 90 * 86_400_000;
-/// The last round. Its members are in the order of their arrival. Later scores would be more than
-/// 2^53, where Redis rounds them.
+/// The last round. All members that would come later are in it, in the order of their arrival, so
+/// that no score reaches 2^53, above which Redis rounds scores.
 pub(crate) const LAST_ROUND: u64 = 1_000_000;
 
-/// Where a new member goes.
+/// The place of a new member in a queue.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Place {
     pub(crate) score: u64,
     pub(crate) round: u64,
 }
 
-/// The round that a queue is in, by the score of its first member.
+/// Returns the round that a queue is in, by the score of its first member.
 pub(crate) fn current_round(first: u64, now: Millis) -> u64 {
     (first + ROUND / 4 * 3).saturating_sub(now) / ROUND
 }
 
-/// The place of a new member in a queue whose current round is `current`. `next` has the
-/// next rounds of its flow and of its group. Without them, the member belongs to no flow and goes to
-/// the end of the current round.
+/// Returns the place of a new member in a queue whose current round is `current`. `next` has the
+/// next rounds of the member's flow and group; without it, the member belongs to no flow and goes
+/// to the end of the current round.
 pub(crate) fn place(current: u64, next: Option<(u64, u64)>, now: Millis) -> Place {
     let (flow, group) = next.unwrap_or((0, u64::MAX));
     let round = current.max(flow).min(LAST_ROUND);

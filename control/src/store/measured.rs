@@ -1,4 +1,4 @@
-//! A store that counts its round trips: how long they take, and how they fail.
+//! A store that measures another one: how long its round trips take, and how many fail.
 
 use super::{
     Batch, Commit, Found, Member, Millis, Partition, Read, Scanned, Store, StoreError, Subscription,
@@ -14,7 +14,7 @@ use std::sync::Arc;
 use tokio::{sync::mpsc, time::Instant};
 
 const OPERATIONS: [&str; 4] = ["load", "commit", "gather", "watch"];
-/// The store did nothing, or it may have done what it was asked.
+/// `unavailable`: the store did nothing. `unknown`: it may have done what it was asked.
 const FAILURES: [&str; 2] = ["unavailable", "unknown"];
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
@@ -41,7 +41,8 @@ impl StoreMetrics {
         let round_trips = latencies();
         let help = "Time of the store's answers";
         registry.register_with_unit("store_round_trip", help, Unit::Seconds, round_trips.clone());
-        // Every series is there from the start: a rate doesn't see one appear.
+        // Every series exists from the start: a rate misses the first value of one that appears
+        // later.
         let failures = Family::default();
         for operation in OPERATIONS {
             for failure in FAILURES {

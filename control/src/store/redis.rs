@@ -1,4 +1,4 @@
-//! The store in Redis: one Lua script commits, plain commands read, sharded pub/sub wakes.
+//! The store in Redis: one Lua script commits, plain commands read, and sharded pub/sub wakes.
 //!
 //! A key is `<prefix>:{<partition>}:<name>`: the braces make a partition one Cluster slot. A
 //! record is a string, its version in 16 hexadecimal digits before its JSON.
@@ -59,9 +59,9 @@ pub(crate) struct Redis {
 }
 
 impl Redis {
-    /// Connects, and waits for a server that is out of reach. Refuses one that is too old, or refuses
-    /// what it will be asked. With `replicas`, nothing is acknowledged before that many replicas
-    /// have it.
+    /// Connects, and waits for a server that is out of reach. Refuses a server that is too old or
+    /// that refuses a command which arizuko needs. With `replicas`, nothing is acknowledged before
+    /// that many replicas have it.
     pub(crate) async fn open(
         source: Source,
         prefix: &str,
@@ -113,15 +113,15 @@ impl Redis {
         format!("{}:{{{partition}}}:{name}", self.prefix)
     }
 
-    /// The partition and the name that a key, or a channel, of this store stands for.
+    /// Returns the partition and the name that a key, or a channel, of this store stands for.
     fn parse_key<'a>(&self, key: &'a str) -> Option<(Partition, &'a str)> {
         let (partition, name) =
             key.strip_prefix(&self.prefix)?.strip_prefix(":{")?.split_once("}:")?;
         Some((partition.parse().ok()?, name))
     }
 
-    /// Reads, once more where the connection was lost or the state is elsewhere: that shows only
-    /// with the next command, which fails, and from which on there is a new one.
+    /// Reads, and reads once more if the connection was lost or another server has the state. Only
+    /// a failed command shows either, and the next attempt uses another connection.
     async fn ask<T: FromRedisValue>(
         &self,
         partition: Partition,
@@ -165,16 +165,16 @@ impl Redis {
         Ok((server, reply?))
     }
 
-    /// Looks up which server has the state after an error that may come from the wrong one. Returns
-    /// whether the next attempt may succeed at once.
+    /// Looks up which server has the state, after an error that may come from the wrong one.
+    /// Returns whether the next attempt may succeed at once.
     async fn is_worth_another(&self, error: &RedisError) -> bool {
         if !error.is_io_error() && !is_refusal(error) {
             return false;
         }
-        // The lookup goes on if nobody waits for it.
+        // The look-up goes on even if nobody waits for it.
         let patience = if error.is_timeout() { Duration::ZERO } else { PATIENCE };
         let _ = timeout(patience, self.servers.look_again()).await;
-        // A server that gave no answer for so long gives none at once.
+        // A server that was silent until the timeout gives no answer at once.
         !error.is_timeout()
     }
 
@@ -202,7 +202,7 @@ impl Redis {
     }
 }
 
-/// Ends a step that takes too long.
+/// Fails if a step takes too long.
 async fn within<T>(step: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
     timeout(START_TIMEOUT, step).await.unwrap_or_else(|late| Err(late.into()))
 }
@@ -253,7 +253,7 @@ impl Store for Redis {
         let (server, reply) = match self.commit_once(batch, &command).await {
             Err(error) => {
                 let again = self.is_worth_another(&error).await;
-                // Certainly not applied: no connection was open, or another server has the state.
+                // Only a refused commit, which was certainly not applied, is sent again.
                 if !again || !is_refusal(&error) || begun.elapsed() > PATIENCE {
                     return Err(commit_error(error));
                 }
@@ -338,7 +338,7 @@ fn found(read: &Read, value: Value) -> Result<Found, RedisError> {
 }
 
 fn record(value: Value) -> Result<Option<Record>, RedisError> {
-    // The script says `false` for an absent record, which some protocols keep as such.
+    // The script returns `false` for an absent record, and some protocols keep it a boolean.
     if matches!(value, Value::Boolean(false)) {
         return Ok(None);
     }

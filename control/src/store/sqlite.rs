@@ -57,15 +57,15 @@ const SCHEMA: &str = "
         PRIMARY KEY (partition, name)) WITHOUT ROWID;
 ";
 
-/// How long to wait for another process that has the file, such as sqlite3.
+/// How long to wait for another process that has the file locked, such as sqlite3.
 const PATIENCE: Duration = Duration::from_secs(5);
-/// How many batches share one transaction at most.
+/// How many batches share one transaction, at most.
 const GROUP: usize = 256;
 const READERS: usize = 2;
 
 type Reply = oneshot::Sender<Result<Commit, String>>;
 
-/// What the writer is asked.
+/// A task for the writer.
 enum Task {
     Commit(Batch, Reply),
     /// Moves all that is committed into the one file, and ends the writer.
@@ -81,7 +81,7 @@ pub(crate) struct Sqlite {
     readers: Vec<mpsc::Sender<Query>>,
     next_reader: std::sync::atomic::AtomicUsize,
     channels: Arc<Channels>,
-    /// Held for as long as the store is open: a second process is refused.
+    /// Locked while the store is open, so that a second process is refused.
     _lock: File,
 }
 
@@ -160,7 +160,8 @@ impl Store for Sqlite {
     async fn commit(&self, batch: &Batch) -> Result<Commit, StoreError> {
         let (reply, answer) = oneshot::channel();
         self.writer.send(Task::Commit(batch.clone(), reply)).map_err(|_| gone())?;
-        // The writer answers after COMMIT, or after ROLLBACK: never in doubt, unless it died.
+        // The writer answers after COMMIT or after ROLLBACK, so the outcome is in doubt only if it
+        // died.
         let result =
             answer.await.map_err(|_| StoreError::Unknown("the writer ended".to_owned()))?;
         result.map_err(StoreError::Unavailable)
@@ -271,7 +272,7 @@ fn write_loop(
         }
         let results = match apply::all(&mut connection, group.iter().map(|(batch, _)| batch)) {
             Ok(results) => results,
-            // COMMIT itself failed, for example on a full disk: none of them was done.
+            // COMMIT itself failed, for example on a full disk: no batch was applied.
             Err(error) => vec![Err(error.to_string()); group.len()],
         };
         for ((batch, reply), result) in group.into_iter().zip(results) {
@@ -349,7 +350,7 @@ pub(super) fn signed(number: u64) -> i64 {
     i64::try_from(number).unwrap_or(i64::MAX)
 }
 
-/// The time of this store: the system's, without its jumps.
+/// Returns the time of this store: the system clock's, without its jumps.
 pub(super) fn now() -> Millis {
     static CLOCK: LazyLock<SteadyClock> = LazyLock::new(|| SteadyClock::begin(system_time(), 0));
     CLOCK.hear(system_time());

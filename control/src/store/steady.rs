@@ -1,27 +1,29 @@
 //! A clock that follows another one and never jumps.
 //!
 //! Between two readings of the other clock, time passes as the system's uptime does, which nobody
-//! sets. A difference is made good little by little. So a clock that is set, or a failover to a
+//! sets. A difference is corrected little by little. So a clock that is set, or a failover to a
 //! server with another clock, ends nothing early and holds nothing up.
 
 use super::Millis;
 use nix::time::{ClockId, clock_gettime};
 use std::sync::{Mutex, PoisonError};
 
-/// An hour's difference is made good in ten hours.
+/// A difference is corrected in this many times its own length: an hour in ten hours.
 const SLEW: i64 = 10;
-/// A change of the difference, in microseconds, that is logged. Networks and drift make less.
+/// How far the difference may change before that is logged, in microseconds, and how large it may
+/// be before [`SteadyClock::hear`] returns it. Networks and drift cause less.
 const JUMP: i64 = 1_000_000;
-/// The shortest time to make something good in, in microseconds: a tenth of it is still a number.
+/// How long to wait between two corrections, in microseconds, at least: a tenth of it must not
+/// round to 0.
 const TICK: i64 = 1_000;
 
-/// The system's clock that nobody sets and that counts while the system sleeps.
+/// The system clock that nobody sets and that counts while the system sleeps.
 #[cfg(any(target_os = "linux", target_os = "android"))]
 const UPTIME: ClockId = ClockId::CLOCK_BOOTTIME;
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
 const UPTIME: ClockId = ClockId::CLOCK_MONOTONIC;
 
-/// The system's uptime in microseconds.
+/// Returns the system's uptime in microseconds.
 pub(super) fn uptime() -> i64 {
     clock_gettime(UPTIME).map_or(0, |time| time.tv_sec() * 1_000_000 + time.tv_nsec() / 1_000)
 }
@@ -41,25 +43,27 @@ pub(super) struct Reading {
 pub(super) struct SteadyClock(Mutex<State>);
 
 struct State {
-    /// This clock and the other one, less the uptime.
+    /// This clock minus the uptime.
     ours: i64,
+    /// The other clock minus the uptime, as far as its readings tell.
     theirs: i64,
     /// The uptime up to which `ours` has approached `theirs`.
     approached: i64,
 }
 
 impl SteadyClock {
-    /// Begins so far ahead of the other clock.
+    /// Begins a clock that is `ahead` microseconds ahead of the other one.
     pub(super) fn begin(reading: Reading, ahead: i64) -> Self {
         Self(Mutex::new(State::begin(reading, ahead)))
     }
 
-    /// The time, in milliseconds since 1970. It never goes back.
+    /// Returns the time, in milliseconds since 1970. It never goes back.
     pub(super) fn now(&self) -> Millis {
         self.with(|state| state.now(uptime()))
     }
 
-    /// Notes a reading. Returns how far this clock is ahead of the other one, where that is a jump.
+    /// Notes a reading. Returns how many microseconds this clock is ahead of the other one, if the
+    /// difference is as large as a jump.
     pub(super) fn hear(&self, reading: Reading) -> Option<i64> {
         self.with(|state| state.hear(reading))
     }
@@ -83,7 +87,7 @@ impl State {
 
     fn hear(&mut self, Reading { said, at, slack }: Reading) -> Option<i64> {
         self.approach(at);
-        // A reading that fits changes nothing.
+        // If this clock is within the reading's slack, there is no difference to correct.
         let theirs = self.ours.clamp(said - at - slack, said - at + slack);
         if (theirs - self.theirs).abs() > JUMP {
             let seconds = (theirs - self.theirs) / 1_000_000;
@@ -111,7 +115,7 @@ mod tests {
     const SECOND: i64 = 1_000_000;
     const HOUR: i64 = 3_600 * SECOND;
 
-    /// At 1,000 s of uptime the other clock says 5,000 s.
+    /// Returns a clock that began at 1,000 s of uptime, when the other clock said 5,000 s.
     fn clock() -> State {
         State::begin(Reading { said: 5_000 * SECOND, at: 1_000 * SECOND, slack: 0 }, 0)
     }

@@ -4,11 +4,12 @@ use super::{StoreError, redis};
 use std::{sync::Mutex, sync::PoisonError, time::Duration};
 use tokio::time::{error::Elapsed, sleep};
 
-/// How long to wait before the second attempt, and at most before each later one.
+/// How long to wait before the second attempt. Each later wait is twice as long as the one before.
 const FIRST_PAUSE: Duration = Duration::from_millis(250);
+/// How long to wait before an attempt, at most.
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
-/// Says what is waited for.
+/// Why control still waits for the store, if it does.
 #[derive(Default)]
 pub(crate) struct Waiting(Mutex<Option<String>>);
 
@@ -35,7 +36,7 @@ impl Waiting {
         }
     }
 
-    /// Why the last attempt failed, if one did.
+    /// Returns why the last attempt failed, if it did.
     pub(crate) fn why(&self) -> Option<String> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }

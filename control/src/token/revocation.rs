@@ -9,13 +9,13 @@ use crate::{
 };
 use std::{collections::BTreeMap, time::Duration};
 
-/// How many tokens one commit ends at most.
+/// How many tokens one commit ends, at most.
 pub(crate) const BATCH: usize = 200;
 /// How long the control that revokes tokens has to cancel their turns, before any control does.
 const CANCEL_WITHIN: Duration = Duration::from_secs(2);
 
-/// Ends the tokens among these, at most [`BATCH`], that are live and that the caller may end. A token of
-/// another owner counts as unknown, so that ids reveal nothing.
+/// Ends those of the tokens, at most [`BATCH`], that are live and that the caller may end. A token
+/// of another owner counts as unknown, so that ids reveal nothing.
 pub(crate) fn revoke(tx: &mut Tx<'_>, caller: &Caller, ids: &[TokenId]) -> Decision<Vec<Token>> {
     caller.must_mint()?;
     tx.expect(ids.iter().map(Token::name))?;
@@ -46,8 +46,8 @@ pub(crate) fn expire(tx: &mut Tx<'_>, id: &TokenId) -> Decision<bool> {
     Ok(true)
 }
 
-/// Ends tokens: from this commit on nothing with them is accepted. Their turns are cancelled right
-/// after, by the due items if control should die in between.
+/// Ends tokens: after this commit, nothing is accepted with them. The control cancels their turns
+/// right after; if it dies before, the due items do.
 fn end(tx: &mut Tx<'_>, tokens: &mut [Token], actor: &str, action: &str) -> Decision<()> {
     let mut by_jid = BTreeMap::<_, u32>::new();
     for token in &*tokens {

@@ -15,7 +15,7 @@ impl<T> Tracked<T> {
         Self { value, changed: true }
     }
 
-    /// A value that need not be stored before it changes.
+    /// Wraps a value that is stored only if it changes from now on.
     pub(crate) fn stored(value: T) -> Self {
         Self { value, changed: false }
     }
@@ -26,7 +26,7 @@ impl<T> Tracked<T> {
 }
 
 impl<T: Record> Tracked<T> {
-    /// Writes it if it has changed.
+    /// Writes the value if it has changed.
     pub(crate) fn store(&self, tx: &mut Tx<'_>, id: &T::Id) -> Decision<()> {
         if self.changed { tx.put(id, &self.value) } else { Ok(()) }
     }

@@ -15,8 +15,8 @@ use crate::{
 };
 use std::time::Duration;
 
-/// What counts against a network where a link's rate is nearly used up: one message is forgotten
-/// each minute, and at most 20 count.
+/// How many of a network's past messages count against its share of a link's rate: at most 20, and
+/// one is forgotten every minute. They matter only where the link's rate is nearly used up.
 const MEMORY: Rate = Rate { count: 1, per: Duration::from_secs(60), burst: 20 };
 
 /// Limits the rates of a link, and of the visitor: each address, each IPv6 network, and each
@@ -43,7 +43,7 @@ pub(super) fn limit_rates(tx: &mut Tx<'_>, token: &Token, visitor: Option<&Visit
     tx.limit_share(names::share(&token.id, &visitor.network), MEMORY, link, all);
 }
 
-/// Refuses another open turn of a conversation that has enough of them.
+/// Refuses a new turn in a conversation that has as many open turns as it may have.
 pub(super) fn check_conversation(
     tx: &Tx<'_>,
     token: &Token,
@@ -77,13 +77,13 @@ pub(super) fn limit_open_turns(tx: &mut Tx<'_>, token: &Token, turn: &Turn) {
     }
     for (hash, most, of) in counted {
         let open = names::open_turns_from(&token.id, hash);
-        // A turn that was lost with its record no longer counts after its deadline.
+        // A turn whose record was lost no longer counts after its deadline.
         tx.limit_members(&open, tx.now, most, Refusal::TooManyTurns { of });
         tx.add(&open, &turn.id, turn.deadline);
     }
 }
 
-/// How many turns a visitor may have open, in all and in one conversation.
+/// Returns how many turns a visitor may have open on the link, and in one conversation.
 fn of_visitor(limits: &Limits, token: &Token) -> (u32, u32) {
     match token.options.limits.max_open_turns {
         Some(own) => (own, own),

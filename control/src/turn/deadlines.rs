@@ -1,4 +1,4 @@
-//! A turn's timers: until when it has to be accepted, when it is queued again, when the next step of
+//! A turn's timers: when it must have been accepted, when it is queued again, when the next step of
 //! its escalation is taken, and when it ends. Each turn has one due item, at the soonest timer.
 
 use super::Turn;
@@ -18,7 +18,7 @@ pub(super) enum Timer {
     Deadline,
     /// The next step of the escalation is due.
     Escalation,
-    /// The agent that got the turn must accept it.
+    /// The agent that got the turn had to accept it by now.
     Acceptance,
     /// The turn enters its folder's queue again.
     Return,
@@ -68,7 +68,7 @@ impl Turn {
         self.escalation.unfinished_until = unfinished_until;
     }
 
-    /// Restarts its folder's time for a first frame, if the folder had added one.
+    /// Restarts the folder's time for a first frame, if the folder had already added one.
     pub(super) fn await_first_frame_again(&mut self, now: Time) {
         if std::mem::take(&mut self.place.spoke) {
             self.escalation.silent_until = self.escalation.silence.map(|silence| now + silence);
@@ -76,7 +76,8 @@ impl Turn {
     }
 }
 
-/// How long a turn of this route may be open: long enough for every step of its escalation.
+/// Returns how long a turn of this route may be open: until the route gives up, or for the turn
+/// deadline after the last step of its escalation.
 pub(super) fn patience(limits: &Limits, route: &Route) -> Duration {
     if let Some(give_up) = &route.give_up {
         return give_up.after;

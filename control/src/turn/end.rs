@@ -25,7 +25,7 @@ pub(super) struct Ending<'a> {
     pub(super) detail: &'a str,
 }
 
-/// Stops a turn; one that has ended stays as it is. `None` if there is none.
+/// Cancels a turn, unless it has ended, and returns it. `None` if there is no such turn.
 pub(crate) fn cancel(tx: &mut Tx<'_>, id: &TurnId, why: &str) -> Decision<Option<Turn>> {
     let Some(turn) = tx.get_tracked::<Turn>(id)? else {
         return Ok(None);
@@ -39,7 +39,7 @@ pub(crate) fn cancel(tx: &mut Tx<'_>, id: &TurnId, why: &str) -> Decision<Option
     end(tx, exchange, &Ending { outcome: Outcome::Cancelled, error: "", detail: why }).map(Some)
 }
 
-/// Ends a turn that its agent has not ended; a session that holds it is told.
+/// Ends a turn that its agent has not ended, and notifies the session that holds it.
 pub(super) fn end(tx: &mut Tx<'_>, exchange: Exchange, ending: &Ending<'_>) -> Decision<Turn> {
     let notice = exchange.turn.cancelled();
     end_open(tx, exchange, ending, Some(notice), None)
@@ -83,7 +83,7 @@ fn end_open(
     exchange.store(tx)
 }
 
-/// Ends a new turn at once, with these messages, because no agent is to answer it.
+/// Ends a new turn at once, with `messages` as its reply: no agent is to answer it.
 pub(super) fn end_new(
     tx: &mut Tx<'_>,
     exchange: &mut Exchange,
@@ -125,7 +125,8 @@ fn close(
     Ok(())
 }
 
-/// Queues the conversation's first open turn. One whose record is gone must not block the others.
+/// Queues the conversation's first open turn. Turns whose records are gone are removed, so that
+/// they don't block those after them.
 fn queue_next(tx: &mut Tx<'_>, conversation: &mut Conversation) -> Decision<()> {
     while let Some(id) = conversation.open.first() {
         if let Some(next) = tx.get::<Turn>(id)? {
@@ -140,7 +141,7 @@ fn queue_next(tx: &mut Tx<'_>, conversation: &mut Conversation) -> Decision<()> 
     Ok(())
 }
 
-/// Adds up a turn's frames.
+/// Makes a turn's transcript from those of `entries` that are its frames.
 pub(crate) fn transcript(entries: &[(u64, Bytes)], turn: &TurnId) -> Decision<Transcript> {
     let mut transcript = Transcript::default();
     for (_, entry) in entries {

@@ -11,7 +11,7 @@ use crate::{
 };
 use arizuko_proto::public_id;
 
-/// How many turns one commit deletes.
+/// How many turns one commit deletes, at most. The last commit may delete more, if they are open.
 const BATCH: u32 = 200;
 
 /// What one commit has deleted of a conversation.
@@ -22,8 +22,8 @@ pub(crate) struct Erased {
     pub(crate) is_done: bool,
 }
 
-/// Deletes a conversation, or the first of its turns if it has many; `None` if there is none, or if
-/// it was active at `inactive_since` or later. Turns under way are cancelled.
+/// Deletes a conversation, or only the oldest of its ended turns if it has many. `None` if there is
+/// no such conversation, or if it was active at `inactive_since` or later.
 pub(crate) fn erase(
     tx: &mut Tx<'_>,
     id: &ConversationId,
@@ -38,7 +38,7 @@ pub(crate) fn erase(
     let members = tx.members(&set, 0..=u64::MAX, BATCH + 1)?;
     let ended = members.iter().map(|(id, _)| id).filter(|id| !conversation.open.contains(id));
     let ended: Vec<_> = ended.take(BATCH as usize).collect();
-    // Open turns are cancelled in the last commit.
+    // The last commit deletes the rest and cancels the open turns.
     if members.len() <= BATCH as usize || ended.is_empty() {
         purge(tx, &conversation)?;
         tell(tx, &conversation)?;

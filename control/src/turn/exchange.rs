@@ -23,7 +23,8 @@ pub(super) struct Exchange {
 }
 
 impl Exchange {
-    /// Adds the conversation to an open turn. A turn whose conversation is gone is deleted: `None`.
+    /// Reads the conversation and the frames of an open turn. If they are gone, deletes the turn
+    /// and returns `None`.
     pub(super) fn of(tx: &mut Tx<'_>, mut turn: Tracked<Turn>) -> Decision<Option<Self>> {
         tx.expect([Conversation::name(&turn.conversation)])?;
         let conversation = tx.get_tracked::<Conversation>(&turn.conversation)?;

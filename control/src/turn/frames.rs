@@ -12,7 +12,7 @@ use crate::{
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
-/// How far an open turn's reply got: what each of its frames changes.
+/// How far an open turn's reply has got. It is a record of its own, because each frame changes it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Progress {
     /// The number of its last frame; 0 before the first.
@@ -21,7 +21,7 @@ pub(crate) struct Progress {
     pub(crate) bytes: u64,
     /// The number that the attempt's next frame has; the first is 1.
     pub(crate) next_seq: u64,
-    /// The seq of its last frame, or of its message.
+    /// The seq of its last frame; before the first, the seq of its message.
     pub(crate) last_seq: u64,
 }
 
@@ -38,13 +38,13 @@ impl Record for Progress {
 }
 
 impl Progress {
-    /// The progress before the first frame. It is not stored, so that a post writes less.
+    /// Returns the progress before the first frame. It is not stored, so that a post writes less.
     pub(crate) fn begin(first_seq: u64) -> Self {
         Self { n: 0, bytes: 0, next_seq: 1, last_seq: first_seq }
     }
 
-    /// Reads what is stored of an open turn's progress; `None` before its first frame. Assumes that
-    /// there is none where that is likely, and saves the look.
+    /// Reads the stored progress of an open turn; `None` before its first frame. Where a frame is
+    /// unlikely, assumes `None` without a read; the batch's guard notices if that is wrong.
     pub(super) fn of(tx: &mut Tx<'_>, turn: &Turn) -> Decision<Option<Tracked<Self>>> {
         if turn.attempt > 1 || turn.place.spoke {
             tx.get_tracked(&turn.id)
@@ -54,7 +54,7 @@ impl Progress {
     }
 }
 
-/// Appends to the log for one turn. Call [`Self::store`] at the end.
+/// Appends the frames of one turn to its conversation's log. Call [`Self::store`] at the end.
 pub(crate) struct FrameWriter {
     turn: TurnId,
     conversation: ConversationId,
@@ -65,17 +65,17 @@ pub(crate) struct FrameWriter {
 }
 
 impl FrameWriter {
-    /// For a turn that begins.
+    /// Makes the writer for a turn that begins.
     pub(super) fn begin(turn: TurnId, conversation: ConversationId, head: Tracked<Head>) -> Self {
         let progress = Tracked::stored(Progress::begin(head.seq));
         Self { turn, conversation, progress, head, is_new: true }
     }
 
-    /// For an open turn; `None` if its conversation is gone.
+    /// Opens the writer for an open turn; `None` if its conversation or its progress is gone.
     pub(super) fn open(tx: &mut Tx<'_>, turn: &Turn) -> Decision<Option<Self>> {
         let progress = match Progress::of(tx, turn)? {
             Some(progress) => progress,
-            // It has frames, so its progress was stored, and the store has lost it.
+            // The turn has frames, so its progress was stored, and the store has lost it.
             None if turn.place.spoke => return Ok(None),
             None => Tracked::stored(Progress::begin(turn.first_seq)),
         };
@@ -89,7 +89,7 @@ impl FrameWriter {
         }))
     }
 
-    /// Appends the visitor's message, which is no frame of the reply; returns its seq.
+    /// Appends the message that begins the turn, which is no frame of the reply; returns its seq.
     pub(super) fn append_message(&mut self, tx: &mut Tx<'_>, body: Body) -> Decision<u64> {
         self.head.append(tx, &self.conversation, &self.turn, 0, body)?;
         self.progress = Tracked::stored(Progress::begin(self.head.seq));
@@ -106,7 +106,7 @@ impl FrameWriter {
         Ok(self.head.seq)
     }
 
-    /// Stores what has changed. A turn that has ended needs no progress.
+    /// Stores what has changed, and deletes the progress of a turn that has ended.
     pub(super) fn store(&self, tx: &mut Tx<'_>, is_open: bool) -> Decision<()> {
         self.head.store(tx, &self.conversation)?;
         match (is_open, self.is_new) {

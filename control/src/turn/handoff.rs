@@ -18,7 +18,8 @@ use crate::{
     transaction::{Decision, Tracked, Tx},
 };
 
-/// How often a turn may move, so that two agents cannot hand it back and forth for ever.
+/// How many times a turn may move before a handoff ends it as failed, so that two agents cannot
+/// hand it back and forth for ever.
 const MAX_MOVES: u32 = 20;
 
 /// What an agent says when it hands its turn off.
@@ -32,7 +33,7 @@ pub(crate) struct HandoffOrder {
     pub(crate) conversation: bool,
 }
 
-/// Hands the turn to another folder, if all frames before this one, number `seq`, are stored.
+/// Hands the turn off to another folder, if all frames with numbers below `seq` are stored.
 pub(crate) fn hand_off(
     tx: &mut Tx<'_>,
     attempt: &Attempt,
@@ -112,7 +113,7 @@ fn move_to(
         (to, note) => What::HandedOff { to, note },
     };
     turn.note(tx, handoff.from.clone(), what)?;
-    // An agent that hands it off gets an answer; an agent that loses it gets a notice.
+    // An agent that hands the turn off gets an answer; an agent that loses it gets a notice.
     let notice = handoff.escalated.then(|| turn.lost(event));
     turn.leave_running(tx, notice);
     queue::leave(tx, turn);

@@ -1,4 +1,4 @@
-//! Who holds a turn: it is delivered to a session, and requeued when that one loses it.
+//! Delivers turns to sessions, and requeues turns that their sessions lose or give back.
 
 use super::{
     Hold, State, Turn,
@@ -19,7 +19,8 @@ use crate::{
     transaction::{Decision, Tracked, Tx},
 };
 
-/// How many turns of a queue a claim looks at, in case the first ones have left it.
+/// How many turns of a queue a claim looks at, at most. More than one, because the first may no
+/// longer wait.
 const CANDIDATES: u32 = 4;
 
 /// Delivers the first turn in the queue of the session's folder.
@@ -28,7 +29,7 @@ pub(crate) fn claim(tx: &mut Tx<'_>, speaker: &Speaker) -> Decision<Option<Turn>
     let queue = names::queue(&session.folder);
     for (id, _) in tx.members(&queue, 0..=u64::MAX, CANDIDATES)? {
         let turn = tx.get_tracked::<Turn>(&id)?;
-        // It may have moved to another folder since the set was read.
+        // The turn may have moved to another folder since the set was read.
         let Some(turn) = turn.filter(|turn| turn.waits_for(&session.folder)) else {
             tx.remove(&queue, &id);
             continue;
@@ -42,15 +43,15 @@ pub(crate) fn claim(tx: &mut Tx<'_>, speaker: &Speaker) -> Decision<Option<Turn>
     Ok(None)
 }
 
-/// Whether the turn's link was revoked or has expired. Its turns are cancelled after that, some
-/// at a time; an agent must not get one in between.
+/// Whether the turn's link was revoked or has expired. A link's turns are cancelled after its end,
+/// some in each commit. Until then no agent may get one.
 fn link_has_ended(tx: &mut Tx<'_>, turn: &Turn) -> Decision<bool> {
     let token = tx.get::<Token>(&turn.origin.token)?;
     Ok(!token.is_some_and(|token| token.is_live(tx.now)))
 }
 
-/// Delivers the turn that a person chose, if it still waits in their folder. `assign`: its
-/// conversation is assigned to the folder, too.
+/// Delivers the turn that a person chose, if it still waits in their folder. If `assign` is set,
+/// assigns its conversation to the folder, too.
 pub(crate) fn claim_chosen(
     tx: &mut Tx<'_>,
     speaker: &Speaker,
@@ -80,7 +81,7 @@ pub(crate) fn claim_chosen(
     deliver(tx, &session, turn).map(Some)
 }
 
-/// Delivers a queued turn to a session: a new attempt.
+/// Delivers a queued turn to a session, as a new attempt.
 fn deliver(tx: &mut Tx<'_>, session: &Session, mut turn: Tracked<Turn>) -> Decision<Turn> {
     turn.attempt += 1;
     turn.state = State::Running(Hold {
@@ -157,7 +158,7 @@ pub(super) fn requeue(
     turn.tell(tx, "requeued", why)
 }
 
-/// Puts a turn whose time has come back into its folder's queue.
+/// Puts a turn into its folder's queue again, once the wait outside it is over.
 pub(super) fn bring_back(tx: &mut Tx<'_>, mut turn: Tracked<Turn>) -> Decision<()> {
     turn.back_at = None;
     queue::enter_again(tx, &turn);

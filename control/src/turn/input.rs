@@ -1,4 +1,4 @@
-//! A turn's message as it came, and what its route said of it.
+//! A turn's message as it came, and what its route said at that time.
 
 use super::Turn;
 use crate::{
@@ -13,8 +13,8 @@ use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
-/// A turn's message, plan and context, as its agent gets them. Written once, but for what a person
-/// gets beside.
+/// A turn's message, plan and context, as its agent gets them. Written once; only a delivery to a
+/// person adds observed webhooks.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Input {
     pub(crate) content: Blob,
@@ -37,7 +37,7 @@ impl Record for Input {
 }
 
 impl Input {
-    /// How many bytes the message takes when it is delivered.
+    /// Returns how many bytes the message takes when it is delivered.
     pub(super) fn size(&self) -> usize {
         self.content.size() + self.headers.iter().map(Header::size).sum::<usize>()
     }
@@ -51,7 +51,7 @@ pub(crate) struct Header {
 }
 
 impl Header {
-    /// How many bytes it takes when it is delivered.
+    /// Returns how many bytes the header takes when it is delivered.
     fn size(&self) -> usize {
         self.name.len() + self.value.size()
     }
@@ -88,7 +88,7 @@ impl Blob {
         }
     }
 
-    /// Its bytes as text; empty if they are not UTF-8.
+    /// Returns the bytes as text; empty if they are not UTF-8.
     pub(crate) fn into_text(self) -> String {
         String::from_utf8(self.into_bytes()).unwrap_or_default()
     }
@@ -100,7 +100,8 @@ impl Default for Blob {
     }
 }
 
-/// The turn's route as it was when the turn began. Later changes don't reach it.
+/// The turn's route as it was when the turn began. Later changes of the route don't affect the
+/// turn.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub(crate) struct Plan {
@@ -110,7 +111,7 @@ pub(crate) struct Plan {
     pub(crate) topic: String,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(crate) steps: Vec<Step>,
-    /// What the visitor reads if the turn expires; empty: control's own words.
+    /// What the visitor reads if the turn expires; if empty, a sentence of control's.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub(crate) give_up_say: String,
 }
@@ -132,13 +133,14 @@ impl From<Route> for Plan {
 pub(crate) struct Context {
     #[serde(skip_serializing_if = "Observed::is_empty")]
     pub(super) conversation: Observed,
-    /// Webhooks of its folder.
+    /// Webhooks of the turn's folder.
     #[serde(skip_serializing_if = "Observed::is_empty")]
     pub(super) folder: Observed,
 }
 
 impl Context {
-    /// The turns of the messages that go to `turn` now, the oldest of each kind first.
+    /// Returns the turns of the messages that are delivered with `turn` as it is now: first the
+    /// webhooks, then the conversation's own, each from the oldest to the newest.
     pub(crate) fn turns(&self, turn: &Turn) -> Vec<TurnId> {
         let own = self.conversation.turns();
         match turn.sees_all_webhooks() {

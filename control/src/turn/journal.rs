@@ -1,5 +1,6 @@
-//! What happened to a turn between its beginning and its end, for operators: attempts that did not
-//! end it, and its moves from folder to folder. Most turns have no journal.
+//! A turn's journal, for operators: what happened to the turn between its beginning and its end. It
+//! has the attempts that did not end the turn, and the moves from folder to folder. Most turns have
+//! no journal.
 
 use super::Turn;
 use crate::{
@@ -11,7 +12,7 @@ use crate::{
 };
 use serde::{Deserialize, Serialize};
 
-/// How many entries a turn has at most; the oldest are dropped first.
+/// How many entries a journal keeps, at most. The oldest are dropped first.
 const MOST: u64 = 100;
 
 /// The delivery of a turn to an agent.
@@ -31,7 +32,7 @@ pub(crate) struct Entry {
     pub(crate) at: Time,
     /// The folder that had the turn, or its conversation.
     pub(crate) folder: FolderName,
-    /// The number of the attempt that ended by it; 0 if none did.
+    /// The number of the attempt that this ended; 0 if the turn was not running.
     #[serde(default)]
     pub(crate) attempt: u32,
     /// How that attempt began.
@@ -59,7 +60,8 @@ impl Entry {
 }
 
 impl Turn {
-    /// Adds to the turn's journal. Call it while the turn's state is still that before the event.
+    /// Adds an entry to the turn's journal. Call it before the turn's state changes, because the
+    /// entry names the attempt under way.
     pub(super) fn note(&mut self, tx: &mut Tx<'_>, folder: FolderName, what: What) -> Decision<()> {
         let is_held = self.hold().is_some();
         let entry = Entry {

@@ -1,4 +1,4 @@
-//! What becomes of a session's turns when it ends: its agent leaves, or its lease runs out.
+//! Ends sessions and requeues their turns: an agent leaves, or a lease runs out.
 
 use super::{
     Turn,
@@ -21,7 +21,8 @@ pub(crate) fn leave(tx: &mut Tx<'_>, speaker: &Speaker) -> Decision<()> {
     Ok(())
 }
 
-/// Ends a session whose lease has run out.
+/// Handles a session's due item: ends the session if its lease has run out, and requeues its turns
+/// as lost.
 pub(crate) fn expire(tx: &mut Tx<'_>, id: &SessionId) -> Decision<()> {
     let due = Due::Session(id.clone());
     match tx.get::<Session>(id)? {

@@ -19,7 +19,7 @@ use crate::{
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
-/// Webhooks that wait to be context for a folder's next turn.
+/// Observed webhooks that wait for a folder's next turn.
 #[derive(Debug, Default, Serialize, Deserialize)]
 #[serde(transparent)]
 pub(crate) struct FolderObserved(Observed);
@@ -36,8 +36,9 @@ impl Record for FolderObserved {
     }
 }
 
-/// Keeps a message of `bytes` as context: a visitor's for the next turn of its conversation (other
-/// visitors must not see it), a webhook's for the next turn of its folder that may get it.
+/// Keeps a message of `bytes` bytes as context. A visitor's message waits for the next turn of its
+/// conversation, because other visitors must not see it. A webhook's waits for the next turn of its
+/// folder that may get it.
 pub(super) fn observe(
     tx: &mut Tx<'_>,
     turn: &Turn,
@@ -70,7 +71,7 @@ pub(super) fn take(
     Ok(context)
 }
 
-/// Takes the webhooks of the turn's folder that it gets.
+/// Takes the observed webhooks of the turn's folder that the turn may get.
 fn take_webhooks(tx: &mut Tx<'_>, turn: &Turn) -> Decision<Observed> {
     let folder = &turn.place.folder;
     let Some(mut waiting) = tx.get_unlikely::<FolderObserved>(folder)? else {
@@ -89,7 +90,8 @@ fn take_webhooks(tx: &mut Tx<'_>, turn: &Turn) -> Decision<Observed> {
     Ok(taken)
 }
 
-/// Adds the webhooks that a person gets with a visitor's turn, at its delivery to them.
+/// Adds the folder's observed webhooks to a turn that is delivered to a person, who may get all of
+/// them.
 pub(super) fn add_for_person(tx: &mut Tx<'_>, turn: &Turn) -> Decision<()> {
     let taken = take_webhooks(tx, turn)?;
     if !taken.is_empty()
@@ -102,14 +104,15 @@ pub(super) fn add_for_person(tx: &mut Tx<'_>, turn: &Turn) -> Decision<()> {
 }
 
 impl Turn {
-    /// Whether it gets all webhooks that its folder observed: a webhook's turn, or one that a
-    /// person has. A visitor can ask an agent to repeat what it was given.
+    /// Whether the turn may get all webhooks that its folder observed: a webhook's turn, or one
+    /// that a person holds. An agent with a visitor's turn may not, because the visitor can ask it
+    /// to repeat them.
     pub(super) fn sees_all_webhooks(&self) -> bool {
         self.origin.kind == Kind::Hook || self.hold().is_some_and(|hold| hold.person.is_some())
     }
 }
 
-/// Puts the observed messages of a turn that no agent ever had back, for the next turn.
+/// Puts back the observed messages of a turn that no agent ever got, for the next turn.
 pub(super) fn put_back(
     tx: &mut Tx<'_>,
     turn: &Turn,
@@ -134,7 +137,7 @@ pub(super) fn put_back(
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Dropped {
     pub(crate) messages: u64,
-    /// When the audit log was last told.
+    /// When the count was last written to the audit log.
     audited_at: Time,
 }
 
@@ -151,7 +154,8 @@ impl Record for Dropped {
     }
 }
 
-/// How often the audit log is told of one JID's dropped messages, so that a flood doesn't fill it.
+/// How long to wait before the audit log gets another entry about one JID's dropped messages, so
+/// that a flood doesn't fill it.
 const AUDIT_INTERVAL: Duration = Duration::from_secs(3_600);
 
 /// Counts a dropped message.

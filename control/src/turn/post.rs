@@ -29,7 +29,7 @@ use crate::{
 /// whoever guesses the key is let into the conversation.
 const MIN_KEY: usize = 22;
 
-/// A message on its way in.
+/// A message that a visitor or a webhook's caller sends.
 #[derive(Clone, Debug)]
 pub(crate) struct Post {
     /// `None`: a new one.
@@ -43,17 +43,17 @@ pub(crate) struct Post {
     pub(crate) traceparent: String,
 }
 
-/// What became of a message.
+/// The turn that a message began.
 #[derive(Clone, Debug)]
 pub(crate) struct Posted {
     pub(crate) turn: Turn,
     /// A chat's text; empty for a webhook.
     pub(crate) content: String,
-    /// Whether it came before.
+    /// Whether the message came before and began its turn then.
     pub(crate) repeated: bool,
 }
 
-/// Takes a message.
+/// Takes a message: begins its turn, or finds the turn that it began when it came before.
 pub(crate) fn post(tx: &mut Tx<'_>, token: &Token, post: &Post) -> Decision<Posted> {
     let text = check(tx.limits, token, post)?;
     let posted = |turn| Ok(Posted { turn, content: text.clone(), repeated: false });
@@ -63,8 +63,8 @@ pub(crate) fn post(tx: &mut Tx<'_>, token: &Token, post: &Post) -> Decision<Post
         Repeated::Before(turn) => return Ok(Posted { repeated: true, ..posted(*turn)? }),
         Repeated::Not(repeat) => repeat,
     };
-    // The ids are the same each time that this is decided. If the turn is there by now, the first
-    // commit was applied after all, though no answer came.
+    // The ids are the same each time that this is decided. If the turn exists already, an earlier
+    // commit of this message was applied, though no answer came.
     let id = TurnId::new(tx.random());
     if let Some(turn) = tx.get_unlikely::<Turn>(&id)? {
         return posted(turn);
@@ -120,7 +120,7 @@ pub(crate) fn post(tx: &mut Tx<'_>, token: &Token, post: &Post) -> Decision<Post
     posted(exchange.store(tx)?)
 }
 
-/// The conversation that the message is for, and the end of its log.
+/// Returns the conversation that the message is for, or a new one, with the head of its log.
 fn conversation(
     tx: &mut Tx<'_>,
     token: &Token,
@@ -158,7 +158,7 @@ fn trigger(
     turn.tell(tx, "message", "")
 }
 
-/// Refuses what can't be a message; returns a chat's text.
+/// Checks a message's size, key and text. Returns a chat's text, and an empty one for a webhook.
 fn check(limits: &Limits, token: &Token, post: &Post) -> Result<String, Refusal> {
     let limit = match token.kind {
         Kind::Chat => limits.chat_bytes,
@@ -202,7 +202,8 @@ fn begin(
 }
 
 impl Turn {
-    /// Takes over what is left for the agent of the conversation's next turn.
+    /// Takes over the note that the folder which had the conversation before left for the next
+    /// agent.
     pub(super) fn receive(&mut self, tx: &mut Tx<'_>, handoff: Handoff) -> Decision<()> {
         let (to, note) = (self.place.folder.clone(), handoff.note.clone());
         self.note(tx, handoff.from.clone(), What::Assigned { to, note })?;
@@ -210,7 +211,7 @@ impl Turn {
         Ok(())
     }
 
-    /// A turn as it begins.
+    /// Makes a turn, queued in its home folder.
     pub(super) fn begin(
         id: TurnId,
         conversation: ConversationId,

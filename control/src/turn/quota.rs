@@ -1,13 +1,14 @@
-//! How many bytes of messages are kept, by link and by tenant.
+//! Counts the bytes of messages that are kept, by link and by tenant, and limits them.
 //!
 //! A turn counts from its message until it is deleted: the bytes of its message and of its reply,
-//! and what its records take beside. Frames, which are kept for less long, don't count again.
+//! and a fixed number for its records. Frames hold the same text for a shorter time and don't
+//! count.
 
 use super::exchange::Exchange;
 use crate::{conversation::Conversation, names, refusal::Refusal, transaction::Tx};
 
-/// What a turn's records take beside its texts, in bytes: about what SQLite needs. Redis needs
-/// twice as much.
+/// How many bytes a turn's records count as, besides its texts: about what SQLite needs for them.
+/// Redis needs twice as much.
 const RECORDS: u64 = 4 << 10;
 
 /// Charges a new turn's message to its link and its tenant. The commit is refused if one of them
@@ -27,7 +28,7 @@ pub(super) fn charge(tx: &mut Tx<'_>, exchange: &mut Exchange, message: usize) {
     add(tx, exchange, bytes);
 }
 
-/// Adds a reply. It is never refused: the limit of its turn bounds it.
+/// Counts a turn's reply. It is never refused: the limit on the turn's frames bounds it.
 pub(super) fn add_reply(tx: &mut Tx<'_>, exchange: &mut Exchange, reply: usize) {
     if reply > 0 {
         add(tx, exchange, reply as u64);
@@ -41,9 +42,9 @@ fn add(tx: &mut Tx<'_>, exchange: &mut Exchange, bytes: u64) {
     count(tx, conversation, bytes as i64);
 }
 
-/// Gives back what turns of a conversation took, once they are deleted.
+/// Subtracts the bytes of a conversation's deleted turns.
 pub(super) fn give_back(tx: &mut Tx<'_>, conversation: &Conversation, bytes: u64) {
-    // Conversations of an older control took nothing.
+    // Turns of an older control were not counted.
     if bytes > 0 {
         count(tx, conversation, -(bytes as i64));
     }

@@ -16,7 +16,8 @@ use arizuko_proto::public_id;
 /// The most characters in a note to the next agent.
 const MAX_NOTE: usize = 4_000;
 
-/// The conversation and its token, if both are alive and the conversation is with the folder.
+/// Returns a conversation and its live token, if the conversation is with the folder, or the folder
+/// is to answer one of its open turns.
 ///
 /// # Errors
 /// [`Refusal::NotFound`] otherwise: nobody learns that another folder's conversation exists.
@@ -50,8 +51,8 @@ fn has_turn(tx: &mut Tx<'_>, conversation: &Conversation, folder: &FolderName) -
     Ok(false)
 }
 
-/// Reassigns a conversation that is with `folder`, with the turns that wait in it. `to`: `None`
-/// for the folder that the route names.
+/// Assigns a conversation that is with `folder` to the folder `to`, or to whatever folder its route
+/// names if `to` is `None`. Turns that wait in it move, too.
 pub(crate) fn reassign(
     tx: &mut Tx<'_>,
     folder: &FolderName,
@@ -80,7 +81,7 @@ pub(crate) fn reassign(
     )
 }
 
-/// Assigns a conversation from the next message on.
+/// Assigns a conversation from its next message on. If `to` is `None`, its route decides again.
 pub(super) fn assign(
     tx: &mut Tx<'_>,
     conversation: &mut Tracked<Conversation>,
@@ -100,8 +101,8 @@ pub(super) fn assign(
     conversation.assigned = to.cloned();
 }
 
-/// Moves the turns that wait in a conversation, all but `except`, to the folder that it is
-/// assigned to.
+/// Moves the turns that wait in a conversation, except `except`, to the folder that it is assigned
+/// to; to their home folders if it is assigned to none.
 pub(super) fn move_waiting(
     tx: &mut Tx<'_>,
     conversation: &mut Tracked<Conversation>,

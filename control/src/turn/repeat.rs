@@ -18,7 +18,7 @@ const KEPT: Duration = Duration::from_secs(86_400);
 /// The most characters in an idempotency key.
 const MAX_KEY: usize = 255;
 
-/// Which turn an idempotency key made.
+/// The turn that the message with an idempotency key began.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Repeat {
     turn: TurnId,
@@ -45,7 +45,7 @@ pub(super) enum Repeated {
     Not(Unrepeated),
 }
 
-/// A message that didn't come before. Its key, if it has one, is still to be remembered.
+/// A message that didn't come before. Its key, if it has one, is not stored yet.
 pub(super) struct Unrepeated(Option<UnusedKey>);
 
 struct UnusedKey {
@@ -54,12 +54,12 @@ struct UnusedKey {
 }
 
 impl Repeated {
-    /// Looks for the turn that an idempotency key made; an empty key makes none. A key counts
-    /// within its scope.
+    /// Looks for the turn of an earlier message with the same key in the same scope. A message with
+    /// an empty key is never a repeat.
     ///
     /// # Errors
-    /// [`Refusal::IdempotencyMismatch`] if it came with other content, [`Refusal::Invalid`] if it
-    /// is too long.
+    /// [`Refusal::IdempotencyMismatch`] if the key came with other content before,
+    /// [`Refusal::Invalid`] if the key is too long.
     pub(super) fn find(tx: &mut Tx<'_>, scope: &str, key: &str, content: &[u8]) -> Decision<Self> {
         if key.is_empty() {
             return Ok(Self::Not(Unrepeated(None)));

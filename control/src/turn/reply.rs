@@ -1,4 +1,5 @@
-//! What the agent that holds a turn does with it. Everything is safe to repeat.
+//! What the agent that holds a turn can do: accept it, add frames, finish it, give it back. Each
+//! call is safe to repeat.
 
 use super::{
     State, Turn,
@@ -16,9 +17,10 @@ use crate::{
 };
 use std::time::Duration;
 
-/// How long a turn stays in the queue after its agent did not take it, so that another agent can.
+/// How long a turn stays out of the queue, at least, after its agent did not accept it or gave it
+/// back, so that it doesn't return to that agent at once.
 pub(super) const REDELIVERY_DELAY: Duration = Duration::from_secs(1);
-/// The most bytes of an agent's sentence that are kept.
+/// How many bytes of an agent's error, detail or reason are kept, at most.
 const MAX_SENTENCE: usize = 1_000;
 
 /// The answer to an agent's message about an attempt.
@@ -32,7 +34,7 @@ pub(crate) enum Ack {
     Lost(&'static str),
 }
 
-/// One session's hold of a turn.
+/// One delivery of a turn to a session.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Attempt {
     pub(crate) turn: TurnId,
@@ -46,7 +48,7 @@ impl Attempt {
         self.turn == turn.id && self.number == turn.attempt
     }
 
-    /// The turn, if this attempt still holds it.
+    /// Returns the turn if this attempt still holds it, and otherwise the answer to the agent.
     pub(super) fn turn(&self, tx: &mut Tx<'_>) -> Decision<Result<Tracked<Turn>, Ack>> {
         let Some(turn) = tx.get_tracked::<Turn>(&self.turn)? else {
             return Ok(Err(Ack::Ended));
@@ -80,7 +82,8 @@ pub(crate) fn accept(tx: &mut Tx<'_>, attempt: &Attempt) -> Decision<Ack> {
     Ok(Ack::Stored { next_seq, finished: false })
 }
 
-/// Adds frames, the first of which is the attempt's number `seq`. `None` has a number and says nothing.
+/// Adds frames. `seq` is the number of the first one in the attempt. A `None` takes a number, but
+/// nothing is stored for it.
 pub(crate) fn append_frames(
     tx: &mut Tx<'_>,
     attempt: &Attempt,
@@ -98,8 +101,8 @@ pub(crate) fn append_frames(
         return Ok(Ack::Ended);
     };
     let next_seq = frames.progress.next_seq;
-    // Frames stored before are acknowledged again. If frames are missing before these, nothing is
-    // stored, and the answer names the seq expected.
+    // Frames that are stored already are acknowledged again. If frames are missing before these,
+    // nothing is stored, and the answer names the seq expected.
     let known = usize::try_from(next_seq.saturating_sub(seq)).unwrap_or(usize::MAX);
     let fresh = if seq > next_seq { &[] } else { bodies.get(known..).unwrap_or_default() };
     if fresh.is_empty() {
@@ -165,17 +168,17 @@ impl Turn {
     }
 }
 
-/// What an agent says at the end.
+/// How an agent ends its turn.
 #[derive(Clone, Debug)]
 pub(crate) struct Finish {
-    /// The number that a next frame would have.
+    /// The number that the attempt's next frame would have.
     pub(crate) seq: u64,
     pub(crate) failed: bool,
     pub(crate) error: String,
     pub(crate) detail: String,
 }
 
-/// Ends the turn, if all frames before the end are stored.
+/// Ends the turn, if all frames with numbers below `finish.seq` are stored.
 pub(crate) fn finish(tx: &mut Tx<'_>, attempt: &Attempt, finish: &Finish) -> Decision<Ack> {
     let turn = match attempt.turn(tx)? {
         Ok(turn) => turn,
@@ -198,7 +201,7 @@ pub(crate) fn finish(tx: &mut Tx<'_>, attempt: &Attempt, finish: &Finish) -> Dec
     Ok(Ack::Stored { next_seq, finished: true })
 }
 
-/// Gives the turn back, for another session or a later time.
+/// Requeues a turn that its agent gives back, to be delivered after `retry_after`.
 pub(crate) fn reject(
     tx: &mut Tx<'_>,
     attempt: &Attempt,
@@ -216,16 +219,16 @@ pub(crate) fn reject(
     }
 }
 
-/// Requeues a turn that its agent has forgotten, and of which there are frames.
+/// Requeues a turn that its agent has begun and forgotten.
 pub(crate) fn requeue_forgotten(tx: &mut Tx<'_>, attempt: &Attempt) -> Decision<()> {
     match attempt.turn(tx)? {
         Ok(turn) => requeue_with_strike(tx, turn, "its agent has forgotten it", tx.now),
-        // It has ended meanwhile.
+        // The attempt no longer holds the turn.
         Err(_) => Ok(()),
     }
 }
 
-/// The part of an agent's sentence that is kept.
+/// Returns the part of an agent's text that is kept.
 fn brief(text: &str) -> &str {
     &text[..text.floor_char_boundary(MAX_SENTENCE)]
 }

@@ -12,9 +12,9 @@ use crate::{
 };
 use std::time::Duration;
 
-/// How many turns one clean-up looks at.
+/// How many turns one clean-up looks at, at most, in each of its two steps.
 const SWEEP: u32 = 100;
-/// How soon the next clean-up follows, at the earliest.
+/// How long a conversation's next clean-up waits, at least.
 const PAUSE: Duration = Duration::from_secs(1);
 
 /// Deletes a conversation with all its turns; those under way are cancelled.
@@ -63,7 +63,8 @@ pub(super) fn schedule(tx: &mut Tx<'_>, conversation: &mut Tracked<Conversation>
     }
 }
 
-/// Deletes what is past retention, and schedules the next clean-up.
+/// Deletes the messages and frames of a conversation that are past retention, and schedules the
+/// next clean-up.
 pub(crate) fn clean_up(tx: &mut Tx<'_>, id: &ConversationId) -> Decision<()> {
     let Some(mut conversation) = tx.get_tracked::<Conversation>(id)? else {
         tx.unschedule(&Due::Conversation(id.clone()));
@@ -82,7 +83,7 @@ pub(crate) fn clean_up(tx: &mut Tx<'_>, id: &ConversationId) -> Decision<()> {
     Ok(())
 }
 
-/// Deletes turns whose messages are past retention; returns when the next one is.
+/// Deletes turns whose messages are past retention; returns when to look again.
 fn delete_messages(tx: &mut Tx<'_>, conversation: &mut Tracked<Conversation>) -> Decision<Time> {
     let set = names::turns(&conversation.id);
     let members = tx.members(&set, 0..=conversation.trimmed, SWEEP)?;
@@ -109,7 +110,7 @@ fn delete_messages(tx: &mut Tx<'_>, conversation: &mut Tracked<Conversation>) ->
     Ok(next)
 }
 
-/// Trims the log before the first turn whose frames are still kept; returns when those expire.
+/// Trims the log before the first turn whose frames are still kept; returns when to look again.
 fn trim_frames(tx: &mut Tx<'_>, conversation: &mut Tracked<Conversation>) -> Decision<Time> {
     let trimmed = conversation.trimmed;
     let set = names::turns(&conversation.id);

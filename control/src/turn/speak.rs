@@ -15,18 +15,18 @@ use crate::{
     transaction::{Decision, Tracked, Tx},
 };
 
-/// What is said.
+/// A message that an agent or a person sends without being asked.
 #[derive(Clone, Debug)]
 pub(crate) struct Speech {
     pub(crate) conversation: ConversationId,
     pub(crate) content: String,
-    /// The person who says it; empty: the agent.
+    /// The name of the person who sends it; empty if the agent does.
     pub(crate) name: String,
     /// Empty: none.
     pub(crate) idempotency_key: String,
 }
 
-/// Adds a message to a conversation that is with the folder.
+/// Adds a message to a conversation that is with the folder. A repeat returns the first turn.
 pub(crate) fn speak(tx: &mut Tx<'_>, folder: &FolderName, speech: &Speech) -> Decision<Turn> {
     session::check_name(&speech.name, !speech.name.is_empty())?;
     if speech.content.trim().is_empty() {

@@ -14,7 +14,7 @@ use std::{
 use tokio::time::Instant;
 use tonic_health::pb::{HealthCheckRequest, health_check_response::ServingStatus};
 
-/// How long a control that did not answer is asked last.
+/// How long a control that did not answer is asked only after all others.
 const REST: Duration = Duration::from_secs(2);
 
 /// One control. Its unary calls and its Watch stream have separate connections, so that neither
@@ -39,7 +39,7 @@ impl Node {
         })
     }
 
-    /// Whether this control takes our key and can serve, or why not.
+    /// Checks whether this control takes the gateway's key and can serve. The error says why not.
     pub(super) async fn ready(&self) -> Result<(), String> {
         let checked = self.health.clone().check(HealthCheckRequest::default()).await;
         match checked.map_err(|status| cause(&status))?.into_inner().status() {
@@ -48,7 +48,7 @@ impl Node {
         }
     }
 
-    /// Asks this control last for a while. Called when it did not answer.
+    /// Puts this control behind all others for [`REST`], because it did not answer.
     pub(super) fn rest(&self) {
         *self.resting_until() = Some(Instant::now() + REST);
     }

@@ -33,9 +33,9 @@ impl Nodes {
         Ok(Self(nodes.collect::<anyhow::Result<_>>()?))
     }
 
-    /// Calls one control after the other, a single one twice, until one answers or refuses.
-    /// Each control has the whole `answer_timeout`. A write that met a slow store is not asked for
-    /// again: the caller knows better how long it wants to wait.
+    /// Calls one control after another until one answers or refuses; if there is only one, tries it
+    /// twice. Each call may take the whole `answer_timeout`. A write that met a slow store is not
+    /// tried again: the caller knows better how long it wants to wait.
     pub(super) async fn ask<Q: Clone, A, F>(
         &self,
         answer_timeout: Duration,
@@ -109,7 +109,8 @@ fn was_never_sent(status: &Status) -> bool {
     causes(status).any(|error| error.is::<ConnectError>())
 }
 
-/// Returns the innermost cause of a status that the connection made.
+/// Returns the innermost cause of a status, or its message if it has no cause, as one that control
+/// sent.
 pub(super) fn cause(status: &Status) -> String {
     let cause = causes(status).last();
     cause.map_or_else(|| status.message().to_owned(), ToString::to_string)

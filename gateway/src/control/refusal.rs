@@ -20,13 +20,13 @@ impl Refusal {
         Self { reason, message: message.into(), retry_after: None }
     }
 
-    /// Reads a status with a reason of control's.
+    /// Makes a refusal from control's status, which has this reason.
     pub(super) fn from_status(reason: ErrorReason, status: &Status) -> Self {
         let retry_after = status.get_details_retry_info().and_then(|info| info.retry_delay);
         Self { retry_after, ..Self::new(reason, status.message()) }
     }
 
-    /// No control did what was asked.
+    /// Makes the refusal for a call that had no effect at any control.
     pub(super) fn unavailable() -> Self {
         Self::new(ErrorReason::Unavailable, "no control answered")
     }

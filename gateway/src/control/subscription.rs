@@ -17,9 +17,8 @@ pub(crate) use subscribe::Target;
 
 /// How long a new subscription may take to start before the reader is told to reconnect.
 const START_TIMEOUT: Duration = Duration::from_secs(5);
-/// How long a broken subscription may take to resume. With the 2 s in which a dead connection is
-/// noticed, it stays under the 15 s within which a gateway that is cut off from control ends its
-/// streams.
+/// How long a broken subscription may take to resume. A gateway that is cut off from control must
+/// end its streams within 15 s, of which it needs 2 s to notice the dead connection.
 const RESUME_TIMEOUT: Duration = Duration::from_secs(8);
 /// How long one control may take to answer.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(3);
@@ -49,7 +48,7 @@ enum Phase {
     Live(Feed),
 }
 
-/// What happens next in a subscription.
+/// The next thing that a subscription tells its reader.
 pub(crate) enum Update {
     Frame(pb::Frame),
     /// The cursor is not in the log, for this reason. A replay from the start follows.
@@ -103,12 +102,12 @@ impl Subscription {
         }
     }
 
-    /// Waits for the next update. Loses no update if it is dropped.
+    /// Waits for the next update. If the wait is dropped, no update is lost.
     pub(crate) async fn next(&mut self) -> Update {
         loop {
             match self.step().await {
                 Step::Update(update) => return update,
-                // It has resumed.
+                // The subscription has resumed.
                 Step::Subscribed(_) => {}
                 Step::Refused(refusal) if refusal.reason == ErrorReason::TokenInvalid => {
                     return Update::End(End::Revoked);
@@ -166,7 +165,8 @@ impl Subscription {
         }
     }
 
-    /// Whether the reader doesn't have this frame yet. After it has resumed, a frame may come twice.
+    /// Whether the reader doesn't have this frame yet. A frame may come twice when the subscription
+    /// resumes.
     fn is_new(&self, frame: &pb::Frame) -> bool {
         let seq = |cursor: &Option<pb::Cursor>| cursor.as_ref().map_or(0, |cursor| cursor.seq);
         seq(&frame.cursor) > seq(&self.cursor)

@@ -32,7 +32,8 @@ const REOPEN_INTERVAL: Duration = Duration::from_millis(500);
 /// The length of a feed's queue: the credit, and room for Subscribed, Reset, Refused and Ended.
 const QUEUE: usize = CREDIT as usize + 4;
 
-/// The Watch stream of one control. It opens with the first subscription, and again after it broke.
+/// The Watch stream of one control. The first subscription opens it, and after it broke, the next
+/// subscription opens it again.
 pub(super) struct Watch {
     address: Arc<str>,
     client: Client,
@@ -81,7 +82,8 @@ impl Watch {
         let stream = match &*current {
             Some(Current { stream, .. }) if !lock(&stream.feeds).closed => stream.clone(),
             last => {
-                // All feeds of a broken stream end at once, and share one attempt to open the next.
+                // All feeds of a broken stream end at once, and their subscriptions share one
+                // attempt to open the next.
                 let next = last.as_ref().map(|last| last.opened + REOPEN_INTERVAL);
                 let opened = next.map_or_else(Instant::now, |next| next.max(Instant::now()));
                 let (stream, requests) = Stream::new();
@@ -190,7 +192,8 @@ impl Stream {
 }
 
 impl Feed {
-    /// Returns the next event, or `None` if the stream broke. Loses no event if it is dropped.
+    /// Returns the next event, or `None` if the stream broke. If the wait is dropped, no event is
+    /// lost.
     pub(super) async fn next(&mut self) -> Option<Event> {
         let event = *self.events.recv().await?;
         if let Event::Frame(frame) = &event {

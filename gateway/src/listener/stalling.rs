@@ -13,7 +13,7 @@ use tokio::{
     time::{Sleep, sleep},
 };
 
-/// How many unsent bytes the kernel may buffer.
+/// How many unsent bytes of one connection the kernel may buffer.
 const UNSENT_BYTES: u32 = 64 * 1024;
 
 /// A connection on which writes fail when the client has read nothing for too long.

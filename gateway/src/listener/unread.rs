@@ -11,21 +11,22 @@ use std::{
 };
 use tokio::{sync::oneshot, time::timeout};
 
-/// How much to read of one body. It is dropped as it arrives.
+/// How many bytes of one body to read, at most. They are dropped as they arrive.
 const MOST_BYTES: usize = 16 * 1024 * 1024;
-/// How long to read.
+/// How long to read one body, at most.
 const PATIENCE: Duration = Duration::from_secs(2);
 
 /// A request's body. If it is dropped before its end, the unread part goes to the [`Rest`].
 pub(super) struct Tracked {
-    /// `None` only while it is dropped.
+    /// `None` only while this value is dropped.
     body: Option<Incoming>,
     rest: Option<oneshot::Sender<Incoming>>,
-    /// The client asked for permission to send (`Expect`) and has none yet: there is no rest to read.
+    /// Whether the client still waits for permission to send the body (`Expect`). Then there is no
+    /// rest to read.
     awaits_reader: bool,
 }
 
-/// What a request's handler left unread.
+/// The part of a request's body that its handler left unread.
 pub(super) struct Rest(oneshot::Receiver<Incoming>);
 
 impl Tracked {
@@ -67,7 +68,7 @@ impl Drop for Tracked {
             return;
         }
         if let (Some(body), Some(rest)) = (self.body.take(), self.rest.take()) {
-            // Without a receiver the connection is gone.
+            // The receiver is missing only if the connection is gone.
             let _ = rest.send(body);
         }
     }

@@ -56,8 +56,8 @@ pub struct Options {
 }
 
 impl Options {
-    /// Serves the registries, where an address is given, until the endpoint is dropped. `/readyz`
-    /// shows what `probe` tells.
+    /// Serves the registries until the endpoint is dropped; returns `None` if no address is given.
+    /// `/readyz` shows the result of `probe`.
     ///
     /// # Errors
     ///
@@ -111,7 +111,7 @@ async fn accept(listener: TcpListener, shown: Arc<Shown>) {
                     sleep(ACCEPT_PAUSE).await;
                 }
             },
-            // A failed connection is the client's affair.
+            // A connection has ended. If it failed, that is the client's affair.
             Some(_) = connections.join_next() => {}
         }
     }

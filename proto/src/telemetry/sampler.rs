@@ -1,15 +1,16 @@
-//! What somebody who attacks us makes us log: enough lines to see it, never a flood.
+//! Limits how much an attacker can make a program log: enough lines to notice the attack, never a
+//! flood.
 
 use std::{
     sync::{Mutex, PoisonError},
     time::{Duration, Instant},
 };
 
-/// How many events of one kind are logged a minute.
+/// How many events of one kind are logged a minute, at most.
 const LINES: u32 = 10;
 const MINUTE: Duration = Duration::from_secs(60);
 
-/// Chooses the events of one kind that are logged: the first of each minute.
+/// Chooses the events of one kind that are logged: the first few of each minute.
 #[derive(Debug, Default)]
 pub struct Sampler(Mutex<Option<Counted>>);
 

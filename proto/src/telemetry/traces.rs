@@ -32,7 +32,7 @@ pub(super) fn provider(endpoint: &str, service: &'static str) -> anyhow::Result<
         .build())
 }
 
-/// The service's name: OTEL_SERVICE_NAME, or else `service`.
+/// Returns the service's name: OTEL_SERVICE_NAME, or else `service`.
 fn resource(service: &'static str) -> Resource {
     let from_environment = Resource::builder().build();
     let name = from_environment.get(&"service.name".into());
@@ -50,7 +50,7 @@ where
 {
     let is_exported = |meta: &Metadata<'_>| {
         let is_exported_span = meta.fields().field("otel.kind").is_some();
-        // Exported with its span, unless it is for debugging.
+        // An event is exported with its span, unless it is for debugging.
         let is_event = meta.is_event() && *meta.level() <= tracing::Level::INFO;
         meta.target().starts_with("arizuko") && (is_exported_span || is_event)
     };
@@ -65,12 +65,12 @@ where
 }
 
 /// Makes `span` an exported span of the trace of `traceparent`, or of a new trace if that is empty.
-/// The span has the empty fields `otel.kind`, `otel.name` and `trace`. `trace` is for the log, and
-/// is set even where nothing is exported.
+/// The span must have the empty fields `otel.kind`, `otel.name` and `trace`. `trace` is for the
+/// log, and is set even where nothing is exported.
 pub fn follow(span: &Span, kind: &'static str, name: impl fmt::Display, traceparent: &str) {
     let parent = TraceContextPropagator::new().extract(&Carrier(traceparent));
     let mut followed = parent.span().span_context().clone();
-    // It fails where nothing is exported.
+    // This fails where nothing is exported.
     if span.set_parent(parent).is_ok() {
         span.record("otel.kind", kind);
         span.record("otel.name", tracing::field::display(name));

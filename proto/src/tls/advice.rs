@@ -34,7 +34,7 @@ const ADVICE: [(&str, &str, &str); 12] = [
         "alert: UnknownCA",
         "it does not trust the authority of the certificate in --client-cert",
     ),
-    // From an authority that has the name of a trusted one but another key.
+    // The certificate's authority has the name of a trusted one but another key.
     (
         "https://",
         "alert: DecryptError",

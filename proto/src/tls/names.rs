@@ -18,7 +18,7 @@ const COMMON_NAME: &str = "2.5.4.3";
 /// URIs or mail addresses. The handshake has verified the certificate.
 ///
 /// # Errors
-/// The client has shown none, or it is malformed.
+/// The client has shown no certificate, or a malformed one.
 pub fn client_names<S>(stream: &TlsStream<S>) -> anyhow::Result<Vec<String>> {
     let shown = stream.get_ref().1.peer_certificates().and_then(<[_]>::first);
     let shown = Certificate::from_der(shown.context("the client has no certificate")?)?;

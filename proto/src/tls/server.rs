@@ -1,5 +1,5 @@
 //! TLS of programs that listen. They read their certificate again when its file changes, so that
-//! the next connection gets a renewed one.
+//! the next connection gets the renewed certificate.
 
 use super::{authorities, certified, provider, revocations};
 use rustls::{
@@ -47,7 +47,7 @@ impl ServerFiles {
         }
     }
 
-    /// Says whether the server has TLS.
+    /// Whether the server has TLS.
     pub fn are_named(&self) -> bool {
         self.tls_cert.is_some()
     }
@@ -61,7 +61,7 @@ impl ServerFiles {
 /// Which certificates a server's clients must show.
 #[derive(clap::Args, Clone, Default)]
 pub struct ClientChecks {
-    /// Let in only those who show a certificate by an authority in this file, PEM.
+    /// Let in only clients that show a certificate by an authority in this PEM file.
     #[arg(long, env = "ARIZUKO_CLIENT_CA", value_name = "FILE")]
     pub client_ca: Option<PathBuf>,
     /// Refuse new connections with a certificate that a revocation list in this PEM file names. The
@@ -89,7 +89,7 @@ struct Loaded {
     config: Arc<ServerConfig>,
 }
 
-/// Detects a changed file, also if a symbolic link now leads to another one.
+/// Detects a changed file, and a symbolic link that now leads to another file.
 #[derive(Clone, Copy, PartialEq)]
 struct FileState {
     inode: (u64, u64),
@@ -199,7 +199,8 @@ impl Files {
         Ok(Arc::new(config))
     }
 
-    /// Checks clients. With a revocation list, a certificate whose authority has none is refused.
+    /// Returns the check of clients' certificates. With a revocation file, a certificate is refused
+    /// if the file has no list of its authority.
     fn verifier(&self, client_ca: &Path) -> anyhow::Result<Arc<dyn ClientCertVerifier>> {
         let roots = Arc::new(authorities(client_ca)?);
         let mut clients = WebPkiClientVerifier::builder_with_provider(roots, provider());

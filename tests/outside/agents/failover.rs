@@ -50,7 +50,7 @@ async fn a_turn_fails_after_its_last_attempt(kind: Kind) {
         let mut agent = stack.session(B, hello("acme", 1)).await;
         let held = agent.turn().await;
         assert_eq!(held.turn.attempt, attempt);
-        // It sends nothing more, not even the end of the stream.
+        // The agent sends nothing more, not even the end of the stream.
         agent.hang();
         within("the turn of a silent agent to be requeued", async {
             let path = format!("{}/status", posted.turn);
@@ -82,7 +82,7 @@ async fn a_turn_past_its_deadline_expires(kind: Kind) {
     assert_eq!(seen.last().map(|event| event.data["status"].clone()), Some("expired".into()));
 }
 
-/// Joins the deltas. The last word may come in the finished message only.
+/// Joins the deltas. Strips a final `end`, since this word may come only in the finished message.
 fn deltas(events: &[Event]) -> String {
     let deltas = events.iter().filter(|event| event.name == "delta");
     let text: String = deltas.filter_map(|event| event.data["text"].as_str()).collect();
@@ -137,7 +137,7 @@ async fn stopping_control_loses_no_frame(mut stack: Stack) {
         let status = process.exit().await;
         assert_eq!(status.code(), Some(0), "a clean end");
         stack.restart(Control(A)).await;
-        // Waits for this piece, so that it doesn't share a frame with the next.
+        // Waits for this piece, so that it doesn't share a frame with the next piece.
         visitor.listen(&posted.turn).await.take(round + 1).await;
     }
     program.reply("end").await;

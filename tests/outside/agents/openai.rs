@@ -1,5 +1,5 @@
 //! `arizuko agent openai`: a visitor reads a model's answer, or why there is none. The model is
-//! aimock, a server of the protocol that we did not write.
+//! aimock, a third-party server of the protocol.
 
 mod dialects;
 mod endpoints;
@@ -27,7 +27,7 @@ async fn attach_model(stack: &Stack, flags: &[&str], fixtures: Value) -> (Model,
     (model, agent)
 }
 
-/// A fixture: the response to a message that contains this.
+/// Returns a fixture: the response to a message that contains `message`.
 fn to(message: &str, response: Value) -> Value {
     json!({"match": {"userMessage": message}, "response": response})
 }
@@ -40,7 +40,7 @@ async fn answer_to(stack: &Stack, message: &str) -> (Vec<Event>, Value) {
     (seen, visitor.end_of(&posted.turn).await)
 }
 
-/// The events' names. A reply that comes all at once has no deltas.
+/// Returns the events' names without deltas, since a reply that comes all at once has none.
 fn without_deltas(seen: &[Event]) -> Vec<&str> {
     let mut names = names(seen);
     names.retain(|name| *name != "delta");
@@ -61,7 +61,7 @@ async fn a_visitor_reads_the_models_answer(kind: Kind) {
     let usage = json!({"prompt_tokens": 4711, "completion_tokens": 42});
     let long = "A rather long answer, which is sent in pieces. ".repeat(5);
     let mut hello = to("hello", json!({"content": long, "usage": usage}));
-    // The wait between two pieces.
+    // How long aimock waits between two pieces, in milliseconds.
     hello["latency"] = 30.into();
     let fixtures = json!([hello, to("more", json!({"content": "No.\n"})),]);
     let (model, agent) = attach_model(&stack, &flags, fixtures).await;

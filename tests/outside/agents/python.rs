@@ -1,4 +1,4 @@
-//! Agents on the Python module in `examples/python`: its promises to handlers.
+//! Agents that use the Python module in `examples/python`: what it promises to handlers.
 
 mod faults;
 
@@ -93,7 +93,7 @@ async fn a_handler_that_blocks_past_the_lease_keeps_its_turn(kind: Kind) {
     for program in [&mut one, &mut two] {
         program.print("before ").await;
     }
-    // This agent would get any turn that they lose.
+    // This agent would get any turn that the handlers lose.
     let _next = stack.agent("acme", &[]).await;
     let block = json!({"block": 5});
     tokio::join!(one.step(block.clone()), two.step(block));

@@ -10,12 +10,13 @@ use std::{
     },
 };
 
-/// The limits as they are by default, and forwarded addresses that count.
+/// Trusts forwarded addresses, and restores the default limit on an address's open turns, which the
+/// harness raises.
 const ADDRESSES: [(&str, &str); 2] =
     [("ARIZUKO_TRUSTED_PROXY", "127.0.0.0/8"), ("ARIZUKO_ADDRESS_TURNS", "3")];
-/// Honest visitors, and addresses of the attacker.
+/// How many honest visitors there are, and how many addresses the attacker has.
 const COUNT: usize = 20;
-/// Messages of each honest visitor, one after the other.
+/// How many messages each honest visitor sends, each after the answer to the one before.
 const MESSAGES: usize = 3;
 
 /// Somebody at an address.
@@ -37,8 +38,9 @@ impl Somebody {
     }
 }
 
-/// Answers one turn after the other until the last of the honest visitors' messages is answered.
-/// Returns the longest that one of them waited, in turns of the agent, and how many were taken.
+/// Answers one turn after the other until all messages of the honest visitors are answered. Returns
+/// the longest wait for an answer, in turns of the agent, and how many of their messages were
+/// taken.
 async fn serve(agent: &mut Session, honest: &[Somebody]) -> (usize, usize) {
     let mut asked_at = HashMap::new();
     let (mut taken, mut longest, mut answered) = (0, 0, 0);
@@ -70,8 +72,8 @@ async fn serve(agent: &mut Session, honest: &[Somebody]) -> (usize, usize) {
     (longest, taken)
 }
 
-/// Sends messages from each address as fast as they are answered, until told to stop. Returns once
-/// each address was refused for the first time.
+/// Sends messages from each address, one after the other, until `stop` is set. Returns once each
+/// address has been refused.
 async fn attack(attackers: Vec<Somebody>, stop: &Arc<AtomicBool>) {
     let begun = attackers.into_iter().map(|attacker| {
         let (refused, was_refused) = tokio::sync::oneshot::channel();
@@ -126,13 +128,13 @@ async fn nobody_is_refused_because_others_wait_for_a_person(kind: Kind) {
     for number in 0..40 {
         at(&format!("192.0.2.{number}")).try_say("is anybody there?").await.posted();
     }
-    // An address has three, whatever the conversation; a /64 is one address.
+    // An address may have three open turns in all its conversations. A /64 counts as one address.
     for interface in 1..=3 {
         at(&format!("2001:db8:1:1::{interface}")).try_say("x").await.posted();
     }
     let refused = at("2001:db8:1:1::4").try_say("x").await.refused(429, "TOO_MANY_TURNS");
     assert!(refused.retry_after() >= 1);
-    // A /48 is four.
+    // A /48 may have as many open turns as four addresses.
     let mut taken = 3;
     for subnet in 2..=5 {
         for _ in 0..3 {
@@ -173,7 +175,7 @@ async fn links_of_a_folder_take_turns(kind: Kind) {
         agent.answer(held, "ok").await;
         agent.credit(1).await;
     }
-    // One of each link, then one of each visitor, then the next of the webhook.
+    // One turn of each link, then one of each other visitor, then the webhook's next.
     assert_eq!(order[..3].iter().collect::<HashSet<_>>().len(), 3, "{order:?}");
     assert_eq!(order[3..17].iter().filter(|from| *from == "busy").count(), 14, "{order:?}");
     assert_eq!(order[17..], ["quiet", "hook"], "{order:?}");

@@ -54,7 +54,7 @@ async fn a_message_has_one_time_in_the_stream_and_in_the_history(stack: Stack) {
     let posted = here.say("one").await;
     let mut held = agent.turn().await;
     agent.append(&mut held, delta("m1", "ha")).await;
-    // So that the message's parts have different times.
+    // So that the delta and the finished message have different times.
     sleep(Duration::from_millis(20)).await;
     agent.append(&mut held, message("m1", "half")).await;
     agent.finish(&held).await;

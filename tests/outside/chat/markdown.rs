@@ -1,8 +1,8 @@
-//! Replies as HTML: what they cost, whatever an agent writes.
+//! Replies as HTML: their cost is bounded, whatever an agent writes.
 
 use arizuko_tests::prelude::*;
 
-/// Markdown that nests as deep as it can.
+/// Returns Markdown texts that nest very deeply.
 fn nested() -> Vec<String> {
     let around = |open: &str, times: usize, close: &str| {
         open.repeat(times) + "innermost" + &close.repeat(times)
@@ -90,7 +90,7 @@ async fn a_streamed_reply_costs_at_most_three_times_its_text(stack: Stack) {
                 let piece = str::from_utf8(piece).expect("ASCII");
                 agent.append(&mut held, delta("m1", piece)).await;
             }
-            // It is shown while it is written.
+            // The page gets HTML while the reply is written.
             seen.extend(events.through("html").await);
         }
         agent.finish(&held).await;

@@ -5,7 +5,7 @@ use arizuko_tests::prelude::*;
 const FAST: [(&str, &str); 2] =
     [("ARIZUKO_ADDRESS_RATE", "100000"), ("ARIZUKO_LINK_RATE", "100000")];
 
-/// The questions that a page shows, and where it leads for earlier messages.
+/// Returns the questions that a page shows, and the query of its link to earlier messages.
 fn shown(html: &str) -> (Vec<String>, Option<String>) {
     let between = |text: &str, begin: &str, end: &str| {
         let (_, rest) = text.split_once(begin)?;

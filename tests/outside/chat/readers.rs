@@ -37,7 +37,7 @@ async fn stalled_readers_slow_nobody_and_lose_nothing(kind: Kind) {
     assert_eq!(seen.len(), 350 * 11 + 1);
     assert!(raw(&seen) == raw(&elsewhere), "both saw the same");
 
-    // Two resume before the gateway's write timeout, the others after it.
+    // Two readers resume before the gateway's write timeout, the others after it.
     let patience = Duration::from_secs(11);
     for (number, mut stream) in slow.into_iter().enumerate() {
         if number == 2 {

@@ -23,7 +23,7 @@ async fn reply(agent: &mut Session) {
 const REPLY: [&str; 9] =
     ["status", "delta", "delta", "delta", "message", "status", "message", "delta", "turn_done"];
 
-/// A conversation with one answered turn, at both gateways.
+/// Makes a conversation with one answered turn, and returns its visitor at both gateways.
 async fn answered(stack: &Stack) -> (Visitor, Visitor, Posted) {
     let link = stack.issue("acme").await;
     let visitor = stack.visitor(&link, A);

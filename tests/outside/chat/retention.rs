@@ -51,7 +51,7 @@ async fn frames_expire_and_messages_stay(kind: Kind) {
     let snapshot = visitor.json(&posted.turn).await;
     assert_eq!(snapshot["assistant"][0]["content"], "hello");
     assert_eq!(snapshot["status"], "done");
-    // A reader that has all frames gets 204 as ever.
+    // A reader that has all frames still gets 204.
     let last = seen.last().and_then(|event| event.id.as_deref()).expect("it is numbered");
     let answer = visitor.open(&format!("{}/sse", posted.turn), Cursor::After(last)).await;
     assert_eq!(answer.status, 204);

@@ -59,7 +59,7 @@ async fn a_file_that_is_no_backup_is_refused(stack: Stack) {
     let made = path(&stack.folder().join("backup"));
     let own = path(&stack.data_dir());
     arizuko(&stack, &["backup", &made, "--data-dir", &own]).await.expect(0);
-    // A truncated copy.
+    // Restoring a truncated copy is refused.
     let whole = fs::read(&made).expect("it was made");
     fs::write(&file, &whole[..whole.len() / 2]).expect("the folder is ours");
     let refused = arizuko(&stack, &["restore", &path(&file), "--data-dir", &data]).await;

@@ -3,7 +3,7 @@
 use arizuko_tests::prelude::*;
 use arizuko_tests::tools::nginx;
 
-/// Returns the findings on a subject: the level, and the finding with its remedy.
+/// Returns the findings on a subject: the level of each, and its text with the remedy.
 fn on(outcome: &Outcome, subject: &str) -> Vec<(String, String)> {
     let findings = outcome.json()["findings"].take();
     let findings = findings.as_array().expect("a list").iter();
@@ -125,7 +125,7 @@ async fn a_proxy_that_is_not_trusted_is_found(kind: Kind) {
     assert_eq!(level, "warning");
     assert!(said.contains("share the limits") && said.contains("--trusted-proxy"), "{said}");
 
-    // The gateway says it too, once, when the proxy has named several visitors.
+    // The gateway also logs this, once, when the proxy has named several visitors.
     let told = "and it is no trusted proxy";
     let visit = async |from: &str| {
         let forwarded = format!("X-Forwarded-For: {from}");

@@ -1,10 +1,10 @@
-//! What others wrote cannot control an operator's terminal, nor read as something else.
+//! Text that others wrote cannot control an operator's terminal, and is shown as what it is.
 
 use arizuko_proto::v1::Route;
 use arizuko_tests::prelude::*;
 
-/// What a terminal obeys or doesn't show: a control sequence of one character, text that is
-/// reversed, and spaces without a width.
+/// Characters that a terminal obeys or doesn't show: a one-character start of a control sequence, a
+/// reversal of text, and others without a width.
 const EVIL: &str = "ev\u{9b}31m\u{202e}il\u{200b}\u{2066}x\u{feff}";
 
 fn is_harmful(c: char) -> bool {

@@ -3,7 +3,8 @@
 use super::{ROOM, cnv, listed};
 use arizuko_tests::prelude::*;
 
-/// What `arizuko conversation delete` says with these arguments.
+/// Runs `arizuko conversation delete` with these arguments. Returns how many conversations and
+/// turns it deleted.
 async fn deleted(stack: &Stack, arguments: &[&str]) -> (u64, u64) {
     let delete = [&["conversation", "delete", "--yes", "--json"], arguments].concat();
     let deleted = stack.arizuko(&delete).await.expect(0).json();
@@ -89,7 +90,7 @@ async fn a_long_conversation_is_deleted_in_parts_and_takes_no_room_afterwards(ki
     for _ in 0..700 {
         visitor.say_in(&posted.conversation, "more").await;
     }
-    // The link has room for some hundred messages more.
+    // Before the deletion, the link has room for fewer than 300 more messages.
     assert_eq!(deleted(&stack, &[&cnv(&posted)]).await, (1, 701));
     for _ in 0..700 {
         visitor.say("again").await;

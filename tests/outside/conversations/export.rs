@@ -7,7 +7,7 @@ use arizuko_tests::prelude::*;
 use std::{collections::BTreeSet, process::Stdio};
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 
-/// The lines of an export with these arguments.
+/// Returns the lines of an export with these arguments.
 async fn exported(stack: &Stack, arguments: &[&str]) -> Vec<Value> {
     let export = [&["conversation", "export"], arguments].concat();
     let out = stack.arizuko(&export).await.expect(0).out;
@@ -61,10 +61,11 @@ async fn an_export_has_every_turn_that_was_asked_for(stack: Stack) {
     assert!(audit.to_string().contains("conversation.export"), "{audit}");
 }
 
-/// Turns of the large export, and the bytes of a message.
+/// How many turns the large export has.
 const TURNS: usize = 3_000;
+/// How long each of its messages is, in bytes.
 const MESSAGE: usize = 30_000;
-/// How many bytes of memory it may take, which is a third of what it exports.
+/// How many more bytes of memory control may use for the large export: a third of its messages.
 const BOUND: u64 = (TURNS * MESSAGE / 3) as u64;
 
 #[apply(embedded_and_one_redis)]
@@ -93,7 +94,7 @@ async fn an_export_of_thousands_of_turns_takes_little_memory_however_slowly_it_i
         while let Some(line) = lines.next_line().await.expect("it is text") {
             let line: Value = serde_json::from_str(&line).expect("each line is JSON");
             ids.insert(line["turn"]["turn_id"].as_str().expect("an id").to_owned());
-            // A reader that is slow at first: nothing more is read of the store until it goes on.
+            // Reads slowly at first: waits until the export's memory stops growing.
             while ids.len() == 1 && previous != peak(pid) {
                 previous = peak(pid);
                 sleep(Duration::from_millis(500)).await;
@@ -107,7 +108,7 @@ async fn an_export_of_thousands_of_turns_takes_little_memory_however_slowly_it_i
     assert!(more < BOUND, "control needed {} MiB more", more >> 20);
 }
 
-/// The peak of a process's memory, in KiB.
+/// Returns the peak of a process's memory, in KiB.
 fn peak(pid: u32) -> u64 {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
     let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));

@@ -33,7 +33,7 @@ async fn conversations_are_listed_by_folder_address_status_and_time(stack: Stack
     fail(&mut agent, &held, "", "the disk is full").await;
     let running = stack.visitor(&plain, B).say("third").await;
     let _held = agent.turn().await;
-    // Nobody is attached there.
+    // No agent of acme/eng is attached.
     let waiting = stack.visit("acme/eng").await.say("fourth").await;
     let other = stack.visit("other").await.say("not acme's").await;
 
@@ -75,7 +75,7 @@ async fn a_list_goes_on_where_the_page_before_it_ended(kind: Kind) {
     for number in 0..7 {
         said.push(visitor.say(&format!("message {number}")).await);
     }
-    // The oldest is the most recently active one.
+    // This makes the oldest conversation the most recently active one.
     visitor.say_in(&said[0].conversation, "again").await;
     said.rotate_left(1);
     let expected: Vec<String> = said.iter().rev().map(cnv).collect();
@@ -135,7 +135,7 @@ async fn a_search_of_much_text_goes_on_page_by_page(kind: Kind) {
     let needle = visitor.say("the needle").await;
     let mut agent = stack.session(A, hello("acme", 1_000)).await;
     agent.answer_next("hay").await;
-    // More than one page searches: 10 MiB, half of it in one conversation.
+    // 10 MiB, half of it in one conversation: more than a search reads for one page.
     let long = "hay ".repeat(15_000);
     let deep = visitor.say("a deep needle").await;
     agent.answer_next("hay").await;

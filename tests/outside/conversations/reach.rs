@@ -1,4 +1,4 @@
-//! Who may read which conversations, and what is noted of it.
+//! Who may read which conversations, and what the audit log says of it.
 
 use super::cnv;
 use arizuko_proto::v1::{
@@ -7,7 +7,8 @@ use arizuko_proto::v1::{
 };
 use arizuko_tests::prelude::*;
 
-/// What the holder of a key gets told of a list of a folder, of a conversation and of its turn.
+/// Lists the conversations of a folder, shows a conversation and shows its turn, all with this key.
+/// Returns the reason of each refusal, or `OK`.
 async fn told(stack: &Stack, key: &str, folder: &str, posted: &Posted) -> [String; 3] {
     let mut conversations =
         ConversationServiceClient::new(connect(&stack.control(B), Some(key)).await);

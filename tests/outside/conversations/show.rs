@@ -1,9 +1,9 @@
-//! A conversation with attempts, a hand-off, a person and a failure.
+//! A conversation with attempts, a handoff, a person and a failure.
 
 use super::cnv;
 use arizuko_tests::prelude::*;
 
-/// The lines of a text that contain these words, in this order.
+/// Asserts that a text contains these words in this order.
 #[track_caller]
 fn assert_in_order(text: &str, words: &[&str]) {
     let mut from = 0;
@@ -55,7 +55,7 @@ async fn a_transcript_shows_who_said_what_and_what_happened(stack: Stack) {
     for own in [&posted.conversation, &posted.turn] {
         assert!(!shown.contains(own), "an own id gives access: {shown}");
     }
-    // The own id leads there, too.
+    // The visitor's id of the conversation works, too.
     let again = stack.arizuko(&["conversation", "show", &posted.conversation]).await.expect(0).out;
     assert_in_order(&again, &[&id, "Here is your money."]);
 

@@ -5,7 +5,7 @@ use arizuko_tests::prelude::*;
 use std::{env, os::unix::fs::PermissionsExt as _};
 use tokio::process::Command;
 
-/// How lines begin that change a whole machine, and that no test runs.
+/// The beginnings of lines that no test runs, since they change a whole machine.
 const NOT_HERE: [&str; 9] = [
     "apt install ",
     "cargo ",
@@ -18,7 +18,7 @@ const NOT_HERE: [&str; 9] = [
     // `proxies.rs` and `up/site.rs` test these.
     "ARIZUKO_PUBLIC_URL=",
 ];
-// Words that stand in one block each, of those that the tests below run.
+// Each of these words is in exactly one block of the page, which the tests below run.
 const HOOK: &str = "certbot certonly --standalone";
 const UP: &str = "https://chat.example.com\nARIZUKO_LISTEN=";
 const LINK: &str = "arizuko token issue acme chat --origin";
@@ -46,7 +46,7 @@ fn blocks() -> Vec<String> {
     blocks
 }
 
-/// A folder that stands for a machine, and what the page's names are on it.
+/// A folder that stands for a machine, and what to write there in place of the page's names.
 struct Machine {
     folder: Folder,
     names: Vec<(&'static str, String)>,
@@ -58,7 +58,7 @@ impl Machine {
         for name in ["etc", "lib", "tls"] {
             let path = folder.path().join(name);
             fs::create_dir(&path).expect("the folder is new");
-            // As the units' StateDirectoryMode.
+            // The same mode as the units' StateDirectoryMode.
             fs::set_permissions(&path, fs::Permissions::from_mode(0o700)).expect("it is ours");
         }
         Self { names: Vec::new(), folder }
@@ -68,7 +68,7 @@ impl Machine {
         self.folder.path()
     }
 
-    /// Says what a name on the page is on this machine.
+    /// From now on, replaces the page's name `there` with `here`.
     fn call(&mut self, there: &'static str, here: impl ToString) {
         self.names.push((there, here.to_string()));
     }
@@ -78,7 +78,7 @@ impl Machine {
         self.names.iter().fold(text.to_owned(), replace)
     }
 
-    /// Returns the only block that contains this.
+    /// Returns the only block that contains this, with the names replaced.
     fn block(&self, with: &str) -> String {
         let mut blocks = blocks();
         blocks.retain(|block| block.contains(with));
@@ -244,7 +244,7 @@ async fn every_command_on_the_page_is_tested_or_listed() {
             assert!(known, "no test runs this: {line}");
         }
     }
-    // The files that it copies exist.
+    // The files that the page copies exist.
     let page = fs::read_to_string(shipped("docs/install.md")).expect("it is there");
     for file in ["Caddyfile", "nginx.conf"] {
         assert!(page.contains(&format!("/usr/share/doc/arizuko/{file}")));

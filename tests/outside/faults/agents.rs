@@ -20,7 +20,7 @@ async fn an_agent_that_resumes_after_its_lease_cannot_write(kind: Kind) {
     agent.process.signal(Signal::SIGSTOP);
     let mut other = stack.agent("acme", &[]).await;
     let mut second = other.turn().await;
-    // The stopped agent will read this when it resumes, and try to append it.
+    // The stopped agent reads this when it resumes, and tries to append it.
     program.print(" and more").await;
     agent.process.signal(Signal::SIGCONT);
     second.print("from the second").await;
@@ -30,7 +30,7 @@ async fn an_agent_that_resumes_after_its_lease_cannot_write(kind: Kind) {
     assert_eq!(restarts, 1);
 }
 
-/// What an agent has done before it dies.
+/// The last thing that an agent does before it dies.
 #[derive(Clone, Copy, Debug)]
 enum Step {
     Attached,

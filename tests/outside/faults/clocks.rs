@@ -1,4 +1,4 @@
-//! Clocks that disagree, and clocks that are set. Control uses the store's clock, and that without its
+//! Clocks that disagree, and clocks that are set. Control uses the store's clock and evens out its
 //! jumps, so nobody notices.
 
 use super::Readers;
@@ -29,7 +29,7 @@ async fn nothing_happens_early_with_clocks_five_minutes_apart(kind: Kind) {
         let readers = Readers::begin(&stack, &link, &posted, 2);
         turns.push((readers, agent.turn().await));
     }
-    // Long enough for every lease to be renewed, or to end by a wrong clock.
+    // Long enough for every lease to be renewed, and for a wrong clock to end one.
     sleep(LEASE * 2).await;
     for (readers, program) in turns {
         program.reply("in time").await;
@@ -73,7 +73,7 @@ const SETTINGS: [(&str, &str); 4] = [
     ("ARIZUKO_ADDRESS_RATE", "60"),
 ];
 
-/// A link that lives for half an hour, and a turn under way.
+/// A link that expires in half an hour, and a turn under way.
 struct Scene {
     link: Link,
     _agent: Agent,
@@ -98,7 +98,7 @@ impl Scene {
         for gateway in BOTH {
             stack.visitor(&self.link, gateway).say("hello").await;
         }
-        // Long enough for leases to be renewed, and for what ends by a wrong clock to end.
+        // Long enough for leases to be renewed, and for a wrong clock to end a lease or a link.
         sleep(Duration::from_secs(2)).await;
         for gateway in BOTH {
             stack.visitor(&self.link, gateway).say("and again").await;
@@ -138,7 +138,7 @@ async fn a_step_of_rediss_clock_ends_nothing(kind: Kind) {
             .await;
         }
         scene.goes_on(&stack).await;
-        // One that starts now agrees with the other.
+        // A control that starts now agrees with the running one.
         stack.restart(Control(B)).await;
         let mut tokens = TokenServiceClient::new(stack.operator(B).await);
         let listed = tokens.list_tokens(ListTokensRequest::default()).await;

@@ -17,7 +17,7 @@ async fn acknowledged_frames_survive_a_kill_while_the_store_writes(mut stack: St
             agent.append(&mut held, delta("m1", &word)).await;
             stored += &word;
         }
-        // Send more frames, which may be half written when the process is killed.
+        // Sends more frames, which may be half written when the process is killed.
         let frames = (0..seed * 13).map(|_| delta("m1", "?")).collect();
         agent.push(&mut held, frames).await;
         stack.cut_the_power();
@@ -39,7 +39,7 @@ async fn a_torn_write_is_dropped_when_the_file_is_opened_again(mut stack: Stack)
     let mut agent = stack.attach("acme", A).await;
     agent.answer_next("stored").await;
     stack.cut_the_power();
-    // Append what a disk may leave of an unfinished write.
+    // Appends what a disk may leave of an unfinished write.
     let log = stack.data_dir().join("arizuko.db-wal");
     let tail = random_id().repeat(300);
     let file = fs::File::options().append(true).open(&log);

@@ -40,7 +40,7 @@ async fn a_rolling_restart_of_every_control_shows_no_reader_a_restart(mut stack:
 
 #[apply(pair)]
 async fn a_gateway_with_many_readers_stops_within_its_grace_period_and_loses_nothing(kind: Kind) {
-    // Half of the readers at each gateway.
+    // Half of the readers are at each gateway.
     const READERS: usize = 2_000;
     const AGENTS: usize = 100;
     let settings = [

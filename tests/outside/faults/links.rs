@@ -6,7 +6,7 @@ use futures_util::future::join_all;
 
 #[apply(on_redis)]
 async fn a_wake_up_connection_that_goes_silent_is_replaced(kind: Kind) {
-    // Without rechecks, only the connection's own heartbeat can notice it.
+    // Without rechecks, only the connection's own heartbeat can notice the silence.
     let stack = Stack::with_proxies(kind, &[("ARIZUKO_RECHECK", "300s")]).await;
     let link = stack.issue("acme").await;
     let posted = stack.visitor(&link, A).say("count").await;
@@ -50,7 +50,7 @@ async fn many_channels_are_subscribed_to_again_in_a_few_round_trips(kind: Kind) 
     proxy.delay(Duration::from_millis(50));
     let before = proxy.round_trips_of_subscribers();
     proxy.silence_subscribers();
-    // A stream that opens meanwhile waits for none of the others.
+    // Meanwhile the subscriptions are made again. A new stream doesn't wait for them.
     let mut new = visitor.follow(&posted.conversation).await;
     new.take(1).await;
     let posting =
@@ -61,7 +61,8 @@ async fn many_channels_are_subscribed_to_again_in_a_few_round_trips(kind: Kind) 
         assert_eq!(names(&stream.take(1).await), ["user"]);
     }
     let took = proxy.round_trips_of_subscribers() - before;
-    // Some are for signs of life, two a second. One channel at a time would take over 100.
+    // Two a second of these are heartbeats. Subscribing to one channel at a time would take over
+    // 100.
     assert!(took < 50, "{took} round trips");
 }
 

@@ -1,16 +1,16 @@
-//! Many things that are due at once, after control was away.
+//! Many items that are due at once, after control was away.
 
 use arizuko_tests::prelude::*;
 use futures_util::{StreamExt as _, stream};
 
 /// How many turns of one tenant are overdue.
 const TURNS: usize = 1_500;
-/// How long a turn is open: about twice what posting all of them takes on a slow machine.
+/// After how long a turn expires: about twice as long as posting all turns takes on a slow machine.
 const DEADLINE: (&str, &str) = ("ARIZUKO_TURN_DEADLINE", "8s");
 
 #[apply(embedded_and_one_redis)]
 async fn what_one_tenant_lets_become_due_holds_up_nobody_else(kind: Kind) {
-    // With one partition, the tenants share even that.
+    // On Redis, the tenants also share one partition.
     let partitions = if kind == Kind::Embedded { "256" } else { "1" };
     let settings = [
         DEADLINE,

@@ -7,8 +7,8 @@ const STALLED: usize = 150;
 const READERS: usize = 200;
 const FRAMES: usize = 25;
 const FRAME_BYTES: usize = 60_000;
-/// In bytes: half of what the stalled readers would cost if the whole reply waited in memory for
-/// each of them.
+/// How many bytes of memory the stalled readers may cost: half of what they would cost if the whole
+/// reply waited in memory for each of them.
 const BOUND: usize = STALLED * FRAMES * FRAME_BYTES / 2;
 
 #[apply(pair)]

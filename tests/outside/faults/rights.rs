@@ -3,7 +3,7 @@
 
 use arizuko_tests::prelude::*;
 
-/// The rights in docs/operations.md, word by word.
+/// Returns the rights in docs/operations.md, word by word.
 fn least_rights() -> Vec<String> {
     let document = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/operations.md");
     let document = fs::read_to_string(document).expect("it is there");
@@ -12,7 +12,7 @@ fn least_rights() -> Vec<String> {
     line.split(' ').map(str::to_owned).collect()
 }
 
-/// A control on this Redis.
+/// Returns a command that starts a control on this Redis.
 fn control(folder: &Folder, redis: &str) -> tokio::process::Command {
     let mut control = program("arizuko-control", folder.path());
     control.args(["--listen", "127.0.0.1:0", "--redis", redis]);
@@ -47,7 +47,8 @@ async fn the_least_rights_are_enough(kind: Kind) {
     let denied = String::from_utf8_lossy(&denied).into_owned();
     let lines: Vec<_> = denied.lines().collect();
     for object in lines.windows(2).filter(|pair| pair[0] == "object").map(|pair| pair[1]) {
-        // For warnings, and for Redis's list of clients.
+        // Control can do without these: it uses them for warnings, and to name itself in Redis's
+        // list of clients.
         assert!(["config|get", "role", "client", "client|setinfo"].contains(&object), "{object}");
     }
 }
@@ -127,7 +128,7 @@ async fn a_log_ahead_of_its_record_is_healed(mut stack: Stack) {
     let logs = redis.ask(&["SCAN", "0", "COUNT", "1000", "TYPE", "stream"]).await;
     let logs = String::from_utf8_lossy(&logs).into_owned();
     let log = logs.lines().find(|log| log.contains(&before.conversation)).expect("its log");
-    // What an arizuko leaves whose batch fails after it has appended.
+    // Entries like those that are left when a batch fails after it has appended.
     redis.ask(&["XADD", log, "0-2", "f", "{}"]).await;
     redis.ask(&["XADD", log, "0-3", "f", "{}"]).await;
     let after = visitor.say_in(&before.conversation, "after").await;

@@ -2,10 +2,12 @@
 
 use arizuko_tests::prelude::*;
 
-/// docs/guarantees.md promises 2 s. The rest is for a busy machine.
+/// How soon messages must be taken again. docs/guarantees.md promises 2 s; the rest allows for a
+/// busy machine.
 const SOON: Duration = Duration::from_secs(10);
 
-/// A stack with proxies, a visitor at each gateway, and a conversation that all have used.
+/// Starts a stack with proxies. Returns it with a visitor at each gateway, and a conversation that
+/// both have used.
 async fn talk(kind: Kind) -> (Stack, [Visitor; 2], Posted) {
     let limits = [("ARIZUKO_ADDRESS_RATE", "1000"), ("ARIZUKO_CONVERSATION_TURNS", "1000")];
     let stack = Stack::with_proxies(kind, &limits).await;
@@ -15,7 +17,8 @@ async fn talk(kind: Kind) -> (Stack, [Visitor; 2], Posted) {
     (stack, visitors, posted)
 }
 
-/// Posts at each gateway until the message is taken, new and in the conversation.
+/// At each gateway, posts a message in a new conversation and one in this conversation, each until
+/// it is taken.
 async fn are_taken(visitors: &[Visitor; 2], posted: &Posted) {
     for visitor in visitors {
         for message in [
@@ -64,7 +67,7 @@ async fn after_dropped_packets_messages_are_taken_again(kind: Kind) {
         dropped.iter().for_each(|proxy| proxy.drop_packets());
         let (waiting, first) = (visitors.clone(), posted.clone());
         let taken = tokio::spawn(async move { are_taken(&waiting, &first).await });
-        // Longer than a silent connection is kept while no other can be had.
+        // Longer than a silent connection is kept while no new one can be made.
         sleep(Duration::from_secs(8)).await;
         assert!(!taken.is_finished(), "nothing passes");
         dropped.iter().for_each(|proxy| proxy.resume());

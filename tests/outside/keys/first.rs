@@ -3,7 +3,7 @@
 use arizuko_proto::v1::{ListTokensRequest, token_service_client::TokenServiceClient};
 use arizuko_tests::prelude::*;
 
-/// `arizuko key …` with this operator's key.
+/// Runs `arizuko key …` with this operator's key.
 async fn key(stack: &Stack, by: &str, arguments: &[&str]) -> Outcome {
     let mut command = stack.operators_command();
     run(command.env("ARIZUKO_KEY", by).arg("key").args(arguments), "").await
@@ -62,7 +62,7 @@ async fn the_first_gateways_key_is_revoked_once_there_is_another(mut stack: Stac
     key(&stack, &operator, &revoke).await.expect(0);
     stack.visitor(&link, A).get("config").await.expect(503);
 
-    // With its own keys in the store, control starts without any in its settings.
+    // With other keys in the store, control starts without any in its settings.
     key(&stack, &operator, &["create", "--operator"]).await.expect(0);
     let redis = stack.redis().url();
     let mut control = stack.program("arizuko-control");

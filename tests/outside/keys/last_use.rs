@@ -1,4 +1,4 @@
-//! When a key was last used is on its record, written at most once an hour.
+//! A key's record says when the key was last used. This is written at most once an hour.
 
 use arizuko_proto::v1::{ListTokensRequest, token_service_client::TokenServiceClient};
 use arizuko_tests::prelude::*;
@@ -10,7 +10,7 @@ async fn call(stack: &Stack, key: &str) {
     }
 }
 
-/// When the key with this id was last used, as `key list` says.
+/// Returns when the key with this id was last used, as `key list` says.
 async fn last_used_at(stack: &Stack, id: &str) -> Option<String> {
     let listed = stack.arizuko(&["key", "list", "--json"]).await.expect(0).json();
     let keys = listed["keys"].as_array().expect("a list");
@@ -18,7 +18,7 @@ async fn last_used_at(stack: &Stack, id: &str) -> Option<String> {
     key["last_used_at"].as_str().map(str::to_owned)
 }
 
-/// How many commits have written the record of a key.
+/// Returns how many commits have written the record of a key.
 fn writes(stack: &Stack, id: &str) -> usize {
     let files = fs::read_dir(stack.logs()).expect("the stack has logs");
     let files = files.filter_map(|file| fs::read_to_string(file.ok()?.path()).ok());
@@ -42,7 +42,7 @@ async fn the_last_use_of_a_key_is_listed_and_written_once(stack: Stack) {
     let second = first.as_deref().and_then(|at| at.split('.').next()).expect("a time");
     assert!(table.contains("USED") && table.matches(second).count() >= 1, "{table}");
 
-    // Once the use of a later key is written, another one of the first would be, too.
+    // Once the use of a later key is written, a second use of the first key would be, too.
     call(&stack, &used.key).await;
     call(&stack, &later.key).await;
     until("the later use", async || last_used_at(&stack, &later.key_id).await.is_some()).await;
@@ -51,7 +51,7 @@ async fn the_last_use_of_a_key_is_listed_and_written_once(stack: Stack) {
     assert_eq!(last_used_at(&stack, &unused.key_id).await, None);
 }
 
-/// Makes the last use of a key an old one, as if time had passed.
+/// Changes the last use of a key to this time.
 async fn age(stack: &mut Stack, id: &str, last_used_at: &str) {
     let redis = stack.redis();
     let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("the store has text");

@@ -136,7 +136,7 @@ async fn an_agents_key_reaches_only_its_own_folder(stack: Stack) {
     // The key sees no tokens of other folders and cannot revoke them.
     expect(&stack, &eng, &["RevokeToken"], "", "OK", &facts).await;
     stack.visitor(&facts.link, A).get("config").await.expect(200);
-    // An operator's link is the operator's to end, also in the key's own folder.
+    // The key cannot revoke an operator's link, even in its own folder.
     expect(&stack, &key, &["RevokeToken"], "", "OK", &facts).await;
     stack.visitor(&facts.link, A).get("config").await.expect(200);
 }
@@ -220,7 +220,7 @@ async fn revoking_a_key_ends_the_streams_that_were_opened_with_it(kind: Kind) {
     keys.revoke_key(request).await.expect("operators revoke");
     let status = agent.ended().await.expect("the stream ends with a reason");
     assert_eq!(reason(&status), ErrorReason::KeyInvalid);
-    // Its turn is requeued at once.
+    // The revoked key's turn is requeued at once.
     other.credit(1).await;
     let held = other.turn().await;
     assert_eq!((held.turn.turn_id.as_str(), held.turn.attempt), (posted.turn.as_str(), 2));

@@ -1,4 +1,4 @@
-//! What a key may do beyond its folder's turns is said key by key, and a key may end by itself.
+//! Each key says what it may do beyond answering its folder's turns, and may expire.
 
 use super::calls::{Facts, outcome};
 use arizuko_proto::v1::{
@@ -14,7 +14,8 @@ async fn create(stack: &Stack, flags: &[&str]) -> String {
     stack.arizuko(&create).await.expect(0).out.trim().to_owned()
 }
 
-/// What the holder of a key gets told of setting a route, posing as a person, and speaking as one.
+/// Sets a route, attaches as a person, and speaks as a person, all with this key. Returns the
+/// reason of each refusal.
 async fn told(stack: &Stack, key: &str, conversation: &str) -> [Option<ErrorReason>; 3] {
     let channel = connect(&stack.control(A), Some(key)).await;
     let topic = Route { topic: Some("leads".into()), ..route("web:acme") };

@@ -1,4 +1,4 @@
-//! What a key can't reach it can't see, name, shadow or drop.
+//! A key can't see, name, shadow or drop what it can't reach.
 
 use arizuko_proto::{
     v1::route_service_client::RouteServiceClient,
@@ -11,7 +11,7 @@ use arizuko_proto::{
 use arizuko_tests::prelude::*;
 use tonic::Status;
 
-/// The holder of some key.
+/// The holder of a key.
 struct Holder {
     routes: RouteServiceClient<Channel>,
     tokens: TokenServiceClient<Channel>,

@@ -9,7 +9,7 @@ async fn rotate(stack: &Stack, flags: &[&str]) -> Outcome {
     stack.arizuko(&[&["key", "rotate"], flags].concat()).await
 }
 
-/// Whether each control takes a call with a secret.
+/// Whether the controls take a call with a secret. Asserts that they agree.
 async fn works(stack: &Stack, secret: &str) -> bool {
     let mut taken = Vec::new();
     for control in BOTH {
@@ -47,7 +47,8 @@ async fn both_secrets_of_a_key_work_until_the_rotation_is_finished(stack: Stack)
     assert!(rotated.err.contains(&format!("key rotate {id} --finish")), "{rotated:?}");
     let new = rotated.out.trim();
     assert!(works(&stack, old).await && works(&stack, new).await);
-    // The stream of the old secret goes on, and the new one is the same key's.
+    // The old secret's stream goes on. The new secret is the same key's, so it can resume the
+    // session.
     let posted = stack.visit("acme").await.say("hello").await;
     before.credit(1).await;
     let mut held = before.turn().await;

@@ -1,4 +1,5 @@
-//! Attempts with wrong credentials are in the log, refusals and reads by operators in the audit log.
+//! Attempts with wrong credentials are in the log. Refusals and reads by operators are in the audit
+//! log.
 
 use arizuko_proto::v1::{
     IssueChatLinkRequest, ListTokensRequest, token_service_client::TokenServiceClient,
@@ -6,7 +7,7 @@ use arizuko_proto::v1::{
 use arizuko_tests::prelude::*;
 use tonic::Request;
 
-/// The lines of all logs that contain these words.
+/// Returns the lines of all logs that contain these words.
 fn lines(stack: &Stack, words: &str) -> Vec<String> {
     let files = fs::read_dir(stack.logs()).expect("the stack has logs");
     let files = files.filter_map(|file| fs::read_to_string(file.ok()?.path()).ok());

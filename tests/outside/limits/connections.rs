@@ -15,10 +15,10 @@ use tokio_stream::Stream;
 use tonic::{Code, Request, Status, client::Grpc};
 use tonic_prost::ProstCodec;
 
-/// What a client of HTTP/2 begins with: the preface, and empty SETTINGS.
+/// The first bytes of an HTTP/2 client: the preface, and empty SETTINGS.
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
 
-/// Posts a message that comes from a stream, so that it may be late.
+/// Calls PostMessage with a request that comes from a stream, so that it may come late.
 async fn post(
     channel: Channel,
     message: impl Stream<Item = PostMessageRequest> + Send + 'static,
@@ -90,7 +90,7 @@ async fn a_call_ends_at_its_deadline(kind: Kind) {
     let overdue = post(stack.operator(A).await, tokio_stream::pending()).await.unwrap_err();
     assert_eq!(overdue.code(), Code::DeadlineExceeded, "{overdue:?}");
     assert_eq!(reason(&overdue), ErrorReason::OutcomeUnknown);
-    // A stream isn't a call that is late.
+    // An open stream isn't a late call: it goes on.
     let mut agent = stack.attach("acme", A).await;
     let visitor = stack.visit("acme").await;
     sleep(Duration::from_secs(1)).await;
@@ -124,7 +124,7 @@ async fn a_client_that_says_nothing_is_closed(kind: Kind) {
     assert!(is_served(&mut polite).await);
     closed(silent).await;
     closed(polite).await;
-    // One that calls now and then finds control again, and a stream keeps its connection.
+    // A client that calls now and then connects again, and a stream keeps its connection.
     let operator = stack.operator(A).await;
     for _ in 0..2 {
         let mut admin = AdminServiceClient::new(operator.clone());
@@ -139,7 +139,7 @@ async fn a_client_that_says_nothing_is_closed(kind: Kind) {
 #[apply(one_redis)]
 async fn a_client_with_a_certificate_that_says_nothing_is_closed(kind: Kind) {
     let stack = Stack::with_tls(kind, &[("ARIZUKO_CONTROL_IDLE", "500ms")]).await;
-    // Before the handshake, and after it.
+    // Control closes a silent connection before the handshake, and after it.
     closed(dial(&stack, "127.0.0.1").await).await;
     let tls = stack.tls();
     let mut openssl = command(found("openssl"));

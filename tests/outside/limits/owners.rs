@@ -35,7 +35,7 @@ async fn links_are_limited_by_jid_folder_and_key(kind: Kind) {
     is_full(issue("acme", "y").await, "acme has 3 links");
     issue("acme/eng", "").await.unwrap();
     is_full(issue("acme/eng", "").await, "the key has issued 4 links");
-    // What is revoked makes room, for all three.
+    // A revoked link makes room under all three limits.
     stack.revoke(&first.token_id).await;
     issue("acme", "").await.unwrap();
     is_full(issue("acme", "z").await, "that is the limit");
@@ -53,7 +53,7 @@ async fn sessions_are_limited_by_key(kind: Kind) {
     let _second = attach().await.unwrap();
     let refused = attach().await.map(drop).unwrap_err();
     assert_eq!(reason(&refused), ErrorReason::LimitReached, "{refused:?}");
-    // Another key has its own.
+    // Another key has a limit of its own.
     let _other = stack.attach_with(&stack.agent_key("acme").await, hello("acme", 0), A).await;
     first.leave().await;
     until("there is room for a session", async || attach().await.is_ok()).await;
@@ -90,13 +90,13 @@ async fn turns_that_no_session_holds_take_no_worker(stack: Stack) {
     let accept =
         |turn_id: &str| Said::Accept(v1::Accept { turn_id: turn_id.to_owned(), attempt: 1 });
     for number in 0..300 {
-        // Well formed, and nobody's.
+        // Well formed, but no turn has this id.
         let turn_id = format!("{number:0>21}A");
         agent.say(accept(&turn_id)).await;
         let heard = agent.hear().await;
         assert!(matches!(heard, Ok(Some(Heard::Cancel(cancel))) if cancel.turn_id == turn_id));
     }
-    // No id of ours is long.
+    // No real id is long.
     agent.say(accept(&"A".repeat(44_000))).await;
     let refused = agent.ended().await.expect("the stream ends with a reason");
     assert_eq!(reason(&refused), ErrorReason::Invalid);

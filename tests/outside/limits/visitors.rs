@@ -35,14 +35,14 @@ async fn is_served(stream: &mut TcpStream) -> bool {
     read.is_ok() && &answer == b"HTTP/1.1 200"
 }
 
-/// Begins posts of 1 MiB to a webhook and does not end them.
+/// Begins `count` posts of 1 MiB to a webhook, and sends only `bytes` of each.
 async fn unfinished(stack: &Stack, token: &str, count: usize, bytes: usize) -> Vec<TcpStream> {
     let head = format!("POST /hook/{token} HTTP/1.1\r\nHost: x\r\nContent-Length: 1048576\r\n\r\n");
     let mut open = Vec::new();
     for _ in 0..count {
         let mut stream = dial(stack, "127.0.0.7").await;
         stream.write_all(head.as_bytes()).await.expect("the gateway reads heads");
-        // One that is refused may be closed before all of it is sent.
+        // The gateway may close a refused post before all of this is sent.
         let _ = timeout(Duration::from_secs(1), stream.write_all(&vec![b'x'; bytes])).await;
         open.push(stream);
     }
@@ -78,7 +78,7 @@ async fn the_bodies_of_an_address_are_bounded(kind: Kind) {
     let mut open = unfinished(&stack, &hook.token, 150, 1_000_000).await;
     let more = stack.process(Gateway(A)).peak_memory() - before;
     assert!(more < 60 << 20, "150 unfinished bodies took {} MiB", more >> 20);
-    // Which ones are refused depends on whose bytes came first.
+    // Which posts are refused depends on whose bytes came first.
     let answers = open.iter_mut().map(|stream| Box::pin(first_line(stream)));
     assert_eq!(select_all(answers).await.0, "HTTP/1.1 429");
     stack.caller(&hook, A).post("text/plain", "from another address").await.posted();
@@ -116,7 +116,8 @@ async fn a_client_that_says_nothing_is_closed(kind: Kind) {
 #[apply(one_redis)]
 async fn a_client_of_tls_that_says_nothing_is_closed(kind: Kind) {
     let stack = Stack::with_tls(kind, &[("ARIZUKO_GATEWAY_IDLE", "500ms")]).await;
-    // Before the handshake, and after it, with either protocol.
+    // The gateway closes a silent connection before the handshake, and after it with either
+    // protocol.
     closed(dial(&stack, "127.0.0.1").await).await;
     for protocol in ["h2", "http/1.1"] {
         let mut openssl = command(found("openssl"));

@@ -44,7 +44,7 @@ async fn the_next_request_at_every_gateway_is_refused(stack: Stack) {
         let [here, there] = stack.visitors(&link);
         let posted = here.say("hello").await;
         agent.answer_next("hello").await;
-        // Both gateways, and through them both controls, have just accepted the token.
+        // Both gateways have just accepted the token.
         here.get("config").await.expect(200);
         there.say_in(&posted.conversation, "more").await;
         agent.answer_next("more").await;
@@ -236,13 +236,13 @@ async fn a_thousand_links_of_one_jid_are_revoked_at_once(stack: Stack) {
     last.say("hello").await;
     agent.turn().await;
 
-    // The harness waits for this no longer than for anything else.
+    // The harness waits no longer for this revocation than for any other event.
     assert_eq!(stack.revoke(&links[0].jid).await.len(), 1_000);
     for link in links.iter().step_by(20).chain(links.last()) {
         stack.visitor(link, A).get("config").await.expect(401);
     }
     stack.visitor(&other, A).get("config").await.expect(200);
-    // The turns end after it, and none of them is delivered on the way.
+    // The turns end after the revocation has returned, and none of them is delivered before.
     for _ in 0..2 {
         let cancelled = agent.hear_of("Cancel", |heard| match heard {
             Heard::Cancel(cancel) => Some(cancel.turn_id.clone()),

@@ -5,7 +5,7 @@ use arizuko_tests::prelude::*;
 const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
 const JSON: (&str, &str) = ("ARIZUKO_LOG_FORMAT", "json");
 
-/// The log lines of all processes whose names begin with `name`.
+/// Returns the log lines of all processes whose names begin with `name`.
 fn lines(stack: &Stack, name: &str) -> Vec<Value> {
     let logs = fs::read_dir(stack.logs()).expect("the stack's folder is readable");
     let logs = logs.map(|log| log.expect("its entries, too").path());
@@ -21,7 +21,7 @@ fn lines(stack: &Stack, name: &str) -> Vec<Value> {
         .collect()
 }
 
-/// The fields of the spans around a line.
+/// Returns the fields of the spans around a line.
 fn spans(line: &Value) -> String {
     line["spans"].to_string()
 }
@@ -74,7 +74,8 @@ async fn a_store_failure_is_logged_once_with_its_ids_and_trace(kind: Kind) {
     // The gateway tried control twice, and each failure is one line.
     assert_eq!(told.count(), 2);
     let told = lines(&stack, "control");
-    // Its first look is for the gateway's key, before it knows what the call is about.
+    // These lines have no turn's id: control fails when it reads the gateway's key, before it knows
+    // what the call is about.
     let told = told
         .iter()
         .filter(|line| line["message"] == "store out of reach" && spans(line).contains("GetTurn"));

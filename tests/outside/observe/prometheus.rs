@@ -4,7 +4,7 @@ use arizuko_tests::metrics::Prometheus;
 use arizuko_tests::prelude::*;
 use std::collections::BTreeSet;
 
-/// A file of the project.
+/// Returns the path of a file of the project.
 fn project(path: &str) -> String {
     let tests = Path::new(env!("CARGO_MANIFEST_DIR"));
     tests.join("..").join(path).display().to_string()

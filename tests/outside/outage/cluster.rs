@@ -26,7 +26,7 @@ async fn a_lost_primary_loses_nothing_that_was_acknowledged(kind: Kind) {
         sleep(Duration::from_millis(50)).await;
     }
     program.exit(0).await;
-    // Nothing is acknowledged without a replica: the lost primary comes back as one.
+    // Without a replica nothing would be acknowledged, so the lost primary comes back as one.
     stack.fleet().restart(primary).await;
     let mut seen = Vec::new();
     for reader in readers {
@@ -50,7 +50,7 @@ async fn service_resumes_at_the_new_primary(mut stack: Stack) {
     stack.fleet().replicated(primary).await;
     stack.fleet().kill(primary);
     let begun = Instant::now();
-    // Until then the answer is 503 or 504 and says when to come back.
+    // Until there is a new primary, the answer is 503 or 504 and says when to come back.
     let message = json!({"content": "after", "conversation": posted.conversation});
     let after = visitor.say_until_taken("the-same-key-each-time", &message).await;
     let took = begun.elapsed();
@@ -91,8 +91,9 @@ async fn a_primary_that_became_a_replica_is_read_no_more(mut stack: Stack) {
     assert!(listed.is_empty(), "{listed:?}");
 }
 
-/// So many turns that grow at the same time, each by so many frames.
+/// How many turns grow at the same time.
 const GROWING: usize = 40;
+/// By how many frames each of them grows.
 const FRAMES: usize = 10;
 
 #[apply(sentinel)]
@@ -132,7 +133,8 @@ async fn one_wait_for_a_replica_covers_the_frames_of_many_turns(kind: Kind) {
 #[apply(sentinel_and_cluster)]
 async fn a_message_without_a_replica_is_not_acknowledged(kind: Kind) {
     let mut stack = Stack::with(kind, &COVERED).await;
-    // In a Cluster, a tenant whose state is apart from the gateway's key, which each call reads.
+    // In a Cluster, looks for a tenant whose state is not on the primary of the gateway's key,
+    // which each call reads.
     let with_key = stack.fleet().primary_of("{0}:layout").await;
     let mut tenants = ["acme", "beta", "gamma", "delta", "omega"].iter();
     let (tenant, visitor, posted, primary) = loop {

@@ -34,7 +34,7 @@ async fn the_next_message_of_an_open_conversation_comes_without_open(stack: Stac
         let mut ann = stack.person(seat, "acme/people", "Ann", A).await;
         let first = visitor.say("one").await;
         let mut held = bot.turn().await;
-        // Only the turn is handed off: it is Ann's /open that assigns the conversation.
+        // The bot hands off only the turn. Ann's /open assigns the conversation.
         bot.push(&mut held, vec![handoff("acme/people", "", false)]).await;
         bot.lost(&first.turn).await;
         ann.opens("one").await;
@@ -47,7 +47,7 @@ async fn the_next_message_of_an_open_conversation_comes_without_open(stack: Stac
             let content = said.iter().map(|event| &event.data["content"]);
             assert!(content.into_iter().any(|content| content == answer), "{said:?}");
         }
-        // In a new inbox, where it is not open, the next message is announced.
+        // A new inbox, in which the conversation is not open, announces the next message.
         ann.end().await;
         ann.gone().await;
         visitor.say_in(&first.conversation, "four").await;
@@ -95,7 +95,8 @@ async fn continued_and_pasted_lines_are_one_answer(stack: Stack) {
     ann.asks("third", "Sent.").await;
     ann.paste("line one\nline two\n\nline four");
     ann.asks("!", "Sent, as a message of its own.").await;
-    // Ctrl-C drops the line that is being typed. Before the prompt it would end the inbox.
+    // Ctrl-C drops the line that is being typed. If it came before the prompt, it would end the
+    // inbox.
     ann.prompted().await;
     ann.press("never mind");
     ann.ends_with("never mind").await;

@@ -24,13 +24,13 @@ async fn a_new_inbox_finds_the_conversations_of_a_killed_one(kind: Kind) {
         let mut ann = stack.person(seat, "acme/people", "Ann", A).await;
         ann.sees("1 ").await;
         ann.enter("/list");
-        // It waits until the lease of the killed inbox ends.
+        // The turn is free once the lease of the killed inbox ends.
         let shown = ann.opens(": two").await;
         assert!(shown.contains(": one") && shown.contains("Ann, "), "{shown}");
         ann.asks("2", "Sent.").await;
         assert_eq!(visitor.end_of(&second.turn).await["status"], "done");
 
-        // The conversation stays open without an open turn too.
+        // The conversation stays open even without an open turn.
         ann.signal(Signal::SIGKILL);
         ann.gone().await;
         let mut ann = stack.person(seat, "acme/people", "Ann", B).await;

@@ -50,7 +50,8 @@ async fn the_slower_of_two_people_is_told(stack: Stack) {
             person.enter("/open 1");
         }
         let (ann_is_late, ben_is_late) = tokio::join!(is_late(&mut ann), is_late(&mut ben));
-        // The slower one may have opened the conversation that the other already holds.
+        // The slower person is not always told: they may have opened the conversation, while the
+        // other holds its turn.
         let status = stack.arizuko(&["status", "--json"]).await.expect(0).json();
         let sessions = status["sessions"].as_array().expect("a list").iter();
         let holders = sessions.filter(|session| session["held"] == 1);

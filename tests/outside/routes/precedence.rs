@@ -1,5 +1,5 @@
-//! The longest prefix wins, field by field: random changes, in any order and at any control, are
-//! compared with a simple resolver.
+//! The longest prefix wins, field by field: the outcome of random changes, in any order and at any
+//! control, is compared with a simple resolver's.
 
 mod cases;
 mod table;

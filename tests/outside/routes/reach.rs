@@ -10,7 +10,7 @@ use arizuko_proto::{
 use arizuko_tests::prelude::*;
 use tonic::Status;
 
-/// RouteService, called with some key.
+/// A client of RouteService with a key.
 pub(super) struct Routes(RouteServiceClient<Channel>);
 
 impl Routes {
@@ -30,7 +30,7 @@ impl Routes {
         Ok(within("DeleteRoute", deleted).await?.into_inner().deleted)
     }
 
-    /// Returns the folder of a JID, and its persona.
+    /// Returns the folder that answers a JID, and its persona.
     pub(super) async fn explain(&mut self, jid: &str) -> Result<(String, String), Status> {
         let jid = jid.to_owned();
         let explained = self.0.explain_route(ExplainRouteRequest { jid });
@@ -61,7 +61,7 @@ pub(super) fn persona(prefix: &str, persona: &str) -> Route {
     Route { persona: Some(persona.to_owned()), ..route(prefix) }
 }
 
-/// The reason of a refusal, or `OK`.
+/// Returns the reason of a refusal, or `OK`.
 pub(super) fn outcome<T>(made: Result<T, Status>) -> String {
     made.map_or_else(|status| reason(&status).word().to_owned(), |_| "OK".to_owned())
 }

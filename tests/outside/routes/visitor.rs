@@ -4,7 +4,7 @@ use arizuko_tests::prelude::*;
 
 const RECEIVED: &str = "Your message was received.";
 
-/// The messages on the page, as a browser without JavaScript shows them.
+/// Returns the HTML of the messages on the page, as a browser without JavaScript shows them.
 async fn page(visitor: &Visitor, conversation: &str) -> String {
     let page = visitor.get(&format!("?conversation={conversation}")).await;
     let html = page.expect(200).text();
@@ -167,8 +167,8 @@ async fn an_unprompted_turn_has_no_visitor_message(stack: Stack) {
     assert!(html.contains("It is <strong>done</strong>."), "{html}");
 }
 
-/// Makes a turn that the bot hands off after half a message, and that a first agent of
-/// `acme/people` has begun to answer. Returns the turn, its conversation and that agent.
+/// Makes a turn that the bot hands off after half a message, and that an agent of `acme/people` has
+/// begun to answer. Returns the turn, its conversation and this agent.
 async fn handed_off_and_begun(stack: &Stack, visitor: &Visitor) -> (String, String, Session) {
     let mut bot = stack.attach("acme", A).await;
     let mut first = stack.attach("acme/people", B).await;
@@ -207,7 +207,8 @@ async fn a_later_restart_drops_nothing_that_an_earlier_one_kept(stack: Stack) {
     let said: Vec<_> = said.map(|message| message["content"].clone()).collect();
     assert_eq!(said, expected);
 
-    // At the end the page has the kept half rendered whole, and gets nothing of the dropped messages.
+    // In the end, the page has complete HTML of the kept half. After the restart it gets nothing of
+    // the dropped messages.
     let all: Vec<_> = before.into_iter().chain(seen.clone()).collect();
     let html: Vec<_> = rendered(&all).into_iter().map(|(_, html)| html).collect();
     for whole in ["<p>Here I am.</p>\n", "<p>I fetch <em>somebody</em></p>\n"] {

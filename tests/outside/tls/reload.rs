@@ -5,7 +5,7 @@ use arizuko_tests::prelude::*;
 
 const HOSTS: [&str; 2] = ["IP:127.0.0.1", "DNS:localhost"];
 
-/// The serial number of the certificate that a server shows to a new connection.
+/// Returns the serial number of the certificate that a server shows on a new connection.
 async fn shown(url: String, client: &Certificate) -> String {
     let (_, address) = url.split_once("://").expect("a URL");
     serial(address, client).await
@@ -42,7 +42,7 @@ async fn a_renewed_certificate_is_served_and_a_broken_one_is_not(kind: Kind) {
     for server in servers() {
         assert_eq!(shown(server, &tls.client).await, second);
     }
-    // It stays in use if a file becomes invalid or disappears.
+    // The new certificate stays in use if a file becomes invalid or disappears.
     fs::write(&tls.server.cert, "nonsense").expect("it is ours");
     for server in servers() {
         assert_eq!(shown(server, &tls.client).await, second);

@@ -43,7 +43,7 @@ async fn a_revoked_certificate_is_refused_from_the_next_connection_on() {
     list(&kept).await.expect(0);
     assert!(control.said().contains("TLS handshake failed"), "{}", control.said());
 
-    // A broken list does not let it in again.
+    // A broken list does not let the revoked certificate in again.
     fs::write(&file, "nonsense").expect("the folder is ours");
     list(&lost).await.expect(1);
     list(&kept).await.expect(0);

@@ -1,4 +1,4 @@
-//! A client's certificate may be for one role: keys of others are refused over it.
+//! A client's certificate may be for one role: keys of other roles are refused over it.
 
 use arizuko_tests::prelude::*;
 
@@ -56,7 +56,7 @@ async fn a_key_of_another_role_is_refused_over_a_certificate() {
         let refused = call(with, key, &list).await.expect(1);
         assert!(refused.err.contains(told), "{refused:?}");
     }
-    // A gateway's key passes over its certificate, and may then not do what operators do.
+    // A gateway's key is accepted over its certificate, but may not do what operators do.
     let refused = call(&by_name, &gateway, &list).await.expect(1);
     assert!(!refused.err.contains("certificate"), "{refused:?}");
 

@@ -68,7 +68,7 @@ async fn the_page_may_post_and_other_sites_may_not(kind: Kind) {
     }
 }
 
-/// A server that closes while its client still sends may destroy its own answer.
+/// If a server closes a connection on which its client still sends, its own answer may be lost.
 #[apply(embedded)]
 async fn a_refusal_reaches_a_client_that_is_still_sending(kind: Kind) {
     let stack = Stack::with_tls(kind, &[]).await;
@@ -78,7 +78,7 @@ async fn a_refusal_reaches_a_client_that_is_still_sending(kind: Kind) {
     fs::write(&file, vec![b'x'; 8 << 20]).expect("the folder is ours");
     let body = format!("@{}", file.display());
     let told = ["--output", "/dev/null", "--write-out", "%{http_code}"];
-    // Without a question whether to send.
+    // Without `Expect: 100-continue`, curl sends at once and doesn't ask first.
     let post = ["--header", "expect:", "--header", "content-type: text/plain", "--data-binary"];
     let url = format!("{}/chat/{}/", stack.gateway(A), link.token);
     for (origin, status) in [("origin:", "413"), ("origin: https://elsewhere.example", "403")] {
@@ -111,7 +111,8 @@ async fn a_stalled_reader_is_disconnected_and_can_read_everything_later(kind: Ki
     agent.finish(&held).await;
     for reader in &mut slow {
         let (mut frames, mut ended) = (0, false);
-        // Count what arrived before the disconnect. curl prints the last line when it ends.
+        // Counts the frames that arrived before the disconnect. curl prints the last line when it
+        // ends.
         loop {
             let line = reader.line().await;
             frames += usize::from(line.starts_with("data: "));

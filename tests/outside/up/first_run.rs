@@ -62,7 +62,8 @@ async fn with_json_up_prints_all_addresses_in_one_line() {
 #[apply(embedded)]
 async fn commands_find_a_running_up_with_nothing_configured() {
     let home = Home::new();
-    // Somebody's own `arizuko up` may listen on the default port: whatever it says, it is asked.
+    // Another `arizuko up` on this machine may listen on the default port and answer. The error
+    // names the address in either case.
     let told = home.fails(&["token", "list"]).await;
     assert!(told.contains("control at http://127.0.0.1:7070"), "{told}");
     let nobody = format!("http://127.0.0.1:{}", free_port());

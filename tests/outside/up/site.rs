@@ -31,7 +31,7 @@ async fn every_tenant_has_links_on_its_own_host() {
         assert!(told.contains("no capitals. Write acme"), "{told}");
     }
 
-    // Both links work as printed; only the address of the names is faked.
+    // Both links work as printed; only the hosts' address is faked.
     let ca = authority.file().display().to_string();
     let resolve = ["demo", "acme"].map(|root| format!("{root}.chat.example:{port}:127.0.0.1"));
     let trust = ["--cacert", &ca, "--resolve", &resolve[0], "--resolve", &resolve[1]];
@@ -69,7 +69,8 @@ async fn up_has_the_settings_of_both_servers() {
         words.filter(|word| word.starts_with("--")).map(str::to_owned).collect::<Vec<_>>()
     };
     let up = flags("arizuko", &["up"]).await;
-    // Its own keys are in its data folder, and its control has no TLS and one gateway.
+    // `up` lacks these settings: its keys are in its data folder, and its control has no TLS and
+    // one gateway.
     let own = [
         "operator-key",
         "gateway-key",

@@ -3,7 +3,7 @@
 use arizuko_tests::prelude::*;
 use std::os::unix::fs::PermissionsExt as _;
 
-/// Turns stay open, and frames are kept, as long as in `tests/data/make.py`.
+/// How long turns stay open and records are kept: as long as in `tests/data/make.py`.
 const AGES: &str = "36500d";
 
 /// A copy of an old store, and what `tests/data/make.py` says of it.
@@ -43,7 +43,8 @@ impl OldStore {
         self.contents[name].as_str().unwrap_or_else(|| panic!("there is no {name}"))
     }
 
-    /// One of this version's programs, with the settings of the old ones.
+    /// Returns a command that runs one of this version's programs, with the settings of the old
+    /// ones.
     pub(super) fn program(&self, name: &str) -> tokio::process::Command {
         let mut program = self.folder.program(name);
         program.env("ARIZUKO_OPERATOR_KEY", self.text("operator_key"));
@@ -65,7 +66,8 @@ impl OldStore {
         control
     }
 
-    /// Changes the embedded store by SQL, or Redis by a script in Lua; returns what is selected.
+    /// Changes the embedded store by SQL, or Redis by a script in Lua. Returns the script's first
+    /// value.
     pub(super) async fn change(&self, sql: &str, lua: &str) -> String {
         if let Some(redis) = &self.redis {
             let told = redis.ask(&["EVAL", lua, "0"]).await;
@@ -88,7 +90,7 @@ impl OldStore {
         self.change(sql, lua).await.parse().expect("a number")
     }
 
-    /// A text that differs if anything in the store does.
+    /// Returns a text that differs if anything in the store does.
     pub(super) async fn digest(&self) -> String {
         let sql = "SELECT group_concat(line) FROM (
             SELECT json_array(partition, name, version, body, collect_at) line FROM record
@@ -102,7 +104,7 @@ impl OldStore {
         self.change(sql, lua).await
     }
 
-    /// Makes it look as if a newer version had upgraded it.
+    /// Makes the store look as if a newer version had upgraded it.
     pub(super) async fn mark_as_newer(&self) {
         let lua = "local key = 'arizuko:{0}:layout'\n\
             local layout = redis.call('GET', key)\n\

@@ -4,7 +4,7 @@ use super::{Kind, Part, Stack};
 use std::{fs, path::PathBuf};
 
 impl Stack {
-    /// Starts one in which some parts have a wrong clock: `(Control(B), "+300s")`.
+    /// Starts a stack in which some parts have a wrong clock: `(Control(B), "+300s")`.
     pub async fn with_clocks(
         kind: Kind,
         settings: &[(&str, &str)],
@@ -16,7 +16,7 @@ impl Stack {
         stack
     }
 
-    /// Starts one in which the clocks of the machines of control can be set while they run.
+    /// Starts a stack whose controls' clocks can be set while they run.
     pub async fn with_loose_clocks(kind: Kind, settings: &[(&str, &str)]) -> Self {
         let mut stack = Self::prepare(kind, settings, "https://{root}.example").await;
         stack.has_loose_clocks = true;
@@ -25,7 +25,7 @@ impl Stack {
         stack
     }
 
-    /// Sets those clocks: `+3600s`.
+    /// Makes the clocks of all controls wrong by an offset such as `+3600s`.
     pub fn set_clocks(&self, wrong: &str) {
         let (file, new) = (self.clock_file(), self.folder.path().join("clock.new"));
         fs::write(&new, format!("{wrong}\n")).expect("the stack's folder is ours");

@@ -4,8 +4,8 @@ use super::{Instance, Kind, Part::Control, Server, Stack};
 use crate::proxy::Proxy;
 
 impl Stack {
-    /// Starts one in which each control reaches Redis through a proxy, and everybody reaches each
-    /// control through another.
+    /// Starts a stack with two proxies for each control: one between the control and Redis, and one
+    /// between the control and everybody who calls it.
     pub async fn with_proxies(kind: Kind, settings: &[(&str, &str)]) -> Self {
         let mut stack = Self::prepare(kind, settings, "https://{root}.example").await;
         stack.has_proxies = true;
@@ -13,13 +13,13 @@ impl Stack {
         stack
     }
 
-    /// The proxy between a control and Redis.
+    /// Returns the proxy between a control and Redis.
     pub fn to_redis(&self, control: Instance) -> &Proxy {
         let proxy = &self.servers[self.server(Control(control))].to_redis;
         proxy.as_ref().expect("this stack has proxies")
     }
 
-    /// The proxy between a control and everybody who calls it.
+    /// Returns the proxy between a control and everybody who calls it.
     pub fn to_control(&self, control: Instance) -> &Proxy {
         let proxy = &self.servers[self.server(Control(control))].to_control;
         proxy.as_ref().expect("this stack has proxies")
@@ -27,7 +27,7 @@ impl Stack {
 }
 
 impl Server {
-    /// Where control is reached.
+    /// Returns the address at which control is reached: its proxy's, if it has one.
     pub(super) fn control_address(&self) -> Option<&str> {
         let proxy = self.to_control.as_ref().map(Proxy::address);
         proxy.or(self.control.as_deref())

@@ -12,7 +12,7 @@ use std::fs;
 use tokio::process::Command;
 
 impl Stack {
-    /// Starts a server, at its earlier addresses if it had some, and waits until it serves.
+    /// Starts a server and waits until it serves. A restarted server keeps its addresses.
     pub(super) async fn serve(&mut self, index: usize) {
         let Server { name, control, gateway, .. } = &self.servers[index];
         let mut command = match (control, gateway) {

@@ -19,8 +19,8 @@ pub struct Tls {
 }
 
 impl Stack {
-    /// Starts one whose gateways serve HTTPS and whose controls want a certificate of each client.
-    /// In `up` control has no TLS.
+    /// Starts a stack whose gateways serve HTTPS and whose controls require a certificate of each
+    /// client. In `up`, control has no TLS.
     pub async fn with_tls(kind: Kind, settings: &[(&str, &str)]) -> Self {
         let mut stack = Self::prepare(kind, settings, "https://{root}.example").await;
         let authority = Authority::new(&stack.folder().join("tls")).await;
@@ -46,7 +46,7 @@ impl Stack {
         stack
     }
 
-    /// Its certificates.
+    /// Returns the stack's certificates.
     pub fn tls(&self) -> &Tls {
         self.tls.as_ref().expect("this stack has TLS")
     }

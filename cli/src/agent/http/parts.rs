@@ -8,7 +8,7 @@ use crate::{
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-/// How many bytes of an incomplete object or event are kept. A frame holds far fewer.
+/// How many bytes of an incomplete object or event are kept, at most. A frame holds far fewer.
 const MAX_PART_BYTES: usize = 1 << 20;
 
 /// One object of a response. Its fields take effect in this order.
@@ -24,14 +24,14 @@ pub(super) struct ReplyPart {
     /// Fails the turn: a sentence for the visitor; `detail` is for the operator.
     pub(super) error: Option<String>,
     pub(super) detail: Option<String>,
-    /// Hands the turn off to this folder; empty: the one that the route names. `note` is for who
-    /// continues, and `conversation` reassigns the conversation.
+    /// Hands the turn off to this folder; empty: the one that the route names. `note` is for
+    /// whoever continues, and `conversation` reassigns the conversation.
     pub(super) handoff: Option<String>,
     pub(super) note: Option<String>,
     pub(super) conversation: Option<bool>,
 }
 
-/// A reader for each format, with what is incomplete so far.
+/// A reader for one of the formats, with the part that is incomplete so far.
 pub(super) enum PartReader {
     Text(Decoder),
     Objects(Vec<u8>),
@@ -39,7 +39,7 @@ pub(super) enum PartReader {
 }
 
 impl PartReader {
-    /// Returns the reader for a media type, and the charset of a text.
+    /// Returns the reader for a media type and a charset. Refuses those that it can't read.
     pub(super) fn of(kind: &str, charset: &str) -> Result<Self, Failure> {
         if !["", "utf-8", "utf8", "us-ascii"].contains(&charset) {
             return Err(Failure::new(format!("the endpoint answers in {charset}, not in UTF-8")));
@@ -58,7 +58,7 @@ impl PartReader {
         }
     }
 
-    /// Returns the parts that are complete with these bytes.
+    /// Adds bytes. Returns the parts that they complete.
     pub(super) fn push(&mut self, bytes: &[u8]) -> Result<Vec<ReplyPart>, Failure> {
         let (parts, waiting) = match self {
             Self::Text(decoder) => (vec![delta(decoder.push(bytes))], 0),
@@ -78,7 +78,7 @@ impl PartReader {
         }
     }
 
-    /// Returns what is left at the end.
+    /// Returns the parts that are left at the end. A part that is cut off is an error.
     pub(super) fn finish(self) -> Result<Vec<ReplyPart>, Failure> {
         match self {
             Self::Text(mut decoder) => Ok(vec![delta(decoder.finish())]),
@@ -112,7 +112,7 @@ fn objects(buffer: &mut Vec<u8>) -> Result<Vec<ReplyPart>, Failure> {
     Ok(parts)
 }
 
-/// Reads an event; `None` for one that says nothing, or marks the end.
+/// Reads an event; `None` for an event without data, and for the `[DONE]` at the end.
 fn part(event: &SseEvent) -> Result<Option<ReplyPart>, Failure> {
     let data = event.data.trim();
     let read = || serde_json::from_str(data).map_err(|error| wrong(&error)).and_then(fields);
@@ -128,7 +128,7 @@ fn part(event: &SseEvent) -> Result<Option<ReplyPart>, Failure> {
     }
 }
 
-/// Reads an object's fields. Serde would take an array for them, too.
+/// Reads an object's fields. This takes a map, since serde would accept an array as well.
 fn fields(object: Map<String, Value>) -> Result<ReplyPart, Failure> {
     serde_json::from_value(Value::Object(object)).map_err(|error| wrong(&error))
 }

@@ -1,5 +1,5 @@
-//! Reads the body of a response: the chunks of a stream, or one completion. It goes by the body where
-//! the Content-Type says something else, as the official clients do.
+//! Reads the body of a response: the chunks of a stream, or one completion. If the first bytes
+//! contradict the Content-Type, they decide, as in the official clients.
 
 use super::completion::Completion;
 use crate::{
@@ -13,9 +13,9 @@ use tokio::time::timeout;
 
 /// How long to wait for the usage, which may follow the end of the reply.
 const USAGE_TIMEOUT: Duration = Duration::from_secs(5);
-/// How many bytes of an incomplete event, or of a completion that is not streamed, are kept.
+/// How many bytes are kept, at most, of an incomplete event or an unstreamed completion.
 const MAX_KEPT_BYTES: usize = 16 << 20;
-/// How many bytes, at most, tell the format: the longest name of a field of an event.
+/// How many bytes are enough to tell the format: the length of the longest field name of an event.
 const TELLING_BYTES: usize = "retry:".len();
 
 enum Body {
@@ -25,7 +25,8 @@ enum Body {
 }
 
 impl Body {
-    /// Tells the format from the first bytes. `None`: there are too few, or they are neither.
+    /// Tells the format from the first bytes. `None`: there are too few bytes, or they begin
+    /// neither format.
     fn tell(kind: &str, bytes: &[u8]) -> Option<Self> {
         let text = bytes.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(bytes).trim_ascii_start();
         let first = text.first()?;
@@ -53,7 +54,7 @@ pub(super) async fn read(
     while !completion.is_done {
         let next = response.chunk();
         let bytes = match completion.is_whole() {
-            // Only the usage can be missing.
+            // Only the usage can still be missing.
             true => timeout(USAGE_TIMEOUT, next).await.ok().and_then(Result::ok).flatten(),
             false => next.await.map_err(AskError::broken)?,
         };

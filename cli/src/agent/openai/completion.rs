@@ -32,7 +32,7 @@ pub(super) struct Completion<'a> {
     pub(super) finish_reason: Option<String>,
     /// No more chunks will come.
     pub(super) is_done: bool,
-    /// How many tokens it took, if the endpoint reports that.
+    /// How many tokens the completion took, if the endpoint reports that.
     pub(super) usage: Value,
 }
 
@@ -83,7 +83,7 @@ impl<'a> Completion<'a> {
         let choices = chunk["choices"].as_array().into_iter().flatten();
         for choice in choices.filter(|choice| choice["index"].as_u64().unwrap_or(0) == 0) {
             self.piece(&choice["delta"]).await?;
-            // Some endpoints end a stream with the whole message, which has been said then.
+            // Some endpoints end a stream with the whole message, after its deltas have said it.
             if !self.has_begun {
                 self.piece(&choice["message"]).await?;
             }
@@ -99,7 +99,7 @@ impl<'a> Completion<'a> {
         for name in ["reasoning_content", "reasoning"] {
             if let Some(thought) = piece[name].as_str().filter(|thought| !thought.is_empty()) {
                 self.think(thought).await?;
-                // Some endpoints send it under both names.
+                // Some endpoints send the same thought under both names.
                 break;
             }
         }
@@ -160,7 +160,7 @@ impl<'a> Completion<'a> {
         self.is_done || self.finish_reason.is_some()
     }
 
-    /// Ends the reply, or says why the completion is none.
+    /// Ends the reply if the completion ended well, or says how else it ended.
     pub(super) async fn finish(mut self) -> Result<(), AskError> {
         if !self.is_whole() {
             return Err(AskError::given_up("the completion ends in the middle"));
@@ -169,7 +169,7 @@ impl<'a> Completion<'a> {
         self.part(last).await?;
         let reason = self.finish_reason.unwrap_or_default();
         let (error, detail) = match &*reason {
-            // The endpoints' words for a reply that is whole; none where [DONE] says it.
+            // The endpoints' words for a reply that is whole; empty if only [DONE] ended it.
             "" | "stop" | "stop_sequence" | "end_turn" | "eos" | "eos_token" | "complete" => {
                 if let Some(message) = self.whole.take() {
                     self.reply.message(message).await?;

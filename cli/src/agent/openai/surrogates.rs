@@ -8,8 +8,8 @@ pub(super) struct Mender {
 }
 
 impl Mender {
-    /// Takes a first half out of the document, and puts the one before in front of its second half. A
-    /// half that stays alone becomes U+FFFD.
+    /// Moves a first half at the end of a string to the document in which its second half comes. A
+    /// second half without a first becomes U+FFFD; a first half without a second is left out.
     pub(super) fn mend(&mut self, document: &str) -> String {
         let mut mended = String::with_capacity(document.len() + 6);
         let mut rest = document;
@@ -51,7 +51,7 @@ enum Half {
     Low,
 }
 
-/// Which half of a pair the text begins with.
+/// Returns which half of a pair the text begins with, if any.
 fn half(text: &str) -> Option<Half> {
     let digits = text.strip_prefix("\\u")?.get(..4)?;
     match u16::from_str_radix(digits, 16).ok()? {

@@ -7,9 +7,9 @@ const TAGS: [(&str, &str); 2] = [("<think>", "</think>"), ("<thinking>", "</thin
 #[derive(Default)]
 pub(super) struct Thoughts {
     place: Place,
-    /// There were thoughts: the spaces after them belong to no reply.
+    /// There were thoughts. The spaces after them are not part of the reply.
     have_been: bool,
-    /// What may be the beginning of a tag.
+    /// Text that is kept back, since it may be the beginning of a tag.
     rest: String,
 }
 
@@ -31,7 +31,7 @@ pub(super) enum Piece {
 }
 
 impl Thoughts {
-    /// Returns the pieces that are certain with this text.
+    /// Adds text. Returns the pieces that are now certain.
     pub(super) fn push(&mut self, text: &str) -> Vec<Piece> {
         self.rest += text;
         let mut pieces = Vec::new();
@@ -93,7 +93,7 @@ fn beginning(text: &str, tag: &str) -> usize {
 mod tests {
     use super::*;
 
-    /// The thoughts and the reply of a content that comes in these pieces.
+    /// Returns the thoughts and the reply of a content that comes in these pieces.
     fn read(pieces: &[&str]) -> (String, String) {
         let (mut thoughts, mut thought, mut reply) =
             (Thoughts::default(), String::new(), String::new());

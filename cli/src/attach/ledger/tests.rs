@@ -1,4 +1,4 @@
-//! A session, with each test in control's place.
+//! Tests of a session's ledger, in which each test plays control.
 
 use super::*;
 use arizuko_proto::v1::{AgentDelta, Handoff, HeldTurn, agent_frame::Body};
@@ -229,7 +229,7 @@ fn a_handoff_ends_a_reply_without_finish() {
     assert!(ledger.push(&hold("a"), frame("2")).is_err());
     ledger.finish(&hold("a"), Ok(()));
     assert_eq!(said(&mut ledger), ["accept a", "append a 1+2"]);
-    // Stopping waits for its end, and does not reject it.
+    // Stopping waits for the end of the turn that was handed off, and does not reject that turn.
     ledger.stop();
     assert_eq!(said(&mut ledger), [""; 0]);
     let ending = Ending::Lost("it was handed off".into());

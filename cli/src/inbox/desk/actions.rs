@@ -17,9 +17,9 @@ use arizuko_proto::v1::{Handoff, SendMessageRequest};
 use std::{mem, ops::ControlFlow};
 use tokio::time::Instant;
 
-/// How many messages are shown of a conversation that is opened without a turn.
+/// How many messages of a conversation are shown, at most, if it is opened without a turn.
 const HISTORY: u32 = 50;
-/// How many characters a note may have.
+/// How many characters a note may have. The rest is dropped.
 const MAX_NOTE_CHARS: usize = 4_000;
 
 impl Desk<'_, '_> {

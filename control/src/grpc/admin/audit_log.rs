@@ -1,5 +1,5 @@
-//! Pages of the audit log, the newest first. However long the log is, a page reads a bounded part
-//! of it at a time.
+//! Reads pages of the audit log, the newest first. However long the log is, only a bounded part of
+//! it is in memory at a time.
 
 use crate::{
     audit::{Entry, in_view},
@@ -12,7 +12,7 @@ use crate::{
 };
 use std::{collections::BTreeMap, fmt, str::FromStr};
 
-/// Entries that are read at a time.
+/// How many entries are read at a time.
 const READ: u32 = 500;
 
 /// The place of an entry in the log: newer entries have greater places.
@@ -40,8 +40,8 @@ impl FromStr for Place {
     }
 }
 
-/// Returns the newest entries before a place, at most `limit`, the oldest first; and the place to
-/// go on from if there are older ones.
+/// Returns the newest entries before a place, at most `limit`, the oldest first. Also returns the
+/// place before which the next page begins, if there are older entries.
 pub(super) async fn page(
     control: &Control,
     view: Option<&FolderName>,
@@ -63,13 +63,13 @@ pub(super) async fn page(
     Ok((newest.entries.into_values().collect(), next.filter(|_| newest.has_more)))
 }
 
-/// The newest entries that were found.
+/// The newest entries found so far.
 struct Newest<'a> {
     view: Option<&'a FolderName>,
     before: Option<Place>,
     limit: usize,
     entries: BTreeMap<Place, Entry>,
-    /// Whether an older one was found, too.
+    /// Whether an older entry was found, too, and left out.
     has_more: bool,
 }
 
@@ -85,7 +85,8 @@ impl Newest<'_> {
             for (text, millis) in found {
                 self.add(&text, millis);
             }
-            // Entries of one millisecond have no order in the store: reads that one to its end.
+            // Entries of one millisecond have no order in the store: reads that millisecond to its
+            // end.
             limit = if lowest == max { limit.saturating_mul(2) } else { READ };
             let oldest = self.entries.first_key_value().map(|(place, _)| place.millis);
             let is_full = self.entries.len() >= self.limit && oldest > Some(lowest);

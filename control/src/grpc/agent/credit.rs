@@ -6,7 +6,7 @@ use arizuko_proto::telemetry::metrics::Share;
 /// The most turns that an agent's credit holds.
 const MOST: u32 = 10_000;
 
-/// Counts turns, here and in the gauge of all agents' credit.
+/// The credit of one agent, which is also a part of the gauge of all agents' credit.
 pub(super) struct Credit {
     turns: u32,
     counted: Share,
@@ -27,7 +27,7 @@ impl Credit {
         self.set(self.turns.saturating_add(turns).min(MOST));
     }
 
-    /// Takes one for a turn that is delivered.
+    /// Uses up one turn of the credit, for a turn that is delivered.
     pub(super) fn take(&mut self) {
         self.set(self.turns.saturating_sub(1));
     }

@@ -14,9 +14,11 @@ use crate::{
 use arizuko_proto::v1;
 use tokio::try_join;
 
-/// Bytes of what one Turn carries beside its message: with the largest message, 1 MiB, it stays
-/// within gRPC's default limit of 4 MiB.
+/// How many bytes of the turn's earlier replies one Turn carries, at most. `docs/agents.md` tells
+/// agents how large a Turn can be.
 const SAID_BYTES: usize = 768 << 10;
+/// How many bytes of observed messages one Turn carries, at most. A newest message that is larger
+/// is carried alone.
 const OBSERVED_BYTES: usize = 1 << 20;
 
 /// Makes the message that delivers a turn.
@@ -42,7 +44,7 @@ pub(super) async fn read(
     let earlier = Wanted {
         conversation: &turn.conversation,
         before: turn.first_seq,
-        // The Turn carries these as `observed`.
+        // The Turn carries these in its `observed`.
         without: &observed,
         count: history,
     };

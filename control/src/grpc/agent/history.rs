@@ -13,26 +13,26 @@ use crate::{
 use arizuko_proto::v1;
 use tokio::try_join;
 
-/// Messages that one answer or Turn carries.
+/// How many earlier messages one Turn, or one answer of ReadConversation, carries, at most.
 pub(super) const MAX_MESSAGES: u32 = 200;
-/// Bytes of their texts.
+/// How many bytes these messages have, at most.
 const MAX_BYTES: usize = 512 << 10;
-/// About how many bytes a message takes beside its text.
+/// About how many bytes a message takes besides its text.
 pub(super) const AROUND: usize = 128;
-/// Turns that are read at a time.
+/// How many turns are read at a time.
 const TURNS: u32 = 8;
 
 /// Which messages are wanted.
 pub(super) struct Wanted<'a> {
     pub(super) conversation: &'a ConversationId,
-    /// The seq that they come before.
+    /// Only messages before this seq.
     pub(super) before: u64,
-    /// Turns that are left out.
+    /// Messages of these turns are left out.
     pub(super) without: &'a [TurnId],
     pub(super) count: usize,
 }
 
-/// Reads the newest messages, the oldest first.
+/// Reads the newest of the wanted messages, and returns them with the oldest first.
 pub(super) async fn read(
     control: &Control,
     partition: Partition,
@@ -61,7 +61,7 @@ pub(super) async fn read(
     Ok(fit(newest_first.into_iter(), MAX_BYTES))
 }
 
-/// Reads the messages of each of some turns.
+/// Reads the messages of each turn.
 async fn read_turns<'a>(
     control: &Control,
     partition: Partition,
@@ -88,7 +88,8 @@ async fn read_turns<'a>(
     Ok(messages.collect())
 }
 
-/// Returns as many messages as fit, the oldest first, with the end of the one that doesn't fit.
+/// Returns the newest messages that fit into `bytes`, the oldest first. Of the message that fits
+/// only in part, it returns the end.
 pub(super) fn fit(
     newest_first: impl Iterator<Item = v1::Message>,
     bytes: usize,

@@ -15,9 +15,9 @@ use crate::{
 };
 use arizuko_proto::v1;
 
-/// Turns that an inbox shows, and conversations.
+/// How many turns an inbox shows at most, and how many conversations.
 const SHOWN: u32 = 100;
-/// Characters of a message that it shows.
+/// How many characters of a message an inbox shows, at most.
 const PREVIEW: usize = 200;
 
 /// Remembers what an inbox last showed, so that it is sent only when it changes.
@@ -28,14 +28,14 @@ pub(super) struct InboxView {
 
 #[derive(PartialEq)]
 struct Listed {
-    /// Turns, by their places in the queue.
+    /// The turns, with their places in the queue.
     waiting: Vec<(TurnId, u64)>,
-    /// Conversations, by the time of their assignment.
+    /// The conversations, with the times of their assignment.
     open: Vec<(ConversationId, u64)>,
 }
 
 impl InboxView {
-    /// Returns the inbox if it differs from the last one.
+    /// Returns the inbox if it differs from the one that was last sent.
     pub(super) async fn changed(
         &mut self,
         control: &Control,

@@ -12,9 +12,9 @@ use arizuko_proto::{public_id, telemetry::traces, v1::attach_request::Message};
 use tracing::{Span, field::Empty};
 
 pub(super) struct Milestone {
-    /// Disabled where the message is no milestone.
+    /// Disabled if the message is no milestone.
     pub(super) span: Span,
-    /// The turn, if this is the first frame of its reply.
+    /// The turn, if the message has the first frame of its reply.
     silent: Option<Turn>,
 }
 
@@ -35,7 +35,8 @@ impl Milestone {
         if span.is_disabled() && !is_first {
             return none;
         }
-        // There is a hint if this control claimed the turn, and none if the agent came from another.
+        // This control remembers the turn if it claimed it, but not if the agent came from another
+        // control.
         let turn = match control.ledger.hint(partition, &id) {
             Some(turn) => Some(turn),
             None => control.ledger.record::<Turn>(partition, &id).await.ok().flatten(),
@@ -67,7 +68,7 @@ fn span(turn: &TurnId) -> Span {
     tracing::debug_span!("attempt", otel.kind = Empty, otel.name = Empty, turn, trace = Empty,)
 }
 
-/// Makes the span a part of the turn's trace. A turn without one has no spans.
+/// Makes the span a part of the turn's trace. A turn without a trace has no spans.
 fn begin(span: Span, name: &'static str, turn: &Turn) -> Span {
     let traceparent = &turn.origin.traceparent;
     if traceparent.is_empty() {

@@ -4,7 +4,8 @@ use arizuko_proto::v1::{AttachResponse, attach_response::Message};
 use tokio::sync::mpsc;
 use tonic::Status;
 
-/// Sends responses to an agent. Sending to one that is gone does nothing: its requests end, too.
+/// Sends responses to an agent. Sending to an agent that is gone does nothing: its stream of
+/// requests ends as well.
 #[derive(Clone)]
 pub(super) struct Responses(mpsc::Sender<Result<AttachResponse, Status>>);
 

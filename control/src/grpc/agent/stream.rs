@@ -69,7 +69,7 @@ pub(super) async fn serve(
                     look |= matches!(message, Message::Credit(_));
                     stream.handle(message).await?;
                 }
-                // A newer agent's, of a kind that is not known here.
+                // A newer agent's message, of a kind that this control doesn't know.
                 Ok(Some(_)) => {}
                 Ok(None) => return stream.leave().await,
                 // The connection broke. The agent may come back within the lease.
@@ -99,12 +99,12 @@ struct AttachStream {
     session: Session,
     speaker: Speaker,
     credit: Credit,
-    /// Earlier messages that each Turn carries.
+    /// How many earlier messages each Turn carries.
     history: usize,
     responses: Responses,
-    /// Wakes for what others do to the session and its turns.
+    /// Wake-ups about what others do to the session and its turns.
     notices: Subscription,
-    /// Wakes for turns that wait in its folder.
+    /// Wake-ups about turns that wait in the session's folder.
     ready: Subscription,
     workers: Workers,
     inbox: InboxView,
@@ -157,8 +157,8 @@ impl AttachStream {
         Ok(stream)
     }
 
-    /// Tells the agent which turns the session still holds, and delivers again those that never
-    /// reached it.
+    /// Tells the agent which of its turns the session still holds. Turns that the session holds and
+    /// the agent doesn't know are delivered again, or requeued if the attempt has frames.
     async fn welcome(&mut self, known: &[v1::HeldTurn]) -> Result<(), Error> {
         let is_known = |(turn, _): &(Turn, Progress)| {
             known.iter().any(|k| k.turn_id == turn.id.as_str() && k.attempt == turn.attempt)
@@ -198,8 +198,8 @@ impl AttachStream {
         Ok(())
     }
 
-    /// Requeues a turn that the agent has begun and forgotten. New frames of the same attempt
-    /// would count as repeats of those stored.
+    /// Requeues a turn that the agent has begun and forgotten. The same attempt can't go on: its
+    /// new frames would count as repeats of the stored ones.
     async fn requeue_forgotten(&self, turn: &Turn) -> Result<(), Error> {
         let session = self.session.id.clone();
         let attempt = Attempt { turn: turn.id.clone(), session, number: turn.attempt };
@@ -220,8 +220,8 @@ impl AttachStream {
         Ok(both.filter(|(turn, _)| turn.is_held_by(&self.session.id)).collect())
     }
 
-    /// Claims a waiting turn if there is credit, and delivers it. Returns whether there may be
-    /// another.
+    /// Claims a waiting turn if there is credit, and delivers it. Returns whether another turn may
+    /// be waiting.
     async fn claim_next(&mut self) -> Result<bool, Error> {
         if self.credit.is_used_up() {
             return Ok(false);
@@ -230,7 +230,8 @@ impl AttachStream {
         let turn = match self.control.ledger.transact(self.partition, &[], claiming).await {
             Ok(Some(turn)) => turn,
             Ok(None) => return Ok(false),
-            // Many sessions claim the same turns. Tries again after what the agent sends.
+            // Many sessions claim the same turns. Try again; what the agent sends is handled in
+            // between.
             Err(Error::Busy) => return Ok(true),
             Err(error) => return Err(error),
         };
@@ -295,8 +296,8 @@ impl AttachStream {
         }
     }
 
-    /// Tells the agent what others did to its turns. Returns whether the session is still this
-    /// stream's.
+    /// Tells the agent what others did to its turns. Returns whether this stream still speaks for
+    /// the session.
     async fn handle_notice(&mut self, wake: Wake) -> Result<bool, Error> {
         let notice = match wake {
             Wake::Published(line) => Notice::parse(&line),
@@ -348,7 +349,7 @@ impl AttachStream {
             }
             Ok(())
         };
-        // The agent sends again, elsewhere, what is not acknowledged in time.
+        // Whatever is not acknowledged in time, the agent sends again to another control.
         timeout(DRAIN_WITHIN, storing).await.unwrap_or(Ok(()))
     }
 }

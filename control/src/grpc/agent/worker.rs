@@ -23,7 +23,7 @@ use std::sync::Arc;
 use tokio::sync::mpsc;
 use tracing::Instrument as _;
 
-/// Frames that one commit stores.
+/// A commit with this many frames takes no further Append.
 const FRAMES_PER_COMMIT: usize = 256;
 
 #[derive(Clone)]
@@ -143,8 +143,8 @@ fn handoff_order(handoff: v1::Handoff) -> Result<HandoffOrder, Refusal> {
     Ok(HandoffOrder { to, note, conversation })
 }
 
-/// Adds to an Append those that wait right behind it, so that one commit stores them all. Returns
-/// the first message that doesn't continue it.
+/// Adds to an Append the waiting Appends that continue it, so that one commit stores them all.
+/// Returns the first message that does not continue it.
 fn gather(append: &mut v1::Append, messages: &mut mpsc::Receiver<Message>) -> Option<Message> {
     let is_last = |frame: &v1::AgentFrame| matches!(frame.body, Some(AgentBody::Handoff(_)));
     while append.frames.len() < FRAMES_PER_COMMIT && !append.frames.last().is_some_and(is_last) {
@@ -161,7 +161,7 @@ fn gather(append: &mut v1::Append, messages: &mut mpsc::Receiver<Message>) -> Op
 }
 
 /// Reads an agent's frame, and makes its message's id unique in the conversation. `None` for a
-/// newer agent's, of a kind that is not known here.
+/// newer agent's frame, of a kind that this control doesn't know.
 pub(crate) fn body(frame: v1::AgentFrame, attempt: &Attempt) -> Result<Option<Body>, Refusal> {
     let id = |id: String| match id.chars().count() {
         1..=64 => Ok(format!("{}.{}.{id}", attempt.turn, attempt.number)),

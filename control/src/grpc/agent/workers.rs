@@ -20,11 +20,12 @@ use std::{
 };
 use tokio::{sync::mpsc, task::JoinSet};
 
-/// Messages that wait for one worker. When it is full, the agent's stream waits.
+/// How many messages may wait in one worker's queue. While the queue is full, the agent's stream
+/// waits.
 const QUEUE: usize = 64;
-/// A turn's id in text has fewer characters.
+/// How many bytes the id of a turn may have, at most. A longer one ends the stream.
 const LONG_ID: usize = 64;
-/// Ended attempts that are remembered: more than a store may lose in a failover.
+/// How many ended attempts are remembered: more than a store may lose in a failover.
 const REMEMBERED: usize = 1_000;
 
 /// The workers of one session.
@@ -37,7 +38,7 @@ pub(super) struct Workers {
     /// workers, so that an agent has no more workers than turns.
     given: HashSet<Attempt>,
     running: JoinSet<Result<Option<Attempt>, Error>>,
-    /// The attempts that the agent was told it has ended, the newest last.
+    /// The attempts whose Finish was acknowledged, the newest last.
     ended: VecDeque<Attempt>,
 }
 
@@ -59,13 +60,13 @@ impl Workers {
         }
     }
 
-    /// Notes that the agent has a turn.
+    /// Notes that the agent has been given a turn.
     pub(super) fn give(&mut self, turn: &Turn) {
         self.given.insert(self.attempt(turn.id.clone(), turn.attempt));
     }
 
-    /// Gives a message about a turn to the turn's worker. A turn that can't be is answered as one
-    /// that has ended.
+    /// Gives a message about a turn to the turn's worker. A malformed id is answered as if its turn
+    /// had ended.
     pub(super) async fn handle(&mut self, message: Message) -> Result<(), Error> {
         let (turn, number) = match &message {
             Message::Accept(accept) => (&accept.turn_id, accept.attempt),
@@ -106,7 +107,8 @@ impl Workers {
             self.running.spawn(self.worker.clone().run(attempt, messages));
             queue
         });
-        // A worker that is just ending answers that the attempt is over, or `failed` returns why.
+        // If this fails, the worker is just ending: it answers that the attempt is over, or
+        // `failed` returns its error.
         let _ = queue.send(message).await;
         Ok(())
     }

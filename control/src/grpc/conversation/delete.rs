@@ -16,12 +16,12 @@ use crate::{
 };
 use arizuko_proto::v1;
 
-/// After how many turns a call leaves the rest to the next one.
+/// After how many deleted turns a call leaves the rest to the next call.
 const TURNS: u32 = 2_000;
 /// How many conversations are read at a time.
 const AT_ONCE: usize = 50;
 
-/// Deletes conversations that are wanted, from a place on.
+/// Deletes the wanted conversations after a place, as many as one call may.
 pub(super) async fn page(
     control: &Control,
     wanted: &Wanted,

@@ -16,13 +16,12 @@ use tracing::Instrument as _;
 const CONVERSATIONS: u32 = 50;
 /// How many turns are read at a time.
 const TURNS: usize = 50;
-
-/// How many turns wait for the reader. Whoever reads slowly makes the export wait.
+/// How many turns may wait for the reader. While that many wait, the export waits.
 const WAITING: usize = 16;
 
 type Line = Result<v1::ExportConversationsResponse, Status>;
 
-/// Starts to export what is wanted. The stream ends with an error if it is not complete.
+/// Starts to export the wanted conversations. The stream ends with an error if it is not complete.
 pub(super) async fn start(
     control: &Arc<Control>,
     caller: &Caller,
@@ -39,7 +38,7 @@ pub(super) async fn start(
             () = control.draining.cancelled() => Err(Refusal::SessionOver.into()),
         };
         if let Err(error) = ended {
-            // If nobody reads, nobody misses it.
+            // This fails if nobody reads; then nobody misses the error.
             let _ = lines.send(Err(error.into())).await;
         }
     };
@@ -47,8 +46,8 @@ pub(super) async fn start(
     Ok(ReceiverStream::new(stream))
 }
 
-/// Sends the turns of the conversations that are wanted, those first that were inactive for longest.
-/// One that is active meanwhile comes again at the end, and is not missed.
+/// Sends the turns of the wanted conversations. Those that were inactive for longest come first; a
+/// conversation that is active meanwhile comes again at the end, so that nothing is missed.
 async fn run(control: &Control, wanted: &Wanted, lines: &mpsc::Sender<Line>) -> Result<(), Error> {
     let mut walk =
         Walk { at: wanted.since.unwrap_or_default().as_millis(), passed: HashSet::new() };
@@ -90,11 +89,11 @@ async fn export(
     Ok(Some(()))
 }
 
-/// A walk through a tenant's conversations, from those on that were inactive for longest.
+/// A walk through a tenant's conversations. Those that were inactive for longest come first.
 struct Walk {
-    /// When the last one was active.
+    /// When the last conversation that was passed was active, in milliseconds.
     at: u64,
-    /// Those that were active in that millisecond and have been passed.
+    /// The conversations that were active in that millisecond and have been passed.
     passed: HashSet<ConversationId>,
 }
 
@@ -106,7 +105,7 @@ impl Walk {
         wanted: &Wanted,
     ) -> Result<Vec<ConversationId>, Error> {
         let set = names::conversations(wanted.folder.root());
-        // Those that have been passed come again, since the store reads whole milliseconds.
+        // The store reads whole milliseconds, so the conversations in `passed` come again.
         let limit =
             CONVERSATIONS.saturating_add(u32::try_from(self.passed.len()).unwrap_or(u32::MAX));
         let range = self.at..=u64::MAX;

@@ -16,7 +16,7 @@ use std::future::ready;
 
 /// How many partitions are asked at a time.
 const AT_ONCE: usize = 32;
-/// How many ids can have one place, which is one more than will ever be.
+/// How many ids of one place are read. There will never be as many.
 const SAME_PLACE: u32 = 8;
 
 /// Returns a conversation that the caller may read, and its partition.
@@ -57,8 +57,8 @@ pub(super) async fn turn(
     Ok((partition, turn, seen.ok_or(unknown)?))
 }
 
-/// Finds what a public id names. Nothing says which tenant it is of, so that an operator's search
-/// asks every partition.
+/// Finds what a public id names. The id does not tell its tenant, so an operator's search asks
+/// every partition.
 async fn named(
     control: &Control,
     caller: &Caller,

@@ -1,5 +1,5 @@
-//! Pages of a tenant's conversations, the most recently active first. A page looks at a bounded
-//! number of them, whatever it finds.
+//! Reads pages of a tenant's conversations, the most recently active first. A page looks at a
+//! bounded number of conversations, even if it finds none that is wanted.
 
 use super::{
     place::Place,
@@ -12,20 +12,20 @@ use crate::{
 };
 use arizuko_proto::v1::{self, ConversationStatus};
 
-/// How many conversations a page looks at, and a few more if many are of one millisecond.
+/// How many conversations a page looks at, at most; more only if one millisecond has more.
 const LOOKED_AT: u32 = 500;
-/// How many are read at a time.
+/// How many conversations are read at a time.
 const AT_ONCE: usize = 50;
 
 /// Which conversations are wanted.
 pub(super) struct Wanted {
     pub(super) partition: Partition,
     pub(super) caller: Caller,
-    /// This folder, or one below it, has a part in them.
+    /// Only conversations in which this folder, or one below it, has a part.
     pub(super) folder: FolderName,
     pub(super) jid: Option<String>,
     pub(super) since: Option<Time>,
-    /// Only those that were not active then or later.
+    /// Only conversations that were not active then or later.
     pub(super) until: Option<Time>,
     pub(super) status: ConversationStatus,
     /// Words that one message must have, in lower case.
@@ -33,7 +33,7 @@ pub(super) struct Wanted {
 }
 
 impl Wanted {
-    /// All conversations of a folder that the caller reaches.
+    /// Selects all conversations of a folder that the caller reaches.
     pub(super) fn all_of(partition: Partition, caller: &Caller, folder: FolderName) -> Self {
         Self {
             partition,
@@ -54,7 +54,7 @@ impl Wanted {
             && seen.has_status(self.status)
     }
 
-    /// What is wanted of the folder, in words.
+    /// Describes the selection within the folder, for the audit log.
     pub(super) fn describe(&self) -> String {
         let jid = self.jid.clone();
         let words = (!self.words.is_empty()).then(|| format!("with {:?}", self.words.join(" ")));
@@ -63,11 +63,11 @@ impl Wanted {
     }
 }
 
-/// A page.
+/// A page of conversations.
 #[derive(Default)]
 pub(super) struct Page {
     pub(super) conversations: Vec<v1::Conversation>,
-    /// Where the next page goes on; `None` if there is none.
+    /// The place after which the next page begins; `None` if this is the last page.
     pub(super) next: Option<Place>,
     pub(super) looked_at: u32,
     /// When the last conversation that the page looked at was active.
@@ -123,7 +123,7 @@ pub(super) async fn page(
     Ok(page)
 }
 
-/// The next conversations, and whether they are the last ones.
+/// The conversations that a page looks at, and whether they are the last ones.
 pub(super) struct Members {
     pub(super) members: Vec<(ConversationId, Place)>,
     pub(super) is_last: bool,
@@ -144,8 +144,8 @@ impl Members {
             let found = control.ledger.last_members(wanted.partition, &set, max, limit).await?;
             let lowest = found.last().map_or(0, |(_, millis)| *millis);
             let is_whole = found.len() < limit as usize;
-            // Conversations of one millisecond have no order in the store: unless that one was read
-            // to its end, they are left to the next page.
+            // Conversations of one millisecond have no order in the store: unless the lowest
+            // millisecond was read to its end, its conversations are left to the next page.
             let read = found.into_iter().filter(|(_, millis)| is_whole || *millis > lowest);
             let read = read.map(|(id, millis)| {
                 let place = Place::of(&id, Time::from_millis(millis));

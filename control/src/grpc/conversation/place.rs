@@ -11,7 +11,8 @@ pub(super) struct Place {
     pub(super) at: Time,
     /// Its public id, which orders conversations of one millisecond.
     pub(super) public_id: String,
-    /// Its turns from this seq on have been searched, and those before it have not. 0: all have.
+    /// The seq that a search of the conversation has reached: the turns before it are still to be
+    /// searched. 0: no turn is.
     pub(super) unsearched: u64,
 }
 
@@ -25,12 +26,12 @@ impl Place {
         Self { at, public_id: public_id::conversation(id.as_str()), unsearched: 0 }
     }
 
-    /// Sorts the most recently active one first.
+    /// Returns a key that sorts the most recently active conversation first.
     pub(super) fn order(&self) -> impl Ord + use<> {
         Reverse((self.at, self.public_id.clone()))
     }
 
-    /// Whether the list goes on with the conversation at `place` once this one is reached.
+    /// Whether a page that begins after this place can have the conversation at `place`.
     pub(super) fn is_before(&self, place: &Self) -> bool {
         match self.unsearched {
             0 => self.order() < place.order(),

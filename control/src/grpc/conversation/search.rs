@@ -16,12 +16,12 @@ use crate::{
 const BUDGET: usize = 8 << 20;
 /// How many turns are read at a time.
 const TURNS: u32 = 8;
-/// The most characters of what is searched for.
+/// How many characters a search has, at most.
 const MAX_WORDS: usize = 200;
 /// How many characters of a message come before the word in its excerpt.
 const BEFORE: usize = 10;
 
-/// Splits what is searched for into words, in lower case.
+/// Splits the text of a search into words, in lower case.
 pub(super) fn words(text: &str) -> Result<Vec<String>, Refusal> {
     if text.chars().count() > MAX_WORDS {
         return Err(Refusal::invalid(format!("a search has at most {MAX_WORDS} characters")));
@@ -29,9 +29,9 @@ pub(super) fn words(text: &str) -> Result<Vec<String>, Refusal> {
     Ok(text.split_whitespace().map(str::to_lowercase).collect())
 }
 
-/// What a search of a conversation came to.
+/// The result of searching a conversation.
 pub(super) enum Searched {
-    /// It has such a message, whose part around the first word this is.
+    /// It has a matching message; this is the part of the message around the first word.
     Found(String),
     NotFound,
     /// Turns before this seq are left to the next page.
@@ -42,7 +42,7 @@ pub(super) enum Searched {
 pub(super) struct Search<'a> {
     partition: Partition,
     words: &'a [String],
-    /// How many bytes may still be read.
+    /// How many bytes may still be searched.
     left: usize,
 }
 
@@ -51,7 +51,8 @@ impl<'a> Search<'a> {
         Self { partition, words, left: BUDGET }
     }
 
-    /// Searches a conversation's turns before a seq, or all if that is 0, the newest first.
+    /// Searches a conversation's turns before a seq, or all turns if the seq is 0, the newest
+    /// first.
     pub(super) async fn run(
         &mut self,
         control: &Control,
@@ -91,21 +92,21 @@ impl<'a> Search<'a> {
             let replies = reply.map(|reply| reply.messages).unwrap_or_default();
             texts.extend(replies.into_iter().map(|message| message.content));
         }
-        // An empty turn is work, too.
+        // A turn without text costs work, too.
         let read: usize = texts.iter().map(String::len).sum();
         self.left = self.left.saturating_sub(read + turns.len() * 256);
         Ok(texts)
     }
 }
 
-/// The part of a text around the first word, if it has all words.
+/// Returns the part of a text around the first word, if the text has all words.
 fn found(text: &str, words: &[String]) -> Option<String> {
     let lower = text.to_lowercase();
     if !words.iter().all(|word| lower.contains(word)) {
         return None;
     }
     let at = words.first().and_then(|word| lower.find(word))?;
-    // Letters have as many characters in either case, but for a few.
+    // All but a few letters have the same number of characters in lower and upper case.
     let from = lower[..at].chars().count().saturating_sub(BEFORE);
     let begin = text.char_indices().nth(from).map_or(0, |(at, _)| at);
     let dots = if begin > 0 { "…" } else { "" };

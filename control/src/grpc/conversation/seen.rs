@@ -20,15 +20,15 @@ use arizuko_proto::{
 };
 use std::collections::HashMap;
 
-/// How many characters an excerpt has.
+/// How many characters an excerpt has, at most.
 const EXCERPT: usize = 120;
 
-/// A conversation, with what its link and one of its turns say of it.
+/// A conversation with one of its turns, and with the folder, JID and kind of its link.
 pub(super) struct Seen {
     pub(super) conversation: Conversation,
-    /// `None`: its record is gone.
+    /// The folder of its link; `None` if the link's record is gone.
     pub(super) link: Option<FolderName>,
-    /// The oldest open turn, or the newest; `None`: none is kept.
+    /// The oldest open turn, or the newest turn if none is open; `None` if no turn is kept.
     pub(super) turn: Option<Turn>,
     jid: String,
     kind: Kind,
@@ -80,12 +80,13 @@ impl Seen {
         public_id::conversation(self.conversation.id.as_str())
     }
 
-    /// The folder of its link.
+    /// Returns the folder of its link or, if the link's record is gone, the folder that answered
+    /// last.
     pub(super) fn folder(&self) -> FolderName {
         self.link.as_ref().unwrap_or(&self.conversation.with).clone()
     }
 
-    /// The folders that have a part in it.
+    /// Returns the folders that have a part in it.
     fn folders(&self) -> impl Iterator<Item = &FolderName> {
         let Conversation { with, assigned, .. } = &self.conversation;
         self.link.iter().chain([with]).chain(assigned)
@@ -120,7 +121,7 @@ impl Seen {
         }
     }
 
-    /// The beginning of the newest message of its turn.
+    /// Reads the beginning of the newest message of its turn; empty for a webhook.
     pub(super) async fn excerpt(
         &self,
         control: &Control,
@@ -138,7 +139,7 @@ impl Seen {
         Ok(excerpt(&input.map(|input| input.content.into_text()).unwrap_or_default()))
     }
 
-    /// Shows it to a caller, without folders beyond the caller's reach.
+    /// Describes it to a caller, without the folders beyond the caller's reach.
     pub(super) fn to_wire(&self, caller: &Caller, excerpt: String) -> v1::Conversation {
         let Self { conversation, link, turn, .. } = self;
         let shown = |folder: Option<&FolderName>| {
@@ -163,7 +164,7 @@ impl Seen {
     }
 }
 
-/// The beginning of a text, on one line.
+/// Returns the beginning of a text, on one line.
 pub(super) fn excerpt(text: &str) -> String {
     let mut line = String::new();
     for word in text.split_whitespace() {

@@ -23,32 +23,32 @@ use arizuko_proto::{
 };
 use std::mem;
 
-/// Bytes of messages on one page, not counting the last turns that were read.
+/// After how many bytes of messages a page reads no further turns.
 const PAGE_BYTES: usize = 4 << 20;
 /// How many turns are read at a time.
 const AT_ONCE: usize = 8;
 
-/// What is wanted of turns.
+/// Which turns are wanted, and how much of each.
 #[derive(Clone, Copy)]
 pub(super) struct Wanted<'a> {
     pub(super) caller: &'a Caller,
-    /// Only those that began then or later.
+    /// Only turns that began then or later.
     pub(super) since: Time,
-    /// How many bytes of a message at most.
+    /// How many bytes of each message, at most.
     pub(super) cut: usize,
     /// Whether headers of webhooks are wanted.
     pub(super) headers: bool,
 }
 
 impl<'a> Wanted<'a> {
-    /// All turns, with messages of so many bytes at most, and without headers.
+    /// Selects all turns, with at most `cut` bytes of each message, and without headers.
     pub(super) fn cut(caller: &'a Caller, cut: usize) -> Self {
         Self { caller, since: Time::default(), cut, headers: false }
     }
 }
 
 /// Reads turns of a conversation after a seq, the oldest first; also returns the seq after which
-/// there are more.
+/// the next page begins, if there is one.
 pub(super) async fn page(
     control: &Control,
     partition: Partition,
@@ -80,7 +80,7 @@ pub(super) async fn page(
     Ok((details, next))
 }
 
-/// Reads what belongs to some turns.
+/// Reads the messages, plans and journals of turns.
 pub(super) async fn details(
     control: &Control,
     partition: Partition,
@@ -144,7 +144,7 @@ fn to_wire(turn: &Turn, transcript: Transcript) -> v1::TurnDetail {
     }
 }
 
-/// Adds the message and what the route said of it.
+/// Adds the message, and the persona, topic and escalation from its route.
 fn add_input(detail: &mut v1::TurnDetail, turn: &Turn, input: Option<Input>, headers: bool) {
     let Some(Input { content, headers: found, plan, .. }) = input else { return };
     detail.persona = plan.persona;

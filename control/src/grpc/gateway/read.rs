@@ -18,7 +18,7 @@ use bytes::Bytes;
 use std::time::Duration;
 use tokio::time::{Instant, timeout_at};
 
-/// Frames of a reply that one answer carries.
+/// How many frames of a reply one answer carries, at most.
 const FRAMES_PER_ANSWER: usize = 2_000;
 const MAX_WAIT: Duration = Duration::from_secs(50);
 

@@ -7,7 +7,7 @@ use tokio::sync::{Semaphore, mpsc};
 pub(super) struct EventSender {
     subscription: u64,
     pub(super) credit: Arc<Semaphore>,
-    /// The credit that it began with: no frame costs more.
+    /// The credit that the subscription began with: no frame costs more.
     first_credit: u32,
     events: mpsc::Sender<WatchEvent>,
 }

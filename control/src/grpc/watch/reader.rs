@@ -1,4 +1,4 @@
-//! A reader: a place in a conversation's log that moves on with it.
+//! A reader: a place in a conversation's log that moves on as frames come.
 //!
 //! A reader first subscribes to wake-ups and then reads the log, so that no frame falls in
 //! between. It sends the frame that a wake-up carries if that is the very next one. On anything
@@ -33,7 +33,7 @@ use tokio::{
     time::{Instant, interval_at},
 };
 
-/// Entries that one read of a log brings.
+/// How many entries one read of a log returns, at most.
 const PAGE: u32 = 128;
 
 /// Reads a conversation's log, or one turn in it.
@@ -70,7 +70,7 @@ impl<'a> Reader<'a> {
     ///
     /// # Errors
     /// A refusal of the token or of what is to be watched; [`Refusal::PastRetention`] if frames
-    /// that it lacks are no longer kept.
+    /// that the gateway lacks are no longer kept.
     pub(super) async fn open(control: &'a Control, subscribe: Subscribe) -> Result<Self, Error> {
         let access = Access::parse(subscribe.access, control.partitions)?;
         let partition = access.partition();
@@ -191,7 +191,8 @@ impl<'a> Reader<'a> {
             }
             Some((seq, frame)) if seq <= self.seq && !self.contradicts(seq, &frame) => Ok(None),
             frame => {
-                // A gap, a deletion, or another frame where the reader has one.
+                // Wake-ups were lost, the conversation is gone, or the log has another frame where
+                // one was sent.
                 if frame.is_some_and(|(seq, _)| seq <= self.seq) || !is_frame(&wake) {
                     self.recheck(events).await?;
                 }
@@ -200,7 +201,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Whether the frame at the cursor is not the one that was sent.
+    /// Whether this frame has the cursor's seq but is not the frame that was sent.
     fn contradicts(&self, seq: u64, frame: &Result<Frame, Error>) -> bool {
         let tag = frame.as_ref().map_or(self.tag, |frame| frame.tag);
         seq == self.seq && self.tag != 0 && tag != self.tag

@@ -3,7 +3,7 @@
 use super::steps::{apply, batch, set};
 use crate::store::{Batch, Commit, Flow, Guard, Store, Write};
 
-/// Enqueues a member of a flow and a group, at a time.
+/// Enqueues a member at the time `now`. `flow`: the ids of its flow and its group.
 async fn enqueue(store: &dyn Store, now: u64, member: &str, flow: Option<(&str, &str)>) {
     let flow = flow.map(|(id, group)| Flow { id: id.to_owned(), group: group.to_owned() });
     let enqueue = Write::Enqueue {
@@ -16,7 +16,7 @@ async fn enqueue(store: &dyn Store, now: u64, member: &str, flow: Option<(&str, 
     assert_eq!(apply(store, batch).await, Commit::Applied);
 }
 
-/// Takes the first member.
+/// Removes the first member and returns it.
 async fn next(store: &dyn Store) -> String {
     let (member, _) = set(store, "q", 0, u64::MAX, 1).await.remove(0);
     let remove = Write::Remove { set: "q".to_owned(), member: member.clone() };
@@ -47,7 +47,8 @@ pub(super) async fn a_fair_queue_serves_each_flow_once_a_round(store: &dyn Store
     for expected in ["b1", "c1", "d1", "e", "a2"] {
         assert_eq!(next(store).await, expected);
     }
-    // Who comes now is served next to those who wait, not after a past of their own.
+    // A flow that comes back joins the round that the queue is in, though it was served in earlier
+    // ones.
     enqueue(store, now + 6, "b2", Some(("b", "g"))).await;
     assert_eq!(order(store).await, ["a3", "b2", "a4"]);
     while !order(store).await.is_empty() {
@@ -73,7 +74,7 @@ pub(super) async fn a_quiet_group_comes_first_in_its_round(store: &dyn Store) {
     assert_eq!(order[..3], ["busy0", "hook1", "quiet1"]);
     assert_eq!(order[3], "busy1");
     assert_eq!(order[51..], ["busy49", "quiet2", "hook2"]);
-    // Other clocks are a little behind.
+    // Another control's clock may be a little behind.
     enqueue(store, now - 5, "late", Some(("late", "late"))).await;
     assert_eq!(next(store).await, "late");
 }
@@ -88,7 +89,8 @@ pub(super) async fn a_senders_share_is_what_the_others_leave(store: &dyn Store) 
         let share = Guard::Share { taken, forget, most: 20, bucket, interval, burst };
         Batch { now: now + after, ..batch(1, vec![rate, share], vec![]) }
     };
-    // Taken twice what is left: eight, and four are left.
+    // The ninth is still taken: before it, eight are taken and four are left, which is half of
+    // eight.
     for _ in 0..9 {
         assert_eq!(apply(store, post("a", 0)).await, Commit::Applied);
     }

@@ -59,7 +59,7 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-/// What a step needs to know of the steps before it.
+/// What a step has to know of the steps before it.
 #[derive(Default)]
 struct State {
     now: u64,
@@ -104,7 +104,7 @@ impl State {
             }
             Step::Enqueue { member, flow, later } => {
                 self.now += later;
-                // The queue is one of the sets that other steps change, too.
+                // The queue is one of the sets that other steps change as well.
                 writes.push(Write::Enqueue {
                     queue: named("set", 0),
                     rounds: named("set", 1),
@@ -185,7 +185,7 @@ async fn everything(store: &dyn Store) -> Vec<Found> {
 async fn compare(server: &Server, steps: &[Step]) -> Result<(), TestCaseError> {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let sqlite = Sqlite::open(&folder.path().join("data")).expect("opens");
-    // The store answers only once it is open.
+    // Opened before it is cleared: opening waits until the server answers.
     let redis = server.open().await;
     server.clear();
     // Lifetimes count from now, so buckets and records outlive the history.

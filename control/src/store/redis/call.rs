@@ -5,14 +5,14 @@ use crate::store::{Batch, Commit, Guard, Write, channels::channel, fair};
 use ::redis::{Arg, Cmd, RedisError, Value, cmd, from_redis_value};
 use std::collections::HashMap;
 
-/// The operations of one call of the script.
+/// A batch, encoded as the operations of one call of the script.
 pub(super) struct Call<'a> {
     store: &'a Redis,
     batch: &'a Batch,
     /// The names of KEYS, without the store's prefix and partition.
     pub(super) names: Vec<&'a str>,
     indices: HashMap<&'a str, usize>,
-    /// The arguments after KEYS. KEYS are known once all arguments are added.
+    /// The arguments after KEYS. Which KEYS there are is known once all arguments are added.
     args: Cmd,
 }
 
@@ -27,7 +27,7 @@ impl<'a> Call<'a> {
         call
     }
 
-    /// The call as a command for a server that has the script.
+    /// Returns the call as a command for a server that has the script.
     pub(super) fn command(&self) -> Cmd {
         let mut command = cmd("EVALSHA");
         command.arg(self.store.script.get_hash());
@@ -115,7 +115,7 @@ impl<'a> Call<'a> {
         self.args.arg(letter).arg(index)
     }
 
-    /// The index of a key in KEYS, counted from 1.
+    /// Returns the index of a key in KEYS, counted from 1. Adds the key if it is new.
     fn index(&mut self, name: &'a str) -> usize {
         let next = self.names.len() + 1;
         let index = *self.indices.entry(name).or_insert(next);

@@ -1,4 +1,4 @@
-//! Checks that Redis lets arizuko do all that it will do, before something depends on it.
+//! Checks that Redis allows all commands that arizuko needs, before something depends on them.
 
 use super::{
     Redis,
@@ -31,7 +31,7 @@ pub(super) async fn brings_wakes(servers: &Servers, prefix: &str) -> anyhow::Res
 pub(super) async fn commands(store: &Redis) -> anyhow::Result<()> {
     for (server, partition) in homes(&store.servers) {
         let trying = async {
-            // Redis may forget the script at any time.
+            // The script is loaded each time, because Redis may forget it at any time.
             let mut connection = server.connection.clone();
             store.script.prepare_invoke().load_async(&mut connection).await?;
             commit(store, partition).await?;
@@ -42,7 +42,8 @@ pub(super) async fn commands(store: &Redis) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Checks them again whenever a server may be another one, or its user may have other rights.
+/// Checks the commands again after each reconnection: the server may be another one by now, or its
+/// user may have other rights.
 pub(super) async fn stay_informed(store: Redis) {
     let mut told = None;
     loop {
@@ -57,7 +58,7 @@ pub(super) async fn stay_informed(store: Redis) {
     }
 }
 
-/// Each server, with a partition that it has.
+/// Returns each server, with a partition that it has.
 fn homes(servers: &Servers) -> impl Iterator<Item = (Arc<Server>, Partition)> {
     servers.all().into_iter().filter_map(|server| {
         let is_here = |partition: &Partition| {
@@ -68,7 +69,8 @@ fn homes(servers: &Servers) -> impl Iterator<Item = (Arc<Server>, Partition)> {
     })
 }
 
-/// Passes over a server that is out of reach: that may end by itself.
+/// Fails if the server refused something. Ignores a server that is out of reach: that may pass by
+/// itself.
 fn pass(server: &Server, outcome: RedisResult<()>) -> anyhow::Result<()> {
     match outcome {
         Err(error) if !error.is_io_error() => Err(Explained(error))
@@ -77,7 +79,7 @@ fn pass(server: &Server, outcome: RedisResult<()>) -> anyhow::Result<()> {
     }
 }
 
-/// Commits a batch with every kind of guard and write. It leaves nothing.
+/// Commits a batch with every kind of guard and write. The batch deletes all that it writes.
 async fn commit(store: &Redis, partition: Partition) -> RedisResult<()> {
     let name = |name: &str| format!("check:{name}");
     let names = ["record", "set", "queue", "rounds", "counter", "log", "bucket", "taken"].map(name);
@@ -116,7 +118,7 @@ async fn commit(store: &Redis, partition: Partition) -> RedisResult<()> {
     store.commit_once(&batch, &Call::new(store, &batch).command()).await.map(drop)
 }
 
-/// Reads all that can be read.
+/// Sends every command that reads.
 async fn read(store: &Redis, server: &Server, partition: Partition) -> RedisResult<()> {
     let sets = [Order::LowestFirst, Order::HighestFirst].map(|order| Read::Set {
         set: "check:set".to_owned(),

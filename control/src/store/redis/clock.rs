@@ -1,4 +1,4 @@
-//! The store's clock: that of the server which has the first partition, without its jumps.
+//! The store's clock: the clock of the server that has partition 0, without its jumps.
 
 use super::servers::Servers;
 use crate::store::{
@@ -11,22 +11,22 @@ use tokio::time::sleep;
 
 /// How often to ask for the time.
 const INTERVAL: Duration = Duration::from_secs(1);
-/// For how long a jump is told to the controls that start.
+/// How long the key that tells starting controls of a jump lives after its last write.
 const TOLD: Duration = Duration::from_secs(60);
 
 /// An estimate of the store's clock.
 pub(super) struct Clock {
     servers: Arc<Servers>,
-    /// The key that says how far the clocks of the controls are ahead, in microseconds, after a
-    /// jump.
+    /// The key that says, after a jump, how far the controls' clocks are ahead of the server's, in
+    /// microseconds.
     key: String,
     steady: SteadyClock,
 }
 
 impl Clock {
-    /// Asks for the time, and again for as long as the process runs.
+    /// Asks for the time, and asks again for as long as the process runs.
     pub(super) async fn start(servers: Arc<Servers>, prefix: &str) -> RedisResult<Arc<Self>> {
-        // The time is known before anything is decided.
+        // Waits for the first answer: nothing is decided before the time is known.
         let key = format!("{prefix}:{{0}}:clock");
         let (reading, ahead) = ask(&servers, &key).await?;
         let steady = SteadyClock::begin(reading, ahead);
@@ -35,7 +35,7 @@ impl Clock {
         Ok(clock)
     }
 
-    /// The store's time.
+    /// Returns the store's time.
     pub(super) fn now(&self) -> Millis {
         self.steady.now()
     }
@@ -43,7 +43,7 @@ impl Clock {
     async fn follow(self: Arc<Self>) {
         loop {
             sleep(INTERVAL).await;
-            // Without an answer the time passes as before.
+            // Without an answer, the time passes with the uptime.
             let Ok((reading, _)) = ask(&self.servers, &self.key).await else { continue };
             if let Some(ahead) = self.steady.hear(reading) {
                 // If this fails, a control that starts now begins with the server's time.
@@ -60,7 +60,7 @@ impl Clock {
     }
 }
 
-/// The server's time, and how far the controls that run are ahead of it.
+/// Returns the server's time, and how far running controls are ahead of it.
 async fn ask(servers: &Servers, key: &str) -> RedisResult<(Reading, i64)> {
     let mut connection = servers.of(0)?.connection.clone();
     let asked = uptime();

@@ -18,7 +18,7 @@ use tokio::{
 };
 use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 
-/// How long Redis may take to answer. Past that the outcome of a commit is unknown.
+/// How long Redis may take to answer. After that, the outcome of a commit is unknown.
 pub(super) const RESPONSE_TIMEOUT: Duration = Duration::from_secs(2);
 /// How often a connection is asked for a sign of life.
 const BEAT: Duration = Duration::from_millis(500);
@@ -27,22 +27,24 @@ const BEAT: Duration = Duration::from_millis(500);
 const LATE: Duration = Duration::from_millis(750);
 /// How long the first connection still has to answer when the second one is open.
 const LAST_CALL: Duration = Duration::from_millis(50);
-/// How long a connection is kept that gives no answer while no second one can be opened.
+/// How long a late connection is kept while no second one can be opened.
 const SILENCE: Duration = Duration::from_secs(5);
 /// How long one attempt to connect may take: several round trips, of up to 1.5 s each.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(6);
-/// How long an attempt to connect goes on alone. Packets that were dropped are sent again later and
-/// later, so a new attempt is the first to get through when a network is back.
+/// How long an attempt to connect goes on before another one begins beside it. TCP sends dropped
+/// packets again at growing intervals, so a new attempt is the first to get through when a network
+/// is back.
 const CONNECT_STAGGER: Duration = Duration::from_secs(1);
-/// How long to wait after a failed attempt.
+/// How long to wait after a failed attempt to connect.
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// What the server must be.
+/// The role that the server must have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Role {
-    /// The only server, or one of a Cluster, which says what it does not have.
+    /// The server may have any role: it is the only one, or one of a Cluster, which refuses what it
+    /// doesn't have.
     Any,
-    /// One that Sentinels may make a replica, which still answers reads.
+    /// The server must be a primary. Sentinels may make it a replica, which still answers reads.
     Primary,
 }
 
@@ -68,7 +70,8 @@ enum State {
 #[derive(Clone)]
 pub(super) struct Open {
     connection: MultiplexedConnection,
-    /// Cancelled once the connection is broken or silent. To cancel it replaces the connection.
+    /// Cancelled once the connection is broken or silent. Whoever cancels it has the connection
+    /// replaced.
     pub(super) lost: CancellationToken,
 }
 
@@ -89,11 +92,11 @@ impl Connection {
         Self(Arc::new(Kept { state, _keeper: keeper }))
     }
 
-    /// The open connection. Waits for it while it is being opened, and after a failed attempt for the
-    /// next one, which follows at once: the server may be back.
+    /// Returns the open connection. Waits for it while it is being opened. After a failed attempt,
+    /// waits for the next one, which follows at once: the server may be back.
     ///
     /// # Errors
-    /// The server cannot be reached, so that nothing was sent.
+    /// The server cannot be reached; nothing was sent.
     pub(super) async fn open(&self) -> RedisResult<Open> {
         let mut state = self.0.state.clone();
         if matches!(&*state.borrow_and_update(), State::Down(_)) {
@@ -111,7 +114,7 @@ impl Connection {
         }
     }
 
-    /// The connection, if it is open now.
+    /// Returns the connection, if it is open now.
     pub(super) fn open_now(&self) -> Option<Open> {
         match &*self.0.state.borrow() {
             State::Open(open) if !open.lost.is_cancelled() => Some(open.clone()),
@@ -162,7 +165,7 @@ impl Open {
     }
 }
 
-/// Waits for an answer until the connection is lost.
+/// Waits for an answer until the deadline, or until the connection is lost.
 async fn answer<T>(
     asked: impl Future<Output = RedisResult<T>>,
     lost: &CancellationToken,
@@ -184,12 +187,12 @@ async fn answer<T>(
     answer
 }
 
-/// An error that says that nothing was sent, as a refused connection does.
+/// Returns an error that says that nothing was sent, as a refused connection does.
 fn not_sent(why: impl ToString) -> RedisError {
     io::Error::new(io::ErrorKind::ConnectionRefused, why.to_string()).into()
 }
 
-/// Opens a connection. Without an answer, makes more attempts beside the first.
+/// Opens a connection. While there is no answer, makes more attempts beside the first.
 pub(super) async fn dial(
     info: &ConnectionInfo,
     config: AsyncConnectionConfig,
@@ -261,7 +264,8 @@ impl Keeper {
         Ok(connection)
     }
 
-    /// Watches a connection until it is lost. Returns its successor if there is one already.
+    /// Watches a connection until it is lost. Returns the connection that replaces it, if that is
+    /// open already.
     async fn watch(&self, open: &Open) -> Option<MultiplexedConnection> {
         loop {
             tokio::select! {
@@ -288,7 +292,7 @@ impl Keeper {
         }
     }
 
-    /// Opens a second connection, however long it takes. It answers: otherwise it would not open.
+    /// Opens a second connection, however long it takes. Its server answers, or it would not open.
     async fn connect_beside(&self) -> MultiplexedConnection {
         loop {
             match self.dial().await {
@@ -299,7 +303,7 @@ impl Keeper {
     }
 }
 
-/// Refuses a replica: it does not know yet what its primary has.
+/// Refuses a replica, which may lack what its primary has.
 pub(super) async fn must_be_primary(connection: &mut MultiplexedConnection) -> RedisResult<()> {
     let role = cmd("ROLE");
     let asked = timeout(RESPONSE_TIMEOUT, role.query_async::<Vec<Value>>(connection));

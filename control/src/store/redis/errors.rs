@@ -4,7 +4,8 @@ use crate::store::StoreError;
 use redis::{ErrorKind, RedisError};
 use std::error::Error;
 
-/// What Redis, or our script before its first write, says when it does nothing.
+/// The codes of errors that say that nothing was done. They come from Redis, or from the script
+/// before its first write.
 const REFUSALS: [&str; 15] = [
     "OOM",
     "NOREPLICAS",
@@ -22,12 +23,14 @@ const REFUSALS: [&str; 15] = [
     "ASK",
     "TRYAGAIN",
 ];
-/// How errors without a code of their own begin, when the server lacks a command.
+/// The beginnings of errors about a command that the server lacks. These errors have no code of
+/// their own.
 const LACKS: [&str; 3] = ["unknown command", "Unknown Redis command", "Invalid command passed"];
-/// The same, when a script's user may not run a command. The script runs into it only as it reads.
+/// The beginning of the error about a command that a script's user may not run. Only a read ends
+/// the script with it: the script checks the user's rights to its writes beforehand.
 const FORBIDS: &str = "The user executing the script can't";
 
-/// Of those, what passes by itself or without a change of arizuko's settings.
+/// Those of [`REFUSALS`] that pass by themselves, or without a change of arizuko's settings.
 const PASSING: [&str; 9] = [
     "OOM",
     "NOREPLICAS",
@@ -40,7 +43,7 @@ const PASSING: [&str; 9] = [
     "TRYAGAIN",
 ];
 
-/// What rustls says of a certificate that needs another setting.
+/// What rustls says of a certificate that it will not accept until a setting changes.
 const UNTRUSTED: &str = "invalid peer certificate";
 
 /// An error that says what an operator can do about it.
@@ -58,7 +61,7 @@ pub(crate) fn may_pass(cause: &(dyn Error + 'static)) -> bool {
     })
 }
 
-/// Whether it is certain that nothing was done. Silence proves nothing.
+/// Whether it is certain that nothing was done. Silence doesn't make that certain.
 pub(super) fn is_refusal(error: &RedisError) -> bool {
     let refuses = error.code().is_some_and(|code| REFUSALS.contains(&code));
     refuses || error.is_connection_refusal() || lacks_a_command(error) || forbids_a_command(error)
@@ -73,12 +76,12 @@ fn forbids_a_command(error: &RedisError) -> bool {
         || error.detail().is_some_and(|detail| detail.starts_with(FORBIDS))
 }
 
-/// The error of a read, which does nothing in any case.
+/// Converts the error of a read, which changes nothing in any case.
 pub(super) fn unavailable(error: RedisError) -> StoreError {
     StoreError::Unavailable(explain(&error))
 }
 
-/// The error of a commit.
+/// Converts the error of a commit.
 pub(super) fn commit_error(error: RedisError) -> StoreError {
     if is_refusal(&error) {
         StoreError::Unavailable(explain(&error))
@@ -87,7 +90,7 @@ pub(super) fn commit_error(error: RedisError) -> StoreError {
     }
 }
 
-/// The error, and what an operator can do about it.
+/// Returns the error's text, with what an operator can do about it.
 pub(super) fn explain(error: &RedisError) -> String {
     let advice = match error.code() {
         _ if forbids_a_command(error) => "give Redis's user the rights in docs/operations.md",

@@ -13,20 +13,21 @@ use redis::{RedisError, RedisResult, cmd};
 use std::{collections::HashMap, sync::Arc, time::Duration};
 use tokio::sync::{Mutex, mpsc, oneshot};
 
-/// How long replicas may take. After that the outcome is unknown.
+/// How long the key that a round writes lives. Replicas have half of this time to get it; after
+/// that, the outcome is unknown.
 const PATIENCE: Duration = Duration::from_secs(1);
 
-/// Waits for the replicas of all servers.
+/// The rounds, of one write and one WAIT each, on all servers.
 pub(super) struct Replicas {
     servers: Arc<Servers>,
     prefix: String,
     /// How many replicas must have a commit.
     needed: usize,
-    /// The queue of each server's rounds.
+    /// The queue of callers that wait for a server's next round, by the server's address.
     rounds: Mutex<HashMap<String, mpsc::UnboundedSender<Asked>>>,
 }
 
-/// A caller that waits for the next round: a partition of that server, and where to answer.
+/// A caller that waits for the next round: a partition of the server, and where to answer.
 type Asked = (Partition, oneshot::Sender<Result<(), String>>);
 
 impl Replicas {
@@ -34,9 +35,9 @@ impl Replicas {
         Arc::new(Self { servers, prefix, needed, rounds: Mutex::default() })
     }
 
-    /// Returns once enough replicas have everything that a server has now. It had the partition when
-    /// it took a commit or said what it has; if it has been replaced since, its replicas don't vouch
-    /// for what another server has.
+    /// Returns once enough replicas of `server` have everything that it has now. `server` took the
+    /// commit, or answered the read, that the caller waits for. Another server may have the
+    /// partition by now, but its replicas prove nothing about that commit or read.
     pub(super) async fn cover(
         self: &Arc<Self>,
         server: &Server,
@@ -53,7 +54,7 @@ impl Replicas {
                 rounds.retain(|known, _| servers.iter().any(|server| server.address() == *known));
             }
             let queue = rounds.entry(address).or_insert_with(|| self.start(server));
-            // The task ends when no caller can ask for a round any more.
+            // This can't fail: the task runs for as long as there is a sender.
             let _ = queue.send((partition, answer));
         }
         let covered = covered.await;
@@ -73,7 +74,7 @@ impl Replicas {
                 }
                 let round = replicas.round(&mut connection, partition).await;
                 if round.is_err() {
-                    // It may be no primary any more.
+                    // The server may be no primary any more.
                     replicas.servers.suspect();
                 }
                 let round = round.map_err(|error| error.to_string());

@@ -6,11 +6,12 @@ use ::redis::{Pipeline, RedisError, Value, aio::MultiplexedConnection, cmd, from
 use std::time::Duration;
 use tokio::sync::mpsc;
 
-/// How many keys a server looks at before it answers.
+/// How many keys a server looks at for one answer.
 const COUNT: u32 = 1_000;
 
 /// Sends the records of these kinds. A cursor of SCAN means nothing to another server, or to the
-/// same one after a restart, so that one connection reads each server, and its loss is an error.
+/// same one after a restart. So each server is read over one connection, and the loss of it is an
+/// error.
 pub(super) async fn scan(
     store: &Redis,
     kinds: &[&str],
@@ -36,7 +37,7 @@ pub(super) async fn scan(
     Ok(())
 }
 
-/// The next cursor, 0 at the end, and the names of records.
+/// Returns the next cursor, which is 0 at the end, and the names of the records that were found.
 async fn names(
     store: &Redis,
     kinds: &[&str],
@@ -70,7 +71,7 @@ async fn records(
         let (body, left) = (values.next(), values.next());
         let left: i64 = from_redis_value(left.unwrap_or(Value::Nil))?;
         if let Some(record) = record(body.unwrap_or(Value::Nil))? {
-            // Negative: it has no lifetime, or it has just ended.
+            // Negative if the record has no lifetime, or if its lifetime has just ended.
             let lifetime = u64::try_from(left).ok().map(Duration::from_millis);
             found.push(Scanned { partition: *partition, name: name.clone(), record, lifetime });
         }

@@ -27,12 +27,12 @@ use tokio::{
 
 /// How long one address may take to say where the state is: several round trips, of up to 1.5 s.
 const LOOKUP_TIMEOUT: Duration = Duration::from_secs(10);
-/// How long an address is asked alone. Then the next one is asked as well.
+/// How long an address is asked alone before the next one is asked as well.
 const LOOKUP_STAGGER: Duration = Duration::from_millis(500);
-/// How often there is a look-up that nobody asked for. A primary that came back as a replica still
-/// answers reads, so that no error tells.
+/// How often servers are looked up though nobody asked. A primary that came back as a replica still
+/// answers reads, so no error would show it.
 const RECHECK: Duration = Duration::from_secs(5);
-/// How long no second look-up follows, however many callers ask.
+/// How long to wait between two look-ups, however many callers ask.
 const FRESH: Duration = Duration::from_millis(100);
 const SLOTS: u16 = 16_384;
 
@@ -42,7 +42,7 @@ pub(super) struct Servers {
     map: RwLock<Arc<Map>>,
     /// The index of the address to ask first.
     turn: AtomicUsize,
-    /// Asks for a look-up.
+    /// Notified to ask for a look-up.
     asked: Notify,
     /// Counts look-ups.
     lookups: watch::Sender<u64>,
@@ -62,7 +62,7 @@ impl Server {
         Self { connection: Connection::new(info.clone(), role, None), info, role }
     }
 
-    /// Begins to connect once more. What the server sends unasked goes to `pushes`.
+    /// Begins another connection to the server. What the server sends unasked goes to `pushes`.
     pub(super) fn connect(&self, pushes: Option<UnboundedSender<PushInfo>>) -> Connection {
         let info = match pushes {
             Some(_) => with_pushes(&self.info),
@@ -71,13 +71,13 @@ impl Server {
         Connection::new(info, self.role, pushes)
     }
 
-    /// Its address.
     pub(super) fn address(&self) -> String {
         self.info.addr().to_string()
     }
 }
 
-/// The servers in the order of their slots, each with the last slot that it has.
+/// Ranges of slots, in order: the last slot of each, and its server; `None` where no server owns
+/// the range.
 #[derive(Default)]
 struct Map(Vec<(u16, Option<Arc<Server>>)>);
 
@@ -117,14 +117,14 @@ impl Servers {
         Ok(servers)
     }
 
-    /// The server that has a partition.
+    /// Returns the server that has a partition.
     pub(super) fn of(&self, partition: Partition) -> RedisResult<Arc<Server>> {
         let server = self.map().server(slot(&partition.to_string()));
         let nobody = ErrorKind::Server(ServerErrorKind::ClusterDown);
         server.ok_or_else(|| (nobody, "no server has this part of the state").into())
     }
 
-    /// Every server, once.
+    /// Returns every server, once.
     pub(super) fn all(&self) -> Vec<Arc<Server>> {
         let mut all: Vec<Arc<Server>> = Vec::new();
         for (_, server) in &self.map().0 {
@@ -137,7 +137,7 @@ impl Servers {
         all
     }
 
-    /// Wakes whenever a partition has moved to another server.
+    /// Returns a receiver that wakes whenever a partition has moved to another server.
     pub(super) fn changes(&self) -> watch::Receiver<u64> {
         self.changes.subscribe()
     }
@@ -148,7 +148,7 @@ impl Servers {
         map.unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Asks which server has which slots now, and returns once that is known.
+    /// Asks for a look-up, and returns once one has succeeded or failed.
     pub(super) async fn look_again(&self) {
         let mut lookups = self.lookups.subscribe();
         self.asked.notify_one();
@@ -199,7 +199,8 @@ impl Servers {
         Ok(())
     }
 
-    /// The servers, each with the last slot that it has; `None` where no server owns the range.
+    /// Asks for the ranges of slots: the last slot of each, and how to connect to its server;
+    /// `None` where no server owns the range.
     async fn ask(&self) -> RedisResult<Vec<(u16, Option<ConnectionInfo>)>> {
         let who = match &self.source.kind {
             Kind::One(info) => return Ok(vec![(SLOTS - 1, Some(info.clone()))]),
@@ -234,7 +235,7 @@ impl Servers {
     }
 }
 
-/// How to connect so that the server can send unasked.
+/// Returns the settings of a connection over which the server can send unasked.
 pub(super) fn with_pushes(info: &ConnectionInfo) -> ConnectionInfo {
     let settings = info.redis_settings().clone().set_protocol(ProtocolVersion::RESP3);
     info.clone().set_redis_settings(settings)
@@ -246,7 +247,7 @@ pub(super) async fn dial(info: &ConnectionInfo) -> RedisResult<MultiplexedConnec
     connection::dial(info, config).await
 }
 
-/// The slot of a key's hash tag: CRC-16 (XMODEM), as the Cluster specification has it.
+/// Returns the slot of a key's hash tag: CRC-16 (XMODEM), as the Cluster specification has it.
 fn slot(tag: &str) -> u16 {
     let crc = tag.bytes().fold(0_u16, |crc, byte| {
         (0..8).fold(crc ^ (u16::from(byte) << 8), |crc, _| {

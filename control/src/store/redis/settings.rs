@@ -33,7 +33,7 @@ pub(super) async fn must_not_evict(servers: &Servers) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The settings, and how many replicas there are.
+/// Reads the settings, and how many replicas there are.
 async fn read(server: &Server) -> RedisResult<(HashMap<String, String>, usize)> {
     let mut connection = server.connection.clone();
     let settings = cmd("CONFIG")

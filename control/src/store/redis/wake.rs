@@ -27,11 +27,12 @@ use tokio::{
 };
 use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 
-/// How long to wait before channels are subscribed to once more.
+/// How long to wait before a failed subscription is tried again.
 const RETRY: Duration = Duration::from_millis(100);
 /// How many messages are delivered at a time.
 const AT_ONCE: usize = 1_000;
-/// How many messages may wait to be delivered. If there are more, their watchers read the store.
+/// How many messages may wait to be delivered. If there are more, the connection is replaced, and
+/// all watchers read the store.
 const MOST_WAITING: usize = 10_000;
 
 /// The links to all servers.
@@ -40,11 +41,13 @@ pub(super) struct Wakes {
     /// Set if nothing may be shown before replicas have it.
     replicas: Option<Arc<Replicas>>,
     channels: Channels,
-    /// Never unsubscribed: there are at most 16 a partition.
+    /// Each channel that was ever watched, by its name. It stays subscribed to: there are at most
+    /// 16 for each partition.
     wanted: Mutex<HashMap<String, Wanted>>,
-    /// By the server's address.
+    /// The link to each server, by the server's address.
     links: Mutex<HashMap<String, Link>>,
-    /// Notified when channels were subscribed to after a loss or a move.
+    /// Notified each time that all channels of a link are subscribed to: after the link opened, and
+    /// after channels moved to its server.
     reopened: Notify,
 }
 
@@ -54,7 +57,7 @@ struct Wanted {
     confirmed: Option<Confirmed>,
 }
 
-/// Where a channel is subscribed to, until that connection is lost.
+/// Where a channel is subscribed to, for as long as that connection is not lost.
 struct Confirmed {
     address: String,
     lost: CancellationToken,
@@ -70,7 +73,7 @@ impl Wanted {
 /// The link to one server.
 struct Link {
     connection: Connection,
-    /// Notified when a channel is left that could not be subscribed to.
+    /// Notified when a channel could not be subscribed to, so that the link's task tries again.
     left: Arc<Notify>,
     _tasks: AbortOnDropHandle<()>,
 }
@@ -91,7 +94,7 @@ impl Wakes {
         wakes
     }
 
-    /// Returns once channels were subscribed to since the last call.
+    /// Returns once a link's channels have been subscribed to since the last call.
     pub(super) async fn reopened(&self) {
         self.reopened.notified().await;
     }
@@ -114,7 +117,7 @@ impl Wakes {
         partition: Partition,
         topic: &str,
     ) -> Subscription {
-        // Registered before the confirmation, so nothing published after it is missed.
+        // Registered before the confirmation, so that nothing that is published after it is missed.
         let subscription = self.channels.watch(&channel, topic);
         let address = self.servers.of(partition).ok().map(|server| server.address());
         let is_confirmed = {
@@ -137,7 +140,8 @@ impl Wakes {
         subscription
     }
 
-    /// Has a link to every server, and to no other, whenever the servers change.
+    /// Opens links to new servers, and drops links to servers that are gone, whenever the servers
+    /// change.
     async fn keep_links(self: Arc<Self>) {
         let mut changes = self.servers.changes();
         while changes.changed().await.is_ok() {
@@ -199,14 +203,15 @@ impl Wakes {
                         tracing::warn!(address, %error, "no wake-ups from Redis, retrying");
                         is_told = true;
                     }
-                    // Another server may have these channels by now, which ends this task.
+                    // If this server is gone by now, the look-up drops the link, and this task with
+                    // it.
                     let _ = tokio::join!(timeout(RETRY, self.servers.look_again()), sleep(RETRY));
                 }
             }
         }
     }
 
-    /// A server's channels that have no confirmed subscription.
+    /// Returns a server's channels that have no confirmed subscription.
     fn unconfirmed(&self, address: &str) -> Vec<String> {
         let is_here =
             |partition| self.servers.of(partition).is_ok_and(|server| server.address() == address);
@@ -256,7 +261,7 @@ impl Wakes {
     ) {
         let mut batch = Vec::new();
         while pushes.recv_many(&mut batch, AT_ONCE).await > 0 {
-            // The server gives a channel's slot to another one.
+            // SUNSUBSCRIBE comes unasked if the server gives a channel's slot to another one.
             let mut is_sound = batch.iter().all(|push| push.kind != PushKind::SUnsubscribe);
             batch.retain(|push| push.kind == PushKind::SMessage);
             if self.is_covered(server, &batch).await {
@@ -265,7 +270,7 @@ impl Wakes {
                 is_sound = false;
             }
             batch.clear();
-            // After the loss, a gap makes every watcher read the store.
+            // Replaces the connection. Then a gap makes every watcher read the store.
             if (!is_sound || pushes.len() > MOST_WAITING)
                 && let Some(open) = connection.open_now()
             {
@@ -274,7 +279,7 @@ impl Wakes {
         }
     }
 
-    /// Whether replicas have what was published, if they must have it. One round covers all.
+    /// Whether replicas have what was published, or need not have it. One round covers all.
     async fn is_covered(&self, server: &Server, published: &[PushInfo]) -> bool {
         match (&self.replicas, published.iter().find_map(partition_of)) {
             (Some(replicas), Some(partition)) => replicas.cover(server, partition).await.is_ok(),
@@ -294,7 +299,7 @@ impl Wakes {
     }
 }
 
-/// The partition of a channel: it is in braces in the channel's name.
+/// Returns the partition of a channel: it is in braces in the channel's name.
 fn partition_of(push: &PushInfo) -> Option<Partition> {
     let channel = push.data.first().cloned().map(from_redis_value::<String>)?.ok()?;
     let (_, rest) = channel.split_once('{')?;

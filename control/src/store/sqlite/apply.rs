@@ -51,7 +51,8 @@ fn one(connection: &Connection, batch: &Batch) -> rusqlite::Result<Commit> {
                 }
             }
             Guard::Rate { bucket, interval, burst } => {
-                // No wait is longer than the burst, whatever the clock did meanwhile.
+                // If the clock went back, the stored time can be far ahead. This cap keeps the wait
+                // to one interval.
                 let capacity = interval * u64::from(*burst);
                 let was = full_at(connection, p, bucket)?.min(batch.now + capacity);
                 let full_at = was.max(batch.now) + interval;
@@ -86,7 +87,7 @@ fn one(connection: &Connection, batch: &Batch) -> rusqlite::Result<Commit> {
     Ok(Commit::Applied)
 }
 
-/// A counter's value; 0 for a new one.
+/// Returns a counter's value; 0 for a new one.
 fn count(connection: &Connection, p: Partition, counter: &str) -> rusqlite::Result<u64> {
     let sql = "SELECT value FROM counter WHERE partition = ?1 AND name = ?2";
     let mut statement = connection.prepare_cached(sql)?;
@@ -94,7 +95,7 @@ fn count(connection: &Connection, p: Partition, counter: &str) -> rusqlite::Resu
     Ok(value.map_or(0, |value| value as u64))
 }
 
-/// When a bucket is full again; 0 for one that is full.
+/// Returns when a bucket is full again; 0 for a bucket that is full.
 fn full_at(connection: &Connection, p: Partition, bucket: &str) -> rusqlite::Result<Millis> {
     let sql = "SELECT full_at FROM bucket WHERE partition = ?1 AND name = ?2";
     let mut statement = connection.prepare_cached(sql)?;

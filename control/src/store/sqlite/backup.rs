@@ -1,4 +1,4 @@
-//! Copies of the embedded store, made while it is in use and put back while it is not.
+//! Copies of the embedded store. They are made while it is in use, and put back while it is not.
 
 use super::{lock, private};
 use anyhow::{Context, ensure};
@@ -58,7 +58,7 @@ pub fn restore(file: &Path, folder: &Path) -> anyhow::Result<()> {
     keep(&partial, &store)
 }
 
-/// Whether a file is a whole store of ours.
+/// Checks that a file is a complete store of arizuko's.
 fn check(file: &Path) -> anyhow::Result<()> {
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let found: rusqlite::Result<(String, i64)> =

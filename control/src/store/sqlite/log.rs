@@ -9,12 +9,13 @@ use std::{
     time::Duration,
 };
 
-/// What `user_version` is in the file itself while more is in its log; in the log it is [`WHOLE`].
-/// So the file says that it lacks something, until all of the log has been moved into it, whoever
-/// does that.
+/// The mark, SQLite's `user_version`, that the file itself has while its log holds more. The log
+/// holds the mark [`WHOLE`]. So the file says that it lacks something until all of the log has been
+/// moved into it, whichever process does that.
 const LACKING: u32 = 1;
+/// The mark of a file that lacks nothing.
 const WHOLE: u32 = 0;
-/// After how many bytes the log is moved into the file.
+/// How many bytes the log may have before it is moved into the file.
 const BYTES: u64 = 4 << 20;
 
 /// The log of a store.
@@ -32,7 +33,8 @@ impl Log {
         Self { was_there: path.exists(), path, full_at: BYTES }
     }
 
-    /// Refuses a file that has lost its log, and begins another one.
+    /// Refuses a file that has lost its log. Moves an existing log into the file, and begins a new
+    /// one.
     pub(super) fn begin(&self, connection: &Connection) -> anyhow::Result<()> {
         let mark: u32 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
         ensure!(
@@ -44,8 +46,8 @@ impl Log {
         Ok(empty(connection)?)
     }
 
-    /// Moves the log into the file if it is long. A reader that still needs the log keeps it from
-    /// becoming shorter, and holds up nobody.
+    /// Moves the log into the file if it is long. If a reader still needs the log, the log stays as
+    /// long as it is, and nothing waits.
     pub(super) fn tidy(&mut self, connection: &Connection) {
         let bytes = || fs::metadata(&self.path).map_or(0, |log| log.len());
         if bytes() < self.full_at {
@@ -59,9 +61,9 @@ impl Log {
     }
 }
 
-/// Makes the file whole. Without this, SQLite does it when the last connection is closed.
+/// Makes the file whole. Otherwise SQLite does it when the last connection is closed.
 pub(super) fn end(connection: &Connection) -> rusqlite::Result<()> {
-    // This may have failed on a full disk.
+    // `empty` sets it too, but may have failed on a full disk.
     connection.pragma_update(None, "user_version", WHOLE)?;
     move_into_file(connection)
 }

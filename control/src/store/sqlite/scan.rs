@@ -4,7 +4,7 @@ use crate::store::{PAGE, Record, Scanned, sqlite::now};
 use rusqlite::{Connection, params};
 use std::time::Duration;
 
-/// The records after this partition and name whose kind is in `kinds`, a JSON array.
+/// Returns the records after this partition and name whose kind is in `kinds`, a JSON array.
 pub(super) fn page(
     connection: &Connection,
     kinds: &str,

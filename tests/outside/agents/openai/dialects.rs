@@ -21,7 +21,8 @@ fn stop() -> String {
     chunk(&json!({}), &json!("stop"))
 }
 
-/// What a visitor reads of an endpoint's answer, how the turn ended, and what the agent's log says.
+/// Answers a visitor's message with this body at the endpoint. Returns the text that the visitor
+/// reads, and how the turn ended.
 async fn read(stack: &Stack, endpoint: &mut Endpoint, kind: &str, body: &[u8]) -> (String, Value) {
     let visitor = stack.visit("acme").await;
     let posted = visitor.say("hello").await;

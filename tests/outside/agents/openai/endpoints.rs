@@ -1,9 +1,9 @@
-//! Endpoints that break the protocol in ways that aimock doesn't: the test itself is one.
+//! Endpoints that break the protocol in ways that aimock doesn't. The test itself plays them.
 
 use super::attach;
 use arizuko_tests::prelude::*;
 
-/// A chunk with some text.
+/// Returns a chunk with some text.
 fn delta(text: &str) -> String {
     chunk(&json!({"choices": [{"index": 0, "delta": {"content": text}}]}))
 }
@@ -57,7 +57,7 @@ async fn cancelling_or_stopping_ends_the_request(stack: Stack) {
     let mut endpoint = Endpoint::start().await;
     let mut agent = attach(&stack, endpoint.url(), &[]).await;
     let visitor = stack.visit("acme").await;
-    // Before the answer begins, and in the middle of it.
+    // Cancels before the answer begins, and in the middle of it.
     for begins in [false, true] {
         let posted = visitor.say("hello").await;
         let mut asked = endpoint.asked().await;
@@ -93,7 +93,7 @@ async fn an_endpoint_may_lack_parts_of_the_protocol(stack: Stack) {
     asked.answer("422 Unprocessable Entity", "application/json", &refusal.to_string()).await;
     let asked = endpoint.asked().await;
     assert_eq!(asked.body["stream_options"], Value::Null);
-    // It answers in one document instead of a stream, with the content in parts.
+    // The endpoint answers in one document instead of a stream, with the content in parts.
     let parts = json!([{"type": "text", "text": "Here "}, {"type": "text", "text": "I am."}]);
     let completion = json!({
         "choices": [{"index": 0, "message": {"content": parts}, "finish_reason": "stop"}],

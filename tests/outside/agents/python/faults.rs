@@ -1,4 +1,4 @@
-//! Faults under an agent on the Python module: nothing is lost, and nothing comes twice.
+//! Faults while an agent uses the Python module: nothing is lost, and nothing comes twice.
 
 use super::whole;
 use arizuko_tests::prelude::*;

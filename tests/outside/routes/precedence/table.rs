@@ -28,7 +28,7 @@ impl Table {
         says_something || was_there
     }
 
-    /// Resolves all fields of a JID; returns the prefix that sets each, too.
+    /// Resolves all fields of a JID. Also returns the prefix that sets each field.
     pub(super) fn resolve(&self, jid: &str, folder: &str) -> (Route, Vec<String>) {
         let mut whole = route(jid);
         let mut sources = Vec::new();

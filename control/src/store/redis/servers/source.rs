@@ -31,10 +31,11 @@ pub(super) enum Kind {
 }
 
 impl Source {
-    /// `redis://host:port/db`, `unix:///path`, `redis-sentinel://a:26379,b:26379/name/db`, or
-    /// `redis-cluster://a:6379,b:6379`; with `user:password@` before the hosts. Over TLS each is
-    /// `rediss` in place of `redis`. `?sentinel_user=` and `?sentinel_password=` are for Sentinels.
-    /// With `plaintext`, servers on other machines need no TLS and no password.
+    /// Parses `redis://host:port/db`, `unix:///path`, `redis-sentinel://a:26379,b:26379/name/db`,
+    /// or `redis-cluster://a:6379,b:6379`; each but the path may have `user:password@` before the
+    /// hosts. Over TLS, each begins with `rediss` in place of `redis`. `?sentinel_user=` and
+    /// `?sentinel_password=` are the Sentinels' credentials. With `plaintext`, servers on other
+    /// machines need no TLS and no password.
     pub(crate) fn parse(url: &str, plaintext: bool) -> anyhow::Result<Self> {
         let kind = Kind::parse(url).context("the URL of Redis is malformed")?;
         let source = Self { kind, plaintext };
@@ -63,7 +64,7 @@ impl Source {
         Err((UNGUARDED, "Redis is not protected", detail).into())
     }
 
-    /// What the servers must be.
+    /// Returns the role that the servers must have.
     pub(super) fn role(&self) -> Role {
         match self.kind {
             Kind::Sentinel { .. } => Role::Primary,
@@ -71,7 +72,7 @@ impl Source {
         }
     }
 
-    /// Asks one address.
+    /// Asks one address which server has which slots.
     pub(super) async fn ask(
         &self,
         who: &ConnectionInfo,
@@ -172,7 +173,7 @@ impl std::fmt::Display for Source {
     }
 }
 
-/// The credentials for Sentinels, as they stand before a host.
+/// Returns the Sentinels' credentials in the form that a URL has before its host.
 fn sentinel_user(query: &str) -> anyhow::Result<String> {
     let (mut user, mut password) = ("", None);
     for pair in query.split('&').filter(|pair| !pair.is_empty()) {
@@ -185,7 +186,7 @@ fn sentinel_user(query: &str) -> anyhow::Result<String> {
     Ok(password.map_or_else(String::new, |password| format!("{user}:{password}")))
 }
 
-/// First slot, last slot, and the primary that has them.
+/// Parses a range of CLUSTER SLOTS: its first slot, its last slot, and the primary that has them.
 fn read_range(
     range: Vec<Value>,
     asked: &ConnectionInfo,
@@ -204,7 +205,7 @@ fn read_range(
     Ok((first, last, beside(asked, host, port)))
 }
 
-/// The address of another server, with the same TLS and credentials as this one.
+/// Returns how to connect to another server with the TLS and the credentials of this one.
 fn beside(known: &ConnectionInfo, host: String, port: u16) -> ConnectionInfo {
     let address = match known.addr() {
         ConnectionAddr::TcpTls { insecure, tls_params, .. } => ConnectionAddr::TcpTls {
