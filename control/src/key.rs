@@ -305,13 +305,13 @@ pub(crate) fn create(
 /// Revokes a key.
 ///
 /// # Errors
-/// [`Refusal::Invalid`] for the only live key of a role, unless the role is an agent's.
+/// [`Refusal::Invalid`] for an operator's or a gateway's only live key.
 pub(crate) fn revoke(tx: &mut Tx<'_>, caller: &Caller, id: &KeyId) -> Decision<Option<Key>> {
     let Some(key) = tx.get::<Key>(id)? else {
         return Ok(None);
     };
-    let others_matter = !matches!(key.role, Role::Agent { .. }) && key.is_live(tx.now);
-    if others_matter && !has_live(tx, &key.role, Some(id))? {
+    let is_needed = matches!(key.role, Role::Operator | Role::Gateway) && key.is_live(tx.now);
+    if is_needed && !has_live(tx, &key.role, Some(id))? {
         let why = format!("{id} is the only live key of its kind: create another one first");
         return Err(Refusal::Invalid(why).into());
     }

@@ -80,7 +80,7 @@ pub(crate) fn ended_key(id: &KeyId) -> String {
     format!("ended_key:{id}")
 }
 
-/// [`Known`](crate::known_folders::Known), for good. Written with the folder's first key, token or
+/// A mark that the folder exists, for good. Written with the folder's first key, token or
 /// agent.
 pub(crate) fn folder(folder: &FolderName) -> String {
     format!("folder:{folder}")
@@ -145,8 +145,8 @@ impl<M> Set<M> {
     }
 }
 
-/// Turns that wait for an agent of the folder, scored by their virtual times: a fair queue of
-/// [`store::fair`](crate::store::fair). Written by `queue.rs`.
+/// Turns that wait for an agent of the folder, scored by their virtual times: a fair queue, as
+/// in `store/fair.rs`. Written by `queue.rs`.
 pub(crate) fn queue(folder: &FolderName) -> Set<TurnId> {
     Set::new(format!("ready:{folder}"))
 }

@@ -12,7 +12,7 @@ const RETRY_AT_LIMIT: Duration = Duration::from_secs(60);
 /// Why a command is refused: a variant for each reason of the contract that the domain gives.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Refusal {
-    #[error("the key is missing, unknown or revoked")]
+    #[error("the key is missing, unknown, expired or revoked")]
     KeyInvalid,
     #[error("{0}")]
     NotAllowed(String),

@@ -19,7 +19,7 @@ use tokio::time::Instant;
 
 /// How many addresses to remember, at most: those seen last.
 const ADDRESSES: NonZero<usize> = NonZero::new(65_536).unwrap();
-/// How many requests a request with a wrong token adds to its address's count, besides itself.
+/// How many requests a request with a wrong token counts as.
 const WRONG_TOKEN: u32 = 30;
 
 /// How many requests a request that repeats a message counts as. It costs as much as the first one.
@@ -90,7 +90,7 @@ pub(crate) async fn limit_requests(
     }
     let response = next.run(request).await;
     if response.status() == StatusCode::UNAUTHORIZED {
-        gateway.rates.charge(address, WRONG_TOKEN);
+        gateway.rates.charge(address, WRONG_TOKEN - 1);
     }
     response
 }

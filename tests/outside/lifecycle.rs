@@ -57,6 +57,7 @@ async fn services_wait_for_a_store_and_a_control_that_are_away(mut stack: Stack)
 
     let mut control = stack.program("arizuko-control");
     control.args(["--listen", &at, "--redis", &url, "--metrics-listen", &metrics]);
+    control.args(["--public-url", "https://{root}.example"]);
     control.envs([("ARIZUKO_OPERATOR_KEY", &keys[0]), ("ARIZUKO_GATEWAY_KEY", &keys[1])]);
     control.env("NOTIFY_SOCKET", &control_told.1);
     let mut control = Process::start("control-c", control, &stack.logs());

@@ -262,7 +262,8 @@ impl Store for Redis {
             Ok(committed) => committed,
         };
         self.cover(&server, batch.partition).await?;
-        outcome(&call.names, reply).map_err(unavailable)
+        // A reply that is not understood says nothing of what was done.
+        outcome(&call.names, reply).map_err(|error| StoreError::Unknown(error.to_string()))
     }
 
     async fn gather(

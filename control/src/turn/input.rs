@@ -4,6 +4,7 @@ use super::Turn;
 use crate::{
     conversation::Observed,
     ids::TurnId,
+    jid::FolderName,
     limits::Limits,
     names,
     route::{Route, Step},
@@ -133,9 +134,12 @@ impl From<Route> for Plan {
 pub(crate) struct Context {
     #[serde(skip_serializing_if = "Observed::is_empty")]
     pub(super) conversation: Observed,
-    /// Webhooks of the turn's folder.
+    /// Webhooks of a folder.
     #[serde(skip_serializing_if = "Observed::is_empty")]
     pub(super) folder: Observed,
+    /// The folder that observed these webhooks.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) of: Option<FolderName>,
 }
 
 impl Context {

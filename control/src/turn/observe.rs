@@ -68,6 +68,9 @@ pub(super) fn take(
         context.conversation = std::mem::take(&mut conversation.observed);
     }
     context.folder = take_webhooks(tx, turn)?;
+    if !context.folder.is_empty() {
+        context.of = Some(turn.place.folder.clone());
+    }
     Ok(context)
 }
 
@@ -125,10 +128,10 @@ pub(super) fn put_back(
         conversation.observed.put_before(context.conversation);
     }
     if !context.folder.is_empty() {
-        let folder = &turn.place.home;
-        let mut waiting = tx.get::<FolderObserved>(folder)?.unwrap_or_default();
+        let folder = context.of.unwrap_or_else(|| turn.place.home.clone());
+        let mut waiting = tx.get::<FolderObserved>(&folder)?.unwrap_or_default();
         waiting.0.put_before(context.folder);
-        tx.put(folder, &waiting)?;
+        tx.put(&folder, &waiting)?;
     }
     Ok(())
 }

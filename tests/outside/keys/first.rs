@@ -67,6 +67,7 @@ async fn the_first_gateways_key_is_revoked_once_there_is_another(mut stack: Stac
     let redis = stack.redis().url();
     let mut control = stack.program("arizuko-control");
     control.args(["--listen", "127.0.0.1:0", "--redis", &redis]);
+    control.args(["--public-url", "https://{root}.example"]);
     let mut control = Process::start("control-c", control, &stack.logs());
     let url = control.line().await;
     let mut gateway = stack.program("arizuko-gateway");

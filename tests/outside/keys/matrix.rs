@@ -90,7 +90,11 @@ async fn viewers_may_make_every_call_that_changes_nothing(stack: Stack) {
     let key_id = stack.arizuko(&["key", "list", "--json"]).await.expect(0).json();
     let keys = key_id["keys"].as_array().expect("a list").iter();
     let viewer = keys.clone().find(|key| key["kind"] == "KEY_KIND_VIEWER").expect("it is listed");
-    assert!(audit.contains(viewer["key_id"].as_str().expect("an id")), "its reads are noted");
+    let viewer = viewer["key_id"].as_str().expect("an id");
+    assert!(audit.contains(viewer), "its reads are noted");
+    // Unlike the only operator's key, the only viewer's can go.
+    stack.arizuko(&["key", "revoke", viewer]).await.expect(0);
+    expect(&stack, &key, &OVERSEERS, "", "KEY_INVALID", &facts).await;
 }
 
 #[apply(every_stack)]

@@ -93,6 +93,26 @@ async fn an_observed_webhook_is_context_for_one_turn_of_its_folder(stack: Stack)
     assert!(held[1].turn.observed.is_empty(), "only the first turn carries the webhooks");
 }
 
+#[apply(every_stack)]
+async fn a_cancelled_turn_puts_webhooks_back_for_the_folder_that_observed_them(stack: Stack) {
+    let hook = stack.issue_hook("acme/desk", "crm", "").await;
+    let visitor = stack.visit("acme").await;
+    stack.route(observe_for_visitors("hook:acme/desk/crm")).await;
+    let begun = visitor.say("hello").await;
+    stack.assign("acme", &begun.conversation, "acme/desk", "").await;
+    stack.caller(&hook, A).post("text/plain", "a customer").await.expect(202);
+    let posted = visitor.say_in(&begun.conversation, "and this").await;
+    visitor.cancel(&posted.turn).await;
+    visitor.end_of(&posted.turn).await;
+    stack.visit("acme").await.say("to the bot").await;
+    let mut bot = agent(&stack, "acme").await;
+    assert!(bot.turn().await.turn.observed.is_empty(), "it is the other folder's");
+    stack.visit("acme/desk").await.say("to the desk").await;
+    let mut desk = agent(&stack, "acme/desk").await;
+    let held = [desk.turn().await, desk.turn().await];
+    assert_eq!(held[0].turn.observed.len() + held[1].turn.observed.len(), 1);
+}
+
 #[apply(embedded)]
 async fn an_observed_webhook_waits_for_a_webhook_or_a_person(stack: Stack) {
     let [quiet, loud] = ["quiet", "loud"].map(|source| stack.issue_hook("acme", source, ""));
