@@ -12,6 +12,9 @@ use arizuko_proto::v1::{
     revoke_token_request::Target,
 };
 use clap::Subcommand;
+use hook::HookArgs;
+
+mod hook;
 
 #[derive(clap::Args)]
 #[command(before_help = "\
@@ -20,6 +23,7 @@ Examples:
   arizuko token issue acme chat --expires 30d --suffix support
   arizuko token issue acme chat --rate 20/m --max-open-turns 5
   arizuko token issue acme hook github             # prints a URL for GitHub to post to
+  arizuko token issue acme hook ci --dedupe body   # the same body twice in 72 hours is one message
   arizuko token list acme
   arizuko token revoke web:acme/support
   arizuko token revoke --issued-by key_…           # every link that the key has issued
@@ -75,6 +79,8 @@ enum Kind {
     Hook {
         /// Who posts, for example github
         source: String,
+        #[command(flatten)]
+        hook: HookArgs,
         #[command(flatten)]
         options: Options,
     },
@@ -147,8 +153,9 @@ async fn issue(
             let request = IssueChatLinkRequest { folder, jid_suffix, options };
             control.answer(tokens.issue_chat_link(request).await)
         }
-        Kind::Hook { source, options } => {
+        Kind::Hook { source, hook, options } => {
             let (jid_suffix, options) = options.into_request();
+            let options = LinkOptions { hook: hook.into_request(), ..options };
             let request =
                 IssueWebhookRequest { folder, source, jid_suffix, options: Some(options) };
             let issued = control.answer(tokens.issue_webhook(request).await)?;

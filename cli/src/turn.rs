@@ -81,6 +81,9 @@ fn show(found: ShowTurnResponse, console: &mut Console<'_>) -> anyhow::Result<()
     field("trace", &turn.trace_id, console)?;
     field("error", &turn.error, console)?;
     field("detail", &turn.detail, console)?;
+    if let Some(request) = &turn.request {
+        field("request", &format!("{} {}", request.method, request.url), console)?;
+    }
     for header in &turn.headers {
         let value = String::from_utf8_lossy(&header.value);
         field("header", &format!("{}: {value}", header.name), console)?;

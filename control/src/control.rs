@@ -5,7 +5,7 @@ use crate::{
     config::{Options, StoreOptions},
     conversation::Conversation,
     ids::{KeyId, TokenId},
-    jid::FolderName,
+    jid::{self, FolderName},
     key::{self, Caller, Key, Role, settings},
     key_uses::KeyUses,
     ledger::{Error, Ledger},
@@ -27,6 +27,7 @@ use crate::{
     time::Time,
     token::{self, Kind, Token},
     transaction::{Record, Tx},
+    turn::Turn,
 };
 use arizuko_proto::telemetry::sampler::Sampler;
 use std::{collections::BTreeMap, sync::Arc};
@@ -122,6 +123,18 @@ impl Control {
 
     pub(crate) fn partition(&self, folder: &FolderName) -> Partition {
         folder.partition(self.partitions)
+    }
+
+    /// Returns what the URLs of a tenant's links begin with.
+    pub(crate) fn url_of_tenant(&self, root: &str) -> String {
+        self.public_url.replace("{root}", root)
+    }
+
+    /// Returns the URL of a turn's webhook, with the token's id in place of the secret.
+    pub(crate) fn hook_url(&self, turn: &Turn) -> String {
+        // Every turn's JID has a root.
+        let root = jid::root(&turn.origin.jid).unwrap_or_default();
+        format!("{}/hook/{}", self.url_of_tenant(root), turn.origin.token)
     }
 
     /// Refuses a tenant's name with capitals if each tenant has a host: hosts have no case, so two

@@ -16,6 +16,7 @@ mod frame;
 #[cfg(test)]
 mod fuzz;
 mod grpc;
+mod hook_options;
 mod ids;
 mod jid;
 mod key;

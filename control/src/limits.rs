@@ -170,6 +170,12 @@ impl Rate {
         Some(millis(self.per) / u64::from(self.count)).filter(|interval| *interval > 0)
     }
 
+    /// Returns how often it may happen in a minute, in the long run; at least 1.
+    pub(crate) fn a_minute(self) -> u32 {
+        let each = u64::from(self.count) * 60_000 / millis(self.per).max(1);
+        u32::try_from(each.max(1)).unwrap_or(u32::MAX)
+    }
+
     /// Returns the rate that `factor` senders have together.
     pub(crate) fn times(self, factor: u32) -> Self {
         let Self { count, per, burst } = self;

@@ -2,6 +2,7 @@
 
 use crate::{
     audit::{self, Change},
+    hook_options::HookOptions,
     ids::{KeyId, TokenId},
     jid::{self, FolderName},
     key::{Caller, Key, Role},
@@ -47,6 +48,8 @@ pub(crate) struct Options {
     pub(crate) allowed_origins: Vec<String>,
     #[serde(default, skip_serializing_if = "LinkLimits::is_default")]
     pub(crate) limits: LinkLimits,
+    #[serde(default, skip_serializing_if = "HookOptions::is_default")]
+    pub(crate) hook: HookOptions,
 }
 
 /// A token's record.
@@ -129,7 +132,7 @@ impl Order {
     }
 
     fn check_options(&self) -> Result<(), Refusal> {
-        let Options { name, greeting, context, allowed_origins, limits } = &self.options;
+        let Options { name, greeting, context, allowed_origins, limits, hook } = &self.options;
         for (what, text, most) in
             [("name", name, 100), ("greeting", greeting, 4_000), ("context", context, 16_000)]
         {
@@ -143,6 +146,10 @@ impl Order {
         }
         allowed_origins.iter().try_for_each(|origin| check_origin(origin))?;
         limits.check()?;
+        if self.kind == Kind::Chat && !hook.is_default() {
+            return Err(Refusal::invalid("only a webhook has these properties: leave out hook"));
+        }
+        hook.check()?;
         if self.lifetime.is_some_and(|lifetime| lifetime.is_zero()) {
             return Err(Refusal::invalid("a lifetime must be longer than 0"));
         }

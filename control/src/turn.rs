@@ -23,8 +23,9 @@ use journal::Delivery;
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
-mod caps;
+pub(crate) mod caps;
 pub(crate) mod deadlines;
+mod dedupe;
 pub(crate) mod end;
 pub(crate) mod erasure;
 pub(crate) mod exchange;

@@ -81,7 +81,8 @@ async fn read_up_to(mut body: Body, limit: usize, share: &mut Share) -> Result<B
 }
 
 impl Share {
-    fn grow(&mut self, bytes: usize) -> Result<(), Problem> {
+    /// Counts more bytes, which the caller is about to hold.
+    pub(crate) fn grow(&mut self, bytes: usize) -> Result<(), Problem> {
         let mut held = self.bodies.held();
         if held.bytes + bytes > self.bodies.most {
             return Err(Problem::busy());
@@ -95,18 +96,24 @@ impl Share {
         self.bytes += bytes;
         Ok(())
     }
-}
 
-impl Drop for Share {
-    fn drop(&mut self) {
+    /// Counts fewer bytes: so many are no longer held.
+    pub(crate) fn shrink(&mut self, bytes: usize) {
         let mut held = self.bodies.held();
-        held.bytes -= self.bytes;
+        held.bytes -= bytes;
+        self.bytes -= bytes;
         if let Some(of_address) = held.by_address.get_mut(&self.address) {
-            *of_address -= self.bytes;
+            *of_address -= bytes;
             if *of_address == 0 {
                 held.by_address.remove(&self.address);
             }
         }
+    }
+}
+
+impl Drop for Share {
+    fn drop(&mut self) {
+        self.shrink(self.bytes);
     }
 }
 

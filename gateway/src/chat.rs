@@ -5,6 +5,7 @@ use crate::{
     address::Visitor,
     control::Target,
     document::{self, MessageDocument, TurnDocument},
+    encoding::Encoding,
     events,
     gateway::Gateway,
     last_event_id::LastEventId,
@@ -70,9 +71,11 @@ pub(crate) async fn post(
         Accept::Json if !wait.is_zero() => Some(gateway.streams.open(visitor.0)?),
         Accept::Json | Accept::Html => None,
     };
+    let encoding = Encoding::of(&headers)?;
     link.check_before_body(&gateway, &headers).await?;
     let limit = gateway.options.limits.chat_body_bytes;
-    let (body, share) = gateway.bodies.read(visitor.0, body, limit).await?;
+    let (body, mut share) = gateway.bodies.read(visitor.0, body, limit).await?;
+    let body = gateway.decoders.decode(encoding, &body, limit, &mut share).await?;
     let message = NewMessage::parse(&headers, &body)?;
     let request = pb::PostMessageRequest {
         access: Some(link.access()),
@@ -82,6 +85,7 @@ pub(crate) async fn post(
         idempotency_key: header(&headers, "idempotency-key")?,
         client_address: visitor.0.to_string(),
         traceparent: header(&headers, "traceparent").unwrap_or_default(),
+        request: None,
     };
     let posted = gateway.control.post(request).await?;
     gateway.rates.charge_repeat(&posted, visitor.0);

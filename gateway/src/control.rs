@@ -54,6 +54,7 @@ impl Control {
         mut request: pb::PostMessageRequest,
     ) -> Result<pb::PostMessageResponse, Refusal> {
         let has_key = !request.idempotency_key.is_empty();
+        let is_hook = request.request.is_some();
         if !has_key {
             request.idempotency_key = random_key();
         }
@@ -69,8 +70,9 @@ impl Control {
         };
         let call = |mut client: Client, request| async move { client.post_message(request).await };
         let mut posted = self.0.ask(ANSWER_TIMEOUT, &place, Effect::Write, request, call).await?;
-        // Without a key from the visitor, only the gateway itself can have repeated the message.
-        posted.repeated &= has_key;
+        // Without a key from the visitor, only the gateway itself can have repeated the message. For a
+        // webhook, control tells the two apart.
+        posted.repeated &= has_key || is_hook;
         Span::current().record("turn", public_id::turn(&posted.turn_id));
         if is_new {
             Span::current().record("conversation", public_id::conversation(&posted.conversation));

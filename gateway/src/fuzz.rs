@@ -4,12 +4,14 @@
 use crate::{
     accept::Accept,
     address::Visitor,
+    encoding::Encoding,
     last_event_id,
     listener::Peer,
     markdown::{self, Patch, Streaming},
     message::NewMessage,
 };
 use bolero::check;
+use bytes::Bytes;
 use http::{
     Extensions, HeaderMap, HeaderName, HeaderValue,
     header::{ACCEPT, CONTENT_TYPE},
@@ -73,6 +75,19 @@ fn messages() {
                 // character of 3 bytes.
                 assert!(message.content.len() <= 3 * input.len(), "{kind}");
             }
+        }
+    });
+}
+
+#[test]
+fn encoded_bodies() {
+    const MOST: usize = 64 << 10;
+    let encodings = [Encoding::Gzip, Encoding::Deflate, Encoding::Brotli, Encoding::Zstd];
+    check!().for_each(|input: &[u8]| {
+        for encoding in encodings {
+            let encoded = Bytes::copy_from_slice(input);
+            let decoded = within_budget(|| encoding.decode(encoded, MOST));
+            assert!(decoded.is_err() || decoded.is_ok_and(|decoded| decoded.len() <= MOST + 1));
         }
     });
 }

@@ -1,8 +1,8 @@
 //! The state that all requests share.
 
 use crate::{
-    bodies::Bodies, config::Options, control::Control, metrics::Metrics, proxies::Proxies,
-    rates::Rates, renderer::Renderer, streams::Streams,
+    bodies::Bodies, config::Options, control::Control, encoding::Decoders, metrics::Metrics,
+    proxies::Proxies, rates::Rates, renderer::Renderer, streams::Streams,
 };
 use anyhow::Context as _;
 use arizuko_proto::{private, telemetry::sampler::Sampler};
@@ -15,6 +15,7 @@ pub(crate) struct Gateway {
     pub(crate) control: Control,
     pub(crate) streams: Arc<Streams>,
     pub(crate) bodies: Arc<Bodies>,
+    pub(crate) decoders: Decoders,
     pub(crate) rates: Rates,
     pub(crate) renderer: Renderer,
     pub(crate) metrics: Metrics,
@@ -38,6 +39,7 @@ impl Gateway {
             control: Control::new(&options.control, &key, &options.control_tls)?,
             streams: Streams::new(limits.streams_per_address, metrics.streams.clone()),
             bodies: Bodies::new(limits.body_bytes, limits.address_body_bytes),
+            decoders: Decoders::default(),
             rates: Rates::new(limits.address_requests),
             renderer: Renderer::new(limits.render_bytes, limits.render_cache_bytes),
             metrics,

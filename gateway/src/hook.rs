@@ -1,11 +1,16 @@
-//! POST `/hook/{token}`: accepts any body verbatim, with the request's headers.
+//! `/hook/{token}` and every path below it: takes any body, with the rest of the request.
+
+mod handshake;
+mod headers;
 
 use crate::{
     address::Visitor,
     chat::{Posted, header},
+    encoding::Encoding,
     gateway::Gateway,
-    link::Link,
+    link::{Link, Parameters, TurnId, WantsHtml},
     problem::Problem,
+    turn::{self, SnapshotQuery},
 };
 use arizuko_proto::v1 as pb;
 use axum::{
@@ -14,132 +19,130 @@ use axum::{
     extract::State,
     response::{IntoResponse, Response},
 };
-use bytes::Bytes;
-use http::{HeaderMap, StatusCode, header::CONNECTION};
+use http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header::ALLOW};
 use std::sync::Arc;
 
-/// The headers that identify a delivery, in order of preference. A redelivery has the same value and
-/// makes no second turn.
-const DELIVERY_HEADERS: [&str; 3] = ["idempotency-key", "webhook-id", "x-github-delivery"];
-/// Words in the name of a header with a credential, which agents must not see. The link's own token
-/// is what lets the sender in, so no agent needs another.
-const CREDENTIALS: [&str; 8] =
-    ["authorization", "cookie", "token", "secret", "password", "passwd", "credential", "apikey"];
-/// Words before `-key` in the name of a header with a credential. `Idempotency-Key` holds none.
-const KINDS_OF_KEY: [&str; 9] = [
-    "api",
-    "access",
-    "auth",
-    "functions",
-    "license",
-    "private",
-    "secret",
-    "shared",
-    "subscription",
-];
-/// Headers of the connection, not of the request.
-const HOP_BY_HOP: [&str; 7] = [
-    "connection",
-    "keep-alive",
-    "proxy-authenticate",
-    "te",
-    "trailer",
-    "transfer-encoding",
-    "upgrade",
-];
+/// What a webhook takes.
+const METHODS: &str = "GET, HEAD, OPTIONS, PATCH, POST, PUT";
+/// What somebody reads who opens the URL, and what a sender gets that tries it with a GET.
+const GREETING: &str = "This is a webhook. Send deliveries to this URL with POST.\n";
 
-/// POST `/hook/{token}`
-pub(crate) async fn post(
+/// POST, PUT and PATCH.
+pub(crate) async fn deliver(
     State(gateway): State<Arc<Gateway>>,
     link: Link,
     visitor: Visitor,
+    method: Method,
+    uri: Uri,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Problem> {
+    let encoding = Encoding::of(&headers)?;
     link.check_before_body(&gateway, &headers).await?;
     let limit = gateway.options.limits.hook_body_bytes;
-    let (content, _share) = gateway.bodies.read(visitor.0, body, limit).await?;
+    let (body, mut share) = gateway.bodies.read(visitor.0, body, limit).await?;
+    let (content, encoded_content) = match encoding {
+        Encoding::Identity => (body, Default::default()),
+        // The agent gets both, and together they are no larger than one could be.
+        _ => {
+            let room = limit - body.len();
+            (gateway.decoders.decode(encoding, &body, room, &mut share).await?, body)
+        }
+    };
+    if let Some(answer) = handshake::in_delivery(&uri, &headers, &content)? {
+        gateway.control.resolve(link.access()).await?;
+        return Ok(answer);
+    }
     let request = pb::PostMessageRequest {
         access: Some(link.access()),
         conversation: String::new(),
         content,
-        headers: forwarded(&headers),
-        idempotency_key: delivery_id(&headers)?,
+        headers: headers::forwarded(&headers),
+        idempotency_key: String::new(),
         client_address: visitor.0.to_string(),
         traceparent: header(&headers, "traceparent").unwrap_or_default(),
+        request: Some(pb::HookRequest {
+            method: method.to_string(),
+            path: path_after_token(&uri).to_owned(),
+            query: uri.query().unwrap_or_default().to_owned(),
+            url: String::new(),
+            encoded_content,
+        }),
     };
     let mut posted = gateway.control.post(request).await?;
     gateway.rates.charge_repeat(&posted, visitor.0);
     // The caller knows its body, which may not be text.
     posted.user = None;
-    Ok((StatusCode::ACCEPTED, Json(Posted::new(&posted))).into_response())
+    let mut answer = (StatusCode::ACCEPTED, Json(Posted::new(&posted))).into_response();
+    if posted.repeated {
+        answer.headers_mut().insert("idempotency-replayed", HeaderValue::from_static("true"));
+    }
+    Ok(answer)
 }
 
-fn delivery_id(headers: &HeaderMap) -> Result<String, Problem> {
-    let name = DELIVERY_HEADERS.iter().find(|name| headers.contains_key(**name));
-    name.map_or(Ok(String::new()), |name| header(headers, name))
+/// GET and HEAD: answers a sender's challenge, or says what this is.
+pub(crate) async fn greet(
+    State(gateway): State<Arc<Gateway>>,
+    link: Link,
+    uri: Uri,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    gateway.control.resolve(link.access()).await?;
+    let answer = handshake::in_visit(&uri, &headers)?;
+    Ok(answer.unwrap_or_else(|| GREETING.into_response()))
 }
 
-/// Returns the headers that the agent sees.
-fn forwarded(headers: &HeaderMap) -> Vec<pb::Header> {
-    let connection = headers.get_all(CONNECTION).iter();
-    let named: Vec<_> = connection
-        .filter_map(|value| value.to_str().ok())
-        .flat_map(|value| value.split(','))
-        .map(|name| name.trim().to_ascii_lowercase())
-        .collect();
-    let is_dropped = |name: &str| {
-        is_credential(name) || HOP_BY_HOP.contains(&name) || named.iter().any(|named| named == name)
-    };
-    headers
-        .iter()
-        .filter(|(name, _)| !is_dropped(name.as_str()))
-        .map(|(name, value)| pb::Header {
-            name: name.to_string(),
-            value: Bytes::copy_from_slice(value.as_bytes()),
-        })
-        .collect()
+/// GET `/hook/{token}/{turn}`: a turn, or the path of a sender who greets.
+pub(crate) async fn turn_or_greeting(
+    state: State<Arc<Gateway>>,
+    link: Link,
+    turn: Result<TurnId, Problem>,
+    query: Result<Parameters<SnapshotQuery>, Problem>,
+    html: WantsHtml,
+    uri: Uri,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    match turn {
+        Ok(turn) if handshake::in_visit(&uri, &headers)?.is_none() => {
+            turn::snapshot(state, link, turn, query?, html).await
+        }
+        _ => greet(state, link, uri, headers).await,
+    }
 }
 
-/// Whether a header, by its name, holds a credential: `x-gitlab-token`, `x-api-key`,
-/// `x-telegram-bot-api-secret-token`. A signature is not a credential: it is
-/// of no use for another request.
-fn is_credential(name: &str) -> bool {
-    let words: Vec<&str> = name.split(['-', '_']).collect();
-    let is_key = |pair: &[&str]| KINDS_OF_KEY.contains(&pair[0]) && pair[1] == "key";
-    words.iter().any(|word| CREDENTIALS.contains(word)) || words.windows(2).any(is_key)
+/// OPTIONS: says what this takes. CloudEvents senders ask whether they may send, and how often.
+pub(crate) async fn options(
+    State(gateway): State<Arc<Gateway>>,
+    link: Link,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    let resolved = gateway.control.resolve(link.access()).await?;
+    let mut answer = (StatusCode::OK, [(ALLOW, METHODS)]).into_response();
+    if let Some(origin) = headers.get("webhook-request-origin") {
+        let rate = resolved.messages_per_minute.max(1);
+        let allowed = answer.headers_mut();
+        allowed.insert("webhook-allowed-origin", origin.clone());
+        allowed.insert("webhook-allowed-rate", HeaderValue::from(rate));
+    }
+    Ok(answer)
+}
+
+/// Returns what follows the token in the path, with its escapes.
+fn path_after_token(uri: &Uri) -> &str {
+    let below = uri.path().strip_prefix("/hook/").unwrap_or_default();
+    below.find('/').map_or("", |slash| &below[slash..])
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use http::{HeaderName, HeaderValue};
 
     #[test]
-    fn agents_see_no_credentials_and_no_headers_of_the_connection() {
-        let headers = [
-            ("host", "a.example"),
-            ("x-hub-signature-256", "sha256=1"),
-            ("authorization", "Bearer x"),
-            ("cookie", "a=b"),
-            ("x-gitlab-token", "t"),
-            ("x-api-key", "t"),
-            ("x-telegram-bot-api-secret-token", "t"),
-            ("x_auth_token", "t"),
-            ("idempotency-key", "1"),
-            ("connection", "close, X-Hop"),
-            ("x-hop", "1"),
-            ("x-twice", "1"),
-            ("x-twice", "2"),
-        ];
-        let mut map = HeaderMap::new();
-        for (name, value) in headers {
-            map.append(HeaderName::from_static(name), HeaderValue::from_static(value));
-        }
-        let forwarded = forwarded(&map);
-        let names: Vec<_> = forwarded.iter().map(|header| header.name.as_str()).collect();
-        let kept = ["host", "x-hub-signature-256", "idempotency-key", "x-twice", "x-twice"];
-        assert_eq!(names, kept);
-        assert_eq!(forwarded[4].value, "2");
+    fn the_path_after_the_token_is_kept_as_it_is() {
+        let after = |path: &'static str| path_after_token(&Uri::from_static(path)).to_owned();
+        assert_eq!(after("/hook/T"), "");
+        assert_eq!(after("/hook/T/"), "/");
+        assert_eq!(after("/hook/T/a%2Fb/c?x=/y"), "/a%2Fb/c");
+        assert_eq!(after("https://a.example/hook/T/a//b/"), "/a//b/");
     }
 }

@@ -8,6 +8,7 @@ mod chat;
 mod config;
 mod control;
 mod document;
+mod encoding;
 mod events;
 #[cfg(test)]
 mod fuzz;

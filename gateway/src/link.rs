@@ -6,7 +6,11 @@ use arizuko_proto::{
     v1::{Access, TokenKind},
 };
 use axum::extract::{FromRequestParts, MatchedPath, Query, RawPathParams};
-use http::{HeaderMap, header::CONTENT_LENGTH, request::Parts};
+use http::{
+    HeaderMap,
+    header::{CONTENT_ENCODING, CONTENT_LENGTH},
+    request::Parts,
+};
 use serde::{Deserialize, de::DeserializeOwned};
 use std::ops::RangeInclusive;
 use tracing::Span;
@@ -33,8 +37,8 @@ impl Link {
         Access { token: self.secret.clone(), kind: self.kind.into() }
     }
 
-    /// Checks the token before a body is read. For a small body that is left to the call that posts
-    /// it: a call less for nearly every message.
+    /// Checks the token before a body is read. For a small body that needs no decoding that is left to
+    /// the call that posts it: a call less for nearly every message.
     pub(crate) async fn check_before_body(
         &self,
         gateway: &Gateway,
@@ -42,7 +46,8 @@ impl Link {
     ) -> Result<(), Problem> {
         let length = headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok());
         let length = length.and_then(|length| length.parse().ok());
-        if length.is_none_or(|length: usize| length > SMALL_BODY_BYTES) {
+        let is_small = length.is_some_and(|length: usize| length <= SMALL_BODY_BYTES);
+        if !is_small || headers.contains_key(CONTENT_ENCODING) {
             gateway.control.resolve(self.access()).await?;
         }
         Ok(())

@@ -6,10 +6,12 @@ use arizuko_proto::v1::ErrorReason;
 use axum::response::{IntoResponse, Response};
 use http::{
     HeaderValue, StatusCode,
-    header::{CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE},
+    header::{ACCEPT_ENCODING, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE},
 };
 use serde::{Serialize, Serializer};
 use std::{borrow::Cow, time::Duration};
+
+const UNSUPPORTED_ENCODING: &str = "UNSUPPORTED_ENCODING";
 
 /// An error as the public sees it: `application/problem+json`, or a page for a browser.
 #[derive(Clone, Debug, Serialize)]
@@ -158,6 +160,12 @@ impl Problem {
         Self::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "UNSUPPORTED_MEDIA_TYPE", detail)
     }
 
+    pub(crate) fn unsupported_encoding() -> Self {
+        let detail =
+            "Send the body as it is, or with one Content-Encoding: gzip, deflate, br or zstd.";
+        Self::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, UNSUPPORTED_ENCODING, detail)
+    }
+
     pub(crate) fn method_not_allowed() -> Self {
         let detail = "This path does not allow this method. The Allow header lists those it does.";
         Self::new(StatusCode::METHOD_NOT_ALLOWED, "METHOD_NOT_ALLOWED", detail)
@@ -233,6 +241,10 @@ impl IntoResponse for Problem {
             if let Ok(seconds) = HeaderValue::try_from(seconds.to_string()) {
                 headers.insert(RETRY_AFTER, seconds);
             }
+        }
+        if self.reason == UNSUPPORTED_ENCODING {
+            let encodings = HeaderValue::from_static("gzip, deflate, br, zstd");
+            headers.insert(ACCEPT_ENCODING, encodings);
         }
         if self.status == StatusCode::UNAUTHORIZED {
             headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));

@@ -13,7 +13,7 @@ use axum::{
     extract::{MatchedPath, Request, State},
     middleware::{Next, from_fn, from_fn_with_state},
     response::{IntoResponse, Response},
-    routing::{any, get, post},
+    routing::{MethodFilter, any, get, on, post},
 };
 use http::{HeaderValue, header};
 use serde_json::json;
@@ -34,10 +34,7 @@ pub(crate) fn router(gateway: Arc<Gateway>) -> Router {
         .route("/chat/{token}/{turn}/cancel", post(turn::cancel))
         .route("/chat/{token}/c/{conversation}", conversation)
         .route("/chat/{token}/c/{conversation}/sse", get(events::conversation))
-        .route("/hook/{token}", post(hook::post))
-        .route("/hook/{token}/{turn}", get(turn::snapshot))
-        .route("/hook/{token}/{turn}/status", get(turn::status))
-        .route("/hook/{token}/{turn}/sse", get(events::turn))
+        .merge(hooks())
         .method_not_allowed_fallback(async || Problem::method_not_allowed())
         .route_layer(from_fn_with_state(gateway.clone(), origin::check_origin))
         .route_layer(from_fn_with_state(gateway.clone(), rates::limit_requests));
@@ -58,6 +55,29 @@ pub(crate) fn router(gateway: Arc<Gateway>) -> Router {
         .layer(from_fn_with_state(gateway.clone(), origin::add_security_headers))
         .layer(from_fn_with_state(gateway.clone(), observe))
         .with_state(gateway)
+}
+
+/// The paths of webhooks: senders choose what follows the token, and some ask for a path there.
+fn hooks() -> Router<Arc<Gateway>> {
+    let delivers = || {
+        on(MethodFilter::POST.or(MethodFilter::PUT).or(MethodFilter::PATCH), hook::deliver)
+            .options(hook::options)
+    };
+    let own_paths = Router::new()
+        .route("/hook/{token}/{turn}", delivers().get(hook::turn_or_greeting))
+        .route("/hook/{token}/{turn}/status", delivers().get(turn::status))
+        .route("/hook/{token}/{turn}/sse", delivers().get(events::turn));
+    let any_paths = [
+        "/hook/{token}",
+        "/hook/{token}/",
+        "/hook/{token}/{turn}/",
+        "/hook/{token}/{turn}/{more}",
+        "/hook/{token}/{turn}/{more}/",
+        "/hook/{token}/{turn}/{more}/{*rest}",
+    ];
+    any_paths
+        .into_iter()
+        .fold(own_paths, |paths, path| paths.route(path, delivers().get(hook::greet)))
 }
 
 /// Traces, logs and counts each request. Labels have the route and never the path, which contains

@@ -10,7 +10,7 @@ mod deploy;
 mod documents;
 mod durability;
 mod faults;
-mod hook;
+mod hooks;
 mod keys;
 mod lifecycle;
 mod limits;

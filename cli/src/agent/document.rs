@@ -25,7 +25,11 @@ fn set_bytes(message: &mut Value, content: &[u8], headers: &[Header]) {
         message["content_base64"] = BASE64_STANDARD.encode(content).into();
     }
     for (index, header) in headers.iter().enumerate() {
-        message["headers"][index]["value"] = String::from_utf8_lossy(&header.value).into();
+        let shown = &mut message["headers"][index];
+        shown["value"] = String::from_utf8_lossy(&header.value).into();
+        if std::str::from_utf8(&header.value).is_err() {
+            shown["value_base64"] = BASE64_STANDARD.encode(&header.value).into();
+        }
     }
 }
 

@@ -9,7 +9,7 @@ use crate::{
     attach::{Failure, Gone, Reply, Turn},
     folder::check_handoff,
 };
-use arizuko_proto::v1::Handoff;
+use arizuko_proto::v1::{Handoff, HookRequest};
 use nix::{
     sys::signal::{Signal, killpg},
     unistd::Pid,
@@ -106,6 +106,10 @@ impl Program {
         ] {
             // A variable can't hold a NUL.
             command.env(name, value.replace('\0', ""));
+        }
+        if let Some(HookRequest { method, path, query, .. }) = &turn.request {
+            command.env("ARIZUKO_METHOD", method);
+            command.env("ARIZUKO_PATH", path).env("ARIZUKO_QUERY", query);
         }
         command.spawn()
     }

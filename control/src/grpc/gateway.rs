@@ -13,8 +13,8 @@ use crate::{
     token::{self, Kind, Token},
     transaction::{Record as _, Tx},
     turn::{
-        Turn, end,
-        input::{Blob, Header},
+        Turn, caps, end,
+        input::{Blob, Header, HookRequest},
         post::{self, Post, Posted},
         retention,
     },
@@ -56,6 +56,8 @@ impl v1::gateway_service_server::GatewayService for Service {
             allowed_origins: token.options.allowed_origins,
             agent_attached,
             max_content_bytes: u32::try_from(bytes).unwrap_or(u32::MAX),
+            messages_per_minute: caps::rate_of_link(limits, token.kind, &token.options.limits)
+                .a_minute(),
         }))
     }
 
@@ -255,10 +257,17 @@ fn read_post(request: v1::PostMessageRequest) -> Result<Post, Refusal> {
     };
     let headers = request.headers.into_iter();
     let headers = headers.map(|h| Header { name: h.name, value: Blob::new(&h.value) });
+    let hook_request = request.request.map(|request| HookRequest {
+        encoded_content: Blob::new(&request.encoded_content),
+        method: request.method,
+        path: request.path,
+        query: request.query,
+    });
     Ok(Post {
         conversation,
         content: request.content.to_vec(),
         headers: headers.collect(),
+        request: hook_request,
         idempotency_key: request.idempotency_key,
         client_address: request.client_address,
         // The turn continues the trace of this call, if the call has one.

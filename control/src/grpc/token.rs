@@ -4,7 +4,6 @@ use super::{Service, access, wire};
 use crate::{
     due,
     ids::TokenId,
-    jid::FolderName,
     key::Caller,
     ledger::{Error, random},
     names::{self, InFolder},
@@ -38,7 +37,7 @@ impl v1::token_service_server::TokenService for Service {
         let (token, secret) = self.issue(&caller, &order).await?;
         Ok(Response::new(v1::IssueChatLinkResponse {
             agent_attached: self.control.would_answer(&token, None).await,
-            url: format!("{}/chat/{secret}/", self.public_url(&token.folder)),
+            url: format!("{}/chat/{secret}/", self.control.url_of_tenant(token.folder.root())),
             token: secret,
             jid: token.jid,
             token_id: token.id.to_string(),
@@ -62,7 +61,7 @@ impl v1::token_service_server::TokenService for Service {
         let (token, secret) = self.issue(&caller, &order).await?;
         Ok(Response::new(v1::IssueWebhookResponse {
             agent_attached: self.control.would_answer(&token, None).await,
-            url: format!("{}/hook/{secret}", self.public_url(&token.folder)),
+            url: format!("{}/hook/{secret}", self.control.url_of_tenant(token.folder.root())),
             token: secret,
             jid: token.jid,
             token_id: token.id.to_string(),
@@ -159,10 +158,6 @@ impl Service {
         };
         tokio::spawn(ending.in_current_span());
     }
-
-    fn public_url(&self, folder: &FolderName) -> String {
-        self.control.public_url.replace("{root}", folder.root())
-    }
 }
 
 fn unless_empty(text: String) -> Option<String> {
@@ -171,9 +166,10 @@ fn unless_empty(text: String) -> Option<String> {
 
 /// Reads a link's options and its lifetime.
 fn options(options: Option<v1::LinkOptions>) -> Result<(Options, Option<Duration>), Refusal> {
-    let v1::LinkOptions { name, greeting, context, allowed_origins, lifetime, limits } =
+    let v1::LinkOptions { name, greeting, context, allowed_origins, lifetime, limits, hook } =
         options.unwrap_or_default();
     let lifetime = wire::parse_duration(lifetime)?;
     let limits = wire::parse_limits(limits.unwrap_or_default())?;
-    Ok((Options { name, greeting, context, allowed_origins, limits }, lifetime))
+    let hook = wire::parse_hook_options(hook.unwrap_or_default())?;
+    Ok((Options { name, greeting, context, allowed_origins, limits, hook }, lifetime))
 }

@@ -7,6 +7,7 @@ use super::Turn;
 use crate::{
     conversation::Conversation,
     limits::{Limits, Rate},
+    link_limits::LinkLimits,
     names,
     refusal::Refusal,
     token::{Kind, Token},
@@ -24,11 +25,7 @@ const MEMORY: Rate = Rate { count: 1, per: Duration::from_secs(60), burst: 20 };
 pub(super) fn limit_rates(tx: &mut Tx<'_>, token: &Token, visitor: Option<&Visitor>) {
     let (limits, link) = (tx.limits, names::link_rate(&token.id));
     let own = &token.options.limits;
-    if token.kind == Kind::Hook {
-        let default = Rate::per_minute(limits.hook_rate, Some(limits.hook_burst));
-        return tx.limit_rate(link, own.rate_or(default));
-    }
-    let all = Rate::per_minute(limits.link_rate, limits.link_burst);
+    let all = rate_of_link(limits, token.kind, own);
     tx.limit_rate(link.clone(), all);
     let Some(visitor) = visitor else {
         return;
@@ -41,6 +38,14 @@ pub(super) fn limit_rates(tx: &mut Tx<'_>, token: &Token, visitor: Option<&Visit
         tx.limit_rate(names::rate_from(&token.id, &visitor.network), rate);
     }
     tx.limit_share(names::share(&token.id, &visitor.network), MEMORY, link, all);
+}
+
+/// Returns the rate of all messages of a link together.
+pub(crate) fn rate_of_link(limits: &Limits, kind: Kind, own: &LinkLimits) -> Rate {
+    match kind {
+        Kind::Chat => Rate::per_minute(limits.link_rate, limits.link_burst),
+        Kind::Hook => own.rate_or(Rate::per_minute(limits.hook_rate, Some(limits.hook_burst))),
+    }
 }
 
 /// Refuses a new turn in a conversation that has as many open turns as it may have.

@@ -21,6 +21,9 @@ pub(crate) struct Input {
     pub(crate) content: Blob,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) headers: Vec<Header>,
+    /// The rest of a webhook's request. `None` for a chat, and of an older gateway.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) request: Option<HookRequest>,
     pub(crate) plan: Plan,
     pub(crate) context: Context,
 }
@@ -40,7 +43,29 @@ impl Record for Input {
 impl Input {
     /// Returns how many bytes the message takes when it is delivered.
     pub(super) fn size(&self) -> usize {
-        self.content.size() + self.headers.iter().map(Header::size).sum::<usize>()
+        let request = self.request.as_ref().map_or(0, HookRequest::size);
+        self.content.size() + self.headers.iter().map(Header::size).sum::<usize>() + request
+    }
+}
+
+/// A webhook's request, beside its headers and its decoded body.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct HookRequest {
+    pub(crate) method: String,
+    /// What follows the token in the path, with its escapes.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub(crate) path: String,
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub(crate) query: String,
+    /// The body as it was sent, if it had a Content-Encoding.
+    #[serde(default, skip_serializing_if = "Blob::is_empty")]
+    pub(crate) encoded_content: Blob,
+}
+
+impl HookRequest {
+    fn size(&self) -> usize {
+        let Self { method, path, query, encoded_content } = self;
+        method.len() + path.len() + query.len() + encoded_content.size()
     }
 }
 
@@ -82,7 +107,11 @@ impl Blob {
         }
     }
 
-    fn size(&self) -> usize {
+    fn is_empty(&self) -> bool {
+        self.size() == 0
+    }
+
+    pub(super) fn size(&self) -> usize {
         match self {
             Self::Text(text) => text.len(),
             Self::Base64(text) => text.len() / 4 * 3,

@@ -1,14 +1,14 @@
 //! Takes a message: the one place where a visitor's turn begins and its folder is decided.
 
 use super::{
-    Escalation, Origin, Place, State, Turn, caps, deadlines,
+    Escalation, Origin, Place, State, Turn, caps, deadlines, dedupe,
     end::end_new,
     exchange::Exchange,
     frames::FrameWriter,
-    input::{Blob, Context, Header, Input, Plan},
+    input::{Blob, Context, Header, HookRequest, Input, Plan},
     journal::What,
     observe, quota,
-    repeat::Repeated,
+    repeat::{Kept, Key, Repeated},
 };
 use crate::{
     conversation::{self, Conversation, Handoff, Head, index},
@@ -36,6 +36,8 @@ pub(crate) struct Post {
     pub(crate) conversation: Option<ConversationId>,
     pub(crate) content: Vec<u8>,
     pub(crate) headers: Vec<Header>,
+    /// The rest of a webhook's request.
+    pub(crate) request: Option<HookRequest>,
     /// Empty: none.
     pub(crate) idempotency_key: String,
     /// Empty: unknown.
@@ -59,8 +61,19 @@ pub(crate) fn post(tx: &mut Tx<'_>, token: &Token, post: &Post) -> Decision<Post
     let posted = |turn| Ok(Posted { turn, content: text.clone(), repeated: false });
     let in_conversation = post.conversation.as_ref().map_or("", ConversationId::as_str);
     let scope = format!("{} {in_conversation}", token.id);
-    let repeat = match Repeated::find(tx, &scope, &post.idempotency_key, &post.content)? {
-        Repeated::Before(turn) => return Ok(Posted { repeated: true, ..posted(*turn)? }),
+    let delivery = match token.kind {
+        Kind::Chat => None,
+        Kind::Hook => dedupe::delivery(&token.options.hook.dedupe, post),
+    };
+    // A webhook's key is the gateway's own: only a delivery that names itself is repeated.
+    let is_named = token.kind == Kind::Chat || delivery.is_some();
+    let key = delivery.unwrap_or_else(|| Key {
+        text: post.idempotency_key.clone(),
+        content: post.content.clone(),
+        kept: Kept::Message,
+    });
+    let repeat = match Repeated::find(tx, &scope, &key)? {
+        Repeated::Before(turn) => return Ok(Posted { repeated: is_named, ..posted(*turn)? }),
         Repeated::Not(repeat) => repeat,
     };
     // The ids are the same each time that this is decided. If the turn exists already, an earlier
@@ -94,6 +107,7 @@ pub(crate) fn post(tx: &mut Tx<'_>, token: &Token, post: &Post) -> Decision<Post
     let mut input = Input {
         content: Blob::new(&post.content),
         headers: post.headers.clone(),
+        request: post.request.clone(),
         plan: Plan::from(route.route),
         context: Context::default(),
     };
@@ -110,6 +124,7 @@ pub(crate) fn post(tx: &mut Tx<'_>, token: &Token, post: &Post) -> Decision<Post
             if token.kind == Kind::Hook {
                 input.content = Blob::default();
                 input.headers.clear();
+                input.request = None;
             }
             observe::count_dropped(tx, token)?;
             end_new(tx, &mut exchange, Outcome::Dropped, Vec::new())?;
@@ -164,7 +179,8 @@ fn check(limits: &Limits, token: &Token, post: &Post) -> Result<String, Refusal>
         Kind::Chat => limits.chat_bytes,
         Kind::Hook => limits.hook_bytes,
     };
-    if post.content.len() > limit {
+    let encoded = post.request.as_ref().map_or(0, |request| request.encoded_content.size());
+    if post.content.len() + encoded > limit {
         return Err(Refusal::TooLarge { limit });
     }
     if token.kind == Kind::Hook {

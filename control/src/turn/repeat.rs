@@ -13,10 +13,38 @@ use crate::{
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
-/// How long a repeat is recognised.
-const KEPT: Duration = Duration::from_secs(86_400);
 /// The most characters in an idempotency key.
 const MAX_KEY: usize = 255;
+
+/// How long a repeat is recognised.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Kept {
+    /// 24 hours: for those who repeat a message because no answer came.
+    #[default]
+    Message,
+    /// 72 hours: known senders repeat a delivery for two or three days.
+    Delivery,
+}
+
+impl Kept {
+    fn duration(self) -> Duration {
+        let hours = match self {
+            Self::Message => 24,
+            Self::Delivery => 72,
+        };
+        Duration::from_secs(hours * 3_600)
+    }
+}
+
+/// What a message is recognised by.
+pub(super) struct Key {
+    /// The key itself; empty: none.
+    pub(super) text: String,
+    /// What must be the same in a repeat.
+    pub(super) content: Vec<u8>,
+    pub(super) kept: Kept,
+}
 
 /// The turn that the message with an idempotency key began.
 #[derive(Debug, Serialize, Deserialize)]
@@ -24,6 +52,8 @@ pub(crate) struct Repeat {
     turn: TurnId,
     content_hash: String,
     at: Time,
+    #[serde(default)]
+    kept: Kept,
 }
 
 impl Record for Repeat {
@@ -35,7 +65,7 @@ impl Record for Repeat {
     }
 
     fn lifetime(&self, _: &Limits) -> Option<Duration> {
-        Some(KEPT)
+        Some(self.kept.duration())
     }
 }
 
@@ -51,6 +81,7 @@ pub(super) struct Unrepeated(Option<UnusedKey>);
 struct UnusedKey {
     hash: String,
     content_hash: String,
+    kept: Kept,
 }
 
 impl Repeated {
@@ -60,17 +91,18 @@ impl Repeated {
     /// # Errors
     /// [`Refusal::IdempotencyMismatch`] if the key came with other content before,
     /// [`Refusal::Invalid`] if the key is too long.
-    pub(super) fn find(tx: &mut Tx<'_>, scope: &str, key: &str, content: &[u8]) -> Decision<Self> {
-        if key.is_empty() {
+    pub(super) fn find(tx: &mut Tx<'_>, scope: &str, key: &Key) -> Decision<Self> {
+        let Key { text, content, kept } = key;
+        if text.is_empty() {
             return Ok(Self::Not(Unrepeated(None)));
         }
-        if key.chars().count() > MAX_KEY {
+        if text.chars().count() > MAX_KEY {
             let why = format!("an Idempotency-Key has at most {MAX_KEY} characters");
             return Err(Refusal::Invalid(why).into());
         }
-        let (hash, content_hash) = (hash(format!("{scope} {key}")), hash(content));
+        let (hash, content_hash) = (hash(format!("{scope} {text}")), hash(content));
         let first = tx.get_unlikely::<Repeat>(hash.as_str())?;
-        if let Some(first) = first.filter(|first| tx.now <= first.at + KEPT) {
+        if let Some(first) = first.filter(|first| tx.now <= first.at + first.kept.duration()) {
             if first.content_hash != content_hash {
                 return Err(Refusal::IdempotencyMismatch.into());
             }
@@ -78,16 +110,16 @@ impl Repeated {
                 return Ok(Self::Before(Box::new(turn)));
             }
         }
-        Ok(Self::Not(Unrepeated(Some(UnusedKey { hash, content_hash }))))
+        Ok(Self::Not(Unrepeated(Some(UnusedKey { hash, content_hash, kept: *kept }))))
     }
 }
 
 impl Unrepeated {
     pub(super) fn remember(self, tx: &mut Tx<'_>, turn: &TurnId) -> Decision<()> {
-        let Some(UnusedKey { hash, content_hash }) = self.0 else {
+        let Some(UnusedKey { hash, content_hash, kept }) = self.0 else {
             return Ok(());
         };
-        let repeat = Repeat { turn: turn.clone(), content_hash, at: tx.now };
+        let repeat = Repeat { turn: turn.clone(), content_hash, at: tx.now, kept };
         tx.put(hash.as_str(), &repeat)
     }
 }

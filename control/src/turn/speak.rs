@@ -1,7 +1,12 @@
 //! An agent or a person sends a message without being asked: a turn that is done at once.
 
 use super::{
-    Turn, end::end_new, exchange::Exchange, frames::FrameWriter, quota, reassign, repeat::Repeated,
+    Turn,
+    end::end_new,
+    exchange::Exchange,
+    frames::FrameWriter,
+    quota, reassign,
+    repeat::{Kept, Key, Repeated},
 };
 use crate::{
     conversation::{Head, index},
@@ -38,8 +43,12 @@ pub(crate) fn speak(tx: &mut Tx<'_>, folder: &FolderName, speech: &Speech) -> De
     }
     let (conversation, token) = reassign::of_folder(tx, folder, &speech.conversation)?;
     let scope = format!("{folder} {}", conversation.id);
-    let (key, content) = (&speech.idempotency_key, speech.content.as_bytes());
-    let repeat = match Repeated::find(tx, &scope, key, content)? {
+    let key = Key {
+        text: speech.idempotency_key.clone(),
+        content: speech.content.clone().into_bytes(),
+        kept: Kept::Message,
+    };
+    let repeat = match Repeated::find(tx, &scope, &key)? {
         Repeated::Before(turn) => return Ok(*turn),
         Repeated::Not(repeat) => repeat,
     };

@@ -61,6 +61,7 @@ async fn options_are_checked_and_kept(stack: Stack) {
         allowed_origins: vec!["https://acme.com".into()],
         lifetime: Some(prost_types::Duration { seconds: 3600, nanos: 0 }),
         limits: Some(LinkLimits { burst: 30, max_open_turns: 5, ..rate(20, Some(second)) }),
+        hook: None,
     };
     stack.issue_with("acme", "support", options.clone()).await;
     let mut tokens = TokenServiceClient::new(stack.operator(B).await);

@@ -35,10 +35,10 @@ pub(super) async fn read(
         ledger.record::<Token>(partition, &origin.token),
         read_said(control, partition, turn),
     )?;
-    let (content, headers, plan, observed) = input
+    let (content, headers, request, plan, observed) = input
         .map(|input| {
             let observed = input.context.turns(turn);
-            (input.content.into_bytes(), input.headers, input.plan, observed)
+            (input.content.into_bytes(), input.headers, input.request, input.plan, observed)
         })
         .unwrap_or_default();
     let earlier = Wanted {
@@ -64,6 +64,7 @@ pub(super) async fn read(
         sender: origin.sender.clone(),
         content: content.into(),
         headers: wire::headers(headers),
+        request: request.map(|request| wire::hook_request(request, &control.hook_url(turn))),
         history,
         created_at: Some(wire::timestamp(origin.created_at)),
         traceparent: origin.traceparent.clone(),
@@ -106,7 +107,9 @@ async fn read_observed(
     )?;
     let observed = found.into_iter().zip(inputs).filter_map(|(turn, input)| {
         let (turn, input) = (turn?, input?);
+        let url = control.hook_url(&turn);
         Some(v1::Observed {
+            request: input.request.map(|request| wire::hook_request(request, &url)),
             jid: turn.origin.jid,
             sender: turn.origin.sender,
             content: input.content.into_bytes().into(),
@@ -126,5 +129,8 @@ async fn read_observed(
 fn size(observed: &v1::Observed) -> usize {
     let headers = observed.headers.iter();
     let headers = headers.map(|header| header.name.len() + header.value.len());
-    observed.content.len() + headers.sum::<usize>() + AROUND
+    let request = observed.request.as_ref().map_or(0, |request| {
+        request.url.len() + request.path.len() + request.query.len() + request.encoded_content.len()
+    });
+    observed.content.len() + headers.sum::<usize>() + request + AROUND
 }

@@ -13,7 +13,7 @@ use crate::{
     time::Time,
     turn::{
         Turn,
-        input::Input,
+        input::{Blob, HookRequest, Input},
         journal::{Delivery, Entry, What},
     },
 };
@@ -102,7 +102,8 @@ pub(super) async fn details(
         }
         let mut detail = to_wire(&turn, transcript);
         detail.events = journal.into_iter().map(event).collect();
-        add_input(&mut detail, &turn, input, wanted.headers);
+        let url = wanted.headers.then(|| control.hook_url(&turn));
+        add_input(&mut detail, &turn, input, url.as_deref());
         detail.messages.iter_mut().for_each(|message| cut(message, wanted.cut));
         hide_beyond(&mut detail, wanted.caller);
         details.push(detail);
@@ -144,14 +145,17 @@ fn to_wire(turn: &Turn, transcript: Transcript) -> v1::TurnDetail {
     }
 }
 
-/// Adds the message, and the persona, topic and escalation from its route.
-fn add_input(detail: &mut v1::TurnDetail, turn: &Turn, input: Option<Input>, headers: bool) {
-    let Some(Input { content, headers: found, plan, .. }) = input else { return };
+/// Adds the message, and the persona, topic and escalation from its route; with the webhook's URL,
+/// also its request.
+fn add_input(detail: &mut v1::TurnDetail, turn: &Turn, input: Option<Input>, url: Option<&str>) {
+    let Some(Input { content, headers, request, plan, .. }) = input else { return };
     detail.persona = plan.persona;
     detail.topic = plan.topic;
     detail.escalation = plan.steps.into_iter().map(wire::step).collect();
-    if headers {
-        detail.headers = wire::headers(found);
+    if let Some(url) = url {
+        detail.headers = wire::headers(headers);
+        let shown = |request| HookRequest { encoded_content: Blob::default(), ..request };
+        detail.request = request.map(|request| wire::hook_request(shown(request), url));
     }
     if turn.origin.unasked {
         return;

@@ -1,5 +1,10 @@
 //! `/hook/{token}`: webhooks reach the agent byte for byte.
 
+mod encodings;
+mod handshakes;
+mod repeats;
+mod request;
+
 use arizuko_tests::prelude::*;
 use futures_util::future::join_all;
 use std::collections::HashSet;
@@ -83,24 +88,6 @@ async fn a_webhooks_turn_has_a_snapshot_a_status_and_a_stream(stack: Stack) {
     let seen = there.open(&path, Cursor::Start).await.ok().rest().await;
     assert_eq!(names(&seen), ["message", "turn_done"]);
     there.get(&format!("/{}", "A".repeat(22))).await.refused(404, "NOT_FOUND");
-    there.get("/x").await.refused(400, "INVALID");
-    there.get("").await.refused(405, "METHOD_NOT_ALLOWED");
-}
-
-#[apply(every_stack)]
-async fn a_redelivery_runs_once(stack: Stack) {
-    let link = stack.issue_hook("acme", "github", "").await;
-    let deliver = |gateway: Instance, key: &str, body: &str| {
-        let request = stack.caller(&link, gateway).request(Method::POST, "");
-        send(request.header("idempotency-key", key).body(body.to_owned()))
-    };
-    // Short keys are fine here: nobody can get into a webhook's conversation by guessing its key.
-    let first = deliver(A, "delivery-1", "{}").await.posted();
-    assert_eq!(deliver(B, "delivery-1", "{}").await.posted(), first);
-    deliver(A, "delivery-1", "{\"other\":1}").await.refused(422, "IDEMPOTENCY_MISMATCH");
-    let second = deliver(A, "delivery-2", "{}").await.posted();
-    assert_ne!(second.turn, first.turn);
-    assert_ne!(second.conversation, first.conversation, "each call opens its own conversation");
 }
 
 #[apply(every_stack)]
@@ -195,19 +182,27 @@ async fn a_burst_of_deliveries_loses_none(stack: Stack) {
 
 #[apply(embedded_and_pair)]
 async fn a_webhook_has_limits_of_its_own(stack: Stack) {
-    let issue = async |source: &str, flags: &[&str]| {
-        let arguments = [&["token", "issue", "acme", "hook", source], flags].concat();
-        let issued = stack.arizuko(&arguments).await.expect(0);
-        let token = issued.out.trim().rsplit('/').next().unwrap_or_default().to_owned();
-        BOTH.map(|gateway| stack.at(gateway, &format!("/hook/{token}")))
-    };
     let refused = async |hooks: &[Visitor; 2], taken: usize, reason: &str| {
         for number in 0..taken {
             hooks[number % 2].post("text/plain", "x").await.posted();
         }
         assert!(hooks[0].post("text/plain", "x").await.refused(429, reason).retry_after() >= 1);
     };
-    refused(&issue("slow", &["--rate", "5/h"]).await, 5, "RATE_LIMITED").await;
-    refused(&issue("short", &["--rate", "5/h", "--burst", "2"]).await, 2, "RATE_LIMITED").await;
-    refused(&issue("few", &["--max-open-turns", "4"]).await, 4, "TOO_MANY_TURNS").await;
+    refused(&issue_hook(&stack, "slow", &["--rate", "5/h"]).await, 5, "RATE_LIMITED").await;
+    refused(
+        &issue_hook(&stack, "short", &["--rate", "5/h", "--burst", "2"]).await,
+        2,
+        "RATE_LIMITED",
+    )
+    .await;
+    refused(&issue_hook(&stack, "few", &["--max-open-turns", "4"]).await, 4, "TOO_MANY_TURNS")
+        .await;
+}
+
+/// Issues a webhook of `acme` with these flags, for both gateways.
+async fn issue_hook(stack: &Stack, source: &str, flags: &[&str]) -> [Visitor; 2] {
+    let arguments = [&["token", "issue", "acme", "hook", source], flags].concat();
+    let issued = stack.arizuko(&arguments).await.expect(0);
+    let token = issued.out.trim().rsplit('/').next().unwrap_or_default().to_owned();
+    BOTH.map(|gateway| stack.at(gateway, &format!("/hook/{token}")))
 }

@@ -1,0 +1,60 @@
+//! What only webhooks have, as their tokens' records keep it.
+
+use crate::refusal::Refusal;
+use serde::{Deserialize, Serialize};
+
+/// The version of this shape that control writes. A later one reads it by its defaults.
+const VERSION: u32 = 1;
+/// The most characters in the name of a header.
+const MAX_HEADER: usize = 64;
+
+/// The properties of a webhook.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub(crate) struct HookOptions {
+    pub(crate) version: u32,
+    pub(crate) dedupe: Dedupe,
+}
+
+/// How deliveries that came before are recognised.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Dedupe {
+    /// By the headers in which known senders name their deliveries.
+    #[default]
+    KnownHeaders,
+    /// By this header, in lower case.
+    Header(String),
+    /// By method, path, query and body.
+    Body,
+}
+
+impl Default for HookOptions {
+    fn default() -> Self {
+        Self { version: VERSION, dedupe: Dedupe::default() }
+    }
+}
+
+impl HookOptions {
+    pub(crate) fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
+
+    /// # Errors
+    /// [`Refusal::Invalid`] for what no request can have.
+    pub(crate) fn check(&self) -> Result<(), Refusal> {
+        match &self.dedupe {
+            Dedupe::Header(name) => check_header(name),
+            Dedupe::KnownHeaders | Dedupe::Body => Ok(()),
+        }
+    }
+}
+
+/// Checks the name of a header.
+fn check_header(name: &str) -> Result<(), Refusal> {
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
+    if (1..=MAX_HEADER).contains(&name.len()) && name.bytes().all(is_plain) {
+        return Ok(());
+    }
+    Err(Refusal::invalid(format!("a header's name looks like X-Event-Id, not {name:?}")))
+}

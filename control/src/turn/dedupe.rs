@@ -1,0 +1,129 @@
+//! What tells a webhook's deliveries apart: senders repeat one until it is answered, and some of them
+//! for days.
+
+use super::{
+    input::{Header, HookRequest},
+    post::Post,
+    repeat::{Kept, Key},
+};
+use crate::{hook_options::Dedupe, secret::hash};
+
+/// What a repeat must have in common with the first delivery, beside the header's value.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Same {
+    /// Nothing: the header alone names the delivery, and a retry may have another body.
+    Id,
+    /// The body; another body under the same id is an error of the sender.
+    IdOrRefuse,
+    /// The body; another body under the same id is another delivery.
+    IdAndBody,
+    /// This other header, too.
+    IdAndHeader(&'static str),
+}
+
+/// The headers in which known senders name a delivery, the more certain first.
+const KNOWN_HEADERS: [(&str, Same); 13] = [
+    // By its draft standard; also GitLab's, from 17.4 on.
+    ("idempotency-key", Same::IdOrRefuse),
+    // Standard Webhooks, and Svix before it.
+    ("webhook-id", Same::Id),
+    ("svix-id", Same::Id),
+    ("x-github-delivery", Same::Id),
+    ("x-gitea-delivery", Same::Id),
+    ("linear-delivery", Same::Id),
+    ("x-shopify-webhook-id", Same::Id),
+    // Webhooks that a webhook causes have the same one.
+    ("x-gitlab-event-uuid", Same::IdAndBody),
+    ("x-atlassian-webhook-identifier", Same::Id),
+    ("twitch-eventsub-message-id", Same::Id),
+    ("i-twilio-idempotency-token", Same::Id),
+    ("x-discourse-event-id", Same::Id),
+    // CloudEvents: an id is unique within its source.
+    ("ce-id", Same::IdAndHeader("ce-source")),
+];
+
+/// Returns what a repeat of this delivery is recognised by. `None` if nothing names it.
+pub(super) fn delivery(dedupe: &Dedupe, post: &Post) -> Option<Key> {
+    match dedupe {
+        Dedupe::KnownHeaders => {
+            KNOWN_HEADERS.iter().find_map(|(name, same)| by_header(name, *same, post))
+        }
+        Dedupe::Header(name) => by_header(name, Same::Id, post),
+        Dedupe::Body => Some(by_body(post)),
+    }
+}
+
+fn by_header(name: &str, same: Same, post: &Post) -> Option<Key> {
+    let id = hash_of(name, &post.headers)?;
+    let more = match same {
+        Same::Id | Same::IdOrRefuse => String::new(),
+        Same::IdAndBody => hash(&post.content),
+        Same::IdAndHeader(other) => hash_of(other, &post.headers).unwrap_or_default(),
+    };
+    let content = if same == Same::IdOrRefuse { post.content.clone() } else { Vec::new() };
+    Some(Key { text: format!("{name} {id} {more}"), content, kept: Kept::Delivery })
+}
+
+fn by_body(post: &Post) -> Key {
+    let whole = post.request.as_ref().map_or(String::new(), |request| {
+        let HookRequest { method, path, query, .. } = request;
+        format!("{method} {path}?{query}")
+    });
+    let text = format!("body {} {}", hash(whole), hash(&post.content));
+    Key { text, content: Vec::new(), kept: Kept::Delivery }
+}
+
+/// Returns the hash of a header's value. An empty one names nothing.
+fn hash_of(name: &str, headers: &[Header]) -> Option<String> {
+    let header = headers.iter().find(|header| header.name == name)?;
+    let value = header.value.clone().into_bytes();
+    (!value.is_empty()).then(|| hash(value))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::turn::input::Blob;
+
+    fn text(dedupe: &Dedupe, headers: &[(&str, &str)], body: &str) -> Option<String> {
+        let header = |&(name, value): &(&str, &str)| Header {
+            name: name.to_owned(),
+            value: Blob::new(value.as_bytes()),
+        };
+        let post = Post {
+            conversation: None,
+            content: body.into(),
+            headers: headers.iter().map(header).collect(),
+            request: None,
+            idempotency_key: String::new(),
+            client_address: String::new(),
+            traceparent: String::new(),
+        };
+        delivery(dedupe, &post).map(|key| key.text)
+    }
+
+    #[test]
+    fn a_delivery_is_named_by_its_senders_header() {
+        let known = |headers: &[(&str, &str)], body| text(&Dedupe::KnownHeaders, headers, body);
+        assert_eq!(known(&[("x-other", "1")], ""), None);
+        assert_eq!(known(&[("svix-id", "")], ""), None);
+        let named = |name, id, body| known(&[(name, id)], body).expect("it names itself");
+        assert_eq!(named("svix-id", "1", "a"), named("svix-id", "1", "b"));
+        assert_ne!(named("svix-id", "1", "a"), named("svix-id", "2", "a"));
+        assert_ne!(named("svix-id", "1", "a"), named("webhook-id", "1", "a"));
+        let caused = "x-gitlab-event-uuid";
+        assert_ne!(named(caused, "1", "a"), named(caused, "1", "b"));
+        let event = |source| known(&[("ce-id", "1"), ("ce-source", source)], "");
+        assert_ne!(event("/a"), event("/b"));
+        assert_eq!(event("/a"), event("/a"));
+    }
+
+    #[test]
+    fn a_link_may_say_what_names_its_deliveries() {
+        let own = Dedupe::Header("x-event".to_owned());
+        assert_eq!(text(&own, &[("svix-id", "1")], ""), None);
+        assert_eq!(text(&own, &[("x-event", "1")], "a"), text(&own, &[("x-event", "1")], "b"));
+        assert_eq!(text(&Dedupe::Body, &[("svix-id", "1")], "a"), text(&Dedupe::Body, &[], "a"));
+        assert_ne!(text(&Dedupe::Body, &[], "a"), text(&Dedupe::Body, &[], "b"));
+    }
+}

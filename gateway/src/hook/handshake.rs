@@ -1,0 +1,109 @@
+//! Handshakes: how senders check that somebody expects what they will send. Each answer repeats what
+//! the request itself says, so it gives nothing away and needs no secret. None makes a turn.
+
+use crate::problem::Problem;
+use axum::{
+    Json,
+    response::{IntoResponse as _, Response},
+};
+use http::{HeaderMap, Uri, header::CONTENT_TYPE};
+use serde::Deserialize;
+use serde_json::json;
+
+/// The longest challenge that is repeated, in bytes. Known ones have less than 300.
+const MAX_CHALLENGE: usize = 1024;
+/// The largest body that is looked at for a handshake, in bytes. Known ones have less than 2 KiB.
+const MAX_BODY: usize = 16 << 10;
+
+/// Answers a GET that asks for a challenge: Okta by a header; Meta, WebSub and Dropbox by the query.
+///
+/// # Errors
+/// The challenge can't be repeated.
+pub(super) fn in_visit(uri: &Uri, headers: &HeaderMap) -> Result<Option<Response>, Problem> {
+    if let Some(challenge) = headers.get("x-okta-verification-challenge") {
+        let challenge = checked(challenge.to_str().unwrap_or_default())?;
+        return Ok(Some(Json(json!({ "verification": challenge })).into_response()));
+    }
+    let challenge = parameter(uri, "hub.challenge").or_else(|| parameter(uri, "challenge"));
+    challenge.map(|challenge| repeat(&challenge)).transpose()
+}
+
+/// Answers a POST that asks for a challenge: Microsoft Graph by the query; Event Grid, Twitch and Slack
+/// by the body.
+///
+/// # Errors
+/// The challenge can't be repeated.
+pub(super) fn in_delivery(
+    uri: &Uri,
+    headers: &HeaderMap,
+    body: &[u8],
+) -> Result<Option<Response>, Problem> {
+    if let Some(token) = parameter(uri, "validationToken") {
+        return repeat(&token).map(Some);
+    }
+    if body.len() > MAX_BODY {
+        return Ok(None);
+    }
+    let says = |name, wanted: &str| {
+        headers
+            .get(name)
+            .is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(wanted.as_bytes()))
+    };
+    if says("aeg-event-type", "SubscriptionValidation") {
+        return event_grid(body);
+    }
+    let asks = says("twitch-eventsub-message-type", "webhook_callback_verification");
+    match serde_json::from_slice::<Challenge>(body) {
+        Ok(Challenge { kind, challenge }) if asks || kind == "url_verification" => {
+            repeat(&challenge).map(Some)
+        }
+        _ => Ok(None),
+    }
+}
+
+/// Twitch's and Slack's body.
+#[derive(Deserialize)]
+struct Challenge {
+    #[serde(default, rename = "type")]
+    kind: String,
+    challenge: String,
+}
+
+fn event_grid(body: &[u8]) -> Result<Option<Response>, Problem> {
+    #[derive(Deserialize)]
+    struct Event {
+        data: Validation,
+    }
+    #[derive(Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Validation {
+        validation_code: String,
+    }
+    let Ok([event]) = serde_json::from_slice::<[Event; 1]>(body) else {
+        return Ok(None);
+    };
+    let code = checked(&event.data.validation_code)?;
+    Ok(Some(Json(json!({ "validationResponse": code })).into_response()))
+}
+
+/// Repeats a challenge as text that no browser takes for a page.
+fn repeat(challenge: &str) -> Result<Response, Problem> {
+    let challenge = checked(challenge)?.to_owned();
+    Ok(([(CONTENT_TYPE, "text/plain; charset=utf-8")], challenge).into_response())
+}
+
+fn checked(challenge: &str) -> Result<&str, Problem> {
+    if challenge.len() > MAX_CHALLENGE || challenge.chars().any(char::is_control) {
+        return Err(Problem::invalid(format!(
+            "A challenge has at most {MAX_CHALLENGE} bytes and no control characters."
+        )));
+    }
+    Ok(challenge)
+}
+
+/// Returns a parameter of the query that is not empty.
+fn parameter(uri: &Uri, name: &str) -> Option<String> {
+    let mut parameters = form_urlencoded::parse(uri.query()?.as_bytes());
+    let (_, value) = parameters.find(|(key, value)| key == name && !value.is_empty())?;
+    Some(value.into_owned())
+}
