@@ -8,11 +8,12 @@ use crate::{
 };
 use arizuko_proto::v1::{
     IssueChatLinkRequest, IssueChatLinkResponse, IssueWebhookRequest, IssueWebhookResponse,
-    LinkLimits, LinkOptions, ListTokensRequest, Rate, RevokeTokenRequest, Token,
-    revoke_token_request::Target,
+    LinkLimits, LinkOptions, ListTokensRequest, Rate, RevokeTokenRequest, SetWebhookSecretsRequest,
+    Token, revoke_token_request::Target,
 };
 use clap::Subcommand;
 use hook::HookArgs;
+use std::path::PathBuf;
 
 mod hook;
 
@@ -23,6 +24,7 @@ Examples:
   arizuko token issue acme chat --expires 30d --suffix support
   arizuko token issue acme chat --rate 20/m --max-open-turns 5
   arizuko token issue acme hook github             # prints a URL for GitHub to post to
+  arizuko token issue acme hook github --verify github --secret-file secret.txt
   arizuko token issue acme hook ci --dedupe body   # the same body twice in 72 hours is one message
   arizuko token list acme
   arizuko token revoke web:acme/support
@@ -38,6 +40,7 @@ pub(crate) struct Args {
 }
 
 #[derive(Subcommand)]
+#[expect(clippy::large_enum_variant, reason = "each run has one, for a moment")]
 enum Command {
     /// Create a chat link or webhook and print its URL, which is shown this once
     Issue {
@@ -50,6 +53,15 @@ enum Command {
     List {
         /// Only this folder and the folders below it
         folder: Option<String>,
+    },
+    /// Change the secrets by which a webhook's sender signs
+    Secrets {
+        /// The token's id
+        #[arg(value_name = "tok_…")]
+        token: String,
+        /// File with the secret; twice, with the new and the old one, while it changes
+        #[arg(long, value_name = "FILE", required = true)]
+        secret_file: Vec<PathBuf>,
     },
     /// End chat links or webhooks; their URLs answer 401 from then on
     Revoke {
@@ -131,6 +143,13 @@ pub(crate) async fn run(args: Args, console: &mut Console<'_>) -> anyhow::Result
             let listed = control.answer(control.tokens().await?.list_tokens(request).await)?;
             if json { console.message(&listed) } else { show_list(listed.tokens, console) }
         }
+        Command::Secrets { token, secret_file } => {
+            let request =
+                SetWebhookSecretsRequest { token_id: token, secrets: hook::read(&secret_file)? };
+            let set = control.tokens().await?.set_webhook_secrets(request).await;
+            let set = control.answer(set)?;
+            if json { console.message(&set) } else { Ok(()) }
+        }
         Command::Revoke { target, issued_by } => {
             let target = target.or(issued_by.map(Target::IssuedBy));
             revoke(&control, target, json, console).await
@@ -155,7 +174,7 @@ async fn issue(
         }
         Kind::Hook { source, hook, options } => {
             let (jid_suffix, options) = options.into_request();
-            let options = LinkOptions { hook: hook.into_request(), ..options };
+            let options = LinkOptions { hook: hook.into_request()?, ..options };
             let request =
                 IssueWebhookRequest { folder, source, jid_suffix, options: Some(options) };
             let issued = control.answer(tokens.issue_webhook(request).await)?;

@@ -56,6 +56,8 @@ pub(crate) struct Args {
     data_dir: Option<PathBuf>,
     #[command(flatten)]
     store: arizuko_control::StoreOptions,
+    #[command(flatten)]
+    seal: arizuko_control::SealOptions,
     /// Let --control-listen be an address other than loopback, although keys travel unencrypted
     #[arg(long, env = "ARIZUKO_PLAINTEXT")]
     plaintext: bool,
@@ -163,6 +165,7 @@ async fn start(mut args: Args) -> anyhow::Result<Up> {
         public_url: args.public_url.clone().unwrap_or_else(|| gateway.clone()),
         data_dir: args.store.redis.is_none().then(|| data.path().to_owned()),
         store: args.store.clone(),
+        seal: args.seal.clone(),
         // The certificate is the gateway's. Control has no TLS here.
         tls: ServerFiles::default(),
         clients: ClientChecks::default(),

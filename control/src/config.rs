@@ -11,8 +11,10 @@ use arizuko_proto::{
 };
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
+mod seal;
 mod store;
 
+pub use seal::SealOptions;
 pub use store::StoreOptions;
 
 /// The flags of control, and the variables that set them.
@@ -42,6 +44,9 @@ pub struct Options {
     /// File with the first gateway's key, in place of --gateway-key, which shows in `ps`.
     #[arg(long, env = "ARIZUKO_GATEWAY_KEY_FILE", value_name = "FILE")]
     pub gateway_key_file: Option<PathBuf>,
+    /// The key that seals secrets in the store.
+    #[command(flatten)]
+    pub seal: SealOptions,
     /// The certificate to serve TLS with.
     #[command(flatten)]
     pub tls: ServerFiles,
@@ -76,6 +81,7 @@ impl Options {
     /// A secret is given twice, or its file can't be read or is open to others.
     pub(crate) fn read_files(&mut self) -> anyhow::Result<()> {
         self.store.read_file()?;
+        self.seal.read_file()?;
         for (flag, secret, file) in [
             ("--operator-key", &mut self.operator_key, &self.operator_key_file),
             ("--gateway-key", &mut self.gateway_key, &self.gateway_key_file),
@@ -92,6 +98,7 @@ impl Options {
             "where should the state be kept? Say --redis <url>, or --data-dir <folder> for the embedded store"
         );
         self.store.check()?;
+        self.seal.check()?;
         for (name, key) in [("operator", &self.operator_key), ("gateway", &self.gateway_key)] {
             let long = key.as_ref().is_none_or(|key| key.len() >= MIN_LENGTH);
             anyhow::ensure!(long, "the {name}'s key is shorter than 32 characters");

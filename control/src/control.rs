@@ -8,13 +8,14 @@ use crate::{
     jid::{self, FolderName},
     key::{self, Caller, Key, Role, settings},
     key_uses::KeyUses,
-    ledger::{Error, Ledger},
+    ledger::{Error, Ledger, random},
     limits::Limits,
     metrics::Metrics,
     names::{self, InFolder, Set},
     refusal::Refusal,
     route,
     schema::{self, Expected},
+    seal::Sealer,
     secret::Secret,
     session::Session,
     store::{
@@ -43,6 +44,8 @@ pub(crate) struct Control {
     /// What the store's layout must go on to say.
     pub(crate) expected: Expected,
     pub(crate) public_url: String,
+    /// Seals the secrets of webhooks' senders. `None`: the operator has set no key.
+    pub(crate) sealer: Option<Sealer>,
     pub(crate) started_at: Time,
     /// Cancelled when control drains.
     pub(crate) draining: CancellationToken,
@@ -105,6 +108,7 @@ impl Control {
         );
         waiting.until(async || store_keys(&ledger, partitions, &options).await).await?;
         Ok(Self {
+            sealer: options.seal.seal_key.as_deref().map(Sealer::new).transpose()?,
             started_at: ledger.now(),
             ledger,
             metrics,
@@ -128,6 +132,19 @@ impl Control {
     /// Returns what the URLs of a tenant's links begin with.
     pub(crate) fn url_of_tenant(&self, root: &str) -> String {
         self.public_url.replace("{root}", root)
+    }
+
+    /// Seals the secrets by which a webhook's sender signs.
+    ///
+    /// # Errors
+    /// [`Refusal::Invalid`] if the operator has set no key.
+    pub(crate) fn seal(&self, secrets: &[String], token: &TokenId) -> Result<Vec<String>, Error> {
+        let sealer = self.sealer.as_ref().ok_or_else(|| {
+            Refusal::invalid("to check signatures, control needs a key that seals their secrets: --seal-key-file")
+        })?;
+        let fault = || Error::Internal("cannot seal a secret".to_owned());
+        let seal = |secret: &String| sealer.seal(secret, token, random()?).ok_or_else(fault);
+        secrets.iter().map(seal).collect()
     }
 
     /// Returns the URL of a turn's webhook, with the token's id in place of the secret.

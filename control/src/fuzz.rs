@@ -6,8 +6,12 @@ use crate::{
     grpc::agent_frame,
     ids::{ConversationId, SessionId, TurnId},
     jid::{self, FolderName},
+    signature::{Scheme, Signed, verify},
     time::Time,
-    turn::reply::Attempt,
+    turn::{
+        input::{Blob, Header},
+        reply::Attempt,
+    },
 };
 use arizuko_proto::v1::{AttachRequest, attach_request::Message};
 use bolero::check;
@@ -32,6 +36,33 @@ fn names() {
         }
         if let Ok(id) = ConversationId::parse(text) {
             assert_eq!(id.as_str(), text);
+        }
+    });
+}
+
+/// What a stranger writes into every header that a signature is in is never a signature.
+#[test]
+fn signatures() {
+    let schemes = [Scheme::Github, Scheme::Stripe, Scheme::Slack, Scheme::Twilio, Scheme::Standard];
+    let names = [
+        "x-hub-signature-256",
+        "stripe-signature",
+        "x-slack-signature",
+        "x-slack-request-timestamp",
+        "x-twilio-signature",
+        "webhook-id",
+        "webhook-timestamp",
+        "webhook-signature",
+    ];
+    check!().for_each(|input: &[u8]| {
+        let (value, body) = input.split_at(input.len() / 2);
+        let header = |name: &str| Header { name: name.to_owned(), value: Blob::new(value) };
+        let headers = names.map(header);
+        let url = String::from_utf8_lossy(input);
+        let (method, now) = ("POST", Time::default());
+        let signed = Signed { headers: &[&headers], body, url: &url, method, now };
+        for scheme in &schemes {
+            assert!(verify(scheme, &[b"a secret of the sender".to_vec()], &signed).is_err());
         }
     });
 }

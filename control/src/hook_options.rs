@@ -1,6 +1,6 @@
 //! What only webhooks have, as their tokens' records keep it.
 
-use crate::refusal::Refusal;
+use crate::{refusal::Refusal, signature::Signature};
 use serde::{Deserialize, Serialize};
 
 /// The version of this shape that control writes. A later one reads it by its defaults.
@@ -14,6 +14,9 @@ const MAX_HEADER: usize = 64;
 pub(crate) struct HookOptions {
     pub(crate) version: u32,
     pub(crate) dedupe: Dedupe,
+    /// How the sender signs. `None`: the token alone lets a delivery in.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) signature: Option<Signature>,
 }
 
 /// How deliveries that came before are recognised.
@@ -31,7 +34,7 @@ pub(crate) enum Dedupe {
 
 impl Default for HookOptions {
     fn default() -> Self {
-        Self { version: VERSION, dedupe: Dedupe::default() }
+        Self { version: VERSION, dedupe: Dedupe::default(), signature: None }
     }
 }
 
@@ -43,6 +46,9 @@ impl HookOptions {
     /// # Errors
     /// [`Refusal::Invalid`] for what no request can have.
     pub(crate) fn check(&self) -> Result<(), Refusal> {
+        if let Some(signature) = &self.signature {
+            signature.scheme.check()?;
+        }
         match &self.dedupe {
             Dedupe::Header(name) => check_header(name),
             Dedupe::KnownHeaders | Dedupe::Body => Ok(()),
@@ -51,7 +57,7 @@ impl HookOptions {
 }
 
 /// Checks the name of a header.
-fn check_header(name: &str) -> Result<(), Refusal> {
+pub(crate) fn check_header(name: &str) -> Result<(), Refusal> {
     let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
     if (1..=MAX_HEADER).contains(&name.len()) && name.bytes().all(is_plain) {
         return Ok(());

@@ -33,8 +33,10 @@ mod readiness;
 mod refusal;
 mod route;
 mod schema;
+mod seal;
 mod secret;
 mod session;
+mod signature;
 mod store;
 mod time;
 mod token;
@@ -42,7 +44,7 @@ mod transaction;
 mod turn;
 mod visitor;
 
-pub use config::{Options, StoreOptions};
+pub use config::{Options, SealOptions, StoreOptions};
 pub use limits::Limits;
 pub use store::sqlite::{FILE as STORE_FILE, backup, restore};
 

@@ -20,6 +20,11 @@ pub(crate) enum Refusal {
     Invalid(String),
     #[error("the token is unknown, revoked or expired")]
     TokenInvalid,
+    /// What is wrong, for the sender's log.
+    #[error("{0}")]
+    SignatureInvalid(String),
+    #[error("this webhook's secrets can't be opened: the sealing key is missing or another")]
+    CannotVerify,
     #[error("this token is for the other surface")]
     WrongKind,
     #[error("there is no such {0}")]

@@ -13,6 +13,7 @@ use crate::{
     refusal::Refusal,
     route,
     secret::Secret,
+    signature::Signature,
     time::Time,
     transaction::{Decision, Record, Tx},
 };
@@ -290,6 +291,41 @@ pub(crate) fn issue(
     route::ensure_index(tx, token.folder.root())?;
     note(tx, caller.key_id.as_str(), "token.issue", &token)?;
     Ok(token)
+}
+
+/// The secrets by which a webhook's sender will sign.
+pub(crate) struct NewSecrets<'a> {
+    pub(crate) secrets: &'a [String],
+    pub(crate) sealed: &'a [String],
+}
+
+/// Replaces the secrets by which a webhook's sender signs.
+pub(crate) fn set_secrets(
+    tx: &mut Tx<'_>,
+    caller: &Caller,
+    id: &TokenId,
+    new: &NewSecrets<'_>,
+) -> Decision<()> {
+    let (mut token, mut signature) = signed(tx, caller, id)?;
+    signature.scheme.check_secrets(new.secrets)?;
+    signature.sealed_secrets = new.sealed.to_vec();
+    token.options.hook.signature = Some(signature);
+    tx.put(id, &token)?;
+    note(tx, caller.key_id.as_str(), "token.secrets", &token)
+}
+
+/// Returns a live webhook that checks signatures and that the caller may end.
+pub(crate) fn signed(
+    tx: &mut Tx<'_>,
+    caller: &Caller,
+    id: &TokenId,
+) -> Decision<(Token, Signature)> {
+    caller.must_mint()?;
+    let token = tx.get::<Token>(id)?;
+    let token = token.filter(|token| token.is_live(tx.now) && token.may_end(caller));
+    let found = token.and_then(|token| Some((token.options.hook.signature.clone()?, token)));
+    let (signature, token) = found.ok_or(Refusal::NotFound("webhook that checks signatures"))?;
+    Ok((token, signature))
 }
 
 /// Takes the JID for this folder, source and suffix, and refuses a JID that already means something

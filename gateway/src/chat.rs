@@ -86,6 +86,7 @@ pub(crate) async fn post(
         client_address: visitor.0.to_string(),
         traceparent: header(&headers, "traceparent").unwrap_or_default(),
         request: None,
+        credentials: Vec::new(),
     };
     let posted = gateway.control.post(request).await?;
     gateway.rates.charge_repeat(&posted, visitor.0);

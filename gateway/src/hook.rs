@@ -19,6 +19,7 @@ use axum::{
     extract::State,
     response::{IntoResponse, Response},
 };
+use headers::Headers;
 use http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header::ALLOW};
 use std::sync::Arc;
 
@@ -53,11 +54,13 @@ pub(crate) async fn deliver(
         gateway.control.resolve(link.access()).await?;
         return Ok(answer);
     }
+    let Headers { forwarded, credentials } = headers::sort(&headers);
     let request = pb::PostMessageRequest {
         access: Some(link.access()),
         conversation: String::new(),
         content,
-        headers: headers::forwarded(&headers),
+        headers: forwarded,
+        credentials,
         idempotency_key: String::new(),
         client_address: visitor.0.to_string(),
         traceparent: header(&headers, "traceparent").unwrap_or_default(),

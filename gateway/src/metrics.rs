@@ -57,6 +57,7 @@ impl Metrics {
             ErrorReason::OutcomeUnknown,
             ErrorReason::Internal,
             ErrorReason::TokenInvalid,
+            ErrorReason::SignatureInvalid,
         ] {
             drop(refusals.get_or_create(&Reason { reason: reason.word() }));
         }

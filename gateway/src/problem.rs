@@ -57,6 +57,7 @@ fn answer(reason: ErrorReason) -> (StatusCode, Option<&'static str>) {
                 "This link is unknown or has ended. Ask the person who gave it to you for a new one.",
             ),
         ),
+        ErrorReason::SignatureInvalid => (StatusCode::UNAUTHORIZED, None),
         ErrorReason::WrongKind => (
             StatusCode::NOT_FOUND,
             Some("Nothing is here: chat links live under /chat/, webhooks under /hook/."),

@@ -1,7 +1,16 @@
-//! The flags of `arizuko token issue … hook`.
+//! The flags of `arizuko token issue … hook`, and `arizuko token secrets`.
 
-use arizuko_proto::v1::{HookOptions, hook_options::Dedupe};
+use crate::time;
+use anyhow::ensure;
+use arizuko_proto::{
+    private,
+    v1::{
+        HmacAlgorithm, HmacEncoding, HmacScheme, HookOptions, Signature, SignatureSender,
+        hook_options::Dedupe, signature::Scheme,
+    },
+};
 use clap::ValueEnum;
+use std::path::PathBuf;
 
 #[derive(clap::Args)]
 pub(super) struct HookArgs {
@@ -12,6 +21,14 @@ pub(super) struct HookArgs {
     /// Header that names each delivery, for example X-Event-Id
     #[arg(long, value_name = "NAME")]
     dedupe_header: Option<String>,
+    /// Refuse what its sender has not signed, by the sender's scheme. Control needs --seal-key-file
+    #[arg(long, value_name = "SENDER", requires = "secret_file")]
+    verify: Option<Verify>,
+    /// File with the secret that the sender signs with; twice while it changes
+    #[arg(long, value_name = "FILE", requires = "verify")]
+    secret_file: Vec<PathBuf>,
+    #[command(flatten)]
+    hmac: HmacArgs,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -20,11 +37,120 @@ enum DedupeBy {
     Body,
 }
 
+#[derive(Clone, Copy, PartialEq, ValueEnum)]
+enum Verify {
+    Github,
+    Gitlab,
+    Stripe,
+    Slack,
+    Linear,
+    Shopify,
+    Twilio,
+    /// Standard Webhooks, and Svix
+    Standard,
+    /// Any sender with an HMAC in a header: see --hmac-header
+    Hmac,
+}
+
+/// With `--verify hmac`.
+#[derive(clap::Args)]
+struct HmacArgs {
+    /// With --verify hmac: the header with the signature
+    #[arg(long, value_name = "NAME", required_if_eq("verify", "hmac"))]
+    hmac_header: Option<String>,
+    /// With --verify hmac: the hash [default: sha256]
+    #[arg(long, value_name = "HASH", requires = "hmac_header")]
+    hmac_algorithm: Option<Algorithm>,
+    /// With --verify hmac: how the signature is written [default: hex]
+    #[arg(long, value_name = "HOW", requires = "hmac_header")]
+    hmac_encoding: Option<Encoding>,
+    /// With --verify hmac: what comes before the signature, for example sha256=
+    #[arg(long, value_name = "TEXT", requires = "hmac_header")]
+    hmac_prefix: Option<String>,
+    /// With --verify hmac: what is signed, with {body}, {timestamp}, {method} and {url}, for example
+    /// '{timestamp}.{body}' [default: {body}]
+    #[arg(long, value_name = "TEXT", requires = "hmac_header")]
+    hmac_signed: Option<String>,
+    /// With --verify hmac: the header with the {timestamp}
+    #[arg(long, value_name = "NAME", requires = "hmac_signed")]
+    hmac_timestamp_header: Option<String>,
+    /// With --verify hmac: how far the {timestamp} may be from now [default: 5m]
+    #[arg(long, value_name = "DURATION", requires = "hmac_timestamp_header", value_parser = time::parse)]
+    hmac_window: Option<prost_types::Duration>,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum Algorithm {
+    Sha1,
+    Sha256,
+    Sha512,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum Encoding {
+    Hex,
+    Base64,
+}
+
 impl HookArgs {
     /// Returns what only a webhook can carry, if anything is set.
-    pub(super) fn into_request(self) -> Option<HookOptions> {
+    pub(super) fn into_request(self) -> anyhow::Result<Option<HookOptions>> {
         let by_header = self.dedupe_header.map(Dedupe::DedupeHeader);
         let dedupe = by_header.or(self.dedupe.map(|DedupeBy::Body| Dedupe::DedupeBody(true)));
-        dedupe.map(|dedupe| HookOptions { dedupe: Some(dedupe) })
+        ensure!(
+            self.hmac.hmac_header.is_none() || self.verify == Some(Verify::Hmac),
+            "the --hmac flags go with --verify hmac"
+        );
+        let secrets = read(&self.secret_file)?;
+        let signature = self
+            .verify
+            .map(|verify| Signature { secrets, scheme: Some(verify.into_scheme(self.hmac)) });
+        let options = HookOptions { dedupe, signature };
+        Ok((options != HookOptions::default()).then_some(options))
+    }
+}
+
+/// Reads the secrets in files that nobody else can read.
+pub(super) fn read(files: &[PathBuf]) -> anyhow::Result<Vec<String>> {
+    files.iter().map(|file| private::read(file)).collect()
+}
+
+impl Verify {
+    fn into_scheme(self, hmac: HmacArgs) -> Scheme {
+        let sender = match self {
+            Self::Github => SignatureSender::Github,
+            Self::Gitlab => SignatureSender::Gitlab,
+            Self::Stripe => SignatureSender::Stripe,
+            Self::Slack => SignatureSender::Slack,
+            Self::Linear => SignatureSender::Linear,
+            Self::Shopify => SignatureSender::Shopify,
+            Self::Twilio => SignatureSender::Twilio,
+            Self::Standard => SignatureSender::Standard,
+            Self::Hmac => return Scheme::Hmac(hmac.into_scheme()),
+        };
+        Scheme::Sender(sender.into())
+    }
+}
+
+impl HmacArgs {
+    fn into_scheme(self) -> HmacScheme {
+        let algorithm = match self.hmac_algorithm {
+            None | Some(Algorithm::Sha256) => HmacAlgorithm::Sha256,
+            Some(Algorithm::Sha1) => HmacAlgorithm::Sha1,
+            Some(Algorithm::Sha512) => HmacAlgorithm::Sha512,
+        };
+        let encoding = match self.hmac_encoding {
+            None | Some(Encoding::Hex) => HmacEncoding::Hex,
+            Some(Encoding::Base64) => HmacEncoding::Base64,
+        };
+        HmacScheme {
+            header: self.hmac_header.unwrap_or_default(),
+            algorithm: algorithm.into(),
+            encoding: encoding.into(),
+            prefix: self.hmac_prefix.unwrap_or_default(),
+            signed: self.hmac_signed.unwrap_or_default(),
+            timestamp_header: self.hmac_timestamp_header.unwrap_or_default(),
+            window: self.hmac_window,
+        }
     }
 }

@@ -24,6 +24,7 @@ use tonic::{Request, Response, Status, Streaming};
 use tracing::Span;
 
 pub(super) mod read;
+mod signed;
 
 /// How many bytes of messages one page of history carries at most, not counting its last turn.
 const PAGE_BYTES: usize = 4 << 20;
@@ -78,6 +79,7 @@ impl v1::gateway_service_server::GatewayService for Service {
         let posting = control.ledger.transact(partition, &expected, |tx| {
             let token = tx.get::<Token>(&token)?;
             let token = token::admit(token, &access.secret, access.kind, tx.now)?;
+            control.check_signature(&token, &access.secret, &post, tx.now)?;
             post::post(tx, &token, &post)
         });
         // Looks for an agent while the message is stored, in the folder that most likely answers.
@@ -255,8 +257,10 @@ fn read_post(request: v1::PostMessageRequest) -> Result<Post, Refusal> {
         "" => None,
         id => Some(conversation_id(id)?),
     };
-    let headers = request.headers.into_iter();
-    let headers = headers.map(|h| Header { name: h.name, value: Blob::new(&h.value) });
+    let headers = |headers: Vec<v1::Header>| {
+        let headers = headers.into_iter();
+        headers.map(|h| Header { name: h.name, value: Blob::new(&h.value) }).collect()
+    };
     let hook_request = request.request.map(|request| HookRequest {
         encoded_content: Blob::new(&request.encoded_content),
         method: request.method,
@@ -266,7 +270,8 @@ fn read_post(request: v1::PostMessageRequest) -> Result<Post, Refusal> {
     Ok(Post {
         conversation,
         content: request.content.to_vec(),
-        headers: headers.collect(),
+        headers: headers(request.headers),
+        credentials: headers(request.credentials),
         request: hook_request,
         idempotency_key: request.idempotency_key,
         client_address: request.client_address,

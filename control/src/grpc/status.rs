@@ -13,6 +13,7 @@ impl From<Refusal> for Status {
             Refusal::NotAllowed(_) => (Code::PermissionDenied, ErrorReason::NotAllowed),
             Refusal::Invalid(_) => (Code::InvalidArgument, ErrorReason::Invalid),
             Refusal::TokenInvalid => (Code::Unauthenticated, ErrorReason::TokenInvalid),
+            Refusal::SignatureInvalid(_) => (Code::Unauthenticated, ErrorReason::SignatureInvalid),
             Refusal::WrongKind => (Code::NotFound, ErrorReason::WrongKind),
             Refusal::NotFound(_) => (Code::NotFound, ErrorReason::NotFound),
             Refusal::PastRetention => (Code::NotFound, ErrorReason::PastRetention),
@@ -22,6 +23,7 @@ impl From<Refusal> for Status {
             Refusal::TooManyTurns { .. } => (Code::ResourceExhausted, ErrorReason::TooManyTurns),
             Refusal::LimitReached(_) => (Code::ResourceExhausted, ErrorReason::LimitReached),
             Refusal::JidTaken(_) => (Code::AlreadyExists, ErrorReason::JidTaken),
+            Refusal::CannotVerify => (Code::Unavailable, ErrorReason::Unavailable),
             Refusal::SessionOver => (Code::Unavailable, ErrorReason::Unavailable),
         };
         status(code, reason, &refusal.to_string(), refusal.retry_after())

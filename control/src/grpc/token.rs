@@ -10,7 +10,7 @@ use crate::{
     refusal::Refusal,
     secret::Secret,
     store::Partition,
-    token::{self, Address, Kind, Options, Order, Token, revocation},
+    token::{self, Address, Kind, NewSecrets, Options, Order, Token, revocation},
     transaction::Tx,
 };
 use arizuko_proto::v1::{self, revoke_token_request::Target};
@@ -25,7 +25,7 @@ impl v1::token_service_server::TokenService for Service {
         request: Request<v1::IssueChatLinkRequest>,
     ) -> Result<Response<v1::IssueChatLinkResponse>, Status> {
         let (caller, request) = self.authenticate(request)?;
-        let (options, lifetime) = options(request.options)?;
+        let Properties { options, lifetime, secrets } = properties(request.options)?;
         let order = Order {
             kind: Kind::Chat,
             folder: caller.folder(&request.folder)?,
@@ -34,7 +34,7 @@ impl v1::token_service_server::TokenService for Service {
             options,
             lifetime,
         };
-        let (token, secret) = self.issue(&caller, &order).await?;
+        let (token, secret) = self.issue(&caller, order, &secrets).await?;
         Ok(Response::new(v1::IssueChatLinkResponse {
             agent_attached: self.control.would_answer(&token, None).await,
             url: format!("{}/chat/{secret}/", self.control.url_of_tenant(token.folder.root())),
@@ -49,7 +49,7 @@ impl v1::token_service_server::TokenService for Service {
         request: Request<v1::IssueWebhookRequest>,
     ) -> Result<Response<v1::IssueWebhookResponse>, Status> {
         let (caller, request) = self.authenticate(request)?;
-        let (options, lifetime) = options(request.options)?;
+        let Properties { options, lifetime, secrets } = properties(request.options)?;
         let order = Order {
             kind: Kind::Hook,
             folder: caller.folder(&request.folder)?,
@@ -58,7 +58,7 @@ impl v1::token_service_server::TokenService for Service {
             options,
             lifetime,
         };
-        let (token, secret) = self.issue(&caller, &order).await?;
+        let (token, secret) = self.issue(&caller, order, &secrets).await?;
         Ok(Response::new(v1::IssueWebhookResponse {
             agent_attached: self.control.would_answer(&token, None).await,
             url: format!("{}/hook/{secret}", self.control.url_of_tenant(token.folder.root())),
@@ -100,15 +100,41 @@ impl v1::token_service_server::TokenService for Service {
         let revoked = revoked.into_iter().map(wire::token).collect();
         Ok(Response::new(v1::RevokeTokenResponse { revoked }))
     }
+
+    async fn set_webhook_secrets(
+        &self,
+        request: Request<v1::SetWebhookSecretsRequest>,
+    ) -> Result<Response<v1::SetWebhookSecretsResponse>, Status> {
+        let (caller, request) = self.authenticate(request)?;
+        let (id, partition) = TokenId::parse(&request.token_id, self.control.partitions)?;
+        // Whoever may not change it learns nothing of the settings.
+        let checking = |tx: &mut Tx<'_>| token::signed(tx, &caller, &id).map(drop);
+        self.control.ledger.view(partition, checking).await?;
+        let secrets = &request.secrets;
+        let sealed = self.control.seal(secrets, &id)?;
+        let setting = |tx: &mut Tx<'_>| {
+            token::set_secrets(tx, &caller, &id, &NewSecrets { secrets, sealed: &sealed })
+        };
+        self.control.ledger.transact(partition, &[], setting).await?;
+        Ok(Response::new(v1::SetWebhookSecretsResponse {}))
+    }
 }
 
 impl Service {
     /// Issues a token; returns its secret as well.
-    async fn issue(&self, caller: &Caller, order: &Order) -> Result<(Token, String), Error> {
+    async fn issue(
+        &self,
+        caller: &Caller,
+        mut order: Order,
+        secrets: &[String],
+    ) -> Result<(Token, String), Error> {
         self.control.check_host(&order.folder)?;
         let partition = self.control.partition(&order.folder);
         let secret = Secret::mint(token::PREFIX, partition, random()?);
-        let issuing = |tx: &mut Tx<'_>| token::issue(tx, caller, order, &secret);
+        if let Some(signature) = &mut order.options.hook.signature {
+            signature.sealed_secrets = self.control.seal(secrets, &TokenId::of(&secret))?;
+        }
+        let issuing = |tx: &mut Tx<'_>| token::issue(tx, caller, &order, &secret);
         let token = self.control.ledger.transact(partition, &[], issuing).await?;
         Ok((token, secret.as_str().to_owned()))
     }
@@ -164,12 +190,20 @@ fn unless_empty(text: String) -> Option<String> {
     (!text.is_empty()).then_some(text)
 }
 
-/// Reads a link's options and its lifetime.
-fn options(options: Option<v1::LinkOptions>) -> Result<(Options, Option<Duration>), Refusal> {
+/// What a caller wants of a link.
+struct Properties {
+    options: Options,
+    lifetime: Option<Duration>,
+    /// By which the sender of a webhook signs. They are not sealed yet.
+    secrets: Vec<String>,
+}
+
+fn properties(options: Option<v1::LinkOptions>) -> Result<Properties, Refusal> {
     let v1::LinkOptions { name, greeting, context, allowed_origins, lifetime, limits, hook } =
         options.unwrap_or_default();
     let lifetime = wire::parse_duration(lifetime)?;
     let limits = wire::parse_limits(limits.unwrap_or_default())?;
-    let hook = wire::parse_hook_options(hook.unwrap_or_default())?;
-    Ok((Options { name, greeting, context, allowed_origins, limits, hook }, lifetime))
+    let (hook, secrets) = wire::hook::parse_options(hook.unwrap_or_default())?;
+    let options = Options { name, greeting, context, allowed_origins, limits, hook };
+    Ok(Properties { options, lifetime, secrets })
 }

@@ -2,21 +2,19 @@
 
 use crate::{
     frame::{self, Body, Frame, Outcome, Transcript},
-    hook_options::{Dedupe, HookOptions},
     ids::TurnId,
     link_limits::{LinkLimits, MessageRate},
     refusal::Refusal,
     route::Step,
     time::Time,
     token::{Kind, Token},
-    turn::{
-        State, Turn,
-        input::{Header, HookRequest},
-    },
+    turn::{State, Turn, input::Header},
 };
 use arizuko_proto::v1;
 use prost_types::{Duration, Timestamp};
 use std::time;
+
+pub(super) mod hook;
 
 pub(super) fn timestamp(at: Time) -> Timestamp {
     let at = at.as_millis();
@@ -94,7 +92,7 @@ pub(super) fn token(token: Token) -> v1::Token {
             allowed_origins: token.options.allowed_origins,
             lifetime: None,
             limits: (!token.options.limits.is_default()).then(|| limits(token.options.limits)),
-            hook: (!token.options.hook.is_default()).then(|| hook_options(token.options.hook)),
+            hook: (!token.options.hook.is_default()).then(|| hook::options(token.options.hook)),
         }),
         created_at: Some(timestamp(token.created_at)),
         expires_at: token.expires_at.map(timestamp),
@@ -123,46 +121,6 @@ pub(super) fn parse_limits(limits: v1::LinkLimits) -> Result<LinkLimits, Refusal
     let own = |value: u32| (value > 0).then_some(value);
     let (burst, max_open_turns) = (own(burst), own(max_open_turns));
     Ok(LinkLimits { rate: rate.transpose()?, burst, max_open_turns })
-}
-
-fn hook_options(options: HookOptions) -> v1::HookOptions {
-    use v1::hook_options::Dedupe as Wire;
-    let dedupe = match options.dedupe {
-        Dedupe::KnownHeaders => None,
-        Dedupe::Header(name) => Some(Wire::DedupeHeader(name)),
-        Dedupe::Body => Some(Wire::DedupeBody(true)),
-    };
-    v1::HookOptions { dedupe }
-}
-
-/// Parses what only a webhook has.
-///
-/// # Errors
-/// [`Refusal::Invalid`] for a choice that is made and says no.
-pub(super) fn parse_hook_options(options: v1::HookOptions) -> Result<HookOptions, Refusal> {
-    use v1::hook_options::Dedupe as Wire;
-    let dedupe = match options.dedupe {
-        None => Dedupe::KnownHeaders,
-        Some(Wire::DedupeHeader(name)) => Dedupe::Header(name.to_ascii_lowercase()),
-        Some(Wire::DedupeBody(true)) => Dedupe::Body,
-        Some(Wire::DedupeBody(false)) => {
-            return Err(Refusal::invalid("dedupe_body is true, or another way is set"));
-        }
-    };
-    Ok(HookOptions { dedupe, ..HookOptions::default() })
-}
-
-/// Returns the rest of a webhook's request. `url` is the link's, without its secret.
-pub(super) fn hook_request(request: HookRequest, url: &str) -> v1::HookRequest {
-    let HookRequest { method, path, query, encoded_content } = request;
-    let mark = if query.is_empty() { "" } else { "?" };
-    v1::HookRequest {
-        url: format!("{url}{path}{mark}{query}"),
-        encoded_content: encoded_content.into_bytes().into(),
-        method,
-        path,
-        query,
-    }
 }
 
 /// Returns a step of a route's escalation.

@@ -94,6 +94,7 @@ mod tests {
             conversation: None,
             content: body.into(),
             headers: headers.iter().map(header).collect(),
+            credentials: Vec::new(),
             request: None,
             idempotency_key: String::new(),
             client_address: String::new(),

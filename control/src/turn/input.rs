@@ -49,7 +49,7 @@ impl Input {
 }
 
 /// A webhook's request, beside its headers and its decoded body.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(crate) struct HookRequest {
     pub(crate) method: String,
     /// What follows the token in the path, with its escapes.

@@ -36,6 +36,8 @@ pub(crate) struct Post {
     pub(crate) conversation: Option<ConversationId>,
     pub(crate) content: Vec<u8>,
     pub(crate) headers: Vec<Header>,
+    /// Headers that are compared and not kept.
+    pub(crate) credentials: Vec<Header>,
     /// The rest of a webhook's request.
     pub(crate) request: Option<HookRequest>,
     /// Empty: none.

@@ -31,25 +31,30 @@ const HOP_BY_HOP: [&str; 7] = [
     "upgrade",
 ];
 
-/// Returns the headers that the agent sees.
-pub(super) fn forwarded(headers: &HeaderMap) -> Vec<pb::Header> {
+/// The headers of a request, without those of its connection.
+pub(super) struct Headers {
+    /// Those that the agent sees.
+    pub(super) forwarded: Vec<pb::Header>,
+    /// Those that control compares with what the sender must send, and forgets.
+    pub(super) credentials: Vec<pb::Header>,
+}
+
+pub(super) fn sort(headers: &HeaderMap) -> Headers {
     let connection = headers.get_all(CONNECTION).iter();
     let named: Vec<_> = connection
         .filter_map(|value| value.to_str().ok())
         .flat_map(|value| value.split(','))
         .map(|name| name.trim().to_ascii_lowercase())
         .collect();
-    let is_dropped = |name: &str| {
-        is_credential(name) || HOP_BY_HOP.contains(&name) || named.iter().any(|named| named == name)
-    };
-    headers
-        .iter()
-        .filter(|(name, _)| !is_dropped(name.as_str()))
-        .map(|(name, value)| pb::Header {
-            name: name.to_string(),
-            value: Bytes::copy_from_slice(value.as_bytes()),
-        })
-        .collect()
+    let is_of_connection =
+        |name: &str| HOP_BY_HOP.contains(&name) || named.iter().any(|named| named == name);
+    let own = headers.iter().filter(|(name, _)| !is_of_connection(name.as_str()));
+    let own = own.map(|(name, value)| pb::Header {
+        name: name.to_string(),
+        value: Bytes::copy_from_slice(value.as_bytes()),
+    });
+    let (credentials, forwarded) = own.partition(|header| is_credential(&header.name));
+    Headers { forwarded, credentials }
 }
 
 /// Whether a header, by its name, holds a credential: `x-gitlab-token`, `x-api-key`,
@@ -87,10 +92,11 @@ mod tests {
         for (name, value) in headers {
             map.append(HeaderName::from_static(name), HeaderValue::from_static(value));
         }
-        let forwarded = forwarded(&map);
+        let Headers { forwarded, credentials } = sort(&map);
         let names: Vec<_> = forwarded.iter().map(|header| header.name.as_str()).collect();
         let kept = ["host", "x-hub-signature-256", "idempotency-key", "x-twice", "x-twice"];
         assert_eq!(names, kept);
         assert_eq!(forwarded[4].value, "2");
+        assert_eq!(credentials.len(), 6);
     }
 }

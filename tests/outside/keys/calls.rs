@@ -17,8 +17,8 @@ use arizuko_proto::{
         IssueWebhookRequest, ListAuditRequest, ListConversationsRequest, ListKeysRequest,
         ListRoutesRequest, ListTokensRequest, PostMessageRequest, ReadConversationRequest,
         ResolveTokenRequest, RevokeKeyRequest, RevokeTokenRequest, RotateKeyRequest,
-        SendMessageRequest, SetRouteRequest, ShowConversationRequest, ShowTurnRequest, TailRequest,
-        TokenKind, WatchRequest,
+        SendMessageRequest, SetRouteRequest, SetWebhookSecretsRequest, ShowConversationRequest,
+        ShowTurnRequest, TailRequest, TokenKind, WatchRequest,
     },
 };
 use arizuko_tests::prelude::*;
@@ -71,7 +71,7 @@ async fn make(call: &str, folder: &str, channel: Channel, facts: &Facts) -> Resu
         "GetStatus" | "ListAudit" | "Tail" => admin(call, channel).await,
         "Attach" => Session::try_open(channel, hello(folder, 0)).await.map(drop),
         "Watch" => watch(channel).await,
-        "IssueChatLink" | "IssueWebhook" | "ListTokens" | "RevokeToken" => {
+        "IssueChatLink" | "IssueWebhook" | "ListTokens" | "RevokeToken" | "SetWebhookSecrets" => {
             tokens(call, folder, channel, facts).await
         }
         call if ROUTES.contains(&call) => routes(call, folder, channel).await,
@@ -185,6 +185,11 @@ async fn tokens(call: &str, folder: &str, channel: Channel, facts: &Facts) -> Re
             tokens.issue_webhook(request).await.map(drop)
         }
         "ListTokens" => tokens.list_tokens(ListTokensRequest { folder }).await.map(drop),
+        "SetWebhookSecrets" => {
+            let (token_id, secrets) = (facts.link.token_id.clone(), Vec::new());
+            let request = SetWebhookSecretsRequest { token_id, secrets };
+            tokens.set_webhook_secrets(request).await.map(drop)
+        }
         _ => {
             let target = Some(Target::TokenId(facts.link.token_id.clone()));
             tokens.revoke_token(RevokeTokenRequest { target }).await.map(drop)

@@ -64,7 +64,7 @@ pub(super) async fn read(
         sender: origin.sender.clone(),
         content: content.into(),
         headers: wire::headers(headers),
-        request: request.map(|request| wire::hook_request(request, &control.hook_url(turn))),
+        request: request.map(|request| wire::hook::request(request, &control.hook_url(turn))),
         history,
         created_at: Some(wire::timestamp(origin.created_at)),
         traceparent: origin.traceparent.clone(),
@@ -109,7 +109,7 @@ async fn read_observed(
         let (turn, input) = (turn?, input?);
         let url = control.hook_url(&turn);
         Some(v1::Observed {
-            request: input.request.map(|request| wire::hook_request(request, &url)),
+            request: input.request.map(|request| wire::hook::request(request, &url)),
             jid: turn.origin.jid,
             sender: turn.origin.sender,
             content: input.content.into_bytes().into(),

@@ -155,7 +155,7 @@ fn add_input(detail: &mut v1::TurnDetail, turn: &Turn, input: Option<Input>, url
     if let Some(url) = url {
         detail.headers = wire::headers(headers);
         let shown = |request| HookRequest { encoded_content: Blob::default(), ..request };
-        detail.request = request.map(|request| wire::hook_request(shown(request), url));
+        detail.request = request.map(|request| wire::hook::request(shown(request), url));
     }
     if turn.origin.unasked {
         return;

@@ -1,0 +1,144 @@
+//! Converts what only webhooks have.
+
+use super::{duration, parse_duration};
+use crate::{
+    hook_options::{Dedupe, HookOptions},
+    refusal::Refusal,
+    signature::{Algorithm, Encoding, HmacScheme, Scheme, Signature, WINDOW},
+    turn::input::HookRequest,
+};
+use arizuko_proto::v1::{
+    self, HmacAlgorithm, HmacEncoding, SignatureSender, hook_options::Dedupe as WireDedupe,
+    signature::Scheme as WireScheme,
+};
+
+/// Returns the options without the secrets.
+pub(super) fn options(options: HookOptions) -> v1::HookOptions {
+    let dedupe = match options.dedupe {
+        Dedupe::KnownHeaders => None,
+        Dedupe::Header(name) => Some(WireDedupe::DedupeHeader(name)),
+        Dedupe::Body => Some(WireDedupe::DedupeBody(true)),
+    };
+    let signature = options.signature.map(|signature| v1::Signature {
+        secrets: Vec::new(),
+        scheme: Some(scheme(signature.scheme)),
+    });
+    v1::HookOptions { dedupe, signature }
+}
+
+fn scheme(scheme: Scheme) -> WireScheme {
+    let sender = match scheme {
+        Scheme::Github => SignatureSender::Github,
+        Scheme::Gitlab => SignatureSender::Gitlab,
+        Scheme::Stripe => SignatureSender::Stripe,
+        Scheme::Slack => SignatureSender::Slack,
+        Scheme::Linear => SignatureSender::Linear,
+        Scheme::Shopify => SignatureSender::Shopify,
+        Scheme::Twilio => SignatureSender::Twilio,
+        Scheme::Standard => SignatureSender::Standard,
+        Scheme::Hmac(scheme) => return WireScheme::Hmac(hmac(scheme)),
+    };
+    WireScheme::Sender(sender.into())
+}
+
+fn hmac(scheme: HmacScheme) -> v1::HmacScheme {
+    let algorithm = match scheme.algorithm {
+        Algorithm::Sha1 => HmacAlgorithm::Sha1,
+        Algorithm::Sha256 => HmacAlgorithm::Sha256,
+        Algorithm::Sha512 => HmacAlgorithm::Sha512,
+    };
+    let encoding = match scheme.encoding {
+        Encoding::Hex => HmacEncoding::Hex,
+        Encoding::Base64 => HmacEncoding::Base64,
+    };
+    v1::HmacScheme {
+        header: scheme.header,
+        algorithm: algorithm.into(),
+        encoding: encoding.into(),
+        prefix: scheme.prefix,
+        signed: scheme.signed,
+        timestamp_header: scheme.timestamp_header.unwrap_or_default(),
+        window: duration(scheme.window),
+    }
+}
+
+/// Parses what only a webhook has. Its secrets are still to be sealed.
+///
+/// # Errors
+/// [`Refusal::Invalid`] for a choice that is not made.
+pub(in crate::grpc) fn parse_options(
+    options: v1::HookOptions,
+) -> Result<(HookOptions, Vec<String>), Refusal> {
+    let dedupe = match options.dedupe {
+        None => Dedupe::KnownHeaders,
+        Some(WireDedupe::DedupeHeader(name)) => Dedupe::Header(name.to_ascii_lowercase()),
+        Some(WireDedupe::DedupeBody(true)) => Dedupe::Body,
+        Some(WireDedupe::DedupeBody(false)) => {
+            return Err(Refusal::invalid("dedupe_body is true, or another way is set"));
+        }
+    };
+    let Some(v1::Signature { secrets, scheme }) = options.signature else {
+        return Ok((HookOptions { dedupe, ..HookOptions::default() }, Vec::new()));
+    };
+    let scheme = parse_scheme(scheme)?;
+    scheme.check_secrets(&secrets)?;
+    let signature = Some(Signature { scheme, sealed_secrets: Vec::new() });
+    Ok((HookOptions { dedupe, signature, ..HookOptions::default() }, secrets))
+}
+
+fn parse_scheme(scheme: Option<WireScheme>) -> Result<Scheme, Refusal> {
+    let sender = match scheme {
+        Some(WireScheme::Hmac(scheme)) => return parse_hmac(scheme).map(Scheme::Hmac),
+        Some(WireScheme::Sender(sender)) => SignatureSender::try_from(sender).unwrap_or_default(),
+        None => SignatureSender::Unspecified,
+    };
+    Ok(match sender {
+        SignatureSender::Github => Scheme::Github,
+        SignatureSender::Gitlab => Scheme::Gitlab,
+        SignatureSender::Stripe => Scheme::Stripe,
+        SignatureSender::Slack => Scheme::Slack,
+        SignatureSender::Linear => Scheme::Linear,
+        SignatureSender::Shopify => Scheme::Shopify,
+        SignatureSender::Twilio => Scheme::Twilio,
+        SignatureSender::Standard => Scheme::Standard,
+        SignatureSender::Unspecified => {
+            return Err(Refusal::invalid("a signature names its sender, or describes an HMAC"));
+        }
+    })
+}
+
+fn parse_hmac(scheme: v1::HmacScheme) -> Result<HmacScheme, Refusal> {
+    let algorithm = match scheme.algorithm() {
+        HmacAlgorithm::Sha1 => Algorithm::Sha1,
+        HmacAlgorithm::Sha512 => Algorithm::Sha512,
+        HmacAlgorithm::Sha256 | HmacAlgorithm::Unspecified => Algorithm::Sha256,
+    };
+    let encoding = match scheme.encoding() {
+        HmacEncoding::Base64 => Encoding::Base64,
+        HmacEncoding::Hex | HmacEncoding::Unspecified => Encoding::Hex,
+    };
+    let timestamp_header = scheme.timestamp_header.to_ascii_lowercase();
+    let signed = if scheme.signed.is_empty() { "{body}".to_owned() } else { scheme.signed };
+    Ok(HmacScheme {
+        header: scheme.header.to_ascii_lowercase(),
+        algorithm,
+        encoding,
+        prefix: scheme.prefix,
+        signed,
+        timestamp_header: (!timestamp_header.is_empty()).then_some(timestamp_header),
+        window: parse_duration(scheme.window)?.unwrap_or(WINDOW),
+    })
+}
+
+/// Returns the rest of a webhook's request. `url` is the link's, without its secret.
+pub(in crate::grpc) fn request(request: HookRequest, url: &str) -> v1::HookRequest {
+    let HookRequest { method, path, query, encoded_content } = request;
+    let mark = if query.is_empty() { "" } else { "?" };
+    v1::HookRequest {
+        url: format!("{url}{path}{mark}{query}"),
+        encoded_content: encoded_content.into_bytes().into(),
+        method,
+        path,
+        query,
+    }
+}

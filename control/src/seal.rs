@@ -1,0 +1,63 @@
+//! Seals what control must keep secret and read again: the secrets by which webhooks' senders sign.
+
+use crate::ids::TokenId;
+use anyhow::anyhow;
+use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
+use ring::{
+    aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey},
+    hmac,
+};
+
+/// The fewest characters of the operator's key.
+pub(crate) const MIN_LENGTH: usize = 32;
+/// What the key for this purpose is derived by.
+const PURPOSE: &[u8] = b"arizuko: secrets of webhooks, 1";
+
+/// Random bytes that one sealing uses up.
+pub(crate) type Once = [u8; NONCE_LEN];
+
+/// The key of the operator's settings.
+pub(crate) struct Sealer(LessSafeKey);
+
+impl Sealer {
+    /// # Errors
+    /// None that is known: a derived key always fits.
+    pub(crate) fn new(key: &str) -> anyhow::Result<Self> {
+        let derived = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, key.as_bytes()), PURPOSE);
+        let key = UnboundKey::new(&AES_256_GCM, derived.as_ref());
+        Ok(Self(LessSafeKey::new(key.map_err(|_| anyhow!("the sealing key doesn't fit"))?)))
+    }
+
+    /// Seals a secret, so that it opens for this token alone.
+    pub(crate) fn seal(&self, secret: &str, token: &TokenId, once: Once) -> Option<String> {
+        let mut sealed = secret.as_bytes().to_vec();
+        let (nonce, token) = (Nonce::assume_unique_for_key(once), Aad::from(token.as_str()));
+        self.0.seal_in_place_append_tag(nonce, token, &mut sealed).ok()?;
+        Some(BASE64.encode([&once[..], &sealed].concat()))
+    }
+
+    /// Opens a sealed secret. `None` if another key or another token's has sealed it.
+    pub(crate) fn open(&self, sealed: &str, token: &TokenId) -> Option<Vec<u8>> {
+        let sealed = BASE64.decode(sealed).ok()?;
+        let (once, rest) = sealed.split_first_chunk::<NONCE_LEN>()?;
+        let (nonce, token) = (Nonce::assume_unique_for_key(*once), Aad::from(token.as_str()));
+        let mut rest = rest.to_vec();
+        Some(self.0.open_in_place(nonce, token, &mut rest).ok()?.to_vec())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_secret_opens_with_its_key_for_its_token_alone() {
+        let [key, other] = ["a", "b"].map(|text| Sealer::new(&text.repeat(32)).unwrap());
+        let [one, two] = ["tok_1", "tok_2"].map(|id| TokenId::from(id.to_owned()));
+        let sealed = key.seal("the secret", &one, [7; NONCE_LEN]).unwrap();
+        assert!(!sealed.contains("secret"));
+        assert_eq!(key.open(&sealed, &one).unwrap(), b"the secret");
+        assert_eq!((key.open(&sealed, &two), other.open(&sealed, &one)), (None, None));
+        assert_eq!((key.open("", &one), key.open("AAAA", &one)), (None, None));
+    }
+}

@@ -1,0 +1,148 @@
+//! How a webhook's sender signs, as the token's record keeps it.
+
+mod check;
+
+pub(crate) use check::{Signed, verify};
+
+use crate::{hook_options::check_header, refusal::Refusal};
+use base64::{
+    alphabet,
+    engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig},
+};
+use serde::{Deserialize, Serialize};
+use std::{ops::RangeInclusive, time::Duration};
+
+/// Base64 as senders write it, with padding or without.
+const BASE64: GeneralPurpose = GeneralPurpose::new(
+    &alphabet::STANDARD,
+    GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
+);
+/// How far a signed time may be from control's, unless the link says otherwise.
+pub(crate) const WINDOW: Duration = Duration::from_secs(300);
+const DAY: Duration = Duration::from_secs(86_400);
+/// How many secrets a sender may have at a time.
+const MAX_SECRETS: usize = 2;
+const SECRET_BYTES: RangeInclusive<usize> = 8..=512;
+const MAX_PREFIX: usize = 64;
+const MAX_SIGNED: usize = 200;
+
+/// How a sender signs, and the secrets that it signs with.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Signature {
+    pub(crate) scheme: Scheme,
+    /// The new one and, during a rotation, the old one.
+    pub(crate) sealed_secrets: Vec<String>,
+}
+
+/// A way to sign.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Scheme {
+    Github,
+    Gitlab,
+    Stripe,
+    Slack,
+    Linear,
+    Shopify,
+    Twilio,
+    Standard,
+    Hmac(HmacScheme),
+}
+
+/// A signature by HMAC in a header.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct HmacScheme {
+    /// In lower case.
+    pub(crate) header: String,
+    #[serde(default)]
+    pub(crate) algorithm: Algorithm,
+    #[serde(default)]
+    pub(crate) encoding: Encoding,
+    #[serde(default)]
+    pub(crate) prefix: String,
+    /// What is signed: text with `{body}`, `{timestamp}`, `{method}` and `{url}`.
+    pub(crate) signed: String,
+    /// In lower case.
+    #[serde(default)]
+    pub(crate) timestamp_header: Option<String>,
+    #[serde(with = "crate::time::stored")]
+    pub(crate) window: Duration,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Algorithm {
+    Sha1,
+    #[default]
+    Sha256,
+    Sha512,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Encoding {
+    #[default]
+    Hex,
+    Base64,
+}
+
+impl Scheme {
+    /// # Errors
+    /// [`Refusal::Invalid`] for what no sender can do.
+    pub(crate) fn check(&self) -> Result<(), Refusal> {
+        match self {
+            Self::Hmac(scheme) => scheme.check(),
+            _ => Ok(()),
+        }
+    }
+
+    /// Checks the secrets that a caller gives.
+    ///
+    /// # Errors
+    /// [`Refusal::Invalid`] if they are too few or too many, or one can't be a secret of this sender.
+    pub(crate) fn check_secrets(&self, secrets: &[String]) -> Result<(), Refusal> {
+        if !(1..=MAX_SECRETS).contains(&secrets.len()) {
+            return Err(Refusal::invalid("a webhook that checks signatures has 1 or 2 secrets"));
+        }
+        for secret in secrets {
+            if !SECRET_BYTES.contains(&secret.len()) {
+                return Err(Refusal::invalid("a sender's secret has 8 to 512 bytes"));
+            }
+            if *self == Self::Standard && check::standard_key(secret.as_bytes()).is_none() {
+                let why = "a secret of Standard Webhooks is whsec_ and Base64";
+                return Err(Refusal::invalid(why));
+            }
+        }
+        Ok(())
+    }
+}
+
+impl HmacScheme {
+    fn check(&self) -> Result<(), Refusal> {
+        let Self { header, prefix, signed, timestamp_header, window, .. } = self;
+        check_header(header)?;
+        timestamp_header.iter().try_for_each(|name| check_header(name))?;
+        if prefix.len() > MAX_PREFIX || signed.len() > MAX_SIGNED {
+            return Err(Refusal::invalid(format!(
+                "a prefix has at most {MAX_PREFIX} bytes, and what is signed is described in at most \
+                 {MAX_SIGNED}"
+            )));
+        }
+        let known = ["{body}", "{timestamp}", "{method}", "{url}"];
+        let rest = known.iter().fold(signed.clone(), |rest, name| rest.replace(name, ""));
+        if !signed.contains("{body}") || rest.contains(['{', '}']) {
+            let why =
+                "what is signed is text with {body}, and perhaps {timestamp}, {method} and {url}";
+            return Err(Refusal::invalid(why));
+        }
+        if signed.contains("{timestamp}") != timestamp_header.is_some() {
+            return Err(Refusal::invalid(
+                "{timestamp} is signed where its header is named, and only there",
+            ));
+        }
+        if !(Duration::from_secs(1)..=DAY).contains(window) {
+            return Err(Refusal::invalid("a window is from 1 second to 1 day"));
+        }
+        Ok(())
+    }
+}
