@@ -1,6 +1,7 @@
 //! The gRPC surface: one file for each service, which turns protos into domain types and back.
 
 use crate::{control::Control, readiness::Readiness};
+use agent::Desks;
 use arizuko_proto::v1::{
     self, admin_service_server::AdminServiceServer, agent_service_server::AgentServiceServer,
     conversation_service_server::ConversationServiceServer,
@@ -48,6 +49,7 @@ const ANSWER_BYTES: usize = 16 << 20;
 #[derive(Clone)]
 struct Service {
     control: Arc<Control>,
+    desks: Arc<Desks>,
 }
 
 /// Combines all services, with health and reflection, into one.
@@ -58,7 +60,7 @@ pub(crate) fn service(
     let observe = ObserveLayer { metrics: control.metrics.clone() };
     let deadline = control.limits.connections.call_deadline;
     let gate = GateLayer { control: control.clone(), deadline };
-    let service = Service { control };
+    let service = Service { control, desks: Arc::default() };
     let services = vec![
         TokenServiceServer::<Service>::NAME,
         KeyServiceServer::<Service>::NAME,

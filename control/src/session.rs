@@ -75,7 +75,7 @@ impl Session {
 }
 
 /// A session and the number of the stream that speaks for it.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Speaker {
     pub(crate) session: SessionId,
     pub(crate) epoch: u64,
@@ -87,9 +87,14 @@ impl Speaker {
     /// # Errors
     /// [`Refusal::SessionOver`] otherwise.
     pub(crate) fn session(&self, tx: &mut Tx<'_>) -> Decision<Session> {
+        self.live_session(tx)?.ok_or(Refusal::SessionOver.into())
+    }
+
+    /// Returns the session, if it lives and this stream speaks for it.
+    pub(crate) fn live_session(&self, tx: &mut Tx<'_>) -> Decision<Option<Session>> {
         let session = tx.get::<Session>(&self.session)?;
         let mine = |session: &Session| session.epoch == self.epoch && tx.now < session.expires_at;
-        session.filter(mine).ok_or(Refusal::SessionOver.into())
+        Ok(session.filter(mine))
     }
 
     /// Renews the lease.

@@ -14,6 +14,7 @@ use arizuko_proto::{
     public_id,
     v1::{self, AttachRequest, AttachResponse, ErrorReason},
 };
+pub(super) use desk::Desks;
 use history::{MAX_MESSAGES, Wanted};
 use responses::Responses;
 use tokio::sync::mpsc;
@@ -23,6 +24,7 @@ use tracing::{Instrument as _, field::Empty};
 
 mod credit;
 mod delivery;
+mod desk;
 mod history;
 mod inbox;
 mod milestone;
@@ -46,7 +48,7 @@ impl v1::agent_service_server::AgentService for Service {
     ) -> Result<Response<Self::AttachStream>, Status> {
         let (caller, requests) = self.authenticate(request)?;
         let (responses, stream) = mpsc::channel(BACKLOG);
-        let control = self.control.clone();
+        let (control, desks) = (self.control.clone(), self.desks.clone());
         let span = tracing::error_span!(
             "attach",
             key = caller.key_id.as_str(),
@@ -55,7 +57,8 @@ impl v1::agent_service_server::AgentService for Service {
         );
         let serving = async move {
             let responses = Responses::new(responses);
-            if let Err(error) = stream::serve(&control, &caller, requests, &responses).await {
+            let serving = stream::serve(&control, &desks, &caller, requests, &responses);
+            if let Err(error) = serving.await {
                 let status = Status::from(error);
                 control.metrics.refused(ErrorReason::of(&status).unwrap_or_default());
                 note_refusal(&control, &caller, "AgentService/Attach", &status).await;

@@ -12,25 +12,50 @@ use crate::{
     conversation::Conversation,
     frame::{Body, Outcome},
     ids::TurnId,
+    jid::FolderName,
     names, queue,
     session::{Session, Speaker},
     time::Time,
     token::Token,
-    transaction::{Decision, Tracked, Tx},
+    transaction::{Decision, Record as _, Tracked, Tx},
 };
 
-/// How many turns of a queue a claim looks at, at most. More than one, because the first may no
+/// How many turns of a queue a claim looks at beyond those that it may deliver, because some may no
 /// longer wait.
-const CANDIDATES: u32 = 4;
+const SPARE: u32 = 3;
 
-/// Delivers the first turn in the queue of the session's folder.
-pub(crate) fn claim(tx: &mut Tx<'_>, speaker: &Speaker) -> Decision<Option<Turn>> {
-    let session = speaker.session(tx)?;
-    let queue = names::queue(&session.folder);
-    for (id, _) in tx.members(&queue, 0..=u64::MAX, CANDIDATES)? {
+/// The turns that a claim delivered.
+#[derive(Debug, Default)]
+pub(crate) struct Claimed {
+    pub(crate) turns: Vec<(Speaker, Turn)>,
+    /// Sessions that are over, or that another stream speaks for.
+    pub(crate) over: Vec<Speaker>,
+    /// Whether more turns may wait in the queue.
+    pub(crate) may_be_more: bool,
+}
+
+/// Delivers the first turns in a folder's queue, each to the next of `speakers`. Each speaker gets
+/// as many turns as the times that it is listed, at most.
+pub(crate) fn claim(
+    tx: &mut Tx<'_>,
+    folder: &FolderName,
+    speakers: &[Speaker],
+) -> Decision<Claimed> {
+    let queue = names::queue(folder);
+    let looked_at = u32::try_from(speakers.len()).unwrap_or(u32::MAX).saturating_add(SPARE);
+    let candidates = tx.members(&queue, 0..=u64::MAX, looked_at)?;
+    let may_be_more = candidates.len() as u64 == u64::from(looked_at);
+    let mut claimed = Claimed { may_be_more, ..Claimed::default() };
+    if candidates.is_empty() {
+        return Ok(claimed);
+    }
+    let sessions = speakers.iter().map(|speaker| Session::name(&speaker.session));
+    tx.expect(sessions.chain(candidates.iter().map(|(id, _)| Turn::name(id))))?;
+    let mut waiting = speakers.iter();
+    for (id, _) in candidates {
         let turn = tx.get_tracked::<Turn>(&id)?;
         // The turn may have moved to another folder since the set was read.
-        let Some(turn) = turn.filter(|turn| turn.waits_for(&session.folder)) else {
+        let Some(turn) = turn.filter(|turn| turn.waits_for(folder)) else {
             tx.remove(&queue, &id);
             continue;
         };
@@ -38,7 +63,26 @@ pub(crate) fn claim(tx: &mut Tx<'_>, speaker: &Speaker) -> Decision<Option<Turn>
             cancel(tx, &id, LINK_ENDED)?;
             continue;
         }
-        return deliver(tx, &session, turn).map(Some);
+        let Some((speaker, session)) = next_session(tx, &mut waiting, &mut claimed.over)? else {
+            claimed.may_be_more = true;
+            break;
+        };
+        claimed.turns.push((speaker, deliver(tx, &session, turn)?));
+    }
+    Ok(claimed)
+}
+
+/// Returns the next speaker whose session is live; notes the others in `over`.
+fn next_session<'a>(
+    tx: &mut Tx<'_>,
+    waiting: &mut impl Iterator<Item = &'a Speaker>,
+    over: &mut Vec<Speaker>,
+) -> Decision<Option<(Speaker, Session)>> {
+    for speaker in waiting {
+        match speaker.live_session(tx)? {
+            Some(session) => return Ok(Some((speaker.clone(), session))),
+            None => over.push(speaker.clone()),
+        }
     }
     Ok(None)
 }
@@ -171,7 +215,6 @@ mod tests {
     use super::*;
     use crate::{
         ids::{ConversationId, KeyId, SessionId, TokenId},
-        jid::FolderName,
         limits::Limits,
         store::{self, Found, Member, Order, Read},
         token::{Kind, Options},
@@ -224,15 +267,16 @@ mod tests {
             set: names::queue(&before).name,
             min: 0,
             max: u64::MAX,
-            limit: CANDIDATES,
+            limit: 1 + SPARE,
             order: Order::LowestFirst,
         };
         let waiting = Member { name: turn.id.to_string(), score: 5 };
         let stored = [stored(&session.id, &session), stored(&turn.id, &turn)];
         let known = Known(stored.into_iter().chain([(queue, Found::Set(vec![waiting]))]).collect());
         let mut tx = Tx::new(&known, &limits, now, [0; 32]);
-        let claimed = claim(&mut tx, &session.speaker()).expect("everything is known");
-        assert_eq!(claimed, None);
+        let speakers = [session.speaker()];
+        let claimed = claim(&mut tx, &before, &speakers).expect("everything is known");
+        assert!(claimed.turns.is_empty() && claimed.over.is_empty() && !claimed.may_be_more);
     }
 
     fn stored<T: Record>(id: &T::Id, value: &T) -> (Read, Found) {

@@ -13,14 +13,12 @@ pub(super) struct Credit {
 }
 
 impl Credit {
-    pub(super) fn new(metrics: &Metrics, turns: u32) -> Self {
-        let turns = turns.min(MOST);
-        let counted = Share::of(&metrics.credit, turns);
-        Self { turns, counted }
+    pub(super) fn new(metrics: &Metrics) -> Self {
+        Self { turns: 0, counted: Share::of(&metrics.credit, 0) }
     }
 
-    pub(super) fn is_used_up(&self) -> bool {
-        self.turns == 0
+    pub(super) fn turns(&self) -> u32 {
+        self.turns
     }
 
     pub(super) fn add(&mut self, turns: u32) {

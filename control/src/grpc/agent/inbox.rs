@@ -8,22 +8,30 @@ use crate::{
     jid::FolderName,
     ledger::Error,
     names,
-    store::Partition,
+    store::{Partition, Subscription},
     time::Time,
     token::Token,
     turn::{Turn, input::Input},
 };
 use arizuko_proto::v1;
+use std::time::Duration;
+use tokio::time::{Interval, interval};
 
 /// How many turns an inbox shows at most, and how many conversations.
 const SHOWN: u32 = 100;
 /// How many characters of a message an inbox shows, at most.
 const PREVIEW: usize = 200;
 
+/// How often the inbox is read even if no wake-up comes.
+const RECHECK: Duration = Duration::from_secs(10);
+
 /// Remembers what an inbox last showed, so that it is sent only when it changes.
-#[derive(Default)]
 pub(super) struct InboxView {
+    folder: FolderName,
     sent: Option<Listed>,
+    /// Wake-ups about turns that wait in the folder, and about conversations assigned to it.
+    wakes: Subscription,
+    recheck: Interval,
 }
 
 #[derive(PartialEq)]
@@ -35,12 +43,24 @@ struct Listed {
 }
 
 impl InboxView {
+    pub(super) async fn open(control: &Control, folder: &FolderName) -> Result<Self, Error> {
+        let topic = names::queue_topic(folder);
+        let wakes = control.ledger.watch(control.partition(folder), &topic).await?;
+        let (folder, recheck) = (folder.clone(), interval(RECHECK));
+        Ok(Self { folder, sent: None, wakes, recheck })
+    }
+
+    /// Returns when the inbox may have changed, the first time at once.
+    pub(super) async fn due(&mut self) {
+        tokio::select! {
+            _ = self.wakes.next() => {}
+            _ = self.recheck.tick() => {}
+        }
+    }
+
     /// Returns the inbox if it differs from the one that was last sent.
-    pub(super) async fn changed(
-        &mut self,
-        control: &Control,
-        folder: &FolderName,
-    ) -> Result<Option<v1::Inbox>, Error> {
+    pub(super) async fn changed(&mut self, control: &Control) -> Result<Option<v1::Inbox>, Error> {
+        let folder = &self.folder;
         let (ledger, partition) = (&control.ledger, control.partition(folder));
         let waiting = ledger.members(partition, &names::queue(folder), 0..=u64::MAX, SHOWN).await?;
         let assigned = names::assigned(folder);

@@ -1,8 +1,13 @@
 //! One Attach stream, and the session that it speaks for.
 
 use super::{
-    credit::Credit, delivery, history::MAX_MESSAGES, inbox::InboxView, milestone::Milestone,
-    responses::Responses, workers::Workers,
+    delivery,
+    desk::{Desks, Place},
+    history::MAX_MESSAGES,
+    inbox::InboxView,
+    milestone::Milestone,
+    responses::Responses,
+    workers::Workers,
 };
 use crate::{
     control::Control,
@@ -28,12 +33,10 @@ use arizuko_proto::{
     v1::{self, AttachRequest, attach_request::Message, attach_response::Message as Answer},
 };
 use std::{sync::Arc, time::Duration};
-use tokio::time::{interval, timeout};
+use tokio::{time::timeout, try_join};
 use tonic::Streaming;
 use tracing::{Instrument as _, Span};
 
-/// How often the folder's queue is read when no wake-up comes.
-const QUEUE_RECHECK: Duration = Duration::from_secs(1);
 /// How long an agent may take to send Hello.
 const HELLO_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long a draining control still stores what an agent sends.
@@ -42,6 +45,7 @@ const DRAIN_WITHIN: Duration = Duration::from_millis(500);
 /// Serves one stream until either side ends it.
 pub(super) async fn serve(
     control: &Arc<Control>,
+    desks: &Arc<Desks>,
     caller: &Caller,
     mut requests: Streaming<AttachRequest>,
     responses: &Responses,
@@ -52,21 +56,11 @@ pub(super) async fn serve(
         return Err(Refusal::invalid("the first message must be Hello").into());
     };
     let key = KeyWatch::start(control, caller).await?;
-    let mut stream = AttachStream::open(control, caller, hello, responses.clone()).await?;
-    let mut recheck = interval(QUEUE_RECHECK);
-    let mut look = true;
+    let mut stream = AttachStream::open(control, desks, caller, hello, responses.clone()).await?;
     loop {
-        // Claims one turn at a time, and handles what the agent sends in between.
-        if look {
-            stream.send_inbox().await?;
-            look = stream.claim_next().await?;
-        }
         tokio::select! {
-            // There may be another turn: don't wait.
-            () = std::future::ready(()), if look => {}
             request = requests.message() => match request {
                 Ok(Some(AttachRequest { message: Some(message) })) => {
-                    look |= matches!(message, Message::Credit(_));
                     stream.handle(message).await?;
                 }
                 // A newer agent's message, of a kind that this control doesn't know.
@@ -80,8 +74,8 @@ pub(super) async fn serve(
                     return Err(Refusal::SessionOver.into());
                 }
             }
-            _ = stream.ready.next() => look = true,
-            _ = recheck.tick() => look = true,
+            turn = stream.place.next() => stream.deliver_claimed(turn?).await?,
+            () = inbox_due(&mut stream.inbox) => stream.send_inbox().await?,
             error = stream.workers.failed() => return Err(error),
             () = key.revoked() => {
                 stream.leave().await?;
@@ -98,22 +92,23 @@ struct AttachStream {
     partition: Partition,
     session: Session,
     speaker: Speaker,
-    credit: Credit,
+    /// Its place where turns are claimed.
+    place: Place,
     /// How many earlier messages each Turn carries.
     history: usize,
     responses: Responses,
     /// Wake-ups about what others do to the session and its turns.
     notices: Subscription,
-    /// Wake-ups about turns that wait in the session's folder.
-    ready: Subscription,
     workers: Workers,
-    inbox: InboxView,
+    /// What a person sees of the folder.
+    inbox: Option<InboxView>,
     _counted: Share,
 }
 
 impl AttachStream {
     async fn open(
         control: &Arc<Control>,
+        desks: &Arc<Desks>,
         caller: &Caller,
         hello: v1::Hello,
         responses: Responses,
@@ -136,30 +131,34 @@ impl AttachStream {
             .record("folder", session.folder.as_str())
             .record("session", public_id::session(session.id.as_str()));
         let notices = control.ledger.watch(partition, &names::session_topic(&session.id)).await?;
-        let ready = control.ledger.watch(partition, &names::queue_topic(&session.folder)).await?;
+        let inbox = match session.person {
+            true => Some(InboxView::open(control, &session.folder).await?),
+            false => None,
+        };
         let workers =
             Workers::new(control.clone(), partition, session.id.clone(), responses.clone());
         let mut stream = Self {
             control: control.clone(),
             partition,
-            credit: Credit::new(&control.metrics, hello.credit),
+            place: desks.seat(control, &session),
             history: hello.history.min(MAX_MESSAGES) as usize,
             speaker: session.speaker(),
             session,
             responses,
             notices,
-            ready,
             workers,
-            inbox: InboxView::default(),
+            inbox,
             _counted: Share::of(&control.metrics.agents, 1),
         };
-        stream.welcome(&hello.held).await?;
+        let redelivered = stream.welcome(&hello.held).await?;
+        stream.place.offer(hello.credit.saturating_sub(redelivered));
         Ok(stream)
     }
 
     /// Tells the agent which of its turns the session still holds. Turns that the session holds and
-    /// the agent doesn't know are delivered again, or requeued if the attempt has frames.
-    async fn welcome(&mut self, known: &[v1::HeldTurn]) -> Result<(), Error> {
+    /// the agent doesn't know are delivered again, or requeued if the attempt has frames. Returns
+    /// how many were delivered.
+    async fn welcome(&mut self, known: &[v1::HeldTurn]) -> Result<u32, Error> {
         let is_known = |(turn, _): &(Turn, Progress)| {
             known.iter().any(|k| k.turn_id == turn.id.as_str() && k.attempt == turn.attempt)
         };
@@ -176,15 +175,16 @@ impl AttachStream {
             self.workers.give(turn);
         }
         self.responses.send(Answer::Welcome(welcome)).await;
+        let mut delivered = 0;
         for (turn, progress) in unknown {
             if progress.next_seq > 1 {
                 self.requeue_forgotten(&turn).await?;
             } else {
-                self.credit.take();
                 self.deliver(&turn).await?;
+                delivered += 1;
             }
         }
-        Ok(())
+        Ok(delivered)
     }
 
     /// Requeues the turns whose end the store lost after the agent was told of it. Otherwise the
@@ -220,30 +220,28 @@ impl AttachStream {
         Ok(both.filter(|(turn, _)| turn.is_held_by(&self.session.id)).collect())
     }
 
-    /// Claims a waiting turn if there is credit, and delivers it. Returns whether another turn may
-    /// be waiting.
-    async fn claim_next(&mut self) -> Result<bool, Error> {
-        if self.credit.is_used_up() {
-            return Ok(false);
-        }
-        let claiming = |tx: &mut Tx<'_>| hold::claim(tx, &self.speaker);
-        let turn = match self.control.ledger.transact(self.partition, &[], claiming).await {
-            Ok(Some(turn)) => turn,
-            Ok(None) => return Ok(false),
-            // Many sessions claim the same turns. Try again; what the agent sends is handled in
-            // between.
-            Err(Error::Busy) => return Ok(true),
-            Err(error) => return Err(error),
+    /// Delivers a turn that the desk claimed, unless the turn is no longer the session's: what
+    /// others did to the turn may have been told before the claim.
+    async fn deliver_claimed(&mut self, turn: Turn) -> Result<(), Error> {
+        self.workers.give(&turn);
+        let current = self.control.ledger.record::<Turn>(self.partition, &turn.id);
+        let (current, delivery) = try_join!(current, self.read(&turn))?;
+        let is_held = |current: &Turn| {
+            current.is_held_by(&self.session.id) && current.attempt == turn.attempt
         };
-        self.credit.take();
-        self.deliver(&turn).await?;
-        Ok(true)
+        if current.is_some_and(|current| is_held(&current)) {
+            self.responses.send(Answer::Turn(delivery)).await;
+        } else {
+            self.workers.forget(turn.id, turn.attempt);
+            self.place.offer(1);
+        }
+        Ok(())
     }
 
     /// Sends a person what waits in their folder, if that has changed.
     async fn send_inbox(&mut self) -> Result<(), Error> {
-        if self.session.person
-            && let Some(inbox) = self.inbox.changed(&self.control, &self.session.folder).await?
+        if let Some(inbox) = &mut self.inbox
+            && let Some(inbox) = inbox.changed(&self.control).await?
         {
             self.responses.send(Answer::Inbox(inbox)).await;
         }
@@ -273,11 +271,15 @@ impl AttachStream {
 
     async fn deliver(&mut self, turn: &Turn) -> Result<(), Error> {
         self.workers.give(turn);
-        let span = Milestone::delivery(turn);
-        let reading = delivery::read(&self.control, self.partition, turn, self.history);
-        let turn = reading.instrument(span).await?;
-        self.responses.send(Answer::Turn(turn)).await;
+        let delivery = self.read(turn).await?;
+        self.responses.send(Answer::Turn(delivery)).await;
         Ok(())
+    }
+
+    /// Reads what the agent gets with a turn.
+    async fn read(&self, turn: &Turn) -> Result<v1::Turn, Error> {
+        let reading = delivery::read(&self.control, self.partition, turn, self.history);
+        reading.instrument(Milestone::delivery(turn)).await
     }
 
     async fn handle(&mut self, message: Message) -> Result<(), Error> {
@@ -288,7 +290,7 @@ impl AttachStream {
                 self.control.ledger.transact(self.partition, &[], beating).await
             }
             Message::Credit(credit) => {
-                self.credit.add(credit.turns);
+                self.place.offer(credit.turns);
                 Ok(())
             }
             Message::Claim(claim) => self.claim(claim).await,
@@ -327,6 +329,7 @@ impl AttachStream {
 
     /// Ends the session as its agent asks: requeues what it holds at once.
     async fn leave(&mut self) -> Result<(), Error> {
+        self.place.leave();
         self.workers.settle().await;
         let leaving = |tx: &mut Tx<'_>| lease::leave(tx, &self.speaker);
         match self.control.ledger.transact(self.partition, &[], leaving).await {
@@ -339,6 +342,7 @@ impl AttachStream {
     /// Asks the agent to attach elsewhere, and stores what it still sends. The session and its
     /// turns live on.
     async fn drain(&mut self, requests: &mut Streaming<AttachRequest>) -> Result<(), Error> {
+        self.place.leave();
         let drain = v1::Drain { within: wire::duration(DRAIN_WITHIN) };
         self.responses.send(Answer::Drain(drain)).await;
         let storing = async {
@@ -351,6 +355,14 @@ impl AttachStream {
         };
         // Whatever is not acknowledged in time, the agent sends again to another control.
         timeout(DRAIN_WITHIN, storing).await.unwrap_or(Ok(()))
+    }
+}
+
+/// Returns when a person's inbox may have changed.
+async fn inbox_due(inbox: &mut Option<InboxView>) {
+    match inbox {
+        Some(inbox) => inbox.due().await,
+        None => std::future::pending().await,
     }
 }
 
