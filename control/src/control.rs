@@ -175,7 +175,7 @@ impl Control {
     /// Returns the holder of a key. Reads it afresh, so that a revoked one is refused at once.
     ///
     /// # Errors
-    /// [`Refusal::KeyInvalid`] for a key that is unknown or revoked.
+    /// [`Refusal::KeyInvalid`] for a key that is unknown, expired or revoked.
     pub(crate) async fn caller(&self, secret: &str) -> Result<Caller, Error> {
         let secret = settings::parse_secret(secret, self.partitions);
         let secret = secret.ok_or(Refusal::KeyInvalid)?;

@@ -31,8 +31,8 @@ use tokio_util::sync::CancellationToken;
 
 /// How long to wait between two sweeps.
 const PAUSE: Duration = Duration::from_millis(500);
-/// How many due items one sweep takes from each partition: this many of those that have been due
-/// for longest and, if there are more, this many of those that have just become due. So one
+/// How many due items one sweep takes from each end of a partition's due set: this many that have
+/// been due for longest and, if there are more, up to this many that became due last. So one
 /// tenant's backlog holds up nobody else, in another partition or in this one.
 const ITEMS_PER_SWEEP: u32 = 64;
 /// After how many sweeps the queues are measured, the audit log is trimmed, and the uses of keys

@@ -9,7 +9,7 @@ const RETRY_WHEN_FULL: Duration = Duration::from_secs(5);
 /// somebody deletes something.
 const RETRY_AT_LIMIT: Duration = Duration::from_secs(60);
 
-/// Why a command is refused: a variant for each reason of the contract that the domain gives.
+/// Why the domain refuses a command. `grpc/status.rs` gives each variant its `ErrorReason`.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Refusal {
     #[error("the key is missing, unknown, expired or revoked")]

@@ -277,8 +277,8 @@ async fn fence(store: &dyn Store, others: Vec<(Partition, Option<Version>)>) -> 
             guards: vec![Guard::Version { record: FENCE.to_owned(), version }],
             writes: vec![put],
         };
-        // On a conflict another control has put this fence, or a newer control its own, which
-        // refuses this program's commits.
+        // A conflict is no error: another control has put the same fence, or a newer control has
+        // put its own. A newer fence makes this program's commits fail.
         store.commit(&batch).await?;
         Ok(())
     };

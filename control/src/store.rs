@@ -266,7 +266,7 @@ pub(crate) trait Store: Send + Sync {
         Ok(false)
     }
 
-    /// Watches a topic. Everything that is published after this returns arrives, or [`Wake::Gap`]
-    /// in its place.
+    /// Watches a topic. The subscription receives everything that is published after this call
+    /// returns, or [`Wake::Gap`] in place of what was missed.
     async fn watch(&self, partition: Partition, topic: &str) -> Result<Subscription, StoreError>;
 }

@@ -43,7 +43,7 @@ impl Sub for Time {
     }
 }
 
-/// The score of a set's member that is sorted by time.
+/// Returns the milliseconds since 1970: the score of a member in a set that is sorted by time.
 impl From<Time> for u64 {
     fn from(time: Time) -> Self {
         time.0

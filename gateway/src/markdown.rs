@@ -170,7 +170,8 @@ fn shallow<'a>(events: impl Iterator<Item = Event<'a>>) -> impl Iterator<Item = 
     })
 }
 
-/// Returns how many elements an element opens before it has any text. It is dropped with all of them.
+/// Returns how many levels of nesting an element needs before its text: a list also opens an item,
+/// a table a row and a cell. If they don't all fit, all of them are dropped.
 fn levels(tag: &Tag<'_>) -> usize {
     match tag {
         Tag::List(_) => 2,

@@ -110,7 +110,8 @@ fn foreign_folder(tx: &mut Tx<'_>, caller: &Caller, prefix: &str) -> Decision<Op
     Ok(is_foreign.then_some(folder))
 }
 
-/// Makes a folder's routes exactly these; returns the changes, sorted by prefix.
+/// Replaces the routes of a folder and of those below it, as far as the caller may see them, with
+/// these. Returns the changes, sorted by prefix.
 pub(crate) fn apply(
     tx: &mut Tx<'_>,
     caller: &Caller,

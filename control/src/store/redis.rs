@@ -174,7 +174,8 @@ impl Redis {
         // The look-up goes on even if nobody waits for it.
         let patience = if error.is_timeout() { Duration::ZERO } else { PATIENCE };
         let _ = timeout(patience, self.servers.look_again()).await;
-        // A server that was silent until the timeout gives no answer at once.
+        // After a timeout the server would probably not answer a second attempt either, so don't
+        // make one.
         !error.is_timeout()
     }
 

@@ -202,7 +202,8 @@ fn check(limits: &Limits, token: &Token, post: &Post) -> Result<String, Refusal>
     Ok(text.to_owned())
 }
 
-/// Makes a turn for the route's target, or for the folder that the conversation is assigned to.
+/// Makes a turn. Its home is the route's target, or the token's folder if the route has none. If
+/// the conversation is assigned to a folder, the turn starts there instead.
 fn begin(
     tx: &Tx<'_>,
     token: &Token,

@@ -124,7 +124,8 @@ async fn a_client_that_says_nothing_is_closed(kind: Kind) {
     assert!(is_served(&mut polite).await);
     closed(silent).await;
     closed(polite).await;
-    // A client that calls now and then connects again, and a stream keeps its connection.
+    // A client that was closed while idle connects again for its next call. An open stream keeps
+    // its connection.
     let operator = stack.operator(A).await;
     for _ in 0..2 {
         let mut admin = AdminServiceClient::new(operator.clone());

@@ -48,7 +48,8 @@ async fn an_emptied_store_keeps_its_partitions(mut stack: Stack) {
 
 #[apply(one_redis)]
 async fn a_control_stops_when_others_begin_its_store_anew(mut stack: Stack) {
-    // Before it can look, others have begun the store anew.
+    // Writes the layout that other controls would write if they began the store anew, with 7
+    // partitions, before this control reads it again.
     let layout = r#"{"format":4,"partitions":7,"deployment":"https://{root}.example"}"#;
     let record = format!("0000000000000001 {layout}");
     stack.redis().ask(&["SET", "arizuko:{0}:layout", &record]).await;

@@ -26,8 +26,8 @@ const REFUSALS: [&str; 15] = [
 /// The beginnings of errors about a command that the server lacks. These errors have no code of
 /// their own.
 const LACKS: [&str; 3] = ["unknown command", "Unknown Redis command", "Invalid command passed"];
-/// The beginning of the error about a command that a script's user may not run. Only a read ends
-/// the script with it: the script checks the user's rights to its writes beforehand.
+/// The beginning of the error about a command that a script's user may not run. It comes before the
+/// script's first write: the script checks the user's rights to its writes beforehand.
 const FORBIDS: &str = "The user executing the script can't";
 
 /// Those of [`REFUSALS`] that pass by themselves, or without a change of arizuko's settings.
