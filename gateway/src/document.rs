@@ -29,13 +29,15 @@ pub(crate) struct TurnDocument<'a> {
 
 impl<'a> TurnDocument<'a> {
     /// Makes a turn's document. `html` has the rendered text of each message in `assistant`, if it
-    /// is wanted.
-    pub(crate) fn new(turn: &'a pb::ConversationTurn, html: Option<&[Rendered]>) -> Self {
+    /// is wanted; the messages then have no `content`.
+    pub(crate) fn new(turn: &'a pb::ConversationTurn, html: Option<&'a [Rendered]>) -> Self {
         let assistant = turn.assistant.iter().enumerate().map(|(index, message)| {
             let mut document = MessageDocument::new(message);
             document.author = Some(author(message.author()));
             document.name = &message.name;
-            document.html = html.and_then(|html| html.get(index)).map(|html| html.concat());
+            if let Some(html) = html.and_then(|html| html.get(index)) {
+                (document.content, document.html) = (None, Some(&**html));
+            }
             document
         });
         Self {
@@ -67,10 +69,12 @@ pub(crate) struct MessageDocument<'a> {
     /// A person's name. Agents have the link's name.
     #[serde(skip_serializing_if = "str::is_empty")]
     pub(crate) name: &'a str,
-    pub(crate) content: &'a str,
-    pub(crate) created_at: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) html: Option<String>,
+    pub(crate) content: Option<&'a str>,
+    pub(crate) created_at: Option<String>,
+    /// The HTML of each of its blocks.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) html: Option<&'a [String]>,
 }
 
 impl<'a> MessageDocument<'a> {
@@ -79,7 +83,7 @@ impl<'a> MessageDocument<'a> {
             id: &message.id,
             author: None,
             name: "",
-            content: &message.content,
+            content: Some(&message.content),
             created_at: message.created_at.as_ref().and_then(time),
             html: None,
         }

@@ -20,7 +20,10 @@ use std::sync::Arc;
 #[derive(Deserialize)]
 pub(crate) struct HistoryQuery {
     after: Option<u64>,
+    /// `end`, or `previous` of another page: the page has the newest turns before it.
+    before: Option<String>,
     limit: Option<u32>,
+    bytes: Option<u32>,
 }
 
 #[derive(Serialize)]
@@ -28,6 +31,7 @@ struct History<'a> {
     conversation: &'a str,
     turns: Vec<TurnDocument<'a>>,
     next: Option<u64>,
+    previous: Option<u64>,
     cursor: String,
     agent_attached: bool,
 }
@@ -45,7 +49,8 @@ pub(crate) async fn page(
         conversation: conversation.clone(),
         after: query.after.unwrap_or_default(),
         page_size: query.limit.unwrap_or_default(),
-        ..pb::GetConversationRequest::default()
+        before: before(query.before.as_deref())?,
+        page_bytes: query.bytes.unwrap_or_default(),
     };
     let page = gateway.control.conversation(request).await?;
     let rendered = if html { gateway.renderer.turns(&page.turns).await } else { Vec::new() };
@@ -55,10 +60,24 @@ pub(crate) async fn page(
         conversation: &conversation,
         turns: turns.map(|(index, turn)| TurnDocument::new(turn, html(index))).collect(),
         next: (page.next != 0).then_some(page.next),
+        previous: (page.previous != 0).then_some(page.previous),
         cursor: last_event_id::print(page.cursor),
         agent_attached: page.agent_attached,
     };
     Ok(Json(history).into_response())
+}
+
+/// Parses `before`. 0: the page has the turns after `after`.
+fn before(text: Option<&str>) -> Result<u64, Problem> {
+    match text {
+        None => Ok(0),
+        Some("end") => Ok(u64::MAX),
+        Some(number) => {
+            number.parse().ok().filter(|before| *before > 0).ok_or_else(|| {
+                Problem::invalid("`before` is `end`, or `previous` of another page.")
+            })
+        }
+    }
 }
 
 /// DELETE `/chat/{token}/c/{conversation}`

@@ -5,6 +5,7 @@ mod accept;
 mod address;
 mod bodies;
 mod chat;
+mod compression;
 mod config;
 mod control;
 mod document;

@@ -8,6 +8,7 @@ pub(crate) use assets::asset;
 pub(crate) use problem::show_problems;
 
 use crate::{
+    compression::Uncompressed,
     document::is_open,
     gateway::Gateway,
     link::{ConversationId, Link, Parameters},
@@ -86,7 +87,11 @@ pub(crate) async fn page(
     });
     let policy = content_security_policy(&resolved.allowed_origins);
     let headers = [(header::CONTENT_TYPE, HTML), (header::CONTENT_SECURITY_POLICY, policy)];
-    Ok((headers, html).into_response())
+    let mut response = (headers, html).into_response();
+    if !conversation.is_empty() {
+        response.extensions_mut().insert(Uncompressed);
+    }
+    Ok(response)
 }
 
 /// GET `/chat/{token}/config`

@@ -1,7 +1,7 @@
 //! The public paths.
 
 use crate::{
-    address::Visitor, chat, events, gateway::Gateway, history, hook, origin, page,
+    address::Visitor, chat, compression, events, gateway::Gateway, history, hook, origin, page,
     problem::Problem, proxies, rates, turn, well_known,
 };
 use arizuko_proto::{
@@ -52,6 +52,7 @@ pub(crate) fn router(gateway: Arc<Gateway>) -> Router {
         .fallback(async || Problem::nothing_here())
         .layer(from_fn(origin::check_host))
         .layer(from_fn(page::show_problems))
+        .layer(from_fn(compression::compress))
         .layer(from_fn_with_state(gateway.clone(), origin::add_security_headers))
         .layer(from_fn_with_state(gateway.clone(), observe))
         .with_state(gateway)

@@ -178,7 +178,7 @@ export class Visitor {
     this.notice = page.locator("#notice");
     this.questions = page.locator(".user .body");
     this.answers = page.locator(".assistant .body");
-    this.dots = page.locator(".dots:visible");
+    this.dots = page.locator(".foot .dots:visible");
     this.complaints = [];
     page.on("console", (message) => ["error", "warning"].includes(message.type()) && this.complaints.push(message.text()));
     page.on("pageerror", (error) => this.complaints.push(error.stack));
@@ -275,16 +275,18 @@ export async function refuse(page, ...refusals) {
 
 /**
  * Starts a proxy in front of the link. With `buffering`, it holds event streams back, as some proxies
- * do. `cut()` ends all connections and refuses new ones until `mend()`.
+ * do. With `relay(request, answer, response)`, it lets that write an answer, and writes it itself if that returns false. `cut()` ends all
+ * connections and refuses new ones until `mend()`.
  */
-export async function proxy(t, url, { buffering = false } = {}) {
+export async function proxy(t, url, { buffering = false, relay = async () => false } = {}) {
   const { origin, pathname } = new URL(url);
   const sockets = new Set();
   let cut = false;
   const server = http.createServer((request, response) => {
-    const onward = http.request(origin + request.url, { method: request.method, headers: request.headers }, (answer) => {
+    const onward = http.request(origin + request.url, { method: request.method, headers: request.headers }, async (answer) => {
       const held = buffering && (answer.headers["content-type"] ?? "").startsWith("text/event-stream");
       if (held) return answer.resume();
+      if (await relay(request, answer, response)) return;
       response.writeHead(answer.statusCode, answer.headers);
       answer.pipe(response);
     });

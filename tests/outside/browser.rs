@@ -9,6 +9,7 @@ async fn the_page_works_in_chromium(kind: Kind) {
     let files: &[&str] = match kind {
         Kind::Embedded => &[
             "conversation",
+            "network",
             "people",
             "stream",
             "reading",

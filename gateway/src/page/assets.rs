@@ -1,12 +1,17 @@
 //! The page's style and script, in the binary. Their names contain a hash of their content, so that
 //! browsers may cache them for ever.
 
-use crate::{problem::Problem, well_known};
+use crate::{
+    compression::{self, takes_gzip},
+    problem::Problem,
+    well_known,
+};
 use axum::{
     extract::OriginalUri,
     response::{IntoResponse, Response},
 };
-use http::header;
+use bytes::Bytes;
+use http::{HeaderMap, HeaderValue, header};
 use sha2::{Digest as _, Sha256};
 use std::{fmt::Write as _, sync::LazyLock};
 
@@ -38,6 +43,7 @@ pub(super) struct Asset {
     pub(super) path: String,
     media_type: &'static str,
     content: &'static str,
+    gzip: Bytes,
 }
 
 impl Asset {
@@ -46,17 +52,26 @@ impl Asset {
         for byte in &Sha256::digest(content)[..8] {
             let _ = write!(hash, "{byte:02x}");
         }
-        Self { path: format!("/assets/page.{hash}.{extension}"), media_type, content }
+        let path = format!("/assets/page.{hash}.{extension}");
+        Self { path, media_type, content, gzip: compression::file(content.as_bytes()).into() }
     }
 }
 
 /// GET `/assets/{name}`
-pub(crate) async fn asset(OriginalUri(uri): OriginalUri) -> Result<Response, Problem> {
+pub(crate) async fn asset(
+    OriginalUri(uri): OriginalUri,
+    request: HeaderMap,
+) -> Result<Response, Problem> {
     let mut assets = [&*STYLE, &*SCRIPT].into_iter();
     let asset = assets.find(|asset| asset.path == uri.path()).ok_or_else(Problem::nothing_here)?;
     let headers = [
         (header::CONTENT_TYPE, asset.media_type),
         (header::CACHE_CONTROL, "public, max-age=31536000, immutable"),
+        (header::VARY, "accept-encoding"),
     ];
+    if takes_gzip(&request) {
+        let encoding = [(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"))];
+        return Ok((headers, encoding, asset.gzip.clone()).into_response());
+    }
     Ok((headers, asset.content).into_response())
 }

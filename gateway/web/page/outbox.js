@@ -13,7 +13,6 @@ class Outbox {
     if (this.sending) return;
     this.sending = true;
     const { thread } = this;
-    await thread.loaded;
     for (let tries = 0; !thread.closed; ) {
       const turn = this.turns.find((turn) => !turn.trouble?.final);
       if (!turn) break;
@@ -37,7 +36,7 @@ class Outbox {
     if (!known) turn.id ??= turn_id;
     else if (known !== turn) thread.remove(turn);
     // The answer to a repeat may have the status of a turn that has ended. Its last frames are still to come.
-    thread.arrive(turn_id, status === "queued" || isSetAside(status) ? status : "running", user);
+    thread.arrive({ turn_id, status: status === "queued" || isSetAside(status) ? status : "running", user });
     thread.draw();
     if (thread.id === conversation) return thread.remember();
     thread.name(conversation);
@@ -48,7 +47,12 @@ class Outbox {
   async refused(turn, { status, wait, body }, tries) {
     const { thread } = this;
     if (status === 401) return thread.switchOff();
-    if (status === 404 && thread.id) thread.vanish();
+    if (status === 404 && thread.id) {
+      const { reached } = thread;
+      thread.vanish();
+      // Nobody has read that conversation here: the message begins a new one.
+      if (!reached) return;
+    }
     if (status === 422) turn.key = newKey();
     const retry = [0, 408, 429].includes(status) || status >= 500;
     const unsure = status === 0 || status === 504;

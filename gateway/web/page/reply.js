@@ -11,10 +11,11 @@ function button(label, act) {
 }
 
 class Reply {
-  content = "";
+  /** Whether its HTML is shown as far as it is written. */
   rendered = false;
-  /** The HTML of each block that is shown. */
+  /** The HTML of each block that is shown, and that of each block that the stream has sent. */
   blocks = [];
+  streamed = [];
   element = template("reply");
   body = this.element.querySelector(".body");
 
@@ -27,10 +28,14 @@ class Reply {
     this.author = name || config.name;
     this.element.querySelector(".author").textContent = this.author;
     this.element.classList.toggle("person", author === "person");
+    this.follow();
+  }
+
+  /** Names the author unless the message before has the same. */
+  follow() {
     this.element.classList.toggle("again", this.goesOn);
   }
 
-  /** Whether the message before it has the same author, who is then not named again. */
   get goesOn() {
     const before =
       this.element.previousElementSibling ?? this.element.parentElement?.previousElementSibling?.querySelector("article:last-of-type");
@@ -43,29 +48,37 @@ class Reply {
     return this.body.classList.contains("plain");
   }
 
-  /** Shows the plain text until its HTML arrives. */
+  /** Takes the whole text, which shows until its HTML arrives. */
   write(content) {
-    this.content = content;
     this.rendered = false;
     if (this.plain) this.body.textContent = content;
     noticeNews();
   }
 
-  /** Shows the HTML of a whole message, unless its blocks show it already. */
-  render(html) {
-    if (this.plain || this.blocks.join("") !== html) this.show([html]);
+  append(text) {
+    this.rendered = false;
+    if (this.plain) this.body.append(text);
+    noticeNews();
+  }
+
+  /** Shows the HTML of the whole message, as the history has it. */
+  render(blocks) {
+    this.show(blocks);
     this.rendered = true;
+    noticeNews();
   }
 
   /**
-   * Changes the blocks from number `k` on. The first keeps this much of its HTML at its start and end, with the first of `html` between;
-   * the others of `html` are new, and the blocks after them are dropped.
+   * Changes the blocks that the stream has sent, from number `k` on. The first keeps this much of its HTML at its start and end, with the
+   * first of `html` between; the others of `html` are new, and the blocks after them are dropped. A change of blocks that were sent before
+   * this page listened shows nothing; the history then has the message.
    */
   patch(k, keep, tail, html) {
-    const old = this.blocks[k] ?? "";
-    if (k > this.blocks.length || keep + tail > old.length) return this.unrender();
+    const old = this.streamed[k] ?? "";
+    if (k > this.streamed.length || keep + tail > old.length) return;
     const changed = html.map((part, i) => (i ? part : old.slice(0, keep) + part + old.slice(old.length - tail)));
-    this.show([...this.blocks.slice(0, k), ...changed]);
+    this.streamed = [...this.streamed.slice(0, k), ...changed];
+    this.show(this.streamed);
     this.rendered = true;
   }
 
@@ -89,13 +102,6 @@ class Reply {
     this.body.classList.remove("plain");
     this.blocks = blocks;
     levelHeadings(this.body);
-  }
-
-  /** Shows plain text until the whole message is rendered. Called where the first blocks were sent before this page listened. */
-  unrender() {
-    this.blocks = [];
-    this.body.classList.add("plain");
-    this.write(this.content);
   }
 
   /** Announces the message once, after a moment in which its HTML arrives. */
@@ -166,7 +172,7 @@ function frameCode(pre) {
   const box = frame(pre, "code");
   if (!navigator.clipboard) return;
   const copy = button("Copy", async () => {
-    copy.textContent = await navigator.clipboard.writeText(copy.previousElementSibling.textContent).then(
+    copy.textContent = await navigator.clipboard.writeText(pre.textContent.replace(/\n$/, "")).then(
       () => "Copied",
       () => "Not allowed",
     );

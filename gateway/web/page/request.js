@@ -1,15 +1,36 @@
 // ── Requests to the gateway ─────────────────────────────────────────────────────────────────────
 
+/** How long the server may be silent, in milliseconds. A long answer on a slow link takes longer. */
+const SILENCE = 30_000;
+
 /** Requests JSON. Status 0 means that no valid answer came; `wait` is the Retry-After in seconds, or 0. */
 async function request(path, options = {}) {
   const headers = { accept: "application/json", ...options.headers };
+  const silent = new AbortController();
+  let timer = null;
+  const expect = (milliseconds) => {
+    clearTimeout(timer);
+    timer = setTimeout(() => silent.abort(), milliseconds);
+  };
+  const hear = new TransformStream({
+    transform(chunk, out) {
+      expect(SILENCE);
+      out.enqueue(chunk);
+    },
+  });
   try {
-    const response = await fetch(base + path, { ...options, headers, signal: AbortSignal.timeout(30_000) });
+    // Nothing tells how much has been sent: a byte may take a millisecond.
+    expect(SILENCE + (options.body?.length ?? 0));
+    const response = await fetch(base + path, { ...options, headers, signal: silent.signal });
+    expect(SILENCE);
     const wait = Number(response.headers.get("retry-after")) || 0;
-    const body = response.ok ? await response.json() : await response.json().catch(() => ({}));
+    const json = new Response(response.body?.pipeThrough(hear)).json();
+    const body = response.ok ? await json : await json.catch(() => ({}));
     return { status: response.status, ok: response.ok, wait, body };
   } catch {
     return { status: 0, ok: false, wait: 0, body: {} };
+  } finally {
+    clearTimeout(timer);
   }
 }
 

@@ -36,7 +36,7 @@ class Stream {
       });
     for (const name of ["message", "delta", "status", "restart", "turn_done"]) on(name, (data) => this.hear(name, data));
     on("user", (message) => {
-      this.thread.arrive(message.turn_id, "queued", message);
+      this.thread.arrive({ turn_id: message.turn_id, status: "queued", user: message });
       // A message that nobody answers ends with the frame that follows at once.
       setTimeout(() => this.thread.draw(), 50);
     });
@@ -54,7 +54,7 @@ class Stream {
   hear(name, data) {
     const known = this.thread.turns.find((turn) => turn.id === data.turn_id);
     // Only an agent that speaks first sends a message of an unknown turn.
-    const turn = known ?? (name === "message" ? this.thread.arrive(data.turn_id, "done", null, data.created_at) : null);
+    const turn = known ?? (name === "message" ? this.thread.arrive({ turn_id: data.turn_id, status: "done", assistant: [data] }) : null);
     if (!turn || data.n <= turn.n) return;
     turn.n = data.n;
     turn.frames[name](data);

@@ -4,15 +4,20 @@ class Thread {
   turns = [];
   outbox = new Outbox(this);
   stream = new Stream(this);
-  position = 0;
   round = 0;
   opening = true;
   closed = false;
   element = document.createElement("div");
-  loaded = new Promise((resolve) => (this.markLoaded = resolve));
+  /** Whether the newest turns have been read. */
+  reached = false;
+  /** Where the page of history before the turns that are shown ends, or 0 if there is none. */
+  earlier = Number.POSITIVE_INFINITY;
+  reading = null;
+  readingEarlier = false;
 
   constructor({ conversation = null, outbox = [] }) {
     this.id = conversation;
+    if (!conversation) this.readAll();
     // These may have arrived before the page was left. The answer to the repeat says.
     for (const { content, key } of outbox) this.queue(new Turn(this, content, key)).element.hidden = true;
   }
@@ -20,13 +25,19 @@ class Thread {
   begin() {
     if (this.id) this.connect();
     else this.open();
+    setTimeout(() => !this.reached && !this.closed && say(LOADING), 1000);
     this.outbox.sendAll();
   }
 
   open() {
     this.opening = false;
     this.show();
-    this.markLoaded();
+  }
+
+  /** Notes that there is nothing to read. */
+  readAll() {
+    this.reached = true;
+    this.earlier = 0;
   }
 
   /** The oldest turn without an end: the one being answered. */
@@ -54,7 +65,8 @@ class Thread {
   async connect(wait = 0) {
     const round = ++this.round;
     const stale = () => this.closed || round !== this.round;
-    this.opening = !this.stream.cursor;
+    this.opening = !this.reached;
+    this.draw();
     this.stream.close();
     this.stream.watchSilence();
     for (let tries = 0; ; tries++) {
@@ -77,42 +89,87 @@ class Thread {
     toEnd();
   }
 
-  /** Reads the history from the first page that may have changed. `news` says whether any turn changed. */
-  async load() {
-    for (let news = false; this.id; ) {
-      const { status, ok, wait, body } = await request(`c/${this.id}?html=1&after=${this.position}`);
-      if (this.closed) return { ok: false };
-      if (status === 401) return this.switchOff();
-      if (status === 400 || status === 404) this.vanish();
-      else if (!ok) {
-        unreachable(status === 403 ? TROUBLE[403] : status ? UNREADABLE : RECONNECTING);
-        return { ok, wait };
-      } else {
-        attended = body.agent_attached;
-        for (const turn of body.turns) news = this.adopt(turn) || news;
-        this.draw();
-        this.stream.cursor = body.cursor;
-        if (!body.next) return { ok, news };
-        this.position = body.next;
+  /** Reads the newest turns, and those before them that may have changed. `news` says whether any has. */
+  load() {
+    this.reading ??= this.read().finally(() => (this.reading = null));
+    return this.reading;
+  }
+
+  async read() {
+    const due = new Set(this.turns.filter((turn) => turn.id && (turn.open || turn.unrendered)).map((turn) => turn.id));
+    for (let [before, cursor, news] = ["end", null, false]; this.id; ) {
+      const { ok, wait, body } = await this.page(before);
+      if (!ok) return { ok: !this.id && !this.closed, wait };
+      // The stream goes on from the first page: the others may be newer.
+      cursor ??= body.cursor;
+      const [oldest] = body.turns;
+      const gap = oldest && (this.reached ? !this.turns.some((turn) => turn.id === oldest.turn_id) : isOpen(oldest.status));
+      for (const record of body.turns) {
+        due.delete(record.turn_id);
+        news = this.adopt(record, this.reached || isOpen(record.status)) || news;
       }
+      this.earlier = Math.min(this.earlier, body.previous ?? 0);
+      attended = body.agent_attached;
+      this.draw();
+      if (!body.previous || !(gap || due.size)) {
+        this.stream.cursor = cursor;
+        this.reached = true;
+        return { ok, news };
+      }
+      before = body.previous;
     }
     return { ok: true, news: false };
+  }
+
+  /** Reads the pages before the turns that are shown, while their place is in sight or near. */
+  async readEarlier() {
+    if (this.readingEarlier || !this.reached) return;
+    this.readingEarlier = true;
+    for (let tries = 0; this.earlier && !this.closed && nearStart(); ) {
+      const { ok, wait, body } = await this.page(this.earlier);
+      if (this.closed) return;
+      if (!ok) {
+        await pause(wait || backoff(tries++));
+        continue;
+      }
+      if (tries) reachable();
+      tries = 0;
+      this.earlier = Math.min(this.earlier, body.previous ?? 0);
+      addAbove(() => {
+        for (const record of body.turns) this.adopt(record, false);
+        for (const turn of this.turns) turn.replies.values().next().value?.follow();
+        this.draw();
+      });
+    }
+    this.readingEarlier = false;
+  }
+
+  /** Reads the newest turns before a place in the history. */
+  async page(before) {
+    const { id } = this;
+    const { status, ok, wait, body } = await request(`c/${id}?html=1&bytes=${PAGE_BYTES}&before=${before}`);
+    if (this.closed || this.id !== id) return { ok: false };
+    if (status === 401) return this.switchOff();
+    if (status === 400 || status === 404) this.vanish();
+    else if (!ok) unreachable(status === 403 ? TROUBLE[403] : status ? UNREADABLE : RECONNECTING);
+    return { ok, wait, body };
   }
 
   /** Forgets all turns and reads the history from the start. Called when the cursor is not in the conversation's log. */
   startOver() {
     for (const turn of this.turns.filter((turn) => turn.id)) this.remove(turn);
     this.stream.cursor = "";
-    this.position = 0;
+    this.reached = false;
+    this.earlier = Number.POSITIVE_INFINITY;
     this.connect();
   }
 
   // The list of turns is in the order of the conversation, with unsent messages at its end.
 
   /** Adds or updates a turn from the history, unless the stream has shown more of it. Returns whether anything changed. */
-  adopt(record) {
+  adopt(record, fresh) {
     const known = this.turns.find((turn) => turn.id === record.turn_id);
-    const turn = this.arrive(record.turn_id, record.status, record.user, (record.user ?? record.assistant[0])?.created_at);
+    const turn = this.arrive(record, fresh);
     if (turn.n > record.n) return false;
     const news = !known || turn.n < record.n || turn.status !== record.status || turn.unrendered;
     if (news) turn.take(record);
@@ -120,16 +177,17 @@ class Thread {
   }
 
   /**
-   * Returns the turn with this id, and inserts it if it is new. It may be a message whose POST is not answered yet. Without a message the
-   * agent spoke first.
+   * Returns the turn of a record, and inserts it if it is new. A fresh one may be a message whose POST is not answered yet. Without a
+   * message the agent spoke first.
    */
-  arrive(id, status, message, createdAt = message.created_at) {
-    const content = message ? message.content : null;
-    const ours = (turn) => turn.id === id || (!turn.id && turn.posting && turn.content === content);
+  arrive({ turn_id: id, status, user, assistant = [] }, fresh = true) {
+    const content = user ? user.content : null;
+    const createdAt = (user ?? assistant[0])?.created_at;
+    const ours = (turn) => turn.id === id || (fresh && !turn.id && turn.posting && turn.content === content);
     const turn = this.turns.find(ours) ?? this.insert(new Turn(this, content), createdAt);
     Object.assign(turn, { id, createdAt });
     if (turn.status === "unsent" || isSetAside(status)) turn.status = status;
-    if (message) turn.element.querySelector(".user").title = new Date(createdAt).toLocaleString();
+    if (user) turn.element.querySelector(".user").title = new Date(createdAt).toLocaleString();
     return turn;
   }
 
@@ -157,6 +215,8 @@ class Thread {
   draw() {
     for (const turn of this.turns) turn.draw();
     if (this !== thread) return;
+    page.loading.hidden = !this.earlier;
+    page.loading.querySelector("span:last-child").textContent = this.reached ? EARLIER : LOADING;
     const due = Boolean(this.due);
     if (!due && document.activeElement === page.stop) page.content.focus();
     page.stop.hidden = !due;
@@ -189,9 +249,9 @@ class Thread {
     this.stream.close();
     reachable();
     notify("gone", GONE);
+    this.readAll();
     this.end(GONE);
     this.stream.cursor = "";
-    this.position = 0;
     this.name(null);
   }
 
@@ -201,6 +261,7 @@ class Thread {
     notify("off", OFF);
     page.content.readOnly = page.send.disabled = page.new.disabled = true;
     this.outbox.refuseAll(TROUBLE[401]);
+    this.readAll();
     this.end("The link has been switched off.");
     this.show();
     this.close();

@@ -3,6 +3,8 @@
 /** Whether nobody answers the turn: its message was kept as context or dropped. */
 const isSetAside = (status) => status === "observed" || status === "dropped";
 
+const isOpen = (status) => status === "queued" || status === "running";
+
 class Turn {
   id = null;
   status = "unsent";
@@ -31,7 +33,7 @@ class Turn {
   }
 
   get open() {
-    return this.status === "queued" || this.status === "running";
+    return isOpen(this.status);
   }
 
   /** Whether to announce changes: not while the page loads. */
@@ -69,7 +71,6 @@ class Turn {
     for (const message of assistant) {
       const reply = this.reply(message.id);
       reply.sign(message);
-      reply.write(message.content);
       reply.render(message.html);
     }
   }
@@ -84,7 +85,7 @@ class Turn {
     },
     delta: ({ id, text }) => {
       this.statusText = "";
-      this.reply(id).write(this.reply(id).content + text);
+      this.reply(id).append(text);
     },
     status: ({ text }) => {
       this.statusText = text;

@@ -44,7 +44,11 @@ let lastTop = 0;
 /** Whether something has come since the log was last scrolled to its end. */
 let news = false;
 
+/** Whether messages are being added above those that are shown, which is no news. */
+let adding = false;
+
 function noticeNews() {
+  if (adding) return;
   news = true;
   if (!following) page.latest.hidden = false;
 }
@@ -57,6 +61,25 @@ function toEnd() {
   lastTop = page.log.scrollTop;
 }
 
+/** Whether the reader sees the place of earlier messages, or is about to. */
+const nearStart = () => page.loading.getBoundingClientRect().bottom > -2 * page.log.clientHeight;
+
+/** Adds messages above the others, without moving what the reader sees. */
+function addAbove(add) {
+  const { log } = page;
+  const first = page.thread.querySelector(".turn");
+  const top = () => first?.getBoundingClientRect().top ?? 0;
+  const before = top();
+  // Some browsers would do the same, but not at the very top.
+  log.style.overflowAnchor = "none";
+  adding = true;
+  add();
+  adding = false;
+  log.scrollTop += top() - before;
+  lastTop = log.scrollTop;
+  log.style.overflowAnchor = "";
+}
+
 function noticeScroll() {
   const { scrollTop, scrollHeight, clientHeight } = page.log;
   if (scrollHeight - scrollTop - clientHeight < 24) {
@@ -64,6 +87,7 @@ function noticeScroll() {
     page.latest.hidden = true;
   } else if (scrollTop < lastTop) following = false;
   lastTop = scrollTop;
+  thread?.readEarlier();
 }
 
 page.log.addEventListener("scroll", noticeScroll);
@@ -96,6 +120,7 @@ inSight.observe(page.log.querySelector("h1"));
 
 function enter(state) {
   thread?.close();
+  if (thread) page.thread.replaceChildren();
   reachable();
   notify("gone", "");
   thread = new Thread(state);

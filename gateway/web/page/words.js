@@ -21,6 +21,9 @@ const page = Object.fromEntries(Array.from(document.querySelectorAll("[id]"), (e
 /** The page's only way to set HTML. */
 const trusted = window.trustedTypes?.createPolicy("arizuko", { createHTML: (html) => html }) ?? { createHTML: (html) => html };
 
+/** About how many bytes of messages to read at a time: some screens, and a second or two on a very slow link. */
+const PAGE_BYTES = 32 * 1024;
+
 let thread = null;
 /** Whether an agent was attached when the gateway last said so. */
 let attended = config.agent_attached;
@@ -33,6 +36,8 @@ const KEPT = "Your message is kept; nobody is connected right now.";
 const RECEIVED = "Your message was received.";
 const OFFLINE = "You are offline. What you write is kept and goes out when you are back.";
 const RECONNECTING = "Reconnecting…";
+const LOADING = "Loading the conversation…";
+const EARLIER = "Loading earlier messages…";
 const UNREADABLE = "The conversation can't be loaded right now. Trying again…";
 const CHARACTERS = (Math.floor(config.limits.content_bytes / 1000) * 1000).toLocaleString("en");
 

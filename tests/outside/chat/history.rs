@@ -33,8 +33,10 @@ async fn history_lists_all_turns_oldest_first_with_the_cursor_to_stream_from(sta
     assert!(turns[0]["ended_at"].is_string() && turns[1].get("ended_at").is_none());
 
     let html = history(&there, &first.conversation, "?html=1").await;
-    let html = html["turns"][0]["assistant"][0]["html"].as_str().map(str::to_owned);
-    assert_eq!(html.as_deref().map(str::trim), Some("<p><em>1</em></p>"));
+    let rendered = &html["turns"][0]["assistant"][0];
+    assert_eq!(rendered["html"], json!(["<p><em>1</em></p>\n"]));
+    assert_eq!(rendered.get("content"), None, "it is rendered or text");
+    assert_eq!(html["turns"][0]["user"]["content"], "one");
 
     let cursor = page["cursor"].as_str().expect("the cursor to stream from");
     let path = format!("c/{}/sse", first.conversation);
@@ -99,6 +101,40 @@ async fn history_pages_have_no_gap_and_no_repeat(kind: Kind) {
     let beyond = history(&visitor, &first.conversation, "?after=18446744073709551615").await;
     assert_fields(&beyond, json!({"turns": [], "next": null}));
     for nonsense in ["?after=x", "?limit=-1", "?after=-1"] {
+        let path = format!("c/{}{nonsense}", first.conversation);
+        visitor.get(&path).await.refused(400, "INVALID");
+    }
+}
+
+#[apply(every_stack)]
+async fn history_can_be_read_from_the_newest_turn_back(kind: Kind) {
+    let stack =
+        Stack::with(kind, &[("ARIZUKO_ADDRESS_RATE", "1000"), ("ARIZUKO_LINK_RATE", "1000")]).await;
+    let visitor = stack.visit("acme").await;
+    let mut agent = stack.attach("acme", B).await;
+    let first = visitor.say("0").await;
+    agent.answer_next(&"0".repeat(1_000)).await;
+    for n in 1..7 {
+        visitor.say_in(&first.conversation, &n.to_string()).await;
+        agent.answer_next(&n.to_string().repeat(1_000)).await;
+    }
+    // A page ends once it has more than these bytes.
+    for (bounds, most) in [("limit=3", 3), ("bytes=1", 1), ("bytes=1500", 2), ("limit=200", 7)] {
+        let (mut seen, mut before) = (Vec::new(), json!("end"));
+        while !before.is_null() {
+            let before_this = before.to_string().replace('"', "");
+            let query = format!("?{bounds}&before={before_this}");
+            let page = history(&visitor, &first.conversation, &query).await;
+            assert_eq!(page["next"], Value::Null);
+            let turns = page["turns"].as_array().cloned().unwrap_or_default();
+            assert!((1..=most).contains(&turns.len()), "{bounds}: {}", turns.len());
+            let contents = turns.iter().map(|turn| turn["user"]["content"].clone());
+            seen.splice(0..0, contents.collect::<Vec<_>>());
+            before = page["previous"].clone();
+        }
+        assert_eq!(seen, ["0", "1", "2", "3", "4", "5", "6"], "{bounds}");
+    }
+    for nonsense in ["?before=x", "?before=0", "?before=-1", "?before=", "?bytes=-1"] {
         let path = format!("c/{}{nonsense}", first.conversation);
         visitor.get(&path).await.refused(400, "INVALID");
     }

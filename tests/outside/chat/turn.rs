@@ -74,7 +74,9 @@ async fn a_snapshot_and_its_stream_can_have_html(stack: Stack) {
     let held = agent.turn().await;
     agent.answer(held, "**bold** <img src=x onerror=alert(1)> [x](javascript:alert(1))").await;
     let snapshot = visitor.json(&format!("{}?html=1", posted.turn)).await;
-    let html = snapshot["assistant"][0]["html"].as_str().unwrap_or_default();
+    assert_eq!(snapshot["assistant"][0].get("content"), None, "it is rendered or text");
+    let blocks = snapshot["assistant"][0]["html"].as_array().expect("the blocks");
+    let html: String = blocks.iter().filter_map(Value::as_str).collect();
     assert!(html.contains("<strong>bold</strong>"), "{html}");
     assert!(!html.contains("<img") && !html.contains("href=\"javascript"), "{html}");
     let plain = visitor.json(&posted.turn).await;

@@ -1,0 +1,267 @@
+//! Compresses answers with gzip for clients that take it: pieces of a stream as they are written.
+//!
+//! An open stream holds no compressor. Each piece is deflated on its own, by a compressor that all
+//! streams of a thread share, with the stream's last bytes as its dictionary. The pieces follow one
+//! another as the blocks of one gzip file.
+//!
+//! Compressed lengths can tell what else is in an answer to those who see the lengths and choose a part
+//! of the text (BREACH). The link's secret is in no answer that has a message in it and is compressed
+//! (see [`Uncompressed`]), and answers repeat nothing of a request. What others can put into a reply
+//! comes there once, at the agent's pace; no other site can make a browser ask for it again, since
+//! that takes the secret.
+
+use axum::{
+    body::{Body, HttpBody},
+    extract::Request,
+    middleware::Next,
+    response::Response,
+};
+use bytes::Bytes;
+use flate2::{Compress, CompressError, Compression, Crc, FlushCompress};
+use http::{HeaderMap, HeaderValue, header};
+use hyper::body::Frame;
+use std::{
+    cell::RefCell,
+    pin::Pin,
+    task::{Context, Poll, ready},
+};
+
+/// A smaller answer fits into the packet that carries its head.
+const SMALL_BYTES: u64 = 1024;
+/// How much is compressed at a time: less than a millisecond's work.
+const PIECE_BYTES: usize = 32 * 1024;
+/// How many of a stream's last bytes its next piece may refer to. Events are much alike: this makes
+/// them a sixth as long; sixteen times as much, an eighth.
+const DICTIONARY_BYTES: usize = 2 * 1024;
+/// A gzip header without a time, a name or a system.
+const HEAD: [u8; 10] = [0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 255];
+/// The last block, which is empty.
+const LAST_BLOCK: [u8; 2] = [3, 0];
+
+thread_local! {
+    static DEFLATE: RefCell<Compress> = RefCell::new(Compress::new(Compression::new(5), false));
+}
+
+/// Marks a response, as an extension, that is not compressed: it has a secret beside others' words.
+#[derive(Clone)]
+pub(crate) struct Uncompressed;
+
+/// Compresses text for clients that take gzip.
+pub(crate) async fn compress(request: Request, next: Next) -> Response {
+    let takes_gzip = takes_gzip(request.headers());
+    let mut response = next.run(request).await;
+    if !is_worth_it(&response) {
+        return response;
+    }
+    let headers = response.headers_mut();
+    headers.append(header::VARY, HeaderValue::from_static("accept-encoding"));
+    if !takes_gzip {
+        return response;
+    }
+    headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+    headers.remove(header::CONTENT_LENGTH);
+    response
+        .map(|body| Body::new(Compressed { body, rest: Bytes::new(), gzip: Some(Gzip::default()) }))
+}
+
+fn is_worth_it(response: &Response) -> bool {
+    let headers = response.headers();
+    let kind = headers.get(header::CONTENT_TYPE).map_or(&b""[..], HeaderValue::as_bytes);
+    let is_text = kind.starts_with(b"text/") || kind.starts_with(b"application/json");
+    is_text
+        && !headers.contains_key(header::CONTENT_ENCODING)
+        && response.extensions().get::<Uncompressed>().is_none()
+        && response.body().size_hint().exact().is_none_or(|bytes| bytes >= SMALL_BYTES)
+}
+
+/// Whether a request's Accept-Encoding names gzip with a weight other than zero.
+pub(crate) fn takes_gzip(headers: &HeaderMap) -> bool {
+    let values = headers.get_all(header::ACCEPT_ENCODING).into_iter();
+    values.filter_map(|value| value.to_str().ok()).flat_map(|value| value.split(',')).any(|item| {
+        let (coding, weight) = item.split_once(';').unwrap_or((item, ""));
+        let weight = weight.trim().strip_prefix("q=").unwrap_or("1");
+        coding.trim().eq_ignore_ascii_case("gzip") && weight.parse().is_ok_and(|q: f32| q > 0.0)
+    })
+}
+
+/// A body, compressed as it comes.
+struct Compressed {
+    body: Body,
+    /// What of the body's last frame is still to be compressed.
+    rest: Bytes,
+    /// `None` after the end.
+    gzip: Option<Gzip>,
+}
+
+impl HttpBody for Compressed {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        let this = &mut *self;
+        let Some(gzip) = &mut this.gzip else {
+            return Poll::Ready(None);
+        };
+        while this.rest.is_empty() {
+            match ready!(Pin::new(&mut this.body).poll_frame(context)) {
+                // Trailers, which no answer of ours has, are left out.
+                Some(Ok(frame)) => this.rest = frame.into_data().unwrap_or_default(),
+                Some(Err(error)) => return Poll::Ready(Some(Err(error))),
+                None => {
+                    let end = gzip.end();
+                    this.gzip = None;
+                    return Poll::Ready(Some(Ok(Frame::data(end.into()))));
+                }
+            }
+        }
+        let piece = this.rest.split_to(this.rest.len().min(PIECE_BYTES));
+        let written = gzip.write(&piece).map_err(axum::Error::new);
+        Poll::Ready(Some(written.map(|written| Frame::data(written.into()))))
+    }
+}
+
+/// A gzip file that is written piece by piece. Each piece can be read when it arrives.
+#[derive(Default)]
+struct Gzip {
+    crc: Crc,
+    dictionary: Vec<u8>,
+}
+
+impl Gzip {
+    fn write(&mut self, piece: &[u8]) -> Result<Vec<u8>, CompressError> {
+        let mut out = self.head();
+        deflate(piece, &self.dictionary, &mut out)?;
+        self.crc.update(piece);
+        let kept = DICTIONARY_BYTES.saturating_sub(piece.len()).min(self.dictionary.len());
+        self.dictionary.drain(..self.dictionary.len() - kept);
+        self.dictionary.extend_from_slice(&piece[piece.len().saturating_sub(DICTIONARY_BYTES)..]);
+        Ok(out)
+    }
+
+    fn end(&self) -> Vec<u8> {
+        let mut out = self.head();
+        out.extend(LAST_BLOCK);
+        out.extend(self.crc.sum().to_le_bytes());
+        out.extend(self.crc.amount().to_le_bytes());
+        out
+    }
+
+    fn head(&self) -> Vec<u8> {
+        if self.crc.amount() == 0 { HEAD.to_vec() } else { Vec::new() }
+    }
+}
+
+/// Appends a text as deflated blocks that end at a byte.
+fn deflate(text: &[u8], dictionary: &[u8], out: &mut Vec<u8>) -> Result<(), CompressError> {
+    DEFLATE.with_borrow_mut(|deflate| {
+        deflate.reset();
+        if !dictionary.is_empty() {
+            deflate.set_dictionary(dictionary)?;
+        }
+        let begun = deflate.total_in();
+        loop {
+            out.reserve(text.len() / 2 + 64);
+            let read = usize::try_from(deflate.total_in() - begun).unwrap_or(text.len());
+            deflate.compress_vec(&text[read..], out, FlushCompress::Sync)?;
+            if out.len() < out.capacity() {
+                return Ok(());
+            }
+        }
+    })
+}
+
+/// Compresses a file that is sent often, as small as gzip makes it.
+pub(crate) fn file(content: &[u8]) -> Vec<u8> {
+    let mut gzip = Compress::new_gzip(Compression::best(), 15);
+    let mut out = Vec::with_capacity(content.len() + 128);
+    match gzip.compress_vec(content, &mut out, FlushCompress::Finish) {
+        Ok(flate2::Status::StreamEnd) => out,
+        other => unreachable!("it has room for any content: {other:?}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use flate2::{Decompress, FlushDecompress, read::GzDecoder};
+    use std::io::Read as _;
+
+    fn event(number: usize) -> String {
+        let id = "AbCdEfGhIjKlMnOpQrStUv";
+        format!(
+            "id: {number}-0000ab12\nevent: delta\ndata: {{\"id\":\"{id}\",\"text\":\"word\"}}\n\n"
+        )
+    }
+
+    #[test]
+    fn each_piece_can_be_read_at_once_and_all_of_them_are_one_file() {
+        let mut gzip = Gzip::default();
+        let mut reader = Decompress::new(false);
+        let (mut sent, mut all) = (Vec::new(), String::new());
+        let pieces = (0..200).map(event).chain(["x".repeat(100_000), ":\n\n".into(), event(7)]);
+        for piece in pieces {
+            let written = gzip.write(piece.as_bytes()).unwrap();
+            let blocks = if sent.is_empty() { &written[HEAD.len()..] } else { &written };
+            let mut read = Vec::with_capacity(piece.len() + 1);
+            reader.decompress_vec(blocks, &mut read, FlushDecompress::Sync).unwrap();
+            assert_eq!(read, piece.as_bytes());
+            sent.extend(written);
+            all.push_str(&piece);
+            assert!(gzip.dictionary.len() <= DICTIONARY_BYTES);
+        }
+        sent.extend(gzip.end());
+        let mut read = String::new();
+        GzDecoder::new(&*sent).read_to_string(&mut read).unwrap();
+        assert_eq!(read, all);
+    }
+
+    #[test]
+    fn events_that_are_alike_are_a_fifth_as_long_and_hold_two_kilobytes() {
+        let mut gzip = Gzip::default();
+        let (mut text, mut sent) = (0, 0);
+        for number in 0..500 {
+            let event = event(number);
+            text += event.len();
+            sent += gzip.write(event.as_bytes()).unwrap().len();
+        }
+        assert!(sent * 5 < text, "{sent} of {text}");
+        assert!(gzip.dictionary.capacity() <= 2 * DICTIONARY_BYTES);
+    }
+
+    #[test]
+    fn bytes_that_cannot_be_compressed_and_none_arrive() {
+        let mut noise = vec![0; 70_000];
+        getrandom::fill(&mut noise).unwrap();
+        for content in [noise, Vec::new()] {
+            let mut gzip = Gzip::default();
+            let mut sent = Vec::new();
+            for piece in content.chunks(PIECE_BYTES) {
+                sent.extend(gzip.write(piece).unwrap());
+            }
+            sent.extend(gzip.end());
+            for sent in [sent, file(&content)] {
+                let mut read = Vec::new();
+                GzDecoder::new(&*sent).read_to_end(&mut read).unwrap();
+                assert!(read == content);
+            }
+        }
+    }
+
+    #[test]
+    fn gzip_is_used_where_it_is_named() {
+        let takes = |value: &'static str| {
+            takes_gzip(&HeaderMap::from_iter([(
+                header::ACCEPT_ENCODING,
+                HeaderValue::from_static(value),
+            )]))
+        };
+        assert!(takes("gzip, deflate, br, zstd") && takes("br;q=1.0, GZIP;q=0.8"));
+        assert!(
+            !takes("") && !takes("br") && !takes("gzip;q=0") && !takes("identity, gzip; q=0.0")
+        );
+        assert!(!takes_gzip(&HeaderMap::new()));
+    }
+}

@@ -1,0 +1,145 @@
+// Slow links and long conversations: what is newest comes first, and nothing waits for the rest.
+
+import assert from "node:assert/strict";
+import { EventEmitter, once } from "node:events";
+import { test } from "node:test";
+import { gunzipSync } from "node:zlib";
+import { attach, link, proxy, Visitor, visit } from "./harness.js";
+
+/** A conversation of about 500 KB, and its link. */
+async function longConversation(t) {
+  const { url, folder } = await link();
+  await attach(t, folder, "long.sh");
+  const visitor = await visit(t, url);
+  for (let n = 1; n <= 8; n++) {
+    await visitor.say(`long ${n}`);
+    await visitor.answered(n);
+  }
+  await visitor.say("hello");
+  await visitor.answered(9);
+  return { url, visitor };
+}
+
+/** Opens the link again, in the same profile. */
+async function comeBack({ url, visitor }, prepare = async () => {}) {
+  const again = new Visitor(await visitor.page.context().newPage());
+  await visitor.page.close();
+  await prepare(again.page);
+  await again.page.goto(url);
+  return again;
+}
+
+/** Slows a page down to 100 kbit/s. Returns how many bytes have come since. */
+async function slowDown(page) {
+  const devtools = await page.context().newCDPSession(page);
+  let bytes = 0;
+  devtools.on("Network.dataReceived", ({ encodedDataLength }) => (bytes += encodedDataLength));
+  await devtools.send("Network.enable");
+  const speed = 100_000 / 8;
+  await devtools.send("Network.emulateNetworkConditions", {
+    offline: false,
+    latency: 100,
+    downloadThroughput: speed,
+    uploadThroughput: speed,
+  });
+  return () => bytes;
+}
+
+test("on a slow link a message goes out at once, and the newest messages come first", async (t) => {
+  const made = await longConversation(t);
+  let received = null;
+  const posts = [];
+  const visitor = await comeBack(made, async (page) => {
+    received = await slowDown(page);
+    page.on("request", (request) => request.method() === "POST" && posts.push(request.url()));
+  });
+  await visitor.sees("Loading the conversation…");
+  assert.equal(await visitor.questions.count(), 0);
+  // The same words as the last message, which is still to come.
+  await visitor.say("hello");
+  await visitor.page.getByRole("heading", { name: "About long 8" }).waitFor();
+  await visitor.answers.nth(2).filter({ hasText: "You said: hello" }).waitFor();
+  await visitor.answered(3);
+  assert.deepEqual(await visitor.questions.allTextContents(), ["long 8", "hello", "hello"]);
+  assert.equal(posts.length, 1);
+  assert.ok(received() < 80_000, `${received()} bytes`);
+  assert.equal(await visitor.page.getByText("Loading the conversation…").count(), 0);
+  visitor.assertNoComplaints();
+});
+
+test("earlier messages come as the reader scrolls up, and what they read stays in place", async (t) => {
+  const visitor = await comeBack(await longConversation(t));
+  const { page } = visitor;
+  await visitor.answered(2);
+  for (let n = 7; n >= 1; n--) {
+    // Reads at the top of what is there, and says where that is now.
+    const place = await page.evaluateHandle(() => {
+      document.getElementById("log").scrollTop = 0;
+      const read = document.querySelector(".turn .user");
+      return { read, top: read.getBoundingClientRect().top };
+    });
+    await page.getByRole("heading", { name: `About long ${n}` }).waitFor({ state: "attached" });
+    const moved = await place.evaluate(({ read, top }) => read.getBoundingClientRect().top - top);
+    assert.ok(Math.abs(moved) <= 1, `it moved by ${moved} pixels`);
+  }
+  await page.getByText("Loading earlier messages…").waitFor({ state: "hidden" });
+  const expected = [...Array.from({ length: 8 }, (_, n) => `long ${n + 1}`), "hello"];
+  assert.deepEqual(await visitor.questions.allTextContents(), expected);
+  assert.equal(await visitor.button("New messages").count(), 0, "old messages are no news");
+  await visitor.say("and now?");
+  await visitor.answered(10);
+  assert.deepEqual(await visitor.questions.allTextContents(), [...expected, "and now?"]);
+  visitor.assertNoComplaints();
+});
+
+test("a history that takes minutes is read to its end, as long as it comes", async (t) => {
+  const { url, visitor } = await longConversation(t);
+  const conversation = await visitor.conversation();
+  const news = new EventEmitter();
+  const line = await proxy(t, url, {
+    relay: async (request, answer, response) => {
+      if (!request.url.includes("before=end")) return false;
+      const compressed = [];
+      for await (const chunk of answer) compressed.push(chunk);
+      const json = gunzipSync(Buffer.concat(compressed));
+      response.writeHead(200, { "content-type": "application/json" });
+      for (let at = 0; at < 3; at++) {
+        response.write(json.subarray(at, at + 1));
+        await once(news, "more");
+      }
+      response.end(json.subarray(3));
+      return true;
+    },
+  });
+  const { page, ...slow } = await visit(t, "about:blank");
+  await page.clock.install();
+  await page.exposeFunction("came", () => news.emit("came"));
+  await page.addInitScript(
+    ([base, conversation]) => {
+      localStorage.setItem(base, conversation);
+      const real = window.fetch;
+      window.fetch = async (...request) => {
+        const response = await real(...request);
+        if (!request[0].includes("before=end")) return response;
+        const tell = new TransformStream({
+          transform(chunk, out) {
+            out.enqueue(chunk);
+            window.came();
+          },
+        });
+        return new Response(response.body.pipeThrough(tell), response);
+      };
+    },
+    [new URL(url).pathname, conversation],
+  );
+  let came = once(news, "came");
+  await page.goto(line.url);
+  for (let part = 0; part < 3; part++) {
+    await came;
+    await page.clock.runFor(20_000);
+    came = once(news, "came");
+    news.emit("more");
+  }
+  await slow.answers.nth(1).filter({ hasText: "You said: hello" }).waitFor();
+  assert.deepEqual(await slow.questions.allTextContents(), ["long 8", "hello"]);
+});
