@@ -36,7 +36,7 @@ test("a selection, the focus and a code block's scroll survive while the block g
   const { visitor, page, write, end } = await writing(t);
   const line = (n) => `line ${n} ${"x".repeat(400)}\n`;
   await write(`Some *finished* text.\n\n\`\`\`\n${line(1)}${line(2)}`);
-  await visitor.sees("line 2");
+  await page.locator("pre").filter({ hasText: "line 2" }).waitFor();
   const gone = await remember(page, ".assistant .body *");
   await select(page, "pre", "line 1");
   await page.locator("pre").evaluate((pre) => (pre.scrollLeft = 70));

@@ -59,7 +59,7 @@ async fn a_history_is_compressed_and_a_page_with_the_secret_beside_messages_is_n
     let visitor = stack.visitor(&link, A);
     let posted = visitor.say("hello").await;
     let mut agent = stack.attach("acme", A).await;
-    agent.answer_next(&"many words ".repeat(10_000)).await;
+    agent.answer_next(&"many words ".repeat(5_000)).await;
     let (token, conversation) = (&link.token, &posted.conversation);
     let (bytes, text) =
         unpacked(gzipped(&stack, &format!("/chat/{token}/c/{conversation}")).await).await;
