@@ -68,6 +68,14 @@ const TEXTS: usize = 2;
 /// How many tokens are in memory at a time while a partition's tokens are searched, at most.
 const TOKENS_READ: usize = 200;
 
+/// Returns the public URL as the deployment's name. A URL of this machine names no deployment: its
+/// port may be another one each time.
+fn default_name(public_url: &str) -> Option<String> {
+    let (_, host) = public_url.split_once("://")?;
+    let is_local = ["localhost", "127.", "[::1]"].iter().any(|local| host.starts_with(local));
+    (!is_local).then(|| public_url.to_owned())
+}
+
 impl Control {
     /// Opens the store. Waits for a store that is out of reach.
     ///
@@ -94,10 +102,11 @@ impl Control {
             (None, None) => anyhow::bail!("no store was named"),
         };
         let public_url = options.public_url.trim_end_matches('/').to_owned();
-        // Only one process can use an embedded store.
-        let deployment = options.store.redis.is_some();
-        let deployment = deployment
-            .then(|| options.store.deployment.clone().unwrap_or_else(|| public_url.clone()));
+        let deployment = match options.store.redis {
+            Some(_) => options.store.deployment.clone().or_else(|| default_name(&public_url)),
+            // Only one process can use an embedded store.
+            None => None,
+        };
         let mut expected = Expected { partitions: options.store.partitions, deployment };
         let opening = async || schema::open(&*store, &expected).await;
         let partitions = waiting.until(opening).await?;

@@ -122,7 +122,8 @@ async fn control_serves_grpc_health_and_reflection(stack: Stack) {
             assert!(services.contains(&format!("arizuko.v1.{service}Service")), "{services}");
         }
         assert!(services.contains("grpc.health.v1.Health"), "{services}");
-        let methods = ["IssueChatLink", "IssueWebhook", "ListTokens", "RevokeToken"];
+        let methods =
+            ["IssueChatLink", "IssueWebhook", "ListTokens", "RevokeToken", "SetWebhookSecrets"];
         assert_eq!(told["methods"], json!(methods));
     }
 }

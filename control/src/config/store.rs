@@ -24,7 +24,7 @@ pub struct StoreOptions {
     #[arg(long, env = "ARIZUKO_REDIS_PREFIX", default_value = "arizuko")]
     pub redis_prefix: String,
     /// Name of the deployment. A Redis prefix belongs to the deployment that used it
-    /// first. The default is the public URL.
+    /// first. The default is the public URL, unless that is this machine's.
     #[arg(long, env = "ARIZUKO_DEPLOYMENT", value_name = "NAME")]
     pub deployment: Option<String>,
     /// Which servers must have a commit before it counts: `primary`; `replica`: one replica as
