@@ -1,7 +1,7 @@
 //! The order of delivery: one turn of a conversation at a time, oldest first, up to the credit.
 
 use arizuko_tests::prelude::*;
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 #[apply(every_stack)]
 async fn two_messages_in_one_second_are_both_answered_in_order(stack: Stack) {
@@ -61,6 +61,30 @@ async fn each_of_many_messages_is_answered_once_and_in_order(kind: Kind) {
         let snapshot = visitors[0].json(turn).await;
         assert_fields(&snapshot, json!({"status": "done", "attempt": 1}));
     }
+}
+
+/// All of them come one after the other, and none waits until the queue is read again, which happens
+/// each 10 s.
+#[apply(every_stack)]
+async fn an_agent_with_credit_gets_all_turns_that_wait(kind: Kind) {
+    const TURNS: usize = 50;
+    let room = [("ARIZUKO_ADDRESS_RATE", "100000"), ("ARIZUKO_ADDRESS_TURNS", "1000")];
+    let stack = Stack::with(kind, &room).await;
+    let visitor = stack.visit("acme").await;
+    let mut posted = BTreeSet::new();
+    for number in 0..TURNS {
+        posted.insert(visitor.say(&format!("message {number}")).await.turn);
+    }
+    let mut agent = stack.session(B, hello("acme", 100)).await;
+    let mut got = BTreeSet::new();
+    let receiving = async {
+        while got.len() < TURNS {
+            got.insert(agent.turn().await.turn.turn_id);
+        }
+    };
+    let all = tokio::time::timeout(Duration::from_secs(9), receiving).await;
+    assert!(all.is_ok(), "{} of {TURNS} turns came", got.len());
+    assert_eq!(got, posted);
 }
 
 #[apply(every_stack)]

@@ -98,7 +98,11 @@ impl Place {
     /// [`Refusal::SessionOver`].
     pub(super) async fn next(&mut self) -> Result<Turn, Error> {
         match self.claims.recv().await {
-            Some(claimed) => claimed,
+            Some(claimed) => {
+                // There is room for another turn.
+                self.desk.offered.notify_one();
+                claimed
+            }
             // The seat was given up.
             None => std::future::pending().await,
         }
