@@ -21,7 +21,7 @@ use crate::{
     store::{
         Partition, Store,
         measured::Measured,
-        redis::{Redis, Source},
+        redis::{Redis, Source, is_this_machine},
         sqlite::Sqlite,
         waiting::Waiting,
     },
@@ -34,6 +34,7 @@ use arizuko_proto::telemetry::sampler::Sampler;
 use std::{collections::BTreeMap, sync::Arc};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
+use tonic::codegen::http::Uri;
 
 /// The ledger, the settings, and the look-ups that more than one service makes.
 pub(crate) struct Control {
@@ -71,8 +72,9 @@ const TOKENS_READ: usize = 200;
 /// Returns the public URL as the deployment's name. A URL of this machine names no deployment: its
 /// port may be another one each time.
 fn default_name(public_url: &str) -> Option<String> {
-    let (_, host) = public_url.split_once("://")?;
-    let is_local = ["localhost", "127.", "[::1]"].iter().any(|local| host.starts_with(local));
+    let url = public_url.parse::<Uri>();
+    // A URL with `{root}` in its host doesn't parse. It is none of this machine.
+    let is_local = url.is_ok_and(|url| url.host().is_some_and(is_this_machine));
     (!is_local).then(|| public_url.to_owned())
 }
 
@@ -369,4 +371,20 @@ async fn require_key(ledger: &Ledger, role: &Role, variable: &str) -> anyhow::Re
         "nobody has such a key that works: set {variable} to a new one, at least 32 random characters"
     );
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::default_name;
+
+    #[test]
+    fn a_url_of_this_machine_names_no_deployment() {
+        for url in ["http://localhost:7070", "http://127.0.0.1:1", "http://[::1]:8080"] {
+            assert_eq!(default_name(url), None, "{url}");
+        }
+        for url in ["https://{root}.example", "https://localhost.example", "https://a.example:8443"]
+        {
+            assert_eq!(default_name(url).as_deref(), Some(url));
+        }
+    }
 }

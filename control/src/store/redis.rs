@@ -37,8 +37,8 @@ use clock::Clock;
 pub(crate) use errors::may_pass;
 use errors::{Explained, commit_error, is_refusal, unavailable};
 use replicas::Replicas;
-pub(crate) use servers::Source;
 use servers::{Server, Servers};
+pub(crate) use servers::{Source, is_this_machine};
 
 /// How long a command waits for the lookup of its server.
 const PATIENCE: Duration = Duration::from_secs(1);

@@ -3,8 +3,8 @@
 
 mod source;
 
-pub(crate) use self::source::Source;
 use self::source::{Kind, UNGUARDED};
+pub(crate) use self::source::{Source, is_this_machine};
 use super::connection::{self, Connection, RESPONSE_TIMEOUT, Role};
 use crate::store::Partition;
 use anyhow::Context;

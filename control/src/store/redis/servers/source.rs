@@ -221,18 +221,20 @@ fn beside(known: &ConnectionInfo, host: String, port: u16) -> ConnectionInfo {
 
 /// Whether a server is on this machine, or has TLS and a password.
 fn is_guarded(info: &ConnectionInfo) -> bool {
-    let is_local = |host: &str| {
-        let address = host.trim_matches(['[', ']']).parse::<IpAddr>();
-        host == "localhost" || address.is_ok_and(|address| address.is_loopback())
-    };
     match info.addr() {
-        ConnectionAddr::Tcp(host, _) => is_local(host),
+        ConnectionAddr::Tcp(host, _) => is_this_machine(host),
         ConnectionAddr::TcpTls { host, .. } => {
             let password = info.redis_settings().password();
-            is_local(host) || password.is_some_and(|password| !password.is_empty())
+            is_this_machine(host) || password.is_some_and(|password| !password.is_empty())
         }
         _ => true,
     }
+}
+
+/// Whether a host, an IPv6 address with or without brackets, is this machine.
+pub(crate) fn is_this_machine(host: &str) -> bool {
+    let address = host.trim_matches(['[', ']']).parse::<IpAddr>();
+    host == "localhost" || address.is_ok_and(|address| address.is_loopback())
 }
 
 /// Whether a host has a port. An IPv6 address is in brackets.
