@@ -87,10 +87,13 @@ test("the stream may bring a message before its POST is answered", async (t) => 
   const visitor = await visit(t, url);
   await visitor.say("one");
   await visitor.answered(1);
-  const held = new EventEmitter();
+  let release;
+  const released = new Promise((resolve) => {
+    release = resolve;
+  });
   await visitor.page.route(/\/chat\/[^/]+\/$/, async (route) => {
     const response = await route.fetch();
-    await once(held, "release");
+    await released;
     route.fulfill({ response });
   });
   await visitor.say("two");
@@ -98,7 +101,7 @@ test("the stream may bring a message before its POST is answered", async (t) => 
   const expected = ["one", "You said: one", "two", "You said: two"];
   assert.deepEqual(await visitor.transcript(), expected);
   const answer = visitor.page.waitForResponse((response) => response.request().method() === "POST");
-  held.emit("release");
+  release();
   await (await answer).finished();
   assert.deepEqual(await visitor.transcript(), expected);
   visitor.assertNoComplaints();

@@ -19,7 +19,7 @@ use std::{
 use tokio::time::timeout;
 
 /// How long all files of one call may take together.
-const LIMIT: Duration = Duration::from_secs(560);
+const LIMIT: Duration = Duration::from_secs(400);
 
 impl Stack {
     /// Runs these files of `tests/browser` against this stack, whose links must lead to its
