@@ -82,16 +82,20 @@ async fn read_up_to(mut body: Body, limit: usize, share: &mut Share) -> Result<B
 
 impl Share {
     /// Counts more bytes, which the caller is about to hold.
+    ///
+    /// # Errors
+    /// The address would hold more than it may, or more than is left of all.
     pub(crate) fn grow(&mut self, bytes: usize) -> Result<(), Problem> {
         let mut held = self.bodies.held();
-        if held.bytes + bytes > self.bodies.most {
-            return Err(Problem::busy());
-        }
-        let of_address = held.by_address.entry(self.address).or_default();
-        if *of_address + bytes > self.bodies.per_address {
+        let of_address = held.by_address.get(&self.address).copied().unwrap_or_default() + bytes;
+        if of_address > self.bodies.per_address {
             return Err(Problem::too_many_bodies());
         }
-        *of_address += bytes;
+        // However many addresses hold what they can, there is room for the short body of another.
+        if of_address > self.bodies.most.saturating_sub(held.bytes + bytes) {
+            return Err(Problem::busy());
+        }
+        held.by_address.insert(self.address, of_address);
         held.bytes += bytes;
         self.bytes += bytes;
         Ok(())
@@ -124,8 +128,8 @@ mod tests {
 
     #[tokio::test]
     async fn bodies_count_in_all_and_by_address_until_they_are_dropped() {
-        let bodies = Bodies::new(100, 60);
-        let [one, other] = ["192.0.2.1", "192.0.2.2"].map(|text| text.parse().unwrap());
+        let bodies = Bodies::new(200, 60);
+        let [one, other, third, fourth] = [1, 2, 3, 4].map(|n| IpAddr::from([192, 0, 2, n]));
         let read = async |address: IpAddr, bytes: usize| {
             let read = bodies.read(address, Body::from(vec![0; bytes]), 50).await;
             read.map(|(_, share)| share)
@@ -134,8 +138,10 @@ mod tests {
         assert_eq!(read(one, 51).await.err(), Some(413));
         let held = [read(one, 50).await.unwrap(), read(one, 10).await.unwrap()];
         assert_eq!(read(one, 1).await.err(), Some(429));
-        let held = (held, read(other, 40).await.unwrap());
-        assert_eq!(read(other, 1).await.err(), Some(503));
+        let held = (held, read(other, 50).await.unwrap(), read(third, 45).await.unwrap());
+        // 45 bytes are left, and the third has as many.
+        assert_eq!(read(third, 1).await.err(), Some(503));
+        let held = (held, read(fourth, 20).await.unwrap());
         drop(held);
         assert!(bodies.held().bytes == 0 && bodies.held().by_address.is_empty());
         assert!(read(one, 50).await.is_ok());

@@ -126,9 +126,10 @@ impl Decoders {
         if encoding == Encoding::Identity || encoded.is_empty() {
             return Ok(encoded.clone());
         }
+        // Before the wait, so that few bodies of one address wait at a time.
+        share.grow(limit)?;
         let permit = timeout(PATIENCE, Arc::clone(&self.0).acquire_owned()).await;
         let permit = permit.ok().and_then(Result::ok).ok_or_else(Problem::busy)?;
-        share.grow(limit)?;
         let decoded = decode_with(permit, encoding, encoded.clone(), limit).await?;
         share.shrink(limit - decoded.len());
         Ok(decoded.into())

@@ -10,6 +10,7 @@ mod deploy;
 mod documents;
 mod durability;
 mod faults;
+mod floods;
 mod hooks;
 mod keys;
 mod lifecycle;

@@ -20,6 +20,8 @@ use tokio::task::JoinHandle;
 pub struct Visitor {
     web: reqwest::Client,
     base: String,
+    /// The address that a trusted proxy would name.
+    address: Option<String>,
 }
 
 /// An answer, read to its end.
@@ -71,14 +73,24 @@ impl Stack {
     /// Returns a visitor whose requests begin with `path`.
     pub fn at(&self, gateway: Instance, path: &str) -> Visitor {
         let base = format!("{}{path}", self.gateway(gateway));
-        Visitor { web: self.web.clone(), base }
+        Visitor { web: self.web.clone(), base, address: None }
     }
 }
 
 impl Visitor {
     /// Builds a request to the base URL followed by `path`.
     pub fn request(&self, method: Method, path: &str) -> RequestBuilder {
-        self.web.request(method, format!("{}{path}", self.base))
+        let request = self.web.request(method, format!("{}{path}", self.base));
+        match &self.address {
+            Some(address) => request.header("x-forwarded-for", address),
+            None => request,
+        }
+    }
+
+    /// Makes the visitor one at this address, where the test is a trusted proxy.
+    pub fn from_address(mut self, address: impl Into<String>) -> Self {
+        self.address = Some(address.into());
+        self
     }
 
     /// Sends a GET.

@@ -86,6 +86,8 @@ impl Part {
 pub struct Stack {
     kind: Kind,
     settings: Vec<(String, String)>,
+    /// Whether an address may have only as many open turns as by default.
+    has_default_turns: bool,
     /// Parts with a wrong clock, and the offset for `faketime`.
     clocks: Vec<(Part, &'static str)>,
     tls: Option<Tls>,
@@ -172,6 +174,7 @@ impl Stack {
         Self {
             kind,
             settings: settings.collect(),
+            has_default_turns: false,
             clocks: Vec::new(),
             tls: None,
             public_url: public_url.to_owned(),
@@ -219,8 +222,10 @@ impl Stack {
     /// Returns a command that runs one of our programs with this stack's settings.
     pub fn program(&self, name: &str) -> Command {
         let mut program = self.folder.program(name);
-        // All of a test's visitors share one address, whose open turns are limited.
-        program.env("ARIZUKO_ADDRESS_TURNS", "1000");
+        if !self.has_default_turns {
+            // All of a test's visitors share one address.
+            program.env("ARIZUKO_ADDRESS_TURNS", "1000");
+        }
         program.envs(self.settings.iter().map(|(name, value)| (name, value)));
         program
     }

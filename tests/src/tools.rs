@@ -3,6 +3,7 @@
 use crate::{
     cli::{Outcome, run},
     process::{Process, command},
+    within,
 };
 use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
 use std::{
@@ -11,7 +12,11 @@ use std::{
     io::Read as _,
     path::{Path, PathBuf},
 };
-use tokio::process::Command;
+use tokio::{
+    io::AsyncReadExt as _,
+    net::{TcpSocket, TcpStream},
+    process::Command,
+};
 
 /// Runs curl.
 pub async fn curl(arguments: &[&str]) -> Outcome {
@@ -84,4 +89,20 @@ pub fn random_id() -> String {
     let read = File::open("/dev/urandom").and_then(|mut file| file.read_exact(&mut bytes));
     read.expect("the system has random numbers");
     BASE64_URL_SAFE_NO_PAD.encode(bytes)
+}
+
+/// Connects to a server from an address of this machine: all of 127.0.0.0/8 is.
+pub async fn dial(url: &str, from: &str) -> TcpStream {
+    let socket = TcpSocket::new_v4().expect("sockets are to be had");
+    socket.bind(format!("{from}:0").parse().expect("an address")).expect("it is this machine's");
+    let (_, address) = url.split_once("://").expect("a URL");
+    let stream = socket.connect(address.parse().expect("an address")).await;
+    stream.expect("the server accepts")
+}
+
+/// Waits until the server has closed the connection.
+pub async fn closed(mut stream: TcpStream) {
+    let mut rest = Vec::new();
+    // A reset is an end, too.
+    let _ = within("the end of a connection", stream.read_to_end(&mut rest)).await;
 }

@@ -15,10 +15,8 @@ use arizuko_proto::{
     v1::{self, AttachRequest, AttachResponse, ErrorReason},
 };
 pub(super) use desk::Desks;
+use futures_util::stream::{BoxStream, StreamExt as _};
 use history::{MAX_MESSAGES, Wanted};
-use responses::Responses;
-use tokio::sync::mpsc;
-use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming};
 use tracing::{Instrument as _, field::Empty};
 
@@ -33,21 +31,19 @@ mod stream;
 pub(super) mod worker;
 mod workers;
 
-/// How many responses may wait for one agent.
-const BACKLOG: usize = 64;
 /// How many messages ReadConversation returns by default.
 const DEFAULT_MESSAGES: u32 = 50;
 
 #[tonic::async_trait]
 impl v1::agent_service_server::AgentService for Service {
-    type AttachStream = ReceiverStream<Result<AttachResponse, Status>>;
+    type AttachStream = BoxStream<'static, Result<AttachResponse, Status>>;
 
     async fn attach(
         &self,
         request: Request<Streaming<AttachRequest>>,
     ) -> Result<Response<Self::AttachStream>, Status> {
         let (caller, requests) = self.authenticate(request)?;
-        let (responses, stream) = mpsc::channel(BACKLOG);
+        let (responses, stream) = responses::channel();
         let (control, desks) = (self.control.clone(), self.desks.clone());
         let span = tracing::error_span!(
             "attach",
@@ -56,7 +52,6 @@ impl v1::agent_service_server::AgentService for Service {
             session = Empty
         );
         let serving = async move {
-            let responses = Responses::new(responses);
             let serving = stream::serve(&control, &desks, &caller, requests, &responses);
             if let Err(error) = serving.await {
                 let status = Status::from(error);
@@ -66,7 +61,7 @@ impl v1::agent_service_server::AgentService for Service {
             }
         };
         tokio::spawn(serving.instrument(span));
-        Ok(Response::new(ReceiverStream::new(stream)))
+        Ok(Response::new(stream.boxed()))
     }
 
     async fn send_message(

@@ -10,10 +10,8 @@ use std::{
     },
 };
 
-/// Trusts forwarded addresses, and restores the default limit on an address's open turns, which the
-/// harness raises.
-const ADDRESSES: [(&str, &str); 2] =
-    [("ARIZUKO_TRUSTED_PROXY", "127.0.0.0/8"), ("ARIZUKO_ADDRESS_TURNS", "3")];
+/// Trusts forwarded addresses.
+const ADDRESSES: [(&str, &str); 1] = [("ARIZUKO_TRUSTED_PROXY", "127.0.0.0/8")];
 /// How many honest visitors there are, and how many addresses the attacker has.
 const COUNT: usize = 20;
 /// How many messages each honest visitor sends, each after the answer to the one before.
@@ -28,13 +26,12 @@ struct Somebody {
 
 impl Somebody {
     fn at(stack: &Stack, link: &Link, gateway: Instance, address: String) -> Self {
-        Self { visitor: stack.visitor(link, gateway), address }
+        Self { visitor: stack.visitor(link, gateway).from_address(&address), address }
     }
 
     /// Sends a message in a new conversation, and returns the answer.
     async fn try_say(&self, content: &str) -> arizuko_tests::http::Answer {
-        let request = self.visitor.request(Method::POST, "").json(&json!({"content": content}));
-        send(request.header("x-forwarded-for", &self.address)).await
+        self.visitor.post_json(&json!({"content": content})).await
     }
 }
 
@@ -92,7 +89,7 @@ async fn attack(attackers: Vec<Somebody>, stop: &Arc<AtomicBool>) {
 }
 
 async fn a_slow_agent_under_attack(kind: Kind, address: fn(usize) -> String) {
-    let stack = Stack::with(kind, &ADDRESSES).await;
+    let stack = Stack::with_default_turns(kind, &ADDRESSES).await;
     let link = stack.issue("acme").await;
     let somebody = |number: usize, address| Somebody::at(&stack, &link, BOTH[number % 2], address);
     let honest: Vec<_> =
@@ -122,7 +119,7 @@ async fn an_attack_from_one_ipv6_site_does_not_delay_the_others(kind: Kind) {
 
 #[apply(embedded)]
 async fn nobody_is_refused_because_others_wait_for_a_person(kind: Kind) {
-    let stack = Stack::with(kind, &ADDRESSES).await;
+    let stack = Stack::with_default_turns(kind, &ADDRESSES).await;
     let link = stack.issue("acme").await;
     let at = |address: &str| Somebody::at(&stack, &link, A, address.to_owned());
     for number in 0..40 {
@@ -155,7 +152,7 @@ async fn nobody_is_refused_because_others_wait_for_a_person(kind: Kind) {
 
 #[apply(embedded_and_pair)]
 async fn links_of_a_folder_take_turns(kind: Kind) {
-    let stack = Stack::with(kind, &ADDRESSES).await;
+    let stack = Stack::with_default_turns(kind, &ADDRESSES).await;
     let (busy, quiet) = (stack.issue("acme").await, stack.issue("acme").await);
     let hook = stack.caller(&stack.issue_hook("acme", "ci", "").await, A);
     for number in 0..15 {

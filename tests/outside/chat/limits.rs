@@ -94,6 +94,23 @@ async fn open_turns_are_limited_by_address_and_by_link(kind: Kind) {
 }
 
 #[apply(every_stack)]
+async fn by_default_three_turns_of_an_address_and_of_a_conversation_are_open(kind: Kind) {
+    let stack = Stack::with_default_turns(kind, &FORWARDED).await;
+    let visitors = stack.visitors(&stack.issue("acme").await);
+    assert_eq!(taken_before_a_refusal(&visitors, "TOO_MANY_TURNS").await.0, 3);
+    let [here, there] = visitors;
+    let posted = here.from_address("192.0.2.1").say("1").await;
+    for address in 2..=3 {
+        let visitor = there.clone().from_address(format!("192.0.2.{address}"));
+        visitor.say_in(&posted.conversation, "again").await;
+    }
+    let next = there.from_address("192.0.2.4");
+    let again = json!({"content": "again", "conversation": posted.conversation});
+    next.post_json(&again).await.refused(429, "TOO_MANY_TURNS");
+    next.say("elsewhere").await;
+}
+
+#[apply(every_stack)]
 async fn an_address_has_a_bounded_number_of_open_streams(kind: Kind) {
     let stack = Stack::with(kind, &[("ARIZUKO_STREAMS_PER_ADDRESS", "3")]).await;
     let visitor = stack.visit("acme").await;

@@ -4,11 +4,14 @@ use arizuko_proto::v1::{
     GetStatusRequest, IssueChatLinkRequest, PostMessageRequest, PostMessageResponse, TailRequest,
     admin_service_client::AdminServiceClient, token_service_client::TokenServiceClient,
 };
-use arizuko_tests::prelude::*;
+use arizuko_tests::{
+    prelude::*,
+    tools::{closed, dial},
+};
 use http::uri::PathAndQuery;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
-    net::{TcpSocket, TcpStream},
+    net::TcpStream,
     time::timeout,
 };
 use tokio_stream::Stream;
@@ -29,22 +32,6 @@ async fn post(
     let path = PathAndQuery::from_static("/arizuko.v1.GatewayService/PostMessage");
     let posted = grpc.client_streaming(Request::new(message), path, codec);
     within("the answer to a post", posted).await.map(drop)
-}
-
-async fn dial(stack: &Stack, from: &str) -> TcpStream {
-    let socket = TcpSocket::new_v4().expect("sockets are to be had");
-    let from = format!("{from}:0").parse().expect("an address");
-    socket.bind(from).expect("all of 127.0.0.0/8 is this machine");
-    let address = stack.control(A).replace("http://", "").replace("https://", "");
-    let stream = socket.connect(address.parse().expect("an address")).await;
-    stream.expect("control accepts")
-}
-
-/// Waits until control has closed the connection.
-async fn closed(mut stream: TcpStream) {
-    let mut rest = Vec::new();
-    // A reset is an end, too.
-    let _ = within("the end of a connection", stream.read_to_end(&mut rest)).await;
 }
 
 /// Whether control answers the preface.
@@ -119,8 +106,8 @@ async fn the_calls_of_a_connection_are_bounded(kind: Kind) {
 async fn a_client_that_says_nothing_is_closed(kind: Kind) {
     let stack = Stack::with(kind, &[("ARIZUKO_CONTROL_IDLE", "500ms")]).await;
     let mut agent = stack.attach("acme", A).await;
-    let silent = dial(&stack, "127.0.0.1").await;
-    let mut polite = dial(&stack, "127.0.0.1").await;
+    let silent = dial(&stack.control(A), "127.0.0.1").await;
+    let mut polite = dial(&stack.control(A), "127.0.0.1").await;
     assert!(is_served(&mut polite).await);
     closed(silent).await;
     closed(polite).await;
@@ -141,7 +128,7 @@ async fn a_client_that_says_nothing_is_closed(kind: Kind) {
 async fn a_client_with_a_certificate_that_says_nothing_is_closed(kind: Kind) {
     let stack = Stack::with_tls(kind, &[("ARIZUKO_CONTROL_IDLE", "500ms")]).await;
     // Control closes a silent connection before the handshake, and after it.
-    closed(dial(&stack, "127.0.0.1").await).await;
+    closed(dial(&stack.control(A), "127.0.0.1").await).await;
     let tls = stack.tls();
     let mut openssl = command(found("openssl"));
     openssl.args(["s_client", "-ign_eof", "-alpn", "h2", "-connect"]);
@@ -157,16 +144,18 @@ async fn an_address_has_a_share_of_the_connections(kind: Kind) {
     let stack = Stack::with(kind, &[("ARIZUKO_CONTROL_ADDRESS_CONNECTIONS", "12")]).await;
     let mut open = Vec::new();
     for _ in 0..24 {
-        let mut stream = dial(&stack, "127.0.0.7").await;
+        let mut stream = dial(&stack.control(A), "127.0.0.7").await;
         if is_served(&mut stream).await {
             open.push(stream);
         }
     }
     assert_eq!(open.len(), 12, "of one address");
-    assert!(is_served(&mut dial(&stack, "127.0.0.8").await).await, "another address");
+    assert!(is_served(&mut dial(&stack.control(A), "127.0.0.8").await).await, "another address");
     drop(open);
-    until("there is room again", async || is_served(&mut dial(&stack, "127.0.0.7").await).await)
-        .await;
+    until("there is room again", async || {
+        is_served(&mut dial(&stack.control(A), "127.0.0.7").await).await
+    })
+    .await;
 }
 
 #[apply(embedded)]
@@ -176,7 +165,7 @@ async fn the_connection_that_is_idle_for_longest_makes_room(kind: Kind) {
     let mut agent = stack.attach("acme", A).await;
     let mut flood = Vec::new();
     for _ in 0..40 {
-        let mut stream = dial(&stack, "127.0.0.7").await;
+        let mut stream = dial(&stack.control(A), "127.0.0.7").await;
         assert!(is_served(&mut stream).await, "an idle one makes room");
         flood.push(stream);
     }

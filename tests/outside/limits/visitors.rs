@@ -1,31 +1,20 @@
 //! What a stranger can make a gateway hold is bounded, and has a deadline.
 
-use arizuko_tests::prelude::*;
+use arizuko_tests::{
+    prelude::*,
+    tools::{closed, dial},
+};
 use futures_util::future::select_all;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
-    net::{TcpSocket, TcpStream},
+    net::TcpStream,
     time::timeout,
 };
 
+/// An address that sends too much.
+const ATTACKER: &str = "127.0.0.7";
 /// Lets the tests name their visitors' addresses.
 const PROXY: (&str, &str) = ("ARIZUKO_TRUSTED_PROXY", "127.0.0.1/32");
-
-async fn dial(stack: &Stack, from: &str) -> TcpStream {
-    let socket = TcpSocket::new_v4().expect("sockets are to be had");
-    let from = format!("{from}:0").parse().expect("an address");
-    socket.bind(from).expect("all of 127.0.0.0/8 is this machine");
-    let address = stack.gateway(A).replace("http://", "").replace("https://", "");
-    let stream = socket.connect(address.parse().expect("an address")).await;
-    stream.expect("the gateway accepts")
-}
-
-/// Waits until the gateway has closed the connection.
-async fn closed(mut stream: TcpStream) {
-    let mut rest = Vec::new();
-    // A reset is an end, too.
-    let _ = within("the end of a connection", stream.read_to_end(&mut rest)).await;
-}
 
 /// Whether the gateway answers a request on the connection.
 async fn is_served(stream: &mut TcpStream) -> bool {
@@ -35,12 +24,18 @@ async fn is_served(stream: &mut TcpStream) -> bool {
     read.is_ok() && &answer == b"HTTP/1.1 200"
 }
 
-/// Begins `count` posts of 1 MiB to a webhook, and sends only `bytes` of each.
-async fn unfinished(stack: &Stack, token: &str, count: usize, bytes: usize) -> Vec<TcpStream> {
+/// Begins posts of 1 MiB to a webhook from an address, and sends only `bytes` of each.
+async fn unfinished(
+    stack: &Stack,
+    token: &str,
+    address: &str,
+    count: usize,
+    bytes: usize,
+) -> Vec<TcpStream> {
     let head = format!("POST /hook/{token} HTTP/1.1\r\nHost: x\r\nContent-Length: 1048576\r\n\r\n");
     let mut open = Vec::new();
     for _ in 0..count {
-        let mut stream = dial(stack, "127.0.0.7").await;
+        let mut stream = dial(&stack.gateway(A), address).await;
         stream.write_all(head.as_bytes()).await.expect("the gateway reads heads");
         // The gateway may close a refused post before all of this is sent.
         let _ = timeout(Duration::from_secs(1), stream.write_all(&vec![b'x'; bytes])).await;
@@ -60,11 +55,11 @@ async fn a_body_is_not_read_before_its_token_is_known(kind: Kind) {
     let mut stack = Stack::with(kind, &[]).await;
     let wrong = random_id().repeat(2);
     for token in ["bogus", &wrong] {
-        let mut one = unfinished(&stack, token, 1, 0).await;
+        let mut one = unfinished(&stack, token, ATTACKER, 1, 0).await;
         assert_eq!(first_line(&mut one[0]).await, "HTTP/1.1 401", "nothing of the body came");
     }
     let before = stack.process(Gateway(A)).peak_memory();
-    let _open = unfinished(&stack, &wrong[..46], 150, 1_000_000).await;
+    let _open = unfinished(&stack, &wrong[..46], ATTACKER, 150, 1_000_000).await;
     let more = stack.process(Gateway(A)).peak_memory() - before;
     assert!(more < 50 << 20, "150 bodies that nobody may send took {} MiB", more >> 20);
 }
@@ -75,7 +70,7 @@ async fn the_bodies_of_an_address_are_bounded(kind: Kind) {
     let mut stack = Stack::with(kind, &settings).await;
     let hook = stack.issue_hook("acme", "github", "").await;
     let before = stack.process(Gateway(A)).peak_memory();
-    let mut open = unfinished(&stack, &hook.token, 150, 1_000_000).await;
+    let mut open = unfinished(&stack, &hook.token, ATTACKER, 150, 1_000_000).await;
     let more = stack.process(Gateway(A)).peak_memory() - before;
     assert!(more < 60 << 20, "150 unfinished bodies took {} MiB", more >> 20);
     // Which posts are refused depends on whose bytes came first.
@@ -86,11 +81,28 @@ async fn the_bodies_of_an_address_are_bounded(kind: Kind) {
     let head =
         format!("POST /hook/{} HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\nagain", hook.token);
     until("the bodies of closed connections to be forgotten", async || {
-        let mut stream = dial(&stack, "127.0.0.7").await;
+        let mut stream = dial(&stack.gateway(A), "127.0.0.7").await;
         stream.write_all(head.as_bytes()).await.expect("the gateway reads");
         first_line(&mut stream).await == "HTTP/1.1 202"
     })
     .await;
+}
+
+#[apply(embedded)]
+async fn bodies_of_many_addresses_leave_room_for_another(kind: Kind) {
+    let settings = [("ARIZUKO_BODY_BYTES", "4000000"), ("ARIZUKO_ADDRESS_BODY_BYTES", "1500000")];
+    let stack = Stack::with(kind, &settings).await;
+    let hook = stack.issue_hook("acme", "github", "").await;
+    let mut open = Vec::new();
+    for address in ["127.0.0.7", "127.0.0.8", "127.0.0.9", "127.0.0.10"] {
+        open.extend(unfinished(&stack, &hook.token, address, 24, 60_000).await);
+    }
+    let answers = open.iter_mut().map(|stream| Box::pin(first_line(stream)));
+    assert_eq!(select_all(answers).await.0, "HTTP/1.1 503");
+    let visitor = stack.visit("acme").await;
+    for _ in 0..5 {
+        visitor.post("text/plain", "x".repeat(50_000)).await.posted();
+    }
 }
 
 #[apply(embedded)]
@@ -99,10 +111,10 @@ async fn a_client_that_says_nothing_is_closed(kind: Kind) {
     let visitor = stack.visit("acme").await;
     let posted = visitor.say("hello").await;
     let mut events = visitor.open(&format!("{}/sse", posted.turn), Cursor::Start).await.ok();
-    let silent = dial(&stack, "127.0.0.1").await;
-    let mut slow = dial(&stack, "127.0.0.1").await;
+    let silent = dial(&stack.gateway(A), "127.0.0.1").await;
+    let mut slow = dial(&stack.gateway(A), "127.0.0.1").await;
     slow.write_all(b"GET /healthz HTTP/1.1\r\nHo").await.expect("the gateway reads");
-    let mut polite = dial(&stack, "127.0.0.1").await;
+    let mut polite = dial(&stack.gateway(A), "127.0.0.1").await;
     assert!(is_served(&mut polite).await);
     closed(silent).await;
     closed(slow).await;
@@ -118,7 +130,7 @@ async fn a_client_of_tls_that_says_nothing_is_closed(kind: Kind) {
     let stack = Stack::with_tls(kind, &[("ARIZUKO_GATEWAY_IDLE", "500ms")]).await;
     // The gateway closes a silent connection before the handshake, and after it with either
     // protocol.
-    closed(dial(&stack, "127.0.0.1").await).await;
+    closed(dial(&stack.gateway(A), "127.0.0.1").await).await;
     for protocol in ["h2", "http/1.1"] {
         let mut openssl = command(found("openssl"));
         openssl.args(["s_client", "-ign_eof", "-alpn", protocol, "-connect"]);
@@ -136,22 +148,24 @@ async fn an_address_has_a_share_of_the_connections(kind: Kind) {
     let stack = Stack::with(kind, &settings).await;
     let mut open = Vec::new();
     for _ in 0..24 {
-        let mut stream = dial(&stack, "127.0.0.7").await;
+        let mut stream = dial(&stack.gateway(A), "127.0.0.7").await;
         if is_served(&mut stream).await {
             open.push(stream);
         }
     }
     assert_eq!(open.len(), 12, "of one address");
-    assert!(is_served(&mut dial(&stack, "127.0.0.8").await).await, "another address");
+    assert!(is_served(&mut dial(&stack.gateway(A), "127.0.0.8").await).await, "another address");
     let mut proxys = Vec::new();
     for _ in 0..24 {
-        let mut stream = dial(&stack, "127.0.0.1").await;
+        let mut stream = dial(&stack.gateway(A), "127.0.0.1").await;
         assert!(is_served(&mut stream).await, "a trusted proxy has no limit of its own");
         proxys.push(stream);
     }
     drop(open);
-    until("there is room again", async || is_served(&mut dial(&stack, "127.0.0.7").await).await)
-        .await;
+    until("there is room again", async || {
+        is_served(&mut dial(&stack.gateway(A), "127.0.0.7").await).await
+    })
+    .await;
 }
 
 #[apply(embedded)]
@@ -163,14 +177,37 @@ async fn silent_connections_keep_no_visitor_out(kind: Kind) {
     events.greeting().await;
     let mut flood = Vec::new();
     for _ in 0..40 {
-        flood.push(dial(&stack, "127.0.0.7").await);
-        assert!(is_served(&mut dial(&stack, "127.0.0.8").await).await, "an idle one makes room");
+        flood.push(dial(&stack.gateway(A), "127.0.0.7").await);
+        assert!(
+            is_served(&mut dial(&stack.gateway(A), "127.0.0.8").await).await,
+            "an idle one makes room"
+        );
     }
     closed(flood.remove(0)).await;
     // What is in use stays.
     let mut agent = stack.attach("acme", A).await;
     agent.answer_next("still here").await;
     assert_eq!(names(&events.rest().await), ["message", "turn_done"]);
+}
+
+#[apply(embedded)]
+async fn silent_connections_keep_no_visitor_out_of_a_process_with_few_files() {
+    let folder = Folder::new();
+    let built = program("arizuko", folder.path());
+    let built = built.as_std().get_args().last().expect("the program");
+    let mut up = command(found("prlimit"));
+    up.arg("--nofile=128:128").arg(built).args(["up", "--json", "--no-demo"]);
+    up.args(["--listen", "127.0.0.1:0", "--control-listen", "127.0.0.1:0", "--data-dir"]);
+    up.arg(folder.path().join("data"));
+    let mut up = Process::start("up", up, &folder.logs());
+    let ready: Value = serde_json::from_str(&up.line().await).expect("`up --json` prints JSON");
+    let url = |part: &str| ready[part].as_str().expect("a URL").trim_end_matches('/').to_owned();
+    let mut flood = Vec::new();
+    for _ in 0..150 {
+        flood.push(dial(&url("control"), ATTACKER).await);
+        flood.push(dial(&url("gateway"), ATTACKER).await);
+        assert!(is_served(&mut dial(&url("gateway"), "127.0.0.8").await).await);
+    }
 }
 
 #[apply(embedded)]

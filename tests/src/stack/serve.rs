@@ -12,6 +12,14 @@ use std::fs;
 use tokio::process::Command;
 
 impl Stack {
+    /// Starts a stack where an address may have as many open turns as by default.
+    pub async fn with_default_turns(kind: Kind, settings: &[(&str, &str)]) -> Self {
+        let mut stack = Self::prepare(kind, settings, "https://{root}.example").await;
+        stack.has_default_turns = true;
+        stack.populate(0).await;
+        stack
+    }
+
     /// Starts a server and waits until it serves. A restarted server keeps its addresses.
     pub(super) async fn serve(&mut self, index: usize) {
         let Server { name, control, gateway, .. } = &self.servers[index];

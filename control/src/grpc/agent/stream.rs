@@ -34,7 +34,7 @@ use arizuko_proto::{
 };
 use std::{sync::Arc, time::Duration};
 use tokio::{time::timeout, try_join};
-use tonic::Streaming;
+use tonic::{Code, Streaming};
 use tracing::{Instrument as _, Span};
 
 /// How long an agent may take to send Hello.
@@ -66,6 +66,9 @@ pub(super) async fn serve(
                 // A newer agent's message, of a kind that this control doesn't know.
                 Ok(Some(_)) => {}
                 Ok(None) => return stream.leave().await,
+                Err(status) if status.code() == Code::OutOfRange => {
+                    return Err(Refusal::invalid(status.message()).into());
+                }
                 // The connection broke. The agent may come back within the lease.
                 Err(_) => return Ok(()),
             },

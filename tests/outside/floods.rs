@@ -1,0 +1,106 @@
+//! Floods: whoever goes past a bound of docs/limits.md, however often, takes a bounded amount of
+//! memory, and a visitor who has nothing to do with it is answered about as soon as usual.
+
+mod agents;
+mod control;
+mod gateway;
+mod messages;
+
+use arizuko_tests::prelude::*;
+use std::cell::Cell;
+use tokio::net::TcpStream;
+
+/// How much more memory the service may take during a flood.
+const MEMORY: u64 = 64 << 20;
+/// How long an answer may take in any case: it does on a slow machine that runs other tests, too.
+const FLOOR: Duration = Duration::from_secs(2);
+/// For how many answers the honest visitor waits, one after the other.
+const ANSWERS: usize = 5;
+/// Lets one flood come from many addresses.
+const PROXY: (&str, &str) = ("ARIZUKO_TRUSTED_PROXY", "127.0.0.1/32");
+
+/// A stack with an agent that repeats what it is told, and an honest visitor of its link.
+struct Scene {
+    stack: Stack,
+    link: Link,
+    honest: Visitor,
+    usual: Duration,
+}
+
+impl Scene {
+    async fn new(kind: Kind, limits: &[(&str, &str)]) -> Self {
+        let stack = Stack::with(kind, &[&[PROXY], limits].concat()).await;
+        let link = stack.issue("acme").await;
+        let mut agent = stack.session(A, hello("acme", 10)).await;
+        tokio::spawn(async move {
+            loop {
+                let held = agent.turn().await;
+                let content = String::from_utf8_lossy(&held.turn.content).into_owned();
+                agent.answer(held, &content).await;
+                agent.credit(1).await;
+            }
+        });
+        let honest = stack.visitor(&link, A).from_address("192.0.2.1");
+        let mut scene = Self { stack, link, honest, usual: Duration::ZERO };
+        scene.usual = scene.latency().await;
+        scene
+    }
+
+    /// Returns another visitor of the honest one's link.
+    fn visitor(&self, address: &str) -> Visitor {
+        self.stack.visitor(&self.link, A).from_address(address)
+    }
+
+    /// Returns how long the honest visitor waits for an answer: the median of a few.
+    async fn latency(&self) -> Duration {
+        let mut waits = Vec::new();
+        for _ in 0..ANSWERS {
+            let begun = Instant::now();
+            ask(&self.honest, &json!({"content": "hello"})).await;
+            waits.push(begun.elapsed());
+        }
+        waits.sort();
+        waits[ANSWERS / 2]
+    }
+
+    /// Sends one wave after the other until the honest visitor has all answers and a wave has
+    /// reached its bound, which it tells by `true`. Asserts what the flood has cost.
+    async fn withstands(&mut self, mut wave: impl AsyncFnMut(&Self) -> bool) {
+        let before = self.stack.process(Gateway(A)).peak_memory();
+        let (is_over, was_reached) = (Cell::new(false), Cell::new(false));
+        let scene = &*self;
+        let flood = within("the flood to reach its bound", async {
+            while !is_over.get() || !was_reached.get() {
+                was_reached.set(wave(scene).await || was_reached.get());
+            }
+        });
+        let answered = async {
+            let latency = scene.latency().await;
+            is_over.set(true);
+            latency
+        };
+        let ((), latency) = tokio::join!(flood, answered);
+        let most = FLOOR.max(3 * self.usual);
+        assert!(latency < most, "answers take {latency:?}, usually {:?}", self.usual);
+        let more = self.stack.process(Gateway(A)).peak_memory() - before;
+        assert!(more < MEMORY, "the flood took {} MiB", more >> 20);
+    }
+}
+
+/// Sends a message and waits for the reply. Returns the turn.
+async fn ask(visitor: &Visitor, message: &Value) -> Value {
+    let request = visitor.request(Method::POST, "?wait=15").json(message);
+    let answer = send(request).await.expect(200).json();
+    assert_eq!(answer["status"], "done", "{answer}");
+    answer
+}
+
+/// Returns the status of an answer that has come by now: "closed" if the connection was.
+fn status(stream: &TcpStream) -> Option<String> {
+    let mut line = [0; 12];
+    match stream.try_read(&mut line) {
+        Ok(12) => Some(String::from_utf8_lossy(&line[9..]).into_owned()),
+        Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => None,
+        _ => Some("closed".to_owned()),
+    }
+}

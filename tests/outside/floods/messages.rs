@@ -1,0 +1,144 @@
+//! Floods of messages that control takes or refuses, by address, network, link and tenant.
+
+use super::Scene;
+use arizuko_tests::prelude::*;
+use futures_util::future::join_all;
+
+/// Where a flood's messages go.
+enum To {
+    /// The honest visitor's link.
+    TheLink,
+    /// A chat link of its own, of a folder without an agent.
+    AnotherLink(&'static str),
+    /// A webhook, of a folder without an agent.
+    Hook,
+}
+
+/// Messages, 20 in a wave.
+struct Flood {
+    limits: &'static [(&'static str, &'static str)],
+    to: To,
+    /// The address of the message with this number.
+    from: fn(usize) -> String,
+    bytes: usize,
+    status: u16,
+    reason: &'static str,
+}
+
+impl Default for Flood {
+    fn default() -> Self {
+        Self {
+            limits: &[],
+            to: To::AnotherLink("acme/nobody"),
+            from: |number| format!("203.0.{}.{}", number / 200 % 200, number % 200),
+            bytes: 5,
+            status: 429,
+            reason: "RATE_LIMITED",
+        }
+    }
+}
+
+impl Flood {
+    async fn comes(self, kind: Kind) {
+        let mut scene = Scene::new(kind, self.limits).await;
+        let visitor = match self.to {
+            To::TheLink => scene.visitor(""),
+            To::AnotherLink(folder) => scene.stack.visit(folder).await,
+            To::Hook => {
+                let hook = scene.stack.issue_hook("acme/nobody", "github", "").await;
+                scene.stack.caller(&hook, A)
+            }
+        };
+        let (content, mut sent) = ("x".repeat(self.bytes), 0);
+        let wave = async |_: &Scene| {
+            let posts = (sent..sent + 20).map(|number| {
+                let sender = visitor.clone().from_address((self.from)(number));
+                let content = content.clone();
+                async move { sender.post("text/plain", content).await }
+            });
+            sent += 20;
+            let mut was_refused = false;
+            for answer in join_all(posts).await {
+                if answer.status != 202 {
+                    answer.refused(self.status, self.reason);
+                    was_refused = true;
+                }
+            }
+            was_refused
+        };
+        scene.withstands(wave).await;
+    }
+}
+
+/// One address.
+fn one(_: usize) -> String {
+    "203.0.113.7".to_owned()
+}
+
+/// One address after the other of one network.
+fn network(number: usize) -> String {
+    format!("2001:db8:1:{:x}::1", number % 60_000)
+}
+
+#[apply(embedded)]
+async fn of_an_address(kind: Kind) {
+    Flood { to: To::TheLink, from: one, ..Flood::default() }.comes(kind).await;
+}
+
+#[apply(embedded)]
+async fn of_a_network(kind: Kind) {
+    let limits = &[("ARIZUKO_ADDRESS_RATE", "12")];
+    Flood { limits, to: To::TheLink, from: network, ..Flood::default() }.comes(kind).await;
+}
+
+#[apply(embedded)]
+async fn to_a_link(kind: Kind) {
+    let limits = &[("ARIZUKO_LINK_RATE", "60")];
+    Flood { limits, ..Flood::default() }.comes(kind).await;
+}
+
+#[apply(embedded)]
+async fn that_wait_of_an_address(kind: Kind) {
+    let limits = &[("ARIZUKO_ADDRESS_TURNS", "3"), ("ARIZUKO_ADDRESS_RATE", "1000")];
+    let reason = "TOO_MANY_TURNS";
+    Flood { limits, from: one, reason, ..Flood::default() }.comes(kind).await;
+}
+
+#[apply(embedded)]
+async fn that_wait_of_a_link(kind: Kind) {
+    let limits = &[("ARIZUKO_LINK_TURNS", "50")];
+    Flood { limits, reason: "TOO_MANY_TURNS", ..Flood::default() }.comes(kind).await;
+}
+
+#[apply(embedded)]
+async fn to_a_webhook(kind: Kind) {
+    let limits = &[("ARIZUKO_HOOK_BURST", "50")];
+    Flood { limits, to: To::Hook, from: one, bytes: 10_000, ..Flood::default() }.comes(kind).await;
+}
+
+#[apply(embedded)]
+async fn that_wait_of_a_webhook(kind: Kind) {
+    let limits = &[("ARIZUKO_HOOK_TURNS", "50")];
+    let reason = "TOO_MANY_TURNS";
+    Flood { limits, to: To::Hook, from: one, reason, ..Flood::default() }.comes(kind).await;
+}
+
+#[apply(embedded)]
+async fn that_are_too_long(kind: Kind) {
+    let (status, reason) = (413, "TOO_LARGE");
+    let bytes = (64 << 10) + 1;
+    Flood { to: To::TheLink, bytes, status, reason, ..Flood::default() }.comes(kind).await;
+}
+
+#[apply(embedded)]
+async fn that_a_link_keeps(kind: Kind) {
+    let (limits, bytes) = (&[("ARIZUKO_LINK_BYTES", "1000000")], 50_000);
+    Flood { limits, bytes, reason: "LIMIT_REACHED", ..Flood::default() }.comes(kind).await;
+}
+
+#[apply(embedded)]
+async fn that_a_tenant_keeps(kind: Kind) {
+    let (limits, bytes) = (&[("ARIZUKO_TENANT_BYTES", "1000000")], 50_000);
+    let (to, reason) = (To::AnotherLink("other"), "LIMIT_REACHED");
+    Flood { limits, to, bytes, reason, ..Flood::default() }.comes(kind).await;
+}
