@@ -1,6 +1,7 @@
 //! Installation: proxy configurations, systemd units, and the instructions.
 
 mod install;
+mod package;
 mod proxies;
 mod units;
 
