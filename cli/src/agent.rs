@@ -1,4 +1,5 @@
-//! `arizuko agent`: runs a program, a model or an HTTP endpoint as an agent, or speaks as one.
+//! `arizuko agent`: runs a program, a model or an HTTP endpoint as an agent, or sends a message
+//! as one.
 
 mod ansi;
 mod document;

@@ -1,4 +1,4 @@
-//! `arizuko audit`: who issued, changed and revoked what.
+//! `arizuko audit`: shows who issued, changed and revoked what.
 
 use crate::{
     connect,
@@ -16,7 +16,7 @@ pub(crate) struct Args {
     /// How many entries to show, the newest first
     #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=1000))]
     limit: u32,
-    /// Continue an earlier listing from the token that it printed
+    /// Continue an earlier list from the page token that it printed
     #[arg(long, value_name = "TOKEN", default_value = "", hide_default_value = true)]
     page: String,
     #[command(flatten)]

@@ -1,5 +1,5 @@
-//! `arizuko backup` and `arizuko restore`: the embedded store as one file. `up` may run during a
-//! backup.
+//! `arizuko backup` and `arizuko restore`: copy the embedded store to one file, and back. `up` may
+//! run during a backup.
 
 use crate::{
     console::{Console, note, quoted},
@@ -25,7 +25,7 @@ impl Args {
     }
 }
 
-/// Writes a backup.
+/// Copies the embedded store to a file.
 pub(crate) fn back_up(args: &Args, console: &mut Console<'_>) -> anyhow::Result<()> {
     arizuko_control::backup(&args.folder()?, &args.file)?;
     let bytes = fs::metadata(&args.file)?.len();
@@ -36,7 +36,7 @@ pub(crate) fn back_up(args: &Args, console: &mut Console<'_>) -> anyhow::Result<
     console.line(&args.file.to_string_lossy())
 }
 
-/// Restores a backup.
+/// Restores a backup to a data folder that has no store.
 pub(crate) fn restore(args: &Args, console: &mut Console<'_>) -> anyhow::Result<()> {
     let folder = args.folder()?;
     arizuko_control::restore(&args.file, &folder)?;

@@ -1,4 +1,5 @@
-//! `arizuko chat`: a visitor in the terminal. It uses only the public HTTP API.
+//! `arizuko chat`: chats over a link as a visitor, in the terminal. Uses only the public HTTP
+//! API.
 
 mod conversation;
 mod link;
@@ -88,7 +89,8 @@ struct Visitor {
 }
 
 impl Visitor {
-    /// Waits for the next line and shows what arrives meanwhile. `None`: the input has ended.
+    /// Waits for the next line and shows what arrives meanwhile. `None`: the input has ended, or a
+    /// signal has come.
     async fn line(
         &mut self,
         conversation: &mut Conversation,

@@ -1,4 +1,4 @@
-//! `arizuko completions`: the script by which a shell completes this command.
+//! `arizuko completions`: prints the script by which a shell completes this command.
 
 use crate::console::Console;
 use clap::Command;

@@ -1,5 +1,5 @@
-//! Finds control, and the key to call it with: in the flags, or else in the environment, or else
-//! where the `up` that runs on this machine says.
+//! Finds control, and the key to call it with: from the flags, or else from the environment, or
+//! else from the `up` that runs on this machine.
 
 use crate::{
     console::quoted,

@@ -41,7 +41,7 @@ impl<'a> Console<'a> {
         Self { program, out }
     }
 
-    /// Writes text of one or more lines, without what could control a terminal.
+    /// Writes text of one or more lines, without characters that could control a terminal.
     pub(crate) fn text(&mut self, text: &str) -> anyhow::Result<()> {
         self.raw(&printable_text(text))
     }

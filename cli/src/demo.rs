@@ -7,7 +7,7 @@ use tokio::time::sleep;
 /// The folder of the demo agent.
 pub(crate) const FOLDER: &str = "demo";
 /// How long the agent waits after each word, so that the visitor sees the reply grow. All waits
-/// together take one to two seconds.
+/// together take about 1.5 s if the visitor's message is short.
 const PACE: Duration = Duration::from_millis(16);
 /// How many bytes of the visitor's message are quoted, at most.
 const LONGEST_QUOTE: usize = 400;

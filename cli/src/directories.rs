@@ -12,7 +12,7 @@ pub(crate) fn data() -> anyhow::Result<PathBuf> {
 }
 
 /// Returns the directory for runtime files of this login: `$XDG_RUNTIME_DIR/arizuko`. `None` if the
-/// variable is unset.
+/// variable is unset or no absolute path.
 pub(crate) fn runtime() -> Option<PathBuf> {
     absolute(env::var_os("XDG_RUNTIME_DIR")).map(|folder| folder.join("arizuko"))
 }

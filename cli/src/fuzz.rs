@@ -11,7 +11,8 @@ fn events() {
         let mut pieces = SseReader::default();
         let read: Vec<_> = input.iter().flat_map(|byte| pieces.push(&[*byte])).collect();
         assert_eq!(read, events);
-        // The input bounds what waits. An invalid byte becomes U+FFFD, which has three bytes.
+        // At most as many bytes wait as were pushed, except that each invalid byte becomes U+FFFD,
+        // which has three bytes.
         assert!(whole.waiting() <= 3 * input.len());
         assert_eq!((pieces.last_id, pieces.retry), (whole.last_id, whole.retry));
     });

@@ -1,4 +1,4 @@
-//! What the HTTP clients of this command share.
+//! The parts that the HTTP clients of this command share.
 
 use anyhow::Chain;
 use jiff::{Timestamp, fmt::rfc2822::DateTimeParser};
@@ -28,7 +28,7 @@ pub(crate) fn client(base: &Url) -> ClientBuilder {
     builder
 }
 
-/// Returns the innermost cause, which has no URL and so no token in it.
+/// Returns an error's innermost cause, without the URL, which may contain a secret.
 pub(crate) fn cause(error: reqwest::Error) -> String {
     let error = error.without_url();
     let last = Chain::new(&error).last();

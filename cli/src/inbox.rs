@@ -29,7 +29,7 @@ use std::{env, sync::Arc};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-/// How many earlier messages are shown with a claimed turn.
+/// How many earlier messages are shown with a claimed turn, at most.
 const HISTORY: u32 = 50;
 
 #[derive(clap::Args)]

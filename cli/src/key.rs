@@ -1,4 +1,4 @@
-//! `arizuko key`: the keys of agents, operators, viewers and gateways.
+//! `arizuko key`: creates, lists, rotates and revokes keys.
 
 use crate::{
     connect,
@@ -86,7 +86,7 @@ struct Create {
     /// Let the agent answer and write as a person
     #[arg(long, requires = "folder")]
     speak_as_person: bool,
-    /// How long the key lives, for example 90d; without it, until it is revoked
+    /// How long the key lives, for example 90d [default: until it is revoked]
     #[arg(long, value_name = "DURATION", value_parser = time::parse)]
     expires: Option<Duration>,
     /// A note for operators

@@ -73,7 +73,7 @@ enum Command {
     Conversation(conversation::Args),
     /// Show one message and what became of it
     Turn(turn::Args),
-    /// Create, list and revoke the keys of agents, operators and gateways
+    /// Create, list, rotate and revoke the keys of agents, operators, viewers and gateways
     Key(key::Args),
     /// Show the state of control and who is attached
     Status(status::Args),

@@ -1,4 +1,4 @@
-//! `arizuko route`: what happens to the messages of all JIDs with a prefix.
+//! `arizuko route`: sets, lists, explains and deletes routes.
 
 mod apply;
 mod entry;

@@ -14,7 +14,7 @@ pub(crate) struct SseEvent {
 #[derive(Default)]
 pub(crate) struct SseReader {
     line: Vec<u8>,
-    /// The last line ended with a carriage return: a line feed right after it belongs to it.
+    /// The last byte was a carriage return: a line feed right after it ends the same line.
     after_return: bool,
     /// A line has been read. Only the first line can begin with a byte order mark.
     has_begun: bool,
@@ -22,7 +22,7 @@ pub(crate) struct SseReader {
     /// The event has a `data` field, which may be empty.
     has_data: bool,
     id: String,
-    /// What to send as Last-Event-ID.
+    /// The value of Last-Event-ID for the next connection; empty if there is none.
     pub(crate) last_id: String,
     /// How long the server wants clients to wait before they reconnect.
     pub(crate) retry: Option<Duration>,
@@ -49,8 +49,8 @@ impl SseReader {
         events
     }
 
-    /// Returns the event at the end of the stream that no blank line has ended. Browsers drop such
-    /// an event, but some servers end their streams without that line.
+    /// Returns the last event of the stream if no blank line has ended it. Browsers drop such an
+    /// event, but some servers end their streams without that line.
     pub(crate) fn finish(&mut self) -> Option<SseEvent> {
         if !self.line.is_empty() {
             self.end_line();
@@ -58,7 +58,7 @@ impl SseReader {
         self.dispatch()
     }
 
-    /// Returns how many bytes wait for the rest of their event.
+    /// Returns how many bytes are kept of a line that has not ended, and of its event's data.
     pub(crate) fn waiting(&self) -> usize {
         self.line.len() + self.event.data.len()
     }
@@ -156,7 +156,7 @@ mod tests {
         whole
     }
 
-    /// The cases of the web platform's tests of the format.
+    /// The cases are those of web-platform-tests for this format.
     #[test]
     fn the_format_is_read_as_browsers_read_it() {
         let cases: [(&str, &[&str]); 26] = [
@@ -230,7 +230,7 @@ mod tests {
     }
 
     #[test]
-    fn what_no_blank_line_ends_is_read_if_asked_for() {
+    fn an_event_without_a_blank_line_after_it_is_read_if_asked_for() {
         let mut events = SseReader::default();
         assert_eq!(events.push(b"data:a\n\nevent:b\ndata:[DONE]").len(), 1);
         let last = events.finish().map(|event| (event.name, event.data));

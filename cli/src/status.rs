@@ -1,5 +1,5 @@
-//! `arizuko status`: control's version and store, who is attached, and how many messages routes
-//! have dropped.
+//! `arizuko status`: shows control's version and store, who is attached, and how many messages
+//! routes have dropped.
 
 use crate::{
     connect,

@@ -1,4 +1,4 @@
-//! `arizuko tail`: events as they happen, a line each.
+//! `arizuko tail`: shows events as they happen, a line each.
 
 use crate::{
     connect,

@@ -10,7 +10,8 @@ pub(crate) fn brief(at: Option<prost_types::Timestamp>) -> String {
     at.map_or_else(String::new, |at| at.strftime("%Y-%m-%dT%H:%M:%SZ").to_string())
 }
 
-/// Returns how long ago something happened, in one unit.
+/// Returns how long ago something happened, in one unit; `0 s` for an instant that is unset or in
+/// the future.
 pub(crate) fn age(at: Option<prost_types::Timestamp>) -> String {
     let at = at.and_then(|at| SystemTime::try_from(at).ok());
     // Another machine's clock may be ahead of ours.
@@ -33,14 +34,14 @@ pub(crate) fn before_now(duration: prost_types::Duration) -> prost_types::Timest
 ///
 /// # Errors
 ///
-/// The sentence of [`duration::parse`], or that the duration is too long.
+/// The error of [`duration::parse`], or that the duration is too long.
 pub(crate) fn parse(text: &str) -> Result<prost_types::Duration, String> {
     duration::parse(text)?.try_into().map_err(|_| "that is too long".into())
 }
 
 /// Writes a duration of the contract as [`parse`] reads it.
 pub(crate) fn print(duration: prost_types::Duration) -> String {
-    // Control refuses negative ones.
+    // Control refuses negative durations, so it sends none.
     duration::print(duration.try_into().unwrap_or_default())
 }
 

@@ -42,7 +42,7 @@ pub(crate) struct Args {
 #[derive(Subcommand)]
 #[expect(clippy::large_enum_variant, reason = "each run has one, for a moment")]
 enum Command {
-    /// Create a chat link or webhook and print its URL, which is shown this once
+    /// Create a chat link or webhook and print its URL, which can't be shown again
     Issue {
         /// Folder of the agent that answers, for example acme or acme/eng
         folder: String,
@@ -54,12 +54,12 @@ enum Command {
         /// Only this folder and the folders below it
         folder: Option<String>,
     },
-    /// Change the secrets by which a webhook's sender signs
+    /// Change the secrets with which a webhook's sender signs
     Secrets {
         /// The token's id
         #[arg(value_name = "tok_…")]
         token: String,
-        /// File with the secret; twice, with the new and the old one, while it changes
+        /// File with a secret; name two files, with the new and the old secret, during a change
         #[arg(long, value_name = "FILE", required = true)]
         secret_file: Vec<PathBuf>,
     },
@@ -100,23 +100,23 @@ enum Kind {
 
 #[derive(clap::Args)]
 struct Options {
-    /// Last part of the JID, to tell this URL from the folder's others
+    /// Last part of the JID, to tell this URL from the folder's other URLs
     #[arg(long)]
     suffix: Option<String>,
-    /// Name for people; the title of a chat page
+    /// Name, for lists and as the title of a chat page
     #[arg(long)]
     name: Option<String>,
     /// Text that the agent gets with every message and visitors never see
     #[arg(long)]
     context: Option<String>,
-    /// Messages that each visitor of a chat link may send, or a webhook takes in all, for example
-    /// 20/m: N/s, N/m or N/h
+    /// How many messages each visitor of a chat link may send, or a webhook takes in all: N/s, N/m
+    /// or N/h, for example 20/m
     #[arg(long, value_name = "RATE", value_parser = rate)]
     rate: Option<Rate>,
-    /// Messages that may come at once [default: as many as the rate's number]
+    /// How many messages may come at once [default: the number in --rate]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100_000))]
     burst: Option<u32>,
-    /// Messages that may wait for the end of their reply: each visitor's, or a webhook's in all
+    /// How many messages may wait for the end of their reply, of each visitor or of a webhook
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=10_000))]
     max_open_turns: Option<u32>,
     /// End the token after this long, for example 30d or 12h
@@ -186,7 +186,7 @@ async fn issue(
 }
 
 impl Options {
-    /// Returns the JID's suffix and what both kinds of tokens can carry.
+    /// Returns the JID's suffix, and the options that both kinds of tokens have.
     fn into_request(self) -> (String, LinkOptions) {
         let limits = LinkLimits {
             rate: self.rate,
@@ -247,7 +247,7 @@ async fn revoke(
         }
     }
     if count == 0 {
-        // It may be a repeat, and what it wants is so.
+        // This is no error: a repeat of the command finds that the tokens have ended already.
         let list = console.command("token list");
         note(&format!("no live token there: nothing to revoke. See {list}"));
     }

@@ -1,4 +1,4 @@
-//! `arizuko turn`: one message and what became of it.
+//! `arizuko turn`: shows what became of one message.
 
 use crate::{
     connect,
@@ -92,7 +92,7 @@ fn show(found: ShowTurnResponse, console: &mut Console<'_>) -> anyhow::Result<()
     show_course(&turn, console)
 }
 
-/// Shows what the turn's route had set.
+/// Shows what the turn's route said when the turn began.
 fn show_route(turn: &TurnDetail, console: &mut Console<'_>) -> anyhow::Result<()> {
     field("route to", &turn.home, console)?;
     field("persona", &turn.persona, console)?;
@@ -108,7 +108,7 @@ fn show_route(turn: &TurnDetail, console: &mut Console<'_>) -> anyhow::Result<()
     Ok(())
 }
 
-/// Says when something happened, and how long after the message.
+/// Says when something happened, and how long after the message; empty if it has not happened.
 fn after(since: Option<Timestamp>, at: Option<Timestamp>) -> String {
     let millis = |at: Timestamp| at.seconds * 1_000 + i64::from(at.nanos) / 1_000_000;
     match (since, at) {

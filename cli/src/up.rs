@@ -82,7 +82,7 @@ pub(crate) struct Args {
     gateway_limits: arizuko_gateway::Limits,
 }
 
-/// Everything that runs, and where.
+/// The running services, and what `up` says about them.
 struct Up {
     services: Vec<Service>,
     store: String,
@@ -263,8 +263,8 @@ async fn failure(services: &mut [Service]) -> anyhow::Error {
     cause.context(format!("{} has ended", services[index].name))
 }
 
-/// Stops the last service first: the agent returns its turns, and the gateway needs control to the
-/// end.
+/// Stops the services, the last one first. The agent, which rejects its open turns, and the gateway
+/// need control until they have stopped.
 async fn stop(up: Up) -> anyhow::Result<()> {
     supervisor::stopping();
     // Other commands must not find an `up` that is about to end.

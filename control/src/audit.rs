@@ -1,4 +1,4 @@
-//! What operators can see: the audit log, and the events of `tail`.
+//! The audit log, and the events that `tail` shows to operators.
 
 use crate::{
     jid::FolderName,
@@ -23,13 +23,13 @@ pub(crate) struct Entry {
 
 /// A change to note in the audit log.
 pub(crate) struct Change<'a> {
-    /// The id of the key that made it, or `control`.
+    /// The id of the key that made the change, or `control`.
     pub(crate) actor: &'a str,
     /// For example `token.issue`.
     pub(crate) action: &'a str,
-    /// Empty if it belongs to no folder.
+    /// The folder that the change belongs to; empty if it belongs to none.
     pub(crate) folder: &'a str,
-    /// What was changed: an id, a prefix, a JID.
+    /// The thing that was changed: its id, prefix or JID.
     pub(crate) subject: &'a str,
     /// Details for people.
     pub(crate) detail: &'a str,
@@ -48,7 +48,7 @@ pub(crate) struct Event {
     pub(crate) detail: String,
 }
 
-/// Adds to the audit log, and publishes the change to `tail` subscribers.
+/// Adds a change to the audit log, and publishes it to `tail` subscribers.
 pub(crate) fn note(tx: &mut Tx<'_>, change: &Change<'_>) -> Decision<()> {
     let Change { actor, action, folder, subject, detail } = *change;
     let entry = Entry {
@@ -75,7 +75,7 @@ pub(crate) fn tell(tx: &mut Tx<'_>, event: Event) -> Decision<()> {
     Ok(())
 }
 
-/// Whether `folder` is `above` or below it. If `above` is `None`, every folder is.
+/// Whether `folder` is `above` or a folder below it; always true if `above` is `None`.
 pub(crate) fn in_view(folder: &str, above: Option<&FolderName>) -> bool {
     above.is_none_or(|above| FolderName::parse(folder).is_ok_and(|folder| folder.is_within(above)))
 }

@@ -70,7 +70,8 @@ impl ClientRole {
     }
 }
 
-/// Checks a key against the roles of its connection's certificate; without any, every key fits.
+/// Checks a key against the roles of its connection's certificate. If the certificate has no roles,
+/// every key passes.
 ///
 /// # Errors
 /// [`Refusal::NotAllowed`] for a key of another role.

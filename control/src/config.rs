@@ -23,7 +23,7 @@ pub struct Options {
     /// Address to listen on; port 0 takes a free one.
     #[arg(long, env = "ARIZUKO_CONTROL_LISTEN", default_value = "127.0.0.1:7070")]
     pub listen: SocketAddr,
-    /// What the minted URLs begin with; `{root}` stands for the tenant.
+    /// Beginning of the links' URLs; `{root}` stands for the tenant.
     #[arg(long, env = "ARIZUKO_PUBLIC_URL", default_value = "http://127.0.0.1:8080")]
     pub public_url: String,
     /// Where the state is kept, if in Redis.
@@ -32,13 +32,15 @@ pub struct Options {
     /// Folder of the embedded store, where there is no Redis.
     #[arg(long, env = "ARIZUKO_DATA_DIR")]
     pub data_dir: Option<PathBuf>,
-    /// The first operator's key: at least 32 characters. Needed until an operator has another one.
+    /// The first operator's key: at least 32 characters. Needed only while the store has no
+    /// operator's key that works.
     #[arg(long, env = "ARIZUKO_OPERATOR_KEY", hide_env_values = true)]
     pub operator_key: Option<String>,
     /// File with the first operator's key, in place of --operator-key, which shows in `ps`.
     #[arg(long, env = "ARIZUKO_OPERATOR_KEY_FILE", value_name = "FILE")]
     pub operator_key_file: Option<PathBuf>,
-    /// The first gateway's key: at least 32 characters. Needed until a gateway has another one.
+    /// The first gateway's key: at least 32 characters. Needed only while the store has no
+    /// gateway's key that works.
     #[arg(long, env = "ARIZUKO_GATEWAY_KEY", hide_env_values = true)]
     pub gateway_key: Option<String>,
     /// File with the first gateway's key, in place of --gateway-key, which shows in `ps`.
@@ -91,7 +93,7 @@ impl Options {
         Ok(())
     }
 
-    /// Refuses what can't work, with a sentence that says what to do.
+    /// Refuses settings that can't work. The error says what to do.
     pub(crate) fn check(&self) -> anyhow::Result<()> {
         anyhow::ensure!(
             self.store.redis.is_some() || self.data_dir.is_some(),
@@ -144,7 +146,7 @@ mod tests {
     }
 
     #[test]
-    fn keys_leave_the_machine_with_tls_or_by_leave() {
+    fn an_address_beyond_this_machine_needs_tls_or_plaintext() {
         let says = |flags: &[&str]| {
             let flags = [&["control", "--data-dir", "/d", "--listen", "192.0.2.1:7070"], flags];
             let alone = Alone::try_parse_from(flags.concat()).unwrap();

@@ -42,7 +42,7 @@ pub(crate) struct Control {
     pub(crate) metrics: Metrics,
     pub(crate) limits: Limits,
     pub(crate) partitions: Partition,
-    /// What the store's layout must go on to say.
+    /// The partitions and the deployment that the store's layout must name while control runs.
     pub(crate) expected: Expected,
     pub(crate) public_url: String,
     /// Seals the secrets of webhooks' senders. `None`: the operator has set no key.
@@ -50,14 +50,13 @@ pub(crate) struct Control {
     pub(crate) started_at: Time,
     /// Cancelled when control drains.
     pub(crate) draining: CancellationToken,
-    /// A permit for each page of a log in memory, since many readers wake at once.
+    /// Permits to have a page of a log in memory: many readers may wake at once.
     pub(crate) pages: Semaphore,
-    /// A permit for each group of turns whose texts are in memory for an operator, since texts can
-    /// be long.
+    /// Permits to have the texts of a group of turns in memory for an operator: texts can be long.
     pub(crate) texts: Semaphore,
-    /// Which calls with a wrong key are logged.
+    /// Chooses the calls with a wrong key that are logged.
     pub(crate) wrong_keys: Sampler,
-    /// Which refused calls are noted in the audit log.
+    /// Chooses the refused calls that are noted in the audit log.
     pub(crate) refusals: Sampler,
     pub(crate) key_uses: KeyUses,
 }
@@ -69,11 +68,11 @@ const TEXTS: usize = 2;
 /// How many tokens are in memory at a time while a partition's tokens are searched, at most.
 const TOKENS_READ: usize = 200;
 
-/// Returns the public URL as the deployment's name. A URL of this machine names no deployment: its
-/// port may be another one each time.
+/// Returns the public URL as the deployment's name; `None` for a URL of this machine, whose port
+/// may differ from start to start.
 fn default_name(public_url: &str) -> Option<String> {
     let url = public_url.parse::<Uri>();
-    // A URL with `{root}` in its host doesn't parse. It is none of this machine.
+    // A URL with `{root}` in its host doesn't parse, and is not this machine's.
     let is_local = url.is_ok_and(|url| url.host().is_some_and(is_this_machine));
     (!is_local).then(|| public_url.to_owned())
 }
@@ -82,8 +81,8 @@ impl Control {
     /// Opens the store. Waits for a store that is out of reach.
     ///
     /// # Errors
-    /// The store refuses a command, has a newer schema or is used by an older arizuko, or no key
-    /// works for operators or for gateways.
+    /// The store refuses a command, belongs to another deployment, has a newer schema or is used by
+    /// an older arizuko; or no key works for operators or for gateways.
     pub(crate) async fn open(
         options: Options,
         metrics: Metrics,
@@ -183,14 +182,14 @@ impl Control {
         )))
     }
 
-    /// Returns the holder of a key. Reads it afresh, so that a revoked one is refused at once.
+    /// Returns the holder of a key. Reads the key afresh, so that a revoked key is refused at once.
     ///
     /// # Errors
     /// [`Refusal::KeyInvalid`] for a key that is unknown, expired or revoked.
     pub(crate) async fn caller(&self, secret: &str) -> Result<Caller, Error> {
         let secret = settings::parse_secret(secret, self.partitions);
         let secret = secret.ok_or(Refusal::KeyInvalid)?;
-        // Comparing hashes leaks no timing that leads back to a key.
+        // The time that it takes to compare hashes tells nothing about the key.
         let hash = secret.hash();
         let found: Option<Key> = self.ledger.record(secret.partition, &KeyId::of(&secret)).await?;
         let now = self.ledger.now();
@@ -200,18 +199,18 @@ impl Control {
         Ok(Caller { key_id: found.id, hash, role: found.role })
     }
 
-    /// Returns the token that a visitor's secret opens. Reads the token afresh.
+    /// Returns the token that the secret in a URL opens. Reads the token afresh.
     ///
     /// # Errors
     /// [`Refusal::TokenInvalid`] for a token that is unknown, revoked or expired;
-    /// [`Refusal::WrongKind`] for a token of the other surface.
+    /// [`Refusal::WrongKind`] for a chat link's secret in a webhook's URL, or the reverse.
     pub(crate) async fn admit(&self, secret: &Secret, kind: Kind) -> Result<Token, Error> {
         let found = self.ledger.record(secret.partition, &TokenId::of(secret)).await?;
         Ok(token::admit(found, secret, kind, self.ledger.now())?)
     }
 
-    /// Whether an agent is attached to the folder that would answer a message to the token's link,
-    /// or in this conversation of the link.
+    /// Whether an agent is attached to the folder that would answer the token's next message, or
+    /// the next message in `conversation` if one is given.
     pub(crate) async fn would_answer(
         &self,
         token: &Token,
@@ -256,7 +255,8 @@ impl Control {
         sessions.is_ok_and(|sessions| !sessions.is_empty())
     }
 
-    /// Loads the records that a listing set names: all, or those of the folders in `view`.
+    /// Loads the records that a listing set names: all, or those of `view` and of the folders below
+    /// it.
     pub(crate) async fn listed<T: Record<Id: From<String> + Sized>>(
         &self,
         set: &Set<InFolder>,
@@ -312,7 +312,7 @@ impl Control {
         Ok(wanted)
     }
 
-    /// Loads all members of a set in every partition.
+    /// Loads all members of the set in every partition.
     pub(crate) async fn gathered<M: From<String>>(
         &self,
         set: &Set<M>,
@@ -356,7 +356,7 @@ async fn store_keys(
     Ok(())
 }
 
-/// Turns an error into one whose cause is the store's own error, which tells whether it may pass.
+/// Unwraps the store's own error, by which [`Waiting`] tells whether a failure may pass.
 fn cause(error: Error) -> anyhow::Error {
     match error {
         Error::Store(error) => error.into(),

@@ -17,8 +17,8 @@ use std::time::Duration;
 
 pub(crate) mod index;
 
-/// How many bytes a frame may have to be carried by its wake-up. Readers find a larger one in the
-/// log.
+/// How many bytes a frame that is carried by its wake-up has, at most. Readers find a larger frame
+/// in the log.
 const CARRIED_BYTES: usize = 16 << 10;
 
 /// A conversation, without what changes with each frame.
@@ -32,7 +32,7 @@ pub(crate) struct Conversation {
     /// Frames up to this seq are no longer kept.
     #[serde(default)]
     pub(crate) trimmed: u64,
-    /// The bytes that its turns count as, in the limits of its link and its tenant.
+    /// How many bytes its turns count as, in the limits of its link and its tenant.
     #[serde(default)]
     pub(crate) kept: u64,
     /// When the next clean-up is due.
@@ -83,7 +83,7 @@ impl Conversation {
         }
     }
 
-    /// Whether the folder's agent may speak in it, and reassign it.
+    /// Whether the folder's agent may speak in the conversation, and reassign it.
     pub(crate) fn is_with(&self, folder: &FolderName, token: &Token) -> bool {
         *folder == token.folder || *folder == self.with || self.assigned.as_ref() == Some(folder)
     }
@@ -105,11 +105,11 @@ pub(crate) fn of_token(
     mine.ok_or(Refusal::NotFound("conversation"))
 }
 
-/// Who had a turn, or a conversation, before.
+/// The move of a turn or a conversation from another folder, as the next agent is told of it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Handoff {
     pub(crate) from: FolderName,
-    /// What the next agent is told.
+    /// A text for the next agent.
     pub(crate) note: String,
     /// Whether the turn moved because no answer came in time.
     pub(crate) escalated: bool,
@@ -185,8 +185,8 @@ pub(crate) struct Observed(Vec<ObservedMessage>);
 struct ObservedMessage {
     turn: TurnId,
     bytes: usize,
-    /// Whether a visitor's turn may get a webhook's message. The conversation's own messages go
-    /// with its next turn in any case.
+    /// Whether a visitor's turn may get this message. True for a visitor's message; for a
+    /// webhook's, its route decides.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     visitors: bool,
 }

@@ -29,7 +29,7 @@ use std::{
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
-/// How long to wait between two sweeps.
+/// How long to wait before the next sweep, unless more items are due at once.
 const PAUSE: Duration = Duration::from_millis(500);
 /// How many due items one sweep takes from each end of a partition's due set: this many that have
 /// been due for longest and, if there are more, up to this many that became due last. So one
@@ -42,14 +42,15 @@ const SWEEPS_PER_MEASUREMENT: u32 = 10;
 const TRIMMED_ENTRIES: u32 = 500;
 /// How many waiting turns a measurement counts in each partition, at most.
 const COUNTED_TURNS: u32 = 10_000;
-/// How many ended tokens are handled at a time, and how many conversations of each.
+/// How many ended tokens have their turns cancelled at a time, and in how many conversations of
+/// each.
 const AT_ONCE: usize = 16;
 /// How many due items are taken at a time.
 const TAKEN_AT_ONCE: usize = 64;
 /// How long to wait before an item that could not be taken is tried again.
 const RETRY_AFTER: Duration = Duration::from_secs(60);
 
-/// Takes due items until `shutdown`.
+/// Takes due items until `shutdown`, and now and then measures the queues and tidies.
 pub(crate) async fn run(control: Arc<Control>, shutdown: CancellationToken) {
     let mut reachable = true;
     for round in 0_u32.. {
@@ -69,7 +70,7 @@ pub(crate) async fn run(control: Arc<Control>, shutdown: CancellationToken) {
                     continue;
                 }
             }
-            // Logged once, not by each sweep while the store is away.
+            // This is logged once, not by each sweep while the store is out of reach.
             Err(error) if reachable => {
                 tracing::warn!(%error, "cannot sweep due items, retrying");
                 reachable = false;
@@ -89,7 +90,8 @@ async fn measure_and_tidy(control: &Control) -> Result<(), Error> {
     key_uses::store(control).await
 }
 
-/// Drops entries of the audit log that are past their time, some in each partition at a time.
+/// Drops entries of the audit log that are past retention, at most [`TRIMMED_ENTRIES`] in each
+/// partition.
 async fn trim_audit(control: &Control) -> Result<(), Error> {
     let (ledger, set) = (&control.ledger, names::audit());
     let until =
@@ -109,7 +111,7 @@ async fn trim_audit(control: &Control) -> Result<(), Error> {
     Ok(())
 }
 
-/// Measures how many turns wait for an agent, and how long the oldest has waited.
+/// Measures how many turns wait for an agent, and how many seconds the oldest has waited.
 async fn measure_queues(control: &Control) -> Result<(), Error> {
     let (ledger, metrics) = (&control.ledger, &control.metrics);
     let set = names::waiting();
@@ -164,7 +166,7 @@ async fn sweep(control: &Control) -> Result<More, Error> {
 }
 
 /// Takes an item. Puts off an item that cannot be taken, so that it doesn't block those that come
-/// after it. Returns false if others changed the same records: then the item stays due.
+/// after it. Returns false if other commits kept changing the same records: the item stays due.
 async fn settle(control: &Control, partition: Partition, item: Due) -> Result<bool, Error> {
     match take(control, partition, &item).await {
         Err(Error::Internal(error)) => {

@@ -19,9 +19,9 @@ pub(crate) enum Outcome {
     Failed,
     Cancelled,
     Expired,
-    /// Its route keeps its message as context.
+    /// The route keeps the turn's message as context.
     Observed,
-    /// Its route shows it to no agent.
+    /// The route shows the turn's message to no agent.
     Dropped,
 }
 
@@ -63,7 +63,7 @@ impl Frame {
     }
 }
 
-/// What a frame says.
+/// The content of a frame.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Body {
@@ -97,7 +97,7 @@ pub(crate) enum Body {
 pub(crate) struct TurnDone {
     #[serde(rename = "status")]
     pub(crate) outcome: Outcome,
-    /// What the visitor is told if the turn did not end well.
+    /// The error that the visitor is told if the turn did not end well; empty otherwise.
     pub(crate) error: String,
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub(crate) traceparent: String,

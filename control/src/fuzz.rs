@@ -40,7 +40,7 @@ fn names() {
     });
 }
 
-/// What a stranger writes into every header that a signature is in is never a signature.
+/// Text that a stranger puts into every signature header is never a valid signature.
 #[test]
 fn signatures() {
     let schemes = [Scheme::Github, Scheme::Stripe, Scheme::Slack, Scheme::Twilio, Scheme::Standard];

@@ -98,7 +98,7 @@ pub(crate) fn service(
         .add_service(routes(REQUEST_BYTES))
         .add_service(agents(REQUEST_BYTES))
         .add_service(gateways(REQUEST_BYTES));
-    // The path of one call takes precedence over its service's.
+    // The path of a call takes precedence over the path of its service.
     let services = services
         .into_axum_router()
         .route_service("/arizuko.v1.GatewayService/PostMessage", gateways(POST_BYTES))

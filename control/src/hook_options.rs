@@ -1,25 +1,26 @@
-//! What only webhooks have, as their tokens' records keep it.
+//! The options that only webhooks have, as their tokens' records keep them.
 
 use crate::{refusal::Refusal, signature::Signature};
 use serde::{Deserialize, Serialize};
 
-/// The version of this shape that control writes. A later one reads it by its defaults.
+/// The version of [`HookOptions`] that control writes. A later version fills the fields that are
+/// not in this one with their defaults.
 const VERSION: u32 = 1;
-/// The most characters in the name of a header.
+/// How many characters the name of a header has, at most.
 const MAX_HEADER: usize = 64;
 
-/// The properties of a webhook.
+/// The options that only a webhook has.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub(crate) struct HookOptions {
     pub(crate) version: u32,
     pub(crate) dedupe: Dedupe,
-    /// How the sender signs. `None`: the token alone lets a delivery in.
+    /// How the sender signs. `None`: the secret in the URL alone lets a delivery in.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) signature: Option<Signature>,
 }
 
-/// How deliveries that came before are recognised.
+/// How repeats of a delivery are recognised.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Dedupe {
@@ -43,8 +44,11 @@ impl HookOptions {
         *self == Self::default()
     }
 
+    /// Checks the options.
+    ///
     /// # Errors
-    /// [`Refusal::Invalid`] for what no request can have.
+    /// [`Refusal::Invalid`] for a header's name that no request can have, or a scheme that no
+    /// sender can follow.
     pub(crate) fn check(&self) -> Result<(), Refusal> {
         if let Some(signature) = &self.signature {
             signature.scheme.check()?;

@@ -29,7 +29,8 @@ macro_rules! ids {
             }
         }
 
-        /// Takes an id that was stored; [`Self::parse`] reads one that a caller wrote.
+        /// Takes an id without checking it, such as one that was stored; [`Self::parse`] checks one
+        /// that a caller wrote.
         impl From<String> for $name {
             fn from(stored: String) -> Self {
                 Self(stored)
@@ -59,6 +60,8 @@ macro_rules! random_ids {
                 Self(BASE64.encode(random))
             }
 
+            /// Reads an id that a caller wrote.
+            ///
             #[doc = concat!("# Errors\n[`Refusal::Invalid`] for what can't be ", $what, "'s id.")]
             pub(crate) fn parse(text: &str) -> Result<Self, Refusal> {
                 let fits = BASE64.decode(text).is_ok_and(|bytes| bytes.len() == 16);

@@ -19,11 +19,11 @@ use std::time::Duration;
 pub(crate) mod rotation;
 pub(crate) mod settings;
 
-/// What a key's secret begins with, so that people and scanners recognise it.
+/// The beginning of a key's secret, by which people and scanners recognise it.
 pub(crate) const PREFIX: &str = "azk_";
-/// The most characters in a key's name.
+/// How many characters a key's name has, at most.
 const MAX_NAME: usize = 100;
-/// How exactly a record says when its key was last used.
+/// How precise `last_used_at` is: a use within this time after the stored one is not stored.
 const USE_PRECISION: Duration = Duration::from_secs(3_600);
 
 /// Who holds a key, and what the holder may do.
@@ -36,7 +36,7 @@ pub(crate) enum Role {
     Gateway,
     Agent {
         folder: FolderName,
-        /// Whether it reaches the folders below its own.
+        /// Whether the key reaches the folders below its own.
         subtree: bool,
         may_mint: bool,
         /// Records of older keys lack this field and the next two: those keys may do all three.
@@ -63,7 +63,7 @@ pub(crate) struct Key {
     pub(crate) created_at: Time,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) expires_at: Option<Time>,
-    /// Precise to the hour.
+    /// When the key was last used, precise to about an hour; `None`: never.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) last_used_at: Option<Time>,
     /// When the key was last rotated, even if that was undone; `None`: never.
@@ -80,14 +80,14 @@ fn is_false(value: &bool) -> bool {
     !value
 }
 
-/// What is left of a key that has ended, unless it was an agent's. Its secret may still be in
-/// somebody's settings, which must not bring it back.
+/// The record that stays of a key that has ended, unless it was an agent's. The secret may still be
+/// in a control's settings, which must not bring the key back.
 #[derive(Serialize, Deserialize)]
 pub(crate) struct Ended {
     at: Time,
 }
 
-/// Who is calling.
+/// The holder of the key that a call came with.
 #[derive(Clone, Debug)]
 pub(crate) struct Caller {
     pub(crate) key_id: KeyId,
@@ -104,7 +104,8 @@ impl Caller {
         }
     }
 
-    /// Refuses a caller that may not read what belongs to no folder, or to all.
+    /// Refuses a caller that is no operator or viewer: only they may read what belongs to no
+    /// folder, or to all folders.
     pub(crate) fn must_oversee(&self) -> Result<(), Refusal> {
         match self.role {
             Role::Operator | Role::Viewer => Ok(()),
@@ -127,8 +128,8 @@ impl Caller {
         }
     }
 
-    /// Returns the folder that a request means: the one that it names, if the key reaches it, or
-    /// else the key's own.
+    /// Returns the folder that a request means: the folder that it names, which the key must reach,
+    /// or the key's own if it names none.
     pub(crate) fn folder(&self, named: &str) -> Result<FolderName, Refusal> {
         match (&self.role, named) {
             (Role::Agent { folder, .. }, "") => return Ok(folder.clone()),
@@ -233,7 +234,7 @@ impl Key {
         self.is_live(now) && (self.hash == hash || is_old())
     }
 
-    /// Returns the secret that the key had before, if that still opens the key.
+    /// Returns the secret that the key had before its rotation, if that secret has not ended.
     pub(crate) fn old_secret(&self, now: Time) -> Option<&OldSecret> {
         self.old.as_ref().filter(|old| now < old.ends_at)
     }
@@ -288,7 +289,7 @@ pub(crate) fn create(
         expires_at: lifetime.map(|lifetime| tx.now + lifetime),
         ..Key::new(secret, role.clone(), name.to_owned(), tx.now)
     };
-    // Guarded to be absent: a late commit must not bring back a revoked key.
+    // The record is guarded to be absent: a late commit must not bring back a revoked key.
     tx.get_unlikely::<Key>(&key.id)?;
     if let Role::Agent { folder, .. } = role {
         known_folders::add(tx, folder)?;
@@ -302,7 +303,7 @@ pub(crate) fn create(
     Ok(key)
 }
 
-/// Revokes a key.
+/// Revokes a key, and returns it; `None` if there is no such key.
 ///
 /// # Errors
 /// [`Refusal::Invalid`] for an operator's or a gateway's only live key.
@@ -319,7 +320,8 @@ pub(crate) fn revoke(tx: &mut Tx<'_>, caller: &Caller, id: &KeyId) -> Decision<O
     Ok(Some(key))
 }
 
-/// Whether there is a live key of `role`, besides one. `role` is not an agent's.
+/// Whether there is a live key of `role`, not counting `besides`. `role` must not be an agent's:
+/// only the keys of other roles are in this partition.
 pub(crate) fn has_live(tx: &mut Tx<'_>, role: &Role, besides: Option<&KeyId>) -> Decision<bool> {
     let members = tx.all_members(&names::keys())?;
     let without_folder = members.into_iter().filter(|member| member.folder.is_empty());
@@ -335,7 +337,7 @@ pub(crate) fn has_live(tx: &mut Tx<'_>, role: &Role, besides: Option<&KeyId>) ->
     Ok(false)
 }
 
-/// Ends a key that has expired.
+/// Handles a key's due item: ends the key if it has expired.
 pub(crate) fn expire(tx: &mut Tx<'_>, id: &KeyId) -> Decision<()> {
     match tx.get::<Key>(id)? {
         Some(key) if key.is_live(tx.now) => schedule_end(tx, &key),
@@ -365,7 +367,8 @@ fn end(tx: &mut Tx<'_>, actor: &str, action: &str, key: &Key) -> Decision<()> {
     note(tx, actor, action, key)
 }
 
-/// Notes that keys are used now, where their records don't say so already.
+/// Notes in their records that keys are used now, except where a use in the last hour is noted
+/// already.
 pub(crate) fn note_uses(tx: &mut Tx<'_>, ids: &[KeyId]) -> Decision<()> {
     tx.expect(ids.iter().map(Key::name))?;
     for id in ids {

@@ -15,7 +15,8 @@ use std::{
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
-/// How many keys may wait to be stored, at most. A further key is noted at a later call.
+/// How many keys' uses may wait to be stored, at most. The use of a further key is noted at one of
+/// its later calls.
 const WAITING: usize = 200;
 
 /// The keys whose use is still to be stored.
@@ -23,7 +24,7 @@ const WAITING: usize = 200;
 pub(crate) struct KeyUses(Mutex<BTreeSet<KeyId>>);
 
 impl KeyUses {
-    /// Notes that a key is used, unless its record says so already.
+    /// Notes that a key is used, unless its record shows a use in the last hour.
     pub(crate) fn note(&self, key: &Key, now: Time) {
         if !key.was_used_lately(now) {
             let mut waiting = self.waiting();

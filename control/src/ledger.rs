@@ -28,23 +28,25 @@ const HINTS: NonZeroUsize = NonZeroUsize::new(8192).unwrap();
 /// long persona, and the index of some hundred routes, are just below.
 const HINT_BYTES: usize = 16 << 10;
 
-/// How many times a command is tried before it fails because others keep changing what it read.
+/// How many times a command is tried before it fails because other commits keep changing what it
+/// read.
 const ATTEMPTS: usize = 50;
 
-/// A store that took this long to say nothing would take as long again.
+/// How long an unanswered commit may take, at most, for the ledger to repeat it. The repeat of a
+/// slower one would most likely take as long again.
 const SLOW: Duration = Duration::from_millis(1_500);
 
 /// How long a caller should wait if the store is out of reach or busy.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
 
-/// Why a command was not done.
+/// Why a command failed.
 #[derive(Clone, Debug, thiserror::Error)]
 pub(crate) enum Error {
     #[error(transparent)]
     Refused(#[from] Refusal),
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// Others changed what the command read, again and again.
+    /// Other commits changed what the command read, again and again.
     #[error("others changed the same records {ATTEMPTS} times")]
     Busy,
     #[error("{0}")]
@@ -102,8 +104,8 @@ impl Ledger {
         Time::from_millis(self.store.now())
     }
 
-    /// Decides and commits until a commit is applied. `expected` are records that the decision
-    /// will read: naming them saves round trips and changes nothing else.
+    /// Decides and commits until a commit is applied. `expected` names records that the decision
+    /// will read: that saves round trips and changes nothing else.
     ///
     /// Hints make this one round trip when all that the decision reads is remembered. They can't
     /// make it wrong: a commit guards their versions, and a refusal is only believed if it rests
@@ -319,7 +321,8 @@ fn is_done(batch: &Batch, fresh: &HashMap<String, Option<Record>>) -> bool {
     });
     let puts: Vec<_> = puts.collect();
     if !puts.is_empty() {
-        // No other batch has its version. A missing record proves nothing: others delete, too.
+        // No other batch has this version. A missing record proves nothing: other batches delete
+        // records, too.
         return puts.into_iter().flatten().any(|found| found.version == batch.version);
     }
     batch.writes.iter().any(|write| match write {
@@ -329,24 +332,24 @@ fn is_done(batch: &Batch, fresh: &HashMap<String, Option<Record>>) -> bool {
     })
 }
 
-/// What one call of [`Ledger::transact`] decides.
+/// The fixed inputs of one call of [`Ledger::transact`].
 struct Command<'a> {
     partition: Partition,
-    /// The records that it will read.
+    /// The names of records that the decision will read.
     expected: &'a [String],
-    /// The source of its random bytes: the same each time that it is decided.
+    /// The source of the decision's random bytes: the same each time that the command is decided.
     seed: [u8; 32],
 }
 
-/// A decision that needs nothing more.
+/// A decision for which everything was loaded.
 enum Decided<T> {
     /// The decision changes nothing.
     Outcome(T),
-    /// To be committed.
+    /// The decision changes something: the batch is to be committed.
     Batch { outcome: T, batch: Batch, full: HashMap<String, Refusal> },
 }
 
-/// What has been read for a command.
+/// The records, sets and logs that were read for a command.
 struct Reading {
     known: Known,
     /// Whether hints may be used.

@@ -80,7 +80,7 @@ impl Server {
     /// Checks the settings. Opens no store and binds no socket.
     ///
     /// # Errors
-    /// When options contradict each other, or a file can't be read.
+    /// When a setting can't work, settings contradict each other, or a file can't be read.
     pub fn new(mut options: Options) -> anyhow::Result<Self> {
         options.read_files()?;
         options.check()?;
@@ -105,8 +105,8 @@ impl Server {
     /// Opens the store. Waits for a store that is out of reach, and says so in the log.
     ///
     /// # Errors
-    /// When the store refuses a command, has a newer schema or is used by an older arizuko, or when
-    /// no key works for operators or for gateways.
+    /// When the store refuses a command, belongs to another deployment, has a newer schema or is
+    /// used by an older arizuko, or when no key works for operators or for gateways.
     pub async fn open(self) -> anyhow::Result<OpenServer> {
         let Self { options, tls, metrics, readiness } = self;
         let (grace, client_roles) = (options.grace, options.client_roles.clone().into());
@@ -141,8 +141,8 @@ impl OpenServer {
     /// grace period to end.
     ///
     /// # Errors
-    /// When the task that takes due items ends, when a newer arizuko has upgraded the store, or
-    /// when the store can't be closed.
+    /// When the task that takes due items ends, when a newer arizuko has upgraded the store, when
+    /// the store was emptied, or when it can't be closed.
     pub async fn serve(
         self,
         listener: TcpListener,

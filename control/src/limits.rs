@@ -1,4 +1,4 @@
-//! The limits on visitors, agents and readers. Each is a setting.
+//! The limits on visitors, agents, streams, keys and connections. Each is a setting.
 
 use crate::time::millis;
 use arizuko_proto::duration;
@@ -11,13 +11,15 @@ pub struct Limits {
     /// Messages that one chat link takes in a minute, from all visitors.
     #[arg(long, env = "ARIZUKO_LINK_RATE", default_value_t = 600)]
     pub link_rate: u32,
-    /// Messages that one chat link takes at once, from all visitors [default: its rate].
+    /// Messages that one chat link takes at once, from all visitors [default: as many as in
+    /// a minute].
     #[arg(long, env = "ARIZUKO_LINK_BURST")]
     pub link_burst: Option<u32>,
     /// Messages that one chat link takes from one address in a minute. An IPv6 /64 is one address.
     #[arg(long, env = "ARIZUKO_ADDRESS_RATE", default_value_t = 20)]
     pub address_rate: u32,
-    /// Messages that one chat link takes from one address at once [default: its rate].
+    /// Messages that one chat link takes from one address at once [default: as many as in a
+    /// minute].
     #[arg(long, env = "ARIZUKO_ADDRESS_BURST")]
     pub address_burst: Option<u32>,
     /// How many addresses an IPv6 /48 counts as, at most.
@@ -78,10 +80,10 @@ pub struct Limits {
     /// How often agents send heartbeats.
     #[arg(id = "agent_heartbeat", long = "agent-heartbeat", value_name = "DURATION", env = "ARIZUKO_AGENT_HEARTBEAT", help_heading = "Limits on agents", default_value = "5s", value_parser = duration::parse)]
     pub heartbeat: Duration,
-    /// How long frames are kept after their turn.
+    /// How long frames are kept after the end of their turn.
     #[arg(long, env = "ARIZUKO_KEEP_FRAMES", help_heading = "What is kept", default_value = "24h", value_parser = duration::parse)]
     pub keep_frames: Duration,
-    /// How long messages are kept after a conversation's last one.
+    /// How long messages are kept after the end of their turn.
     #[arg(long, env = "ARIZUKO_KEEP_MESSAGES", help_heading = "What is kept", default_value = "30d", value_parser = duration::parse)]
     pub keep_messages: Duration,
     /// How long entries of the audit log are kept.
@@ -143,10 +145,10 @@ pub struct ConnectionLimits {
     pub call_deadline: Duration,
 }
 
-/// The longest time that a route may name for a step of its escalation, or for giving up.
+/// How long a route may wait for a step of its escalation, or before giving up, at most.
 pub(crate) const LONGEST_ROUTE_WAIT: Duration = Duration::from_secs(7 * 86_400);
 
-/// The largest `hook_bytes`: what gRPC messages and the store have room for.
+/// How large `hook_bytes` may be, at most: gRPC messages and the store have room for no more.
 pub(crate) const MAX_HOOK_BYTES: usize = 16 << 20;
 
 /// How often something may happen: `burst` times at once, and then `count` times in each `per`.
@@ -164,8 +166,8 @@ impl Rate {
         Self { count, per: Duration::from_secs(60), burst: burst.unwrap_or(count) }
     }
 
-    /// Returns how many milliseconds pass from one to the next; `None` if less than 1, which is no
-    /// limit.
+    /// Returns the time between two events at this rate, in milliseconds; `None` if it is less than
+    /// 1, which is no limit.
     pub(crate) fn interval(self) -> Option<u64> {
         Some(millis(self.per) / u64::from(self.count)).filter(|interval| *interval > 0)
     }
@@ -184,14 +186,14 @@ impl Rate {
 }
 
 impl Limits {
-    /// Returns how long messages are kept: never less than their frames.
+    /// Returns how long messages are kept: at least as long as frames.
     pub(crate) fn messages_kept(&self) -> Duration {
         self.keep_messages.max(self.keep_frames)
     }
 
-    /// Returns how long after its last change the store may collect a record of a conversation: at
-    /// least a day after the clean-up is due. The clean-up deletes the records; this catches those
-    /// whose due item was lost.
+    /// Returns the lifetime of a conversation's records: how long after a record's last change the
+    /// store may collect it. The clean-up, which is due at least a day before, deletes the records;
+    /// the lifetime is for those whose due item was lost.
     pub(crate) fn conversation_lifetime(&self) -> Duration {
         let open = self.turn_deadline.max(LONGEST_ROUTE_WAIT);
         // Each step of an escalation may add to the time that a turn is open.

@@ -21,7 +21,7 @@ pub(crate) struct LinkLimits {
     pub(crate) max_open_turns: Option<u32>,
 }
 
-/// A limit of `count` messages in `per`.
+/// A limit of `count` messages in each `per`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct MessageRate {
     pub(crate) count: u32,
@@ -34,8 +34,10 @@ impl LinkLimits {
         *self == Self::default()
     }
 
+    /// Checks that each limit is in range.
+    ///
     /// # Errors
-    /// [`Refusal::Invalid`] for a limit that is out of range.
+    /// [`Refusal::Invalid`] for a limit that is not.
     pub(crate) fn check(&self) -> Result<(), Refusal> {
         if let Some(rate) = &self.rate {
             if !(Duration::from_secs(1)..=DAY).contains(&rate.per) {

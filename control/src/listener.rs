@@ -24,7 +24,7 @@ use tower::{Service, ServiceExt as _};
 /// How many bytes a client may send on a connection before control has read them. Data waits in
 /// control's bounded queues, never in the connection that all streams share.
 const CONNECTION_WINDOW: u32 = 16 << 20;
-/// The same for each stream of the connection.
+/// How many bytes a client may send on one stream before control has read them.
 const STREAM_WINDOW: u32 = 256 << 10;
 /// How often to ping a client, to notice that it is gone.
 const KEEPALIVE: Duration = Duration::from_secs(10);
@@ -35,11 +35,11 @@ const CLOSE_WITHIN: Duration = Duration::from_secs(1);
 /// How long to wait after a failed accept, for example without free file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-/// Where a call comes from: an extension of its request.
+/// The client that a call comes from: an extension of the call's request.
 #[derive(Clone, Debug)]
 pub(crate) struct Peer {
     pub(crate) address: Option<IpAddr>,
-    /// The roles of its certificate. Without any, it may use every key.
+    /// The roles of the client's certificate. If there are none, the client may use every key.
     pub(crate) roles: Arc<[ClientRole]>,
 }
 
@@ -164,8 +164,8 @@ where
             () = self.stopping.cancelled() => {}
             () = connection.idle(self.limits.control_idle) => {}
         }
-        // The connection takes no further calls. The client may never acknowledge that, so the wait
-        // for it has an end.
+        // The connection takes no further calls. The client may never acknowledge that, so control
+        // waits only for a while.
         serving.as_mut().graceful_shutdown();
         tokio::select! {
             served = &mut serving => Ok(served?),

@@ -49,7 +49,7 @@ async fn run(options: Options, metrics: metrics::Options) -> anyhow::Result<()> 
         .await
         .with_context(|| format!("cannot listen on {address} (--listen)"))?;
     let address = listener.local_addr()?;
-    // Standard output may be closed, or its disk full.
+    // Standard output may be closed, or its disk full: control serves all the same.
     let _ = writeln!(std::io::stdout(), "arizuko-control listens on {scheme}://{address}");
     supervisor::ready();
     server.serve(listener, shutdown).await

@@ -17,7 +17,7 @@ use std::{
 };
 use tonic::Code;
 
-/// Cheap to clone; all clones count together.
+/// The metrics of one control. All clones count together.
 #[derive(Clone)]
 pub(crate) struct Metrics {
     pub(crate) registry: Arc<Registry>,
@@ -70,8 +70,8 @@ impl Metrics {
         let call_times = latencies();
         let help = "Time to answer an RPC; for a stream, to its response headers";
         registry.register_with_unit("call_duration", help, seconds(), call_times.clone());
-        // Every series exists from the start: a rate misses the first value of one that appears
-        // later.
+        // Creates every series at the start: Prometheus's `rate` misses the first value of a series
+        // that appears later.
         let refusals = Family::default();
         for reason in (1..).map_while(|number| ErrorReason::try_from(number).ok()) {
             drop(refusals.get_or_create(&Reason { reason: reason.word() }));

@@ -1,4 +1,4 @@
-//! Who waits where: the turns that a folder's agents are to take next, in fair order.
+//! The queues of folders: the turns that wait for the folder's agents, in fair order.
 
 use crate::{
     jid::FolderName,
@@ -8,13 +8,13 @@ use crate::{
     turn::{Origin, Turn},
 };
 
-/// Queues a turn for its folder. In a round, each network of a link's visitors has one turn, and so
-/// has each webhook.
+/// Queues a turn for its folder. Each round has one turn, at most, of each network of a link's
+/// visitors, and one of each webhook.
 pub(crate) fn enter(tx: &mut Tx<'_>, turn: &Turn) {
     enqueue(tx, turn, Some(flow(&turn.origin)));
 }
 
-/// Queues a turn that has been in a queue before: it joins the current round.
+/// Queues a turn that has been in a queue before, in the current round.
 pub(crate) fn enter_again(tx: &mut Tx<'_>, turn: &Turn) {
     enqueue(tx, turn, None);
 }
@@ -26,9 +26,9 @@ fn enqueue(tx: &mut Tx<'_>, turn: &Turn, flow: Option<Flow>) {
     wake(tx, folder);
 }
 
-/// Returns the turn's flow. All turns from one network to one link are a flow, whatever their
-/// conversations. So are all turns of a link whose sender is unknown, as with every webhook. The
-/// link is the group.
+/// Returns a turn's flow. All turns from one network to one link are a flow, whatever their
+/// conversations. All turns of a link without a known visitor are another flow, such as all turns
+/// of a webhook. The link is the group.
 fn flow(origin: &Origin) -> Flow {
     let group = origin.token.to_string();
     let id = match &origin.visitor {
@@ -44,7 +44,8 @@ pub(crate) fn leave(tx: &mut Tx<'_>, turn: &Turn) {
     tx.remove(&names::waiting(), &turn.id);
 }
 
-/// Wakes a folder's sessions: its queue, or its assigned conversations, have changed.
+/// Wakes a folder's desks and inboxes, because its queue or its assigned conversations have
+/// changed.
 pub(crate) fn wake(tx: &mut Tx<'_>, folder: &FolderName) {
     tx.publish(names::queue_topic(folder), "changed");
 }

@@ -14,12 +14,12 @@ use tokio::{
     time::{Instant, timeout},
 };
 
-/// How long an answer is given again, however many probes come.
+/// How long an answer is reused, however many probes come.
 const FRESH: Duration = Duration::from_millis(500);
-/// How long the store may take to answer.
+/// How long the store may take to answer a probe's write.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// Answers probes, which need no key.
+/// Whether this control is ready to serve. Probes may ask without a key.
 #[derive(Default)]
 pub(crate) struct Readiness {
     control: OnceLock<Arc<Control>>,
@@ -39,7 +39,10 @@ impl Readiness {
         let _ = self.control.set(control);
     }
 
-    /// Whether control can serve, or why not.
+    /// Whether control can serve.
+    ///
+    /// # Errors
+    /// A text that says why it can't.
     pub(crate) async fn check(&self) -> Result<(), String> {
         let Some(control) = self.control.get() else {
             return Err(self.waiting.why().unwrap_or_else(|| "control is starting".to_owned()));
@@ -57,7 +60,7 @@ impl Readiness {
     }
 }
 
-/// Writes a record that lives for a second.
+/// Whether the store takes writes: writes a record that lives for a second.
 async fn probe(control: &Control) -> Result<(), String> {
     let store = control.ledger.store();
     let record = names::READY.to_owned();

@@ -5,8 +5,8 @@ use std::time::Duration;
 /// How long a caller should wait when too many turns are open: nobody knows when one of them ends.
 const RETRY_WHEN_FULL: Duration = Duration::from_secs(5);
 
-/// How long a caller should wait when an owner is at its limit: room comes with retention, or when
-/// somebody deletes something.
+/// How long a caller should wait when an owner is at its limit: there is room again once retention
+/// or a person deletes something.
 const RETRY_AT_LIMIT: Duration = Duration::from_secs(60);
 
 /// Why the domain refuses a command. `grpc/status.rs` gives each variant its `ErrorReason`.
@@ -20,10 +20,10 @@ pub(crate) enum Refusal {
     Invalid(String),
     #[error("the token is unknown, revoked or expired")]
     TokenInvalid,
-    /// What is wrong, for the sender's log.
+    /// Says what is wrong, for the sender's log.
     #[error("{0}")]
     SignatureInvalid(String),
-    #[error("this webhook's secrets can't be opened: the sealing key is missing or another")]
+    #[error("this webhook's secrets can't be opened: the sealing key is missing or has changed")]
     CannotVerify,
     #[error("this token is for the other surface")]
     WrongKind,

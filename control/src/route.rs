@@ -41,10 +41,12 @@ pub(crate) enum Mode {
 pub(crate) enum ObserveFor {
     /// Turns of webhooks, and turns that a person answers.
     People,
+    /// All turns, including visitors' turns that an agent answers.
     Visitors,
 }
 
-/// When a turn moves to another folder, counted from when its message was taken.
+/// A step of an escalation: when a turn moves to another folder, counted from when its message was
+/// taken.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Step {
     /// The turn moves after this time if its folder has not added a frame.
@@ -67,7 +69,8 @@ pub(crate) struct GiveUp {
     pub(crate) say: String,
 }
 
-/// The route of one prefix. A field that is `None` comes from the next shorter prefix.
+/// The route of one prefix. A field that is `None` comes from the longest shorter prefix that sets
+/// it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Route {
     pub(crate) prefix: String,
@@ -84,8 +87,8 @@ pub(crate) struct Route {
 }
 
 /// A folder and, if `below`, the folders below it. A prefix alone doesn't tell whose JIDs it
-/// covers: `hook:acme/eng` begins webhooks of the folder `acme/eng`, and those of `acme` whose
-/// source is `eng`.
+/// covers: the JIDs of the folder `acme/eng`'s webhooks begin with `hook:acme/eng`, and so do those
+/// of the folder `acme` with the source `eng`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Reach {
     pub(crate) folder: FolderName,
@@ -93,7 +96,7 @@ pub(crate) struct Reach {
 }
 
 impl Reach {
-    /// Returns what an agent's key reaches; `None` for a key that reaches all or nothing.
+    /// Returns what an agent's key reaches; `None` for other keys, which reach all or nothing.
     fn of(caller: &Caller) -> Option<Self> {
         match &caller.role {
             Role::Agent { folder, subtree, .. } => {
@@ -115,7 +118,7 @@ impl Reach {
     }
 }
 
-/// A field that a prefix may set.
+/// A field that a route may set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Field {
     Target,
@@ -192,7 +195,8 @@ impl Route {
         self.target.iter().chain(steps)
     }
 
-    /// Leaves out the folders that the key does not reach, for an answer to its holder.
+    /// Removes the target and the escalation steps that name folders beyond the caller's reach.
+    /// Called before the route is shown to the caller.
     pub(crate) fn hide_beyond(&mut self, caller: &Caller) {
         let is_reached = |folder: &FolderName| caller.must_reach(folder).is_ok();
         self.target.take_if(|target| !is_reached(target));
@@ -325,7 +329,8 @@ pub(crate) fn resolve(tx: &mut Tx<'_>, jid: &str, folder: &FolderName) -> Decisi
     Ok(resolved)
 }
 
-/// Returns the target of the longest prefix that names one, as far as `known` remembers the routes.
+/// Returns the target of the longest prefix whose route names one, as far as `known` remembers the
+/// routes.
 pub(crate) fn likely_target(
     jid: &str,
     known: impl Fn(&str) -> Option<Route>,
@@ -333,7 +338,7 @@ pub(crate) fn likely_target(
     beginnings(jid).find_map(|prefix| known(prefix)?.target)
 }
 
-/// Returns a JID and each of its prefixes that end with a segment, the longest first.
+/// Returns a JID and its prefixes that end with a whole segment, the longest first.
 fn beginnings(jid: &str) -> impl Iterator<Item = &str> {
     let ends = jid.rmatch_indices('/').map(|(at, _)| &jid[..at]);
     std::iter::once(jid).chain(ends)

@@ -34,12 +34,12 @@ const RECHECK: Duration = Duration::from_secs(5);
 /// How many commits are under way at a time. The embedded store makes one fsync for all of them.
 const AT_ONCE: usize = 64;
 
-/// The form of the whole store, and whose it is.
+/// The layout record: the store's schema and partitions, and the deployment that it belongs to.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 struct Layout {
     #[serde(rename = "format")]
     schema: u32,
-    /// The schema that some records still have, while an upgrade is under way.
+    /// The schema that some records may still have, while an upgrade is under way.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     upgrading_from: Option<u32>,
     /// How many partitions there are; fixed when the store is first used.
@@ -68,7 +68,7 @@ impl Layout {
 pub(crate) struct Expected {
     /// How many partitions a new store gets.
     pub(crate) partitions: Partition,
-    /// The deployment's name, where others could use the store.
+    /// The deployment's name, if others could use the store.
     pub(crate) deployment: Option<String>,
 }
 
@@ -99,8 +99,8 @@ const STEPS: [Step; 2] = [to_3::STEP, to_4::STEP];
 /// the expected one if the store is new.
 ///
 /// # Errors
-/// A sentence for the operator: the store has a newer schema, older programs use it, or it is
-/// another deployment's.
+/// The store failed, or a sentence for the operator: the store's schema is newer or too old, an
+/// older program uses the store, or it is another deployment's.
 pub(crate) async fn open(store: &dyn Store, expected: &Expected) -> anyhow::Result<Partition> {
     let partitions = expected.partitions;
     loop {
@@ -131,7 +131,7 @@ pub(crate) async fn open(store: &dyn Store, expected: &Expected) -> anyhow::Resu
                 continue;
             }
             None if unfenced.is_empty() => return Ok(layout.partitions),
-            // A failover lost a part of an upgrade.
+            // An upgrade was completed, but a failover lost a part of it.
             None => OLDEST,
         };
         ensure!(from >= OLDEST, "the store has schema {from}, which is too old for this arizuko");
@@ -158,8 +158,8 @@ pub(crate) async fn open(store: &dyn Store, expected: &Expected) -> anyhow::Resu
 }
 
 /// Returns once the store is no longer as this program expects it: a newer program has upgraded it,
-/// or it was emptied. An emptied store is given the partitions that it had. The error says why to
-/// stop.
+/// or it was emptied. Writes the layout of an emptied store again, with as many partitions as
+/// before. The error says why to stop.
 pub(crate) async fn superseded(store: &dyn Store, expected: &Expected) -> anyhow::Error {
     let mut wakes = None;
     loop {
@@ -174,7 +174,8 @@ pub(crate) async fn superseded(store: &dyn Store, expected: &Expected) -> anyhow
                 }
             }
             Ok(None) => {
-                // Its keys are gone as well, and are stored at a start.
+                // The callers' keys are gone as well. Control stores those from its settings only
+                // when it starts.
                 if open(store, expected).await.is_ok_and(|kept| kept == expected.partitions) {
                     return anyhow::anyhow!(
                         "the store was emptied, and is begun anew: start again"
@@ -243,7 +244,8 @@ async fn put_layout(
     Ok((store.commit(&batch).await? == Commit::Applied).then_some(new))
 }
 
-/// Returns the partitions whose fence has another schema or is missing, with that fence's version.
+/// Returns the partitions whose fence has another schema or is missing, each with its fence's
+/// version.
 async fn unfenced(
     store: &dyn Store,
     partitions: Partition,
@@ -259,7 +261,11 @@ async fn unfenced(
     Ok(others.try_collect().await?)
 }
 
-/// Replaces the fences of other schemas by this schema's.
+/// Puts this schema's fence in place of others: `others` are the partitions, each with the version
+/// of its fence; `None` if that is missing.
+///
+/// # Errors
+/// A fence is of a newer schema, or the store failed.
 async fn fence(store: &dyn Store, others: Vec<(Partition, Option<Version>)>) -> anyhow::Result<()> {
     let fence = |(partition, version): (Partition, Option<Version>)| async move {
         if let Some(schema) = version.and_then(|version| u32::try_from(version).ok()) {
@@ -380,7 +386,7 @@ async fn commit(
     let outcome = store.commit(&batch).await?;
     if let Commit::Conflict(mut fresh) = outcome {
         check(&mut fresh)?;
-        // Another control has upgraded, changed or deleted it.
+        // Another control has upgraded, changed or deleted the record.
         let record = fresh.remove(name).flatten();
         return Ok((Commit::Conflict(fresh), record));
     }

@@ -8,20 +8,22 @@ use ring::{
     hmac,
 };
 
-/// The fewest characters of the operator's key.
+/// How many bytes the operator's key has, at least.
 pub(crate) const MIN_LENGTH: usize = 32;
-/// What the key for this purpose is derived by.
+/// The text with which the key for this purpose is derived from the operator's key.
 const PURPOSE: &[u8] = b"arizuko: secrets of webhooks, 1";
 
-/// Random bytes that one sealing uses up.
+/// The random bytes of one sealing, which no other sealing may use.
 pub(crate) type Once = [u8; NONCE_LEN];
 
-/// The key of the operator's settings.
+/// The key that seals, derived from the one in the operator's settings.
 pub(crate) struct Sealer(LessSafeKey);
 
 impl Sealer {
+    /// Derives the key from the one in the settings.
+    ///
     /// # Errors
-    /// None that is known: a derived key always fits.
+    /// No cause is known: a derived key always fits.
     pub(crate) fn new(key: &str) -> anyhow::Result<Self> {
         let derived = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, key.as_bytes()), PURPOSE);
         let key = UnboundKey::new(&AES_256_GCM, derived.as_ref());
@@ -36,7 +38,7 @@ impl Sealer {
         Some(BASE64.encode([&once[..], &sealed].concat()))
     }
 
-    /// Opens a sealed secret. `None` if another key or another token's has sealed it.
+    /// Opens a sealed secret; `None` if it was sealed with another key or for another token.
     pub(crate) fn open(&self, sealed: &str, token: &TokenId) -> Option<Vec<u8>> {
         let sealed = BASE64.decode(sealed).ok()?;
         let (once, rest) = sealed.split_first_chunk::<NONCE_LEN>()?;

@@ -1,17 +1,18 @@
 //! Secrets, which are shown once: those of tokens, in URLs, and those of callers' keys.
 //!
-//! A secret is a partition's number and 256 random bits, in base64url. Only its SHA-256 is stored.
-//! Its public id is made from that hash, so one lookup by the secret finds the record, and the id
-//! reveals nothing of the secret. A key's later secrets have its id before the random bits.
+//! A secret is a partition's number and 256 random bits, in base64url; a key's secret begins with a
+//! prefix. Only the SHA-256 of a secret is stored. Its record's public id is made from that hash,
+//! so one look-up by the secret finds the record, and the id reveals nothing of the secret. A key's
+//! later secrets have the key's id before the random bits.
 
 use crate::store::Partition;
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD as BASE64};
 use sha2::{Digest, Sha256};
 use std::fmt::Write as _;
 
-/// Random bytes in a secret.
+/// How many random bytes a secret has.
 const SECRET_BYTES: usize = 32;
-/// Bytes of the hash in a public id.
+/// How many bytes of the hash a public id has.
 const ID_BYTES: usize = 16;
 
 /// A secret, kept in memory for as long as a call takes.
@@ -35,8 +36,8 @@ impl Secret {
         Self { partition: 0, text: text.to_owned(), named: None }
     }
 
-    /// Mints a later secret of the record with this id, which begins with `id_prefix`; `None` for
-    /// text that can't be an id.
+    /// Mints a later secret of the record with this id, which begins with `id_prefix`; `None` if
+    /// `id` can't be an id.
     pub(crate) fn mint_another(
         prefix: &str,
         id_prefix: &str,
@@ -54,7 +55,7 @@ impl Secret {
         Self::parse_any(prefix, text, partitions).filter(|secret| secret.named.is_none())
     }
 
-    /// Reads a first secret or a later one.
+    /// Reads a first or a later secret; `None` for text that can't be one.
     pub(crate) fn parse_any(prefix: &str, text: &str, partitions: Partition) -> Option<Self> {
         let (partition, bytes) = decode(text.strip_prefix(prefix)?)?;
         let named = match bytes.len().checked_sub(SECRET_BYTES)? {

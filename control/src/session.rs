@@ -14,7 +14,7 @@ use crate::{
 use arizuko_proto::public_id;
 use serde::{Deserialize, Serialize};
 
-/// The most characters in an agent's or a person's name.
+/// How many characters an agent's or a person's name has, at most.
 const MAX_NAME: usize = 100;
 
 /// An attached agent.
@@ -26,7 +26,7 @@ pub(crate) struct Session {
     /// Whether a person answers. Visitors see a person's name.
     pub(crate) person: bool,
     pub(crate) key: KeyId,
-    /// The number of its newest stream. Only that one speaks for it.
+    /// The number of the session's newest stream. Only that stream speaks for the session.
     pub(crate) epoch: u64,
     pub(crate) attached_at: Time,
     pub(crate) expires_at: Time,
@@ -42,7 +42,7 @@ impl Record for Session {
 
 impl Session {
     /// Returns the session's id with the number of its newest stream. That stream's commands carry
-    /// it.
+    /// both.
     pub(crate) fn speaker(&self) -> Speaker {
         Speaker { session: self.id.clone(), epoch: self.epoch }
     }
@@ -57,8 +57,8 @@ impl Session {
         Ok(())
     }
 
-    /// Writes the record again as it is, which gives it a new version. So the end of the session,
-    /// which is decided from the set of its turns, conflicts with a turn that it was just given.
+    /// Writes the record again as it is, which gives it a new version. The session's end is decided
+    /// from the set of the session's turns, so it must conflict with a delivery that adds a turn.
     pub(crate) fn touch(&self, tx: &mut Tx<'_>) -> Decision<()> {
         tx.put(&self.id, self)
     }
@@ -113,7 +113,8 @@ pub(crate) struct Hello {
     pub(crate) resume: Option<SessionId>,
 }
 
-/// Opens a session, or resumes one that is still alive and has the same key and folder.
+/// Resumes the session that the agent names, if its lease still runs and its key and folder are the
+/// same. Otherwise opens a new session.
 pub(crate) fn open(tx: &mut Tx<'_>, caller: &Caller, hello: &Hello) -> Decision<Session> {
     check_name(&hello.name, hello.person)?;
     if let Some(resume) = &hello.resume
@@ -150,7 +151,7 @@ pub(crate) fn open(tx: &mut Tx<'_>, caller: &Caller, hello: &Hello) -> Decision<
     Ok(session)
 }
 
-/// Notes in the audit log that an operator will read the folder's conversations.
+/// Notes in the audit log that an operator attaches to the folder, and so reads its conversations.
 fn note_operator(tx: &mut Tx<'_>, session: &Session) -> Decision<()> {
     let folder = session.folder.as_str();
     let detail = format!("{} {}", public_id::session(session.id.as_str()), session.name);

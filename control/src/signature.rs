@@ -30,7 +30,7 @@ const MAX_SIGNED: usize = 200;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Signature {
     pub(crate) scheme: Scheme,
-    /// The new one and, during a rotation, the old one.
+    /// The new secret and, during a rotation, the old one.
     pub(crate) sealed_secrets: Vec<String>,
 }
 
@@ -49,10 +49,10 @@ pub(crate) enum Scheme {
     Hmac(HmacScheme),
 }
 
-/// A signature by HMAC in a header.
+/// A way to sign by HMAC, with the signature in a header.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct HmacScheme {
-    /// In lower case.
+    /// The name of the signature's header, in lower case.
     pub(crate) header: String,
     #[serde(default)]
     pub(crate) algorithm: Algorithm,
@@ -62,7 +62,7 @@ pub(crate) struct HmacScheme {
     pub(crate) prefix: String,
     /// What is signed: text with `{body}`, `{timestamp}`, `{method}` and `{url}`.
     pub(crate) signed: String,
-    /// In lower case.
+    /// The name of the header with the signed time, in lower case.
     #[serde(default)]
     pub(crate) timestamp_header: Option<String>,
     #[serde(with = "crate::time::stored")]
@@ -87,8 +87,11 @@ pub(crate) enum Encoding {
 }
 
 impl Scheme {
+    /// Checks a scheme that a caller describes.
+    ///
     /// # Errors
-    /// [`Refusal::Invalid`] for what no sender can do.
+    /// [`Refusal::Invalid`] if a field is malformed or out of range, or fields contradict each
+    /// other.
     pub(crate) fn check(&self) -> Result<(), Refusal> {
         match self {
             Self::Hmac(scheme) => scheme.check(),
@@ -99,7 +102,8 @@ impl Scheme {
     /// Checks the secrets that a caller gives.
     ///
     /// # Errors
-    /// [`Refusal::Invalid`] if they are too few or too many, or one can't be a secret of this sender.
+    /// [`Refusal::Invalid`] if they are too few or too many, or one can't be a secret of this
+    /// sender.
     pub(crate) fn check_secrets(&self, secrets: &[String]) -> Result<(), Refusal> {
         if !(1..=MAX_SECRETS).contains(&secrets.len()) {
             return Err(Refusal::invalid("a webhook that checks signatures has 1 or 2 secrets"));
@@ -137,7 +141,7 @@ impl HmacScheme {
         }
         if signed.contains("{timestamp}") != timestamp_header.is_some() {
             return Err(Refusal::invalid(
-                "{timestamp} is signed where its header is named, and only there",
+                "name the header of the time if {timestamp} is signed, and only then",
             ));
         }
         if !(Duration::from_secs(1)..=DAY).contains(window) {

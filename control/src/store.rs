@@ -1,8 +1,8 @@
 //! The interface of a store. A store knows nothing of what control keeps in it.
 //!
 //! A store has records, sorted sets, logs, rate buckets and counters, each in one *partition*. It
-//! can load them, and commit a batch: either every guard holds and every write is done, or nothing
-//! changes. Both backends pass the one suite in `contract.rs`.
+//! can load records, sets and logs, and commit a batch: either every guard holds and every write is
+//! done, or nothing changes. Both backends pass the suite in `contract.rs`.
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -24,8 +24,8 @@ pub(crate) use channels::{Subscription, Wake};
 /// Milliseconds since 1970.
 pub(crate) type Millis = u64;
 
-/// Names one state of a record. Random, so that a record that was deleted and created again never
-/// has a version that it had before.
+/// Names one state of a record. It is random, so that a record that was deleted and created again
+/// never has a version that it had before.
 pub(crate) type Version = u64;
 
 /// The slice of the state that one commit can touch. Everything of one tenant is in one partition.
@@ -44,7 +44,7 @@ pub(crate) struct Scanned {
     pub(crate) partition: Partition,
     pub(crate) name: String,
     pub(crate) record: Record,
-    /// What is left of its lifetime; `None` if it has none.
+    /// What is left of the record's lifetime; `None` if it has none.
     pub(crate) lifetime: Option<Duration>,
 }
 
@@ -71,7 +71,7 @@ pub(crate) enum Read {
     },
 }
 
-/// Which members come first, if `limit` leaves some out.
+/// Which members of a set come first. `limit` leaves out the last ones.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Order {
     LowestFirst,
@@ -102,21 +102,22 @@ pub(crate) enum Guard {
     Fewer { set: String, min: u64, than: u32 },
     /// The counter stays at or below `most` when `by` is added to it. A new counter is 0.
     Room { counter: String, by: u64, most: u64 },
-    /// The bucket has room for one, by the generic cell rate algorithm: `burst` at once, then one
-    /// every `interval` milliseconds. If the batch is applied, it takes one.
+    /// The bucket has room for one more, by the generic cell rate algorithm: `burst` at once, then
+    /// one every `interval` milliseconds. If the batch is applied, there is room for one less.
     Rate { bucket: String, interval: Millis, burst: u32 },
     /// The sender has taken no more than its share of a bucket. `taken` counts what the sender has
     /// taken, up to `most`, and forgets one every `forget` milliseconds. Its count must be at most
     /// twice what is left in `bucket`, which has this `interval` and `burst`. So senders who took
-    /// little still find room when others have taken much.
+    /// little still find room when others have taken much. If the batch is applied, `taken` counts
+    /// one more.
     Share { taken: String, forget: Millis, most: u32, bucket: String, interval: Millis, burst: u32 },
 }
 
 /// What a batch changes.
 #[derive(Clone, Debug)]
 pub(crate) enum Write {
-    /// Puts a record. `lifetime` lets the store collect the record after that long; it decides
-    /// nothing.
+    /// Puts a record. The store may collect the record once its `lifetime` has passed, but nothing
+    /// may depend on that.
     Put {
         record: String,
         body: String,
@@ -128,7 +129,7 @@ pub(crate) enum Write {
         score: u64,
     },
     /// Adds a member to the fair queue `queue`; see `fair.rs`. `rounds` is the queue's second set.
-    /// `flow`: `None` for a member that belongs to the current round.
+    /// Without a `flow`, the member joins the current round.
     Enqueue {
         queue: String,
         rounds: String,
@@ -145,7 +146,7 @@ pub(crate) enum Write {
         by: i64,
     },
     /// Appends an entry. Entries that the log already has from `seq` on are dropped: no record
-    /// knows them.
+    /// knows of them.
     Append {
         log: String,
         seq: u64,
@@ -167,8 +168,8 @@ pub(crate) enum Write {
     },
 }
 
-/// The flow and the group of a member of a fair queue. In each round, every flow is served once,
-/// and the first member of each group comes before all other members.
+/// The flow and the group of a member of a fair queue. In each round, every flow is served once at
+/// most, and the first member of each group comes before all other members.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Flow {
     pub(crate) id: String,
@@ -197,7 +198,7 @@ pub(crate) enum Commit {
     Full {
         name: String,
     },
-    /// A bucket was empty and has room again in `retry_after` milliseconds.
+    /// A bucket had no room, or not enough for the sender's share. Wait `retry_after` milliseconds.
     Limited {
         bucket: String,
         retry_after: Millis,
@@ -215,7 +216,7 @@ pub(crate) enum StoreError {
     Unknown(String),
 }
 
-/// The store.
+/// A store, in Redis or in SQLite.
 #[async_trait]
 pub(crate) trait Store: Send + Sync {
     /// Says which store this is, without credentials.
@@ -252,9 +253,9 @@ pub(crate) trait Store: Send + Sync {
         limit: u32,
     ) -> Result<Vec<(Partition, Member)>, StoreError>;
 
-    /// Sends all records of some kinds, of every partition and in no order, in pages of at most
+    /// Sends all records of these kinds, from every partition and in no order, in pages of at most
     /// [`PAGE`]. A record's kind is its name up to the first colon. Records that are written
-    /// meanwhile may be missing, or come twice. Returns early once nobody receives.
+    /// meanwhile may be missing or come twice. Returns early once nobody receives `pages`.
     async fn scan(
         &self,
         kinds: &[&str],

@@ -14,12 +14,12 @@ use std::{
 pub(crate) struct Time(u64);
 
 impl Time {
-    /// Counts milliseconds from 1970.
+    /// Makes an instant from the milliseconds since 1970.
     pub(crate) const fn from_millis(millis: u64) -> Self {
         Self(millis)
     }
 
-    /// Counts milliseconds from 1970.
+    /// Returns the milliseconds since 1970.
     pub(crate) const fn as_millis(self) -> u64 {
         self.0
     }
@@ -69,7 +69,7 @@ pub(crate) mod stored {
         u64::deserialize(from).map(Duration::from_millis)
     }
 
-    /// The same for a duration that may be absent.
+    /// Stores a duration, or `None`, as milliseconds or null.
     pub(crate) mod option {
         use super::millis;
         use serde::{Deserialize, Deserializer, Serialize, Serializer};

@@ -22,17 +22,17 @@ use std::time::Duration;
 
 pub(crate) mod revocation;
 
-/// What a token's secret begins with: nothing, since it is a part of a URL.
+/// The prefix of a token's secret: empty, because the secret is a part of a URL.
 pub(crate) const PREFIX: &str = "";
-/// The shortest lifetime that is too long: 100 years.
+/// Every lifetime must be shorter than this: 100 years.
 pub(crate) const MAX_LIFETIME: Duration = Duration::from_secs(100 * 365 * 86_400);
-/// The most origins that a link allows.
+/// How many origins a link allows, at most.
 const MAX_ORIGINS: usize = 50;
 /// How long a revoked token's record is kept at least, for operators who look. It is also kept as
 /// long as the records of its conversations.
 const KEEP_REVOKED: Duration = Duration::from_secs(30 * 86_400);
 
-/// Which surface a token opens.
+/// Whether a token is a chat link's or a webhook's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Kind {
@@ -67,7 +67,7 @@ pub(crate) struct Token {
     pub(crate) options: Options,
     pub(crate) created_at: Time,
     pub(crate) created_by: KeyId,
-    /// Whether an operator's key issued it. Then only operators may revoke it.
+    /// Whether an operator's key issued the token. Then only operators may revoke it.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub(crate) by_operator: bool,
     pub(crate) expires_at: Option<Time>,
@@ -91,7 +91,7 @@ impl Token {
         self.revoked_at.is_none() && self.expires_at.is_none_or(|at| now < at)
     }
 
-    /// Whether the caller may revoke it.
+    /// Whether the caller may revoke the token.
     fn may_end(&self, caller: &Caller) -> bool {
         let is_reached = caller.must_reach(&self.owner).is_ok();
         is_reached && (!self.by_operator || caller.role == Role::Operator)
@@ -201,16 +201,16 @@ impl Record for Address {
     }
 }
 
-/// Returns the folder whose live link has exactly this JID.
+/// Returns the folder to which this exact JID belongs; `None` if no live link has it.
 pub(crate) fn owner_of(tx: &mut Tx<'_>, jid: &str) -> Decision<Option<FolderName>> {
     Ok(tx.get::<Address>(jid)?.map(|address| address.folder))
 }
 
-/// Returns the token that `secret` opens, if it may be used at this surface.
+/// Returns the token that was found for `secret`, if `secret` opens it and it is of this kind.
 ///
 /// # Errors
 /// [`Refusal::TokenInvalid`] if the token is unknown, revoked or expired, [`Refusal::WrongKind`] if
-/// it is for the other surface.
+/// it is of the other kind.
 pub(crate) fn admit(
     found: Option<Token>,
     secret: &Secret,
@@ -231,8 +231,8 @@ pub(crate) fn issue(
 ) -> Decision<Token> {
     caller.must_mint()?;
     caller.must_reach(&order.folder)?;
-    // An agent's key is in the partition of its links, so that it can be guarded: no link is issued
-    // after the key has been revoked.
+    // An agent's key is in the partition of its links, so that this commit can guard it: no link is
+    // issued after the key has been revoked.
     if matches!(caller.role, Role::Agent { .. }) {
         let key = tx.get::<Key>(&caller.key_id)?;
         let key = key.filter(|key| key.opens_with(&caller.hash, tx.now));
@@ -293,7 +293,7 @@ pub(crate) fn issue(
     Ok(token)
 }
 
-/// The secrets by which a webhook's sender will sign.
+/// The secrets by which a webhook's sender will sign, as they are and sealed.
 pub(crate) struct NewSecrets<'a> {
     pub(crate) secrets: &'a [String],
     pub(crate) sealed: &'a [String],
@@ -336,8 +336,8 @@ fn claim(tx: &mut Tx<'_>, order: &Order, jid: &str) -> Decision<Address> {
         if (&address.folder, &address.source, &address.suffix) == (folder, source, suffix) {
             return Ok(address);
         }
-        // The folder's own address comes before a suffix that a folder above took. Links with that
-        // suffix stay, but there will be no more of them.
+        // The lower folder gets the JID. Links that the folder above has issued with the JID stay,
+        // but it can issue no more of them.
         let is_below = folder.is_within(&address.folder) && *folder != address.folder;
         if !is_below {
             let why = format!("{jid} is in use by a link of folder {}", address.folder);

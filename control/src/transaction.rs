@@ -1,10 +1,10 @@
 //! Decide, then commit: how the domain's functions see the store.
 //!
-//! A decision is a pure function of what is known, the time and some random bytes. It reads
-//! through a [`Tx`], which notes the version of every record as a guard, and writes into it. If
-//! it needs something that isn't known yet, it stops; the ledger loads that and decides again from
-//! the start. So a decision is straight-line code, and its batch is applied only if all that it
-//! read is still true.
+//! A decision is a pure function of what is known, the time and some random bytes. It reads through
+//! a [`Tx`], which notes the version of every record as a guard, and writes into it. If it needs
+//! something that isn't known yet, it stops; the ledger loads that and decides again from the
+//! start. So a decision is straight-line code, and its batch is applied only if no record that it
+//! read has changed.
 
 use crate::{
     fence,
@@ -101,7 +101,7 @@ impl<'a> Tx<'a> {
         }
     }
 
-    /// Reads a record, and makes the batch depend on it.
+    /// Reads a record, and guards its version.
     pub(crate) fn get<T: Record>(&mut self, id: &T::Id) -> Decision<Option<T>> {
         self.get_named(T::name(id))
     }
@@ -133,12 +133,12 @@ impl<'a> Tx<'a> {
         Ok(None)
     }
 
-    /// Reads a record that is changed through a [`Tracked`].
+    /// Reads a record as a [`Tracked`], which is stored again only if it changes.
     pub(crate) fn get_tracked<T: Record>(&mut self, id: &T::Id) -> Decision<Option<Tracked<T>>> {
         Ok(self.get(id)?.map(Tracked::stored))
     }
 
-    /// Names the records that are about to be read, so that they are loaded in one go.
+    /// Names the records that will be read next, so that they are loaded in one go.
     pub(crate) fn expect(&self, names: impl IntoIterator<Item = String>) -> Decision<()> {
         let reads = names.into_iter().map(Read::Record);
         let missing: Vec<Read> = reads.filter(|read| !self.known.0.contains_key(read)).collect();
@@ -213,7 +213,7 @@ impl<'a> Tx<'a> {
         self.bounds.push(Guard::Room { counter, by, most });
     }
 
-    /// Takes one from the bucket; refuses the batch if it has no room.
+    /// Takes one from the bucket; refuses the batch if the bucket has no room.
     pub(crate) fn limit_rate(&mut self, bucket: String, rate: Rate) {
         if let Some(interval) = rate.interval() {
             self.bounds.push(Guard::Rate { bucket, interval, burst: rate.burst });
@@ -281,7 +281,8 @@ impl<'a> Tx<'a> {
         self.writes.push(Write::Enqueue { queue, rounds, member: member.to_string(), flow });
     }
 
-    /// Adds a new member, unless the set has `most` members already.
+    /// Adds a new member, scored by the time; refuses the batch if the set has `most` members
+    /// already.
     pub(crate) fn add_bounded<M: Display>(
         &mut self,
         set: &Set<M>,

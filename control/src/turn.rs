@@ -1,7 +1,7 @@
 //! Turns: one message, and everything that is replied to it.
 //!
-//! A turn is queued, then running in the hands of one agent's session, then ended for good. Each
-//! delivery is a new attempt, and only the newest attempt may write.
+//! A turn is queued, then running, held by one agent's session, then ended for good. Each delivery
+//! is a new attempt, and only the newest attempt may write.
 
 use crate::{
     audit::{self, Event},
@@ -60,20 +60,21 @@ pub(crate) struct Turn {
     /// The number of the newest delivery; 0 before the first.
     #[serde(default)]
     pub(crate) attempt: u32,
-    /// How many times agents have lost the turn since it last was handed off or escalated. An agent
-    /// that gives it back does not lose it.
+    /// How many times agents have lost the turn since it was last handed off or escalated. An agent
+    /// that gives the turn back does not lose it.
     #[serde(default, skip_serializing_if = "is_default")]
     pub(crate) strikes: u32,
-    /// Whether the messages so far stay when the next attempt begins.
+    /// Whether the visitor keeps the messages so far when the next attempt begins.
     #[serde(default, skip_serializing_if = "is_default")]
     pub(crate) keep: bool,
-    /// When the turn enters its folder's queue again, after its agent lost it or gave it back.
+    /// When the turn enters its folder's queue again, after its agent lost it or gave it back;
+    /// `None` if no such wait is under way.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) back_at: Option<Time>,
     /// The newest delivery; `None` before the first, or if an older control delivered the turn.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) delivery: Option<Delivery>,
-    /// How many entries were ever added to its journal.
+    /// How many entries were ever added to the turn's journal.
     #[serde(default, skip_serializing_if = "is_default")]
     pub(crate) events: u64,
     /// When an agent first added a frame.
@@ -109,11 +110,11 @@ pub(crate) struct Origin {
     pub(crate) created_at: Time,
 }
 
-/// Which folder answers a turn, and how the turn came to it.
+/// Which folder answers a turn, and how the turn came to that folder.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Place {
     pub(crate) folder: FolderName,
-    /// The folder that the route named, to which the turn can be handed back.
+    /// The folder that the route named, or else the token's. The turn can be handed back to it.
     pub(crate) home: FolderName,
     /// Which folder had the turn or its conversation before, if it was moved.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -126,11 +127,11 @@ pub(crate) struct Place {
     pub(crate) spoke: bool,
 }
 
-/// Where a turn stands.
+/// The state of a turn.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum State {
-    /// It waits for an agent, or for the conversation's turns before it.
+    /// The turn waits for an agent, or for earlier turns of its conversation.
     Queued,
     Running(Hold),
     Ended(End),
@@ -153,10 +154,10 @@ pub(crate) struct Hold {
 pub(crate) struct End {
     pub(crate) outcome: Outcome,
     pub(crate) at: Time,
-    /// For the operator.
+    /// Says why, for the operator; may be empty.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub(crate) detail: String,
-    /// The session whose agent ended the turn; `None` if it ended in another way.
+    /// The session whose agent ended the turn; `None` if something else ended it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) finished_by: Option<Finisher>,
     /// The seq of the turn's last frame.
@@ -171,7 +172,7 @@ pub(crate) struct Finisher {
     pub(crate) next_seq: u64,
 }
 
-/// The next step of a turn's escalation, and when it is taken.
+/// The next step of a turn's escalation, and when the step is taken.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Escalation {
     /// The number of the next step, counted from 0.
@@ -223,12 +224,12 @@ impl Turn {
         }
     }
 
-    /// Whether the session's agent is at work on it.
+    /// Whether the session holds the turn.
     pub(crate) fn is_held_by(&self, session: &SessionId) -> bool {
         self.hold().is_some_and(|hold| hold.session == *session)
     }
 
-    /// Whether it waits for an agent of this folder.
+    /// Whether the turn waits for an agent of this folder.
     pub(crate) fn waits_for(&self, folder: &FolderName) -> bool {
         self.is_queued() && self.place.folder == *folder
     }
@@ -244,7 +245,8 @@ impl Turn {
     }
 
     /// Takes the turn from the session that holds it, if one does, and publishes `notice` to that
-    /// session. No other function leaves [`State::Running`].
+    /// session. Returns how the session held the turn, which is [`State::Queued`] from then on. No
+    /// other function leaves [`State::Running`].
     fn leave_running(&mut self, tx: &mut Tx<'_>, notice: Option<Notice>) -> Option<Hold> {
         let hold = self.hold()?.clone();
         tx.remove(&names::held(&hold.session), &self.id);

@@ -6,16 +6,16 @@ use std::net::{IpAddr, Ipv6Addr};
 
 /// How many hexadecimal digits of an address's hash are kept.
 const DIGITS: usize = 16;
-/// The bits of an IPv6 address that name the site it is in, a /48.
+/// The mask of the first 48 bits of an IPv6 address, which name its site.
 const NETWORK_BITS: u128 = u128::MAX << 80;
 
-/// The hashes of a visitor's address, of use with one link only.
+/// The hashes of a visitor's address and network. They differ from link to link.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Visitor {
     /// The hash of the address, or of the /64 that the gateway reduces an IPv6 address to.
     pub(crate) address: String,
-    /// The hash of the /48 that the address is in: one sender may have every address of it. An IPv4
-    /// address is a network of its own.
+    /// The hash of the /48 that the address is in, since one sender may have all its addresses. An
+    /// IPv4 address is a network of its own.
     pub(crate) network: String,
 }
 

@@ -1,4 +1,4 @@
-"""An arizuko agent in Python. Its session with control survives broken streams and restarts.
+"""An arizuko agent in Python. Its session survives broken streams and restarts of control.
 
     from arizuko_agent import Agent
 
@@ -39,7 +39,7 @@ __all__ = ["Agent", "Control", "Failure", "Gone", "Reply", "Turn"]
 log = logging.getLogger("arizuko_agent")
 
 FIRST_DELAY, LAST_DELAY = 0.1, 2.0  # seconds between two attempts to attach
-GREETING, FAREWELL = 15.0, 3.0  # seconds to wait for control
+GREETING, FAREWELL = 15.0, 3.0  # seconds to wait for Welcome, and for the end of all work
 MAX_TEXT = 15_000  # characters; in any language they fit into a frame of 64 KiB
 MAX_FRAMES = 32  # in one Append; at most 2 MiB of the 4 MiB that control takes
 MAX_REPLY = 16 << 20  # bytes; control fails a turn long before
@@ -70,7 +70,7 @@ class Reply:
         self._wanted = True  # control still wants frames
         self._working = True  # the handler still runs
         self._frames: list[pb.AgentFrame] = []
-        self._stored, self._sent = 0, 0  # how many frames
+        self._stored, self._sent = 0, 0  # frames that control has stored; frames sent
         self._finish: pb.Finish | None = None
         self._accepted = self._finish_sent = self._handed_off = False
 
@@ -87,7 +87,10 @@ class Reply:
             self._begun = True
 
     def message(self, content: str) -> None:
-        """Ends the current message with its finished form, or sends a complete message."""
+        """Ends the current message with its finished form, or sends a complete message.
+
+        A finished form of more than MAX_TEXT characters is not sent: what was written stays.
+        """
         if len(content) <= MAX_TEXT:
             whole = pb.AgentMessage(id=f"m{self._number}", content=content)
             self._put(pb.AgentFrame(message=whole))
@@ -152,18 +155,18 @@ class Reply:
         self._cancel()
 
     def _appended(self, next_seq: int) -> None:
-        """Notes that control has the frames before this one. Sends again those that it has lost."""
+        """Notes that control has all frames below `next_seq`. Sends lost frames again."""
         if next_seq <= self._stored:
             self._resume(next_seq)
         self._stored = next_seq - 1
 
     def _resume(self, next_seq: int) -> None:
-        """Sends all frames from this one on again."""
+        """Sends all frames from number `next_seq` on again."""
         self._stored = self._sent = next_seq - 1
         self._accepted = self._finish_sent = False
 
     def _next(self) -> pb.AttachRequest | None:
-        """Returns the next request for control, or None."""
+        """Returns the next request for control; None if there is none."""
         if not self._wanted:
             return None
         if not self._accepted:
@@ -258,7 +261,7 @@ class Agent:
                 self._delay = min(self._delay * 2, LAST_DELAY)
 
     async def _carry(self, channel: grpc.aio.Channel) -> grpc.aio.Channel | None:
-        """Runs the session on one stream. Returns the channel for the next one after Drain."""
+        """Runs the session on one stream. After Drain, returns the channel for the next stream."""
         call = AgentServiceStub(channel).Attach(metadata=self.control.metadata)
         tasks: list[asyncio.Task[None]] = []
         try:
@@ -334,7 +337,10 @@ class Agent:
         return None
 
     def _room(self) -> int:
-        """Returns how many more turns fit. A turn counts until both sides have ended it."""
+        """Returns how many more turns fit.
+
+        A turn counts until its handler has ended and control wants no more frames of it.
+        """
         held = {key: r for key, r in self._replies.items() if r._wanted or r._working}
         self._replies = held
         return max(self._concurrency - len(held), 0)

@@ -19,7 +19,7 @@ from arizuko.v1.speech_pb2 import SendMessageRequest
 from arizuko.v1.token_pb2 import IssueChatLinkRequest, IssueChatLinkResponse, LinkOptions
 from arizuko.v1.token_pb2_grpc import TokenServiceStub
 
-CONNECTING, ANSWERING = 3.0, 5.0  # seconds to wait for control
+CONNECTING, ANSWERING = 3.0, 5.0  # seconds to wait for a connection, and for an answer
 PATIENCE = 20.0  # seconds after which a call is not retried
 AWAY = ("UNAVAILABLE", "DEADLINE_EXCEEDED")
 OPTIONS = [
@@ -27,7 +27,7 @@ OPTIONS = [
     ("grpc.keepalive_time_ms", 500),
     ("grpc.keepalive_timeout_ms", 1_250),
     ("grpc.http2.max_pings_without_data", 0),
-    # A webhook's body can have 16 MiB.
+    # A webhook's body can have up to 16 MiB.
     ("grpc.max_receive_message_length", 20 << 20),
     # Otherwise a new channel would wait for the back-off of an earlier one.
     ("grpc.use_local_subchannel_pool", 1),
@@ -35,7 +35,8 @@ OPTIONS = [
 
 
 class Control:
-    """One or several controls of one system. Its methods block, and any thread may call them.
+    """One or several controls of one system. Any thread may call its methods. `connect` is a
+    coroutine; the other methods block.
 
     By default ARIZUKO_CONTROL holds the addresses, with commas between them, and ARIZUKO_KEY, or
     the file that ARIZUKO_KEY_FILE names, holds the key. For https, ARIZUKO_CA names a file of
@@ -63,7 +64,10 @@ class Control:
     def send_message(
         self, conversation: str, content: str, *, folder: str = "", name: str = ""
     ) -> str:
-        """Sends a message without being asked, as the agent or a person. Returns the turn's id."""
+        """Sends a message without being asked. Returns the turn's id.
+
+        With `name`, a person of that name sends it, and otherwise the agent.
+        """
         request = SendMessageRequest(
             folder=folder,
             conversation=conversation,
@@ -74,7 +78,7 @@ class Control:
         return self._call(lambda channel: AgentServiceStub(channel).SendMessage, request).turn_id
 
     async def connect(self) -> grpc.aio.Channel:
-        """Connects to a control that answers."""
+        """Connects to a control that answers. Raises ConnectionError if none does."""
         for address in itertools.islice(self._next, len(self._addresses)):
             channel = _channel(grpc.aio, address)
             with contextlib.suppress(TimeoutError):
@@ -89,7 +93,7 @@ class Control:
         raise ConnectionError(f"no control at {' or '.join(self._addresses)}")
 
     def _call(self, method: Callable[[grpc.Channel], Any], request: Any) -> Any:
-        """Calls one control after another until one answers."""
+        """Calls one control after another until one answers, or PATIENCE has passed."""
         deadline = time.monotonic() + PATIENCE
         while True:
             with _channel(grpc, next(self._next)) as channel:
@@ -112,6 +116,6 @@ def _channel(library: Any, address: str) -> Any:
 
 
 def _file(variable: str) -> bytes | None:
-    """Reads the file that an environment variable names."""
+    """Reads the file that an environment variable names. Returns None if it names none."""
     path = os.environ.get(variable)
     return Path(path).read_bytes() if path else None

@@ -1,4 +1,4 @@
-"""An agent that repeats each message, word by word. It issues a chat link and prints it."""
+"""An agent that repeats each message, word by word. It issues a chat link and prints its URL."""
 
 import asyncio
 

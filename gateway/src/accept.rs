@@ -2,7 +2,7 @@
 
 use http::{HeaderMap, header::ACCEPT};
 
-/// A form of answer.
+/// The form of an answer.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Accept {
     Json,
@@ -11,7 +11,8 @@ pub(crate) enum Accept {
 }
 
 impl Accept {
-    /// Returns the form with the greatest weight, the first of equals, or JSON if there is none.
+    /// Returns the form to which `Accept` gives the greatest weight, the first of equals. Returns
+    /// JSON if `Accept` names none of the forms.
     pub(crate) fn of(headers: &HeaderMap) -> Self {
         let mut best = (Self::Json, 0.0);
         for value in headers.get_all(ACCEPT) {

@@ -39,8 +39,8 @@ impl FromRequestParts<Arc<Gateway>> for Visitor {
     }
 }
 
-/// Returns the rightmost address that is not a trusted proxy. Clients can forge the addresses
-/// before it.
+/// Returns the rightmost address that is not a trusted proxy, of the addresses in X-Forwarded-For
+/// followed by the peer's. Clients can forge the addresses to the left of the returned one.
 fn resolve<'a>(
     peer: IpAddr,
     forwarded: impl Iterator<Item = &'a [u8]>,

@@ -15,7 +15,7 @@ use tokio::time::timeout;
 /// How long a body may take to arrive.
 const BODY_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// The bodies that are held, in all and by address.
+/// Counts the bytes of the bodies that are held, in all and by address.
 pub(crate) struct Bodies {
     most: usize,
     per_address: usize,
@@ -57,7 +57,7 @@ impl Bodies {
     }
 
     fn held(&self) -> MutexGuard<'_, Held> {
-        // Nothing under the lock panics half way.
+        // Nothing that can panic runs under this lock.
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -101,7 +101,7 @@ impl Share {
         Ok(())
     }
 
-    /// Counts fewer bytes: so many are no longer held.
+    /// Stops counting bytes that the caller no longer holds.
     pub(crate) fn shrink(&mut self, bytes: usize) {
         let mut held = self.bodies.held();
         held.bytes -= bytes;

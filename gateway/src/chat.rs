@@ -64,7 +64,7 @@ pub(crate) async fn post(
     body: Body,
 ) -> Result<Response, Problem> {
     let accept = Accept::of(&headers);
-    // Counted before the message is accepted, so that no accepted message is refused.
+    // Counts the stream or the wait first, so that no message is refused once it is accepted.
     let wait = wait.duration();
     let permit = match accept {
         Accept::EventStream => Some(gateway.streams.open(visitor.0)?),
@@ -98,7 +98,7 @@ pub(crate) async fn post(
     if accept == Accept::EventStream
         && let Some(permit) = permit
     {
-        // The frames don't contain these ids, and the reader needs them to resume.
+        // The reader needs these ids to resume, even if the stream breaks before its first frame.
         let ids = [
             (HeaderName::from_static("arizuko-turn"), posted.turn_id.clone()),
             (HeaderName::from_static("arizuko-conversation"), posted.conversation.clone()),
@@ -118,7 +118,7 @@ pub(crate) async fn post(
     Ok(reply(&posted, turn.as_ref()))
 }
 
-/// Answers with the reply if the turn has ended.
+/// Answers with the reply if the turn has ended, and otherwise with 202.
 fn reply(posted: &pb::PostMessageResponse, turn: Option<&pb::ConversationTurn>) -> Response {
     let mut answer = Posted::new(posted);
     let Some(turn) = turn else {

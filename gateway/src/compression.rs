@@ -4,11 +4,11 @@
 //! streams of a thread share, with the stream's last bytes as its dictionary. The pieces follow one
 //! another as the blocks of one gzip file.
 //!
-//! Compressed lengths can tell what else is in an answer to those who see the lengths and choose a part
-//! of the text (BREACH). The link's secret is in no answer that has a message in it and is compressed
-//! (see [`Uncompressed`]), and answers repeat nothing of a request. What others can put into a reply
-//! comes there once, at the agent's pace; no other site can make a browser ask for it again, since
-//! that takes the secret.
+//! If somebody chooses a part of an answer's text again and again and sees the compressed lengths,
+//! they can find out the rest of the text (BREACH). So no compressed answer has both the link's
+//! secret and a message in it (see [`Uncompressed`]). No other site can make a browser ask for an
+//! answer again, since every request needs the secret. The text that others can get into a reply
+//! comes once, at the agent's pace.
 
 use axum::{
     body::{Body, HttpBody},
@@ -26,12 +26,13 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-/// A smaller answer fits into the packet that carries its head.
+/// How many bytes an answer must have to be compressed. A smaller one fits into the packet that
+/// carries its head.
 const SMALL_BYTES: u64 = 1024;
-/// How much is compressed at a time: less than a millisecond's work.
+/// How many bytes are compressed at a time, at most: less than a millisecond's work.
 const PIECE_BYTES: usize = 32 * 1024;
-/// How many of a stream's last bytes its next piece may refer to. Events are much alike: this makes
-/// them a sixth as long; sixteen times as much, an eighth.
+/// How many of a stream's last bytes its next piece may refer to. Events are much alike: with this
+/// many bytes they become a sixth as long; with sixteen times as many, an eighth.
 const DICTIONARY_BYTES: usize = 2 * 1024;
 /// A gzip header without a time, a name or a system.
 const HEAD: [u8; 10] = [0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 255];
@@ -42,11 +43,12 @@ thread_local! {
     static DEFLATE: RefCell<Compress> = RefCell::new(Compress::new(Compression::new(5), false));
 }
 
-/// Marks a response, as an extension, that is not compressed: it has a secret beside others' words.
+/// The extension of a response that must not be compressed, because it has the link's secret and a
+/// message in it.
 #[derive(Clone)]
 pub(crate) struct Uncompressed;
 
-/// Compresses text for clients that take gzip.
+/// Compresses an answer if it is text and the client takes gzip.
 pub(crate) async fn compress(request: Request, next: Next) -> Response {
     let takes_gzip = takes_gzip(request.headers());
     let mut response = next.run(request).await;
@@ -87,7 +89,7 @@ pub(crate) fn takes_gzip(headers: &HeaderMap) -> bool {
 /// A body, compressed as it comes.
 struct Compressed {
     body: Body,
-    /// What of the body's last frame is still to be compressed.
+    /// The part of the body's last frame that is still to be compressed.
     rest: Bytes,
     /// `None` after the end.
     gzip: Option<Gzip>,
@@ -154,7 +156,7 @@ impl Gzip {
     }
 }
 
-/// Appends a text as deflated blocks that end at a byte.
+/// Appends a text to `out` as deflate blocks that end on a byte boundary.
 fn deflate(text: &[u8], dictionary: &[u8], out: &mut Vec<u8>) -> Result<(), CompressError> {
     DEFLATE.with_borrow_mut(|deflate| {
         deflate.reset();

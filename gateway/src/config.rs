@@ -8,7 +8,7 @@ use arizuko_proto::{
 use ipnet::IpNet;
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
-/// The gateway's flags, each with an environment twin.
+/// The gateway's flags. Each can be set by an environment variable, too.
 #[derive(clap::Args, Clone)]
 pub struct Options {
     /// Address to listen on; port 0 takes a free port.

@@ -71,7 +71,7 @@ impl Control {
         let call = |mut client: Client, request| async move { client.post_message(request).await };
         let mut posted = self.0.ask(ANSWER_TIMEOUT, &place, Effect::Write, request, call).await?;
         // Without a key from the visitor, only the gateway itself can have repeated the message. For a
-        // webhook, control tells the two apart.
+        // webhook, control tells the sender's repeats from the gateway's.
         posted.repeated &= has_key || is_hook;
         Span::current().record("turn", public_id::turn(&posted.turn_id));
         if is_new {

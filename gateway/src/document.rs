@@ -66,7 +66,7 @@ pub(crate) struct MessageDocument<'a> {
     pub(crate) id: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) author: Option<&'static str>,
-    /// A person's name. Agents have the link's name.
+    /// The name of the person who wrote it; empty for an agent.
     #[serde(skip_serializing_if = "str::is_empty")]
     pub(crate) name: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -1,4 +1,4 @@
-//! Content-Encoding: bodies that their senders have compressed.
+//! Decodes the bodies that their senders have compressed, as `Content-Encoding` says.
 
 use crate::{bodies::Share, problem::Problem};
 use brotli_decompressor::Decompressor;
@@ -17,7 +17,7 @@ use tokio::{
     time::timeout,
 };
 
-/// How long a body may wait until it is decoded.
+/// How long a body may wait for a free decoder.
 const PATIENCE: Duration = Duration::from_secs(30);
 /// The largest window of a zstd frame, as a power of two: 8 MiB, which is what RFC 9659 lets HTTP
 /// use. A brotli window has 16 MiB at most.
@@ -38,7 +38,7 @@ impl Encoding {
     /// Returns the encoding that a request names.
     ///
     /// # Errors
-    /// It is none of these, or more than one.
+    /// The request names an unknown encoding, or more than one.
     pub(crate) fn of(headers: &HeaderMap) -> Result<Self, Problem> {
         let mut found = Self::Identity;
         for value in headers.get_all(CONTENT_ENCODING) {
@@ -88,7 +88,7 @@ impl Encoding {
         })
     }
 
-    /// Decodes at most one byte more than `limit`.
+    /// Decodes at most one byte more than `limit`, which shows that the body is too large.
     pub(crate) fn decode(self, encoded: Bytes, limit: usize) -> io::Result<Vec<u8>> {
         let mut decoded = Vec::new();
         self.decoder(encoded)?.take(limit as u64 + 1).read_to_end(&mut decoded)?;
@@ -96,7 +96,7 @@ impl Encoding {
     }
 }
 
-/// Whether this begins with the head of zlib, as `deflate` should. Some senders leave it out.
+/// Whether a body begins with the head of zlib, as `deflate` should. Some senders leave it out.
 fn is_zlib(encoded: &[u8]) -> bool {
     matches!(encoded, [first, second, ..]
         if first & 0x0f == 8 && u16::from_be_bytes([*first, *second]) % 31 == 0)
@@ -106,8 +106,8 @@ fn is_zlib(encoded: &[u8]) -> bool {
 pub(crate) struct Decoders(Arc<Semaphore>);
 
 impl Default for Decoders {
-    /// One for every second processor, so that requests go on while all of them are busy. It bounds
-    /// the memory for windows, too.
+    /// Makes one decoder for every second processor, so that requests go on while all decoders are
+    /// busy. Their number also bounds the memory for windows.
     fn default() -> Self {
         let processors = thread::available_parallelism().map_or(1, usize::from);
         Self(Arc::new(Semaphore::new(processors.div_ceil(2))))

@@ -163,7 +163,7 @@ impl Reader {
             }
         }
         if let Some(html) = &mut self.html {
-            // Boxed, as everything that is rare: every idle stream would hold space for it.
+            // Boxed, because it is rare, and every idle stream would hold space for it.
             Box::pin(html.write_due(&mut out)).await;
         }
         Some(out)
@@ -218,7 +218,7 @@ impl Reader {
     }
 }
 
-/// Adds a span to the turn's trace: a reader has the last frame.
+/// Adds a span to the turn's trace for the delivery of the last frame to a reader.
 fn trace_end(turn: &str, traceparent: &str) {
     if traceparent.is_empty() {
         return;

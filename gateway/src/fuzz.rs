@@ -21,8 +21,8 @@ use std::time::Duration;
 
 /// The longest message that the targets render as Markdown, in bytes.
 const MAX_BYTES: usize = 64 << 10;
-/// How much processor time the rendering of one message may take: ten times what the slowest known
-/// message takes in an optimised program.
+/// How much processor time one rendering or decoding may take: ten times what the rendering of the
+/// slowest known message takes in an optimised program.
 const BUDGET: Duration = Duration::from_secs(2);
 
 fn headers(name: HeaderName, value: &[u8]) -> Option<HeaderMap> {
@@ -54,7 +54,7 @@ fn forwarded_for() {
         if let Some(forged) = headers(HeaderName::from_static("x-forwarded-for"), input) {
             let stranger = seen("9.9.9.9", &forged);
             assert_eq!(stranger, seen("9.9.9.9", &HeaderMap::new()), "only a proxy is believed");
-            // What a client puts before the proxy's hop changes nothing.
+            // A client can put anything before the proxy's hop: it changes nothing.
             let passed_on = [input, b", 9.9.9.9"].concat();
             let name = HeaderName::from_static("x-forwarded-for");
             let passed_on = headers(name, &passed_on).expect("it was a header");
@@ -165,7 +165,7 @@ fn patched(shown: &[String], patch: Patch) -> Vec<String> {
     blocks
 }
 
-/// Checks that the HTML has only elements and attributes that fetch and run nothing.
+/// Checks that the HTML has only elements that fetch and run nothing, and only harmless links.
 fn assert_harmless(html: &str) {
     const ELEMENTS: [&str; 25] = [
         "a",

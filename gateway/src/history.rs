@@ -20,7 +20,7 @@ use std::sync::Arc;
 #[derive(Deserialize)]
 pub(crate) struct HistoryQuery {
     after: Option<u64>,
-    /// `end`, or `previous` of another page: the page has the newest turns before it.
+    /// `end`, or `previous` of another page: the page has the newest turns before that point.
     before: Option<String>,
     limit: Option<u32>,
     bytes: Option<u32>,
@@ -67,7 +67,7 @@ pub(crate) async fn page(
     Ok(Json(history).into_response())
 }
 
-/// Parses `before`. 0: the page has the turns after `after`.
+/// Parses `before`. Returns 0 if it is not given: the page then has the turns after `after`.
 fn before(text: Option<&str>) -> Result<u64, Problem> {
     match text {
         None => Ok(0),

@@ -23,12 +23,12 @@ use headers::Headers;
 use http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header::ALLOW};
 use std::sync::Arc;
 
-/// What a webhook takes.
+/// The methods that a webhook takes, for the header `Allow`.
 const METHODS: &str = "GET, HEAD, OPTIONS, PATCH, POST, PUT";
-/// What somebody reads who opens the URL, and what a sender gets that tries it with a GET.
+/// The answer to somebody who opens the URL, and to a sender that tries it with a GET.
 const GREETING: &str = "This is a webhook. Send deliveries to this URL with POST.\n";
 
-/// POST, PUT and PATCH.
+/// POST, PUT and PATCH: takes a delivery.
 pub(crate) async fn deliver(
     State(gateway): State<Arc<Gateway>>,
     link: Link,
@@ -44,7 +44,7 @@ pub(crate) async fn deliver(
     let (body, mut share) = gateway.bodies.read(visitor.0, body, limit).await?;
     let (content, encoded_content) = match encoding {
         Encoding::Identity => (body, Default::default()),
-        // The agent gets both, and together they are no larger than one could be.
+        // The agent gets both bodies, so the limit is for both together.
         _ => {
             let room = limit - body.len();
             (gateway.decoders.decode(encoding, &body, room, &mut share).await?, body)
@@ -83,7 +83,7 @@ pub(crate) async fn deliver(
     Ok(answer)
 }
 
-/// GET and HEAD: answers a sender's challenge, or says what this is.
+/// GET and HEAD: answers a sender's challenge, or says that this is a webhook.
 pub(crate) async fn greet(
     State(gateway): State<Arc<Gateway>>,
     link: Link,
@@ -95,7 +95,8 @@ pub(crate) async fn greet(
     Ok(answer.unwrap_or_else(|| GREETING.into_response()))
 }
 
-/// GET `/hook/{token}/{turn}`: a turn, or the path of a sender who greets.
+/// GET `/hook/{token}/{turn}`: answers with a turn, or as [`greet`] does if the path has no turn's
+/// id or the request has a challenge.
 pub(crate) async fn turn_or_greeting(
     state: State<Arc<Gateway>>,
     link: Link,
@@ -113,7 +114,8 @@ pub(crate) async fn turn_or_greeting(
     }
 }
 
-/// OPTIONS: says what this takes. CloudEvents senders ask whether they may send, and how often.
+/// OPTIONS: says which methods this takes. CloudEvents senders ask whether they may send, and how
+/// often.
 pub(crate) async fn options(
     State(gateway): State<Arc<Gateway>>,
     link: Link,
@@ -130,7 +132,7 @@ pub(crate) async fn options(
     Ok(answer)
 }
 
-/// Returns what follows the token in the path, with its escapes.
+/// Returns the path after the secret, with its escapes.
 fn path_after_token(uri: &Uri) -> &str {
     let below = uri.path().strip_prefix("/hook/").unwrap_or_default();
     below.find('/').map_or("", |slash| &below[slash..])

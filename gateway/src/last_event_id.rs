@@ -9,7 +9,7 @@ use http::request::Parts;
 use serde::Deserialize;
 
 /// The cursor that a request names, in the header `Last-Event-ID` or else in the parameter
-/// `last_event_id`. `None` if both are empty: the reader has no frame yet.
+/// `last_event_id`. `None` if both are missing or empty: the reader has no frame yet.
 pub(crate) struct LastEventId(pub(crate) Option<Cursor>);
 
 impl<S: Send + Sync> FromRequestParts<S> for LastEventId {
@@ -41,7 +41,8 @@ pub(crate) fn parse(text: &str) -> Cursor {
     let parsed = text.split_once('-').and_then(|(seq, tag)| {
         Some(Cursor { seq: seq.parse().ok()?, tag: u32::from_str_radix(tag, 16).ok()? })
     });
-    // Only the form that `print` writes: no sign, no leading zeros, no capitals.
+    // Only the form that `print` writes: no sign, no capitals, no leading zeros in the seq, and 8
+    // digits in the tag.
     parsed.filter(|parsed| print(Some(*parsed)) == text).unwrap_or(in_no_log)
 }
 

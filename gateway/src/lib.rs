@@ -58,7 +58,7 @@ impl Server {
     ///
     /// # Errors
     ///
-    /// An address of control, the key or a TLS file can't be used.
+    /// An address of control, the key, a limit or a TLS file can't be used.
     pub async fn new(options: Options) -> anyhow::Result<Self> {
         let tls = Acceptor::new(&options.tls, &ClientChecks::default(), &["h2", "http/1.1"])?;
         Ok(Self { gateway: Gateway::new(options)?, tls })

@@ -20,8 +20,8 @@ pub struct Limits {
     /// request.
     #[arg(long, env = "ARIZUKO_GATEWAY_IDLE", value_name = "DURATION", default_value = "30s", value_parser = duration::parse)]
     pub gateway_idle: Duration,
-    /// Requests of one address in a minute, half of them at once. A request with a wrong token
-    /// counts as 30, one that repeats a message as 10.
+    /// Requests of one address in a minute, half of them at once. A request with a wrong token or
+    /// signature counts as 30, one that repeats a message as 10.
     #[arg(long, env = "ARIZUKO_ADDRESS_REQUESTS", default_value_t = 6_000)]
     pub address_requests: u32,
     /// How many event streams and waiting requests one address may have open.
@@ -31,7 +31,8 @@ pub struct Limits {
     /// escape characters, so a body can be several times as large as its message.
     #[arg(long, env = "ARIZUKO_CHAT_BODY_BYTES", default_value_t = 256 * 1024)]
     pub chat_body_bytes: usize,
-    /// Largest request body under /hook, in bytes; at most 16 MiB. Control has the same limit.
+    /// Largest request body under /hook, in bytes; at most 16 MiB. Control has a limit of its own,
+    /// --hook-bytes.
     #[arg(long, env = "ARIZUKO_HOOK_BODY_BYTES", default_value_t = 4 << 20)]
     pub hook_body_bytes: usize,
     /// How many bytes of request bodies to hold at a time.

@@ -1,4 +1,4 @@
-//! What a request's URL names: the link, a turn, a conversation, and query parameters.
+//! Reads what a request's URL names: the link, a turn, a conversation, and query parameters.
 
 use crate::{gateway::Gateway, problem::Problem};
 use arizuko_proto::{
@@ -15,12 +15,12 @@ use serde::{Deserialize, de::DeserializeOwned};
 use std::ops::RangeInclusive;
 use tracing::Span;
 
-/// How long a secret may be that is sent to control, in bytes. Real ones have 46.
+/// How many bytes a secret must have to be sent to control. Those that control issues have 46.
 const SECRET_LENGTHS: RangeInclusive<usize> = 32..=64;
-/// The largest announced body that may be read before its token is checked: an unfinished one holds
-/// little more than its connection.
+/// How many bytes a body may announce, at most, to be read before its token is checked. An
+/// unfinished body of this size holds little more memory than its connection.
 const SMALL_BODY_BYTES: usize = 16 << 10;
-/// The length of an id: 128 bits in base64url.
+/// How many characters an id has: 128 bits in base64url.
 const ID_LENGTH: usize = 22;
 
 /// The secret in the URL, and the kind of link that its path is for. It has no `Debug`, so that it
@@ -37,8 +37,8 @@ impl Link {
         Access { token: self.secret.clone(), kind: self.kind.into() }
     }
 
-    /// Checks the token before a body is read. For a small body that needs no decoding that is left to
-    /// the call that posts it: a call less for nearly every message.
+    /// Checks the token before a body is read. If the body is small and needs no decoding, leaves
+    /// that to the call that posts it, which saves a call for nearly every message.
     pub(crate) async fn check_before_body(
         &self,
         gateway: &Gateway,
@@ -53,7 +53,7 @@ impl Link {
         Ok(())
     }
 
-    /// Returns the path of a chat link. A secret that control knows has no characters to escape.
+    /// Returns the path of a chat link. The secret is base64url and needs no escapes.
     pub(crate) fn path(&self) -> String {
         format!("/chat/{}/", self.secret)
     }
@@ -129,7 +129,7 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for Parameters<T> 
     }
 }
 
-/// `?html=1`: the page's requests, which get Markdown rendered as HTML as well.
+/// Whether the query has `html=1`, with which the page asks for Markdown rendered as HTML.
 pub(crate) struct WantsHtml(pub(crate) bool);
 
 impl<S: Send + Sync> FromRequestParts<S> for WantsHtml {

@@ -48,7 +48,7 @@ const CLOSE_WITHIN: Duration = Duration::from_secs(5);
 const BUFFER_BYTES: usize = 64 * 1024;
 /// How often to ping an HTTP/2 connection with open streams, to notice that its client is gone.
 const PING_INTERVAL: Duration = Duration::from_secs(30);
-/// How long to wait after a failed accept, for example without free file descriptors.
+/// How long to wait after a failed accept, for example if no file descriptor is free.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// The address of a connection's other end. Every request has it as an extension.

@@ -16,7 +16,7 @@ use tokio::net::TcpListener;
 struct Arguments {
     #[command(flatten)]
     metrics: metrics::Options,
-    // These end with a heading, which would hold for the flags of `metrics` if they came after.
+    // These end with a heading, which would also cover the flags of `metrics` if those came later.
     #[command(flatten)]
     options: Options,
     #[command(flatten)]

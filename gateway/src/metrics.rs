@@ -93,7 +93,8 @@ impl Metrics {
     }
 }
 
-/// Returns a method's name, or `other` for the methods that clients make up.
+/// Returns a method's name, or `other` for methods that no route has, since clients can make up any
+/// number of them.
 fn known(method: &Method) -> &'static str {
     match *method {
         Method::GET => "GET",

@@ -11,7 +11,7 @@ use http::{HeaderName, HeaderValue, Method, StatusCode, Version, header};
 use std::sync::Arc;
 
 /// Refuses requests from pages of other sites, unless the link allows their origin. Our own page
-/// sends the gateway's origin, or `null` because it has no referrer; programs send none.
+/// sends the gateway's origin, or `null` because it has no referrer; programs send no origin.
 pub(crate) async fn check_origin(
     State(gateway): State<Arc<Gateway>>,
     link: Link,
@@ -57,8 +57,8 @@ fn is_from_elsewhere(request: &Request) -> bool {
         && !follows
 }
 
-/// Refuses an HTTP/1.1 request without exactly one Host header: of several, a proxy in front may
-/// have used another one than the gateway would.
+/// Refuses an HTTP/1.1 request without exactly one Host header. If there are several, a proxy in
+/// front may use another one than the gateway does.
 pub(crate) async fn check_host(request: Request, next: Next) -> Response {
     let hosts = request.headers().get_all(header::HOST).iter().count();
     if request.version() == Version::HTTP_11 && hosts != 1 {
@@ -159,7 +159,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn other_sites_may_link_to_us_and_fetch_nothing_unsaid() {
+    fn other_sites_may_link_to_us_and_fetch_nothing_without_an_origin() {
         let is_refused = |method: Method, headers: &[(&'static str, &'static str)]| {
             let mut request = Request::new(axum::body::Body::empty());
             *request.method_mut() = method;

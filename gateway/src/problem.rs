@@ -1,5 +1,5 @@
-//! Every problem that the gateway answers with. Only here do control's refusals become HTTP
-//! answers, and only here is `Retry-After` decided.
+//! Every problem that the gateway answers with. This module alone turns control's refusals into
+//! HTTP answers, and it alone decides `Retry-After`.
 
 use crate::control::Refusal;
 use arizuko_proto::v1::ErrorReason;
@@ -131,17 +131,18 @@ impl Problem {
         }
     }
 
-    /// The request is malformed.
+    /// Says that the request is malformed.
     pub(crate) fn invalid(detail: impl Into<Cow<'static, str>>) -> Self {
         Self::new(StatusCode::BAD_REQUEST, ErrorReason::Invalid.word(), detail)
     }
 
-    /// The link's token is unknown, revoked, expired or malformed. All of these look alike.
+    /// Says that the link's token is unknown, revoked, expired or malformed. All of these look
+    /// alike.
     pub(crate) fn token_invalid() -> Self {
         Refusal::new(ErrorReason::TokenInvalid, "").into()
     }
 
-    /// Nothing is at the request's path.
+    /// Says that nothing is at the request's path.
     pub(crate) fn nothing_here() -> Self {
         Self::new(StatusCode::NOT_FOUND, ErrorReason::NotFound.word(), "There is nothing here.")
     }
@@ -182,7 +183,7 @@ impl Problem {
         Self::new(StatusCode::TOO_MANY_REQUESTS, "TOO_MANY_STREAMS", detail)
     }
 
-    /// The address has made too many requests. One more is allowed after this wait.
+    /// Says that the address has made too many requests. One more is allowed after this wait.
     pub(crate) fn too_many_requests(wait: Duration) -> Self {
         let detail = "Too many requests from your address. Wait a little, then try again.";
         let word = ErrorReason::RateLimited.word();
@@ -195,7 +196,7 @@ impl Problem {
         Self::new(StatusCode::TOO_MANY_REQUESTS, "TOO_MANY_BYTES", detail)
     }
 
-    /// All addresses together send more than the gateway may hold.
+    /// Says that all addresses together send more than the gateway can hold or decode.
     pub(crate) fn busy() -> Self {
         let detail = "Too much is being sent right now, and nothing was done. Try again soon.";
         Self::new(StatusCode::SERVICE_UNAVAILABLE, ErrorReason::Unavailable.word(), detail)
@@ -230,8 +231,8 @@ impl Problem {
 }
 
 impl IntoResponse for Problem {
-    /// Adds the problem to the response's extensions, for the middleware that counts problems and
-    /// shows them as pages.
+    /// Makes the response. The problem is also in its extensions, for the middleware that counts
+    /// problems and shows them as pages.
     fn into_response(self) -> Response {
         let mut response = (self.status, axum::Json(&self)).into_response();
         let headers = response.headers_mut();

@@ -35,7 +35,7 @@ impl Default for Proxies {
 
 impl Proxies {
     /// Notes the address that a request names, if its peer isn't trusted, and logs the peer once it
-    /// has named [`NAMED`] of them.
+    /// has named [`NAMED`] different addresses.
     pub(crate) fn note(&self, headers: &HeaderMap, extensions: &Extensions, trusted: &[IpNet]) {
         let Some(proxy) = untrusted(headers, extensions, trusted) else { return };
         let last = headers.get_all(FORWARDED).iter().next_back();
@@ -58,7 +58,7 @@ impl Proxies {
     /// Adds an address. Returns whether it is the last of the [`NAMED`] addresses that the peer has
     /// to name.
     fn is_the_last_needed(&self, proxy: IpAddr, address: &[u8]) -> bool {
-        // Nothing under the lock panics half way.
+        // Nothing that can panic runs under this lock.
         let mut named = self.named.lock().unwrap_or_else(PoisonError::into_inner);
         let named = named.get_or_insert_mut(proxy, Vec::new);
         if named.len() == NAMED || named.iter().any(|known| known == address) {

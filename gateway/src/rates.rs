@@ -19,10 +19,11 @@ use tokio::time::Instant;
 
 /// How many addresses to remember, at most: those seen last.
 const ADDRESSES: NonZero<usize> = NonZero::new(65_536).unwrap();
-/// How many requests a request with a wrong token counts as.
+/// How many requests a request with a wrong token or signature counts as.
 const WRONG_TOKEN: u32 = 30;
 
-/// How many requests a request that repeats a message counts as. It costs as much as the first one.
+/// How many requests a request that repeats a message counts as. A repeat is as much work as the
+/// first request.
 const REPEAT: u32 = 10;
 
 /// The rates of all addresses, by GCRA.
@@ -73,12 +74,13 @@ impl Rates {
     }
 
     fn even_at(&self) -> MutexGuard<'_, LruCache<IpAddr, Instant>> {
-        // Nothing under the lock panics half way.
+        // Nothing that can panic runs under this lock.
         self.even_at.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// Refuses requests of an address that makes too many, before anything is done for them.
+/// Refuses requests of an address that makes too many, before anything is done for them. Counts a
+/// request with a wrong token or signature as [`WRONG_TOKEN`] requests.
 pub(crate) async fn limit_requests(
     State(gateway): State<Arc<Gateway>>,
     Visitor(address): Visitor,

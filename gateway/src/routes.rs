@@ -58,7 +58,7 @@ pub(crate) fn router(gateway: Arc<Gateway>) -> Router {
         .with_state(gateway)
 }
 
-/// The paths of webhooks: senders choose what follows the token, and some ask for a path there.
+/// Makes the routes of webhooks. Senders may add any path after the secret, and some need one.
 fn hooks() -> Router<Arc<Gateway>> {
     let delivers = || {
         on(MethodFilter::POST.or(MethodFilter::PUT).or(MethodFilter::PATCH), hook::deliver)
@@ -130,13 +130,13 @@ async fn observe(State(gateway): State<Arc<Gateway>>, request: Request, next: Ne
     .await
 }
 
-/// The process runs.
+/// Says that the process runs.
 async fn healthz() -> Response {
     Json(json!({ "status": "ok" })).into_response()
 }
 
-/// Says whether a control answers, so that the gateway can serve visitors, and whether the request
-/// came through a proxy that is not trusted.
+/// Says whether a control can serve, without which the gateway can't, and whether the request came
+/// through a proxy that is not trusted.
 async fn readyz(
     State(gateway): State<Arc<Gateway>>,
     request: Request,

@@ -43,7 +43,7 @@ impl Streams {
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<IpAddr, usize>> {
-        // Nothing under the lock panics half way.
+        // Nothing that can panic runs under this lock.
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

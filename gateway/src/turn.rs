@@ -1,5 +1,5 @@
-//! `/chat/{token}/{turn}` and `/hook/{token}/{turn}`: a turn's snapshot, its status and its
-//! cancellation.
+//! `/chat/{token}/{turn}` and `/hook/{token}/{turn}`: a turn's snapshot and status; under `/chat`
+//! also its cancellation.
 
 use crate::{
     address::Visitor,
@@ -66,7 +66,7 @@ struct Snapshot<'a> {
     frames: Option<Vec<FrameDocument<'a>>>,
 }
 
-/// GET `/chat/{token}/{turn}`
+/// GET `/chat/{token}/{turn}` and `/hook/{token}/{turn}`
 pub(crate) async fn snapshot(
     State(gateway): State<Arc<Gateway>>,
     link: Link,
@@ -106,7 +106,7 @@ struct Standing<'a> {
     error: &'a str,
 }
 
-/// GET `/chat/{token}/{turn}/status`
+/// GET `/chat/{token}/{turn}/status` and `/hook/{token}/{turn}/status`
 pub(crate) async fn status(
     State(gateway): State<Arc<Gateway>>,
     link: Link,

@@ -1,4 +1,4 @@
-//! What crawlers, browsers and researchers look for on every site.
+//! Serves the files that crawlers, browsers and security researchers look for on every site.
 
 use crate::{gateway::Gateway, problem::Problem};
 use axum::{

@@ -109,7 +109,7 @@ pub struct Backoff {
 impl Backoff {
     /// Begins with a wait of at most `waits.start`; later ones are at most `waits.end`.
     pub fn new(waits: Range<Duration>) -> Self {
-        // The jitter adds up to the same time again.
+        // The jitter makes a wait up to twice as long.
         let builder = ExponentialBuilder::new()
             .with_min_delay(waits.start / 2)
             .with_max_delay(waits.end / 2)

@@ -33,7 +33,7 @@ struct Counted {
 
 struct Entry {
     closing: CancellationToken,
-    /// `None` while a request is open.
+    /// The tick at which the connection became idle. `None` while a request is open.
     idle_since: Option<u64>,
 }
 
@@ -57,14 +57,15 @@ impl fmt::Display for Refused {
 
 impl Connections {
     /// Allows `most` connections in all, and `per_address` of one address. Allows fewer in all if
-    /// the process can't open that many files.
+    /// the process may open too few files for `most`.
     pub fn new(most: usize, per_address: usize) -> Arc<Self> {
         let most = most.min(share_of_files());
         Arc::new(Self { most, per_address, counted: Mutex::default() })
     }
 
-    /// Counts a connection until it and its requests are dropped. A connection without an address,
-    /// such as a trusted proxy's, counts only in all.
+    /// Counts a connection until it and its requests are dropped. If the server is full, closes the
+    /// connection that has been idle for longest. A connection without an address, such as a
+    /// trusted proxy's, counts only in all.
     ///
     /// # Errors
     ///
@@ -109,7 +110,7 @@ impl Counted {
         self.ticks
     }
 
-    /// Notes that a connection is idle from now on, or no longer.
+    /// Notes that a connection has become idle, or has stopped being idle.
     fn set_idle(&mut self, number: u64, idle: bool) {
         let now = self.tick();
         let Some(entry) = self.open.get_mut(&number) else {

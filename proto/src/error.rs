@@ -9,19 +9,19 @@ const DOMAIN: &str = "arizuko";
 const PREFIX: &str = "ERROR_REASON_";
 
 impl ErrorReason {
-    /// Returns the reason that a status of control carries. `None`: control did not make the
-    /// status, the connection did.
+    /// Returns the reason that a status carries. `None`: the status is not one of control's own,
+    /// for example because the connection failed.
     pub fn of(status: &Status) -> Option<Self> {
         let info = status.get_details_error_info()?;
         (info.domain == DOMAIN).then(|| Self::from_word(&info.reason))
     }
 
-    /// Reads the word that was sent. A word that only a newer control knows is `Unspecified`.
+    /// Reads a reason's word. An unknown word, such as one of a newer control, is `Unspecified`.
     pub fn from_word(word: &str) -> Self {
         Self::from_str_name(&format!("{PREFIX}{word}")).unwrap_or(Self::Unspecified)
     }
 
-    /// Returns the word that is sent: the name in the contract without its prefix.
+    /// Returns the word that a status carries: the name in the contract without its prefix.
     pub fn word(self) -> &'static str {
         self.as_str_name().trim_start_matches(PREFIX)
     }

@@ -1,4 +1,4 @@
-//! Files and folders with secrets, which nobody else may read or write.
+//! Files and folders with secrets, which only their owner may read or write.
 
 use anyhow::{Context as _, bail, ensure};
 use std::{
@@ -49,7 +49,7 @@ fn text(path: &Path) -> anyhow::Result<String> {
     let about = file.metadata().with_context(cannot)?;
     if about.is_file() && is_open(&about) && !is_credential(path) {
         bail!(
-            "others can read or write {shown}: take a new key if they may have, and chmod 600 {shown}"
+            "others can read or write {shown}: chmod 600 {shown}, and take a new key if they may have read it"
         );
     }
     let mut secret = String::new();

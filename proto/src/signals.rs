@@ -29,7 +29,7 @@ impl Signals {
     }
 }
 
-/// Whether the process was started to ignore a signal.
+/// Whether the process ignores a signal, as `nohup` makes it do.
 fn is_ignored(kind: SignalKind) -> bool {
     let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
     let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
@@ -37,7 +37,7 @@ fn is_ignored(kind: SignalKind) -> bool {
     mask.is_some_and(|mask| mask & (1 << (kind.as_raw_value() - 1)) != 0)
 }
 
-/// Returns a token that the first signal cancels, after a supervisor has been told.
+/// Returns a token that is cancelled on the first signal, after the supervisor has been told.
 pub fn shutdown() -> io::Result<CancellationToken> {
     let mut signals = Signals::listen()?;
     let shutdown = CancellationToken::new();

@@ -1,4 +1,5 @@
-//! Tells a supervisor, such as systemd, how far a service is (`NOTIFY_SOCKET`).
+//! Tells a supervisor, such as systemd, when a service is ready and when it stops
+//! (`NOTIFY_SOCKET`).
 
 use sd_notify::NotifyState;
 

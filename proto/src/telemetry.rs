@@ -1,6 +1,6 @@
 //! The log, traces and metrics of our programs.
 //!
-//! Libraries emit spans and events and count. A program calls [`start`] once.
+//! Libraries emit spans and events, and count in metrics. A program calls [`start`] once.
 
 pub mod metrics;
 pub mod sampler;
@@ -27,8 +27,8 @@ const HEADING: &str = "Log and traces";
 // clap names the group after the type, and programs flatten other types called `Options` as well.
 #[group(skip)]
 pub struct Options {
-    /// What to log to standard error: a level such as `debug`, or a filter of the tracing crate
-    /// such as `info,arizuko=debug`.
+    /// Log this to standard error: a level such as `debug`, or a filter of the tracing crate such
+    /// as `info,arizuko=debug`.
     #[arg(
         long,
         env = "RUST_LOG",

@@ -1,8 +1,9 @@
 """An agent on examples/python that takes steps from a test, over one connection for each turn.
 
-Usage: module.py <host:port> <concurrency> [--plain]. It takes the steps of stepped.py and
-{"status": text}, {"message": text}, {"handoff": folder, "note": text}, {"speak": text} and
-{"block": seconds}. With --plain its handler is a function, not a coroutine.
+Usage: module.py <host:port> <concurrency> [--plain]. It talks with the test as stepped.py does. Its
+steps are {"out": base64}, {"status": text}, {"message": text}, {"handoff": folder, "note": text},
+{"speak": text}, {"block": seconds} and {"exit": code}; code 1 raises a Failure, code 2 SystemExit.
+With --plain its handler is a function, not a coroutine.
 """
 
 import asyncio

@@ -1,8 +1,9 @@
 """A program that takes steps from a test, over a connection to it.
 
-First it sends its environment and input as one JSON line. Then it reads one JSON line for each step:
-{"out": base64} and {"err": base64} write, {"ignore": true} ignores SIGTERM, {"exit": code} exits.
-It also exits when the connection closes.
+First it sends its process id, environment and input as one JSON line. Then it reads one JSON line
+for each step and answers it with {}: {"out": base64} and {"err": base64} write, {"ignore": true}
+ignores SIGTERM. {"exit": code} exits without an answer. It also exits when the connection closes.
+With --deaf it does not read its input.
 """
 
 import base64

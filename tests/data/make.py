@@ -5,7 +5,8 @@
 
 writes the embedded store's file `arizuko.db`, Redis's `dump.rdb`, and beside each a JSON document
 that says what is in the store and what those programs answered. The programs run with a clock that
-begins in 2025, so that leases are over in every run of the tests. (`faketime` can't start Redis.)
+begins in 2025, so that leases are over in every run of the tests. The clock is a library of our
+own, since `faketime` can't start Redis.
 """
 
 import json

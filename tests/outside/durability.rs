@@ -1,4 +1,4 @@
-//! Whatever was answered with 2xx survives a power cut, and happens once.
+//! Everything that was answered with 2xx survives a power cut, and happens once.
 
 use arizuko_tests::prelude::*;
 
@@ -32,7 +32,8 @@ async fn a_message_survives_a_power_cut_right_after_its_answer(mut stack: Stack)
     }
 }
 
-/// Returns everything that a visitor can read on a link.
+/// Returns what both gateways answer for a link's config, a conversation's history, and the
+/// snapshots of these turns.
 async fn everything(
     stack: &Stack,
     link: &arizuko_tests::operator::Link,
@@ -116,8 +117,8 @@ async fn acknowledged_frames_survive_a_power_cut_in_mid_reply(kind: Kind) {
     let before = live.take(3).await;
     stack.power_cycle().await;
 
-    // The visitor resumes at its cursor. The agent does not come back, so another one begins a new
-    // attempt.
+    // The visitor resumes at their cursor. The agent does not come back, so another agent begins a
+    // new attempt.
     let visitor = stack.visitor(&link, B);
     let last = before[2].id.clone().expect("it is numbered");
     let mut events = visitor.open(&format!("{}/sse", posted.turn), Cursor::After(&last)).await.ok();

@@ -1,5 +1,5 @@
-//! Faults, one in each test. All tests check the same: every reader reads every acknowledged frame
-//! once and in order, however often it reconnects, and every turn has one last frame.
+//! Faults, one in each test. Most tests check that every reader reads every acknowledged frame once
+//! and in order, however often it reconnects, and that every turn has one last frame.
 
 mod agents;
 mod clocks;
@@ -20,7 +20,7 @@ use tokio::task::JoinHandle;
 struct Readers(Vec<JoinHandle<Vec<Event>>>);
 
 impl Readers {
-    /// Starts `count` readers, half of them at each gateway.
+    /// Starts `count` readers, which alternate between the gateways.
     fn begin(stack: &Stack, link: &Link, posted: &Posted, count: usize) -> Self {
         let readers = stack.visitors(link);
         let readers = (0..count).map(|number| readers[number % 2].read_meanwhile(&posted.turn));

@@ -200,7 +200,7 @@ async fn a_webhook_has_limits_of_its_own(stack: Stack) {
         .await;
 }
 
-/// Issues a webhook of `acme` with these flags, for both gateways.
+/// Issues a webhook of `acme` with these flags. Returns its caller at each gateway.
 async fn issue_hook(stack: &Stack, source: &str, flags: &[&str]) -> [Visitor; 2] {
     let arguments = [&["token", "issue", "acme", "hook", source], flags].concat();
     let issued = stack.arizuko(&arguments).await.expect(0);

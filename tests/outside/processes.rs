@@ -121,7 +121,7 @@ async fn secrets_come_from_files_that_are_private() {
     let remote = ["--redis-file", url.as_str()];
     says(control(at, [&keys[0], &keys[1]], &remote).await, "--redis-plaintext");
 
-    // This is what systemd's credential contains if its file is missing.
+    // The units' credential for a key is an empty line if the key's file is missing.
     set_mode(&operator, 0o600);
     fs::write(&operator, "\n").expect("it is ours");
     let data = path("new");

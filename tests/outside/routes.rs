@@ -1,4 +1,4 @@
-//! Routes: who answers a JID, with which persona, and who is asked next if nobody does.
+//! Routes: who answers a JID, with which persona, and who is asked next if nobody answers.
 
 mod apply;
 mod claims;

@@ -98,7 +98,7 @@ async fn tokens_and_keys_are_in_no_store_no_log_no_metric_and_no_span(kind: Kind
     stack.visitor(&link, A).get(&working.turn).await.expect(401);
     drop(running);
 
-    // Writes the metrics and spans to a file too, for the search below.
+    // Writes the metrics, the spans and the operator's views to a file, for the search below.
     let told = stack.folder().join("told.txt");
     let pages = stack.metrics_pages().await;
     assert!(pages.contains("arizuko_gateway_refusals_total"), "{pages}");
@@ -107,7 +107,7 @@ async fn tokens_and_keys_are_in_no_store_no_log_no_metric_and_no_span(kind: Kind
     let spans = format!("{seen:#?}");
     fs::write(&told, pages + &spans + &shown).expect("the folder is ours");
 
-    // Makes sure that everything that was only in memory is on disk.
+    // Makes Redis write its whole state to its files.
     if kind != Kind::Embedded {
         let redis = stack.redis();
         let keys = redis.ask(&["--scan"]).await;
@@ -126,7 +126,7 @@ async fn tokens_and_keys_are_in_no_store_no_log_no_metric_and_no_span(kind: Kind
         }
         let content = match fs::read(&path) {
             Ok(content) => content,
-            // Redis, which still rewrites its log for a moment, has renamed the file.
+            // A process of Redis's still rewrites its log for a moment, and has renamed the file.
             Err(error) if error.kind() == ErrorKind::NotFound => continue,
             Err(error) => panic!("{}: {error}", path.display()),
         };

@@ -1,4 +1,5 @@
-//! TLS: the gateway's own HTTPS for visitors, and TLS to control with certificates on both sides.
+//! TLS: the gateway's own HTTPS for visitors, TLS to control with certificates on both sides, and
+//! TLS to Redis.
 
 mod clients;
 mod named;

@@ -8,7 +8,7 @@ mod stores;
 use arizuko_tests::prelude::*;
 use tokio::process::Command;
 
-/// A user's machine.
+/// A folder that stands for a user's machine.
 struct Home(Folder);
 
 impl Home {

@@ -1,4 +1,4 @@
-//! Stores that earlier versions wrote, opened by this one.
+//! Stores that earlier versions wrote, opened by this version.
 
 use arizuko_tests::prelude::*;
 use old_store::OldStore;
@@ -15,7 +15,7 @@ fn last_word(line: &str) -> String {
     line.split_whitespace().last().unwrap_or_default().to_owned()
 }
 
-/// This version's control and gateway over the store.
+/// This version's control and gateway on an old store.
 struct Served<'a> {
     store: &'a OldStore,
     control: Process,
@@ -81,7 +81,8 @@ impl<'a> Served<'a> {
         run(&mut arizuko, "").await.expect(0).json()
     }
 
-    /// Asserts that everything that has ended reads as the old version left it.
+    /// Asserts that links, keys, routes, the audit log and ended turns read as the old version left
+    /// them.
     async fn reads_as_before(&self) {
         let contents = &self.store.contents;
         let link = self.store.text("link");
@@ -135,7 +136,7 @@ impl<'a> Served<'a> {
         self.shows_conversations().await;
     }
 
-    /// Asserts that the conversations that the old version took are listed and found.
+    /// Asserts that the conversations that the old version stored are listed and found.
     async fn shows_conversations(&self) {
         let contents = &self.store.contents;
         let listed = self.arizuko(&["conversation", "list", "acme"]).await;
@@ -266,7 +267,7 @@ async fn answers_what_waited(store: &OldStore) {
     assert_fields(of("queued"), json!({ "attempt": 1, "persona": "concierge" }));
     let place = |turn: &Value| turns.iter().position(|other| other == turn);
     assert!(place(of("running")) < place(of("behind")), "{turns:?}");
-    // The observed webhook goes with no visitor's turn, since its route doesn't say so.
+    // The observed webhook goes with no visitor's turn, since its route doesn't allow that.
     for turn in &turns {
         let observed = turn["observed"].as_array().expect("a list");
         assert!(observed.is_empty(), "{turn}");
@@ -354,7 +355,7 @@ async fn a_running_control_stops_when_a_newer_one_has_upgraded_the_store(kind: K
 async fn an_old_store_is_not_upgraded_while_an_old_control_uses_it(kind: Kind) {
     let store = OldStore::copy(kind, 2).await;
     let redis = store.redis.as_ref().expect("this stack has one");
-    // A control of the old version has such a subscription for each of its streams.
+    // A control of the old version that is in use has subscriptions like this one.
     let mut subscriber = redis.cli();
     subscriber.args(["SSUBSCRIBE", "arizuko:{0}:1"]);
     let mut subscriber = Process::start("subscriber", subscriber, &store.folder.logs());

@@ -1,7 +1,7 @@
-"""Sends deliveries as services do that sign them, by those services' own libraries.
+"""Sends deliveries like those of services that sign them, by the services' own libraries where there are some.
 
-Usage: sign.py [<sender> <url> <secret> ...]. Prints a line for each sender: the statuses of a delivery, of the same
-one with another body, and of one that is signed with another secret.
+Usage: sign.py [<sender> <url> <secret> ...]. Prints a line for each sender: the statuses and reasons of the
+answers to a delivery, to that delivery with another body, and to a delivery that is signed with another secret.
 """
 
 import base64

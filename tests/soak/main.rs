@@ -3,8 +3,9 @@
 //!     cargo test --workspace --test soak -- <duration> <seed>
 //!
 //! Two controls and two gateways run over one Redis. Visitors send messages, read the replies at
-//! both gateways and compare them; agents answer. About every second the seed picks a process to
-//! kill, stop or cut off. It ends with a summary, or at the first guarantee that does not hold.
+//! both gateways and compare them; agents answer. About every second the seed picks a fault, such
+//! as a process to kill, stop or cut off. A run ends with a summary, or at the first guarantee that
+//! does not hold.
 
 #![expect(clippy::print_stdout, reason = "it tells how it goes")]
 
@@ -121,7 +122,7 @@ async fn break_something(stack: &mut Stack, agents: &mut [Process], dice: &mut D
     }
 }
 
-/// Sends and reads messages until the end. Returns how many.
+/// Sends messages and reads the replies until the end. Returns how many turns there were.
 async fn visit(number: usize, visitors: [Visitor; 2], ending: watch::Receiver<bool>) -> usize {
     let (mut turns, mut conversation) = (0, String::new());
     while !*ending.borrow() {

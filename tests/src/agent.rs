@@ -38,7 +38,7 @@ pub struct Program {
 }
 
 impl Stack {
-    /// Attaches the stepped program to `folder` with an agent's key.
+    /// Attaches an agent that runs `stepped.py` to `folder`, with a key of this folder.
     pub async fn agent(&self, folder: &str, flags: &[&str]) -> Agent {
         let key = self.agent_key(folder).await;
         Agent::start(self, &key, folder, flags, &[]).await
@@ -46,7 +46,7 @@ impl Stack {
 }
 
 impl Agent {
-    /// Attaches the stepped program with this key, and passes `arguments` to it.
+    /// Attaches an agent that runs `stepped.py`, with this key. The program gets `arguments`.
     pub async fn start(
         stack: &Stack,
         key: &str,
@@ -70,7 +70,8 @@ impl Agent {
         .await
     }
 
-    /// Attaches a program that connects to an address and asks what to do with each turn.
+    /// Starts the command that `program` returns, and waits until an agent of `folder` is attached.
+    /// For each turn, the agent connects to the address that `program` gets, and asks what to do.
     pub(crate) async fn attach(
         stack: &Stack,
         folder: &str,

@@ -18,7 +18,7 @@ pub struct Session {
     pub welcome: Welcome,
     requests: mpsc::Sender<AttachRequest>,
     responses: Streaming<AttachResponse>,
-    /// Messages that came while the test waited for another one.
+    /// Messages that came while the test waited for another message.
     inbox: VecDeque<Heard>,
     heart: AbortHandle,
 }
@@ -243,18 +243,18 @@ impl Session {
         self.hear_of(what, inbox).await
     }
 
-    /// Claims a queued turn. With `conversation`, the session's folder also gets the later turns of
-    /// its conversation.
+    /// Claims a queued turn. With `conversation`, the turn's conversation is also assigned to the
+    /// session's folder.
     pub async fn claim(&mut self, turn: &str, conversation: bool) {
         let turn_id = turn.to_owned();
         let claim = Claim { turn_id, conversation };
         self.say(Said::Claim(claim)).await;
     }
 
-    /// Vanishes without an end of the stream, as when its machine dies.
+    /// Resets the stream instead of ending it, as when the agent is killed.
     pub fn vanish(self) {
         self.heart.abort();
-        // Dropping the sender would end the requests in good order, but control has to see a reset.
+        // Dropping the sender would end the requests properly, but control has to see a reset.
         std::mem::forget(self.requests);
     }
 
@@ -325,7 +325,8 @@ pub fn message(id: &str, content: &str) -> AgentFrame {
     AgentFrame { body: Some(FrameBody::Message(AgentMessage { id, content })) }
 }
 
-/// Returns a handoff of the turn, or of its whole conversation. An empty folder means the route's.
+/// Returns a handoff of the turn. With `conversation`, it also assigns the turn's conversation. An
+/// empty folder means the route's.
 pub fn handoff(folder: &str, note: &str, conversation: bool) -> AgentFrame {
     let (folder, note) = (folder.to_owned(), note.to_owned());
     AgentFrame { body: Some(FrameBody::Handoff(Handoff { folder, note, conversation })) }

@@ -60,7 +60,8 @@ impl Stack {
         assert!(status.success(), "the browser's tests fail:\n{said}");
     }
 
-    /// Returns a link with a demo agent: `up`'s, or an agent of `tests/browser` that this starts.
+    /// Returns a link with a demo agent: `up`'s, or an agent of `tests/browser` that this function
+    /// starts.
     async fn demo(&self, folder: &Path) -> (String, Option<Process>) {
         if let Some(url) = self.demo_url() {
             return (url.to_owned(), None);

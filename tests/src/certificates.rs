@@ -38,7 +38,7 @@ impl Authority {
         self.folder.join("authority.pem")
     }
 
-    /// Issues a certificate for these names (`DNS:localhost`), or renews it.
+    /// Issues a certificate for `name` and these names (`DNS:localhost`), or renews it.
     pub async fn issue(&self, name: &str, hosts: &[&str]) -> Certificate {
         self.signed(name, hosts, None).await
     }
@@ -48,7 +48,7 @@ impl Authority {
         self.signed(name, hosts, Some("-400d")).await
     }
 
-    /// Revokes certificates, and returns the file of its revocation list.
+    /// Revokes certificates, and returns the file of the authority's revocation list.
     pub async fn revoke(&self, certificates: &[&Certificate]) -> PathBuf {
         let (config, list) = (self.folder.join("ca.cnf"), self.folder.join("revoked.pem"));
         let folder = self.folder.display();

@@ -1,4 +1,4 @@
-//! An HTTP server that the test plays: it decides what to answer, when, and how to misbehave.
+//! An HTTP server that the test plays: the test decides what to answer, when, and how to misbehave.
 
 use crate::within;
 use http::{HeaderMap, HeaderName, HeaderValue};

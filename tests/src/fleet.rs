@@ -12,12 +12,12 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// How long a server is unreachable before the others replace it, in milliseconds.
+/// How long a server is unreachable before it counts as lost, in milliseconds.
 const DOWN_AFTER: &str = "1000";
 /// The name by which the Sentinels know the primary.
 const NAME: &str = "main";
 
-/// The servers of a primary with Sentinels, or of a Cluster.
+/// The servers of a Redis with Sentinels, or of a Cluster.
 pub struct Fleet {
     url: String,
     servers: Vec<Server>,
@@ -143,7 +143,7 @@ impl Fleet {
         &self.url
     }
 
-    /// Returns the primary that has a key whose name ends with this.
+    /// Returns the index of the primary that has a key whose name ends with `key`.
     pub async fn primary_of(&self, key: &str) -> usize {
         for (index, server) in self.servers.iter().enumerate() {
             if !server.process.is_running() {
@@ -161,7 +161,7 @@ impl Fleet {
     /// Waits until the first replica has everything that its primary has now.
     pub async fn replicated(&self, primary: usize) {
         let port = self.servers[primary].port;
-        // `master`, its offset, and the host, port and offset of each replica.
+        // The lines are `master`, its offset, and the host, port and offset of each replica.
         let role = ask(port, &["ROLE"]).await;
         let written: u64 = role.lines().nth(1).and_then(|at| at.parse().ok()).expect("a primary");
         until("a replica to reach the primary's offset", async || {
@@ -184,12 +184,12 @@ impl Fleet {
         server.process = serve(place, &server.files, &server.logs, &server.flags).await;
     }
 
-    /// Returns the replicas of a primary.
+    /// Returns the indexes of the replicas of a primary.
     pub async fn replicas_of(&self, primary: usize) -> Vec<usize> {
         let primary = self.servers[primary].port.to_string();
         let mut replicas = Vec::new();
         for (index, server) in self.servers.iter().enumerate() {
-            // `slave`, and its primary's host and port.
+            // The first lines of a replica are `slave`, and its primary's host and port.
             let role = ask(server.port, &["ROLE"]).await;
             if role.lines().nth(2) == Some(&primary) {
                 replicas.push(index);

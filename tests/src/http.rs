@@ -45,17 +45,17 @@ pub struct Posted {
 }
 
 impl Stack {
-    /// Opens a new chat link of `folder`, at gateway A.
+    /// Issues a chat link of `folder`, and returns its visitor at gateway A.
     pub async fn visit(&self, folder: &str) -> Visitor {
         self.visitor(&self.issue(folder).await, A)
     }
 
-    /// Opens a new chat link of `folder` at both gateways.
+    /// Issues a chat link of `folder`, and returns its visitor at each gateway.
     pub async fn visit_both(&self, folder: &str) -> [Visitor; 2] {
         self.visitors(&self.issue(folder).await)
     }
 
-    /// Opens a chat link at both gateways.
+    /// Returns a visitor of a chat link at each gateway.
     pub fn visitors(&self, link: &Link) -> [Visitor; 2] {
         BOTH.map(|gateway| self.visitor(link, gateway))
     }
@@ -70,7 +70,7 @@ impl Stack {
         self.at(gateway, &format!("/hook/{}", link.token))
     }
 
-    /// Returns a visitor whose requests begin with `path`.
+    /// Returns a visitor at a gateway whose requests all have paths that begin with `path`.
     pub fn at(&self, gateway: Instance, path: &str) -> Visitor {
         let base = format!("{}{path}", self.gateway(gateway));
         Visitor { web: self.web.clone(), base, address: None }
@@ -208,7 +208,7 @@ impl Visitor {
         self.open(&format!("c/{conversation}/sse"), Cursor::Start).await.ok()
     }
 
-    /// Waits for a turn's end and returns its status.
+    /// Waits up to 15 s for a turn's end, and returns its status document.
     pub async fn end_of(&self, turn: &str) -> Value {
         let answer = self.get(&format!("{turn}/status?wait=15")).await.expect(200);
         let standing = answer.json();

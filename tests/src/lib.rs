@@ -40,7 +40,7 @@ use tokio::{
     time::{sleep, timeout},
 };
 
-/// How long a test waits for one event.
+/// How long a test waits for one event, at most.
 pub const PATIENCE: Duration = Duration::from_secs(20);
 /// How long a test may take.
 const LIMIT: Duration = Duration::from_secs(420);
@@ -71,7 +71,7 @@ pub fn assert_fields(document: &Value, fields: Value) {
     }
 }
 
-/// What a test can have as its argument.
+/// A value that a test can take as its argument.
 pub trait Fixture {
     /// Prepares the argument for a test on this kind of stack.
     fn of(kind: Kind) -> impl Future<Output = Self>;

@@ -42,7 +42,7 @@ impl Stack {
         of_it.map(|(_, value)| value.parse::<f64>().expect("a number")).sum()
     }
 
-    /// Waits until a metric has a value.
+    /// Waits until the sum that [`Self::metric`] returns is `value`.
     pub async fn metric_becomes(&self, name: &str, labels: &[&str], value: f64) {
         let what = format!("{name}{labels:?} to be {value}");
         until(what, async || self.metric(name, labels).await == value).await;

@@ -23,7 +23,7 @@ pub use arizuko_proto::v1::IssueChatLinkResponse as Link;
 /// The name of each key that comes from control's settings.
 pub const FROM_SETTINGS: &str = "from control's settings";
 
-/// Connects to a control without TLS.
+/// Connects to a control that has no TLS.
 pub async fn connect(control: &str, key: Option<&str>) -> Channel {
     connect_with(control, key, &ClientFiles::default()).await
 }
@@ -88,12 +88,12 @@ impl Stack {
         listed.into_iter().find(wanted).expect("it is listed").key_id
     }
 
-    /// Creates a key for an agent of `folder`, which may issue links.
+    /// Creates an agent's key of `folder`, with which links may be issued.
     pub async fn agent_key(&self, folder: &str) -> String {
         self.key(KeyKind::Agent, folder, KeyReach::Self_, true).await.key
     }
 
-    /// Creates a key that may also read conversations, set routes and speak as a person.
+    /// Creates a key that has every permission; `may_mint` says whether it may issue links.
     pub async fn key(
         &self,
         kind: KeyKind,

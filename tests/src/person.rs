@@ -128,7 +128,7 @@ impl Person {
         self.press(&format!("{line}{end}"));
     }
 
-    /// Pastes text, in brackets as a terminal does.
+    /// Pastes text as a terminal does, between the two sequences that mark a paste.
     pub fn paste(&mut self, text: &str) {
         self.press(&format!("\x1b[200~{text}\x1b[201~"));
     }
@@ -192,7 +192,7 @@ impl Person {
         while let Some(character) = characters.next() {
             match character {
                 '\x1b' => {
-                    // ESC [ parameters letter.
+                    // A sequence is ESC, [, parameters, and a letter or ~.
                     let mut sequence = characters.by_ref().skip(1);
                     let _ = sequence.find(|end| end.is_ascii_alphabetic() || *end == '~');
                 }

@@ -40,7 +40,8 @@ pub struct Proxy {
 struct Faults {
     /// Nothing passes on connections with a lower number.
     silent_before: u64,
-    /// The same for connections that have subscribed to a channel of Redis.
+    /// Nothing passes on connections with a lower number if they have subscribed to a channel of
+    /// Redis.
     silent_subscribers_before: u64,
     /// How much later each answer passes.
     delay: Duration,
@@ -88,7 +89,8 @@ impl Proxy {
         &self.address
     }
 
-    /// Lets nothing pass any more on the open connections, without closing them. Later ones work.
+    /// Lets nothing pass any more on the open connections, without closing them. Later connections
+    /// work.
     pub fn silence(&self) {
         let next = self.next.load(Relaxed);
         self.faults.send_modify(|faults| faults.silent_before = next);
@@ -112,8 +114,8 @@ impl Proxy {
         self.silence();
     }
 
-    /// Returns how many round trips the connections that subscribe have made in total. A round trip
-    /// begins when the client sends after the server has.
+    /// Returns how many round trips the connections that have subscribed have made in total. A
+    /// round trip begins when the client sends and the server was the last to send.
     pub fn round_trips_of_subscribers(&self) -> u64 {
         self.round_trips.load(Relaxed)
     }
@@ -158,7 +160,7 @@ impl Passage {
         });
         tokio::select! {
             biased;
-            // Once silent, nothing more is copied, but `passing` still keeps both ends open.
+            // A silenced connection copies nothing more, but `passing` still keeps both ends open.
             () = self.silenced() => std::future::pending().await,
             () = &mut passing => {}
         }

@@ -23,8 +23,8 @@ impl Stack {
         .await
     }
 
-    /// Prepares a script. In its environment it finds the module, the module's stubs, both
-    /// controls, and a key of `folder`.
+    /// Returns a command that runs a script. Its environment names the module, the module's gRPC
+    /// stubs, both controls and a key of `folder`.
     pub async fn python(&self, script: &Path, folder: &str) -> Command {
         let (stubs, protos) = (self.folder().join("stubs"), repository().join("proto"));
         std::fs::create_dir_all(&stubs).expect("the stack's folder is ours");
@@ -43,7 +43,7 @@ impl Stack {
         // harness go to A.
         let controls = format!("{},{}", self.control(B), self.control(A));
         let mut python = command(interpreter());
-        // The environment of the stack's programs, which names the certificates.
+        // Adds the environment of the stack's programs, since it names the certificates.
         let arizuko = self.program("arizuko");
         let told = arizuko.as_std().get_envs();
         python.envs(told.filter_map(|(name, value)| Some((name, value?))));

@@ -75,7 +75,7 @@ impl Redis {
         copy(&self.folder.join(FILES), &self.folder.join(EARLIER));
     }
 
-    /// Restarts Redis with the copied files: all later writes are lost.
+    /// Restarts Redis with the copied files: all writes since the copy are lost.
     pub async fn forget_the_rest(&mut self) {
         self.process.kill();
         let files = self.folder.join(FILES);
@@ -89,12 +89,12 @@ impl Redis {
         self.process.signal(Signal::SIGSTOP);
     }
 
-    /// Ends a hang.
+    /// Ends the hang that [`Self::freeze`] began.
     pub fn thaw(&self) {
         self.process.signal(Signal::SIGCONT);
     }
 
-    /// Returns a `redis-cli` for this Redis.
+    /// Returns a command that runs `redis-cli` on this Redis.
     pub fn cli(&self) -> Command {
         let mut cli = command("redis-cli");
         cli.arg("-s").arg(socket(&self.folder));

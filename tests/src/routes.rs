@@ -21,7 +21,8 @@ pub fn mode(prefix: &str, mode: RouteMode) -> Route {
     Route { mode: mode.into(), ..route(prefix) }
 }
 
-/// Returns a route that keeps webhooks as context for every turn of the folder, visitors' too.
+/// Returns a route that keeps webhooks as context for the folder's next turn, even if the turn is a
+/// visitor's.
 pub fn observe_for_visitors(prefix: &str) -> Route {
     Route { observe_for: ObserveFor::Visitors.into(), ..mode(prefix, RouteMode::Observe) }
 }
@@ -52,7 +53,7 @@ impl Stack {
         set.expect("operators set routes");
     }
 
-    /// Sends a message as `folder` and returns the turn's id.
+    /// Sends an unprompted message as `folder`, and returns the turn's id.
     pub async fn speak(&self, folder: &str, conversation: &str, content: &str) -> String {
         let request = SendMessageRequest {
             folder: folder.to_owned(),
@@ -65,7 +66,8 @@ impl Stack {
         sent.expect("operators speak").into_inner().turn_id
     }
 
-    /// Reassigns a conversation as `folder`. An empty `to` means the route's folder.
+    /// Assigns a conversation to the folder `to`, as `folder`. An empty `to` means the route's
+    /// folder.
     pub async fn assign(&self, folder: &str, conversation: &str, to: &str, note: &str) {
         let request = AssignConversationRequest {
             folder: folder.to_owned(),

@@ -40,7 +40,7 @@ pub struct Events {
     pub status: StatusCode,
     /// The answer's headers.
     pub headers: HeaderMap,
-    /// The last `retry:` that came.
+    /// The last `retry:` that came, in milliseconds.
     pub retry: Option<u64>,
     /// The comments that came.
     pub comments: Vec<String>,
@@ -80,8 +80,8 @@ impl Events {
         }
     }
 
-    /// Reads the next block of lines. `Some(None)` if the block is still incomplete, `None` if the
-    /// stream has ended.
+    /// Reads the next block of lines. Returns `Some(None)` if the block is still incomplete, and
+    /// `None` if the stream has ended or broken.
     async fn block(&mut self) -> Option<Option<String>> {
         if let Some(end) = self.buffer.windows(2).position(|pair| pair == b"\n\n") {
             let block: Vec<u8> = self.buffer.drain(..end + 2).collect();
@@ -172,8 +172,8 @@ impl Events {
 /// How long a reply may take in spite of faults.
 const WHOLE_REPLY: Duration = Duration::from_secs(120);
 
-/// Opens a stream on a connection with a small receive buffer, and does not read. It uses HTTP/1.0,
-/// so that the body is not chunked.
+/// Opens a stream on a connection with a small receive buffer, and does not read. The request uses
+/// HTTP/1.0, so that the body is not chunked.
 pub async fn stalled(gateway: &str, path: &str) -> TcpStream {
     let address = gateway.trim_start_matches("http://").parse();
     let socket = TcpSocket::new_v4().expect("the system has sockets");
@@ -196,8 +196,8 @@ pub async fn read_to_the_end(visitor: &Visitor, turn: &str) -> Vec<Event> {
             let last = seen.last().and_then(|event| event.id.clone());
             let cursor = last.as_deref().map_or(Cursor::Start, Cursor::After);
             let Some(mut events) = visitor.try_open(&path, cursor).await else {
-                // A browser waits longer, but this already keeps thousands of readers from flooding
-                // the gateway.
+                // A browser waits longer, but a second already keeps thousands of readers from
+                // flooding the gateway.
                 tokio::time::sleep(Duration::from_secs(1)).await;
                 continue;
             };

@@ -52,13 +52,13 @@ pub enum Instance {
 }
 
 impl Instance {
-    /// Returns the other one.
+    /// Returns the other instance.
     pub fn other(self) -> Self {
         if self == A { B } else { A }
     }
 }
 
-/// Both of them, for tests that use them in turn.
+/// Both instances, for tests that use one after the other.
 pub const BOTH: [Instance; 2] = [Instance::A, Instance::B];
 
 /// A part of a stack. In `arizuko up` all parts are one process.
@@ -302,7 +302,8 @@ impl Stack {
         }
     }
 
-    /// Starts everything that does not run, at the same addresses.
+    /// Restarts the one Redis, and starts every server that does not run. All keep their
+    /// addresses.
     pub async fn power_up(&mut self) {
         if let Some(redis) = &mut self.redis {
             redis.restart().await;
@@ -372,7 +373,7 @@ impl Drop for Stack {
 fn web() -> reqwest::ClientBuilder {
     reqwest::Client::builder()
         .redirect(reqwest::redirect::Policy::none())
-        // A new connection for each request, since tests kill servers.
+        // Opens a new connection for each request, since tests kill servers.
         .pool_max_idle_per_host(0)
 }
 

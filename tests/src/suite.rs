@@ -36,7 +36,7 @@ macro_rules! every_stack {
     };
 }
 
-/// The stacks over Redis.
+/// The stacks over one Redis server: with one control and gateway, and the pair.
 #[macro_export]
 macro_rules! on_redis {
     ($($test:tt)+) => { $crate::on_stacks! { [one_redis OneRedis, pair Pair] $($test)+ } };

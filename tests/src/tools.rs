@@ -59,7 +59,7 @@ pub fn interpreter() -> PathBuf {
 /// Shifts a program's clock by an offset such as `+300s`. Its timers run as usual.
 pub fn set_clock(command: &mut Command, wrong: &str) {
     found("faketime");
-    // The linker expands `$LIB`.
+    // The dynamic linker expands `$LIB`.
     command.env("LD_PRELOAD", "/usr/$LIB/faketime/libfaketimeMT.so.1");
     command.env("FAKETIME", wrong);
     command.env("FAKETIME_DONT_FAKE_MONOTONIC", "1");

@@ -1,7 +1,8 @@
 //! Removes the escape sequences for terminals, such as colours, from a program's output, since the
 //! page that shows it would not interpret them.
 
-/// Where the text so far ends: a sequence may be cut between two reads.
+/// Removes the sequences from text that comes in pieces. The variant says where the last piece
+/// ended, since a sequence may be cut between two pieces.
 #[derive(Clone, Copy, Default)]
 pub(super) enum Stripper {
     #[default]
@@ -17,7 +18,7 @@ pub(super) enum Stripper {
 }
 
 impl Stripper {
-    /// Returns the text without its sequences.
+    /// Returns the next piece of text without its sequences.
     pub(super) fn strip(&mut self, text: &str) -> String {
         text.chars().filter(|c| self.is_text(*c)).collect()
     }
@@ -37,7 +38,7 @@ impl Stripper {
             (Self::Escape | Self::StringEscape, '0'..='~')
             | (Self::Control, '@'..='~' | '\x18' | '\x1a') => Self::Text,
             (Self::Control, ' '..='?') => Self::Control,
-            // A character that can't be in a sequence ends it.
+            // Any other character is text. Within a sequence, it ends that sequence.
             _ => {
                 *self = Self::Text;
                 return true;

@@ -6,8 +6,8 @@ use arizuko_proto::{json, v1::Header};
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use serde_json::Value;
 
-/// Returns the turn with its history. Where a message's content is not UTF-8, `content` is null and
-/// `content_base64` has the bytes.
+/// Returns a turn's document, with its history. Where a message's content is not UTF-8, `content`
+/// is null and `content_base64` has the bytes.
 pub(super) fn of(turn: &Turn) -> Value {
     let mut document = json::of(turn);
     set_bytes(&mut document, &turn.content, &turn.headers);
@@ -17,7 +17,8 @@ pub(super) fn of(turn: &Turn) -> Value {
     document
 }
 
-/// Replaces the base64 of a message's content and headers with text.
+/// Replaces the base64 of a message's content and headers with text. Adds a `…_base64` field where
+/// the bytes are not UTF-8.
 fn set_bytes(message: &mut Value, content: &[u8], headers: &[Header]) {
     let text = std::str::from_utf8(content).ok();
     message["content"] = text.into();

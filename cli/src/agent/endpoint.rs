@@ -15,20 +15,20 @@ use serde_json::Value;
 use std::{env, ops::Range, path::Path, time::Duration};
 use tokio::time::{Instant, sleep};
 
-/// How long to wait before a retry.
+/// How long to wait before a retry: at first, and at most.
 const RETRY: Range<Duration> = Duration::from_millis(500)..Duration::from_secs(8);
-/// What the visitor reads if the endpoint takes no more requests.
+/// The error for the visitor if the endpoint takes no more requests.
 const BUSY: &str = "The agent is too busy to answer. Please try again later.";
-/// What the visitor reads if the endpoint fails or can't be reached.
+/// The error for the visitor if the endpoint fails or can't be reached.
 const OUT_OF_REACH: &str = "The agent is out of reach. Please try again later.";
-/// What the visitor reads if the endpoint fails after the reply has begun.
+/// The error for the visitor if the endpoint fails after the reply has begun.
 const CUT_OFF: &str = "The reply was cut off. Please ask again.";
-/// After how many bytes of an error response no more is read.
+/// How many bytes of an error response are enough: once they have come, no more is read.
 const MAX_ERROR_BYTES: usize = 16 << 10;
 /// How many bytes of a text from the endpoint are logged, at most.
 const MAX_LOGGED_BYTES: usize = 500;
 
-/// How many turns an endpoint answers at a time, and how long it may take.
+/// The flags of every agent that asks an endpoint: how much to ask for, and how long to wait.
 #[derive(clap::Args)]
 pub(super) struct Limits {
     /// How many messages to answer at a time
@@ -69,7 +69,7 @@ impl Endpoint {
         })
     }
 
-    /// Sends `headers` with each request, and the secret in `secret_header` if that is named.
+    /// Sets the headers to send with each request, and the header that carries the secret.
     pub(super) fn with_headers(
         self,
         secret_header: Option<HeaderName>,
@@ -78,7 +78,7 @@ impl Endpoint {
         Self { secret_header, headers, ..self }
     }
 
-    /// Begins a request about a turn.
+    /// Returns a request for a turn's reply, without a body.
     pub(super) fn request(&self, turn: &Turn) -> RequestBuilder {
         let mut request = self.client.post(self.url.clone()).headers(self.headers.clone());
         if let Some(secret) = &self.secret {
@@ -127,7 +127,7 @@ impl Endpoint {
             body.extend_from_slice(&bytes);
         }
         let mut body = String::from_utf8_lossy(&body).into_owned();
-        // A shorter secret may be an ordinary word.
+        // A secret of fewer than 8 bytes may be an ordinary word, so it is not replaced.
         if let Some(secret) = self.secret.as_ref().filter(|secret| secret.len() >= 8) {
             body = body.replace(secret, "[the key]");
         }
@@ -141,7 +141,7 @@ impl Endpoint {
         description
     }
 
-    /// Begins the retries of one turn.
+    /// Returns the retries for one turn. Their time begins now.
     pub(super) fn retries(&self) -> Retries {
         Retries { until: Instant::now() + self.retry_for, backoff: Backoff::new(RETRY) }
     }
@@ -150,7 +150,7 @@ impl Endpoint {
 /// Why the endpoint gave no reply, or not all of it.
 pub(super) struct AskError {
     failure: Failure,
-    /// A retry may succeed.
+    /// Whether a retry may succeed.
     is_temporary: bool,
     /// When to retry, if the endpoint said so.
     after: Option<Duration>,
@@ -162,7 +162,7 @@ impl AskError {
         Self { failure: Failure { error, detail }, is_temporary: true, after }
     }
 
-    /// Describes a connection that failed, before the response or within it.
+    /// Returns the error of a connection that failed, before the response or within it.
     pub(super) fn broken(error: reqwest::Error) -> Self {
         let detail = match error.is_timeout() {
             true => "the endpoint sends nothing".into(),
@@ -171,7 +171,7 @@ impl AskError {
         Self::temporary(OUT_OF_REACH, detail, None)
     }
 
-    /// Describes an endpoint that gave up within its response.
+    /// Returns the error of an endpoint that gave up within its response.
     pub(super) fn given_up(detail: impl Into<String>) -> Self {
         Self::temporary(OUT_OF_REACH, detail.into(), None)
     }
@@ -197,7 +197,7 @@ impl AskError {
         self
     }
 
-    /// Says whether the endpoint refuses the request and mentions this field of it.
+    /// Whether the error is final and mentions this field of the request.
     pub(super) fn names(&self, name: &str) -> bool {
         !self.is_temporary && self.failure.detail.contains(name)
     }
@@ -223,7 +223,7 @@ pub(super) struct Retries {
 
 impl Retries {
     /// Waits before the next retry: as long as the endpoint wants, plus the backoff. Returns the
-    /// failure if a retry is of no use or comes too late.
+    /// failure if a retry is of no use or would come too late.
     pub(super) async fn wait(&mut self, error: AskError, reply: &Reply) -> Result<(), Failure> {
         let AskError { failure, is_temporary, after } = error;
         let wait = after.unwrap_or_default().saturating_add(self.backoff.wait());
@@ -257,7 +257,7 @@ pub(super) fn charset(response: &Response) -> String {
     charsets.next().unwrap_or_default().to_ascii_lowercase()
 }
 
-/// Parts of the words by which endpoints name an error that may pass.
+/// Parts of the codes, statuses and types of errors that may pass by themselves.
 const PASSING: [&str; 7] =
     ["server_error", "api_error", "internal", "overload", "unavailable", "timeout", "rate_limit"];
 
@@ -275,7 +275,8 @@ fn may_pass(document: &Value) -> bool {
     })
 }
 
-/// Returns the message of an error document, from where such documents usually have it.
+/// Returns the message of an error document for the log: the text of the first field that may hold
+/// it, or else the whole document.
 pub(super) fn explain(document: &Value) -> String {
     if let Some(text) = document.as_str() {
         return clip(text);
@@ -292,13 +293,14 @@ pub(super) fn explain(document: &Value) -> String {
     }
 }
 
-/// Returns the beginning of a text from the endpoint.
+/// Returns a text from the endpoint for the log, cut to [`MAX_LOGGED_BYTES`] bytes.
 pub(super) fn clip(text: &str) -> String {
     let text = text.trim();
     text[..text.floor_char_boundary(MAX_LOGGED_BYTES)].to_owned()
 }
 
-/// Reads a secret from a file, or else from the first of these variables that is set.
+/// Reads a secret from a file, or else from the first of these variables that is set. `None` if the
+/// secret is empty.
 pub(super) fn secret(file: Option<&Path>, variables: &[&str]) -> anyhow::Result<Option<String>> {
     let secret = match file {
         Some(path) => Some(private::read(path)?),
@@ -311,7 +313,7 @@ pub(super) fn secret(file: Option<&Path>, variables: &[&str]) -> anyhow::Result<
     Ok(secret.filter(|secret| !secret.is_empty()))
 }
 
-/// Reads the URL of an endpoint.
+/// Reads the URL of an endpoint, which is http or https.
 pub(super) fn url(text: &str) -> Result<Url, String> {
     let url: Option<Url> = text.parse().ok();
     url.filter(|url| matches!(url.scheme(), "http" | "https"))

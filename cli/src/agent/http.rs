@@ -8,7 +8,7 @@
 //!   line, in each event's data, or a single one;
 //! - without a body, the reply is empty.
 //!
-//! A response that is cut off fails the turn.
+//! A response that is cut off within its body fails the turn.
 
 mod parts;
 
@@ -48,7 +48,7 @@ single one (application/json):
 pub(crate) struct Args {
     #[command(flatten)]
     place: Place,
-    /// Where to post
+    /// URL to post to
     #[arg(long, value_parser = endpoint::url)]
     url: Url,
     /// File with the token for the endpoint, sent as Authorization: Bearer
@@ -68,7 +68,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
     args.place.serve(&name, concurrency, history, Metrics::new(), answer).await
 }
 
-/// Asks until the endpoint has answered or a retry is of no use.
+/// Asks until the endpoint has answered, no retry is left, or the turn is cancelled.
 async fn answer(endpoint: Arc<Endpoint>, turn: Turn, reply: Reply) -> Result<(), Failure> {
     let turn = with_public_ids(turn);
     let document = document::of(&turn).to_string();
@@ -114,7 +114,7 @@ async fn ask(
     let mut answer =
         Answer { reply, folder: &turn.folder, whole: Whole::default(), is_handed_off: false };
     let (kind, charset) = (media_type(&response), charset(&response));
-    // A response without a body needs no type.
+    // The reader is chosen when the first bytes come: a response without a body needs no type.
     let mut reader = None;
     while !answer.is_handed_off {
         let bytes = response.chunk().await.map_err(|error| match reader {
@@ -134,7 +134,7 @@ async fn ask(
     Ok(answer.end_message().await?)
 }
 
-/// A response, passed on while it comes.
+/// A response that is passed on to the visitor while it comes.
 struct Answer<'a> {
     reply: &'a Reply,
     folder: &'a str,
@@ -143,7 +143,7 @@ struct Answer<'a> {
 }
 
 impl Answer<'_> {
-    /// Passes parts on to the visitor, up to a handoff.
+    /// Passes parts on to the visitor, up to a handoff. Fails at the first part with an error.
     async fn pass_on(&mut self, parts: Vec<ReplyPart>) -> Result<(), Failure> {
         for part in parts {
             if self.is_handed_off {
@@ -181,7 +181,7 @@ impl Answer<'_> {
         Ok(())
     }
 
-    /// Ends the current message with its finished form, if only deltas of it were sent.
+    /// Sends the finished form of a message of which only deltas were sent, unless it is too long.
     async fn end_message(&mut self) -> Result<(), Gone> {
         match self.whole.take() {
             Some(text) => self.reply.message(text).await,

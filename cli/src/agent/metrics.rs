@@ -9,9 +9,9 @@ use prometheus_client::{
 };
 use std::time::Duration;
 
-/// The values of `outcome`.
+/// The values of the label `outcome`.
 const OUTCOMES: [&str; 3] = ["done", "failed", "cancelled"];
-/// The values of `kind`: tokens that a model reads, and tokens that it writes.
+/// The values of the label `kind`: tokens that a model reads, and tokens that it writes.
 const KINDS: [&str; 2] = ["prompt", "completion"];
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
@@ -24,7 +24,7 @@ struct Kind {
     kind: &'static str,
 }
 
-/// The metrics. Clones share their counts.
+/// An agent's metrics. Clones share their counts.
 #[derive(Clone)]
 pub(super) struct Metrics {
     turns: Family<Outcome, Counter>,
@@ -41,7 +41,7 @@ impl Metrics {
             ]),
             tokens: Family::default(),
         };
-        // Prometheus's `rate` misses the event with which a series begins, so each begins at zero.
+        // Each series begins at zero: Prometheus's `rate` would not count an event that began it.
         for outcome in OUTCOMES {
             let _ = metrics.turns.get_or_create(&Outcome { outcome });
         }
@@ -56,7 +56,7 @@ impl Metrics {
         registry.register("turns", "Turns that have ended", self.turns.clone());
         registry.register_with_unit(
             "turn_duration",
-            "From a turn's beginning to its end",
+            "Time from a turn's beginning to its end",
             Unit::Seconds,
             self.duration.clone(),
         );
@@ -64,7 +64,7 @@ impl Metrics {
         registry
     }
 
-    /// Counts a turn that has ended.
+    /// Counts a turn that has ended, and records how long it took.
     pub(super) fn ended(&self, outcome: &Result<(), Failure>, is_cancelled: bool, took: Duration) {
         let outcome = match outcome {
             Ok(()) => "done",

@@ -74,7 +74,7 @@ struct Model {
     has_system_role: bool,
     show_reasoning: bool,
     metrics: Metrics,
-    /// Requests ask for the usage, until the endpoint refuses such a request.
+    /// Whether requests ask for the token usage. False once the endpoint has refused that.
     reports_usage: AtomicBool,
 }
 
@@ -108,7 +108,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
     args.place.serve(&args.model, concurrency, history, metrics, answer).await
 }
 
-/// Asks until the model has answered or a retry is of no use.
+/// Asks until the model has answered, no retry is left, or the turn is cancelled.
 async fn answer(model: Arc<Model>, turn: Turn, reply: Reply) -> Result<(), Failure> {
     let messages = prompt::messages(&model.instructions, &turn, model.has_system_role);
     let mut retries = model.endpoint.retries();
@@ -126,7 +126,7 @@ async fn answer(model: Arc<Model>, turn: Turn, reply: Reply) -> Result<(), Failu
 }
 
 impl Model {
-    /// Sends one request and passes its response on to the visitor.
+    /// Asks for one completion and passes it on to the visitor.
     async fn complete(
         &self,
         turn: &Turn,
@@ -156,8 +156,9 @@ impl Model {
         finished.map_err(|error| if has_begun { error.halfway() } else { error })
     }
 
-    /// Sends a request that asks for the usage. If the endpoint refuses it for that reason, sends
-    /// one that doesn't ask.
+    /// Sends a request that asks for the token usage, unless a parameter sets `stream_options` or
+    /// the endpoint has refused such a request before. If the endpoint refuses it now, sends the
+    /// request again without `stream_options`.
     async fn ask(&self, turn: &Turn, messages: &[Value]) -> Result<Response, AskError> {
         let mut body = self.request.clone();
         body.insert("messages".into(), messages.into());

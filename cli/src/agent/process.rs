@@ -33,17 +33,17 @@ use tokio_util::sync::CancellationToken;
 
 /// How long a process may take to end after SIGTERM.
 const TERM_TIMEOUT: Duration = Duration::from_secs(5);
-/// How long the output is read after the program has exited, if a process that it started still has
-/// the pipe.
+/// How long to wait for more output after the program has exited, if a process that it started
+/// still has the pipe open.
 const LINGER: Duration = Duration::from_secs(1);
 
-/// What to run for each turn.
+/// The program to run for each turn.
 pub(super) struct Program {
     pub(super) path: PathBuf,
     pub(super) arguments: Vec<OsString>,
     /// Standard input is the whole turn as JSON.
     pub(super) json: bool,
-    /// Standard error goes to the visitor.
+    /// Standard error goes to the visitor, as the agent's status.
     pub(super) status: bool,
     /// Which folder continues after which exit code.
     pub(super) handoffs: Vec<Successor>,
@@ -114,7 +114,9 @@ impl Program {
         command.spawn()
     }
 
-    /// Serves all standard streams of a process at once, so that none waits for another.
+    /// Serves all standard streams of a process at once, so that none waits for another. When the
+    /// process has exited, ends the reply as its exit code says. When the turn is cancelled, ends
+    /// the process.
     async fn attend(
         &self,
         mut child: Child,
@@ -174,8 +176,8 @@ impl Program {
         self.handoffs.iter().find(|next| next.code == code)
     }
 
-    /// Passes the program's standard error on, to the visitor or to this command's own. Returns its
-    /// last line.
+    /// Passes the program's standard error on: to the visitor as the agent's status, or to our own
+    /// standard error. Returns its last line that is not blank.
     async fn listen(
         &self,
         mut stderr: ChildStderr,
@@ -191,7 +193,7 @@ impl Program {
             };
             if self.status {
                 for line in complete {
-                    // `attend` notices when nobody wants the reply.
+                    // An error says that nobody wants the reply, which `attend` notices, too.
                     let _ = reply.status(line).await;
                 }
             } else {
@@ -250,7 +252,8 @@ async fn forward(
         let text = stripper.strip(&text);
         whole.push(&text);
         if !text.is_empty() {
-            // If nobody wants the reply any more, the program can still write.
+            // An error says that nobody wants the reply. Reading goes on, so that the program does
+            // not block.
             let _ = reply.delta(text).await;
         }
         if bytes.is_empty() {
@@ -260,7 +263,7 @@ async fn forward(
 }
 
 /// Reads the next bytes; none at the end. A process that the program has left running may have the
-/// pipe open, so the end comes [`LINGER`] after the program has exited, at the latest.
+/// pipe open, so once the program has exited, [`LINGER`] without a byte counts as the end.
 async fn read<'b>(
     pipe: &mut (impl AsyncRead + Unpin),
     buffer: &'b mut [u8],

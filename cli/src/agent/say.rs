@@ -27,7 +27,7 @@ pub(crate) struct Args {
     /// Id of the conversation
     #[arg(allow_hyphen_values = true)]
     conversation: String,
-    /// What to say, in Markdown; if this is missing or -, it is read from standard input
+    /// Text of the message, in Markdown; - reads it from standard input [default: -]
     #[arg(allow_hyphen_values = true)]
     text: Option<String>,
 }

@@ -29,7 +29,8 @@ pub(super) struct Place {
 
 impl Place {
     /// Lets `handler` answer up to `concurrency` turns at a time, until a signal comes. Each turn
-    /// carries up to `history` earlier messages. `name` is the agent's name without `--name`.
+    /// carries up to `history` earlier messages. `name` is the agent's name if there is no
+    /// `--name`.
     pub(super) async fn serve<H, F>(
         self,
         name: &str,
@@ -82,7 +83,7 @@ impl Place {
     }
 }
 
-/// Answers a turn, counts it, and logs how it failed.
+/// Waits for the answer to a turn, counts the turn, and logs it if it failed or was cancelled.
 async fn counted(
     answering: impl Future<Output = Result<(), Failure>>,
     reply: Reply,

@@ -1,4 +1,4 @@
-//! Turns bytes that are cut anywhere into text.
+//! Reads text, messages and lines from bytes that come in pieces.
 
 use super::ansi::Stripper;
 
@@ -36,7 +36,7 @@ impl Decoder {
     }
 }
 
-/// Says whether more bytes could complete these to a character.
+/// Whether more bytes could complete these to a character.
 fn is_beginning(bytes: &[u8]) -> bool {
     std::str::from_utf8(bytes).is_err_and(|error| error.error_len().is_none())
 }
@@ -69,7 +69,8 @@ impl Whole {
     }
 }
 
-/// Cuts a program's standard error into lines of at most [`Lines::MAX_BYTES`] bytes.
+/// Cuts a program's standard error, or a model's reasoning, into lines. Keeps the first
+/// [`Lines::MAX_BYTES`] bytes of each.
 #[derive(Default)]
 pub(super) struct Lines {
     line: Vec<u8>,
@@ -79,8 +80,9 @@ pub(super) struct Lines {
 impl Lines {
     const MAX_BYTES: usize = 1000;
 
-    /// Adds bytes. Returns the lines that they complete, without terminal sequences, but no blank
-    /// lines. A carriage return ends a line, too, since programs that show their progress use it.
+    /// Adds bytes. Returns the lines that they complete, without terminal sequences, and leaves out
+    /// blank ones. A carriage return ends a line, too, since programs that show their progress use
+    /// it.
     pub(super) fn push(&mut self, bytes: &[u8]) -> Vec<String> {
         let mut lines = Vec::new();
         for byte in bytes {

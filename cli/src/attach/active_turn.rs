@@ -12,8 +12,8 @@ use tokio_util::sync::CancellationToken;
 
 /// How many bytes of a reply may be unacknowledged before its handler waits.
 const WINDOW_BYTES: u32 = 256 << 10;
-/// How many bytes of a reply are kept, at most, to be sent again. Control ends a turn long before,
-/// at 4 MiB by default.
+/// How many bytes of a reply are kept, at most, to be sent again. Control ends a turn long before
+/// that, at 4 MiB by default.
 const MAX_KEPT_BYTES: usize = 16 << 20;
 /// How many bytes of frames one Append carries, at most, unless its only frame is larger.
 const MAX_APPEND_BYTES: usize = 64 << 10;
@@ -31,7 +31,7 @@ impl Hold {
     }
 }
 
-/// What the handler's task and the session share about a turn.
+/// The part of a turn's state that the handler's task and the session share.
 #[derive(Clone)]
 pub(super) struct Work {
     /// Nobody wants the reply any more.
@@ -57,7 +57,7 @@ pub(super) struct ActiveTurn {
     stored: u64,
     /// The number of the next frame to send.
     sent: u64,
-    /// Frames before this number have given their room in the window back.
+    /// The frames before this number have returned their room in the window.
     released: u64,
     /// `stored` at the last heartbeat, if frames were unacknowledged then.
     stored_at_beat: Option<u64>,
@@ -107,7 +107,7 @@ impl ActiveTurn {
         self.send_again();
     }
 
-    /// Sends Accept once more.
+    /// Makes Accept due again.
     pub(super) fn accept_again(&mut self) {
         self.is_accepted = false;
     }
@@ -120,7 +120,7 @@ impl ActiveTurn {
         self.work.cancelled.cancel();
     }
 
-    /// Adds a frame to the reply.
+    /// Adds a frame to the reply, unless the reply is too long or ends with a handoff.
     pub(super) fn push(&mut self, frame: AgentFrame) -> Result<(), Gone> {
         self.bytes += size(&frame);
         if self.bytes > MAX_KEPT_BYTES {
@@ -174,8 +174,8 @@ impl ActiveTurn {
         }
     }
 
-    /// Is called at each heartbeat. Sends Finish again, and the unacknowledged frames if control
-    /// has acknowledged none since the last heartbeat.
+    /// Makes Finish due again, and the unacknowledged frames if control has acknowledged none since
+    /// the last heartbeat. This is called at each heartbeat.
     pub(super) fn beat(&mut self) {
         let is_waiting = self.stored < self.sent;
         if is_waiting && self.stored_at_beat == Some(self.stored) {
@@ -185,7 +185,7 @@ impl ActiveTurn {
         self.finish_sent = false;
     }
 
-    /// Returns what to tell control next.
+    /// Returns what to tell control next; `None` if there is nothing now.
     pub(super) fn next(&mut self) -> Option<Request> {
         if !self.is_wanted {
             return None;
@@ -252,7 +252,7 @@ fn size(frame: &AgentFrame) -> usize {
     }
 }
 
-/// Returns where the frame with this number stands in the list.
+/// Returns the index of the frame with this number.
 fn index(seq: u64) -> usize {
     usize::try_from(seq - 1).unwrap_or(usize::MAX)
 }

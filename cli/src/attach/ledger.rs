@@ -13,7 +13,7 @@ use arizuko_proto::v1::{
     attach_request::Message as Request,
 };
 
-/// What a stream should do next.
+/// The next step of a stream.
 #[derive(Debug, PartialEq)]
 pub(super) enum Step {
     /// Send this.
@@ -32,7 +32,7 @@ struct PendingClaim {
 
 /// The session's state.
 pub(super) struct Ledger {
-    /// What every Hello says.
+    /// The fields that are the same in every Hello.
     greeting: Hello,
     /// How many turns the session may have at a time.
     concurrency: u32,
@@ -99,7 +99,7 @@ impl Ledger {
             match (self.find(&hold), kept) {
                 (Some(turn), Some(kept)) => turn.resume(kept.next_seq),
                 (Some(turn), None) => {
-                    turn.abandon(Ending::Lost("another has it by now".into()));
+                    turn.abandon(Ending::Lost("another session may have it by now".into()));
                 }
                 (None, _) => {}
             }
@@ -155,7 +155,8 @@ impl Ledger {
         }
     }
 
-    /// Notes that control has ended the turn. Says whether that was news and cut the reply off.
+    /// Notes that the turn is over for this session. Says whether that cuts the reply off: not
+    /// if the turn was over already, nor if the reply ends with a handoff.
     pub(super) fn end(&mut self, hold: &Hold, ending: Ending) -> bool {
         let turn = self.find(hold).filter(|turn| turn.is_wanted);
         let cuts_off = turn.is_some_and(|turn| {

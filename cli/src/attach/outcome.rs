@@ -16,7 +16,8 @@ impl Failure {
     }
 }
 
-/// Nobody wants the rest of the reply: the turn was cancelled, or another agent has it by now.
+/// Nobody wants the rest of the reply: the turn was cancelled, another agent has it by now, or the
+/// reply has grown too long.
 #[derive(Debug)]
 pub(crate) struct Gone;
 

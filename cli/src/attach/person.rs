@@ -1,5 +1,5 @@
-//! A person's session: the person sees which turns wait, and claims one. Leases, reconnects and
-//! repeats work as in a program's session.
+//! A person's session: the person sees which turns wait, and claims turns one by one. Leases,
+//! reconnects and repeats work as in a program's session.
 
 use super::{
     Failure, Reply, Turn, serve,
@@ -18,7 +18,7 @@ pub(crate) fn session(
     Session::new(Settings { concurrency: 0, ..settings }, Some(person))
 }
 
-/// Serves a person's session until its `stop`.
+/// Serves a person's session until its `stop` is cancelled or control refuses it.
 pub(crate) async fn serve(session: &Arc<Session>, control: &Control) -> anyhow::Result<()> {
     let desk = Arc::clone(session);
     serve::serve(session, control, move |turn, reply| answer(Arc::clone(&desk), turn, reply)).await

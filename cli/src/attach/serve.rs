@@ -16,10 +16,10 @@ use tokio::{sync::SemaphorePermit, time::sleep};
 use tokio_util::task::TaskTracker;
 use tracing::{Instrument as _, Span, field::Empty};
 
-/// How long to wait before the next stream.
+/// How long to wait before the next stream: at first, and at most.
 const RECONNECT: std::ops::Range<Duration> = Duration::from_millis(100)..Duration::from_secs(2);
 
-/// Takes turns until `settings.stop`, and reconnects for as long as it takes.
+/// Takes turns until `settings.stop` is cancelled. Reconnects whenever the stream breaks.
 ///
 /// # Errors
 ///
@@ -132,7 +132,7 @@ fn span(turn: &Turn) -> Span {
     span
 }
 
-/// Runs the handler of one turn and adds its frames to the session.
+/// Runs the handler of one turn and adds the frames of its reply to the session.
 async fn answer<H, F>(session: Arc<Session>, turn: Turn, work: Work, handler: H)
 where
     H: Fn(Turn, Reply) -> F,

@@ -1,4 +1,4 @@
-//! What the tasks of one session share.
+//! The state that the tasks of one session share.
 
 use super::{ledger::Ledger, outcome::Ending, reply::Reply};
 use arizuko_proto::v1::{Hello, Inbox, Turn};
@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
-/// What a session attaches as, and how it works.
+/// The settings of a session: its folder, its name, how much it takes, and when it stops.
 pub(crate) struct Settings {
     /// The folder whose turns are wanted; empty: the key's.
     pub(crate) folder: String,
@@ -16,30 +16,30 @@ pub(crate) struct Settings {
     pub(crate) concurrency: u32,
     /// How many earlier messages each turn should carry, at most.
     pub(crate) history: u32,
-    /// Notified when control has welcomed the session.
+    /// Notified each time control has welcomed the session.
     pub(crate) attached: Arc<Notify>,
     /// Ends the session: turns whose reply is not complete are cancelled and rejected.
     pub(crate) stop: CancellationToken,
 }
 
-/// What a person's session tells the person.
+/// An event of a person's session that the person should know about.
 pub(crate) enum PersonEvent {
     /// Control has welcomed the session, for the first time or again.
     Attached,
-    /// Control is out of reach, and why. The session keeps trying.
+    /// Control is out of reach, for this reason. The session keeps trying.
     Outage(String),
     /// Which turns wait, and which conversations are assigned to the folder.
     Inbox(Inbox),
     /// A claimed turn, to be answered with the pen.
     Turn(Box<Turn>, Pen),
-    /// Somebody else has claimed this turn.
+    /// The claim of this turn came too late: the turn was no longer in the queue.
     TooLate(String),
-    /// Control has ended this turn.
+    /// This turn has ended, or is no longer this session's.
     Ended(String, Ending),
 }
 
-/// What a person answers one turn with. Dropping it ends nothing: the turn goes back to the queue
-/// when the session ends.
+/// A person's means to answer one turn and to end it. If this is dropped, the turn does not end: it
+/// goes back to the queue when the session ends.
 pub(crate) struct Pen {
     /// Writes to the visitor.
     pub(crate) reply: Reply,
@@ -82,7 +82,7 @@ impl Session {
         })
     }
 
-    /// Claims a turn that waits, and its conversation's later ones.
+    /// Claims a queued turn, and with it the conversation's later turns.
     pub(crate) fn claim(&self, turn_id: &str) {
         self.update(|ledger| ledger.claim(turn_id));
     }

@@ -17,12 +17,12 @@ use tonic::{Code, Response, Status};
 
 /// How long a call that fails is retried.
 const PATIENCE: Duration = Duration::from_secs(20);
-/// How long to wait before the next try.
+/// How long to wait before the next try: at first, and at most.
 const RETRY: Range<Duration> = Duration::from_millis(200)..Duration::from_secs(1);
 /// How many bytes a message may have: the 64 KiB of a frame less room for its other fields.
 const MAX_MESSAGE_BYTES: usize = 60 << 10;
 
-/// Speaks for a folder.
+/// Makes the calls of this module for a folder.
 pub(crate) struct Speaker {
     control: Arc<Control>,
     /// Empty: the key's.
@@ -44,8 +44,8 @@ impl Speaker {
         self.call(call).await
     }
 
-    /// Assigns a conversation to the folder `to`, from its next message on. If `to` is empty, the
-    /// route decides again.
+    /// Assigns a conversation to the folder `to`, which gets its queued turns and later messages.
+    /// If `to` is empty, the route decides again.
     pub(crate) async fn assign(
         &self,
         conversation: &str,
@@ -62,7 +62,7 @@ impl Speaker {
         self.call(call).await.map(drop)
     }
 
-    /// Returns the newest messages of a conversation, the oldest first.
+    /// Returns the newest messages of a conversation, up to `limit`, sorted from the oldest.
     pub(crate) async fn read(
         &self,
         conversation: &str,
@@ -114,8 +114,8 @@ fn is_final(status: &Status) -> bool {
     }
 }
 
-/// Cuts a text into messages: one, unless the text is too long. A long text is cut where a line
-/// ends, or else where a word ends, or else anywhere.
+/// Cuts a text into messages: none if it is blank, one if it is short enough. A longer text is cut
+/// where a line ends, or else where a word ends, or else anywhere.
 pub(crate) fn messages(text: &str) -> Vec<&str> {
     let (mut messages, mut rest) = (Vec::new(), text.trim());
     while rest.len() > MAX_MESSAGE_BYTES {

@@ -24,12 +24,13 @@ use tokio::time::{Instant, interval_at, sleep, timeout};
 use tokio_util::task::AbortOnDropHandle;
 use tonic::{Code, Status, Streaming};
 
+/// How long to wait between heartbeats if Welcome doesn't say.
 const DEFAULT_HEARTBEAT: Duration = Duration::from_secs(5);
 /// How long control may take to answer Hello.
 const WELCOME_TIMEOUT: Duration = Duration::from_secs(15);
 /// How long control may take to answer the last requests.
 const FAREWELL_TIMEOUT: Duration = Duration::from_secs(3);
-/// How long to wait before the next try to move to another control.
+/// How long to wait before the next try to move to another control: at first, and at most.
 const MOVE: Range<Duration> = Duration::from_millis(200)..Duration::from_secs(1);
 
 /// How a stream ended.
@@ -129,7 +130,8 @@ fn heartbeat(welcome: &Welcome) -> Duration {
     interval.filter(|interval: &Duration| !interval.is_zero()).unwrap_or(DEFAULT_HEARTBEAT)
 }
 
-/// Reports control's messages to the session until the stream ends.
+/// Reports control's messages to the session until the stream ends, the session moves to another
+/// stream, or it is told to stop.
 async fn listen(
     session: &Session,
     control: &Control,

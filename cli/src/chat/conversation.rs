@@ -62,7 +62,7 @@ impl Conversation {
         Ok(posted)
     }
 
-    /// Waits for the next event. Cancel safe.
+    /// Waits for the next event; for ever if no stream is open. Cancel safe.
     pub(super) async fn next(&mut self) -> anyhow::Result<SseEvent> {
         match &mut self.stream {
             Some(stream) => stream.next().await,
@@ -75,7 +75,8 @@ impl Conversation {
         self.stream = None;
     }
 
-    /// Says whether the event shows a message that the agent sends unasked.
+    /// Says whether an event that comes while no turn is open is a message that the agent sends
+    /// unasked.
     pub(super) fn is_unasked(&self, event: &SseEvent) -> bool {
         event.name == "message" && !self.ended.contains(&event.turn())
     }

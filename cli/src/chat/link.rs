@@ -28,7 +28,7 @@ pub(super) struct ChatLink {
     base: Url,
 }
 
-/// What the chat page shows before the first message.
+/// The name and the greeting that the chat page shows before the first message.
 #[derive(Deserialize)]
 pub(super) struct Config {
     pub(super) name: String,

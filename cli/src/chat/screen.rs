@@ -1,5 +1,5 @@
-//! What a visitor sees of a conversation: replies on standard output as they arrive, everything
-//! else on standard error.
+//! Shows a conversation to a visitor: replies on standard output as they arrive, everything else on
+//! standard error.
 
 use crate::{
     console::{Console, note, printable},
@@ -7,7 +7,7 @@ use crate::{
 };
 use serde::Deserialize;
 
-/// What is on the screen.
+/// The state of the screen.
 pub(super) struct Screen {
     /// The agent's name.
     agent: String,
@@ -15,7 +15,7 @@ pub(super) struct Screen {
     is_silent: bool,
     /// Messages that have begun and not ended.
     unfinished: Vec<Shown>,
-    /// The id of the message that was written last.
+    /// The id of the message that was written last, if more text of it may follow.
     last: Option<String>,
     /// A person has answered. From then on each message is shown with the name of its author.
     shows_names: bool,
@@ -25,7 +25,7 @@ pub(super) struct Screen {
     is_empty: bool,
     /// The cursor is at the start of a line.
     is_at_line_start: bool,
-    /// The status that was shown last.
+    /// The status that was shown last; empty once text was written after it.
     status: String,
 }
 
@@ -50,7 +50,7 @@ struct Data {
     keep: bool,
 }
 
-/// What an event means for its turn.
+/// How far a turn has come after an event.
 #[derive(Debug, PartialEq)]
 pub(super) enum Progress {
     /// The turn goes on.
@@ -98,7 +98,7 @@ impl Screen {
         Ok(Progress::Running)
     }
 
-    /// Shows that a turn has ended.
+    /// Ends the output of a turn that has ended, and forgets its messages.
     pub(super) fn end(&mut self, turn: &str, console: &mut Console<'_>) -> anyhow::Result<()> {
         self.end_line(console)?;
         self.unfinished.retain(|shown| shown.turn != turn);
@@ -206,7 +206,7 @@ impl Screen {
     }
 }
 
-/// Returns the problem of a turn that failed.
+/// Returns the problem of a turn that failed; `None` if it did not fail.
 fn problem(data: &Data) -> Option<String> {
     match (data.status.as_str(), data.error.as_str()) {
         ("done", _) => None,

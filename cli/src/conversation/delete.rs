@@ -1,4 +1,4 @@
-//! `arizuko conversation delete`.
+//! `arizuko conversation delete`: deletes one conversation, or all of a folder or JID.
 
 use crate::{
     console::{Console, note},
@@ -33,7 +33,7 @@ enum Target {
     Folder(String),
 }
 
-/// Tells an id from a folder.
+/// Reads the id of a conversation, or else a folder.
 fn target(text: &str) -> Result<Target, String> {
     match super::id(text) {
         Ok(id) => Ok(Target::Conversation(id)),

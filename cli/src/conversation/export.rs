@@ -22,7 +22,7 @@ pub(super) struct Export {
     /// Only turns that began this long ago or later, for example 30d
     #[arg(long, value_name = "DURATION", value_parser = time::parse)]
     since: Option<Duration>,
-    /// What to write: a line of JSON for each turn, or text for people
+    /// Format to write: a line of JSON for each turn, or text for people
     #[arg(long, value_enum, default_value_t = Format::Jsonl)]
     format: Format,
 }
@@ -76,7 +76,8 @@ fn markdown(
     text += &format!("## {}, {status}\n\n", turn.turn_id);
     for said in course(&turn) {
         text += &format!("**{}**, {}\n\n", escaped(&said.who), time::brief(said.at));
-        // Every line is quoted, so that nobody can pose as another. A lone \r ends a line, too.
+        // Every line is quoted, so that nobody can imitate another's message. A lone \r ends a
+        // line, too.
         let said = said.text.trim_end().replace("\r\n", "\n").replace('\r', "\n");
         text.extend(said.lines().map(|line| format!("> {line}\n")));
         text.push('\n');

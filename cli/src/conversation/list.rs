@@ -1,4 +1,4 @@
-//! `arizuko conversation list`.
+//! `arizuko conversation list`: lists conversations, and searches their messages.
 
 use crate::{
     console::{Console, note, quoted, word},
@@ -13,7 +13,7 @@ use std::io::{self, IsTerminal as _, Write as _};
 
 /// How many characters wide the table should be, so that it fits a terminal.
 const COLUMNS: usize = 80;
-/// How many characters of the last message are shown, even if the table gets too wide.
+/// How many characters of the last message are shown, at least, even if the table gets too wide.
 const LEAST: usize = 12;
 /// How many characters of the width the table needs besides the address and the last message.
 const OTHERS: usize = 45;
@@ -39,7 +39,7 @@ pub(super) struct List {
     /// How many conversations to list, at most
     #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     limit: u32,
-    /// Continue an earlier list from the token that it printed
+    /// Continue an earlier list from the page token that it printed
     #[arg(long, value_name = "TOKEN", default_value = "", hide_default_value = true)]
     page: String,
 }

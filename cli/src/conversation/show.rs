@@ -1,4 +1,4 @@
-//! `arizuko conversation show`, and how turns are shown.
+//! `arizuko conversation show`: shows a conversation and its turns.
 
 use crate::{
     console::{Console, printable, word},

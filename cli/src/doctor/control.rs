@@ -13,13 +13,13 @@ use std::{
     path::Path,
 };
 
-/// How many JIDs are checked at most.
+/// How many JIDs are checked, at most.
 const MAX_JIDS: usize = 200;
 
 /// Checks that nobody else on this machine can read the operator's key.
 pub(super) fn key_file(file: &Path, report: &mut Report) {
     let Ok(metadata) = fs::metadata(file) else {
-        // Reading the key reports what is wrong with its file.
+        // `Options::find`, which runs before this check, reports a file that can't be read.
         return;
     };
     if metadata.permissions().mode() & 0o077 != 0 {
@@ -59,7 +59,7 @@ pub(super) async fn status(control: &Control, report: &mut Report) -> Option<Get
     }
 }
 
-/// Checks that the store keeps the guarantees.
+/// Reports control's remarks about guarantees that its store may not keep.
 pub(super) fn store(status: &GetStatusResponse, report: &mut Report) {
     if status.store_remarks.is_empty() {
         report.ok("store", &status.store);
@@ -88,7 +88,8 @@ pub(super) async fn keys(control: &Control, report: &mut Report) -> anyhow::Resu
     Ok(())
 }
 
-/// Checks that an agent answers each link.
+/// Checks that each link that wants answers has an agent attached to its route's folder, or to a
+/// folder that the route escalates to.
 pub(super) async fn agents(control: &Control, report: &mut Report) -> anyhow::Result<()> {
     let request = ListTokensRequest::default();
     let listed = control.answer(control.tokens().await?.list_tokens(request).await)?;

@@ -13,7 +13,8 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
 /// How many seconds clocks may differ before the times in a conversation look wrong.
 const MAX_DRIFT: i64 = 30;
 
-/// Checks that a gateway answers at the public URL and reaches control.
+/// Checks the gateway at the public URL, and the clocks. Returns whether the gateway answers and
+/// reaches control.
 pub(super) async fn is_reached(
     url: &str,
     status: &GetStatusResponse,
@@ -39,7 +40,7 @@ pub(super) async fn is_reached(
     clock(&answered, status, report);
     proxy(&answered, report);
     let status = answered.status();
-    // Other servers don't send this header.
+    // The gateway sends this header with every response. Few other servers send it.
     let is_ours = answered.headers().contains_key("x-robots-tag");
     if status.is_success() && is_ours {
         report.ok("gateway", format!("{url} answers, and reaches control"));

@@ -8,7 +8,7 @@ use serde::Serialize;
 #[serde(rename_all = "lowercase")]
 pub(super) enum Level {
     Ok,
-    /// It works, but may cause trouble later.
+    /// The subject works, but something about it should be changed.
     Warning,
     Failure,
 }
@@ -26,10 +26,10 @@ impl Level {
 #[derive(Serialize)]
 struct Finding {
     level: Level,
-    /// What was checked.
+    /// The thing that was checked.
     subject: &'static str,
     found: String,
-    /// What to do about it.
+    /// The advice to the operator, or empty.
     remedy: String,
 }
 

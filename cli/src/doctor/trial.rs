@@ -30,12 +30,12 @@ use tokio_util::sync::CancellationToken;
 
 /// How long the chat may take.
 const CHAT_TIMEOUT: Duration = Duration::from_secs(20);
-/// How many words the agent writes.
+/// How many words the agent writes, if each arrives in time.
 const WORDS: usize = 3;
 /// How long the agent waits for a word to arrive before it writes the next.
 const ARRIVAL_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Chats over a new link, and revokes it.
+/// Chats over a new link, revokes the link, and checks that the gateway refuses it.
 pub(super) async fn run(
     control: &Control,
     folder: &str,
@@ -103,7 +103,7 @@ async fn chat(
     }
 }
 
-/// Answers as the agent: writes each word when the one before has arrived.
+/// Answers as the agent: writes each word once the word before it has arrived.
 async fn answer(
     reply: Reply,
     arrived: Arc<Semaphore>,
@@ -175,7 +175,7 @@ fn judge(is_prompt: bool, report: &mut Report) {
     }
 }
 
-/// Checks that the link is revoked.
+/// Checks that the gateway refuses the revoked link.
 async fn check_revoked(url: &str, report: &mut Report) -> anyhow::Result<()> {
     let (client, base) = client(url)?;
     match client.get(base.join("config")?).send().await {

@@ -1,14 +1,14 @@
-//! What waits and what is open, by number. A conversation keeps its number, so that a command that
-//! is being typed keeps its meaning when the list changes.
+//! The turns that wait and the conversations that are open, by number. A conversation keeps its
+//! number, so that a command that is being typed keeps its meaning when the list changes.
 
 use arizuko_proto::v1::{Inbox, InboxConversation, InboxTurn, Turn};
 
-/// The conversations, numbered.
+/// Control's list of waiting turns and open conversations, with a number for each conversation.
 #[derive(Default)]
 pub(super) struct Board {
     /// The conversations by number. The first has 1.
     numbers: Vec<String>,
-    /// What waits and what is open, once control has said so.
+    /// Control's last list; `None` until the first one has come.
     inbox: Option<Inbox>,
 }
 
@@ -90,7 +90,7 @@ impl Board {
         self.numbers.get(number.checked_sub(1)?).map(String::as_str)
     }
 
-    /// Returns the number of a conversation.
+    /// Returns the number of a conversation, which gets one if it has none.
     pub(super) fn number(&mut self, conversation: &str) -> usize {
         let known = self.numbers.iter().position(|known| known == conversation);
         known.unwrap_or_else(|| {

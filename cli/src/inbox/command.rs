@@ -1,6 +1,6 @@
 //! Parses a typed line.
 
-/// What a person can do in the inbox.
+/// A person's command in the inbox.
 #[derive(Debug, PartialEq)]
 pub(super) enum Command {
     /// Show what waits, and the open conversations.
@@ -22,7 +22,7 @@ pub(super) enum Command {
     Say(String),
 }
 
-/// What `/help` prints.
+/// The text that `/help` prints.
 pub(super) const HELP: &str = "\
 /list               show what waits and which conversations are open, by number
 /open N             take up conversation N, or return to it

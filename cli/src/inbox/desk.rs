@@ -17,7 +17,7 @@ use tokio::{
 
 mod actions;
 
-/// Who is at work.
+/// The person who uses the inbox.
 pub(super) struct Person {
     /// The folder whose turns they answer.
     pub(super) folder: String,
@@ -177,7 +177,8 @@ impl<'a, 'b> Desk<'a, 'b> {
         }
     }
 
-    /// Announces new turns, and claims those of the open conversation.
+    /// Announces new turns, unless this is the first list, and claims those of the open
+    /// conversation.
     fn announce(&mut self, inbox: Inbox) -> anyhow::Result<()> {
         let first = !self.board.is_known();
         for new in self.board.update(inbox) {

@@ -30,7 +30,7 @@ pub(super) struct Keyboard {
     before: Option<Termios>,
 }
 
-/// What happens at the keyboard.
+/// An event at the keyboard.
 pub(super) enum Typed {
     /// A line, or several that were pasted at once.
     Line(String),
@@ -112,7 +112,7 @@ impl Drop for Keyboard {
     }
 }
 
-/// Reads plain lines.
+/// Reads a plain line for each prompt.
 fn read(asked: &threads::Receiver<String>, typed: &mpsc::UnboundedSender<Typed>) {
     let mut lines = io::stdin().lines();
     while asked.recv().is_ok() {
@@ -126,7 +126,7 @@ fn read(asked: &threads::Receiver<String>, typed: &mpsc::UnboundedSender<Typed>)
     }
 }
 
-/// Reads lines from a terminal.
+/// Lets a line be edited on the terminal for each prompt.
 fn edit(
     mut editor: Editor<LineWatcher, DefaultHistory>,
     asked: &threads::Receiver<String>,

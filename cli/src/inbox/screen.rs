@@ -1,4 +1,4 @@
-//! What a person sees: lines above the prompt on a terminal, otherwise on standard output.
+//! Shows lines to a person: above the prompt on a terminal, otherwise on standard output.
 
 use super::keyboard::Printer;
 use crate::console::{Console, printable};
@@ -61,7 +61,7 @@ pub(super) fn news(turn: &Turn) -> String {
     text
 }
 
-/// Returns earlier messages.
+/// Describes earlier messages: who wrote each, how long ago, and the text.
 pub(super) fn history(messages: &[Message]) -> String {
     let said = messages.iter();
     said.map(|message| block(&who_said(message), &message.content)).collect()

@@ -5,10 +5,10 @@ use tokio::time::Instant;
 
 /// How long the status stays after the last key.
 const IDLE: Duration = Duration::from_secs(6);
-/// The shortest time from one showing of the status to the next.
+/// How long to wait, at least, from one showing of the status to the next.
 const PAUSE: Duration = Duration::from_secs(2);
 
-/// The state of the status.
+/// Whether the visitor sees that somebody is typing, since when, and until when.
 #[derive(Default)]
 pub(super) struct Typing {
     is_shown: bool,
@@ -16,7 +16,7 @@ pub(super) struct Typing {
     idle_at: Option<Instant>,
 }
 
-/// A change of the status.
+/// A change of the status that the visitor sees.
 #[derive(Debug, PartialEq)]
 pub(super) enum StatusChange {
     Typing,
@@ -24,7 +24,8 @@ pub(super) enum StatusChange {
 }
 
 impl Typing {
-    /// Notes that a key was pressed. `is_answer`: the line is going to be an answer.
+    /// Notes that a key was pressed. `is_answer`: the line is going to be an answer. Returns how
+    /// the status changes.
     pub(super) fn key(&mut self, is_answer: bool, now: Instant) -> Option<StatusChange> {
         if !is_answer {
             return self.stop();
@@ -44,7 +45,7 @@ impl Typing {
         self.idle_at.filter(|_| self.is_shown)
     }
 
-    /// Notes that nobody is typing any more.
+    /// Notes that nobody is typing any more. Returns how the status changes.
     pub(super) fn stop(&mut self) -> Option<StatusChange> {
         std::mem::take(&mut self.is_shown).then_some(StatusChange::Nothing)
     }

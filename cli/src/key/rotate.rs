@@ -16,7 +16,7 @@ pub(super) struct Rotate {
     /// How long the old secret still works [default: 24h]
     #[arg(long, value_name = "DURATION", value_parser = time::parse)]
     overlap: Option<Duration>,
-    /// How long the key lives from now on; without it, as before
+    /// How long the key lives from now on [default: as before]
     #[arg(long, value_name = "DURATION", value_parser = time::parse)]
     expires: Option<Duration>,
     /// End the old secret now
@@ -28,8 +28,8 @@ pub(super) struct Rotate {
 }
 
 impl Rotate {
-    /// Rotates the key, or ends one of its two secrets. `flags` lead another command to the same
-    /// control.
+    /// Rotates the key, or ends one of its two secrets. `flags` go into the suggested command, so
+    /// that it calls the same control.
     pub(super) async fn run(
         self,
         control: &Control,

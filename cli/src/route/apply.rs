@@ -76,8 +76,9 @@ impl Apply {
         Ok(())
     }
 
-    /// Splits the routes into one table for each folder. A key with a folder has one table. An
-    /// operator's key reaches every root folder, and those without a route in the file are emptied.
+    /// Splits the routes into tables. If the caller names a folder or the key has one, there is one
+    /// table. With an operator's key there is one for each root folder; a root folder without a
+    /// route in the file gets an empty table, which deletes its routes.
     async fn tables(&self, control: &Control, routes: Vec<Route>) -> anyhow::Result<Tables> {
         if let Some(folder) = &self.folder {
             return Ok(Tables::from([(folder.clone(), routes)]));
@@ -102,8 +103,8 @@ impl Apply {
     }
 }
 
-/// Applies one table after the other. Control applies each as a whole or not at all; a second run
-/// does the rest.
+/// Applies one table after the other. Control applies each as a whole or not at all; if one fails,
+/// running the command again applies the rest.
 async fn carry_out(tables: &Tables, control: &Control) -> anyhow::Result<ApplyRoutesResponse> {
     let mut difference = ApplyRoutesResponse::default();
     let mut done = Vec::new();
@@ -129,7 +130,7 @@ fn add(difference: &mut ApplyRoutesResponse, table: ApplyRoutesResponse) {
 }
 
 /// Says whether the key has a folder. If it has none, control refuses a request that names no
-/// folder.
+/// folder as invalid.
 async fn key_has_a_folder(control: &Control) -> anyhow::Result<bool> {
     let request = ApplyRoutesRequest { dry_run: true, ..ApplyRoutesRequest::default() };
     match control.routes().await?.apply_routes(request).await {

@@ -32,13 +32,13 @@ struct Step {
     say: Option<String>,
 }
 
-/// What becomes of a message.
+/// How a route treats a message.
 #[derive(Clone, Copy, Debug, PartialEq, Deserialize, Serialize, ValueEnum)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum Mode {
     /// The agent gets it and answers
     Trigger,
-    /// It is kept, and the agent gets it with the next message that it answers
+    /// It is kept, and the agent gets it with the next message to answer
     Observe,
     /// It is counted, and no agent gets it
     Drop,

@@ -1,4 +1,4 @@
-//! Routes as a TOML file.
+//! Reads and writes routes as a TOML file.
 
 use super::entry::Entry;
 use anyhow::{Context as _, bail};

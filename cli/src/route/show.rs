@@ -1,4 +1,4 @@
-//! How routes are shown to people.
+//! Shows routes to people.
 
 use super::file;
 use crate::{
@@ -181,7 +181,7 @@ pub(super) fn deleted(
     Ok(())
 }
 
-/// Shows what changes, as `diff` does.
+/// Shows the routes and fields that change, with `+` and `-` as `diff` does.
 pub(super) fn difference(
     difference: &ApplyRoutesResponse,
     console: &mut Console<'_>,
@@ -223,7 +223,7 @@ fn line(indent: &str, field: &str, value: &str) -> String {
     format!("{indent}{field:10}  {value}")
 }
 
-/// Shortens a text to a cell, in quotes, so that an empty text looks different from none.
+/// Returns the first [`CELL`] characters of a text in quotes, which tell an empty text from none.
 fn brief(text: &str) -> String {
     match text.char_indices().nth(CELL) {
         Some((end, _)) => format!("{:?}…", &text[..end]),

@@ -14,17 +14,17 @@ use std::path::PathBuf;
 
 #[derive(clap::Args)]
 pub(super) struct HookArgs {
-    /// How deliveries that came before are recognised, for 72 hours [default: by the headers in which
-    /// known senders name them]
+    /// How repeats of a delivery are recognised, for 72 hours [default: by the headers in which
+    /// known senders name their deliveries]
     #[arg(long, value_name = "HOW", conflicts_with = "dedupe_header")]
     dedupe: Option<DedupeBy>,
     /// Header that names each delivery, for example X-Event-Id
     #[arg(long, value_name = "NAME")]
     dedupe_header: Option<String>,
-    /// Refuse what its sender has not signed, by the sender's scheme. Control needs --seal-key-file
+    /// Refuse requests that this sender has not signed in its way. Control needs --seal-key-file
     #[arg(long, value_name = "SENDER", requires = "secret_file")]
     verify: Option<Verify>,
-    /// File with the secret that the sender signs with; twice while it changes
+    /// File with a secret that the sender signs with; name two files during a change
     #[arg(long, value_name = "FILE", requires = "verify")]
     secret_file: Vec<PathBuf>,
     #[command(flatten)]
@@ -33,7 +33,7 @@ pub(super) struct HookArgs {
 
 #[derive(Clone, Copy, ValueEnum)]
 enum DedupeBy {
-    /// The same method, path, query and body are the same delivery
+    /// A request with the same method, path, query and body is a repeat
     Body,
 }
 
@@ -52,7 +52,7 @@ enum Verify {
     Hmac,
 }
 
-/// With `--verify hmac`.
+/// The flags that describe the signatures of `--verify hmac`.
 #[derive(clap::Args)]
 struct HmacArgs {
     /// With --verify hmac: the header with the signature
@@ -67,8 +67,8 @@ struct HmacArgs {
     /// With --verify hmac: what comes before the signature, for example sha256=
     #[arg(long, value_name = "TEXT", requires = "hmac_header")]
     hmac_prefix: Option<String>,
-    /// With --verify hmac: what is signed, with {body}, {timestamp}, {method} and {url}, for example
-    /// '{timestamp}.{body}' [default: {body}]
+    /// With --verify hmac: template of the signed text, with {body}, {timestamp}, {method} and
+    /// {url}, for example '{timestamp}.{body}' [default: {body}]
     #[arg(long, value_name = "TEXT", requires = "hmac_header")]
     hmac_signed: Option<String>,
     /// With --verify hmac: the header with the {timestamp}
@@ -93,7 +93,7 @@ enum Encoding {
 }
 
 impl HookArgs {
-    /// Returns what only a webhook can carry, if anything is set.
+    /// Returns the options that only webhooks have, if any is set.
     pub(super) fn into_request(self) -> anyhow::Result<Option<HookOptions>> {
         let by_header = self.dedupe_header.map(Dedupe::DedupeHeader);
         let dedupe = by_header.or(self.dedupe.map(|DedupeBy::Body| Dedupe::DedupeBody(true)));
@@ -110,7 +110,7 @@ impl HookArgs {
     }
 }
 
-/// Reads the secrets in files that nobody else can read.
+/// Reads a secret from each file. Refuses a file that others can read or write.
 pub(super) fn read(files: &[PathBuf]) -> anyhow::Result<Vec<String>> {
     files.iter().map(|file| private::read(file)).collect()
 }

@@ -12,13 +12,14 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// The data folder.
+/// A data folder that others can neither read nor write.
 pub(super) struct DataFolder {
     path: PathBuf,
 }
 
 impl DataFolder {
-    /// Opens the folder. Creates it if need be, for this user alone.
+    /// Opens the folder, or creates it for this user alone. Refuses a folder that others can read
+    /// or write.
     pub(super) fn open(path: PathBuf) -> anyhow::Result<Self> {
         DirBuilder::new().recursive(true).mode(0o700).create(&path).with_context(|| {
             format!("cannot create {}: name another folder with --data-dir", path.display())

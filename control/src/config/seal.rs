@@ -20,7 +20,7 @@ impl SealOptions {
     /// Reads the key from its file.
     ///
     /// # Errors
-    /// It is given twice, or its file can't be read or is open to others.
+    /// The key is given twice, or its file can't be read or is open to others.
     pub(crate) fn read_file(&mut self) -> anyhow::Result<()> {
         let file = self.seal_key_file.take();
         self.seal_key = private::given("--seal-key", self.seal_key.take(), file.as_deref())?;

@@ -20,15 +20,15 @@ pub struct StoreOptions {
     /// Use a Redis whose maxmemory-policy lets it evict any key when it is full (allkeys-*).
     #[arg(long, env = "ARIZUKO_REDIS_MAY_EVICT")]
     pub redis_may_evict: bool,
-    /// What every key in Redis begins with.
+    /// Beginning of every key in Redis.
     #[arg(long, env = "ARIZUKO_REDIS_PREFIX", default_value = "arizuko")]
     pub redis_prefix: String,
     /// Name of the deployment. A Redis prefix belongs to the deployment that used it
     /// first. The default is the public URL, unless that is this machine's.
     #[arg(long, env = "ARIZUKO_DEPLOYMENT", value_name = "NAME")]
     pub deployment: Option<String>,
-    /// Which servers must have a commit before it counts: `primary`; `replica`: one replica as
-    /// well; `replica:2`: two replicas as well.
+    /// Which servers must have a commit before anybody is told of it: `primary`; `replica`: one
+    /// replica as well; `replica:2`: two replicas as well.
     #[arg(long, env = "ARIZUKO_DURABILITY", default_value = "primary")]
     pub durability: Durability,
     /// Number of partitions of a store that is used for the first time.
@@ -89,7 +89,7 @@ impl StoreOptions {
         );
         anyhow::ensure!(
             !self.redis_prefix.contains(['{', '}']),
-            "--redis-prefix has no braces: they say which part of a key a Cluster places it by"
+            "--redis-prefix can't have braces: a Redis Cluster places a key by the part in braces"
         );
         anyhow::ensure!(self.partitions > 0, "--partitions is at least 1");
         Ok(())

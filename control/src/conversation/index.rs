@@ -9,7 +9,7 @@ use crate::{
 use arizuko_proto::public_id;
 
 impl Named {
-    /// Returns its own id, not the public one.
+    /// Returns the own id of the conversation or turn, not the public one.
     fn id(&self) -> &str {
         match self {
             Self::Conversation(id) => id.as_str(),
@@ -37,12 +37,12 @@ impl Conversation {
     }
 }
 
-/// Adds a new conversation to the public ids.
+/// Adds a new conversation to the set of public ids.
 pub(crate) fn add_conversation(tx: &mut Tx<'_>, id: &ConversationId) {
     add(tx, Named::Conversation(id.clone()));
 }
 
-/// Adds a new turn to the public ids.
+/// Adds a new turn to the set of public ids.
 pub(crate) fn add_turn(tx: &mut Tx<'_>, id: &TurnId) {
     add(tx, Named::Turn(id.clone()));
 }
@@ -51,14 +51,14 @@ fn add(tx: &mut Tx<'_>, named: Named) {
     tx.add(&names::public_ids(), &named, named.place());
 }
 
-/// Removes a conversation that is deleted.
+/// Removes a deleted conversation from the sets.
 pub(crate) fn remove_conversation(tx: &mut Tx<'_>, conversation: &Conversation) {
     let id = &conversation.id;
     tx.remove(&names::public_ids(), &Named::Conversation(id.clone()));
     tx.remove(&names::conversations(conversation.with.root()), id);
 }
 
-/// Removes a turn that is deleted.
+/// Removes a deleted turn from the set of public ids.
 pub(crate) fn remove_turn(tx: &mut Tx<'_>, id: &TurnId) {
     tx.remove(&names::public_ids(), &Named::Turn(id.clone()));
 }

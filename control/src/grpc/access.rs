@@ -1,4 +1,4 @@
-//! Reads what calls carry: their caller, a visitor's secret, ids, a folder to view.
+//! Reads what calls carry: their caller, the secret in a URL, ids, a folder to view.
 
 use super::Service;
 use crate::{
@@ -98,7 +98,7 @@ fn caller<T>(request: Request<T>) -> Result<(Caller, T), Status> {
     Ok((caller.ok_or(Refusal::KeyInvalid)?, request.into_inner()))
 }
 
-/// A visitor's secret, not yet checked, and the kind of URL that it was used in.
+/// The secret in a URL, not yet checked, and the URL's kind.
 pub(super) struct Access {
     pub(super) secret: Secret,
     pub(super) kind: Kind,
@@ -129,7 +129,7 @@ impl Access {
         self.secret.partition
     }
 
-    /// Checks the secret at the store.
+    /// Returns the token that the secret opens. Reads the token afresh.
     pub(super) async fn admit(&self, control: &Control) -> Result<Token, Error> {
         control.admit(&self.secret, self.kind).await
     }
@@ -174,7 +174,8 @@ pub(super) fn conversation_id(id: &str) -> Result<ConversationId, Refusal> {
     Ok(id)
 }
 
-/// Returns the folder that a list is limited to; `None` for an operator who wants all folders.
+/// Returns the folder that a list is limited to; `None` if an operator or a viewer names no folder,
+/// which means all.
 pub(super) fn view(caller: &Caller, folder: &str) -> Result<Option<FolderName>, Refusal> {
     match (folder, &caller.role) {
         ("", Role::Operator | Role::Viewer) => Ok(None),

@@ -129,8 +129,8 @@ impl Service {
         Ok(dropped)
     }
 
-    /// Returns a token that is cancelled when the reader leaves, its key is revoked, or control
-    /// drains.
+    /// Returns a [`CancellationToken`] that is cancelled when the reader leaves, its key is
+    /// revoked, or control drains.
     async fn end_of_tail<T: Send + 'static>(
         &self,
         caller: &Caller,

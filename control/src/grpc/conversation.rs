@@ -25,9 +25,9 @@ mod turn;
 
 const DEFAULT_PAGE_SIZE: u32 = 50;
 const MAX_PAGE_SIZE: u32 = 200;
-/// The most bytes of a message that ShowConversation returns.
+/// How many bytes of a message ShowConversation returns, at most.
 const CUT_IN_PAGE: usize = 64 << 10;
-/// The most bytes of a message that ShowTurn returns.
+/// How many bytes of a message ShowTurn returns, at most.
 const CUT_IN_TURN: usize = 1 << 20;
 
 #[tonic::async_trait]

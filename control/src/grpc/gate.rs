@@ -36,7 +36,7 @@ pub(super) struct GateLayer {
     pub(super) deadline: Duration,
 }
 
-/// A service behind the gate. Its requests have their [`Caller`] as an extension.
+/// A service behind the gate. A request that came with a key has its [`Caller`] as an extension.
 #[derive(Clone)]
 pub(crate) struct Gate<S> {
     inner: S,
@@ -107,7 +107,7 @@ where
     }
 }
 
-/// Logs a call with a wrong key.
+/// Logs a call with a wrong key, unless many were logged just before.
 fn note_wrong_key(control: &Control, error: &Error, peer: Option<&Peer>) {
     if matches!(error, Error::Refused(Refusal::KeyInvalid))
         && let Some(left_out) = control.wrong_keys.sample()
@@ -138,7 +138,8 @@ fn address(peer: Option<&Peer>) -> Option<String> {
     peer?.address.map(|address| address.to_string())
 }
 
-/// Notes in the audit log that a key was used for what it may not do.
+/// Notes in the audit log that a key was used for what it may not do, unless many such calls were
+/// noted just before.
 pub(super) async fn note_refusal(
     control: &Control,
     caller: &Caller,

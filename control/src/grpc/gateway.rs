@@ -82,7 +82,7 @@ impl v1::gateway_service_server::GatewayService for Service {
             control.check_signature(&token, &access.secret, &post, tx.now)?;
             post::post(tx, &token, &post)
         });
-        // Looks for an agent while the message is stored, in the folder that most likely answers.
+        // While the message is stored, looks for an agent in the folder that most likely answers.
         let likely = hint.map(|token| control.likely_target(partition, &token));
         let looking = async {
             match &likely {
@@ -138,8 +138,8 @@ impl v1::gateway_service_server::GatewayService for Service {
         }))
     }
 
-    /// Shows the conversation as of the moment that its cursor names: reads its record first, and
-    /// shows nothing after its head.
+    /// Returns the conversation as of the cursor in the answer: reads the end of the log first, and
+    /// leaves out everything that comes after it.
     async fn get_conversation(
         &self,
         request: Request<v1::GetConversationRequest>,

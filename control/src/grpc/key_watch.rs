@@ -16,7 +16,7 @@ use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 /// How long to wait before reading again from a store that was out of reach.
 const RETRY: Duration = Duration::from_secs(1);
 
-/// Watches one key until it is dropped.
+/// A watch on one key, which ends when this is dropped.
 pub(super) struct KeyWatch {
     revoked: CancellationToken,
     _task: AbortOnDropHandle<()>,
@@ -45,7 +45,8 @@ impl KeyWatch {
         Ok(Self { revoked, _task: AbortOnDropHandle::new(task) })
     }
 
-    /// Returns once the caller's secret no longer opens the key: revoked, expired or replaced.
+    /// Returns once the caller's secret no longer opens the key: the key was revoked or has
+    /// expired, or the secret has ended.
     pub(super) async fn revoked(&self) {
         self.revoked.cancelled().await;
     }

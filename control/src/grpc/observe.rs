@@ -17,7 +17,7 @@ pub(crate) struct ObserveLayer {
     pub(crate) metrics: Metrics,
 }
 
-/// A service that is observed.
+/// A service whose calls are traced, counted and timed.
 #[derive(Clone)]
 pub(crate) struct Observe<S> {
     inner: S,
@@ -80,7 +80,7 @@ where
 
 fn record(metrics: &Metrics, method: String, status: Option<&Status>, begun: Instant) {
     let code = status.map_or(Code::Ok, Status::code);
-    // A method that we don't serve can have any name.
+    // A method that we don't serve can have any name, which must not become a label.
     let method = match code {
         Code::Unimplemented => "other".to_owned(),
         _ => method,

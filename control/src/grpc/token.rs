@@ -107,7 +107,8 @@ impl v1::token_service_server::TokenService for Service {
     ) -> Result<Response<v1::SetWebhookSecretsResponse>, Status> {
         let (caller, request) = self.authenticate(request)?;
         let (id, partition) = TokenId::parse(&request.token_id, self.control.partitions)?;
-        // Whoever may not change it learns nothing of the settings.
+        // This comes first, so that a caller who may not change the token learns nothing of
+        // control's settings.
         let checking = |tx: &mut Tx<'_>| token::signed(tx, &caller, &id).map(drop);
         self.control.ledger.view(partition, checking).await?;
         let secrets = &request.secrets;
@@ -150,9 +151,9 @@ impl Service {
         Ok(vec![(partition, control.live_tokens(partition, in_folder, on_jid).await?)])
     }
 
-    /// Revokes those of the tokens that the caller may revoke. Once it returns, all of them are
-    /// refused; their turns end soon after. Of their options, the returned tokens have only the
-    /// name, so that a long list stays small.
+    /// Revokes those of the tokens that the caller may revoke, and returns them. Of their options
+    /// they have only the name, so that a long list stays small. Once this returns, every use of
+    /// them is refused; their turns end soon after.
     pub(super) async fn revoke(
         &self,
         caller: &Caller,
@@ -190,11 +191,11 @@ fn unless_empty(text: String) -> Option<String> {
     (!text.is_empty()).then_some(text)
 }
 
-/// What a caller wants of a link.
+/// The properties of a token that a caller wants to issue.
 struct Properties {
     options: Options,
     lifetime: Option<Duration>,
-    /// By which the sender of a webhook signs. They are not sealed yet.
+    /// The secrets with which a webhook's sender signs, not yet sealed.
     secrets: Vec<String>,
 }
 

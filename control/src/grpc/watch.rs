@@ -58,7 +58,7 @@ async fn send_batches(
     }
 }
 
-/// The stream's handle on a subscription.
+/// The means by which the stream grants credit to a subscription, and stops it.
 struct Subscription {
     credit: Arc<Semaphore>,
     stop: CancellationToken,
@@ -93,7 +93,7 @@ async fn read_requests(
         match message {
             Message::Subscribe(subscribe) => {
                 let number = subscribe.subscription;
-                // Removes the subscriptions that have ended before the map has to grow.
+                // Before the map would grow, removes the subscriptions that have ended.
                 if subscriptions.len() == subscriptions.capacity() {
                     subscriptions.retain(|_, subscription| !subscription.stop.is_cancelled());
                 }

@@ -201,7 +201,8 @@ pub(super) fn frame(seq: u64, frame: Frame) -> v1::Frame {
     }
 }
 
-/// Describes a turn as of its transcript's last frame. The record may be older or newer than that.
+/// Describes a turn as of its transcript's last frame. The turn's record may be older or newer than
+/// that frame.
 pub(super) fn turn(turn: &Turn, content: String, transcript: Transcript) -> v1::ConversationTurn {
     let (shown, error) = match transcript.end {
         Some(done) => (outcome(done.outcome), done.error),

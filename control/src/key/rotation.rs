@@ -12,10 +12,10 @@ use crate::{
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
-/// The longest time for which both secrets of a key open it.
+/// How long both secrets of a key may open it, at most.
 const MAX_OVERLAP: Duration = Duration::from_secs(30 * 86_400);
 
-/// The secret that a key had before.
+/// The secret that a key had before its rotation.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct OldSecret {
     pub(crate) hash: String,
@@ -27,7 +27,7 @@ pub(crate) struct OldSecret {
 pub(crate) struct Rotation {
     /// How long the old secret still opens the key.
     pub(crate) overlap: Duration,
-    /// How long the key lives from now on; `None`: as before.
+    /// How long the key lives from now on; `None`: it expires when it would have before.
     pub(crate) lifetime: Option<Duration>,
 }
 
@@ -75,7 +75,8 @@ pub(crate) fn rotate(
     Ok(key)
 }
 
-/// Ends one of a key's two secrets at once. Returns the key; `None` if it has only one.
+/// Ends one of a key's two secrets at once. Returns the key; `None` if there is no such key, or it
+/// has only one secret.
 pub(crate) fn finish(
     tx: &mut Tx<'_>,
     caller: &Caller,

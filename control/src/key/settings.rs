@@ -1,5 +1,6 @@
 //! The keys from control's settings, with which the first callers create the other keys. Each is
-//! stored when a control first starts with it, and is a key like others from then on.
+//! stored when a control first starts with it. From then on it is a key like any other, except that
+//! it can't be rotated.
 
 use super::{Ended, Key, PREFIX, Role, note};
 use crate::{
@@ -13,11 +14,11 @@ use crate::{
 
 /// The name of every key from the settings.
 const NAME: &str = "from control's settings";
-/// The fewest characters of a key that people choose.
+/// How many bytes a key that people choose has, at least.
 pub(crate) const MIN_LENGTH: usize = 32;
 
 /// Reads the secret of a key: one that control has minted, or one that people have chosen, whose
-/// record is in partition 0.
+/// record is in partition 0. `None` for a text that is neither and too short to be chosen.
 pub(crate) fn parse_secret(text: &str, partitions: Partition) -> Option<Secret> {
     let minted = Secret::parse_any(PREFIX, text, partitions);
     minted.or_else(|| (text.len() >= MIN_LENGTH).then(|| Secret::chosen(text)))

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use std::ops::RangeInclusive;
 
 impl Ledger {
-    /// Loads records, in the order of their ids.
+    /// Loads records, in the order of `ids`; `None` for a record that doesn't exist.
     pub(crate) async fn records<'a, T: Record>(
         &self,
         partition: Partition,
@@ -37,13 +37,14 @@ impl Ledger {
         parse(&read, self.load_one(partition, read.clone()).await?)
     }
 
-    /// Returns a record as it was when it was last seen, for callers that may be wrong.
+    /// Returns a record as it was when this control last saw it, if it is remembered. For callers
+    /// to whom an old record does no harm.
     pub(crate) fn hint<T: Record>(&self, partition: Partition, id: &T::Id) -> Option<T> {
         let record = self.hints().get(&(partition, T::name(id))).cloned()?;
         serde_json::from_str(&record.body).ok()
     }
 
-    /// Loads a set's members with a score in `min..=max`, lowest first.
+    /// Loads a set's members with a score in `scores`, lowest first, at most `limit`.
     pub(crate) async fn members<M: From<String>>(
         &self,
         partition: Partition,
@@ -66,7 +67,7 @@ impl Ledger {
         Ok(members.into_iter().map(|(member, _)| member).collect())
     }
 
-    /// Loads the members with the highest scores up to `max`, highest first.
+    /// Loads a set's members with the highest scores up to `max`, highest first, at most `limit`.
     pub(crate) async fn last_members<M: From<String>>(
         &self,
         partition: Partition,
@@ -78,7 +79,7 @@ impl Ledger {
         self.set(partition, Read::Set { set, min: 0, max, limit, order }).await
     }
 
-    /// Loads, for each of some sets, the member with the highest score.
+    /// Loads the member with the highest score of each set; `None` for an empty set.
     pub(crate) async fn last_of_each<M: From<String>>(
         &self,
         partition: Partition,
@@ -114,7 +115,7 @@ impl Ledger {
         }
     }
 
-    /// Loads a log's entries after `after`.
+    /// Loads a log's entries after the seq `after`, at most `limit`.
     pub(crate) async fn entries(
         &self,
         partition: Partition,

@@ -1,4 +1,4 @@
-//! What a transaction promises when the store is slow, or silent.
+//! Tests of transactions, most of them on a store that is slow or loses answers.
 
 use super::{Error, Ledger, is_done};
 use crate::{
@@ -164,7 +164,7 @@ async fn a_refusal_does_not_rest_on_a_guess() {
 async fn a_refusal_does_not_rest_on_a_stale_hint() {
     let (_folder, ledger) = troubled(Duration::ZERO, 0).await;
     assert_eq!(count(&ledger).await.expect("the store is in reach"), 1);
-    // Another control, which has none of the first one's hints.
+    // This is another control, which has none of the first one's hints.
     let other = self::ledger(ledger.store.clone());
     assert_eq!(count(&other).await.expect("the store is in reach"), 2);
     let decided = ledger.transact(0, &[], |tx| match tx.get::<Counter>("counter")? {

@@ -1,9 +1,10 @@
-//! The members of sets that are more than an id. Each parses back into what was written.
+//! The types of members of sets, where a member is more than an id. Members are stored as text, and
+//! read back from it.
 
 use crate::ids::{ConversationId, KeyId, SessionId, TokenId, TurnId};
 use std::fmt;
 
-/// Something that has a public id.
+/// A conversation or a turn, both of which have public ids.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Named {
     Conversation(ConversationId),
@@ -29,16 +30,16 @@ impl From<String> for Named {
     }
 }
 
-/// Something that becomes due.
+/// A member of a partition's set of due items.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Due {
     /// The end of a session's lease.
     Session(SessionId),
-    /// The next of a turn's deadlines.
+    /// The soonest of a turn's timers.
     Turn(TurnId),
     /// A conversation's clean-up.
     Conversation(ConversationId),
-    /// A token's expiry, and after its end the cancelling of its turns.
+    /// A token's expiry, and after the token's end the cancelling of its turns.
     Token(TokenId),
     /// A key's expiry.
     Key(KeyId),
@@ -72,8 +73,8 @@ impl From<String> for Due {
     }
 }
 
-/// A token's or key's id with its folder, so that a listing of one folder reads no records of
-/// others.
+/// A token's or key's id with its folder, so that a listing of one folder reads no records of other
+/// folders.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct InFolder {
     /// Empty for keys that are not agents'.

@@ -40,7 +40,7 @@ pub(crate) fn explain(tx: &mut Tx<'_>, caller: &Caller, jid: &str) -> Decision<E
 }
 
 /// Returns the longest folder that exists and that a link with this JID could belong to. If there
-/// is none, returns the JID without its last segment.
+/// is none, returns the JID's path without its last segment, or the whole path if it has only one.
 fn likely_folder(tx: &mut Tx<'_>, jid: &str) -> Decision<FolderName> {
     let path = jid::path(jid);
     let shortest = path.split('/').next().unwrap_or(path);

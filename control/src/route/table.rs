@@ -1,4 +1,4 @@
-//! Changes of routes, and which keys may make them.
+//! Lists and changes routes, as far as the caller's key may.
 
 use super::{Field, Index, Reach, Route};
 use crate::{
@@ -19,7 +19,7 @@ pub(crate) struct RouteChange {
     pub(crate) after: Option<Route>,
 }
 
-/// Sets a prefix's route. `fields`: the only fields to set; empty for the whole route.
+/// Sets a prefix's route, or only its `fields` unless they are empty. Returns the new route.
 pub(crate) fn set(
     tx: &mut Tx<'_>,
     caller: &Caller,
@@ -64,7 +64,8 @@ pub(crate) fn delete(tx: &mut Tx<'_>, caller: &Caller, prefix: &str) -> Decision
     Ok(before)
 }
 
-/// Returns the routes of a folder and of those below it that the caller may see, sorted by prefix.
+/// Returns the routes of a folder and of the folders below it, as far as the caller may see them,
+/// sorted by prefix.
 pub(crate) fn list(tx: &mut Tx<'_>, caller: &Caller, folder: &FolderName) -> Decision<Vec<Route>> {
     let seen: Vec<String> = tx
         .get::<Index>(folder.root())?
@@ -97,8 +98,8 @@ fn is_visible(tx: &mut Tx<'_>, caller: &Caller, route: &Route) -> Decision<bool>
     Ok(foreign_folder(tx, caller, &route.prefix)?.is_none())
 }
 
-/// Returns the folder whose own JID this prefix is, if it exists and the key does not reach it.
-/// `web:acme/eng` could also be a link of `acme` with the suffix `eng`.
+/// Returns the folder whose own JID this prefix is, if the folder exists and the key does not reach
+/// it. `web:acme/eng` could also be a link of `acme` with the suffix `eng`.
 fn foreign_folder(tx: &mut Tx<'_>, caller: &Caller, prefix: &str) -> Decision<Option<FolderName>> {
     if prefix.starts_with("hook:") {
         return Ok(None);
@@ -110,8 +111,8 @@ fn foreign_folder(tx: &mut Tx<'_>, caller: &Caller, prefix: &str) -> Decision<Op
     Ok(is_foreign.then_some(folder))
 }
 
-/// Replaces the routes of a folder and of those below it, as far as the caller may see them, with
-/// these. Returns the changes, sorted by prefix.
+/// Replaces the routes of a folder and of the folders below it, as far as the caller may see them,
+/// by `routes`. Returns the changes, sorted by prefix.
 pub(crate) fn apply(
     tx: &mut Tx<'_>,
     caller: &Caller,
@@ -140,7 +141,7 @@ pub(crate) fn apply(
             return Err(Refusal::Invalid(why).into());
         }
     }
-    // Loads what all changes read in one go.
+    // Loads in one go what all changes read.
     tx.expect(pairs.keys().map(|prefix| Address::name(prefix)))?;
     let (mut changes, mut table) = (Vec::new(), Table::read(tx, folder.root())?);
     for (prefix, (before, after)) in pairs {
@@ -159,7 +160,7 @@ pub(crate) fn apply(
     Ok(changes)
 }
 
-/// A tenant's routes, while some of them are written.
+/// The index of a tenant's routes, while some of the routes are written.
 struct Table {
     root: String,
     index: Index,
@@ -170,7 +171,7 @@ impl Table {
         Ok(Self { root: root.to_owned(), index: tx.get::<Index>(root)?.unwrap_or_default() })
     }
 
-    /// Writes one route; an empty one is deleted.
+    /// Writes one route, or deletes it if it is empty. Returns the route as it is written.
     fn write(
         &mut self,
         tx: &mut Tx<'_>,
@@ -179,7 +180,7 @@ impl Table {
         mut after: Route,
     ) -> Decision<Route> {
         let reach = may_change(tx, caller, &after.prefix, before)?;
-        // A key that reaches the whole tenant leaves the route limited as it was.
+        // A key that reaches the whole tenant sets no limit: `only` stays as `after` has it.
         after.only = reach.or(after.only);
         after.check()?;
         for folder in after.folders() {
@@ -225,7 +226,7 @@ impl Table {
     }
 }
 
-/// Whether a path of segments is a folder's or below it.
+/// Whether a path of segments is a folder's, or lies below the folder.
 fn within(path: &str, folder: &FolderName) -> bool {
     let rest = path.strip_prefix(folder.as_str());
     rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
@@ -238,7 +239,7 @@ pub(super) fn reaches(caller: &Caller, prefix: &str) -> bool {
         Role::Gateway => false,
         Role::Agent { folder, subtree, .. } => {
             let path = jid::path(prefix);
-            // A web JID adds a suffix to its folder, a hook JID a source and a suffix.
+            // A web JID has a suffix, at most, after its folder; a hook JID a source and a suffix.
             let own = if prefix.starts_with("hook:") { 2 } else { 1 };
             let rest = path.strip_prefix(folder.as_str()).unwrap_or_default();
             within(path, folder) && (*subtree || rest.matches('/').count() <= own)
@@ -246,8 +247,8 @@ pub(super) fn reaches(caller: &Caller, prefix: &str) -> bool {
     }
 }
 
-/// Refuses a change that the key does not reach. Returns whose tokens the route is for, if not
-/// the whole tenant's.
+/// Refuses a change that the key may not make. Returns the folders to whose tokens the route is
+/// limited; `None` if it is for the whole tenant.
 fn may_change(
     tx: &mut Tx<'_>,
     caller: &Caller,
@@ -276,8 +277,8 @@ fn may_change(
     if reach.below && folder.as_str() == folder.root() {
         return Ok(None);
     }
-    // A folder's own key may replace a route that a key of a folder above set for a suffix of that
-    // name.
+    // A folder's own key may replace a route that a key of a folder above set for a suffix with the
+    // name of this folder.
     let is_squatted =
         |only: &Reach| !only.below && *folder != only.folder && folder.is_within(&only.folder);
     let others = |before: &Route| {

@@ -8,7 +8,7 @@ pub(super) const STEP: Step =
     Step { from: 2, kinds: &["turn", "input", "reply", "conversation", "observed"], upgrade };
 
 fn upgrade(name: &str, body: &str) -> Result<Option<Vec<Change>>, Error> {
-    // Only schema 3 has parts.
+    // Parts exist only since schema 3, so they are already in the new form.
     if name.contains('#') {
         return Ok(None);
     }

@@ -7,16 +7,17 @@ use ring::{digest, hmac};
 use std::{collections::BTreeSet, time::Duration};
 use subtle::ConstantTimeEq as _;
 
-/// The most signatures that are tried of one header. Senders write one for each of their secrets.
+/// How many signatures of one header are tried, at most. A sender writes one for each of its
+/// secrets.
 const MAX_SIGNATURES: usize = 8;
 
 /// A request whose sender must have signed it.
 pub(crate) struct Signed<'a> {
-    /// All headers, those with credentials too.
+    /// All headers, including those with credentials.
     pub(crate) headers: &'a [&'a [Header]],
     /// The body as it was sent.
     pub(crate) body: &'a [u8],
-    /// As the sender has it, with the token.
+    /// The URL as the sender has it, with the token's secret.
     pub(crate) url: &'a str,
     pub(crate) method: &'a str,
     pub(crate) now: Time,
@@ -54,7 +55,8 @@ pub(crate) fn verify(
     }
 }
 
-/// SHA-256 over the body, in hexadecimal.
+/// Returns the scheme of a known sender: an HMAC by SHA-256 over the body, in hexadecimal, after
+/// `prefix` in a header.
 fn known(header: &str, prefix: &str) -> HmacScheme {
     HmacScheme {
         header: header.to_owned(),
@@ -91,7 +93,8 @@ fn by_hmac(scheme: &HmacScheme, secrets: &[Vec<u8>], signed: &Signed<'_>) -> Res
     found(header, secrets.iter().any(|secret| algorithm.is_of(secret, &parts, &signature)))
 }
 
-/// `t=1700000000,v1=…,v1=…`, over the time, a dot and the body.
+/// Checks Stripe's header, `t=1700000000,v1=…,v1=…`. Each signature is over the time, a dot and the
+/// body.
 fn stripe(secrets: &[Vec<u8>], signed: &Signed<'_>) -> Result<(), String> {
     let name = "stripe-signature";
     let sent = signed.header(name)?;
@@ -104,7 +107,8 @@ fn stripe(secrets: &[Vec<u8>], signed: &Signed<'_>) -> Result<(), String> {
     found(name, any_is_of(signatures, secrets, &parts))
 }
 
-/// `v1,<Base64> v1,<Base64>`, over the id, the time and the body, with dots between them.
+/// Checks the headers of Standard Webhooks. The signatures, `v1,<Base64> v1,<Base64>`, are over the
+/// id, the time and the body, with dots between them.
 fn standard(secrets: &[Vec<u8>], signed: &Signed<'_>) -> Result<(), String> {
     let is_svix = signed.header("webhook-id").is_err() && signed.header("svix-id").is_ok();
     let [id, timestamp, name] = match is_svix {
@@ -120,14 +124,15 @@ fn standard(secrets: &[Vec<u8>], signed: &Signed<'_>) -> Result<(), String> {
     found(name, any_is_of(signatures, &keys, &parts))
 }
 
-/// Returns the key in a secret of Standard Webhooks.
+/// Returns the key in a secret of Standard Webhooks; `None` if the secret is not in Base64.
 pub(super) fn standard_key(secret: &[u8]) -> Option<Vec<u8>> {
     let text = str::from_utf8(secret).ok()?;
     BASE64.decode(text.strip_prefix("whsec_").unwrap_or(text)).ok()
 }
 
-/// Over the URL and the sorted parameters of a form. Of another body the URL has the hash. By SHA-1, or
-/// as another header says.
+/// Checks Twilio's signature. It is over the URL, followed by the sorted parameters if the body is
+/// a form. If the body is anything else, its hash is a parameter of the URL. The signature is an
+/// HMAC by SHA-1, or by SHA-256 if a second header says so.
 fn twilio(secrets: &[Vec<u8>], signed: &Signed<'_>) -> Result<(), String> {
     let name = "x-twilio-signature";
     let Ok(signature) = BASE64.decode(signed.header(name)?) else {
@@ -155,7 +160,7 @@ fn twilio(secrets: &[Vec<u8>], signed: &Signed<'_>) -> Result<(), String> {
             return Err("The parameter bodySHA256 is not the hash of the body.".to_owned());
         }
     }
-    // Twilio signs with the port or without it, whatever the URL says.
+    // Twilio may sign the URL with a port or without one, whichever URL it calls.
     let is_of = |secret: &Vec<u8>| {
         with_and_without_port(signed.url)
             .iter()
@@ -164,7 +169,7 @@ fn twilio(secrets: &[Vec<u8>], signed: &Signed<'_>) -> Result<(), String> {
     found(name, secrets.iter().any(is_of))
 }
 
-/// Returns a URL as it is, without a port, and with the port of its scheme.
+/// Returns a URL as it is, without a port, and with the default port of its scheme.
 fn with_and_without_port(url: &str) -> [String; 3] {
     let (scheme, rest) = url.split_once("://").unwrap_or(("https", url));
     let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
@@ -176,7 +181,7 @@ fn with_and_without_port(url: &str) -> [String; 3] {
     [url.to_owned(), format!("{scheme}://{host}{path}"), format!("{scheme}://{host}:{port}{path}")]
 }
 
-/// Whether one of the signatures is over these parts with one of the secrets, by SHA-256.
+/// Whether one of the signatures is the HMAC by SHA-256 of these parts with one of the secrets.
 fn any_is_of(
     mut signatures: impl Iterator<Item = Vec<u8>>,
     secrets: &[Vec<u8>],
@@ -186,7 +191,7 @@ fn any_is_of(
     signatures.any(|signature| tags.iter().any(|tag| is_same(tag.as_ref(), &signature)))
 }
 
-/// Returns the pieces of what is signed, so that the body isn't copied.
+/// Returns what is signed, in pieces, so that the body isn't copied.
 fn fill<'a>(template: &'a str, timestamp: &'a str, signed: &'a Signed<'_>) -> Vec<&'a [u8]> {
     let (mut parts, mut rest) = (Vec::new(), template);
     while let Some((before, after)) = rest.split_once('{') {
@@ -260,7 +265,7 @@ impl Encoding {
     }
 }
 
-/// Compares in a time that depends on the lengths alone.
+/// Whether two values are the same, found in a time that depends on their lengths alone.
 fn is_same(one: &[u8], other: &[u8]) -> bool {
     one.ct_eq(other).into()
 }

@@ -16,13 +16,13 @@ const BACKLOG: usize = 16;
 /// A hint that something changed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Wake {
-    /// This was published.
+    /// A payload was published.
     Published(Bytes),
     /// Something may have been missed: read the store.
     Gap,
 }
 
-/// One watcher's receiver.
+/// One watcher's subscription to a topic.
 pub(crate) struct Subscription(broadcast::Receiver<Wake>);
 
 impl Subscription {
@@ -38,7 +38,7 @@ impl Subscription {
     }
 }
 
-/// The topics that this process watches.
+/// The topics that this process watches, by channel.
 #[derive(Default)]
 pub(crate) struct Channels(Mutex<HashMap<String, HashMap<String, broadcast::Sender<Wake>>>>);
 

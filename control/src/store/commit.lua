@@ -2,8 +2,8 @@
 -- Applies one batch: all guards first, then all writes. Every key is declared, so Redis refuses the
 -- script before its first write if it cannot write at all (OOM, NOREPLICAS, READONLY). What could
 -- fail later is checked before the first write, so that no batch is applied by halves.
--- ARGV: now, version, then the guards and the writes. Each is a letter and its operands; a key is
--- given by its index in KEYS. A letter is a guard or a write, never both.
+-- ARGV: now, version, then the guards and the writes. Each guard or write is a letter and its
+-- operands; a key is given by its index in KEYS. No letter stands for both a guard and a write.
 
 local now, version = tonumber(ARGV[1]), ARGV[2]
 local at = 2
@@ -132,7 +132,7 @@ local ahead, dropped = {}, 0 -- logs with entries that no record knows, and how 
 function write.l() -- append to a log
   local log, seq, entry = key(), take(), take()
   if ahead[log] then
-    -- The log is written anew, because a stream accepts no id that it has had.
+    -- The log is written anew, because a stream accepts only ids above all that it has had.
     local known = redis.call('XRANGE', log, '-', '0-' .. seq - 1)
     dropped = dropped + #redis.call('XRANGE', log, '0-' .. seq, '+')
     redis.call('DEL', log)
@@ -163,8 +163,8 @@ end
 local allowed = redis.acl_check_cmd or function() return true end
 local trouble, needed, typed = nil, {}, {}
 
--- Notes a command that the user may not run. Asks once for each command, as all keys are of one
--- partition. A command that the server lacks ends the script.
+-- Notes a command that the user may not run. Asks once for each command, because all keys are of
+-- one partition. A command that the server lacks ends the script.
 local function need(command, ...)
   if not needed[command] then
     needed[command] = true
@@ -182,8 +182,8 @@ local function need_set(set)
   end
 end
 
--- For each kind of write, checks that the user may run its commands and that its keys have the
--- right type. Moves past its operands.
+-- For each kind of write, a function that checks that the user may run its commands and that its
+-- keys have the right type. The function moves `at` past the write's operands.
 local check = {}
 
 function check.p()

@@ -20,7 +20,7 @@ use fair::{
 use server::Server;
 use steps::{add, append, apply, at, batch, log, ordered, put, record, set};
 
-/// Runs the contract on a new store of each kind.
+/// Makes two tests of each function: on a new SQLite store, and on a new Redis.
 macro_rules! on_both {
     ($($name:ident),* $(,)?) => {
         mod sqlite {
@@ -127,7 +127,7 @@ async fn a_counter_has_room_up_to_its_limit(store: &dyn Store) {
     assert_eq!(counted(2, 3, 4).await, Commit::Applied);
     assert_eq!(counted(3, 2, 4).await, full);
     assert_eq!(counted(4, 1, 4).await, Commit::Applied);
-    // Giving back more than was taken leaves 0, not a debt.
+    // If more is given back than was taken, the counter is 0, not below.
     assert_eq!(counted(5, -9, 4).await, Commit::Applied);
     assert_eq!(counted(6, 5, 4).await, full);
     assert_eq!(counted(7, 4, 4).await, Commit::Applied);
@@ -151,7 +151,7 @@ async fn a_rate_lets_a_burst_through_and_then_one_an_interval(store: &dyn Store)
     assert_eq!(apply(store, take(1_000_000)).await, Commit::Applied);
     assert_eq!(apply(store, take(1_000_000)).await, limited(1_000_000));
     assert_eq!(apply(store, take(60_000_000)).await, Commit::Applied);
-    // After the clock went back, the wait is one interval, as for an empty bucket.
+    // After the clock went back, the wait is one interval, as for a bucket whose burst is used up.
     assert_eq!(apply(store, take(0)).await, limited(1_000_000));
 }
 

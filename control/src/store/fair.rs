@@ -1,6 +1,6 @@
-//! The arithmetic of fair queues, for SQLite. `commit.lua` has the same for Redis.
+//! The arithmetic of fair queues, for SQLite. `commit.lua` has the same arithmetic for Redis.
 //!
-//! A fair queue is a sorted set whose scores are virtual times. It is delivered in rounds, and each
+//! A fair queue is a sorted set whose scores are virtual times. It is served in rounds, and each
 //! flow has at most one member in a round: start-time fair queueing, where each member costs the
 //! same. Flows form groups. In each round, the first member of every group comes before all other
 //! members, so that a quiet group need not wait for a crowded one. Apart from that, members of a
@@ -14,8 +14,8 @@ use super::Millis;
 /// How long a round is, in virtual time: so long that a score alone tells its round, as long as no
 /// member waits for a quarter of it (22 days).
 pub(crate) const ROUND: Millis = 90 * 86_400_000;
-/// The last round. All members that would come later are in it, in the order of their arrival, so
-/// that no score reaches 2^53, above which Redis rounds scores.
+/// The number of the last round. All members that would come later are in it, in the order of their
+/// arrival, so that no score reaches 2^53, above which Redis rounds scores.
 pub(crate) const LAST_ROUND: u64 = 1_000_000;
 
 /// The place of a new member in a queue.
@@ -31,7 +31,7 @@ pub(crate) fn current_round(first: u64, now: Millis) -> u64 {
 }
 
 /// Returns the place of a new member in a queue whose current round is `current`. `next` has the
-/// next rounds of the member's flow and group; without it, the member belongs to no flow and goes
+/// next rounds of the member's flow and group; if it is `None`, the member has no flow and goes
 /// to the end of the current round.
 pub(crate) fn place(current: u64, next: Option<(u64, u64)>, now: Millis) -> Place {
     let (flow, group) = next.unwrap_or((0, u64::MAX));

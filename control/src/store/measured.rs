@@ -1,4 +1,4 @@
-//! A store that measures another one: how long its round trips take, and how many fail.
+//! Measures a store: how long its round trips take, and how many of them fail.
 
 use super::{
     Batch, Commit, Found, Member, Millis, Partition, Read, Scanned, Store, StoreError, Subscription,
@@ -41,8 +41,8 @@ impl StoreMetrics {
         let round_trips = latencies();
         let help = "Time of the store's answers";
         registry.register_with_unit("store_round_trip", help, Unit::Seconds, round_trips.clone());
-        // Every series exists from the start: a rate misses the first value of one that appears
-        // later.
+        // Creates every series at the start: Prometheus's `rate` misses the first value of a series
+        // that appears later.
         let failures = Family::default();
         for operation in OPERATIONS {
             for failure in FAILURES {

@@ -1,7 +1,7 @@
 //! The store in Redis: one Lua script commits, plain commands read, and sharded pub/sub wakes.
 //!
 //! A key is `<prefix>:{<partition>}:<name>`: the braces make a partition one Cluster slot. A
-//! record is a string, its version in 16 hexadecimal digits before its JSON.
+//! record is a string: its version in 16 hexadecimal digits, a space, and its JSON.
 
 use super::channels::{Subscription, channel};
 use super::{
@@ -40,12 +40,13 @@ use replicas::Replicas;
 use servers::{Server, Servers};
 pub(crate) use servers::{Source, is_this_machine};
 
-/// How long a command waits for the lookup of its server.
+/// How long a failed command waits for the look-up of its server, and how long after its start it
+/// may be sent again.
 const PATIENCE: Duration = Duration::from_secs(1);
 /// How long a step of opening the store may take before it is tried again.
 const START_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// The store in Redis. Clones share it.
+/// The store in Redis. Clones share the connections.
 #[derive(Clone)]
 pub(crate) struct Redis {
     servers: Arc<Servers>,
@@ -60,8 +61,8 @@ pub(crate) struct Redis {
 
 impl Redis {
     /// Connects, and waits for a server that is out of reach. Refuses a server that is too old or
-    /// that refuses a command which arizuko needs. With `replicas`, nothing is acknowledged before
-    /// that many replicas have it.
+    /// that refuses a command which arizuko needs. Nothing is acknowledged before `replicas`
+    /// replicas have it.
     pub(crate) async fn open(
         source: Source,
         prefix: &str,
@@ -101,7 +102,7 @@ impl Redis {
         settings::must_not_evict(&self.servers).await
     }
 
-    /// Waits until the replicas of a server have what was just committed or read there.
+    /// Waits until enough replicas of a server have what was just committed or read there.
     async fn cover(&self, server: &Server, partition: Partition) -> Result<(), StoreError> {
         match &self.replicas {
             Some(replicas) => replicas.cover(server, partition).await,
@@ -113,15 +114,15 @@ impl Redis {
         format!("{}:{{{partition}}}:{name}", self.prefix)
     }
 
-    /// Returns the partition and the name that a key, or a channel, of this store stands for.
+    /// Returns the partition and the name in a key or channel; `None` if it is not this store's.
     fn parse_key<'a>(&self, key: &'a str) -> Option<(Partition, &'a str)> {
         let (partition, name) =
             key.strip_prefix(&self.prefix)?.strip_prefix(":{")?.split_once("}:")?;
         Some((partition.parse().ok()?, name))
     }
 
-    /// Reads, and reads once more if the connection was lost or another server has the state. Only
-    /// a failed command shows either, and the next attempt uses another connection.
+    /// Reads, and reads once more if the connection was lost or another server has the state by
+    /// now. Only a command that fails shows that; the second attempt uses the new connection.
     async fn ask<T: FromRedisValue>(
         &self,
         partition: Partition,
@@ -165,7 +166,7 @@ impl Redis {
         Ok((server, reply?))
     }
 
-    /// Looks up which server has the state, after an error that may come from the wrong one.
+    /// Looks up which server has the state, after an error that may come from the wrong server.
     /// Returns whether the next attempt may succeed at once.
     async fn is_worth_another(&self, error: &RedisError) -> bool {
         if !error.is_io_error() && !is_refusal(error) {
@@ -208,7 +209,10 @@ async fn within<T>(step: impl Future<Output = anyhow::Result<T>>) -> anyhow::Res
     timeout(START_TIMEOUT, step).await.unwrap_or_else(|late| Err(late.into()))
 }
 
-/// Returns the version of the first server; refuses one that is too old.
+/// Returns the version of the server that has partition 0.
+///
+/// # Errors
+/// The version is too old, or the server cannot be asked.
 async fn version(servers: &Servers) -> anyhow::Result<String> {
     let mut connection = servers.of(0)?.connection.clone();
     let info = ::redis::cmd("INFO").arg("server").query_async(&mut connection).await;
@@ -263,7 +267,7 @@ impl Store for Redis {
             Ok(committed) => committed,
         };
         self.cover(&server, batch.partition).await?;
-        // A reply that is not understood says nothing of what was done.
+        // A reply that is not understood doesn't say whether the batch was applied.
         outcome(&call.names, reply).map_err(|error| StoreError::Unknown(error.to_string()))
     }
 

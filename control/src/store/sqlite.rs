@@ -32,7 +32,7 @@ mod scan;
 pub use backup::{backup, restore};
 use log::Log;
 
-/// The store's file in its folder.
+/// The name of the store's file in its folder.
 pub const FILE: &str = "arizuko.db";
 
 const SCHEMA: &str = "
@@ -85,7 +85,8 @@ pub(crate) struct Sqlite {
     _lock: File,
 }
 
-/// Makes the store's folder, if need be, for this user alone.
+/// Makes the store's folder, for this user alone, if it is missing. Refuses a folder that others
+/// can read or write.
 fn make_folder(folder: &Path) -> anyhow::Result<()> {
     let made = DirBuilder::new().recursive(true).mode(0o700).create(folder);
     made.with_context(|| format!("cannot make {}", folder.display()))?;
@@ -133,7 +134,7 @@ impl Sqlite {
         let job: Query = Box::new(move |connection| {
             let _ = reply.send(query(connection));
         });
-        // A send or receive fails only when the thread is gone, and then nothing was done.
+        // Sending or receiving fails only if the thread is gone, and then nothing was read.
         let sent = self.readers[turn % READERS].send(job);
         sent.map_err(|_| gone())?;
         let result = answer.await.map_err(|_| gone())?;
@@ -160,8 +161,8 @@ impl Store for Sqlite {
     async fn commit(&self, batch: &Batch) -> Result<Commit, StoreError> {
         let (reply, answer) = oneshot::channel();
         self.writer.send(Task::Commit(batch.clone(), reply)).map_err(|_| gone())?;
-        // The writer answers after COMMIT or after ROLLBACK, so the outcome is in doubt only if it
-        // died.
+        // The writer answers after COMMIT or after ROLLBACK, so the outcome is in doubt only if the
+        // writer died.
         let result =
             answer.await.map_err(|_| StoreError::Unknown("the writer ended".to_owned()))?;
         result.map_err(StoreError::Unavailable)
@@ -272,14 +273,14 @@ fn write_loop(
         }
         let results = match apply::all(&mut connection, group.iter().map(|(batch, _)| batch)) {
             Ok(results) => results,
-            // COMMIT itself failed, for example on a full disk: no batch was applied.
+            // The transaction failed, for example on a full disk: no batch was applied.
             Err(error) => vec![Err(error.to_string()); group.len()],
         };
         for ((batch, reply), result) in group.into_iter().zip(results) {
             if result == Ok(Commit::Applied) {
                 publish(&batch, channels);
             }
-            // The caller may be gone; the batch is applied anyway.
+            // If the caller is gone, nobody needs the result.
             let _ = reply.send(result);
         }
         log.tidy(&connection);
@@ -345,7 +346,8 @@ fn read_record(
     record.optional()
 }
 
-/// SQLite's integers are signed; a bound above them means "no bound".
+/// Returns a number as SQLite stores it, signed. A number that is too large becomes the largest
+/// one: as a bound, it means "no bound".
 pub(super) fn signed(number: u64) -> i64 {
     i64::try_from(number).unwrap_or(i64::MAX)
 }

@@ -13,11 +13,12 @@ const SLEW: i64 = 10;
 /// How far the difference may change before that is logged, in microseconds, and how large it may
 /// be before [`SteadyClock::hear`] returns it. Networks and drift cause less.
 const JUMP: i64 = 1_000_000;
-/// How long to wait between two corrections, in microseconds, at least: a tenth of it must not
-/// round to 0.
+/// How long to wait between two corrections, in microseconds, at least. A correction is a tenth of
+/// that, which must not round to 0.
 const TICK: i64 = 1_000;
 
-/// The system clock that nobody sets and that counts while the system sleeps.
+/// The clock of the system's uptime, which nobody sets. On Linux it also counts while the system
+/// sleeps.
 #[cfg(any(target_os = "linux", target_os = "android"))]
 const UPTIME: ClockId = ClockId::CLOCK_BOOTTIME;
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
@@ -31,11 +32,11 @@ pub(super) fn uptime() -> i64 {
 /// A reading of the other clock. All figures are in microseconds.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Reading {
-    /// What it said, since 1970.
+    /// The time that it said, since 1970.
     pub(super) said: i64,
     /// The uptime at which it said so.
     pub(super) at: i64,
-    /// How far `at` may be wrong.
+    /// How far `at` may be wrong, either way.
     pub(super) slack: i64,
 }
 
@@ -62,8 +63,8 @@ impl SteadyClock {
         self.with(|state| state.now(uptime()))
     }
 
-    /// Notes a reading. Returns how many microseconds this clock is ahead of the other one, if the
-    /// difference is as large as a jump.
+    /// Notes a reading. Returns how many microseconds this clock is ahead of the other one
+    /// (negative if it is behind), if the difference is larger than [`JUMP`].
     pub(super) fn hear(&self, reading: Reading) -> Option<i64> {
         self.with(|state| state.hear(reading))
     }
@@ -150,7 +151,7 @@ mod tests {
     }
 
     #[test]
-    fn many_looks_make_it_good_as_fast_as_few() {
+    fn many_looks_correct_a_difference_as_fast_as_few() {
         let mut clock = clock();
         clock.hear(reading(6_000, 1_000));
         for micros in 0..10 * SECOND / 10 {
@@ -160,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn a_late_answer_says_no_more_than_it_can() {
+    fn a_difference_is_corrected_only_beyond_the_slack() {
         let mut clock = clock();
         let late = Reading { said: 5_000 * SECOND, at: 1_001 * SECOND, slack: 2 * SECOND };
         assert_eq!(clock.hear(late), None);
@@ -170,7 +171,7 @@ mod tests {
     }
 
     #[test]
-    fn it_begins_where_the_others_are() {
+    fn a_new_clock_begins_as_far_ahead_as_it_is_told() {
         let mut clock = State::begin(reading(8_600, 1_000), -HOUR);
         assert_eq!(clock.now(1_000 * SECOND), 5_000_000);
     }

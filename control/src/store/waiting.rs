@@ -9,7 +9,7 @@ const FIRST_PAUSE: Duration = Duration::from_millis(250);
 /// How long to wait before an attempt, at most.
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
-/// Why control still waits for the store, if it does.
+/// The reason for which control still waits for the store, if it does.
 #[derive(Default)]
 pub(crate) struct Waiting(Mutex<Option<String>>);
 
@@ -36,7 +36,7 @@ impl Waiting {
         }
     }
 
-    /// Returns why the last attempt failed, if it did.
+    /// Returns why the last attempt failed, if control still waits.
     pub(crate) fn why(&self) -> Option<String> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }

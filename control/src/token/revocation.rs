@@ -14,8 +14,8 @@ pub(crate) const BATCH: usize = 200;
 /// How long the control that revokes tokens has to cancel their turns, before any control does.
 const CANCEL_WITHIN: Duration = Duration::from_secs(2);
 
-/// Ends those of the tokens, at most [`BATCH`], that are live and that the caller may end. A token
-/// of another owner counts as unknown, so that ids reveal nothing.
+/// Ends and returns those of the tokens, at most [`BATCH`], that are live and that the caller may
+/// end. Ignores a token of another owner as if it were unknown, so that ids reveal nothing.
 pub(crate) fn revoke(tx: &mut Tx<'_>, caller: &Caller, ids: &[TokenId]) -> Decision<Vec<Token>> {
     caller.must_mint()?;
     tx.expect(ids.iter().map(Token::name))?;
@@ -28,7 +28,7 @@ pub(crate) fn revoke(tx: &mut Tx<'_>, caller: &Caller, ids: &[TokenId]) -> Decis
     Ok(tokens)
 }
 
-/// Ends a token that has expired. Returns whether it has ended, now or before.
+/// Ends a token if it has expired. Returns whether it has ended, now or before, or is gone.
 pub(crate) fn expire(tx: &mut Tx<'_>, id: &TokenId) -> Decision<bool> {
     let Some(token) = tx.get::<Token>(id)? else {
         return Ok(true);

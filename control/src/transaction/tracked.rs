@@ -3,7 +3,7 @@
 use super::{Decision, Record, Tx};
 use std::ops::{Deref, DerefMut};
 
-/// A stored value that knows whether it has changed since it was read.
+/// A record's value, and whether it has to be stored: it is new, or has changed since it was read.
 pub(crate) struct Tracked<T> {
     value: T,
     changed: bool,

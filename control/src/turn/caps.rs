@@ -17,7 +17,7 @@ use crate::{
 use std::time::Duration;
 
 /// How many of a network's past messages count against its share of a link's rate: at most 20, and
-/// one is forgotten every minute. They matter only where the link's rate is nearly used up.
+/// one is forgotten every minute. They matter only if the link's rate is nearly used up.
 const MEMORY: Rate = Rate { count: 1, per: Duration::from_secs(60), burst: 20 };
 
 /// Limits the rates of a link, and of the visitor: each address, each IPv6 network, and each

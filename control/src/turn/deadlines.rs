@@ -25,7 +25,7 @@ pub(super) enum Timer {
 }
 
 impl Turn {
-    /// Schedules the soonest of its timers.
+    /// Makes the turn due at the soonest of its timers.
     pub(super) fn schedule(&self, tx: &mut Tx<'_>) {
         let escalation = [self.silent_until(), self.escalation.unfinished_until];
         let soonest = [self.accept_by(), self.back_at].into_iter().chain(escalation);
@@ -33,7 +33,8 @@ impl Turn {
         tx.schedule(&Due::Turn(self.id.clone()), at);
     }
 
-    /// Returns a timer that has run out; the deadline comes first, then the escalation.
+    /// Returns a timer that has run out, if one has. If several have, it is the first of the
+    /// deadline, the escalation, the acceptance and the return.
     pub(super) fn overdue(&self, now: Time) -> Option<Timer> {
         let is_past = |at: Option<Time>| at.is_some_and(|at| now >= at);
         if now >= self.deadline {
@@ -68,7 +69,7 @@ impl Turn {
         self.escalation.unfinished_until = unfinished_until;
     }
 
-    /// Restarts the folder's time for a first frame, if the folder had already added one.
+    /// Restarts the folder's time for a first frame, if the folder had already added a frame.
     pub(super) fn await_first_frame_again(&mut self, now: Time) {
         if std::mem::take(&mut self.place.spoke) {
             self.escalation.silent_until = self.escalation.silence.map(|silence| now + silence);
@@ -76,8 +77,8 @@ impl Turn {
     }
 }
 
-/// Returns how long a turn of this route may be open: until the route gives up, or for the turn
-/// deadline after the last step of its escalation.
+/// Returns how long a turn of this route may be open: until the route gives up or, if it never
+/// does, for [`Limits::turn_deadline`] after the last step of its escalation.
 pub(super) fn patience(limits: &Limits, route: &Route) -> Duration {
     if let Some(give_up) = &route.give_up {
         return give_up.after;

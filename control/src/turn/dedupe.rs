@@ -1,5 +1,5 @@
-//! What tells a webhook's deliveries apart: senders repeat one until it is answered, and some of them
-//! for days.
+//! Recognises repeats of a webhook's deliveries: a sender repeats a delivery until it is answered,
+//! sometimes for days.
 
 use super::{
     input::{Header, HookRequest},
@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{hook_options::Dedupe, secret::hash};
 
-/// What a repeat must have in common with the first delivery, beside the header's value.
+/// What a repeat must have in common with the first delivery, besides the header's value.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Same {
     /// Nothing: the header alone names the delivery, and a retry may have another body.
@@ -21,28 +21,30 @@ enum Same {
     IdAndHeader(&'static str),
 }
 
-/// The headers in which known senders name a delivery, the more certain first.
+/// The headers in which known senders name a delivery, the most certain first. The first header
+/// that a delivery has counts.
 const KNOWN_HEADERS: [(&str, Same); 13] = [
-    // By its draft standard; also GitLab's, from 17.4 on.
+    // A draft standard names this header. GitLab sends it from version 17.4 on.
     ("idempotency-key", Same::IdOrRefuse),
-    // Standard Webhooks, and Svix before it.
+    // Standard Webhooks has the first header, its forerunner Svix the second.
     ("webhook-id", Same::Id),
     ("svix-id", Same::Id),
     ("x-github-delivery", Same::Id),
     ("x-gitea-delivery", Same::Id),
     ("linear-delivery", Same::Id),
     ("x-shopify-webhook-id", Same::Id),
-    // Webhooks that a webhook causes have the same one.
+    // If a webhook causes other webhooks, GitLab gives all of them the same UUID.
     ("x-gitlab-event-uuid", Same::IdAndBody),
     ("x-atlassian-webhook-identifier", Same::Id),
     ("twitch-eventsub-message-id", Same::Id),
     ("i-twilio-idempotency-token", Same::Id),
     ("x-discourse-event-id", Same::Id),
-    // CloudEvents: an id is unique within its source.
+    // In CloudEvents an id is unique only within its source.
     ("ce-id", Same::IdAndHeader("ce-source")),
 ];
 
-/// Returns what a repeat of this delivery is recognised by. `None` if nothing names it.
+/// Returns the key by which a repeat of this delivery is recognised; `None` if nothing names the
+/// delivery.
 pub(super) fn delivery(dedupe: &Dedupe, post: &Post) -> Option<Key> {
     match dedupe {
         Dedupe::KnownHeaders => {
@@ -73,7 +75,7 @@ fn by_body(post: &Post) -> Key {
     Key { text, content: Vec::new(), kept: Kept::Delivery }
 }
 
-/// Returns the hash of a header's value. An empty one names nothing.
+/// Returns the hash of a header's value; `None` if the header is missing or empty.
 fn hash_of(name: &str, headers: &[Header]) -> Option<String> {
     let header = headers.iter().find(|header| header.name == name)?;
     let value = header.value.clone().into_bytes();

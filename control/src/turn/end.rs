@@ -16,16 +16,17 @@ pub(super) const COULD_NOT_ANSWER: &str = "The agent could not answer.";
 /// Why the turns of a revoked or expired link are cancelled.
 pub(crate) const LINK_ENDED: &str = "its link has ended";
 
-/// Why a turn ends.
+/// How a turn ends, and why.
 pub(super) struct Ending<'a> {
     pub(super) outcome: Outcome,
-    /// For the visitor.
+    /// What the visitor is told; may be empty.
     pub(super) error: &'a str,
-    /// For the operator.
+    /// What the operator is told; may be empty.
     pub(super) detail: &'a str,
 }
 
-/// Cancels a turn, unless it has ended, and returns it. `None` if there is no such turn.
+/// Cancels a turn, unless it has ended, and returns it; `None` if the turn or its conversation is
+/// gone.
 pub(crate) fn cancel(tx: &mut Tx<'_>, id: &TurnId, why: &str) -> Decision<Option<Turn>> {
     let Some(turn) = tx.get_tracked::<Turn>(id)? else {
         return Ok(None);
@@ -39,7 +40,7 @@ pub(crate) fn cancel(tx: &mut Tx<'_>, id: &TurnId, why: &str) -> Decision<Option
     end(tx, exchange, &Ending { outcome: Outcome::Cancelled, error: "", detail: why }).map(Some)
 }
 
-/// Ends a turn that its agent has not ended, and notifies the session that holds it.
+/// Ends a turn that its agent has not ended, and notifies the session that holds the turn.
 pub(super) fn end(tx: &mut Tx<'_>, exchange: Exchange, ending: &Ending<'_>) -> Decision<Turn> {
     let notice = exchange.turn.cancelled();
     end_open(tx, exchange, ending, Some(notice), None)
@@ -94,7 +95,7 @@ pub(super) fn end_new(
     close(tx, exchange, &Ending { outcome, error: "", detail: "" }, transcript, None)
 }
 
-/// Adds the last frame, and stores the whole reply.
+/// Adds the turn's last frame, and stores the whole reply.
 fn close(
     tx: &mut Tx<'_>,
     exchange: &mut Exchange,

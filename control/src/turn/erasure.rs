@@ -1,4 +1,4 @@
-//! Deletes conversations as operators ask, however long they are: some turns in each commit.
+//! Deletes conversations for operators, however many turns they have: some turns in each commit.
 
 use super::{Turn, exchange::delete_records, quota, retention::purge};
 use crate::{
@@ -11,7 +11,7 @@ use crate::{
 };
 use arizuko_proto::public_id;
 
-/// How many turns one commit deletes, at most. The last commit may delete more, if they are open.
+/// How many turns one commit deletes, at most. The last commit may delete more, if many are open.
 const BATCH: u32 = 200;
 
 /// What one commit has deleted of a conversation.
@@ -22,8 +22,8 @@ pub(crate) struct Erased {
     pub(crate) is_done: bool,
 }
 
-/// Deletes a conversation, or only the oldest of its ended turns if it has many. `None` if there is
-/// no such conversation, or if it was active at `inactive_since` or later.
+/// Deletes a conversation, or only the oldest of its ended turns if it has many turns. Returns
+/// `None` if there is no such conversation, or if it was active at `inactive_since` or later.
 pub(crate) fn erase(
     tx: &mut Tx<'_>,
     id: &ConversationId,

@@ -47,7 +47,7 @@ impl Exchange {
     }
 }
 
-/// Deletes all records of a turn.
+/// Deletes all records of a turn, its journal, and its entry in the set of public ids.
 pub(super) fn delete_records(tx: &mut Tx<'_>, turn: &TurnId, is_open: bool) {
     index::remove_turn(tx, turn);
     tx.delete_log(names::journal(turn));

@@ -15,13 +15,13 @@ use std::time::Duration;
 /// How far an open turn's reply has got. It is a record of its own, because each frame changes it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Progress {
-    /// The number of its last frame; 0 before the first.
+    /// The number of the turn's last frame; 0 before the first.
     pub(crate) n: u32,
-    /// How many bytes of the turn's limit its frames take.
+    /// How many bytes the turn's frames count as in the turn's limit.
     pub(crate) bytes: u64,
-    /// The number that the attempt's next frame has; the first is 1.
+    /// The number in the attempt that its next frame will have; the first is 1.
     pub(crate) next_seq: u64,
-    /// The seq of its last frame; before the first, the seq of its message.
+    /// The seq of the turn's last frame; before the first, the seq of its message.
     pub(crate) last_seq: u64,
 }
 

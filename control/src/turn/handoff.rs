@@ -1,5 +1,5 @@
-//! A turn moves from one folder to another: its agent hands it off, or nobody answers in time.
-//! The visitor keeps the messages so far.
+//! Moves a turn from one folder to another: its agent hands it off, or a step of its escalation is
+//! due. The visitor keeps the messages so far.
 
 use super::{
     Turn,
@@ -18,22 +18,23 @@ use crate::{
     transaction::{Decision, Tracked, Tx},
 };
 
-/// How many times a turn may move before a handoff ends it as failed, so that two agents cannot
-/// hand it back and forth for ever.
+/// After how many moves a handoff ends the turn as failed, so that two agents cannot move it back
+/// and forth for ever.
 const MAX_MOVES: u32 = 20;
 
-/// What an agent says when it hands its turn off.
+/// An agent's request to hand off its turn.
 #[derive(Clone, Debug)]
 pub(crate) struct HandoffOrder {
-    /// `None`: back to the folder that the route named.
+    /// The folder to move to; `None`: the folder that the route named.
     pub(crate) to: Option<FolderName>,
-    /// For the next agent.
+    /// A text for the next agent.
     pub(crate) note: String,
     /// Whether the conversation is reassigned, too.
     pub(crate) conversation: bool,
 }
 
-/// Hands the turn off to another folder, if all frames with numbers below `seq` are stored.
+/// Hands the turn off to another folder, if `seq` is the number that the attempt's next frame would
+/// have. Ends the turn as failed if it has moved [`MAX_MOVES`] times.
 pub(crate) fn hand_off(
     tx: &mut Tx<'_>,
     attempt: &Attempt,
@@ -77,7 +78,7 @@ pub(super) fn escalate(tx: &mut Tx<'_>, mut turn: Tracked<Turn>) -> Decision<()>
     turn.escalation.step += 1;
     let next = steps.get(turn.escalation.step);
     turn.await_step(next);
-    // The step's folder has the turn already.
+    // If the step's folder has the turn already, the turn stays there.
     let Some(step) = step.filter(|step| step.to != turn.place.folder) else {
         turn.schedule(tx);
         return turn.store(tx, &turn.id);
@@ -113,7 +114,8 @@ fn move_to(
         (to, note) => What::HandedOff { to, note },
     };
     turn.note(tx, handoff.from.clone(), what)?;
-    // An agent that hands the turn off gets an answer; an agent that loses it gets a notice.
+    // An agent that hands the turn off gets an answer; one that loses it to an escalation, a
+    // notice.
     let notice = handoff.escalated.then(|| turn.lost(event));
     turn.leave_running(tx, notice);
     queue::leave(tx, turn);

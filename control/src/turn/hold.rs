@@ -24,9 +24,10 @@ use crate::{
 /// longer wait.
 const SPARE: u32 = 3;
 
-/// The turns that a claim delivered.
+/// The result of a claim.
 #[derive(Debug, Default)]
 pub(crate) struct Claimed {
+    /// The turns that the claim delivered, each with the speaker of the session that got it.
     pub(crate) turns: Vec<(Speaker, Turn)>,
     /// Sessions that are over, or that another stream speaks for.
     pub(crate) over: Vec<Speaker>,
@@ -34,8 +35,8 @@ pub(crate) struct Claimed {
     pub(crate) may_be_more: bool,
 }
 
-/// Delivers the first turns in a folder's queue, each to the next of `speakers`. Each speaker gets
-/// as many turns as the times that it is listed, at most.
+/// Delivers the first turns in a folder's queue, each to the next of `speakers`. A speaker that is
+/// listed several times gets as many turns, at most.
 pub(crate) fn claim(
     tx: &mut Tx<'_>,
     folder: &FolderName,
@@ -54,7 +55,7 @@ pub(crate) fn claim(
     let mut waiting = speakers.iter();
     for (id, _) in candidates {
         let turn = tx.get_tracked::<Turn>(&id)?;
-        // The turn may have moved to another folder since the set was read.
+        // The set may be older than the record: the turn may no longer wait in this folder.
         let Some(turn) = turn.filter(|turn| turn.waits_for(folder)) else {
             tx.remove(&queue, &id);
             continue;
@@ -72,7 +73,7 @@ pub(crate) fn claim(
     Ok(claimed)
 }
 
-/// Returns the next speaker whose session is live; notes the others in `over`.
+/// Returns the next speaker whose session is live. Adds the speakers before it to `over`.
 fn next_session<'a>(
     tx: &mut Tx<'_>,
     waiting: &mut impl Iterator<Item = &'a Speaker>,
@@ -88,14 +89,15 @@ fn next_session<'a>(
 }
 
 /// Whether the turn's link was revoked or has expired. A link's turns are cancelled after its end,
-/// some in each commit. Until then no agent may get one.
+/// some in each commit. No agent may get a turn that is still to be cancelled.
 fn link_has_ended(tx: &mut Tx<'_>, turn: &Turn) -> Decision<bool> {
     let token = tx.get::<Token>(&turn.origin.token)?;
     Ok(!token.is_some_and(|token| token.is_live(tx.now)))
 }
 
-/// Delivers the turn that a person chose, if it still waits in their folder. If `assign` is set,
-/// assigns its conversation to the folder, too.
+/// Delivers the turn that a person chose. If `assign` is set, assigns its conversation to the
+/// person's folder, too. Returns `None` if the turn no longer waits in that folder, if another turn
+/// of the conversation comes first, or if the link has ended.
 pub(crate) fn claim_chosen(
     tx: &mut Tx<'_>,
     speaker: &Speaker,
@@ -112,7 +114,7 @@ pub(crate) fn claim_chosen(
         return Ok(None);
     }
     let conversation = tx.get_tracked::<Conversation>(&turn.conversation)?;
-    // One turn of a conversation at a time.
+    // Only the first open turn of a conversation may run.
     let Some(mut conversation) = conversation.filter(|conversation| conversation.is_first(id))
     else {
         return Ok(None);
@@ -160,7 +162,7 @@ fn deliver(tx: &mut Tx<'_>, session: &Session, mut turn: Tracked<Turn>) -> Decis
     Ok(turn.into_inner())
 }
 
-/// Requeues a turn that its agent has lost; after too many such losses it ends as failed.
+/// Requeues a turn that its agent has lost, or ends it as failed if agents have lost it too often.
 pub(super) fn requeue_with_strike(
     tx: &mut Tx<'_>,
     mut turn: Tracked<Turn>,
@@ -178,7 +180,7 @@ pub(super) fn requeue_with_strike(
     end(tx, exchange, &ending).map(drop)
 }
 
-/// Puts a running turn back into its folder's queue, to be delivered from `at` on.
+/// Puts a running turn back into its folder's queue at the time `at`, or at once if that is past.
 pub(super) fn requeue(
     tx: &mut Tx<'_>,
     mut turn: Tracked<Turn>,
@@ -189,7 +191,7 @@ pub(super) fn requeue(
     let folder = turn.place.folder.clone();
     turn.note(tx, folder, What::Requeued { why: why.to_owned() })?;
     let hold = turn.leave_running(tx, Some(notice));
-    // The next agent must not repeat what a person has said.
+    // The visitor keeps what a person has said: the next agent must not say it again.
     turn.keep |= hold.is_some_and(|hold| hold.person.is_some());
     turn.await_first_frame_again(tx.now);
     if at > tx.now {
@@ -202,7 +204,7 @@ pub(super) fn requeue(
     turn.tell(tx, "requeued", why)
 }
 
-/// Puts a turn into its folder's queue again, once the wait outside it is over.
+/// Puts a turn into its folder's queue again, when its wait outside the queue is over.
 pub(super) fn bring_back(tx: &mut Tx<'_>, mut turn: Tracked<Turn>) -> Decision<()> {
     turn.back_at = None;
     queue::enter_again(tx, &turn);

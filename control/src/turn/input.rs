@@ -1,4 +1,5 @@
-//! A turn's message as it came, and what its route said at that time.
+//! A turn's message as it came, its route at that time, and the observed messages to deliver with
+//! it.
 
 use super::Turn;
 use crate::{
@@ -14,14 +15,15 @@ use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
-/// A turn's message, plan and context, as its agent gets them. Written once; only a delivery to a
-/// person adds observed webhooks.
+/// A turn's message, plan and context, as its agent gets them. They are written once; only a
+/// delivery to a person adds observed webhooks.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Input {
     pub(crate) content: Blob,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) headers: Vec<Header>,
-    /// The rest of a webhook's request. `None` for a chat, and of an older gateway.
+    /// The rest of a webhook's request. `None` for a chat, and if an older gateway took the
+    /// message.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) request: Option<HookRequest>,
     pub(crate) plan: Plan,
@@ -48,11 +50,11 @@ impl Input {
     }
 }
 
-/// A webhook's request, beside its headers and its decoded body.
+/// A webhook's request, without its headers and its decoded body.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(crate) struct HookRequest {
     pub(crate) method: String,
-    /// What follows the token in the path, with its escapes.
+    /// The path after the link's secret, with its escapes.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub(crate) path: String,
     #[serde(default, skip_serializing_if = "String::is_empty")]
@@ -141,7 +143,7 @@ pub(crate) struct Plan {
     pub(crate) topic: String,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(crate) steps: Vec<Step>,
-    /// What the visitor reads if the turn expires; if empty, a sentence of control's.
+    /// The sentence that the visitor reads if the turn expires; empty for control's own.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub(crate) give_up_say: String,
 }
@@ -163,7 +165,7 @@ impl From<Route> for Plan {
 pub(crate) struct Context {
     #[serde(skip_serializing_if = "Observed::is_empty")]
     pub(super) conversation: Observed,
-    /// Webhooks of a folder.
+    /// Webhooks that a folder observed.
     #[serde(skip_serializing_if = "Observed::is_empty")]
     pub(super) folder: Observed,
     /// The folder that observed these webhooks.
@@ -172,8 +174,8 @@ pub(crate) struct Context {
 }
 
 impl Context {
-    /// Returns the turns of the messages that are delivered with `turn` as it is now: first the
-    /// webhooks, then the conversation's own, each from the oldest to the newest.
+    /// Returns the turns of the messages to deliver with `turn` to the agent or person that holds
+    /// it: first the webhooks, then the conversation's own, each from the oldest to the newest.
     pub(crate) fn turns(&self, turn: &Turn) -> Vec<TurnId> {
         let own = self.conversation.turns();
         match turn.sees_all_webhooks() {

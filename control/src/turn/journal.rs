@@ -30,9 +30,9 @@ pub(crate) struct Delivery {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Entry {
     pub(crate) at: Time,
-    /// The folder that had the turn, or its conversation.
+    /// The folder that had the turn, or its conversation, until this happened.
     pub(crate) folder: FolderName,
-    /// The number of the attempt that this ended; 0 if the turn was not running.
+    /// The number of the attempt that ended with this; 0 if the turn was not running.
     #[serde(default)]
     pub(crate) attempt: u32,
     /// How that attempt began.
@@ -41,7 +41,7 @@ pub(crate) struct Entry {
     pub(crate) what: What,
 }
 
-/// What happened.
+/// The kind of an entry, with its details.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum What {

@@ -1,4 +1,4 @@
-//! Ends sessions and requeues their turns: an agent leaves, or a lease runs out.
+//! Ends sessions and requeues their turns, when an agent leaves or a lease runs out.
 
 use super::{
     Turn,

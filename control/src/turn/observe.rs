@@ -115,7 +115,7 @@ impl Turn {
     }
 }
 
-/// Puts back the observed messages of a turn that no agent ever got, for the next turn.
+/// Puts the observed messages of an undelivered turn back, so that the next turn gets them.
 pub(super) fn put_back(
     tx: &mut Tx<'_>,
     turn: &Turn,

@@ -1,4 +1,4 @@
-//! What happens when one of a turn's timers runs out.
+//! Acts on a turn's timer that has run out.
 
 use super::{
     Turn,

@@ -1,4 +1,5 @@
-//! Takes a message: the one place where a visitor's turn begins and its folder is decided.
+//! Takes a message of a visitor or a webhook: the one place where its turn begins and the turn's
+//! folder is decided.
 
 use super::{
     Escalation, Origin, Place, State, Turn, caps, deadlines, dedupe,
@@ -25,20 +26,20 @@ use crate::{
     visitor::Visitor,
 };
 
-/// The fewest characters in the idempotency key of a chat message that begins a conversation:
-/// whoever guesses the key is let into the conversation.
+/// How many characters the idempotency key of a chat message that begins a conversation has, at
+/// least: whoever guesses the key is let into the conversation.
 const MIN_KEY: usize = 22;
 
 /// A message that a visitor or a webhook's caller sends.
 #[derive(Clone, Debug)]
 pub(crate) struct Post {
-    /// `None`: a new one.
+    /// The conversation that the message is for; `None`: a new one.
     pub(crate) conversation: Option<ConversationId>,
     pub(crate) content: Vec<u8>,
     pub(crate) headers: Vec<Header>,
-    /// Headers that are compared and not kept.
+    /// Headers that only the check of the sender's signature reads. They are not stored.
     pub(crate) credentials: Vec<Header>,
-    /// The rest of a webhook's request.
+    /// The rest of a webhook's request. `None` for a chat.
     pub(crate) request: Option<HookRequest>,
     /// Empty: none.
     pub(crate) idempotency_key: String,
@@ -67,7 +68,8 @@ pub(crate) fn post(tx: &mut Tx<'_>, token: &Token, post: &Post) -> Decision<Post
         Kind::Chat => None,
         Kind::Hook => dedupe::delivery(&token.options.hook.dedupe, post),
     };
-    // A webhook's key is the gateway's own: only a delivery that names itself is repeated.
+    // If a webhook's delivery has no name, its key is the gateway's own. If that key came before,
+    // the gateway has retried, and the sender has not repeated the delivery.
     let is_named = token.kind == Kind::Chat || delivery.is_some();
     let key = delivery.unwrap_or_else(|| Key {
         text: post.idempotency_key.clone(),
@@ -122,7 +124,8 @@ pub(crate) fn post(tx: &mut Tx<'_>, token: &Token, post: &Post) -> Decision<Post
             exchange.turn.tell(tx, "observed", "")?;
         }
         Mode::Drop => {
-            // Nobody reads a webhook's body again; the visitor can still read their message.
+            // Nobody will read the body of a dropped webhook. A visitor can still read their
+            // message.
             if token.kind == Kind::Hook {
                 input.content = Blob::default();
                 input.headers.clear();
@@ -153,7 +156,7 @@ fn conversation(
     Ok((Tracked::new(conversation), head))
 }
 
-/// Opens the turn for its folder's agents.
+/// Adds the turn to the conversation's open turns, and queues it if it is the first of them.
 fn trigger(
     tx: &mut Tx<'_>,
     token: &Token,
@@ -175,7 +178,7 @@ fn trigger(
     turn.tell(tx, "message", "")
 }
 
-/// Checks a message's size, key and text. Returns a chat's text, and an empty one for a webhook.
+/// Checks a message's size, key and text. Returns a chat's text; an empty text for a webhook.
 fn check(limits: &Limits, token: &Token, post: &Post) -> Result<String, Refusal> {
     let limit = match token.kind {
         Kind::Chat => limits.chat_bytes,
@@ -221,8 +224,7 @@ fn begin(
 }
 
 impl Turn {
-    /// Takes over the note that the folder which had the conversation before left for the next
-    /// agent.
+    /// Notes which folder had the turn's conversation before, and its note for the next agent.
     pub(super) fn receive(&mut self, tx: &mut Tx<'_>, handoff: Handoff) -> Decision<()> {
         let (to, note) = (self.place.folder.clone(), handoff.note.clone());
         self.note(tx, handoff.from.clone(), What::Assigned { to, note })?;
@@ -230,7 +232,7 @@ impl Turn {
         Ok(())
     }
 
-    /// Makes a turn, queued in its home folder.
+    /// Makes a turn for its home folder, in the state [`State::Queued`].
     pub(super) fn begin(
         id: TurnId,
         conversation: ConversationId,

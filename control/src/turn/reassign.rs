@@ -1,4 +1,4 @@
-//! Which folder answers a conversation, and how it is assigned to another.
+//! Assigns conversations to folders, and finds those that a folder may act on.
 
 use super::{Turn, journal::What};
 use crate::{
@@ -13,7 +13,7 @@ use crate::{
 };
 use arizuko_proto::public_id;
 
-/// The most characters in a note to the next agent.
+/// How many characters a note to the next agent has, at most.
 const MAX_NOTE: usize = 4_000;
 
 /// Returns a conversation and its live token, if the conversation is with the folder, or the folder
@@ -51,8 +51,8 @@ fn has_turn(tx: &mut Tx<'_>, conversation: &Conversation, folder: &FolderName) -
     Ok(false)
 }
 
-/// Assigns a conversation that is with `folder` to the folder `to`, or to whatever folder its route
-/// names if `to` is `None`. Turns that wait in it move, too.
+/// Assigns a conversation of `folder`, as [`of_folder`] finds it, to the folder `to`. If `to` is
+/// `None`, its route decides again. Turns that wait in the conversation move, too.
 pub(crate) fn reassign(
     tx: &mut Tx<'_>,
     folder: &FolderName,
@@ -81,7 +81,8 @@ pub(crate) fn reassign(
     )
 }
 
-/// Assigns a conversation from its next message on. If `to` is `None`, its route decides again.
+/// Assigns a conversation to a folder from its next message on. If `to` is `None`, its route
+/// decides again.
 pub(super) fn assign(
     tx: &mut Tx<'_>,
     conversation: &mut Tracked<Conversation>,
@@ -102,7 +103,8 @@ pub(super) fn assign(
 }
 
 /// Moves the turns that wait in a conversation, except `except`, to the folder that it is assigned
-/// to; to their home folders if it is assigned to none.
+/// to, or to their home folders if it is assigned to none. The first of them gets the
+/// conversation's handoff.
 pub(super) fn move_waiting(
     tx: &mut Tx<'_>,
     conversation: &mut Tracked<Conversation>,

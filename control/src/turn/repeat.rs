@@ -13,7 +13,7 @@ use crate::{
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
-/// The most characters in an idempotency key.
+/// How many characters an idempotency key has, at most.
 const MAX_KEY: usize = 255;
 
 /// How long a repeat is recognised.
@@ -37,11 +37,11 @@ impl Kept {
     }
 }
 
-/// What a message is recognised by.
+/// A message's idempotency key, and the content that its repeats must have.
 pub(super) struct Key {
     /// The key itself; empty: none.
     pub(super) text: String,
-    /// What must be the same in a repeat.
+    /// The content to compare: a message with the same key and another content is refused.
     pub(super) content: Vec<u8>,
     pub(super) kept: Kept,
 }
@@ -57,7 +57,7 @@ pub(crate) struct Repeat {
 }
 
 impl Record for Repeat {
-    /// The hash of a key and of its scope.
+    /// The hash of a key together with its scope.
     type Id = str;
 
     fn name(hash: &str) -> String {

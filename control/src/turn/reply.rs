@@ -1,5 +1,5 @@
-//! What the agent that holds a turn can do: accept it, add frames, finish it, give it back. Each
-//! call is safe to repeat.
+//! Handles the commands of the agent that holds a turn: to accept it, to add frames, to finish it,
+//! to give it back. Each is safe to repeat.
 
 use super::{
     State, Turn,
@@ -26,9 +26,9 @@ const MAX_SENTENCE: usize = 1_000;
 /// The answer to an agent's message about an attempt.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Ack {
-    /// All frames before `next_seq` are stored.
+    /// All frames before `next_seq` are stored. If `finished`, this attempt has finished the turn.
     Stored { next_seq: u64, finished: bool },
-    /// The turn has ended in another way.
+    /// The turn has ended, and this attempt did not finish it.
     Ended,
     /// Another attempt holds the turn, or none does.
     Lost(&'static str),
@@ -43,7 +43,7 @@ pub(crate) struct Attempt {
 }
 
 impl Attempt {
-    /// Whether the turn is in this attempt, or was when it ended.
+    /// Whether this is the turn's newest attempt.
     pub(crate) fn is_newest_of(&self, turn: &Turn) -> bool {
         self.turn == turn.id && self.number == turn.attempt
     }
@@ -82,8 +82,8 @@ pub(crate) fn accept(tx: &mut Tx<'_>, attempt: &Attempt) -> Decision<Ack> {
     Ok(Ack::Stored { next_seq, finished: false })
 }
 
-/// Adds frames. `seq` is the number of the first one in the attempt. A `None` takes a number, but
-/// nothing is stored for it.
+/// Adds frames. `seq` is the first frame's number within the attempt. A frame that is `None` takes
+/// a number, but nothing is stored for it.
 pub(crate) fn append_frames(
     tx: &mut Tx<'_>,
     attempt: &Attempt,
@@ -178,7 +178,7 @@ pub(crate) struct Finish {
     pub(crate) detail: String,
 }
 
-/// Ends the turn, if all frames with numbers below `finish.seq` are stored.
+/// Ends the turn, if `finish.seq` is the number that the attempt's next frame would have.
 pub(crate) fn finish(tx: &mut Tx<'_>, attempt: &Attempt, finish: &Finish) -> Decision<Ack> {
     let turn = match attempt.turn(tx)? {
         Ok(turn) => turn,
@@ -201,7 +201,8 @@ pub(crate) fn finish(tx: &mut Tx<'_>, attempt: &Attempt, finish: &Finish) -> Dec
     Ok(Ack::Stored { next_seq, finished: true })
 }
 
-/// Requeues a turn that its agent gives back, to be delivered after `retry_after`.
+/// Requeues a turn that its agent gives back. It enters the queue after `retry_after`, or after
+/// [`REDELIVERY_DELAY`] if that is longer.
 pub(crate) fn reject(
     tx: &mut Tx<'_>,
     attempt: &Attempt,
@@ -219,7 +220,7 @@ pub(crate) fn reject(
     }
 }
 
-/// Requeues a turn that its agent has begun and forgotten.
+/// Requeues a turn that its agent has begun and forgotten, as lost.
 pub(crate) fn requeue_forgotten(tx: &mut Tx<'_>, attempt: &Attempt) -> Decision<()> {
     match attempt.turn(tx)? {
         Ok(turn) => requeue_with_strike(tx, turn, "its agent has forgotten it", tx.now),

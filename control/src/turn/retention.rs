@@ -1,4 +1,4 @@
-//! How long a conversation's messages and frames are kept, and its deletion.
+//! Deletes conversations, and their messages and frames when they are past retention.
 
 use super::{Turn, exchange::delete_records, observe, quota};
 use crate::{
@@ -12,18 +12,21 @@ use crate::{
 };
 use std::time::Duration;
 
-/// How many turns one clean-up looks at, at most, in each of its two steps.
+/// How many turns one clean-up handles, at most, in each of its two steps.
 const SWEEP: u32 = 100;
 /// How long a conversation's next clean-up waits, at least.
 const PAUSE: Duration = Duration::from_secs(1);
 
-/// Deletes a conversation with all its turns; those under way are cancelled.
+/// Deletes a conversation of the token with all its turns.
+///
+/// # Errors
+/// [`Refusal::NotFound`](crate::refusal::Refusal::NotFound) if the token has no such conversation.
 pub(crate) fn delete(tx: &mut Tx<'_>, token: &Token, id: &ConversationId) -> Decision<()> {
     let conversation = conversation::of_token(tx.get(id)?, token)?;
     purge(tx, &conversation)
 }
 
-/// Deletes a conversation with all its turns.
+/// Deletes a conversation with all its turns. Sessions that hold some of them get a notice.
 pub(super) fn purge(tx: &mut Tx<'_>, conversation: &Conversation) -> Decision<()> {
     let id = &conversation.id;
     if let Some(folder) = &conversation.assigned {
@@ -64,7 +67,8 @@ pub(super) fn schedule(tx: &mut Tx<'_>, conversation: &mut Tracked<Conversation>
 }
 
 /// Deletes the messages and frames of a conversation that are past retention, and schedules the
-/// next clean-up.
+/// next clean-up. Deletes the whole conversation if it has been idle for as long as messages are
+/// kept.
 pub(crate) fn clean_up(tx: &mut Tx<'_>, id: &ConversationId) -> Decision<()> {
     let Some(mut conversation) = tx.get_tracked::<Conversation>(id)? else {
         tx.unschedule(&Due::Conversation(id.clone()));
@@ -126,7 +130,8 @@ fn trim_frames(tx: &mut Tx<'_>, conversation: &mut Tracked<Conversation>) -> Dec
         };
         let kept_until = kept_until.filter(|until| *until > tx.now);
         if kept_until.is_some() || index == SWEEP as usize {
-            // Turns overlap in the log: a later turn's message can lie between this turn's frames.
+            // Turns overlap in the log: this turn's message can lie between an earlier turn's
+            // frames.
             through = through.min(first_seq - 1);
             again = kept_until.unwrap_or(tx.now);
             break;

@@ -1,4 +1,5 @@
-//! An agent or a person sends a message without being asked: a turn that is done at once.
+//! Adds a message that an agent or a person sends without being asked, as a turn that is done at
+//! once.
 
 use super::{
     Turn,
@@ -25,13 +26,14 @@ use crate::{
 pub(crate) struct Speech {
     pub(crate) conversation: ConversationId,
     pub(crate) content: String,
-    /// The name of the person who sends it; empty if the agent does.
+    /// The name of the person who sends it; empty if an agent does.
     pub(crate) name: String,
     /// Empty: none.
     pub(crate) idempotency_key: String,
 }
 
-/// Adds a message to a conversation that is with the folder. A repeat returns the first turn.
+/// Adds a message to a conversation of the folder, as [`reassign::of_folder`] finds it. A repeat
+/// returns the first turn.
 pub(crate) fn speak(tx: &mut Tx<'_>, folder: &FolderName, speech: &Speech) -> Decision<Turn> {
     session::check_name(&speech.name, !speech.name.is_empty())?;
     if speech.content.trim().is_empty() {
@@ -56,7 +58,7 @@ pub(crate) fn speak(tx: &mut Tx<'_>, folder: &FolderName, speech: &Speech) -> De
     tx.limit_rate(names::speech_rate(&conversation.id), rate);
 
     let id = TurnId::new(tx.random());
-    // Guarded to be absent: a commit that is sent twice finds its own turn.
+    // The turn is guarded to be absent: a commit that is sent twice finds the turn that it made.
     if let Some(turn) = tx.get_unlikely::<Turn>(&id)? {
         return Ok(turn);
     }

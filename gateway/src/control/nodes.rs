@@ -10,8 +10,8 @@ use std::{cmp::Reverse, error::Error, iter, ops::Deref, sync::Arc, time::Duratio
 use tokio::time::{Instant, timeout};
 use tonic::{ConnectError, Response, Status};
 
-/// A control that answers this late that it knows no outcome has waited for a store that is slow for
-/// all controls.
+/// If a control takes this long to answer that the store is out of reach or the outcome unknown,
+/// the store is slow, and the other controls would wait for it, too.
 const SLOW: Duration = Duration::from_millis(1_500);
 
 /// All controls. Cheap to clone.
@@ -34,8 +34,8 @@ impl Nodes {
     }
 
     /// Calls one control after another until one answers or refuses; if there is only one, tries it
-    /// twice. Each call may take the whole `answer_timeout`. A write that met a slow store is not
-    /// tried again: the caller knows better how long it wants to wait.
+    /// twice. Each call may take the whole `answer_timeout`. A write that waited for a slow store
+    /// is not tried again: the caller knows better how long it wants to wait.
     pub(super) async fn ask<Q: Clone, A, F>(
         &self,
         answer_timeout: Duration,
@@ -109,8 +109,8 @@ fn was_never_sent(status: &Status) -> bool {
     causes(status).any(|error| error.is::<ConnectError>())
 }
 
-/// Returns the innermost cause of a status, or its message if it has no cause, as one that control
-/// sent.
+/// Returns the innermost cause of a status, or its message if it has no cause, as a status from
+/// control has none.
 pub(super) fn cause(status: &Status) -> String {
     let cause = causes(status).last();
     cause.map_or_else(|| status.message().to_owned(), ToString::to_string)

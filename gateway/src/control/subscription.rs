@@ -22,7 +22,7 @@ const START_TIMEOUT: Duration = Duration::from_secs(5);
 const RESUME_TIMEOUT: Duration = Duration::from_secs(8);
 /// How long one control may take to answer.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(3);
-/// The waits between attempts to resume.
+/// The first and the longest wait between attempts to subscribe.
 const RESUME_WAITS: Range<Duration> = Duration::from_millis(200)..Duration::from_secs(2);
 
 /// A subscription that moves to another control when its own fails.
@@ -59,7 +59,8 @@ pub(crate) enum Update {
 
 /// Why a subscription ended.
 pub(crate) enum End {
-    /// The reader has everything, or the target was deleted.
+    /// The reader has everything, or control refuses to go on, for example because the target was
+    /// deleted.
     Over,
     /// The token was revoked or has expired.
     Revoked,

@@ -1,8 +1,8 @@
 //! One Watch stream to one control, shared by all subscriptions to that control.
 //!
 //! The stream is always read at once, however slow the readers are: unread frames of one reader would
-//! make HTTP/2 close the connection of all readers. A reader's credit bounds its queue: it grows only
-//! as the reader takes frames.
+//! make HTTP/2 close the connection of all readers. A reader's queue is bounded by its credit, to
+//! which the reader adds only as it takes frames.
 
 use super::client::Client;
 use arizuko_proto::v1::{

@@ -14,7 +14,7 @@ const RETRY: Duration = Duration::from_secs(2);
 /// reconnect at once.
 const RETRY_SPREAD: Duration = Duration::from_secs(4);
 
-/// The start of every stream. It makes proxies send the response's head at once.
+/// Writes the start of every stream. It makes proxies send the response's head at once.
 pub(super) fn write_start(out: &mut String) {
     let _ = write!(out, "retry: {}\n: welcome\n\n", RETRY.as_millis());
 }
@@ -29,12 +29,13 @@ pub(super) fn write_event(out: &mut String, name: &str, data: &impl Serialize) {
     }
 }
 
-/// A comment, which keeps proxies from closing an idle stream.
+/// Writes a comment, which keeps proxies from closing an idle stream.
 pub(super) fn write_comment(out: &mut String) {
     out.push_str(":\n\n");
 }
 
-/// Asks the reader to reconnect after an outage. The stream ends after this.
+/// Asks the reader to reconnect after a longer wait, because of an outage or because the gateway
+/// stops. The stream ends after this.
 pub(super) fn write_retry_later(out: &mut String) {
     // Without random numbers the wait is just not spread.
     let random = f64::from(getrandom::u32().unwrap_or_default()) / f64::from(u32::MAX);

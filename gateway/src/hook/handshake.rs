@@ -1,5 +1,6 @@
-//! Handshakes: how senders check that somebody expects what they will send. Each answer repeats what
-//! the request itself says, so it gives nothing away and needs no secret. None makes a turn.
+//! Handshakes, by which senders check that somebody expects their deliveries. Each answer only
+//! repeats a part of its request, so it reveals nothing and needs no signature. A handshake makes
+//! no turn.
 
 use crate::problem::Problem;
 use axum::{
@@ -15,10 +16,11 @@ const MAX_CHALLENGE: usize = 1024;
 /// The largest body that is looked at for a handshake, in bytes. Known ones have less than 2 KiB.
 const MAX_BODY: usize = 16 << 10;
 
-/// Answers a GET that asks for a challenge: Okta by a header; Meta, WebSub and Dropbox by the query.
+/// Answers a GET with a challenge to repeat: Okta sends it in a header; Meta, WebSub and Dropbox in
+/// the query. `None` if there is no challenge.
 ///
 /// # Errors
-/// The challenge can't be repeated.
+/// The challenge is too long or has control characters.
 pub(super) fn in_visit(uri: &Uri, headers: &HeaderMap) -> Result<Option<Response>, Problem> {
     if let Some(challenge) = headers.get("x-okta-verification-challenge") {
         let challenge = checked(challenge.to_str().unwrap_or_default())?;
@@ -28,11 +30,11 @@ pub(super) fn in_visit(uri: &Uri, headers: &HeaderMap) -> Result<Option<Response
     challenge.map(|challenge| repeat(&challenge)).transpose()
 }
 
-/// Answers a POST that asks for a challenge: Microsoft Graph by the query; Event Grid, Twitch and Slack
-/// by the body.
+/// Answers a delivery with a challenge to repeat: Microsoft Graph sends it in the query; Event
+/// Grid, Twitch and Slack in the body. `None` if there is no challenge.
 ///
 /// # Errors
-/// The challenge can't be repeated.
+/// The challenge is too long or has control characters.
 pub(super) fn in_delivery(
     uri: &Uri,
     headers: &HeaderMap,
@@ -61,7 +63,7 @@ pub(super) fn in_delivery(
     }
 }
 
-/// Twitch's and Slack's body.
+/// The body of a handshake of Twitch or Slack.
 #[derive(Deserialize)]
 struct Challenge {
     #[serde(default, rename = "type")]
@@ -101,7 +103,7 @@ fn checked(challenge: &str) -> Result<&str, Problem> {
     Ok(challenge)
 }
 
-/// Returns a parameter of the query that is not empty.
+/// Returns the first value of a query parameter that is not empty.
 fn parameter(uri: &Uri, name: &str) -> Option<String> {
     let mut parameters = form_urlencoded::parse(uri.query()?.as_bytes());
     let (_, value) = parameters.find(|(key, value)| key == name && !value.is_empty())?;

@@ -4,8 +4,8 @@ use arizuko_proto::v1 as pb;
 use bytes::Bytes;
 use http::{HeaderMap, header::CONNECTION};
 
-/// Words in the name of a header with a credential, which agents must not see. The link's own token
-/// is what lets the sender in, so no agent needs another.
+/// Words in the name of a header with a credential, which agents must not see. The link's secret
+/// admits the sender, so no agent needs another credential.
 const CREDENTIALS: [&str; 8] =
     ["authorization", "cookie", "token", "secret", "password", "passwd", "credential", "apikey"];
 /// Words before `-key` in the name of a header with a credential. `Idempotency-Key` holds none.
@@ -35,7 +35,8 @@ const HOP_BY_HOP: [&str; 7] = [
 pub(super) struct Headers {
     /// Those that the agent sees.
     pub(super) forwarded: Vec<pb::Header>,
-    /// Those that control compares with what the sender must send, and forgets.
+    /// Those with a credential. Control reads them to check the sender's signature, and does not
+    /// store them.
     pub(super) credentials: Vec<pb::Header>,
 }
 
@@ -58,8 +59,8 @@ pub(super) fn sort(headers: &HeaderMap) -> Headers {
 }
 
 /// Whether a header, by its name, holds a credential: `x-gitlab-token`, `x-api-key`,
-/// `x-telegram-bot-api-secret-token`. A signature is not a credential: it is
-/// of no use for another request.
+/// `x-telegram-bot-api-secret-token`. A signature is not a credential: it is of no use for another
+/// request.
 fn is_credential(name: &str) -> bool {
     let words: Vec<&str> = name.split(['-', '_']).collect();
     let is_key = |pair: &[&str]| KINDS_OF_KEY.contains(&pair[0]) && pair[1] == "key";

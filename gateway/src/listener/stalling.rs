@@ -20,7 +20,7 @@ const UNSENT_BYTES: u32 = 64 * 1024;
 pub(super) struct StallGuard {
     stream: TcpStream,
     limit: Duration,
-    /// The time limit of the write that waits.
+    /// The timer of the write that waits; `None` if none waits.
     stalled: Option<Pin<Box<Sleep>>>,
 }
 

@@ -1,6 +1,7 @@
 //! Metrics in the format of Prometheus, and the listener that serves them and the program's health.
 //!
-//! Nothing is global: each server has its own registry, so that one process can hold several.
+//! Nothing is global: each server has its own registry, so that one process can hold several
+//! servers.
 
 use http_body_util::Full;
 use hyper::{
@@ -39,7 +40,7 @@ const TEXT: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
 pub type Probe =
     Arc<dyn Fn() -> Pin<Box<dyn Future<Output = Result<(), String>> + Send>> + Send + Sync>;
 
-/// What the listener shows.
+/// The sources of what the listener serves.
 struct Shown {
     registries: Vec<Arc<Registry>>,
     probe: Option<Probe>,
@@ -111,7 +112,7 @@ async fn accept(listener: TcpListener, shown: Arc<Shown>) {
                     sleep(ACCEPT_PAUSE).await;
                 }
             },
-            // A connection has ended. If it failed, that is the client's affair.
+            // Removes a connection that has ended. Its error, if any, concerns only the client.
             Some(_) = connections.join_next() => {}
         }
     }

@@ -22,7 +22,8 @@ struct Counted {
 }
 
 impl Sampler {
-    /// Returns how many events were left out before this one, if this one is to be logged.
+    /// Returns how many events were left out since the last logged one. `None`: leave this one out,
+    /// too.
     pub fn sample(&self) -> Option<u64> {
         self.sample_at(Instant::now())
     }

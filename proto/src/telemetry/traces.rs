@@ -19,7 +19,7 @@ use tracing_subscriber::{Layer, filter::filter_fn, registry::LookupSpan};
 /// The header, and the key of gRPC metadata, that carries the trace.
 pub const TRACEPARENT: &str = "traceparent";
 
-/// Exports spans to `endpoint` in batches, from its own thread.
+/// Returns a provider that exports spans to `endpoint` in batches, from a thread of its own.
 pub(super) fn provider(endpoint: &str, service: &'static str) -> anyhow::Result<SdkTracerProvider> {
     let exporter = SpanExporter::builder()
         .with_tonic()
@@ -32,7 +32,8 @@ pub(super) fn provider(endpoint: &str, service: &'static str) -> anyhow::Result<
         .build())
 }
 
-/// Returns the service's name: OTEL_SERVICE_NAME, or else `service`.
+/// Returns the resource of all spans, which describes this program. Its service name comes from
+/// OpenTelemetry's variables, or else is `service`.
 fn resource(service: &'static str) -> Resource {
     let from_environment = Resource::builder().build();
     let name = from_environment.get(&"service.name".into());
@@ -66,7 +67,7 @@ where
 
 /// Makes `span` an exported span of the trace of `traceparent`, or of a new trace if that is empty.
 /// The span must have the empty fields `otel.kind`, `otel.name` and `trace`. `trace` is for the
-/// log, and is set even where nothing is exported.
+/// log: where nothing is exported, it is set to the trace of `traceparent`, if there is one.
 pub fn follow(span: &Span, kind: &'static str, name: impl fmt::Display, traceparent: &str) {
     let parent = TraceContextPropagator::new().extract(&Carrier(traceparent));
     let mut followed = parent.span().span_context().clone();

@@ -1,7 +1,7 @@
 //! Advice about failed connections that TLS may have caused.
 
-/// The beginning of the address, a part of the error's text, and the advice. The text decides,
-/// since gRPC keeps nothing else of some errors.
+/// Each entry has the beginning of the address, a part of the error's text, and the advice. The
+/// text is compared, since gRPC keeps nothing else of some errors.
 const ADVICE: [(&str, &str, &str); 12] = [
     (
         "https://",
@@ -34,7 +34,7 @@ const ADVICE: [(&str, &str, &str); 12] = [
         "alert: UnknownCA",
         "it does not trust the authority of the certificate in --client-cert",
     ),
-    // The certificate's authority has the name of a trusted one but another key.
+    // The certificate's authority has the name of a trusted authority but another key.
     (
         "https://",
         "alert: DecryptError",
@@ -46,8 +46,9 @@ const ADVICE: [(&str, &str, &str); 12] = [
     ("http://", "frame with invalid size", "it seems to have TLS at this address: try https://"),
 ];
 
-/// Errors of a closed connection. They can hide a refusal: the server refuses a client's certificate
-/// after the handshake, and closing the socket can lose the alert.
+/// Parts of the texts of a closed connection's errors. Such an error can hide a refusal: the server
+/// refuses a client's certificate after the client's handshake, and closing the socket can lose the
+/// alert.
 const CLOSED: [&str; 4] =
     ["connection closed", "closed connection", "connection reset", "broken pipe"];
 

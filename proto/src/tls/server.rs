@@ -38,7 +38,7 @@ pub struct ServerFiles {
 }
 
 impl ServerFiles {
-    /// Returns both files, or none.
+    /// Returns the certificate's file and the key's; `None` if neither is named.
     fn pair(&self) -> anyhow::Result<Option<(&Path, &Path)>> {
         match (&self.tls_cert, &self.tls_key) {
             (None, None) => Ok(None),
@@ -89,7 +89,8 @@ struct Loaded {
     config: Arc<ServerConfig>,
 }
 
-/// Detects a changed file, and a symbolic link that now leads to another file.
+/// The state of a file. It differs once the file has changed, or its symbolic link leads to another
+/// file.
 #[derive(Clone, Copy, PartialEq)]
 struct FileState {
     inode: (u64, u64),

@@ -82,7 +82,8 @@ async fn a_turn_past_its_deadline_expires(kind: Kind) {
     assert_eq!(seen.last().map(|event| event.data["status"].clone()), Some("expired".into()));
 }
 
-/// Joins the deltas. Strips a final `end`, since this word may come only in the finished message.
+/// Joins the deltas, without a final `end`: that word comes as a delta or only in the finished
+/// message.
 fn deltas(events: &[Event]) -> String {
     let deltas = events.iter().filter(|event| event.name == "delta");
     let text: String = deltas.filter_map(|event| event.data["text"].as_str()).collect();

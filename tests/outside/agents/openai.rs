@@ -1,5 +1,5 @@
 //! `arizuko agent openai`: a visitor reads a model's answer, or why there is none. The model is
-//! aimock, a third-party server of the protocol.
+//! aimock, a third-party server that speaks the protocol.
 
 mod dialects;
 mod endpoints;
@@ -163,7 +163,7 @@ async fn a_busy_model_is_asked_again_after_its_retry_after(stack: Stack) {
     };
     let fixtures = json!([
         refused(429, 0),
-        // This refusal comes without Retry-After.
+        // This refusal comes without Retry-After: aimock sends one only with a 429.
         refused(503, 1),
         refused(429, 2),
         to("hello", json!({"content": "Now."}))

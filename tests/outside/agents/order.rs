@@ -63,8 +63,8 @@ async fn each_of_many_messages_is_answered_once_and_in_order(kind: Kind) {
     }
 }
 
-/// All of them come one after the other, and none waits until the queue is read again, which happens
-/// each 10 s.
+/// The turns come one right after the other. None waits until control reads the queue again, which
+/// it does every 10 s.
 #[apply(every_stack)]
 async fn an_agent_with_credit_gets_all_turns_that_wait(kind: Kind) {
     const TURNS: usize = 50;

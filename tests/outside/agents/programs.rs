@@ -34,7 +34,7 @@ async fn a_program_may_read_nothing_or_print_nothing(stack: Stack) {
     let visitor = stack.visit("acme").await;
     let key = stack.agent_key("acme").await;
     let mut agent = Agent::start(&stack, &key, "acme", &[], &["--deaf"]).await;
-    // More than a pipe holds: writing it all would block for ever.
+    // The longest message of a chat fills a pipe, which this program never reads.
     visitor.post("text/plain", "x".repeat(65_536)).await.posted();
     let program = agent.turn().await;
     program.exit(0).await;

@@ -6,7 +6,7 @@ use arizuko_proto::{
 };
 use arizuko_tests::prelude::*;
 
-/// Sends a visitor's message and returns the agent that holds its turn.
+/// Sends a visitor's message. Returns the visitor, the session that holds the turn, and the turn.
 pub(super) async fn held(stack: &Stack) -> (arizuko_tests::http::Visitor, Session, Held) {
     let visitor = stack.visit("acme").await;
     let mut agent = stack.attach("acme", B).await;
@@ -60,7 +60,7 @@ async fn finish_needs_the_frames_before_it_and_may_be_repeated(stack: Stack) {
     assert_eq!((early.next_seq, early.finished), (1, false));
     let both = vec![delta("m1", "a"), delta("m1", "b")];
     assert_eq!(agent.append_at(&held, 1, both).await.next_seq, 3);
-    // Many times, since a repeat may arrive while the first Finish is committed.
+    // Sends Finish many times, since a repeat may arrive just when the turn's worker ends.
     for _ in 0..100 {
         agent.finish(&held).await;
     }

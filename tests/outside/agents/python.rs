@@ -4,7 +4,8 @@ mod faults;
 
 use arizuko_tests::prelude::*;
 
-/// Reads a reply to its end. Asserts its text, each frame once, one end and no restart.
+/// Reads a reply to its end. Asserts its text, that each frame comes once, that it ends, and that
+/// it has no restart.
 async fn whole(visitor: &Visitor, posted: &Posted, text: &str) -> Vec<Event> {
     let seen = read_to_the_end(visitor, &posted.turn).await;
     let said = transcript(&seen).into_iter().map(|(_, text)| text);
@@ -32,7 +33,7 @@ async fn a_reply_streams_piece_by_piece(stack: Stack) {
     assert_eq!(names(&live.take(1).await), ["delta"]);
     program.print("two").await;
     program.step(json!({"message": "one, two"})).await;
-    // Too long for one frame.
+    // This message is too long for one frame.
     let long = "é😀".repeat(40_000);
     program.step(json!({"message": long})).await;
     program.exit(0).await;
@@ -47,7 +48,7 @@ async fn a_failing_handler_shows_the_visitor_its_sentence_only(stack: Stack) {
     for (exit, sentence) in [
         (1, "That is beyond me."),
         (2, "The agent could not answer."),
-        // The agent has survived the failure before.
+        // The agent has survived the failure before this one.
         (1, "That is beyond me."),
     ] {
         let posted = visitor.say("hello").await;

@@ -66,7 +66,8 @@ async fn a_turn_that_its_agent_has_forgotten_restarts(stack: Stack) {
     let mut held = agent.turn().await;
     agent.append(&mut held, delta("m1", "two replies")).await;
     agent.append(&mut held, delta("m1", " in one")).await;
-    // As after a fail-over that lost the end of a turn: control has it running, the agent does not.
+    // As after a failover that lost the end of a turn: for control the turn still runs, for the
+    // agent it has ended.
     let back = Hello { session_id: agent.welcome.session_id.clone(), ..hello("acme", 1) };
     let mut again = stack.session(A, back).await;
     assert_eq!(again.welcome.held, []);

@@ -1,13 +1,14 @@
-//! Compressed answers: smaller, at once, and cheap to keep open.
+//! Compressed answers are small. Their events arrive at once, and an open stream costs little
+//! memory.
 
 use arizuko_tests::prelude::*;
 use flate2::{Decompress, FlushDecompress, read::GzDecoder};
 use futures_util::StreamExt as _;
 use std::io::Read as _;
 
-/// The length of a gzip header without a name.
+/// How many bytes a gzip header without a file name has.
 const HEAD_BYTES: usize = 10;
-/// How much a page, its style and its script may weigh together, compressed.
+/// How many bytes a page, its style and its script have together when compressed, at most.
 const PAGE_BYTES: usize = 30_000;
 
 /// A client that leaves answers compressed.
@@ -106,7 +107,7 @@ async fn events_arrive_at_once_in_a_compressed_stream(stack: Stack) {
 #[apply(embedded)]
 async fn an_idle_compressed_stream_holds_no_compressor(kind: Kind) {
     const STREAMS: usize = 400;
-    /// Half of the window of one compressor.
+    /// Much less than one compressor takes.
     const BYTES: u64 = 128 * 1024;
     let stack = &mut Stack::with(kind, &[("ARIZUKO_STREAMS_PER_ADDRESS", "1000")]).await;
     let link = stack.issue("acme").await;
@@ -116,7 +117,7 @@ async fn an_idle_compressed_stream_holds_no_compressor(kind: Kind) {
     let (web, mut streams) = (client(), Vec::new());
     for _ in 0..STREAMS {
         let mut answer = get(&web, stack, &path).await;
-        // Its first event: the visitor's message.
+        // Reads the first event, which is the visitor's message.
         let mut bytes = 0;
         while bytes < 100 {
             bytes += within("an event", answer.chunk()).await.expect("more").expect("more").len();

@@ -1,4 +1,4 @@
-//! Nobody takes a link, or its agent, from the others.
+//! No visitor keeps the others from a link or from its agent.
 
 use arizuko_tests::prelude::*;
 use futures_util::future::join_all;
@@ -17,7 +17,7 @@ const COUNT: usize = 20;
 /// How many messages each honest visitor sends, each after the answer to the one before.
 const MESSAGES: usize = 3;
 
-/// Somebody at an address.
+/// A visitor who sends from an address.
 #[derive(Clone)]
 struct Somebody {
     visitor: Visitor,
@@ -35,9 +35,9 @@ impl Somebody {
     }
 }
 
-/// Answers one turn after the other until all messages of the honest visitors are answered. Returns
-/// the longest wait for an answer, in turns of the agent, and how many of their messages were
-/// taken.
+/// Sends the messages of the honest visitors, and answers one turn after the other until all of
+/// those that were taken are answered. Returns how many turns the agent answered during the longest
+/// wait of an honest visitor, and how many of their messages were taken.
 async fn serve(agent: &mut Session, honest: &[Somebody]) -> (usize, usize) {
     let mut asked_at = HashMap::new();
     let (mut taken, mut longest, mut answered) = (0, 0, 0);
@@ -69,8 +69,8 @@ async fn serve(agent: &mut Session, honest: &[Somebody]) -> (usize, usize) {
     (longest, taken)
 }
 
-/// Sends messages from each address, one after the other, until `stop` is set. Returns once each
-/// address has been refused.
+/// Starts to send messages from all addresses, without a pause, until `stop` is set. Returns once
+/// each address has been refused.
 async fn attack(attackers: Vec<Somebody>, stop: &Arc<AtomicBool>) {
     let begun = attackers.into_iter().map(|attacker| {
         let (refused, was_refused) = tokio::sync::oneshot::channel();
@@ -97,7 +97,7 @@ async fn a_slow_agent_under_attack(kind: Kind, address: fn(usize) -> String) {
     let attackers: Vec<_> = (0..COUNT).map(|number| somebody(number, address(number))).collect();
     let mut agent = stack.session(B, hello("acme", 1)).await;
     let (usual, _) = serve(&mut agent, &honest).await;
-    // The agent is busy when the attack begins.
+    // The agent answers nothing until each attacker has been refused.
     let stop = Arc::new(AtomicBool::new(false));
     attack(attackers, &stop).await;
     let (longest, taken) = serve(&mut agent, &honest).await;

@@ -1,4 +1,4 @@
-//! Requests that a browser or a proxy may have been made to send, and paths that every site has.
+//! Requests that an attacker may make a browser or a proxy send, and paths that every site has.
 
 use arizuko_tests::prelude::*;
 use tokio::{

@@ -56,7 +56,7 @@ async fn a_message_has_one_time_in_the_stream_and_in_the_history(stack: Stack) {
     let posted = here.say("one").await;
     let mut held = agent.turn().await;
     agent.append(&mut held, delta("m1", "ha")).await;
-    // So that the delta and the finished message have different times.
+    // Gives the delta and the finished message different times.
     sleep(Duration::from_millis(20)).await;
     agent.append(&mut held, message("m1", "half")).await;
     agent.finish(&held).await;
@@ -118,7 +118,7 @@ async fn history_can_be_read_from_the_newest_turn_back(kind: Kind) {
         visitor.say_in(&first.conversation, &n.to_string()).await;
         agent.answer_next(&n.to_string().repeat(1_000)).await;
     }
-    // A page ends once it has more than these bytes.
+    // A page ends with the turn by which its messages have more than `bytes` bytes.
     for (bounds, most) in [("limit=3", 3), ("bytes=1", 1), ("bytes=1500", 2), ("limit=200", 7)] {
         let (mut seen, mut before) = (Vec::new(), json!("end"));
         while !before.is_null() {
@@ -148,7 +148,7 @@ async fn history_and_the_stream_from_its_cursor_make_the_whole_reply(stack: Stac
     let path = format!("c/{}/sse", posted.conversation);
     let mut held = agent.turn().await;
 
-    // Reloads the page after each append, while frames arrive.
+    // Before each append, reloads the page and opens a stream from its cursor.
     let mut readers = Vec::new();
     for n in 0..12 {
         let page = history(if n % 2 == 0 { &here } else { &there }, &posted.conversation, "").await;

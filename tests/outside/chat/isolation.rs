@@ -30,7 +30,7 @@ async fn nothing_is_found(visitor: &Visitor, Posted { turn, conversation }: &Pos
 async fn ids_of_another_link_open_nothing(stack: Stack) {
     let mine = stack.visit("acme").await;
     let posted = mine.say("mine").await;
-    // A link of the same JID, one of another folder, and a webhook.
+    // Tries a link of the same JID, one of another folder, and a webhook.
     let same = stack.visitor(&stack.issue("acme").await, B);
     let other = stack.visit("other").await;
     same.say("theirs").await;

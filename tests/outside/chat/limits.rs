@@ -28,7 +28,7 @@ async fn an_address_may_send_twenty_messages_a_minute_to_a_link(kind: Kind) {
     let visitors = stack.visitors(&link);
     let begun = Instant::now();
     let (taken, _) = taken_before_a_refusal(&visitors, "RATE_LIMITED").await;
-    // One more is allowed for every three seconds that this takes.
+    // One more message is allowed for every three seconds of the sending.
     let most = 20 + begun.elapsed().as_secs() / 3 + 1;
     assert!((20..=most).contains(&(taken as u64)), "{taken} were taken");
     // Another address on this link, and this address on another link, are not limited.
@@ -59,7 +59,7 @@ async fn a_links_rate_is_of_all_addresses(kind: Kind) {
             taken += 1;
         }
     }
-    // One more is allowed for every second that this takes.
+    // One more message is allowed for every second of the sending.
     let most = 60 + begun.elapsed().as_secs() + 1;
     assert!((58..=most).contains(&taken), "{taken} were taken");
 }

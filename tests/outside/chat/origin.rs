@@ -1,5 +1,5 @@
-//! Which sites may embed a link and call it. (The harness checks on every answer of every test that
-//! no cookie is set, and the headers that all answers have.)
+//! Which sites may embed a link and call it. In all tests, the harness checks that no answer sets a
+//! cookie, and that each has the headers that all answers must have.
 
 use arizuko_tests::http::Answer;
 use arizuko_tests::prelude::*;

@@ -18,7 +18,7 @@ async fn stalled_readers_slow_nobody_and_lose_nothing(kind: Kind) {
     }
     let mut fast = [here.listen(&posted.turn).await, there.listen(&posted.turn).await];
 
-    // Five megabytes in large and small frames: more than socket buffers hold.
+    // Writes five megabytes in large and small frames: more than socket buffers hold.
     let mut held = agent.turn().await;
     let writing = async {
         for _ in 0..350 {

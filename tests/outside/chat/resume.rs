@@ -2,7 +2,7 @@
 
 use arizuko_tests::prelude::*;
 
-/// Answers the next turn with every kind of frame.
+/// Answers the next turn with statuses, deltas and messages.
 async fn reply(agent: &mut Session) {
     let mut held = agent.turn().await;
     for frame in [
@@ -23,7 +23,7 @@ async fn reply(agent: &mut Session) {
 const REPLY: [&str; 9] =
     ["status", "delta", "delta", "delta", "message", "status", "message", "delta", "turn_done"];
 
-/// Makes a conversation with one answered turn, and returns its visitor at both gateways.
+/// Makes a conversation with one answered turn. Returns its visitor at each gateway, and its ids.
 async fn answered(stack: &Stack) -> (Visitor, Visitor, Posted) {
     let link = stack.issue("acme").await;
     let visitor = stack.visitor(&link, A);
@@ -136,7 +136,7 @@ async fn last_event_id_may_be_a_parameter_and_the_header_wins(stack: Stack) {
     assert_eq!(raw(&seen), raw(&uncut[4..]));
     let seen = here.open(&path, Cursor::After(&ids[6])).await.ok().rest().await;
     assert_eq!(raw(&seen), raw(&uncut[7..]));
-    // An EventSource that got a reset sends an empty cursor or none.
+    // An EventSource that got a reset sends an empty header or none: then the parameter counts.
     let seen = here.open(&path, Cursor::After("")).await.ok().rest().await;
     assert_eq!(raw(&seen), raw(&uncut[4..]));
 }

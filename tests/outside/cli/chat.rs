@@ -1,4 +1,4 @@
-//! `arizuko chat`.
+//! `arizuko chat`: the replies that it prints, and the failures that it explains.
 
 use arizuko_tests::prelude::*;
 

@@ -90,7 +90,7 @@ async fn doctor_finds_a_proxy_that_buffers_streams(kind: Kind) {
     let stack = Stack::with_public_url(kind, &[], &url).await;
     let folder = stack.folder().join("nginx");
     fs::create_dir(&folder).expect("the folder is new");
-    // A proxy with its buffering left on.
+    // This proxy buffers streams: it ignores the gateway's X-Accel-Buffering.
     let gateway = stack.gateway(A);
     let site = format!(
         "server {{ listen 127.0.0.1:{port}; location / {{

@@ -1,10 +1,10 @@
-//! Text that others wrote cannot control an operator's terminal, and is shown as what it is.
+//! Names, routes and replies cannot control an operator's terminal or hide text in it.
 
 use arizuko_proto::v1::Route;
 use arizuko_tests::prelude::*;
 
-/// Characters that a terminal obeys or doesn't show: a one-character start of a control sequence, a
-/// reversal of text, and others without a width.
+/// Characters that a terminal obeys or doesn't show: a one-character start of a control sequence,
+/// reversals of text, and characters without a width.
 const EVIL: &str = "ev\u{9b}31m\u{202e}il\u{200b}\u{2066}x\u{feff}";
 
 fn is_harmful(c: char) -> bool {

@@ -1,4 +1,4 @@
-//! `arizuko token`.
+//! `arizuko token`: issue, list, revoke, and a link's own limits.
 
 use arizuko_tests::prelude::*;
 

@@ -1,4 +1,4 @@
-//! Deletions by operators.
+//! Deletions of conversations by operators.
 
 use super::{ROOM, cnv, listed};
 use arizuko_tests::prelude::*;

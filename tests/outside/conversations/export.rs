@@ -63,7 +63,7 @@ async fn an_export_has_every_turn_that_was_asked_for(stack: Stack) {
 
 /// How many turns the large export has.
 const TURNS: usize = 3_000;
-/// How long each of its messages is, in bytes.
+/// How long each message of the large export is, in bytes.
 const MESSAGE: usize = 30_000;
 /// How many more bytes of memory control may use for the large export: a third of its messages.
 const BOUND: u64 = (TURNS * MESSAGE / 3) as u64;

@@ -33,7 +33,7 @@ async fn conversations_are_listed_by_folder_address_status_and_time(stack: Stack
     fail(&mut agent, &held, "", "the disk is full").await;
     let running = stack.visitor(&plain, B).say("third").await;
     let mut held = agent.turn().await;
-    // A turn without a frame would be queued again after a while.
+    // A turn without a frame would be requeued after a while.
     agent.append(&mut held, delta("m", "I am")).await;
     // No agent of acme/eng is attached.
     let waiting = stack.visit("acme/eng").await.say("fourth").await;

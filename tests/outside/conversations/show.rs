@@ -1,4 +1,4 @@
-//! A conversation with attempts, a handoff, a person and a failure.
+//! The output of `arizuko conversation show` and `arizuko turn show`.
 
 use super::cnv;
 use arizuko_tests::prelude::*;
@@ -55,7 +55,7 @@ async fn a_transcript_shows_who_said_what_and_what_happened(stack: Stack) {
     for own in [&posted.conversation, &posted.turn] {
         assert!(!shown.contains(own), "an own id gives access: {shown}");
     }
-    // The visitor's id of the conversation works, too.
+    // The id by which the visitor knows the conversation works, too.
     let again = stack.arizuko(&["conversation", "show", &posted.conversation]).await.expect(0).out;
     assert_in_order(&again, &[&id, "Here is your money."]);
 
@@ -186,7 +186,7 @@ async fn an_unknown_id_is_not_found_and_a_malformed_one_is_explained(stack: Stac
         let unknown = stack.arizuko(&["conversation", "show", id]).await.expect(1);
         assert!(unknown.err.contains("there is no such conversation"), "{unknown:?}");
     }
-    // A visitor's own id may begin with a hyphen.
+    // The id by which a visitor knows a conversation or turn may begin with a hyphen.
     for command in ["conversation", "turn"] {
         let unknown = stack.arizuko(&[command, "show", "-AAAAAAAAAAAAAAAAAAAAA"]).await;
         assert!(unknown.expect(1).err.contains("there is no such"), "{command}");

@@ -5,7 +5,8 @@ use arizuko_tests::prelude::*;
 use std::{env, os::unix::fs::PermissionsExt as _};
 use tokio::process::Command;
 
-/// The beginnings of lines that no test runs, since they change a whole machine.
+/// The beginnings of lines that the tests here do not run: the lines change a whole machine, or
+/// other tests cover them.
 const NOT_HERE: [&str; 10] = [
     "apt install ",
     "cargo ",
@@ -17,7 +18,7 @@ const NOT_HERE: [&str; 10] = [
     "ssh ",
     "systemctl ",
     "systemd-sysusers",
-    // `proxies.rs` and `up/site.rs` test these.
+    // `proxies.rs` and `up/site.rs` test these settings.
     "ARIZUKO_PUBLIC_URL=",
 ];
 // Each of these words is in exactly one block of the page, which the tests below run.
@@ -60,7 +61,7 @@ impl Machine {
         for name in ["etc", "lib", "tls"] {
             let path = folder.path().join(name);
             fs::create_dir(&path).expect("the folder is new");
-            // The same mode as the units' StateDirectoryMode.
+            // The units' StateDirectoryMode is the same.
             fs::set_permissions(&path, fs::Permissions::from_mode(0o700)).expect("it is ours");
         }
         Self { names: Vec::new(), folder }
@@ -106,7 +107,8 @@ impl Machine {
         run(shell.args(["-e", "-c", script]), "").await.expect(0)
     }
 
-    /// Starts a unit's command with the unit's environment, as systemd would.
+    /// Starts a unit's command as systemd would, with the unit's environment and these settings.
+    /// Returns the process and its first line.
     async fn start(&self, unit: &str, settings: &str) -> (Process, String) {
         let file = shipped(&format!("deploy/{unit}.service"));
         let credentials = self.path().join("credentials").join(unit);

@@ -23,7 +23,7 @@ async fn a_gateway_behind_nginx_serves_everything(kind: Kind) {
     Site::start(kind, nginx).await.serves_all().await;
 }
 
-/// What a proxy's configuration depends on.
+/// The settings on which a proxy's configuration depends.
 struct Settings<'a> {
     port: u16,
     gateway: &'a str,
@@ -44,7 +44,7 @@ async fn caddy(settings: Settings<'_>) -> Process {
     adapt.args(["adapt", "--config"]);
     let adapted = run(adapt.arg(shipped("deploy/Caddyfile")), "").await.expect(0);
     assert!(!adapted.err.contains("warn"), "{adapted:?}");
-    // Keeps Caddy from opening other ports and from making an authority of its own.
+    // Keeps Caddy from opening other ports and from making a certificate authority.
     let mut config: Value = serde_json::from_str(&adapted.out).expect("JSON");
     config["admin"] = json!({"disabled": true});
     config["apps"]["tls"] =
@@ -75,7 +75,7 @@ async fn nginx(settings: Settings<'_>) -> Process {
         ("chat.example.com", "localhost".to_owned()),
         ("server 127.0.0.1:8080;", format!("server {gateway};")),
         ("/var/log/nginx", folder.display().to_string()),
-        // Shorter than the idle time below: comments keep the stream open.
+        // This is shorter than the idle time below: comments keep the stream open.
         ("proxy_read_timeout 1h;", "proxy_read_timeout 2s;".to_owned()),
     ] {
         assert!(site.contains(shipped), "no {shipped} in deploy/nginx.conf");
@@ -113,7 +113,7 @@ impl Site {
         curl(&[&["--cacert", &ca], arguments].concat()).await
     }
 
-    /// Reads a stream line by line with curl.
+    /// Starts curl, which reads a stream line by line.
     fn reader(&self, flags: &[&str], stream: &str) -> Process {
         let mut curl = command(found("curl"));
         curl.args(["--silent", "--show-error", "--no-buffer", "--cacert"]);

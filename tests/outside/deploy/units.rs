@@ -3,7 +3,8 @@
 use super::shipped;
 use arizuko_tests::prelude::*;
 
-/// The highest exposure that a unit may have, of 10. systemd calls up to 5 "ok".
+/// The highest exposure level that a unit may have, on systemd's scale from 0 to 10. systemd calls
+/// levels below 5 "OK" or better.
 const EXPOSURE: f64 = 2.0;
 
 #[apply(embedded)]
@@ -15,7 +16,7 @@ async fn systemd_accepts_the_units_and_rates_them_hardened() {
         let text = fs::read_to_string(shipped("deploy").join(&unit)).expect("it is there");
         let at = format!("ExecStart={name}");
         assert_eq!(text.matches(&at).count(), 1, "{text}");
-        // The unit names the program as the deb installs it.
+        // The unit has only the program's name. Here it needs the path of the program under test.
         let built = program(name, folder.path());
         let built = built.as_std().get_args().last().expect("the program");
         let text = text.replace(&at, &format!("ExecStart={}", built.display()));

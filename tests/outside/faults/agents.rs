@@ -61,7 +61,7 @@ async fn an_agent_can_die_after_any_step_without_loss(kind: Kind) {
                 agent.answer_next("whole").await;
             }
         }
-        // The connection breaks without a word.
+        // The agent vanishes without ending its stream.
         agent.vanish();
         let mut next = stack.agent("acme", &[]).await;
         if !matches!(step, Step::Finished) {

@@ -29,7 +29,7 @@ async fn nothing_happens_early_with_clocks_five_minutes_apart(kind: Kind) {
         let readers = Readers::begin(&stack, &link, &posted, 2);
         turns.push((readers, agent.turn().await));
     }
-    // Long enough for every lease to be renewed, and for a wrong clock to end one.
+    // Long enough for every lease to be renewed, or to end if control used a wrong clock.
     sleep(LEASE * 2).await;
     for (readers, program) in turns {
         program.reply("in time").await;
@@ -93,12 +93,13 @@ impl Scene {
         Self { link, _agent: agent, program, readers }
     }
 
-    /// Asserts that messages are taken, and that nothing has ended.
+    /// Asserts that the link still takes messages, now and after a while.
     async fn goes_on(&self, stack: &Stack) {
         for gateway in BOTH {
             stack.visitor(&self.link, gateway).say("hello").await;
         }
-        // Long enough for leases to be renewed, and for a wrong clock to end a lease or a link.
+        // Long enough for control to renew leases, or to end a lease or the link if it used a wrong
+        // clock.
         sleep(Duration::from_secs(2)).await;
         for gateway in BOTH {
             stack.visitor(&self.link, gateway).say("and again").await;
@@ -138,7 +139,7 @@ async fn a_step_of_rediss_clock_ends_nothing(kind: Kind) {
             .await;
         }
         scene.goes_on(&stack).await;
-        // A control that starts now agrees with the running one.
+        // A control that starts now agrees with the running control on the time.
         stack.restart(Control(B)).await;
         let mut tokens = TokenServiceClient::new(stack.operator(B).await);
         let listed = tokens.list_tokens(ListTokensRequest::default()).await;

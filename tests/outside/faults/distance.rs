@@ -2,7 +2,8 @@
 
 use arizuko_tests::prelude::*;
 
-/// A message that finds the store slow is answered in 2.5 s. The rest is for a busy machine.
+/// How soon a message must be answered. docs/guarantees.md promises 2.5 s; the rest allows for a
+/// busy machine.
 const SOON: Duration = Duration::from_secs(4);
 
 fn delay(stack: &Stack, delay: Duration) {

@@ -77,8 +77,8 @@ async fn a_reply_whose_end_a_failover_lost_is_made_again(mut stack: Stack) {
     stack.redis().remember();
     program.reply("reply").await;
     visitor.end_of(&posted.turn).await;
-    // Like a failover to a replica without the end of the reply. The agent has been told that the
-    // turn is done and has forgotten it; its session continues.
+    // This is like a failover to a replica that lacks the end of the reply. The agent was told that
+    // the turn is done and has forgotten it, and the agent's session continues.
     let redis = stack.redis();
     redis.forget_the_rest().await;
     let program = agent.turn().await;

@@ -1,5 +1,5 @@
-//! A Redis that lacks a command, or whose user lacks a right: control says so, and applies no
-//! batch by halves.
+//! A Redis that lacks a command, or whose user lacks a right: control says so, and applies every
+//! batch as a whole or not at all.
 
 use arizuko_tests::prelude::*;
 

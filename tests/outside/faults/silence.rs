@@ -67,7 +67,7 @@ async fn after_dropped_packets_messages_are_taken_again(kind: Kind) {
         dropped.iter().for_each(|proxy| proxy.drop_packets());
         let (waiting, first) = (visitors.clone(), posted.clone());
         let taken = tokio::spawn(async move { are_taken(&waiting, &first).await });
-        // Longer than a silent connection is kept while no new one can be made.
+        // Longer than a silent connection is kept while no second one can be opened.
         sleep(Duration::from_secs(8)).await;
         assert!(!taken.is_finished(), "nothing passes");
         dropped.iter().for_each(|proxy| proxy.resume());

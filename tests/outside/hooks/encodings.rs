@@ -8,8 +8,9 @@ use flate2::{
 use std::io::Read;
 
 const MESSAGE: &str = r#"{"content":"hello"}"#;
-/// `MESSAGE`, and 64 MiB of zeros, by brotli.
+/// `MESSAGE`, compressed by brotli, in hexadecimal.
 const BROTLI: &str = "1b1200f8a54574f6faa624956c52172cd358420e";
+/// 64 MiB of zeros, compressed by brotli, in hexadecimal.
 const BROTLI_BOMB: &str = "cbffff3ff82700e2b14020f7fe8fffff7ff04f00c4611180eefd1fffffffe09f0088c30200ddfb3ffeffffc13f0110870500baf77ffcffff837f02200e0b0074effff8ffff07ff04401c1600e8defff1ffff0ffe0980382c00d0bdffcbffff3ffc1300715800a07bff07";
 
 fn all(mut encoder: impl Read) -> Vec<u8> {
@@ -28,7 +29,7 @@ async fn post(visitor: &Visitor, encoding: &str, body: Vec<u8>) -> Answer {
     send(request.header("content-encoding", encoding).body(body)).await
 }
 
-/// `MESSAGE` in each encoding.
+/// Returns `MESSAGE` in each encoding, after the name of the encoding.
 fn encoded() -> Vec<(&'static str, Vec<u8>)> {
     let (plain, level) = (MESSAGE.as_bytes(), Compression::best());
     vec![
@@ -80,7 +81,7 @@ async fn another_encoding_is_refused_with_those_that_are_taken(stack: Stack) {
         let refused = post(&hook, encoding, b"<html>".to_vec()).await.refused(400, "INVALID");
         let told = refused.json()["detail"].to_string();
         assert!(told.contains(&format!("Content-Encoding says: {encoding}")), "{told}");
-        // Senders that have nothing to say compress nothing.
+        // An empty body is taken whatever its encoding, since senders do not compress it.
         post(&hook, encoding, Vec::new()).await.posted();
     }
     let cut = all(GzEncoder::new(MESSAGE.as_bytes(), Compression::best()));

@@ -1,8 +1,8 @@
-//! Senders that ask whether somebody is there, before they send.
+//! Handshakes: requests by which senders check a webhook's URL before they deliver to it.
 
 use arizuko_tests::{http::Answer, prelude::*};
 
-/// Asserts that this is the challenge, as text that no browser takes for a page.
+/// Asserts that the answer is the challenge, as text that no browser takes for a page.
 fn repeated(answer: Answer, challenge: &str) {
     let answer = answer.expect(200);
     assert_eq!(answer.text(), challenge);
@@ -52,7 +52,7 @@ async fn a_known_senders_challenge_is_answered_and_makes_no_turn(stack: Stack) {
     let okta = hook.request(Method::GET, "").header("x-okta-verification-challenge", "okta-1");
     assert_eq!(send(okta).await.expect(200).json(), json!({"verification": "okta-1"}));
 
-    // The first turn is of what is no handshake.
+    // The first turn comes from the first request that is no handshake.
     let posted = hook.post("application/json", r#"{"challenge": "x", "type": "event"}"#).await;
     assert_eq!(agent.offered().await.turn_id, posted.posted().turn);
 }
@@ -116,7 +116,7 @@ async fn a_visit_gets_a_sentence_and_options_what_is_allowed(stack: Stack) {
     hook.get(&format!("/{}", "A".repeat(22))).await.refused(404, "NOT_FOUND");
 }
 
-/// As in the CloudEvents specification for webhooks.
+/// The headers are those in the CloudEvents specification for webhooks.
 #[apply(embedded)]
 async fn a_cloudevents_sender_may_send_at_the_links_rate(stack: Stack) {
     let ask = async |hook: &Visitor| {

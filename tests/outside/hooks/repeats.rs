@@ -3,8 +3,8 @@
 use crate::hooks::issue_hook;
 use arizuko_tests::prelude::*;
 
-/// Sends a delivery with these headers; returns the turn, and whether the answer says that it came
-/// before.
+/// Sends a delivery with these headers. Returns the turn, and whether the answer says that the
+/// delivery is a repeat.
 async fn deliver(hook: &Visitor, headers: &[(&str, &str)], body: &str) -> (String, bool) {
     let request = headers.iter().fold(hook.request(Method::POST, ""), |request, (name, value)| {
         request.header(*name, *value)
@@ -22,7 +22,7 @@ async fn a_redelivery_runs_once(stack: Stack) {
         let request = stack.caller(&link, gateway).request(Method::POST, "");
         send(request.header("idempotency-key", key).body(body.to_owned()))
     };
-    // Short keys are fine here: nobody can get into a webhook's conversation by guessing its key.
+    // Short keys are fine here: guessing a key gives no access to a webhook's conversation.
     let first = deliver(A, "delivery-1", "{}").await.posted();
     assert_eq!(deliver(B, "delivery-1", "{}").await.posted(), first);
     deliver(A, "delivery-1", "{\"other\":1}").await.refused(422, "IDEMPOTENCY_MISMATCH");
@@ -61,7 +61,7 @@ async fn a_delivery_is_known_by_its_senders_header_at_every_gateway_and_after_a_
     for (headers, turn) in sources.iter().zip(first) {
         assert_eq!(deliver(&stack.caller(&link, B), headers, "{}").await, (turn, true));
     }
-    // The same delivery to another link is another one.
+    // The same delivery to another link makes another turn.
     let other = stack.caller(&stack.issue_hook("acme", "any", "").await, A);
     assert!(!deliver(&other, sources[0], "{}").await.1);
 }
@@ -72,11 +72,11 @@ async fn a_retry_may_have_another_body_unless_the_header_is_shared_by_several(st
     let retried = [("linear-delivery", "1")];
     let (turn, _) = deliver(&hook, &retried, "{\"webhookTimestamp\":1}").await;
     assert_eq!(deliver(&hook, &retried, "{\"webhookTimestamp\":2}").await, (turn, true));
-    // GitLab gives webhooks that a webhook has caused the id of the first.
+    // If one GitLab webhook causes others, all of them have the same id.
     let shared = [("x-gitlab-event-uuid", "1")];
     assert!(!deliver(&hook, &shared, "{\"object_kind\":\"push\"}").await.1);
     assert!(!deliver(&hook, &shared, "{\"object_kind\":\"pipeline\"}").await.1);
-    // Nothing names these.
+    // No header names these deliveries.
     assert!(!deliver(&hook, &[], "{}").await.1);
     assert!(!deliver(&hook, &[], "{}").await.1);
 }

@@ -1,4 +1,4 @@
-//! The agent gets the request as it was.
+//! The agent gets the method, path and query of a webhook's request as they were sent.
 
 use arizuko_tests::prelude::*;
 

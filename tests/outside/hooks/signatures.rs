@@ -112,7 +112,7 @@ async fn a_delivery_that_is_not_signed_makes_no_turn_and_is_counted(kind: Kind) 
     assert!(counted >= 4.0, "{counted}");
     let posted = by_github(&stack.caller(&link, A), SECRET, "{}").await.posted();
     assert_eq!(agent.offered().await.turn_id, posted.turn, "the first turn is of what was signed");
-    // A repeat must be signed, too.
+    // A delivery with an id of its own must be signed, too.
     let named = [("x-github-delivery", "1")];
     deliver(&stack.caller(&link, B), &named, "{}").await.refused(401, "SIGNATURE_INVALID");
 }

@@ -51,7 +51,7 @@ pub(super) const SPEECH: [&str; 3] = ["SendMessage", "AssignConversation", "Read
 pub(super) const SHOWS: [&str; 4] =
     ["ListConversations", "ExportConversations", "ShowConversation", "ShowTurn"];
 
-/// The link and turn that the gateways' calls are about.
+/// The link and the turn that the calls are about.
 pub(super) struct Facts {
     pub(super) link: Link,
     pub(super) posted: Posted,

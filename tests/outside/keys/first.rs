@@ -1,4 +1,4 @@
-//! The keys from control's settings can be revoked once others are there.
+//! A key from control's settings can be revoked once there is another key of its kind.
 
 use arizuko_proto::v1::{ListTokensRequest, token_service_client::TokenServiceClient};
 use arizuko_tests::prelude::*;

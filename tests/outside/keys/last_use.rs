@@ -42,7 +42,7 @@ async fn the_last_use_of_a_key_is_listed_and_written_once(stack: Stack) {
     let second = first.as_deref().and_then(|at| at.split('.').next()).expect("a time");
     assert!(table.contains("USED") && table.matches(second).count() >= 1, "{table}");
 
-    // Once the use of a later key is written, a second use of the first key would be, too.
+    // Once the use of a later key is written, a second use of the first key would be written, too.
     call(&stack, &used.key).await;
     call(&stack, &later.key).await;
     until("the later use", async || last_used_at(&stack, &later.key_id).await.is_some()).await;
@@ -51,7 +51,7 @@ async fn the_last_use_of_a_key_is_listed_and_written_once(stack: Stack) {
     assert_eq!(last_used_at(&stack, &unused.key_id).await, None);
 }
 
-/// Changes the last use of a key to this time.
+/// Changes the last use of a key to this time, in milliseconds since 1970.
 async fn age(stack: &mut Stack, id: &str, last_used_at: &str) {
     let redis = stack.redis();
     let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("the store has text");

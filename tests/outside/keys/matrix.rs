@@ -94,7 +94,7 @@ async fn viewers_may_make_every_call_that_changes_nothing(stack: Stack) {
     let viewer = keys.clone().find(|key| key["kind"] == "KEY_KIND_VIEWER").expect("it is listed");
     let viewer = viewer["key_id"].as_str().expect("an id");
     assert!(audit.contains(viewer), "its reads are noted");
-    // Unlike the only operator's key, the only viewer's can go.
+    // Unlike the only operator's key, the only viewer's key can be revoked.
     stack.arizuko(&["key", "revoke", viewer]).await.expect(0);
     expect(&stack, &key, &OVERSEERS, "", "KEY_INVALID", &facts).await;
 }
@@ -129,7 +129,7 @@ async fn an_agents_key_reaches_only_its_own_folder(stack: Stack) {
             expect(&stack, &key, calls, folder, "NOT_ALLOWED", &facts).await;
         }
     }
-    // Folders below, above and beside it, and names that only begin like it.
+    // Folders below and beside `acme`, and folders whose names begin alike.
     for folder in ["acme/eng", "acme/eng/x", "other", "acmex", "acm"] {
         expect(&stack, &key, &FOLDERS, folder, "NOT_ALLOWED", &facts).await;
     }

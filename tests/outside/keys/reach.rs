@@ -1,4 +1,4 @@
-//! A key can't see, name, shadow or drop what it can't reach.
+//! A key can't see or name folders, override routes or revoke links beyond its reach.
 
 use arizuko_proto::{
     v1::route_service_client::RouteServiceClient,
@@ -11,7 +11,7 @@ use arizuko_proto::{
 use arizuko_tests::prelude::*;
 use tonic::Status;
 
-/// The holder of a key.
+/// The clients by which the holder of a key calls control.
 struct Holder {
     routes: RouteServiceClient<Channel>,
     tokens: TokenServiceClient<Channel>,

@@ -1,5 +1,5 @@
-//! Attempts with wrong credentials are in the log. Refusals and reads by operators are in the audit
-//! log.
+//! Attempts with wrong credentials are in the log. Refused calls and operators' reads are in the
+//! audit log.
 
 use arizuko_proto::v1::{
     IssueChatLinkRequest, ListTokensRequest, token_service_client::TokenServiceClient,
@@ -7,7 +7,7 @@ use arizuko_proto::v1::{
 use arizuko_tests::prelude::*;
 use tonic::Request;
 
-/// Returns the lines of all logs that contain these words.
+/// Searches all logs for lines that contain these words, and returns them.
 fn lines(stack: &Stack, words: &str) -> Vec<String> {
     let files = fs::read_dir(stack.logs()).expect("the stack has logs");
     let files = files.filter_map(|file| fs::read_to_string(file.ok()?.path()).ok());
@@ -17,7 +17,7 @@ fn lines(stack: &Stack, words: &str) -> Vec<String> {
 
 #[apply(embedded)]
 async fn wrong_keys_and_tokens_leave_a_bounded_trace(kind: Kind) {
-    // The attempts all come from one address.
+    // All attempts come from one address, whose requests are limited.
     let stack = Stack::with(kind, &[("ARIZUKO_ADDRESS_REQUESTS", "1000000")]).await;
     for (attempts, kept) in [(1, 1..=1), (300, 2..=100)] {
         for _ in 0..attempts {

@@ -18,7 +18,7 @@ async fn audit_is_read_in_pages(stack: Stack) {
     for number in 0..9 {
         issued.push(stack.issue(["acme", "other", "acme/eng"][number % 3]).await.token_id);
     }
-    // Entries of one moment: a revocation of many links is one commit.
+    // These entries have the same time, since one commit revokes the three links.
     let revoked = stack.revoke("web:acme").await.len();
     assert_eq!(revoked, 3);
     for (folder, count) in [("", 12), ("acme", 9), ("acme/eng", 3)] {

@@ -127,7 +127,8 @@ async fn a_client_that_says_nothing_is_closed(kind: Kind) {
 #[apply(one_redis)]
 async fn a_client_with_a_certificate_that_says_nothing_is_closed(kind: Kind) {
     let stack = Stack::with_tls(kind, &[("ARIZUKO_CONTROL_IDLE", "500ms")]).await;
-    // Control closes a silent connection before the handshake, and after it.
+    // Control closes a connection that is silent before the TLS handshake, and one that is silent
+    // after it.
     closed(dial(&stack.control(A), "127.0.0.1").await).await;
     let tls = stack.tls();
     let mut openssl = command(found("openssl"));
@@ -170,7 +171,7 @@ async fn the_connection_that_is_idle_for_longest_makes_room(kind: Kind) {
         flood.push(stream);
     }
     closed(flood.remove(0)).await;
-    // What is in use stays: the gateway's connection, and the agent's.
+    // Connections in use stay open: the gateway's and the agent's.
     agent.credit(1).await;
     visitor.say("hello").await;
     agent.turn().await;

@@ -64,7 +64,7 @@ async fn routes_are_limited_by_tenant_and_keys_by_partition(kind: Kind) {
     let limits = [
         ("ARIZUKO_TENANT_ROUTES", "2"),
         ("ARIZUKO_PARTITIONS", "1"),
-        // Two are from control's settings.
+        // Two of the keys are from control's settings.
         ("ARIZUKO_PARTITION_KEYS", "4"),
     ];
     let stack = Stack::with(kind, &limits).await;
@@ -96,7 +96,7 @@ async fn turns_that_no_session_holds_take_no_worker(stack: Stack) {
         let heard = agent.hear().await;
         assert!(matches!(heard, Ok(Some(Heard::Cancel(cancel))) if cancel.turn_id == turn_id));
     }
-    // No real id is long.
+    // An id of this length is malformed.
     agent.say(accept(&"A".repeat(44_000))).await;
     let refused = agent.ended().await.expect("the stream ends with a reason");
     assert_eq!(reason(&refused), ErrorReason::Invalid);

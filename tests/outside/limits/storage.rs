@@ -3,7 +3,7 @@
 use arizuko_tests::prelude::*;
 use futures_util::future::join_all;
 
-/// How many bytes a turn counts in addition to its texts.
+/// How many bytes of a limit each turn uses in addition to its texts.
 const RECORDS: usize = 4 << 10;
 
 fn of_link(bytes: usize) -> [(&'static str, String); 1] {

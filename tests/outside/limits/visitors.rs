@@ -13,7 +13,7 @@ use tokio::{
 
 /// An address that sends too much.
 const ATTACKER: &str = "127.0.0.7";
-/// Lets the tests name their visitors' addresses.
+/// Lets the tests name their visitors' addresses in X-Forwarded-For.
 const PROXY: (&str, &str) = ("ARIZUKO_TRUSTED_PROXY", "127.0.0.1/32");
 
 /// Whether the gateway answers a request on the connection.
@@ -37,7 +37,7 @@ async fn unfinished(
     for _ in 0..count {
         let mut stream = dial(&stack.gateway(A), address).await;
         stream.write_all(head.as_bytes()).await.expect("the gateway reads heads");
-        // The gateway may close a refused post before all of this is sent.
+        // The gateway may close the connection of a refused post before the test has sent all.
         let _ = timeout(Duration::from_secs(1), stream.write_all(&vec![b'x'; bytes])).await;
         open.push(stream);
     }
@@ -119,7 +119,7 @@ async fn a_client_that_says_nothing_is_closed(kind: Kind) {
     closed(silent).await;
     closed(slow).await;
     closed(polite).await;
-    // A stream is not idle.
+    // A connection with an open stream is not idle.
     let mut agent = stack.attach("acme", A).await;
     agent.answer_next("still here").await;
     assert_eq!(names(&events.rest().await), ["message", "turn_done"]);
@@ -128,8 +128,8 @@ async fn a_client_that_says_nothing_is_closed(kind: Kind) {
 #[apply(one_redis)]
 async fn a_client_of_tls_that_says_nothing_is_closed(kind: Kind) {
     let stack = Stack::with_tls(kind, &[("ARIZUKO_GATEWAY_IDLE", "500ms")]).await;
-    // The gateway closes a silent connection before the handshake, and after it with either
-    // protocol.
+    // The gateway closes a connection that is silent before the TLS handshake, and connections of
+    // both protocols that are silent after it.
     closed(dial(&stack.gateway(A), "127.0.0.1").await).await;
     for protocol in ["h2", "http/1.1"] {
         let mut openssl = command(found("openssl"));
@@ -184,7 +184,7 @@ async fn silent_connections_keep_no_visitor_out(kind: Kind) {
         );
     }
     closed(flood.remove(0)).await;
-    // What is in use stays.
+    // The connection of the open stream stays open.
     let mut agent = stack.attach("acme", A).await;
     agent.answer_next("still here").await;
     assert_eq!(names(&events.rest().await), ["message", "turn_done"]);

@@ -70,7 +70,7 @@ async fn links_of_one_folder_reach_its_agent_under_their_own_jids(stack: Stack) 
 #[apply(every_stack)]
 async fn a_suffix_and_a_folder_cannot_have_the_same_jid(stack: Stack) {
     let plain = LinkOptions::default;
-    // Folders with a link, with a key, and with an agent.
+    // Each of these folders has one of the three: a link, a key, an agent.
     stack.issue("acme/eng").await;
     stack.agent_key("acme/ops").await;
     let _agent = stack.attach("acme/art", B).await;
@@ -81,7 +81,8 @@ async fn a_suffix_and_a_folder_cannot_have_the_same_jid(stack: Stack) {
             "{suffix}"
         );
     }
-    // The other way round: the folder takes its own JID back from a suffix.
+    // A folder can issue a link with its own JID even if a link of the folder above has that JID by
+    // a suffix. From then on, the suffix is refused.
     stack.issue_with("acme", "support", plain()).await;
     assert_eq!(issue(&stack, "acme/support", "", plain()).await, Ok("web:acme/support".into()));
     assert_eq!(issue(&stack, "acme", "support", plain()).await, Err(ErrorReason::JidTaken));

@@ -242,7 +242,8 @@ async fn a_thousand_links_of_one_jid_are_revoked_at_once(stack: Stack) {
         stack.visitor(link, A).get("config").await.expect(401);
     }
     stack.visitor(&other, A).get("config").await.expect(200);
-    // The turns end after the revocation has returned, and none of them is delivered before.
+    // The turns may end only after the revocation has returned, but the queued turn is not
+    // delivered before it ends.
     for _ in 0..2 {
         let cancelled = agent.hear_of("Cancel", |heard| match heard {
             Heard::Cancel(cancel) => Some(cancel.turn_id.clone()),

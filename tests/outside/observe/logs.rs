@@ -1,4 +1,4 @@
-//! The log: one line for each failure, with the ids that it is about.
+//! The log: one line for each failure, with the ids of what the failure is about.
 
 use arizuko_tests::prelude::*;
 

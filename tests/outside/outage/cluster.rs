@@ -26,7 +26,7 @@ async fn a_lost_primary_loses_nothing_that_was_acknowledged(kind: Kind) {
         sleep(Duration::from_millis(50)).await;
     }
     program.exit(0).await;
-    // Without a replica nothing would be acknowledged, so the lost primary comes back as one.
+    // Without a replica nothing would be acknowledged, so the lost primary comes back as a replica.
     stack.fleet().restart(primary).await;
     let mut seen = Vec::new();
     for reader in readers {
@@ -93,7 +93,7 @@ async fn a_primary_that_became_a_replica_is_read_no_more(mut stack: Stack) {
 
 /// How many turns grow at the same time.
 const GROWING: usize = 40;
-/// By how many frames each of them grows.
+/// How many frames each growing turn gets.
 const FRAMES: usize = 10;
 
 #[apply(sentinel)]
@@ -155,7 +155,7 @@ async fn a_message_without_a_replica_is_not_acknowledged(kind: Kind) {
     stack.fleet().kill(primary);
     stack.fleet().signal(&replicas, Signal::SIGCONT);
     stack.fleet().restart(primary).await;
-    // Whether the message was taken is unknown; repeated, it is still one message.
+    // It is unknown whether the message was taken. A repeat leaves one message.
     let after = visitor.say_until_taken("the-same-key-each-time", &message).await;
     let mut agent = stack.attach(tenant, B).await;
     for turn in [&posted.turn, &after.turn] {
@@ -210,7 +210,7 @@ async fn a_moving_slot_loses_nothing(mut stack: Stack) {
     assert_eq!(text, expected);
     assert!(!names(&seen).contains(&"reset"), "{:?}", names(&seen));
     assert_ne!(stack.fleet().primary_of(&key).await, before, "the slot has moved");
-    // The next turn is delivered, and its reply is read live, at the new place.
+    // The next turn is delivered and answered on the slot's new primary.
     let posted = visitor.say_in(&posted.conversation, "and on").await;
     let program = agent.turn().await;
     program.reply("on").await;

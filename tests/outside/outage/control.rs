@@ -42,7 +42,7 @@ async fn one_control_of_two_is_enough(kind: Kind) {
         }
         stack.restart(Control(dead)).await;
     }
-    // The agent's control is killed; the agent continues at the other one.
+    // The agent's control is killed; the agent continues at the other control.
     let mut agent = stack.agent("acme", &[]).await;
     let mut program = agent.turn().await;
     program.print("one ").await;

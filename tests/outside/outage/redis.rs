@@ -60,7 +60,8 @@ async fn while_redis_hangs_requests_end_and_a_repeat_settles_the_outcome(mut sta
     assert!(begun.elapsed() < Duration::from_secs(15), "after {:?}", begun.elapsed());
     stack.redis().thaw();
     is_back(&visitor).await;
-    // Taken or not: repeated with its key, the message is one turn, and the agent gets it once.
+    // Whether or not the message was taken, a repeat with its key leaves one turn, which the agent
+    // gets once.
     let turn = visitor.say_until_taken(KEY, &message).await.turn;
     let mut agent = stack.agent("acme", &[]).await;
     let program = agent.turn().await;

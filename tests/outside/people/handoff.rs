@@ -95,11 +95,11 @@ async fn a_person_hands_off_to_another_folder(stack: Stack) {
         let shown = cleo.opens("note from acme/people: be careful").await;
         assert!(shown.contains("I shall sue"), "{shown}");
         cleo.asks("Please don't.", "Sent.").await;
-        // The whole conversation went to that folder.
+        // `/to` has assigned the whole conversation to acme/legal.
         visitor.say_in(&posted.conversation, "why not?").await;
         cleo.sees("why not?").await;
         cleo.asks("It is dear.", "Sent.").await;
-        // A conversation without an open turn can be handed off too.
+        // A conversation without an open turn can be assigned to another folder too.
         cleo.asks("/to acme/people all is well", "1 is acme/people now.").await;
         let next = visitor.say_in(&posted.conversation, "well then").await;
         ann.opens("note from acme/legal: all is well").await;

@@ -1,4 +1,4 @@
-//! What an inbox shows.
+//! An inbox: the turns and conversations that it shows, its answers to wrong commands, and its end.
 
 use super::SEATS;
 use arizuko_tests::prelude::*;
@@ -19,7 +19,7 @@ async fn queued_turns_are_announced_and_listed(stack: Stack) {
             assert!(line.contains(beginning) && line.len() < 200, "{line}");
             visitor.post_to(&format!("{}/cancel", posted.turn)).await;
         }
-        // A conversation keeps its number, whatever comes and goes.
+        // A conversation keeps its number when other conversations come and go.
         visitor.say("the last one").await;
         last += 1;
         ann.sees(&format!("{last} waits")).await;
@@ -152,7 +152,7 @@ async fn a_person_can_leave_in_several_ways(stack: Stack) {
     for seat in SEATS {
         for way in ["/quit", "end", "term", "interrupt"] {
             let mut ann = stack.person(seat, "acme/people", "Ann", B).await;
-            // Not always at once: a requeued turn waits for a second.
+            // The turn may not be listed yet: a requeued turn waits for a second.
             if !ann.asks("/list", "1 ").await.contains("1 waits") {
                 ann.sees("1 waits").await;
             }
@@ -174,7 +174,7 @@ async fn a_person_can_leave_in_several_ways(stack: Stack) {
             assert!(ann.gone().await.success(), "{seat:?} {way}");
         }
     }
-    // The turn is free at once, without the end of a lease.
+    // The turn can be opened at once, without waiting for the end of a lease.
     let mut ben = stack.person(Seat::Pipes, "acme/people", "Ben", A).await;
     if !ben.asks("/list", "1 ").await.contains("1 waits") {
         ben.sees("1 waits").await;

@@ -30,7 +30,7 @@ async fn a_new_inbox_finds_the_conversations_of_a_killed_one(kind: Kind) {
         ann.asks("2", "Sent.").await;
         assert_eq!(visitor.end_of(&second.turn).await["status"], "done");
 
-        // The conversation stays open even without an open turn.
+        // The conversation stays open in the inbox even without an open turn.
         ann.signal(Signal::SIGKILL);
         ann.gone().await;
         let mut ann = stack.person(seat, "acme/people", "Ann", B).await;

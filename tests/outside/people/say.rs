@@ -1,4 +1,4 @@
-//! `arizuko agent say`: messages from a script, without being asked.
+//! `arizuko agent say`: unprompted messages from a script.
 
 use arizuko_tests::prelude::*;
 

@@ -50,8 +50,8 @@ async fn the_slower_of_two_people_is_told(stack: Stack) {
             person.enter("/open 1");
         }
         let (ann_is_late, ben_is_late) = tokio::join!(is_late(&mut ann), is_late(&mut ben));
-        // The slower person is not always told: they may have opened the conversation, while the
-        // other holds its turn.
+        // The slower person is not always told. They may have opened the conversation without its
+        // turn, which the other person holds.
         let status = stack.arizuko(&["status", "--json"]).await.expect(0).json();
         let sessions = status["sessions"].as_array().expect("a list").iter();
         let holders = sessions.filter(|session| session["held"] == 1);
@@ -67,7 +67,7 @@ async fn the_slower_of_two_people_is_told(stack: Stack) {
     }
 }
 
-/// Returns whether `/open` came too late.
+/// Whether the person's `/open` came too late: somebody else has the turn.
 async fn is_late(person: &mut arizuko_tests::person::Person) -> bool {
     person.enter("/help");
     let shown = person.sees("/list ").await;

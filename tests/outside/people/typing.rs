@@ -1,9 +1,9 @@
-//! Visitors see that a person is typing, as long as they are.
+//! Visitors see when a person is typing.
 
 use arizuko_tests::prelude::*;
 use arizuko_tests::{person::Person, sse::Events};
 
-/// Returns the status lines until the end of the turn.
+/// Returns the texts of the status frames until the end of the turn.
 async fn statuses(live: &mut Events) -> Vec<String> {
     let seen = live.rest().await.into_iter();
     let statuses = seen.filter(|event| event.name == "status");

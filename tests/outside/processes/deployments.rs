@@ -3,7 +3,7 @@
 use arizuko_proto::v1::{GetStatusRequest, admin_service_client::AdminServiceClient};
 use arizuko_tests::prelude::*;
 
-/// Another control on a stack's Redis.
+/// Returns a command that starts another control on a stack's Redis.
 fn control(stack: &mut Stack, flags: &[&str]) -> tokio::process::Command {
     let mut control = stack.program("arizuko-control");
     control.args(["--listen", "127.0.0.1:0", "--redis", &stack.redis().url()]).args(flags);

@@ -1,4 +1,4 @@
-//! A person's session: Inbox shows the queued turns, and Claim takes one.
+//! A person's session: Inbox shows the queued turns, and Claim takes one of them.
 
 use arizuko_tests::prelude::*;
 

@@ -103,7 +103,7 @@ async fn a_route_without_fields_is_deleted(stack: Stack) {
     let told = stack.arizuko(&unset).await.expect(0);
     assert!(told.out.is_empty() && told.err.contains("no route"), "{told:?}");
     assert_eq!(route(&stack, &["list"]).await, json!({"routes": []}));
-    // Now there is no route to unset a field of.
+    // Now there is no route whose fields could be unset.
     let told = stack.arizuko(&unset).await.expect(1);
     assert!(told.err.contains("say what the route is to set"), "{told:?}");
     route(&stack, &["set", "hook:acme/github", "--mode", "observe"]).await;

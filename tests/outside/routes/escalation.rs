@@ -84,7 +84,8 @@ async fn a_first_frame_stops_the_escalation_unless_the_step_waits_for_the_end(st
     let mut unfinished = agent.turn().await;
     agent.append(&mut unfinished, delta("m1", "half ")).await;
 
-    // The agent loses the second turn, although it has begun, and keeps the first, older one.
+    // The agent loses the second turn, although it has begun to answer it, and keeps the first
+    // turn, which is older.
     agent.lost(&hurried.turn).await;
     let held = people.turn().await;
     assert_eq!(held.turn.turn_id, hurried.turn);
@@ -150,7 +151,8 @@ async fn messages_before_an_escalation_survive_a_lost_agent_after_it(kind: Kind)
     let mut people = stack.attach("acme/people", B).await;
     let mut held = people.turn().await;
     people.append(&mut held, delta("m1", "never mi")).await;
-    // Its lease ends, and another agent, whose lease has just begun, answers from the start.
+    // The first agent's lease ends. Another agent, whose lease has just begun, answers from the
+    // start.
     drop(people);
     sleep(Duration::from_secs(3)).await;
     let mut people = stack.attach("acme/people", B).await;
@@ -182,7 +184,7 @@ async fn after_a_requeue_the_folder_has_the_whole_time_again(stack: Stack) {
     agent.leave().await;
     let mut next = stack.attach("acme", B).await;
     let held = next.turn().await;
-    // Longer than control's pause between two looks at due items.
+    // Longer than control's pause between two sweeps of due items.
     sleep(SOON).await;
     next.answer(held, "whole").await;
     let seen = visitor.read(&posted.turn).await;

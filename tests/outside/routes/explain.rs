@@ -135,7 +135,7 @@ async fn an_open_turn_keeps_the_persona_and_folder_that_it_began_with(stack: Sta
     let mut agent = stack.attach("acme/old", B).await;
     let held = agent.turn().await;
     stack.route(persona("new", "acme/new")).await;
-    // Rejected, it is delivered again with the same route.
+    // After a rejection the turn is delivered again, with the persona and folder of the old route.
     agent.reject(&held.turn, Duration::ZERO).await;
     let held = agent.turn().await;
     assert_eq!((&held.turn.turn_id, held.turn.attempt), (&queued.turn, 2));

@@ -120,7 +120,7 @@ async fn a_handoff_is_safe_to_repeat(stack: Stack) {
     let mut people = stack.attach("acme/people", B).await;
     let posted = visitor.say("hello").await;
     let held = bot.turn().await;
-    // If frames before it are missing, it is refused, and the answer names the expected seq.
+    // A handoff is refused if frames before it are missing. The answer names the expected seq.
     let frames = || vec![handoff("acme/people", "", false)];
     assert_eq!(bot.append_at(&held, 3, frames()).await.next_seq, 1);
     for _ in 0..3 {
@@ -186,6 +186,7 @@ async fn a_long_reply_is_handed_off_in_part(stack: Stack) {
     let held = people.turn().await;
     let said = &held.turn.said[0].content;
     assert!(said.ends_with("xthe end"));
-    // Together with a message of 1 MiB and its context, this must fit gRPC's default of 4 MiB.
+    // Together with a message of 1 MiB and its context, this must fit into 4 MiB, the default
+    // limit for a message in gRPC.
     assert!((500_000..1_000_000).contains(&said.len()), "{}", said.len());
 }

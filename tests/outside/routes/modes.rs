@@ -6,7 +6,7 @@ use arizuko_proto::{
 };
 use arizuko_tests::prelude::*;
 
-/// An agent that asks for history.
+/// Attaches an agent that asks for history.
 async fn agent(stack: &Stack, folder: &str) -> Session {
     let hello = arizuko_proto::v1::Hello { history: 50, ..hello(folder, 100) };
     stack.session(B, hello).await
@@ -141,7 +141,8 @@ async fn an_observed_webhook_waits_for_a_webhook_or_a_person(stack: Stack) {
     ann.claim(&posted.turn, false).await;
     let held = ann.turn().await;
     assert_eq!(contents(&held.turn), ["another secret"]);
-    // The agent that goes on must not get it, as the visitor can ask it.
+    // The agent that continues must not get the webhook, since the visitor could ask the agent for
+    // it.
     ann.say(held.append(1, vec![handoff("acme", "", false)])).await;
     let mut bot = agent(&stack, "acme").await;
     let turn = bot.turn().await.turn;

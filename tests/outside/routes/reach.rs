@@ -30,7 +30,7 @@ impl Routes {
         Ok(within("DeleteRoute", deleted).await?.into_inner().deleted)
     }
 
-    /// Returns the folder that answers a JID, and its persona.
+    /// Returns the folder of a JID's link, and the persona of the JID's route.
     pub(super) async fn explain(&mut self, jid: &str) -> Result<(String, String), Status> {
         let jid = jid.to_owned();
         let explained = self.0.explain_route(ExplainRouteRequest { jid });

@@ -1,4 +1,4 @@
-//! A route set by an agent's key applies only to the tokens that the key reaches.
+//! A route that was set with an agent's key applies only to the tokens that the key reaches.
 
 use super::reach::{Routes, agent, outcome, persona};
 use arizuko_tests::prelude::*;
@@ -24,7 +24,7 @@ async fn a_key_cannot_change_the_route_of_a_key_that_reaches_further(stack: Stac
         let found = agent.explain("web:acme/x").await.expect("it is its own");
         assert_eq!(found.1, "the operator's");
     }
-    // A route set with a key can be changed until somebody with a wider reach sets it.
+    // A key can change a route that was set with it, until a key with a wider reach sets the route.
     let mine = own.set(persona("web:acme/x/y", "mine")).await;
     assert_eq!(mine.expect("it is its own").only_folder, "acme/x");
     let kept = vec![persona("web:acme/x/y", "still mine"), set];
@@ -76,7 +76,7 @@ async fn a_route_of_one_folders_key_applies_to_that_folders_tokens_only(stack: S
 
 #[apply(every_stack)]
 async fn a_subtree_key_cannot_redirect_webhooks_of_the_folder_above(stack: Stack) {
-    // Webhooks of two folders begin with `hook:acme/github`.
+    // The JIDs of webhooks of two folders begin with `hook:acme/github`.
     let above = stack.issue_hook("acme", "github", "eng").await;
     let own = stack.issue_hook("acme/github", "gitlab", "").await;
     let key = agent(&stack, "acme/github", KeyReach::Subtree).await;

@@ -1,4 +1,4 @@
-//! Agents and people send messages without being asked.
+//! Unprompted messages: agents and people speak in a conversation outside a turn.
 
 use arizuko_proto::{
     v1::agent_service_client::AgentServiceClient,
@@ -107,7 +107,7 @@ async fn a_folder_without_a_part_in_the_conversation_cannot_speak_or_read(stack:
     for (key, folder) in [(&other, ""), (&foreign, ""), (&below, "acme/other")] {
         assert_eq!(refused(key, folder).await, Some(ErrorReason::NotFound), "{folder}");
     }
-    // Once the folder has an open turn of the conversation, it can.
+    // Once the folder has an open turn of the conversation, it can speak and read.
     let target = Some("acme/other".to_owned());
     stack.route(Route { target, ..route("web:acme") }).await;
     visitor.say_in(id, "more").await;

@@ -1,4 +1,4 @@
-//! What `arizuko chat` shows of people, observed messages and handoffs.
+//! `arizuko chat` shows people, observed messages, unprompted messages and handoffs.
 
 use arizuko_tests::prelude::*;
 use std::process::Stdio;
@@ -83,7 +83,7 @@ impl Terminal {
         assert_eq!(line.expect("it is text").as_deref(), Some(expected));
     }
 
-    /// Closes standard input; returns what the terminal still shows until it exits.
+    /// Closes standard input. Returns the lines that chat prints until it exits.
     async fn leaves(self) -> Vec<String> {
         let Self { mut child, keyboard, mut screen } = self;
         drop(keyboard);
@@ -148,7 +148,7 @@ async fn a_restart_that_keeps_everything_is_not_announced(kind: Kind) {
         let mut held = bot.turn().await;
         let frames = vec![delta("m1", "I fetch"), handoff("acme/people", "", false)];
         bot.push(&mut held, frames).await;
-        // This agent leaves before it says anything, so its restart drops nothing.
+        // This agent leaves before it says anything, so the restart after it drops nothing.
         people.turn().await;
         people.leave().await;
         let mut silent = stack.attach("acme/people", A).await;

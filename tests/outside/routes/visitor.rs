@@ -1,4 +1,4 @@
-//! What visitors see of routes, handoffs and people, in every form of answer.
+//! Visitors see the effects of routes, handoffs and people in every form of answer.
 
 use arizuko_tests::prelude::*;
 

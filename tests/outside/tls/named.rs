@@ -1,4 +1,4 @@
-//! A Redis server that Sentinels or a Cluster name is checked like one in the URL.
+//! A Redis server that Sentinels or a Cluster name is checked like a server in the URL.
 
 use arizuko_tests::prelude::*;
 use tokio::process::Command;

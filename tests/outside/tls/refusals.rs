@@ -44,7 +44,8 @@ async fn servers_refuse_unusable_certificates_and_say_why() {
     assert!(told.contains("--client-ca needs --tls-cert"), "{told}");
 }
 
-/// Starts a control with this certificate; with `client_ca`, it requires one from its clients.
+/// Starts a control, with the certificate `shown` if there is one. With `client_ca`, control
+/// requires a certificate of this authority from each client. Returns control's URL, too.
 async fn control(
     at: &Path,
     name: &str,

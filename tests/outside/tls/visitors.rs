@@ -68,7 +68,7 @@ async fn the_page_may_post_and_other_sites_may_not(kind: Kind) {
     }
 }
 
-/// If a server closes a connection on which its client still sends, its own answer may be lost.
+/// If a server closes a connection while the client still sends, the server's answer may be lost.
 #[apply(embedded)]
 async fn a_refusal_reaches_a_client_that_is_still_sending(kind: Kind) {
     let stack = Stack::with_tls(kind, &[]).await;
@@ -100,7 +100,7 @@ async fn a_stalled_reader_is_disconnected_and_can_read_everything_later(kind: Ki
     let mut agent = stack.attach("acme", A).await;
     let posted = stack.visitor(&link, A).say("hello").await;
     let url = stream_of(&stack, &link, &posted.turn);
-    // The test reads nothing from them until the gateway has disconnected them.
+    // The test reads nothing from these readers until the gateway has disconnected them.
     let mut slow = EITHER.map(|(http, _)| reader(&stack, http, &url));
     let mut held = agent.turn().await;
     for _ in 0..FRAMES {

@@ -72,14 +72,14 @@ async fn commands_find_a_running_up_with_nothing_configured() {
     let (mut up, _) = home.up(&["--no-demo"]).await;
     let issued = run(home.arizuko().args(["token", "issue", "acme", "chat"]), "").await.expect(0);
     assert_eq!(status(issued.out.trim()).await, "200");
-    // Commands find it without XDG_RUNTIME_DIR too.
+    // Commands find `up` without XDG_RUNTIME_DIR too.
     let mut bare = home.arizuko();
     bare.env_remove("XDG_RUNTIME_DIR").args(["token", "list", "--json"]);
     assert_eq!(
         run(&mut bare, "").await.expect(0).json()["tokens"].as_array().map(Vec::len),
         Some(1)
     );
-    // Commands don't take the files of a killed `up` for a running one.
+    // Commands don't take the files of a killed `up` for those of a running one.
     up.kill();
     home.fails(&["token", "list"]).await;
     let (_up, _) = home.up(&["--no-demo"]).await;

@@ -43,8 +43,8 @@ impl OldStore {
         self.contents[name].as_str().unwrap_or_else(|| panic!("there is no {name}"))
     }
 
-    /// Returns a command that runs one of this version's programs, with the settings of the old
-    /// ones.
+    /// Returns a command that runs one of this version's programs, with the settings that the old
+    /// version had.
     pub(super) fn program(&self, name: &str) -> tokio::process::Command {
         let mut program = self.folder.program(name);
         program.env("ARIZUKO_OPERATOR_KEY", self.text("operator_key"));
@@ -66,8 +66,8 @@ impl OldStore {
         control
     }
 
-    /// Changes the embedded store by SQL, or Redis by a script in Lua. Returns the script's first
-    /// value.
+    /// Runs SQL on the embedded store, or a Lua script on Redis. Returns the first value of the
+    /// result.
     pub(super) async fn change(&self, sql: &str, lua: &str) -> String {
         if let Some(redis) = &self.redis {
             let told = redis.ask(&["EVAL", lua, "0"]).await;

@@ -1,4 +1,4 @@
-//! A stack with TLS between all its parts.
+//! A stack whose gateways and controls have TLS.
 
 use super::{Instance, Kind, Stack, web};
 use crate::{

@@ -1,4 +1,4 @@
-//! Reads an endpoint's response in each of its formats.
+//! Reads an endpoint's response in any of its formats.
 
 use crate::{
     agent::{endpoint::clip, text::Decoder},
@@ -21,11 +21,11 @@ pub(super) struct ReplyPart {
     pub(super) delta: Option<String>,
     /// Ends the current message with its finished form, or is a whole message.
     pub(super) message: Option<String>,
-    /// Fails the turn: a sentence for the visitor; `detail` is for the operator.
+    /// Fails the turn. This is a sentence for the visitor, and `detail` is for the operator.
     pub(super) error: Option<String>,
     pub(super) detail: Option<String>,
     /// Hands the turn off to this folder; empty: the one that the route names. `note` is for
-    /// whoever continues, and `conversation` reassigns the conversation.
+    /// whoever continues. If `conversation` is true, the conversation is reassigned, too.
     pub(super) handoff: Option<String>,
     pub(super) note: Option<String>,
     pub(super) conversation: Option<bool>,
@@ -39,7 +39,7 @@ pub(super) enum PartReader {
 }
 
 impl PartReader {
-    /// Returns the reader for a media type and a charset. Refuses those that it can't read.
+    /// Returns the reader for a media type and a charset. Refuses those that no reader is for.
     pub(super) fn of(kind: &str, charset: &str) -> Result<Self, Failure> {
         if !["", "utf-8", "utf8", "us-ascii"].contains(&charset) {
             return Err(Failure::new(format!("the endpoint answers in {charset}, not in UTF-8")));
@@ -112,7 +112,8 @@ fn objects(buffer: &mut Vec<u8>) -> Result<Vec<ReplyPart>, Failure> {
     Ok(parts)
 }
 
-/// Reads an event; `None` for an event without data, and for the `[DONE]` at the end.
+/// Reads an event; `None` for an event without data, and for the `[DONE]` at the end. An `error`
+/// event is a failure.
 fn part(event: &SseEvent) -> Result<Option<ReplyPart>, Failure> {
     let data = event.data.trim();
     let read = || serde_json::from_str(data).map_err(|error| wrong(&error)).and_then(fields);
@@ -128,13 +129,13 @@ fn part(event: &SseEvent) -> Result<Option<ReplyPart>, Failure> {
     }
 }
 
-/// Reads an object's fields. This takes a map, since serde would accept an array as well.
+/// Reads an object's fields. The parameter is a map, since serde would read an array, too.
 fn fields(object: Map<String, Value>) -> Result<ReplyPart, Failure> {
     serde_json::from_value(Value::Object(object)).map_err(|error| wrong(&error))
 }
 
 fn wrong(error: &serde_json::Error) -> Failure {
-    Failure::new(format!("the endpoint sends what is no part of a reply: {error}"))
+    Failure::new(format!("the endpoint sends something that is no part of a reply: {error}"))
 }
 
 fn delta(text: impl Into<String>) -> ReplyPart {
@@ -146,7 +147,7 @@ fn delta(text: impl Into<String>) -> ReplyPart {
 mod tests {
     use super::*;
 
-    /// Reads these bytes in two pieces, cut at every place.
+    /// Reads these bytes in two pieces. Checks that the parts are the same wherever the cut is.
     fn read(kind: &str, bytes: &str) -> Vec<ReplyPart> {
         let cut = |at: usize| {
             let mut reader = PartReader::of(kind, "").unwrap();
@@ -197,7 +198,7 @@ mod tests {
     }
 
     #[test]
-    fn events_of_other_servers_mean_what_they_mean_there() {
+    fn done_events_and_error_events_are_understood() {
         let parts = read(
             "text/event-stream",
             "data: {\"delta\":\"a\",\"note\":null}\n\ndata: [DONE]\n\ndata:\n\n",

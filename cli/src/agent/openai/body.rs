@@ -1,5 +1,5 @@
 //! Reads the body of a response: the chunks of a stream, or one completion. If the first bytes
-//! contradict the Content-Type, they decide, as in the official clients.
+//! contradict the Content-Type, the bytes decide, as in OpenAI's own clients.
 
 use super::completion::Completion;
 use crate::{
@@ -15,7 +15,8 @@ use tokio::time::timeout;
 const USAGE_TIMEOUT: Duration = Duration::from_secs(5);
 /// How many bytes are kept, at most, of an incomplete event or an unstreamed completion.
 const MAX_KEPT_BYTES: usize = 16 << 20;
-/// How many bytes are enough to tell the format: the length of the longest field name of an event.
+/// How many bytes are enough to tell the format: the length of the longest field name of an event,
+/// with its colon.
 const TELLING_BYTES: usize = "retry:".len();
 
 enum Body {
@@ -25,8 +26,8 @@ enum Body {
 }
 
 impl Body {
-    /// Tells the format from the first bytes. `None`: there are too few bytes, or they begin
-    /// neither format.
+    /// Tells the format from the first bytes and the media type. `None`: there are too few bytes,
+    /// or they begin neither format.
     fn tell(kind: &str, bytes: &[u8]) -> Option<Self> {
         let text = bytes.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(bytes).trim_ascii_start();
         let first = text.first()?;
@@ -44,7 +45,7 @@ impl Body {
     }
 }
 
-/// Reads a response to its end.
+/// Reads a response until it ends or the completion is done.
 pub(super) async fn read(
     mut response: Response,
     completion: &mut Completion<'_>,

@@ -28,7 +28,7 @@ pub(super) struct Completion<'a> {
     status: String,
     /// The tool that the model called last.
     tool: String,
-    /// Why the model ended. Only a whole completion has a reason.
+    /// Why the model ended, in lower case. `None` while it may still write.
     pub(super) finish_reason: Option<String>,
     /// No more chunks will come.
     pub(super) is_done: bool,
@@ -62,7 +62,8 @@ impl<'a> Completion<'a> {
         }
     }
 
-    /// Takes a chunk, or a whole completion. Anything else is a provider extension and is ignored.
+    /// Takes a chunk, or a whole completion. Fails if it reports an error or is no JSON. Any other
+    /// document is a provider extension and is ignored.
     pub(super) async fn take(&mut self, data: &str) -> Result<(), AskError> {
         if data.trim() == "[DONE]" {
             self.is_done = true;
@@ -83,7 +84,7 @@ impl<'a> Completion<'a> {
         let choices = chunk["choices"].as_array().into_iter().flatten();
         for choice in choices.filter(|choice| choice["index"].as_u64().unwrap_or(0) == 0) {
             self.piece(&choice["delta"]).await?;
-            // Some endpoints end a stream with the whole message, after its deltas have said it.
+            // Some endpoints end a stream with the whole message, after they have sent its deltas.
             if !self.has_begun {
                 self.piece(&choice["message"]).await?;
             }
@@ -160,7 +161,7 @@ impl<'a> Completion<'a> {
         self.is_done || self.finish_reason.is_some()
     }
 
-    /// Ends the reply if the completion ended well, or says how else it ended.
+    /// Ends the reply if the completion ended well. Otherwise returns why it did not.
     pub(super) async fn finish(mut self) -> Result<(), AskError> {
         if !self.is_whole() {
             return Err(AskError::given_up("the completion ends in the middle"));
@@ -187,7 +188,7 @@ impl<'a> Completion<'a> {
                 "The agent may not say more about this.",
                 format!("the endpoint stopped the reply (finish_reason {reason})"),
             ),
-            // A tool that the endpoint runs itself does not end the completion.
+            // The agent should run this tool: one that the endpoint runs does not end a completion.
             "tool_calls" | "function_call" | "tool_use" => (
                 "The agent could not answer.",
                 format!("the model wants the tool {}, and this agent runs no tools", self.tool),

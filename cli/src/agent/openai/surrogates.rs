@@ -1,5 +1,5 @@
 //! Mends JSON whose strings are cut within a character: some endpoints cut a reply between the two
-//! halves of a UTF-16 surrogate pair, `\ud83d` and `\ude00`, which no JSON reader accepts apart.
+//! halves of a UTF-16 surrogate pair, `\ud83d` and `\ude00`. `serde_json` refuses each half alone.
 
 /// Keeps the first half of a character until the second comes.
 #[derive(Default)]
@@ -8,8 +8,9 @@ pub(super) struct Mender {
 }
 
 impl Mender {
-    /// Moves a first half at the end of a string to the document in which its second half comes. A
-    /// second half without a first becomes U+FFFD; a first half without a second is left out.
+    /// Moves a first half that stands alone to the place of its second half, which may be in a
+    /// later document. A second half without a first becomes U+FFFD; a first half without a second
+    /// is left out.
     pub(super) fn mend(&mut self, document: &str) -> String {
         let mut mended = String::with_capacity(document.len() + 6);
         let mut rest = document;

@@ -3,7 +3,7 @@
 
 const TAGS: [(&str, &str); 2] = [("<think>", "</think>"), ("<thinking>", "</thinking>")];
 
-/// Splits the content as it comes.
+/// Splits the content into thoughts and reply as it comes.
 #[derive(Default)]
 pub(super) struct Thoughts {
     place: Place,
@@ -83,7 +83,7 @@ impl Thoughts {
     }
 }
 
-/// How many bytes at the end of the text may begin the tag.
+/// Returns how many bytes at the end of the text may be the beginning of the tag.
 fn beginning(text: &str, tag: &str) -> usize {
     let longest = tag.len() - 1;
     (1..=longest).rev().find(|length| text.ends_with(&tag[..*length])).unwrap_or(0)

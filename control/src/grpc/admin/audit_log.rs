@@ -12,7 +12,7 @@ use crate::{
 };
 use std::{collections::BTreeMap, fmt, str::FromStr};
 
-/// How many entries are read at a time.
+/// How many entries are read at a time, unless more have the same millisecond.
 const READ: u32 = 500;
 
 /// The place of an entry in the log: newer entries have greater places.
@@ -69,7 +69,7 @@ struct Newest<'a> {
     before: Option<Place>,
     limit: usize,
     entries: BTreeMap<Place, Entry>,
-    /// Whether an older entry was found, too, and left out.
+    /// Whether an older entry was found and left out.
     has_more: bool,
 }
 
@@ -85,8 +85,8 @@ impl Newest<'_> {
             for (text, millis) in found {
                 self.add(&text, millis);
             }
-            // Entries of one millisecond have no order in the store: reads that millisecond to its
-            // end.
+            // Entries of one millisecond have no order in the store. If all entries read are of one
+            // millisecond, a larger read gets past it.
             limit = if lowest == max { limit.saturating_mul(2) } else { READ };
             let oldest = self.entries.first_key_value().map(|(place, _)| place.millis);
             let is_full = self.entries.len() >= self.limit && oldest > Some(lowest);

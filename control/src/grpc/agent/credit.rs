@@ -3,7 +3,7 @@
 use crate::metrics::Metrics;
 use arizuko_proto::telemetry::metrics::Share;
 
-/// The most turns that an agent's credit holds.
+/// How many turns an agent's credit holds, at most.
 const MOST: u32 = 10_000;
 
 /// The credit of one agent, which is also a part of the gauge of all agents' credit.

@@ -14,8 +14,8 @@ use crate::{
 use arizuko_proto::v1;
 use tokio::try_join;
 
-/// How many bytes of the turn's earlier replies one Turn carries, at most. `docs/agents.md` tells
-/// agents how large a Turn can be.
+/// How many bytes one Turn carries of the messages that earlier agents wrote in the turn, at most.
+/// `docs/agents.md` tells agents how large a Turn can be.
 const SAID_BYTES: usize = 768 << 10;
 /// How many bytes of observed messages one Turn carries, at most. A newest message that is larger
 /// is carried alone.
@@ -78,7 +78,8 @@ pub(super) async fn read(
     })
 }
 
-/// Reads the messages of this turn that the visitor has read and keeps.
+/// Reads the messages that earlier agents wrote in this turn and that the visitor keeps; none if
+/// the turn was not handed off or escalated.
 async fn read_said(
     control: &Control,
     partition: Partition,
@@ -118,7 +119,7 @@ async fn read_observed(
         })
     });
     let mut observed: Vec<_> = observed.collect();
-    // Leaves out the oldest: the newest matter most.
+    // Leaves out the oldest messages: the newest matter most.
     let mut bytes: usize = observed.iter().map(size).sum();
     while bytes > OBSERVED_BYTES && observed.len() > 1 {
         bytes -= size(&observed.remove(0));

@@ -63,7 +63,7 @@ impl Desks {
         Place { desks: self.clone(), desk: desk.clone(), speaker, claims: receiver }
     }
 
-    /// Ends a session's seat, and its desk if nobody sits there any more.
+    /// Removes a session's seat, and closes the desk if that was its last seat.
     fn leave(&self, desk: &Arc<Desk>, speaker: &Speaker) {
         let mut desks = self.lock();
         let mut seats = desk.seats();
@@ -94,8 +94,8 @@ impl Place {
     /// Returns the next turn that the desk has claimed for the session.
     ///
     /// # Errors
-    /// The error of a claim whose outcome is unknown or that the store refused, and
-    /// [`Refusal::SessionOver`].
+    /// [`Refusal::SessionOver`] if the session is over or a newer stream speaks for it; otherwise
+    /// the error of a claim, or of watching the queue. The session then has no seat any more.
     pub(super) async fn next(&mut self) -> Result<Turn, Error> {
         match self.claims.recv().await {
             Some(claimed) => {
@@ -103,7 +103,7 @@ impl Place {
                 self.desk.offered.notify_one();
                 claimed
             }
-            // The seat was given up.
+            // The seat was given up: no turn comes any more.
             None => std::future::pending().await,
         }
     }
@@ -128,7 +128,7 @@ impl Drop for Place {
     }
 }
 
-/// A session that takes turns at a desk.
+/// A session that gets its turns from a desk.
 struct Seat {
     speaker: Speaker,
     credit: Credit,
@@ -140,7 +140,7 @@ struct Desk {
     folder: FolderName,
     /// The session that has waited longest for a turn comes first.
     seats: Mutex<VecDeque<Seat>>,
-    /// Notified when there is new credit.
+    /// Notified when a session can take more turns.
     offered: Notify,
     /// Cancelled when the last session has left.
     closed: CancellationToken,
@@ -188,8 +188,8 @@ impl Desk {
         }
     }
 
-    /// Lists the sessions that the next turns are for: one turn for each session with credit, then
-    /// a second one for each, and so on.
+    /// Lists the sessions that the next turns are for, at most [`AT_ONCE`]: one turn for each
+    /// session that can take one, then a second one for each, and so on.
     fn offers(&self) -> Vec<Speaker> {
         let seats = self.seats();
         let mut offers = Vec::new();
@@ -221,7 +221,8 @@ impl Desk {
             // The desks of other controls have claimed the same turns.
             Err(Error::Busy) => true,
             Err(error) => {
-                // A claim may have been made: each session learns of its own when it is resumed.
+                // The claim may have been committed: each session learns of its turns when it is
+                // resumed.
                 for speaker in offers {
                     self.fail(speaker, &error);
                 }
@@ -259,7 +260,8 @@ impl Desk {
 }
 
 impl Seat {
-    /// How many turns the session takes now. An agent that doesn't read its stream gets no more.
+    /// Returns how many turns the session can take now: as many as it has credit and room for. The
+    /// room runs out while the agent doesn't read its stream.
     fn room(&self) -> usize {
         (self.credit.turns() as usize).min(self.claims.capacity() - 1)
     }

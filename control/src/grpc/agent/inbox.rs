@@ -17,7 +17,7 @@ use arizuko_proto::v1;
 use std::time::Duration;
 use tokio::time::{Interval, interval};
 
-/// How many turns an inbox shows at most, and how many conversations.
+/// How many turns, and how many conversations, an inbox shows, at most.
 const SHOWN: u32 = 100;
 /// How many characters of a message an inbox shows, at most.
 const PREVIEW: usize = 200;

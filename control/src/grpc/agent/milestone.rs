@@ -1,4 +1,5 @@
-//! Traces the milestones of an attempt, and measures the time to its first frame.
+//! Traces the milestones of an attempt, and measures the time from a message to the first frame of
+//! its reply.
 //!
 //! The frames between the first and the end have no spans: there are too many.
 
@@ -12,7 +13,7 @@ use arizuko_proto::{public_id, telemetry::traces, v1::attach_request::Message};
 use tracing::{Span, field::Empty};
 
 pub(super) struct Milestone {
-    /// Disabled if the message is no milestone.
+    /// Disabled if the message is no milestone, or the turn has no trace.
     pub(super) span: Span,
     /// The turn, if the message has the first frame of its reply.
     silent: Option<Turn>,

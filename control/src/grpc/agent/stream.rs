@@ -89,21 +89,21 @@ pub(super) async fn serve(
     }
 }
 
-/// An open stream: the session, the turns that it holds, and what wakes it.
+/// An open stream, with its session and the workers on the session's turns.
 struct AttachStream {
     control: Arc<Control>,
     partition: Partition,
     session: Session,
     speaker: Speaker,
-    /// Its place where turns are claimed.
+    /// The session's place at its folder's desk.
     place: Place,
     /// How many earlier messages each Turn carries.
     history: usize,
     responses: Responses,
-    /// Wake-ups about what others do to the session and its turns.
+    /// Notices to the session, about itself and its turns.
     notices: Subscription,
     workers: Workers,
-    /// What a person sees of the folder.
+    /// The folder's inbox, if a person answers.
     inbox: Option<InboxView>,
     _counted: Share,
 }
@@ -223,8 +223,8 @@ impl AttachStream {
         Ok(both.filter(|(turn, _)| turn.is_held_by(&self.session.id)).collect())
     }
 
-    /// Delivers a turn that the desk claimed, unless the turn is no longer the session's: what
-    /// others did to the turn may have been told before the claim.
+    /// Delivers a turn that the desk claimed, unless the session no longer holds it. The notice of
+    /// that loss may have come before the turn.
     async fn deliver_claimed(&mut self, turn: Turn) -> Result<(), Error> {
         self.workers.give(&turn);
         let current = self.control.ledger.record::<Turn>(self.partition, &turn.id);
@@ -241,7 +241,7 @@ impl AttachStream {
         Ok(())
     }
 
-    /// Sends a person what waits in their folder, if that has changed.
+    /// Sends a person their folder's inbox, if it has changed.
     async fn send_inbox(&mut self) -> Result<(), Error> {
         if let Some(inbox) = &mut self.inbox
             && let Some(inbox) = inbox.changed(&self.control).await?
@@ -301,8 +301,8 @@ impl AttachStream {
         }
     }
 
-    /// Tells the agent what others did to its turns. Returns whether this stream still speaks for
-    /// the session.
+    /// Tells the agent which of its turns were cancelled or lost. Returns whether this stream still
+    /// speaks for the session.
     async fn handle_notice(&mut self, wake: Wake) -> Result<bool, Error> {
         let notice = match wake {
             Wake::Published(line) => Notice::parse(&line),
@@ -330,7 +330,7 @@ impl AttachStream {
         Ok(true)
     }
 
-    /// Ends the session as its agent asks: requeues what it holds at once.
+    /// Ends the session, and requeues its turns at once.
     async fn leave(&mut self) -> Result<(), Error> {
         self.place.leave();
         self.workers.settle().await;
@@ -356,12 +356,12 @@ impl AttachStream {
             }
             Ok(())
         };
-        // Whatever is not acknowledged in time, the agent sends again to another control.
+        // If a message is not acknowledged in time, the agent sends it again to another control.
         timeout(DRAIN_WITHIN, storing).await.unwrap_or(Ok(()))
     }
 }
 
-/// Returns when a person's inbox may have changed.
+/// Returns when a person's inbox may have changed; never without an inbox.
 async fn inbox_due(inbox: &mut Option<InboxView>) {
     match inbox {
         Some(inbox) => inbox.due().await,

@@ -23,7 +23,7 @@ use std::sync::Arc;
 use tokio::sync::mpsc;
 use tracing::Instrument as _;
 
-/// A commit with this many frames takes no further Append.
+/// After how many frames a commit takes no further Append.
 const FRAMES_PER_COMMIT: usize = 256;
 
 #[derive(Clone)]
@@ -120,7 +120,7 @@ impl Worker {
         self.control.ledger.transact(self.partition, &[], decide).await
     }
 
-    /// Tells the agent how far its attempt got.
+    /// Tells the agent how far its attempt got, or that the attempt is over.
     pub(super) async fn answer(&self, attempt: &Attempt, ack: Ack) {
         let (turn_id, attempt) = (attempt.turn.to_string(), attempt.number);
         let answer = match ack {

@@ -23,7 +23,7 @@ use tokio::{sync::mpsc, task::JoinSet};
 /// How many messages may wait in one worker's queue. While the queue is full, the agent's stream
 /// waits.
 const QUEUE: usize = 64;
-/// How many bytes the id of a turn may have, at most. A longer one ends the stream.
+/// How many bytes the id of a turn may have, at most. A longer id ends the stream.
 const LONG_ID: usize = 64;
 /// How many ended attempts are remembered: more than a store may lose in a failover.
 const REMEMBERED: usize = 1_000;
@@ -113,7 +113,7 @@ impl Workers {
         Ok(())
     }
 
-    /// Forgets an attempt that others have ended.
+    /// Forgets an attempt that no longer holds its turn.
     pub(super) fn forget(&mut self, turn: TurnId, number: u32) {
         let attempt = self.attempt(turn, number);
         self.queues.remove(&attempt);
@@ -124,7 +124,8 @@ impl Workers {
         Attempt { turn, session: self.session.clone(), number }
     }
 
-    /// Returns the error of the first worker that fails. May be dropped and called again.
+    /// Returns the error of the first worker that fails. The future may be dropped, and the method
+    /// called again.
     pub(super) async fn failed(&mut self) -> Error {
         loop {
             match self.running.join_next().await {
@@ -158,7 +159,8 @@ impl Workers {
         Ok(())
     }
 
-    /// Whether the Finish of this attempt was acknowledged, so that its agent has forgotten it.
+    /// Whether the Finish of the turn's newest attempt was acknowledged here, so that the agent has
+    /// forgotten the turn.
     pub(super) fn has_ended(&self, turn: &Turn) -> bool {
         self.ended.iter().any(|attempt| attempt.is_newest_of(turn))
     }

@@ -21,7 +21,8 @@ const WAITING: usize = 16;
 
 type Line = Result<v1::ExportConversationsResponse, Status>;
 
-/// Starts to export the wanted conversations. The stream ends with an error if it is not complete.
+/// Starts to export the wanted conversations. The stream ends with an error if the export is not
+/// complete.
 pub(super) async fn start(
     control: &Arc<Control>,
     caller: &Caller,
@@ -91,9 +92,9 @@ async fn export(
 
 /// A walk through a tenant's conversations. Those that were inactive for longest come first.
 struct Walk {
-    /// When the last conversation that was passed was active, in milliseconds.
+    /// When the conversation that was passed last was last active, in milliseconds since 1970.
     at: u64,
-    /// The conversations that were active in that millisecond and have been passed.
+    /// The conversations that were last active in that millisecond and have been passed.
     passed: HashSet<ConversationId>,
 }
 

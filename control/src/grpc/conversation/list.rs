@@ -21,7 +21,7 @@ const AT_ONCE: usize = 50;
 pub(super) struct Wanted {
     pub(super) partition: Partition,
     pub(super) caller: Caller,
-    /// Only conversations in which this folder, or one below it, has a part.
+    /// Only conversations in which this folder, or one below it, takes part.
     pub(super) folder: FolderName,
     pub(super) jid: Option<String>,
     pub(super) since: Option<Time>,
@@ -70,7 +70,7 @@ pub(super) struct Page {
     /// The place after which the next page begins; `None` if this is the last page.
     pub(super) next: Option<Place>,
     pub(super) looked_at: u32,
-    /// When the last conversation that the page looked at was active.
+    /// When the last conversation that the page looked at was last active.
     pub(super) reached: Option<Time>,
 }
 

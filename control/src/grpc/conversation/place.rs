@@ -12,7 +12,7 @@ pub(super) struct Place {
     /// Its public id, which orders conversations of one millisecond.
     pub(super) public_id: String,
     /// The seq that a search of the conversation has reached: the turns before it are still to be
-    /// searched. 0: no turn is.
+    /// searched. 0 if there are none.
     pub(super) unsearched: u64,
 }
 

@@ -31,7 +31,7 @@ pub(super) fn words(text: &str) -> Result<Vec<String>, Refusal> {
 
 /// The result of searching a conversation.
 pub(super) enum Searched {
-    /// It has a matching message; this is the part of the message around the first word.
+    /// A message matches; this is the part of the message around the first word.
     Found(String),
     NotFound,
     /// Turns before this seq are left to the next page.
@@ -92,7 +92,7 @@ impl<'a> Search<'a> {
             let replies = reply.map(|reply| reply.messages).unwrap_or_default();
             texts.extend(replies.into_iter().map(|message| message.content));
         }
-        // A turn without text costs work, too.
+        // Each turn costs work besides its text: it counts as 256 bytes.
         let read: usize = texts.iter().map(String::len).sum();
         self.left = self.left.saturating_sub(read + turns.len() * 256);
         Ok(texts)
@@ -106,7 +106,7 @@ fn found(text: &str, words: &[String]) -> Option<String> {
         return None;
     }
     let at = words.first().and_then(|word| lower.find(word))?;
-    // All but a few letters have the same number of characters in lower and upper case.
+    // Few letters change their number of characters in lower case, so the place is about right.
     let from = lower[..at].chars().count().saturating_sub(BEFORE);
     let begin = text.char_indices().nth(from).map_or(0, |(at, _)| at);
     let dots = if begin > 0 { "…" } else { "" };

@@ -34,7 +34,7 @@ pub(super) struct Seen {
     kind: Kind,
 }
 
-/// Reads conversations, in the order of their ids; `None` for one that is gone.
+/// Reads conversations, in the order of `ids`; `None` for one that is gone.
 pub(super) async fn read(
     control: &Control,
     partition: Partition,
@@ -86,13 +86,14 @@ impl Seen {
         self.link.as_ref().unwrap_or(&self.conversation.with).clone()
     }
 
-    /// Returns the folders that have a part in it.
+    /// Returns the folders that take part in the conversation: its link's, the one that answered
+    /// last, and the one that it is assigned to.
     fn folders(&self) -> impl Iterator<Item = &FolderName> {
         let Conversation { with, assigned, .. } = &self.conversation;
         self.link.iter().chain([with]).chain(assigned)
     }
 
-    /// Whether the caller may read it.
+    /// Whether the caller may read the conversation.
     pub(super) fn is_reached_by(&self, caller: &Caller) -> bool {
         self.folders().any(|folder| caller.must_reach(folder).is_ok())
     }
@@ -139,7 +140,7 @@ impl Seen {
         Ok(excerpt(&input.map(|input| input.content.into_text()).unwrap_or_default()))
     }
 
-    /// Describes it to a caller, without the folders beyond the caller's reach.
+    /// Describes the conversation to a caller, without the folders beyond the caller's reach.
     pub(super) fn to_wire(&self, caller: &Caller, excerpt: String) -> v1::Conversation {
         let Self { conversation, link, turn, .. } = self;
         let shown = |folder: Option<&FolderName>| {

@@ -80,7 +80,7 @@ pub(super) async fn page(
     Ok((details, next))
 }
 
-/// Reads the messages, plans and journals of turns.
+/// Reads turns in detail: their messages, what their routes said, and their journals.
 pub(super) async fn details(
     control: &Control,
     partition: Partition,
@@ -145,8 +145,8 @@ fn to_wire(turn: &Turn, transcript: Transcript) -> v1::TurnDetail {
     }
 }
 
-/// Adds the message, and the persona, topic and escalation from its route; with the webhook's URL,
-/// also its request.
+/// Adds the message, and the persona, topic and escalation from its route. With `url`, the URL of a
+/// webhook, also adds the webhook's headers and request.
 fn add_input(detail: &mut v1::TurnDetail, turn: &Turn, input: Option<Input>, url: Option<&str>) {
     let Some(Input { content, headers, request, plan, .. }) = input else { return };
     detail.persona = plan.persona;

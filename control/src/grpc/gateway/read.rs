@@ -22,7 +22,7 @@ use tokio::time::{Instant, timeout_at};
 const FRAMES_PER_ANSWER: usize = 2_000;
 const MAX_WAIT: Duration = Duration::from_secs(50);
 
-/// Returns the turn once it has ended, or as it is when the wait is over.
+/// Returns the turn once it has ended, or as it is when the wait is over or control drains.
 pub(super) async fn wait_for_end(
     control: &Control,
     access: &Access,
@@ -94,7 +94,7 @@ pub(super) async fn frames(
     Ok(frames)
 }
 
-/// Adds up a turn's frames up to seq `through`.
+/// Returns the transcript of a turn's frames up to seq `through`.
 pub(in crate::grpc) async fn transcript(
     control: &Control,
     partition: Partition,

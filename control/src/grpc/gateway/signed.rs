@@ -14,8 +14,8 @@ impl Control {
     /// Checks a delivery's signature, if its link says how the sender signs.
     ///
     /// # Errors
-    /// [`Refusal::SignatureInvalid`]; [`Refusal::CannotVerify`] where the secrets don't open: then nobody's
-    /// signature can be told from a forged one.
+    /// [`Refusal::SignatureInvalid`] for a signature that is missing or wrong;
+    /// [`Refusal::CannotVerify`] if no secret can be unsealed, so that no signature can be checked.
     pub(crate) fn check_signature(
         &self,
         token: &Token,
@@ -29,7 +29,7 @@ impl Control {
         let open = |sealed: &String| self.sealer.as_ref()?.open(sealed, &token.id);
         let secrets: Vec<_> = signature.sealed_secrets.iter().filter_map(open).collect();
         if secrets.is_empty() {
-            tracing::error!(token = %token.id, "cannot open a webhook's secrets: --seal-key is missing or another");
+            tracing::error!(token = %token.id, "cannot open a webhook's secrets: --seal-key is missing or wrong");
             return Err(Refusal::CannotVerify);
         }
         let request = post.request.clone().unwrap_or_default();

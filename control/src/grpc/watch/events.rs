@@ -1,4 +1,4 @@
-//! Sends one subscription's events to its gateway, frames only as far as there is credit.
+//! Sends one subscription's events to its gateway. Frames wait for credit.
 
 use arizuko_proto::v1::{self, WatchEvent, watch_event::Event, watch_request::Subscribe};
 use std::sync::Arc;
@@ -27,7 +27,8 @@ impl EventSender {
         let _ = self.events.send(self.event(event)).await;
     }
 
-    /// Sends a frame once there is credit and room for it. May be dropped while it waits.
+    /// Sends a frame once there is credit and room for it. If the future is dropped before, it has
+    /// used no credit.
     pub(super) async fn send_frame(&self, frame: v1::Frame) {
         let cost = frame.credit().min(self.first_credit.max(1));
         // The semaphore is never closed; a closed channel says that the gateway is gone.

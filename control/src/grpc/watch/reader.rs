@@ -52,7 +52,7 @@ pub(super) struct Reader<'a> {
     token_wakes: Subscription,
 }
 
-/// What a gateway asks to watch.
+/// The turn or conversation that a gateway asks to watch.
 enum WatchTarget {
     Turn(TurnId),
     Conversation(ConversationId),
@@ -147,7 +147,7 @@ impl<'a> Reader<'a> {
         Ok(same.then_some(()).ok_or("the cursor is of another log"))
     }
 
-    /// Whether the turn has ended and the reader has all of it.
+    /// Whether the reader is for one turn, the turn has ended, and the cursor is at its last frame.
     pub(super) fn is_complete(&self) -> bool {
         let end = self.turn.as_ref().and_then(Turn::end);
         self.reset.is_none() && end.is_some_and(|end| self.seq >= end.last_seq)
@@ -191,8 +191,8 @@ impl<'a> Reader<'a> {
             }
             Some((seq, frame)) if seq <= self.seq && !self.contradicts(seq, &frame) => Ok(None),
             frame => {
-                // Wake-ups were lost, the conversation is gone, or the log has another frame where
-                // one was sent.
+                // Check the log first if wake-ups were lost, if the conversation may be gone, or if
+                // another frame is in place of one that was sent.
                 if frame.is_some_and(|(seq, _)| seq <= self.seq) || !is_frame(&wake) {
                     self.recheck(events).await?;
                 }
@@ -207,7 +207,7 @@ impl<'a> Reader<'a> {
         seq == self.seq && self.tag != 0 && tag != self.tag
     }
 
-    /// Reads the log up to its end.
+    /// Sends the frames from the cursor to the log's end.
     async fn catch_up(&mut self, events: &EventSender) -> Result<Option<EndReason>, Error> {
         let control = self.control;
         loop {
@@ -260,7 +260,8 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Checks at the store that the link lives and that the log is still the same.
+    /// Checks at the store that the link lives and that the log is still the same. If the log has
+    /// changed, goes back to its beginning and tells the gateway.
     async fn recheck(&mut self, events: &EventSender) -> Result<(), Error> {
         let token = self.access.admit(self.control).await?;
         let (control, id) = (self.control, &self.conversation);

@@ -1,4 +1,4 @@
-//! Converts what only webhooks have.
+//! Converts the options and requests of webhooks.
 
 use super::{duration, parse_duration};
 use crate::{
@@ -62,10 +62,11 @@ fn hmac(scheme: HmacScheme) -> v1::HmacScheme {
     }
 }
 
-/// Parses what only a webhook has. Its secrets are still to be sealed.
+/// Parses a webhook's options. Returns its sender's secrets beside them, not yet sealed.
 ///
 /// # Errors
-/// [`Refusal::Invalid`] for a choice that is not made.
+/// [`Refusal::Invalid`] if no scheme is named, a duration is negative, `dedupe_body` is false, or
+/// the secrets can't be the sender's.
 pub(in crate::grpc) fn parse_options(
     options: v1::HookOptions,
 ) -> Result<(HookOptions, Vec<String>), Refusal> {
@@ -74,7 +75,7 @@ pub(in crate::grpc) fn parse_options(
         Some(WireDedupe::DedupeHeader(name)) => Dedupe::Header(name.to_ascii_lowercase()),
         Some(WireDedupe::DedupeBody(true)) => Dedupe::Body,
         Some(WireDedupe::DedupeBody(false)) => {
-            return Err(Refusal::invalid("dedupe_body is true, or another way is set"));
+            return Err(Refusal::invalid("dedupe_body can't be false: leave it out"));
         }
     };
     let Some(v1::Signature { secrets, scheme }) = options.signature else {
@@ -130,7 +131,8 @@ fn parse_hmac(scheme: v1::HmacScheme) -> Result<HmacScheme, Refusal> {
     })
 }
 
-/// Returns the rest of a webhook's request. `url` is the link's, without its secret.
+/// Returns a webhook's request without its headers and decoded body. `url` is the webhook's, with
+/// the token's id in place of the secret.
 pub(in crate::grpc) fn request(request: HookRequest, url: &str) -> v1::HookRequest {
     let HookRequest { method, path, query, encoded_content } = request;
     let mark = if query.is_empty() { "" } else { "?" };

@@ -1,9 +1,10 @@
-//! What senders document: a secret, a delivery, and its signature.
+//! Tests of signatures. Most are examples that the senders document: a secret, a delivery, and its
+//! signature.
 
 use super::*;
 use crate::turn::input::Blob;
 
-/// A delivery, and when it came.
+/// A delivery, and when it came, in seconds since 1970.
 struct Delivery<'a> {
     headers: &'a [(&'a str, &'a str)],
     body: &'a str,

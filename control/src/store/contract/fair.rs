@@ -1,4 +1,4 @@
-//! Fair queues, and shares of a rate.
+//! Tests of fair queues, and of senders' shares of a rate.
 
 use super::steps::{apply, batch, set};
 use crate::store::{Batch, Commit, Flow, Guard, Store, Write};
@@ -38,17 +38,16 @@ pub(super) async fn a_fair_queue_serves_each_flow_once_a_round(store: &dyn Store
     enqueue(store, now + 2, "c1", Some(("c", "g"))).await;
     assert_eq!(order(store).await, ["a1", "b1", "c1", "a2", "a3"]);
     assert_eq!(next(store).await, "a1");
-    // A flow that was served in this round waits for the next one.
+    // A new member of a flow is put one round after the flow's last member.
     enqueue(store, now + 3, "a4", Some(("a", "g"))).await;
     enqueue(store, now + 4, "d1", Some(("d", "g"))).await;
-    // A member without a flow joins the round.
+    // A member without a flow joins the current round.
     enqueue(store, now + 5, "e", None).await;
     assert_eq!(order(store).await, ["b1", "c1", "d1", "e", "a2", "a3", "a4"]);
     for expected in ["b1", "c1", "d1", "e", "a2"] {
         assert_eq!(next(store).await, expected);
     }
-    // A flow that comes back joins the round that the queue is in, though it was served in earlier
-    // ones.
+    // A flow that comes back joins the current round, even if it was served in earlier rounds.
     enqueue(store, now + 6, "b2", Some(("b", "g"))).await;
     assert_eq!(order(store).await, ["a3", "b2", "a4"]);
     while !order(store).await.is_empty() {

@@ -59,7 +59,7 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-/// What a step has to know of the steps before it.
+/// The state after the steps so far, as far as the next step depends on it.
 #[derive(Default)]
 struct State {
     now: u64,
@@ -185,7 +185,7 @@ async fn everything(store: &dyn Store) -> Vec<Found> {
 async fn compare(server: &Server, steps: &[Step]) -> Result<(), TestCaseError> {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let sqlite = Sqlite::open(&folder.path().join("data")).expect("opens");
-    // Opened before it is cleared: opening waits until the server answers.
+    // Redis is opened before it is cleared, because opening waits until the server answers.
     let redis = server.open().await;
     server.clear();
     // Lifetimes count from now, so buckets and records outlive the history.

@@ -11,7 +11,7 @@ use std::{
 use tempfile::TempDir;
 use tokio::time::timeout;
 
-/// A Redis that runs until the test ends.
+/// A Redis that runs until this is dropped.
 pub(super) struct Server {
     process: Child,
     folder: TempDir,
@@ -43,7 +43,7 @@ impl Server {
         self.ask(&["FLUSHALL"]);
     }
 
-    /// Runs `redis-cli`.
+    /// Runs `redis-cli` with these arguments; panics if it fails.
     pub(super) fn ask(&self, arguments: &[&str]) {
         let socket = self.folder.path().join("redis.sock");
         let asked = Command::new("redis-cli").arg("-s").arg(socket).args(arguments).output();

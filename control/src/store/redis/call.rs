@@ -12,7 +12,8 @@ pub(super) struct Call<'a> {
     /// The names of KEYS, without the store's prefix and partition.
     pub(super) names: Vec<&'a str>,
     indices: HashMap<&'a str, usize>,
-    /// The arguments after KEYS. Which KEYS there are is known once all arguments are added.
+    /// The arguments after KEYS. They are kept apart, because KEYS are known only once all
+    /// arguments are added.
     args: Cmd,
 }
 
@@ -126,7 +127,7 @@ impl<'a> Call<'a> {
     }
 }
 
-/// Reads the script's answer.
+/// Decodes the script's answer. `names` are those of KEYS.
 pub(super) fn outcome(names: &[&str], reply: Vec<Value>) -> Result<Commit, RedisError> {
     let name = |index: Value| -> Result<String, RedisError> {
         let index: usize = from_redis_value(index)?;

@@ -13,7 +13,7 @@ use bytes::Bytes;
 use redis::{AsyncConnectionConfig, Pipeline, RedisError, RedisResult, Value, cmd};
 use std::{sync::Arc, time::Duration};
 
-/// Checks that a server speaks RESP3 and has the commands that bring wake-ups.
+/// Checks that each server speaks RESP3 and allows SSUBSCRIBE, by which wake-ups come.
 pub(super) async fn brings_wakes(servers: &Servers, prefix: &str) -> anyhow::Result<()> {
     for (server, partition) in homes(servers) {
         let channel = format!("{prefix}:{}", channel(partition, "check"));
@@ -42,8 +42,8 @@ pub(super) async fn commands(store: &Redis) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Checks the commands again after each reconnection: the server may be another one by now, or its
-/// user may have other rights.
+/// Checks the commands again whenever a connection for wake-ups was opened again: there may be
+/// another server at the address by now, or the user may have other rights.
 pub(super) async fn stay_informed(store: Redis) {
     let mut told = None;
     loop {
@@ -69,7 +69,7 @@ fn homes(servers: &Servers) -> impl Iterator<Item = (Arc<Server>, Partition)> {
     })
 }
 
-/// Fails if the server refused something. Ignores a server that is out of reach: that may pass by
+/// Fails if the server refused something. Ignores that a server is out of reach: that may pass by
 /// itself.
 fn pass(server: &Server, outcome: RedisResult<()>) -> anyhow::Result<()> {
     match outcome {
@@ -118,7 +118,7 @@ async fn commit(store: &Redis, partition: Partition) -> RedisResult<()> {
     store.commit_once(&batch, &Call::new(store, &batch).command()).await.map(drop)
 }
 
-/// Sends every command that reads.
+/// Sends every other command: those that read, and WAIT if replicas are needed.
 async fn read(store: &Redis, server: &Server, partition: Partition) -> RedisResult<()> {
     let sets = [Order::LowestFirst, Order::HighestFirst].map(|order| Read::Set {
         set: "check:set".to_owned(),

@@ -60,7 +60,8 @@ impl Clock {
     }
 }
 
-/// Returns the server's time, and how far running controls are ahead of it.
+/// Returns the server's time, and how many microseconds running controls are ahead of it; 0 if none
+/// of them has stored that lately.
 async fn ask(servers: &Servers, key: &str) -> RedisResult<(Reading, i64)> {
     let mut connection = servers.of(0)?.connection.clone();
     let asked = uptime();

@@ -22,8 +22,8 @@ use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 pub(super) const RESPONSE_TIMEOUT: Duration = Duration::from_secs(2);
 /// How often a connection is asked for a sign of life.
 const BEAT: Duration = Duration::from_millis(500);
-/// How long the sign of life may take before a second connection is opened. With `BEAT`, it keeps
-/// the replacement of a silent connection under 2 s.
+/// How long the sign of life may take before a second connection is opened. Short enough, together
+/// with `BEAT`, for a silent connection to be replaced within 2 s.
 const LATE: Duration = Duration::from_millis(750);
 /// How long the first connection still has to answer when the second one is open.
 const LAST_CALL: Duration = Duration::from_millis(50);
@@ -31,9 +31,9 @@ const LAST_CALL: Duration = Duration::from_millis(50);
 const SILENCE: Duration = Duration::from_secs(5);
 /// How long one attempt to connect may take: several round trips, of up to 1.5 s each.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(6);
-/// How long an attempt to connect goes on before another one begins beside it. TCP sends dropped
-/// packets again at growing intervals, so a new attempt is the first to get through when a network
-/// is back.
+/// How long an attempt to connect goes on before another attempt begins beside it. TCP sends
+/// dropped packets again at growing intervals, so a new attempt is the first to get through when a
+/// network is back.
 const CONNECT_STAGGER: Duration = Duration::from_secs(1);
 /// How long to wait after a failed attempt to connect.
 const PAUSE: Duration = Duration::from_millis(100);
@@ -41,8 +41,8 @@ const PAUSE: Duration = Duration::from_millis(100);
 /// The role that the server must have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Role {
-    /// The server may have any role: it is the only one, or one of a Cluster, which refuses what it
-    /// doesn't have.
+    /// The server may have any role: it is the only one, or one of a Cluster, which refuses
+    /// commands for slots that it doesn't have.
     Any,
     /// The server must be a primary. Sentinels may make it a replica, which still answers reads.
     Primary,
@@ -92,8 +92,8 @@ impl Connection {
         Self(Arc::new(Kept { state, _keeper: keeper }))
     }
 
-    /// Returns the open connection. Waits for it while it is being opened. After a failed attempt,
-    /// waits for the next one, which follows at once: the server may be back.
+    /// Returns the open connection. Waits for it while it is being opened. If the last attempt to
+    /// connect failed, waits a moment for the next attempt: the server may be back.
     ///
     /// # Errors
     /// The server cannot be reached; nothing was sent.
@@ -192,7 +192,8 @@ fn not_sent(why: impl ToString) -> RedisError {
     io::Error::new(io::ErrorKind::ConnectionRefused, why.to_string()).into()
 }
 
-/// Opens a connection. While there is no answer, makes more attempts beside the first.
+/// Opens a connection. While there is no answer, makes more attempts beside the first. The first
+/// attempt that succeeds or fails decides.
 pub(super) async fn dial(
     info: &ConnectionInfo,
     config: AsyncConnectionConfig,

@@ -13,8 +13,8 @@ use redis::{RedisError, RedisResult, cmd};
 use std::{collections::HashMap, sync::Arc, time::Duration};
 use tokio::sync::{Mutex, mpsc, oneshot};
 
-/// How long the key that a round writes lives. Replicas have half of this time to get it; after
-/// that, the outcome is unknown.
+/// How long the key that a round writes lives. Replicas have half of this time to get the key;
+/// after that, the outcome is unknown.
 const PATIENCE: Duration = Duration::from_secs(1);
 
 /// The rounds, of one write and one WAIT each, on all servers.

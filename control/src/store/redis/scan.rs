@@ -71,7 +71,7 @@ async fn records(
         let (body, left) = (values.next(), values.next());
         let left: i64 = from_redis_value(left.unwrap_or(Value::Nil))?;
         if let Some(record) = record(body.unwrap_or(Value::Nil))? {
-            // Negative if the record has no lifetime, or if its lifetime has just ended.
+            // PTTL is negative if the record has no lifetime, or if its lifetime has just ended.
             let lifetime = u64::try_from(left).ok().map(Duration::from_millis);
             found.push(Scanned { partition: *partition, name: name.clone(), record, lifetime });
         }

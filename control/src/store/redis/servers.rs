@@ -30,9 +30,9 @@ const LOOKUP_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long an address is asked alone before the next one is asked as well.
 const LOOKUP_STAGGER: Duration = Duration::from_millis(500);
 /// How often servers are looked up though nobody asked. A primary that came back as a replica still
-/// answers reads, so no error would show it.
+/// answers reads, so no error would show the change.
 const RECHECK: Duration = Duration::from_secs(5);
-/// How long to wait between two look-ups, however many callers ask.
+/// How long to wait between two look-ups, at least, however many callers ask.
 const FRESH: Duration = Duration::from_millis(100);
 const SLOTS: u16 = 16_384;
 
@@ -137,7 +137,7 @@ impl Servers {
         all
     }
 
-    /// Returns a receiver that wakes whenever a partition has moved to another server.
+    /// Returns a receiver that wakes whenever slots have moved to another server.
     pub(super) fn changes(&self) -> watch::Receiver<u64> {
         self.changes.subscribe()
     }
@@ -171,7 +171,10 @@ impl Servers {
             match self.refresh().await {
                 Ok(()) => told = None,
                 Err(error) if error.kind() == UNGUARDED && told != Some(error.to_string()) => {
-                    tracing::error!(%error, "refused a server of Redis that others name");
+                    tracing::error!(
+                        %error,
+                        "refused a server of Redis that a Sentinel or the Cluster names"
+                    );
                     told = Some(error.to_string());
                 }
                 // The next command fails as well and asks for another look-up.

@@ -35,14 +35,14 @@ const AT_ONCE: usize = 1_000;
 /// all watchers read the store.
 const MOST_WAITING: usize = 10_000;
 
-/// The links to all servers.
+/// The links to all servers, and the channels that they bring.
 pub(super) struct Wakes {
     servers: Arc<Servers>,
     /// Set if nothing may be shown before replicas have it.
     replicas: Option<Arc<Replicas>>,
     channels: Channels,
-    /// Each channel that was ever watched, by its name. It stays subscribed to: there are at most
-    /// 16 for each partition.
+    /// The channels that were ever watched, by their names. The subscriptions stay, because there
+    /// are at most 16 channels for each partition.
     wanted: Mutex<HashMap<String, Wanted>>,
     /// The link to each server, by the server's address.
     links: Mutex<HashMap<String, Link>>,
@@ -57,7 +57,7 @@ struct Wanted {
     confirmed: Option<Confirmed>,
 }
 
-/// Where a channel is subscribed to, for as long as that connection is not lost.
+/// The server at which a channel is subscribed to, until the connection is lost.
 struct Confirmed {
     address: String,
     lost: CancellationToken,
@@ -70,7 +70,7 @@ impl Wanted {
     }
 }
 
-/// The link to one server.
+/// The link to one server: the connection that brings its wake-ups, and the tasks behind it.
 struct Link {
     connection: Connection,
     /// Notified when a channel could not be subscribed to, so that the link's task tries again.
@@ -117,7 +117,8 @@ impl Wakes {
         partition: Partition,
         topic: &str,
     ) -> Subscription {
-        // Registered before the confirmation, so that nothing that is published after it is missed.
+        // The watcher is added before the channel is confirmed, so that it misses nothing that is
+        // published after the confirmation.
         let subscription = self.channels.watch(&channel, topic);
         let address = self.servers.of(partition).ok().map(|server| server.address());
         let is_confirmed = {
@@ -261,7 +262,7 @@ impl Wakes {
     ) {
         let mut batch = Vec::new();
         while pushes.recv_many(&mut batch, AT_ONCE).await > 0 {
-            // SUNSUBSCRIBE comes unasked if the server gives a channel's slot to another one.
+            // SUNSUBSCRIBE comes unasked if the server gives a channel's slot to another server.
             let mut is_sound = batch.iter().all(|push| push.kind != PushKind::SUnsubscribe);
             batch.retain(|push| push.kind == PushKind::SMessage);
             if self.is_covered(server, &batch).await {
@@ -279,7 +280,7 @@ impl Wakes {
         }
     }
 
-    /// Whether replicas have what was published, or need not have it. One round covers all.
+    /// Whether replicas have what was published, or need not have it. One round covers all of it.
     async fn is_covered(&self, server: &Server, published: &[PushInfo]) -> bool {
         match (&self.replicas, published.iter().find_map(partition_of)) {
             (Some(replicas), Some(partition)) => replicas.cover(server, partition).await.is_ok(),
@@ -306,7 +307,7 @@ fn partition_of(push: &PushInfo) -> Option<Partition> {
     rest.split_once('}')?.0.parse().ok()
 }
 
-/// Puts the topic before the payload.
+/// Puts the topic, and a zero byte, before the payload.
 pub(super) fn pack(topic: &str, payload: &[u8]) -> Bytes {
     [topic.as_bytes(), b"\0", payload].concat().into()
 }

@@ -6,7 +6,10 @@ use rusqlite::{Connection, OptionalExtension, TransactionBehavior, params};
 use std::collections::HashMap;
 
 /// Applies batches in one transaction, each in its own savepoint, so that a batch that fails
-/// doesn't affect the others.
+/// doesn't affect the others. Returns their outcomes, in order.
+///
+/// # Errors
+/// The transaction failed, and no batch is applied.
 pub(super) fn all<'a>(
     connection: &mut Connection,
     batches: impl Iterator<Item = &'a Batch>,
@@ -95,7 +98,8 @@ fn count(connection: &Connection, p: Partition, counter: &str) -> rusqlite::Resu
     Ok(value.map_or(0, |value| value as u64))
 }
 
-/// Returns when a bucket is full again; 0 for a bucket that is full.
+/// Returns when a bucket has room for a whole burst again; 0 or another time in the past if it has
+/// that room now.
 fn full_at(connection: &Connection, p: Partition, bucket: &str) -> rusqlite::Result<Millis> {
     let sql = "SELECT full_at FROM bucket WHERE partition = ?1 AND name = ?2";
     let mut statement = connection.prepare_cached(sql)?;
@@ -104,7 +108,7 @@ fn full_at(connection: &Connection, p: Partition, bucket: &str) -> rusqlite::Res
     Ok(full_at.map_or(0, |at| at as u64))
 }
 
-/// Returns the guarded records if the version of one of them is wrong.
+/// Returns the guarded records if one of them has another version than its guard.
 fn conflict(
     connection: &Connection,
     batch: &Batch,
@@ -218,7 +222,8 @@ fn enqueue(
     add(connection, p, (queue, member), place.score)
 }
 
-/// Deletes some records past their lifetime and some full buckets, with each group of batches.
+/// Deletes some records past their lifetime, and some buckets that have room for a whole burst
+/// again. Called with each group of batches.
 fn collect(connection: &Connection) -> rusqlite::Result<()> {
     let now = now() as i64;
     let sql = "DELETE FROM record WHERE (partition, name) IN

@@ -1,4 +1,5 @@
-//! Copies of the embedded store. They are made while it is in use, and put back while it is not.
+//! Makes a copy of the embedded store, which may be in use, and puts a copy back where there is no
+//! store.
 
 use super::{lock, private};
 use anyhow::{Context, ensure};
@@ -8,7 +9,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// Copies the store in `folder`, as of one moment, to `file`. The store can be in use.
+/// Copies the store in `folder`, as it is at one moment, to `file`. The store may be in use.
 pub fn backup(folder: &Path, file: &Path) -> anyhow::Result<()> {
     let store = folder.join(super::FILE);
     ensure!(store.exists(), "there is no embedded store in {}", folder.display());
@@ -35,7 +36,7 @@ pub fn backup(folder: &Path, file: &Path) -> anyhow::Result<()> {
     kept
 }
 
-/// Puts a backup into `folder`, which has no store yet.
+/// Puts a backup into `folder`, which must have no store yet.
 pub fn restore(file: &Path, folder: &Path) -> anyhow::Result<()> {
     check(file)?;
     super::make_folder(folder)?;
@@ -75,7 +76,7 @@ fn check(file: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Renames a complete file, and makes the rename durable.
+/// Renames the complete file `partial` to `file`, and makes that durable.
 fn keep(partial: &Path, file: &Path) -> anyhow::Result<()> {
     fs::rename(partial, file).with_context(|| format!("cannot write {}", file.display()))?;
     let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty());

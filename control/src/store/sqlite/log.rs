@@ -15,14 +15,15 @@ use std::{
 const LACKING: u32 = 1;
 /// The mark of a file that lacks nothing.
 const WHOLE: u32 = 0;
-/// How many bytes the log may have before it is moved into the file.
+/// How many bytes the log may grow by before it is moved into the file.
 const BYTES: u64 = 4 << 20;
 
 /// The log of a store.
 pub(super) struct Log {
     path: PathBuf,
-    /// Whether it was there before the store was opened.
+    /// Whether the log was there before the store was opened.
     was_there: bool,
+    /// How many bytes the log may have before it is moved.
     full_at: u64,
 }
 
@@ -34,7 +35,7 @@ impl Log {
     }
 
     /// Refuses a file that has lost its log. Moves an existing log into the file, and begins a new
-    /// one.
+    /// log.
     pub(super) fn begin(&self, connection: &Connection) -> anyhow::Result<()> {
         let mark: u32 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
         ensure!(
@@ -46,8 +47,8 @@ impl Log {
         Ok(empty(connection)?)
     }
 
-    /// Moves the log into the file if it is long. If a reader still needs the log, the log stays as
-    /// long as it is, and nothing waits.
+    /// Moves the log into the file if the log is long. Doesn't wait for a reader that still needs
+    /// the log; then the log stays as long as it is.
     pub(super) fn tidy(&mut self, connection: &Connection) {
         let bytes = || fs::metadata(&self.path).map_or(0, |log| log.len());
         if bytes() < self.full_at {
@@ -61,9 +62,10 @@ impl Log {
     }
 }
 
-/// Makes the file whole. Otherwise SQLite does it when the last connection is closed.
+/// Moves the log into the file, which is whole from then on. If that fails, SQLite does it when the
+/// last connection is closed.
 pub(super) fn end(connection: &Connection) -> rusqlite::Result<()> {
-    // `empty` sets it too, but may have failed on a full disk.
+    // `empty` sets this mark, too, but may have failed on a full disk.
     connection.pragma_update(None, "user_version", WHOLE)?;
     move_into_file(connection)
 }

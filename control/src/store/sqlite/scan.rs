@@ -4,7 +4,8 @@ use crate::store::{PAGE, Record, Scanned, sqlite::now};
 use rusqlite::{Connection, params};
 use std::time::Duration;
 
-/// Returns the records after this partition and name whose kind is in `kinds`, a JSON array.
+/// Returns the next records after this partition and name whose kinds are in `kinds`, a JSON array;
+/// at most [`PAGE`].
 pub(super) fn page(
     connection: &Connection,
     kinds: &str,

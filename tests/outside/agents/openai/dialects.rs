@@ -1,5 +1,5 @@
-//! Endpoints that speak the protocol in their own way: each answers once, and the visitor reads what
-//! the official clients would have read.
+//! Endpoints that speak the protocol in their own way. Where the official clients would read a
+//! reply, the visitor reads it, too; any other answer fails the turn.
 
 use super::attach;
 use arizuko_tests::prelude::*;

@@ -31,7 +31,8 @@ async fn a_reply_that_breaks_before_its_first_word_is_requested_again(stack: Sta
     let _agent = attach(&stack, endpoint.url(), &[]).await;
     let visitor = stack.visit("acme").await;
     let posted = visitor.say("hello").await;
-    // The connection breaks at once; then after a thought; then the stream brings an error.
+    // The first connection breaks at once, the second after a thought. The third stream brings an
+    // error.
     drop(endpoint.asked().await);
     let mut asked = endpoint.asked().await;
     asked.begin("text/event-stream").await;
@@ -101,7 +102,7 @@ async fn an_endpoint_may_lack_parts_of_the_protocol(stack: Stack) {
     asked.answer("200 OK", "application/json", &completion.to_string()).await;
     let seen = visitor.read(&posted.turn).await;
     assert_eq!(text(&seen), "Here I am.");
-    // The agent remembers this. A stream may end without [DONE].
+    // The agent remembers to leave out stream_options. A stream may end without [DONE].
     let posted = visitor.say("hello").await;
     let mut asked = endpoint.asked().await;
     assert_eq!(asked.body["stream_options"], Value::Null);

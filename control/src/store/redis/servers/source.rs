@@ -32,8 +32,8 @@ pub(super) enum Kind {
 
 impl Source {
     /// Parses `redis://host:port/db`, `unix:///path`, `redis-sentinel://a:26379,b:26379/name/db`,
-    /// or `redis-cluster://a:6379,b:6379`; each but the path may have `user:password@` before the
-    /// hosts. Over TLS, each begins with `rediss` in place of `redis`. `?sentinel_user=` and
+    /// or `redis-cluster://a:6379,b:6379`. All but `unix` may have `user:password@` before the
+    /// hosts; for TLS, they begin with `rediss` in place of `redis`. `?sentinel_user=` and
     /// `?sentinel_password=` are the Sentinels' credentials. With `plaintext`, servers on other
     /// machines need no TLS and no password.
     pub(crate) fn parse(url: &str, plaintext: bool) -> anyhow::Result<Self> {
@@ -51,7 +51,8 @@ impl Source {
         Ok(source)
     }
 
-    /// Refuses a server on another machine without TLS or without a password, unless that is meant.
+    /// Refuses a server on another machine without TLS or without a password, unless `plaintext`
+    /// allows it.
     fn check(&self, info: &ConnectionInfo) -> RedisResult<()> {
         if self.plaintext || is_guarded(info) {
             return Ok(());
@@ -173,7 +174,8 @@ impl std::fmt::Display for Source {
     }
 }
 
-/// Returns the Sentinels' credentials in the form that a URL has before its host.
+/// Returns the Sentinels' credentials as they stand before the host in a URL; empty without a
+/// password.
 fn sentinel_user(query: &str) -> anyhow::Result<String> {
     let (mut user, mut password) = ("", None);
     for pair in query.split('&').filter(|pair| !pair.is_empty()) {
@@ -205,7 +207,7 @@ fn read_range(
     Ok((first, last, beside(asked, host, port)))
 }
 
-/// Returns how to connect to another server with the TLS and the credentials of this one.
+/// Returns how to connect to another server with the TLS and the credentials of `known`.
 fn beside(known: &ConnectionInfo, host: String, port: u16) -> ConnectionInfo {
     let address = match known.addr() {
         ConnectionAddr::TcpTls { insecure, tls_params, .. } => ConnectionAddr::TcpTls {
@@ -231,13 +233,13 @@ fn is_guarded(info: &ConnectionInfo) -> bool {
     }
 }
 
-/// Whether a host, an IPv6 address with or without brackets, is this machine.
+/// Whether a host is this machine. An IPv6 address may be in brackets.
 pub(crate) fn is_this_machine(host: &str) -> bool {
     let address = host.trim_matches(['[', ']']).parse::<IpAddr>();
     host == "localhost" || address.is_ok_and(|address| address.is_loopback())
 }
 
-/// Whether a host has a port. An IPv6 address is in brackets.
+/// Whether a port follows the host. An IPv6 address must be in brackets.
 fn has_port(host: &str) -> bool {
     let after = host.rsplit_once(']').map_or(host, |(_, after)| after);
     after.contains(':')
