@@ -2,7 +2,7 @@
 
 First it sends its process id, environment and input as one JSON line. Then it reads one JSON line
 for each step and answers it with {}: {"out": base64} and {"err": base64} write, {"ignore": true}
-ignores SIGTERM. {"exit": code} exits without an answer. It also exits when the connection closes.
+ignores SIGTERM, {"leave": command} starts a command of the shell. {"exit": code} exits without an answer. It also exits when the connection closes.
 With --deaf it does not read its input.
 """
 
@@ -11,6 +11,7 @@ import json
 import os
 import signal
 import socket
+import subprocess
 import sys
 
 READ_INPUT = "--deaf" not in sys.argv
@@ -34,6 +35,8 @@ for line in test.makefile("rb"):
         sys.stderr.buffer.flush()
     if "ignore" in step:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    if "leave" in step:
+        subprocess.Popen(step["leave"], shell=True)
     if "exit" in step:
         sys.exit(step["exit"])
     test.sendall(b"{}\n")

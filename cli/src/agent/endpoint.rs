@@ -115,7 +115,9 @@ impl Endpoint {
     async fn describe(&self, mut response: Response) -> String {
         let mut description = response.status().to_string();
         if let Some(to) = response.headers().get(LOCATION) {
-            description += &format!(" (to {})", String::from_utf8_lossy(to.as_bytes()));
+            let to =
+                clip(&self.without_secret(String::from_utf8_lossy(to.as_bytes()).into_owned()));
+            description += &format!(" (to {to})");
         }
         if self.secret.is_none() && response.status() == StatusCode::UNAUTHORIZED {
             description += " (no key was sent)";
@@ -126,11 +128,7 @@ impl Endpoint {
         {
             body.extend_from_slice(&bytes);
         }
-        let mut body = String::from_utf8_lossy(&body).into_owned();
-        // A secret of fewer than 8 bytes may be an ordinary word, so it is not replaced.
-        if let Some(secret) = self.secret.as_ref().filter(|secret| secret.len() >= 8) {
-            body = body.replace(secret, "[the key]");
-        }
+        let body = self.without_secret(String::from_utf8_lossy(&body).into_owned());
         let said = match serde_json::from_str(&body) {
             Ok(document) => explain(&document),
             Err(_) => clip(&body),
@@ -139,6 +137,15 @@ impl Endpoint {
             description += &format!(": {said}");
         }
         description
+    }
+
+    /// Replaces the secret in a text that is logged. A secret of fewer than 8 bytes may be an
+    /// ordinary word, so it is not replaced.
+    fn without_secret(&self, text: String) -> String {
+        match self.secret.as_ref().filter(|secret| secret.len() >= 8) {
+            Some(secret) => text.replace(secret, "[the key]"),
+            None => text,
+        }
     }
 
     /// Returns the retries for one turn. Their time begins now.

@@ -27,7 +27,7 @@ use std::{
 use tokio::{
     io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _},
     process::{Child, ChildStderr, ChildStdin, ChildStdout, Command},
-    time::{sleep, timeout},
+    time::{Instant, sleep, timeout},
 };
 use tokio_util::sync::CancellationToken;
 
@@ -136,8 +136,8 @@ impl Program {
             status
         };
         let input = write(stdin, input, &exited);
-        let output = forward(stdout, reply, &exited);
-        let errors = self.listen(stderr, reply, &exited);
+        let output = forward(Pipe::new(stdout, &exited), reply);
+        let errors = self.listen(Pipe::new(stderr, &exited), reply);
         let all = async { tokio::join!(exit, input, output, errors) };
         tokio::pin!(all);
         let (status, (), finished, last_line) = tokio::select! {
@@ -178,15 +178,10 @@ impl Program {
 
     /// Passes the program's standard error on: to the visitor as the agent's status, or to our own
     /// standard error. Returns its last line that is not blank.
-    async fn listen(
-        &self,
-        mut stderr: ChildStderr,
-        reply: &Reply,
-        exited: &CancellationToken,
-    ) -> String {
+    async fn listen(&self, mut stderr: Pipe<'_, ChildStderr>, reply: &Reply) -> String {
         let (mut lines, mut buffer) = (Lines::default(), [0; 4096]);
         loop {
-            let bytes = read(&mut stderr, &mut buffer, exited).await;
+            let bytes = stderr.read(&mut buffer).await;
             let complete = match bytes {
                 [] => lines.take().into_iter().collect(),
                 _ => lines.push(bytes),
@@ -236,15 +231,11 @@ async fn write(mut stdin: ChildStdin, input: &[u8], exited: &CancellationToken) 
 
 /// Passes standard output on as it comes, without terminal sequences. Returns the finished form of
 /// the message, unless that is empty or too long.
-async fn forward(
-    mut stdout: ChildStdout,
-    reply: &Reply,
-    exited: &CancellationToken,
-) -> Option<String> {
+async fn forward(mut stdout: Pipe<'_, ChildStdout>, reply: &Reply) -> Option<String> {
     let (mut decoder, mut buffer) = (Decoder::default(), [0; 16 << 10]);
     let (mut whole, mut stripper) = (Whole::default(), Stripper::default());
     loop {
-        let bytes = read(&mut stdout, &mut buffer, exited).await;
+        let bytes = stdout.read(&mut buffer).await;
         let text = match bytes {
             [] => decoder.finish().to_owned(),
             _ => decoder.push(bytes),
@@ -262,22 +253,37 @@ async fn forward(
     }
 }
 
-/// Reads the next bytes; none at the end. A process that the program has left running may have the
-/// pipe open, so once the program has exited, [`LINGER`] without a byte counts as the end.
-async fn read<'b>(
-    pipe: &mut (impl AsyncRead + Unpin),
-    buffer: &'b mut [u8],
-    exited: &CancellationToken,
-) -> &'b [u8] {
-    let lingered = async {
-        exited.cancelled().await;
-        sleep(LINGER).await;
-    };
-    let count = tokio::select! {
-        read = pipe.read(buffer) => read.unwrap_or(0),
-        () = lingered => 0,
-    };
-    &buffer[..count]
+/// A pipe from a program. A process that the program has left running may keep it open. So after
+/// the program has exited, whoever reads waits no longer than [`LINGER`] in all.
+struct Pipe<'a, P> {
+    pipe: P,
+    exited: &'a CancellationToken,
+    patience: Duration,
+}
+
+impl<'a, P: AsyncRead + Unpin> Pipe<'a, P> {
+    fn new(pipe: P, exited: &'a CancellationToken) -> Self {
+        Self { pipe, exited, patience: LINGER }
+    }
+
+    /// Reads the next bytes; none at the end.
+    async fn read<'b>(&mut self, buffer: &'b mut [u8]) -> &'b [u8] {
+        let (exited, patience) = (self.exited, self.patience);
+        let mut waiting_since = None;
+        let lingered = async {
+            exited.cancelled().await;
+            waiting_since = Some(Instant::now());
+            sleep(patience).await;
+        };
+        let count = tokio::select! {
+            biased;
+            read = self.pipe.read(buffer) => read.unwrap_or(0),
+            () = lingered => 0,
+        };
+        let waited = waiting_since.map_or(Duration::ZERO, |since| since.elapsed());
+        self.patience = patience.saturating_sub(waited);
+        &buffer[..count]
+    }
 }
 
 fn describe(status: ExitStatus, last_line: &str) -> String {

@@ -124,6 +124,8 @@ pub(crate) fn apply(
         let prefix = route.prefix.clone();
         pairs.entry(prefix).or_default().0 = Some(route);
     }
+    // A route that the caller doesn't see must not be overwritten either.
+    tx.expect(routes.iter().map(|route| Route::name(&route.prefix)))?;
     for route in routes {
         jid::root(&route.prefix)?;
         let prefix = &route.prefix;
@@ -135,7 +137,10 @@ pub(crate) fn apply(
             let why = format!("say what the route of {prefix} is to set");
             return Err(Refusal::Invalid(why).into());
         }
-        let after = &mut pairs.entry(prefix.clone()).or_default().1;
+        let (before, after) = pairs.entry(prefix.clone()).or_default();
+        if before.is_none() {
+            *before = tx.get::<Route>(prefix.as_str())?;
+        }
         if after.replace(route.clone()).is_some() {
             let why = format!("{prefix} is in the table twice");
             return Err(Refusal::Invalid(why).into());

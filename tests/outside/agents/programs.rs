@@ -34,8 +34,9 @@ async fn a_program_may_read_nothing_or_print_nothing(stack: Stack) {
     let visitor = stack.visit("acme").await;
     let key = stack.agent_key("acme").await;
     let mut agent = Agent::start(&stack, &key, "acme", &[], &["--deaf"]).await;
-    // The longest message of a chat fills a pipe, which this program never reads.
-    visitor.post("text/plain", "x".repeat(65_536)).await.posted();
+    // More than a pipe holds, and this program reads none of it.
+    let hook = stack.caller(&stack.issue_hook("acme", "ci", "").await, A);
+    hook.post("text/plain", "x".repeat(1 << 20)).await.posted();
     let program = agent.turn().await;
     program.exit(0).await;
     drop(agent);
@@ -44,6 +45,17 @@ async fn a_program_may_read_nothing_or_print_nothing(stack: Stack) {
     silent.turn().await.exit(0).await;
     assert_eq!(visitor.end_of(&posted.turn).await["status"], "done");
     assert_eq!(names(&visitor.read(&posted.turn).await), ["turn_done"]);
+}
+
+#[apply(every_stack)]
+async fn a_process_that_a_program_leaves_running_keeps_no_turn_open(stack: Stack) {
+    let visitor = stack.visit("acme").await;
+    let mut agent = stack.agent("acme", &[]).await;
+    let posted = visitor.say("hello").await;
+    let mut program = agent.turn().await;
+    program.step(json!({"leave": "while :; do echo .; sleep 0.3; done"})).await;
+    program.exit(0).await;
+    assert_eq!(visitor.end_of(&posted.turn).await["status"], "done");
 }
 
 #[apply(every_stack)]

@@ -43,6 +43,20 @@ async fn a_new_inbox_finds_the_conversations_of_a_killed_one(kind: Kind) {
 }
 
 #[apply(every_stack)]
+async fn the_next_agent_reads_what_a_person_said_before_they_left(stack: Stack) {
+    let visitor = stack.visit("acme").await;
+    let posted = visitor.say("hello").await;
+    let mut ann = stack.session(A, person("acme", "Ann")).await;
+    ann.claim(&posted.turn, false).await;
+    let mut held = ann.turn().await;
+    ann.push(&mut held, vec![message("m1", "One moment, please.")]).await;
+    ann.leave().await;
+    let held = stack.attach("acme", B).await.turn().await;
+    let said: Vec<_> = held.turn.said.iter().map(|message| &*message.content).collect();
+    assert_eq!(said, ["One moment, please."]);
+}
+
+#[apply(every_stack)]
 async fn a_restart_of_control_costs_a_person_nothing(mut stack: Stack) {
     let visitor = stack.visit("acme/people").await;
     let mut ann = stack.person(Seat::Terminal, "acme/people", "Ann", A).await;

@@ -43,6 +43,21 @@ async fn a_key_cannot_change_the_route_of_a_key_that_reaches_further(stack: Stac
 }
 
 #[apply(every_stack)]
+async fn a_key_cannot_overwrite_a_route_that_it_does_not_see(stack: Stack) {
+    let hook = stack.issue_hook("acme/eng/x", "ci", "").await;
+    let theirs = agent(&stack, "acme/eng/x", KeyReach::Self_).await;
+    let mut theirs = Routes::of(&stack, &theirs, A).await;
+    theirs.set(persona("hook:acme/eng/x", "theirs")).await.expect("it is its own");
+    let own = agent(&stack, "acme/eng", KeyReach::Self_).await;
+    let mut own = Routes::of(&stack, &own, B).await;
+    assert!(own.list("").await.expect("it may list").is_empty());
+    let mine = persona("hook:acme/eng/x", "mine");
+    assert_eq!(outcome(own.set(mine.clone()).await), "NOT_ALLOWED");
+    assert_eq!(outcome(own.apply("", vec![mine]).await), "NOT_ALLOWED");
+    assert_eq!(theirs.explain(&hook.jid).await.expect("it is its own").1, "theirs");
+}
+
+#[apply(every_stack)]
 async fn a_route_of_one_folders_key_applies_to_that_folders_tokens_only(stack: Stack) {
     let (own, suffixed, below) = (
         stack.issue("acme").await,

@@ -78,14 +78,14 @@ pub(super) async fn read(
     })
 }
 
-/// Reads the messages that earlier agents wrote in this turn and that the visitor keeps; none if
-/// the turn was not handed off or escalated.
+/// Reads the messages that earlier agents and people wrote in this turn and that the visitor keeps.
 async fn read_said(
     control: &Control,
     partition: Partition,
     turn: &Turn,
 ) -> Result<Vec<v1::Message>, Error> {
-    if turn.place.handoff.is_none() {
+    // Handoffs and escalations can come before the first attempt, and lead to it.
+    if turn.attempt == 1 && turn.place.handoff.is_none() {
         return Ok(Vec::new());
     }
     let log = names::log(&turn.conversation);

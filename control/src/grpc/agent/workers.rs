@@ -99,7 +99,11 @@ impl Workers {
             let (queue, messages) = mpsc::channel(1);
             let _ = queue.try_send(message);
             drop(queue);
-            self.ended.extend(self.worker.clone().run(attempt, messages).await?);
+            let ended = self.worker.clone().run(attempt, messages).await?;
+            // An agent may repeat its Finish as often as it wants.
+            if let Some(ended) = ended.filter(|ended| !self.ended.contains(ended)) {
+                self.remember(ended);
+            }
             return Ok(());
         }
         let queue = self.queues.entry(attempt.clone()).or_insert_with(|| {
@@ -124,16 +128,21 @@ impl Workers {
         Attempt { turn, session: self.session.clone(), number }
     }
 
+    /// Remembers that the agent has been told of an attempt's end.
+    fn remember(&mut self, ended: Attempt) {
+        self.ended.push_back(ended);
+        if self.ended.len() > REMEMBERED {
+            self.ended.pop_front();
+        }
+    }
+
     /// Returns the error of the first worker that fails. The future may be dropped, and the method
     /// called again.
     pub(super) async fn failed(&mut self) -> Error {
         loop {
             match self.running.join_next().await {
-                Some(Ok(Ok(ended))) => {
-                    self.ended.extend(ended);
-                    let surplus = self.ended.len().saturating_sub(REMEMBERED);
-                    self.ended.drain(..surplus);
-                }
+                Some(Ok(Ok(None))) => {}
+                Some(Ok(Ok(Some(ended)))) => self.remember(ended),
                 Some(Ok(Err(error))) => return error,
                 Some(Err(error)) => return Error::Internal(error.to_string()),
                 None => std::future::pending().await,
