@@ -4,8 +4,8 @@
 //!
 //! Two controls and two gateways run over one Redis. Visitors send messages, read the replies at
 //! both gateways and compare them; agents answer. About every second the seed picks a fault, such
-//! as a process to kill, stop or cut off. A run ends with a summary, or at the first guarantee that
-//! does not hold.
+//! as a process to kill or stop, or a link to delay or silence. A run ends with a summary, or at the
+//! first guarantee that does not hold.
 
 #![expect(clippy::print_stdout, reason = "it tells how it goes")]
 
@@ -52,7 +52,7 @@ impl Dice {
 }
 
 async fn soak(kind: Kind, length: Duration, mut dice: Dice) {
-    let mut stack = Stack::behind_a_proxy(kind, &SETTINGS).await;
+    let mut stack = Stack::with_proxies(kind, &SETTINGS).await;
     let link = stack.issue("acme").await;
     let mut agents: Vec<_> = (0..AGENTS).map(|number| agent(&stack, number)).collect();
     let (over, ending) = watch::channel(false);
@@ -64,7 +64,7 @@ async fn soak(kind: Kind, length: Duration, mut dice: Dice) {
 
     let (begun, mut faults) = (Instant::now(), 0);
     while begun.elapsed() < length {
-        let fault = dice.roll(9);
+        let fault = dice.roll(13);
         break_something(&mut stack, &mut agents, &mut dice, fault).await;
         faults += 1;
         sleep(Duration::from_millis(300 + dice.roll(1_500))).await;
@@ -104,20 +104,35 @@ async fn break_something(stack: &mut Stack, agents: &mut [Process], dice: &mut D
             agents[number].kill();
             agents[number] = agent(stack, number);
         }
-        4 => stack.proxy().kill_subscribers(),
+        4 => stack.to_redis(which).silence(),
+        5 => stack.to_redis(which).silence_subscribers(),
+        6 => stack.to_control(which).silence(),
+        7 => stack.redis().restart().await,
+        8 => drop(stack.redis().ask(&["CLIENT", "KILL", "TYPE", "PUBSUB"]).await),
+        9 => drop(stack.redis().ask(&["SCRIPT", "FLUSH"]).await),
         fault => {
             let pause = Duration::from_millis(dice.roll(2_500));
-            let redis = stack.redis();
-            match fault {
-                5 => redis.restart().await,
-                6 => drop(redis.ask(&["CLIENT", "KILL", "TYPE", "PUBSUB"]).await),
-                7 => drop(redis.ask(&["SCRIPT", "FLUSH"]).await),
-                _ => {
-                    redis.freeze();
-                    sleep(pause).await;
-                    redis.thaw();
-                }
-            }
+            break_for(stack, which, fault, pause).await;
+        }
+    }
+}
+
+async fn break_for(stack: &mut Stack, which: Instance, fault: u64, pause: Duration) {
+    match fault {
+        10 => {
+            stack.redis().freeze();
+            sleep(pause).await;
+            stack.redis().thaw();
+        }
+        11 => {
+            stack.to_redis(which).drop_packets();
+            sleep(pause).await;
+            stack.to_redis(which).resume();
+        }
+        _ => {
+            stack.to_redis(which).delay(Duration::from_millis(100));
+            sleep(pause).await;
+            stack.to_redis(which).delay(Duration::ZERO);
         }
     }
 }
