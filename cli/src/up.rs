@@ -82,6 +82,53 @@ pub(crate) struct Args {
     gateway_limits: arizuko_gateway::Limits,
 }
 
+impl Args {
+    fn control_options(
+        &self,
+        listener: &TcpListener,
+        gateway: &str,
+        data: &DataFolder,
+    ) -> anyhow::Result<arizuko_control::Options> {
+        Ok(arizuko_control::Options {
+            listen: listener.local_addr()?,
+            public_url: self.public_url.clone().unwrap_or_else(|| gateway.to_owned()),
+            data_dir: self.store.redis.is_none().then(|| data.path().to_owned()),
+            store: self.store.clone(),
+            seal: self.seal.clone(),
+            // The certificate is the gateway's. Control has no TLS here.
+            tls: ServerFiles::default(),
+            clients: ClientChecks::default(),
+            client_roles: Vec::new(),
+            operator_key: Some(data::key_in(&data.operator_key_file())?),
+            operator_key_file: None,
+            gateway_key: Some(data::key_in(&data.gateway_key_file())?),
+            gateway_key_file: None,
+            plaintext: self.plaintext,
+            grace: self.grace,
+            limits: self.limits.clone(),
+        })
+    }
+
+    fn gateway_options(
+        &self,
+        listener: &TcpListener,
+        control: &str,
+        data: &DataFolder,
+    ) -> anyhow::Result<arizuko_gateway::Options> {
+        Ok(arizuko_gateway::Options {
+            listen: listener.local_addr()?,
+            tls: self.tls.clone(),
+            control: vec![control.to_owned()],
+            gateway_key: Some(data::key_in(&data.gateway_key_file())?),
+            gateway_key_file: None,
+            control_tls: ClientFiles::default(),
+            serving: self.serving.clone(),
+            grace: self.grace,
+            limits: self.gateway_limits.clone(),
+        })
+    }
+}
+
 /// The running services, and what `up` says about them.
 struct Up {
     services: Vec<Service>,
@@ -127,7 +174,8 @@ pub(crate) async fn run(args: Args, console: &mut Console<'_>) -> anyhow::Result
     }
 }
 
-async fn start(mut args: Args) -> anyhow::Result<Up> {
+/// Checks what the flags say together.
+fn check(args: &Args) -> anyhow::Result<()> {
     ensure!(
         !args.tls.are_named() || args.public_url.is_some(),
         "--tls-cert needs --public-url: links must begin with a name that the certificate is for"
@@ -139,6 +187,11 @@ async fn start(mut args: Args) -> anyhow::Result<Up> {
          or say --plaintext if nobody else uses the network",
         args.control_listen
     );
+    Ok(())
+}
+
+async fn start(mut args: Args) -> anyhow::Result<Up> {
+    check(&args)?;
     args.store.read_file()?;
     // Bind first: if an address is in use, nothing has to be undone.
     let control_listener = bind(args.control_listen, "--control-listen").await?;
@@ -157,52 +210,20 @@ async fn start(mut args: Args) -> anyhow::Result<Up> {
     if args.store.redis.is_none() {
         data.check_store()?;
     }
-    let operator_key = data::key_in(&data.operator_key_file())?;
-    let gateway_key = data::key_in(&data.gateway_key_file())?;
-
-    let options = arizuko_control::Options {
-        listen: control_listener.local_addr()?,
-        public_url: args.public_url.clone().unwrap_or_else(|| gateway.clone()),
-        data_dir: args.store.redis.is_none().then(|| data.path().to_owned()),
-        store: args.store.clone(),
-        seal: args.seal.clone(),
-        // The certificate is the gateway's. Control has no TLS here.
-        tls: ServerFiles::default(),
-        clients: ClientChecks::default(),
-        client_roles: Vec::new(),
-        operator_key: Some(operator_key.clone()),
-        operator_key_file: None,
-        gateway_key: Some(gateway_key.clone()),
-        gateway_key_file: None,
-        plaintext: args.plaintext,
-        grace: args.grace,
-        limits: args.limits.clone(),
-    };
+    let options = args.control_options(&control_listener, &gateway, &data)?;
     let server = arizuko_control::Server::new(options)?;
     let (mut registries, control_ready) = (vec![server.metrics()], server.probe());
     let server = server.open().await?;
-    for (key, file) in
-        [(&operator_key, data.operator_key_file()), (&gateway_key, data.gateway_key_file())]
-    {
-        let shown = file.display();
+    for key_file in [data.operator_key_file(), data.gateway_key_file()] {
         ensure!(
-            server.takes(key).await?,
-            "the key in {shown} was revoked: remove that file, and `up` creates another key"
+            server.takes(&data::key_in(&key_file)?).await?,
+            "the key in {} was revoked: remove that file, and `up` creates another key",
+            key_file.display()
         );
     }
     let mut services = vec![Service::start("control", |stop| server.serve(control_listener, stop))];
 
-    let options = arizuko_gateway::Options {
-        listen: gateway_listener.local_addr()?,
-        tls: args.tls.clone(),
-        control: vec![control.clone()],
-        gateway_key: Some(gateway_key),
-        gateway_key_file: None,
-        control_tls: ClientFiles::default(),
-        serving: args.serving.clone(),
-        grace: args.grace,
-        limits: args.gateway_limits.clone(),
-    };
+    let options = args.gateway_options(&gateway_listener, &control, &data)?;
     let server = arizuko_gateway::Server::new(options).await?;
     registries.push(server.metrics());
     let metrics = args.metrics.serve(registries, Some(control_ready)).await?;
@@ -210,7 +231,7 @@ async fn start(mut args: Args) -> anyhow::Result<Up> {
 
     let chat_url = match args.no_demo {
         true => None,
-        false => Some(start_demo(&mut services, &control, &operator_key, &data).await?),
+        false => Some(start_demo(&mut services, &control, &data).await?),
     };
     let operator_key_file = data.operator_key_file();
     let running = Running { control: control.clone(), gateway: gateway.clone(), operator_key_file };
@@ -230,11 +251,11 @@ async fn start(mut args: Args) -> anyhow::Result<Up> {
 async fn start_demo(
     services: &mut Vec<Service>,
     control: &str,
-    operator_key: &str,
     data: &DataFolder,
 ) -> anyhow::Result<String> {
     let files = ClientFiles::default();
-    let caller = Control::new(vec![control.to_owned()], Some(operator_key), &files)?;
+    let operator_key = data::key_in(&data.operator_key_file())?;
+    let caller = Control::new(vec![control.to_owned()], Some(&operator_key), &files)?;
     let (chat_url, agent) = tokio::select! {
         ready = demo::start(caller, data) => ready?,
         error = failure(services) => return Err(error),

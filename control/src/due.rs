@@ -7,7 +7,7 @@
 use crate::{
     control::Control,
     ids::{TokenId, TurnId},
-    key, key_uses,
+    key,
     ledger::Error,
     names::{self, Due, Set},
     store::Partition,
@@ -87,7 +87,7 @@ pub(crate) async fn run(control: Arc<Control>, shutdown: CancellationToken) {
 async fn measure_and_tidy(control: &Control) -> Result<(), Error> {
     measure_queues(control).await?;
     trim_audit(control).await?;
-    key_uses::store(control).await
+    control.key_uses.store(&control.ledger, control.partitions).await
 }
 
 /// Drops entries of the audit log that are past retention, at most [`TRIMMED_ENTRIES`] in each

@@ -4,14 +4,12 @@
 use crate::{
     frame::Frame,
     grpc::agent_frame,
+    hook_request::{Blob, Header},
     ids::{ConversationId, SessionId, TurnId},
     jid::{self, FolderName},
     signature::{Scheme, Signed, verify},
     time::Time,
-    turn::{
-        input::{Blob, Header},
-        reply::Attempt,
-    },
+    turn::reply::Attempt,
 };
 use arizuko_proto::v1::{AttachRequest, attach_request::Message};
 use bolero::check;

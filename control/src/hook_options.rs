@@ -1,13 +1,14 @@
 //! The options that only webhooks have, as their tokens' records keep them.
 
-use crate::{refusal::Refusal, signature::Signature};
+use crate::{
+    refusal::Refusal,
+    signature::{Signature, check_header},
+};
 use serde::{Deserialize, Serialize};
 
 /// The version of [`HookOptions`] that control writes. A later version fills the fields that are
 /// not in this one with their defaults.
 const VERSION: u32 = 1;
-/// How many characters the name of a header has, at most.
-const MAX_HEADER: usize = 64;
 
 /// The options that only a webhook has.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -58,13 +59,4 @@ impl HookOptions {
             Dedupe::KnownHeaders | Dedupe::Body => Ok(()),
         }
     }
-}
-
-/// Checks the name of a header.
-pub(crate) fn check_header(name: &str) -> Result<(), Refusal> {
-    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
-    if (1..=MAX_HEADER).contains(&name.len()) && name.bytes().all(is_plain) {
-        return Ok(());
-    }
-    Err(Refusal::invalid(format!("a header's name looks like X-Event-Id, not {name:?}")))
 }

@@ -1,7 +1,6 @@
 //! The ids of records: a type for each, so that two can't be swapped.
 
 use crate::{
-    key,
     refusal::Refusal,
     secret::{Secret, partition_of_id},
     store::Partition,
@@ -107,13 +106,16 @@ macro_rules! secret_ids {
     )*};
 }
 
+/// The beginning of a key's secret, by which people and scanners recognise it.
+pub(crate) const KEY_PREFIX: &str = "azk_";
+
 impl KeyId {
     /// Mints another secret of the key.
     ///
     /// # Errors
     /// [`Refusal::Invalid`] if this can't be a key's id.
     pub(crate) fn another_secret(&self, random: [u8; 32]) -> Result<Secret, Refusal> {
-        let secret = Secret::mint_another(key::PREFIX, "key_", &self.0, random);
+        let secret = Secret::mint_another(KEY_PREFIX, "key_", &self.0, random);
         secret.ok_or_else(|| Refusal::invalid("a key's id begins with key_"))
     }
 }

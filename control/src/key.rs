@@ -8,8 +8,7 @@ use crate::{
     names::{self, Due, InFolder},
     refusal::Refusal,
     secret::Secret,
-    time::Time,
-    token::MAX_LIFETIME,
+    time::{MAX_LIFETIME, Time},
     transaction::{Decision, Record, Tx},
 };
 use rotation::OldSecret;
@@ -19,8 +18,6 @@ use std::time::Duration;
 pub(crate) mod rotation;
 pub(crate) mod settings;
 
-/// The beginning of a key's secret, by which people and scanners recognise it.
-pub(crate) const PREFIX: &str = "azk_";
 /// How many characters a key's name has, at most.
 const MAX_NAME: usize = 100;
 /// How precise `last_used_at` is: a use within this time after the stored one is not stored.
@@ -390,10 +387,11 @@ fn note(tx: &mut Tx<'_>, actor: &str, action: &str, key: &Key) -> Decision<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ids::KEY_PREFIX;
 
     #[test]
     fn a_use_is_written_once_an_hour() {
-        let secret = Secret::mint(PREFIX, 0, [1; 32]);
+        let secret = Secret::mint(KEY_PREFIX, 0, [1; 32]);
         let at = |minutes: u64| Time::from_millis(1) + Duration::from_secs(60 * minutes);
         let mut key = Key::new(&secret, Role::Operator, String::new(), at(0));
         assert!(!key.was_used_lately(at(0)));

@@ -1,10 +1,9 @@
 //! When keys were last used: noted in memory by each call, and stored in the background.
 
 use crate::{
-    control::Control,
     ids::KeyId,
     key::{self, Key},
-    ledger::Error,
+    ledger::{Error, Ledger},
     store::Partition,
     time::Time,
     transaction::Tx,
@@ -34,23 +33,23 @@ impl KeyUses {
         }
     }
 
+    /// Stores the uses that wait, with one commit for each partition.
+    pub(crate) async fn store(&self, ledger: &Ledger, partitions: Partition) -> Result<(), Error> {
+        let mut by_partition = BTreeMap::<Partition, Vec<KeyId>>::new();
+        for id in mem::take(&mut *self.waiting()) {
+            if let Some(partition) = id.partition(partitions) {
+                by_partition.entry(partition).or_default().push(id);
+            }
+        }
+        for (partition, ids) in by_partition {
+            let noting = |tx: &mut Tx<'_>| key::note_uses(tx, &ids);
+            ledger.transact(partition, &[], noting).await?;
+        }
+        Ok(())
+    }
+
     fn waiting(&self) -> MutexGuard<'_, BTreeSet<KeyId>> {
         // Nothing that can panic runs under this lock.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-/// Stores the uses that wait, with one commit for each partition.
-pub(crate) async fn store(control: &Control) -> Result<(), Error> {
-    let mut by_partition = BTreeMap::<Partition, Vec<KeyId>>::new();
-    for id in mem::take(&mut *control.key_uses.waiting()) {
-        if let Some(partition) = id.partition(control.partitions) {
-            by_partition.entry(partition).or_default().push(id);
-        }
-    }
-    for (partition, ids) in by_partition {
-        let noting = |tx: &mut Tx<'_>| key::note_uses(tx, &ids);
-        control.ledger.transact(partition, &[], noting).await?;
-    }
-    Ok(())
 }

@@ -17,6 +17,7 @@ mod frame;
 mod fuzz;
 mod grpc;
 mod hook_options;
+mod hook_request;
 mod ids;
 mod jid;
 mod key;

@@ -1,14 +1,12 @@
 //! `arizuko-control`: the control service as a process of its own.
 
-use anyhow::Context as _;
 use arizuko_control::{Options, Server};
 use arizuko_proto::{
-    signals, supervisor,
+    service, signals, supervisor,
     telemetry::{self, metrics},
 };
 use clap::Parser;
-use std::{io::Write as _, process::ExitCode};
-use tokio::net::TcpListener;
+use std::process::ExitCode;
 
 /// Owns tokens, revocation, conversations, turns and reply frames, and serves them by gRPC.
 #[derive(Parser)]
@@ -27,13 +25,7 @@ struct Arguments {
 async fn main() -> anyhow::Result<ExitCode> {
     let arguments = Arguments::parse();
     let _telemetry = telemetry::start(&arguments.telemetry, "arizuko-control", "info")?;
-    Ok(match run(arguments.options, arguments.metrics).await {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            tracing::error!("{error:#}");
-            ExitCode::FAILURE
-        }
-    })
+    Ok(service::exit_code(run(arguments.options, arguments.metrics).await))
 }
 
 async fn run(options: Options, metrics: metrics::Options) -> anyhow::Result<()> {
@@ -45,12 +37,8 @@ async fn run(options: Options, metrics: metrics::Options) -> anyhow::Result<()> 
         opened = server.open() => opened?,
         () = shutdown.cancelled() => return Ok(()),
     };
-    let listener = TcpListener::bind(address)
-        .await
-        .with_context(|| format!("cannot listen on {address} (--listen)"))?;
-    let address = listener.local_addr()?;
-    // Standard output may be closed, or its disk full: control serves all the same.
-    let _ = writeln!(std::io::stdout(), "arizuko-control listens on {scheme}://{address}");
+    let listener = service::listen(address).await?;
+    service::announce("arizuko-control", scheme, &listener)?;
     supervisor::ready();
     server.serve(listener, shutdown).await
 }

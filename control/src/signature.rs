@@ -4,7 +4,7 @@ mod check;
 
 pub(crate) use check::{Signed, verify};
 
-use crate::{hook_options::check_header, refusal::Refusal};
+use crate::refusal::Refusal;
 use base64::{
     alphabet,
     engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig},
@@ -23,6 +23,8 @@ const DAY: Duration = Duration::from_secs(86_400);
 /// How many secrets a sender may have at a time.
 const MAX_SECRETS: usize = 2;
 const SECRET_BYTES: RangeInclusive<usize> = 8..=512;
+/// How many characters the name of a header has, at most.
+const MAX_HEADER: usize = 64;
 const MAX_PREFIX: usize = 64;
 const MAX_SIGNED: usize = 200;
 
@@ -149,4 +151,13 @@ impl HmacScheme {
         }
         Ok(())
     }
+}
+
+/// Checks the name of a header.
+pub(crate) fn check_header(name: &str) -> Result<(), Refusal> {
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
+    if (1..=MAX_HEADER).contains(&name.len()) && name.bytes().all(is_plain) {
+        return Ok(());
+    }
+    Err(Refusal::invalid(format!("a header's name looks like X-Event-Id, not {name:?}")))
 }

@@ -6,6 +6,9 @@ use std::{
     time::Duration,
 };
 
+/// Every lifetime of a token or key must be shorter than this: 100 years.
+pub(crate) const MAX_LIFETIME: Duration = Duration::from_secs(100 * 365 * 86_400);
+
 /// An instant of the store's clock, which all controls go by, to the millisecond.
 #[derive(
     Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,

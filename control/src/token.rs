@@ -14,7 +14,7 @@ use crate::{
     route,
     secret::Secret,
     signature::Signature,
-    time::Time,
+    time::{MAX_LIFETIME, Time},
     transaction::{Decision, Record, Tx},
 };
 use serde::{Deserialize, Serialize};
@@ -24,8 +24,6 @@ pub(crate) mod revocation;
 
 /// The prefix of a token's secret: empty, because the secret is a part of a URL.
 pub(crate) const PREFIX: &str = "";
-/// Every lifetime must be shorter than this: 100 years.
-pub(crate) const MAX_LIFETIME: Duration = Duration::from_secs(100 * 365 * 86_400);
 /// How many origins a link allows, at most.
 const MAX_ORIGINS: usize = 50;
 /// How long a revoked token's record is kept at least, for operators who look. It is also kept as
@@ -265,14 +263,25 @@ pub(crate) fn issue(
     tx.get_unlikely::<Token>(&token.id)?;
     address.links = address.links() + 1;
     address.tokens.clear();
-    if address.links > tx.limits.owners.jid_links {
-        let most = tx.limits.owners.jid_links;
-        return Err(Refusal::LimitReached(format!("{} has {most} links", token.jid)).into());
-    }
     tx.put(token.jid.as_str(), &address)?;
     tx.put(&token.id, &token)?;
     tx.add(&names::tokens(), &token.listed(), tx.now);
-    let Owners { folder_links, key_links, .. } = tx.limits.owners;
+    limit_links(tx, &token, &address)?;
+    if let Some(at) = token.expires_at {
+        tx.schedule(&Due::Token(token.id.clone()), at);
+    }
+    route::ensure_index(tx, token.folder.root())?;
+    note(tx, caller.key_id.as_str(), "token.issue", &token)?;
+    Ok(token)
+}
+
+/// Counts a new token among the links of its JID, of its folder and of the key that issued it, and
+/// refuses it if one of them has too many.
+fn limit_links(tx: &mut Tx<'_>, token: &Token, address: &Address) -> Result<(), Refusal> {
+    let Owners { jid_links, folder_links, key_links, .. } = tx.limits.owners;
+    if address.links > jid_links {
+        return Err(Refusal::LimitReached(format!("{} has {jid_links} links", token.jid)));
+    }
     tx.add_bounded(
         &names::folder_links(&token.folder),
         &token.id,
@@ -285,12 +294,7 @@ pub(crate) fn issue(
         key_links,
         Refusal::LimitReached(format!("the key has issued {key_links} links that work")),
     );
-    if let Some(at) = token.expires_at {
-        tx.schedule(&Due::Token(token.id.clone()), at);
-    }
-    route::ensure_index(tx, token.folder.root())?;
-    note(tx, caller.key_id.as_str(), "token.issue", &token)?;
-    Ok(token)
+    Ok(())
 }
 
 /// The secrets by which a webhook's sender will sign, as they are and sealed.

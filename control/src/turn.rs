@@ -10,8 +10,7 @@ use crate::{
     ids::{ConversationId, SessionId, TokenId, TurnId},
     jid::FolderName,
     limits::Limits,
-    names::{self, Due},
-    queue,
+    names,
     session::Notice,
     time::Time,
     token::Kind,
@@ -40,6 +39,7 @@ pub(crate) mod overdue;
 pub(crate) mod post;
 mod quota;
 pub(crate) mod reassign;
+mod release;
 pub(crate) mod repeat;
 pub(crate) mod reply;
 pub(crate) mod retention;
@@ -255,20 +255,6 @@ impl Turn {
         }
         self.state = State::Queued;
         Some(hold)
-    }
-
-    /// Removes the turn from its session, from its queue, from the open turns of its token and
-    /// visitor, and from the due items.
-    fn release(&mut self, tx: &mut Tx<'_>, notice: Option<Notice>) {
-        self.leave_running(tx, notice);
-        queue::leave(tx, self);
-        let token = &self.origin.token;
-        tx.remove(&names::open_turns(token), &self.id);
-        for hash in self.origin.visitor.iter().flat_map(Visitor::counted) {
-            tx.remove(&names::open_turns_from(token, hash), &self.id);
-        }
-        self.origin.visitor = None;
-        tx.unschedule(&Due::Turn(self.id.clone()));
     }
 
     /// Returns the notice that tells the turn's session that the turn has ended.

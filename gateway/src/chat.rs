@@ -12,6 +12,7 @@ use crate::{
     link::{Link, Parameters, WantsHtml},
     message::NewMessage,
     problem::Problem,
+    streams::OpenStream,
     turn::{self, WaitQuery},
 };
 use arizuko_proto::v1 as pb;
@@ -98,16 +99,7 @@ pub(crate) async fn post(
     if accept == Accept::EventStream
         && let Some(permit) = permit
     {
-        // The reader needs these ids to resume, even if the stream breaks before its first frame.
-        let ids = [
-            (HeaderName::from_static("arizuko-turn"), posted.turn_id.clone()),
-            (HeaderName::from_static("arizuko-conversation"), posted.conversation.clone()),
-        ];
-        let target = Target::TurnId(posted.turn_id.clone());
-        let stream =
-            events::open(gateway, link, target, LastEventId(None), WantsHtml(false), permit)
-                .await?;
-        return Ok((ids, stream).into_response());
+        return stream(gateway, link, posted, permit).await;
     }
     let mut turn = None;
     if !wait.is_zero() {
@@ -116,6 +108,24 @@ pub(crate) async fn post(
         turn = read.ok().and_then(|read| read.turn);
     }
     Ok(reply(&posted, turn.as_ref()))
+}
+
+/// Answers with the turn's frames as they come.
+async fn stream(
+    gateway: Arc<Gateway>,
+    link: Link,
+    posted: pb::PostMessageResponse,
+    permit: OpenStream,
+) -> Result<Response, Problem> {
+    let target = Target::TurnId(posted.turn_id.clone());
+    let stream =
+        events::open(gateway, link, target, LastEventId(None), WantsHtml(false), permit).await?;
+    // The reader needs these ids to resume, even if the stream breaks before its first frame.
+    let ids = [
+        (HeaderName::from_static("arizuko-turn"), posted.turn_id),
+        (HeaderName::from_static("arizuko-conversation"), posted.conversation),
+    ];
+    Ok((ids, stream).into_response())
 }
 
 /// Answers with the reply if the turn has ended, and otherwise with 202.

@@ -1,14 +1,12 @@
 //! `arizuko-gateway`: the gateway as a process of its own.
 
-use anyhow::Context as _;
 use arizuko_gateway::{Options, Server};
 use arizuko_proto::{
-    signals, supervisor,
+    service, signals, supervisor,
     telemetry::{self, metrics},
 };
 use clap::Parser;
-use std::{io::Write as _, process::ExitCode};
-use tokio::net::TcpListener;
+use std::process::ExitCode;
 
 /// Serves arizuko's chat links to the public: the page, event streams and webhooks.
 #[derive(Parser)]
@@ -27,26 +25,16 @@ struct Arguments {
 async fn main() -> anyhow::Result<ExitCode> {
     let arguments = Arguments::parse();
     let _telemetry = telemetry::start(&arguments.telemetry, "arizuko-gateway", "info")?;
-    Ok(match run(arguments.options, arguments.metrics).await {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            tracing::error!("{error:#}");
-            ExitCode::FAILURE
-        }
-    })
+    Ok(service::exit_code(run(arguments.options, arguments.metrics).await))
 }
 
 async fn run(options: Options, metrics: metrics::Options) -> anyhow::Result<()> {
     let (address, scheme) = (options.listen, options.tls.scheme());
     let server = Server::new(options).await?;
-    let listener = TcpListener::bind(address)
-        .await
-        .with_context(|| format!("cannot listen on {address} (--listen)"))?;
-    let address = listener.local_addr()?;
+    let listener = service::listen(address).await?;
     let shutdown = signals::shutdown()?;
     let _metrics = metrics.serve(vec![server.metrics()], Some(server.probe())).await?;
-    // Standard output may be closed, or its disk full.
-    let _ = writeln!(std::io::stdout(), "arizuko-gateway listens on {scheme}://{address}");
+    service::announce("arizuko-gateway", scheme, &listener)?;
     let ready = server.until_ready();
     tokio::spawn(async move {
         ready.await;

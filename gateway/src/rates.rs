@@ -1,18 +1,12 @@
 //! How many requests each address may make.
 
-use crate::{address::Visitor, gateway::Gateway, problem::Problem};
+use crate::problem::Problem;
 use arizuko_proto::v1 as pb;
-use axum::{
-    extract::{Request, State},
-    middleware::Next,
-    response::{IntoResponse as _, Response},
-};
-use http::StatusCode;
 use lru::LruCache;
 use std::{
     net::IpAddr,
     num::NonZero,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 use tokio::time::Instant;
@@ -21,7 +15,6 @@ use tokio::time::Instant;
 const ADDRESSES: NonZero<usize> = NonZero::new(65_536).unwrap();
 /// How many requests a request with a wrong token or signature counts as.
 const WRONG_TOKEN: u32 = 30;
-
 /// How many requests a request that repeats a message counts as. A repeat is as much work as the
 /// first request.
 const REPEAT: u32 = 10;
@@ -45,7 +38,7 @@ impl Rates {
     }
 
     /// Counts a request, or refuses it.
-    fn take(&self, address: IpAddr) -> Result<(), Problem> {
+    pub(crate) fn take(&self, address: IpAddr) -> Result<(), Problem> {
         let now = Instant::now();
         let mut even_at = self.even_at();
         let at = even_at.get(&address).map_or(now, |at| now.max(*at)) + self.each;
@@ -65,6 +58,12 @@ impl Rates {
         }
     }
 
+    /// Counts a request with a wrong token or signature, which [`Self::take`] has counted once, as
+    /// [`WRONG_TOKEN`] requests in all.
+    pub(crate) fn charge_wrong_token(&self, address: IpAddr) {
+        self.charge(address, WRONG_TOKEN - 1);
+    }
+
     /// Counts further requests without refusing any.
     fn charge(&self, address: IpAddr, requests: u32) {
         let now = Instant::now();
@@ -77,22 +76,4 @@ impl Rates {
         // Nothing that can panic runs under this lock.
         self.even_at.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-/// Refuses requests of an address that makes too many, before anything is done for them. Counts a
-/// request with a wrong token or signature as [`WRONG_TOKEN`] requests.
-pub(crate) async fn limit_requests(
-    State(gateway): State<Arc<Gateway>>,
-    Visitor(address): Visitor,
-    request: Request,
-    next: Next,
-) -> Response {
-    if let Err(problem) = gateway.rates.take(address) {
-        return problem.into_response();
-    }
-    let response = next.run(request).await;
-    if response.status() == StatusCode::UNAUTHORIZED {
-        gateway.rates.charge(address, WRONG_TOKEN - 1);
-    }
-    response
 }

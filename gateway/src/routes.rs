@@ -2,7 +2,7 @@
 
 use crate::{
     address::Visitor, chat, compression, events, gateway::Gateway, history, hook, origin, page,
-    problem::Problem, proxies, rates, turn, well_known,
+    problem::Problem, proxies, turn, well_known,
 };
 use arizuko_proto::{
     telemetry::traces::{self, TRACEPARENT},
@@ -15,7 +15,7 @@ use axum::{
     response::{IntoResponse, Response},
     routing::{MethodFilter, any, get, on, post},
 };
-use http::{HeaderValue, header};
+use http::{HeaderValue, StatusCode, header};
 use serde_json::json;
 use std::sync::Arc;
 use tokio::time::Instant;
@@ -37,7 +37,7 @@ pub(crate) fn router(gateway: Arc<Gateway>) -> Router {
         .merge(hooks())
         .method_not_allowed_fallback(async || Problem::method_not_allowed())
         .route_layer(from_fn_with_state(gateway.clone(), origin::check_origin))
-        .route_layer(from_fn_with_state(gateway.clone(), rates::limit_requests));
+        .route_layer(from_fn_with_state(gateway.clone(), limit_requests));
     Router::new()
         .route("/chat/{token}", any(page::with_slash))
         .route("/assets/{name}", get(page::asset))
@@ -79,6 +79,24 @@ fn hooks() -> Router<Arc<Gateway>> {
     any_paths
         .into_iter()
         .fold(own_paths, |paths, path| paths.route(path, delivers().get(hook::greet)))
+}
+
+/// Refuses requests of an address that makes too many, before anything is done for them. Counts a
+/// request with a wrong token or signature as many.
+async fn limit_requests(
+    State(gateway): State<Arc<Gateway>>,
+    Visitor(address): Visitor,
+    request: Request,
+    next: Next,
+) -> Response {
+    if let Err(problem) = gateway.rates.take(address) {
+        return problem.into_response();
+    }
+    let response = next.run(request).await;
+    if response.status() == StatusCode::UNAUTHORIZED {
+        gateway.rates.charge_wrong_token(address);
+    }
+    response
 }
 
 /// Traces, logs and counts each request. Labels have the route and never the path, which contains

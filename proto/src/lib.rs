@@ -15,6 +15,7 @@ pub mod private;
 #[cfg(feature = "telemetry")]
 pub mod public_id;
 #[cfg(feature = "telemetry")]
+pub mod service;
 pub mod signals;
 #[cfg(feature = "telemetry")]
 pub mod supervisor;

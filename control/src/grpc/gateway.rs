@@ -7,6 +7,7 @@ use super::{
 };
 use crate::{
     conversation::{Conversation, Head},
+    hook_request::{Blob, Header, HookRequest},
     names,
     refusal::Refusal,
     route,
@@ -14,8 +15,8 @@ use crate::{
     transaction::{Record as _, Tx},
     turn::{
         Turn, caps, end,
-        input::{Blob, Header, HookRequest},
-        post::{self, Post, Posted},
+        input::Post,
+        post::{self, Posted},
         retention,
     },
 };
@@ -169,27 +170,16 @@ impl v1::gateway_service_server::GatewayService for Service {
             let range = request.after.saturating_add(1)..=head.seq;
             ledger.members(partition, set, range, limit).await?
         };
-        let mut rest = members.get(size).map_or(0, |(_, first_seq)| *first_seq);
         let ids = members.iter().take(size).map(|(id, _)| id);
         let kept = ledger.records::<Turn>(partition, ids).await?;
         let kept: Vec<Turn> = kept.into_iter().flatten().collect();
-        let contents = read::contents(control, partition, &kept).await?;
-        let (mut turns, mut taken) = (Vec::new(), 0);
-        for (turn, content) in kept.iter().zip(contents) {
-            if taken > bytes {
-                rest = turn.first_seq;
-                break;
-            }
-            let transcript = read::transcript(control, partition, turn, head.seq).await?;
-            let replies = transcript.messages.iter().map(|message| message.content.len());
-            taken += content.len() + replies.sum::<usize>();
-            turns.push(wire::turn(turn, content, transcript));
-        }
+        let (mut turns, cut) = read::page(control, partition, &kept, head.seq, bytes).await?;
+        let rest = cut.or_else(|| members.get(size).map(|(_, first_seq)| *first_seq));
         let (next, previous) = match rest {
-            0 => (0, 0),
+            None => (0, 0),
             // The page before ends with the turn that this one had no room for.
-            first_seq if backwards => (0, first_seq + 1),
-            first_seq => (first_seq - 1, 0),
+            Some(first_seq) if backwards => (0, first_seq + 1),
+            Some(first_seq) => (first_seq - 1, 0),
         };
         if backwards {
             turns.reverse();

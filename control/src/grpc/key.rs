@@ -2,7 +2,7 @@
 
 use super::{Service, access, wire};
 use crate::{
-    ids::KeyId,
+    ids::{KEY_PREFIX, KeyId},
     jid::FolderName,
     key::{
         self, Key, Role,
@@ -38,7 +38,7 @@ impl v1::key_service_server::KeyService for Service {
             }
             Role::Operator | Role::Viewer | Role::Gateway => 0,
         };
-        let secret = Secret::mint(key::PREFIX, partition, random()?);
+        let secret = Secret::mint(KEY_PREFIX, partition, random()?);
         let created = self.control.ledger.transact(partition, &[], |tx| {
             key::create(tx, &caller, &role, &request.name, lifetime, &secret)
         });

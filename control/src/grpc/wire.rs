@@ -2,13 +2,14 @@
 
 use crate::{
     frame::{self, Body, Frame, Outcome, Transcript},
+    hook_request::Header,
     ids::TurnId,
     link_limits::{LinkLimits, MessageRate},
     refusal::Refusal,
     route::Step,
     time::Time,
     token::{Kind, Token},
-    turn::{State, Turn, input::Header},
+    turn::{State, Turn},
 };
 use arizuko_proto::v1;
 use prost_types::{Duration, Timestamp};

@@ -2,9 +2,9 @@
 //! stored when a control first starts with it. From then on it is a key like any other, except that
 //! it can't be rotated.
 
-use super::{Ended, Key, PREFIX, Role, note};
+use super::{Ended, Key, Role, note};
 use crate::{
-    ids::KeyId,
+    ids::{KEY_PREFIX, KeyId},
     names,
     refusal::Refusal,
     secret::Secret,
@@ -20,7 +20,7 @@ pub(crate) const MIN_LENGTH: usize = 32;
 /// Reads the secret of a key: one that control has minted, or one that people have chosen, whose
 /// record is in partition 0. `None` for a text that is neither and too short to be chosen.
 pub(crate) fn parse_secret(text: &str, partitions: Partition) -> Option<Secret> {
-    let minted = Secret::parse_any(PREFIX, text, partitions);
+    let minted = Secret::parse_any(KEY_PREFIX, text, partitions);
     minted.or_else(|| (text.len() >= MIN_LENGTH).then(|| Secret::chosen(text)))
 }
 

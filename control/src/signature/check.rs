@@ -1,7 +1,7 @@
 //! Checks signatures: over the bytes as they were sent, in constant time.
 
 use super::{Algorithm, BASE64, Encoding, HmacScheme, Scheme, WINDOW};
-use crate::{time::Time, turn::input::Header};
+use crate::{hook_request::Header, time::Time};
 use base64::Engine as _;
 use ring::{digest, hmac};
 use std::{collections::BTreeSet, time::Duration};

@@ -25,7 +25,7 @@ mod call;
 mod check;
 mod clock;
 mod connection;
-mod errors;
+pub(super) mod errors;
 mod replicas;
 mod scan;
 mod servers;
@@ -34,7 +34,6 @@ mod wake;
 
 use call::{Call, outcome};
 use clock::Clock;
-pub(crate) use errors::may_pass;
 use errors::{Explained, commit_error, is_refusal, unavailable};
 use replicas::Replicas;
 use servers::{Server, Servers};

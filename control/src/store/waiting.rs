@@ -1,6 +1,6 @@
 //! Waits for a store that is out of reach, for as long as it takes.
 
-use super::{StoreError, redis};
+use super::{StoreError, redis::errors};
 use std::{sync::Mutex, sync::PoisonError, time::Duration};
 use tokio::time::{error::Elapsed, sleep};
 
@@ -50,5 +50,5 @@ impl Waiting {
 fn may_pass(error: &anyhow::Error) -> bool {
     error
         .chain()
-        .any(|cause| cause.is::<StoreError>() || cause.is::<Elapsed>() || redis::may_pass(cause))
+        .any(|cause| cause.is::<StoreError>() || cause.is::<Elapsed>() || errors::may_pass(cause))
 }

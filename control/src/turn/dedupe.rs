@@ -2,11 +2,14 @@
 //! sometimes for days.
 
 use super::{
-    input::{Header, HookRequest},
-    post::Post,
+    input::Post,
     repeat::{Kept, Key},
 };
-use crate::{hook_options::Dedupe, secret::hash};
+use crate::{
+    hook_options::Dedupe,
+    hook_request::{Header, HookRequest},
+    secret::hash,
+};
 
 /// What a repeat must have in common with the first delivery, besides the header's value.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -85,7 +88,7 @@ fn hash_of(name: &str, headers: &[Header]) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::turn::input::Blob;
+    use crate::hook_request::Blob;
 
     fn text(dedupe: &Dedupe, headers: &[(&str, &str)], body: &str) -> Option<String> {
         let header = |&(name, value): &(&str, &str)| Header {

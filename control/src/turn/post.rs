@@ -6,7 +6,7 @@ use super::{
     end::end_new,
     exchange::Exchange,
     frames::FrameWriter,
-    input::{Blob, Context, Header, HookRequest, Input, Plan},
+    input::{Context, Input, Plan, Post},
     journal::What,
     observe, quota,
     repeat::{Kept, Key, Repeated},
@@ -14,6 +14,7 @@ use super::{
 use crate::{
     conversation::{self, Conversation, Handoff, Head, index},
     frame::{Body, Outcome},
+    hook_request::Blob,
     ids::{ConversationId, TurnId},
     jid::FolderName,
     limits::Limits,
@@ -29,24 +30,6 @@ use crate::{
 /// How many characters the idempotency key of a chat message that begins a conversation has, at
 /// least: whoever guesses the key is let into the conversation.
 const MIN_KEY: usize = 22;
-
-/// A message that a visitor or a webhook's caller sends.
-#[derive(Clone, Debug)]
-pub(crate) struct Post {
-    /// The conversation that the message is for; `None`: a new one.
-    pub(crate) conversation: Option<ConversationId>,
-    pub(crate) content: Vec<u8>,
-    pub(crate) headers: Vec<Header>,
-    /// Headers that only the check of the sender's signature reads. They are not stored.
-    pub(crate) credentials: Vec<Header>,
-    /// The rest of a webhook's request. `None` for a chat.
-    pub(crate) request: Option<HookRequest>,
-    /// Empty: none.
-    pub(crate) idempotency_key: String,
-    /// Empty: unknown.
-    pub(crate) client_address: String,
-    pub(crate) traceparent: String,
-}
 
 /// The turn that a message began.
 #[derive(Clone, Debug)]
@@ -64,20 +47,9 @@ pub(crate) fn post(tx: &mut Tx<'_>, token: &Token, post: &Post) -> Decision<Post
     let posted = |turn| Ok(Posted { turn, content: text.clone(), repeated: false });
     let in_conversation = post.conversation.as_ref().map_or("", ConversationId::as_str);
     let scope = format!("{} {in_conversation}", token.id);
-    let delivery = match token.kind {
-        Kind::Chat => None,
-        Kind::Hook => dedupe::delivery(&token.options.hook.dedupe, post),
-    };
-    // If a webhook's delivery has no name, its key is the gateway's own. If that key came before,
-    // the gateway has retried, and the sender has not repeated the delivery.
-    let is_named = token.kind == Kind::Chat || delivery.is_some();
-    let key = delivery.unwrap_or_else(|| Key {
-        text: post.idempotency_key.clone(),
-        content: post.content.clone(),
-        kept: Kept::Message,
-    });
+    let (key, repeated) = key(token, post);
     let repeat = match Repeated::find(tx, &scope, &key)? {
-        Repeated::Before(turn) => return Ok(Posted { repeated: is_named, ..posted(*turn)? }),
+        Repeated::Before(turn) => return Ok(Posted { repeated, ..posted(*turn)? }),
         Repeated::Not(repeat) => repeat,
     };
     // The ids are the same each time that this is decided. If the turn exists already, an earlier
@@ -123,21 +95,29 @@ pub(crate) fn post(tx: &mut Tx<'_>, token: &Token, post: &Post) -> Decision<Post
             end_new(tx, &mut exchange, Outcome::Observed, Vec::new())?;
             exchange.turn.tell(tx, "observed", "")?;
         }
-        Mode::Drop => {
-            // Nobody will read the body of a dropped webhook. A visitor can still read their
-            // message.
-            if token.kind == Kind::Hook {
-                input.content = Blob::default();
-                input.headers.clear();
-                input.request = None;
-            }
-            observe::count_dropped(tx, token)?;
-            end_new(tx, &mut exchange, Outcome::Dropped, Vec::new())?;
-        }
+        Mode::Drop => drop(tx, token, &mut exchange, &mut input)?,
     }
     quota::charge(tx, &mut exchange, input.size());
     tx.put(&exchange.turn.id, &input)?;
     posted(exchange.store(tx)?)
+}
+
+/// Returns what a repeat of the message is recognised by, and whether its sender is told that it is
+/// one.
+fn key(token: &Token, post: &Post) -> (Key, bool) {
+    let delivery = match token.kind {
+        Kind::Chat => None,
+        Kind::Hook => dedupe::delivery(&token.options.hook.dedupe, post),
+    };
+    // If a webhook's delivery has no name, its key is the gateway's own. If that key came before,
+    // the gateway has retried, and the sender has not repeated the delivery.
+    let is_named = token.kind == Kind::Chat || delivery.is_some();
+    let key = delivery.unwrap_or_else(|| Key {
+        text: post.idempotency_key.clone(),
+        content: post.content.clone(),
+        kept: Kept::Message,
+    });
+    (key, is_named)
 }
 
 /// Returns the conversation that the message is for, or a new one, with the head of its log.
@@ -176,6 +156,23 @@ fn trigger(
         queue::enter(tx, turn);
     }
     turn.tell(tx, "message", "")
+}
+
+/// Ends the turn at once, since the route wants no message of this JID.
+fn drop(
+    tx: &mut Tx<'_>,
+    token: &Token,
+    exchange: &mut Exchange,
+    input: &mut Input,
+) -> Decision<()> {
+    // Nobody will read the body of a dropped webhook. A visitor can still read their message.
+    if token.kind == Kind::Hook {
+        input.content = Blob::default();
+        input.headers.clear();
+        input.request = None;
+    }
+    observe::count_dropped(tx, token)?;
+    end_new(tx, exchange, Outcome::Dropped, Vec::new())
 }
 
 /// Checks a message's size, key and text. Returns a chat's text; an empty text for a webhook.

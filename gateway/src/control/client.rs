@@ -5,6 +5,8 @@ use arizuko_proto::{
     tls::ClientFiles,
     v1::gateway_service_client::GatewayServiceClient,
 };
+use std::{error::Error, iter};
+use tonic::Status;
 use tonic_health::pb::health_client::HealthClient;
 
 pub(super) type Client = GatewayServiceClient<Channel>;
@@ -19,4 +21,16 @@ pub(super) fn connect(address: &str, key: &Bearer, tls: &ClientFiles) -> anyhow:
 /// Returns a client on a connection.
 pub(super) fn client(channel: Channel) -> Client {
     Client::new(channel).max_decoding_message_size(MAX_RESPONSE_BYTES)
+}
+
+/// Returns the innermost cause of a status, or its message if it has no cause, as a status from
+/// control has none.
+pub(super) fn cause(status: &Status) -> String {
+    let cause = causes(status).last();
+    cause.map_or_else(|| status.message().to_owned(), ToString::to_string)
+}
+
+/// Returns the causes of a status, from the outermost to the innermost.
+pub(super) fn causes(status: &Status) -> impl Iterator<Item = &(dyn Error + 'static)> {
+    iter::successors(status.source(), |&error| error.source())
 }

@@ -1,8 +1,7 @@
 //! One control: the connections to it, and whether it answered lately.
 
 use super::{
-    client::{Client, Health, client, connect},
-    nodes::cause,
+    client::{Client, Health, cause, client, connect},
     watch::Watch,
 };
 use arizuko_proto::{client::Bearer, tls::ClientFiles};

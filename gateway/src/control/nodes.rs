@@ -1,12 +1,16 @@
 //! The choice of the control to call, and the failover to the next one.
 
-use super::{client::Client, node::Node, refusal::Refusal};
+use super::{
+    client::{Client, cause, causes},
+    node::Node,
+    refusal::Refusal,
+};
 use arizuko_proto::{
     client::Bearer,
     tls::{self, ClientFiles},
     v1::ErrorReason,
 };
-use std::{cmp::Reverse, error::Error, iter, ops::Deref, sync::Arc, time::Duration};
+use std::{cmp::Reverse, ops::Deref, sync::Arc, time::Duration};
 use tokio::time::{Instant, timeout};
 use tonic::{ConnectError, Response, Status};
 
@@ -107,15 +111,4 @@ impl Deref for Nodes {
 
 fn was_never_sent(status: &Status) -> bool {
     causes(status).any(|error| error.is::<ConnectError>())
-}
-
-/// Returns the innermost cause of a status, or its message if it has no cause, as a status from
-/// control has none.
-pub(super) fn cause(status: &Status) -> String {
-    let cause = causes(status).last();
-    cause.map_or_else(|| status.message().to_owned(), ToString::to_string)
-}
-
-fn causes(status: &Status) -> impl Iterator<Item = &(dyn Error + 'static)> {
-    iter::successors(status.source(), |&error| error.source())
 }

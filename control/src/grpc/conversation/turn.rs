@@ -4,6 +4,7 @@ use crate::{
     control::Control,
     frame::Transcript,
     grpc::{gateway::read::transcript, wire},
+    hook_request::{Blob, HookRequest},
     ids::{ConversationId, TurnId},
     jid::FolderName,
     key::Caller,
@@ -13,7 +14,7 @@ use crate::{
     time::Time,
     turn::{
         Turn,
-        input::{Blob, HookRequest, Input},
+        input::Input,
         journal::{Delivery, Entry, What},
     },
 };

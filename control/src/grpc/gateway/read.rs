@@ -111,6 +111,29 @@ pub(in crate::grpc) async fn transcript(
     Ok(end::transcript(&entries, &turn.id)?)
 }
 
+/// Returns turns as a page of history shows them, up to frame `through`. If they take more than
+/// `bytes`, the rest are left out, and the number of the first frame of the first one left out comes
+/// second.
+pub(super) async fn page(
+    control: &Control,
+    partition: Partition,
+    turns: &[Turn],
+    through: u64,
+    bytes: usize,
+) -> Result<(Vec<v1::ConversationTurn>, Option<u64>), Error> {
+    let (mut page, mut taken) = (Vec::new(), 0);
+    for (turn, content) in turns.iter().zip(contents(control, partition, turns).await?) {
+        if taken > bytes {
+            return Ok((page, Some(turn.first_seq)));
+        }
+        let transcript = transcript(control, partition, turn, through).await?;
+        let replies = transcript.messages.iter().map(|message| message.content.len());
+        taken += content.len() + replies.sum::<usize>();
+        page.push(wire::turn(turn, content, transcript));
+    }
+    Ok((page, None))
+}
+
 /// Returns the visitor's message of each turn; a webhook's is empty.
 pub(super) async fn contents(
     control: &Control,

@@ -7,7 +7,7 @@ use crate::{
     signature::{Signed, verify},
     time::Time,
     token::Token,
-    turn::post::Post,
+    turn::input::Post,
 };
 
 impl Control {

@@ -3,9 +3,9 @@
 use super::{duration, parse_duration};
 use crate::{
     hook_options::{Dedupe, HookOptions},
+    hook_request::HookRequest,
     refusal::Refusal,
     signature::{Algorithm, Encoding, HmacScheme, Scheme, Signature, WINDOW},
-    turn::input::HookRequest,
 };
 use arizuko_proto::v1::{
     self, HmacAlgorithm, HmacEncoding, SignatureSender, hook_options::Dedupe as WireDedupe,

@@ -2,7 +2,7 @@
 //! signature.
 
 use super::*;
-use crate::turn::input::Blob;
+use crate::hook_request::Blob;
 
 /// A delivery, and when it came, in seconds since 1970.
 struct Delivery<'a> {

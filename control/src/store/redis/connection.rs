@@ -211,6 +211,11 @@ pub(super) async fn dial(
     }
 }
 
+/// Opens a separate connection, which waits [`RESPONSE_TIMEOUT`] for each response.
+pub(super) async fn open(info: &ConnectionInfo) -> RedisResult<MultiplexedConnection> {
+    dial(info, AsyncConnectionConfig::new().set_response_timeout(Some(RESPONSE_TIMEOUT))).await
+}
+
 /// The task behind a [`Connection`].
 struct Keeper {
     info: ConnectionInfo,

@@ -1,6 +1,6 @@
 //! Reads all records, server by server and a page at a time.
 
-use super::{Redis, record, servers::dial};
+use super::{Redis, connection, record};
 use crate::store::{PAGE, Partition, Scanned};
 use ::redis::{Pipeline, RedisError, Value, aio::MultiplexedConnection, cmd, from_redis_value};
 use std::time::Duration;
@@ -18,7 +18,7 @@ pub(super) async fn scan(
     pages: &mpsc::Sender<Vec<Scanned>>,
 ) -> Result<(), RedisError> {
     for server in store.servers.all() {
-        let mut connection = dial(&server.info).await?;
+        let mut connection = connection::open(&server.info).await?;
         let mut cursor = 0;
         loop {
             let (next, names) = names(store, kinds, &mut connection, cursor).await?;

@@ -3,15 +3,14 @@
 
 mod source;
 
-use self::source::{Kind, UNGUARDED};
+use self::source::{Kind, SLOTS, UNGUARDED};
 pub(crate) use self::source::{Source, is_this_machine};
-use super::connection::{self, Connection, RESPONSE_TIMEOUT, Role};
+use super::connection::{Connection, Role};
 use crate::store::Partition;
 use anyhow::Context;
 use futures_util::stream::{FuturesUnordered, StreamExt as _};
 use redis::{
-    AsyncConnectionConfig, ConnectionInfo, ErrorKind, ProtocolVersion, PushInfo, RedisError,
-    RedisResult, ServerErrorKind, aio::MultiplexedConnection,
+    ConnectionInfo, ErrorKind, ProtocolVersion, PushInfo, RedisError, RedisResult, ServerErrorKind,
 };
 use std::{
     sync::{
@@ -34,7 +33,6 @@ const LOOKUP_STAGGER: Duration = Duration::from_millis(500);
 const RECHECK: Duration = Duration::from_secs(5);
 /// How long to wait between two look-ups, at least, however many callers ask.
 const FRESH: Duration = Duration::from_millis(100);
-const SLOTS: u16 = 16_384;
 
 /// The map of partitions to servers, and how to look it up.
 pub(super) struct Servers {
@@ -242,12 +240,6 @@ impl Servers {
 pub(super) fn with_pushes(info: &ConnectionInfo) -> ConnectionInfo {
     let settings = info.redis_settings().clone().set_protocol(ProtocolVersion::RESP3);
     info.clone().set_redis_settings(settings)
-}
-
-/// Opens a separate connection.
-pub(super) async fn dial(info: &ConnectionInfo) -> RedisResult<MultiplexedConnection> {
-    let config = AsyncConnectionConfig::new().set_response_timeout(Some(RESPONSE_TIMEOUT));
-    connection::dial(info, config).await
 }
 
 /// Returns the slot of a key's hash tag: CRC-16 (XMODEM), as the Cluster specification has it.

@@ -1,10 +1,6 @@
 //! Parses Redis's URL, and asks Sentinels or the Cluster which servers have the state now.
 
-use super::{
-    SLOTS,
-    connection::{Role, must_be_primary},
-    dial,
-};
+use crate::store::redis::connection::{Role, must_be_primary, open};
 use anyhow::{Context as _, bail};
 use redis::{
     ConnectionAddr, ConnectionInfo, ErrorKind, FromRedisValue, IntoConnectionInfo as _,
@@ -12,6 +8,8 @@ use redis::{
 };
 use std::net::IpAddr;
 
+/// How many slots a Cluster has.
+pub(super) const SLOTS: u16 = 16_384;
 /// The kind of the error about a server that is not protected.
 pub(super) const UNGUARDED: ErrorKind = ErrorKind::InvalidClientConfig;
 
@@ -78,7 +76,7 @@ impl Source {
         &self,
         who: &ConnectionInfo,
     ) -> RedisResult<Vec<(u16, Option<ConnectionInfo>)>> {
-        let mut connection = dial(who).await?;
+        let mut connection = open(who).await?;
         match &self.kind {
             Kind::One(info) => Ok(vec![(SLOTS - 1, Some(info.clone()))]),
             Kind::Sentinel { name, settings, .. } => {
@@ -91,7 +89,7 @@ impl Source {
                 let info = info.set_redis_settings(settings.clone());
                 self.check(&info)?;
                 // A Sentinel may not know of a failover yet.
-                must_be_primary(&mut dial(&info).await?).await?;
+                must_be_primary(&mut open(&info).await?).await?;
                 Ok(vec![(SLOTS - 1, Some(info))])
             }
             Kind::Cluster(_) => {

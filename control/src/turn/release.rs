@@ -1,0 +1,26 @@
+//! The way out of everything that counts or holds an open turn.
+
+use super::Turn;
+use crate::{
+    names::{self, Due},
+    queue,
+    session::Notice,
+    transaction::Tx,
+    visitor::Visitor,
+};
+
+impl Turn {
+    /// Removes the turn from its session, from its queue, from the open turns of its token and
+    /// visitor, and from the due items.
+    pub(super) fn release(&mut self, tx: &mut Tx<'_>, notice: Option<Notice>) {
+        self.leave_running(tx, notice);
+        queue::leave(tx, self);
+        let token = &self.origin.token;
+        tx.remove(&names::open_turns(token), &self.id);
+        for hash in self.origin.visitor.iter().flat_map(Visitor::counted) {
+            tx.remove(&names::open_turns_from(token, hash), &self.id);
+        }
+        self.origin.visitor = None;
+        tx.unschedule(&Due::Turn(self.id.clone()));
+    }
+}

@@ -1,0 +1,37 @@
+//! What the mains of control and the gateway have in common.
+
+use anyhow::Context as _;
+use std::{
+    io::{self, Write as _},
+    net::SocketAddr,
+    process::ExitCode,
+};
+use tokio::net::TcpListener;
+
+/// Binds the address of `--listen`.
+///
+/// # Errors
+/// Names the address and the flag.
+pub async fn listen(address: SocketAddr) -> anyhow::Result<TcpListener> {
+    let listener = TcpListener::bind(address).await;
+    listener.with_context(|| format!("cannot listen on {address} (--listen)"))
+}
+
+/// Prints where a service listens.
+pub fn announce(name: &str, scheme: &str, listener: &TcpListener) -> io::Result<()> {
+    let address = listener.local_addr()?;
+    // Standard output may be closed, or its disk full. That ends no service.
+    let _ = writeln!(io::stdout(), "{name} listens on {scheme}://{address}");
+    Ok(())
+}
+
+/// Logs why a service ended, if it failed, and returns the exit code.
+pub fn exit_code(ended: anyhow::Result<()>) -> ExitCode {
+    match ended {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            tracing::error!("{error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
