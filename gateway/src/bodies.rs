@@ -1,4 +1,5 @@
-//! Reads request bodies, and limits how many of their bytes are held at a time.
+//! Reads request bodies, and limits how many of their bytes, and of long answers, are held at a
+//! time.
 
 use crate::problem::Problem;
 use axum::body::Body;
@@ -14,6 +15,9 @@ use tokio::time::timeout;
 
 /// How long a body may take to arrive.
 const BODY_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// How many long answers to one address may be made at a time.
+const ANSWERS: usize = 16;
 
 /// Counts the bytes of the bodies that are held, in all and by address.
 pub(crate) struct Bodies {
@@ -42,6 +46,17 @@ impl Bodies {
         Arc::new(Self { most, per_address, held: Mutex::default() })
     }
 
+    /// Returns a share of an address, with no bytes yet.
+    pub(crate) fn share(self: &Arc<Self>, address: IpAddr) -> Share {
+        Share { bodies: Arc::clone(self), address, bytes: 0 }
+    }
+
+    /// Returns how many bytes an answer counts as until it is made, so that few of an address are
+    /// made at a time.
+    pub(crate) fn expected(&self) -> usize {
+        self.per_address / ANSWERS
+    }
+
     /// Reads an address's body of at most `limit` bytes. If the body is refused, the listener reads
     /// and drops the rest.
     pub(crate) async fn read(
@@ -50,7 +65,7 @@ impl Bodies {
         body: Body,
         limit: usize,
     ) -> Result<(Bytes, Share), Problem> {
-        let mut share = Share { bodies: Arc::clone(self), address, bytes: 0 };
+        let mut share = self.share(address);
         let read = timeout(BODY_TIMEOUT, read_up_to(body, limit, &mut share)).await;
         let bytes = read.unwrap_or_else(|_| Err(Problem::body_too_slow()))?;
         Ok((bytes, share))
@@ -99,6 +114,20 @@ impl Share {
         held.bytes += bytes;
         self.bytes += bytes;
         Ok(())
+    }
+
+    /// Counts this many bytes in place of those until now.
+    ///
+    /// # Errors
+    /// As for [`grow`](Self::grow).
+    pub(crate) fn resize(&mut self, bytes: usize) -> Result<(), Problem> {
+        match bytes.checked_sub(self.bytes) {
+            Some(more) => self.grow(more),
+            None => {
+                self.shrink(self.bytes - bytes);
+                Ok(())
+            }
+        }
     }
 
     /// Stops counting bytes that the caller no longer holds.

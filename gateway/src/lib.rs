@@ -3,6 +3,7 @@
 
 mod accept;
 mod address;
+mod answers;
 mod bodies;
 mod chat;
 mod compression;

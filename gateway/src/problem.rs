@@ -192,7 +192,7 @@ impl Problem {
     }
 
     pub(crate) fn too_many_bodies() -> Self {
-        let detail = "Your address is sending too much at once. Send it again in a moment.";
+        let detail = "Too much is on its way from or to your address. Try again in a moment.";
         Self::new(StatusCode::TOO_MANY_REQUESTS, "TOO_MANY_BYTES", detail)
     }
 

@@ -11,7 +11,7 @@ use std::cell::Cell;
 use tokio::net::TcpStream;
 
 /// How much more memory the service may take during a flood.
-const MEMORY: u64 = 64 << 20;
+const MEMORY: u64 = 96 << 20;
 /// How long an answer may take in any case: it does on a slow machine that runs other tests, too.
 const FLOOR: Duration = Duration::from_secs(2);
 /// For how many answers the honest visitor waits, one after the other.

@@ -146,3 +146,33 @@ async fn a_failed_turn_shows_the_visitor_a_sentence_and_no_detail(kind: Kind) {
         assert_fields(&snapshot, json!({"status": "failed", "error": told}));
     }
 }
+
+/// Returns the processor time of some requests for a turn's frames.
+async fn cost_of_frames(stack: &mut Stack, visitor: &Visitor, turn: &str) -> Duration {
+    let before = stack.process(Control(A)).cpu_time();
+    for _ in 0..60 {
+        let frames = visitor.json(&format!("{turn}?after=0")).await["frames"].clone();
+        assert_eq!(frames.as_array().map(Vec::len), Some(2), "{frames}");
+    }
+    stack.process(Control(A)).cpu_time() - before
+}
+
+#[apply(embedded)]
+async fn the_frames_of_a_turn_cost_no_more_when_long_turns_follow(mut stack: Stack) {
+    let visitor = stack.visit("acme").await;
+    let mut agent = stack.attach("acme", A).await;
+    let first = visitor.say("hello").await;
+    agent.answer_next("hello").await;
+    let alone = cost_of_frames(&mut stack, &visitor, &first.turn).await;
+    let words = "x".repeat(60_000);
+    for _ in 0..15 {
+        visitor.say_in(&first.conversation, "more").await;
+        let mut held = agent.turn().await;
+        agent.push(&mut held, vec![delta("m1", &words); 16]).await;
+        agent.stored(&held).await;
+        agent.finish(&held).await;
+    }
+    let cost = cost_of_frames(&mut stack, &visitor, &first.turn).await;
+    let most = 3 * alone + Duration::from_millis(300);
+    assert!(cost < most, "{cost:?} of the processor, and {alone:?} before");
+}

@@ -198,3 +198,28 @@ async fn long_conversations(kind: Kind) {
     };
     scene.withstands(wave).await;
 }
+
+#[apply(embedded)]
+async fn answers_that_nobody_reads(kind: Kind) {
+    let limits = [("ARIZUKO_ADDRESS_RATE", "1000"), ("ARIZUKO_ADDRESS_BODY_BYTES", "10000000")];
+    let mut scene = Scene::new(kind, &limits).await;
+    let attacker = scene.visitor("127.0.0.1");
+    let first = ask(&attacker, &json!({"content": "begin"})).await;
+    let conversation = first["conversation"].as_str().expect("an id");
+    let long = json!({"content": "x".repeat(60_000), "conversation": conversation});
+    for _ in 0..12 {
+        ask(&attacker, &long).await;
+    }
+    let history = format!("c/{conversation}?limit=200");
+    let path = format!("/chat/{}/{history}", scene.link.token);
+    let mut deaf = Vec::new();
+    for _ in 0..60 {
+        deaf.push(stalled(&scene.stack.gateway(A), &path).await);
+    }
+    let wave = async |scene: &Scene| {
+        // Another address may read it.
+        scene.visitor(ATTACKER).get(&history).await.expect(200);
+        attacker.get(&history).await.status == 429
+    };
+    scene.withstands(wave).await;
+}

@@ -20,6 +20,8 @@ use tokio::time::{Instant, timeout_at};
 
 /// How many frames of a reply one answer carries, at most.
 const FRAMES_PER_ANSWER: usize = 2_000;
+/// How many frames of a log are read at a time.
+const PAGE: u32 = 128;
 const MAX_WAIT: Duration = Duration::from_secs(50);
 
 /// Returns the turn once it has ended, or as it is when the wait is over or control drains.
@@ -79,16 +81,25 @@ pub(super) async fn frames(
         }
     }
     let log = names::log(&turn.conversation);
-    let mut frames = Vec::new();
-    for (seq, entry) in
-        control.ledger.entries(partition, log, turn.before_reply(), u32::MAX).await?
-    {
-        let frame = Frame::parse(&entry)?;
-        if frame.turn == turn.id && frame.n > after {
-            frames.push(wire::frame(seq, frame));
-        }
-        if frames.len() == FRAMES_PER_ANSWER {
+    // Later turns' frames follow, as many as the conversation has.
+    let last = turn.end().map_or(u64::MAX, |end| end.last_seq);
+    let (mut frames, mut read) = (Vec::new(), turn.before_reply());
+    while read < last {
+        let limit = u32::try_from(last - read).unwrap_or(PAGE).min(PAGE);
+        let _permit = control.pages.acquire().await;
+        let page = control.ledger.entries(partition, log.clone(), read, limit).await?;
+        if page.is_empty() {
             break;
+        }
+        for (seq, entry) in page {
+            let frame = Frame::parse(&entry)?;
+            if frame.turn == turn.id && frame.n > after {
+                frames.push(wire::frame(seq, frame));
+            }
+            read = seq;
+            if frames.len() == FRAMES_PER_ANSWER {
+                return Ok(frames);
+            }
         }
     }
     Ok(frames)
