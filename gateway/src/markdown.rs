@@ -6,13 +6,17 @@
 //! Agents repeat what strangers write, so the work is bounded before it is done: elements that are
 //! nested too deeply lose their form, and a text that would take the parser too long has none.
 
+mod forms;
 mod streaming;
+mod unfinished;
 
 pub(crate) use streaming::{Patch, Streaming};
 
 use ammonia::{Builder, UrlRelative};
+use forms::{aligned, forms};
 use pulldown_cmark::{Event, Options, Parser, Tag, TagEnd, html};
 use std::{
+    borrow::Cow,
     collections::{HashMap, HashSet},
     iter,
     ops::Range,
@@ -34,6 +38,7 @@ static SANITISER: LazyLock<Builder<'static>> = LazyLock::new(|| {
             "br",
             "code",
             "del",
+            "div",
             "em",
             "h1",
             "h2",
@@ -46,7 +51,9 @@ static SANITISER: LazyLock<Builder<'static>> = LazyLock::new(|| {
             "ol",
             "p",
             "pre",
+            "span",
             "strong",
+            "sup",
             "table",
             "tbody",
             "td",
@@ -57,8 +64,22 @@ static SANITISER: LazyLock<Builder<'static>> = LazyLock::new(|| {
         ]))
         .tag_attributes(HashMap::from([
             ("a", HashSet::from(["href", "title"])),
+            ("code", HashSet::from(["class"])),
             ("ol", HashSet::from(["start"])),
+            ("td", HashSet::from(["align"])),
+            ("th", HashSet::from(["align"])),
         ]))
+        .allowed_classes(HashMap::from([
+            ("div", HashSet::from(["footnote"])),
+            ("span", HashSet::from(["task"])),
+        ]))
+        .attribute_filter(|element, attribute, value| match (element, attribute) {
+            ("code", "class") => language(value).map(Cow::Borrowed),
+            _ => Some(value.into()),
+        })
+        // What code says is of no direction, and the direction of the text around it is not code's.
+        .set_tag_attribute_value("code", "dir", "ltr")
+        .set_tag_attribute_value("pre", "dir", "ltr")
         .url_schemes(HashSet::from(["http", "https", "mailto", "tel"]))
         .url_relative(UrlRelative::Deny)
         .link_rel(Some("noopener noreferrer nofollow"))
@@ -73,6 +94,18 @@ pub(crate) fn render(text: &str, max_bytes: usize) -> Vec<String> {
         return vec![plain(text)];
     }
     blocks(text).into_iter().map(|block| block.html).collect()
+}
+
+/// Shows a person's words as they are. Only addresses in them are links.
+pub(crate) fn words(text: &str) -> String {
+    html(iter::once(Event::Text(text.into())))
+}
+
+/// Returns a code block's class if it names a language.
+fn language(class: &str) -> Option<&str> {
+    let name = class.strip_prefix("language-")?;
+    let is_name = |c: char| c.is_ascii_alphanumeric() || "+#-_.".contains(c);
+    (name.len() <= 32 && name.chars().all(is_name)).then_some(class)
 }
 
 /// Whether the parser has little to do: an upper bound of the open lists and quotes, times the lines.
@@ -141,7 +174,10 @@ fn blocks(text: &str) -> Vec<TopLevel> {
 }
 
 fn parse(text: &str) -> impl Iterator<Item = (Event<'_>, Range<usize>)> {
-    let options = Options::ENABLE_TABLES | Options::ENABLE_STRIKETHROUGH;
+    let options = Options::ENABLE_TABLES
+        | Options::ENABLE_STRIKETHROUGH
+        | Options::ENABLE_TASKLISTS
+        | Options::ENABLE_FOOTNOTES;
     let events = Parser::new_ext(text, options).into_offset_iter();
     events.map(|(event, range)| (harmless(event), range))
 }
@@ -194,14 +230,16 @@ fn harmless(event: Event<'_>) -> Event<'_> {
         Event::Start(Tag::HtmlBlock) => Event::Start(Tag::Paragraph),
         Event::End(TagEnd::HtmlBlock) => Event::End(TagEnd::Paragraph),
         Event::Html(html) | Event::InlineHtml(html) => Event::Text(html),
+        // In a chat, people and models end a line where they want its end.
+        Event::SoftBreak => Event::HardBreak,
         event => event,
     }
 }
 
 fn html<'a>(events: impl Iterator<Item = Event<'a>>) -> String {
     let mut html = String::new();
-    html::push_html(&mut html, events);
-    SANITISER.clean(&html).to_string()
+    html::push_html(&mut html, forms(events).into_iter());
+    SANITISER.clean(&aligned(&html)).to_string()
 }
 
 #[cfg(test)]
@@ -229,6 +267,46 @@ mod tests {
             let html = render(&format!("[a]({link})"));
             assert!(!html.contains("href"), "{html}");
         }
+    }
+
+    #[test]
+    fn text_has_the_forms_of_chats() {
+        for (text, part) in [
+            ("one\ntwo", "one<br>\ntwo"),
+            (
+                "at https://a.example/x_y_z?a=1&b=2.",
+                r#"href="https://a.example/x_y_z?a=1&amp;b=2""#,
+            ),
+            ("at https://a.example/x_y_z?a=1&b=2.", "b=2</a>."),
+            ("(http://a.example/a_(b))", r#"href="http://a.example/a_(b)""#),
+            ("to help@a.example", r#"href="mailto:help@a.example""#),
+            ("|a|b|c|\n|:-|:-:|-:|\n|1|2|3|", r#"<td align="right">3</td>"#),
+            ("- [x] done", r#"<li><span class="task">☑ </span>done"#),
+            ("- [ ] open", r#"<span class="task">☐ </span>open"#),
+            ("A fact[^why].\n\n[^why]: Because.", "A fact<sup>why</sup>."),
+            ("A fact[^1].\n\n[^1]: Why.", "<div class=\"footnote\"><sup>1</sup>\n<p>Why.</p>"),
+            ("```c++\nx\n```", r#"class="language-c++""#),
+        ] {
+            assert!(render(text).contains(part), "{part}\n{}", render(text));
+        }
+        for text in ["`https://a.example`", "```\nhttps://a.example\n```", "ftp://a.example", "a:b"]
+        {
+            assert!(!render(text).contains("<a "), "{}", render(text));
+        }
+        let twice = render("[https://a.example](https://b.example)");
+        assert_eq!(twice.matches("<a ").count(), 1, "{twice}");
+        let classes = render("```\"onload=x\ny\n```\n\n```<b>\nz\n```");
+        assert!(!classes.contains("class"), "{classes}");
+    }
+
+    #[test]
+    fn a_persons_words_stay_as_they_are() {
+        let html = words("5 * 3 * 2\n# <b> https://a.example/_x_");
+        assert!(
+            html.starts_with("5 * 3 * 2\n# &lt;b&gt; <a href=\"https://a.example/_x_\""),
+            "{html}"
+        );
+        assert!(!words("javascript://a.example/x").contains("<a"));
     }
 
     #[test]

@@ -14,7 +14,7 @@ use crate::{
     link::{ConversationId, Link, Parameters},
     problem::Problem,
 };
-use arizuko_proto::v1 as pb;
+use arizuko_proto::v1::{self as pb, Author};
 use assets::{ICON, SCRIPT, STYLE};
 use axum::{
     Json,
@@ -68,7 +68,7 @@ pub(crate) async fn page(
     let conversation = conversation.as_deref().unwrap_or_default();
     let is_waiting = query.before.is_none() && turns.iter().any(|turn| is_open(turn.status()));
     // Inside a script element `<` could start the end tag.
-    let greeting = gateway.renderer.render(&resolved.greeting).await.concat();
+    let greeting = gateway.renderer.render(Author::Assistant, &resolved.greeting).await.concat();
     let rendered = gateway.renderer.turns(&turns).await;
     let config = config_document(&link, &resolved, &greeting).to_string().replace('<', r"\u003c");
     let html = fill(TEMPLATE, |name| match name {
@@ -100,7 +100,7 @@ pub(crate) async fn config(
     link: Link,
 ) -> Result<Response, Problem> {
     let resolved = gateway.control.resolve(link.access()).await?;
-    let greeting = gateway.renderer.render(&resolved.greeting).await.concat();
+    let greeting = gateway.renderer.render(Author::Assistant, &resolved.greeting).await.concat();
     Ok(Json(config_document(&link, &resolved, &greeting)).into_response())
 }
 

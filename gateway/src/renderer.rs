@@ -2,7 +2,7 @@
 //! keeps what was rendered: many readers ask for the same messages, again and again.
 
 use crate::markdown;
-use arizuko_proto::v1::ConversationTurn;
+use arizuko_proto::v1::{Author, ConversationTurn};
 use lru::LruCache;
 use sha2::{Digest as _, Sha256};
 use std::{
@@ -48,9 +48,11 @@ impl Renderer {
         Self { max_bytes, kept: Mutex::new(kept), permits }
     }
 
-    /// Renders a whole message.
-    pub(crate) async fn render(&self, text: &str) -> Rendered {
-        let hash = Sha256::digest(text).into();
+    /// Renders a whole message: an agent's as Markdown, and a person's words as they are.
+    pub(crate) async fn render(&self, author: Author, text: &str) -> Rendered {
+        let is_plain = matches!(author, Author::Person | Author::User);
+        let hash = Sha256::new().chain_update([u8::from(is_plain)]).chain_update(text);
+        let hash = hash.finalize().into();
         if let Some(rendered) = self.known(&hash) {
             return rendered;
         }
@@ -60,19 +62,23 @@ impl Renderer {
             return rendered;
         }
         let (text, max_bytes) = (text.to_owned(), self.max_bytes);
-        let render = move || Rendered::from(markdown::render(&text, max_bytes));
+        let render = move || {
+            let is_words = is_plain && text.len() <= max_bytes;
+            let words = || vec![markdown::words(&text)];
+            Rendered::from(if is_words { words() } else { markdown::render(&text, max_bytes) })
+        };
         let rendered = with(permit, render).await;
         self.kept().keep(hash, &rendered);
         rendered
     }
 
-    /// Renders the agents' messages of each turn.
+    /// Renders the replies of each turn.
     pub(crate) async fn turns(&self, turns: &[ConversationTurn]) -> Vec<Vec<Rendered>> {
         let mut all = Vec::new();
         for turn in turns {
             let mut rendered = Vec::new();
             for message in &turn.assistant {
-                rendered.push(self.render(&message.content).await);
+                rendered.push(self.render(message.author(), &message.content).await);
             }
             all.push(rendered);
         }
@@ -150,15 +156,15 @@ mod tests {
         let renderer = Renderer::new(usize::MAX, 10_000);
         for number in 0..100 {
             let text = format!("{number} {}", "x".repeat(500));
-            let html = renderer.render(&text).await;
+            let html = renderer.render(Author::Assistant, &text).await;
             assert!(html[0].starts_with(&format!("<p>{number} ")), "{html:?}");
-            assert!(Arc::ptr_eq(&html, &renderer.render(&text).await));
+            assert!(Arc::ptr_eq(&html, &renderer.render(Author::Assistant, &text).await));
             let kept = renderer.kept();
             assert!(kept.bytes <= 10_000);
             assert_eq!(kept.bytes, kept.messages.iter().map(|(_, html)| size(html)).sum::<usize>());
         }
         assert!(renderer.kept().messages.len() > 10);
-        let large = renderer.render(&"x".repeat(20_000)).await;
+        let large = renderer.render(Author::Assistant, &"x".repeat(20_000)).await;
         assert_eq!((large.len(), renderer.kept().messages.len()), (1, 0));
     }
 }

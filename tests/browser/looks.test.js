@@ -65,7 +65,7 @@ for (const [name, options] of shots.slice(0, 4)) {
     ana.types("/typing");
     await visitor.lastLine("Ana Lúcia is typing…");
     await shoot("typing");
-    ana.types("Hello, I'm Ana from the **warehouse**. It left us this morning; here is [where it is now](https://example.com/).");
+    ana.types("Hello, I'm Ana from the warehouse. It left us this morning; here is where it is now: https://example.com/track/1234.");
     await visitor.answered(3);
     ana.types("And I've added a small present for the wait.");
     await visitor.answered(4);

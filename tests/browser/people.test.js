@@ -44,7 +44,7 @@ test("a bot hands off to a person, whom the page names, and gets the conversatio
       "tea",
       "First half for tea.",
       SAY,
-      "Here I am.",
+      "Here *I* am.",
       "At your service.",
       "thanks",
       "First half for thanks.\n\nSecond half for thanks.",
@@ -65,7 +65,7 @@ test("a bot hands off to a person, whom the page names, and gets the conversatio
   // An author who answers at once is not announced first.
   const replies = heard.slice(3).filter((text) => !["Ana is typing…", answering].includes(text));
   assert.deepEqual(replies, [
-    "Ana: Here I am.",
+    "Ana: Here *I* am.",
     "Ana: At your service.",
     `Acme support: ${expected.transcript.at(-1).replace("\n\n", "\n")}`,
   ]);

@@ -7,7 +7,7 @@ use crate::{
     gateway::Gateway,
     markdown::{Patch, Streaming},
 };
-use arizuko_proto::v1::{self as pb, frame::Body};
+use arizuko_proto::v1::{self as pb, Author, frame::Body};
 use serde::Serialize;
 use std::{
     collections::{HashMap, HashSet},
@@ -92,7 +92,8 @@ impl Html {
             Body::Message(message) => {
                 let written = turn.messages.remove(&message.id).unwrap_or_default();
                 turn.changed.remove(&message.id);
-                write_whole(&self.gateway, &message.id, &written, &message.content, out).await;
+                let whole = self.gateway.renderer.render(message.author(), &message.content).await;
+                write_patch(&message.id, written.finish(&whole), out);
             }
             Body::Restart(restart) => turn.restart(restart.keep, frame.n),
             _ => {}
@@ -139,7 +140,8 @@ impl Html {
             return;
         };
         for (id, written) in turn.messages {
-            write_whole(&self.gateway, &id, &written, written.text(), out).await;
+            let whole = self.gateway.renderer.render(Author::Assistant, written.text()).await;
+            write_patch(&id, written.finish(&whole), out);
         }
     }
 
@@ -199,18 +201,6 @@ impl Unfinished {
             }
         }
     }
-}
-
-/// Writes what the reader lacks of a finished message, after what was sent while it was written.
-async fn write_whole(
-    gateway: &Gateway,
-    id: &str,
-    written: &Streaming,
-    text: &str,
-    out: &mut String,
-) {
-    let whole = gateway.renderer.render(text).await;
-    write_patch(id, written.finish(&whole), out);
 }
 
 fn write_patch(id: &str, Patch { block, keep, tail, html }: Patch, out: &mut String) {

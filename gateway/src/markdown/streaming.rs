@@ -1,7 +1,10 @@
 //! A message that is being written, and what of its HTML has changed.
 
-use super::{TopLevel, blocks, is_cheap};
-use std::hash::{BuildHasher as _, BuildHasherDefault, DefaultHasher};
+use super::{TopLevel, blocks, is_cheap, unfinished};
+use std::{
+    borrow::Cow,
+    hash::{BuildHasher as _, BuildHasherDefault, DefaultHasher},
+};
 
 /// How many bytes of HTML a short message may cost, whatever its form.
 const SPARE_BYTES: usize = 2 * 1024;
@@ -63,7 +66,7 @@ impl Streaming {
         if self.text.len() > max_bytes || !is_cheap(tail) {
             return None;
         }
-        let blocks = blocks(tail);
+        let blocks = written(tail);
         let html: Vec<_> = blocks.iter().map(|block| block.html.as_str()).collect();
         let patch = Patch::between(self.settled.len(), &self.shown, &html);
         let bytes = patch.as_ref().map_or(0, Patch::bytes);
@@ -78,13 +81,12 @@ impl Streaming {
 
     fn settle(&mut self, blocks: Vec<TopLevel>) {
         let tail = &self.text[self.settled_bytes..];
-        let line_start = |at: usize| tail[..at].rfind('\n').map_or(0, |newline| newline + 1);
         // An incomplete line may still become part of the block before it.
-        let complete = line_start(tail.len());
+        let complete = line_start(tail, tail.len());
         let open = blocks.iter().rposition(|block| block.start < complete);
         let open = open.unwrap_or(0);
         // The parser's start of a block excludes its indentation.
-        let settled_bytes = blocks.get(open).map_or(0, |block| line_start(block.start));
+        let settled_bytes = blocks.get(open).map_or(0, |block| line_start(tail, block.start));
         self.settled_bytes += settled_bytes;
         let mut blocks = blocks.into_iter().map(|block| block.html);
         for html in blocks.by_ref().take(open) {
@@ -103,6 +105,22 @@ impl Streaming {
         let patch = Patch::between(same, shown, &whole[same..]);
         patch.unwrap_or_else(|| Patch { block: whole.len(), keep: 0, tail: 0, html: Vec::new() })
     }
+}
+
+/// Renders the blocks of a text. What is half written in the last one is completed.
+fn written(text: &str) -> Vec<TopLevel> {
+    let mut blocks = blocks(text);
+    let last = blocks.last().map_or(0, |block| line_start(text, block.start));
+    if let Cow::Owned(completed) = unfinished::complete(&text[last..]) {
+        blocks.pop();
+        let completed = super::blocks(&completed).into_iter();
+        blocks.extend(completed.map(|block| TopLevel { start: last + block.start, ..block }));
+    }
+    blocks
+}
+
+fn line_start(text: &str, at: usize) -> usize {
+    text[..at].rfind('\n').map_or(0, |newline| newline + 1)
 }
 
 impl Patch {

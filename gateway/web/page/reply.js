@@ -10,6 +10,9 @@ function button(label, act) {
   return element;
 }
 
+/** In how many milliseconds the HTML of a message's end arrives. */
+const HTML_TIME = 300;
+
 class Reply {
   /** Whether its HTML is shown as far as it is written. */
   rendered = false;
@@ -92,6 +95,7 @@ class Reply {
       if (this.blocks[k] === html) return;
       const block = document.createElement("div");
       block.className = "block";
+      block.dir = "auto";
       block.innerHTML = trusted.createHTML(html);
       for (const pre of block.querySelectorAll("pre")) frameCode(pre);
       for (const table of block.querySelectorAll("table")) scrollable(frame(table, "table"), "Table");
@@ -106,7 +110,7 @@ class Reply {
 
   /** Announces the message once, after a moment in which its HTML arrives. */
   finish(audible) {
-    if (!this.finished && audible) setTimeout(() => say(this.spoken()), 300);
+    if (!this.finished && audible) setTimeout(() => say(this.spoken()), HTML_TIME);
     this.finished = true;
   }
 
@@ -160,6 +164,27 @@ function frame(element, name) {
   return box;
 }
 
+/** Addresses in a person's words. The bounds keep long words from taking long. */
+const ADDRESS =
+  /\bhttps?:\/\/(?:\([^\s<>"()]*\)|[^\s<>"()])*(?:\([^\s<>"()]*\)|[^\s<>"().,:;!?'\]])|[\w.+-]{1,64}@[\w-]{1,63}(?:\.[\w-]{1,63})+/gi;
+
+/** Shows a person's words as they are. Only addresses in them are links. */
+function showWords(element, text) {
+  let at = 0;
+  for (const { 0: address, index } of text.matchAll(ADDRESS)) {
+    const link = document.createElement("a");
+    link.textContent = address;
+    Object.assign(link, {
+      href: address.includes("://") ? address : `mailto:${address}`,
+      target: "_blank",
+      rel: "noopener noreferrer nofollow",
+    });
+    element.append(text.slice(at, index), link);
+    at = index + address.length;
+  }
+  element.append(text.slice(at));
+}
+
 /** Lets an element that is wider than the column scroll, also by keyboard. */
 function scrollable(element, label) {
   element.tabIndex = 0;
@@ -170,6 +195,8 @@ function scrollable(element, label) {
 function frameCode(pre) {
   scrollable(pre, "Code");
   const box = frame(pre, "code");
+  const language = pre.firstElementChild?.className.replace("language-", "");
+  if (language) box.dataset.language = language;
   if (!navigator.clipboard) return;
   const copy = button("Copy", async () => {
     copy.textContent = await navigator.clipboard.writeText(pre.textContent.replace(/\n$/, "")).then(

@@ -24,7 +24,7 @@ class Turn {
     Object.assign(this, { thread, content, key });
     const question = this.element.querySelector(".user");
     if (content === null) question.remove();
-    else question.querySelector(".body").textContent = content;
+    else showWords(question.querySelector(".body"), content);
   }
 
   /** Whether it answers a visitor's message. */
