@@ -1,6 +1,7 @@
 //! The chat page: a template in the binary, filled in for a link.
 
 mod assets;
+mod frame;
 mod markup;
 mod problem;
 
@@ -21,15 +22,14 @@ use axum::{
     extract::{OriginalUri, State},
     response::{IntoResponse, Response},
 };
+use frame::Frame;
 use http::{HeaderValue, StatusCode, header};
-use markup::{HTML, earlier, escape, fill, later, messages};
+use markup::{HTML, Shown, earlier, escape, fill, later, messages};
 use serde::Deserialize;
 use serde_json::json;
 use std::{borrow::Cow, fmt::Write as _, sync::Arc};
 
 const TEMPLATE: &str = include_str!("../web/page.html");
-/// Without JavaScript, a page that waits for a reply reloads every three seconds.
-const REFRESH: &str = r#"<noscript><meta http-equiv="refresh" content="3"></noscript>"#;
 /// How many turns, and about how many bytes of messages, a page without JavaScript shows.
 const PAGE_TURNS: u32 = 20;
 const PAGE_BYTES: u32 = 256 * 1024;
@@ -51,6 +51,8 @@ pub(crate) struct PageQuery {
     conversation: Option<String>,
     /// Shows the turns before this one, and not the newest ones.
     before: Option<u64>,
+    /// Shows only the replies from this turn on, as a frame of the page.
+    replies: Option<String>,
 }
 
 /// GET `/chat/{token}/`
@@ -61,12 +63,18 @@ pub(crate) async fn page(
 ) -> Result<Response, Problem> {
     let resolved = gateway.control.resolve(link.access()).await?;
     let conversation = query.conversation.filter(|id| !id.is_empty());
-    let pb::GetConversationResponse { turns, previous, .. } = match &conversation {
+    let page = match &conversation {
         Some(id) => turns(&gateway, &link, id, query.before).await?,
         None => pb::GetConversationResponse::default(),
     };
     let conversation = conversation.as_deref().unwrap_or_default();
-    let is_waiting = query.before.is_none() && turns.iter().any(|turn| is_open(turn.status()));
+    if let Some(first) = &query.replies {
+        return Ok(Frame { conversation, first }.document(&gateway, &resolved, &page).await);
+    }
+    let pb::GetConversationResponse { turns, previous, agent_attached, .. } = page;
+    let shown = Shown { name: &resolved.name, agent_attached };
+    let waiting = turns.iter().find(|turn| query.before.is_none() && is_open(turn.status()));
+    let waiting = waiting.map(|turn| Frame { conversation, first: &turn.turn_id }.element());
     // Inside a script element `<` could start the end tag.
     let greeting = gateway.renderer.render(Author::Assistant, &resolved.greeting).await.concat();
     let rendered = gateway.renderer.turns(&turns).await;
@@ -78,11 +86,10 @@ pub(crate) async fn page(
         "script" => Cow::Borrowed(&*SCRIPT.path),
         "config" => Cow::Borrowed(&*config),
         "greeting" => Cow::Borrowed(&*greeting),
-        "messages" => messages(&turns, &rendered, &resolved.name).into(),
+        "messages" => messages(&turns, &rendered, shown, waiting.as_deref()).into(),
         "earlier" if previous > 0 => earlier(conversation, previous).into(),
         "later" if query.before.is_some() => later(conversation).into(),
         "conversation" => escape(conversation),
-        "refresh" if is_waiting => Cow::Borrowed(REFRESH),
         _ => Cow::Borrowed(""),
     });
     let policy = content_security_policy(&resolved.allowed_origins);
@@ -121,21 +128,27 @@ fn config_document(
 
 /// Allows only our own scripts, styles and requests, and frames on the link's allowed origins.
 fn content_security_policy(allowed_origins: &[String]) -> HeaderValue {
+    let ancestors = match ancestors(allowed_origins) {
+        none if none.is_empty() => " 'none'".to_owned(),
+        ancestors => ancestors,
+    };
+    let policy = format!(
+        "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; \
+         frame-src 'self'; img-src 'self' data:; form-action 'self'; base-uri 'none'; \
+         require-trusted-types-for 'script'; trusted-types arizuko; frame-ancestors{ancestors}"
+    );
+    let closed = HeaderValue::from_static("default-src 'none'; frame-ancestors 'none'");
+    HeaderValue::try_from(policy).unwrap_or(closed)
+}
+
+/// Returns the origins that may frame the page, as a part of a policy.
+fn ancestors(allowed_origins: &[String]) -> String {
     let mut ancestors = String::new();
     // Control has checked the origins. The filter only keeps one from ending the directive.
     for origin in allowed_origins.iter().filter(|o| !o.contains([';', ',', ' '])) {
         let _ = write!(ancestors, " {origin}");
     }
-    if ancestors.is_empty() {
-        ancestors.push_str(" 'none'");
-    }
-    let policy = format!(
-        "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; \
-         img-src 'self' data:; form-action 'self'; base-uri 'none'; \
-         require-trusted-types-for 'script'; trusted-types arizuko; frame-ancestors{ancestors}"
-    );
-    let closed = HeaderValue::from_static("default-src 'none'; frame-ancestors 'none'");
-    HeaderValue::try_from(policy).unwrap_or(closed)
+    ancestors
 }
 
 /// Reads the newest turns, or the newest ones before a turn.
@@ -174,7 +187,6 @@ mod tests {
             "messages",
             "later",
             "conversation",
-            "refresh",
         ];
         fill(TEMPLATE, |name| {
             assert!(known.contains(&name), "{name}");

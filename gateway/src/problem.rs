@@ -212,8 +212,19 @@ impl Problem {
         self.reason
     }
 
-    pub(crate) fn detail(&self) -> &str {
-        &self.detail
+    /// Returns how long to wait before a retry, where one may help.
+    pub(crate) fn wait(&self) -> Option<Duration> {
+        self.retry_after
+    }
+
+    /// Returns what to tell a visitor: the detail, unless it is for programs.
+    pub(crate) fn sentence(&self) -> &str {
+        match self.status {
+            StatusCode::PAYLOAD_TOO_LARGE => {
+                "This message is too long. Shorten it, or send it in parts."
+            }
+            _ => &self.detail,
+        }
     }
 
     /// Returns a heading for visitors.

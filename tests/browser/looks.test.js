@@ -3,7 +3,7 @@
 import { mkdir } from "node:fs/promises";
 import path from "node:path";
 import { test } from "node:test";
-import { arizuko, attach, attachGated, given, inbox, link, refuse, visit } from "./harness.js";
+import { arizuko, attach, attachGated, attachPaced, given, inbox, link, refuse, visit } from "./harness.js";
 
 const shots = [
   ["light", { colorScheme: "light", viewport: { width: 1024, height: 768 } }],
@@ -82,6 +82,71 @@ for (const [name, options] of shots.slice(0, 4)) {
     await visitor.say("I'll be at home after six.");
     await visitor.lastLine("Your message was received.");
     await shoot("handoff");
+  });
+}
+
+const TEXT = `أهلا بكم. الطلب رقم 4711 في الطريق،
+وسيصل غدا. انظر https://example.com/track/4711.
+
+1. أولا
+2. ثانيا: \`arizuko token issue\`
+
+> اقتباس من رسالة
+
+| المنتج | الثمن |
+|:-------|------:|
+| شاي | 12.50 |
+
+- [x] Order received
+- [ ] Parcel sent, with a text that is long enough to take more than one line on every screen
+
+It left us on Monday[^1]. Write to help@example.com.
+
+[^1]: Says the *warehouse*.
+
+\`\`\`rust
+fn main() { println!("مرحبا"); }
+\`\`\`
+`;
+
+for (const [name, options] of shots.slice(0, 4)) {
+  test(`screenshots: text of many forms and both directions, ${name}`, async (t) => {
+    const folder = path.resolve(given("ARIZUKO_SCREENSHOTS"));
+    await mkdir(folder, { recursive: true });
+    const made = await link("--name", "Acme support");
+    const { write, end } = await attachPaced(t, made.folder);
+    const tall = { ...options, viewport: { width: options.viewport.width, height: 1100 } };
+    const visitor = await visit(t, made.url, tall);
+    await visitor.say("أين طلبي؟\nOrder 4711, from https://example.com/shop.");
+    await write(TEXT);
+    await end();
+    await visitor.answered(1);
+    await visitor.page.locator(".footnote").waitFor();
+    await visitor.page.screenshot({ path: path.join(folder, `${name}-text.png`), animations: "disabled" });
+  });
+
+  test(`screenshots: without JavaScript, ${name}`, async (t) => {
+    const folder = path.resolve(given("ARIZUKO_SCREENSHOTS"));
+    await mkdir(folder, { recursive: true });
+    const made = await link("--name", "Acme support");
+    const { open } = await attachGated(t, made.folder);
+    const visitor = await visit(t, made.url, { ...options, javaScriptEnabled: false });
+    const shoot = (what) => visitor.page.screenshot({ path: path.join(folder, `${name}-plain-${what}.png`), animations: "disabled" });
+    await visitor.input.fill("Where is my parcel?");
+    await visitor.button("Send").click();
+    const frame = visitor.page.frameLocator("iframe.replies");
+    await frame.getByText("First half for").waitFor();
+    await visitor.input.fill("And do you");
+    await shoot("waiting");
+    await open();
+    await frame.locator("html:not(:has([http-equiv=refresh]))").waitFor();
+    await visitor.page.reload();
+    await visitor.sees("Second half for");
+    await shoot("answer");
+    await visitor.input.fill("a long message ".repeat(8000));
+    await visitor.button("Send").click();
+    await visitor.sees("Too long");
+    await shoot("too-long");
   });
 }
 

@@ -5,7 +5,7 @@ import { mkdir, writeFile } from "node:fs/promises";
 import path from "node:path";
 import { test } from "node:test";
 import { chromium } from "playwright-core";
-import { attachGated, echoLink, folderFor, LAUNCH, link, Visitor, visit } from "./harness.js";
+import { arizuko, attach, attachGated, echoLink, folderFor, LAUNCH, link, Visitor, visit } from "./harness.js";
 
 /** Visits the link with a Chromium that blocks cookies, and with them all storage. */
 async function visitWithoutStorage(t, url) {
@@ -82,6 +82,15 @@ test("messages of visitors and agents cannot run scripts", async (t) => {
   visitor.assertNoComplaints();
 });
 
+/** Waits for a whole reply on the page, or in the frame that reloads until the reply is whole. */
+function answeredInPage({ page }, text) {
+  const replies = [
+    page.locator(".assistant"),
+    page.frameLocator("iframe.replies").locator("html:not(:has([http-equiv=refresh])) .assistant"),
+  ];
+  return Promise.any(replies.map((reply) => reply.filter({ hasText: text }).waitFor()));
+}
+
 test("the conversation works through the plain form, without JavaScript", async (t) => {
   const { url } = await echoLink(t);
   const visitor = await visit(t, url, { javaScriptEnabled: false });
@@ -92,11 +101,9 @@ test("the conversation works through the plain form, without JavaScript", async 
     await visitor.input.fill(text);
     await visitor.button("Send").click();
     await visitor.page.waitForURL(/\?conversation=/);
-    // The page refreshes itself until the answer is there.
-    await visitor.answers
-      .nth(count - 1)
-      .filter({ hasText: `You said: ${text}` })
-      .waitFor();
+    await answeredInPage(visitor, `You said: ${text}`);
+    await visitor.page.reload();
+    assert.equal(await visitor.answers.count(), count);
   }
   assert.deepEqual(await visitor.transcript(), ["one", "You said: one", "two", "You said: two"]);
   const { bottom, height } = await visitor.answers
@@ -105,6 +112,73 @@ test("the conversation works through the plain form, without JavaScript", async 
   assert.ok(bottom <= height, "the newest message is in sight");
   await visitor.button("New conversation").click();
   await visitor.questions.first().waitFor({ state: "detached" });
+});
+
+test("without JavaScript, what is typed stays while a reply is written beside it", async (t) => {
+  const { url, folder } = await link();
+  const { open } = await attachGated(t, folder);
+  const visitor = await visit(t, url, { javaScriptEnabled: false });
+  await visitor.input.fill("tea");
+  await visitor.button("Send").click();
+  const frame = visitor.page.frameLocator("iframe.replies");
+  await frame.getByText("First half for tea.").waitFor();
+  await visitor.input.fill("half a thought");
+  await open();
+  await frame.getByText("Second half for tea.").waitFor();
+  assert.equal(await visitor.input.inputValue(), "half a thought");
+  assert.deepEqual(await visitor.transcript(), ["tea"], "the question is on the page only, the reply in the frame only");
+  assert.equal(await frame.locator(".user").count(), 0);
+  await visitor.button("Send").click();
+  await visitor.sees("Second half for tea.");
+  assert.deepEqual(await visitor.questions.allTextContents(), ["tea", "half a thought"]);
+});
+
+test("without JavaScript, a failure and a missing agent have their sentences", async (t) => {
+  const { url, folder } = await link();
+  const visitor = await visit(t, url, { javaScriptEnabled: false });
+  await visitor.input.fill("tea");
+  await visitor.button("Send").click();
+  const frame = visitor.page.frameLocator("iframe.replies");
+  await frame.getByText("Your message is kept; nobody is connected right now.").waitFor();
+  await attach(t, folder, "fails.sh");
+  await frame.getByText("The agent could not answer.").waitFor();
+  await visitor.page.reload();
+  await visitor.sees("The agent could not answer.");
+});
+
+test("without JavaScript, a message that is too long is said, and stays", async (t) => {
+  const { url } = await link();
+  const visitor = await visit(t, url, { javaScriptEnabled: false });
+  const long = "a long message ".repeat(8000);
+  await visitor.input.fill(long);
+  await visitor.button("Send").click();
+  await visitor.sees("Too long");
+  await visitor.sees("Shorten it, or send it in parts. Go back to find what you wrote.");
+  await visitor.page.goBack();
+  assert.equal(await visitor.input.inputValue(), long);
+});
+
+test("without JavaScript, the frame says that the link is switched off", async (t) => {
+  const { url, folder, jid } = await link();
+  await attachGated(t, folder);
+  const visitor = await visit(t, url, { javaScriptEnabled: false });
+  await visitor.input.fill("tea");
+  await visitor.button("Send").click();
+  const frame = visitor.page.frameLocator("iframe.replies");
+  await frame.getByText("First half for tea.").waitFor();
+  await arizuko("token", "revoke", jid);
+  await frame.getByText("This link doesn't work").waitFor();
+});
+
+test("the page carries on without its script", async (t) => {
+  const { url } = await echoLink(t);
+  const visitor = await visit(t, "about:blank");
+  await visitor.page.route(/\/assets\/.*\.js$/, (route) => route.fulfill({ status: 404 }));
+  await visitor.page.goto(url);
+  await visitor.input.fill("tea");
+  await visitor.button("Send").click();
+  await visitor.page.waitForURL(/\?conversation=/);
+  await answeredInPage(visitor, "You said: tea");
 });
 
 test("a page with JavaScript continues a conversation of the plain form", async (t) => {

@@ -1,19 +1,27 @@
 //! HTML made by the gateway: the filled-in template, and messages for browsers without scripts.
 
-use crate::{document::is_open, renderer::Rendered};
-use arizuko_proto::v1::{self as pb, Author, TurnStatus};
+use crate::{document::is_open, markdown, renderer::Rendered};
+use arizuko_proto::v1::{Author, ConversationTurn, TurnStatus};
 use http::HeaderValue;
 use std::{borrow::Cow, fmt::Write as _};
 
 pub(super) const HTML: HeaderValue = HeaderValue::from_static("text/html; charset=utf-8");
-/// The line under a message that nobody answers. The page's script shows the same text.
-const RECEIVED: &str = "Your message was received.";
 
-/// Renders the messages as the page's script shows them.
+/// What messages are shown with.
+#[derive(Clone, Copy)]
+pub(super) struct Shown<'a> {
+    /// The link's name, which agents have.
+    pub(super) name: &'a str,
+    pub(super) agent_attached: bool,
+}
+
+/// Renders the messages as the page's script shows them. `waiting` takes the place of the first replies
+/// that are still to come, and of all that follows them.
 pub(super) fn messages(
-    turns: &[pb::ConversationTurn],
+    turns: &[ConversationTurn],
     rendered: &[Vec<Rendered>],
-    name: &str,
+    shown: Shown<'_>,
+    waiting: Option<&str>,
 ) -> String {
     let mut html = String::new();
     let mut before = None;
@@ -21,14 +29,18 @@ pub(super) fn messages(
         html.push_str(r#"<div class="turn">"#);
         if let Some(user) = &turn.user {
             before = None;
-            article(&mut html, "user", &user.id, "You", &escape(&user.content));
+            let words = markdown::words(&user.content);
+            article(&mut html, "user", &user.id, "You", &words);
+        }
+        if let Some(waiting) = waiting.filter(|_| is_open(turn.status())) {
+            let _ = write!(html, "{waiting}</div>");
+            break;
         }
         for (message, body) in turn.assistant.iter().zip(rendered) {
-            let body = body.concat();
-            let body = format!(r#"<div class="block">{body}</div>"#);
+            let body: String = body.iter().map(|html| block(html)).collect();
             let (class, author) = match message.author() {
                 Author::Person => ("assistant person", &*message.name),
-                _ => ("assistant", name),
+                _ => ("assistant", shown.name),
             };
             // The page names no author twice in a row.
             let by = Some((class, author));
@@ -36,12 +48,7 @@ pub(super) fn messages(
             before = by;
             article(&mut html, &class, &message.id, author, &body);
         }
-        let (tone, foot) = match (turn.status(), turn.status_text.as_str()) {
-            _ if !turn.error.is_empty() => ("", &*turn.error),
-            (TurnStatus::Observed | TurnStatus::Dropped, _) => ("received", RECEIVED),
-            (status, "") if is_open(status) => ("", "Waiting for the reply…"),
-            (_, text) => ("", text),
-        };
+        let (tone, foot) = foot(turn, shown.agent_attached);
         if !foot.is_empty() {
             let foot = escape(foot);
             let _ = write!(
@@ -52,6 +59,29 @@ pub(super) fn messages(
         html.push_str("</div>");
     }
     html
+}
+
+/// Returns the tone and the words of the line under a turn. The page's script has the same words.
+fn foot(turn: &ConversationTurn, agent_attached: bool) -> (&'static str, &str) {
+    use TurnStatus::{Cancelled, Done, Dropped, Expired, Failed, Observed, Queued};
+    match (turn.status(), turn.status_text.as_str()) {
+        _ if !turn.error.is_empty() => ("bad", &*turn.error),
+        (Observed | Dropped, _) => ("received", "Your message was received."),
+        (Failed, _) => ("bad", "The agent could not answer."),
+        (Expired, _) => ("bad", "No answer came in time."),
+        (Cancelled, _) => ("", "Stopped."),
+        (Done, _) if turn.assistant.is_empty() => ("", "The agent had nothing to say."),
+        (Done, _) => ("", ""),
+        (Queued, _) if !agent_attached => {
+            ("", "Your message is kept; nobody is connected right now.")
+        }
+        (_, "") => ("", "Waiting for the reply…"),
+        (_, text) => ("", text),
+    }
+}
+
+fn block(html: &str) -> String {
+    format!(r#"<div class="block" dir="auto">{html}</div>"#)
 }
 
 /// A link to the page with the messages before those of this page.
@@ -72,7 +102,7 @@ fn article(html: &mut String, class: &str, id: &str, author: &str, body: &str) {
     let (id, author) = (escape(id), escape(author));
     let _ = write!(
         html,
-        r#"<article class="message {class}" data-id="{id}"><h2 class="author">{author}</h2><div class="body">{body}</div></article>"#
+        r#"<article class="message {class}" data-id="{id}"><h2 class="author">{author}</h2><div class="body" dir="auto">{body}</div></article>"#
     );
 }
 

@@ -11,16 +11,18 @@ use http::{
     header::{CONTENT_LENGTH, CONTENT_SECURITY_POLICY, CONTENT_TYPE},
 };
 
+/// Our own page may frame a problem: it then shows in the frame of replies.
 const POLICY: HeaderValue =
-    HeaderValue::from_static("default-src 'none'; style-src 'self'; frame-ancestors 'none'");
+    HeaderValue::from_static("default-src 'none'; style-src 'self'; frame-ancestors 'self'");
 
 /// Answers with a page in place of a problem's JSON if the request prefers HTML.
 pub(crate) async fn show_problems(request: Request, next: Next) -> Response {
     let accept = Accept::of(request.headers());
+    let is_read = request.method().is_safe();
     let response = next.run(request).await;
     match response.extensions().get::<Problem>() {
         Some(problem) if accept == Accept::Html => {
-            let html = page(problem);
+            let html = page(problem, is_read);
             let (mut head, _) = response.into_parts();
             head.headers.insert(CONTENT_TYPE, HTML);
             head.headers.insert(CONTENT_SECURITY_POLICY, POLICY);
@@ -31,8 +33,21 @@ pub(crate) async fn show_problems(request: Request, next: Next) -> Response {
     }
 }
 
-fn page(problem: &Problem) -> String {
-    let (title, detail) = (escape(problem.heading()), escape(problem.detail()));
+/// `is_read`: the request only read, so the browser may repeat it by itself. A form that is sent again
+/// could send its message twice.
+fn page(problem: &Problem, is_read: bool) -> String {
+    let (refresh, what_next) = match problem.wait() {
+        Some(wait) if is_read => {
+            // Pages that were refused at once should not all come back at once.
+            let spread = u64::from(getrandom::u32().unwrap_or_default() % 5);
+            let seconds = wait.as_secs().max(3) + spread;
+            let refresh = format!(r#"<meta http-equiv="refresh" content="{seconds}">"#);
+            (refresh, " This page tries again by itself.")
+        }
+        _ if is_read => (String::new(), ""),
+        _ => (String::new(), " Go back to find what you wrote."),
+    };
+    let (title, sentence) = (escape(problem.heading()), escape(problem.sentence()));
     let style = &STYLE.path;
     format!(
         r#"<!doctype html>
@@ -42,13 +57,12 @@ fn page(problem: &Problem) -> String {
   <meta name="viewport" content="width=device-width, initial-scale=1">
   <title>{title}</title>
   <link rel="stylesheet" href="{style}">
+  {refresh}
 </head>
-<body>
+<body class="problem">
   <main>
-    <div class="log"><div class="column"><div class="hello">
-      <h1>{title}</h1>
-      <div class="greeting"><p>{detail}</p></div>
-    </div></div></div>
+    <h1>{title}</h1>
+    <p>{sentence}{what_next}</p>
   </main>
 </body>
 </html>

@@ -114,6 +114,23 @@ async fn browsers_get_errors_as_html(stack: Stack) {
     }
 }
 
+#[apply(embedded)]
+async fn a_page_that_says_to_wait_tries_again_by_itself(kind: Kind) {
+    let stack = Stack::with(kind, &[("ARIZUKO_ADDRESS_REQUESTS", "40")]).await;
+    let visitor = stack.visit("acme").await;
+    let refresh = r#"<meta http-equiv="refresh" content=""#;
+    let html = |method| visitor.request(method, "").header("accept", "text/html");
+    let unknown = stack.at(A, "/chat/nonsense/").request(Method::GET, "");
+    let refused = send(unknown.header("accept", "text/html")).await.expect(401).text();
+    assert!(!refused.contains(refresh), "it will not pass by itself: {refused}");
+    while send(html(Method::GET)).await.status == 200 {}
+    let busy = send(html(Method::GET)).await.expect(429).text();
+    assert!(busy.contains(refresh) && busy.contains("tries again by itself"), "{busy}");
+    let sent = html(Method::POST).body("content=hello");
+    let sent = send(sent.header("content-type", "application/x-www-form-urlencoded")).await;
+    assert!(!sent.expect(429).text().contains(refresh), "a message is not sent again");
+}
+
 #[apply(every_stack)]
 async fn unknown_paths_are_refused(stack: Stack) {
     let link = stack.issue("acme").await;

@@ -11,8 +11,9 @@ fn shown(html: &str) -> (Vec<String>, Option<String>) {
         let (_, rest) = text.split_once(begin)?;
         Some(rest.split_once(end)?.0.to_owned())
     };
-    let questions = html.split(r#"class="message user""#).skip(1);
-    let questions = questions.filter_map(|part| between(part, r#"<div class="body">"#, "<"));
+    let questions = html.split(r#"class="message user" data-id="#).skip(1);
+    let questions =
+        questions.filter_map(|part| between(part, r#"<div class="body" dir="auto">"#, "<"));
     let earlier = between(html, r#"<p class="more"><a href="./"#, r#"">Earlier"#);
     (questions.collect(), earlier.map(|query| query.replace("&amp;", "&")))
 }

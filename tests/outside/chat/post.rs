@@ -111,18 +111,29 @@ async fn without_javascript_a_post_redirects_to_a_page_with_the_conversation(sta
 }
 
 #[apply(every_stack)]
-async fn without_javascript_the_page_refreshes_until_the_reply_is_there(stack: Stack) {
+async fn without_javascript_a_frame_refreshes_until_the_reply_is_there(stack: Stack) {
     let visitor = stack.visit("acme").await;
     let posted = visitor.say("hello").await;
     let path = format!("?conversation={}", posted.conversation);
     let refresh = "http-equiv=\"refresh\"";
-    assert!(visitor.get(&path).await.expect(200).text().contains(refresh));
+    let page = visitor.get(&path).await.expect(200).text();
+    let frame = format!("{path}&replies={}", posted.turn);
+    assert!(page.contains(&frame.replace('&', "&amp;")) && !page.contains(refresh), "{page}");
+    let framed = visitor.get(&frame).await.expect(200);
+    assert!(framed.text().contains(refresh), "{}", framed.text());
+    assert!(framed.header("content-security-policy").contains("frame-ancestors 'self'"));
 
     let mut agent = stack.attach("acme", B).await;
     agent.answer_next("*hi* <script>alert(1)</script>").await;
     let page = visitor.get(&path).await.expect(200).text();
-    assert!(!page.contains(refresh), "{page}");
-    assert!(page.contains("<em>hi</em>") && !page.contains("<script>alert"), "{page}");
+    let framed = visitor.get(&frame).await.expect(200).text();
+    assert!(!framed.contains(refresh) && framed.contains("<em>hi</em>"), "{framed}");
+    assert!(
+        !page.contains("<iframe")
+            && page.contains("<em>hi</em>")
+            && !page.contains("<script>alert"),
+        "{page}"
+    );
     assert!(page.contains("class=\"message assistant\""), "{page}");
 }
 

@@ -1,0 +1,74 @@
+//! The replies that are being written, for a page whose script does not run: a frame that reloads
+//! itself, so that what the visitor types beside it stays.
+
+use super::{
+    assets::STYLE,
+    markup::{HTML, Shown, escape, messages},
+};
+use crate::{compression::Uncompressed, document::is_open, gateway::Gateway};
+use arizuko_proto::v1 as pb;
+use axum::response::{IntoResponse as _, Response};
+use http::{HeaderValue, header};
+
+const REFRESH: &str = r#"<meta http-equiv="refresh" content="3">"#;
+
+/// What a frame shows.
+pub(super) struct Frame<'a> {
+    pub(super) conversation: &'a str,
+    /// The id of the first turn whose replies it shows. The page has its question.
+    pub(super) first: &'a str,
+}
+
+impl Frame<'_> {
+    /// The frame's element on the page. A script that runs replaces it. It is not in a `noscript`: a
+    /// script may also be missing, such as that of an older version.
+    pub(super) fn element(&self) -> String {
+        let [conversation, first] = [self.conversation, self.first].map(escape);
+        format!(
+            r#"<iframe class="replies" title="Replies" src="./?conversation={conversation}&amp;replies={first}"></iframe>"#
+        )
+    }
+
+    /// The frame's document.
+    pub(super) async fn document(
+        &self,
+        gateway: &Gateway,
+        resolved: &pb::ResolveTokenResponse,
+        page: &pb::GetConversationResponse,
+    ) -> Response {
+        let turns = &page.turns;
+        let from = turns.iter().position(|turn| turn.turn_id == self.first);
+        let mut turns = turns[from.unwrap_or_default()..].to_vec();
+        if let Some(turn) = turns.first_mut() {
+            turn.user = None;
+        }
+        let rendered = gateway.renderer.turns(&turns).await;
+        let shown = Shown { name: &resolved.name, agent_attached: page.agent_attached };
+        let messages = messages(&turns, &rendered, shown, None);
+        let is_waiting = turns.iter().any(|turn| is_open(turn.status()));
+        let (refresh, style) = (if is_waiting { REFRESH } else { "" }, &STYLE.path);
+        let html = format!(
+            r#"<!doctype html>
+<html lang="en">
+<head>
+  <meta charset="utf-8">
+  <meta name="color-scheme" content="light dark">
+  <title>Replies</title>
+  <link rel="stylesheet" href="{style}">
+  {refresh}
+</head>
+<body class="frame"><main>{messages}</main></body>
+</html>
+"#
+        );
+        let ancestors = super::ancestors(&resolved.allowed_origins);
+        let policy = HeaderValue::try_from(format!(
+            "default-src 'none'; style-src 'self'; frame-ancestors 'self'{ancestors}"
+        ));
+        let policy = policy.unwrap_or(HeaderValue::from_static("default-src 'none'"));
+        let headers = [(header::CONTENT_TYPE, HTML), (header::CONTENT_SECURITY_POLICY, policy)];
+        let mut response = (headers, html).into_response();
+        response.extensions_mut().insert(Uncompressed);
+        response
+    }
+}
