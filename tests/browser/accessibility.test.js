@@ -139,6 +139,17 @@ test("a screen reader hears the finished answer once, not its pieces", async (t)
   assert.equal(await visitor.page.getByRole("log").getAttribute("aria-live"), "off");
 });
 
+test("a screen reader hears what was said before it hears that the reply failed", async (t) => {
+  const { url, folder } = await link();
+  await attach(t, folder, "fails.sh");
+  const visitor = await visit(t, url);
+  const heard = await visitor.heard();
+  await visitor.say("tea");
+  await visitor.hears("The agent could not answer.");
+  const order = ["It began well", "could not answer"].map((text) => heard.findIndex((said) => said.includes(text)));
+  assert.ok(order[0] >= 0 && order[0] < order[1], heard.join("\n"));
+});
+
 test("nothing moves with prefers-reduced-motion", async (t) => {
   const { url, folder } = await link();
   await attachGated(t, folder);

@@ -184,10 +184,11 @@ export class Visitor {
     page.on("pageerror", (error) => this.complaints.push(error.stack));
   }
 
-  /** Types a message and presses Enter. */
+  /** Types a message and presses Enter, or the button where Enter starts a new line. */
   async say(text) {
     await this.input.fill(text);
-    await this.input.press("Enter");
+    const onTouch = await this.page.evaluate(() => matchMedia("(pointer: coarse)").matches);
+    await (onTouch ? this.button("Send").click() : this.input.press("Enter"));
   }
 
   /** Waits until the page shows the text. */

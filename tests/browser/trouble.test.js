@@ -102,10 +102,50 @@ test("on an open page, a revoked link ends the reply and closes the composer", a
   await visitor.notice.filter({ hasText: "This link has been switched off." }).waitFor();
   await visitor.answered(1);
   assert.equal(await visitor.input.isEditable(), false);
-  assert.equal(await visitor.button("Send").isDisabled(), true);
+  assert.equal(await visitor.button("Send").count(), 0);
   assert.equal(await visitor.input.inputValue(), "not sent yet", "what was typed can be copied");
   const answer = await visitor.page.reload();
   assert.equal(answer.status(), 401);
+});
+
+test("a reply that hangs is said after ten seconds, until more comes", async (t) => {
+  const { url, folder } = await link();
+  const { open } = await attachGated(t, folder);
+  const visitor = await visit(t, "about:blank");
+  await visitor.page.clock.install();
+  await visitor.page.goto(url);
+  await visitor.say("tea");
+  await visitor.sees("First half for tea.");
+  const line = visitor.page.locator(".foot-text");
+  await visitor.page.clock.runFor(8000);
+  assert.equal(await line.textContent(), "");
+  await visitor.page.clock.runFor(4000);
+  await visitor.lastLine("Still working…");
+  await visitor.hears("Still working…");
+  await open();
+  await visitor.answered(1);
+  assert.equal(await line.textContent(), "");
+});
+
+test("an agent that takes the turn over is said", async (t) => {
+  const { url, folder } = await link();
+  const { agent } = await attachGated(t, folder);
+  const visitor = await visit(t, url);
+  await visitor.say("tea");
+  await visitor.sees("First half for tea.");
+  const { open } = await attachGated(t, folder);
+  const said = visitor.page.evaluate(
+    () =>
+      new Promise((resolve) => {
+        const look = () => document.querySelector(".foot-text").textContent && resolve(document.querySelector(".foot-text").textContent);
+        new MutationObserver(look).observe(document.getElementById("thread"), { subtree: true, childList: true, characterData: true });
+      }),
+  );
+  agent.kill("SIGTERM");
+  assert.equal(await said, "The answer begins again…");
+  await open();
+  await visitor.sees("Second half for tea.");
+  await visitor.answered(1);
 });
 
 test("a link revoked while the page slept shows as revoked at the next message", async (t) => {
@@ -116,6 +156,7 @@ test("a link revoked while the page slept shows as revoked at the next message",
   await visitor.notice.filter({ hasText: "This link has been switched off." }).waitFor();
   await visitor.lastLine("Not sent");
   assert.equal(await visitor.questions.textContent(), "hello");
+  assert.equal(await visitor.input.count(), 0, "there is nothing to write into");
 });
 
 test("the page says that it is offline, and sends the message once the network is back", async (t) => {

@@ -57,6 +57,7 @@ class Stream {
     const turn = known ?? (name === "message" ? this.thread.arrive({ turn_id: data.turn_id, status: "done", assistant: [data] }) : null);
     if (!turn || data.n <= turn.n) return;
     turn.n = data.n;
+    turn.stir();
     turn.frames[name](data);
     if (name !== "turn_done") {
       if (turn.asked) {

@@ -199,6 +199,7 @@ class Thread {
     return turn;
   }
 
+    if (turn.open && !turn.patience) turn.stir();
   queue(turn) {
     this.outbox.turns.push(turn);
     this.turns.push(turn);
@@ -273,6 +274,9 @@ class Thread {
     for (const turn of this.turns.filter((turn) => turn.open)) Object.assign(turn, { status: "cancelled", error });
     this.draw();
   }
+    // What was typed can still be copied.
+    page.send.hidden = true;
+    page.composer.hidden = page.hint.hidden = !page.content.value;
 
   close() {
     this.closed = true;

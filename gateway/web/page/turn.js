@@ -11,6 +11,8 @@ class Turn {
   n = 0;
   createdAt = "";
   statusText = "";
+  /** Whether nothing has come for a while. */
+  slow = false;
   error = "";
   trouble = null;
   replies = new Map();
@@ -91,7 +93,7 @@ class Turn {
       this.statusText = text;
     },
     restart: ({ keep }) => {
-      this.statusText = "";
+      this.statusText = keep ? "" : AGAIN;
       if (!keep) this.dropReplies(this.kept);
       this.kept = [...this.replies.keys()];
       this.finishReplies();
@@ -99,8 +101,22 @@ class Turn {
     turn_done: ({ status, error = "" }) => Object.assign(this, { status, error }),
   };
 
+  /** Notes that something has come. After ten seconds without anything, the line says that the agent still works. */
+  stir() {
+    this.slow = false;
+    clearTimeout(this.patience);
+    this.patience = setTimeout(() => {
+      this.slow = true;
+      this.draw();
+    }, 10_000);
+  }
+
   finishReplies() {
     for (const reply of this.replies.values()) reply.finish(this.audible);
+  }
+
+  progress() {
+    return { dots: true, text: this.statusText || (this.slow ? WORKING : "") };
   }
 
   /** The line below the answer: dots while more is due, a sentence where something went wrong. */
@@ -113,9 +129,9 @@ class Turn {
       case "queued":
         if (!attended) return { text: KEPT };
         if (this.thread.due !== this) return { text: "Waiting for the answer above." };
-        return { dots: true, text: this.statusText };
+        return this.progress();
       case "running":
-        return { dots: true, text: this.statusText };
+        return this.progress();
       case "failed":
         return { text: this.error || "The agent could not answer.", tone: "bad", actions };
       case "expired":
@@ -143,11 +159,12 @@ class Turn {
     if (tone !== "late") this.announce(text || (dots && !this.replies.size && `${config.name} is answering.`));
   }
 
-  /** Announces progress at most every five seconds, everything else at once. */
+  /** Announces progress at most every five seconds, and how the turn ended after its messages. */
   announce(text) {
     if (!text || !this.audible || (this.open && Date.now() - this.announcedAt < 5000)) return;
     this.announcedAt = Date.now();
-    say(text);
+    if (this.open) say(text);
+    else setTimeout(() => say(text), HTML_TIME);
   }
 
   /** Shows the seconds to the next try, and returns when they are over or `hurry` is called. */

@@ -8,6 +8,7 @@ function grow() {
 }
 
 page.composer.noValidate = true;
+if (onTouch.matches) page.content.enterKeyHint = "enter";
 page.composer.addEventListener("submit", (event) => {
   event.preventDefault();
   page.content.focus();
@@ -21,7 +22,7 @@ page.composer.addEventListener("submit", (event) => {
 
 page.content.addEventListener("keydown", (event) => {
   // While an input method composes, Enter selects a word. Safari then reports key code 229 and not `isComposing`.
-  if (event.key !== "Enter" || event.shiftKey || event.isComposing || event.keyCode === 229) return;
+  if (event.key !== "Enter" || event.shiftKey || onTouch.matches || event.isComposing || event.keyCode === 229) return;
   event.preventDefault();
   page.composer.requestSubmit();
 });
@@ -106,10 +107,14 @@ const sizes = new ResizeObserver(() => {
 sizes.observe(page.column);
 sizes.observe(page.log);
 
-/** Keeps the composer above the keyboard on iOS, which shrinks the visual viewport and not the page. */
-visualViewport?.addEventListener("resize", () => {
-  if (visualViewport.scale === 1) document.documentElement.style.setProperty("--height", `${visualViewport.height}px`);
-});
+/** Keeps the page above the keyboard on iOS, which shrinks and moves the visual viewport and not the page. */
+function fitViewport() {
+  if (visualViewport.scale !== 1) return;
+  document.documentElement.style.setProperty("--height", `${visualViewport.height}px`);
+  document.documentElement.style.setProperty("--top", `${visualViewport.offsetTop}px`);
+}
+visualViewport?.addEventListener("resize", fitViewport);
+visualViewport?.addEventListener("scroll", fitViewport);
 
 /** Shows the name in the bar while its heading is out of sight. */
 page["bar-name"].textContent = config.name;

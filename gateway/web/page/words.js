@@ -34,6 +34,9 @@ const OFF = "This link has been switched off. Ask the person who gave it to you 
 const GONE = "This conversation is no longer kept. Your next message begins a new one.";
 const KEPT = "Your message is kept; nobody is connected right now.";
 const RECEIVED = "Your message was received.";
+const WORKING = "Still working…";
+const AGAIN = "The answer begins again…";
+const SURE = "Really delete?";
 const OFFLINE = "You are offline. What you write is kept and goes out when you are back.";
 const RECONNECTING = "Reconnecting…";
 const LOADING = "Loading the conversation…";
@@ -80,6 +83,9 @@ function notify(kind, text) {
   notice.hidden = !text;
   if (text) say(text);
 }
+
+/** Whether Enter starts a new line, and only the button sends: the keyboards of phones and tablets have no Shift + Enter. */
+const onTouch = matchMedia("(pointer: coarse)");
 
 let reconnecting = null;
 

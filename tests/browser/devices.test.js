@@ -1,0 +1,67 @@
+// Paper, touch keyboards and magnified pages.
+
+import assert from "node:assert/strict";
+import { mkdir } from "node:fs/promises";
+import path from "node:path";
+import { test } from "node:test";
+import { attach, echoLink, given, link, visit } from "./harness.js";
+
+const shoot = async (page, name) => {
+  const folder = path.resolve(given("ARIZUKO_SCREENSHOTS"));
+  await mkdir(folder, { recursive: true });
+  await page.screenshot({ path: path.join(folder, `${name}.png`), animations: "disabled" });
+};
+
+test("on a touch keyboard Enter starts a new line, and the button sends", async (t) => {
+  const { url } = await echoLink(t);
+  const visitor = await visit(t, url, { viewport: { width: 360, height: 640 }, isMobile: true, hasTouch: true });
+  assert.equal(await visitor.input.getAttribute("enterkeyhint"), "enter");
+  await visitor.input.tap();
+  await visitor.page.keyboard.type("one");
+  await visitor.page.keyboard.press("Enter");
+  await visitor.page.keyboard.type("two");
+  assert.equal(await visitor.input.inputValue(), "one\ntwo");
+  await visitor.button("Send").tap();
+  await visitor.answered(1);
+  assert.equal(await visitor.questions.textContent(), "one\ntwo");
+});
+
+test("a page that is magnified four times leaves half of its height to read", async (t) => {
+  const { url } = await echoLink(t);
+  const visitor = await visit(t, url, { viewport: { width: 320, height: 256 } });
+  await visitor.say("hello");
+  await visitor.answered(1);
+  const share = () => visitor.page.evaluate(() => document.getElementById("log").clientHeight / innerHeight);
+  assert.ok((await share()) > 0.5, `${await share()}`);
+  await visitor.input.fill("a longer\nmessage\nof some\nlines");
+  assert.ok((await share()) > 0.4, `${await share()} beside a draft`);
+  await shoot(visitor.page, "magnified");
+});
+
+test("on paper everything shows, black on white", async (t) => {
+  const { url, folder } = await link("--name", "Acme support");
+  await attach(t, folder, "document.sh");
+  const visitor = await visit(t, url, { colorScheme: "dark", viewport: { width: 794, height: 600 } });
+  await visitor.say("What can you do?");
+  await visitor.answered(1);
+  await visitor.page.emulateMedia({ media: "print" });
+  const { page } = visitor;
+  const paper = await page.evaluate(() => {
+    const style = (element) => getComputedStyle(element);
+    const log = document.getElementById("log");
+    return {
+      paper: style(document.body).backgroundColor,
+      ink: style(document.querySelector(".assistant .body")).color,
+      hidden: log.scrollHeight - log.clientHeight,
+      height: document.documentElement.scrollHeight - innerHeight,
+      controls: [...document.querySelectorAll("button, textarea")].filter((control) => control.offsetHeight).length,
+      authors: [...document.querySelectorAll(".author")].map((author) => author.offsetHeight > 1),
+    };
+  });
+  assert.deepEqual([paper.paper, paper.ink], ["rgb(255, 255, 255)", "rgb(0, 0, 0)"]);
+  assert.equal(paper.hidden, 0);
+  assert.ok(paper.height > 0, "it is longer than the window");
+  assert.equal(paper.controls, 0);
+  assert.deepEqual(paper.authors, [true, true]);
+  await shoot(page, "paper");
+});
