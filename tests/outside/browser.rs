@@ -2,23 +2,20 @@
 
 use arizuko_tests::prelude::*;
 
-/// Runs all files on the embedded store. On the pair, runs only those that depend on the servers.
+/// On the pair, runs only the files that depend on the servers.
 #[apply(embedded_and_pair)]
 async fn the_page_works_in_chromium(kind: Kind) {
     let stack = Stack::with_real_links(kind, &[]).await;
     let files: &[&str] = match kind {
-        Kind::Embedded => &[
-            "conversation",
-            "network",
-            "people",
-            "stream",
-            "reading",
-            "privacy",
-            "trouble",
-            "accessibility",
-            "looks",
-        ],
+        Kind::Embedded => &["conversation", "network", "people", "privacy", "stream", "trouble"],
         _ => &["conversation", "people", "stream"],
     };
     stack.browser_tests(files).await;
+}
+
+#[apply(embedded)]
+async fn the_page_is_easy_to_use_in_chromium(kind: Kind) {
+    let stack = Stack::with_real_links(kind, &[]).await;
+    let files = ["accessibility", "conversations", "devices", "looks", "reading", "text"];
+    stack.browser_tests(&files).await;
 }

@@ -33,6 +33,7 @@ pub(super) static SCRIPT: LazyLock<Asset> = LazyLock::new(|| {
         include_str!("../../web/page/stream.js"),
         include_str!("../../web/page/outbox.js"),
         include_str!("../../web/page/thread.js"),
+        include_str!("../../web/page/conversations.js"),
         include_str!("../../web/page/view.js"),
     );
     Asset::new("js", "text/javascript; charset=utf-8", script)

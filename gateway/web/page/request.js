@@ -25,7 +25,8 @@ async function request(path, options = {}) {
     expect(SILENCE);
     const wait = Number(response.headers.get("retry-after")) || 0;
     const json = new Response(response.body?.pipeThrough(hear)).json();
-    const body = response.ok ? await json : await json.catch(() => ({}));
+    // A refusal may have another form, and what was deleted has no answer.
+    const body = response.ok && response.status !== 204 ? await json : await json.catch(() => ({}));
     return { status: response.status, ok: response.ok, wait, body };
   } catch {
     return { status: 0, ok: false, wait: 0, body: {} };

@@ -17,6 +17,7 @@ class Thread {
 
   constructor({ conversation = null, outbox = [] }) {
     this.id = conversation;
+    if (outbox.length) this.outboxPlace = outboxPlace(conversation);
     if (!conversation) this.readAll();
     // These may have arrived before the page was left. The answer to the repeat says.
     for (const { content, key } of outbox) this.queue(new Turn(this, content, key)).element.hidden = true;
@@ -50,11 +51,21 @@ class Thread {
   remember() {
     if (this.closed) return;
     const outbox = this.outbox.turns.map(({ content, key }) => ({ content, key }));
-    quietly(() => history.replaceState({ conversation: this.id, outbox, draft: page.content.value }, "", base));
+    quietly(() => history.replaceState({ conversation: this.id, outbox, draft: page.content.value, era: era() }, "", base));
+    this.keepOutbox(outbox);
+  }
+
+  /** Keeps messages that are not sent, should the tab be closed. They may go out from several tabs: their keys make them one. */
+  keepOutbox(outbox) {
+    const place = outboxPlace(this.id);
+    if (this.outboxPlace && (this.outboxPlace !== place || !outbox.length)) quietly(() => localStorage.removeItem(this.outboxPlace));
+    this.outboxPlace = outbox.length ? place : null;
+    if (outbox.length) quietly(() => localStorage.setItem(place, JSON.stringify(outbox)));
   }
 
   name(id) {
     this.id = id;
+    if (id) conversations.add(id, this.turns.find((turn) => turn.content)?.content ?? "");
     quietly(() => (id ? localStorage.setItem(base, id) : localStorage.removeItem(base)));
     this.remember();
   }
@@ -84,6 +95,7 @@ class Thread {
   show() {
     this.remember();
     this.draw();
+    if (this.reached && this.id && this.turns.length) conversations.add(this.id, this.turns.find((turn) => turn.content)?.content ?? "");
     if (this.element.isConnected) return;
     page.thread.replaceChildren(this.element);
     toEnd();
@@ -187,6 +199,7 @@ class Thread {
     const turn = this.turns.find(ours) ?? this.insert(new Turn(this, content), createdAt);
     Object.assign(turn, { id, createdAt });
     if (turn.status === "unsent" || isSetAside(status)) turn.status = status;
+    if (turn.open && !turn.patience) turn.stir();
     if (user) turn.element.querySelector(".user").title = new Date(createdAt).toLocaleString();
     return turn;
   }
@@ -199,7 +212,6 @@ class Thread {
     return turn;
   }
 
-    if (turn.open && !turn.patience) turn.stir();
   queue(turn) {
     this.outbox.turns.push(turn);
     this.turns.push(turn);
@@ -251,6 +263,7 @@ class Thread {
     reachable();
     notify("gone", GONE);
     this.readAll();
+    conversations.drop(this.id);
     this.end(GONE);
     this.stream.cursor = "";
     this.name(null);
@@ -261,6 +274,9 @@ class Thread {
     reachable();
     notify("off", OFF);
     page.content.readOnly = page.send.disabled = page.new.disabled = true;
+    // What was typed can still be copied.
+    page.send.hidden = true;
+    page.composer.hidden = page.hint.hidden = !page.content.value;
     this.outbox.refuseAll(TROUBLE[401]);
     this.readAll();
     this.end("The link has been switched off.");
@@ -274,9 +290,6 @@ class Thread {
     for (const turn of this.turns.filter((turn) => turn.open)) Object.assign(turn, { status: "cancelled", error });
     this.draw();
   }
-    // What was typed can still be copied.
-    page.send.hidden = true;
-    page.composer.hidden = page.hint.hidden = !page.content.value;
 
   close() {
     this.closed = true;

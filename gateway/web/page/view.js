@@ -132,18 +132,22 @@ function enter(state) {
   thread.begin();
 }
 
-/** Starts a new conversation as a new history entry, so that Back leads to the one before. */
-page.new.addEventListener("click", (event) => {
-  event.preventDefault();
+/** Goes to another conversation as a new history entry, so that Back leads to this one. What is not sent goes along. */
+function leave(state) {
   for (const turn of thread.outbox.turns.filter((turn) => !turn.posting)) thread.outbox.takeBack(turn);
   history.pushState(null, "", base);
-  enter({});
-  thread.name(null);
+  enter(state);
+  thread.name(thread.id);
+}
+
+page.new.addEventListener("click", (event) => {
+  event.preventDefault();
+  leave({});
   page.content.focus();
   say("A new conversation.");
 });
 
-addEventListener("popstate", ({ state }) => enter(state ?? {}));
+addEventListener("popstate", ({ state }) => enter(isOfThisEra(state) ? state : {}));
 
 // ── Connectivity and visibility ─────────────────────────────────────────────────────────────────
 
@@ -164,7 +168,9 @@ document.addEventListener("visibilitychange", () => {
 
 // ── Start ───────────────────────────────────────────────────────────────────────────────────────
 
-const left = history.state ?? { conversation: quietly(() => localStorage.getItem(base)) };
+const isOfThisEra = (state) => state && (state.era ?? "0") === era();
+const left = isOfThisEra(history.state) ? history.state : keptOf(quietly(() => localStorage.getItem(base)));
+conversations.draw();
 if (page.conversation.value) left.conversation = page.conversation.value;
 page.content.value ||= left.draft ?? "";
 grow();

@@ -1,0 +1,183 @@
+// ── The conversations that this browser keeps ───────────────────────────────────────────────────
+
+/** How many characters of its first message name a conversation. */
+const TITLE = 60;
+
+/** Where the browser keeps when everything was last forgotten, and the messages of a conversation that are not sent. */
+const eraPlace = `${base}era`;
+const outboxPlace = (id) => `${base}outbox${id ?? ""}`;
+
+/** The link's conversations, the last new one first. Where the browser has no storage, the tab keeps them. */
+class Conversations {
+  place = `${base}conversations`;
+  kept = [];
+
+  constructor() {
+    // Other tabs' changes: all show the same list, and none shows a conversation that is gone.
+    addEventListener("storage", ({ key, oldValue, newValue }) => {
+      if (key === eraPlace) return begin("");
+      if (key !== this.place) return;
+      this.draw();
+      const isIn = (list) => JSON.parse(list ?? "[]").some(({ id }) => id === thread.id);
+      if (isIn(oldValue) && !isIn(newValue)) begin();
+    });
+    page.list.addEventListener("click", () => this.open());
+    page.forget.addEventListener("click", () => this.forget());
+    page.conversations.addEventListener("click", ({ target }) => target === page.conversations && page.conversations.close());
+  }
+
+  get all() {
+    return quietly(() => JSON.parse(localStorage.getItem(this.place) ?? "[]")) ?? this.kept;
+  }
+
+  keep(all) {
+    this.kept = all;
+    quietly(() => (all.length ? localStorage.setItem(this.place, JSON.stringify(all)) : localStorage.removeItem(this.place)));
+    this.draw();
+  }
+
+  /** Adds a conversation that is new here. */
+  add(id, text) {
+    if (!id || this.all.some((known) => known.id === id)) return;
+    const words = text.trim().replace(/\s+/g, " ");
+    const title = words.length > TITLE ? `${words.slice(0, TITLE).replace(/\s\S*$/, "")}…` : words;
+    this.keep([{ id, title: title || config.name }, ...this.all]);
+  }
+
+  drop(id) {
+    quietly(() => localStorage.removeItem(outboxPlace(id)));
+    const { all } = this;
+    if (all.some((kept) => kept.id === id)) this.keep(all.filter((kept) => kept.id !== id));
+  }
+
+  open() {
+    this.draw();
+    page.conversations.showModal();
+  }
+
+  draw() {
+    const { all } = this;
+    page.list.hidden = !all.length;
+    if (!all.length) page.conversations.close();
+    page["conversation-list"].replaceChildren(...all.map((kept) => this.item(kept)));
+  }
+
+  item({ id, title }) {
+    const item = document.createElement("li");
+    const go = button(title, () => {
+      page.conversations.close();
+      if (id !== thread.id) leave(keptOf(id));
+    });
+    go.className = "title";
+    go.dir = "auto";
+    if (id === thread?.id) go.setAttribute("aria-current", "true");
+    const actions = {
+      Rename: () => this.rename(item, id, title),
+      Markdown: (event) => this.export(event.target, id, title, "md"),
+      JSON: (event) => this.export(event.target, id, title, "json"),
+      Delete: (event) => this.delete(event.target, id),
+    };
+    item.append(go);
+    for (const [label, act] of Object.entries(actions)) {
+      const action = button(label, act);
+      action.setAttribute("aria-label", `${label}: ${title}`);
+      item.append(action);
+    }
+    return item;
+  }
+
+  /** Puts a field in the title's place. */
+  rename(item, id, title) {
+    const field = document.createElement("input");
+    Object.assign(field, { value: title, maxLength: 100, dir: "auto" });
+    field.setAttribute("aria-label", "Title");
+    field.onblur = () => this.keep(this.all.map((kept) => (kept.id === id ? { id, title: field.value.trim() || title } : kept)));
+    field.onkeydown = (event) => {
+      if (event.isComposing || !["Enter", "Escape"].includes(event.key)) return;
+      event.preventDefault();
+      if (event.key === "Escape") field.value = title;
+      field.blur();
+      const at = this.all.findIndex((kept) => kept.id === id);
+      page["conversation-list"].children[at]?.firstChild.focus();
+    };
+    item.firstChild.replaceWith(field);
+    field.select();
+  }
+
+  /** Deletes a conversation at the gateway, on the second press of the button. */
+  async delete(pressed, id) {
+    if (pressed.textContent !== SURE) {
+      pressed.textContent = SURE;
+      pressed.removeAttribute("aria-label");
+      return;
+    }
+    pressed.disabled = true;
+    const { ok, status } = await request(`c/${id}`, { method: "DELETE" });
+    if (status === 401) return thread.switchOff();
+    if (!ok && status !== 404) return Object.assign(pressed, { disabled: false, textContent: "Not deleted. Try again" });
+    this.drop(id);
+    say("The conversation is deleted.");
+    page.conversations.querySelector("button").focus();
+    if (thread.id === id) begin();
+  }
+
+  /** Downloads the whole conversation. */
+  async export(pressed, id, title, kind) {
+    pressed.disabled = true;
+    const turns = [];
+    for (let after = 0; after !== null; ) {
+      const { ok, body } = await request(`c/${id}?after=${after}`);
+      if (!ok) return Object.assign(pressed, { disabled: false, textContent: "Not now. Try again" });
+      turns.push(...body.turns);
+      after = body.next;
+    }
+    pressed.disabled = false;
+    const text = kind === "json" ? JSON.stringify({ title, turns }, null, 2) : markdown(title, turns);
+    const link = document.createElement("a");
+    link.href = URL.createObjectURL(new Blob([text], { type: kind === "json" ? "application/json" : "text/markdown" }));
+    link.download = `${title.replace(/[^\p{L}\p{N} ._-]/gu, "").trim() || "conversation"}.${kind}`;
+    link.click();
+    setTimeout(() => URL.revokeObjectURL(link.href), 1000);
+  }
+
+  /** Forgets everything that this browser has of the link. Entries of the tab's history from before have another era. */
+  forget() {
+    quietly(() => {
+      for (const key of Object.keys(localStorage)) if (key.startsWith(base)) localStorage.removeItem(key);
+      localStorage.setItem(eraPlace, Date.now());
+    });
+    this.keep([]);
+    begin("");
+    say("Everything is forgotten here.");
+  }
+}
+
+/** Writes a conversation as Markdown. */
+function markdown(title, turns) {
+  const parts = [`# ${title}`];
+  for (const { user, assistant } of turns) {
+    for (const message of [user, ...assistant]) {
+      if (!message) continue;
+      const author = message === user ? "You" : message.name || config.name;
+      parts.push(`**${author}**, ${new Date(message.created_at).toLocaleString()}`, message.content);
+    }
+  }
+  return `${parts.join("\n\n")}\n`;
+}
+
+/** When everything was last forgotten, as a number. */
+const era = () => quietly(() => localStorage.getItem(eraPlace)) ?? "0";
+
+/** What the browser keeps of a conversation. */
+const keptOf = (id) => ({ conversation: id, outbox: quietly(() => JSON.parse(localStorage.getItem(outboxPlace(id)))) ?? [] });
+
+/** Shows an empty conversation in place of one that is gone. */
+function begin(draft = page.content.value) {
+  page.content.value = draft;
+  grow();
+  enter({});
+  thread.name(null);
+  page.content.focus();
+}
+
+const conversations = new Conversations();
