@@ -3,7 +3,7 @@
 use prost::Message as _;
 use std::{env, error::Error, fs, path::PathBuf};
 
-const FILES: [&str; 10] = [
+const FILES: [&str; 11] = [
     "arizuko/v1/admin.proto",
     "arizuko/v1/agent.proto",
     "arizuko/v1/conversation.proto",
@@ -14,6 +14,7 @@ const FILES: [&str; 10] = [
     "arizuko/v1/route.proto",
     "arizuko/v1/speech.proto",
     "arizuko/v1/token.proto",
+    "arizuko/v1/turn.proto",
 ];
 
 fn main() -> Result<(), Box<dyn Error>> {

@@ -30,8 +30,8 @@ from typing import Any
 
 import grpc.aio
 from arizuko.v1 import agent_pb2 as pb
-from arizuko.v1.agent_pb2 import Turn
 from arizuko.v1.agent_pb2_grpc import AgentServiceStub
+from arizuko.v1.turn_pb2 import Turn
 from arizuko_control import Control
 
 __all__ = ["Agent", "Control", "Failure", "Gone", "Reply", "Turn"]
