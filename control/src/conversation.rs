@@ -40,7 +40,8 @@ pub(crate) struct Conversation {
     /// The open turns, oldest first. Only the first may wait in a queue, or run.
     #[serde(default)]
     pub(crate) open: Vec<TurnId>,
-    /// The folder whose agent was the last to speak or to end a turn.
+    /// The folder whose agent last began a reply to a turn, or ended one; at first the token's. An
+    /// unprompted message doesn't change it.
     pub(crate) with: FolderName,
     /// The folder that answers, whatever the route says.
     #[serde(default, skip_serializing_if = "Option::is_none")]

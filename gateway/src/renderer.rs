@@ -17,7 +17,7 @@ use tokio::{
 
 /// Rendering this much takes less time than handing it to another thread.
 const SMALL_BYTES: usize = 2 * 1024;
-/// What a message that is kept costs beside its HTML, about.
+/// About how many bytes of memory a kept message takes besides its HTML.
 const ENTRY_BYTES: usize = 128;
 
 /// The HTML of a message's blocks.

@@ -63,8 +63,9 @@ impl Scene {
         waits[ANSWERS / 2]
     }
 
-    /// Sends one wave after the other until the honest visitor has all answers and a wave has
-    /// reached its bound, which it tells by `true`. Asserts what the flood has cost.
+    /// Runs `wave` again and again until the honest visitor has all answers and at least one wave has
+    /// returned `true`: it has reached the bound that it floods. Asserts that the answers were not
+    /// much slower than usual, and that the gateway's memory grew by little.
     async fn withstands(&mut self, mut wave: impl AsyncFnMut(&Self) -> bool) {
         let before = self.stack.process(Gateway(A)).peak_memory();
         let (is_over, was_reached) = (Cell::new(false), Cell::new(false));

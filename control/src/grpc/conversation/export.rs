@@ -92,7 +92,8 @@ async fn export(
 
 /// A walk through a tenant's conversations. Those that were inactive for longest come first.
 struct Walk {
-    /// When the conversation that was passed last was last active, in milliseconds since 1970.
+    /// How far the walk has come: the last activity of the conversation that it returned last, in
+    /// milliseconds since 1970. At first the start of the selection.
     at: u64,
     /// The conversations that were last active in that millisecond and have been passed.
     passed: HashSet<ConversationId>,

@@ -1,0 +1,68 @@
+//! How fast arizuko is, as ratios to floors that run beside it. Started by `tests/bench`.
+//!
+//! Every row alternates between what it measures and its floors, several rounds long, and is the
+//! median of the rounds' ratios: on a shared machine only what is measured side by side compares.
+//! The load comes from this program; the floors are this program, too, as processes of their own.
+
+#![expect(clippy::print_stdout, reason = "it prints its results")]
+
+mod agent;
+mod floor;
+mod http;
+mod load;
+mod report;
+mod rows;
+mod servers;
+
+use report::Report;
+use std::{env, fs, time::Duration};
+
+/// How long and how often everything is measured.
+#[derive(Clone, Copy)]
+pub(crate) struct Plan {
+    /// How long one measurement takes.
+    pub(crate) length: Duration,
+    pub(crate) rounds: usize,
+    /// How many event streams are open at once where the row is about open streams.
+    pub(crate) streams: usize,
+}
+
+const WHOLE: Plan = Plan { length: Duration::from_secs(4), rounds: 5, streams: 10_000 };
+const QUICK: Plan = Plan { length: Duration::from_secs(1), rounds: 3, streams: 1_000 };
+
+const USAGE: &str = "\
+Usage: tests/bench [--quick] [ROW…]
+
+Measures the release build in alternation with floors, and prints a Markdown table with the goals.
+Writes it to target/bench/results.md, and with it every round to target/bench/results.json.
+
+  ROW      measure only the rows with one of these words in their names
+  --quick  shorter and fewer rounds: under two minutes
+  --help   print this
+";
+
+fn main() {
+    let mut words: Vec<String> = env::args().skip(1).collect();
+    if words.first().is_some_and(|word| word == "floor") {
+        return runtime().block_on(floor::serve(&words[1..]));
+    }
+    if words.iter().any(|word| word == "--help") {
+        print!("{USAGE}");
+        return;
+    }
+    let whole = words.len();
+    words.retain(|word| word != "--quick");
+    let plan = if words.len() < whole { QUICK } else { WHOLE };
+    let wanted = |name: &str| words.is_empty() || words.iter().any(|word| name.contains(word));
+    let mut report = Report::default();
+    runtime().block_on(rows::measure(plan, &wanted, &mut report));
+    let folder = servers::workspace().join("target/bench");
+    fs::create_dir_all(&folder).expect("target is ours");
+    fs::write(folder.join("results.md"), report.table()).expect("target is ours");
+    fs::write(folder.join("results.json"), report.json()).expect("target is ours");
+    println!("\n{}", report.table());
+}
+
+fn runtime() -> tokio::runtime::Runtime {
+    tokio::runtime::Runtime::new().expect("the system has a few threads")
+}

@@ -1,0 +1,244 @@
+//! What is measured.
+
+use crate::{
+    Plan,
+    agent::Agents,
+    http::{Connection, request},
+    load::{Measured, saturate},
+    report::{
+        Goal::{AtLeast, AtMost},
+        Report,
+    },
+    servers::{Floor, Processes, Topology},
+};
+use std::time::{Duration, Instant};
+use tokio::{task::JoinSet, time::sleep};
+
+const MESSAGE: &str = r#"{"content":"Where is my order? I have waited since Monday."}"#;
+const JSON: &str = "content-type: application/json\r\naccept: application/json\r\n";
+const HTML: &str = "accept: text/html\r\n";
+const EVENTS: &str = "accept: text/event-stream\r\n";
+
+/// How many turns are made to see what one leaves in the store.
+const KEPT: u32 = 1_000;
+
+/// Measures all rows with wanted names.
+pub(crate) async fn measure(plan: Plan, wanted: &impl Fn(&str) -> bool, report: &mut Report) {
+    if wanted("post") {
+        posts(plan, report).await;
+    }
+    if wanted("turn") {
+        turns(plan, report).await;
+    }
+    if wanted("page") {
+        page(plan, report).await;
+    }
+    if wanted("streams") {
+        streams(plan, report).await;
+    }
+    if wanted("agents") {
+        agents(plan, report).await;
+    }
+    if wanted("kept") {
+        kept(plan, report).await;
+    }
+}
+
+/// A message through gateway, control and store.
+async fn posts(plan: Plan, report: &mut Report) {
+    let (redis, embedded) = (Topology::on_redis().await, Topology::embedded().await);
+    let bare = Floor::start("bare", "0", redis.folder()).await;
+    let script = Floor::start("script", &redis.redis_url(), redis.folder()).await;
+    let floor = request("POST", "/", JSON, MESSAGE);
+    let on_redis = request("POST", &redis.issue("acme").await, JSON, MESSAGE);
+    let on_file = request("POST", &embedded.issue("acme").await, JSON, MESSAGE);
+    let mut rounds = Vec::new();
+    for _ in 0..plan.rounds {
+        let load = async |address, request: &[u8], processes: Processes<'_>| {
+            saturate(address, request, 202, plan.length, &processes).await
+        };
+        rounds.push([
+            load(bare.address, &floor, bare.processes()).await,
+            load(script.address, &floor, script.processes_with(&redis)).await,
+            load(redis.gateway, &on_redis, redis.processes()).await,
+            load(embedded.gateway, &on_file, embedded.processes()).await,
+        ]);
+    }
+    let each = |ratio: fn(&[Measured; 4]) -> f64| rounds.iter().map(ratio).collect::<Vec<f64>>();
+    let last = |index: usize| detail(&rounds.last().expect("there are rounds")[index]);
+    let cpu = each(|[_, script, redis, _]| redis.cpu_in_all() / script.cpu_in_all());
+    report.add("POST, Redis: CPU ÷ floor", AtMost(4.0), cpu, last(2));
+    let rate = each(|[bare, _, redis, _]| redis.per_second / bare.per_second);
+    report.add("POST, Redis: requests a second ÷ bare POST", AtLeast(0.2), rate, last(0));
+    let p99 = each(|[bare, _, redis, _]| redis.p99.as_secs_f64() / bare.p99.as_secs_f64());
+    report.add("POST, Redis: p99 at 64 connections ÷ bare POST", AtMost(2.5), p99, last(1));
+    let cpu = each(|[_, script, _, file]| file.cpu_in_all() / script.cpu_in_all());
+    report.add("POST, embedded store: CPU ÷ floor", AtMost(8.0), cpu, last(3));
+    let rate = each(|[bare, _, _, file]| file.per_second / bare.per_second);
+    report.add(
+        "POST, embedded store: requests a second ÷ bare POST",
+        AtLeast(0.1),
+        rate,
+        String::new(),
+    );
+}
+
+/// A whole turn: posted, delivered, three deltas, ended, read.
+async fn turns(plan: Plan, report: &mut Report) {
+    let topology = Topology::on_redis().await;
+    let script = Floor::start("script", &topology.redis_url(), topology.folder()).await;
+    let floor = request("POST", "/", JSON, MESSAGE);
+    let mut posts = Vec::new();
+    let mut attached = Vec::new();
+    for (folder, agents) in [("one", 1), ("many", 64)] {
+        let path = format!("{}?wait=20s", topology.issue(folder).await);
+        posts.push(request("POST", &path, JSON, MESSAGE));
+        attached.push(Agents::attach(&topology, folder, agents).await);
+    }
+    let mut rounds = Vec::new();
+    for _ in 0..plan.rounds {
+        let processes = script.processes_with(&topology);
+        let floor = saturate(script.address, &floor, 202, plan.length, &processes).await;
+        let one =
+            saturate(topology.gateway, &posts[0], 200, plan.length, &topology.processes()).await;
+        let many =
+            saturate(topology.gateway, &posts[1], 200, plan.length, &topology.processes()).await;
+        rounds.push([floor, one, many]);
+    }
+    drop(attached);
+    let each = |ratio: fn(&[Measured; 3]) -> f64| rounds.iter().map(ratio).collect::<Vec<f64>>();
+    let last = |index: usize| detail(&rounds.last().expect("there are rounds")[index]);
+    let cpu = each(|[floor, one, _]| one.cpu_in_all() / floor.cpu_in_all());
+    report.add("turn: CPU ÷ floor of a POST", AtMost(20.0), cpu, last(1));
+    report.add(
+        "turns a second, one agent",
+        AtLeast(3_500.0),
+        each(|[_, one, _]| one.per_second),
+        String::new(),
+    );
+    let many = each(|[_, one, many]| many.per_second / one.per_second);
+    report.add("turns a second, 64 agents ÷ one", AtLeast(1.0), many, last(2));
+}
+
+async fn page(plan: Plan, report: &mut Report) {
+    let topology = Topology::on_redis().await;
+    let path = topology.issue("acme").await;
+    let ours = request("GET", &path, HTML, "");
+    let page = Connection::open(topology.gateway).await.ask(&ours).await.body;
+    let bare = Floor::start("bare", &page.len().to_string(), topology.folder()).await;
+    let floor = request("GET", "/", HTML, "");
+    let (mut rounds, mut last) = (Vec::new(), String::new());
+    for _ in 0..plan.rounds {
+        let floor = saturate(bare.address, &floor, 200, plan.length, &bare.processes()).await;
+        let page = saturate(topology.gateway, &ours, 200, plan.length, &topology.processes()).await;
+        rounds.push(page.cpu_in_all() / floor.cpu_in_all());
+        last = detail(&page);
+    }
+    report.add("page: CPU ÷ bare page of the same size", AtMost(4.0), rounds, last);
+}
+
+/// Open event streams of one link, in which nothing happens until the link is revoked.
+async fn streams(plan: Plan, report: &mut Report) {
+    let (mut sizes, mut ends, mut last) = (Vec::new(), Vec::new(), String::new());
+    for _ in 0..plan.rounds.min(3) {
+        let topology = Topology::on_redis().await;
+        let path = topology.issue("acme").await;
+        let posted = request("POST", &path, JSON, MESSAGE);
+        let posted = Connection::open(topology.gateway).await.ask(&posted).await;
+        let posted: serde_json::Value = serde_json::from_slice(&posted.body).expect("JSON");
+        let conversation = posted["conversation"].as_str().expect("a text");
+        let stream = request("GET", &format!("{path}c/{conversation}/sse"), EVENTS, "");
+        let before = topology.processes().private_memory();
+        let mut opened = Vec::new();
+        for _ in 0..plan.streams {
+            let mut connection = Connection::open(topology.gateway).await;
+            assert_eq!(connection.subscribe(&stream).await, 200);
+            opened.push(connection);
+        }
+        sleep(Duration::from_secs(1)).await;
+        let after = topology.processes().private_memory();
+        let each = |(before, after): (&(String, u64), &(String, u64))| {
+            (
+                before.0.clone(),
+                (after.1.saturating_sub(before.1)) as f64 / 1024.0 / plan.streams as f64,
+            )
+        };
+        let each: Vec<(String, f64)> = before.iter().zip(&after).map(each).collect();
+        sizes.push(each.iter().filter(|(name, _)| name != "redis").map(|(_, kib)| kib).sum());
+        last = each
+            .iter()
+            .map(|(name, kib)| format!("{name} {kib:.1} KiB"))
+            .collect::<Vec<_>>()
+            .join(", ");
+        let mut waiting = JoinSet::new();
+        for mut connection in opened {
+            waiting.spawn(async move {
+                connection.wait_for(b"event: revoked").await;
+                Instant::now()
+            });
+        }
+        let begun = Instant::now();
+        topology.revoke("web:acme").await;
+        let mut ended: Vec<Instant> = waiting.join_all().await;
+        ended.sort();
+        ends.push((ended[ended.len() * 99 / 100] - begun).as_secs_f64() * 1e3);
+    }
+    report.add("idle streams: KiB each, gateway and control", AtMost(8.0), sizes, last);
+    report.add(
+        "streams of a revoked link: ms until 99 % have ended",
+        AtMost(250.0),
+        ends,
+        String::new(),
+    );
+}
+
+/// Agents that are attached while nothing happens.
+async fn agents(plan: Plan, report: &mut Report) {
+    let topology = Topology::on_redis().await;
+    let _agents = Agents::attach(&topology, "acme", 200).await;
+    let (mut rounds, mut last) = (Vec::new(), String::new());
+    for _ in 0..plan.rounds.min(3) {
+        let length = plan.length * 3;
+        let before = topology.processes().cpu();
+        sleep(length).await;
+        let after = topology.processes().cpu();
+        let used = before.iter().zip(&after).map(|((name, before), (_, after))| {
+            (name.clone(), (*after - *before).as_secs_f64() * 1e3 / length.as_secs_f64())
+        });
+        let used: Vec<(String, f64)> = used.collect();
+        rounds.push(used.iter().map(|(_, ms)| ms).sum());
+        last =
+            used.iter().map(|(name, ms)| format!("{name} {ms:.1}")).collect::<Vec<_>>().join(", ");
+    }
+    report.add("200 idle agents: CPU, ms a second", AtMost(3.0), rounds, last);
+}
+
+/// What a turn leaves in the store.
+async fn kept(plan: Plan, report: &mut Report) {
+    for (name, topology) in [
+        ("bytes a kept turn, Redis", Topology::on_redis().await),
+        ("bytes a kept turn, embedded store", Topology::embedded().await),
+    ] {
+        let _agents = Agents::attach(&topology, "acme", 1).await;
+        let path = format!("{}?wait=20s", topology.issue("acme").await);
+        let post = request("POST", &path, JSON, MESSAGE);
+        let mut rounds = Vec::new();
+        for _ in 0..plan.rounds.min(3) {
+            let before = topology.stored_bytes().await;
+            let mut connection = Connection::open(topology.gateway).await;
+            for _ in 0..KEPT {
+                assert_eq!(connection.ask(&post).await.status, 200);
+            }
+            let after = topology.stored_bytes().await;
+            rounds.push(after.saturating_sub(before) as f64 / f64::from(KEPT));
+        }
+        report.add(name, AtMost(2_000.0), rounds, String::new());
+    }
+}
+
+fn detail(measured: &Measured) -> String {
+    let cpu = measured.cpu.iter().map(|(name, micros)| format!("{name} {micros:.0} µs"));
+    let cpu = cpu.collect::<Vec<_>>().join(", ");
+    let (rate, p99) = (measured.per_second, measured.p99.as_secs_f64() * 1e3);
+    format!("{rate:.0}/s, p99 {p99:.1} ms; {cpu}")
+}

@@ -1,0 +1,220 @@
+//! The processes that are measured: Redis, control, a gateway, `arizuko up`, and the floors.
+
+#![expect(clippy::print_stdout, reason = "a floor says where it listens")]
+
+use arizuko_proto::v1::{
+    IssueChatLinkRequest, RevokeTokenRequest, revoke_token_request::Target,
+    token_service_client::TokenServiceClient,
+};
+use arizuko_tests::{
+    operator::{Channel, connect},
+    process::{Process, command},
+    redis::Redis,
+};
+use std::{
+    env,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+use tempfile::TempDir;
+use tokio::net::TcpListener;
+use tokio::process::Command;
+
+const OPERATOR_KEY: &str = "bench-operator-key-0123456789012345678901234";
+const GATEWAY_KEY: &str = "bench-gateway-key-01234567890123456789012345";
+
+/// All limits on how much one address or link may do are out of the way.
+const SETTINGS: [(&str, &str); 12] = [
+    ("ARIZUKO_LINK_RATE", "100000000"),
+    ("ARIZUKO_ADDRESS_RATE", "100000000"),
+    ("ARIZUKO_LINK_TURNS", "100000000"),
+    ("ARIZUKO_ADDRESS_TURNS", "100000000"),
+    ("ARIZUKO_ADDRESS_REQUESTS", "4000000000"),
+    ("ARIZUKO_STREAMS_PER_ADDRESS", "100000"),
+    ("ARIZUKO_GATEWAY_ADDRESS_CONNECTIONS", "20000"),
+    ("ARIZUKO_LINK_BYTES", "1000000000000"),
+    ("ARIZUKO_TENANT_BYTES", "1000000000000"),
+    ("ARIZUKO_KEY_SESSIONS", "10000"),
+    ("ARIZUKO_CONTROL_ADDRESS_CONNECTIONS", "10000"),
+    ("RUST_LOG", "error"),
+];
+
+/// The processes whose use of the processors is measured.
+pub(crate) struct Processes<'a>(Vec<&'a Process>);
+
+impl Processes<'_> {
+    /// Returns the processor time of each.
+    pub(crate) fn cpu(&self) -> Vec<(String, Duration)> {
+        self.0.iter().map(|process| (process.name().to_owned(), process.cpu_time())).collect()
+    }
+
+    /// Returns the private memory of each, in bytes.
+    pub(crate) fn private_memory(&self) -> Vec<(String, u64)> {
+        let private = |process: &&Process| {
+            let rollup = std::fs::read_to_string(format!("/proc/{}/smaps_rollup", process.pid()));
+            let rollup = rollup.expect("it runs");
+            let kib = rollup.lines().filter(|line| line.starts_with("Private_"));
+            let kib = kib.filter_map(|line| line.split_whitespace().nth(1)?.parse::<u64>().ok());
+            (process.name().to_owned(), kib.sum::<u64>() << 10)
+        };
+        self.0.iter().map(private).collect()
+    }
+}
+
+/// A store, a control and a gateway; on the embedded store, all of them are one process.
+pub(crate) struct Topology {
+    pub(crate) gateway: SocketAddr,
+    pub(crate) control: String,
+    key: String,
+    processes: Vec<Process>,
+    redis: Option<Redis>,
+    folder: TempDir,
+}
+
+impl Topology {
+    /// Starts control and a gateway on a Redis of their own.
+    pub(crate) async fn on_redis() -> Self {
+        let folder = TempDir::new().expect("there is room for a folder");
+        let redis = Redis::with_flags(folder.path(), folder.path(), &["--appendonly", "no"]).await;
+        let mut control = program("arizuko-control", folder.path());
+        control.args(["--listen", "127.0.0.1:0", "--redis", &redis.url()]);
+        control.env("ARIZUKO_OPERATOR_KEY", OPERATOR_KEY).env("ARIZUKO_GATEWAY_KEY", GATEWAY_KEY);
+        let mut control = Process::start("control", control, folder.path());
+        let control_url = url(&control.line().await);
+        let mut gateway = program("arizuko-gateway", folder.path());
+        gateway.args(["--listen", "127.0.0.1:0", "--control", &control_url]);
+        gateway.env("ARIZUKO_GATEWAY_KEY", GATEWAY_KEY);
+        let mut gateway = Process::start("gateway", gateway, folder.path());
+        let address = address(&url(&gateway.line().await));
+        Self {
+            gateway: address,
+            control: control_url,
+            key: OPERATOR_KEY.to_owned(),
+            processes: vec![gateway, control],
+            redis: Some(redis),
+            folder,
+        }
+    }
+
+    /// Starts `arizuko up` on the embedded store.
+    pub(crate) async fn embedded() -> Self {
+        let folder = TempDir::new().expect("there is room for a folder");
+        let mut up = program("arizuko", folder.path());
+        up.args(["up", "--json", "--no-demo", "--listen", "127.0.0.1:0"]);
+        up.args(["--control-listen", "127.0.0.1:0", "--data-dir"]).arg(folder.path().join("data"));
+        let mut up = Process::start("up", up, folder.path());
+        let said: serde_json::Value = serde_json::from_str(&up.line().await).expect("JSON");
+        let word = |name: &str| said[name].as_str().expect("a text").to_owned();
+        Self {
+            gateway: address(&word("gateway")),
+            control: word("control"),
+            key: std::fs::read_to_string(word("operator_key_file")).expect("it is ours"),
+            processes: vec![up],
+            redis: None,
+            folder,
+        }
+    }
+
+    /// Returns the processes to measure.
+    pub(crate) fn processes(&self) -> Processes<'_> {
+        let redis = self.redis.iter().map(Redis::process);
+        Processes(self.processes.iter().chain(redis).collect())
+    }
+
+    /// Returns the folder of its files.
+    pub(crate) fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// Returns the URL of its Redis.
+    pub(crate) fn redis_url(&self) -> String {
+        self.redis.as_ref().expect("it runs on Redis").url()
+    }
+
+    /// Returns a connection to control with an operator's key.
+    pub(crate) async fn operator(&self) -> Channel {
+        connect(&self.control, Some(&self.key)).await
+    }
+
+    /// Issues a chat link, and returns its path.
+    pub(crate) async fn issue(&self, folder: &str) -> String {
+        let mut tokens = TokenServiceClient::new(self.operator().await);
+        let request = IssueChatLinkRequest { folder: folder.to_owned(), ..Default::default() };
+        let issued = tokens.issue_chat_link(request).await.expect("control issues links");
+        let url = issued.into_inner().url;
+        url[url.find("/chat/").expect("a chat link")..].to_owned()
+    }
+}
+
+impl Topology {
+    /// Revokes all links of an address.
+    pub(crate) async fn revoke(&self, jid: &str) {
+        let mut tokens = TokenServiceClient::new(self.operator().await);
+        let request = RevokeTokenRequest { target: Some(Target::Jid(jid.to_owned())) };
+        tokens.revoke_token(request).await.expect("control revokes links");
+    }
+
+    /// Returns how many bytes the state takes: in Redis's memory, or in files.
+    pub(crate) async fn stored_bytes(&self) -> u64 {
+        if let Some(redis) = &self.redis {
+            let memory = redis.ask(&["INFO", "memory"]).await;
+            let memory = String::from_utf8(memory).expect("Redis prints text");
+            let used = memory.lines().find_map(|line| line.strip_prefix("used_memory:"));
+            return used.and_then(|used| used.trim().parse().ok()).expect("Redis says it");
+        }
+        let files = std::fs::read_dir(self.folder().join("data")).expect("it is ours");
+        let sizes = files.filter_map(|file| Some(file.ok()?.metadata().ok()?.len()));
+        sizes.sum()
+    }
+}
+
+/// A floor in a process of its own.
+pub(crate) struct Floor {
+    pub(crate) address: SocketAddr,
+    process: Process,
+}
+
+impl Floor {
+    pub(crate) async fn start(kind: &str, argument: &str, folder: &Path) -> Self {
+        let mut floor = command(env::current_exe().expect("a running program has a path"));
+        floor.args(["floor", kind, argument]);
+        let mut process = Process::start("floor", floor, folder);
+        let address = address(&url(&process.line().await));
+        Self { address, process }
+    }
+
+    pub(crate) fn processes(&self) -> Processes<'_> {
+        Processes(vec![&self.process])
+    }
+
+    /// Returns the floor's own process and the Redis that it shares with a topology.
+    pub(crate) fn processes_with<'a>(&'a self, topology: &'a Topology) -> Processes<'a> {
+        let redis = topology.redis.iter().map(Redis::process);
+        Processes([&self.process].into_iter().chain(redis).collect())
+    }
+}
+
+/// Prints where a floor listens.
+pub(crate) fn announce(listener: &TcpListener) {
+    println!("http://{}", listener.local_addr().expect("it listens"));
+}
+
+pub(crate) fn workspace() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the workspace's folder").to_owned()
+}
+
+fn program(name: &str, folder: &Path) -> Command {
+    let mut program = arizuko_tests::process::program(name, folder);
+    program.envs(SETTINGS);
+    program
+}
+
+/// Returns the URL at the end of what a service says at its start.
+fn url(line: &str) -> String {
+    line.rsplit(' ').next().expect("a line has a word").to_owned()
+}
+
+fn address(url: &str) -> SocketAddr {
+    url.trim_start_matches("http://").parse().expect("an address")
+}
