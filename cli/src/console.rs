@@ -159,9 +159,9 @@ fn clean(text: &str, shown: impl Fn(char) -> Option<char>) -> Cow<'_, str> {
     Cow::Owned(text.chars().filter_map(shown).collect())
 }
 
-/// Returns what to show for a character: a space for a control character, U+FFFD for a character
-/// that reorders text, takes no room or ends a line, nothing for the joiners within emoji, and any
-/// other character unchanged.
+/// Returns what to show for a character: a space for a control character; U+FFFD for a character
+/// that reorders text, takes no room or ends a line; nothing for the zero-width joiner, which emoji
+/// use, and the zero-width non-joiner; and any other character unchanged.
 fn shown(c: char) -> Option<char> {
     match c {
         '\u{200c}' | '\u{200d}' => None,

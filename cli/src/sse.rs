@@ -156,7 +156,7 @@ mod tests {
         whole
     }
 
-    /// The cases are those of web-platform-tests for this format.
+    /// Most of the cases are those of web-platform-tests (`eventsource/format-*`).
     #[test]
     fn the_format_is_read_as_browsers_read_it() {
         let cases: [(&str, &[&str]); 26] = [

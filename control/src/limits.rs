@@ -119,7 +119,7 @@ pub struct Owners {
     /// Routes of one tenant.
     #[arg(long, env = "ARIZUKO_TENANT_ROUTES", default_value_t = 1_000)]
     pub tenant_routes: u32,
-    /// Keys in each partition of the store.
+    /// Operators', viewers', gateways' and agents' keys in each partition of the store.
     #[arg(long, env = "ARIZUKO_PARTITION_KEYS", default_value_t = 10_000)]
     pub partition_keys: u32,
 }

@@ -198,7 +198,8 @@ pub(crate) enum Commit {
     Full {
         name: String,
     },
-    /// A bucket had no room, or not enough for the sender's share. Wait `retry_after` milliseconds.
+    /// A bucket had no room, or the sender had taken more than its share of it. Wait `retry_after`
+    /// milliseconds.
     Limited {
         bucket: String,
         retry_after: Millis,

@@ -98,8 +98,8 @@ fn is_visible(tx: &mut Tx<'_>, caller: &Caller, route: &Route) -> Decision<bool>
     Ok(foreign_folder(tx, caller, &route.prefix)?.is_none())
 }
 
-/// Returns the folder whose own JID this prefix is, if the folder exists and the key does not reach
-/// it. `web:acme/eng` could also be a link of `acme` with the suffix `eng`.
+/// If the prefix is the JID of an existing folder that the key does not reach, returns that folder.
+/// The folder must exist because `web:acme/eng` could also be a link of `acme` with the suffix `eng`.
 fn foreign_folder(tx: &mut Tx<'_>, caller: &Caller, prefix: &str) -> Decision<Option<FolderName>> {
     if prefix.starts_with("hook:") {
         return Ok(None);

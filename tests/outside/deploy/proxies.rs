@@ -1,5 +1,6 @@
-//! Caddy and nginx in front of a gateway, with the configurations in `deploy`; only the ports, the
-//! certificate and the folders differ.
+//! Caddy and nginx in front of a gateway, with the configurations in `deploy`. For the tests,
+//! addresses, certificate and folders differ, nginx's read timeout is shorter, and Caddy has neither
+//! its admin endpoint nor automatic HTTPS.
 
 use super::shipped;
 use arizuko_tests::prelude::*;

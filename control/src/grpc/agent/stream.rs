@@ -336,7 +336,7 @@ impl AttachStream {
         self.workers.settle().await;
         let leaving = |tx: &mut Tx<'_>| lease::leave(tx, &self.speaker);
         match self.control.ledger.transact(self.partition, &[], leaving).await {
-            // The session goes on with a newer stream.
+            // The session is over already, or a newer stream speaks for it.
             Err(Error::Refused(Refusal::SessionOver)) => Ok(()),
             other => other,
         }
