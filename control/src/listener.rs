@@ -1,4 +1,5 @@
-//! The connections of gateways, agents and operators. Each phase of a connection has a deadline.
+//! The connections of gateways, agents and operators. Each phase of a connection has a deadline,
+//! except while calls are open.
 
 use crate::{client_roles::ClientRole, limits::ConnectionLimits};
 use arizuko_proto::{

@@ -175,7 +175,8 @@ impl Servers {
                     );
                     told = Some(error.to_string());
                 }
-                // The next command fails as well and asks for another look-up.
+                // The map stays as it is until the next look-up: after `RECHECK`, or once a command
+                // fails.
                 Err(_) => {}
             }
             self.lookups.send_modify(|count| *count += 1);
