@@ -48,8 +48,8 @@ impl HookOptions {
     /// Checks the options.
     ///
     /// # Errors
-    /// [`Refusal::Invalid`] for a header's name that no request can have, or a scheme that no
-    /// sender can follow.
+    /// [`Refusal::Invalid`] if the name of a header is malformed or too long, or if the scheme is
+    /// refused.
     pub(crate) fn check(&self) -> Result<(), Refusal> {
         if let Some(signature) = &self.signature {
             signature.scheme.check()?;

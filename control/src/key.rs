@@ -286,7 +286,8 @@ pub(crate) fn create(
         expires_at: lifetime.map(|lifetime| tx.now + lifetime),
         ..Key::new(secret, role.clone(), name.to_owned(), tx.now)
     };
-    // The record is guarded to be absent: a late commit must not bring back a revoked key.
+    // Guarded to be absent: a repeat of this commit conflicts with itself, and doesn't overwrite
+    // what the key has become.
     tx.get_unlikely::<Key>(&key.id)?;
     if let Role::Agent { folder, .. } = role {
         known_folders::add(tx, folder)?;

@@ -25,7 +25,7 @@ mod tests;
 const HINTS: NonZeroUsize = NonZeroUsize::new(8192).unwrap();
 
 /// How many bytes a remembered record has, at most, so that memory stays bounded. A route with a
-/// long persona, and the index of some hundred routes, are just below.
+/// long persona fits, and so does the index of a few hundred routes.
 const HINT_BYTES: usize = 16 << 10;
 
 /// How many times a command is tried before it fails because other commits keep changing what it

@@ -138,7 +138,8 @@ pub(crate) fn open(tx: &mut Tx<'_>, caller: &Caller, hello: &Hello) -> Decision<
         attached_at: tx.now,
         expires_at: tx.now,
     };
-    // Guarded to be absent: a late commit must not bring back a session that has ended.
+    // Guarded to be absent: a repeat of this commit conflicts with itself, and doesn't overwrite
+    // what the session has become.
     tx.get_unlikely::<Session>(&session.id)?;
     known_folders::add(tx, &hello.folder)?;
     let most = tx.limits.owners.key_sessions;

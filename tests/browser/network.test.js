@@ -73,7 +73,7 @@ test("earlier messages come as the reader scrolls up, and what they read stays i
   const { page } = visitor;
   await visitor.answered(2);
   for (let n = 7; n >= 1; n--) {
-    // Reads at the top of what is there, and says where that is now.
+    // Scrolls to the top, and returns the first message that is loaded, with its place.
     const place = await page.evaluateHandle(() => {
       document.getElementById("log").scrollTop = 0;
       const read = document.querySelector(".turn .user");

@@ -31,7 +31,8 @@ async function scripted(page, text) {
 test("a restart drops the reply unless it is kept, and repeated frames show once", async (t) => {
   const { url } = await link();
   const visitor = await visit(t, url);
-  // Once the page has read an answer, the browser may not keep it for others.
+  // Reads the answer on its way to the page: once the page has read it, the browser may have
+  // discarded it.
   const posted = new Promise((resolve) => {
     visitor.page.route(/\/chat\/[^/]+\/$/, async (route) => {
       const response = await route.fetch();

@@ -86,7 +86,8 @@ impl Part {
 pub struct Stack {
     kind: Kind,
     settings: Vec<(String, String)>,
-    /// Whether an address may have only as many open turns as by default.
+    /// Whether control's default for ARIZUKO_ADDRESS_TURNS stays. Otherwise it is 1,000, unless
+    /// `settings` says something else.
     has_default_turns: bool,
     /// Parts with a wrong clock, and the offset for `faketime`.
     clocks: Vec<(Part, &'static str)>,

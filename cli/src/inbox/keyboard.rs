@@ -74,7 +74,8 @@ impl Keyboard {
         editor.set_helper(Some(LineWatcher { line: RefCell::default(), typed: sender.clone() }));
         let mut printer = editor.create_external_printer().context(cannot)?;
         let (above, printed) = threads::channel();
-        // On a thread of its own, since the printer blocks until the editor has shown the text.
+        // On a thread of its own, since the printer blocks while the editor has not taken the text
+        // before.
         thread::spawn(move || {
             while let Ok(text) = printed.recv() {
                 let _ = printer.print(text);

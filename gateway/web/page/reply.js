@@ -72,9 +72,8 @@ class Reply {
   }
 
   /**
-   * Changes the blocks that the stream has sent, from number `k` on. The first keeps this much of its HTML at its start and end, with the
-   * first of `html` between; the others of `html` are new, and the blocks after them are dropped. A change of blocks that were sent before
-   * this page listened shows nothing; the history then has the message.
+   * Replaces the streamed blocks from number `k` on by `html`. Of the old block `k`, the first `keep` and the last `tail` UTF-16 code units
+   * stay, around `html[0]`. Does nothing if this page has not seen what the change builds on; the history then has the message.
    */
   patch(k, keep, tail, html) {
     const old = this.streamed[k] ?? "";

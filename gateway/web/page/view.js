@@ -85,6 +85,7 @@ function noticeScroll() {
   const { scrollTop, scrollHeight, clientHeight } = page.log;
   if (scrollHeight - scrollTop - clientHeight < 24) {
     following = true;
+    news = false;
     page.latest.hidden = true;
   } else if (scrollTop < lastTop) following = false;
   lastTop = scrollTop;

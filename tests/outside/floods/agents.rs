@@ -55,7 +55,7 @@ async fn an_agent_that_reads_no_turns(kind: Kind) {
             answer.posted();
             taken += 1;
         }
-        // Many more than wait to be sent to one agent.
+        // These are many more turns than can wait to be sent to one agent (4 MiB).
         taken >= 100
     };
     scene.withstands(wave).await;

@@ -298,7 +298,7 @@ impl Keeper {
         }
     }
 
-    /// Opens a second connection, however long it takes. Its server answers, or it would not open.
+    /// Opens a second connection, however long it takes. That it opens shows that the server answers.
     async fn connect_beside(&self) -> MultiplexedConnection {
         loop {
             match self.dial().await {
