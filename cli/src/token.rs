@@ -116,7 +116,7 @@ struct Options {
     /// How many messages may come at once [default: the number in --rate]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100_000))]
     burst: Option<u32>,
-    /// How many messages may wait for the end of their reply, of each visitor or of a webhook
+    /// How many messages of each visitor, or of a webhook, may be waiting for the end of their reply
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=10_000))]
     max_open_turns: Option<u32>,
     /// End the token after this long, for example 30d or 12h

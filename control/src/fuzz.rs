@@ -1,5 +1,6 @@
-//! Fuzz targets: what strangers and agents send. `cargo test` runs each over its corpus, in
-//! `__fuzz__`, and over a second of random inputs; `tests/fuzz` searches for longer.
+//! Fuzz targets: parsers of what strangers and agents send, and of stored log entries. `cargo test`
+//! runs each over its corpus, in `__fuzz__`, and over a second of random inputs; `tests/fuzz`
+//! searches for longer.
 
 use crate::{
     frame::Frame,

@@ -92,7 +92,7 @@ pub struct Limits {
     /// How often an open stream is checked against the store, even without a wake-up.
     #[arg(long, env = "ARIZUKO_RECHECK", help_heading = "Limits on streams", default_value = "15s", value_parser = duration::parse)]
     pub recheck: Duration,
-    /// How many of each thing there may be.
+    /// How many links, routes, keys and sessions there may be.
     #[command(flatten)]
     pub owners: Owners,
     /// The limits on connections and calls.

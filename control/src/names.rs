@@ -107,7 +107,8 @@ pub(crate) fn route_index(root: &str) -> String {
 }
 
 /// Names a [`FolderObserved`](crate::turn::observe::FolderObserved): webhooks that wait for a
-/// folder's next turn. It lives as long as messages are kept.
+/// folder's next turn. It is deleted when turns have taken all of them, and otherwise collected
+/// `keep_messages` after its last change.
 pub(crate) fn observed(folder: &FolderName) -> String {
     format!("observed:{folder}")
 }

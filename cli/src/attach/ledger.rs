@@ -20,7 +20,8 @@ pub(super) enum Step {
     Send(Request),
     /// Wait until the ledger changes.
     Wait,
-    /// End: another stream has taken over, or everything is sent.
+    /// End: another stream has taken over, or the session is stopping and has nothing left to send
+    /// or to wait for.
     Close,
 }
 

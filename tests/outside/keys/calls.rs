@@ -27,7 +27,7 @@ use tonic::Status;
 /// Calls that only operators may make.
 pub(super) const OPERATORS: [&str; 5] =
     ["CreateKey", "RevokeKey", "RotateKey", "FinishRotation", "DeleteConversations"];
-/// Calls that operators and viewers may make.
+/// Calls that only operators and viewers may make.
 pub(super) const OVERSEERS: [&str; 4] = ["ListKeys", "GetStatus", "ListAudit", "Tail"];
 /// Calls that only gateways may make.
 pub(super) const GATEWAYS: [&str; 7] = [

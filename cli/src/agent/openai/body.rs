@@ -1,5 +1,5 @@
 //! Reads the body of a response: the chunks of a stream, or one completion. If the first bytes
-//! contradict the Content-Type, the bytes decide, as in OpenAI's own clients.
+//! contradict the Content-Type, the bytes decide.
 
 use super::completion::Completion;
 use crate::{

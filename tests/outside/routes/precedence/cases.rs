@@ -53,7 +53,7 @@ fn any_route() -> impl Strategy<Value = Route> {
     let late = (option::of(steps), option::of(seconds()), select(&OBSERVE_FOR[..]));
     (select(&PREFIXES[..]), said, late).prop_map(
         |(prefix, (target, persona, topic, mode), (steps, give_up, observe_for))| {
-            // The other root folders have only one folder.
+            // The other root folders have no subfolders: their routes name the root folder itself.
             let root = |folder: String| match prefix {
                 "web:acmex" | "web:acm" => prefix["web:".len()..].to_owned(),
                 _ => folder,
