@@ -275,8 +275,8 @@ pub(crate) fn issue(
     Ok(token)
 }
 
-/// Counts a new token among the links of its JID, of its folder and of the key that issued it, and
-/// refuses it if one of them has too many.
+/// Refuses a new token if its JID, its folder or the key that issued it has too many links. Counts
+/// the token for the folder and the key; `address` has it already.
 fn limit_links(tx: &mut Tx<'_>, token: &Token, address: &Address) -> Result<(), Refusal> {
     let Owners { jid_links, folder_links, key_links, .. } = tx.limits.owners;
     if address.links > jid_links {

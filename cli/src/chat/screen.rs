@@ -206,7 +206,8 @@ impl Screen {
     }
 }
 
-/// Returns the problem of a turn that failed; `None` if it did not fail.
+/// Returns why a turn failed; `None` if it did not fail. If the route asks for no answer, prints
+/// that the message was received.
 fn problem(data: &Data) -> Option<String> {
     match (data.status.as_str(), data.error.as_str()) {
         ("done", _) => None,

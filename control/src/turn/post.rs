@@ -102,8 +102,8 @@ pub(crate) fn post(tx: &mut Tx<'_>, token: &Token, post: &Post) -> Decision<Post
     posted(exchange.store(tx)?)
 }
 
-/// Returns what a repeat of the message is recognised by, and whether its sender is told that it is
-/// one.
+/// Returns the key by which a repeat of the message is recognised, and whether the sender of a
+/// repeat is told that the message came before.
 fn key(token: &Token, post: &Post) -> (Key, bool) {
     let delivery = match token.kind {
         Kind::Chat => None,

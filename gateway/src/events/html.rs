@@ -37,8 +37,11 @@ struct Unfinished {
     /// The messages that existed at the last restart. They stay.
     kept: HashSet<String>,
     changed: HashSet<String>,
-    /// The text that was written before this stream began, by frames up to number `seen`.
+    /// The text of each message, by its id, as it was when this stream met the turn: up to frame
+    /// `seen`.
     earlier: HashMap<String, String>,
+    /// The last frame that `earlier` includes. `u32::MAX`: control did not answer, so nothing is
+    /// rendered until a restart.
     seen: u32,
     due: Option<Instant>,
     /// How long the last rendering took.

@@ -1,6 +1,6 @@
 // ── Requests to the gateway ─────────────────────────────────────────────────────────────────────
 
-/** How long the server may be silent, in milliseconds. A long answer on a slow link takes longer. */
+/** How long the server may send nothing, in milliseconds. A whole answer may take longer: each piece restarts the time. */
 const SILENCE = 30_000;
 
 /** Requests JSON. Status 0 means that no valid answer came; `wait` is the Retry-After in seconds, or 0. */

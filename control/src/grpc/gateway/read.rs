@@ -122,9 +122,9 @@ pub(in crate::grpc) async fn transcript(
     Ok(end::transcript(&entries, &turn.id)?)
 }
 
-/// Returns turns as a page of history shows them, up to the frame with seq `through`. Once they have
-/// more than `bytes` of messages, leaves out the turns that follow, and also returns the `first_seq`
-/// of the first turn left out.
+/// Returns turns as a page of history shows them, up to the frame with seq `through`. Once they
+/// have more than `bytes` of messages, leaves out the turns that follow, and also returns the
+/// `first_seq` of the first turn left out.
 pub(super) async fn page(
     control: &Control,
     partition: Partition,
