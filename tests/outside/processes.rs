@@ -95,10 +95,8 @@ async fn secrets_come_from_files_that_are_private() {
     set_mode(&data, 0o750);
     says(control(at, ["", ""], &embedded).await, "chmod 700");
     let mut up = program("arizuko", at);
-    says(
-        run(up.args(["up", "--data-dir", &data, "--listen", "127.0.0.1:0"]), "").await,
-        "chmod 700",
-    );
+    up.args(["up", "--listen", "127.0.0.1:0", "--control-listen", "127.0.0.1:0"]);
+    says(run(up.args(["--data-dir", &data]), "").await, "chmod 700");
     set_mode(&data, 0o700);
     let mut started = program("arizuko-control", at);
     started.args(&embedded);

@@ -33,7 +33,9 @@ pub fn command(program: impl AsRef<Path>) -> Command {
     command
         .args(["--pdeathsig", "KILL", "--"])
         // Without the signal, writing to a file over its limit is an error, as on a full disk.
-        .args(["env", "--ignore-signal=XFSZ", "--"])
+        .args(["env", "--ignore-signal=XFSZ"])
+        // The tests may run under nohup, which would hide SIGHUP from the program.
+        .args(["--default-signal=HUP", "--"])
         .arg(program.as_ref());
     command.env_clear().env("PATH", std::env::var_os("PATH").unwrap_or_default());
     command.kill_on_drop(true);

@@ -10,7 +10,12 @@ async fn page(visitor: &Visitor, conversation: &str) -> String {
     let html = page.expect(200).text();
     let (_, thread) = html.split_once(r#"id="thread">"#).expect("the page has a thread");
     let (thread, _) = thread.split_once(r#"class="dock""#).expect("the page has a composer");
-    thread.to_owned()
+    let frame = thread.split_once("&amp;replies=").and_then(|(_, rest)| rest.split_once('"'));
+    let Some((first, _)) = frame else {
+        return thread.to_owned();
+    };
+    let frame = visitor.get(&format!("?conversation={conversation}&replies={first}")).await;
+    thread.to_owned() + &frame.expect(200).text()
 }
 
 async fn history(visitor: &Visitor, conversation: &str) -> Value {
