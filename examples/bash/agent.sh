@@ -3,7 +3,7 @@
 #   arizuko agent exec --folder acme --status -- examples/bash/agent.sh
 set -euo pipefail
 message=$(cat)
-echo "reading it" >&2 # with --status the visitor sees this
+echo "status: reading it" >&2 # with --status the visitor sees "reading it"
 case $message in
   *time*) date ;;
   *) printf 'You came by %s and said: %s\n' "$ARIZUKO_JID" "$message" ;;

@@ -37,6 +37,10 @@ const TERM_TIMEOUT: Duration = Duration::from_secs(5);
 /// still has the pipe open.
 const LINGER: Duration = Duration::from_secs(1);
 
+/// What a line on standard error begins with that the visitor is to see. Other lines may be a stack
+/// trace with secrets in it.
+const STATUS: &str = "status:";
+
 /// The program to run for each turn.
 pub(super) struct Program {
     pub(super) path: PathBuf,
@@ -176,27 +180,34 @@ impl Program {
         self.handoffs.iter().find(|next| next.code == code)
     }
 
-    /// Passes the program's standard error on: to the visitor as the agent's status, or to our own
-    /// standard error. Returns its last line that is not blank.
+    /// Passes the program's standard error on to our own. With `--status`, its lines that begin with
+    /// [`STATUS`] go to the visitor instead. Returns the last of the other lines that is not blank.
     async fn listen(&self, mut stderr: Pipe<'_, ChildStderr>, reply: &Reply) -> String {
         let (mut lines, mut buffer) = (Lines::default(), [0; 4096]);
+        let mut last = String::new();
         loop {
             let bytes = stderr.read(&mut buffer).await;
             let complete = match bytes {
                 [] => lines.take().into_iter().collect(),
                 _ => lines.push(bytes),
             };
-            if self.status {
-                for line in complete {
-                    // An error says that nobody wants the reply, which `attend` notices, too.
-                    let _ = reply.status(line).await;
-                }
-            } else {
+            if !self.status {
                 // If our standard error is closed, nobody reads it.
                 let _ = io::stderr().write_all(bytes);
             }
+            for line in complete {
+                if !self.status {
+                    last = line;
+                } else if let Some(status) = line.strip_prefix(STATUS) {
+                    // An error says that nobody wants the reply, which `attend` notices, too.
+                    let _ = reply.status(status.trim().to_owned()).await;
+                } else {
+                    let _ = writeln!(io::stderr(), "{line}");
+                    last = line;
+                }
+            }
             if bytes.is_empty() {
-                return lines.into_last();
+                return last;
             }
         }
     }

@@ -74,7 +74,6 @@ impl Whole {
 #[derive(Default)]
 pub(super) struct Lines {
     line: Vec<u8>,
-    last: String,
 }
 
 impl Lines {
@@ -100,16 +99,7 @@ impl Lines {
         let line = Stripper::default().strip(&String::from_utf8_lossy(&self.line));
         let line = line.trim().to_owned();
         self.line.clear();
-        if line.is_empty() {
-            return None;
-        }
-        self.last.clone_from(&line);
-        Some(line)
-    }
-
-    /// Returns the last line that was not blank.
-    pub(super) fn into_last(self) -> String {
-        self.last
+        (!line.is_empty()).then_some(line)
     }
 }
 
@@ -144,12 +134,11 @@ mod tests {
     }
 
     #[test]
-    fn lines_are_cut_and_the_last_one_is_kept() {
+    fn lines_are_cut() {
         let mut lines = Lines::default();
         assert_eq!(lines.push(b"one\n\n10%\r20%\rtw"), ["one", "10%", "20%"]);
         assert_eq!(lines.push(b"o\n"), ["two"]);
         assert_eq!(lines.take(), None);
-        assert_eq!(lines.into_last(), "two");
     }
 
     #[test]

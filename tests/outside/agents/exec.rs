@@ -76,7 +76,7 @@ async fn a_programs_terminal_colours_reach_nobody(stack: Stack) {
     let mut agent = stack.agent("acme", &["--status"]).await;
     let posted = visitor.say("hello").await;
     let mut program = agent.turn().await;
-    program.complain("\x1b[33mreading\x1b[0m").await;
+    program.complain("\x1b[33mstatus: reading\x1b[0m").await;
     program.print_bytes(b"\x1b[1;3").await;
     program.print_bytes(b"1mred\x1b[0m \x1b]8;;http://x\x1b\\link\x1b]8;;\x07").await;
     program.exit(0).await;
@@ -131,13 +131,14 @@ async fn a_program_gets_a_webhooks_body_and_headers(stack: Stack) {
 }
 
 #[apply(every_stack)]
-async fn with_status_each_line_on_standard_error_is_a_status(stack: Stack) {
+async fn with_status_only_marked_lines_on_standard_error_reach_the_visitor(stack: Stack) {
     let visitor = stack.visit("acme").await;
     let mut agent = stack.agent("acme", &["--status"]).await;
     let posted = visitor.say("hello").await;
     let mut events = visitor.listen(&posted.turn).await;
     let mut program = agent.turn().await;
-    program.complain("Reading é").await;
+    program.complain("Traceback: password=hunter2").await;
+    program.complain("status: Reading é").await;
     let event = events.next().await.expect("the status");
     assert_eq!((event.name.as_str(), &event.data["text"]), ("status", &json!("Reading é")));
     program.print("done").await;
