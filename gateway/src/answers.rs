@@ -3,7 +3,7 @@
 use crate::{address::Visitor, bodies::Share, gateway::Gateway, problem::Problem};
 use axum::{
     body::{Body, HttpBody},
-    extract::{Request, State},
+    extract::{MatchedPath, Request, State},
     middleware::Next,
     response::Response,
 };
@@ -18,6 +18,8 @@ use std::{
     task::{Context, Poll},
 };
 
+/// The path of the page.
+pub(crate) const PAGE: &str = "/chat/{token}/";
 /// How many bytes are given to a connection at a time. A shorter answer is not counted.
 const PIECE: usize = 64 * 1024;
 
@@ -35,7 +37,10 @@ pub(crate) async fn count(
     request: Request,
     next: Next,
 ) -> Result<Response, Problem> {
-    if request.method() != Method::GET {
+    // Without a query the page has no messages, so it is short.
+    let path = request.extensions().get::<MatchedPath>().map(MatchedPath::as_str);
+    let is_first_page = path == Some(PAGE) && request.uri().query().is_none();
+    if request.method() != Method::GET || is_first_page {
         return Ok(next.run(request).await);
     }
     let mut share = gateway.bodies.share(address);

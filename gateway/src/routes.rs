@@ -25,7 +25,7 @@ const OPENAPI: &str = include_str!("../openapi.json");
 
 pub(crate) fn router(gateway: Arc<Gateway>) -> Router {
     let texts = Router::new()
-        .route("/chat/{token}/", get(page::page).post(chat::post))
+        .route(answers::PAGE, get(page::page).post(chat::post))
         .route("/chat/{token}/{turn}", get(turn::snapshot))
         .route("/chat/{token}/c/{conversation}", get(history::page).delete(history::delete))
         .route_layer(from_fn_with_state(gateway.clone(), answers::count));
