@@ -91,7 +91,7 @@ async fn turns(plan: Plan, report: &mut Report) {
     let mut posts = Vec::new();
     let mut attached = Vec::new();
     for (folder, agents) in [("one", 1), ("many", 64)] {
-        let path = format!("{}?wait=20s", topology.issue(folder).await);
+        let path = format!("{}?wait=20", topology.issue(folder).await);
         posts.push(request("POST", &path, JSON, MESSAGE));
         attached.push(Agents::attach(&topology, folder, agents).await);
     }
@@ -220,7 +220,7 @@ async fn kept(plan: Plan, report: &mut Report) {
         ("bytes a kept turn, embedded store", Topology::embedded().await),
     ] {
         let _agents = Agents::attach(&topology, "acme", 1).await;
-        let path = format!("{}?wait=20s", topology.issue("acme").await);
+        let path = format!("{}?wait=20", topology.issue("acme").await);
         let post = request("POST", &path, JSON, MESSAGE);
         let mut rounds = Vec::new();
         for _ in 0..plan.rounds.min(3) {
