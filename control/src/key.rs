@@ -17,6 +17,8 @@ use std::time::Duration;
 
 pub(crate) mod rotation;
 pub(crate) mod settings;
+#[cfg(test)]
+mod tests;
 
 /// How many characters a key's name has, at most.
 const MAX_NAME: usize = 100;
@@ -383,20 +385,4 @@ pub(crate) fn note_uses(tx: &mut Tx<'_>, ids: &[KeyId]) -> Decision<()> {
 fn note(tx: &mut Tx<'_>, actor: &str, action: &str, key: &Key) -> Decision<()> {
     let subject = key.id.as_str();
     audit::note(tx, &Change { actor, action, folder: key.folder(), subject, detail: &key.name })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::ids::KEY_PREFIX;
-
-    #[test]
-    fn a_use_is_written_once_an_hour() {
-        let secret = Secret::mint(KEY_PREFIX, 0, [1; 32]);
-        let at = |minutes: u64| Time::from_millis(1) + Duration::from_secs(60 * minutes);
-        let mut key = Key::new(&secret, Role::Operator, String::new(), at(0));
-        assert!(!key.was_used_lately(at(0)));
-        key.last_used_at = Some(at(0));
-        assert!(key.was_used_lately(at(59)) && !key.was_used_lately(at(60)));
-    }
 }

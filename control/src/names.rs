@@ -165,13 +165,13 @@ pub(crate) fn rounds(folder: &FolderName) -> Set<String> {
 }
 
 /// Names the partition's turns that wait for an agent, which are the members of all its queues,
-/// scored by the time that they began. Written by `queue.rs`.
+/// with the time of their beginning as score. Written by `queue.rs`.
 pub(crate) fn waiting() -> Set<TurnId> {
     Set::new("waiting")
 }
 
-/// Names a token's open turns, scored by the time that they began. Written by `turn/caps.rs`,
-/// `turn.rs`, `turn/end.rs` and `due.rs`.
+/// Names a token's open turns, with the time of their beginning as score. Written by `turn/caps.rs`,
+/// `turn/release.rs`, `turn/end.rs` and `due.rs`.
 pub(crate) fn open_turns(token: &TokenId) -> Set<TurnId> {
     Set::new(format!("open:{token}"))
 }
@@ -241,8 +241,8 @@ pub(crate) fn issued(key: &KeyId) -> Set<TokenId> {
     Set::new(format!("issued:{key}"))
 }
 
-/// Names the partition's sessions that were opened with a key, scored by the time that they began.
-/// Written by `session.rs`, to count them.
+/// Names the partition's sessions that were opened with a key, with the time of their beginning as
+/// score. Written by `session.rs`, to count them.
 pub(crate) fn key_sessions(key: &KeyId) -> Set<SessionId> {
     Set::new(format!("sessions:{key}"))
 }

@@ -87,10 +87,7 @@ class Reply:
             self._begun = True
 
     def message(self, content: str) -> None:
-        """Ends the current message with its finished form, or sends a complete message.
-
-        A finished form of more than MAX_TEXT characters is not sent: what was written stays.
-        """
+        """Ends the message with its finished form, which is left out if over MAX_TEXT characters."""
         if len(content) <= MAX_TEXT:
             whole = pb.AgentMessage(id=f"m{self._number}", content=content)
             self._put(pb.AgentFrame(message=whole))
@@ -337,10 +334,7 @@ class Agent:
         return None
 
     def _room(self) -> int:
-        """Returns how many more turns fit.
-
-        A turn counts until its handler has ended and control wants no more frames of it.
-        """
+        """Returns how many more turns fit. A turn counts until both sides are done with it."""
         held = {key: r for key, r in self._replies.items() if r._wanted or r._working}
         self._replies = held
         return max(self._concurrency - len(held), 0)

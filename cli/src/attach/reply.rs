@@ -23,7 +23,7 @@ const GATHER_BYTES: usize = 32 << 10;
 /// How many bytes of text a frame carries, at most: its 64 KiB less room for its other fields.
 const MAX_TEXT_BYTES: usize = (64 << 10) - 512;
 
-/// A handler's means to write to the visitor. Every write waits while too much of the reply is
+/// A handler writes to the visitor with this. Every write waits while too much of the reply is
 /// unacknowledged.
 #[derive(Clone)]
 pub(crate) struct Reply {

@@ -8,8 +8,8 @@ const MARKERS: [char; 4] = ['*', '_', '~', '`'];
 /// How many marks may be open for the end of a text to be completed. More are no markup.
 const MOST_OPEN: usize = 3;
 
-/// Completes the last block of a text, as far as it is written: `**bol` becomes `**bol**`, `[a](http`
-/// becomes `a`, and marks at the very end wait for what follows them.
+/// Closes what the last block of a half-written text leaves open: `**bol` becomes `**bol**`, and
+/// `[a](http` becomes `a`. Leaves out marks at the very end until more text follows them.
 pub(super) fn complete(block: &str) -> Cow<'_, str> {
     let written = block.trim_end_matches(MARKERS);
     let Some(Ending { link, open }) = ending(written) else {

@@ -1,7 +1,6 @@
 //! Metrics in the format of Prometheus, and the listener that serves them and the program's health.
 //!
-//! Nothing is global: each server has its own registry, so that one process can hold several
-//! servers.
+//! Each server has a registry of its own, since one process can hold several servers.
 
 use http_body_util::Full;
 use hyper::{

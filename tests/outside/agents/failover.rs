@@ -82,7 +82,7 @@ async fn a_turn_past_its_deadline_expires(kind: Kind) {
     assert_eq!(seen.last().map(|event| event.data["status"].clone()), Some("expired".into()));
 }
 
-/// Joins the deltas, without a final `end`: that word comes as a delta or only in the finished
+/// Joins the deltas, and leaves out the word `end`, which comes as a delta or only in the finished
 /// message.
 fn deltas(events: &[Event]) -> String {
     let deltas = events.iter().filter(|event| event.name == "delta");
