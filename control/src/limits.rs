@@ -71,6 +71,9 @@ pub struct Limits {
     /// How long a turn may be open.
     #[arg(long, env = "ARIZUKO_TURN_DEADLINE", help_heading = "Limits on agents", default_value = "1h", value_parser = duration::parse)]
     pub turn_deadline: Duration,
+    /// How long an agent may take to say Hello.
+    #[arg(long, env = "ARIZUKO_HELLO_TIMEOUT", help_heading = "Limits on agents", default_value = "10s", value_parser = duration::parse)]
+    pub hello_timeout: Duration,
     /// How long an agent may take to accept a turn.
     #[arg(long, env = "ARIZUKO_ACCEPT_TIMEOUT", help_heading = "Limits on agents", default_value = "10s", value_parser = duration::parse)]
     pub accept_timeout: Duration,
@@ -140,6 +143,9 @@ pub struct ConnectionLimits {
     /// How long a connection to control stays open without a call.
     #[arg(long, env = "ARIZUKO_CONTROL_IDLE", default_value = "1m", value_parser = duration::parse)]
     pub control_idle: Duration,
+    /// How long a connection to control stays open while its client answers no ping.
+    #[arg(long, env = "ARIZUKO_PING_TIMEOUT", default_value = "15s", value_parser = duration::parse)]
+    pub ping_timeout: Duration,
     /// How long a call may take, with its upload; for a stream, until it begins.
     #[arg(long, env = "ARIZUKO_CALL_DEADLINE", default_value = "30s", value_parser = duration::parse)]
     pub call_deadline: Duration,

@@ -27,10 +27,6 @@ use tower::{Service, ServiceExt as _};
 const CONNECTION_WINDOW: u32 = 16 << 20;
 /// How many bytes a client may send on one stream before control has read them.
 const STREAM_WINDOW: u32 = 256 << 10;
-/// How often to ping a client, to notice that it is gone.
-const KEEPALIVE: Duration = Duration::from_secs(10);
-/// How long a client may take to answer a ping.
-const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long a client without calls may take to close a connection that was ended.
 const CLOSE_WITHIN: Duration = Duration::from_secs(1);
 /// How long to wait after a failed accept, for example without free file descriptors.
@@ -150,11 +146,13 @@ where
                 Ok::<_, Infallible>(answer.map(|body| call.attach_to(body)))
             }
         });
+        // A ping is due after two thirds of the time, and its answer within the rest.
+        let ping_timeout = self.limits.ping_timeout;
         let mut serving = pin!(
             http2::Builder::new(TokioExecutor::new())
                 .timer(TokioTimer::new())
-                .keep_alive_interval(KEEPALIVE)
-                .keep_alive_timeout(KEEPALIVE_TIMEOUT)
+                .keep_alive_interval(ping_timeout * 2 / 3)
+                .keep_alive_timeout(ping_timeout / 3)
                 .initial_stream_window_size(STREAM_WINDOW)
                 .initial_connection_window_size(CONNECTION_WINDOW)
                 .max_concurrent_streams(self.limits.connection_calls)

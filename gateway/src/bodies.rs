@@ -11,26 +11,37 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
-use tokio::time::timeout;
-
-/// How long a body may take to arrive.
-const BODY_TIMEOUT: Duration = Duration::from_secs(30);
+use tokio::{sync::Notify, time::timeout};
 
 /// How many long answers to one address may be made at a time.
 const ANSWERS: usize = 16;
+/// How many more requests of an address may wait to be answered, and for how long.
+const WAITING: usize = 32;
+const PATIENCE: Duration = Duration::from_secs(2);
 
 /// Counts the bytes of the bodies that are held, in all and by address.
 pub(crate) struct Bodies {
     most: usize,
     per_address: usize,
+    /// How long a body may take to arrive.
+    deadline: Duration,
     held: Mutex<Held>,
 }
 
 #[derive(Default)]
 struct Held {
     bytes: usize,
-    /// An address without bytes has no entry.
-    by_address: HashMap<IpAddr, usize>,
+    /// An address without bytes and waiting requests has no entry.
+    by_address: HashMap<IpAddr, OfAddress>,
+}
+
+#[derive(Default)]
+struct OfAddress {
+    bytes: usize,
+    /// How many requests wait until the address holds less.
+    waiting: usize,
+    /// Wakes them.
+    freed: Arc<Notify>,
 }
 
 /// The bytes of one body. They count until this is dropped.
@@ -41,9 +52,10 @@ pub(crate) struct Share {
 }
 
 impl Bodies {
-    /// Allows `most` bytes in all, and `per_address` of one address.
-    pub(crate) fn new(most: usize, per_address: usize) -> Arc<Self> {
-        Arc::new(Self { most, per_address, held: Mutex::default() })
+    /// Allows `most` bytes in all, and `per_address` of one address. A body may take up to
+    /// `deadline` to arrive.
+    pub(crate) fn new(most: usize, per_address: usize, deadline: Duration) -> Arc<Self> {
+        Arc::new(Self { most, per_address, deadline, held: Mutex::default() })
     }
 
     /// Returns a share of an address, with no bytes yet.
@@ -66,7 +78,7 @@ impl Bodies {
         limit: usize,
     ) -> Result<(Bytes, Share), Problem> {
         let mut share = self.share(address);
-        let read = timeout(BODY_TIMEOUT, read_up_to(body, limit, &mut share)).await;
+        let read = timeout(self.deadline, read_up_to(body, limit, &mut share)).await;
         let bytes = read.unwrap_or_else(|_| Err(Problem::body_too_slow()))?;
         Ok((bytes, share))
     }
@@ -102,7 +114,7 @@ impl Share {
     /// The address would hold more than it may, or more than is left of all.
     pub(crate) fn grow(&mut self, bytes: usize) -> Result<(), Problem> {
         let mut held = self.bodies.held();
-        let of_address = held.by_address.get(&self.address).copied().unwrap_or_default() + bytes;
+        let of_address = held.by_address.get(&self.address).map_or(0, |it| it.bytes) + bytes;
         if of_address > self.bodies.per_address {
             return Err(Problem::too_many_bodies());
         }
@@ -110,10 +122,36 @@ impl Share {
         if of_address > self.bodies.most.saturating_sub(held.bytes + bytes) {
             return Err(Problem::busy());
         }
-        held.by_address.insert(self.address, of_address);
+        held.by_address.entry(self.address).or_default().bytes = of_address;
         held.bytes += bytes;
         self.bytes += bytes;
         Ok(())
+    }
+
+    /// Like [`grow`](Self::grow), but if the address holds too much, waits a moment for it to hold
+    /// less, unless many of its requests wait already.
+    ///
+    /// # Errors
+    /// As for [`grow`](Self::grow).
+    pub(crate) async fn grow_soon(&mut self, bytes: usize) -> Result<(), Problem> {
+        let refused = match self.grow(bytes) {
+            Err(problem) if !problem.is_outage() => problem,
+            grown => return grown,
+        };
+        let Some(waiting) = Waiting::begin(&self.bodies, self.address) else {
+            return Err(refused);
+        };
+        let growing = async {
+            loop {
+                // Made before the next try, so that it misses nothing after it.
+                let freed = waiting.freed.notified();
+                match self.grow(bytes) {
+                    Err(problem) if !problem.is_outage() => freed.await,
+                    grown => return grown,
+                }
+            }
+        };
+        timeout(PATIENCE, growing).await.unwrap_or(Err(refused))
     }
 
     /// Counts this many bytes in place of those until now.
@@ -135,12 +173,49 @@ impl Share {
         let mut held = self.bodies.held();
         held.bytes -= bytes;
         self.bytes -= bytes;
-        if let Some(of_address) = held.by_address.get_mut(&self.address) {
-            *of_address -= bytes;
-            if *of_address == 0 {
-                held.by_address.remove(&self.address);
+        held.change(self.address, |of_address| {
+            of_address.bytes -= bytes;
+            of_address.freed.notify_waiters();
+        });
+    }
+}
+
+impl Held {
+    /// Changes an address's entry, and drops it once it has no use.
+    fn change(&mut self, address: IpAddr, change: impl FnOnce(&mut OfAddress)) {
+        if let Some(of_address) = self.by_address.get_mut(&address) {
+            change(of_address);
+            if of_address.bytes == 0 && of_address.waiting == 0 {
+                self.by_address.remove(&address);
             }
         }
+    }
+}
+
+/// A request that waits until its address holds less.
+struct Waiting {
+    bodies: Arc<Bodies>,
+    address: IpAddr,
+    freed: Arc<Notify>,
+}
+
+impl Waiting {
+    /// Counts a waiting request; `None` if as many wait as may.
+    fn begin(bodies: &Arc<Bodies>, address: IpAddr) -> Option<Self> {
+        let mut held = bodies.held();
+        let of_address = held.by_address.entry(address).or_default();
+        if of_address.waiting == WAITING {
+            return None;
+        }
+        of_address.waiting += 1;
+        let (bodies, freed) = (Arc::clone(bodies), Arc::clone(&of_address.freed));
+        Some(Self { bodies, address, freed })
+    }
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        self.bodies.held().change(self.address, |of_address| of_address.waiting -= 1);
     }
 }
 
@@ -154,10 +229,11 @@ impl Drop for Share {
 mod tests {
     use super::*;
     use axum::response::IntoResponse as _;
+    use futures_util::FutureExt as _;
 
     #[tokio::test]
     async fn bodies_count_in_all_and_by_address_until_they_are_dropped() {
-        let bodies = Bodies::new(200, 60);
+        let bodies = Bodies::new(200, 60, PATIENCE);
         let [one, other, third, fourth] = [1, 2, 3, 4].map(|n| IpAddr::from([192, 0, 2, n]));
         let read = async |address: IpAddr, bytes: usize| {
             let read = bodies.read(address, Body::from(vec![0; bytes]), 50).await;
@@ -174,5 +250,24 @@ mod tests {
         drop(held);
         assert!(bodies.held().bytes == 0 && bodies.held().by_address.is_empty());
         assert!(read(one, 50).await.is_ok());
+    }
+
+    #[tokio::test]
+    async fn a_request_waits_until_its_address_holds_less() {
+        let bodies = Bodies::new(200, 60, PATIENCE);
+        let address = IpAddr::from([192, 0, 2, 1]);
+        let grown = async || {
+            let mut share = bodies.share(address);
+            share.grow_soon(60).await.map(|()| share)
+        };
+        let first = grown().await.unwrap();
+        // The second one waits before the first one ends.
+        let ending = async { drop(first) };
+        let (second, ()) = tokio::join!(grown(), ending);
+        let waiting: Vec<_> =
+            (0..WAITING).map(|_| Waiting::begin(&bodies, address).unwrap()).collect();
+        assert!(grown().now_or_never().is_some_and(|grown| grown.is_err()), "too many wait");
+        drop((second.unwrap(), waiting));
+        assert!(bodies.held().by_address.is_empty());
     }
 }

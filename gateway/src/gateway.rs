@@ -38,7 +38,7 @@ impl Gateway {
         Ok(Self {
             control: Control::new(&options.control, &key, &options.control_tls)?,
             streams: Streams::new(limits.streams_per_address, metrics.streams.clone()),
-            bodies: Bodies::new(limits.body_bytes, limits.address_body_bytes),
+            bodies: Bodies::new(limits.body_bytes, limits.address_body_bytes, limits.body_timeout),
             decoders: Decoders::default(),
             rates: Rates::new(limits.address_requests),
             renderer: Renderer::new(limits.render_bytes, limits.render_cache_bytes),

@@ -1,6 +1,7 @@
 //! `/chat/{token}/c/{conversation}`: a conversation's history, and its deletion.
 
 use crate::{
+    address::Visitor,
     document::TurnDocument,
     gateway::Gateway,
     last_event_id,
@@ -40,10 +41,12 @@ struct History<'a> {
 pub(crate) async fn page(
     State(gateway): State<Arc<Gateway>>,
     link: Link,
+    visitor: Visitor,
     ConversationId(conversation): ConversationId,
     Parameters(query): Parameters<HistoryQuery>,
     WantsHtml(html): WantsHtml,
 ) -> Result<Response, Problem> {
+    let room = gateway.room_for(visitor).await?;
     let request = pb::GetConversationRequest {
         access: Some(link.access()),
         conversation: conversation.clone(),
@@ -64,7 +67,7 @@ pub(crate) async fn page(
         cursor: last_event_id::print(page.cursor),
         agent_attached: page.agent_attached,
     };
-    Ok(Json(history).into_response())
+    room.hold(Json(history).into_response()).await
 }
 
 /// Parses `before`. Returns 0 if it is not given: the page then has the turns after `after`.

@@ -20,7 +20,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use headers::Headers;
-use http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header::ALLOW};
+use http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header::ALLOW, request::Parts};
 use std::sync::Arc;
 
 /// The methods that a webhook takes, for the header `Allow`.
@@ -100,15 +100,15 @@ pub(crate) async fn greet(
 pub(crate) async fn turn_or_greeting(
     state: State<Arc<Gateway>>,
     link: Link,
+    visitor: Visitor,
     turn: Result<TurnId, Problem>,
     query: Result<Parameters<SnapshotQuery>, Problem>,
     html: WantsHtml,
-    uri: Uri,
-    headers: HeaderMap,
+    Parts { uri, headers, .. }: Parts,
 ) -> Result<Response, Problem> {
     match turn {
         Ok(turn) if handshake::in_visit(&uri, &headers)?.is_none() => {
-            turn::snapshot(state, link, turn, query?, html).await
+            turn::snapshot(state, link, visitor, turn, query?, html).await
         }
         _ => greet(state, link, uri, headers).await,
     }

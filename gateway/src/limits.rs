@@ -35,6 +35,9 @@ pub struct Limits {
     /// --hook-bytes.
     #[arg(long, env = "ARIZUKO_HOOK_BODY_BYTES", default_value_t = 4 << 20)]
     pub hook_body_bytes: usize,
+    /// How long a request's body may take to arrive.
+    #[arg(long, env = "ARIZUKO_BODY_TIMEOUT", value_name = "DURATION", default_value = "30s", value_parser = duration::parse)]
+    pub body_timeout: Duration,
     /// How many bytes of request bodies to hold at a time.
     #[arg(long, env = "ARIZUKO_BODY_BYTES", default_value_t = 256 * 1024 * 1024)]
     pub body_bytes: usize,

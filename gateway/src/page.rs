@@ -9,6 +9,7 @@ pub(crate) use assets::asset;
 pub(crate) use problem::show_problems;
 
 use crate::{
+    address::Visitor,
     compression::Uncompressed,
     document::is_open,
     gateway::Gateway,
@@ -59,17 +60,27 @@ pub(crate) struct PageQuery {
 pub(crate) async fn page(
     State(gateway): State<Arc<Gateway>>,
     link: Link,
+    visitor: Visitor,
     Parameters(query): Parameters<PageQuery>,
 ) -> Result<Response, Problem> {
+    // Without a conversation the page has no messages, so it is short.
+    if query.conversation.as_ref().is_none_or(String::is_empty) {
+        return show(&gateway, &link, query).await;
+    }
+    let room = gateway.room_for(visitor).await?;
+    room.hold(show(&gateway, &link, query).await?).await
+}
+
+async fn show(gateway: &Gateway, link: &Link, query: PageQuery) -> Result<Response, Problem> {
     let resolved = gateway.control.resolve(link.access()).await?;
     let conversation = query.conversation.filter(|id| !id.is_empty());
     let page = match &conversation {
-        Some(id) => turns(&gateway, &link, id, query.before).await?,
+        Some(id) => turns(gateway, link, id, query.before).await?,
         None => pb::GetConversationResponse::default(),
     };
     let conversation = conversation.as_deref().unwrap_or_default();
     if let Some(first) = &query.replies {
-        return Ok(Frame { conversation, first }.document(&gateway, &resolved, &page).await);
+        return Ok(Frame { conversation, first }.document(gateway, &resolved, &page).await);
     }
     let pb::GetConversationResponse { turns, previous, agent_attached, .. } = page;
     let shown = Shown { name: &resolved.name, agent_attached };
@@ -78,7 +89,7 @@ pub(crate) async fn page(
     // Inside a script element `<` could start the end tag.
     let greeting = gateway.renderer.render(Author::Assistant, &resolved.greeting).await.concat();
     let rendered = gateway.renderer.turns(&turns).await;
-    let config = config_document(&link, &resolved, &greeting).to_string().replace('<', r"\u003c");
+    let config = config_document(link, &resolved, &greeting).to_string().replace('<', r"\u003c");
     let html = fill(TEMPLATE, |name| match name {
         "title" => escape(&resolved.name),
         "icon" => Cow::Borrowed(&*ICON),

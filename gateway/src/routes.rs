@@ -1,8 +1,8 @@
 //! The public paths.
 
 use crate::{
-    address::Visitor, answers, chat, compression, events, gateway::Gateway, history, hook, origin,
-    page, problem::Problem, proxies, turn, well_known,
+    address::Visitor, chat, compression, events, gateway::Gateway, history, hook, origin, page,
+    problem::Problem, proxies, turn, well_known,
 };
 use arizuko_proto::{
     telemetry::traces::{self, TRACEPARENT},
@@ -24,17 +24,14 @@ use tracing::{Instrument as _, Span, field::Empty};
 const OPENAPI: &str = include_str!("../openapi.json");
 
 pub(crate) fn router(gateway: Arc<Gateway>) -> Router {
-    let texts = Router::new()
-        .route(answers::PAGE, get(page::page).post(chat::post))
-        .route("/chat/{token}/{turn}", get(turn::snapshot))
-        .route("/chat/{token}/c/{conversation}", get(history::page).delete(history::delete))
-        .route_layer(from_fn_with_state(gateway.clone(), answers::count));
     let under_a_token = Router::new()
-        .merge(texts)
+        .route("/chat/{token}/", get(page::page).post(chat::post))
         .route("/chat/{token}/config", get(page::config))
+        .route("/chat/{token}/{turn}", get(turn::snapshot))
         .route("/chat/{token}/{turn}/status", get(turn::status))
         .route("/chat/{token}/{turn}/sse", get(events::turn))
         .route("/chat/{token}/{turn}/cancel", post(turn::cancel))
+        .route("/chat/{token}/c/{conversation}", get(history::page).delete(history::delete))
         .route("/chat/{token}/c/{conversation}/sse", get(events::conversation))
         .merge(hooks())
         .method_not_allowed_fallback(async || Problem::method_not_allowed())

@@ -70,10 +70,12 @@ struct Snapshot<'a> {
 pub(crate) async fn snapshot(
     State(gateway): State<Arc<Gateway>>,
     link: Link,
+    visitor: Visitor,
     TurnId(turn_id): TurnId,
     Parameters(query): Parameters<SnapshotQuery>,
     WantsHtml(html): WantsHtml,
 ) -> Result<Response, Problem> {
+    let room = gateway.room_for(visitor).await?;
     let request = pb::GetTurnRequest {
         access: Some(link.access()),
         turn_id,
@@ -91,7 +93,7 @@ pub(crate) async fn snapshot(
         turn: TurnDocument::new(&turn, rendered.first().map(Vec::as_slice)),
         frames: query.after.map(|_| answer.frames.iter().filter_map(FrameDocument::new).collect()),
     };
-    Ok(Json(snapshot).into_response())
+    room.hold(Json(snapshot).into_response()).await
 }
 
 #[derive(Serialize)]

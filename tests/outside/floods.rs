@@ -3,12 +3,14 @@
 
 mod agents;
 mod control;
+mod counts;
 mod gateway;
 mod messages;
+mod silence;
 
-use arizuko_tests::prelude::*;
+use arizuko_tests::{prelude::*, tools::dial};
 use std::cell::Cell;
-use tokio::net::TcpStream;
+use tokio::{io::AsyncWriteExt as _, net::TcpStream};
 
 /// How much more memory the service may take during a flood.
 const MEMORY: u64 = 96 << 20;
@@ -94,6 +96,29 @@ async fn ask(visitor: &Visitor, message: &Value) -> Value {
     let answer = send(request).await.expect(200).json();
     assert_eq!(answer["status"], "done", "{answer}");
     answer
+}
+
+/// Connections of a flood, from several addresses.
+#[derive(Default)]
+struct Crowd(Vec<TcpStream>);
+
+impl Crowd {
+    /// Opens some more, which begin to speak and stop there.
+    async fn grows(&mut self, server: &str, begin: &[u8]) {
+        for number in 0..8 {
+            let mut stream = dial(server, &format!("127.0.0.{}", 7 + number % 4)).await;
+            // An error means that it is closed already.
+            let _ = stream.write_all(begin).await;
+            self.0.push(stream);
+        }
+    }
+
+    /// Whether the server has closed some of them. Closes all but the newest.
+    fn was_cut(&mut self) -> bool {
+        let was_cut = self.0.iter().any(|stream| status(stream).is_some());
+        self.0.drain(..self.0.len().saturating_sub(60));
+        was_cut
+    }
 }
 
 /// Returns the status of an answer that has come by now: "closed" if the connection was.

@@ -1,6 +1,6 @@
 //! Floods of connections and calls to control.
 
-use super::{Scene, status};
+use super::{Crowd, Scene};
 use arizuko_proto::v1::{
     ApplyRoutesRequest, CreateKeyRequest, GetStatusRequest, IssueChatLinkRequest,
     PostMessageRequest, SendMessageRequest, SetRouteRequest,
@@ -8,9 +8,8 @@ use arizuko_proto::v1::{
     gateway_service_client::GatewayServiceClient, key_service_client::KeyServiceClient,
     route_service_client::RouteServiceClient, token_service_client::TokenServiceClient,
 };
-use arizuko_tests::{prelude::*, tools::dial};
+use arizuko_tests::prelude::*;
 use futures_util::future::join_all;
-use tokio::{io::AsyncWriteExt as _, net::TcpStream};
 use tonic::{Code, Status};
 use tonic_health::pb::{HealthCheckRequest, health_client::HealthClient};
 
@@ -23,20 +22,12 @@ async fn connections(kind: Kind) {
     let posted = scene.honest.say("hello").await;
     let _reader = scene.honest.follow(&posted.conversation).await;
     let mut admin = AdminServiceClient::new(scene.stack.operator(A).await);
-    let mut open: Vec<TcpStream> = Vec::new();
+    let mut crowd = Crowd::default();
     let wave = async |scene: &Scene| {
-        let control = scene.stack.control(A);
-        for number in 0..8 {
-            let mut stream = dial(&control, &format!("127.0.0.{}", 7 + number % 4)).await;
-            // An error means that it is closed already.
-            let _ = stream.write_all(b"PRI * HTTP/2.0\r\n\r\n").await;
-            open.push(stream);
-        }
+        crowd.grows(&scene.stack.control(A), b"PRI * HTTP/2.0\r\n\r\n").await;
         // Now control has seen them all.
         admin.get_status(GetStatusRequest {}).await.expect("an operator gets in");
-        let closed = open.iter().filter(|stream| status(stream).is_some()).count();
-        open.drain(..open.len().saturating_sub(60));
-        closed > 0
+        crowd.was_cut()
     };
     scene.withstands(wave).await;
 }

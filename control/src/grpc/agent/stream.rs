@@ -37,8 +37,6 @@ use tokio::{time::timeout, try_join};
 use tonic::{Code, Streaming};
 use tracing::{Instrument as _, Span};
 
-/// How long an agent may take to send Hello.
-const HELLO_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long a draining control still stores what an agent sends.
 const DRAIN_WITHIN: Duration = Duration::from_millis(500);
 
@@ -51,7 +49,7 @@ pub(super) async fn serve(
     responses: &Responses,
 ) -> Result<(), Error> {
     let Ok(Some(AttachRequest { message: Some(Message::Hello(hello)) })) =
-        timeout(HELLO_TIMEOUT, requests.message()).await.unwrap_or(Ok(None))
+        timeout(control.limits.hello_timeout, requests.message()).await.unwrap_or(Ok(None))
     else {
         return Err(Refusal::invalid("the first message must be Hello").into());
     };
