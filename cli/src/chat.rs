@@ -3,6 +3,7 @@
 
 mod conversation;
 mod link;
+mod proof;
 mod screen;
 mod stream;
 

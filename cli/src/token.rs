@@ -8,8 +8,8 @@ use crate::{
 };
 use arizuko_proto::v1::{
     IssueChatLinkRequest, IssueChatLinkResponse, IssueWebhookRequest, IssueWebhookResponse,
-    LinkLimits, LinkOptions, ListTokensRequest, Rate, RevokeTokenRequest, SetWebhookSecretsRequest,
-    Token, revoke_token_request::Target,
+    LinkLimits, LinkOptions, ListTokensRequest, ProofOfWork, Rate, RevokeTokenRequest,
+    SetWebhookSecretsRequest, Token, revoke_token_request::Target,
 };
 use clap::Subcommand;
 use hook::HookArgs;
@@ -23,6 +23,7 @@ Examples:
   arizuko token issue acme chat                    # prints the link
   arizuko token issue acme chat --expires 30d --suffix support
   arizuko token issue acme chat --rate 20/m --max-open-turns 5
+  arizuko token issue acme chat --proof-of-work auto   # for a public page under attack
   arizuko token issue acme hook github             # prints a URL for GitHub to post to
   arizuko token issue acme hook github --verify github --secret-file secret.txt
   arizuko token issue acme hook ci --dedupe body   # the same body twice in 72 hours is one message
@@ -86,6 +87,10 @@ enum Kind {
         /// Site that may embed the page, for example https://acme.com; repeatable
         #[arg(long, value_name = "ORIGIN")]
         origin: Vec<String>,
+        /// Take a message only after about a second of work by the visitor's browser: always, or
+        /// while the link is near its limits (auto). Needs JavaScript and HTTPS
+        #[arg(long, value_name = "WHEN", value_enum, default_value_t)]
+        proof_of_work: Proof,
     },
     /// A webhook: whatever is posted to it goes to the agent
     Hook {
@@ -96,6 +101,25 @@ enum Kind {
         #[command(flatten)]
         options: Options,
     },
+}
+
+/// When a chat link asks for a proof of work.
+#[derive(Clone, Copy, Default, clap::ValueEnum)]
+enum Proof {
+    #[default]
+    Off,
+    On,
+    Auto,
+}
+
+impl From<Proof> for ProofOfWork {
+    fn from(proof: Proof) -> Self {
+        match proof {
+            Proof::Off => Self::Unspecified,
+            Proof::On => Self::On,
+            Proof::Auto => Self::Auto,
+        }
+    }
 }
 
 #[derive(clap::Args)]
@@ -165,15 +189,15 @@ async fn issue(
     let mut tokens = control.tokens().await?;
     let folder = folder.to_owned();
     match kind {
-        Kind::Chat { options, greeting, origin } => {
-            let (jid_suffix, options) = options.into_request();
+        Kind::Chat { options, greeting, origin, proof_of_work } => {
+            let (jid_suffix, options) = options.into_request(proof_of_work.into());
             let greeting = greeting.unwrap_or_default();
             let options = Some(LinkOptions { greeting, allowed_origins: origin, ..options });
             let request = IssueChatLinkRequest { folder, jid_suffix, options };
             control.answer(tokens.issue_chat_link(request).await)
         }
         Kind::Hook { source, hook, options } => {
-            let (jid_suffix, options) = options.into_request();
+            let (jid_suffix, options) = options.into_request(ProofOfWork::Unspecified);
             let options = LinkOptions { hook: hook.into_request()?, ..options };
             let request =
                 IssueWebhookRequest { folder, source, jid_suffix, options: Some(options) };
@@ -187,11 +211,12 @@ async fn issue(
 
 impl Options {
     /// Returns the JID's suffix, and the options that both kinds of tokens have.
-    fn into_request(self) -> (String, LinkOptions) {
+    fn into_request(self, proof_of_work: ProofOfWork) -> (String, LinkOptions) {
         let limits = LinkLimits {
             rate: self.rate,
             burst: self.burst.unwrap_or_default(),
             max_open_turns: self.max_open_turns.unwrap_or_default(),
+            proof_of_work: proof_of_work.into(),
         };
         let options = LinkOptions {
             limits: (limits != LinkLimits::default()).then_some(limits),

@@ -148,9 +148,10 @@ impl Ledger {
                     let unknown = || Error::Internal(format!("{name} is full, and has no limit"));
                     return Err(full.remove(&name).map_or_else(unknown, Error::Refused));
                 }
-                Commit::Limited { retry_after, .. } => {
+                Commit::Limited { bucket, retry_after } => {
                     let retry_after = Duration::from_millis(retry_after);
-                    return Err(Refusal::RateLimited { retry_after }.into());
+                    let usual = Refusal::RateLimited { retry_after };
+                    return Err(full.remove(&bucket).unwrap_or(usual).into());
                 }
             }
         }

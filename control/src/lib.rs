@@ -29,6 +29,7 @@ mod link_limits;
 mod listener;
 mod metrics;
 mod names;
+mod proof;
 mod queue;
 mod readiness;
 mod refusal;

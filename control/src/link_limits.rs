@@ -19,6 +19,19 @@ pub(crate) struct LinkLimits {
     pub(crate) burst: Option<u32>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) max_open_turns: Option<u32>,
+    /// When a visitor's message needs a proof of work; `None`: never.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) proof_of_work: Option<ProofOfWork>,
+}
+
+/// When a chat link asks for a proof of work.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum ProofOfWork {
+    /// Always.
+    On,
+    /// While the link is near its limits.
+    Auto,
 }
 
 /// A limit of `count` messages in each `per`.

@@ -126,6 +126,12 @@ pub(crate) fn repeat(hash: &str) -> String {
     format!("repeat:{hash}")
 }
 
+/// Names a [`Solved`](crate::turn::proof::Solved): a challenge whose solution has bought a message.
+/// It lives for as long as the challenge could be taken again. Written by `turn/proof.rs`.
+pub(crate) fn solved(nonce: &str) -> String {
+    format!("solved:{nonce}")
+}
+
 /// The record of the store's schema, partitions and deployment, which lives for good; in partition
 /// 0. The topic of its changes has the same name. Written by `schema.rs`.
 pub(crate) const LAYOUT: &str = "layout";

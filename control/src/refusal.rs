@@ -1,5 +1,6 @@
 //! Why the domain refuses a command, and how long to wait before it is tried again.
 
+use crate::proof::Fault;
 use std::time::Duration;
 
 /// How long a caller should wait when too many turns are open: nobody knows when one of them ends.
@@ -35,6 +36,9 @@ pub(crate) enum Refusal {
     TooLarge { limit: usize },
     #[error("this Idempotency-Key came before with another body")]
     IdempotencyMismatch,
+    /// The message needs a proof of work, or has one that is not valid.
+    #[error("{0}")]
+    NotProven(Fault),
     #[error("too many messages")]
     RateLimited { retry_after: Duration },
     #[error("too many open turns of this {of}")]

@@ -84,8 +84,14 @@ impl Secret {
 
 /// Returns the SHA-256 of a text, in hexadecimal.
 pub(crate) fn hash(text: impl AsRef<[u8]>) -> String {
-    let mut hex = String::with_capacity(64);
-    for byte in Sha256::digest(text) {
+    hex(Sha256::digest(text))
+}
+
+/// Returns bytes in hexadecimal.
+pub(crate) fn hex(bytes: impl AsRef<[u8]>) -> String {
+    let bytes = bytes.as_ref();
+    let mut hex = String::with_capacity(2 * bytes.len());
+    for byte in bytes {
         let _ = write!(hex, "{byte:02x}");
     }
     hex

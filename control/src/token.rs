@@ -10,6 +10,7 @@ use crate::{
     limits::{Limits, Owners},
     link_limits::LinkLimits,
     names::{self, Due, InFolder},
+    proof::ProofKey,
     refusal::Refusal,
     route,
     secret::Secret,
@@ -63,6 +64,9 @@ pub(crate) struct Token {
     pub(crate) suffix: Option<String>,
     pub(crate) owner: FolderName,
     pub(crate) options: Options,
+    /// The key that signs the link's challenges, if it asks for a proof of work.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) proof_key: Option<ProofKey>,
     pub(crate) created_at: Time,
     pub(crate) created_by: KeyId,
     /// Whether an operator's key issued the token. Then only operators may revoke it.
@@ -145,6 +149,9 @@ impl Order {
         }
         allowed_origins.iter().try_for_each(|origin| check_origin(origin))?;
         limits.check()?;
+        if self.kind == Kind::Hook && limits.proof_of_work.is_some() {
+            return Err(Refusal::invalid("a webhook's sender can't do a proof of work"));
+        }
         if self.kind == Kind::Chat && !hook.is_default() {
             return Err(Refusal::invalid("only a webhook has these properties: leave out hook"));
         }
@@ -253,6 +260,7 @@ pub(crate) fn issue(
         suffix: order.suffix.clone(),
         owner,
         options: order.options.clone(),
+        proof_key: order.options.limits.proof_of_work.map(|_| ProofKey::new(tx.random())),
         created_at: tx.now,
         created_by: caller.key_id.clone(),
         by_operator: caller.role == Role::Operator,

@@ -77,7 +77,8 @@ pub(crate) struct Tx<'a> {
     /// Records that were assumed to be absent without a look.
     guesses: Vec<Read>,
     bounds: Vec<Guard>,
-    /// The refusal for each set and counter of `bounds`, in case it is full.
+    /// The refusal for each set and counter of `bounds`, in case it is full; for a bucket, in place of
+    /// the usual one. Of two for one name, the first counts.
     full: HashMap<String, Refusal>,
     writes: Vec<Write>,
 }
@@ -204,7 +205,7 @@ impl<'a> Tx<'a> {
         refusal: Refusal,
     ) {
         self.bounds.push(Guard::Fewer { set: set.name.clone(), min: min.into(), than: most });
-        self.full.insert(set.name.clone(), refusal);
+        self.full.entry(set.name.clone()).or_insert(refusal);
     }
 
     /// Refuses the batch if `by` more would take the counter above `most`.
@@ -218,6 +219,11 @@ impl<'a> Tx<'a> {
         if let Some(interval) = rate.interval() {
             self.bounds.push(Guard::Rate { bucket, interval, burst: rate.burst });
         }
+    }
+
+    /// Refuses the batch like this, and not as [`Refusal::RateLimited`], if the bucket has no room.
+    pub(crate) fn refuse_at(&mut self, bucket: String, refusal: Refusal) {
+        self.full.insert(bucket, refusal);
     }
 
     /// Limits one sender's share of a bucket; see [`Guard::Share`].
@@ -351,7 +357,7 @@ impl<'a> Tx<'a> {
         !self.writes.is_empty()
     }
 
-    /// Returns the batch to commit, and the refusal for each set and counter that it limits.
+    /// Returns the batch to commit, and the refusals for what it limits.
     pub(crate) fn into_batch(
         self,
         partition: Partition,

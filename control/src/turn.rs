@@ -37,6 +37,7 @@ pub(crate) mod lease;
 pub(crate) mod observe;
 pub(crate) mod overdue;
 pub(crate) mod post;
+pub(crate) mod proof;
 mod quota;
 pub(crate) mod reassign;
 mod release;

@@ -88,6 +88,7 @@ pub(crate) async fn post(
         traceparent: header(&headers, "traceparent").unwrap_or_default(),
         request: None,
         credentials: Vec::new(),
+        proof: message.altcha,
     };
     let posted = gateway.control.post(request).await?;
     gateway.rates.charge_repeat(&posted, visitor.0);

@@ -71,6 +71,7 @@ pub(crate) async fn deliver(
             url: String::new(),
             encoded_content,
         }),
+        proof: String::new(),
     };
     let mut posted = gateway.control.post(request).await?;
     gateway.rates.charge_repeat(&posted, visitor.0);

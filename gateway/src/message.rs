@@ -11,6 +11,9 @@ pub(crate) struct NewMessage {
     /// Empty for a new conversation.
     #[serde(default, deserialize_with = "absent_is_empty")]
     pub(crate) conversation: String,
+    /// The solution of a challenge, in ALTCHA's form; empty if there is none.
+    #[serde(default, deserialize_with = "absent_is_empty")]
+    pub(crate) altcha: String,
 }
 
 fn absent_is_empty<'de, D: serde::Deserializer<'de>>(value: D) -> Result<String, D::Error> {
@@ -48,6 +51,7 @@ impl NewMessage {
             match &*name {
                 "content" => message.content = value.into_owned(),
                 "conversation" => message.conversation = value.into_owned(),
+                "altcha" => message.altcha = value.into_owned(),
                 _ => {}
             }
         }
@@ -57,6 +61,6 @@ impl NewMessage {
     fn from_text(body: &[u8]) -> Result<Self, Problem> {
         let content =
             str::from_utf8(body).map_err(|_| Problem::invalid("The text is not UTF-8."))?;
-        Ok(Self { content: content.to_owned(), conversation: String::new() })
+        Ok(Self { content: content.to_owned(), conversation: String::new(), altcha: String::new() })
     }
 }

@@ -17,7 +17,7 @@ use crate::{
     problem::Problem,
 };
 use arizuko_proto::v1::{self as pb, Author};
-use assets::{ICON, SCRIPT, STYLE};
+use assets::{ICON, SCRIPT, SOLVER, STYLE};
 use axum::{
     Json,
     extract::{OriginalUri, State},
@@ -133,7 +133,7 @@ fn config_document(
         "greeting_html": greeting_html,
         "agent_attached": resolved.agent_attached,
         "limits": { "content_bytes": resolved.max_content_bytes },
-        "paths": { "base": link.path() },
+        "paths": { "base": link.path(), "solver": SOLVER.path },
     })
 }
 

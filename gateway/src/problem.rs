@@ -9,6 +9,7 @@ use http::{
     header::{ACCEPT_ENCODING, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE},
 };
 use serde::{Serialize, Serializer};
+use serde_json::value::RawValue;
 use std::{borrow::Cow, time::Duration};
 
 const UNSUPPORTED_ENCODING: &str = "UNSUPPORTED_ENCODING";
@@ -23,6 +24,9 @@ pub(crate) struct Problem {
     reason: &'static str,
     /// A sentence for people.
     detail: Cow<'static, str>,
+    /// What to solve before the message is sent again.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    challenge: Option<Box<RawValue>>,
     #[serde(skip)]
     retry_after: Option<Duration>,
 }
@@ -73,6 +77,13 @@ fn answer(reason: ErrorReason) -> (StatusCode, Option<&'static str>) {
             StatusCode::UNPROCESSABLE_ENTITY,
             Some("This Idempotency-Key was used for another message. Use a new key."),
         ),
+        ErrorReason::ProofRequired => (
+            StatusCode::PRECONDITION_REQUIRED,
+            Some(
+                "This link takes a message only with a proof of work. Solve `challenge`, then send the message again with the solution as `altcha`.",
+            ),
+        ),
+        ErrorReason::ProofInvalid => (StatusCode::PRECONDITION_REQUIRED, None),
         ErrorReason::RateLimited => (
             StatusCode::TOO_MANY_REQUESTS,
             Some("Too many messages at once. Wait a little, then send it again."),
@@ -103,7 +114,7 @@ fn answer(reason: ErrorReason) -> (StatusCode, Option<&'static str>) {
 }
 
 impl From<Refusal> for Problem {
-    fn from(Refusal { reason, message, retry_after }: Refusal) -> Self {
+    fn from(Refusal { reason, message, retry_after, challenge }: Refusal) -> Self {
         let (status, detail) = answer(reason);
         let word = match status {
             StatusCode::SERVICE_UNAVAILABLE => ErrorReason::Unavailable.word(),
@@ -116,7 +127,8 @@ impl From<Refusal> for Problem {
         let detail = detail.map_or(Cow::Owned(message), Cow::Borrowed);
         let problem = Self::new(status, word, detail);
         let retry_after = problem.retry_after.map(|wait| retry_after.unwrap_or(wait));
-        Self { retry_after, ..problem }
+        let challenge = challenge.and_then(|challenge| RawValue::from_string(challenge).ok());
+        Self { retry_after, challenge, ..problem }
     }
 }
 
@@ -127,6 +139,7 @@ impl Problem {
             status,
             reason,
             detail: detail.into(),
+            challenge: None,
             retry_after: default_wait(status),
         }
     }
@@ -223,6 +236,9 @@ impl Problem {
             StatusCode::PAYLOAD_TOO_LARGE => {
                 "This message is too long. Shorten it, or send it in parts."
             }
+            StatusCode::PRECONDITION_REQUIRED => {
+                "Against floods of messages, this chat lets your browser do a second of work for each. That takes JavaScript: allow it for this page, then send your message again."
+            }
             _ => &self.detail,
         }
     }
@@ -234,6 +250,7 @@ impl Problem {
             StatusCode::FORBIDDEN => "Not from here",
             StatusCode::NOT_FOUND => "Nothing here",
             StatusCode::PAYLOAD_TOO_LARGE => "Too long",
+            StatusCode::PRECONDITION_REQUIRED => "JavaScript is needed",
             StatusCode::TOO_MANY_REQUESTS => "One moment, please",
             StatusCode::SERVICE_UNAVAILABLE | StatusCode::GATEWAY_TIMEOUT => "Out of reach",
             _ => "That didn't work",

@@ -18,6 +18,9 @@ const WRONG_TOKEN: u32 = 30;
 /// How many requests a request that repeats a message counts as. A repeat is as much work as the
 /// first request.
 const REPEAT: u32 = 10;
+/// How many requests a message that is refused with a challenge counts as, since a challenge costs
+/// control about as much as a message.
+const CHALLENGE: u32 = 10;
 
 /// The rates of all addresses, by GCRA.
 pub(crate) struct Rates {
@@ -62,6 +65,12 @@ impl Rates {
     /// [`WRONG_TOKEN`] requests in all.
     pub(crate) fn charge_wrong_token(&self, address: IpAddr) {
         self.charge(address, WRONG_TOKEN - 1);
+    }
+
+    /// Counts a request that was answered with a challenge, which [`Self::take`] has counted once, as
+    /// [`CHALLENGE`] requests in all.
+    pub(crate) fn charge_challenge(&self, address: IpAddr) {
+        self.charge(address, CHALLENGE - 1);
     }
 
     /// Counts further requests without refusing any.

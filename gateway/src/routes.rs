@@ -81,7 +81,7 @@ fn hooks() -> Router<Arc<Gateway>> {
 }
 
 /// Refuses requests of an address that makes too many, before anything is done for them. Counts a
-/// request with a wrong token or signature as many.
+/// request with a wrong token or signature, or without a needed proof of work, as many.
 async fn limit_requests(
     State(gateway): State<Arc<Gateway>>,
     Visitor(address): Visitor,
@@ -92,8 +92,10 @@ async fn limit_requests(
         return problem.into_response();
     }
     let response = next.run(request).await;
-    if response.status() == StatusCode::UNAUTHORIZED {
-        gateway.rates.charge_wrong_token(address);
+    match response.status() {
+        StatusCode::UNAUTHORIZED => gateway.rates.charge_wrong_token(address),
+        StatusCode::PRECONDITION_REQUIRED => gateway.rates.charge_challenge(address),
+        _ => {}
     }
     response
 }

@@ -7,6 +7,8 @@ use tonic_types::{ErrorDetails, StatusExt as _};
 /// The domain of the `google.rpc.ErrorInfo` in control's statuses.
 const DOMAIN: &str = "arizuko";
 const PREFIX: &str = "ERROR_REASON_";
+/// The name of the challenge in the metadata of an `ErrorInfo`.
+const CHALLENGE: &str = "challenge";
 
 impl ErrorReason {
     /// Returns the reason that a status carries. `None`: the status is not one of control's own,
@@ -29,6 +31,17 @@ impl ErrorReason {
     /// Returns the details of a status with this reason.
     pub fn details(self) -> ErrorDetails {
         ErrorDetails::with_error_info(self.word(), DOMAIN, [])
+    }
+
+    /// Returns the details of a status with this reason and a challenge to solve, in JSON.
+    pub fn details_with_challenge(self, challenge: String) -> ErrorDetails {
+        let metadata = [(CHALLENGE.to_owned(), challenge)];
+        ErrorDetails::with_error_info(self.word(), DOMAIN, metadata)
+    }
+
+    /// Returns the challenge that a status carries, in JSON.
+    pub fn challenge_of(status: &Status) -> Option<String> {
+        status.get_details_error_info()?.metadata.remove(CHALLENGE)
     }
 }
 

@@ -13,6 +13,14 @@ async fn the_page_works_in_chromium(kind: Kind) {
     stack.browser_tests(files).await;
 }
 
+/// The links take few messages at once, so that few are an attack.
+#[apply(embedded)]
+async fn the_page_proves_its_work_in_chromium(kind: Kind) {
+    let limits = [("ARIZUKO_LINK_BURST", "12"), ("ARIZUKO_LINK_RATE", "6")];
+    let stack = Stack::with_real_links(kind, &limits).await;
+    stack.browser_tests(&["proof"]).await;
+}
+
 #[apply(embedded)]
 async fn the_page_is_easy_to_use_in_chromium(kind: Kind) {
     let stack = Stack::with_real_links(kind, &[]).await;

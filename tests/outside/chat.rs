@@ -13,6 +13,7 @@ mod origin;
 mod page;
 mod pages;
 mod post;
+mod proof;
 mod readers;
 mod resume;
 mod retention;

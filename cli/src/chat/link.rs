@@ -1,5 +1,6 @@
 //! A chat link over HTTP: posts messages, opens streams, and retries temporary errors.
 
+use super::proof::Unproven;
 use crate::{
     console::note,
     http::{self, cause},
@@ -21,6 +22,9 @@ const RETRY: Range<Duration> = Duration::from_millis(250)..Duration::from_secs(4
 const READ_TIMEOUT: Duration = Duration::from_secs(45);
 /// How long a response that is no stream may take.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// How many challenges to solve for one message.
+const CHALLENGES: usize = 5;
 
 /// A chat link.
 pub(super) struct ChatLink {
@@ -85,14 +89,21 @@ impl ChatLink {
         if let Some(conversation) = conversation {
             body["conversation"] = conversation.into();
         }
-        let request = || {
-            self.http
-                .post(self.base.clone())
-                .header("idempotency-key", BASE64_URL_SAFE_NO_PAD.encode(key))
-                .header(header::ACCEPT, "application/json")
-                .json(&body)
-        };
-        self.until_answered(request).await
+        for _ in 0..CHALLENGES {
+            let request = || {
+                self.http
+                    .post(self.base.clone())
+                    .header("idempotency-key", BASE64_URL_SAFE_NO_PAD.encode(key))
+                    .header(header::ACCEPT, "application/json")
+                    .json(&body)
+            };
+            match self.until_answered(request).await.map_err(|error| error.downcast::<Unproven>()) {
+                Ok(posted) => return Ok(posted),
+                Err(Ok(unproven)) => body["altcha"] = unproven.solve().await?.into(),
+                Err(Err(error)) => return Err(error),
+            }
+        }
+        bail!("this link refuses every proof of work")
     }
 
     /// Cancels a turn.
@@ -238,14 +249,23 @@ async fn refusal(response: Response) -> anyhow::Error {
             let to = response.headers().get(header::LOCATION).and_then(|to| to.to_str().ok());
             anyhow!("the link has moved: use {}", to.unwrap_or("its new address"))
         }
-        _ => anyhow!(describe(response).await),
+        status => {
+            let mut problem: Value = response.json().await.unwrap_or_default();
+            match problem["challenge"].take() {
+                Value::Null => anyhow!(sentence(status, &problem)),
+                challenge => Unproven { challenge }.into(),
+            }
+        }
     }
 }
 
 /// Returns the gateway's sentence about an error, or else the status.
 async fn describe(response: Response) -> String {
     let status = response.status();
-    let problem: Value = response.json().await.unwrap_or_default();
+    sentence(status, &response.json().await.unwrap_or_default())
+}
+
+fn sentence(status: StatusCode, problem: &Value) -> String {
     match problem["detail"].as_str() {
         Some(detail) => detail.trim_end_matches('.').to_owned(),
         None => format!("the server answers {status}"),

@@ -24,6 +24,7 @@ use arizuko_proto::{public_id, telemetry::traces, v1};
 use tonic::{Request, Response, Status, Streaming};
 use tracing::Span;
 
+mod proven;
 pub(super) mod read;
 mod signed;
 
@@ -77,9 +78,11 @@ impl v1::gateway_service_server::GatewayService for Service {
             expected.extend([Conversation::name(id), Head::name(id)]);
         }
         expected.extend(hint.as_ref().map(|token| route::Index::name(token.folder.root())));
+        let mut proof_key = None;
         let posting = control.ledger.transact(partition, &expected, |tx| {
             let token = tx.get::<Token>(&token)?;
             let token = token::admit(token, &access.secret, access.kind, tx.now)?;
+            proof_key.clone_from(&token.proof_key);
             control.check_signature(&token, &access.secret, &post, tx.now)?;
             post::post(tx, &token, &post)
         });
@@ -92,6 +95,7 @@ impl v1::gateway_service_server::GatewayService for Service {
             }
         };
         let (posted, attached) = tokio::join!(posting, looking);
+        let posted = posted.map_err(|error| control.explain(error, proof_key.as_ref()));
         let Posted { turn, content, repeated } = posted?;
         Span::current()
             .record("turn", public_id::turn(turn.id.as_str()))
@@ -264,6 +268,7 @@ fn read_post(request: v1::PostMessageRequest) -> Result<Post, Refusal> {
         credentials: headers(request.credentials),
         request: hook_request,
         idempotency_key: request.idempotency_key,
+        proof: request.proof,
         client_address: request.client_address,
         // The turn continues the trace of this call, if the call has one.
         traceparent: traces::traceparent(&Span::current()).unwrap_or(request.traceparent),

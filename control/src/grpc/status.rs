@@ -1,6 +1,6 @@
 //! Turns an error into a gRPC status: the one place that chooses codes, reasons and waits.
 
-use crate::{ledger::Error, refusal::Refusal, store::StoreError};
+use crate::{ledger::Error, proof::Fault, refusal::Refusal, store::StoreError};
 use arizuko_proto::{public_id, v1::ErrorReason};
 use std::time::Duration;
 use tonic::{Code, Status};
@@ -8,26 +8,42 @@ use tonic_types::StatusExt as _;
 
 impl From<Refusal> for Status {
     fn from(refusal: Refusal) -> Self {
-        let (code, reason) = match &refusal {
-            Refusal::KeyInvalid => (Code::Unauthenticated, ErrorReason::KeyInvalid),
-            Refusal::NotAllowed(_) => (Code::PermissionDenied, ErrorReason::NotAllowed),
-            Refusal::Invalid(_) => (Code::InvalidArgument, ErrorReason::Invalid),
-            Refusal::TokenInvalid => (Code::Unauthenticated, ErrorReason::TokenInvalid),
-            Refusal::SignatureInvalid(_) => (Code::Unauthenticated, ErrorReason::SignatureInvalid),
-            Refusal::WrongKind => (Code::NotFound, ErrorReason::WrongKind),
-            Refusal::NotFound(_) => (Code::NotFound, ErrorReason::NotFound),
-            Refusal::PastRetention => (Code::NotFound, ErrorReason::PastRetention),
-            Refusal::TooLarge { .. } => (Code::InvalidArgument, ErrorReason::TooLarge),
-            Refusal::IdempotencyMismatch => (Code::AlreadyExists, ErrorReason::IdempotencyMismatch),
-            Refusal::RateLimited { .. } => (Code::ResourceExhausted, ErrorReason::RateLimited),
-            Refusal::TooManyTurns { .. } => (Code::ResourceExhausted, ErrorReason::TooManyTurns),
-            Refusal::LimitReached(_) => (Code::ResourceExhausted, ErrorReason::LimitReached),
-            Refusal::JidTaken(_) => (Code::AlreadyExists, ErrorReason::JidTaken),
-            Refusal::CannotVerify => (Code::Unavailable, ErrorReason::Unavailable),
-            Refusal::SessionOver => (Code::Unavailable, ErrorReason::Unavailable),
-        };
+        let (code, reason) = name(&refusal);
         status(code, reason, &refusal.to_string(), refusal.retry_after())
     }
+}
+
+fn name(refusal: &Refusal) -> (Code, ErrorReason) {
+    match refusal {
+        Refusal::KeyInvalid => (Code::Unauthenticated, ErrorReason::KeyInvalid),
+        Refusal::NotAllowed(_) => (Code::PermissionDenied, ErrorReason::NotAllowed),
+        Refusal::Invalid(_) => (Code::InvalidArgument, ErrorReason::Invalid),
+        Refusal::TokenInvalid => (Code::Unauthenticated, ErrorReason::TokenInvalid),
+        Refusal::SignatureInvalid(_) => (Code::Unauthenticated, ErrorReason::SignatureInvalid),
+        Refusal::WrongKind => (Code::NotFound, ErrorReason::WrongKind),
+        Refusal::NotFound(_) => (Code::NotFound, ErrorReason::NotFound),
+        Refusal::PastRetention => (Code::NotFound, ErrorReason::PastRetention),
+        Refusal::TooLarge { .. } => (Code::InvalidArgument, ErrorReason::TooLarge),
+        Refusal::IdempotencyMismatch => (Code::AlreadyExists, ErrorReason::IdempotencyMismatch),
+        Refusal::NotProven(Fault::Missing) => {
+            (Code::FailedPrecondition, ErrorReason::ProofRequired)
+        }
+        Refusal::NotProven(_) => (Code::FailedPrecondition, ErrorReason::ProofInvalid),
+        Refusal::RateLimited { .. } => (Code::ResourceExhausted, ErrorReason::RateLimited),
+        Refusal::TooManyTurns { .. } => (Code::ResourceExhausted, ErrorReason::TooManyTurns),
+        Refusal::LimitReached(_) => (Code::ResourceExhausted, ErrorReason::LimitReached),
+        Refusal::JidTaken(_) => (Code::AlreadyExists, ErrorReason::JidTaken),
+        Refusal::CannotVerify => (Code::Unavailable, ErrorReason::Unavailable),
+        Refusal::SessionOver => (Code::Unavailable, ErrorReason::Unavailable),
+    }
+}
+
+/// Returns the status of a message that is not proven, with a challenge to solve, in JSON.
+pub(super) fn unproven(fault: Fault, challenge: String) -> Status {
+    let refusal = Refusal::NotProven(fault);
+    let (code, reason) = name(&refusal);
+    let details = reason.details_with_challenge(challenge);
+    Status::with_error_details(code, refusal.to_string(), details)
 }
 
 impl From<Error> for Status {

@@ -4,7 +4,7 @@ use crate::{
     frame::{self, Body, Frame, Outcome, Transcript},
     hook_request::Header,
     ids::TurnId,
-    link_limits::{LinkLimits, MessageRate},
+    link_limits::{LinkLimits, MessageRate, ProofOfWork},
     refusal::Refusal,
     route::Step,
     time::Time,
@@ -107,21 +107,33 @@ fn limits(limits: LinkLimits) -> v1::LinkLimits {
         rate,
         burst: limits.burst.unwrap_or_default(),
         max_open_turns: limits.max_open_turns.unwrap_or_default(),
+        proof_of_work: match limits.proof_of_work {
+            None => v1::ProofOfWork::Unspecified,
+            Some(ProofOfWork::On) => v1::ProofOfWork::On,
+            Some(ProofOfWork::Auto) => v1::ProofOfWork::Auto,
+        }
+        .into(),
     }
 }
 
 /// Parses a link's own limits.
 ///
 /// # Errors
-/// [`Refusal::Invalid`] for a negative duration.
+/// [`Refusal::Invalid`] for a negative duration, or an unknown `proof_of_work`.
 pub(super) fn parse_limits(limits: v1::LinkLimits) -> Result<LinkLimits, Refusal> {
-    let v1::LinkLimits { rate, burst, max_open_turns } = limits;
+    let proof_of_work = match v1::ProofOfWork::try_from(limits.proof_of_work) {
+        Ok(v1::ProofOfWork::Unspecified) => None,
+        Ok(v1::ProofOfWork::On) => Some(ProofOfWork::On),
+        Ok(v1::ProofOfWork::Auto) => Some(ProofOfWork::Auto),
+        Err(_) => return Err(Refusal::invalid("this proof_of_work is unknown")),
+    };
+    let v1::LinkLimits { rate, burst, max_open_turns, .. } = limits;
     let rate = rate.map(|v1::Rate { count, per }| {
         Ok(MessageRate { count, per: parse_duration(per)?.unwrap_or_default() })
     });
     let own = |value: u32| (value > 0).then_some(value);
     let (burst, max_open_turns) = (own(burst), own(max_open_turns));
-    Ok(LinkLimits { rate: rate.transpose()?, burst, max_open_turns })
+    Ok(LinkLimits { rate: rate.transpose()?, burst, max_open_turns, proof_of_work })
 }
 
 /// Returns a step of a route's escalation.

@@ -3,12 +3,13 @@
 //! A visitor of a chat link has limits of their own, by address; those of the whole link are a
 //! backstop. A webhook is one sender, wherever its calls come from.
 
-use super::Turn;
+use super::{Turn, proof::Proof};
 use crate::{
     conversation::Conversation,
     limits::{Limits, Rate},
     link_limits::LinkLimits,
     names,
+    proof::Fault,
     refusal::Refusal,
     token::{Kind, Token},
     transaction::{Decision, Tx},
@@ -22,11 +23,20 @@ const MEMORY: Rate = Rate { count: 1, per: Duration::from_secs(60), burst: 20 };
 
 /// Limits the rates of a link, and of the visitor: each address, each IPv6 network, and each
 /// network's share of the link's rate.
-pub(super) fn limit_rates(tx: &mut Tx<'_>, token: &Token, visitor: Option<&Visitor>) {
+pub(super) fn limit_rates(tx: &mut Tx<'_>, token: &Token, visitor: Option<&Visitor>, proof: Proof) {
     let (limits, link) = (tx.limits, names::link_rate(&token.id));
     let own = &token.options.limits;
     let all = rate_of_link(limits, token.kind, own);
-    tx.limit_rate(link.clone(), all);
+    if proof == Proof::IfBusy {
+        // Without a proof the second half of what the link takes is out of reach.
+        let refusal = || Refusal::NotProven(Fault::Missing);
+        let half = limits.link_turns.div_ceil(2);
+        tx.limit_members(&names::open_turns(&token.id), 0_u64, half, refusal());
+        tx.limit_rate(link.clone(), Rate { burst: all.burst.div_ceil(2), ..all });
+        tx.refuse_at(link.clone(), refusal());
+    } else {
+        tx.limit_rate(link.clone(), all);
+    }
     let Some(visitor) = visitor else {
         return;
     };

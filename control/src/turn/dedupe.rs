@@ -102,6 +102,7 @@ mod tests {
             credentials: Vec::new(),
             request: None,
             idempotency_key: String::new(),
+            proof: String::new(),
             client_address: String::new(),
             traceparent: String::new(),
         };

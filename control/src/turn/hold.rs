@@ -244,6 +244,7 @@ mod tests {
             suffix: None,
             owner: before.clone(),
             options: Options::default(),
+            proof_key: None,
             created_at: Time::default(),
             created_by: KeyId::from("key_x".to_owned()),
             by_operator: false,

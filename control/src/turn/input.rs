@@ -63,6 +63,8 @@ pub(crate) struct Post {
     pub(crate) request: Option<HookRequest>,
     /// Empty: none.
     pub(crate) idempotency_key: String,
+    /// The solution of a challenge; empty: none.
+    pub(crate) proof: String,
     /// Empty: unknown.
     pub(crate) client_address: String,
     pub(crate) traceparent: String,

@@ -8,7 +8,7 @@ use super::{
     frames::FrameWriter,
     input::{Context, Input, Plan, Post},
     journal::What,
-    observe, quota,
+    observe, proof, quota,
     repeat::{Kept, Key, Repeated},
 };
 use crate::{
@@ -63,7 +63,8 @@ pub(crate) fn post(tx: &mut Tx<'_>, token: &Token, post: &Post) -> Decision<Post
         Kind::Chat => Visitor::at(&token.id, &post.client_address),
         Kind::Hook => None,
     };
-    caps::limit_rates(tx, token, visitor.as_ref());
+    let proof = proof::check(tx, token, &post.proof)?;
+    caps::limit_rates(tx, token, visitor.as_ref(), proof);
     caps::check_conversation(tx, token, &conversation)?;
 
     let route = route::resolve(tx, &token.jid, &token.folder)?;

@@ -13,17 +13,20 @@ pub(crate) struct Refusal {
     pub(crate) message: String,
     /// How long control says to wait before a retry.
     pub(crate) retry_after: Option<Duration>,
+    /// A challenge to solve before the call is repeated, in JSON.
+    pub(crate) challenge: Option<String>,
 }
 
 impl Refusal {
     pub(crate) fn new(reason: ErrorReason, message: impl Into<String>) -> Self {
-        Self { reason, message: message.into(), retry_after: None }
+        Self { reason, message: message.into(), retry_after: None, challenge: None }
     }
 
     /// Makes a refusal from control's status, which has this reason.
     pub(super) fn from_status(reason: ErrorReason, status: &Status) -> Self {
         let retry_after = status.get_details_retry_info().and_then(|info| info.retry_delay);
-        Self { retry_after, ..Self::new(reason, status.message()) }
+        let challenge = ErrorReason::challenge_of(status);
+        Self { retry_after, challenge, ..Self::new(reason, status.message()) }
     }
 
     /// Makes the refusal for a call that had no effect at any control.

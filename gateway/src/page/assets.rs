@@ -31,12 +31,18 @@ pub(super) static SCRIPT: LazyLock<Asset> = LazyLock::new(|| {
         include_str!("../../web/page/reply.js"),
         include_str!("../../web/page/turn.js"),
         include_str!("../../web/page/stream.js"),
+        include_str!("../../web/page/proof.js"),
         include_str!("../../web/page/outbox.js"),
         include_str!("../../web/page/thread.js"),
         include_str!("../../web/page/conversations.js"),
         include_str!("../../web/page/view.js"),
     );
     Asset::new("js", "text/javascript; charset=utf-8", script)
+});
+
+/// The page's worker, which browsers load only when a link asks for a proof of work.
+pub(super) static SOLVER: LazyLock<Asset> = LazyLock::new(|| {
+    Asset::new("js", "text/javascript; charset=utf-8", include_str!("../../web/solver.js"))
 });
 
 /// A file of the page.
@@ -63,7 +69,7 @@ pub(crate) async fn asset(
     OriginalUri(uri): OriginalUri,
     request: HeaderMap,
 ) -> Result<Response, Problem> {
-    let mut assets = [&*STYLE, &*SCRIPT].into_iter();
+    let mut assets = [&*STYLE, &*SCRIPT, &*SOLVER].into_iter();
     let asset = assets.find(|asset| asset.path == uri.path()).ok_or_else(Problem::nothing_here)?;
     let headers = [
         (header::CONTENT_TYPE, asset.media_type),

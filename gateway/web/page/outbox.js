@@ -17,12 +17,12 @@ class Outbox {
       const turn = this.turns.find((turn) => !turn.trouble?.final);
       if (!turn) break;
       turn.posting = true;
-      const answer = await post("", turn.key, { content: turn.content, conversation: thread.id ?? undefined });
+      const answer = await post("", turn.key, { content: turn.content, conversation: thread.id ?? undefined, altcha: turn.proof });
       turn.posting = false;
       turn.element.hidden = false;
       if (thread.closed) break;
       if (answer.ok) this.accepted(turn, answer.body);
-      else await this.refused(turn, answer, tries);
+      else if (!(await prove(turn, answer.body))) await this.refused(turn, answer, tries);
       tries = answer.ok ? 0 : tries + 1;
     }
     this.sending = false;

@@ -18,8 +18,9 @@ const config = JSON.parse(document.getElementById("config").textContent);
 const base = config.paths.base;
 const page = Object.fromEntries(Array.from(document.querySelectorAll("[id]"), (e) => [e.id, e]));
 
-/** The page's only way to set HTML. */
-const trusted = window.trustedTypes?.createPolicy("arizuko", { createHTML: (html) => html }) ?? { createHTML: (html) => html };
+/** The page's only way to set HTML, and to load its one worker. */
+const RULES = { createHTML: (html) => html, createScriptURL: () => config.paths.solver };
+const trusted = window.trustedTypes?.createPolicy("arizuko", RULES) ?? RULES;
 
 /** About how many bytes of messages to read at a time: some screens, and a second or two on a very slow link. */
 const PAGE_BYTES = 32 * 1024;
@@ -58,6 +59,7 @@ const TROUBLE = {
   413: `This message is too long: at most about ${CHARACTERS} characters. Shorten it, or send it in parts.`,
   415: "This page is out of date. Reload it, then send again.",
   422: "This message was mixed up with an earlier one. Send it again.",
+  428: "This chat asks browsers for a moment of work, which this one can't do here. Open the page over https, or in another browser.",
   429: "Too many messages at once. Sending again",
   503: "Messages can't be taken right now. Sending again",
   504: "This message may have arrived. It can't arrive twice. Sending again",

@@ -27,6 +27,27 @@ async fn chat_prints_the_replies_of_one_conversation(kind: Kind) {
     assert_eq!(conversations[0], conversations[1], "one conversation");
 }
 
+#[apply(embedded)]
+async fn chat_does_the_work_that_a_link_asks_for(kind: Kind) {
+    let stack = Stack::with_real_links(kind, &[]).await;
+    let issue = ["token", "issue", "acme", "chat", "--proof-of-work", "on"];
+    let url = stack.arizuko(&issue).await.expect(0).out;
+    let mut agent = stack.attach("acme", A).await;
+    let answering = async {
+        for answer in ["done", "again"] {
+            agent.answer_next(answer).await;
+        }
+    };
+    let mut chat = stack.operators_command();
+    let chat = chat.args(["chat", url.trim()]);
+    let (outcome, ()) = tokio::join!(run(chat, "one\ntwo\n"), answering);
+    let outcome = outcome.expect(0);
+    assert!(outcome.out.contains("done") && outcome.out.contains("again"), "{outcome:?}");
+    let listed = stack.arizuko(&["token", "list", "acme", "--json"]).await.expect(0).json();
+    let asked = &listed["tokens"][0]["options"]["limits"]["proof_of_work"];
+    assert_eq!(asked, "PROOF_OF_WORK_ON", "{listed}");
+}
+
 #[apply(every_stack)]
 async fn chat_explains_its_failures(kind: Kind) {
     let stack = Stack::with_real_links(kind, &[]).await;

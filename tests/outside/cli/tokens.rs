@@ -58,7 +58,7 @@ async fn list_takes_a_folder_and_revoke_a_jid_or_an_id(stack: Stack) {
 async fn a_links_own_limits_apply_to_each_visitor_and_are_listed(kind: Kind) {
     let stack = Stack::with(kind, &[("ARIZUKO_TRUSTED_PROXY", "127.0.0.0/8")]).await;
     let issue = ["token", "issue", "acme", "chat"];
-    let flags = ["--rate", "20/m", "--burst", "4", "--max-open-turns", "3"];
+    let flags = ["--rate", "20/m", "--burst", "4", "--max-open-turns", "3", "--proof-of-work=auto"];
     let issued = stack.arizuko(&[&issue[..], &flags].concat()).await.expect(0);
     let token = issued.out.trim().trim_end_matches('/').rsplit('/').next().unwrap_or_default();
     let visitor = stack.at(A, &format!("/chat/{token}/"));
@@ -81,7 +81,12 @@ async fn a_links_own_limits_apply_to_each_visitor_and_are_listed(kind: Kind) {
     }
     let listed = stack.arizuko(&["token", "list", "--json"]).await.expect(0).out;
     let listed: Value = serde_json::from_str(&listed).expect("JSON");
-    let limits = json!({"rate": {"count": 20, "per": "60s"}, "burst": 4, "max_open_turns": 3});
+    let limits = json!({
+        "rate": {"count": 20, "per": "60s"},
+        "burst": 4,
+        "max_open_turns": 3,
+        "proof_of_work": "PROOF_OF_WORK_AUTO",
+    });
     assert_eq!(listed["tokens"][0]["options"]["limits"], limits, "{listed}");
 
     for (flags, told) in [

@@ -1,6 +1,7 @@
 //! Floods of messages that control takes or refuses, by address, network, link and tenant.
 
 use super::Scene;
+use arizuko_proto::v1::{LinkLimits, ProofOfWork};
 use arizuko_tests::prelude::*;
 use futures_util::future::join_all;
 
@@ -10,6 +11,8 @@ enum To {
     TheLink,
     /// A chat link of its own, of a folder without an agent.
     AnotherLink(&'static str),
+    /// A chat link that asks for a proof of work.
+    ProvenLink,
     /// A webhook, of a folder without an agent.
     Hook,
 }
@@ -44,6 +47,13 @@ impl Flood {
         let visitor = match self.to {
             To::TheLink => scene.visitor(""),
             To::AnotherLink(folder) => scene.stack.visit(folder).await,
+            To::ProvenLink => {
+                let proof_of_work = ProofOfWork::On.into();
+                let limits = Some(LinkLimits { proof_of_work, ..LinkLimits::default() });
+                let options = LinkOptions { limits, ..LinkOptions::default() };
+                let link = scene.stack.issue_with("acme/nobody", "", options).await;
+                scene.stack.visitor(&link, A)
+            }
             To::Hook => {
                 let hook = scene.stack.issue_hook("acme/nobody", "github", "").await;
                 scene.stack.caller(&hook, A)
@@ -95,6 +105,12 @@ async fn of_a_network(kind: Kind) {
 async fn to_a_link(kind: Kind) {
     let limits = &[("ARIZUKO_LINK_RATE", "60")];
     Flood { limits, ..Flood::default() }.comes(kind).await;
+}
+
+#[apply(embedded)]
+async fn that_need_a_proof_of_work(kind: Kind) {
+    let (status, reason) = (428, "PROOF_REQUIRED");
+    Flood { to: To::ProvenLink, status, reason, ..Flood::default() }.comes(kind).await;
 }
 
 #[apply(embedded)]

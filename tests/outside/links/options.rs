@@ -2,7 +2,7 @@
 
 use super::issue::issue;
 use arizuko_proto::v1::{
-    LinkLimits, ListTokensRequest, Rate, token_service_client::TokenServiceClient,
+    LinkLimits, ListTokensRequest, ProofOfWork, Rate, token_service_client::TokenServiceClient,
 };
 use arizuko_tests::prelude::*;
 use std::collections::BTreeSet;
@@ -45,6 +45,7 @@ async fn options_are_checked_and_kept(stack: Stack) {
         rate(1, Some(prost_types::Duration { seconds: -1, nanos: 0 })),
         LinkLimits { burst: 100_001, ..LinkLimits::default() },
         LinkLimits { max_open_turns: 10_001, ..LinkLimits::default() },
+        LinkLimits { proof_of_work: 7, ..LinkLimits::default() },
     ] {
         let options = LinkOptions { limits: Some(limits), ..LinkOptions::default() };
         assert_eq!(
@@ -60,7 +61,12 @@ async fn options_are_checked_and_kept(stack: Stack) {
         context: "Context".into(),
         allowed_origins: vec!["https://acme.com".into()],
         lifetime: Some(prost_types::Duration { seconds: 3600, nanos: 0 }),
-        limits: Some(LinkLimits { burst: 30, max_open_turns: 5, ..rate(20, Some(second)) }),
+        limits: Some(LinkLimits {
+            burst: 30,
+            max_open_turns: 5,
+            proof_of_work: ProofOfWork::Auto.into(),
+            ..rate(20, Some(second))
+        }),
         hook: None,
     };
     stack.issue_with("acme", "support", options.clone()).await;
