@@ -1,6 +1,7 @@
 //! Floods of connections and calls to control.
 
 use super::{Crowd, Scene};
+use crate::limits::connections::post;
 use arizuko_proto::v1::{
     ApplyRoutesRequest, CreateKeyRequest, GetStatusRequest, IssueChatLinkRequest,
     PostMessageRequest, SendMessageRequest, SetRouteRequest,
@@ -12,6 +13,10 @@ use arizuko_tests::prelude::*;
 use futures_util::future::join_all;
 use tonic::{Code, Status};
 use tonic_health::pb::{HealthCheckRequest, health_client::HealthClient};
+
+fn is_refused<T>(answer: Result<T, Status>, wanted: ErrorReason) -> bool {
+    answer.err().is_some_and(|status| reason(&status) == wanted)
+}
 
 #[apply(embedded)]
 async fn connections(kind: Kind) {
@@ -82,6 +87,69 @@ async fn requests_that_are_too_long(kind: Kind) {
 }
 
 #[apply(embedded)]
+async fn requests_without_a_key(kind: Kind) {
+    let mut scene = Scene::new(kind, &[]).await;
+    let nobody = connect(&scene.stack.control(A), Some("azk_none")).await;
+    let content = vec![b'x'; 15 << 20];
+    let wave = async |_: &Scene| {
+        let posts = (0..8).map(|_| {
+            let content = content.clone().into();
+            let message = PostMessageRequest { content, ..Default::default() };
+            post(nobody.clone(), tokio_stream::once(message))
+        });
+        join_all(posts).await.into_iter().all(|post| is_refused(post, ErrorReason::KeyInvalid))
+    };
+    scene.withstands(wave).await;
+}
+
+#[apply(embedded)]
+async fn calls_that_never_end(kind: Kind) {
+    let limits = [("ARIZUKO_CONNECTION_CALLS", "50"), ("ARIZUKO_CALL_DEADLINE", "1s")];
+    let mut scene = Scene::new(kind, &limits).await;
+    let operator = scene.stack.operator(A).await;
+    // With its first answer control has said how many calls may be open.
+    let mut admin = AdminServiceClient::new(operator.clone());
+    admin.get_status(GetStatusRequest {}).await.expect("operators may");
+    let wave = async |_: &Scene| {
+        let begun = Instant::now();
+        let posts = (0..120).map(|_| post(operator.clone(), tokio_stream::pending()));
+        let posts = join_all(posts).await;
+        // No more than 50 of them were open at a time.
+        assert!(begun.elapsed() > Duration::from_secs(2));
+        posts.into_iter().all(|post| is_refused(post, ErrorReason::OutcomeUnknown))
+    };
+    scene.withstands(wave).await;
+}
+
+async fn many_links(kind: Kind, limit: &str) {
+    let mut scene = Scene::new(kind, &[(limit, "30")]).await;
+    let operator = scene.stack.operator(A).await;
+    let mut made = 0;
+    let wave = async |_: &Scene| {
+        let issue = |number| {
+            let mut tokens = TokenServiceClient::new(operator.clone());
+            let (folder, jid_suffix) = ("acme/flood".to_owned(), format!("{number}"));
+            let request = IssueChatLinkRequest { folder, jid_suffix, ..Default::default() };
+            async move { tokens.issue_chat_link(request).await }
+        };
+        made += 20;
+        let issued = join_all((made..made + 20).map(issue)).await;
+        issued.into_iter().any(|issued| is_refused(issued, ErrorReason::LimitReached))
+    };
+    scene.withstands(wave).await;
+}
+
+#[apply(embedded)]
+async fn links_of_a_folder(kind: Kind) {
+    many_links(kind, "ARIZUKO_FOLDER_LINKS").await;
+}
+
+#[apply(embedded)]
+async fn links_of_a_key(kind: Kind) {
+    many_links(kind, "ARIZUKO_KEY_LINKS").await;
+}
+
+#[apply(embedded)]
 async fn links_routes_and_keys(kind: Kind) {
     let limits = [
         ("ARIZUKO_JID_LINKS", "30"),
@@ -93,9 +161,7 @@ async fn links_routes_and_keys(kind: Kind) {
     let operator = scene.stack.operator(A).await;
     let mut made = 0;
     let wave = async |_: &Scene| {
-        let is_full = |answer: Result<(), Status>| {
-            answer.is_err_and(|status| reason(&status) == ErrorReason::LimitReached)
-        };
+        let is_full = |answer: Result<(), Status>| is_refused(answer, ErrorReason::LimitReached);
         let numbers = made..made + 20;
         made += 20;
         let make = |number: usize| {

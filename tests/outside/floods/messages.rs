@@ -158,3 +158,20 @@ async fn that_a_tenant_keeps(kind: Kind) {
     let (to, reason) = (To::AnotherLink("other"), "LIMIT_REACHED");
     Flood { limits, to, bytes, reason, ..Flood::default() }.comes(kind).await;
 }
+
+#[apply(embedded)]
+async fn that_wait_of_a_conversation(kind: Kind) {
+    let mut scene = Scene::new(kind, &[("ARIZUKO_ADDRESS_RATE", "1000")]).await;
+    let visitor = scene.stack.visit("acme/nobody").await.from_address(one(0));
+    let begun = visitor.say("hello").await;
+    let more = json!({"content": "more", "conversation": begun.conversation});
+    let wave = async |_: &Scene| {
+        let answers = join_all((0..20).map(|_| visitor.post_json(&more))).await;
+        let taken = answers.iter().filter(|answer| answer.status == 202).count();
+        answers.into_iter().filter(|answer| answer.status != 202).for_each(|answer| {
+            answer.refused(429, "TOO_MANY_TURNS");
+        });
+        taken <= 2
+    };
+    scene.withstands(wave).await;
+}

@@ -22,7 +22,7 @@ use tonic_prost::ProstCodec;
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
 
 /// Calls PostMessage with a request that comes from a stream, so that it may come late.
-async fn post(
+pub(crate) async fn post(
     channel: Channel,
     message: impl Stream<Item = PostMessageRequest> + Send + 'static,
 ) -> Result<(), Status> {
