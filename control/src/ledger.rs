@@ -16,6 +16,7 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
+use tokio::time::sleep;
 
 mod reads;
 #[cfg(test)]
@@ -30,7 +31,12 @@ const HINT_BYTES: usize = 16 << 10;
 
 /// How many times a command is tried before it fails because other commits keep changing what it
 /// read.
-const ATTEMPTS: usize = 50;
+const ATTEMPTS: u32 = 50;
+
+/// How many times a command is tried before it waits between tries. The waits are random and become
+/// longer, so that the tries of many commands that change one record spread out.
+const AT_ONCE: u32 = 3;
+const WAIT: Duration = Duration::from_millis(6);
 
 /// How long an unanswered commit may take, at most, for the ledger to repeat it. The repeat of a
 /// slower one would most likely take as long again.
@@ -142,6 +148,11 @@ impl Ledger {
                     for (name, record) in fresh {
                         self.note(partition, &name, record.as_ref());
                         reading.known.0.insert(Read::Record(name), Found::Record(record));
+                    }
+                    if attempt >= AT_ONCE {
+                        sleep(WAIT * attempt * u32::from(random::<1>()?[0]) / 256).await;
+                        // What the conflict has shown is old by now.
+                        reading = self.reading(&command, false).await?;
                     }
                 }
                 Commit::Full { name } => {
@@ -294,7 +305,7 @@ impl Ledger {
 }
 
 /// Logs what a commit wrote, by names only: the contents are private, and so are the ids.
-fn log(batch: &Batch, attempt: usize) {
+fn log(batch: &Batch, attempt: u32) {
     if !tracing::enabled!(tracing::Level::DEBUG) {
         return;
     }

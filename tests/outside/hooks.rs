@@ -162,6 +162,18 @@ async fn a_body_that_is_too_large_is_refused(kind: Kind) {
     }
 }
 
+/// All of them change one record: what the folder has observed.
+#[apply(embedded_and_one_redis)]
+async fn a_burst_of_observed_deliveries_loses_none(stack: Stack) {
+    let hook = stack.issue_hook("acme", "ci", "").await;
+    stack.route(mode(&hook.jid, RouteMode::Observe)).await;
+    let hook = stack.caller(&hook, A);
+    let posts = (0..120).map(|number| hook.post("text/plain", number.to_string()));
+    for answer in join_all(posts).await {
+        answer.expect(202);
+    }
+}
+
 #[apply(embedded_and_pair)]
 async fn a_burst_of_deliveries_loses_none(stack: Stack) {
     let link = stack.issue_hook("acme", "ci", "").await;
