@@ -3,7 +3,7 @@
 use prost::Message as _;
 use std::{env, error::Error, fs, path::PathBuf};
 
-const FILES: [&str; 11] = [
+const FILES: [&str; 12] = [
     "arizuko/v1/admin.proto",
     "arizuko/v1/agent.proto",
     "arizuko/v1/conversation.proto",
@@ -11,6 +11,7 @@ const FILES: [&str; 11] = [
     "arizuko/v1/error.proto",
     "arizuko/v1/gateway.proto",
     "arizuko/v1/key.proto",
+    "arizuko/v1/looks.proto",
     "arizuko/v1/route.proto",
     "arizuko/v1/speech.proto",
     "arizuko/v1/token.proto",

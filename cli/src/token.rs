@@ -8,14 +8,19 @@ use crate::{
 };
 use arizuko_proto::v1::{
     IssueChatLinkRequest, IssueChatLinkResponse, IssueWebhookRequest, IssueWebhookResponse,
-    LinkLimits, LinkOptions, ListTokensRequest, ProofOfWork, Rate, RevokeTokenRequest,
-    SetWebhookSecretsRequest, Token, revoke_token_request::Target,
+    LinkOptions, ListTokensRequest, RevokeTokenRequest, SetWebhookSecretsRequest, Token,
+    revoke_token_request::Target, token_target,
 };
 use clap::Subcommand;
+use edit::Edit;
 use hook::HookArgs;
+use options::{ChatOptions, Given, Options};
 use std::path::PathBuf;
 
+mod edit;
 mod hook;
+mod options;
+mod show;
 
 #[derive(clap::Args)]
 #[command(before_help = "\
@@ -24,10 +29,14 @@ Examples:
   arizuko token issue acme chat --expires 30d --suffix support
   arizuko token issue acme chat --rate 20/m --max-open-turns 5
   arizuko token issue acme chat --proof-of-work auto   # for a public page under attack
+  arizuko token issue acme chat --title 'Acme support' --logo-file logo.svg --accent '#2563eb' \\
+      --ask 'Where is my order?' --ask 'I want to return something'
   arizuko token issue acme hook github             # prints a URL for GitHub to post to
   arizuko token issue acme hook github --verify github --secret-file secret.txt
   arizuko token issue acme hook ci --dedupe body   # the same body twice in 72 hours is one message
   arizuko token list acme
+  arizuko token show web:acme/support
+  arizuko token edit web:acme/support --title 'Acme help' --rate 10/m --clear greeting,logo
   arizuko token revoke web:acme/support
   arizuko token revoke --issued-by key_…           # every link that the key has issued
 ")]
@@ -41,7 +50,6 @@ pub(crate) struct Args {
 }
 
 #[derive(Subcommand)]
-#[expect(clippy::large_enum_variant, reason = "each run has one, for a moment")]
 enum Command {
     /// Create a chat link or webhook and print its URL, which can't be shown again
     Issue {
@@ -55,6 +63,14 @@ enum Command {
         /// Only this folder and the folders below it
         folder: Option<String>,
     },
+    /// Show everything about chat links or webhooks but their URLs
+    Show {
+        /// A JID, to show every token on it, or the id of one token
+        #[arg(value_name = "JID|tok_…", value_parser = named)]
+        target: token_target::Target,
+    },
+    /// Change chat links or webhooks; their URLs stay
+    Edit(Edit),
     /// Change the secrets with which a webhook's sender signs
     Secrets {
         /// The token's id
@@ -80,17 +96,11 @@ enum Kind {
     /// A chat link: whoever opens it talks to the agent
     Chat {
         #[command(flatten)]
+        suffix: Suffix,
+        #[command(flatten)]
         options: Options,
-        /// First line of the page, in Markdown
-        #[arg(long)]
-        greeting: Option<String>,
-        /// Site that may embed the page, for example https://acme.com; repeatable
-        #[arg(long, value_name = "ORIGIN")]
-        origin: Vec<String>,
-        /// Take a message only after about a second of work by the visitor's browser: always, or
-        /// while the link is near its limits (auto). Needs JavaScript and HTTPS
-        #[arg(long, value_name = "WHEN", value_enum, default_value_t)]
-        proof_of_work: Proof,
+        #[command(flatten)]
+        chat: ChatOptions,
     },
     /// A webhook: whatever is posted to it goes to the agent
     Hook {
@@ -99,53 +109,17 @@ enum Kind {
         #[command(flatten)]
         hook: HookArgs,
         #[command(flatten)]
+        suffix: Suffix,
+        #[command(flatten)]
         options: Options,
     },
 }
 
-/// When a chat link asks for a proof of work.
-#[derive(Clone, Copy, Default, clap::ValueEnum)]
-enum Proof {
-    #[default]
-    Off,
-    On,
-    Auto,
-}
-
-impl From<Proof> for ProofOfWork {
-    fn from(proof: Proof) -> Self {
-        match proof {
-            Proof::Off => Self::Unspecified,
-            Proof::On => Self::On,
-            Proof::Auto => Self::Auto,
-        }
-    }
-}
-
 #[derive(clap::Args)]
-struct Options {
+struct Suffix {
     /// Last part of the JID, to tell this URL from the folder's other URLs
     #[arg(long)]
     suffix: Option<String>,
-    /// Name, for lists and as the title of a chat page
-    #[arg(long)]
-    name: Option<String>,
-    /// Text that the agent gets with every message and visitors never see
-    #[arg(long)]
-    context: Option<String>,
-    /// How many messages each visitor of a chat link may send, or a webhook takes in all: N/s, N/m
-    /// or N/h, for example 20/m
-    #[arg(long, value_name = "RATE", value_parser = rate)]
-    rate: Option<Rate>,
-    /// How many messages may come at once [default: the number in --rate]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100_000))]
-    burst: Option<u32>,
-    /// How many messages of each visitor, or of a webhook, may be waiting for the end of their reply
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=10_000))]
-    max_open_turns: Option<u32>,
-    /// End the token after this long, for example 30d or 12h
-    #[arg(long, value_name = "DURATION", value_parser = time::parse)]
-    expires: Option<prost_types::Duration>,
 }
 
 pub(crate) async fn run(args: Args, console: &mut Console<'_>) -> anyhow::Result<()> {
@@ -163,10 +137,12 @@ pub(crate) async fn run(args: Args, console: &mut Console<'_>) -> anyhow::Result
             Ok(())
         }
         Command::List { folder } => {
-            let request = ListTokensRequest { folder: folder.unwrap_or_default() };
+            let request = ListTokensRequest { folder: folder.unwrap_or_default(), target: None };
             let listed = control.answer(control.tokens().await?.list_tokens(request).await)?;
             if json { console.message(&listed) } else { show_list(listed.tokens, console) }
         }
+        Command::Show { target } => show::run(target, &control, json, console).await,
+        Command::Edit(edit) => edit::run(edit, &control, json, console).await,
         Command::Secrets { token, secret_file } => {
             let request =
                 SetWebhookSecretsRequest { token_id: token, secrets: hook::read(&secret_file)? };
@@ -189,16 +165,19 @@ async fn issue(
     let mut tokens = control.tokens().await?;
     let folder = folder.to_owned();
     match kind {
-        Kind::Chat { options, greeting, origin, proof_of_work } => {
-            let (jid_suffix, options) = options.into_request(proof_of_work.into());
-            let greeting = greeting.unwrap_or_default();
-            let options = Some(LinkOptions { greeting, allowed_origins: origin, ..options });
+        Kind::Chat { suffix, options, chat } => {
+            let mut given = Given::default();
+            options.give(&mut given);
+            chat.give(&mut given)?;
+            let (jid_suffix, options) = (suffix.suffix.unwrap_or_default(), Some(given.options));
             let request = IssueChatLinkRequest { folder, jid_suffix, options };
             control.answer(tokens.issue_chat_link(request).await)
         }
-        Kind::Hook { source, hook, options } => {
-            let (jid_suffix, options) = options.into_request(ProofOfWork::Unspecified);
-            let options = LinkOptions { hook: hook.into_request()?, ..options };
+        Kind::Hook { source, hook, suffix, options } => {
+            let mut given = Given::default();
+            options.give(&mut given);
+            let jid_suffix = suffix.suffix.unwrap_or_default();
+            let options = LinkOptions { hook: hook.into_request()?, ..given.options };
             let request =
                 IssueWebhookRequest { folder, source, jid_suffix, options: Some(options) };
             let issued = control.answer(tokens.issue_webhook(request).await)?;
@@ -206,26 +185,6 @@ async fn issue(
             let IssueWebhookResponse { token, url, jid, token_id, agent_attached } = issued;
             Ok(IssueChatLinkResponse { token, url, jid, token_id, agent_attached })
         }
-    }
-}
-
-impl Options {
-    /// Returns the JID's suffix, and the options that both kinds of tokens have.
-    fn into_request(self, proof_of_work: ProofOfWork) -> (String, LinkOptions) {
-        let limits = LinkLimits {
-            rate: self.rate,
-            burst: self.burst.unwrap_or_default(),
-            max_open_turns: self.max_open_turns.unwrap_or_default(),
-            proof_of_work: proof_of_work.into(),
-        };
-        let options = LinkOptions {
-            limits: (limits != LinkLimits::default()).then_some(limits),
-            name: self.name.unwrap_or_default(),
-            context: self.context.unwrap_or_default(),
-            lifetime: self.expires,
-            ..LinkOptions::default()
-        };
-        (self.suffix.unwrap_or_default(), options)
     }
 }
 
@@ -279,23 +238,12 @@ async fn revoke(
     Ok(())
 }
 
-/// Parses a rate: a number of messages a second, a minute or an hour.
-fn rate(text: &str) -> Result<Rate, String> {
-    let wrong =
-        || "a rate looks like 20/m: messages a second (s), minute (m) or hour (h)".to_owned();
-    let (count, unit) = text.split_once('/').ok_or_else(wrong)?;
-    let seconds = match unit {
-        "s" => 1,
-        "m" => 60,
-        "h" => 3_600,
-        _ => return Err(wrong()),
-    };
-    let count = count.parse().map_err(|_| wrong())?;
-    if !(1..=1_000 * seconds).contains(&count) {
-        return Err("a rate is at least 1 message and at most 1000 a second".to_owned());
-    }
-    let per = prost_types::Duration { seconds: seconds.into(), nanos: 0 };
-    Ok(Rate { count, per: Some(per) })
+/// Tells a JID from a token's id, for the commands that show and change tokens.
+fn named(text: &str) -> Result<token_target::Target, String> {
+    Ok(match target(text)? {
+        Target::TokenId(id) => token_target::Target::TokenId(id),
+        Target::Jid(jid) | Target::IssuedBy(jid) => token_target::Target::Jid(jid),
+    })
 }
 
 /// Tells a JID from a token's id. Control checks the rest.

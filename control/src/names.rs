@@ -72,6 +72,12 @@ pub(crate) fn token(id: &TokenId) -> String {
     format!("token:{id}")
 }
 
+/// Names the [`Logo`](crate::looks::Logo) of a chat link, which lives until the token ends. Written
+/// when the token is issued or edited.
+pub(crate) fn logo(id: &TokenId) -> String {
+    format!("token:{id}#logo")
+}
+
 /// Names a [`Key`](crate::key::Key), which lives until it is revoked or expires.
 pub(crate) fn key(id: &KeyId) -> String {
     format!("key:{id}")

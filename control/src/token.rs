@@ -2,31 +2,32 @@
 
 use crate::{
     audit::{self, Change},
-    hook_options::HookOptions,
     ids::{KeyId, TokenId},
     jid::{self, FolderName},
     key::{Caller, Key, Role},
     known_folders,
     limits::{Limits, Owners},
-    link_limits::LinkLimits,
+    looks::Logo,
     names::{self, Due, InFolder},
     proof::ProofKey,
     refusal::Refusal,
     route,
     secret::Secret,
     signature::Signature,
-    time::{MAX_LIFETIME, Time},
+    time::Time,
     transaction::{Decision, Record, Tx},
 };
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
+pub(crate) mod edit;
+mod options;
 pub(crate) mod revocation;
+
+pub(crate) use options::{Field, Options};
 
 /// The prefix of a token's secret: empty, because the secret is a part of a URL.
 pub(crate) const PREFIX: &str = "";
-/// How many origins a link allows, at most.
-const MAX_ORIGINS: usize = 50;
 /// How long a revoked token's record is kept at least, for operators who look. It is also kept as
 /// long as the records of its conversations.
 const KEEP_REVOKED: Duration = Duration::from_secs(30 * 86_400);
@@ -37,19 +38,6 @@ const KEEP_REVOKED: Duration = Duration::from_secs(30 * 86_400);
 pub(crate) enum Kind {
     Chat,
     Hook,
-}
-
-/// A link's texts, allowed origins and own limits.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Options {
-    pub(crate) name: String,
-    pub(crate) greeting: String,
-    pub(crate) context: String,
-    pub(crate) allowed_origins: Vec<String>,
-    #[serde(default, skip_serializing_if = "LinkLimits::is_default")]
-    pub(crate) limits: LinkLimits,
-    #[serde(default, skip_serializing_if = "HookOptions::is_default")]
-    pub(crate) hook: HookOptions,
 }
 
 /// A token's record.
@@ -113,6 +101,7 @@ pub(crate) struct Order {
     pub(crate) suffix: Option<String>,
     pub(crate) options: Options,
     pub(crate) lifetime: Option<Duration>,
+    pub(crate) logo: Option<Logo>,
 }
 
 impl Order {
@@ -133,47 +122,6 @@ impl Order {
             }
         }
     }
-
-    fn check_options(&self) -> Result<(), Refusal> {
-        let Options { name, greeting, context, allowed_origins, limits, hook } = &self.options;
-        for (what, text, most) in
-            [("name", name, 100), ("greeting", greeting, 4_000), ("context", context, 16_000)]
-        {
-            if text.chars().count() > most {
-                return Err(Refusal::invalid(format!("a {what} has at most {most} characters")));
-            }
-        }
-        if allowed_origins.len() > MAX_ORIGINS {
-            let why = format!("a link has at most {MAX_ORIGINS} allowed origins");
-            return Err(Refusal::Invalid(why));
-        }
-        allowed_origins.iter().try_for_each(|origin| check_origin(origin))?;
-        limits.check()?;
-        if self.kind == Kind::Hook && limits.proof_of_work.is_some() {
-            return Err(Refusal::invalid("a webhook's sender can't do a proof of work"));
-        }
-        if self.kind == Kind::Chat && !hook.is_default() {
-            return Err(Refusal::invalid("only a webhook has these properties: leave out hook"));
-        }
-        hook.check()?;
-        if self.lifetime.is_some_and(|lifetime| lifetime.is_zero()) {
-            return Err(Refusal::invalid("a lifetime must be longer than 0"));
-        }
-        if self.lifetime.is_some_and(|lifetime| lifetime >= MAX_LIFETIME) {
-            return Err(Refusal::invalid("a lifetime must be less than 100 years"));
-        }
-        Ok(())
-    }
-}
-
-/// Checks that an origin is a scheme and an authority, as browsers send it.
-fn check_origin(origin: &str) -> Result<(), Refusal> {
-    let authority = origin.strip_prefix("https://").or_else(|| origin.strip_prefix("http://"));
-    let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || "-.:[]".contains(c);
-    let fits = authority.is_some_and(|a| !a.is_empty() && a.len() <= 255 && a.chars().all(plain));
-    let refusal =
-        || Refusal::invalid(format!("an origin looks like https://acme.com, not {origin:?}"));
-    fits.then_some(()).ok_or_else(refusal)
 }
 
 /// The folder that a JID belongs to, and how many live tokens it has.
@@ -243,7 +191,8 @@ pub(crate) fn issue(
         let key = key.filter(|key| key.opens_with(&caller.hash, tx.now));
         key.ok_or(Refusal::KeyInvalid)?;
     }
-    order.check_options()?;
+    order.options.check(order.kind)?;
+    options::check_lifetime(order.lifetime)?;
     let jid = order.jid()?;
     let mut address = claim(tx, order, &jid)?;
     let owner = match &caller.role {
@@ -273,6 +222,9 @@ pub(crate) fn issue(
     address.tokens.clear();
     tx.put(token.jid.as_str(), &address)?;
     tx.put(&token.id, &token)?;
+    if let Some(logo) = &order.logo {
+        tx.put(&token.id, logo)?;
+    }
     tx.add(&names::tokens(), &token.listed(), tx.now);
     limit_links(tx, &token, &address)?;
     if let Some(at) = token.expires_at {

@@ -47,6 +47,14 @@ impl Control {
         self.0.ask(ANSWER_TIMEOUT, &place, Effect::Read, request, call).await
     }
 
+    /// Reads a link's logo.
+    pub(crate) async fn logo(&self, access: pb::Access) -> Result<pb::GetLogoResponse, Refusal> {
+        let place = access.token.clone();
+        let request = pb::GetLogoRequest { access: Some(access) };
+        let call = |mut client: Client, request| async move { client.get_logo(request).await };
+        self.0.ask(ANSWER_TIMEOUT, &place, Effect::Read, request, call).await
+    }
+
     /// Posts a message. Adds an idempotency key if there is none, so that the call is safe to repeat at
     /// another control.
     pub(crate) async fn post(

@@ -8,9 +8,11 @@
 
 mod forms;
 mod streaming;
+mod text;
 mod unfinished;
 
 pub(crate) use streaming::{Patch, Streaming};
+pub(crate) use text::text;
 
 use ammonia::{Builder, UrlRelative};
 use forms::{aligned, forms};

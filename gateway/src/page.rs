@@ -1,11 +1,14 @@
 //! The chat page: a template in the binary, filled in for a link.
 
+mod accent;
 mod assets;
 mod frame;
+mod looks;
 mod markup;
 mod problem;
 
 pub(crate) use assets::asset;
+pub(crate) use looks::logo;
 pub(crate) use problem::show_problems;
 
 use crate::{
@@ -17,7 +20,7 @@ use crate::{
     problem::Problem,
 };
 use arizuko_proto::v1::{self as pb, Author};
-use assets::{ICON, SCRIPT, SOLVER, STYLE};
+use assets::{SCRIPT, SOLVER, STYLE};
 use axum::{
     Json,
     extract::{OriginalUri, State},
@@ -25,6 +28,7 @@ use axum::{
 };
 use frame::Frame;
 use http::{HeaderValue, StatusCode, header};
+use looks::Looks;
 use markup::{HTML, Shown, earlier, escape, fill, later, messages};
 use serde::Deserialize;
 use serde_json::json;
@@ -90,9 +94,19 @@ async fn show(gateway: &Gateway, link: &Link, query: PageQuery) -> Result<Respon
     let greeting = gateway.renderer.render(Author::Assistant, &resolved.greeting).await.concat();
     let rendered = gateway.renderer.turns(&turns).await;
     let config = config_document(link, &resolved, &greeting).to_string().replace('<', r"\u003c");
+    let looks = Looks::new(&resolved);
     let html = fill(TEMPLATE, |name| match name {
+        "theme" => looks.theme().into(),
+        "scheme" => looks.scheme().into(),
         "title" => escape(&resolved.name),
-        "icon" => Cow::Borrowed(&*ICON),
+        "description" => escape(&looks.description()).into_owned().into(),
+        "icon" => looks.icon(),
+        "accent" => looks.style_element().into(),
+        "language" => looks.language().into(),
+        "logo" => looks.logo().into(),
+        "about" => looks.about().into(),
+        "starters" => looks.starters().into(),
+        "placeholder" => looks.placeholder(),
         "style" => Cow::Borrowed(&*STYLE.path),
         "script" => Cow::Borrowed(&*SCRIPT.path),
         "config" => Cow::Borrowed(&*config),
@@ -103,7 +117,7 @@ async fn show(gateway: &Gateway, link: &Link, query: PageQuery) -> Result<Respon
         "conversation" => escape(conversation),
         _ => Cow::Borrowed(""),
     });
-    let policy = content_security_policy(&resolved.allowed_origins);
+    let policy = content_security_policy(&looks.style_policy(), &resolved.allowed_origins);
     let headers = [(header::CONTENT_TYPE, HTML), (header::CONTENT_SECURITY_POLICY, policy)];
     let mut response = (headers, html).into_response();
     if !conversation.is_empty() {
@@ -119,7 +133,9 @@ pub(crate) async fn config(
 ) -> Result<Response, Problem> {
     let resolved = gateway.control.resolve(link.access()).await?;
     let greeting = gateway.renderer.render(Author::Assistant, &resolved.greeting).await.concat();
-    Ok(Json(config_document(&link, &resolved, &greeting)).into_response())
+    let mut document = config_document(&link, &resolved, &greeting);
+    document["looks"] = Looks::new(&resolved).document();
+    Ok(Json(document).into_response())
 }
 
 fn config_document(
@@ -138,13 +154,13 @@ fn config_document(
 }
 
 /// Allows only our own scripts, styles and requests, and frames on the link's allowed origins.
-fn content_security_policy(allowed_origins: &[String]) -> HeaderValue {
+fn content_security_policy(style: &str, allowed_origins: &[String]) -> HeaderValue {
     let ancestors = match ancestors(allowed_origins) {
         none if none.is_empty() => " 'none'".to_owned(),
         ancestors => ancestors,
     };
     let policy = format!(
-        "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; \
+        "default-src 'none'; script-src 'self'; {style}; connect-src 'self'; \
          frame-src 'self'; img-src 'self' data:; form-action 'self'; base-uri 'none'; \
          require-trusted-types-for 'script'; trusted-types arizuko; frame-ancestors{ancestors}"
     );
@@ -188,8 +204,17 @@ mod tests {
     #[test]
     fn the_template_has_only_known_placeholders() {
         let known = [
+            "theme",
+            "scheme",
             "title",
+            "description",
             "icon",
+            "accent",
+            "language",
+            "logo",
+            "about",
+            "starters",
+            "placeholder",
             "style",
             "script",
             "config",
@@ -207,7 +232,7 @@ mod tests {
 
     #[test]
     fn an_origin_cannot_add_to_the_policy() {
-        let policy = |origin: &str| content_security_policy(&[origin.to_owned()]);
+        let policy = |origin: &str| content_security_policy("", &[origin.to_owned()]);
         let allowed = policy("https://acme.example");
         assert!(allowed.to_str().unwrap().ends_with("frame-ancestors https://acme.example"));
         for origin in ["x; script-src *", "x,y", "a b"] {

@@ -27,6 +27,7 @@ pub(crate) fn router(gateway: Arc<Gateway>) -> Router {
     let under_a_token = Router::new()
         .route("/chat/{token}/", get(page::page).post(chat::post))
         .route("/chat/{token}/config", get(page::config))
+        .route("/chat/{token}/logo", get(page::logo))
         .route("/chat/{token}/{turn}", get(turn::snapshot))
         .route("/chat/{token}/{turn}/status", get(turn::status))
         .route("/chat/{token}/{turn}/sse", get(events::turn))

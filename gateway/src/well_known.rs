@@ -10,7 +10,9 @@ use jiff::{SignedDuration, Timestamp};
 use std::sync::Arc;
 
 /// The page's icon. The page itself has it inline.
-pub(crate) const ICON: &str = include_str!("../web/icon.svg");
+const ICON: &str = include_str!("../web/icon.svg");
+/// The colour of the icon.
+pub(crate) const ICON_COLOUR: &str = "#17614f";
 /// How long a copy of security.txt may be trusted: half a year. RFC 9116 recommends less than a
 /// year.
 const VALID: SignedDuration = SignedDuration::from_hours(24 * 180);
@@ -27,6 +29,12 @@ pub(crate) async fn robots() -> Response {
 pub(crate) async fn icon() -> Response {
     let headers = [(CONTENT_TYPE, "image/svg+xml")];
     (headers, ICON).into_response()
+}
+
+/// Returns the icon in this colour, `#rrggbb`, as an address that contains it.
+pub(crate) fn icon_url(colour: &str) -> String {
+    let icon = ICON.trim_end().replace(ICON_COLOUR, colour).replace('#', "%23");
+    format!("data:image/svg+xml,{}", icon.replace('<', "%3C").replace('>', "%3E"))
 }
 
 /// GET `/.well-known/security.txt`

@@ -2,22 +2,9 @@
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import axe from "axe-core";
-import { arizuko, attach, attachGated, echoLink, inbox, link, refuse, visit } from "./harness.js";
+import { arizuko, assertNoFinding, attach, attachGated, echoLink, inbox, link, refuse, visit } from "./harness.js";
 
 const sizes = { phone: { width: 320, height: 568 }, frame: { width: 360, height: 500 }, wide: { width: 1440, height: 900 } };
-
-/** Runs all rules, best practices included. Contrast that axe-core cannot decide is a finding. */
-async function assertNoFinding(visitor) {
-  await visitor.page.evaluate(axe.source);
-  const { violations, incomplete } = await visitor.page.evaluate(() => window.axe.run());
-  const told = [...violations, ...incomplete].map(
-    ({ id, help, nodes }) => `${id}: ${help}\n  ${nodes.map((node) => node.html).join("\n  ")}`,
-  );
-  assert.deepEqual(told, []);
-  const overflow = await visitor.page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
-  assert.ok(overflow <= 0, "nothing sticks out sideways");
-}
 
 for (const colorScheme of ["light", "dark"]) {
   for (const [name, viewport] of Object.entries(sizes)) {

@@ -15,6 +15,7 @@ import path from "node:path";
 import { createInterface } from "node:readline";
 import { after } from "node:test";
 import { promisify } from "node:util";
+import axe from "axe-core";
 import { chromium } from "playwright-core";
 
 export const LAUNCH = {
@@ -253,6 +254,18 @@ export class Visitor {
   assertNoComplaints() {
     assert.deepEqual(this.complaints, [], "the console has no error and no warning");
   }
+}
+
+/** Runs all rules of axe-core, best practices included. Contrast that it cannot decide is a finding. */
+export async function assertNoFinding(visitor) {
+  await visitor.page.evaluate(axe.source);
+  const { violations, incomplete } = await visitor.page.evaluate(() => window.axe.run());
+  const told = [...violations, ...incomplete].map(
+    ({ id, help, nodes }) => `${id}: ${help}\n  ${nodes.map((node) => node.html).join("\n  ")}`,
+  );
+  assert.deepEqual(told, []);
+  const overflow = await visitor.page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
+  assert.ok(overflow <= 0, "nothing sticks out sideways");
 }
 
 /**

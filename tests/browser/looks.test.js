@@ -150,6 +150,36 @@ for (const [name, options] of shots.slice(0, 4)) {
   });
 }
 
+for (const [name, accent] of [
+  ["blue", "#2563eb"],
+  ["yellow", "#ffff00"],
+  ["black", "#000000"],
+  ["white", "#ffffff"],
+]) {
+  for (const [shot, options] of shots.slice(0, 4)) {
+    test(`screenshots: the owner's looks, ${name}, ${shot}`, async (t) => {
+      const folder = path.resolve(given("ARIZUKO_SCREENSHOTS"));
+      await mkdir(folder, { recursive: true });
+      const logo = path.join(import.meta.dirname, "pictures/logo.svg");
+      const made = await link(
+        ...["--title", "Acme support", "--greeting", "Ask about orders, returns or *anything else*.", "--accent", accent],
+        ...["--ask", "Where is my order?", "--ask", "I want to return something", "--ask", "Do you ship to Iceland?"],
+        ...["--presence", "Usually replies in a minute", "--legal-url", "https://acme.example/legal", "--logo-file", logo],
+      );
+      await attach(t, made.folder, "document.sh");
+      const visitor = await visit(t, made.url, options);
+      const shoot = (what) =>
+        visitor.page.screenshot({ path: path.join(folder, `owner-${name}-${shot}-${what}.png`), animations: "disabled" });
+      await visitor.page.waitForFunction(() => document.querySelector(".hello .logo")?.naturalWidth > 0);
+      await shoot("empty");
+      await visitor.button("Where is my order?").click();
+      await visitor.answered(1);
+      await visitor.input.fill("And what does it cost?");
+      await shoot("answer");
+    });
+  }
+}
+
 test("screenshots: a running reply, and one that waits", async (t) => {
   const folder = path.resolve(given("ARIZUKO_SCREENSHOTS"));
   await mkdir(folder, { recursive: true });

@@ -24,6 +24,7 @@ async fn the_page_proves_its_work_in_chromium(kind: Kind) {
 #[apply(embedded)]
 async fn the_page_is_easy_to_use_in_chromium(kind: Kind) {
     let stack = Stack::with_real_links(kind, &[]).await;
-    let files = ["accessibility", "conversations", "devices", "looks", "reading", "text"];
+    let files =
+        ["accessibility", "branding", "conversations", "devices", "looks", "reading", "text"];
     stack.browser_tests(&files).await;
 }

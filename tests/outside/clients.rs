@@ -122,8 +122,14 @@ async fn control_serves_grpc_health_and_reflection(stack: Stack) {
             assert!(services.contains(&format!("arizuko.v1.{service}Service")), "{services}");
         }
         assert!(services.contains("grpc.health.v1.Health"), "{services}");
-        let methods =
-            ["IssueChatLink", "IssueWebhook", "ListTokens", "RevokeToken", "SetWebhookSecrets"];
+        let methods = [
+            "IssueChatLink",
+            "IssueWebhook",
+            "ListTokens",
+            "EditToken",
+            "RevokeToken",
+            "SetWebhookSecrets",
+        ];
         assert_eq!(told["methods"], json!(methods));
     }
 }
@@ -143,6 +149,7 @@ async fn a_gateway_serves_its_health_and_openapi_json(stack: Stack) {
         for path in [
             "/chat/{token}/",
             "/chat/{token}/config",
+            "/chat/{token}/logo",
             "/chat/{token}/{turn_id}",
             "/chat/{token}/{turn_id}/status",
             "/chat/{token}/{turn_id}/sse",

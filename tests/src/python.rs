@@ -33,7 +33,7 @@ impl Stack {
         for output in ["--python_out", "--grpc_python_out"] {
             protoc.arg(format!("{output}={}", stubs.display()));
         }
-        for name in ["agent", "conversation", "speech", "token", "turn"] {
+        for name in ["agent", "conversation", "looks", "speech", "token", "turn"] {
             protoc.arg(protos.join(format!("arizuko/v1/{name}.proto")));
         }
         run(&mut protoc, "").await.expect(0);

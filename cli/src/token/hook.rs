@@ -14,13 +14,8 @@ use std::path::PathBuf;
 
 #[derive(clap::Args)]
 pub(super) struct HookArgs {
-    /// How repeats of a delivery are recognised, for 72 hours [default: by the headers in which
-    /// known senders name their deliveries]
-    #[arg(long, value_name = "HOW", conflicts_with = "dedupe_header")]
-    dedupe: Option<DedupeBy>,
-    /// Header that names each delivery, for example X-Event-Id
-    #[arg(long, value_name = "NAME")]
-    dedupe_header: Option<String>,
+    #[command(flatten)]
+    dedupe: DedupeArgs,
     /// Refuse requests that this sender has not signed in its way. Control needs --seal-key-file
     #[arg(long, value_name = "SENDER", requires = "secret_file")]
     verify: Option<Verify>,
@@ -29,6 +24,25 @@ pub(super) struct HookArgs {
     secret_file: Vec<PathBuf>,
     #[command(flatten)]
     hmac: HmacArgs,
+}
+
+/// How repeats of a delivery are recognised.
+#[derive(clap::Args)]
+pub(super) struct DedupeArgs {
+    /// How repeats of a delivery to a webhook are recognised, for 72 hours [default: by the headers
+    /// in which known senders name their deliveries]
+    #[arg(long, value_name = "HOW", conflicts_with = "dedupe_header")]
+    dedupe: Option<DedupeBy>,
+    /// Header that names each delivery to a webhook, for example X-Event-Id
+    #[arg(long, value_name = "NAME")]
+    dedupe_header: Option<String>,
+}
+
+impl DedupeArgs {
+    pub(super) fn chosen(self) -> Option<Dedupe> {
+        let by_header = self.dedupe_header.map(Dedupe::DedupeHeader);
+        by_header.or(self.dedupe.map(|DedupeBy::Body| Dedupe::DedupeBody(true)))
+    }
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -95,8 +109,6 @@ enum Encoding {
 impl HookArgs {
     /// Returns the options that only webhooks have, if any is set.
     pub(super) fn into_request(self) -> anyhow::Result<Option<HookOptions>> {
-        let by_header = self.dedupe_header.map(Dedupe::DedupeHeader);
-        let dedupe = by_header.or(self.dedupe.map(|DedupeBy::Body| Dedupe::DedupeBody(true)));
         ensure!(
             self.hmac.hmac_header.is_none() || self.verify == Some(Verify::Hmac),
             "the --hmac flags go with --verify hmac"
@@ -105,7 +117,7 @@ impl HookArgs {
         let signature = self
             .verify
             .map(|verify| Signature { secrets, scheme: Some(verify.into_scheme(self.hmac)) });
-        let options = HookOptions { dedupe, signature };
+        let options = HookOptions { dedupe: self.dedupe.chosen(), signature };
         Ok((options != HookOptions::default()).then_some(options))
     }
 }

@@ -8,6 +8,7 @@ use super::{
 use crate::{
     conversation::{Conversation, Head},
     hook_request::{Blob, Header, HookRequest},
+    looks::Logo,
     names,
     refusal::Refusal,
     route,
@@ -61,7 +62,23 @@ impl v1::gateway_service_server::GatewayService for Service {
             max_content_bytes: u32::try_from(bytes).unwrap_or(u32::MAX),
             messages_per_minute: caps::rate_of_link(limits, token.kind, &token.options.limits)
                 .a_minute(),
+            looks: wire::looks::looks(token.options.looks),
         }))
+    }
+
+    async fn get_logo(
+        &self,
+        request: Request<v1::GetLogoRequest>,
+    ) -> Result<Response<v1::GetLogoResponse>, Status> {
+        let (_, request) = self.authenticate_gateway(request)?;
+        let access = self.access(request.access)?;
+        let token = access.admit(&self.control).await?;
+        let logo = self.control.ledger.record::<Logo>(access.partition(), &token.id).await?;
+        let logo = logo.map(|Logo { picture, content }| v1::GetLogoResponse {
+            media_type: picture.media_type().to_owned(),
+            content: content.into_bytes().into(),
+        });
+        Ok(Response::new(logo.unwrap_or_default()))
     }
 
     async fn post_message(

@@ -6,14 +6,19 @@ use crate::{
     ids::TokenId,
     key::Caller,
     ledger::{Error, random},
+    looks::Logo,
     names::{self, InFolder},
     refusal::Refusal,
     secret::Secret,
     store::Partition,
-    token::{self, Address, Kind, NewSecrets, Options, Order, Token, revocation},
+    token::{
+        self, Address, Field, Kind, NewSecrets, Options, Order, Token,
+        edit::{self, Edit},
+        revocation,
+    },
     transaction::Tx,
 };
-use arizuko_proto::v1::{self, revoke_token_request::Target};
+use arizuko_proto::v1::{self, revoke_token_request::Target, token_target::Target as Named};
 use std::time::Duration;
 use tonic::{Request, Response, Status};
 use tracing::Instrument as _;
@@ -25,7 +30,7 @@ impl v1::token_service_server::TokenService for Service {
         request: Request<v1::IssueChatLinkRequest>,
     ) -> Result<Response<v1::IssueChatLinkResponse>, Status> {
         let (caller, request) = self.authenticate(request)?;
-        let Properties { options, lifetime, secrets } = properties(request.options)?;
+        let Properties { options, lifetime, logo, secrets } = properties(request.options)?;
         let order = Order {
             kind: Kind::Chat,
             folder: caller.folder(&request.folder)?,
@@ -33,6 +38,7 @@ impl v1::token_service_server::TokenService for Service {
             suffix: unless_empty(request.jid_suffix),
             options,
             lifetime,
+            logo,
         };
         let (token, secret) = self.issue(&caller, order, &secrets).await?;
         Ok(Response::new(v1::IssueChatLinkResponse {
@@ -49,7 +55,7 @@ impl v1::token_service_server::TokenService for Service {
         request: Request<v1::IssueWebhookRequest>,
     ) -> Result<Response<v1::IssueWebhookResponse>, Status> {
         let (caller, request) = self.authenticate(request)?;
-        let Properties { options, lifetime, secrets } = properties(request.options)?;
+        let Properties { options, lifetime, logo, secrets } = properties(request.options)?;
         let order = Order {
             kind: Kind::Hook,
             folder: caller.folder(&request.folder)?,
@@ -57,6 +63,7 @@ impl v1::token_service_server::TokenService for Service {
             suffix: unless_empty(request.jid_suffix),
             options,
             lifetime,
+            logo,
         };
         let (token, secret) = self.issue(&caller, order, &secrets).await?;
         Ok(Response::new(v1::IssueWebhookResponse {
@@ -74,12 +81,48 @@ impl v1::token_service_server::TokenService for Service {
     ) -> Result<Response<v1::ListTokensResponse>, Status> {
         let (caller, request) = self.authenticate_reader(request)?;
         let view = access::view(&caller, &request.folder)?;
-        let mut tokens: Vec<Token> = self.control.listed(&names::tokens(), view.as_ref()).await?;
+        let mut tokens: Vec<Token> = match request.target {
+            None => self.control.listed(&names::tokens(), view.as_ref()).await?,
+            Some(target) => {
+                let mut named = Vec::new();
+                for (partition, ids) in self.named(Some(target)).await? {
+                    let records = self.control.ledger.records(partition, &ids).await?;
+                    named.extend(records.into_iter().flatten());
+                }
+                named.retain(|token: &Token| {
+                    view.as_ref().is_none_or(|view| token.folder.is_within(view))
+                });
+                named
+            }
+        };
         let now = self.control.ledger.now();
         tokens.retain(|token| token.is_live(now) && caller.must_reach(&token.owner).is_ok());
         tokens.sort_by_key(|token| token.created_at);
         let tokens = tokens.into_iter().map(wire::token).collect();
         Ok(Response::new(v1::ListTokensResponse { tokens }))
+    }
+
+    async fn edit_token(
+        &self,
+        request: Request<v1::EditTokenRequest>,
+    ) -> Result<Response<v1::EditTokenResponse>, Status> {
+        let (caller, request) = self.authenticate(request)?;
+        let mask = request.update_mask.unwrap_or_default().paths;
+        if mask.is_empty() {
+            return Err(Refusal::invalid("name a field to change in update_mask").into());
+        }
+        let fields = mask.iter().map(|path| Field::parse(path)).collect::<Result<_, _>>()?;
+        let Properties { options, lifetime, logo, .. } = properties(request.options)?;
+        let edit = Edit { fields, options, lifetime, logo };
+        let mut edited = Vec::new();
+        for (partition, ids) in self.named(request.target).await? {
+            for ids in ids.chunks(edit::BATCH) {
+                let editing = |tx: &mut Tx<'_>| edit::edit(tx, &caller, ids, &edit);
+                edited.extend(self.control.ledger.transact(partition, &[], editing).await?);
+            }
+        }
+        let edited = edited.into_iter().map(wire::token).collect();
+        Ok(Response::new(v1::EditTokenResponse { edited }))
     }
 
     async fn revoke_token(
@@ -89,10 +132,7 @@ impl v1::token_service_server::TokenService for Service {
         let (caller, request) = self.authenticate(request)?;
         let found = match request.target {
             Some(Target::Jid(jid)) => self.tokens_on(&jid).await?,
-            Some(Target::TokenId(id)) => {
-                let (id, partition) = TokenId::parse(&id, self.control.partitions)?;
-                vec![(partition, vec![id])]
-            }
+            Some(Target::TokenId(id)) => self.token_with(&id)?,
             Some(Target::IssuedBy(key)) => self.control.issued_by(&key.into()).await?,
             None => return Err(Refusal::invalid("name a JID, a token's id or a key's").into()),
         };
@@ -138,6 +178,23 @@ impl Service {
         let issuing = |tx: &mut Tx<'_>| token::issue(tx, caller, &order, &secret);
         let token = self.control.ledger.transact(partition, &[], issuing).await?;
         Ok((token, secret.as_str().to_owned()))
+    }
+
+    /// Returns the tokens that a target names.
+    async fn named(
+        &self,
+        target: Option<v1::TokenTarget>,
+    ) -> Result<Vec<(Partition, Vec<TokenId>)>, Error> {
+        match target.and_then(|target| target.target) {
+            Some(Named::Jid(jid)) => self.tokens_on(&jid).await,
+            Some(Named::TokenId(id)) => Ok(self.token_with(&id)?),
+            None => Err(Refusal::invalid("name a JID or a token's id").into()),
+        }
+    }
+
+    fn token_with(&self, id: &str) -> Result<Vec<(Partition, Vec<TokenId>)>, Refusal> {
+        let (id, partition) = TokenId::parse(id, self.control.partitions)?;
+        Ok(vec![(partition, vec![id])])
     }
 
     /// Returns the live tokens on a JID.
@@ -195,16 +252,18 @@ fn unless_empty(text: String) -> Option<String> {
 struct Properties {
     options: Options,
     lifetime: Option<Duration>,
+    logo: Option<Logo>,
     /// The secrets with which a webhook's sender signs, not yet sealed.
     secrets: Vec<String>,
 }
 
 fn properties(options: Option<v1::LinkOptions>) -> Result<Properties, Refusal> {
-    let v1::LinkOptions { name, greeting, context, allowed_origins, lifetime, limits, hook } =
+    let v1::LinkOptions { name, greeting, context, allowed_origins, lifetime, limits, hook, looks } =
         options.unwrap_or_default();
     let lifetime = wire::parse_duration(lifetime)?;
     let limits = wire::parse_limits(limits.unwrap_or_default())?;
     let (hook, secrets) = wire::hook::parse_options(hook.unwrap_or_default())?;
-    let options = Options { name, greeting, context, allowed_origins, limits, hook };
-    Ok(Properties { options, lifetime, secrets })
+    let (looks, logo) = wire::looks::parse(looks.unwrap_or_default())?;
+    let options = Options { name, greeting, context, allowed_origins, limits, hook, looks };
+    Ok(Properties { options, lifetime, logo, secrets })
 }

@@ -16,6 +16,7 @@ use prost_types::{Duration, Timestamp};
 use std::time;
 
 pub(super) mod hook;
+pub(super) mod looks;
 
 pub(super) fn timestamp(at: Time) -> Timestamp {
     let at = at.as_millis();
@@ -94,6 +95,7 @@ pub(super) fn token(token: Token) -> v1::Token {
             lifetime: None,
             limits: (!token.options.limits.is_default()).then(|| limits(token.options.limits)),
             hook: (!token.options.hook.is_default()).then(|| hook::options(token.options.hook)),
+            looks: looks::looks(token.options.looks),
         }),
         created_at: Some(timestamp(token.created_at)),
         expires_at: token.expires_at.map(timestamp),

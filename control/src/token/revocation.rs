@@ -4,6 +4,7 @@ use super::{Address, Token, note};
 use crate::{
     ids::TokenId,
     key::Caller,
+    looks::Logo,
     names::{self, Due},
     transaction::{Decision, Record as _, Tx},
 };
@@ -68,6 +69,9 @@ fn end(tx: &mut Tx<'_>, tokens: &mut [Token], actor: &str, action: &str) -> Deci
     }
     for token in tokens {
         token.revoked_at = Some(tx.now);
+        if token.options.looks.logo.is_some() {
+            tx.delete::<Logo>(&token.id);
+        }
         tx.put(&token.id, token)?;
         tx.remove(&names::tokens(), &token.listed());
         tx.remove(&names::folder_links(&token.folder), &token.id);

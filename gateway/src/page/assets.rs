@@ -19,10 +19,8 @@ pub(super) static STYLE: LazyLock<Asset> = LazyLock::new(|| {
     Asset::new("css", "text/css; charset=utf-8", include_str!("../../web/page.css"))
 });
 /// The icon as part of the page, which costs no request.
-pub(super) static ICON: LazyLock<String> = LazyLock::new(|| {
-    let icon = well_known::ICON.trim_end().replace('#', "%23");
-    format!("data:image/svg+xml,{}", icon.replace('<', "%3C").replace('>', "%3E"))
-});
+pub(super) static ICON: LazyLock<String> =
+    LazyLock::new(|| well_known::icon_url(well_known::ICON_COLOUR));
 /// One file, so that its parts always have the same version and cost one request.
 pub(super) static SCRIPT: LazyLock<Asset> = LazyLock::new(|| {
     let script = concat!(

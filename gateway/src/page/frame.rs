@@ -3,6 +3,7 @@
 
 use super::{
     assets::STYLE,
+    looks::Looks,
     markup::{HTML, Shown, escape, messages},
 };
 use crate::{compression::Uncompressed, document::is_open, gateway::Gateway};
@@ -47,15 +48,16 @@ impl Frame<'_> {
         let messages = messages(&turns, &rendered, shown, None);
         let is_waiting = turns.iter().any(|turn| is_open(turn.status()));
         let (refresh, style) = (if is_waiting { REFRESH } else { "" }, &STYLE.path);
+        let looks = Looks::new(resolved);
+        let (theme, accent) = (looks.theme(), looks.style_element());
         let html = format!(
             r#"<!doctype html>
-<html lang="en">
+<html lang="en"{theme}>
 <head>
   <meta charset="utf-8">
-  <meta name="color-scheme" content="light dark">
   <title>Replies</title>
   <link rel="stylesheet" href="{style}">
-  {refresh}
+  {accent}{refresh}
 </head>
 <body class="frame"><main>{messages}</main></body>
 </html>
@@ -63,7 +65,8 @@ impl Frame<'_> {
         );
         let ancestors = super::ancestors(&resolved.allowed_origins);
         let policy = HeaderValue::try_from(format!(
-            "default-src 'none'; style-src 'self'; frame-ancestors 'self'{ancestors}"
+            "default-src 'none'; {}; frame-ancestors 'self'{ancestors}",
+            looks.style_policy()
         ));
         let policy = policy.unwrap_or(HeaderValue::from_static("default-src 'none'"));
         let headers = [(header::CONTENT_TYPE, HTML), (header::CONTENT_SECURITY_POLICY, policy)];

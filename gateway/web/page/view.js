@@ -35,6 +35,12 @@ page.content.addEventListener("input", () => {
   saving = setTimeout(() => thread.remember(), 400);
 });
 
+page.starters?.addEventListener("submit", (event) => {
+  event.preventDefault();
+  thread.write(event.submitter.value);
+  if (!onTouch.matches) page.content.focus();
+});
+
 page.stop.addEventListener("click", () => thread.stop());
 
 // ── The log's end, and the bar ──────────────────────────────────────────────────────────────────
@@ -119,6 +125,8 @@ visualViewport?.addEventListener("scroll", fitViewport);
 
 /** Shows the name in the bar while its heading is out of sight. */
 page["bar-name"].textContent = config.name;
+const logo = document.querySelector(".logo");
+if (logo) page["bar-name"].prepend(logo.cloneNode());
 const inSight = new IntersectionObserver(([h1]) => page["bar-name"].classList.toggle("shown", !h1.isIntersecting), { root: page.log });
 inSight.observe(page.log.querySelector("h1"));
 

@@ -1,4 +1,4 @@
-//! `arizuko token`: issue, list, revoke, and a link's own limits.
+//! `arizuko token`: issue, list, show, edit, revoke, and a link's own limits.
 
 use arizuko_tests::prelude::*;
 
@@ -97,6 +97,68 @@ async fn a_links_own_limits_apply_to_each_visitor_and_are_listed(kind: Kind) {
         (["--max-open-turns", "20000"], "1..=10000"),
     ] {
         let refused = stack.arizuko(&[&issue[..], &flags].concat()).await.expect(2);
+        assert!(refused.err.contains(told), "{refused:?}");
+    }
+}
+
+#[apply(every_stack)]
+async fn show_and_edit_take_a_jid_or_an_id(stack: Stack) {
+    let logo = stack.folder().join("logo.svg");
+    fs::write(&logo, "<svg xmlns='http://www.w3.org/2000/svg'/>").expect("our folder");
+    let logo = logo.to_str().expect("plain text");
+    let issue = ["token", "issue", "acme", "chat", "--suffix", "support", "--expires", "1h"];
+    let looks = ["--title", "Acme", "--logo-file", logo, "--ask", "One?", "--ask", "Two?"];
+    stack
+        .arizuko(&[&issue[..], &looks, &["--rate", "20/m", "--theme", "dark"]].concat())
+        .await
+        .expect(0);
+    let show = async |target: &str| stack.arizuko(&["token", "show", target]).await.expect(0).out;
+    let has = |shown: &str, property: &str, value: &str| {
+        shown
+            .lines()
+            .any(|line| line.split_once(' ').map(|(p, v)| (p, v.trim())) == Some((property, value)))
+    };
+    let shown = show("web:acme/support").await;
+    for (property, value) in [
+        ("jid", "web:acme/support"),
+        ("name", "Acme"),
+        ("rate", "20/m"),
+        ("logo", "image/svg+xml"),
+        ("theme", "dark"),
+        ("ask", "One?"),
+        ("ask", "Two?"),
+    ] {
+        assert!(has(&shown, property, value), "{property} in {shown}");
+    }
+    let id =
+        shown.split_whitespace().find(|word| word.starts_with("tok_")).expect("an id").to_owned();
+    let change =
+        ["--title", "", "--burst", "9", "--accent", "#2563eb", "--clear", "ask,expires,rate,logo"];
+    let edited = stack.arizuko(&[&["token", "edit", &id][..], &change].concat()).await.expect(0);
+    assert!(edited.out.contains(&id) && edited.out.contains("web:acme/support"), "{edited:?}");
+    let shown = show(&id).await;
+    assert!(has(&shown, "expires", "never") && has(&shown, "burst", "9"), "{shown}");
+    assert!(has(&shown, "accent", "#2563eb") && has(&shown, "theme", "dark"), "{shown}");
+    for gone in ["name", "ask", "rate", "logo"] {
+        assert!(!shown.lines().any(|line| line.starts_with(gone)), "{gone} in {shown}");
+    }
+    let json = stack.arizuko(&["token", "show", &id, "--json"]).await.expect(0).json();
+    assert_eq!(json["tokens"][0]["options"]["looks"]["accent"], "#2563eb");
+
+    let large = stack.folder().join("large.png");
+    fs::write(&large, vec![0; (64 << 10) + 1]).expect("our folder");
+    let large = large.to_str().expect("plain text");
+    for (code, flags, told) in [
+        (2, &["edit", &id][..], "say what to change"),
+        (2, &["edit", &id, "--title", "x", "--clear", "name"], "not both"),
+        (2, &["edit", &id, "--clear", "jid"], "possible values"),
+        (1, &["edit", &id, "--accent", "red"], "#17614f"),
+        (1, &["edit", &id, "--legal-url", "http://acme.example"], "https://"),
+        (1, &["edit", &id, "--logo-file", large], "64 KiB"),
+        (1, &["edit", "web:acme/none", "--title", "x"], "no live token"),
+        (1, &["show", "web:acme/none"], "no live token"),
+    ] {
+        let refused = stack.arizuko(&[&["token"], flags].concat()).await.expect(code);
         assert!(refused.err.contains(told), "{refused:?}");
     }
 }

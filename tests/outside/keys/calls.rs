@@ -12,16 +12,18 @@ use arizuko_proto::{
     v1::{
         Access, ApplyRoutesRequest, AssignConversationRequest, CancelTurnRequest, CreateKeyRequest,
         DeleteConversationRequest, DeleteConversationsRequest, DeleteRouteRequest,
-        ExplainRouteRequest, ExportConversationsRequest, FinishRotationRequest,
-        GetConversationRequest, GetStatusRequest, GetTurnRequest, IssueChatLinkRequest,
-        IssueWebhookRequest, ListAuditRequest, ListConversationsRequest, ListKeysRequest,
-        ListRoutesRequest, ListTokensRequest, PostMessageRequest, ReadConversationRequest,
-        ResolveTokenRequest, RevokeKeyRequest, RevokeTokenRequest, RotateKeyRequest,
-        SendMessageRequest, SetRouteRequest, SetWebhookSecretsRequest, ShowConversationRequest,
-        ShowTurnRequest, TailRequest, TokenKind, WatchRequest,
+        EditTokenRequest, ExplainRouteRequest, ExportConversationsRequest, FinishRotationRequest,
+        GetConversationRequest, GetLogoRequest, GetStatusRequest, GetTurnRequest,
+        IssueChatLinkRequest, IssueWebhookRequest, ListAuditRequest, ListConversationsRequest,
+        ListKeysRequest, ListRoutesRequest, ListTokensRequest, PostMessageRequest,
+        ReadConversationRequest, ResolveTokenRequest, RevokeKeyRequest, RevokeTokenRequest,
+        RotateKeyRequest, SendMessageRequest, SetRouteRequest, SetWebhookSecretsRequest,
+        ShowConversationRequest, ShowTurnRequest, TailRequest, TokenKind, TokenTarget,
+        WatchRequest, token_target,
     },
 };
 use arizuko_tests::prelude::*;
+use prost_types::FieldMask;
 use tonic::Status;
 
 /// Calls that only operators may make.
@@ -30,8 +32,9 @@ pub(super) const OPERATORS: [&str; 5] =
 /// Calls that only operators and viewers may make.
 pub(super) const OVERSEERS: [&str; 4] = ["ListKeys", "GetStatus", "ListAudit", "Tail"];
 /// Calls that only gateways may make.
-pub(super) const GATEWAYS: [&str; 7] = [
+pub(super) const GATEWAYS: [&str; 8] = [
     "ResolveToken",
+    "GetLogo",
     "PostMessage",
     "GetTurn",
     "GetConversation",
@@ -41,6 +44,9 @@ pub(super) const GATEWAYS: [&str; 7] = [
 ];
 /// Calls about a folder.
 pub(super) const FOLDERS: [&str; 4] = ["IssueChatLink", "IssueWebhook", "ListTokens", "Attach"];
+
+/// Calls that change a token.
+pub(super) const CHANGES: [&str; 3] = ["EditToken", "RevokeToken", "SetWebhookSecrets"];
 
 /// Calls about a folder's routes.
 pub(super) const ROUTES: [&str; 5] =
@@ -71,9 +77,10 @@ async fn make(call: &str, folder: &str, channel: Channel, facts: &Facts) -> Resu
         "GetStatus" | "ListAudit" | "Tail" => admin(call, channel).await,
         "Attach" => Session::try_open(channel, hello(folder, 0)).await.map(drop),
         "Watch" => watch(channel).await,
-        "IssueChatLink" | "IssueWebhook" | "ListTokens" | "RevokeToken" | "SetWebhookSecrets" => {
+        "IssueChatLink" | "IssueWebhook" | "ListTokens" => {
             tokens(call, folder, channel, facts).await
         }
+        call if CHANGES.contains(&call) => tokens(call, folder, channel, facts).await,
         call if ROUTES.contains(&call) => routes(call, folder, channel).await,
         "DeleteConversations" => shows(call, "nobody", channel, facts).await,
         call if SHOWS.contains(&call) => shows(call, folder, channel, facts).await,
@@ -184,7 +191,18 @@ async fn tokens(call: &str, folder: &str, channel: Channel, facts: &Facts) -> Re
             let request = IssueWebhookRequest { folder, source, ..IssueWebhookRequest::default() };
             tokens.issue_webhook(request).await.map(drop)
         }
-        "ListTokens" => tokens.list_tokens(ListTokensRequest { folder }).await.map(drop),
+        "ListTokens" => {
+            tokens.list_tokens(ListTokensRequest { folder, target: None }).await.map(drop)
+        }
+        "EditToken" => {
+            let target = token_target::Target::TokenId(facts.link.token_id.clone());
+            let request = EditTokenRequest {
+                target: Some(TokenTarget { target: Some(target) }),
+                options: None,
+                update_mask: Some(FieldMask { paths: vec!["context".to_owned()] }),
+            };
+            tokens.edit_token(request).await.map(drop)
+        }
         "SetWebhookSecrets" => {
             let (token_id, secrets) = (facts.link.token_id.clone(), Vec::new());
             let request = SetWebhookSecretsRequest { token_id, secrets };
@@ -253,6 +271,7 @@ async fn visits(call: &str, channel: Channel, facts: &Facts) -> Result<(), Statu
     let Posted { turn, conversation } = facts.posted.clone();
     match call {
         "ResolveToken" => gateway.resolve_token(ResolveTokenRequest { access }).await.map(drop),
+        "GetLogo" => gateway.get_logo(GetLogoRequest { access }).await.map(drop),
         "PostMessage" => {
             let content = "hello".into();
             let request = PostMessageRequest { access, content, ..PostMessageRequest::default() };

@@ -1,7 +1,7 @@
 //! Every kind of key tries every call.
 
 use super::calls::{
-    FOLDERS, Facts, GATEWAYS, OPERATORS, OVERSEERS, ROUTES, SHOWS, SPEECH, outcome,
+    CHANGES, FOLDERS, Facts, GATEWAYS, OPERATORS, OVERSEERS, ROUTES, SHOWS, SPEECH, outcome,
 };
 use arizuko_proto::{v1::RevokeKeyRequest, v1::key_service_client::KeyServiceClient};
 use arizuko_tests::prelude::*;
@@ -57,7 +57,7 @@ async fn operators_may_make_all_calls_but_the_gateways(stack: Stack) {
     }
     // The link is no webhook that checks signatures.
     expect(&stack, &another, &["SetWebhookSecrets"], "", "NOT_FOUND", &facts).await;
-    expect(&stack, &another, &["RevokeToken"], "", "OK", &facts).await;
+    expect(&stack, &another, &["EditToken", "RevokeToken"], "", "OK", &facts).await;
 }
 
 #[apply(every_stack)]
@@ -86,7 +86,7 @@ async fn viewers_may_make_every_call_that_changes_nothing(stack: Stack) {
     expect(&stack, &key, &["ListTokens"], "", "OK", &facts).await;
     expect(&stack, &key, &SHOWS, "acme", "OK", &facts).await;
     expect(&stack, &key, &["ReadConversation"], "acme", "OK", &facts).await;
-    expect(&stack, &key, &["RevokeToken", "SetWebhookSecrets"], "", "NOT_ALLOWED", &facts).await;
+    expect(&stack, &key, &CHANGES, "", "NOT_ALLOWED", &facts).await;
     stack.visitor(&facts.link, A).get("config").await.expect(200);
     let audit = stack.arizuko(&["audit", "--json"]).await.expect(0).json().to_string();
     let key_id = stack.arizuko(&["key", "list", "--json"]).await.expect(0).json();
@@ -110,7 +110,7 @@ async fn gateways_may_make_only_their_own_calls(stack: Stack) {
             expect(&stack, &key, calls, folder, "NOT_ALLOWED", &facts).await;
         }
     }
-    expect(&stack, &key, &["RevokeToken", "SetWebhookSecrets"], "", "NOT_ALLOWED", &facts).await;
+    expect(&stack, &key, &CHANGES, "", "NOT_ALLOWED", &facts).await;
     expect(&stack, &key, &GATEWAYS, "", "OK", &facts).await;
 }
 
@@ -141,10 +141,10 @@ async fn an_agents_key_reaches_only_its_own_folder(stack: Stack) {
     expect(&stack, &eng, &FOLDERS, "acme", "NOT_ALLOWED", &facts).await;
     // The key sees no tokens of other folders and cannot change or revoke them.
     expect(&stack, &eng, &["SetWebhookSecrets"], "", "NOT_FOUND", &facts).await;
-    expect(&stack, &eng, &["RevokeToken"], "", "OK", &facts).await;
+    expect(&stack, &eng, &["EditToken", "RevokeToken"], "", "OK", &facts).await;
     stack.visitor(&facts.link, A).get("config").await.expect(200);
     // The key cannot revoke an operator's link, even in its own folder.
-    expect(&stack, &key, &["RevokeToken"], "", "OK", &facts).await;
+    expect(&stack, &key, &["EditToken", "RevokeToken"], "", "OK", &facts).await;
     stack.visitor(&facts.link, A).get("config").await.expect(200);
 }
 
@@ -166,7 +166,7 @@ async fn a_subtree_key_reaches_the_folders_below(stack: Stack) {
             expect(&stack, &key, calls, folder, "NOT_ALLOWED", &facts).await;
         }
     }
-    expect(&stack, &key, &["RevokeToken"], "", "OK", &facts).await;
+    expect(&stack, &key, &["EditToken", "RevokeToken"], "", "OK", &facts).await;
 }
 
 #[apply(every_stack)]
@@ -178,7 +178,7 @@ async fn an_agent_without_may_mint_can_attach_and_list_but_not_issue_or_revoke(s
         expect(&stack, &key, &["IssueChatLink", "IssueWebhook"], folder, "NOT_ALLOWED", &facts)
             .await;
     }
-    expect(&stack, &key, &["RevokeToken", "SetWebhookSecrets"], "", "NOT_ALLOWED", &facts).await;
+    expect(&stack, &key, &CHANGES, "", "NOT_ALLOWED", &facts).await;
     stack.visitor(&facts.link, A).get("config").await.expect(200);
 }
 
@@ -203,15 +203,7 @@ async fn every_call_is_refused_with_a_missing_unknown_or_revoked_key(stack: Stac
     let bad = ["", "x", "azk_", &changed, &facts.link.token, &"A".repeat(5_000)];
     let bad = bad.into_iter().chain(revoked.iter().map(String::as_str)).map(Some).chain([None]);
     for (number, key) in bad.enumerate() {
-        let all = [
-            &OPERATORS[..],
-            &GATEWAYS,
-            &FOLDERS,
-            &ROUTES,
-            &SPEECH,
-            &SHOWS,
-            &["RevokeToken", "SetWebhookSecrets"],
-        ];
+        let all = [&OPERATORS[..], &GATEWAYS, &FOLDERS, &ROUTES, &SPEECH, &SHOWS, &CHANGES];
         for call in all.concat() {
             let channel = connect(&stack.control(BOTH[number % 2]), key).await;
             let found = outcome(call, "acme", channel, &facts).await;

@@ -68,6 +68,7 @@ async fn options_are_checked_and_kept(stack: Stack) {
             ..rate(20, Some(second))
         }),
         hook: None,
+        looks: None,
     };
     stack.issue_with("acme", "support", options.clone()).await;
     let mut tokens = TokenServiceClient::new(stack.operator(B).await);
@@ -92,7 +93,7 @@ async fn a_list_shows_live_tokens_and_no_credentials(stack: Stack) {
     }
     issued.push(stack.issue_hook("acme", "github", "").await);
     let ids = |folder: &str| {
-        let request = ListTokensRequest { folder: folder.to_owned() };
+        let request = ListTokensRequest { folder: folder.to_owned(), target: None };
         let stack = &stack;
         async move {
             let mut tokens = TokenServiceClient::new(stack.operator(B).await);

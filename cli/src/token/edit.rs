@@ -1,0 +1,81 @@
+//! `arizuko token edit`: changes the properties that the flags name.
+
+use super::{
+    hook::DedupeArgs,
+    named,
+    options::{ChatOptions, Given, Options, PROPERTIES},
+};
+use crate::{console::Console, control::Control};
+use anyhow::ensure;
+use arizuko_proto::v1::{EditTokenRequest, TokenTarget, token_target::Target};
+use clap::{builder::PossibleValuesParser, error::ErrorKind};
+use prost_types::FieldMask;
+
+#[derive(clap::Args)]
+pub(super) struct Edit {
+    /// A JID, to change every token on it, or the id of one token
+    #[arg(value_name = "JID|tok_…", value_parser = named)]
+    target: Target,
+    #[command(flatten)]
+    options: Options,
+    #[command(flatten)]
+    chat: ChatOptions,
+    #[command(flatten)]
+    dedupe: DedupeArgs,
+    /// Remove this property, named like its flag; repeatable. An empty text does the same
+    #[arg(long, value_name = "NAME", value_delimiter = ',', value_parser = PossibleValuesParser::new(PROPERTIES.map(|(flag, _)| flag)))]
+    clear: Vec<String>,
+}
+
+impl Edit {
+    fn into_request(self) -> anyhow::Result<EditTokenRequest> {
+        let mut given = Given::default();
+        self.options.give(&mut given);
+        self.chat.give(&mut given)?;
+        given.set("hook.dedupe", self.dedupe.chosen(), |options, dedupe| {
+            options.hook.get_or_insert_default().dedupe = Some(dedupe);
+        });
+        let mut paths = given.paths.clone();
+        for (flag, path) in
+            PROPERTIES.iter().filter(|(flag, _)| self.clear.iter().any(|c| c == flag))
+        {
+            if given.paths.contains(path) {
+                let why = format!("set the {flag} or clear it, not both\n");
+                return Err(clap::Error::raw(ErrorKind::ArgumentConflict, why).into());
+            }
+            paths.push(path);
+        }
+        if paths.is_empty() {
+            let why = "say what to change, for example --title \"Acme support\"\n";
+            return Err(clap::Error::raw(ErrorKind::MissingRequiredArgument, why).into());
+        }
+        let paths = paths.into_iter().map(str::to_owned).collect();
+        Ok(EditTokenRequest {
+            target: Some(TokenTarget { target: Some(self.target) }),
+            options: Some(given.options),
+            update_mask: Some(FieldMask { paths }),
+        })
+    }
+}
+
+pub(super) async fn run(
+    edit: Edit,
+    control: &Control,
+    json: bool,
+    console: &mut Console<'_>,
+) -> anyhow::Result<()> {
+    let request = edit.into_request()?;
+    let edited = control.answer(control.tokens().await?.edit_token(request).await)?;
+    ensure!(
+        !edited.edited.is_empty(),
+        "no live token there: see {}",
+        console.command("token list")
+    );
+    if json {
+        return console.message(&edited);
+    }
+    for token in edited.edited {
+        console.line(&format!("changed {}  {}", token.token_id, token.jid))?;
+    }
+    Ok(())
+}

@@ -1,0 +1,79 @@
+//! How tokens change.
+
+use super::{
+    Options, Token, note,
+    options::{Field, LIFETIME, LOGO, check_lifetime},
+};
+use crate::{
+    ids::TokenId,
+    key::Caller,
+    looks::Logo,
+    names::Due,
+    proof::ProofKey,
+    transaction::{Decision, Record as _, Tx},
+};
+use std::time::Duration;
+
+/// How many tokens one commit changes, at most: each may get a logo.
+pub(crate) const BATCH: usize = 16;
+
+/// A change of tokens.
+pub(crate) struct Edit {
+    /// What to change.
+    pub(crate) fields: Vec<&'static Field>,
+    /// The new values.
+    pub(crate) options: Options,
+    pub(crate) lifetime: Option<Duration>,
+    pub(crate) logo: Option<Logo>,
+}
+
+impl Edit {
+    fn has(&self, path: &str) -> bool {
+        self.fields.iter().any(|field| field.path == path)
+    }
+}
+
+/// Changes and returns those of the tokens, at most [`BATCH`], that are live and that the caller may
+/// end. Ignores a token of another owner as if it were unknown, so that ids reveal nothing.
+pub(crate) fn edit(
+    tx: &mut Tx<'_>,
+    caller: &Caller,
+    ids: &[TokenId],
+    edit: &Edit,
+) -> Decision<Vec<Token>> {
+    caller.must_mint()?;
+    check_lifetime(edit.lifetime)?;
+    tx.expect(ids.iter().map(Token::name))?;
+    let mut edited = Vec::new();
+    for id in ids {
+        let token = tx.get::<Token>(id)?;
+        let Some(mut token) = token.filter(|t| t.is_live(tx.now) && t.may_end(caller)) else {
+            continue;
+        };
+        for field in &edit.fields {
+            (field.take)(&mut token.options, &edit.options);
+        }
+        token.options.check(token.kind)?;
+        if token.options.limits.proof_of_work.is_some() && token.proof_key.is_none() {
+            token.proof_key = Some(ProofKey::new(tx.random()));
+        }
+        if edit.has(LIFETIME) {
+            token.expires_at = edit.lifetime.map(|lifetime| tx.now + lifetime);
+            let due = Due::Token(id.clone());
+            match token.expires_at {
+                Some(at) => tx.schedule(&due, at),
+                None => tx.unschedule(&due),
+            }
+        }
+        if edit.has(LOGO) {
+            match &edit.logo {
+                Some(logo) => tx.put(id, logo)?,
+                None => tx.delete::<Logo>(id),
+            }
+        }
+        tx.put(id, &token)?;
+        note(tx, caller.key_id.as_str(), "token.edit", &token)?;
+        edited.push(token);
+    }
+    Ok(edited)
+}
