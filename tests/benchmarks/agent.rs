@@ -2,15 +2,18 @@
 
 use crate::servers::Topology;
 use arizuko_proto::v1::{
-    Accept, AgentDelta, AgentFrame, Append, AttachRequest, Credit, Finish, Hello, Turn,
+    Accept, AgentDelta, AgentFrame, Append, AttachRequest, Credit, Finish, Heartbeat, Hello, Turn,
     agent_frame::Body, agent_service_client::AgentServiceClient, attach_request::Message as Said,
     attach_response::Message as Heard,
 };
-use tokio::{sync::mpsc, task::JoinSet};
+use std::time::Duration;
+use tokio::{sync::mpsc, task::JoinSet, time::interval};
 use tokio_stream::wrappers::ReceiverStream;
 
 /// How many turns an agent holds at a time.
 const CREDIT: u32 = 64;
+/// How often an agent renews its lease: half of what control asks for.
+const HEARTBEAT: Duration = Duration::from_millis(2_500);
 
 /// Agents that answer until they are dropped.
 pub(crate) struct Agents(#[expect(dead_code, reason = "dropping it ends them")] JoinSet<()>);
@@ -30,7 +33,17 @@ impl Agents {
             let welcome = responses.message().await.expect("control answers");
             assert!(welcome.is_some(), "control welcomes agents");
             tasks.spawn(async move {
-                while let Ok(Some(response)) = responses.message().await {
+                let mut beats = interval(HEARTBEAT);
+                loop {
+                    let response = tokio::select! {
+                        _ = beats.tick() => {
+                            say(&requests, Said::Heartbeat(Heartbeat {})).await;
+                            continue;
+                        }
+                        response = responses.message() => response,
+                    };
+                    let response = response.expect("control keeps the session");
+                    let response = response.expect("control does not end the session");
                     if let Some(Heard::Turn(turn)) = response.message {
                         answer(&requests, turn).await;
                     }

@@ -18,8 +18,8 @@ redis.call('XADD', KEYS[2], '*', 'f', ARGV[1])
 redis.call('PUBLISH', KEYS[3], ARGV[1])
 return 1";
 
-/// Serves the floor that the words name, until it is killed: `bare PAGE_BYTES`, which answers
-/// at once, or `script REDIS_URL`, which runs one script of Redis for each POST.
+/// Runs the floor that the command line selects, until the process is killed. `bare PAGE_BYTES`
+/// answers at once; `script REDIS_URL` runs one script of Redis for each POST.
 pub(crate) async fn serve(words: &[String]) {
     let [kind, argument] = words else { panic!("a floor has a kind and an argument") };
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("loopback is there");

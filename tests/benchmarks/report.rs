@@ -1,5 +1,7 @@
 //! The results: a table for people, and every round for programs.
 
+#![expect(clippy::print_stdout, reason = "each row is printed when it is measured")]
+
 use serde_json::{Value, json};
 use std::fmt::Write as _;
 
@@ -23,7 +25,9 @@ struct Row {
 
 impl Report {
     pub(crate) fn add(&mut self, name: &'static str, goal: Goal, rounds: Vec<f64>, detail: String) {
-        self.0.push(Row { name, goal, rounds, detail });
+        let row = Row { name, goal, rounds, detail };
+        println!("{}", row.line());
+        self.0.push(row);
     }
 
     /// Returns a Markdown table of the medians with their spread.
@@ -32,21 +36,7 @@ impl Report {
             "| | goal | median | lowest–highest | in the last round |\n|---|---|---|---|---|\n",
         );
         for row in &self.0 {
-            let (lowest, highest) = row
-                .rounds
-                .iter()
-                .fold((f64::MAX, f64::MIN), |(low, high), at| (low.min(*at), high.max(*at)));
-            let _ = writeln!(
-                table,
-                "| {} | {} | {}{} | {}–{} | {} |",
-                row.name,
-                row.goal.text(),
-                number(median(&row.rounds)),
-                if row.goal.is_met(median(&row.rounds)) { "" } else { " ✗" },
-                number(lowest),
-                number(highest),
-                row.detail,
-            );
+            let _ = writeln!(table, "{}", row.line());
         }
         table
     }
@@ -58,6 +48,16 @@ impl Report {
 }
 
 impl Row {
+    fn line(&self) -> String {
+        let Self { name, goal, rounds, detail } = self;
+        let lowest = rounds.iter().copied().fold(f64::MAX, f64::min);
+        let highest = rounds.iter().copied().fold(f64::MIN, f64::max);
+        let (median, goal_text) = (median(rounds), goal.text());
+        let met = if goal.is_met(median) { "" } else { " ✗" };
+        let (median, lowest, highest) = (number(median), number(lowest), number(highest));
+        format!("| {name} | {goal_text} | {median}{met} | {lowest}–{highest} | {detail} |")
+    }
+
     fn json(&self) -> Value {
         let Self { name, goal, rounds, detail } = self;
         json!({

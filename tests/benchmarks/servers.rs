@@ -25,13 +25,14 @@ const OPERATOR_KEY: &str = "bench-operator-key-0123456789012345678901234";
 const GATEWAY_KEY: &str = "bench-gateway-key-01234567890123456789012345";
 
 /// All limits on how much one address or link may do are out of the way.
-const SETTINGS: [(&str, &str); 12] = [
+const SETTINGS: [(&str, &str); 13] = [
     ("ARIZUKO_LINK_RATE", "100000000"),
     ("ARIZUKO_ADDRESS_RATE", "100000000"),
     ("ARIZUKO_LINK_TURNS", "100000000"),
     ("ARIZUKO_ADDRESS_TURNS", "100000000"),
     ("ARIZUKO_ADDRESS_REQUESTS", "4000000000"),
     ("ARIZUKO_STREAMS_PER_ADDRESS", "100000"),
+    ("ARIZUKO_GATEWAY_CONNECTIONS", "20000"),
     ("ARIZUKO_GATEWAY_ADDRESS_CONNECTIONS", "20000"),
     ("ARIZUKO_LINK_BYTES", "1000000000000"),
     ("ARIZUKO_TENANT_BYTES", "1000000000000"),
