@@ -36,8 +36,10 @@ pub(crate) fn router(gateway: Arc<Gateway>) -> Router {
         .route("/chat/{token}/c/{conversation}/sse", get(events::conversation))
         .merge(hooks())
         .method_not_allowed_fallback(async || Problem::method_not_allowed())
-        .route_layer(from_fn_with_state(gateway.clone(), origin::check_origin))
-        .route_layer(from_fn_with_state(gateway.clone(), limit_requests));
+        .route_layer((
+            from_fn_with_state(gateway.clone(), limit_requests),
+            from_fn_with_state(gateway.clone(), origin::check_origin),
+        ));
     Router::new()
         .route("/chat/{token}", any(page::with_slash))
         .route("/assets/{name}", get(page::asset))
@@ -50,11 +52,15 @@ pub(crate) fn router(gateway: Arc<Gateway>) -> Router {
         .method_not_allowed_fallback(async || Problem::method_not_allowed())
         .merge(under_a_token)
         .fallback(async || Problem::nothing_here())
-        .layer(from_fn(origin::check_host))
-        .layer(from_fn(page::show_problems))
-        .layer(from_fn(compression::compress))
-        .layer(from_fn_with_state(gateway.clone(), origin::add_security_headers))
-        .layer(from_fn_with_state(gateway.clone(), observe))
+        // The first is the outermost. All are one layer of the router, which boxes and clones each
+        // of its layers for every request.
+        .layer((
+            from_fn_with_state(gateway.clone(), observe),
+            from_fn_with_state(gateway.clone(), origin::add_security_headers),
+            from_fn(compression::compress),
+            from_fn(page::show_problems),
+            from_fn(origin::check_host),
+        ))
         .with_state(gateway)
 }
 
@@ -81,8 +87,8 @@ fn hooks() -> Router<Arc<Gateway>> {
         .fold(own_paths, |paths, path| paths.route(path, delivers().get(hook::greet)))
 }
 
-/// Refuses requests of an address that makes too many, before anything is done for them. Counts a
-/// request with a wrong token or signature, or without a needed proof of work, as many.
+/// Refuses requests of an address that makes too many, before anything is done for them. A request
+/// with a wrong token or signature, or without a needed proof of work, counts as several.
 async fn limit_requests(
     State(gateway): State<Arc<Gateway>>,
     Visitor(address): Visitor,
