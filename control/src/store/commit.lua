@@ -2,290 +2,239 @@
 -- Applies one batch: all guards first, then all writes. Every key is declared, so Redis refuses the
 -- script before its first write if it cannot write at all (OOM, NOREPLICAS, READONLY). What could
 -- fail later is checked before the first write, so that no batch is applied by halves.
--- ARGV: now, version, then the guards and the writes. Each guard or write is a letter and its
--- operands; a key is given by its index in KEYS. No letter stands for both a guard and a write.
+--
+-- Most of Redis's work for a message is this script, so it has few calls and makes few functions.
+--
+-- KEYS: the guarded records, then all others.
+-- ARGV: now, version, the number of guarded records, their versions (empty: absent), then the other
+-- guards, the checks and the writes. Each of them is a letter and its operands; a key is given by
+-- its index in KEYS. No letter stands for two kinds.
 
-local now, version = tonumber(ARGV[1]), ARGV[2]
-local at = 2
+local call, floor, max, min = redis.call, math.floor, math.max, math.min
+local now, version, records = tonumber(ARGV[1]), ARGV[2], tonumber(ARGV[3])
+local last = #ARGV
+local at = 4 + records -- where the guards begin
 
-local function take()
-  at = at + 1
-  return ARGV[at]
-end
-
-local function key()
-  return KEYS[tonumber(take())]
-end
+-- Guards.
 
 local guarded, conflict = {}, false
-local buckets = {}
-local refusal = nil
-
-local guard = {}
-
-function guard.v() -- a record's version; empty: absent
-  local index, expected = take(), take()
-  local record = redis.call('GET', KEYS[tonumber(index)])
-  if (record and string.sub(record, 1, 16) or '') ~= expected then
-    conflict = true
-  end
-  guarded[#guarded + 1] = index
-  guarded[#guarded + 1] = record
-end
-
-function guard.f() -- a set that has fewer members than its limit
-  local index, min, than = take(), take(), tonumber(take())
-  if not refusal and redis.call('ZCOUNT', KEYS[tonumber(index)], min, '+inf') >= than then
-    refusal = {'full', index, 0}
-  end
-end
-
-function guard.m() -- a counter that stays within its limit
-  local index, by, most = take(), tonumber(take()), tonumber(take())
-  if not refusal and tonumber(redis.call('GET', KEYS[tonumber(index)]) or 0) + by > most then
-    refusal = {'full', index, 0}
-  end
-end
-
-function guard.r() -- a rate, by the generic cell rate algorithm
-  local index, interval, burst = take(), tonumber(take()), tonumber(take())
-  local bucket = KEYS[tonumber(index)]
-  -- If the clock went back, the stored time can be far ahead. This cap keeps the wait to one
-  -- interval.
-  local was = math.min(tonumber(redis.call('GET', bucket) or 0), now + interval * burst)
-  local full_at = math.max(was, now) + interval
-  local room_at = full_at - interval * burst
-  if room_at > now then
-    refusal = refusal or {'limited', index, room_at - now}
-  end
-  buckets[#buckets + 1] = {bucket, full_at}
-end
-
-function guard.s() -- a sender's share of a bucket
-  local taken, forget, most = key(), tonumber(take()), tonumber(take())
-  local index, interval, burst = take(), tonumber(take()), tonumber(take())
-  local full_at = tonumber(redis.call('GET', KEYS[tonumber(index)]) or 0)
-  local left = math.max(burst * interval - math.max(full_at - now, 0), 0)
-  local was = math.min(tonumber(redis.call('GET', taken) or 0), now + most * forget)
-  local taken_at = math.max(was, now)
-  local wait = math.ceil((taken_at - now) * interval / (2 * forget)) - left
-  if wait > 0 then
-    refusal = refusal or {'limited', index, wait}
-  end
-  buckets[#buckets + 1] = {taken, math.min(taken_at + forget, now + most * forget)}
-end
-
-local write = {}
-
-function write.p() -- put
-  local record, lifetime, body = key(), take(), take()
-  if lifetime == '' then
-    redis.call('SET', record, version .. ' ' .. body)
-  else
-    redis.call('SET', record, version .. ' ' .. body, 'PX', lifetime)
-  end
-end
-
-function write.a() -- add to a set
-  local set, score, member = key(), take(), take()
-  redis.call('ZADD', set, score, member)
-end
-
-function write.e() -- add to a fair queue; the arithmetic is explained in fair.rs
-  local queue, rounds, length, last = key(), key(), tonumber(take()), tonumber(take())
-  local member, flow, group = take(), take(), take()
-  local current = 0
-  local first = redis.call('ZRANGE', queue, 0, 0, 'WITHSCORES')[2]
-  if first then
-    current = math.max(math.floor((tonumber(first) + length / 4 * 3 - now) / length), 0)
-    redis.call('ZREMRANGEBYSCORE', rounds, '-inf', current)
-  else
-    redis.call('DEL', rounds)
-  end
-  local round, arrived = current, now
-  if flow ~= '' then
-    local next_round = tonumber(redis.call('ZSCORE', rounds, flow) or 0)
-    round = math.min(math.max(current, next_round), last)
-    local next_of_group = tonumber(redis.call('ZSCORE', rounds, group) or 0)
-    if next_of_group <= round then
-      arrived = math.max(now - length / 2, 0)
-    end
-    redis.call('ZADD', rounds, 'GT', round + 1, flow, round + 1, group)
-  end
-  redis.call('ZADD', queue, string.format('%.0f', arrived + round * length), member)
-end
-
-function write.x() -- remove from a set
-  local set, member = key(), take()
-  redis.call('ZREM', set, member)
-end
-
-function write.c() -- add to a counter
-  local counter, by = key(), take()
-  if redis.call('INCRBY', counter, by) <= 0 then
-    redis.call('DEL', counter)
-  end
-end
-
-local ahead, dropped = {}, 0 -- logs with entries that no record knows, and how many were dropped
-
-function write.l() -- append to a log
-  local log, seq, entry = key(), take(), take()
-  if ahead[log] then
-    -- The log is written anew, because a stream accepts only ids above all that it has had.
-    local known = redis.call('XRANGE', log, '-', '0-' .. seq - 1)
-    dropped = dropped + #redis.call('XRANGE', log, '0-' .. seq, '+')
-    redis.call('DEL', log)
-    for _, kept in ipairs(known) do
-      redis.call('XADD', log, kept[1], unpack(kept[2]))
-    end
-    ahead[log] = nil
-  end
-  redis.call('XADD', log, '0-' .. seq, 'f', entry)
-end
-
-function write.t() -- trim a log
-  local log, from = key(), take()
-  redis.call('XTRIM', log, 'MINID', '0-' .. from)
-end
-
-function write.d() -- delete
-  local name = key()
-  redis.call('DEL', name)
-  ahead[name] = nil
-end
-
-function write.b() -- publish
-  local channel, payload = take(), take()
-  redis.call('SPUBLISH', channel, payload)
-end
-
-local allowed = redis.acl_check_cmd or function() return true end
-local trouble, needed, typed = nil, {}, {}
-
--- Notes a command that the user may not run. Asks once for each command, because all keys are of
--- one partition. A command that the server lacks ends the script.
-local function need(command, ...)
-  if not needed[command] then
-    needed[command] = true
-    if not allowed(command, ...) then
-      trouble = 'NOPERM the user may not run ' .. command .. ' on these keys or channels'
+for first = 1, records, 1000 do
+  local through = min(first + 999, records)
+  local found = call('MGET', unpack(KEYS, first, through))
+  for i = first, through do
+    local record = found[i - first + 1]
+    guarded[2 * i - 1], guarded[2 * i] = i, record
+    if (record and string.sub(record, 1, 16) or '') ~= ARGV[3 + i] then
+      conflict = true
     end
   end
 end
-
--- Ends the script if a key is no sorted set, or if the user may not run ZADD.
-local function need_set(set)
-  if not typed[set] then
-    typed[set] = true
-    redis.call('ZADD', set, 'XX', 0, '')
-  end
-end
-
--- For each kind of write, a function that checks that the user may run its commands and that its
--- keys have the right type. The function moves `at` past the write's operands.
-local check = {}
-
-function check.p()
-  need('SET', key(), '', 'PX', 1)
-  at = at + 2
-end
-
-function check.a()
-  need_set(key())
-  at = at + 2
-end
-
-function check.e()
-  local queue, rounds = key(), key()
-  need_set(queue)
-  need_set(rounds)
-  need('ZRANGE', queue, 0, 0, 'WITHSCORES')
-  need('ZSCORE', rounds, '')
-  need('ZREMRANGEBYSCORE', rounds, '-inf', 0)
-  need('DEL', rounds)
-  at = at + 5
-end
-
-function check.x()
-  local set = key()
-  need_set(set)
-  need('ZREM', set, '')
-  at = at + 1
-end
-
-function check.c()
-  local counter = key()
-  need('INCRBY', counter, 1)
-  need('DEL', counter)
-  if not string.match(redis.call('GET', counter) or '0', '^-?%d+$') then
-    trouble = 'WRONGTYPE a counter is no number'
-  end
-  at = at + 1
-end
-
-function check.l()
-  local log, seq = key(), tonumber(take())
-  if not typed[log] then
-    typed[log] = true
-    need('XADD', log, '0-1', 'f', '')
-    local last = redis.call('XREVRANGE', log, '+', '-', 'COUNT', 1)[1]
-    if last and tonumber(string.match(last[1], '%d+$')) >= seq then
-      ahead[log] = true
-      need('XRANGE', log, '-', '+')
-      need('DEL', log)
-    end
-  end
-  at = at + 1
-end
-
-function check.t()
-  redis.call('XTRIM', key(), 'MINID', '0-0')
-  at = at + 1
-end
-
-function check.d()
-  need('DEL', key())
-end
-
-function check.b()
-  need('SPUBLISH', take(), '')
-  at = at + 1
-end
-
-local function guards()
-  while at < #ARGV do
-    local operation = guard[ARGV[at + 1]]
-    if not operation then
-      return
-    end
-    at = at + 1
-    operation()
-  end
-end
-
-guards()
 if conflict then
   return {'conflict', guarded}
+end
+
+local refusal, buckets = nil, {}
+local function key(offset)
+  return KEYS[tonumber(ARGV[at + offset])]
+end
+
+while at <= last do
+  local letter = ARGV[at]
+  if letter == 'f' then -- a set that has fewer members than its limit: set, lowest score, limit
+    if not refusal and call('ZCOUNT', key(1), ARGV[at + 2], '+inf') >= tonumber(ARGV[at + 3]) then
+      refusal = {'full', ARGV[at + 1], 0}
+    end
+    at = at + 4
+  elseif letter == 'm' then -- a counter that stays within its limit: counter, addition, limit
+    if not refusal and tonumber(call('GET', key(1)) or 0) + ARGV[at + 2] > tonumber(ARGV[at + 3]) then
+      refusal = {'full', ARGV[at + 1], 0}
+    end
+    at = at + 4
+  elseif letter == 'r' then -- a rate, by the generic cell rate algorithm: bucket, interval, burst
+    local bucket, interval, burst = key(1), tonumber(ARGV[at + 2]), tonumber(ARGV[at + 3])
+    -- If the clock went back, the stored time can be far ahead. This cap keeps the wait to one
+    -- interval.
+    local was = min(tonumber(call('GET', bucket) or 0), now + interval * burst)
+    local full_at = max(was, now) + interval
+    local room_at = full_at - interval * burst
+    if room_at > now then
+      refusal = refusal or {'limited', ARGV[at + 1], room_at - now}
+    end
+    buckets[#buckets + 1] = {bucket, full_at}
+    at = at + 4
+  elseif letter == 's' then
+    -- a sender's share of a bucket: count, how long each counts, limit, bucket, interval, burst
+    local taken, forget, most = key(1), tonumber(ARGV[at + 2]), tonumber(ARGV[at + 3])
+    local interval, burst = tonumber(ARGV[at + 5]), tonumber(ARGV[at + 6])
+    local full_at = tonumber(call('GET', key(4)) or 0)
+    local left = max(burst * interval - max(full_at - now, 0), 0)
+    local was = min(tonumber(call('GET', taken) or 0), now + most * forget)
+    local taken_at = max(was, now)
+    local wait = math.ceil((taken_at - now) * interval / (2 * forget)) - left
+    if wait > 0 then
+      refusal = refusal or {'limited', ARGV[at + 4], wait}
+    end
+    buckets[#buckets + 1] = {taken, min(taken_at + forget, now + most * forget)}
+    at = at + 7
+  else
+    break
+  end
 end
 if refusal then
   return refusal
 end
-local first_write = at
-while at < #ARGV do
-  check[take()]()
+
+-- Checks: that the user may run the commands of the writes, and that their keys have the right
+-- types. A command that the server lacks ends the script, and so does a key of another type. All
+-- keys are of one partition, so one key stands for all where only the right is asked for.
+
+local allowed = redis.acl_check_cmd or function() return true end
+local refused = nil -- a command that the user may not run
+local asked = false -- whether the right to ZADD was asked for
+local ahead = nil -- logs with entries that no record knows
+
+local function need(command, ...)
+  if not refused and not allowed(command, ...) then
+    refused = command
+  end
 end
-if buckets[1] then
-  need('SET', buckets[1][1], '', 'PX', 1)
+
+while at <= last do
+  local letter = ARGV[at]
+  if letter == 'A' then -- a set is added to: set
+    local set = key(1)
+    call('ZSCORE', set, '')
+    if not asked then
+      asked = true
+      need('ZADD', set, 0, '')
+    end
+    at = at + 2
+  elseif letter == 'P' then -- records or buckets are put: any key
+    need('SET', key(1), '', 'PX', 1)
+    at = at + 2
+  elseif letter == 'B' then -- messages are published: any channel
+    need('SPUBLISH', ARGV[at + 1], '')
+    at = at + 2
+  elseif letter == 'C' then -- a counter is added to
+    local counter = key(1)
+    if not string.match(call('GET', counter) or '0', '^-?%d+$') then
+      return redis.error_reply('WRONGTYPE a counter is no number')
+    end
+    need('INCRBY', counter, 1)
+    need('DEL', counter)
+    at = at + 2
+  elseif letter == 'E' then -- a fair queue is added to: queue, rounds; both are checked by A, too
+    local queue, rounds = key(1), key(2)
+    need('ZRANGE', queue, 0, 0, 'WITHSCORES')
+    need('ZREMRANGEBYSCORE', rounds, '-inf', 0)
+    need('DEL', rounds)
+    at = at + 3
+  elseif letter == 'L' then -- a log is appended to: log, first seq
+    local log = key(1)
+    need('XADD', log, '0-1', 'f', '')
+    local newest = call('XREVRANGE', log, '+', '-', 'COUNT', 1)[1]
+    if newest and tonumber(string.match(newest[1], '%d+$')) >= tonumber(ARGV[at + 2]) then
+      ahead = ahead or {}
+      ahead[log] = true
+      need('XRANGE', log, '-', '+')
+      need('DEL', log)
+    end
+    at = at + 3
+  elseif letter == 'X' then -- members are removed: any set
+    need('ZREM', key(1), '')
+    at = at + 2
+  elseif letter == 'T' then -- a log is trimmed
+    call('XTRIM', key(1), 'MINID', '0-0')
+    at = at + 2
+  elseif letter == 'D' then -- names are deleted: any key
+    need('DEL', key(1))
+    at = at + 2
+  else
+    break
+  end
 end
-if trouble then
-  return redis.error_reply(trouble)
+if refused then
+  return redis.error_reply('NOPERM the user may not run ' .. refused .. ' on these keys or channels')
 end
-at = first_write
+
+-- Writes.
+
+local dropped = 0 -- how many entries of logs that no record knows were dropped
+
 for _, bucket in ipairs(buckets) do
-  redis.call('SET', bucket[1], string.format('%.0f', bucket[2]), 'PX', string.format('%.0f', math.max(bucket[2] - now, 1)))
+  call('SET', bucket[1], string.format('%.0f', bucket[2]), 'PX', string.format('%.0f', max(bucket[2] - now, 1)))
 end
-while at < #ARGV do
-  write[take()]()
+while at <= last do
+  local letter, name = ARGV[at], key(1)
+  if letter == 'p' then -- put a record: record, lifetime (or empty), body
+    local lifetime, body = ARGV[at + 2], version .. ' ' .. ARGV[at + 3]
+    if lifetime == '' then
+      call('SET', name, body)
+    else
+      call('SET', name, body, 'PX', lifetime)
+    end
+    at = at + 4
+  elseif letter == 'a' then -- add to a set: set, score, member
+    call('ZADD', name, ARGV[at + 2], ARGV[at + 3])
+    at = at + 4
+  elseif letter == 'b' then -- publish: channel, payload
+    call('SPUBLISH', ARGV[at + 1], ARGV[at + 2])
+    at = at + 3
+  elseif letter == 'x' then -- remove from a set: set, member
+    call('ZREM', name, ARGV[at + 2])
+    at = at + 3
+  elseif letter == 'c' then -- add to a counter: counter, addition
+    if call('INCRBY', name, ARGV[at + 2]) <= 0 then
+      call('DEL', name)
+    end
+    at = at + 3
+  elseif letter == 'l' then -- append to a log: log, seq, entry
+    local seq = ARGV[at + 2]
+    if ahead and ahead[name] then
+      -- The log is written anew, because a stream accepts only ids above all that it has had.
+      local known = call('XRANGE', name, '-', '0-' .. seq - 1)
+      dropped = dropped + #call('XRANGE', name, '0-' .. seq, '+')
+      call('DEL', name)
+      for _, kept in ipairs(known) do
+        call('XADD', name, kept[1], unpack(kept[2]))
+      end
+      ahead[name] = nil
+    end
+    call('XADD', name, '0-' .. seq, 'f', ARGV[at + 3])
+    at = at + 4
+  elseif letter == 'e' then
+    -- add to a fair queue, as fair.rs explains: queue, rounds, length, last round, member, flow, group
+    local rounds, length, last_round = key(2), tonumber(ARGV[at + 3]), tonumber(ARGV[at + 4])
+    local member, flow, group = ARGV[at + 5], ARGV[at + 6], ARGV[at + 7]
+    local current = 0
+    local first = call('ZRANGE', name, 0, 0, 'WITHSCORES')[2]
+    if first then
+      current = max(floor((tonumber(first) + length / 4 * 3 - now) / length), 0)
+      call('ZREMRANGEBYSCORE', rounds, '-inf', current)
+    else
+      call('DEL', rounds)
+    end
+    local round, arrived = current, now
+    if flow ~= '' then
+      local next_round = tonumber(call('ZSCORE', rounds, flow) or 0)
+      round = min(max(current, next_round), last_round)
+      local next_of_group = tonumber(call('ZSCORE', rounds, group) or 0)
+      if next_of_group <= round then
+        arrived = max(now - length / 2, 0)
+      end
+      call('ZADD', rounds, 'GT', round + 1, flow, round + 1, group)
+    end
+    call('ZADD', name, string.format('%.0f', arrived + round * length), member)
+    at = at + 8
+  elseif letter == 't' then -- trim a log: log, first seq to keep
+    call('XTRIM', name, 'MINID', '0-' .. ARGV[at + 2])
+    at = at + 3
+  else -- delete
+    call('DEL', name)
+    if ahead then
+      ahead[name] = nil
+    end
+    at = at + 2
+  end
 end
 return {'applied', dropped}

@@ -1,17 +1,19 @@
 //! Encodes a batch as a call of the script, and decodes the script's answer.
 
 use super::{Redis, record, wake};
-use crate::store::{Batch, Commit, Guard, Write, channels::channel, fair};
+use crate::store::{Batch, Commit, Guard, Version, Write, channels::channel, fair};
 use ::redis::{Arg, Cmd, RedisError, Value, cmd, from_redis_value};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
-/// A batch, encoded as the operations of one call of the script.
+/// A batch, encoded as one call of the script.
 pub(super) struct Call<'a> {
     store: &'a Redis,
     batch: &'a Batch,
     /// The names of KEYS, without the store's prefix and partition.
     pub(super) names: Vec<&'a str>,
     indices: HashMap<&'a str, usize>,
+    /// The checks that the call has.
+    checked: HashSet<(&'static str, usize)>,
     /// The arguments after KEYS. They are kept apart, because KEYS are known only once all
     /// arguments are added.
     args: Cmd,
@@ -19,11 +21,12 @@ pub(super) struct Call<'a> {
 
 impl<'a> Call<'a> {
     pub(super) fn new(store: &'a Redis, batch: &'a Batch) -> Self {
-        let mut args = Cmd::new();
-        args.arg(batch.now).arg(format!("{:016x}", batch.version));
-        let (names, indices) = (Vec::new(), HashMap::new());
-        let mut call = Self { store, batch, names, indices, args };
+        let (names, indices, checked) = (Vec::new(), HashMap::new(), HashSet::new());
+        let mut call = Self { store, batch, names, indices, checked, args: Cmd::new() };
+        call.args.arg(batch.now).arg(version(batch.version));
+        call.records();
         batch.guards.iter().for_each(|guard| call.guard(guard));
+        call.checks();
         batch.writes.iter().for_each(|write| call.write(write));
         call
     }
@@ -44,12 +47,24 @@ impl<'a> Call<'a> {
         command
     }
 
+    /// Adds the guarded records, which are the first KEYS, and their versions.
+    fn records(&mut self) {
+        let guards = self.batch.guards.iter();
+        let guarded = guards.filter_map(|guard| match guard {
+            Guard::Version { record, version } => Some((record, version)),
+            _ => None,
+        });
+        self.args.arg(guarded.clone().count());
+        for (record, expected) in guarded {
+            self.names.push(record);
+            self.indices.insert(record, self.names.len());
+            self.args.arg(expected.map(version).unwrap_or_default());
+        }
+    }
+
     fn guard(&mut self, guard: &'a Guard) {
         match guard {
-            Guard::Version { record, version } => {
-                let version = version.map(|v| format!("{v:016x}")).unwrap_or_default();
-                self.operation("v", record).arg(version);
-            }
+            Guard::Version { .. } => {}
             Guard::Fewer { set, min, than } => {
                 self.operation("f", set).arg(min).arg(than);
             }
@@ -65,6 +80,66 @@ impl<'a> Call<'a> {
                 self.args.arg(index).arg(interval).arg(burst);
             }
         }
+    }
+
+    /// Adds what must be checked before the first write.
+    fn checks(&mut self) {
+        for guard in &self.batch.guards {
+            if let Guard::Rate { bucket, .. } | Guard::Share { taken: bucket, .. } = guard {
+                self.check_right("P", bucket);
+            }
+        }
+        for write in &self.batch.writes {
+            match write {
+                Write::Put { record, .. } => self.check_right("P", record),
+                Write::Add { set, .. } => drop(self.check("A", set)),
+                Write::Enqueue { queue, rounds, .. } => {
+                    let rounds_index = self.index(rounds);
+                    if let Some(args) = self.check("E", queue) {
+                        args.arg(rounds_index);
+                    }
+                    self.check("A", queue);
+                    self.check("A", rounds);
+                }
+                Write::Remove { set, .. } => {
+                    self.check("A", set);
+                    self.check_right("X", set);
+                }
+                Write::Count { counter, .. } => drop(self.check("C", counter)),
+                Write::Append { log, seq, .. } => {
+                    if let Some(args) = self.check("L", log) {
+                        args.arg(seq);
+                    }
+                }
+                Write::Trim { log, .. } => drop(self.check("T", log)),
+                Write::Delete { name } => self.check_right("D", name),
+                Write::Publish { topic, .. } => {
+                    if self.checked.insert(("B", 0)) {
+                        let channel = self.channel(topic);
+                        self.args.arg("B").arg(channel);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Checks a right that doesn't depend on the key.
+    fn check_right(&mut self, letter: &'static str, name: &'a str) {
+        if self.checked.insert((letter, 0)) {
+            self.operation(letter, name);
+        }
+    }
+
+    /// Checks a key, unless that was done before. More operands may follow.
+    fn check(&mut self, letter: &'static str, name: &'a str) -> Option<&mut Cmd> {
+        let index = self.index(name);
+        let is_new = self.checked.insert((letter, index));
+        is_new.then(|| self.operation(letter, name))
+    }
+
+    /// Returns the channel of a topic.
+    fn channel(&self, topic: &str) -> String {
+        format!("{}:{}", self.store.prefix, channel(self.batch.partition, topic))
     }
 
     fn write(&mut self, write: &'a Write) {
@@ -102,8 +177,7 @@ impl<'a> Call<'a> {
                 self.operation("d", name);
             }
             Write::Publish { topic, payload } => {
-                let channel = channel(self.batch.partition, topic);
-                let channel = format!("{}:{channel}", self.store.prefix);
+                let channel = self.channel(topic);
                 let payload = wake::pack(topic, payload);
                 self.args.arg("b").arg(channel).arg(&payload[..]);
             }
@@ -125,6 +199,11 @@ impl<'a> Call<'a> {
         }
         index
     }
+}
+
+/// Writes a version as the script compares it.
+fn version(version: Version) -> String {
+    format!("{version:016x}")
 }
 
 /// Decodes the script's answer. `names` are those of KEYS.
