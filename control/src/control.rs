@@ -249,10 +249,10 @@ impl Control {
     /// Whether an agent of the folder is attached, at any control. `false` if the store fails, so
     /// that no call fails for this alone.
     pub(crate) async fn agent_attached(&self, folder: &FolderName) -> bool {
-        let alive = self.ledger.now().into()..=u64::MAX;
-        let present = names::present(folder);
-        let sessions = self.ledger.members(self.partition(folder), &present, alive, 1).await;
-        sessions.is_ok_and(|sessions| !sessions.is_empty())
+        let (partition, present) = (self.partition(folder), names::present(folder));
+        let last = self.ledger.last_members(partition, &present, u64::MAX, 1).await;
+        let now = self.ledger.now().into();
+        last.is_ok_and(|last| last.iter().any(|(_, lease_ends): &(_, u64)| *lease_ends >= now))
     }
 
     /// Loads the records that a listing set names: all, or those of `view` and of the folders below

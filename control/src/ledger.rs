@@ -10,6 +10,7 @@ use crate::{
 };
 use arizuko_proto::public_id;
 use lru::LruCache;
+use shared::SharedReads;
 use std::{
     collections::HashMap,
     num::NonZeroUsize,
@@ -19,6 +20,7 @@ use std::{
 use tokio::time::sleep;
 
 mod reads;
+mod shared;
 #[cfg(test)]
 mod tests;
 
@@ -86,12 +88,13 @@ pub(crate) struct Ledger {
     store: Arc<dyn Store>,
     limits: Arc<Limits>,
     hints: Arc<Mutex<LruCache<(Partition, String), Record>>>,
+    shared: Arc<SharedReads>,
 }
 
 impl Ledger {
     pub(crate) fn new(store: Arc<dyn Store>, limits: Limits) -> Self {
         let hints = Arc::new(Mutex::new(LruCache::new(HINTS)));
-        Self { store, limits: Arc::new(limits), hints }
+        Self { store, limits: Arc::new(limits), hints, shared: Arc::default() }
     }
 
     pub(crate) fn store(&self) -> &dyn Store {

@@ -130,7 +130,7 @@ impl Ledger {
     }
 
     async fn load_one(&self, partition: Partition, read: Read) -> Result<Found, Error> {
-        let found = self.store.load(partition, &[read]).await?.pop();
+        let found = self.shared.load(&*self.store, partition, read).await?.pop();
         found.ok_or_else(|| Error::Internal("the store answered nothing".to_owned()))
     }
 

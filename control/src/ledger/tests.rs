@@ -66,8 +66,9 @@ impl Store for Troubled {
     }
 
     async fn load(&self, partition: Partition, reads: &[Read]) -> Result<Vec<Found>, StoreError> {
+        let found = self.store.load(partition, reads).await;
         sleep(self.delay).await;
-        self.store.load(partition, reads).await
+        found
     }
 
     async fn commit(&self, batch: &Batch) -> Result<Commit, StoreError> {
@@ -132,6 +133,20 @@ async fn a_decision_that_reads_up_to_now_ends_on_a_slow_store() {
     let decided = ledger.transact(0, &[], reading);
     let members = timeout(Duration::from_secs(10), decided).await.expect("it ends");
     assert_eq!(members.expect("the store is in reach"), 0);
+}
+
+#[tokio::test]
+async fn a_read_sees_what_was_committed_before_it_though_an_older_one_is_under_way() {
+    let (_folder, ledger) = troubled(Duration::from_millis(200), 0).await;
+    count(&ledger).await.expect("the store is in reach");
+    let older = ledger.record::<Counter>(0, "counter");
+    let newer = async {
+        count(&ledger).await.expect("the store is in reach");
+        ledger.record::<Counter>(0, "counter").await
+    };
+    let (older, newer) = tokio::join!(older, newer);
+    assert!(older.is_ok(), "{older:?}");
+    assert_eq!(newer.expect("the store is in reach"), Some(Counter(2)));
 }
 
 #[tokio::test]
