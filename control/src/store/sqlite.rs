@@ -28,9 +28,11 @@ mod apply;
 mod backup;
 mod log;
 mod scan;
+mod sizes;
 
 pub use backup::{backup, restore};
 use log::Log;
+use sizes::Sizes;
 
 /// The name of the store's file in its folder.
 pub const FILE: &str = "arizuko.db";
@@ -62,6 +64,9 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// How many batches share one transaction, at most.
 const GROUP: usize = 256;
 const READERS: usize = 2;
+/// How much of the file the writer keeps in memory, at most: in KiB, which SQLite writes as a
+/// negative number. With SQLite's 2 MB it reads most pages again for every group.
+const WRITER_CACHE: i32 = -(16 << 10);
 
 type Reply = oneshot::Sender<Result<Commit, String>>;
 
@@ -105,6 +110,7 @@ impl Sqlite {
 
         let log = Log::of(&path);
         let connection = connect(&path)?;
+        connection.pragma_update(None, "cache_size", WRITER_CACHE)?;
         log.begin(&connection)?;
         connection.execute_batch(SCHEMA)?;
         let (writer, tasks) = mpsc::channel();
@@ -260,7 +266,7 @@ fn write_loop(
     tasks: &mpsc::Receiver<Task>,
     channels: &Channels,
 ) {
-    let mut closing = None;
+    let (mut closing, mut sizes) = (None, Sizes::default());
     while closing.is_none()
         && let Ok(first) = tasks.recv()
     {
@@ -271,11 +277,8 @@ fn write_loop(
                 Task::Close(reply) => closing = Some(reply),
             }
         }
-        let results = match apply::all(&mut connection, group.iter().map(|(batch, _)| batch)) {
-            Ok(results) => results,
-            // The transaction failed, for example on a full disk: no batch was applied.
-            Err(error) => vec![Err(error.to_string()); group.len()],
-        };
+        let batches: Vec<&Batch> = group.iter().map(|(batch, _)| batch).collect();
+        let results = apply::all(&mut connection, &mut sizes, &batches);
         for ((batch, reply), result) in group.into_iter().zip(results) {
             if result == Ok(Commit::Applied) {
                 publish(&batch, channels);
