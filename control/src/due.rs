@@ -35,8 +35,8 @@ const PAUSE: Duration = Duration::from_millis(500);
 /// been due for longest and, if there are more, up to this many that became due last. So one
 /// tenant's backlog holds up nobody else, in another partition or in this one.
 const ITEMS_PER_SWEEP: u32 = 64;
-/// After how many sweeps the queues are measured, the audit log is trimmed, and the uses of keys
-/// are stored.
+/// How many sweeps there are to one measurement of the queues. With each, the audit log is trimmed
+/// and the uses of keys are stored, too.
 const SWEEPS_PER_MEASUREMENT: u32 = 10;
 /// How many entries of the audit log each partition drops with each measurement, at most.
 const TRIMMED_ENTRIES: u32 = 500;

@@ -14,8 +14,8 @@ use std::{
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
-/// How many keys' uses may wait to be stored, at most. The use of a further key is noted at one of
-/// its later calls.
+/// How many keys' uses may wait to be stored, at most. While that many wait, the use of another key
+/// is not noted; one of its later calls is.
 const WAITING: usize = 200;
 
 /// The keys whose use is still to be stored.

@@ -113,10 +113,12 @@ pub struct Owners {
     /// Live links of one folder.
     #[arg(long, env = "ARIZUKO_FOLDER_LINKS", default_value_t = 100_000)]
     pub folder_links: u32,
-    /// Live links that one key has issued; for an operator's key, in each partition of the store.
+    /// Live links that one key has issued. An operator's key may have as many in each partition of
+    /// the store.
     #[arg(long, env = "ARIZUKO_KEY_LINKS", default_value_t = 100_000)]
     pub key_links: u32,
-    /// Attached sessions of one key; for an operator's key, in each partition of the store.
+    /// Attached sessions of one key. An operator's key may have as many in each partition of the
+    /// store.
     #[arg(long, env = "ARIZUKO_KEY_SESSIONS", default_value_t = 1_000)]
     pub key_sessions: u32,
     /// Routes of one tenant.

@@ -189,7 +189,7 @@ pub(crate) fn open_turns(token: &TokenId) -> Set<TurnId> {
 }
 
 /// Names the open turns of one address or network on a link, scored by their deadlines. `hash` is
-/// one of [`Visitor`](crate::visitor::Visitor)'s. Written by `turn/caps.rs` and `turn.rs`.
+/// a hash in [`Visitor`](crate::visitor::Visitor). Written by `turn/caps.rs` and `turn/release.rs`.
 pub(crate) fn open_turns_from(token: &TokenId, hash: &str) -> Set<TurnId> {
     Set::new(format!("open:{token}:{hash}"))
 }
@@ -309,8 +309,8 @@ pub(crate) fn link_rate(token: &TokenId) -> String {
     format!("rate:{token}")
 }
 
-/// Names the bucket of a link's messages from one address or network. `hash` is one of
-/// [`Visitor`](crate::visitor::Visitor)'s.
+/// Names the bucket of a link's messages from one address or network. `hash` is a hash
+/// in [`Visitor`](crate::visitor::Visitor).
 pub(crate) fn rate_from(token: &TokenId, hash: &str) -> String {
     format!("rate:{token}:{hash}")
 }

@@ -261,8 +261,8 @@ async fn unfenced(
     Ok(others.try_collect().await?)
 }
 
-/// Puts this schema's fence in place of others: `others` are the partitions, each with the version
-/// of its fence; `None` if that is missing.
+/// Writes this schema's fence into partitions that have another one or none. Each comes with the
+/// version of its present fence.
 ///
 /// # Errors
 /// A fence is of a newer schema, or the store failed.

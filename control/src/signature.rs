@@ -1,4 +1,4 @@
-//! How a webhook's sender signs, as the token's record keeps it.
+//! How a webhook's sender signs, in the form that the token's record has.
 
 mod check;
 

@@ -77,8 +77,8 @@ pub(crate) struct Tx<'a> {
     /// Records that were assumed to be absent without a look.
     guesses: Vec<Read>,
     bounds: Vec<Guard>,
-    /// The refusal for each set and counter of `bounds`, in case it is full; for a bucket, in place of
-    /// the usual one. Of two for one name, the first counts.
+    /// The refusals for sets and counters of `bounds` that are full, and for buckets that have
+    /// another than the usual one. If a name has two, the first is used.
     full: HashMap<String, Refusal>,
     writes: Vec<Write>,
 }

@@ -153,7 +153,8 @@ fn config_document(
     })
 }
 
-/// Allows only our own scripts, styles and requests, and frames on the link's allowed origins.
+/// Lets the page load only what is our own, and lets only the link's allowed origins show the page
+/// in a frame.
 fn content_security_policy(style: &str, allowed_origins: &[String]) -> HeaderValue {
     let ancestors = match ancestors(allowed_origins) {
         none if none.is_empty() => " 'none'".to_owned(),

@@ -1,5 +1,5 @@
-//! Renders messages on threads of their own, so that no request waits for another's rendering, and
-//! keeps what was rendered: many readers ask for the same messages, again and again.
+//! Renders messages, long ones on threads of their own and only some at a time, so that they don't
+//! hold up other requests. Keeps what was rendered: many readers ask for the same messages.
 
 use crate::markdown;
 use arizuko_proto::v1::{Author, ConversationTurn};

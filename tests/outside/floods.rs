@@ -1,5 +1,5 @@
-//! Floods: whoever goes past a bound of docs/limits.md, however often, takes a bounded amount of
-//! memory, and a visitor who has nothing to do with it is answered about as soon as usual.
+//! Floods: a sender who keeps exceeding a limit of docs/limits.md makes the service hold little more
+//! memory, and other visitors are answered about as fast as usual.
 
 mod agents;
 mod control;

@@ -38,9 +38,9 @@ pub struct Proxy {
 /// The faults that a proxy causes now.
 #[derive(Clone, Copy, Default)]
 struct Faults {
-    /// Nothing passes on connections with a lower number.
+    /// Connections with a number below this one are silent.
     silent_before: u64,
-    /// Nothing passes on connections with a lower number if they have subscribed to a channel of
+    /// Connections with a number below this one are silent if they have subscribed to a channel of
     /// Redis.
     silent_subscribers_before: u64,
     /// How much later each answer passes.

@@ -36,7 +36,8 @@ impl Hold {
 pub(super) struct Work {
     /// Nobody wants the reply any more.
     pub(super) cancelled: CancellationToken,
-    /// How the turn ended; set before `cancelled`, unless the reply grew too long.
+    /// How the turn ended, set before `cancelled`. If the turn was cancelled because its reply grew
+    /// too long, this stays unset.
     pub(super) ending: Arc<OnceLock<Ending>>,
     /// Room for bytes that control has not acknowledged.
     pub(super) window: Arc<Semaphore>,

@@ -89,7 +89,7 @@ impl Keyboard {
     /// Shows a prompt and lets a line be typed.
     pub(super) fn prompt(&self, prompt: String) {
         self.is_asked.store(true, Ordering::Relaxed);
-        // An error says that the input has ended, which `next` returns.
+        // This fails only after the input has ended; `next` then says so.
         let _ = self.prompts.send(prompt);
     }
 

@@ -99,8 +99,8 @@ struct FileState {
 }
 
 impl Acceptor {
-    /// Reads the files; `None` if the server has no TLS. `protocols` are ALPN's, the preferred one
-    /// first.
+    /// Reads the files; `None` if the server has no TLS. `protocols` are the names for ALPN, the
+    /// preferred one first.
     pub fn new(
         files: &ServerFiles,
         clients: &ClientChecks,

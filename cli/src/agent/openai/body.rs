@@ -26,8 +26,8 @@ enum Body {
 }
 
 impl Body {
-    /// Tells the format from the first bytes and the media type. `None`: there are too few bytes,
-    /// or they begin neither format.
+    /// Recognises the format by the first bytes and the media type. `None` if there are too few
+    /// bytes, or if they are of neither format.
     fn tell(kind: &str, bytes: &[u8]) -> Option<Self> {
         let text = bytes.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(bytes).trim_ascii_start();
         let first = text.first()?;

@@ -88,8 +88,8 @@ async fn read_turns<'a>(
     Ok(messages.collect())
 }
 
-/// Returns the newest messages that fit into `bytes`, the oldest first. Of the message that fits
-/// only in part, it returns the end.
+/// Returns the newest messages that fit into `bytes`, the oldest first. If the oldest of them fits
+/// only in part, its beginning is cut off.
 pub(super) fn fit(
     newest_first: impl Iterator<Item = v1::Message>,
     bytes: usize,

@@ -24,7 +24,7 @@ use arizuko_proto::{
 };
 use std::mem;
 
-/// After how many bytes of messages a page reads no further turns.
+/// A page ends early once its messages have this many bytes.
 const PAGE_BYTES: usize = 4 << 20;
 /// How many turns are read at a time.
 const AT_ONCE: usize = 8;

@@ -30,7 +30,8 @@ const LACKS: [&str; 3] = ["unknown command", "Unknown Redis command", "Invalid c
 /// script's first write: the script checks the user's rights to its writes beforehand.
 const FORBIDS: &str = "The user executing the script can't";
 
-/// Those of [`REFUSALS`] that pass by themselves, or without a change of arizuko's settings.
+/// Those of [`REFUSALS`] that can end without a change of arizuko's settings, by themselves or when
+/// somebody mends Redis.
 const PASSING: [&str; 9] = [
     "OOM",
     "NOREPLICAS",
