@@ -97,7 +97,12 @@ async fn requests_without_a_key(kind: Kind) {
             let message = PostMessageRequest { content, ..Default::default() };
             post(nobody.clone(), tokio_stream::once(message))
         });
-        join_all(posts).await.into_iter().all(|post| is_refused(post, ErrorReason::KeyInvalid))
+        // Control may close the connection while it is still sent what it won't read.
+        let is_cut = |status: &Status| status.message() == "transport error";
+        join_all(posts).await.into_iter().all(|post| match post {
+            Err(status) if is_cut(&status) => true,
+            post => is_refused(post, ErrorReason::KeyInvalid),
+        })
     };
     scene.withstands(wave).await;
 }
