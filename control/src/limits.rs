@@ -56,7 +56,7 @@ pub struct Limits {
     /// KiB more than it has.
     #[arg(long, env = "ARIZUKO_LINK_BYTES", default_value_t = 4 << 30)]
     pub link_bytes: u64,
-    /// Bytes of messages, with their replies, that are kept of one tenant.
+    /// Bytes of messages, with their replies, and of logos that are kept of one tenant.
     #[arg(long, env = "ARIZUKO_TENANT_BYTES", default_value_t = 16 << 30)]
     pub tenant_bytes: u64,
     /// Bytes of one frame of a reply.

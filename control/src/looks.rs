@@ -1,6 +1,12 @@
 //! How a chat page looks, and what it says besides its name and greeting.
 
-use crate::{hook_request::Blob, ids::TokenId, names, refusal::Refusal, transaction::Record};
+use crate::{
+    hook_request::Blob,
+    ids::TokenId,
+    names,
+    refusal::Refusal,
+    transaction::{Record, Tx},
+};
 use serde::{Deserialize, Serialize};
 
 const MAX_STARTERS: usize = 6;
@@ -10,7 +16,7 @@ const MAX_PRESENCE_CHARS: usize = 100;
 /// The length that RFC 5646 asks for at least.
 const MAX_LANGUAGE_BYTES: usize = 35;
 const MAX_URL_BYTES: usize = 500;
-const MAX_LOGO_BYTES: usize = 64 << 10;
+const MAX_LOGO_BYTES: u32 = 64 << 10;
 
 /// A link's looks. An empty field is as by default.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -32,9 +38,15 @@ pub(crate) struct Looks {
     pub(crate) legal_url: String,
     #[serde(skip_serializing_if = "String::is_empty")]
     pub(crate) presence: String,
-    /// The format of the [`Logo`], if there is one.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) logo: Option<Picture>,
+    pub(crate) logo: Option<LogoInfo>,
+}
+
+/// What a token's record says of its [`Logo`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct LogoInfo {
+    pub(crate) picture: Picture,
+    bytes: u32,
 }
 
 /// Whether a page is light or dark.
@@ -127,7 +139,7 @@ fn is_url(text: &str) -> bool {
 /// A link's logo. It is a record of its own, since only the request for the picture needs it.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Logo {
-    pub(crate) picture: Picture,
+    pub(crate) info: LogoInfo,
     pub(crate) content: Blob,
 }
 
@@ -139,16 +151,31 @@ impl Record for Logo {
     }
 }
 
+impl LogoInfo {
+    /// Counts the logo as kept of its tenant. The commit is refused if there is no room for it.
+    pub(crate) fn charge(self, tx: &mut Tx<'_>, root: &str) {
+        let (counter, most) = (names::kept_of_tenant(root), tx.limits.tenant_bytes);
+        let why = format!("{root} keeps {most} bytes of messages and logos");
+        tx.limit_count(counter.clone(), self.bytes.into(), most, Refusal::LimitReached(why));
+        tx.count(counter, self.bytes.into());
+    }
+
+    /// No longer counts the logo.
+    pub(crate) fn give_back(self, tx: &mut Tx<'_>, root: &str) {
+        tx.count(names::kept_of_tenant(root), -i64::from(self.bytes));
+    }
+}
+
 impl Logo {
     /// Recognises the format of a picture by its first bytes.
     ///
     /// # Errors
     /// [`Refusal::Invalid`] if it has another format or is too large.
     pub(crate) fn parse(content: &[u8]) -> Result<Self, Refusal> {
-        if content.len() > MAX_LOGO_BYTES {
-            let most = MAX_LOGO_BYTES / 1024;
-            return Err(Refusal::Invalid(format!("a logo has at most {most} KiB")));
-        }
+        let bytes = u32::try_from(content.len()).ok().filter(|bytes| *bytes <= MAX_LOGO_BYTES);
+        let too_large =
+            || Refusal::invalid(format!("a logo has at most {} KiB", MAX_LOGO_BYTES >> 10));
+        let bytes = bytes.ok_or_else(too_large)?;
         let picture = match content {
             [0x89, b'P', b'N', b'G', b'\r', b'\n', 0x1a, b'\n', ..] => Picture::Png,
             [0xff, 0xd8, 0xff, ..] => Picture::Jpeg,
@@ -156,12 +183,12 @@ impl Logo {
             _ if is_svg(content) => Picture::Svg,
             _ => return Err(Refusal::invalid("a logo is a PNG, JPEG, WebP or SVG picture")),
         };
-        Ok(Self { picture, content: Blob::new(content) })
+        Ok(Self { info: LogoInfo { picture, bytes }, content: Blob::new(content) })
     }
 }
 
-/// Whether a file looks like SVG. What is in it doesn't matter: browsers get it as a picture, without
-/// scripts and without requests.
+/// Whether a file looks like SVG. What is in it doesn't matter: browsers show it as a picture, which
+/// runs no scripts and makes no requests.
 fn is_svg(content: &[u8]) -> bool {
     let Ok(text) = str::from_utf8(content) else { return false };
     let text = text.trim_start_matches('\u{feff}').trim_start();
@@ -225,7 +252,7 @@ mod tests {
 
     #[test]
     fn a_logo_is_recognised_by_its_content() {
-        let picture = |content: &[u8]| Logo::parse(content).map(|logo| logo.picture).ok();
+        let picture = |content: &[u8]| Logo::parse(content).map(|logo| logo.info.picture).ok();
         assert_eq!(picture(b"\x89PNG\r\n\x1a\n..."), Some(Picture::Png));
         assert_eq!(picture(b"\xff\xd8\xff\xe0"), Some(Picture::Jpeg));
         assert_eq!(picture(b"RIFF\0\0\0\0WEBPVP8 "), Some(Picture::Webp));
@@ -233,6 +260,9 @@ mod tests {
         assert_eq!(picture(b"<html><svg/></html>"), None);
         assert_eq!(picture(b"GIF89a"), None);
         assert_eq!(picture(b""), None);
-        assert_eq!(picture(&[b"<svg>".as_slice(), &[b' '; MAX_LOGO_BYTES]].concat()), None);
+        assert_eq!(
+            picture(&[b"<svg>".as_slice(), &[b' '; MAX_LOGO_BYTES as usize]].concat()),
+            None
+        );
     }
 }

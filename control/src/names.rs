@@ -182,8 +182,8 @@ pub(crate) fn waiting() -> Set<TurnId> {
     Set::new("waiting")
 }
 
-/// Names a token's open turns, with the time of their beginning as score. Written by `turn/caps.rs`,
-/// `turn/release.rs`, `turn/end.rs` and `due.rs`.
+/// Names a token's open turns, with the time of their beginning as score. Written by
+/// `turn/caps.rs`, `turn/release.rs`, `turn/end.rs` and `due.rs`.
 pub(crate) fn open_turns(token: &TokenId) -> Set<TurnId> {
     Set::new(format!("open:{token}"))
 }
@@ -334,8 +334,8 @@ pub(crate) fn kept_of_link(token: &TokenId) -> String {
     format!("kept:link:{token}")
 }
 
-/// Names the count of the bytes that are kept of a tenant's messages and their replies. Written by
-/// `turn/quota.rs`.
+/// Names the count of the bytes that are kept of a tenant: of its messages and their replies, written
+/// by `turn/quota.rs`, and of its links' logos, written by `looks.rs`.
 pub(crate) fn kept_of_tenant(root: &str) -> String {
     format!("kept:tenant:{root}")
 }

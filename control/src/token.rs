@@ -224,6 +224,7 @@ pub(crate) fn issue(
     tx.put(&token.id, &token)?;
     if let Some(logo) = &order.logo {
         tx.put(&token.id, logo)?;
+        logo.info.charge(tx, token.folder.root());
     }
     tx.add(&names::tokens(), &token.listed(), tx.now);
     limit_links(tx, &token, &address)?;

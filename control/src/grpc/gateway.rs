@@ -74,8 +74,8 @@ impl v1::gateway_service_server::GatewayService for Service {
         let access = self.access(request.access)?;
         let token = access.admit(&self.control).await?;
         let logo = self.control.ledger.record::<Logo>(access.partition(), &token.id).await?;
-        let logo = logo.map(|Logo { picture, content }| v1::GetLogoResponse {
-            media_type: picture.media_type().to_owned(),
+        let logo = logo.map(|Logo { info, content }| v1::GetLogoResponse {
+            media_type: info.picture.media_type().to_owned(),
             content: content.into_bytes().into(),
         });
         Ok(Response::new(logo.unwrap_or_default()))

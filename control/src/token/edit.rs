@@ -33,8 +33,8 @@ impl Edit {
     }
 }
 
-/// Changes and returns those of the tokens, at most [`BATCH`], that are live and that the caller may
-/// end. Ignores a token of another owner as if it were unknown, so that ids reveal nothing.
+/// Changes those of the tokens, at most [`BATCH`], that are live and that the caller may end, and
+/// returns them. Ignores a token of another owner as if it were unknown, so that ids reveal nothing.
 pub(crate) fn edit(
     tx: &mut Tx<'_>,
     caller: &Caller,
@@ -50,6 +50,7 @@ pub(crate) fn edit(
         let Some(mut token) = token.filter(|t| t.is_live(tx.now) && t.may_end(caller)) else {
             continue;
         };
+        let old_logo = token.options.looks.logo;
         for field in &edit.fields {
             (field.take)(&mut token.options, &edit.options);
         }
@@ -66,8 +67,15 @@ pub(crate) fn edit(
             }
         }
         if edit.has(LOGO) {
+            let root = token.folder.root();
+            if let Some(old) = old_logo {
+                old.give_back(tx, root);
+            }
             match &edit.logo {
-                Some(logo) => tx.put(id, logo)?,
+                Some(logo) => {
+                    tx.put(id, logo)?;
+                    logo.info.charge(tx, root);
+                }
                 None => tx.delete::<Logo>(id),
             }
         }

@@ -69,8 +69,9 @@ fn end(tx: &mut Tx<'_>, tokens: &mut [Token], actor: &str, action: &str) -> Deci
     }
     for token in tokens {
         token.revoked_at = Some(tx.now);
-        if token.options.looks.logo.is_some() {
+        if let Some(logo) = token.options.looks.logo.take() {
             tx.delete::<Logo>(&token.id);
+            logo.give_back(tx, token.folder.root());
         }
         tx.put(&token.id, token)?;
         tx.remove(&names::tokens(), &token.listed());

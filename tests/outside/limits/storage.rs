@@ -1,7 +1,13 @@
 //! How many bytes of messages are kept, by link and by tenant.
 
+use arizuko_proto::v1::{
+    EditTokenRequest, IssueChatLinkRequest, LinkLooks, RevokeTokenRequest, TokenTarget,
+    revoke_token_request::Target, token_service_client::TokenServiceClient,
+    token_target::Target as Named,
+};
 use arizuko_tests::prelude::*;
 use futures_util::future::join_all;
+use prost_types::FieldMask;
 
 /// How many bytes of a limit each turn uses in addition to its texts.
 const RECORDS: usize = 4 << 10;
@@ -89,4 +95,33 @@ async fn the_limit_is_exact_over_two_controls(kind: Kind) {
     let answers = join_all(posts).await;
     assert_eq!(answers.iter().filter(|answer| answer.status == 202).count(), fits);
     assert_eq!(answers.iter().filter(|answer| answer.status == 429).count(), 40 - fits);
+}
+
+#[apply(embedded_and_one_redis)]
+async fn logos_count_for_their_tenant_until_they_are_gone(kind: Kind) {
+    let stack = with(kind, &[("ARIZUKO_TENANT_BYTES", (100 << 10).to_string())]).await;
+    let mut tokens = TokenServiceClient::new(stack.operator(A).await);
+    let logo = [b"\x89PNG\r\n\x1a\n".as_slice(), &[0; 60 << 10]].concat();
+    let looks = LinkLooks { logo: logo.into(), ..LinkLooks::default() };
+    let options = LinkOptions { looks: Some(looks), ..LinkOptions::default() };
+    let mut issue = async |folder: &str| {
+        let (folder, options) = (folder.to_owned(), Some(options.clone()));
+        let request = IssueChatLinkRequest { folder, options, ..Default::default() };
+        tokens.issue_chat_link(request).await.map(|issued| issued.into_inner().token_id)
+    };
+    let first = issue("acme").await.expect("there is room for one");
+    let full = issue("acme/eng").await.expect_err("there is room for one only");
+    assert_eq!(reason(&full), ErrorReason::LimitReached, "{full:?}");
+    issue("other").await.expect("each tenant has its own");
+
+    let mut tokens = TokenServiceClient::new(stack.operator(A).await);
+    let named = |id: &str| Some(TokenTarget { target: Some(Named::TokenId(id.to_owned())) });
+    let update_mask = Some(FieldMask { paths: vec!["looks.logo".to_owned()] });
+    let clear = EditTokenRequest { target: named(&first), options: None, update_mask };
+    tokens.edit_token(clear).await.expect("the logo can go");
+    let second = issue("acme").await.expect("the first one's logo is gone");
+    assert!(issue("acme").await.is_err());
+    let target = Some(Target::TokenId(second));
+    tokens.revoke_token(RevokeTokenRequest { target }).await.expect("operators may");
+    issue("acme").await.expect("the second one is gone");
 }

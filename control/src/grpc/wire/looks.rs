@@ -15,7 +15,7 @@ pub(in crate::grpc) fn looks(looks: Looks) -> Option<v1::LinkLooks> {
         Some(Theme::Light) => v1::Theme::Light,
         Some(Theme::Dark) => v1::Theme::Dark,
     };
-    let logo_type = logo.map_or("", |picture| picture.media_type()).to_owned();
+    let logo_type = logo.map_or("", |logo| logo.picture.media_type()).to_owned();
     let looks = v1::LinkLooks {
         theme: theme.into(),
         logo: Default::default(),
@@ -44,7 +44,7 @@ pub(in crate::grpc) fn parse(looks: v1::LinkLooks) -> Result<(Looks, Option<Logo
     let logo = (!looks.logo.is_empty()).then(|| Logo::parse(&looks.logo)).transpose()?;
     let v1::LinkLooks { accent, starters, placeholder, language, legal_url, presence, .. } = looks;
     let looks = Looks {
-        logo: logo.as_ref().map(|logo| logo.picture),
+        logo: logo.as_ref().map(|logo| logo.info),
         theme,
         accent,
         starters,
