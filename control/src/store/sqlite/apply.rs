@@ -6,21 +6,18 @@ use rusqlite::{Connection, OptionalExtension, TransactionBehavior, params};
 use std::collections::HashMap;
 
 /// Applies batches in one transaction, so that they share one fsync, and returns their outcomes, in
-/// order. If one fails, applies each in a transaction of its own, so that a batch that fails doesn't
-/// affect the others. (A savepoint for each batch would cost a tenth of the writer's time.)
+/// order. If a batch fails, applies each in a transaction of its own, so that the others don't fail
+/// with it. (A savepoint for each batch would cost a tenth of the writer's time.)
 pub(super) fn all(
     connection: &mut Connection,
     sizes: &mut Sizes,
     batches: &[&Batch],
 ) -> Vec<Result<Commit, String>> {
-    if let Ok(commits) = together(connection, sizes, batches) {
-        return commits.into_iter().map(Ok).collect();
+    match together(connection, sizes, batches) {
+        Ok(commits) => commits.into_iter().map(Ok).collect(),
+        Err(error) if batches.len() == 1 => vec![Err(error.to_string())],
+        Err(_) => batches.iter().flat_map(|batch| all(connection, sizes, &[batch])).collect(),
     }
-    let alone = batches.iter().map(|batch| {
-        let commits = together(connection, sizes, &[batch]);
-        commits.map(|mut commits| commits.remove(0)).map_err(|error| error.to_string())
-    });
-    alone.collect()
 }
 
 /// Applies batches in one transaction.

@@ -7,8 +7,8 @@ use std::collections::HashMap;
 /// How many sizes are kept, at most.
 const MOST: usize = 10_000;
 
-/// The sizes of sets with a limit. Only the writer changes sets, so they stay true; after a batch
-/// that failed half way, [`forget_all`](Self::forget_all) must be called.
+/// The sizes of sets with a limit. Only the writer changes sets, so the sizes stay true, unless a
+/// transaction fails: then [`forget_all`](Self::forget_all) must be called.
 #[derive(Default)]
 pub(super) struct Sizes(HashMap<(Partition, String), u64>);
 
