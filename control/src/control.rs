@@ -250,6 +250,7 @@ impl Control {
     /// that no call fails for this alone.
     pub(crate) async fn agent_attached(&self, folder: &FolderName) -> bool {
         let (partition, present) = (self.partition(folder), names::present(folder));
+        // Without the time in it, the read is the same for all who ask at the same moment.
         let last = self.ledger.last_members(partition, &present, u64::MAX, 1).await;
         let now = self.ledger.now().into();
         last.is_ok_and(|last| last.iter().any(|(_, lease_ends): &(_, u64)| *lease_ends >= now))

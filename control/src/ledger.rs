@@ -35,9 +35,10 @@ const HINT_BYTES: usize = 16 << 10;
 /// read.
 const ATTEMPTS: u32 = 50;
 
-/// How many times a command is tried before it waits between tries. The waits are random and become
-/// longer, so that the tries of many commands that change one record spread out.
+/// How many times a command is tried before it waits between tries.
 const AT_ONCE: u32 = 3;
+/// How much longer each wait between two tries may be than the one before it. The waits are random,
+/// so that the tries of many commands that change one record spread out.
 const WAIT: Duration = Duration::from_millis(6);
 
 /// How long an unanswered commit may take, at most, for the ledger to repeat it. The repeat of a
@@ -154,7 +155,7 @@ impl Ledger {
                     }
                     if attempt >= AT_ONCE {
                         sleep(WAIT * attempt * u32::from(random::<1>()?[0]) / 256).await;
-                        // What the conflict has shown is old by now.
+                        // Others have committed since the conflict: read again.
                         reading = self.reading(&command, false).await?;
                     }
                 }

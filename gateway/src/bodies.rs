@@ -38,7 +38,7 @@ struct Held {
 #[derive(Default)]
 struct OfAddress {
     bytes: usize,
-    /// How many requests wait until the address holds less.
+    /// How many requests wait for the address to hold less.
     waiting: usize,
     /// Wakes them.
     freed: Arc<Notify>,

@@ -88,7 +88,7 @@ fn hooks() -> Router<Arc<Gateway>> {
 }
 
 /// Refuses requests of an address that makes too many, before anything is done for them. A request
-/// with a wrong token or signature, or without a needed proof of work, counts as several.
+/// with a wrong token or signature, or without a needed proof of work, counts as several requests.
 async fn limit_requests(
     State(gateway): State<Arc<Gateway>>,
     Visitor(address): Visitor,

@@ -16,7 +16,7 @@ const MOST_TRIES: u32 = 100_000;
 /// How many bytes the key may have.
 const MOST_KEY_BYTES: usize = 64;
 
-/// A refusal that a proof of work turns into success.
+/// The refusal of a message that lacks a proof of work.
 #[derive(Debug, thiserror::Error)]
 #[error("this link asks for a proof of work")]
 pub(super) struct Unproven {

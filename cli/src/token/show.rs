@@ -37,7 +37,7 @@ pub(super) async fn run(
     Ok(())
 }
 
-/// The properties of a token that are set, named like their flags.
+/// Returns those properties of a token that are set, named like their flags.
 fn rows(token: Token) -> Vec<[String; 2]> {
     let expires = match token.expires_at {
         None => "never".to_owned(),

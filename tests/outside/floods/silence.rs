@@ -77,7 +77,7 @@ async fn watch(control: &str) -> TcpStream {
         [&[0, 0, length, kind, flags, 0, 0, 0, of], payload].concat()
     };
     let (settings, headers) = (frame(4, 0, 0, &[]), frame(1, 4, 1, &head));
-    // An empty message, and the end of the requests.
+    // An empty message, after which the client sends no more.
     let request = frame(0, 1, 1, &[0; 5]);
     let all = [b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", &settings[..], &headers, &request].concat();
     stream.write_all(&all).await.expect("control reads");
