@@ -1,14 +1,16 @@
-//! The page in a real Chromium, driven by `tests/browser`.
+//! The page in a real Chromium, driven by `tests/browser`: on the embedded store in its headless
+//! shell, on the pair in the whole browser.
 
 use arizuko_tests::prelude::*;
 
-/// On the pair, runs only the files that depend on the servers.
+/// On the pair, runs only the files that depend on the servers, and `privacy`, which blocks cookies
+/// as only the whole browser can.
 #[apply(embedded_and_pair)]
 async fn the_page_works_in_chromium(kind: Kind) {
     let stack = Stack::with_real_links(kind, &[]).await;
     let files: &[&str] = match kind {
-        Kind::Embedded => &["conversation", "network", "people", "privacy", "stream", "trouble"],
-        _ => &["conversation", "people", "stream"],
+        Kind::Embedded => &["conversation", "network", "people", "stream", "trouble"],
+        _ => &["conversation", "people", "privacy", "stream"],
     };
     stack.browser_tests(files).await;
 }
