@@ -5,12 +5,11 @@ use crate::{
     address::Visitor,
     control::Target,
     document::{self, MessageDocument, TurnDocument},
-    encoding::Encoding,
     events,
     gateway::Gateway,
     last_event_id::LastEventId,
     link::{Link, Parameters, WantsHtml},
-    message::NewMessage,
+    message::{NewMessage, read_body},
     problem::Problem,
     streams::OpenStream,
     turn::{self, WaitQuery},
@@ -72,26 +71,9 @@ pub(crate) async fn post(
         Accept::Json if !wait.is_zero() => Some(gateway.streams.open(visitor.0)?),
         Accept::Json | Accept::Html => None,
     };
-    let encoding = Encoding::of(&headers)?;
-    link.check_before_body(&gateway, &headers).await?;
-    let limit = gateway.options.limits.chat_body_bytes;
-    let (body, mut share) = gateway.bodies.read(visitor.0, body, limit).await?;
-    let body = gateway.decoders.decode(encoding, &body, limit, &mut share).await?;
+    let (body, share) = read_body(&gateway, &link, visitor, &headers, body).await?;
     let message = NewMessage::parse(&headers, &body)?;
-    let request = pb::PostMessageRequest {
-        access: Some(link.access()),
-        conversation: message.conversation,
-        content: message.content.into(),
-        headers: Vec::new(),
-        idempotency_key: header(&headers, "idempotency-key")?,
-        client_address: visitor.0.to_string(),
-        traceparent: header(&headers, "traceparent").unwrap_or_default(),
-        request: None,
-        credentials: Vec::new(),
-        proof: message.altcha,
-    };
-    let posted = gateway.control.post(request).await?;
-    gateway.rates.charge_repeat(&posted, visitor.0);
+    let posted = message.post(&gateway, &link, visitor, &headers).await?;
     drop((body, share));
     if accept == Accept::Html {
         let path = format!("{}?conversation={}", link.path(), posted.conversation);
@@ -142,17 +124,4 @@ fn reply(posted: &pb::PostMessageResponse, turn: Option<&pb::ConversationTurn>) 
     answer.assistant = Some(TurnDocument::new(turn, None).assistant);
     answer.error = &turn.error;
     Json(answer).into_response()
-}
-
-/// Returns a header of at most 255 visible characters, or an empty string if it is missing.
-pub(crate) fn header(headers: &HeaderMap, name: &'static str) -> Result<String, Problem> {
-    let Some(value) = headers.get(name) else {
-        return Ok(String::new());
-    };
-    match value.to_str() {
-        Ok(value) if value.len() <= 255 => Ok(value.to_owned()),
-        _ => Err(Problem::invalid(format!(
-            "The header {name} must have at most 255 visible ASCII characters."
-        ))),
-    }
 }

@@ -1,41 +1,28 @@
 //! Event streams: one turn's reply, or everything in a conversation.
-//!
-//! A stream has no task of its own: the connection polls it. A reader that reads nothing is not
-//! polled, its subscription gets no more credit, and the listener closes its connection in the end.
 
 mod html;
-mod sse;
 
 use crate::{
     address::Visitor,
-    control::{End, Subscription, Target, Update},
+    control::{End, Target},
     document::FrameDocument,
     gateway::Gateway,
     last_event_id::LastEventId,
     link::{ConversationId, Link, TurnId, WantsHtml},
     problem::Problem,
+    sse,
+    stream::{self, View},
     streams::OpenStream,
 };
-use arizuko_proto::{
-    public_id,
-    telemetry::traces,
-    v1::{self as pb, ErrorReason, frame::Body as FrameBody},
-};
+use arizuko_proto::v1::{self as pb, frame::Body as FrameBody};
 use axum::{
-    body::Body,
     extract::State,
     response::{IntoResponse, Response},
 };
-use bytes::Bytes;
-use futures_util::{FutureExt as _, stream};
 use html::Html;
 use http::StatusCode;
-use std::{convert::Infallible, fmt::Write as _, sync::Arc};
-use tokio::time::{Instant, sleep_until};
-use tracing::field::Empty;
-
-/// How many bytes of ready events to send in one chunk, about.
-const CHUNK_BYTES: usize = 16 * 1024;
+use std::{fmt::Write as _, ops::ControlFlow, sync::Arc};
+use tokio::time::Instant;
 
 /// GET `/chat/{token}/{turn}/sse` and `/hook/{token}/{turn}/sse`
 pub(crate) async fn turn(
@@ -86,20 +73,8 @@ pub(crate) async fn open(
         }
         Err(problem) => return Err(problem),
     };
-    let reader = Reader {
-        comment_due: Instant::now() + gateway.options.serving.heartbeat,
-        html: html.then(|| Html::new(gateway.clone(), link.access())),
-        subscription,
-        of_turn,
-        progress: Progress::Opening,
-        gateway,
-        _permit: permit,
-    };
-    let chunks = stream::unfold(reader, |mut reader| async {
-        let chunk = reader.chunk().await?;
-        Some((Ok::<_, Infallible>(Bytes::from(chunk)), reader))
-    });
-    Ok(sse::response(Body::from_stream(chunks)))
+    let html = html.then(|| Html::new(gateway.clone(), link.access()));
+    Ok(stream::respond(gateway, subscription, Events { of_turn, html }, permit))
 }
 
 /// Answers an outage: a stream that ends at once and asks its reader to reconnect.
@@ -109,98 +84,24 @@ pub(crate) fn come_back_later() -> Response {
     sse::response(text.into())
 }
 
-/// The reader of one stream.
-struct Reader {
-    subscription: Subscription,
+/// Our own events, which `Events` in `openapi.json` describes.
+struct Events {
     of_turn: bool,
     html: Option<Html>,
-    /// When to send the next comment. `--heartbeat` is the interval.
-    comment_due: Instant,
-    progress: Progress,
-    gateway: Arc<Gateway>,
-    _permit: OpenStream,
 }
 
-enum Progress {
-    Opening,
-    Reading,
-    Over,
-}
-
-impl Reader {
-    /// Returns the next part of the stream, or `None` at its end.
-    async fn chunk(&mut self) -> Option<String> {
-        let mut out = String::new();
-        match self.progress {
-            Progress::Opening => {
-                sse::write_start(&mut out);
-                self.progress = Progress::Reading;
-                return Some(out);
-            }
-            Progress::Reading => {}
-            Progress::Over => return None,
-        }
-        let html_due = self.html.as_ref().and_then(Html::due);
-        tokio::select! {
-            biased;
-            () = self.gateway.stopping.cancelled() => {
-                sse::write_retry_later(&mut out);
-                self.progress = Progress::Over;
-            }
-            update = self.subscription.next() => {
-                self.write(update, &mut out).await;
-                while out.len() < CHUNK_BYTES && matches!(self.progress, Progress::Reading) {
-                    let Some(update) = self.subscription.next().now_or_never() else {
-                        break;
-                    };
-                    self.write(update, &mut out).await;
-                }
-            }
-            () = at(html_due) => {}
-            () = sleep_until(self.comment_due) => {
-                sse::write_comment(&mut out);
-                self.comment_due = Instant::now() + self.gateway.options.serving.heartbeat;
-            }
-        }
-        if let Some(html) = &mut self.html {
-            // Boxed, because it is rare, and every idle stream would hold space for it.
-            Box::pin(html.write_due(&mut out)).await;
-        }
-        Some(out)
+impl View for Events {
+    fn begin(&mut self, out: &mut String) {
+        sse::write_start(out);
     }
 
-    async fn write(&mut self, update: Update, out: &mut String) {
-        match update {
-            Update::Frame(frame) => self.write_frame(&frame, out).await,
-            Update::Reset(reason) => {
-                if let Some(html) = &mut self.html {
-                    html.reset();
-                }
-                // An empty id makes the reader forget its cursor.
-                out.push_str("id:\n");
-                sse::write_event(out, "reset", &serde_json::json!({ "reason": reason }));
-            }
-            Update::End(end) => {
-                match end {
-                    End::Over => {}
-                    End::Revoked => sse::write_event(out, "revoked", &serde_json::json!({})),
-                    End::Outage => {
-                        self.gateway.metrics.refused(ErrorReason::Unavailable.word());
-                        sse::write_retry_later(out);
-                    }
-                }
-                self.progress = Progress::Over;
-            }
-        }
-    }
-
-    async fn write_frame(&mut self, frame: &pb::Frame, out: &mut String) {
+    async fn frame(&mut self, frame: &pb::Frame, out: &mut String) -> ControlFlow<()> {
         let Some(document) = FrameDocument::new(frame) else {
-            return;
+            return ControlFlow::Continue(());
         };
         let is_user = matches!(frame.body, Some(FrameBody::User(_)));
         if self.of_turn && is_user {
-            return;
+            return ControlFlow::Continue(());
         }
         // The page gets the whole message before it hears that the turn is over.
         if let (Some(html), Some(FrameBody::TurnDone(_))) = (&mut self.html, &frame.body) {
@@ -212,31 +113,35 @@ impl Reader {
             // Boxed, because it may call control, and every idle stream would hold space for that.
             Box::pin(html.read(frame, out)).await;
         }
-        if let Some(FrameBody::TurnDone(done)) = &frame.body {
-            trace_end(&frame.turn_id, &done.traceparent);
+        ControlFlow::Continue(())
+    }
+
+    fn reset(&mut self, reason: &str, out: &mut String) -> ControlFlow<()> {
+        if let Some(html) = &mut self.html {
+            html.reset();
+        }
+        // An empty id makes the reader forget its cursor.
+        out.push_str("id:\n");
+        sse::write_event(out, "reset", &serde_json::json!({ "reason": reason }));
+        ControlFlow::Continue(())
+    }
+
+    fn end(&mut self, end: &End, out: &mut String) {
+        match end {
+            End::Over => {}
+            End::Revoked => sse::write_event(out, "revoked", &serde_json::json!({})),
+            End::Outage => sse::write_retry_later(out),
         }
     }
-}
 
-/// Adds a span to the turn's trace for the delivery of the last frame to a reader.
-fn trace_end(turn: &str, traceparent: &str) {
-    if traceparent.is_empty() {
-        return;
+    fn due(&self) -> Option<Instant> {
+        self.html.as_ref().and_then(Html::due)
     }
-    let turn = public_id::turn(turn);
-    let span = tracing::debug_span!(
-        "delivered",
-        otel.kind = Empty,
-        otel.name = Empty,
-        turn,
-        trace = Empty,
-    );
-    traces::follow(&span, "producer", "deliver the last frame", traceparent);
-}
 
-async fn at(due: Option<Instant>) {
-    match due {
-        Some(due) => sleep_until(due).await,
-        None => std::future::pending().await,
+    async fn write_due(&mut self, out: &mut String) {
+        if let Some(html) = &mut self.html {
+            // Boxed, because it is rare, and every idle stream would hold space for it.
+            Box::pin(html.write_due(out)).await;
+        }
     }
 }

@@ -5,10 +5,11 @@ mod headers;
 
 use crate::{
     address::Visitor,
-    chat::{Posted, header},
+    chat::Posted,
     encoding::Encoding,
     gateway::Gateway,
     link::{Link, Parameters, TurnId, WantsHtml},
+    message::header,
     problem::Problem,
     turn::{self, SnapshotQuery},
 };

@@ -31,6 +31,8 @@ mod proxies;
 mod rates;
 mod renderer;
 mod routes;
+mod sse;
+mod stream;
 mod streams;
 mod turn;
 mod well_known;

@@ -2,10 +2,10 @@
 //!
 //! These events derive from the numbered ones and have no id, so they don't change a reader's cursor.
 
-use super::sse::write_event;
 use crate::{
     gateway::Gateway,
     markdown::{Patch, Streaming},
+    sse::write_event,
 };
 use arizuko_proto::v1::{self as pb, Author, frame::Body};
 use serde::Serialize;

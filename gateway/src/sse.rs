@@ -15,35 +15,41 @@ const RETRY: Duration = Duration::from_secs(2);
 const RETRY_SPREAD: Duration = Duration::from_secs(4);
 
 /// Writes the start of every stream. It makes proxies send the response's head at once.
-pub(super) fn write_start(out: &mut String) {
+pub(crate) fn write_start(out: &mut String) {
     let _ = write!(out, "retry: {}\n: welcome\n\n", RETRY.as_millis());
 }
 
-pub(super) fn write_event(out: &mut String, name: &str, data: &impl Serialize) {
+pub(crate) fn write_event(out: &mut String, name: &str, data: &impl Serialize) {
+    let _ = writeln!(out, "event: {name}");
+    write_data(out, data);
+}
+
+/// Writes an event without a name.
+pub(crate) fn write_data(out: &mut String, data: &impl Serialize) {
     match serde_json::to_string(data) {
         // JSON has no line breaks: those in strings are escaped.
         Ok(data) => {
-            let _ = write!(out, "event: {name}\ndata: {data}\n\n");
+            let _ = write!(out, "data: {data}\n\n");
         }
-        Err(error) => tracing::error!(name, %error, "cannot encode an event as JSON"),
+        Err(error) => tracing::error!(%error, "cannot encode an event as JSON"),
     }
 }
 
 /// Writes a comment, which keeps proxies from closing an idle stream.
-pub(super) fn write_comment(out: &mut String) {
+pub(crate) fn write_comment(out: &mut String) {
     out.push_str(":\n\n");
 }
 
 /// Asks the reader to reconnect after a longer wait, because of an outage or because the gateway
 /// stops. The stream ends after this.
-pub(super) fn write_retry_later(out: &mut String) {
+pub(crate) fn write_retry_later(out: &mut String) {
     // Without random numbers the wait is just not spread.
     let random = f64::from(getrandom::u32().unwrap_or_default()) / f64::from(u32::MAX);
     let wait = RETRY + RETRY_SPREAD.mul_f64(random);
     let _ = write!(out, "retry: {}\n\n", wait.as_millis());
 }
 
-pub(super) fn response(body: Body) -> Response {
+pub(crate) fn response(body: Body) -> Response {
     let headers = [
         (header::CONTENT_TYPE, "text/event-stream"),
         (header::CACHE_CONTROL, "no-store, no-transform"),
