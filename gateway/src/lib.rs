@@ -9,6 +9,7 @@ mod chat;
 mod compression;
 mod config;
 mod control;
+mod dialects;
 mod document;
 mod encoding;
 mod events;

@@ -12,7 +12,7 @@ use arizuko_proto::v1 as pb;
 use axum::body::Body;
 use bytes::Bytes;
 use http::{HeaderMap, header::CONTENT_TYPE};
-use serde::Deserialize;
+use serde::{Deserialize, de::DeserializeOwned};
 
 /// A visitor's message.
 #[derive(Default, Deserialize)]
@@ -111,6 +111,18 @@ pub(crate) async fn read_body(
     let (body, mut share) = gateway.bodies.read(visitor.0, body, limit).await?;
     let body = gateway.decoders.decode(encoding, &body, limit, &mut share).await?;
     Ok((body, share))
+}
+
+/// Parses a body that must be JSON.
+pub(crate) fn from_json<T: DeserializeOwned>(
+    headers: &HeaderMap,
+    body: &[u8],
+) -> Result<T, Problem> {
+    if content_type(headers) != "application/json" {
+        return Err(Problem::not_json());
+    }
+    serde_json::from_slice(body)
+        .map_err(|error| Problem::invalid(format!("The body can't be read: {error}.")))
 }
 
 /// Returns the media type of a body, in lower case and without parameters.

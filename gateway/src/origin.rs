@@ -98,9 +98,10 @@ fn is_of_this_host(origin: &HeaderValue, request: &Request) -> Option<bool> {
 fn preflight() -> Response {
     let headers = [
         (header::ACCESS_CONTROL_ALLOW_METHODS, "GET, POST, DELETE"),
+        // The star is for what clients of other protocols add. It does not cover `authorization`.
         (
             header::ACCESS_CONTROL_ALLOW_HEADERS,
-            "content-type, idempotency-key, last-event-id, traceparent",
+            "*, authorization, content-type, idempotency-key, last-event-id, traceparent",
         ),
         (header::ACCESS_CONTROL_MAX_AGE, "600"),
     ];

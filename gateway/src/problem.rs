@@ -2,7 +2,7 @@
 //! HTTP answers, and it alone decides `Retry-After`.
 
 use crate::control::Refusal;
-use arizuko_proto::v1::ErrorReason;
+use arizuko_proto::v1::{ErrorReason, TurnStatus};
 use axum::response::{IntoResponse, Response};
 use http::{
     HeaderValue, StatusCode,
@@ -160,6 +160,37 @@ impl Problem {
         Self::new(StatusCode::NOT_FOUND, ErrorReason::NotFound.word(), "There is nothing here.")
     }
 
+    /// Says that there is no such turn or conversation under the link.
+    pub(crate) fn not_found() -> Self {
+        Refusal::new(ErrorReason::NotFound, "").into()
+    }
+
+    /// Says why a turn has no whole reply; `None` if it ended well. `error` is the turn's own
+    /// sentence.
+    pub(crate) fn of_turn(status: TurnStatus, error: &str) -> Option<Self> {
+        let (reason, detail) = match status {
+            TurnStatus::Failed => ("TURN_FAILED", "The agent could not answer."),
+            TurnStatus::Cancelled => ("TURN_CANCELLED", "The reply was stopped."),
+            TurnStatus::Expired => ("TURN_EXPIRED", "Nobody answered in time."),
+            _ => return None,
+        };
+        let detail = if error.is_empty() { Cow::from(detail) } else { error.to_owned().into() };
+        Some(Self::new(StatusCode::BAD_GATEWAY, reason, detail))
+    }
+
+    /// Says that text which was sent is no longer part of the reply.
+    pub(crate) fn taken_back() -> Self {
+        let detail = "The agent has begun its reply anew. Repeat the request with the same Idempotency-Key, or read the turn, for all of it.";
+        Self::new(StatusCode::BAD_GATEWAY, "TAKEN_BACK", detail)
+    }
+
+    /// Says that the message was taken, and that its reply can't be awaited any longer.
+    pub(crate) fn no_reply_yet() -> Self {
+        let detail = "The message was taken, and its reply goes on. Repeat the request with the same Idempotency-Key to read it.";
+        let word = ErrorReason::OutcomeUnknown.word();
+        Self::new(StatusCode::GATEWAY_TIMEOUT, word, detail)
+    }
+
     pub(crate) fn body_too_large(limit: usize) -> Self {
         let detail = format!("The request's body is larger than {limit} bytes.");
         Self::new(StatusCode::PAYLOAD_TOO_LARGE, ErrorReason::TooLarge.word(), detail)
@@ -172,6 +203,11 @@ impl Problem {
 
     pub(crate) fn unsupported_media_type() -> Self {
         let detail = "Send the message as application/json, as a form or as text/plain.";
+        Self::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "UNSUPPORTED_MEDIA_TYPE", detail)
+    }
+
+    pub(crate) fn not_json() -> Self {
+        let detail = "Send the body as application/json.";
         Self::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "UNSUPPORTED_MEDIA_TYPE", detail)
     }
 
@@ -219,6 +255,18 @@ impl Problem {
     /// answer.
     pub(crate) fn is_outage(&self) -> bool {
         matches!(self.status, StatusCode::SERVICE_UNAVAILABLE | StatusCode::GATEWAY_TIMEOUT)
+    }
+
+    pub(crate) fn status(&self) -> StatusCode {
+        self.status
+    }
+
+    pub(crate) fn detail(&self) -> &str {
+        &self.detail
+    }
+
+    pub(crate) fn challenge(&self) -> Option<&RawValue> {
+        self.challenge.as_deref()
     }
 
     pub(crate) fn reason(&self) -> &'static str {

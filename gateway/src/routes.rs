@@ -1,8 +1,8 @@
 //! The public paths.
 
 use crate::{
-    address::Visitor, chat, compression, events, gateway::Gateway, history, hook, origin, page,
-    problem::Problem, proxies, turn, well_known,
+    address::Visitor, chat, compression, dialects, events, gateway::Gateway, history, hook, origin,
+    page, problem::Problem, proxies, turn, well_known,
 };
 use arizuko_proto::{
     telemetry::traces::{self, TRACEPARENT},
@@ -24,6 +24,13 @@ use tracing::{Instrument as _, Span, field::Empty};
 const OPENAPI: &str = include_str!("../openapi.json");
 
 pub(crate) fn router(gateway: Arc<Gateway>) -> Router {
+    // Checks every request under a token.
+    let guard = |routes: Router<Arc<Gateway>>| {
+        routes.method_not_allowed_fallback(async || Problem::method_not_allowed()).route_layer((
+            from_fn_with_state(gateway.clone(), limit_requests),
+            from_fn_with_state(gateway.clone(), origin::check_origin),
+        ))
+    };
     let under_a_token = Router::new()
         .route("/chat/{token}/", get(page::page).post(chat::post))
         .route("/chat/{token}/config", get(page::config))
@@ -34,12 +41,7 @@ pub(crate) fn router(gateway: Arc<Gateway>) -> Router {
         .route("/chat/{token}/{turn}/cancel", post(turn::cancel))
         .route("/chat/{token}/c/{conversation}", get(history::page).delete(history::delete))
         .route("/chat/{token}/c/{conversation}/sse", get(events::conversation))
-        .merge(hooks())
-        .method_not_allowed_fallback(async || Problem::method_not_allowed())
-        .route_layer((
-            from_fn_with_state(gateway.clone(), limit_requests),
-            from_fn_with_state(gateway.clone(), origin::check_origin),
-        ));
+        .merge(hooks());
     Router::new()
         .route("/chat/{token}", any(page::with_slash))
         .route("/assets/{name}", get(page::asset))
@@ -50,7 +52,8 @@ pub(crate) fn router(gateway: Arc<Gateway>) -> Router {
         .route("/favicon.ico", get(well_known::icon))
         .route("/.well-known/security.txt", get(well_known::security))
         .method_not_allowed_fallback(async || Problem::method_not_allowed())
-        .merge(under_a_token)
+        .merge(guard(under_a_token))
+        .merge(dialects::routes(guard))
         .fallback(async || Problem::nothing_here())
         // The first is the outermost. All are one layer of the router, which boxes and clones each
         // of its layers for every request.

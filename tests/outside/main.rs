@@ -7,6 +7,7 @@ mod cli;
 mod clients;
 mod conversations;
 mod deploy;
+mod dialects;
 mod documents;
 mod durability;
 mod faults;

@@ -10,6 +10,7 @@ mod binaries;
 mod browser;
 pub mod certificates;
 pub mod cli;
+pub mod clients;
 pub mod collector;
 pub mod endpoint;
 pub mod fleet;

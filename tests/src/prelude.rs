@@ -11,6 +11,7 @@ pub use crate::{
     attach::{Held, Session, delta, handoff, hello, message, person, status},
     certificates::{Authority, Certificate},
     cli::{Outcome, run},
+    clients::{Client, Library},
     cluster,
     collector::Collector,
     embedded, embedded_and_one_redis, embedded_and_pair,

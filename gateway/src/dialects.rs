@@ -1,0 +1,23 @@
+//! Other chat protocols under a chat link, for front ends that exist.
+//!
+//! Each is a thin view of the same log as [`crate::events`] and keeps nothing: a request posts a
+//! message and reads its turn, with the limits, isolation and revocation of the link.
+
+mod ai;
+mod earlier;
+mod exchange;
+mod growth;
+mod openai;
+mod reply;
+
+use crate::gateway::Gateway;
+use axum::{Router, middleware::from_fn};
+use std::sync::Arc;
+
+/// Makes the routes of all protocols. `guard` adds what checks every request under a token.
+pub(crate) fn routes(
+    guard: impl Fn(Router<Arc<Gateway>>) -> Router<Arc<Gateway>>,
+) -> Router<Arc<Gateway>> {
+    let openai = guard(openai::routes()).layer(from_fn(openai::show_problems));
+    guard(ai::routes()).merge(openai)
+}

@@ -1,0 +1,28 @@
+// Chats with Vercel's AI SDK as `useChat` does. Each argument is an order, in JSON: `url`, `send` (a text) or nothing to resume, and maybe `id` and
+// `messages`, with which the chat begins. Prints a line of JSON for each piece of text or data, and one for the end.
+import { Chat } from "@ai-sdk/react";
+import { DefaultChatTransport } from "ai";
+
+const say = (told) => console.log(JSON.stringify(told));
+
+async function talk({ url, send, id, messages }) {
+  const chat = new Chat({
+    id,
+    messages,
+    transport: new DefaultChatTransport({ api: url }),
+    onData: ({ type, data }) => say({ [type]: data }),
+  });
+  let before = "";
+  chat["~registerMessagesCallback"](() => {
+    const { role, parts } = chat.lastMessage;
+    if (role !== "assistant") return;
+    const texts = parts.filter((part) => part.type === "text").map((part) => part.text);
+    const text = texts.join("\n\n");
+    if (text !== before) say({ text: text.slice(before.length) });
+    before = text;
+  });
+  await (send ? chat.sendMessage({ text: send }) : chat.resumeStream());
+  say({ done: chat.status, error: chat.error?.message ?? null, metadata: chat.lastMessage?.metadata ?? null, messages: chat.messages });
+}
+
+for (const order of process.argv.slice(2)) await talk(JSON.parse(order));

@@ -1,0 +1,57 @@
+//! `/chat/{token}/ai`, read by Vercel's AI SDK.
+
+use super::order;
+use arizuko_tests::prelude::*;
+
+/// Returns an order with more fields.
+fn with(stack: &Stack, link: &Link, more: Value) -> Value {
+    let mut order = order(Library::Ai, stack, link, "hello");
+    for (name, value) in more.as_object().expect("fields") {
+        order[name] = value.clone();
+    }
+    order
+}
+
+#[apply(embedded_and_pair)]
+async fn a_chat_goes_on_in_its_conversation_and_resumes_its_reply(stack: Stack) {
+    let link = stack.issue("acme").await;
+    let mut agent = stack.attach("acme", B).await;
+    // A chat that has no conversation yet has nothing to resume.
+    let nothing = with(&stack, &link, json!({"send": null}));
+    let begin = with(&stack, &link, json!({}));
+    let mut client = Library::Ai.start(&stack, &[nothing, begin]);
+    assert_fields(&client.told().await, json!({"done": "ready", "error": null, "messages": []}));
+    let held = agent.turn().await;
+    let conversation = held.turn.conversation.clone();
+    let turn = held.turn.turn_id.clone();
+    agent.answer(held, "one").await;
+    let (text, end) = client.rest().await;
+    assert_eq!((&*text, &end["messages"][1]["id"]), ("one", &json!(turn)));
+
+    // The SDK sends the messages, the last of which names the conversation.
+    let go_on = with(&stack, &link, json!({"messages": end["messages"], "send": "more"}));
+    let mut client = Library::Ai.start(&stack, &[go_on]);
+    let mut held = agent.turn().await;
+    assert_eq!((&*held.turn.content, &held.turn.conversation), (&b"more"[..], &conversation));
+    agent.append(&mut held, status("looking")).await;
+    assert_eq!(client.told().await["data-status"]["text"], "looking");
+    agent.append(&mut held, delta("m1", "t")).await;
+    assert_eq!(client.told().await["text"], "t");
+    drop(client);
+
+    // Another page has the conversation's id, and goes on with the reply.
+    let resume = with(&stack, &link, json!({"send": null, "id": conversation}));
+    let mut client = Library::Ai.start(&stack, std::slice::from_ref(&resume));
+    assert_eq!(client.told().await["text"], "t");
+    agent.append(&mut held, delta("m1", "wo")).await;
+    agent.finish(&held).await;
+    let (text, end) = client.rest().await;
+    assert_eq!(text, "wo");
+    assert_eq!(
+        end["messages"][0]["parts"][0],
+        json!({"type": "text", "text": "two", "state": "done"})
+    );
+
+    let mut client = Library::Ai.start(&stack, &[resume]);
+    assert_fields(&client.told().await, json!({"done": "ready", "error": null, "messages": []}));
+}

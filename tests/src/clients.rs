@@ -1,0 +1,61 @@
+//! Clients of other protocols: the libraries of those who made them, which print what they read.
+
+use crate::{
+    Stack,
+    process::{Process, command},
+    tools::{found, interpreter},
+};
+use serde_json::Value;
+use std::path::Path;
+
+/// A program that uses a library as its documentation says.
+#[derive(Clone, Copy, Debug)]
+pub enum Library {
+    /// OpenAI's for Python.
+    OpenAiPython,
+    /// OpenAI's for Node.js.
+    OpenAiNode,
+    /// Vercel's AI SDK.
+    Ai,
+}
+
+/// A running client. It prints a line of JSON for each thing that it reads.
+pub struct Client(Process);
+
+impl Library {
+    /// Starts a client that carries out these orders, one after the other.
+    pub fn start(self, stack: &Stack, orders: &[Value]) -> Client {
+        let tests = Path::new(env!("CARGO_MANIFEST_DIR"));
+        let (interpreter, script) = match self {
+            Self::OpenAiPython => (interpreter(), "python/complete.py"),
+            Self::OpenAiNode => (found("node"), "clients/openai.js"),
+            Self::Ai => (found("node"), "clients/ai.js"),
+        };
+        let packages = tests.join("clients/node_modules");
+        assert!(packages.exists(), "the clients are not installed: tests/run does it");
+        let mut client = command(interpreter);
+        client.arg(tests.join(script)).args(orders.iter().map(Value::to_string));
+        Client(Process::start("client", client, &stack.logs()))
+    }
+}
+
+impl Client {
+    /// Waits for the next line.
+    pub async fn told(&mut self) -> Value {
+        let line = self.0.line().await;
+        serde_json::from_str(&line).unwrap_or_else(|error| panic!("{error}: {line}"))
+    }
+
+    /// Reads up to the end of an order, or to its error. Returns all text, and the last line.
+    pub async fn rest(&mut self) -> (String, Value) {
+        let mut text = String::new();
+        loop {
+            let told = self.told().await;
+            match told["text"].as_str() {
+                Some(piece) => text += piece,
+                None if told["error"].is_null() && told["done"].is_null() => {}
+                None => return (text, told),
+            }
+        }
+    }
+}
