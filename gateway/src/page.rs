@@ -7,7 +7,7 @@ mod looks;
 mod markup;
 mod problem;
 
-pub(crate) use assets::asset;
+pub(crate) use assets::{asset, for_sites};
 pub(crate) use looks::logo;
 pub(crate) use problem::show_problems;
 
@@ -20,7 +20,7 @@ use crate::{
     problem::Problem,
 };
 use arizuko_proto::v1::{self as pb, Author};
-use assets::{SCRIPT, SOLVER, STYLE};
+use assets::{SCRIPT, STYLE};
 use axum::{
     Json,
     extract::{OriginalUri, State},
@@ -149,7 +149,7 @@ fn config_document(
         "greeting_html": greeting_html,
         "agent_attached": resolved.agent_attached,
         "limits": { "content_bytes": resolved.max_content_bytes },
-        "paths": { "base": link.path(), "solver": SOLVER.path },
+        "paths": { "base": link.path() },
     })
 }
 

@@ -45,6 +45,8 @@ pub(crate) fn router(gateway: Arc<Gateway>) -> Router {
     Router::new()
         .route("/chat/{token}", any(page::with_slash))
         .route("/assets/{name}", get(page::asset))
+        .route("/sdk.js", get(page::for_sites))
+        .route("/sdk.d.ts", get(page::for_sites))
         .route("/healthz", get(healthz))
         .route("/readyz", get(readyz))
         .route("/openapi.json", get(openapi))

@@ -1,5 +1,5 @@
 //! The page in a real Chromium, driven by `tests/browser`: on the embedded store in its headless
-//! shell, on the pair in the whole browser.
+//! shell, on the pair in the whole browser. And the SDK in Node.js.
 
 use arizuko_tests::prelude::*;
 
@@ -21,6 +21,12 @@ async fn the_page_proves_its_work_in_chromium(kind: Kind) {
     let limits = [("ARIZUKO_LINK_BURST", "12"), ("ARIZUKO_LINK_RATE", "6")];
     let stack = Stack::with_real_links(kind, &limits).await;
     stack.browser_tests(&["proof"]).await;
+}
+
+#[apply(embedded)]
+async fn the_sdk_works_in_node(kind: Kind) {
+    let stack = Stack::with_real_links(kind, &[]).await;
+    stack.browser_tests(&["sdk"]).await;
 }
 
 #[apply(embedded)]

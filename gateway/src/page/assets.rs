@@ -1,5 +1,5 @@
-//! The page's style and script, in the binary. Their names contain a hash of their content, so that
-//! browsers may cache them for ever.
+//! The page's style and script, and the scripts for other sites, in the binary. The names of the
+//! page's contain a hash of their content, so that browsers may cache them for ever.
 
 use crate::{
     compression::{self, takes_gzip},
@@ -11,7 +11,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, header};
+use http::{HeaderMap, HeaderName, StatusCode, header};
 use sha2::{Digest as _, Sha256};
 use std::{fmt::Write as _, sync::LazyLock};
 
@@ -24,41 +24,67 @@ pub(super) static ICON: LazyLock<String> =
 /// One file, so that its parts always have the same version and cost one request.
 pub(super) static SCRIPT: LazyLock<Asset> = LazyLock::new(|| {
     let script = concat!(
+        include_str!("../../web/sdk/link.js"),
+        include_str!("../../web/sdk/proof.js"),
         include_str!("../../web/page/words.js"),
-        include_str!("../../web/page/request.js"),
         include_str!("../../web/page/reply.js"),
         include_str!("../../web/page/turn.js"),
         include_str!("../../web/page/stream.js"),
-        include_str!("../../web/page/proof.js"),
         include_str!("../../web/page/outbox.js"),
         include_str!("../../web/page/thread.js"),
         include_str!("../../web/page/conversations.js"),
         include_str!("../../web/page/view.js"),
     );
-    Asset::new("js", "text/javascript; charset=utf-8", script)
+    Asset::new("js", JAVASCRIPT, script)
 });
 
-/// The page's worker, which browsers load only when a link asks for a proof of work.
-pub(super) static SOLVER: LazyLock<Asset> = LazyLock::new(|| {
-    Asset::new("js", "text/javascript; charset=utf-8", include_str!("../../web/solver.js"))
+/// One module: the files of the SDK without their imports of each other.
+static SDK: LazyLock<Asset> = LazyLock::new(|| {
+    let files = concat!(
+        include_str!("../../web/sdk/link.js"),
+        include_str!("../../web/sdk/proof.js"),
+        include_str!("../../web/sdk/sdk.js"),
+    );
+    let lines = files.split_inclusive('\n').filter(|line| !line.starts_with("import "));
+    Asset::new("js", JAVASCRIPT, lines.collect::<String>())
+});
+static SDK_TYPES: LazyLock<Asset> = LazyLock::new(|| {
+    let types = include_str!("../../web/sdk/sdk.d.ts");
+    Asset::new("d.ts", "application/typescript; charset=utf-8", types)
 });
 
-/// A file of the page.
+const JAVASCRIPT: &str = "text/javascript; charset=utf-8";
+
+/// A file in the binary.
 pub(super) struct Asset {
     pub(super) path: String,
+    /// A hash of the content.
+    tag: String,
     media_type: &'static str,
-    content: &'static str,
+    content: Bytes,
     gzip: Bytes,
 }
 
 impl Asset {
-    fn new(extension: &str, media_type: &'static str, content: &'static str) -> Self {
-        let mut hash = String::new();
-        for byte in &Sha256::digest(content)[..8] {
-            let _ = write!(hash, "{byte:02x}");
+    fn new(extension: &str, media_type: &'static str, content: impl Into<Bytes>) -> Self {
+        let content = content.into();
+        let mut tag = String::new();
+        for byte in &Sha256::digest(&content)[..8] {
+            let _ = write!(tag, "{byte:02x}");
         }
-        let path = format!("/assets/page.{hash}.{extension}");
-        Self { path, media_type, content, gzip: compression::file(content.as_bytes()).into() }
+        let path = format!("/assets/page.{tag}.{extension}");
+        let gzip = compression::file(&content).into();
+        Self { path, tag, media_type, content, gzip }
+    }
+
+    /// Answers with the file, compressed if the request takes that.
+    fn response(&self, request: &HeaderMap) -> Response {
+        let headers = [(header::CONTENT_TYPE, self.media_type), (header::VARY, "accept-encoding")];
+        if takes_gzip(request) {
+            let encoding = [(header::CONTENT_ENCODING, "gzip")];
+            return (headers, encoding, self.gzip.clone()).into_response();
+        }
+        (headers, self.content.clone()).into_response()
     }
 }
 
@@ -67,16 +93,34 @@ pub(crate) async fn asset(
     OriginalUri(uri): OriginalUri,
     request: HeaderMap,
 ) -> Result<Response, Problem> {
-    let mut assets = [&*STYLE, &*SCRIPT, &*SOLVER].into_iter();
+    let mut assets = [&*STYLE, &*SCRIPT].into_iter();
     let asset = assets.find(|asset| asset.path == uri.path()).ok_or_else(Problem::nothing_here)?;
+    let caching = [(header::CACHE_CONTROL, "public, max-age=31536000, immutable")];
+    Ok((caching, asset.response(&request)).into_response())
+}
+
+/// GET `/sdk.js` and `/sdk.d.ts`: files for any site, under names that stay. A browser
+/// asks after a few minutes whether there is another version.
+pub(crate) async fn for_sites(OriginalUri(uri): OriginalUri, request: HeaderMap) -> Response {
+    let asset = match uri.path() {
+        "/sdk.d.ts" => &*SDK_TYPES,
+        _ => &*SDK,
+    };
+    // A weak tag, which the compressed file shares.
+    let tag = format!("W/\"{}\"", asset.tag);
+    let known = request.get(header::IF_NONE_MATCH);
+    let response = match known.and_then(|tags| tags.to_str().ok()) {
+        Some(tags) if tags.split(',').any(|known| known.trim() == tag) => {
+            StatusCode::NOT_MODIFIED.into_response()
+        }
+        _ => asset.response(&request),
+    };
     let headers = [
-        (header::CONTENT_TYPE, asset.media_type),
-        (header::CACHE_CONTROL, "public, max-age=31536000, immutable"),
-        (header::VARY, "accept-encoding"),
+        (header::ACCESS_CONTROL_ALLOW_ORIGIN, "*"),
+        (HeaderName::from_static("cross-origin-resource-policy"), "cross-origin"),
+        (header::CACHE_CONTROL, "public, max-age=300"),
+        // Names the types for Deno.
+        (HeaderName::from_static("x-typescript-types"), "/sdk.d.ts"),
     ];
-    if takes_gzip(&request) {
-        let encoding = [(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"))];
-        return Ok((headers, encoding, asset.gzip.clone()).into_response());
-    }
-    Ok((headers, asset.content).into_response())
+    (headers, [(header::ETAG, tag)], response).into_response()
 }

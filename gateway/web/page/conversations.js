@@ -112,7 +112,7 @@ class Conversations {
       return;
     }
     pressed.disabled = true;
-    const { ok, status } = await request(`c/${id}`, { method: "DELETE" });
+    const { ok, status } = await link.request(`c/${id}`, { method: "DELETE" });
     if (status === 401) return thread.switchOff();
     if (!ok && status !== 404) return Object.assign(pressed, { disabled: false, textContent: "Not deleted. Try again" });
     this.drop(id);
@@ -126,18 +126,18 @@ class Conversations {
     pressed.disabled = true;
     const turns = [];
     for (let after = 0; after !== null; ) {
-      const { ok, body } = await request(`c/${id}?after=${after}`);
+      const { ok, body } = await link.request(`c/${id}?after=${after}`);
       if (!ok) return Object.assign(pressed, { disabled: false, textContent: "Not now. Try again" });
       turns.push(...body.turns);
       after = body.next;
     }
     pressed.disabled = false;
     const text = kind === "json" ? JSON.stringify({ title, turns }, null, 2) : markdown(title, turns);
-    const link = document.createElement("a");
-    link.href = URL.createObjectURL(new Blob([text], { type: kind === "json" ? "application/json" : "text/markdown" }));
-    link.download = `${title.replace(/[^\p{L}\p{N} ._-]/gu, "").trim() || "conversation"}.${kind}`;
-    link.click();
-    setTimeout(() => URL.revokeObjectURL(link.href), 1000);
+    const file = document.createElement("a");
+    file.href = URL.createObjectURL(new Blob([text], { type: kind === "json" ? "application/json" : "text/markdown" }));
+    file.download = `${title.replace(/[^\p{L}\p{N} ._-]/gu, "").trim() || "conversation"}.${kind}`;
+    file.click();
+    setTimeout(() => URL.revokeObjectURL(file.href), 1000);
   }
 
   /** Forgets everything that this browser has of the link. Entries of the tab's history from before have another era. */

@@ -17,7 +17,7 @@ class Outbox {
       const turn = this.turns.find((turn) => !turn.trouble?.final);
       if (!turn) break;
       turn.posting = true;
-      const answer = await post("", turn.key, { content: turn.content, conversation: thread.id ?? undefined, altcha: turn.proof });
+      const answer = await link.post("", turn.key, { content: turn.content, conversation: thread.id ?? undefined, altcha: turn.proof });
       turn.posting = false;
       turn.element.hidden = false;
       if (thread.closed) break;
@@ -44,7 +44,8 @@ class Outbox {
   }
 
   /** Shows why the message was refused, and waits where a retry may help. The key stays the same, so no message arrives twice. */
-  async refused(turn, { status, wait, body }, tries) {
+  async refused(turn, answer, tries) {
+    const { status, wait, body } = answer;
     const { thread } = this;
     if (status === 401) return thread.switchOff();
     if (status === 404 && thread.id) {
@@ -54,7 +55,7 @@ class Outbox {
       if (!reached) return;
     }
     if (status === 422) turn.key = newKey();
-    const retry = [0, 408, 429].includes(status) || status >= 500;
+    const retry = mayRepeat(answer);
     const unsure = status === 0 || status === 504;
     const text = TROUBLE[body.reason] ?? TROUBLE[status] ?? TROUBLE[retry ? 503 : 400];
     const edit = unsure ? {} : { Edit: () => this.takeBack(turn) };

@@ -75,7 +75,7 @@ class Reply {
    * Replaces the streamed blocks from number `k` on by `html`. Of the old block `k`, the first `keep` and the last `tail` UTF-16 code units
    * stay, around `html[0]`. Does nothing if this page has not seen what the change builds on; the history then has the message.
    */
-  patch(k, keep, tail, html) {
+  patch(k, keep = 0, tail = 0, html) {
     const old = this.streamed[k] ?? "";
     if (k > this.streamed.length || keep + tail > old.length) return;
     const changed = html.map((part, i) => (i ? part : old.slice(0, keep) + part + old.slice(old.length - tail)));
@@ -171,14 +171,14 @@ const ADDRESS =
 function showWords(element, text) {
   let at = 0;
   for (const { 0: address, index } of text.matchAll(ADDRESS)) {
-    const link = document.createElement("a");
-    link.textContent = address;
-    Object.assign(link, {
+    const shown = document.createElement("a");
+    shown.textContent = address;
+    Object.assign(shown, {
       href: address.includes("://") ? address : `mailto:${address}`,
       target: "_blank",
       rel: "noopener noreferrer nofollow",
     });
-    element.append(text.slice(at, index), link);
+    element.append(text.slice(at, index), shown);
     at = index + address.length;
   }
   element.append(text.slice(at));

@@ -1,54 +1,71 @@
 // ── The event stream ────────────────────────────────────────────────────────────────────────────
 
+/** The frames of turns. Others of which this page knows nothing are skipped. */
+const NUMBERED = ["message", "delta", "status", "restart", "turn_done"];
+
 /** Follows the frames of one conversation, and reads the history while no frames come. */
 class Stream {
   /** The cursor of the last frame received. */
   cursor = "";
   refusals = 0;
-  source = null;
+  /** Ends the connection; null if there is none. */
+  open = null;
 
   constructor(thread) {
     this.thread = thread;
   }
 
-  /** Opens the stream after `cursor`. The browser reconnects by itself, from the last event it received. */
-  listen() {
+  /** Opens the stream after `cursor`, and again when the connection breaks. */
+  async listen() {
     this.close();
-    const source = new EventSource(`${base}c/${this.thread.id}/sse?html=1${this.cursor && `&last_event_id=${this.cursor}`}`);
-    this.source = source;
+    const open = new AbortController();
+    this.open = open;
     this.openedAt = Date.now();
     this.spoken = false;
-    source.onopen = () => {
+    this.watchSilence();
+    const opened = () => {
       this.refusals = 0;
       reachable();
     };
-    source.onerror = () => {
+    const broken = (answer) => {
       unreachable();
-      // The browser gives up where the answer is not a stream. The history's answer says why, or that the gateway is back.
-      if (this.givenUp) this.thread.connect(backoff(this.refusals++));
+      if (answer.status) throw answer;
     };
-    const on = (name, act) =>
-      source.addEventListener(name, (event) => {
-        if (event.lastEventId) this.cursor = event.lastEventId;
+    try {
+      const frames = link.follow(`c/${this.thread.id}/sse?html=1`, { after: this.cursor, signal: open.signal, opened, broken });
+      for await (const { event, id, data } of frames) {
+        if (open.signal.aborted) return;
+        this.cursor = id ?? this.cursor;
         this.spoken = true;
         this.watchSilence();
-        act(JSON.parse(event.data));
-      });
-    for (const name of ["message", "delta", "status", "restart", "turn_done"]) on(name, (data) => this.hear(name, data));
-    on("user", (message) => {
-      this.thread.arrive({ turn_id: message.turn_id, status: "queued", user: message });
-      // A message that nobody answers ends with the frame that follows at once.
-      setTimeout(() => this.thread.draw(), 50);
-    });
-    on("html", ({ id, block, keep = 0, tail = 0, html }) =>
-      this.thread.turns
-        .findLast((turn) => turn.replies.has(id))
-        ?.reply(id)
-        .patch(block, keep, tail, html),
-    );
-    on("reset", () => this.thread.startOver());
-    on("revoked", () => this.thread.switchOff());
-    this.watchSilence();
+        this.take(event, data);
+      }
+    } catch (refusal) {
+      if (open.signal.aborted) return;
+      if (!refusal.status) throw refusal;
+      this.open = null;
+      // The answer is not a stream. The history's answer says why, or that the gateway is back.
+      this.thread.connect(backoff(this.refusals++));
+    }
+  }
+
+  take(name, data) {
+    switch (name) {
+      case "user":
+        this.thread.arrive({ turn_id: data.turn_id, status: "queued", user: data });
+        // A message that nobody answers ends with the frame that follows at once.
+        return setTimeout(() => this.thread.draw(), 50);
+      case "html":
+        return this.thread.turns
+          .findLast((turn) => turn.replies.has(data.id))
+          ?.reply(data.id)
+          .patch(data.block, data.keep, data.tail, data.html);
+      case "reset":
+        return this.thread.startOver();
+      case "revoked":
+        return this.thread.switchOff();
+    }
+    if (NUMBERED.includes(name)) this.hear(name, data);
   }
 
   hear(name, data) {
@@ -87,14 +104,10 @@ class Stream {
     }, seconds * 1000);
   }
 
-  /** Whether the browser will not reconnect. */
-  get givenUp() {
-    return this.source?.readyState === EventSource.CLOSED;
-  }
-
   /** Closes the connection; `listen` opens another. */
   close() {
-    this.source?.close();
+    this.open?.abort();
+    this.open = null;
   }
 
   /** Closes the connection and stops reading the history. */

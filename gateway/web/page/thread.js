@@ -159,7 +159,7 @@ class Thread {
   /** Reads the newest turns before a place in the history. */
   async page(before) {
     const { id } = this;
-    const { status, ok, wait, body } = await request(`c/${id}?html=1&bytes=${PAGE_BYTES}&before=${before}`);
+    const { status, ok, wait, body } = await link.request(`c/${id}?html=1&bytes=${PAGE_BYTES}&before=${before}`);
     if (this.closed || this.id !== id) return { ok: false };
     if (status === 401) return this.switchOff();
     if (status === 400 || status === 404) this.vanish();
@@ -248,7 +248,7 @@ class Thread {
 
   async stop() {
     if (!this.due) return;
-    const { ok, status } = await post(`${this.due.id}/cancel`, newKey());
+    const { ok, status } = await link.post(`${this.due.id}/cancel`, newKey(), {});
     if (status === 401) return this.switchOff();
     if (ok) return this.stream.watchSilence(0.5);
     notify("stop", "The reply could not be stopped. Try again in a moment.");

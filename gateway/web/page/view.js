@@ -172,7 +172,7 @@ addEventListener("pageshow", ({ persisted }) => persisted && thread.id && thread
 document.addEventListener("visibilitychange", () => {
   if (!thread.id || thread.closed) return;
   if (document.hidden && !thread.due) thread.stream.close();
-  else if (!document.hidden && thread.stream.givenUp) thread.connect();
+  else if (!document.hidden && !thread.stream.open) thread.connect();
 });
 
 // ── Start ───────────────────────────────────────────────────────────────────────────────────────

@@ -10,16 +10,18 @@
 // User text is only ever set as text. HTML comes only from the gateway, which sanitises it, and is set
 // in one place (`Reply.show`): the browser refuses it anywhere else.
 //
-// The files of this folder share one scope: the gateway joins them and serves the result under its
-// hash, so that a page and its script always have the same version. As separate modules they would
-// need more connections than a browser opens over HTTP/1.1, and so one more round trip.
+// The files of this folder share one scope, with the SDK's `link.js` and `proof.js`: the gateway joins
+// them and serves the result under its hash, so that a page and its script always have the same
+// version. As separate modules they would need more connections than a browser opens over HTTP/1.1,
+// and so one more round trip.
 
 const config = JSON.parse(document.getElementById("config").textContent);
 const base = config.paths.base;
+const link = new Link(base);
 const page = Object.fromEntries(Array.from(document.querySelectorAll("[id]"), (e) => [e.id, e]));
 
-/** The page's only way to set HTML, and to load its one worker. */
-const RULES = { createHTML: (html) => html, createScriptURL: () => config.paths.solver };
+/** The page's only way to set HTML. */
+const RULES = { createHTML: (html) => html };
 const trusted = window.trustedTypes?.createPolicy("arizuko", RULES) ?? RULES;
 
 /** About how many bytes of messages to read at a time: some screens, and a second or two on a very slow link. */
@@ -101,4 +103,13 @@ function reachable() {
   clearTimeout(reconnecting);
   reconnecting = null;
   notify("connection", "");
+}
+
+/** Returns null where the action fails: the browser may forbid storage, and a state may be too large for it. */
+function quietly(action) {
+  try {
+    return action();
+  } catch {
+    return null;
+  }
 }

@@ -20,8 +20,8 @@ async fn the_page_is_html_and_loads_only_our_assets(stack: Stack) {
     let html = page.text();
     assert!(!html.contains("{{"), "a placeholder is left: {html}");
     let assets: Vec<_> = html.split('"').filter(|part| part.starts_with("/assets/")).collect();
-    assert_eq!(assets.len(), 3, "a style, the worker's script and the page's: {assets:?}");
-    for (asset, kind) in assets.iter().zip(["text/css", "text/javascript", "text/javascript"]) {
+    assert_eq!(assets.len(), 2, "a style and a script: {assets:?}");
+    for (asset, kind) in assets.iter().zip(["text/css", "text/javascript"]) {
         for gateway in BOTH {
             let file = stack.at(gateway, asset).get("").await.expect(200);
             assert!(file.header("content-type").starts_with(kind), "{asset}");

@@ -1,0 +1,130 @@
+/** The status of a turn. `observed` and `dropped`: nobody answers the message. */
+export type Status = "queued" | "running" | "done" | "failed" | "cancelled" | "expired" | "observed" | "dropped";
+
+export interface Message {
+  id: string;
+  author: "user" | "assistant" | "person";
+  /** The person's name, if `author` is `person`. */
+  name?: string;
+  /** Markdown, if an agent wrote it. A person's words are plain text. */
+  content: string;
+  created_at: string;
+}
+
+/** One message, and all that is replied to it. */
+export interface Turn {
+  turn_id: string;
+  status: Status;
+  /** `null` if the agent or a person spoke first. */
+  user: Message | null;
+  assistant: Message[];
+  /** How many of these messages, from the first on, no later restart drops. Omitted if 0. */
+  kept?: number;
+  /** The number of the last frame that is included. */
+  n: number;
+  attempt: number;
+  status_text?: string;
+  error?: string;
+  ended_at?: string;
+}
+
+interface Numbered<Event extends string, Data> {
+  event: Event;
+  /** The frame's cursor. */
+  id: string;
+  data: Data;
+}
+
+interface OfTurn {
+  turn_id: string;
+  /** The frame's number in its turn, from 1 on. */
+  n: number;
+}
+
+/** One piece of a reply. */
+export type Frame =
+  /** A whole message. */
+  | Numbered<"message", Message & OfTurn>
+  /** The next part of the message `id`. */
+  | Numbered<"delta", OfTurn & { id: string; text: string }>
+  /** What the agent is doing. An empty text clears it. */
+  | Numbered<"status", OfTurn & { text: string }>
+  /** The turn begins again. Unless `keep`, drop its messages since its previous restart, or all if there was none. */
+  | Numbered<"restart", OfTurn & { attempt: number; keep: boolean }>
+  | Numbered<"turn_done", OfTurn & { status: Status; error?: string }>
+  /** A message of the visitor. Only in the frames of a conversation. */
+  | Numbered<"user", Message & { turn_id: string }>
+  /** The cursor is no longer valid: drop all frames, a replay from the start follows. */
+  | { event: "reset"; id: ""; data: { reason: string } };
+
+export interface Config {
+  name: string;
+  greeting: string;
+  greeting_html: string;
+  agent_attached: boolean;
+  looks: Record<string, string | string[]>;
+  limits: { content_bytes: number };
+  paths: { base: string };
+}
+
+export interface Options {
+  /** Aborts the call or the iteration, which then throws the signal's reason. */
+  signal?: AbortSignal;
+}
+
+/**
+ * Why the gateway refused a request, or that it can't be reached. `name` is `LinkEndedError` if the link is unknown, revoked or expired,
+ * and `ChatError` otherwise.
+ */
+export class ChatError extends Error {
+  name: "ChatError" | "LinkEndedError";
+  /** The HTTP status, or 0 if no answer came. */
+  status: number;
+  /** A stable word, such as `RATE_LIMITED`, `NOT_FOUND` or `UNREACHABLE`. */
+  reason: string;
+  /** In how many seconds the request may succeed, or 0. */
+  retryAfter: number;
+}
+
+/** What the agent answers to one message. An iteration yields the frames after `cursor`, until `turn_done`. */
+export interface Reply extends AsyncIterable<Frame> {
+  /** The turn's id. */
+  readonly turn: string;
+  /** The last frame read. Keep it to go on later, with `chat.reply(turn, { after: cursor })`. */
+  readonly cursor: string;
+  frames(options?: Options): AsyncGenerator<Frame, void, undefined>;
+  /** Waits for the end, and returns the turn with its messages. */
+  result(options?: Options): Promise<Turn>;
+  /** Stops the reply. Safe to repeat. */
+  cancel(options?: Options): Promise<{ turn_id: string; status: Status }>;
+}
+
+/** A conversation under a chat link. */
+export interface Chat {
+  /** Its id, or `null` before the first message. Whoever knows it and the link can read the conversation. */
+  readonly conversation: string | null;
+  /** The last frame that `frames` has yielded, or where `history` began to read. */
+  cursor: string;
+  /** Sends a message. Repeats it with the same key until it is taken, so it arrives once. */
+  send(content: string, options?: Options & { /** The Idempotency-Key. */ key?: string }): Promise<Reply>;
+  /** Returns the reply of a turn, to read it after this frame, or from the start. */
+  reply(turn: string, options?: { after?: string }): Reply;
+  /** Yields all frames of the conversation after `cursor`, for as long as the caller reads. */
+  frames(options?: Options): AsyncGenerator<Frame, void, undefined>;
+  /** Yields the turns, the oldest first. `frames` then goes on from there. */
+  history(options?: Options): AsyncGenerator<Turn, void, undefined>;
+  /** Cancels the conversation's turns and deletes it at the gateway. */
+  delete(options?: Options): Promise<void>;
+  /** Returns the link's settings: its name, greeting and looks. */
+  config(options?: Options): Promise<Config>;
+}
+
+export interface ConnectOptions {
+  /** The id of a conversation to go on with. Without it, the first message begins a new one. */
+  conversation?: string | null;
+  /** For how many seconds to repeat what fails but may succeed later: 120, if omitted. */
+  patience?: number;
+}
+
+/** Returns a conversation under a chat link. Sends nothing yet. */
+export function connect(url: string | URL, options?: ConnectOptions): Chat;
