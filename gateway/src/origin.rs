@@ -26,25 +26,36 @@ pub(crate) async fn check_origin(
         return next.run(request).await;
     };
     let origin = origin.clone();
-    let allowed = match gateway.control.resolve(link.access()).await {
-        Ok(resolved) => resolved.allowed_origins,
-        Err(refusal) => {
-            let problem = Problem::from(refusal);
-            // An EventSource gives up on an answer that it may not read, so every origin may read
-            // this one, which reveals nothing.
-            if problem.is_outage() && route.as_str().ends_with("/sse") {
-                return with_cors(events::come_back_later(), origin);
-            }
-            return problem.into_response();
-        }
-    };
-    if !allowed.iter().any(|one| one.as_bytes().eq_ignore_ascii_case(origin.as_bytes())) {
-        return Problem::origin_not_allowed().into_response();
-    }
     let is_preflight = request.method() == Method::OPTIONS
         && request.headers().contains_key(header::ACCESS_CONTROL_REQUEST_METHOD);
-    let response = if is_preflight { preflight() } else { next.run(request).await };
+    let resolved = gateway.control.resolve(link.access()).await;
+    let response = match resolved.map_err(Problem::from) {
+        Ok(resolved) if !is_allowed(&resolved.allowed_origins, &origin) => {
+            return Problem::origin_not_allowed().into_response();
+        }
+        // Every origin may read that a link has ended or that the service is out of reach, which
+        // reveals nothing. A site's script can't read it without the preflight.
+        _ if is_preflight => preflight(),
+        Ok(_) => next.run(request).await,
+        // An EventSource gives up on any other answer.
+        Err(problem) if problem.is_outage() && route.as_str().ends_with("/sse") => {
+            events::come_back_later()
+        }
+        Err(problem) => problem.into_response(),
+    };
     with_cors(response, origin)
+}
+
+fn is_allowed(origins: &[String], origin: &HeaderValue) -> bool {
+    origins.iter().any(|one| one.as_bytes().eq_ignore_ascii_case(origin.as_bytes()))
+}
+
+/// Answers a request that no link has been asked about, so that every origin may read the answer.
+pub(crate) fn readable(response: Response, origin: Option<HeaderValue>) -> Response {
+    match origin {
+        Some(origin) => with_cors(response, origin),
+        None => response,
+    }
 }
 
 /// Whether a browser makes this request for a page of another site and does not name the site in

@@ -101,7 +101,8 @@ async fn limit_requests(
     next: Next,
 ) -> Response {
     if let Err(problem) = gateway.rates.take(address) {
-        return problem.into_response();
+        let origin = request.headers().get(header::ORIGIN).cloned();
+        return origin::readable(problem.into_response(), origin);
     }
     let response = next.run(request).await;
     match response.status() {

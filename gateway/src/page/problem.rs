@@ -11,9 +11,10 @@ use http::{
     header::{CONTENT_LENGTH, CONTENT_SECURITY_POLICY, CONTENT_TYPE},
 };
 
-/// Our own page may frame a problem: it then shows in the frame of replies.
+/// Any page may frame a problem, which has nothing to press: our own shows it in the frame of replies,
+/// another site's in place of a chat that has ended.
 const POLICY: HeaderValue =
-    HeaderValue::from_static("default-src 'none'; style-src 'self'; frame-ancestors 'self'");
+    HeaderValue::from_static("default-src 'none'; style-src 'self'; frame-ancestors *");
 
 /// Answers with a page in place of a problem's JSON if the request prefers HTML.
 pub(crate) async fn show_problems(request: Request, next: Next) -> Response {

@@ -101,6 +101,24 @@ async fn a_site_that_the_link_does_not_name_learns_nothing_about_it(stack: Stack
         let answer = send(request).await.refused(403, "ORIGIN_NOT_ALLOWED");
         assert_eq!(answer.header("access-control-allow-origin"), "");
     }
-    let unknown = stack.at(A, "/chat/nonsense/").request(Method::GET, "config");
-    send(unknown.header("origin", "https://evil.example")).await.refused(401, "TOKEN_INVALID");
+}
+
+/// So that a site's script can tell a link that has ended from a lost connection.
+#[apply(embedded)]
+async fn any_site_may_read_that_a_link_has_ended_or_that_it_must_wait(kind: Kind) {
+    let stack = Stack::with(kind, &[("ARIZUKO_ADDRESS_REQUESTS", "40")]).await;
+    let unknown = stack.at(A, &format!("/chat/{}/", random_id()));
+    let from = |method, origin: &str| {
+        let request = unknown.request(method, "config").header("origin", origin);
+        request.header("access-control-request-method", "POST")
+    };
+    let origin = "https://acme.com";
+    let asked = send(from(Method::OPTIONS, origin)).await.expect(204);
+    assert_eq!(asked.header("access-control-allow-origin"), origin);
+    let ended = send(from(Method::GET, origin)).await.refused(401, "TOKEN_INVALID");
+    assert_eq!(ended.header("access-control-allow-origin"), origin);
+    // A wrong token counts as thirty requests.
+    let busy = send(from(Method::GET, origin)).await.refused(429, "RATE_LIMITED");
+    assert_eq!(busy.header("access-control-allow-origin"), origin);
+    assert!(busy.header("access-control-expose-headers").contains("retry-after"));
 }
