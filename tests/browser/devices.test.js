@@ -1,16 +1,8 @@
 // Paper, touch keyboards and magnified pages.
 
 import assert from "node:assert/strict";
-import { mkdir } from "node:fs/promises";
-import path from "node:path";
 import { test } from "node:test";
-import { attach, echoLink, given, link, visit } from "./harness.js";
-
-const shoot = async (page, name) => {
-  const folder = path.resolve(given("ARIZUKO_SCREENSHOTS"));
-  await mkdir(folder, { recursive: true });
-  await page.screenshot({ path: path.join(folder, `${name}.png`), animations: "disabled" });
-};
+import { attach, echoLink, link, shoot, visit } from "./harness.js";
 
 test("on a touch keyboard Enter starts a new line, and the button sends", async (t) => {
   const { url } = await echoLink(t);

@@ -8,7 +8,7 @@ import assert from "node:assert/strict";
 import { execFile, spawn } from "node:child_process";
 import { randomBytes } from "node:crypto";
 import { once } from "node:events";
-import { mkdtemp, rename, rm, writeFile } from "node:fs/promises";
+import { mkdir, mkdtemp, rename, rm, writeFile } from "node:fs/promises";
 import http from "node:http";
 import { tmpdir } from "node:os";
 import path from "node:path";
@@ -171,6 +171,23 @@ export async function visit(t, url, options = {}) {
   return visitor;
 }
 
+/** Opens the link in a Chromium of its own, whose profile has these preferences. `watch` gets the page before it is opened. */
+export async function visitWithPreferences(t, url, preferences, watch = () => {}) {
+  const profile = await mkdtemp(path.join(tmpdir(), "arizuko-browser-"));
+  await mkdir(path.join(profile, "Default"));
+  await writeFile(path.join(profile, "Default", "Preferences"), JSON.stringify(preferences));
+  const context = await chromium.launchPersistentContext(profile, LAUNCH);
+  t.after(async () => {
+    // Until it has ended, the browser writes to its profile.
+    await context.close();
+    await rm(profile, { recursive: true });
+  });
+  const visitor = new Visitor(context.pages()[0]);
+  watch(visitor);
+  await visitor.page.goto(url);
+  return visitor;
+}
+
 export class Visitor {
   constructor(page) {
     this.page = page;
@@ -254,6 +271,13 @@ export class Visitor {
   assertNoComplaints() {
     assert.deepEqual(this.complaints, [], "the console has no error and no warning");
   }
+}
+
+/** Takes a screenshot for people to look at. */
+export async function shoot(page, name) {
+  const folder = path.resolve(given("ARIZUKO_SCREENSHOTS"));
+  await mkdir(folder, { recursive: true });
+  await page.screenshot({ path: path.join(folder, `${name}.png`), animations: "disabled" });
 }
 
 /** Runs all rules of axe-core, best practices included. Contrast that it cannot decide is a finding. */

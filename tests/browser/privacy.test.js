@@ -1,25 +1,16 @@
 // Privacy: no login, no cookies, and no access to another visitor's conversation.
 
 import assert from "node:assert/strict";
-import { mkdir, writeFile } from "node:fs/promises";
-import path from "node:path";
 import { test } from "node:test";
-import { chromium } from "playwright-core";
-import { arizuko, attach, attachGated, echoLink, folderFor, LAUNCH, link, Visitor, visit } from "./harness.js";
+import { arizuko, attach, attachGated, echoLink, link, visit, visitWithPreferences } from "./harness.js";
 
 /** Visits the link with a Chromium that blocks cookies, and with them all storage. */
-async function visitWithoutStorage(t, url) {
-  const profile = await folderFor(t);
-  await mkdir(path.join(profile, "Default"));
+function visitWithoutStorage(t, url) {
   const preferences = { profile: { default_content_setting_values: { cookies: 2 } } };
-  await writeFile(path.join(profile, "Default", "Preferences"), JSON.stringify(preferences));
-  const context = await chromium.launchPersistentContext(profile, LAUNCH);
-  t.after(() => context.close());
-  const visitor = new Visitor(context.pages()[0]);
-  visitor.cookies = [];
-  context.on("response", async (response) => visitor.cookies.push(await response.headerValue("set-cookie")));
-  await visitor.page.goto(url);
-  return visitor;
+  return visitWithPreferences(t, url, preferences, (visitor) => {
+    visitor.cookies = [];
+    visitor.page.on("response", async (response) => visitor.cookies.push(await response.headerValue("set-cookie")));
+  });
 }
 
 test("the page works with cookies and storage blocked, also across a reload in mid-reply", async (t) => {
