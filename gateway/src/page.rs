@@ -149,6 +149,7 @@ fn config_document(
         "greeting_html": greeting_html,
         "agent_attached": resolved.agent_attached,
         "limits": { "content_bytes": resolved.max_content_bytes },
+        "origins": resolved.allowed_origins,
         "paths": { "base": link.path() },
     })
 }

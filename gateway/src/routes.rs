@@ -45,6 +45,7 @@ pub(crate) fn router(gateway: Arc<Gateway>) -> Router {
     Router::new()
         .route("/chat/{token}", any(page::with_slash))
         .route("/assets/{name}", get(page::asset))
+        .route("/embed.js", get(page::for_sites))
         .route("/sdk.js", get(page::for_sites))
         .route("/sdk.d.ts", get(page::for_sites))
         .route("/healthz", get(healthz))

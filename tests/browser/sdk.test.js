@@ -125,7 +125,7 @@ test("a link that is revoked ends an iteration with an error, and an outage last
 });
 
 test("any site may load the files for sites, and asks again only whether they have changed", async () => {
-  for (const name of ["sdk.js", "sdk.d.ts"]) {
+  for (const name of ["sdk.js", "sdk.d.ts", "embed.js"]) {
     const file = new URL(`/${name}`, given("ARIZUKO_CHAT_URL"));
     const { headers } = await fetch(file);
     assert.equal(headers.get("access-control-allow-origin"), "*");

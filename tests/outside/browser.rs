@@ -23,6 +23,13 @@ async fn the_page_proves_its_work_in_chromium(kind: Kind) {
     stack.browser_tests(&["proof"]).await;
 }
 
+/// Blocks storage, as only the whole browser can.
+#[apply(pair)]
+async fn the_chat_works_in_other_sites_in_chromium(kind: Kind) {
+    let stack = Stack::with_real_links(kind, &[]).await;
+    stack.browser_tests(&["embed"]).await;
+}
+
 #[apply(embedded)]
 async fn the_sdk_works_in_node(kind: Kind) {
     let stack = Stack::with_real_links(kind, &[]).await;

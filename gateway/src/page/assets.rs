@@ -33,6 +33,7 @@ pub(super) static SCRIPT: LazyLock<Asset> = LazyLock::new(|| {
         include_str!("../../web/page/outbox.js"),
         include_str!("../../web/page/thread.js"),
         include_str!("../../web/page/conversations.js"),
+        include_str!("../../web/page/embedding.js"),
         include_str!("../../web/page/view.js"),
     );
     Asset::new("js", JAVASCRIPT, script)
@@ -52,6 +53,9 @@ static SDK_TYPES: LazyLock<Asset> = LazyLock::new(|| {
     let types = include_str!("../../web/sdk/sdk.d.ts");
     Asset::new("d.ts", "application/typescript; charset=utf-8", types)
 });
+
+static EMBED: LazyLock<Asset> =
+    LazyLock::new(|| Asset::new("js", JAVASCRIPT, include_str!("../../web/embed.js")));
 
 const JAVASCRIPT: &str = "text/javascript; charset=utf-8";
 
@@ -99,10 +103,11 @@ pub(crate) async fn asset(
     Ok((caching, asset.response(&request)).into_response())
 }
 
-/// GET `/sdk.js` and `/sdk.d.ts`: files for any site, under names that stay. A browser
+/// GET `/embed.js`, `/sdk.js` and `/sdk.d.ts`: files for any site, under names that stay. A browser
 /// asks after a few minutes whether there is another version.
 pub(crate) async fn for_sites(OriginalUri(uri): OriginalUri, request: HeaderMap) -> Response {
     let asset = match uri.path() {
+        "/embed.js" => &*EMBED,
         "/sdk.d.ts" => &*SDK_TYPES,
         _ => &*SDK,
     };

@@ -67,6 +67,7 @@ class Thread {
     this.id = id;
     if (id) conversations.add(id, this.turns.find((turn) => turn.content)?.content ?? "");
     quietly(() => (id ? localStorage.setItem(base, id) : localStorage.removeItem(base)));
+    tellConversation(id);
     this.remember();
   }
 
@@ -233,6 +234,7 @@ class Thread {
     const due = Boolean(this.due);
     if (!due && document.activeElement === page.stop) page.content.focus();
     page.stop.hidden = !due;
+    tellUnread();
   }
 
   // Actions of the visitor.

@@ -7,14 +7,21 @@ function grow() {
   page.content.style.height = `${page.content.scrollHeight}px`;
 }
 
+/** Whether a message can be sent. Says so if it is too long. */
+function isSendable(content) {
+  if (!content.trim() || page.content.readOnly) return false;
+  const isShort = new TextEncoder().encode(content).length <= config.limits.content_bytes;
+  if (!isShort) notify("size", TROUBLE[413]);
+  return isShort;
+}
+
 page.composer.noValidate = true;
 if (onTouch.matches) page.content.enterKeyHint = "enter";
 page.composer.addEventListener("submit", (event) => {
   event.preventDefault();
   page.content.focus();
   const content = page.content.value.trimEnd();
-  if (!content.trim() || page.content.readOnly) return;
-  if (new TextEncoder().encode(content).length > config.limits.content_bytes) return notify("size", TROUBLE[413]);
+  if (!isSendable(content)) return;
   page.content.value = "";
   grow();
   thread.write(content);

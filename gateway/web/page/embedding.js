@@ -1,0 +1,59 @@
+// ── In a frame of another site ──────────────────────────────────────────────────────────────────
+
+/** Leads to the site's `embed.js`; null outside of its frame, and until it has said hello. */
+let site = null;
+/** Whether the visitor sees the page: not while the site's bubble is closed. */
+let shown = true;
+/** The last message that the visitor has seen; null if nobody knows. */
+let seen = null;
+/** What the site was last told of messages. */
+let told = "";
+
+/** Whether the browser lets the page keep anything. In a frame of another site some don't. */
+const keeps = quietly(() => [localStorage.getItem(base)]) !== null;
+
+const tellSite = (message) => site?.postMessage(message);
+
+/** Tells the site that there is a conversation, and has it keep the id where the page can't. */
+const tellConversation = (id) => tellSite({ type: "conversation", any: Boolean(id), id: keeps ? null : id });
+
+/** Tells the site how many messages came while its bubble was closed. */
+function tellUnread() {
+  if (!site || thread.opening) return;
+  const finished = thread.turns.flatMap((turn) => [...turn.replies].filter(([, reply]) => reply.finished).map(([id]) => id));
+  if (shown || seen === null) seen = finished.at(-1) ?? "";
+  const count = finished.length - 1 - finished.lastIndexOf(seen);
+  if (told === `${count} ${seen}`) return;
+  told = `${count} ${seen}`;
+  tellSite({ type: "unread", count, seen });
+}
+
+const SITE_MAY = {
+  show({ shown: now, focus }) {
+    shown = now;
+    tellUnread();
+    if (focus && !onTouch.matches) page.content.focus();
+  },
+  send({ text }) {
+    if (typeof text === "string" && isSendable(text)) thread.write(text);
+  },
+};
+
+// The site's script gives a port, once it has seen the page load. Other sites than the link's can't show the page, and aren't heard.
+addEventListener("message", ({ source, origin, data, ports }) => {
+  const isAllowed = config.origins.some((allowed) => allowed.toLowerCase() === origin);
+  if (source !== window.parent || source === window || !isAllowed || data?.arizuko !== 1 || !ports[0]) return;
+  [site] = ports;
+  site.onmessage = ({ data }) => Object.hasOwn(SITE_MAY, data.type) && SITE_MAY[data.type](data);
+  tellSite({ type: "ready" });
+  ({ shown, seen = null } = data);
+  const { conversation } = data;
+  const isKnown = !keeps && /^[\w-]{22}$/.test(conversation);
+  if (isKnown && !thread.id && !thread.turns.length) enter({ conversation });
+  tellConversation(thread.id);
+  tellUnread();
+});
+
+addEventListener("keydown", (event) => {
+  if (event.key === "Escape" && !event.defaultPrevented && !page.conversations.open) tellSite({ type: "close" });
+});
