@@ -5,28 +5,31 @@
 --
 -- Most of Redis's work for a message is this script, so it has few calls and makes few functions.
 --
--- KEYS: the guarded records, then all others.
--- ARGV: now, version, the number of guarded records, their versions (empty: absent), then the other
--- guards, the checks and the writes. Each of them is a letter and its operands; a key is given by
--- its index in KEYS. No letter stands for two kinds.
+-- KEYS: the guarded records, then the buckets and counters, then all others.
+-- ARGV: now, version, the numbers of guarded records and of buckets and counters, the records'
+-- versions (empty: absent), then the other guards, the checks and the writes. Each of them is a
+-- letter and its operands; a key is given by its index in KEYS. No letter stands for two kinds.
 
 local call, floor, max, min = redis.call, math.floor, math.max, math.min
-local now, version, records = tonumber(ARGV[1]), ARGV[2], tonumber(ARGV[3])
+local now, version = tonumber(ARGV[1]), ARGV[2]
+local records, numbers = tonumber(ARGV[3]), tonumber(ARGV[4])
 local last = #ARGV
-local at = 4 + records -- where the guards begin
+local at = 5 + records -- where the guards begin
 
 -- Guards.
 
-local guarded, conflict = {}, false
-for first = 1, records, 1000 do
-  local through = min(first + 999, records)
-  local found = call('MGET', unpack(KEYS, first, through))
-  for i = first, through do
-    local record = found[i - first + 1]
-    guarded[2 * i - 1], guarded[2 * i] = i, record
-    if (record and string.sub(record, 1, 16) or '') ~= ARGV[3 + i] then
-      conflict = true
-    end
+local found, guarded, conflict = {}, {}, false
+for first = 1, records + numbers, 1000 do
+  local through = min(first + 999, records + numbers)
+  for i, value in ipairs(call('MGET', unpack(KEYS, first, through))) do
+    found[first + i - 1] = value
+  end
+end
+for i = 1, records do
+  local record = found[i]
+  guarded[2 * i - 1], guarded[2 * i] = i, record
+  if (record and string.sub(record, 1, 16) or '') ~= ARGV[4 + i] then
+    conflict = true
   end
 end
 if conflict then
@@ -37,6 +40,10 @@ local refusal, buckets = nil, {}
 local function key(offset)
   return KEYS[tonumber(ARGV[at + offset])]
 end
+-- The number that a bucket or counter holds.
+local function number(offset)
+  return tonumber(found[tonumber(ARGV[at + offset])] or 0)
+end
 
 while at <= last do
   local letter = ARGV[at]
@@ -46,7 +53,7 @@ while at <= last do
     end
     at = at + 4
   elseif letter == 'm' then -- a counter that stays within its limit: counter, addition, limit
-    if not refusal and tonumber(call('GET', key(1)) or 0) + ARGV[at + 2] > tonumber(ARGV[at + 3]) then
+    if not refusal and number(1) + ARGV[at + 2] > tonumber(ARGV[at + 3]) then
       refusal = {'full', ARGV[at + 1], 0}
     end
     at = at + 4
@@ -54,7 +61,7 @@ while at <= last do
     local bucket, interval, burst = key(1), tonumber(ARGV[at + 2]), tonumber(ARGV[at + 3])
     -- If the clock went back, the stored time can be far ahead. This cap keeps the wait to one
     -- interval.
-    local was = min(tonumber(call('GET', bucket) or 0), now + interval * burst)
+    local was = min(number(1), now + interval * burst)
     local full_at = max(was, now) + interval
     local room_at = full_at - interval * burst
     if room_at > now then
@@ -66,9 +73,9 @@ while at <= last do
     -- a sender's share of a bucket: count, how long each counts, limit, bucket, interval, burst
     local taken, forget, most = key(1), tonumber(ARGV[at + 2]), tonumber(ARGV[at + 3])
     local interval, burst = tonumber(ARGV[at + 5]), tonumber(ARGV[at + 6])
-    local full_at = tonumber(call('GET', key(4)) or 0)
+    local full_at = number(4)
     local left = max(burst * interval - max(full_at - now, 0), 0)
-    local was = min(tonumber(call('GET', taken) or 0), now + most * forget)
+    local was = min(number(1), now + most * forget)
     local taken_at = max(was, now)
     local wait = math.ceil((taken_at - now) * interval / (2 * forget)) - left
     if wait > 0 then
@@ -117,7 +124,9 @@ while at <= last do
     at = at + 2
   elseif letter == 'C' then -- a counter is added to
     local counter = key(1)
-    if not string.match(call('GET', counter) or '0', '^-?%d+$') then
+    -- MGET finds nothing where there is something of another type; GET fails there.
+    local value = found[tonumber(ARGV[at + 1])] or call('GET', counter) or '0'
+    if not string.match(value, '^-?%d+$') then
       return redis.error_reply('WRONGTYPE a counter is no number')
     end
     need('INCRBY', counter, 1)

@@ -23,8 +23,8 @@ impl<'a> Call<'a> {
     pub(super) fn new(store: &'a Redis, batch: &'a Batch) -> Self {
         let (names, indices, checked) = (Vec::new(), HashMap::new(), HashSet::new());
         let mut call = Self { store, batch, names, indices, checked, args: Cmd::new() };
-        call.args.arg(batch.now).arg(version(batch.version));
-        call.records();
+        call.args.arg(batch.now).arg(hexadecimal(batch.version));
+        call.values();
         batch.guards.iter().for_each(|guard| call.guard(guard));
         call.checks();
         batch.writes.iter().for_each(|write| call.write(write));
@@ -47,18 +47,35 @@ impl<'a> Call<'a> {
         command
     }
 
-    /// Adds the guarded records, which are the first KEYS, and their versions.
-    fn records(&mut self) {
+    /// Adds what the script reads in one go, which are the first KEYS: the guarded records with
+    /// their versions, and the buckets and counters.
+    fn values(&mut self) {
         let guards = self.batch.guards.iter();
-        let guarded = guards.filter_map(|guard| match guard {
+        let guarded = guards.clone().filter_map(|guard| match guard {
             Guard::Version { record, version } => Some((record, version)),
             _ => None,
         });
-        self.args.arg(guarded.clone().count());
-        for (record, expected) in guarded {
-            self.names.push(record);
-            self.indices.insert(record, self.names.len());
-            self.args.arg(expected.map(version).unwrap_or_default());
+        for (record, _) in guarded.clone() {
+            self.index(record);
+        }
+        let records = self.names.len();
+        let limiting = guards.flat_map(|guard| match guard {
+            Guard::Room { counter: name, .. } | Guard::Rate { bucket: name, .. } => {
+                [Some(name), None]
+            }
+            Guard::Share { taken, bucket, .. } => [Some(taken), Some(bucket)],
+            Guard::Version { .. } | Guard::Fewer { .. } => [None, None],
+        });
+        let counted = self.batch.writes.iter().filter_map(|write| match write {
+            Write::Count { counter, .. } => Some(counter),
+            _ => None,
+        });
+        for name in limiting.flatten().chain(counted) {
+            self.index(name);
+        }
+        self.args.arg(records).arg(self.names.len() - records);
+        for (_, version) in guarded {
+            self.args.arg(version.map(hexadecimal).unwrap_or_default());
         }
     }
 
@@ -202,7 +219,7 @@ impl<'a> Call<'a> {
 }
 
 /// Writes a version as the script compares it.
-fn version(version: Version) -> String {
+fn hexadecimal(version: Version) -> String {
     format!("{version:016x}")
 }
 

@@ -141,16 +141,25 @@ fn conflict(
     connection: &Connection,
     batch: &Batch,
 ) -> rusqlite::Result<Option<HashMap<String, Option<Record>>>> {
-    let mut found = HashMap::new();
-    let mut conflict = false;
-    for guard in &batch.guards {
-        if let Guard::Version { record, version } = guard {
-            let current = read_record(connection, batch.partition, record)?;
-            conflict |= current.as_ref().map(|r| r.version) != *version;
-            found.insert(record.clone(), current);
+    let guarded = || {
+        batch.guards.iter().filter_map(|guard| match guard {
+            Guard::Version { record, version } => Some((record, version)),
+            _ => None,
+        })
+    };
+    let sql = "SELECT version FROM record WHERE partition = ?1 AND name = ?2";
+    let mut statement = connection.prepare_cached(sql)?;
+    for (record, version) in guarded() {
+        let current = statement.query_row(params![batch.partition, record], |row| row.get(0));
+        let current: Option<i64> = current.optional()?;
+        if current.map(|version| version as u64) != *version {
+            let read = |(record, _): (&String, _)| {
+                Ok((record.clone(), read_record(connection, batch.partition, record)?))
+            };
+            return guarded().map(read).collect::<rusqlite::Result<_>>().map(Some);
         }
     }
-    Ok(conflict.then_some(found))
+    Ok(None)
 }
 
 fn write(
@@ -190,8 +199,10 @@ fn write(
             let sql = "INSERT INTO counter VALUES (?1, ?2, ?3)
                        ON CONFLICT DO UPDATE SET value = value + excluded.value";
             connection.prepare_cached(sql)?.execute(params![p, counter, by])?;
-            let sql = "DELETE FROM counter WHERE partition = ?1 AND name = ?2 AND value <= 0";
-            connection.prepare_cached(sql)?.execute(params![p, counter])?;
+            if *by < 0 {
+                let sql = "DELETE FROM counter WHERE partition = ?1 AND name = ?2 AND value <= 0";
+                connection.prepare_cached(sql)?.execute(params![p, counter])?;
+            }
         }
         Write::Append { log, seq, entry } => {
             let sql = "DELETE FROM entry WHERE partition = ?1 AND log = ?2 AND seq >= ?3";
