@@ -1,6 +1,8 @@
 //! The gRPC contract of arizuko as Rust types, generated from `proto/arizuko/v1/*.proto`, whose
 //! comments document it. The features add code that arizuko's own programs share.
 
+#[cfg(feature = "server")]
+mod allocator;
 #[cfg(feature = "client")]
 pub mod client;
 #[cfg(feature = "server")]

@@ -85,7 +85,7 @@ impl Scene {
         let ((), latency) = tokio::join!(flood, answered);
         let most = FLOOR.max(3 * self.usual);
         assert!(latency < most, "answers take {latency:?}, usually {:?}", self.usual);
-        let more = self.stack.process(Gateway(A)).peak_memory() - before;
+        let more = self.stack.process(Gateway(A)).peak_memory().saturating_sub(before);
         assert!(more < MEMORY, "the flood took {} MiB", more >> 20);
     }
 }
