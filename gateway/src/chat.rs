@@ -52,6 +52,16 @@ impl<'a> Posted<'a> {
             error: "",
         }
     }
+
+    /// Adds the reply if the turn has ended.
+    pub(crate) fn with_reply(mut self, turn: &'a pb::ConversationTurn) -> Self {
+        self.status = document::status(turn.status());
+        if !document::is_open(turn.status()) {
+            self.assistant = Some(TurnDocument::new(turn, None).assistant);
+            self.error = &turn.error;
+        }
+        self
+    }
 }
 
 /// POST `/chat/{token}/`
@@ -113,15 +123,11 @@ async fn stream(
 
 /// Answers with the reply if the turn has ended, and otherwise with 202.
 fn reply(posted: &pb::PostMessageResponse, turn: Option<&pb::ConversationTurn>) -> Response {
-    let mut answer = Posted::new(posted);
+    let answer = Posted::new(posted);
     let Some(turn) = turn else {
         return (StatusCode::ACCEPTED, Json(answer)).into_response();
     };
-    answer.status = document::status(turn.status());
-    if document::is_open(turn.status()) {
-        return (StatusCode::ACCEPTED, Json(answer)).into_response();
-    }
-    answer.assistant = Some(TurnDocument::new(turn, None).assistant);
-    answer.error = &turn.error;
-    Json(answer).into_response()
+    let is_open = document::is_open(turn.status());
+    let status = if is_open { StatusCode::ACCEPTED } else { StatusCode::OK };
+    (status, Json(answer.with_reply(turn))).into_response()
 }

@@ -7,7 +7,9 @@ mod ai;
 mod earlier;
 mod exchange;
 mod growth;
+mod mcp;
 mod openai;
+mod problems;
 mod reply;
 
 use crate::gateway::Gateway;
@@ -19,5 +21,6 @@ pub(crate) fn routes(
     guard: impl Fn(Router<Arc<Gateway>>) -> Router<Arc<Gateway>>,
 ) -> Router<Arc<Gateway>> {
     let openai = guard(openai::routes()).layer(from_fn(openai::show_problems));
-    guard(ai::routes()).merge(openai)
+    let mcp = guard(mcp::routes()).layer(from_fn(mcp::show_problems));
+    guard(ai::routes()).merge(openai).merge(mcp)
 }

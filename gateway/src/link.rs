@@ -83,11 +83,19 @@ impl<S: Send + Sync> FromRequestParts<S> for TurnId {
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
         let id = parameter(parts, state, "turn").await;
-        let id = id
-            .filter(|id| is_id(id))
-            .ok_or_else(|| Problem::invalid("This is not the id of a turn."))?;
-        Span::current().record("turn", public_id::turn(&id));
-        Ok(Self(id))
+        Self::parse(id.unwrap_or_default())
+    }
+}
+
+impl TurnId {
+    /// Checks the form of an id, and notes it in the request's span.
+    pub(crate) fn parse(id: String) -> Result<Self, Problem> {
+        if is_id(&id) {
+            Span::current().record("turn", public_id::turn(&id));
+            Ok(Self(id))
+        } else {
+            Err(Problem::invalid("This is not the id of a turn."))
+        }
     }
 }
 

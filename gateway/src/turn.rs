@@ -24,7 +24,7 @@ const MAX_WAIT_SECONDS: u64 = 50;
 /// `?wait=<seconds>`
 #[derive(Deserialize)]
 pub(crate) struct WaitQuery {
-    wait: Option<u64>,
+    pub(crate) wait: Option<u64>,
 }
 
 impl WaitQuery {
@@ -56,14 +56,23 @@ pub(crate) struct SnapshotQuery {
     after: Option<u32>,
 }
 
+/// The answer to a request for a turn.
 #[derive(Serialize)]
-struct Snapshot<'a> {
+pub(crate) struct Snapshot<'a> {
     conversation: &'a str,
     agent_attached: bool,
     #[serde(flatten)]
     turn: TurnDocument<'a>,
     #[serde(skip_serializing_if = "Option::is_none")]
     frames: Option<Vec<FrameDocument<'a>>>,
+}
+
+impl<'a> Snapshot<'a> {
+    /// Makes the answer, without frames.
+    pub(crate) fn new(answer: &'a pb::GetTurnResponse, turn: TurnDocument<'a>) -> Self {
+        let pb::GetTurnResponse { conversation, agent_attached, .. } = answer;
+        Self { conversation, agent_attached: *agent_attached, turn, frames: None }
+    }
 }
 
 /// GET `/chat/{token}/{turn}` and `/hook/{token}/{turn}`
@@ -83,21 +92,20 @@ pub(crate) async fn snapshot(
         after: query.after.unwrap_or_default(),
         wait: None,
     };
-    let answer = gateway.control.turn(request, Duration::ZERO).await?;
-    let turn = answer.turn.unwrap_or_default();
+    let mut answer = gateway.control.turn(request, Duration::ZERO).await?;
+    let turn = answer.turn.take().unwrap_or_default();
     let turns = slice::from_ref(&turn);
     let rendered = if html { gateway.renderer.turns(turns).await } else { Vec::new() };
-    let snapshot = Snapshot {
-        conversation: &answer.conversation,
-        agent_attached: answer.agent_attached,
-        turn: TurnDocument::new(&turn, rendered.first().map(Vec::as_slice)),
-        frames: query.after.map(|_| answer.frames.iter().filter_map(FrameDocument::new).collect()),
-    };
+    let document = TurnDocument::new(&turn, rendered.first().map(Vec::as_slice));
+    let mut snapshot = Snapshot::new(&answer, document);
+    snapshot.frames =
+        query.after.map(|_| answer.frames.iter().filter_map(FrameDocument::new).collect());
     room.hold(Json(snapshot).into_response()).await
 }
 
+/// The answer to a request for a turn's status.
 #[derive(Serialize)]
-struct Standing<'a> {
+pub(crate) struct Standing<'a> {
     turn_id: &'a str,
     conversation: &'a str,
     status: &'static str,
@@ -106,6 +114,20 @@ struct Standing<'a> {
     agent_attached: bool,
     #[serde(skip_serializing_if = "str::is_empty")]
     error: &'a str,
+}
+
+impl<'a> Standing<'a> {
+    pub(crate) fn new(answer: &'a pb::GetTurnResponse, turn: &'a pb::ConversationTurn) -> Self {
+        Self {
+            turn_id: &turn.turn_id,
+            conversation: &answer.conversation,
+            status: document::status(turn.status()),
+            n: turn.n,
+            attempt: turn.attempt,
+            agent_attached: answer.agent_attached,
+            error: &turn.error,
+        }
+    }
 }
 
 /// GET `/chat/{token}/{turn}/status` and `/hook/{token}/{turn}/status`
@@ -118,18 +140,9 @@ pub(crate) async fn status(
 ) -> Result<Response, Problem> {
     let wait = wait.duration();
     let _permit = (!wait.is_zero()).then(|| gateway.streams.open(address)).transpose()?;
-    let answer = within(&gateway, &link, turn_id, wait).await?;
-    let turn = answer.turn.unwrap_or_default();
-    let standing = Standing {
-        turn_id: &turn.turn_id,
-        conversation: &answer.conversation,
-        status: document::status(turn.status()),
-        n: turn.n,
-        attempt: turn.attempt,
-        agent_attached: answer.agent_attached,
-        error: &turn.error,
-    };
-    Ok(Json(standing).into_response())
+    let mut answer = within(&gateway, &link, turn_id, wait).await?;
+    let turn = answer.turn.take().unwrap_or_default();
+    Ok(Json(Standing::new(&answer, &turn)).into_response())
 }
 
 #[derive(Serialize)]

@@ -117,7 +117,8 @@ fn quiet(filter: &str) -> String {
         filter.split(',').partition(|directive| directive.trim().parse::<LevelFilter>().is_ok());
     let ours = levels.iter().flat_map(|level| match level.trim().parse() {
         Ok(LevelFilter::OFF | LevelFilter::ERROR) => vec![(*level).to_owned()],
-        _ => vec!["warn".to_owned(), format!("arizuko={}", level.trim())],
+        // rmcp warns of every mistake that a client makes.
+        _ => vec!["warn,rmcp=off".to_owned(), format!("arizuko={}", level.trim())],
     });
     ours.chain(rest.into_iter().map(str::to_owned)).collect::<Vec<_>>().join(",")
 }
@@ -139,13 +140,13 @@ mod tests {
     #[test]
     fn other_crates_log_warnings_unless_they_are_named() {
         for (filter, quiet_filter) in [
-            ("info", "warn,arizuko=info"),
-            ("TRACE", "warn,arizuko=TRACE"),
+            ("info", "warn,rmcp=off,arizuko=info"),
+            ("TRACE", "warn,rmcp=off,arizuko=TRACE"),
             ("error", "error"),
             ("off", "off"),
             ("arizuko=debug", "arizuko=debug"),
-            ("debug,h2=trace", "warn,arizuko=debug,h2=trace"),
-            ("arizuko_control=trace,info", "warn,arizuko=info,arizuko_control=trace"),
+            ("debug,h2=trace", "warn,rmcp=off,arizuko=debug,h2=trace"),
+            ("arizuko_control=trace,info", "warn,rmcp=off,arizuko=info,arizuko_control=trace"),
             ("", ""),
         ] {
             assert_eq!(quiet(filter), quiet_filter);

@@ -160,6 +160,7 @@ async fn a_gateway_serves_its_health_and_openapi_json(stack: Stack) {
             "/chat/{token}/v1/models",
             "/chat/{token}/ai",
             "/chat/{token}/ai/{conversation}/stream",
+            "/chat/{token}/mcp",
             "/hook/{token}",
             "/hook/{token}/{turn_id}",
             "/hook/{token}/{turn_id}/status",

@@ -17,6 +17,10 @@ pub enum Library {
     OpenAiNode,
     /// Vercel's AI SDK.
     Ai,
+    /// MCP's for Python.
+    McpPython,
+    /// MCP's for Node.js.
+    McpNode,
 }
 
 /// A running client. It prints a line of JSON for each thing that it reads.
@@ -30,6 +34,8 @@ impl Library {
             Self::OpenAiPython => (interpreter(), "python/complete.py"),
             Self::OpenAiNode => (found("node"), "clients/openai.js"),
             Self::Ai => (found("node"), "clients/ai.js"),
+            Self::McpPython => (interpreter(), "python/tools.py"),
+            Self::McpNode => (found("node"), "clients/mcp.js"),
         };
         let packages = tests.join("clients/node_modules");
         assert!(packages.exists(), "the clients are not installed: tests/run does it");

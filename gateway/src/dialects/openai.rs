@@ -3,6 +3,7 @@
 use super::{
     earlier::{self, Said},
     exchange::Exchange,
+    problems,
     reply::{BETWEEN, Dialect},
 };
 use crate::{
@@ -21,10 +22,7 @@ use axum::{
     response::{IntoResponse, Response},
     routing::{get, post},
 };
-use http::{
-    HeaderMap, HeaderValue, StatusCode,
-    header::{CONTENT_LENGTH, CONTENT_TYPE},
-};
+use http::{HeaderMap, HeaderValue, StatusCode};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use std::sync::Arc;
@@ -251,25 +249,19 @@ fn document(problem: &Problem) -> Value {
     json!({ "error": error })
 }
 
-/// Answers with OpenAI's form of an error in place of a problem's.
+/// Answers with OpenAI's form of an error in place of a problem.
 pub(super) async fn show_problems(request: Request, next: Next) -> Response {
     let has_key = request.headers().contains_key("idempotency-key");
-    let response = next.run(request).await;
-    let Some(problem) = response.extensions().get::<Problem>().cloned() else {
-        return response;
-    };
-    let (mut head, _) = response.into_parts();
-    head.headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    head.headers.remove(CONTENT_LENGTH);
+    let mut response = problems::told_as(next.run(request).await, document);
     // The clients repeat a request by themselves. That must not send the message twice, nor begin
     // again what an agent has ended.
-    let may_repeat = match problem.status() {
+    let may_repeat = match response.status() {
         StatusCode::GATEWAY_TIMEOUT => has_key,
         StatusCode::BAD_GATEWAY => false,
         _ => true,
     };
     if !may_repeat {
-        head.headers.insert("x-should-retry", HeaderValue::from_static("false"));
+        response.headers_mut().insert("x-should-retry", HeaderValue::from_static("false"));
     }
-    Response::from_parts(head, document(&problem).to_string().into())
+    response
 }

@@ -1,0 +1,291 @@
+//! `/chat/{token}/mcp`: MCP by its official SDK, over streamable HTTP without sessions.
+//!
+//! The tools answer with the documents of our own API.
+
+use super::problems;
+use crate::{
+    address::Visitor,
+    answers::Room,
+    chat::Posted,
+    document::TurnDocument,
+    gateway::Gateway,
+    link::{Link, TurnId},
+    message::{NewMessage, read_body},
+    problem::Problem,
+    turn::{self, Snapshot, Standing, WaitQuery},
+};
+use arizuko_proto::v1::{self as pb, TurnStatus};
+use axum::{
+    Router,
+    body::Body,
+    extract::{self, State},
+    middleware::Next,
+    response::{IntoResponse, Response},
+    routing::post,
+};
+use http::{HeaderMap, HeaderValue, Request};
+use http_body_util::Full;
+use rmcp::{
+    ErrorData, RoleServer, ServerHandler,
+    model::{
+        CallToolRequestParams, CallToolResponse, CallToolResult, Implementation, JsonObject,
+        ListToolsResult, PaginatedRequestParams, ServerCapabilities, ServerConfig, Tool,
+        ToolAnnotations,
+    },
+    service::RequestContext,
+    transport::streamable_http_server::{
+        StreamableHttpServerConfig, StreamableHttpService, session::never::NeverSessionManager,
+    },
+};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use serde_json::{Value, json};
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+const INSTRUCTIONS: &str = "Talk to the agent behind this chat link. `send_message` sends a \
+    message and waits for the reply. If there is none yet, `get_turn_status` waits for it and \
+    `get_turn` reads it. To go on in a conversation, name it.";
+
+pub(super) fn routes() -> Router<Arc<Gateway>> {
+    // A client that asks for a stream of its own with GET is told that there is none.
+    Router::new().route("/chat/{token}/mcp", post(serve))
+}
+
+/// POST `/chat/{token}/mcp`
+async fn serve(
+    State(gateway): State<Arc<Gateway>>,
+    link: Link,
+    visitor: Visitor,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Response, Problem> {
+    let (body, _share) = read_body(&gateway, &link, visitor, &headers, body).await?;
+    // Not every request makes a call to control that checks the token.
+    gateway.control.resolve(link.access()).await?;
+    // Without the path, which has the secret, and without headers that the SDK has no use for. It
+    // wants any host.
+    let mut request =
+        Request::post("http://gateway/").body(Full::new(body)).map_err(|_| Problem::busy())?;
+    let needed =
+        |name: &str| ["accept", "content-type"].contains(&name) || name.starts_with("mcp-");
+    let kept = headers.iter().filter(|(name, _)| needed(name.as_str()));
+    request.headers_mut().extend(kept.map(|(name, value)| (name.clone(), value.clone())));
+    let room = Arc::default();
+    let tools = Tools { gateway, link, visitor, room: Arc::clone(&room) };
+    // `check_host` and `check_origin` have looked at those headers.
+    let config = StreamableHttpServerConfig::default()
+        .with_legacy_session_mode(false)
+        .with_json_response(true)
+        .disable_allowed_hosts()
+        .with_max_request_body_bytes(usize::MAX);
+    let sessions = Arc::new(NeverSessionManager::default());
+    let service = StreamableHttpService::new(move || Ok(tools.clone()), sessions, config);
+    let answer = service.handle(request).await.map(Body::new).into_response();
+    let room = room.lock().unwrap_or_else(PoisonError::into_inner).take();
+    match room {
+        Some(room) => room.hold(answer).await,
+        None => Ok(answer),
+    }
+}
+
+/// Answers with JSON-RPC's form of an error in place of a problem.
+pub(super) async fn show_problems(request: extract::Request, next: Next) -> Response {
+    problems::told_as(next.run(request).await, |problem| {
+        // The code is the first of those that servers may give a meaning.
+        let error = json!({ "code": -32000, "message": problem.detail(), "data": problem });
+        json!({ "jsonrpc": "2.0", "id": null, "error": error })
+    })
+}
+
+/// The tools of one request.
+#[derive(Clone)]
+struct Tools {
+    gateway: Arc<Gateway>,
+    link: Link,
+    visitor: Visitor,
+    /// Room for the answer, if it may be long.
+    room: Arc<Mutex<Option<Room>>>,
+}
+
+#[derive(Deserialize)]
+struct SendMessage {
+    #[serde(flatten)]
+    message: NewMessage,
+    #[serde(default)]
+    idempotency_key: String,
+    wait: Option<u64>,
+}
+
+#[derive(Deserialize)]
+struct GetTurn {
+    turn_id: String,
+    wait: Option<u64>,
+}
+
+impl ServerHandler for Tools {
+    fn get_info(&self) -> ServerConfig {
+        let capabilities = ServerCapabilities::builder().enable_tools().build();
+        ServerConfig::new(capabilities)
+            .with_server_info(Implementation::new("arizuko", env!("CARGO_PKG_VERSION")))
+            .with_instructions(INSTRUCTIONS)
+    }
+
+    async fn list_tools(
+        &self,
+        _: Option<PaginatedRequestParams>,
+        _: RequestContext<RoleServer>,
+    ) -> Result<ListToolsResult, ErrorData> {
+        Ok(ListToolsResult::with_all_items(tools()))
+    }
+
+    fn get_tool(&self, name: &str) -> Option<Tool> {
+        tools().into_iter().find(|tool| tool.name == name)
+    }
+
+    async fn call_tool(
+        &self,
+        call: CallToolRequestParams,
+        _: RequestContext<RoleServer>,
+    ) -> Result<CallToolResponse, ErrorData> {
+        let arguments = call.arguments.unwrap_or_default();
+        let result = match &*call.name {
+            "send_message" => self.send_message(arguments).await,
+            "get_turn" => self.get_turn(arguments).await,
+            "get_turn_status" => self.get_turn_status(arguments).await,
+            _ => return Err(ErrorData::invalid_params("there is no such tool", None)),
+        };
+        let result = result.unwrap_or_else(|problem| {
+            self.gateway.metrics.refused(problem.reason());
+            CallToolResult::structured_error(json!(problem))
+        });
+        Ok(result.into())
+    }
+}
+
+impl Tools {
+    async fn send_message(&self, arguments: JsonObject) -> Result<CallToolResult, Problem> {
+        let Self { gateway, link, visitor, .. } = self;
+        let SendMessage { message, idempotency_key, wait } = parse(arguments)?;
+        let wait = WaitQuery { wait: wait.or(Some(u64::MAX)) }.duration();
+        // Counted first, so that no message is refused once it is taken.
+        let _permit = (!wait.is_zero()).then(|| gateway.streams.open(visitor.0)).transpose()?;
+        let mut headers = HeaderMap::new();
+        if !idempotency_key.is_empty() {
+            let key = HeaderValue::try_from(idempotency_key)
+                .map_err(|_| Problem::invalid("`idempotency_key` must be visible ASCII."))?;
+            headers.insert("idempotency-key", key);
+        }
+        let posted = message.post(gateway, link, *visitor, &headers).await?;
+        let answer = Posted::new(&posted);
+        if wait.is_zero() {
+            return Ok(result(&answer, posted.status()));
+        }
+        match turn::within(gateway, link, posted.turn_id.clone(), wait).await {
+            Ok(read) => {
+                let turn = read.turn.unwrap_or_default();
+                Ok(result(&answer.with_reply(&turn), turn.status()))
+            }
+            // The message is taken, whether or not its turn can be read.
+            Err(refusal) => match Problem::from(refusal) {
+                problem if problem.is_outage() => Ok(result(&answer, posted.status())),
+                problem => Err(problem),
+            },
+        }
+    }
+
+    async fn get_turn(&self, arguments: JsonObject) -> Result<CallToolResult, Problem> {
+        let GetTurn { turn_id, .. } = parse(arguments)?;
+        let room = self.gateway.room_for(self.visitor).await?;
+        *self.room.lock().unwrap_or_else(PoisonError::into_inner) = Some(room);
+        let (read, turn) = self.read(turn_id, Duration::ZERO).await?;
+        let document = TurnDocument::new(&turn, None);
+        Ok(result(&Snapshot::new(&read, document), turn.status()))
+    }
+
+    async fn get_turn_status(&self, arguments: JsonObject) -> Result<CallToolResult, Problem> {
+        let GetTurn { turn_id, wait } = parse(arguments)?;
+        let wait = WaitQuery { wait }.duration();
+        let streams = &self.gateway.streams;
+        let _permit = (!wait.is_zero()).then(|| streams.open(self.visitor.0)).transpose()?;
+        let (read, turn) = self.read(turn_id, wait).await?;
+        Ok(result(&Standing::new(&read, &turn), turn.status()))
+    }
+
+    /// Reads a turn, once it has ended or the wait is over.
+    async fn read(
+        &self,
+        turn_id: String,
+        wait: Duration,
+    ) -> Result<(pb::GetTurnResponse, pb::ConversationTurn), Problem> {
+        let TurnId(turn_id) = TurnId::parse(turn_id)?;
+        let mut read = turn::within(&self.gateway, &self.link, turn_id, wait).await?;
+        let turn = read.turn.take().unwrap_or_default();
+        Ok((read, turn))
+    }
+}
+
+fn parse<T: DeserializeOwned>(arguments: JsonObject) -> Result<T, Problem> {
+    serde_json::from_value(Value::Object(arguments))
+        .map_err(|error| Problem::invalid(format!("The arguments can't be read: {error}.")))
+}
+
+/// Returns a document as the result of a tool. A turn that did not end well is an error.
+fn result(document: &impl Serialize, status: TurnStatus) -> CallToolResult {
+    let document = json!(document);
+    if Problem::of_turn(status, "").is_some() {
+        CallToolResult::structured_error(document)
+    } else {
+        CallToolResult::structured(document)
+    }
+}
+
+fn tools() -> Vec<Tool> {
+    let text = |description: &str| json!({ "type": "string", "description": description });
+    let wait = |default: u64| {
+        let description = "How many seconds to wait for the end of the reply.";
+        json!({ "type": "integer", "minimum": 0, "maximum": 50, "default": default, "description": description })
+    };
+    let turn_id = text("The turn's id, as `send_message` returned it.");
+    let reads = || ToolAnnotations::new().read_only(true);
+    vec![
+        tool(
+            "send_message",
+            "Sends a message to the agent. Returns the ids of the turn and of its conversation, \
+             and the reply in `assistant` if it came in time.",
+            json!({
+                "content": text("The message."),
+                "conversation": text("The conversation to go on in. Without it, a new one begins."),
+                "wait": wait(50),
+                "idempotency_key": text("At least 22 characters: a repeat with the same key returns the first turn."),
+                "altcha": text("The solution of a challenge, if the link has asked for one."),
+            }),
+            "content",
+        ),
+        tool(
+            "get_turn",
+            "Reads a turn: its message, and the reply so far in `assistant`.",
+            json!({ "turn_id": turn_id }),
+            "turn_id",
+        )
+        .with_annotations(reads()),
+        tool(
+            "get_turn_status",
+            "Tells whether a turn is queued, running, done, failed, cancelled or expired, without \
+             its reply.",
+            json!({ "turn_id": turn_id, "wait": wait(0) }),
+            "turn_id",
+        )
+        .with_annotations(reads()),
+    ]
+}
+
+fn tool(name: &'static str, description: &'static str, properties: Value, required: &str) -> Tool {
+    let schema = JsonObject::from_iter([
+        ("type".to_owned(), "object".into()),
+        ("properties".to_owned(), properties),
+        ("required".to_owned(), json!([required])),
+    ]);
+    Tool::new(name, description, schema)
+}

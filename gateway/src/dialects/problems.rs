@@ -1,0 +1,21 @@
+//! Problems in the words of other protocols.
+
+use crate::problem::Problem;
+use axum::response::Response;
+use http::{
+    HeaderValue,
+    header::{CONTENT_LENGTH, CONTENT_TYPE},
+};
+use serde_json::Value;
+
+/// Returns an answer with this JSON in place of its problem's, if it has one.
+pub(super) fn told_as(response: Response, document: impl FnOnce(&Problem) -> Value) -> Response {
+    let Some(problem) = response.extensions().get::<Problem>() else {
+        return response;
+    };
+    let body = document(problem).to_string().into();
+    let (mut head, _) = response.into_parts();
+    head.headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    head.headers.remove(CONTENT_LENGTH);
+    Response::from_parts(head, body)
+}
