@@ -100,3 +100,89 @@ impl Growth {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use pb::{
+        Message,
+        frame::{Delta, Restart},
+    };
+
+    fn delta(id: &str, text: &str) -> Body {
+        Body::Delta(Delta { id: id.to_owned(), text: text.to_owned() })
+    }
+
+    fn message(id: &str, content: &str) -> Body {
+        let (id, content) = (id.to_owned(), content.to_owned());
+        Body::Message(Message { id, content, ..Message::default() })
+    }
+
+    fn restart(keep: bool) -> Body {
+        Body::Restart(Restart { attempt: 2, keep })
+    }
+
+    /// Returns the text of the last frame, or `!` if text is taken back.
+    fn last(growth: &mut Growth, bodies: impl IntoIterator<Item = Body>) -> String {
+        let mut last = String::new();
+        for body in bodies {
+            let frame = pb::Frame { body: Some(body), ..pb::Frame::default() };
+            last = match growth.read(&frame) {
+                Change::Text(id, text) => format!("{id}:{text}"),
+                Change::TakenBack => "!".to_owned(),
+                _ => String::new(),
+            };
+        }
+        last
+    }
+
+    fn after(bodies: impl IntoIterator<Item = Body>) -> String {
+        last(&mut Growth::default(), bodies)
+    }
+
+    #[test]
+    fn a_finished_message_adds_what_its_deltas_lack() {
+        assert_eq!(after([delta("a", "é"), message("a", "éx")]), "a:x");
+        assert_eq!(after([delta("a", "x"), message("a", "x")]), "");
+        assert_eq!(after([message("a", "x"), message("b", "y")]), "b:y");
+        assert_eq!(after([delta("a", "x"), message("a", "yx")]), "!");
+        assert_eq!(after([delta("a", "é"), message("a", "e")]), "!");
+        assert_eq!(after([delta("a", "xyz"), message("a", "x")]), "!");
+    }
+
+    #[test]
+    fn text_is_added_only_at_the_end() {
+        let two = || [delta("a", "x"), delta("b", "y")];
+        assert_eq!(after(two()), "b:y");
+        assert_eq!(after(two().into_iter().chain([delta("a", "z")])), "!");
+        assert_eq!(after(two().into_iter().chain([message("a", "xz")])), "!");
+        assert_eq!(after(two().into_iter().chain([message("a", "x")])), "");
+    }
+
+    #[test]
+    fn a_restart_takes_back_what_came_since_the_last_one() {
+        assert_eq!(after([restart(false)]), "");
+        assert_eq!(after([delta("a", "x"), restart(false)]), "!");
+        assert_eq!(after([delta("a", "x"), restart(true), restart(false)]), "");
+        assert_eq!(after([delta("a", "x"), restart(true), delta("b", "y"), restart(false)]), "!");
+    }
+
+    #[test]
+    fn a_turn_that_was_read_goes_on() {
+        let read = |kept: u32| {
+            let assistant = ["x", "y"].map(|content| Message {
+                id: content.to_owned(),
+                content: content.to_owned(),
+                ..Message::default()
+            });
+            let turn =
+                pb::ConversationTurn { assistant: assistant.into(), kept, ..Default::default() };
+            let mut growth = Growth::default();
+            assert_eq!(growth.resume(&turn).len(), 2);
+            growth
+        };
+        assert_eq!(last(&mut read(1), [message("y", "yz")]), "y:z");
+        assert_eq!(last(&mut read(1), [restart(false)]), "!");
+        assert_eq!(last(&mut read(2), [restart(false)]), "");
+    }
+}

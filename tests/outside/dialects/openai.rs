@@ -165,6 +165,21 @@ async fn text_of_a_lost_attempt_is_taken_back_with_an_error(stack: Stack) {
     assert_eq!(client.rest().await.0, "second");
 }
 
+#[apply(embedded)]
+async fn a_turn_that_is_handed_off_goes_on_in_the_same_stream(stack: Stack) {
+    let link = stack.issue("acme").await;
+    let mut first = stack.attach("acme", A).await;
+    let mut second = stack.attach("acme/sales", A).await;
+    let order = order(Library::OpenAiPython, &stack, &link, "hello");
+    let mut client = Library::OpenAiPython.start(&stack, &[order]);
+    let mut held = first.turn().await;
+    let frames = vec![delta("m1", "One moment."), handoff("acme/sales", "", false)];
+    first.push(&mut held, frames).await;
+    second.answer_next("Here I am.").await;
+    let (text, end) = client.rest().await;
+    assert_eq!((&*text, &end["done"]), ("One moment.\n\nHere I am.", &json!("stop")));
+}
+
 #[apply(pair)]
 async fn a_reply_survives_a_restart_of_the_gateway(mut stack: Stack) {
     let link = stack.issue("acme").await;
