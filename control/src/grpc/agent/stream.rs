@@ -33,7 +33,10 @@ use arizuko_proto::{
     v1::{self, AttachRequest, attach_request::Message, attach_response::Message as Answer},
 };
 use std::{sync::Arc, time::Duration};
-use tokio::{time::timeout, try_join};
+use tokio::{
+    time::{Instant, timeout, timeout_at},
+    try_join,
+};
 use tonic::{Code, Streaming};
 use tracing::{Instrument as _, Span};
 
@@ -57,18 +60,20 @@ pub(super) async fn serve(
     let mut stream = AttachStream::open(control, desks, caller, hello, responses.clone()).await?;
     loop {
         tokio::select! {
-            request = requests.message() => match request {
-                Ok(Some(AttachRequest { message: Some(message) })) => {
+            request = timeout_at(stream.lease_end, requests.message()) => match request {
+                Ok(Ok(Some(AttachRequest { message: Some(message) }))) => {
                     stream.handle(message).await?;
                 }
                 // A newer agent's message, of a kind that this control doesn't know.
-                Ok(Some(_)) => {}
-                Ok(None) => return stream.leave().await,
-                Err(status) if status.code() == Code::OutOfRange => {
+                Ok(Ok(Some(_))) => {}
+                Ok(Ok(None)) => return stream.leave().await,
+                Ok(Err(status)) if status.code() == Code::OutOfRange => {
                     return Err(Refusal::invalid(status.message()).into());
                 }
                 // The connection broke. The agent may come back within the lease.
-                Err(_) => return Ok(()),
+                Ok(Err(_)) => return Ok(()),
+                // Without this, an agent that hangs would keep a stream that no limit counts.
+                Err(_) => return Err(Refusal::SessionOver.into()),
             },
             wake = stream.notices.next() => {
                 if !stream.handle_notice(wake).await? {
@@ -93,6 +98,8 @@ struct AttachStream {
     partition: Partition,
     session: Session,
     speaker: Speaker,
+    /// When the lease ends, unless a heartbeat renews it.
+    lease_end: Instant,
     /// The session's place at its folder's desk.
     place: Place,
     /// How many earlier messages each Turn carries.
@@ -144,6 +151,7 @@ impl AttachStream {
             place: desks.seat(control, &session),
             history: hello.history.min(MAX_MESSAGES) as usize,
             speaker: session.speaker(),
+            lease_end: Instant::now() + control.limits.lease,
             session,
             responses,
             notices,
@@ -288,7 +296,9 @@ impl AttachStream {
             Message::Hello(_) => Err(Refusal::invalid("only the first message is Hello").into()),
             Message::Heartbeat(_) => {
                 let beating = |tx: &mut Tx<'_>| self.speaker.heartbeat(tx);
-                self.control.ledger.transact(self.partition, &[], beating).await
+                self.control.ledger.transact(self.partition, &[], beating).await?;
+                self.lease_end = Instant::now() + self.control.limits.lease;
+                Ok(())
             }
             Message::Credit(credit) => {
                 self.place.offer(credit.turns);
