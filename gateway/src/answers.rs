@@ -41,7 +41,8 @@ impl Gateway {
 }
 
 impl Room {
-    /// Returns the answer with a body that counts for as long as it is held.
+    /// Returns the answer with a body that counts for as long as it is held. A longer answer than was
+    /// expected waits a moment for more room.
     pub(crate) async fn hold(self, response: Response) -> Result<Response, Problem> {
         let Self(mut share) = self;
         let bytes = response.body().size_hint().exact();
@@ -49,7 +50,7 @@ impl Room {
         let Some(bytes) = bytes.filter(|bytes| *bytes > PIECE) else {
             return Ok(response);
         };
-        share.resize(bytes)?;
+        share.resize_soon(bytes).await?;
         let (head, body) = response.into_parts();
         let rest = body.collect().await.map_err(|_| Problem::busy())?.to_bytes();
         Ok(Response::from_parts(head, Body::new(Counted { rest, _share: share })))

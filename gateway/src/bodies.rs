@@ -154,13 +154,14 @@ impl Share {
         timeout(PATIENCE, growing).await.unwrap_or(Err(refused))
     }
 
-    /// Counts this many bytes in place of those until now.
+    /// Counts this many bytes in place of those until now. For more of them it waits a moment, as
+    /// [`grow_soon`](Self::grow_soon) does; those until now count meanwhile.
     ///
     /// # Errors
     /// As for [`grow`](Self::grow).
-    pub(crate) fn resize(&mut self, bytes: usize) -> Result<(), Problem> {
+    pub(crate) async fn resize_soon(&mut self, bytes: usize) -> Result<(), Problem> {
         match bytes.checked_sub(self.bytes) {
-            Some(more) => self.grow(more),
+            Some(more) => self.grow_soon(more).await,
             None => {
                 self.shrink(self.bytes - bytes);
                 Ok(())
