@@ -13,7 +13,7 @@ mod origin;
 mod page;
 mod pages;
 mod post;
-mod proof;
+pub(crate) mod proof;
 mod readers;
 mod resume;
 mod retention;

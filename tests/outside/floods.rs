@@ -5,8 +5,11 @@ mod agents;
 mod control;
 mod counts;
 mod gateway;
+mod hooks;
 mod messages;
+mod reads;
 mod silence;
+mod texts;
 
 use arizuko_tests::{prelude::*, tools::dial};
 use std::cell::Cell;
@@ -31,7 +34,10 @@ struct Scene {
 
 impl Scene {
     async fn new(kind: Kind, limits: &[(&str, &str)]) -> Self {
-        let stack = Stack::with(kind, &[&[PROXY], limits].concat()).await;
+        Self::on(Stack::with(kind, &[&[PROXY], limits].concat()).await).await
+    }
+
+    async fn on(stack: Stack) -> Self {
         let link = stack.issue("acme").await;
         let mut agent = stack.session(A, hello("acme", 10)).await;
         tokio::spawn(async move {
@@ -53,6 +59,15 @@ impl Scene {
         self.stack.visitor(&self.link, A).from_address(address)
     }
 
+    /// Returns the peak of the memory of the gateway and of control, which are one process in `up`.
+    fn peak_memory(&mut self) -> u64 {
+        let gateway = self.stack.process(Gateway(A)).peak_memory();
+        match self.stack.kind() {
+            Kind::Embedded => gateway,
+            _ => gateway + self.stack.process(Control(A)).peak_memory(),
+        }
+    }
+
     /// Returns how long the honest visitor waits for an answer: the median of a few.
     async fn latency(&self) -> Duration {
         let mut waits = Vec::new();
@@ -67,9 +82,9 @@ impl Scene {
 
     /// Runs `wave` again and again until the honest visitor has all answers and at least one wave has
     /// returned `true`: it has reached the bound that it floods. Asserts that the answers were not
-    /// much slower than usual, and that the gateway's memory grew by little.
+    /// much slower than usual, and that the memory of the gateway and of control grew by little.
     async fn withstands(&mut self, mut wave: impl AsyncFnMut(&Self) -> bool) {
-        let before = self.stack.process(Gateway(A)).peak_memory();
+        let before = self.peak_memory();
         let (is_over, was_reached) = (Cell::new(false), Cell::new(false));
         let scene = &*self;
         let flood = within("the flood to reach its bound", async {
@@ -85,7 +100,7 @@ impl Scene {
         let ((), latency) = tokio::join!(flood, answered);
         let most = FLOOR.max(3 * self.usual);
         assert!(latency < most, "answers take {latency:?}, usually {:?}", self.usual);
-        let more = self.stack.process(Gateway(A)).peak_memory().saturating_sub(before);
+        let more = self.peak_memory().saturating_sub(before);
         assert!(more < MEMORY, "the flood took {} MiB", more >> 20);
     }
 }

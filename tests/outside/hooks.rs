@@ -4,7 +4,7 @@ mod encodings;
 mod handshakes;
 mod repeats;
 mod request;
-mod signatures;
+pub(crate) mod signatures;
 
 use arizuko_tests::prelude::*;
 use futures_util::future::join_all;

@@ -17,7 +17,7 @@ fn challenge(answer: Answer) -> Value {
 }
 
 /// Solves the challenge of a refusal.
-async fn solve(challenge: &Value) -> String {
+pub(crate) async fn solve(challenge: &Value) -> String {
     python("solve.py", &[&challenge.to_string()]).await.expect(0).out.trim().to_owned()
 }
 

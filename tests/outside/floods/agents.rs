@@ -1,7 +1,10 @@
 //! Floods by agents, whose keys may be in anybody's hands.
 
 use super::Scene;
-use arizuko_proto::v1::{SendMessageRequest, agent_service_client::AgentServiceClient};
+use arizuko_proto::v1::{
+    SendMessageRequest, ShowTurnRequest, agent_service_client::AgentServiceClient,
+    conversation_service_client::ConversationServiceClient,
+};
 use arizuko_tests::prelude::*;
 use futures_util::future::join_all;
 use tonic::Status;
@@ -37,6 +40,43 @@ async fn replies_without_an_end(kind: Kind) {
         for _ in 0..200 {
             agent.push(&mut held, vec![delta("m1", &words)]).await;
         }
+        // A single frame may be too long, too.
+        let another = visitor.say("hello").await.turn;
+        let mut held = agent.turn().await;
+        agent.push(&mut held, vec![delta("m1", &"x".repeat((64 << 10) + 1))]).await;
+        let (one, other) = tokio::join!(visitor.end_of(&turn), visitor.end_of(&another));
+        one["status"] == "failed" && other["status"] == "failed"
+    };
+    scene.withstands(wave).await;
+}
+
+#[apply(embedded)]
+async fn turns_that_go_back_and_forth(kind: Kind) {
+    let mut scene = Scene::new(kind, &[("ARIZUKO_ADDRESS_RATE", "1000")]).await;
+    let visitor = scene.stack.visit("acme/flood").await.from_address("203.0.113.7");
+    let mut agents =
+        [scene.stack.attach("acme/flood", A).await, scene.stack.attach("acme/other", A).await];
+    let waiting = scene.stack.visit("acme/nobody").await;
+    let mut conversations = ConversationServiceClient::new(scene.stack.operator(A).await);
+    let wave = async |scene: &Scene| {
+        let turn = visitor.say("whose is this?").await.turn;
+        for number in 0..21 {
+            let [agent, to] = [number % 2, (number + 1) % 2];
+            let to = ["acme/flood", "acme/other"][to];
+            let mut held = agents[agent].turn().await;
+            agents[agent].push(&mut held, vec![handoff(to, "", false)]).await;
+        }
+        // A turn that waits goes with its conversation, and each move is noted.
+        let posted = waiting.say("and this?").await;
+        let folders = ["acme/nobody", "acme/else"];
+        for number in 0..110 {
+            let [from, to] = [folders[number % 2], folders[(number + 1) % 2]];
+            scene.stack.assign(from, &posted.conversation, to, "").await;
+        }
+        let request = ShowTurnRequest { turn_id: public_id::turn(&posted.turn) };
+        let shown = conversations.show_turn(request).await.expect("operators read").into_inner();
+        let moves = shown.turn.expect("it is there").events.len();
+        assert_eq!(moves, 100, "of 110");
         visitor.end_of(&turn).await["status"] == "failed"
     };
     scene.withstands(wave).await;

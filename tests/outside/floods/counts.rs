@@ -1,21 +1,18 @@
-//! Floods past what is counted: messages, credit, events, characters.
+//! Floods past what is counted: messages, credit, events.
 
 use super::Scene;
 use arizuko_proto::{
     client::Bearer,
-    v1::{
-        IssueChatLinkRequest, TailRequest, admin_service_client::AdminServiceClient,
-        token_service_client::TokenServiceClient,
-    },
+    v1::{TailRequest, admin_service_client::AdminServiceClient},
 };
 use arizuko_tests::prelude::*;
-use futures_util::{StreamExt as _, future::join_all, stream};
+use futures_util::{StreamExt as _, stream};
 use tokio::time::timeout;
 use tonic::{service::interceptor::InterceptedService, transport::Endpoint};
 
 const ATTACKER: &str = "203.0.113.7";
 /// Lets one address send as much as a test wants.
-const OPEN: [(&str, &str); 3] = [
+pub(super) const OPEN: [(&str, &str); 3] = [
     ("ARIZUKO_ADDRESS_RATE", "100000"),
     ("ARIZUKO_LINK_RATE", "100000"),
     ("ARIZUKO_HOOK_BURST", "100000"),
@@ -23,7 +20,7 @@ const OPEN: [(&str, &str); 3] = [
 
 /// Posts some messages, each with its number and `bytes` more. A few at a time: all of them change
 /// one record.
-async fn post(sender: &Visitor, numbers: std::ops::Range<usize>, bytes: usize) {
+pub(super) async fn post(sender: &Visitor, numbers: std::ops::Range<usize>, bytes: usize) {
     let posts = stream::iter(numbers.map(|number| {
         let text = format!("{number} {}", "x".repeat(bytes));
         sender.post("text/plain", text)
@@ -164,32 +161,4 @@ async fn events_that_a_tail_does_not_read(kind: Kind) {
         read += 1;
     }
     assert!((1_024..sent).contains(&read), "{read} events of {sent}");
-}
-
-#[apply(embedded)]
-async fn texts_of_links(kind: Kind) {
-    let mut scene = Scene::new(kind, &[]).await;
-    let operator = scene.stack.operator(A).await;
-    let wave = async |_: &Scene| {
-        let long = |characters: usize| "é".repeat(characters);
-        let origins = |count| vec!["https://acme.example".to_owned(); count];
-        let orders = [
-            LinkOptions { name: long(101), ..LinkOptions::default() },
-            LinkOptions { greeting: long(4_001), ..LinkOptions::default() },
-            LinkOptions { context: long(16_001), ..LinkOptions::default() },
-            LinkOptions { allowed_origins: origins(51), ..LinkOptions::default() },
-        ];
-        let issue = |options: LinkOptions| {
-            let mut tokens = TokenServiceClient::new(operator.clone());
-            let (folder, options) = ("acme/flood".to_owned(), Some(options));
-            let request = IssueChatLinkRequest { folder, options, ..Default::default() };
-            async move { tokens.issue_chat_link(request).await }
-        };
-        let orders = orders.iter().cycle().take(40).cloned();
-        let refused = join_all(orders.map(issue)).await;
-        refused
-            .into_iter()
-            .all(|answer| answer.is_err_and(|status| reason(&status) == ErrorReason::Invalid))
-    };
-    scene.withstands(wave).await;
 }

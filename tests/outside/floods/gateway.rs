@@ -5,7 +5,11 @@ use arizuko_tests::{prelude::*, tools::dial};
 use flate2::{Compression, read::GzEncoder};
 use futures_util::future::{join_all, select_all};
 use std::io::Read as _;
-use tokio::{io::AsyncWriteExt as _, net::TcpStream, time::timeout};
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::TcpStream,
+    time::timeout,
+};
 
 const ATTACKER: &str = "203.0.113.7";
 
@@ -24,15 +28,28 @@ async fn connections(kind: Kind) {
     scene.withstands(wave).await;
 }
 
+/// Sends a request whose head is longer than what the gateway buffers; returns the answer's status.
+async fn long_head(gateway: &str) -> String {
+    let mut stream = dial(gateway, "127.0.0.7").await;
+    let head = format!("GET / HTTP/1.1\r\nHost: x\r\nX: {}", "x".repeat(100 << 10));
+    // An error means that it was refused already.
+    let _ = stream.write_all(head.as_bytes()).await;
+    within("an answer", stream.readable()).await.expect("it comes");
+    status(&stream).unwrap_or_default()
+}
+
 #[apply(embedded)]
 async fn requests(kind: Kind) {
     let mut scene = Scene::new(kind, &[("ARIZUKO_ADDRESS_REQUESTS", "200")]).await;
+    let gateway = scene.stack.gateway(A);
     let wave = async |scene: &Scene| {
         let wrong = format!("/chat/{}/", &random_id().repeat(3)[..46]);
         let wrong = scene.stack.at(A, &wrong).from_address("203.0.113.8");
         let right = scene.visitor(ATTACKER);
         let requests = (0..60).map(|number| [&right, &wrong][number % 2].get("config"));
-        let answers = join_all(requests).await;
+        let heads = (0..20).map(|_| long_head(&gateway));
+        let (answers, heads) = tokio::join!(join_all(requests), join_all(heads));
+        assert!(heads.iter().all(|status| status == "431"), "{heads:?}");
         answers.into_iter().any(|answer| answer.status == 429)
     };
     scene.withstands(wave).await;
@@ -193,8 +210,8 @@ async fn long_conversations(kind: Kind) {
 
 #[apply(embedded)]
 async fn answers_that_nobody_reads(kind: Kind) {
-    // Room for 16 answers of 1.5 MB.
-    let limits = [("ARIZUKO_ADDRESS_RATE", "1000"), ("ARIZUKO_ADDRESS_BODY_BYTES", "24000000")];
+    // Room for 5 answers of 1.5 MB. Until one is made, it counts as a sixteenth of the room.
+    let limits = [("ARIZUKO_ADDRESS_RATE", "1000"), ("ARIZUKO_ADDRESS_BODY_BYTES", "8000000")];
     let mut scene = Scene::new(kind, &limits).await;
     let attacker = scene.visitor("127.0.0.1");
     let first = ask(&attacker, &json!({"content": "begin"})).await;
@@ -206,19 +223,26 @@ async fn answers_that_nobody_reads(kind: Kind) {
     let history = format!("c/{conversation}?limit=200");
     let path = format!("/chat/{}/{history}", scene.link.token);
     let mut deaf = Vec::new();
-    for _ in 0..20 {
-        deaf.push(stalled(&scene.stack.gateway(A), &path).await);
+    for _ in 0..5 {
+        let mut reader = stalled(&scene.stack.gateway(A), &path).await;
+        let mut beginning = [0; 12];
+        within("an answer", reader.read_exact(&mut beginning)).await.expect("it comes");
+        deaf.push(reader);
     }
     let wave = async |scene: &Scene| {
         // Another address may read it.
         scene.visitor(ATTACKER).get(&history).await.expect(200);
-        attacker.get(&history).await.status == 429
+        let (one, other) = tokio::join!(attacker.get(&history), attacker.get(&history));
+        one.status == 429 && other.status == 429
     };
     scene.withstands(wave).await;
-    // A request waits a moment for the address's other answers, and is answered after them.
-    let waiting = attacker.get(&history);
+    // Requests wait a moment for the address's other answers, one before its answer is made and one
+    // after, and are answered after them.
+    let waiting = join_all([attacker.get(&history), attacker.get(&history)]);
     tokio::pin!(waiting);
-    assert!(timeout(Duration::from_millis(300), &mut waiting).await.is_err(), "it waits");
+    assert!(timeout(Duration::from_millis(500), &mut waiting).await.is_err(), "they wait");
     drop(deaf);
-    waiting.await.expect(200);
+    for answer in waiting.await {
+        answer.expect(200);
+    }
 }

@@ -1,6 +1,7 @@
 //! Floods of messages that control takes or refuses, by address, network, link and tenant.
 
 use super::Scene;
+use crate::chat::proof::solve;
 use arizuko_proto::v1::{LinkLimits, ProofOfWork};
 use arizuko_tests::prelude::*;
 use futures_util::future::join_all;
@@ -48,10 +49,7 @@ impl Flood {
             To::TheLink => scene.visitor(""),
             To::AnotherLink(folder) => scene.stack.visit(folder).await,
             To::ProvenLink => {
-                let proof_of_work = ProofOfWork::On.into();
-                let limits = Some(LinkLimits { proof_of_work, ..LinkLimits::default() });
-                let options = LinkOptions { limits, ..LinkOptions::default() };
-                let link = scene.stack.issue_with("acme/nobody", "", options).await;
+                let link = proven(&scene.stack).await;
                 scene.stack.visitor(&link, A)
             }
             To::Hook => {
@@ -80,6 +78,14 @@ impl Flood {
     }
 }
 
+/// Returns a link that asks for a proof of work, of a folder without an agent.
+async fn proven(stack: &Stack) -> Link {
+    let proof_of_work = ProofOfWork::On.into();
+    let limits = Some(LinkLimits { proof_of_work, ..LinkLimits::default() });
+    let options = LinkOptions { limits, ..LinkOptions::default() };
+    stack.issue_with("acme/nobody", "", options).await
+}
+
 /// One address.
 fn one(_: usize) -> String {
     "203.0.113.7".to_owned()
@@ -105,6 +111,17 @@ async fn of_a_network(kind: Kind) {
 async fn to_a_link(kind: Kind) {
     let limits = &[("ARIZUKO_LINK_RATE", "60")];
     Flood { limits, ..Flood::default() }.comes(kind).await;
+}
+
+#[apply(embedded)]
+async fn past_the_share_of_a_network(kind: Kind) {
+    let limits = &[
+        ("ARIZUKO_LINK_RATE", "1"),
+        ("ARIZUKO_LINK_BURST", "100"),
+        ("ARIZUKO_ADDRESS_RATE", "100000"),
+    ];
+    // The honest visitor, who is refused nothing, sends to the same link.
+    Flood { limits, to: To::TheLink, from: one, ..Flood::default() }.comes(kind).await;
 }
 
 #[apply(embedded)]
@@ -157,6 +174,22 @@ async fn that_a_tenant_keeps(kind: Kind) {
     let (limits, bytes) = (&[("ARIZUKO_TENANT_BYTES", "1000000")], 50_000);
     let (to, reason) = (To::AnotherLink("other"), "LIMIT_REACHED");
     Flood { limits, to, bytes, reason, ..Flood::default() }.comes(kind).await;
+}
+
+#[apply(embedded)]
+async fn that_repeat_a_proof_of_work(kind: Kind) {
+    let mut scene = Scene::new(kind, &[]).await;
+    let visitor = scene.stack.visitor(&proven(&scene.stack).await, A).from_address(one(0));
+    let asked = visitor.post_json(&json!({"content": "hello"})).await.expect(428).json();
+    let solved = json!({"content": "hello", "altcha": solve(&asked["challenge"]).await});
+    visitor.post_json(&solved).await.posted();
+    let wave = async |_: &Scene| {
+        for answer in join_all((0..20).map(|_| visitor.post_json(&solved))).await {
+            answer.refused(428, "PROOF_INVALID");
+        }
+        true
+    };
+    scene.withstands(wave).await;
 }
 
 #[apply(embedded)]

@@ -1,16 +1,153 @@
 //! Floods of clients that begin something and then fall silent: each ends at its deadline.
 
-use super::{Scene, status};
+use super::{PROXY, Scene, status};
 use arizuko_proto::v1::{AttachRequest, agent_service_client::AgentServiceClient};
 use arizuko_tests::{
     prelude::*,
     tools::{closed, dial},
 };
 use futures_util::future::join_all;
-use tokio::{io::AsyncWriteExt as _, net::TcpStream, sync::mpsc};
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::TcpStream,
+    sync::mpsc,
+};
 use tokio_stream::wrappers::ReceiverStream;
 
 const ATTACKER: &str = "127.0.0.7";
+
+/// Opens many connections to a server, says these words on each, and waits until the server has
+/// closed them all.
+async fn silent(server: String, words: Vec<&[u8]>) {
+    let connections = words.iter().cycle().take(100).map(async |words| {
+        let mut stream = dial(&server, ATTACKER).await;
+        stream.write_all(words).await.expect("the server reads");
+        closed(stream).await;
+    });
+    join_all(connections).await;
+}
+
+#[apply(embedded)]
+async fn connections_that_say_nothing(kind: Kind) {
+    let limits = [("ARIZUKO_GATEWAY_IDLE", "1s"), ("ARIZUKO_CONTROL_IDLE", "1s")];
+    let mut scene = Scene::new(kind, &limits).await;
+    let wave = async |scene: &Scene| {
+        let answered = b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n";
+        tokio::join!(
+            silent(scene.stack.gateway(A), vec![b"", b"GET / HTTP/1.1\r\nHo", answered]),
+            silent(
+                scene.stack.control(A),
+                vec![b"", b"PRI * HT", b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"]
+            ),
+        );
+        true
+    };
+    scene.withstands(wave).await;
+}
+
+#[apply(one_redis)]
+async fn handshakes_that_stop_half_way(kind: Kind) {
+    let limits = [PROXY, ("ARIZUKO_GATEWAY_IDLE", "1s"), ("ARIZUKO_CONTROL_IDLE", "1s")];
+    let mut scene = Scene::on(Stack::with_tls(kind, &limits).await).await;
+    // The head of a record of TLS: a ClientHello of 512 bytes follows, or would.
+    let hello: &[u8] = &[0x16, 3, 1, 2, 0, 1, 0, 1, 0xfc, 3, 3];
+    let wave = async |scene: &Scene| {
+        let words = vec![&b""[..], hello];
+        let (gateway, control) = (scene.stack.gateway(A), scene.stack.control(A));
+        tokio::join!(silent(gateway, words.clone()), silent(control, words));
+        true
+    };
+    scene.withstands(wave).await;
+}
+
+#[apply(embedded)]
+async fn readers_that_stop_half_way(kind: Kind) {
+    let mut scene = Scene::new(kind, &[SERVED, ("ARIZUKO_WRITE_STALL", "1s")]).await;
+    let link = scene.stack.issue("acme/flood").await;
+    let turn = scene.stack.visitor(&link, A).say("hello").await.turn;
+    let mut agent = scene.stack.attach("acme/flood", A).await;
+    let mut held = agent.turn().await;
+    agent.push(&mut held, vec![delta("m1", &"x".repeat(60_000)); 50]).await;
+    agent.stored(&held).await;
+    let path = format!("/chat/{}/{turn}/sse", link.token);
+    let wave = async |scene: &Scene| {
+        let gateway = scene.stack.gateway(A);
+        let mut readers = join_all((0..50).map(|_| stalled(&gateway, &path))).await;
+        for reader in &mut readers {
+            let mut beginning = [0; 12];
+            within("an answer", reader.read_exact(&mut beginning)).await.expect("it comes");
+            assert_eq!(&beginning, b"HTTP/1.0 200");
+        }
+        // The turn is open, so only the gateway ends its streams.
+        scene.stack.metric_becomes("arizuko_gateway_open_streams", &[], 0.0).await;
+        true
+    };
+    scene.withstands(wave).await;
+}
+
+#[apply(embedded)]
+async fn bodies_that_nobody_may_send(kind: Kind) {
+    let mut scene = Scene::new(kind, &[]).await;
+    let head = format!(
+        "POST /hook/{} HTTP/1.1\r\nHost: x\r\nContent-Length: 100000000\r\n\r\n",
+        &random_id().repeat(3)[..46]
+    );
+    let wave = async |scene: &Scene| {
+        let gateway = scene.stack.gateway(A);
+        let posts = (0..60).map(|number| {
+            // Most stop after a while; some go on past all that the gateway drops.
+            let bytes = if number % 20 == 0 { 20 << 20 } else { 100_000 };
+            let (head, gateway) = (head.as_bytes(), &gateway);
+            async move {
+                let mut stream = dial(gateway, ATTACKER).await;
+                stream.write_all(head).await.expect("the gateway reads heads");
+                // An error means that the gateway has closed the connection.
+                let _ = stream.write_all(&vec![b'x'; bytes]).await;
+                let status = status(&stream);
+                closed(stream).await;
+                status
+            }
+        });
+        let refused = join_all(posts).await;
+        refused.into_iter().flatten().all(|status| ["401", "429", "closed"].contains(&&*status))
+    };
+    scene.withstands(wave).await;
+}
+
+#[apply(embedded)]
+async fn agents_that_hang(kind: Kind) {
+    let limits = [
+        ("ARIZUKO_LEASE", "2s"),
+        ("ARIZUKO_ACCEPT_TIMEOUT", "300ms"),
+        ("ARIZUKO_ATTEMPTS", "2"),
+        ("ARIZUKO_ADDRESS_RATE", "1000"),
+    ];
+    let mut scene = Scene::new(kind, &limits).await;
+    let [visitor, other] = ["acme/flood", "acme/nobody"].map(|folder| scene.stack.visit(folder));
+    let (visitor, other) = (visitor.await, other.await);
+    let sorry = give_up("web:acme/nobody", Duration::from_secs(1), "Nobody is here.");
+    scene.stack.route(sorry).await;
+    let ends = async |visitor: &Visitor, status: &str| {
+        let turns = join_all((0..10).map(|_| visitor.say("hello"))).await;
+        let ends = join_all(turns.iter().map(|posted| visitor.end_of(&posted.turn))).await;
+        ends.into_iter().all(|end| end["status"] == status)
+    };
+    let wave = async |scene: &Scene| {
+        // The turns are delivered twice, and accepted by nobody.
+        let _deaf = scene.stack.attach("acme/flood", A).await;
+        let mut hung = Vec::new();
+        for _ in 0..20 {
+            let mut agent = scene.stack.attach("acme/flood", A).await;
+            agent.hang();
+            hung.push(agent);
+        }
+        let ended = join_all(hung.iter_mut().map(Session::ended));
+        let (failed, expired, ended) =
+            tokio::join!(ends(&visitor, "failed"), ends(&other, "expired"), ended);
+        failed && expired && ended.iter().all(Option::is_some)
+    };
+    scene.withstands(wave).await;
+}
 
 #[apply(embedded)]
 async fn bodies_that_stop_half_way(kind: Kind) {

@@ -5,7 +5,8 @@ use flate2::{Compression, read::GzEncoder};
 use ring::hmac;
 use std::io::Read as _;
 
-const SEAL: (&str, &str) = ("ARIZUKO_SEAL_KEY", "a key that seals what must stay secret");
+pub(crate) const SEAL: (&str, &str) =
+    ("ARIZUKO_SEAL_KEY", "a key that seals what must stay secret");
 const SECRET: &str = "It's a Secret to Everybody";
 
 /// Writes secrets to files, and returns the flags that name them.
@@ -40,7 +41,7 @@ fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-fn sign(secret: &str, text: &[u8]) -> String {
+pub(crate) fn sign(secret: &str, text: &[u8]) -> String {
     hex(hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, secret.as_bytes()), text).as_ref())
 }
 
