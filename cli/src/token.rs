@@ -8,8 +8,8 @@ use crate::{
 };
 use arizuko_proto::v1::{
     IssueChatLinkRequest, IssueChatLinkResponse, IssueWebhookRequest, IssueWebhookResponse,
-    LinkOptions, ListTokensRequest, RevokeTokenRequest, SetWebhookSecretsRequest, Token,
-    revoke_token_request::Target, token_target,
+    LinkOptions, ListTokensRequest, ListTokensResponse, RevokeTokenRequest,
+    SetWebhookSecretsRequest, Token, revoke_token_request::Target, token_target,
 };
 use clap::Subcommand;
 use edit::Edit;
@@ -137,8 +137,9 @@ pub(crate) async fn run(args: Args, console: &mut Console<'_>) -> anyhow::Result
             Ok(())
         }
         Command::List { folder } => {
-            let request = ListTokensRequest { folder: folder.unwrap_or_default(), target: None };
-            let listed = control.answer(control.tokens().await?.list_tokens(request).await)?;
+            let folder = folder.unwrap_or_default();
+            let request = ListTokensRequest { folder, ..ListTokensRequest::default() };
+            let listed = list(&control, request).await?;
             if json { console.message(&listed) } else { show_list(listed.tokens, console) }
         }
         Command::Show { target } => show::run(target, &control, json, console).await,
@@ -154,6 +155,22 @@ pub(crate) async fn run(args: Args, console: &mut Console<'_>) -> anyhow::Result
             let target = target.or(issued_by.map(Target::IssuedBy));
             revoke(&control, target, json, console).await
         }
+    }
+}
+
+/// Lists tokens, all pages of them.
+pub(crate) async fn list(
+    control: &Control,
+    mut request: ListTokensRequest,
+) -> anyhow::Result<ListTokensResponse> {
+    let (mut client, mut all) = (control.tokens().await?, ListTokensResponse::default());
+    loop {
+        let page = control.answer(client.list_tokens(request.clone()).await)?;
+        all.tokens.extend(page.tokens);
+        if page.next_page_token.is_empty() {
+            return Ok(all);
+        }
+        request.page_token = page.next_page_token;
     }
 }
 

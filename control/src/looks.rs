@@ -155,7 +155,7 @@ impl LogoInfo {
     /// Counts the logo as kept of its tenant. The commit is refused if there is no room for it.
     pub(crate) fn charge(self, tx: &mut Tx<'_>, root: &str) {
         let (counter, most) = (names::kept_of_tenant(root), tx.limits.tenant_bytes);
-        let why = format!("{root} keeps {most} bytes of messages and logos");
+        let why = format!("{root} keeps {most} bytes of messages and texts");
         tx.limit_count(counter.clone(), self.bytes.into(), most, Refusal::LimitReached(why));
         tx.count(counter, self.bytes.into());
     }

@@ -335,7 +335,7 @@ pub(crate) fn kept_of_link(token: &TokenId) -> String {
 }
 
 /// Names the count of the bytes that are kept of a tenant: of its messages and their replies, written
-/// by `turn/quota.rs`, and of its links' logos, written by `looks.rs`.
+/// by `turn/quota.rs`, of its links' logos, by `looks.rs`, and of their texts, by `token.rs`.
 pub(crate) fn kept_of_tenant(root: &str) -> String {
     format!("kept:tenant:{root}")
 }

@@ -18,7 +18,7 @@ use crate::{
     transaction::{Decision, Record, Tx},
 };
 use serde::{Deserialize, Serialize};
-use std::time::Duration;
+use std::{mem, time::Duration};
 
 pub(crate) mod edit;
 mod options;
@@ -31,6 +31,8 @@ pub(crate) const PREFIX: &str = "";
 /// How long a revoked token's record is kept at least, for operators who look. It is also kept as
 /// long as the records of its conversations.
 const KEEP_REVOKED: Duration = Duration::from_secs(30 * 86_400);
+/// How many bytes of a token's options count for nothing: most tokens have no long texts.
+const SHORT: u64 = 1 << 10;
 
 /// Whether a token is a chat link's or a webhook's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -62,6 +64,9 @@ pub(crate) struct Token {
     pub(crate) by_operator: bool,
     pub(crate) expires_at: Option<Time>,
     pub(crate) revoked_at: Option<Time>,
+    /// How many bytes its texts count as, in the limit of its tenant.
+    #[serde(default)]
+    pub(crate) kept: u64,
 }
 
 impl Record for Token {
@@ -85,6 +90,28 @@ impl Token {
     fn may_end(&self, caller: &Caller) -> bool {
         let is_reached = caller.must_reach(&self.owner).is_ok();
         is_reached && (!self.by_operator || caller.role == Role::Operator)
+    }
+
+    /// Drops all options but the name.
+    pub(crate) fn keep_name_only(&mut self) {
+        let name = mem::take(&mut self.options.name);
+        self.options = Options { name, ..Options::default() };
+    }
+
+    /// Counts the token's texts as kept of its tenant, except for the first [`SHORT`] bytes. The
+    /// commit is refused if they have grown and there is no room for them.
+    fn count_texts(&mut self, tx: &mut Tx<'_>) {
+        let (root, most) = (self.folder.root(), tx.limits.tenant_bytes);
+        let (counter, was) = (names::kept_of_tenant(root), self.kept);
+        self.kept = self.options.size().saturating_sub(SHORT);
+        if self.kept > was {
+            let why = format!("{root} keeps {most} bytes of messages and texts");
+            let refusal = Refusal::LimitReached(why);
+            tx.limit_count(counter.clone(), self.kept - was, most, refusal);
+        }
+        if self.kept != was {
+            tx.count(counter, self.kept as i64 - was as i64);
+        }
     }
 
     fn listed(&self) -> InFolder {
@@ -199,7 +226,7 @@ pub(crate) fn issue(
         Role::Agent { folder, .. } => folder.clone(),
         _ => order.folder.clone(),
     };
-    let token = Token {
+    let mut token = Token {
         id: TokenId::of(secret),
         hash: secret.hash(),
         kind: order.kind,
@@ -215,7 +242,9 @@ pub(crate) fn issue(
         by_operator: caller.role == Role::Operator,
         expires_at: order.lifetime.map(|lifetime| tx.now + lifetime),
         revoked_at: None,
+        kept: 0,
     };
+    token.count_texts(tx);
     // Guarded to be absent: a late commit must not bring back a revoked token.
     tx.get_unlikely::<Token>(&token.id)?;
     address.links = address.links() + 1;

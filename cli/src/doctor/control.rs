@@ -1,7 +1,7 @@
 //! Checks control: its version, its store, its keys, and whether agents answer its links.
 
 use super::report::{Level, Report};
-use crate::control::Control;
+use crate::{control::Control, token};
 use arizuko_proto::v1::{
     ExplainRouteRequest, GetStatusRequest, GetStatusResponse, KeyKind, ListKeysRequest,
     ListTokensRequest, RouteMode,
@@ -91,8 +91,7 @@ pub(super) async fn keys(control: &Control, report: &mut Report) -> anyhow::Resu
 /// Checks that each link that wants answers has an agent attached to its route's folder, or to a
 /// folder that the route escalates to.
 pub(super) async fn agents(control: &Control, report: &mut Report) -> anyhow::Result<()> {
-    let request = ListTokensRequest::default();
-    let listed = control.answer(control.tokens().await?.list_tokens(request).await)?;
+    let listed = token::list(control, ListTokensRequest::default()).await?;
     let jids: BTreeSet<String> = listed.tokens.into_iter().map(|token| token.jid).collect();
     let mut routes = control.routes().await?;
     let mut unattended: BTreeMap<String, Vec<String>> = BTreeMap::new();

@@ -19,7 +19,7 @@ pub(super) async fn run(
 ) -> anyhow::Result<()> {
     let target = Some(TokenTarget { target: Some(target) });
     let request = ListTokensRequest { target, ..ListTokensRequest::default() };
-    let listed = control.answer(control.tokens().await?.list_tokens(request).await)?;
+    let listed = super::list(control, request).await?;
     ensure!(
         !listed.tokens.is_empty(),
         "no live token there: see {}",

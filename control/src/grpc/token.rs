@@ -1,13 +1,13 @@
 //! TokenService.
 
-use super::{Service, access, wire};
+use super::{Service, wire};
 use crate::{
     due,
     ids::TokenId,
     key::Caller,
     ledger::{Error, random},
     looks::Logo,
-    names::{self, InFolder},
+    names::InFolder,
     refusal::Refusal,
     secret::Secret,
     store::Partition,
@@ -22,6 +22,11 @@ use arizuko_proto::v1::{self, revoke_token_request::Target, token_target::Target
 use std::time::Duration;
 use tonic::{Request, Response, Status};
 use tracing::Instrument as _;
+
+mod list;
+
+/// Of how many edited tokens EditToken returns all options, at most.
+const EDITED_WHOLE: usize = 100;
 
 #[tonic::async_trait]
 impl v1::token_service_server::TokenService for Service {
@@ -80,26 +85,7 @@ impl v1::token_service_server::TokenService for Service {
         request: Request<v1::ListTokensRequest>,
     ) -> Result<Response<v1::ListTokensResponse>, Status> {
         let (caller, request) = self.authenticate_reader(request)?;
-        let view = access::view(&caller, &request.folder)?;
-        let mut tokens: Vec<Token> = match request.target {
-            None => self.control.listed(&names::tokens(), view.as_ref()).await?,
-            Some(target) => {
-                let mut named = Vec::new();
-                for (partition, ids) in self.named(Some(target)).await? {
-                    let records = self.control.ledger.records(partition, &ids).await?;
-                    named.extend(records.into_iter().flatten());
-                }
-                named.retain(|token: &Token| {
-                    view.as_ref().is_none_or(|view| token.folder.is_within(view))
-                });
-                named
-            }
-        };
-        let now = self.control.ledger.now();
-        tokens.retain(|token| token.is_live(now) && caller.must_reach(&token.owner).is_ok());
-        tokens.sort_by_key(|token| token.created_at);
-        let tokens = tokens.into_iter().map(wire::token).collect();
-        Ok(Response::new(v1::ListTokensResponse { tokens }))
+        Ok(Response::new(self.page_of_tokens(&caller, request).await?))
     }
 
     async fn edit_token(
@@ -115,10 +101,16 @@ impl v1::token_service_server::TokenService for Service {
         let Properties { options, lifetime, logo, .. } = properties(request.options)?;
         let edit = Edit { fields, options, lifetime, logo };
         let mut edited = Vec::new();
-        for (partition, ids) in self.named(request.target).await? {
-            for ids in ids.chunks(edit::BATCH) {
+        for (partition, all) in self.named(request.target).await? {
+            for ids in all.chunks(edit::BATCH) {
                 let editing = |tx: &mut Tx<'_>| edit::edit(tx, &caller, ids, &edit);
-                edited.extend(self.control.ledger.transact(partition, &[], editing).await?);
+                let tokens = self.control.ledger.transact(partition, &[], editing).await?;
+                edited.extend(tokens.into_iter().map(|mut token| {
+                    if all.len() > EDITED_WHOLE {
+                        token.keep_name_only();
+                    }
+                    token
+                }));
             }
         }
         let edited = edited.into_iter().map(wire::token).collect();
@@ -208,9 +200,8 @@ impl Service {
         Ok(vec![(partition, control.live_tokens(partition, in_folder, on_jid).await?)])
     }
 
-    /// Revokes those of the tokens that the caller may revoke, and returns them. Of their options
-    /// they have only the name, so that a long list stays small. Once this returns, every use of
-    /// them is refused; their turns end soon after.
+    /// Revokes those of the tokens that the caller may revoke, and returns them. Once this returns,
+    /// every use of them is refused; their turns end soon after.
     pub(super) async fn revoke(
         &self,
         caller: &Caller,
@@ -222,10 +213,7 @@ impl Service {
                 let revoking = |tx: &mut Tx<'_>| revocation::revoke(tx, caller, ids);
                 let revoked = self.control.ledger.transact(partition, &[], revoking).await?;
                 self.end_turns(partition, revoked.iter().map(|token| token.id.clone()).collect());
-                all.extend(revoked.into_iter().map(|token| Token {
-                    options: Options { name: token.options.name, ..Options::default() },
-                    ..token
-                }));
+                all.extend(revoked);
             }
         }
         Ok(all)

@@ -55,6 +55,7 @@ pub(crate) fn edit(
             (field.take)(&mut token.options, &edit.options);
         }
         token.options.check(token.kind)?;
+        token.count_texts(tx);
         if token.options.limits.proof_of_work.is_some() && token.proof_key.is_none() {
             token.proof_key = Some(ProofKey::new(tx.random()));
         }

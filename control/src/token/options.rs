@@ -27,6 +27,11 @@ pub(crate) struct Options {
 }
 
 impl Options {
+    /// Returns how many bytes of the token's record are the options'.
+    pub(super) fn size(&self) -> u64 {
+        serde_json::to_vec(self).map_or(0, |options| options.len() as u64)
+    }
+
     /// Checks the options of a token of this kind.
     ///
     /// # Errors

@@ -73,6 +73,8 @@ fn end(tx: &mut Tx<'_>, tokens: &mut [Token], actor: &str, action: &str) -> Deci
             tx.delete::<Logo>(&token.id);
             logo.give_back(tx, token.folder.root());
         }
+        token.keep_name_only();
+        token.count_texts(tx);
         tx.put(&token.id, token)?;
         tx.remove(&names::tokens(), &token.listed());
         tx.remove(&names::folder_links(&token.folder), &token.id);

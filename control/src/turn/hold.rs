@@ -250,6 +250,7 @@ mod tests {
             by_operator: false,
             expires_at: None,
             revoked_at: None,
+            kept: 0,
         };
         let session = Session {
             id: SessionId::from("s".to_owned()),

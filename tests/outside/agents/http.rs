@@ -52,6 +52,7 @@ async fn a_visitor_reads_the_endpoints_answer_as_it_arrives(stack: Stack) {
     let seen = seen_of(&visitor, &posted).await;
     assert_eq!(reply(&seen), (vec!["It comes as it is made.".into()], &json!("done")));
 
+    let first = posted.turn;
     let posted = visitor.say_in(&posted.conversation, "more").await;
     let asked = endpoint.asked().await;
     let history = asked.body["history"].as_array().expect("a history");
@@ -63,8 +64,13 @@ async fn a_visitor_reads_the_endpoints_answer_as_it_arrives(stack: Stack) {
             (&json!("AUTHOR_ASSISTANT"), &json!("It comes as it is made."))
         ]
     );
-    let all = asked.body.to_string();
-    assert!(!all.contains(&posted.turn) && !all.contains(&posted.conversation), "{all}");
+    // Neither the request nor the agent's log has an id that gives access.
+    let log = fs::read_to_string(stack.logs().join("agent.log")).expect("it is text");
+    let all = format!("{} {:?} {} {log}", asked.path, asked.headers, asked.body);
+    assert!(log.contains(&public_id::turn(&first)) && all.contains("history"), "{all}");
+    for own in [&first, &posted.turn, &posted.conversation] {
+        assert!(!all.contains(own), "{own} in {all}");
+    }
     // An empty answer is an answer, too.
     asked.answer("204 No Content", "", "").await;
     assert_eq!(names(&seen_of(&visitor, &posted).await), ["turn_done"]);

@@ -192,7 +192,7 @@ async fn tokens(call: &str, folder: &str, channel: Channel, facts: &Facts) -> Re
             tokens.issue_webhook(request).await.map(drop)
         }
         "ListTokens" => {
-            tokens.list_tokens(ListTokensRequest { folder, target: None }).await.map(drop)
+            tokens.list_tokens(ListTokensRequest { folder, ..Default::default() }).await.map(drop)
         }
         "EditToken" => {
             let target = token_target::Target::TokenId(facts.link.token_id.clone());

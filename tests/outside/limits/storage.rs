@@ -98,30 +98,35 @@ async fn the_limit_is_exact_over_two_controls(kind: Kind) {
 }
 
 #[apply(embedded_and_one_redis)]
-async fn logos_count_for_their_tenant_until_they_are_gone(kind: Kind) {
+async fn logos_and_texts_count_for_their_tenant_until_they_are_gone(kind: Kind) {
     let stack = with(kind, &[("ARIZUKO_TENANT_BYTES", (100 << 10).to_string())]).await;
-    let mut tokens = TokenServiceClient::new(stack.operator(A).await);
     let logo = [b"\x89PNG\r\n\x1a\n".as_slice(), &[0; 60 << 10]].concat();
     let looks = LinkLooks { logo: logo.into(), ..LinkLooks::default() };
-    let options = LinkOptions { looks: Some(looks), ..LinkOptions::default() };
-    let mut issue = async |folder: &str| {
-        let (folder, options) = (folder.to_owned(), Some(options.clone()));
-        let request = IssueChatLinkRequest { folder, options, ..Default::default() };
-        tokens.issue_chat_link(request).await.map(|issued| issued.into_inner().token_id)
-    };
-    let first = issue("acme").await.expect("there is room for one");
-    let full = issue("acme/eng").await.expect_err("there is room for one only");
-    assert_eq!(reason(&full), ErrorReason::LimitReached, "{full:?}");
-    issue("other").await.expect("each tenant has its own");
+    let with_logo = LinkOptions { looks: Some(looks), ..LinkOptions::default() };
+    let with_text = LinkOptions { context: "\u{1f642}".repeat(16_000), ..LinkOptions::default() };
+    for (tenant, options, path) in
+        [("acme", with_logo, "looks.logo"), ("beta", with_text, "context")]
+    {
+        let tokens = TokenServiceClient::new(stack.operator(A).await);
+        let issue = async |folder: &str| {
+            let (folder, options) = (folder.to_owned(), Some(options.clone()));
+            let request = IssueChatLinkRequest { folder, options, ..Default::default() };
+            let issued = tokens.clone().issue_chat_link(request).await;
+            issued.map(|issued| issued.into_inner().token_id)
+        };
+        let first = issue(tenant).await.expect("there is room for one");
+        let full = issue(&format!("{tenant}/eng")).await.expect_err("there is room for one only");
+        assert_eq!(reason(&full), ErrorReason::LimitReached, "{full:?}");
+        issue(&format!("{tenant}2")).await.expect("each tenant has its own");
 
-    let mut tokens = TokenServiceClient::new(stack.operator(A).await);
-    let named = |id: &str| Some(TokenTarget { target: Some(Named::TokenId(id.to_owned())) });
-    let update_mask = Some(FieldMask { paths: vec!["looks.logo".to_owned()] });
-    let clear = EditTokenRequest { target: named(&first), options: None, update_mask };
-    tokens.edit_token(clear).await.expect("the logo can go");
-    let second = issue("acme").await.expect("the first one's logo is gone");
-    assert!(issue("acme").await.is_err());
-    let target = Some(Target::TokenId(second));
-    tokens.revoke_token(RevokeTokenRequest { target }).await.expect("operators may");
-    issue("acme").await.expect("the second one is gone");
+        let target = Some(TokenTarget { target: Some(Named::TokenId(first)) });
+        let update_mask = Some(FieldMask { paths: vec![path.to_owned()] });
+        let clear = EditTokenRequest { target, options: None, update_mask };
+        tokens.clone().edit_token(clear).await.expect("it can go");
+        let second = issue(tenant).await.expect("the first one's is gone");
+        assert!(issue(tenant).await.is_err());
+        let target = Some(Target::TokenId(second));
+        tokens.clone().revoke_token(RevokeTokenRequest { target }).await.expect("operators may");
+        issue(tenant).await.expect("the second one is gone");
+    }
 }

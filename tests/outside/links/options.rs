@@ -93,7 +93,7 @@ async fn a_list_shows_live_tokens_and_no_credentials(stack: Stack) {
     }
     issued.push(stack.issue_hook("acme", "github", "").await);
     let ids = |folder: &str| {
-        let request = ListTokensRequest { folder: folder.to_owned(), target: None };
+        let request = ListTokensRequest { folder: folder.to_owned(), ..Default::default() };
         let stack = &stack;
         async move {
             let mut tokens = TokenServiceClient::new(stack.operator(B).await);
@@ -152,4 +152,41 @@ async fn a_link_expires_at_the_end_of_its_lifetime(stack: Stack) {
         .into_inner();
     assert_eq!(listed.tokens, []);
     assert_eq!(stack.revoke(&link.token_id).await, [], "there is nothing left to revoke");
+}
+
+#[apply(embedded_and_pair)]
+async fn a_list_comes_in_pages(stack: Stack) {
+    let long = LinkOptions { context: "\u{1f642}".repeat(16_000), ..LinkOptions::default() };
+    let folders = ["acme", "beta", "acme/eng"];
+    for (folder, options) in folders.into_iter().cycle().zip(vec![long; 70]) {
+        stack.issue_with(folder, "", options).await;
+    }
+    let mut tokens = TokenServiceClient::new(stack.operator(B).await);
+    let mut list = async |page_size: u32, page_token: String| {
+        let request = ListTokensRequest { page_size, page_token, ..Default::default() };
+        tokens.list_tokens(request).await.map(|listed| listed.into_inner())
+    };
+    for (page_size, longest) in [(0, 69), (30, 30)] {
+        let (mut listed, mut page_token) = (Vec::new(), String::new());
+        loop {
+            let page = list(page_size, page_token).await.expect("operators list");
+            assert!((1..=longest).contains(&page.tokens.len()), "{}", page.tokens.len());
+            listed.extend(page.tokens);
+            page_token = page.next_page_token;
+            if page_token.is_empty() {
+                break;
+            }
+        }
+        assert!(listed.is_sorted_by_key(|token| token.created_at.map(|at| (at.seconds, at.nanos))));
+        let ids: BTreeSet<_> = listed.iter().map(|token| &token.token_id).collect();
+        assert_eq!((listed.len(), ids.len()), (70, 70));
+    }
+    for wrong in ["1", "x-tok_x"] {
+        let refused = list(0, wrong.to_owned()).await.expect_err("no page has it");
+        assert_eq!(reason(&refused), ErrorReason::Invalid);
+    }
+    let listed = stack.arizuko(&["token", "list"]).await.expect(0).out;
+    assert_eq!(listed.matches("tok_").count(), 70, "the command lists all pages");
+    let of_eng = stack.arizuko(&["token", "list", "acme/eng", "--json"]).await.expect(0).json();
+    assert_eq!(of_eng["tokens"].as_array().expect("a list").len(), 23);
 }
