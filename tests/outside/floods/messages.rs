@@ -178,7 +178,7 @@ async fn that_a_tenant_keeps(kind: Kind) {
 
 #[apply(embedded)]
 async fn that_repeat_a_proof_of_work(kind: Kind) {
-    let mut scene = Scene::new(kind, &[]).await;
+    let mut scene = Scene::new(kind, &[("ARIZUKO_ADDRESS_REQUESTS", "1000000")]).await;
     let visitor = scene.stack.visitor(&proven(&scene.stack).await, A).from_address(one(0));
     let asked = visitor.post_json(&json!({"content": "hello"})).await.expect(428).json();
     let solved = json!({"content": "hello", "altcha": solve(&asked["challenge"]).await});
