@@ -31,7 +31,7 @@ async fn doctor_finds_nothing_wrong_and_leaves_nothing_behind(kind: Kind) {
     let read = stack.arizuko(&["doctor"]).await.expect(0);
     assert_eq!(read.out.lines().count(), findings.len(), "a line for each finding");
     let left = stack.arizuko(&["token", "list", "arizuko-doctor", "--json"]).await;
-    assert_eq!(left.expect(0).json(), json!({"tokens": []}), "its link is gone");
+    assert_eq!(left.expect(0).json()["tokens"], json!([]), "its link is gone");
 }
 
 #[apply(every_stack)]
