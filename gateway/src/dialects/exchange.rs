@@ -34,6 +34,7 @@ const NEWEST_TURNS: u32 = 20;
 pub(super) struct Exchange {
     gateway: Arc<Gateway>,
     link: Link,
+    visitor: Visitor,
     permit: OpenStream,
     pub(super) conversation: String,
     pub(super) turn_id: String,
@@ -54,7 +55,7 @@ impl Exchange {
         let permit = gateway.streams.open(visitor.0)?;
         let posted = message.post(&gateway, &link, visitor, headers).await?;
         let pb::PostMessageResponse { conversation, turn_id, repeated, .. } = posted;
-        Ok(Self { gateway, link, permit, conversation, turn_id, is_old: repeated })
+        Ok(Self { gateway, link, visitor, permit, conversation, turn_id, is_old: repeated })
     }
 
     /// Finds the newest turn of a conversation; `None` if it has ended.
@@ -65,8 +66,10 @@ impl Exchange {
         conversation: String,
     ) -> Result<Option<Self>, Problem> {
         let permit = gateway.streams.open(visitor.0)?;
+        let _room = gateway.room_for(visitor).await?;
         let turn_id = String::new();
-        let mut exchange = Self { gateway, link, permit, conversation, turn_id, is_old: true };
+        let mut exchange =
+            Self { gateway, link, visitor, permit, conversation, turn_id, is_old: true };
         let (newest, _) = exchange.newest_turns().await?;
         let newest = newest.last().filter(|turn| document::is_open(turn.status()));
         let Some(turn) = newest else {
@@ -127,6 +130,10 @@ impl Exchange {
     pub(super) async fn stream(self, mut dialect: impl Dialect) -> Result<Response, Problem> {
         let ids = self.headers();
         let mut growth = Growth::default();
+        let room = match self.is_old {
+            true => Some(self.gateway.room_for(self.visitor).await?),
+            false => None,
+        };
         // Not from the log: it still has what a restart has dropped.
         let (so_far, cursor) = self.so_far().await.map_err(taken)?.unzip();
         let mut start = String::new();
@@ -140,7 +147,7 @@ impl Exchange {
         let subscribed = gateway.control.subscribe(link.access(), target, cursor).await;
         match subscribed.map_err(taken)? {
             Some(subscription) => {
-                let view = Reply::new(dialect, growth, start);
+                let view = Reply::new(dialect, growth, start, room);
                 Ok((ids, stream::respond(gateway, subscription, view, permit)).into_response())
             }
             // The turn had ended when it was read.
@@ -150,7 +157,11 @@ impl Exchange {
                     None => dialect.done(&mut start),
                     Some(problem) => dialect.failed(&problem, &mut start),
                 }
-                Ok((ids, crate::sse::response(start.into())).into_response())
+                let response = (ids, crate::sse::response(start.into())).into_response();
+                match room {
+                    Some(room) => room.hold(response).await,
+                    None => Ok(response),
+                }
             }
         }
     }

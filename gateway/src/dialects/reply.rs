@@ -1,7 +1,7 @@
 //! A reply as it is made, in a protocol in which its text only grows.
 
 use super::growth::{Change, Growth};
-use crate::{control::End, problem::Problem, stream::View};
+use crate::{answers::Room, control::End, problem::Problem, stream::View};
 use arizuko_proto::v1 as pb;
 use std::ops::ControlFlow;
 
@@ -27,12 +27,14 @@ pub(super) struct Reply<D> {
     dialect: D,
     growth: Growth,
     start: String,
+    /// Room for the start, until it is sent.
+    room: Option<Room>,
 }
 
 impl<D: Dialect> Reply<D> {
     /// Goes on after `start`, which has what `growth` notes as sent.
-    pub(super) fn new(dialect: D, growth: Growth, start: String) -> Self {
-        Self { dialect, growth, start }
+    pub(super) fn new(dialect: D, growth: Growth, start: String, room: Option<Room>) -> Self {
+        Self { dialect, growth, start, room }
     }
 
     fn write(&mut self, change: &Change<'_>, out: &mut String) -> ControlFlow<()> {
@@ -69,6 +71,11 @@ impl<D: Dialect> View for Reply<D> {
     fn reset(&mut self, _: &str, out: &mut String) -> ControlFlow<()> {
         let change = self.growth.reset();
         self.write(&change, out)
+    }
+
+    async fn write_due(&mut self, _: &mut String) {
+        // The connection asks for more once it has sent the start.
+        self.room = None;
     }
 
     fn end(&mut self, end: &End, out: &mut String) {

@@ -11,7 +11,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use bytes::Bytes;
-use http::{HeaderMap, HeaderName, StatusCode, header};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use sha2::{Digest as _, Sha256};
 use std::{fmt::Write as _, sync::LazyLock};
 
@@ -124,8 +124,12 @@ pub(crate) async fn for_sites(OriginalUri(uri): OriginalUri, request: HeaderMap)
         (header::ACCESS_CONTROL_ALLOW_ORIGIN, "*"),
         (HeaderName::from_static("cross-origin-resource-policy"), "cross-origin"),
         (header::CACHE_CONTROL, "public, max-age=300"),
-        // Names the types for Deno.
-        (HeaderName::from_static("x-typescript-types"), "/sdk.d.ts"),
     ];
-    (headers, [(header::ETAG, tag)], response).into_response()
+    let mut response = (headers, [(header::ETAG, tag)], response).into_response();
+    if uri.path() == "/sdk.js" {
+        // For Deno.
+        let types = HeaderValue::from_static("/sdk.d.ts");
+        response.headers_mut().insert("x-typescript-types", types);
+    }
+    response
 }

@@ -40,6 +40,8 @@ impl Service {
         let view = access::view(caller, &request.folder)?;
         let target = request.target.and_then(|target| target.target);
         let after = parse(&request.page_token)?;
+        // The names of all tokens that may be on later pages are in memory meanwhile.
+        let _permit = self.control.texts.acquire().await;
         let mut listed = match &target {
             None => {
                 let partition = view.as_ref().map(|view| self.control.partition(view));
