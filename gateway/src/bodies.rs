@@ -154,8 +154,8 @@ impl Share {
         timeout(PATIENCE, growing).await.unwrap_or(Err(refused))
     }
 
-    /// Counts this many bytes in place of those until now. For more of them it waits a moment, as
-    /// [`grow_soon`](Self::grow_soon) does; those until now count meanwhile.
+    /// Changes how many bytes are counted. If there are more than before, waits a moment for room, as
+    /// [`grow_soon`](Self::grow_soon) does; the earlier ones count meanwhile.
     ///
     /// # Errors
     /// As for [`grow`](Self::grow).

@@ -1,10 +1,11 @@
-//! What of a reply has been sent, for protocols in which text can be appended and never taken back.
+//! How much of a reply a client has been sent, in protocols that can append text and never take it
+//! back.
 
 use arizuko_proto::v1::{self as pb, TurnStatus, frame::Body};
 use sha2::{Digest as _, Sha256};
 use std::collections::HashMap;
 
-/// What a client has been sent of a turn's messages.
+/// The parts of a turn's messages that a client has been sent.
 #[derive(Default)]
 pub(super) struct Growth {
     /// By message id. A turn's limit bounds their number.

@@ -213,7 +213,7 @@ impl Tools {
         Ok(result(&Standing::new(&read, &turn), turn.status()))
     }
 
-    /// Reads a turn, once it has ended or the wait is over.
+    /// Waits for the end of a turn, at most this long, and reads the turn.
     async fn read(
         &self,
         turn_id: String,

@@ -66,7 +66,7 @@ async fn turns_that_go_back_and_forth(kind: Kind) {
             let mut held = agents[agent].turn().await;
             agents[agent].push(&mut held, vec![handoff(to, "", false)]).await;
         }
-        // A turn that waits goes with its conversation, and each move is noted.
+        // A waiting turn moves with its conversation, and each move is noted.
         let posted = waiting.say("and this?").await;
         let folders = ["acme/nobody", "acme/else"];
         for number in 0..110 {

@@ -49,7 +49,7 @@ async fn connections_that_say_nothing(kind: Kind) {
 async fn handshakes_that_stop_half_way(kind: Kind) {
     let limits = [PROXY, ("ARIZUKO_GATEWAY_IDLE", "1s"), ("ARIZUKO_CONTROL_IDLE", "1s")];
     let mut scene = Scene::on(Stack::with_tls(kind, &limits).await).await;
-    // The head of a record of TLS: a ClientHello of 512 bytes follows, or would.
+    // The head of a TLS record that announces a ClientHello of 512 bytes, which never comes.
     let hello: &[u8] = &[0x16, 3, 1, 2, 0, 1, 0, 1, 0xfc, 3, 3];
     let wave = async |scene: &Scene| {
         let words = vec![&b""[..], hello];
