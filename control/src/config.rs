@@ -34,14 +34,14 @@ pub struct Options {
     pub data_dir: Option<PathBuf>,
     /// The first operator's key: at least 32 characters. Needed only while the store has no
     /// operator's key that works.
-    #[arg(long, env = "ARIZUKO_OPERATOR_KEY", hide_env_values = true)]
+    #[arg(long, env = "ARIZUKO_OPERATOR_KEY", hide_env_values = true, allow_hyphen_values = true)]
     pub operator_key: Option<String>,
     /// File with the first operator's key, in place of --operator-key, which shows in `ps`.
     #[arg(long, env = "ARIZUKO_OPERATOR_KEY_FILE", value_name = "FILE")]
     pub operator_key_file: Option<PathBuf>,
     /// The first gateway's key: at least 32 characters. Needed only while the store has no
     /// gateway's key that works.
-    #[arg(long, env = "ARIZUKO_GATEWAY_KEY", hide_env_values = true)]
+    #[arg(long, env = "ARIZUKO_GATEWAY_KEY", hide_env_values = true, allow_hyphen_values = true)]
     pub gateway_key: Option<String>,
     /// File with the first gateway's key, in place of --gateway-key, which shows in `ps`.
     #[arg(long, env = "ARIZUKO_GATEWAY_KEY_FILE", value_name = "FILE")]

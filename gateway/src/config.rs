@@ -33,6 +33,7 @@ pub struct Options {
         long,
         env = "ARIZUKO_GATEWAY_KEY",
         hide_env_values = true,
+        allow_hyphen_values = true,
         required_unless_present = "gateway_key_file"
     )]
     pub gateway_key: Option<String>,

@@ -116,12 +116,13 @@ test("a screen reader hears the finished answer once, not its pieces", async (t)
   const { url, folder } = await link();
   const { open } = await attachGated(t, folder);
   const visitor = await visit(t, url);
-  const heard = await visitor.heard();
+  await visitor.listen();
   await visitor.say("tea");
   await visitor.sees("First half for tea.");
   await open();
   await visitor.answered(1);
   await visitor.hears("Second half");
+  const heard = await visitor.heard();
   assert.equal(heard.filter((text) => text.includes("half")).length, 1, heard.join("\n"));
   assert.equal(await visitor.page.getByRole("log").getAttribute("aria-live"), "off");
 });
@@ -130,9 +131,10 @@ test("a screen reader hears what was said before it hears that the reply failed"
   const { url, folder } = await link();
   await attach(t, folder, "fails.sh");
   const visitor = await visit(t, url);
-  const heard = await visitor.heard();
+  await visitor.listen();
   await visitor.say("tea");
   await visitor.hears("The agent could not answer.");
+  const heard = await visitor.heard();
   const order = ["It began well", "could not answer"].map((text) => heard.findIndex((said) => said.includes(text)));
   assert.ok(order[0] >= 0 && order[0] < order[1], heard.join("\n"));
 });

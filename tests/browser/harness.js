@@ -237,16 +237,38 @@ export class Visitor {
   }
 
   /** Records announcements for screen readers from now on. */
-  async heard() {
-    const heard = [];
-    await this.page.exposeFunction("heard", (text) => heard.push(text));
+  async listen() {
     await this.page.evaluate(() => {
-      const announcer = document.querySelector("[aria-live=polite]");
+      window.heard = [];
       new MutationObserver((changes) => {
-        for (const node of changes.flatMap((change) => [...change.addedNodes])) window.heard(node.textContent.trim());
-      }).observe(announcer, { childList: true });
+        for (const node of changes.flatMap((change) => [...change.addedNodes])) window.heard.push(node.textContent.trim());
+      }).observe(document.querySelector("[aria-live=polite]"), { childList: true });
     });
-    return heard;
+  }
+
+  /** Returns what was announced since `listen`. */
+  heard() {
+    return this.page.evaluate("heard");
+  }
+
+  /** Records what shows under the messages from now on, even for a moment: each line's text, and "dots". */
+  async watchLines() {
+    await this.page.evaluate(() => {
+      window.lines = new Set();
+      const look = () => {
+        for (const foot of document.querySelectorAll(".thread .foot")) {
+          if (!foot.querySelector(".dots").hidden) window.lines.add("dots");
+          window.lines.add(foot.querySelector(".foot-text").textContent);
+        }
+      };
+      const every = { subtree: true, childList: true, attributes: true, characterData: true };
+      new MutationObserver(look).observe(document.getElementById("thread"), every);
+    });
+  }
+
+  /** Returns what showed since `watchLines`, in order of the alphabet. */
+  lines() {
+    return this.page.evaluate("[...lines].filter(Boolean).sort()");
   }
 
   /** Waits for an announcement. */

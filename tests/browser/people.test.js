@@ -20,7 +20,7 @@ test("a bot hands off to a person, whom the page names, and gets the conversatio
   const { open } = await attachGated(t, folder);
   const ana = await inbox(t, people, "Ana");
   const visitor = await visit(t, url);
-  const heard = await visitor.heard();
+  await visitor.listen();
   await visitor.say("tea");
   await visitor.sees(SAY);
   await ana.takesUp();
@@ -39,6 +39,7 @@ test("a bot hands off to a person, whom the page names, and gets the conversatio
   await visitor.say("thanks");
   await visitor.answered(5);
   await visitor.hears("First half for thanks.");
+  const heard = await visitor.heard();
   const expected = {
     transcript: [
       "tea",
@@ -125,7 +126,7 @@ test("an open page shows an unprompted message at once, without moving the focus
   await visitor.answered(1);
   const conversation = await visitor.conversation();
   await visitor.hears("You said: one");
-  const heard = await visitor.heard();
+  await visitor.listen();
   await visitor.input.pressSequentially("half a mess");
   await arizuko("agent", "say", "--folder", folder, conversation, "By the *way*.");
   await visitor.answers.locator("em").filter({ hasText: "way" }).waitFor();
@@ -136,7 +137,7 @@ test("an open page shows an unprompted message at once, without moving the focus
   assert.ok(await visitor.input.evaluate((input) => input === document.activeElement), "the focus stays");
   assert.equal(await visitor.dots.count(), 0, "no reply is awaited");
   await visitor.hears("Ana: I am Ana.");
-  assert.deepEqual(heard, ["Acme support: By the way.", "Ana: I am Ana."]);
+  assert.deepEqual(await visitor.heard(), ["Acme support: By the way.", "Ana: I am Ana."]);
   await visitor.input.press("Enter");
   await visitor.answered(4);
   const expected = ["one", "You said: one", "By the way.", "I am Ana.", "half a message", "You said: half a message"];
@@ -161,32 +162,17 @@ for (const [mode, doing] of [
     const { url, jid } = await link();
     await arizuko("route", "set", jid, "--mode", mode);
     const visitor = await visit(t, url);
-    const heard = await visitor.heard();
-    // Nothing else shows below the message, not even for a moment.
-    const lines = [];
-    await visitor.page.exposeFunction("line", (text) => lines.push(text));
-    await visitor.page.evaluate(() => {
-      const look = () =>
-        document.querySelectorAll(".thread .foot").forEach((foot) => {
-          if (!foot.querySelector(".dots").hidden) window.line("dots");
-          window.line(foot.querySelector(".foot-text").textContent);
-        });
-      new MutationObserver(look).observe(document.getElementById("thread"), {
-        subtree: true,
-        childList: true,
-        attributes: true,
-        characterData: true,
-      });
-    });
+    await visitor.listen();
+    await visitor.watchLines();
     const received = visitor.page.locator(".foot").getByText("Your message was received.");
     for (let count = 1; count <= 3; count++) {
       await visitor.say(`message ${count}`);
       await received.nth(count - 1).waitFor();
       assert.equal(await visitor.stop.isVisible(), false);
     }
-    assert.deepEqual([...new Set(lines.filter(Boolean))].sort(), ["Sending…", "Your message was received."]);
+    assert.deepEqual(await visitor.lines(), ["Sending…", "Your message was received."]);
     await visitor.page.locator("[aria-live=polite] p").nth(2).waitFor({ state: "attached" });
-    assert.ok(heard.length === 3 && heard.every((text) => text === "Your message was received."), heard.join("\n"));
+    assert.deepEqual(await visitor.heard(), Array(3).fill("Your message was received."));
     for (const _ of ["shown", "reloaded"]) {
       assert.equal(await received.count(), 3);
       assert.equal(await visitor.page.locator(".thread").getByRole("button").count(), 0, "there is nothing to try again");

@@ -11,19 +11,13 @@ async function asking(t, when) {
   return made;
 }
 
-/** Notes every line that the visitor sees under their messages from now on. */
-async function lines(page) {
-  const seen = new Set();
-  await page.exposeFunction("seen", (text) => {
-    seen.add(text);
-  });
-  await page.evaluate(() => {
-    const note = () => {
-      for (const line of document.querySelectorAll(".foot-text")) window.seen(line.textContent);
-    };
-    new MutationObserver(note).observe(document.body, { childList: true, subtree: true, characterData: true });
-  });
-  return seen;
+/** Asserts that nothing showed under the messages but that they are sent and answered. */
+async function assertCalm(visitor) {
+  const lines = await visitor.lines();
+  assert.deepEqual(
+    lines.filter((line) => !["Sending…", "dots"].includes(line)),
+    [],
+  );
 }
 
 /** The browser itself notes each refusal in its console. */
@@ -37,16 +31,13 @@ test("the page proves the work, and loads nothing for it", async (t) => {
   await visitor.page.goto(url);
   await visitor.page.waitForLoadState("networkidle");
   assert.equal(loaded.length, 3, `the page, its style and its script: ${loaded}`);
-  const seen = await lines(visitor.page);
+  await visitor.watchLines();
   await visitor.say("hello");
   await visitor.answered(1);
   await visitor.say("and again");
   await visitor.answered(2);
   assert.deepEqual(await visitor.transcript(), ["hello", "You said: hello", "and again", "You said: and again"]);
-  assert.deepEqual(
-    [...seen].filter((text) => text && text !== "Sending…"),
-    [],
-  );
+  await assertCalm(visitor);
   assert.ok(!loaded.slice(3).some((path) => path.includes("/assets/")), `${loaded}`);
   assert.ok(visitor.complaints.every(isRefusal), visitor.complaints.join("\n"));
 });
@@ -70,16 +61,13 @@ test("while a link is under attack, an honest visitor's message goes through", a
   const attacking = (async () => {
     while (!over && statuses.length < 100) statuses.push(await attack());
   })();
-  const seen = await lines(calm.page);
+  await calm.watchLines();
   await calm.say("during");
   await calm.answers.nth(1).filter({ hasText: "You said: during" }).waitFor();
   over = true;
   await attacking;
   assert.ok(challenges >= 1, "the page was asked");
-  assert.deepEqual(
-    [...seen].filter((text) => text && text !== "Sending…"),
-    [],
-  );
+  await assertCalm(calm);
   assert.ok(calm.complaints.every(isRefusal), calm.complaints.join("\n"));
 });
 

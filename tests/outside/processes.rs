@@ -60,7 +60,8 @@ async fn a_gateway_refuses_a_limit_that_control_does_not_have() {
         run(program(name, folder.path()).args(arguments), "").await
     };
     let told = "--hook-body-bytes is at most 16777216 (16 MiB)";
-    let key = random_id();
+    // A random key may begin with a hyphen.
+    let key = format!("-{}", random_id());
     let gateway = ["--listen", "127.0.0.1:0", "--gateway-key", &key];
     says(start("arizuko-gateway", &gateway).await, told);
     let up = ["up", "--listen", "127.0.0.1:0", "--control-listen", "127.0.0.1:0"];
