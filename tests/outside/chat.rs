@@ -1,7 +1,7 @@
 //! `/chat/{token}/…`: the HTTP that browsers and visitors' programs use.
 
 mod cancel;
-mod compression;
+pub(crate) mod compression;
 mod fair;
 mod headers;
 mod history;

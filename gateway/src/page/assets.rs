@@ -83,12 +83,13 @@ impl Asset {
 
     /// Answers with the file, compressed if the request takes that.
     fn response(&self, request: &HeaderMap) -> Response {
-        let headers = [(header::CONTENT_TYPE, self.media_type), (header::VARY, "accept-encoding")];
+        let kind = [(header::CONTENT_TYPE, self.media_type)];
         if takes_gzip(request) {
-            let encoding = [(header::CONTENT_ENCODING, "gzip")];
-            return (headers, encoding, self.gzip.clone()).into_response();
+            let encoding = [(header::CONTENT_ENCODING, "gzip"), (header::VARY, "accept-encoding")];
+            return (kind, encoding, self.gzip.clone()).into_response();
         }
-        (headers, self.content.clone()).into_response()
+        // `compress` adds `Vary` where an answer is long enough to be compressed.
+        (kind, self.content.clone()).into_response()
     }
 }
 

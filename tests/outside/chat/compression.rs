@@ -12,7 +12,7 @@ const HEAD_BYTES: usize = 10;
 const PAGE_BYTES: usize = 30_000;
 
 /// A client that leaves answers compressed.
-fn client() -> reqwest::Client {
+pub(crate) fn client() -> reqwest::Client {
     reqwest::Client::builder().no_gzip().build().expect("a client")
 }
 
@@ -48,7 +48,10 @@ async fn the_page_and_its_assets_weigh_little(stack: Stack) {
     let assets: Vec<_> = html.split('"').filter(|part| part.starts_with("/assets/")).collect();
     for asset in assets {
         let (bytes, text) = unpacked(gzipped(&stack, asset).await).await;
-        assert_eq!(text, stack.at(A, asset).get("").await.expect(200).text());
+        let plain = stack.at(A, asset).request(Method::GET, "").header("accept-encoding", "br");
+        let plain = send(plain).await.expect(200);
+        assert_eq!(plain.headers.get_all("vary").iter().count(), 1, "{:?}", plain.headers);
+        assert_eq!(text, plain.text());
         weight += bytes;
     }
     assert!(weight < PAGE_BYTES, "{weight} bytes");
