@@ -184,6 +184,13 @@ impl Problem {
         Self::new(StatusCode::BAD_GATEWAY, "TAKEN_BACK", detail)
     }
 
+    /// Says that a stream can't tell apart the messages of its reply any longer.
+    pub(crate) fn too_many_messages() -> Self {
+        let detail =
+            "The reply has more messages than a stream can have. Read the turn for all of it.";
+        Self::new(StatusCode::BAD_GATEWAY, ErrorReason::TooLarge.word(), detail)
+    }
+
     /// Says that the message was taken, and that its reply can't be awaited any longer.
     pub(crate) fn no_reply_yet() -> Self {
         let detail = "The message was taken, and its reply goes on. Repeat the request with the same Idempotency-Key to read it.";

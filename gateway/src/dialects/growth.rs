@@ -5,10 +5,13 @@ use arizuko_proto::v1::{self as pb, TurnStatus, frame::Body};
 use sha2::{Digest as _, Sha256};
 use std::collections::HashMap;
 
+/// How many messages of a reply are told apart, at most: each costs about 200 bytes.
+const MOST_MESSAGES: usize = 1_000;
+
 /// The parts of a turn's messages that a client has been sent.
 #[derive(Default)]
 pub(super) struct Growth {
-    /// By message id. A turn's limit bounds their number.
+    /// By message id, at most [`MOST_MESSAGES`].
     messages: HashMap<String, Sent>,
     /// The id of the message that was begun last.
     last: String,
@@ -33,12 +36,15 @@ pub(super) enum Change<'a> {
     /// The client has text that is no longer part of the reply, or text is missing before other
     /// text that it has.
     TakenBack,
+    /// The reply has too many messages.
+    TooMany,
     /// The turn has ended.
     Ended(TurnStatus, &'a str),
 }
 
 impl Growth {
-    /// Notes the messages of a turn as sent, and returns them.
+    /// Notes the messages of a turn as sent, and returns them. If there are too many, the next one
+    /// is refused.
     pub(super) fn resume<'a>(&mut self, turn: &'a pb::ConversationTurn) -> &'a [pb::Message] {
         for message in &turn.assistant {
             self.append(&message.id, &message.content);
@@ -75,8 +81,10 @@ impl Growth {
             return Change::Nothing;
         }
         if self.last != id {
-            if self.messages.contains_key(id) {
-                return Change::TakenBack;
+            let is_known = self.messages.contains_key(id);
+            if is_known || self.messages.len() == MOST_MESSAGES {
+                self.last.clear();
+                return if is_known { Change::TakenBack } else { Change::TooMany };
             }
             id.clone_into(&mut self.last);
         }
@@ -89,12 +97,11 @@ impl Growth {
 
     /// Appends what of a finished message was not sent before.
     fn complete<'a>(&mut self, id: &'a str, content: &'a str) -> Change<'a> {
-        let sent = self.messages.entry(id.to_owned()).or_default();
+        let Some(sent) = self.messages.get(id) else {
+            return self.append(id, content);
+        };
         match content.split_at_checked(sent.bytes) {
             Some((before, rest)) if Sha256::digest(before) == sent.hash.clone().finalize() => {
-                if sent.bytes == 0 {
-                    self.messages.remove(id);
-                }
                 self.append(id, rest)
             }
             _ => Change::TakenBack,
@@ -131,10 +138,15 @@ mod tests {
             last = match growth.read(&frame) {
                 Change::Text(id, text) => format!("{id}:{text}"),
                 Change::TakenBack => "!".to_owned(),
+                Change::TooMany => "too many".to_owned(),
                 _ => String::new(),
             };
         }
         last
+    }
+
+    fn many(count: usize) -> impl Iterator<Item = Body> {
+        (0..count).map(|number| message(&number.to_string(), "x"))
     }
 
     fn after(bodies: impl IntoIterator<Item = Body>) -> String {
@@ -158,6 +170,16 @@ mod tests {
         assert_eq!(after(two().into_iter().chain([delta("a", "z")])), "!");
         assert_eq!(after(two().into_iter().chain([message("a", "xz")])), "!");
         assert_eq!(after(two().into_iter().chain([message("a", "x")])), "");
+    }
+
+    #[test]
+    fn only_so_many_messages_are_told_apart() {
+        assert_eq!(after(many(MOST_MESSAGES)), "999:x");
+        let more = [delta("999", "y"), message("0", "x"), message("999", "xyz")];
+        assert_eq!(after(many(MOST_MESSAGES).chain(more)), "999:z");
+        assert_eq!(after(many(MOST_MESSAGES + 1)), "too many");
+        let back = [delta("new", "x"), delta("999", "y")];
+        assert_eq!(after(many(MOST_MESSAGES).chain(back)), "!");
     }
 
     #[test]

@@ -49,6 +49,7 @@ impl<D: Dialect> Reply<D> {
                 return ControlFlow::Continue(());
             }
             Change::TakenBack => self.dialect.failed(&Problem::taken_back(), out),
+            Change::TooMany => self.dialect.failed(&Problem::too_many_messages(), out),
             Change::Ended(status, error) => match Problem::of_turn(*status, error) {
                 None => self.dialect.done(out),
                 Some(problem) => self.dialect.failed(&problem, out),
