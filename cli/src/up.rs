@@ -14,7 +14,7 @@ use crate::{
 use anyhow::{Context as _, anyhow, bail, ensure};
 use arizuko_proto::duration;
 use arizuko_proto::telemetry::{self, metrics};
-use arizuko_proto::tls::{ClientChecks, ClientFiles, ServerFiles};
+use arizuko_proto::tls::{ClientChecks, ClientFiles, ServerTls};
 use arizuko_proto::{signals::Signals, supervisor};
 use futures_util::future::select_all;
 use serde_json::json;
@@ -39,7 +39,7 @@ pub(crate) struct Args {
     #[arg(long, env = "ARIZUKO_LISTEN", default_value = "127.0.0.1:8080", value_name = "ADDRESS")]
     listen: SocketAddr,
     #[command(flatten)]
-    tls: ServerFiles,
+    tls: ServerTls,
     /// Address for agents and operators; port 0 takes a free port
     #[arg(
         long,
@@ -96,7 +96,7 @@ impl Args {
             store: self.store.clone(),
             seal: self.seal.clone(),
             // The certificate is the gateway's. Control has no TLS here.
-            tls: ServerFiles::default(),
+            tls: ServerTls::default(),
             clients: ClientChecks::default(),
             client_roles: Vec::new(),
             operator_key: Some(data::key_in(&data.operator_key_file())?),

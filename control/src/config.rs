@@ -7,7 +7,7 @@ use crate::{
 };
 use arizuko_proto::{
     duration, private,
-    tls::{ClientChecks, ServerFiles},
+    tls::{ClientChecks, ServerTls},
 };
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
@@ -51,7 +51,7 @@ pub struct Options {
     pub seal: SealOptions,
     /// The certificate to serve TLS with.
     #[command(flatten)]
-    pub tls: ServerFiles,
+    pub tls: ServerTls,
     /// The certificates that clients must show.
     #[command(flatten)]
     pub clients: ClientChecks,

@@ -3,7 +3,7 @@
 use crate::limits::Limits;
 use arizuko_proto::{
     duration,
-    tls::{ClientFiles, ServerFiles},
+    tls::{ClientFiles, ServerTls},
 };
 use ipnet::IpNet;
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
@@ -17,7 +17,7 @@ pub struct Options {
 
     /// The certificate and key to serve TLS with.
     #[command(flatten)]
-    pub tls: ServerFiles,
+    pub tls: ServerTls,
 
     /// Address of a control; repeat the flag for several.
     #[arg(

@@ -9,7 +9,7 @@ mod server;
 pub use advice::advice;
 pub use client::ClientFiles;
 pub use names::client_names;
-pub use server::{Acceptor, ClientChecks, ServerFiles};
+pub use server::{Acceptor, ClientChecks, ServerTls};
 pub use tokio_rustls::server::TlsStream;
 
 use anyhow::Context as _;

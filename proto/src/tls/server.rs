@@ -2,6 +2,7 @@
 //! the next connection gets the renewed certificate.
 
 use super::{authorities, certified, provider, revocations};
+use crate::duration;
 use rustls::{
     ServerConfig,
     server::{WebPkiClientVerifier, danger::ClientCertVerifier},
@@ -20,14 +21,12 @@ use tokio::{
 };
 use tokio_rustls::{TlsAcceptor, server::TlsStream};
 
-/// How long a handshake may take.
-const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long a client whose handshake failed may take to read the alert.
 const ALERT_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// The files of a server's certificate.
+/// How a server has TLS.
 #[derive(clap::Args, Clone, Default)]
-pub struct ServerFiles {
+pub struct ServerTls {
     /// Serve TLS with the certificate and chain in this PEM file, which is read again when it
     /// changes.
     #[arg(long, env = "ARIZUKO_TLS_CERT", value_name = "FILE")]
@@ -35,9 +34,12 @@ pub struct ServerFiles {
     /// PEM file with the key of --tls-cert.
     #[arg(long, env = "ARIZUKO_TLS_KEY", value_name = "FILE")]
     pub tls_key: Option<PathBuf>,
+    /// How long a TLS handshake may take.
+    #[arg(long, env = "ARIZUKO_TLS_TIMEOUT", value_name = "DURATION", default_value = "10s", value_parser = duration::parse)]
+    pub tls_timeout: Duration,
 }
 
-impl ServerFiles {
+impl ServerTls {
     /// Returns the certificate's file and the key's; `None` if neither is named.
     fn pair(&self) -> anyhow::Result<Option<(&Path, &Path)>> {
         match (&self.tls_cert, &self.tls_key) {
@@ -74,6 +76,7 @@ pub struct ClientChecks {
 pub struct Acceptor {
     files: Files,
     protocols: Vec<Vec<u8>>,
+    timeout: Duration,
     loaded: Mutex<Loaded>,
 }
 
@@ -102,7 +105,7 @@ impl Acceptor {
     /// Reads the files; `None` if the server has no TLS. `protocols` are the names for ALPN, the
     /// preferred one first.
     pub fn new(
-        files: &ServerFiles,
+        tls: &ServerTls,
         clients: &ClientChecks,
         protocols: &[&str],
     ) -> anyhow::Result<Option<Arc<Self>>> {
@@ -111,7 +114,7 @@ impl Acceptor {
             client_crl.is_none() || client_ca.is_some(),
             "--client-crl needs --client-ca"
         );
-        let Some((cert, key)) = files.pair()? else {
+        let Some((cert, key)) = tls.pair()? else {
             anyhow::ensure!(client_ca.is_none(), "--client-ca needs --tls-cert and --tls-key");
             return Ok(None);
         };
@@ -119,7 +122,7 @@ impl Acceptor {
         let files = Files { cert: cert.to_owned(), key: key.to_owned(), clients: clients.clone() };
         let (state, config) = (files.state(), files.load(&protocols)?);
         let loaded = Mutex::new(Loaded { state, config });
-        Ok(Some(Arc::new(Self { files, protocols, loaded })))
+        Ok(Some(Arc::new(Self { files, protocols, timeout: tls.tls_timeout, loaded })))
     }
 
     /// Does the handshake.
@@ -128,7 +131,7 @@ impl Acceptor {
         S: AsyncRead + AsyncWrite + Unpin,
     {
         let handshake = TlsAcceptor::from(self.current()).accept(stream);
-        match timeout(HANDSHAKE_TIMEOUT, handshake.into_fallible()).await? {
+        match timeout(self.timeout, handshake.into_fallible()).await? {
             Ok(stream) => Ok(stream),
             Err((error, stream)) => {
                 close(stream).await;
