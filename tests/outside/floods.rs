@@ -9,6 +9,7 @@ mod hooks;
 mod messages;
 mod reads;
 mod silence;
+mod streams;
 mod texts;
 
 use arizuko_tests::{prelude::*, tools::dial};

@@ -23,8 +23,6 @@ use serde_json::{Value, json};
 use std::{sync::Arc, time::Duration};
 use tokio::time::Instant;
 
-/// How long a request may wait for the end of its turn: as long as OpenAI's clients do.
-const PATIENCE: Duration = Duration::from_secs(600);
 /// How long one look at the turn waits, which is as long as control lets it.
 const LOOK: Duration = Duration::from_secs(50);
 /// Among how many of a conversation's newest turns an open one is looked for.
@@ -110,7 +108,7 @@ impl Exchange {
     /// # Errors
     /// The turn did not end well, or not in time.
     pub(super) async fn reply(&self) -> Result<String, Problem> {
-        let until = Instant::now() + PATIENCE;
+        let until = Instant::now() + self.gateway.options.limits.reply_timeout;
         loop {
             let left = until.saturating_duration_since(Instant::now());
             let wait = LOOK.min(left);

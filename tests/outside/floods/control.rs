@@ -2,16 +2,20 @@
 
 use super::{Crowd, Scene};
 use crate::limits::connections::post;
-use arizuko_proto::v1::{
-    ApplyRoutesRequest, CreateKeyRequest, GetStatusRequest, IssueChatLinkRequest,
-    PostMessageRequest, SendMessageRequest, SetRouteRequest,
-    admin_service_client::AdminServiceClient, agent_service_client::AgentServiceClient,
-    gateway_service_client::GatewayServiceClient, key_service_client::KeyServiceClient,
-    route_service_client::RouteServiceClient, token_service_client::TokenServiceClient,
+use arizuko_proto::{
+    client::Bearer,
+    v1::{
+        ApplyRoutesRequest, CreateKeyRequest, GetStatusRequest, IssueChatLinkRequest,
+        ListKeysRequest, ListTokensRequest, PostMessageRequest, SendMessageRequest,
+        SetRouteRequest, admin_service_client::AdminServiceClient,
+        agent_service_client::AgentServiceClient, gateway_service_client::GatewayServiceClient,
+        key_service_client::KeyServiceClient, route_service_client::RouteServiceClient,
+        token_service_client::TokenServiceClient,
+    },
 };
 use arizuko_tests::prelude::*;
-use futures_util::future::join_all;
-use tonic::{Code, Status};
+use futures_util::{StreamExt as _, future::join_all, stream};
+use tonic::{Code, Status, service::interceptor::InterceptedService, transport::Endpoint};
 use tonic_health::pb::{HealthCheckRequest, health_client::HealthClient};
 
 fn is_refused<T>(answer: Result<T, Status>, wanted: ErrorReason) -> bool {
@@ -198,4 +202,41 @@ async fn links_routes_and_keys(kind: Kind) {
         (0..3).all(|kind| answers.iter().any(|full| full[kind]))
     };
     scene.withstands(wave).await;
+}
+
+#[apply(embedded)]
+async fn keys_that_are_used_for_the_first_time(kind: Kind) {
+    const KEYS: usize = 500;
+    /// How many uses are noted at a time, and how often.
+    const NOTED: (u64, u64) = (200, 5);
+    let mut scene = Scene::new(kind, &[]).await;
+    let operator = scene.stack.operator(A).await;
+    let create = (0..KEYS).map(|_| scene.stack.agent_key("acme/flood"));
+    let keys: Vec<_> = stream::iter(create).buffer_unordered(16).collect().await;
+    let address = Endpoint::from_shared(scene.stack.control(A)).expect("an address");
+    let control = address.connect().await.expect("control answers");
+    let begun = Instant::now();
+    let wave = async |_: &Scene| {
+        let uses =
+            keys.iter().map(|key| {
+                let key = Bearer::new(Some(key)).expect("keys are plain text");
+                let with_key = InterceptedService::new(control.clone(), key);
+                let mut tokens = TokenServiceClient::new(with_key);
+                async move {
+                    tokens.list_tokens(ListTokensRequest::default()).await.expect("it is good")
+                }
+            });
+        stream::iter(uses).buffer_unordered(16).collect::<Vec<_>>().await;
+        true
+    };
+    scene.withstands(wave).await;
+    let mut keys = KeyServiceClient::new(operator);
+    let mut noted = async || {
+        let listed = keys.list_keys(ListKeysRequest::default()).await.expect("operators read");
+        let listed = listed.into_inner().keys;
+        listed.iter().filter(|key| key.folder == "acme/flood" && key.last_used_at.is_some()).count()
+    };
+    until("the first uses are noted", async || noted().await > 0).await;
+    let most = NOTED.0 * (begun.elapsed().as_secs() / NOTED.1 + 1);
+    assert!(noted().await as u64 <= most, "more than {most} of {KEYS}");
 }

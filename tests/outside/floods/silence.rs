@@ -7,6 +7,7 @@ use arizuko_tests::{
     tools::{closed, dial},
 };
 use futures_util::future::join_all;
+use std::iter;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::TcpStream,
@@ -25,6 +26,28 @@ async fn silent(server: String, words: Vec<&[u8]>) {
         closed(stream).await;
     });
     join_all(connections).await;
+}
+
+/// The head of a TLS record that announces a ClientHello of 512 bytes, and some of it.
+const HELLO: &[u8] = &[0x16, 3, 1, 2, 0, 1, 0, 1, 0xfc, 3, 3];
+
+/// Says a byte of a handshake a second, until the server closes the connection.
+async fn slow(server: &str) {
+    let (mut reader, mut writer) = dial(server, ATTACKER).await.into_split();
+    let speaking = async {
+        for byte in HELLO.iter().chain(iter::repeat(&0)) {
+            if writer.write_all(&[*byte]).await.is_err() {
+                break;
+            }
+            sleep(Duration::from_secs(1)).await;
+        }
+    };
+    // An error is an end, too.
+    let reading = async { drop(reader.read_to_end(&mut Vec::new()).await) };
+    within("the end of a connection", async {
+        tokio::select! { () = speaking => {}, () = reading => {} }
+    })
+    .await;
 }
 
 #[apply(embedded)]
@@ -47,15 +70,20 @@ async fn connections_that_say_nothing(kind: Kind) {
 
 #[apply(one_redis)]
 async fn handshakes_that_stop_half_way(kind: Kind) {
-    let limits = [PROXY, ("ARIZUKO_GATEWAY_IDLE", "1s"), ("ARIZUKO_CONTROL_IDLE", "1s")];
+    let limits = [PROXY, ("ARIZUKO_TLS_TIMEOUT", "2s")];
     let mut scene = Scene::on(Stack::with_tls(kind, &limits).await).await;
-    // The head of a TLS record that announces a ClientHello of 512 bytes, which never comes.
-    let hello: &[u8] = &[0x16, 3, 1, 2, 0, 1, 0, 1, 0xfc, 3, 3];
     let wave = async |scene: &Scene| {
-        let words = vec![&b""[..], hello];
+        let words = vec![&b""[..], HELLO];
         let (gateway, control) = (scene.stack.gateway(A), scene.stack.control(A));
-        tokio::join!(silent(gateway, words.clone()), silent(control, words));
-        true
+        let begun = Instant::now();
+        tokio::join!(
+            silent(gateway.clone(), words.clone()),
+            silent(control.clone(), words),
+            join_all((0..50).map(|_| slow(&gateway))),
+            join_all((0..50).map(|_| slow(&control))),
+        );
+        // Far sooner than the 10 s that are the default.
+        begun.elapsed() < Duration::from_secs(8)
     };
     scene.withstands(wave).await;
 }
