@@ -10,6 +10,7 @@ use crate::{
     key_uses::KeyUses,
     ledger::{Error, Ledger, random},
     limits::Limits,
+    long_answers::LongAnswers,
     metrics::Metrics,
     names::{self, InFolder, Set},
     refusal::Refusal,
@@ -52,8 +53,10 @@ pub(crate) struct Control {
     pub(crate) draining: CancellationToken,
     /// Permits to have a page of a log in memory: many readers may wake at once.
     pub(crate) pages: Semaphore,
-    /// Permits to have the texts of a group of turns in memory for an operator: texts can be long.
+    /// Permits to have a page of tokens, or the texts of a group of turns, in memory for somebody who
+    /// reads them: texts can be long.
     pub(crate) texts: Semaphore,
+    pub(crate) long_answers: LongAnswers,
     /// Chooses the calls with a wrong key that are logged.
     pub(crate) wrong_keys: Sampler,
     /// Chooses the refused calls that are noted in the audit log.
@@ -63,7 +66,7 @@ pub(crate) struct Control {
 
 /// How many pages of logs are in memory at a time, at most.
 const PAGES: usize = 4;
-/// How many groups of turns are in memory with their texts at a time, at most.
+/// How many pages of tokens, and groups of turns with their texts, are in memory at a time, at most.
 const TEXTS: usize = 2;
 /// How many tokens are in memory at a time while a partition's tokens are searched, at most.
 const TOKENS_READ: usize = 200;
@@ -129,6 +132,7 @@ impl Control {
             draining: CancellationToken::new(),
             pages: Semaphore::new(PAGES),
             texts: Semaphore::new(TEXTS),
+            long_answers: LongAnswers::default(),
             wrong_keys: Sampler::default(),
             refusals: Sampler::default(),
             key_uses: KeyUses::default(),
@@ -318,7 +322,7 @@ impl Control {
         &self,
         set: &Set<M>,
     ) -> Result<BTreeMap<Partition, Vec<M>>, Error> {
-        let members = self.ledger.gather(set, self.partitions, u64::MAX, u32::MAX).await?;
+        let members = self.ledger.gather(set, self.partitions, 0..=u64::MAX, u32::MAX).await?;
         let mut by_partition = BTreeMap::<_, Vec<_>>::new();
         for (partition, (member, _)) in members {
             by_partition.entry(partition).or_default().push(member);

@@ -96,7 +96,7 @@ async fn trim_audit(control: &Control) -> Result<(), Error> {
     let (ledger, set) = (&control.ledger, names::audit());
     let until =
         ledger.now().as_millis().saturating_sub(control.limits.keep_audit.as_millis() as u64);
-    let old = ledger.gather(&set, control.partitions, until, TRIMMED_ENTRIES).await?;
+    let old = ledger.gather(&set, control.partitions, 0..=until, TRIMMED_ENTRIES).await?;
     let mut by_partition = HashMap::<_, Vec<String>>::new();
     for (partition, (entry, _)) in old {
         by_partition.entry(partition).or_default().push(entry);
@@ -115,7 +115,7 @@ async fn trim_audit(control: &Control) -> Result<(), Error> {
 async fn measure_queues(control: &Control) -> Result<(), Error> {
     let (ledger, metrics) = (&control.ledger, &control.metrics);
     let set = names::waiting();
-    let waiting = ledger.gather(&set, control.partitions, u64::MAX, COUNTED_TURNS).await?;
+    let waiting = ledger.gather(&set, control.partitions, 0..=u64::MAX, COUNTED_TURNS).await?;
     let oldest = waiting.iter().map(|(_, (_, since))| *since).min();
     let longest = oldest.map_or(0, |since| ledger.now().as_millis().saturating_sub(since) / 1000);
     metrics.waiting.set(waiting.len() as i64);
@@ -134,7 +134,7 @@ async fn sweep(control: &Control) -> Result<More, Error> {
     let (ledger, set, now) = (&control.ledger, names::due(), control.ledger.now());
     let mut due = BTreeMap::<_, Vec<Due>>::new();
     for (partition, (item, _)) in
-        ledger.gather(&set, control.partitions, now, ITEMS_PER_SWEEP).await?
+        ledger.gather(&set, control.partitions, 0..=now.as_millis(), ITEMS_PER_SWEEP).await?
     {
         due.entry(partition).or_default().push(item);
     }

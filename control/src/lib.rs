@@ -27,6 +27,7 @@ mod ledger;
 mod limits;
 mod link_limits;
 mod listener;
+mod long_answers;
 mod looks;
 mod metrics;
 mod names;

@@ -6,7 +6,7 @@
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use std::{collections::HashMap, time::Duration};
+use std::{collections::HashMap, ops::RangeInclusive, time::Duration};
 use tokio::sync::mpsc;
 
 pub(crate) mod channels;
@@ -244,13 +244,13 @@ pub(crate) trait Store: Send + Sync {
     /// Applies a batch.
     async fn commit(&self, batch: &Batch) -> Result<Commit, StoreError>;
 
-    /// Returns the lowest members, with a score up to `max`, of the set `name` in every partition
+    /// Returns the lowest members with one of these `scores`, of the set `name` in every partition
     /// below `partitions`: at most `limit` of each.
     async fn gather(
         &self,
         name: &str,
         partitions: Partition,
-        max: u64,
+        scores: RangeInclusive<u64>,
         limit: u32,
     ) -> Result<Vec<(Partition, Member)>, StoreError>;
 

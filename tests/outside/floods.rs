@@ -12,9 +12,11 @@ mod silence;
 mod streams;
 mod texts;
 
+use arizuko_proto::client::Bearer;
 use arizuko_tests::{prelude::*, tools::dial};
 use std::cell::Cell;
 use tokio::{io::AsyncWriteExt as _, net::TcpStream};
+use tonic::{service::interceptor::InterceptedService, transport::Endpoint};
 
 /// How much more memory the service may take during a flood. 64 MiB is what one address may make the
 /// gateway hold (`--address-body-bytes`); the rest is control's, and what the allocators keep.
@@ -105,6 +107,14 @@ impl Scene {
         let more = self.peak_memory().saturating_sub(before);
         assert!(more < MEMORY, "the flood took {} MiB", more >> 20);
     }
+}
+
+/// Connects to control as a reader with little room for what it has not read.
+async fn with_little_room(stack: &Stack, key: &str) -> Channel {
+    let control = Endpoint::from_shared(stack.control(A)).expect("an address");
+    let control = control.initial_stream_window_size(65_535).connect().await.expect("it answers");
+    let key = Bearer::new(Some(key)).expect("keys are plain text");
+    InterceptedService::new(control, key)
 }
 
 /// Sends a message and waits for the reply. Returns the turn.

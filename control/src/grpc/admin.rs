@@ -36,7 +36,7 @@ impl v1::admin_service_server::AdminService for Service {
         self.authenticate_overseer(request)?;
         let (control, ledger) = (&self.control, &self.control.ledger);
         let tokens =
-            ledger.gather(&names::tokens(), control.partitions, u64::MAX, u32::MAX).await?;
+            ledger.gather(&names::tokens(), control.partitions, 0..=u64::MAX, u32::MAX).await?;
         Ok(Response::new(v1::GetStatusResponse {
             sessions: self.sessions().await?,
             dropped: self.dropped().await?,

@@ -7,6 +7,7 @@ use crate::{
     key::{Caller, Role},
     ledger::Error,
     listener::Peer,
+    long_answers::UntilSent,
     refusal::Refusal,
     transaction::Tx,
 };
@@ -94,12 +95,16 @@ where
                     return Ok(status.into_http());
                 }
                 request.extensions_mut().insert(caller.clone());
+                let open = control.long_answers.wait(&caller, &method).await;
                 let answer = inner.call(request).await?;
                 // A refusal has its status in the headers.
                 if let Some(status) = Status::from_header_map(answer.headers()) {
                     note_refusal(&control, &caller, &method, &status).await;
                 }
-                Ok(answer)
+                Ok(match open {
+                    Some(open) => answer.map(|body| Body::new(UntilSent::new(body, open))),
+                    None => answer,
+                })
             };
             let answer = timeout(deadline, answering).await;
             answer.unwrap_or_else(|_| Ok(super::status::overdue(deadline).into_http()))

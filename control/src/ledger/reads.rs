@@ -135,15 +135,15 @@ impl Ledger {
     }
 
     /// Loads the lowest members of one set in each partition below `partitions`: at most `limit` of
-    /// each, with a score up to `max`; see [`Store::gather`](store::Store::gather).
+    /// each, with one of these `scores`; see [`Store::gather`](store::Store::gather).
     pub(crate) async fn gather<M: From<String>>(
         &self,
         set: &Set<M>,
         partitions: Partition,
-        max: impl Into<u64>,
+        scores: RangeInclusive<u64>,
         limit: u32,
     ) -> Result<Vec<(Partition, (M, u64))>, Error> {
-        let gathered = self.store.gather(&set.name, partitions, max.into(), limit).await?;
+        let gathered = self.store.gather(&set.name, partitions, scores, limit).await?;
         Ok(gathered.into_iter().map(|(partition, found)| (partition, member(found))).collect())
     }
 

@@ -17,6 +17,7 @@ use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 use std::{
     collections::HashMap,
+    ops::RangeInclusive,
     sync::{
         Arc,
         atomic::{AtomicU32, Ordering::SeqCst},
@@ -84,10 +85,10 @@ impl Store for Troubled {
         &self,
         name: &str,
         partitions: Partition,
-        max: u64,
+        scores: RangeInclusive<u64>,
         limit: u32,
     ) -> Result<Vec<(Partition, Member)>, StoreError> {
-        self.store.gather(name, partitions, max, limit).await
+        self.store.gather(name, partitions, scores, limit).await
     }
 
     async fn scan(

@@ -10,7 +10,7 @@ use prometheus_client::{
     metrics::{counter::Counter, family::Family},
     registry::Unit,
 };
-use std::sync::Arc;
+use std::{ops::RangeInclusive, sync::Arc};
 use tokio::{sync::mpsc, time::Instant};
 
 const OPERATIONS: [&str; 4] = ["load", "commit", "gather", "watch"];
@@ -121,10 +121,10 @@ impl Store for Measured {
         &self,
         name: &str,
         partitions: Partition,
-        max: u64,
+        scores: RangeInclusive<u64>,
         limit: u32,
     ) -> Result<Vec<(Partition, Member)>, StoreError> {
-        let gathering = self.store.gather(name, partitions, max, limit);
+        let gathering = self.store.gather(name, partitions, scores, limit);
         self.measure("gather", gathering).await
     }
 

@@ -16,6 +16,7 @@ use anyhow::Context as _;
 use async_trait::async_trait;
 use std::{
     collections::BTreeMap,
+    ops::RangeInclusive,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -274,7 +275,7 @@ impl Store for Redis {
         &self,
         name: &str,
         partitions: Partition,
-        max: u64,
+        scores: RangeInclusive<u64>,
         limit: u32,
     ) -> Result<Vec<(Partition, Member)>, StoreError> {
         // One round trip to each server.
@@ -289,8 +290,8 @@ impl Store for Redis {
             for partition in &partitions {
                 let read = Read::Set {
                     set: name.to_owned(),
-                    min: 0,
-                    max,
+                    min: *scores.start(),
+                    max: *scores.end(),
                     limit,
                     order: Order::LowestFirst,
                 };

@@ -16,6 +16,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 use std::{
     fs::{DirBuilder, File, OpenOptions, TryLockError},
     iter,
+    ops::RangeInclusive,
     os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _},
     path::{Path, PathBuf},
     sync::{Arc, LazyLock, mpsc},
@@ -178,7 +179,7 @@ impl Store for Sqlite {
         &self,
         name: &str,
         partitions: Partition,
-        max: u64,
+        scores: RangeInclusive<u64>,
         limit: u32,
     ) -> Result<Vec<(Partition, Member)>, StoreError> {
         let name = name.to_owned();
@@ -192,7 +193,8 @@ impl Store for Sqlite {
                 next.query_row(params![name, from, partitions], |row| row.get(0))?
             {
                 let (set, order) = (name.clone(), Order::LowestFirst);
-                let read = Read::Set { set, min: 0, max, limit, order };
+                let (min, max) = (*scores.start(), *scores.end());
+                let read = Read::Set { set, min, max, limit, order };
                 if let Found::Set(members) = self::read(connection, partition, &read)? {
                     gathered.extend(members.into_iter().map(|member| (partition, member)));
                 }

@@ -1,14 +1,10 @@
 //! Floods past what is counted: messages, credit, events.
 
-use super::Scene;
-use arizuko_proto::{
-    client::Bearer,
-    v1::{TailRequest, admin_service_client::AdminServiceClient},
-};
+use super::{Scene, with_little_room};
+use arizuko_proto::v1::{TailRequest, admin_service_client::AdminServiceClient};
 use arizuko_tests::prelude::*;
 use futures_util::{StreamExt as _, stream};
 use tokio::time::timeout;
-use tonic::{service::interceptor::InterceptedService, transport::Endpoint};
 
 const ATTACKER: &str = "203.0.113.7";
 /// Lets one address send as much as a test wants.
@@ -141,11 +137,8 @@ async fn events_that_a_tail_does_not_read(kind: Kind) {
     let hook = scene.stack.issue_hook(&folder, "quiet", "").await;
     scene.stack.route(mode(&hook.jid, RouteMode::Observe)).await;
     let hook = scene.stack.caller(&hook, A);
-    // A reader with little room of its own.
-    let control = Endpoint::from_shared(scene.stack.control(A)).expect("an address");
-    let control = control.initial_stream_window_size(65_535).connect().await.expect("it answers");
-    let key = Bearer::new(Some(scene.stack.operator_key())).expect("keys are plain text");
-    let mut admin = AdminServiceClient::new(InterceptedService::new(control, key));
+    let control = with_little_room(&scene.stack, scene.stack.operator_key()).await;
+    let mut admin = AdminServiceClient::new(control);
     let tail = admin.tail(TailRequest { folder: folder.clone() }).await;
     let mut tail = tail.expect("operators watch").into_inner();
     let mut sent = 0;

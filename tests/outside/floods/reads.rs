@@ -3,14 +3,19 @@
 use super::{
     Scene,
     counts::{OPEN, post},
+    with_little_room,
 };
 use arizuko_proto::v1::{
-    ConversationStatus, ListAuditRequest, ListConversationsRequest, ShowConversationRequest,
-    ShowConversationResponse, ShowTurnRequest, admin_service_client::AdminServiceClient,
+    ConversationStatus, ListAuditRequest, ListConversationsRequest, ListTokensRequest,
+    ListTokensResponse, ShowConversationRequest, ShowConversationResponse, ShowTurnRequest,
+    admin_service_client::AdminServiceClient,
     conversation_service_client::ConversationServiceClient,
+    token_service_client::TokenServiceClient,
 };
 use arizuko_tests::{http::Answer, prelude::*};
 use futures_util::{StreamExt as _, future::join_all, stream};
+use tonic::{Request, Response, Status, Streaming, client::Grpc, codegen::http::uri::PathAndQuery};
+use tonic_prost::ProstCodec;
 
 const ATTACKER: &str = "203.0.113.7";
 const ANY: ConversationStatus = ConversationStatus::Unspecified;
@@ -163,6 +168,47 @@ async fn of_visitors(kind: Kind) {
         // More than may have pages of logs in memory at a time.
         join_all((0..8).map(|_| round())).await;
         true
+    };
+    scene.withstands(wave).await;
+}
+
+/// Lists tokens as an agent that reads nothing of the answer but its head.
+async fn list_without_reading(
+    control: Channel,
+    request: ListTokensRequest,
+) -> Result<Streaming<ListTokensResponse>, Status> {
+    let mut client = Grpc::new(control);
+    client.ready().await.expect("control is there");
+    let path = PathAndQuery::from_static("/arizuko.v1.TokenService/ListTokens");
+    let listed = client.server_streaming(Request::new(request), path, ProstCodec::default());
+    listed.await.map(Response::into_inner)
+}
+
+#[apply(embedded)]
+async fn that_nobody_reads(kind: Kind) {
+    const CALLS: usize = 80;
+    let mut scene =
+        Scene::new(kind, &[&OPEN[..], &[("ARIZUKO_CALL_DEADLINE", "3s")]].concat()).await;
+    let stack = &scene.stack;
+    let long = LinkOptions { context: "\u{1f642}".repeat(16_000), ..LinkOptions::default() };
+    for _ in 0..60 {
+        stack.issue_with("acme/flood", "", long.clone()).await;
+    }
+    let key = stack.agent_key("acme/flood").await;
+    let agent = with_little_room(stack, &key).await;
+    let mut operator = TokenServiceClient::new(stack.operator(A).await);
+    let request = ListTokensRequest { folder: "acme/flood".to_owned(), ..Default::default() };
+    let mut unread = Vec::new();
+    let wave = async |_: &Scene| {
+        let calls = (0..CALLS).map(|_| list_without_reading(agent.clone(), request.clone()));
+        let begun = Instant::now();
+        let (calls, listed) = tokio::join!(join_all(calls), operator.list_tokens(request.clone()));
+        assert!(begun.elapsed() > Duration::from_secs(2), "calls wait until their deadline");
+        listed.expect("an operator does not wait for them");
+        let refused = calls.iter().filter_map(|call| call.as_ref().err()).map(reason);
+        let refused = refused.filter(|why| *why == ErrorReason::OutcomeUnknown).count();
+        unread.extend(calls.into_iter().filter_map(Result::ok));
+        unread.len() == 4 && refused >= CALLS - 4
     };
     scene.withstands(wave).await;
 }

@@ -123,7 +123,7 @@ async fn html_that_changes_all_the_time(kind: Kind) {
             agent.finish(&held).await;
             agent.credit(1).await;
         };
-        let reading = readers.into_iter().map(async |mut events| events.rest().await);
+        let reading = readers.into_iter().map(|mut events| async move { events.rest().await });
         let (read, ()) = tokio::join!(join_all(reading), writing);
         read.iter().all(|events| {
             let html = rendered(events)[0].1.len();

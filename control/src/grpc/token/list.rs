@@ -4,6 +4,7 @@ use super::super::{Service, access, wire};
 use crate::{
     audit::in_view,
     ids::TokenId,
+    jid::FolderName,
     key::Caller,
     ledger::Error,
     names::{self, InFolder},
@@ -22,9 +23,37 @@ const MOST: usize = 1_000;
 const FULL: usize = 3 << 20;
 /// How many tokens are read at a time: each may have texts of 100 KiB.
 const READ: usize = 50;
+/// How many places are read at a time of one partition, or of each of all.
+const PLACES: (u32, u32) = (1_000, 50);
+/// A page that has looked at so many places ends, however few of them are selected.
+const LOOKED_AT: usize = 10_000;
 
-/// Where a token stands in a list: the time when it was issued, and its id.
+/// Where a token stands in a list: the time when it was issued, and its name in the set of tokens.
 type Place = (u64, String);
+
+/// Tokens that a request names, besides the caller's reach.
+struct Selection {
+    /// `None`: the tokens of all partitions.
+    partition: Option<Partition>,
+    /// The folder of the tokens, or one above it.
+    view: Option<FolderName>,
+    /// The JID of the tokens, and its folder.
+    jid: Option<(String, FolderName)>,
+}
+
+impl Selection {
+    /// Whether it may have a token with this name in the set of tokens.
+    fn may_have(&self, name: &str) -> bool {
+        let folder = InFolder::from(name.to_owned()).folder;
+        in_view(&folder, self.view.as_ref())
+            && self.jid.as_ref().is_none_or(|(_, of_jid)| folder == of_jid.as_str())
+    }
+
+    fn has(&self, token: &Token) -> bool {
+        self.view.as_ref().is_none_or(|view| token.folder.is_within(view))
+            && self.jid.as_ref().is_none_or(|(jid, _)| token.jid == *jid)
+    }
+}
 
 impl Service {
     /// Returns a page of the live tokens that a request selects and that the caller reaches.
@@ -38,78 +67,129 @@ impl Service {
             size => size.min(MOST),
         };
         let view = access::view(caller, &request.folder)?;
-        let target = request.target.and_then(|target| target.target);
         let after = parse(&request.page_token)?;
-        // The names of all tokens that may be on later pages are in memory meanwhile.
-        let _permit = self.control.texts.acquire().await;
-        let mut listed = match &target {
-            None => {
-                let partition = view.as_ref().map(|view| self.control.partition(view));
-                let in_view = |member: &InFolder| in_view(&member.folder, view.as_ref());
-                self.listed_tokens(partition, in_view).await?
-            }
+        let _texts = self.control.texts.acquire().await;
+        let (partition, jid) = match request.target.and_then(|target| target.target) {
+            None => (view.as_ref().map(|view| self.control.partition(view)), None),
             Some(Target::Jid(jid)) => {
-                let partition = self.partition_of_jid(jid)?;
-                let address = self.control.ledger.record::<Address>(partition, jid).await?;
-                let folder = address.as_ref().map(|address| address.folder.as_str());
-                let in_folder = |member: &InFolder| Some(member.folder.as_str()) == folder;
-                self.listed_tokens(Some(partition), in_folder).await?
+                let partition = self.partition_of_jid(&jid)?;
+                let address = self.control.ledger.record::<Address>(partition, &jid).await?;
+                let Some(address) = address else { return Ok(Default::default()) };
+                (Some(partition), Some((jid, address.folder)))
             }
-            Some(Target::TokenId(id)) => {
-                let (id, partition) = TokenId::parse(id, self.control.partitions)?;
-                vec![((0, id.to_string()), partition)]
+            Some(Target::TokenId(id)) => return self.one_token(caller, view, &id).await,
+        };
+        let selection = Selection { partition, view, jid };
+        self.page_after(caller, &selection, after, most).await
+    }
+
+    /// Returns a page of at most `most` tokens after a place.
+    async fn page_after(
+        &self,
+        caller: &Caller,
+        selection: &Selection,
+        mut after: Place,
+        most: usize,
+    ) -> Result<v1::ListTokensResponse, Error> {
+        let mut page = v1::ListTokensResponse::default();
+        let (mut bytes, mut looked_at) = (0, 0);
+        loop {
+            let (places, has_more) = self.places(selection.partition, &after).await?;
+            if let Some(((at, _), _)) = places.first()
+                && looked_at >= LOOKED_AT
+                && *at > after.0
+            {
+                // The caller may not see the name of any place, so the next page begins at a time.
+                page.next_page_token = format!("{at}-");
+                return Ok(page);
             }
-        };
-        listed.retain(|(place, _)| after.as_ref().is_none_or(|after| place > after));
-        listed.sort_unstable();
-        let now = self.control.ledger.now();
-        let is_selected = |token: &Token| {
-            let is_elsewhere = matches!(&target, Some(Target::Jid(jid)) if token.jid != *jid);
-            let in_view = view.as_ref().is_none_or(|view| token.folder.is_within(view));
-            let is_reached = caller.must_reach(&token.owner).is_ok();
-            token.is_live(now) && in_view && is_reached && !is_elsewhere
-        };
-        let (mut page, mut bytes) = (v1::ListTokensResponse::default(), 0);
-        for listed in listed.chunks(READ) {
-            for ((at, id), token) in self.read_tokens(listed).await? {
-                if !is_selected(&token) {
-                    continue;
+            looked_at += places.len();
+            let may_have = |((_, name), _): &&(Place, Partition)| selection.may_have(name);
+            for places in places.iter().filter(may_have).collect::<Vec<_>>().chunks(READ) {
+                for ((at, name), token) in self.read_tokens(places).await? {
+                    if !(selection.has(&token) && self.may_list(caller, &token)) {
+                        continue;
+                    }
+                    if page.tokens.len() == most || bytes >= FULL {
+                        return Ok(page);
+                    }
+                    page.next_page_token = format!("{at}-{name}");
+                    let token = wire::token(token);
+                    bytes += token.encoded_len();
+                    page.tokens.push(token);
                 }
-                if page.tokens.len() == most || bytes >= FULL {
-                    return Ok(page);
-                }
-                page.next_page_token = format!("{at}-{id}");
-                let token = wire::token(token);
-                bytes += token.encoded_len();
-                page.tokens.push(token);
+            }
+            match places.into_iter().next_back() {
+                Some((place, _)) if has_more => after = place,
+                _ => break,
             }
         }
         page.next_page_token.clear();
         Ok(page)
     }
 
-    /// Returns where tokens stand, of one partition or of all, and their partitions.
-    async fn listed_tokens(
+    async fn one_token(
+        &self,
+        caller: &Caller,
+        view: Option<FolderName>,
+        id: &str,
+    ) -> Result<v1::ListTokensResponse, Error> {
+        let (id, partition) = TokenId::parse(id, self.control.partitions)?;
+        let token: Option<Token> = self.control.ledger.record(partition, &id).await?;
+        let selection = Selection { partition: Some(partition), view, jid: None };
+        let listed = token.filter(|it| selection.has(it) && self.may_list(caller, it));
+        let tokens = listed.into_iter().map(wire::token).collect();
+        Ok(v1::ListTokensResponse { tokens, next_page_token: String::new() })
+    }
+
+    fn may_list(&self, caller: &Caller, token: &Token) -> bool {
+        token.is_live(self.control.ledger.now()) && caller.must_reach(&token.owner).is_ok()
+    }
+
+    /// Returns the next places after one, of one partition or of all, with their partitions; and
+    /// whether there may be more.
+    async fn places(
         &self,
         partition: Option<Partition>,
-        is_listed: impl Fn(&InFolder) -> bool,
-    ) -> Result<Vec<(Place, Partition)>, Error> {
+        after: &Place,
+    ) -> Result<(Vec<(Place, Partition)>, bool), Error> {
         let (ledger, set) = (&self.control.ledger, names::tokens());
-        let members = match partition {
-            None => ledger.gather(&set, self.control.partitions, u64::MAX, u32::MAX).await?,
-            Some(partition) => {
-                let members = ledger.members(partition, &set, 0..=u64::MAX, u32::MAX).await?;
-                members.into_iter().map(|member| (partition, member)).collect()
+        let mut limit = if partition.is_some() { PLACES.0 } else { PLACES.1 };
+        loop {
+            let scores = after.0..=u64::MAX;
+            let members: Vec<(Partition, (InFolder, u64))> = match partition {
+                None => ledger.gather(&set, self.control.partitions, scores, limit).await?,
+                Some(partition) => {
+                    let members = ledger.members(partition, &set, scores, limit).await?;
+                    members.into_iter().map(|member| (partition, member)).collect()
+                }
+            };
+            let mut by_partition = BTreeMap::<_, Vec<Place>>::new();
+            for (partition, (member, at)) in members {
+                by_partition.entry(partition).or_default().push((at, member.to_string()));
             }
-        };
-        let listed = members.into_iter().filter(|(_, (member, _))| is_listed(member));
-        Ok(listed.map(|(partition, (member, at))| ((at, member.id), partition)).collect())
+            // A partition with so many may have more, after its last one.
+            let full = by_partition.values().filter(|places| places.len() >= limit as usize);
+            let end = full.filter_map(|places| places.last()).min().cloned();
+            let places = by_partition.into_iter().flat_map(|(partition, places)| {
+                places.into_iter().map(move |place| (place, partition))
+            });
+            let is_next =
+                |place: &Place| place > after && end.as_ref().is_none_or(|end| place <= end);
+            let mut places: Vec<_> = places.filter(|(place, _)| is_next(place)).collect();
+            if !places.is_empty() || end.is_none() {
+                places.sort_unstable();
+                return Ok((places, end.is_some()));
+            }
+            // They were all issued in one millisecond, and are on the page before.
+            limit *= 2;
+        }
     }
 
     /// Reads tokens, and returns those that there are, in the order of their places.
     async fn read_tokens(
         &self,
-        listed: &[(Place, Partition)],
+        listed: &[&(Place, Partition)],
     ) -> Result<BTreeMap<Place, Token>, Error> {
         let mut by_partition = BTreeMap::<_, Vec<_>>::new();
         for (place, partition) in listed {
@@ -117,7 +197,8 @@ impl Service {
         }
         let mut tokens = BTreeMap::new();
         for (partition, places) in by_partition {
-            let ids: Vec<TokenId> = places.iter().map(|(_, id)| id.clone().into()).collect();
+            let id = |(_, name): &&Place| InFolder::from(name.clone()).id.into();
+            let ids: Vec<TokenId> = places.iter().map(id).collect();
             let found = self.control.ledger.records::<Token>(partition, &ids).await?;
             let found = places.into_iter().cloned().zip(found);
             tokens.extend(found.filter_map(|(place, token)| Some((place, token?))));
@@ -126,13 +207,12 @@ impl Service {
     }
 }
 
-/// Parses a page token: the place of the last token of the page before. `None`: there is no page
-/// before.
-fn parse(page_token: &str) -> Result<Option<Place>, Refusal> {
+/// Parses a page token: the place of the last token of the page before.
+fn parse(page_token: &str) -> Result<Place, Refusal> {
     if page_token.is_empty() {
-        return Ok(None);
+        return Ok(Place::default());
     }
-    let place = page_token.split_once('-').and_then(|(at, id)| Some((at.parse().ok()?, id)));
-    let (at, id) = place.ok_or_else(|| Refusal::invalid("no page has this page_token"))?;
-    Ok(Some((at, id.to_owned())))
+    let place = page_token.split_once('-').and_then(|(at, name)| Some((at.parse().ok()?, name)));
+    let (at, name) = place.ok_or_else(|| Refusal::invalid("no page has this page_token"))?;
+    Ok((at, name.to_owned()))
 }
