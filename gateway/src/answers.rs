@@ -17,8 +17,8 @@ use std::{
 /// How many bytes are given to a connection at a time. A shorter answer is not counted.
 const PIECE: usize = 64 * 1024;
 
-/// Room for an answer of unknown length, which counts as a body that its address holds. Only for
-/// requests that read: another one has an effect, so its answer must not be refused.
+/// Room for an answer of unknown length, which counts as a body that its address holds. A request that
+/// has an effect must not be refused for want of it: its answer leaves out what has no room.
 pub(crate) struct Room(Share);
 
 /// An answer's body, in memory, that counts until all of it is given to the connection.

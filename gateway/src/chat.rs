@@ -94,13 +94,18 @@ pub(crate) async fn post(
     {
         return stream(gateway, link, posted, permit).await;
     }
-    let mut turn = None;
     if !wait.is_zero() {
         // The message is accepted, so a turn that can't be read is not an error.
-        let read = turn::within(&gateway, &link, posted.turn_id.clone(), wait).await;
-        turn = read.ok().and_then(|read| read.turn);
+        let id = posted.turn_id.clone();
+        if let Ok((turn, room)) = turn::with_reply(&gateway, &link, visitor, id, wait).await {
+            let response = reply(&posted, Some(&turn));
+            let Some(room) = room else { return Ok(response) };
+            if let Ok(response) = room.hold(response).await {
+                return Ok(response);
+            }
+        }
     }
-    Ok(reply(&posted, turn.as_ref()))
+    Ok(reply(&posted, None))
 }
 
 /// Answers with the turn's frames as they come.

@@ -3,6 +3,7 @@
 
 use crate::{
     address::Visitor,
+    answers::Room,
     control::Refusal,
     document::{self, FrameDocument, TurnDocument},
     gateway::Gateway,
@@ -33,7 +34,8 @@ impl WaitQuery {
     }
 }
 
-/// Reads a turn once it has ended, or once the wait is over or the gateway shuts down.
+/// Reads a turn without its messages once it has ended, or once the wait is over or the gateway shuts
+/// down.
 pub(crate) async fn within(
     gateway: &Gateway,
     link: &Link,
@@ -43,12 +45,43 @@ pub(crate) async fn within(
     let request = pb::GetTurnRequest {
         access: Some(link.access()),
         turn_id,
+        without_messages: true,
         ..pb::GetTurnRequest::default()
     };
     tokio::select! {
         turn = gateway.control.turn(request.clone(), wait) => turn,
         () = gateway.stopping.cancelled() => gateway.control.turn(request, Duration::ZERO).await,
     }
+}
+
+/// Waits for the end of a turn as [`within`] does, and then reads it with its messages. The room is for
+/// these; a turn that has not ended has none.
+pub(crate) async fn with_reply(
+    gateway: &Gateway,
+    link: &Link,
+    visitor: Visitor,
+    turn_id: String,
+    wait: Duration,
+) -> Result<(pb::ConversationTurn, Option<Room>), Problem> {
+    let turn = within(gateway, link, turn_id.clone(), wait).await?.turn.unwrap_or_default();
+    if document::is_open(turn.status()) {
+        return Ok((turn, None));
+    }
+    // Its message is taken, so it must not say that nothing was done.
+    let room = gateway.room_for(visitor).await.map_err(|_| Problem::no_reply_yet())?;
+    let turn = read(gateway, link, turn_id).await?.turn.unwrap_or_default();
+    Ok((turn, Some(room)))
+}
+
+/// Reads a turn as it is.
+pub(crate) async fn read(
+    gateway: &Gateway,
+    link: &Link,
+    turn_id: String,
+) -> Result<pb::GetTurnResponse, Refusal> {
+    let access = Some(link.access());
+    let request = pb::GetTurnRequest { access, turn_id, ..pb::GetTurnRequest::default() };
+    gateway.control.turn(request, Duration::ZERO).await
 }
 
 #[derive(Deserialize)]
@@ -90,7 +123,7 @@ pub(crate) async fn snapshot(
         turn_id,
         frames: query.after.is_some(),
         after: query.after.unwrap_or_default(),
-        wait: None,
+        ..pb::GetTurnRequest::default()
     };
     let mut answer = gateway.control.turn(request, Duration::ZERO).await?;
     let turn = answer.turn.take().unwrap_or_default();

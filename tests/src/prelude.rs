@@ -29,7 +29,10 @@ pub use crate::{
     redis::Redis,
     routes::{escalation, give_up, mode, observe_for_visitors, route},
     sentinel, sentinel_and_cluster,
-    sse::{Cursor, Event, ids, names, raw, read_to_the_end, rendered, stalled, text, transcript},
+    sse::{
+        Cursor, Event, ids, names, raw, read_to_the_end, rendered, stalled, text, transcript,
+        unread,
+    },
     stack::free_port,
     tools::{curl, found, python, random_id},
     until, within,

@@ -175,12 +175,16 @@ const WHOLE_REPLY: Duration = Duration::from_secs(120);
 /// Opens a stream on a connection with a small receive buffer, and does not read. The request uses
 /// HTTP/1.0, so that the body is not chunked.
 pub async fn stalled(gateway: &str, path: &str) -> TcpStream {
+    unread(gateway, &format!("GET {path} HTTP/1.0\r\nHost: x\r\n\r\n")).await
+}
+
+/// Sends a request as it is on a connection with a small receive buffer, and reads nothing.
+pub async fn unread(gateway: &str, request: &str) -> TcpStream {
     let address = gateway.trim_start_matches("http://").parse();
     let socket = TcpSocket::new_v4().expect("the system has sockets");
     socket.set_recv_buffer_size(4096).expect("it may be small");
     let connected = socket.connect(address.expect("an address")).await;
     let mut stream = connected.expect("the gateway listens");
-    let request = format!("GET {path} HTTP/1.0\r\nHost: x\r\n\r\n");
     let sent = stream.write_all(request.as_bytes()).await;
     sent.expect("the gateway reads");
     stream

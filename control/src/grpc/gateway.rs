@@ -152,9 +152,14 @@ impl v1::gateway_service_server::GatewayService for Service {
         };
         let content = read::contents(control, partition, std::slice::from_ref(&turn)).await?.pop();
         let transcript = read::transcript(control, partition, &turn, u64::MAX).await?;
+        let mut shown = wire::turn(&turn, content.unwrap_or_default(), transcript);
+        if request.without_messages {
+            shown.user = None;
+            shown.assistant.clear();
+        }
         Ok(Response::new(v1::GetTurnResponse {
             agent_attached: control.agent_attached(&turn.place.folder).await,
-            turn: Some(wire::turn(&turn, content.unwrap_or_default(), transcript)),
+            turn: Some(shown),
             conversation: turn.conversation.to_string(),
             frames,
         }))

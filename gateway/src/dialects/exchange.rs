@@ -6,6 +6,7 @@ use super::{
 };
 use crate::{
     address::Visitor,
+    answers::Room,
     control::{Refusal, Target},
     document,
     gateway::Gateway,
@@ -103,20 +104,21 @@ impl Exchange {
         Ok(turn.map(|turn| (turn, cursor)))
     }
 
-    /// Waits for the end of the turn, and returns its reply.
+    /// Waits for the end of the turn, and returns its reply with room for it.
     ///
     /// # Errors
     /// The turn did not end well, or not in time.
-    pub(super) async fn reply(&self) -> Result<String, Problem> {
+    pub(super) async fn reply(&self) -> Result<(String, Option<Room>), Problem> {
         let until = Instant::now() + self.gateway.options.limits.reply_timeout;
         loop {
             let left = until.saturating_duration_since(Instant::now());
             let wait = LOOK.min(left);
-            let read = turn::within(&self.gateway, &self.link, self.turn_id.clone(), wait).await;
-            let turn = read.map_err(taken)?.turn.unwrap_or_default();
+            let Self { gateway, link, visitor, turn_id, .. } = self;
+            let read = turn::with_reply(gateway, link, *visitor, turn_id.clone(), wait).await;
+            let (turn, room) = read.map_err(taken)?;
             if !document::is_open(turn.status()) {
                 let ended_badly = Problem::of_turn(turn.status(), &turn.error);
-                return ended_badly.map_or_else(|| Ok(text(&turn)), Err);
+                return ended_badly.map_or_else(|| Ok((text(&turn), room)), Err);
             }
             if left.is_zero() || self.gateway.stopping.is_cancelled() {
                 return Err(Problem::no_reply_yet());
@@ -180,8 +182,8 @@ impl Exchange {
 
 /// Turns a refusal to read a turn into a problem of the request that has posted its message: that
 /// is taken, so the refusal must not say that nothing was done.
-fn taken(refusal: Refusal) -> Problem {
-    let problem = Problem::from(refusal);
+fn taken(refusal: impl Into<Problem>) -> Problem {
+    let problem = refusal.into();
     if problem.is_outage() { Problem::no_reply_yet() } else { problem }
 }
 

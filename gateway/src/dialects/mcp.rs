@@ -14,7 +14,7 @@ use crate::{
     problem::Problem,
     turn::{self, Snapshot, Standing, WaitQuery},
 };
-use arizuko_proto::v1::{self as pb, TurnStatus};
+use arizuko_proto::v1::TurnStatus;
 use axum::{
     Router,
     body::Body,
@@ -39,10 +39,7 @@ use rmcp::{
 };
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::{Value, json};
-use std::{
-    sync::{Arc, Mutex, PoisonError},
-    time::Duration,
-};
+use std::sync::{Arc, Mutex, PoisonError};
 
 const INSTRUCTIONS: &str = "Talk to the agent behind this chat link. `send_message` sends a \
     message and waits for the reply. If there is none yet, `get_turn_status` waits for it and \
@@ -85,7 +82,8 @@ async fn serve(
     let answer = service.handle(request).await.map(Body::new).into_response();
     let room = room.lock().unwrap_or_else(PoisonError::into_inner).take();
     match room {
-        Some(room) => room.hold(answer).await,
+        // The request may have sent a message.
+        Some(room) => room.hold(answer).await.map_err(|_| Problem::no_reply_yet()),
         None => Ok(answer),
     }
 }
@@ -182,24 +180,25 @@ impl Tools {
         if wait.is_zero() {
             return Ok(result(&answer, posted.status()));
         }
-        match turn::within(gateway, link, posted.turn_id.clone(), wait).await {
-            Ok(read) => {
-                let turn = read.turn.unwrap_or_default();
+        match turn::with_reply(gateway, link, *visitor, posted.turn_id.clone(), wait).await {
+            Ok((turn, room)) => {
+                self.keep(room);
                 Ok(result(&answer.with_reply(&turn), turn.status()))
             }
             // The message is taken, whether or not its turn can be read.
-            Err(refusal) => match Problem::from(refusal) {
-                problem if problem.is_outage() => Ok(result(&answer, posted.status())),
-                problem => Err(problem),
-            },
+            Err(problem) if problem.status().is_server_error() => {
+                Ok(result(&answer, posted.status()))
+            }
+            Err(problem) => Err(problem),
         }
     }
 
     async fn get_turn(&self, arguments: JsonObject) -> Result<CallToolResult, Problem> {
         let GetTurn { turn_id, .. } = parse(arguments)?;
-        let room = self.gateway.room_for(self.visitor).await?;
-        *self.room.lock().unwrap_or_else(PoisonError::into_inner) = Some(room);
-        let (read, turn) = self.read(turn_id, Duration::ZERO).await?;
+        let TurnId(turn_id) = TurnId::parse(turn_id)?;
+        self.keep(Some(self.gateway.room_for(self.visitor).await?));
+        let mut read = turn::read(&self.gateway, &self.link, turn_id).await?;
+        let turn = read.turn.take().unwrap_or_default();
         let document = TurnDocument::new(&turn, None);
         Ok(result(&Snapshot::new(&read, document), turn.status()))
     }
@@ -209,20 +208,15 @@ impl Tools {
         let wait = WaitQuery { wait }.duration();
         let streams = &self.gateway.streams;
         let _permit = (!wait.is_zero()).then(|| streams.open(self.visitor.0)).transpose()?;
-        let (read, turn) = self.read(turn_id, wait).await?;
-        Ok(result(&Standing::new(&read, &turn), turn.status()))
-    }
-
-    /// Waits for the end of a turn, at most this long, and reads the turn.
-    async fn read(
-        &self,
-        turn_id: String,
-        wait: Duration,
-    ) -> Result<(pb::GetTurnResponse, pb::ConversationTurn), Problem> {
         let TurnId(turn_id) = TurnId::parse(turn_id)?;
         let mut read = turn::within(&self.gateway, &self.link, turn_id, wait).await?;
         let turn = read.turn.take().unwrap_or_default();
-        Ok((read, turn))
+        Ok(result(&Standing::new(&read, &turn), turn.status()))
+    }
+
+    /// Keeps room for the answer.
+    fn keep(&self, room: Option<Room>) {
+        *self.room.lock().unwrap_or_else(PoisonError::into_inner) = room;
     }
 }
 

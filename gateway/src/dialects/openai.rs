@@ -155,12 +155,16 @@ async fn complete(
     if is_stream {
         return exchange.stream(Chunks { head, last_message: String::new() }).await;
     }
-    let content = exchange.reply().await?;
+    let (content, room) = exchange.reply().await?;
     let message = json!({ "role": "assistant", "content": content, "refusal": null });
     let choice =
         json!({ "index": 0, "message": message, "logprobs": null, "finish_reason": "stop" });
     let answer = head.document("chat.completion", choice);
-    Ok((exchange.headers(), Json(answer)).into_response())
+    let response = (exchange.headers(), Json(answer)).into_response();
+    match room {
+        Some(room) => room.hold(response).await.map_err(|_| Problem::no_reply_yet()),
+        None => Ok(response),
+    }
 }
 
 /// What all chunks of a completion have.

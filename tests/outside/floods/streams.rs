@@ -6,6 +6,7 @@ use arizuko_tests::{http::Answer, prelude::*};
 use flate2::write::GzDecoder;
 use futures_util::future::join_all;
 use std::io::Write as _;
+use tokio::io::AsyncReadExt as _;
 
 const ATTACKER: &str = "203.0.113.7";
 
@@ -169,4 +170,58 @@ async fn compressed_streams(kind: Kind) {
         open.len() as u64 * 1_200_000 > MEMORY
     };
     scene.withstands(wave).await;
+}
+
+#[apply(embedded)]
+async fn awaited_replies_that_nobody_reads(kind: Kind) {
+    // Room for 5 replies of 1.5 MB.
+    let limits = [("ARIZUKO_ADDRESS_BODY_BYTES", "8000000"), ("ARIZUKO_ADDRESS_TURNS", "1000")];
+    let mut scene = Scene::new(kind, &[&limits[..], &OPEN].concat()).await;
+    let link = scene.stack.issue("acme/flood").await;
+    let mut agent = scene.stack.attach("acme/flood", A).await;
+    tokio::spawn(async move {
+        loop {
+            let mut held = agent.turn().await;
+            agent.push(&mut held, vec![delta("m1", &"x".repeat(60_000)); 25]).await;
+            agent.finish(&held).await;
+            agent.credit(1).await;
+        }
+    });
+    let body = r#"{"content": "hello"}"#;
+    let post = format!(
+        "POST /chat/{}/?wait=15 HTTP/1.0\r\nHost: x\r\nContent-Type: application/json\r\n\
+         Content-Length: {}\r\n\r\n{body}",
+        link.token,
+        body.len()
+    );
+    let mut deaf = Vec::new();
+    for _ in 0..5 {
+        let mut reader = unread(&scene.stack.gateway(A), &post).await;
+        let mut beginning = [0; 12];
+        within("an answer", reader.read_exact(&mut beginning)).await.expect("it comes");
+        assert_eq!(&beginning, b"HTTP/1.0 200");
+        deaf.push(reader);
+    }
+    let [attacker, other] = ["127.0.0.1", ATTACKER].map(|address| {
+        let visitor = scene.stack.visitor(&link, A);
+        visitor.from_address(address)
+    });
+    let hello = json!({"content": "hello"});
+    let ask = |visitor: &Visitor| visitor.request(Method::POST, "?wait=15").json(&hello);
+    let said = json!([said("user", "hello")]);
+    let wave = async |_: &Scene| {
+        let (message, completion, answered) = tokio::join!(
+            send(ask(&attacker)),
+            complete(&attacker, &said, false),
+            send(ask(&other)),
+        );
+        assert!(answered.expect(200).body.len() > 1_500_000, "another address has room");
+        // The message is taken, and its reply left out.
+        message.posted();
+        assert_eq!(completion.expect(504).json()["error"]["code"], "OUTCOME_UNKNOWN");
+        true
+    };
+    scene.withstands(wave).await;
+    drop(deaf);
+    until("there is room again", async || send(ask(&attacker)).await.status == 200).await;
 }
