@@ -54,11 +54,8 @@ fn one(connection: &Connection, sizes: &mut Sizes, batch: &Batch) -> rusqlite::R
         match guard {
             Guard::Version { .. } => {}
             Guard::Fewer { set, min, than } => {
-                let members = match min {
-                    0 => sizes.of(connection, p, set)?,
-                    min => members_from(connection, p, set, *min)?,
-                };
-                if members >= u64::from(*than) {
+                let below = if *min > 0 { members_below(connection, p, set, *min)? } else { 0 };
+                if sizes.of(connection, p, set)?.saturating_sub(below) >= u64::from(*than) {
                     return Ok(Commit::Full { name: set.clone() });
                 }
             }
@@ -104,17 +101,19 @@ fn one(connection: &Connection, sizes: &mut Sizes, batch: &Batch) -> rusqlite::R
     Ok(Commit::Applied)
 }
 
-/// Counts the members with a score of `min` or more.
-fn members_from(
+/// Counts the members with a score below `limit`. They are few: a set that is guarded so has only
+/// members whose time is over there.
+fn members_below(
     connection: &Connection,
     p: Partition,
     set: &str,
-    min: u64,
+    limit: u64,
 ) -> rusqlite::Result<u64> {
     let sql = "SELECT count(*) FROM member
-               WHERE set_name = ?1 AND partition = ?2 AND score >= ?3";
+               WHERE set_name = ?1 AND partition = ?2 AND score < ?3";
     let mut statement = connection.prepare_cached(sql)?;
-    let members = statement.query_row(params![set, p, signed(min)], |row| row.get::<_, i64>(0))?;
+    let members =
+        statement.query_row(params![set, p, signed(limit)], |row| row.get::<_, i64>(0))?;
     Ok(members as u64)
 }
 
