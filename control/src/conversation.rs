@@ -15,8 +15,6 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
-pub(crate) mod index;
-
 /// How many bytes a frame that is carried by its wake-up has, at most. Readers find a larger frame
 /// in the log.
 const CARRIED_BYTES: usize = 16 << 10;
@@ -89,6 +87,12 @@ impl Conversation {
         *folder == token.folder || *folder == self.with || self.assigned.as_ref() == Some(folder)
     }
 
+    /// Notes that the conversation is active now.
+    pub(crate) fn touch(&mut self, tx: &mut Tx<'_>) {
+        self.active_at = tx.now;
+        tx.add(&names::conversations(self.with.root()), &self.id, tx.now);
+    }
+
     pub(crate) fn is_first(&self, turn: &TurnId) -> bool {
         self.open.first() == Some(turn)
     }
@@ -153,7 +157,10 @@ impl Head {
         let frame = Frame { tag: self.tag, turn: turn.clone(), n, at: tx.now, body };
         let entry = frame.to_entry()?;
         tx.append_entry(names::log(conversation), self.seq, entry.clone());
-        tx.publish(names::conversation_topic(conversation), wake(self.seq, &entry));
+        // Nobody knows of a conversation before its first frame is stored.
+        if self.seq > 1 {
+            tx.publish(names::conversation_topic(conversation), wake(self.seq, &entry));
+        }
         Ok(())
     }
 }

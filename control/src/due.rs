@@ -29,6 +29,8 @@ use std::{
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
+mod queues;
+
 /// How long to wait before the next sweep, unless more items are due at once.
 const PAUSE: Duration = Duration::from_millis(500);
 /// How many due items one sweep takes from each end of a partition's due set: this many that have
@@ -40,8 +42,6 @@ const ITEMS_PER_SWEEP: u32 = 64;
 const SWEEPS_PER_MEASUREMENT: u32 = 10;
 /// How many entries of the audit log each partition drops with each measurement, at most.
 const TRIMMED_ENTRIES: u32 = 500;
-/// How many waiting turns a measurement counts in each partition, at most.
-const COUNTED_TURNS: u32 = 10_000;
 /// How many ended tokens have their turns cancelled at a time, and in how many conversations of
 /// each.
 const AT_ONCE: usize = 16;
@@ -85,7 +85,7 @@ pub(crate) async fn run(control: Arc<Control>, shutdown: CancellationToken) {
 }
 
 async fn measure_and_tidy(control: &Control) -> Result<(), Error> {
-    measure_queues(control).await?;
+    queues::measure(control).await?;
     trim_audit(control).await?;
     control.key_uses.store(&control.ledger, control.partitions).await
 }
@@ -108,18 +108,6 @@ async fn trim_audit(control: &Control) -> Result<(), Error> {
         };
         ledger.transact(partition, &[], trimming).await?;
     }
-    Ok(())
-}
-
-/// Measures how many turns wait for an agent, and how many seconds the oldest has waited.
-async fn measure_queues(control: &Control) -> Result<(), Error> {
-    let (ledger, metrics) = (&control.ledger, &control.metrics);
-    let set = names::waiting();
-    let waiting = ledger.gather(&set, control.partitions, 0..=u64::MAX, COUNTED_TURNS).await?;
-    let oldest = waiting.iter().map(|(_, (_, since))| *since).min();
-    let longest = oldest.map_or(0, |since| ledger.now().as_millis().saturating_sub(since) / 1000);
-    metrics.waiting.set(waiting.len() as i64);
-    metrics.longest_wait.set(longest as i64);
     Ok(())
 }
 

@@ -75,7 +75,7 @@ fn agent_messages() {
         let Message::Append(append) = message else {
             return;
         };
-        let (turn, session) = (TurnId::new([1; 16]), SessionId::new([2; 16]));
+        let (turn, session) = (TurnId::new([1; 18]), SessionId::new([2; 16]));
         let attempt = Attempt { turn, session, number: 1 };
         for frame in append.frames {
             let size = frame.encoded_len();

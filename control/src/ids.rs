@@ -5,6 +5,7 @@ use crate::{
     secret::{Secret, partition_of_id},
     store::Partition,
 };
+use arizuko_proto::public_id::{self, Timed};
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD as BASE64};
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -52,29 +53,28 @@ ids! {
 }
 
 macro_rules! random_ids {
-    ($($name:ident: $what:literal;)*) => {$(
+    ($($name:ident: $bytes:ty, $what:literal;)*) => {$(
         impl $name {
-            /// Makes an id of 128 random bits, in base64url.
-            pub(crate) fn new(random: [u8; 16]) -> Self {
-                Self(BASE64.encode(random))
+            /// Makes an id of these bytes, in base64url.
+            pub(crate) fn new(bytes: $bytes) -> Self {
+                Self(BASE64.encode(bytes))
             }
 
             /// Reads an id that a caller wrote.
             ///
             #[doc = concat!("# Errors\n[`Refusal::Invalid`] for what can't be ", $what, "'s id.")]
             pub(crate) fn parse(text: &str) -> Result<Self, Refusal> {
-                let fits = BASE64.decode(text).is_ok_and(|bytes| bytes.len() == 16);
                 let refusal = || Refusal::invalid(concat!("that is not ", $what, "'s id"));
-                fits.then(|| Self(text.to_owned())).ok_or_else(refusal)
+                public_id::is_own(text).then(|| Self(text.to_owned())).ok_or_else(refusal)
             }
         }
     )*};
 }
 
 random_ids! {
-    ConversationId: "a conversation";
-    TurnId: "a turn";
-    SessionId: "a session";
+    ConversationId: Timed, "a conversation";
+    TurnId: Timed, "a turn";
+    SessionId: [u8; 16], "a session";
 }
 
 macro_rules! secret_ids {

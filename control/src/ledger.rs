@@ -8,7 +8,7 @@ use crate::{
     time::Time,
     transaction::{Decision, Known, Stop, Tx},
 };
-use arizuko_proto::public_id;
+use arizuko_proto::public_id::{self, TIME_BYTES};
 use lru::LruCache;
 use shared::SharedReads;
 use std::{
@@ -130,7 +130,7 @@ impl Ledger {
         expected: &[String],
         mut decide: impl FnMut(&mut Tx<'_>) -> Decision<T>,
     ) -> Result<T, Error> {
-        let command = Command { partition, expected, seed: random()? };
+        let command = Command { partition, expected, seed: self.seed()? };
         let mut reading = self.reading(&command, true).await?;
         for attempt in 1..=ATTEMPTS {
             let (outcome, batch, mut full) =
@@ -171,6 +171,14 @@ impl Ledger {
             }
         }
         Err(Error::Busy)
+    }
+
+    /// Returns the seed of a command that begins now: the time, then random bytes.
+    fn seed(&self) -> Result<[u8; 32], Error> {
+        let mut seed = random()?;
+        let seconds = u32::try_from(self.now().as_millis() / 1000).unwrap_or(u32::MAX);
+        seed[..TIME_BYTES].copy_from_slice(&seconds.to_be_bytes());
+        Ok(seed)
     }
 
     /// Decides until everything that the decision needs is loaded, and is fresh where no commit

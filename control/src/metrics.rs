@@ -92,10 +92,11 @@ impl Metrics {
             gauge(&mut registry, "agents", "Agents attached to this control, people included");
         let help = "Credit of the agents attached to this control, in turns";
         let credit = gauge(&mut registry, "agent_credit", help);
-        let help = "Turns that wait for an agent, in the whole store";
+        let help = "Turns that wait for an agent, in the whole store, up to 1,000 of each folder";
         let waiting = gauge(&mut registry, "waiting_turns", help);
         let longest_wait = Gauge::default();
-        let help = "Age of the oldest waiting turn";
+        let help =
+            "How long the turn that is next in its folder's queue has waited, the longest of all";
         registry.register_with_unit("longest_wait", help, seconds(), longest_wait.clone());
         let first_frame =
             Histogram::new([0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 1800.0]);

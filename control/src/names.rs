@@ -5,7 +5,8 @@
 //! `sessions`, exist once in each partition, unless they are said to be in partition 0.
 //!
 //! A record whose name has a `#` is a part of another record: `turn:ID#input` is a part of
-//! `turn:ID`.
+//! `turn:ID`. Conversations and turns have the ids that operators see in the names of their records,
+//! and their own ids elsewhere.
 //!
 //! A record that lives *with its conversation* is deleted with the conversation, or by a clean-up
 //! of the conversation. If neither happens, the store collects the record
@@ -16,48 +17,59 @@ use crate::{
     ids::{ConversationId, KeyId, SessionId, TokenId, TurnId},
     jid::FolderName,
 };
+use arizuko_proto::public_id;
 use std::marker::PhantomData;
 
 mod members;
 
-pub(crate) use members::{Due, InFolder, Named};
+pub(crate) use members::{Due, InFolder};
 
 // ── Records ─────────────────────────────────────────────────────────────────────────────────────
 
-/// Names a [`Turn`](crate::turn::Turn), which lives with its conversation. Written by `turn/`,
-/// though not with each frame.
+/// Names a [`Turn`](crate::turn::Turn) by its public id, by which operators look for it. It lives
+/// with its conversation. Written by `turn/`, though not with each frame.
 pub(crate) fn turn(id: &TurnId) -> String {
-    format!("turn:{id}")
+    turn_with(&public_id::short(id.as_str()))
+}
+
+/// Names the turn whose public id has this after its prefix.
+pub(crate) fn turn_with(short: &str) -> String {
+    format!("turn:{short}")
 }
 
 /// Names the [`Progress`](crate::turn::frames::Progress) of an open turn, which lives from the
 /// turn's first frame to its end. Written with each frame of the turn.
 pub(crate) fn progress(id: &TurnId) -> String {
-    format!("turn:{id}#progress")
+    format!("{}#progress", turn(id))
 }
 
 /// Names a turn's message, an [`Input`](crate::turn::input::Input), which lives with its
 /// conversation. Written by `turn/post.rs`, and by `turn/observe.rs` when a person gets the turn.
 pub(crate) fn input(id: &TurnId) -> String {
-    format!("turn:{id}#input")
+    format!("{}#input", turn(id))
 }
 
 /// Names the [`Transcript`](crate::frame::Transcript) of a turn that has ended, which lives with
 /// its conversation. Written once, by `turn/end.rs`.
 pub(crate) fn reply(id: &TurnId) -> String {
-    format!("turn:{id}#reply")
+    format!("{}#reply", turn(id))
 }
 
-/// Names a [`Conversation`](crate::conversation::Conversation), which lives until its clean-up or
-/// until somebody deletes it. Written by `turn/`, though not with each frame.
+/// Names a [`Conversation`](crate::conversation::Conversation) by its public id. It lives until its
+/// clean-up or until somebody deletes it. Written by `turn/`, though not with each frame.
 pub(crate) fn conversation(id: &ConversationId) -> String {
-    format!("conversation:{id}")
+    conversation_with(&public_id::short(id.as_str()))
+}
+
+/// Names the conversation whose public id has this after its prefix.
+pub(crate) fn conversation_with(short: &str) -> String {
+    format!("conversation:{short}")
 }
 
 /// Names the [`Head`](crate::conversation::Head) of a conversation's log, which lives with its
 /// conversation. Written with each frame.
 pub(crate) fn head(id: &ConversationId) -> String {
-    format!("conversation:{id}#head")
+    format!("{}#head", conversation(id))
 }
 
 /// Names a [`Session`](crate::session::Session), which lives until it ends. Written by `session.rs`
@@ -176,10 +188,10 @@ pub(crate) fn rounds(folder: &FolderName) -> Set<String> {
     Set::new(format!("rounds:{folder}"))
 }
 
-/// Names the partition's turns that wait for an agent, which are the members of all its queues,
-/// with the time of their beginning as score. Written by `queue.rs`.
-pub(crate) fn waiting() -> Set<TurnId> {
-    Set::new("waiting")
+/// Names the partition's folders whose queues may have turns, scored by the time at which a turn
+/// last entered. Written by `queue.rs`; a folder whose queue was seen to be empty is removed.
+pub(crate) fn queues() -> Set<String> {
+    Set::new("queues")
 }
 
 /// Names a token's open turns, with the time of their beginning as score. Written by
@@ -213,16 +225,9 @@ pub(crate) fn assigned(folder: &FolderName) -> Set<ConversationId> {
 }
 
 /// Names a tenant's conversations, scored by the time that they were last active. Written by
-/// `conversation/index.rs`.
+/// `conversation.rs`, removed from by `turn/retention.rs`.
 pub(crate) fn conversations(root: &str) -> Set<ConversationId> {
     Set::new(format!("conversations:{root}"))
-}
-
-/// Names the partition's conversations and turns, scored by the
-/// [places](arizuko_proto::public_id::place) of their public ids: a public id alone doesn't tell
-/// the own id. Written by `conversation/index.rs`.
-pub(crate) fn public_ids() -> Set<Named> {
-    Set::new("public")
 }
 
 /// Names the partition's sessions, scored by the ends of their leases. Written by `session.rs`.

@@ -22,7 +22,7 @@ pub(crate) fn enter_again(tx: &mut Tx<'_>, turn: &Turn) {
 fn enqueue(tx: &mut Tx<'_>, turn: &Turn, flow: Option<Flow>) {
     let folder = &turn.place.folder;
     tx.enqueue(&names::queue(folder), &names::rounds(folder), &turn.id, flow);
-    tx.add(&names::waiting(), &turn.id, turn.origin.created_at);
+    tx.add(&names::queues(), &folder.to_string(), tx.now);
     wake(tx, folder);
 }
 
@@ -41,7 +41,6 @@ fn flow(origin: &Origin) -> Flow {
 /// Takes a turn out of its folder's queue, if it is there.
 pub(crate) fn leave(tx: &mut Tx<'_>, turn: &Turn) {
     tx.remove(&names::queue(&turn.place.folder), &turn.id);
-    tx.remove(&names::waiting(), &turn.id);
 }
 
 /// Wakes a folder's desks and inboxes, because its queue or its assigned conversations have

@@ -18,11 +18,12 @@ use arizuko_proto::public_id;
 use bytes::Bytes;
 use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
 use serde::{Deserialize, Serialize};
-use std::time::Duration;
+use std::{future::ready, time::Duration};
 use tokio::{sync::mpsc, time::timeout};
 
 mod to_3;
 mod to_4;
+mod to_5;
 
 /// The oldest schema that can be upgraded.
 const OLDEST: u32 = 2;
@@ -82,6 +83,8 @@ struct Step {
     /// The kinds of the records that it changes.
     kinds: &'static [&'static str],
     upgrade: Upgrade,
+    /// The sets that it deletes.
+    obsolete: &'static [&'static str],
 }
 
 /// A write of an upgrade. A record that it puts gets what is left of the upgraded record's
@@ -93,7 +96,7 @@ enum Change {
     Add { set: String, member: String, score: u64 },
 }
 
-const STEPS: [Step; 2] = [to_3::STEP, to_4::STEP];
+const STEPS: [Step; 3] = [to_3::STEP, to_4::STEP, to_5::STEP];
 
 /// Brings the store to this program's schema. Returns the store's number of partitions, which is
 /// the expected one if the store is new.
@@ -151,7 +154,7 @@ pub(crate) async fn open(store: &dyn Store, expected: &Expected) -> anyhow::Resu
             };
         }
         fence(store, unfenced).await?;
-        upgrade(store, from).await?;
+        upgrade(store, layout.partitions, from).await?;
         // On a conflict another control has completed the same upgrade.
         put_layout(store, version, &Layout { upgrading_from: None, ..upgrading }).await?;
     }
@@ -291,85 +294,95 @@ async fn fence(store: &dyn Store, others: Vec<(Partition, Option<Version>)>) -> 
     stream::iter(others).map(fence).buffer_unordered(AT_ONCE).try_collect().await
 }
 
-/// Brings all records to this schema. It may be interrupted anywhere and begin again.
-async fn upgrade(store: &dyn Store, from: u32) -> anyhow::Result<()> {
+/// Brings everything to this schema. It may be interrupted anywhere and begin again.
+async fn upgrade(store: &dyn Store, partitions: Partition, from: u32) -> anyhow::Result<()> {
     let steps: Vec<&Step> = STEPS.iter().filter(|step| step.from >= from).collect();
     if steps.is_empty() {
         return Ok(());
     }
     tracing::info!(from, to = SCHEMA, "upgrading the store");
-    let kinds: Vec<&str> = steps.iter().flat_map(|step| step.kinds).copied().collect();
-    let (sender, mut pages) = mpsc::channel(1);
-    let scan = async { Ok(store.scan(&kinds, sender).await?) };
-    let upgrade = async {
-        let mut upgraded = 0;
-        while let Some(page) = pages.recv().await {
-            let records = page.into_iter().map(|scanned| upgrade_record(store, &steps, scanned));
-            let counts = stream::iter(records).buffer_unordered(AT_ONCE);
-            upgraded += counts.try_fold(0, |sum, count| async move { Ok(sum + count) }).await?;
+    store.upgrade_logs().await?;
+    let mut upgraded = 0;
+    // A step may make records that the next one changes, so each reads the store anew.
+    for step in steps {
+        upgraded += take(store, step).await?;
+        for partition in 0..partitions {
+            delete(store, partition, step.obsolete).await?;
         }
-        anyhow::Ok(upgraded)
-    };
-    let ((), upgraded) = tokio::try_join!(scan, upgrade)?;
+    }
     tracing::info!(upgraded, to = SCHEMA, "the store is upgraded");
     Ok(())
 }
 
-/// Brings one record to this schema; returns how many commits that took.
-async fn upgrade_record(
-    store: &dyn Store,
-    steps: &[&Step],
-    mut scanned: Scanned,
-) -> anyhow::Result<u32> {
-    let name = scanned.name.clone();
-    let kind = name.split_once(':').map_or(name.as_str(), |(kind, _)| kind);
-    let mut upgraded = 0;
-    for step in steps.iter().filter(|step| step.kinds.contains(&kind)) {
-        loop {
-            let changes = match (step.upgrade)(&name, &scanned.record.body) {
-                Ok(Some(changes)) => changes,
-                Ok(None) => break,
-                Err(error) => {
-                    let partition = scanned.partition;
-                    let (name, error) =
-                        (public_id::redact(&name), public_id::redact(&error.to_string()));
-                    tracing::error!(partition, name, error, "cannot upgrade a record, leaving it");
-                    break;
-                }
-            };
-            let (outcome, record) = commit(store, &scanned, changes).await?;
-            upgraded += u32::from(outcome == Commit::Applied);
-            match record {
-                Some(record) => scanned.record = record,
-                None => return Ok(upgraded),
-            }
-            if outcome == Commit::Applied {
-                break;
-            }
+/// Takes a step with all records; returns how many it changed.
+async fn take(store: &dyn Store, step: &Step) -> anyhow::Result<u32> {
+    let (sender, mut pages) = mpsc::channel(1);
+    let scan = async { Ok(store.scan(step.kinds, sender).await?) };
+    let upgrade = async {
+        let mut upgraded = 0;
+        while let Some(page) = pages.recv().await {
+            let records = page.into_iter().map(|scanned| upgrade_record(store, step, scanned));
+            let changed = stream::iter(records).buffer_unordered(AT_ONCE);
+            upgraded += changed.try_fold(0, |sum, is| ready(Ok(sum + u32::from(is)))).await?;
         }
-    }
+        anyhow::Ok(upgraded)
+    };
+    let ((), upgraded) = tokio::try_join!(scan, upgrade)?;
     Ok(upgraded)
 }
 
-/// Makes changes if the record is as it was scanned. Returns the record as it is afterwards; `None`
-/// if it is gone.
+/// Takes a step with one record; returns whether that changed something.
+async fn upgrade_record(
+    store: &dyn Store,
+    step: &Step,
+    mut scanned: Scanned,
+) -> anyhow::Result<bool> {
+    loop {
+        let changes = match (step.upgrade)(&scanned.name, &scanned.record.body) {
+            Ok(Some(changes)) => changes,
+            Ok(None) => return Ok(false),
+            Err(error) => {
+                let (name, partition) = (public_id::redact(&scanned.name), scanned.partition);
+                let error = public_id::redact(&error.to_string());
+                tracing::error!(partition, name, error, "cannot upgrade a record, leaving it");
+                return Ok(false);
+            }
+        };
+        match commit(store, &scanned, changes).await? {
+            None => return Ok(true),
+            Some(Some(record)) => scanned.record = record,
+            Some(None) => return Ok(false),
+        }
+    }
+}
+
+/// Deletes sets of a partition.
+async fn delete(store: &dyn Store, partition: Partition, sets: &[&str]) -> anyhow::Result<()> {
+    if sets.is_empty() {
+        return Ok(());
+    }
+    let batch = Batch {
+        partition,
+        version: u64::from_le_bytes(ledger::random()?),
+        now: store.now(),
+        guards: vec![guard()],
+        writes: sets.iter().map(|set| Write::Delete { name: (*set).to_owned() }).collect(),
+    };
+    if let Commit::Conflict(mut fence) = store.commit(&batch).await? {
+        check(&mut fence)?;
+    }
+    Ok(())
+}
+
+/// Makes changes if the record is as it was scanned. Otherwise returns the record as it is; `None`
+/// in it if it is gone.
 async fn commit(
     store: &dyn Store,
     scanned: &Scanned,
     changes: Vec<Change>,
-) -> anyhow::Result<(Commit, Option<Record>)> {
+) -> anyhow::Result<Option<Option<Record>>> {
     let Scanned { partition, name, record, lifetime } = scanned;
     let version = u64::from_le_bytes(ledger::random()?);
-    let mut left = Some(record.clone());
-    for change in &changes {
-        match change {
-            Change::Put { name: put, body } if put == name => {
-                left = Some(Record { version, body: body.clone() });
-            }
-            Change::Delete { name: deleted } if deleted == name => left = None,
-            _ => {}
-        }
-    }
     let write = |change| match change {
         Change::Put { name, body } => Write::Put { record: name, body, lifetime: *lifetime },
         Change::Delete { name } => Write::Delete { name },
@@ -387,8 +400,7 @@ async fn commit(
     if let Commit::Conflict(mut fresh) = outcome {
         check(&mut fresh)?;
         // Another control has upgraded, changed or deleted the record.
-        let record = fresh.remove(name).flatten();
-        return Ok((Commit::Conflict(fresh), record));
+        return Ok(Some(fresh.remove(name).flatten()));
     }
-    Ok((outcome, left))
+    Ok(None)
 }

@@ -145,8 +145,8 @@ pub(crate) enum Write {
         counter: String,
         by: i64,
     },
-    /// Appends an entry. Entries that the log already has from `seq` on are dropped: no record
-    /// knows of them.
+    /// Appends an entry. The seqs of a log have no gaps. Entries that the log already has from
+    /// `seq` on are dropped: no record knows of them.
     Append {
         log: String,
         seq: u64,
@@ -262,6 +262,12 @@ pub(crate) trait Store: Send + Sync {
         kinds: &[&str],
         pages: mpsc::Sender<Vec<Scanned>>,
     ) -> Result<(), StoreError>;
+
+    /// Brings logs that an older program wrote into the form that this one reads. It may be
+    /// interrupted anywhere and begin again.
+    async fn upgrade_logs(&self) -> Result<(), StoreError> {
+        Ok(())
+    }
 
     /// Whether any process watches topics of this store. Ask before this process watches some.
     async fn is_watched(&self) -> Result<bool, StoreError> {

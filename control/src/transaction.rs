@@ -14,6 +14,7 @@ use crate::{
     store::{self, Batch, Flow, Found, Guard, Order, Partition, Read, Version, Write},
     time::Time,
 };
+use arizuko_proto::public_id::{TIME_BYTES, Timed};
 use bytes::Bytes;
 use serde::{Serialize, de::DeserializeOwned};
 use sha2::{Digest, Sha256};
@@ -85,7 +86,8 @@ pub(crate) struct Tx<'a> {
 
 impl<'a> Tx<'a> {
     /// Begins a decision. `seed` is the same each time that one command is decided again, so that
-    /// the command makes the same ids.
+    /// the command makes the same ids. It begins with the time of the command's beginning, as ids
+    /// do.
     pub(crate) fn new(known: &'a Known, limits: &'a Limits, now: Time, seed: [u8; 32]) -> Self {
         Self {
             now,
@@ -341,6 +343,13 @@ impl<'a> Tx<'a> {
         let digest = Sha256::new().chain_update(self.seed).chain_update(self.drawn.to_le_bytes());
         let digest = digest.finalize();
         std::array::from_fn(|i| digest[i])
+    }
+
+    /// Returns the bytes of a new id: the time of the command's beginning, then random bytes. They
+    /// are the same each time that this command is decided.
+    pub(crate) fn new_id(&mut self) -> Timed {
+        let random = self.random::<{ size_of::<Timed>() }>();
+        std::array::from_fn(|i| if i < TIME_BYTES { self.seed[i] } else { random[i] })
     }
 
     /// Returns the records that were assumed to be absent without a look.

@@ -20,8 +20,6 @@ const SECRET_LENGTHS: RangeInclusive<usize> = 32..=64;
 /// How many bytes a body may announce, at most, to be read before its token is checked. An
 /// unfinished body of this size holds little more memory than its connection.
 const SMALL_BODY_BYTES: usize = 16 << 10;
-/// How many characters an id has: 128 bits in base64url.
-const ID_LENGTH: usize = 22;
 
 /// The secret in the URL, and the kind of link that its path is for. It has no `Debug`, so that it
 /// can't get into a log.
@@ -90,7 +88,7 @@ impl<S: Send + Sync> FromRequestParts<S> for TurnId {
 impl TurnId {
     /// Checks the form of an id, and notes it in the request's span.
     pub(crate) fn parse(id: String) -> Result<Self, Problem> {
-        if is_id(&id) {
+        if public_id::is_own(&id) {
             Span::current().record("turn", public_id::turn(&id));
             Ok(Self(id))
         } else {
@@ -114,7 +112,7 @@ impl<S: Send + Sync> FromRequestParts<S> for ConversationId {
 impl ConversationId {
     /// Checks the form of an id, and notes it in the request's span.
     pub(crate) fn parse(id: String) -> Result<Self, Problem> {
-        if is_id(&id) {
+        if public_id::is_own(&id) {
             Span::current().record("conversation", public_id::conversation(&id));
             Ok(Self(id))
         } else {
@@ -157,10 +155,6 @@ async fn parameter<S: Send + Sync>(parts: &mut Parts, state: &S, name: &str) -> 
     let parameters = RawPathParams::from_request_parts(parts, state).await.ok()?;
     let (_, value) = parameters.iter().find(|(key, _)| *key == name)?;
     Some(value.to_owned())
-}
-
-fn is_id(id: &str) -> bool {
-    id.len() == ID_LENGTH && is_base64url(id)
 }
 
 fn is_base64url(text: &str) -> bool {

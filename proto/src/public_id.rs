@@ -1,7 +1,11 @@
-//! Public ids of conversations and turns, for logs, traces, the audit log and operators.
+//! Own ids and public ids of conversations and turns.
 //!
-//! A conversation's or a turn's own id, together with the link, gives access. Its public id names
-//! it without giving access: it is a part of the own id's hash, and the own id has 128 random bits.
+//! A conversation's or a turn's own id, together with the link, gives access. Its public id, which
+//! is in logs, traces and the audit log, names it without giving access: it has a part of the own
+//! id's hash.
+//!
+//! Both begin with the time, so that the store writes what is new beside what was written last.
+//! Ids that older controls made are random throughout, and so are their public ids.
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD as BASE64};
 use sha2::{Digest as _, Sha256};
@@ -10,10 +14,15 @@ use sha2::{Digest as _, Sha256};
 pub const CONVERSATION: &str = "cnv_";
 /// The prefix of the public ids of turns.
 pub const TURN: &str = "trn_";
-/// The length of an own id in characters: 128 bits in base64url.
-const OWN: usize = 22;
-/// How many bytes of the hash are in a public id: enough that no two public ids are equal.
-const HASH_BYTES: usize = 12;
+/// How many bytes of an id are the time: seconds since 1970, the highest byte first.
+pub const TIME_BYTES: usize = 4;
+/// How many bytes the own ids of sessions have, and those that older controls made: all random.
+const RANDOM_BYTES: usize = 16;
+/// How many bytes a public id has: enough that no two public ids are equal.
+const PUBLIC_BYTES: usize = 12;
+
+/// The own id of a conversation or a turn: the time, and 112 random bits.
+pub type Timed = [u8; 18];
 
 /// Returns a turn's public id, `trn_…`; empty for no id.
 pub fn turn(id: &str) -> String {
@@ -30,35 +39,59 @@ pub fn session(id: &str) -> String {
     public("ses_", id)
 }
 
-/// Returns the score of an own id in the sorted set of public ids: the first 52 bits of its hash,
-/// which a score holds exactly. Ids with the same score differ in the rest of their public ids.
-pub fn place(id: &str) -> u64 {
-    first_bits(&Sha256::digest(id))
-}
-
-/// Returns the [`place`] of the own id behind a public id of a conversation or turn; `None` if the
-/// text is no such public id.
-pub fn place_behind(public: &str) -> Option<u64> {
-    let hash = public.strip_prefix(CONVERSATION).or_else(|| public.strip_prefix(TURN))?;
-    let hash = BASE64.decode(hash).ok().filter(|hash| hash.len() == HASH_BYTES)?;
-    Some(first_bits(&hash))
-}
-
-fn first_bits(hash: &[u8]) -> u64 {
-    let first = hash.iter().take(8).fold(0, |bits, byte| bits << 8 | u64::from(*byte));
-    first >> 12
-}
-
 fn public(prefix: &str, id: &str) -> String {
     match id {
         "" => String::new(),
-        id => format!("{prefix}{}", BASE64.encode(&Sha256::digest(id)[..HASH_BYTES])),
+        id => format!("{prefix}{}", short(id)),
     }
+}
+
+/// Returns what a public id has after its prefix.
+pub fn short(own: &str) -> String {
+    let hash = Sha256::digest(own);
+    let mut bytes = [0; PUBLIC_BYTES];
+    bytes.copy_from_slice(&hash[..PUBLIC_BYTES]);
+    if let Some(Own::Timed(own)) = decode(own) {
+        bytes[..TIME_BYTES].copy_from_slice(&own[..TIME_BYTES]);
+        bytes[TIME_BYTES..].copy_from_slice(&hash[..PUBLIC_BYTES - TIME_BYTES]);
+    }
+    BASE64.encode(bytes)
 }
 
 /// Whether a text looks like an own id.
 pub fn is_own(text: &str) -> bool {
-    text.len() == OWN && BASE64.decode(text).is_ok_and(|bytes| bytes.len() == 16)
+    decode(text).is_some()
+}
+
+enum Own {
+    Timed(Timed),
+    Random,
+}
+
+fn decode(text: &str) -> Option<Own> {
+    let mut bytes = [0; size_of::<Timed>()];
+    match BASE64.decode_slice(text, &mut bytes) {
+        Ok(RANDOM_BYTES) => Some(Own::Random),
+        Ok(length) if length == bytes.len() => Some(Own::Timed(bytes)),
+        _ => None,
+    }
+}
+
+/// What a public id is of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Of {
+    /// A conversation.
+    Conversation,
+    /// A turn.
+    Turn,
+}
+
+/// Returns what a public id is of, and what it has after its prefix; `None` if the text is no
+/// public id of a conversation or turn.
+pub fn parse(public: &str) -> Option<(Of, &str)> {
+    let conversation = public.strip_prefix(CONVERSATION).map(|short| (Of::Conversation, short));
+    let found = conversation.or_else(|| Some((Of::Turn, public.strip_prefix(TURN)?)));
+    found.filter(|(_, short)| BASE64.decode(short).is_ok_and(|bytes| bytes.len() == PUBLIC_BYTES))
 }
 
 /// Replaces every own id in a text, such as the name of a record, with its public id. The word
@@ -85,38 +118,55 @@ pub fn redact(text: &str) -> String {
 mod tests {
     use super::*;
 
-    const ID: &str = "AAAAAAAAAAAAAAAAAAAAAA";
+    const OLD: &str = "AAAAAAAAAAAAAAAAAAAAAA";
+    const NEW: &str = "aSkvAAAAAAAAAAAAAAAAAAAA";
 
     #[test]
     fn a_public_id_differs_from_its_own_and_stays_the_same() {
-        assert_eq!(turn(ID), format!("trn_{}", &conversation(ID)[4..]));
-        assert_eq!((turn(ID).len(), turn("")), (20, String::new()));
+        for own in [OLD, NEW] {
+            assert_eq!(turn(own), format!("trn_{}", &conversation(own)[4..]));
+            assert_eq!(turn(own).len(), 20);
+            assert!(!own.contains(&turn(own)[12..]));
+        }
+        assert_eq!((turn(""), turn(OLD)), (String::new(), "trn_ilvbTMFRZBJsbvJm".to_owned()));
     }
 
     #[test]
-    fn a_public_id_leads_to_the_place_of_its_own() {
-        for public in [turn(ID), conversation(ID)] {
-            assert_eq!(place_behind(&public), Some(place(ID)));
-        }
-        assert!(place(ID) > 0 && place(ID) < 1 << 52);
-        for other in
-            ["", "cnv_", ID, &session(ID), &format!("{}A", turn(ID)), "trn_*BCDEFGHIJKLMNOP"]
-        {
-            assert_eq!(place_behind(other), None, "{other}");
+    fn ids_of_one_time_begin_alike() {
+        assert_eq!(&turn(NEW)[4..9], &NEW[..5]);
+        assert_ne!(turn(NEW)[10..], turn("aSkvAAAAAAAAAAAAAAAAAAAB")[10..]);
+    }
+
+    #[test]
+    fn public_ids_are_recognised() {
+        assert_eq!(parse(&turn(NEW)), Some((Of::Turn, &*short(NEW))));
+        assert_eq!(parse(&conversation(OLD)), Some((Of::Conversation, &*short(OLD))));
+        for other in [
+            "",
+            "cnv_",
+            OLD,
+            NEW,
+            &session(OLD),
+            &format!("{}A", turn(OLD)),
+            "trn_*BCDEFGHIJKLMNOP",
+        ] {
+            assert_eq!(parse(other), None, "{other}");
         }
     }
 
     #[test]
     fn own_ids_in_texts_are_replaced() {
-        let text =
-            format!("put turn:{ID}#input, append 3 to log:{ID}, held:{ID} {ID} tok_x acme/é");
-        let (turn, conversation, session) = (turn(ID), conversation(ID), session(ID));
-        let expected = format!(
-            "put {0}:{turn}#input, append 3 to log:{conversation}, held:{session} {conversation} \
-             tok_x acme/é",
-            "turn"
-        );
-        assert_eq!(redact(&text), expected);
+        for own in [OLD, NEW] {
+            let text = format!(
+                "put {own}#input, append 3 to log:{own}, held:{own} journal:{own} tok_x acme/é"
+            );
+            let (turn, conversation, session) = (turn(own), conversation(own), session(own));
+            let expected = format!(
+                "put {conversation}#input, append 3 to log:{conversation}, held:{session} \
+                 journal:{turn} tok_x acme/é"
+            );
+            assert_eq!(redact(&text), expected);
+        }
         assert_eq!(redact(&"A".repeat(21)), "A".repeat(21));
     }
 }

@@ -316,8 +316,8 @@ fn check(headers: &HeaderMap, path: &str) {
     }
 }
 
-/// Whether this looks like 128 random bits in base64url.
+/// Whether this looks like the id of a conversation or a turn: 18 bytes in base64url.
 pub fn is_id(text: &str) -> bool {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
-    text.len() == 22 && text.bytes().all(plain)
+    text.len() == 24 && text.bytes().all(plain)
 }

@@ -33,7 +33,16 @@ impl Ledger {
         partition: Partition,
         id: &T::Id,
     ) -> Result<Option<T>, Error> {
-        let read = Read::Record(T::name(id));
+        self.record_named(partition, T::name(id)).await
+    }
+
+    /// Loads the record of this name.
+    pub(crate) async fn record_named<T: Record>(
+        &self,
+        partition: Partition,
+        name: String,
+    ) -> Result<Option<T>, Error> {
+        let read = Read::Record(name);
         parse(&read, self.load_one(partition, read.clone()).await?)
     }
 
@@ -79,29 +88,28 @@ impl Ledger {
         self.set(partition, Read::Set { set, min: 0, max, limit, order }).await
     }
 
-    /// Loads the member with the highest score of each set; `None` for an empty set.
-    pub(crate) async fn last_of_each<M: From<String>>(
+    /// Loads the first members of each set in this order, at most `limit` of each.
+    pub(crate) async fn first_of_each<M: From<String>>(
         &self,
         partition: Partition,
         sets: &[Set<M>],
-    ) -> Result<Vec<Option<M>>, Error> {
+        order: Order,
+        limit: u32,
+    ) -> Result<Vec<Vec<M>>, Error> {
         if sets.is_empty() {
             return Ok(Vec::new());
         }
-        let read = |set: &Set<M>| Read::Set {
-            set: set.name.clone(),
-            min: 0,
-            max: u64::MAX,
-            limit: 1,
-            order: Order::HighestFirst,
+        let read = |set: &Set<M>| {
+            let set = set.name.clone();
+            Read::Set { set, min: 0, max: u64::MAX, limit, order }
         };
         let reads: Vec<Read> = sets.iter().map(read).collect();
         let found = self.store.load(partition, &reads).await?.into_iter();
-        let last = found.map(|found| match found {
-            Found::Set(mut members) => Ok(members.pop().map(|last| last.name.into())),
+        let firsts = found.map(|found| match found {
+            Found::Set(members) => Ok(members.into_iter().map(|first| first.name.into()).collect()),
             _ => Err(Error::Internal("the store answered another question".to_owned())),
         });
-        last.collect()
+        firsts.collect()
     }
 
     async fn set<M: From<String>>(

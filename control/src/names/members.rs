@@ -4,32 +4,6 @@
 use crate::ids::{ConversationId, KeyId, SessionId, TokenId, TurnId};
 use std::fmt;
 
-/// A conversation or a turn, both of which have public ids.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Named {
-    Conversation(ConversationId),
-    Turn(TurnId),
-}
-
-impl fmt::Display for Named {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Conversation(id) => write!(f, "conversation:{id}"),
-            Self::Turn(id) => write!(f, "turn:{id}"),
-        }
-    }
-}
-
-impl From<String> for Named {
-    fn from(text: String) -> Self {
-        match text.split_once(':') {
-            Some(("conversation", id)) => Self::Conversation(id.to_owned().into()),
-            Some((_, id)) => Self::Turn(id.to_owned().into()),
-            None => Self::Turn(text.into()),
-        }
-    }
-}
-
 /// A member of a partition's set of due items.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Due {

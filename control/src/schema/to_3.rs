@@ -4,8 +4,12 @@
 use super::{Change, Step};
 use serde_json::{Error, Value, from_str, json};
 
-pub(super) const STEP: Step =
-    Step { from: 2, kinds: &["turn", "input", "reply", "conversation", "observed"], upgrade };
+pub(super) const STEP: Step = Step {
+    from: 2,
+    kinds: &["turn", "input", "reply", "conversation", "observed"],
+    upgrade,
+    obsolete: &[],
+};
 
 fn upgrade(name: &str, body: &str) -> Result<Option<Vec<Change>>, Error> {
     // Parts exist only since schema 3, so they are already in the new form.

@@ -100,6 +100,16 @@ local refused = nil -- a command that the user may not run
 local asked = false -- whether the right to ZADD was asked for
 local ahead = nil -- logs with entries that no record knows
 
+-- The seq of a log's entry, which begins with it.
+local function seq_of(entry)
+  return tonumber(string.match(entry, '^%d+'))
+end
+-- The place that a seq has in a log, counted from 0. The seqs of a log have no gaps.
+local function place_of(log, seq)
+  local first = call('LINDEX', log, 0)
+  return first and tonumber(seq) - seq_of(first) or 0
+end
+
 local function need(command, ...)
   if not refused and not allowed(command, ...) then
     refused = command
@@ -140,12 +150,12 @@ while at <= last do
     at = at + 3
   elseif letter == 'L' then -- a log is appended to: log, first seq
     local log = key(1)
-    need('XADD', log, '0-1', 'f', '')
-    local newest = call('XREVRANGE', log, '+', '-', 'COUNT', 1)[1]
-    if newest and tonumber(string.match(newest[1], '%d+$')) >= tonumber(ARGV[at + 2]) then
+    need('RPUSH', log, '')
+    local newest = call('LINDEX', log, -1)
+    if newest and seq_of(newest) >= tonumber(ARGV[at + 2]) then
       ahead = ahead or {}
       ahead[log] = true
-      need('XRANGE', log, '-', '+')
+      need('LTRIM', log, 0, 0)
       need('DEL', log)
     end
     at = at + 3
@@ -153,7 +163,8 @@ while at <= last do
     need('ZREM', key(1), '')
     at = at + 2
   elseif letter == 'T' then -- a log is trimmed
-    call('XTRIM', key(1), 'MINID', '0-0')
+    call('LLEN', key(1))
+    need('LTRIM', key(1), 0, -1)
     at = at + 2
   elseif letter == 'D' then -- names are deleted: any key
     need('DEL', key(1))
@@ -200,16 +211,16 @@ while at <= last do
   elseif letter == 'l' then -- append to a log: log, seq, entry
     local seq = ARGV[at + 2]
     if ahead and ahead[name] then
-      -- The log is written anew, because a stream accepts only ids above all that it has had.
-      local known = call('XRANGE', name, '-', '0-' .. seq - 1)
-      dropped = dropped + #call('XRANGE', name, '0-' .. seq, '+')
-      call('DEL', name)
-      for _, kept in ipairs(known) do
-        call('XADD', name, kept[1], unpack(kept[2]))
+      local length, kept = call('LLEN', name), max(place_of(name, seq), 0)
+      if kept > 0 then
+        call('LTRIM', name, 0, kept - 1)
+      else
+        call('DEL', name)
       end
+      dropped = dropped + length - kept
       ahead[name] = nil
     end
-    call('XADD', name, '0-' .. seq, 'f', ARGV[at + 3])
+    call('RPUSH', name, seq .. ' ' .. ARGV[at + 3])
     at = at + 4
   elseif letter == 'e' then
     -- add to a fair queue, as fair.rs explains: queue, rounds, length, last round, member, flow, group
@@ -236,7 +247,10 @@ while at <= last do
     call('ZADD', name, string.format('%.0f', arrived + round * length), member)
     at = at + 8
   elseif letter == 't' then -- trim a log: log, first seq to keep
-    call('XTRIM', name, 'MINID', '0-' .. ARGV[at + 2])
+    local dropped_first = place_of(name, ARGV[at + 2])
+    if dropped_first > 0 then
+      call('LTRIM', name, dropped_first, -1)
+    end
     at = at + 3
   else -- delete
     call('DEL', name)

@@ -1,7 +1,8 @@
 //! The store in Redis: one Lua script commits, plain commands read, and sharded pub/sub wakes.
 //!
 //! A key is `<prefix>:{<partition>}:<name>`: the braces make a partition one Cluster slot. A
-//! record is a string: its version in 16 hexadecimal digits, a space, and its JSON.
+//! record is a string: its version in 16 hexadecimal digits, a space, and its JSON. A log is a list;
+//! each entry is its seq, a space, and what was appended.
 
 use super::channels::{Subscription, channel};
 use super::{
@@ -14,6 +15,7 @@ use ::redis::{
 };
 use anyhow::Context as _;
 use async_trait::async_trait;
+use bytes::Bytes;
 use std::{
     collections::BTreeMap,
     ops::RangeInclusive,
@@ -45,6 +47,15 @@ pub(crate) use servers::{Source, is_this_machine};
 const PATIENCE: Duration = Duration::from_secs(1);
 /// How long a step of opening the store may take before it is tried again.
 const START_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// No log has more entries: a number in Lua holds this one exactly.
+const LAST_SEQ: u64 = 1 << 52;
+/// Reads a log, whose seqs have no gaps: KEYS is the log, ARGV the seq after which the entries come
+/// and how many there are at most.
+const READ_LOG: &str = "\
+    local first = redis.call('LINDEX', KEYS[1], 0)\n\
+    local from = first and math.max(ARGV[1] + 1 - string.match(first, '^%d+'), 0) or 0\n\
+    return redis.call('LRANGE', KEYS[1], from, from + ARGV[2] - 1)";
 
 /// The store in Redis. Clones share the connections.
 #[derive(Clone)]
@@ -197,8 +208,8 @@ impl Redis {
             }
             Read::Log { log, after, limit } => {
                 let key = self.key(partition, log);
-                pipeline.cmd("XRANGE").arg(key).arg(format!("0-{}", after.saturating_add(1)));
-                pipeline.arg("+").arg("COUNT").arg(limit);
+                let after = (*after).min(LAST_SEQ);
+                pipeline.cmd("EVAL_RO").arg(READ_LOG).arg(1).arg(key).arg(after).arg(limit);
             }
         }
     }
@@ -315,6 +326,10 @@ impl Store for Redis {
         scan::scan(self, kinds, &pages).await.map_err(unavailable)
     }
 
+    async fn upgrade_logs(&self) -> Result<(), StoreError> {
+        scan::upgrade_logs(self).await.map_err(unavailable)
+    }
+
     async fn is_watched(&self) -> Result<bool, StoreError> {
         scan::is_watched(self).await.map_err(unavailable)
     }
@@ -333,12 +348,8 @@ fn found(read: &Read, value: Value) -> Result<Found, RedisError> {
             Found::Set(members.map(|(name, score)| Member { name, score }).collect())
         }
         Read::Log { .. } => {
-            let entries = from_redis_value::<Vec<(String, (String, Vec<u8>))>>(value)?.into_iter();
-            let entries = entries.map(|(id, (_, entry))| {
-                let seq = id.strip_prefix("0-").and_then(|seq| seq.parse().ok());
-                Ok((seq.ok_or_else(|| malformed("an entry's id"))?, entry.into()))
-            });
-            Found::Log(entries.collect::<Result<_, RedisError>>()?)
+            let entries = from_redis_value::<Vec<Vec<u8>>>(value)?.into_iter().map(Bytes::from);
+            Found::Log(entries.map(entry).collect::<Result<_, RedisError>>()?)
         }
     })
 }
@@ -354,6 +365,16 @@ fn record(value: Value) -> Result<Option<Record>, RedisError> {
     let (version, body) = text.split_once(' ').ok_or_else(|| malformed("a record"))?;
     let version = u64::from_str_radix(version, 16).map_err(|_| malformed("a record's version"))?;
     Ok(Some(Record { version, body: body.to_owned() }))
+}
+
+/// Parts an entry of a log from its seq.
+fn entry(stored: Bytes) -> Result<(u64, Bytes), RedisError> {
+    let space = stored.iter().position(|byte| *byte == b' ');
+    let seq = space.and_then(|space| std::str::from_utf8(&stored[..space]).ok()?.parse().ok());
+    match space.zip(seq) {
+        Some((space, seq)) => Ok((seq, stored.slice(space + 1..))),
+        None => Err(malformed("an entry of a log")),
+    }
 }
 
 fn malformed(what: &'static str) -> RedisError {

@@ -6,7 +6,7 @@ use super::{
     input::Input,
 };
 use crate::{
-    conversation::{Conversation, index},
+    conversation::Conversation,
     frame::Transcript,
     ids::TurnId,
     names,
@@ -47,9 +47,8 @@ impl Exchange {
     }
 }
 
-/// Deletes all records of a turn, its journal, and its entry in the set of public ids.
+/// Deletes all records of a turn, and its journal.
 pub(super) fn delete_records(tx: &mut Tx<'_>, turn: &TurnId, is_open: bool) {
-    index::remove_turn(tx, turn);
     tx.delete_log(names::journal(turn));
     tx.delete::<Turn>(turn);
     tx.delete::<Input>(turn);

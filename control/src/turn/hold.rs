@@ -263,7 +263,7 @@ mod tests {
             expires_at: Time::from_millis(100),
         };
         let now = Time::from_millis(5);
-        let (id, conversation) = (TurnId::new([1; 16]), ConversationId::new([2; 16]));
+        let (id, conversation) = (TurnId::new([1; 18]), ConversationId::new([2; 18]));
         let turn = Turn::begin(id, conversation, &token, after, now, now);
 
         // The set is as it was before the turn moved to the other folder.

@@ -12,7 +12,7 @@ use super::{
     repeat::{Kept, Key, Repeated},
 };
 use crate::{
-    conversation::{self, Conversation, Handoff, Head, index},
+    conversation::{self, Conversation, Handoff, Head},
     frame::{Body, Outcome},
     hook_request::Blob,
     ids::{ConversationId, TurnId},
@@ -54,7 +54,7 @@ pub(crate) fn post(tx: &mut Tx<'_>, token: &Token, post: &Post) -> Decision<Post
     };
     // The ids are the same each time that this is decided. If the turn exists already, an earlier
     // commit of this message was applied, though no answer came.
-    let id = TurnId::new(tx.random());
+    let id = TurnId::new(tx.new_id());
     if let Some(turn) = tx.get_unlikely::<Turn>(&id)? {
         return posted(turn);
     }
@@ -77,7 +77,6 @@ pub(crate) fn post(tx: &mut Tx<'_>, token: &Token, post: &Post) -> Decision<Post
     let body = Body::User { id: turn.user_message(), content: text.clone() };
     turn.first_seq = frames.append_message(tx, body)?;
     tx.add(&names::turns(&turn.conversation), &turn.id, turn.first_seq);
-    index::add_turn(tx, &turn.id);
     repeat.remember(tx, &turn.id)?;
 
     let mut exchange = Exchange { turn: Tracked::new(turn), conversation, frames };
@@ -128,8 +127,7 @@ fn conversation(
     id: Option<&ConversationId>,
 ) -> Decision<(Tracked<Conversation>, Tracked<Head>)> {
     let Some(id) = id else {
-        let conversation = Conversation::new(ConversationId::new(tx.random()), token, tx.now);
-        index::add_conversation(tx, &conversation.id);
+        let conversation = Conversation::new(ConversationId::new(tx.new_id()), token, tx.now);
         return Ok((Tracked::new(conversation), Tracked::new(Head::default())));
     };
     let conversation = conversation::of_token(tx.get(id)?, token)?;

@@ -2,7 +2,7 @@
 
 use super::{Turn, exchange::delete_records, observe, quota};
 use crate::{
-    conversation::{self, Conversation, Head, index},
+    conversation::{self, Conversation, Head},
     ids::{ConversationId, TurnId},
     names::{self, Due},
     queue,
@@ -51,7 +51,7 @@ pub(super) fn purge(tx: &mut Tx<'_>, conversation: &Conversation) -> Decision<()
     tx.delete_log(names::log(id));
     tx.delete::<Head>(id);
     tx.delete::<Conversation>(id);
-    index::remove_conversation(tx, conversation);
+    tx.remove(&names::conversations(conversation.with.root()), id);
     tx.unschedule(&Due::Conversation(id.clone()));
     tx.publish(names::conversation_topic(id), "deleted");
     Ok(())

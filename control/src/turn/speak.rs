@@ -10,7 +10,7 @@ use super::{
     repeat::{Kept, Key, Repeated},
 };
 use crate::{
-    conversation::{Head, index},
+    conversation::Head,
     frame::{Body, Message, Outcome},
     ids::{ConversationId, TurnId},
     jid::FolderName,
@@ -57,7 +57,7 @@ pub(crate) fn speak(tx: &mut Tx<'_>, folder: &FolderName, speech: &Speech) -> De
     let rate = Rate::per_minute(tx.limits.speech_rate, None);
     tx.limit_rate(names::speech_rate(&conversation.id), rate);
 
-    let id = TurnId::new(tx.random());
+    let id = TurnId::new(tx.new_id());
     // The turn is guarded to be absent: a commit that is sent twice finds the turn that it made.
     if let Some(turn) = tx.get_unlikely::<Turn>(&id)? {
         return Ok(turn);
@@ -78,7 +78,6 @@ pub(crate) fn speak(tx: &mut Tx<'_>, folder: &FolderName, speech: &Speech) -> De
     let Message { id, content, by, .. } = message.clone();
     turn.first_seq = frames.append(tx, Body::Message { id, content, by })?;
     tx.add(&names::turns(&conversation.id), &turn.id, turn.first_seq);
-    index::add_turn(tx, &turn.id);
     repeat.remember(tx, &turn.id)?;
     let mut exchange = Exchange { turn: Tracked::new(turn), conversation, frames };
     exchange.conversation.touch(tx);

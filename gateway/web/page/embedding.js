@@ -48,7 +48,7 @@ addEventListener("message", ({ source, origin, data, ports }) => {
   tellSite({ type: "ready" });
   ({ shown, seen = null } = data);
   const { conversation } = data;
-  const isKnown = !keeps && /^[\w-]{22}$/.test(conversation);
+  const isKnown = !keeps && /^[\w-]{22,24}$/.test(conversation);
   if (isKnown && !thread.id && !thread.turns.length) enter({ conversation });
   tellConversation(thread.id);
   tellUnread();

@@ -3,22 +3,21 @@
 use super::seen::{self, Seen};
 use crate::{
     control::Control,
+    conversation::Conversation,
     key::{Caller, Role},
     ledger::Error,
-    names::{self, Named},
+    names,
     refusal::Refusal,
     store::Partition,
+    transaction::Record,
     turn::Turn,
 };
-use arizuko_proto::public_id;
+use arizuko_proto::public_id::{self, Of};
 use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
 use std::future::ready;
 
 /// How many partitions are asked at a time.
 const AT_ONCE: usize = 32;
-/// How many ids of one place are read. There will never be as many.
-const SAME_PLACE: u32 = 8;
-
 /// Returns a conversation that the caller may read, and its partition.
 ///
 /// # Errors
@@ -29,10 +28,9 @@ pub(super) async fn conversation(
     public: &str,
 ) -> Result<(Partition, Seen), Error> {
     let unknown = Refusal::NotFound("conversation");
-    let Some((partition, Named::Conversation(id))) = named(control, caller, public).await? else {
-        return Err(unknown.into());
-    };
-    let seen = seen::read(control, partition, &[id]).await?.pop().flatten();
+    let found = find::<Conversation>(control, caller, public, Of::Conversation).await?;
+    let (partition, conversation) = found.ok_or_else(|| unknown.clone())?;
+    let seen = seen::read(control, partition, &[conversation.id]).await?.pop().flatten();
     let seen = seen.filter(|seen| seen.is_reached_by(caller)).ok_or(unknown)?;
     Ok((partition, seen))
 }
@@ -47,26 +45,31 @@ pub(super) async fn turn(
     public: &str,
 ) -> Result<(Partition, Turn, Seen), Error> {
     let unknown = Refusal::NotFound("turn");
-    let Some((partition, Named::Turn(id))) = named(control, caller, public).await? else {
-        return Err(unknown.into());
-    };
-    let turn = control.ledger.record::<Turn>(partition, &id).await?;
-    let turn = turn.ok_or(unknown.clone())?;
+    let found = find::<Turn>(control, caller, public, Of::Turn).await?;
+    let (partition, turn) = found.ok_or_else(|| unknown.clone())?;
     let seen = seen::read(control, partition, std::slice::from_ref(&turn.conversation)).await?;
     let seen = seen.into_iter().flatten().find(|seen| seen.is_reached_by(caller));
     Ok((partition, turn, seen.ok_or(unknown)?))
 }
 
-/// Finds what a public id names. The id does not tell its tenant, so an operator's search asks
-/// every partition.
-async fn named(
+/// Finds the record that a public id names; `None` also for a public id of another kind. The id
+/// does not tell its tenant, so an operator's search asks every partition.
+async fn find<T: Record>(
     control: &Control,
     caller: &Caller,
     public: &str,
-) -> Result<Option<(Partition, Named)>, Error> {
-    let place = public_id::place_behind(public).ok_or_else(|| {
+    kind: Of,
+) -> Result<Option<(Partition, T)>, Error> {
+    let (of, short) = public_id::parse(public).ok_or_else(|| {
         Refusal::invalid("a public id looks like cnv_… for a conversation, and trn_… for a turn")
     })?;
+    if of != kind {
+        return Ok(None);
+    }
+    let name = match of {
+        Of::Conversation => names::conversation_with(short),
+        Of::Turn => names::turn_with(short),
+    };
     let partitions = match &caller.role {
         Role::Agent { folder, .. } => {
             let own = control.partition(folder);
@@ -74,11 +77,12 @@ async fn named(
         }
         _ => 0..control.partitions,
     };
-    let ask = |partition| async move {
-        let set = names::public_ids();
-        let found = control.ledger.members(partition, &set, place..=place, SAME_PLACE).await?;
-        let mut found = found.into_iter().map(|(named, _)| (partition, named));
-        Ok(found.find(|(_, named)| named.public_id() == public))
+    let ask = |partition| {
+        let name = name.clone();
+        async move {
+            let found = control.ledger.record_named::<T>(partition, name).await?;
+            Ok::<_, Error>(found.map(|found| (partition, found)))
+        }
     };
     let asking = stream::iter(partitions).map(ask).buffer_unordered(AT_ONCE);
     let found = asking.try_filter_map(|found| ready(Ok(found)));

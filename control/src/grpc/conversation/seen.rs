@@ -10,7 +10,7 @@ use crate::{
     key::Caller,
     ledger::Error,
     names,
-    store::Partition,
+    store::{Order, Partition},
     token::{Kind, Token},
     turn::{Turn, input::Input},
 };
@@ -51,13 +51,13 @@ pub(super) async fn read(
     links.extend(tokens.into_iter().zip(records));
 
     let sets: Vec<_> = ids.iter().map(names::turns).collect();
-    let newest = ledger.last_of_each(partition, &sets).await?;
+    let newest = ledger.first_of_each(partition, &sets, Order::HighestFirst, 1).await?;
     let shown: Vec<Option<TurnId>> = found
         .iter()
         .zip(newest)
         .map(|(conversation, newest)| {
             let open = conversation.as_ref().and_then(|c| c.open.first().cloned());
-            open.or(newest)
+            open.or_else(|| newest.into_iter().next())
         })
         .collect();
     let mut turns = ledger.records::<Turn>(partition, shown.iter().flatten()).await?.into_iter();

@@ -2,7 +2,9 @@
 
 use super::{Redis, connection, record};
 use crate::store::{PAGE, Partition, Scanned};
-use ::redis::{Pipeline, RedisError, Value, aio::MultiplexedConnection, cmd, from_redis_value};
+use ::redis::{
+    Pipeline, RedisError, Script, Value, aio::MultiplexedConnection, cmd, from_redis_value,
+};
 use std::time::Duration;
 use tokio::sync::mpsc;
 
@@ -77,6 +79,37 @@ async fn records(
         }
     }
     Ok(found)
+}
+
+/// Makes lists of the logs that are streams, as all were before schema 5.
+pub(super) async fn upgrade_logs(store: &Redis) -> Result<(), RedisError> {
+    let script = Script::new(
+        "local log, entries = KEYS[1], redis.call('XRANGE', KEYS[1], '-', '+')\n\
+         redis.call('DEL', log)\n\
+         for _, entry in ipairs(entries) do\n\
+           redis.call('RPUSH', log, string.match(entry[1], '%d+$') .. ' ' .. entry[2][2])\n\
+         end",
+    );
+    for server in store.servers.all() {
+        let mut connection = connection::open(&server.info).await?;
+        let mut cursor = 0;
+        loop {
+            let mut scan = cmd("SCAN");
+            scan.arg(cursor).arg("COUNT").arg(COUNT).arg("TYPE").arg("stream");
+            let (next, keys): (u64, Vec<Vec<u8>>) = scan.query_async(&mut connection).await?;
+            let is_ours = |key: &Vec<u8>| {
+                std::str::from_utf8(key).is_ok_and(|key| store.parse_key(key).is_some())
+            };
+            for key in keys.into_iter().filter(is_ours) {
+                script.key(key).invoke_async::<()>(&mut connection).await?;
+            }
+            if next == 0 {
+                break;
+            }
+            cursor = next;
+        }
+    }
+    Ok(())
 }
 
 /// Whether some connection is subscribed to a channel of this store.
