@@ -156,7 +156,7 @@ impl Topology {
         tokens.revoke_token(request).await.expect("control revokes links");
     }
 
-    /// Returns how many bytes the state takes: in Redis's memory, or in files.
+    /// Returns how many bytes the state takes: in Redis's memory, or in SQLite's pages.
     pub(crate) async fn stored_bytes(&self) -> u64 {
         if let Some(redis) = &self.redis {
             let memory = redis.ask(&["INFO", "memory"]).await;
@@ -164,9 +164,14 @@ impl Topology {
             let used = memory.lines().find_map(|line| line.strip_prefix("used_memory:"));
             return used.and_then(|used| used.trim().parse().ok()).expect("Redis says it");
         }
-        let files = std::fs::read_dir(self.folder().join("data")).expect("it is ours");
-        let sizes = files.filter_map(|file| Some(file.ok()?.metadata().ok()?.len()));
-        sizes.sum()
+        // The sizes of the files say little: they grow in steps, and the log is emptied at times.
+        let script = "import sqlite3, sys\n\
+            ask = sqlite3.connect(sys.argv[1]).execute\n\
+            pages = lambda name: ask('PRAGMA ' + name).fetchone()[0]\n\
+            print((pages('page_count') - pages('freelist_count')) * pages('page_size'))";
+        let mut python = command("python3");
+        python.args(["-c", script]).arg(self.folder().join("data/arizuko.db"));
+        run(&mut python, "").await.expect(0).out.trim().parse().expect("SQLite says it")
     }
 }
 
