@@ -207,7 +207,7 @@ async fn revoke(
     } else {
         // No error: an earlier call may have revoked the key.
         let list = console.command("key list");
-        note(&format!("{key_id} is no live key: nothing to revoke. See {list}"));
+        note(&format!("{key_id} is not a live key: nothing to revoke. See {list}"));
     }
     if with_tokens {
         console.line(&format!("revoked {links} that it had issued"))?;

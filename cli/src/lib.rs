@@ -195,7 +195,7 @@ impl Command {
     }
 }
 
-/// Reports an error in one line. If the reader of standard output has closed it, that is no error.
+/// Reports an error in one line. It is not an error if the reader of standard output has closed it.
 fn conclude(outcome: anyhow::Result<()>) -> ExitCode {
     match outcome {
         Err(error) if !error.is::<ClosedPipe>() => {

@@ -248,7 +248,7 @@ async fn revoke(
         }
     }
     if count == 0 {
-        // This is no error: a repeat of the command finds that the tokens have ended already.
+        // This is not an error: a repeat of the command finds that the tokens have ended already.
         let list = console.command("token list");
         note(&format!("no live token there: nothing to revoke. See {list}"));
     }

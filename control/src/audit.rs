@@ -17,7 +17,7 @@ pub(crate) struct Entry {
     pub(crate) folder: String,
     pub(crate) subject: String,
     pub(crate) detail: String,
-    /// Random, so that two equal changes of one millisecond are two members of the set.
+    /// Random, so that two equal changes in one millisecond are two members of the set.
     pub(crate) nonce: u64,
 }
 

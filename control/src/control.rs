@@ -53,8 +53,8 @@ pub(crate) struct Control {
     pub(crate) draining: CancellationToken,
     /// Permits to have a page of a log in memory: many readers may wake at once.
     pub(crate) pages: Semaphore,
-    /// Permits to have a page of tokens, or the texts of a group of turns, in memory for somebody who
-    /// reads them: texts can be long.
+    /// Permits to have a page of tokens, or the texts of a group of turns, in memory for a reader:
+    /// texts can be long.
     pub(crate) texts: Semaphore,
     pub(crate) long_answers: LongAnswers,
     /// Chooses the calls with a wrong key that are logged.
@@ -148,7 +148,7 @@ impl Control {
         self.public_url.replace("{root}", root)
     }
 
-    /// Seals the secrets by which a webhook's sender signs.
+    /// Seals the secrets with which a webhook's sender signs.
     ///
     /// # Errors
     /// [`Refusal::Invalid`] if the operator has set no key.
@@ -254,7 +254,7 @@ impl Control {
     /// that no call fails for this alone.
     pub(crate) async fn agent_attached(&self, folder: &FolderName) -> bool {
         let (partition, present) = (self.partition(folder), names::present(folder));
-        // Without the time in it, the read is the same for all who ask at the same moment.
+        // The read doesn't depend on the time, so that all who ask at the same moment share it.
         let last = self.ledger.last_members(partition, &present, u64::MAX, 1).await;
         let now = self.ledger.now().into();
         last.is_ok_and(|last| last.iter().any(|(_, lease_ends): &(_, u64)| *lease_ends >= now))
@@ -297,7 +297,7 @@ impl Control {
         Ok(issued)
     }
 
-    /// Returns the live tokens of a partition that pass both tests. Reads the records in parts, so
+    /// Returns the live tokens of a partition that pass both tests. Reads the records in chunks, so
     /// that memory stays bounded.
     pub(crate) async fn live_tokens(
         &self,
@@ -373,7 +373,7 @@ fn cause(error: Error) -> anyhow::Error {
 async fn require_key(ledger: &Ledger, role: &Role, variable: &str) -> anyhow::Result<()> {
     anyhow::ensure!(
         ledger.view(0, |tx| key::has_live(tx, role, None)).await.map_err(cause)?,
-        "nobody has such a key that works: set {variable} to a new one, at least 32 random characters"
+        "no key of this role works: set {variable} to a new one, at least 32 random characters"
     );
     Ok(())
 }

@@ -30,7 +30,7 @@ pub(crate) struct Conversation {
     /// Frames up to this seq are no longer kept.
     #[serde(default)]
     pub(crate) trimmed: u64,
-    /// How many bytes its turns count as, in the limits of its link and its tenant.
+    /// How many bytes the turns count as in the limits of the link and the tenant.
     #[serde(default)]
     pub(crate) kept: u64,
     /// When the next clean-up is due.
@@ -175,7 +175,7 @@ fn wake(seq: u64, entry: &Bytes) -> Bytes {
 }
 
 /// Parses a wake-up: the frame's seq, and the frame if it is carried. `None` for a wake-up that is
-/// about no frame.
+/// not about a frame.
 pub(crate) fn woken(payload: &Bytes) -> Option<(u64, Option<Bytes>)> {
     let space = payload.iter().position(|byte| *byte == b' ')?;
     let seq = std::str::from_utf8(&payload[..space]).ok()?.parse().ok()?;

@@ -37,13 +37,12 @@ const PAUSE: Duration = Duration::from_millis(500);
 /// been due for longest and, if there are more, up to this many that became due last. So one
 /// tenant's backlog holds up nobody else, in another partition or in this one.
 const ITEMS_PER_SWEEP: u32 = 64;
-/// How many sweeps there are to one measurement of the queues. With each, the audit log is trimmed
-/// and the uses of keys are stored, too.
+/// After how many sweeps to measure the queues, trim the audit log and store the uses of keys.
 const SWEEPS_PER_MEASUREMENT: u32 = 10;
 /// How many entries of the audit log each partition drops with each measurement, at most.
 const TRIMMED_ENTRIES: u32 = 500;
-/// How many ended tokens have their turns cancelled at a time, and in how many conversations of
-/// each.
+/// How many ended tokens to work on at a time, and how many conversations of each, when cancelling
+/// their turns.
 const AT_ONCE: usize = 16;
 /// How many due items are taken at a time.
 const TAKEN_AT_ONCE: usize = 64;
@@ -135,7 +134,7 @@ async fn sweep(control: &Control) -> Result<More, Error> {
         Ok::<_, Error>(())
     });
     let is_full = !try_join_all(adding).await?.is_empty();
-    // First comes an item of each partition, then a second one of each, and so on.
+    // Take the first item of each partition, then the second of each, and so on.
     let mut places: Vec<_> = due
         .into_iter()
         .flat_map(|(partition, items)| {

@@ -21,7 +21,7 @@ pub(crate) enum Outcome {
     Expired,
     /// The route keeps the turn's message as context.
     Observed,
-    /// The route shows the turn's message to no agent.
+    /// The route drops the turn's message: no agent sees it.
     Dropped,
 }
 
@@ -113,8 +113,8 @@ impl Body {
         }
     }
 
-    /// Returns how many bytes of the turn's limit it takes: its text, and about what is stored
-    /// around the text, so that many empty frames are bounded as well.
+    /// Returns how many bytes of the turn's limit the frame takes: its text, and an estimate of
+    /// what is stored around the text, so that many empty frames are bounded as well.
     pub(crate) fn cost(&self) -> u64 {
         const OVERHEAD: u64 = 128;
         OVERHEAD + self.len() as u64
@@ -186,7 +186,7 @@ impl Transcript {
         }
     }
 
-    /// Returns how many bytes its messages have.
+    /// Returns the total size of the messages in bytes.
     pub(crate) fn size(&self) -> usize {
         self.messages.iter().map(|message| message.content.len()).sum()
     }

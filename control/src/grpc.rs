@@ -38,7 +38,7 @@ mod wire;
 const POST_BYTES: usize = 17 << 20;
 /// The largest message of the calls that carry many frames or many routes, in bytes.
 const LONG_BYTES: usize = 4 << 20;
-/// The largest request of all other calls, in bytes: a link with the longest options takes half.
+/// The largest request of any other call, in bytes: twice what a link with the longest options has.
 const REQUEST_BYTES: usize = 256 << 10;
 /// The largest request for health and reflection, which need no key, in bytes.
 const KEYLESS_BYTES: usize = 4 << 10;

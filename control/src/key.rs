@@ -79,7 +79,7 @@ fn is_false(value: &bool) -> bool {
     !value
 }
 
-/// The record that stays of a key that has ended, unless it was an agent's. The secret may still be
+/// The record that is left when a key ends, unless it was an agent's. The secret may still be
 /// in a control's settings, which must not bring the key back.
 #[derive(Serialize, Deserialize)]
 pub(crate) struct Ended {
@@ -103,7 +103,7 @@ impl Caller {
         }
     }
 
-    /// Refuses a caller that is no operator or viewer: only they may read what belongs to no
+    /// Refuses callers other than operators and viewers: only these may read what belongs to no
     /// folder, or to all folders.
     pub(crate) fn must_oversee(&self) -> Result<(), Refusal> {
         match self.role {
@@ -367,8 +367,8 @@ fn end(tx: &mut Tx<'_>, actor: &str, action: &str, key: &Key) -> Decision<()> {
     note(tx, actor, action, key)
 }
 
-/// Notes in their records that keys are used now, except where a use in the last hour is noted
-/// already.
+/// Notes in the records of keys that they are used now. Skips keys whose record already has a use
+/// in the last hour.
 pub(crate) fn note_uses(tx: &mut Tx<'_>, ids: &[KeyId]) -> Decision<()> {
     tx.expect(ids.iter().map(Key::name))?;
     for id in ids {

@@ -214,7 +214,7 @@ impl Ledger {
         }
     }
 
-    /// Reads through a decision that writes nothing: always afresh, never from hints.
+    /// Runs a decision that writes nothing. Reads the store afresh, never from hints.
     pub(crate) async fn view<T>(
         &self,
         partition: Partition,
@@ -230,8 +230,8 @@ impl Ledger {
         }
     }
 
-    /// Commits, and commits once more if no answer came, unless that took long. A batch that was
-    /// applied the first time conflicts with itself, which its version shows.
+    /// Commits a batch. If it soon fails without an answer, commits it once more. A batch that was
+    /// applied the first time then conflicts with itself, and its version shows that.
     async fn commit(&self, batch: &Batch) -> Result<Commit, StoreError> {
         let begun = Instant::now();
         match self.store.commit(batch).await {
@@ -369,7 +369,7 @@ struct Command<'a> {
 enum Decided<T> {
     /// The decision changes nothing.
     Outcome(T),
-    /// The decision changes something: the batch is to be committed.
+    /// The decision changes something. The batch must be committed.
     Batch { outcome: T, batch: Batch, full: HashMap<String, Refusal> },
 }
 

@@ -175,12 +175,12 @@ impl Rate {
     }
 
     /// Returns the time between two events at this rate, in milliseconds; `None` if it is less than
-    /// 1, which is no limit.
+    /// 1, since such a rate limits nothing.
     pub(crate) fn interval(self) -> Option<u64> {
         Some(millis(self.per) / u64::from(self.count)).filter(|interval| *interval > 0)
     }
 
-    /// Returns how often it may happen in a minute, in the long run; at least 1.
+    /// Returns how many events a minute this rate allows in the long run; at least 1.
     pub(crate) fn a_minute(self) -> u32 {
         let each = u64::from(self.count) * 60_000 / millis(self.per).max(1);
         u32::try_from(each.max(1)).unwrap_or(u32::MAX)

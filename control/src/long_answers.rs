@@ -13,8 +13,8 @@ use std::{
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tonic::{Status, body::Body};
 
-/// How many such calls of one key are open at a time. Further ones wait, and so stand in nobody else's
-/// way.
+/// How many such calls of one key are open at a time. Further ones wait, so that they don't hold up
+/// other keys.
 const OF_A_KEY: usize = 4;
 /// The beginnings of the names of methods whose answers may be long.
 const METHODS: [&str; 4] = ["Edit", "List", "Read", "Show"];

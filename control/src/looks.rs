@@ -18,7 +18,7 @@ const MAX_LANGUAGE_BYTES: usize = 35;
 const MAX_URL_BYTES: usize = 500;
 const MAX_LOGO_BYTES: u32 = 64 << 10;
 
-/// A link's looks. An empty field is as by default.
+/// A link's looks. An empty field means the default.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub(crate) struct Looks {
@@ -42,7 +42,7 @@ pub(crate) struct Looks {
     pub(crate) logo: Option<LogoInfo>,
 }
 
-/// What a token's record says of its [`Logo`].
+/// What a token's record says about its [`Logo`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct LogoInfo {
     pub(crate) picture: Picture,
@@ -152,7 +152,7 @@ impl Record for Logo {
 }
 
 impl LogoInfo {
-    /// Counts the logo as kept of its tenant. The commit is refused if there is no room for it.
+    /// Counts the logo's bytes as kept for its tenant. The commit is refused if there is no room.
     pub(crate) fn charge(self, tx: &mut Tx<'_>, root: &str) {
         let (counter, most) = (names::kept_of_tenant(root), tx.limits.tenant_bytes);
         let why = format!("{root} keeps {most} bytes of messages and texts");

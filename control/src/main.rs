@@ -8,13 +8,13 @@ use arizuko_proto::{
 use clap::Parser;
 use std::process::ExitCode;
 
-/// Owns tokens, revocation, conversations, turns and reply frames, and serves them by gRPC.
+/// Owns tokens, revocation, conversations, turns and reply frames, and serves them over gRPC.
 #[derive(Parser)]
 #[command(name = "arizuko-control", version)]
 struct Arguments {
     #[command(flatten)]
     metrics: metrics::Options,
-    // After `metrics`: the help headings of these flags hold for all flags that follow.
+    // These come after `metrics`, since their help headings also apply to the flags that follow.
     #[command(flatten)]
     options: Options,
     #[command(flatten)]

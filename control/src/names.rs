@@ -95,13 +95,13 @@ pub(crate) fn key(id: &KeyId) -> String {
     format!("key:{id}")
 }
 
-/// Names an [`Ended`](crate::key::Ended), which lives for good: it says that a key that was not an
-/// agent's has ended. Written by `key.rs`.
+/// Names an [`Ended`](crate::key::Ended), which says that a key that was not an agent's has ended.
+/// It is never deleted. Written by `key.rs`.
 pub(crate) fn ended_key(id: &KeyId) -> String {
     format!("ended_key:{id}")
 }
 
-/// Names a record that lives for good and says that the folder exists. Written with the folder's
+/// Names a record that is never deleted and says that the folder exists. Written with the folder's
 /// first key, token or agent.
 pub(crate) fn folder(folder: &FolderName) -> String {
     format!("folder:{folder}")
@@ -118,7 +118,7 @@ pub(crate) fn route(prefix: &str) -> String {
     format!("route:{prefix}")
 }
 
-/// Names the [`Index`](crate::route::Index) of a tenant's routes, which lives for good. Written
+/// Names the [`Index`](crate::route::Index) of a tenant's routes, which is never deleted. Written
 /// with each change of routes and with the tenant's first token.
 pub(crate) fn route_index(root: &str) -> String {
     format!("routes:{root}")
@@ -150,11 +150,11 @@ pub(crate) fn solved(nonce: &str) -> String {
     format!("solved:{nonce}")
 }
 
-/// The record of the store's schema, partitions and deployment, which lives for good; in partition
-/// 0. The topic of its changes has the same name. Written by `schema.rs`.
+/// The record of the store's schema, partitions and deployment. It is in partition 0, and is never
+/// deleted. The topic of its changes has the same name. Written by `schema.rs`.
 pub(crate) const LAYOUT: &str = "layout";
 
-/// The fence, which lives for good: its version is the schema of the programs that may commit to
+/// The fence, which is never deleted: its version is the schema of the programs that may commit to
 /// the partition. Written by `schema.rs`, guarded by `fence.rs`.
 pub(crate) const FENCE: &str = "schema";
 
@@ -194,7 +194,7 @@ pub(crate) fn queues() -> Set<String> {
     Set::new("queues")
 }
 
-/// Names a token's open turns, with the time of their beginning as score. Written by
+/// Names a token's open turns, scored by the time that they began. Written by
 /// `turn/caps.rs`, `turn/release.rs`, `turn/end.rs` and `due.rs`.
 pub(crate) fn open_turns(token: &TokenId) -> Set<TurnId> {
     Set::new(format!("open:{token}"))
@@ -258,8 +258,8 @@ pub(crate) fn issued(key: &KeyId) -> Set<TokenId> {
     Set::new(format!("issued:{key}"))
 }
 
-/// Names the partition's sessions that were opened with a key, with the time of their beginning as
-/// score. Written by `session.rs`, to count them.
+/// Names the partition's sessions that were opened with a key, scored by the time that they began.
+/// Written by `session.rs`, to count them.
 pub(crate) fn key_sessions(key: &KeyId) -> Set<SessionId> {
     Set::new(format!("sessions:{key}"))
 }

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use std::{num::NonZeroU32, time::Duration};
 use subtle::ConstantTimeEq as _;
 
-/// How many rounds of PBKDF2 one try takes: as many as make the rest of a try in a browser small.
+/// How many rounds of PBKDF2 one try takes: enough that they are most of a try's work in a browser.
 const ROUNDS: NonZeroU32 = NonZeroU32::new(1_000).unwrap();
 /// How many tries a challenge takes, at most; half of them on average. That is about a second on a
 /// phone.
@@ -34,7 +34,7 @@ pub(crate) const RANDOM_BYTES: usize = 36;
 pub(crate) enum Fault {
     #[error("this link takes a message only with a proof of work: solve the challenge")]
     Missing,
-    #[error("the proof of work is no solution in ALTCHA's form")]
+    #[error("the proof of work is not a solution in ALTCHA's form")]
     Malformed,
     #[error("the proof of work solves no challenge of this link")]
     Foreign,
@@ -116,7 +116,7 @@ impl ProofKey {
     /// Returns the nonce of the challenge that is solved.
     ///
     /// # Errors
-    /// Says why `proof` is no solution, or one of no challenge that can be taken now.
+    /// `proof` is not a solution, or its challenge can't be accepted now.
     pub(crate) fn solved(&self, proof: &str, now: Time) -> Result<String, Fault> {
         let json = if proof.len() <= MAX_SOLUTION { BASE64.decode(proof).ok() } else { None };
         let payload = json.and_then(|json| serde_json::from_slice(&json).ok());

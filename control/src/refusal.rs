@@ -26,7 +26,7 @@ pub(crate) enum Refusal {
     SignatureInvalid(String),
     #[error("this webhook's secrets can't be opened: the sealing key is missing or has changed")]
     CannotVerify,
-    #[error("this token is for the other surface")]
+    #[error("this token is for the other kind of URL")]
     WrongKind,
     #[error("there is no such {0}")]
     NotFound(&'static str),

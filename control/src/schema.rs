@@ -102,8 +102,8 @@ const STEPS: [Step; 3] = [to_3::STEP, to_4::STEP, to_5::STEP];
 /// the expected one if the store is new.
 ///
 /// # Errors
-/// The store failed, or a sentence for the operator: the store's schema is newer or too old, an
-/// older program uses the store, or it is another deployment's.
+/// The store fails, its schema is newer or too old, an older program uses it, or it belongs to
+/// another deployment. Except where the store fails, the error is a sentence for the operator.
 pub(crate) async fn open(store: &dyn Store, expected: &Expected) -> anyhow::Result<Partition> {
     let partitions = expected.partitions;
     loop {
@@ -181,7 +181,7 @@ pub(crate) async fn superseded(store: &dyn Store, expected: &Expected) -> anyhow
                 // when it starts.
                 if open(store, expected).await.is_ok_and(|kept| kept == expected.partitions) {
                     return anyhow::anyhow!(
-                        "the store was emptied, and is begun anew: start again"
+                        "the store was emptied and is begun anew: start control again"
                     );
                 }
             }
@@ -286,8 +286,8 @@ async fn fence(store: &dyn Store, others: Vec<(Partition, Option<Version>)>) -> 
             guards: vec![Guard::Version { record: FENCE.to_owned(), version }],
             writes: vec![put],
         };
-        // A conflict is no error: another control has put the same fence, or a newer control has
-        // put its own. A newer fence makes this program's commits fail.
+        // A conflict is not an error: another control has put the same fence, or a newer control
+        // has put its own. A newer fence makes this program's commits fail.
         store.commit(&batch).await?;
         Ok(())
     };

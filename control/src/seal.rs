@@ -1,4 +1,5 @@
-//! Seals what control must keep secret and read again: the secrets by which webhooks' senders sign.
+//! Seals what control must keep secret and read again: the secrets with which webhooks' senders
+//! sign.
 
 use crate::ids::TokenId;
 use anyhow::anyhow;

@@ -50,12 +50,12 @@ impl Secret {
         Some(Self { partition, text, named: Some(named) })
     }
 
-    /// Reads a first secret; `None` for text that can't be one.
+    /// Reads the first secret of a record; `None` for text that can't be one.
     pub(crate) fn parse(prefix: &str, text: &str, partitions: Partition) -> Option<Self> {
         Self::parse_any(prefix, text, partitions).filter(|secret| secret.named.is_none())
     }
 
-    /// Reads a first or a later secret; `None` for text that can't be one.
+    /// Reads the first or a later secret of a record; `None` for text that can't be one.
     pub(crate) fn parse_any(prefix: &str, text: &str, partitions: Partition) -> Option<Self> {
         let (partition, bytes) = decode(text.strip_prefix(prefix)?)?;
         let named = match bytes.len().checked_sub(SECRET_BYTES)? {

@@ -103,7 +103,7 @@ impl Speaker {
     }
 }
 
-/// What an agent says of itself when it attaches.
+/// What an agent says about itself when it attaches.
 #[derive(Clone, Debug)]
 pub(crate) struct Hello {
     pub(crate) folder: FolderName,

@@ -145,8 +145,8 @@ pub(crate) enum Write {
         counter: String,
         by: i64,
     },
-    /// Appends an entry. The seqs of a log have no gaps. Entries that the log already has from
-    /// `seq` on are dropped: no record knows of them.
+    /// Appends an entry at `seq`. First drops any entries at or after `seq`, since no record
+    /// refers to them. The seqs of a log have no gaps.
     Append {
         log: String,
         seq: u64,
@@ -232,7 +232,7 @@ pub(crate) trait Store: Send + Sync {
     fn now(&self) -> Millis;
 
     /// Loads from one partition. The answers are in the order of `reads`. Each is read at the
-    /// primary, but not all are of the same moment.
+    /// primary, but not all at the same moment.
     async fn load(&self, partition: Partition, reads: &[Read]) -> Result<Vec<Found>, StoreError>;
 
     /// Ends all writing before the process exits. The embedded store moves its log into its file,
@@ -269,7 +269,7 @@ pub(crate) trait Store: Send + Sync {
         Ok(())
     }
 
-    /// Whether any process watches topics of this store. Ask before this process watches some.
+    /// Whether any process, this one included, watches topics of this store.
     async fn is_watched(&self) -> Result<bool, StoreError> {
         Ok(false)
     }

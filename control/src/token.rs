@@ -64,7 +64,7 @@ pub(crate) struct Token {
     pub(crate) by_operator: bool,
     pub(crate) expires_at: Option<Time>,
     pub(crate) revoked_at: Option<Time>,
-    /// How many bytes its texts count as, in the limit of its tenant.
+    /// How many bytes the token's texts count as in its tenant's limit.
     #[serde(default)]
     pub(crate) kept: u64,
 }
@@ -287,13 +287,13 @@ fn limit_links(tx: &mut Tx<'_>, token: &Token, address: &Address) -> Result<(), 
     Ok(())
 }
 
-/// The secrets by which a webhook's sender will sign, as they are and sealed.
+/// The secrets with which a webhook's sender will sign, as they are and sealed.
 pub(crate) struct NewSecrets<'a> {
     pub(crate) secrets: &'a [String],
     pub(crate) sealed: &'a [String],
 }
 
-/// Replaces the secrets by which a webhook's sender signs.
+/// Replaces the secrets with which a webhook's sender signs.
 pub(crate) fn set_secrets(
     tx: &mut Tx<'_>,
     caller: &Caller,

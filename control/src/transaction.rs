@@ -78,8 +78,8 @@ pub(crate) struct Tx<'a> {
     /// Records that were assumed to be absent without a look.
     guesses: Vec<Read>,
     bounds: Vec<Guard>,
-    /// The refusals for sets and counters of `bounds` that are full, and for buckets that have
-    /// another than the usual one. If a name has two, the first is used.
+    /// The refusals to give if a set or counter of `bounds` is full, and for buckets whose refusal
+    /// is not the usual one. If a name has two, the first is used.
     full: HashMap<String, Refusal>,
     writes: Vec<Write>,
 }
@@ -151,7 +151,7 @@ impl<'a> Tx<'a> {
     fn record(&self, name: &str) -> Decision<Option<&'a store::Record>> {
         match self.known(Read::Record(name.to_owned()))? {
             Found::Record(found) => Ok(found.as_ref()),
-            _ => Err(Stop::Corrupt(format!("{name} is no record"))),
+            _ => Err(Stop::Corrupt(format!("{name} is not a record"))),
         }
     }
 
@@ -175,7 +175,7 @@ impl<'a> Tx<'a> {
                 let members = members.iter().map(|m| (M::from(m.name.clone()), m.score));
                 Ok(members.collect())
             }
-            _ => Err(Stop::Corrupt(format!("{} is no set", set.name))),
+            _ => Err(Stop::Corrupt(format!("{} is not a set", set.name))),
         }
     }
 
@@ -190,7 +190,7 @@ impl<'a> Tx<'a> {
     pub(crate) fn entries(&self, log: &str, after: u64) -> Decision<&'a [(u64, Bytes)]> {
         match self.known(Read::Log { log: log.to_owned(), after, limit: u32::MAX })? {
             Found::Log(entries) => Ok(entries),
-            _ => Err(Stop::Corrupt(format!("{log} is no log"))),
+            _ => Err(Stop::Corrupt(format!("{log} is not a log"))),
         }
     }
 
@@ -366,7 +366,7 @@ impl<'a> Tx<'a> {
         !self.writes.is_empty()
     }
 
-    /// Returns the batch to commit, and the refusals for what it limits.
+    /// Returns the batch to commit, and the refusal to give for each limit that it may reach.
     pub(crate) fn into_batch(
         self,
         partition: Partition,

@@ -1,4 +1,4 @@
-//! Turns: one message, and everything that is replied to it.
+//! Turns: one message, and everything that is sent in reply to it.
 //!
 //! A turn is queued, then running, held by one agent's session, then ended for good. Each delivery
 //! is a new attempt, and only the newest attempt may write.
@@ -62,13 +62,13 @@ pub(crate) struct Turn {
     #[serde(default)]
     pub(crate) attempt: u32,
     /// How many times agents have lost the turn since it was last handed off or escalated. An agent
-    /// that gives the turn back does not lose it.
+    /// that rejects the turn does not lose it.
     #[serde(default, skip_serializing_if = "is_default")]
     pub(crate) strikes: u32,
     /// Whether the visitor keeps the messages so far when the next attempt begins.
     #[serde(default, skip_serializing_if = "is_default")]
     pub(crate) keep: bool,
-    /// When the turn enters its folder's queue again, after its agent lost it or gave it back;
+    /// When the turn enters its folder's queue again, after its agent lost or rejected it;
     /// `None` if no such wait is under way.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) back_at: Option<Time>,
@@ -115,7 +115,7 @@ pub(crate) struct Origin {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Place {
     pub(crate) folder: FolderName,
-    /// The folder that the route named, or else the token's. The turn can be handed back to it.
+    /// The folder that the route named, or else the token's. The turn can be returned to it.
     pub(crate) home: FolderName,
     /// Which folder had the turn or its conversation before, if it was moved.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -52,7 +52,7 @@ pub(crate) struct Share {
 }
 
 impl Bodies {
-    /// Allows `most` bytes in all, and `per_address` of one address. A body may take up to
+    /// Allows `most` bytes in all, and `per_address` from one address. A body may take up to
     /// `deadline` to arrive.
     pub(crate) fn new(most: usize, per_address: usize, deadline: Duration) -> Arc<Self> {
         Arc::new(Self { most, per_address, deadline, held: Mutex::default() })
@@ -63,8 +63,8 @@ impl Bodies {
         Share { bodies: Arc::clone(self), address, bytes: 0 }
     }
 
-    /// Returns how many bytes an answer counts as until it is made, so that few of an address are
-    /// made at a time.
+    /// Returns how many bytes an answer counts as until it is ready, so that only a few answers of
+    /// an address are made at a time.
     pub(crate) fn expected(&self) -> usize {
         self.per_address / ANSWERS
     }
@@ -201,7 +201,7 @@ struct Waiting {
 }
 
 impl Waiting {
-    /// Counts a waiting request; `None` if as many wait as may.
+    /// Counts a waiting request; `None` if no more may wait.
     fn begin(bodies: &Arc<Bodies>, address: IpAddr) -> Option<Self> {
         let mut held = bodies.held();
         let of_address = held.by_address.entry(address).or_default();

@@ -32,7 +32,7 @@ const SMALL_BYTES: u64 = 1024;
 /// How many bytes are compressed at a time, at most: less than a millisecond's work.
 const PIECE_BYTES: usize = 32 * 1024;
 /// How many of a stream's last bytes its next piece may refer to. Events are much alike: with this
-/// many bytes they become a sixth as long; with sixteen times as many, an eighth.
+/// many bytes they shrink to a sixth of their size; with sixteen times as many, to an eighth.
 const DICTIONARY_BYTES: usize = 2 * 1024;
 /// A gzip header without a time, a name or a system.
 const HEAD: [u8; 10] = [0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 255];

@@ -176,7 +176,7 @@ impl Control {
 }
 
 /// Returns 192 random bits in base64url.
-#[expect(clippy::expect_used, reason = "a system without random numbers cannot go on")]
+#[expect(clippy::expect_used, reason = "nothing is safe without random numbers")]
 fn random_key() -> String {
     let mut random = [0; 24];
     getrandom::fill(&mut random).expect("the system has random numbers");

@@ -1,4 +1,4 @@
-//! Other chat protocols under a chat link, for front ends that exist.
+//! Other chat protocols under a chat link, for existing front ends.
 //!
 //! Each is a thin view of the same log as [`crate::events`] and keeps nothing: a request posts a
 //! message and reads its turn, with the limits, isolation and revocation of the link.

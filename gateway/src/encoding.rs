@@ -106,7 +106,7 @@ fn is_zlib(encoded: &[u8]) -> bool {
 pub(crate) struct Decoders(Arc<Semaphore>);
 
 impl Default for Decoders {
-    /// Makes one decoder for every second processor, so that requests go on while all decoders are
+    /// Makes one decoder for every two processors, so that requests go on while all decoders are
     /// busy. Their number also bounds the memory for windows.
     fn default() -> Self {
         let processors = thread::available_parallelism().map_or(1, usize::from);
@@ -126,7 +126,7 @@ impl Decoders {
         if encoding == Encoding::Identity || encoded.is_empty() {
             return Ok(encoded.clone());
         }
-        // Before the wait, so that few bodies of one address wait at a time.
+        // Counts the bytes before the wait, so that only a few bodies from an address wait.
         share.grow(limit)?;
         let permit = timeout(PATIENCE, Arc::clone(&self.0).acquire_owned()).await;
         let permit = permit.ok().and_then(Result::ok).ok_or_else(Problem::busy)?;

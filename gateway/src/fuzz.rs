@@ -21,7 +21,7 @@ use std::time::Duration;
 
 /// The longest message that the targets render as Markdown, in bytes.
 const MAX_BYTES: usize = 64 << 10;
-/// How much processor time one rendering or decoding may take: ten times what the rendering of the
+/// How much CPU time one rendering or decoding may take: ten times what the rendering of the
 /// slowest known message takes in an optimised program.
 const BUDGET: Duration = Duration::from_secs(2);
 

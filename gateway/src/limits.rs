@@ -12,7 +12,7 @@ pub struct Limits {
     /// Open connections of visitors; fewer where the process can't open that many files.
     #[arg(long, env = "ARIZUKO_GATEWAY_CONNECTIONS", default_value_t = 20_000)]
     pub gateway_connections: usize,
-    /// Open connections of one address, or of one IPv6 network of 64 bits. Those of trusted proxies
+    /// Open connections from one address, or one IPv6 network of 64 bits. Those of trusted proxies
     /// don't count.
     #[arg(long, env = "ARIZUKO_GATEWAY_ADDRESS_CONNECTIONS", default_value_t = 1_000)]
     pub gateway_address_connections: usize,
@@ -44,7 +44,7 @@ pub struct Limits {
     /// How many bytes of request bodies to hold at a time.
     #[arg(long, env = "ARIZUKO_BODY_BYTES", default_value_t = 256 * 1024 * 1024)]
     pub body_bytes: usize,
-    /// How many bytes of request bodies of one address to hold at a time.
+    /// How many bytes of request bodies from one address to hold at a time.
     #[arg(long, env = "ARIZUKO_ADDRESS_BODY_BYTES", default_value_t = 64 * 1024 * 1024)]
     pub address_body_bytes: usize,
     /// The longest message that is rendered as Markdown, in bytes. A longer one is shown as plain text.
@@ -59,7 +59,7 @@ pub struct Limits {
 const MAX_HOOK_BODY_BYTES: usize = 16 << 20;
 
 impl Limits {
-    /// Refuses limits that can't work, with a sentence that says what to do.
+    /// Checks that the limits can work. The error says what to change.
     pub(crate) fn check(&self) -> anyhow::Result<()> {
         anyhow::ensure!(
             self.hook_body_bytes <= MAX_HOOK_BODY_BYTES,

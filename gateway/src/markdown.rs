@@ -4,7 +4,8 @@
 //! The sanitiser is the second line of defence.
 //!
 //! Agents repeat what strangers write, so the work is bounded before it is done: elements that are
-//! nested too deeply lose their form, and a text that would take the parser too long has none.
+//! nested too deeply lose their formatting, and a text that would take the parser too long gets
+//! none.
 
 mod forms;
 mod streaming;
@@ -79,7 +80,7 @@ static SANITISER: LazyLock<Builder<'static>> = LazyLock::new(|| {
             ("code", "class") => language(value).map(Cow::Borrowed),
             _ => Some(value.into()),
         })
-        // What code says is of no direction, and the direction of the text around it is not code's.
+        // Code reads from left to right, whatever the direction of the text around it.
         .set_tag_attribute_value("code", "dir", "ltr")
         .set_tag_attribute_value("pre", "dir", "ltr")
         .url_schemes(HashSet::from(["http", "https", "mailto", "tel"]))
@@ -120,8 +121,8 @@ fn is_cheap(text: &str) -> bool {
     lines * deepest <= MAX_LOOKS
 }
 
-/// Returns the most lists and quotes that may be open in this line. Each has a marker there, or is at
-/// least two columns of its indentation.
+/// Returns the most lists and quotes that may be open in this line. Each takes a marker, or at
+/// least two columns of indentation.
 fn depth(line: &str) -> usize {
     let (mut columns, mut markers) = (0, 0);
     for byte in line.bytes() {
@@ -136,7 +137,7 @@ fn depth(line: &str) -> usize {
     markers + columns / 2
 }
 
-/// Renders a text with its line breaks and without any other form.
+/// Renders a text with its line breaks and without any other formatting.
 fn plain(text: &str) -> String {
     let lines = text.lines().flat_map(|line| [Event::HardBreak, Event::Text(line.into())]).skip(1);
     let events = iter::once(Event::Start(Tag::Paragraph))
@@ -184,7 +185,8 @@ fn parse(text: &str) -> impl Iterator<Item = (Event<'_>, Range<usize>)> {
     events.map(|(event, range)| (harmless(event), range))
 }
 
-/// Drops the elements that are nested too deeply. Their text stays, that of blocks on lines of its own.
+/// Drops the elements that are nested too deeply. Their text stays, and that of blocks gets its own
+/// lines.
 fn shallow<'a>(events: impl Iterator<Item = Event<'a>>) -> impl Iterator<Item = Event<'a>> {
     let (mut open, mut dropped) = (0, 0);
     events.filter_map(move |event| match &event {

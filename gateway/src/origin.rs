@@ -50,7 +50,7 @@ fn is_allowed(origins: &[String], origin: &HeaderValue) -> bool {
     origins.iter().any(|one| one.as_bytes().eq_ignore_ascii_case(origin.as_bytes()))
 }
 
-/// Answers a request that no link has been asked about, so that every origin may read the answer.
+/// Makes a response readable for every origin. For answers that don't depend on a link.
 pub(crate) fn readable(response: Response, origin: Option<HeaderValue>) -> Response {
     match origin {
         Some(origin) => with_cors(response, origin),

@@ -173,7 +173,7 @@ fn content_security_policy(style: &str, allowed_origins: &[String]) -> HeaderVal
 /// Returns the origins that may frame the page, as a part of a policy.
 fn ancestors(allowed_origins: &[String]) -> String {
     let mut ancestors = String::new();
-    // Control has checked the origins. The filter only keeps one from ending the directive.
+    // Control has checked the origins. The filter only makes sure that none ends the directive.
     for origin in allowed_origins.iter().filter(|o| !o.contains([';', ',', ' '])) {
         let _ = write!(ancestors, " {origin}");
     }

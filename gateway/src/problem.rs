@@ -165,8 +165,8 @@ impl Problem {
         Refusal::new(ErrorReason::NotFound, "").into()
     }
 
-    /// Says why a turn has no whole reply; `None` if it ended well. `error` is the turn's own
-    /// sentence.
+    /// Says why a turn's reply is not complete; `None` if the turn ended well. `error` is the
+    /// turn's own sentence.
     pub(crate) fn of_turn(status: TurnStatus, error: &str) -> Option<Self> {
         let (reason, detail) = match status {
             TurnStatus::Failed => ("TURN_FAILED", "The agent could not answer."),
@@ -292,7 +292,7 @@ impl Problem {
                 "This message is too long. Shorten it, or send it in parts."
             }
             StatusCode::PRECONDITION_REQUIRED => {
-                "Against floods of messages, this chat lets your browser do a second of work for each. That takes JavaScript: allow it for this page, then send your message again."
+                "To keep floods of messages out, this chat makes your browser do a second of work for each message. That takes JavaScript: allow it for this page, then send your message again."
             }
             _ => &self.detail,
         }

@@ -13,7 +13,7 @@ use std::{
 };
 
 const FORWARDED: &str = "x-forwarded-for";
-/// How many peers to remember, at most: those seen last.
+/// How many peers to remember. Beyond that, those seen longest ago are forgotten.
 const PEERS: NonZero<usize> = NonZero::new(1_024).unwrap();
 /// How many different addresses a peer names before it is logged as a proxy.
 const NAMED: usize = 3;
@@ -48,8 +48,8 @@ impl Proxies {
             tracing::warn!(
                 %proxy,
                 left_out,
-                "requests from this address name different visitors in X-Forwarded-For, and it is no \
-                 trusted proxy: if it is yours, name it with --trusted-proxy; until then its \
+                "requests from this address name different visitors in X-Forwarded-For, and it is \
+                 not a trusted proxy: if it is yours, name it with --trusted-proxy; until then its \
                  visitors share the limits of one address"
             );
         }

@@ -11,7 +11,7 @@ use std::{
 };
 use tokio::time::Instant;
 
-/// How many addresses to remember, at most: those seen last.
+/// How many addresses to remember. Beyond that, those seen longest ago are forgotten.
 const ADDRESSES: NonZero<usize> = NonZero::new(65_536).unwrap();
 /// How many requests a request with a wrong token or signature counts as.
 const WRONG_TOKEN: u32 = 30;
@@ -53,22 +53,22 @@ impl Rates {
         Ok(())
     }
 
-    /// Counts a message that came before as [`REPEAT`] requests in all, because no limit of its
-    /// link counts it.
+    /// Counts a repeat of a message as [`REPEAT`] requests in all, because no limit of its link
+    /// counts it.
     pub(crate) fn charge_repeat(&self, posted: &pb::PostMessageResponse, address: IpAddr) {
         if posted.repeated {
             self.charge(address, REPEAT - 1);
         }
     }
 
-    /// Counts a request with a wrong token or signature, which [`Self::take`] has counted once, as
-    /// [`WRONG_TOKEN`] requests in all.
+    /// Counts a request with a wrong token or signature as [`WRONG_TOKEN`] requests in all.
+    /// [`Self::take`] has counted it once.
     pub(crate) fn charge_wrong_token(&self, address: IpAddr) {
         self.charge(address, WRONG_TOKEN - 1);
     }
 
-    /// Counts a request that was answered with a challenge, which [`Self::take`] has counted once, as
-    /// [`CHALLENGE`] requests in all.
+    /// Counts a request that was answered with a challenge as [`CHALLENGE`] requests in all.
+    /// [`Self::take`] has counted it once.
     pub(crate) fn charge_challenge(&self, address: IpAddr) {
         self.charge(address, CHALLENGE - 1);
     }

@@ -28,7 +28,7 @@ pub(crate) struct Renderer {
     /// The longest message that is rendered as Markdown.
     pub(crate) max_bytes: usize,
     kept: Mutex<Kept>,
-    /// One for every second processor, so that requests go on while all of them are taken.
+    /// One for every two processors, so that requests go on while all permits are taken.
     permits: Arc<Semaphore>,
 }
 
@@ -57,7 +57,7 @@ impl Renderer {
             return rendered;
         }
         let permit = self.permit(text.len()).await;
-        // Whoever had the permit before may have rendered the same message.
+        // The permit's last holder may have rendered the same message.
         if let Some(rendered) = self.known(&hash) {
             return rendered;
         }

@@ -43,7 +43,7 @@ pub(crate) fn write_comment(out: &mut String) {
 /// Asks the reader to reconnect after a longer wait, because of an outage or because the gateway
 /// stops. The stream ends after this.
 pub(crate) fn write_retry_later(out: &mut String) {
-    // Without random numbers the wait is just not spread.
+    // If there is no random number, the wait is not spread. That does no harm.
     let random = f64::from(getrandom::u32().unwrap_or_default()) / f64::from(u32::MAX);
     let wait = RETRY + RETRY_SPREAD.mul_f64(random);
     let _ = write!(out, "retry: {}\n\n", wait.as_millis());

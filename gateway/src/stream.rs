@@ -21,7 +21,7 @@ use std::{convert::Infallible, ops::ControlFlow, sync::Arc};
 use tokio::time::{Instant, sleep_until};
 use tracing::field::Empty;
 
-/// How many bytes of ready events to send in one chunk, about.
+/// About how many bytes of ready events to send in one chunk.
 const CHUNK_BYTES: usize = 16 * 1024;
 
 /// Writes a stream in the words of one protocol.

@@ -10,7 +10,7 @@
 (() => {
   const ACCENT = "#17614f";
   const MODES = ["bubble", "inline", "page"];
-  /** Where a second run of this script, as when a site navigates without loading, finds the first. */
+  /** The key under which a second run of this script finds the first, as when a site navigates without loading. */
   const RUNNING = Symbol.for("arizuko embed");
 
   const STYLE = `
@@ -95,7 +95,7 @@
   class Embed {
     isOpen = false;
     port = null;
-    /** What the page is told once it listens. */
+    /** Messages for the page, which are posted once it listens. */
     waiting = [];
 
     constructor(settings, emit) {
@@ -151,7 +151,7 @@
       else if (this.kept.any) (window.requestIdleCallback ?? setTimeout)(() => quietly(() => this.load()));
     }
 
-    /** Moves the bubble into the modal dialog that is open, outside of which nothing can be used, or back beside the body. */
+    /** Moves the bubble into an open modal dialog, since nothing outside it can be used, or else back beside the body. */
     follow() {
       const dialog = quietly(() => [...document.querySelectorAll("dialog:modal")].at(-1));
       const home = dialog ?? document.documentElement;
@@ -205,7 +205,7 @@
       this.panel.append(this.frame);
     }
 
-    /** Gives the page that has loaded a port, and what this site keeps for it. Only a page of the link's origin gets it. */
+    /** Sends the loaded page a port, and what this site keeps for it. Only a page of the link's origin gets it. */
     greet() {
       const { port1, port2 } = new MessageChannel();
       this.port = null;
@@ -267,7 +267,7 @@
       document.dispatchEvent(new Event("arizuko"));
     }
 
-    /** Calls the listeners apart, so that an error of theirs is theirs. */
+    /** Calls each listener in its own microtask, so that an error in one doesn't stop the others. */
     emit(event, detail) {
       for (const [name, listener] of this.listeners) if (name === event) queueMicrotask(() => listener(detail));
     }

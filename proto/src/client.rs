@@ -15,7 +15,7 @@ use tonic::{
 };
 use tracing::Span;
 
-/// The largest response of control that a client accepts, in bytes: room for a turn with its
+/// The largest response from control that a client accepts, in bytes: room for a turn with its
 /// history, and for long lists.
 pub const MAX_RESPONSE_BYTES: usize = 64 << 20;
 

@@ -50,13 +50,13 @@ impl fmt::Display for Refused {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Server => "too many connections, and none is idle",
-            Self::Address => "too many connections of one address",
+            Self::Address => "too many connections from one address",
         })
     }
 }
 
 impl Connections {
-    /// Allows `most` connections in all, and `per_address` of one address. Allows fewer in all if
+    /// Allows `most` connections in all, and `per_address` from one address. Allows fewer in all if
     /// the process may open too few files for `most`.
     pub fn new(most: usize, per_address: usize) -> Arc<Self> {
         let most = most.min(share_of_files());
@@ -205,7 +205,7 @@ impl Drop for OpenRequest {
     }
 }
 
-/// An answer's body, which keeps its request open.
+/// A response body whose request counts as open until the body is dropped.
 pub struct CountedBody<B> {
     body: B,
     _request: OpenRequest,

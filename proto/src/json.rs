@@ -17,7 +17,7 @@ static POOL: LazyLock<DescriptorPool> =
     LazyLock::new(|| DescriptorPool::decode(DESCRIPTORS).expect("build.rs wrote descriptors"));
 
 /// Returns the JSON of a message of this contract.
-#[expect(clippy::expect_used, reason = "generated types and descriptors are of one build")]
+#[expect(clippy::expect_used, reason = "generated types and descriptors come from one build")]
 pub fn of<M: Name>(message: &M) -> Value {
     let name = M::full_name();
     let descriptor = POOL.get_message_by_name(&name).expect("a message of arizuko.v1");

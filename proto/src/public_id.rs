@@ -24,17 +24,17 @@ const PUBLIC_BYTES: usize = 12;
 /// The own id of a conversation or a turn: the time, and 112 random bits.
 pub type Timed = [u8; 18];
 
-/// Returns a turn's public id, `trn_…`; empty for no id.
+/// Returns a turn's public id, `trn_…`; empty if `id` is empty.
 pub fn turn(id: &str) -> String {
     public(TURN, id)
 }
 
-/// Returns a conversation's public id, `cnv_…`; empty for no id.
+/// Returns a conversation's public id, `cnv_…`; empty if `id` is empty.
 pub fn conversation(id: &str) -> String {
     public(CONVERSATION, id)
 }
 
-/// Returns a session's public id, `ses_…`; empty for no id.
+/// Returns a session's public id, `ses_…`; empty if `id` is empty.
 pub fn session(id: &str) -> String {
     public("ses_", id)
 }

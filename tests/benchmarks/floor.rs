@@ -9,9 +9,9 @@ use redis::{Script, aio::MultiplexedConnection};
 use std::sync::Arc;
 use tokio::net::TcpListener;
 
-/// As long as the gateway's answer to a message.
+/// A body as long as the gateway's answer to a message.
 const ANSWER: &str = include_str!("answer.json");
-/// As short as a script can be that takes a message.
+/// The shortest script that could take a message.
 const TAKE: &str = "\
 redis.call('GET', KEYS[1])
 redis.call('XADD', KEYS[2], '*', 'f', ARGV[1])
@@ -19,7 +19,7 @@ redis.call('PUBLISH', KEYS[3], ARGV[1])
 return 1";
 
 /// Runs the floor that the command line selects, until the process is killed. `bare PAGE_BYTES`
-/// answers at once; `script REDIS_URL` runs one script of Redis for each POST.
+/// answers at once; `script REDIS_URL` runs one Redis script for each POST.
 pub(crate) async fn serve(words: &[String]) {
     let [kind, argument] = words else { panic!("a floor has a kind and an argument") };
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("loopback is there");

@@ -22,7 +22,7 @@ pub(crate) struct Measured {
 }
 
 impl Measured {
-    /// Returns the processor time of all processes for each request, in microseconds.
+    /// Returns the CPU time of all processes together for each request, in microseconds.
     pub(crate) fn cpu_in_all(&self) -> f64 {
         self.cpu.iter().map(|(_, micros)| micros).sum()
     }
@@ -70,7 +70,7 @@ pub(crate) async fn saturate(
     measured(&latencies, length, &before, &after)
 }
 
-/// Relates processor times to what was counted.
+/// Relates CPU times to what was counted.
 pub(crate) fn measured(
     latencies: &Histogram<u64>,
     length: Duration,

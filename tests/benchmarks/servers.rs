@@ -41,11 +41,11 @@ const SETTINGS: [(&str, &str); 13] = [
     ("RUST_LOG", "error"),
 ];
 
-/// The processes whose use of the processors is measured.
+/// The processes whose CPU time is measured.
 pub(crate) struct Processes<'a>(Vec<&'a Process>);
 
 impl Processes<'_> {
-    /// Returns the processor time of each.
+    /// Returns the CPU time of each.
     pub(crate) fn cpu(&self) -> Vec<(String, Duration)> {
         self.0.iter().map(|process| (process.name().to_owned(), process.cpu_time())).collect()
     }

@@ -51,7 +51,7 @@ function parts(page) {
 
 async function assertNoFindingAround(page) {
   await page.evaluate(axe.source);
-  // The page in the frame has tests of its own. axe-core knows the colours of what is in the body only.
+  // The page in the frame has tests of its own. axe-core judges only colours within the body.
   const { violations, incomplete } = await page.evaluate(() =>
     window.axe.run({ iframes: false, rules: { "frame-tested": { enabled: false }, "color-contrast": { enabled: false } } }),
   );

@@ -266,7 +266,7 @@ export class Visitor {
     });
   }
 
-  /** Returns what showed since `watchLines`, in order of the alphabet. */
+  /** Returns the lines that showed since `watchLines`, in alphabetical order. */
   lines() {
     return this.page.evaluate("[...lines].filter(Boolean).sort()");
   }

@@ -11,7 +11,7 @@ async function asking(t, when) {
   return made;
 }
 
-/** Asserts that nothing showed under the messages but that they are sent and answered. */
+/** Asserts that the page showed no line under the messages but "Sending…" and the typing dots. */
 async function assertCalm(visitor) {
   const lines = await visitor.lines();
   assert.deepEqual(

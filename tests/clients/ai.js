@@ -1,4 +1,4 @@
-// Chats with Vercel's AI SDK as `useChat` does. Each argument is an order, in JSON: `url`, `send` (a text) or nothing to resume, and maybe `id` and
+// Chats with Vercel's AI SDK as `useChat` does. Each argument is a request, in JSON: `url`, `send` (a text) or nothing to resume, and maybe `id` and
 // `messages`, with which the chat begins. Prints a line of JSON for each piece of text or data, and one for the end.
 import { Chat } from "@ai-sdk/react";
 import { DefaultChatTransport } from "ai";
@@ -25,4 +25,4 @@ async function talk({ url, send, id, messages }) {
   say({ done: chat.status, error: chat.error?.message ?? null, metadata: chat.lastMessage?.metadata ?? null, messages: chat.messages });
 }
 
-for (const order of process.argv.slice(2)) await talk(JSON.parse(order));
+for (const request of process.argv.slice(2)) await talk(JSON.parse(request));

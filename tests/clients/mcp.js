@@ -1,4 +1,4 @@
-// Calls the tools of a chat link with MCP's library. Each argument is an order and a connection, in JSON: `url`, and `calls` with the `name` and the
+// Calls the tools of a chat link with MCP's library. Each argument opens a connection. It is JSON: `url`, and `calls` with the `name` and the
 // `arguments` of each. Prints a line of JSON for the text of each reply, and one for the end of each call or for its error.
 import { Client } from "@modelcontextprotocol/sdk/client/index.js";
 import { StreamableHTTPClientTransport } from "@modelcontextprotocol/sdk/client/streamableHttp.js";

@@ -1,4 +1,4 @@
-// Asks a chat link with OpenAI's library. Each argument is an order, in JSON: `url`, `body`, and maybe `headers` and `retries`. Prints a line of
+// Asks a chat link with OpenAI's library. Each argument is a request, in JSON: `url`, `body`, and maybe `headers` and `retries`. Prints a line of
 // JSON for each piece of text, and one for the end or the error.
 import OpenAI from "openai";
 

@@ -6,7 +6,7 @@ mod openai;
 
 use arizuko_tests::prelude::*;
 
-/// Returns the order to send `text` to a link at gateway A, and to read the reply as it is made.
+/// Returns the client's argument to send `text` to a link at gateway A and stream the reply.
 fn order(library: Library, stack: &Stack, link: &Link, text: &str) -> Value {
     let link = format!("{}/chat/{}", stack.gateway(A), link.token);
     match library {

@@ -21,7 +21,7 @@ use tonic::{service::interceptor::InterceptedService, transport::Endpoint};
 /// How much more memory the service may take during a flood. 64 MiB is what one address may make the
 /// gateway hold (`--address-body-bytes`); the rest is control's, and what the allocators keep.
 const MEMORY: u64 = 160 << 20;
-/// How long an answer may take in any case: it does on a slow machine that runs other tests, too.
+/// How long an answer may always take, as it does on a slow machine that also runs other tests.
 const FLOOR: Duration = Duration::from_secs(2);
 /// For how many answers the honest visitor waits, one after the other.
 const ANSWERS: usize = 5;
@@ -140,7 +140,7 @@ impl Crowd {
         }
     }
 
-    /// Whether the server has closed some of them. Closes all but the newest.
+    /// Whether the server has closed any of the streams. Then drops all but the newest 60.
     fn was_cut(&mut self) -> bool {
         let was_cut = self.0.iter().any(|stream| status(stream).is_some());
         self.0.drain(..self.0.len().saturating_sub(60));

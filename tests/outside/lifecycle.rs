@@ -28,7 +28,7 @@ impl Supervisor {
     }
 }
 
-/// Gets a path of a service by HTTP. Returns the status and the body.
+/// Gets a path of a service over HTTP. Returns the status and the body.
 async fn health(address: &str, path: &str) -> (u16, String) {
     let got = reqwest::get(format!("http://{address}/{path}")).await.expect("it is served");
     (got.status().as_u16(), got.text().await.expect("it is text"))

@@ -190,7 +190,7 @@ fn assert_listed(now: &Value, before: &Value) {
     for (now, before) in now.iter().zip(before) {
         for (name, was) in before.as_object().expect("an object") {
             let is = now.get(name).unwrap_or(&now["options"][name]);
-            // A field that is newer than the store is empty.
+            // A field that was added after the store was written is empty.
             let newer_fields_are_empty = |is: &serde_json::Map<_, Value>, was: &Value| {
                 let was = was.as_object().expect("an object, too");
                 was.iter().all(|(name, was)| is.get(name) == Some(was))
@@ -269,7 +269,7 @@ async fn answers_what_waited(store: &OldStore) {
     assert_fields(of("queued"), json!({ "attempt": 1, "persona": "concierge" }));
     let place = |turn: &Value| turns.iter().position(|other| other == turn);
     assert!(place(of("running")) < place(of("behind")), "{turns:?}");
-    // The observed webhook goes with no visitor's turn, since its route doesn't allow that.
+    // No visitor's turn carries the observed webhook, since its route doesn't allow that.
     for turn in &turns {
         let observed = turn["observed"].as_array().expect("a list");
         assert!(observed.is_empty(), "{turn}");
@@ -357,7 +357,7 @@ async fn a_running_control_stops_when_a_newer_one_has_upgraded_the_store(kind: K
 async fn an_old_store_is_not_upgraded_while_an_old_control_uses_it(kind: Kind) {
     let store = OldStore::copy(kind, 2).await;
     let redis = store.redis.as_ref().expect("this stack has one");
-    // A control of the old version that is in use has subscriptions like this one.
+    // A running control of the old version has subscriptions like this one.
     let mut subscriber = redis.cli();
     subscriber.args(["SSUBSCRIBE", "arizuko:{0}:1"]);
     let mut subscriber = Process::start("subscriber", subscriber, &store.folder.logs());

@@ -1,4 +1,4 @@
-//! Commands, and `arizuko` in particular, run to their end.
+//! Runs commands, `arizuko` above all, to their end.
 
 use crate::{
     Instance::{A, B},

@@ -1,4 +1,4 @@
-//! Clients of other protocols: the libraries of those who made them, which print what they read.
+//! Clients of other protocols: programs that use the official libraries and print what they read.
 
 use crate::{
     Stack,
@@ -27,7 +27,7 @@ pub enum Library {
 pub struct Client(Process);
 
 impl Library {
-    /// Starts a client that carries out these orders, one after the other.
+    /// Starts a client that sends these requests, one after the other.
     pub fn start(self, stack: &Stack, orders: &[Value]) -> Client {
         let tests = Path::new(env!("CARGO_MANIFEST_DIR"));
         let (interpreter, script) = match self {
@@ -52,7 +52,7 @@ impl Client {
         serde_json::from_str(&line).unwrap_or_else(|error| panic!("{error}: {line}"))
     }
 
-    /// Reads up to the end of an order, or to its error. Returns all text, and the last line.
+    /// Reads up to the end or the error of a request. Returns all text, and the last line.
     pub async fn rest(&mut self) -> (String, Value) {
         let mut text = String::new();
         loop {

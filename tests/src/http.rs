@@ -87,7 +87,7 @@ impl Visitor {
         }
     }
 
-    /// Makes the visitor one at this address, where the test is a trusted proxy.
+    /// Gives the visitor this address. The gateway must trust the test as a proxy.
     pub fn from_address(mut self, address: impl Into<String>) -> Self {
         self.address = Some(address.into());
         self

@@ -112,7 +112,7 @@ impl Process {
         kib << 10
     }
 
-    /// Returns the processor time that the process has used.
+    /// Returns the CPU time that the process has used.
     pub fn cpu_time(&self) -> Duration {
         let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.pid()));
         let stat = stat.expect("it runs");

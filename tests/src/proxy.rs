@@ -89,8 +89,7 @@ impl Proxy {
         &self.address
     }
 
-    /// Lets nothing pass any more on the open connections, without closing them. Later connections
-    /// work.
+    /// Stops all traffic on the open connections, without closing them. Later connections work.
     pub fn silence(&self) {
         let next = self.next.load(Relaxed);
         self.faults.send_modify(|faults| faults.silent_before = next);
@@ -108,8 +107,8 @@ impl Proxy {
         self.faults.send_modify(|faults| faults.silent_before = u64::MAX);
     }
 
-    /// Lets new connections work. The older ones stay silent, as when TCP sends lost packets again
-    /// only much later.
+    /// Lets new connections work. Older ones stay silent, as when TCP retransmits lost packets only
+    /// much later.
     pub fn resume(&self) {
         self.silence();
     }

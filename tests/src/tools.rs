@@ -91,7 +91,7 @@ pub fn random_id() -> String {
     BASE64_URL_SAFE_NO_PAD.encode(bytes)
 }
 
-/// Connects to a server from one of this machine's addresses, which all of 127.0.0.0/8 are.
+/// Connects to a server from one of this machine's addresses: any address in 127.0.0.0/8.
 pub async fn dial(url: &str, from: &str) -> TcpStream {
     let socket = TcpSocket::new_v4().expect("sockets are to be had");
     socket.bind(format!("{from}:0").parse().expect("an address")).expect("it is this machine's");

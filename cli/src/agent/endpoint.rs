@@ -159,7 +159,7 @@ pub(super) struct AskError {
     failure: Failure,
     /// Whether a retry may succeed.
     is_temporary: bool,
-    /// When to retry, if the endpoint said so.
+    /// How long to wait before a retry, if the endpoint says so.
     after: Option<Duration>,
 }
 

@@ -89,7 +89,7 @@ fn find(program: &OsString) -> anyhow::Result<PathBuf> {
             Ok(file) if file.is_file() => {
                 bail!("{shown} is not executable: chmod +x {shown} makes it so")
             }
-            Ok(_) => bail!("{shown} is no program: name a program after --"),
+            Ok(_) => bail!("{shown} is not a program: name a program after --"),
             Err(error) if error.kind() == ErrorKind::NotFound => {
                 bail!("there is no {shown}: name a program after --")
             }
@@ -131,7 +131,7 @@ mod tests {
             ("no-such-program", "in PATH"),
             ("./no-such-program", "there is no"),
             ("/etc/passwd", "chmod +x"),
-            ("/tmp/", "no program"),
+            ("/tmp/", "not a program"),
         ] {
             let error = find(&wrong.into()).unwrap_err().to_string();
             assert!(error.contains(told), "{wrong}: {error}");

@@ -182,7 +182,7 @@ impl Model {
     }
 }
 
-/// Reads a parameter such as `temperature=0.2`. A value that is no JSON is text.
+/// Reads a parameter such as `temperature=0.2`. A value that is not JSON is text.
 fn param(text: &str) -> Result<(String, Value), String> {
     let (name, value) =
         text.split_once('=').ok_or("write a name and a value, for example temperature=0.2")?;

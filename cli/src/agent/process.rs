@@ -148,7 +148,7 @@ impl Program {
             ended = &mut all => ended,
             () = reply.cancelled() => {
                 group.signal(Signal::SIGTERM);
-                // The output is read on meanwhile, so that the process doesn't block on it.
+                // The output is still read, so that the process doesn't block on it.
                 let _ = timeout(TERM_TIMEOUT, all).await;
                 return Err(Gone.into());
             }
@@ -277,7 +277,7 @@ impl<'a, P: AsyncRead + Unpin> Pipe<'a, P> {
         Self { pipe, exited, patience: LINGER }
     }
 
-    /// Reads the next bytes; none at the end.
+    /// Reads the next bytes; an empty slice at the end.
     async fn read<'b>(&mut self, buffer: &'b mut [u8]) -> &'b [u8] {
         let (exited, patience) = (self.exited, self.patience);
         let mut waiting_since = None;

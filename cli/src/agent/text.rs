@@ -2,7 +2,7 @@
 
 use super::ansi::Stripper;
 
-/// Joins characters that were cut between two reads. Bytes that are no UTF-8 become U+FFFD.
+/// Joins characters that were cut between two reads. Bytes that are not UTF-8 become U+FFFD.
 #[derive(Default)]
 pub(super) struct Decoder {
     /// The beginning of a character, at most three bytes.
@@ -36,7 +36,7 @@ impl Decoder {
     }
 }
 
-/// Whether more bytes could complete these to a character.
+/// Whether more bytes could complete these into a character.
 fn is_beginning(bytes: &[u8]) -> bool {
     std::str::from_utf8(bytes).is_err_and(|error| error.error_len().is_none())
 }

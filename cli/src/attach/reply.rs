@@ -122,7 +122,7 @@ pub(super) struct Frames {
     has_begun: bool,
     /// The text of the current message that is in no frame yet.
     text: String,
-    /// When that text becomes a frame, at the latest.
+    /// When that text becomes a frame at the latest.
     deadline: Instant,
 }
 

@@ -1,4 +1,4 @@
-//! Carries a session over one stream of gRPC: sends what the ledger has to say, and reports what
+//! Carries a session over one gRPC stream: sends what the ledger has to say, and reports what
 //! control answers. Sending and receiving are independent, so that neither can block the other:
 //! control's messages are always read, and a request is made only when there is room to send it.
 

@@ -20,7 +20,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 const RETRY: Range<Duration> = Duration::from_millis(250)..Duration::from_secs(4);
 /// How long a connection may be silent. A stream has a comment every 15 s by default.
 const READ_TIMEOUT: Duration = Duration::from_secs(45);
-/// How long a response that is no stream may take.
+/// How long a response that is not a stream may take.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// How many challenges to solve for one message.
@@ -173,7 +173,7 @@ pub(super) enum Attempt {
 /// An error after which a retry can succeed.
 pub(super) struct TemporaryError {
     problem: String,
-    /// When to retry, if the server said so.
+    /// How long to wait before a retry, if the server says so.
     after: Option<Duration>,
     /// The error is a rate limit. That always passes; an outage may not.
     is_rate_limit: bool,

@@ -10,7 +10,7 @@ use std::num::NonZeroU32;
 /// The only algorithm that this solves; control asks for no other.
 const ALGORITHM: &str = "PBKDF2/SHA-256";
 /// How many rounds a try may take, and how many tries there are at most: far more than control asks
-/// for, and an end where another server does.
+/// for, but a limit on what another server can ask for.
 const MOST_ROUNDS: u32 = 100_000;
 const MOST_TRIES: u32 = 100_000;
 /// How many bytes the key may have.
@@ -47,7 +47,7 @@ fn solve(challenge: &Value) -> anyhow::Result<String> {
     let Parameters { algorithm, cost, key_length, key_prefix, nonce, salt } =
         parameters.context("the link's proof of work is of an unknown form")?;
     if algorithm != ALGORITHM || cost.get() > MOST_ROUNDS || key_length > MOST_KEY_BYTES {
-        bail!("the link's proof of work is of an unknown kind, or too much");
+        bail!("the link's proof of work is of an unknown kind, or takes too long");
     }
     let (salt, nonce) = (bytes(&salt)?, bytes(&nonce)?);
     let mut key = vec![0; key_length];

@@ -71,7 +71,7 @@ fn show_head(conversation: &Conversation, console: &mut Console<'_>) -> anyhow::
     field("active", &format!("{}, {} ago", time::brief(active), time::age(active)), console)
 }
 
-/// Shows a turn: its status, then its messages and what happened to it, in the order of time.
+/// Shows a turn: its status, then its messages and what happened to it, in chronological order.
 fn show_turn(turn: &TurnDetail, console: &mut Console<'_>) -> anyhow::Result<()> {
     let status = word(turn.status().as_str_name());
     let tries =
@@ -80,7 +80,7 @@ fn show_turn(turn: &TurnDetail, console: &mut Console<'_>) -> anyhow::Result<()>
     show_course(turn, console)
 }
 
-/// Shows a turn's messages and what happened to it, in the order of time.
+/// Shows a turn's messages and what happened to it, in chronological order.
 pub(crate) fn show_course(turn: &TurnDetail, console: &mut Console<'_>) -> anyhow::Result<()> {
     course(turn).iter().try_for_each(|said| console.text(&block(said)))
 }
@@ -93,7 +93,7 @@ pub(super) struct Said {
     pub(super) text: String,
 }
 
-/// Returns a turn's messages and what happened to it, in the order of time.
+/// Returns a turn's messages and what happened to it, in chronological order.
 pub(super) fn course(turn: &TurnDetail) -> Vec<Said> {
     let messages = turn.messages.iter().map(|said| message(turn, said));
     let mut course: Vec<Said> = messages.chain(turn.events.iter().map(happened)).collect();
@@ -117,7 +117,7 @@ fn message(turn: &TurnDetail, message: &TurnMessage) -> Said {
     let missing = bytes.saturating_sub(content.len() as u64);
     let text = match (content.is_empty(), missing) {
         (_, 0) => content.clone(),
-        (true, bytes) => format!("({bytes} bytes that are no text)"),
+        (true, bytes) => format!("({bytes} bytes that are not text)"),
         (false, bytes) => format!("{content}… ({bytes} more bytes)"),
     };
     Said { at: message.created_at, who, text }

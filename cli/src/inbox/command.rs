@@ -67,7 +67,7 @@ pub(super) fn read(line: &str) -> Result<Option<Command>, String> {
         ("help" | "?", "") => Command::Help,
         ("quit" | "exit", "") => Command::Quit,
         ("list" | "typing" | "close" | "help" | "quit", _) => {
-            return Err(format!("nothing was done: /{name} takes nothing after it"));
+            return Err(format!("nothing was done: /{name} takes no argument"));
         }
         _ => {
             return Err(format!(

@@ -37,7 +37,7 @@ pub(super) struct Desk<'a, 'b> {
     claimed: HashMap<String, ClaimedTurn>,
     /// The conversation that answers go to.
     open: Option<String>,
-    /// The answer of control that a command waits for.
+    /// The answer from control that a command waits for.
     awaited: Awaited,
     /// Control is out of reach, and the person knows.
     is_outage_shown: bool,
@@ -51,7 +51,7 @@ struct ClaimedTurn {
     pen: Pen,
 }
 
-/// An answer of control, awaited or received.
+/// An answer from control, awaited or received.
 #[derive(PartialEq)]
 enum Awaited {
     Nothing,
@@ -230,7 +230,7 @@ impl<'a, 'b> Desk<'a, 'b> {
         };
         self.claimed.remove(&conversation);
         let number = self.board.number(&conversation);
-        self.screen.show(&format!("{number} needs no answer any more: {}", why(&ending)))
+        self.screen.show(&format!("{number} no longer needs an answer: {}", why(&ending)))
     }
 
     async fn key(&mut self, is_answer: bool) {

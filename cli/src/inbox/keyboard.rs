@@ -48,7 +48,7 @@ pub(super) struct Printer {
 
 impl Printer {
     pub(super) fn print(&self, text: String) {
-        // If the terminal is gone, the input ends, too.
+        // Ignore errors: if the terminal is gone, the input ends, too.
         if self.is_asked.load(Ordering::Relaxed) {
             let _ = self.above.send(text);
         } else {
@@ -74,8 +74,8 @@ impl Keyboard {
         editor.set_helper(Some(LineWatcher { line: RefCell::default(), typed: sender.clone() }));
         let mut printer = editor.create_external_printer().context(cannot)?;
         let (above, printed) = threads::channel();
-        // On a thread of its own, since the printer blocks while the editor has not taken the text
-        // before.
+        // On a thread of its own, since the printer blocks until the editor has taken the earlier
+        // text.
         thread::spawn(move || {
             while let Ok(text) = printed.recv() {
                 let _ = printer.print(text);
@@ -127,7 +127,7 @@ fn read(asked: &threads::Receiver<String>, typed: &mpsc::UnboundedSender<Typed>)
     }
 }
 
-/// Lets a line be edited on the terminal for each prompt.
+/// Lets the person edit a line on the terminal for each prompt.
 fn edit(
     mut editor: Editor<LineWatcher, DefaultHistory>,
     asked: &threads::Receiver<String>,

@@ -100,7 +100,7 @@ fn observed(message: &Observed) -> String {
 pub(super) fn text(bytes: &[u8]) -> String {
     match std::str::from_utf8(bytes) {
         Ok(text) => text.into(),
-        Err(_) => format!("({} bytes that are no text)", bytes.len()),
+        Err(_) => format!("({} bytes that are not text)", bytes.len()),
     }
 }
 

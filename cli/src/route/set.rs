@@ -32,7 +32,7 @@ pub(super) struct Set {
     /// What becomes of a message
     #[arg(long)]
     mode: Option<Mode>,
-    /// Whose turns get the messages that a webhook's route with --mode observe keeps
+    /// Whose turns get the messages kept by a webhook's route with --mode observe
     #[arg(long)]
     observe_for: Option<ObserveFor>,
     /// Escalate when the agent has said nothing after this long, for example 2m

@@ -80,7 +80,7 @@ pub(super) fn set(
     let route = set.route.unwrap_or_default();
     let lines = lines(&route);
     if lines.is_empty() {
-        note(&format!("{} has no route any more: nothing is set", route.prefix));
+        note(&format!("{} no longer has a route: nothing is set", route.prefix));
     } else {
         console.line(&route.prefix)?;
         for (field, value) in lines {

@@ -44,7 +44,7 @@ pub(super) struct Options {
     /// or N/h, for example 20/m
     #[arg(long, value_name = "RATE", value_parser = rate)]
     rate: Option<Rate>,
-    /// How many messages may come at once [default: the number in --rate]
+    /// How many messages may come in one burst [default: the number in --rate]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100_000))]
     burst: Option<u32>,
     /// How many messages of each visitor, or of a webhook, may be waiting for the end of their reply
@@ -209,7 +209,7 @@ fn read_logo(file: PathBuf) -> anyhow::Result<Vec<u8>> {
     let (most, bytes) = (MAX_LOGO_BYTES / 1024, logo.len());
     ensure!(
         bytes <= MAX_LOGO_BYTES,
-        "{} has {bytes} bytes, and a logo has at most {most} KiB: save it smaller",
+        "{} has {bytes} bytes, but a logo may have at most {most} KiB: make it smaller",
         file.display()
     );
     Ok(logo)

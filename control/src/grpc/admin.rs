@@ -167,7 +167,7 @@ async fn forward(
             && let Ok(event) = serde_json::from_slice::<Event>(&line)
             && in_view(&event.folder, view.as_ref())
         {
-            // When the backlog is full, the event is left out.
+            // If the reader's backlog is full, it misses the event.
             let _ = events.try_send(Ok(wire_event(event)));
         }
     }

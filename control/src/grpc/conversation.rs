@@ -183,7 +183,7 @@ impl Service {
             (None, None) => return Err(Refusal::invalid("name a folder or a JID")),
         };
         if root.is_some_and(|root| root != folder.root()) {
-            return Err(Refusal::invalid("the JID is not of that folder's tenant"));
+            return Err(Refusal::invalid("the JID does not belong to that folder's tenant"));
         }
         let partition = self.control.partition(&folder);
         Ok(Wanted { jid, ..Wanted::all_of(partition, caller, folder) })

@@ -1,4 +1,4 @@
-//! Lets a call in: reads its key from its head, before any of its body, and gives it a deadline.
+//! Admits calls: reads the key in a call's head before any of its body, and sets a deadline.
 
 use crate::{
     audit::{self, Change},
@@ -33,7 +33,7 @@ const KEYED: &str = "/arizuko.";
 #[derive(Clone)]
 pub(super) struct GateLayer {
     pub(super) control: Arc<Control>,
-    /// How long a call may take to its answer; for a stream, to the answer's head.
+    /// How long a call may take until its answer, or a stream until the answer's head.
     pub(super) deadline: Duration,
 }
 
@@ -67,8 +67,8 @@ where
     }
 
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
-        // `poll_ready` has readied `self.inner`, not its clone: use the former, and keep the
-        // latter.
+        // Only `self.inner` was polled ready, not its clone: call `self.inner`, and leave the clone
+        // in its place.
         let next = self.inner.clone();
         let mut inner = std::mem::replace(&mut self.inner, next);
         let GateLayer { control, deadline } = self.gate.clone();
@@ -143,8 +143,8 @@ fn address(peer: Option<&Peer>) -> Option<String> {
     peer?.address.map(|address| address.to_string())
 }
 
-/// Notes in the audit log that a key was used for what it may not do, unless many such calls were
-/// noted just before.
+/// Notes in the audit log that a key was used for a call that it may not make, unless many such
+/// calls were noted just before.
 pub(super) async fn note_refusal(
     control: &Control,
     caller: &Caller,

@@ -25,7 +25,7 @@ use tracing::Instrument as _;
 
 mod list;
 
-/// Of how many edited tokens EditToken returns all options, at most.
+/// The most edited tokens for which EditToken returns all options.
 const EDITED_WHOLE: usize = 100;
 
 #[tonic::async_trait]

@@ -51,7 +51,7 @@ pub(crate) fn rotate(
         return Err(Refusal::invalid("the old secret ends within 30 days").into());
     }
     let key = tx.get::<Key>(id)?.filter(|key| key.is_live(tx.now));
-    let mut key = key.ok_or_else(|| Refusal::invalid(format!("{id} is no live key")))?;
+    let mut key = key.ok_or_else(|| Refusal::invalid(format!("{id} is not a live key")))?;
     if key.is_from_settings {
         let why = "a key from control's settings has one secret: create another key, and revoke it";
         return Err(Refusal::invalid(why).into());

@@ -18,7 +18,8 @@ const NAME: &str = "from control's settings";
 pub(crate) const MIN_LENGTH: usize = 32;
 
 /// Reads the secret of a key: one that control has minted, or one that people have chosen, whose
-/// record is in partition 0. `None` for a text that is neither and too short to be chosen.
+/// record is in partition 0. `None` if control can't have minted it and it is too short to be
+/// chosen.
 pub(crate) fn parse_secret(text: &str, partitions: Partition) -> Option<Secret> {
     let minted = Secret::parse_any(KEY_PREFIX, text, partitions);
     minted.or_else(|| (text.len() >= MIN_LENGTH).then(|| Secret::chosen(text)))

@@ -107,7 +107,7 @@ impl Ledger {
         let found = self.store.load(partition, &reads).await?.into_iter();
         let firsts = found.map(|found| match found {
             Found::Set(members) => Ok(members.into_iter().map(|first| first.name.into()).collect()),
-            _ => Err(Error::Internal("the store answered another question".to_owned())),
+            _ => Err(Error::Internal("the store's answer is of the wrong kind".to_owned())),
         });
         firsts.collect()
     }
@@ -119,7 +119,7 @@ impl Ledger {
     ) -> Result<Vec<(M, u64)>, Error> {
         match self.load_one(partition, read).await? {
             Found::Set(members) => Ok(members.into_iter().map(member).collect()),
-            _ => Err(Error::Internal("the store answered another question".to_owned())),
+            _ => Err(Error::Internal("the store's answer is of the wrong kind".to_owned())),
         }
     }
 
@@ -133,7 +133,7 @@ impl Ledger {
     ) -> Result<Vec<(u64, Bytes)>, Error> {
         match self.load_one(partition, Read::Log { log, after, limit }).await? {
             Found::Log(entries) => Ok(entries),
-            _ => Err(Error::Internal("the store answered another question".to_owned())),
+            _ => Err(Error::Internal("the store's answer is of the wrong kind".to_owned())),
         }
     }
 
@@ -171,7 +171,7 @@ fn member<M: From<String>>(member: store::Member) -> (M, u64) {
 
 fn parse<T: Record>(read: &Read, found: Found) -> Result<Option<T>, Error> {
     let Found::Record(record) = found else {
-        return Err(Error::Internal(format!("{read:?} is no record")));
+        return Err(Error::Internal(format!("{read:?} is not a record")));
     };
     let parsed = record.map(|record| serde_json::from_str(&record.body)).transpose();
     parsed.map_err(|error| Error::Internal(format!("{read:?}: {error}")))

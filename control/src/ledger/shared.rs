@@ -22,7 +22,7 @@ pub(super) struct SharedReads(Mutex<HashMap<(Partition, Read), Arc<Line>>>);
 struct Line {
     /// Held while the read is under way.
     sending: tokio::sync::Mutex<()>,
-    /// The answer that new callers wait for: that of the read which is sent next.
+    /// The answer to the next read, which new callers wait for.
     next: Mutex<Arc<Answer>>,
 }
 
@@ -54,7 +54,7 @@ impl SharedReads {
     }
 }
 
-/// One caller, who may also give up. The last one takes the line with them.
+/// One caller, which may also give up. When the last caller is gone, so is the line.
 struct Caller<'a> {
     reads: &'a SharedReads,
     what: (Partition, Read),

@@ -112,7 +112,7 @@ fn foreign_folder(tx: &mut Tx<'_>, caller: &Caller, prefix: &str) -> Decision<Op
 }
 
 /// Replaces the routes of a folder and of the folders below it, as far as the caller may see them,
-/// by `routes`. Returns the changes, sorted by prefix.
+/// with `routes`. Returns the changes, sorted by prefix.
 pub(crate) fn apply(
     tx: &mut Tx<'_>,
     caller: &Caller,
@@ -130,7 +130,7 @@ pub(crate) fn apply(
         jid::root(&route.prefix)?;
         let prefix = &route.prefix;
         if !within(jid::path(prefix), folder) {
-            let why = format!("{prefix} is not of {folder}, whose table this is");
+            let why = format!("{prefix} does not belong to {folder}, whose table this is");
             return Err(Refusal::Invalid(why).into());
         }
         if route.is_empty() {

@@ -55,7 +55,7 @@ pub(crate) fn verify(
     }
 }
 
-/// Returns the scheme of a known sender: an HMAC by SHA-256 over the body, in hexadecimal, after
+/// Returns the scheme of a known sender: an HMAC-SHA-256 over the body, in hexadecimal, after
 /// `prefix` in a header.
 fn known(header: &str, prefix: &str) -> HmacScheme {
     HmacScheme {
@@ -132,7 +132,7 @@ pub(super) fn standard_key(secret: &[u8]) -> Option<Vec<u8>> {
 
 /// Checks Twilio's signature. It is over the URL, followed by the sorted parameters if the body is
 /// a form. If the body is anything else, its hash is a parameter of the URL. The signature is an
-/// HMAC by SHA-1, or by SHA-256 if a second header says so.
+/// HMAC-SHA-1, or HMAC-SHA-256 if a second header says so.
 fn twilio(secrets: &[Vec<u8>], signed: &Signed<'_>) -> Result<(), String> {
     let name = "x-twilio-signature";
     let Ok(signature) = BASE64.decode(signed.header(name)?) else {
@@ -181,7 +181,7 @@ fn with_and_without_port(url: &str) -> [String; 3] {
     [url.to_owned(), format!("{scheme}://{host}{path}"), format!("{scheme}://{host}:{port}{path}")]
 }
 
-/// Whether one of the signatures is the HMAC by SHA-256 of these parts with one of the secrets.
+/// Whether one of the signatures is the HMAC-SHA-256 of these parts with one of the secrets.
 fn any_is_of(
     mut signatures: impl Iterator<Item = Vec<u8>>,
     secrets: &[Vec<u8>],
@@ -221,7 +221,7 @@ impl Signed<'_> {
         /// Seconds since 1970 stay below this until the year 5138; milliseconds passed it in 1973.
         const MILLISECONDS: u64 = 100_000_000_000;
         let Ok(time) = text.parse::<u64>() else {
-            return Err(format!("The time in {name} is missing or no number."));
+            return Err(format!("The time in {name} is missing or not a number."));
         };
         let time = if time < MILLISECONDS { time * 1_000 } else { time };
         if u128::from(time.abs_diff(self.now.as_millis())) > window.as_millis() {
@@ -273,7 +273,7 @@ fn is_same(one: &[u8], other: &[u8]) -> bool {
 fn found(name: &str, is_signed: bool) -> Result<(), String> {
     let why = || {
         format!(
-            "The signature in {name} doesn't match: it is by another secret, or of another body."
+            "The signature in {name} doesn't match: it is from another secret or for another body."
         )
     };
     is_signed.then_some(()).ok_or_else(why)

@@ -91,14 +91,14 @@ if refusal then
   return refusal
 end
 
--- Checks: that the user may run the commands of the writes, and that their keys have the right
--- types. A command that the server lacks ends the script, and so does a key of another type. All
--- keys are of one partition, so one key stands for all where only the right is asked for.
+-- Checks that the user may run the commands of the writes, and that the keys have the right types.
+-- A command that the server lacks ends the script, and so does a key of another type. All keys are
+-- in one partition, so a check of rights needs only one of them.
 
 local allowed = redis.acl_check_cmd or function() return true end
 local refused = nil -- a command that the user may not run
 local asked = false -- whether the right to ZADD was asked for
-local ahead = nil -- logs with entries that no record knows
+local ahead = nil -- logs with entries that no record refers to
 
 -- The seq of a log's entry, which begins with it.
 local function seq_of(entry)
@@ -134,10 +134,10 @@ while at <= last do
     at = at + 2
   elseif letter == 'C' then -- a counter is added to
     local counter = key(1)
-    -- MGET finds nothing where there is something of another type; GET fails there.
+    -- For a key of another type, MGET returns nil and GET fails.
     local value = found[tonumber(ARGV[at + 1])] or call('GET', counter) or '0'
     if not string.match(value, '^-?%d+$') then
-      return redis.error_reply('WRONGTYPE a counter is no number')
+      return redis.error_reply('WRONGTYPE a counter is not a number')
     end
     need('INCRBY', counter, 1)
     need('DEL', counter)
@@ -179,7 +179,7 @@ end
 
 -- Writes.
 
-local dropped = 0 -- how many entries of logs that no record knows were dropped
+local dropped = 0 -- how many log entries that no record refers to were dropped
 
 for _, bucket in ipairs(buckets) do
   call('SET', bucket[1], string.format('%.0f', bucket[2]), 'PX', string.format('%.0f', max(bucket[2] - now, 1)))

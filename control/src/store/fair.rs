@@ -14,8 +14,8 @@ use super::Millis;
 /// How long a round is, in virtual time: so long that a score alone tells its round, as long as no
 /// member waits for a quarter of it (22 days).
 pub(crate) const ROUND: Millis = 90 * 86_400_000;
-/// The number of the last round. All members that would come later are in it, in the order of their
-/// arrival, so that no score reaches 2^53, above which Redis rounds scores.
+/// The number of the last round. All later members join it in order of arrival, so that no score
+/// reaches 2^53, above which Redis rounds scores.
 pub(crate) const LAST_ROUND: u64 = 1_000_000;
 
 /// The place of a new member in a queue.

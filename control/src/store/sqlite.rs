@@ -247,7 +247,7 @@ fn lock(folder: &Path) -> anyhow::Result<File> {
     match file.try_lock() {
         Ok(()) => Ok(file),
         Err(TryLockError::WouldBlock) => anyhow::bail!(
-            "{} is in use by another arizuko process; stop it, or take another folder by --data-dir",
+            "{} is in use by another arizuko process; stop it, or pass another --data-dir",
             folder.display()
         ),
         Err(TryLockError::Error(error)) => Err(error).context("cannot lock the data folder"),

@@ -9,12 +9,12 @@ const FIRST_PAUSE: Duration = Duration::from_millis(250);
 /// How long to wait before an attempt, at most.
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
-/// The reason for which control still waits for the store, if it does.
+/// Why control still waits for the store, if it does.
 #[derive(Default)]
 pub(crate) struct Waiting(Mutex<Option<String>>);
 
 impl Waiting {
-    /// Attempts something until it succeeds, or fails for a reason that does not pass by itself.
+    /// Repeats an attempt until it succeeds, or fails in a way that a retry can't mend.
     pub(crate) async fn until<T>(
         &self,
         mut attempt: impl AsyncFnMut() -> anyhow::Result<T>,

@@ -65,10 +65,10 @@ impl Options {
     }
 }
 
-/// Checks how long a token is to work.
+/// Checks a token's lifetime.
 ///
 /// # Errors
-/// [`Refusal::Invalid`] for no time, or for too much.
+/// [`Refusal::Invalid`] if the lifetime is zero or too long.
 pub(super) fn check_lifetime(lifetime: Option<Duration>) -> Result<(), Refusal> {
     match lifetime {
         Some(lifetime) if lifetime.is_zero() => {
@@ -99,7 +99,7 @@ pub(crate) struct Field {
     pub(super) take: fn(&mut Options, &Options),
 }
 
-/// The lifetime is no option: [`edit`](super::edit::edit) changes it.
+/// The lifetime is not an option: [`edit`](super::edit::edit) changes it.
 pub(super) const LIFETIME: &str = "lifetime";
 /// The logo itself is a record of its own, which [`edit`](super::edit::edit) writes.
 pub(super) const LOGO: &str = "looks.logo";

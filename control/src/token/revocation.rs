@@ -12,7 +12,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 /// How many tokens one commit ends, at most.
 pub(crate) const BATCH: usize = 200;
-/// How long the control that revokes tokens has to cancel their turns, before any control does.
+/// How long the control that revokes tokens has to cancel their turns before other controls help.
 const CANCEL_WITHIN: Duration = Duration::from_secs(2);
 
 /// Ends and returns those of the tokens, at most [`BATCH`], that are live and that the caller may
@@ -47,8 +47,8 @@ pub(crate) fn expire(tx: &mut Tx<'_>, id: &TokenId) -> Decision<bool> {
     Ok(true)
 }
 
-/// Ends tokens: after this commit, nothing is accepted with them. The control cancels their turns
-/// right after; if it dies before, the due items do.
+/// Ends tokens: after this commit, nothing is accepted with them. The caller then cancels their
+/// turns. If the caller dies first, the tokens' due items make another control cancel them.
 fn end(tx: &mut Tx<'_>, tokens: &mut [Token], actor: &str, action: &str) -> Decision<()> {
     let mut by_jid = BTreeMap::<_, u32>::new();
     for token in &*tokens {

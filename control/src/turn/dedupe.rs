@@ -16,9 +16,9 @@ use crate::{
 enum Same {
     /// Nothing: the header alone names the delivery, and a retry may have another body.
     Id,
-    /// The body; another body under the same id is an error of the sender.
+    /// The body. Another body under the same id is the sender's mistake and is refused.
     IdOrRefuse,
-    /// The body; another body under the same id is another delivery.
+    /// The body. Another body under the same id is another delivery.
     IdAndBody,
     /// This other header, too.
     IdAndHeader(&'static str),

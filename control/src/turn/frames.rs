@@ -89,7 +89,8 @@ impl FrameWriter {
         }))
     }
 
-    /// Appends the message that begins the turn, which is no frame of the reply; returns its seq.
+    /// Appends the message that begins the turn, and returns its seq. It is not a frame of the
+    /// reply.
     pub(super) fn append_message(&mut self, tx: &mut Tx<'_>, body: Body) -> Decision<u64> {
         self.head.append(tx, &self.conversation, &self.turn, 0, body)?;
         self.progress = Tracked::stored(Progress::begin(self.head.seq));

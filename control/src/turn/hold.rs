@@ -1,4 +1,4 @@
-//! Delivers turns to sessions, and requeues turns that their sessions lose or give back.
+//! Delivers turns to sessions, and requeues turns that their sessions lose or reject.
 
 use super::{
     Hold, State, Turn,

@@ -1,4 +1,4 @@
-//! Asks for a proof of work where the link says so, and takes each solution for one message.
+//! Asks for a proof of work where the link says so, and takes each solution only once.
 
 use crate::{
     limits::Limits,
@@ -17,7 +17,7 @@ use std::time::Duration;
 pub(super) enum Proof {
     /// The message has one, or the link never asks for one.
     Settled,
-    /// It needs one if the link is near its limits.
+    /// The message needs one if the link is near its limits.
     IfBusy,
 }
 

@@ -51,8 +51,8 @@ fn has_turn(tx: &mut Tx<'_>, conversation: &Conversation, folder: &FolderName) -
     Ok(false)
 }
 
-/// Assigns a conversation of `folder`, as [`of_folder`] finds it, to the folder `to`. If `to` is
-/// `None`, its route decides again. Turns that wait in the conversation move, too.
+/// Assigns a conversation to the folder `to`, or back to its route if `to` is `None`. The
+/// conversation's queued turns move with it. [`of_folder`] says which conversations `folder` has.
 pub(crate) fn reassign(
     tx: &mut Tx<'_>,
     folder: &FolderName,

@@ -1,4 +1,4 @@
-//! The way out of everything that counts or holds an open turn.
+//! Removes an open turn from everything that counts or holds it.
 
 use super::Turn;
 use crate::{

@@ -41,7 +41,7 @@ impl Kept {
 pub(super) struct Key {
     /// The key itself; empty: none.
     pub(super) text: String,
-    /// The content to compare: a message with the same key and another content is refused.
+    /// The content to compare: a message with the same key and other content is refused.
     pub(super) content: Vec<u8>,
     pub(super) kept: Kept,
 }

@@ -1,5 +1,5 @@
 //! Handles the commands of the agent that holds a turn: to accept it, to add frames, to finish it,
-//! to give it back. Each is safe to repeat.
+//! to reject it. Each is safe to repeat.
 
 use super::{
     State, Turn,
@@ -17,8 +17,8 @@ use crate::{
 };
 use std::time::Duration;
 
-/// How long a turn stays out of the queue, at least, after its agent did not accept it or gave it
-/// back, so that it doesn't return to that agent at once.
+/// How long a turn stays out of the queue at least, after its agent did not accept it or rejected
+/// it, so that it doesn't return to that agent at once.
 pub(super) const REDELIVERY_DELAY: Duration = Duration::from_secs(1);
 /// How many bytes of an agent's error, detail or reason are kept, at most.
 const MAX_SENTENCE: usize = 1_000;
@@ -201,7 +201,7 @@ pub(crate) fn finish(tx: &mut Tx<'_>, attempt: &Attempt, finish: &Finish) -> Dec
     Ok(Ack::Stored { next_seq, finished: true })
 }
 
-/// Requeues a turn that its agent gives back. It enters the queue after `retry_after`, or after
+/// Requeues a turn that its agent rejects. It enters the queue after `retry_after`, or after
 /// [`REDELIVERY_DELAY`] if that is longer.
 pub(crate) fn reject(
     tx: &mut Tx<'_>,
@@ -214,7 +214,7 @@ pub(crate) fn reject(
             let wait = retry_after.unwrap_or_default();
             let at = (tx.now + wait).min(turn.deadline).max(tx.now + REDELIVERY_DELAY);
             requeue(tx, turn, brief(why), at)?;
-            Ok(Ack::Lost("it was given back"))
+            Ok(Ack::Lost("it was rejected"))
         }
         Err(ack) => Ok(ack),
     }

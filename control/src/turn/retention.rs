@@ -92,7 +92,7 @@ fn delete_messages(tx: &mut Tx<'_>, conversation: &mut Tracked<Conversation>) ->
     let set = names::turns(&conversation.id);
     let members = tx.members(&set, 0..=conversation.trimmed, SWEEP)?;
     tx.expect(members.iter().map(|(id, _)| Turn::name(id)))?;
-    // A full sweep leaves the rest to the next one.
+    // If the sweep is full, the next one deletes the rest.
     let is_full = members.len() == SWEEP as usize;
     let mut next = if is_full { tx.now } else { tx.now + tx.limits.keep_frames };
     let mut freed = 0;

@@ -13,7 +13,7 @@ use std::{
 use tokio::time::Instant;
 use tonic_health::pb::{HealthCheckRequest, health_check_response::ServingStatus};
 
-/// How long a control that did not answer is asked only after all others.
+/// For how long a control that did not answer is asked only after all others.
 const REST: Duration = Duration::from_secs(2);
 
 /// One control. Its unary calls and its Watch stream have separate connections, so that neither

@@ -47,7 +47,7 @@ struct Message {
     role: String,
     #[serde(default)]
     parts: Vec<Part>,
-    /// Of our own messages, it is what the stream began with; of others, anything.
+    /// In our own messages, the metadata that the stream began with. In others, anything.
     #[serde(default)]
     metadata: Value,
 }
@@ -65,15 +65,15 @@ impl Chat {
         let conversation = self.conversation();
         let last = self.messages.pop().filter(|message| message.role == "user");
         let Some(last) = last else {
-            return Err(Problem::invalid("The last of `messages` must be of the role `user`."));
+            return Err(Problem::invalid("The last of `messages` must have the role `user`."));
         };
         if let Some(other) = last.parts.iter().find(|part| part.r#type != "text") {
             let detail =
-                format!("This link takes text only, and no part of the type `{}`.", other.r#type);
+                format!("This link takes only text, not parts of type `{}`.", other.r#type);
             return Err(Problem::invalid(detail));
         }
         let content = last.text();
-        // In a conversation the agent knows what was said.
+        // In an existing conversation, the agent knows the earlier messages.
         let content = if conversation.is_empty() {
             let earlier = self.messages.into_iter();
             let earlier = earlier.map(|it| Said { text: it.text(), role: it.role });
@@ -84,8 +84,8 @@ impl Chat {
         Ok(NewMessage { content, conversation, altcha: self.altcha })
     }
 
-    /// Returns the conversation that the newest reply names, or else the one that the chat's id is;
-    /// empty if there is none.
+    /// Returns the conversation that the newest reply names, or else the chat's id if that names a
+    /// conversation; empty if there is none.
     fn conversation(&self) -> String {
         let named =
             |message: &Message| Some(message.metadata.get("conversation")?.as_str()?.to_owned());

@@ -1,4 +1,4 @@
-//! Messages that a client tells from before its message.
+//! Earlier messages that a client sends along with a new one.
 
 use std::fmt::Write as _;
 
@@ -12,8 +12,8 @@ pub(super) struct Said {
 }
 
 /// Adds the newest of the earlier messages to a message that begins a conversation. They become a
-/// part of what the visitor says, so nothing that a client calls the assistant's counts as the
-/// agent's own.
+/// part of what the visitor says, so a text that the client attributes to the assistant doesn't
+/// count as the agent's own.
 pub(super) fn add_to(content: String, earlier: &[Said]) -> String {
     let mut room = ROOM;
     let fits = |said: &&Said| {
@@ -25,7 +25,7 @@ pub(super) fn add_to(content: String, earlier: &[Said]) -> String {
     if newest == 0 {
         return content;
     }
-    let mut text = String::from("Earlier messages, as my program tells them:\n\n");
+    let mut text = String::from("Earlier messages, as my program reports them:\n\n");
     for Said { role, text: said } in &earlier[earlier.len() - newest..] {
         let _ = write!(text, "{role}: {said}\n\n");
     }

@@ -24,9 +24,9 @@ use serde_json::{Value, json};
 use std::{sync::Arc, time::Duration};
 use tokio::time::Instant;
 
-/// How long one look at the turn waits, which is as long as control lets it.
+/// How long one read of the turn waits: as long as control allows.
 const LOOK: Duration = Duration::from_secs(50);
-/// Among how many of a conversation's newest turns an open one is looked for.
+/// How many of a conversation's newest turns to search for an open one.
 const NEWEST_TURNS: u32 = 20;
 
 /// A turn, and the request that reads it. The request counts as a stream of its address.
@@ -50,7 +50,7 @@ impl Exchange {
         headers: &HeaderMap,
         message: NewMessage,
     ) -> Result<Self, Problem> {
-        // Counted first, so that no message is refused once it is taken.
+        // Counts the stream first, so that no message is refused once it is taken.
         let permit = gateway.streams.open(visitor.0)?;
         let posted = message.post(&gateway, &link, visitor, headers).await?;
         let pb::PostMessageResponse { conversation, turn_id, repeated, .. } = posted;
@@ -134,7 +134,7 @@ impl Exchange {
             true => Some(self.gateway.room_for(self.visitor).await?),
             false => None,
         };
-        // Not from the log: it still has what a restart has dropped.
+        // Read the turn, not the log: the log still has text that a restart has dropped.
         let (so_far, cursor) = self.so_far().await.map_err(taken)?.unzip();
         let mut start = String::new();
         dialect.begin(&mut start);
@@ -166,7 +166,7 @@ impl Exchange {
         }
     }
 
-    /// Returns the ids as headers, as a stream of events has them.
+    /// Returns the ids as headers, named as in a response with an event stream.
     pub(super) fn headers(&self) -> [(HeaderName, String); 2] {
         [
             (HeaderName::from_static("arizuko-turn"), self.turn_id.clone()),
@@ -180,8 +180,8 @@ impl Exchange {
     }
 }
 
-/// Turns a refusal to read a turn into a problem of the request that has posted its message: that
-/// is taken, so the refusal must not say that nothing was done.
+/// Turns a refusal to read a turn into the problem of the request that posted the turn's message.
+/// The message was taken, so the problem must not say that nothing was done.
 fn taken(refusal: impl Into<Problem>) -> Problem {
     let problem = refusal.into();
     if problem.is_outage() { Problem::no_reply_yet() } else { problem }

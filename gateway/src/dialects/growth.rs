@@ -5,7 +5,7 @@ use arizuko_proto::v1::{self as pb, TurnStatus, frame::Body};
 use sha2::{Digest as _, Sha256};
 use std::collections::HashMap;
 
-/// How many messages of a reply are told apart, at most: each costs about 200 bytes.
+/// How many messages of a reply to keep track of, at most. Each costs about 200 bytes.
 const MOST_MESSAGES: usize = 1_000;
 
 /// The parts of a turn's messages that a client has been sent.
@@ -19,7 +19,7 @@ pub(super) struct Growth {
     is_loose: bool,
 }
 
-/// The text that was sent of a message: how long it is, and its hash.
+/// The length and the hash of the text that was sent of a message.
 #[derive(Default)]
 struct Sent {
     bytes: usize,
@@ -95,7 +95,7 @@ impl Growth {
         Change::Text(id, text)
     }
 
-    /// Appends what of a finished message was not sent before.
+    /// Appends the part of a finished message that was not sent before.
     fn complete<'a>(&mut self, id: &'a str, content: &'a str) -> Change<'a> {
         let Some(sent) = self.messages.get(id) else {
             return self.append(id, content);

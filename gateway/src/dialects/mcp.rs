@@ -167,7 +167,7 @@ impl Tools {
         let Self { gateway, link, visitor, .. } = self;
         let SendMessage { message, idempotency_key, wait } = parse(arguments)?;
         let wait = WaitQuery { wait: wait.or(Some(u64::MAX)) }.duration();
-        // Counted first, so that no message is refused once it is taken.
+        // Counts the wait first, so that a full gateway refuses the message before it is posted.
         let _permit = (!wait.is_zero()).then(|| gateway.streams.open(visitor.0)).transpose()?;
         let mut headers = HeaderMap::new();
         if !idempotency_key.is_empty() {

@@ -62,7 +62,7 @@ enum Content {
     Parts(Vec<Typed>),
 }
 
-/// Something that `type` tells from others of its kind.
+/// An object whose `type` says what it is.
 #[derive(Deserialize)]
 struct Typed {
     r#type: String,
@@ -108,9 +108,9 @@ impl Completion {
             said.push(Said { role, text });
         }
         let Some(last) = said.pop().filter(|last| last.role == "user") else {
-            return Err(Problem::invalid("The last of `messages` must be of the role `user`."));
+            return Err(Problem::invalid("The last of `messages` must have the role `user`."));
         };
-        // In a conversation the agent knows what was said.
+        // In an existing conversation, the agent knows the earlier messages.
         let content =
             if conversation.is_empty() { earlier::add_to(last.text, &said) } else { last.text };
         Ok(NewMessage { content, conversation, altcha: metadata.altcha })
@@ -126,7 +126,7 @@ impl Content {
         let other = parts.iter().map(|part| &part.r#type).find(|kind| *kind != "text");
         if let Some(other) = other {
             return Err(Problem::invalid(format!(
-                "This link takes text only, and no part of the type `{other}`."
+                "This link takes only text, not parts of type `{other}`."
             )));
         }
         Ok(parts.into_iter().map(|part| part.text).collect())

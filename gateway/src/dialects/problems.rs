@@ -8,7 +8,7 @@ use http::{
 };
 use serde_json::Value;
 
-/// Returns an answer with this JSON in place of its problem's, if it has one.
+/// Returns the response. If it has a problem, its body becomes this JSON.
 pub(super) fn told_as(response: Response, document: impl FnOnce(&Problem) -> Value) -> Response {
     let Some(problem) = response.extensions().get::<Problem>() else {
         return response;

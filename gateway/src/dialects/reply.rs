@@ -5,7 +5,7 @@ use crate::{answers::Room, control::End, problem::Problem, stream::View};
 use arizuko_proto::v1 as pb;
 use std::ops::ControlFlow;
 
-/// What stands between two messages of a reply where a protocol has only one.
+/// The text between two messages of a reply, for protocols in which a reply is one message.
 pub(super) const BETWEEN: &str = "\n\n";
 
 /// Writes a reply in the words of one protocol.
@@ -18,7 +18,7 @@ pub(super) trait Dialect: Send + 'static {
     fn status(&mut self, text: &str, out: &mut String);
     /// Writes that the reply is whole.
     fn done(&mut self, out: &mut String);
-    /// Writes that the reply is not whole, and why.
+    /// Writes that the reply is not complete, and why.
     fn failed(&mut self, problem: &Problem, out: &mut String);
 }
 
@@ -32,7 +32,7 @@ pub(super) struct Reply<D> {
 }
 
 impl<D: Dialect> Reply<D> {
-    /// Goes on after `start`, which has what `growth` notes as sent.
+    /// Continues after `start`, which has the text that `growth` notes as sent.
     pub(super) fn new(dialect: D, growth: Growth, start: String, room: Option<Room>) -> Self {
         Self { dialect, growth, start, room }
     }

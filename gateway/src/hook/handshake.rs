@@ -11,7 +11,7 @@ use http::{HeaderMap, Uri, header::CONTENT_TYPE};
 use serde::Deserialize;
 use serde_json::json;
 
-/// The longest challenge that is repeated, in bytes. Known ones have less than 300.
+/// The longest challenge that is repeated, in bytes. Known ones have fewer than 300.
 const MAX_CHALLENGE: usize = 1024;
 /// The largest body that is looked at for a handshake, in bytes. Known ones have less than 2 KiB.
 const MAX_BODY: usize = 16 << 10;

@@ -1,5 +1,5 @@
-//! Reads the rest of a body that a refusal left unread. Otherwise the connection is reset while the
-//! client still sends, and the client may never read the refusal.
+//! Reads the rest of a body that a refusal left unread. Without that, the connection would be reset
+//! while the client still sends, and the client might never read the refusal.
 
 use http::{Request, header::EXPECT};
 use http_body_util::BodyExt as _;

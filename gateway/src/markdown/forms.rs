@@ -1,4 +1,4 @@
-//! The forms that the parser has and its HTML writer lacks, or writes in another way than a chat wants.
+//! Forms that the parser knows, but that its HTML writer lacks or doesn't write as a chat needs.
 
 use linkify::{LinkFinder, LinkKind};
 use pulldown_cmark::{CowStr, Event, LinkType, Tag, TagEnd, TextMergeStream};
@@ -13,8 +13,8 @@ static LINKS: LazyLock<LinkFinder> = LazyLock::new(|| {
     finder
 });
 
-/// Makes links of bare addresses, boxes of tasks, and notes of footnotes. A footnote has its label, not
-/// a number: blocks are written one by one.
+/// Turns bare addresses into links, tasks into boxes, and footnotes into notes. A footnote has its
+/// label, not a number: blocks are written one by one.
 pub(super) fn forms<'a>(events: impl Iterator<Item = Event<'a>>) -> Vec<Event<'a>> {
     let mut forms = Vec::new();
     // Open links and code blocks: in those, no address becomes a link.

@@ -1,4 +1,4 @@
-//! A message that is being written, and what of its HTML has changed.
+//! A message that is being written, and the changes of its HTML.
 
 use super::{TopLevel, blocks, is_cheap, unfinished};
 use std::{
@@ -6,7 +6,7 @@ use std::{
     hash::{BuildHasher as _, BuildHasherDefault, DefaultHasher},
 };
 
-/// How many bytes of HTML a short message may cost, whatever its form.
+/// How many bytes of HTML a short message may cost, however it is formatted.
 const SPARE_BYTES: usize = 2 * 1024;
 
 /// A message that is being written. A block is final once a complete line starts the next block. Only
@@ -34,7 +34,7 @@ pub(crate) struct Patch {
     /// first of `html` goes between.
     pub(crate) keep: usize,
     pub(crate) tail: usize,
-    /// The HTML of the blocks, but for what stays of the first.
+    /// The HTML of the blocks, except for the parts of the first block that stay.
     pub(crate) html: Vec<String>,
 }
 
@@ -58,9 +58,9 @@ impl Streaming {
         self.text.len() - self.settled_bytes
     }
 
-    /// Returns what has changed since the last call. `None` if nothing has, if the text is too long or
-    /// costly, and if the reader has had too much for what there is to see: a change may then come
-    /// with a later one.
+    /// Returns what has changed since the last call. `None` if nothing has, if the text is too long
+    /// or costly, or if the reader has been sent too much for what is shown. A later call may then
+    /// return the change.
     pub(crate) fn render(&mut self, max_bytes: usize) -> Option<Patch> {
         let tail = &self.text[self.settled_bytes..];
         if self.text.len() > max_bytes || !is_cheap(tail) {
@@ -81,7 +81,7 @@ impl Streaming {
 
     fn settle(&mut self, blocks: Vec<TopLevel>) {
         let tail = &self.text[self.settled_bytes..];
-        // An incomplete line may still become part of the block before it.
+        // An incomplete last line may still join the block before it.
         let complete = line_start(tail, tail.len());
         let open = blocks.iter().rposition(|block| block.start < complete);
         let open = open.unwrap_or(0);
@@ -96,8 +96,8 @@ impl Streaming {
         self.shown = blocks.collect();
     }
 
-    /// Returns what the reader lacks of the finished message, which has these blocks. It may be nothing:
-    /// then it says only how many there are.
+    /// Returns what the reader lacks of the finished message, which has these blocks. If the reader
+    /// lacks nothing, the patch says only how many blocks there are.
     pub(crate) fn finish(&self, whole: &[String]) -> Patch {
         let same = self.settled.iter().zip(whole).take_while(|(known, html)| **known == hash(html));
         let same = same.count();
@@ -107,7 +107,7 @@ impl Streaming {
     }
 }
 
-/// Renders the blocks of a text. What is half written in the last one is completed.
+/// Renders the blocks of a text. Completes unfinished markup in the last block.
 fn written(text: &str) -> Vec<TopLevel> {
     let mut blocks = blocks(text);
     let last = blocks.last().map_or(0, |block| line_start(text, block.start));

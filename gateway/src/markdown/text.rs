@@ -1,8 +1,8 @@
-//! The words of a Markdown text, for where no form can be shown.
+//! The plain text of a Markdown text, for places that can't show formatting.
 
 use pulldown_cmark::{Event, Parser, TagEnd};
 
-/// Returns a text's words in one line, without their forms.
+/// Returns a text's words in one line, without formatting.
 pub(crate) fn text(markdown: &str) -> String {
     let mut words = String::new();
     for event in Parser::new(markdown) {

@@ -5,7 +5,7 @@ use pulldown_cmark::{Event, Tag, TagEnd};
 use std::{borrow::Cow, ops::Range};
 
 const MARKERS: [char; 4] = ['*', '_', '~', '`'];
-/// How many marks may be open for the end of a text to be completed. More are no markup.
+/// How many marks may be open for the end of a text to be completed. More than that is not markup.
 const MOST_OPEN: usize = 3;
 
 /// Closes what the last block of a half-written text leaves open: `**bol` becomes `**bol**`, and
@@ -85,7 +85,7 @@ fn link(text: &str, bracket: usize) -> Option<Link> {
         Some((label, target)) if target.starts_with('(') && !target.contains(')') => label,
         Some(_) => return None,
     };
-    // A footnote's label is no text.
+    // A footnote's label is not text.
     let label = if label.starts_with('^') { "" } else { label };
     let is_image = text[..bracket].ends_with('!');
     Some(Link { start: bracket - usize::from(is_image), label: from..from + label.len() })

@@ -2,11 +2,12 @@
 
 use std::fmt;
 
-/// The least contrast of text, with some room above the 4.5 of WCAG 2: links stand on tinted grounds.
+/// The least contrast of text, with some room above the 4.5 of WCAG 2: links stand on tinted
+/// backgrounds.
 const TEXT_CONTRAST: f64 = 5.0;
-/// The least contrast of what only has to be seen, as WCAG 2 has it.
+/// The least contrast of what only has to be seen, as in WCAG 2.
 const SEEN_CONTRAST: f64 = 3.0;
-/// How colourful a colour is that nobody takes for a grey, in OKLab.
+/// The least chroma, in OKLab, of a colour that nobody takes for grey.
 const COLOURFUL: f64 = 0.1;
 /// In how many steps a colour becomes white or black.
 const STEPS: u32 = 100;
@@ -18,7 +19,7 @@ const BLACK: Colour = Colour([0; 3]);
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Colour([u8; 3]);
 
-/// The page's grounds in one theme, as in page.css, and how much of the accent a slip has.
+/// The page's backgrounds in one theme, as in page.css, and how much of the accent a slip has.
 struct Theme {
     paper: Colour,
     sheet: Colour,
@@ -44,7 +45,7 @@ struct Palette {
     /// The button that sends, and what is written on it.
     fill: Colour,
     on_fill: Colour,
-    /// The ground of the visitor's messages.
+    /// The background of the visitor's messages.
     slip: Colour,
 }
 
@@ -106,7 +107,7 @@ impl fmt::Display for Colour {
 }
 
 impl Theme {
-    /// Changes the accent no more than it must be.
+    /// Returns the colours for this accent, which is changed only as far as contrast needs.
     fn palette(&self, accent: Colour) -> Palette {
         let slip = |accent| self.sheet.mixed(accent, self.slip_share);
         let is_readable = |accent: &Colour| {

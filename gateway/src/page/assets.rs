@@ -104,8 +104,8 @@ pub(crate) async fn asset(
     Ok((caching, asset.response(&request)).into_response())
 }
 
-/// GET `/embed.js`, `/sdk.js` and `/sdk.d.ts`: files for any site, under names that stay. A browser
-/// asks after a few minutes whether there is another version.
+/// GET `/embed.js`, `/sdk.js` and `/sdk.d.ts`: files for any site, under names that never change.
+/// A browser asks for a newer version after a few minutes.
 pub(crate) async fn for_sites(OriginalUri(uri): OriginalUri, request: HeaderMap) -> Response {
     let asset = match uri.path() {
         "/embed.js" => &*EMBED,

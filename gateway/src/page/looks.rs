@@ -83,7 +83,7 @@ impl<'a> Looks<'a> {
         self.style().map_or_else(String::new, |style| format!("<style>{style}</style>"))
     }
 
-    /// What a content security policy says of styles: ours, and the style element by its hash.
+    /// What a content security policy says about styles: ours, and the style element by its hash.
     pub(super) fn style_policy(&self) -> String {
         self.style().map_or_else(
             || "style-src 'self'".to_owned(),

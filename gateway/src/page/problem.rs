@@ -11,8 +11,8 @@ use http::{
     header::{CONTENT_LENGTH, CONTENT_SECURITY_POLICY, CONTENT_TYPE},
 };
 
-/// Any page may frame a problem, which has nothing to press: our own shows it in the frame of replies,
-/// another site's in place of a chat that has ended.
+/// Any page may frame a problem, since it has nothing to press. Our own page shows it in the frame
+/// of replies, and another site's page in place of a chat that has ended.
 const POLICY: HeaderValue =
     HeaderValue::from_static("default-src 'none'; style-src 'self'; frame-ancestors *");
 
@@ -39,7 +39,7 @@ pub(crate) async fn show_problems(request: Request, next: Next) -> Response {
 fn page(problem: &Problem, is_read: bool) -> String {
     let (refresh, what_next) = match problem.wait() {
         Some(wait) if is_read => {
-            // Pages that were refused at once should not all come back at once.
+            // Pages that were refused together should not all reload together.
             let spread = u64::from(getrandom::u32().unwrap_or_default() % 5);
             let seconds = wait.as_secs().max(3) + spread;
             let refresh = format!(r#"<meta http-equiv="refresh" content="{seconds}">"#);

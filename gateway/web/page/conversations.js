@@ -1,9 +1,9 @@
 // ── The conversations that this browser keeps ───────────────────────────────────────────────────
 
-/** How many characters of its first message name a conversation. */
+/** How many characters of a conversation's first message become its title. */
 const TITLE = 60;
 
-/** Where the browser keeps when everything was last forgotten, and the messages of a conversation that are not sent. */
+/** The storage keys of the time when everything was last forgotten, and of a conversation's unsent messages. */
 const eraPlace = `${base}era`;
 const outboxPlace = (id) => `${base}outbox${id ?? ""}`;
 

@@ -6,7 +6,7 @@ let site = null;
 let shown = true;
 /** The last message that the visitor has seen; null if nobody knows. */
 let seen = null;
-/** What the site was last told of messages. */
+/** What the site was last told about messages. */
 let told = "";
 
 /** Whether the browser lets the page keep anything. In a frame of another site some don't. */
@@ -39,7 +39,7 @@ const SITE_MAY = {
   },
 };
 
-// The site's script gives a port, once it has seen the page load. Other sites than the link's can't show the page, and aren't heard.
+// The site's script sends a port once the page has loaded. Sites that the link doesn't allow can't show the page, and are ignored.
 addEventListener("message", ({ source, origin, data, ports }) => {
   const isAllowed = config.origins.some((allowed) => allowed.toLowerCase() === origin);
   if (source !== window.parent || source === window || !isAllowed || data?.arizuko !== 1 || !ports[0]) return;

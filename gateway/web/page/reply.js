@@ -14,7 +14,7 @@ function button(label, act) {
 const HTML_TIME = 300;
 
 class Reply {
-  /** Whether its HTML is shown as far as it is written. */
+  /** Whether the HTML of all text so far is shown. */
   rendered = false;
   /** The HTML of each block that is shown, and that of each block that the stream has sent. */
   blocks = [];

@@ -55,7 +55,7 @@ class Thread {
     this.keepOutbox(outbox);
   }
 
-  /** Keeps messages that are not sent, should the tab be closed. They may go out from several tabs: their keys make them one. */
+  /** Stores unsent messages in case the tab is closed. Several tabs may send one: its key makes it one message. */
   keepOutbox(outbox) {
     const place = outboxPlace(this.id);
     if (this.outboxPlace && (this.outboxPlace !== place || !outbox.length)) quietly(() => localStorage.removeItem(this.outboxPlace));
@@ -134,7 +134,7 @@ class Thread {
     return { ok: true, news: false };
   }
 
-  /** Reads the pages before the turns that are shown, while their place is in sight or near. */
+  /** Loads pages of earlier turns while the start of the thread is in view or near it. */
   async readEarlier() {
     if (this.readingEarlier || !this.reached) return;
     this.readingEarlier = true;

@@ -58,7 +58,7 @@ let lastTop = 0;
 /** Whether something has come since the log was last scrolled to its end. */
 let news = false;
 
-/** Whether messages are being added above those that are shown, which is no news. */
+/** Whether messages are being added above those that are shown, which doesn't count as news. */
 let adding = false;
 
 function noticeNews() {
@@ -148,7 +148,7 @@ function enter(state) {
   thread.begin();
 }
 
-/** Goes to another conversation as a new history entry, so that Back leads to this one. What is not sent goes along. */
+/** Goes to another conversation, with unsent messages, as a new history entry, so that Back leads to this one. */
 function leave(state) {
   for (const turn of thread.outbox.turns.filter((turn) => !turn.posting)) thread.outbox.takeBack(turn);
   history.pushState(null, "", base);

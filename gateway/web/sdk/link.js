@@ -28,7 +28,7 @@ export class Link {
   async request(path, { signal, headers, ...options } = {}) {
     const silence = new Silence(signal);
     try {
-      // Nothing tells how much has been sent: a byte may take a millisecond.
+      // There is no upload progress to watch, so each byte may take a millisecond.
       silence.expect(SILENCE + (options.body?.length ?? 0));
       const all = { accept: "application/json", ...headers };
       return await read(await fetch(this.base + path, { ...options, headers: all, signal: silence.signal }), silence);
@@ -45,9 +45,9 @@ export class Link {
   }
 
   /**
-   * Yields the events of a stream, `{ event, id, data }`, and connects again after the last one when the connection breaks. `id` is
-   * undefined where an event has none. Calls `opened` with each stream, and `broken` with the answer in place of one: a `broken` that
-   * throws ends it.
+   * Yields the events of a stream, `{ event, id, data }`; `id` is undefined if an event has none. When the connection breaks, connects
+   * again after the last event. Calls `opened` with each stream, and `broken` with each answer that is not a stream. If `broken` throws,
+   * that ends the iteration.
    */
   async *follow(path, { after = "", signal, opened = () => {}, broken }) {
     for (let [cursor, retry, tries] = [after, 0, 0]; ; tries++) {

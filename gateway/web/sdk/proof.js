@@ -13,7 +13,7 @@ export async function prove(message, { challenge }) {
   return Boolean(message.proof);
 }
 
-/** Returns what proves the work that a challenge asks for. */
+/** Returns the proof of work for a challenge. */
 async function solve(challenge) {
   // Browsers have `subtle` only over HTTPS.
   if (!challenge || !crypto.subtle) return undefined;
@@ -30,7 +30,7 @@ async function solve(challenge) {
 const bytes = (hex) => Uint8Array.from(hex.match(/../g), (digits) => Number.parseInt(digits, 16));
 const hex = (buffer) => Array.from(new Uint8Array(buffer), (byte) => byte.toString(16).padStart(2, "0")).join("");
 
-/** Returns the key that this counter leads to. */
+/** Returns the key that is derived from this counter. */
 async function derive({ cost, keyLength, nonce, salt }, counter) {
   const password = new Uint8Array([...bytes(nonce), 0, 0, 0, 0]);
   new DataView(password.buffer).setUint32(password.length - 4, counter);

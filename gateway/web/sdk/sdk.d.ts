@@ -11,7 +11,7 @@ export interface Message {
   created_at: string;
 }
 
-/** One message, and all that is replied to it. */
+/** One message, and everything that is sent in reply to it. */
 export interface Turn {
   turn_id: string;
   status: Status;
@@ -86,7 +86,7 @@ export class ChatError extends Error {
   retryAfter: number;
 }
 
-/** What the agent answers to one message. An iteration yields the frames after `cursor`, until `turn_done`. */
+/** The agent's reply to one message. An iteration yields the frames after `cursor`, until `turn_done`. */
 export interface Reply extends AsyncIterable<Frame> {
   /** The turn's id. */
   readonly turn: string;

@@ -5,7 +5,7 @@ import { prove } from "./proof.js";
 
 /** For how many seconds to repeat what fails but may succeed later. */
 const PATIENCE = 120;
-/** How long a stream must last to count as one, in milliseconds. */
+/** How long a stream must last to count as a success, in milliseconds. */
 const PASSING = 5000;
 const ENDED = "This link has ended.";
 
@@ -135,14 +135,14 @@ class Chat {
     }
   }
 
-  /** Throws unless a repeat may help, and may come in time. */
+  /** Throws unless a repeat may help and there is time for one. */
   #check(answer, since) {
     const late = Date.now() + answer.wait * 1000 - since > this.#patience * 1000;
     if (late || !mayRepeat(answer)) throw new ChatError(answer);
   }
 }
 
-/** What the agent answers to one message: an async iterable of frames. */
+/** The agent's reply to one message: an async iterable of frames. */
 class Reply {
   #chat;
 

@@ -83,7 +83,7 @@ impl Options {
 
 /// A listener that serves metrics until this is dropped.
 pub struct Endpoint {
-    /// Where to read them: `http://…/metrics`.
+    /// The URL of the metrics: `http://…/metrics`.
     pub url: String,
     _serving: AbortOnDropHandle<()>,
 }

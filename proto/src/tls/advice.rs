@@ -27,7 +27,7 @@ const ADVICE: [(&str, &str, &str); 12] = [
     (
         "https://",
         "alert: CertificateRequired",
-        "it wants a certificate of its clients: name one with --client-cert and --client-key",
+        "it wants a certificate from its clients: name one with --client-cert and --client-key",
     ),
     (
         "https://",
@@ -63,7 +63,7 @@ pub fn advice(address: &str, cause: &str) -> Option<&'static str> {
     let cause = cause.to_lowercase();
     let is_closed = CLOSED.iter().any(|words| cause.contains(words));
     is_closed.then_some(if address.starts_with("https://") {
-        "it may want a certificate of its clients, or another one: check --client-cert"
+        "it may want a certificate from its clients, or another one: check --client-cert"
     } else {
         "check that it runs; if it has TLS, its address begins with https://"
     })

@@ -63,11 +63,11 @@ impl ServerTls {
 /// Which certificates a server's clients must show.
 #[derive(clap::Args, Clone, Default)]
 pub struct ClientChecks {
-    /// Let in only clients that show a certificate by an authority in this PEM file.
+    /// Let in only clients that show a certificate from an authority in this PEM file.
     #[arg(long, env = "ARIZUKO_CLIENT_CA", value_name = "FILE")]
     pub client_ca: Option<PathBuf>,
     /// Refuse new connections with a certificate that a revocation list in this PEM file names. The
-    /// file has a list of each authority, and is read again when it changes.
+    /// file has a list from each authority, and is read again when it changes.
     #[arg(long, env = "ARIZUKO_CLIENT_CRL", value_name = "FILE")]
     pub client_crl: Option<PathBuf>,
 }
@@ -155,7 +155,7 @@ impl Acceptor {
                 }
                 Err(error) => {
                     tracing::error!(
-                        "cannot reload the certificate: {error:#}; keeping the one before"
+                        "cannot reload the certificate: {error:#}; keeping the previous one"
                     );
                 }
             }
@@ -204,7 +204,7 @@ impl Files {
     }
 
     /// Returns the check of clients' certificates. With a revocation file, a certificate is refused
-    /// if the file has no list of its authority.
+    /// if the file has no list from its authority.
     fn verifier(&self, client_ca: &Path) -> anyhow::Result<Arc<dyn ClientCertVerifier>> {
         let roots = Arc::new(authorities(client_ca)?);
         let mut clients = WebPkiClientVerifier::builder_with_provider(roots, provider());

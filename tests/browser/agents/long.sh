@@ -1,5 +1,5 @@
 #!/bin/sh
-# Answers a message that begins with "long" with about 60 KB, and any other with its own words.
+# Answers a message that begins with "long" with about 60 KB, and repeats any other message.
 message=$(cat)
 case $message in
   long*) ;;

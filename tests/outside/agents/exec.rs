@@ -58,7 +58,7 @@ async fn output_streams_in_pieces_that_end_between_characters(stack: Stack) {
     program.print_bytes(&bytes[6..]).await;
     assert_eq!(events.next().await.expect("the last one").data["text"], "é");
     program.print_bytes(b"\xff!").await;
-    assert_eq!(events.next().await.expect("what is no text").data["text"], "\u{fffd}!");
+    assert_eq!(events.next().await.expect("what is not text").data["text"], "\u{fffd}!");
     program.print_bytes(b"cut \xe2\x82").await;
     assert_eq!(events.next().await.expect("what is whole").data["text"], "cut ");
     program.exit(0).await;

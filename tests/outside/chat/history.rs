@@ -118,7 +118,7 @@ async fn history_can_be_read_from_the_newest_turn_back(kind: Kind) {
         visitor.say_in(&first.conversation, &n.to_string()).await;
         agent.answer_next(&n.to_string().repeat(1_000)).await;
     }
-    // A page ends with the turn by which its messages have more than `bytes` bytes.
+    // A page ends with the turn that takes its messages over `bytes`.
     for (bounds, most) in [("limit=3", 3), ("bytes=1", 1), ("bytes=1500", 2), ("limit=200", 7)] {
         let (mut seen, mut before) = (Vec::new(), json!("end"));
         while !before.is_null() {

@@ -32,7 +32,7 @@ async fn an_address_may_send_twenty_messages_a_minute_to_a_link(kind: Kind) {
     let most = 20 + begun.elapsed().as_secs() / 3 + 1;
     assert!((20..=most).contains(&(taken as u64)), "{taken} were taken");
     // Another address on this link, and this address on another link, are not limited.
-    // What a client has made up, in bytes that are no text, hides no hop after it.
+    // What a client has made up, in bytes that are not text, hides no hop after it.
     let hops = b"\xff\xfe, 192.0.2.7".as_slice();
     let other = visitors[0].request(Method::POST, "").header("x-forwarded-for", hops);
     send(other.json(&json!({"content": "x"}))).await.posted();

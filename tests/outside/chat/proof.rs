@@ -42,7 +42,7 @@ async fn a_link_with_proof_of_work_takes_one_message_for_each_solution(stack: St
     let proof = solve(&asked).await;
     let key = random_id();
     let first = there.say_once(&key, &with(&proof)).await.posted();
-    // The message is repeated since its answer was lost: with its solution, and without.
+    // The message is repeated because its answer was lost: with its solution, and without.
     assert_eq!(here.say_once(&key, &with(&proof)).await.posted(), first);
     assert_eq!(there.say_once(&key, &hello).await.posted(), first);
     for visitor in [&here, &there] {
@@ -58,7 +58,7 @@ async fn a_link_with_proof_of_work_takes_one_message_for_each_solution(stack: St
     let mut agent = stack.attach("acme", B).await;
     assert_eq!(agent.turn().await.turn.content, "hello".as_bytes());
     assert_eq!(agent.turn().await.turn.content, "by a form".as_bytes());
-    // Other links ask for nothing, and read nothing of it.
+    // Other links ask for no proof, and ignore one.
     stack.visit("acme").await.post_json(&with("nonsense")).await.posted();
 }
 

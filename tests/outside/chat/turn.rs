@@ -147,7 +147,7 @@ async fn a_failed_turn_shows_the_visitor_a_sentence_and_no_detail(kind: Kind) {
     }
 }
 
-/// Returns the processor time of some requests for a turn's frames.
+/// Returns the CPU time of some requests for a turn's frames.
 async fn cost_of_frames(stack: &mut Stack, visitor: &Visitor, turn: &str) -> Duration {
     let before = stack.process(Control(A)).cpu_time();
     for _ in 0..60 {

@@ -54,7 +54,7 @@ async fn a_file_that_is_no_backup_is_refused(stack: Stack) {
     for bytes in [&b"not a database"[..], b""] {
         fs::write(&file, bytes).expect("the folder is ours");
         let refused = arizuko(&stack, &["restore", &path(&file), "--data-dir", &data]).await;
-        assert!(refused.expect(1).err.contains("is no backup"));
+        assert!(refused.expect(1).err.contains("is not a backup"));
     }
     let made = path(&stack.folder().join("backup"));
     let own = path(&stack.data_dir());

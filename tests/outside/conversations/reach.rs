@@ -1,4 +1,4 @@
-//! Who may read which conversations, and what the audit log says of it.
+//! Who may read which conversations, and what the audit log says about it.
 
 use super::cnv;
 use arizuko_proto::v1::{

@@ -158,7 +158,7 @@ async fn a_webhook_shows_its_body_and_headers_without_credentials(stack: Stack) 
     assert!(!shown.contains("s3cret"), "{shown}");
     let binary = send(caller.request(Method::POST, "").body(vec![0xff; 9])).await.posted();
     let shown = stack.arizuko(&["conversation", "show", &cnv(&binary)]).await.expect(0).out;
-    assert_in_order(&shown, &["github: (9 bytes that are no text)"]);
+    assert_in_order(&shown, &["github: (9 bytes that are not text)"]);
 }
 
 #[apply(embedded_and_one_redis)]
@@ -186,7 +186,7 @@ async fn an_unknown_id_is_not_found_and_a_malformed_one_is_explained(stack: Stac
         let unknown = stack.arizuko(&["conversation", "show", id]).await.expect(1);
         assert!(unknown.err.contains("there is no such conversation"), "{unknown:?}");
     }
-    // The id by which a visitor knows a conversation or turn may begin with a hyphen.
+    // The ids that visitors see may begin with a hyphen.
     for command in ["conversation", "turn"] {
         let unknown = stack.arizuko(&[command, "show", "-AAAAAAAAAAAAAAAAAAAAA"]).await;
         assert!(unknown.expect(1).err.contains("there is no such"), "{command}");

@@ -3,7 +3,7 @@
 use super::order;
 use arizuko_tests::prelude::*;
 
-/// Returns an order with more fields.
+/// Returns a client's argument with more fields.
 fn with(stack: &Stack, link: &Link, more: Value) -> Value {
     let mut order = order(Library::Ai, stack, link, "hello");
     for (name, value) in more.as_object().expect("fields") {
@@ -28,7 +28,7 @@ async fn a_chat_goes_on_in_its_conversation_and_resumes_its_reply(stack: Stack) 
     let (text, end) = client.rest().await;
     assert_eq!((&*text, &end["messages"][1]["id"]), ("one", &json!(turn)));
 
-    // The SDK sends the messages, the last of which names the conversation.
+    // The SDK sends all messages. The last one names the conversation.
     let go_on = with(&stack, &link, json!({"messages": end["messages"], "send": "more"}));
     let mut client = Library::Ai.start(&stack, &[go_on]);
     let mut held = agent.turn().await;

@@ -98,8 +98,8 @@ impl Scene {
         for gateway in BOTH {
             stack.visitor(&self.link, gateway).say("hello").await;
         }
-        // Long enough for control to renew leases, or to end a lease or the link if it used a wrong
-        // clock.
+        // Long enough for control to renew leases. If it used a wrong clock, it would end a lease
+        // or the link by then.
         sleep(Duration::from_secs(2)).await;
         for gateway in BOTH {
             stack.visitor(&self.link, gateway).say("and again").await;

@@ -1,4 +1,4 @@
-//! Faults of Redis: it forgets scripts, disconnects subscribers, is full, or is no primary.
+//! Faults of Redis: it forgets scripts, disconnects subscribers, is full, or is not a primary.
 
 use super::Readers;
 use arizuko_tests::prelude::*;

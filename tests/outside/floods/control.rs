@@ -101,7 +101,7 @@ async fn requests_without_a_key(kind: Kind) {
             let message = PostMessageRequest { content, ..Default::default() };
             post(nobody.clone(), tokio_stream::once(message))
         });
-        // Control may close the connection while it is still sent what it won't read.
+        // Control may close the connection while the client still sends a message.
         let is_cut = |status: &Status| status.message() == "transport error";
         join_all(posts).await.into_iter().all(|post| match post {
             Err(status) if is_cut(&status) => true,

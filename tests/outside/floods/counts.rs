@@ -1,4 +1,4 @@
-//! Floods past what is counted: messages, credit, events.
+//! Floods of what is counted: messages, credit, events.
 
 use super::{Scene, with_little_room};
 use arizuko_proto::v1::{TailRequest, admin_service_client::AdminServiceClient};
@@ -14,7 +14,7 @@ pub(super) const OPEN: [(&str, &str); 3] = [
     ("ARIZUKO_HOOK_BURST", "100000"),
 ];
 
-/// Posts some messages, each with its number and `bytes` more. A few at a time: all of them change
+/// Posts some messages, each with its number and `bytes` more: a few at a time, since all change
 /// one record.
 pub(super) async fn post(sender: &Visitor, numbers: std::ops::Range<usize>, bytes: usize) {
     let posts = stream::iter(numbers.map(|number| {
@@ -122,7 +122,7 @@ async fn credit(kind: Kind) {
             agent.credit(u32::MAX).await;
         }
         let credit = scene.stack.metric("arizuko_control_agent_credit", &[]).await;
-        // The honest visitor's agent has some, too.
+        // The honest visitor's agent has some credit, too.
         assert!(credit <= 10_010.0, "{credit}");
         credit >= 10_000.0
     };

@@ -70,7 +70,7 @@ async fn streams_and_waits(kind: Kind) {
     scene.withstands(wave).await;
 }
 
-/// Begins to post a megabyte, which never ends.
+/// Begins to post a megabyte, and never finishes.
 async fn unfinished(gateway: &str, path: &str, address: &str) -> TcpStream {
     let mut stream = dial(gateway, "127.0.0.1").await;
     let head = format!(
@@ -120,7 +120,7 @@ async fn bodies_that_are_too_long(kind: Kind) {
 
 #[apply(embedded)]
 async fn bodies_that_grow_when_they_are_decoded(kind: Kind) {
-    // Room for 4 bodies that are decoded to as much as a webhook takes.
+    // Room for 4 bodies that decode to the largest size that a webhook takes.
     let limits =
         [("ARIZUKO_ADDRESS_BODY_BYTES", "20000000"), ("ARIZUKO_ADDRESS_REQUESTS", "1000000")];
     let mut scene = Scene::new(kind, &limits).await;
@@ -210,7 +210,7 @@ async fn long_conversations(kind: Kind) {
 
 #[apply(embedded)]
 async fn answers_that_nobody_reads(kind: Kind) {
-    // Room for 5 answers of 1.5 MB. Until one is made, it counts as a sixteenth of the room.
+    // Room for 5 answers of 1.5 MB. Until an answer is ready, it counts as a sixteenth of the room.
     let limits = [("ARIZUKO_ADDRESS_RATE", "1000"), ("ARIZUKO_ADDRESS_BODY_BYTES", "8000000")];
     let mut scene = Scene::new(kind, &limits).await;
     let attacker = scene.visitor("127.0.0.1");

@@ -21,7 +21,7 @@ async fn refused(request: impl FnMut() -> RequestBuilder, status: u16, reason: &
     }
 }
 
-/// Returns the token of a webhook that Stripe signs.
+/// Issues a webhook whose deliveries Stripe signs.
 async fn signed(stack: &Stack) -> Link {
     let scheme = Some(Scheme::Sender(SignatureSender::Stripe.into()));
     let signature = Some(Signature { secrets: vec![SECRET.to_owned()], scheme });
@@ -51,7 +51,7 @@ async fn that_are_refused(kind: Kind) {
     let hook = scene.stack.issue_hook("acme/nobody", "github", "").await;
     let hook = scene.stack.caller(&hook, A).from_address("203.0.113.7");
     let signing = scene.stack.caller(&signed(&scene.stack).await, A).from_address("203.0.113.7");
-    // A window of 16 MiB, and one of the kind that only some decoders of brotli know.
+    // A window of 16 MiB, and a kind of window that only some brotli decoders know.
     let mut zstd = zstd::Encoder::new(Vec::new(), 1).expect("memory is to be had");
     zstd.window_log(24).expect("zstd has it");
     io::copy(&mut &vec![0; 20 << 20][..], &mut zstd).expect("memory can be read");

@@ -78,7 +78,7 @@ impl Flood {
     }
 }
 
-/// Returns a link that asks for a proof of work, of a folder without an agent.
+/// Issues a link that asks for a proof of work, in a folder without an agent.
 async fn proven(stack: &Stack) -> Link {
     let proof_of_work = ProofOfWork::On.into();
     let limits = Some(LinkLimits { proof_of_work, ..LinkLimits::default() });

@@ -1,4 +1,4 @@
-//! Floods of calls that read as much as they can: each answer has a page of it.
+//! Floods of calls that read as much as they can. Each answer has one page.
 
 use super::{
     Scene,

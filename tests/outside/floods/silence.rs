@@ -223,7 +223,7 @@ async fn watch(control: &str) -> TcpStream {
     let mut stream = dial(control, "127.0.0.7").await;
     let word =
         |text: &str| [&[u8::try_from(text.len()).expect("it is short")], text.as_bytes()].concat();
-    // HPACK (RFC 7541): two names and values, and a name, that it has a number for; the rest as text.
+    // HPACK (RFC 7541): the indexes of two headers and of one name; the rest is text.
     let head = [
         &[0x83, 0x86, 0x04][..],
         &word("/grpc.health.v1.Health/Watch"),

@@ -1,4 +1,4 @@
-//! Floods of what makes replies long, by the protocols that read them.
+//! Floods of requests with long replies, through each protocol that reads replies.
 
 use super::{MEMORY, Scene, counts::OPEN};
 use crate::chat::compression;
@@ -97,7 +97,7 @@ async fn replies_of_very_many_messages(kind: Kind) {
     scene.withstands(wave).await;
 }
 
-/// Words after the starts of many emphases, which each word may change from the first one on.
+/// Returns many opening emphasis marks, and words whose closing marks change the HTML above them.
 fn restless() -> (String, Vec<String>) {
     let words = (0..30).map(|number| format!("a word of {number} letters* ").repeat(3));
     ("*".repeat(500), words.collect())

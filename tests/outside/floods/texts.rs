@@ -23,7 +23,7 @@ fn long(characters: usize) -> String {
     "é".repeat(characters)
 }
 
-/// Orders of chat links, each of which is too long in one field.
+/// Options for chat links, each with one field that is too long.
 fn links() -> Vec<(String, LinkOptions)> {
     let looks = |looks: LinkLooks| LinkOptions { looks: Some(looks), ..LinkOptions::default() };
     let logo = [b"\x89PNG\r\n\x1a\n".as_slice(), &[0; 64 << 10]].concat();
@@ -44,7 +44,7 @@ fn links() -> Vec<(String, LinkOptions)> {
     options.chain(folders.map(|folder| (folder, LinkOptions::default()))).collect()
 }
 
-/// Options of webhooks, each of which is too long in one field.
+/// Options for webhooks, each with one field that is too long.
 fn hooks() -> Vec<HookOptions> {
     let signed = |secrets: &[usize], scheme: Scheme| {
         let secrets = secrets.iter().map(|bytes| "x".repeat(*bytes)).collect();
@@ -66,7 +66,7 @@ fn hooks() -> Vec<HookOptions> {
     ]
 }
 
-/// Routes, each of which is too long in one field.
+/// Routes, each with one field that is too long.
 fn routes() -> Vec<Route> {
     let flood = route("web:acme/flood");
     let steps = |count: usize, say: String| {

@@ -52,7 +52,7 @@ async fn a_known_senders_challenge_is_answered_and_makes_no_turn(stack: Stack) {
     let okta = hook.request(Method::GET, "").header("x-okta-verification-challenge", "okta-1");
     assert_eq!(send(okta).await.expect(200).json(), json!({"verification": "okta-1"}));
 
-    // The first turn comes from the first request that is no handshake.
+    // The first turn comes from the first request that is not a handshake.
     let posted = hook.post("application/json", r#"{"challenge": "x", "type": "event"}"#).await;
     assert_eq!(agent.offered().await.turn_id, posted.posted().turn);
 }

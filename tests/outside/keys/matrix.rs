@@ -55,7 +55,7 @@ async fn operators_may_make_all_calls_but_the_gateways(stack: Stack) {
         expect(&stack, key, &about_a_folder, "", "INVALID", &facts).await;
         expect(&stack, key, &["ListTokens"], "", "OK", &facts).await;
     }
-    // The link is no webhook that checks signatures.
+    // The link is not a webhook that checks signatures.
     expect(&stack, &another, &["SetWebhookSecrets"], "", "NOT_FOUND", &facts).await;
     expect(&stack, &another, &["EditToken", "RevokeToken"], "", "OK", &facts).await;
 }

@@ -1,5 +1,5 @@
-//! Attempts with wrong credentials are in the log. Refused calls and operators' reads are in the
-//! audit log.
+//! Attempts with wrong credentials are logged. Refused calls and operators' reads are recorded in
+//! the audit log.
 
 use arizuko_proto::v1::{
     IssueChatLinkRequest, ListTokensRequest, token_service_client::TokenServiceClient,

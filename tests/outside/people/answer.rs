@@ -133,7 +133,7 @@ async fn a_person_learns_that_a_turn_needs_no_answer_any_more(stack: Stack) {
     ann.opens("hello").await;
     ann.press("half an ans");
     visitor.cancel(&posted.turn).await;
-    ann.sees("1 needs no answer any more: the visitor cancelled it").await;
+    ann.sees("1 no longer needs an answer: the visitor cancelled it").await;
     // The conversation is still open: the answer is sent as a message of its own.
     ann.asks("wer", "Sent, as a message of its own.").await;
     let messages = stack.read("acme/people", &posted.conversation).await;
@@ -145,6 +145,6 @@ async fn a_person_learns_that_a_turn_needs_no_answer_any_more(stack: Stack) {
     ann.sees("2 waits").await;
     ann.asks("/open 2", "quick").await;
     stack.revoke(&link.token_id).await;
-    ann.sees("2 needs no answer any more").await;
+    ann.sees("2 no longer needs an answer").await;
     ann.asks("too late", "Not sent: ").await;
 }

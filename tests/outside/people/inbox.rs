@@ -136,7 +136,7 @@ async fn invalid_commands_are_explained_and_change_nothing(stack: Stack) {
         ("/to", "name a folder"),
         ("/to other/people", "root folder"),
         ("/to acme//people", "looks like"),
-        ("/close it", "takes nothing after it"),
+        ("/close it", "takes no argument"),
     ] {
         ann.asks(line, told).await;
     }

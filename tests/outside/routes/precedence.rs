@@ -1,5 +1,5 @@
-//! The longest prefix wins, field by field: the outcome of random changes, in any order and at any
-//! control, is compared with a simple resolver's.
+//! The longest prefix wins, field by field. The outcome of random changes, in any order and at any
+//! control, is compared with that of a simple resolver.
 
 mod cases;
 mod table;
@@ -60,8 +60,8 @@ impl World {
         Self { stack, links, agents, routes }
     }
 
-    /// Deletes all routes, makes the changes at alternating controls, and then compares what
-    /// happens to a message of each link with the resolver.
+    /// Deletes all routes and makes the changes at alternating controls. Then posts a message to
+    /// each link and checks that what happens to it is what the resolver says.
     async fn check(&mut self, steps: &[Step]) -> Result<(), String> {
         for folder in ["acme", "acmex", "acm"] {
             let nothing =

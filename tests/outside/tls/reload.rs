@@ -65,7 +65,7 @@ async fn a_renewed_certificate_is_served_and_a_broken_one_is_not(kind: Kind) {
     for line in [
         "reloaded the certificate",
         "is not the key of the certificate in",
-        "keeping the one before",
+        "keeping the previous one",
         "there is no certificate in",
     ] {
         until(format!("the log to say: {line}"), async || log().contains(line)).await;

@@ -47,5 +47,5 @@ async fn a_revoked_certificate_is_refused_from_the_next_connection_on() {
     fs::write(&file, "nonsense").expect("the folder is ours");
     list(&lost).await.expect(1);
     list(&kept).await.expect(0);
-    assert!(control.said().contains("keeping the one before"), "{}", control.said());
+    assert!(control.said().contains("keeping the previous one"), "{}", control.said());
 }

@@ -6,7 +6,7 @@ use std::os::unix::fs::PermissionsExt as _;
 /// How long turns stay open and records are kept: as long as in `tests/data/make.py`.
 const AGES: &str = "36500d";
 
-/// A copy of an old store, and what `tests/data/make.py` says of it.
+/// A copy of an old store, and its contents according to `tests/data/make.py`.
 pub(super) struct OldStore {
     pub(super) folder: Folder,
     pub(super) contents: Value,

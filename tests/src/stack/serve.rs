@@ -12,7 +12,7 @@ use std::fs;
 use tokio::process::Command;
 
 impl Stack {
-    /// Starts a stack where an address may have as many open turns as by default.
+    /// Starts a stack where an address may have the default number of open turns.
     pub async fn with_default_turns(kind: Kind, settings: &[(&str, &str)]) -> Self {
         let mut stack = Self::prepare(kind, settings, "https://{root}.example").await;
         stack.has_default_turns = true;

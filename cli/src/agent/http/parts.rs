@@ -53,7 +53,7 @@ impl PartReader {
             "text/event-stream" => Ok(Self::Events(SseReader::default())),
             "" => Err(Failure::new("the endpoint answers without a Content-Type")),
             other => Err(Failure::new(format!(
-                "the endpoint answers with {other}, which is none of the types of a reply: see --help"
+                "the endpoint answers with type {other}, which a reply can't have: see --help"
             ))),
         }
     }
@@ -135,7 +135,7 @@ fn fields(object: Map<String, Value>) -> Result<ReplyPart, Failure> {
 }
 
 fn wrong(error: &serde_json::Error) -> Failure {
-    Failure::new(format!("the endpoint sends something that is no part of a reply: {error}"))
+    Failure::new(format!("the endpoint sends something that is not part of a reply: {error}"))
 }
 
 fn delta(text: impl Into<String>) -> ReplyPart {

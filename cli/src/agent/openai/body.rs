@@ -104,6 +104,6 @@ pub(super) async fn read(
 
 fn no_completion(kind: &str, begun: &[u8]) -> AskError {
     let begun = clip(&String::from_utf8_lossy(begun));
-    Failure::new(format!("the endpoint answers with {kind:?}, which is no completion: {begun}"))
+    Failure::new(format!("the endpoint answers with {kind:?}, which is not a completion: {begun}"))
         .into()
 }

@@ -62,7 +62,7 @@ impl<'a> Completion<'a> {
         }
     }
 
-    /// Takes a chunk, or a whole completion. Fails if it reports an error or is no JSON. Any other
+    /// Takes a chunk, or a whole completion. Fails if it reports an error or is not JSON. Any other
     /// document is a provider extension and is ignored.
     pub(super) async fn take(&mut self, data: &str) -> Result<(), AskError> {
         if data.trim() == "[DONE]" {
@@ -72,7 +72,7 @@ impl<'a> Completion<'a> {
         let parsed = serde_json::from_str(data);
         let parsed = parsed.or_else(|_| serde_json::from_str::<Value>(&self.mender.mend(data)));
         let Ok(mut chunk) = parsed else {
-            let detail = format!("the endpoint sends an event that is no JSON: {}", clip(data));
+            let detail = format!("the endpoint sends an event that is not JSON: {}", clip(data));
             return Err(Failure::new(detail).into());
         };
         if is_error(&chunk) && !self.is_whole() {

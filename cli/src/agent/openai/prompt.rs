@@ -80,7 +80,7 @@ fn system(instructions: &str, turn: &Turn) -> String {
         add("The note that came with it: ", &handed.note);
     }
     let said: Vec<_> = turn.said.iter().map(by).collect();
-    add("The last message was answered so far, and it stays said, with:\n", &said.join("\n\n"));
+    add("The visitor has already seen this answer to the last message:\n", &said.join("\n\n"));
     parts.join("\n\n")
 }
 
@@ -115,7 +115,7 @@ fn is_for_prompts(name: &str) -> bool {
 fn text(content: &[u8]) -> String {
     match std::str::from_utf8(content) {
         Ok(text) => text.to_owned(),
-        Err(_) => format!("[{} bytes that are no text]", content.len()),
+        Err(_) => format!("[{} bytes that are not text]", content.len()),
     }
 }
 
@@ -180,7 +180,7 @@ mod tests {
         };
         let said = json!([
             {"role": "system", "content": format!(
-                "{UNTRUSTED}\n\n[From github]\nx-event: push\n\n[2 bytes that are no text]"
+                "{UNTRUSTED}\n\n[From github]\nx-event: push\n\n[2 bytes that are not text]"
             )},
             {"role": "user", "content": "hello\n\nanybody?"},
             {"role": "assistant", "content": "yes\n\n[Written by Ana, a person]\nme too"},
@@ -220,7 +220,7 @@ mod tests {
              About the link that it came by: the pricing page\n\n\
              This was handed off to you by acme/bot\n\n\
              The note that came with it: wants money back\n\n\
-             The last message was answered so far, and it stays said, with:\nlet me ask"
+             The visitor has already seen this answer to the last message:\nlet me ask"
         );
     }
 }

@@ -7,7 +7,7 @@ const TAGS: [(&str, &str); 2] = [("<think>", "</think>"), ("<thinking>", "</thin
 #[derive(Default)]
 pub(super) struct Thoughts {
     place: Place,
-    /// There were thoughts. The spaces after them are not part of the reply.
+    /// Whether any thoughts have ended. Spaces after them are not part of the reply.
     have_been: bool,
     /// Text that is kept back, since it may be the beginning of a tag.
     rest: String,

@@ -214,7 +214,7 @@ fn a_claim_is_repeated_until_it_is_answered() {
     let (_, hello) = ledger.hello();
     ledger.welcome(&hello, welcome(Vec::new()));
     assert_eq!(said(&mut ledger), ["claim a"]);
-    // Control heard the first claim after all, and refuses the second.
+    // Control received the first claim after all, and refuses the second.
     ledger.turn(&turn("a", 1)).unwrap();
     assert!(!ledger.refuse("a"));
 }

@@ -153,7 +153,7 @@ impl Desk<'_, '_> {
     /// Reassigns the open conversation to another folder, and hands off its turn if there is one.
     async fn hand_off(&mut self, to: &str, note: &str) -> anyhow::Result<String> {
         let Some(conversation) = self.open.clone() else {
-            return Ok("Nothing is open that you could hand off.".into());
+            return Ok("Nothing is open.".into());
         };
         let note: String = note.chars().take(MAX_NOTE_CHARS).collect();
         let whose = match to {
@@ -182,7 +182,7 @@ impl Desk<'_, '_> {
     /// Gives the open conversation back to the agent, and ends its turn if there is one.
     async fn close(&mut self) -> anyhow::Result<String> {
         let Some(conversation) = self.open.clone() else {
-            return Ok("Nothing is open that you could close.".into());
+            return Ok("Nothing is open.".into());
         };
         self.stop_typing().await;
         if let Err(problem) = self.speaker.assign(&conversation, "", "").await {

@@ -1,4 +1,4 @@
-//! Reads what an agent gets with a turn.
+//! Builds the message that delivers a turn to an agent.
 
 use super::history::{self, AROUND, Wanted, fit};
 use crate::{
@@ -14,14 +14,14 @@ use crate::{
 use arizuko_proto::v1;
 use tokio::try_join;
 
-/// How many bytes one Turn carries of the messages that earlier agents wrote in the turn, at most.
-/// `docs/agents.md` tells agents how large a Turn can be.
+/// How many bytes a Turn has at most of messages that earlier agents wrote in it. `docs/agents.md`
+/// tells agents how large a Turn can be.
 const SAID_BYTES: usize = 768 << 10;
-/// How many bytes of observed messages one Turn carries, at most. A newest message that is larger
-/// is carried alone.
+/// How many bytes of observed messages a Turn has at most. If the newest message alone is larger,
+/// the Turn has only that one.
 const OBSERVED_BYTES: usize = 1 << 20;
 
-/// Makes the message that delivers a turn.
+/// Builds the message that delivers a turn.
 pub(super) async fn read(
     control: &Control,
     partition: Partition,
@@ -78,7 +78,7 @@ pub(super) async fn read(
     })
 }
 
-/// Reads the messages that earlier agents and people wrote in this turn and that the visitor keeps.
+/// Reads what earlier agents and people wrote in this turn, as far as the visitor still sees it.
 async fn read_said(
     control: &Control,
     partition: Partition,

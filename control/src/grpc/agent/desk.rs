@@ -95,7 +95,7 @@ impl Place {
     ///
     /// # Errors
     /// [`Refusal::SessionOver`] if the session is over or a newer stream speaks for it; otherwise
-    /// the error of a claim, or of watching the queue. The session then has no seat any more.
+    /// the error of a claim, or of watching the queue. The session then has no seat.
     pub(super) async fn next(&mut self) -> Result<Turn, Error> {
         match self.claims.recv().await {
             Some(claimed) => {
@@ -103,7 +103,7 @@ impl Place {
                 self.desk.offered.notify_one();
                 claimed
             }
-            // The seat was given up: no turn comes any more.
+            // The seat was given up: no more turns come.
             None => std::future::pending().await,
         }
     }

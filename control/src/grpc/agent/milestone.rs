@@ -13,7 +13,7 @@ use arizuko_proto::{public_id, telemetry::traces, v1::attach_request::Message};
 use tracing::{Span, field::Empty};
 
 pub(super) struct Milestone {
-    /// Disabled if the message is no milestone, or the turn has no trace.
+    /// Disabled if the message is not a milestone, or the turn has no trace.
     pub(super) span: Span,
     /// The turn, if the message has the first frame of its reply.
     silent: Option<Turn>,

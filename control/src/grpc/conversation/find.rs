@@ -18,6 +18,7 @@ use std::future::ready;
 
 /// How many partitions are asked at a time.
 const AT_ONCE: usize = 32;
+
 /// Returns a conversation that the caller may read, and its partition.
 ///
 /// # Errors

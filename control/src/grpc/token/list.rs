@@ -16,14 +16,14 @@ use arizuko_proto::v1::{self, token_target::Target};
 use prost::Message as _;
 use std::collections::BTreeMap;
 
-/// How many tokens a page has, at most, and if the request doesn't say.
+/// How many tokens a page has at most. This is also the default.
 const MOST: usize = 1_000;
 /// A page ends with the token that takes it to this size, in bytes. With that token it is still below
 /// the 4 MiB that a gRPC client takes by default.
 const FULL: usize = 3 << 20;
 /// How many tokens are read at a time: each may have texts of 100 KiB.
 const READ: usize = 50;
-/// How many places are read at a time of one partition, or of each of all.
+/// How many places are read at a time: from one partition, or from each if all are read.
 const PLACES: (u32, u32) = (1_000, 50);
 /// A page that has looked at so many places ends, however few of them are selected.
 const LOOKED_AT: usize = 10_000;
@@ -42,7 +42,7 @@ struct Selection {
 }
 
 impl Selection {
-    /// Whether it may have a token with this name in the set of tokens.
+    /// Whether the selection may have the token with this name in the set of tokens.
     fn may_have(&self, name: &str) -> bool {
         let folder = InFolder::from(name.to_owned()).folder;
         in_view(&folder, self.view.as_ref())
@@ -99,7 +99,8 @@ impl Service {
                 && looked_at >= LOOKED_AT
                 && *at > after.0
             {
-                // The caller may not see the name of any place, so the next page begins at a time.
+                // A place has a token's name, which the caller may not be allowed to see. So the
+                // next page begins at a time.
                 page.next_page_token = format!("{at}-");
                 return Ok(page);
             }
@@ -168,7 +169,7 @@ impl Service {
             for (partition, (member, at)) in members {
                 by_partition.entry(partition).or_default().push((at, member.to_string()));
             }
-            // A partition with so many may have more, after its last one.
+            // A partition that has reached the limit may have more after its last one.
             let full = by_partition.values().filter(|places| places.len() >= limit as usize);
             let end = full.filter_map(|places| places.last()).min().cloned();
             let places = by_partition.into_iter().flat_map(|(partition, places)| {
@@ -207,7 +208,7 @@ impl Service {
     }
 }
 
-/// Parses a page token: the place of the last token of the page before.
+/// Parses a page token: the place of the previous page's last token.
 fn parse(page_token: &str) -> Result<Place, Refusal> {
     if page_token.is_empty() {
         return Ok(Place::default());

@@ -33,7 +33,7 @@ pub(in crate::grpc) fn looks(looks: Looks) -> Option<v1::LinkLooks> {
 /// Parses a link's looks, and its logo.
 ///
 /// # Errors
-/// [`Refusal::Invalid`] for an unknown theme, or a logo that is no picture or too large.
+/// [`Refusal::Invalid`] for an unknown theme, or a logo that is not a picture or too large.
 pub(in crate::grpc) fn parse(looks: v1::LinkLooks) -> Result<(Looks, Option<Logo>), Refusal> {
     let theme = match v1::Theme::try_from(looks.theme) {
         Ok(v1::Theme::Unspecified) => None,

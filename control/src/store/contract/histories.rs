@@ -95,7 +95,7 @@ impl State {
             }
             Step::Member { set, member, score, than } => {
                 let (set, member) = (named("set", *set), format!("m{member}"));
-                // Without a lowest score, the embedded store doesn't count.
+                // With `min` 0, the embedded store takes the set's size and doesn't count members.
                 let min = if number.is_multiple_of(2) { 0 } else { 3 };
                 guards.extend(than.map(|than| Guard::Fewer { set: set.clone(), min, than }));
                 writes.push(Write::Add { set, member, score: *score });

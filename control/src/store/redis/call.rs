@@ -235,7 +235,7 @@ pub(super) fn outcome(names: &[&str], reply: Vec<Value>) -> Result<Commit, Redis
         "applied" => {
             let dropped: u64 = from_redis_value(next())?;
             if dropped > 0 {
-                tracing::warn!(dropped, "dropped entries of a log that no record knew");
+                tracing::warn!(dropped, "dropped log entries that no record refers to");
             }
             Ok(Commit::Applied)
         }

@@ -69,7 +69,7 @@ fn homes(servers: &Servers) -> impl Iterator<Item = (Arc<Server>, Partition)> {
     })
 }
 
-/// Fails if the server refused something. Ignores that a server is out of reach: that may pass by
+/// Fails if the server refused something. Ignores a server that is out of reach: that may pass by
 /// itself.
 fn pass(server: &Server, outcome: RedisResult<()>) -> anyhow::Result<()> {
     match outcome {

@@ -20,10 +20,10 @@ use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 
 /// How long Redis may take to answer. After that, the outcome of a commit is unknown.
 pub(super) const RESPONSE_TIMEOUT: Duration = Duration::from_secs(2);
-/// How often a connection is asked for a sign of life.
+/// How often to check that a connection is alive.
 const BEAT: Duration = Duration::from_millis(500);
-/// How long the sign of life may take before a second connection is opened. Short enough, together
-/// with `BEAT`, for a silent connection to be replaced within 2 s.
+/// How long the answer may take before a second connection is opened. Short enough, together with
+/// `BEAT`, for a silent connection to be replaced within 2 s.
 const LATE: Duration = Duration::from_millis(750);
 /// How long the first connection still has to answer when the second one is open.
 const LAST_CALL: Duration = Duration::from_millis(50);
@@ -70,13 +70,12 @@ enum State {
 #[derive(Clone)]
 pub(super) struct Open {
     connection: MultiplexedConnection,
-    /// Cancelled once the connection is broken or silent. Whoever cancels it has the connection
-    /// replaced.
+    /// Cancelled once the connection is broken or silent. Cancelling it replaces the connection.
     pub(super) lost: CancellationToken,
 }
 
 impl Connection {
-    /// Begins to connect. What the server sends unasked goes to `pushes`.
+    /// Begins to connect. Messages that the server pushes go to `pushes`.
     pub(super) fn new(
         info: ConnectionInfo,
         role: Role,
@@ -316,11 +315,11 @@ pub(super) async fn must_be_primary(connection: &mut MultiplexedConnection) -> R
     let role = asked.await.unwrap_or_else(|_| Err(not_sent("no answer in time")))?;
     match role.into_iter().next().map(from_redis_value::<String>).transpose()?.as_deref() {
         Some("master") => Ok(()),
-        _ => Err(not_sent("it is no primary any more")),
+        _ => Err(not_sent("it is no longer a primary")),
     }
 }
 
-/// Whether a connection answers. An error of the server's is an answer, too.
+/// Whether a connection answers. An error from the server is an answer, too.
 async fn is_alive(mut connection: MultiplexedConnection) -> bool {
     let answer = cmd("TIME").exec_async(&mut connection).await;
     !answer.is_err_and(|error| error.is_unrecoverable_error())

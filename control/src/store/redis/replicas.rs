@@ -74,7 +74,7 @@ impl Replicas {
                 }
                 let round = replicas.round(&mut connection, partition).await;
                 if round.is_err() {
-                    // The server may be no primary any more.
+                    // The server may no longer be a primary.
                     replicas.servers.suspect();
                 }
                 let round = round.map_err(|error| error.to_string());

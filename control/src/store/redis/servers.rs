@@ -28,7 +28,7 @@ use tokio::{
 const LOOKUP_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long an address is asked alone before the next one is asked as well.
 const LOOKUP_STAGGER: Duration = Duration::from_millis(500);
-/// How often servers are looked up though nobody asked. A primary that came back as a replica still
+/// How often servers are looked up even if nobody asks. A primary that came back as a replica still
 /// answers reads, so no error would show the change.
 const RECHECK: Duration = Duration::from_secs(5);
 /// How long to wait between two look-ups, at least, however many callers ask.
@@ -60,7 +60,7 @@ impl Server {
         Self { connection: Connection::new(info.clone(), role, None), info, role }
     }
 
-    /// Begins another connection to the server. What the server sends unasked goes to `pushes`.
+    /// Begins another connection to the server. Messages that the server pushes go to `pushes`.
     pub(super) fn connect(&self, pushes: Option<UnboundedSender<PushInfo>>) -> Connection {
         let info = match pushes {
             Some(_) => with_pushes(&self.info),
@@ -243,7 +243,8 @@ pub(super) fn with_pushes(info: &ConnectionInfo) -> ConnectionInfo {
     info.clone().set_redis_settings(settings)
 }
 
-/// Returns the slot of a key's hash tag: CRC-16 (XMODEM), as the Cluster specification has it.
+/// Returns the slot of a key's hash tag: its CRC-16 (XMODEM), as the specification of Redis Cluster
+/// says.
 fn slot(tag: &str) -> u16 {
     let crc = tag.bytes().fold(0_u16, |crc, byte| {
         (0..8).fold(crc ^ (u16::from(byte) << 8), |crc, _| {

@@ -9,7 +9,7 @@ pub(super) async fn remarks(server: &Server) -> Vec<String> {
     match read(server).await {
         Ok((settings, replicas)) => judge(&settings, replicas),
         Err(_) => vec![
-            "Redis does not show its settings, so nothing can be said of what survives its crash"
+            "Redis does not show its settings, so it is unknown what would survive a crash"
                 .to_owned(),
         ],
     }

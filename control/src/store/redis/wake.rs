@@ -94,7 +94,7 @@ impl Wakes {
         wakes
     }
 
-    /// Returns once a link's channels have been subscribed to since the last call.
+    /// Waits until a link has subscribed to its channels since the last call.
     pub(super) async fn reopened(&self) {
         self.reopened.notified().await;
     }

@@ -70,9 +70,9 @@ fn check(file: &Path) -> anyhow::Result<()> {
             Ok((verdict, layouts))
         });
     let (verdict, layouts) =
-        found.with_context(|| format!("{} is no backup of arizuko's", file.display()))?;
+        found.with_context(|| format!("{} is not a backup of arizuko's", file.display()))?;
     ensure!(verdict == "ok", "{} is damaged: {verdict}", file.display());
-    ensure!(layouts > 0, "{} is no backup of arizuko's", file.display());
+    ensure!(layouts > 0, "{} is not a backup of arizuko's", file.display());
     Ok(())
 }
 

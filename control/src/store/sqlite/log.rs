@@ -15,8 +15,8 @@ use std::{
 const LACKING: u32 = 1;
 /// The mark of a file that lacks nothing.
 const WHOLE: u32 = 0;
-/// How many bytes the log may grow by before it is moved into the file. A longer log has more of
-/// its pages changed again before they are moved.
+/// How many bytes the log may grow by before it is moved into the file. The longer the log, the
+/// more often its pages change before they are moved.
 const BYTES: u64 = 32 << 20;
 
 /// The log of a store.
