@@ -7,6 +7,7 @@ use arizuko_proto::v1::{
     token_service_client::TokenServiceClient,
 };
 use arizuko_tests::{
+    cli::run,
     operator::{Channel, connect},
     process::{Process, command},
     redis::Redis,
