@@ -37,6 +37,8 @@ Examples:
   arizuko token list acme
   arizuko token show web:acme/support
   arizuko token edit web:acme/support --title 'Acme help' --rate 10/m --clear greeting,logo
+  arizuko token pause web:acme/support             # takes no messages until it is resumed
+  arizuko token resume web:acme/support
   arizuko token revoke web:acme/support
   arizuko token revoke --issued-by key_…           # every link that the key has issued
 ")]
@@ -71,6 +73,18 @@ enum Command {
     },
     /// Change chat links or webhooks; their URLs stay
     Edit(Edit),
+    /// Pause chat links or webhooks: they take no messages, and their streams end
+    Pause {
+        /// A JID, to pause every token on it, or the id of one token
+        #[arg(value_name = "JID|tok_…", value_parser = named)]
+        target: token_target::Target,
+    },
+    /// Resume chat links or webhooks that are paused
+    Resume {
+        /// A JID, to resume every token on it, or the id of one token
+        #[arg(value_name = "JID|tok_…", value_parser = named)]
+        target: token_target::Target,
+    },
     /// Change the secrets with which a webhook's sender signs
     Secrets {
         /// The token's id
@@ -144,6 +158,8 @@ pub(crate) async fn run(args: Args, console: &mut Console<'_>) -> anyhow::Result
         }
         Command::Show { target } => show::run(target, &control, json, console).await,
         Command::Edit(edit) => edit::run(edit, &control, json, console).await,
+        Command::Pause { target } => edit::pause(target, true, &control, json, console).await,
+        Command::Resume { target } => edit::pause(target, false, &control, json, console).await,
         Command::Secrets { token, secret_file } => {
             let request =
                 SetWebhookSecretsRequest { token_id: token, secrets: hook::read(&secret_file)? };

@@ -26,6 +26,8 @@ pub(crate) enum Refusal {
     SignatureInvalid(String),
     #[error("this webhook's secrets can't be opened: the sealing key is missing or has changed")]
     CannotVerify,
+    #[error("the link is paused: it takes no messages until it is resumed")]
+    Paused,
     #[error("this token is for the other kind of URL")]
     WrongKind,
     #[error("there is no such {0}")]

@@ -86,6 +86,14 @@ impl Token {
         self.revoked_at.is_none() && self.expires_at.is_none_or(|at| now < at)
     }
 
+    /// Checks that the link takes messages and opens streams.
+    ///
+    /// # Errors
+    /// [`Refusal::Paused`] if it doesn't.
+    pub(crate) fn must_run(&self) -> Result<(), Refusal> {
+        if self.options.paused { Err(Refusal::Paused) } else { Ok(()) }
+    }
+
     /// Whether the caller may revoke the token.
     fn may_end(&self, caller: &Caller) -> bool {
         let is_reached = caller.must_reach(&self.owner).is_ok();

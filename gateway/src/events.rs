@@ -130,6 +130,7 @@ impl View for Events {
         match end {
             End::Over => {}
             End::Revoked => sse::write_event(out, "revoked", &serde_json::json!({})),
+            End::Paused => sse::write_event(out, "paused", &serde_json::json!({})),
             End::Outage => sse::write_retry_later(out),
         }
     }

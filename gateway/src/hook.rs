@@ -74,7 +74,8 @@ pub(crate) async fn deliver(
         }),
         proof: String::new(),
     };
-    let mut posted = gateway.control.post(request).await?;
+    let posted = gateway.control.post(request).await;
+    let mut posted = posted.map_err(Problem::of_delivery)?;
     gateway.rates.charge_repeat(&posted, visitor.0);
     // The caller knows its body, which may not be text.
     posted.user = None;

@@ -35,6 +35,9 @@ fn code<S: Serializer>(status: &StatusCode, serializer: S) -> Result<S::Ok, S::E
     serializer.serialize_u16(status.as_u16())
 }
 
+/// How long to wait before asking again whether a link is resumed: only a person resumes it.
+const WAIT_WHEN_PAUSED: Duration = Duration::from_secs(30);
+
 /// Returns how long the client should wait before a retry, unless control says how long. `None` if
 /// a retry doesn't help.
 fn default_wait(status: StatusCode) -> Option<Duration> {
@@ -65,6 +68,10 @@ fn answer(reason: ErrorReason) -> (StatusCode, Option<&'static str>) {
         ErrorReason::WrongKind => (
             StatusCode::NOT_FOUND,
             Some("Nothing is here: chat links live under /chat/, webhooks under /hook/."),
+        ),
+        ErrorReason::LinkPaused => (
+            StatusCode::FORBIDDEN,
+            Some("This link is paused and takes no messages for now. Try again later."),
         ),
         ErrorReason::NotFound => {
             (StatusCode::NOT_FOUND, Some("There is no such conversation or turn under this link."))
@@ -126,7 +133,10 @@ impl From<Refusal> for Problem {
         }
         let detail = detail.map_or(Cow::Owned(message), Cow::Borrowed);
         let problem = Self::new(status, word, detail);
-        let retry_after = problem.retry_after.map(|wait| retry_after.unwrap_or(wait));
+        let retry_after = match reason {
+            ErrorReason::LinkPaused => Some(WAIT_WHEN_PAUSED),
+            _ => problem.retry_after.map(|wait| retry_after.unwrap_or(wait)),
+        };
         let challenge = challenge.and_then(|challenge| RawValue::from_string(challenge).ok());
         Self { retry_after, challenge, ..problem }
     }
@@ -153,6 +163,21 @@ impl Problem {
     /// alike.
     pub(crate) fn token_invalid() -> Self {
         Refusal::new(ErrorReason::TokenInvalid, "").into()
+    }
+
+    /// Says that the link takes no messages for now.
+    pub(crate) fn paused() -> Self {
+        Refusal::new(ErrorReason::LinkPaused, "").into()
+    }
+
+    /// Returns the problem of a webhook's delivery. Senders give up on a 403, but deliver again after
+    /// a 503.
+    pub(crate) fn of_delivery(refusal: Refusal) -> Self {
+        let status = match refusal.reason {
+            ErrorReason::LinkPaused => StatusCode::SERVICE_UNAVAILABLE,
+            _ => return refusal.into(),
+        };
+        Self { title: status.canonical_reason().unwrap_or("Error"), status, ..refusal.into() }
     }
 
     /// Says that nothing is at the request's path.
@@ -302,6 +327,7 @@ impl Problem {
     pub(crate) fn heading(&self) -> &'static str {
         match self.status {
             StatusCode::UNAUTHORIZED => "This link doesn't work",
+            _ if self.reason == ErrorReason::LinkPaused.word() => "Paused for now",
             StatusCode::FORBIDDEN => "Not from here",
             StatusCode::NOT_FOUND => "Nothing here",
             StatusCode::PAYLOAD_TOO_LARGE => "Too long",

@@ -96,6 +96,9 @@ impl Conversation {
             Progress::Revoked => {
                 bail!("this link was revoked: ask whoever gave it to you for a new one")
             }
+            Progress::Paused => {
+                bail!("this link is paused and takes no messages for now: try again later")
+            }
             Progress::Done(problem) => {
                 self.end(&turn, console)?;
                 Ok(Some(TurnEnd { turn_id: turn, problem }))

@@ -59,6 +59,8 @@ pub(super) enum Progress {
     Done(Option<String>),
     /// The link was revoked.
     Revoked,
+    /// The link was paused.
+    Paused,
 }
 
 impl Screen {
@@ -92,6 +94,7 @@ impl Screen {
             "restart" => self.begin_anew("another agent starts over", console)?,
             "reset" => self.begin_anew("the reply starts again from its beginning", console)?,
             "revoked" => return Ok(Progress::Revoked),
+            "paused" => return Ok(Progress::Paused),
             "turn_done" => return Ok(Progress::Done(problem(&data))),
             _ => {}
         }

@@ -7,7 +7,7 @@ use super::{
 };
 use crate::{console::Console, control::Control};
 use anyhow::ensure;
-use arizuko_proto::v1::{EditTokenRequest, TokenTarget, token_target::Target};
+use arizuko_proto::v1::{EditTokenRequest, LinkOptions, TokenTarget, token_target::Target};
 use clap::{builder::PossibleValuesParser, error::ErrorKind};
 use prost_types::FieldMask;
 
@@ -64,7 +64,33 @@ pub(super) async fn run(
     json: bool,
     console: &mut Console<'_>,
 ) -> anyhow::Result<()> {
-    let request = edit.into_request()?;
+    send(edit.into_request()?, "changed", control, json, console).await
+}
+
+/// Pauses or resumes tokens.
+pub(super) async fn pause(
+    target: Target,
+    paused: bool,
+    control: &Control,
+    json: bool,
+    console: &mut Console<'_>,
+) -> anyhow::Result<()> {
+    let request = EditTokenRequest {
+        target: Some(TokenTarget { target: Some(target) }),
+        options: Some(LinkOptions { paused, ..LinkOptions::default() }),
+        update_mask: Some(FieldMask { paths: vec!["paused".to_owned()] }),
+    };
+    send(request, if paused { "paused" } else { "resumed" }, control, json, console).await
+}
+
+/// Makes a change, and says for each token what was `done`.
+async fn send(
+    request: EditTokenRequest,
+    done: &str,
+    control: &Control,
+    json: bool,
+    console: &mut Console<'_>,
+) -> anyhow::Result<()> {
     let edited = control.answer(control.tokens().await?.edit_token(request).await)?;
     ensure!(
         !edited.edited.is_empty(),
@@ -75,7 +101,7 @@ pub(super) async fn run(
         return console.message(&edited);
     }
     for token in edited.edited {
-        console.line(&format!("changed {}  {}", token.token_id, token.jid))?;
+        console.line(&format!("{done} {}  {}", token.token_id, token.jid))?;
     }
     Ok(())
 }

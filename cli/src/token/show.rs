@@ -43,7 +43,7 @@ fn rows(token: Token) -> Vec<[String; 2]> {
         None => "never".to_owned(),
         at => time::brief(at),
     };
-    let LinkOptions { name, greeting, context, allowed_origins, limits, hook, looks, .. } =
+    let LinkOptions { name, greeting, context, allowed_origins, limits, hook, looks, paused, .. } =
         token.options.unwrap_or_default();
     let mut rows = vec![
         ("token", token.token_id),
@@ -52,6 +52,7 @@ fn rows(token: Token) -> Vec<[String; 2]> {
         ("issued", time::brief(token.created_at)),
         ("by", token.created_by),
         ("expires", expires),
+        ("paused", if paused { "yes".to_owned() } else { String::new() }),
         ("name", name),
         ("greeting", greeting),
         ("context", context),

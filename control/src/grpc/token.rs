@@ -246,12 +246,21 @@ struct Properties {
 }
 
 fn properties(options: Option<v1::LinkOptions>) -> Result<Properties, Refusal> {
-    let v1::LinkOptions { name, greeting, context, allowed_origins, lifetime, limits, hook, looks } =
-        options.unwrap_or_default();
+    let v1::LinkOptions {
+        name,
+        greeting,
+        context,
+        allowed_origins,
+        lifetime,
+        limits,
+        hook,
+        looks,
+        paused,
+    } = options.unwrap_or_default();
     let lifetime = wire::parse_duration(lifetime)?;
     let limits = wire::parse_limits(limits.unwrap_or_default())?;
     let (hook, secrets) = wire::hook::parse_options(hook.unwrap_or_default())?;
     let (looks, logo) = wire::looks::parse(looks.unwrap_or_default())?;
-    let options = Options { name, greeting, context, allowed_origins, limits, hook, looks };
+    let options = Options { name, greeting, context, allowed_origins, limits, hook, looks, paused };
     Ok(Properties { options, lifetime, logo, secrets })
 }

@@ -158,6 +158,7 @@ async fn follow(control: &Control, subscribe: Subscribe, events: &EventSender) -
     match reader.follow(events).await {
         Ok(reason) => ended(reason),
         Err(Error::Refused(Refusal::TokenInvalid)) => ended(EndReason::Revoked),
+        Err(Error::Refused(Refusal::Paused)) => ended(EndReason::Paused),
         Err(Error::Refused(_)) => ended(EndReason::Deleted),
         Err(error) => {
             tracing::debug!(%error, target, "subscription failed");

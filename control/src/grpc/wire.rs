@@ -96,6 +96,7 @@ pub(super) fn token(token: Token) -> v1::Token {
             limits: (!token.options.limits.is_default()).then(|| limits(token.options.limits)),
             hook: (!token.options.hook.is_default()).then(|| hook::options(token.options.hook)),
             looks: looks::looks(token.options.looks),
+            paused: token.options.paused,
         }),
         created_at: Some(timestamp(token.created_at)),
         expires_at: token.expires_at.map(timestamp),

@@ -2,13 +2,13 @@
 
 use super::{
     Options, Token, note,
-    options::{Field, LIFETIME, LOGO, check_lifetime},
+    options::{Field, LIFETIME, LOGO, PAUSED, check_lifetime},
 };
 use crate::{
     ids::TokenId,
     key::Caller,
     looks::Logo,
-    names::Due,
+    names::{self, Due},
     proof::ProofKey,
     transaction::{Decision, Record as _, Tx},
 };
@@ -30,6 +30,15 @@ pub(crate) struct Edit {
 impl Edit {
     fn has(&self, path: &str) -> bool {
         self.fields.iter().any(|field| field.path == path)
+    }
+
+    /// Returns its name in the audit log.
+    fn action(&self) -> &'static str {
+        match &self.fields[..] {
+            [field] if field.path == PAUSED && self.options.paused => "token.pause",
+            [field] if field.path == PAUSED => "token.resume",
+            _ => "token.edit",
+        }
     }
 }
 
@@ -81,7 +90,10 @@ pub(crate) fn edit(
             }
         }
         tx.put(id, &token)?;
-        note(tx, caller.key_id.as_str(), "token.edit", &token)?;
+        if token.options.paused {
+            tx.publish(names::token_topic(id), "paused");
+        }
+        note(tx, caller.key_id.as_str(), edit.action(), &token)?;
         edited.push(token);
     }
     Ok(edited)

@@ -24,6 +24,9 @@ pub(crate) struct Options {
     pub(crate) hook: HookOptions,
     #[serde(default, skip_serializing_if = "Looks::is_default")]
     pub(crate) looks: Looks,
+    /// Whether the link takes no messages for now.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) paused: bool,
 }
 
 impl Options {
@@ -37,7 +40,8 @@ impl Options {
     /// # Errors
     /// [`Refusal::Invalid`] for one that doesn't fit.
     pub(super) fn check(&self, kind: Kind) -> Result<(), Refusal> {
-        let Self { name, greeting, context, allowed_origins, limits, hook, looks } = self;
+        let Self { name, greeting, context, allowed_origins, limits, hook, looks, paused: _ } =
+            self;
         for (what, text, most) in
             [("name", name, 100), ("greeting", greeting, 4_000), ("context", context, 16_000)]
         {
@@ -101,11 +105,13 @@ pub(crate) struct Field {
 
 /// The lifetime is not an option: [`edit`](super::edit::edit) changes it.
 pub(super) const LIFETIME: &str = "lifetime";
+/// An edit of this alone is a pause or a resumption in the audit log.
+pub(super) const PAUSED: &str = "paused";
 /// The logo itself is a record of its own, which [`edit`](super::edit::edit) writes.
 pub(super) const LOGO: &str = "looks.logo";
 
 #[rustfmt::skip]
-const FIELDS: [Field; 18] = [
+const FIELDS: [Field; 19] = [
     Field { path: "name", take: |to, from| to.name.clone_from(&from.name) },
     Field { path: "greeting", take: |to, from| to.greeting.clone_from(&from.greeting) },
     Field { path: "context", take: |to, from| to.context.clone_from(&from.context) },
@@ -123,6 +129,7 @@ const FIELDS: [Field; 18] = [
     Field { path: "looks.language", take: |to, from| to.looks.language.clone_from(&from.looks.language) },
     Field { path: "looks.legal_url", take: |to, from| to.looks.legal_url.clone_from(&from.looks.legal_url) },
     Field { path: "looks.presence", take: |to, from| to.looks.presence.clone_from(&from.looks.presence) },
+    Field { path: PAUSED, take: |to, from| to.paused = from.paused },
     Field { path: LOGO, take: |to, from| to.looks.logo = from.looks.logo },
 ];
 

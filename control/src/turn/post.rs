@@ -58,6 +58,7 @@ pub(crate) fn post(tx: &mut Tx<'_>, token: &Token, post: &Post) -> Decision<Post
     if let Some(turn) = tx.get_unlikely::<Turn>(&id)? {
         return posted(turn);
     }
+    token.must_run()?;
     let (mut conversation, head) = conversation(tx, token, post.conversation.as_ref())?;
     let visitor = match token.kind {
         Kind::Chat => Visitor::at(&token.id, &post.client_address),

@@ -64,6 +64,8 @@ pub(crate) enum End {
     Over,
     /// The token was revoked or has expired.
     Revoked,
+    /// The link was paused.
+    Paused,
     /// No control could be reached for too long.
     Outage,
 }
@@ -113,6 +115,9 @@ impl Subscription {
                 Step::Refused(refusal) if refusal.reason == ErrorReason::TokenInvalid => {
                     return Update::End(End::Revoked);
                 }
+                Step::Refused(refusal) if refusal.reason == ErrorReason::LinkPaused => {
+                    return Update::End(End::Paused);
+                }
                 Step::Refused(_) => return Update::End(End::Over),
             }
         }
@@ -153,6 +158,9 @@ impl Subscription {
                     }
                     Some(Event::Ended(ended)) if ended.reason() == EndReason::Revoked => {
                         return Step::Update(Update::End(End::Revoked));
+                    }
+                    Some(Event::Ended(ended)) if ended.reason() == EndReason::Paused => {
+                        return Step::Update(Update::End(End::Paused));
                     }
                     Some(Event::Ended(ended)) if ended.reason() != EndReason::Unavailable => {
                         return Step::Update(Update::End(End::Over));

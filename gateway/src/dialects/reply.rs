@@ -84,6 +84,7 @@ impl<D: Dialect> View for Reply<D> {
             // Its conversation was deleted.
             End::Over => Problem::not_found(),
             End::Revoked => Problem::token_invalid(),
+            End::Paused => Problem::paused(),
             End::Outage => Problem::no_reply_yet(),
         };
         self.dialect.failed(&problem, out);

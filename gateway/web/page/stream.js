@@ -26,9 +26,11 @@ class Stream {
     const opened = () => {
       this.refusals = 0;
       reachable();
+      if (page.notice.dataset.kind === "paused" && !page.notice.hidden) this.thread.outbox.hurry();
+      notify("paused", "");
     };
     const broken = (answer) => {
-      unreachable();
+      if (!isPaused(answer.body)) unreachable();
       if (answer.status) throw answer;
     };
     try {
@@ -44,8 +46,9 @@ class Stream {
       if (open.signal.aborted) return;
       if (!refusal.status) throw refusal;
       this.open = null;
+      if (isPaused(refusal.body)) notify("paused", PAUSED);
       // The answer is not a stream. The history's answer says why, or that the gateway is back.
-      this.thread.connect(backoff(this.refusals++));
+      this.thread.connect(refusal.wait || backoff(this.refusals++));
     }
   }
 
@@ -62,6 +65,8 @@ class Stream {
           .patch(data.block, data.keep, data.tail, data.html);
       case "reset":
         return this.thread.startOver();
+      case "paused":
+        throw paused();
       case "revoked":
         return this.thread.switchOff();
     }

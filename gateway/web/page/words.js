@@ -34,6 +34,7 @@ let attended = config.agent_attached;
 // ── Texts and notices ───────────────────────────────────────────────────────────────────────────
 
 const OFF = "This link has been switched off. Ask the person who gave it to you for a new one.";
+const PAUSED = "This chat is paused for now. What you write is kept and goes out when it is back.";
 const GONE = "This conversation is no longer kept. Your next message begins a new one.";
 const KEPT = "Your message is kept; nobody is connected right now.";
 const RECEIVED = "Your message was received.";
@@ -55,7 +56,7 @@ const TROUBLE = {
   0: "The server can't be reached. Sending again",
   400: "This message could not be read. Change it, then send it again.",
   401: "Not sent: the link has been switched off.",
-  403: "This chat is paused, or closed to the page you came from. Try again later.",
+  403: "This chat is closed to the page you came from. Open its own page instead.",
   404: "This conversation is no longer kept. Send your message again to begin a new one.",
   410: "This conversation is no longer kept in full. Reload the page, then send again.",
   413: `This message is too long: at most about ${CHARACTERS} characters. Shorten it, or send it in parts.`,
@@ -65,6 +66,7 @@ const TROUBLE = {
   429: "Too many messages at once. Sending again",
   503: "Messages can't be taken right now. Sending again",
   504: "This message may have arrived. It can't arrive twice. Sending again",
+  LINK_PAUSED: "This chat is paused for now. Sending again",
   LIMIT_REACHED: "This chat takes no more messages for now. Sending again",
   TOO_MANY_TURNS: "The answers above come first. Sending again",
 };

@@ -15,7 +15,13 @@ export const pause = (seconds, signal) =>
     signal?.addEventListener("abort", resolve, { once: true });
   });
 /** Whether the same request may succeed later. */
-export const mayRepeat = ({ status }) => [0, 408, 429].includes(status) || status >= 500;
+export const mayRepeat = ({ status, body }) => [0, 408, 429].includes(status) || status >= 500 || isPaused(body);
+/** Whether a refusal says that the link is paused. */
+export const isPaused = (body) => body.reason === "LINK_PAUSED";
+/** A wait for a link to be resumed, at least this many seconds: all its readers wait at the same time, and must not come back at once. */
+const spread = (seconds) => seconds * (1 + Math.random() / 2);
+/** The answer that the event `paused` stands for. */
+export const paused = () => ({ status: 403, ok: false, wait: spread(30), body: { reason: "LINK_PAUSED" } });
 
 /** A chat link. An answer is `{ status, ok, wait, body }`: status 0 says that no valid one came, `wait` is Retry-After in seconds, or 0. */
 export class Link {
@@ -113,7 +119,8 @@ async function read({ status, ok, headers, body }, silence) {
   const json = new Response(silence.hear(body, SILENCE)).json();
   // A refusal may have another form, and what was deleted has no answer.
   const read = ok && status !== 204 ? await json : await json.catch(() => ({}));
-  return { status, ok, wait: Number(headers.get("retry-after")) || 0, body: read };
+  const wait = Number(headers.get("retry-after")) || 0;
+  return { status, ok, wait: isPaused(read) ? spread(wait) : wait, body: read };
 }
 
 /** Parses an event stream. An event that only sets the time to wait has no `data`. */

@@ -55,7 +55,9 @@ export type Frame =
   /** A message of the visitor. Only in the frames of a conversation. */
   | Numbered<"user", Message & { turn_id: string }>
   /** The cursor is no longer valid: drop all frames, a replay from the start follows. */
-  | { event: "reset"; id: ""; data: { reason: string } };
+  | { event: "reset"; id: ""; data: { reason: string } }
+  /** The link is paused. The iteration goes on by itself if it is resumed in time, and otherwise throws `LINK_PAUSED`. */
+  | { event: "paused"; id?: undefined; data: Record<string, never> };
 
 export interface Config {
   name: string;
@@ -80,7 +82,7 @@ export class ChatError extends Error {
   name: "ChatError" | "LinkEndedError";
   /** The HTTP status, or 0 if no answer came. */
   status: number;
-  /** A stable word, such as `RATE_LIMITED`, `NOT_FOUND` or `UNREACHABLE`. */
+  /** A stable word, such as `RATE_LIMITED`, `LINK_PAUSED`, `NOT_FOUND` or `UNREACHABLE`. */
   reason: string;
   /** In how many seconds the request may succeed, or 0. */
   retryAfter: number;

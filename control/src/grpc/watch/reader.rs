@@ -83,6 +83,7 @@ impl<'a> Reader<'a> {
         let token_wakes =
             control.ledger.watch(partition, &names::token_topic(&access.token_id())).await?;
         let token = access.admit(control).await?;
+        token.must_run()?;
         let (turn, conversation) = match target {
             WatchTarget::Turn(id) => {
                 let turn = access.turn(control, &token, &id).await?;
@@ -167,7 +168,7 @@ impl<'a> Reader<'a> {
             let end = tokio::select! {
                 biased;
                 _ = self.token_wakes.next() => {
-                    self.access.admit(self.control).await?;
+                    self.access.admit(self.control).await?.must_run()?;
                     None
                 }
                 () = self.control.draining.cancelled() => Some(EndReason::Unavailable),
@@ -249,9 +250,10 @@ impl<'a> Reader<'a> {
         loop {
             tokio::select! {
                 biased;
-                // A gateway that gives no credit still learns at once that its link is revoked.
+                // A gateway that gives no credit still learns at once that its link is revoked
+                // or paused.
                 _ = self.token_wakes.next() => {
-                    self.access.admit(self.control).await?;
+                    self.access.admit(self.control).await?.must_run()?;
                 }
                 () = self.control.draining.cancelled() => return Ok(Some(EndReason::Unavailable)),
                 () = &mut sent => return Ok(is_last.then_some(EndReason::TurnDone)),
@@ -264,6 +266,7 @@ impl<'a> Reader<'a> {
     /// changed, goes back to its beginning and tells the gateway.
     async fn recheck(&mut self, events: &EventSender) -> Result<(), Error> {
         let token = self.access.admit(self.control).await?;
+        token.must_run()?;
         let (control, id) = (self.control, &self.conversation);
         let (record, head) = self.access.conversation(control, &token, id).await?;
         if let Some(turn) = &self.turn {
