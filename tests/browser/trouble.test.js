@@ -39,7 +39,7 @@ for (const [status, sentence] of [
 
 const refusals = [
   [400, "This message could not be read."],
-  [403, "This chat is paused"],
+  [403, "This chat is closed to the page"],
   [404, "Send your message again to begin a new one."],
   [410, "no longer kept in full"],
   [413, "This message is too long"],

@@ -9,7 +9,7 @@ use arizuko_tests::prelude::*;
 async fn the_page_works_in_chromium(kind: Kind) {
     let stack = Stack::with_real_links(kind, &[]).await;
     let files: &[&str] = match kind {
-        Kind::Embedded => &["conversation", "network", "people", "stream", "trouble"],
+        Kind::Embedded => &["conversation", "network", "pause", "people", "stream", "trouble"],
         _ => &["conversation", "people", "privacy", "stream"],
     };
     stack.browser_tests(files).await;

@@ -3,4 +3,5 @@
 mod issue;
 mod looks;
 mod options;
+mod pause;
 mod revoke;

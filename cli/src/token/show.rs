@@ -43,8 +43,9 @@ fn rows(token: Token) -> Vec<[String; 2]> {
         None => "never".to_owned(),
         at => time::brief(at),
     };
-    let LinkOptions { name, greeting, context, allowed_origins, limits, hook, looks, paused, .. } =
-        token.options.unwrap_or_default();
+    let LinkOptions {
+        name, greeting, context, allowed_origins, limits, hook, looks, paused, ..
+    } = token.options.unwrap_or_default();
     let mut rows = vec![
         ("token", token.token_id),
         ("jid", token.jid),

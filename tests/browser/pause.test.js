@@ -1,0 +1,26 @@
+// A link that is paused: the page says so, keeps what was written, and goes on by itself.
+
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { arizuko, echoLink, visit } from "./harness.js";
+
+test("a page says that its link is paused, and goes on when it is resumed", async (t) => {
+  const { url, folder } = await echoLink(t);
+  const visitor = await visit(t, "about:blank");
+  let refusals = 0;
+  visitor.page.on("response", (response) => response.status() === 403 && refusals++);
+  await visitor.page.clock.install();
+  await visitor.page.goto(url);
+  await visitor.say("hello");
+  await visitor.answered(1);
+  await arizuko("token", "pause", `web:${folder}`);
+  await visitor.notice.filter({ hasText: "paused for now" }).waitFor();
+  await visitor.say("are you there?");
+  await visitor.page.getByText("This chat is paused for now. Sending again").waitFor();
+  assert.ok(refusals <= 2, `${refusals} refusals: the page must not ask again at once`);
+  await arizuko("token", "resume", `web:${folder}`);
+  await visitor.page.clock.runFor(60_000);
+  await visitor.answered(2);
+  await visitor.notice.waitFor({ state: "hidden" });
+  assert.deepEqual(await visitor.transcript(), ["hello", "You said: hello", "are you there?", "You said: are you there?"]);
+});
