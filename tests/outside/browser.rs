@@ -9,7 +9,7 @@ use arizuko_tests::prelude::*;
 async fn the_page_works_in_chromium(kind: Kind) {
     let stack = Stack::with_real_links(kind, &[]).await;
     let files: &[&str] = match kind {
-        Kind::Embedded => &["conversation", "network", "pause", "people", "stream", "trouble"],
+        Kind::Embedded => &["conversation", "network", "people", "stream", "trouble"],
         _ => &["conversation", "people", "privacy", "stream"],
     };
     stack.browser_tests(files).await;
@@ -42,4 +42,10 @@ async fn the_page_is_easy_to_use_in_chromium(kind: Kind) {
     let files =
         ["accessibility", "branding", "conversations", "devices", "looks", "reading", "text"];
     stack.browser_tests(&files).await;
+}
+
+#[apply(embedded)]
+async fn the_page_waits_while_its_link_is_paused_in_chromium(kind: Kind) {
+    let stack = Stack::with_real_links(kind, &[]).await;
+    stack.browser_tests(&["pause"]).await;
 }
