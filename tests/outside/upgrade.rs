@@ -194,7 +194,9 @@ fn assert_listed(now: &Value, before: &Value) {
             let newer_fields_are_empty = |is: &serde_json::Map<_, Value>, was: &Value| {
                 let was = was.as_object().expect("an object, too");
                 was.iter().all(|(name, was)| is.get(name) == Some(was))
-                    && is.iter().all(|(name, is)| is.is_null() || was.contains_key(name))
+                    && is.iter().all(|(name, is)| {
+                        is.is_null() || is.as_bool() == Some(false) || was.contains_key(name)
+                    })
             };
             if is == was || is.as_object().is_some_and(|is| newer_fields_are_empty(is, was)) {
                 continue;

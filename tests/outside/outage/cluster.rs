@@ -14,7 +14,7 @@ async fn a_lost_primary_loses_nothing_that_was_acknowledged(kind: Kind) {
     let mut program = agent.turn().await;
     let readers = [&here, &there].map(|reader| reader.read_meanwhile(&posted.turn));
     let mut expected = String::new();
-    let key = format!("conversation:{}", posted.conversation);
+    let key = format!("log:{}", posted.conversation);
     let primary = stack.fleet().primary_of(&key).await;
     for number in 0..60 {
         if number == 20 {
@@ -44,7 +44,7 @@ async fn service_resumes_at_the_new_primary(mut stack: Stack) {
     let link = stack.issue("acme").await;
     let visitor = stack.visitor(&link, B);
     let posted = visitor.say("before").await;
-    let key = format!("conversation:{}", posted.conversation);
+    let key = format!("log:{}", posted.conversation);
     let primary = stack.fleet().primary_of(&key).await;
     // Without `--durability replica`, a failover may lose what only the primary has.
     stack.fleet().replicated(primary).await;
@@ -141,7 +141,7 @@ async fn a_message_without_a_replica_is_not_acknowledged(kind: Kind) {
         let tenant = tenants.next().expect("one of them is elsewhere");
         let visitor = stack.visit(tenant).await;
         let posted = visitor.say("covered").await;
-        let key = format!("conversation:{}", posted.conversation);
+        let key = format!("log:{}", posted.conversation);
         let primary = stack.fleet().primary_of(&key).await;
         if primary != with_key || kind == Kind::Sentinel {
             break (tenant, visitor, posted, primary);
@@ -178,7 +178,7 @@ async fn tenants_are_spread_over_all_primaries(mut stack: Stack) {
         agent.append(&mut held, delta("m1", "hi")).await;
         agent.finish(&held).await;
         assert_eq!(names(&live.rest().await), ["delta", "turn_done"]);
-        let key = format!("conversation:{}", posted.conversation);
+        let key = format!("log:{}", posted.conversation);
         homes.insert(stack.fleet().primary_of(&key).await);
     }
     assert_eq!(homes.len(), 3, "each of the three primaries has tenants");
@@ -192,7 +192,7 @@ async fn a_moving_slot_loses_nothing(mut stack: Stack) {
     let mut agent = stack.agent("acme", &[]).await;
     let mut program = agent.turn().await;
     let reader = stack.visitor(&link, B).read_meanwhile(&posted.turn);
-    let key = format!("conversation:{}", posted.conversation);
+    let key = format!("log:{}", posted.conversation);
     let before = stack.fleet().primary_of(&key).await;
     let mut expected = String::new();
     let writing = async {

@@ -184,7 +184,7 @@ async fn a_bad_file_changes_nothing_anywhere(stack: Stack) {
     let refused = route(&stack, &["apply", missing], "").await.expect(1);
     assert!(refused.err.contains("missing.toml"), "{refused:?}");
     let refused = route(&stack, &["apply", "-", "beta"], &good).await.expect(1);
-    assert!(refused.err.contains("web:acme is not of beta"), "{refused:?}");
+    assert!(refused.err.contains("web:acme does not belong to beta"), "{refused:?}");
     assert_eq!(export(&stack).await, before);
 }
 
@@ -218,7 +218,7 @@ async fn an_agents_key_applies_the_routes_of_its_folder(stack: Stack) {
     assert!(told.out.contains("+ web:beta/eng\n"), "{told:?}");
     assert!(!told.out.contains("acme"), "{told:?}");
     let refused = run(&mut command, TABLE).await.expect(1);
-    assert!(refused.err.contains("is not of beta"), "{refused:?}");
+    assert!(refused.err.contains("does not belong to beta"), "{refused:?}");
     let left = export(&stack).await;
     assert!(left.contains("web:acme/support") && left.contains("web:beta/eng"), "{left}");
     assert!(!left.contains("hook:beta"), "{left}");

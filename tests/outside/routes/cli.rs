@@ -101,7 +101,7 @@ async fn a_route_without_fields_is_deleted(stack: Stack) {
     route(&stack, &["set", "hook:acme/github", "--mode", "observe"]).await;
     let unset = ["route", "set", "hook:acme/github", "--unset", "mode,topic"];
     let told = stack.arizuko(&unset).await.expect(0);
-    assert!(told.out.is_empty() && told.err.contains("no route"), "{told:?}");
+    assert!(told.out.is_empty() && told.err.contains("no longer has a route"), "{told:?}");
     assert_eq!(route(&stack, &["list"]).await, json!({"routes": []}));
     // Now there is no route whose fields could be unset.
     let told = stack.arizuko(&unset).await.expect(1);
