@@ -5,25 +5,26 @@
 //! partition keeps programs of another schema from writing.
 
 use crate::{
-    fence::{SCHEMA, check, guard},
+    fence::SCHEMA,
     ledger,
     names::{FENCE, LAYOUT},
     store::{
-        Batch, Commit, Found, Guard, Partition, Read, Record, Scanned, Store, StoreError, Version,
-        Write,
+        Batch, Commit, Found, Guard, Partition, Read, Record, Store, StoreError, Version, Write,
     },
 };
 use anyhow::{Context as _, bail, ensure};
-use arizuko_proto::public_id;
 use bytes::Bytes;
 use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
 use serde::{Deserialize, Serialize};
-use std::{future::ready, time::Duration};
-use tokio::{sync::mpsc, time::timeout};
+use std::time::Duration;
+use tokio::time::timeout;
 
 mod to_3;
 mod to_4;
 mod to_5;
+mod upgrade;
+
+use upgrade::upgrade;
 
 /// The oldest schema that can be upgraded.
 const OLDEST: u32 = 2;
@@ -292,115 +293,4 @@ async fn fence(store: &dyn Store, others: Vec<(Partition, Option<Version>)>) -> 
         Ok(())
     };
     stream::iter(others).map(fence).buffer_unordered(AT_ONCE).try_collect().await
-}
-
-/// Brings everything to this schema. It may be interrupted anywhere and begin again.
-async fn upgrade(store: &dyn Store, partitions: Partition, from: u32) -> anyhow::Result<()> {
-    let steps: Vec<&Step> = STEPS.iter().filter(|step| step.from >= from).collect();
-    if steps.is_empty() {
-        return Ok(());
-    }
-    tracing::info!(from, to = SCHEMA, "upgrading the store");
-    store.upgrade_logs().await?;
-    let mut upgraded = 0;
-    // A step may make records that the next one changes, so each reads the store anew.
-    for step in steps {
-        upgraded += take(store, step).await?;
-        for partition in 0..partitions {
-            delete(store, partition, step.obsolete).await?;
-        }
-    }
-    tracing::info!(upgraded, to = SCHEMA, "the store is upgraded");
-    Ok(())
-}
-
-/// Takes a step with all records; returns how many it changed.
-async fn take(store: &dyn Store, step: &Step) -> anyhow::Result<u32> {
-    let (sender, mut pages) = mpsc::channel(1);
-    let scan = async { Ok(store.scan(step.kinds, sender).await?) };
-    let upgrade = async {
-        let mut upgraded = 0;
-        while let Some(page) = pages.recv().await {
-            let records = page.into_iter().map(|scanned| upgrade_record(store, step, scanned));
-            let changed = stream::iter(records).buffer_unordered(AT_ONCE);
-            upgraded += changed.try_fold(0, |sum, is| ready(Ok(sum + u32::from(is)))).await?;
-        }
-        anyhow::Ok(upgraded)
-    };
-    let ((), upgraded) = tokio::try_join!(scan, upgrade)?;
-    Ok(upgraded)
-}
-
-/// Takes a step with one record; returns whether that changed something.
-async fn upgrade_record(
-    store: &dyn Store,
-    step: &Step,
-    mut scanned: Scanned,
-) -> anyhow::Result<bool> {
-    loop {
-        let changes = match (step.upgrade)(&scanned.name, &scanned.record.body) {
-            Ok(Some(changes)) => changes,
-            Ok(None) => return Ok(false),
-            Err(error) => {
-                let (name, partition) = (public_id::redact(&scanned.name), scanned.partition);
-                let error = public_id::redact(&error.to_string());
-                tracing::error!(partition, name, error, "cannot upgrade a record, leaving it");
-                return Ok(false);
-            }
-        };
-        match commit(store, &scanned, changes).await? {
-            None => return Ok(true),
-            Some(Some(record)) => scanned.record = record,
-            Some(None) => return Ok(false),
-        }
-    }
-}
-
-/// Deletes sets of a partition.
-async fn delete(store: &dyn Store, partition: Partition, sets: &[&str]) -> anyhow::Result<()> {
-    if sets.is_empty() {
-        return Ok(());
-    }
-    let batch = Batch {
-        partition,
-        version: u64::from_le_bytes(ledger::random()?),
-        now: store.now(),
-        guards: vec![guard()],
-        writes: sets.iter().map(|set| Write::Delete { name: (*set).to_owned() }).collect(),
-    };
-    if let Commit::Conflict(mut fence) = store.commit(&batch).await? {
-        check(&mut fence)?;
-    }
-    Ok(())
-}
-
-/// Makes changes if the record is as it was scanned. Otherwise returns the record as it is; `None`
-/// in it if it is gone.
-async fn commit(
-    store: &dyn Store,
-    scanned: &Scanned,
-    changes: Vec<Change>,
-) -> anyhow::Result<Option<Option<Record>>> {
-    let Scanned { partition, name, record, lifetime } = scanned;
-    let version = u64::from_le_bytes(ledger::random()?);
-    let write = |change| match change {
-        Change::Put { name, body } => Write::Put { record: name, body, lifetime: *lifetime },
-        Change::Delete { name } => Write::Delete { name },
-        Change::Add { set, member, score } => Write::Add { set, member, score },
-    };
-    let is_as_scanned = Guard::Version { record: name.clone(), version: Some(record.version) };
-    let batch = Batch {
-        partition: *partition,
-        version,
-        now: store.now(),
-        guards: vec![is_as_scanned, guard()],
-        writes: changes.into_iter().map(write).collect(),
-    };
-    let outcome = store.commit(&batch).await?;
-    if let Commit::Conflict(mut fresh) = outcome {
-        check(&mut fresh)?;
-        // Another control has upgraded, changed or deleted the record.
-        return Ok(Some(fresh.remove(name).flatten()));
-    }
-    Ok(None)
 }

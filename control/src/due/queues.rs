@@ -17,10 +17,10 @@ use std::{collections::BTreeMap, time::Duration};
 const COUNTED_TURNS: u32 = 1_000;
 /// How many folders are looked at in each partition, at most: those whose queues were entered
 /// longest ago.
-const FOLDERS: u32 = 10_000;
+const FOLDERS: u32 = 1_000;
 /// How many queues are read at a time.
 const AT_ONCE: usize = 16;
-/// How long ago the last turn has entered a queue that is empty before its folder is forgotten.
+/// For how long no turn has entered an empty queue before its folder is forgotten.
 const REMEMBERED: Duration = Duration::from_secs(60);
 
 /// Measures how many turns wait for an agent, and how many seconds those that are next in their
