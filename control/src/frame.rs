@@ -186,6 +186,27 @@ impl Transcript {
         }
     }
 
+    /// Adds those of a log's `entries` that are frames of this turn.
+    pub(crate) fn add_those_of<'a>(
+        &mut self,
+        turn: &TurnId,
+        entries: impl IntoIterator<Item = &'a (u64, Bytes)>,
+    ) -> Result<(), Stop> {
+        for (_, entry) in entries {
+            let frame = Frame::parse(entry)?;
+            if frame.turn == *turn {
+                self.add(frame);
+            }
+        }
+        Ok(())
+    }
+
+    /// Returns about how many bytes the messages take in memory.
+    pub(crate) fn bytes_in_memory(&self) -> usize {
+        const EACH: usize = 512;
+        self.messages.iter().map(|message| message.id.len() + message.content.len() + EACH).sum()
+    }
+
     /// Returns the total size of the messages in bytes.
     pub(crate) fn size(&self) -> usize {
         self.messages.iter().map(|message| message.content.len()).sum()

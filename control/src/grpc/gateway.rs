@@ -151,7 +151,11 @@ impl v1::gateway_service_server::GatewayService for Service {
             Vec::new()
         };
         let content = read::contents(control, partition, std::slice::from_ref(&turn)).await?.pop();
-        let transcript = read::transcript(control, partition, &turn, u64::MAX).await?;
+        let most = match request.max_message_bytes {
+            0 => usize::MAX,
+            most => most as usize,
+        };
+        let transcript = read::transcript_within(control, partition, &turn, u64::MAX, most).await?;
         let mut shown = wire::turn(&turn, content.unwrap_or_default(), transcript);
         if request.without_messages {
             shown.user = None;

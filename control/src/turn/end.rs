@@ -3,13 +3,12 @@
 use super::{End, Finisher, State, Turn, exchange::Exchange, observe, quota, retention};
 use crate::{
     conversation::Conversation,
-    frame::{Body, Frame, Message, Outcome, Transcript, TurnDone},
+    frame::{Body, Message, Outcome, Transcript, TurnDone},
     ids::TurnId,
     names, queue,
     session::Notice,
     transaction::{Decision, Tx},
 };
-use bytes::Bytes;
 
 /// What a visitor reads when the agent could not answer and says nothing better.
 pub(super) const COULD_NOT_ANSWER: &str = "The agent could not answer.";
@@ -78,7 +77,8 @@ fn end_open(
         queue_next(tx, conversation)?;
     }
     let log = names::log(&turn.conversation);
-    let transcript = transcript(tx.entries(&log, turn.before_reply())?, &turn.id)?;
+    let mut transcript = Transcript::default();
+    transcript.add_those_of(&turn.id, tx.entries(&log, turn.before_reply())?)?;
     close(tx, &mut exchange, ending, transcript, finished_by)?;
     exchange.turn.tell(tx, ending.outcome.word(), ending.detail)?;
     exchange.store(tx)
@@ -140,16 +140,4 @@ fn queue_next(tx: &mut Tx<'_>, conversation: &mut Conversation) -> Decision<()> 
         conversation.open.remove(0);
     }
     Ok(())
-}
-
-/// Makes a turn's transcript from those of `entries` that are its frames.
-pub(crate) fn transcript(entries: &[(u64, Bytes)], turn: &TurnId) -> Decision<Transcript> {
-    let mut transcript = Transcript::default();
-    for (_, entry) in entries {
-        let frame = Frame::parse(entry)?;
-        if frame.turn == *turn {
-            transcript.add(frame);
-        }
-    }
-    Ok(transcript)
 }

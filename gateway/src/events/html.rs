@@ -19,6 +19,11 @@ use tokio::time::Instant;
 
 /// Deltas that arrive within this time are rendered together. People don't see shorter steps.
 const PAUSE: Duration = Duration::from_millis(60);
+/// How much text of unfinished messages a stream keeps. A turn that has more is rendered message by
+/// message, as each is finished.
+const MOST_BYTES: usize = 128 * 1024;
+/// What a message counts as in that, besides its text.
+const MESSAGE_BYTES: usize = 512;
 /// A rendering that takes long is followed by a pause of this many times as long.
 const PAUSE_TIMES: u32 = 10;
 
@@ -40,8 +45,8 @@ struct Unfinished {
     /// The text of each message, by its id, as it was when this stream met the turn: up to frame
     /// `seen`.
     earlier: HashMap<String, String>,
-    /// The last frame that `earlier` includes. `u32::MAX`: control did not answer, so nothing is
-    /// rendered until a restart.
+    /// The last frame that `earlier` includes. `u32::MAX`: the text so far is not known or too long,
+    /// so no delta is rendered until a restart.
     seen: u32,
     due: Option<Instant>,
     /// How long the last rendering took.
@@ -112,11 +117,12 @@ impl Html {
         let request = pb::GetTurnRequest {
             access: Some(self.access.clone()),
             turn_id: frame.turn_id.clone(),
+            max_message_bytes: MOST_BYTES as u32,
             ..pb::GetTurnRequest::default()
         };
         let Ok(answer) = self.gateway.control.turn(request, Duration::ZERO).await else {
             // The page shows the text of the deltas until the finished message comes.
-            return Unfinished { seen: u32::MAX, ..Unfinished::default() };
+            return Unfinished::unknown();
         };
         let turn = answer.turn.unwrap_or_default();
         let messages = turn.assistant.into_iter();
@@ -155,6 +161,11 @@ impl Html {
 }
 
 impl Unfinished {
+    /// The messages of a turn whose text so far is not known.
+    fn unknown() -> Self {
+        Self { seen: u32::MAX, ..Self::default() }
+    }
+
     fn append(&mut self, delta: &pb::frame::Delta, n: u32) {
         if self.seen == u32::MAX {
             return;
@@ -166,9 +177,19 @@ impl Unfinished {
         if n > self.seen {
             message.push(&delta.text);
         }
+        if self.bytes() > MOST_BYTES {
+            *self = Self::unknown();
+            return;
+        }
         let pause = PAUSE + self.took * PAUSE_TIMES;
         self.due.get_or_insert_with(|| Instant::now() + pause);
         self.changed.insert(delta.id.clone());
+    }
+
+    /// Returns how much is kept of the messages.
+    fn bytes(&self) -> usize {
+        let messages = self.messages.iter();
+        messages.map(|(id, message)| id.len() + message.text().len() + MESSAGE_BYTES).sum()
     }
 
     /// A new attempt starts. Its messages are new ones, after frame `n`.

@@ -225,3 +225,41 @@ async fn awaited_replies_that_nobody_reads(kind: Kind) {
     drop(deaf);
     until("there is room again", async || send(ask(&attacker)).await.status == 200).await;
 }
+
+#[apply(embedded)]
+async fn html_of_a_long_unfinished_reply(kind: Kind) {
+    let limits = [("ARIZUKO_STREAMS_PER_ADDRESS", "1000")];
+    let mut scene = Scene::new(kind, &[&limits[..], &OPEN].concat()).await;
+    let link = scene.stack.issue("acme/flood").await;
+    let visitor = scene.stack.visitor(&link, A).from_address(ATTACKER);
+    let mut agent = scene.stack.attach("acme/flood", A).await;
+    let turn = visitor.say("hello").await.turn;
+    let mut held = agent.turn().await;
+    agent.push(&mut held, vec![delta("m1", &"x".repeat(60_000)); 50]).await;
+    agent.stored(&held).await;
+    let mut first = visitor.listen(&turn).await;
+    let seen = ids(&first.take(2).await).pop().expect("an id");
+    // Each reader joins in the middle of 3 MB, and reads nothing more.
+    let path = format!("/chat/{}/{turn}/sse?html=1&last_event_id={seen}", link.token);
+    let mut deaf = Vec::new();
+    let wave = async |scene: &Scene| {
+        let gateway = scene.stack.gateway(A);
+        for mut reader in join_all((0..20).map(|_| stalled(&gateway, &path))).await {
+            let mut beginning = [0; 12];
+            within("an answer", reader.read_exact(&mut beginning)).await.expect("it comes");
+            deaf.push(reader);
+        }
+        deaf.len() >= 120
+    };
+    scene.withstands(wave).await;
+    drop((first, deaf));
+    // Somebody else reads the reply to its end, as HTML.
+    let path = format!("{turn}/sse?html=1");
+    let mut events = visitor.open(&path, Cursor::Start).await.ok();
+    let ending = async {
+        agent.append(&mut held, message("m1", "*short*")).await;
+        agent.finish(&held).await;
+    };
+    let (events, ()) = tokio::join!(events.rest(), ending);
+    assert!(rendered(&events)[0].1.contains("<em>short</em>"));
+}

@@ -3,13 +3,12 @@
 use super::history::{self, AROUND, Wanted, fit};
 use crate::{
     control::Control,
-    grpc::wire,
+    grpc::{gateway::read::transcript, wire},
     ids::TurnId,
     ledger::Error,
-    names,
     store::Partition,
     token::Token,
-    turn::{Turn, end, input::Input},
+    turn::{Turn, input::Input},
 };
 use arizuko_proto::v1;
 use tokio::try_join;
@@ -88,9 +87,8 @@ async fn read_said(
     if turn.attempt == 1 && turn.place.handoff.is_none() {
         return Ok(Vec::new());
     }
-    let log = names::log(&turn.conversation);
-    let entries = control.ledger.entries(partition, log, turn.before_reply(), u32::MAX).await?;
-    let messages = end::transcript(&entries, &turn.id)?.messages.into_iter();
+    let transcript = transcript(control, partition, turn, u64::MAX).await?;
+    let messages = transcript.messages.into_iter();
     let newest_first = messages.rev().map(|message| wire::reply_message(&turn.id, message));
     Ok(fit(newest_first, SAID_BYTES))
 }

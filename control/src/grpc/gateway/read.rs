@@ -11,7 +11,7 @@ use crate::{
     refusal::Refusal,
     store::{Partition, Wake},
     token::Kind,
-    turn::{Turn, end, input::Input},
+    turn::{Turn, input::Input},
 };
 use arizuko_proto::v1;
 use bytes::Bytes;
@@ -112,14 +112,42 @@ pub(in crate::grpc) async fn transcript(
     turn: &Turn,
     through: u64,
 ) -> Result<Transcript, Error> {
+    transcript_within(control, partition, turn, through, usize::MAX).await
+}
+
+/// Returns the transcript of a turn's frames up to seq `through`.
+///
+/// # Errors
+/// [`Refusal::TooLarge`] if its messages take more than `most` bytes in memory. Then the rest of the
+/// log is not read.
+pub(super) async fn transcript_within(
+    control: &Control,
+    partition: Partition,
+    turn: &Turn,
+    through: u64,
+    most: usize,
+) -> Result<Transcript, Error> {
+    let must_fit = |transcript: Transcript| match transcript.bytes_in_memory() {
+        bytes if bytes > most => Err(Refusal::TooLarge { limit: most }),
+        _ => Ok(transcript),
+    };
     if turn.end().is_some_and(|end| end.last_seq <= through) {
         let reply = control.ledger.record(partition, &turn.id).await?;
-        return Ok(reply.unwrap_or_default());
+        return Ok(must_fit(reply.unwrap_or_default())?);
     }
     let log = names::log(&turn.conversation);
-    let mut entries = control.ledger.entries(partition, log, turn.before_reply(), u32::MAX).await?;
-    entries.retain(|(seq, _)| *seq <= through);
-    Ok(end::transcript(&entries, &turn.id)?)
+    let (mut transcript, mut read) = (Transcript::default(), turn.before_reply());
+    loop {
+        let _permit = control.pages.acquire().await;
+        let page = control.ledger.entries(partition, log.clone(), read, PAGE).await?;
+        let entries = page.iter().filter(|(seq, _)| *seq <= through);
+        transcript.add_those_of(&turn.id, entries)?;
+        transcript = must_fit(transcript)?;
+        match page.last() {
+            Some((last, _)) if *last < through && page.len() == PAGE as usize => read = *last,
+            _ => return Ok(transcript),
+        }
+    }
 }
 
 /// Returns turns as a page of history shows them, up to the frame with seq `through`. Once they
