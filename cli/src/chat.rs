@@ -7,7 +7,11 @@ mod proof;
 mod screen;
 mod stream;
 
-use self::{conversation::Conversation, link::ChatLink, screen::Screen};
+use self::{
+    conversation::{Conversation, PAUSED},
+    link::ChatLink,
+    screen::Screen,
+};
 use crate::console::{Console, note};
 use anyhow::bail;
 use arizuko_proto::signals::Signals;
@@ -33,6 +37,9 @@ pub(crate) struct Args {
 pub(crate) async fn run(args: Args, console: &mut Console<'_>) -> anyhow::Result<()> {
     let link = ChatLink::new(args.url)?;
     let config = link.config().await?;
+    if config.paused {
+        bail!(PAUSED);
+    }
     note(&config.name);
     if !config.greeting.is_empty() {
         note(&config.greeting);

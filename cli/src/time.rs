@@ -30,6 +30,12 @@ pub(crate) fn before_now(duration: prost_types::Duration) -> prost_types::Timest
     at.unwrap_or(SystemTime::UNIX_EPOCH).max(SystemTime::UNIX_EPOCH).into()
 }
 
+/// Returns the instant that is `duration` from now, or the latest one that can be written.
+pub(crate) fn after_now(duration: prost_types::Duration) -> prost_types::Timestamp {
+    let at = Duration::try_from(duration).ok().and_then(|long| SystemTime::now().checked_add(long));
+    at.map_or(prost_types::Timestamp { seconds: i64::MAX, nanos: 0 }, Into::into)
+}
+
 /// Reads a duration into the contract's type.
 ///
 /// # Errors

@@ -8,19 +8,22 @@ use crate::{
 };
 use arizuko_proto::v1::{
     IssueChatLinkRequest, IssueChatLinkResponse, IssueWebhookRequest, IssueWebhookResponse,
-    LinkOptions, ListTokensRequest, ListTokensResponse, RevokeTokenRequest,
-    SetWebhookSecretsRequest, Token, revoke_token_request::Target, token_target,
+    LinkOptions, ListTokensRequest, ListTokensResponse, SetWebhookSecretsRequest, Token,
+    revoke_token_request, token_target::Target,
 };
 use clap::Subcommand;
 use edit::Edit;
 use hook::HookArgs;
 use options::{ChatOptions, Given, Options};
 use std::path::PathBuf;
+use target::NAMES;
 
 mod edit;
 mod hook;
 mod options;
+mod revoke;
 mod show;
+mod target;
 
 #[derive(clap::Args)]
 #[command(before_help = "\
@@ -35,11 +38,13 @@ Examples:
   arizuko token issue acme hook github --verify github --secret-file secret.txt
   arizuko token issue acme hook ci --dedupe body   # the same body twice in 72 hours is one message
   arizuko token list acme
+  arizuko token list --jid-prefix web:acme/ --expiring 7d
   arizuko token show web:acme/support
   arizuko token edit web:acme/support --title 'Acme help' --rate 10/m --clear greeting,logo
   arizuko token pause web:acme/support             # takes no messages until it is resumed
   arizuko token resume web:acme/support
   arizuko token revoke web:acme/support
+  arizuko token revoke --dry-run https://acme.example/chat/TOKEN/ tok_… web:acme/old
   arizuko token revoke --issued-by key_…           # every link that the key has issued
 ")]
 pub(crate) struct Args {
@@ -64,31 +69,37 @@ enum Command {
     List {
         /// Only this folder and the folders below it
         folder: Option<String>,
+        /// Only JIDs that begin so, for example web:acme/
+        #[arg(long, value_name = "TEXT", default_value = "", hide_default_value = true)]
+        jid_prefix: String,
+        /// Only what ends within this time, for example 7d
+        #[arg(long, value_name = "DURATION", value_parser = time::parse)]
+        expiring: Option<prost_types::Duration>,
     },
     /// Show everything about chat links or webhooks but their URLs
     Show {
-        /// A JID, to show every token on it, or the id of one token
-        #[arg(value_name = "JID|tok_…", value_parser = named)]
-        target: token_target::Target,
+        /// A JID, to show every token on it, or the id or URL of one token
+        #[arg(value_name = NAMES, value_parser = target::parse)]
+        target: Target,
     },
     /// Change chat links or webhooks; their URLs stay
     Edit(Edit),
     /// Pause chat links or webhooks: they take no messages, and their streams end
     Pause {
-        /// A JID, to pause every token on it, or the id of one token
-        #[arg(value_name = "JID|tok_…", value_parser = named)]
-        target: token_target::Target,
+        /// A JID, to pause every token on it, or the id or URL of one token
+        #[arg(value_name = NAMES, value_parser = target::parse)]
+        target: Target,
     },
     /// Resume chat links or webhooks that are paused
     Resume {
-        /// A JID, to resume every token on it, or the id of one token
-        #[arg(value_name = "JID|tok_…", value_parser = named)]
-        target: token_target::Target,
+        /// A JID, to resume every token on it, or the id or URL of one token
+        #[arg(value_name = NAMES, value_parser = target::parse)]
+        target: Target,
     },
     /// Change the secrets with which a webhook's sender signs
     Secrets {
-        /// The token's id
-        #[arg(value_name = "tok_…")]
+        /// The token's id or URL
+        #[arg(value_name = "tok_…|URL", value_parser = target::id)]
         token: String,
         /// File with a secret; name two files, with the new and the old secret, during a change
         #[arg(long, value_name = "FILE", required = true)]
@@ -96,12 +107,15 @@ enum Command {
     },
     /// End chat links or webhooks; their URLs answer 401 from then on
     Revoke {
-        /// A JID, to end every token on it, or the id of one token
-        #[arg(value_name = "JID|tok_…", value_parser = target, required_unless_present = "issued_by")]
-        target: Option<Target>,
+        /// JIDs, to end every token on them, or the ids or URLs of tokens
+        #[arg(value_name = NAMES, value_parser = target::parse, required_unless_present = "issued_by")]
+        targets: Vec<Target>,
         /// End every token that this key has issued
-        #[arg(long, value_name = "key_…", conflicts_with = "target")]
+        #[arg(long, value_name = "key_…", conflicts_with = "targets")]
         issued_by: Option<String>,
+        /// Only list what would end
+        #[arg(long)]
+        dry_run: bool,
     },
 }
 
@@ -150,10 +164,18 @@ pub(crate) async fn run(args: Args, console: &mut Console<'_>) -> anyhow::Result
             advise(&issued, &folder, &args.connection.flags(), console);
             Ok(())
         }
-        Command::List { folder } => {
+        Command::List { folder, jid_prefix, expiring } => {
             let folder = folder.unwrap_or_default();
             let request = ListTokensRequest { folder, ..ListTokensRequest::default() };
-            let listed = list(&control, request).await?;
+            let mut listed = list(&control, request).await?;
+            listed.tokens.retain(|token| token.jid.starts_with(&jid_prefix));
+            if let Some(until) = expiring.map(time::after_now) {
+                let until = (until.seconds, until.nanos);
+                let ends = |token: &Token| {
+                    token.expires_at.is_some_and(|at| (at.seconds, at.nanos) <= until)
+                };
+                listed.tokens.retain(ends);
+            }
             if json { console.message(&listed) } else { show_list(listed.tokens, console) }
         }
         Command::Show { target } => show::run(target, &control, json, console).await,
@@ -167,9 +189,10 @@ pub(crate) async fn run(args: Args, console: &mut Console<'_>) -> anyhow::Result
             let set = control.answer(set)?;
             if json { console.message(&set) } else { Ok(()) }
         }
-        Command::Revoke { target, issued_by } => {
-            let target = target.or(issued_by.map(Target::IssuedBy));
-            revoke(&control, target, json, console).await
+        Command::Revoke { targets, issued_by, dry_run } => {
+            let targets = targets.into_iter().map(target::to_revoke);
+            let targets = targets.chain(issued_by.map(revoke_token_request::Target::IssuedBy));
+            revoke::run(targets, dry_run, &control, json, console).await
         }
     }
 }
@@ -237,55 +260,11 @@ fn show_list(tokens: Vec<Token>, console: &mut Console<'_>) -> anyhow::Result<()
         return Ok(());
     }
     let rows = tokens.into_iter().map(|token| {
-        let name = token.options.unwrap_or_default().name;
+        let LinkOptions { name, paused, .. } = token.options.unwrap_or_default();
         let (issued, expires) = (time::brief(token.created_at), time::brief(token.expires_at));
-        [token.jid, token.token_id, issued, expires, token.created_by, name]
+        let state = if paused { "paused" } else { "" };
+        [token.jid, token.token_id, state.to_owned(), issued, expires, token.created_by, name]
     });
-    let head = ["JID", "TOKEN", "ISSUED", "EXPIRES", "BY", "NAME"];
+    let head = ["JID", "TOKEN", "STATE", "ISSUED", "EXPIRES", "BY", "NAME"];
     console.table(head, rows.collect())
-}
-
-async fn revoke(
-    control: &Control,
-    target: Option<Target>,
-    json: bool,
-    console: &mut Console<'_>,
-) -> anyhow::Result<()> {
-    let request = RevokeTokenRequest { target };
-    let ended = control.answer(control.tokens().await?.revoke_token(request).await)?;
-    let count = ended.revoked.len();
-    if json {
-        console.message(&ended)?;
-    } else if count > 0 {
-        let tokens = if count == 1 { "token" } else { "tokens" };
-        console.line(&format!("revoked {count} {tokens}:"))?;
-        for token in ended.revoked {
-            console.line(&format!("{}  {}", token.token_id, token.jid))?;
-        }
-    }
-    if count == 0 {
-        // This is not an error: a repeat of the command finds that the tokens have ended already.
-        let list = console.command("token list");
-        note(&format!("no live token there: nothing to revoke. See {list}"));
-    }
-    Ok(())
-}
-
-/// Tells a JID from a token's id, for the commands that show and change tokens.
-fn named(text: &str) -> Result<token_target::Target, String> {
-    Ok(match target(text)? {
-        Target::TokenId(id) => token_target::Target::TokenId(id),
-        Target::Jid(jid) | Target::IssuedBy(jid) => token_target::Target::Jid(jid),
-    })
-}
-
-/// Tells a JID from a token's id. Control checks the rest.
-fn target(text: &str) -> Result<Target, String> {
-    if text.starts_with("tok_") {
-        Ok(Target::TokenId(text.into()))
-    } else if text.starts_with("web:") || text.starts_with("hook:") {
-        Ok(Target::Jid(text.into()))
-    } else {
-        Err("name a JID, such as web:acme/support, or a token's id, tok_…".into())
-    }
 }

@@ -6,6 +6,7 @@
 //! later secrets have the key's id before the random bits.
 
 use crate::store::Partition;
+use arizuko_proto::public_id;
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD as BASE64};
 use sha2::{Digest, Sha256};
 use std::fmt::Write as _;
@@ -76,9 +77,10 @@ impl Secret {
 
     /// Returns the public id of the record that the secret opens.
     pub(crate) fn id(&self, prefix: &str) -> String {
-        let digest = Sha256::digest(&self.text);
-        let id = self.named.as_ref().map_or(&digest[..ID_BYTES], |named| named);
-        format!("{prefix}{}", encode(self.partition, id))
+        match &self.named {
+            Some(id) => format!("{prefix}{}", encode(self.partition, id)),
+            None => public_id::of_secret(prefix, self.partition, &self.text),
+        }
     }
 }
 
@@ -124,6 +126,7 @@ mod tests {
         assert_eq!(parsed.partition, 7);
         assert_eq!(parsed.id("tok_"), minted.id("tok_"));
         assert_eq!(partition_of_id("tok_", &minted.id("tok_"), 256), Some(7));
+        assert_eq!(public_id::token(minted.as_str()), Some(minted.id("tok_")));
         assert!(!minted.id("tok_").contains(&minted.as_str()[4..]));
     }
 

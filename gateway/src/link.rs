@@ -1,9 +1,9 @@
 //! Reads what a request's URL names: the link, a turn, a conversation, and query parameters.
 
-use crate::{gateway::Gateway, problem::Problem};
+use crate::{control::Refusal, gateway::Gateway, problem::Problem};
 use arizuko_proto::{
     public_id,
-    v1::{Access, TokenKind},
+    v1::{Access, ErrorReason, TokenKind},
 };
 use axum::extract::{FromRequestParts, MatchedPath, Query, RawPathParams};
 use http::{
@@ -35,8 +35,10 @@ impl Link {
         Access { token: self.secret.clone(), kind: self.kind.into() }
     }
 
-    /// Checks the token before a body is read. If the body is small and needs no decoding, leaves
-    /// that to the call that posts it, which saves a call for nearly every message.
+    /// Checks the token before a body is read, and that the link is not paused. If the body is small
+    /// and needs no decoding, leaves that to the call that posts it, which saves a call for nearly
+    /// every message. A message with an `Idempotency-Key` may be the repeat of one that was taken
+    /// before the pause, so only that call can tell whether to refuse it.
     pub(crate) async fn check_before_body(
         &self,
         gateway: &Gateway,
@@ -46,7 +48,14 @@ impl Link {
         let length = length.and_then(|length| length.parse().ok());
         let is_small = length.is_some_and(|length: usize| length <= SMALL_BODY_BYTES);
         if !is_small || headers.contains_key(CONTENT_ENCODING) {
-            gateway.control.resolve(self.access()).await?;
+            let resolved = gateway.control.resolve(self.access()).await?;
+            if resolved.paused && !headers.contains_key("idempotency-key") {
+                let refusal = Refusal::new(ErrorReason::LinkPaused, "");
+                return Err(match self.kind {
+                    TokenKind::Hook => Problem::of_delivery(refusal),
+                    _ => refusal.into(),
+                });
+            }
         }
         Ok(())
     }

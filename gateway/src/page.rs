@@ -29,7 +29,7 @@ use axum::{
 use frame::Frame;
 use http::{HeaderValue, StatusCode, header};
 use looks::Looks;
-use markup::{HTML, Shown, earlier, escape, fill, later, messages};
+use markup::{HTML, Shown, earlier, escape, fill, later, messages, notice};
 use serde::Deserialize;
 use serde_json::json;
 use std::{borrow::Cow, fmt::Write as _, sync::Arc};
@@ -114,6 +114,7 @@ async fn show(gateway: &Gateway, link: &Link, query: PageQuery) -> Result<Respon
         "messages" => messages(&turns, &rendered, shown, waiting.as_deref()).into(),
         "earlier" if previous > 0 => earlier(conversation, previous).into(),
         "later" if query.before.is_some() => later(conversation).into(),
+        "notice" => notice(&resolved).into(),
         "conversation" => escape(conversation),
         _ => Cow::Borrowed(""),
     });
@@ -148,6 +149,7 @@ fn config_document(
         "greeting": resolved.greeting,
         "greeting_html": greeting_html,
         "agent_attached": resolved.agent_attached,
+        "paused": resolved.paused,
         "limits": { "content_bytes": resolved.max_content_bytes },
         "origins": resolved.allowed_origins,
         "paths": { "base": link.path() },
@@ -224,6 +226,7 @@ mod tests {
             "earlier",
             "messages",
             "later",
+            "notice",
             "conversation",
         ];
         fill(TEMPLATE, |name| {

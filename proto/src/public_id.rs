@@ -16,6 +16,8 @@ pub const CONVERSATION: &str = "cnv_";
 pub const TURN: &str = "trn_";
 /// How many bytes of an id are the time: seconds since 1970, the highest byte first.
 pub const TIME_BYTES: usize = 4;
+/// How many random bytes the secret in a link's URL has, after two that name its partition.
+const SECRET_BYTES: usize = 32;
 /// How many bytes the own ids of sessions have, and those that older controls made: all random.
 const RANDOM_BYTES: usize = 16;
 /// How many bytes a public id has: enough that no two public ids are equal.
@@ -44,6 +46,23 @@ fn public(prefix: &str, id: &str) -> String {
         "" => String::new(),
         id => format!("{prefix}{}", short(id)),
     }
+}
+
+/// Returns the id of a link's token, `tok_…`, from the secret in the link's URL; `None` for text that
+/// can't be a secret.
+pub fn token(secret: &str) -> Option<String> {
+    let bytes = BASE64.decode(secret).ok()?;
+    let (partition, random) = bytes.split_first_chunk()?;
+    (random.len() == SECRET_BYTES)
+        .then(|| of_secret("tok_", u16::from_be_bytes(*partition), secret))
+}
+
+/// Returns the id of the record that a secret opens: the prefix, the partition of the record, and a
+/// part of the secret's hash.
+pub fn of_secret(prefix: &str, partition: u16, secret: &str) -> String {
+    let hash = Sha256::digest(secret);
+    let bytes = [&partition.to_be_bytes(), &hash[..RANDOM_BYTES]].concat();
+    format!("{prefix}{}", BASE64.encode(bytes))
 }
 
 /// Returns what a public id has after its prefix.

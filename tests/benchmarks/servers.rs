@@ -153,7 +153,8 @@ impl Topology {
     /// Revokes all links of an address.
     pub(crate) async fn revoke(&self, jid: &str) {
         let mut tokens = TokenServiceClient::new(self.operator().await);
-        let request = RevokeTokenRequest { target: Some(Target::Jid(jid.to_owned())) };
+        let request =
+            RevokeTokenRequest { target: Some(Target::Jid(jid.to_owned())), dry_run: false };
         tokens.revoke_token(request).await.expect("control revokes links");
     }
 

@@ -15,10 +15,16 @@ test("a page says that its link is paused, and goes on when it is resumed", asyn
   await visitor.answered(1);
   await arizuko("token", "pause", `web:${folder}`);
   await visitor.notice.filter({ hasText: "paused for now" }).waitFor();
+  const late = await visit(t, "about:blank");
+  await late.page.clock.install();
+  await late.page.goto(url);
+  await late.notice.filter({ hasText: "What you write is kept" }).waitFor();
   await visitor.say("are you there?");
   await visitor.page.getByText("This chat is paused for now. Sending again").waitFor();
   assert.ok(refusals <= 2, `${refusals} refusals: the page must not ask again at once`);
   await arizuko("token", "resume", `web:${folder}`);
+  await late.page.clock.runFor(60_000);
+  await late.notice.waitFor({ state: "hidden" });
   await visitor.page.clock.runFor(60_000);
   await visitor.answered(2);
   await visitor.notice.waitFor({ state: "hidden" });

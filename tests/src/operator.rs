@@ -74,7 +74,7 @@ impl Stack {
             false => Target::Jid(target.to_owned()),
         };
         let mut tokens = TokenServiceClient::new(self.operator(B).await);
-        let request = RevokeTokenRequest { target: Some(target) };
+        let request = RevokeTokenRequest { target: Some(target), dry_run: false };
         let revoked = within("a revocation", tokens.revoke_token(request)).await;
         revoked.expect("operators revoke").into_inner().revoked
     }

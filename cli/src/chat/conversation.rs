@@ -10,6 +10,10 @@ use anyhow::bail;
 use serde_json::{Value, json};
 use std::{collections::HashSet, future, sync::Arc};
 
+/// What becomes of a chat while its link is paused.
+pub(super) const PAUSED: &str =
+    "this link is paused and takes no messages for now: try again later";
+
 impl SseEvent {
     /// Returns the id of the turn that the event belongs to; empty if it belongs to none.
     pub(super) fn turn(&self) -> String {
@@ -96,9 +100,7 @@ impl Conversation {
             Progress::Revoked => {
                 bail!("this link was revoked: ask whoever gave it to you for a new one")
             }
-            Progress::Paused => {
-                bail!("this link is paused and takes no messages for now: try again later")
-            }
+            Progress::Paused => bail!(PAUSED),
             Progress::Done(problem) => {
                 self.end(&turn, console)?;
                 Ok(Some(TurnEnd { turn_id: turn, problem }))

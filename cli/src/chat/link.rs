@@ -32,12 +32,14 @@ pub(super) struct ChatLink {
     base: Url,
 }
 
-/// The name and the greeting that the chat page shows before the first message.
+/// What the chat page knows before the first message.
 #[derive(Deserialize)]
 pub(super) struct Config {
     pub(super) name: String,
     #[serde(default)]
     pub(super) greeting: String,
+    #[serde(default)]
+    pub(super) paused: bool,
 }
 
 /// A message that the server has accepted.

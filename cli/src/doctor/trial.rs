@@ -63,7 +63,7 @@ pub(super) async fn run(
         ),
     }
     let target = Some(Target::TokenId(issued.token_id.clone()));
-    control.answer(tokens.revoke_token(RevokeTokenRequest { target }).await)?;
+    control.answer(tokens.revoke_token(RevokeTokenRequest { target, dry_run: false }).await)?;
     check_revoked(&issued.url, report).await
 }
 

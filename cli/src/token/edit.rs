@@ -2,8 +2,8 @@
 
 use super::{
     hook::DedupeArgs,
-    named,
     options::{ChatOptions, Given, Options, PROPERTIES},
+    target::{self, NAMES},
 };
 use crate::{console::Console, control::Control};
 use anyhow::ensure;
@@ -13,8 +13,8 @@ use prost_types::FieldMask;
 
 #[derive(clap::Args)]
 pub(super) struct Edit {
-    /// A JID, to change every token on it, or the id of one token
-    #[arg(value_name = "JID|tok_…", value_parser = named)]
+    /// A JID, to change every token on it, or the id or URL of one token
+    #[arg(value_name = NAMES, value_parser = target::parse)]
     target: Target,
     #[command(flatten)]
     options: Options,

@@ -46,7 +46,7 @@ async fn issue(control: &Control, data: &DataFolder) -> anyhow::Result<String> {
     let mut tokens = control.tokens().await?;
     if let Some(token_id) = data.demo_token_id() {
         let target = Some(Target::TokenId(token_id));
-        control.answer(tokens.revoke_token(RevokeTokenRequest { target }).await)?;
+        control.answer(tokens.revoke_token(RevokeTokenRequest { target, dry_run: false }).await)?;
     }
     let request = IssueChatLinkRequest {
         folder: demo::FOLDER.into(),

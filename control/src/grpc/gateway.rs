@@ -63,6 +63,7 @@ impl v1::gateway_service_server::GatewayService for Service {
             messages_per_minute: caps::rate_of_link(limits, token.kind, &token.options.limits)
                 .a_minute(),
             looks: wire::looks::looks(token.options.looks),
+            paused: token.options.paused,
         }))
     }
 

@@ -128,7 +128,11 @@ impl v1::token_service_server::TokenService for Service {
             Some(Target::IssuedBy(key)) => self.control.issued_by(&key.into()).await?,
             None => return Err(Refusal::invalid("name a JID, a token's id or a key's").into()),
         };
-        let revoked = self.revoke(&caller, found).await?;
+        let revoked = if request.dry_run {
+            self.revocable(&caller, found).await?
+        } else {
+            self.revoke(&caller, found).await?
+        };
         let revoked = revoked.into_iter().map(wire::token).collect();
         Ok(Response::new(v1::RevokeTokenResponse { revoked }))
     }
@@ -216,6 +220,23 @@ impl Service {
                 all.extend(revoked);
             }
         }
+        Ok(all)
+    }
+
+    /// Returns those of the tokens that the caller may revoke, as [`Self::revoke`] would.
+    async fn revocable(
+        &self,
+        caller: &Caller,
+        found: Vec<(Partition, Vec<TokenId>)>,
+    ) -> Result<Vec<Token>, Error> {
+        let mut all = Vec::new();
+        for (partition, ids) in found {
+            for ids in ids.chunks(revocation::BATCH) {
+                let looking = |tx: &mut Tx<'_>| revocation::revocable(tx, caller, ids);
+                all.extend(self.control.ledger.view(partition, looking).await?);
+            }
+        }
+        all.iter_mut().for_each(Token::keep_name_only);
         Ok(all)
     }
 

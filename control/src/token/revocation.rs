@@ -18,6 +18,13 @@ const CANCEL_WITHIN: Duration = Duration::from_secs(2);
 /// Ends and returns those of the tokens, at most [`BATCH`], that are live and that the caller may
 /// end. Ignores a token of another owner as if it were unknown, so that ids reveal nothing.
 pub(crate) fn revoke(tx: &mut Tx<'_>, caller: &Caller, ids: &[TokenId]) -> Decision<Vec<Token>> {
+    let mut tokens = revocable(tx, caller, ids)?;
+    end(tx, &mut tokens, caller.key_id.as_str(), "token.revoke")?;
+    Ok(tokens)
+}
+
+/// Returns the tokens that [`revoke`] would end.
+pub(crate) fn revocable(tx: &mut Tx<'_>, caller: &Caller, ids: &[TokenId]) -> Decision<Vec<Token>> {
     caller.must_mint()?;
     tx.expect(ids.iter().map(Token::name))?;
     let mut tokens = Vec::new();
@@ -25,7 +32,6 @@ pub(crate) fn revoke(tx: &mut Tx<'_>, caller: &Caller, ids: &[TokenId]) -> Decis
         let token = tx.get::<Token>(id)?;
         tokens.extend(token.filter(|token| token.is_live(tx.now) && token.may_end(caller)));
     }
-    end(tx, &mut tokens, caller.key_id.as_str(), "token.revoke")?;
     Ok(tokens)
 }
 

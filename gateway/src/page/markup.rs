@@ -1,7 +1,7 @@
 //! HTML made by the gateway: the filled-in template, and messages for browsers without scripts.
 
 use crate::{document::is_open, markdown, renderer::Rendered};
-use arizuko_proto::v1::{Author, ConversationTurn, TurnStatus};
+use arizuko_proto::v1::{Author, ConversationTurn, ResolveTokenResponse, TurnStatus};
 use http::HeaderValue;
 use std::{borrow::Cow, fmt::Write as _};
 
@@ -59,6 +59,15 @@ pub(super) fn messages(
         html.push_str("</div>");
     }
     html
+}
+
+/// Returns the line above the composer. The page's script shows its own notices there.
+pub(super) fn notice(resolved: &ResolveTokenResponse) -> &'static str {
+    if resolved.paused {
+        r#"<div class="notice" id="notice" data-kind="paused">This chat is paused for now.</div>"#
+    } else {
+        r#"<div class="notice" id="notice" hidden></div>"#
+    }
 }
 
 /// Returns the tone and the words of the line under a turn. The page's script has the same words.

@@ -1,3 +1,21 @@
+// ── While the link is paused ────────────────────────────────────────────────────────────────────
+
+/** Says that the link is paused, until it is resumed. For a page without a conversation, whose stream would tell. */
+async function waitWhilePaused() {
+  notify("paused", PAUSED);
+  while (page.notice.dataset.kind === "paused" && !page.notice.hidden) {
+    // All pages of a link ask, so not at the same moment.
+    await pause(30 * (1 + Math.random() / 2));
+    if (document.hidden) await new Promise((shown) => document.addEventListener("visibilitychange", shown, { once: true }));
+    const { ok, status, body } = await link.request("config");
+    if (status === 401) return thread.switchOff();
+    if (ok && !body.paused) {
+      notify("paused", "");
+      thread.outbox.hurry();
+    }
+  }
+}
+
 // ── Sending ─────────────────────────────────────────────────────────────────────────────────────
 
 /** The messages of one conversation that the gateway has not yet confirmed. */

@@ -191,4 +191,5 @@ if (page.conversation.value) left.conversation = page.conversation.value;
 page.content.value ||= left.draft ?? "";
 grow();
 enter(left);
+if (config.paused && !thread.id) waitWhilePaused();
 if (matchMedia("(hover: hover) and (pointer: fine)").matches && window.top === window) page.content.focus();

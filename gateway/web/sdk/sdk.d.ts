@@ -64,6 +64,8 @@ export interface Config {
   greeting: string;
   greeting_html: string;
   agent_attached: boolean;
+  /** Whether the link takes no messages for now. */
+  paused: boolean;
   looks: Record<string, string | string[]>;
   limits: { content_bytes: number };
   paths: { base: string };

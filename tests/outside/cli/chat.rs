@@ -52,6 +52,9 @@ async fn chat_does_the_work_that_a_link_asks_for(kind: Kind) {
 async fn chat_explains_its_failures(kind: Kind) {
     let stack = Stack::with_real_links(kind, &[]).await;
     let link = stack.issue("acme").await;
+    stack.arizuko(&["token", "pause", &link.jid]).await.expect(0);
+    let paused = stack.arizuko(&["chat", &link.url]).await.expect(1);
+    assert!(paused.err.contains("this link is paused"), "{paused:?}");
     stack.revoke(&link.token_id).await;
     let revoked = stack.arizuko(&["chat", &link.url]).await.expect(1);
     assert!(revoked.err.contains("for a new one"), "{revoked:?}");

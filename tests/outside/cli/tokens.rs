@@ -28,7 +28,7 @@ async fn issue_prints_the_url_to_stdout_and_the_rest_to_stderr(stack: Stack) {
 }
 
 #[apply(every_stack)]
-async fn list_takes_a_folder_and_revoke_a_jid_or_an_id(stack: Stack) {
+async fn list_takes_a_folder_and_revoke_any_names_of_links(stack: Stack) {
     let none = stack.arizuko(&["token", "list"]).await.expect(0);
     assert_eq!(none.out, "", "{none:?}");
     let one = stack.issue("acme").await;
@@ -44,10 +44,17 @@ async fn list_takes_a_folder_and_revoke_a_jid_or_an_id(stack: Stack) {
     assert!(!all.contains(&one.token), "{all}");
     let below = stack.arizuko(&["token", "list", "acme"]).await.expect(0).out;
     assert!(below.contains(&one.token_id) && !below.contains(&other.token_id), "{below}");
-    let revoked = stack.arizuko(&["token", "revoke", "web:acme/support"]).await.expect(0);
-    assert!(revoked.out.contains('1') && revoked.out.contains(&two.token_id), "{revoked:?}");
+    let prefixed =
+        stack.arizuko(&["token", "list", "--jid-prefix", "web:acme/"]).await.expect(0).out;
+    assert!(prefixed.contains(&two.token_id) && !prefixed.contains(&one.token_id), "{prefixed}");
+    let targets = ["web:acme/support", &one.url, &two.url, "web:none"];
+    let would = ["token", "revoke", "--dry-run"];
+    let would = stack.arizuko(&[&would[..], &targets].concat()).await.expect(0).out;
+    assert!(would.starts_with("would revoke 2 tokens:\n"), "{would}");
+    stack.visitor(&two, A).get("").await.expect(200);
+    let revoked = stack.arizuko(&[&["token", "revoke"], &targets[..]].concat()).await.expect(0);
+    assert_eq!(revoked.out, would.replace("would revoke", "revoked"));
     stack.visitor(&two, A).get("").await.expect(401);
-    stack.arizuko(&["token", "revoke", &one.token_id]).await.expect(0);
     stack.visitor(&one, B).get("").await.expect(401);
     let again = stack.arizuko(&["token", "revoke", &one.token_id]).await.expect(0);
     assert!(again.err.contains("no live token") && again.err.contains("token list"), "{again:?}");
@@ -103,6 +110,9 @@ async fn a_links_own_limits_apply_to_each_visitor_and_are_listed(kind: Kind) {
 
 #[apply(every_stack)]
 async fn show_and_edit_take_a_jid_or_an_id(stack: Stack) {
+    let expiring = async |within: &str| {
+        stack.arizuko(&["token", "list", "--expiring", within]).await.expect(0).out
+    };
     let logo = stack.folder().join("logo.svg");
     fs::write(&logo, "<svg xmlns='http://www.w3.org/2000/svg'/>").expect("our folder");
     let logo = logo.to_str().expect("plain text");
@@ -132,6 +142,7 @@ async fn show_and_edit_take_a_jid_or_an_id(stack: Stack) {
     }
     let id =
         shown.split_whitespace().find(|word| word.starts_with("tok_")).expect("an id").to_owned();
+    assert!(expiring("2h").await.contains(&id) && !expiring("30m").await.contains(&id));
     let change =
         ["--title", "", "--burst", "9", "--accent", "#2563eb", "--clear", "ask,expires,rate,logo"];
     let edited = stack.arizuko(&[&["token", "edit", &id][..], &change].concat()).await.expect(0);

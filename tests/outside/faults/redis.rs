@@ -136,7 +136,10 @@ async fn a_revocation_that_did_not_reach_redis_is_an_error(kind: Kind) {
     let mut live = visitor.follow(&posted.conversation).await;
     live.take(1).await;
     let mut tokens = TokenServiceClient::new(stack.operator(B).await);
-    let request = || RevokeTokenRequest { target: Some(Target::TokenId(link.token_id.clone())) };
+    let request = || RevokeTokenRequest {
+        target: Some(Target::TokenId(link.token_id.clone())),
+        dry_run: false,
+    };
     stack.redis().freeze();
     let refused = within("an answer", tokens.revoke_token(request())).await;
     assert!(refused.is_err(), "{refused:?}");

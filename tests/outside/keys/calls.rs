@@ -210,7 +210,7 @@ async fn tokens(call: &str, folder: &str, channel: Channel, facts: &Facts) -> Re
         }
         _ => {
             let target = Some(Target::TokenId(facts.link.token_id.clone()));
-            tokens.revoke_token(RevokeTokenRequest { target }).await.map(drop)
+            tokens.revoke_token(RevokeTokenRequest { target, dry_run: false }).await.map(drop)
         }
     }
 }

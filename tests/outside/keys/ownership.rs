@@ -32,7 +32,7 @@ fn sorted(ids: impl IntoIterator<Item = String>) -> Vec<String> {
 }
 
 async fn revoke(channel: Channel, jid: &str) -> usize {
-    let request = RevokeTokenRequest { target: Some(Target::Jid(jid.into())) };
+    let request = RevokeTokenRequest { target: Some(Target::Jid(jid.into())), dry_run: false };
     let revoked = TokenServiceClient::new(channel).revoke_token(request).await;
     revoked.expect("a JID of others is not an error").into_inner().revoked.len()
 }

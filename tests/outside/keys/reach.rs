@@ -48,7 +48,10 @@ impl Holder {
     }
 
     async fn revoke(&mut self, target: Target) -> usize {
-        let revoked = self.tokens.revoke_token(RevokeTokenRequest { target: Some(target) }).await;
+        let revoked = self
+            .tokens
+            .revoke_token(RevokeTokenRequest { target: Some(target), dry_run: false })
+            .await;
         revoked.expect("what is not the caller's is none").into_inner().revoked.len()
     }
 }

@@ -126,7 +126,11 @@ async fn logos_and_texts_count_for_their_tenant_until_they_are_gone(kind: Kind) 
         let second = issue(tenant).await.expect("the first one's is gone");
         assert!(issue(tenant).await.is_err());
         let target = Some(Target::TokenId(second));
-        tokens.clone().revoke_token(RevokeTokenRequest { target }).await.expect("operators may");
+        tokens
+            .clone()
+            .revoke_token(RevokeTokenRequest { target, dry_run: false })
+            .await
+            .expect("operators may");
         issue(tenant).await.expect("the second one is gone");
     }
 }

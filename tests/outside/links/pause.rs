@@ -1,6 +1,7 @@
 //! Paused links: they take no messages at any gateway until they are resumed.
 
-use arizuko_tests::prelude::*;
+use arizuko_tests::{prelude::*, tools::dial};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 async fn refuses(stack: &Stack, link: &Link, hook: &Link, conversation: &str) {
     for gateway in BOTH {
@@ -27,7 +28,20 @@ async fn refuses(stack: &Stack, link: &Link, hook: &Link, conversation: &str) {
         // Senders of webhooks give up on a 403.
         let delivery = stack.caller(hook, gateway).post("text/plain", "x").await;
         assert_eq!(delivery.refused(503, "LINK_PAUSED").retry_after(), 30);
+        let page = stack.visitor(link, gateway).get("").await.expect(200).text();
+        assert!(page.contains("This chat is paused for now."), "{page}");
     }
+}
+
+/// Sends only the head of a large message, and returns the status of the answer.
+async fn answer_without_body(stack: &Stack, path: &str) -> String {
+    let mut unsent = dial(&stack.gateway(A), "127.0.0.1").await;
+    let head = format!("POST {path} HTTP/1.1\r\nHost: x\r\nContent-Type: text/plain\r\n");
+    let head = format!("{head}Content-Length: 100000\r\n\r\n");
+    unsent.write_all(head.as_bytes()).await.expect("the gateway reads heads");
+    let mut answer = [0; 12];
+    within("an answer", unsent.read_exact(&mut answer)).await.expect("the gateway answers");
+    String::from_utf8_lossy(&answer[9..]).into_owned()
 }
 
 #[apply(embedded_and_pair)]
@@ -50,7 +64,7 @@ async fn a_paused_link_takes_nothing_until_it_is_resumed(stack: Stack) {
         }
     }
 
-    stack.arizuko(&["token", "pause", &link.jid]).await.expect(0);
+    stack.arizuko(&["token", "pause", &link.url]).await.expect(0);
     let begun = Instant::now();
     stack.arizuko(&["token", "pause", &hook.token_id]).await.expect(0);
     refuses(&stack, &link, &hook, &posted.conversation).await;
@@ -59,8 +73,14 @@ async fn a_paused_link_takes_nothing_until_it_is_resumed(stack: Stack) {
         assert_eq!(names(&seen).last(), Some(&"paused"), "{seen:?}");
         assert!(begun.elapsed() < Duration::from_secs(4), "it ended after {:?}", begun.elapsed());
     }
-    let shown = stack.arizuko(&["token", "show", &link.jid]).await.expect(0);
-    assert!(shown.out.contains("paused"), "{}", shown.out);
+    let (chat, delivery) = (format!("/chat/{}/", link.token), format!("/hook/{}", hook.token));
+    let refused =
+        tokio::join!(answer_without_body(&stack, &chat), answer_without_body(&stack, &delivery));
+    assert_eq!(refused, ("403".to_owned(), "503".to_owned()));
+    for shows in [&["show", &link.url][..], &["list"]] {
+        let shown = stack.arizuko(&[&["token"], shows].concat()).await.expect(0);
+        assert!(shown.out.contains("paused"), "{}", shown.out);
+    }
 
     // What was taken before is answered and can be read, and its repeat finds it.
     let repeat = json!({"content": "hello"});

@@ -206,7 +206,9 @@ async fn revoking_nothing_is_no_error(stack: Stack) {
         Some(Target::Jid("acme".into())),
         Some(Target::Jid(String::new())),
     ] {
-        let refused = tokens.revoke_token(RevokeTokenRequest { target: target.clone() }).await;
+        let refused = tokens
+            .revoke_token(RevokeTokenRequest { target: target.clone(), dry_run: false })
+            .await;
         let refused = refused.map_err(|status| reason(&status)).err();
         assert_eq!(refused, Some(ErrorReason::Invalid), "{target:?}");
     }
