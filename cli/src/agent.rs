@@ -2,6 +2,7 @@
 //! as one.
 
 mod ansi;
+mod cgi;
 mod document;
 mod endpoint;
 mod exec;

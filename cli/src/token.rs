@@ -37,6 +37,7 @@ Examples:
   arizuko token issue acme hook github             # prints a URL for GitHub to post to
   arizuko token issue acme hook github --verify github --secret-file secret.txt
   arizuko token issue acme hook ci --dedupe body   # the same body twice in 72 hours is one message
+  arizuko token issue acme hook slack --wait 3s    # the agent's response answers the sender
   arizuko token list acme
   arizuko token list --jid-prefix web:acme/ --expiring 7d
   arizuko token show web:acme/support
@@ -232,10 +233,9 @@ async fn issue(
         Kind::Hook { source, hook, suffix, options } => {
             let mut given = Given::default();
             options.give(&mut given);
-            let jid_suffix = suffix.suffix.unwrap_or_default();
-            let options = LinkOptions { hook: hook.into_request()?, ..given.options };
-            let request =
-                IssueWebhookRequest { folder, source, jid_suffix, options: Some(options) };
+            hook.give(&mut given)?;
+            let (jid_suffix, options) = (suffix.suffix.unwrap_or_default(), Some(given.options));
+            let request = IssueWebhookRequest { folder, source, jid_suffix, options };
             let issued = control.answer(tokens.issue_webhook(request).await)?;
             // The two responses have the same fields.
             let IssueWebhookResponse { token, url, jid, token_id, agent_attached } = issued;

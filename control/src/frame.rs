@@ -63,6 +63,10 @@ impl Frame {
     }
 }
 
+/// How many bytes of a turn's limit a frame takes besides its text: an estimate of what is stored
+/// around the text, so that many empty frames are bounded as well.
+pub(crate) const FRAME_OVERHEAD: u64 = 128;
+
 /// The content of a frame.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -113,11 +117,9 @@ impl Body {
         }
     }
 
-    /// Returns how many bytes of the turn's limit the frame takes: its text, and an estimate of
-    /// what is stored around the text, so that many empty frames are bounded as well.
+    /// Returns how many bytes of the turn's limit the frame takes.
     pub(crate) fn cost(&self) -> u64 {
-        const OVERHEAD: u64 = 128;
-        OVERHEAD + self.len() as u64
+        FRAME_OVERHEAD + self.len() as u64
     }
 }
 

@@ -4,13 +4,13 @@
 
 use crate::{
     frame::Frame,
-    grpc::agent_frame,
+    grpc::read_frame,
     hook_request::{Blob, Header},
     ids::{ConversationId, SessionId, TurnId},
     jid::{self, FolderName},
     signature::{Scheme, Signed, verify},
     time::Time,
-    turn::reply::Attempt,
+    turn::reply::{AgentFrame, Attempt},
 };
 use arizuko_proto::v1::{AttachRequest, attach_request::Message};
 use bolero::check;
@@ -79,7 +79,7 @@ fn agent_messages() {
         let attempt = Attempt { turn, session, number: 1 };
         for frame in append.frames {
             let size = frame.encoded_len();
-            if let Ok(Some(body)) = agent_frame(frame, &attempt) {
+            if let Ok(AgentFrame::Said(body)) = read_frame(frame, &attempt) {
                 assert!(body.len() <= size);
                 let (tag, turn, at) = (1, attempt.turn.clone(), Time::default());
                 let frame = Frame { tag, turn, n: 1, at, body };

@@ -20,7 +20,7 @@ mod access;
 mod admin;
 mod agent;
 #[cfg(test)]
-pub(crate) use agent::worker::body as agent_frame;
+pub(crate) use agent::worker::read_frame;
 mod conversation;
 mod gate;
 mod gateway;

@@ -5,10 +5,14 @@ use crate::{
     signature::{Signature, check_header},
 };
 use serde::{Deserialize, Serialize};
+use std::{ops::RangeInclusive, time::Duration};
 
 /// The version of [`HookOptions`] that control writes. A later version fills the fields that are
 /// not in this one with their defaults.
 const VERSION: u32 = 1;
+
+/// How long a delivery may wait: less than the 60 s after which many proxies give up.
+const WAITS: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(50);
 
 /// The options that only a webhook has.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -19,6 +23,9 @@ pub(crate) struct HookOptions {
     /// How the sender signs. `None`: the secret in the URL alone lets a delivery in.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) signature: Option<Signature>,
+    /// How long a delivery waits for the agent's response. `None`: it is answered at once.
+    #[serde(skip_serializing_if = "Option::is_none", with = "crate::time::stored::option")]
+    pub(crate) wait: Option<Duration>,
 }
 
 /// How repeats of a delivery are recognised.
@@ -36,7 +43,7 @@ pub(crate) enum Dedupe {
 
 impl Default for HookOptions {
     fn default() -> Self {
-        Self { version: VERSION, dedupe: Dedupe::default(), signature: None }
+        Self { version: VERSION, dedupe: Dedupe::default(), signature: None, wait: None }
     }
 }
 
@@ -48,11 +55,14 @@ impl HookOptions {
     /// Checks the options.
     ///
     /// # Errors
-    /// [`Refusal::Invalid`] if the name of a header is malformed or too long, or if the scheme is
-    /// refused.
+    /// [`Refusal::Invalid`] if the name of a header is malformed or too long, if the scheme is refused,
+    /// or if the wait is too short or too long.
     pub(crate) fn check(&self) -> Result<(), Refusal> {
         if let Some(signature) = &self.signature {
             signature.scheme.check()?;
+        }
+        if self.wait.is_some_and(|wait| !WAITS.contains(&wait)) {
+            return Err(Refusal::invalid("a webhook waits from 1 second to 50 seconds"));
         }
         match &self.dedupe {
             Dedupe::Header(name) => check_header(name),

@@ -55,6 +55,12 @@ pub(crate) fn reply(id: &TurnId) -> String {
     format!("{}#reply", turn(id))
 }
 
+/// Names an [`HttpResponse`](crate::turn::response::HttpResponse) of a webhook's turn, which lives
+/// with its conversation. Written once, by `turn/reply.rs`.
+pub(crate) fn response(id: &TurnId) -> String {
+    format!("{}#response", turn(id))
+}
+
 /// Names a [`Conversation`](crate::conversation::Conversation) by its public id. It lives until its
 /// clean-up or until somebody deletes it. Written by `turn/`, though not with each frame.
 pub(crate) fn conversation(id: &ConversationId) -> String {
@@ -347,8 +353,8 @@ pub(crate) fn kept_of_tenant(root: &str) -> String {
 
 // ── Topics ──────────────────────────────────────────────────────────────────────────────────────
 
-/// Names the topic of a conversation's new frames, and of its deletion. Published by
-/// `conversation.rs` and `turn/retention.rs`.
+/// Names the topic of a conversation's new frames, of responses to a webhook's sender, and of its
+/// deletion. Published by `conversation.rs`, `turn/reply.rs` and `turn/retention.rs`.
 pub(crate) fn conversation_topic(id: &ConversationId) -> String {
     format!("conversation:{id}")
 }

@@ -43,6 +43,7 @@ pub(crate) mod reassign;
 mod release;
 pub(crate) mod repeat;
 pub(crate) mod reply;
+pub(crate) mod response;
 pub(crate) mod retention;
 pub(crate) mod speak;
 

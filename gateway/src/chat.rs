@@ -23,7 +23,7 @@ use axum::{
 };
 use http::{HeaderMap, HeaderName, StatusCode};
 use serde::Serialize;
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 /// The answer to a message.
 #[derive(Serialize)]
@@ -94,18 +94,30 @@ pub(crate) async fn post(
     {
         return stream(gateway, link, posted, permit).await;
     }
-    if !wait.is_zero() {
-        // The message is accepted, so a turn that can't be read is not an error.
-        let id = posted.turn_id.clone();
-        if let Ok((turn, room)) = turn::with_reply(&gateway, &link, visitor, id, wait).await {
-            let response = reply(&posted, Some(&turn));
-            let Some(room) = room else { return Ok(response) };
-            if let Ok(response) = room.hold(response).await {
-                return Ok(response);
-            }
+    if wait.is_zero() {
+        return Ok(reply(&posted, None));
+    }
+    Ok(reply_within(&gateway, &link, visitor, &posted, wait).await)
+}
+
+/// Answers with the reply if the turn ends within the wait, and otherwise with 202. The message is
+/// accepted, so a turn that can't be read is not an error.
+pub(crate) async fn reply_within(
+    gateway: &Gateway,
+    link: &Link,
+    visitor: Visitor,
+    posted: &pb::PostMessageResponse,
+    wait: Duration,
+) -> Response {
+    let id = posted.turn_id.clone();
+    if let Ok((turn, room)) = turn::with_reply(gateway, link, visitor, id, wait).await {
+        let response = reply(posted, Some(&turn));
+        let Some(room) = room else { return response };
+        if let Ok(response) = room.hold(response).await {
+            return response;
         }
     }
-    Ok(reply(&posted, None))
+    reply(posted, None)
 }
 
 /// Answers with the turn's frames as they come.
@@ -127,7 +139,10 @@ async fn stream(
 }
 
 /// Answers with the reply if the turn has ended, and otherwise with 202.
-fn reply(posted: &pb::PostMessageResponse, turn: Option<&pb::ConversationTurn>) -> Response {
+pub(crate) fn reply(
+    posted: &pb::PostMessageResponse,
+    turn: Option<&pb::ConversationTurn>,
+) -> Response {
     let answer = Posted::new(posted);
     let Some(turn) = turn else {
         return (StatusCode::ACCEPTED, Json(answer)).into_response();

@@ -1,11 +1,11 @@
 //! `/hook/{token}` and every path below it: takes any body, with the rest of the request.
 
+mod answer;
 mod handshake;
 mod headers;
 
 use crate::{
     address::Visitor,
-    chat::Posted,
     encoding::Encoding,
     gateway::Gateway,
     link::{Link, Parameters, TurnId, WantsHtml},
@@ -15,7 +15,6 @@ use crate::{
 };
 use arizuko_proto::v1 as pb;
 use axum::{
-    Json,
     body::Body,
     extract::State,
     response::{IntoResponse, Response},
@@ -39,6 +38,10 @@ pub(crate) async fn deliver(
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Problem> {
+    // Counts the wait first, so that no delivery is refused once it is taken.
+    let asked = answer::asked_wait(&uri);
+    let is_long = asked.is_some_and(|wait| !wait.is_zero());
+    let permit = is_long.then(|| gateway.streams.open(visitor.0)).transpose()?;
     let encoding = Encoding::of(&headers)?;
     link.check_before_body(&gateway, &headers).await?;
     let limit = gateway.options.limits.hook_body_bytes;
@@ -79,7 +82,9 @@ pub(crate) async fn deliver(
     gateway.rates.charge_repeat(&posted, visitor.0);
     // The caller knows its body, which may not be text.
     posted.user = None;
-    let mut answer = (StatusCode::ACCEPTED, Json(Posted::new(&posted))).into_response();
+    drop(share);
+    let wait = asked.unwrap_or_else(|| answer::links_wait(&posted));
+    let mut answer = answer::within(&gateway, &link, visitor, &posted, wait, permit).await;
     if posted.repeated {
         answer.headers_mut().insert("idempotency-replayed", HeaderValue::from_static("true"));
     }

@@ -19,8 +19,8 @@ use axum::{
 use serde::{Deserialize, Serialize};
 use std::{slice, sync::Arc, time::Duration};
 
-/// The longest `?wait=`, in seconds: less than the 60 s after which many proxies give up.
-const MAX_WAIT_SECONDS: u64 = 50;
+/// The longest `?wait=`: less than the 60 s after which many proxies give up.
+pub(crate) const MAX_WAIT: Duration = Duration::from_secs(50);
 
 /// `?wait=<seconds>`
 #[derive(Deserialize)]
@@ -30,7 +30,7 @@ pub(crate) struct WaitQuery {
 
 impl WaitQuery {
     pub(crate) fn duration(&self) -> Duration {
-        Duration::from_secs(self.wait.unwrap_or(0).min(MAX_WAIT_SECONDS))
+        Duration::from_secs(self.wait.unwrap_or(0)).min(MAX_WAIT)
     }
 }
 
@@ -48,6 +48,15 @@ pub(crate) async fn within(
         without_messages: true,
         ..pb::GetTurnRequest::default()
     };
+    read_within(gateway, request, wait).await
+}
+
+/// Makes a request for a turn, and waits as [`within`] does.
+pub(crate) async fn read_within(
+    gateway: &Gateway,
+    request: pb::GetTurnRequest,
+    wait: Duration,
+) -> Result<pb::GetTurnResponse, Refusal> {
     tokio::select! {
         turn = gateway.control.turn(request.clone(), wait) => turn,
         () = gateway.stopping.cancelled() => gateway.control.turn(request, Duration::ZERO).await,

@@ -2,8 +2,8 @@
 
 Usage: module.py <host:port> <concurrency> [--plain]. It talks with the test as stepped.py does. Its
 steps are {"out": base64}, {"status": text}, {"message": text}, {"handoff": folder, "note": text},
-{"speak": text}, {"block": seconds} and {"exit": code}; code 1 raises a Failure, code 2 SystemExit.
-With --plain its handler is a function, not a coroutine.
+{"respond": arguments}, {"speak": text}, {"block": seconds} and {"exit": code}; code 1 raises a
+Failure, code 2 SystemExit. With --plain its handler is a function, not a coroutine.
 """
 
 import asyncio
@@ -36,6 +36,8 @@ def go_on(line, turn, reply):
         reply.message(step["message"])
     if "handoff" in step:
         reply.hand_off(step["handoff"], step["note"])
+    if "respond" in step:
+        reply.respond(**step["respond"])
     if "speak" in step:
         agent.control.send_message(turn.conversation, step["speak"])
     if "block" in step:

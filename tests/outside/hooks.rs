@@ -1,5 +1,6 @@
 //! `/hook/{token}`: webhooks reach the agent byte for byte.
 
+mod answers;
 mod encodings;
 mod handshakes;
 mod repeats;

@@ -3,8 +3,8 @@
 use crate::{Instance, Stack, operator::Channel, within};
 use arizuko_proto::v1::{
     Accept, AgentDelta, AgentFrame, AgentMessage, Append, Appended, AttachRequest, AttachResponse,
-    Claim, Credit, Finish, Handoff, Heartbeat, Hello, Inbox, Lost, Reject, Turn, Welcome,
-    agent_frame::Body as FrameBody, agent_service_client::AgentServiceClient,
+    Claim, Credit, Finish, Handoff, Heartbeat, Hello, HttpResponse, Inbox, Lost, Reject, Turn,
+    Welcome, agent_frame::Body as FrameBody, agent_service_client::AgentServiceClient,
     attach_request::Message as Said, attach_response::Message as Heard,
 };
 use std::{collections::VecDeque, time::Duration};
@@ -330,6 +330,17 @@ pub fn message(id: &str, content: &str) -> AgentFrame {
 pub fn handoff(folder: &str, note: &str, conversation: bool) -> AgentFrame {
     let (folder, note) = (folder.to_owned(), note.to_owned());
     AgentFrame { body: Some(FrameBody::Handoff(Handoff { folder, note, conversation })) }
+}
+
+/// Returns a response to a webhook's sender.
+pub fn response(status: u32, content_type: &str, body: &str) -> HttpResponse {
+    let (content_type, body) = (content_type.to_owned(), body.to_owned().into());
+    HttpResponse { status, content_type, headers: Vec::new(), body }
+}
+
+/// Returns the frame of a response.
+pub fn respond(response: HttpResponse) -> AgentFrame {
+    AgentFrame { body: Some(FrameBody::Response(response)) }
 }
 
 /// Returns the Hello of a person, who has no credit since people claim turns.

@@ -8,7 +8,7 @@ pub use crate::{
     Stack,
     agent::{Agent, script},
     apply, assert_fields,
-    attach::{Held, Session, delta, handoff, hello, message, person, status},
+    attach::{Held, Session, delta, handoff, hello, message, person, respond, response, status},
     certificates::{Authority, Certificate},
     cli::{Outcome, run},
     clients::{Client, Library},

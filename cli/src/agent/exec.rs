@@ -33,6 +33,10 @@ pub(crate) struct Args {
     /// Give the program the whole turn with its history on standard input, as one JSON document
     #[arg(long)]
     json: bool,
+    /// What the program prints for a webhook answers its sender, in the form of CGI: headers
+    /// (Content-Type, Status), a blank line, the body. It is sent when the program has exited with 0
+    #[arg(long)]
+    cgi: bool,
     /// When the program exits with CODE (1 to 255), hand the turn off to FOLDER, within the same
     /// root folder. What the program has printed stays; its last line on standard error is the note
     /// for whoever continues. If FOLDER is empty, the turn goes to the folder that the route names.
@@ -56,6 +60,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
         arguments: arguments.to_vec(),
         json: args.json,
         status: args.status,
+        cgi: args.cgi,
         handoffs: args.handoff,
         handoff_conversation: args.handoff_conversation,
     });

@@ -44,7 +44,9 @@ single one (application/json):
   {\"message\": \"a whole message, or the finished form of its deltas\"}
   {\"status\": \"what the agent is doing\"}
   {\"error\": \"a sentence for the visitor\", \"detail\": \"for the operator\"}
-  {\"handoff\": \"acme/people\", \"note\": \"for whoever continues\", \"conversation\": false}")]
+  {\"handoff\": \"acme/people\", \"note\": \"for whoever continues\", \"conversation\": false}
+  {\"response\": {\"status\": 200, \"content_type\": \"text/xml\", \"body\": \"<Response/>\"}}
+The last one answers a webhook's sender, if the link waits; its body may be any JSON value.")]
 pub(crate) struct Args {
     #[command(flatten)]
     place: Place,
@@ -148,6 +150,9 @@ impl Answer<'_> {
         for part in parts {
             if self.is_handed_off {
                 break;
+            }
+            if let Some(response) = part.response {
+                self.reply.respond(response.into()).await?;
             }
             if let Some(text) = part.status {
                 self.reply.status(text).await?;

@@ -2,7 +2,7 @@
 
 use super::{
     ansi::Stripper,
-    document,
+    cgi, document,
     text::{Decoder, Lines, Whole},
 };
 use crate::{
@@ -49,6 +49,8 @@ pub(super) struct Program {
     pub(super) json: bool,
     /// Standard error goes to the visitor, as the agent's status.
     pub(super) status: bool,
+    /// Standard output answers a webhook's sender, in the form of CGI.
+    pub(super) cgi: bool,
     /// Which folder continues after which exit code.
     pub(super) handoffs: Vec<Successor>,
     /// A handoff reassigns the conversation.
@@ -62,6 +64,14 @@ pub(super) struct Successor {
     pub(super) folder: String,
 }
 
+/// What a program has printed.
+enum Output {
+    /// The finished form of the message.
+    Message(Option<String>),
+    /// The answer to a webhook's sender.
+    Response(Vec<u8>),
+}
+
 /// A program's process group: the program and the processes that it starts. Dropping this kills
 /// them.
 struct Group(Option<Pid>);
@@ -69,13 +79,7 @@ struct Group(Option<Pid>);
 /// Runs the program for one turn.
 pub(super) async fn answer(program: Arc<Program>, turn: Turn, reply: Reply) -> Result<(), Failure> {
     match program.start(&turn) {
-        Ok(child) => {
-            let input = match program.json {
-                true => document::of(&turn).to_string().into(),
-                false => turn.content,
-            };
-            program.attend(child, &turn.folder, &input, &reply).await
-        }
+        Ok(child) => program.attend(child, &turn, &reply).await,
         Err(error) => Err(Failure::new(format!("cannot start the program: {error}"))),
     }
 }
@@ -121,13 +125,7 @@ impl Program {
     /// Serves all standard streams of a process at once, so that none waits for another. When the
     /// process has exited, ends the reply as its exit code says. When the turn is cancelled, ends
     /// the process.
-    async fn attend(
-        &self,
-        mut child: Child,
-        folder: &str,
-        input: &[u8],
-        reply: &Reply,
-    ) -> Result<(), Failure> {
+    async fn attend(&self, mut child: Child, turn: &Turn, reply: &Reply) -> Result<(), Failure> {
         let group = Group::of(&child);
         let pipes = (child.stdin.take(), child.stdout.take(), child.stderr.take());
         let (Some(stdin), Some(stdout), Some(stderr)) = pipes else {
@@ -139,12 +137,20 @@ impl Program {
             exited.cancel();
             status
         };
+        let document = self.json.then(|| document::of(turn).to_string());
+        let input = document.as_ref().map_or(&turn.content[..], String::as_bytes);
         let input = write(stdin, input, &exited);
-        let output = forward(Pipe::new(stdout, &exited), reply);
+        let output = async {
+            let stdout = Pipe::new(stdout, &exited);
+            match self.cgi && turn.request.is_some() {
+                true => Output::Response(collect(stdout).await),
+                false => Output::Message(forward(stdout, reply).await),
+            }
+        };
         let errors = self.listen(Pipe::new(stderr, &exited), reply);
         let all = async { tokio::join!(exit, input, output, errors) };
         tokio::pin!(all);
-        let (status, (), finished, last_line) = tokio::select! {
+        let (status, (), output, last_line) = tokio::select! {
             ended = &mut all => ended,
             () = reply.cancelled() => {
                 group.signal(Signal::SIGTERM);
@@ -158,12 +164,17 @@ impl Program {
         if !status.success() && successor.is_none() {
             return Err(Failure::new(describe(status, &last_line)));
         }
-        if let Some(finished) = finished {
-            reply.message(finished).await?;
+        match output {
+            Output::Message(Some(finished)) => reply.message(finished).await?,
+            // Who hands a turn off may leave the answer to the next.
+            Output::Response(printed) if !printed.is_empty() || successor.is_none() => {
+                reply.respond(cgi::parse(&printed).map_err(Failure::new)?).await?;
+            }
+            Output::Message(None) | Output::Response(_) => {}
         }
         if let Some(Successor { folder: to, .. }) = successor {
             if !to.is_empty() {
-                check_handoff(folder, to).map_err(Failure::new)?;
+                check_handoff(&turn.folder, to).map_err(Failure::new)?;
             }
             let handoff = Handoff {
                 folder: to.clone(),
@@ -260,6 +271,21 @@ async fn forward(mut stdout: Pipe<'_, ChildStdout>, reply: &Reply) -> Option<Str
         }
         if bytes.is_empty() {
             return whole.take();
+        }
+    }
+}
+
+/// Collects what a program prints. Reads all of it, so that the program does not block, and keeps one
+/// byte more than a response may have.
+async fn collect(mut stdout: Pipe<'_, ChildStdout>) -> Vec<u8> {
+    let (mut printed, mut buffer) = (Vec::new(), [0; 16 << 10]);
+    loop {
+        match stdout.read(&mut buffer).await {
+            [] => return printed,
+            bytes => {
+                let room = (cgi::MAX_BYTES + 1).saturating_sub(printed.len());
+                printed.extend_from_slice(&bytes[..bytes.len().min(room)]);
+            }
         }
     }
 }

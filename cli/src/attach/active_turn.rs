@@ -249,6 +249,7 @@ fn size(frame: &AgentFrame) -> usize {
         Some(Body::Message(message)) => message.content.len(),
         Some(Body::Status(text)) => text.len(),
         Some(Body::Handoff(handoff)) => handoff.note.len(),
+        Some(Body::Response(response)) => response.body.len(),
         None => 0,
     }
 }

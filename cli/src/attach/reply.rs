@@ -4,7 +4,9 @@ use super::{
     active_turn::Work,
     outcome::{Ending, Gone},
 };
-use arizuko_proto::v1::{AgentDelta, AgentFrame, AgentMessage, Handoff, agent_frame::Body};
+use arizuko_proto::v1::{
+    AgentDelta, AgentFrame, AgentMessage, Handoff, HttpResponse, agent_frame::Body,
+};
 use std::{
     collections::VecDeque,
     sync::{Arc, OnceLock},
@@ -38,6 +40,7 @@ enum Piece {
     Message(String),
     Status(String),
     Handoff(Handoff),
+    Response(HttpResponse),
 }
 
 impl Reply {
@@ -60,6 +63,11 @@ impl Reply {
     /// follow. [`check_handoff`](crate::folder::check_handoff) says where a handoff can go.
     pub(crate) async fn hand_off(&self, handoff: Handoff) -> Result<(), Gone> {
         self.send(Piece::Handoff(handoff)).await
+    }
+
+    /// Answers the sender of a webhook's delivery. The first response of a turn stands.
+    pub(crate) async fn respond(&self, response: HttpResponse) -> Result<(), Gone> {
+        self.send(Piece::Response(response)).await
     }
 
     /// Waits until control has ended the turn, and says how. The future holds no clone of the
@@ -159,6 +167,7 @@ impl Frames {
                 self.flush();
                 self.due.push_back(frame(Body::Handoff(handoff)));
             }
+            Some(Piece::Response(response)) => self.due.push_back(frame(Body::Response(response))),
             None => {
                 self.flush();
                 self.has_ended = true;
@@ -229,6 +238,7 @@ mod tests {
                     Body::Message(message) => format!("{}={}", message.id, message.content),
                     Body::Status(text) => format!("~{text}"),
                     Body::Handoff(handoff) => format!("->{}", handoff.folder),
+                    Body::Response(response) => format!("<{}", response.status),
                 });
             }
             words

@@ -1,7 +1,7 @@
 //! `arizuko token edit`: changes the properties that the flags name.
 
 use super::{
-    hook::DedupeArgs,
+    hook::DeliveryArgs,
     options::{ChatOptions, Given, Options, PROPERTIES},
     target::{self, NAMES},
 };
@@ -21,7 +21,7 @@ pub(super) struct Edit {
     #[command(flatten)]
     chat: ChatOptions,
     #[command(flatten)]
-    dedupe: DedupeArgs,
+    delivery: DeliveryArgs,
     /// Remove this property, named like its flag; repeatable. An empty text does the same
     #[arg(long, value_name = "NAME", value_delimiter = ',', value_parser = PossibleValuesParser::new(PROPERTIES.map(|(flag, _)| flag)))]
     clear: Vec<String>,
@@ -32,9 +32,7 @@ impl Edit {
         let mut given = Given::default();
         self.options.give(&mut given);
         self.chat.give(&mut given)?;
-        given.set("hook.dedupe", self.dedupe.chosen(), |options, dedupe| {
-            options.hook.get_or_insert_default().dedupe = Some(dedupe);
-        });
+        self.delivery.give(&mut given);
         let mut paths = given.paths.clone();
         for (flag, path) in
             PROPERTIES.iter().filter(|(flag, _)| self.clear.iter().any(|c| c == flag))

@@ -1,12 +1,13 @@
 //! The flags of `arizuko token issue … hook`, and `arizuko token secrets`.
 
+use super::options::Given;
 use crate::time;
 use anyhow::ensure;
 use arizuko_proto::{
     private,
     v1::{
-        HmacAlgorithm, HmacEncoding, HmacScheme, HookOptions, Signature, SignatureSender,
-        hook_options::Dedupe, signature::Scheme,
+        HmacAlgorithm, HmacEncoding, HmacScheme, Signature, SignatureSender, hook_options::Dedupe,
+        signature::Scheme,
     },
 };
 use clap::ValueEnum;
@@ -15,7 +16,7 @@ use std::path::PathBuf;
 #[derive(clap::Args)]
 pub(super) struct HookArgs {
     #[command(flatten)]
-    dedupe: DedupeArgs,
+    delivery: DeliveryArgs,
     /// Refuse requests that this sender has not signed in its way. Control needs --seal-key-file
     #[arg(long, value_name = "SENDER", requires = "secret_file")]
     verify: Option<Verify>,
@@ -26,9 +27,31 @@ pub(super) struct HookArgs {
     hmac: HmacArgs,
 }
 
+/// The flags of `issue` and `edit` for what becomes of a delivery.
+#[derive(clap::Args)]
+pub(super) struct DeliveryArgs {
+    #[command(flatten)]
+    dedupe: DedupeArgs,
+    /// Answer a delivery to a webhook with the agent's response, if it comes within this time (1s to
+    /// 50s); `?wait=` in the URL does the same
+    #[arg(long, value_name = "DURATION", value_parser = time::parse)]
+    wait: Option<prost_types::Duration>,
+}
+
+impl DeliveryArgs {
+    pub(super) fn give(self, given: &mut Given) {
+        given.set("hook.dedupe", self.dedupe.chosen(), |options, dedupe| {
+            options.hook.get_or_insert_default().dedupe = Some(dedupe);
+        });
+        given.set("hook.wait", self.wait, |options, wait| {
+            options.hook.get_or_insert_default().wait = Some(wait);
+        });
+    }
+}
+
 /// How repeats of a delivery are recognised.
 #[derive(clap::Args)]
-pub(super) struct DedupeArgs {
+struct DedupeArgs {
     /// How repeats of a delivery to a webhook are recognised, for 72 hours [default: by the headers
     /// in which known senders name their deliveries]
     #[arg(long, value_name = "HOW", conflicts_with = "dedupe_header")]
@@ -39,7 +62,7 @@ pub(super) struct DedupeArgs {
 }
 
 impl DedupeArgs {
-    pub(super) fn chosen(self) -> Option<Dedupe> {
+    fn chosen(self) -> Option<Dedupe> {
         let by_header = self.dedupe_header.map(Dedupe::DedupeHeader);
         by_header.or(self.dedupe.map(|DedupeBy::Body| Dedupe::DedupeBody(true)))
     }
@@ -107,8 +130,7 @@ enum Encoding {
 }
 
 impl HookArgs {
-    /// Returns the options that only webhooks have, if any is set.
-    pub(super) fn into_request(self) -> anyhow::Result<Option<HookOptions>> {
+    pub(super) fn give(self, given: &mut Given) -> anyhow::Result<()> {
         ensure!(
             self.hmac.hmac_header.is_none() || self.verify == Some(Verify::Hmac),
             "the --hmac flags go with --verify hmac"
@@ -117,8 +139,11 @@ impl HookArgs {
         let signature = self
             .verify
             .map(|verify| Signature { secrets, scheme: Some(verify.into_scheme(self.hmac)) });
-        let options = HookOptions { dedupe: self.dedupe.chosen(), signature };
-        Ok((options != HookOptions::default()).then_some(options))
+        self.delivery.give(given);
+        given.set("hook.signature", signature, |options, signature| {
+            options.hook.get_or_insert_default().signature = Some(signature);
+        });
+        Ok(())
     }
 }
 

@@ -100,7 +100,8 @@ fn hook_rows(hook: HookOptions) -> Vec<(&'static str, String)> {
             word(sender.as_str_name())
         }
     };
-    vec![("dedupe", dedupe), ("verify", verify)]
+    let wait = hook.wait.map(time::print).unwrap_or_default();
+    vec![("dedupe", dedupe), ("verify", verify), ("wait", wait)]
 }
 
 fn look_rows(looks: LinkLooks) -> Vec<(&'static str, String)> {

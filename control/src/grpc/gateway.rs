@@ -7,7 +7,7 @@ use super::{
 };
 use crate::{
     conversation::{Conversation, Head},
-    hook_request::{Blob, Header, HookRequest},
+    hook_request::{Blob, HookRequest},
     looks::Logo,
     names,
     refusal::Refusal,
@@ -18,6 +18,7 @@ use crate::{
         Turn, caps, end,
         input::Post,
         post::{self, Posted},
+        response::HttpResponse,
         retention,
     },
 };
@@ -96,11 +97,12 @@ impl v1::gateway_service_server::GatewayService for Service {
             expected.extend([Conversation::name(id), Head::name(id)]);
         }
         expected.extend(hint.as_ref().map(|token| route::Index::name(token.folder.root())));
-        let mut proof_key = None;
+        let (mut proof_key, mut wait) = (None, None);
         let posting = control.ledger.transact(partition, &expected, |tx| {
             let token = tx.get::<Token>(&token)?;
             let token = token::admit(token, &access.secret, access.kind, tx.now)?;
             proof_key.clone_from(&token.proof_key);
+            wait = token.options.hook.wait;
             control.check_signature(&token, &access.secret, &post, tx.now)?;
             post::post(tx, &token, &post)
         });
@@ -129,6 +131,7 @@ impl v1::gateway_service_server::GatewayService for Service {
             user: Some(wire::user_message(&turn, content)),
             agent_attached,
             repeated,
+            wait: wait.and_then(wire::duration),
         }))
     }
 
@@ -143,9 +146,13 @@ impl v1::gateway_service_server::GatewayService for Service {
         let mut turn = access.turn(control, &token, &id).await?;
         let wait = wire::parse_duration(request.wait)?.unwrap_or_default();
         if !wait.is_zero() && turn.is_open() {
-            turn = read::wait_for_end(control, &access, turn, wait).await?;
+            turn = read::wait_for_end(control, &access, turn, wait, request.response).await?;
         }
         let partition = access.partition();
+        let response = match request.response {
+            true => control.ledger.record::<HttpResponse>(partition, &id).await?,
+            false => None,
+        };
         let frames = if request.frames {
             read::frames(control, partition, &turn, request.after).await?
         } else {
@@ -167,6 +174,7 @@ impl v1::gateway_service_server::GatewayService for Service {
             turn: Some(shown),
             conversation: turn.conversation.to_string(),
             frames,
+            response: response.map(wire::hook::response),
         }))
     }
 
@@ -278,10 +286,6 @@ fn read_post(request: v1::PostMessageRequest) -> Result<Post, Refusal> {
         "" => None,
         id => Some(conversation_id(id)?),
     };
-    let headers = |headers: Vec<v1::Header>| {
-        let headers = headers.into_iter();
-        headers.map(|h| Header { name: h.name, value: Blob::new(&h.value) }).collect()
-    };
     let hook_request = request.request.map(|request| HookRequest {
         encoded_content: Blob::new(&request.encoded_content),
         method: request.method,
@@ -291,8 +295,8 @@ fn read_post(request: v1::PostMessageRequest) -> Result<Post, Refusal> {
     Ok(Post {
         conversation,
         content: request.content.to_vec(),
-        headers: headers(request.headers),
-        credentials: headers(request.credentials),
+        headers: wire::parse_headers(request.headers),
+        credentials: wire::parse_headers(request.credentials),
         request: hook_request,
         idempotency_key: request.idempotency_key,
         proof: request.proof,

@@ -2,7 +2,7 @@
 
 use crate::{
     frame::{self, Body, Frame, Outcome, Transcript},
-    hook_request::Header,
+    hook_request::{Blob, Header},
     ids::TurnId,
     link_limits::{LinkLimits, MessageRate, ProofOfWork},
     refusal::Refusal,
@@ -149,10 +149,16 @@ pub(super) fn step(step: Step) -> v1::EscalationStep {
     }
 }
 
-/// Returns the headers of a webhook's request.
+/// Returns the headers of a request or response.
 pub(super) fn headers(headers: Vec<Header>) -> Vec<v1::Header> {
     let headers = headers.into_iter();
     headers.map(|h| v1::Header { name: h.name, value: h.value.into_bytes().into() }).collect()
+}
+
+/// Reads the headers of a request or response.
+pub(super) fn parse_headers(headers: Vec<v1::Header>) -> Vec<Header> {
+    let headers = headers.into_iter();
+    headers.map(|h| Header { name: h.name, value: Blob::new(&h.value) }).collect()
 }
 
 /// Returns the visitor's message of a turn.

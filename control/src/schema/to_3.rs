@@ -199,7 +199,10 @@ mod tests {
         assert_eq!((turn.attempt, turn.place.moves, turn.first_seq), (2, 3, 10));
         assert!(turn.place.handoff.is_some_and(|handoff| handoff.from.as_str() == "acme/bot"));
         let progress: Progress = upgraded(("turn:t", &old), "turn:t#progress");
-        assert_eq!(progress, Progress { n: 7, bytes: 8, next_seq: 4, last_seq: 20 });
+        assert_eq!(
+            progress,
+            Progress { n: 7, bytes: 8, next_seq: 4, last_seq: 20, response_bytes: 0 }
+        );
         let queued: Turn = upgraded(("turn:t", &old_turn("queued")), "turn:t");
         assert_eq!(queued.state, State::Queued);
     }

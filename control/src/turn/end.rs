@@ -103,7 +103,8 @@ fn close(
     mut transcript: Transcript,
     finished_by: Option<Finisher>,
 ) -> Decision<()> {
-    quota::add_reply(tx, exchange, transcript.size());
+    let response = exchange.frames.progress.response_bytes;
+    quota::add_reply(tx, exchange, transcript.size() + response);
     let Exchange { turn, conversation, frames } = exchange;
     let done = TurnDone {
         outcome: ending.outcome,

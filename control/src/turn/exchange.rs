@@ -4,6 +4,7 @@ use super::{
     Turn,
     frames::{FrameWriter, Progress},
     input::Input,
+    response::HttpResponse,
 };
 use crate::{
     conversation::Conversation,
@@ -52,6 +53,7 @@ pub(super) fn delete_records(tx: &mut Tx<'_>, turn: &TurnId, is_open: bool) {
     tx.delete_log(names::journal(turn));
     tx.delete::<Turn>(turn);
     tx.delete::<Input>(turn);
+    tx.delete::<HttpResponse>(turn);
     if is_open {
         tx.delete::<Progress>(turn);
     } else {

@@ -23,6 +23,9 @@ pub(crate) struct Progress {
     pub(crate) next_seq: u64,
     /// The seq of the turn's last frame; before the first, the seq of its message.
     pub(crate) last_seq: u64,
+    /// How many bytes the response to a webhook's sender has; 0: there is none.
+    #[serde(default, skip_serializing_if = "super::is_default")]
+    pub(crate) response_bytes: usize,
 }
 
 impl Record for Progress {
@@ -40,7 +43,7 @@ impl Record for Progress {
 impl Progress {
     /// Returns the progress before the first frame. It is not stored, so that a post writes less.
     pub(crate) fn begin(first_seq: u64) -> Self {
-        Self { n: 0, bytes: 0, next_seq: 1, last_seq: first_seq }
+        Self { n: 0, bytes: 0, next_seq: 1, last_seq: first_seq, response_bytes: 0 }
     }
 
     /// Reads the stored progress of an open turn; `None` before its first frame. Where a frame is

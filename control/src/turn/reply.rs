@@ -7,12 +7,15 @@ use super::{
     exchange::Exchange,
     frames::{FrameWriter, Progress},
     hold::{requeue, requeue_with_strike},
+    response::HttpResponse,
 };
 use crate::{
     conversation::Conversation,
-    frame::{Body, Outcome},
+    frame::{Body, FRAME_OVERHEAD, Outcome},
     ids::{SessionId, TurnId},
+    names,
     refusal::Refusal,
+    token::Kind,
     transaction::{Decision, Tracked, Tx},
 };
 use std::time::Duration;
@@ -82,13 +85,53 @@ pub(crate) fn accept(tx: &mut Tx<'_>, attempt: &Attempt) -> Decision<Ack> {
     Ok(Ack::Stored { next_seq, finished: false })
 }
 
-/// Adds frames. `seq` is the first frame's number within the attempt. A frame that is `None` takes
-/// a number, but nothing is stored for it.
+/// A frame of an agent. Each takes a number.
+#[derive(Clone, Debug)]
+pub(crate) enum AgentFrame {
+    /// A frame of the conversation's log.
+    Said(Body),
+    /// The answer to a webhook's sender.
+    Response(HttpResponse),
+    /// A newer agent's frame, of a kind that this control doesn't know.
+    Unknown,
+}
+
+impl AgentFrame {
+    /// Returns the length of its text in bytes.
+    fn len(&self) -> usize {
+        match self {
+            Self::Said(body) => body.len(),
+            Self::Response(response) => response.size(),
+            Self::Unknown => 0,
+        }
+    }
+
+    /// Returns how many bytes of the turn's limit it takes.
+    fn cost(&self) -> u64 {
+        match self {
+            Self::Unknown => 0,
+            frame => FRAME_OVERHEAD + frame.len() as u64,
+        }
+    }
+
+    /// Returns why the frame fails this turn; `None` if it doesn't.
+    fn fault(&self, turn: &Turn) -> Option<String> {
+        match (self, turn.origin.kind) {
+            (Self::Response(response), Kind::Hook) => response.fault(),
+            (Self::Response(_), Kind::Chat) => {
+                Some("only the sender of a webhook gets a response".to_owned())
+            }
+            _ => None,
+        }
+    }
+}
+
+/// Adds frames. `seq` is the first frame's number within the attempt.
 pub(crate) fn append_frames(
     tx: &mut Tx<'_>,
     attempt: &Attempt,
     seq: u64,
-    bodies: &[Option<Body>],
+    frames: &[AgentFrame],
 ) -> Decision<Ack> {
     let mut turn = match attempt.turn(tx)? {
         Ok(turn) => turn,
@@ -97,48 +140,70 @@ pub(crate) fn append_frames(
     if seq == 0 {
         return Err(Refusal::invalid("a frame's seq counts from 1").into());
     }
-    let Some(mut frames) = FrameWriter::open(tx, &turn)? else {
+    let Some(mut writer) = FrameWriter::open(tx, &turn)? else {
         return Ok(Ack::Ended);
     };
-    let next_seq = frames.progress.next_seq;
+    let next_seq = writer.progress.next_seq;
     // Frames that are stored already are acknowledged again. If frames are missing before these,
     // nothing is stored, and the answer names the seq expected.
     let known = usize::try_from(next_seq.saturating_sub(seq)).unwrap_or(usize::MAX);
-    let fresh = if seq > next_seq { &[] } else { bodies.get(known..).unwrap_or_default() };
+    let fresh = if seq > next_seq { &[] } else { frames.get(known..).unwrap_or_default() };
     if fresh.is_empty() {
         return Ok(Ack::Stored { next_seq, finished: false });
     }
-    let said = || fresh.iter().flatten();
-    let cost: u64 = said().map(Body::cost).sum();
-    let is_large = said().any(|body| body.len() > tx.limits.frame_bytes);
-    if is_large || frames.progress.bytes + cost > tx.limits.turn_bytes {
-        return end_as_too_long(tx, turn);
+    let cost: u64 = fresh.iter().map(AgentFrame::cost).sum();
+    let is_large = fresh.iter().any(|frame| frame.len() > tx.limits.frame_bytes);
+    if is_large || writer.progress.bytes + cost > tx.limits.turn_bytes {
+        let detail = "a frame, or the whole reply, is over its limit of bytes";
+        return end_as_failed(tx, turn, "The reply was too long.", detail);
+    }
+    if let Some(fault) = fresh.iter().find_map(|frame| frame.fault(&turn)) {
+        return end_as_failed(tx, turn, COULD_NOT_ANSWER, &fault);
     }
     let person = turn.hold().and_then(|hold| hold.person.clone());
-    for body in said() {
-        let mut body = body.clone();
-        if let Body::Message { by, .. } = &mut body {
-            by.clone_from(&person);
+    for frame in fresh {
+        match frame.clone() {
+            AgentFrame::Said(mut body) => {
+                if let Body::Message { by, .. } = &mut body {
+                    by.clone_from(&person);
+                }
+                writer.append(tx, body)?;
+            }
+            AgentFrame::Response(response) => {
+                respond(tx, &turn, &mut writer, &response)?;
+            }
+            AgentFrame::Unknown => {}
         }
-        frames.append(tx, body)?;
     }
     let next_seq = next_seq + fresh.len() as u64;
-    frames.progress.next_seq = next_seq;
-    frames.store(tx, true)?;
-    if said().next().is_some() {
+    writer.progress.next_seq = next_seq;
+    writer.store(tx, true)?;
+    if fresh.iter().any(|frame| !matches!(frame, AgentFrame::Unknown)) {
         note_first_frame(tx, &mut turn)?;
     }
     Ok(Ack::Stored { next_seq, finished: false })
 }
 
-fn end_as_too_long(tx: &mut Tx<'_>, turn: Tracked<Turn>) -> Decision<Ack> {
+/// Stores the response of a webhook's turn, and wakes those who wait for it. The first one stands,
+/// since the sender may have it already.
+fn respond(
+    tx: &mut Tx<'_>,
+    turn: &Turn,
+    writer: &mut FrameWriter,
+    response: &HttpResponse,
+) -> Decision<()> {
+    if writer.progress.response_bytes > 0 {
+        return Ok(());
+    }
+    writer.progress.response_bytes = response.size();
+    writer.progress.bytes += FRAME_OVERHEAD + response.size() as u64;
+    tx.publish(names::conversation_topic(&turn.conversation), "response");
+    tx.put(&turn.id, response)
+}
+
+fn end_as_failed(tx: &mut Tx<'_>, turn: Tracked<Turn>, error: &str, detail: &str) -> Decision<Ack> {
     if let Some(exchange) = Exchange::of(tx, turn)? {
-        let ending = Ending {
-            outcome: Outcome::Failed,
-            error: "The reply was too long.",
-            detail: "a frame, or the whole reply, is over its limit of bytes",
-        };
-        end(tx, exchange, &ending)?;
+        end(tx, exchange, &Ending { outcome: Outcome::Failed, error, detail })?;
     }
     Ok(Ack::Ended)
 }

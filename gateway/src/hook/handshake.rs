@@ -104,7 +104,7 @@ fn checked(challenge: &str) -> Result<&str, Problem> {
 }
 
 /// Returns the first value of a query parameter that is not empty.
-fn parameter(uri: &Uri, name: &str) -> Option<String> {
+pub(super) fn parameter(uri: &Uri, name: &str) -> Option<String> {
     let mut parameters = form_urlencoded::parse(uri.query()?.as_bytes());
     let (_, value) = parameters.find(|(key, value)| key == name && !value.is_empty())?;
     Some(value.into_owned())

@@ -56,7 +56,10 @@ fn hooks() -> Vec<HookOptions> {
     let hmac = |scheme: HmacScheme| signed(&[20], Scheme::Hmac(scheme));
     let github = || Scheme::Sender(SignatureSender::Github.into());
     vec![
-        HookOptions { dedupe: Some(Dedupe::DedupeHeader("x".repeat(65))), signature: None },
+        HookOptions {
+            dedupe: Some(Dedupe::DedupeHeader("x".repeat(65))),
+            ..HookOptions::default()
+        },
         signed(&[20, 20, 20], github()),
         signed(&[513], github()),
         hmac(HmacScheme { header: "x".repeat(65), ..plain.clone() }),

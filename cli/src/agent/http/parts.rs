@@ -5,8 +5,10 @@ use crate::{
     attach::Failure,
     sse::{SseEvent, SseReader},
 };
+use arizuko_proto::v1::{Header, HttpResponse};
 use serde::Deserialize;
 use serde_json::{Map, Value};
+use std::collections::BTreeMap;
 
 /// How many bytes of an incomplete object or event are kept, at most. A frame holds far fewer.
 const MAX_PART_BYTES: usize = 1 << 20;
@@ -29,6 +31,36 @@ pub(super) struct ReplyPart {
     pub(super) handoff: Option<String>,
     pub(super) note: Option<String>,
     pub(super) conversation: Option<bool>,
+    /// Answers the sender of a webhook's delivery.
+    pub(super) response: Option<ResponsePart>,
+}
+
+/// The answer to a webhook's sender.
+#[derive(Debug, Default, Deserialize, PartialEq)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct ResponsePart {
+    status: Option<u32>,
+    content_type: Option<String>,
+    headers: Option<BTreeMap<String, String>>,
+    /// The body as text, or any other JSON value, which is the body itself.
+    body: Option<Value>,
+}
+
+impl From<ResponsePart> for HttpResponse {
+    fn from(part: ResponsePart) -> Self {
+        let (body, content_type) = match part.body {
+            None => (String::new(), ""),
+            Some(Value::String(text)) => (text, ""),
+            Some(value) => (value.to_string(), "application/json"),
+        };
+        let headers = part.headers.unwrap_or_default().into_iter();
+        Self {
+            status: part.status.unwrap_or_default(),
+            content_type: part.content_type.unwrap_or_else(|| content_type.to_owned()),
+            headers: headers.map(|(name, value)| Header { name, value: value.into() }).collect(),
+            body: body.into(),
+        }
+    }
 }
 
 /// A reader for one of the formats, with the part that is incomplete so far.

@@ -12,7 +12,7 @@ use crate::{
     transaction::{Decision, Tx},
     turn::{
         handoff::{self, HandoffOrder},
-        reply::{self, Ack, Attempt, Finish},
+        reply::{self, Ack, AgentFrame, Attempt, Finish},
     },
 };
 use arizuko_proto::v1::{
@@ -88,12 +88,12 @@ impl Worker {
     async fn append(&self, attempt: &Attempt, append: v1::Append) -> Result<Ack, Error> {
         let v1::Append { seq, mut frames, .. } = append;
         let handoff = frames.pop_if(|frame| matches!(frame.body, Some(AgentBody::Handoff(_))));
-        let bodies = frames.into_iter().map(|frame| body(frame, attempt));
-        let bodies: Vec<Option<Body>> = bodies.collect::<Result<_, _>>()?;
-        let ack = self.transact(|tx| reply::append_frames(tx, attempt, seq, &bodies)).await?;
+        let frames = frames.into_iter().map(|frame| read_frame(frame, attempt));
+        let frames: Vec<AgentFrame> = frames.collect::<Result<_, _>>()?;
+        let ack = self.transact(|tx| reply::append_frames(tx, attempt, seq, &frames)).await?;
         match handoff.and_then(|frame| frame.body) {
             Some(AgentBody::Handoff(handoff)) if matches!(ack, Ack::Stored { .. }) => {
-                let seq = seq + bodies.len() as u64;
+                let seq = seq + frames.len() as u64;
                 let order = handoff_order(handoff)?;
                 self.transact(|tx| handoff::hand_off(tx, attempt, seq, &order)).await
             }
@@ -160,14 +160,13 @@ fn gather(append: &mut v1::Append, messages: &mut mpsc::Receiver<Message>) -> Op
     None
 }
 
-/// Reads an agent's frame, and makes its message's id unique in the conversation. `None` for a
-/// newer agent's frame, of a kind that this control doesn't know.
-pub(crate) fn body(frame: v1::AgentFrame, attempt: &Attempt) -> Result<Option<Body>, Refusal> {
+/// Reads an agent's frame, and makes its message's id unique in the conversation.
+pub(crate) fn read_frame(frame: v1::AgentFrame, attempt: &Attempt) -> Result<AgentFrame, Refusal> {
     let id = |id: String| match id.chars().count() {
         1..=64 => Ok(format!("{}.{}.{id}", attempt.turn, attempt.number)),
         _ => Err(Refusal::invalid("a message's id must have 1 to 64 characters")),
     };
-    Ok(Some(match frame.body {
+    Ok(AgentFrame::Said(match frame.body {
         Some(AgentBody::Message(message)) => {
             Body::Message { id: id(message.id)?, content: message.content, by: None }
         }
@@ -176,6 +175,9 @@ pub(crate) fn body(frame: v1::AgentFrame, attempt: &Attempt) -> Result<Option<Bo
         Some(AgentBody::Handoff(_)) => {
             return Err(Refusal::invalid("a handoff must be the last frame"));
         }
-        None => return Ok(None),
+        Some(AgentBody::Response(response)) => {
+            return Ok(AgentFrame::Response(wire::hook::parse_response(response)));
+        }
+        None => return Ok(AgentFrame::Unknown),
     }))
 }

@@ -11,7 +11,7 @@ use crate::{
     refusal::Refusal,
     store::{Partition, Wake},
     token::Kind,
-    turn::{Turn, input::Input},
+    turn::{Turn, input::Input, response::HttpResponse},
 };
 use arizuko_proto::v1;
 use bytes::Bytes;
@@ -24,12 +24,14 @@ const FRAMES_PER_ANSWER: usize = 2_000;
 const PAGE: u32 = 128;
 const MAX_WAIT: Duration = Duration::from_secs(50);
 
-/// Returns the turn once it has ended, or as it is when the wait is over or control drains.
+/// Returns the turn once it has ended, or as it is when the wait is over or control drains. With
+/// `or_response`, also returns it once its agent has answered the webhook's sender.
 pub(super) async fn wait_for_end(
     control: &Control,
     access: &Access,
     turn: Turn,
     wait: Duration,
+    or_response: bool,
 ) -> Result<Turn, Error> {
     let until = Instant::now() + wait.min(MAX_WAIT);
     let topic = names::conversation_topic(&turn.conversation);
@@ -38,6 +40,11 @@ pub(super) async fn wait_for_end(
         let token = access.admit(control).await?;
         let current = access.turn(control, &token, &turn.id).await?;
         if !current.is_open() || Instant::now() >= until {
+            return Ok(current);
+        }
+        let response =
+            async || control.ledger.record::<HttpResponse>(access.partition(), &turn.id).await;
+        if or_response && response().await?.is_some() {
             return Ok(current);
         }
         loop {

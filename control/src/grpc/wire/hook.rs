@@ -3,9 +3,10 @@
 use super::{duration, parse_duration};
 use crate::{
     hook_options::{Dedupe, HookOptions},
-    hook_request::HookRequest,
+    hook_request::{Blob, HookRequest},
     refusal::Refusal,
     signature::{Algorithm, Encoding, HmacScheme, Scheme, Signature, WINDOW},
+    turn::response::HttpResponse,
 };
 use arizuko_proto::v1::{
     self, HmacAlgorithm, HmacEncoding, SignatureSender, hook_options::Dedupe as WireDedupe,
@@ -23,7 +24,7 @@ pub(super) fn options(options: HookOptions) -> v1::HookOptions {
         secrets: Vec::new(),
         scheme: Some(scheme(signature.scheme)),
     });
-    v1::HookOptions { dedupe, signature }
+    v1::HookOptions { dedupe, signature, wait: options.wait.and_then(duration) }
 }
 
 fn scheme(scheme: Scheme) -> WireScheme {
@@ -78,13 +79,15 @@ pub(in crate::grpc) fn parse_options(
             return Err(Refusal::invalid("dedupe_body can't be false: leave it out"));
         }
     };
+    let wait = parse_duration(options.wait)?;
+    let parsed = HookOptions { dedupe, wait, ..HookOptions::default() };
     let Some(v1::Signature { secrets, scheme }) = options.signature else {
-        return Ok((HookOptions { dedupe, ..HookOptions::default() }, Vec::new()));
+        return Ok((parsed, Vec::new()));
     };
     let scheme = parse_scheme(scheme)?;
     scheme.check_secrets(&secrets)?;
     let signature = Some(Signature { scheme, sealed_secrets: Vec::new() });
-    Ok((HookOptions { dedupe, signature, ..HookOptions::default() }, secrets))
+    Ok((HookOptions { signature, ..parsed }, secrets))
 }
 
 fn parse_scheme(scheme: Option<WireScheme>) -> Result<Scheme, Refusal> {
@@ -143,4 +146,23 @@ pub(in crate::grpc) fn request(request: HookRequest, url: &str) -> v1::HookReque
         path,
         query,
     }
+}
+
+/// Reads an agent's response to a webhook's sender.
+pub(in crate::grpc) fn parse_response(response: v1::HttpResponse) -> HttpResponse {
+    let v1::HttpResponse { status, content_type, headers, body } = response;
+    let is_typed = !content_type.is_empty();
+    HttpResponse {
+        status: if status == 0 { 200 } else { status },
+        content_type: if is_typed { content_type } else { "text/plain; charset=utf-8".to_owned() },
+        headers: super::parse_headers(headers),
+        body: Blob::new(&body),
+    }
+}
+
+/// Returns an agent's response to a webhook's sender.
+pub(in crate::grpc) fn response(response: HttpResponse) -> v1::HttpResponse {
+    let HttpResponse { status, content_type, headers, body } = response;
+    let (headers, body) = (super::headers(headers), body.into_bytes().into());
+    v1::HttpResponse { status, content_type, headers, body }
 }
