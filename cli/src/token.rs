@@ -38,6 +38,7 @@ Examples:
   arizuko token issue acme hook github --verify github --secret-file secret.txt
   arizuko token issue acme hook ci --dedupe body   # the same body twice in 72 hours is one message
   arizuko token issue acme hook slack --wait 3s    # the agent's response answers the sender
+  arizuko token issue acme hook gh --only x-github-event=pull_request --only-json /action=opened
   arizuko token list acme
   arizuko token list --jid-prefix web:acme/ --expiring 7d
   arizuko token show web:acme/support

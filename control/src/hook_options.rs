@@ -1,6 +1,7 @@
 //! The options that only webhooks have, as their tokens' records keep them.
 
 use crate::{
+    hook_filter::{self, Filter},
     refusal::Refusal,
     signature::{Signature, check_header},
 };
@@ -26,6 +27,9 @@ pub(crate) struct HookOptions {
     /// How long a delivery waits for the agent's response. `None`: it is answered at once.
     #[serde(skip_serializing_if = "Option::is_none", with = "crate::time::stored::option")]
     pub(crate) wait: Option<Duration>,
+    /// What a delivery must have to make a turn.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) only: Vec<Filter>,
 }
 
 /// How repeats of a delivery are recognised.
@@ -43,7 +47,13 @@ pub(crate) enum Dedupe {
 
 impl Default for HookOptions {
     fn default() -> Self {
-        Self { version: VERSION, dedupe: Dedupe::default(), signature: None, wait: None }
+        Self {
+            version: VERSION,
+            dedupe: Dedupe::default(),
+            signature: None,
+            wait: None,
+            only: Vec::new(),
+        }
     }
 }
 
@@ -55,8 +65,8 @@ impl HookOptions {
     /// Checks the options.
     ///
     /// # Errors
-    /// [`Refusal::Invalid`] if the name of a header is malformed or too long, if the scheme is refused,
-    /// or if the wait is too short or too long.
+    /// [`Refusal::Invalid`] if the name of a header is malformed or too long, if the scheme or a filter
+    /// is refused, or if the wait is too short or too long.
     pub(crate) fn check(&self) -> Result<(), Refusal> {
         if let Some(signature) = &self.signature {
             signature.scheme.check()?;
@@ -64,6 +74,7 @@ impl HookOptions {
         if self.wait.is_some_and(|wait| !WAITS.contains(&wait)) {
             return Err(Refusal::invalid("a webhook waits from 1 second to 50 seconds"));
         }
+        hook_filter::check(&self.only)?;
         match &self.dedupe {
             Dedupe::Header(name) => check_header(name),
             Dedupe::KnownHeaders | Dedupe::Body => Ok(()),

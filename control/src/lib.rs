@@ -16,6 +16,7 @@ mod frame;
 #[cfg(test)]
 mod fuzz;
 mod grpc;
+mod hook_filter;
 mod hook_options;
 mod hook_request;
 mod ids;

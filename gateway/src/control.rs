@@ -81,6 +81,9 @@ impl Control {
         // Without a key from the visitor, only the gateway itself can have repeated the message. For a
         // webhook, control tells the sender's repeats from the gateway's.
         posted.repeated &= has_key || is_hook;
+        if posted.filtered {
+            return Ok(posted);
+        }
         Span::current().record("turn", public_id::turn(&posted.turn_id));
         if is_new {
             Span::current().record("conversation", public_id::conversation(&posted.conversation));

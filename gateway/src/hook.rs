@@ -15,12 +15,14 @@ use crate::{
 };
 use arizuko_proto::v1 as pb;
 use axum::{
+    Json,
     body::Body,
     extract::State,
     response::{IntoResponse, Response},
 };
 use headers::Headers;
 use http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header::ALLOW, request::Parts};
+use serde_json::json;
 use std::sync::Arc;
 
 /// The methods that a webhook takes, for the header `Allow`.
@@ -79,6 +81,10 @@ pub(crate) async fn deliver(
     };
     let posted = gateway.control.post(request).await;
     let mut posted = posted.map_err(Problem::of_delivery)?;
+    if posted.filtered {
+        gateway.metrics.filtered.inc();
+        return Ok(Json(json!({ "status": "filtered" })).into_response());
+    }
     gateway.rates.charge_repeat(&posted, visitor.0);
     // The caller knows its body, which may not be text.
     posted.user = None;

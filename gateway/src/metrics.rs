@@ -20,6 +20,8 @@ pub(crate) struct Metrics {
     request_times: Latencies<Route>,
     refusals: Family<Reason, Counter>,
     pub(crate) streams: Gauge,
+    /// Deliveries to webhooks that their filters have left out.
+    pub(crate) filtered: Counter,
 }
 
 /// A route and a method, as labels.
@@ -69,7 +71,11 @@ impl Metrics {
             "Event streams and waiting requests open",
             streams.clone(),
         );
-        Self { registry: Arc::new(registry), requests, request_times, refusals, streams }
+        let filtered = Counter::default();
+        let help = "Deliveries to webhooks that made no turn, since the link has filters";
+        registry.register("filtered_deliveries", help, filtered.clone());
+        let registry = Arc::new(registry);
+        Self { registry, requests, request_times, refusals, streams, filtered }
     }
 
     pub(crate) fn answered(

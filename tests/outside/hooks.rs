@@ -2,6 +2,7 @@
 
 mod answers;
 mod encodings;
+mod filters;
 mod handshakes;
 mod repeats;
 mod request;

@@ -6,8 +6,8 @@ use anyhow::ensure;
 use arizuko_proto::{
     private,
     v1::{
-        HmacAlgorithm, HmacEncoding, HmacScheme, Signature, SignatureSender, hook_options::Dedupe,
-        signature::Scheme,
+        HmacAlgorithm, HmacEncoding, HmacScheme, HookFilter, Signature, SignatureSender,
+        hook_filter::Field, hook_options::Dedupe, signature::Scheme,
     },
 };
 use clap::ValueEnum;
@@ -36,6 +36,14 @@ pub(super) struct DeliveryArgs {
     /// 50s); `?wait=` in the URL does the same
     #[arg(long, value_name = "DURATION", value_parser = time::parse)]
     wait: Option<prost_types::Duration>,
+    /// Take only deliveries to a webhook whose header has one of these values, for example
+    /// x-github-event=push,pull_request; repeatable, and all are needed
+    #[arg(long, value_name = "HEADER=VALUES", value_parser = by_header)]
+    only: Vec<HookFilter>,
+    /// Take only deliveries to a webhook whose JSON has one of these values at a JSON pointer, for
+    /// example /action=opened; repeatable, and all are needed
+    #[arg(long, value_name = "POINTER=VALUES", value_parser = by_json)]
+    only_json: Vec<HookFilter>,
 }
 
 impl DeliveryArgs {
@@ -46,7 +54,31 @@ impl DeliveryArgs {
         given.set("hook.wait", self.wait, |options, wait| {
             options.hook.get_or_insert_default().wait = Some(wait);
         });
+        let only = [self.only, self.only_json].concat();
+        given.set("hook.only", (!only.is_empty()).then_some(only), |options, only| {
+            options.hook.get_or_insert_default().only = only;
+        });
     }
+}
+
+fn by_header(text: &str) -> Result<HookFilter, String> {
+    let (name, values) = text
+        .split_once('=')
+        .filter(|(name, _)| !name.is_empty())
+        .ok_or("a filter looks like x-github-event=push,pull_request")?;
+    Ok(filter(Field::Header(name.to_owned()), values))
+}
+
+fn by_json(text: &str) -> Result<HookFilter, String> {
+    let (pointer, values) = text
+        .split_once('=')
+        .filter(|(pointer, _)| pointer.starts_with('/'))
+        .ok_or("a filter looks like /action=opened, with a JSON pointer")?;
+    Ok(filter(Field::JsonPointer(pointer.to_owned()), values))
+}
+
+fn filter(field: Field, values: &str) -> HookFilter {
+    HookFilter { field: Some(field), values: values.split(',').map(str::to_owned).collect() }
 }
 
 /// How repeats of a delivery are recognised.

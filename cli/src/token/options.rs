@@ -10,7 +10,7 @@ use std::{fs, path::PathBuf};
 const MAX_LOGO_BYTES: usize = 64 << 10;
 
 /// The properties of a token, by the flag that sets them and by their path in the contract.
-pub(super) const PROPERTIES: [(&str, &str); 19] = [
+pub(super) const PROPERTIES: [(&str, &str); 20] = [
     ("name", "name"),
     ("greeting", "greeting"),
     ("context", "context"),
@@ -22,6 +22,7 @@ pub(super) const PROPERTIES: [(&str, &str); 19] = [
     ("proof-of-work", "limits.proof_of_work"),
     ("dedupe", "hook.dedupe"),
     ("wait", "hook.wait"),
+    ("only", "hook.only"),
     ("accent", "looks.accent"),
     ("theme", "looks.theme"),
     ("ask", "looks.starters"),

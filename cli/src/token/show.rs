@@ -7,8 +7,9 @@ use crate::{
 };
 use anyhow::ensure;
 use arizuko_proto::v1::{
-    HookOptions, LinkLimits, LinkLooks, LinkOptions, ListTokensRequest, Rate, Theme, Token,
-    TokenTarget, hook_options::Dedupe, signature::Scheme, token_target::Target,
+    HookFilter, HookOptions, LinkLimits, LinkLooks, LinkOptions, ListTokensRequest, Rate, Theme,
+    Token, TokenTarget, hook_filter::Field, hook_options::Dedupe, signature::Scheme,
+    token_target::Target,
 };
 
 pub(super) async fn run(
@@ -101,7 +102,15 @@ fn hook_rows(hook: HookOptions) -> Vec<(&'static str, String)> {
         }
     };
     let wait = hook.wait.map(time::print).unwrap_or_default();
-    vec![("dedupe", dedupe), ("verify", verify), ("wait", wait)]
+    let mut rows = vec![("dedupe", dedupe), ("verify", verify), ("wait", wait)];
+    rows.extend(hook.only.into_iter().map(|HookFilter { field, values }| {
+        let (flag, field) = match field.unwrap_or_else(|| Field::Header(String::new())) {
+            Field::Header(name) => ("only", name),
+            Field::JsonPointer(pointer) => ("only-json", pointer),
+        };
+        (flag, format!("{field}={}", values.join(",")))
+    }));
+    rows
 }
 
 fn look_rows(looks: LinkLooks) -> Vec<(&'static str, String)> {

@@ -7,6 +7,7 @@ use super::{
 };
 use crate::{
     conversation::{Conversation, Head},
+    hook_filter,
     hook_request::{Blob, HookRequest},
     looks::Logo,
     names,
@@ -104,7 +105,10 @@ impl v1::gateway_service_server::GatewayService for Service {
             proof_key.clone_from(&token.proof_key);
             wait = token.options.hook.wait;
             control.check_signature(&token, &access.secret, &post, tx.now)?;
-            post::post(tx, &token, &post)
+            if !hook_filter::pass(&token.options.hook.only, &post.headers, &post.content) {
+                return Ok(None);
+            }
+            post::post(tx, &token, &post).map(Some)
         });
         // While the message is stored, looks for an agent in the folder that most likely answers.
         let likely = hint.map(|token| control.likely_target(partition, &token));
@@ -116,7 +120,10 @@ impl v1::gateway_service_server::GatewayService for Service {
         };
         let (posted, attached) = tokio::join!(posting, looking);
         let posted = posted.map_err(|error| control.explain(error, proof_key.as_ref()));
-        let Posted { turn, content, repeated } = posted?;
+        let Some(Posted { turn, content, repeated }) = posted? else {
+            let filtered = v1::PostMessageResponse { filtered: true, ..Default::default() };
+            return Ok(Response::new(filtered));
+        };
         Span::current()
             .record("turn", public_id::turn(turn.id.as_str()))
             .record("conversation", public_id::conversation(turn.conversation.as_str()));
@@ -131,6 +138,7 @@ impl v1::gateway_service_server::GatewayService for Service {
             user: Some(wire::user_message(&turn, content)),
             agent_attached,
             repeated,
+            filtered: false,
             wait: wait.and_then(wire::duration),
         }))
     }

@@ -111,7 +111,7 @@ pub(super) const PAUSED: &str = "paused";
 pub(super) const LOGO: &str = "looks.logo";
 
 #[rustfmt::skip]
-const FIELDS: [Field; 20] = [
+const FIELDS: [Field; 21] = [
     Field { path: "name", take: |to, from| to.name.clone_from(&from.name) },
     Field { path: "greeting", take: |to, from| to.greeting.clone_from(&from.greeting) },
     Field { path: "context", take: |to, from| to.context.clone_from(&from.context) },
@@ -123,6 +123,7 @@ const FIELDS: [Field; 20] = [
     Field { path: "limits.proof_of_work", take: |to, from| to.limits.proof_of_work = from.limits.proof_of_work },
     Field { path: "hook.dedupe", take: |to, from| to.hook.dedupe.clone_from(&from.hook.dedupe) },
     Field { path: "hook.wait", take: |to, from| to.hook.wait = from.hook.wait },
+    Field { path: "hook.only", take: |to, from| to.hook.only.clone_from(&from.hook.only) },
     Field { path: "looks.accent", take: |to, from| to.looks.accent.clone_from(&from.looks.accent) },
     Field { path: "looks.theme", take: |to, from| to.looks.theme = from.looks.theme },
     Field { path: "looks.starters", take: |to, from| to.looks.starters.clone_from(&from.looks.starters) },

@@ -3,9 +3,10 @@
 use super::Scene;
 use crate::hooks::signatures::SEAL;
 use arizuko_proto::v1::{
-    CreateKeyRequest, Escalation, EscalationStep, HmacScheme, HookOptions, IssueChatLinkRequest,
-    IssueWebhookRequest, LinkLooks, ListConversationsRequest, RotateKeyRequest, SetRouteRequest,
-    Signature, SignatureSender, conversation_service_client::ConversationServiceClient,
+    CreateKeyRequest, Escalation, EscalationStep, HmacScheme, HookFilter, HookOptions,
+    IssueChatLinkRequest, IssueWebhookRequest, LinkLooks, ListConversationsRequest,
+    RotateKeyRequest, SetRouteRequest, Signature, SignatureSender,
+    conversation_service_client::ConversationServiceClient, hook_filter::Field,
     hook_options::Dedupe, key_service_client::KeyServiceClient,
     route_service_client::RouteServiceClient, signature::Scheme,
     token_service_client::TokenServiceClient,
@@ -51,6 +52,10 @@ fn hooks() -> Vec<HookOptions> {
         let signature = Some(Signature { secrets, scheme: Some(scheme) });
         HookOptions { signature, ..HookOptions::default() }
     };
+    let only = |pointer: &str, values: &[&str]| HookFilter {
+        field: Some(Field::JsonPointer(pointer.to_owned())),
+        values: values.iter().map(|&value| value.to_owned()).collect(),
+    };
     let plain = HmacScheme { header: "x-signature".to_owned(), ..HmacScheme::default() };
     let window = Some(prost_types::Duration { seconds: 86_401, nanos: 0 });
     let hmac = |scheme: HmacScheme| signed(&[20], Scheme::Hmac(scheme));
@@ -58,6 +63,13 @@ fn hooks() -> Vec<HookOptions> {
     vec![
         HookOptions {
             dedupe: Some(Dedupe::DedupeHeader("x".repeat(65))),
+            ..HookOptions::default()
+        },
+        HookOptions { only: vec![only("/a", &["x"]); 21], ..HookOptions::default() },
+        HookOptions { only: vec![only("/a", &["x"; 21])], ..HookOptions::default() },
+        HookOptions { only: vec![only("/a", &[&"x".repeat(201)])], ..HookOptions::default() },
+        HookOptions {
+            only: vec![only(&format!("/{}", "x".repeat(200)), &["x"])],
             ..HookOptions::default()
         },
         signed(&[20, 20, 20], github()),

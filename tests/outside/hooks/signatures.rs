@@ -10,7 +10,7 @@ pub(crate) const SEAL: (&str, &str) =
 const SECRET: &str = "It's a Secret to Everybody";
 
 /// Writes secrets to files, and returns the flags that name them.
-fn secret_files(stack: &Stack, secrets: &[&str]) -> Vec<String> {
+pub(crate) fn secret_files(stack: &Stack, secrets: &[&str]) -> Vec<String> {
     let file = |secret: &&str| {
         let path = stack.folder().join(format!("secret-{}", random_id()));
         write_secret(&path, secret);

@@ -2,6 +2,7 @@
 
 use super::{duration, parse_duration};
 use crate::{
+    hook_filter::{Field, Filter},
     hook_options::{Dedupe, HookOptions},
     hook_request::{Blob, HookRequest},
     refusal::Refusal,
@@ -9,8 +10,8 @@ use crate::{
     turn::response::HttpResponse,
 };
 use arizuko_proto::v1::{
-    self, HmacAlgorithm, HmacEncoding, SignatureSender, hook_options::Dedupe as WireDedupe,
-    signature::Scheme as WireScheme,
+    self, HmacAlgorithm, HmacEncoding, SignatureSender, hook_filter::Field as WireField,
+    hook_options::Dedupe as WireDedupe, signature::Scheme as WireScheme,
 };
 
 /// Returns the options without the secrets.
@@ -24,7 +25,25 @@ pub(super) fn options(options: HookOptions) -> v1::HookOptions {
         secrets: Vec::new(),
         scheme: Some(scheme(signature.scheme)),
     });
-    v1::HookOptions { dedupe, signature, wait: options.wait.and_then(duration) }
+    let only = options.only.into_iter().map(filter).collect();
+    v1::HookOptions { dedupe, signature, wait: options.wait.and_then(duration), only }
+}
+
+fn filter(filter: Filter) -> v1::HookFilter {
+    let field = match filter.field {
+        Field::Header(name) => WireField::Header(name),
+        Field::Json(pointer) => WireField::JsonPointer(pointer),
+    };
+    v1::HookFilter { field: Some(field), values: filter.values }
+}
+
+fn parse_filter(filter: v1::HookFilter) -> Result<Filter, Refusal> {
+    let field = match filter.field {
+        Some(WireField::Header(name)) => Field::Header(name.to_ascii_lowercase()),
+        Some(WireField::JsonPointer(pointer)) => Field::Json(pointer),
+        None => return Err(Refusal::invalid("a filter names a header or a JSON pointer")),
+    };
+    Ok(Filter { field, values: filter.values })
 }
 
 fn scheme(scheme: Scheme) -> WireScheme {
@@ -66,7 +85,7 @@ fn hmac(scheme: HmacScheme) -> v1::HmacScheme {
 /// Parses a webhook's options. Returns its sender's secrets beside them, not yet sealed.
 ///
 /// # Errors
-/// [`Refusal::Invalid`] if no scheme is named, a duration is negative, `dedupe_body` is false, or
+/// [`Refusal::Invalid`] if no scheme or a filter's field is not named, a duration is negative, `dedupe_body` is false, or
 /// the secrets can't be the sender's.
 pub(in crate::grpc) fn parse_options(
     options: v1::HookOptions,
@@ -80,7 +99,8 @@ pub(in crate::grpc) fn parse_options(
         }
     };
     let wait = parse_duration(options.wait)?;
-    let parsed = HookOptions { dedupe, wait, ..HookOptions::default() };
+    let only = options.only.into_iter().map(parse_filter).collect::<Result<_, _>>()?;
+    let parsed = HookOptions { dedupe, wait, only, ..HookOptions::default() };
     let Some(v1::Signature { secrets, scheme }) = options.signature else {
         return Ok((parsed, Vec::new()));
     };
