@@ -108,7 +108,7 @@ fn is_of_this_host(origin: &HeaderValue, request: &Request) -> Option<bool> {
 
 fn preflight() -> Response {
     let headers = [
-        (header::ACCESS_CONTROL_ALLOW_METHODS, "GET, POST, DELETE"),
+        (header::ACCESS_CONTROL_ALLOW_METHODS, "GET, POST, PUT, PATCH, DELETE"),
         // The star is for what clients of other protocols add. It does not cover `authorization`.
         (
             header::ACCESS_CONTROL_ALLOW_HEADERS,
@@ -124,7 +124,9 @@ fn with_cors(mut response: Response, origin: HeaderValue) -> Response {
     headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin);
     headers.insert(
         header::ACCESS_CONTROL_EXPOSE_HEADERS,
-        HeaderValue::from_static("retry-after, arizuko-turn, arizuko-conversation"),
+        HeaderValue::from_static(
+            "retry-after, idempotency-replayed, arizuko-turn, arizuko-conversation",
+        ),
     );
     headers.append(header::VARY, HeaderValue::from_static("origin"));
     response

@@ -27,7 +27,7 @@ async fn the_page_proves_its_work_in_chromium(kind: Kind) {
 #[apply(pair)]
 async fn the_chat_works_in_other_sites_in_chromium(kind: Kind) {
     let stack = Stack::with_real_links(kind, &[]).await;
-    stack.browser_tests(&["embed"]).await;
+    stack.browser_tests(&["embed", "hooks"]).await;
 }
 
 #[apply(embedded)]

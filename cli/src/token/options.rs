@@ -52,6 +52,9 @@ pub(super) struct Options {
     /// How many messages of each visitor, or of a webhook, may be waiting for the end of their reply
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=10_000))]
     max_open_turns: Option<u32>,
+    /// Site whose pages may call the link and embed a chat, for example https://acme.com; repeatable
+    #[arg(long, value_name = "ORIGIN")]
+    origin: Vec<String>,
     /// End the token after this long, for example 30d or 12h
     #[arg(long, value_name = "DURATION", value_parser = time::parse)]
     expires: Option<prost_types::Duration>,
@@ -63,9 +66,6 @@ pub(super) struct ChatOptions {
     /// First lines of the page, in Markdown
     #[arg(long)]
     greeting: Option<String>,
-    /// Site that may embed the page, for example https://acme.com; repeatable
-    #[arg(long, value_name = "ORIGIN")]
-    origin: Vec<String>,
     /// Take a message only after about a second of work by the visitor's browser: always, or
     /// while the link is near its limits (auto). Needs JavaScript and HTTPS [default: off]
     #[arg(long, value_name = "WHEN", value_enum)]
@@ -157,6 +157,9 @@ impl Options {
         given.set("limits.max_open_turns", self.max_open_turns, |options, turns| {
             options.limits.get_or_insert_default().max_open_turns = turns;
         });
+        given.set("allowed_origins", list(self.origin), |options, origins| {
+            options.allowed_origins = origins;
+        });
         given.set("lifetime", self.expires, |options, expires| options.lifetime = Some(expires));
     }
 }
@@ -164,9 +167,6 @@ impl Options {
 impl ChatOptions {
     pub(super) fn give(self, given: &mut Given) -> anyhow::Result<()> {
         given.set("greeting", self.greeting, |options, greeting| options.greeting = greeting);
-        given.set("allowed_origins", list(self.origin), |options, origins| {
-            options.allowed_origins = origins;
-        });
         given.set("limits.proof_of_work", self.proof_of_work, |options, proof| {
             options.limits.get_or_insert_default().proof_of_work = ProofOfWork::from(proof).into();
         });
