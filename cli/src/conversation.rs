@@ -9,7 +9,7 @@ use clap::Subcommand;
 
 mod delete;
 mod export;
-mod list;
+pub(crate) mod list;
 pub(crate) mod show;
 
 #[derive(clap::Args)]

@@ -11,6 +11,7 @@ mod connect;
 mod console;
 mod control;
 mod conversation;
+mod delivery;
 mod demo;
 mod directories;
 mod doctor;
@@ -73,6 +74,8 @@ enum Command {
     Conversation(conversation::Args),
     /// Show one message and what became of it
     Turn(turn::Args),
+    /// List and show what webhooks' senders have delivered, and take it again
+    Delivery(delivery::Args),
     /// Create, list, rotate and revoke the keys of agents, operators, viewers and gateways
     Key(key::Args),
     /// Show the state of control and who is attached
@@ -96,7 +99,7 @@ const GROUPS: [(&str, &[&str]); 6] = [
     ("Try it", &["up", "chat"]),
     ("Links", &["token", "route"]),
     ("Answer", &["agent", "inbox"]),
-    ("What was said", &["conversation", "turn"]),
+    ("What was said", &["conversation", "turn", "delivery"]),
     ("Operate", &["key", "status", "doctor", "tail", "audit", "backup", "restore"]),
     ("Shell", &["completions", "help"]),
 ];
@@ -179,6 +182,7 @@ impl Command {
             Self::Token(args) => token::run(args, console).await,
             Self::Conversation(args) => conversation::run(args, console).await,
             Self::Turn(args) => turn::run(args, console).await,
+            Self::Delivery(args) => delivery::run(args, console).await,
             Self::Key(args) => key::run(args, console).await,
             Self::Route(args) => route::run(args, console).await,
             Self::Agent(args) => agent::run(args, console).await,

@@ -3,12 +3,13 @@
 use crate::{
     connect,
     console::{Console, Format, word},
+    control::Control,
     conversation::show::{by, field, show_course},
     time,
 };
 use arizuko_proto::{
     public_id,
-    v1::{EscalationStep, ShowTurnRequest, ShowTurnResponse, TurnDetail},
+    v1::{EscalationStep, Header, HttpResponse, ShowTurnRequest, ShowTurnResponse, TurnDetail},
 };
 use clap::Subcommand;
 use prost_types::Timestamp;
@@ -40,14 +41,24 @@ enum Command {
 pub(crate) async fn run(args: Args, console: &mut Console<'_>) -> anyhow::Result<()> {
     let control = args.connection.find()?;
     let Command::Show { turn_id } = args.command;
+    read(turn_id, &control, args.format.json, console).await
+}
+
+/// Reads a turn, and shows it.
+pub(crate) async fn read(
+    turn_id: String,
+    control: &Control,
+    json: bool,
+    console: &mut Console<'_>,
+) -> anyhow::Result<()> {
     let request = ShowTurnRequest { turn_id };
     let found = control.answer(control.conversations().await?.show_turn(request).await)?;
-    if args.format.json { console.message(&found) } else { show(found, console) }
+    if json { console.message(&found) } else { show(found, console) }
 }
 
 /// Reads a turn's public id, or makes it from the turn's own id. The own id gives access, so it is
 /// not sent.
-fn id(text: &str) -> Result<String, String> {
+pub(crate) fn id(text: &str) -> Result<String, String> {
     match text {
         own if public_id::is_own(own) => Ok(public_id::turn(own)),
         public if public.starts_with(public_id::TURN) => Ok(public.into()),
@@ -84,12 +95,23 @@ fn show(found: ShowTurnResponse, console: &mut Console<'_>) -> anyhow::Result<()
     if let Some(request) = &turn.request {
         field("request", &format!("{} {}", request.method, request.url), console)?;
     }
-    for header in &turn.headers {
-        let value = String::from_utf8_lossy(&header.value);
-        field("header", &format!("{}: {value}", header.name), console)?;
+    show_headers("header", &turn.headers, console)?;
+    if let Some(response) = &turn.response {
+        let HttpResponse { status, content_type, headers, body } = response;
+        field("response", &format!("{status} {content_type}"), console)?;
+        show_headers("", headers, console)?;
+        field("", &String::from_utf8_lossy(body), console)?;
     }
     console.line("")?;
     show_course(&turn, console)
+}
+
+fn show_headers(name: &str, headers: &[Header], console: &mut Console<'_>) -> anyhow::Result<()> {
+    for header in headers {
+        let value = String::from_utf8_lossy(&header.value);
+        field(name, &format!("{}: {value}", header.name), console)?;
+    }
+    Ok(())
 }
 
 /// Shows what the turn's route said when the turn began.

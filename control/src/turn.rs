@@ -42,6 +42,7 @@ mod quota;
 pub(crate) mod reassign;
 mod release;
 pub(crate) mod repeat;
+pub(crate) mod replay;
 pub(crate) mod reply;
 pub(crate) mod response;
 pub(crate) mod retention;
@@ -105,6 +106,9 @@ pub(crate) struct Origin {
     /// The W3C trace context of the post, or empty.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub(crate) traceparent: String,
+    /// What a webhook's sender calls the delivery; empty if it has no name.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub(crate) delivery: String,
     /// Whether an agent or a person sent the turn's message without being asked. Such a turn has no
     /// message of a visitor.
     #[serde(default, skip_serializing_if = "is_default")]

@@ -1,6 +1,7 @@
 //! `/hook/{token}`: webhooks reach the agent byte for byte.
 
 mod answers;
+mod deliveries;
 mod encodings;
 mod filters;
 mod handshakes;

@@ -311,6 +311,13 @@ impl Held {
         let (turn_id, attempt) = (self.turn.turn_id.clone(), self.turn.attempt);
         Said::Finish(Finish { turn_id, attempt, seq: self.seq, ..Finish::default() })
     }
+
+    /// Returns a Finish that fails the turn, with this detail for operators.
+    pub fn fail(&self, detail: &str) -> Said {
+        let (turn_id, attempt, seq) = (self.turn.turn_id.clone(), self.turn.attempt, self.seq);
+        let detail = detail.to_owned();
+        Said::Finish(Finish { turn_id, attempt, seq, failed: true, detail, ..Finish::default() })
+    }
 }
 
 /// Returns a delta of the message `id`.

@@ -69,7 +69,7 @@ impl List {
         flags: &str,
         console: &mut Console<'_>,
     ) -> anyhow::Result<()> {
-        let listed = self.pages(control).await?;
+        let listed = pages(control, self.request(), self.limit).await?;
         if json {
             return console.message(&listed);
         }
@@ -85,35 +85,15 @@ impl List {
         Ok(())
     }
 
-    /// Reads pages until there are enough conversations, or no more.
-    async fn pages(&self, control: &Control) -> anyhow::Result<ListConversationsResponse> {
-        let mut conversations = control.conversations().await?;
-        let mut all = ListConversationsResponse {
-            next_page_token: self.page.clone(),
-            ..ListConversationsResponse::default()
-        };
-        let mut progress = Progress::default();
-        loop {
-            let left = self.limit - u32::try_from(all.conversations.len()).unwrap_or(self.limit);
-            let request = ListConversationsRequest {
-                folder: self.folder.clone().unwrap_or_default(),
-                jid: self.jid.clone().unwrap_or_default(),
-                active_since: self.since.map(time::before_now),
-                status: self.status.map_or(ConversationStatus::Unspecified, Into::into).into(),
-                search: self.search.clone(),
-                page_size: left.min(200),
-                page_token: all.next_page_token,
-            };
-            let page = control.answer(conversations.list_conversations(request).await)?;
-            all.conversations.extend(page.conversations);
-            all.next_page_token = page.next_page_token;
-            all.looked_at += page.looked_at;
-            all.reached = page.reached.or(all.reached);
-            let is_full = all.conversations.len() >= self.limit as usize;
-            if all.next_page_token.is_empty() || is_full {
-                return Ok(all);
-            }
-            progress.show(&all);
+    fn request(&self) -> ListConversationsRequest {
+        ListConversationsRequest {
+            folder: self.folder.clone().unwrap_or_default(),
+            jid: self.jid.clone().unwrap_or_default(),
+            active_since: self.since.map(time::before_now),
+            status: self.status.map_or(ConversationStatus::Unspecified, Into::into).into(),
+            search: self.search.clone(),
+            page_token: self.page.clone(),
+            ..ListConversationsRequest::default()
         }
     }
 
@@ -144,6 +124,31 @@ impl List {
         add("--limit ", &self.limit.to_string());
         add("--page ", page);
         words
+    }
+}
+
+/// Reads pages until there are as many conversations as wanted, or no more.
+pub(crate) async fn pages(
+    control: &Control,
+    mut request: ListConversationsRequest,
+    wanted: u32,
+) -> anyhow::Result<ListConversationsResponse> {
+    let mut conversations = control.conversations().await?;
+    let (mut all, mut progress) = (ListConversationsResponse::default(), Progress::default());
+    loop {
+        let left = wanted - u32::try_from(all.conversations.len()).unwrap_or(wanted);
+        request.page_size = left.min(200);
+        let page = control.answer(conversations.list_conversations(request.clone()).await)?;
+        all.conversations.extend(page.conversations);
+        all.next_page_token.clone_from(&page.next_page_token);
+        all.looked_at += page.looked_at;
+        all.reached = page.reached.or(all.reached);
+        let is_full = all.conversations.len() >= wanted as usize;
+        if all.next_page_token.is_empty() || is_full {
+            return Ok(all);
+        }
+        request.page_token = page.next_page_token;
+        progress.show(&all);
     }
 }
 

@@ -7,12 +7,20 @@ use crate::{
     key::Caller,
     ledger::Error,
     refusal::Refusal,
+    token::Token,
+    transaction::{Record as _, Tx},
+    turn::{Turn, input::Input, replay},
 };
-use arizuko_proto::v1::{self, ConversationStatus};
+use arizuko_proto::{
+    public_id,
+    telemetry::traces,
+    v1::{self, ConversationStatus},
+};
 use list::Wanted;
 use place::Place;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status};
+use tracing::Span;
 
 mod delete;
 mod export;
@@ -44,6 +52,7 @@ impl v1::conversation_service_server::ConversationService for Service {
             since: wire::parse_timestamp(request.active_since)?,
             status: ConversationStatus::try_from(request.status)
                 .map_err(|_| Refusal::invalid("there is no such status of conversations"))?,
+            kind: wire::parse_kind(request.kind)?,
             words: search::words(&request.search)?,
             ..self.selected(&caller, &request.folder, request.jid)?
         };
@@ -160,6 +169,24 @@ impl v1::conversation_service_server::ConversationService for Service {
             self.note(&wanted, "conversation.delete").await?;
         }
         Ok(Response::new(delete::page(&self.control, &wanted, after).await?))
+    }
+
+    async fn replay_delivery(
+        &self,
+        request: Request<v1::ReplayDeliveryRequest>,
+    ) -> Result<Response<v1::ReplayDeliveryResponse>, Status> {
+        let (caller, request) = self.authenticate_operator(request)?;
+        let (partition, old, _) = find::turn(&self.control, &caller, &request.turn_id).await?;
+        let actor = caller.key_id.as_str();
+        let trace = traces::traceparent(&Span::current()).unwrap_or_default();
+        let expected = [Turn::name(&old.id), Input::name(&old.id), Token::name(&old.origin.token)];
+        let _permit = self.control.texts.acquire().await;
+        let replaying = |tx: &mut Tx<'_>| replay::replay(tx, actor, &old.id, &trace);
+        let new = self.control.ledger.transact(partition, &expected, replaying).await?;
+        Ok(Response::new(v1::ReplayDeliveryResponse {
+            turn_id: public_id::turn(new.id.as_str()),
+            conversation_id: public_id::conversation(new.conversation.as_str()),
+        }))
     }
 }
 

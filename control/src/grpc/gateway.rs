@@ -309,6 +309,7 @@ fn read_post(request: v1::PostMessageRequest) -> Result<Post, Refusal> {
         idempotency_key: request.idempotency_key,
         proof: request.proof,
         client_address: request.client_address,
+        is_replay: false,
         // The turn continues the trace of this call, if the call has one.
         traceparent: traces::traceparent(&Span::current()).unwrap_or(request.traceparent),
     })

@@ -59,6 +59,19 @@ pub(super) fn kind(kind: Kind) -> v1::TokenKind {
     }
 }
 
+/// Parses a kind of link; `None` for all kinds.
+///
+/// # Errors
+/// [`Refusal::Invalid`] for an unknown one.
+pub(super) fn parse_kind(kind: i32) -> Result<Option<Kind>, Refusal> {
+    match v1::TokenKind::try_from(kind) {
+        Ok(v1::TokenKind::Unspecified) => Ok(None),
+        Ok(v1::TokenKind::Chat) => Ok(Some(Kind::Chat)),
+        Ok(v1::TokenKind::Hook) => Ok(Some(Kind::Hook)),
+        Err(_) => Err(Refusal::invalid("there is no such kind of links")),
+    }
+}
+
 pub(super) fn outcome(outcome: Outcome) -> v1::TurnStatus {
     match outcome {
         Outcome::Done => v1::TurnStatus::Done,

@@ -46,6 +46,9 @@ const KNOWN_HEADERS: [(&str, Same); 13] = [
     ("ce-id", Same::IdAndHeader("ce-source")),
 ];
 
+/// How many characters of a delivery's name are kept, at most.
+const MAX_NAME: usize = 100;
+
 /// Returns the key by which a repeat of this delivery is recognised; `None` if nothing names the
 /// delivery.
 pub(super) fn delivery(dedupe: &Dedupe, post: &Post) -> Option<Key> {
@@ -78,11 +81,27 @@ fn by_body(post: &Post) -> Key {
     Key { text, content: Vec::new(), kept: Kept::Delivery }
 }
 
-/// Returns the hash of a header's value; `None` if the header is missing or empty.
+/// Returns what the sender calls this delivery, for people; empty if nothing names it.
+pub(super) fn name(dedupe: &Dedupe, post: &Post) -> String {
+    let value = match dedupe {
+        Dedupe::KnownHeaders => {
+            KNOWN_HEADERS.iter().find_map(|(name, _)| value_of(name, &post.headers))
+        }
+        Dedupe::Header(name) => value_of(name, &post.headers),
+        Dedupe::Body => None,
+    };
+    let name = String::from_utf8(value.unwrap_or_default()).unwrap_or_default();
+    name.chars().take(MAX_NAME).collect()
+}
+
 fn hash_of(name: &str, headers: &[Header]) -> Option<String> {
+    value_of(name, headers).map(hash)
+}
+
+/// Returns a header's value; `None` if the header is missing or empty.
+fn value_of(name: &str, headers: &[Header]) -> Option<Vec<u8>> {
     let header = headers.iter().find(|header| header.name == name)?;
-    let value = header.value.clone().into_bytes();
-    (!value.is_empty()).then(|| hash(value))
+    Some(header.value.clone().into_bytes()).filter(|value| !value.is_empty())
 }
 
 #[cfg(test)]
@@ -105,6 +124,7 @@ mod tests {
             proof: String::new(),
             client_address: String::new(),
             traceparent: String::new(),
+            is_replay: false,
         };
         delivery(dedupe, &post).map(|key| key.text)
     }

@@ -68,6 +68,8 @@ pub(crate) struct Post {
     /// Empty: unknown.
     pub(crate) client_address: String,
     pub(crate) traceparent: String,
+    /// Whether an operator sends a delivery again, which is then no repeat.
+    pub(crate) is_replay: bool,
 }
 
 /// The turn's route as it was when the turn began. Later changes of the route don't affect the

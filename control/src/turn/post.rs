@@ -74,6 +74,9 @@ pub(crate) fn post(tx: &mut Tx<'_>, token: &Token, post: &Post) -> Decision<Post
     let mut turn = begin(tx, token, id, &conversation, &route.route);
     turn.origin.traceparent.clone_from(&post.traceparent);
     turn.origin.visitor = visitor;
+    if token.kind == Kind::Hook {
+        turn.origin.delivery = dedupe::name(&token.options.hook.dedupe, post);
+    }
     let mut frames = FrameWriter::begin(turn.id.clone(), turn.conversation.clone(), head);
     let body = Body::User { id: turn.user_message(), content: text.clone() };
     turn.first_seq = frames.append_message(tx, body)?;
@@ -108,6 +111,7 @@ pub(crate) fn post(tx: &mut Tx<'_>, token: &Token, post: &Post) -> Decision<Post
 fn key(token: &Token, post: &Post) -> (Key, bool) {
     let delivery = match token.kind {
         Kind::Chat => None,
+        Kind::Hook if post.is_replay => None,
         Kind::Hook => dedupe::delivery(&token.options.hook.dedupe, post),
     };
     // If a webhook's delivery has no name, its key is the gateway's own. If that key came before,
@@ -245,6 +249,7 @@ impl Turn {
             sender: token.source.clone().unwrap_or_else(|| "visitor".to_owned()),
             visitor: None,
             traceparent: String::new(),
+            delivery: String::new(),
             unasked: false,
             created_at: now,
         };

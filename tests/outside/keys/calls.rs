@@ -16,10 +16,10 @@ use arizuko_proto::{
         GetConversationRequest, GetLogoRequest, GetStatusRequest, GetTurnRequest,
         IssueChatLinkRequest, IssueWebhookRequest, ListAuditRequest, ListConversationsRequest,
         ListKeysRequest, ListRoutesRequest, ListTokensRequest, PostMessageRequest,
-        ReadConversationRequest, ResolveTokenRequest, RevokeKeyRequest, RevokeTokenRequest,
-        RotateKeyRequest, SendMessageRequest, SetRouteRequest, SetWebhookSecretsRequest,
-        ShowConversationRequest, ShowTurnRequest, TailRequest, TokenKind, TokenTarget,
-        WatchRequest, token_target,
+        ReadConversationRequest, ReplayDeliveryRequest, ResolveTokenRequest, RevokeKeyRequest,
+        RevokeTokenRequest, RotateKeyRequest, SendMessageRequest, SetRouteRequest,
+        SetWebhookSecretsRequest, ShowConversationRequest, ShowTurnRequest, TailRequest, TokenKind,
+        TokenTarget, WatchRequest, token_target,
     },
 };
 use arizuko_tests::prelude::*;
@@ -27,8 +27,14 @@ use prost_types::FieldMask;
 use tonic::Status;
 
 /// Calls that only operators may make.
-pub(super) const OPERATORS: [&str; 5] =
-    ["CreateKey", "RevokeKey", "RotateKey", "FinishRotation", "DeleteConversations"];
+pub(super) const OPERATORS: [&str; 6] = [
+    "CreateKey",
+    "RevokeKey",
+    "RotateKey",
+    "FinishRotation",
+    "DeleteConversations",
+    "ReplayDelivery",
+];
 /// Calls that only operators and viewers may make.
 pub(super) const OVERSEERS: [&str; 4] = ["ListKeys", "GetStatus", "ListAudit", "Tail"];
 /// Calls that only gateways may make.
@@ -57,10 +63,12 @@ pub(super) const SPEECH: [&str; 3] = ["SendMessage", "AssignConversation", "Read
 pub(super) const SHOWS: [&str; 4] =
     ["ListConversations", "ExportConversations", "ShowConversation", "ShowTurn"];
 
-/// The link and the turn that the calls are about.
+/// The link and the turns that the calls are about.
 pub(super) struct Facts {
     pub(super) link: Link,
     pub(super) posted: Posted,
+    /// What a webhook's sender has delivered.
+    pub(super) delivery: Posted,
 }
 
 /// Makes a call; returns the reason of its refusal, or `OK`.
@@ -82,6 +90,7 @@ async fn make(call: &str, folder: &str, channel: Channel, facts: &Facts) -> Resu
         }
         call if CHANGES.contains(&call) => tokens(call, folder, channel, facts).await,
         call if ROUTES.contains(&call) => routes(call, folder, channel).await,
+        "ReplayDelivery" => shows(call, folder, channel, facts).await,
         "DeleteConversations" => shows(call, "nobody", channel, facts).await,
         call if SHOWS.contains(&call) => shows(call, folder, channel, facts).await,
         call if SPEECH.contains(&call) => speech(call, folder, channel, facts).await,
@@ -164,6 +173,10 @@ async fn shows(call: &str, folder: &str, channel: Channel, facts: &Facts) -> Res
                 ..DeleteConversationsRequest::default()
             };
             conversations.delete_conversations(request).await.map(drop)
+        }
+        "ReplayDelivery" => {
+            let turn_id = public_id::turn(&facts.delivery.turn);
+            conversations.replay_delivery(ReplayDeliveryRequest { turn_id }).await.map(drop)
         }
         "ShowConversation" => {
             let conversation_id = public_id::conversation(&facts.posted.conversation);

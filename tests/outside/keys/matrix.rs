@@ -9,7 +9,9 @@ use arizuko_tests::prelude::*;
 async fn facts(stack: &Stack) -> Facts {
     let link = stack.issue("acme").await;
     let posted = stack.visitor(&link, A).say("hello").await;
-    Facts { link, posted }
+    let hook = stack.issue_hook("acme", "any", "").await;
+    let delivery = stack.caller(&hook, A).post("text/plain", "a delivery").await.posted();
+    Facts { link, posted, delivery }
 }
 
 /// Asserts the outcome of `calls` with `key` at both controls.

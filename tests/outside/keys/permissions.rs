@@ -56,7 +56,7 @@ async fn a_bots_key_sets_no_routes_and_is_no_person_unless_it_may(stack: Stack) 
 async fn a_key_without_read_answers_turns_and_sees_nothing_else(stack: Stack) {
     let link = stack.issue("acme").await;
     let posted = stack.visitor(&link, A).say("hello").await;
-    let facts = Facts { link, posted };
+    let facts = Facts { link, delivery: posted.clone(), posted };
     let reads = ["ListTokens", "ListRoutes", "ExplainRoute", "ReadConversation"];
     for (flags, expected) in [(&["--no-read"][..], "NOT_ALLOWED"), (&[], "OK")] {
         let key = create(&stack, flags).await;

@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     control::Control, grpc::wire, ids::ConversationId, jid::FolderName, key::Caller, ledger::Error,
-    names, store::Partition, time::Time,
+    names, store::Partition, time::Time, token::Kind,
 };
 use arizuko_proto::v1::{self, ConversationStatus};
 
@@ -29,6 +29,7 @@ pub(super) struct Wanted {
     /// Only conversations that were not active then or later.
     pub(super) until: Option<Time>,
     pub(super) status: ConversationStatus,
+    pub(super) kind: Option<Kind>,
     /// Words that one message must have, in lower case.
     pub(super) words: Vec<String>,
 }
@@ -44,6 +45,7 @@ impl Wanted {
             since: None,
             until: None,
             status: ConversationStatus::Unspecified,
+            kind: None,
             words: Vec::new(),
         }
     }
@@ -52,6 +54,7 @@ impl Wanted {
         seen.is_within(&self.folder)
             && seen.is_reached_by(&self.caller)
             && self.jid.as_ref().is_none_or(|jid| seen.has_jid(jid))
+            && self.kind.is_none_or(|kind| seen.has_kind(kind))
             && seen.has_status(self.status)
     }
 

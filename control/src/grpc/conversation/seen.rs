@@ -106,6 +106,10 @@ impl Seen {
         self.jid == jid
     }
 
+    pub(super) fn has_kind(&self, kind: Kind) -> bool {
+        self.kind == kind
+    }
+
     pub(super) fn has_status(&self, status: ConversationStatus) -> bool {
         let is_open = !self.conversation.open.is_empty();
         let failed = |turn: &Turn| {
@@ -161,6 +165,8 @@ impl Seen {
             status: status.into(),
             open_turns: u32::try_from(conversation.open.len()).unwrap_or(u32::MAX),
             excerpt,
+            turn_id: turn.as_ref().map(|t| public_id::turn(t.id.as_str())).unwrap_or_default(),
+            delivery: turn.as_ref().map(|t| t.origin.delivery.clone()).unwrap_or_default(),
         }
     }
 }

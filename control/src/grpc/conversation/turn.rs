@@ -12,10 +12,12 @@ use crate::{
     names,
     store::Partition,
     time::Time,
+    token::Kind,
     turn::{
         Turn,
         input::Input,
         journal::{Delivery, Entry, What},
+        response::HttpResponse,
     },
 };
 use arizuko_proto::{
@@ -105,6 +107,10 @@ pub(super) async fn details(
         detail.events = journal.into_iter().map(event).collect();
         let url = wanted.headers.then(|| control.hook_url(&turn));
         add_input(&mut detail, &turn, input, url.as_deref());
+        if wanted.headers && turn.origin.kind == Kind::Hook {
+            let response = control.ledger.record::<HttpResponse>(partition, &turn.id).await?;
+            detail.response = response.map(wire::hook::response);
+        }
         detail.messages.iter_mut().for_each(|message| cut(message, wanted.cut));
         hide_beyond(&mut detail, wanted.caller);
         details.push(detail);

@@ -1,0 +1,172 @@
+//! `arizuko delivery`: what webhooks' senders have delivered, and what became of it. Each delivery is
+//! a turn.
+
+use crate::{
+    connect,
+    console::{Console, Format, note, quoted, word},
+    control::Control,
+    conversation::list::pages,
+    folder, time, turn,
+};
+use arizuko_proto::v1::{
+    Conversation, ConversationStatus, ListConversationsRequest, ReplayDeliveryRequest, TokenKind,
+};
+use clap::Subcommand;
+use prost_types::Duration;
+
+#[derive(clap::Args)]
+#[command(before_help = "\
+Examples:
+  arizuko delivery list acme                           # the newest first
+  arizuko delivery list hook:acme/github --failed --since 2d
+  arizuko delivery show trn_…                          # headers, body, attempts, response, error
+  arizuko delivery replay trn_…                        # the same body and headers, as a new turn
+")]
+pub(crate) struct Args {
+    #[command(flatten)]
+    connection: connect::Options,
+    #[command(flatten)]
+    format: Format,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// List deliveries to webhooks, the newest first
+    List(List),
+    /// Show a delivery, and what became of it
+    Show {
+        /// Id of its turn
+        #[arg(value_name = "trn_…", value_parser = turn::id, allow_hyphen_values = true)]
+        turn_id: String,
+    },
+    /// Take deliveries again, each as a new turn
+    Replay {
+        /// Ids of their turns
+        #[arg(value_name = "trn_…", value_parser = turn::id, required = true, allow_hyphen_values = true)]
+        turn_ids: Vec<String>,
+    },
+}
+
+#[derive(clap::Args)]
+struct List {
+    /// Only deliveries to webhooks of this folder and those below it, or of this address
+    /// [default: the key's folder]
+    #[arg(value_name = "FOLDER|hook:…", value_parser = place)]
+    place: Option<Place>,
+    /// Only those that no agent could handle: they failed or were not answered in time
+    #[arg(long)]
+    failed: bool,
+    /// Only those that came or ended this long ago or later, for example 2d
+    #[arg(long, value_name = "DURATION", value_parser = time::parse)]
+    since: Option<Duration>,
+    /// How many to list, at most
+    #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    limit: u32,
+    /// Continue an earlier list from the page token that it printed
+    #[arg(long, value_name = "TOKEN", default_value = "", hide_default_value = true)]
+    page: String,
+}
+
+#[derive(Clone)]
+enum Place {
+    Folder(String),
+    Address(String),
+}
+
+fn place(text: &str) -> Result<Place, String> {
+    match text.starts_with("hook:") {
+        true => Ok(Place::Address(text.to_owned())),
+        false => folder::parse(text).map(Place::Folder),
+    }
+}
+
+pub(crate) async fn run(args: Args, console: &mut Console<'_>) -> anyhow::Result<()> {
+    let control = args.connection.find()?;
+    let json = args.format.json;
+    match args.command {
+        Command::List(list) => list.run(&control, json, &args.connection.flags(), console).await,
+        Command::Show { turn_id } => turn::read(turn_id, &control, json, console).await,
+        Command::Replay { turn_ids } => {
+            let mut conversations = control.conversations().await?;
+            for turn_id in turn_ids {
+                let request = ReplayDeliveryRequest { turn_id: turn_id.clone() };
+                let new = control.answer(conversations.replay_delivery(request).await)?;
+                match json {
+                    true => console.message(&new)?,
+                    false => console.line(&format!("{turn_id} again as {}", new.turn_id))?,
+                }
+            }
+            Ok(())
+        }
+    }
+}
+
+impl List {
+    async fn run(
+        self,
+        control: &Control,
+        json: bool,
+        flags: &str,
+        console: &mut Console<'_>,
+    ) -> anyhow::Result<()> {
+        let listed = pages(control, self.request(), self.limit).await?;
+        if json {
+            return console.message(&listed);
+        }
+        if listed.conversations.is_empty() {
+            note("no such deliveries");
+        } else {
+            show(listed.conversations, console)?;
+        }
+        if !listed.next_page_token.is_empty() {
+            let more = console.command(&format!("{}{flags}", self.words(&listed.next_page_token)));
+            note(&format!("there are more: {more}"));
+        }
+        Ok(())
+    }
+
+    fn request(&self) -> ListConversationsRequest {
+        let (mut folder, mut jid) = Default::default();
+        match self.place.clone() {
+            Some(Place::Folder(name)) => folder = name,
+            Some(Place::Address(address)) => jid = address,
+            None => {}
+        }
+        let status = match self.failed {
+            true => ConversationStatus::Failed,
+            false => ConversationStatus::Unspecified,
+        };
+        ListConversationsRequest {
+            folder,
+            jid,
+            active_since: self.since.map(time::before_now),
+            status: status.into(),
+            page_token: self.page.clone(),
+            kind: TokenKind::Hook.into(),
+            ..ListConversationsRequest::default()
+        }
+    }
+
+    /// Returns the command that lists the next page.
+    fn words(&self, page: &str) -> String {
+        let place = match &self.place {
+            Some(Place::Folder(place) | Place::Address(place)) => format!(" {}", quoted(place)),
+            None => String::new(),
+        };
+        let failed = if self.failed { " --failed" } else { "" };
+        let since = self.since.map(|since| format!(" --since {}", time::print(since)));
+        let (since, limit) = (since.unwrap_or_default(), self.limit);
+        format!("delivery list{place}{failed}{since} --limit {limit} --page {}", quoted(page))
+    }
+}
+
+fn show(deliveries: Vec<Conversation>, console: &mut Console<'_>) -> anyhow::Result<()> {
+    let rows = deliveries.into_iter().map(|conversation| {
+        let status = word(conversation.status().as_str_name());
+        let Conversation { turn_id, jid, created_at, delivery, .. } = conversation;
+        [turn_id, jid, status, time::brief(created_at), delivery]
+    });
+    console.table(["TURN", "ADDRESS", "STATUS", "CAME", "DELIVERY"], rows.collect())
+}
