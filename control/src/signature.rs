@@ -48,6 +48,7 @@ pub(crate) enum Scheme {
     Shopify,
     Twilio,
     Standard,
+    Discord,
     Hmac(HmacScheme),
 }
 
@@ -116,6 +117,10 @@ impl Scheme {
             }
             if *self == Self::Standard && check::standard_key(secret.as_bytes()).is_none() {
                 let why = "a secret of Standard Webhooks is whsec_ and Base64";
+                return Err(Refusal::invalid(why));
+            }
+            if *self == Self::Discord && check::public_key(secret.as_bytes()).is_none() {
+                let why = "Discord's public key has 64 hexadecimal digits";
                 return Err(Refusal::invalid(why));
             }
         }

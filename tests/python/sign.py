@@ -13,6 +13,7 @@ from datetime import datetime, timezone
 from urllib.parse import urlencode
 
 import httpx
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from slack_sdk.signature import SignatureVerifier
 from standardwebhooks import Webhook
 from stripe import WebhookSignature
@@ -50,6 +51,10 @@ def sign(sender: str, url: str, secret: str) -> tuple[str, str, dict[str, str]]:
             headers["linear-signature"] = code.hexdigest()
         case "shopify":
             headers["x-shopify-hmac-sha256"] = base64.b64encode(code.digest()).decode()
+        case "discord":
+            key = Ed25519PrivateKey.from_private_bytes(hashlib.sha256(secret.encode()).digest())
+            headers["x-signature-ed25519"] = key.sign(f"{now}{body}".encode()).hex()
+            headers["x-signature-timestamp"] = now
         case "gitlab":
             headers["x-gitlab-token"] = secret
         case _:

@@ -117,6 +117,8 @@ enum Verify {
     Twilio,
     /// Standard Webhooks, and Svix
     Standard,
+    /// Discord's interactions; the secret file has the application's public key
+    Discord,
     /// Any sender with an HMAC in a header: see --hmac-header
     Hmac,
 }
@@ -195,6 +197,7 @@ impl Verify {
             Self::Shopify => SignatureSender::Shopify,
             Self::Twilio => SignatureSender::Twilio,
             Self::Standard => SignatureSender::Standard,
+            Self::Discord => SignatureSender::Discord,
             Self::Hmac => return Scheme::Hmac(hmac.into_scheme()),
         };
         Scheme::Sender(sender.into())

@@ -3,7 +3,10 @@
 use super::{Algorithm, BASE64, Encoding, HmacScheme, Scheme, WINDOW};
 use crate::{hook_request::Header, time::Time};
 use base64::Engine as _;
-use ring::{digest, hmac};
+use ring::{
+    digest, hmac,
+    signature::{ED25519, ED25519_PUBLIC_KEY_LEN, UnparsedPublicKey},
+};
 use std::{collections::BTreeSet, time::Duration};
 use subtle::ConstantTimeEq as _;
 
@@ -37,6 +40,7 @@ pub(crate) fn verify(
         Scheme::Stripe => stripe(secrets, signed),
         Scheme::Standard => standard(secrets, signed),
         Scheme::Twilio => twilio(secrets, signed),
+        Scheme::Discord => discord(secrets, signed),
         Scheme::Hmac(scheme) => by_hmac(scheme, secrets, signed),
         Scheme::Github => by_hmac(&known("x-hub-signature-256", "sha256="), secrets, signed),
         Scheme::Linear => by_hmac(&known("linear-signature", ""), secrets, signed),
@@ -122,6 +126,24 @@ fn standard(secrets: &[Vec<u8>], signed: &Signed<'_>) -> Result<(), String> {
     let parts = [id.as_bytes(), b".", time.as_bytes(), b".", signed.body];
     let keys: Vec<_> = secrets.iter().filter_map(|secret| standard_key(secret)).collect();
     found(name, any_is_of(signatures, &keys, &parts))
+}
+
+/// Checks Discord's signature by Ed25519 over the time and the body. The secrets are public keys.
+fn discord(secrets: &[Vec<u8>], signed: &Signed<'_>) -> Result<(), String> {
+    let (name, timestamp) = ("x-signature-ed25519", "x-signature-timestamp");
+    let (sent, time) = (signed.header(name)?, signed.header(timestamp)?);
+    signed.check_time(timestamp, &time, WINDOW)?;
+    let signature = Encoding::Hex.decode(&sent).unwrap_or_default();
+    let message = [time.as_bytes(), signed.body].concat();
+    let is_by =
+        |key: &Vec<u8>| public_key(key).is_some_and(|key| key.verify(&message, &signature).is_ok());
+    found(name, secrets.iter().any(is_by))
+}
+
+/// Returns Discord's public key; `None` if it is not 32 bytes in hexadecimal.
+pub(super) fn public_key(text: &[u8]) -> Option<UnparsedPublicKey<Vec<u8>>> {
+    let key = Encoding::Hex.decode(str::from_utf8(text).ok()?)?;
+    (key.len() == ED25519_PUBLIC_KEY_LEN).then(|| UnparsedPublicKey::new(&ED25519, key))
 }
 
 /// Returns the key in a secret of Standard Webhooks; `None` if the secret is not in Base64.

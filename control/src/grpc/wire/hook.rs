@@ -56,6 +56,7 @@ fn scheme(scheme: Scheme) -> WireScheme {
         Scheme::Shopify => SignatureSender::Shopify,
         Scheme::Twilio => SignatureSender::Twilio,
         Scheme::Standard => SignatureSender::Standard,
+        Scheme::Discord => SignatureSender::Discord,
         Scheme::Hmac(scheme) => return WireScheme::Hmac(hmac(scheme)),
     };
     WireScheme::Sender(sender.into())
@@ -125,6 +126,7 @@ fn parse_scheme(scheme: Option<WireScheme>) -> Result<Scheme, Refusal> {
         SignatureSender::Shopify => Scheme::Shopify,
         SignatureSender::Twilio => Scheme::Twilio,
         SignatureSender::Standard => Scheme::Standard,
+        SignatureSender::Discord => Scheme::Discord,
         SignatureSender::Unspecified => {
             return Err(Refusal::invalid("a signature names its sender, or describes an HMAC"));
         }

@@ -157,3 +157,19 @@ fn any_hmac_can_be_described() {
     assert!(check(&Delivery { seconds: 1_700_000_011, ..delivery }).is_err());
     assert!(check(&Delivery { url: "https://a.example/hook/U", ..delivery }).is_err());
 }
+
+/// Signed with `cryptography`, a library for Python.
+#[test]
+fn discord() {
+    let key = "cab32f3df7ce3b5bd71cfddcd414732dbf8b6a55cc5d043cef8fbdc8418eb622";
+    let signature = "40fa82f97042bc0be16a22a4a411eef18e83d5ec55de4f038a4b19be411af50fda462d52b7dbd8bb915c1af96227ffda67b87b104c359b3319bacba820871808";
+    let headers = [("x-signature-ed25519", signature), ("x-signature-timestamp", "1700000000")];
+    let delivery =
+        Delivery { headers: &headers, body: "{\"type\":1}", seconds: 1_700_000_000, ..NONE };
+    assert_eq!(says(&Scheme::Discord, &[key], &delivery), Ok(()));
+    let other = Delivery { body: "{\"type\":2}", ..delivery };
+    assert!(says(&Scheme::Discord, &[key], &other).is_err());
+    let late = Delivery { seconds: 1_700_000_301, ..delivery };
+    assert!(says(&Scheme::Discord, &[key], &late).is_err());
+    assert!(says(&Scheme::Discord, &["no key"], &delivery).is_err());
+}
