@@ -6,6 +6,7 @@ mod headers;
 
 use crate::{
     address::Visitor,
+    bodies::Share,
     encoding::Encoding,
     gateway::Gateway,
     link::{Link, Parameters, TurnId, WantsHtml},
@@ -20,6 +21,7 @@ use axum::{
     extract::State,
     response::{IntoResponse, Response},
 };
+use bytes::Bytes;
 use headers::Headers;
 use http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header::ALLOW, request::Parts};
 use serde_json::json;
@@ -44,18 +46,8 @@ pub(crate) async fn deliver(
     let asked = answer::asked_wait(&uri);
     let is_long = asked.is_some_and(|wait| !wait.is_zero());
     let permit = is_long.then(|| gateway.streams.open(visitor.0)).transpose()?;
-    let encoding = Encoding::of(&headers)?;
-    link.check_before_body(&gateway, &headers).await?;
-    let limit = gateway.options.limits.hook_body_bytes;
-    let (body, mut share) = gateway.bodies.read(visitor.0, body, limit).await?;
-    let (content, encoded_content) = match encoding {
-        Encoding::Identity => (body, Default::default()),
-        // The agent gets both bodies, so the limit is for both together.
-        _ => {
-            let room = limit - body.len();
-            (gateway.decoders.decode(encoding, &body, room, &mut share).await?, body)
-        }
-    };
+    let Content { content, encoded_content, share } =
+        read(&gateway, &link, visitor, &headers, body).await?;
     if let Some(answer) = handshake::in_delivery(&uri, &headers, &content)? {
         gateway.control.resolve(link.access()).await?;
         return Ok(answer);
@@ -95,6 +87,34 @@ pub(crate) async fn deliver(
         answer.headers_mut().insert("idempotency-replayed", HeaderValue::from_static("true"));
     }
     Ok(answer)
+}
+
+/// A delivery's body.
+struct Content {
+    content: Bytes,
+    /// The body as it was sent, if it had a Content-Encoding.
+    encoded_content: Bytes,
+    share: Share,
+}
+
+async fn read(
+    gateway: &Gateway,
+    link: &Link,
+    visitor: Visitor,
+    headers: &HeaderMap,
+    body: Body,
+) -> Result<Content, Problem> {
+    let encoding = Encoding::of(headers)?;
+    link.check_before_body(gateway, headers).await?;
+    let limit = gateway.options.limits.hook_body_bytes;
+    let (body, mut share) = gateway.bodies.read(visitor.0, body, limit).await?;
+    if encoding == Encoding::Identity {
+        return Ok(Content { content: body, encoded_content: Bytes::new(), share });
+    }
+    // The agent gets both bodies, so the limit is for both together.
+    let room = limit - body.len();
+    let content = gateway.decoders.decode(encoding, &body, room, &mut share).await?;
+    Ok(Content { content, encoded_content: body, share })
 }
 
 /// GET and HEAD: answers a sender's challenge, or says that this is a webhook.
