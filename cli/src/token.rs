@@ -31,6 +31,7 @@ Examples:
   arizuko token issue acme chat                    # prints the link
   arizuko token issue acme chat --expires 30d --suffix support
   arizuko token issue acme chat --rate 20/m --max-open-turns 5
+  arizuko token issue acme chat --max-turns-per-day 200 --budget-tokens 1M/day
   arizuko token issue acme chat --proof-of-work auto   # for a public page under attack
   arizuko token issue acme chat --title 'Acme support' --logo-file logo.svg --accent '#2563eb' \\
       --ask 'Where is my order?' --ask 'I want to return something'

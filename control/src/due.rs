@@ -185,6 +185,9 @@ async fn take(control: &Control, partition: Partition, item: &Due) -> Result<(),
             ledger.transact(partition, &[], |tx| turn::retention::clean_up(tx, id)).await
         }
         Due::Token(id) => end_token(control, partition, id).await,
+        Due::Day(id, day) => {
+            ledger.transact(partition, &[], |tx| turn::budget::forget(tx, id, *day)).await
+        }
         Due::Key(id) => ledger.transact(partition, &[], |tx| key::expire(tx, id)).await,
         Due::Unknown(_) => Err(Error::Internal("no such kind of item".to_owned())),
     }

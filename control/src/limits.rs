@@ -59,6 +59,9 @@ pub struct Limits {
     /// Bytes of messages, with their replies, and of logos that are kept of one tenant.
     #[arg(long, env = "ARIZUKO_TENANT_BYTES", default_value_t = 16 << 30)]
     pub tenant_bytes: u64,
+    /// Tokens that a turn of a link with a budget of tokens counts as, until its agent has reported.
+    #[arg(long, env = "ARIZUKO_RESERVE_TOKENS", default_value_t = 4_000)]
+    pub reserve_tokens: u64,
     /// Bytes of one frame of a reply.
     #[arg(long, env = "ARIZUKO_FRAME_BYTES", help_heading = "Limits on agents", default_value_t = 64 << 10)]
     pub frame_bytes: usize,

@@ -6,6 +6,8 @@ use std::time::Duration;
 
 const MAX_BURST: u32 = 100_000;
 const MAX_OPEN_TURNS: u32 = 10_000;
+const MAX_TURNS_PER_DAY: u32 = 10_000_000;
+const MAX_TOKENS_PER_DAY: u64 = 1_000_000_000_000;
 const DAY: Duration = Duration::from_secs(86_400);
 
 /// A link's own limits: for each visitor of a chat link, or for a webhook as a whole. `None`:
@@ -22,6 +24,14 @@ pub(crate) struct LinkLimits {
     /// When a visitor's message needs a proof of work; `None`: never.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) proof_of_work: Option<ProofOfWork>,
+    /// How many turns may begin in a day, of all visitors together, and of each.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) turns_per_day: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) visitor_turns_per_day: Option<u32>,
+    /// How many tokens of models the turns of a day may take together.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) tokens_per_day: Option<u64>,
 }
 
 /// When a chat link asks for a proof of work.
@@ -62,20 +72,28 @@ impl LinkLimits {
                 ));
             }
         }
-        let in_range = |what, value: Option<u32>, most| match value {
-            Some(value) if !(1..=most).contains(&value) => {
-                Err(Refusal::invalid(format!("{what} is from 1 to {most}, not {value}")))
-            }
-            _ => Ok(()),
-        };
         in_range("a burst", self.burst, MAX_BURST)?;
-        in_range("max_open_turns", self.max_open_turns, MAX_OPEN_TURNS)
+        in_range("max_open_turns", self.max_open_turns, MAX_OPEN_TURNS)?;
+        in_range("turns_per_day", self.turns_per_day, MAX_TURNS_PER_DAY)?;
+        in_range("visitor_turns_per_day", self.visitor_turns_per_day, MAX_TURNS_PER_DAY)?;
+        in_range("tokens_per_day", self.tokens_per_day, MAX_TOKENS_PER_DAY)
     }
 
     /// Returns the link's own rate, or else `default`; with the link's own burst, if it has one.
     pub(crate) fn rate_or(&self, default: Rate) -> Rate {
         let rate = self.rate.as_ref().map_or(default, Rate::from);
         Rate { burst: self.burst.unwrap_or(rate.burst), ..rate }
+    }
+}
+
+/// Checks that a limit is in range, if it is set.
+fn in_range<N: Into<u64>>(what: &str, value: Option<N>, most: N) -> Result<(), Refusal> {
+    let most = most.into();
+    match value.map(Into::into) {
+        Some(value) if !(1..=most).contains(&value) => {
+            Err(Refusal::invalid(format!("{what} is from 1 to {most}, not {value}")))
+        }
+        _ => Ok(()),
     }
 }
 

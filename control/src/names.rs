@@ -16,6 +16,7 @@
 use crate::{
     ids::{ConversationId, KeyId, SessionId, TokenId, TurnId},
     jid::FolderName,
+    time::Day,
 };
 use arizuko_proto::public_id;
 use std::marker::PhantomData;
@@ -167,6 +168,13 @@ pub(crate) const FENCE: &str = "schema";
 /// A record that lives for a second and shows that the store takes writes; in partition 0. Written
 /// by `readiness.rs`.
 pub(crate) const READY: &str = "check:ready";
+
+/// Names a [`Visit`](crate::turn::budget::Visit): that an address or network has sent messages to a
+/// link in a day. `hash` is a hash in [`Visitor`](crate::visitor::Visitor). It lives for a day after
+/// its last change. Written by `turn/budget.rs`.
+pub(crate) fn visit(token: &TokenId, day: Day, hash: &str) -> String {
+    format!("visit:{token}:{}:{hash}", day.number())
+}
 
 // ── Sets ────────────────────────────────────────────────────────────────────────────────────────
 
@@ -349,6 +357,12 @@ pub(crate) fn kept_of_link(token: &TokenId) -> String {
 /// by `turn/quota.rs`, of its links' logos, by `looks.rs`, and of their texts, by `token.rs`.
 pub(crate) fn kept_of_tenant(root: &str) -> String {
     format!("kept:tenant:{root}")
+}
+
+/// Names a count of what a link did in a day. Written by `turn/budget.rs`, and deleted by the day's
+/// due item.
+pub(crate) fn of_day(token: &TokenId, day: Day, what: &str) -> String {
+    format!("day:{token}:{}:{what}", day.number())
 }
 
 // ── Topics ──────────────────────────────────────────────────────────────────────────────────────

@@ -45,6 +45,9 @@ pub(crate) enum Refusal {
     RateLimited { retry_after: Duration },
     #[error("too many open turns of this {of}")]
     TooManyTurns { of: &'static str },
+    /// Says whose budget it is, in a sentence for visitors.
+    #[error("{why}")]
+    BudgetSpent { why: &'static str, new_in: Duration },
     #[error("{0}")]
     JidTaken(String),
     #[error("{0}; that is the limit")]
@@ -66,6 +69,7 @@ impl Refusal {
     pub(crate) fn retry_after(&self) -> Option<Duration> {
         match self {
             Self::RateLimited { retry_after } => Some(*retry_after),
+            Self::BudgetSpent { new_in, .. } => Some(*new_in),
             Self::TooManyTurns { .. } => Some(RETRY_WHEN_FULL),
             Self::LimitReached(_) => Some(RETRY_AT_LIMIT),
             _ => None,

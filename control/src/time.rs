@@ -28,6 +28,35 @@ impl Time {
     }
 }
 
+/// A day of UTC, as the number of days since 1970.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct Day(u64);
+
+/// How many milliseconds a day has.
+const DAY: u64 = 86_400_000;
+
+impl Time {
+    pub(crate) fn day(self) -> Day {
+        Day(self.0 / DAY)
+    }
+}
+
+impl Day {
+    /// Makes a day from its number.
+    pub(crate) const fn from_number(number: u64) -> Self {
+        Self(number)
+    }
+
+    pub(crate) const fn number(self) -> u64 {
+        self.0
+    }
+
+    /// Returns the first instant of the next day.
+    pub(crate) fn end(self) -> Time {
+        Time((self.0 + 1).saturating_mul(DAY))
+    }
+}
+
 /// Saturates at the last instant.
 impl Add<Duration> for Time {
     type Output = Self;

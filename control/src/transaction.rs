@@ -322,6 +322,12 @@ impl<'a> Tx<'a> {
         self.writes.push(Write::Count { counter, by });
     }
 
+    /// Deletes a counter.
+    pub(crate) fn delete_count(&mut self, counter: String) {
+        // No counter is greater, and one that falls to 0 is deleted.
+        self.count(counter, -i64::MAX);
+    }
+
     pub(crate) fn append_entry(&mut self, log: String, seq: u64, entry: Bytes) {
         self.writes.push(Write::Append { log, seq, entry });
     }

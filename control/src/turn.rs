@@ -22,6 +22,7 @@ use journal::Delivery;
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
+pub(crate) mod budget;
 pub(crate) mod caps;
 pub(crate) mod deadlines;
 mod dedupe;
@@ -88,6 +89,9 @@ pub(crate) struct Turn {
     /// How many bytes the turn counts as in the limits of its link and its tenant.
     #[serde(default, skip_serializing_if = "is_default")]
     pub(crate) kept: u64,
+    /// How many tokens of its link's budget are reserved for the turn, until it ends.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub(crate) reserved_tokens: u64,
     pub(crate) state: State,
 }
 

@@ -38,6 +38,7 @@ class Reply:
         self._folder, self._later = turn.folder, later
         self._number, self._begun, self._bytes = 1, False, 0
         self._over = threading.Event()
+        self._usage: pb.Usage | None = None
         self._cancel: Callable[[], object] = lambda: None
         # Only the session's thread uses the fields below.
         self._wanted = True  # control still wants frames
@@ -71,6 +72,10 @@ class Reply:
     def status(self, text: str) -> None:
         """Says what the agent is doing."""
         self._put(pb.AgentFrame(status=text[:MAX_TEXT]))
+
+    def usage(self, input_tokens: int, output_tokens: int) -> None:
+        """Says what the turn took of models in all, for its link's budget of tokens."""
+        self._usage = pb.Usage(input_tokens=input_tokens, output_tokens=output_tokens)
 
     def hand_off(self, folder: str = "", note: str = "", *, conversation: bool = False) -> None:
         """Hands the turn off to another folder. Must be the last call.
@@ -128,7 +133,7 @@ class Reply:
         if error and self._wanted:
             log.error("turn %s failed", self._hold["turn_id"], exc_info=error)
         if not self._handed_off:
-            self._finish = pb.Finish(**self._hold, seq=len(self._frames) + 1)
+            self._finish = pb.Finish(**self._hold, seq=len(self._frames) + 1, usage=self._usage)
             if error:
                 self._finish.failed, self._finish.detail = True, repr(error)
             if isinstance(error, Failure):

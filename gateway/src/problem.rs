@@ -99,6 +99,7 @@ fn answer(reason: ErrorReason) -> (StatusCode, Option<&'static str>) {
             StatusCode::TOO_MANY_REQUESTS,
             Some("Too many messages wait for a reply. Send it again after the next reply."),
         ),
+        ErrorReason::BudgetSpent => (StatusCode::TOO_MANY_REQUESTS, None),
         ErrorReason::LimitReached => (
             StatusCode::TOO_MANY_REQUESTS,
             Some("This link can't take more for now. Try again later."),
@@ -328,6 +329,7 @@ impl Problem {
         match self.status {
             StatusCode::UNAUTHORIZED => "This link doesn't work",
             _ if self.reason == ErrorReason::LinkPaused.word() => "Paused for now",
+            _ if self.reason == ErrorReason::BudgetSpent.word() => "Enough for today",
             StatusCode::FORBIDDEN => "Not from here",
             StatusCode::NOT_FOUND => "Nothing here",
             StatusCode::PAYLOAD_TOO_LARGE => "Too long",

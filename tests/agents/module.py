@@ -1,9 +1,10 @@
 """An agent on examples/python that takes steps from a test, over one connection for each turn.
 
 Usage: module.py <host:port> <concurrency> [--plain]. It talks with the test as stepped.py does. Its
-steps are {"out": base64}, {"status": text}, {"message": text}, {"handoff": folder, "note": text},
-{"respond": arguments}, {"speak": text}, {"block": seconds} and {"exit": code}; code 1 raises a
-Failure, code 2 SystemExit. With --plain its handler is a function, not a coroutine.
+steps are {"out": base64}, {"status": text}, {"message": text}, {"usage": [input, output]},
+{"handoff": folder, "note": text}, {"respond": arguments}, {"speak": text}, {"block": seconds} and
+{"exit": code}; code 1 raises a Failure, code 2 SystemExit. With --plain its handler is a function,
+not a coroutine.
 """
 
 import asyncio
@@ -34,6 +35,8 @@ def go_on(line, turn, reply):
         reply.status(step["status"])
     if "message" in step:
         reply.message(step["message"])
+    if "usage" in step:
+        reply.usage(*step["usage"])
     if "handoff" in step:
         reply.hand_off(step["handoff"], step["note"])
     if "respond" in step:

@@ -65,6 +65,19 @@ for (const [status, sentence] of refusals) {
   });
 }
 
+test("a budget that is spent says when it is new, and keeps the message", async (t) => {
+  const { url, jid } = await echoLink(t);
+  await arizuko("token", "edit", jid, "--max-turns-per-day", "1");
+  const visitor = await visit(t, url);
+  await visitor.say("hello");
+  await visitor.answered(1);
+  await visitor.say("more");
+  await visitor.page.getByText(/reached its limit for today. Sending again (at 12:0|in \d+ s)/).waitFor();
+  await arizuko("token", "edit", jid, "--max-turns-per-day", "2");
+  await visitor.button("Send now").click();
+  await visitor.answered(2);
+});
+
 test("a message over the limit stays in the composer", async (t) => {
   const { url } = await echoLink(t);
   const visitor = await visit(t, url);

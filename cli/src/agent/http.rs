@@ -12,7 +12,7 @@
 
 mod parts;
 
-use self::parts::{PartReader, ReplyPart};
+use self::parts::{PartReader, PartUsage, ReplyPart};
 use super::{
     document,
     endpoint::{self, AskError, Endpoint, charset, media_type},
@@ -44,6 +44,7 @@ single one (application/json):
   {\"message\": \"a whole message, or the finished form of its deltas\"}
   {\"status\": \"what the agent is doing\"}
   {\"error\": \"a sentence for the visitor\", \"detail\": \"for the operator\"}
+  {\"usage\": {\"input_tokens\": 900, \"output_tokens\": 60}}
   {\"handoff\": \"acme/people\", \"note\": \"for whoever continues\", \"conversation\": false}
   {\"response\": {\"status\": 200, \"content_type\": \"text/xml\", \"body\": \"<Response/>\"}}
 The last one answers a webhook's sender, if the link waits; its body may be any JSON value.")]
@@ -164,6 +165,9 @@ impl Answer<'_> {
             if let Some(text) = part.message {
                 self.whole = Whole::default();
                 self.reply.message(text).await?;
+            }
+            if let Some(PartUsage { input_tokens, output_tokens }) = part.usage {
+                self.reply.used(input_tokens, output_tokens);
             }
             if let Some(error) = part.error {
                 let detail = part.detail.unwrap_or_else(|| error.clone());

@@ -3,10 +3,10 @@
 
 use super::outcome::{Ending, Failure, Gone};
 use arizuko_proto::v1::{
-    Accept, AgentFrame, Append, Finish, HeldTurn, Turn, agent_frame::Body,
+    Accept, AgentFrame, Append, Finish, HeldTurn, Turn, Usage, agent_frame::Body,
     attach_request::Message as Request,
 };
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
@@ -39,6 +39,8 @@ pub(super) struct Work {
     /// How the turn ended, set before `cancelled`. If the turn was cancelled because its reply grew
     /// too long, this stays unset.
     pub(super) ending: Arc<OnceLock<Ending>>,
+    /// What the handler took of models; `None` if it has reported nothing.
+    pub(super) usage: Arc<Mutex<Option<Usage>>>,
     /// Room for bytes that control has not acknowledged.
     pub(super) window: Arc<Semaphore>,
 }
@@ -75,6 +77,7 @@ impl ActiveTurn {
             work: Work {
                 cancelled: CancellationToken::new(),
                 ending: Arc::default(),
+                usage: Arc::default(),
                 window: Arc::new(Semaphore::new(WINDOW_BYTES as usize)),
             },
             is_wanted: true,
@@ -152,7 +155,8 @@ impl ActiveTurn {
         };
         let Hold { turn_id, attempt } = self.hold.clone();
         let seq = self.next_seq();
-        self.finish = Some(Finish { turn_id, attempt, seq, failed, error, detail });
+        let usage = *self.work.usage.lock().unwrap_or_else(PoisonError::into_inner);
+        self.finish = Some(Finish { turn_id, attempt, seq, failed, error, detail, usage });
     }
 
     /// Says whether the reply is complete.

@@ -5,11 +5,11 @@ use super::{
     outcome::{Ending, Gone},
 };
 use arizuko_proto::v1::{
-    AgentDelta, AgentFrame, AgentMessage, Handoff, HttpResponse, agent_frame::Body,
+    AgentDelta, AgentFrame, AgentMessage, Handoff, HttpResponse, Usage, agent_frame::Body,
 };
 use std::{
     collections::VecDeque,
-    sync::{Arc, OnceLock},
+    sync::{Arc, Mutex, OnceLock, PoisonError},
     time::Duration,
 };
 use tokio::{
@@ -32,6 +32,7 @@ pub(crate) struct Reply {
     pieces: mpsc::Sender<Piece>,
     cancelled: CancellationToken,
     ending: Arc<OnceLock<Ending>>,
+    usage: Arc<Mutex<Option<Usage>>>,
 }
 
 /// One write of a handler.
@@ -68,6 +69,15 @@ impl Reply {
     /// Answers the sender of a webhook's delivery. The first response of a turn stands.
     pub(crate) async fn respond(&self, response: HttpResponse) -> Result<(), Gone> {
         self.send(Piece::Response(response)).await
+    }
+
+    /// Adds to what the turn takes of models.
+    pub(crate) fn used(&self, input_tokens: u64, output_tokens: u64) {
+        // Nothing that can panic runs under this lock.
+        let mut usage = self.usage.lock().unwrap_or_else(PoisonError::into_inner);
+        let usage = usage.get_or_insert_default();
+        usage.input_tokens = usage.input_tokens.saturating_add(input_tokens);
+        usage.output_tokens = usage.output_tokens.saturating_add(output_tokens);
     }
 
     /// Waits until control has ended the turn, and says how. The future holds no clone of the
@@ -114,6 +124,7 @@ pub(super) fn channel(work: &Work) -> (Reply, Frames) {
             pieces: sender,
             cancelled: work.cancelled.clone(),
             ending: Arc::clone(&work.ending),
+            usage: Arc::clone(&work.usage),
         },
         frames,
     )

@@ -23,6 +23,9 @@ const READ_TIMEOUT: Duration = Duration::from_secs(45);
 /// How long a response that is not a stream may take.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(20);
 
+/// A longer wait than this is a refusal: nobody waits for tomorrow at a terminal.
+const LONG: Duration = Duration::from_secs(600);
+
 /// How many challenges to solve for one message.
 const CHALLENGES: usize = 5;
 
@@ -198,7 +201,11 @@ impl TemporaryError {
             return Err(refusal(response).await);
         }
         let after = http::retry_after(response.headers());
-        Ok(Self { problem: describe(response).await, after, is_rate_limit })
+        let problem = describe(response).await;
+        if after.is_some_and(|after| after > LONG) {
+            bail!(problem);
+        }
+        Ok(Self { problem, after, is_rate_limit })
     }
 }
 

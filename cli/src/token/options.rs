@@ -10,7 +10,7 @@ use std::{fs, path::PathBuf};
 const MAX_LOGO_BYTES: usize = 64 << 10;
 
 /// The properties of a token, by the flag that sets them and by their path in the contract.
-pub(super) const PROPERTIES: [(&str, &str); 20] = [
+pub(super) const PROPERTIES: [(&str, &str); 23] = [
     ("name", "name"),
     ("greeting", "greeting"),
     ("context", "context"),
@@ -20,6 +20,9 @@ pub(super) const PROPERTIES: [(&str, &str); 20] = [
     ("burst", "limits.burst"),
     ("max-open-turns", "limits.max_open_turns"),
     ("proof-of-work", "limits.proof_of_work"),
+    ("max-turns-per-day", "limits.turns_per_day"),
+    ("max-visitor-turns-per-day", "limits.visitor_turns_per_day"),
+    ("budget-tokens", "limits.tokens_per_day"),
     ("dedupe", "hook.dedupe"),
     ("wait", "hook.wait"),
     ("only", "hook.only"),
@@ -55,6 +58,13 @@ pub(super) struct Options {
     /// Site whose pages may call the link and embed a chat, for example https://acme.com; repeatable
     #[arg(long, value_name = "ORIGIN")]
     origin: Vec<String>,
+    /// How many messages to take in a day of UTC, from all visitors together
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=10_000_000))]
+    max_turns_per_day: Option<u32>,
+    /// How many tokens of models the replies to a day's messages may take together, as their agents
+    /// report them, for example 1M/day
+    #[arg(long, value_name = "N", value_parser = tokens)]
+    budget_tokens: Option<u64>,
     /// End the token after this long, for example 30d or 12h
     #[arg(long, value_name = "DURATION", value_parser = time::parse)]
     expires: Option<prost_types::Duration>,
@@ -70,6 +80,9 @@ pub(super) struct ChatOptions {
     /// while the link is near its limits (auto). Needs JavaScript and HTTPS [default: off]
     #[arg(long, value_name = "WHEN", value_enum)]
     proof_of_work: Option<Proof>,
+    /// How many messages to take from one visitor in a day of UTC
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=10_000_000))]
+    max_visitor_turns_per_day: Option<u32>,
     /// Picture above the title, and the page's icon: PNG, JPEG, WebP or SVG, at most 64 KiB
     #[arg(long, value_name = "FILE", help_heading = "Looks")]
     logo_file: Option<PathBuf>,
@@ -160,6 +173,12 @@ impl Options {
         given.set("allowed_origins", list(self.origin), |options, origins| {
             options.allowed_origins = origins;
         });
+        given.set("limits.turns_per_day", self.max_turns_per_day, |options, turns| {
+            options.limits.get_or_insert_default().turns_per_day = turns;
+        });
+        given.set("limits.tokens_per_day", self.budget_tokens, |options, tokens| {
+            options.limits.get_or_insert_default().tokens_per_day = tokens;
+        });
         given.set("lifetime", self.expires, |options, expires| options.lifetime = Some(expires));
     }
 }
@@ -170,6 +189,13 @@ impl ChatOptions {
         given.set("limits.proof_of_work", self.proof_of_work, |options, proof| {
             options.limits.get_or_insert_default().proof_of_work = ProofOfWork::from(proof).into();
         });
+        given.set(
+            "limits.visitor_turns_per_day",
+            self.max_visitor_turns_per_day,
+            |options, turns| {
+                options.limits.get_or_insert_default().visitor_turns_per_day = turns;
+            },
+        );
         let logo = self.logo_file.map(read_logo).transpose()?;
         given.set("looks.logo", logo, |options, logo| {
             options.looks.get_or_insert_default().logo = logo.into();
@@ -225,6 +251,20 @@ impl From<ThemeChoice> for Theme {
             ThemeChoice::Auto => Self::Unspecified,
         }
     }
+}
+
+/// Parses a number of tokens a day, such as 500, 20k or 1M/day.
+fn tokens(text: &str) -> Result<u64, String> {
+    let wrong = || "a budget looks like 1M/day: up to 1000G tokens a day".to_owned();
+    let count = text.strip_suffix("/day").unwrap_or(text);
+    let (digits, factor) = match count.char_indices().last().ok_or_else(wrong)? {
+        (at, 'k' | 'K') => (&count[..at], 1_000),
+        (at, 'M') => (&count[..at], 1_000_000),
+        (at, 'G') => (&count[..at], 1_000_000_000),
+        _ => (count, 1),
+    };
+    let tokens = digits.parse::<u64>().ok().and_then(|digits| digits.checked_mul(factor));
+    tokens.filter(|tokens| (1..=1_000_000_000_000).contains(tokens)).ok_or_else(wrong)
 }
 
 /// Parses a rate: a number of messages a second, a minute or an hour.

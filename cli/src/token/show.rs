@@ -68,12 +68,15 @@ fn rows(token: Token) -> Vec<[String; 2]> {
 }
 
 fn limit_rows(limits: LinkLimits) -> Vec<(&'static str, String)> {
-    let count = |count: u32| if count == 0 { String::new() } else { count.to_string() };
+    let count = |count: u64| if count == 0 { String::new() } else { count.to_string() };
     vec![
         ("rate", limits.rate.map(print_rate).unwrap_or_default()),
-        ("burst", count(limits.burst)),
-        ("max-open-turns", count(limits.max_open_turns)),
+        ("burst", count(limits.burst.into())),
+        ("max-open-turns", count(limits.max_open_turns.into())),
         ("proof-of-work", word(limits.proof_of_work().as_str_name())),
+        ("max-turns-per-day", count(limits.turns_per_day.into())),
+        ("max-visitor-turns-per-day", count(limits.visitor_turns_per_day.into())),
+        ("budget-tokens", count(limits.tokens_per_day)),
     ]
 }
 

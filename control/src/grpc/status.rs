@@ -32,6 +32,7 @@ fn name(refusal: &Refusal) -> (Code, ErrorReason) {
         Refusal::NotProven(_) => (Code::FailedPrecondition, ErrorReason::ProofInvalid),
         Refusal::RateLimited { .. } => (Code::ResourceExhausted, ErrorReason::RateLimited),
         Refusal::TooManyTurns { .. } => (Code::ResourceExhausted, ErrorReason::TooManyTurns),
+        Refusal::BudgetSpent { .. } => (Code::ResourceExhausted, ErrorReason::BudgetSpent),
         Refusal::LimitReached(_) => (Code::ResourceExhausted, ErrorReason::LimitReached),
         Refusal::JidTaken(_) => (Code::AlreadyExists, ErrorReason::JidTaken),
         Refusal::CannotVerify => (Code::Unavailable, ErrorReason::Unavailable),

@@ -129,6 +129,9 @@ fn limits(limits: LinkLimits) -> v1::LinkLimits {
             Some(ProofOfWork::Auto) => v1::ProofOfWork::Auto,
         }
         .into(),
+        turns_per_day: limits.turns_per_day.unwrap_or_default(),
+        visitor_turns_per_day: limits.visitor_turns_per_day.unwrap_or_default(),
+        tokens_per_day: limits.tokens_per_day.unwrap_or_default(),
     }
 }
 
@@ -143,13 +146,19 @@ pub(super) fn parse_limits(limits: v1::LinkLimits) -> Result<LinkLimits, Refusal
         Ok(v1::ProofOfWork::Auto) => Some(ProofOfWork::Auto),
         Err(_) => return Err(Refusal::invalid("this proof_of_work is unknown")),
     };
-    let v1::LinkLimits { rate, burst, max_open_turns, .. } = limits;
-    let rate = rate.map(|v1::Rate { count, per }| {
+    let rate = limits.rate.map(|v1::Rate { count, per }| {
         Ok(MessageRate { count, per: parse_duration(per)?.unwrap_or_default() })
     });
     let own = |value: u32| (value > 0).then_some(value);
-    let (burst, max_open_turns) = (own(burst), own(max_open_turns));
-    Ok(LinkLimits { rate: rate.transpose()?, burst, max_open_turns, proof_of_work })
+    Ok(LinkLimits {
+        rate: rate.transpose()?,
+        burst: own(limits.burst),
+        max_open_turns: own(limits.max_open_turns),
+        proof_of_work,
+        turns_per_day: own(limits.turns_per_day),
+        visitor_turns_per_day: own(limits.visitor_turns_per_day),
+        tokens_per_day: (limits.tokens_per_day > 0).then_some(limits.tokens_per_day),
+    })
 }
 
 /// Returns a step of a route's escalation.

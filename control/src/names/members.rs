@@ -1,7 +1,10 @@
 //! The types of members of sets, where a member is more than an id. Members are stored as text, and
 //! read back from it.
 
-use crate::ids::{ConversationId, KeyId, SessionId, TokenId, TurnId};
+use crate::{
+    ids::{ConversationId, KeyId, SessionId, TokenId, TurnId},
+    time::Day,
+};
 use std::fmt;
 
 /// A member of a partition's set of due items.
@@ -17,6 +20,8 @@ pub(crate) enum Due {
     Token(TokenId),
     /// A key's expiry.
     Key(KeyId),
+    /// The deletion of what was counted of a link in a day.
+    Day(TokenId, Day),
     /// An item of a newer control, or a broken member.
     Unknown(String),
 }
@@ -29,6 +34,7 @@ impl fmt::Display for Due {
             Self::Conversation(id) => write!(f, "conversation:{id}"),
             Self::Token(id) => write!(f, "token:{id}"),
             Self::Key(id) => write!(f, "key:{id}"),
+            Self::Day(id, day) => write!(f, "day:{id}:{}", day.number()),
             Self::Unknown(text) => f.write_str(text),
         }
     }
@@ -36,12 +42,17 @@ impl fmt::Display for Due {
 
 impl From<String> for Due {
     fn from(text: String) -> Self {
+        let day = |of: &str| {
+            let (id, number) = of.split_once(':')?;
+            Some(Self::Day(id.to_owned().into(), Day::from_number(number.parse().ok()?)))
+        };
         match text.split_once(':') {
             Some(("session", id)) => Self::Session(id.to_owned().into()),
             Some(("turn", id)) => Self::Turn(id.to_owned().into()),
             Some(("conversation", id)) => Self::Conversation(id.to_owned().into()),
             Some(("token", id)) => Self::Token(id.to_owned().into()),
             Some(("key", id)) => Self::Key(id.to_owned().into()),
+            Some(("day", of)) => day(of).unwrap_or(Self::Unknown(text)),
             _ => Self::Unknown(text),
         }
     }
@@ -75,12 +86,13 @@ mod tests {
 
     #[test]
     fn a_due_item_reads_back_as_what_it_was_written() {
-        for text in
-            ["session:a", "turn:b", "conversation:c", "token:tok_d", "key:key_f", "new:e", "odd"]
-        {
-            let due = Due::from(text.to_owned());
-            assert_eq!(due.to_string(), text);
-            assert_eq!(matches!(due, Due::Unknown(_)), ["new:e", "odd"].contains(&text), "{text}");
+        let known =
+            ["session:a", "turn:b", "conversation:c", "token:tok_d", "key:key_f", "day:tok_d:9"];
+        let unknown = ["new:e", "odd", "day:tok_d", "day:tok_d:x"];
+        for text in known.iter().chain(&unknown) {
+            let due = Due::from((*text).to_owned());
+            assert_eq!(due.to_string(), *text);
+            assert_eq!(matches!(due, Due::Unknown(_)), unknown.contains(text), "{text}");
         }
     }
 }

@@ -58,6 +58,9 @@ impl Options {
         if kind == Kind::Hook && limits.proof_of_work.is_some() {
             return Err(Refusal::invalid("a webhook's sender can't do a proof of work"));
         }
+        if kind == Kind::Hook && limits.visitor_turns_per_day.is_some() {
+            return Err(Refusal::invalid("a webhook has no visitors: use turns_per_day"));
+        }
         if kind == Kind::Chat && !hook.is_default() {
             return Err(Refusal::invalid("only a webhook has these properties: leave out hook"));
         }
@@ -111,7 +114,7 @@ pub(super) const PAUSED: &str = "paused";
 pub(super) const LOGO: &str = "looks.logo";
 
 #[rustfmt::skip]
-const FIELDS: [Field; 21] = [
+const FIELDS: [Field; 24] = [
     Field { path: "name", take: |to, from| to.name.clone_from(&from.name) },
     Field { path: "greeting", take: |to, from| to.greeting.clone_from(&from.greeting) },
     Field { path: "context", take: |to, from| to.context.clone_from(&from.context) },
@@ -121,6 +124,9 @@ const FIELDS: [Field; 21] = [
     Field { path: "limits.burst", take: |to, from| to.limits.burst = from.limits.burst },
     Field { path: "limits.max_open_turns", take: |to, from| to.limits.max_open_turns = from.limits.max_open_turns },
     Field { path: "limits.proof_of_work", take: |to, from| to.limits.proof_of_work = from.limits.proof_of_work },
+    Field { path: "limits.turns_per_day", take: |to, from| to.limits.turns_per_day = from.limits.turns_per_day },
+    Field { path: "limits.visitor_turns_per_day", take: |to, from| to.limits.visitor_turns_per_day = from.limits.visitor_turns_per_day },
+    Field { path: "limits.tokens_per_day", take: |to, from| to.limits.tokens_per_day = from.limits.tokens_per_day },
     Field { path: "hook.dedupe", take: |to, from| to.hook.dedupe.clone_from(&from.hook.dedupe) },
     Field { path: "hook.wait", take: |to, from| to.hook.wait = from.hook.wait },
     Field { path: "hook.only", take: |to, from| to.hook.only.clone_from(&from.hook.only) },

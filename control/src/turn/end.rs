@@ -1,6 +1,6 @@
 //! How turns end: by their agent, by a cancel, by another module's decision, or at once.
 
-use super::{End, Finisher, State, Turn, exchange::Exchange, observe, quota, retention};
+use super::{End, Finisher, State, Turn, budget, exchange::Exchange, observe, quota, retention};
 use crate::{
     conversation::Conversation,
     frame::{Body, Message, Outcome, Transcript, TurnDone},
@@ -45,12 +45,15 @@ pub(super) fn end(tx: &mut Tx<'_>, exchange: Exchange, ending: &Ending<'_>) -> D
     end_open(tx, exchange, ending, Some(notice), None)
 }
 
-/// Ends a turn as the agent that holds it asks. The agent gets an answer and needs no notice.
+/// Ends a turn as the agent that holds it asks, and counts the `tokens` that it reports. The agent
+/// gets an answer and needs no notice.
 pub(super) fn end_by_agent(
     tx: &mut Tx<'_>,
     mut exchange: Exchange,
     ending: &Ending<'_>,
+    tokens: Option<u64>,
 ) -> Decision<Turn> {
+    budget::settle(tx, &mut exchange.turn, tokens);
     exchange.conversation.with = exchange.turn.place.folder.clone();
     let next_seq = exchange.frames.progress.next_seq;
     let hold = exchange.turn.hold();

@@ -2,7 +2,7 @@
 //! folder is decided.
 
 use super::{
-    Escalation, Origin, Place, State, Turn, caps, deadlines, dedupe,
+    Escalation, Origin, Place, State, Turn, budget, caps, deadlines, dedupe,
     end::end_new,
     exchange::Exchange,
     frames::FrameWriter,
@@ -153,6 +153,7 @@ fn trigger(
     }
     input.context = observe::take(tx, turn, conversation)?;
     caps::limit_open_turns(tx, token, turn);
+    budget::charge(tx, token, turn)?;
     conversation.open.push(turn.id.clone());
     turn.await_step(input.plan.steps.first());
     turn.schedule(tx);
@@ -271,6 +272,7 @@ impl Turn {
             first_frame_at: None,
             first_seq: 0,
             kept: 0,
+            reserved_tokens: 0,
             state: State::Queued,
         }
     }

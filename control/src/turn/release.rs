@@ -1,6 +1,6 @@
 //! Removes an open turn from everything that counts or holds it.
 
-use super::Turn;
+use super::{Turn, budget};
 use crate::{
     names::{self, Due},
     queue,
@@ -11,7 +11,7 @@ use crate::{
 
 impl Turn {
     /// Removes the turn from its session, from its queue, from the open turns of its token and
-    /// visitor, and from the due items.
+    /// visitor, and from the due items, and settles what is reserved for it.
     pub(super) fn release(&mut self, tx: &mut Tx<'_>, notice: Option<Notice>) {
         self.leave_running(tx, notice);
         queue::leave(tx, self);
@@ -22,5 +22,6 @@ impl Turn {
         }
         self.origin.visitor = None;
         tx.unschedule(&Due::Turn(self.id.clone()));
+        budget::settle(tx, self, None);
     }
 }

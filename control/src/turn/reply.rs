@@ -241,6 +241,8 @@ pub(crate) struct Finish {
     pub(crate) failed: bool,
     pub(crate) error: String,
     pub(crate) detail: String,
+    /// How many tokens of models the turn took; `None`: unknown.
+    pub(crate) tokens: Option<u64>,
 }
 
 /// Ends the turn, if `finish.seq` is the number that the attempt's next frame would have.
@@ -262,7 +264,7 @@ pub(crate) fn finish(tx: &mut Tx<'_>, attempt: &Attempt, finish: &Finish) -> Dec
         (true, "") => (Outcome::Failed, COULD_NOT_ANSWER),
         (true, error) => (Outcome::Failed, error),
     };
-    end_by_agent(tx, exchange, &Ending { outcome, error, detail })?;
+    end_by_agent(tx, exchange, &Ending { outcome, error, detail }, finish.tokens)?;
     Ok(Ack::Stored { next_seq, finished: true })
 }
 

@@ -171,7 +171,12 @@ class Turn {
   async countDown(seconds) {
     const count = this.foot.querySelector(".foot-count");
     this.until = Date.now() + seconds * 1000;
-    for (; Date.now() < this.until; await pause(0.1)) count.textContent = `in ${Math.ceil((this.until - Date.now()) / 1000)} s.`;
+    // A person can wait for minutes, and comes back after hours.
+    const at = new Date(this.until).toLocaleTimeString([], { hour: "2-digit", minute: "2-digit" });
+    for (; Date.now() < this.until; await pause(0.1)) {
+      const left = Math.ceil((this.until - Date.now()) / 1000);
+      count.textContent = left > 600 ? `at ${at}.` : `in ${left} s.`;
+    }
   }
 
   hurry() {

@@ -67,6 +67,7 @@ const TROUBLE = {
   503: "Messages can't be taken right now. Sending again",
   504: "This message may have arrived. It can't arrive twice. Sending again",
   LINK_PAUSED: "This chat is paused for now. Sending again",
+  BUDGET_SPENT: "This chat has reached its limit for today. Sending again",
   LIMIT_REACHED: "This chat takes no more messages for now. Sending again",
   TOO_MANY_TURNS: "The answers above come first. Sending again",
 };

@@ -20,6 +20,11 @@ export const mayRepeat = ({ status, body }) => [0, 408, 429].includes(status) ||
 export const isPaused = (body) => body.reason === "LINK_PAUSED";
 /** A wait for a link to be resumed, at least this many seconds: all its readers wait at the same time, and must not come back at once. */
 const spread = (seconds) => seconds * (1 + Math.random() / 2);
+/** The wait after a refusal. A budget is new at the same moment for all who wait for it. */
+const waitAfter = (seconds, body) => {
+  if (body.reason === "BUDGET_SPENT") return seconds + 60 * Math.random();
+  return isPaused(body) ? spread(seconds) : seconds;
+};
 /** The answer that the event `paused` stands for. */
 export const paused = () => ({ status: 403, ok: false, wait: spread(30), body: { reason: "LINK_PAUSED" } });
 
@@ -120,7 +125,7 @@ async function read({ status, ok, headers, body }, silence) {
   // A refusal may have another form, and what was deleted has no answer.
   const read = ok && status !== 204 ? await json : await json.catch(() => ({}));
   const wait = Number(headers.get("retry-after")) || 0;
-  return { status, ok, wait: isPaused(read) ? spread(wait) : wait, body: read };
+  return { status, ok, wait: waitAfter(wait, read), body: read };
 }
 
 /** Parses an event stream. An event that only sets the time to wait has no `data`. */

@@ -103,6 +103,15 @@ async fn an_endpoint_answers_with_json_objects(stack: Stack) {
     let seen = seen_of(&visitor, &posted).await;
     assert_eq!(reply(&seen), (vec!["All at once.".into()], &json!("done")));
 
+    // 4,000 tokens are reserved for each turn, until the endpoint says how many it took.
+    stack.arizuko(&["token", "edit", "web:acme", "--budget-tokens", "5k/day"]).await.expect(0);
+    for _ in 0..2 {
+        let posted = visitor.say("hello").await;
+        let used = json!({"usage": {"input_tokens": 90, "output_tokens": 10}}).to_string();
+        endpoint.asked().await.answer("200 OK", LINES, &used).await;
+        assert_eq!(visitor.end_of(&posted.turn).await["status"], "done");
+    }
+
     let posted = visitor.say("hello").await;
     let failed = json!({"error": "We are closed.", "detail": "no such tenant"}).to_string();
     endpoint.asked().await.answer("200 OK", LINES, &failed).await;

@@ -84,6 +84,10 @@ async fn a_visitor_reads_the_models_answer(kind: Kind) {
     let seen = visitor.read(&more.turn).await;
     assert_eq!(text(&seen), "No.");
 
+    // The 4,753 tokens count in the link's budget, and 4,000 are reserved for a new turn.
+    stack.arizuko(&["token", "edit", "web:acme", "--budget-tokens", "8500"]).await.expect(0);
+    visitor.post_json(&json!({"content": "hello"})).await.refused(429, "BUDGET_SPENT");
+
     let requests = model.requests().await;
     let [first, second] = &requests[..] else { panic!("{requests:?}") };
     assert_fields(first, json!({"model": "gpt-5", "temperature": 0.5, "stream": true}));

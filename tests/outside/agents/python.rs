@@ -42,6 +42,21 @@ async fn a_reply_streams_piece_by_piece(stack: Stack) {
 }
 
 #[apply(embedded)]
+async fn a_handler_says_what_its_turn_took_of_models(stack: Stack) {
+    let visitor = stack.visit("acme").await;
+    // 4,000 tokens are reserved for each turn, until its agent says how many it took.
+    stack.arizuko(&["token", "edit", "web:acme", "--budget-tokens", "5k/day"]).await.expect(0);
+    let mut agent = stack.python_agent("1", &[]).await;
+    for _ in 0..2 {
+        let posted = visitor.say("hello").await;
+        let mut program = agent.turn().await;
+        program.step(json!({"usage": [90, 10]})).await;
+        program.exit(0).await;
+        assert_eq!(visitor.end_of(&posted.turn).await["status"], "done");
+    }
+}
+
+#[apply(embedded)]
 async fn a_failing_handler_shows_the_visitor_its_sentence_only(stack: Stack) {
     let visitor = stack.visit("acme").await;
     let mut agent = stack.python_agent("1", &[]).await;

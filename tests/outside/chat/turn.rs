@@ -136,7 +136,9 @@ async fn a_failed_turn_shows_the_visitor_a_sentence_and_no_detail(kind: Kind) {
         let (turn_id, attempt, seq) = (held.turn.turn_id.clone(), 1, 1);
         let (error, detail) = (error.to_owned(), "secret-detail".to_owned());
         let failed = true;
-        agent.say(Said::Finish(Finish { turn_id, attempt, seq, failed, error, detail })).await;
+        agent
+            .say(Said::Finish(Finish { turn_id, attempt, seq, failed, error, detail, usage: None }))
+            .await;
         let seen = visitor.read(&posted.turn).await;
         assert_eq!(seen[0].data["status"], "failed");
         assert_eq!(seen[0].data["error"], told);

@@ -66,7 +66,9 @@ async fn a_links_own_limits_apply_to_each_visitor_and_are_listed(kind: Kind) {
     let stack = Stack::with(kind, &[("ARIZUKO_TRUSTED_PROXY", "127.0.0.0/8")]).await;
     let issue = ["token", "issue", "acme", "chat"];
     let flags = ["--rate", "20/m", "--burst", "4", "--max-open-turns", "3", "--proof-of-work=auto"];
-    let issued = stack.arizuko(&[&issue[..], &flags].concat()).await.expect(0);
+    let budgets =
+        ["--max-turns-per-day=200", "--max-visitor-turns-per-day=20", "--budget-tokens=1M/day"];
+    let issued = stack.arizuko(&[&issue[..], &flags, &budgets].concat()).await.expect(0);
     let token = issued.out.trim().trim_end_matches('/').rsplit('/').next().unwrap_or_default();
     let visitor = stack.at(A, &format!("/chat/{token}/"));
     let say = async |address: &str| {
@@ -93,6 +95,9 @@ async fn a_links_own_limits_apply_to_each_visitor_and_are_listed(kind: Kind) {
         "burst": 4,
         "max_open_turns": 3,
         "proof_of_work": "PROOF_OF_WORK_AUTO",
+        "turns_per_day": 200,
+        "visitor_turns_per_day": 20,
+        "tokens_per_day": 1000000,
     });
     assert_eq!(listed["tokens"][0]["options"]["limits"], limits, "{listed}");
 
@@ -102,6 +107,7 @@ async fn a_links_own_limits_apply_to_each_visitor_and_are_listed(kind: Kind) {
         (["--rate", "2000/s"], "1000 a second"),
         (["--burst", "0"], "1..=100000"),
         (["--max-open-turns", "20000"], "1..=10000"),
+        (["--budget-tokens", "1X"], "1M/day"),
     ] {
         let refused = stack.arizuko(&[&issue[..], &flags].concat()).await.expect(2);
         assert!(refused.err.contains(told), "{refused:?}");

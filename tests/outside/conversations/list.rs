@@ -14,6 +14,7 @@ async fn fail(agent: &mut Session, held: &Held, error: &str, detail: &str) {
             failed: true,
             error: error.to_owned(),
             detail: detail.to_owned(),
+            usage: None,
         }))
         .await;
     while !agent.appended(held).await.finished {}

@@ -23,6 +23,8 @@ pub(super) struct ReplyPart {
     pub(super) delta: Option<String>,
     /// Ends the current message with its finished form, or is a whole message.
     pub(super) message: Option<String>,
+    /// What was taken of models since the last such part.
+    pub(super) usage: Option<PartUsage>,
     /// Fails the turn. This is a sentence for the visitor, and `detail` is for the operator.
     pub(super) error: Option<String>,
     pub(super) detail: Option<String>,
@@ -61,6 +63,14 @@ impl From<ResponsePart> for HttpResponse {
             body: body.into(),
         }
     }
+}
+
+/// How many tokens of models were taken.
+#[derive(Debug, Default, Deserialize, PartialEq)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct PartUsage {
+    pub(super) input_tokens: u64,
+    pub(super) output_tokens: u64,
 }
 
 /// A reader for one of the formats, with the part that is incomplete so far.

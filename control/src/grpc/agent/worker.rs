@@ -102,8 +102,9 @@ impl Worker {
     }
 
     async fn finish(&self, attempt: &Attempt, finish: v1::Finish) -> Result<Ack, Error> {
-        let v1::Finish { seq, failed, error, detail, .. } = finish;
-        let finish = Finish { seq, failed, error, detail };
+        let v1::Finish { seq, failed, error, detail, usage, .. } = finish;
+        let tokens = usage.map(|used| used.input_tokens.saturating_add(used.output_tokens));
+        let finish = Finish { seq, failed, error, detail, tokens };
         self.transact(|tx| reply::finish(tx, attempt, &finish)).await
     }
 
