@@ -44,6 +44,9 @@ pub(crate) async fn run(args: Args, console: &mut Console<'_>) -> anyhow::Result
     if !config.greeting.is_empty() {
         note(&config.greeting);
     }
+    if let Some(away) = &config.away {
+        note(&away.text);
+    }
     let mut conversation = Conversation::new(link, Screen::new(config.name, args.json));
     let is_terminal = io::stdin().is_terminal();
     let mut visitor = Visitor { is_terminal, lines: lines(), signals: Signals::listen()? };

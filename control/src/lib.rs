@@ -19,6 +19,7 @@ mod grpc;
 mod hook_filter;
 mod hook_options;
 mod hook_request;
+mod hours;
 mod ids;
 mod jid;
 mod key;

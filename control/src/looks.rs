@@ -2,9 +2,11 @@
 
 use crate::{
     hook_request::Blob,
+    hours::Hours,
     ids::TokenId,
     names,
     refusal::Refusal,
+    time::Time,
     transaction::{Record, Tx},
 };
 use serde::{Deserialize, Serialize};
@@ -13,6 +15,7 @@ const MAX_STARTERS: usize = 6;
 const MAX_STARTER_CHARS: usize = 100;
 const MAX_PLACEHOLDER_CHARS: usize = 100;
 const MAX_PRESENCE_CHARS: usize = 100;
+const MAX_AWAY_CHARS: usize = 300;
 /// The length that RFC 5646 asks for at least.
 const MAX_LANGUAGE_BYTES: usize = 35;
 const MAX_URL_BYTES: usize = 500;
@@ -38,6 +41,11 @@ pub(crate) struct Looks {
     pub(crate) legal_url: String,
     #[serde(skip_serializing_if = "String::is_empty")]
     pub(crate) presence: String,
+    /// The text of [`Hours`].
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub(crate) hours: String,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub(crate) away: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) logo: Option<LogoInfo>,
 }
@@ -78,7 +86,7 @@ impl Looks {
     /// [`Refusal::Invalid`] for a field that doesn't fit.
     pub(crate) fn check(&self) -> Result<(), Refusal> {
         let invalid = |why: String| Err(Refusal::Invalid(why));
-        let Self { accent, starters, placeholder, language, legal_url, presence, .. } = self;
+        let Self { accent, starters, placeholder, language, legal_url, presence, away, .. } = self;
         if !accent.is_empty() && !is_colour(accent) {
             return invalid(format!("an accent is a colour like #17614f, not {accent:?}"));
         }
@@ -92,6 +100,7 @@ impl Looks {
         let texts = [
             ("placeholder", placeholder, MAX_PLACEHOLDER_CHARS),
             ("presence", presence, MAX_PRESENCE_CHARS),
+            ("text for outside of the hours", away, MAX_AWAY_CHARS),
         ];
         for (what, text, most) in texts.into_iter().chain(starters) {
             if text.chars().count() > most {
@@ -106,7 +115,22 @@ impl Looks {
                 "a legal URL begins with https:// and has at most {MAX_URL_BYTES} bytes and no spaces"
             ));
         }
-        Ok(())
+        if self.hours.is_empty() {
+            return Ok(());
+        }
+        Hours::parse(&self.hours).map(drop)
+    }
+
+    /// Returns when the hours begin; `None` if they are now, or there are none.
+    pub(crate) fn away_until(&self, now: Time) -> Option<Time> {
+        // They were checked when they were stored. Only the zone may be unknown by now.
+        Hours::parse(&self.hours).ok()?.begin_after(now)
+    }
+
+    /// Returns what to say when nobody has answered, if the owner has words for this time.
+    pub(crate) fn away_now(&self, now: Time) -> Option<&str> {
+        let away = Some(self.away.as_str()).filter(|away| !away.is_empty());
+        away.filter(|_| self.away_until(now).is_some())
     }
 }
 

@@ -210,7 +210,7 @@ fn author(author: Author) -> &'static str {
 }
 
 /// Formats a time as RFC 3339 in UTC, with milliseconds.
-fn time(at: &Timestamp) -> Option<String> {
+pub(crate) fn time(at: &Timestamp) -> Option<String> {
     let at = jiff::Timestamp::new(at.seconds, at.nanos).ok()?;
     Some(format!("{at:.3}"))
 }

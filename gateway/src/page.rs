@@ -28,7 +28,7 @@ use axum::{
 };
 use frame::Frame;
 use http::{HeaderValue, StatusCode, header};
-use looks::Looks;
+use looks::{Looks, away};
 use markup::{HTML, Shown, earlier, escape, fill, later, messages, notice};
 use serde::Deserialize;
 use serde_json::json;
@@ -87,7 +87,8 @@ async fn show(gateway: &Gateway, link: &Link, query: PageQuery) -> Result<Respon
         return Ok(Frame { conversation, first }.document(gateway, &resolved, &page).await);
     }
     let pb::GetConversationResponse { turns, previous, agent_attached, .. } = page;
-    let shown = Shown { name: &resolved.name, agent_attached };
+    let away = away(&resolved).map(|away| away.text);
+    let shown = Shown { name: &resolved.name, agent_attached, away };
     let waiting = turns.iter().find(|turn| query.before.is_none() && is_open(turn.status()));
     let waiting = waiting.map(|turn| Frame { conversation, first: &turn.turn_id }.element());
     // Inside a script element `<` could start the end tag.
@@ -114,7 +115,7 @@ async fn show(gateway: &Gateway, link: &Link, query: PageQuery) -> Result<Respon
         "messages" => messages(&turns, &rendered, shown, waiting.as_deref()).into(),
         "earlier" if previous > 0 => earlier(conversation, previous).into(),
         "later" if query.before.is_some() => later(conversation).into(),
-        "notice" => notice(&resolved).into(),
+        "notice" => notice(&resolved, away).into(),
         "conversation" => escape(conversation),
         _ => Cow::Borrowed(""),
     });
@@ -150,6 +151,7 @@ fn config_document(
         "greeting_html": greeting_html,
         "agent_attached": resolved.agent_attached,
         "paused": resolved.paused,
+        "away": away(resolved).map(|away| json!({ "text": away.text, "until": away.until })),
         "limits": { "content_bytes": resolved.max_content_bytes },
         "origins": resolved.allowed_origins,
         "paths": { "base": link.path() },

@@ -1,8 +1,8 @@
-// A link that is paused: the page says so, keeps what was written, and goes on by itself.
+// A link that is paused, or outside of its hours: the page says so, and goes on by itself.
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { arizuko, echoLink, visit } from "./harness.js";
+import { arizuko, echoLink, link, visit } from "./harness.js";
 
 test("a page says that its link is paused, and goes on when it is resumed", async (t) => {
   const { url, folder } = await echoLink(t);
@@ -29,4 +29,18 @@ test("a page says that its link is paused, and goes on when it is resumed", asyn
   await visitor.answered(2);
   await visitor.notice.waitFor({ state: "hidden" });
   assert.deepEqual(await visitor.transcript(), ["hello", "You said: hello", "are you there?", "You said: are you there?"]);
+});
+
+test("outside of its hours a page says what the owner says, until they begin", async (t) => {
+  const away = "We're back tomorrow at 9.";
+  const hour = new Date().getUTCHours();
+  const { url } = await link("--hours", `${(hour + 2) % 24}-${(hour + 3) % 24} UTC`, "--away", away);
+  const visitor = await visit(t, "about:blank");
+  await visitor.page.clock.install();
+  await visitor.page.goto(url);
+  await visitor.notice.filter({ hasText: away }).waitFor();
+  await visitor.say("hello");
+  await visitor.lastLine(away);
+  await visitor.page.clock.fastForward("02:00:00");
+  await visitor.notice.waitFor({ state: "hidden" });
 });

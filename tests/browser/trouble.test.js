@@ -72,7 +72,7 @@ test("a budget that is spent says when it is new, and keeps the message", async 
   await visitor.say("hello");
   await visitor.answered(1);
   await visitor.say("more");
-  await visitor.page.getByText(/reached its limit for today. Sending again (at 12:0|in \d+ s)/).waitFor();
+  await visitor.page.getByText(/reached its limit for today. Sending again (at \d+:\d\d|in \d+ s)/).waitFor();
   await arizuko("token", "edit", jid, "--max-turns-per-day", "2");
   await visitor.button("Send now").click();
   await visitor.answered(2);

@@ -1,5 +1,6 @@
 //! Links: issuing, options, and revocation.
 
+mod hours;
 mod issue;
 mod looks;
 mod options;

@@ -43,6 +43,14 @@ pub(super) struct Config {
     pub(super) greeting: String,
     #[serde(default)]
     pub(super) paused: bool,
+    /// What to say outside of the link's hours; `None` in them.
+    #[serde(default)]
+    pub(super) away: Option<Away>,
+}
+
+#[derive(Deserialize)]
+pub(super) struct Away {
+    pub(super) text: String,
 }
 
 /// A message that the server has accepted.

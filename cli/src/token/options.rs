@@ -10,7 +10,7 @@ use std::{fs, path::PathBuf};
 const MAX_LOGO_BYTES: usize = 64 << 10;
 
 /// The properties of a token, by the flag that sets them and by their path in the contract.
-pub(super) const PROPERTIES: [(&str, &str); 23] = [
+pub(super) const PROPERTIES: [(&str, &str); 25] = [
     ("name", "name"),
     ("greeting", "greeting"),
     ("context", "context"),
@@ -33,6 +33,8 @@ pub(super) const PROPERTIES: [(&str, &str); 23] = [
     ("lang", "looks.language"),
     ("legal-url", "looks.legal_url"),
     ("presence", "looks.presence"),
+    ("hours", "looks.hours"),
+    ("away", "looks.away"),
     ("logo", "looks.logo"),
 ];
 
@@ -108,6 +110,12 @@ pub(super) struct ChatOptions {
     /// When to expect an answer, for example "Usually replies in a minute"
     #[arg(long, value_name = "TEXT", help_heading = "Looks")]
     presence: Option<String>,
+    /// Times in which to expect an answer, for example "Mo-Fr 9-12, 13-17 Europe/Berlin"
+    #[arg(long, value_name = "HOURS", help_heading = "Looks")]
+    hours: Option<String>,
+    /// What to say at other times, for example "We're back tomorrow at 9."
+    #[arg(long, value_name = "TEXT", help_heading = "Looks")]
+    away: Option<String>,
 }
 
 /// When a chat link asks for a proof of work.
@@ -220,6 +228,12 @@ impl ChatOptions {
         });
         given.set("looks.presence", self.presence, |options, presence| {
             options.looks.get_or_insert_default().presence = presence;
+        });
+        given.set("looks.hours", self.hours, |options, hours| {
+            options.looks.get_or_insert_default().hours = hours;
+        });
+        given.set("looks.away", self.away, |options, away| {
+            options.looks.get_or_insert_default().away = away;
         });
         Ok(())
     }

@@ -129,6 +129,8 @@ fn look_rows(looks: LinkLooks) -> Vec<(&'static str, String)> {
         ("lang", looks.language),
         ("legal-url", looks.legal_url),
         ("presence", looks.presence),
+        ("hours", looks.hours),
+        ("away", looks.away),
     ]);
     rows
 }

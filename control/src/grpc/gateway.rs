@@ -64,6 +64,11 @@ impl v1::gateway_service_server::GatewayService for Service {
             max_content_bytes: u32::try_from(bytes).unwrap_or(u32::MAX),
             messages_per_minute: caps::rate_of_link(limits, token.kind, &token.options.limits)
                 .a_minute(),
+            away_until: token
+                .options
+                .looks
+                .away_until(self.control.ledger.now())
+                .map(wire::timestamp),
             looks: wire::looks::looks(token.options.looks),
             paused: token.options.paused,
         }))

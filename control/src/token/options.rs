@@ -114,7 +114,7 @@ pub(super) const PAUSED: &str = "paused";
 pub(super) const LOGO: &str = "looks.logo";
 
 #[rustfmt::skip]
-const FIELDS: [Field; 24] = [
+const FIELDS: [Field; 26] = [
     Field { path: "name", take: |to, from| to.name.clone_from(&from.name) },
     Field { path: "greeting", take: |to, from| to.greeting.clone_from(&from.greeting) },
     Field { path: "context", take: |to, from| to.context.clone_from(&from.context) },
@@ -137,6 +137,8 @@ const FIELDS: [Field; 24] = [
     Field { path: "looks.language", take: |to, from| to.looks.language.clone_from(&from.looks.language) },
     Field { path: "looks.legal_url", take: |to, from| to.looks.legal_url.clone_from(&from.looks.legal_url) },
     Field { path: "looks.presence", take: |to, from| to.looks.presence.clone_from(&from.looks.presence) },
+    Field { path: "looks.hours", take: |to, from| to.looks.hours.clone_from(&from.looks.hours) },
+    Field { path: "looks.away", take: |to, from| to.looks.away.clone_from(&from.looks.away) },
     Field { path: PAUSED, take: |to, from| to.paused = from.paused },
     Field { path: LOGO, take: |to, from| to.looks.logo = from.looks.logo },
 ];

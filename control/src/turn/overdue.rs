@@ -14,6 +14,7 @@ use crate::{
     frame::Outcome,
     ids::TurnId,
     names::Due,
+    token::Token,
     transaction::{Decision, Tracked, Tx},
 };
 
@@ -44,10 +45,13 @@ pub(crate) fn check(tx: &mut Tx<'_>, id: &TurnId) -> Decision<()> {
 
 fn expire(tx: &mut Tx<'_>, turn: Tracked<Turn>) -> Decision<()> {
     let plan = tx.get::<Input>(&turn.id)?.map(|input| input.plan).unwrap_or_default();
-    let error = match (plan.give_up_say.as_str(), turn.attempt) {
-        ("", 0) => NOBODY_CAME,
-        ("", _) => TOOK_TOO_LONG,
-        (say, _) => say,
+    let token = tx.get::<Token>(&turn.origin.token)?;
+    let away = token.as_ref().and_then(|token| token.options.looks.away_now(tx.now));
+    let error = match (plan.give_up_say.as_str(), away, turn.attempt) {
+        ("", Some(away), _) => away,
+        ("", None, 0) => NOBODY_CAME,
+        ("", None, _) => TOOK_TOO_LONG,
+        (say, _, _) => say,
     };
     let Some(exchange) = Exchange::of(tx, turn)? else {
         return Ok(());

@@ -3,7 +3,7 @@
 
 use super::{
     assets::STYLE,
-    looks::Looks,
+    looks::{Looks, away},
     markup::{HTML, Shown, escape, messages},
 };
 use crate::{compression::Uncompressed, document::is_open, gateway::Gateway};
@@ -44,7 +44,8 @@ impl Frame<'_> {
             turn.user = None;
         }
         let rendered = gateway.renderer.turns(&turns).await;
-        let shown = Shown { name: &resolved.name, agent_attached: page.agent_attached };
+        let away = away(resolved).map(|away| away.text);
+        let shown = Shown { name: &resolved.name, agent_attached: page.agent_attached, away };
         let messages = messages(&turns, &rendered, shown, None);
         let is_waiting = turns.iter().any(|turn| is_open(turn.status()));
         let (refresh, style) = (if is_waiting { REFRESH } else { "" }, &STYLE.path);

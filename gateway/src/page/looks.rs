@@ -5,7 +5,7 @@ use super::{
     assets::ICON,
     markup::escape,
 };
-use crate::{gateway::Gateway, link::Link, markdown, problem::Problem, well_known};
+use crate::{document, gateway::Gateway, link::Link, markdown, problem::Problem, well_known};
 use arizuko_proto::v1::{self as pb, LinkLooks, Theme};
 use axum::{
     extract::State,
@@ -19,6 +19,7 @@ use std::{borrow::Cow, fmt::Write as _, sync::Arc};
 
 /// How many characters of the greeting a preview of the page shows.
 const DESCRIPTION: usize = 200;
+const AWAY: &str = "We are away right now. Leave a message: it is kept until we are back.";
 const PLACEHOLDER: &str = "Write a message";
 const SCHEMES: [(&str, &str); 2] = [("light", "#faf9f6"), ("dark", "#171614")];
 /// A picture runs no script and loads nothing, and an SVG may have styles of its own.
@@ -185,9 +186,28 @@ impl<'a> Looks<'a> {
             "language": language,
             "legal_url": legal_url,
             "presence": presence,
+            "hours": self.looks.hours,
+            "away": self.looks.away,
             "logo": if self.has_logo() { "logo" } else { "" },
         })
     }
+}
+
+/// What a page says outside of its link's hours.
+pub(super) struct Away<'a> {
+    pub(super) text: &'a str,
+    /// When the hours begin, in RFC 3339.
+    pub(super) until: String,
+}
+
+/// Returns what the page says, if the hours are not now.
+pub(super) fn away(resolved: &pb::ResolveTokenResponse) -> Option<Away<'_>> {
+    let until = resolved.away_until.as_ref()?;
+    let text = match resolved.looks.as_ref().map_or("", |looks| &looks.away) {
+        "" => AWAY,
+        text => text,
+    };
+    Some(Away { text, until: document::time(until)? })
 }
 
 /// GET `/chat/{token}/logo`

@@ -13,6 +13,8 @@ pub(super) struct Shown<'a> {
     /// The link's name, which agents have.
     pub(super) name: &'a str,
     pub(super) agent_attached: bool,
+    /// What is said to those who wait outside of the link's hours.
+    pub(super) away: Option<&'a str>,
 }
 
 /// Renders the messages as the page's script shows them. `waiting` takes the place of the first replies
@@ -48,7 +50,7 @@ pub(super) fn messages(
             before = by;
             article(&mut html, &class, &message.id, author, &body);
         }
-        let (tone, foot) = foot(turn, shown.agent_attached);
+        let (tone, foot) = foot(turn, shown);
         if !foot.is_empty() {
             let foot = escape(foot);
             let _ = write!(
@@ -62,16 +64,18 @@ pub(super) fn messages(
 }
 
 /// Returns the line above the composer. The page's script shows its own notices there.
-pub(super) fn notice(resolved: &ResolveTokenResponse) -> &'static str {
-    if resolved.paused {
-        r#"<div class="notice" id="notice" data-kind="paused">This chat is paused for now.</div>"#
-    } else {
-        r#"<div class="notice" id="notice" hidden></div>"#
-    }
+pub(super) fn notice(resolved: &ResolveTokenResponse, away: Option<&str>) -> String {
+    let (kind, text) = match away {
+        _ if resolved.paused => ("paused", "This chat is paused for now."),
+        Some(away) => ("away", away),
+        None => return r#"<div class="notice" id="notice" hidden></div>"#.to_owned(),
+    };
+    let text = escape(text);
+    format!(r#"<div class="notice" id="notice" data-kind="{kind}" dir="auto">{text}</div>"#)
 }
 
 /// Returns the tone and the words of the line under a turn. The page's script has the same words.
-fn foot(turn: &ConversationTurn, agent_attached: bool) -> (&'static str, &str) {
+fn foot<'a>(turn: &'a ConversationTurn, shown: Shown<'a>) -> (&'static str, &'a str) {
     use TurnStatus::{Cancelled, Done, Dropped, Expired, Failed, Observed, Queued};
     match (turn.status(), turn.status_text.as_str()) {
         _ if !turn.error.is_empty() => ("bad", &*turn.error),
@@ -81,8 +85,8 @@ fn foot(turn: &ConversationTurn, agent_attached: bool) -> (&'static str, &str) {
         (Cancelled, _) => ("", "Stopped."),
         (Done, _) if turn.assistant.is_empty() => ("", "The agent had nothing to say."),
         (Done, _) => ("", ""),
-        (Queued, _) if !agent_attached => {
-            ("", "Your message is kept; nobody is connected right now.")
+        (Queued, _) if !shown.agent_attached => {
+            ("", shown.away.unwrap_or("Your message is kept; nobody is connected right now."))
         }
         (_, "") => ("", "Waiting for the reply…"),
         (_, text) => ("", text),

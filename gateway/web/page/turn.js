@@ -127,7 +127,7 @@ class Turn {
       case "unsent":
         return this.trouble ?? { text: "Sending…", tone: "late" };
       case "queued":
-        if (!attended) return { text: KEPT };
+        if (!attended) return { text: isAway() ? config.away.text : KEPT };
         if (this.thread.due !== this) return { text: "Waiting for the answer above." };
         return this.progress();
       case "running":

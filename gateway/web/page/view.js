@@ -192,4 +192,6 @@ page.content.value ||= left.draft ?? "";
 grow();
 enter(left);
 if (config.paused && !thread.id) waitWhilePaused();
+// A timer takes at most 2³¹ milliseconds; nobody has a page open for longer.
+if (isAway()) setTimeout(() => notify("away", ""), Math.min(Date.parse(config.away.until) - Date.now(), 2 ** 31 - 1));
 if (matchMedia("(hover: hover) and (pointer: fine)").matches && window.top === window) page.content.focus();

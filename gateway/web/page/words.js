@@ -46,6 +46,8 @@ const RECONNECTING = "Reconnecting…";
 const LOADING = "Loading the conversation…";
 const EARLIER = "Loading earlier messages…";
 const UNREADABLE = "The conversation can't be loaded right now. Trying again…";
+/** Whether it is outside of the link's hours. */
+const isAway = () => config.away && Date.now() < Date.parse(config.away.until);
 const CHARACTERS = (Math.floor(config.limits.content_bytes / 1000) * 1000).toLocaleString("en");
 
 /**
@@ -89,6 +91,7 @@ function notify(kind, text) {
   notice.textContent = text;
   notice.hidden = !text;
   if (text) say(text);
+  else if (kind !== "away" && isAway()) notify("away", config.away.text);
 }
 
 /** Whether Enter starts a new line, and only the button sends: the keyboards of phones and tablets have no Shift + Enter. */

@@ -66,6 +66,8 @@ export interface Config {
   agent_attached: boolean;
   /** Whether the link takes no messages for now. */
   paused: boolean;
+  /** What to say outside of the link's hours, until they begin; null in them. */
+  away: { text: string; until: string } | null;
   looks: Record<string, string | string[]>;
   limits: { content_bytes: number };
   paths: { base: string };

@@ -9,13 +9,13 @@ use arizuko_proto::v1;
 /// Returns the looks without the logo itself, if any is set.
 pub(in crate::grpc) fn looks(looks: Looks) -> Option<v1::LinkLooks> {
     let is_default = looks.is_default();
-    let Looks { accent, theme, starters, placeholder, language, legal_url, presence, logo } = looks;
+    let logo_type = looks.logo.map_or("", |logo| logo.picture.media_type()).to_owned();
+    let Looks { accent, theme, starters, placeholder, language, .. } = looks;
     let theme = match theme {
         None => v1::Theme::Unspecified,
         Some(Theme::Light) => v1::Theme::Light,
         Some(Theme::Dark) => v1::Theme::Dark,
     };
-    let logo_type = logo.map_or("", |logo| logo.picture.media_type()).to_owned();
     let looks = v1::LinkLooks {
         theme: theme.into(),
         logo: Default::default(),
@@ -23,9 +23,11 @@ pub(in crate::grpc) fn looks(looks: Looks) -> Option<v1::LinkLooks> {
         starters,
         placeholder,
         language,
-        legal_url,
-        presence,
+        legal_url: looks.legal_url,
+        presence: looks.presence,
         logo_type,
+        hours: looks.hours,
+        away: looks.away,
     };
     (!is_default).then_some(looks)
 }
@@ -42,7 +44,7 @@ pub(in crate::grpc) fn parse(looks: v1::LinkLooks) -> Result<(Looks, Option<Logo
         Err(_) => return Err(Refusal::invalid("a theme is light or dark, or unset")),
     };
     let logo = (!looks.logo.is_empty()).then(|| Logo::parse(&looks.logo)).transpose()?;
-    let v1::LinkLooks { accent, starters, placeholder, language, legal_url, presence, .. } = looks;
+    let v1::LinkLooks { accent, starters, placeholder, language, .. } = looks;
     let looks = Looks {
         logo: logo.as_ref().map(|logo| logo.info),
         theme,
@@ -50,8 +52,10 @@ pub(in crate::grpc) fn parse(looks: v1::LinkLooks) -> Result<(Looks, Option<Logo
         starters,
         placeholder,
         language,
-        legal_url,
-        presence,
+        legal_url: looks.legal_url,
+        presence: looks.presence,
+        hours: looks.hours,
+        away: looks.away,
     };
     Ok((looks, logo))
 }
