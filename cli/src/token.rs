@@ -21,8 +21,10 @@ use target::NAMES;
 mod edit;
 mod hook;
 mod options;
+mod qr;
 mod revoke;
 mod show;
+mod stats;
 mod target;
 
 #[derive(clap::Args)]
@@ -44,6 +46,8 @@ Examples:
   arizuko token list --jid-prefix web:acme/ --expiring 7d
   arizuko token show web:acme/support
   arizuko token edit web:acme/support --title 'Acme help' --rate 10/m --clear greeting,logo
+  arizuko token stats web:acme/support --days 30
+  arizuko token qr https://acme.example/chat/TOKEN/ --svg > link.svg
   arizuko token pause web:acme/support             # takes no messages until it is resumed
   arizuko token resume web:acme/support
   arizuko token revoke web:acme/support
@@ -84,6 +88,24 @@ enum Command {
         /// A JID, to show every token on it, or the id or URL of one token
         #[arg(value_name = NAMES, value_parser = target::parse)]
         target: Target,
+    },
+    /// Show what chat links or webhooks did, by day of UTC
+    Stats {
+        /// A JID, for all tokens on it together, or the id or URL of one token
+        #[arg(value_name = NAMES, value_parser = target::parse)]
+        target: Target,
+        /// How many days, up to today
+        #[arg(long, value_name = "N", default_value_t = 7, value_parser = clap::value_parser!(u32).range(1..=35))]
+        days: u32,
+    },
+    /// Print a link as a QR code
+    Qr {
+        /// The link's URL, as `issue` printed it
+        #[arg(value_parser = qr::url)]
+        url: String,
+        /// Print an SVG picture, not characters for a terminal
+        #[arg(long)]
+        svg: bool,
     },
     /// Change chat links or webhooks; their URLs stay
     Edit(Edit),
@@ -154,6 +176,9 @@ struct Suffix {
 }
 
 pub(crate) async fn run(args: Args, console: &mut Console<'_>) -> anyhow::Result<()> {
+    if let Command::Qr { url, svg } = &args.command {
+        return console.raw(&qr::print(url, *svg)?);
+    }
     let control = args.connection.find()?;
     let json = args.format.json;
     match args.command {
@@ -182,6 +207,8 @@ pub(crate) async fn run(args: Args, console: &mut Console<'_>) -> anyhow::Result
             if json { console.message(&listed) } else { show_list(listed.tokens, console) }
         }
         Command::Show { target } => show::run(target, &control, json, console).await,
+        Command::Stats { target, days } => stats::run(target, days, &control, json, console).await,
+        Command::Qr { .. } => Ok(()),
         Command::Edit(edit) => edit::run(edit, &control, json, console).await,
         Command::Pause { target } => edit::pause(target, true, &control, json, console).await,
         Command::Resume { target } => edit::pause(target, false, &control, json, console).await,

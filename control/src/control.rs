@@ -14,6 +14,7 @@ use crate::{
     metrics::Metrics,
     names::{self, InFolder, Set},
     refusal::Refusal,
+    refused::Refused,
     route,
     schema::{self, Expected},
     seal::Sealer,
@@ -62,6 +63,7 @@ pub(crate) struct Control {
     /// Chooses the refused calls that are noted in the audit log.
     pub(crate) refusals: Sampler,
     pub(crate) key_uses: KeyUses,
+    pub(crate) refused: Refused,
 }
 
 /// How many pages of logs are in memory at a time, at most.
@@ -136,6 +138,7 @@ impl Control {
             wrong_keys: Sampler::default(),
             refusals: Sampler::default(),
             key_uses: KeyUses::default(),
+            refused: Refused::default(),
         })
     }
 

@@ -37,7 +37,8 @@ const PAUSE: Duration = Duration::from_millis(500);
 /// been due for longest and, if there are more, up to this many that became due last. So one
 /// tenant's backlog holds up nobody else, in another partition or in this one.
 const ITEMS_PER_SWEEP: u32 = 64;
-/// After how many sweeps to measure the queues, trim the audit log and store the uses of keys.
+/// After how many sweeps to measure the queues, trim the audit log, and store the uses of keys and
+/// the numbers of refusals.
 const SWEEPS_PER_MEASUREMENT: u32 = 10;
 /// How many entries of the audit log each partition drops with each measurement, at most.
 const TRIMMED_ENTRIES: u32 = 500;
@@ -86,7 +87,8 @@ pub(crate) async fn run(control: Arc<Control>, shutdown: CancellationToken) {
 async fn measure_and_tidy(control: &Control) -> Result<(), Error> {
     queues::measure(control).await?;
     trim_audit(control).await?;
-    control.key_uses.store(&control.ledger, control.partitions).await
+    control.key_uses.store(&control.ledger, control.partitions).await?;
+    control.refused.store(&control.ledger, control.partitions).await
 }
 
 /// Drops entries of the audit log that are past retention, at most [`TRIMMED_ENTRIES`] in each
@@ -186,7 +188,7 @@ async fn take(control: &Control, partition: Partition, item: &Due) -> Result<(),
         }
         Due::Token(id) => end_token(control, partition, id).await,
         Due::Day(id, day) => {
-            ledger.transact(partition, &[], |tx| turn::budget::forget(tx, id, *day)).await
+            ledger.transact(partition, &[], |tx| turn::daily::forget(tx, id, *day)).await
         }
         Due::Key(id) => ledger.transact(partition, &[], |tx| key::expire(tx, id)).await,
         Due::Unknown(_) => Err(Error::Internal("no such kind of item".to_owned())),

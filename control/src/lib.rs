@@ -37,6 +37,7 @@ mod proof;
 mod queue;
 mod readiness;
 mod refusal;
+mod refused;
 mod route;
 mod schema;
 mod seal;

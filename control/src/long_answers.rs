@@ -16,8 +16,8 @@ use tonic::{Status, body::Body};
 /// How many such calls of one key are open at a time. Further ones wait, so that they don't hold up
 /// other keys.
 const OF_A_KEY: usize = 4;
-/// The beginnings of the names of methods whose answers may be long.
-const METHODS: [&str; 4] = ["Edit", "List", "Read", "Show"];
+/// The beginnings of the names of methods whose answers may be long, or take long to make.
+const METHODS: [&str; 5] = ["Edit", "GetTokenStats", "List", "Read", "Show"];
 
 /// How many bytes of an answer are given to a connection at a time.
 const PIECE: usize = 64 << 10;

@@ -359,8 +359,8 @@ pub(crate) fn kept_of_tenant(root: &str) -> String {
     format!("kept:tenant:{root}")
 }
 
-/// Names a count of what a link did in a day. Written by `turn/budget.rs`, and deleted by the day's
-/// due item.
+/// Names a count of a link and a day. Written by `turn/daily.rs`, `turn/budget.rs` and `refused.rs`, and
+/// deleted by the day's due item.
 pub(crate) fn of_day(token: &TokenId, day: Day, what: &str) -> String {
     format!("day:{token}:{}:{what}", day.number())
 }

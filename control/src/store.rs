@@ -69,6 +69,7 @@ pub(crate) enum Read {
         after: u64,
         limit: u32,
     },
+    Count(String),
 }
 
 /// Which members of a set come first. `limit` leaves out the last ones.
@@ -84,6 +85,8 @@ pub(crate) enum Found {
     Record(Option<Record>),
     Set(Vec<Member>),
     Log(Vec<(u64, Bytes)>),
+    /// 0 for a new counter.
+    Count(u64),
 }
 
 /// A member of a sorted set and its score.

@@ -51,6 +51,16 @@ impl Day {
         self.0
     }
 
+    /// Returns the day so many days earlier.
+    pub(crate) const fn before(self, days: u64) -> Self {
+        Self(self.0.saturating_sub(days))
+    }
+
+    /// Returns the first instant of the day.
+    pub(crate) fn begin(self) -> Time {
+        Time(self.0.saturating_mul(DAY))
+    }
+
     /// Returns the first instant of the next day.
     pub(crate) fn end(self) -> Time {
         Time((self.0 + 1).saturating_mul(DAY))

@@ -24,6 +24,7 @@ use std::time::Duration;
 
 pub(crate) mod budget;
 pub(crate) mod caps;
+pub(crate) mod daily;
 pub(crate) mod deadlines;
 mod dedupe;
 pub(crate) mod end;

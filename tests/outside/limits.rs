@@ -1,7 +1,7 @@
 //! What a caller can make the service hold is bounded, and the bounds are documented.
 
 mod audit;
-mod budgets;
+pub(crate) mod budgets;
 pub(crate) mod connections;
 mod owners;
 mod storage;

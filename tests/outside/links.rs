@@ -6,3 +6,4 @@ mod looks;
 mod options;
 mod pause;
 mod revoke;
+mod stats;

@@ -124,7 +124,10 @@ impl v1::gateway_service_server::GatewayService for Service {
             }
         };
         let (posted, attached) = tokio::join!(posting, looking);
-        let posted = posted.map_err(|error| control.explain(error, proof_key.as_ref()));
+        let posted = posted.map_err(|error| {
+            control.refused.note(&token, control.ledger.now().day(), &error);
+            control.explain(error, proof_key.as_ref())
+        });
         let Some(Posted { turn, content, repeated }) = posted? else {
             let filtered = v1::PostMessageResponse { filtered: true, ..Default::default() };
             return Ok(Response::new(filtered));

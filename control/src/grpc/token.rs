@@ -24,6 +24,7 @@ use tonic::{Request, Response, Status};
 use tracing::Instrument as _;
 
 mod list;
+mod stats;
 
 /// The most edited tokens for which EditToken returns all options.
 const EDITED_WHOLE: usize = 100;
@@ -86,6 +87,14 @@ impl v1::token_service_server::TokenService for Service {
     ) -> Result<Response<v1::ListTokensResponse>, Status> {
         let (caller, request) = self.authenticate_reader(request)?;
         Ok(Response::new(self.page_of_tokens(&caller, request).await?))
+    }
+
+    async fn get_token_stats(
+        &self,
+        request: Request<v1::GetTokenStatsRequest>,
+    ) -> Result<Response<v1::GetTokenStatsResponse>, Status> {
+        let (caller, request) = self.authenticate_reader(request)?;
+        Ok(Response::new(self.stats(&caller, request).await?))
     }
 
     async fn edit_token(

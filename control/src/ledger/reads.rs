@@ -46,6 +46,21 @@ impl Ledger {
         parse(&read, self.load_one(partition, read.clone()).await?)
     }
 
+    /// Loads counters, in the order of their names.
+    pub(crate) async fn counts(
+        &self,
+        partition: Partition,
+        names: impl IntoIterator<Item = String>,
+    ) -> Result<Vec<u64>, Error> {
+        let reads: Vec<Read> = names.into_iter().map(Read::Count).collect();
+        let found = self.store.load(partition, &reads).await?.into_iter();
+        let counts = found.map(|found| match found {
+            Found::Count(count) => Ok(count),
+            _ => Err(Error::Internal("the store's answer is of the wrong kind".to_owned())),
+        });
+        counts.collect()
+    }
+
     /// Returns a record as it was when this control last saw it, if it is remembered. For callers
     /// to whom an old record does no harm.
     pub(crate) fn hint<T: Record>(&self, partition: Partition, id: &T::Id) -> Option<T> {

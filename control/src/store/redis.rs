@@ -193,7 +193,7 @@ impl Redis {
 
     fn add_read(&self, pipeline: &mut Pipeline, partition: Partition, read: &Read) {
         match read {
-            Read::Record(name) => {
+            Read::Record(name) | Read::Count(name) => {
                 pipeline.cmd("GET").arg(self.key(partition, name));
             }
             Read::Set { set, min, max, limit, order } => {
@@ -343,6 +343,7 @@ impl Store for Redis {
 fn found(read: &Read, value: Value) -> Result<Found, RedisError> {
     Ok(match read {
         Read::Record(_) => Found::Record(record(value)?),
+        Read::Count(_) => Found::Count(from_redis_value::<Option<u64>>(value)?.unwrap_or(0)),
         Read::Set { .. } => {
             let members = from_redis_value::<Vec<(String, u64)>>(value)?.into_iter();
             Found::Set(members.map(|(name, score)| Member { name, score }).collect())

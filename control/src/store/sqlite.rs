@@ -308,6 +308,7 @@ fn publish(batch: &Batch, channels: &Channels) {
 fn read(connection: &Connection, p: Partition, read: &Read) -> rusqlite::Result<Found> {
     Ok(match read {
         Read::Record(name) => Found::Record(read_record(connection, p, name)?),
+        Read::Count(name) => Found::Count(apply::count(connection, p, name)?),
         Read::Set { set, min, max, limit, order } => {
             let mut statement = connection.prepare_cached(match order {
                 Order::LowestFirst => {

@@ -4,13 +4,16 @@
 //! message, which is refused if a counter would pass its budget: so no number of controls overshoots
 //! it. What the turn's agent reports in the end counts for the day on which the turn began.
 
-use super::Turn;
+use super::{
+    Turn,
+    daily::{self, Counted},
+};
 use crate::{
     ids::TokenId,
     limits::Limits,
-    names::{self, Due},
+    names,
     refusal::Refusal,
-    time::Day,
+    time::{Day, Time},
     token::Token,
     transaction::{Decision, Record, Tx},
     visitor::Visitor,
@@ -18,8 +21,6 @@ use crate::{
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
-/// How long the counters of a day are kept.
-const KEEP: Duration = Duration::from_secs(35 * 86_400);
 /// How many tokens a turn counts as, at most, whatever its agent reports.
 const MOST_TOKENS: u64 = 1 << 40;
 
@@ -27,28 +28,6 @@ const LINK_SPENT: &str =
     "This link has taken as much as it may in a day. It goes on at midnight UTC.";
 const VISITOR_SPENT: &str = "You have sent as many messages as this link takes from one visitor in \
      a day. It takes more at midnight UTC.";
-
-/// What is counted of a link and a day.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Counted {
-    /// Turns that were begun for an agent.
-    Turns,
-    /// Tokens that they took, or that are reserved for them.
-    Tokens,
-}
-
-impl Counted {
-    const ALL: [Self; 2] = [Self::Turns, Self::Tokens];
-
-    /// Names its counter.
-    fn of(self, token: &TokenId, day: Day) -> String {
-        let what = match self {
-            Self::Turns => "turns",
-            Self::Tokens => "tokens",
-        };
-        names::of_day(token, day, what)
-    }
-}
 
 /// How many turns an address or a network has begun on a link in a day.
 #[derive(Debug, Default, Serialize, Deserialize)]
@@ -69,43 +48,52 @@ impl Record for Visit {
 }
 
 /// Counts a new turn for its link and its visitor. The commit is refused if it is over a budget.
-pub(super) fn charge(tx: &mut Tx<'_>, token: &Token, turn: &mut Turn) -> Decision<()> {
+/// `was_active` is when its conversation was last active; the beginning of 1970 if it is new.
+pub(super) fn charge(
+    tx: &mut Tx<'_>,
+    token: &Token,
+    turn: &mut Turn,
+    was_active: Time,
+) -> Decision<()> {
     let (limits, day) = (&token.options.limits, tx.now.day());
     let refusal = Refusal::BudgetSpent { why: LINK_SPENT, new_in: day.end() - tx.now };
     let turns = Counted::Turns.of(&token.id, day);
     if let Some(most) = limits.turns_per_day {
         tx.limit_count(turns.clone(), 1, most.into(), refusal.clone());
     }
-    tx.count(turns, 1);
+    daily::count(tx, &token.id, day, Counted::Turns, 1);
     if let Some(most) = limits.tokens_per_day {
         turn.reserved_tokens = tx.limits.reserve_tokens.min(most);
         let tokens = Counted::Tokens.of(&token.id, day);
         tx.limit_count(tokens.clone(), turn.reserved_tokens, most, refusal);
         tx.count(tokens, turn.reserved_tokens as i64);
     }
-    tx.schedule(&Due::Day(token.id.clone(), day), day.end() + KEEP);
-    match (&turn.origin.visitor, limits.visitor_turns_per_day) {
-        (Some(visitor), Some(most)) => charge_visitor(tx, token, day, visitor, most),
-        _ => Ok(()),
+    match &turn.origin.visitor {
+        // Who goes on in a conversation of today has been counted.
+        Some(_) if limits.visitor_turns_per_day.is_none() && was_active.day() == day => Ok(()),
+        Some(visitor) => charge_visitor(tx, token, day, visitor),
+        None => Ok(()),
     }
 }
 
-fn charge_visitor(
-    tx: &mut Tx<'_>,
-    token: &Token,
-    day: Day,
-    visitor: &Visitor,
-    most: u32,
-) -> Decision<()> {
+fn charge_visitor(tx: &mut Tx<'_>, token: &Token, day: Day, visitor: &Visitor) -> Decision<()> {
+    let most = token.options.limits.visitor_turns_per_day;
     for (hash, addresses) in visitor.counted().zip([1, tx.limits.network_addresses]) {
         let id = (token.id.clone(), day, hash.to_owned());
         let mut visit = tx.get::<Visit>(&id)?.unwrap_or_default();
-        if visit.turns >= most.saturating_mul(addresses) {
+        if most.is_some_and(|most| visit.turns >= most.saturating_mul(addresses)) {
             let new_in = day.end() - tx.now;
             return Err(Refusal::BudgetSpent { why: VISITOR_SPENT, new_in }.into());
         }
-        visit.turns += 1;
-        tx.put(&id, &visit)?;
+        let is_address = hash == visitor.address;
+        if visit.turns == 0 && is_address {
+            tx.count(Counted::Visitors.of(&token.id, day), 1);
+        }
+        // Without a budget, only the first turn matters.
+        if most.is_some() || (visit.turns == 0 && is_address) {
+            visit.turns += 1;
+            tx.put(&id, &visit)?;
+        }
     }
     Ok(())
 }
@@ -125,13 +113,4 @@ pub(super) fn settle(tx: &mut Tx<'_>, turn: &mut Turn, tokens: Option<u64>) {
         tx.count(Counted::Tokens.of(&turn.origin.token, day), more);
     }
     turn.reserved_tokens = 0;
-}
-
-/// Deletes what was counted of a link in a day.
-pub(crate) fn forget(tx: &mut Tx<'_>, token: &TokenId, day: Day) -> Decision<()> {
-    for what in Counted::ALL {
-        tx.delete_count(what.of(token, day));
-    }
-    tx.unschedule(&Due::Day(token.clone(), day));
-    Ok(())
 }

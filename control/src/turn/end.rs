@@ -1,6 +1,8 @@
 //! How turns end: by their agent, by a cancel, by another module's decision, or at once.
 
-use super::{End, Finisher, State, Turn, budget, exchange::Exchange, observe, quota, retention};
+use super::{
+    End, Finisher, State, Turn, budget, daily, exchange::Exchange, observe, quota, retention,
+};
 use crate::{
     conversation::Conversation,
     frame::{Body, Message, Outcome, Transcript, TurnDone},
@@ -114,6 +116,7 @@ fn close(
         error: ending.error.to_owned(),
         traceparent: turn.origin.traceparent.clone(),
     };
+    daily::count_end(tx, turn, ending.outcome);
     let last_seq = frames.append(tx, Body::TurnDone(done.clone()))?;
     transcript.n = frames.progress.n;
     transcript.status_text.clear();

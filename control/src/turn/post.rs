@@ -70,6 +70,10 @@ pub(crate) fn post(tx: &mut Tx<'_>, token: &Token, post: &Post) -> Decision<Post
 
     let route = route::resolve(tx, &token.jid, &token.folder)?;
     let (mode, observe_for) = (route.mode(), route.route.observe_for);
+    let was_active = match post.conversation {
+        Some(_) => conversation.active_at,
+        None => Time::default(),
+    };
     conversation.touch(tx);
     let mut turn = begin(tx, token, id, &conversation, &route.route);
     turn.origin.traceparent.clone_from(&post.traceparent);
@@ -92,7 +96,10 @@ pub(crate) fn post(tx: &mut Tx<'_>, token: &Token, post: &Post) -> Decision<Post
         context: Context::default(),
     };
     match mode {
-        Mode::Trigger => trigger(tx, token, &mut exchange, &mut input)?,
+        Mode::Trigger => {
+            budget::charge(tx, token, &mut exchange.turn, was_active)?;
+            trigger(tx, token, &mut exchange, &mut input)?;
+        }
         Mode::Observe => {
             let Exchange { turn, conversation, .. } = &mut exchange;
             observe::observe(tx, turn, conversation, input.size(), observe_for)?;
@@ -153,7 +160,6 @@ fn trigger(
     }
     input.context = observe::take(tx, turn, conversation)?;
     caps::limit_open_turns(tx, token, turn);
-    budget::charge(tx, token, turn)?;
     conversation.open.push(turn.id.clone());
     turn.await_step(input.plan.steps.first());
     turn.schedule(tx);

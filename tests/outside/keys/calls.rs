@@ -13,13 +13,13 @@ use arizuko_proto::{
         Access, ApplyRoutesRequest, AssignConversationRequest, CancelTurnRequest, CreateKeyRequest,
         DeleteConversationRequest, DeleteConversationsRequest, DeleteRouteRequest,
         EditTokenRequest, ExplainRouteRequest, ExportConversationsRequest, FinishRotationRequest,
-        GetConversationRequest, GetLogoRequest, GetStatusRequest, GetTurnRequest,
-        IssueChatLinkRequest, IssueWebhookRequest, ListAuditRequest, ListConversationsRequest,
-        ListKeysRequest, ListRoutesRequest, ListTokensRequest, PostMessageRequest,
-        ReadConversationRequest, ReplayDeliveryRequest, ResolveTokenRequest, RevokeKeyRequest,
-        RevokeTokenRequest, RotateKeyRequest, SendMessageRequest, SetRouteRequest,
-        SetWebhookSecretsRequest, ShowConversationRequest, ShowTurnRequest, TailRequest, TokenKind,
-        TokenTarget, WatchRequest, token_target,
+        GetConversationRequest, GetLogoRequest, GetStatusRequest, GetTokenStatsRequest,
+        GetTurnRequest, IssueChatLinkRequest, IssueWebhookRequest, ListAuditRequest,
+        ListConversationsRequest, ListKeysRequest, ListRoutesRequest, ListTokensRequest,
+        PostMessageRequest, ReadConversationRequest, ReplayDeliveryRequest, ResolveTokenRequest,
+        RevokeKeyRequest, RevokeTokenRequest, RotateKeyRequest, SendMessageRequest,
+        SetRouteRequest, SetWebhookSecretsRequest, ShowConversationRequest, ShowTurnRequest,
+        TailRequest, TokenKind, TokenTarget, WatchRequest, token_target,
     },
 };
 use arizuko_tests::prelude::*;
@@ -85,7 +85,7 @@ async fn make(call: &str, folder: &str, channel: Channel, facts: &Facts) -> Resu
         "GetStatus" | "ListAudit" | "Tail" => admin(call, channel).await,
         "Attach" => Session::try_open(channel, hello(folder, 0)).await.map(drop),
         "Watch" => watch(channel).await,
-        "IssueChatLink" | "IssueWebhook" | "ListTokens" => {
+        "IssueChatLink" | "IssueWebhook" | "ListTokens" | "GetTokenStats" => {
             tokens(call, folder, channel, facts).await
         }
         call if CHANGES.contains(&call) => tokens(call, folder, channel, facts).await,
@@ -206,6 +206,11 @@ async fn tokens(call: &str, folder: &str, channel: Channel, facts: &Facts) -> Re
         }
         "ListTokens" => {
             tokens.list_tokens(ListTokensRequest { folder, ..Default::default() }).await.map(drop)
+        }
+        "GetTokenStats" => {
+            let target = token_target::Target::TokenId(facts.link.token_id.clone());
+            let target = Some(TokenTarget { target: Some(target) });
+            tokens.get_token_stats(GetTokenStatsRequest { target, days: 0 }).await.map(drop)
         }
         "EditToken" => {
             let target = token_target::Target::TokenId(facts.link.token_id.clone());

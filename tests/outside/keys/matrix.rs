@@ -55,7 +55,7 @@ async fn operators_may_make_all_calls_but_the_gateways(stack: Stack) {
         let about_a_folder =
             ["IssueChatLink", "IssueWebhook", "Attach", "ListConversations", "ExportConversations"];
         expect(&stack, key, &about_a_folder, "", "INVALID", &facts).await;
-        expect(&stack, key, &["ListTokens"], "", "OK", &facts).await;
+        expect(&stack, key, &["ListTokens", "GetTokenStats"], "", "OK", &facts).await;
     }
     // The link is not a webhook that checks signatures.
     expect(&stack, &another, &["SetWebhookSecrets"], "", "NOT_FOUND", &facts).await;
@@ -85,7 +85,7 @@ async fn viewers_may_make_every_call_that_changes_nothing(stack: Stack) {
         ];
         expect(&stack, &key, &changes, folder, "NOT_ALLOWED", &facts).await;
     }
-    expect(&stack, &key, &["ListTokens"], "", "OK", &facts).await;
+    expect(&stack, &key, &["ListTokens", "GetTokenStats"], "", "OK", &facts).await;
     expect(&stack, &key, &SHOWS, "acme", "OK", &facts).await;
     expect(&stack, &key, &["ReadConversation"], "acme", "OK", &facts).await;
     expect(&stack, &key, &CHANGES, "", "NOT_ALLOWED", &facts).await;
@@ -112,6 +112,7 @@ async fn gateways_may_make_only_their_own_calls(stack: Stack) {
             expect(&stack, &key, calls, folder, "NOT_ALLOWED", &facts).await;
         }
     }
+    expect(&stack, &key, &["GetTokenStats"], "", "NOT_ALLOWED", &facts).await;
     expect(&stack, &key, &CHANGES, "", "NOT_ALLOWED", &facts).await;
     expect(&stack, &key, &GATEWAYS, "", "OK", &facts).await;
 }
@@ -206,7 +207,7 @@ async fn every_call_is_refused_with_a_missing_unknown_or_revoked_key(stack: Stac
     let bad = bad.into_iter().chain(revoked.iter().map(String::as_str)).map(Some).chain([None]);
     for (number, key) in bad.enumerate() {
         let all = [&OPERATORS[..], &GATEWAYS, &FOLDERS, &ROUTES, &SPEECH, &SHOWS, &CHANGES];
-        for call in all.concat() {
+        for call in all.concat().into_iter().chain(["GetTokenStats"]) {
             let channel = connect(&stack.control(BOTH[number % 2]), key).await;
             let found = outcome(call, "acme", channel, &facts).await;
             assert_eq!(found, "KEY_INVALID", "{call} with the bad key number {number}");

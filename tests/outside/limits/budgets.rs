@@ -17,7 +17,7 @@ const OPEN: [(&str, &str); 6] = [
 
 /// Seconds of the day of UTC that are left. Waits for the next day if they are few, so that no test
 /// meets its end.
-async fn left_of_the_day() -> u64 {
+pub(crate) async fn left_of_the_day() -> u64 {
     loop {
         let now =
             SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).expect("it is after 1970");

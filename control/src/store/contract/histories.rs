@@ -177,6 +177,7 @@ async fn everything(store: &dyn Store) -> Vec<Found> {
         let (set, log) = (format!("set:{name}"), format!("log:{name}"));
         [
             Read::Record(format!("record:{name}")),
+            Read::Count(format!("count:{name}")),
             Read::Set { set, min: 0, max: u64::MAX, limit: 99, order: Order::LowestFirst },
             Read::Log { log, after: 0, limit: 99 },
         ]

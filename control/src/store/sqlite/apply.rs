@@ -118,7 +118,7 @@ fn members_below(
 }
 
 /// Returns a counter's value; 0 for a new one.
-fn count(connection: &Connection, p: Partition, counter: &str) -> rusqlite::Result<u64> {
+pub(super) fn count(connection: &Connection, p: Partition, counter: &str) -> rusqlite::Result<u64> {
     let sql = "SELECT value FROM counter WHERE partition = ?1 AND name = ?2";
     let mut statement = connection.prepare_cached(sql)?;
     let value = statement.query_row(params![p, counter], |row| row.get::<_, i64>(0)).optional()?;

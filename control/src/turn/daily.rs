@@ -1,0 +1,88 @@
+//! What is counted of a link for each day of UTC: for its budgets, and for its owner to read.
+
+use super::Turn;
+use crate::{
+    frame::Outcome,
+    ids::TokenId,
+    names::{self, Due},
+    time::{Day, millis},
+    transaction::{Decision, Tx},
+};
+use std::time::Duration;
+
+/// How many days are kept, after the day itself.
+pub(crate) const KEPT_DAYS: u32 = 35;
+
+/// A number that is counted. A turn counts for the day in which it began.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Counted {
+    /// Turns that were begun for an agent.
+    Turns,
+    /// Addresses that have begun some.
+    Visitors,
+    /// Turns that have ended with a frame of an agent.
+    Answered,
+    /// Milliseconds until the first frames of these.
+    FirstFrame,
+    /// Turns that have failed or expired.
+    Failed,
+    /// Messages that were refused.
+    Refused,
+    /// Tokens of models that the turns took, or that are reserved for them.
+    Tokens,
+}
+
+impl Counted {
+    pub(crate) const ALL: [Self; 7] = [
+        Self::Turns,
+        Self::Visitors,
+        Self::Answered,
+        Self::FirstFrame,
+        Self::Failed,
+        Self::Refused,
+        Self::Tokens,
+    ];
+
+    /// Names its counter.
+    pub(crate) fn of(self, token: &TokenId, day: Day) -> String {
+        let what = match self {
+            Self::Turns => "turns",
+            Self::Visitors => "visitors",
+            Self::Answered => "answered",
+            Self::FirstFrame => "first_frame",
+            Self::Failed => "failed",
+            Self::Refused => "refused",
+            Self::Tokens => "tokens",
+        };
+        names::of_day(token, day, what)
+    }
+}
+
+/// Counts more for a link and a day. Everything of the day is deleted [`KEPT_DAYS`] later.
+pub(crate) fn count(tx: &mut Tx<'_>, token: &TokenId, day: Day, what: Counted, by: u64) {
+    tx.count(what.of(token, day), by as i64);
+    let kept = Duration::from_secs(u64::from(KEPT_DAYS) * 86_400);
+    tx.schedule(&Due::Day(token.clone(), day), day.end() + kept);
+}
+
+/// Counts how a turn has ended that an agent was to answer.
+pub(super) fn count_end(tx: &mut Tx<'_>, turn: &Turn, outcome: Outcome) {
+    let (token, begun) = (&turn.origin.token, turn.origin.created_at);
+    if let Some(first) = turn.first_frame_at.filter(|_| !turn.origin.unasked) {
+        tx.count(Counted::Answered.of(token, begun.day()), 1);
+        let wait = millis(first - begun) as i64;
+        tx.count(Counted::FirstFrame.of(token, begun.day()), wait);
+    }
+    if matches!(outcome, Outcome::Failed | Outcome::Expired) {
+        tx.count(Counted::Failed.of(token, begun.day()), 1);
+    }
+}
+
+/// Deletes what was counted of a link in a day.
+pub(crate) fn forget(tx: &mut Tx<'_>, token: &TokenId, day: Day) -> Decision<()> {
+    for what in Counted::ALL {
+        tx.delete_count(what.of(token, day));
+    }
+    tx.unschedule(&Due::Day(token.clone(), day));
+    Ok(())
+}
