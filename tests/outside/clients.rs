@@ -126,6 +126,7 @@ async fn control_serves_grpc_health_and_reflection(stack: Stack) {
             "IssueChatLink",
             "IssueWebhook",
             "ListTokens",
+            "GetTokenStats",
             "EditToken",
             "RevokeToken",
             "SetWebhookSecrets",
