@@ -25,10 +25,14 @@ pub(crate) struct Plan {
     pub(crate) rounds: usize,
     /// How many event streams are open at once where the row is about open streams.
     pub(crate) streams: usize,
+    /// How many links are revoked at once.
+    pub(crate) links: usize,
 }
 
-const WHOLE: Plan = Plan { length: Duration::from_secs(4), rounds: 5, streams: 10_000 };
-const QUICK: Plan = Plan { length: Duration::from_secs(1), rounds: 3, streams: 1_000 };
+const WHOLE: Plan =
+    Plan { length: Duration::from_secs(4), rounds: 5, streams: 10_000, links: 10_000 };
+const QUICK: Plan =
+    Plan { length: Duration::from_secs(1), rounds: 3, streams: 1_000, links: 1_000 };
 
 const USAGE: &str = "\
 Usage: tests/bench [--quick] [ROW…]

@@ -36,6 +36,9 @@ pub(crate) async fn measure(plan: Plan, wanted: &impl Fn(&str) -> bool, report: 
     if wanted("streams") {
         streams(plan, report).await;
     }
+    if wanted("links") {
+        links(plan, report).await;
+    }
     if wanted("agents") {
         agents(plan, report).await;
     }
@@ -191,6 +194,25 @@ async fn streams(plan: Plan, report: &mut Report) {
         ends,
         String::new(),
     );
+}
+
+/// Revokes all links of one address, of which none may work when the call returns.
+async fn links(plan: Plan, report: &mut Report) {
+    for (name, topology) in [
+        ("revocation of all links of a JID, Redis: s", Topology::on_redis().await),
+        ("revocation of all links of a JID, embedded store: s", Topology::embedded().await),
+    ] {
+        let links = topology.issue_many("acme", plan.links).await;
+        let begun = Instant::now();
+        assert_eq!(topology.revoke("web:acme").await, links.len());
+        let took = begun.elapsed().as_secs_f64();
+        let mut connection = Connection::open(topology.gateway).await;
+        for link in links.iter().step_by(links.len() / 100).chain(links.last()) {
+            let asked = request("GET", link, JSON, "");
+            assert_eq!(connection.ask(&asked).await.status, 401, "no link works any more");
+        }
+        report.add(name, AtMost(5.0), vec![took], format!("{} links", links.len()));
+    }
 }
 
 /// Agents that are attached while nothing happens.

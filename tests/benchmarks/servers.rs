@@ -141,21 +141,31 @@ impl Topology {
 
     /// Issues a chat link, and returns its path.
     pub(crate) async fn issue(&self, folder: &str) -> String {
+        self.issue_many(folder, 1).await.remove(0)
+    }
+
+    /// Issues chat links of one address, and returns their paths.
+    pub(crate) async fn issue_many(&self, folder: &str, count: usize) -> Vec<String> {
         let mut tokens = TokenServiceClient::new(self.operator().await);
-        let request = IssueChatLinkRequest { folder: folder.to_owned(), ..Default::default() };
-        let issued = tokens.issue_chat_link(request).await.expect("control issues links");
-        let url = issued.into_inner().url;
-        url[url.find("/chat/").expect("a chat link")..].to_owned()
+        let mut paths = Vec::new();
+        for _ in 0..count {
+            let request = IssueChatLinkRequest { folder: folder.to_owned(), ..Default::default() };
+            let issued = tokens.issue_chat_link(request).await.expect("control issues links");
+            let url = issued.into_inner().url;
+            paths.push(url[url.find("/chat/").expect("a chat link")..].to_owned());
+        }
+        paths
     }
 }
 
 impl Topology {
-    /// Revokes all links of an address.
-    pub(crate) async fn revoke(&self, jid: &str) {
+    /// Revokes all links of an address. Returns how many there were.
+    pub(crate) async fn revoke(&self, jid: &str) -> usize {
         let mut tokens = TokenServiceClient::new(self.operator().await);
         let request =
             RevokeTokenRequest { target: Some(Target::Jid(jid.to_owned())), dry_run: false };
-        tokens.revoke_token(request).await.expect("control revokes links");
+        let revoked = tokens.revoke_token(request).await.expect("control revokes links");
+        revoked.into_inner().revoked.len()
     }
 
     /// Returns how many bytes the state takes: in Redis's memory, or in SQLite's pages.
