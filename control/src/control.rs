@@ -93,7 +93,12 @@ impl Control {
         metrics: Metrics,
         waiting: &Waiting,
     ) -> anyhow::Result<Self> {
-        let store: Arc<dyn Store> = match (&options.store.redis, &options.data_dir) {
+        let store = Self::open_store(&options, waiting).await?;
+        Self::on(store, options, metrics, waiting).await
+    }
+
+    async fn open_store(options: &Options, waiting: &Waiting) -> anyhow::Result<Arc<dyn Store>> {
+        Ok(match (&options.store.redis, &options.data_dir) {
             (Some(url), _) => {
                 let StoreOptions { redis_prefix, durability, redis_may_evict, .. } = &options.store;
                 let source = Source::parse(url, options.store.redis_plaintext)?;
@@ -106,7 +111,16 @@ impl Control {
             }
             (None, Some(folder)) => Arc::new(Sqlite::open(folder)?),
             (None, None) => anyhow::bail!("no store was named"),
-        };
+        })
+    }
+
+    /// Prepares a store that is open: checks its schema, and stores the first keys.
+    pub(crate) async fn on(
+        store: Arc<dyn Store>,
+        options: Options,
+        metrics: Metrics,
+        waiting: &Waiting,
+    ) -> anyhow::Result<Self> {
         let public_url = options.public_url.trim_end_matches('/').to_owned();
         let deployment = match options.store.redis {
             Some(_) => options.store.deployment.clone().or_else(|| default_name(&public_url)),

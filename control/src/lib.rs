@@ -44,6 +44,8 @@ mod seal;
 mod secret;
 mod session;
 mod signature;
+#[cfg(test)]
+mod simulation;
 mod store;
 mod time;
 mod token;

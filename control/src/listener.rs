@@ -22,8 +22,9 @@ use tonic::{
 };
 use tower::{Service, ServiceExt as _};
 
-/// How many bytes a client may send on a connection before control has read them. Data waits in
-/// control's bounded queues, never in the connection that all streams share.
+/// How many bytes a client may send on all streams of a connection before control has read them: as
+/// many as on 64 streams, so that a few streams that control is slow to read don't hold up the
+/// others.
 const CONNECTION_WINDOW: u32 = 16 << 20;
 /// How many bytes a client may send on one stream before control has read them.
 const STREAM_WINDOW: u32 = 256 << 10;
@@ -132,7 +133,8 @@ where
         Ok(self.client_roles.iter().filter(|role| role.is_of(&names)).cloned().collect())
     }
 
-    async fn http2(
+    /// Serves the calls of one connection.
+    pub(crate) async fn http2(
         &self,
         stream: impl AsyncRead + AsyncWrite + Unpin + 'static,
         peer: Peer,

@@ -14,6 +14,8 @@ pub(crate) mod channels;
 mod contract;
 mod fair;
 pub(crate) mod measured;
+#[cfg(test)]
+pub(crate) mod model;
 pub(crate) mod redis;
 pub(crate) mod sqlite;
 mod steady;

@@ -1,8 +1,10 @@
-//! The contract of a store, as one suite that both backends pass, and a comparison of the two
-//! under random histories.
+//! The contract of a store, as one suite that both backends and the model pass, and a comparison of
+//! all three under random histories.
 
 use super::{
-    Batch, Commit, Guard, Member, Order, PAGE, Record, Store, Wake, Write, sqlite::Sqlite,
+    Batch, Commit, Guard, Member, Order, PAGE, Record, Store, Wake, Write,
+    model::Model,
+    sqlite::{Sqlite, now},
 };
 use std::{collections::HashMap, time::Duration};
 use tokio::{sync::mpsc, time::timeout};
@@ -20,14 +22,20 @@ use fair::{
 use server::Server;
 use steps::{add, append, apply, at, batch, log, ordered, put, record, set};
 
-/// Makes two tests of each function: on a new SQLite store, and on a new Redis.
-macro_rules! on_both {
+/// Makes a test of each function on each store: a new SQLite store, a new Redis, and a new model.
+macro_rules! on_each {
     ($($name:ident),* $(,)?) => {
         mod sqlite {
             $(#[tokio::test]
             async fn $name() {
                 let folder = tempfile::tempdir().expect("a temporary folder");
                 super::$name(&super::Sqlite::open(&folder.path().join("data")).expect("opens")).await;
+            })*
+        }
+        mod model {
+            $(#[tokio::test]
+            async fn $name() {
+                super::$name(&super::Model::new(super::now())).await;
             })*
         }
         mod redis {
@@ -40,7 +48,7 @@ macro_rules! on_both {
     };
 }
 
-on_both!(
+on_each!(
     a_record_is_as_it_was_put,
     a_guard_on_a_version_refuses_another,
     a_conflict_changes_nothing_and_tells_what_is,

@@ -1,6 +1,6 @@
-//! Applies random histories to both stores and compares them after every step.
+//! Applies random histories to both stores and the model, and compares them after every step.
 
-use super::{Server, Sqlite, put};
+use super::{Model, Server, Sqlite, put};
 use crate::store::{Batch, Commit, Flow, Found, Guard, Order, Read, Store, Version, Write};
 use proptest::{prelude::*, test_runner::Config};
 use std::{collections::HashMap, time::Duration};
@@ -177,7 +177,7 @@ async fn everything(store: &dyn Store) -> Vec<Found> {
         let (set, log) = (format!("set:{name}"), format!("log:{name}"));
         [
             Read::Record(format!("record:{name}")),
-            Read::Count(format!("count:{name}")),
+            Read::Count(format!("counter:{name}")),
             Read::Set { set, min: 0, max: u64::MAX, limit: 99, order: Order::LowestFirst },
             Read::Log { log, after: 0, limit: 99 },
         ]
@@ -191,6 +191,7 @@ async fn compare(server: &Server, steps: &[Step]) -> Result<(), TestCaseError> {
     // Redis is opened before it is cleared, because opening waits until the server answers.
     let redis = server.open().await;
     server.clear();
+    let model = Model::new(sqlite.now());
     // The history begins at the real time, so that no record or bucket expires before its end.
     let mut state = State { now: sqlite.now(), ..State::default() };
     for (number, step) in (1..).zip(steps) {
@@ -198,13 +199,16 @@ async fn compare(server: &Server, steps: &[Step]) -> Result<(), TestCaseError> {
         let ours = sqlite.commit(&batch).await.expect("the store is in reach");
         let theirs = redis.commit(&batch).await.expect("the store is in reach");
         prop_assert_eq!(&ours, &theirs, "step {} {:?}", number, step);
+        prop_assert_eq!(&ours, &model.apply(&batch), "step {} {:?}, in the model", number, step);
         if ours == Commit::Applied {
             state.note(&batch);
         }
+        let found = everything(&sqlite).await;
+        prop_assert_eq!(&found, &everything(&redis).await, "step {} {:?}", number, step);
         prop_assert_eq!(
-            everything(&sqlite).await,
-            everything(&redis).await,
-            "step {} {:?}",
+            &found,
+            &everything(&model).await,
+            "step {} {:?}, in the model",
             number,
             step
         );
@@ -213,7 +217,7 @@ async fn compare(server: &Server, steps: &[Step]) -> Result<(), TestCaseError> {
 }
 
 #[test]
-fn both_stores_do_the_same_in_any_history() {
+fn all_stores_do_the_same_in_any_history() {
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");
     let server = Server::start();
     let config = Config { cases: 64, failure_persistence: None, ..Config::default() };

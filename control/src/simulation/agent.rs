@@ -1,0 +1,197 @@
+//! An agent that answers every message with several deltas, and goes on after breaks as the contract
+//! says.
+
+use super::{history::History, world::Clients};
+use arizuko_proto::v1::{
+    Accept, AgentDelta, AgentFrame, Append, AttachRequest, Credit, Finish, Heartbeat, HeldTurn,
+    Hello, Welcome, agent_frame::Body, attach_request::Message as Said,
+    attach_response::Message as Heard,
+};
+use fastrand::Rng;
+use std::{collections::BTreeMap, ops::ControlFlow, time::Duration};
+use tokio::{
+    sync::mpsc,
+    time::{Instant, interval, sleep, timeout},
+};
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::Streaming;
+
+/// How many turns an agent holds at a time.
+const CREDIT: u32 = 3;
+/// Of how many deltas a reply consists.
+const DELTAS: u64 = 4;
+/// How long an agent waits for an answer to its Hello.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Returns the reply to a message.
+pub(super) fn reply(text: &str) -> String {
+    (1..=DELTAS).map(|seq| delta(text, seq)).collect()
+}
+
+fn delta(text: &str, seq: u64) -> String {
+    format!("{text}, part {seq}. ")
+}
+
+pub(super) struct Agent {
+    pub(super) clients: Clients,
+    pub(super) history: History,
+    pub(super) rng: Rng,
+    pub(super) name: String,
+    session: String,
+    work: BTreeMap<String, Work>,
+}
+
+/// A turn that the agent holds.
+struct Work {
+    attempt: u32,
+    text: String,
+    /// The seq of what the agent says next: 0 stands for Accept, and the one after the last delta's
+    /// for Finish.
+    next: u64,
+}
+
+impl Agent {
+    pub(super) fn new(clients: Clients, history: History, rng: Rng, name: &str) -> Self {
+        let (name, work) = (name.to_owned(), BTreeMap::new());
+        Self { clients, history, rng, name, session: String::new(), work }
+    }
+
+    /// Answers for ever. `crashes`: at each message on it, the agent forgets all that it holds.
+    pub(super) async fn run(mut self, mut crashes: mpsc::Receiver<()>) {
+        loop {
+            let crashed = tokio::select! {
+                biased;
+                _ = crashes.recv() => true,
+                () = self.attach() => false,
+            };
+            if crashed {
+                self.history.say(&format!("{} crashes", self.name));
+                self.session.clear();
+                self.work.clear();
+            }
+            sleep(Duration::from_millis(self.rng.u64(100..1_000))).await;
+        }
+    }
+
+    /// Attaches, and answers until the stream ends.
+    async fn attach(&mut self) {
+        let (requests, sent) = mpsc::channel(64);
+        let held = self.work.iter().map(|(turn_id, work)| HeldTurn {
+            turn_id: turn_id.clone(),
+            attempt: work.attempt,
+            next_seq: work.next.max(1),
+        });
+        let hello = Hello {
+            folder: "acme".to_owned(),
+            name: self.name.clone(),
+            credit: CREDIT - self.work.len().min(CREDIT as usize) as u32,
+            session_id: self.session.clone(),
+            held: held.collect(),
+            ..Hello::default()
+        };
+        let _ = requests.send(AttachRequest { message: Some(Said::Hello(hello)) }).await;
+        let mut client = self.clients.agent(&mut self.rng);
+        let welcoming = async {
+            let mut heard = client.attach(ReceiverStream::new(sent)).await.ok()?.into_inner();
+            match heard.message().await.ok()??.message? {
+                Heard::Welcome(welcome) => Some((welcome, heard)),
+                _ => None,
+            }
+        };
+        let Ok(Some((welcome, heard))) = timeout(PATIENCE, welcoming).await else {
+            return;
+        };
+        self.history.say(&format!("{} is attached", self.name));
+        self.resume(welcome);
+        self.answer(&requests, heard).await;
+        self.history.say(&format!("the stream of {} has ended", self.name));
+    }
+
+    fn resume(&mut self, welcome: Welcome) {
+        self.session = welcome.session_id;
+        let mut kept = BTreeMap::new();
+        for HeldTurn { turn_id, attempt, next_seq } in welcome.held {
+            if let Some(work) = self.work.remove(&turn_id).filter(|work| work.attempt == attempt) {
+                let next = if work.next == 0 { 0 } else { next_seq };
+                kept.insert(turn_id, Work { next, ..work });
+            }
+        }
+        self.work = kept;
+    }
+
+    /// Answers until the stream ends.
+    async fn answer(
+        &mut self,
+        requests: &mpsc::Sender<AttachRequest>,
+        mut responses: Streaming<arizuko_proto::v1::AttachResponse>,
+    ) {
+        let mut beats = interval(Duration::from_secs(5));
+        let mut step_at = Instant::now();
+        loop {
+            let said = tokio::select! {
+                biased;
+                response = responses.message() => match response {
+                    Ok(Some(response)) => self.hear(response.message),
+                    _ => return,
+                },
+                _ = beats.tick() => ControlFlow::Continue(Some(Said::Heartbeat(Heartbeat {}))),
+                () = tokio::time::sleep_until(step_at) => {
+                    step_at += Duration::from_millis(self.rng.u64(5..200));
+                    ControlFlow::Continue(self.step())
+                }
+            };
+            match said {
+                ControlFlow::Break(()) => return,
+                ControlFlow::Continue(None) => {}
+                ControlFlow::Continue(Some(said)) => {
+                    if requests.send(AttachRequest { message: Some(said) }).await.is_err() {
+                        return;
+                    }
+                }
+            }
+        }
+    }
+
+    fn hear(&mut self, heard: Option<Heard>) -> ControlFlow<(), Option<Said>> {
+        let over = match heard {
+            Some(Heard::Turn(turn)) => {
+                let text = String::from_utf8_lossy(&turn.content).into_owned();
+                let work = Work { attempt: turn.attempt, text, next: 0 };
+                self.work.insert(turn.turn_id, work);
+                None
+            }
+            Some(Heard::Appended(appended)) if appended.finished => Some(appended.turn_id),
+            Some(Heard::Appended(appended)) => {
+                // What is missing is said again.
+                if let Some(work) = self.work.get_mut(&appended.turn_id) {
+                    work.next = work.next.min(appended.next_seq.max(1));
+                }
+                None
+            }
+            Some(Heard::Lost(lost)) => Some(lost.turn_id),
+            Some(Heard::Cancel(cancel)) => Some(cancel.turn_id),
+            Some(Heard::Drain(_)) => return ControlFlow::Break(()),
+            _ => None,
+        };
+        let is_over = over.is_some_and(|turn| self.work.remove(&turn).is_some());
+        ControlFlow::Continue(is_over.then_some(Said::Credit(Credit { turns: 1 })))
+    }
+
+    /// Says the next part of a random reply. Finish is said again until it is acknowledged.
+    fn step(&mut self) -> Option<Said> {
+        let turns: Vec<_> = self.work.keys().cloned().collect();
+        let turn_id = self.rng.choice(turns)?;
+        let Work { attempt, text, next } = self.work.get_mut(&turn_id)?;
+        let (attempt, seq) = (*attempt, *next);
+        *next = (seq + 1).min(DELTAS + 1);
+        Some(match seq {
+            0 => Said::Accept(Accept { turn_id, attempt }),
+            1..=DELTAS => {
+                let text = delta(text, seq);
+                let body = Some(Body::Delta(AgentDelta { id: "m1".to_owned(), text }));
+                Said::Append(Append { turn_id, attempt, seq, frames: vec![AgentFrame { body }] })
+            }
+            _ => Said::Finish(Finish { turn_id, attempt, seq, ..Finish::default() }),
+        })
+    }
+}
