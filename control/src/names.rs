@@ -353,8 +353,8 @@ pub(crate) fn kept_of_link(token: &TokenId) -> String {
     format!("kept:link:{token}")
 }
 
-/// Names the count of the bytes that are kept of a tenant: of its messages and their replies, written
-/// by `turn/quota.rs`, of its links' logos, by `looks.rs`, and of their texts, by `token.rs`.
+/// Names the count of the bytes that are kept of a tenant: messages and replies (counted by
+/// `turn/quota.rs`), links' logos (`looks.rs`) and links' texts (`token.rs`).
 pub(crate) fn kept_of_tenant(root: &str) -> String {
     format!("kept:tenant:{root}")
 }

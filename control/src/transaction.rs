@@ -212,7 +212,7 @@ impl<'a> Tx<'a> {
 
     /// Refuses the batch if `by` more would take the counter above `most`.
     pub(crate) fn limit_count(&mut self, counter: String, by: u64, most: u64, refusal: Refusal) {
-        self.full.insert(counter.clone(), refusal);
+        self.full.entry(counter.clone()).or_insert(refusal);
         self.bounds.push(Guard::Room { counter, by, most });
     }
 
@@ -225,7 +225,7 @@ impl<'a> Tx<'a> {
 
     /// Refuses the batch like this, and not as [`Refusal::RateLimited`], if the bucket has no room.
     pub(crate) fn refuse_at(&mut self, bucket: String, refusal: Refusal) {
-        self.full.insert(bucket, refusal);
+        self.full.entry(bucket).or_insert(refusal);
     }
 
     /// Limits one sender's share of a bucket; see [`Guard::Share`].

@@ -56,7 +56,7 @@ pub(crate) struct PageQuery {
     conversation: Option<String>,
     /// Shows the turns before this one, and not the newest ones.
     before: Option<u64>,
-    /// Shows only the replies from this turn on, as a frame of the page.
+    /// The id of a turn: returns the document of the page's iframe, with the replies from that turn on.
     replies: Option<String>,
 }
 

@@ -24,7 +24,7 @@ const CHALLENGE: u32 = 10;
 
 /// The rates of all addresses, by GCRA.
 pub(crate) struct Rates {
-    /// How long it takes until one more request is allowed.
+    /// How long it takes until an address has one more request: GCRA's emission interval.
     each: Duration,
     /// How far ahead of the clock `even_at` of an address may be.
     burst: Duration,

@@ -7,11 +7,11 @@ use jiff::{
 };
 use std::time::Duration;
 
-/// Reads a duration.
+/// Parses a duration with units, such as `15s` or `1h 30m`.
 ///
 /// # Errors
 ///
-/// Anything else, zero included, is refused with a sentence that shows the right form.
+/// The text is anything else, or the duration is zero. The error says how to write one.
 pub fn parse(text: &str) -> Result<Duration, String> {
     let span = SpanParser::new().parse_span(text);
     let duration = span

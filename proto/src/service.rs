@@ -11,7 +11,7 @@ use tokio::net::TcpListener;
 /// Binds the address of `--listen`.
 ///
 /// # Errors
-/// Names the address and the flag.
+/// The address can't be bound. The error names it and the flag.
 pub async fn listen(address: SocketAddr) -> anyhow::Result<TcpListener> {
     let listener = TcpListener::bind(address).await;
     listener.with_context(|| format!("cannot listen on {address} (--listen)"))

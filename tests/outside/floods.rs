@@ -21,7 +21,8 @@ use tonic::{service::interceptor::InterceptedService, transport::Endpoint};
 /// How much more memory the service may take during a flood. 64 MiB is what one address may make the
 /// gateway hold (`--address-body-bytes`); the rest is control's, and what the allocators keep.
 const MEMORY: u64 = 160 << 20;
-/// How long an answer may always take, as it does on a slow machine that also runs other tests.
+/// How long an answer may take however fast answers usually are: on a slow machine that also runs
+/// other tests, they can take that long.
 const FLOOR: Duration = Duration::from_secs(2);
 /// For how many answers the honest visitor waits, one after the other.
 const ANSWERS: usize = 5;
@@ -148,7 +149,8 @@ impl Crowd {
     }
 }
 
-/// Returns the status of an answer that has come by now: "closed" if the connection was.
+/// Returns the status of the answer, or "closed" if the connection is closed; `None` if nothing has
+/// come by now.
 fn status(stream: &TcpStream) -> Option<String> {
     let mut line = [0; 12];
     match stream.try_read(&mut line) {

@@ -1,4 +1,4 @@
-//! The harness: starts the real programs as processes, on port 0 and in a folder of each test's
+//! The harness: starts the real programs as processes, on free ports and in a folder of each test's
 //! own, and drives them as visitors, agents and operators do.
 //!
 //! Everything here panics on failure: that fails the test. Every wait is bounded and says what it

@@ -32,7 +32,8 @@ impl From<Gone> for Failure {
 pub(crate) enum Ending {
     /// Control has the whole reply.
     Finished,
-    /// The visitor cancelled the turn, its link was revoked, or its deadline passed.
+    /// Control has ended the turn: for example, the visitor cancelled it, its link ended, its deadline
+    /// passed, or its reply grew too long.
     Cancelled,
     /// The turn is no longer this session's, for this reason.
     Lost(String),

@@ -98,7 +98,9 @@ impl Conversation {
         match self.screen.show(event, console)? {
             Progress::Running => Ok(None),
             Progress::Revoked => {
-                bail!("this link was revoked: ask whoever gave it to you for a new one")
+                bail!(
+                    "this link was revoked or has expired: ask whoever gave it to you for a new one"
+                )
             }
             Progress::Paused => bail!(PAUSED),
             Progress::Done(problem) => {

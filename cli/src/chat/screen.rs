@@ -57,7 +57,7 @@ pub(super) enum Progress {
     Running,
     /// The turn has ended, with this problem if it failed.
     Done(Option<String>),
-    /// The link was revoked.
+    /// The link was revoked or has expired.
     Revoked,
     /// The link was paused.
     Paused,

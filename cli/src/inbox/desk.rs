@@ -268,7 +268,8 @@ fn why(ending: &Ending) -> String {
     match ending {
         Ending::Finished => "it is answered".into(),
         Ending::Cancelled => {
-            "the visitor cancelled it, its link was revoked, or its time is up".into()
+            "the visitor cancelled it, its link ended, its time is up, or the reply grew too long"
+                .into()
         }
         Ending::Lost(why) => why.clone(),
     }

@@ -17,7 +17,7 @@ use std::path::PathBuf;
 pub(super) struct HookArgs {
     #[command(flatten)]
     delivery: DeliveryArgs,
-    /// Refuse requests that this sender has not signed in its way. Control needs --seal-key-file
+    /// Refuse requests without a valid signature in this sender's scheme. Control needs --seal-key-file
     #[arg(long, value_name = "SENDER", requires = "secret_file")]
     verify: Option<Verify>,
     /// File with a secret that the sender signs with; name two files during a change

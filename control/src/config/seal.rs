@@ -7,8 +7,8 @@ use std::path::PathBuf;
 /// The key that seals secrets in the store.
 #[derive(clap::Args, Clone, Default)]
 pub struct SealOptions {
-    /// Key that seals the secrets with which webhooks' senders sign: at least 32 characters, the
-    /// same for all controls of a store. Needed by `token issue … hook --verify`.
+    /// Key that encrypts webhooks' signing secrets in the store: at least 32 characters, the same
+    /// for all controls of a store. Needed by `token issue … hook --verify`.
     #[arg(long, env = "ARIZUKO_SEAL_KEY", hide_env_values = true, allow_hyphen_values = true)]
     pub seal_key: Option<String>,
     /// File with that key, in place of --seal-key, which shows in `ps`.

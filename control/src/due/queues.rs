@@ -48,8 +48,9 @@ pub(super) async fn measure(control: &Control) -> Result<(), Error> {
     Ok(())
 }
 
-/// Returns how many turns wait for the folders' agents, and when the earliest of those that are next
-/// was posted. Forgets folders for which none waits.
+/// Returns how many turns wait in the queues of these folders, at most [`COUNTED_TURNS`] in each,
+/// and when the oldest of their first turns was posted. Forgets the folders whose queues are empty
+/// and have had no new turn for [`REMEMBERED`].
 async fn measure_some(
     control: &Control,
     partition: Partition,

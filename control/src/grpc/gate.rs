@@ -122,8 +122,8 @@ fn note_wrong_key(control: &Control, error: &Error, peer: Option<&Peer>) {
     }
 }
 
-/// Checks that the certificate of the connection is for keys such as the caller's, and logs it if
-/// it isn't.
+/// Checks that a role of the connection's certificate allows the caller's key. Logs some of the
+/// refusals.
 fn check_certificate(
     control: &Control,
     caller: &Caller,

@@ -47,7 +47,7 @@ impl Node {
         }
     }
 
-    /// Puts this control behind all others for [`REST`], because it did not answer.
+    /// Asks this control only after all others for the next [`REST`], because it did not answer.
     pub(super) fn rest(&self) {
         *self.resting_until() = Some(Instant::now() + REST);
     }

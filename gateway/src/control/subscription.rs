@@ -66,7 +66,8 @@ pub(crate) enum End {
     Revoked,
     /// The link was paused.
     Paused,
-    /// No control could be reached for too long.
+    /// No control could be reached until the subscription gave up, or the gateway stops. The reader
+    /// may come back later.
     Outage,
 }
 

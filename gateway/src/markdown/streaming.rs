@@ -39,7 +39,7 @@ pub(crate) struct Patch {
 }
 
 impl Streaming {
-    /// Starts with a text of which the reader has nothing.
+    /// Starts with a text, none of which has been sent to the reader.
     pub(crate) fn new(text: String) -> Self {
         Self { text, ..Self::default() }
     }
@@ -191,7 +191,8 @@ mod tests {
         }
     }
 
-    /// Reads a text that is written in pieces of this many characters, up to the end or before it.
+    /// Streams `text` in pieces of `pieces` characters, and returns the page that the patches make.
+    /// Finishes the message at the end if `finish`.
     fn read(text: &str, pieces: usize, finish: bool) -> Page {
         let mut streaming = Streaming::default();
         let mut page = Page::default();

@@ -119,7 +119,8 @@ impl Theme {
             .map(|share| accent.mixed(self.towards, share))
             .find(is_readable)
             .unwrap_or(self.towards);
-        // A yellow button is seen on white for its colour; a white one, or a navy one on black, isn't.
+        // On white, a strong colour such as yellow stands out even with low contrast; a pale one
+        // doesn't. On a dark sheet, only contrast makes a button stand out.
         let is_seen = accent.contrast(self.sheet) >= SEEN_CONTRAST
             || (self.sheet == WHITE && accent.chroma() >= COLOURFUL);
         let fill = if is_seen { accent } else { readable };

@@ -74,7 +74,8 @@ pub(super) fn notice(resolved: &ResolveTokenResponse, away: Option<&str>) -> Str
     format!(r#"<div class="notice" id="notice" data-kind="{kind}" dir="auto">{text}</div>"#)
 }
 
-/// Returns the tone and the words of the line under a turn. The page's script has the same words.
+/// Returns the tone and the words of the line under a turn. The page's script has the same words for
+/// turns that have ended.
 fn foot<'a>(turn: &'a ConversationTurn, shown: Shown<'a>) -> (&'static str, &'a str) {
     use TurnStatus::{Cancelled, Done, Dropped, Expired, Failed, Observed, Queued};
     match (turn.status(), turn.status_text.as_str()) {

@@ -9,7 +9,7 @@ let seen = null;
 /** What the site was last told about messages. */
 let told = "";
 
-/** Whether the browser lets the page keep anything. In a frame of another site some don't. */
+/** Whether the page can use localStorage. Some browsers deny it to a frame of another site. */
 const keeps = quietly(() => [localStorage.getItem(base)]) !== null;
 
 const tellSite = (message) => site?.postMessage(message);

@@ -163,7 +163,7 @@ function frame(element, name) {
   return box;
 }
 
-/** Addresses in a person's words. The bounds keep long words from taking long. */
+/** Matches URLs and e-mail addresses in a person's message. Without bounds, a long word would take quadratic time. */
 const ADDRESS =
   /\bhttps?:\/\/(?:\([^\s<>"()]*\)|[^\s<>"()])*(?:\([^\s<>"()]*\)|[^\s<>"().,:;!?'\]])|[\w.+-]{1,64}@[\w-]{1,63}(?:\.[\w-]{1,63})+/gi;
 

@@ -103,7 +103,8 @@ class Stream {
     if (thread.closed || !thread.id || !thread.turns.some((turn) => turn.open || turn.unrendered)) return;
     this.silence = setTimeout(async () => {
       const { news, wait } = await thread.load();
-      // A stream that has sent events before, or is older than 20 seconds, is dead. A younger silent one may be held back by a proxy.
+      // The history has news that the stream didn't bring. A stream that has brought events before, or is older than 20 seconds, is dead. A
+      // younger one that has brought none may be held back by a proxy.
       if (news && (this.spoken || Date.now() - this.openedAt > 20_000)) return this.listen();
       this.watchSilence(news ? 1.5 : wait || Math.min(seconds * 1.5, 15));
     }, seconds * 1000);

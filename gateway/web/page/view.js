@@ -148,7 +148,7 @@ function enter(state) {
   thread.begin();
 }
 
-/** Goes to another conversation, with unsent messages, as a new history entry, so that Back leads to this one. */
+/** Opens another conversation as a new history entry, so that Back leads to this one. Puts unsent messages back into the input field. */
 function leave(state) {
   for (const turn of thread.outbox.turns.filter((turn) => !turn.posting)) thread.outbox.takeBack(turn);
   history.pushState(null, "", base);

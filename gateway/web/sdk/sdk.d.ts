@@ -121,7 +121,7 @@ export interface Chat {
   history(options?: Options): AsyncGenerator<Turn, void, undefined>;
   /** Cancels the conversation's turns and deletes it at the gateway. */
   delete(options?: Options): Promise<void>;
-  /** Returns the link's settings: its name, greeting and looks. */
+  /** Returns the link's settings and state: name, greeting, looks, limits, whether an agent is attached and whether the link is paused. */
   config(options?: Options): Promise<Config>;
 }
 

@@ -1,5 +1,5 @@
-//! Compressed answers are small. Their events arrive at once, and an open stream costs little
-//! memory.
+//! Compressed answers are small. A compressed stream brings each event without delay, and costs
+//! little memory.
 
 use arizuko_tests::prelude::*;
 use flate2::{Decompress, FlushDecompress, read::GzDecoder};

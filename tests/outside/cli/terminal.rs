@@ -3,8 +3,8 @@
 use arizuko_proto::v1::Route;
 use arizuko_tests::prelude::*;
 
-/// Characters that a terminal obeys or doesn't show: a one-character start of a control sequence,
-/// reversals of text, and characters without a width.
+/// Text with characters that a terminal obeys or doesn't show: a C1 control (CSI), bidirectional
+/// controls (RLO, LRI), and characters without a width.
 const EVIL: &str = "ev\u{9b}31m\u{202e}il\u{200b}\u{2066}x\u{feff}";
 
 fn is_harmful(c: char) -> bool {

@@ -138,10 +138,10 @@ async fn a_search_of_much_text_goes_on_page_by_page(kind: Kind) {
     let needle = visitor.say("the needle").await;
     let mut agent = stack.session(A, hello("acme", 1_000)).await;
     agent.answer_next("hay").await;
-    // 10 MiB, half of it in one conversation: more than a search reads for one page.
     let long = "hay ".repeat(15_000);
     let deep = visitor.say("a deep needle").await;
     agent.answer_next("hay").await;
+    // 180 messages of 60 kB, half of them in one conversation: more than a search reads for one page.
     for turn in 0..180 {
         match turn % 2 {
             0 => visitor.say_in(&deep.conversation, &long).await,

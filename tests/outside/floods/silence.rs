@@ -17,8 +17,8 @@ use tokio_stream::wrappers::ReceiverStream;
 
 const ATTACKER: &str = "127.0.0.7";
 
-/// Opens many connections to a server, says these words on each, and waits until the server has
-/// closed them all.
+/// Opens 100 connections to a server, sends one of `words` on each in turn, and waits until the
+/// server has closed them all.
 async fn silent(server: String, words: Vec<&[u8]>) {
     let connections = words.iter().cycle().take(100).map(async |words| {
         let mut stream = dial(&server, ATTACKER).await;
@@ -31,7 +31,7 @@ async fn silent(server: String, words: Vec<&[u8]>) {
 /// The head of a TLS record that announces a ClientHello of 512 bytes, and some of it.
 const HELLO: &[u8] = &[0x16, 3, 1, 2, 0, 1, 0, 1, 0xfc, 3, 3];
 
-/// Says a byte of a handshake a second, until the server closes the connection.
+/// Sends a TLS handshake, one byte a second, until the server closes the connection.
 async fn slow(server: &str) {
     let (mut reader, mut writer) = dial(server, ATTACKER).await.into_split();
     let speaking = async {
@@ -223,7 +223,8 @@ async fn watch(control: &str) -> TcpStream {
     let mut stream = dial(control, "127.0.0.7").await;
     let word =
         |text: &str| [&[u8::try_from(text.len()).expect("it is short")], text.as_bytes()].concat();
-    // HPACK (RFC 7541): the indexes of two headers and of one name; the rest is text.
+    // HPACK (RFC 7541): two indexed fields (`:method: POST`, `:scheme: http`), two fields with indexed
+    // names (`:path`, `:authority`), and two with names of their own.
     let head = [
         &[0x83, 0x86, 0x04][..],
         &word("/grpc.health.v1.Health/Watch"),

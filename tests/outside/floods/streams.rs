@@ -10,7 +10,7 @@ use tokio::io::AsyncReadExt as _;
 
 const ATTACKER: &str = "203.0.113.7";
 
-/// Asks for a completion that begins with this message, and reads the answer to its end.
+/// Asks for a completion of `messages`, streamed if `stream`, and reads the whole answer.
 async fn complete(visitor: &Visitor, messages: &Value, stream: bool) -> Answer {
     let completion = json!({"messages": messages, "stream": stream});
     send(visitor.request(Method::POST, "v1/chat/completions").json(&completion)).await

@@ -66,7 +66,7 @@ impl Workers {
     }
 
     /// Gives a message about a turn to the turn's worker. A malformed id is answered as if its turn
-    /// had ended.
+    /// had ended; one longer than [`LONG_ID`] ends the stream.
     pub(super) async fn handle(&mut self, message: Message) -> Result<(), Error> {
         let (turn, number) = match &message {
             Message::Accept(accept) => (&accept.turn_id, accept.attempt),

@@ -1,4 +1,4 @@
-//! Deletes conversations, some in each call.
+//! Deletes the selected conversations, a page in each call.
 
 use super::{
     list::{Members, Wanted},

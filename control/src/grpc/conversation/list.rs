@@ -148,8 +148,9 @@ impl Members {
             let found = control.ledger.last_members(wanted.partition, &set, max, limit).await?;
             let lowest = found.last().map_or(0, |(_, millis)| *millis);
             let is_whole = found.len() < limit as usize;
-            // Conversations of one millisecond have no order in the store: unless the lowest
-            // millisecond was read to its end, its conversations are left to the next page.
+            // The store does not order conversations of one millisecond. If the read stopped at its
+            // limit, it may lack some of the lowest millisecond, so all of that millisecond are
+            // left to the next page.
             let read = found.into_iter().filter(|(_, millis)| is_whole || *millis > lowest);
             let read = read.map(|(id, millis)| {
                 let place = Place::of(&id, Time::from_millis(millis));

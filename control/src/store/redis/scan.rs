@@ -81,7 +81,7 @@ async fn records(
     Ok(found)
 }
 
-/// Makes lists of the logs that are streams, as all were before schema 5.
+/// Converts the logs that are Redis streams into lists. Before schema 5, all were streams.
 pub(super) async fn upgrade_logs(store: &Redis) -> Result<(), RedisError> {
     let script = Script::new(
         "local log, entries = KEYS[1], redis.call('XRANGE', KEYS[1], '-', '+')\n\

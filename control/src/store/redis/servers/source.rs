@@ -180,7 +180,7 @@ fn sentinel_user(query: &str) -> anyhow::Result<String> {
         match pair.split_once('=') {
             Some(("sentinel_user", value)) => user = value,
             Some(("sentinel_password", value)) => password = Some(value),
-            _ => bail!("after the `?` are sentinel_user and sentinel_password"),
+            _ => bail!("after the `?`, only sentinel_user=… and sentinel_password=… are allowed"),
         }
     }
     Ok(password.map_or_else(String::new, |password| format!("{user}:{password}")))
