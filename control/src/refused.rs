@@ -57,7 +57,8 @@ impl Refused {
         for (partition, counts) in by_partition {
             let storing = |tx: &mut Tx<'_>| {
                 for (token, day, count) in &counts {
-                    daily::count(tx, token, *day, Counted::Refused, *count);
+                    daily::begin(tx, token, *day);
+                    tx.count(Counted::Refused.of(token, *day), *count as i64);
                 }
                 Ok(())
             };

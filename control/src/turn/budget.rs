@@ -61,7 +61,7 @@ pub(super) fn charge(
     if let Some(most) = limits.turns_per_day {
         tx.limit_count(turns.clone(), 1, most.into(), refusal.clone());
     }
-    daily::count(tx, &token.id, day, Counted::Turns, 1);
+    tx.count(turns, 1);
     if let Some(most) = limits.tokens_per_day {
         turn.reserved_tokens = tx.limits.reserve_tokens.min(most);
         let tokens = Counted::Tokens.of(&token.id, day);
@@ -69,10 +69,14 @@ pub(super) fn charge(
         tx.count(tokens, turn.reserved_tokens as i64);
     }
     match &turn.origin.visitor {
+        Some(visitor) if limits.visitor_turns_per_day.is_some() || was_active.day() != day => {
+            charge_visitor(tx, token, day, visitor)
+        }
         // Who goes on in a conversation of today has been counted.
-        Some(_) if limits.visitor_turns_per_day.is_none() && was_active.day() == day => Ok(()),
-        Some(visitor) => charge_visitor(tx, token, day, visitor),
-        None => Ok(()),
+        _ => {
+            daily::begin(tx, &token.id, day);
+            Ok(())
+        }
     }
 }
 
@@ -87,6 +91,7 @@ fn charge_visitor(tx: &mut Tx<'_>, token: &Token, day: Day, visitor: &Visitor) -
         }
         let is_address = hash == visitor.address;
         if visit.turns == 0 && is_address {
+            daily::begin(tx, &token.id, day);
             tx.count(Counted::Visitors.of(&token.id, day), 1);
         }
         // Without a budget, only the first turn matters.

@@ -58,9 +58,9 @@ impl Counted {
     }
 }
 
-/// Counts more for a link and a day. Everything of the day is deleted [`KEPT_DAYS`] later.
-pub(crate) fn count(tx: &mut Tx<'_>, token: &TokenId, day: Day, what: Counted, by: u64) {
-    tx.count(what.of(token, day), by as i64);
+/// Begins to count for a link and a day, or goes on. Everything of the day is deleted [`KEPT_DAYS`]
+/// later.
+pub(crate) fn begin(tx: &mut Tx<'_>, token: &TokenId, day: Day) {
     let kept = Duration::from_secs(u64::from(KEPT_DAYS) * 86_400);
     tx.schedule(&Due::Day(token.clone(), day), day.end() + kept);
 }
