@@ -13,8 +13,10 @@ use std::{
 };
 use tokio::{sync::Notify, time::timeout};
 
-/// How many long answers to one address may be made at a time.
+/// How many long answers to one address may be made at a time, at least.
 const ANSWERS: usize = 16;
+/// How many bytes an answer counts as until it is ready, at most: as many as the longest reply has.
+const EXPECTED: usize = 4 << 20;
 /// How many more requests of an address may wait to be answered, and for how long.
 const WAITING: usize = 32;
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -66,7 +68,7 @@ impl Bodies {
     /// Returns how many bytes an answer counts as until it is ready, so that only a few answers of
     /// an address are made at a time.
     pub(crate) fn expected(&self) -> usize {
-        self.per_address / ANSWERS
+        EXPECTED.min(self.per_address / ANSWERS)
     }
 
     /// Reads an address's body of at most `limit` bytes. If the body is refused, the listener reads
