@@ -16,6 +16,7 @@ mod store;
 
 pub use seal::SealOptions;
 pub use store::StoreOptions;
+pub(crate) use store::default_name;
 
 /// The flags of control, and the variables that set them.
 #[derive(clap::Args, Clone)]

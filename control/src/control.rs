@@ -2,7 +2,7 @@
 
 use crate::{
     audit::in_view,
-    config::{Options, StoreOptions},
+    config::{Options, StoreOptions, default_name},
     conversation::Conversation,
     ids::{KeyId, TokenId},
     jid::{self, FolderName},
@@ -23,7 +23,7 @@ use crate::{
     store::{
         Partition, Store,
         measured::Measured,
-        redis::{Redis, Source, is_this_machine},
+        redis::{Redis, Source},
         sqlite::Sqlite,
         waiting::Waiting,
     },
@@ -36,7 +36,6 @@ use arizuko_proto::telemetry::sampler::Sampler;
 use std::{collections::BTreeMap, sync::Arc};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
-use tonic::codegen::http::Uri;
 
 /// The ledger, the settings, and the look-ups that more than one service makes.
 pub(crate) struct Control {
@@ -72,15 +71,6 @@ const PAGES: usize = 4;
 const TEXTS: usize = 2;
 /// How many tokens are in memory at a time while a partition's tokens are searched, at most.
 const TOKENS_READ: usize = 200;
-
-/// Returns the public URL as the deployment's name; `None` for a URL of this machine, whose port
-/// may differ from start to start.
-fn default_name(public_url: &str) -> Option<String> {
-    let url = public_url.parse::<Uri>();
-    // A URL with `{root}` in its host doesn't parse, and is not this machine's.
-    let is_local = url.is_ok_and(|url| url.host().is_some_and(is_this_machine));
-    (!is_local).then(|| public_url.to_owned())
-}
 
 impl Control {
     /// Opens the store. Waits for a store that is out of reach.
@@ -393,20 +383,4 @@ async fn require_key(ledger: &Ledger, role: &Role, variable: &str) -> anyhow::Re
         "no key of this role works: set {variable} to a new one, at least 32 random characters"
     );
     Ok(())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::default_name;
-
-    #[test]
-    fn a_url_of_this_machine_names_no_deployment() {
-        for url in ["http://localhost:7070", "http://127.0.0.1:1", "http://[::1]:8080"] {
-            assert_eq!(default_name(url), None, "{url}");
-        }
-        for url in ["https://{root}.example", "https://localhost.example", "https://a.example:8443"]
-        {
-            assert_eq!(default_name(url).as_deref(), Some(url));
-        }
-    }
 }

@@ -1,7 +1,9 @@
 //! The settings of a store in Redis.
 
+use crate::store::redis::is_this_machine;
 use arizuko_proto::private;
 use std::path::PathBuf;
+use tonic::codegen::http::Uri;
 
 /// Which Redis keeps the state, and how. Without Redis, the embedded store keeps it.
 #[derive(clap::Args, Clone)]
@@ -93,5 +95,30 @@ impl StoreOptions {
         );
         anyhow::ensure!(self.partitions > 0, "--partitions is at least 1");
         Ok(())
+    }
+}
+
+/// Returns the public URL as the deployment's name; `None` for a URL of this machine, whose port
+/// may differ from start to start.
+pub(crate) fn default_name(public_url: &str) -> Option<String> {
+    let url = public_url.parse::<Uri>();
+    // A URL with `{root}` in its host doesn't parse, and is not this machine's.
+    let is_local = url.is_ok_and(|url| url.host().is_some_and(is_this_machine));
+    (!is_local).then(|| public_url.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::default_name;
+
+    #[test]
+    fn a_url_of_this_machine_names_no_deployment() {
+        for url in ["http://localhost:7070", "http://127.0.0.1:1", "http://[::1]:8080"] {
+            assert_eq!(default_name(url), None, "{url}");
+        }
+        for url in ["https://{root}.example", "https://localhost.example", "https://a.example:8443"]
+        {
+            assert_eq!(default_name(url).as_deref(), Some(url));
+        }
     }
 }
