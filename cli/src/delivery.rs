@@ -3,9 +3,9 @@
 
 use crate::{
     connect,
-    console::{Console, Format, note, quoted, word},
+    console::{Console, Format, quoted, word},
     control::Control,
-    conversation::list::pages,
+    conversation::list,
     folder, time, turn,
 };
 use arizuko_proto::v1::{
@@ -111,20 +111,12 @@ impl List {
         flags: &str,
         console: &mut Console<'_>,
     ) -> anyhow::Result<()> {
-        let listed = pages(control, self.request(), self.limit).await?;
+        let listed = list::pages(control, self.request(), self.limit).await?;
         if json {
             return console.message(&listed);
         }
-        if listed.conversations.is_empty() {
-            note("no such deliveries");
-        } else {
-            show(listed.conversations, console)?;
-        }
-        if !listed.next_page_token.is_empty() {
-            let more = console.command(&format!("{}{flags}", self.words(&listed.next_page_token)));
-            note(&format!("there are more: {more}"));
-        }
-        Ok(())
+        let next = |page: &str| format!("{}{flags}", self.words(page));
+        list::print(listed, "no such deliveries", show, next, console)
     }
 
     fn request(&self) -> ListConversationsRequest {

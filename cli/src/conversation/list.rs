@@ -73,16 +73,8 @@ impl List {
         if json {
             return console.message(&listed);
         }
-        if listed.conversations.is_empty() {
-            note("no such conversations");
-        } else {
-            show(listed.conversations, console)?;
-        }
-        if !listed.next_page_token.is_empty() {
-            let more = console.command(&format!("{}{flags}", self.words(&listed.next_page_token)));
-            note(&format!("there are more: {more}"));
-        }
-        Ok(())
+        let next = |page: &str| format!("{}{flags}", self.words(page));
+        print(listed, "no such conversations", show, next, console)
     }
 
     fn request(&self) -> ListConversationsRequest {
@@ -150,6 +142,27 @@ pub(crate) async fn pages(
         request.page_token = page.next_page_token;
         progress.show(&all);
     }
+}
+
+/// Prints a list by `show`, or that there is nothing to list; and, if there are more, the command that
+/// lists the `next` page.
+pub(crate) fn print(
+    listed: ListConversationsResponse,
+    nothing: &str,
+    show: impl FnOnce(Vec<Conversation>, &mut Console<'_>) -> anyhow::Result<()>,
+    next: impl FnOnce(&str) -> String,
+    console: &mut Console<'_>,
+) -> anyhow::Result<()> {
+    if listed.conversations.is_empty() {
+        note(nothing);
+    } else {
+        show(listed.conversations, console)?;
+    }
+    if !listed.next_page_token.is_empty() {
+        let more = console.command(&next(&listed.next_page_token));
+        note(&format!("there are more: {more}"));
+    }
+    Ok(())
 }
 
 fn show(conversations: Vec<Conversation>, console: &mut Console<'_>) -> anyhow::Result<()> {
