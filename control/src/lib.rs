@@ -165,18 +165,18 @@ impl OpenServer {
         let listening = Listener { service, tls, client_roles, limits, stopping };
         let mut serving = pin!(listening.serve(listener));
         tokio::select! {
-            () = &mut serving => {}
-            swept = &mut due, if !shutdown.is_cancelled() => {
-                return swept.context("the task that takes due items ended");
-            }
-            superseded = schema::superseded(self.control.ledger.store(), &self.control.expected) => {
-                return Err(superseded);
-            }
+            // The others end soon after `shutdown`, so it comes first.
+            biased;
             () = shutdown.cancelled() => {
                 self.control.draining.cancel();
                 if tokio::time::timeout(self.grace, &mut serving).await.is_err() {
                     tracing::warn!("grace period over, closing open streams");
                 }
+            }
+            () = &mut serving => {}
+            swept = &mut due => return swept.context("the task that takes due items ended"),
+            superseded = schema::superseded(self.control.ledger.store(), &self.control.expected) => {
+                return Err(superseded);
             }
         }
         due.await.context("the task that takes due items failed")?;
