@@ -7,6 +7,7 @@ use crate::{
     document::{self, MessageDocument, TurnDocument},
     events,
     gateway::Gateway,
+    language::Wanted,
     last_event_id::LastEventId,
     link::{Link, Parameters, WantsHtml},
     message::{NewMessage, read_body},
@@ -21,7 +22,7 @@ use axum::{
     extract::State,
     response::{IntoResponse, Redirect, Response},
 };
-use http::{HeaderMap, HeaderName, StatusCode};
+use http::{HeaderMap, HeaderName, StatusCode, Uri};
 use serde::Serialize;
 use std::{sync::Arc, time::Duration};
 
@@ -70,6 +71,7 @@ pub(crate) async fn post(
     link: Link,
     visitor: Visitor,
     Parameters(wait): Parameters<WaitQuery>,
+    uri: Uri,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Problem> {
@@ -86,7 +88,8 @@ pub(crate) async fn post(
     let posted = message.post(&gateway, &link, visitor, &headers).await?;
     drop((body, share));
     if accept == Accept::Html {
-        let path = format!("{}?conversation={}", link.path(), posted.conversation);
+        let language = Wanted::of(&uri, &headers).query("&");
+        let path = format!("{}?conversation={}{language}", link.path(), posted.conversation);
         return Ok(Redirect::to(&path).into_response());
     }
     if accept == Accept::EventStream

@@ -18,6 +18,7 @@ mod fuzz;
 mod gateway;
 mod history;
 mod hook;
+mod language;
 mod last_event_id;
 mod limits;
 mod link;

@@ -16,6 +16,7 @@ use crate::{
     compression::Uncompressed,
     document::is_open,
     gateway::Gateway,
+    language::{Language, Wanted},
     link::{ConversationId, Link, Parameters},
     problem::Problem,
 };
@@ -29,7 +30,7 @@ use axum::{
 use frame::Frame;
 use http::{HeaderValue, StatusCode, header};
 use looks::{Looks, away};
-use markup::{HTML, Shown, earlier, escape, fill, later, messages, notice};
+use markup::{HTML, Shown, escape, fill, messages, more, notice};
 use serde::Deserialize;
 use serde_json::json;
 use std::{borrow::Cow, fmt::Write as _, sync::Arc};
@@ -65,18 +66,25 @@ pub(crate) async fn page(
     State(gateway): State<Arc<Gateway>>,
     link: Link,
     visitor: Visitor,
+    wanted: Wanted,
     Parameters(query): Parameters<PageQuery>,
 ) -> Result<Response, Problem> {
     // Without a conversation the page has no messages, so it is short.
     if query.conversation.as_ref().is_none_or(String::is_empty) {
-        return show(&gateway, &link, query).await;
+        return show(&gateway, &link, wanted, query).await;
     }
     let room = gateway.room_for(visitor).await?;
-    room.hold(show(&gateway, &link, query).await?).await
+    room.hold(show(&gateway, &link, wanted, query).await?).await
 }
 
-async fn show(gateway: &Gateway, link: &Link, query: PageQuery) -> Result<Response, Problem> {
+async fn show(
+    gateway: &Gateway,
+    link: &Link,
+    wanted: Wanted,
+    query: PageQuery,
+) -> Result<Response, Problem> {
     let resolved = gateway.control.resolve(link.access()).await?;
+    let language = language(wanted, &resolved);
     let conversation = query.conversation.filter(|id| !id.is_empty());
     let page = match &conversation {
         Some(id) => turns(gateway, link, id, query.before).await?,
@@ -84,19 +92,26 @@ async fn show(gateway: &Gateway, link: &Link, query: PageQuery) -> Result<Respon
     };
     let conversation = conversation.as_deref().unwrap_or_default();
     if let Some(first) = &query.replies {
-        return Ok(Frame { conversation, first }.document(gateway, &resolved, &page).await);
+        return Ok(Frame { conversation, first, language }
+            .document(gateway, &resolved, &page)
+            .await);
     }
     let pb::GetConversationResponse { turns, previous, agent_attached, .. } = page;
-    let away = away(&resolved).map(|away| away.text);
-    let shown = Shown { name: &resolved.name, agent_attached, away };
+    let away = away(&resolved, language).map(|away| away.text);
+    let shown = Shown { name: &resolved.name, agent_attached, away, language };
     let waiting = turns.iter().find(|turn| query.before.is_none() && is_open(turn.status()));
-    let waiting = waiting.map(|turn| Frame { conversation, first: &turn.turn_id }.element());
+    let waiting =
+        waiting.map(|turn| Frame { conversation, first: &turn.turn_id, language }.element());
     // Inside a script element `<` could start the end tag.
     let greeting = gateway.renderer.render(Author::Assistant, &resolved.greeting).await.concat();
     let rendered = gateway.renderer.turns(&turns).await;
-    let config = config_document(link, &resolved, &greeting).to_string().replace('<', r"\u003c");
-    let looks = Looks::new(&resolved);
+    let mut config = config_document(link, &resolved, &greeting, language);
+    config["paths"]["page"] = format!("{}{}", link.path(), wanted.query("?")).into();
+    config["words"] = language.script().clone();
+    let config = config.to_string().replace('<', r"\u003c");
+    let looks = Looks::new(&resolved, language);
     let html = fill(TEMPLATE, |name| match name {
+        "root" => language.attributes().into(),
         "theme" => looks.theme().into(),
         "scheme" => looks.scheme().into(),
         "title" => escape(&resolved.name),
@@ -106,18 +121,27 @@ async fn show(gateway: &Gateway, link: &Link, query: PageQuery) -> Result<Respon
         "language" => looks.language().into(),
         "logo" => looks.logo().into(),
         "about" => looks.about().into(),
-        "starters" => looks.starters().into(),
+        "starters" => looks.starters(&wanted.query("?")).into(),
         "placeholder" => looks.placeholder(),
         "style" => Cow::Borrowed(&*STYLE.path),
         "script" => Cow::Borrowed(&*SCRIPT.path),
         "config" => Cow::Borrowed(&*config),
         "greeting" => Cow::Borrowed(&*greeting),
         "messages" => messages(&turns, &rendered, shown, waiting.as_deref()).into(),
-        "earlier" if previous > 0 => earlier(conversation, previous).into(),
-        "later" if query.before.is_some() => later(conversation).into(),
-        "notice" => notice(&resolved, away).into(),
+        "earlier" if previous > 0 => {
+            let query = format!("&amp;before={previous}{}", wanted.query("&amp;"));
+            more(conversation, &query, language.page("earlier_messages")).into()
+        }
+        "later" if query.before.is_some() => {
+            let query = wanted.query("&amp;");
+            more(conversation, &query, language.page("newest_messages")).into()
+        }
+        "notice" => notice(&resolved, shown).into(),
+        "query" => wanted.query("?").into(),
+        "language-field" => wanted.field().into(),
+        "you" => language.scripts("you").into(),
         "conversation" => escape(conversation),
-        _ => Cow::Borrowed(""),
+        name => language.page(name.strip_prefix("words.").unwrap_or_default()).into(),
     });
     let policy = content_security_policy(&looks.style_policy(), &resolved.allowed_origins);
     let headers = [(header::CONTENT_TYPE, HTML), (header::CONTENT_SECURITY_POLICY, policy)];
@@ -132,26 +156,35 @@ async fn show(gateway: &Gateway, link: &Link, query: PageQuery) -> Result<Respon
 pub(crate) async fn config(
     State(gateway): State<Arc<Gateway>>,
     link: Link,
+    wanted: Wanted,
 ) -> Result<Response, Problem> {
     let resolved = gateway.control.resolve(link.access()).await?;
+    let language = language(wanted, &resolved);
     let greeting = gateway.renderer.render(Author::Assistant, &resolved.greeting).await.concat();
-    let mut document = config_document(&link, &resolved, &greeting);
-    document["looks"] = Looks::new(&resolved).document();
+    let mut document = config_document(&link, &resolved, &greeting, language);
+    document["looks"] = Looks::new(&resolved, language).document();
     Ok(Json(document).into_response())
+}
+
+/// Returns the language of the link's page.
+fn language(wanted: Wanted, resolved: &pb::ResolveTokenResponse) -> &'static Language {
+    wanted.or(resolved.looks.as_ref().map_or("", |looks| &looks.language))
 }
 
 fn config_document(
     link: &Link,
     resolved: &pb::ResolveTokenResponse,
     greeting_html: &str,
+    language: &'static Language,
 ) -> serde_json::Value {
     json!({
+        "language": language.tag,
         "name": resolved.name,
         "greeting": resolved.greeting,
         "greeting_html": greeting_html,
         "agent_attached": resolved.agent_attached,
         "paused": resolved.paused,
-        "away": away(resolved).map(|away| json!({ "text": away.text, "until": away.until })),
+        "away": away(resolved, language).map(|away| json!({ "text": away.text, "until": away.until })),
         "limits": { "content_bytes": resolved.max_content_bytes },
         "origins": resolved.allowed_origins,
         "paths": { "base": link.path() },
@@ -206,10 +239,15 @@ async fn turns(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use http::{HeaderMap, Uri};
 
     #[test]
     fn the_template_has_only_known_placeholders() {
         let known = [
+            "root",
+            "query",
+            "language-field",
+            "you",
             "theme",
             "scheme",
             "title",
@@ -231,8 +269,11 @@ mod tests {
             "notice",
             "conversation",
         ];
+        let english = Wanted::of(&Uri::from_static("/"), &HeaderMap::new()).or("");
         fill(TEMPLATE, |name| {
-            assert!(known.contains(&name), "{name}");
+            let is_word =
+                name.strip_prefix("words.").is_some_and(|name| !english.page(name).is_empty());
+            assert!(is_word || known.contains(&name), "{name}");
             "".into()
         });
     }

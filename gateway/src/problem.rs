@@ -1,7 +1,7 @@
 //! Every problem that the gateway answers with. This module alone turns control's refusals into
 //! HTTP answers, and it alone decides `Retry-After`.
 
-use crate::control::Refusal;
+use crate::{control::Refusal, language::Language};
 use arizuko_proto::v1::{ErrorReason, TurnStatus};
 use axum::response::{IntoResponse, Response};
 use http::{
@@ -311,32 +311,22 @@ impl Problem {
         self.retry_after
     }
 
-    /// Returns what to tell a visitor: the detail, unless it is for programs.
-    pub(crate) fn sentence(&self) -> &str {
-        match self.status {
-            StatusCode::PAYLOAD_TOO_LARGE => {
-                "This message is too long. Shorten it, or send it in parts."
-            }
-            StatusCode::PRECONDITION_REQUIRED => {
-                "To keep floods of messages out, this chat makes your browser do a second of work for each message. That takes JavaScript: allow it for this page, then send your message again."
-            }
-            _ => &self.detail,
-        }
+    /// Returns what to tell a visitor; `None` if only the detail says what is wrong.
+    pub(crate) fn sentence(&self, language: &'static Language) -> Option<&'static str> {
+        language.sentence(self.status.as_str()).or_else(|| language.sentence(self.reason))
     }
 
     /// Returns a heading for visitors.
-    pub(crate) fn heading(&self) -> &'static str {
+    pub(crate) fn heading(&self, language: &'static Language) -> &'static str {
+        let names = [self.reason, self.heading_status(), "other"];
+        names.into_iter().find_map(|name| language.problem(name)).unwrap_or_default()
+    }
+
+    /// Returns the status whose heading the problem has.
+    fn heading_status(&self) -> &str {
         match self.status {
-            StatusCode::UNAUTHORIZED => "This link doesn't work",
-            _ if self.reason == ErrorReason::LinkPaused.word() => "Paused for now",
-            _ if self.reason == ErrorReason::BudgetSpent.word() => "Enough for today",
-            StatusCode::FORBIDDEN => "Not from here",
-            StatusCode::NOT_FOUND => "Nothing here",
-            StatusCode::PAYLOAD_TOO_LARGE => "Too long",
-            StatusCode::PRECONDITION_REQUIRED => "JavaScript is needed",
-            StatusCode::TOO_MANY_REQUESTS => "One moment, please",
-            StatusCode::SERVICE_UNAVAILABLE | StatusCode::GATEWAY_TIMEOUT => "Out of reach",
-            _ => "That didn't work",
+            StatusCode::GATEWAY_TIMEOUT => "503",
+            ref status => status.as_str(),
         }
     }
 }

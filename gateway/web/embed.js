@@ -76,6 +76,7 @@
     if (!["https:", "http:"].includes(chat.protocol)) throw new TypeError("data-chat is the URL of a chat link");
     return {
       chat: chat.href,
+      language: dataset.lang,
       mode: MODES.includes(dataset.mode) ? dataset.mode : "bubble",
       target: dataset.target,
       accent: /^#[\da-f]{6}$/i.test(dataset.accent) ? dataset.accent : ACCENT,
@@ -199,8 +200,10 @@
     /** Loads the page, once. */
     load() {
       if (this.frame) return;
-      const { chat, label } = this.settings;
-      this.frame = make("iframe", { src: chat, title: label, allow: "clipboard-write" });
+      const { chat, label, language } = this.settings;
+      const src = new URL(chat);
+      if (language) src.searchParams.set("lang", language);
+      this.frame = make("iframe", { src, title: label, allow: "clipboard-write" });
       this.frame.addEventListener("load", () => quietly(() => this.greet()));
       this.panel.append(this.frame);
     }

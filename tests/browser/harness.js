@@ -191,7 +191,7 @@ export async function visitWithPreferences(t, url, preferences, watch = () => {}
 export class Visitor {
   constructor(page) {
     this.page = page;
-    this.input = page.getByRole("textbox", { name: "Your message" });
+    this.input = page.locator("#content");
     this.stop = page.getByRole("button", { name: "Stop the reply" });
     this.notice = page.locator("#notice");
     this.questions = page.locator(".user .body");

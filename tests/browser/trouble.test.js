@@ -9,8 +9,8 @@ test("429 shows a countdown, and the page sends the message again with the same 
   const visitor = await visit(t, url);
   const keys = await refuse(visitor.page, { status: 429, headers: { "retry-after": "2" } });
   await visitor.say("hello");
-  await visitor.lastLine(/Too many messages at once\. Sending again\s*in 2 s\./);
-  await visitor.lastLine(/in 1 s\./);
+  await visitor.lastLine(/Too many messages at once\.\s*Sending again in 2 seconds\./);
+  await visitor.lastLine(/in 1 second\./);
   await visitor.answered(1);
   assert.equal(keys.length, 2);
   assert.equal(keys[0], keys[1]);
@@ -72,7 +72,7 @@ test("a budget that is spent says when it is new, and keeps the message", async 
   await visitor.say("hello");
   await visitor.answered(1);
   await visitor.say("more");
-  await visitor.page.getByText(/reached its limit for today. Sending again (at \d+:\d\d|in \d+ s)/).waitFor();
+  await visitor.page.getByText(/reached its limit for today\.\s*Sending again (at \d+:\d\d|in \d+ seconds)/).waitFor();
   await arizuko("token", "edit", jid, "--max-turns-per-day", "2");
   await visitor.button("Send now").click();
   await visitor.answered(2);

@@ -39,8 +39,16 @@ async fn the_sdk_works_in_node(kind: Kind) {
 #[apply(embedded)]
 async fn the_page_is_easy_to_use_in_chromium(kind: Kind) {
     let stack = Stack::with_real_links(kind, &[]).await;
-    let files =
-        ["accessibility", "branding", "conversations", "devices", "looks", "reading", "text"];
+    let files = [
+        "accessibility",
+        "branding",
+        "conversations",
+        "devices",
+        "languages",
+        "looks",
+        "reading",
+        "text",
+    ];
     stack.browser_tests(&files).await;
 }
 

@@ -101,7 +101,7 @@ pub(super) struct ChatOptions {
     /// Text in the empty field for a message [default: Write a message]
     #[arg(long, value_name = "TEXT", help_heading = "Looks")]
     placeholder: Option<String>,
-    /// Language of your texts, for example de or pt-BR
+    /// Language of your texts and of the page, for example de or pt-BR
     #[arg(long, value_name = "TAG", help_heading = "Looks")]
     lang: Option<String>,
     /// Page with legal information, https://…

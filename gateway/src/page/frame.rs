@@ -6,7 +6,7 @@ use super::{
     looks::{Looks, away},
     markup::{HTML, Shown, escape, messages},
 };
-use crate::{compression::Uncompressed, document::is_open, gateway::Gateway};
+use crate::{compression::Uncompressed, document::is_open, gateway::Gateway, language::Language};
 use arizuko_proto::v1 as pb;
 use axum::response::{IntoResponse as _, Response};
 use http::{HeaderValue, header};
@@ -18,6 +18,7 @@ pub(super) struct Frame<'a> {
     pub(super) conversation: &'a str,
     /// The id of the first turn whose replies it shows. The page has its question.
     pub(super) first: &'a str,
+    pub(super) language: &'static Language,
 }
 
 impl Frame<'_> {
@@ -25,8 +26,9 @@ impl Frame<'_> {
     /// script may also be missing, such as that of an older version.
     pub(super) fn element(&self) -> String {
         let [conversation, first] = [self.conversation, self.first].map(escape);
+        let (replies, language) = (self.language.page("replies"), self.language.tag);
         format!(
-            r#"<iframe class="replies" title="Replies" src="./?conversation={conversation}&amp;replies={first}"></iframe>"#
+            r#"<iframe class="replies" title="{replies}" src="./?conversation={conversation}&amp;replies={first}&amp;lang={language}"></iframe>"#
         )
     }
 
@@ -44,19 +46,22 @@ impl Frame<'_> {
             turn.user = None;
         }
         let rendered = gateway.renderer.turns(&turns).await;
-        let away = away(resolved).map(|away| away.text);
-        let shown = Shown { name: &resolved.name, agent_attached: page.agent_attached, away };
+        let language = self.language;
+        let away = away(resolved, language).map(|away| away.text);
+        let shown =
+            Shown { name: &resolved.name, agent_attached: page.agent_attached, away, language };
         let messages = messages(&turns, &rendered, shown, None);
         let is_waiting = turns.iter().any(|turn| is_open(turn.status()));
         let (refresh, style) = (if is_waiting { REFRESH } else { "" }, &STYLE.path);
-        let looks = Looks::new(resolved);
+        let looks = Looks::new(resolved, language);
         let (theme, accent) = (looks.theme(), looks.style_element());
+        let (root, replies) = (language.attributes(), language.page("replies"));
         let html = format!(
             r#"<!doctype html>
-<html lang="en"{theme}>
+<html {root}{theme}>
 <head>
   <meta charset="utf-8">
-  <title>Replies</title>
+  <title>{replies}</title>
   <link rel="stylesheet" href="{style}">
   {accent}{refresh}
 </head>

@@ -5,7 +5,10 @@ use super::{
     assets::ICON,
     markup::escape,
 };
-use crate::{document, gateway::Gateway, link::Link, markdown, problem::Problem, well_known};
+use crate::{
+    document, gateway::Gateway, language::Language, link::Link, markdown, problem::Problem,
+    well_known,
+};
 use arizuko_proto::v1::{self as pb, LinkLooks, Theme};
 use axum::{
     extract::State,
@@ -19,8 +22,6 @@ use std::{borrow::Cow, fmt::Write as _, sync::Arc};
 
 /// How many characters of the greeting a preview of the page shows.
 const DESCRIPTION: usize = 200;
-const AWAY: &str = "We are away right now. Leave a message: it is kept until we are back.";
-const PLACEHOLDER: &str = "Write a message";
 const SCHEMES: [(&str, &str); 2] = [("light", "#faf9f6"), ("dark", "#171614")];
 /// A picture runs no script and loads nothing, and an SVG may have styles of its own.
 const LOGO_POLICY: HeaderValue = HeaderValue::from_static(
@@ -33,13 +34,15 @@ pub(super) struct Looks<'a> {
     greeting: &'a str,
     looks: Cow<'a, LinkLooks>,
     accent: Option<Colour>,
+    /// The language of the page.
+    page: &'static Language,
 }
 
 impl<'a> Looks<'a> {
-    pub(super) fn new(resolved: &'a pb::ResolveTokenResponse) -> Self {
+    pub(super) fn new(resolved: &'a pb::ResolveTokenResponse, page: &'static Language) -> Self {
         let looks = resolved.looks.as_ref().map_or_else(Cow::default, Cow::Borrowed);
         let accent = Colour::parse(&looks.accent);
-        Self { name: &resolved.name, greeting: &resolved.greeting, looks, accent }
+        Self { name: &resolved.name, greeting: &resolved.greeting, looks, accent, page }
     }
 
     /// The attribute of the page that sets its theme, if it is not the visitor's.
@@ -117,7 +120,7 @@ impl<'a> Looks<'a> {
     pub(super) fn description(&self) -> String {
         let words = markdown::text(self.greeting);
         if words.is_empty() {
-            return format!("Write a message to {}.", self.name);
+            return self.page.page("write_to").replace("{name}", self.name);
         }
         match words.char_indices().nth(DESCRIPTION) {
             None => words,
@@ -133,9 +136,9 @@ impl<'a> Looks<'a> {
             parts.push(format!(r#"<span dir="auto">{}</span>"#, escape(presence)));
         }
         if !legal_url.is_empty() {
-            let url = escape(legal_url);
+            let (url, words, tag) = (escape(legal_url), self.page.page("legal"), self.page.tag);
             parts.push(format!(
-                r#"<a href="{url}" target="_blank" rel="noopener noreferrer" lang="en">Legal information</a>"#
+                r#"<a href="{url}" target="_blank" rel="noopener noreferrer" lang="{tag}">{words}</a>"#
             ));
         }
         if parts.is_empty() {
@@ -145,7 +148,7 @@ impl<'a> Looks<'a> {
     }
 
     /// Buttons that send a first message, also without JavaScript.
-    pub(super) fn starters(&self) -> String {
+    pub(super) fn starters(&self, query: &str) -> String {
         let mut buttons = String::new();
         for starter in &self.looks.starters {
             let text = escape(starter);
@@ -158,13 +161,13 @@ impl<'a> Looks<'a> {
             return buttons;
         }
         format!(
-            r#"<form class="starters" id="starters" method="post" action="./">{buttons}</form>"#
+            r#"<form class="starters" id="starters" method="post" action="./{query}">{buttons}</form>"#
         )
     }
 
     pub(super) fn placeholder(&self) -> Cow<'_, str> {
         match self.looks.placeholder.as_str() {
-            "" => PLACEHOLDER.into(),
+            "" => self.page.page("placeholder").into(),
             placeholder => escape(placeholder),
         }
     }
@@ -201,10 +204,13 @@ pub(super) struct Away<'a> {
 }
 
 /// Returns what the page says, if the hours are not now.
-pub(super) fn away(resolved: &pb::ResolveTokenResponse) -> Option<Away<'_>> {
+pub(super) fn away<'a>(
+    resolved: &'a pb::ResolveTokenResponse,
+    language: &'static Language,
+) -> Option<Away<'a>> {
     let until = resolved.away_until.as_ref()?;
     let text = match resolved.looks.as_ref().map_or("", |looks| &looks.away) {
-        "" => AWAY,
+        "" => language.page("away"),
         text => text,
     };
     Some(Away { text, until: document::time(until)? })

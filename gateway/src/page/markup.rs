@@ -1,6 +1,6 @@
 //! HTML made by the gateway: the filled-in template, and messages for browsers without scripts.
 
-use crate::{document::is_open, markdown, renderer::Rendered};
+use crate::{document::is_open, language::Language, markdown, renderer::Rendered};
 use arizuko_proto::v1::{Author, ConversationTurn, ResolveTokenResponse, TurnStatus};
 use http::HeaderValue;
 use std::{borrow::Cow, fmt::Write as _};
@@ -15,6 +15,7 @@ pub(super) struct Shown<'a> {
     pub(super) agent_attached: bool,
     /// What is said to those who wait outside of the link's hours.
     pub(super) away: Option<&'a str>,
+    pub(super) language: &'static Language,
 }
 
 /// Renders the messages as the page's script shows them. `waiting` takes the place of the first replies
@@ -32,7 +33,7 @@ pub(super) fn messages(
         if let Some(user) = &turn.user {
             before = None;
             let words = markdown::words(&user.content);
-            article(&mut html, "user", &user.id, "You", &words);
+            article(&mut html, "user", &user.id, shown.language.scripts("you"), &words);
         }
         if let Some(waiting) = waiting.filter(|_| is_open(turn.status())) {
             let _ = write!(html, "{waiting}</div>");
@@ -64,9 +65,9 @@ pub(super) fn messages(
 }
 
 /// Returns the line above the composer. The page's script shows its own notices there.
-pub(super) fn notice(resolved: &ResolveTokenResponse, away: Option<&str>) -> String {
-    let (kind, text) = match away {
-        _ if resolved.paused => ("paused", "This chat is paused for now."),
+pub(super) fn notice(resolved: &ResolveTokenResponse, shown: Shown<'_>) -> String {
+    let (kind, text) = match shown.away {
+        _ if resolved.paused => ("paused", shown.language.page("paused")),
         Some(away) => ("away", away),
         None => return r#"<div class="notice" id="notice" hidden></div>"#.to_owned(),
     };
@@ -74,22 +75,20 @@ pub(super) fn notice(resolved: &ResolveTokenResponse, away: Option<&str>) -> Str
     format!(r#"<div class="notice" id="notice" data-kind="{kind}" dir="auto">{text}</div>"#)
 }
 
-/// Returns the tone and the words of the line under a turn. The page's script has the same words for
-/// turns that have ended.
+/// Returns the tone and the words of the line under a turn, as the page's script does.
 fn foot<'a>(turn: &'a ConversationTurn, shown: Shown<'a>) -> (&'static str, &'a str) {
     use TurnStatus::{Cancelled, Done, Dropped, Expired, Failed, Observed, Queued};
+    let words = |name| shown.language.scripts(name);
     match (turn.status(), turn.status_text.as_str()) {
         _ if !turn.error.is_empty() => ("bad", &*turn.error),
-        (Observed | Dropped, _) => ("received", "Your message was received."),
-        (Failed, _) => ("bad", "The agent could not answer."),
-        (Expired, _) => ("bad", "No answer came in time."),
-        (Cancelled, _) => ("", "Stopped."),
-        (Done, _) if turn.assistant.is_empty() => ("", "The agent had nothing to say."),
+        (Observed | Dropped, _) => ("received", words("received")),
+        (Failed, _) => ("bad", words("failed")),
+        (Expired, _) => ("bad", words("expired")),
+        (Cancelled, _) => ("", words("cancelled")),
+        (Done, _) if turn.assistant.is_empty() => ("", words("silent")),
         (Done, _) => ("", ""),
-        (Queued, _) if !shown.agent_attached => {
-            ("", shown.away.unwrap_or("Your message is kept; nobody is connected right now."))
-        }
-        (_, "") => ("", "Waiting for the reply…"),
+        (Queued, _) if !shown.agent_attached => ("", shown.away.unwrap_or(words("unattended"))),
+        (_, "") => ("", shown.language.page("waiting")),
         (_, text) => ("", text),
     }
 }
@@ -98,18 +97,10 @@ fn block(html: &str) -> String {
     format!(r#"<div class="block" dir="auto">{html}</div>"#)
 }
 
-/// A link to the page with the messages before those of this page.
-pub(super) fn earlier(conversation: &str, before: u64) -> String {
+/// A link to other messages of the conversation: `query` says which, `words` names them.
+pub(super) fn more(conversation: &str, query: &str, words: &str) -> String {
     let conversation = escape(conversation);
-    format!(
-        r#"<p class="more"><a href="./?conversation={conversation}&amp;before={before}">Earlier messages</a></p>"#
-    )
-}
-
-/// A link back to the newest messages.
-pub(super) fn later(conversation: &str) -> String {
-    let conversation = escape(conversation);
-    format!(r#"<p class="more"><a href="./?conversation={conversation}">Newest messages</a></p>"#)
+    format!(r#"<p class="more"><a href="./?conversation={conversation}{query}">{words}</a></p>"#)
 }
 
 fn article(html: &mut String, class: &str, id: &str, author: &str, body: &str) {

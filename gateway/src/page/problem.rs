@@ -4,7 +4,11 @@ use super::{
     assets::STYLE,
     markup::{HTML, escape},
 };
-use crate::{accept::Accept, problem::Problem};
+use crate::{
+    accept::Accept,
+    language::{Language, Wanted},
+    problem::Problem,
+};
 use axum::{extract::Request, middleware::Next, response::Response};
 use http::{
     HeaderValue,
@@ -20,10 +24,11 @@ const POLICY: HeaderValue =
 pub(crate) async fn show_problems(request: Request, next: Next) -> Response {
     let accept = Accept::of(request.headers());
     let is_read = request.method().is_safe();
+    let wanted = (accept == Accept::Html).then(|| Wanted::of(request.uri(), request.headers()));
     let response = next.run(request).await;
-    match response.extensions().get::<Problem>() {
-        Some(problem) if accept == Accept::Html => {
-            let html = page(problem, is_read);
+    match response.extensions().get::<Problem>().zip(wanted) {
+        Some((problem, wanted)) => {
+            let html = page(problem, is_read, wanted.or(""));
             let (mut head, _) = response.into_parts();
             head.headers.insert(CONTENT_TYPE, HTML);
             head.headers.insert(CONTENT_SECURITY_POLICY, POLICY);
@@ -36,23 +41,28 @@ pub(crate) async fn show_problems(request: Request, next: Next) -> Response {
 
 /// `is_read`: the request only read, so the browser may repeat it by itself. A form that is sent again
 /// could send its message twice.
-fn page(problem: &Problem, is_read: bool) -> String {
+fn page(problem: &Problem, is_read: bool, language: &'static Language) -> String {
+    let words = |name| format!(" {}", language.problem(name).unwrap_or_default());
     let (refresh, what_next) = match problem.wait() {
         Some(wait) if is_read => {
             // Pages that were refused together should not all reload together.
             let spread = u64::from(getrandom::u32().unwrap_or_default() % 5);
             let seconds = wait.as_secs().max(3) + spread;
             let refresh = format!(r#"<meta http-equiv="refresh" content="{seconds}">"#);
-            (refresh, " This page tries again by itself.")
+            (refresh, words("retries"))
         }
-        _ if is_read => (String::new(), ""),
-        _ => (String::new(), " Go back to find what you wrote."),
+        _ if is_read => (String::new(), String::new()),
+        _ => (String::new(), words("go_back")),
     };
-    let (title, sentence) = (escape(problem.heading()), escape(problem.sentence()));
-    let style = &STYLE.path;
+    let title = escape(problem.heading(language));
+    let sentence = match problem.sentence(language) {
+        Some(sentence) => escape(sentence),
+        None => format!(r#"<span lang="en">{}</span>"#, escape(problem.detail())).into(),
+    };
+    let (root, style) = (language.attributes(), &STYLE.path);
     format!(
         r#"<!doctype html>
-<html lang="en">
+<html {root}>
 <head>
   <meta charset="utf-8">
   <meta name="viewport" content="width=device-width, initial-scale=1">

@@ -39,8 +39,8 @@ class Conversations {
   /** Adds a conversation that is new here. */
   add(id, text) {
     if (!id || this.all.some((known) => known.id === id)) return;
-    const words = text.trim().replace(/\s+/g, " ");
-    const title = words.length > TITLE ? `${words.slice(0, TITLE).replace(/\s\S*$/, "")}…` : words;
+    const line = text.trim().replace(/\s+/g, " ");
+    const title = line.length > TITLE ? `${line.slice(0, TITLE).replace(/\s\S*$/, "")}…` : line;
     this.keep([{ id, title: title || config.name }, ...this.all]);
   }
 
@@ -72,10 +72,10 @@ class Conversations {
     go.dir = "auto";
     if (id === thread?.id) go.setAttribute("aria-current", "true");
     const actions = {
-      Rename: () => this.rename(item, id, title),
+      [words.rename]: () => this.rename(item, id, title),
       Markdown: (event) => this.export(event.target, id, title, "md"),
       JSON: (event) => this.export(event.target, id, title, "json"),
-      Delete: (event) => this.delete(event.target, id),
+      [words.delete]: (event) => this.delete(event.target, id),
     };
     item.append(go);
     for (const [label, act] of Object.entries(actions)) {
@@ -90,7 +90,7 @@ class Conversations {
   rename(item, id, title) {
     const field = document.createElement("input");
     Object.assign(field, { value: title, maxLength: 100, dir: "auto" });
-    field.setAttribute("aria-label", "Title");
+    field.setAttribute("aria-label", words.title);
     field.onblur = () => this.keep(this.all.map((kept) => (kept.id === id ? { id, title: field.value.trim() || title } : kept)));
     field.onkeydown = (event) => {
       if (event.isComposing || !["Enter", "Escape"].includes(event.key)) return;
@@ -106,17 +106,17 @@ class Conversations {
 
   /** Deletes a conversation at the gateway, on the second press of the button. */
   async delete(pressed, id) {
-    if (pressed.textContent !== SURE) {
-      pressed.textContent = SURE;
+    if (pressed.textContent !== words.really_delete) {
+      pressed.textContent = words.really_delete;
       pressed.removeAttribute("aria-label");
       return;
     }
     pressed.disabled = true;
     const { ok, status } = await link.request(`c/${id}`, { method: "DELETE" });
     if (status === 401) return thread.switchOff();
-    if (!ok && status !== 404) return Object.assign(pressed, { disabled: false, textContent: "Not deleted. Try again" });
+    if (!ok && status !== 404) return Object.assign(pressed, { disabled: false, textContent: words.not_deleted });
     this.drop(id);
-    say("The conversation is deleted.");
+    say(words.deleted);
     page.conversations.querySelector("button").focus();
     if (thread.id === id) begin();
   }
@@ -127,7 +127,7 @@ class Conversations {
     const turns = [];
     for (let after = 0; after !== null; ) {
       const { ok, body } = await link.request(`c/${id}?after=${after}`);
-      if (!ok) return Object.assign(pressed, { disabled: false, textContent: "Not now. Try again" });
+      if (!ok) return Object.assign(pressed, { disabled: false, textContent: words.not_exported });
       turns.push(...body.turns);
       after = body.next;
     }
@@ -148,7 +148,7 @@ class Conversations {
     });
     this.keep([]);
     begin("");
-    say("Everything is forgotten here.");
+    say(words.forgotten);
   }
 }
 
@@ -158,8 +158,8 @@ function markdown(title, turns) {
   for (const { user, assistant } of turns) {
     for (const message of [user, ...assistant]) {
       if (!message) continue;
-      const author = message === user ? "You" : message.name || config.name;
-      parts.push(`**${author}**, ${new Date(message.created_at).toLocaleString()}`, message.content);
+      const author = message === user ? words.you : message.name || config.name;
+      parts.push(`**${author}**, ${new Date(message.created_at).toLocaleString(language)}`, message.content);
     }
   }
   return `${parts.join("\n\n")}\n`;

@@ -2,7 +2,7 @@
 
 /** Says that the link is paused, until it is resumed. For a page without a conversation, whose stream would tell. */
 async function waitWhilePaused() {
-  notify("paused", PAUSED);
+  notify("paused", words.paused);
   while (page.notice.dataset.kind === "paused" && !page.notice.hidden) {
     // All pages of a link ask, so not at the same moment.
     await pause(30 * (1 + Math.random() / 2));
@@ -75,15 +75,14 @@ class Outbox {
     if (status === 422) turn.key = newKey();
     const retry = mayRepeat(answer);
     const unsure = status === 0 || status === 504;
-    const text = TROUBLE[body.reason] ?? TROUBLE[status] ?? TROUBLE[retry ? 503 : 400];
-    const edit = unsure ? {} : { Edit: () => this.takeBack(turn) };
+    const text = trouble[body.reason] ?? trouble[status] ?? trouble[retry ? 503 : 400];
+    const edit = unsure ? {} : { [words.edit]: () => this.takeBack(turn) };
     if (!retry) {
-      turn.trouble = { text, tone: "refused", final: true, actions: { "Send again": () => this.retry(turn), ...edit } };
+      turn.trouble = { text, tone: "refused", final: true, actions: { [words.send_again]: () => this.retry(turn), ...edit } };
       return turn.draw();
     }
     const tooMany = body.reason === "TOO_MANY_TURNS";
-    turn.trouble = { text, tone: "waiting", tooMany, actions: { "Send now": () => turn.hurry(), ...edit } };
-    turn.draw();
+    turn.trouble = { text, tone: "waiting", tooMany, actions: { [words.send_now]: () => turn.hurry(), ...edit } };
     await turn.countDown(wait || backoff(tries));
     turn.trouble = null;
     turn.draw();

@@ -97,7 +97,7 @@ class Reply {
       block.dir = "auto";
       block.innerHTML = trusted.createHTML(html);
       for (const pre of block.querySelectorAll("pre")) frameCode(pre);
-      for (const table of block.querySelectorAll("table")) scrollable(frame(table, "table"), "Table");
+      for (const table of block.querySelectorAll("table")) scrollable(frame(table, "table"), words.table);
       if (k < this.body.children.length) liken(this.body.children[k], block);
       else this.body.append(block);
     });
@@ -192,19 +192,19 @@ function scrollable(element, label) {
 }
 
 function frameCode(pre) {
-  scrollable(pre, "Code");
+  scrollable(pre, words.code);
   const box = frame(pre, "code");
-  const language = pre.firstElementChild?.className.replace("language-", "");
-  if (language) box.dataset.language = language;
+  const name = pre.firstElementChild?.className.replace("language-", "");
+  if (name) box.dataset.language = name;
   if (!navigator.clipboard) return;
-  const copy = button("Copy", async () => {
+  const copy = button(words.copy, async () => {
     copy.textContent = await navigator.clipboard.writeText(pre.textContent.replace(/\n$/, "")).then(
-      () => "Copied",
-      () => "Not allowed",
+      () => words.copied,
+      () => words.not_copied,
     );
     say(copy.textContent);
     await pause(2);
-    copy.textContent = "Copy";
+    copy.textContent = words.copy;
   });
   box.append(copy);
 }

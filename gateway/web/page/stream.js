@@ -46,7 +46,7 @@ class Stream {
       if (open.signal.aborted) return;
       if (!refusal.status) throw refusal;
       this.open = null;
-      if (isPaused(refusal.body)) notify("paused", PAUSED);
+      if (isPaused(refusal.body)) notify("paused", words.paused);
       // The answer is not a stream. The history's answer says why, or that the gateway is back.
       this.thread.connect(refusal.wait || backoff(this.refusals++));
     }

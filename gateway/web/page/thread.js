@@ -26,7 +26,7 @@ class Thread {
   begin() {
     if (this.id) this.connect();
     else this.open();
-    setTimeout(() => !this.reached && !this.closed && say(LOADING), 1000);
+    setTimeout(() => !this.reached && !this.closed && say(words.loading), 1000);
     this.outbox.sendAll();
   }
 
@@ -51,7 +51,7 @@ class Thread {
   remember() {
     if (this.closed) return;
     const outbox = this.outbox.turns.map(({ content, key }) => ({ content, key }));
-    quietly(() => history.replaceState({ conversation: this.id, outbox, draft: page.content.value, era: era() }, "", base));
+    quietly(() => history.replaceState({ conversation: this.id, outbox, draft: page.content.value, era: era() }, "", config.paths.page));
     this.keepOutbox(outbox);
   }
 
@@ -164,7 +164,7 @@ class Thread {
     if (this.closed || this.id !== id) return { ok: false };
     if (status === 401) return this.switchOff();
     if (status === 400 || status === 404) this.vanish();
-    else if (!ok) unreachable(status === 403 ? TROUBLE[403] : status ? UNREADABLE : RECONNECTING);
+    else if (!ok) unreachable(status === 403 ? trouble[403] : status ? words.unreadable : words.reconnecting);
     return { ok, wait, body };
   }
 
@@ -201,7 +201,7 @@ class Thread {
     Object.assign(turn, { id, createdAt });
     if (turn.status === "unsent" || isSetAside(status)) turn.status = status;
     if (turn.open && !turn.patience) turn.stir();
-    if (user) turn.element.querySelector(".user").title = new Date(createdAt).toLocaleString();
+    if (user) turn.element.querySelector(".user").title = new Date(createdAt).toLocaleString(language);
     return turn;
   }
 
@@ -230,7 +230,7 @@ class Thread {
     for (const turn of this.turns) turn.draw();
     if (this !== thread) return;
     page.loading.hidden = !this.earlier;
-    page.loading.querySelector("span:last-child").textContent = this.reached ? EARLIER : LOADING;
+    page.loading.querySelector("span:last-child").textContent = this.reached ? words.earlier : words.loading;
     const due = Boolean(this.due);
     if (!due && document.activeElement === page.stop) page.content.focus();
     page.stop.hidden = !due;
@@ -253,7 +253,7 @@ class Thread {
     const { ok, status } = await link.post(`${this.due.id}/cancel`, newKey(), {});
     if (status === 401) return this.switchOff();
     if (ok) return this.stream.watchSilence(0.5);
-    notify("stop", "The reply could not be stopped. Try again in a moment.");
+    notify("stop", words.not_stopped);
     setTimeout(() => notify("stop", ""), 5000);
   }
 
@@ -263,10 +263,10 @@ class Thread {
   vanish() {
     this.stream.close();
     reachable();
-    notify("gone", GONE);
+    notify("gone", words.gone);
     this.readAll();
     conversations.drop(this.id);
-    this.end(GONE);
+    this.end(words.gone);
     this.stream.cursor = "";
     this.name(null);
   }
@@ -274,14 +274,14 @@ class Thread {
   /** The link was revoked or has expired. The draft stays, so that the visitor can copy it. */
   switchOff() {
     reachable();
-    notify("off", OFF);
+    notify("off", words.off);
     page.content.readOnly = page.send.disabled = page.new.disabled = true;
     // What was typed can still be copied.
     page.send.hidden = true;
     page.composer.hidden = page.hint.hidden = !page.content.value;
-    this.outbox.refuseAll(TROUBLE[401]);
+    this.outbox.refuseAll(trouble[401]);
     this.readAll();
-    this.end("The link has been switched off.");
+    this.end(words.switched_off);
     this.show();
     this.close();
     return { ok: false };

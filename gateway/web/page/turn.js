@@ -15,6 +15,8 @@ class Turn {
   slow = false;
   error = "";
   trouble = null;
+  /** When the next try is, after a refusal. */
+  until = 0;
   replies = new Map();
   /** The ids of the replies that stay when a new attempt starts. */
   kept = [];
@@ -93,7 +95,7 @@ class Turn {
       this.statusText = text;
     },
     restart: ({ keep }) => {
-      this.statusText = keep ? "" : AGAIN;
+      this.statusText = keep ? "" : words.restart;
       if (!keep) this.dropReplies(this.kept);
       this.kept = [...this.replies.keys()];
       this.finishReplies();
@@ -116,33 +118,33 @@ class Turn {
   }
 
   progress() {
-    return { dots: true, text: this.statusText || (this.slow ? WORKING : "") };
+    return { dots: true, text: this.statusText || (this.slow ? words.working : "") };
   }
 
   /** The line below the answer: dots while more is due, a sentence where something went wrong. */
   line() {
     const last = this.thread.turns.at(-1) === this;
-    const actions = last ? { "Ask again": () => this.thread.write(this.content) } : {};
+    const actions = last ? { [words.ask_again]: () => this.thread.write(this.content) } : {};
     switch (this.status) {
       case "unsent":
-        return this.trouble ?? { text: "Sending…", tone: "late" };
+        return this.trouble ?? { text: words.sending, tone: "late" };
       case "queued":
-        if (!attended) return { text: isAway() ? config.away.text : KEPT };
-        if (this.thread.due !== this) return { text: "Waiting for the answer above." };
+        if (!attended) return { text: isAway() ? config.away.text : words.unattended };
+        if (this.thread.due !== this) return { text: words.waiting_above };
         return this.progress();
       case "running":
         return this.progress();
       case "failed":
-        return { text: this.error || "The agent could not answer.", tone: "bad", actions };
+        return { text: this.error || words.failed, tone: "bad", actions };
       case "expired":
-        return { text: this.error || "No answer came in time.", tone: "bad", actions };
+        return { text: this.error || words.expired, tone: "bad", actions };
       case "cancelled":
-        return { text: this.error || "Stopped." };
+        return { text: this.error || words.cancelled };
       case "observed":
       case "dropped":
-        return { text: RECEIVED, tone: "received" };
+        return { text: words.received, tone: "received" };
       default:
-        return { text: this.replies.size ? "" : "The agent had nothing to say." };
+        return { text: this.replies.size ? "" : words.silent };
     }
   }
 
@@ -156,7 +158,8 @@ class Turn {
     this.foot.querySelector(".dots").hidden = !dots;
     this.foot.querySelector(".foot-text").textContent = text;
     this.foot.querySelector(".foot-actions").replaceChildren(...Object.entries(actions).map(([label, act]) => button(label, act)));
-    if (tone !== "late") this.announce(text || (dots && !this.replies.size && `${config.name} is answering.`));
+    const announced = this.left() ? `${text} ${this.left()}` : text;
+    if (tone !== "late") this.announce(announced || (dots && !this.replies.size && fill(words.answering, { name: config.name })));
   }
 
   /** Announces progress at most every five seconds, and how the turn ended after its messages. */
@@ -167,16 +170,21 @@ class Turn {
     else setTimeout(() => say(text), HTML_TIME);
   }
 
-  /** Shows the seconds to the next try, and returns when they are over or `hurry` is called. */
-  async countDown(seconds) {
-    const count = this.foot.querySelector(".foot-count");
-    this.until = Date.now() + seconds * 1000;
+  /** Says when the next try is; an empty string if none is due. */
+  left() {
+    const seconds = Math.ceil((this.until - Date.now()) / 1000);
+    if (!(seconds > 0)) return "";
+    if (seconds <= 600) return fill(words.again_in, { when: new Intl.RelativeTimeFormat(language).format(seconds, "second") });
     // A person can wait for minutes, and comes back after hours.
-    const at = new Date(this.until).toLocaleTimeString([], { hour: "2-digit", minute: "2-digit" });
-    for (; Date.now() < this.until; await pause(0.1)) {
-      const left = Math.ceil((this.until - Date.now()) / 1000);
-      count.textContent = left > 600 ? `at ${at}.` : `in ${left} s.`;
-    }
+    const time = new Date(this.until).toLocaleTimeString(language, { hour: "2-digit", minute: "2-digit" });
+    return fill(words.again_at, { time });
+  }
+
+  /** Shows the time to the next try, and returns when it is over or `hurry` is called. */
+  async countDown(seconds) {
+    this.until = Date.now() + seconds * 1000;
+    this.draw();
+    for (; Date.now() < this.until; await pause(0.1)) this.foot.querySelector(".foot-count").textContent = this.left();
   }
 
   hurry() {

@@ -11,7 +11,7 @@ function grow() {
 function isSendable(content) {
   if (!content.trim() || page.content.readOnly) return false;
   const isShort = new TextEncoder().encode(content).length <= config.limits.content_bytes;
-  if (!isShort) notify("size", TROUBLE[413]);
+  if (!isShort) notify("size", trouble[413]);
   return isShort;
 }
 
@@ -151,7 +151,7 @@ function enter(state) {
 /** Opens another conversation as a new history entry, so that Back leads to this one. Puts unsent messages back into the input field. */
 function leave(state) {
   for (const turn of thread.outbox.turns.filter((turn) => !turn.posting)) thread.outbox.takeBack(turn);
-  history.pushState(null, "", base);
+  history.pushState(null, "", config.paths.page);
   enter(state);
   thread.name(thread.id);
 }
@@ -160,7 +160,7 @@ page.new.addEventListener("click", (event) => {
   event.preventDefault();
   leave({});
   page.content.focus();
-  say("A new conversation.");
+  say(words.begun);
 });
 
 addEventListener("popstate", ({ state }) => enter(isOfThisEra(state) ? state : {}));

@@ -16,7 +16,9 @@
 // and so one more round trip.
 
 const config = JSON.parse(document.getElementById("config").textContent);
-const base = config.paths.base;
+/** All sentences, in the page's language. */
+const { words, language } = config;
+const { base } = config.paths;
 const link = new Link(base);
 const page = Object.fromEntries(Array.from(document.querySelectorAll("[id]"), (e) => [e.id, e]));
 
@@ -33,46 +35,15 @@ let attended = config.agent_attached;
 
 // ── Texts and notices ───────────────────────────────────────────────────────────────────────────
 
-const OFF = "This link has been switched off. Ask the person who gave it to you for a new one.";
-const PAUSED = "This chat is paused for now. What you write is kept and goes out when it is back.";
-const GONE = "This conversation is no longer kept. Your next message begins a new one.";
-const KEPT = "Your message is kept; nobody is connected right now.";
-const RECEIVED = "Your message was received.";
-const WORKING = "Still working…";
-const AGAIN = "The answer begins again…";
-const SURE = "Really delete?";
-const OFFLINE = "You are offline. What you write is kept and goes out when you are back.";
-const RECONNECTING = "Reconnecting…";
-const LOADING = "Loading the conversation…";
-const EARLIER = "Loading earlier messages…";
-const UNREADABLE = "The conversation can't be loaded right now. Trying again…";
 /** Whether it is outside of the link's hours. */
 const isAway = () => config.away && Date.now() < Date.parse(config.away.until);
-const CHARACTERS = (Math.floor(config.limits.content_bytes / 1000) * 1000).toLocaleString("en");
 
-/**
- * Why a message was not accepted, by reason or HTTP status; 0 means that no answer came. A countdown follows the texts that have no full
- * stop.
- */
-const TROUBLE = {
-  0: "The server can't be reached. Sending again",
-  400: "This message could not be read. Change it, then send it again.",
-  401: "Not sent: the link has been switched off.",
-  403: "This chat is closed to the page you came from. Open its own page instead.",
-  404: "This conversation is no longer kept. Send your message again to begin a new one.",
-  410: "This conversation is no longer kept in full. Reload the page, then send again.",
-  413: `This message is too long: at most about ${CHARACTERS} characters. Shorten it, or send it in parts.`,
-  415: "This page is out of date. Reload it, then send again.",
-  422: "This message was mixed up with an earlier one. Send it again.",
-  428: "This chat asks browsers for a moment of work, which this one can't do here. Open the page over https, or in another browser.",
-  429: "Too many messages at once. Sending again",
-  503: "Messages can't be taken right now. Sending again",
-  504: "This message may have arrived. It can't arrive twice. Sending again",
-  LINK_PAUSED: "This chat is paused for now. Sending again",
-  BUDGET_SPENT: "This chat has reached its limit for today. Sending again",
-  LIMIT_REACHED: "This chat takes no more messages for now. Sending again",
-  TOO_MANY_TURNS: "The answers above come first. Sending again",
-};
+/** Puts values into a sentence, in place of their names in braces. */
+const fill = (sentence, values) => sentence.replace(/\{(\w+)\}/g, (_, name) => values[name]);
+
+const characters = (Math.floor(config.limits.content_bytes / 1000) * 1000).toLocaleString(language);
+/** Why a message was not accepted, by reason or HTTP status; 0 means that no answer came. */
+const trouble = { ...words.trouble, 413: fill(words.trouble[413], { count: characters }) };
 
 /** Announces the text to screen readers. The log itself is silent: they would read out every delta of an answer. */
 function say(text) {
@@ -100,8 +71,8 @@ const onTouch = matchMedia("(pointer: coarse)");
 let reconnecting = null;
 
 /** Shows that the connection is lost, unless it is back within two seconds. */
-function unreachable(text = RECONNECTING) {
-  if (!navigator.onLine) return notify("connection", OFFLINE);
+function unreachable(text = words.reconnecting) {
+  if (!navigator.onLine) return notify("connection", words.offline);
   reconnecting ??= setTimeout(() => notify("connection", text), 2000);
 }
 

@@ -72,12 +72,17 @@ async fn config_has_everything_that_the_page_needs(stack: Stack) {
     let _agent = stack.attach("acme", A).await;
     assert_eq!(visitor.json("config").await["agent_attached"], true);
 
-    let html = visitor.get("").await.expect(200).text();
+    let html = visitor.get("?lang=de").await.expect(200).text();
     let begin = "<script type=\"application/json\" id=\"config\">";
     let inline = html.split_once(begin).and_then(|(_, rest)| rest.split_once("</script>"));
     let inline: Value =
         serde_json::from_str(inline.expect("the page has its config").0).expect("JSON");
-    assert_eq!(inline["paths"], config["paths"]);
+    let base = &config["paths"]["base"];
+    assert_eq!(
+        inline["paths"],
+        json!({"base": base, "page": format!("/chat/{}/?lang=de", link.token)})
+    );
+    assert_eq!((&inline["language"], &config["language"]), (&json!("de"), &json!("en")));
 }
 
 #[apply(every_stack)]
