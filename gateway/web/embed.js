@@ -214,7 +214,8 @@
       this.port = null;
       port1.onmessage = ({ data }) => quietly(() => this.hear(data, port1));
       const { conversation, seen } = this.kept;
-      this.frame.contentWindow.postMessage({ arizuko: 1, conversation, seen, shown: this.isOpen }, this.origin, [port2]);
+      const hello = { arizuko: 1, conversation, seen, closes: this.settings.mode === "bubble" };
+      this.frame.contentWindow.postMessage({ ...hello, shown: this.isOpen }, this.origin, [port2]);
     }
 
     tell(message) {

@@ -77,7 +77,10 @@ test("the page works with the keyboard alone, and shows the focus", async (t) =>
   const { open } = await attachGated(t, folder);
   const visitor = await visit(t, url);
   const { page } = visitor;
-  const focused = () => page.evaluate(() => document.activeElement.getAttribute("aria-label") ?? document.activeElement.id);
+  const focused = () =>
+    page.evaluate(
+      () => document.activeElement.getAttribute("aria-label") || document.activeElement.id || document.activeElement.textContent,
+    );
   assert.equal(await focused(), "content", "the composer has the focus from the start");
   await page.keyboard.type("tea");
   await page.keyboard.press("Shift+Enter");
@@ -94,6 +97,8 @@ test("the page works with the keyboard alone, and shows the focus", async (t) =>
   await page.keyboard.press("Tab");
   assert.equal(await focused(), "Send");
   await page.keyboard.press("Shift+Tab");
+  await page.keyboard.press("Shift+Tab");
+  assert.equal(await focused(), "Copy reply");
   await page.keyboard.press("Shift+Tab");
   assert.equal(await focused(), "Conversation");
   await page.keyboard.press("Shift+Tab");

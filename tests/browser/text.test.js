@@ -71,7 +71,7 @@ test("copied code ends without a new line, and a copied answer has no label of a
   await end();
   await visitor.answered(1);
   const copied = () => page.evaluate(() => navigator.clipboard.readText());
-  await visitor.button("Copy").click();
+  await page.locator(".code button").click();
   await visitor.button("Copied").waitFor();
   assert.equal(await copied(), "one\ntwo");
   await page.evaluate(() => getSelection().selectAllChildren(document.querySelector(".assistant .body")));

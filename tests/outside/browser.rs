@@ -44,6 +44,7 @@ async fn the_page_is_easy_to_use_in_chromium(kind: Kind) {
         "branding",
         "conversations",
         "devices",
+        "doing",
         "languages",
         "looks",
         "reading",

@@ -8,6 +8,10 @@ let shown = true;
 let seen = null;
 /** What the site was last told about messages. */
 let told = "";
+/** The last message that came while the tab was shown; null until the page is. */
+let lastRead = null;
+/** Whether Escape closes the page: in the site's bubble it does. */
+let closes = false;
 
 /** Whether the page can use localStorage. Some browsers deny it to a frame of another site. */
 const keeps = quietly(() => [localStorage.getItem(base)]) !== null;
@@ -17,12 +21,21 @@ const tellSite = (message) => site?.postMessage(message);
 /** Tells the site that there is a conversation, and has it keep the id where the page can't. */
 const tellConversation = (id) => tellSite({ type: "conversation", any: Boolean(id), id: keeps ? null : id });
 
-/** Tells the site how many messages came while its bubble was closed. */
-function tellUnread() {
-  if (!site || thread.opening) return;
+/** Counts the messages that came while the tab was hidden, for its title, and while the site's bubble was closed, for the site. */
+function countUnread() {
+  if (!thread || thread.opening) return;
   const finished = thread.turns.flatMap((turn) => [...turn.replies].filter(([, reply]) => reply.finished).map(([id]) => id));
-  if (shown || seen === null) seen = finished.at(-1) ?? "";
-  const count = finished.length - 1 - finished.lastIndexOf(seen);
+  const last = finished.at(-1) ?? "";
+  const after = (id) => finished.length - 1 - finished.lastIndexOf(id);
+  if (!document.hidden || lastRead === null) lastRead = last;
+  const unread = after(lastRead);
+  document.title = unread ? `(${unread.toLocaleString(language)}) ${config.name}` : config.name;
+  if (site) tellUnread(last, after);
+}
+
+function tellUnread(last, after) {
+  if (shown || seen === null) seen = last;
+  const count = after(seen);
   if (told === `${count} ${seen}`) return;
   told = `${count} ${seen}`;
   tellSite({ type: "unread", count, seen });
@@ -31,7 +44,7 @@ function tellUnread() {
 const SITE_MAY = {
   show({ shown: now, focus }) {
     shown = now;
-    tellUnread();
+    countUnread();
     if (focus && !onTouch.matches) page.content.focus();
   },
   send({ text }) {
@@ -46,14 +59,10 @@ addEventListener("message", ({ source, origin, data, ports }) => {
   [site] = ports;
   site.onmessage = ({ data }) => Object.hasOwn(SITE_MAY, data.type) && SITE_MAY[data.type](data);
   tellSite({ type: "ready" });
-  ({ shown, seen = null } = data);
+  ({ shown, seen = null, closes = true } = data);
   const { conversation } = data;
   const isKnown = !keeps && /^[\w-]{22,24}$/.test(conversation);
   if (isKnown && !thread.id && !thread.turns.length) enter({ conversation });
   tellConversation(thread.id);
-  tellUnread();
-});
-
-addEventListener("keydown", (event) => {
-  if (event.key === "Escape" && !event.defaultPrevented && !page.conversations.open) tellSite({ type: "close" });
+  countUnread();
 });

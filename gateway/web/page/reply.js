@@ -22,7 +22,8 @@ class Reply {
   element = template("reply");
   body = this.element.querySelector(".body");
 
-  constructor() {
+  constructor(turn, id) {
+    Object.assign(this, { turn, id });
     this.sign({});
   }
 
@@ -109,8 +110,16 @@ class Reply {
 
   /** Announces the message once, after a moment in which its HTML arrives. */
   finish(audible) {
-    if (!this.finished && audible) setTimeout(() => say(this.spoken()), HTML_TIME);
+    if (this.finished) return;
+    if (audible) setTimeout(() => say(this.spoken()), HTML_TIME);
     this.finished = true;
+    if (navigator.clipboard) this.element.querySelector(".tools").append(copyButton(words.copy_reply, () => this.source()));
+  }
+
+  /** Returns the text as it was written, in Markdown. The history has only its HTML. */
+  async source() {
+    const { body } = await link.request(`${this.turn.id}?after=${this.turn.n}`);
+    return body.assistant.find(({ id }) => id === this.id).content;
   }
 
   spoken() {
@@ -196,15 +205,21 @@ function frameCode(pre) {
   const box = frame(pre, "code");
   const name = pre.firstElementChild?.className.replace("language-", "");
   if (name) box.dataset.language = name;
-  if (!navigator.clipboard) return;
-  const copy = button(words.copy, async () => {
-    copy.textContent = await navigator.clipboard.writeText(pre.textContent.replace(/\n$/, "")).then(
+  if (navigator.clipboard) box.append(copyButton(words.copy, async () => pre.textContent.replace(/\n$/, "")));
+}
+
+/** Makes a button that copies a text, and says whether it did. */
+function copyButton(label, text) {
+  const copy = button(label, async () => {
+    // Safari writes only what it is given at the press, so it gets a promise.
+    const blob = text().then((text) => new Blob([text], { type: "text/plain" }));
+    copy.textContent = await navigator.clipboard.write([new ClipboardItem({ "text/plain": blob })]).then(
       () => words.copied,
       () => words.not_copied,
     );
     say(copy.textContent);
     await pause(2);
-    copy.textContent = words.copy;
+    copy.textContent = label;
   });
-  box.append(copy);
+  return copy;
 }

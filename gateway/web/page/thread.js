@@ -234,7 +234,7 @@ class Thread {
     const due = Boolean(this.due);
     if (!due && document.activeElement === page.stop) page.content.focus();
     page.stop.hidden = !due;
-    tellUnread();
+    countUnread();
   }
 
   // Actions of the visitor.

@@ -52,7 +52,7 @@ class Turn {
 
   reply(id) {
     if (!this.replies.has(id)) {
-      const reply = new Reply();
+      const reply = new Reply(this, id);
       this.replies.set(id, reply);
       this.foot.before(reply.element);
     }

@@ -27,9 +27,11 @@ page.composer.addEventListener("submit", (event) => {
   thread.write(content);
 });
 
+/** Whether a key is for an input method, as Enter that selects a word. Safari then reports key code 229 and not `isComposing`. */
+const composes = (event) => event.isComposing || event.keyCode === 229;
+
 page.content.addEventListener("keydown", (event) => {
-  // While an input method composes, Enter selects a word. Safari then reports key code 229 and not `isComposing`.
-  if (event.key !== "Enter" || event.shiftKey || onTouch.matches || event.isComposing || event.keyCode === 229) return;
+  if (event.key !== "Enter" || event.shiftKey || onTouch.matches || composes(event)) return;
   event.preventDefault();
   page.composer.requestSubmit();
 });
@@ -49,6 +51,18 @@ page.starters?.addEventListener("submit", (event) => {
 });
 
 page.stop.addEventListener("click", () => thread.stop());
+
+addEventListener("keydown", (event) => {
+  if (event.defaultPrevented || composes(event) || page.conversations.open) return;
+  if (event.key !== "Escape") return isTyped(event) && page.content.focus();
+  if (closes) tellSite({ type: "close" });
+  else if (!event.repeat) thread.stop();
+});
+
+/** Whether a key writes a character, and none of the page's fields has it. The space bar scrolls, and presses buttons. */
+function isTyped({ key, target, altKey, ctrlKey, metaKey }) {
+  return [...key].length === 1 && key !== " " && !(altKey || ctrlKey || metaKey) && !target.closest?.("input, textarea");
+}
 
 // ── The log's end, and the bar ──────────────────────────────────────────────────────────────────
 
@@ -181,6 +195,7 @@ document.addEventListener("visibilitychange", () => {
   if (document.hidden && !thread.due) thread.stream.close();
   else if (!document.hidden && !thread.stream.open) thread.connect();
 });
+document.addEventListener("visibilitychange", countUnread);
 
 // ── Start ───────────────────────────────────────────────────────────────────────────────────────
 
