@@ -71,9 +71,13 @@ export async function link(...options) {
 /** Attaches a program of agents/ to the folder until the test ends. */
 export async function attach(t, folder, agent, ...args) {
   const program = path.join(import.meta.dirname, "agents", agent);
-  const child = spawn(given("ARIZUKO_CLI"), ["agent", "exec", "--folder", folder, "--concurrency", "4", "--", program, ...args], {
-    stdio: ["ignore", "ignore", "pipe"],
-  });
+  const child = spawn(
+    given("ARIZUKO_CLI"),
+    ["agent", "exec", "--folder", folder, "--concurrency", "4", "--status", "--", program, ...args],
+    {
+      stdio: ["ignore", "ignore", "pipe"],
+    },
+  );
   // Stop it with TERM and wait: with KILL its programs would keep running.
   t.after(async () => {
     if (child.exitCode !== null || child.signalCode !== null) return;
@@ -92,9 +96,9 @@ export async function attach(t, folder, agent, ...args) {
 }
 
 /** Attaches an agent that writes half of its answer, and the rest after `open` is called. */
-export async function attachGated(t, folder) {
+export async function attachGated(t, folder, program = "gated.sh") {
   const gate = path.join(await folderFor(t), "gate");
-  const agent = await attach(t, folder, "gated.sh", gate);
+  const agent = await attach(t, folder, program, gate);
   return { agent, open: () => writeFile(gate, "") };
 }
 
@@ -304,13 +308,33 @@ export async function shoot(page, name) {
 
 /** Runs all rules of axe-core, best practices included. Contrast that it cannot decide is a finding. */
 export async function assertNoFinding(visitor) {
-  await visitor.page.evaluate(axe.source);
-  const { violations, incomplete } = await visitor.page.evaluate(() => window.axe.run());
+  const { page } = visitor;
+  // It can't judge what is scrolled away, or lies below the button for new messages: all is in sight, and code wraps.
+  const size = page.viewportSize();
+  const [top, hidden] = await page.evaluate(() => {
+    for (const pre of document.querySelectorAll("pre")) pre.style.whiteSpace = "pre-wrap";
+    const { scrollTop = 0, scrollHeight = 0, clientHeight = 0 } = document.getElementById("log") ?? {};
+    return [scrollTop, scrollHeight - clientHeight];
+  });
+  const scroll = (top) =>
+    page.evaluate((top) => {
+      document.getElementById("log")?.scrollTo(0, top);
+      return new Promise((drawn) => requestAnimationFrame(() => requestAnimationFrame(drawn)));
+    }, top);
+  await page.setViewportSize({ ...size, height: size.height + hidden });
+  await scroll(0);
+  await page.evaluate(axe.source);
+  const { violations, incomplete } = await page.evaluate(() => window.axe.run());
+  await page.setViewportSize(size);
+  await page.evaluate(() => {
+    for (const pre of document.querySelectorAll("pre")) pre.style.whiteSpace = "";
+  });
+  await scroll(top);
   const told = [...violations, ...incomplete].map(
     ({ id, help, nodes }) => `${id}: ${help}\n  ${nodes.map((node) => node.html).join("\n  ")}`,
   );
   assert.deepEqual(told, []);
-  const overflow = await visitor.page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
+  const overflow = await page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
   assert.ok(overflow <= 0, "nothing sticks out sideways");
 }
 

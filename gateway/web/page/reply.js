@@ -21,14 +21,16 @@ class Reply {
   streamed = [];
   element = template("reply");
   body = this.element.querySelector(".body");
+  time = this.element.querySelector("time");
 
   constructor(turn, id) {
     Object.assign(this, { turn, id });
     this.sign({});
   }
 
-  /** Shows the author: a person's name, or the link's name for the agent. */
-  sign({ author, name }) {
+  /** Shows the author, a person's name or the link's name for the agent, and the time. */
+  sign({ author, name, created_at }) {
+    if (created_at) showTime(this.time, created_at);
     this.author = name || config.name;
     this.element.querySelector(".author").textContent = this.author;
     this.element.classList.toggle("person", author === "person");
@@ -62,6 +64,7 @@ class Reply {
   append(text) {
     this.rendered = false;
     if (this.plain) this.body.append(text);
+    this.element.classList.toggle("growing", !this.finished);
     noticeNews();
   }
 
@@ -113,6 +116,9 @@ class Reply {
     if (this.finished) return;
     if (audible) setTimeout(() => say(this.spoken()), HTML_TIME);
     this.finished = true;
+    this.element.classList.replace("growing", "finished") || this.element.classList.add("finished");
+    // A stream's deltas have no time of their own.
+    if (!this.time.dateTime) showTime(this.time, Date.now());
     if (navigator.clipboard) this.element.querySelector(".tools").append(copyButton(words.copy_reply, () => this.source()));
   }
 
@@ -191,6 +197,26 @@ function showWords(element, text) {
     at = index + address.length;
   }
   element.append(text.slice(at));
+}
+
+/** Matches a question that is too long to show all of it at once. */
+const LONG = /^(?:[\s\S]{900}|(?:.*\n){11})/;
+
+/** Folds a long text behind a button that shows all of it. */
+function fold(body) {
+  if (!LONG.test(body.textContent)) return;
+  const box = document.createElement("div");
+  box.append(...body.childNodes);
+  const show = (all) => {
+    box.className = all ? "" : "folded";
+    more.textContent = all ? words.show_less : words.show_more;
+    more.setAttribute("aria-expanded", all);
+  };
+  const more = button("", () => show(box.className === "folded"));
+  // A link in it may get the focus.
+  box.addEventListener("focusin", () => show(true));
+  body.append(box, more);
+  show(false);
 }
 
 /** Lets an element that is wider than the column scroll, also by keyboard. */

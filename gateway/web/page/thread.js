@@ -201,7 +201,7 @@ class Thread {
     Object.assign(turn, { id, createdAt });
     if (turn.status === "unsent" || isSetAside(status)) turn.status = status;
     if (turn.open && !turn.patience) turn.stir();
-    if (user) turn.element.querySelector(".user").title = new Date(createdAt).toLocaleString(language);
+    if (user) showTime(turn.element.querySelector(".user time"), createdAt);
     return turn;
   }
 
@@ -222,12 +222,14 @@ class Thread {
 
   remove(turn) {
     turn.element.remove();
+    turn.day.remove();
     this.turns = this.turns.filter((other) => other !== turn);
     this.outbox.drop(turn);
   }
 
   draw() {
     for (const turn of this.turns) turn.draw();
+    this.drawDays();
     if (this !== thread) return;
     page.loading.hidden = !this.earlier;
     page.loading.querySelector("span:last-child").textContent = this.reached ? words.earlier : words.loading;
@@ -237,14 +239,28 @@ class Thread {
     countUnread();
   }
 
+  /** Names each day above its first turn, unless all turns are of today. */
+  drawDays() {
+    let last = dayOf(Date.now());
+    for (const { day, element, createdAt } of this.turns) {
+      const name = dayOf(createdAt || Date.now());
+      if (name === last) day.remove();
+      else if (day.textContent !== name || day.nextSibling !== element) {
+        day.textContent = name;
+        element.before(day);
+      }
+      last = name;
+    }
+  }
+
   // Actions of the visitor.
 
   /** Shows a message from the composer at once and queues it for sending. */
   write(content) {
     notify("gone", "");
-    this.queue(new Turn(this, content, newKey()));
+    const turn = this.queue(new Turn(this, content, newKey()));
     this.show();
-    toEnd();
+    toQuestion(turn.element);
     this.outbox.sendAll();
   }
 

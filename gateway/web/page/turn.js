@@ -22,13 +22,23 @@ class Turn {
   kept = [];
   element = template("turn");
   foot = this.element.querySelector(".foot");
+  /** Stands above the first turn of a day. */
+  day = document.createElement("p");
+  /** What the agent has done, if it was more than one thing. */
+  steps = [];
 
   /** `content` is null where the agent spoke first. */
   constructor(thread, content, key) {
     Object.assign(this, { thread, content, key });
     const question = this.element.querySelector(".user");
     if (content === null) question.remove();
-    else showWords(question.querySelector(".body"), content);
+    else {
+      const body = question.querySelector(".body");
+      showWords(body, content);
+      fold(body);
+    }
+    this.day.className = "day";
+    sizes.observe(this.element);
   }
 
   /** Whether it answers a visitor's message. */
@@ -88,20 +98,45 @@ class Turn {
       reply.finish(this.audible);
     },
     delta: ({ id, text }) => {
-      this.statusText = "";
+      this.pass("");
       this.reply(id).append(text);
     },
     status: ({ text }) => {
-      this.statusText = text;
+      this.pass(text);
     },
     restart: ({ keep }) => {
-      this.statusText = keep ? "" : words.restart;
+      this.pass(keep ? "" : words.restart);
       if (!keep) this.dropReplies(this.kept);
       this.kept = [...this.replies.keys()];
       this.finishReplies();
     },
-    turn_done: ({ status, error = "" }) => Object.assign(this, { status, error }),
+    turn_done: ({ status, error = "" }) => {
+      this.pass("");
+      Object.assign(this, { status, error });
+    },
   };
+
+  /** Shows what the agent does now. What it did before goes to the steps, which fold. */
+  pass(text) {
+    const { statusText: before, steps } = this;
+    this.statusText = text;
+    if (!before || before === text || before === words.restart) return;
+    steps.push(before);
+    if (steps.length < 2) return;
+    this.trail ??= this.element.insertBefore(
+      template("trail"),
+      this.element.querySelector(".user")?.nextSibling ?? this.element.firstChild,
+    );
+    this.trail.querySelector("summary").textContent = fill(words.steps, { count: steps.length.toLocaleString(language) });
+    const list = this.trail.querySelector("ol");
+    list.append(
+      ...steps.slice(list.children.length).map((step) => {
+        const item = document.createElement("li");
+        item.textContent = step;
+        return item;
+      }),
+    );
+  }
 
   /** Notes that something has come. After ten seconds without anything, the line says that the agent still works. */
   stir() {

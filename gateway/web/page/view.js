@@ -78,7 +78,51 @@ let adding = false;
 function noticeNews() {
   if (adding) return;
   news = true;
-  if (!following) page.latest.hidden = false;
+}
+
+/** How far from the log's top a question is that was sent, and how much is below the thread. */
+const [ABOVE, BELOW] = [20, 16];
+/** The question that was last sent here: its turn's element, how far down the thread it is, and where the log was scrolled to for it. */
+let question = null;
+
+/** Shows a question at the top. The answer grows below it, and the log doesn't scroll with it. */
+function toQuestion(element) {
+  question = { element };
+  following = false;
+  makeRoom();
+}
+
+/** Keeps so much room below the question that it can stay at the top, also while an answer above it grows. */
+function makeRoom() {
+  const { log } = page;
+  const { element } = thread;
+  if (!element.contains(question?.element)) {
+    question = null;
+    element.style.minHeight = "";
+    return;
+  }
+  const { top } = question.element.getBoundingClientRect();
+  const down = top - element.getBoundingClientRect().top;
+  element.style.minHeight = `${down + log.clientHeight - ABOVE - BELOW}px`;
+  // The reader may have scrolled. Some browsers already have, by what has come above.
+  const moved = log.scrollTop - question.scrolled;
+  const isThere = !(moved < -1 || moved > down - question.down + 1);
+  if (down === question.down || !isThere) return;
+  log.scrollTop += top - log.getBoundingClientRect().top - ABOVE;
+  lastTop = log.scrollTop;
+  Object.assign(question, { down, scrolled: lastTop });
+}
+
+/** Whether there is room left below the last turn. */
+const hasRoom = () => {
+  const { element } = thread;
+  return element.lastElementChild?.getBoundingClientRect().bottom < element.getBoundingClientRect().bottom - 1;
+};
+
+/** Shows "New messages" while the end of what has come is out of sight. */
+function showLatest() {
+  const end = thread.element.lastElementChild?.lastElementChild;
+  page.latest.hidden = !news || following || !(end?.getBoundingClientRect().top > page.log.getBoundingClientRect().bottom);
 }
 
 function toEnd() {
@@ -111,7 +155,7 @@ function addAbove(add) {
 function noticeScroll() {
   const { scrollTop, scrollHeight, clientHeight } = page.log;
   if (scrollHeight - scrollTop - clientHeight < 24) {
-    following = true;
+    following ||= scrollTop > lastTop && !hasRoom();
     news = false;
     page.latest.hidden = true;
   } else if (scrollTop < lastTop) following = false;
@@ -129,8 +173,9 @@ page.latest.addEventListener("click", () => {
 const sizes = new ResizeObserver(() => {
   // The event of the reader's last scroll may still be to come.
   noticeScroll();
+  makeRoom();
   if (following) toEnd();
-  else if (news) page.latest.hidden = false;
+  else showLatest();
 });
 sizes.observe(page.column);
 sizes.observe(page.log);

@@ -45,6 +45,25 @@ const characters = (Math.floor(config.limits.content_bytes / 1000) * 1000).toLoc
 /** Why a message was not accepted, by reason or HTTP status; 0 means that no answer came. */
 const trouble = { ...words.trouble, 413: fill(words.trouble[413], { count: characters }) };
 
+const dates = new Intl.DateTimeFormat(language, { weekday: "long", day: "numeric", month: "long", year: "numeric" });
+const days = new Intl.RelativeTimeFormat(language, { numeric: "auto" });
+
+/** Names the day of a time: today, yesterday, or by its date. */
+function dayOf(time) {
+  const from = (time) => new Date(time).setHours(0, 0, 0, 0);
+  // A day may have 23 or 25 hours.
+  const ago = Math.round((from(Date.now()) - from(time)) / 86_400_000);
+  return ago < 2 ? days.format(Math.min(-ago, 0), "day") : dates.format(new Date(time));
+}
+
+/** Shows the time of day, and all of it to a pointer that rests there. */
+function showTime(element, time) {
+  const date = new Date(time);
+  element.dateTime = date.toISOString();
+  element.textContent = date.toLocaleTimeString(language, { hour: "numeric", minute: "2-digit" });
+  element.title = date.toLocaleString(language, { dateStyle: "full", timeStyle: "short" });
+}
+
 /** Announces the text to screen readers. The log itself is silent: they would read out every delta of an answer. */
 function say(text) {
   const line = document.createElement("p");

@@ -1,0 +1,9 @@
+#!/bin/sh
+# Says what it does, and goes on once the file $1 exists.
+cat > /dev/null
+echo 'status: Reads the shelf' >&2
+while [ ! -e "$1" ]; do sleep 0.05; done
+echo 'status: Counts the cups' >&2
+echo 'status: Writes it down' >&2
+sleep 0.2
+printf 'Seven cups.'
