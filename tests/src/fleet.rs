@@ -10,10 +10,14 @@ use nix::sys::signal::Signal;
 use std::{
     fs,
     path::{Path, PathBuf},
+    time::Duration,
 };
+use tokio::time::sleep;
 
 /// How long a server is unreachable before it counts as lost, in milliseconds.
 const DOWN_AFTER: &str = "1000";
+/// The file with the settings of a server.
+const CONFIG: &str = "redis.conf";
 /// The name by which the Sentinels know the primary.
 const NAME: &str = "main";
 
@@ -31,7 +35,6 @@ struct Server {
     port: u16,
     files: PathBuf,
     logs: PathBuf,
-    flags: Vec<String>,
     process: Process,
 }
 
@@ -172,6 +175,43 @@ impl Fleet {
         .await;
     }
 
+    /// Returns how many servers there are, the Sentinels aside.
+    #[expect(clippy::len_without_is_empty, reason = "a fleet is never empty")]
+    pub fn len(&self) -> usize {
+        self.servers.len()
+    }
+
+    /// Waits until every server is a primary with a replica that keeps up, or such a replica.
+    pub async fn settle(&self) {
+        let replicas = if self.sentinels.is_empty() { 1 } else { 2 };
+        let whole = async |server: &Server| {
+            let role = ask(server.port, &["INFO", "replication"]).await;
+            let online = role.matches("state=online").count();
+            match role.contains("role:master") {
+                true => online == replicas,
+                false => role.contains("master_link_status:up"),
+            }
+        };
+        let mut settled = 0;
+        // Twice in a row: a server that comes back believes for a moment that it is a primary.
+        while settled < 2 {
+            settled += 1;
+            for server in &self.servers {
+                if !whole(server).await {
+                    settled = 0;
+                }
+            }
+            sleep(Duration::from_millis(200)).await;
+        }
+    }
+
+    /// Cuts all connections of clients to a server.
+    pub async fn cut(&self, index: usize) {
+        for kind in ["NORMAL", "PUBSUB"] {
+            ask(self.servers[index].port, &["CLIENT", "KILL", "TYPE", kind]).await;
+        }
+    }
+
     /// Kills a server.
     pub fn kill(&mut self, index: usize) {
         self.servers[index].process.kill();
@@ -181,7 +221,7 @@ impl Fleet {
     pub async fn restart(&mut self, index: usize) {
         let server = &mut self.servers[index];
         let place = (server.name.as_str(), server.port);
-        server.process = serve(place, &server.files, &server.logs, &server.flags).await;
+        server.process = serve(place, &server.files, &server.logs).await;
     }
 
     /// Returns the indexes of the replicas of a primary.
@@ -263,17 +303,21 @@ impl Server {
         let (name, port) = (format!("redis-{number}"), free_port());
         let files = folder.join(&name);
         fs::create_dir_all(&files).expect("the stack's folder is ours");
-        let flags: Vec<_> = flags.iter().map(|flag| (*flag).to_owned()).collect();
-        let process = serve((&name, port), &files, logs, &flags).await;
-        Self { name, port, files, logs: logs.to_owned(), flags, process }
+        // Sentinels write into this file what they make of the server, so that it is still that
+        // when it comes back.
+        let config = flags.join(" ").replace("--", "\n");
+        fs::write(files.join(CONFIG), config).expect("the stack's folder is ours");
+        let process = serve((&name, port), &files, logs).await;
+        Self { name, port, files, logs: logs.to_owned(), process }
     }
 }
 
-async fn serve((name, port): (&str, u16), files: &Path, logs: &Path, flags: &[String]) -> Process {
+async fn serve((name, port): (&str, u16), files: &Path, logs: &Path) -> Process {
     let mut redis = command("redis-server");
+    redis.arg(files.join(CONFIG));
     redis.args(["--port", &port.to_string(), "--bind", "127.0.0.1", "--save", ""]);
     redis.args(["--appendonly", "yes", "--appendfsync", "always"]);
-    redis.arg("--dir").arg(files).args(flags);
+    redis.arg("--dir").arg(files);
     let mut process = Process::start(name, redis, logs);
     process.line_with("eady to accept connections").await;
     process

@@ -13,6 +13,15 @@ impl Stack {
         stack
     }
 
+    /// Like [`Self::with_proxies`]. The controls' clocks can be set while they run.
+    pub async fn with_proxies_and_loose_clocks(kind: Kind, settings: &[(&str, &str)]) -> Self {
+        let mut stack = Self::prepare(kind, settings, "https://{root}.example").await;
+        (stack.has_proxies, stack.has_loose_clocks) = (true, true);
+        stack.set_clocks("+0s");
+        stack.populate(0).await;
+        stack
+    }
+
     /// Returns the proxy between a control and Redis.
     pub fn to_redis(&self, control: Instance) -> &Proxy {
         let proxy = &self.servers[self.server(Control(control))].to_redis;
