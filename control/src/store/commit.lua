@@ -45,6 +45,12 @@ local function number(offset)
   return tonumber(found[tonumber(ARGV[at + offset])] or 0)
 end
 
+-- Until when a bucket is in use, at least now; see bucket.rs.
+local function used_until(offset, capacity)
+  local holds, most = number(offset), now + capacity
+  return holds > most + 10000 and now or max(min(holds, most), now)
+end
+
 while at <= last do
   local letter = ARGV[at]
   if letter == 'f' then -- a set that has fewer members than its limit: set, lowest score, limit
@@ -59,10 +65,7 @@ while at <= last do
     at = at + 4
   elseif letter == 'r' then -- a rate, by the generic cell rate algorithm: bucket, interval, burst
     local bucket, interval, burst = key(1), tonumber(ARGV[at + 2]), tonumber(ARGV[at + 3])
-    -- If the clock went back, the stored time can be far ahead. This cap keeps the wait to one
-    -- interval.
-    local was = min(number(1), now + interval * burst)
-    local full_at = max(was, now) + interval
+    local full_at = used_until(1, interval * burst) + interval
     local room_at = full_at - interval * burst
     if room_at > now then
       refusal = refusal or {'limited', ARGV[at + 1], room_at - now}
@@ -73,10 +76,8 @@ while at <= last do
     -- a sender's share of a bucket: count, how long each counts, limit, bucket, interval, burst
     local taken, forget, most = key(1), tonumber(ARGV[at + 2]), tonumber(ARGV[at + 3])
     local interval, burst = tonumber(ARGV[at + 5]), tonumber(ARGV[at + 6])
-    local full_at = number(4)
-    local left = max(burst * interval - max(full_at - now, 0), 0)
-    local was = min(number(1), now + most * forget)
-    local taken_at = max(was, now)
+    local left = now + burst * interval - used_until(4, burst * interval)
+    local taken_at = used_until(1, most * forget)
     local wait = math.ceil((taken_at - now) * interval / (2 * forget)) - left
     if wait > 0 then
       refusal = refusal or {'limited', ARGV[at + 4], wait}

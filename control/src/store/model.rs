@@ -2,7 +2,7 @@
 
 use super::{
     Batch, Commit, Found, Guard, Member, Millis, Order, PAGE, Partition, Read, Record, Scanned,
-    Store, StoreError, Subscription, Write,
+    Store, StoreError, Subscription, Write, bucket,
     channels::{self, Channels},
     fair,
 };
@@ -209,8 +209,8 @@ impl State {
                 }
                 Guard::Rate { bucket, interval, burst } => {
                     let capacity = interval * u64::from(*burst);
-                    let was = self.number(p, bucket).min(now + capacity);
-                    let full_at = was.max(now) + interval;
+                    let used = bucket::used_until(self.number(p, bucket), capacity, now);
+                    let full_at = used + interval;
                     if full_at > now + capacity {
                         let retry_after = full_at - capacity - now;
                         return Commit::Limited { bucket: bucket.clone(), retry_after };
@@ -218,10 +218,12 @@ impl State {
                     buckets.push((bucket, full_at));
                 }
                 Guard::Share { taken, forget, most, bucket, interval, burst } => {
-                    let used = self.number(p, bucket).saturating_sub(now);
-                    let left = (interval * u64::from(*burst)).saturating_sub(used);
-                    let at_most = now + forget * u64::from(*most);
-                    let taken_at = self.number(p, taken).min(at_most).max(now);
+                    let capacity = interval * u64::from(*burst);
+                    let used = bucket::used_until(self.number(p, bucket), capacity, now);
+                    let left = now + capacity - used;
+                    let capacity = forget * u64::from(*most);
+                    let at_most = now + capacity;
+                    let taken_at = bucket::used_until(self.number(p, taken), capacity, now);
                     let needed = ((taken_at - now) * interval).div_ceil(2 * forget);
                     if needed > left {
                         let retry_after = needed - left;

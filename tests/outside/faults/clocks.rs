@@ -148,3 +148,18 @@ async fn a_step_of_rediss_clock_ends_nothing(kind: Kind) {
     }
     scene.end().await;
 }
+
+#[apply(embedded_and_one_redis)]
+async fn a_clock_that_is_set_back_while_control_is_down_keeps_nobody_waiting(kind: Kind) {
+    let mut stack = Stack::with_proxies_and_loose_clocks(kind, &[]).await;
+    let link = stack.issue("acme").await;
+    stack.visitor(&link, A).say("before").await;
+    stack.kill(Control(A));
+    match kind {
+        Kind::Embedded => stack.set_clocks("-3600s"),
+        _ => stack.to_redis(A).shift_clock(-3_600),
+    }
+    stack.restart(Control(A)).await;
+    // What the visitor has used of their rate is an hour ahead now.
+    stack.visitor(&link, A).say("after").await;
+}

@@ -1,7 +1,7 @@
 //! How the writer applies batches.
 
 use super::{now, read_record, signed, sizes::Sizes};
-use crate::store::{Batch, Commit, Flow, Guard, Millis, Partition, Record, Write, fair};
+use crate::store::{Batch, Commit, Flow, Guard, Millis, Partition, Record, Write, bucket, fair};
 use rusqlite::{Connection, OptionalExtension, TransactionBehavior, params};
 use std::collections::HashMap;
 
@@ -65,11 +65,9 @@ fn one(connection: &Connection, sizes: &mut Sizes, batch: &Batch) -> rusqlite::R
                 }
             }
             Guard::Rate { bucket, interval, burst } => {
-                // If the clock went back, the stored time can be far ahead. This cap keeps the wait
-                // to one interval.
                 let capacity = interval * u64::from(*burst);
-                let was = full_at(connection, p, bucket)?.min(batch.now + capacity);
-                let full_at = was.max(batch.now) + interval;
+                let holds = full_at(connection, p, bucket)?;
+                let full_at = bucket::used_until(holds, capacity, batch.now) + interval;
                 let room_at = full_at.saturating_sub(capacity);
                 if room_at > batch.now {
                     let retry_after = room_at - batch.now;
@@ -78,10 +76,12 @@ fn one(connection: &Connection, sizes: &mut Sizes, batch: &Batch) -> rusqlite::R
                 buckets.push((bucket, full_at));
             }
             Guard::Share { taken, forget, most, bucket, interval, burst } => {
-                let used = full_at(connection, p, bucket)?.saturating_sub(batch.now);
-                let left = (interval * u64::from(*burst)).saturating_sub(used);
-                let at_most = batch.now + forget * u64::from(*most);
-                let taken_at = full_at(connection, p, taken)?.min(at_most).max(batch.now);
+                let capacity = interval * u64::from(*burst);
+                let holds = full_at(connection, p, bucket)?;
+                let left = batch.now + capacity - bucket::used_until(holds, capacity, batch.now);
+                let (holds, capacity) = (full_at(connection, p, taken)?, forget * u64::from(*most));
+                let at_most = batch.now + capacity;
+                let taken_at = bucket::used_until(holds, capacity, batch.now);
                 let needed = ((taken_at - batch.now) * interval).div_ceil(2 * forget);
                 if needed > left {
                     let retry_after = needed - left;

@@ -1,0 +1,15 @@
+//! The arithmetic of buckets, for SQLite. `commit.lua` has the same arithmetic for Redis.
+
+use super::Millis;
+
+/// How far the clocks of two controls may differ.
+const SKEW: Millis = 10_000;
+
+/// Returns until when a bucket is in use, at least `now`. It `holds` the time that the last commit
+/// wrote, and can be in use for `capacity` at most.
+pub(super) fn used_until(holds: Millis, capacity: Millis, now: Millis) -> Millis {
+    let most = now + capacity;
+    // The clock went back since then, for example while no control ran. If such a bucket counted as
+    // full, it would stay so until that time comes again.
+    if holds > most + SKEW { now } else { holds.clamp(now, most) }
+}
