@@ -18,6 +18,7 @@ use crate::{
     names,
     refusal::Refusal,
     store::{Subscription, Wake},
+    token::Token,
     turn::Turn,
 };
 use arizuko_proto::v1::{
@@ -101,7 +102,7 @@ impl<'a> Reader<'a> {
             Self { control, access, conversation, turn, seq, tag, reset, wakes, token_wakes };
         reader.rewind(&record);
         if let Some(after) = subscribe.after.filter(|after| after.seq > 0) {
-            match reader.check_cursor(&record, &head, &after).await? {
+            match reader.check_cursor(&token, &record, &head, &after).await? {
                 Ok(()) => (reader.seq, reader.tag) = (after.seq, after.tag),
                 Err(why) => reader.reset = Some(why),
             }
@@ -125,8 +126,12 @@ impl<'a> Reader<'a> {
     }
 
     /// Returns why a cursor is not in this log, if it isn't.
+    ///
+    /// # Errors
+    /// [`Refusal::NotFound`] if the conversation was deleted after the `record` was read.
     async fn check_cursor(
         &self,
+        token: &Token,
         record: &Conversation,
         head: &Head,
         cursor: &v1::Cursor,
@@ -142,6 +147,9 @@ impl<'a> Reader<'a> {
             let (ledger, partition) = (&self.control.ledger, self.access.partition());
             let entries = ledger.entries(partition, log, cursor.seq - 1, 1).await?;
             let frame = entries.first().map(|(_, entry)| Frame::parse(entry)).transpose()?;
+            if frame.is_none() {
+                self.access.conversation(self.control, token, &self.conversation).await?;
+            }
             frame.map(|frame| frame.tag)
         };
         let same = tag == Some(cursor.tag);
@@ -275,7 +283,8 @@ impl<'a> Reader<'a> {
         // A failover may have lost the log's tail, and other frames may be in its place.
         let (seq, tag) = (self.seq, self.tag);
         if tag != 0
-            && let Err(why) = self.check_cursor(&record, &head, &v1::Cursor { seq, tag }).await?
+            && let Err(why) =
+                self.check_cursor(&token, &record, &head, &v1::Cursor { seq, tag }).await?
         {
             self.rewind(&record);
             events.send(Event::Reset(Reset { reason: why.to_owned() })).await;
