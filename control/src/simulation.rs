@@ -3,21 +3,29 @@
 //! that a failure can be run again; `tests/simulation/run --help` says how.
 //!
 //! At the end of a run every promise is checked: each message that was taken is answered once, with
-//! the whole reply; each reader had each frame once, in order; nothing is taken after a revocation
-//! has returned; and everything goes on once the last fault has passed.
+//! the whole reply, by those to whom it was handed off; each reader had each frame once, in order; a
+//! webhook's delivery makes one turn; no budget is overshot; what is deleted is gone; some order
+//! explains all that was taken, refused, paused and revoked; and everything goes on once the last
+//! fault has passed.
 
 mod agent;
+mod backlog;
 mod history;
 mod judge;
+mod linear;
 mod network;
+mod operator;
+mod sender;
 mod visitor;
 mod way;
 mod world;
 
-use agent::Agent;
-use arizuko_proto::v1::{IssueChatLinkRequest, RevokeTokenRequest, revoke_token_request::Target};
+use crate::{ids::TokenId, jid::FolderName};
+use agent::{Agent, DESK, HOME};
 use fastrand::Rng;
 use history::History;
+use operator::{Operator, issue, issue_hook};
+use sender::Sender;
 use std::{
     env,
     sync::atomic::{AtomicUsize, Ordering},
@@ -31,12 +39,29 @@ use tokio::{
 };
 use visitor::Visitor;
 use way::Weather;
-use world::{CONTROLS, Clients, World};
+use world::{CONTROLS, World};
 
-const VISITORS: usize = 4;
+const VISITORS: usize = 6;
 const MESSAGES: usize = 5;
-const AGENTS: usize = 2;
+/// How many turns the third link takes in a day; its two visitors send more.
+const BUDGET: u32 = 4;
+/// The agents, by their folders, and the person.
+const AGENTS: [(&str, &str, bool); 4] = [
+    ("agent 0", HOME, false),
+    ("agent 1", HOME, false),
+    ("agent 2", DESK, false),
+    ("a person", DESK, true),
+];
+const SENDERS: usize = 2;
+const DELIVERIES: usize = 3;
+const PAUSES: usize = 3;
 const FAULTS: usize = 12;
+/// By how many seconds the store's clock is wrong.
+const CLOCKS: [i64; 4] = [0, 3_600, -120, -3_600];
+/// How long it takes until every control has noticed that the clock was set.
+const NOTICED: Duration = Duration::from_secs(4);
+/// One of so many runs ends with a backlog of due items.
+const BACKLOGS: u8 = 8;
 const PARTITIONS: u16 = 256;
 /// How long everything may take to settle after the last fault: a session's lease and a few
 /// attempts.
@@ -77,17 +102,22 @@ async fn simulate(mut rng: Rng) -> History {
         world.start(number).await;
     }
     let operator = world.operator();
-    let links = [issue(&operator, &mut rng).await, issue(&operator, &mut rng).await];
+    let links = [
+        issue(&operator, &mut rng, HOME, 0).await,
+        issue(&operator, &mut rng, HOME, 0).await,
+        issue(&operator, &mut rng, HOME, BUDGET).await,
+    ];
+    let hook = issue_hook(&operator, &mut rng).await;
     let mut crashes = Vec::new();
-    for number in 0..AGENTS {
+    for (name, folder, person) in AGENTS {
         let (crash, crashing) = mpsc::channel(1);
-        let name = format!("agent {number}");
-        let agent = Agent::new(world.operator(), history.clone(), rng.fork(), &name);
+        let (clients, history) = (world.operator(), history.clone());
+        let agent = Agent::new(clients, history, rng.fork(), (name, folder), person);
         tokio::spawn(agent.run(crashing));
         crashes.push(crash);
     }
     let gateway = world.gateway();
-    let mut visitors = JoinSet::new();
+    let mut callers = JoinSet::new();
     for number in 0..VISITORS {
         let visitor = Visitor {
             clients: gateway.clone(),
@@ -95,18 +125,38 @@ async fn simulate(mut rng: Rng) -> History {
             rng: rng.fork(),
             name: format!("visitor {number}"),
             address: format!("192.0.2.{number}"),
-            token: links[number % links.len()].0.clone(),
+            token: links[number % links.len()].token.clone(),
             messages: MESSAGES,
+            // The budget's turns are counted at the end.
+            deletes: number % links.len() != 2,
         };
-        visitors.spawn(visitor.run());
+        callers.spawn(visitor.run());
     }
+    for _ in 0..SENDERS {
+        let sender = Sender {
+            clients: gateway.clone(),
+            history: history.clone(),
+            rng: rng.fork(),
+            token: hook.token.clone(),
+            deliveries: DELIVERIES,
+        };
+        callers.spawn(sender.run());
+    }
+    let clients = operator.clone();
+    let operate = |rng: &mut Rng| Operator {
+        clients: clients.clone(),
+        history: history.clone(),
+        rng: rng.fork(),
+    };
+    let paused = [links[0].clone(), links[1].clone(), hook.clone()];
+    callers.spawn(operate(&mut rng).pause(paused.into(), PAUSES));
     for _ in 0..FAULTS {
         sleep(Duration::from_millis(rng.u64(200..4_000))).await;
         fault(&mut world, &history, &mut rng, &crashes).await;
     }
     if rng.bool() {
         let number = rng.usize(..CONTROLS);
-        tokio::spawn(revoke(operator, history.clone(), rng.fork(), links[0].clone()));
+        callers.spawn(operate(&mut rng).revoke(links[0].clone()));
         sleep(Duration::from_millis(rng.u64(..500))).await;
         history.say(&format!("control {number} is killed"));
         world.kill(number);
@@ -115,46 +165,28 @@ async fn simulate(mut rng: Rng) -> History {
     world.heal().await;
     history.say("all is well again");
     let settling = async {
-        while visitors.join_next().await.is_some() {}
+        while callers.join_next().await.is_some() {}
         while !judge::is_settled(&world.sea.model, PARTITIONS, &history).await {
             sleep(Duration::from_secs(1)).await;
         }
     };
     if timeout(SETTLE, settling).await.is_err() {
         history.breach(&format!("nothing is settled {SETTLE:?} after the last fault"));
+    } else if rng.u8(..BACKLOGS) == 0 {
+        let partition = FolderName::parse(HOME).expect("a folder").partition(PARTITIONS);
+        backlog::check(&world, &history, &mut rng, partition).await;
     }
     history.say("the end");
-    judge::judge(&world.sea.model, PARTITIONS, &history).await;
+    let budgets = [(links[2].token.clone(), TokenId::from(links[2].id.clone()), BUDGET as usize)];
+    judge::judge(&world.sea.model, PARTITIONS, &history, &budgets).await;
     history
-}
-
-/// Issues a link. Returns its token and the token's id.
-async fn issue(operator: &Clients, rng: &mut Rng) -> (String, String) {
-    let request = IssueChatLinkRequest { folder: "acme".to_owned(), ..Default::default() };
-    let issued = operator.tokens(rng).issue_chat_link(request).await;
-    let issued = issued.expect("control issues links").into_inner();
-    (issued.token, issued.token_id)
-}
-
-/// Revokes a link, at one control after another until one says that it is done.
-async fn revoke(operator: Clients, history: History, mut rng: Rng, (token, id): (String, String)) {
-    let target = Some(Target::TokenId(id));
-    loop {
-        let request = RevokeTokenRequest { target: target.clone(), dry_run: false };
-        let mut tokens = operator.tokens(&mut rng);
-        let revoked = timeout(Duration::from_secs(5), tokens.revoke_token(request)).await;
-        if matches!(revoked, Ok(Ok(_))) {
-            return history.revoke(&token);
-        }
-        sleep(Duration::from_millis(200)).await;
-    }
 }
 
 /// Makes one random fault, which passes after a while.
 async fn fault(world: &mut World, history: &History, rng: &mut Rng, crashes: &[mpsc::Sender<()>]) {
     let number = rng.usize(..CONTROLS);
     let while_ = Duration::from_millis(rng.u64(500..12_000));
-    match rng.u8(..8) {
+    match rng.u8(..9) {
         0 => {
             history.say(&format!("control {number} is killed"));
             world.kill(number);
@@ -191,6 +223,13 @@ async fn fault(world: &mut World, history: &History, rng: &mut Rng, crashes: &[m
                     way.set(Weather::Fair);
                 });
             }
+        }
+        7 if world.serves() => {
+            let seconds = *rng.choice(&CLOCKS).expect("one");
+            history.say(&format!("the store's clock is {seconds} s wrong"));
+            world.sea.model.set_clock(seconds * 1_000);
+            // A control that starts before the others have noticed can't know their time.
+            sleep(NOTICED).await;
         }
         _ => {
             let crash = rng.choice(crashes).expect("there are agents");

@@ -19,7 +19,7 @@ pub(crate) mod measured;
 pub(crate) mod model;
 pub(crate) mod redis;
 pub(crate) mod sqlite;
-mod steady;
+pub(crate) mod steady;
 pub(crate) mod waiting;
 
 pub(crate) use channels::{Subscription, Wake};

@@ -1,14 +1,22 @@
-//! An agent that answers every message with several deltas, and goes on after breaks as the contract
-//! says.
+//! Agents and people who answer every message with several deltas, and go on after breaks as the
+//! contract says. Those of the link's folder hand some turns off to the desk, where a person takes
+//! over some conversations.
 
-use super::{history::History, world::Clients};
+use super::{
+    history::{Delivered, History},
+    world::Clients,
+};
 use arizuko_proto::v1::{
-    Accept, AgentDelta, AgentFrame, Append, AttachRequest, Credit, Finish, Heartbeat, HeldTurn,
-    Hello, Welcome, agent_frame::Body, attach_request::Message as Said,
-    attach_response::Message as Heard,
+    Accept, AgentDelta, AgentFrame, Append, AttachRequest, Claim, Credit, Finish, Handoff,
+    Heartbeat, HeldTurn, Hello, Inbox, Turn, Welcome, agent_frame::Body,
+    attach_request::Message as Said, attach_response::Message as Heard,
 };
 use fastrand::Rng;
-use std::{collections::BTreeMap, ops::ControlFlow, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    ops::ControlFlow,
+    time::Duration,
+};
 use tokio::{
     sync::mpsc,
     time::{Instant, interval, sleep, timeout},
@@ -32,13 +40,22 @@ fn delta(text: &str, seq: u64) -> String {
     format!("{text}, part {seq}. ")
 }
 
+/// The folder of the links.
+pub(super) const HOME: &str = "acme";
+/// The folder that gets what the agents of another one hand off.
+pub(super) const DESK: &str = "acme/desk";
+
 pub(super) struct Agent {
     pub(super) clients: Clients,
     pub(super) history: History,
     pub(super) rng: Rng,
     pub(super) name: String,
+    pub(super) folder: String,
+    pub(super) person: bool,
     session: String,
     work: BTreeMap<String, Work>,
+    /// The turns that a person has asked for with their conversations.
+    taken_over: BTreeSet<String>,
 }
 
 /// A turn that the agent holds.
@@ -48,12 +65,22 @@ struct Work {
     /// The seq of what the agent says next: 0 stands for Accept, and the one after the last delta's
     /// for Finish.
     next: u64,
+    conversation: String,
+    /// The seq at which the turn is handed off, and whether its conversation goes with it.
+    hand_off: Option<(u64, bool)>,
 }
 
 impl Agent {
-    pub(super) fn new(clients: Clients, history: History, rng: Rng, name: &str) -> Self {
-        let (name, work) = (name.to_owned(), BTreeMap::new());
-        Self { clients, history, rng, name, session: String::new(), work }
+    pub(super) fn new(
+        clients: Clients,
+        history: History,
+        rng: Rng,
+        (name, folder): (&str, &str),
+        person: bool,
+    ) -> Self {
+        let (name, folder) = (name.to_owned(), folder.to_owned());
+        let (session, work, taken_over) = (String::new(), BTreeMap::new(), BTreeSet::new());
+        Self { clients, history, rng, name, folder, person, session, work, taken_over }
     }
 
     /// Answers for ever. `crashes`: at each message on it, the agent forgets all that it holds.
@@ -82,9 +109,10 @@ impl Agent {
             next_seq: work.next.max(1),
         });
         let hello = Hello {
-            folder: "acme".to_owned(),
+            folder: self.folder.clone(),
             name: self.name.clone(),
-            credit: CREDIT - self.work.len().min(CREDIT as usize) as u32,
+            person: self.person,
+            credit: if self.person { 0 } else { self.room() },
             session_id: self.session.clone(),
             held: held.collect(),
             ..Hello::default()
@@ -105,6 +133,11 @@ impl Agent {
         self.resume(welcome);
         self.answer(&requests, heard).await;
         self.history.say(&format!("the stream of {} has ended", self.name));
+    }
+
+    /// Returns how many more turns the agent takes.
+    fn room(&self) -> u32 {
+        CREDIT.saturating_sub(self.work.len() as u32)
     }
 
     fn resume(&mut self, welcome: Welcome) {
@@ -155,11 +188,10 @@ impl Agent {
     fn hear(&mut self, heard: Option<Heard>) -> ControlFlow<(), Option<Said>> {
         let over = match heard {
             Some(Heard::Turn(turn)) => {
-                let text = String::from_utf8_lossy(&turn.content).into_owned();
-                let work = Work { attempt: turn.attempt, text, next: 0 };
-                self.work.insert(turn.turn_id, work);
+                self.take(turn);
                 None
             }
+            Some(Heard::Inbox(inbox)) => return ControlFlow::Continue(self.choose(inbox)),
             Some(Heard::Appended(appended)) if appended.finished => Some(appended.turn_id),
             Some(Heard::Appended(appended)) => {
                 // What is missing is said again.
@@ -168,21 +200,75 @@ impl Agent {
                 }
                 None
             }
-            Some(Heard::Lost(lost)) => Some(lost.turn_id),
+            Some(Heard::Lost(lost)) => {
+                self.lose(&lost.turn_id, &lost.detail);
+                Some(lost.turn_id)
+            }
             Some(Heard::Cancel(cancel)) => Some(cancel.turn_id),
             Some(Heard::Drain(_)) => return ControlFlow::Break(()),
             _ => None,
         };
         let is_over = over.is_some_and(|turn| self.work.remove(&turn).is_some());
-        ControlFlow::Continue(is_over.then_some(Said::Credit(Credit { turns: 1 })))
+        let frees = is_over && !self.person;
+        ControlFlow::Continue(frees.then_some(Said::Credit(Credit { turns: 1 })))
+    }
+
+    /// Begins to work on a turn.
+    fn take(&mut self, turn: Turn) {
+        let Turn { turn_id, attempt, conversation, .. } = turn;
+        let (folder, session) = (self.folder.clone(), self.session.clone());
+        let delivered = Delivered { folder, session, at: Instant::now() };
+        self.history.deliver(&turn_id, attempt, delivered);
+        if self.taken_over.remove(&turn_id) {
+            self.history.assign(&conversation, &self.folder);
+        }
+        let text = String::from_utf8_lossy(&turn.content).into_owned();
+        let hands_off = self.folder == HOME && self.rng.u8(..6) == 0;
+        let hand_off = hands_off.then(|| (self.rng.u64(1..=DELTAS), self.rng.u8(..4) == 0));
+        self.work.insert(turn_id, Work { attempt, text, next: 0, conversation, hand_off });
+    }
+
+    /// Asks for a random turn that waits for a person.
+    fn choose(&mut self, inbox: Inbox) -> Option<Said> {
+        if !self.work.is_empty() {
+            return None;
+        }
+        let turn_id = self.rng.choice(inbox.waiting)?.turn_id;
+        let conversation = self.rng.bool();
+        if conversation {
+            self.taken_over.insert(turn_id.clone());
+        } else {
+            self.taken_over.remove(&turn_id);
+        }
+        Some(Said::Claim(Claim { turn_id, conversation }))
+    }
+
+    /// Notes that a turn was handed off, if that is why it is lost.
+    fn lose(&mut self, turn: &str, why: &str) {
+        self.history.say(&format!("{} loses {turn}: {why}", self.name));
+        self.taken_over.remove(turn);
+        let Some(work) = self.work.get(turn).filter(|_| why == "it was handed off") else {
+            return;
+        };
+        let key = (turn.to_owned(), work.attempt);
+        self.history.state().handed_off.insert(key, DESK.to_owned());
+        if work.hand_off.is_some_and(|(_, conversation)| conversation) {
+            self.history.assign(&work.conversation, DESK);
+        }
     }
 
     /// Says the next part of a random reply. Finish is said again until it is acknowledged.
     fn step(&mut self) -> Option<Said> {
         let turns: Vec<_> = self.work.keys().cloned().collect();
         let turn_id = self.rng.choice(turns)?;
-        let Work { attempt, text, next } = self.work.get_mut(&turn_id)?;
+        let Work { attempt, text, next, hand_off, .. } = self.work.get_mut(&turn_id)?;
         let (attempt, seq) = (*attempt, *next);
+        if let Some((_, conversation)) = hand_off.filter(|(at, _)| *at == seq) {
+            let (folder, note) = (DESK.to_owned(), String::new());
+            let body = Some(Body::Handoff(Handoff { folder, note, conversation }));
+            let frames = vec![AgentFrame { body }];
+            return Some(Said::Append(Append { turn_id, attempt, seq, frames }));
+        }
         *next = (seq + 1).min(DELTAS + 1);
         Some(match seq {
             0 => Said::Accept(Accept { turn_id, attempt }),

@@ -1,7 +1,8 @@
 //! What happened in a run: a trace for people, and what the judge compares at the end.
 
+use super::linear::{Call, Did};
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fmt::Write as _,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
@@ -18,14 +19,29 @@ pub(super) struct History {
 }
 
 #[derive(Default)]
-struct State {
+pub(super) struct State {
     trace: String,
-    accepted: Vec<Accepted>,
-    /// When the revocation of each revoked token returned.
-    revoked: BTreeMap<String, Instant>,
+    /// How many steps were counted.
+    steps: u64,
+    pub(super) accepted: Vec<Accepted>,
+    /// The calls that changed or saw the state of each link, by its token.
+    pub(super) calls: BTreeMap<String, Vec<Call>>,
+    /// The links that are revoked.
+    pub(super) revoked: BTreeSet<String>,
+    /// The links that have refused a message because the budget of the second day was spent.
+    pub(super) spent: BTreeSet<String>,
     /// The seqs that the readers of each conversation have had.
-    read: BTreeMap<String, [Vec<u64>; READERS]>,
-    cancelled: Vec<String>,
+    pub(super) read: BTreeMap<String, [Vec<u64>; READERS]>,
+    pub(super) cancelled: BTreeSet<String>,
+    /// The conversations whose deletion was asked for.
+    pub(super) deleted: BTreeSet<String>,
+    /// Those whose deletion has returned.
+    pub(super) gone: BTreeSet<String>,
+    /// The conversations that were assigned to a folder, and the steps from which on they were.
+    pub(super) assigned: BTreeMap<String, (String, u64)>,
+    pub(super) delivered: BTreeMap<(String, u32), Delivered>,
+    /// The attempts that were handed off, and the folders that they were handed off to.
+    pub(super) handed_off: BTreeMap<(String, u32), String>,
     breaches: Vec<String>,
 }
 
@@ -36,8 +52,20 @@ pub(super) struct Accepted {
     pub(super) conversation: String,
     pub(super) turn: String,
     pub(super) text: String,
-    /// When the visitor first sent it.
-    pub(super) sent: Instant,
+    /// The id of a webhook's delivery; empty for a visitor's message.
+    pub(super) delivery: String,
+    /// Whether control said that the message had come before.
+    pub(super) repeated: bool,
+    /// The step at which it was first sent.
+    pub(super) sent: u64,
+}
+
+/// To whom an attempt was delivered.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Delivered {
+    pub(super) folder: String,
+    pub(super) session: String,
+    pub(super) at: Instant,
 }
 
 impl History {
@@ -49,6 +77,13 @@ impl History {
     pub(super) fn say(&self, line: &str) {
         let at = self.begun.elapsed();
         let _ = writeln!(self.state().trace, "{:>9.3} {line}", at.as_secs_f64());
+    }
+
+    /// Counts a step. Returns its number.
+    pub(super) fn step(&self) -> u64 {
+        let mut state = self.state();
+        state.steps += 1;
+        state.steps
     }
 
     /// Notes that a promise was broken.
@@ -70,24 +105,15 @@ impl History {
         self.state().accepted.clone()
     }
 
-    /// Notes that the revocation of a token has returned.
-    pub(super) fn revoke(&self, token: &str) {
-        self.say(&format!("{token} is revoked"));
-        self.state().revoked.insert(token.to_owned(), Instant::now());
+    /// Notes that a call of a link has returned, which began at this step.
+    pub(super) fn call(&self, token: &str, did: Did, begun: u64) {
+        let returned = self.step();
+        let call = Call { did, begun, returned };
+        self.state().calls.entry(token.to_owned()).or_default().push(call);
     }
 
-    /// Returns when the revocation of a token returned.
-    pub(super) fn revoked(&self, token: &str) -> Option<Instant> {
-        self.state().revoked.get(token).copied()
-    }
-
-    /// Notes that a visitor has asked to cancel a turn.
-    pub(super) fn cancel(&self, turn: &str) {
-        self.state().cancelled.push(turn.to_owned());
-    }
-
-    pub(super) fn may_be_cancelled(&self, turn: &str) -> bool {
-        self.state().cancelled.iter().any(|cancelled| cancelled == turn)
+    pub(super) fn is_revoked(&self, token: &str) -> bool {
+        self.state().revoked.contains(token)
     }
 
     /// Notes that a reader of a conversation has had the frame with this seq.
@@ -97,16 +123,28 @@ impl History {
         readers[reader].push(seq);
     }
 
-    /// Returns the seqs that each reader of a conversation has had, in order.
-    pub(super) fn seqs(&self, conversation: &str) -> [Vec<u64>; READERS] {
-        self.state().read.get(conversation).cloned().unwrap_or_default()
+    /// Notes that an attempt was delivered. The same one can come to its session again.
+    pub(super) fn deliver(&self, turn: &str, attempt: u32, delivered: Delivered) {
+        let key = (turn.to_owned(), attempt);
+        let before = self.state().delivered.insert(key, delivered.clone());
+        if before.is_some_and(|before| before.session != delivered.session) {
+            self.breach(&format!("attempt {attempt} of {turn} is delivered to two sessions"));
+        }
+    }
+
+    /// Notes that from now on a conversation is a folder's.
+    pub(super) fn assign(&self, conversation: &str, folder: &str) {
+        self.say(&format!("{conversation} is assigned to {folder}"));
+        let step = self.step();
+        let assigned = (folder.to_owned(), step);
+        self.state().assigned.entry(conversation.to_owned()).or_insert(assigned);
     }
 
     pub(super) fn trace(&self) -> String {
         self.state().trace.clone()
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    pub(super) fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

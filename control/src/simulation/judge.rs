@@ -1,17 +1,19 @@
 //! Compares what control promised with what the store has at the end.
 
 use super::{
-    agent::reply,
+    agent::{HOME, reply},
     history::{Accepted, History},
+    linear::{self, Call, Did, Link},
 };
 use crate::{
     frame::{Body, Frame, Outcome, Transcript},
-    ids::{ConversationId, TurnId},
+    ids::{ConversationId, TokenId, TurnId},
     jid::FolderName,
     names,
     store::{Found, Partition, Read, Store as _, model::Model},
+    turn::Turn,
 };
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Returns the frames of a conversation, with their seqs.
 async fn frames(model: &Model, partition: Partition, conversation: &str) -> Vec<(u64, Frame)> {
@@ -23,42 +25,74 @@ async fn frames(model: &Model, partition: Partition, conversation: &str) -> Vec<
     entries.into_iter().map(|entry| parse(entry).expect("a frame is a frame")).collect()
 }
 
+/// Returns the messages of the conversations whose deletion nobody has asked for.
+fn kept(history: &History) -> Vec<Accepted> {
+    let accepted = history.accepted().into_iter();
+    let deleted = history.state().deleted.clone();
+    accepted.filter(|accepted| !deleted.contains(&accepted.conversation)).collect()
+}
+
 /// Whether every message that was taken has been answered, and every reader has had all frames.
 pub(super) async fn is_settled(model: &Model, partitions: Partition, history: &History) -> bool {
-    for accepted in history.accepted() {
+    for accepted in kept(history) {
         let frames = frames(model, partition(partitions), &accepted.conversation).await;
         let turn = TurnId::from(accepted.turn.clone());
         let is_over = |(_, frame): &(u64, Frame)| {
             frame.turn == turn && matches!(frame.body, Body::TurnDone(_))
         };
         let last = frames.last().map_or(0, |(seq, _)| *seq);
-        let read = history.seqs(&accepted.conversation);
+        let may_miss_some = history.is_revoked(&accepted.token) || !accepted.delivery.is_empty();
+        let read = history.state().read.get(&accepted.conversation).cloned();
+        let read = read.unwrap_or_default();
         let is_read = read.iter().all(|read| read.last() == Some(&last));
-        if !frames.iter().any(is_over) || !is_read && history.revoked(&accepted.token).is_none() {
+        if !frames.iter().any(is_over) || !is_read && !may_miss_some {
             return false;
         }
     }
     true
 }
 
-/// Notes every broken promise in the history.
-pub(super) async fn judge(model: &Model, partitions: Partition, history: &History) {
-    let accepted = history.accepted();
-    let conversations: BTreeSet<_> =
-        accepted.iter().map(|accepted| accepted.conversation.clone()).collect();
-    for conversation in conversations {
+/// Notes every broken promise in the history. `budgets` has the turns that links take in a day, by
+/// their tokens and their ids.
+pub(super) async fn judge(
+    model: &Model,
+    partitions: Partition,
+    history: &History,
+    budgets: &[(String, TokenId, usize)],
+) {
+    let accepted = kept(history);
+    let mut conversations = BTreeMap::<_, Vec<_>>::new();
+    for message in &accepted {
+        conversations.entry(message.conversation.clone()).or_default().push(message);
+    }
+    for (conversation, messages) in conversations {
         let frames = frames(model, partition(partitions), &conversation).await;
-        let messages: Vec<_> =
-            accepted.iter().filter(|accepted| accepted.conversation == conversation).collect();
         check_log(history, &conversation, &frames, &messages);
         for message in messages {
             check_turn(history, &frames, message);
         }
     }
+    check_deliveries(history, model);
+    check_folders(history);
+    for (token, id, most) in budgets {
+        check_budget(history, model, token, id, *most);
+    }
+    for conversation in &history.state().gone.clone() {
+        let left = model.names(conversation);
+        if !left.is_empty() {
+            history.breach(&format!("{conversation} was deleted, but there is {left:?}"));
+        }
+    }
+    let calls = history.state().calls.clone();
+    for (token, calls) in calls {
+        if !linear::is_linearizable(&calls) {
+            history.breach(&format!("no order explains the calls of {token}: {calls:?}"));
+        }
+    }
 }
 
 fn partition(partitions: Partition) -> Partition {
-    FolderName::parse("acme").expect("a folder").partition(partitions)
+    FolderName::parse(HOME).expect("a folder").partition(partitions)
 }
 
 /// Checks that the log has no gaps, that the reader had the same, and that the messages are in the
@@ -73,8 +107,10 @@ fn check_log(
     if !seqs.iter().copied().eq(1..=seqs.len() as u64) {
         history.breach(&format!("the log of {conversation} has gaps: {seqs:?}"));
     }
-    let is_revoked = history.revoked(&messages[0].token).is_some();
-    for read in history.seqs(conversation) {
+    let first = messages[0];
+    let read = history.state().read.get(conversation).cloned().unwrap_or_default();
+    for read in read.into_iter().filter(|_| first.delivery.is_empty()) {
+        let is_revoked = history.is_revoked(&first.token);
         let has_all = if is_revoked { seqs.starts_with(&read) } else { seqs == read };
         if !has_all {
             history.breach(&format!("a reader of {conversation} had {read:?} of {seqs:?}"));
@@ -85,10 +121,19 @@ fn check_log(
         _ => None,
     });
     let said: Vec<_> = said.collect();
+    let sent: Vec<_> = match first.delivery.as_str() {
+        "" => messages.iter().map(|message| message.text.as_str()).collect(),
+        // What a webhook brought isn't shown, and it was one message.
+        _ => vec![""],
+    };
     // The last message may have been taken without an answer that the visitor got.
-    let sent: Vec<_> = messages.iter().map(|message| message.text.as_str()).collect();
     if said.get(..sent.len()) != Some(&sent) || said.len() > sent.len() + 1 {
         history.breach(&format!("{conversation} has the messages {said:?}, not {sent:?}"));
+    }
+    if said.len() > sent.len() {
+        let last = messages.iter().map(|message| message.sent).max().unwrap_or_default();
+        let call = Call { did: Did::Saw(Link::Open), begun: last, returned: u64::MAX };
+        history.state().calls.entry(first.token.clone()).or_default().push(call);
     }
     let mut open = None;
     for (seq, frame) in frames {
@@ -116,21 +161,81 @@ fn check_turn(history: &History, frames: &[(u64, Frame)], message: &Accepted) {
     if ends != 1 || !ends_last {
         history.breach(&format!("{message:?} has {ends} last frames"));
     }
-    let revoked = history.revoked(&message.token);
-    let may_be_cancelled = revoked.is_some() || history.may_be_cancelled(&message.turn);
-    match transcript.end.map(|end| end.outcome) {
-        Some(Outcome::Done) => {
-            let said: Vec<_> =
-                transcript.messages.iter().map(|message| message.content.clone()).collect();
-            if said != [reply(&message.text)] {
-                history.breach(&format!("the reply to {message:?} is {said:?}"));
-            }
-        }
+    let may_be_cancelled =
+        history.is_revoked(&message.token) || history.state().cancelled.contains(&message.turn);
+    match transcript.end.as_ref().map(|end| end.outcome) {
+        Some(Outcome::Done) => check_reply(history, message, &of_turn, &transcript),
         Some(Outcome::Cancelled) if may_be_cancelled => {}
         outcome => history.breach(&format!("{message:?} ended as {outcome:?}")),
     }
-    // A repeat of a message that was taken before is answered, as long as the link lives.
-    if revoked.is_some_and(|revoked| revoked < message.sent) {
-        history.breach(&format!("{message:?} was taken after the revocation had returned"));
+}
+
+/// Checks that the last message is the whole reply, and that those before it are the beginnings of
+/// replies that a handoff, or the loss of a person, has kept.
+fn check_reply(history: &History, message: &Accepted, frames: &[&Frame], reply_: &Transcript) {
+    let said: Vec<_> = reply_.messages.iter().map(|message| message.content.as_str()).collect();
+    let keeps = frames.iter().filter(|f| matches!(f.body, Body::Restart { keep: true, .. }));
+    let whole = reply(&message.text);
+    let is_whole = said.last() == Some(&whole.as_str());
+    if !is_whole || said.len() > 1 + keeps.count() || !said.iter().all(|s| whole.starts_with(s)) {
+        history.breach(&format!("the reply to {message:?} is {said:?}"));
+    }
+}
+
+/// Checks that each delivery of the webhook has made one turn, which every answer named.
+fn check_deliveries(history: &History, model: &Model) {
+    let mut answers = BTreeMap::<_, Vec<_>>::new();
+    for message in history.accepted().into_iter().filter(|message| !message.delivery.is_empty()) {
+        answers.entry(message.delivery).or_default().push((message.turn, message.repeated));
+    }
+    let turns = model.all::<Turn>("turn");
+    for (delivery, answers) in answers {
+        let named: BTreeSet<_> = answers.iter().map(|(turn, _)| turn).collect();
+        let first = answers.iter().filter(|(_, repeated)| !repeated).count();
+        let made = turns.iter().filter(|turn| turn.origin.delivery == delivery).count();
+        if named.len() != 1 || made != 1 || first > 1 {
+            let what = format!("{delivery} has made {made} turns, and was answered {answers:?}");
+            history.breach(&what);
+        }
+    }
+}
+
+/// Checks that a turn that was handed off, or whose conversation was assigned before it was sent,
+/// was delivered only in the folder that it was given to.
+fn check_folders(history: &History) {
+    let (handed_off, delivered, assigned) = {
+        let state = history.state();
+        (state.handed_off.clone(), state.delivered.clone(), state.assigned.clone())
+    };
+    for ((turn, attempt), to) in handed_off {
+        let next = delivered.get(&(turn.clone(), attempt + 1));
+        if next.is_some_and(|next| next.folder != to) {
+            history.breach(&format!("{turn} was handed off to {to}, but went to {next:?}"));
+        }
+    }
+    // Each delivery of a webhook is a conversation of its own.
+    for message in history.accepted().iter().filter(|message| message.delivery.is_empty()) {
+        let Some((folder, since)) = assigned.get(&message.conversation) else { continue };
+        for ((_, attempt), to) in delivered.iter().filter(|((turn, _), _)| *turn == message.turn) {
+            if message.sent > *since && to.folder != *folder {
+                let what = format!("attempt {attempt} of {message:?} went to {to:?}");
+                history.breach(&format!("{what}, not to {folder}"));
+            }
+        }
+    }
+}
+
+/// Checks that a link took no more turns in a day than it may, and refused none before that.
+fn check_budget(history: &History, model: &Model, token: &str, id: &TokenId, most: usize) {
+    let mut days = BTreeMap::<_, usize>::new();
+    for turn in model.all::<Turn>("turn").iter().filter(|turn| turn.origin.token == *id) {
+        *days.entry(turn.origin.created_at.day()).or_default() += 1;
+    }
+    if days.values().any(|turns| *turns > most) {
+        history.breach(&format!("{token} takes {most} turns a day, but took {days:?}"));
+    }
+    let last = days.last_key_value().map_or(0, |(_, turns)| *turns);
+    if history.state().spent.contains(token) && last < most {
+        history.breach(&format!("{token} has refused a message, but took only {days:?}"));
     }
 }

@@ -2,11 +2,12 @@
 
 use super::{
     history::{Accepted, History, READERS},
+    linear::{Did, Link},
     world::Clients,
 };
 use arizuko_proto::v1::{
-    Access, CancelTurnRequest, Cursor, EndReason, ErrorReason, PostMessageRequest, TokenKind,
-    WatchRequest,
+    Access, CancelTurnRequest, Cursor, DeleteConversationRequest, EndReason, ErrorReason,
+    PostMessageRequest, TokenKind, WatchRequest,
     watch_event::Event,
     watch_request::{Grant, Message as Said, Subscribe, subscribe::Target},
 };
@@ -14,13 +15,16 @@ use fastrand::Rng;
 use std::time::Duration;
 use tokio::{
     sync::mpsc,
-    time::{Instant, sleep, timeout},
+    time::{sleep, timeout},
 };
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Code, Status};
+use tonic_types::StatusExt as _;
 
 /// How long a gateway waits for an answer of control.
 const PATIENCE: Duration = Duration::from_secs(5);
+/// How long a visitor waits for a new day, at most.
+const MIDNIGHT: Duration = Duration::from_secs(120);
 /// How many frames a reader takes before it says that it can take more.
 const CREDIT: u32 = 4;
 
@@ -32,6 +36,7 @@ pub(super) struct Visitor {
     pub(super) address: String,
     pub(super) token: String,
     pub(super) messages: usize,
+    pub(super) deletes: bool,
 }
 
 impl Visitor {
@@ -48,7 +53,7 @@ impl Visitor {
                 return;
             };
             if conversation.is_empty() {
-                conversation = accepted.conversation;
+                conversation.clone_from(&accepted.conversation);
                 for number in 0..READERS {
                     let reader = Reader {
                         clients: self.clients.clone(),
@@ -61,8 +66,13 @@ impl Visitor {
                     tokio::spawn(reader.run());
                 }
             }
-            if self.rng.u8(..8) == 0 {
-                self.cancel(&accepted.turn).await;
+            match self.rng.u8(..10) {
+                0 => self.cancel(&accepted.turn).await,
+                1 if self.deletes => {
+                    self.delete(&conversation).await;
+                    conversation.clear();
+                }
+                _ => {}
             }
             sleep(Duration::from_millis(self.rng.u64(..8_000))).await;
         }
@@ -79,26 +89,42 @@ impl Visitor {
             client_address: self.address.clone(),
             ..PostMessageRequest::default()
         };
-        let sent = Instant::now();
+        let sent = self.history.step();
         loop {
+            let begun = self.history.step();
             let mut client = self.clients.gateway(&mut self.rng);
             let answer = timeout(PATIENCE, client.post_message(request.clone())).await;
             match answer.unwrap_or_else(|_| Err(Status::deadline_exceeded("no answer"))) {
                 Ok(answer) => {
                     let answer = answer.into_inner();
+                    self.history.call(&self.token, Did::Saw(Link::Open), sent);
                     let accepted = Accepted {
                         token: self.token.clone(),
                         conversation: answer.conversation,
                         turn: answer.turn_id,
                         text: text.to_owned(),
+                        delivery: String::new(),
+                        repeated: answer.repeated,
                         sent,
                     };
                     self.history.accept(accepted.clone());
                     return Some(accepted);
                 }
                 Err(status) if ErrorReason::of(&status) == Some(ErrorReason::TokenInvalid) => {
+                    self.history.call(&self.token, Did::Saw(Link::Revoked), begun);
                     self.history.say(&format!("{}: the link has ended", self.name));
                     return None;
+                }
+                Err(status) if ErrorReason::of(&status) == Some(ErrorReason::LinkPaused) => {
+                    self.history.call(&self.token, Did::Saw(Link::Paused), begun);
+                }
+                Err(status) if ErrorReason::of(&status) == Some(ErrorReason::BudgetSpent) => {
+                    self.history.say(&format!("{text}: {}", status.message()));
+                    let new_in = status.get_details_retry_info().and_then(|info| info.retry_delay);
+                    if new_in.is_none_or(|new_in| new_in > MIDNIGHT) {
+                        self.history.state().spent.insert(self.token.clone());
+                        return None;
+                    }
                 }
                 Err(status) => {
                     let passes = [
@@ -120,12 +146,40 @@ impl Visitor {
     }
 
     async fn cancel(&mut self, turn: &str) {
-        self.history.cancel(turn);
+        self.history.state().cancelled.insert(turn.to_owned());
         let request = CancelTurnRequest { access: self.access(), turn_id: turn.to_owned() };
         let mut client = self.clients.gateway(&mut self.rng);
         let cancelled = timeout(PATIENCE, client.cancel_turn(request)).await;
         let outcome = if matches!(cancelled, Ok(Ok(_))) { "is done" } else { "failed" };
         self.history.say(&format!("the cancel of {turn} {outcome}"));
+    }
+
+    /// Deletes a conversation, however long it takes.
+    async fn delete(&mut self, conversation: &str) {
+        self.history.say(&format!("{} deletes {conversation}", self.name));
+        self.history.state().deleted.insert(conversation.to_owned());
+        loop {
+            let request = DeleteConversationRequest {
+                access: self.access(),
+                conversation: conversation.to_owned(),
+            };
+            let mut client = self.clients.gateway(&mut self.rng);
+            let deleted = timeout(PATIENCE, client.delete_conversation(request)).await;
+            let reason = match deleted {
+                Ok(Ok(_)) => Some(ErrorReason::NotFound),
+                Ok(Err(status)) => ErrorReason::of(&status),
+                Err(_) => None,
+            };
+            match reason {
+                Some(ErrorReason::NotFound) => {
+                    self.history.state().gone.insert(conversation.to_owned());
+                    return;
+                }
+                Some(ErrorReason::TokenInvalid) => return,
+                _ => {}
+            }
+            sleep(Duration::from_millis(self.rng.u64(50..2_000))).await;
+        }
     }
 }
 
@@ -179,9 +233,12 @@ impl Reader {
                         self.history.breach(&format!("a reader has to start over: {reset:?}"));
                     }
                     Event::Refused(refused) => {
-                        return refused.reason() != ErrorReason::TokenInvalid;
+                        use ErrorReason::{NotFound, TokenInvalid};
+                        return ![NotFound, TokenInvalid].contains(&refused.reason());
                     }
-                    Event::Ended(ended) => return ended.reason() != EndReason::Revoked,
+                    Event::Ended(ended) => {
+                        return ![EndReason::Revoked, EndReason::Deleted].contains(&ended.reason());
+                    }
                 }
             }
         }

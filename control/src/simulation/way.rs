@@ -6,6 +6,7 @@ use crate::store::{
     Subscription,
     channels::{self, Channels},
     model::{Model, published},
+    steady::{Reading, Steady},
 };
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -13,16 +14,23 @@ use fastrand::Rng;
 use std::{
     future::pending,
     ops::RangeInclusive,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicI64, Ordering::Relaxed},
+    },
     time::Duration,
 };
 use tokio::{
     sync::mpsc::{self, UnboundedSender},
-    time::sleep,
+    time::{Instant, sleep},
 };
 
-/// When a run begins, in milliseconds since 1970.
-const EPOCH: Millis = 1_800_000_000_000;
+/// When a run begins, in milliseconds since 1970: 15 seconds before midnight.
+const EPOCH: Millis = 20_834 * 86_400_000 - 15_000;
+/// How often a control asks for the store's time.
+const INTERVAL: Duration = Duration::from_secs(1);
+/// How exact an answer is, in microseconds.
+const SLACK: i64 = 2_000;
 /// How long a control waits for an answer of the store, as it does for Redis.
 const PATIENCE: Duration = Duration::from_millis(2_000);
 
@@ -31,6 +39,9 @@ const PATIENCE: Duration = Duration::from_millis(2_000);
 pub(super) struct Sea {
     pub(super) model: Arc<Model>,
     ways: Arc<Mutex<Vec<Way>>>,
+    begun: Instant,
+    /// How far the controls' clocks are ahead of the store's since it jumped, in microseconds.
+    ahead: Arc<AtomicI64>,
 }
 
 /// One control's way to the store.
@@ -44,8 +55,9 @@ pub(super) struct Way {
 
 struct State {
     rng: Rng,
-    /// How far the control's clock is ahead of the store's, in milliseconds.
-    ahead: Millis,
+    clock: Steady,
+    /// When the control asked for the time.
+    asked: Instant,
     weather: Weather,
 }
 
@@ -65,14 +77,26 @@ pub(super) enum Weather {
 
 impl Sea {
     pub(super) fn new() -> Self {
-        Self { model: Arc::new(Model::new(EPOCH)), ways: Arc::default() }
+        let (model, begun) = (Arc::new(Model::new(EPOCH)), Instant::now());
+        Self { model, ways: Arc::default(), begun, ahead: Arc::default() }
+    }
+
+    /// Returns how long the run has lasted, in microseconds.
+    fn uptime(&self) -> i64 {
+        i64::try_from(self.begun.elapsed().as_micros()).unwrap_or(i64::MAX)
+    }
+
+    /// Asks the store for its time. The answer is late or early by at most [`SLACK`].
+    fn reading(&self, rng: &mut Rng) -> Reading {
+        let said = i64::try_from(self.model.now()).unwrap_or(i64::MAX) * 1_000;
+        Reading { said: said + rng.i64(-SLACK..SLACK), at: self.uptime(), slack: SLACK }
     }
 
     pub(super) fn open(&self, mut rng: Rng) -> Way {
         let (wakes, mut published) = mpsc::unbounded_channel::<(Partition, String, Bytes)>();
         let mut delays = rng.fork();
-        let ahead = rng.u64(..200);
-        let state = State { rng, ahead, weather: Weather::Fair };
+        let clock = Steady::begin(self.reading(&mut rng), self.ahead.load(Relaxed));
+        let state = State { rng, clock, asked: Instant::now(), weather: Weather::Fair };
         let state = Arc::new(Mutex::new(state));
         let channels = Arc::new(Channels::default());
         let way = Way { sea: self.clone(), channels, wakes, state };
@@ -169,7 +193,13 @@ impl Store for Way {
     }
 
     fn now(&self) -> Millis {
-        self.sea.model.now() + self.state().ahead
+        let State { rng, clock, asked, .. } = &mut *self.state();
+        if asked.elapsed() >= INTERVAL {
+            *asked = Instant::now();
+            let ahead = clock.hear(self.sea.reading(rng));
+            self.sea.ahead.store(ahead.unwrap_or_default(), Relaxed);
+        }
+        clock.now(self.sea.uptime())
     }
 
     async fn load(&self, partition: Partition, reads: &[Read]) -> Result<Vec<Found>, StoreError> {

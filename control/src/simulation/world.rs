@@ -119,6 +119,11 @@ impl World {
         }
     }
 
+    /// Whether a control runs that nobody has asked to stop.
+    pub(super) fn serves(&self) -> bool {
+        self.running.values().any(|running| !running.stopping.is_cancelled())
+    }
+
     /// Returns a control's way to the store, if the control runs.
     pub(super) fn way(&self, number: usize) -> Option<Way> {
         self.running.get(&number).map(|running| running.way.clone())

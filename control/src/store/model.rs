@@ -8,10 +8,14 @@ use super::{
 };
 use async_trait::async_trait;
 use bytes::Bytes;
+use serde::de::DeserializeOwned;
 use std::{
     collections::{BTreeMap, HashMap},
     ops::RangeInclusive,
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{
+        Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicI64, Ordering::Relaxed},
+    },
     time::Duration,
 };
 use tokio::{sync::mpsc, time::Instant};
@@ -25,6 +29,8 @@ pub(crate) struct Model {
     channels: Channels,
     begun_at: Millis,
     begun: Instant,
+    /// By how much the clock was set since then, in milliseconds.
+    set_by: AtomicI64,
 }
 
 #[derive(Default)]
@@ -41,7 +47,37 @@ impl Model {
     /// Makes a store whose time begins at `begun_at`.
     pub(crate) fn new(begun_at: Millis) -> Self {
         let (state, channels) = (Mutex::default(), Channels::default());
-        Self { state, channels, begun_at, begun: Instant::now() }
+        Self { state, channels, begun_at, begun: Instant::now(), set_by: AtomicI64::default() }
+    }
+
+    /// Makes the clock wrong by so many milliseconds.
+    pub(crate) fn set_clock(&self, wrong_by: i64) {
+        self.set_by.store(wrong_by, Relaxed);
+    }
+
+    /// Returns all records of a kind.
+    pub(crate) fn all<T: DeserializeOwned>(&self, kind: &str) -> Vec<T> {
+        let state = self.state();
+        let is_one = |name: &str| {
+            name.split_once(':').is_some_and(|(of, rest)| of == kind && !rest.contains('#'))
+        };
+        let found = state.records.iter().filter(|((_, name), _)| is_one(name));
+        let parse = |record: &Record| serde_json::from_str(&record.body);
+        found.map(|(_, (record, _))| parse(record).expect("a record is JSON")).collect()
+    }
+
+    /// Whether anything has this text in its name.
+    pub(crate) fn names(&self, text: &str) -> Vec<String> {
+        let state = self.state();
+        let records = state.records.keys();
+        let names = records.chain(state.sets.keys()).chain(state.logs.keys());
+        names.map(|(_, name)| name).filter(|name| name.contains(text)).cloned().collect()
+    }
+
+    /// Returns how many members of a set have a score below `before`.
+    pub(crate) fn overdue(&self, partition: Partition, set: &str, before: u64) -> usize {
+        let members = self.state().members(partition, set, 0..=before - 1, Order::LowestFirst);
+        members.len()
     }
 
     /// Applies a batch. What it publishes is the caller's to deliver.
@@ -64,7 +100,8 @@ impl Store for Model {
 
     fn now(&self) -> Millis {
         // Rounded up, so that it is never behind the clock that said when it began.
-        self.begun_at + self.begun.elapsed().as_millis() as u64 + 1
+        let now = self.begun_at + self.begun.elapsed().as_millis() as u64 + 1;
+        now.saturating_add_signed(self.set_by.load(Relaxed))
     }
 
     async fn load(&self, partition: Partition, reads: &[Read]) -> Result<Vec<Found>, StoreError> {

@@ -31,19 +31,20 @@ pub(super) fn uptime() -> i64 {
 
 /// A reading of the other clock. All figures are in microseconds.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Reading {
+pub(crate) struct Reading {
     /// The time that it said, since 1970.
-    pub(super) said: i64,
+    pub(crate) said: i64,
     /// The uptime at which it said so.
-    pub(super) at: i64,
+    pub(crate) at: i64,
     /// How far `at` may be wrong, either way.
-    pub(super) slack: i64,
+    pub(crate) slack: i64,
 }
 
 /// A clock that follows another one.
-pub(super) struct SteadyClock(Mutex<State>);
+pub(super) struct SteadyClock(Mutex<Steady>);
 
-struct State {
+/// What a [`SteadyClock`] knows. The caller says what the uptime is.
+pub(crate) struct Steady {
     /// This clock minus the uptime.
     ours: i64,
     /// The other clock minus the uptime, as far as its readings tell.
@@ -55,7 +56,7 @@ struct State {
 impl SteadyClock {
     /// Begins a clock that is `ahead` microseconds ahead of the other one.
     pub(super) fn begin(reading: Reading, ahead: i64) -> Self {
-        Self(Mutex::new(State::begin(reading, ahead)))
+        Self(Mutex::new(Steady::begin(reading, ahead)))
     }
 
     /// Returns the time, in milliseconds since 1970. It never goes back.
@@ -69,24 +70,24 @@ impl SteadyClock {
         self.with(|state| state.hear(reading))
     }
 
-    fn with<T>(&self, act: impl FnOnce(&mut State) -> T) -> T {
+    fn with<T>(&self, act: impl FnOnce(&mut Steady) -> T) -> T {
         // Nothing that can panic runs under this lock.
         act(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 
-impl State {
-    fn begin(reading: Reading, ahead: i64) -> Self {
+impl Steady {
+    pub(crate) fn begin(reading: Reading, ahead: i64) -> Self {
         let theirs = reading.said - reading.at;
         Self { ours: theirs + ahead, theirs, approached: reading.at }
     }
 
-    fn now(&mut self, uptime: i64) -> Millis {
+    pub(crate) fn now(&mut self, uptime: i64) -> Millis {
         self.approach(uptime);
         u64::try_from((self.ours + uptime) / 1_000).unwrap_or(0)
     }
 
-    fn hear(&mut self, Reading { said, at, slack }: Reading) -> Option<i64> {
+    pub(crate) fn hear(&mut self, Reading { said, at, slack }: Reading) -> Option<i64> {
         self.approach(at);
         // If this clock is within the reading's slack, there is no difference to correct.
         let theirs = self.ours.clamp(said - at - slack, said - at + slack);
@@ -117,8 +118,8 @@ mod tests {
     const HOUR: i64 = 3_600 * SECOND;
 
     /// Returns a clock that began at 1,000 s of uptime, when the other clock said 5,000 s.
-    fn clock() -> State {
-        State::begin(Reading { said: 5_000 * SECOND, at: 1_000 * SECOND, slack: 0 }, 0)
+    fn clock() -> Steady {
+        Steady::begin(Reading { said: 5_000 * SECOND, at: 1_000 * SECOND, slack: 0 }, 0)
     }
 
     fn reading(said: i64, at: i64) -> Reading {
@@ -172,7 +173,7 @@ mod tests {
 
     #[test]
     fn a_new_clock_begins_as_far_ahead_as_it_is_told() {
-        let mut clock = State::begin(reading(8_600, 1_000), -HOUR);
+        let mut clock = Steady::begin(reading(8_600, 1_000), -HOUR);
         assert_eq!(clock.now(1_000 * SECOND), 5_000_000);
     }
 }
