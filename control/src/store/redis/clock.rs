@@ -44,8 +44,9 @@ impl Clock {
         loop {
             sleep(INTERVAL).await;
             // Without an answer, the time passes with the uptime.
-            let Ok((reading, _)) = ask(&self.servers, &self.key).await else { continue };
-            if let Some(ahead) = self.steady.hear(reading) {
+            let Ok((reading, told)) = ask(&self.servers, &self.key).await else { continue };
+            let ahead = self.steady.hear(reading).unwrap_or(0);
+            if ahead != 0 || told != 0 {
                 // If this fails, a control that starts now begins with the server's time.
                 let _ = self.tell(ahead).await;
             }
