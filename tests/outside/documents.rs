@@ -53,3 +53,38 @@ fn every_test_that_shows_a_promise_exists() {
         }
     }
 }
+
+/// Returns the text of all Rust files in a folder and the folders below it.
+fn sources(folder: &Path) -> String {
+    let entries = fs::read_dir(folder).expect("it is there");
+    let paths = entries.map(|entry| entry.expect("it can be read").path());
+    let texts = paths.map(|path| match path.extension() {
+        Some(kind) if kind == "rs" => fs::read_to_string(&path).expect("it is text"),
+        None if path.is_dir() => sources(&path),
+        _ => String::new(),
+    });
+    texts.collect()
+}
+
+#[test]
+fn every_promise_says_what_it_rests_on_and_every_setting_exists() {
+    let text = fs::read_to_string(root().join("docs/guarantees.md")).expect("it is there");
+    let promises = text.split("## ").find(|part| part.starts_with("The promises"));
+    let promises = promises.expect("a part of the document").lines();
+    for line in promises.filter(|line| line.starts_with('|')).skip(2) {
+        let columns: Vec<&str> = line.trim_matches('|').split(" | ").map(str::trim).collect();
+        let is_whole = columns.len() == 3 && columns.iter().all(|column| column.len() > 3);
+        assert!(is_whole && columns[2].contains(".rs`"), "{line}");
+    }
+    let sources: String =
+        ["control", "gateway"].map(|name| sources(&root().join(name).join("src"))).concat();
+    for word in text.split('`').skip(1).step_by(2) {
+        let name = word.split([' ', '=']).next().unwrap_or_default();
+        if let Some(flag) = name.strip_prefix("--") {
+            let field = format!("{}:", flag.replace('-', "_"));
+            assert!(sources.contains(&field), "there is no flag {name}");
+        } else if name.starts_with("ARIZUKO_") {
+            assert!(sources.contains(&format!("\"{name}\"")), "there is no setting {name}");
+        }
+    }
+}
