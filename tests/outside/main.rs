@@ -26,3 +26,4 @@ mod secrets;
 mod tls;
 mod up;
 mod upgrade;
+mod versions;

@@ -23,20 +23,28 @@ impl Stack {
         .await
     }
 
-    /// Returns a command that runs a script. Its environment names the module, the module's gRPC
-    /// stubs, both controls and a key of `folder`.
-    pub async fn python(&self, script: &Path, folder: &str) -> Command {
-        let (stubs, protos) = (self.folder().join("stubs"), repository().join("proto"));
+    /// Makes the gRPC stubs of these files of a contract. Returns their folder.
+    pub async fn stubs(&self, contract: &Path, names: &[&str]) -> PathBuf {
+        let kind = contract.file_name().expect("a folder has a name");
+        let stubs = self.folder().join("stubs").join(kind);
         std::fs::create_dir_all(&stubs).expect("the stack's folder is ours");
         let mut protoc = command(interpreter());
-        protoc.args(["-m", "grpc_tools.protoc", "-I"]).arg(&protos);
+        protoc.args(["-m", "grpc_tools.protoc", "-I"]).arg(contract);
         for output in ["--python_out", "--grpc_python_out"] {
             protoc.arg(format!("{output}={}", stubs.display()));
         }
-        for name in ["agent", "conversation", "looks", "speech", "token", "turn"] {
-            protoc.arg(protos.join(format!("arizuko/v1/{name}.proto")));
+        for name in names {
+            protoc.arg(contract.join(format!("arizuko/v1/{name}.proto")));
         }
         run(&mut protoc, "").await.expect(0);
+        stubs
+    }
+
+    /// Returns a command that runs a script. Its environment names the module, the module's gRPC
+    /// stubs, both controls and a key of `folder`.
+    pub async fn python(&self, script: &Path, folder: &str) -> Command {
+        let names = ["agent", "conversation", "looks", "speech", "token", "turn"];
+        let stubs = self.stubs(&repository().join("proto"), &names).await;
         let path = [repository().join("examples/python"), stubs];
         let path = std::env::join_paths(path).expect("our folders have no colons");
         // The agent attaches to the first control of its list: to B, while most calls of the
