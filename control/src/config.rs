@@ -5,11 +5,13 @@ use crate::{
     key::settings::MIN_LENGTH,
     limits::{Limits, MAX_HOOK_BYTES},
 };
+use anyhow::Context as _;
 use arizuko_proto::{
     duration, private,
     tls::{ClientChecks, ServerTls},
 };
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
+use tonic::codegen::http::Uri;
 
 mod seal;
 mod store;
@@ -124,9 +126,7 @@ impl Options {
             self.client_roles.is_empty() || self.clients.client_ca.is_some(),
             "--client-role needs --client-ca"
         );
-        let scheme =
-            self.public_url.starts_with("http://") || self.public_url.starts_with("https://");
-        anyhow::ensure!(scheme, "--public-url begins with https:// or http://");
+        check_public_url(&self.public_url)?;
         anyhow::ensure!(
             self.limits.hook_bytes <= MAX_HOOK_BYTES,
             "--hook-bytes is at most {MAX_HOOK_BYTES} (16 MiB)"
@@ -135,10 +135,50 @@ impl Options {
     }
 }
 
+/// Checks the beginning of every URL that control issues. Its paths are the gateway's own.
+fn check_public_url(url: &str) -> anyhow::Result<()> {
+    let wrong = || {
+        format!(
+            "--public-url {url} is not the beginning of a link: it has a scheme and a host, such as \
+             https://chat.acme.com, and no path, query, fragment or user name"
+        )
+    };
+    let parsed: Uri = url.replace("{root}", "root").parse().with_context(wrong)?;
+    anyhow::ensure!(
+        matches!(parsed.scheme_str(), Some("http" | "https")),
+        "--public-url begins with https:// or http://"
+    );
+    let has_user = parsed.authority().is_some_and(|authority| authority.as_str().contains('@'));
+    let is_bare = parsed.path() == "/" && parsed.query().is_none() && !url.contains('#');
+    anyhow::ensure!(is_bare && !has_user, wrong());
+    Ok(())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use clap::Parser;
+
+    #[test]
+    fn links_begin_with_a_scheme_and_a_host() {
+        for url in ["https://chat.acme.com", "http://[::1]:8080/", "https://{root}.acme.com"] {
+            assert!(check_public_url(url).is_ok(), "{url}");
+        }
+        let told = |url| check_public_url(url).unwrap_err().to_string();
+        for url in [
+            "https://acme.com/chat",
+            "https://acme.com/?x=1",
+            "https://acme.com/#top",
+            "https://ana:secret@acme.com",
+            "https://acme .com",
+            "https://",
+        ] {
+            assert!(told(url).contains("scheme and a host"), "{url}: {}", told(url));
+        }
+        for url in ["acme.com", "ftp://acme.com"] {
+            assert!(told(url).contains("https://"), "{url}");
+        }
+    }
 
     #[derive(Parser)]
     struct Alone {

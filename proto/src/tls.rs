@@ -8,7 +8,7 @@ mod server;
 
 pub use advice::advice;
 pub use client::ClientFiles;
-pub use names::client_names;
+pub use names::{certificate_end, client_names};
 pub use server::{Acceptor, ClientChecks, ServerTls};
 pub use tokio_rustls::server::TlsStream;
 

@@ -43,6 +43,11 @@ impl Authority {
         self.signed(name, hosts, None).await
     }
 
+    /// Issues a certificate that ends in ten days.
+    pub async fn issue_ending(&self, name: &str, hosts: &[&str]) -> Certificate {
+        self.signed(name, hosts, Some("-20d")).await
+    }
+
     /// Issues a certificate that has expired.
     pub async fn issue_expired(&self, name: &str, hosts: &[&str]) -> Certificate {
         self.signed(name, hosts, Some("-400d")).await

@@ -3,15 +3,17 @@
 use super::report::{Level, Report};
 use crate::http::{self, cause};
 use anyhow::Context as _;
-use arizuko_proto::v1::GetStatusResponse;
+use arizuko_proto::{tls::certificate_end, v1::GetStatusResponse};
 use jiff::{Timestamp, fmt::rfc2822::DateTimeParser};
-use reqwest::{Response, Url, header};
-use std::time::Duration;
+use reqwest::{Response, Url, header, tls::TlsInfo};
+use std::time::{Duration, SystemTime};
 
 /// How long the gateway may take to answer.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
 /// How many seconds clocks may differ before the times in a conversation look wrong.
 const MAX_DRIFT: i64 = 30;
+/// How long before its end a certificate should have been renewed.
+const RENEWED_BEFORE: Duration = Duration::from_secs(14 * 24 * 3600);
 
 /// Checks the gateway at the public URL, and the clocks. Returns whether the gateway answers and
 /// reaches control.
@@ -23,7 +25,7 @@ pub(super) async fn is_reached(
     let base: Url = format!("{}/", url.trim_end_matches('/'))
         .parse()
         .with_context(|| format!("control's public URL, {url}, is malformed"))?;
-    let client = http::client(&base).timeout(ANSWER_TIMEOUT).build()?;
+    let client = http::client(&base).timeout(ANSWER_TIMEOUT).tls_info(true).build()?;
     let answered = match client.get(base.join("readyz")?).send().await {
         Ok(answered) => answered,
         Err(error) => {
@@ -39,6 +41,7 @@ pub(super) async fn is_reached(
     };
     clock(&answered, status, report);
     proxy(&answered, report);
+    certificate(&answered, report);
     let status = answered.status();
     // The gateway sends this header with every response. Few other servers send it.
     let is_ours = answered.headers().contains_key("x-robots-tag");
@@ -72,6 +75,24 @@ pub(super) async fn is_reached(
         );
     }
     Ok(true)
+}
+
+/// Checks for how long the certificate is valid.
+fn certificate(answered: &Response, report: &mut Report) {
+    let shown = answered.extensions().get::<TlsInfo>().and_then(TlsInfo::peer_certificate);
+    let Some(expires) = shown.and_then(|shown| certificate_end(shown).ok()) else { return };
+    let left = expires.duration_since(SystemTime::now()).unwrap_or_default();
+    let days = left.as_secs() / (24 * 3600);
+    if left > RENEWED_BEFORE {
+        report.ok("certificate", format!("it is valid for {days} days more"));
+    } else {
+        report.add(
+            Level::Warning,
+            "certificate",
+            format!("the certificate ends in {days} days"),
+            "renew it; the gateway and control take the new files by themselves",
+        );
+    }
 }
 
 /// Checks that a proxy in front is trusted, if there is one.

@@ -1,7 +1,8 @@
-//! The names in a client's certificate.
+//! What certificates say: the names of a client, and when they end.
 
 use super::TlsStream;
 use anyhow::Context as _;
+use std::time::SystemTime;
 use x509_cert::{
     Certificate,
     der::{Decode as _, asn1::Any},
@@ -36,6 +37,15 @@ pub fn client_names<S>(stream: &TlsStream<S>) -> anyhow::Result<Vec<String>> {
         },
     ));
     Ok(names)
+}
+
+/// Returns when a certificate ends, which is in DER.
+///
+/// # Errors
+/// It is malformed.
+pub fn certificate_end(certificate: &[u8]) -> anyhow::Result<SystemTime> {
+    let certificate = Certificate::from_der(certificate)?;
+    Ok(certificate.tbs_certificate().validity().not_after.to_system_time())
 }
 
 fn text(value: &Any) -> x509_cert::der::Result<String> {

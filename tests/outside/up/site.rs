@@ -44,6 +44,31 @@ async fn every_tenant_has_links_on_its_own_host() {
 }
 
 #[apply(embedded)]
+async fn doctor_finds_a_certificate_that_ends_soon() {
+    let home = Home::new();
+    let authority = Authority::new(&home.path().join("tls")).await;
+    let port = free_port();
+    for (server, level) in [
+        (authority.issue_ending("localhost", &[]).await, "warning"),
+        (authority.issue("renewed", &["DNS:localhost"]).await, "ok"),
+    ] {
+        let mut up = home.arizuko();
+        up.args(["up", "--json", "--no-demo", "--control-listen", "127.0.0.1:0"]);
+        up.args(["--listen", &format!("127.0.0.1:{port}")]);
+        up.args(["--public-url", &format!("https://localhost:{port}")]);
+        up.arg("--tls-cert").arg(&server.cert).arg("--tls-key").arg(&server.key);
+        let mut up = Process::start("up", up, &home.path().join("logs"));
+        up.line().await;
+        let mut doctor = home.arizuko();
+        doctor.env("SSL_CERT_FILE", authority.file()).args(["doctor", "--json"]);
+        let findings = run(&mut doctor, "").await.expect(0).json()["findings"].take();
+        let findings = findings.as_array().expect("a list").iter();
+        let mut found = findings.filter(|finding| finding["subject"] == "certificate");
+        assert_eq!(found.next().map(|found| &found["level"]), Some(&json!(level)));
+    }
+}
+
+#[apply(embedded)]
 async fn settings_that_would_serve_nobody_are_refused() {
     let home = Home::new();
     let authority = Authority::new(&home.path().join("tls")).await;
@@ -55,6 +80,8 @@ async fn settings_that_would_serve_nobody_are_refused() {
     let url = ["--public-url", "https://chat.example", "--tls-cert", &cert];
     let told = home.fails(&[&up[..], &url].concat()).await;
     assert!(told.contains("--tls-cert and --tls-key go together"), "{told}");
+    let told = home.fails(&[&up[..], &["--public-url", "https://acme.com/chat"]].concat()).await;
+    assert!(told.contains("no path"), "{told}");
     let told = home.fails(&["up", "--control-listen", "0.0.0.0:0"]).await;
     assert!(told.contains("the control of `up` has no TLS"), "{told}");
 }
