@@ -1,8 +1,10 @@
 // A reply that grows below its question, and what shows how it came about and when.
 
 import assert from "node:assert/strict";
+import { writeFile } from "node:fs/promises";
+import path from "node:path";
 import { test } from "node:test";
-import { assertNoFinding, attach, attachGated, attachPaced, echoLink, link, refuse, shoot, visit } from "./harness.js";
+import { assertNoFinding, attach, attachPaced, echoLink, folderFor, link, refuse, shoot, visit } from "./harness.js";
 
 /** How far the last question is from the log's top, and the log's end from its last line. */
 const places = (page) =>
@@ -56,7 +58,8 @@ test("the reader stays at the question, sees that there is more, and may follow 
     const { scrollTop, scrollHeight, clientHeight } = document.getElementById("log");
     return scrollHeight - scrollTop - clientHeight < 2;
   });
-  // A question that waits stays at the top while the reply above it grows.
+  // A question that waits stays at the top while the reply above it grows, also where the browser does nothing for that.
+  await page.getByRole("log").evaluate((log) => (log.style.overflowAnchor = "none"));
   await visitor.say("and then?");
   await visitor.lastLine("Waiting for the answer above.");
   assert.equal((await places(page)).question, 20);
@@ -129,13 +132,17 @@ test("a long question folds, by pointer and keyboard, and what is in it stays re
 
 test("what the agent did folds into its steps", async (t) => {
   const { url, folder } = await link();
-  const { open } = await attachGated(t, folder, "statuses.sh");
+  const gates = await folderFor(t);
+  const open = (gate) => writeFile(path.join(gates, gate), "");
+  await attach(t, folder, "statuses.sh", gates);
   const visitor = await visit(t, url, { reducedMotion: "reduce" });
   const { page } = visitor;
   await visitor.say("look");
   await visitor.lastLine("Reads the shelf");
+  await open("1");
+  await visitor.sees("Seven");
   assert.equal(await page.locator(".trail").count(), 0, "one step is no trail");
-  await open();
+  await open("2");
   await visitor.answered(1);
   const trail = page.locator(".trail");
   assert.equal(await trail.locator("summary").textContent(), "Steps: 3");

@@ -96,9 +96,9 @@ export async function attach(t, folder, agent, ...args) {
 }
 
 /** Attaches an agent that writes half of its answer, and the rest after `open` is called. */
-export async function attachGated(t, folder, program = "gated.sh") {
+export async function attachGated(t, folder) {
   const gate = path.join(await folderFor(t), "gate");
-  const agent = await attach(t, folder, program, gate);
+  const agent = await attach(t, folder, "gated.sh", gate);
   return { agent, open: () => writeFile(gate, "") };
 }
 
