@@ -47,13 +47,14 @@ test("on paper everything shows, black on white", async (t) => {
       hidden: log.scrollHeight - log.clientHeight,
       height: document.documentElement.scrollHeight - innerHeight,
       controls: [...document.querySelectorAll("button, textarea")].filter((control) => control.offsetHeight).length,
+      room: document.querySelector(".thread > *").offsetHeight - document.querySelector(".turn").offsetHeight,
       authors: [...document.querySelectorAll(".author")].map((author) => author.offsetHeight > 1),
     };
   });
   assert.deepEqual([paper.paper, paper.ink], ["rgb(255, 255, 255)", "rgb(0, 0, 0)"]);
   assert.equal(paper.hidden, 0);
   assert.ok(paper.height > 0, "it is longer than the window");
-  assert.equal(paper.controls, 0);
+  assert.deepEqual([paper.controls, paper.room], [0, 0]);
   assert.deepEqual(paper.authors, [true, true]);
   await shoot(page, "paper");
 });
