@@ -88,6 +88,16 @@ impl<'a> Console<'a> {
         head: [&str; N],
         rows: Vec<[String; N]>,
     ) -> anyhow::Result<()> {
+        self.table_with_red(head, rows, 0)
+    }
+
+    /// Writes a table, as [`Self::table`] does, whose first `red` rows are red. Only for terminals.
+    pub(crate) fn table_with_red<const N: usize>(
+        &mut self,
+        head: [&str; N],
+        rows: Vec<[String; N]>,
+        red: usize,
+    ) -> anyhow::Result<()> {
         let mut lines = vec![head.map(String::from)];
         lines.extend(rows.into_iter().map(|row| {
             row.map(|cell| match printable(&cell) {
@@ -97,9 +107,13 @@ impl<'a> Console<'a> {
         }));
         let width = |column: usize| lines.iter().map(|row| row[column].chars().count()).max();
         let widths: [usize; N] = std::array::from_fn(|column| width(column).unwrap_or(0));
-        for row in &lines {
+        for (place, row) in lines.iter().enumerate() {
             let cells = row.iter().zip(widths).map(|(cell, width)| format!("{cell:width$}"));
-            self.line(cells.collect::<Vec<_>>().join("  ").trim_end())?;
+            let cells = cells.collect::<Vec<_>>().join("  ");
+            match (1..=red).contains(&place) {
+                true => self.raw(&format!("\x1b[31m{}\x1b[0m\n", cells.trim_end()))?,
+                false => self.line(cells.trim_end())?,
+            }
         }
         Ok(())
     }

@@ -50,9 +50,11 @@ async fn examine(args: &Args, report: &mut Report) -> anyhow::Result<()> {
         return Ok(());
     };
     control::store(&status, report);
+    control::waiting(&status, report);
     control::keys(&control, report).await?;
     control::agents(&control, report).await?;
     let url = status.public_url.replace("{root}", &args.folder);
+    public::url(&url, report);
     if public::is_reached(&url, &status, report).await? {
         trial::run(&control, &args.folder, report).await?;
     }

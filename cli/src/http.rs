@@ -19,13 +19,16 @@ pub(crate) fn client(base: &Url) -> ClientBuilder {
         // A machine may lack root certificates, and HTTP needs none.
         builder = builder.tls_certs_only([]);
     }
-    let local = base
-        .host_str()
-        .is_some_and(|host| matches!(host, "localhost" | "[::1]") || host.starts_with("127."));
-    if local {
+    if is_local(base) {
         builder = builder.no_proxy();
     }
     builder
+}
+
+/// Whether a URL leads to this machine.
+pub(crate) fn is_local(url: &Url) -> bool {
+    let host = url.host_str();
+    host.is_some_and(|host| matches!(host, "localhost" | "[::1]") || host.starts_with("127."))
 }
 
 /// Returns an error's innermost cause, without the URL, which may contain a secret.

@@ -1,27 +1,60 @@
-//! `arizuko status`: shows control's version and store, who is attached, and how many messages
-//! routes have dropped.
+//! `arizuko status`: shows control's version and store, what waits in each folder and who is
+//! attached, and how many messages routes have dropped.
 
 use crate::{
     connect,
     console::{Console, Format, note},
     time,
 };
-use arizuko_proto::v1::{AgentSession, GetStatusRequest};
+use arizuko_proto::v1::{AgentSession, FolderStatus, GetStatusRequest, GetStatusResponse};
+use std::{
+    io::{self, IsTerminal as _},
+    time::Duration,
+};
+use tokio::time::sleep;
+
+/// How long `--watch` waits before it asks again.
+const PAUSE: Duration = Duration::from_secs(2);
+/// Clears a terminal's screen.
+const CLEAR: &str = "\x1b[H\x1b[2J";
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
     #[command(flatten)]
     connection: connect::Options,
+    /// Show it again every 2 s
+    #[arg(long)]
+    watch: bool,
     #[command(flatten)]
     format: Format,
 }
 
 pub(crate) async fn run(args: Args, console: &mut Console<'_>) -> anyhow::Result<()> {
     let control = args.connection.find()?;
-    let status = control.answer(control.admin().await?.get_status(GetStatusRequest {}).await)?;
-    if args.format.json {
-        return console.message(&status);
+    let is_terminal = io::stdout().is_terminal();
+    loop {
+        let status =
+            control.answer(control.admin().await?.get_status(GetStatusRequest {}).await)?;
+        if args.watch && is_terminal && !args.format.json {
+            console.raw(CLEAR)?;
+        }
+        if args.format.json {
+            console.message(&status)?;
+        } else {
+            show(status, is_terminal, console)?;
+        }
+        if !args.watch {
+            return Ok(());
+        }
+        sleep(PAUSE).await;
     }
+}
+
+fn show(
+    status: GetStatusResponse,
+    is_terminal: bool,
+    console: &mut Console<'_>,
+) -> anyhow::Result<()> {
     let (version, since) = (status.version, time::brief(status.started_at));
     console.line(&format!("control     arizuko {version}, up since {since}"))?;
     console.line(&format!("store       {}, {} partitions", status.store, status.partitions))?;
@@ -30,6 +63,10 @@ pub(crate) async fn run(args: Args, console: &mut Console<'_>) -> anyhow::Result
     }
     console.line(&format!("public URL  {}", status.public_url))?;
     console.line(&format!("tokens      {} live", status.live_tokens))?;
+    if !status.folders.is_empty() {
+        console.line("")?;
+        show_folders(status.folders, is_terminal, console)?;
+    }
     if status.sessions.is_empty() {
         note("no agent is attached");
     } else {
@@ -43,6 +80,41 @@ pub(crate) async fn run(args: Args, console: &mut Console<'_>) -> anyhow::Result
         console.table(["DROPPED FROM", "MESSAGES"], rows.collect())?;
     }
     Ok(())
+}
+
+/// Shows the folders: in red those where turns wait and nobody is attached.
+fn show_folders(
+    folders: Vec<FolderStatus>,
+    is_terminal: bool,
+    console: &mut Console<'_>,
+) -> anyhow::Result<()> {
+    let alone = folders.iter().take_while(|folder| folder.is_alone()).count();
+    let rows = folders.into_iter().map(|folder| {
+        let wait = folder.oldest_wait.map(time::rounded).unwrap_or_default();
+        [
+            folder.folder,
+            folder.agents.to_string(),
+            format!("{}/{}", folder.credit_used, folder.credit),
+            folder.people.to_string(),
+            folder.queued.to_string(),
+            folder.running.to_string(),
+            wait,
+        ]
+    });
+    let head = ["FOLDER", "AGENTS", "CREDIT", "PEOPLE", "QUEUED", "RUNNING", "OLDEST WAIT"];
+    console.table_with_red(head, rows.collect(), if is_terminal { alone } else { 0 })
+}
+
+/// What a folder's numbers say.
+pub(crate) trait Attendance {
+    /// Whether turns wait and nobody is attached.
+    fn is_alone(&self) -> bool;
+}
+
+impl Attendance for FolderStatus {
+    fn is_alone(&self) -> bool {
+        self.queued > 0 && self.agents + self.people == 0
+    }
 }
 
 fn show_sessions(sessions: Vec<AgentSession>, console: &mut Console<'_>) -> anyhow::Result<()> {

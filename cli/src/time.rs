@@ -16,7 +16,17 @@ pub(crate) fn age(at: Option<prost_types::Timestamp>) -> String {
     let at = at.and_then(|at| SystemTime::try_from(at).ok());
     // Another machine's clock may be ahead of ours.
     let age = at.and_then(|at| SystemTime::now().duration_since(at).ok());
-    match age.unwrap_or(Duration::ZERO).as_secs() {
+    in_one_unit(age.unwrap_or(Duration::ZERO))
+}
+
+/// Returns a duration of the contract in one unit.
+pub(crate) fn rounded(duration: prost_types::Duration) -> String {
+    // Control sends no negative durations.
+    in_one_unit(duration.try_into().unwrap_or_default())
+}
+
+fn in_one_unit(duration: Duration) -> String {
+    match duration.as_secs() {
         seconds @ 0..60 => format!("{seconds} s"),
         seconds @ 60..3_600 => format!("{} min", seconds / 60),
         seconds @ 3_600..86_400 => format!("{} h", seconds / 3_600),

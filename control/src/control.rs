@@ -13,6 +13,7 @@ use crate::{
     long_answers::LongAnswers,
     metrics::Metrics,
     names::{self, InFolder, Set},
+    queue::Backlog,
     refusal::Refusal,
     refused::Refused,
     route,
@@ -34,7 +35,7 @@ use crate::{
 };
 use arizuko_proto::telemetry::sampler::Sampler;
 use std::{collections::BTreeMap, sync::Arc};
-use tokio::sync::Semaphore;
+use tokio::sync::{Mutex, Semaphore};
 use tokio_util::sync::CancellationToken;
 
 /// The ledger, the settings, and the look-ups that more than one service makes.
@@ -63,6 +64,8 @@ pub(crate) struct Control {
     pub(crate) refusals: Sampler,
     pub(crate) key_uses: KeyUses,
     pub(crate) refused: Refused,
+    /// The last measurement of the queues, and when it was made.
+    pub(crate) waiting: Mutex<Option<(Time, Arc<[Backlog]>)>>,
 }
 
 /// How many pages of logs are in memory at a time, at most.
@@ -143,6 +146,7 @@ impl Control {
             refusals: Sampler::default(),
             key_uses: KeyUses::default(),
             refused: Refused::default(),
+            waiting: Mutex::default(),
         })
     }
 

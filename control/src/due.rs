@@ -29,7 +29,7 @@ use std::{
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
-mod queues;
+pub(crate) mod queues;
 
 /// How long to wait before the next sweep, unless more items are due at once.
 const PAUSE: Duration = Duration::from_millis(500);
@@ -85,7 +85,7 @@ pub(crate) async fn run(control: Arc<Control>, shutdown: CancellationToken) {
 }
 
 async fn measure_and_tidy(control: &Control) -> Result<(), Error> {
-    queues::measure(control).await?;
+    queues::waiting(control).await?;
     trim_audit(control).await?;
     control.key_uses.store(&control.ledger, control.partitions).await?;
     control.refused.store(&control.ledger, control.partitions).await

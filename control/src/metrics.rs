@@ -1,7 +1,7 @@
 //! The metrics of one control, in a registry of its own. `docs/operations.md` says what the names
 //! mean. No label has a value that a visitor chooses.
 
-use crate::store::measured::StoreMetrics;
+use crate::{queue::Backlog, store::measured::StoreMetrics, time::Time};
 use arizuko_proto::{
     telemetry::metrics::{Latencies, Registry, latencies},
     v1::ErrorReason,
@@ -12,8 +12,9 @@ use prometheus_client::{
     registry::Unit,
 };
 use std::{
+    collections::HashSet,
     fmt::{self, Write as _},
-    sync::Arc,
+    sync::{Arc, Mutex, PoisonError},
 };
 use tonic::Code;
 
@@ -28,8 +29,12 @@ pub(crate) struct Metrics {
     pub(crate) subscriptions: Gauge,
     pub(crate) agents: Gauge,
     pub(crate) credit: Gauge,
-    pub(crate) waiting: Gauge,
-    pub(crate) longest_wait: Gauge,
+    waiting: Gauge,
+    longest_wait: Gauge,
+    folder_waiting: Family<Folder, Gauge>,
+    folder_longest_wait: Family<Folder, Gauge>,
+    /// The folders that the two metrics above have a series for.
+    folders: Arc<Mutex<HashSet<Folder>>>,
     pub(crate) first_frame: Histogram,
     pub(crate) store: StoreMetrics,
 }
@@ -45,6 +50,16 @@ pub(crate) struct Call {
     pub(crate) method: String,
     pub(crate) code: CodeLabel,
 }
+
+/// A folder, and its tenant.
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct Folder {
+    tenant: String,
+    folder: String,
+}
+
+/// How many folders have series of their own, at most: those that have waited longest.
+const FOLDERS: usize = 100;
 
 /// A gRPC status code, encoded as its name.
 #[derive(Clone, Debug, Hash, PartialEq, Eq)]
@@ -98,6 +113,13 @@ impl Metrics {
         let help =
             "How long the turn that is next in its folder's queue has waited, the longest of all";
         registry.register_with_unit("longest_wait", help, seconds(), longest_wait.clone());
+        let folder_waiting = Family::default();
+        let help = "Turns that wait in a folder, up to 1,000; of the 100 folders that wait longest";
+        registry.register("folder_waiting_turns", help, folder_waiting.clone());
+        let folder_longest_wait = Family::default();
+        let help = "How long the turn that is next in a folder's queue has waited";
+        let unit = seconds();
+        registry.register_with_unit("folder_longest_wait", help, unit, folder_longest_wait.clone());
         let first_frame =
             Histogram::new([0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 1800.0]);
         let help = "Time from storing a message to storing the first frame of its reply";
@@ -115,9 +137,33 @@ impl Metrics {
             credit,
             waiting,
             longest_wait,
+            folder_waiting,
+            folder_longest_wait,
+            folders: Arc::default(),
             first_frame,
             store,
         }
+    }
+
+    /// Sets what waits at `now`. `waiting` has the folder that has waited longest first.
+    pub(crate) fn set_waiting(&self, waiting: &[Backlog], now: Time) {
+        let wait = |since: Time| (now - since).as_secs() as i64;
+        self.waiting.set(waiting.iter().map(|waiting| waiting.turns as i64).sum());
+        self.longest_wait.set(waiting.first().map_or(0, |first| wait(first.since)));
+        let mut shown = HashSet::new();
+        for waiting in waiting.iter().take(FOLDERS) {
+            let (tenant, folder) = (waiting.folder.root().to_owned(), waiting.folder.to_string());
+            let labels = Folder { tenant, folder };
+            self.folder_waiting.get_or_create(&labels).set(waiting.turns as i64);
+            self.folder_longest_wait.get_or_create(&labels).set(wait(waiting.since));
+            shown.insert(labels);
+        }
+        let mut folders = self.folders.lock().unwrap_or_else(PoisonError::into_inner);
+        for gone in folders.difference(&shown) {
+            self.folder_waiting.remove(gone);
+            self.folder_longest_wait.remove(gone);
+        }
+        *folders = shown;
     }
 
     pub(crate) fn refused(&self, reason: ErrorReason) {

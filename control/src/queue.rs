@@ -4,9 +4,20 @@ use crate::{
     jid::FolderName,
     names,
     store::Flow,
-    transaction::Tx,
+    time::Time,
+    transaction::{Decision, Tx},
     turn::{Origin, Turn},
 };
+
+/// What waits in a folder's queue.
+#[derive(Clone, Debug)]
+pub(crate) struct Backlog {
+    pub(crate) folder: FolderName,
+    /// How many turns.
+    pub(crate) turns: usize,
+    /// When the turn that is next was posted.
+    pub(crate) since: Time,
+}
 
 /// Queues a turn for its folder. Each round has one turn, at most, of each network of a link's
 /// visitors, and one of each webhook.
@@ -47,4 +58,9 @@ pub(crate) fn leave(tx: &mut Tx<'_>, turn: &Turn) {
 /// changed.
 pub(crate) fn wake(tx: &mut Tx<'_>, folder: &FolderName) {
     tx.publish(names::queue_topic(folder), "changed");
+}
+
+/// Whether no agent of the folder is attached. Good for a text: nothing guards the answer.
+pub(crate) fn is_unattended(tx: &Tx<'_>, folder: &FolderName) -> Decision<bool> {
+    Ok(tx.members(&names::present(folder), 0..=u64::MAX, 1)?.is_empty())
 }

@@ -26,6 +26,9 @@ pub(crate) struct Session {
     /// Whether a person answers. Visitors see a person's name.
     pub(crate) person: bool,
     pub(crate) key: KeyId,
+    /// How many turns the agent takes at a time, as it said when it attached.
+    #[serde(default)]
+    pub(crate) credit: u32,
     /// The number of the session's newest stream. Only that stream speaks for the session.
     pub(crate) epoch: u64,
     pub(crate) attached_at: Time,
@@ -109,6 +112,8 @@ pub(crate) struct Hello {
     pub(crate) folder: FolderName,
     pub(crate) name: String,
     pub(crate) person: bool,
+    /// How many turns the agent takes at a time.
+    pub(crate) credit: u32,
     /// The session to resume, if there is one.
     pub(crate) resume: Option<SessionId>,
 }
@@ -124,6 +129,7 @@ pub(crate) fn open(tx: &mut Tx<'_>, caller: &Caller, hello: &Hello) -> Decision<
         && tx.now < session.expires_at
     {
         session.epoch += 1;
+        session.credit = hello.credit;
         session.renew(tx)?;
         Notice::Moved { epoch: session.epoch }.publish(tx, &session.id);
         return Ok(session);
@@ -134,6 +140,7 @@ pub(crate) fn open(tx: &mut Tx<'_>, caller: &Caller, hello: &Hello) -> Decision<
         name: hello.name.clone(),
         person: hello.person,
         key: caller.key_id.clone(),
+        credit: hello.credit,
         epoch: 1,
         attached_at: tx.now,
         expires_at: tx.now,

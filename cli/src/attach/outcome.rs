@@ -37,4 +37,6 @@ pub(crate) enum Ending {
     Cancelled,
     /// The turn is no longer this session's, for this reason.
     Lost(String),
+    /// The turn was handed off to this folder, to which nobody is attached.
+    Unattended(String),
 }

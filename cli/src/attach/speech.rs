@@ -45,13 +45,13 @@ impl Speaker {
     }
 
     /// Assigns a conversation to the folder `to`, which gets its queued turns and later messages.
-    /// If `to` is empty, the route decides again.
+    /// If `to` is empty, the route decides again. Returns `to` if nobody is attached to it.
     pub(crate) async fn assign(
         &self,
         conversation: &str,
         to: &str,
         note: &str,
-    ) -> anyhow::Result<()> {
+    ) -> anyhow::Result<Option<String>> {
         let request = AssignConversationRequest {
             folder: self.folder.clone(),
             conversation: conversation.into(),
@@ -59,7 +59,8 @@ impl Speaker {
             note: note.into(),
         };
         let call = async |mut agents: Agents| agents.assign_conversation(request.clone()).await;
-        self.call(call).await.map(drop)
+        let assigned = self.call(call).await?;
+        Ok(Some(assigned.unattended).filter(|folder| !folder.is_empty()))
     }
 
     /// Returns the newest messages of a conversation, up to `limit`, sorted from the oldest.

@@ -200,9 +200,12 @@ fn report(session: &Session, response: Response) {
                 session.tell(PersonEvent::TooLate(turn_id));
             }
         }
-        Response::Lost(Lost { turn_id, attempt, detail }) => {
+        Response::Lost(Lost { turn_id, attempt, detail, unattended }) => {
             let hold = Hold { turn_id, attempt };
-            let ending = Ending::Lost(detail.clone());
+            let ending = match unattended.is_empty() {
+                true => Ending::Lost(detail.clone()),
+                false => Ending::Unattended(unattended),
+            };
             if session.update(|ledger| ledger.end(&hold, ending)) {
                 let Hold { turn_id, attempt } = &hold;
                 let turn = public_id::turn(turn_id);

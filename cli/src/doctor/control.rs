@@ -1,7 +1,7 @@
 //! Checks control: its version, its store, its keys, and whether agents answer its links.
 
 use super::report::{Level, Report};
-use crate::{control::Control, token};
+use crate::{control::Control, status::Attendance as _, time, token};
 use arizuko_proto::v1::{
     ExplainRouteRequest, GetStatusRequest, GetStatusResponse, KeyKind, ListKeysRequest,
     ListTokensRequest, RouteMode,
@@ -67,6 +67,30 @@ pub(super) fn store(status: &GetStatusResponse, report: &mut Report) {
     for remark in &status.store_remarks {
         let (what, remedy) = remark.split_once(": ").unwrap_or((remark, ""));
         report.add(Level::Warning, "store", what, remedy);
+    }
+}
+
+/// Reports the folders in which turns wait, and whether anybody is there to answer them.
+pub(super) fn waiting(status: &GetStatusResponse, report: &mut Report) {
+    let mut waiting = status.folders.iter().filter(|folder| folder.queued > 0).peekable();
+    if waiting.peek().is_none() {
+        report.ok("waiting", "no message waits for an agent");
+    }
+    for folder in waiting {
+        let name = &folder.folder;
+        let wait = folder.oldest_wait.map(time::rounded).unwrap_or_default();
+        let found = match folder.queued {
+            1 => format!("1 message waits in {name}, for {wait}"),
+            count => format!("{count} messages wait in {name}, the first for {wait}"),
+        };
+        if folder.is_alone() {
+            let remedy = format!("arizuko agent exec --folder {name} -- ./my-agent.sh");
+            let found = format!("{found}, and nobody is attached");
+            report.add(Level::Warning, "waiting", found, remedy);
+        } else {
+            let credit = format!("{} of {} places taken", folder.credit_used, folder.credit);
+            report.ok("waiting", format!("{found}; its agents have {credit}"));
+        }
     }
 }
 

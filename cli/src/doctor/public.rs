@@ -1,7 +1,7 @@
 //! Checks that links lead to the gateway, and that the clocks agree.
 
 use super::report::{Level, Report};
-use crate::http::{self, cause};
+use crate::http::{self, cause, is_local};
 use anyhow::Context as _;
 use arizuko_proto::{tls::certificate_end, v1::GetStatusResponse};
 use jiff::{Timestamp, fmt::rfc2822::DateTimeParser};
@@ -14,6 +14,22 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
 const MAX_DRIFT: i64 = 30;
 /// How long before its end a certificate should have been renewed.
 const RENEWED_BEFORE: Duration = Duration::from_secs(14 * 24 * 3600);
+
+/// Checks that visitors elsewhere can use links that begin with this URL.
+pub(super) fn url(url: &str, report: &mut Report) {
+    let Ok(parsed) = url.parse::<Url>() else {
+        // `is_reached` reports it.
+        return;
+    };
+    if is_local(&parsed) {
+        report.add(
+            Level::Warning,
+            "url",
+            format!("links begin with {url}: they work on this machine alone"),
+            "set control's --public-url to the address that visitors use, if there are any elsewhere",
+        );
+    }
+}
 
 /// Checks the gateway at the public URL, and the clocks. Returns whether the gateway answers and
 /// reaches control.
@@ -64,8 +80,7 @@ pub(super) async fn is_reached(
         );
         return Ok(false);
     }
-    let local = base.host_str().is_some_and(|host| host == "localhost" || host.starts_with("127."));
-    if base.scheme() == "http" && !local {
+    if base.scheme() == "http" && !is_local(&base) {
         report.add(
             Level::Warning,
             "gateway",

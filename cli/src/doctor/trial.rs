@@ -13,7 +13,7 @@ use arizuko_proto::v1::{
     revoke_token_request::Target,
 };
 use futures_util::StreamExt as _;
-use reqwest::{Client, Url};
+use reqwest::{Client, StatusCode, Url};
 use serde_json::{Value, json};
 use std::{
     sync::{
@@ -131,6 +131,13 @@ async fn visit(url: &str, arrived: &Semaphore) -> anyhow::Result<()> {
     let posted = posted
         .map_err(|error| anyhow::anyhow!("the message was not accepted: {}", cause(error)))?;
     let status = posted.status();
+    if status == StatusCode::UNAUTHORIZED {
+        let beginning = shown(url);
+        bail!(
+            "another installation answers at {beginning}: it doesn't know a link that was just issued. \
+               Check where that name leads, and the gateway's --control"
+        );
+    }
     let posted: Value = posted.json().await.unwrap_or_default();
     let turn = posted["turn_id"].as_str();
     let turn = turn.with_context(|| format!("the message was answered {status}: {posted}"))?;

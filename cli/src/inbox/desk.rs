@@ -272,6 +272,7 @@ fn why(ending: &Ending) -> String {
                 .into()
         }
         Ending::Lost(why) => why.clone(),
+        Ending::Unattended(folder) => format!("{folder} has it, where nobody is attached"),
     }
 }
 

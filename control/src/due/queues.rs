@@ -1,17 +1,17 @@
-//! Measures the queues of all folders: how many turns wait, and for how long.
+//! Measures the queues of all folders: how many turns wait in each, and for how long.
 
 use crate::{
     control::Control,
     jid::FolderName,
     ledger::Error,
     names,
+    queue::Backlog,
     refusal::Refusal,
     store::{Order, Partition},
-    time::Time,
     transaction::Tx,
     turn::Turn,
 };
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 /// How many turns are counted in one queue, at most.
 const COUNTED_TURNS: u32 = 1_000;
@@ -23,10 +23,19 @@ const AT_ONCE: usize = 16;
 /// For how long no turn has entered an empty queue before its folder is forgotten.
 const REMEMBERED: Duration = Duration::from_secs(60);
 
-/// Measures how many turns wait for an agent, and how many seconds those that are next in their
-/// queues have waited.
-pub(super) async fn measure(control: &Control) -> Result<(), Error> {
-    let (ledger, metrics) = (&control.ledger, &control.metrics);
+/// For how long a measurement is used again, so that many readers cost no more than one.
+const FRESH: Duration = Duration::from_secs(1);
+
+/// Returns the folders in whose queues turns wait, those that have waited longest first. Measures
+/// them unless that was done within the last second, and sets the metrics.
+pub(crate) async fn waiting(control: &Control) -> Result<Arc<[Backlog]>, Error> {
+    let (ledger, mut last) = (&control.ledger, control.waiting.lock().await);
+    let now = ledger.now();
+    if let Some((measured_at, waiting)) = &*last
+        && now - *measured_at < FRESH
+    {
+        return Ok(waiting.clone());
+    }
     let mut folders = BTreeMap::<_, Vec<_>>::new();
     for (partition, (folder, entered)) in
         ledger.gather(&names::queues(), control.partitions, 0..=u64::MAX, FOLDERS).await?
@@ -35,41 +44,45 @@ pub(super) async fn measure(control: &Control) -> Result<(), Error> {
             folders.entry(partition).or_default().push((folder, entered));
         }
     }
-    let (mut waiting, mut since) = (0, ledger.now());
+    let mut waiting = Vec::new();
     for (partition, folders) in folders {
         for folders in folders.chunks(AT_ONCE) {
-            let (count, oldest) = measure_some(control, partition, folders).await?;
-            waiting += count;
-            since = since.min(oldest.unwrap_or(since));
+            waiting.extend(measure(control, partition, folders).await?);
         }
     }
-    metrics.waiting.set(waiting as i64);
-    metrics.longest_wait.set((ledger.now() - since).as_secs() as i64);
-    Ok(())
+    waiting.sort_by_key(|waiting| waiting.since);
+    control.metrics.set_waiting(&waiting, now);
+    let waiting: Arc<[Backlog]> = waiting.into();
+    *last = Some((now, waiting.clone()));
+    Ok(waiting)
 }
 
-/// Returns how many turns wait in the queues of these folders, at most [`COUNTED_TURNS`] in each,
-/// and when the oldest of their first turns was posted. Forgets the folders whose queues are empty
-/// and have had no new turn for [`REMEMBERED`].
-async fn measure_some(
+/// Returns those of the folders in whose queues turns wait. Counts at most [`COUNTED_TURNS`] in
+/// each. Forgets the folders whose queues are empty and have had no new turn for [`REMEMBERED`].
+async fn measure(
     control: &Control,
     partition: Partition,
     folders: &[(FolderName, u64)],
-) -> Result<(usize, Option<Time>), Error> {
+) -> Result<Vec<Backlog>, Error> {
     let ledger = &control.ledger;
     let queues: Vec<_> = folders.iter().map(|(folder, _)| names::queue(folder)).collect();
-    let waiting = ledger.first_of_each(partition, &queues, Order::LowestFirst, COUNTED_TURNS);
-    let waiting = waiting.await?;
-    let next = waiting.iter().filter_map(|turns| turns.first());
-    let next = ledger.records::<Turn>(partition, next).await?.into_iter().flatten();
+    let turns = ledger.first_of_each(partition, &queues, Order::LowestFirst, COUNTED_TURNS);
+    let turns = turns.await?;
+    let next = turns.iter().filter_map(|turns| turns.first());
+    let mut next = ledger.records::<Turn>(partition, next).await?.into_iter();
     let earlier = ledger.now().as_millis().saturating_sub(REMEMBERED.as_millis() as u64);
-    for ((folder, entered), turns) in folders.iter().zip(&waiting) {
-        if turns.is_empty() && *entered < earlier {
-            forget(control, partition, folder).await?;
+    let mut waiting = Vec::new();
+    for ((folder, entered), turns) in folders.iter().zip(&turns) {
+        if turns.is_empty() {
+            if *entered < earlier {
+                forget(control, partition, folder).await?;
+            }
+        } else if let Some(next) = next.next().flatten() {
+            let (folder, since) = (folder.clone(), next.origin.created_at);
+            waiting.push(Backlog { folder, turns: turns.len(), since });
         }
     }
-    let count = waiting.iter().map(Vec::len).sum();
-    Ok((count, next.map(|turn| turn.origin.created_at).min()))
+    Ok(waiting)
 }
 
 /// Forgets a folder, unless a turn has entered its queue meanwhile.

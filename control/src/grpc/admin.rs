@@ -3,6 +3,7 @@
 use super::{Service, access, key_watch::KeyWatch, wire};
 use crate::{
     audit::{Entry, Event, in_view},
+    due::queues,
     jid::FolderName,
     key::Caller,
     ledger::Error,
@@ -12,6 +13,7 @@ use crate::{
     turn::observe::Dropped,
 };
 use arizuko_proto::v1;
+use std::{cmp::Reverse, collections::BTreeMap};
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
@@ -19,6 +21,8 @@ use tonic::{Request, Response, Status};
 
 mod audit_log;
 
+/// How many folders GetStatus returns, at most.
+const FOLDERS: usize = 1_000;
 const DEFAULT_ENTRIES: u32 = 100;
 const MAX_ENTRIES: u32 = 1_000;
 /// How many events may wait for one reader of Tail. While that many wait, further events are left
@@ -35,10 +39,12 @@ impl v1::admin_service_server::AdminService for Service {
     ) -> Result<Response<v1::GetStatusResponse>, Status> {
         self.authenticate_overseer(request)?;
         let (control, ledger) = (&self.control, &self.control.ledger);
+        let sessions = self.sessions().await?;
         let tokens =
             ledger.gather(&names::tokens(), control.partitions, 0..=u64::MAX, u32::MAX).await?;
         Ok(Response::new(v1::GetStatusResponse {
-            sessions: self.sessions().await?,
+            folders: self.folders(&sessions).await?,
+            sessions,
             dropped: self.dropped().await?,
             live_tokens: tokens.len() as u64,
             store: ledger.describe(),
@@ -113,6 +119,37 @@ impl Service {
         Ok(sessions)
     }
 
+    /// Returns what happens in the folders that have a session or a turn that waits.
+    async fn folders(&self, sessions: &[v1::AgentSession]) -> Result<Vec<v1::FolderStatus>, Error> {
+        let mut folders = BTreeMap::<String, v1::FolderStatus>::new();
+        for session in sessions {
+            let status = folders.entry(session.folder.clone()).or_default();
+            status.running += session.held;
+            if session.person {
+                status.people += 1;
+            } else {
+                status.agents += 1;
+                status.credit = status.credit.saturating_add(session.credit);
+                status.credit_used += session.held;
+            }
+        }
+        let now = self.control.ledger.now();
+        for waiting in queues::waiting(&self.control).await?.iter() {
+            let status = folders.entry(waiting.folder.to_string()).or_default();
+            status.queued = u32::try_from(waiting.turns).unwrap_or(u32::MAX);
+            status.oldest_wait = wire::duration(now - waiting.since);
+        }
+        let named = |(folder, status)| v1::FolderStatus { folder, ..status };
+        let mut folders: Vec<_> = folders.into_iter().map(named).collect();
+        folders.sort_by_key(|status| {
+            let is_alone = status.queued > 0 && status.agents + status.people == 0;
+            let wait = status.oldest_wait.map(|wait| (wait.seconds, wait.nanos));
+            Reverse((is_alone, wait))
+        });
+        folders.truncate(FOLDERS);
+        Ok(folders)
+    }
+
     /// Returns how many messages were dropped, by JID.
     async fn dropped(&self) -> Result<Vec<v1::DroppedMessages>, Error> {
         let mut dropped = Vec::new();
@@ -178,6 +215,7 @@ fn wire_session(session: Session, held: usize) -> v1::AgentSession {
         folder: session.folder.into(),
         name: session.name,
         person: session.person,
+        credit: session.credit,
         key_id: session.key.to_string(),
         held: u32::try_from(held).unwrap_or(u32::MAX),
         attached_at: Some(wire::timestamp(session.attached_at)),

@@ -99,8 +99,9 @@ impl v1::agent_service_server::AgentService for Service {
         let partition = self.control.partition(&folder);
         let assigning =
             |tx: &mut Tx<'_>| reassign::reassign(tx, &folder, &id, to.as_ref(), &request.note);
-        self.control.ledger.transact(partition, &[], assigning).await?;
-        Ok(Response::new(v1::AssignConversationResponse {}))
+        let unattended = self.control.ledger.transact(partition, &[], assigning).await?;
+        let unattended = unattended.map(String::from).unwrap_or_default();
+        Ok(Response::new(v1::AssignConversationResponse { unattended }))
     }
 
     async fn read_conversation(

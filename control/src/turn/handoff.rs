@@ -67,8 +67,9 @@ pub(crate) fn hand_off(
     let to = order.to.as_ref().unwrap_or(&turn.place.home).clone();
     let from = turn.place.folder.clone();
     let handoff = Handoff { from, note: order.note.clone(), escalated: false };
+    let unattended = queue::is_unattended(tx, &to)?.then(|| to.clone());
     move_to(tx, exchange, to, handoff)?;
-    Ok(Ack::Lost("it was handed off"))
+    Ok(Ack::HandedOff { unattended })
 }
 
 /// Takes the next step of the turn's escalation.
@@ -103,9 +104,13 @@ fn move_to(
     to: FolderName,
     handoff: Handoff,
 ) -> Decision<()> {
+    let nobody = match queue::is_unattended(tx, &to)? {
+        true => ", where nobody is attached",
+        false => "",
+    };
     let (event, why) = match handoff.escalated {
-        true => ("escalated", format!("to {to}: no answer came in time")),
-        false => ("handed off", format!("to {to}")),
+        true => ("escalated", format!("to {to}{nobody}: no answer came in time")),
+        false => ("handed off", format!("to {to}{nobody}")),
     };
     let Exchange { turn, conversation, .. } = &mut exchange;
     turn.tell(tx, event, &why)?;

@@ -258,6 +258,7 @@ mod tests {
             name: String::new(),
             person: false,
             key: KeyId::from("key_x".to_owned()),
+            credit: 0,
             epoch: 1,
             attached_at: Time::default(),
             expires_at: Time::from_millis(100),

@@ -53,13 +53,14 @@ fn has_turn(tx: &mut Tx<'_>, conversation: &Conversation, folder: &FolderName) -
 
 /// Assigns a conversation to the folder `to`, or back to its route if `to` is `None`. The
 /// conversation's queued turns move with it. [`of_folder`] says which conversations `folder` has.
+/// Returns `to` if nobody is attached to it.
 pub(crate) fn reassign(
     tx: &mut Tx<'_>,
     folder: &FolderName,
     id: &ConversationId,
     to: Option<&FolderName>,
     note: &str,
-) -> Decision<()> {
+) -> Decision<Option<FolderName>> {
     let (mut conversation, token) = of_folder(tx, folder, id)?;
     check(folder, to, note)?;
     assign(tx, &mut conversation, to);
@@ -67,6 +68,10 @@ pub(crate) fn reassign(
         Some(Handoff { from: folder.clone(), note: note.to_owned(), escalated: false });
     move_waiting(tx, &mut conversation, None)?;
     conversation.store(tx, id)?;
+    let unattended = match to {
+        Some(to) if queue::is_unattended(tx, to)? => Some(to.clone()),
+        _ => None,
+    };
     let to = to.map_or("its route", FolderName::as_str);
     audit::tell(
         tx,
@@ -78,7 +83,8 @@ pub(crate) fn reassign(
             detail: format!("to {to}"),
             ..Event::default()
         },
-    )
+    )?;
+    Ok(unattended)
 }
 
 /// Assigns a conversation to a folder from its next message on. If `to` is `None`, its route

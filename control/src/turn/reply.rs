@@ -13,6 +13,7 @@ use crate::{
     conversation::Conversation,
     frame::{Body, FRAME_OVERHEAD, Outcome},
     ids::{SessionId, TurnId},
+    jid::FolderName,
     names,
     refusal::Refusal,
     token::Kind,
@@ -35,6 +36,8 @@ pub(crate) enum Ack {
     Ended,
     /// Another attempt holds the turn, or none does.
     Lost(&'static str),
+    /// The turn was handed off, to this folder if nobody is attached to it.
+    HandedOff { unattended: Option<FolderName> },
 }
 
 /// One delivery of a turn to a session.

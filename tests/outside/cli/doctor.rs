@@ -23,13 +23,18 @@ async fn doctor_finds_nothing_wrong_and_leaves_nothing_behind(kind: Kind) {
     let outcome = stack.arizuko(&["doctor", "--json"]).await.expect(0);
     let findings = outcome.json()["findings"].take();
     let findings = findings.as_array().expect("a list");
-    assert!(findings.iter().all(|finding| finding["level"] == "ok"), "{outcome:?}");
-    for subject in ["control", "store", "keys", "agents", "clock", "gateway", "talk", "revocation"]
+    // The links of this stack begin with http://127.0.0.1.
+    assert!(on(&outcome, "url")[0].1.contains("work on this machine alone"), "{outcome:?}");
+    let others = || findings.iter().filter(|finding| finding["subject"] != "url");
+    assert!(others().all(|finding| finding["level"] == "ok"), "{outcome:?}");
+    for subject in
+        ["control", "store", "waiting", "keys", "agents", "clock", "gateway", "talk", "revocation"]
     {
         assert_eq!(on(&outcome, subject).len(), 1, "{subject}: {outcome:?}");
     }
     let read = stack.arizuko(&["doctor"]).await.expect(0);
-    assert_eq!(read.out.lines().count(), findings.len(), "a line for each finding");
+    let remedies = 1;
+    assert_eq!(read.out.lines().count(), findings.len() + remedies, "a line for each finding");
     let left = stack.arizuko(&["token", "list", "arizuko-doctor", "--json"]).await;
     assert_eq!(left.expect(0).json()["tokens"], json!([]), "its link is gone");
 }
@@ -37,8 +42,18 @@ async fn doctor_finds_nothing_wrong_and_leaves_nothing_behind(kind: Kind) {
 #[apply(every_stack)]
 async fn doctor_names_a_link_that_no_agent_answers(kind: Kind) {
     let stack = Stack::with_real_links(kind, &[]).await;
-    stack.issue("acme/eng").await;
+    stack.visit("acme/eng").await.say("anybody?").await;
+    // Control counts what waits once a second.
+    until("the message to be counted", async || {
+        let status = stack.arizuko(&["status", "--json"]).await.expect(0).json();
+        let mut folders = status["folders"].as_array().expect("a list").iter();
+        folders.any(|folder| folder["folder"] == "acme/eng")
+    })
+    .await;
     let outcome = stack.arizuko(&["doctor", "--json"]).await.expect(0);
+    let (level, said) = on(&outcome, "waiting").remove(0);
+    assert_eq!(level, "warning");
+    assert!(said.contains("1 message waits in acme/eng") && said.contains("nobody"), "{said}");
     let (level, said) = on(&outcome, "agents").remove(0);
     assert_eq!(level, "warning");
     assert!(
@@ -59,6 +74,16 @@ async fn doctor_stops_at_a_refused_key(kind: Kind) {
     assert_eq!(outcome.json()["findings"].as_array().map(Vec::len), Some(1), "{outcome:?}");
     assert_eq!(on(&outcome, "control")[0].0, "failure");
     assert!(outcome.err.contains("1 check failed"), "{outcome:?}");
+}
+
+#[apply(embedded)]
+async fn doctor_finds_a_public_url_that_leads_elsewhere(kind: Kind) {
+    let other = Stack::with_real_links(kind, &[]).await;
+    let stack = Stack::with_public_url(kind, &[], &other.gateway(A)).await;
+    let outcome = stack.arizuko(&["doctor", "--json"]).await.expect(1);
+    let (level, said) = on(&outcome, "talk").remove(0);
+    assert_eq!(level, "failure");
+    assert!(said.contains("another installation answers at"), "{said}");
 }
 
 #[apply(pair)]

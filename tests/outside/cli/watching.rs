@@ -68,6 +68,29 @@ async fn tail_prints_events_as_they_happen(stack: Stack) {
     }
 }
 
+#[apply(embedded_and_pair)]
+async fn status_shows_first_what_waits_where_nobody_is_attached(stack: Stack) {
+    let mut agent = stack.session(A, hello("beta", 3)).await;
+    let beta = stack.visit("beta").await;
+    beta.say("hello").await;
+    agent.turn().await;
+    stack.visit("acme/eng").await.say("anybody?").await;
+    let mut folders = Value::Null;
+    until("the message to be counted", async || {
+        folders = stack.arizuko(&["status", "--json"]).await.expect(0).json()["folders"].take();
+        folders.as_array().is_some_and(|folders| folders.len() == 2)
+    })
+    .await;
+    assert_fields(&folders[0], json!({"folder": "acme/eng", "queued": 1}));
+    assert!(folders[0]["oldest_wait"].is_string(), "{folders}");
+    let busy = json!({"folder": "beta", "agents": 1, "credit": 3, "credit_used": 1, "running": 1});
+    assert_fields(&folders[1], busy);
+    let shown = stack.arizuko(&["status"]).await.expect(0).out;
+    let row = |folder: &str| shown.lines().position(|line| line.starts_with(folder));
+    assert!(row("acme/eng") < row("beta"), "{shown}");
+    assert!(shown.contains("1/3") && !shown.contains('\x1b'), "{shown}");
+}
+
 #[apply(every_stack)]
 async fn status_lists_attached_agents(stack: Stack) {
     stack.issue("acme").await;

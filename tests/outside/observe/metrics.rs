@@ -23,6 +23,9 @@ async fn metrics_count_messages_agents_and_streams(kind: Kind) {
     let controls = if kind == Kind::Pair { 2.0 } else { 1.0 };
     let waiting = "arizuko_control_waiting_turns";
     stack.metric_becomes(waiting, &[], controls).await;
+    let folder = ["tenant=\"acme\"", "folder=\"acme\""];
+    let of_folder = "arizuko_control_folder_waiting_turns";
+    assert_eq!(stack.metric(of_folder, &folder).await, controls);
 
     let channel = stack.operator(A).await;
     let mut agent = Session::open(channel, hello("acme", 3)).await;
@@ -30,6 +33,7 @@ async fn metrics_count_messages_agents_and_streams(kind: Kind) {
     stack.metric_becomes("arizuko_control_agents", &[], 1.0).await;
     stack.metric_becomes("arizuko_control_agent_credit", &[], 2.0).await;
     stack.metric_becomes(waiting, &[], 0.0).await;
+    assert!(!stack.metrics_pages().await.contains("folder=\"acme\""), "its series are gone");
     let mut events = visitor.listen(&posted.turn).await;
     events.greeting().await;
     stack.metric_becomes("arizuko_gateway_open_streams", &[], 1.0).await;

@@ -21,12 +21,15 @@ async fn prometheus_scrapes_the_stack(kind: Kind) {
         visitor.read(&posted.turn).await;
     }
     visitor.get("no-id").await.expect(400);
+    stack.visit("nobody").await.say("is anybody there?").await;
     // `arizuko agent` serves metrics too.
     let _agent = stack.agent("beta", &[]).await;
 
     let prometheus = Prometheus::start(&stack).await;
     let taken = "sum(arizuko_gateway_requests_total{route=\"/chat/{token}/\", status=\"202\"})";
-    prometheus.query_becomes(taken, "3").await;
+    prometheus.query_becomes(taken, "4").await;
+    let waiting = "max by (folder) (arizuko_control_folder_waiting_turns)";
+    prometheus.query_becomes(waiting, "1").await;
     let first_frames = "sum(arizuko_control_first_frame_seconds_count)";
     prometheus.query_becomes(first_frames, "3").await;
     let within_a_minute = "sum(arizuko_control_first_frame_seconds_bucket{le=\"60.0\"})";

@@ -105,7 +105,10 @@ async fn a_person_hands_off_to_another_folder(stack: Stack) {
         ann.opens("note from acme/legal: all is well").await;
         ann.asks("Good.", "Sent.").await;
         assert_eq!(visitor.end_of(&next.turn).await["status"], "done");
-        ann.asks("/close", "closed").await;
+        visitor.say_in(&posted.conversation, "one more thing").await;
+        ann.sees("one more thing").await;
+        let nobody = "is acme/nobody now, but nobody is attached to acme/nobody: it waits.";
+        ann.asks("/to acme/nobody", nobody).await;
     }
 }
 

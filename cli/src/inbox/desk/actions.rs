@@ -164,19 +164,30 @@ impl Desk<'_, '_> {
             },
         };
         self.stop_typing().await;
+        let mut unattended = None;
         if let Some(claimed) = self.claimed.remove(&conversation) {
             let handoff = Handoff { folder: to.into(), note, conversation: true };
             // If the turn is over, its ending says so.
             let _ = claimed.pen.reply.hand_off(handoff).await;
             let ending = self.end_turn(claimed).await?;
-            if ending == Ending::Cancelled {
-                return Ok(format!("Not handed off: {}.", why(&ending)));
+            match ending {
+                Ending::Cancelled => return Ok(format!("Not handed off: {}.", why(&ending))),
+                Ending::Unattended(folder) => unattended = Some(folder),
+                Ending::Finished | Ending::Lost(_) => {}
             }
-        } else if let Err(problem) = self.speaker.assign(&conversation, to, &note).await {
-            return Ok(format!("Not handed off: {problem:#}"));
+        } else {
+            match self.speaker.assign(&conversation, to, &note).await {
+                Ok(folder) => unattended = folder,
+                Err(problem) => return Ok(format!("Not handed off: {problem:#}")),
+            }
         }
         let number = self.give_up(&conversation);
-        Ok(format!("{number} is {whose} now."))
+        Ok(match unattended {
+            Some(folder) => {
+                format!("{number} is {whose} now, but nobody is attached to {folder}: it waits.")
+            }
+            None => format!("{number} is {whose} now."),
+        })
     }
 
     /// Gives the open conversation back to the agent, and ends its turn if there is one.

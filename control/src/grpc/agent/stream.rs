@@ -130,7 +130,9 @@ impl AttachStream {
         }
         let partition = control.partition(&folder);
         let resume = SessionId::parse(&hello.session_id).ok();
-        let opening = Hello { folder, name: hello.name, person: hello.person, resume };
+        let held = u32::try_from(hello.held.len()).unwrap_or(u32::MAX);
+        let credit = hello.credit.saturating_add(held);
+        let opening = Hello { folder, name: hello.name, person: hello.person, credit, resume };
         let session = control
             .ledger
             .transact(partition, &[], |tx| session::open(tx, caller, &opening))
@@ -272,7 +274,8 @@ impl AttachStream {
             Some(turn) => self.deliver(&turn).await?,
             None => {
                 let detail = "the turn no longer waits".to_owned();
-                self.responses.send(Answer::Lost(v1::Lost { turn_id, attempt: 0, detail })).await;
+                let lost = v1::Lost { turn_id, detail, ..v1::Lost::default() };
+                self.responses.send(Answer::Lost(lost)).await;
             }
         }
         Ok(())
@@ -331,7 +334,8 @@ impl AttachStream {
             Some(Notice::Lost { turn, attempt, why: detail }) => {
                 let turn_id = turn.to_string();
                 self.workers.forget(turn, attempt);
-                self.responses.send(Answer::Lost(v1::Lost { turn_id, attempt, detail })).await;
+                let lost = v1::Lost { turn_id, attempt, detail, ..v1::Lost::default() };
+                self.responses.send(Answer::Lost(lost)).await;
             }
             None => {}
         }

@@ -66,7 +66,7 @@ impl Worker {
             milestone.reached(&self.control, &ack);
             let finished = match ack {
                 Ack::Stored { finished, .. } => Some(finished),
-                Ack::Ended | Ack::Lost(_) => None,
+                Ack::Ended | Ack::Lost(_) | Ack::HandedOff { .. } => None,
             };
             if finished != Some(false) {
                 // A new worker handles what the agent sends after this answer.
@@ -129,7 +129,15 @@ impl Worker {
                 Answer::Appended(v1::Appended { turn_id, attempt, next_seq, finished })
             }
             Ack::Ended => Answer::Cancel(v1::Cancel { turn_id, attempt }),
-            Ack::Lost(why) => Answer::Lost(v1::Lost { turn_id, attempt, detail: why.to_owned() }),
+            Ack::Lost(why) => {
+                let (detail, unattended) = (why.to_owned(), String::new());
+                Answer::Lost(v1::Lost { turn_id, attempt, detail, unattended })
+            }
+            Ack::HandedOff { unattended } => {
+                let detail = "it was handed off".to_owned();
+                let unattended = unattended.map(String::from).unwrap_or_default();
+                Answer::Lost(v1::Lost { turn_id, attempt, detail, unattended })
+            }
         };
         self.responses.send(answer).await;
     }
