@@ -110,7 +110,8 @@ pub(crate) enum Guard {
     Room { counter: String, by: u64, most: u64 },
     /// The bucket has room for one more, by the generic cell rate algorithm: `burst` at once, then
     /// one every `interval` milliseconds. If the batch is applied, there is room for one less. After
-    /// the clock went back by more than 10 s, a bucket from before that counts as unused.
+    /// the clock went back by more than 10 s, a bucket from before that counts as unused. The guards
+    /// of one bucket may have bursts of which the smallest is at least half of the largest.
     Rate { bucket: String, interval: Millis, burst: u32 },
     /// The sender has taken no more than its share of a bucket. `taken` counts what the sender has
     /// taken, up to `most`, and forgets one every `forget` milliseconds. Its count must be at most

@@ -6,10 +6,11 @@ use super::Millis;
 const SKEW: Millis = 10_000;
 
 /// Returns until when a bucket is in use, at least `now`. It `holds` the time that the last commit
-/// wrote, and can be in use for `capacity` at most.
+/// wrote, and can be in use for `capacity` at most, by this guard. Other guards of the same bucket
+/// may allow up to twice as much.
 pub(super) fn used_until(holds: Millis, capacity: Millis, now: Millis) -> Millis {
     let most = now + capacity;
     // The clock went back since then, for example while no control ran. If such a bucket counted as
     // full, it would stay so until that time comes again.
-    if holds > most + SKEW { now } else { holds.clamp(now, most) }
+    if holds > most + capacity + SKEW { now } else { holds.clamp(now, most) }
 }

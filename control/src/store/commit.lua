@@ -48,7 +48,7 @@ end
 -- Until when a bucket is in use, at least now; see bucket.rs.
 local function used_until(offset, capacity)
   local holds, most = number(offset), now + capacity
-  return holds > most + 10000 and now or max(min(holds, most), now)
+  return holds > most + capacity + 10000 and now or max(min(holds, most), now)
 end
 
 while at <= last do

@@ -155,6 +155,11 @@ async fn a_rate_lets_a_burst_through_and_then_one_an_interval(store: &dyn Store)
     }
     let limited = |retry_after| Commit::Limited { bucket: "r".to_owned(), retry_after };
     assert_eq!(apply(store, take(0)).await, limited(1_000_000));
+    // Another guard may leave a part of the burst to others.
+    let bucket = "r".to_owned();
+    let smaller = Guard::Rate { bucket, interval: 1_000_000, burst: 2 };
+    let smaller = Batch { now: start, ..batch(1, vec![smaller], vec![]) };
+    assert_eq!(apply(store, smaller).await, limited(1_000_000));
     assert_eq!(apply(store, take(400_000)).await, limited(600_000));
     assert_eq!(apply(store, take(1_000_000)).await, Commit::Applied);
     assert_eq!(apply(store, take(1_000_000)).await, limited(1_000_000));

@@ -62,7 +62,7 @@ async fn the_page_has_the_links_looks_and_escapes_them(stack: Stack) {
     let page = visitor.get("").await.expect(200);
     let html = page.text();
     for part in [
-        r#"<html lang="en" data-theme="dark">"#,
+        r#"<html lang="de" data-theme="dark">"#,
         r#"<meta name="color-scheme" content="dark">"#,
         r##"<meta name="theme-color" content="#171614">"##,
         r#"<meta name="description" content="Ask anything, &quot;Tom&quot;.">"#,
