@@ -93,8 +93,11 @@ pub(crate) async fn run(args: Args, console: &mut Console<'_>) -> anyhow::Result
         }
         Command::Apply(apply) => apply.run(&control, json, &flags, console).await,
         Command::Export { folder } => {
-            let listed = list(&control, folder).await?;
-            if json { console.message(&listed) } else { show::exported(listed.routes, console) }
+            let listed = list(&control, folder.clone()).await?;
+            match json {
+                true => console.message(&listed),
+                false => show::exported(folder, listed.routes, console),
+            }
         }
     }
 }

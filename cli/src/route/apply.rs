@@ -5,19 +5,28 @@ use crate::{
     console::{Console, note, quoted},
     control::Control,
 };
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 use arizuko_proto::v1::{
     ApplyRoutesRequest, ApplyRoutesResponse, ErrorReason, ListRoutesRequest, Route,
 };
-use std::{collections::BTreeMap, path::PathBuf};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::PathBuf,
+};
+
+/// How many tenants a note names, at most.
+const SHOWN: usize = 5;
 
 #[derive(clap::Args)]
 pub(super) struct Apply {
     /// File as `export` writes it; - is standard input
     file: PathBuf,
-    /// Replace the routes of this folder and the folders below it [default: all that the key
-    /// reaches]
+    /// Replace the routes of this folder and the folders below it [default: the file's `scope`;
+    /// without one, the tenants that the file has routes of]
     folder: Option<String>,
+    /// Also delete the routes of all tenants that the file has none of
+    #[arg(long, conflicts_with = "folder")]
+    all: bool,
     /// Only show what would change
     #[arg(long)]
     dry_run: bool,
@@ -35,10 +44,11 @@ impl Apply {
         flags: &str,
         console: &mut Console<'_>,
     ) -> anyhow::Result<()> {
-        let routes = file::read(&self.file)?;
+        let (scope, routes) = file::read(&self.file)?;
         let refused = || format!("{} was not applied", file::name(&self.file));
-        let tables = self.tables(control, routes).await;
-        let mut tables = tables.with_context(refused)?;
+        let folder = self.folder(scope).with_context(refused)?;
+        let tables = self.tables(control, folder, routes).await;
+        let (mut tables, kept) = tables.with_context(refused)?;
         // Control checks every table before the first one is changed.
         let mut difference = ApplyRoutesResponse::default();
         let mut unchanged = Vec::new();
@@ -50,6 +60,10 @@ impl Apply {
             add(&mut difference, found);
         }
         tables.retain(|folder, _| !unchanged.contains(folder));
+        if !kept.is_empty() {
+            let names = kept.into_iter().take(SHOWN).collect::<Vec<_>>().join(", ");
+            note(&format!("note: other tenants keep their routes ({names}); --all deletes those"));
+        }
         if !json {
             show::difference(&difference, console)?;
         }
@@ -76,28 +90,50 @@ impl Apply {
         Ok(())
     }
 
-    /// Splits the routes into tables. If the caller names a folder or the key has one, there is one
-    /// table. With an operator's key there is one for each root folder; a root folder without a
-    /// route in the file gets an empty table, which deletes its routes.
-    async fn tables(&self, control: &Control, routes: Vec<Route>) -> anyhow::Result<Tables> {
-        if let Some(folder) = &self.folder {
-            return Ok(Tables::from([(folder.clone(), routes)]));
+    /// Returns the folder whose routes are replaced, if the caller or the file names one.
+    fn folder(&self, scope: Option<String>) -> anyhow::Result<Option<String>> {
+        match (&self.folder, scope) {
+            (Some(folder), Some(scope)) if *folder != scope => {
+                bail!("its scope is {scope}, not {folder}")
+            }
+            (_, Some(scope)) if self.all => bail!("its scope is {scope}, so --all can't be meant"),
+            (folder, scope) => Ok(folder.clone().or(scope)),
+        }
+    }
+
+    /// Splits the routes into tables. If a folder is named or the key has one, there is one table.
+    /// With an operator's key there is one for each root folder in the file. With `--all`, the other
+    /// root folders get empty tables, which delete their routes. Returns also the root folders that
+    /// keep their routes.
+    async fn tables(
+        &self,
+        control: &Control,
+        folder: Option<String>,
+        routes: Vec<Route>,
+    ) -> anyhow::Result<(Tables, BTreeSet<String>)> {
+        if let Some(folder) = folder {
+            return Ok((Tables::from([(folder, routes)]), BTreeSet::new()));
         }
         if key_has_a_folder(control).await? {
-            return Ok(Tables::from([(String::new(), routes)]));
+            return Ok((Tables::from([(String::new(), routes)]), BTreeSet::new()));
         }
         let request = ListRoutesRequest::default();
         let known = control.answer(control.routes().await?.list_routes(request).await)?;
-        let roots = known.routes.iter().map(|route| root(&route.prefix));
-        let mut tables: Tables = roots.map(|root| (root, Vec::new())).collect();
+        let mut tables = Tables::new();
         for route in routes {
             tables.entry(root(&route.prefix)).or_default().push(route);
         }
-        Ok(tables)
+        let others = known.routes.iter().map(|route| root(&route.prefix));
+        let mut others: BTreeSet<_> = others.filter(|root| !tables.contains_key(root)).collect();
+        if self.all {
+            tables.extend(std::mem::take(&mut others).into_iter().map(|root| (root, Vec::new())));
+        }
+        Ok((tables, others))
     }
 
     fn arguments(&self) -> String {
-        let words = [Some(self.file.to_string_lossy().into_owned()), self.folder.clone()];
+        let all = self.all.then(|| "--all".to_owned());
+        let words = [Some(self.file.to_string_lossy().into_owned()), self.folder.clone(), all];
         let words = words.iter().flatten().map(|word| quoted(word));
         words.collect::<Vec<_>>().join(" ")
     }

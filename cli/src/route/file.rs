@@ -9,6 +9,9 @@ use std::{fs, io, path::Path};
 #[derive(Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 struct Table {
+    /// The folder whose routes, with those of the folders below it, the file has all of.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    scope: Option<String>,
     /// Required: otherwise an empty file would delete every route.
     route: Vec<Entry>,
 }
@@ -21,24 +24,24 @@ pub(super) fn name(path: &Path) -> String {
     }
 }
 
-/// Reads a file, or standard input where it is `-`.
-pub(super) fn read(path: &Path) -> anyhow::Result<Vec<Route>> {
+/// Reads a file, or standard input where it is `-`. Returns its scope and its routes.
+pub(super) fn read(path: &Path) -> anyhow::Result<(Option<String>, Vec<Route>)> {
     let text = match path.to_str() {
         Some("-") => io::read_to_string(io::stdin()),
         _ => fs::read_to_string(path),
     };
     let text = text.with_context(|| format!("cannot read {}", name(path)))?;
     if text.trim().is_empty() {
-        bail!("{} is empty: to delete every route, write `route = []`", name(path));
+        bail!("{} is empty: to delete every route of its scope, write `route = []`", name(path));
     }
-    let entries = parse(&text).with_context(|| format!("{} was not applied", name(path)))?;
-    Ok(entries.into_iter().map(Route::from).collect())
+    let table = parse(&text).with_context(|| format!("{} was not applied", name(path)))?;
+    Ok((table.scope, table.route.into_iter().map(Route::from).collect()))
 }
 
-fn parse(text: &str) -> anyhow::Result<Vec<Entry>> {
+fn parse(text: &str) -> anyhow::Result<Table> {
     let table: Result<Table, _> = toml::from_str(text);
     match table {
-        Ok(table) => Ok(table.route),
+        Ok(table) => Ok(table),
         Err(wrong) => {
             let before = wrong.span().and_then(|span| text.get(..span.start));
             let line = before.unwrap_or_default().matches('\n').count() + 1;
@@ -48,9 +51,9 @@ fn parse(text: &str) -> anyhow::Result<Vec<Entry>> {
 }
 
 /// Returns the text of a file with these routes.
-pub(super) fn text(routes: Vec<Route>) -> anyhow::Result<String> {
+pub(super) fn text(scope: Option<String>, routes: Vec<Route>) -> anyhow::Result<String> {
     let route = routes.into_iter().map(Entry::from).collect();
-    Ok(toml::to_string_pretty(&Table { route })?)
+    Ok(toml::to_string_pretty(&Table { scope, route })?)
 }
 
 #[cfg(test)]
@@ -85,10 +88,11 @@ to = "acme/boss"
 
     #[test]
     fn a_written_file_reads_the_same() {
-        for whole in [WHOLE, "route = []"] {
-            let entries = parse(whole).unwrap();
-            let routes = entries.iter().cloned().map(Route::from).collect();
-            assert_eq!(parse(&text(routes).unwrap()).unwrap(), entries);
+        for whole in [WHOLE, "scope = \"acme\"\nroute = []"] {
+            let table = parse(whole).unwrap();
+            let routes = table.route.iter().cloned().map(Route::from).collect();
+            let again = parse(&text(table.scope.clone(), routes).unwrap()).unwrap();
+            assert_eq!((again.scope, again.route), (table.scope, table.route));
         }
     }
 
@@ -104,7 +108,7 @@ to = "acme/boss"
             ("[[route]]\nprefix = \"web:a\"\nonly_folder = \"a\"", 3, "only_folder"),
             ("[[route]]\nprefix = ", 2, "value"),
         ] {
-            let error = parse(wrong).expect_err(wrong).to_string();
+            let error = parse(wrong).err().expect(wrong).to_string();
             assert!(error.starts_with(&format!("line {line}: ")), "{error}");
             assert!(error.contains(word) && !error.contains('\n'), "{error}");
         }

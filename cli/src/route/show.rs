@@ -206,7 +206,11 @@ pub(super) fn difference(
     Ok(())
 }
 
-pub(super) fn exported(routes: Vec<Route>, console: &mut Console<'_>) -> anyhow::Result<()> {
+pub(super) fn exported(
+    scope: Option<String>,
+    routes: Vec<Route>,
+    console: &mut Console<'_>,
+) -> anyhow::Result<()> {
     for route in routes.iter().filter(|route| !route.only_folder.is_empty()) {
         let Route { prefix, only_folder, .. } = route;
         note(&format!(
@@ -214,7 +218,7 @@ pub(super) fn exported(routes: Vec<Route>, console: &mut Console<'_>) -> anyhow:
              the file can't say that"
         ));
     }
-    let text = file::text(routes)?;
+    let text = file::text(scope, routes)?;
     // A file gets the text unchanged. A terminal doesn't, since the text could control it.
     if io::stdout().is_terminal() { console.text(&text) } else { console.raw(&text) }
 }

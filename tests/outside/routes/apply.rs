@@ -41,7 +41,7 @@ async fn route(stack: &Stack, arguments: &[&str], input: &str) -> Outcome {
 }
 
 async fn apply(stack: &Stack, table: &str) -> Outcome {
-    route(stack, &["apply", "-"], table).await.expect(0)
+    route(stack, &["apply", "-", "--all"], table).await.expect(0)
 }
 
 async fn export(stack: &Stack) -> String {
@@ -62,7 +62,7 @@ async fn applying_an_export_changes_nothing(stack: Stack) {
         let told = apply(&stack, table).await;
         assert!(told.out.is_empty() && told.err.contains("already"), "{told:?}");
     }
-    let told = route(&stack, &["apply", file, "--json"], "").await.expect(0);
+    let told = route(&stack, &["apply", file, "--all", "--json"], "").await.expect(0);
     let nothing = json!({"changes": [], "unattended": []});
     assert_eq!(told.json(), nothing);
     // The export holds everything: it restores the deleted routes.
@@ -71,7 +71,10 @@ async fn applying_an_export_changes_nothing(stack: Stack) {
     route(&stack, &["apply", file], "").await.expect(0);
     assert_eq!(export(&stack).await, exported);
     let one = route(&stack, &["export", "beta"], "").await.expect(0).out;
-    assert_eq!(one, "[[route]]\nprefix = \"hook:beta/github\"\nmode = \"drop\"\n");
+    assert_eq!(
+        one,
+        "scope = \"beta\"\n\n[[route]]\nprefix = \"hook:beta/github\"\nmode = \"drop\"\n"
+    );
     let document = route(&stack, &["export", "--json"], "").await.expect(0).json();
     assert_eq!(document["routes"][1]["persona"], "Be kind.\nSay \"hello\".");
 }
@@ -189,7 +192,7 @@ async fn a_bad_file_changes_nothing_anywhere(stack: Stack) {
 }
 
 #[apply(every_stack)]
-async fn without_a_folder_apply_replaces_all_routes(stack: Stack) {
+async fn with_all_apply_replaces_all_routes(stack: Stack) {
     apply(&stack, TABLE).await;
     let gamma = "[[route]]\nprefix = \"web:gamma/eng\"\ntopic = \"x\"\n";
     let told = route(&stack, &["apply", "-", "gamma"], gamma).await.expect(0);
@@ -202,6 +205,36 @@ async fn without_a_folder_apply_replaces_all_routes(stack: Stack) {
         assert!(told.out.contains(gone), "{told:?}");
     }
     assert_eq!(export(&stack).await, gamma);
+}
+
+#[apply(every_stack)]
+async fn apply_leaves_other_tenants_alone(stack: Stack) {
+    apply(&stack, TABLE).await;
+    let before = export(&stack).await;
+    // A file without a scope replaces the routes of the tenants that it names.
+    let gamma = "[[route]]\nprefix = \"web:gamma\"\ntopic = \"x\"\n";
+    let told = route(&stack, &["apply", "-"], gamma).await.expect(0);
+    assert_eq!(told.out.matches("- ").count(), 0, "{told:?}");
+    assert!(told.err.contains("keep their routes (acme, beta)"), "{told:?}");
+    let told = route(&stack, &["apply", "-"], "route = []").await.expect(0);
+    assert!(told.err.contains("nothing to change"), "{told:?}");
+
+    // An export of one tenant replaces that one, and is refused for another.
+    let empty = "scope = \"gamma\"\nroute = []\n";
+    assert_eq!(
+        route(&stack, &["export", "gamma"], "").await.expect(0).out,
+        format!("scope = \"gamma\"\n\n{gamma}")
+    );
+    for wrong in [&["apply", "-", "acme"][..], &["apply", "-", "--all"]] {
+        let refused = route(&stack, wrong, empty).await.expect(1);
+        assert!(refused.err.contains("its scope is gamma"), "{refused:?}");
+    }
+    let told = route(&stack, &["apply", "-"], empty).await.expect(0);
+    assert!(
+        told.out.starts_with("- web:gamma\n") && told.err.contains("1 route changed"),
+        "{told:?}"
+    );
+    assert_eq!(export(&stack).await, before);
 }
 
 #[apply(every_stack)]
