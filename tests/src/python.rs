@@ -43,7 +43,7 @@ impl Stack {
     /// Returns a command that runs a script. Its environment names the module, the module's gRPC
     /// stubs, both controls and a key of `folder`.
     pub async fn python(&self, script: &Path, folder: &str) -> Command {
-        let names = ["agent", "conversation", "looks", "speech", "token", "turn"];
+        let names = ["agent", "conversation", "hook", "looks", "speech", "token", "turn"];
         let stubs = self.stubs(&repository().join("proto"), &names).await;
         let path = [repository().join("examples/python"), stubs];
         let path = std::env::join_paths(path).expect("our folders have no colons");
