@@ -6,8 +6,8 @@ use serde::Deserialize;
 use serde_json::Value;
 use std::{collections::HashMap, convert::Infallible, sync::LazyLock};
 
-/// The first one is the language of visitors who want none of these.
-static LANGUAGES: LazyLock<[Language; 9]> = LazyLock::new(|| {
+/// All languages. Visitors who want none of them get the first one.
+pub(crate) static LANGUAGES: LazyLock<[Language; 9]> = LazyLock::new(|| {
     [
         language("en", include_str!("../web/languages/en.json")),
         language("de", include_str!("../web/languages/de.json")),
@@ -21,6 +21,9 @@ static LANGUAGES: LazyLock<[Language; 9]> = LazyLock::new(|| {
     ]
 });
 
+/// How many languages of `Accept-Language` are looked at, at most.
+const MOST: usize = 32;
+
 /// A language and its words.
 #[derive(Debug)]
 pub(crate) struct Language {
@@ -31,7 +34,7 @@ pub(crate) struct Language {
 
 #[derive(Debug, Deserialize)]
 struct Words {
-    /// Those of the page's script, which knows their names.
+    /// Those that begin the page's script, as `words`.
     script: Value,
     /// Those of the page itself, as HTML.
     page: HashMap<String, String>,
@@ -132,7 +135,7 @@ fn accepted(headers: &HeaderMap) -> Option<&'static Language> {
     let values = headers.get_all(ACCEPT_LANGUAGE).iter();
     let items = values.flat_map(|value| value.to_str().unwrap_or_default().split(','));
     let mut best = (None, 0.0);
-    for item in items {
+    for item in items.take(MOST) {
         let mut parts = item.split(';').map(str::trim);
         let language = parts.next().and_then(Language::of);
         let weight = parts.find_map(|part| part.strip_prefix("q=")?.parse().ok()).unwrap_or(1.0);

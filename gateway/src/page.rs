@@ -21,7 +21,7 @@ use crate::{
     problem::Problem,
 };
 use arizuko_proto::v1::{self as pb, Author};
-use assets::{SCRIPT, STYLE};
+use assets::{STYLE, script};
 use axum::{
     Json,
     extract::{OriginalUri, State},
@@ -107,7 +107,6 @@ async fn show(
     let rendered = gateway.renderer.turns(&turns).await;
     let mut config = config_document(link, &resolved, &greeting, language);
     config["paths"]["page"] = format!("{}{}", link.path(), wanted.query("?")).into();
-    config["words"] = language.script().clone();
     let config = config.to_string().replace('<', r"\u003c");
     let looks = Looks::new(&resolved, language);
     let html = fill(TEMPLATE, |name| match name {
@@ -124,7 +123,7 @@ async fn show(
         "starters" => looks.starters(&wanted.query("?")).into(),
         "placeholder" => looks.placeholder(),
         "style" => Cow::Borrowed(&*STYLE.path),
-        "script" => Cow::Borrowed(&*SCRIPT.path),
+        "script" => Cow::Borrowed(script(language)),
         "config" => Cow::Borrowed(&*config),
         "greeting" => Cow::Borrowed(&*greeting),
         "messages" => messages(&turns, &rendered, shown, waiting.as_deref()).into(),

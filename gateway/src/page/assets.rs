@@ -3,6 +3,7 @@
 
 use crate::{
     compression::{self, takes_gzip},
+    language::{LANGUAGES, Language},
     problem::Problem,
     well_known,
 };
@@ -21,9 +22,10 @@ pub(super) static STYLE: LazyLock<Asset> = LazyLock::new(|| {
 /// The icon as part of the page, which costs no request.
 pub(super) static ICON: LazyLock<String> =
     LazyLock::new(|| well_known::icon_url(well_known::ICON_COLOUR));
-/// One file, so that its parts always have the same version and cost one request.
-pub(super) static SCRIPT: LazyLock<Asset> = LazyLock::new(|| {
-    let script = concat!(
+/// The page's script in each language, with the language's words. Each is one file, so that its parts
+/// always have the same version and cost one request.
+static SCRIPTS: LazyLock<Vec<(&str, Asset)>> = LazyLock::new(|| {
+    let script = slim(concat!(
         include_str!("../../web/sdk/link.js"),
         include_str!("../../web/sdk/proof.js"),
         include_str!("../../web/page/words.js"),
@@ -35,8 +37,12 @@ pub(super) static SCRIPT: LazyLock<Asset> = LazyLock::new(|| {
         include_str!("../../web/page/conversations.js"),
         include_str!("../../web/page/embedding.js"),
         include_str!("../../web/page/view.js"),
-    );
-    Asset::new("js", JAVASCRIPT, slim(script))
+    ));
+    let in_language = |language: &Language| {
+        let words = format!("const words = {};\n{script}", language.script());
+        (language.tag, Asset::new("js", JAVASCRIPT, words))
+    };
+    LANGUAGES.iter().map(in_language).collect()
 });
 
 /// One module: the files of the SDK without their imports of each other.
@@ -109,12 +115,18 @@ impl Asset {
     }
 }
 
+/// Returns the path of the page's script in a language.
+pub(super) fn script(language: &Language) -> &'static str {
+    let mut scripts = SCRIPTS.iter();
+    scripts.find(|(tag, _)| *tag == language.tag).map_or("", |(_, script)| &script.path)
+}
+
 /// GET `/assets/{name}`
 pub(crate) async fn asset(
     OriginalUri(uri): OriginalUri,
     request: HeaderMap,
 ) -> Result<Response, Problem> {
-    let mut assets = [&*STYLE, &*SCRIPT].into_iter();
+    let mut assets = SCRIPTS.iter().map(|(_, script)| script).chain([&*STYLE]);
     let asset = assets.find(|asset| asset.path == uri.path()).ok_or_else(Problem::nothing_here)?;
     let caching = [(header::CACHE_CONTROL, "public, max-age=31536000, immutable")];
     Ok((caching, asset.response(&request)).into_response())
@@ -159,7 +171,7 @@ mod tests {
     fn only_comments_and_indentation_are_dropped() {
         let source = "// one\n/** two */\n/*\n  three\n*/\na = 1; // four\n\n  b = `// ${a}`;\n";
         assert_eq!(slim(source), "a = 1; // four\nb = `// ${a}`;\n");
-        let script = std::str::from_utf8(&SCRIPT.content).unwrap();
+        let script = std::str::from_utf8(&SCRIPTS[0].1.content).unwrap();
         for line in script.lines() {
             assert_eq!(
                 line.matches('`').count() % 2,
