@@ -88,7 +88,7 @@ fn show_folders(
     is_terminal: bool,
     console: &mut Console<'_>,
 ) -> anyhow::Result<()> {
-    let alone = folders.iter().take_while(|folder| folder.is_alone()).count();
+    let alone = folders.iter().take_while(|folder| is_alone(folder)).count();
     let rows = folders.into_iter().map(|folder| {
         let wait = folder.oldest_wait.map(time::rounded).unwrap_or_default();
         [
@@ -105,16 +105,9 @@ fn show_folders(
     console.table_with_red(head, rows.collect(), if is_terminal { alone } else { 0 })
 }
 
-/// What a folder's numbers say.
-pub(crate) trait Attendance {
-    /// Whether turns wait and nobody is attached.
-    fn is_alone(&self) -> bool;
-}
-
-impl Attendance for FolderStatus {
-    fn is_alone(&self) -> bool {
-        self.queued > 0 && self.agents + self.people == 0
-    }
+/// Whether turns wait in the folder and nobody is attached to it.
+pub(crate) fn is_alone(folder: &FolderStatus) -> bool {
+    folder.queued > 0 && folder.agents + folder.people == 0
 }
 
 fn show_sessions(sessions: Vec<AgentSession>, console: &mut Console<'_>) -> anyhow::Result<()> {

@@ -1,7 +1,7 @@
 //! Checks control: its version, its store, its keys, and whether agents answer its links.
 
 use super::report::{Level, Report};
-use crate::{control::Control, status::Attendance as _, time, token};
+use crate::{control::Control, status::is_alone, time, token};
 use arizuko_proto::v1::{
     ExplainRouteRequest, GetStatusRequest, GetStatusResponse, KeyKind, ListKeysRequest,
     ListTokensRequest, RouteMode,
@@ -83,7 +83,7 @@ pub(super) fn waiting(status: &GetStatusResponse, report: &mut Report) {
             1 => format!("1 message waits in {name}, for {wait}"),
             count => format!("{count} messages wait in {name}, the first for {wait}"),
         };
-        if folder.is_alone() {
+        if is_alone(folder) {
             let remedy = format!("arizuko agent exec --folder {name} -- ./my-agent.sh");
             let found = format!("{found}, and nobody is attached");
             report.add(Level::Warning, "waiting", found, remedy);

@@ -1,7 +1,7 @@
 //! Reads and writes routes as a TOML file.
 
 use super::entry::Entry;
-use anyhow::{Context as _, bail};
+use anyhow::{Context as _, anyhow, bail};
 use arizuko_proto::v1::Route;
 use serde::{Deserialize, Serialize};
 use std::{fs, io, path::Path};
@@ -39,15 +39,11 @@ pub(super) fn read(path: &Path) -> anyhow::Result<(Option<String>, Vec<Route>)> 
 }
 
 fn parse(text: &str) -> anyhow::Result<Table> {
-    let table: Result<Table, _> = toml::from_str(text);
-    match table {
-        Ok(table) => Ok(table),
-        Err(wrong) => {
-            let before = wrong.span().and_then(|span| text.get(..span.start));
-            let line = before.unwrap_or_default().matches('\n').count() + 1;
-            bail!("line {line}: {}", wrong.message())
-        }
-    }
+    toml::from_str(text).map_err(|wrong: toml::de::Error| {
+        let before = wrong.span().and_then(|span| text.get(..span.start));
+        let line = before.unwrap_or_default().matches('\n').count() + 1;
+        anyhow!("line {line}: {}", wrong.message())
+    })
 }
 
 /// Returns the text of a file with these routes.

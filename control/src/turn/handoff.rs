@@ -67,9 +67,8 @@ pub(crate) fn hand_off(
     let to = order.to.as_ref().unwrap_or(&turn.place.home).clone();
     let from = turn.place.folder.clone();
     let handoff = Handoff { from, note: order.note.clone(), escalated: false };
-    let unattended = queue::is_unattended(tx, &to)?.then(|| to.clone());
-    move_to(tx, exchange, to, handoff)?;
-    Ok(Ack::HandedOff { unattended })
+    let is_unattended = move_to(tx, exchange, to.clone(), handoff)?;
+    Ok(Ack::HandedOff { unattended: is_unattended.then_some(to) })
 }
 
 /// Takes the next step of the turn's escalation.
@@ -94,17 +93,18 @@ pub(super) fn escalate(tx: &mut Tx<'_>, mut turn: Tracked<Turn>) -> Decision<()>
     }
     let from = exchange.turn.place.folder.clone();
     let handoff = Handoff { from, note: String::new(), escalated: true };
-    move_to(tx, exchange, step.to.clone(), handoff)
+    move_to(tx, exchange, step.to.clone(), handoff).map(drop)
 }
 
-/// Moves a turn to another folder's queue.
+/// Moves a turn to another folder's queue. Returns whether nobody is attached to that folder.
 fn move_to(
     tx: &mut Tx<'_>,
     mut exchange: Exchange,
     to: FolderName,
     handoff: Handoff,
-) -> Decision<()> {
-    let nobody = match queue::is_unattended(tx, &to)? {
+) -> Decision<bool> {
+    let is_unattended = queue::is_unattended(tx, &to)?;
+    let nobody = match is_unattended {
         true => ", where nobody is attached",
         false => "",
     };
@@ -136,5 +136,6 @@ fn move_to(
         queue::enter(tx, turn);
     }
     turn.schedule(tx);
-    exchange.store(tx).map(drop)
+    exchange.store(tx)?;
+    Ok(is_unattended)
 }
