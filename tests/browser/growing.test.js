@@ -1,4 +1,4 @@
-// A reply that grows below its question, and what shows how it came about and when.
+// Replies that grow below their questions, with their steps, times and days.
 
 import assert from "node:assert/strict";
 import { writeFile } from "node:fs/promises";

@@ -42,7 +42,7 @@ fn delta(text: &str, seq: u64) -> String {
 
 /// The folder of the links.
 pub(super) const HOME: &str = "acme";
-/// The folder that gets what the agents of another one hand off.
+/// The folder to which the agents of another folder hand off.
 pub(super) const DESK: &str = "acme/desk";
 
 pub(super) struct Agent {

@@ -24,7 +24,7 @@ use tokio_stream::wrappers::ReceiverStream;
 
 /// How many items of the one tenant become due at once.
 const ITEMS: usize = 3_000;
-/// How long they may take, and how late another tenant's lease may be noticed meanwhile.
+/// How long control may take for all of them, and to notice the end of another tenant's lease.
 const BOUND: Duration = Duration::from_secs(1);
 
 /// Checks that the due items of one tenant hold up nobody else, and are soon gone. `partition` is the

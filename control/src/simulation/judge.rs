@@ -225,7 +225,8 @@ fn check_folders(history: &History) {
     }
 }
 
-/// Checks that a link took no more turns in a day than it may, and refused none before that.
+/// Checks that a link took as many turns in a day as its budget allows before it refused one, and no
+/// more.
 fn check_budget(history: &History, model: &Model, token: &str, id: &TokenId, most: usize) {
     let mut days = BTreeMap::<_, usize>::new();
     for turn in model.all::<Turn>("turn").iter().filter(|turn| turn.origin.token == *id) {

@@ -10,7 +10,7 @@ const SKEW: Millis = 10_000;
 /// may allow up to twice as much.
 pub(super) fn used_until(holds: Millis, capacity: Millis, now: Millis) -> Millis {
     let most = now + capacity;
-    // The clock went back since then, for example while no control ran. If such a bucket counted as
-    // full, it would stay so until that time comes again.
+    // The clock has gone back since that commit, for example while no control ran. If such a bucket
+    // counted as full, it would stay full until the old time comes again.
     if holds > most + capacity + SKEW { now } else { holds.clamp(now, most) }
 }
