@@ -10,10 +10,10 @@
 // User text is only ever set as text. HTML comes only from the gateway, which sanitises it, and is set
 // in one place (`Reply.show`): the browser refuses it anywhere else.
 //
-// The files of this folder share one scope, with the SDK's `link.js` and `proof.js`, and with `words`,
-// all sentences in the page's language: the gateway joins them and serves the result under its hash, so that a page and its script always have the same
-// version. As separate modules they would need more connections than a browser opens over HTTP/1.1,
-// and so one more round trip.
+// The files of this folder share one scope, with the SDK's `link.js` and `proof.js`, and with `words`:
+// all sentences in the page's language. The gateway joins them and serves the result under its hash, so
+// that a page and its script always have the same version. As separate modules they would need more
+// connections than a browser opens over HTTP/1.1, and so one more round trip.
 
 const config = JSON.parse(document.getElementById("config").textContent);
 const { language } = config;
