@@ -38,9 +38,15 @@ async fn a_person_sees_the_queue_and_claims_a_turn_of_their_choice(stack: Stack)
 async fn only_one_of_two_people_gets_a_claimed_turn(stack: Stack) {
     let visitor = stack.visit("acme/people").await;
     let mut people = [attach(&stack, "Ana", A).await, attach(&stack, "Ben", B).await];
+    for person in &mut people {
+        person.inbox("an empty queue", |inbox| inbox.waiting.is_empty()).await;
+    }
     let posted = visitor.say("hello").await;
+    // Both see it before either claims it: a turn that is claimed at once may never be shown.
     for person in &mut people {
         person.inbox("the message", |inbox| inbox.waiting.len() == 1).await;
+    }
+    for person in &mut people {
         person.claim(&posted.turn, false).await;
     }
     let mut got = Vec::new();
