@@ -3,7 +3,7 @@
 
 use anyhow::{Chain, anyhow};
 use arizuko_proto::{
-    client::{self, Bearer, Channel, MAX_RESPONSE_BYTES},
+    client::{self, Bearer, Channel, MAX_RESPONSE_BYTES, serves},
     tls::{self, ClientFiles},
     v1::{
         ErrorReason, admin_service_client::AdminServiceClient,
@@ -13,12 +13,14 @@ use arizuko_proto::{
         token_service_client::TokenServiceClient,
     },
 };
+use futures_util::{StreamExt as _, stream::FuturesUnordered};
 use std::{
     error::Error,
     io,
     sync::atomic::{AtomicUsize, Ordering},
     time::Duration,
 };
+use tokio::time::{sleep, timeout};
 use tonic::{
     Code, Response, Status,
     transport::{self, Endpoint},
@@ -28,6 +30,17 @@ use tonic::{
 pub(crate) const DEFAULT_ADDRESS: &str = "http://127.0.0.1:7070";
 /// How long control may take to answer a call, or to begin a stream.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(15);
+/// How long a control may take to say whether it can serve. One that waits for its store says so
+/// within 2 s.
+const PROBE_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long a control has to say that it can serve before the next one is asked, too.
+const HEAD_START: Duration = Duration::from_millis(250);
+
+/// What to do if control was never reached.
+const CHECK_ADDRESS: &str = "check that it runs, and the address, http or https included";
+/// What to do if a call was lost that may have reached control.
+const CHECK_OUTCOME: &str =
+    "if this was to change something, check whether it was done before you try again";
 
 /// The controls to call, and the key for them.
 pub(crate) struct Control {
@@ -55,19 +68,52 @@ impl Control {
         Ok(Self { addresses, endpoints, bearer: Bearer::new(key)?, next: AtomicUsize::new(0) })
     }
 
-    /// Connects to the first control that answers. Each call of this begins with the next control
-    /// in the list.
+    /// Connects to a control that has just said that it can serve. Where none says so, connects to
+    /// one that answers. Each call of this begins with the next control in the list.
+    ///
+    /// So a call goes to a control that hangs only if it began to hang at that moment, and nothing
+    /// needs to be repeated at another one.
     pub(crate) async fn connect(&self) -> anyhow::Result<Channel> {
+        let count = self.endpoints.len();
         let first = self.next.fetch_add(1, Ordering::Relaxed);
-        let mut failure = anyhow!("no control is named: use --control");
-        for step in 0..self.endpoints.len() {
-            let index = first.wrapping_add(step) % self.endpoints.len();
-            match self.endpoints[index].connect().await {
-                Ok(channel) => return Ok(Channel::new(channel, self.bearer.clone())),
-                Err(error) => failure = self.unreachable(&error),
+        let mut others = (0..count).map(|step| first.wrapping_add(step) % count);
+        let mut probes = FuturesUnordered::new();
+        let mut outcome = Err(anyhow!("no control is named: use --control"));
+        loop {
+            let next = others.next();
+            probes.extend(next.map(|index| self.probe(index)));
+            tokio::select! {
+                Some(probed) = probes.next() => match probed {
+                    Ok((channel, true)) => return Ok(channel),
+                    Ok((channel, false)) => outcome = Ok(channel),
+                    Err(problem) if outcome.is_err() => outcome = Err(problem),
+                    Err(_) => {}
+                },
+                () = sleep(HEAD_START), if others.len() > 0 => {
+                    let control = next.map(|index| &self.addresses[index]);
+                    tracing::warn!(control, "no answer yet: asking the next control, too");
+                }
+                else => return outcome,
             }
         }
-        Err(failure)
+    }
+
+    /// Connects to one control, and asks it whether it can serve.
+    async fn probe(&self, index: usize) -> anyhow::Result<(Channel, bool)> {
+        let channel = self.endpoints[index].connect().await;
+        let channel = channel.map_err(|error| self.unreachable(&error))?;
+        // Without the key: control would note a wrong one twice.
+        let asked = serves(Channel::new(channel.clone(), Bearer::default()));
+        let late = |_| Err(Status::deadline_exceeded("control did not answer in time"));
+        let serves = match timeout(PROBE_TIMEOUT, asked).await.unwrap_or_else(late) {
+            Ok(serves) => serves,
+            Err(status) if status.source().is_some() || status.code() == Code::DeadlineExceeded => {
+                return Err(self.disconnected(&status, CHECK_ADDRESS));
+            }
+            // It answers. What the command calls will tell why it doesn't serve.
+            Err(_) => false,
+        };
+        Ok((Channel::new(channel, self.bearer.clone()), serves))
     }
 
     /// Connects to AdminService.
@@ -114,7 +160,7 @@ impl Control {
     /// Explains a failed call, and says what to do about it.
     pub(crate) fn explain(&self, status: Status) -> anyhow::Error {
         let Some(reason) = ErrorReason::of(&status) else {
-            return self.disconnected(&status);
+            return self.disconnected(&status, CHECK_OUTCOME);
         };
         let message = status.message();
         let advice = match reason {
@@ -139,8 +185,9 @@ impl Control {
         anyhow!("{message}: {advice}")
     }
 
-    /// Explains a status that comes from the connection and not from control.
-    fn disconnected(&self, status: &Status) -> anyhow::Error {
+    /// Explains a status that comes from the connection and not from control, with this advice
+    /// unless the cause has its own.
+    fn disconnected(&self, status: &Status, advice: &str) -> anyhow::Error {
         let address = self.addresses.join(" or ");
         let cause = status.source().and_then(|source| Chain::new(source).last());
         let cause = cause.map_or_else(|| status.message().to_owned(), ToString::to_string);
@@ -149,12 +196,10 @@ impl Control {
                 "the server at {address} is not a control of this version: check the address"
             ),
             Code::Cancelled | Code::DeadlineExceeded if status.source().is_none() => {
-                anyhow!("control at {address} did not answer in time: try again")
+                anyhow!("control at {address} did not answer in time: {advice}")
             }
             _ => {
-                let advice = tls::advice(&address, &cause);
-                let advice =
-                    advice.unwrap_or("check that it runs, and the address, http or https included");
+                let advice = tls::advice(&address, &cause).unwrap_or(advice);
                 anyhow!("lost control at {address} ({cause}): {advice}")
             }
         }

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import itertools
 import os
+import queue
 import random
 import time
 import uuid
@@ -19,13 +20,15 @@ from arizuko.v1.speech_pb2 import SendMessageRequest
 from arizuko.v1.token_pb2 import IssueChatLinkRequest, IssueChatLinkResponse, LinkOptions
 from arizuko.v1.token_pb2_grpc import TokenServiceStub
 
-CONNECTING, ANSWERING = 3.0, 5.0  # seconds to wait for a connection, and for an answer
+CONNECTING, ANSWERING = 2.0, 5.0  # seconds to wait for a connection, and for an answer
 PATIENCE = 20.0  # seconds after which a call is not retried
 AWAY = ("UNAVAILABLE", "DEADLINE_EXCEEDED")
 OPTIONS = [
     # A dead connection is replaced within 2 s.
     ("grpc.keepalive_time_ms", 500),
     ("grpc.keepalive_timeout_ms", 1_250),
+    # Otherwise gRPC waits for a minute, whatever the line above says.
+    ("grpc.http2.ping_timeout_ms", 1_250),
     ("grpc.http2.max_pings_without_data", 0),
     # A webhook's body can have up to 16 MiB.
     ("grpc.max_receive_message_length", 20 << 20),
@@ -59,7 +62,8 @@ class Control:
         request = IssueChatLinkRequest(
             folder=folder, jid_suffix=suffix, options=LinkOptions(**options)
         )
-        return self._call(lambda channel: TokenServiceStub(channel).IssueChatLink, request)
+        # A repeat would issue a second link.
+        return self._call(lambda channel: TokenServiceStub(channel).IssueChatLink, request, False)
 
     def send_message(
         self, conversation: str, content: str, *, folder: str = "", name: str = ""
@@ -92,17 +96,40 @@ class Control:
             await channel.close()
         raise ConnectionError(f"no control at {' or '.join(self._addresses)}")
 
-    def _call(self, method: Callable[[grpc.Channel], Any], request: Any) -> Any:
-        """Calls one control after another until one answers, or PATIENCE has passed."""
+    def _call(
+        self, method: Callable[[grpc.Channel], Any], request: Any, is_repeatable: bool = True
+    ) -> Any:
+        """Calls one control after another until one answers, or PATIENCE has passed.
+
+        A call that may have reached a control is only repeated if it is repeatable.
+        """
         deadline = time.monotonic() + PATIENCE
         while True:
             with _channel(grpc, next(self._next)) as channel:
                 try:
-                    return method(channel)(request, timeout=ANSWERING, metadata=self.metadata)
+                    if _is_ready(channel):
+                        return method(channel)(request, timeout=ANSWERING, metadata=self.metadata)
                 except grpc.RpcError as error:
-                    if error.code().name not in AWAY or time.monotonic() > deadline:
+                    is_away = error.code().name in AWAY
+                    if not (is_away and is_repeatable) or time.monotonic() > deadline:
                         raise
+            if time.monotonic() > deadline:
+                raise ConnectionError(f"no control at {' or '.join(self._addresses)}")
             time.sleep(random.uniform(0.1, 0.3))
+
+
+def _is_ready(channel: grpc.Channel) -> bool:
+    """Connects, and tells whether a control answers. One that hangs accepts connections, too."""
+    states: queue.SimpleQueue[grpc.ChannelConnectivity] = queue.SimpleQueue()
+    channel.subscribe(states.put, try_to_connect=True)
+    state = None
+    with contextlib.suppress(queue.Empty):
+        while state not in (
+            grpc.ChannelConnectivity.READY,
+            grpc.ChannelConnectivity.TRANSIENT_FAILURE,
+        ):
+            state = states.get(timeout=CONNECTING)
+    return state is grpc.ChannelConnectivity.READY
 
 
 def _channel(library: Any, address: str) -> Any:

@@ -13,6 +13,9 @@ use tonic::{
     service::{Interceptor, interceptor::InterceptedService},
     transport::{self, Endpoint},
 };
+use tonic_health::pb::{
+    HealthCheckRequest, health_check_response::ServingStatus, health_client::HealthClient,
+};
 use tracing::Span;
 
 /// The largest response from control that a client accepts, in bytes: room for a turn with its
@@ -31,8 +34,8 @@ const CONNECTION_WINDOW_BYTES: u32 = 8 << 20;
 /// A connection to control that carries a key.
 pub type Channel = InterceptedService<transport::Channel, Bearer>;
 
-/// Adds the key to each call, and the trace that the call belongs to.
-#[derive(Clone)]
+/// Adds the key to each call, and the trace that the call belongs to. By default there is no key.
+#[derive(Clone, Default)]
 pub struct Bearer(Option<MetadataValue<Ascii>>);
 
 impl Bearer {
@@ -97,6 +100,16 @@ pub fn endpoint(address: &str, files: &ClientFiles) -> anyhow::Result<Endpoint> 
         Some("https") => Ok(endpoint.tls_config(files.config()?)?),
         _ => anyhow::bail!(wrong()),
     }
+}
+
+/// Asks a control whether it can serve. The key is checked, if the channel has one.
+///
+/// # Errors
+///
+/// Control refuses the key, or does not answer.
+pub async fn serves(channel: Channel) -> Result<bool, Status> {
+    let checked = HealthClient::new(channel).check(HealthCheckRequest::default()).await?;
+    Ok(checked.into_inner().status() == ServingStatus::Serving)
 }
 
 /// The waits between attempts: each about twice the last, up to a longest wait. Up to half of each

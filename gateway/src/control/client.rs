@@ -7,10 +7,8 @@ use arizuko_proto::{
 };
 use std::{error::Error, iter};
 use tonic::Status;
-use tonic_health::pb::health_client::HealthClient;
 
 pub(super) type Client = GatewayServiceClient<Channel>;
-pub(super) type Health = HealthClient<Channel>;
 
 /// Prepares a connection, which is made when it is first used.
 pub(super) fn connect(address: &str, key: &Bearer, tls: &ClientFiles) -> anyhow::Result<Channel> {

@@ -1,17 +1,19 @@
 //! One control: the connections to it, and whether it answered lately.
 
 use super::{
-    client::{Client, Health, cause, client, connect},
+    client::{Client, cause, client, connect},
     watch::Watch,
 };
-use arizuko_proto::{client::Bearer, tls::ClientFiles};
+use arizuko_proto::{
+    client::{Bearer, Channel, serves},
+    tls::ClientFiles,
+};
 use std::{
     hash::{DefaultHasher, Hash as _, Hasher as _},
     sync::{Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 use tokio::time::Instant;
-use tonic_health::pb::{HealthCheckRequest, health_check_response::ServingStatus};
 
 /// For how long a control that did not answer is asked only after all others.
 const REST: Duration = Duration::from_secs(2);
@@ -21,7 +23,7 @@ const REST: Duration = Duration::from_secs(2);
 pub(super) struct Node {
     pub(super) address: String,
     pub(super) client: Client,
-    health: Health,
+    channel: Channel,
     pub(super) watch: Watch,
     resting_until: Mutex<Option<Instant>>,
 }
@@ -32,7 +34,7 @@ impl Node {
         Ok(Self {
             address: address.to_owned(),
             client: client(channel.clone()),
-            health: Health::new(channel),
+            channel,
             watch: Watch::new(address, client(connect(address, key, tls)?)),
             resting_until: Mutex::new(None),
         })
@@ -40,10 +42,9 @@ impl Node {
 
     /// Checks whether this control takes the gateway's key and can serve. The error says why not.
     pub(super) async fn ready(&self) -> Result<(), String> {
-        let checked = self.health.clone().check(HealthCheckRequest::default()).await;
-        match checked.map_err(|status| cause(&status))?.into_inner().status() {
-            ServingStatus::Serving => Ok(()),
-            _ => Err("it cannot serve: its log says why".to_owned()),
+        match serves(self.channel.clone()).await.map_err(|status| cause(&status))? {
+            true => Ok(()),
+            false => Err("it cannot serve: its log says why".to_owned()),
         }
     }
 

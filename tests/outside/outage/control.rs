@@ -54,6 +54,41 @@ async fn one_control_of_two_is_enough(kind: Kind) {
 }
 
 #[apply(pair)]
+async fn commands_and_agents_leave_a_control_that_hangs(mut stack: Stack) {
+    let visitor = stack.visit("acme").await;
+    let mut agents = [stack.agent("acme", &[]).await, stack.python_agent("1", &[]).await];
+    let posted = [visitor.say("one").await, visitor.say("two").await];
+    let mut programs = Vec::new();
+    for agent in &mut agents {
+        programs.push(agent.turn().await);
+    }
+    // Connections are still accepted, but nothing answers. The agents are attached here.
+    stack.process(Control(B)).signal(Signal::SIGSTOP);
+    for program in programs {
+        program.reply("there").await;
+    }
+    for posted in posted {
+        assert_eq!(visitor.end_of(&posted.turn).await["status"], "done");
+    }
+    let controls = format!("{},{}", stack.control(B), stack.control(A));
+    let run_with = async |arguments: &[&str]| {
+        let mut command = stack.operators_command();
+        command.env("ARIZUKO_CONTROL", &controls).env("RUST_LOG", "warn").args(arguments);
+        let outcome = run(&mut command, "").await.expect(0);
+        // The one that answers was asked after a moment, not once the other was given up.
+        assert_eq!(outcome.err.matches("asking the next control").count(), 1, "{outcome:?}");
+        assert!(outcome.err.contains(&stack.control(B)), "{outcome:?}");
+        outcome.out
+    };
+    run_with(&["token", "issue", "acme", "chat", "--suffix", "late"]).await;
+    let listed = run_with(&["token", "list", "acme"]).await;
+    assert_eq!(listed.matches("web:acme/late").count(), 1, "{listed}");
+    run_with(&["token", "revoke", "web:acme/late"]).await;
+    run_with(&["status"]).await;
+    stack.process(Control(B)).signal(Signal::SIGCONT);
+}
+
+#[apply(pair)]
 async fn a_change_at_one_gateway_shows_at_once_at_the_other(kind: Kind) {
     let stack =
         Stack::with(kind, &[("ARIZUKO_ADDRESS_RATE", "1000"), ("ARIZUKO_LINK_RATE", "1000")]).await;
