@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 use std::{collections::BTreeSet, time::Duration};
 
 mod explain;
+mod steps;
 mod table;
 
 pub(crate) use explain::{Explained, explain};

@@ -7,8 +7,8 @@ use crate::{
 };
 use anyhow::bail;
 use arizuko_proto::v1::{
-    ApplyRoutesResponse, DeleteRouteResponse, EscalationStep, ExplainRouteResponse, ObserveFor,
-    Route, RouteMode, SetRouteResponse,
+    self, ApplyRoutesResponse, DeleteRouteResponse, EscalationStep, ExplainRouteResponse,
+    ObserveFor, Route, RouteMode, SetRouteResponse,
 };
 use std::io::{self, IsTerminal as _};
 
@@ -134,16 +134,33 @@ pub(super) fn explained(
     }
     let lines = lines(&route);
     let mut rows = Vec::new();
-    for field in explained.fields {
-        let from = if field.prefix.is_empty() { "default".into() } else { field.prefix };
-        let values = lines.iter().filter(|(name, _)| *name == field.field);
+    for v1::RouteField { field, prefix } in explained.fields {
+        let values = lines.iter().filter(|(name, _)| *name == field);
         let mut values: Vec<_> = values.map(|(_, value)| value.clone()).collect();
         if values.is_empty() {
-            values.push(String::new());
+            values.push(default(&field, explained.ends_after));
         }
-        rows.extend(values.into_iter().map(|value| [field.field.clone(), from.clone(), value]));
+        let from = match (prefix.as_str(), field.as_str()) {
+            ("", "target") => "the link".into(),
+            ("", "give_up") => "--turn-deadline".into(),
+            ("", _) => "default".into(),
+            _ => prefix,
+        };
+        rows.extend(values.into_iter().map(|value| [field.clone(), from.clone(), value]));
     }
     console.table(["FIELD", "FROM", "VALUE"], rows)?;
+    let order = |length: prost_types::Duration| (length.seconds, length.nanos);
+    for (number, step) in (1..).zip(route.escalation.iter().flat_map(|it| &it.steps)) {
+        let times = [step.after, step.unfinished_after].into_iter().flatten();
+        let soonest = times.map(order).min();
+        if explained.ends_after.is_some_and(|end| soonest >= Some(order(end))) {
+            note(&format!(
+                "note: step {number} of the escalation, to {}, can't happen: the turn ends {}",
+                step.to,
+                after(explained.ends_after)
+            ));
+        }
+    }
     console.line("")?;
     let attached = explained.presence.iter().map(|presence| {
         let names = presence.agents.iter().map(|name| match name.as_str() {
@@ -160,6 +177,17 @@ pub(super) fn explained(
         }
     }
     Ok(())
+}
+
+/// Returns what acts where no route sets a field.
+fn default(field: &str, ends_after: Option<prost_types::Duration>) -> String {
+    match field {
+        "escalation" => "nowhere".into(),
+        "give_up" if ends_after.is_some() => after(ends_after),
+        "observe_for" => "people".into(),
+        // Control fills in the target and the mode.
+        _ => "none".into(),
+    }
 }
 
 pub(super) fn deleted(

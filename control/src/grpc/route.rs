@@ -8,6 +8,7 @@ use crate::{
     refusal::Refusal,
     route::{self, Explained, Field, GiveUp, Mode, ObserveFor, Route, RouteChange, Step},
     transaction::Tx,
+    turn::deadlines::patience,
 };
 use arizuko_proto::v1;
 use std::collections::BTreeSet;
@@ -97,6 +98,7 @@ impl v1::route_service_server::RouteService for Service {
         let Explained { folder, linked, resolved } =
             self.control.ledger.transact(partition, &[], explaining).await?;
         let mut route = resolved.route;
+        let ends_after = wire::duration(patience(&self.control.limits, &route));
         route.target.get_or_insert_with(|| folder.clone());
         route.hide_beyond(&caller);
         let mut asked: Vec<FolderName> = route.target.iter().cloned().collect();
@@ -122,6 +124,7 @@ impl v1::route_service_server::RouteService for Service {
             fields: fields.collect(),
             route: Some(wire_route(route)),
             presence,
+            ends_after,
         }))
     }
 }

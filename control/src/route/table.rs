@@ -1,6 +1,6 @@
 //! Lists and changes routes, as far as the caller's key may.
 
-use super::{Field, Index, Reach, Route};
+use super::{Field, Index, Reach, Route, steps};
 use crate::{
     audit::{self, Change},
     jid::{self, FolderName},
@@ -188,6 +188,7 @@ impl Table {
         // A key that reaches the whole tenant sets no limit: `only` stays as `after` has it.
         after.only = reach.or(after.only);
         after.check()?;
+        steps::check(tx, &after)?;
         for folder in after.folders() {
             // A folder that the route named before may stay, even if the key doesn't reach it.
             if !before.is_some_and(|before| before.folders().any(|named| named == folder)) {

@@ -79,7 +79,7 @@ impl Turn {
 
 /// Returns how long a turn of this route may be open: until the route gives up or, if it never
 /// does, for [`Limits::turn_deadline`] after the last step of its escalation.
-pub(super) fn patience(limits: &Limits, route: &Route) -> Duration {
+pub(crate) fn patience(limits: &Limits, route: &Route) -> Duration {
     if let Some(give_up) = &route.give_up {
         return give_up.after;
     }

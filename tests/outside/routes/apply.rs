@@ -25,7 +25,7 @@ to = "acme/people"
 say = "One moment."
 
 [[route.escalate]]
-after = "1.5s"
+after = "1h 1.5s"
 unfinished_after = "3h"
 to = "acme/boss"
 
@@ -92,7 +92,7 @@ async fn apply_shows_the_difference_that_it_makes(stack: Stack) {
         "+   topic       \"help\"\n",
         "+   mode        trigger\n",
         "+   escalation  acme/people after 2m, saying \"One moment.\"\n",
-        "+   escalation  acme/boss after 1s500ms or unfinished after 3h\n",
+        "+   escalation  acme/boss after 1h1s500ms or unfinished after 3h\n",
         "+   give_up     after 1d1h30m, saying \"We'll write.\"\n",
         "+ hook:beta/github\n",
         "+   mode        drop\n",
@@ -109,9 +109,9 @@ async fn apply_shows_the_difference_that_it_makes(stack: Stack) {
     let changed = [
         "  web:acme/support\n",
         "-   topic       \"help\"\n",
-        "-   escalation  acme/boss after 1s500ms or unfinished after 3h\n",
+        "-   escalation  acme/boss after 1h1s500ms or unfinished after 3h\n",
         "+   topic       \"sales\"\n",
-        "+   escalation  acme/boss after 1s500ms\n",
+        "+   escalation  acme/boss after 1h1s500ms\n",
         "  hook:beta/github\n",
         "-   mode        drop\n",
         "+   mode        observe\n",
@@ -151,6 +151,14 @@ async fn a_dry_run_changes_nothing(stack: Stack) {
     assert_ne!(export(&stack).await, before);
 }
 
+/// Returns the steps of an escalation: each with its folder, and a time and what it waits for.
+fn steps(steps: &[(&str, &str, &str)]) -> String {
+    let steps = steps.iter().map(|(to, waits, time)| {
+        format!("[[route.escalate]]\nto = \"{to}\"\n{waits} = \"{time}\"\n")
+    });
+    steps.collect()
+}
+
 #[apply(every_stack)]
 async fn a_bad_file_changes_nothing_anywhere(stack: Stack) {
     apply(&stack, TABLE).await;
@@ -170,6 +178,24 @@ async fn a_bad_file_changes_nothing_anywhere(stack: Stack) {
         (route_of("web:beta", "give_up_after = \"8d\""), "web:beta: a time must be"),
         (route_of("web:beta", "give_up_say = \"x\""), "how long"),
         (route_of("web:beta", "[[route.escalate]]\nto = \"beta/x\""), "how long"),
+        (
+            route_of("web:beta", &steps(&[("beta/a", "after", "1m"), ("beta/b", "after", "1m")])),
+            "web:beta: step 2 of its escalation, to beta/b after 1m, can't happen: \
+             the step before it is taken after 1m",
+        ),
+        (
+            // The first step has two times, of which the later one is not in the way.
+            route_of("web:beta", "give_up_after = \"1h\"\n[[route.escalate]]\nto = \"beta/a\"\n\
+                after = \"2m\"\nunfinished_after = \"2h\"\n[[route.escalate]]\nto = \"beta/b\"\n\
+                unfinished_after = \"1h\""),
+            "step 2 of its escalation, to beta/b after 1h, can't happen: web:beta gives up after 1h",
+        ),
+        (
+            route_of("web:beta", "give_up_after = \"1h\"")
+                + &route_of("web:beta/x", &steps(&[("beta/a", "unfinished_after", "2h")])),
+            "web:beta/x: step 1 of its escalation, to beta/a after 2h, can't happen: \
+             web:beta gives up after 1h",
+        ),
         (route_of("web:be ta", "topic = \"x\""), "be ta"),
         (route_of("web:beta", ""), "say what the route of web:beta"),
         (route_of("web:beta", "topic = \"x\"") + &route_of("web:beta", "topic = \"x\""), "twice"),

@@ -52,6 +52,7 @@ async fn explain_shows_where_each_field_comes_from_and_who_is_attached(stack: St
             {"folder": "acme/bot", "agents": ["", "Bot"]},
             {"folder": "acme/people", "agents": []},
         ],
+        "ends_after": "3600s",
     });
     assert_eq!(document, expected);
 
@@ -72,6 +73,41 @@ async fn explain_shows_where_each_field_comes_from_and_who_is_attached(stack: St
     };
     assert!(note.contains("no agent is attached to acme/people"), "{note}");
     assert!(note.contains("agent exec --folder acme/people"), "{note}");
+}
+
+#[apply(every_stack)]
+async fn explain_shows_the_defaults_that_act_and_the_steps_that_do_not(stack: Stack) {
+    let rows = async |told: &mut String| {
+        let shown = stack.arizuko(&["route", "explain", "web:acme/support"]).await.expect(0);
+        *told = shown.err;
+        let row = |line: &str| line.split_whitespace().collect::<Vec<_>>().join(" ");
+        let fields = shown.out.lines().skip(1).take_while(|line| !line.is_empty());
+        fields.map(row).collect::<Vec<_>>()
+    };
+    let (key, mut told) = (stack.agent_key("acme").await, String::new());
+    let _agent = stack.attach_with(&key, hello("acme", 1), A).await;
+    let defaults = [
+        "target the link acme",
+        "persona default none",
+        "topic default none",
+        "mode default trigger",
+        "escalation default nowhere",
+        "give_up --turn-deadline after 1h",
+        "observe_for default people",
+    ];
+    assert_eq!(rows(&mut told).await, defaults);
+    let support = ["route", "set", "web:acme/support", "--escalate-after", "2h"];
+    let support = [&support[..], &["--escalate-to", "acme/people"]].concat();
+    stack.arizuko(&support).await.expect(0);
+    assert!(rows(&mut told).await.contains(&"give_up --turn-deadline after 3h".to_owned()));
+    assert!(!told.contains("can't happen"), "{told}");
+    // The shorter prefix ends turns before the step of the longer one.
+    stack.arizuko(&["route", "set", "web:acme", "--give-up-after", "1h"]).await.expect(0);
+    assert!(rows(&mut told).await.contains(&"give_up web:acme after 1h".to_owned()));
+    let note = "step 1 of the escalation, to acme/people, can't happen: the turn ends after 1h";
+    assert!(told.contains(note), "{told}");
+    let refused = stack.arizuko(&[&support[..], &["--topic", "x"]].concat()).await.expect(1);
+    assert!(refused.err.contains("can't happen: web:acme gives up after 1h"), "{refused:?}");
 }
 
 #[apply(every_stack)]

@@ -45,21 +45,27 @@ pub(super) fn step() -> impl Strategy<Value = Step> {
 
 fn any_route() -> impl Strategy<Value = Route> {
     let text = || option::of(select(&["", "one", "two"][..]).prop_map(str::to_owned));
-    let seconds = || (3_600..600_000_i64).prop_map(|seconds| Duration { seconds, nanos: 0 });
+    // Steps come in order, and before their route or a shorter one gives up.
+    let (before, after) = (3_600..300_000_i64, 300_000..600_000_i64);
+    let length = |seconds| Duration { seconds, nanos: 0 };
     // Folders must be in the prefix's root folder, which for most prefixes is acme.
     let to = select(&FOLDERS[..3]).prop_map(str::to_owned);
-    let steps = vec((seconds(), to.clone()), 0..3);
+    let steps = vec((before, to.clone()), 0..3).prop_map(|mut steps| {
+        steps.sort_by_key(|(seconds, _)| *seconds);
+        steps.dedup_by_key(|(seconds, _)| *seconds);
+        steps
+    });
     let said = (option::of(to), text(), text(), select(&MODES[..]));
-    let late = (option::of(steps), option::of(seconds()), select(&OBSERVE_FOR[..]));
+    let late = (option::of(steps), option::of(after.prop_map(length)), select(&OBSERVE_FOR[..]));
     (select(&PREFIXES[..]), said, late).prop_map(
-        |(prefix, (target, persona, topic, mode), (steps, give_up, observe_for))| {
+        move |(prefix, (target, persona, topic, mode), (steps, give_up, observe_for))| {
             // The other root folders have no subfolders: their routes name the root folder itself.
             let root = |folder: String| match prefix {
                 "web:acmex" | "web:acm" => prefix["web:".len()..].to_owned(),
                 _ => folder,
             };
-            let step = |(after, to)| EscalationStep {
-                after: Some(after),
+            let step = |(seconds, to)| EscalationStep {
+                after: Some(length(seconds)),
                 to: root(to),
                 ..EscalationStep::default()
             };
