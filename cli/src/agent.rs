@@ -11,6 +11,7 @@ mod metrics;
 mod openai;
 mod process;
 mod say;
+mod script;
 mod serve;
 mod text;
 

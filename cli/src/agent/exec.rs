@@ -3,16 +3,15 @@
 use super::{
     metrics::Metrics,
     process::{self, Successor},
+    script,
     serve::Place,
 };
 use crate::folder;
 use anyhow::{anyhow, bail};
 use std::{
-    env,
     ffi::OsString,
     fs,
     io::ErrorKind,
-    os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -83,14 +82,18 @@ fn successor(text: &str) -> Result<Successor, String> {
     })
 }
 
-/// Finds the program as a shell would, so that a wrong name is an error at start and not at the
-/// first turn.
+/// Finds the program as a shell would, so that one that can't run is an error at start and not at
+/// each turn.
 fn find(program: &OsString) -> anyhow::Result<PathBuf> {
     let name = Path::new(program);
     let shown = name.display();
-    if name.components().count() > 1 {
-        return match fs::metadata(name) {
-            Ok(file) if file.is_file() && executable(&file) => Ok(name.into()),
+    let path = if name.components().count() == 1 {
+        script::in_path(name).ok_or_else(|| {
+            anyhow!("there is no program {shown} in PATH: give its path, such as ./{shown}")
+        })?
+    } else {
+        match fs::metadata(name) {
+            Ok(_) if script::is_executable(name) => name.into(),
             Ok(file) if file.is_file() => {
                 bail!("{shown} is not executable: chmod +x {shown} makes it so")
             }
@@ -99,19 +102,10 @@ fn find(program: &OsString) -> anyhow::Result<PathBuf> {
                 bail!("there is no {shown}: name a program after --")
             }
             Err(error) => bail!("cannot read {shown}: {error}"),
-        };
-    }
-    let path = env::var_os("PATH").unwrap_or_default();
-    env::split_paths(&path)
-        .map(|folder| folder.join(name))
-        .find(|file| fs::metadata(file).is_ok_and(|file| file.is_file() && executable(&file)))
-        .ok_or_else(|| {
-            anyhow!("there is no program {shown} in PATH: give its path, such as ./{shown}")
-        })
-}
-
-fn executable(file: &fs::Metadata) -> bool {
-    file.permissions().mode() & 0o111 != 0
+        }
+    };
+    script::check(&path)?;
+    Ok(path)
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 
 use arizuko_tests::prelude::*;
 use nix::unistd::Pid;
+use std::os::unix::fs::PermissionsExt as _;
 
 #[apply(every_stack)]
 async fn a_nonzero_exit_code_fails_the_turn(stack: Stack) {
@@ -27,6 +28,25 @@ async fn a_nonzero_exit_code_fails_the_turn(stack: Stack) {
     let program = agent.turn().await;
     nix::sys::signal::kill(Pid::from_raw(program.pid), Signal::SIGKILL).expect("it runs");
     assert_eq!(visitor.end_of(&posted.turn).await["status"], "failed");
+}
+
+#[apply(embedded)]
+async fn a_script_that_nothing_can_run_is_refused_at_start(stack: Stack) {
+    let script = stack.folder().join("agent.sh");
+    let path = script.to_str().expect("the test's folder is UTF-8");
+    for (text, told) in [
+        ("#!/bin/sh\r\ncat\r\n", "line ends of Windows (CRLF): sed -i"),
+        ("echo hello\n", "begin it with a line such as #!/bin/sh"),
+        ("", "begin it with a line such as #!/bin/sh"),
+        ("#!\n", "begin it with a line such as #!/bin/sh"),
+        ("#! /no/such -u\n", "is run by /no/such, which doesn't exist here"),
+        ("#!/usr/bin/env no_such\n", "is run by no_such, which is not in PATH"),
+    ] {
+        fs::write(&script, text).expect("a file of our own");
+        fs::set_permissions(&script, fs::Permissions::from_mode(0o755)).expect("it is ours");
+        let refused = stack.arizuko(&["agent", "exec", "--folder", "acme", "--", path]).await;
+        assert!(refused.expect(1).err.contains(told), "{text:?}");
+    }
 }
 
 #[apply(every_stack)]

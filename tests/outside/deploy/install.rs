@@ -32,8 +32,12 @@ const SECRETS: &str = "openssl rand";
 const CONTROL: &str = "ARIZUKO_REDIS_PLAINTEXT=";
 const GATEWAY: &str = "ARIZUKO_CA=/etc/arizuko/tls/ca.pem";
 const OPERATOR: &str = "export ARIZUKO_CONTROL=";
-const RUN: [&str; 10] =
-    [HOOK, UP, LINK, AUTHORITY, SERVER, CLIENT, SECRETS, CONTROL, GATEWAY, OPERATOR];
+const AGENT_KEY: &str = "arizuko key create acme > ";
+const AGENT: &str = "AGENT=";
+const RUN: [&str; 12] = [
+    HOOK, UP, LINK, AUTHORITY, SERVER, CLIENT, SECRETS, CONTROL, GATEWAY, OPERATOR, AGENT_KEY,
+    AGENT,
+];
 
 /// Returns the page's indented blocks, without the indentation.
 fn blocks() -> Vec<String> {
@@ -110,10 +114,19 @@ impl Machine {
     /// Starts a unit's command as systemd would, with the unit's environment and these settings.
     /// Returns the process and its first line.
     async fn start(&self, unit: &str, settings: &str) -> (Process, String) {
+        let mut service = self.begin(unit, settings);
+        let line = service.line().await;
+        (service, line)
+    }
+
+    /// Starts a unit's command, without waiting for a line.
+    fn begin(&self, unit: &str, settings: &str) -> Process {
         let file = shipped(&format!("deploy/{unit}.service"));
         let credentials = self.path().join("credentials").join(unit);
         let text = self.here(&fs::read_to_string(file).expect("it is there"));
-        let text = text.replace("%d", &credentials.display().to_string());
+        let text = text.replace("%d", &credentials.display().to_string()).replace("%i", "acme");
+        let agent = settings.lines().find_map(|line| line.strip_prefix(AGENT));
+        let text = text.replace("$AGENT", agent.unwrap_or_default());
         let said = |name: &str| {
             let lines = text.lines().filter_map(|line| line.strip_prefix(name));
             lines.flat_map(str::split_whitespace).collect::<Vec<_>>()
@@ -133,9 +146,7 @@ impl Machine {
         service.env("CREDENTIALS_DIRECTORY", &credentials);
         service.args(said("Environment=")).args(settings.lines());
         service.args(said("ExecStart="));
-        let mut service = Process::start(unit, service, &self.path().join("logs"));
-        let line = service.line().await;
-        (service, line)
+        Process::start(unit, service, &self.path().join("logs"))
     }
 
     /// Asserts that an agent answers on a link.
@@ -193,8 +204,28 @@ async fn the_page_sets_up_one_machine() {
     let keyed = issue.split_inclusive('\n').next().expect("the key");
     agent.current_dir(machine.path()).arg("-c");
     agent.arg([&here, keyed, "exec arizuko agent", attach].concat());
-    let _agent = Process::start("agent", agent, &machine.path().join("logs"));
+    let script = Process::start("agent", agent, &machine.path().join("logs"));
     machine.is_answered(link, &authority, "You said hello").await;
+    drop(script);
+
+    let mut model = Endpoint::start().await;
+    machine.call("http://127.0.0.1:11434", model.url());
+    machine.shell(".", &[&here, keyed, &machine.block(AGENT_KEY)].concat()).await;
+    let key = fs::metadata(machine.path().join("etc/agents/acme.key")).expect("it was made");
+    assert_eq!(key.permissions().mode() & 0o777, 0o600);
+    let _agent = machine.begin("arizuko-agent@", &[&machine.block(AGENT), &here[7..]].concat());
+    let answering = async {
+        let mut asked = model.asked().await;
+        assert_eq!(
+            (&*asked.path, &asked.body["model"]),
+            ("/v1/chat/completions", &json!("llama3.2"))
+        );
+        asked.begin("text/event-stream").await;
+        let choice = json!({"delta": {"content": "from the model"}, "finish_reason": "stop"});
+        asked.piece(&format!("data: {}\n\n", json!({"choices": [choice]}))).await;
+        asked.end().await;
+    };
+    tokio::join!(answering, machine.is_answered(link, &authority, "from the model"));
 }
 
 #[apply(embedded)]

@@ -11,9 +11,10 @@ const EXPOSURE: f64 = 2.0;
 async fn systemd_accepts_the_units_and_rates_them_hardened() {
     let folder = tempfile::tempdir().expect("the system has room for temporary files");
     let systemd = || command(found("systemd-analyze"));
-    for name in ["arizuko", "arizuko-control", "arizuko-gateway"] {
+    for name in ["arizuko", "arizuko-control", "arizuko-gateway", "arizuko-agent@"] {
         let unit = format!("{name}.service");
         let text = fs::read_to_string(shipped("deploy").join(&unit)).expect("it is there");
+        let name = name.trim_end_matches("-agent@");
         let at = format!("ExecStart={name}");
         assert_eq!(text.matches(&at).count(), 1, "{text}");
         // The unit has only the program's name. Here it needs the path of the program under test.

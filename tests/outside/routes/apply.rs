@@ -185,9 +185,12 @@ async fn a_bad_file_changes_nothing_anywhere(stack: Stack) {
         ),
         (
             // The first step has two times, of which the later one is not in the way.
-            route_of("web:beta", "give_up_after = \"1h\"\n[[route.escalate]]\nto = \"beta/a\"\n\
+            route_of(
+                "web:beta",
+                "give_up_after = \"1h\"\n[[route.escalate]]\nto = \"beta/a\"\n\
                 after = \"2m\"\nunfinished_after = \"2h\"\n[[route.escalate]]\nto = \"beta/b\"\n\
-                unfinished_after = \"1h\""),
+                unfinished_after = \"1h\"",
+            ),
             "step 2 of its escalation, to beta/b after 1h, can't happen: web:beta gives up after 1h",
         ),
         (
