@@ -50,6 +50,7 @@ async fn examine(args: &Args, report: &mut Report) -> anyhow::Result<()> {
         return Ok(());
     };
     control::store(&status, report);
+    control::servers(&status, report);
     control::waiting(&status, report);
     control::keys(&control, report).await?;
     control::agents(&control, report).await?;

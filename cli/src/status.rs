@@ -3,18 +3,23 @@
 
 use crate::{
     connect,
-    console::{Console, Format, note},
+    console::{Console, Format, note, word},
     time,
 };
-use arizuko_proto::v1::{AgentSession, FolderStatus, GetStatusRequest, GetStatusResponse};
+use arizuko_proto::v1::{
+    AgentSession, FolderStatus, GetStatusRequest, GetStatusResponse, ServerStatus,
+};
+use prost_types::Timestamp;
 use std::{
     io::{self, IsTerminal as _},
-    time::Duration,
+    time::{Duration, SystemTime},
 };
 use tokio::time::sleep;
 
 /// How long `--watch` waits before it asks again.
 const PAUSE: Duration = Duration::from_secs(2);
+/// For how long a control or gateway that runs is silent, at most: two of its beats, and a bit.
+const SILENT: Duration = Duration::from_secs(35);
 /// Clears a terminal's screen.
 const CLEAR: &str = "\x1b[H\x1b[2J";
 
@@ -63,6 +68,10 @@ fn show(
     }
     console.line(&format!("public URL  {}", status.public_url))?;
     console.line(&format!("tokens      {} live", status.live_tokens))?;
+    if !status.servers.is_empty() {
+        console.line("")?;
+        show_servers(status.servers, status.now, is_terminal, console)?;
+    }
     if !status.folders.is_empty() {
         console.line("")?;
         show_folders(status.folders, is_terminal, console)?;
@@ -80,6 +89,34 @@ fn show(
         console.table(["DROPPED FROM", "MESSAGES"], rows.collect())?;
     }
     Ok(())
+}
+
+/// Shows the controls and gateways: in red those that have been silent.
+fn show_servers(
+    mut servers: Vec<ServerStatus>,
+    now: Option<Timestamp>,
+    is_terminal: bool,
+    console: &mut Console<'_>,
+) -> anyhow::Result<()> {
+    servers.sort_by_key(|server| silence(server, now).is_none());
+    let silent = servers.iter().take_while(|server| silence(server, now).is_some()).count();
+    let rows = servers.into_iter().map(|server| {
+        let seen = silence(&server, now).map_or_else(
+            || "now".to_owned(),
+            |silence| format!("{} ago", time::in_one_unit(silence)),
+        );
+        let (since, ends) = (time::brief(server.started_at), time::brief(server.certificate_ends_at));
+        [word(server.kind().as_str_name()), server.name, server.version, since, ends, seen]
+    });
+    let head = ["SERVER", "NAME", "VERSION", "UP SINCE", "CERTIFICATE ENDS", "SEEN"];
+    console.table_with_red(head, rows.collect(), if is_terminal { silent } else { 0 })
+}
+
+/// Returns for how long a server has been silent, if it should have told about itself meanwhile.
+pub(crate) fn silence(server: &ServerStatus, now: Option<Timestamp>) -> Option<Duration> {
+    let at = |time: Option<Timestamp>| SystemTime::try_from(time?).ok();
+    let silence = at(now)?.duration_since(at(server.seen_at)?).ok()?;
+    Some(silence).filter(|silence| *silence > SILENT)
 }
 
 /// Shows the folders: in red those where turns wait and nobody is attached.

@@ -25,7 +25,8 @@ pub(crate) fn rounded(duration: prost_types::Duration) -> String {
     in_one_unit(duration.try_into().unwrap_or_default())
 }
 
-fn in_one_unit(duration: Duration) -> String {
+/// Returns a duration in one unit.
+pub(crate) fn in_one_unit(duration: Duration) -> String {
     match duration.as_secs() {
         seconds @ 0..60 => format!("{seconds} s"),
         seconds @ 60..3_600 => format!("{} min", seconds / 60),

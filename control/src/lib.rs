@@ -42,6 +42,7 @@ mod route;
 mod schema;
 mod seal;
 mod secret;
+mod servers;
 mod session;
 mod signature;
 #[cfg(test)]
@@ -58,12 +59,16 @@ pub use limits::Limits;
 pub use store::sqlite::{FILE as STORE_FILE, backup, restore};
 
 use anyhow::Context;
-use arizuko_proto::telemetry::metrics::{Probe, Registry};
-use arizuko_proto::tls::Acceptor;
+use arizuko_proto::{
+    service,
+    telemetry::metrics::{Probe, Registry},
+    tls::Acceptor,
+};
 use client_roles::ClientRole;
 use ledger::Error;
 use listener::Listener;
 use readiness::Readiness;
+use servers::Own;
 use std::{pin::pin, sync::Arc, time::Duration};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -162,6 +167,13 @@ impl OpenServer {
         let limits = self.control.limits.connections.clone();
         let stopping = shutdown.clone();
         let (tls, client_roles) = (self.tls, self.client_roles);
+        let certificate_end = || tls.as_ref().and_then(|tls| tls.certificate_end());
+        let own = Own {
+            control: &self.control,
+            name: service::name(&listener),
+            certificate_end: &certificate_end,
+        };
+        let tls = tls.clone();
         let listening = Listener { service, tls, client_roles, limits, stopping };
         let mut serving = pin!(listening.serve(listener));
         tokio::select! {
@@ -175,10 +187,12 @@ impl OpenServer {
             }
             () = &mut serving => {}
             swept = &mut due => return swept.context("the task that takes due items ended"),
+            () = own.tell() => {}
             superseded = schema::superseded(self.control.ledger.store(), &self.control.expected) => {
                 return Err(superseded);
             }
         }
+        own.stop().await;
         due.await.context("the task that takes due items failed")?;
         self.control.ledger.store().close().await.context("cannot close the store")
     }

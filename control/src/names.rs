@@ -22,8 +22,10 @@ use arizuko_proto::public_id;
 use std::marker::PhantomData;
 
 mod members;
+mod servers;
 
 pub(crate) use members::{Due, InFolder};
+pub(crate) use servers::{server, servers};
 
 // ── Records ─────────────────────────────────────────────────────────────────────────────────────
 

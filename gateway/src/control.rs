@@ -151,6 +151,19 @@ impl Control {
         Subscription::open(self.0.clone(), access, target, cursor).await
     }
 
+    /// Tells a control about this gateway. Nothing depends on it, and an older control doesn't know
+    /// the call, so a failure is no reason to avoid a control.
+    pub(crate) async fn report(&self, request: pb::ReportGatewayRequest) {
+        for node in self.0.iter() {
+            let mut client = node.client.clone();
+            let told = timeout(ANSWER_TIMEOUT, client.report_gateway(request.clone())).await;
+            if matches!(told, Ok(Ok(_))) {
+                return;
+            }
+        }
+        tracing::debug!("no control takes the report of this gateway");
+    }
+
     /// Succeeds if any control can serve.
     pub(crate) async fn ready(&self) -> Result<(), Refusal> {
         let asked = self.0.iter().map(|node| async {

@@ -32,6 +32,7 @@ mod problem;
 mod proxies;
 mod rates;
 mod renderer;
+mod report;
 mod routes;
 mod sse;
 mod stream;
@@ -43,14 +44,18 @@ pub use config::{Options, ServingOptions};
 pub use limits::Limits;
 
 use arizuko_proto::{
+    service,
     telemetry::metrics::{Probe, Registry},
     tls::{Acceptor, ClientChecks},
 };
 use gateway::Gateway;
 use listener::Listener;
-use std::sync::Arc;
-use tokio::net::TcpListener;
+use std::{sync::Arc, time::Duration};
+use tokio::{net::TcpListener, time::timeout};
 use tokio_util::sync::CancellationToken;
+
+/// How long control may take to hear that the gateway stops.
+const FAREWELL: Duration = Duration::from_secs(1);
 
 /// The gateway, ready to serve.
 pub struct Server {
@@ -105,11 +110,15 @@ impl Server {
                  TLS, others on the network can read the links"
             );
         }
+        let (tls, control) = (self.tls, self.gateway.control.clone());
+        let told = report::tell(control, service::name(&listener), tls.clone(), shutdown.clone());
+        let told = tokio::spawn(told);
         let router = routes::router(Arc::new(self.gateway));
-        let tls = self.tls;
         let serving =
             Listener { router, tls, limits, trusted_proxies, write_stall, stopping: shutdown };
         serving.serve(listener, grace).await;
+        // If this takes too long, the gateway stays listed for a while.
+        let _ = timeout(FAREWELL, told).await;
         Ok(())
     }
 }

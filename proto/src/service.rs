@@ -2,6 +2,7 @@
 
 use anyhow::Context as _;
 use std::{
+    fs,
     io::{self, Write as _},
     net::SocketAddr,
     process::ExitCode,
@@ -15,6 +16,13 @@ use tokio::net::TcpListener;
 pub async fn listen(address: SocketAddr) -> anyhow::Result<TcpListener> {
     let listener = TcpListener::bind(address).await;
     listener.with_context(|| format!("cannot listen on {address} (--listen)"))
+}
+
+/// Names a service for operators: its machine, and where it listens there.
+pub fn name(listener: &TcpListener) -> String {
+    let machine = fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    let address = listener.local_addr().map(|address| address.to_string()).unwrap_or_default();
+    format!("{} {address}", machine.trim()).trim().to_owned()
 }
 
 /// Prints where a service listens.

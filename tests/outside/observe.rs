@@ -3,4 +3,5 @@
 mod logs;
 mod metrics;
 mod prometheus;
+mod servers;
 mod traces;

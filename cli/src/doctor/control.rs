@@ -1,16 +1,26 @@
 //! Checks control: its version, its store, its keys, and whether agents answer its links.
 
-use super::report::{Level, Report};
-use crate::{control::Control, status::is_alone, time, token};
+use super::{
+    public::RENEWED_BEFORE,
+    report::{Level, Report},
+};
+use crate::{
+    console::word,
+    control::Control,
+    status::{is_alone, silence},
+    time, token,
+};
 use arizuko_proto::v1::{
     ExplainRouteRequest, GetStatusRequest, GetStatusResponse, KeyKind, ListKeysRequest,
-    ListTokensRequest, RouteMode,
+    ListTokensRequest, RouteMode, ServerKind,
 };
+use prost_types::Timestamp;
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs,
     os::unix::fs::PermissionsExt as _,
     path::Path,
+    time::SystemTime,
 };
 
 /// How many JIDs are checked, at most.
@@ -67,6 +77,40 @@ pub(super) fn store(status: &GetStatusResponse, report: &mut Report) {
     for remark in &status.store_remarks {
         let (what, remedy) = remark.split_once(": ").unwrap_or((remark, ""));
         report.add(Level::Warning, "store", what, remedy);
+    }
+}
+
+/// Reports controls and gateways that are silent, or have another version or an old certificate.
+pub(super) fn servers(status: &GetStatusResponse, report: &mut Report) {
+    let system = |at: Option<Timestamp>| at.and_then(|at| SystemTime::try_from(at).ok());
+    let mut warn = |found: String, remedy: &str| {
+        report.add(Level::Warning, "servers", found, remedy);
+    };
+    let mut is_well = true;
+    for server in &status.servers {
+        let name = format!("the {} {}", word(server.kind().as_str_name()), server.name);
+        if let Some(silence) = silence(server, status.now) {
+            let found = format!("{name} has been silent for {}", time::in_one_unit(silence));
+            warn(found, "it hangs, was killed, or can't reach the others: see its log");
+            is_well = false;
+        }
+        if server.version != status.version {
+            let found = format!("{name} has version {}, not {}", server.version, status.version);
+            warn(found, "install the same version of all");
+            is_well = false;
+        }
+        let end = system(server.certificate_ends_at);
+        let left = end.map(|end| end.duration_since(SystemTime::now()).unwrap_or_default());
+        if let Some(left) = left.filter(|left| *left < RENEWED_BEFORE) {
+            let found = format!("the certificate of {name} ends in {}", time::in_one_unit(left));
+            warn(found, "renew it; the new files are used without a restart");
+            is_well = false;
+        }
+    }
+    if is_well && !status.servers.is_empty() {
+        let of = |kind| status.servers.iter().filter(|server| server.kind() == kind).count();
+        let (controls, gateways) = (of(ServerKind::Control), of(ServerKind::Gateway));
+        report.ok("servers", format!("{controls} of control and {gateways} of the gateway run"));
     }
 }
 

@@ -13,7 +13,7 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
 /// How many seconds clocks may differ before the times in a conversation look wrong.
 const MAX_DRIFT: i64 = 30;
 /// How long before its end a certificate should have been renewed.
-const RENEWED_BEFORE: Duration = Duration::from_secs(14 * 24 * 3600);
+pub(super) const RENEWED_BEFORE: Duration = Duration::from_secs(14 * 24 * 3600);
 
 /// Checks that visitors elsewhere can use links that begin with this URL.
 pub(super) fn url(url: &str, report: &mut Report) {

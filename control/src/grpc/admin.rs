@@ -8,6 +8,7 @@ use crate::{
     key::Caller,
     ledger::Error,
     names,
+    servers::{self, Running},
     session::Session,
     store::{Subscription, Wake},
     turn::observe::Dropped,
@@ -54,6 +55,7 @@ impl v1::admin_service_server::AdminService for Service {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             started_at: Some(wire::timestamp(control.started_at)),
             now: Some(wire::timestamp(ledger.now())),
+            servers: servers::list(control).await?.into_iter().map(wire_server).collect(),
         }))
     }
 
@@ -220,6 +222,21 @@ fn wire_session(session: Session, held: usize) -> v1::AgentSession {
         held: u32::try_from(held).unwrap_or(u32::MAX),
         attached_at: Some(wire::timestamp(session.attached_at)),
         expires_at: Some(wire::timestamp(session.expires_at)),
+    }
+}
+
+fn wire_server(running: Running) -> v1::ServerStatus {
+    let kind = match running.kind {
+        servers::Kind::Control => v1::ServerKind::Control,
+        servers::Kind::Gateway => v1::ServerKind::Gateway,
+    };
+    v1::ServerStatus {
+        kind: kind.into(),
+        name: running.name,
+        version: running.version,
+        started_at: Some(wire::timestamp(running.started_at)),
+        seen_at: Some(wire::timestamp(running.seen_at)),
+        certificate_ends_at: running.certificate_ends_at.map(wire::timestamp),
     }
 }
 

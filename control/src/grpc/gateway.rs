@@ -13,6 +13,8 @@ use crate::{
     names,
     refusal::Refusal,
     route,
+    servers::{self, Running},
+    time::Time,
     token::{self, Kind, Token},
     transaction::{Record as _, Tx},
     turn::{
@@ -288,6 +290,32 @@ impl v1::gateway_service_server::GatewayService for Service {
         let (caller, requests) = self.authenticate_gateway(request)?;
         let responses = watch::serve(self.control.clone(), &caller, requests).await?;
         Ok(Response::new(responses))
+    }
+
+    async fn report_gateway(
+        &self,
+        request: Request<v1::ReportGatewayRequest>,
+    ) -> Result<Response<v1::ReportGatewayResponse>, Status> {
+        let (_, request) = self.authenticate_gateway(request)?;
+        let uptime = wire::parse_duration(request.uptime)?.unwrap_or_default();
+        let now = self.control.ledger.now();
+        let running = Running {
+            kind: servers::Kind::Gateway,
+            name: request.name,
+            version: request.version,
+            started_at: Time::default() + (now - Time::default()).saturating_sub(uptime),
+            seen_at: now,
+            certificate_ends_at: wire::parse_timestamp(request.certificate_ends_at)?,
+        };
+        let telling = |tx: &mut Tx<'_>| match request.stopping {
+            true => {
+                running.forget(tx);
+                Ok(())
+            }
+            false => running.tell(tx),
+        };
+        self.control.ledger.transact(0, &[], telling).await?;
+        Ok(Response::new(v1::ReportGatewayResponse {}))
     }
 }
 

@@ -1,7 +1,7 @@
 //! TLS of programs that listen. They read their certificate again when its file changes, so that
 //! the next connection gets the renewed certificate.
 
-use super::{authorities, certified, provider, revocations};
+use super::{authorities, certificate_end, certified, provider, revocations};
 use crate::duration;
 use rustls::{
     ServerConfig,
@@ -12,8 +12,8 @@ use std::{
     fs, io,
     os::unix::fs::MetadataExt as _,
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, PoisonError},
-    time::Duration,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::{Duration, SystemTime},
 };
 use tokio::{
     io::{AsyncRead, AsyncWrite, AsyncWriteExt as _, copy, sink},
@@ -90,6 +90,8 @@ struct Loaded {
     /// The files' state when they were last read, with or without success.
     state: Vec<Option<FileState>>,
     config: Arc<ServerConfig>,
+    /// When the certificate ends; `None` if it doesn't say so in a form that is understood.
+    end: Option<SystemTime>,
 }
 
 /// The state of a file. It differs once the file has changed, or its symbolic link leads to another
@@ -120,8 +122,8 @@ impl Acceptor {
         };
         let protocols: Vec<_> = protocols.iter().map(|name| name.as_bytes().into()).collect();
         let files = Files { cert: cert.to_owned(), key: key.to_owned(), clients: clients.clone() };
-        let (state, config) = (files.state(), files.load(&protocols)?);
-        let loaded = Mutex::new(Loaded { state, config });
+        let (state, (config, end)) = (files.state(), files.load(&protocols)?);
+        let loaded = Mutex::new(Loaded { state, config, end });
         Ok(Some(Arc::new(Self { files, protocols, timeout: tls.tls_timeout, loaded })))
     }
 
@@ -130,7 +132,7 @@ impl Acceptor {
     where
         S: AsyncRead + AsyncWrite + Unpin,
     {
-        let handshake = TlsAcceptor::from(self.current()).accept(stream);
+        let handshake = TlsAcceptor::from(Arc::clone(&self.current().config)).accept(stream);
         match timeout(self.timeout, handshake.into_fallible()).await? {
             Ok(stream) => Ok(stream),
             Err((error, stream)) => {
@@ -140,18 +142,23 @@ impl Acceptor {
         }
     }
 
-    /// Returns the configuration that the files make now or, if they can't be used, the last good
-    /// one. Checking four files costs a thousandth of a handshake.
-    fn current(&self) -> Arc<ServerConfig> {
+    /// Returns when the certificate ends.
+    pub fn certificate_end(&self) -> Option<SystemTime> {
+        self.current().end
+    }
+
+    /// Returns what the files make now or, if they can't be used, the last good configuration.
+    /// Checking four files costs a thousandth of a handshake.
+    fn current(&self) -> MutexGuard<'_, Loaded> {
         // A panic leaves the value consistent.
         let mut loaded = self.loaded.lock().unwrap_or_else(PoisonError::into_inner);
         let state = self.files.state();
         if state != loaded.state {
             loaded.state = state;
             match self.files.load(&self.protocols) {
-                Ok(config) => {
+                Ok((config, end)) => {
                     tracing::info!("reloaded the certificate");
-                    loaded.config = config;
+                    (loaded.config, loaded.end) = (config, end);
                 }
                 Err(error) => {
                     tracing::error!(
@@ -160,7 +167,7 @@ impl Acceptor {
                 }
             }
         }
-        Arc::clone(&loaded.config)
+        loaded
     }
 }
 
@@ -190,17 +197,22 @@ impl Files {
         files.into_iter().flatten().map(state).collect()
     }
 
-    fn load(&self, protocols: &[Vec<u8>]) -> anyhow::Result<Arc<ServerConfig>> {
+    /// Returns the configuration, and when its certificate ends.
+    fn load(
+        &self,
+        protocols: &[Vec<u8>],
+    ) -> anyhow::Result<(Arc<ServerConfig>, Option<SystemTime>)> {
         let builder = ServerConfig::builder_with_provider(provider())
             .with_safe_default_protocol_versions()?;
         let builder = match &self.clients.client_ca {
             None => builder.with_no_client_auth(),
             Some(file) => builder.with_client_cert_verifier(self.verifier(file)?),
         };
-        let certified = SingleCertAndKey::from(certified(&self.cert, &self.key)?);
-        let mut config = builder.with_cert_resolver(Arc::new(certified));
+        let certified = certified(&self.cert, &self.key)?;
+        let end = certified.cert.first().and_then(|shown| certificate_end(shown).ok());
+        let mut config = builder.with_cert_resolver(Arc::new(SingleCertAndKey::from(certified)));
         config.alpn_protocols = protocols.to_vec();
-        Ok(Arc::new(config))
+        Ok((Arc::new(config), end))
     }
 
     /// Returns the check of clients' certificates. With a revocation file, a certificate is refused

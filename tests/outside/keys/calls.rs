@@ -16,10 +16,10 @@ use arizuko_proto::{
         GetConversationRequest, GetLogoRequest, GetStatusRequest, GetTokenStatsRequest,
         GetTurnRequest, IssueChatLinkRequest, IssueWebhookRequest, ListAuditRequest,
         ListConversationsRequest, ListKeysRequest, ListRoutesRequest, ListTokensRequest,
-        PostMessageRequest, ReadConversationRequest, ReplayDeliveryRequest, ResolveTokenRequest,
-        RevokeKeyRequest, RevokeTokenRequest, RotateKeyRequest, SendMessageRequest,
-        SetRouteRequest, SetWebhookSecretsRequest, ShowConversationRequest, ShowTurnRequest,
-        TailRequest, TokenKind, TokenTarget, WatchRequest, token_target,
+        PostMessageRequest, ReadConversationRequest, ReplayDeliveryRequest, ReportGatewayRequest,
+        ResolveTokenRequest, RevokeKeyRequest, RevokeTokenRequest, RotateKeyRequest,
+        SendMessageRequest, SetRouteRequest, SetWebhookSecretsRequest, ShowConversationRequest,
+        ShowTurnRequest, TailRequest, TokenKind, TokenTarget, WatchRequest, token_target,
     },
 };
 use arizuko_tests::prelude::*;
@@ -38,7 +38,7 @@ pub(super) const OPERATORS: [&str; 6] = [
 /// Calls that only operators and viewers may make.
 pub(super) const OVERSEERS: [&str; 4] = ["ListKeys", "GetStatus", "ListAudit", "Tail"];
 /// Calls that only gateways may make.
-pub(super) const GATEWAYS: [&str; 8] = [
+pub(super) const GATEWAYS: [&str; 9] = [
     "ResolveToken",
     "GetLogo",
     "PostMessage",
@@ -47,6 +47,7 @@ pub(super) const GATEWAYS: [&str; 8] = [
     "CancelTurn",
     "DeleteConversation",
     "Watch",
+    "ReportGateway",
 ];
 /// Calls about a folder.
 pub(super) const FOLDERS: [&str; 4] = ["IssueChatLink", "IssueWebhook", "ListTokens", "Attach"];
@@ -313,6 +314,10 @@ async fn visits(call: &str, channel: Channel, facts: &Facts) -> Result<(), Statu
         "DeleteConversation" => {
             let request = DeleteConversationRequest { access, conversation };
             gateway.delete_conversation(request).await.map(drop)
+        }
+        "ReportGateway" => {
+            let request = ReportGatewayRequest { name: "a test".into(), ..Default::default() };
+            gateway.report_gateway(request).await.map(drop)
         }
         other => panic!("no such call: {other}"),
     }
