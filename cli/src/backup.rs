@@ -5,11 +5,16 @@ use crate::{
     console::{Console, note, quoted},
     directories,
 };
-use std::{fs, path::PathBuf};
+use anyhow::{Context as _, ensure};
+use std::{
+    fs::File,
+    io::{self, IsTerminal as _},
+    path::PathBuf,
+};
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    /// File of the backup
+    /// File of the backup; for `backup`, - is standard output
     file: PathBuf,
     /// Data folder of `up` or arizuko-control [default: ~/.local/share/arizuko]
     #[arg(long, env = "ARIZUKO_DATA_DIR", value_name = "FOLDER")]
@@ -27,13 +32,25 @@ impl Args {
 
 /// Copies the embedded store to a file.
 pub(crate) fn back_up(args: &Args, console: &mut Console<'_>) -> anyhow::Result<()> {
-    arizuko_control::backup(&args.folder()?, &args.file)?;
-    let bytes = fs::metadata(&args.file)?.len();
+    let folder = args.folder()?;
+    let to_output = args.file.as_os_str() == "-";
+    let mut copy = if to_output {
+        ensure!(!io::stdout().is_terminal(), "a backup is no text: write it to a file or a pipe");
+        arizuko_control::snapshot(&folder)?
+    } else {
+        arizuko_control::backup(&folder, &args.file)?;
+        let copy = File::open(&args.file);
+        copy.with_context(|| format!("cannot read {}", args.file.display()))?
+    };
+    let bytes = copy.metadata().context("cannot look at the backup")?.len();
+    if to_output {
+        console.copy(&mut copy)?;
+    }
     note(&format!(
         "{} KiB; it contains the hashes of tokens and keys, not the tokens and keys",
         bytes.div_ceil(1024)
     ));
-    console.line(&args.file.to_string_lossy())
+    if to_output { Ok(()) } else { console.line(&args.file.to_string_lossy()) }
 }
 
 /// Restores a backup to a data folder that has no store.

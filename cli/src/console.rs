@@ -7,7 +7,7 @@ use std::{
     borrow::Cow,
     error::Error,
     fmt,
-    io::{self, Write},
+    io::{self, Read, Write},
 };
 
 /// How a command that calls control prints the answer.
@@ -49,8 +49,13 @@ impl<'a> Console<'a> {
     /// Writes text unchanged and flushes it. Text that others wrote may go to files and programs
     /// this way, but not to a terminal.
     pub(crate) fn raw(&mut self, text: &str) -> anyhow::Result<()> {
-        let written = self.out.write_all(text.as_bytes());
-        written.and_then(|()| self.out.flush()).map_err(|error| match error.kind() {
+        self.copy(&mut text.as_bytes())
+    }
+
+    /// Writes all bytes of a file and flushes them.
+    pub(crate) fn copy(&mut self, from: &mut impl Read) -> anyhow::Result<()> {
+        let written = io::copy(from, &mut self.out);
+        written.and_then(|_| self.out.flush()).map_err(|error| match error.kind() {
             io::ErrorKind::BrokenPipe => ClosedPipe.into(),
             _ => anyhow::Error::new(error).context("cannot write to standard output"),
         })

@@ -39,14 +39,20 @@ impl Running {
 
     /// Writes the file to each of the user's directories where no other running `up` has one. There
     /// are two directories since `XDG_RUNTIME_DIR` may be set in one terminal and not in another.
+    /// Without a file, other commands need flags, which is no reason not to run.
     pub(crate) fn publish(&self) -> anyhow::Result<RunningFiles> {
         let content = serde_json::to_string_pretty(self)?;
         let mut published = RunningFiles { files: Vec::new(), content };
         for path in candidates() {
-            if read_live(&path).is_none() {
-                let file = write_locked(&path, &published.content)
-                    .with_context(|| format!("cannot write {}", path.display()))?;
-                published.files.push((path, file));
+            if read_live(&path).is_some() {
+                continue;
+            }
+            match write_locked(&path, &published.content) {
+                Ok(file) => published.files.push((path, file)),
+                Err(error) => tracing::warn!(
+                    "cannot write {}, by which other commands would find this `up`: {error:#}",
+                    path.display()
+                ),
             }
         }
         Ok(published)

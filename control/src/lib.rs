@@ -56,7 +56,7 @@ mod visitor;
 
 pub use config::{Options, SealOptions, StoreOptions};
 pub use limits::Limits;
-pub use store::sqlite::{FILE as STORE_FILE, backup, restore};
+pub use store::sqlite::{FILE as STORE_FILE, backup, restore, snapshot};
 
 use anyhow::Context;
 use arizuko_proto::{

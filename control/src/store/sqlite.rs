@@ -31,12 +31,14 @@ mod log;
 mod scan;
 mod sizes;
 
-pub use backup::{backup, restore};
+pub use backup::{backup, restore, snapshot};
 use log::Log;
 use sizes::Sizes;
 
 /// The name of the store's file in its folder.
 pub const FILE: &str = "arizuko.db";
+/// The name of the file that a process locks while it uses the folder.
+const LOCK: &str = "lock";
 
 const SCHEMA: &str = "
     CREATE TABLE IF NOT EXISTS record (
@@ -106,7 +108,7 @@ impl Sqlite {
         let lock = lock(folder)?;
         let path = folder.join(FILE);
         // SQLite's other files take their permissions from this one.
-        private(&path)?;
+        private(&path).with_context(|| format!("cannot open {}", path.display()))?;
         let channels = Arc::new(Channels::default());
 
         let log = Log::of(&path);
@@ -243,7 +245,8 @@ fn private(path: &Path) -> std::io::Result<File> {
 }
 
 fn lock(folder: &Path) -> anyhow::Result<File> {
-    let file = private(&folder.join("lock"))?;
+    let path = folder.join(LOCK);
+    let file = private(&path).with_context(|| format!("cannot open {}", path.display()))?;
     match file.try_lock() {
         Ok(()) => Ok(file),
         Err(TryLockError::WouldBlock) => anyhow::bail!(

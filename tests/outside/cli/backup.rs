@@ -1,7 +1,7 @@
 //! `arizuko backup` and `restore`: the embedded store as one file.
 
 use arizuko_tests::prelude::*;
-use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 
 /// Runs `arizuko` without a control or key in its environment.
 async fn arizuko(stack: &Stack, arguments: &[&str]) -> arizuko_tests::cli::Outcome {
@@ -46,6 +46,38 @@ async fn a_backup_of_a_running_up_is_a_snapshot(mut stack: Stack) {
     let held = agent.turn().await;
     assert_eq!(held.turn.turn_id, waiting.turn, "the queued turn is still queued");
     agent.answer(held, "it is").await;
+}
+
+#[apply(embedded)]
+async fn a_backup_goes_to_standard_output_and_back_to_the_owner_of_its_folder(stack: Stack) {
+    stack.issue("acme").await;
+    let (made, other) = (stack.folder().join("backup"), stack.folder().join("other"));
+    let mut backup = stack.program("arizuko");
+    backup.args(["backup", "-", "--data-dir", &path(&stack.data_dir())]);
+    let told = backup.output().await.expect("it runs");
+    assert!(told.status.success(), "{told:?}");
+    fs::write(&made, told.stdout).expect("the folder is ours");
+    let files = fs::read_dir(stack.data_dir()).expect("it is ours");
+    let mut names =
+        files.map(|file| file.expect("a file").file_name().into_string().expect("UTF-8"));
+    assert!(!names.any(|name| name.contains("copy")), "no copy is left");
+
+    fs::create_dir(&other).expect("it is new");
+    fs::set_permissions(&other, fs::Permissions::from_mode(0o700)).expect("it is ours");
+    // Only root can give a folder away.
+    let ours = fs_owner(&other);
+    let owner = if ours == 0 { 54_321 } else { ours };
+    std::os::unix::fs::chown(&other, Some(owner), None).expect("root may do that");
+    let restored = arizuko(&stack, &["restore", &path(&made), "--data-dir", &path(&other)]).await;
+    restored.expect(0);
+    for file in fs::read_dir(&other).expect("it is there") {
+        let file = file.expect("a file").path();
+        assert_eq!(fs_owner(&file), owner, "{}", file.display());
+    }
+}
+
+fn fs_owner(file: &Path) -> u32 {
+    fs::metadata(file).expect("it is there").uid()
 }
 
 #[apply(embedded)]

@@ -35,6 +35,23 @@ async fn the_banner_shows_a_working_link_and_a_command_to_paste() {
 }
 
 #[apply(embedded)]
+async fn up_runs_where_other_commands_cannot_find_it() {
+    let home = Home::new();
+    // The folders for the file by which they would find it can't be made.
+    for folder in ["run", "home/.local/share"] {
+        let folder = home.path().join(folder);
+        fs::create_dir_all(&folder).expect("it is ours");
+        fs::write(folder.join("arizuko"), "").expect("it is ours");
+    }
+    let data = home.path().join("data").display().to_string();
+    let mut up = home.start(&["--data-dir", &data]);
+    let next = up.line_with("next").await;
+    assert!(next.contains("--control http://127.0.0.1:"), "{next}");
+    assert!(next.contains(&format!("--key-file {data}/operator.key")), "{next}");
+    assert_eq!(up.said().matches("by which other commands would find this `up`").count(), 2);
+}
+
+#[apply(embedded)]
 async fn with_json_up_prints_all_addresses_in_one_line() {
     let home = Home::new();
     let folder = home.path().join("data").display().to_string();

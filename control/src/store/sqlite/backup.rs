@@ -6,7 +6,9 @@ use anyhow::{Context, ensure};
 use rusqlite::{Connection, OpenFlags};
 use std::{
     fs::{self, File},
+    os::unix::fs::{MetadataExt as _, chown},
     path::{Path, PathBuf},
+    process,
 };
 
 /// Copies the store in `folder`, as it is at one moment, to `file`. The store may be in use.
@@ -27,7 +29,7 @@ pub fn backup(folder: &Path, file: &Path) -> anyhow::Result<()> {
         })
         .with_context(|| format!("cannot copy {}", store.display()));
     let kept = copied.and_then(|_| {
-        copy.sync_all()?;
+        sync(&copy, &partial)?;
         keep(&partial, file)
     });
     if kept.is_err() {
@@ -36,11 +38,24 @@ pub fn backup(folder: &Path, file: &Path) -> anyhow::Result<()> {
     kept
 }
 
+/// Copies the store in `folder`, as it is at one moment, to a file that has no name any more. The
+/// store may be in use.
+pub fn snapshot(folder: &Path) -> anyhow::Result<File> {
+    let path = beside(&folder.join(super::FILE), &format!(".copy-{}", process::id()));
+    // A process of the same number may have been killed.
+    let _ = fs::remove_file(&path);
+    backup(folder, &path)?;
+    let copy = File::open(&path).with_context(|| format!("cannot read {}", path.display()))?;
+    fs::remove_file(&path).with_context(|| format!("cannot remove {}", path.display()))?;
+    Ok(copy)
+}
+
 /// Puts a backup into `folder`, which must have no store yet.
 pub fn restore(file: &Path, folder: &Path) -> anyhow::Result<()> {
     check(file)?;
     super::make_folder(folder)?;
     let _lock = lock(folder)?;
+    give_to_owner(&folder.join(super::LOCK), folder)?;
     let store = folder.join(super::FILE);
     ensure!(
         !store.exists(),
@@ -52,11 +67,27 @@ pub fn restore(file: &Path, folder: &Path) -> anyhow::Result<()> {
     let _ = fs::remove_file(&partial);
     let mut copy =
         private(&partial).with_context(|| format!("cannot write {}", partial.display()))?;
-    let mut backup = File::open(file)?;
+    let backup = File::open(file);
+    let mut backup = backup.with_context(|| format!("cannot read {}", file.display()))?;
     std::io::copy(&mut backup, &mut copy)
         .with_context(|| format!("cannot write {}", partial.display()))?;
-    copy.sync_all()?;
+    sync(&copy, &partial)?;
+    give_to_owner(&partial, folder)?;
     keep(&partial, &store)
+}
+
+/// Gives a file in a data folder to the folder's owner, if that is somebody else: root restores
+/// into a service's folder, and the service must be able to write the file.
+fn give_to_owner(file: &Path, folder: &Path) -> anyhow::Result<()> {
+    let about = |path: &Path| {
+        fs::metadata(path).with_context(|| format!("cannot look at {}", path.display()))
+    };
+    let (owner, now) = (about(folder)?, about(file)?);
+    if (owner.uid(), owner.gid()) == (now.uid(), now.gid()) {
+        return Ok(());
+    }
+    chown(file, Some(owner.uid()), Some(owner.gid()))
+        .with_context(|| format!("cannot give {} to its folder's owner", file.display()))
 }
 
 /// Checks that a file is a complete store of arizuko's.
@@ -80,8 +111,13 @@ fn check(file: &Path) -> anyhow::Result<()> {
 fn keep(partial: &Path, file: &Path) -> anyhow::Result<()> {
     fs::rename(partial, file).with_context(|| format!("cannot write {}", file.display()))?;
     let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty());
-    File::open(folder.unwrap_or(Path::new(".")))?.sync_all()?;
-    Ok(())
+    let folder = folder.unwrap_or(Path::new("."));
+    let opened = File::open(folder);
+    sync(&opened.with_context(|| format!("cannot open {}", folder.display()))?, folder)
+}
+
+fn sync(file: &File, path: &Path) -> anyhow::Result<()> {
+    file.sync_all().with_context(|| format!("cannot write {} to the disk", path.display()))
 }
 
 pub(super) fn beside(file: &Path, ending: &str) -> PathBuf {
