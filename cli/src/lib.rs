@@ -32,7 +32,10 @@ mod turn;
 mod up;
 
 use crate::console::{ClosedPipe, Console};
-use arizuko_proto::telemetry::{self, Telemetry};
+use arizuko_proto::{
+    telemetry::{self, Telemetry},
+    variables,
+};
 use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 use std::{ffi::OsString, io::Write, process::ExitCode, time::Duration};
 use tokio::runtime::{self, Runtime};
@@ -94,6 +97,15 @@ enum Command {
     Completions(completions::Args),
 }
 
+/// The variables that are read without a flag of clap's.
+const VARIABLES: [&str; 5] = [
+    "ARIZUKO_CONTROL",
+    "ARIZUKO_KEY",
+    "ARIZUKO_KEY_FILE",
+    "ARIZUKO_OPENAI_KEY",
+    "ARIZUKO_HTTP_TOKEN",
+];
+
 /// The commands grouped by purpose, as `--help` lists them.
 const GROUPS: [(&str, &[&str]); 6] = [
     ("Try it", &["up", "chat"]),
@@ -138,7 +150,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>, out: &mut dyn Write) -> Exi
     let args: Vec<OsString> = args.into_iter().collect();
     let program = args.first().map(|name| name.to_string_lossy().into_owned());
     let mut console = Console::new(program.unwrap_or_else(|| "arizuko".into()), out);
-    let parsed = command().try_get_matches_from(args);
+    let parsed = variables::without_empty(command()).try_get_matches_from(args);
     let cli = match parsed.and_then(|matches| Cli::from_arg_matches(&matches)) {
         Ok(cli) => cli,
         Err(error) if error.use_stderr() => return misused(&error),
@@ -155,6 +167,9 @@ pub fn run(args: impl IntoIterator<Item = OsString>, out: &mut dyn Write) -> Exi
         Ok(telemetry) => telemetry,
         Err(error) => return conclude(Err(error)),
     };
+    if matches!(cli.command, Command::Up(_) | Command::Agent(_)) {
+        variables::warn_of(&variables::unread(&command(), &VARIABLES));
+    }
     let outcome = runtime.block_on(cli.command.run(&mut console));
     drop(telemetry);
     // Ends the tasks that still run, and with them the agents' processes. A blocked thread delays
@@ -172,6 +187,7 @@ impl Command {
                 telemetry::start(&args.telemetry, "arizuko-agent", "warn,arizuko=info")
             }
             Self::Up(args) => telemetry::start(&args.telemetry, "arizuko", "warn"),
+            // These end soon, and their shell may have variables for another program.
             _ => telemetry::start(&telemetry::Options::from_environment()?, "arizuko", "error"),
         }
     }

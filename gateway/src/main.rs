@@ -4,6 +4,7 @@ use arizuko_gateway::{Options, Server};
 use arizuko_proto::{
     service, signals, supervisor,
     telemetry::{self, metrics},
+    variables,
 };
 use clap::Parser;
 use std::process::ExitCode;
@@ -23,8 +24,9 @@ struct Arguments {
 
 #[tokio::main]
 async fn main() -> anyhow::Result<ExitCode> {
-    let arguments = Arguments::parse();
+    let (arguments, unread) = variables::parse::<Arguments>();
     let _telemetry = telemetry::start(&arguments.telemetry, "arizuko-gateway", "info")?;
+    variables::warn_of(&unread);
     Ok(service::exit_code(run(arguments.options, arguments.metrics).await))
 }
 

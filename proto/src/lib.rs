@@ -25,6 +25,8 @@ pub mod supervisor;
 pub mod telemetry;
 #[cfg(feature = "tls")]
 pub mod tls;
+#[cfg(feature = "telemetry")]
+pub mod variables;
 
 /// Package `arizuko.v1`.
 #[expect(clippy::allow_attributes, clippy::large_enum_variant, reason = "generated code")]

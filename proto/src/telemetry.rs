@@ -6,7 +6,8 @@ pub mod metrics;
 pub mod sampler;
 pub mod traces;
 
-use clap::{Parser, ValueEnum};
+use crate::variables;
+use clap::{CommandFactory as _, FromArgMatches as _, Parser, ValueEnum};
 use opentelemetry_sdk::trace::SdkTracerProvider;
 use std::{
     io::{self, IsTerminal as _},
@@ -67,7 +68,8 @@ impl Options {
             #[command(flatten)]
             options: Options,
         }
-        Alone::try_parse_from(["arizuko"]).map(|alone| alone.options)
+        let matches = variables::without_empty(Alone::command()).try_get_matches_from(["arizuko"]);
+        Alone::from_arg_matches(&matches?).map(|alone| alone.options)
     }
 }
 

@@ -311,7 +311,7 @@ pub(super) fn clip(text: &str) -> String {
 pub(super) fn secret(file: Option<&Path>, variables: &[&str]) -> anyhow::Result<Option<String>> {
     let secret = match file {
         Some(path) => Some(private::read(path)?),
-        None => variables.iter().find_map(|name| env::var(name).ok()),
+        None => variables.iter().find_map(|name| env::var(name).ok().filter(|key| !key.is_empty())),
     };
     let secret = secret.map(|secret| secret.trim().to_owned());
     if let Some(secret) = &secret {
