@@ -8,6 +8,11 @@ use crate::{
 use arizuko_proto::v1::ListAuditRequest;
 
 #[derive(clap::Args)]
+#[command(before_help = "\
+Examples:
+  arizuko audit acme                       # who issued, changed and read what of a tenant
+  arizuko audit --limit 1000 --json        # for a program
+")]
 pub(crate) struct Args {
     #[command(flatten)]
     connection: connect::Options,
@@ -46,7 +51,7 @@ pub(crate) async fn run(args: Args, console: &mut Console<'_>) -> anyhow::Result
         note(&format!("there are older entries: {older}"));
     }
     let rows = listed.entries.into_iter().map(|entry| {
-        let at = time::brief(entry.at);
+        let at = time::shown(entry.at);
         [at, entry.actor, entry.action, entry.folder, entry.subject, entry.detail]
     });
     let head = ["AT", "BY", "ACTION", "FOLDER", "SUBJECT", "DETAIL"];

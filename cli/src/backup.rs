@@ -13,6 +13,12 @@ use std::{
 };
 
 #[derive(clap::Args)]
+#[command(before_help = "\
+Examples:
+  arizuko backup /var/backups/arizuko.db --data-dir /var/lib/arizuko
+  arizuko backup - | ssh backup.internal 'cat > arizuko.db'
+  arizuko restore /var/backups/arizuko.db --data-dir /var/lib/arizuko
+")]
 pub(crate) struct Args {
     /// File of the backup; for `backup`, - is standard output
     file: PathBuf,

@@ -5,6 +5,10 @@ use clap::Command;
 use clap_complete::Shell;
 
 #[derive(clap::Args)]
+#[command(before_help = "\
+Examples:
+  arizuko completions bash > ~/.local/share/bash-completion/completions/arizuko
+")]
 pub(crate) struct Args {
     /// Shell to print the script for
     shell: Shell,

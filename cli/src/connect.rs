@@ -11,13 +11,12 @@ use std::{env, path::PathBuf};
 
 /// The flags of every command that calls control.
 #[derive(clap::Args, Default)]
-#[command(next_help_heading = "Control")]
 pub(crate) struct Options {
     /// Control's address; repeat it for several [env: ARIZUKO_CONTROL]
-    #[arg(long, global = true, value_name = "URL", value_delimiter = ',')]
+    #[arg(long, global = true, value_name = "URL", value_delimiter = ',', help_heading = "Control")]
     control: Vec<String>,
     /// File with the key to call with [env: ARIZUKO_KEY_FILE; ARIZUKO_KEY has the key itself]
-    #[arg(long, global = true, value_name = "FILE")]
+    #[arg(long, global = true, value_name = "FILE", help_heading = "Control")]
     key_file: Option<PathBuf>,
     #[command(flatten)]
     tls: ClientFiles,

@@ -1,22 +1,48 @@
 //! A command's output: the answer goes to the writer that the command was given, which is standard
 //! output, and notes go to standard error. Text that others wrote can't control the terminal.
 
+use crate::time;
 use arizuko_proto::json;
 use prost::Name;
 use std::{
     borrow::Cow,
     error::Error,
     fmt,
-    io::{self, Read, Write},
+    io::{self, IsTerminal as _, Read, Write},
+    sync::atomic::{AtomicBool, Ordering::Relaxed},
 };
 
 /// How a command that calls control prints the answer.
 #[derive(clap::Args, Clone, Copy)]
 pub(crate) struct Format {
     /// Print control's response message as JSON, on one line; `tail` prints a line for each event
-    #[arg(long, global = true)]
+    #[arg(long, global = true, help_heading = "Output")]
     pub(crate) json: bool,
 }
+
+/// How every command prints.
+#[derive(clap::Args, Clone, Copy)]
+pub(crate) struct Manners {
+    /// Print no notes on standard error, only errors
+    #[arg(short, long, global = true, help_heading = "Output")]
+    quiet: bool,
+    /// Print times in full, also at a terminal, where tables have ages
+    #[arg(long, global = true, help_heading = "Output")]
+    iso: bool,
+}
+
+impl Manners {
+    /// Adopts them for the rest of the process.
+    pub(crate) fn adopt(self) {
+        QUIET.store(self.quiet, Relaxed);
+        if io::stdout().is_terminal() && !self.iso {
+            time::show_ages();
+        }
+    }
+}
+
+/// Whether notes are left out.
+static QUIET: AtomicBool = AtomicBool::new(false);
 
 /// A command's two outputs, and the name that it was called by.
 pub(crate) struct Console<'a> {
@@ -145,8 +171,15 @@ pub(crate) fn word(name: &str) -> String {
     }
 }
 
-/// Writes one line to standard error. If that is closed, nobody reads it.
+/// Writes one line to standard error, unless notes are not wanted.
 pub(crate) fn note(line: &str) {
+    if !QUIET.load(Relaxed) {
+        error(line);
+    }
+}
+
+/// Writes one line to standard error. If that is closed, nobody reads it.
+pub(crate) fn error(line: &str) {
     let _ = writeln!(io::stderr(), "{}", printable(line));
 }
 

@@ -158,7 +158,7 @@ fn show(deliveries: Vec<Conversation>, console: &mut Console<'_>) -> anyhow::Res
     let rows = deliveries.into_iter().map(|conversation| {
         let status = word(conversation.status().as_str_name());
         let Conversation { turn_id, jid, created_at, delivery, .. } = conversation;
-        [turn_id, jid, status, time::brief(created_at), delivery]
+        [turn_id, jid, status, time::shown(created_at), delivery]
     });
     console.table(["TURN", "ADDRESS", "STATUS", "CAME", "DELIVERY"], rows.collect())
 }

@@ -14,6 +14,11 @@ use crate::{connect, console::Console};
 use anyhow::bail;
 
 #[derive(clap::Args)]
+#[command(before_help = "\
+Examples:
+  arizuko doctor
+  arizuko doctor --json                    # for a monitor; exits with 1 if something is wrong
+")]
 pub(crate) struct Args {
     #[command(flatten)]
     connection: connect::Options,

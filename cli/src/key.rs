@@ -173,12 +173,12 @@ fn show_list(keys: Vec<Key>, console: &mut Console<'_>) -> anyhow::Result<()> {
         ];
         let may = may.iter().filter(|(may, _)| *may).map(|(_, what)| *what);
         let may = may.collect::<Vec<_>>().join(",");
-        let mut rotated = time::brief(key.rotated_at);
+        let mut rotated = time::shown(key.rotated_at);
         if let Some(at) = key.old_secret_ends_at {
-            rotated += &format!(" (old secret until {})", time::brief(Some(at)));
+            rotated += &format!(" (old secret until {})", time::shown(Some(at)));
         }
-        let expires = key.expires_at.map(|at| time::brief(Some(at))).unwrap_or_default();
-        let (created, used) = (time::brief(key.created_at), time::brief(key.last_used_at));
+        let expires = key.expires_at.map(|at| time::shown(Some(at))).unwrap_or_default();
+        let (created, used) = (time::shown(key.created_at), time::shown(key.last_used_at));
         [key.key_id, kind, key.folder, reach, may, created, rotated, used, expires, key.name]
     });
     let head =

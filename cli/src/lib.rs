@@ -31,7 +31,7 @@ mod token;
 mod turn;
 mod up;
 
-use crate::console::{ClosedPipe, Console};
+use crate::console::{ClosedPipe, Console, Manners};
 use arizuko_proto::{
     telemetry::{self, Telemetry},
     variables,
@@ -56,6 +56,8 @@ Examples:
 struct Cli {
     #[command(subcommand)]
     command: Command,
+    #[command(flatten)]
+    manners: Manners,
 }
 
 #[derive(Subcommand)]
@@ -156,6 +158,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>, out: &mut dyn Write) -> Exi
         Err(error) if error.use_stderr() => return misused(&error),
         Err(help) => return conclude(console.text(&help.render().to_string())),
     };
+    cli.manners.adopt();
     // An error says that a provider is installed already.
     let _ = rustls::crypto::ring::default_provider().install_default();
 
@@ -222,7 +225,7 @@ fn conclude(outcome: anyhow::Result<()>) -> ExitCode {
             if let Some(misuse) = error.downcast_ref() {
                 return misused(misuse);
             }
-            console::note(&format!("error: {error:#}"));
+            console::error(&format!("error: {error:#}"));
             ExitCode::FAILURE
         }
         _ => ExitCode::SUCCESS,

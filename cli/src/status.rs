@@ -24,6 +24,11 @@ const SILENT: Duration = Duration::from_secs(35);
 const CLEAR: &str = "\x1b[H\x1b[2J";
 
 #[derive(clap::Args)]
+#[command(before_help = "\
+Examples:
+  arizuko status
+  arizuko status --watch                   # again every 2 s
+")]
 pub(crate) struct Args {
     #[command(flatten)]
     connection: connect::Options,
@@ -105,7 +110,7 @@ fn show_servers(
             || "now".to_owned(),
             |silence| format!("{} ago", time::in_one_unit(silence)),
         );
-        let (since, ends) = (time::brief(server.started_at), time::brief(server.certificate_ends_at));
+        let (since, ends) = (time::shown(server.started_at), time::shown(server.certificate_ends_at));
         [word(server.kind().as_str_name()), server.name, server.version, since, ends, seen]
     });
     let head = ["SERVER", "NAME", "VERSION", "UP SINCE", "CERTIFICATE ENDS", "SEEN"];
@@ -150,7 +155,7 @@ pub(crate) fn is_alone(folder: &FolderStatus) -> bool {
 fn show_sessions(sessions: Vec<AgentSession>, console: &mut Console<'_>) -> anyhow::Result<()> {
     let rows = sessions.into_iter().map(|session| {
         let kind = if session.person { "person" } else { "program" }.into();
-        let (turns, attached) = (session.held.to_string(), time::brief(session.attached_at));
+        let (turns, attached) = (session.held.to_string(), time::shown(session.attached_at));
         [session.folder, kind, session.name, turns, attached, session.key_id]
     });
     let head = ["AGENT OF", "KIND", "NAME", "TURNS", "ATTACHED", "KEY"];

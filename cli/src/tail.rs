@@ -9,6 +9,11 @@ use anyhow::bail;
 use arizuko_proto::v1::TailRequest;
 
 #[derive(clap::Args)]
+#[command(before_help = "\
+Examples:
+  arizuko tail acme                        # messages, deliveries, ends: as they happen
+  arizuko tail --json | jq .event
+")]
 pub(crate) struct Args {
     #[command(flatten)]
     connection: connect::Options,

@@ -2,7 +2,31 @@
 
 use arizuko_proto::duration;
 use jiff::Timestamp;
-use std::time::{Duration, SystemTime};
+use std::{
+    sync::atomic::{AtomicBool, Ordering::Relaxed},
+    time::{Duration, SystemTime},
+};
+
+/// Whether [`shown`] returns ages.
+static AGES: AtomicBool = AtomicBool::new(false);
+
+/// Makes [`shown`] return ages, for a terminal.
+pub(crate) fn show_ages() {
+    AGES.store(true, Relaxed);
+}
+
+/// Returns an instant for a table: at a terminal how long ago it was, or how far ahead it is, and
+/// elsewhere as [`brief`] does.
+pub(crate) fn shown(at: Option<prost_types::Timestamp>) -> String {
+    if !AGES.load(Relaxed) {
+        return brief(at);
+    }
+    let Some(at) = at.and_then(|at| SystemTime::try_from(at).ok()) else { return String::new() };
+    match SystemTime::now().duration_since(at) {
+        Ok(age) => format!("{} ago", in_one_unit(age)),
+        Err(ahead) => format!("in {}", in_one_unit(ahead.duration())),
+    }
+}
 
 /// Returns an instant in RFC 3339, to the second, in UTC; empty when it is unset.
 pub(crate) fn brief(at: Option<prost_types::Timestamp>) -> String {

@@ -290,7 +290,7 @@ fn show_list(tokens: Vec<Token>, console: &mut Console<'_>) -> anyhow::Result<()
     }
     let rows = tokens.into_iter().map(|token| {
         let LinkOptions { name, paused, .. } = token.options.unwrap_or_default();
-        let (issued, expires) = (time::brief(token.created_at), time::brief(token.expires_at));
+        let (issued, expires) = (time::shown(token.created_at), time::shown(token.expires_at));
         let state = if paused { "paused" } else { "" };
         [token.jid, token.token_id, state.to_owned(), issued, expires, token.created_by, name]
     });

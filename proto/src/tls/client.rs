@@ -8,13 +8,25 @@ use tonic::transport::{Certificate, ClientTlsConfig, Identity};
 #[derive(clap::Args, Clone, Default)]
 pub struct ClientFiles {
     /// PEM file with the authorities to trust instead of the system's.
-    #[arg(long, global = true, env = "ARIZUKO_CA", value_name = "FILE")]
+    #[arg(long, global = true, env = "ARIZUKO_CA", value_name = "FILE", help_heading = "Control")]
     pub ca: Option<PathBuf>,
     /// PEM file with the certificate to show, for a control that has --client-ca.
-    #[arg(long, global = true, env = "ARIZUKO_CLIENT_CERT", value_name = "FILE")]
+    #[arg(
+        long,
+        global = true,
+        env = "ARIZUKO_CLIENT_CERT",
+        value_name = "FILE",
+        help_heading = "Control"
+    )]
     pub client_cert: Option<PathBuf>,
     /// PEM file with the key of --client-cert.
-    #[arg(long, global = true, env = "ARIZUKO_CLIENT_KEY", value_name = "FILE")]
+    #[arg(
+        long,
+        global = true,
+        env = "ARIZUKO_CLIENT_KEY",
+        value_name = "FILE",
+        help_heading = "Control"
+    )]
     pub client_key: Option<PathBuf>,
 }
 

@@ -80,6 +80,67 @@ async fn completions_are_printed_for_each_shell(stack: Stack) {
     }
 }
 
+/// Returns the lines of a help text below a heading.
+fn below<'a>(help: &'a str, heading: &str) -> Vec<&'a str> {
+    let lines = help.lines().skip_while(|line| *line != heading).skip(1);
+    lines.take_while(|line| !line.is_empty()).collect()
+}
+
+#[apply(embedded)]
+async fn help_has_examples_and_the_connection_under_a_heading_of_its_own(stack: Stack) {
+    let top = stack.arizuko(&["--help"]).await.expect(0).out;
+    let commands = top.lines().skip_while(|line| *line != "Try it:");
+    let commands = commands.take_while(|line| *line != "Options:");
+    let names = commands.filter_map(|line| line.strip_prefix("  ")?.split(' ').next());
+    let names: Vec<_> = names.filter(|name| *name != "help").collect();
+    assert!(names.len() > 15, "{top}");
+    for name in names {
+        let help = stack.arizuko(&[name, "--help"]).await.expect(0).out;
+        assert!(help.contains("Example"), "{help}");
+        let connection = below(&help, "Control:").join("\n");
+        assert!(!connection.contains("--json") && !connection.contains("--watch"), "{help}");
+        let own = below(&help, "Options:").join("\n");
+        assert!(!own.contains("--key-file") && !own.contains("--json"), "{name}: {help}");
+    }
+}
+
+#[apply(embedded)]
+async fn quiet_leaves_out_notes_and_keeps_errors(stack: Stack) {
+    let issue = ["token", "issue", "acme", "chat", "--quiet"];
+    let issued = stack.arizuko(&issue).await.expect(0);
+    assert!(issued.out.contains("/chat/") && issued.err.is_empty(), "{issued:?}");
+    let failed = stack.arizuko(&["-q", "token", "issue", "a b", "chat"]).await.expect(1);
+    assert!(failed.err.contains("a b"), "{failed:?}");
+}
+
+#[apply(embedded)]
+async fn at_a_terminal_tables_have_ages(stack: Stack) {
+    stack.arizuko(&["key", "create", "acme", "--expires", "90d"]).await.expect(0);
+    let arizuko = stack.program("arizuko");
+    let arizuko = arizuko.as_std().get_args().last().expect("the program");
+    let mut told = Vec::new();
+    for flags in ["", " --iso"] {
+        // `script` runs it at a terminal of its own.
+        let mut terminal = command("script");
+        terminal.envs(operators(&stack)).args(["-qec"]);
+        terminal.arg(format!("{} key list acme{flags}", arizuko.display())).arg("/dev/null");
+        told.push(run(&mut terminal, "").await.expect(0).out);
+    }
+    let year = |told: &str| told.matches("-").count() > 6 && told.contains('T');
+    assert!(told[0].contains(" s ago") && told[0].contains("in 89 d"), "{told:?}");
+    assert!(!told[1].contains(" ago") && year(&told[1]), "{told:?}");
+    let piped = stack.arizuko(&["key", "list", "acme"]).await.expect(0).out;
+    assert!(!piped.contains(" ago") && year(&piped), "{piped}");
+}
+
+/// Returns the environment in which `arizuko` runs as an operator.
+fn operators(stack: &Stack) -> Vec<(String, String)> {
+    let command = stack.operators_command();
+    let set = command.as_std().get_envs().filter_map(|(name, value)| Some((name, value?)));
+    let text = |text: &std::ffi::OsStr| text.to_str().expect("UTF-8").to_owned();
+    set.map(|(name, value)| (text(name), text(value))).collect()
+}
+
 #[apply(every_stack)]
 async fn help_lists_every_command(stack: Stack) {
     let help = stack.arizuko(&["--help"]).await.expect(0);
