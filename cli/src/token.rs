@@ -19,6 +19,7 @@ use std::path::PathBuf;
 use target::NAMES;
 
 mod edit;
+mod ended;
 mod hook;
 mod options;
 mod qr;
@@ -44,6 +45,7 @@ Examples:
   arizuko token issue acme hook gh --only x-github-event=pull_request --only-json /action=opened
   arizuko token list acme
   arizuko token list --jid-prefix web:acme/ --expiring 7d
+  arizuko token list acme --all                    # what was revoked or has expired, too
   arizuko token show web:acme/support
   arizuko token edit web:acme/support --title 'Acme help' --rate 10/m --clear greeting,logo
   arizuko token stats web:acme/support --days 30
@@ -82,6 +84,9 @@ enum Command {
         /// Only what ends within this time, for example 7d
         #[arg(long, value_name = "DURATION", value_parser = time::parse)]
         expiring: Option<prost_types::Duration>,
+        /// Also those that were revoked or expired, as far as the audit log goes back
+        #[arg(long, conflicts_with = "expiring")]
+        all: bool,
     },
     /// Show everything about chat links or webhooks but their URLs
     Show {
@@ -192,8 +197,13 @@ pub(crate) async fn run(args: Args, console: &mut Console<'_>) -> anyhow::Result
             advise(&issued, &folder, &args.connection.flags(), console);
             Ok(())
         }
-        Command::List { folder, jid_prefix, expiring } => {
+        Command::List { folder, jid_prefix, expiring, all } => {
             let folder = folder.unwrap_or_default();
+            let ended = match all {
+                true if json => bail!("a program finds what has ended in `arizuko audit --json`"),
+                true => ended::rows(&control, &folder, &jid_prefix).await?,
+                false => Vec::new(),
+            };
             let request = ListTokensRequest { folder, ..ListTokensRequest::default() };
             let mut listed = list(&control, request).await?;
             listed.tokens.retain(|token| token.jid.starts_with(&jid_prefix));
@@ -204,7 +214,7 @@ pub(crate) async fn run(args: Args, console: &mut Console<'_>) -> anyhow::Result
                 };
                 listed.tokens.retain(ends);
             }
-            if json { console.message(&listed) } else { show_list(listed.tokens, console) }
+            if json { console.message(&listed) } else { show_list(listed.tokens, ended, console) }
         }
         Command::Show { target } => show::run(target, &control, json, console).await,
         Command::Stats { target, days } => stats::run(target, days, &control, json, console).await,
@@ -283,8 +293,13 @@ fn advise(issued: &IssueChatLinkResponse, folder: &str, flags: &str, console: &C
     }
 }
 
-fn show_list(tokens: Vec<Token>, console: &mut Console<'_>) -> anyhow::Result<()> {
-    if tokens.is_empty() {
+/// Shows live tokens, and rows of those that have `ended`.
+fn show_list(
+    tokens: Vec<Token>,
+    ended: Vec<[String; 7]>,
+    console: &mut Console<'_>,
+) -> anyhow::Result<()> {
+    if tokens.is_empty() && ended.is_empty() {
         note("no live tokens");
         return Ok(());
     }
@@ -295,5 +310,5 @@ fn show_list(tokens: Vec<Token>, console: &mut Console<'_>) -> anyhow::Result<()
         [token.jid, token.token_id, state.to_owned(), issued, expires, token.created_by, name]
     });
     let head = ["JID", "TOKEN", "STATE", "ISSUED", "EXPIRES", "BY", "NAME"];
-    console.table(head, rows.collect())
+    console.table(head, rows.chain(ended).collect())
 }

@@ -3,6 +3,34 @@
 use arizuko_tests::prelude::*;
 
 #[apply(every_stack)]
+async fn a_list_of_all_tokens_has_those_that_have_ended(stack: Stack) {
+    let issue = async |flags: &[&str]| {
+        let issue = [&["token", "issue", "acme", "chat", "--json"], flags].concat();
+        let issued = stack.arizuko(&issue).await.expect(0).json();
+        issued["token_id"].as_str().expect("an id").to_owned()
+    };
+    let [live, revoked, expired] = [
+        issue(&["--suffix", "live"]).await,
+        issue(&["--suffix", "revoked"]).await,
+        issue(&["--suffix", "expired", "--expires", "1s"]).await,
+    ];
+    stack.arizuko(&["token", "revoke", &revoked]).await.expect(0);
+    let all = ["token", "list", "acme", "--all"];
+    let state = async |id: &str| {
+        let listed = stack.arizuko(&all).await.expect(0).out;
+        let row = listed.lines().find(|line| line.contains(id));
+        row.and_then(|row| row.split_whitespace().nth(2)).unwrap_or_default().to_owned()
+    };
+    until("the expiry to be in the audit log", async || state(&expired).await == "expired").await;
+    assert_eq!((&*state(&revoked).await, &*state(&live).await), ("revoked", "-"));
+    let some = [&all[..], &["--jid-prefix", "web:acme/rev"]].concat();
+    let listed = stack.arizuko(&some).await.expect(0).out;
+    assert!(listed.contains(&revoked) && listed.lines().count() == 2, "{listed}");
+    let live_alone = stack.arizuko(&["token", "list", "acme"]).await.expect(0).out;
+    assert!(live_alone.contains(&live) && live_alone.lines().count() == 2, "{live_alone}");
+}
+
+#[apply(every_stack)]
 async fn issue_prints_the_url_to_stdout_and_the_rest_to_stderr(stack: Stack) {
     let issued =
         stack.arizuko(&["token", "issue", "acme", "chat", "--suffix", "support"]).await.expect(0);
