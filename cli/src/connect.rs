@@ -3,9 +3,11 @@
 
 use crate::{
     console::quoted,
+    contexts::{self, Context},
     control::{Control, DEFAULT_ADDRESS},
     running::Running,
 };
+use anyhow::{bail, ensure};
 use arizuko_proto::{private, tls::ClientFiles};
 use std::{env, path::PathBuf};
 
@@ -13,7 +15,13 @@ use std::{env, path::PathBuf};
 #[derive(clap::Args, Default)]
 pub(crate) struct Options {
     /// Control's address; repeat it for several [env: ARIZUKO_CONTROL]
-    #[arg(long, global = true, value_name = "URL", value_delimiter = ',', help_heading = "Control")]
+    #[arg(
+        long,
+        global = true,
+        value_name = "URL",
+        value_delimiter = ',',
+        help_heading = "Control"
+    )]
     control: Vec<String>,
     /// File with the key to call with [env: ARIZUKO_KEY_FILE; ARIZUKO_KEY has the key itself]
     #[arg(long, global = true, value_name = "FILE", help_heading = "Control")]
@@ -33,20 +41,39 @@ enum KeySource {
 impl Options {
     /// Finds control and reads the key.
     pub(crate) fn find(&self) -> anyhow::Result<Control> {
-        let (addresses, key) = self.discover(variable, Running::find());
+        let (addresses, key) = self.found()?;
         let key = match key {
             KeySource::Environment(key) => Some(key),
             KeySource::File(path) => Some(private::read(&path)?),
             KeySource::Nowhere => None,
         };
-        Control::new(addresses, key.as_deref(), &self.tls)
+        let tls = contexts::chosen()?.map(|context| context.tls());
+        Control::new(addresses, key.as_deref(), tls.as_ref().unwrap_or(&self.tls))
+    }
+
+    fn found(&self) -> anyhow::Result<(Vec<String>, KeySource)> {
+        match contexts::chosen()? {
+            None => Ok(self.discover(variable, Running::find())),
+            // The key of a context is for its own controls alone.
+            Some(_) if !self.control.is_empty() => bail!("give --context or --control, not both"),
+            Some(context) => {
+                let file = self.key_file.clone().or(context.key_file);
+                Ok((context.control, file.map_or(KeySource::Nowhere, KeySource::File)))
+            }
+        }
+    }
+
+    /// Returns what these flags say, to be kept.
+    pub(crate) fn as_context(&self) -> anyhow::Result<Context> {
+        ensure!(!self.control.is_empty(), "name at least one control with --control");
+        Context::new(self.control.clone(), self.key_file.as_deref(), &self.tls)
     }
 
     /// Returns the file that the key is read from, if it comes from one.
     pub(crate) fn key_file(&self) -> Option<PathBuf> {
-        match self.discover(variable, Running::find()).1 {
-            KeySource::File(path) => Some(path),
-            KeySource::Environment(_) | KeySource::Nowhere => None,
+        match self.found() {
+            Ok((_, KeySource::File(path))) => Some(path),
+            _ => None,
         }
     }
 

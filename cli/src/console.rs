@@ -47,6 +47,8 @@ static QUIET: AtomicBool = AtomicBool::new(false);
 /// A command's two outputs, and the name that it was called by.
 pub(crate) struct Console<'a> {
     program: String,
+    /// The flag that chooses the context, with a space before it, or nothing.
+    context: String,
     out: &'a mut dyn Write,
 }
 
@@ -64,7 +66,12 @@ impl Error for ClosedPipe {}
 
 impl<'a> Console<'a> {
     pub(crate) fn new(program: String, out: &'a mut dyn Write) -> Self {
-        Self { program, out }
+        Self { program, context: String::new(), out }
+    }
+
+    /// Adds a context to every command that is shown.
+    pub(crate) fn in_context(&mut self, name: &str) {
+        self.context = format!(" --context {}", quoted(name));
     }
 
     /// Writes text of one or more lines, without characters that could control a terminal.
@@ -151,7 +158,7 @@ impl<'a> Console<'a> {
 
     /// Returns a command of this program that can be pasted into a shell.
     pub(crate) fn command(&self, words: &str) -> String {
-        format!("{} {words}", quoted(&self.program))
+        format!("{}{} {words}", quoted(&self.program), self.context)
     }
 
     /// Notes that nobody is attached to a folder, and how to attach an agent.

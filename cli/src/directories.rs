@@ -11,6 +11,14 @@ pub(crate) fn data() -> anyhow::Result<PathBuf> {
         .context("there is no home directory: name a folder with --data-dir")
 }
 
+/// Returns where the user's settings are: `$XDG_CONFIG_HOME/arizuko`, or else `~/.config/arizuko`.
+pub(crate) fn configuration() -> anyhow::Result<PathBuf> {
+    absolute(env::var_os("XDG_CONFIG_HOME"))
+        .or_else(|| Some(absolute(env::home_dir().map(OsString::from))?.join(".config")))
+        .map(|folder| folder.join("arizuko"))
+        .context("there is no home directory for contexts")
+}
+
 /// Returns the directory for runtime files of this login: `$XDG_RUNTIME_DIR/arizuko`. `None` if the
 /// variable is unset or no absolute path.
 pub(crate) fn runtime() -> Option<PathBuf> {

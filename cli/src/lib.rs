@@ -9,6 +9,8 @@ mod chat;
 mod completions;
 mod connect;
 mod console;
+mod context;
+mod contexts;
 mod control;
 mod conversation;
 mod delivery;
@@ -58,6 +60,9 @@ struct Cli {
     command: Command,
     #[command(flatten)]
     manners: Manners,
+    /// Name of the context to work in, from `arizuko context add`; before the command
+    #[arg(long, env = "ARIZUKO_CONTEXT_NAME", value_name = "NAME", help_heading = "Control")]
+    context: Option<String>,
 }
 
 #[derive(Subcommand)]
@@ -91,6 +96,8 @@ enum Command {
     Tail(tail::Args),
     /// Show who issued, changed and revoked what
     Audit(audit::Args),
+    /// Keep the addresses and keys of several systems, by name
+    Context(context::Args),
     /// Copy the embedded store to a file, while it is in use
     Backup(backup::Args),
     /// Restore a backup to a data folder that has no store
@@ -114,7 +121,7 @@ const GROUPS: [(&str, &[&str]); 6] = [
     ("Links", &["token", "route"]),
     ("Answer", &["agent", "inbox"]),
     ("What was said", &["conversation", "turn", "delivery"]),
-    ("Operate", &["key", "status", "doctor", "tail", "audit", "backup", "restore"]),
+    ("Operate", &["key", "status", "doctor", "tail", "audit", "context", "backup", "restore"]),
     ("Shell", &["completions", "help"]),
 ];
 
@@ -159,6 +166,10 @@ pub fn run(args: impl IntoIterator<Item = OsString>, out: &mut dyn Write) -> Exi
         Err(help) => return conclude(console.text(&help.render().to_string())),
     };
     cli.manners.adopt();
+    if let Some(name) = cli.context {
+        console.in_context(&name);
+        contexts::choose(name);
+    }
     // An error says that a provider is installed already.
     let _ = rustls::crypto::ring::default_provider().install_default();
 
@@ -211,6 +222,7 @@ impl Command {
             Self::Doctor(args) => doctor::run(args, console).await,
             Self::Backup(args) => backup::back_up(&args, console),
             Self::Restore(args) => backup::restore(&args, console),
+            Self::Context(args) => context::run(args, console),
             Self::Audit(args) => audit::run(args, console).await,
             Self::Tail(args) => tail::run(args, console).await,
             Self::Completions(args) => completions::run(&args, command(), console),

@@ -110,7 +110,8 @@ fn show_servers(
             || "now".to_owned(),
             |silence| format!("{} ago", time::in_one_unit(silence)),
         );
-        let (since, ends) = (time::shown(server.started_at), time::shown(server.certificate_ends_at));
+        let (since, ends) =
+            (time::shown(server.started_at), time::shown(server.certificate_ends_at));
         [word(server.kind().as_str_name()), server.name, server.version, since, ends, seen]
     });
     let head = ["SERVER", "NAME", "VERSION", "UP SINCE", "CERTIFICATE ENDS", "SEEN"];

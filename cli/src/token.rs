@@ -6,6 +6,7 @@ use crate::{
     control::Control,
     time,
 };
+use anyhow::bail;
 use arizuko_proto::v1::{
     IssueChatLinkRequest, IssueChatLinkResponse, IssueWebhookRequest, IssueWebhookResponse,
     LinkOptions, ListTokensRequest, ListTokensResponse, SetWebhookSecretsRequest, Token,
@@ -199,13 +200,14 @@ pub(crate) async fn run(args: Args, console: &mut Console<'_>) -> anyhow::Result
         }
         Command::List { folder, jid_prefix, expiring, all } => {
             let folder = folder.unwrap_or_default();
+            let request =
+                ListTokensRequest { folder: folder.clone(), ..ListTokensRequest::default() };
+            let mut listed = list(&control, request).await?;
             let ended = match all {
                 true if json => bail!("a program finds what has ended in `arizuko audit --json`"),
                 true => ended::rows(&control, &folder, &jid_prefix).await?,
                 false => Vec::new(),
             };
-            let request = ListTokensRequest { folder, ..ListTokensRequest::default() };
-            let mut listed = list(&control, request).await?;
             listed.tokens.retain(|token| token.jid.starts_with(&jid_prefix));
             if let Some(until) = expiring.map(time::after_now) {
                 let until = (until.seconds, until.nanos);

@@ -53,6 +53,31 @@ async fn a_control_with_wrong_settings_says_why_and_does_not_start() {
 }
 
 #[apply(embedded)]
+async fn an_empty_variable_is_unset_and_one_that_nothing_reads_is_told() {
+    let folder = Folder::new();
+    let data = folder.path().join("data").display().to_string();
+    let (keys, variables) = (
+        [random_id(), random_id()],
+        [("ARIZUKO_TURN_DEADLINE", ""), ("ARIZUKO_REDIS", ""), ("ARIZUKO_TURN_DEADLIN", "1m")],
+    );
+    let mut control = program("arizuko-control", folder.path());
+    control.args(["--listen", "127.0.0.1:0", "--data-dir", &data]).envs(variables);
+    control.env("ARIZUKO_OPERATOR_KEY", &keys[0]).env("ARIZUKO_GATEWAY_KEY", &keys[1]);
+    let mut up = program("arizuko", folder.path());
+    up.args(["up", "--listen", "127.0.0.1:0", "--control-listen", "127.0.0.1:0"]).envs(variables);
+    up.env("ARIZUKO_PUBLIC_URL", "").env("ARIZUKO_KEY_FILE", "for other commands");
+    for (name, command) in [("control", control), ("up", up)] {
+        let mut process = Process::start(name, command, &folder.logs());
+        process.line().await;
+        let said = process.said();
+        let told: Vec<_> =
+            said.lines().filter(|line| line.contains("nothing here reads")).collect();
+        assert_eq!(told.len(), 1, "{said}");
+        assert!(told[0].contains("ARIZUKO_TURN_DEADLIN is set"), "{said}");
+    }
+}
+
+#[apply(embedded)]
 async fn a_gateway_refuses_a_limit_that_control_does_not_have() {
     let folder = Folder::new();
     let start = async |name: &str, arguments: &[&str]| {

@@ -61,7 +61,8 @@ impl DataFolder {
     }
 
     pub(super) fn set_demo_token_id(&self, token_id: &str) -> anyhow::Result<()> {
-        fs::write(self.demo_file(), token_id).context("cannot write to the data folder")
+        let file = self.demo_file();
+        fs::write(&file, token_id).with_context(|| format!("cannot write {}", file.display()))
     }
 
     fn demo_file(&self) -> PathBuf {

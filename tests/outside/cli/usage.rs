@@ -100,8 +100,36 @@ async fn help_has_examples_and_the_connection_under_a_heading_of_its_own(stack: 
         let connection = below(&help, "Control:").join("\n");
         assert!(!connection.contains("--json") && !connection.contains("--watch"), "{help}");
         let own = below(&help, "Options:").join("\n");
-        assert!(!own.contains("--key-file") && !own.contains("--json"), "{name}: {help}");
+        assert!(!own.contains("--key-file") && !own.contains("--quiet"), "{name}: {help}");
     }
+}
+
+#[apply(embedded)]
+async fn a_context_has_the_control_and_the_key_of_a_system(stack: Stack) {
+    let key = stack.folder().join("operator.key");
+    write_secret(&key, stack.operator_key());
+    let arizuko = async |arguments: &[&str], context: &str| {
+        let mut arizuko = stack.program("arizuko");
+        arizuko.args(arguments).current_dir(stack.folder()).env("ARIZUKO_CONTEXT_NAME", context);
+        // What the environment says of another control doesn't count.
+        arizuko.env("ARIZUKO_CONTROL", "http://127.0.0.1:1").env("ARIZUKO_KEY", "another");
+        run(&mut arizuko, "").await
+    };
+    let add = ["context", "add", "prod", "--key-file", "operator.key", "--control"];
+    let added = arizuko(&[&add[..], &[&stack.control(A)]].concat(), "").await.expect(0);
+    assert!(added.err.contains("--context prod status"), "{added:?}");
+    let listed = arizuko(&["context", "list"], "").await.expect(0).out;
+    assert!(listed.contains(&stack.control(A)) && listed.contains(key.to_str().expect("UTF-8")));
+    arizuko(&["status"], "").await.expect(1);
+    arizuko(&["status"], "prod").await.expect(0);
+    let issue = ["--context", "prod", "token", "issue", "acme", "chat", "--context", "for agents"];
+    let issued = arizuko(&issue, "").await.expect(0);
+    assert!(issued.err.contains("--context prod token revoke tok_"), "{issued:?}");
+    let both = ["--context", "prod", "status", "--control", "http://127.0.0.1:1"];
+    assert!(arizuko(&both, "").await.expect(1).err.contains("not both"));
+    arizuko(&["context", "remove", "prod"], "").await.expect(0);
+    let gone = arizuko(&["--context", "prod", "status"], "").await.expect(1);
+    assert!(gone.err.contains("there is no context prod"), "{gone:?}");
 }
 
 #[apply(embedded)]
