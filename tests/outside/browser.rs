@@ -42,6 +42,7 @@ async fn the_page_is_easy_to_use_in_chromium(kind: Kind) {
     let files = [
         "accessibility",
         "branding",
+        "colours",
         "conversations",
         "devices",
         "doing",

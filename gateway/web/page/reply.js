@@ -72,6 +72,7 @@ class Reply {
   render(blocks) {
     this.show(blocks);
     this.rendered = true;
+    this.colour();
     noticeNews();
   }
 
@@ -86,6 +87,14 @@ class Reply {
     this.streamed = [...this.streamed.slice(0, k), ...changed];
     this.show(this.streamed);
     this.rendered = true;
+    this.colour();
+  }
+
+  /** Colours the code of finished blocks. All but the last are; so is that one when nothing more comes. */
+  colour() {
+    const blocks = [...this.body.children];
+    if (!(this.finished && this.rendered)) blocks.pop();
+    for (const block of blocks) for (const code of block.querySelectorAll("pre code")) colour(code);
   }
 
   /** Shows these blocks. A block that has not changed is left alone, with what the reader has selected or focused in it. */
@@ -116,6 +125,7 @@ class Reply {
     if (this.finished) return;
     if (audible) setTimeout(() => say(this.spoken()), HTML_TIME);
     this.finished = true;
+    this.colour();
     this.element.classList.replace("growing", "finished") || this.element.classList.add("finished");
     // A stream's deltas have no time of their own.
     if (!this.time.dateTime) showTime(this.time, Date.now());

@@ -201,6 +201,7 @@ inSight.observe(page.log.querySelector("h1"));
 function enter(state) {
   thread?.close();
   if (thread) page.thread.replaceChildren();
+  forgetColours();
   reachable();
   notify("gone", "");
   thread = new Thread(state);
