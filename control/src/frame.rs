@@ -74,6 +74,9 @@ pub(crate) enum Body {
     User {
         id: String,
         content: String,
+        /// The turn whose message this one replaces.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        supersedes: Option<TurnId>,
     },
     Message {
         id: String,

@@ -93,6 +93,12 @@ pub(crate) struct Turn {
     /// How many tokens of its link's budget are reserved for the turn, until it ends.
     #[serde(default, skip_serializing_if = "is_default")]
     pub(crate) reserved_tokens: u64,
+    /// The turn whose message this turn's replaces.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) supersedes: Option<TurnId>,
+    /// The turn whose message has replaced this turn's. Agents no longer see this turn.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) superseded_by: Option<TurnId>,
     pub(crate) state: State,
 }
 

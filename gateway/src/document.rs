@@ -25,6 +25,8 @@ pub(crate) struct TurnDocument<'a> {
     pub(crate) error: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) ended_at: Option<String>,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    pub(crate) superseded_by: &'a str,
 }
 
 impl<'a> TurnDocument<'a> {
@@ -51,6 +53,7 @@ impl<'a> TurnDocument<'a> {
             status_text: &turn.status_text,
             error: &turn.error,
             ended_at: turn.ended_at.as_ref().and_then(time),
+            superseded_by: &turn.superseded_by,
         }
     }
 }
@@ -72,6 +75,8 @@ pub(crate) struct MessageDocument<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) content: Option<&'a str>,
     pub(crate) created_at: Option<String>,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    pub(crate) supersedes: &'a str,
     /// The HTML of each of its blocks.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) html: Option<&'a [String]>,
@@ -85,6 +90,7 @@ impl<'a> MessageDocument<'a> {
             name: "",
             content: Some(&message.content),
             created_at: message.created_at.as_ref().and_then(time),
+            supersedes: &message.supersedes,
             html: None,
         }
     }
@@ -113,6 +119,8 @@ pub(crate) enum FrameData<'a> {
         name: &'a str,
         content: &'a str,
         created_at: Option<String>,
+        #[serde(skip_serializing_if = "str::is_empty")]
+        supersedes: &'a str,
     },
     Delta {
         id: &'a str,
@@ -177,6 +185,7 @@ impl<'a> FrameData<'a> {
             name: &message.name,
             content: &message.content,
             created_at: message.created_at.as_ref().and_then(time),
+            supersedes: &message.supersedes,
         }
     }
 }

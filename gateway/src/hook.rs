@@ -70,6 +70,7 @@ pub(crate) async fn deliver(
             encoded_content,
         }),
         proof: String::new(),
+        supersedes: String::new(),
     };
     let posted = gateway.control.post(request).await;
     let mut posted = posted.map_err(Problem::of_delivery)?;

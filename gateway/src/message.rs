@@ -21,6 +21,9 @@ pub(crate) struct NewMessage {
     /// Empty for a new conversation.
     #[serde(default, deserialize_with = "absent_is_empty")]
     pub(crate) conversation: String,
+    /// The turn whose message this one replaces; empty for none.
+    #[serde(default, deserialize_with = "absent_is_empty")]
+    pub(crate) supersedes: String,
     /// The solution of a challenge, in ALTCHA's form; empty if there is none.
     #[serde(default, deserialize_with = "absent_is_empty")]
     pub(crate) altcha: String,
@@ -52,6 +55,7 @@ impl NewMessage {
             match &*name {
                 "content" => message.content = value.into_owned(),
                 "conversation" => message.conversation = value.into_owned(),
+                "supersedes" => message.supersedes = value.into_owned(),
                 "altcha" => message.altcha = value.into_owned(),
                 _ => {}
             }
@@ -90,6 +94,7 @@ impl NewMessage {
             request: None,
             credentials: Vec::new(),
             proof: self.altcha,
+            supersedes: self.supersedes,
         };
         let posted = gateway.control.post(request).await?;
         gateway.rates.charge_repeat(&posted, visitor.0);

@@ -100,6 +100,8 @@ test("the page works with the keyboard alone, and shows the focus", async (t) =>
   await page.keyboard.press("Shift+Tab");
   assert.equal(await focused(), "Copy reply");
   await page.keyboard.press("Shift+Tab");
+  assert.equal(await focused(), "Edit");
+  await page.keyboard.press("Shift+Tab");
   assert.equal(await focused(), "Conversation");
   await page.keyboard.press("Shift+Tab");
   assert.equal(await focused(), "New conversation");

@@ -126,7 +126,7 @@ test("a long question folds, by pointer and keyboard, and what is in it stays re
   assert.ok((await height()) > 2 * low, "a link that gets the focus is shown");
   await visitor.say("short");
   await visitor.answered(2);
-  assert.equal(await page.locator(".user button").count(), 1);
+  assert.equal(await page.locator(".user .body button").count(), 1);
   visitor.assertNoComplaints();
 });
 

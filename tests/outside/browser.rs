@@ -46,6 +46,7 @@ async fn the_page_is_easy_to_use_in_chromium(kind: Kind) {
         "conversations",
         "devices",
         "doing",
+        "editing",
         "growing",
         "languages",
         "looks",

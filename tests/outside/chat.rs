@@ -18,4 +18,5 @@ mod readers;
 mod resume;
 mod retention;
 mod stream;
+mod supersedes;
 mod turn;

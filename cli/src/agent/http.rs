@@ -94,10 +94,17 @@ async fn answer(endpoint: Arc<Endpoint>, turn: Turn, reply: Reply) -> Result<(),
 fn with_public_ids(mut turn: Turn) -> Turn {
     turn.turn_id = public_id::turn(&turn.turn_id);
     turn.conversation = public_id::conversation(&turn.conversation);
+    let hide = |id: &mut String| {
+        if !id.is_empty() {
+            *id = public_id::turn(id);
+        }
+    };
+    hide(&mut turn.supersedes);
     for message in turn.history.iter_mut().chain(&mut turn.said) {
         let public = public_id::turn(&message.turn_id);
         message.id = message.id.replace(&message.turn_id, &public);
         message.turn_id = public;
+        hide(&mut message.supersedes);
     }
     turn
 }

@@ -76,7 +76,11 @@ fn show_turn(turn: &TurnDetail, console: &mut Console<'_>) -> anyhow::Result<()>
     let status = word(turn.status().as_str_name());
     let tries =
         if turn.attempt > 1 { format!(", attempt {}", turn.attempt) } else { String::new() };
-    console.line(&format!("{}  {status}{tries}", turn.turn_id))?;
+    let superseded = match turn.superseded_by.as_str() {
+        "" => String::new(),
+        by => format!(", superseded by {by}"),
+    };
+    console.line(&format!("{}  {status}{tries}{superseded}", turn.turn_id))?;
     show_course(turn, console)
 }
 

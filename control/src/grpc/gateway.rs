@@ -336,8 +336,13 @@ fn read_post(request: v1::PostMessageRequest) -> Result<Post, Refusal> {
         path: request.path,
         query: request.query,
     });
+    let supersedes = match request.supersedes.as_str() {
+        "" => None,
+        id => Some(turn_id(id)?),
+    };
     Ok(Post {
         conversation,
+        supersedes,
         content: request.content.to_vec(),
         headers: wire::parse_headers(request.headers),
         credentials: wire::parse_headers(request.credentials),

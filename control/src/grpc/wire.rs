@@ -192,6 +192,7 @@ pub(super) fn user_message(turn: &Turn, content: String) -> v1::Message {
         content,
         created_at: Some(timestamp(turn.origin.created_at)),
         name: String::new(),
+        supersedes: id_or_empty(turn.supersedes.as_ref()),
     }
 }
 
@@ -203,7 +204,13 @@ pub(super) fn reply_message(turn: &TurnId, message: frame::Message) -> v1::Messa
         content: message.content,
         created_at: Some(timestamp(message.at)),
         name: message.by.unwrap_or_default(),
+        supersedes: String::new(),
     }
+}
+
+/// Returns the id of a turn; empty if there is none.
+pub(super) fn id_or_empty(turn: Option<&TurnId>) -> String {
+    turn.map(TurnId::to_string).unwrap_or_default()
 }
 
 /// Returns who wrote a message of a reply.
@@ -221,9 +228,13 @@ pub(super) fn frame(seq: u64, frame: Frame) -> v1::Frame {
         content,
         created_at: Some(timestamp(at)),
         name: String::new(),
+        supersedes: String::new(),
     };
     let body = match body {
-        Body::User { id, content } => f::Body::User(message(v1::Author::User, id, content)),
+        Body::User { id, content, supersedes } => f::Body::User(v1::Message {
+            supersedes: id_or_empty(supersedes.as_ref()),
+            ..message(v1::Author::User, id, content)
+        }),
         Body::Message { id, content, by } => f::Body::Message(v1::Message {
             name: by.clone().unwrap_or_default(),
             ..message(author(by.as_ref()), id, content)
@@ -268,5 +279,6 @@ pub(super) fn turn(turn: &Turn, content: String, transcript: Transcript) -> v1::
         error,
         ended_at: end.map(|end| timestamp(end.at)),
         kept,
+        superseded_by: id_or_empty(turn.superseded_by.as_ref()),
     }
 }

@@ -116,6 +116,7 @@ mod tests {
         };
         let post = Post {
             conversation: None,
+            supersedes: None,
             content: body.into(),
             headers: headers.iter().map(header).collect(),
             credentials: Vec::new(),

@@ -55,6 +55,8 @@ impl Input {
 pub(crate) struct Post {
     /// The conversation that the message is for; `None`: a new one.
     pub(crate) conversation: Option<ConversationId>,
+    /// The turn whose message this one replaces.
+    pub(crate) supersedes: Option<TurnId>,
     pub(crate) content: Vec<u8>,
     pub(crate) headers: Vec<Header>,
     /// Headers that only the check of the sender's signature reads. They are not stored.

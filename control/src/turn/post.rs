@@ -74,15 +74,23 @@ pub(crate) fn post(tx: &mut Tx<'_>, token: &Token, post: &Post) -> Decision<Post
         Some(_) => conversation.active_at,
         None => Time::default(),
     };
+    if let Some(replaced) = &post.supersedes {
+        supersede(tx, replaced, &conversation, &head, &id)?;
+    }
     conversation.touch(tx);
     let mut turn = begin(tx, token, id, &conversation, &route.route);
     turn.origin.traceparent.clone_from(&post.traceparent);
     turn.origin.visitor = visitor;
+    turn.supersedes.clone_from(&post.supersedes);
     if token.kind == Kind::Hook {
         turn.origin.delivery = dedupe::name(&token.options.hook.dedupe, post);
     }
     let mut frames = FrameWriter::begin(turn.id.clone(), turn.conversation.clone(), head);
-    let body = Body::User { id: turn.user_message(), content: text.clone() };
+    let body = Body::User {
+        id: turn.user_message(),
+        content: text.clone(),
+        supersedes: post.supersedes.clone(),
+    };
     turn.first_seq = frames.append_message(tx, body)?;
     tx.add(&names::turns(&turn.conversation), &turn.id, turn.first_seq);
     repeat.remember(tx, &turn.id)?;
@@ -145,6 +153,30 @@ fn conversation(
     let conversation = conversation::of_token(tx.get(id)?, token)?;
     let head = tx.get_tracked::<Head>(id)?.unwrap_or_else(|| Tracked::new(Head::default()));
     Ok((Tracked::new(conversation), head))
+}
+
+/// Notes that a turn's message is replaced. It must be the conversation's last one, so that the
+/// history that agents get has no gap.
+fn supersede(
+    tx: &mut Tx<'_>,
+    replaced: &TurnId,
+    conversation: &Conversation,
+    head: &Head,
+    by: &TurnId,
+) -> Decision<()> {
+    let turn = tx.get::<Turn>(replaced)?;
+    let turn = turn.filter(|turn| turn.conversation == conversation.id && !turn.origin.unasked);
+    let mut turn = turn.ok_or(Refusal::NotFound("turn to supersede"))?;
+    let Some(end) = turn.end() else {
+        let why = "a turn that has not ended can't be superseded: cancel it first";
+        return Err(Refusal::invalid(why).into());
+    };
+    if end.last_seq != head.seq {
+        let why = "only the last turn of a conversation can be superseded";
+        return Err(Refusal::invalid(why).into());
+    }
+    turn.superseded_by = Some(by.clone());
+    tx.put(replaced, &turn)
 }
 
 /// Adds the turn to the conversation's open turns, and queues it if it is the first of them.
@@ -279,6 +311,8 @@ impl Turn {
             first_seq: 0,
             kept: 0,
             reserved_tokens: 0,
+            supersedes: None,
+            superseded_by: None,
             state: State::Queued,
         }
     }

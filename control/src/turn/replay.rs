@@ -33,6 +33,7 @@ pub(crate) fn replay(
     let token = token.ok_or(Refusal::NotFound("live webhook"))?;
     let post = Post {
         conversation: None,
+        supersedes: None,
         content: input.content.into_bytes(),
         headers: input.headers,
         credentials: Vec::new(),

@@ -81,7 +81,7 @@ impl Chat {
         } else {
             content
         };
-        Ok(NewMessage { content, conversation, altcha: self.altcha })
+        Ok(NewMessage { content, conversation, altcha: self.altcha, ..NewMessage::default() })
     }
 
     /// Returns the conversation that the newest reply names, or else the chat's id if that names a

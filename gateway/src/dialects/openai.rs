@@ -113,7 +113,7 @@ impl Completion {
         // In an existing conversation, the agent knows the earlier messages.
         let content =
             if conversation.is_empty() { earlier::add_to(last.text, &said) } else { last.text };
-        Ok(NewMessage { content, conversation, altcha: metadata.altcha })
+        Ok(NewMessage { content, conversation, altcha: metadata.altcha, ..NewMessage::default() })
     }
 }
 

@@ -34,6 +34,7 @@ static SCRIPTS: LazyLock<Vec<(&str, Asset)>> = LazyLock::new(|| {
         include_str!("../../web/page/turn.js"),
         include_str!("../../web/page/stream.js"),
         include_str!("../../web/page/outbox.js"),
+        include_str!("../../web/page/editing.js"),
         include_str!("../../web/page/thread.js"),
         include_str!("../../web/page/conversations.js"),
         include_str!("../../web/page/embedding.js"),

@@ -30,6 +30,11 @@ pub(super) fn messages(
     let mut before = None;
     for (turn, rendered) in turns.iter().zip(rendered) {
         html.push_str(r#"<div class="turn">"#);
+        let is_earlier = !turn.superseded_by.is_empty();
+        if is_earlier {
+            let summary = shown.language.scripts("earlier_version");
+            let _ = write!(html, r#"<details class="trail"><summary>{summary}</summary>"#);
+        }
         if let Some(user) = &turn.user {
             before = None;
             let words = markdown::words(&user.content);
@@ -59,7 +64,7 @@ pub(super) fn messages(
                 r#"<div class="foot" data-tone="{tone}"><span class="foot-text">{foot}</span></div>"#
             );
         }
-        html.push_str("</div>");
+        html.push_str(if is_earlier { "</details></div>" } else { "</div>" });
     }
     html
 }

@@ -155,7 +155,7 @@ class Conversations {
 /** Writes a conversation as Markdown. */
 function markdown(title, turns) {
   const parts = [`# ${title}`];
-  for (const { user, assistant } of turns) {
+  for (const { user, assistant } of turns.filter((turn) => !turn.superseded_by)) {
     for (const message of [user, ...assistant]) {
       if (!message) continue;
       const author = message === user ? words.you : message.name || config.name;

@@ -35,7 +35,8 @@ class Outbox {
       const turn = this.turns.find((turn) => !turn.trouble?.final);
       if (!turn) break;
       turn.posting = true;
-      const answer = await link.post("", turn.key, { content: turn.content, conversation: thread.id ?? undefined, altcha: turn.proof });
+      const { content, key, supersedes, proof } = turn;
+      const answer = await link.post("", key, { content, conversation: thread.id ?? undefined, supersedes, altcha: proof });
       turn.posting = false;
       turn.element.hidden = false;
       if (thread.closed) break;
@@ -68,9 +69,15 @@ class Outbox {
     if (status === 401) return thread.switchOff();
     if (status === 404 && thread.id) {
       const { reached } = thread;
+      turn.supersedes = undefined;
       thread.vanish();
       // Nobody has read that conversation here: the message begins a new one.
       if (!reached) return;
+    }
+    // The conversation has gone on, in another tab: this is a new message.
+    if (status === 400 && turn.supersedes) {
+      turn.supersedes = undefined;
+      return;
     }
     if (status === 422) turn.key = newKey();
     const retry = mayRepeat(answer);

@@ -20,7 +20,7 @@ class Thread {
     if (outbox.length) this.outboxPlace = outboxPlace(conversation);
     if (!conversation) this.readAll();
     // These may have arrived before the page was left. The answer to the repeat says.
-    for (const { content, key } of outbox) this.queue(new Turn(this, content, key)).element.hidden = true;
+    for (const { content, key, supersedes } of outbox) this.queue(new Turn(this, content, key, supersedes)).element.hidden = true;
   }
 
   begin() {
@@ -50,7 +50,7 @@ class Thread {
 
   remember() {
     if (this.closed) return;
-    const outbox = this.outbox.turns.map(({ content, key }) => ({ content, key }));
+    const outbox = this.outbox.turns.map(({ content, key, supersedes }) => ({ content, key, supersedes }));
     quietly(() => history.replaceState({ conversation: this.id, outbox, draft: page.content.value, era: era() }, "", config.paths.page));
     this.keepOutbox(outbox);
   }
@@ -193,7 +193,7 @@ class Thread {
    * Returns the turn of a record, and inserts it if it is new. A fresh one may be a message whose POST is not answered yet. Without a
    * message the agent spoke first.
    */
-  arrive({ turn_id: id, status, user, assistant = [] }, fresh = true) {
+  arrive({ turn_id: id, status, user, assistant = [], superseded_by = "" }, fresh = true) {
     const content = user ? user.content : null;
     const createdAt = (user ?? assistant[0])?.created_at;
     const ours = (turn) => turn.id === id || (fresh && !turn.id && turn.posting && turn.content === content);
@@ -201,6 +201,8 @@ class Thread {
     Object.assign(turn, { id, createdAt });
     if (turn.status === "unsent" || isSetAside(status)) turn.status = status;
     if (turn.open && !turn.patience) turn.stir();
+    if (superseded_by) turn.retire();
+    if (user?.supersedes) this.turns.find((other) => other.id === user.supersedes)?.retire();
     if (user) showTime(turn.element.querySelector(".user time"), createdAt);
     return turn;
   }
@@ -256,9 +258,9 @@ class Thread {
   // Actions of the visitor.
 
   /** Shows a message from the composer at once and queues it for sending. */
-  write(content) {
+  write(content, supersedes) {
     notify("gone", "");
-    const turn = this.queue(new Turn(this, content, newKey()));
+    const turn = this.queue(new Turn(this, content, newKey(), supersedes));
     this.show();
     toQuestion(turn.element);
     this.outbox.sendAll();

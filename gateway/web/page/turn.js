@@ -27,10 +27,12 @@ class Turn {
   /** What the agent has done, if it was more than one thing. */
   steps = [];
 
-  /** `content` is null where the agent spoke first. */
-  constructor(thread, content, key) {
-    Object.assign(this, { thread, content, key });
+  /** `content` is null where the agent spoke first. `supersedes` is the id of the turn whose message this one replaces. */
+  constructor(thread, content, key, supersedes) {
+    Object.assign(this, { thread, content, key, supersedes });
     const question = this.element.querySelector(".user");
+    this.editor = question.querySelector(".edit");
+    Object.assign(this.editor, { textContent: words.edit, onclick: () => edit(this) });
     if (content === null) question.remove();
     else {
       const body = question.querySelector(".body");
@@ -48,6 +50,11 @@ class Turn {
 
   get open() {
     return isOpen(this.status);
+  }
+
+  /** Whether the visitor can change its message: it is the last one, and its reply has ended. */
+  get editable() {
+    return this.asked && this.id && !(this.open || isSetAside(this.status)) && this.thread.turns.at(-1) === this && !page.content.readOnly;
   }
 
   /** Whether to announce changes: not while the page loads. */
@@ -148,6 +155,17 @@ class Turn {
     }, 10_000);
   }
 
+  /** Folds the turn away: the visitor has replaced its message. */
+  retire() {
+    if (this.earlier) return;
+    this.earlier = document.createElement("details");
+    this.earlier.className = "trail";
+    const summary = document.createElement("summary");
+    summary.textContent = words.earlier_version;
+    this.earlier.append(summary, ...this.element.childNodes);
+    this.element.append(this.earlier);
+  }
+
   finishReplies() {
     for (const reply of this.replies.values()) reply.finish(this.audible);
   }
@@ -185,6 +203,7 @@ class Turn {
 
   draw() {
     if (!this.open) this.finishReplies();
+    this.editor.hidden = !this.editable;
     const { text, dots = false, tone = "", actions = {} } = this.line();
     const drawn = JSON.stringify([text, dots, tone, Object.keys(actions)]);
     if (drawn === this.drawn) return;

@@ -23,8 +23,9 @@ page.composer.addEventListener("submit", (event) => {
   const content = page.content.value.trimEnd();
   if (!isSendable(content)) return;
   page.content.value = "";
+  const supersedes = stopEditing();
   grow();
-  thread.write(content);
+  thread.write(content, supersedes);
 });
 
 /** Whether a key is for an input method, as Enter that selects a word. Safari then reports key code 229 and not `isComposing`. */
@@ -55,7 +56,8 @@ page.stop.addEventListener("click", () => thread.stop());
 addEventListener("keydown", (event) => {
   if (event.defaultPrevented || composes(event) || page.conversations.open) return;
   if (event.key !== "Escape") return isTyped(event) && page.content.focus();
-  if (closes) tellSite({ type: "close" });
+  if (editing) stopEditing();
+  else if (closes) tellSite({ type: "close" });
   else if (!event.repeat) thread.stop();
 });
 
@@ -199,6 +201,7 @@ inSight.observe(page.log.querySelector("h1"));
 // ── Switching conversations ─────────────────────────────────────────────────────────────────────
 
 function enter(state) {
+  stopEditing();
   thread?.close();
   if (thread) page.thread.replaceChildren();
   forgetColours();

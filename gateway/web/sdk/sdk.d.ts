@@ -9,6 +9,8 @@ export interface Message {
   /** Markdown, if an agent wrote it. A person's words are plain text. */
   content: string;
   created_at: string;
+  /** The turn whose message this one of the visitor replaces. */
+  supersedes?: string;
 }
 
 /** One message, and everything that is sent in reply to it. */
@@ -26,6 +28,8 @@ export interface Turn {
   status_text?: string;
   error?: string;
   ended_at?: string;
+  /** The turn whose message has replaced this one's. */
+  superseded_by?: string;
 }
 
 interface Numbered<Event extends string, Data> {
@@ -78,6 +82,13 @@ export interface Options {
   signal?: AbortSignal;
 }
 
+export interface SendOptions extends Options {
+  /** The Idempotency-Key. */
+  key?: string;
+  /** The turn whose message this one replaces: the last one, which has ended. Agents then get a history without it. */
+  supersedes?: string;
+}
+
 /**
  * Why the gateway refused a request, or that it can't be reached. `name` is `LinkEndedError` if the link is unknown, revoked or expired,
  * and `ChatError` otherwise.
@@ -112,7 +123,7 @@ export interface Chat {
   /** The last frame that `frames` has yielded, or where `history` began to read. */
   cursor: string;
   /** Sends a message. Repeats it with the same key until it is taken, so it arrives once. */
-  send(content: string, options?: Options & { /** The Idempotency-Key. */ key?: string }): Promise<Reply>;
+  send(content: string, options?: SendOptions): Promise<Reply>;
   /** Returns the reply of a turn, to read it after this frame, or from the start. */
   reply(turn: string, options?: { after?: string }): Reply;
   /** Yields all frames of the conversation after `cursor`, for as long as the caller reads. */

@@ -43,9 +43,10 @@ class Chat {
   }
 
   /** Sends a message, after those that are being sent: the first one creates the conversation. */
-  send(content, { key = newKey(), signal } = {}) {
+  send(content, { key = newKey(), supersedes, signal } = {}) {
     const message = {};
-    const post = () => this.#link.post("", key, { content, conversation: this.conversation ?? undefined, altcha: message.proof }, signal);
+    const post = () =>
+      this.#link.post("", key, { content, conversation: this.conversation ?? undefined, supersedes, altcha: message.proof }, signal);
     const send = async () => {
       const posted = await this.#insist(post, signal, message);
       this.conversation = posted.conversation;

@@ -75,6 +75,22 @@ async fn a_visitor_reads_the_endpoints_answer_as_it_arrives(stack: Stack) {
     asked.answer("204 No Content", "", "").await;
     assert_eq!(names(&seen_of(&visitor, &posted).await), ["turn_done"]);
     assert_eq!(visitor.end_of(&posted.turn).await["status"], "done");
+
+    let message = json!({
+        "content": "other",
+        "conversation": posted.conversation,
+        "supersedes": posted.turn,
+    });
+    let newest = visitor.post_json(&message).await.posted();
+    let asked = endpoint.asked().await;
+    let replaced = public_id::turn(&posted.turn);
+    assert_fields(&asked.body, json!({"content": "other", "supersedes": replaced}));
+    asked.answer("204 No Content", "", "").await;
+    visitor.end_of(&newest.turn).await;
+    visitor.say_in(&posted.conversation, "last").await;
+    let asked = endpoint.asked().await;
+    assert!(asked.body["history"].to_string().contains(&replaced), "{}", asked.body);
+    assert!(!asked.body.to_string().contains(&posted.turn), "{}", asked.body);
 }
 
 #[apply(embedded)]

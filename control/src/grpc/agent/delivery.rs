@@ -74,6 +74,7 @@ pub(super) async fn read(
             note: handoff.note.clone(),
             escalated: handoff.escalated,
         }),
+        supersedes: wire::id_or_empty(turn.supersedes.as_ref()),
     })
 }
 

@@ -75,10 +75,10 @@ async fn read_turns<'a>(
     )?;
     let kept = found.into_iter().zip(inputs).zip(replies);
     let messages = kept.filter_map(|((turn, input), reply)| {
-        // No agent ever sees a message that its route dropped.
+        // No agent ever sees a message that its route dropped, or one that the visitor has replaced.
         let was_dropped =
             |turn: &Turn| turn.end().is_some_and(|end| end.outcome == Outcome::Dropped);
-        let turn = turn.filter(|turn| !was_dropped(turn))?;
+        let turn = turn.filter(|turn| !was_dropped(turn) && turn.superseded_by.is_none())?;
         let asked = input.filter(|_| !turn.origin.unasked);
         let asked = asked.map(|input| wire::user_message(&turn, input.content.into_text()));
         let replies = reply.unwrap_or_default().messages.into_iter();

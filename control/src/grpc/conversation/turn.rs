@@ -130,8 +130,9 @@ fn to_wire(turn: &Turn, transcript: Transcript) -> v1::TurnDetail {
             created_at: Some(wire::timestamp(message.at)),
         }
     });
+    let public = |id: &TurnId| public_id::turn(id.as_str());
     v1::TurnDetail {
-        turn_id: public_id::turn(turn.id.as_str()),
+        turn_id: public(&turn.id),
         status: wire::status(turn).into(),
         created_at: Some(wire::timestamp(turn.origin.created_at)),
         delivered_at: turn.delivery.as_ref().map(|delivery| wire::timestamp(delivery.at)),
@@ -147,6 +148,7 @@ fn to_wire(turn: &Turn, transcript: Transcript) -> v1::TurnDetail {
         messages: replies.collect(),
         error: transcript.end.map(|done| done.error).unwrap_or_default(),
         detail: end.map(|end| end.detail.clone()).unwrap_or_default(),
+        superseded_by: turn.superseded_by.as_ref().map(public).unwrap_or_default(),
         trace_id: turn.origin.traceparent.split('-').nth(1).unwrap_or_default().to_owned(),
         ..v1::TurnDetail::default()
     }
