@@ -3,7 +3,7 @@
 use prost::Message as _;
 use std::{env, error::Error, fs, path::PathBuf};
 
-const FILES: [&str; 13] = [
+const FILES: [&str; 14] = [
     "arizuko/v1/admin.proto",
     "arizuko/v1/agent.proto",
     "arizuko/v1/conversation.proto",
@@ -13,6 +13,7 @@ const FILES: [&str; 13] = [
     "arizuko/v1/hook.proto",
     "arizuko/v1/key.proto",
     "arizuko/v1/looks.proto",
+    "arizuko/v1/rating.proto",
     "arizuko/v1/route.proto",
     "arizuko/v1/speech.proto",
     "arizuko/v1/token.proto",

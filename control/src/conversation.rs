@@ -38,6 +38,9 @@ pub(crate) struct Conversation {
     /// The open turns, oldest first. Only the first may wait in a queue, or run.
     #[serde(default)]
     pub(crate) open: Vec<TurnId>,
+    /// The turn that began last; `None` if an older control began it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) last: Option<TurnId>,
     /// The folder whose agent last began a reply to a turn, or ended one; at first the token's. An
     /// unprompted message doesn't change it.
     pub(crate) with: FolderName,
@@ -75,6 +78,7 @@ impl Conversation {
             kept: 0,
             clean_up_at: None,
             open: Vec::new(),
+            last: None,
             with: token.folder.clone(),
             assigned: None,
             handoff: None,

@@ -97,6 +97,18 @@ pub(crate) enum Body {
         keep: bool,
     },
     TurnDone(TurnDone),
+    /// The visitor rates the turn's reply, or takes the rating back.
+    Rated {
+        thumb: Option<Thumb>,
+    },
+}
+
+/// What a visitor thinks of a reply.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Thumb {
+    Up,
+    Down,
 }
 
 /// A turn's last frame.
@@ -116,7 +128,7 @@ impl Body {
         match self {
             Self::User { content, .. } | Self::Message { content, .. } => content.len(),
             Self::Delta { text, .. } | Self::Status { text } => text.len(),
-            Self::Restart { .. } | Self::TurnDone(_) => 0,
+            Self::Restart { .. } | Self::TurnDone(_) | Self::Rated { .. } => 0,
         }
     }
 
@@ -167,7 +179,7 @@ impl Transcript {
     pub(crate) fn add(&mut self, frame: Frame) {
         self.n = self.n.max(frame.n);
         match frame.body {
-            Body::User { .. } => {}
+            Body::User { .. } | Body::Rated { .. } => {}
             Body::Message { id, content, by } => {
                 let message = self.message(id, frame.at);
                 message.content = content;

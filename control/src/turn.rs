@@ -19,6 +19,7 @@ use crate::{
 };
 use arizuko_proto::public_id;
 use journal::Delivery;
+use rating::Rating;
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
@@ -41,6 +42,7 @@ pub(crate) mod overdue;
 pub(crate) mod post;
 pub(crate) mod proof;
 mod quota;
+pub(crate) mod rating;
 pub(crate) mod reassign;
 mod release;
 pub(crate) mod repeat;
@@ -99,6 +101,9 @@ pub(crate) struct Turn {
     /// The turn whose message has replaced this turn's. Agents no longer see this turn.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) superseded_by: Option<TurnId>,
+    /// What the visitor thinks of the reply.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) rating: Option<Rating>,
     pub(crate) state: State,
 }
 

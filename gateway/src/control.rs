@@ -130,6 +130,16 @@ impl Control {
         self.0.ask(ANSWER_TIMEOUT, &place, Effect::Write, request, call).await
     }
 
+    /// Notes what the visitor thinks of a reply.
+    pub(crate) async fn rate(
+        &self,
+        request: pb::RateTurnRequest,
+    ) -> Result<pb::RateTurnResponse, Refusal> {
+        let place = request.turn_id.clone();
+        let call = |mut client: Client, request| async move { client.rate_turn(request).await };
+        self.0.ask(ANSWER_TIMEOUT, &place, Effect::Write, request, call).await
+    }
+
     /// Deletes a conversation and cancels its open turns.
     pub(crate) async fn delete(
         &self,

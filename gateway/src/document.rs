@@ -1,7 +1,7 @@
 //! The JSON of answers and event streams, made from control's messages.
 
 use crate::{last_event_id, renderer::Rendered};
-use arizuko_proto::v1::{self as pb, Author, TurnStatus, frame::Body};
+use arizuko_proto::v1::{self as pb, Author, Thumb, TurnStatus, frame::Body};
 use prost_types::Timestamp;
 use serde::Serialize;
 
@@ -27,6 +27,9 @@ pub(crate) struct TurnDocument<'a> {
     pub(crate) ended_at: Option<String>,
     #[serde(skip_serializing_if = "str::is_empty")]
     pub(crate) superseded_by: &'a str,
+    /// What the visitor thinks of the reply: `up` or `down`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) rating: Option<&'static str>,
 }
 
 impl<'a> TurnDocument<'a> {
@@ -54,6 +57,7 @@ impl<'a> TurnDocument<'a> {
             error: &turn.error,
             ended_at: turn.ended_at.as_ref().and_then(time),
             superseded_by: &turn.superseded_by,
+            rating: thumb(turn.thumb()),
         }
     }
 }
@@ -146,6 +150,11 @@ pub(crate) enum FrameData<'a> {
         #[serde(skip_serializing_if = "str::is_empty")]
         error: &'a str,
     },
+    Rated {
+        turn_id: &'a str,
+        /// `null` if the visitor has taken it back.
+        rating: Option<&'static str>,
+    },
 }
 
 impl<'a> FrameDocument<'a> {
@@ -169,6 +178,9 @@ impl<'a> FrameDocument<'a> {
             Body::TurnDone(done) => {
                 let (status, error) = (status(done.status()), &*done.error);
                 ("turn_done", FrameData::TurnDone { turn_id, n, status, error })
+            }
+            Body::Rated(rated) => {
+                ("rated", FrameData::Rated { turn_id, rating: thumb(rated.thumb()) })
             }
         };
         Some(Self { id: last_event_id::print(frame.cursor), event, data })
@@ -201,6 +213,15 @@ pub(crate) fn status(status: TurnStatus) -> &'static str {
         TurnStatus::Expired => "expired",
         TurnStatus::Observed => "observed",
         TurnStatus::Dropped => "dropped",
+    }
+}
+
+/// Returns the word for what a visitor thinks of a reply.
+fn thumb(thumb: Thumb) -> Option<&'static str> {
+    match thumb {
+        Thumb::Unspecified => None,
+        Thumb::Up => Some("up"),
+        Thumb::Down => Some("down"),
     }
 }
 

@@ -99,8 +99,8 @@ impl View for Events {
         let Some(document) = FrameDocument::new(frame) else {
             return ControlFlow::Continue(());
         };
-        let is_user = matches!(frame.body, Some(FrameBody::User(_)));
-        if self.of_turn && is_user {
+        let is_the_visitors = frame.n == 0;
+        if self.of_turn && is_the_visitors {
             return ControlFlow::Continue(());
         }
         // The page gets the whole message before it hears that the turn is over.

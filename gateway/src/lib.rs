@@ -31,6 +31,7 @@ mod page;
 mod problem;
 mod proxies;
 mod rates;
+mod rating;
 mod renderer;
 mod report;
 mod routes;

@@ -2,7 +2,7 @@
 
 use crate::{
     address::Visitor, chat, compression, dialects, events, gateway::Gateway, history, hook, origin,
-    page, problem::Problem, proxies, turn, well_known,
+    page, problem::Problem, proxies, rating, turn, well_known,
 };
 use arizuko_proto::{
     telemetry::traces::{self, TRACEPARENT},
@@ -13,7 +13,7 @@ use axum::{
     extract::{MatchedPath, Request, State},
     middleware::{Next, from_fn, from_fn_with_state},
     response::{IntoResponse, Response},
-    routing::{MethodFilter, any, get, on, post},
+    routing::{MethodFilter, any, get, on, post, put},
 };
 use http::{HeaderValue, StatusCode, header};
 use serde_json::json;
@@ -39,6 +39,7 @@ pub(crate) fn router(gateway: Arc<Gateway>) -> Router {
         .route("/chat/{token}/{turn}/status", get(turn::status))
         .route("/chat/{token}/{turn}/sse", get(events::turn))
         .route("/chat/{token}/{turn}/cancel", post(turn::cancel))
+        .route("/chat/{token}/{turn}/rating", put(rating::rate))
         .route("/chat/{token}/c/{conversation}", get(history::page).delete(history::delete))
         .route("/chat/{token}/c/{conversation}/sse", get(events::conversation))
         .merge(hooks());

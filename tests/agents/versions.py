@@ -12,7 +12,7 @@ import sys
 import threading
 
 import grpc
-from arizuko.v1 import agent_pb2, agent_pb2_grpc, gateway_pb2, gateway_pb2_grpc
+from arizuko.v1 import agent_pb2, agent_pb2_grpc, conversation_pb2, gateway_pb2, gateway_pb2_grpc
 
 CONTROL, AGENT_KEY, GATEWAY_KEY, TOKEN = sys.argv[1:5]
 # The field 15000 with the text "new".
@@ -70,7 +70,8 @@ agent = threading.Thread(target=Agent(agent_pb2_grpc.AgentServiceStub(channel).A
 agent.start()
 
 gateway = gateway_pb2_grpc.GatewayServiceStub(channel)
-access = gateway_pb2.Access(token=TOKEN, kind="TOKEN_KIND_CHAT")
+# Messages may move between files of the contract.
+access = (gateway_pb2 if hasattr(gateway_pb2, "Access") else conversation_pb2).Access(token=TOKEN, kind="TOKEN_KIND_CHAT")
 link = gateway.ResolveToken(say(gateway_pb2.ResolveTokenRequest(access=access)), metadata=key(GATEWAY_KEY))
 message = gateway_pb2.PostMessageRequest(access=access, content=b"hello")
 posted = gateway.PostMessage(say(message), metadata=key(GATEWAY_KEY))

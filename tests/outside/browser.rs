@@ -52,6 +52,7 @@ async fn the_page_is_easy_to_use_in_chromium(kind: Kind) {
         "looks",
         "reading",
         "text",
+        "thumbs",
     ];
     stack.browser_tests(&files).await;
 }

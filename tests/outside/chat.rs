@@ -14,6 +14,7 @@ mod page;
 mod pages;
 mod post;
 pub(crate) mod proof;
+mod rating;
 mod readers;
 mod resume;
 mod retention;

@@ -6,8 +6,8 @@ use crate::{
     time,
 };
 use arizuko_proto::v1::{
-    Author, Conversation, ShowConversationRequest, ShowConversationResponse, TurnAgent, TurnDetail,
-    TurnEvent, TurnEventKind, TurnMessage,
+    Author, Conversation, ShowConversationRequest, ShowConversationResponse, Thumb, TurnAgent,
+    TurnDetail, TurnEvent, TurnEventKind, TurnMessage,
 };
 use prost_types::Timestamp;
 
@@ -103,6 +103,14 @@ pub(super) fn course(turn: &TurnDetail) -> Vec<Said> {
     let mut course: Vec<Said> = messages.chain(turn.events.iter().map(happened)).collect();
     // Of a message and an event at the same moment, the message comes first.
     course.sort_by_key(|said| said.at.map_or((0, 0), |at| (at.seconds, at.nanos)));
+    if let Some(rating) = &turn.rating {
+        let who = match rating.thumb() {
+            Thumb::Up => "thumb up",
+            Thumb::Down => "thumb down",
+            Thumb::Unspecified => "no thumb",
+        };
+        course.push(Said { at: rating.at, who: who.into(), text: rating.comment.clone() });
+    }
     let told = [&turn.error, &turn.detail].into_iter().filter(|text| !text.is_empty());
     let text = told.map(String::as_str).collect::<Vec<_>>().join(" ");
     if !text.is_empty() {

@@ -21,11 +21,12 @@ pub(super) async fn run(
         return console.message(&stats);
     }
     let most = stats.days.iter().map(|day| day.turns).max().unwrap_or(0);
-    let head = ["DAY", "VISITORS", "TURNS", "", "FIRST FRAME", "FAILED", "REFUSED", "TOKENS"];
+    let head =
+        ["DAY", "VISITORS", "TURNS", "", "FIRST FRAME", "FAILED", "REFUSED", "TOKENS", "THUMBS"];
     console.table(head, stats.days.into_iter().map(|day| row(day, most)).collect())
 }
 
-fn row(day: TokenDay, most: u64) -> [String; 8] {
+fn row(day: TokenDay, most: u64) -> [String; 9] {
     let date = day.day.and_then(|at| Timestamp::new(at.seconds, at.nanos).ok());
     let date = date.map_or_else(String::new, |at| at.strftime("%Y-%m-%d").to_string());
     let first_frame = day.first_frame.map_or_else(String::new, |wait| {
@@ -33,7 +34,11 @@ fn row(day: TokenDay, most: u64) -> [String; 8] {
     });
     let [visitors, turns, failed, refused, tokens] =
         [day.visitors, day.turns, day.failed, day.refused, day.tokens].map(|n| n.to_string());
-    [date, visitors, turns, bar(day.turns, most), first_frame, failed, refused, tokens]
+    let thumbs = match (day.thumbs_up, day.thumbs_down) {
+        (0, 0) => String::new(),
+        (up, down) => format!("{up} up, {down} down"),
+    };
+    [date, visitors, turns, bar(day.turns, most), first_frame, failed, refused, tokens, thumbs]
 }
 
 /// Returns a bar whose length says how much of the most this is; at least one character for more

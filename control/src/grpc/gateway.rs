@@ -21,6 +21,7 @@ use crate::{
         Turn, caps, end,
         input::Post,
         post::{self, Posted},
+        rating,
         response::HttpResponse,
         retention,
     },
@@ -264,6 +265,21 @@ impl v1::gateway_service_server::GatewayService for Service {
         let cancelled = control.ledger.transact(access.partition(), &expected, cancelling).await?;
         let turn = cancelled.ok_or(Refusal::NotFound("turn"))?;
         Ok(Response::new(v1::CancelTurnResponse { status: wire::status(&turn).into() }))
+    }
+
+    async fn rate_turn(
+        &self,
+        request: Request<v1::RateTurnRequest>,
+    ) -> Result<Response<v1::RateTurnResponse>, Status> {
+        let (_, request) = self.authenticate_gateway(request)?;
+        let (control, access) = (&self.control, self.access(request.access)?);
+        let (id, thumb) = (turn_id(&request.turn_id)?, wire::parse_thumb(request.thumb)?);
+        let token = access.admit(control).await?;
+        let turn = access.turn(control, &token, &id).await?;
+        let expected = [Turn::name(&id), Head::name(&turn.conversation)];
+        let rating = |tx: &mut Tx<'_>| rating::rate(tx, &id, thumb, &request.comment);
+        control.ledger.transact(access.partition(), &expected, rating).await?;
+        Ok(Response::new(v1::RateTurnResponse { thumb: wire::thumb(thumb).into() }))
     }
 
     async fn delete_conversation(

@@ -1,7 +1,7 @@
 //! Converts between protos and the domain, where more than one service needs it.
 
 use crate::{
-    frame::{self, Body, Frame, Outcome, Transcript},
+    frame::{self, Body, Frame, Outcome, Thumb, Transcript},
     hook_request::{Blob, Header},
     ids::TurnId,
     link_limits::{LinkLimits, MessageRate, ProofOfWork},
@@ -80,6 +80,27 @@ pub(super) fn outcome(outcome: Outcome) -> v1::TurnStatus {
         Outcome::Expired => v1::TurnStatus::Expired,
         Outcome::Observed => v1::TurnStatus::Observed,
         Outcome::Dropped => v1::TurnStatus::Dropped,
+    }
+}
+
+pub(super) fn thumb(thumb: Option<Thumb>) -> v1::Thumb {
+    match thumb {
+        None => v1::Thumb::Unspecified,
+        Some(Thumb::Up) => v1::Thumb::Up,
+        Some(Thumb::Down) => v1::Thumb::Down,
+    }
+}
+
+/// Parses a thumb; `None` takes an earlier one back.
+///
+/// # Errors
+/// [`Refusal::Invalid`] for an unknown one.
+pub(super) fn parse_thumb(thumb: i32) -> Result<Option<Thumb>, Refusal> {
+    match v1::Thumb::try_from(thumb) {
+        Ok(v1::Thumb::Unspecified) => Ok(None),
+        Ok(v1::Thumb::Up) => Ok(Some(Thumb::Up)),
+        Ok(v1::Thumb::Down) => Ok(Some(Thumb::Down)),
+        Err(_) => Err(Refusal::invalid("this thumb is unknown")),
     }
 }
 
@@ -242,6 +263,7 @@ pub(super) fn frame(seq: u64, frame: Frame) -> v1::Frame {
         Body::Delta { id, text } => f::Body::Delta(f::Delta { id, text }),
         Body::Status { text } => f::Body::Status(f::Status { text }),
         Body::Restart { attempt, keep } => f::Body::Restart(f::Restart { attempt, keep }),
+        Body::Rated { thumb } => f::Body::Rated(f::Rated { thumb: self::thumb(thumb).into() }),
         Body::TurnDone(done) => f::Body::TurnDone(f::TurnDone {
             status: outcome(done.outcome).into(),
             error: done.error,
@@ -280,5 +302,6 @@ pub(super) fn turn(turn: &Turn, content: String, transcript: Transcript) -> v1::
         ended_at: end.map(|end| timestamp(end.at)),
         kept,
         superseded_by: id_or_empty(turn.superseded_by.as_ref()),
+        thumb: thumb(turn.rating.as_ref().and_then(|rating| rating.thumb)).into(),
     }
 }

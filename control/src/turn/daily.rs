@@ -30,10 +30,14 @@ pub(crate) enum Counted {
     Refused,
     /// Tokens of models that the turns took, or that are reserved for them.
     Tokens,
+    /// Turns whose visitors say that the reply was good.
+    ThumbsUp,
+    /// Turns whose visitors say that the reply was bad.
+    ThumbsDown,
 }
 
 impl Counted {
-    pub(crate) const ALL: [Self; 7] = [
+    pub(crate) const ALL: [Self; 9] = [
         Self::Turns,
         Self::Visitors,
         Self::Answered,
@@ -41,6 +45,8 @@ impl Counted {
         Self::Failed,
         Self::Refused,
         Self::Tokens,
+        Self::ThumbsUp,
+        Self::ThumbsDown,
     ];
 
     /// Names its counter.
@@ -53,6 +59,8 @@ impl Counted {
             Self::Failed => "failed",
             Self::Refused => "refused",
             Self::Tokens => "tokens",
+            Self::ThumbsUp => "thumbs_up",
+            Self::ThumbsDown => "thumbs_down",
         };
         names::of_day(token, day, what)
     }

@@ -93,6 +93,7 @@ pub(crate) fn post(tx: &mut Tx<'_>, token: &Token, post: &Post) -> Decision<Post
     };
     turn.first_seq = frames.append_message(tx, body)?;
     tx.add(&names::turns(&turn.conversation), &turn.id, turn.first_seq);
+    conversation.last = Some(turn.id.clone());
     repeat.remember(tx, &turn.id)?;
 
     let mut exchange = Exchange { turn: Tracked::new(turn), conversation, frames };
@@ -171,7 +172,12 @@ fn supersede(
         let why = "a turn that has not ended can't be superseded: cancel it first";
         return Err(Refusal::invalid(why).into());
     };
-    if end.last_seq != head.seq {
+    let is_last = match &conversation.last {
+        Some(last) => last == replaced,
+        // An older control began the turn. No frame has come since then.
+        None => end.last_seq == head.seq,
+    };
+    if !is_last {
         let why = "only the last turn of a conversation can be superseded";
         return Err(Refusal::invalid(why).into());
     }
@@ -313,6 +319,7 @@ impl Turn {
             reserved_tokens: 0,
             supersedes: None,
             superseded_by: None,
+            rating: None,
             state: State::Queued,
         }
     }

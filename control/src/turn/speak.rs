@@ -80,6 +80,7 @@ pub(crate) fn speak(tx: &mut Tx<'_>, folder: &FolderName, speech: &Speech) -> De
     tx.add(&names::turns(&conversation.id), &turn.id, turn.first_seq);
     repeat.remember(tx, &turn.id)?;
     let mut exchange = Exchange { turn: Tracked::new(turn), conversation, frames };
+    exchange.conversation.last = Some(exchange.turn.id.clone());
     exchange.conversation.touch(tx);
     quota::charge(tx, &mut exchange, 0);
     end_new(tx, &mut exchange, Outcome::Done, vec![message])?;

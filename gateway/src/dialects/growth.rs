@@ -67,7 +67,7 @@ impl Growth {
                 Change::Nothing
             }
             Some(Body::TurnDone(done)) => Change::Ended(done.status(), &done.error),
-            Some(Body::User(_)) | None => Change::Nothing,
+            Some(Body::User(_) | Body::Rated(_)) | None => Change::Nothing,
         }
     }
 

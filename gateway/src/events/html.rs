@@ -85,7 +85,7 @@ impl Html {
         let Some(body) = &frame.body else {
             return;
         };
-        if matches!(body, Body::User(_) | Body::TurnDone(_)) {
+        if matches!(body, Body::User(_) | Body::Rated(_) | Body::TurnDone(_)) {
             return;
         }
         if !self.turns.contains_key(&frame.turn_id) {

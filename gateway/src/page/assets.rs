@@ -31,6 +31,7 @@ static SCRIPTS: LazyLock<Vec<(&str, Asset)>> = LazyLock::new(|| {
         include_str!("../../web/page/words.js"),
         include_str!("../../web/page/colours.js"),
         include_str!("../../web/page/reply.js"),
+        include_str!("../../web/page/thumbs.js"),
         include_str!("../../web/page/turn.js"),
         include_str!("../../web/page/stream.js"),
         include_str!("../../web/page/outbox.js"),

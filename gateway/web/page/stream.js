@@ -63,6 +63,8 @@ class Stream {
           .findLast((turn) => turn.replies.has(data.id))
           ?.reply(data.id)
           .patch(data.block, data.keep, data.tail, data.html);
+      case "rated":
+        return this.thread.rate(data);
       case "reset":
         return this.thread.startOver();
       case "paused":

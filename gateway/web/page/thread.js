@@ -193,7 +193,7 @@ class Thread {
    * Returns the turn of a record, and inserts it if it is new. A fresh one may be a message whose POST is not answered yet. Without a
    * message the agent spoke first.
    */
-  arrive({ turn_id: id, status, user, assistant = [], superseded_by = "" }, fresh = true) {
+  arrive({ turn_id: id, status, user, assistant = [], superseded_by = "", rating }, fresh = true) {
     const content = user ? user.content : null;
     const createdAt = (user ?? assistant[0])?.created_at;
     const ours = (turn) => turn.id === id || (fresh && !turn.id && turn.posting && turn.content === content);
@@ -202,9 +202,18 @@ class Thread {
     if (turn.status === "unsent" || isSetAside(status)) turn.status = status;
     if (turn.open && !turn.patience) turn.stir();
     if (superseded_by) turn.retire();
+    if (!isOpen(status)) turn.rating = rating;
     if (user?.supersedes) this.turns.find((other) => other.id === user.supersedes)?.retire();
     if (user) showTime(turn.element.querySelector(".user time"), createdAt);
     return turn;
+  }
+
+  /** Shows a rating, which may come from another tab. */
+  rate({ turn_id, rating }) {
+    const turn = this.turns.find((turn) => turn.id === turn_id);
+    if (!turn) return;
+    turn.rating = rating ?? undefined;
+    turn.drawThumbs();
   }
 
   insert(turn, createdAt) {

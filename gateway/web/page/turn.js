@@ -204,6 +204,7 @@ class Turn {
   draw() {
     if (!this.open) this.finishReplies();
     this.editor.hidden = !this.editable;
+    this.drawThumbs();
     const { text, dots = false, tone = "", actions = {} } = this.line();
     const drawn = JSON.stringify([text, dots, tone, Object.keys(actions)]);
     if (drawn === this.drawn) return;
@@ -214,6 +215,15 @@ class Turn {
     this.foot.querySelector(".foot-actions").replaceChildren(...Object.entries(actions).map(([label, act]) => button(label, act)));
     const announced = this.left() ? `${text} ${this.left()}` : text;
     if (tone !== "late") this.announce(announced || (dots && !this.replies.size && fill(words.answering, { name: config.name })));
+  }
+
+  /** Shows the thumbs under the last message of a whole reply. */
+  drawThumbs() {
+    if (!(this.asked && this.status === "done" && this.replies.size)) return;
+    this.thumbs ??= new Thumbs(this);
+    const tools = [...this.replies.values()].at(-1).element.querySelector(".tools");
+    if (this.thumbs.element.parentElement !== tools) tools.append(this.thumbs.element);
+    this.thumbs.show(this.rating ?? null);
   }
 
   /** Announces progress at most every five seconds, and how the turn ended after its messages. */

@@ -13,6 +13,9 @@ export interface Message {
   supersedes?: string;
 }
 
+/** What a visitor thinks of a reply. */
+export type Rating = "up" | "down";
+
 /** One message, and everything that is sent in reply to it. */
 export interface Turn {
   turn_id: string;
@@ -30,6 +33,8 @@ export interface Turn {
   ended_at?: string;
   /** The turn whose message has replaced this one's. */
   superseded_by?: string;
+  /** What the visitor thinks of the reply. */
+  rating?: Rating;
 }
 
 interface Numbered<Event extends string, Data> {
@@ -58,6 +63,8 @@ export type Frame =
   | Numbered<"turn_done", OfTurn & { status: Status; error?: string }>
   /** A message of the visitor. Only in the frames of a conversation. */
   | Numbered<"user", Message & { turn_id: string }>
+  /** What the visitor thinks of a reply; `null` takes it back. Only in the frames of a conversation. */
+  | Numbered<"rated", { turn_id: string; rating: Rating | null }>
   /** The cursor is no longer valid: drop all frames, a replay from the start follows. */
   | { event: "reset"; id: ""; data: { reason: string } }
   /** The link is paused. The iteration goes on by itself if it is resumed in time, and otherwise throws `LINK_PAUSED`. */
@@ -114,6 +121,8 @@ export interface Reply extends AsyncIterable<Frame> {
   result(options?: Options): Promise<Turn>;
   /** Stops the reply. Safe to repeat. */
   cancel(options?: Options): Promise<{ turn_id: string; status: Status }>;
+  /** Says what the visitor thinks of the reply, once it has ended; `null` takes it back. The comment is for the link's owner. */
+  rate(rating: Rating | null, options?: Options & { /** At most 1000 characters. */ comment?: string }): Promise<void>;
 }
 
 /** A conversation under a chat link. */

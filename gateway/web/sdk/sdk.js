@@ -103,6 +103,13 @@ class Chat {
     return this.#insist(() => this.#link.post(`${turn}/cancel`, newKey(), {}, signal), signal);
   }
 
+  /** Says what the visitor thinks of a turn's reply. */
+  async rate(turn, rating, { comment = "", signal } = {}) {
+    const body = JSON.stringify({ rating, comment });
+    const headers = { "content-type": "application/json" };
+    await this.#insist(() => this.#link.request(`${turn}/rating`, { method: "PUT", headers, body, signal }), signal);
+  }
+
   /** Yields the events of a stream after a frame. */
   async *follow(path, after, signal) {
     let [openedAt, brokenAt] = [0, 0];
@@ -178,5 +185,10 @@ class Reply {
   /** Stops the reply. Safe to repeat. */
   cancel(options) {
     return this.#chat.cancel(this.turn, options);
+  }
+
+  /** Says what the visitor thinks of the reply. */
+  rate(rating, options) {
+    return this.#chat.rate(this.turn, rating, options);
   }
 }

@@ -16,10 +16,11 @@ use arizuko_proto::{
         GetConversationRequest, GetLogoRequest, GetStatusRequest, GetTokenStatsRequest,
         GetTurnRequest, IssueChatLinkRequest, IssueWebhookRequest, ListAuditRequest,
         ListConversationsRequest, ListKeysRequest, ListRoutesRequest, ListTokensRequest,
-        PostMessageRequest, ReadConversationRequest, ReplayDeliveryRequest, ReportGatewayRequest,
-        ResolveTokenRequest, RevokeKeyRequest, RevokeTokenRequest, RotateKeyRequest,
-        SendMessageRequest, SetRouteRequest, SetWebhookSecretsRequest, ShowConversationRequest,
-        ShowTurnRequest, TailRequest, TokenKind, TokenTarget, WatchRequest, token_target,
+        PostMessageRequest, RateTurnRequest, ReadConversationRequest, ReplayDeliveryRequest,
+        ReportGatewayRequest, ResolveTokenRequest, RevokeKeyRequest, RevokeTokenRequest,
+        RotateKeyRequest, SendMessageRequest, SetRouteRequest, SetWebhookSecretsRequest,
+        ShowConversationRequest, ShowTurnRequest, TailRequest, TokenKind, TokenTarget,
+        WatchRequest, token_target,
     },
 };
 use arizuko_tests::prelude::*;
@@ -38,13 +39,14 @@ pub(super) const OPERATORS: [&str; 6] = [
 /// Calls that only operators and viewers may make.
 pub(super) const OVERSEERS: [&str; 4] = ["ListKeys", "GetStatus", "ListAudit", "Tail"];
 /// Calls that only gateways may make.
-pub(super) const GATEWAYS: [&str; 9] = [
+pub(super) const GATEWAYS: [&str; 10] = [
     "ResolveToken",
     "GetLogo",
     "PostMessage",
     "GetTurn",
     "GetConversation",
     "CancelTurn",
+    "RateTurn",
     "DeleteConversation",
     "Watch",
     "ReportGateway",
@@ -310,6 +312,10 @@ async fn visits(call: &str, channel: Channel, facts: &Facts) -> Result<(), Statu
         }
         "CancelTurn" => {
             gateway.cancel_turn(CancelTurnRequest { access, turn_id: turn }).await.map(drop)
+        }
+        "RateTurn" => {
+            let request = RateTurnRequest { access, turn_id: turn, ..Default::default() };
+            gateway.rate_turn(request).await.map(drop)
         }
         "DeleteConversation" => {
             let request = DeleteConversationRequest { access, conversation };

@@ -54,7 +54,7 @@ async fn stats_count_visitors_turns_waits_failures_refusals_and_tokens(kind: Kin
     assert!(today["first_frame"].is_string(), "{today}");
     let shown = stack.arizuko(&stats).await.expect(0).out;
     let last: Vec<_> = shown.lines().last().expect("a day").split_whitespace().collect();
-    let [_, "2", "3", bar, _, "s", "1", "1", "42"] = last[..] else { panic!("{shown}") };
+    let [_, "2", "3", bar, _, "s", "1", "1", "42", "-"] = last[..] else { panic!("{shown}") };
     assert_eq!(bar, "█".repeat(20));
     let none = stack.arizuko(&["token", "stats", "web:none", "--json"]).await.expect(0).json();
     assert_eq!(none["days"].as_array().map(Vec::len), Some(7), "{none}");

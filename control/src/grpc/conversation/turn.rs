@@ -148,6 +148,11 @@ fn to_wire(turn: &Turn, transcript: Transcript) -> v1::TurnDetail {
         messages: replies.collect(),
         error: transcript.end.map(|done| done.error).unwrap_or_default(),
         detail: end.map(|end| end.detail.clone()).unwrap_or_default(),
+        rating: turn.rating.clone().map(|rating| v1::Rating {
+            thumb: wire::thumb(rating.thumb).into(),
+            comment: rating.comment,
+            at: Some(wire::timestamp(rating.at)),
+        }),
         superseded_by: turn.superseded_by.as_ref().map(public).unwrap_or_default(),
         trace_id: turn.origin.traceparent.split('-').nth(1).unwrap_or_default().to_owned(),
         ..v1::TurnDetail::default()

@@ -54,7 +54,8 @@ impl Service {
 }
 
 fn shown(day: Time, counts: [u64; Counted::ALL.len()]) -> v1::TokenDay {
-    let [turns, visitors, answered, first_frames, failed, refused, tokens] = counts;
+    let [turns, visitors, answered, first_frames, failed, refused, tokens, thumbs_up, thumbs_down] =
+        counts;
     let first_frame = first_frames.checked_div(answered).map(Duration::from_millis);
     v1::TokenDay {
         day: Some(wire::timestamp(day)),
@@ -65,5 +66,7 @@ fn shown(day: Time, counts: [u64; Counted::ALL.len()]) -> v1::TokenDay {
         failed,
         refused,
         tokens,
+        thumbs_up,
+        thumbs_down,
     }
 }

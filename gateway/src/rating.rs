@@ -1,0 +1,67 @@
+//! `/chat/{token}/{turn}/rating`: what the visitor thinks of a reply.
+
+use crate::{
+    address::Visitor,
+    gateway::Gateway,
+    link::{Link, TurnId},
+    message::{from_json, read_body},
+    problem::Problem,
+};
+use arizuko_proto::v1::{self as pb, Thumb};
+use axum::{
+    Json,
+    body::Body,
+    extract::State,
+    response::{IntoResponse, Response},
+};
+use http::HeaderMap;
+use serde::{Deserialize, Serialize};
+use std::sync::Arc;
+
+/// `up` or `down`; `null` takes the rating back.
+#[derive(Clone, Copy, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
+enum Word {
+    Up,
+    Down,
+}
+
+#[derive(Deserialize)]
+struct Given {
+    rating: Option<Word>,
+    /// Why, for the link's owner.
+    #[serde(default)]
+    comment: String,
+}
+
+#[derive(Serialize)]
+struct Rated<'a> {
+    turn_id: &'a str,
+    rating: Option<Word>,
+}
+
+/// PUT `/chat/{token}/{turn}/rating`
+pub(crate) async fn rate(
+    State(gateway): State<Arc<Gateway>>,
+    link: Link,
+    visitor: Visitor,
+    TurnId(turn_id): TurnId,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Response, Problem> {
+    let (body, _share) = read_body(&gateway, &link, visitor, &headers, body).await?;
+    let Given { rating, comment } = from_json(&headers, &body)?;
+    let thumb = match rating {
+        None => Thumb::Unspecified,
+        Some(Word::Up) => Thumb::Up,
+        Some(Word::Down) => Thumb::Down,
+    };
+    let request = pb::RateTurnRequest {
+        access: Some(link.access()),
+        turn_id: turn_id.clone(),
+        thumb: thumb.into(),
+        comment,
+    };
+    gateway.control.rate(request).await?;
+    Ok(Json(Rated { turn_id: &turn_id, rating }).into_response())
+}
