@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { once } from "node:events";
 import { test } from "node:test";
-import { arizuko, attach, attachGated, inbox, link, visit } from "./harness.js";
+import { arizuko, attach, attachGated, inbox, link, shoot, visit } from "./harness.js";
 
 const SAY = "Nobody has looked yet: I'm fetching a colleague.";
 
@@ -53,11 +53,17 @@ test("a bot hands off to a person, whom the page names, and gets the conversatio
     // The same author is not named again.
     authors: ["", "", "", "Ana", "", "", "Acme support"],
   };
+  const crossings = ["Ana has joined.", "Ana has left."];
   const shown = async () => ({ transcript: await visitor.transcript(), authors: await visitor.authors() });
+  const crossed = () => visitor.page.locator(".crossing").allTextContents();
   assert.deepEqual(await shown(), expected);
+  assert.deepEqual(await crossed(), crossings);
+  assert.equal(await visitor.page.locator(".person .author").first().getAttribute("data-initials"), "A");
+  await shoot(visitor.page, "people");
   await visitor.page.reload();
   await visitor.answered(5);
   assert.deepEqual(await shown(), expected);
+  assert.deepEqual(await crossed(), crossings);
   const plain = await visit(t, `${url}?conversation=${await visitor.conversation()}`, { javaScriptEnabled: false });
   assert.deepEqual(await plain.authors(), expected.authors);
   const answering = "Acme support is answering.";
@@ -66,8 +72,10 @@ test("a bot hands off to a person, whom the page names, and gets the conversatio
   // An author who answers at once is not announced first.
   const replies = heard.slice(3).filter((text) => !["Ana is typing…", answering].includes(text));
   assert.deepEqual(replies, [
+    "Ana has joined.",
     "Ana: Here *I* am.",
     "Ana: At your service.",
+    "Ana has left.",
     `Acme support: ${expected.transcript.at(-1).replace("\n\n", "\n")}`,
   ]);
   assert.ok(!(await visitor.page.content()).includes("nobody else reads"));
@@ -89,6 +97,7 @@ test("a heading names the author, with and without JavaScript", async (t) => {
   const plain = await visit(t, `${url}?conversation=${await visitor.conversation()}`, { javaScriptEnabled: false });
   assert.deepEqual(await names(plain.page), expected);
   assert.deepEqual(await plain.authors(), ["", "", "", "Ana <b>"]);
+  for (const { page } of [visitor, plain]) assert.equal(await page.locator(".person .author").getAttribute("data-initials"), "AB");
 });
 
 for (const reloads of [false, true]) {
@@ -137,7 +146,7 @@ test("an open page shows an unprompted message at once, without moving the focus
   assert.ok(await visitor.input.evaluate((input) => input === document.activeElement), "the focus stays");
   assert.equal(await visitor.dots.count(), 0, "no reply is awaited");
   await visitor.hears("Ana: I am Ana.");
-  assert.deepEqual(await visitor.heard(), ["Acme support: By the way.", "Ana: I am Ana."]);
+  assert.deepEqual(await visitor.heard(), ["Acme support: By the way.", "Ana has joined.", "Ana: I am Ana."]);
   await visitor.input.press("Enter");
   await visitor.answered(4);
   const expected = ["one", "You said: one", "By the way.", "I am Ana.", "half a message", "You said: half a message"];

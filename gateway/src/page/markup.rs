@@ -109,11 +109,25 @@ pub(super) fn more(conversation: &str, query: &str, words: &str) -> String {
 }
 
 fn article(html: &mut String, class: &str, id: &str, author: &str, body: &str) {
+    let initials = if class.contains("person") {
+        format!(r#" data-initials="{}""#, initials(author))
+    } else {
+        String::new()
+    };
     let (id, author) = (escape(id), escape(author));
     let _ = write!(
         html,
-        r#"<article class="message {class}" data-id="{id}"><h2 class="author">{author}</h2><div class="body" dir="auto">{body}</div></article>"#
+        r#"<article class="message {class}" data-id="{id}"><h2 class="author"{initials}>{author}</h2><div class="body" dir="auto">{body}</div></article>"#
     );
+}
+
+/// Returns the first letters of a name's first and last word, as the page's script does.
+fn initials(name: &str) -> String {
+    let letters =
+        name.split_whitespace().filter_map(|word| word.chars().find(|c| c.is_alphanumeric()));
+    let letters: Vec<char> = letters.collect();
+    let ends = letters.first().into_iter().chain(letters.get(1..).and_then(<[char]>::last));
+    ends.flat_map(|letter| letter.to_uppercase()).collect()
 }
 
 /// Replaces each `{{name}}` with its value, in one pass: values are not searched for names.
@@ -153,6 +167,15 @@ pub(super) fn escape(text: &str) -> Cow<'_, str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn initials_are_of_the_first_and_the_last_word() {
+        let names =
+            [("Ana", "A"), ("ana de souza", "AS"), ("Ben <b>", "BB"), ("李 雷", "李雷"), ("…", "")];
+        for (name, expected) in names {
+            assert_eq!(initials(name), expected);
+        }
+    }
 
     #[test]
     fn a_value_that_looks_like_a_placeholder_stays_as_it_is() {

@@ -22,9 +22,12 @@ class Reply {
   element = template("reply");
   body = this.element.querySelector(".body");
   time = this.element.querySelector("time");
+  /** Stands above the message if another author begins with it. */
+  crossing = document.createElement("p");
 
   constructor(turn, id) {
     Object.assign(this, { turn, id });
+    this.crossing.className = "crossing";
     this.sign({});
   }
 
@@ -32,9 +35,23 @@ class Reply {
   sign({ author, name, created_at }) {
     if (created_at) showTime(this.time, created_at);
     this.author = name || config.name;
-    this.element.querySelector(".author").textContent = this.author;
+    /** The name of the person who wrote it; empty for an agent. */
+    this.person = author === "person" ? this.author : "";
+    const heading = this.element.querySelector(".author");
+    heading.textContent = this.author;
+    heading.dataset.initials = initials(this.author);
     this.element.classList.toggle("person", author === "person");
     this.follow();
+  }
+
+  /** Says above the message that a person has joined or left; an empty text says nothing. */
+  announce(text, audible) {
+    if (this.crossing.textContent === text) return;
+    this.crossing.textContent = text;
+    if (!text) return this.crossing.remove();
+    this.element.before(this.crossing);
+    // After the messages that came before.
+    if (audible) setTimeout(() => say(text), HTML_TIME);
   }
 
   /** Names the author unless the message before has the same. */
@@ -143,6 +160,15 @@ class Reply {
     for (const button of copy.querySelectorAll("button")) button.remove();
     return `${this.author}: ${copy.textContent}`;
   }
+}
+
+/** Returns the first letters of a name's first and last word. */
+function initials(name) {
+  const letters = name
+    .split(/\s+/)
+    .map((word) => /[\p{L}\p{N}]/u.exec(word)?.[0])
+    .filter(Boolean);
+  return [letters[0], ...letters.slice(1).slice(-1)].join("").toLocaleUpperCase(language);
 }
 
 /** Sets the levels of an answer's headings: below the page's (h1 is the name, h2 the author), without a gap. */

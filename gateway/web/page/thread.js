@@ -241,6 +241,7 @@ class Thread {
   draw() {
     for (const turn of this.turns) turn.draw();
     this.drawDays();
+    this.drawPeople();
     if (this !== thread) return;
     page.loading.hidden = !this.earlier;
     page.loading.querySelector("span:last-child").textContent = this.reached ? words.earlier : words.loading;
@@ -261,6 +262,20 @@ class Thread {
         element.before(day);
       }
       last = name;
+    }
+  }
+
+  /** Says where a person joins or leaves, as far as the messages before are known. */
+  drawPeople() {
+    let before = this.earlier ? null : "";
+    for (const turn of this.turns) {
+      for (const reply of turn.replies.values()) {
+        const { person } = reply;
+        const goesOn = before === null || before === person;
+        const name = person || before;
+        reply.announce(goesOn ? "" : fill(person ? words.joined : words.left, { name }), turn.audible);
+        before = person;
+      }
     }
   }
 

@@ -79,6 +79,7 @@ class Turn {
   dropReplies(except = []) {
     for (const [id, reply] of this.replies) {
       if (except.includes(id)) continue;
+      reply.announce("");
       reply.element.remove();
       this.replies.delete(id);
     }
@@ -101,6 +102,7 @@ class Turn {
     message: (message) => {
       const reply = this.reply(message.id);
       reply.sign(message);
+      this.thread.drawPeople();
       reply.write(message.content);
       reply.finish(this.audible);
     },

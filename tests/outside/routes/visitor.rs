@@ -77,7 +77,7 @@ async fn every_form_of_answer_names_the_person_who_wrote_a_message(stack: Stack)
     }
     let page = page(&here, &conversation).await;
     let (_, ana) = page.split_once("assistant person").expect("it is a person");
-    assert!(ana.contains(r#"<h2 class="author">Ana</h2>"#), "{page}");
+    assert!(ana.contains(r#"<h2 class="author" data-initials="A">Ana</h2>"#), "{page}");
     assert!(page.contains(r#"<h2 class="author">acme</h2>"#), "{page}");
 }
 
