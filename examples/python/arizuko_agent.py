@@ -3,11 +3,12 @@
     from arizuko_agent import Agent
 
     async def answer(turn, reply):
-        reply.write(f"You said: {turn.content.decode()}")
+        return f"You said: {turn.content.decode()}"
 
     Agent(answer).run()
 
-A handler gets a turn and a reply. Heartbeats, acknowledgements and reconnecting happen here. The
+A handler gets a turn and a reply. The text that it returns, or the texts that it yields, are
+written to the reply. Heartbeats, acknowledgements and reconnecting happen here. The
 session has its own event loop. Coroutine handlers run on another event loop in a second thread,
 plain functions in one thread for each turn. So a model that blocks never delays a heartbeat.
 
@@ -24,7 +25,7 @@ import random
 import signal
 import threading
 from collections import deque
-from collections.abc import Callable, Coroutine
+from collections.abc import AsyncIterable, Callable
 from typing import Any
 
 import grpc.aio
@@ -227,16 +228,18 @@ class Agent:
         """Calls the handler. Each turn has its own thread for this."""
         error = None
         try:
-            answer = self._handler(turn, reply)
-            if inspect.iscoroutine(answer):
-                work = self._attend(answer, reply)
+            said = self._handler(turn, reply)
+            if inspect.isawaitable(said) or isinstance(said, AsyncIterable):
+                work = self._attend(said, reply)
                 asyncio.run_coroutine_threadsafe(work, self._coroutines).result()
+            else:
+                _write(said, reply)
         except BaseException as problem:
             error = problem
         self._later(reply._end, error)
 
-    async def _attend(self, answer: Coroutine[Any, Any, Any], reply: Reply) -> None:
-        task = asyncio.ensure_future(answer)
+    async def _attend(self, said: Any, reply: Reply) -> None:
+        task = asyncio.ensure_future(_write_later(said, reply))
         reply._when_over(lambda: self._coroutines.call_soon_threadsafe(task.cancel))
         await task
 
@@ -261,3 +264,18 @@ class Agent:
         # The event loop is closed once the session has ended.
         with contextlib.suppress(RuntimeError):
             self._loop.call_soon_threadsafe(do)
+
+
+def _write(said: Any, reply: Reply) -> None:
+    for piece in [said] if isinstance(said, str) else said or ():
+        reply.write(piece)
+
+
+async def _write_later(said: Any, reply: Reply) -> None:
+    if inspect.isawaitable(said):
+        said = await said
+    if isinstance(said, AsyncIterable):
+        async for piece in said:
+            reply.write(piece)
+    else:
+        _write(said, reply)

@@ -8,6 +8,7 @@ import itertools
 import os
 import queue
 import random
+import re
 import time
 import uuid
 from collections.abc import Callable, Sequence
@@ -135,11 +136,14 @@ def _is_ready(channel: grpc.Channel) -> bool:
 def _channel(library: Any, address: str) -> Any:
     """Opens a channel of `grpc` or of `grpc.aio`."""
     scheme, _, target = address.rstrip("/").rpartition("://")
+    options = list(OPTIONS)
+    if re.match(r"(localhost|127\.[\d.]+|\[::1])(:|$)", target):
+        options.append(("grpc.enable_http_proxy", 0))
     if scheme == "https":
         names = ("ARIZUKO_CA", "ARIZUKO_CLIENT_KEY", "ARIZUKO_CLIENT_CERT")
         credentials = grpc.ssl_channel_credentials(*map(_file, names))
-        return library.secure_channel(target, credentials, OPTIONS)
-    return library.insecure_channel(target, OPTIONS)
+        return library.secure_channel(target, credentials, options)
+    return library.insecure_channel(target, options)
 
 
 def _file(variable: str) -> bytes | None:

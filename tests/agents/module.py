@@ -2,9 +2,9 @@
 
 Usage: module.py <host:port> <concurrency> [--plain]. It talks with the test as stepped.py does. Its
 steps are {"out": base64}, {"status": text}, {"message": text}, {"usage": [input, output]},
-{"handoff": folder, "note": text}, {"respond": arguments}, {"speak": text}, {"block": seconds} and
-{"exit": code}; code 1 raises a Failure, code 2 SystemExit. With --plain its handler is a function,
-not a coroutine.
+{"handoff": folder, "note": text}, {"respond": arguments}, {"speak": text}, {"issue": folder},
+{"block": seconds}, {"exit": code} and {"return": text or texts}; code 1 raises a Failure, code 2
+SystemExit. With --plain its handler is a function, not a coroutine.
 """
 
 import asyncio
@@ -15,6 +15,7 @@ import socket
 import sys
 import time
 
+import grpc
 from arizuko_agent import Agent, Failure
 
 host, port = sys.argv[1].split(":")
@@ -43,6 +44,11 @@ def go_on(line, turn, reply):
         reply.respond(**step["respond"])
     if "speak" in step:
         agent.control.send_message(turn.conversation, step["speak"])
+    if "issue" in step:
+        try:
+            reply.write(f"{agent.control.issue_chat_link(step['issue']).jid}\n")
+        except grpc.RpcError as error:
+            reply.write(f"{error.code().name}\n")
     if "block" in step:
         time.sleep(step["block"])
     match step.get("exit"):
@@ -50,15 +56,22 @@ def go_on(line, turn, reply):
             raise Failure("That is beyond me.")
         case 2:
             sys.exit("a secret of the agent's")
-    return "exit" not in step
+    return "exit" not in step and "return" not in step
+
+
+async def each(pieces):
+    for piece in pieces:
+        yield piece
 
 
 async def answer(turn, reply):
     reader, writer = await asyncio.open_connection(host, port, limit=1 << 20)
     try:
         writer.write(started(turn))
-        while go_on(await reader.readline(), turn, reply):
+        while go_on(line := await reader.readline(), turn, reply):
             writer.write(b"{}\n")
+        said = json.loads(line).get("return")
+        return each(said) if isinstance(said, list) else said
     finally:
         writer.close()
 
@@ -66,8 +79,9 @@ async def answer(turn, reply):
 def answer_plainly(turn, reply):
     with socket.create_connection((host, port)) as test, test.makefile("rwb", 0) as lines:
         lines.write(started(turn))
-        while go_on(lines.readline(), turn, reply):
+        while go_on(line := lines.readline(), turn, reply):
             lines.write(b"{}\n")
+        return json.loads(line).get("return")
 
 
 handler = answer_plainly if "--plain" in sys.argv else answer
