@@ -7,7 +7,7 @@ mod owners;
 mod storage;
 mod visitors;
 
-use arizuko_tests::{prelude::*, python::repository};
+use arizuko_tests::{language::repository, prelude::*};
 
 #[apply(embedded)]
 async fn every_limit_is_in_the_help_and_in_the_document() {

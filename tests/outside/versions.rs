@@ -1,7 +1,7 @@
 //! Programs of two versions run together: an agent and a gateway of an earlier contract, or of a
 //! later one, with the present control.
 
-use arizuko_tests::{prelude::*, python::repository, tools::interpreter};
+use arizuko_tests::{language::repository, prelude::*, tools::interpreter};
 
 /// What the files of the earlier contract are called. Later ones have more.
 const EARLIER: [&str; 6] = ["agent", "conversation", "error", "gateway", "speech", "token"];

@@ -16,6 +16,7 @@ pub mod endpoint;
 pub mod fleet;
 pub mod folder;
 pub mod http;
+pub mod language;
 pub mod metrics;
 pub mod model;
 pub mod operator;
@@ -23,7 +24,6 @@ pub mod person;
 pub mod prelude;
 pub mod process;
 pub mod proxy;
-pub mod python;
 pub mod redis;
 pub mod routes;
 pub mod sse;
@@ -31,6 +31,7 @@ pub mod stack;
 mod suite;
 pub mod tools;
 
+pub use language::Language;
 pub use macro_rules_attribute::apply;
 pub use stack::{BOTH, Instance, Kind, Part, Stack};
 

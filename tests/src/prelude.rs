@@ -3,7 +3,7 @@
 pub use crate::{
     BOTH, Instance,
     Instance::{A, B},
-    Kind,
+    Kind, Language,
     Part::{Control, Gateway},
     Stack,
     agent::{Agent, script},

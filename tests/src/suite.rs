@@ -7,6 +7,9 @@
 //!
 //! gives the tests `a_message_is_answered::embedded`, `…::one_redis` and `…::pair`. The argument is
 //! a [`Fixture`](crate::Fixture), or nothing.
+//!
+//! A test whose first argument is a [`Language`](crate::Language) runs on each stack with each
+//! language: `…::python::embedded`, `…::typescript::embedded` and so on.
 
 /// Makes a function a test on each of these stacks, in a module of the function's name.
 #[doc(hidden)]
@@ -14,6 +17,22 @@
 macro_rules! on_stacks {
     ($stacks:tt $(#[$attribute:meta])* async fn $test:ident() $body:block) => {
         $crate::on_stacks! { $stacks $(#[$attribute])* async fn $test(_: $crate::Kind) $body }
+    };
+    (
+        [$($stack:ident $kind:ident),+]
+        $(#[$attribute:meta])*
+        async fn $test:ident($language:ident: Language, $($argument:tt)+) $body:block
+    ) => {
+        $(#[$attribute])*
+        async fn $test($language: $crate::Language, $($argument)+) $body
+        mod $test {
+            mod python { $(#[test] fn $stack() {
+                $crate::run($crate::Kind::$kind, |it| super::super::$test($crate::Language::Python, it))
+            })+ }
+            mod typescript { $(#[test] fn $stack() {
+                $crate::run($crate::Kind::$kind, |it| super::super::$test($crate::Language::TypeScript, it))
+            })+ }
+        }
     };
     (
         [$($stack:ident $kind:ident),+]

@@ -1,7 +1,10 @@
 //! The agents in `examples/`, started as `docs/agents.md` and their own comments describe.
 
 use arizuko_tests::prelude::*;
-use arizuko_tests::{python::repository, tools};
+use arizuko_tests::{
+    language::{package, repository},
+    tools,
+};
 use std::env;
 
 #[apply(embedded)]
@@ -27,7 +30,19 @@ async fn the_python_example_issues_a_link_and_answers_on_it(kind: Kind) {
     let make_stubs = make_stubs.expect("the documentation says how").trim();
     run(&mut in_checkout(make_stubs), "").await.expect(0);
 
-    let mut echo = in_checkout("exec python examples/python/echo.py");
+    repeats_each_word(&stack, in_checkout("exec python examples/python/echo.py")).await;
+}
+
+#[apply(embedded)]
+async fn the_typescript_example_issues_a_link_and_answers_on_it(kind: Kind) {
+    let stack = Stack::with_real_links(kind, &[]).await;
+    let mut echo = command(found("node"));
+    echo.arg(package().join("dist/echo.js"));
+    repeats_each_word(&stack, echo).await;
+}
+
+/// Starts the example `echo`, and reads what it answers on the link that it prints.
+async fn repeats_each_word(stack: &Stack, mut echo: tokio::process::Command) {
     echo.env("ARIZUKO_CONTROL", stack.control(A));
     echo.env("ARIZUKO_KEY", stack.agent_key("acme/eng").await);
     let mut echo = Process::start("echo", echo, &stack.logs());
@@ -39,6 +54,49 @@ async fn the_python_example_issues_a_link_and_answers_on_it(kind: Kind) {
     let expected = ["status", "delta", "delta", "delta", "turn_done"];
     assert_eq!(names(&seen), expected);
     assert_eq!(transcript(&seen)[0].1, "hello big world ");
+}
+
+#[apply(embedded)]
+async fn the_packed_typescript_package_has_what_the_documented_agent_needs(stack: Stack) {
+    let project = stack.folder().join("project");
+    let modules = project.join("node_modules");
+    fs::create_dir_all(&modules).expect("the stack's folder is ours");
+    let in_project = |program: &Path| {
+        let mut command = command(program);
+        command.current_dir(&project);
+        command
+    };
+    let built = package();
+    let mut pack = in_project(&found("npm"));
+    pack.args(["pack", "--silent"]).arg(&built);
+    let packed = run(&mut pack, "").await.expect(0).out;
+    let mut unpack = in_project(&found("tar"));
+    run(unpack.args(["--extract", "--file", packed.trim()]), "").await.expect(0);
+    // As npm would install it, but without npm's registry.
+    fs::rename(project.join("package"), modules.join("arizuko-agent")).expect("npm calls it so");
+    for needed in ["@bufbuild", "@connectrpc", "@types"] {
+        let installed = built.join("node_modules").join(needed);
+        std::os::unix::fs::symlink(installed, modules.join(needed)).expect("the folder is ours");
+    }
+
+    let docs = fs::read_to_string(repository().join("docs/agents.md")).expect("it is there");
+    let agent = docs.lines().skip_while(|line| !line.ends_with("from \"arizuko-agent\";"));
+    let agent = agent.take_while(|line| line.is_empty() || line.starts_with("    "));
+    let agent: Vec<_> = agent.collect();
+    assert!((3..=10).contains(&agent.len()), "{agent:?}");
+    fs::write(project.join("agent.mts"), agent.join("\n")).expect("the folder is ours");
+    let mut tsc = in_project(&built.join("node_modules/.bin/tsc"));
+    tsc.args(["--strict", "--target", "es2022", "--module", "nodenext", "--types", "node"]);
+    run(tsc.arg("agent.mts"), "").await.expect(0);
+
+    let visitor = stack.visit("acme").await;
+    let mut agent = in_project(&found("node"));
+    agent.arg("agent.mjs").env("ARIZUKO_CONTROL", stack.control(A));
+    agent.env("ARIZUKO_KEY", stack.agent_key("acme").await);
+    let _agent = Process::start("agent", agent, &stack.logs());
+    let posted = visitor.say("hello").await;
+    let seen = visitor.read(&posted.turn).await;
+    assert_eq!(transcript(&seen)[0].1, "You said: hello");
 }
 
 #[apply(embedded)]

@@ -95,7 +95,7 @@ async fn a_link_may_wait_for_senders_that_choose_no_query(stack: Stack) {
 }
 
 #[apply(embedded)]
-async fn a_program_an_endpoint_and_the_python_module_answer(stack: Stack) {
+async fn a_program_and_an_endpoint_answer(stack: Stack) {
     let caller = async |folder: &str| {
         let link = stack.issue_hook(folder, "any", "").await;
         stack.caller(&link, A)
@@ -134,9 +134,13 @@ async fn a_program_an_endpoint_and_the_python_module_answer(stack: Stack) {
     assert_eq!(answer.json(), json!({"type": 5}));
     assert_eq!(answer.header("content-type"), "application/json");
     asked.end().await;
+}
 
-    let hook = caller("acme").await;
-    let mut module = stack.python_agent("1", &[]).await;
+#[apply(embedded)]
+async fn an_agent_on_a_module_answers(language: Language, stack: Stack) {
+    let link = stack.issue_hook("acme", "any", "").await;
+    let hook = stack.caller(&link, A);
+    let mut module = language.agent(&stack, "1", &[]).await;
     let waiting = deliver(&hook, "?wait=20", "1");
     let mut run = module.turn().await;
     let headers = json!({"X-Slack-No-Retry": "1"});

@@ -56,8 +56,11 @@ async fn one_control_of_two_is_enough(kind: Kind) {
 #[apply(pair)]
 async fn commands_and_agents_leave_a_control_that_hangs(mut stack: Stack) {
     let visitor = stack.visit("acme").await;
-    let mut agents = [stack.agent("acme", &[]).await, stack.python_agent("1", &[]).await];
-    let posted = [visitor.say("one").await, visitor.say("two").await];
+    let mut agents = vec![stack.agent("acme", &[]).await];
+    for language in [Language::Python, Language::TypeScript] {
+        agents.push(language.agent(&stack, "1", &[]).await);
+    }
+    let posted = [visitor.say("one").await, visitor.say("two").await, visitor.say("three").await];
     let mut programs = Vec::new();
     for agent in &mut agents {
         programs.push(agent.turn().await);

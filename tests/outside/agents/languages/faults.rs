@@ -1,12 +1,12 @@
-//! Faults while an agent uses the Python module: nothing is lost, and nothing comes twice.
+//! Faults while an agent uses a module: nothing is lost, and nothing comes twice.
 
 use super::whole;
-use arizuko_tests::prelude::*;
+use arizuko_tests::{prelude::*, proxy::Target};
 
 #[apply(embedded_and_pair)]
-async fn killing_a_control_loses_nothing_of_a_reply(mut stack: Stack) {
+async fn killing_a_control_loses_nothing_of_a_reply(language: Language, mut stack: Stack) {
     let visitor = stack.visit("acme").await;
-    let mut agent = stack.python_agent("1", &[]).await;
+    let mut agent = language.agent(&stack, "1", &[]).await;
     let posted = visitor.say("count").await;
     let mut program = agent.turn().await;
     let mut text = String::new();
@@ -25,9 +25,9 @@ async fn killing_a_control_loses_nothing_of_a_reply(mut stack: Stack) {
 }
 
 #[apply(pair)]
-async fn stopping_a_control_loses_nothing_of_a_reply(mut stack: Stack) {
+async fn stopping_a_control_loses_nothing_of_a_reply(language: Language, mut stack: Stack) {
     let visitor = stack.visit("acme").await;
-    let mut agent = stack.python_agent("2", &[]).await;
+    let mut agent = language.agent(&stack, "2", &[]).await;
     let (first, second) = (visitor.say("count").await, visitor.say("count").await);
     let mut programs = [agent.turn().await, agent.turn().await];
     let mut text = String::new();
@@ -50,9 +50,9 @@ async fn stopping_a_control_loses_nothing_of_a_reply(mut stack: Stack) {
 }
 
 #[apply(pair)]
-async fn restarting_redis_loses_nothing_of_a_reply(mut stack: Stack) {
+async fn restarting_redis_loses_nothing_of_a_reply(language: Language, mut stack: Stack) {
     let visitor = stack.visit("acme").await;
-    let mut agent = stack.python_agent("1", &[]).await;
+    let mut agent = language.agent(&stack, "1", &[]).await;
     let posted = visitor.say("count").await;
     let mut program = agent.turn().await;
     let mut text = String::new();
@@ -69,9 +69,9 @@ async fn restarting_redis_loses_nothing_of_a_reply(mut stack: Stack) {
 }
 
 #[apply(pair)]
-async fn frames_that_redis_has_lost_are_sent_again(mut stack: Stack) {
+async fn frames_that_redis_has_lost_are_sent_again(language: Language, mut stack: Stack) {
     let visitor = stack.visit("acme").await;
-    let mut agent = stack.python_agent("1", &[]).await;
+    let mut agent = language.agent(&stack, "1", &[]).await;
     let posted = visitor.say("count").await;
     let mut program = agent.turn().await;
     program.print("one ").await;
@@ -85,4 +85,26 @@ async fn frames_that_redis_has_lost_are_sent_again(mut stack: Stack) {
     redis.forget_the_rest().await;
     program.reply("four").await;
     whole(&visitor, &posted, "one two three four").await;
+}
+
+#[apply(pair)]
+async fn an_agent_moves_on_from_a_control_that_hangs(language: Language, mut stack: Stack) {
+    let visitor = stack.visit("acme").await;
+    let target = stack.control(B).trim_start_matches("http://").to_owned();
+    let hanging = Proxy::start(Target::Address(target)).await;
+    hanging.drop_packets();
+    let controls = format!("http://{},{}", hanging.address(), stack.control(A));
+    let mut agent = language.agent_with(&stack, &[("ARIZUKO_CONTROL", &controls)]).await;
+    let posted = visitor.say("count").await;
+    let mut program = agent.turn().await;
+    program.print("one ").await;
+    visitor.listen(&posted.turn).await.take(1).await;
+    hanging.resume();
+    stack.kill(Control(A));
+    program.print("two ").await;
+    visitor.listen(&posted.turn).await.take(2).await;
+    hanging.drop_packets();
+    stack.restart(Control(A)).await;
+    program.reply("three").await;
+    whole(&visitor, &posted, "one two three").await;
 }

@@ -1,4 +1,4 @@
-//! Agents that use the Python module in `examples/python`: what it promises to handlers.
+//! Agents that use the modules in `examples`: what they promise to handlers, in each language.
 
 mod faults;
 
@@ -18,9 +18,9 @@ async fn whole(visitor: &Visitor, posted: &Posted, text: &str) -> Vec<Event> {
 }
 
 #[apply(embedded_and_pair)]
-async fn a_reply_streams_piece_by_piece(stack: Stack) {
+async fn a_reply_streams_piece_by_piece(language: Language, stack: Stack) {
     let visitor = stack.visit("acme").await;
-    let mut agent = stack.python_agent("1", &[]).await;
+    let mut agent = language.agent(&stack, "1", &[]).await;
     let posted = visitor.say("grüß dich").await;
     let mut live = visitor.listen(&posted.turn).await;
     let mut program = agent.turn().await;
@@ -33,8 +33,8 @@ async fn a_reply_streams_piece_by_piece(stack: Stack) {
     assert_eq!(names(&live.take(1).await), ["delta"]);
     program.print("two").await;
     program.step(json!({"message": "one, two"})).await;
-    // This message is too long for one frame.
-    let long = "é😀".repeat(40_000);
+    // This message is too long for one frame. Its frames must not split a character.
+    let long = format!("x{}", "é😀".repeat(40_000));
     program.step(json!({"message": long})).await;
     program.exit(0).await;
     let seen = whole(&visitor, &posted, &format!("one, two{long}")).await;
@@ -42,11 +42,29 @@ async fn a_reply_streams_piece_by_piece(stack: Stack) {
 }
 
 #[apply(embedded)]
-async fn a_handler_says_what_its_turn_took_of_models(stack: Stack) {
+async fn what_a_handler_returns_is_the_rest_of_its_reply(language: Language, stack: Stack) {
+    let visitor = stack.visit("acme").await;
+    for flags in [&[][..], &["--plain"]] {
+        let mut agent = language.agent(&stack, "1", flags).await;
+        for returned in [json!("in one 😀"), json!(["in", " ", "one 😀"])] {
+            let posted = visitor.say("hello").await;
+            let mut program = agent.turn().await;
+            program.print("all ").await;
+            program.try_step(json!({"return": returned})).await;
+            whole(&visitor, &posted, "all in one 😀").await;
+        }
+        let posted = visitor.say("hello").await;
+        agent.turn().await.try_step(json!({"return": [1]})).await;
+        assert_eq!(visitor.end_of(&posted.turn).await["status"], "failed");
+    }
+}
+
+#[apply(embedded)]
+async fn a_handler_says_what_its_turn_took_of_models(language: Language, stack: Stack) {
     let visitor = stack.visit("acme").await;
     // 4,000 tokens are reserved for each turn, until its agent says how many it took.
     stack.arizuko(&["token", "edit", "web:acme", "--budget-tokens", "5k/day"]).await.expect(0);
-    let mut agent = stack.python_agent("1", &[]).await;
+    let mut agent = language.agent(&stack, "1", &[]).await;
     for _ in 0..2 {
         let posted = visitor.say("hello").await;
         let mut program = agent.turn().await;
@@ -57,9 +75,9 @@ async fn a_handler_says_what_its_turn_took_of_models(stack: Stack) {
 }
 
 #[apply(embedded)]
-async fn a_failing_handler_shows_the_visitor_its_sentence_only(stack: Stack) {
+async fn a_failing_handler_shows_the_visitor_its_sentence_only(language: Language, stack: Stack) {
     let visitor = stack.visit("acme").await;
-    let mut agent = stack.python_agent("1", &[]).await;
+    let mut agent = language.agent(&stack, "1", &[]).await;
     for (exit, sentence) in [
         (1, "That is beyond me."),
         (2, "The agent could not answer."),
@@ -75,9 +93,9 @@ async fn a_failing_handler_shows_the_visitor_its_sentence_only(stack: Stack) {
 }
 
 #[apply(embedded_and_pair)]
-async fn concurrency_bounds_the_turns_that_run_at_a_time(stack: Stack) {
+async fn concurrency_bounds_the_turns_that_run_at_a_time(language: Language, stack: Stack) {
     let visitor = stack.visit("acme").await;
-    let mut agent = stack.python_agent("2", &[]).await;
+    let mut agent = language.agent(&stack, "2", &[]).await;
     let (first, second) = (visitor.say("a").await, visitor.say("b").await);
     let third = visitor.say("c").await;
     let (mut one, mut two) = (agent.turn().await, agent.turn().await);
@@ -96,14 +114,14 @@ async fn concurrency_bounds_the_turns_that_run_at_a_time(stack: Stack) {
 }
 
 #[apply(embedded_and_pair)]
-async fn a_handler_that_blocks_past_the_lease_keeps_its_turn(kind: Kind) {
+async fn a_handler_that_blocks_past_the_lease_keeps_its_turn(language: Language, kind: Kind) {
     let settings = [("ARIZUKO_LEASE", "2s"), ("ARIZUKO_AGENT_HEARTBEAT", "500ms")];
     let stack = Stack::with(kind, &settings).await;
     let visitor = stack.visit("acme").await;
-    let mut coroutine = stack.python_agent("1", &[]).await;
+    let mut coroutine = language.agent(&stack, "1", &[]).await;
     let first = visitor.say("hello").await;
     let mut one = coroutine.turn().await;
-    let mut plain = stack.python_agent("1", &["--plain"]).await;
+    let mut plain = language.agent(&stack, "1", &["--plain"]).await;
     let second = visitor.say("hello").await;
     let mut two = plain.turn().await;
     for program in [&mut one, &mut two] {
@@ -120,10 +138,10 @@ async fn a_handler_that_blocks_past_the_lease_keeps_its_turn(kind: Kind) {
 }
 
 #[apply(embedded_and_pair)]
-async fn cancelling_a_turn_ends_its_handler(stack: Stack) {
+async fn cancelling_a_turn_ends_its_handler(language: Language, stack: Stack) {
     let visitor = stack.visitor(&stack.issue("acme").await, B);
     for flags in [&[][..], &["--plain"]] {
-        let mut agent = stack.python_agent("1", flags).await;
+        let mut agent = language.agent(&stack, "1", flags).await;
         let posted = visitor.say("hello").await;
         let mut program = agent.turn().await;
         program.print("half").await;
@@ -147,9 +165,9 @@ async fn cancelling_a_turn_ends_its_handler(stack: Stack) {
 }
 
 #[apply(embedded_and_pair)]
-async fn stopping_the_agent_requeues_its_turns(stack: Stack) {
+async fn stopping_the_agent_requeues_its_turns(language: Language, stack: Stack) {
     let visitor = stack.visit("acme").await;
-    let mut agent = stack.python_agent("1", &["--plain"]).await;
+    let mut agent = language.agent(&stack, "1", &["--plain"]).await;
     let posted = visitor.say("hello").await;
     let mut program = agent.turn().await;
     program.print("half").await;
@@ -162,9 +180,9 @@ async fn stopping_the_agent_requeues_its_turns(stack: Stack) {
 }
 
 #[apply(embedded)]
-async fn a_handler_hands_a_turn_off_with_its_messages(stack: Stack) {
+async fn a_handler_hands_a_turn_off_with_its_messages(language: Language, stack: Stack) {
     let visitor = stack.visit("acme").await;
-    let mut agent = stack.python_agent("1", &[]).await;
+    let mut agent = language.agent(&stack, "1", &[]).await;
     let mut people = stack.attach("acme/people", B).await;
     let posted = visitor.say("hello").await;
     let mut program = agent.turn().await;
@@ -190,9 +208,9 @@ async fn a_handler_hands_a_turn_off_with_its_messages(stack: Stack) {
 }
 
 #[apply(embedded)]
-async fn a_handler_sends_a_message_of_its_own(stack: Stack) {
+async fn a_handler_sends_a_message_of_its_own(language: Language, stack: Stack) {
     let visitor = stack.visit("acme").await;
-    let mut agent = stack.python_agent("1", &[]).await;
+    let mut agent = language.agent(&stack, "1", &[]).await;
     let posted = visitor.say("hello").await;
     let mut follow = visitor.follow(&posted.conversation).await;
     let mut program = agent.turn().await;
@@ -204,20 +222,59 @@ async fn a_handler_sends_a_message_of_its_own(stack: Stack) {
 }
 
 #[apply(pair)]
-async fn an_agent_shows_control_its_certificate(kind: Kind) {
+async fn an_agent_shows_control_its_certificate(language: Language, kind: Kind) {
     let stack = Stack::with_tls(kind, &[]).await;
     let visitor = stack.visit("acme").await;
-    let mut agent = stack.python_agent("1", &[]).await;
+    let mut agent = language.agent(&stack, "1", &[]).await;
     let posted = visitor.say("hello").await;
     let program = agent.turn().await;
     program.reply("in private").await;
     whole(&visitor, &posted, "in private").await;
 }
 
+#[apply(embedded)]
+async fn a_handler_issues_links_and_learns_why_one_is_refused(language: Language, kind: Kind) {
+    // One of them is the visitor's.
+    let stack = Stack::with(kind, &[("ARIZUKO_JID_LINKS", "2")]).await;
+    let visitor = stack.visit("acme").await;
+    let mut agent = language.agent(&stack, "1", &[]).await;
+    let posted = visitor.say("hello").await;
+    let mut program = agent.turn().await;
+    for folder in ["acme", "acme", "other"] {
+        program.step(json!({"issue": folder})).await;
+    }
+    program.exit(0).await;
+    let refusals = match language {
+        Language::Python => "RESOURCE_EXHAUSTED\nPERMISSION_DENIED\n",
+        Language::TypeScript => {
+            "RESOURCE_EXHAUSTED LIMIT_REACHED true\nPERMISSION_DENIED NOT_ALLOWED false\n"
+        }
+    };
+    whole(&visitor, &posted, &format!("web:acme\n{refusals}")).await;
+}
+
+#[apply(embedded)]
+async fn an_agent_reads_its_key_from_a_file_and_ignores_proxies(language: Language, stack: Stack) {
+    let key = stack.folder().join("agent.key");
+    write_secret(&key, &stack.agent_key("acme").await);
+    let mut variables =
+        vec![("ARIZUKO_KEY", ""), ("ARIZUKO_KEY_FILE", key.to_str().expect("text"))];
+    // Nothing listens there.
+    let names = ["http_proxy", "https_proxy", "grpc_proxy", "all_proxy", "HTTP_PROXY", "ALL_PROXY"];
+    variables.extend(names.map(|name| (name, "http://127.0.0.1:1")));
+    let visitor = stack.visit("acme").await;
+    let mut agent = language.agent_with(&stack, &variables).await;
+    let posted = visitor.say("hello").await;
+    let mut follow = visitor.follow(&posted.conversation).await;
+    let mut program = agent.turn().await;
+    program.step(json!({"speak": "By the way."})).await;
+    follow.through("message").await;
+    program.exit(0).await;
+}
+
 #[apply(pair)]
-async fn a_refused_key_ends_the_agent(stack: Stack) {
-    let script = script("module.py");
-    let mut module = stack.python(&script, "acme").await;
+async fn a_refused_key_ends_the_agent(language: Language, stack: Stack) {
+    let mut module = language.module(&stack, "acme").await;
     module.args(["127.0.0.1:1", "1"]).env("ARIZUKO_KEY", "azk_nonsense");
     let outcome = run(&mut module, "").await.expect(1);
     assert!(outcome.err.contains("UNAUTHENTICATED"), "{outcome:?}");

@@ -1,0 +1,52 @@
+/** Connections to control. */
+
+import { once } from "node:events";
+import { connect, type SecureClientSessionOptions } from "node:http2";
+import { Code, ConnectError, type Transport } from "@connectrpc/connect";
+import { createGrpcTransport } from "@connectrpc/connect-node";
+
+const CONNECTING = 2_000; // milliseconds to wait for a connection
+// Milliseconds between two pings, and to wait for an answer: a dead connection is replaced within 2 s.
+const [PING, PONG] = [500, 1_250];
+const LARGEST = 20 << 20; // bytes; a webhook's body can have up to 16 MiB
+
+/** A connection to a control, for one stream or call. */
+export interface Channel {
+  readonly transport: Transport;
+  close(): void;
+}
+
+/** Connects to a control. Throws if it doesn't answer. */
+export async function open(address: string, tls: SecureClientSessionOptions): Promise<Channel> {
+  const baseUrl = address.includes("://") ? address : `http://${address}`;
+  const session = connect(baseUrl, tls);
+  // Whoever uses it gets the error, too.
+  session.on("error", () => {});
+  const silent = new ConnectError("it does not answer", Code.Unavailable);
+  const endIn = (wait: number) => setTimeout(() => session.destroy(silent), wait);
+  const connecting = endIn(CONNECTING);
+  try {
+    // A control that hangs lets itself be connected to, but doesn't send this.
+    await once(session, "remoteSettings");
+  } catch (problem) {
+    throw ConnectError.from(problem, Code.Unavailable);
+  } finally {
+    clearTimeout(connecting);
+  }
+  const pings = setInterval(() => {
+    if (session.destroyed) return;
+    const waiting = endIn(PONG);
+    session.ping(() => clearTimeout(waiting));
+  }, PING);
+  session.on("close", () => clearInterval(pings));
+  // Connect's own manager of sessions, in the versions for Node.js 20, can throw where nobody catches.
+  const sessionManager = {
+    authority: new URL(baseUrl).origin,
+    request: async (method: string, path: string, headers: object) => session.request({ ...headers, ":method": method, ":path": path }),
+    notifyResponseByteRead() {},
+  };
+  return {
+    transport: createGrpcTransport({ baseUrl, sessionManager, readMaxBytes: LARGEST }),
+    close: () => session.destroy(),
+  };
+}
