@@ -36,7 +36,10 @@ const PAUSE: Duration = Duration::from_millis(500);
 /// How many due items one sweep takes from each end of a partition's due set: this many that have
 /// been due for longest and, if there are more, up to this many that became due last. So one
 /// tenant's backlog holds up nobody else, in another partition or in this one.
-const ITEMS_PER_SWEEP: u32 = 64;
+const ITEMS_PER_SWEEP: u32 = 128;
+/// How many due items one sweep takes of all partitions, at most: what becomes due meanwhile waits
+/// for the next sweep, which must come soon.
+const MOST_PER_SWEEP: usize = 1_024;
 /// After how many sweeps to measure the queues, trim the audit log, and store the uses of keys and
 /// the numbers of refusals.
 const SWEEPS_PER_MEASUREMENT: u32 = 10;
@@ -46,7 +49,7 @@ const TRIMMED_ENTRIES: u32 = 500;
 /// their turns.
 const AT_ONCE: usize = 16;
 /// How many due items are taken at a time.
-const TAKEN_AT_ONCE: usize = 64;
+const TAKEN_AT_ONCE: usize = 128;
 /// How long to wait before an item that could not be taken is tried again.
 const RETRY_AFTER: Duration = Duration::from_secs(60);
 
@@ -136,14 +139,16 @@ async fn sweep(control: &Control) -> Result<More, Error> {
         Ok::<_, Error>(())
     });
     let is_full = !try_join_all(adding).await?.is_empty();
-    // Take the first item of each partition, then the second of each, and so on.
+    // Take the first item of each partition, then the second of each, and so on. In each, those that
+    // became due last come in turns with those that have been due for longest.
     let mut places: Vec<_> = due
         .into_iter()
         .flat_map(|(partition, items)| {
-            items.into_iter().enumerate().map(move |(place, item)| (place, partition, item))
+            items.into_iter().enumerate().map(move |(index, item)| (place(index), partition, item))
         })
         .collect();
     places.sort_by_key(|(place, partition, _)| (*place, *partition));
+    places.truncate(MOST_PER_SWEEP);
     let taking =
         places.into_iter().map(|(_, partition, item)| settle(control, partition, item).boxed());
     let taken: Vec<bool> = stream::iter(taking.collect::<Vec<_>>())
@@ -152,6 +157,14 @@ async fn sweep(control: &Control) -> Result<More, Error> {
         .await?;
     // If other controls took every one of these items, a pause lets them go on.
     Ok(if is_full && taken.contains(&true) { More::Due } else { More::Later })
+}
+
+/// Returns when a sweep takes the item with this index among those of its partition.
+fn place(index: usize) -> usize {
+    match index.checked_sub(ITEMS_PER_SWEEP as usize) {
+        Some(of_the_last) => 2 * of_the_last + 1,
+        None => 2 * index,
+    }
 }
 
 /// Takes an item. Puts off an item that cannot be taken, so that it doesn't block those that come
