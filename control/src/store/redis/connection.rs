@@ -13,7 +13,7 @@ use redis::{
 };
 use std::{io, pin::pin, sync::Arc, time::Duration};
 use tokio::{
-    sync::{mpsc::UnboundedSender, watch},
+    sync::{mpsc::error::TrySendError, watch},
     time::{Instant, interval, sleep, timeout, timeout_at},
 };
 use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
@@ -48,6 +48,9 @@ pub(super) enum Role {
     Primary,
 }
 
+/// Takes the messages that a server pushes, at once.
+pub(super) type Pushes = Box<dyn Fn(PushInfo) -> Result<(), TrySendError<PushInfo>> + Send + Sync>;
+
 /// A connection that replaces itself. Clones share it.
 #[derive(Clone)]
 pub(super) struct Connection(Arc<Kept>);
@@ -76,11 +79,7 @@ pub(super) struct Open {
 
 impl Connection {
     /// Begins to connect. Messages that the server pushes go to `pushes`.
-    pub(super) fn new(
-        info: ConnectionInfo,
-        role: Role,
-        pushes: Option<UnboundedSender<PushInfo>>,
-    ) -> Self {
+    pub(super) fn new(info: ConnectionInfo, role: Role, pushes: Option<Pushes>) -> Self {
         let mut config = AsyncConnectionConfig::new().set_response_timeout(None);
         if let Some(pushes) = pushes {
             config = config.set_push_sender(pushes);

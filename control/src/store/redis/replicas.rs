@@ -10,12 +10,19 @@ use super::{
 };
 use crate::store::{Partition, StoreError};
 use redis::{RedisError, RedisResult, cmd};
-use std::{collections::HashMap, sync::Arc, time::Duration};
-use tokio::sync::{Mutex, mpsc, oneshot};
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+use tokio::sync::{mpsc, oneshot};
 
 /// How long the key that a round writes lives. Replicas have half of this time to get the key;
 /// after that, the outcome is unknown.
 const PATIENCE: Duration = Duration::from_secs(1);
+
+/// How many callers may wait for a server's next round. More wait for room.
+const MOST_WAITING: usize = 1_000;
 
 /// The rounds, of one write and one WAIT each, on all servers.
 pub(super) struct Replicas {
@@ -24,7 +31,7 @@ pub(super) struct Replicas {
     /// How many replicas must have a commit.
     needed: usize,
     /// The queue of callers that wait for a server's next round, by the server's address.
-    rounds: Mutex<HashMap<String, mpsc::UnboundedSender<Asked>>>,
+    rounds: Mutex<HashMap<String, mpsc::Sender<Asked>>>,
 }
 
 /// A caller that waits for the next round: a partition of the server, and where to answer.
@@ -45,24 +52,30 @@ impl Replicas {
     ) -> Result<(), StoreError> {
         let unknown = |why: String| StoreError::Unknown(format!("replicas: {why}"));
         let (answer, covered) = oneshot::channel();
-        {
-            let mut rounds = self.rounds.lock().await;
+        let queue = {
+            let mut rounds = lock(&self.rounds);
             let address = server.address();
             if !rounds.contains_key(&address) {
                 // The tasks of servers that are gone end with their queues.
                 let servers = self.servers.all();
                 rounds.retain(|known, _| servers.iter().any(|server| server.address() == *known));
             }
-            let queue = rounds.entry(address).or_insert_with(|| self.start(server));
-            // This can't fail: the task runs for as long as there is a sender.
-            let _ = queue.send((partition, answer));
-        }
+            rounds.entry(address).or_insert_with(|| self.start(server)).clone()
+        };
+        // This can't fail: the task runs for as long as there is a sender.
+        let _ = queue.send((partition, answer)).await;
         let covered = covered.await;
         covered.unwrap_or_else(|_| Err("nobody asked them".to_owned())).map_err(unknown)
     }
 
-    fn start(self: &Arc<Self>, server: &Server) -> mpsc::UnboundedSender<Asked> {
-        let (queue, mut asked) = mpsc::unbounded_channel::<Asked>();
+    /// Returns how many callers wait for a round that has not begun.
+    #[cfg(test)]
+    pub(super) fn queued(&self) -> usize {
+        lock(&self.rounds).values().map(|queue| queue.max_capacity() - queue.capacity()).sum()
+    }
+
+    fn start(self: &Arc<Self>, server: &Server) -> mpsc::Sender<Asked> {
+        let (queue, mut asked) = mpsc::channel::<Asked>(MOST_WAITING);
         let replicas = self.clone();
         let mut connection = server.connect(None);
         tokio::spawn(async move {
@@ -100,4 +113,9 @@ impl Replicas {
         let why = format!("{reached} of {} have it", self.needed);
         Err(RedisError::from((redis::ErrorKind::Client, "too few", why)))
     }
+}
+
+// Nothing that can panic runs under this lock, and nothing waits under it.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -5,13 +5,11 @@ mod source;
 
 use self::source::{Kind, SLOTS, UNGUARDED};
 pub(crate) use self::source::{Source, is_this_machine};
-use super::connection::{Connection, Role};
+use super::connection::{Connection, Pushes, Role};
 use crate::store::Partition;
 use anyhow::Context;
 use futures_util::stream::{FuturesUnordered, StreamExt as _};
-use redis::{
-    ConnectionInfo, ErrorKind, ProtocolVersion, PushInfo, RedisError, RedisResult, ServerErrorKind,
-};
+use redis::{ConnectionInfo, ErrorKind, ProtocolVersion, RedisError, RedisResult, ServerErrorKind};
 use std::{
     sync::{
         Arc, PoisonError, RwLock,
@@ -20,7 +18,7 @@ use std::{
     time::Duration,
 };
 use tokio::{
-    sync::{Notify, mpsc::UnboundedSender, watch},
+    sync::{Notify, watch},
     time::{interval, sleep, timeout},
 };
 
@@ -61,7 +59,7 @@ impl Server {
     }
 
     /// Begins another connection to the server. Messages that the server pushes go to `pushes`.
-    pub(super) fn connect(&self, pushes: Option<UnboundedSender<PushInfo>>) -> Connection {
+    pub(super) fn connect(&self, pushes: Option<Pushes>) -> Connection {
         let info = match pushes {
             Some(_) => with_pushes(&self.info),
             None => self.info.clone(),

@@ -18,7 +18,10 @@ use bytes::Bytes;
 use redis::{ErrorKind, Pipeline, PushInfo, PushKind, RedisResult, Value, from_redis_value};
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
     time::Duration,
 };
 use tokio::{
@@ -31,8 +34,8 @@ use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 const RETRY: Duration = Duration::from_millis(100);
 /// How many messages are delivered at a time.
 const AT_ONCE: usize = 1_000;
-/// How many messages may wait to be delivered. If there are more, the connection is replaced, and
-/// all watchers read the store.
+/// How many messages may wait to be delivered. More are dropped, and the connection is replaced, so
+/// that all watchers read the store.
 const MOST_WAITING: usize = 10_000;
 
 /// The links to all servers, and the channels that they bring.
@@ -73,6 +76,9 @@ impl Wanted {
 /// The link to one server: the connection that brings its wake-ups, and the tasks behind it.
 struct Link {
     connection: Connection,
+    /// The messages that wait to be delivered.
+    #[cfg(test)]
+    waiting: mpsc::Sender<PushInfo>,
     /// Notified when a channel could not be subscribed to, so that the link's task tries again.
     left: Arc<Notify>,
     _tasks: AbortOnDropHandle<()>,
@@ -107,6 +113,13 @@ impl Wakes {
             Some(connection) => connection.open().await.map(drop),
             None => Err((ErrorKind::Client, "the server is gone").into()),
         }
+    }
+
+    /// Returns how many messages wait to be delivered.
+    #[cfg(test)]
+    pub(super) fn queued(&self) -> usize {
+        let links = lock(&self.links);
+        links.values().map(|link| link.waiting.max_capacity() - link.waiting.capacity()).sum()
     }
 
     /// Watches a topic. Without a connection, the channel is confirmed later, and then the watcher
@@ -160,18 +173,27 @@ impl Wakes {
     }
 
     fn link(self: &Arc<Self>, server: &Arc<Server>) -> Link {
-        let (sender, pushes) = mpsc::unbounded_channel();
-        let connection = server.connect(Some(sender));
+        let (waiting, pushes) = mpsc::channel(MOST_WAITING);
+        let (sender, is_full) = (waiting.clone(), Arc::new(AtomicBool::new(false)));
+        let dropped = is_full.clone();
+        let push = move |push| sender.try_send(push).inspect_err(|_| dropped.store(true, Relaxed));
+        let connection = server.connect(Some(Box::new(push)));
         let left = Arc::new(Notify::new());
         let (wakes, server, address) = (self.clone(), server.clone(), server.address());
         let (followed, notified) = (connection.clone(), left.clone());
         let tasks = tokio::spawn(async move {
             tokio::join!(
-                wakes.deliver(&server, &followed, pushes),
+                wakes.deliver(&server, &followed, pushes, &is_full),
                 wakes.stay_subscribed(&address, &followed, &notified),
             );
         });
-        Link { connection, left, _tasks: AbortOnDropHandle::new(tasks) }
+        Link {
+            connection,
+            #[cfg(test)]
+            waiting,
+            left,
+            _tasks: AbortOnDropHandle::new(tasks),
+        }
     }
 
     /// Subscribes to a server's channels whenever they are not confirmed.
@@ -253,12 +275,13 @@ impl Wakes {
         refused.map_or(Ok(()), |error| Err(error.into()))
     }
 
-    /// Delivers what a server publishes.
+    /// Delivers what a server publishes. `is_full` says that something was dropped.
     async fn deliver(
         &self,
         server: &Server,
         connection: &Connection,
-        mut pushes: mpsc::UnboundedReceiver<PushInfo>,
+        mut pushes: mpsc::Receiver<PushInfo>,
+        is_full: &AtomicBool,
     ) {
         let mut batch = Vec::new();
         while pushes.recv_many(&mut batch, AT_ONCE).await > 0 {
@@ -272,7 +295,7 @@ impl Wakes {
             }
             batch.clear();
             // Replaces the connection. Then a gap makes every watcher read the store.
-            if (!is_sound || pushes.len() > MOST_WAITING)
+            if (is_full.swap(false, Relaxed) || !is_sound)
                 && let Some(open) = connection.open_now()
             {
                 open.lost.cancel();
