@@ -1,6 +1,7 @@
-//! The whole of control under faults: three controls on one store, with the real services, sessions,
-//! readers and due items, in a simulated network, store and time. A run is determined by its seed, so
-//! that a failure can be run again; `tests/simulation/run --help` says how.
+//! The whole of control under faults: three controls on one Redis, with the real services, sessions,
+//! readers and due items, and the real store down to its connections, in a simulated network and time.
+//! Redis is a model that speaks its protocol. A run is determined by its seed, so that a failure can be
+//! run again; `tests/simulation/run --help` says how.
 //!
 //! At the end of a run every promise is checked: each message that was taken is answered once, with
 //! the whole reply, by those to whom it was handed off; each reader had each frame once, in order; a
@@ -10,20 +11,27 @@
 
 mod agent;
 mod backlog;
+mod burst;
+mod held;
 mod history;
 mod judge;
 mod linear;
 mod network;
 mod operator;
+mod redis;
 mod sender;
 mod visitor;
-mod way;
 mod world;
 
-use crate::{ids::TokenId, jid::FolderName};
+use crate::{
+    ids::TokenId,
+    jid::FolderName,
+    store::{Read, Store as _},
+};
 use agent::{Agent, DESK, HOME};
 use fastrand::Rng;
 use history::History;
+use network::{Line, Network};
 use operator::{Operator, issue, issue_hook};
 use sender::Sender;
 use std::{
@@ -38,7 +46,6 @@ use tokio::{
     time::{sleep, timeout},
 };
 use visitor::Visitor;
-use way::Weather;
 use world::{CONTROLS, World};
 
 const VISITORS: usize = 6;
@@ -60,9 +67,11 @@ const FAULTS: usize = 12;
 const CLOCKS: [i64; 4] = [0, 3_600, -120, -3_600];
 /// How long it takes until every control has noticed that the clock was set.
 const NOTICED: Duration = Duration::from_secs(4);
-/// One of so many runs ends with a backlog of due items.
-const BACKLOGS: u8 = 8;
-const PARTITIONS: u16 = 256;
+/// How long it takes until a silent connection to Redis is replaced.
+const REPLACED: Duration = Duration::from_secs(2);
+/// One of so many runs ends with a burst of frames, if replicas vouch, or with a backlog of due items.
+const LOADS: u8 = 4;
+const PARTITIONS: u16 = 16;
 /// How long everything may take to settle after the last fault: a session's lease and a few
 /// attempts.
 const SETTLE: Duration = Duration::from_secs(120);
@@ -97,7 +106,9 @@ fn a_seed() {
 /// Lets visitors and agents work under faults, and then without any until all is settled.
 async fn simulate(mut rng: Rng) -> History {
     let history = History::begin();
-    let mut world = World::new(rng.fork());
+    let (replicas, distance) = (rng.usize(..2), Duration::from_micros(rng.u64(100..5_000)));
+    history.say(&format!("replicas that must vouch: {replicas}, {distance:?} away"));
+    let mut world = World::new(rng.fork(), history.clone(), replicas, distance);
     for number in 0..CONTROLS {
         world.start(number).await;
     }
@@ -166,19 +177,25 @@ async fn simulate(mut rng: Rng) -> History {
     history.say("all is well again");
     let settling = async {
         while callers.join_next().await.is_some() {}
-        while !judge::is_settled(&world.sea.model, PARTITIONS, &history).await {
+        while !judge::is_settled(&world.servers.model(), PARTITIONS, &history).await {
             sleep(Duration::from_secs(1)).await;
         }
     };
     if timeout(SETTLE, settling).await.is_err() {
         history.breach(&format!("nothing is settled {SETTLE:?} after the last fault"));
-    } else if rng.u8(..BACKLOGS) == 0 {
-        let partition = FolderName::parse(HOME).expect("a folder").partition(PARTITIONS);
-        backlog::check(&world, &history, &mut rng, partition).await;
+    } else if rng.u8(..LOADS) == 0 {
+        // The last fault may have been a connection that went silent just now.
+        sleep(REPLACED).await;
+        if world.replicas > 0 {
+            burst::check(&world, &history, &mut rng).await;
+        } else {
+            let partition = FolderName::parse(HOME).expect("a folder").partition(PARTITIONS);
+            backlog::check(&world, &history, &mut rng, partition).await;
+        }
     }
     history.say("the end");
     let budgets = [(links[2].token.clone(), TokenId::from(links[2].id.clone()), BUDGET as usize)];
-    judge::judge(&world.sea.model, PARTITIONS, &history, &budgets).await;
+    judge::judge(&world.servers.model(), PARTITIONS, &history, &budgets).await;
     history
 }
 
@@ -186,7 +203,7 @@ async fn simulate(mut rng: Rng) -> History {
 async fn fault(world: &mut World, history: &History, rng: &mut Rng, crashes: &[mpsc::Sender<()>]) {
     let number = rng.usize(..CONTROLS);
     let while_ = Duration::from_millis(rng.u64(500..12_000));
-    match rng.u8(..9) {
+    match rng.u8(..12) {
         0 => {
             history.say(&format!("control {number} is killed"));
             world.kill(number);
@@ -205,35 +222,59 @@ async fn fault(world: &mut World, history: &History, rng: &mut Rng, crashes: &[m
         }
         5 => {
             history.say(&format!("the connections to control {number} freeze for {while_:?}"));
-            world.network.set_frozen(number, true);
-            let network = world.network.clone();
-            tokio::spawn(async move {
-                sleep(while_).await;
-                network.set_frozen(number, false);
-            });
+            spoil(&world.network, number, Line::Frozen, while_);
         }
         6 => {
-            let weather =
-                *rng.choice(&[Weather::Slow, Weather::Lossy, Weather::Silent]).expect("one");
-            history.say(&format!("{weather:?} between control {number} and the store, {while_:?}"));
+            let line = *rng.choice(&[Line::Slow, Line::Lossy, Line::Frozen]).expect("one");
+            history.say(&format!("{line:?} between control {number} and Redis, {while_:?}"));
             if let Some(way) = world.way(number) {
-                way.set(weather);
-                tokio::spawn(async move {
-                    sleep(while_).await;
-                    way.set(Weather::Fair);
-                });
+                spoil(&world.network, way, line, while_);
             }
         }
         7 if world.serves() => {
             let seconds = *rng.choice(&CLOCKS).expect("one");
-            history.say(&format!("the store's clock is {seconds} s wrong"));
-            world.sea.model.set_clock(seconds * 1_000);
+            history.say(&format!("the clock of Redis is {seconds} s wrong"));
+            world.open_ways();
+            world.servers.set_clock(seconds * 1_000);
             // A control that starts before the others have noticed can't know their time.
             sleep(NOTICED).await;
+        }
+        8 => silence(world, history, number).await,
+        9 => {
+            history.say("Redis starts again");
+            world.cut_ways();
+            world.servers.restart();
+        }
+        10 if world.replicas > 0 => {
+            history.say("the replica takes over");
+            world.cut_ways();
+            world.servers.fail_over();
         }
         _ => {
             let crash = rng.choice(crashes).expect("there are agents");
             let _ = crash.try_send(());
         }
     }
+}
+
+/// Lets a control's open connections to Redis go silent for good, and checks that they are replaced.
+async fn silence(world: &World, history: &History, number: usize) {
+    let (Some(way), Some(store)) = (world.way(number), world.store(number)) else { return };
+    history.say(&format!("the connections of control {number} to Redis go silent for good"));
+    world.network.strand(way);
+    let read = [Read::Record("none".to_owned())];
+    let asking = async { while store.load(0, &read).await.is_err() {} };
+    if timeout(REPLACED, asking).await.is_err() {
+        history.breach(&format!("Redis is out of reach {REPLACED:?} later"));
+    }
+}
+
+/// Spoils the connections to a host for a while.
+fn spoil(network: &Network, host: usize, line: Line, while_: Duration) {
+    network.set(host, line);
+    let network = network.clone();
+    tokio::spawn(async move {
+        sleep(while_).await;
+        network.set(host, Line::Open);
+    });
 }

@@ -1,5 +1,5 @@
-//! The network between clients and controls: bytes take a while, and a connection can freeze or be
-//! cut.
+//! The network between clients, controls and Redis: bytes take a while, and a connection can be slow,
+//! lose what it carries, freeze, or be cut.
 
 use fastrand::Rng;
 use hyper_util::rt::TokioIo;
@@ -19,10 +19,17 @@ use tokio::{
 /// How many bytes may be under way in each direction of a connection.
 const BUFFER: usize = 64 << 10;
 
-/// What happens on the connections to one control.
+/// One in so many chunks is lost on a lossy connection, and ends it.
+const LOSS: u8 = 12;
+
+/// What happens on the connections to one host.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Line {
     Open,
+    /// Bytes take up to a quarter of a second.
+    Slow,
+    /// A connection can end at any time. What it carried is lost.
+    Lossy,
     /// Nothing arrives, and nothing says so.
     Frozen,
     Cut,
@@ -31,12 +38,15 @@ pub(super) enum Line {
 /// Serves a connection.
 type Serve = Arc<dyn Fn(DuplexStream) + Send + Sync>;
 
-/// The controls that can be reached, by their numbers.
+/// The hosts that can be reached, by their numbers: the controls, and Redis by a number for each
+/// control, so that each control's way to it can fail.
 #[derive(Clone)]
 pub(super) struct Network(Arc<Mutex<State>>);
 
 struct State {
     hosts: BTreeMap<usize, Host>,
+    /// The connections that stay frozen.
+    stuck: Vec<Sender<Line>>,
     rng: Rng,
 }
 
@@ -47,39 +57,59 @@ struct Host {
 
 impl Network {
     pub(super) fn new(rng: Rng) -> Self {
-        Self(Arc::new(Mutex::new(State { hosts: BTreeMap::new(), rng })))
+        Self(Arc::new(Mutex::new(State { hosts: BTreeMap::new(), stuck: Vec::new(), rng })))
     }
 
-    /// Lets a control be reached. The connections to the one that had its number before are cut.
+    /// Lets a host be reached. The connections to the one that had its number before are cut.
     pub(super) fn host(&self, number: usize, serve: Serve) {
         self.cut(number);
         let line = Sender::new(Line::Open);
         self.state().hosts.insert(number, Host { serve, line });
     }
 
-    /// Cuts all connections to a control, and takes no more of them.
+    /// Cuts all connections to a host, and takes no more of them.
     pub(super) fn take_down(&self, number: usize) {
         self.cut(number);
         self.state().hosts.remove(&number);
     }
 
-    /// Cuts all connections to a control. It can be reached again at once.
+    /// Cuts all connections to a host. It can be reached again at once.
     pub(super) fn cut(&self, number: usize) {
         if let Some(host) = self.state().hosts.get_mut(&number) {
             std::mem::replace(&mut host.line, Sender::new(Line::Open)).send_replace(Line::Cut);
         }
     }
 
-    /// Freezes all connections to a control, or lets them go on. New ones are frozen, too.
-    pub(super) fn set_frozen(&self, number: usize, is_frozen: bool) {
+    /// Changes what happens on all connections to a host. New ones are like that, too.
+    pub(super) fn set(&self, number: usize, line: Line) {
         if let Some(host) = self.state().hosts.get(&number) {
-            host.line.send_replace(if is_frozen { Line::Frozen } else { Line::Open });
+            host.line.send_replace(line);
         }
     }
 
-    /// Connects to a control.
+    /// Freezes the open connections to a host for good. New ones work.
+    pub(super) fn strand(&self, number: usize) {
+        let state = &mut *self.state();
+        if let Some(host) = state.hosts.get_mut(&number) {
+            let stranded = std::mem::replace(&mut host.line, Sender::new(Line::Open));
+            stranded.send_replace(Line::Frozen);
+            state.stuck.push(stranded);
+        }
+    }
+
+    /// Freezes all connections to a host for good, and takes no more of them, in silence.
+    pub(super) fn abandon(&self, number: usize) {
+        self.strand(number);
+        let state = &mut *self.state();
+        if let Some(host) = state.hosts.remove(&number) {
+            host.line.send_replace(Line::Frozen);
+            state.stuck.push(host.line);
+        }
+    }
+
+    /// Connects to a host.
     pub(super) async fn connect(self, number: usize) -> Result<TokioIo<DuplexStream>, Error> {
-        sleep(self.delay()).await;
+        sleep(self.delay(Line::Open)).await;
         let (serve, line) = {
             let state = self.state();
             let host = state.hosts.get(&number);
@@ -113,10 +143,12 @@ impl Network {
                 _ = line.wait_for(|line| *line == Line::Cut) => return,
                 read = from.read(&mut buffer) => read.unwrap_or_default(),
             };
-            sleep(self.delay()).await;
-            match line.wait_for(|line| *line != Line::Frozen).await {
-                Ok(line) if *line == Line::Open => {}
-                _ => return,
+            let before = *line.borrow();
+            sleep(self.delay(before)).await;
+            match line.wait_for(|line| *line != Line::Frozen).await.map(|line| *line) {
+                Ok(Line::Cut) | Err(_) => return,
+                Ok(Line::Lossy) if self.state().rng.u8(..LOSS) == 0 => return,
+                Ok(_) => {}
             }
             if read == 0 {
                 let _ = to.shutdown().await;
@@ -133,8 +165,9 @@ impl Network {
         }
     }
 
-    fn delay(&self) -> Duration {
-        Duration::from_micros(self.state().rng.u64(..2_000))
+    fn delay(&self, line: Line) -> Duration {
+        let most = if line == Line::Slow { 250_000 } else { 2_000 };
+        Duration::from_micros(self.state().rng.u64(..most))
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

@@ -1,8 +1,10 @@
 //! The controls of a run, and the clients of them.
 
 use super::{
-    network::Network,
-    way::{Sea, Way, Weather},
+    PARTITIONS,
+    history::History,
+    network::{Line, Network},
+    redis::{PREFIX, Servers},
 };
 use crate::{
     config::Options,
@@ -11,6 +13,13 @@ use crate::{
     listener::{Listener, Peer},
     metrics::Metrics,
     readiness::Readiness,
+    store::{
+        redis::{
+            Redis, Source,
+            connection::{LINK, Link},
+        },
+        steady::BEGUN,
+    },
 };
 use arizuko_proto::{
     client::{Bearer, Channel, endpoint},
@@ -23,11 +32,18 @@ use arizuko_proto::{
 };
 use clap::Parser as _;
 use fastrand::Rng;
-use std::{collections::BTreeMap, sync::Arc};
-use tokio::{io::DuplexStream, task::AbortHandle};
+use std::{collections::BTreeMap, future::pending, sync::Arc, time::Duration};
+use tokio::{
+    io::DuplexStream,
+    task::AbortHandle,
+    time::{Instant, sleep},
+};
 use tokio_util::sync::CancellationToken;
 use tower::service_fn;
 
+/// How many callers and messages may wait for replicas in a control, and how often that is checked.
+const MOST_QUEUED: usize = 128;
+const STEP: Duration = Duration::from_millis(100);
 /// How many controls run on one store.
 pub(super) const CONTROLS: usize = 3;
 
@@ -41,16 +57,22 @@ struct Flags {
 }
 
 pub(super) struct World {
-    pub(super) sea: Sea,
+    pub(super) servers: Servers,
     pub(super) network: Network,
-    rng: Rng,
+    /// How many replicas must have what is acknowledged.
+    pub(super) replicas: usize,
+    history: History,
     options: Options,
     running: BTreeMap<usize, Running>,
+    /// How many ways to Redis there were.
+    ways: usize,
 }
 
 /// A control that runs.
 struct Running {
-    way: Way,
+    store: Arc<Redis>,
+    /// The number that Redis has for this control.
+    way: usize,
     due: AbortHandle,
     /// Cancelled when the control is to stop.
     stopping: CancellationToken,
@@ -58,12 +80,20 @@ struct Running {
 }
 
 impl World {
-    pub(super) fn new(mut rng: Rng) -> Self {
+    /// Makes a world without controls. `replicas` must have what is acknowledged; the one replica is
+    /// at this `distance` from its primary.
+    pub(super) fn new(mut rng: Rng, history: History, replicas: usize, distance: Duration) -> Self {
+        let _ = BEGUN.set(Instant::now());
         let flags = ["control", "--operator-key", OPERATOR_KEY, "--gateway-key", GATEWAY_KEY];
         // A turn may be lost as often as the faults want.
-        let options = Flags::parse_from([&flags[..], &["--attempts", "1000"]].concat()).options;
+        let partitions = PARTITIONS.to_string();
+        let more = ["--attempts", "1000", "--partitions", &partitions];
+        let options = Flags::parse_from([&flags[..], &more].concat()).options;
         let network = Network::new(rng.fork());
-        Self { sea: Sea::new(), network, rng, options, running: BTreeMap::new() }
+        let _ = LINK.set(link(network.clone()));
+        let servers = Servers::new(distance);
+        let running = BTreeMap::new();
+        Self { servers, network, replicas, history, options, running, ways: 0 }
     }
 
     /// Starts a control, unless it runs.
@@ -71,11 +101,18 @@ impl World {
         if self.running.contains_key(&number) {
             return;
         }
-        let way = self.sea.open(self.rng.fork());
+        self.ways += 1;
+        let way = CONTROLS + self.ways;
+        let servers = self.servers.clone();
+        self.network
+            .host(way, Arc::new(move |stream| drop(tokio::spawn(servers.clone().serve(stream)))));
         let readiness = Arc::new(Readiness::default());
-        let (store, options) = (Arc::new(way.clone()), self.options.clone());
-        let control = Control::on(store, options, Metrics::new(), &readiness.waiting).await;
+        let source = Source::parse(&format!("redis://{way}/"), true).expect("a URL");
+        let store = Redis::open(source, PREFIX, self.replicas, &readiness.waiting).await;
+        let (store, options) = (Arc::new(store.expect("Redis suits")), self.options.clone());
+        let control = Control::on(store.clone(), options, Metrics::new(), &readiness.waiting).await;
         let control = Arc::new(control.expect("the store takes a control"));
+        tokio::spawn(watch_queues(store.clone(), self.history.clone()));
         readiness.open(control.clone());
         let stopping = CancellationToken::new();
         let due = tokio::spawn(due::run(control.clone(), stopping.clone())).abort_handle();
@@ -99,14 +136,14 @@ impl World {
             });
         };
         self.network.host(number, Arc::new(serve));
-        self.running.insert(number, Running { way, due, stopping, control });
+        self.running.insert(number, Running { store, way, due, stopping, control });
     }
 
     /// Kills a control: nothing that it was doing goes on.
     pub(super) fn kill(&mut self, number: usize) {
         self.network.take_down(number);
         if let Some(running) = self.running.remove(&number) {
-            running.way.set(Weather::Over);
+            self.network.abandon(running.way);
             running.due.abort();
         }
     }
@@ -124,9 +161,28 @@ impl World {
         self.running.values().any(|running| !running.stopping.is_cancelled())
     }
 
-    /// Returns a control's way to the store, if the control runs.
-    pub(super) fn way(&self, number: usize) -> Option<Way> {
-        self.running.get(&number).map(|running| running.way.clone())
+    /// Returns a control's store, if the control runs.
+    pub(super) fn store(&self, number: usize) -> Option<Arc<Redis>> {
+        self.running.get(&number).map(|running| running.store.clone())
+    }
+
+    /// Returns the number that Redis has for a control, if the control runs.
+    pub(super) fn way(&self, number: usize) -> Option<usize> {
+        self.running.get(&number).map(|running| running.way)
+    }
+
+    /// Opens all ways to Redis.
+    pub(super) fn open_ways(&self) {
+        for running in self.running.values() {
+            self.network.set(running.way, Line::Open);
+        }
+    }
+
+    /// Cuts all connections to Redis.
+    pub(super) fn cut_ways(&self) {
+        for running in self.running.values() {
+            self.network.cut(running.way);
+        }
     }
 
     /// Lets everything work again, with all controls.
@@ -136,11 +192,9 @@ impl World {
                 self.kill(number);
             }
             self.start(number).await;
-            self.network.set_frozen(number, false);
-            if let Some(way) = self.way(number) {
-                way.set(Weather::Fair);
-            }
+            self.network.set(number, Line::Open);
         }
+        self.open_ways();
     }
 
     /// Returns new connections to all controls with a gateway's key.
@@ -163,6 +217,28 @@ impl World {
         };
         Clients((0..CONTROLS).map(connect).collect())
     }
+}
+
+/// Notes if more waits for replicas than may.
+async fn watch_queues(store: Arc<Redis>, history: History) {
+    while store.queued() <= MOST_QUEUED {
+        sleep(STEP).await;
+    }
+    history.breach(&format!("{} callers and messages wait for replicas", store.queued()));
+}
+
+/// Returns what connects controls to Redis. A host that is gone doesn't answer.
+fn link(network: Network) -> Box<Link> {
+    Box::new(move |address| {
+        let network = network.clone();
+        Box::pin(async move {
+            let way = address.split(':').next().and_then(|host| host.parse().ok());
+            match network.connect(way.expect("a way's number")).await {
+                Ok(connection) => connection.into_inner(),
+                Err(_) => pending().await,
+            }
+        })
+    })
 }
 
 /// A client's connections to all controls.

@@ -33,7 +33,7 @@ pub(crate) struct Model {
     set_by: AtomicI64,
 }
 
-#[derive(Default)]
+#[derive(Clone, Default)]
 struct State {
     /// The records, and when their lifetimes are over.
     records: BTreeMap<Name, (Record, Option<Millis>)>,
@@ -48,6 +48,14 @@ impl Model {
     pub(crate) fn new(begun_at: Millis) -> Self {
         let (state, channels) = (Mutex::default(), Channels::default());
         Self { state, channels, begun_at, begun: Instant::now(), set_by: AtomicI64::default() }
+    }
+
+    /// Returns a store that has what this one has now, and the same clock.
+    pub(crate) fn copy(&self) -> Self {
+        let state = Mutex::new(self.state().clone());
+        let set_by = AtomicI64::new(self.set_by.load(Relaxed));
+        let (channels, begun_at, begun) = (Channels::default(), self.begun_at, self.begun);
+        Self { state, channels, begun_at, begun, set_by }
     }
 
     /// Makes the clock wrong by so many milliseconds.

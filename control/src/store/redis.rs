@@ -16,18 +16,16 @@ use ::redis::{
 use anyhow::Context as _;
 use async_trait::async_trait;
 use bytes::Bytes;
-use std::{
-    collections::BTreeMap,
-    ops::RangeInclusive,
-    sync::Arc,
-    time::{Duration, Instant},
+use std::{collections::BTreeMap, ops::RangeInclusive, sync::Arc, time::Duration};
+use tokio::{
+    sync::mpsc,
+    time::{Instant, timeout},
 };
-use tokio::{sync::mpsc, time::timeout};
 
 mod call;
 mod check;
 mod clock;
-mod connection;
+pub(crate) mod connection;
 pub(super) mod errors;
 mod replicas;
 mod scan;
@@ -119,6 +117,13 @@ impl Redis {
             Some(replicas) => replicas.cover(server, partition).await,
             None => Ok(()),
         }
+    }
+
+    /// Returns how many callers and messages wait for replicas.
+    #[cfg(test)]
+    pub(crate) fn queued(&self) -> usize {
+        let vouched = self.replicas.as_ref().map_or(0, |replicas| replicas.queued());
+        vouched + self.wakes.queued()
     }
 
     fn key(&self, partition: Partition, name: &str) -> String {

@@ -24,8 +24,16 @@ const UPTIME: ClockId = ClockId::CLOCK_BOOTTIME;
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
 const UPTIME: ClockId = ClockId::CLOCK_MONOTONIC;
 
+/// When the simulated time began, in the simulation.
+#[cfg(test)]
+pub(crate) static BEGUN: std::sync::OnceLock<tokio::time::Instant> = std::sync::OnceLock::new();
+
 /// Returns the system's uptime in microseconds.
 pub(super) fn uptime() -> i64 {
+    #[cfg(test)]
+    if let Some(begun) = BEGUN.get() {
+        return i64::try_from(begun.elapsed().as_micros()).unwrap_or(i64::MAX);
+    }
     clock_gettime(UPTIME).map_or(0, |time| time.tv_sec() * 1_000_000 + time.tv_nsec() / 1_000)
 }
 

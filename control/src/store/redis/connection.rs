@@ -4,6 +4,8 @@
 //! Silence alone proves nothing: the server may be busy, or far away. So when an answer is late, a
 //! second connection is opened beside the first, and the one that answers first is kept.
 
+#[cfg(test)]
+use futures_util::future::BoxFuture;
 use futures_util::stream::{FuturesUnordered, StreamExt as _};
 use redis::{
     AsyncConnectionConfig, Client, Cmd, ConnectionInfo, Pipeline, PushInfo, RedisError,
@@ -11,7 +13,11 @@ use redis::{
     aio::{ConnectionLike, MultiplexedConnection},
     cmd, from_redis_value,
 };
+#[cfg(test)]
+use std::sync::OnceLock;
 use std::{io, pin::pin, sync::Arc, time::Duration};
+#[cfg(test)]
+use tokio::io::DuplexStream;
 use tokio::{
     sync::{mpsc::error::TrySendError, watch},
     time::{Instant, interval, sleep, timeout, timeout_at},
@@ -202,12 +208,38 @@ pub(super) async fn dial(
     loop {
         tokio::select! {
             _ = next.tick() => {
-                attempts.push(client.get_multiplexed_async_connection_with_config(&config));
+                attempts.push(connect(&client, &config));
             }
             Some(outcome) = attempts.next() => return outcome,
         }
     }
 }
+
+async fn connect(
+    client: &Client,
+    config: &AsyncConnectionConfig,
+) -> RedisResult<MultiplexedConnection> {
+    #[cfg(test)]
+    if let Some(link) = LINK.get() {
+        let info = client.get_connection_info();
+        let connecting = async {
+            let stream = link(info.addr().to_string()).await;
+            let settings = info.redis_settings();
+            MultiplexedConnection::new_with_config(settings, stream, config.clone()).await
+        };
+        let connected = timeout(CONNECT_TIMEOUT, connecting).await;
+        let (connection, driver) = connected.map_err(|_| not_sent("no connection in time"))??;
+        tokio::spawn(driver);
+        return Ok(connection);
+    }
+    client.get_multiplexed_async_connection_with_config(config).await
+}
+
+/// Connects to an address in the simulated network, in place of the real one.
+#[cfg(test)]
+pub(crate) type Link = dyn Fn(String) -> BoxFuture<'static, DuplexStream> + Send + Sync;
+#[cfg(test)]
+pub(crate) static LINK: OnceLock<Box<Link>> = OnceLock::new();
 
 /// Opens a separate connection, which waits [`RESPONSE_TIMEOUT`] for each response.
 pub(super) async fn open(info: &ConnectionInfo) -> RedisResult<MultiplexedConnection> {
