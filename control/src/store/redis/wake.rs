@@ -26,6 +26,7 @@ use std::{
 };
 use tokio::{
     sync::{Notify, mpsc},
+    task::yield_now,
     time::{sleep, timeout},
 };
 use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
@@ -34,6 +35,9 @@ use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 const RETRY: Duration = Duration::from_millis(100);
 /// How many messages are delivered at a time.
 const AT_ONCE: usize = 1_000;
+/// After how many messages the watchers take what they have. Fewer than may wait for a watcher, which
+/// otherwise reads the store.
+const BETWEEN_YIELDS: usize = 8;
 /// How many messages may wait to be delivered. More are dropped, and the connection is replaced, so
 /// that all watchers read the store.
 const MOST_WAITING: usize = 10_000;
@@ -289,7 +293,12 @@ impl Wakes {
             let mut is_sound = batch.iter().all(|push| push.kind != PushKind::SUnsubscribe);
             batch.retain(|push| push.kind == PushKind::SMessage);
             if self.is_covered(server, &batch).await {
-                batch.drain(..).for_each(|push| self.publish(push));
+                for (index, push) in batch.drain(..).enumerate() {
+                    if index % BETWEEN_YIELDS == BETWEEN_YIELDS - 1 {
+                        yield_now().await;
+                    }
+                    self.publish(push);
+                }
             } else {
                 is_sound = false;
             }
