@@ -71,7 +71,7 @@ const NOTICED: Duration = Duration::from_secs(4);
 const REPLACED: Duration = Duration::from_secs(2);
 /// One of so many runs ends with a burst of frames, if replicas vouch, or with a backlog of due items.
 const LOADS: u8 = 4;
-const PARTITIONS: u16 = 16;
+const PARTITIONS: u16 = 4;
 /// How long everything may take to settle after the last fault: a session's lease and a few
 /// attempts.
 const SETTLE: Duration = Duration::from_secs(120);
