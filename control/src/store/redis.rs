@@ -36,7 +36,7 @@ mod wake;
 use call::{Call, outcome};
 use clock::Clock;
 use errors::{Explained, commit_error, is_refusal, unavailable};
-use replicas::Replicas;
+use replicas::{Replicas, Voucher};
 use servers::{Server, Servers};
 pub(crate) use servers::{Source, is_this_machine};
 
@@ -111,11 +111,11 @@ impl Redis {
         settings::must_not_evict(&self.servers).await
     }
 
-    /// Waits until enough replicas of a server have what was just committed or read there.
-    async fn cover(&self, server: &Server, partition: Partition) -> Result<(), StoreError> {
+    /// Waits for what can vouch for the next commit or read; `None` if none must.
+    async fn voucher(&self, server: &Server) -> Result<Option<Voucher>, RedisError> {
         match &self.replicas {
-            Some(replicas) => replicas.cover(server, partition).await,
-            None => Ok(()),
+            Some(replicas) => replicas.ready(server).await.map(Some),
+            None => Ok(None),
         }
     }
 
@@ -143,7 +143,7 @@ impl Redis {
         &self,
         partition: Partition,
         reads: &Pipeline,
-    ) -> Result<(Arc<Server>, T), StoreError> {
+    ) -> Result<(Option<Voucher>, T), StoreError> {
         let begun = Instant::now();
         match self.ask_once(partition, reads).await {
             Err(error) if begun.elapsed() < PATIENCE && self.is_worth_another(&error).await => {
@@ -158,18 +158,20 @@ impl Redis {
         &self,
         partition: Partition,
         reads: &Pipeline,
-    ) -> Result<(Arc<Server>, T), RedisError> {
+    ) -> Result<(Option<Voucher>, T), RedisError> {
         let server = self.servers.of(partition)?;
+        let voucher = self.voucher(&server).await?;
         let answer = reads.query_async(&mut server.connection.clone()).await?;
-        Ok((server, answer))
+        Ok((voucher, answer))
     }
 
     async fn commit_once(
         &self,
         batch: &Batch,
         call: &Cmd,
-    ) -> Result<(Arc<Server>, Vec<Value>), RedisError> {
+    ) -> Result<(Option<Voucher>, Vec<Value>), RedisError> {
         let server = self.servers.of(batch.partition)?;
+        let voucher = self.voucher(&server).await?;
         let mut connection = server.connection.clone();
         let reply = match call.query_async(&mut connection).await {
             Err(error) if error.kind() == ErrorKind::Server(ServerErrorKind::NoScript) => {
@@ -179,7 +181,7 @@ impl Redis {
             }
             reply => reply,
         };
-        Ok((server, reply?))
+        Ok((voucher, reply?))
     }
 
     /// Looks up which server has the state, after an error that may come from the wrong server.
@@ -217,6 +219,14 @@ impl Redis {
                 pipeline.cmd("EVAL_RO").arg(READ_LOG).arg(1).arg(key).arg(after).arg(limit);
             }
         }
+    }
+}
+
+/// Waits until enough replicas have what was just committed or read.
+async fn cover(voucher: Option<Voucher>, partition: Partition) -> Result<(), StoreError> {
+    match voucher {
+        Some(voucher) => voucher.cover(partition).await,
+        None => Ok(()),
     }
 }
 
@@ -261,8 +271,8 @@ impl Store for Redis {
         for read in reads {
             self.add_read(&mut pipeline, partition, read);
         }
-        let (server, values): (_, Vec<Value>) = self.ask(partition, &pipeline).await?;
-        self.cover(&server, partition).await?;
+        let (voucher, values): (_, Vec<Value>) = self.ask(partition, &pipeline).await?;
+        cover(voucher, partition).await?;
         let found = reads.iter().zip(values).map(|(read, value)| found(read, value));
         found.collect::<Result<_, _>>().map_err(unavailable)
     }
@@ -271,7 +281,7 @@ impl Store for Redis {
         let begun = Instant::now();
         let call = Call::new(self, batch);
         let command = call.command();
-        let (server, reply) = match self.commit_once(batch, &command).await {
+        let (voucher, reply) = match self.commit_once(batch, &command).await {
             Err(error) => {
                 let again = self.is_worth_another(&error).await;
                 // Only a refused commit, which was certainly not applied, is sent again.
@@ -282,7 +292,7 @@ impl Store for Redis {
             }
             Ok(committed) => committed,
         };
-        self.cover(&server, batch.partition).await?;
+        cover(voucher, batch.partition).await?;
         // A reply that is not understood doesn't say whether the batch was applied.
         outcome(&call.names, reply).map_err(|error| StoreError::Unknown(error.to_string()))
     }

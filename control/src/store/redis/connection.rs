@@ -126,7 +126,8 @@ impl Connection {
         }
     }
 
-    async fn open_by(&self, deadline: Instant) -> RedisResult<Open> {
+    /// Returns the open connection, or fails at the deadline.
+    pub(super) async fn open_by(&self, deadline: Instant) -> RedisResult<Open> {
         let opened = timeout_at(deadline, self.open()).await;
         opened.unwrap_or_else(|_| Err(not_sent("no connection in time")))
     }

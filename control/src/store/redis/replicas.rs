@@ -2,10 +2,12 @@
 //! acknowledged.
 //!
 //! WAIT covers what its own connection wrote. Replication is in order, so one small write and one
-//! WAIT on a separate connection cover all earlier commits of all connections.
+//! WAIT on a separate connection cover all earlier commits of all connections. That connection must
+//! have been open before the commit and must stay open: after a failover, a new one leads to another
+//! server, even if the address is the same.
 
 use super::{
-    connection::Connection,
+    connection::{Connection, RESPONSE_TIMEOUT},
     servers::{Server, Servers},
 };
 use crate::store::{Partition, StoreError};
@@ -15,7 +17,11 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
-use tokio::sync::{mpsc, oneshot};
+use tokio::{
+    sync::{mpsc, oneshot},
+    time::Instant,
+};
+use tokio_util::sync::CancellationToken;
 
 /// How long the key that a round writes lives. Replicas have half of this time to get the key;
 /// after that, the outcome is unknown.
@@ -30,54 +36,82 @@ pub(super) struct Replicas {
     prefix: String,
     /// How many replicas must have a commit.
     needed: usize,
-    /// The queue of callers that wait for a server's next round, by the server's address.
-    rounds: Mutex<HashMap<String, mpsc::Sender<Asked>>>,
+    /// The rounds of each server, by the server's address.
+    rounds: Mutex<HashMap<String, Rounds>>,
+}
+
+/// The rounds on one server.
+#[derive(Clone)]
+struct Rounds {
+    connection: Connection,
+    /// The callers that wait for the next round.
+    queue: mpsc::Sender<Asked>,
+}
+
+/// What can vouch for a commit, a read or a message that comes after it.
+pub(super) struct Voucher {
+    rounds: Rounds,
+    /// Cancelled once the connection that vouches is lost.
+    lost: CancellationToken,
 }
 
 /// A caller that waits for the next round: a partition of the server, and where to answer.
 type Asked = (Partition, oneshot::Sender<Result<(), String>>);
+
+impl Voucher {
+    /// Returns once enough replicas have everything that the server has now. Fails if the
+    /// connection was lost since [`Replicas::ready`] returned.
+    pub(super) async fn cover(self, partition: Partition) -> Result<(), StoreError> {
+        let unknown = |why: String| StoreError::Unknown(format!("replicas: {why}"));
+        let (answer, covered) = oneshot::channel();
+        // This can't fail: the task runs for as long as there is a sender.
+        let _ = self.rounds.queue.send((partition, answer)).await;
+        let covered = covered.await;
+        covered.unwrap_or_else(|_| Err("nobody asked them".to_owned())).map_err(unknown)?;
+        if self.lost.is_cancelled() {
+            return Err(unknown("their primary may be another one by now".to_owned()));
+        }
+        Ok(())
+    }
+}
 
 impl Replicas {
     pub(super) fn new(servers: Arc<Servers>, prefix: String, needed: usize) -> Arc<Self> {
         Arc::new(Self { servers, prefix, needed, rounds: Mutex::default() })
     }
 
-    /// Returns once enough replicas of `server` have everything that it has now. `server` took the
-    /// commit, or answered the read, that the caller waits for. Another server may have the
-    /// partition by now, but its replicas prove nothing about that commit or read.
-    pub(super) async fn cover(
-        self: &Arc<Self>,
-        server: &Server,
-        partition: Partition,
-    ) -> Result<(), StoreError> {
-        let unknown = |why: String| StoreError::Unknown(format!("replicas: {why}"));
-        let (answer, covered) = oneshot::channel();
-        let queue = {
-            let mut rounds = lock(&self.rounds);
-            let address = server.address();
-            if !rounds.contains_key(&address) {
-                // The tasks of servers that are gone end with their queues.
-                let servers = self.servers.all();
-                rounds.retain(|known, _| servers.iter().any(|server| server.address() == *known));
-            }
-            rounds.entry(address).or_insert_with(|| self.start(server)).clone()
-        };
-        // This can't fail: the task runs for as long as there is a sender.
-        let _ = queue.send((partition, answer)).await;
-        let covered = covered.await;
-        covered.unwrap_or_else(|_| Err("nobody asked them".to_owned())).map_err(unknown)
+    /// Waits for the connection that can vouch for what `server` takes or answers from now on.
+    ///
+    /// # Errors
+    /// The server cannot be reached.
+    pub(super) async fn ready(self: &Arc<Self>, server: &Server) -> RedisResult<Voucher> {
+        let rounds = self.rounds_of(server);
+        let lost = rounds.connection.open_by(Instant::now() + RESPONSE_TIMEOUT).await?.lost;
+        Ok(Voucher { rounds, lost })
+    }
+
+    fn rounds_of(self: &Arc<Self>, server: &Server) -> Rounds {
+        let mut rounds = lock(&self.rounds);
+        let address = server.address();
+        if !rounds.contains_key(&address) {
+            // The tasks of servers that are gone end with their queues.
+            let servers = self.servers.all();
+            rounds.retain(|known, _| servers.iter().any(|server| server.address() == *known));
+        }
+        rounds.entry(address).or_insert_with(|| self.start(server)).clone()
     }
 
     /// Returns how many callers wait for a round that has not begun.
     #[cfg(test)]
     pub(super) fn queued(&self) -> usize {
-        lock(&self.rounds).values().map(|queue| queue.max_capacity() - queue.capacity()).sum()
+        let rounds = lock(&self.rounds);
+        rounds.values().map(|r| r.queue.max_capacity() - r.queue.capacity()).sum()
     }
 
-    fn start(self: &Arc<Self>, server: &Server) -> mpsc::Sender<Asked> {
+    fn start(self: &Arc<Self>, server: &Server) -> Rounds {
         let (queue, mut asked) = mpsc::channel::<Asked>(MOST_WAITING);
-        let replicas = self.clone();
-        let mut connection = server.connect(None);
+        let (replicas, kept) = (self.clone(), server.connect(None));
+        let mut connection = kept.clone();
         tokio::spawn(async move {
             while let Some((partition, answer)) = asked.recv().await {
                 let mut answers = vec![answer];
@@ -97,7 +131,7 @@ impl Replicas {
                 }
             }
         });
-        queue
+        Rounds { connection: kept, queue }
     }
 
     async fn round(&self, connection: &mut Connection, partition: Partition) -> RedisResult<()> {

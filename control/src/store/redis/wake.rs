@@ -7,7 +7,7 @@
 
 use super::{
     connection::{Connection, Open},
-    replicas::Replicas,
+    replicas::{Replicas, Voucher},
     servers::{Server, Servers},
 };
 use crate::store::{
@@ -288,11 +288,17 @@ impl Wakes {
         is_full: &AtomicBool,
     ) {
         let mut batch = Vec::new();
-        while pushes.recv_many(&mut batch, AT_ONCE).await > 0 {
+        loop {
+            // What vouches for messages must be ready before they come.
+            let voucher = self.voucher(server).await;
+            if pushes.recv_many(&mut batch, AT_ONCE).await == 0 {
+                return;
+            }
             // SUNSUBSCRIBE comes unasked if the server gives a channel's slot to another server.
-            let mut is_sound = batch.iter().all(|push| push.kind != PushKind::SUnsubscribe);
+            let is_sound = batch.iter().all(|push| push.kind != PushKind::SUnsubscribe);
             batch.retain(|push| push.kind == PushKind::SMessage);
-            if self.is_covered(server, &batch).await {
+            let is_covered = is_covered(voucher, &batch).await;
+            if is_covered {
                 for (index, push) in batch.drain(..).enumerate() {
                     if index % BETWEEN_YIELDS == BETWEEN_YIELDS - 1 {
                         yield_now().await;
@@ -300,11 +306,12 @@ impl Wakes {
                     self.publish(push);
                 }
             } else {
-                is_sound = false;
+                // Nothing vouches for those that came meanwhile, either.
+                while pushes.try_recv().is_ok() {}
             }
             batch.clear();
             // Replaces the connection. Then a gap makes every watcher read the store.
-            if (is_full.swap(false, Relaxed) || !is_sound)
+            if (is_full.swap(false, Relaxed) || !is_sound || !is_covered)
                 && let Some(open) = connection.open_now()
             {
                 open.lost.cancel();
@@ -312,11 +319,14 @@ impl Wakes {
         }
     }
 
-    /// Whether replicas have what was published, or need not have it. One round covers all of it.
-    async fn is_covered(&self, server: &Server, published: &[PushInfo]) -> bool {
-        match (&self.replicas, published.iter().find_map(partition_of)) {
-            (Some(replicas), Some(partition)) => replicas.cover(server, partition).await.is_ok(),
-            _ => true,
+    /// Waits for what can vouch for messages from now on; `None` if nothing must.
+    async fn voucher(&self, server: &Server) -> Option<Voucher> {
+        let replicas = self.replicas.as_ref()?;
+        loop {
+            match replicas.ready(server).await {
+                Ok(voucher) => return Some(voucher),
+                Err(_) => sleep(RETRY).await,
+            }
         }
     }
 
@@ -329,6 +339,14 @@ impl Wakes {
         {
             self.channels.publish(&channel, topic, payload);
         }
+    }
+}
+
+/// Whether replicas have what was published, or need not have it. One round covers all of it.
+async fn is_covered(voucher: Option<Voucher>, published: &[PushInfo]) -> bool {
+    match (voucher, published.iter().find_map(partition_of)) {
+        (Some(voucher), Some(partition)) => voucher.cover(partition).await.is_ok(),
+        _ => true,
     }
 }
 
