@@ -148,6 +148,7 @@ async fn sweep(control: &Control) -> Result<More, Error> {
         })
         .collect();
     places.sort_by_key(|(place, partition, _)| (*place, *partition));
+    let is_full = is_full || places.len() > MOST_PER_SWEEP;
     places.truncate(MOST_PER_SWEEP);
     let taking =
         places.into_iter().map(|(_, partition, item)| settle(control, partition, item).boxed());

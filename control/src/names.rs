@@ -391,8 +391,7 @@ pub(crate) fn token_topic(id: &TokenId) -> String {
     format!("token:{id}")
 }
 
-/// Names the topic of a key's end, and of changes of its secrets. Published by `key.rs` and
-/// `key/rotation.rs`.
+/// Names the topic of a key's end and changes. Published by `key.rs` and `key/rotation.rs`.
 pub(crate) fn key_topic(id: &KeyId) -> String {
     format!("key:{id}")
 }
