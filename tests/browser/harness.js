@@ -196,7 +196,8 @@ export class Visitor {
   constructor(page) {
     this.page = page;
     this.input = page.locator("#content");
-    this.stop = page.getByRole("button", { name: "Stop the reply" });
+    // By its id: its name depends on the language.
+    this.stop = page.locator("#stop");
     this.notice = page.locator("#notice");
     this.questions = page.locator(".user .body");
     this.answers = page.locator(".assistant .body");
