@@ -97,6 +97,8 @@ enum Change {
     Add { set: String, member: String, score: u64 },
 }
 
+/// The steps up to schema 5. Schema 6 changes nothing that is stored: it keeps programs away that can't
+/// read the frame `rated`.
 const STEPS: [Step; 3] = [to_3::STEP, to_4::STEP, to_5::STEP];
 
 /// Brings the store to this program's schema. Returns the store's number of partitions, which is

@@ -17,15 +17,14 @@ pub(super) async fn upgrade(
     partitions: Partition,
     from: u32,
 ) -> anyhow::Result<()> {
-    let steps: Vec<&Step> = STEPS.iter().filter(|step| step.from >= from).collect();
-    if steps.is_empty() {
+    if from == SCHEMA {
         return Ok(());
     }
     tracing::info!(from, to = SCHEMA, "upgrading the store");
     store.upgrade_logs().await?;
     let mut upgraded = 0;
     // A step may make records that the next one changes, so each reads the store anew.
-    for step in steps {
+    for step in STEPS.iter().filter(|step| step.from >= from) {
         upgraded += take(store, step).await?;
         for partition in 0..partitions {
             delete(store, partition, step.obsolete).await?;
