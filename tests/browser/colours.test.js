@@ -4,15 +4,7 @@ import assert from "node:assert/strict";
 import { readFile } from "node:fs/promises";
 import path from "node:path";
 import { test } from "node:test";
-import { attachPaced, link, shoot, visit } from "./harness.js";
-
-async function writing(t, options) {
-  const { url, folder } = await link();
-  const agent = await attachPaced(t, folder);
-  const visitor = await visit(t, url, options);
-  await visitor.say("write");
-  return { visitor, page: visitor.page, ...agent };
-}
+import { shoot, writing } from "./harness.js";
 
 const fenced = (language, code) => `\`\`\`${language}\n${code}\n\`\`\`\n\n`;
 

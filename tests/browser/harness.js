@@ -192,6 +192,15 @@ export async function visitWithPreferences(t, url, preferences, watch = () => {}
   return visitor;
 }
 
+/** Lets a visitor ask an agent that writes what `write` is given, until `end`. */
+export async function writing(t, options) {
+  const { url, folder } = await link();
+  const agent = await attachPaced(t, folder);
+  const visitor = await visit(t, url, options);
+  await visitor.say("write");
+  return { visitor, page: visitor.page, ...agent };
+}
+
 export class Visitor {
   constructor(page) {
     this.page = page;

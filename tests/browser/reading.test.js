@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { attachPaced, link, visit } from "./harness.js";
+import { writing } from "./harness.js";
 
 /** Selects this word in the first element that matches the selector. */
 const select = (page, selector, word) =>
@@ -22,14 +22,6 @@ const selected = (page) => page.evaluate(() => getSelection().toString());
 async function remember(page, selector) {
   const nodes = await page.evaluateHandle((selector) => [...document.querySelectorAll(selector)], selector);
   return () => nodes.evaluate((nodes) => nodes.filter((node) => !node.isConnected).length);
-}
-
-async function writing(t) {
-  const { url, folder } = await link();
-  const agent = await attachPaced(t, folder);
-  const visitor = await visit(t, url);
-  await visitor.say("write");
-  return { visitor, page: visitor.page, ...agent };
 }
 
 test("a selection, the focus and a code block's scroll survive while the block grows", async (t) => {

@@ -2,18 +2,10 @@
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { arizuko, attachPaced, inbox, link, visit } from "./harness.js";
+import { arizuko, inbox, link, visit, writing } from "./harness.js";
 
 /** What the elements show, with line breaks. */
 const shownIn = async (locator) => (await locator.allInnerTexts()).join("\n");
-
-async function writing(t, options) {
-  const { url, folder } = await link();
-  const agent = await attachPaced(t, folder);
-  const visitor = await visit(t, url, options);
-  await visitor.say("write");
-  return { visitor, page: visitor.page, ...agent };
-}
 
 const DOCUMENT = `one line
 another line
