@@ -1,4 +1,4 @@
-//! Agents that use the modules for agents in `examples`.
+//! Agents in Python and TypeScript, made with the modules in `examples`.
 
 use crate::{
     Instance::{A, B},

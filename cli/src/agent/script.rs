@@ -1,5 +1,5 @@
-//! Finds out at start whether the system can run a script, and otherwise says why. The system itself
-//! would only say at each turn that there is no such file.
+//! Refuses a script at start that the system can't run, and says why. The system would only say, at
+//! each turn, that there is no such file.
 
 use anyhow::bail;
 use std::{

@@ -45,7 +45,8 @@ pub(super) fn check(tx: &mut Tx<'_>, route: &Route) -> Decision<()> {
     }
 }
 
-/// Returns when a turn of the route ends because a route gives up, and the prefix of that route.
+/// Returns when the route gives up, and the prefix of the route that says so: its own, or a shorter
+/// one.
 fn end(tx: &mut Tx<'_>, route: &Route) -> Decision<Option<(String, Duration)>> {
     if let Some(give_up) = &route.give_up {
         return Ok(Some((route.prefix.clone(), give_up.after)));

@@ -59,8 +59,8 @@ pub(super) struct Voucher {
 type Asked = (Partition, oneshot::Sender<Result<(), String>>);
 
 impl Voucher {
-    /// Returns once enough replicas have everything that the server has now. Fails if the
-    /// connection was lost since [`Replicas::ready`] returned.
+    /// Waits until enough replicas have everything that the server has now. Fails if the connection
+    /// of [`Replicas::ready`] was lost meanwhile.
     pub(super) async fn cover(self, partition: Partition) -> Result<(), StoreError> {
         let unknown = |why: String| StoreError::Unknown(format!("replicas: {why}"));
         let (answer, covered) = oneshot::channel();
