@@ -1,6 +1,8 @@
 //! The list of controls and gateways in `arizuko status`.
 
+use arizuko_proto::v1::gateway_service_client::GatewayServiceClient;
 use arizuko_tests::prelude::*;
+use futures_util::stream::{self, StreamExt as _};
 
 /// Returns the servers that `status` lists.
 async fn listed(stack: &Stack) -> Vec<Value> {
@@ -72,4 +74,22 @@ async fn status_shows_when_certificates_end(kind: Kind) {
     for server in listed(&stack).await {
         assert!(server["certificate_ends_at"].is_string(), "{server}");
     }
+}
+
+#[apply(embedded)]
+async fn status_lists_a_thousand_at_most(stack: Stack) {
+    let key = stack.key(KeyKind::Gateway, "", KeyReach::Unspecified, false).await;
+    let channel = connect(&stack.control(A), Some(&key.key)).await;
+    let tell = |number: usize| {
+        let mut gateway = GatewayServiceClient::new(channel.clone());
+        let name = format!("gateway {number}");
+        let request = v1::ReportGatewayRequest { name, ..Default::default() };
+        async move { gateway.report_gateway(request).await }
+    };
+    let told: Vec<_> = stream::iter(0..1_010).map(tell).buffered(4).collect().await;
+    let refused: Vec<_> = told.iter().filter_map(|told| told.as_ref().err()).collect();
+    // The stack's own are among the thousand.
+    assert!((10..=12).contains(&refused.len()), "{}", refused.len());
+    assert!(refused.iter().all(|status| reason(status) == ErrorReason::LimitReached));
+    tell(0).await.expect("one that is listed goes on telling");
 }
