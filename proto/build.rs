@@ -3,7 +3,7 @@
 use prost::Message as _;
 use std::{env, error::Error, fs, path::PathBuf};
 
-const FILES: [&str; 14] = [
+const FILES: [&str; 15] = [
     "arizuko/v1/admin.proto",
     "arizuko/v1/agent.proto",
     "arizuko/v1/conversation.proto",
@@ -18,6 +18,7 @@ const FILES: [&str; 14] = [
     "arizuko/v1/speech.proto",
     "arizuko/v1/token.proto",
     "arizuko/v1/turn.proto",
+    "arizuko/v1/visitor.proto",
 ];
 
 fn main() -> Result<(), Box<dyn Error>> {

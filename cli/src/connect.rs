@@ -35,6 +35,8 @@ pub(crate) struct Options {
 enum KeySource {
     Environment(String),
     File(PathBuf),
+    /// The file with the operator's key of the `up` that runs on this machine.
+    Up(PathBuf),
     Nowhere,
 }
 
@@ -44,11 +46,21 @@ impl Options {
         let (addresses, key) = self.found()?;
         let key = match key {
             KeySource::Environment(key) => Some(key),
-            KeySource::File(path) => Some(private::read(&path)?),
+            KeySource::File(path) | KeySource::Up(path) => Some(private::read(&path)?),
             KeySource::Nowhere => None,
         };
         let tls = contexts::chosen()?.map(|context| context.tls());
-        Control::new(addresses, key.as_deref(), tls.as_ref().unwrap_or(&self.tls))
+        Ok(Control::new(addresses, key.as_deref(), tls.as_ref().unwrap_or(&self.tls))?)
+    }
+
+    /// Finds control for a model, which must not get the key of a running `up` unasked.
+    pub(crate) fn find_for_model(&self) -> anyhow::Result<Control> {
+        if let (_, KeySource::Up(_) | KeySource::Nowhere) = self.found()? {
+            bail!(
+                "name the agent's key, as `arizuko key create` prints it: set ARIZUKO_KEY, or --key-file"
+            );
+        }
+        self.find()
     }
 
     fn found(&self) -> anyhow::Result<(Vec<String>, KeySource)> {
@@ -72,7 +84,7 @@ impl Options {
     /// Returns the file that the key is read from, if it comes from one.
     pub(crate) fn key_file(&self) -> Option<PathBuf> {
         match self.found() {
-            Ok((_, KeySource::File(path))) => Some(path),
+            Ok((_, KeySource::File(path) | KeySource::Up(path))) => Some(path),
             _ => None,
         }
     }
@@ -118,7 +130,7 @@ impl Options {
         } else if let Some(file) = variable("ARIZUKO_KEY_FILE") {
             KeySource::File(file.into())
         } else if let Some(up) = &running {
-            KeySource::File(up.operator_key_file.clone())
+            KeySource::Up(up.operator_key_file.clone())
         } else {
             KeySource::Nowhere
         };
@@ -171,7 +183,10 @@ mod tests {
         assert_eq!(found(&both, &variables, true), ("http://f".into(), file("/f")));
         let expected = ("http://e http://g".into(), KeySource::Environment("k".into()));
         assert_eq!(found(&none, &variables, true), expected);
-        assert_eq!(found(&none, &[], true), ("http://127.0.0.1:9".into(), file("/up.key")));
+        assert_eq!(
+            found(&none, &[], true),
+            ("http://127.0.0.1:9".into(), KeySource::Up("/up.key".into()))
+        );
         assert_eq!(found(&none, &[], false), (DEFAULT_ADDRESS.into(), KeySource::Nowhere));
     }
 
@@ -188,7 +203,8 @@ mod tests {
     #[test]
     fn the_key_of_an_up_is_for_its_own_control_alone() {
         let at = |address: &str| Options { control: vec![address.into()], ..Options::default() };
-        assert_eq!(found(&at("http://127.0.0.1:9"), &[], true).1, file("/up.key"));
+        let up = KeySource::Up("/up.key".into());
+        assert_eq!(found(&at("http://127.0.0.1:9"), &[], true).1, up);
         assert_eq!(found(&at("https://elsewhere"), &[], true).1, KeySource::Nowhere);
     }
 }

@@ -18,7 +18,7 @@ pub(crate) async fn answer(turn: Turn, reply: Reply) -> Result<(), Failure> {
     sleep(PACE * 10).await;
     let text = text(&String::from_utf8_lossy(&turn.content));
     for words in text.split_inclusive(' ') {
-        reply.delta(words).await?;
+        reply.write(words).await?;
         tokio::select! {
             () = sleep(PACE) => {}
             () = reply.cancelled() => break,

@@ -78,7 +78,7 @@ pub(crate) async fn run(args: Args, console: &mut Console<'_>) -> anyhow::Result
         worked = desk.work(&mut keyboard) => worked,
         () = signals.next() => Ok(()),
         // Control refuses the session, and would do so again.
-        refused = &mut serving => return refused?,
+        refused = &mut serving => return Ok(refused??),
     };
     // An error is returned only after the session has ended.
     let left = worked.and_then(|()| desk.leave());

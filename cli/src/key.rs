@@ -7,7 +7,7 @@ use crate::{
     time,
 };
 use arizuko_proto::v1::{
-    CreateKeyRequest, Key, KeyKind, KeyReach, ListKeysRequest, RevokeKeyRequest,
+    CreateKeyRequest, Key, KeyKind, KeyReach, ListKeysRequest, ListKeysResponse, RevokeKeyRequest,
 };
 use clap::{ArgGroup, Subcommand};
 use prost_types::Duration;
@@ -112,8 +112,7 @@ pub(crate) async fn run(args: Args, console: &mut Console<'_>) -> anyhow::Result
             Ok(())
         }
         Command::List { folder } => {
-            let request = ListKeysRequest { folder: folder.unwrap_or_default() };
-            let listed = control.answer(control.keys().await?.list_keys(request).await)?;
+            let listed = list(&control, folder.unwrap_or_default()).await?;
             if json { console.message(&listed) } else { show_list(listed.keys, console) }
         }
         Command::Rotate(rotate) => {
@@ -123,6 +122,20 @@ pub(crate) async fn run(args: Args, console: &mut Console<'_>) -> anyhow::Result
             let request = RevokeKeyRequest { key_id, with_tokens: with_links };
             revoke(&control, request, &args.connection.flags(), json, console).await
         }
+    }
+}
+
+/// Lists keys, all pages of them.
+pub(crate) async fn list(control: &Control, folder: String) -> anyhow::Result<ListKeysResponse> {
+    let mut request = ListKeysRequest { folder, ..ListKeysRequest::default() };
+    let (mut client, mut all) = (control.keys().await?, ListKeysResponse::default());
+    loop {
+        let page = control.answer(client.list_keys(request.clone()).await)?;
+        all.keys.extend(page.keys);
+        if page.next_page_token.is_empty() {
+            return Ok(all);
+        }
+        request.page_token = page.next_page_token;
     }
 }
 

@@ -2,7 +2,6 @@
 //! and starts everything in one process.
 
 mod agent;
-mod attach;
 mod audit;
 mod backup;
 mod chat;
@@ -11,18 +10,17 @@ mod connect;
 mod console;
 mod context;
 mod contexts;
-mod control;
 mod conversation;
 mod delivery;
 mod demo;
 mod directories;
 mod doctor;
-mod folder;
 #[cfg(test)]
 mod fuzz;
 mod http;
 mod inbox;
 mod key;
+mod mcp;
 mod route;
 mod running;
 mod sse;
@@ -34,6 +32,7 @@ mod turn;
 mod up;
 
 use crate::console::{ClosedPipe, Console, Manners};
+use arizuko_agent::{self as attach, control, folder};
 use arizuko_proto::{
     telemetry::{self, Telemetry},
     variables,
@@ -78,6 +77,8 @@ enum Command {
     Route(route::Args),
     /// Answer with a program, a model or an HTTP endpoint
     Agent(agent::Args),
+    /// Give a model tools to issue, list and end chat links and webhooks
+    Mcp(mcp::Args),
     /// Answer as a person
     Inbox(inbox::Args),
     /// List, show, export and delete conversations
@@ -107,11 +108,12 @@ enum Command {
 }
 
 /// The variables that are read without a flag of clap's.
-const VARIABLES: [&str; 5] = [
+const VARIABLES: [&str; 6] = [
     "ARIZUKO_CONTROL",
     "ARIZUKO_KEY",
     "ARIZUKO_KEY_FILE",
     "ARIZUKO_OPENAI_KEY",
+    "ARIZUKO_HTTP_SIGNING_SECRET",
     "ARIZUKO_HTTP_TOKEN",
 ];
 
@@ -119,7 +121,7 @@ const VARIABLES: [&str; 5] = [
 const GROUPS: [(&str, &[&str]); 6] = [
     ("Try it", &["up", "chat"]),
     ("Links", &["token", "route"]),
-    ("Answer", &["agent", "inbox"]),
+    ("Answer", &["agent", "inbox", "mcp"]),
     ("What was said", &["conversation", "turn", "delivery"]),
     ("Operate", &["key", "status", "doctor", "tail", "audit", "context", "backup", "restore"]),
     ("Shell", &["completions", "help"]),
@@ -216,6 +218,7 @@ impl Command {
             Self::Key(args) => key::run(args, console).await,
             Self::Route(args) => route::run(args, console).await,
             Self::Agent(args) => agent::run(args, console).await,
+            Self::Mcp(args) => mcp::run(args).await,
             Self::Inbox(args) => inbox::run(args, console).await,
             Self::Chat(args) => chat::run(args, console).await,
             Self::Status(args) => status::run(args, console).await,

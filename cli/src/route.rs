@@ -102,7 +102,17 @@ pub(crate) async fn run(args: Args, console: &mut Console<'_>) -> anyhow::Result
     }
 }
 
+/// Lists routes, all pages of them.
 async fn list(control: &Control, folder: Option<String>) -> anyhow::Result<ListRoutesResponse> {
-    let request = ListRoutesRequest { folder: folder.unwrap_or_default() };
-    control.answer(control.routes().await?.list_routes(request).await)
+    let folder = folder.unwrap_or_default();
+    let mut request = ListRoutesRequest { folder, ..ListRoutesRequest::default() };
+    let (mut client, mut all) = (control.routes().await?, ListRoutesResponse::default());
+    loop {
+        let page = control.answer(client.list_routes(request.clone()).await)?;
+        all.routes.extend(page.routes);
+        if page.next_page_token.is_empty() {
+            return Ok(all);
+        }
+        request.page_token = page.next_page_token;
+    }
 }

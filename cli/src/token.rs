@@ -8,8 +8,8 @@ use crate::{
 };
 use anyhow::bail;
 use arizuko_proto::v1::{
-    IssueChatLinkRequest, IssueChatLinkResponse, IssueWebhookRequest, IssueWebhookResponse,
-    LinkOptions, ListTokensRequest, ListTokensResponse, SetWebhookSecretsRequest, Token,
+    IssueChatLinkResponse, IssueWebhookRequest, IssueWebhookResponse, LinkOptions,
+    ListTokensRequest, ListTokensResponse, SetVisitorKeysRequest, SetWebhookSecretsRequest, Token,
     revoke_token_request, token_target::Target,
 };
 use clap::Subcommand;
@@ -28,6 +28,7 @@ mod revoke;
 mod show;
 mod stats;
 mod target;
+mod visitor;
 
 #[derive(clap::Args)]
 #[command(before_help = "\
@@ -39,6 +40,7 @@ Examples:
   arizuko token issue acme chat --proof-of-work auto   # for a public page under attack
   arizuko token issue acme chat --title 'Acme support' --logo-file logo.svg --accent '#2563eb' \\
       --ask 'Where is my order?' --ask 'I want to return something'
+  arizuko token issue acme chat --visitor-key-file key.pem   # your site says who its visitors are
   arizuko token issue acme hook github             # prints a URL for GitHub to post to
   arizuko token issue acme hook github --verify github --secret-file secret.txt
   arizuko token issue acme hook ci --dedupe body   # the same body twice in 72 hours is one message
@@ -136,6 +138,14 @@ enum Command {
         #[arg(long, value_name = "FILE", required = true)]
         secret_file: Vec<PathBuf>,
     },
+    /// Change the keys that check who a chat link's visitors are; without a file, remove them
+    VisitorKeys {
+        /// The link's id or URL
+        #[arg(value_name = "tok_…|URL", value_parser = target::id)]
+        token: String,
+        #[command(flatten)]
+        keys: visitor::Keys,
+    },
     /// End chat links or webhooks; their URLs answer 401 from then on
     Revoke {
         /// JIDs, to end every token on them, or the ids or URLs of tokens
@@ -160,6 +170,8 @@ enum Kind {
         options: Options,
         #[command(flatten)]
         chat: ChatOptions,
+        #[command(flatten)]
+        keys: visitor::Keys,
     },
     /// A webhook: whatever is posted to it goes to the agent
     Hook {
@@ -231,6 +243,11 @@ pub(crate) async fn run(args: Args, console: &mut Console<'_>) -> anyhow::Result
             let set = control.answer(set)?;
             if json { console.message(&set) } else { Ok(()) }
         }
+        Command::VisitorKeys { token, keys } => {
+            let request = SetVisitorKeysRequest { token_id: token, keys: keys.read()? };
+            let set = control.answer(control.tokens().await?.set_visitor_keys(request).await)?;
+            if json { console.message(&set) } else { Ok(()) }
+        }
         Command::Revoke { targets, issued_by, dry_run } => {
             let targets = targets.into_iter().map(target::to_revoke);
             let targets = targets.chain(issued_by.map(revoke_token_request::Target::IssuedBy));
@@ -260,23 +277,23 @@ async fn issue(
     folder: &str,
     kind: Kind,
 ) -> anyhow::Result<IssueChatLinkResponse> {
-    let mut tokens = control.tokens().await?;
-    let folder = folder.to_owned();
     match kind {
-        Kind::Chat { suffix, options, chat } => {
+        Kind::Chat { suffix, options, chat, keys } => {
             let mut given = Given::default();
             options.give(&mut given);
             chat.give(&mut given)?;
-            let (jid_suffix, options) = (suffix.suffix.unwrap_or_default(), Some(given.options));
-            let request = IssueChatLinkRequest { folder, jid_suffix, options };
-            control.answer(tokens.issue_chat_link(request).await)
+            given.options.visitor_keys = keys.read()?;
+            let suffix = suffix.suffix.unwrap_or_default();
+            Ok(control.issue_chat_link(folder, &suffix, given.options).await?)
         }
         Kind::Hook { source, hook, suffix, options } => {
             let mut given = Given::default();
             options.give(&mut given);
             hook.give(&mut given)?;
             let (jid_suffix, options) = (suffix.suffix.unwrap_or_default(), Some(given.options));
+            let folder = folder.to_owned();
             let request = IssueWebhookRequest { folder, source, jid_suffix, options };
+            let mut tokens = control.tokens().await?;
             let issued = control.answer(tokens.issue_webhook(request).await)?;
             // The two responses have the same fields.
             let IssueWebhookResponse { token, url, jid, token_id, agent_attached } = issued;

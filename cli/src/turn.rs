@@ -4,7 +4,7 @@ use crate::{
     connect,
     console::{Console, Format, word},
     control::Control,
-    conversation::show::{by, field, show_course},
+    conversation::show::{by, field, place, show_course, verified},
     time,
 };
 use arizuko_proto::{
@@ -74,6 +74,8 @@ fn show(found: ShowTurnResponse, console: &mut Console<'_>) -> anyhow::Result<()
     field("conversation", &conversation.conversation_id, console)?;
     field("address", &conversation.jid, console)?;
     field("status", &word(turn.status().as_str_name()), console)?;
+    field("visitor", &turn.identity.as_ref().map(verified).unwrap_or_default(), console)?;
+    field("unverified", &turn.page.as_ref().map(place).unwrap_or_default(), console)?;
     field("sent", &time::brief(since), console)?;
     field("delivered", &after(since, turn.delivered_at), console)?;
     field("first frame", &after(since, turn.first_frame_at), console)?;

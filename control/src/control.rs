@@ -62,6 +62,8 @@ pub(crate) struct Control {
     pub(crate) wrong_keys: Sampler,
     /// Chooses the refused calls that are noted in the audit log.
     pub(crate) refusals: Sampler,
+    /// Chooses which streams of agents that broke the contract are logged.
+    pub(crate) broken: Sampler,
     pub(crate) key_uses: KeyUses,
     pub(crate) refused: Refused,
     /// The last measurement of the queues, and when it was made.
@@ -144,6 +146,7 @@ impl Control {
             long_answers: LongAnswers::default(),
             wrong_keys: Sampler::default(),
             refusals: Sampler::default(),
+            broken: Sampler::default(),
             key_uses: KeyUses::default(),
             refused: Refused::default(),
             waiting: Mutex::default(),
@@ -159,7 +162,7 @@ impl Control {
         self.public_url.replace("{root}", root)
     }
 
-    /// Seals the secrets with which a webhook's sender signs.
+    /// Seals what signatures are checked with.
     ///
     /// # Errors
     /// [`Refusal::Invalid`] if the operator has set no key.
@@ -243,12 +246,6 @@ impl Control {
             }
         };
         self.agent_attached(&folder).await
-    }
-
-    /// Guesses from hints which folder answers the token's messages.
-    pub(crate) fn likely_target(&self, partition: Partition, token: &Token) -> FolderName {
-        let target = route::likely_target(&token.jid, |prefix| self.ledger.hint(partition, prefix));
-        target.unwrap_or_else(|| token.folder.clone())
     }
 
     /// Returns the names of the agents that are attached to a folder, at any control.

@@ -2,6 +2,7 @@
 
 use crate::{
     frame::{Body, Frame},
+    identity::Identity,
     ids::{ConversationId, TokenId, TurnId},
     jid::FolderName,
     limits::Limits,
@@ -44,6 +45,12 @@ pub(crate) struct Conversation {
     /// The folder whose agent last began a reply to a turn, or ended one; at first the token's. An
     /// unprompted message doesn't change it.
     pub(crate) with: FolderName,
+    /// What the agent calls it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) title: Option<String>,
+    /// The visitor, as the site said last. It may change, but for its id.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) identity: Option<Identity>,
     /// The folder that answers, whatever the route says.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) assigned: Option<FolderName>,
@@ -80,6 +87,8 @@ impl Conversation {
             open: Vec::new(),
             last: None,
             with: token.folder.clone(),
+            title: None,
+            identity: None,
             assigned: None,
             handoff: None,
             observed: Observed::default(),
@@ -95,6 +104,20 @@ impl Conversation {
     pub(crate) fn touch(&mut self, tx: &mut Tx<'_>) {
         self.active_at = tx.now;
         tx.add(&names::conversations(self.with.root()), &self.id, tx.now);
+    }
+
+    /// Notes who the visitor is. From then on the conversation is this visitor's.
+    ///
+    /// # Errors
+    /// [`Refusal::NotFound`] if it is another visitor's.
+    pub(crate) fn identify(&mut self, tx: &mut Tx<'_>, identity: &Identity) -> Result<(), Refusal> {
+        if self.identity.as_ref().is_some_and(|known| known.id != identity.id) {
+            return Err(Refusal::NotFound("conversation"));
+        }
+        self.identity = Some(identity.clone());
+        let set = names::conversations_of(&self.token, &Identity::hash(&identity.id));
+        tx.add(&set, &self.id, tx.now);
+        Ok(())
     }
 
     pub(crate) fn is_first(&self, turn: &TurnId) -> bool {

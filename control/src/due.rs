@@ -12,13 +12,13 @@ use crate::{
     names::{self, Due, Set},
     store::Partition,
     token::revocation,
-    transaction::Tx,
+    transaction::{Decision, Stop, Tx},
     turn::{self, Turn, end},
 };
 use arizuko_proto::public_id;
 use futures_util::{
     FutureExt as _,
-    future::try_join_all,
+    future::{BoxFuture, try_join_all},
     stream::{self, StreamExt as _, TryStreamExt as _},
 };
 use std::{
@@ -48,8 +48,11 @@ const TRIMMED_ENTRIES: u32 = 500;
 /// How many ended tokens to work on at a time, and how many conversations of each, when cancelling
 /// their turns.
 const AT_ONCE: usize = 16;
-/// How many due items are taken at a time.
-const TAKEN_AT_ONCE: usize = 128;
+/// How many due items of a partition are taken in one commit, at most: more would hold up other
+/// commits for longer.
+const ITEMS_PER_COMMIT: usize = 16;
+/// How many such commits are made at a time.
+const COMMITS_AT_ONCE: usize = 16;
 /// How long to wait before an item that could not be taken is tried again.
 const RETRY_AFTER: Duration = Duration::from_secs(60);
 
@@ -139,25 +142,43 @@ async fn sweep(control: &Control) -> Result<More, Error> {
         Ok::<_, Error>(())
     });
     let is_full = !try_join_all(adding).await?.is_empty();
-    // Take the first item of each partition, then the second of each, and so on. In each, those that
-    // became due last come in turns with those that have been due for longest.
-    let mut places: Vec<_> = due
+    // Take the first items of each partition, then the second ones of each, and so on.
+    let mut commits: Vec<_> = due
         .into_iter()
         .flat_map(|(partition, items)| {
-            items.into_iter().enumerate().map(move |(index, item)| (place(index), partition, item))
+            let commits = by_commit(items).into_iter().enumerate();
+            commits.map(move |(place, items)| (place, partition, items))
         })
         .collect();
-    places.sort_by_key(|(place, partition, _)| (*place, *partition));
-    let is_full = is_full || places.len() > MOST_PER_SWEEP;
-    places.truncate(MOST_PER_SWEEP);
-    let taking =
-        places.into_iter().map(|(_, partition, item)| settle(control, partition, item).boxed());
+    commits.sort_by_key(|(place, partition, _)| (*place, *partition));
+    let mut items = 0;
+    let fits = commits.iter().take_while(|(_, _, next)| {
+        items += next.len();
+        items <= MOST_PER_SWEEP
+    });
+    let fits = fits.count();
+    let is_full = is_full || fits < commits.len();
+    commits.truncate(fits);
+    let taking = commits.into_iter().map(|(_, partition, items)| settle(control, partition, items));
     let taken: Vec<bool> = stream::iter(taking.collect::<Vec<_>>())
-        .buffer_unordered(TAKEN_AT_ONCE)
+        .buffer_unordered(COMMITS_AT_ONCE)
         .try_collect()
         .await?;
     // If other controls took every one of these items, a pause lets them go on.
     Ok(if is_full && taken.contains(&true) { More::Due } else { More::Later })
+}
+
+/// Returns which items of a partition are taken together, in the order in which they are taken.
+/// Those that became due last come in turns with those that have been due for longest. Tokens are
+/// apart: their ends take more than one commit.
+fn by_commit(items: Vec<Due>) -> Vec<Vec<Due>> {
+    let mut items: Vec<_> =
+        items.into_iter().enumerate().map(|(index, item)| (place(index), item)).collect();
+    items.sort_by_key(|(place, _)| *place);
+    let items: Vec<Due> = items.into_iter().map(|(_, item)| item).collect();
+    let is_token = |item: &Due| matches!(item, Due::Token(_));
+    let together = items.chunk_by(|one, next| is_token(one) == is_token(next));
+    together.flat_map(|items| items.chunks(ITEMS_PER_COMMIT)).map(<[Due]>::to_vec).collect()
 }
 
 /// Returns when a sweep takes the item with this index among those of its partition.
@@ -168,53 +189,114 @@ fn place(index: usize) -> usize {
     }
 }
 
-/// Takes an item. Puts off an item that cannot be taken, so that it doesn't block those that come
-/// after it. Returns false if other commits kept changing the same records: the item stays due.
-async fn settle(control: &Control, partition: Partition, item: Due) -> Result<bool, Error> {
-    match take(control, partition, &item).await {
-        Err(Error::Internal(error)) => {
-            let (item_id, error) =
-                (public_id::redact(&item.to_string()), public_id::redact(&error));
-            tracing::error!(
-                item = item_id,
-                error,
-                "cannot take a due item, trying again in a minute"
-            );
-            let later = |tx: &mut Tx<'_>| {
-                tx.schedule(&item, tx.now + RETRY_AFTER);
-                Ok(())
-            };
-            control.ledger.transact(partition, &[], later).await?;
-            Ok(true)
+/// Takes items together, or one by one if something is wrong with one of them. Puts off an item that
+/// cannot be taken, so that it doesn't block those that come after it. Returns false if other commits
+/// kept changing the same records: the items stay due.
+fn settle(
+    control: &Control,
+    partition: Partition,
+    items: Vec<Due>,
+) -> BoxFuture<'_, Result<bool, Error>> {
+    let settling = async move {
+        match take(control, partition, &items).await {
+            Ok(()) => Ok(true),
+            Err(Error::Busy) => Ok(false),
+            Err(Error::Internal(_) | Error::Refused(_)) if items.len() > 1 => {
+                let mut is_taken = false;
+                for item in items {
+                    is_taken |= settle(control, partition, vec![item]).await?;
+                }
+                Ok(is_taken)
+            }
+            Err(Error::Internal(error)) => {
+                put_off(control, partition, &items, &error).await?;
+                Ok(true)
+            }
+            Err(error) => Err(error),
         }
-        Err(Error::Busy) => Ok(false),
-        other => other.map(|()| true),
-    }
+    };
+    settling.boxed()
 }
 
-async fn take(control: &Control, partition: Partition, item: &Due) -> Result<(), Error> {
-    let ledger = &control.ledger;
+async fn put_off(
+    control: &Control,
+    partition: Partition,
+    items: &[Due],
+    error: &str,
+) -> Result<(), Error> {
+    for item in items {
+        let (id, error) = (public_id::redact(&item.to_string()), public_id::redact(error));
+        tracing::error!(item = id, error, "cannot take a due item, trying again in a minute");
+    }
+    let later = |tx: &mut Tx<'_>| {
+        items.iter().for_each(|item| tx.schedule(item, tx.now + RETRY_AFTER));
+        Ok(())
+    };
+    control.ledger.transact(partition, &[], later).await
+}
+
+/// Takes items: tokens, or others, which are taken in one commit.
+async fn take(control: &Control, partition: Partition, items: &[Due]) -> Result<(), Error> {
+    let token = |item: &Due| match item {
+        Due::Token(id) => Some(id.clone()),
+        _ => None,
+    };
+    let tokens: Vec<TokenId> = items.iter().filter_map(token).collect();
+    if !tokens.is_empty() {
+        return end_tokens(control, partition, &tokens).await;
+    }
+    let taking = |tx: &mut Tx<'_>| for_each(items, |item| decide(tx, item));
+    control.ledger.transact(partition, &[], taking).await
+}
+
+/// Decides about each item, or learns what all of them need, so that it is loaded in one go.
+fn for_each<T>(items: &[T], mut decide: impl FnMut(&T) -> Decision<()>) -> Decision<()> {
+    let mut missing = Vec::new();
+    for item in items {
+        match decide(item) {
+            Err(Stop::Missing(reads)) => {
+                for read in reads {
+                    if !missing.contains(&read) {
+                        missing.push(read);
+                    }
+                }
+            }
+            decided => decided?,
+        }
+    }
+    if missing.is_empty() { Ok(()) } else { Err(Stop::Missing(missing)) }
+}
+
+fn decide(tx: &mut Tx<'_>, item: &Due) -> Decision<()> {
     match item {
-        Due::Session(id) => ledger.transact(partition, &[], |tx| turn::lease::expire(tx, id)).await,
-        Due::Turn(id) => ledger.transact(partition, &[], |tx| turn::overdue::check(tx, id)).await,
-        Due::Conversation(id) => {
-            ledger.transact(partition, &[], |tx| turn::retention::clean_up(tx, id)).await
-        }
-        Due::Token(id) => end_token(control, partition, id).await,
-        Due::Day(id, day) => {
-            ledger.transact(partition, &[], |tx| turn::daily::forget(tx, id, *day)).await
-        }
-        Due::Key(id) => ledger.transact(partition, &[], |tx| key::expire(tx, id)).await,
-        Due::Unknown(_) => Err(Error::Internal("no such kind of item".to_owned())),
+        Due::Session(id) => turn::lease::expire(tx, id),
+        Due::Turn(id) => turn::overdue::check(tx, id),
+        Due::Conversation(id) => turn::retention::clean_up(tx, id),
+        Due::Token(id) => revocation::expire(tx, id).map(drop),
+        Due::Day(id, day) => turn::daily::forget(tx, id, *day),
+        Due::Key(id) => key::expire(tx, id),
+        Due::Unknown(_) => Err(Stop::Corrupt("no such kind of item".to_owned())),
     }
 }
 
-/// Ends a token that has expired, and cancels the turns of a token that has ended.
-async fn end_token(control: &Control, partition: Partition, id: &TokenId) -> Result<(), Error> {
-    if control.ledger.transact(partition, &[], |tx| revocation::expire(tx, id)).await? {
-        end_turns(control, partition, std::slice::from_ref(id)).await?;
-    }
-    Ok(())
+/// Ends tokens that have expired, and cancels the turns of tokens that have ended.
+async fn end_tokens(
+    control: &Control,
+    partition: Partition,
+    tokens: &[TokenId],
+) -> Result<(), Error> {
+    let ending = |tx: &mut Tx<'_>| {
+        let mut ended = Vec::new();
+        for_each(tokens, |id| {
+            if revocation::expire(tx, id)? {
+                ended.push(id.clone());
+            }
+            Ok(())
+        })?;
+        Ok(ended)
+    };
+    let ended = control.ledger.transact(partition, &[], ending).await?;
+    end_turns(control, partition, &ended).await
 }
 
 /// Cancels the turns of tokens that have ended.

@@ -11,7 +11,7 @@ use crate::{
 use std::collections::HashMap;
 
 /// The schema of this program.
-pub(crate) const SCHEMA: u32 = 6;
+pub(crate) const SCHEMA: u32 = 7;
 
 /// Returns the guard that every commit has.
 pub(crate) fn guard() -> Guard {

@@ -92,6 +92,10 @@ pub(crate) enum Body {
     Status {
         text: String,
     },
+    /// What the agent calls the conversation.
+    Title {
+        text: String,
+    },
     Restart {
         attempt: u32,
         keep: bool,
@@ -127,7 +131,7 @@ impl Body {
     pub(crate) fn len(&self) -> usize {
         match self {
             Self::User { content, .. } | Self::Message { content, .. } => content.len(),
-            Self::Delta { text, .. } | Self::Status { text } => text.len(),
+            Self::Delta { text, .. } | Self::Status { text } | Self::Title { text } => text.len(),
             Self::Restart { .. } | Self::TurnDone(_) | Self::Rated { .. } => 0,
         }
     }
@@ -149,6 +153,10 @@ pub(crate) struct Message {
     pub(crate) by: Option<String>,
 }
 
+/// How many statuses of a turn are kept with its messages, and how many characters of each.
+const STEPS: usize = 50;
+const STEP: usize = 200;
+
 /// The messages, status and end that a turn's frames, in order, add up to. Stored once the turn has
 /// ended.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -160,11 +168,16 @@ pub(crate) struct Transcript {
     pub(crate) n: u32,
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub(crate) status_text: String,
+    /// What the agent has done: its statuses, in order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) steps: Vec<String>,
     pub(crate) end: Option<TurnDone>,
 }
 
 impl Record for Transcript {
     type Id = TurnId;
+
+    const IS_READ_SOON: bool = false;
 
     fn name(turn: &TurnId) -> String {
         names::reply(turn)
@@ -179,7 +192,7 @@ impl Transcript {
     pub(crate) fn add(&mut self, frame: Frame) {
         self.n = self.n.max(frame.n);
         match frame.body {
-            Body::User { .. } | Body::Rated { .. } => {}
+            Body::User { .. } | Body::Rated { .. } | Body::Title { .. } => {}
             Body::Message { id, content, by } => {
                 let message = self.message(id, frame.at);
                 message.content = content;
@@ -188,7 +201,14 @@ impl Transcript {
                 message.at = frame.at;
             }
             Body::Delta { id, text } => self.message(id, frame.at).content.push_str(&text),
-            Body::Status { text } => self.status_text = text,
+            Body::Status { text } => {
+                let step: String = text.chars().take(STEP).collect();
+                let is_new = !step.is_empty() && self.steps.last() != Some(&step);
+                if is_new && self.steps.len() < STEPS {
+                    self.steps.push(step);
+                }
+                self.status_text = text;
+            }
             Body::Restart { keep, .. } => {
                 if !keep {
                     self.messages.truncate(self.kept);
@@ -224,9 +244,10 @@ impl Transcript {
         self.messages.iter().map(|message| message.id.len() + message.content.len() + EACH).sum()
     }
 
-    /// Returns the total size of the messages in bytes.
+    /// Returns how many bytes the messages and the steps have.
     pub(crate) fn size(&self) -> usize {
-        self.messages.iter().map(|message| message.content.len()).sum()
+        let messages = self.messages.iter().map(|message| message.content.len());
+        messages.chain(self.steps.iter().map(String::len)).sum()
     }
 
     fn message(&mut self, id: String, at: Time) -> &mut Message {
@@ -269,6 +290,17 @@ mod tests {
         let contents: Vec<_> = found.messages.iter().map(|m| m.content.as_str()).collect();
         assert_eq!(contents, ["one two!", "x"]);
         assert_eq!(found.n, 4);
+    }
+
+    #[test]
+    fn steps_are_short_differ_from_the_one_before_and_count() {
+        let status = |text: &str| Body::Status { text: text.to_owned() };
+        let long = "l".repeat(STEP + 1);
+        let found = transcript(["look", "look", "", &long, &long, "look"].map(status));
+        assert_eq!(found.steps, ["look", &long[1..], "look"]);
+        assert_eq!(found.size(), 2 * "look".len() + STEP);
+        let many: Vec<String> = (0..2 * STEPS).map(|step| step.to_string()).collect();
+        assert_eq!(transcript(many.iter().map(|step| status(step))).steps, many[..STEPS]);
     }
 
     #[test]

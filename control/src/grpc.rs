@@ -12,7 +12,7 @@ use gate::{Gate, GateLayer};
 use health::Health;
 use observe::{Observe, ObserveLayer};
 use std::sync::Arc;
-use tonic::{server::NamedService as _, service::Routes};
+use tonic::{codec::CompressionEncoding::Gzip, server::NamedService as _, service::Routes};
 use tonic_health::pb::health_server::HealthServer;
 use tower::Layer as _;
 
@@ -28,6 +28,7 @@ mod health;
 mod key;
 mod key_watch;
 mod observe;
+mod pages;
 mod route;
 mod status;
 mod token;
@@ -76,21 +77,31 @@ pub(crate) fn service(
             .register_encoded_file_descriptor_set(v1::DESCRIPTORS)
             .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
     };
+    // The limits of messages hold for what compressed ones decode to, too: no more of them is decoded.
     let gateways = |bytes| {
-        let server = GatewayServiceServer::new(service.clone());
+        let server = GatewayServiceServer::new(service.clone()).accept_compressed(Gzip);
         server.max_decoding_message_size(bytes).max_encoding_message_size(ANSWER_BYTES)
     };
-    let agents = |bytes| AgentServiceServer::new(service.clone()).max_decoding_message_size(bytes);
-    let routes = |bytes| RouteServiceServer::new(service.clone()).max_decoding_message_size(bytes);
-    let tokens = TokenServiceServer::new(service.clone());
-    let keys = KeyServiceServer::new(service.clone());
-    let admin = AdminServiceServer::new(service.clone());
-    let conversations = ConversationServiceServer::new(service.clone());
+    let agents = |bytes| {
+        let server = AgentServiceServer::new(service.clone()).accept_compressed(Gzip);
+        server.max_decoding_message_size(bytes)
+    };
+    let routes = |bytes| {
+        let server = RouteServiceServer::new(service.clone()).accept_compressed(Gzip);
+        server.max_decoding_message_size(bytes)
+    };
+    let tokens = TokenServiceServer::new(service.clone()).accept_compressed(Gzip);
+    let keys = KeyServiceServer::new(service.clone()).accept_compressed(Gzip);
+    let admin = AdminServiceServer::new(service.clone()).accept_compressed(Gzip);
+    let conversations = ConversationServiceServer::new(service.clone()).accept_compressed(Gzip);
+    let health = health.accept_compressed(Gzip);
+    // Some clients, grpcio among them, still use the older version.
+    let (v1, v1alpha) = (reflection().build_v1()?, reflection().build_v1alpha()?);
+    let (v1, v1alpha) = (v1.accept_compressed(Gzip), v1alpha.accept_compressed(Gzip));
     let services = Routes::default()
         .add_service(health.max_decoding_message_size(KEYLESS_BYTES))
-        .add_service(reflection().build_v1()?.max_decoding_message_size(KEYLESS_BYTES))
-        // Some clients, grpcio among them, still use the older version.
-        .add_service(reflection().build_v1alpha()?.max_decoding_message_size(KEYLESS_BYTES))
+        .add_service(v1.max_decoding_message_size(KEYLESS_BYTES))
+        .add_service(v1alpha.max_decoding_message_size(KEYLESS_BYTES))
         .add_service(tokens.max_decoding_message_size(REQUEST_BYTES))
         .add_service(keys.max_decoding_message_size(REQUEST_BYTES))
         .add_service(admin.max_decoding_message_size(REQUEST_BYTES))

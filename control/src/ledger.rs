@@ -4,21 +4,24 @@ use crate::{
     fence,
     limits::Limits,
     refusal::Refusal,
-    store::{Batch, Commit, Found, Partition, Read, Record, Store, StoreError, Write},
+    store::{Batch, Commit, Cover, Found, Partition, Read, Record, Store, StoreError},
     time::Time,
-    transaction::{Decision, Known, Stop, Tx},
+    transaction::{Decision, Effects, Hint, Known, Stop, Tx},
 };
-use arizuko_proto::public_id::{self, TIME_BYTES};
+use arizuko_proto::public_id::TIME_BYTES;
+use commit::log;
+use futures_util::FutureExt as _;
 use lru::LruCache;
 use shared::SharedReads;
 use std::{
-    collections::HashMap,
+    future::ready,
     num::NonZeroUsize,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
-use tokio::time::{Instant, sleep};
+use tokio::time::sleep;
 
+mod commit;
 mod reads;
 mod shared;
 #[cfg(test)]
@@ -40,10 +43,6 @@ const AT_ONCE: u32 = 3;
 /// How much longer each wait between two tries may be than the one before it. The waits are random,
 /// so that the tries of many commands that change one record spread out.
 const WAIT: Duration = Duration::from_millis(6);
-
-/// How long an unanswered commit may take, at most, for the ledger to repeat it. The repeat of a
-/// slower one would most likely take as long again.
-const SLOW: Duration = Duration::from_millis(1_500);
 
 /// How long a caller should wait if the store is out of reach or busy.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
@@ -128,21 +127,42 @@ impl Ledger {
         &self,
         partition: Partition,
         expected: &[String],
-        mut decide: impl FnMut(&mut Tx<'_>) -> Decision<T>,
+        decide: impl FnMut(&mut Tx<'_>) -> Decision<T>,
     ) -> Result<T, Error> {
-        let command = Command { partition, expected, seed: self.seed()? };
-        let mut reading = self.reading(&command, true).await?;
+        let command = Command { partition, expected, seed: self.seed()?, covered: true };
+        Ok(self.decide_and_commit(&command, decide).await?.0)
+    }
+
+    /// The same, but returns before replicas must have the commit: nothing that rests on it may be
+    /// said before the [`Cover`] is over.
+    pub(crate) async fn transact_early<T>(
+        &self,
+        partition: Partition,
+        decide: impl FnMut(&mut Tx<'_>) -> Decision<T>,
+    ) -> Result<(T, Cover), Error> {
+        let command = Command { partition, expected: &[], seed: self.seed()?, covered: false };
+        self.decide_and_commit(&command, decide).await
+    }
+
+    async fn decide_and_commit<T>(
+        &self,
+        command: &Command<'_>,
+        mut decide: impl FnMut(&mut Tx<'_>) -> Decision<T>,
+    ) -> Result<(T, Cover), Error> {
+        let partition = command.partition;
+        let mut reading = self.reading(command, true).await?;
         for attempt in 1..=ATTEMPTS {
-            let (outcome, batch, mut full) =
-                match self.decide(&command, &mut reading, &mut decide).await? {
-                    Decided::Outcome(outcome) => return Ok(outcome),
-                    Decided::Batch { outcome, batch, full } => (outcome, batch, full),
+            let (outcome, Effects { batch, mut full, hints }) =
+                match self.decide(command, &mut reading, &mut decide).await? {
+                    Decided::Outcome(outcome) => return Ok((outcome, ready(Ok(())).boxed())),
+                    Decided::Effects(outcome, effects) => (outcome, effects),
                 };
-            match self.commit(&batch).await? {
+            let (committed, cover) = self.commit(&batch, command.covered).await?;
+            match committed {
                 Commit::Applied => {
                     log(&batch, attempt);
-                    self.remember(&batch);
-                    return Ok(outcome);
+                    self.remember(&batch, hints);
+                    return Ok((outcome, cover));
                 }
                 Commit::Conflict(mut fresh) => {
                     fence::check(&mut fresh)?;
@@ -150,20 +170,22 @@ impl Ledger {
                     // again.
                     reading = Reading::afresh();
                     for (name, record) in fresh {
-                        self.note(partition, &name, record.as_ref());
+                        self.note(partition, name.clone(), record.clone());
                         reading.known.0.insert(Read::Record(name), Found::Record(record));
                     }
                     if attempt >= AT_ONCE {
                         sleep(WAIT * attempt * u32::from(random::<1>()?[0]) / 256).await;
                         // Others have committed since the conflict: read again.
-                        reading = self.reading(&command, false).await?;
+                        reading = self.reading(command, false).await?;
                     }
                 }
                 Commit::Full { name } => {
+                    cover.await?;
                     let unknown = || Error::Internal(format!("{name} is full, and has no limit"));
                     return Err(full.remove(&name).map_or_else(unknown, Error::Refused));
                 }
                 Commit::Limited { bucket, retry_after } => {
+                    cover.await?;
                     let retry_after = Duration::from_millis(retry_after);
                     let usual = Refusal::RateLimited { retry_after };
                     return Err(full.remove(&bucket).unwrap_or(usual).into());
@@ -192,19 +214,25 @@ impl Ledger {
         // All decisions of an attempt have the same time: a set may be read up to now, and each new
         // time would need another read.
         let now = self.now();
+        let hint = |name: &str| {
+            let mut hints = self.hints();
+            hints.get(&(command.partition, name.to_owned())).cloned()
+        };
         loop {
-            let mut tx = Tx::new(&reading.known, &self.limits, now, command.seed);
+            let hints: Option<Hint<'_>> = if reading.trusting { Some(&hint) } else { None };
+            let tx = Tx::new(&reading.known, &self.limits, now, command.seed);
+            let mut tx = tx.with_hints(hints);
             let decided = decide(&mut tx);
-            let guesses = tx.guesses();
+            let (guesses, hinted) = (tx.guesses(), tx.take_hinted());
             match decided {
                 Err(Stop::Missing(reads)) => self.learn(command.partition, reads, reading).await?,
                 Ok(outcome) if tx.changes_something() => {
                     let version = u64::from_le_bytes(random()?);
-                    let (batch, full) = tx.into_batch(command.partition, version);
-                    return Ok(Decided::Batch { outcome, batch, full });
+                    let effects = tx.into_effects(command.partition, version);
+                    return Ok(Decided::Effects(outcome, effects));
                 }
                 // Without a commit no guard would show a stale hint or a wrong guess.
-                _ if reading.hinted => *reading = self.reading(command, false).await?,
+                _ if !hinted.is_empty() => *reading = self.reading(command, false).await?,
                 _ if !guesses.is_empty() => {
                     self.learn(command.partition, guesses, reading).await?;
                 }
@@ -230,82 +258,50 @@ impl Ledger {
         }
     }
 
-    /// Commits a batch. If it soon fails without an answer, commits it once more. A batch that was
-    /// applied the first time then conflicts with itself, and its version shows that.
-    async fn commit(&self, batch: &Batch) -> Result<Commit, StoreError> {
-        let begun = Instant::now();
-        match self.store.commit(batch).await {
-            Err(StoreError::Unknown(_)) if begun.elapsed() < SLOW => {}
-            known => return known,
-        }
-        let second = self.store.commit(batch).await.map_err(|error| match error {
-            // The second commit was not done; the first is still in doubt.
-            StoreError::Unavailable(why) | StoreError::Unknown(why) => StoreError::Unknown(why),
-        })?;
-        match second {
-            Commit::Conflict(fresh) if is_done(batch, &fresh) => Ok(Commit::Applied),
-            other => Ok(other),
-        }
-    }
-
     async fn reading(&self, command: &Command<'_>, trusting: bool) -> Result<Reading, Error> {
         let mut reading = Reading { trusting, ..Reading::afresh() };
-        let reads = command.expected.iter().cloned().map(Read::Record).collect();
+        let mut names = command.expected.to_vec();
+        if trusting {
+            let hints = self.hints();
+            names.retain(|name| !hints.contains(&(command.partition, name.clone())));
+        }
+        let reads = names.into_iter().map(Read::Record).collect();
         self.learn(command.partition, reads, &mut reading).await?;
         Ok(reading)
     }
 
-    /// Adds `reads` to what is known: from hints if they are trusted, else from the store.
+    /// Loads what a decision needs.
     async fn learn(
         &self,
         partition: Partition,
-        mut reads: Vec<Read>,
+        reads: Vec<Read>,
         reading: &mut Reading,
     ) -> Result<(), Error> {
-        if reading.trusting {
-            let mut hints = self.hints();
-            reads.retain(|read| {
-                let Read::Record(name) = read else {
-                    return true;
-                };
-                let Some(record) = hints.get(&(partition, name.clone())) else {
-                    return true;
-                };
-                reading.known.0.insert(read.clone(), Found::Record(Some(record.clone())));
-                reading.hinted = true;
-                false
-            });
-        }
         if reads.is_empty() {
             return Ok(());
         }
         let found = self.store.load(partition, &reads).await?;
         for (read, found) in reads.into_iter().zip(found) {
             if let (Read::Record(name), Found::Record(record)) = (&read, &found) {
-                self.note(partition, name, record.as_ref());
+                self.note(partition, name.clone(), record.clone());
             }
             reading.known.0.insert(read, found);
         }
         Ok(())
     }
 
-    fn remember(&self, batch: &Batch) {
-        for write in &batch.writes {
-            match write {
-                Write::Put { record, body, .. } => {
-                    let (version, body) = (batch.version, body.clone());
-                    self.note(batch.partition, record, Some(&Record { version, body }));
-                }
-                Write::Delete { name } => self.note(batch.partition, name, None),
-                _ => {}
-            }
+    /// Remembers the records that a batch has put, and forgets those that it has deleted.
+    fn remember(&self, batch: &Batch, hints: Vec<(String, Option<Arc<str>>)>) {
+        for (name, body) in hints {
+            let record = body.map(|body| Record { version: batch.version, body });
+            self.note(batch.partition, name, record);
         }
     }
 
-    fn note(&self, partition: Partition, name: &str, record: Option<&Record>) {
-        let key = (partition, name.to_owned());
+    fn note(&self, partition: Partition, name: String, record: Option<Record>) {
+        let key = (partition, name);
         match record.filter(|record| record.body.len() <= HINT_BYTES) {
-            Some(record) => self.hints().put(key, record.clone()),
+            Some(record) => self.hints().put(key, record),
             None => self.hints().pop(&key),
         };
     }
@@ -316,53 +312,15 @@ impl Ledger {
     }
 }
 
-/// Logs what a commit wrote, by names only: the contents are private, and so are the ids.
-fn log(batch: &Batch, attempt: u32) {
-    if !tracing::enabled!(tracing::Level::DEBUG) {
-        return;
-    }
-    let words = batch.writes.iter().map(|write| match write {
-        Write::Put { record, .. } => format!("put {record}"),
-        Write::Add { set, .. } => format!("add to {set}"),
-        Write::Enqueue { queue, .. } => format!("add to {queue}"),
-        Write::Remove { set, .. } => format!("remove from {set}"),
-        Write::Count { counter, by } => format!("add {by} to {counter}"),
-        Write::Append { log, seq, .. } => format!("append {seq} to {log}"),
-        Write::Trim { log, through } => format!("trim {log} through {through}"),
-        Write::Delete { name } => format!("delete {name}"),
-        Write::Publish { topic, .. } => format!("publish {topic}"),
-    });
-    let writes = public_id::redact(&words.collect::<Vec<_>>().join(", "));
-    let guards = batch.guards.len();
-    tracing::debug!(partition = batch.partition, attempt, guards, writes, "committed");
-}
-
-/// Whether a batch in conflict was applied before: the records are as the batch itself leaves them.
-fn is_done(batch: &Batch, fresh: &HashMap<String, Option<Record>>) -> bool {
-    let puts = batch.writes.iter().filter_map(|write| match write {
-        Write::Put { record, .. } => fresh.get(record),
-        _ => None,
-    });
-    let puts: Vec<_> = puts.collect();
-    if !puts.is_empty() {
-        // No other batch has this version. A missing record proves nothing: other batches delete
-        // records, too.
-        return puts.into_iter().flatten().any(|found| found.version == batch.version);
-    }
-    batch.writes.iter().any(|write| match write {
-        // The record was there when the batch was decided, or the batch would not delete it.
-        Write::Delete { name } => fresh.get(name) == Some(&None),
-        _ => false,
-    })
-}
-
-/// The fixed inputs of one call of [`Ledger::transact`].
+/// The fixed inputs of one transaction.
 struct Command<'a> {
     partition: Partition,
     /// The names of records that the decision will read.
     expected: &'a [String],
     /// The source of the decision's random bytes: the same each time that the command is decided.
     seed: [u8; 32],
+    /// Whether replicas that must have the commit have it before the outcome is returned.
+    covered: bool,
 }
 
 /// A decision for which everything was loaded.
@@ -370,7 +328,7 @@ enum Decided<T> {
     /// The decision changes nothing.
     Outcome(T),
     /// The decision changes something. The batch must be committed.
-    Batch { outcome: T, batch: Batch, full: HashMap<String, Refusal> },
+    Effects(T, Effects),
 }
 
 /// The records, sets and logs that were read for a command.
@@ -378,13 +336,11 @@ struct Reading {
     known: Known,
     /// Whether hints may be used.
     trusting: bool,
-    /// Whether a hint was used.
-    hinted: bool,
 }
 
 impl Reading {
     fn afresh() -> Self {
-        Self { known: Known::default(), trusting: false, hinted: false }
+        Self { known: Known::default(), trusting: false }
     }
 }
 

@@ -20,6 +20,7 @@ mod hook_filter;
 mod hook_options;
 mod hook_request;
 mod hours;
+mod identity;
 mod ids;
 mod jid;
 mod key;

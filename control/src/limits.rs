@@ -80,7 +80,8 @@ pub struct Limits {
     /// How long an agent may take to accept a turn.
     #[arg(long, env = "ARIZUKO_ACCEPT_TIMEOUT", help_heading = "Limits on agents", default_value = "10s", value_parser = duration::parse)]
     pub accept_timeout: Duration,
-    /// How long an agent's session lives without a heartbeat.
+    /// How long an agent's session lives without a heartbeat: for this at most, and for three
+    /// quarters of it at least.
     #[arg(long, env = "ARIZUKO_LEASE", help_heading = "Limits on agents", default_value = "30s", value_parser = duration::parse)]
     pub lease: Duration,
     /// How often agents send heartbeats.

@@ -23,9 +23,11 @@ use std::marker::PhantomData;
 
 mod members;
 mod servers;
+mod visitors;
 
 pub(crate) use members::{Due, InFolder};
 pub(crate) use servers::{server, servers};
+pub(crate) use visitors::{conversations_of, visit};
 
 // ── Records ─────────────────────────────────────────────────────────────────────────────────────
 
@@ -82,7 +84,8 @@ pub(crate) fn head(id: &ConversationId) -> String {
 }
 
 /// Names a [`Session`](crate::session::Session), which lives until it ends. Written by `session.rs`
-/// when an agent attaches, with each heartbeat and with each delivery.
+/// when an agent attaches, with each delivery, and with a heartbeat once a quarter of the lease is
+/// over.
 pub(crate) fn session(id: &SessionId) -> String {
     format!("session:{id}")
 }
@@ -170,13 +173,6 @@ pub(crate) const FENCE: &str = "schema";
 /// A record that lives for a second and shows that the store takes writes; in partition 0. Written
 /// by `readiness.rs`.
 pub(crate) const READY: &str = "check:ready";
-
-/// Names a [`Visit`](crate::turn::budget::Visit): that an address or network has sent messages to a
-/// link in a day. `hash` is a hash in [`Visitor`](crate::visitor::Visitor). It lives for a day after
-/// its last change. Written by `turn/budget.rs`.
-pub(crate) fn visit(token: &TokenId, day: Day, hash: &str) -> String {
-    format!("visit:{token}:{}:{hash}", day.number())
-}
 
 // ── Sets ────────────────────────────────────────────────────────────────────────────────────────
 

@@ -24,7 +24,10 @@ pub(crate) enum Refusal {
     /// Says what is wrong, for the sender's log.
     #[error("{0}")]
     SignatureInvalid(String),
-    #[error("this webhook's secrets can't be opened: the sealing key is missing or has changed")]
+    /// Says why nobody can tell who the visitor is.
+    #[error("{0}")]
+    IdentityInvalid(String),
+    #[error("this link's secrets can't be opened: the sealing key is missing or has changed")]
     CannotVerify,
     #[error("the link is paused: it takes no messages until it is resumed")]
     Paused,

@@ -97,8 +97,8 @@ enum Change {
     Add { set: String, member: String, score: u64 },
 }
 
-/// The steps up to schema 5. Schema 6 changes nothing that is stored: it keeps programs away that can't
-/// read the frame `rated`.
+/// The steps up to schema 5. Schemas 6 and 7 change nothing that is stored: they keep programs away that
+/// can't read the frames `rated` and `title`.
 const STEPS: [Step; 3] = [to_3::STEP, to_4::STEP, to_5::STEP];
 
 /// Brings the store to this program's schema. Returns the store's number of partitions, which is
@@ -238,7 +238,7 @@ async fn put_layout(
     layout: &Layout,
 ) -> anyhow::Result<Option<Version>> {
     let new = u64::from_le_bytes(ledger::random()?);
-    let body = serde_json::to_string(layout)?;
+    let body = serde_json::to_string(layout)?.into();
     let publish = Write::Publish { topic: LAYOUT.to_owned(), payload: Bytes::new() };
     let batch = Batch {
         partition: 0,
@@ -279,7 +279,7 @@ async fn fence(store: &dyn Store, others: Vec<(Partition, Option<Version>)>) -> 
         }
         let put = Write::Put {
             record: FENCE.to_owned(),
-            body: format!("{{\"schema\":{SCHEMA}}}"),
+            body: format!("{{\"schema\":{SCHEMA}}}").into(),
             lifetime: None,
         };
         let batch = Batch {

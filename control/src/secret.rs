@@ -9,7 +9,6 @@ use crate::store::Partition;
 use arizuko_proto::public_id;
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD as BASE64};
 use sha2::{Digest, Sha256};
-use std::fmt::Write as _;
 
 /// How many random bytes a secret has.
 const SECRET_BYTES: usize = 32;
@@ -91,12 +90,9 @@ pub(crate) fn hash(text: impl AsRef<[u8]>) -> String {
 
 /// Returns bytes in hexadecimal.
 pub(crate) fn hex(bytes: impl AsRef<[u8]>) -> String {
-    let bytes = bytes.as_ref();
-    let mut hex = String::with_capacity(2 * bytes.len());
-    for byte in bytes {
-        let _ = write!(hex, "{byte:02x}");
-    }
-    hex
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    let digits = bytes.as_ref().iter().flat_map(|byte| [byte >> 4, byte & 15]);
+    digits.map(|digit| char::from(DIGITS[usize::from(digit)])).collect()
 }
 
 /// Returns the partition in a public id; `None` for text that can't be one.

@@ -11,6 +11,7 @@
 
 mod agent;
 mod backlog;
+mod balance;
 mod burst;
 mod held;
 mod history;
@@ -69,7 +70,7 @@ const CLOCKS: [i64; 4] = [0, 3_600, -120, -3_600];
 const NOTICED: Duration = Duration::from_secs(4);
 /// How long it takes until a silent connection to Redis is replaced.
 const REPLACED: Duration = Duration::from_secs(2);
-/// One of so many runs ends with a burst of frames, if replicas vouch, or with a backlog of due items.
+/// One of so many runs ends with a backlog of due items or, if replicas vouch, with a burst of frames.
 const LOADS: u8 = 4;
 const PARTITIONS: u16 = 4;
 /// How long everything may take to settle after the last fault: a session's lease and a few
@@ -186,7 +187,7 @@ async fn simulate(mut rng: Rng) -> History {
     } else if rng.u8(..LOADS) == 0 {
         // The last fault may have been a connection that went silent just now.
         sleep(REPLACED).await;
-        if world.replicas > 0 {
+        if world.replicas > 0 && rng.bool() {
             burst::check(&world, &history, &mut rng).await;
         } else {
             let partition = FolderName::parse(HOME).expect("a folder").partition(PARTITIONS);

@@ -6,7 +6,8 @@
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use std::{collections::HashMap, ops::RangeInclusive, time::Duration};
+use futures_util::{FutureExt as _, future::BoxFuture};
+use std::{collections::HashMap, future::ready, ops::RangeInclusive, sync::Arc, time::Duration};
 use tokio::sync::mpsc;
 
 mod bucket;
@@ -38,7 +39,7 @@ pub(crate) type Partition = u16;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Record {
     pub(crate) version: Version,
-    pub(crate) body: String,
+    pub(crate) body: Arc<str>,
 }
 
 /// A record that [`Store::scan`] found.
@@ -128,7 +129,7 @@ pub(crate) enum Write {
     /// may depend on that.
     Put {
         record: String,
-        body: String,
+        body: Arc<str>,
         lifetime: Option<Duration>,
     },
     Add {
@@ -214,6 +215,9 @@ pub(crate) enum Commit {
     },
 }
 
+/// Waits until a commit can't be lost. Nothing that rests on the commit may be said before that.
+pub(crate) type Cover = BoxFuture<'static, Result<(), StoreError>>;
+
 /// Why a store did not do what it was asked.
 #[derive(Clone, Debug, thiserror::Error)]
 pub(crate) enum StoreError {
@@ -251,6 +255,12 @@ pub(crate) trait Store: Send + Sync {
 
     /// Applies a batch.
     async fn commit(&self, batch: &Batch) -> Result<Commit, StoreError>;
+
+    /// Applies a batch, and doesn't wait for the replicas that must have it: [`Cover`] does. A batch
+    /// that is committed later is covered later.
+    async fn commit_early(&self, batch: &Batch) -> Result<(Commit, Cover), StoreError> {
+        Ok((self.commit(batch).await?, ready(Ok(())).boxed()))
+    }
 
     /// Returns the lowest members with one of these `scores`, of the set `name` in every partition
     /// below `partitions`: at most `limit` of each.

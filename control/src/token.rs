@@ -2,6 +2,7 @@
 
 use crate::{
     audit::{self, Change},
+    identity::VisitorKey,
     ids::{KeyId, TokenId},
     jid::{self, FolderName},
     key::{Caller, Key, Role},
@@ -316,17 +317,43 @@ pub(crate) fn set_secrets(
     note(tx, caller.key_id.as_str(), "token.secrets", &token)
 }
 
+/// Replaces the keys that check who a chat link's visitors are.
+pub(crate) fn set_visitor_keys(
+    tx: &mut Tx<'_>,
+    caller: &Caller,
+    id: &TokenId,
+    keys: &[VisitorKey],
+) -> Decision<()> {
+    let mut token = editable(tx, caller, id, "chat link")?;
+    token.options.visitor_keys = keys.to_vec();
+    token.options.check(token.kind)?;
+    token.count_texts(tx);
+    tx.put(id, &token)?;
+    note(tx, caller.key_id.as_str(), "token.visitor_keys", &token)
+}
+
+/// Returns a live token that the caller may end.
+pub(crate) fn editable(
+    tx: &mut Tx<'_>,
+    caller: &Caller,
+    id: &TokenId,
+    what: &'static str,
+) -> Decision<Token> {
+    caller.must_mint()?;
+    let token = tx.get::<Token>(id)?;
+    let token = token.filter(|token| token.is_live(tx.now) && token.may_end(caller));
+    token.ok_or_else(|| Refusal::NotFound(what).into())
+}
+
 /// Returns a live webhook that checks signatures and that the caller may end.
 pub(crate) fn signed(
     tx: &mut Tx<'_>,
     caller: &Caller,
     id: &TokenId,
 ) -> Decision<(Token, Signature)> {
-    caller.must_mint()?;
-    let token = tx.get::<Token>(id)?;
-    let token = token.filter(|token| token.is_live(tx.now) && token.may_end(caller));
-    let found = token.and_then(|token| Some((token.options.hook.signature.clone()?, token)));
-    let (signature, token) = found.ok_or(Refusal::NotFound("webhook that checks signatures"))?;
+    let what = "webhook that checks signatures";
+    let token = editable(tx, caller, id, what)?;
+    let signature = token.options.hook.signature.clone().ok_or(Refusal::NotFound(what))?;
     Ok((token, signature))
 }
 

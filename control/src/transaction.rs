@@ -8,10 +8,10 @@
 
 use crate::{
     fence,
-    limits::{Limits, Rate},
+    limits::Limits,
     names::{self, Due, Set},
     refusal::Refusal,
-    store::{self, Batch, Flow, Found, Guard, Order, Partition, Read, Version, Write},
+    store::{self, Batch, Flow, Found, Guard, Partition, Read, Version, Write},
     time::Time,
 };
 use arizuko_proto::public_id::{TIME_BYTES, Timed};
@@ -19,12 +19,15 @@ use bytes::Bytes;
 use serde::{Serialize, de::DeserializeOwned};
 use sha2::{Digest, Sha256};
 use std::{
+    cell::RefCell,
     collections::{HashMap, hash_map::Entry},
     fmt::Display,
-    ops::RangeInclusive,
+    sync::Arc,
     time::Duration,
 };
 
+mod bounds;
+mod sets;
 mod tracked;
 
 pub(crate) use tracked::Tracked;
@@ -36,6 +39,9 @@ pub(crate) trait Record: Serialize + DeserializeOwned {
 
     /// Returns the record's name in the store.
     fn name(id: &Self::Id) -> String;
+
+    /// Whether decisions are likely to read the record soon after it was put.
+    const IS_READ_SOON: bool = true;
 
     /// Returns how long after its last change the store may collect the record; `None`: never.
     fn lifetime(&self, _limits: &Limits) -> Option<Duration> {
@@ -66,15 +72,38 @@ pub(crate) type Decision<T> = Result<T, Stop>;
 #[derive(Default)]
 pub(crate) struct Known(pub(crate) HashMap<Read, Found>);
 
+/// Returns what is remembered of a record, which may be out of date.
+pub(crate) type Hint<'a> = &'a (dyn Fn(&str) -> Option<store::Record> + Sync);
+
+/// What a decision makes of a record.
+struct Written {
+    /// `None`: the record is deleted.
+    body: Option<Arc<str>>,
+    is_read_soon: bool,
+}
+
+/// What a decision changes, once it is committed.
+pub(crate) struct Effects {
+    pub(crate) batch: Batch,
+    /// The refusal to give for each limit that the batch may reach.
+    pub(crate) full: HashMap<String, Refusal>,
+    /// The records that the batch puts and that are worth remembering, and those that it deletes.
+    pub(crate) hints: Vec<(String, Option<Arc<str>>)>,
+}
+
 /// A decision under way.
 pub(crate) struct Tx<'a> {
     pub(crate) now: Time,
     pub(crate) limits: &'a Limits,
     known: &'a Known,
+    /// Asked for records that aren't known, if hints may be used.
+    hint: Option<Hint<'a>>,
+    /// The records that hints were used for.
+    hinted: RefCell<HashMap<String, store::Record>>,
     seed: [u8; 32],
     drawn: u32,
     read: HashMap<String, Option<Version>>,
-    written: HashMap<String, Option<String>>,
+    written: HashMap<String, Written>,
     /// Records that were assumed to be absent without a look.
     guesses: Vec<Read>,
     bounds: Vec<Guard>,
@@ -93,6 +122,8 @@ impl<'a> Tx<'a> {
             now,
             limits,
             known,
+            hint: None,
+            hinted: RefCell::default(),
             seed,
             drawn: 0,
             read: HashMap::new(),
@@ -104,6 +135,16 @@ impl<'a> Tx<'a> {
         }
     }
 
+    /// Lets the decision use hints, too.
+    pub(crate) fn with_hints(self, hint: Option<Hint<'a>>) -> Self {
+        Self { hint, ..self }
+    }
+
+    /// Takes the records that hints were used for.
+    pub(crate) fn take_hinted(&mut self) -> HashMap<String, store::Record> {
+        self.hinted.take()
+    }
+
     /// Reads a record, and guards its version.
     pub(crate) fn get<T: Record>(&mut self, id: &T::Id) -> Decision<Option<T>> {
         self.get_named(T::name(id))
@@ -111,15 +152,15 @@ impl<'a> Tx<'a> {
 
     fn get_named<T: DeserializeOwned>(&mut self, name: String) -> Decision<Option<T>> {
         let body = match self.written.get(&name) {
-            Some(body) => body.as_deref(),
+            Some(written) => written.body.clone(),
             None => {
                 let current = self.record(&name)?;
-                let version = current.map(|record| record.version);
+                let version = current.as_ref().map(|record| record.version);
                 self.read.insert(name.clone(), version);
-                current.map(|record| record.body.as_str())
+                current.map(|record| record.body)
             }
         };
-        let parsed = body.map(serde_json::from_str).transpose();
+        let parsed = body.as_deref().map(serde_json::from_str).transpose();
         parsed.map_err(|error| Stop::Corrupt(format!("{name}: {error}")))
     }
 
@@ -127,11 +168,10 @@ impl<'a> Tx<'a> {
     /// the batch's guard fails.
     pub(crate) fn get_unlikely<T: Record>(&mut self, id: &T::Id) -> Decision<Option<T>> {
         let name = T::name(id);
-        let read = Read::Record(name.clone());
-        if self.known.0.contains_key(&read) {
+        if self.written.contains_key(&name) || self.record(&name).is_ok() {
             return self.get_named(name);
         }
-        self.guesses.push(read);
+        self.guesses.push(Read::Record(name.clone()));
         self.read.insert(name, None);
         Ok(None)
     }
@@ -143,105 +183,38 @@ impl<'a> Tx<'a> {
 
     /// Names the records that will be read next, so that they are loaded in one go.
     pub(crate) fn expect(&self, names: impl IntoIterator<Item = String>) -> Decision<()> {
-        let reads = names.into_iter().map(Read::Record);
-        let missing: Vec<Read> = reads.filter(|read| !self.known.0.contains_key(read)).collect();
+        let missing: Vec<Read> =
+            names.into_iter().filter(|name| self.record(name).is_err()).map(Read::Record).collect();
         if missing.is_empty() { Ok(()) } else { Err(Stop::Missing(missing)) }
     }
 
-    fn record(&self, name: &str) -> Decision<Option<&'a store::Record>> {
-        match self.known(Read::Record(name.to_owned()))? {
-            Found::Record(found) => Ok(found.as_ref()),
-            _ => Err(Stop::Corrupt(format!("{name} is not a record"))),
-        }
-    }
-
-    /// Reads a set's lowest members with a score in `scores`. No guard covers the set: guard the
-    /// members' records, and a record that every addition to the set changes.
-    pub(crate) fn members<M: From<String>>(
-        &self,
-        set: &Set<M>,
-        scores: RangeInclusive<u64>,
-        limit: u32,
-    ) -> Decision<Vec<(M, u64)>> {
-        let read = Read::Set {
-            set: set.name.clone(),
-            min: *scores.start(),
-            max: *scores.end(),
-            limit,
-            order: Order::LowestFirst,
+    fn record(&self, name: &str) -> Decision<Option<store::Record>> {
+        let missing = match self.known(Read::Record(name.to_owned())) {
+            Ok(Found::Record(found)) => return Ok(found.clone()),
+            Ok(_) => return Err(Stop::Corrupt(format!("{name} is not a record"))),
+            Err(missing) => missing,
         };
-        match self.known(read)? {
-            Found::Set(members) => {
-                let members = members.iter().map(|m| (M::from(m.name.clone()), m.score));
-                Ok(members.collect())
-            }
-            _ => Err(Stop::Corrupt(format!("{} is not a set", set.name))),
+        let mut hinted = self.hinted.borrow_mut();
+        if let Some(before) = hinted.get(name) {
+            return Ok(Some(before.clone()));
         }
-    }
-
-    /// Reads all members of a set; see [`Self::members`].
-    pub(crate) fn all_members<M: From<String>>(&self, set: &Set<M>) -> Decision<Vec<M>> {
-        let members = self.members(set, 0..=u64::MAX, u32::MAX)?;
-        Ok(members.into_iter().map(|(member, _)| member).collect())
-    }
-
-    /// Reads all of a log's entries after `after`. No guard covers the log: guard a record that
-    /// changes with it.
-    pub(crate) fn entries(&self, log: &str, after: u64) -> Decision<&'a [(u64, Bytes)]> {
-        match self.known(Read::Log { log: log.to_owned(), after, limit: u32::MAX })? {
-            Found::Log(entries) => Ok(entries),
-            _ => Err(Stop::Corrupt(format!("{log} is not a log"))),
-        }
+        let record = self.hint.and_then(|hint| hint(name)).ok_or(missing)?;
+        hinted.insert(name.to_owned(), record.clone());
+        Ok(Some(record))
     }
 
     fn known(&self, read: Read) -> Decision<&'a Found> {
         self.known.0.get(&read).ok_or_else(|| Stop::Missing(vec![read]))
     }
 
-    /// Refuses the batch if the set already has `most` members with a score of `min` or more.
-    pub(crate) fn limit_members<M>(
-        &mut self,
-        set: &Set<M>,
-        min: impl Into<u64>,
-        most: u32,
-        refusal: Refusal,
-    ) {
-        self.bounds.push(Guard::Fewer { set: set.name.clone(), min: min.into(), than: most });
-        self.full.entry(set.name.clone()).or_insert(refusal);
-    }
-
-    /// Refuses the batch if `by` more would take the counter above `most`.
-    pub(crate) fn limit_count(&mut self, counter: String, by: u64, most: u64, refusal: Refusal) {
-        self.full.entry(counter.clone()).or_insert(refusal);
-        self.bounds.push(Guard::Room { counter, by, most });
-    }
-
-    /// Takes one from the bucket; refuses the batch if the bucket has no room.
-    pub(crate) fn limit_rate(&mut self, bucket: String, rate: Rate) {
-        if let Some(interval) = rate.interval() {
-            self.bounds.push(Guard::Rate { bucket, interval, burst: rate.burst });
-        }
-    }
-
-    /// Refuses the batch like this, and not as [`Refusal::RateLimited`], if the bucket has no room.
-    pub(crate) fn refuse_at(&mut self, bucket: String, refusal: Refusal) {
-        self.full.entry(bucket).or_insert(refusal);
-    }
-
-    /// Limits one sender's share of a bucket; see [`Guard::Share`].
-    pub(crate) fn limit_share(&mut self, taken: String, memory: Rate, bucket: String, rate: Rate) {
-        if let (Some(forget), Some(interval)) = (memory.interval(), rate.interval()) {
-            let (most, burst) = (memory.burst, rate.burst);
-            self.bounds.push(Guard::Share { taken, forget, most, bucket, interval, burst });
-        }
-    }
-
     pub(crate) fn put<T: Record>(&mut self, id: &T::Id, value: &T) -> Decision<()> {
         let (record, lifetime) = (T::name(id), value.lifetime(self.limits));
         let body = serde_json::to_string(value)
             .map_err(|error| Stop::Corrupt(format!("{record}: {error}")))?;
+        let body: Arc<str> = body.into();
         self.forget_put(&record);
-        self.written.insert(record.clone(), Some(body.clone()));
+        let written = Written { body: Some(body.clone()), is_read_soon: T::IS_READ_SOON };
+        self.written.insert(record.clone(), written);
         self.writes.push(Write::Put { record, body, lifetime });
         Ok(())
     }
@@ -260,8 +233,11 @@ impl<'a> Tx<'a> {
 
     fn delete_named(&mut self, name: String) {
         self.forget_put(&name);
-        self.written.insert(name.clone(), None);
-        self.writes.push(Write::Delete { name });
+        self.written.insert(name.clone(), Written { body: None, is_read_soon: false });
+        // A record that the batch expects to be absent need not be deleted.
+        if self.read.get(&name) != Some(&None) {
+            self.writes.push(Write::Delete { name });
+        }
     }
 
     /// Drops an earlier put of the record: only the last write counts.
@@ -372,16 +348,17 @@ impl<'a> Tx<'a> {
         !self.writes.is_empty()
     }
 
-    /// Returns the batch to commit, and the refusal to give for each limit that it may reach.
-    pub(crate) fn into_batch(
-        self,
-        partition: Partition,
-        version: Version,
-    ) -> (Batch, HashMap<String, Refusal>) {
+    /// Returns what the decision changes.
+    pub(crate) fn into_effects(self, partition: Partition, version: Version) -> Effects {
         let versions =
             self.read.into_iter().map(|(record, version)| Guard::Version { record, version });
         let guards = versions.chain(self.bounds).chain([fence::guard()]).collect();
         let now = self.now.as_millis();
-        (Batch { partition, version, now, guards, writes: self.writes }, self.full)
+        let hints = self.written.into_iter().filter(|(_, w)| w.is_read_soon || w.body.is_none());
+        Effects {
+            batch: Batch { partition, version, now, guards, writes: self.writes },
+            full: self.full,
+            hints: hints.map(|(name, written)| (name, written.body)).collect(),
+        }
     }
 }

@@ -26,8 +26,11 @@ export async function open(address: string, tls: SecureClientSessionOptions): Pr
   const endIn = (wait: number) => setTimeout(() => session.destroy(silent), wait);
   const connecting = endIn(CONNECTING);
   try {
-    // A control that hangs lets itself be connected to, but doesn't send this.
-    await once(session, "remoteSettings");
+    // A control that hangs lets itself be connected to, but doesn't send this. One that ends may close the connection without an error.
+    const closed = once(session, "close").then(() => {
+      throw silent;
+    });
+    await Promise.race([once(session, "remoteSettings"), closed]);
   } catch (problem) {
     throw ConnectError.from(problem, Code.Unavailable);
   } finally {

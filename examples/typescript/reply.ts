@@ -86,6 +86,11 @@ export class Reply {
     this.#put({ case: "status", value: text.slice(0, MAX_TEXT) });
   }
 
+  /** Names the conversation in the visitor's list, with at most 120 characters. */
+  title(text: string): void {
+    this.#put({ case: "title", value: text.slice(0, 120) });
+  }
+
   /** Says what the turn took of models in all, for its link's budget of tokens. */
   usage(inputTokens: number, outputTokens: number): void {
     this.#usage = { inputTokens: BigInt(inputTokens), outputTokens: BigInt(outputTokens) };

@@ -41,6 +41,11 @@ impl Gateway {
 }
 
 impl Room {
+    /// Counts as many bytes as the answer has; waits a moment for them.
+    pub(crate) async fn fit(&mut self, bytes: usize) -> Result<(), Problem> {
+        self.0.resize_soon(bytes).await
+    }
+
     /// Returns the answer with a body that counts for as long as it is held. A longer answer than was
     /// expected waits a moment for more room.
     pub(crate) async fn hold(self, response: Response) -> Result<Response, Problem> {

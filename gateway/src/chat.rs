@@ -12,6 +12,7 @@ use crate::{
     link::{Link, Parameters, WantsHtml},
     message::{NewMessage, read_body},
     problem::Problem,
+    schema::{Id, Status},
     streams::OpenStream,
     turn::{self, WaitQuery},
 };
@@ -23,18 +24,26 @@ use axum::{
     response::{IntoResponse, Redirect, Response},
 };
 use http::{HeaderMap, HeaderName, StatusCode, Uri};
+use schemars::JsonSchema;
 use serde::Serialize;
 use std::{sync::Arc, time::Duration};
 
 /// The answer to a message.
-#[derive(Serialize)]
+#[derive(JsonSchema, Serialize)]
 pub(crate) struct Posted<'a> {
+    #[schemars(with = "Id")]
     turn_id: &'a str,
+    #[schemars(with = "Id")]
     conversation: &'a str,
+    #[schemars(with = "Status")]
     status: &'static str,
+    /// Absent for webhooks.
+    #[schemars(with = "MessageDocument<'_>")]
     #[serde(skip_serializing_if = "Option::is_none")]
     user: Option<MessageDocument<'a>>,
     agent_attached: bool,
+    /// With `wait`, if the turn has ended.
+    #[schemars(with = "Vec<MessageDocument<'_>>")]
     #[serde(skip_serializing_if = "Option::is_none")]
     assistant: Option<Vec<MessageDocument<'a>>>,
     #[serde(skip_serializing_if = "str::is_empty")]
@@ -133,12 +142,13 @@ async fn stream(
     let target = Target::TurnId(posted.turn_id.clone());
     let stream =
         events::open(gateway, link, target, LastEventId(None), WantsHtml(false), permit).await?;
+    let replayed = replayed(&posted);
     // The reader needs these ids to resume, even if the stream breaks before its first frame.
     let ids = [
         (HeaderName::from_static("arizuko-turn"), posted.turn_id),
         (HeaderName::from_static("arizuko-conversation"), posted.conversation),
     ];
-    Ok((ids, stream).into_response())
+    Ok((ids, replayed, stream).into_response())
 }
 
 /// Answers with the reply if the turn has ended, and otherwise with 202.
@@ -148,9 +158,14 @@ pub(crate) fn reply(
 ) -> Response {
     let answer = Posted::new(posted);
     let Some(turn) = turn else {
-        return (StatusCode::ACCEPTED, Json(answer)).into_response();
+        return (StatusCode::ACCEPTED, replayed(posted), Json(answer)).into_response();
     };
     let is_open = document::is_open(turn.status());
     let status = if is_open { StatusCode::ACCEPTED } else { StatusCode::OK };
-    (status, Json(answer.with_reply(turn))).into_response()
+    (status, replayed(posted), Json(answer.with_reply(turn))).into_response()
+}
+
+/// Says that an earlier request took the message, if so.
+fn replayed(posted: &pb::PostMessageResponse) -> Option<[(HeaderName, &'static str); 1]> {
+    posted.repeated.then_some([(HeaderName::from_static("idempotency-replayed"), "true")])
 }

@@ -16,7 +16,7 @@ use axum::{
     middleware::Next,
     response::Response,
 };
-use bytes::Bytes;
+use bytes::{Buf as _, Bytes};
 use flate2::{Compress, CompressError, Compression, Crc, FlushCompress};
 use http::{HeaderMap, HeaderValue, header};
 use hyper::body::Frame;
@@ -48,6 +48,17 @@ thread_local! {
 #[derive(Clone)]
 pub(crate) struct Uncompressed;
 
+/// A text that many answers contain, compressed once.
+pub(crate) struct Part {
+    bytes: usize,
+    blocks: Vec<u8>,
+    crc: Crc,
+}
+
+/// The extension of a response with a whole body that has a part in it: after so many bytes.
+#[derive(Clone)]
+pub(crate) struct HasPart(pub(crate) usize, pub(crate) &'static Part);
+
 /// Compresses an answer if it is text and the client takes gzip.
 pub(crate) async fn compress(request: Request, next: Next) -> Response {
     let takes_gzip = takes_gzip(request.headers());
@@ -62,8 +73,9 @@ pub(crate) async fn compress(request: Request, next: Next) -> Response {
     }
     headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
     headers.remove(header::CONTENT_LENGTH);
-    response
-        .map(|body| Body::new(Compressed { body, rest: Bytes::new(), gzip: Some(Gzip::default()) }))
+    let part = response.extensions().get::<HasPart>().cloned();
+    let gzip = Some(Gzip::default());
+    response.map(|body| Body::new(Compressed { body, rest: Bytes::new(), part, gzip }))
 }
 
 fn is_worth_it(response: &Response) -> bool {
@@ -91,6 +103,8 @@ struct Compressed {
     body: Body,
     /// The part of the body's last frame that is still to be compressed.
     rest: Bytes,
+    /// A part that is still to come, and how many bytes come before it.
+    part: Option<HasPart>,
     /// `None` after the end.
     gzip: Option<Gzip>,
 }
@@ -119,8 +133,20 @@ impl HttpBody for Compressed {
                 }
             }
         }
-        let piece = this.rest.split_to(this.rest.len().min(PIECE_BYTES));
-        let written = gzip.write(&piece).map_err(axum::Error::new);
+        let before = this.part.as_ref().map_or(PIECE_BYTES, |part| part.0.min(PIECE_BYTES));
+        let written = match this.part.take_if(|part| part.0 == 0) {
+            Some(HasPart(_, part)) => {
+                this.rest.advance(part.bytes);
+                Ok(gzip.add(part))
+            }
+            None => {
+                let piece = this.rest.split_to(this.rest.len().min(before));
+                if let Some(part) = &mut this.part {
+                    part.0 -= piece.len();
+                }
+                gzip.write(&piece).map_err(axum::Error::new)
+            }
+        };
         Poll::Ready(Some(written.map(|written| Frame::data(written.into()))))
     }
 }
@@ -141,6 +167,14 @@ impl Gzip {
         self.dictionary.drain(..self.dictionary.len() - kept);
         self.dictionary.extend_from_slice(&piece[piece.len().saturating_sub(DICTIONARY_BYTES)..]);
         Ok(out)
+    }
+
+    fn add(&mut self, part: &Part) -> Vec<u8> {
+        let mut out = self.head();
+        out.extend(&part.blocks);
+        self.crc.combine(&part.crc);
+        self.dictionary.clear();
+        out
     }
 
     fn end(&self) -> Vec<u8> {
@@ -177,11 +211,26 @@ fn deflate(text: &[u8], dictionary: &[u8], out: &mut Vec<u8>) -> Result<(), Comp
 
 /// Compresses a file that is sent often, as small as gzip makes it.
 pub(crate) fn file(content: &[u8]) -> Vec<u8> {
-    let mut gzip = Compress::new_gzip(Compression::best(), 15);
+    smallest(Compress::new_gzip(Compression::best(), 15), content, FlushCompress::Finish)
+}
+
+fn smallest(mut compress: Compress, content: &[u8], flush: FlushCompress) -> Vec<u8> {
     let mut out = Vec::with_capacity(content.len() + 128);
-    match gzip.compress_vec(content, &mut out, FlushCompress::Finish) {
-        Ok(flate2::Status::StreamEnd) => out,
-        other => unreachable!("it has room for any content: {other:?}"),
+    let status = compress.compress_vec(content, &mut out, flush);
+    assert!(
+        status.is_ok() && out.len() < out.capacity(),
+        "it has room for any content: {status:?}"
+    );
+    out
+}
+
+impl Part {
+    pub(crate) fn new(text: &[u8]) -> Self {
+        let deflate = Compress::new(Compression::best(), false);
+        let blocks = smallest(deflate, text, FlushCompress::Sync);
+        let mut crc = Crc::new();
+        crc.update(text);
+        Self { bytes: text.len(), blocks, crc }
     }
 }
 
@@ -189,7 +238,8 @@ pub(crate) fn file(content: &[u8]) -> Vec<u8> {
 mod tests {
     use super::*;
     use flate2::{Decompress, FlushDecompress, read::GzDecoder};
-    use std::io::Read as _;
+    use http_body_util::BodyExt as _;
+    use std::{io::Read as _, sync::LazyLock};
 
     fn event(number: usize) -> String {
         let id = "AbCdEfGhIjKlMnOpQrStUv";
@@ -218,6 +268,21 @@ mod tests {
         let mut read = String::new();
         GzDecoder::new(&*sent).read_to_string(&mut read).unwrap();
         assert_eq!(read, all);
+    }
+
+    #[tokio::test]
+    async fn a_part_that_was_compressed_before_is_in_its_place() {
+        static PART: LazyLock<Part> = LazyLock::new(|| Part::new("part ".repeat(9000).as_bytes()));
+        for before in [0, 7, 2 * PIECE_BYTES + 1] {
+            let text = ["a".repeat(before), "part ".repeat(9000), "part and b".into()].concat();
+            let (body, part) = (Body::from(text.clone()), Some(HasPart(before, &PART)));
+            let compressed =
+                Compressed { body, rest: Bytes::new(), part, gzip: Some(Gzip::default()) };
+            let sent = Body::new(compressed).collect().await.unwrap().to_bytes();
+            let mut read = String::new();
+            GzDecoder::new(&*sent).read_to_string(&mut read).unwrap();
+            assert_eq!(read, text);
+        }
     }
 
     #[test]

@@ -140,6 +140,18 @@ impl Control {
         self.0.ask(ANSWER_TIMEOUT, &place, Effect::Write, request, call).await
     }
 
+    /// Lists the conversations of a visitor for whom the site vouches.
+    pub(crate) async fn conversations(
+        &self,
+        request: pb::ListVisitorConversationsRequest,
+    ) -> Result<pb::ListVisitorConversationsResponse, Refusal> {
+        let place = request.access.as_ref().map(|access| access.token.clone()).unwrap_or_default();
+        let call = |mut client: Client, request| async move {
+            client.list_visitor_conversations(request).await
+        };
+        self.0.ask(ANSWER_TIMEOUT, &place, Effect::Read, request, call).await
+    }
+
     /// Deletes a conversation and cancels its open turns.
     pub(crate) async fn delete(
         &self,

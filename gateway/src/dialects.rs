@@ -3,7 +3,10 @@
 //! Each is a thin view of the same log as [`crate::events`] and keeps nothing: a request posts a
 //! message and reads its turn, with the limits, isolation and revocation of the link.
 
+mod a2a;
+mod ag_ui;
 mod ai;
+mod asked;
 mod earlier;
 mod exchange;
 mod growth;
@@ -11,6 +14,7 @@ mod mcp;
 mod openai;
 mod problems;
 mod reply;
+mod responses;
 
 use crate::gateway::Gateway;
 use axum::{Router, middleware::from_fn};
@@ -20,7 +24,9 @@ use std::sync::Arc;
 pub(crate) fn routes(
     guard: impl Fn(Router<Arc<Gateway>>) -> Router<Arc<Gateway>>,
 ) -> Router<Arc<Gateway>> {
-    let openai = guard(openai::routes()).layer(from_fn(openai::show_problems));
+    let openai =
+        guard(openai::routes().merge(responses::routes())).layer(from_fn(openai::show_problems));
     let mcp = guard(mcp::routes()).layer(from_fn(mcp::show_problems));
-    guard(ai::routes()).merge(openai).merge(mcp)
+    let a2a = guard(a2a::routes()).layer(from_fn(a2a::show_problems));
+    guard(ai::routes().merge(ag_ui::routes())).merge(openai).merge(mcp).merge(a2a)
 }

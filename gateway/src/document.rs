@@ -1,14 +1,22 @@
 //! The JSON of answers and event streams, made from control's messages.
 
-use crate::{last_event_id, renderer::Rendered};
+use crate::{
+    last_event_id,
+    renderer::Rendered,
+    schema::{Id, Rating, Status},
+};
 use arizuko_proto::v1::{self as pb, Author, Thumb, TurnStatus, frame::Body};
 use prost_types::Timestamp;
+use schemars::JsonSchema;
 use serde::Serialize;
 
 /// A turn with its messages.
-#[derive(Serialize)]
+#[derive(JsonSchema, Serialize)]
+#[schemars(rename = "Turn")]
 pub(crate) struct TurnDocument<'a> {
+    #[schemars(with = "Id")]
     pub(crate) turn_id: &'a str,
+    #[schemars(with = "Status")]
     pub(crate) status: &'static str,
     /// `null` if an agent or a person sent the turn's message without being asked.
     pub(crate) user: Option<MessageDocument<'a>>,
@@ -17,17 +25,26 @@ pub(crate) struct TurnDocument<'a> {
     /// rest.
     #[serde(skip_serializing_if = "is_zero")]
     pub(crate) kept: u32,
+    /// The number of the last frame that is included.
     pub(crate) n: u32,
     pub(crate) attempt: u32,
     #[serde(skip_serializing_if = "str::is_empty")]
     pub(crate) status_text: &'a str,
+    /// What the agent has done: its first 50 statuses, each cut after 200 characters.
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    pub(crate) steps: &'a [String],
+    /// A sentence for the visitor.
     #[serde(skip_serializing_if = "str::is_empty")]
     pub(crate) error: &'a str,
+    #[schemars(with = "String", extend("format" = "date-time"))]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) ended_at: Option<String>,
+    /// The turn whose message has replaced this one's.
+    #[schemars(with = "Id")]
     #[serde(skip_serializing_if = "str::is_empty")]
     pub(crate) superseded_by: &'a str,
     /// What the visitor thinks of the reply: `up` or `down`.
+    #[schemars(with = "Rating")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) rating: Option<&'static str>,
 }
@@ -54,6 +71,7 @@ impl<'a> TurnDocument<'a> {
             n: turn.n,
             attempt: turn.attempt,
             status_text: &turn.status_text,
+            steps: &turn.steps,
             error: &turn.error,
             ended_at: turn.ended_at.as_ref().and_then(time),
             superseded_by: &turn.superseded_by,
@@ -68,20 +86,28 @@ fn is_zero(count: &u32) -> bool {
 }
 
 /// A message. The visitor's own messages have no author.
-#[derive(Serialize)]
+#[derive(JsonSchema, Serialize)]
+#[schemars(rename = "Message")]
 pub(crate) struct MessageDocument<'a> {
     pub(crate) id: &'a str,
+    #[schemars(with = "String", extend("enum" = ["user", "assistant", "person"]))]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) author: Option<&'static str>,
     /// The name of the person who wrote it; empty for an agent.
     #[serde(skip_serializing_if = "str::is_empty")]
     pub(crate) name: &'a str,
+    /// Markdown, if an agent wrote it. A person's words are plain text.
+    #[schemars(with = "String")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) content: Option<&'a str>,
+    #[schemars(extend("format" = "date-time"))]
     pub(crate) created_at: Option<String>,
+    /// The turn whose message this one of the visitor replaces.
+    #[schemars(with = "Id")]
     #[serde(skip_serializing_if = "str::is_empty")]
     pub(crate) supersedes: &'a str,
-    /// The HTML of each of its blocks.
+    /// The HTML of each of its blocks, with `html=1`. The message then has no `content`.
+    #[schemars(with = "Vec<String>")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) html: Option<&'a [String]>,
 }
@@ -137,6 +163,11 @@ pub(crate) enum FrameData<'a> {
         n: u32,
         text: &'a str,
     },
+    Title {
+        turn_id: &'a str,
+        n: u32,
+        title: &'a str,
+    },
     Restart {
         turn_id: &'a str,
         n: u32,
@@ -171,6 +202,10 @@ impl<'a> FrameDocument<'a> {
             Body::Status(status) => {
                 let text = &*status.text;
                 ("status", FrameData::Status { turn_id, n, text })
+            }
+            Body::Title(title) => {
+                let title = &*title.text;
+                ("title", FrameData::Title { turn_id, n, title })
             }
             &Body::Restart(pb::frame::Restart { attempt, keep }) => {
                 ("restart", FrameData::Restart { turn_id, n, attempt, keep })

@@ -21,7 +21,7 @@ use axum::{
 };
 use html::Html;
 use http::StatusCode;
-use std::{fmt::Write as _, ops::ControlFlow, sync::Arc};
+use std::{ops::ControlFlow, sync::Arc};
 use tokio::time::Instant;
 
 /// GET `/chat/{token}/{turn}/sse` and `/hook/{token}/{turn}/sse`
@@ -107,8 +107,7 @@ impl View for Events {
         if let (Some(html), Some(FrameBody::TurnDone(_))) = (&mut self.html, &frame.body) {
             Box::pin(html.finish(&frame.turn_id, out)).await;
         }
-        let _ = writeln!(out, "id: {}", document.id);
-        sse::write_event(out, document.event, &document.data);
+        sse::write_numbered(out, &document.id, document.event, &document.data);
         if let Some(html) = &mut self.html {
             // Boxed, because it may call control, and every idle stream would hold space for that.
             Box::pin(html.read(frame, out)).await;
@@ -121,8 +120,7 @@ impl View for Events {
             html.reset();
         }
         // An empty id makes the reader forget its cursor.
-        out.push_str("id:\n");
-        sse::write_event(out, "reset", &serde_json::json!({ "reason": reason }));
+        sse::write_numbered(out, "", "reset", &serde_json::json!({ "reason": reason }));
         ControlFlow::Continue(())
     }
 

@@ -1,12 +1,15 @@
-//! `/chat/{token}/c/{conversation}`: a conversation's history, and its deletion.
+//! `/chat/{token}/c/{conversation}`: a conversation's history, and its deletion; and
+//! `/chat/{token}/c`: the conversations of a visitor for whom the site vouches.
 
 use crate::{
     address::Visitor,
-    document::TurnDocument,
+    document::{TurnDocument, time},
     gateway::Gateway,
     last_event_id,
     link::{ConversationId, Link, Parameters, WantsHtml},
+    message::visitor_jwt,
     problem::Problem,
+    schema::{Cursor, Id},
 };
 use arizuko_proto::v1 as pb;
 use axum::{
@@ -14,8 +17,10 @@ use axum::{
     extract::State,
     response::{IntoResponse, Response},
 };
-use http::StatusCode;
+use http::{HeaderMap, StatusCode};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 use std::sync::Arc;
 
 #[derive(Deserialize)]
@@ -27,14 +32,23 @@ pub(crate) struct HistoryQuery {
     bytes: Option<u32>,
 }
 
-#[derive(Serialize)]
-struct History<'a> {
+/// A page of a conversation's history.
+#[derive(JsonSchema, Serialize)]
+pub(crate) struct History<'a> {
+    #[schemars(with = "Id")]
     conversation: &'a str,
     turns: Vec<TurnDocument<'a>>,
+    /// `after` of the next page. null: this is the last one, or `before` was given.
     next: Option<u64>,
+    /// `before` of the page before. null: this is the first one, or `before` was not given.
     previous: Option<u64>,
+    /// A stream from this cursor misses and repeats nothing.
+    #[schemars(with = "Cursor")]
     cursor: String,
     agent_attached: bool,
+    /// What the agent calls the conversation. Omitted if it has said nothing.
+    #[serde(skip_serializing_if = "str::is_empty")]
+    title: &'a str,
 }
 
 /// GET `/chat/{token}/c/{conversation}`
@@ -66,8 +80,41 @@ pub(crate) async fn page(
         previous: (page.previous != 0).then_some(page.previous),
         cursor: last_event_id::print(page.cursor),
         agent_attached: page.agent_attached,
+        title: &page.title,
     };
     room.hold(Json(history).into_response()).await
+}
+
+#[derive(Serialize)]
+struct Listed {
+    conversation: String,
+    title: String,
+    active_at: Option<String>,
+}
+
+/// GET `/chat/{token}/c`
+pub(crate) async fn list(
+    State(gateway): State<Arc<Gateway>>,
+    link: Link,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    let visitor_jwt = visitor_jwt(&headers)?;
+    if visitor_jwt.is_empty() {
+        return Err(Problem::invalid("Say who the visitor is, in the header Arizuko-Visitor."));
+    }
+    let request = pb::ListVisitorConversationsRequest { access: Some(link.access()), visitor_jwt };
+    let answer = gateway.control.conversations(request).await?;
+    let id = answer.identity.map(|identity| identity.id);
+    let conversations: Vec<_> = answer
+        .conversations
+        .into_iter()
+        .map(|listed| Listed {
+            conversation: listed.conversation,
+            title: listed.title,
+            active_at: listed.active_at.as_ref().and_then(time),
+        })
+        .collect();
+    Ok(Json(json!({ "id": id, "conversations": conversations })).into_response())
 }
 
 /// Parses `before`. Returns 0 if it is not given: the page then has the turns after `after`.

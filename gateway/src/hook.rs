@@ -71,6 +71,8 @@ pub(crate) async fn deliver(
         }),
         proof: String::new(),
         supersedes: String::new(),
+        visitor_jwt: String::new(),
+        page: None,
     };
     let posted = gateway.control.post(request).await;
     let mut posted = posted.map_err(Problem::of_delivery)?;

@@ -8,8 +8,9 @@ use axum::extract::FromRequestParts;
 use http::request::Parts;
 use serde::Deserialize;
 
-/// The cursor that a request names, in the header `Last-Event-ID` or else in the parameter
-/// `last_event_id`. `None` if both are missing or empty: the reader has no frame yet.
+/// The cursor that a request names, in the header `Last-Event-ID` or else in a parameter: those that
+/// polyfills add to the URL with which they began, or `last_event_id`. `None` if all are missing or
+/// empty: the reader has no frame yet.
 pub(crate) struct LastEventId(pub(crate) Option<Cursor>);
 
 impl<S: Send + Sync> FromRequestParts<S> for LastEventId {
@@ -19,11 +20,16 @@ impl<S: Send + Sync> FromRequestParts<S> for LastEventId {
         #[derive(Deserialize)]
         struct CursorQuery {
             last_event_id: Option<String>,
+            #[serde(rename = "lastEventId")]
+            camel: Option<String>,
+            #[serde(rename = "Last-Event-ID")]
+            header: Option<String>,
         }
         let Parameters(query) = Parameters::<CursorQuery>::from_request_parts(parts, state).await?;
         let header = parts.headers.get("last-event-id").map(|id| id.as_bytes());
-        let parameter = query.last_event_id.as_deref().map(str::as_bytes);
-        let id = [header, parameter].into_iter().flatten().find(|id| !id.is_empty());
+        let parameters = [&query.camel, &query.header, &query.last_event_id];
+        let parameters = parameters.into_iter().flatten().map(String::as_bytes);
+        let id = header.into_iter().chain(parameters).find(|id| !id.is_empty());
         Ok(Self(id.map(|id| parse(str::from_utf8(id).unwrap_or_default()))))
     }
 }

@@ -139,7 +139,13 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for Parameters<T> 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
         match Query::from_request_parts(parts, state).await {
             Ok(Query(parameters)) => Ok(Self(parameters)),
-            Err(rejection) => Err(Problem::invalid(rejection.body_text())),
+            Err(rejection) => {
+                // The library's sentence ends with the parameter's name and what is wrong with it.
+                let text = rejection.body_text();
+                let name = text.rsplit(": ").nth(1).unwrap_or_default();
+                let detail = format!("The query's parameter `{name}` has no such value.");
+                Err(Problem::invalid(detail))
+            }
         }
     }
 }

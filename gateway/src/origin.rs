@@ -7,7 +7,7 @@ use axum::{
     middleware::Next,
     response::{IntoResponse, Response},
 };
-use http::{HeaderName, HeaderValue, Method, StatusCode, Version, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, Version, header};
 use std::sync::Arc;
 
 /// Refuses requests from pages of other sites, unless the link allows their origin. Our own page
@@ -91,14 +91,19 @@ fn foreign_origin(request: &Request) -> Option<&HeaderValue> {
     (!ours).then_some(origin)
 }
 
+/// Returns the host that a request is for.
+pub(crate) fn host<'a>(uri: &'a Uri, headers: &'a HeaderMap) -> Option<&'a str> {
+    match uri.authority() {
+        // HTTP/2 has the host in the URI.
+        Some(authority) => Some(authority.as_str()),
+        None => headers.get(header::HOST)?.to_str().ok(),
+    }
+}
+
 /// Whether an origin is the request's host; `None` if either can't be read. Ignores the scheme,
 /// since a proxy may terminate TLS.
 fn is_of_this_host(origin: &HeaderValue, request: &Request) -> Option<bool> {
-    let host = match request.uri().authority() {
-        // HTTP/2 has the host in the URI.
-        Some(authority) => authority.as_str(),
-        None => request.headers().get(header::HOST)?.to_str().ok()?,
-    };
+    let host = host(request.uri(), request.headers())?;
     let (scheme, authority) = origin.to_str().ok()?.split_once("://")?;
     let port = if scheme == "https" { ":443" } else { ":80" };
     // Either side may omit the scheme's default port.
@@ -125,7 +130,8 @@ fn with_cors(mut response: Response, origin: HeaderValue) -> Response {
     headers.insert(
         header::ACCESS_CONTROL_EXPOSE_HEADERS,
         HeaderValue::from_static(
-            "retry-after, idempotency-replayed, arizuko-turn, arizuko-conversation",
+            "retry-after, idempotency-replayed, arizuko-turn, arizuko-conversation, ratelimit, \
+             ratelimit-policy, www-authenticate",
         ),
     );
     headers.append(header::VARY, HeaderValue::from_static("origin"));

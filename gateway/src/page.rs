@@ -21,9 +21,9 @@ use crate::{
     problem::Problem,
 };
 use arizuko_proto::v1::{self as pb, Author};
-use assets::{STYLE, script};
+use assets::{INLINE_STYLE, LINKED_STYLE, script};
 use axum::{
-    Json,
+    Extension, Json,
     extract::{OriginalUri, State},
     response::{IntoResponse, Response},
 };
@@ -122,7 +122,8 @@ async fn show(
         "about" => looks.about().into(),
         "starters" => looks.starters(&wanted.query("?")).into(),
         "placeholder" => looks.placeholder(),
-        "style" => Cow::Borrowed(&*STYLE.path),
+        "style" if conversation.is_empty() => Cow::Borrowed(&*INLINE_STYLE.element),
+        "style" => Cow::Borrowed(&*LINKED_STYLE),
         "script" => Cow::Borrowed(script(language)),
         "config" => Cow::Borrowed(&*config),
         "greeting" => Cow::Borrowed(&*greeting),
@@ -144,11 +145,11 @@ async fn show(
     });
     let policy = content_security_policy(&looks.style_policy(), &resolved.allowed_origins);
     let headers = [(header::CONTENT_TYPE, HTML), (header::CONTENT_SECURITY_POLICY, policy)];
-    let mut response = (headers, html).into_response();
     if !conversation.is_empty() {
-        response.extensions_mut().insert(Uncompressed);
+        return Ok((Extension(Uncompressed), headers, html).into_response());
     }
-    Ok(response)
+    let has_style = INLINE_STYLE.place(&html).map(Extension);
+    Ok((has_style, headers, html).into_response())
 }
 
 /// GET `/chat/{token}/config`

@@ -35,6 +35,9 @@ fn code<S: Serializer>(status: &StatusCode, serializer: S) -> Result<S::Ok, S::E
     serializer.serialize_u16(status.as_u16())
 }
 
+/// What RFC 6750 has for a credential that is not valid.
+const CHALLENGE: &str = r#"Bearer error="invalid_token", error_description="The credential in the URL, or the signature, is not valid.""#;
+
 /// How long to wait before asking again whether a link is resumed: only a person resumes it.
 const WAIT_WHEN_PAUSED: Duration = Duration::from_secs(30);
 
@@ -65,6 +68,7 @@ fn answer(reason: ErrorReason) -> (StatusCode, Option<&'static str>) {
             ),
         ),
         ErrorReason::SignatureInvalid => (StatusCode::UNAUTHORIZED, None),
+        ErrorReason::IdentityInvalid => (StatusCode::FORBIDDEN, None),
         ErrorReason::WrongKind => (
             StatusCode::NOT_FOUND,
             Some("Nothing is here: chat links live under /chat/, webhooks under /hook/."),
@@ -144,7 +148,11 @@ impl From<Refusal> for Problem {
 }
 
 impl Problem {
-    fn new(status: StatusCode, reason: &'static str, detail: impl Into<Cow<'static, str>>) -> Self {
+    pub(crate) fn new(
+        status: StatusCode,
+        reason: &'static str,
+        detail: impl Into<Cow<'static, str>>,
+    ) -> Self {
         Self {
             title: status.canonical_reason().unwrap_or("Error"),
             status,
@@ -204,6 +212,11 @@ impl Problem {
         Some(Self::new(StatusCode::BAD_GATEWAY, reason, detail))
     }
 
+    /// Whether it says how a turn has ended.
+    pub(crate) fn is_of_turn(&self) -> bool {
+        self.reason.starts_with("TURN_")
+    }
+
     /// Says that text which was sent is no longer part of the reply.
     pub(crate) fn taken_back() -> Self {
         let detail = "The agent has begun its reply anew. Repeat the request with the same Idempotency-Key, or read the turn, for all of it.";
@@ -236,6 +249,12 @@ impl Problem {
 
     pub(crate) fn unsupported_media_type() -> Self {
         let detail = "Send the message as application/json, as a form or as text/plain.";
+        Self::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "UNSUPPORTED_MEDIA_TYPE", detail)
+    }
+
+    /// Says that a body is in another character set.
+    pub(crate) fn not_utf8() -> Self {
+        let detail = "Send the body as UTF-8, without a byte order mark.";
         Self::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "UNSUPPORTED_MEDIA_TYPE", detail)
     }
 
@@ -350,7 +369,7 @@ impl IntoResponse for Problem {
             headers.insert(ACCEPT_ENCODING, encodings);
         }
         if self.status == StatusCode::UNAUTHORIZED {
-            headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+            headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static(CHALLENGE));
         }
         response.extensions_mut().insert(self);
         response

@@ -13,7 +13,7 @@ use tokio::time::Instant;
 
 /// How many addresses to remember. Beyond that, those seen longest ago are forgotten.
 const ADDRESSES: NonZero<usize> = NonZero::new(65_536).unwrap();
-/// How many requests a request with a wrong token or signature counts as.
+/// How many requests a request with a wrong token, signature or JWT counts as.
 const WRONG_TOKEN: u32 = 30;
 /// How many requests a request that repeats a message counts as. A repeat is as much work as the
 /// first request.
@@ -40,8 +40,9 @@ impl Rates {
         Self { each: minute / per_minute.max(1), burst: minute / 2, even_at }
     }
 
-    /// Counts a request, or refuses it.
-    pub(crate) fn take(&self, address: IpAddr) -> Result<(), Problem> {
+    /// Counts a request, or refuses it. Returns how many more the address may make at once, and when
+    /// it will be back within its rate.
+    pub(crate) fn take(&self, address: IpAddr) -> Result<(u64, Duration), Problem> {
         let now = Instant::now();
         let mut even_at = self.even_at();
         let at = even_at.get(&address).map_or(now, |at| now.max(*at)) + self.each;
@@ -50,7 +51,19 @@ impl Rates {
             return Err(Problem::too_many_requests(early));
         }
         even_at.put(address, at);
-        Ok(())
+        let left = (now + self.burst).saturating_duration_since(at);
+        let left = u64::try_from(left.as_nanos() / self.each.as_nanos().max(1)).unwrap_or(u64::MAX);
+        Ok((left, at.saturating_duration_since(now)))
+    }
+
+    /// Returns the headers of a request that an address has made, as their draft has them.
+    pub(crate) fn headers(&self, (left, full): (u64, Duration)) -> [(&'static str, String); 2] {
+        let most = self.burst.as_nanos() / self.each.as_nanos().max(1);
+        let (window, full) = (self.burst.as_secs(), full.as_millis().div_ceil(1000));
+        [
+            ("ratelimit-policy", format!(r#""requests";q={most};w={window}"#)),
+            ("ratelimit", format!(r#""requests";r={left};t={full}"#)),
+        ]
     }
 
     /// Counts a repeat of a message as [`REPEAT`] requests in all, because no limit of its link
@@ -61,7 +74,7 @@ impl Rates {
         }
     }
 
-    /// Counts a request with a wrong token or signature as [`WRONG_TOKEN`] requests in all.
+    /// Counts a request with a wrong token, signature or JWT as [`WRONG_TOKEN`] requests in all.
     /// [`Self::take`] has counted it once.
     pub(crate) fn charge_wrong_token(&self, address: IpAddr) {
         self.charge(address, WRONG_TOKEN - 1);

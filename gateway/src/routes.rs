@@ -1,8 +1,8 @@
 //! The public paths.
 
 use crate::{
-    address::Visitor, chat, compression, dialects, events, gateway::Gateway, history, hook, origin,
-    page, problem::Problem, proxies, rating, turn, well_known,
+    address::Visitor, chat, compression, contract::CONTRACT, dialects, events, gateway::Gateway,
+    history, hook, origin, page, problem::Problem, proxies, rating, turn, well_known,
 };
 use arizuko_proto::{
     telemetry::traces::{self, TRACEPARENT},
@@ -12,7 +12,7 @@ use axum::{
     Json, Router,
     extract::{MatchedPath, Request, State},
     middleware::{Next, from_fn, from_fn_with_state},
-    response::{IntoResponse, Response},
+    response::{AppendHeaders, IntoResponse, Response},
     routing::{MethodFilter, any, get, on, post, put},
 };
 use http::{HeaderValue, StatusCode, header};
@@ -20,8 +20,6 @@ use serde_json::json;
 use std::sync::Arc;
 use tokio::time::Instant;
 use tracing::{Instrument as _, Span, field::Empty};
-
-const OPENAPI: &str = include_str!("../openapi.json");
 
 pub(crate) fn router(gateway: Arc<Gateway>) -> Router {
     // Checks every request under a token.
@@ -40,6 +38,7 @@ pub(crate) fn router(gateway: Arc<Gateway>) -> Router {
         .route("/chat/{token}/{turn}/sse", get(events::turn))
         .route("/chat/{token}/{turn}/cancel", post(turn::cancel))
         .route("/chat/{token}/{turn}/rating", put(rating::rate))
+        .route("/chat/{token}/c", get(history::list))
         .route("/chat/{token}/c/{conversation}", get(history::page).delete(history::delete))
         .route("/chat/{token}/c/{conversation}/sse", get(events::conversation))
         .merge(hooks());
@@ -95,24 +94,32 @@ fn hooks() -> Router<Arc<Gateway>> {
 }
 
 /// Refuses requests of an address that makes too many, before anything is done for them. A request
-/// with a wrong token or signature, or without a needed proof of work, counts as several requests.
+/// with a wrong token, signature or JWT, or without a needed proof of work, counts as several requests.
 async fn limit_requests(
     State(gateway): State<Arc<Gateway>>,
     Visitor(address): Visitor,
     request: Request,
     next: Next,
 ) -> Response {
-    if let Err(problem) = gateway.rates.take(address) {
-        let origin = request.headers().get(header::ORIGIN).cloned();
-        return origin::readable(problem.into_response(), origin);
-    }
+    let left = match gateway.rates.take(address) {
+        Ok(left) => left,
+        Err(problem) => {
+            let origin = request.headers().get(header::ORIGIN).cloned();
+            let headers = gateway.rates.headers((0, problem.wait().unwrap_or_default()));
+            let response = (AppendHeaders(headers), problem).into_response();
+            return origin::readable(response, origin);
+        }
+    };
     let response = next.run(request).await;
+    let problem = response.extensions().get::<Problem>();
+    let is_forged = problem.is_some_and(|it| it.reason() == ErrorReason::IdentityInvalid.word());
     match response.status() {
+        _ if is_forged => gateway.rates.charge_wrong_token(address),
         StatusCode::UNAUTHORIZED => gateway.rates.charge_wrong_token(address),
         StatusCode::PRECONDITION_REQUIRED => gateway.rates.charge_challenge(address),
         _ => {}
     }
-    response
+    (AppendHeaders(gateway.rates.headers(left)), response).into_response()
 }
 
 /// Traces, logs and counts each request. Labels have the route and never the path, which contains
@@ -185,5 +192,5 @@ async fn readyz(
 }
 
 async fn openapi() -> Response {
-    ([(header::CONTENT_TYPE, "application/json")], OPENAPI).into_response()
+    ([(header::CONTENT_TYPE, "application/json")], CONTRACT.as_str()).into_response()
 }

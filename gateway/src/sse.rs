@@ -19,6 +19,10 @@ pub(crate) fn write_start(out: &mut String) {
     let _ = write!(out, "retry: {}\n: welcome\n\n", RETRY.as_millis());
 }
 
+/// What some readers take for the end of a line, and its form in JSON.
+const BREAKS: [(char, &str); 3] =
+    [('\u{85}', r"\u0085"), ('\u{2028}', r"\u2028"), ('\u{2029}', r"\u2029")];
+
 pub(crate) fn write_event(out: &mut String, name: &str, data: &impl Serialize) {
     let _ = writeln!(out, "event: {name}");
     write_data(out, data);
@@ -26,10 +30,30 @@ pub(crate) fn write_event(out: &mut String, name: &str, data: &impl Serialize) {
 
 /// Writes an event without a name.
 pub(crate) fn write_data(out: &mut String, data: &impl Serialize) {
+    write_fields(out, data);
+    out.push('\n');
+}
+
+/// Writes an event with an id, which comes last: some readers note it at once, and would skip an event
+/// that is cut after it.
+pub(crate) fn write_numbered(out: &mut String, id: &str, name: &str, data: &impl Serialize) {
+    if !name.is_empty() {
+        let _ = writeln!(out, "event: {name}");
+    }
+    write_fields(out, data);
+    let _ = write!(out, "id: {id}\n\n");
+}
+
+fn write_fields(out: &mut String, data: &impl Serialize) {
     match serde_json::to_string(data) {
-        // JSON has no line breaks: those in strings are escaped.
-        Ok(data) => {
-            let _ = write!(out, "data: {data}\n\n");
+        // JSON has no other line breaks: those in strings are escaped.
+        Ok(mut data) => {
+            for (character, escaped) in BREAKS {
+                if data.contains(character) {
+                    data = data.replace(character, escaped);
+                }
+            }
+            let _ = writeln!(out, "data: {data}");
         }
         Err(error) => tracing::error!(%error, "cannot encode an event as JSON"),
     }

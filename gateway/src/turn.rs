@@ -9,6 +9,7 @@ use crate::{
     gateway::Gateway,
     link::{Link, Parameters, TurnId, WantsHtml},
     problem::Problem,
+    schema::{Event, Id, Status},
 };
 use arizuko_proto::v1 as pb;
 use axum::{
@@ -16,8 +17,13 @@ use axum::{
     extract::State,
     response::{IntoResponse, Response},
 };
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::{slice, sync::Arc, time::Duration};
+
+/// How many bytes the messages of a turn have at most that are read without room for them: as JSON,
+/// they take less than an answer that isn't counted.
+const SHORT_BYTES: u32 = 8 << 10;
 
 /// The longest `?wait=`: less than the 60 s after which many proxies give up.
 pub(crate) const MAX_WAIT: Duration = Duration::from_secs(50);
@@ -42,13 +48,12 @@ pub(crate) async fn within(
     turn_id: String,
     wait: Duration,
 ) -> Result<pb::GetTurnResponse, Refusal> {
-    let request = pb::GetTurnRequest {
-        access: Some(link.access()),
-        turn_id,
-        without_messages: true,
-        ..pb::GetTurnRequest::default()
-    };
-    read_within(gateway, request, wait).await
+    read_within(gateway, without_messages(link, turn_id), wait).await
+}
+
+fn without_messages(link: &Link, turn_id: String) -> pb::GetTurnRequest {
+    let access = Some(link.access());
+    pb::GetTurnRequest { access, turn_id, without_messages: true, ..Default::default() }
 }
 
 /// Makes a request for a turn, and waits as [`within`] does.
@@ -63,8 +68,8 @@ pub(crate) async fn read_within(
     }
 }
 
-/// Waits for the end of a turn as [`within`] does, and then reads it with its messages. The room is for
-/// these; a turn that has not ended has none.
+/// Waits for the end of a turn as [`within`] does, and reads it with its messages. The room is for
+/// long ones; a turn that has not ended, or has short ones, needs none.
 pub(crate) async fn with_reply(
     gateway: &Gateway,
     link: &Link,
@@ -72,8 +77,11 @@ pub(crate) async fn with_reply(
     turn_id: String,
     wait: Duration,
 ) -> Result<(pb::ConversationTurn, Option<Room>), Problem> {
-    let turn = within(gateway, link, turn_id.clone(), wait).await?.turn.unwrap_or_default();
-    if document::is_open(turn.status()) {
+    let request =
+        pb::GetTurnRequest { short_bytes: SHORT_BYTES, ..without_messages(link, turn_id.clone()) };
+    let turn = read_within(gateway, request, wait).await?.turn.unwrap_or_default();
+    let has_messages = turn.user.is_some();
+    if has_messages || document::is_open(turn.status()) {
         return Ok((turn, None));
     }
     // Its message is taken, so it must not say that nothing was done.
@@ -99,12 +107,15 @@ pub(crate) struct SnapshotQuery {
 }
 
 /// The answer to a request for a turn.
-#[derive(Serialize)]
+#[derive(JsonSchema, Serialize)]
 pub(crate) struct Snapshot<'a> {
+    #[schemars(with = "Id")]
     conversation: &'a str,
     agent_attached: bool,
     #[serde(flatten)]
     turn: TurnDocument<'a>,
+    /// The frames after that with the number `after`.
+    #[schemars(with = "Vec<Event>")]
     #[serde(skip_serializing_if = "Option::is_none")]
     frames: Option<Vec<FrameDocument<'a>>>,
 }
@@ -146,10 +157,13 @@ pub(crate) async fn snapshot(
 }
 
 /// The answer to a request for a turn's status.
-#[derive(Serialize)]
+#[derive(JsonSchema, Serialize)]
 pub(crate) struct Standing<'a> {
+    #[schemars(with = "Id")]
     turn_id: &'a str,
+    #[schemars(with = "Id")]
     conversation: &'a str,
+    #[schemars(with = "Status")]
     status: &'static str,
     n: u32,
     attempt: u32,

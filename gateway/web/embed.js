@@ -84,6 +84,7 @@
       label: dataset.label || "Chat",
       closeLabel: dataset.closeLabel || "Close",
       open: "open" in dataset && dataset.open !== "false",
+      context: Object.entries(dataset).filter(([name]) => /^context[A-Z]/.test(name)),
     };
   }
 
@@ -100,7 +101,7 @@
     waiting = [];
 
     constructor(settings, emit) {
-      Object.assign(this, { settings, emit, origin: new URL(settings.chat).origin, place: `arizuko:${settings.chat}` });
+      Object.assign(this, { settings, emit, origin: new URL(settings.chat).origin, storage: `arizuko:${settings.chat}` });
       this.build();
       this.attach();
     }
@@ -134,6 +135,8 @@
       this.root.append(section);
       this.button.onclick = () => quietly(() => (this.isOpen ? this.close() : this.open()));
       close.onclick = () => quietly(() => this.close());
+      // The page loses the focus when the visitor clicks into the frame. Its URL may have changed by then.
+      addEventListener("blur", () => quietly(() => this.tellPlace()));
       this.root.addEventListener("keydown", (event) => {
         if (event.key === "Escape" && this.isOpen) quietly(() => this.close());
       });
@@ -194,7 +197,31 @@
 
     send(text) {
       this.open();
+      this.tellPlace();
       this.tell({ type: "send", text: String(text) });
+    }
+
+    /** Where the visitor is. The page sends it with each message. */
+    get place() {
+      const data = this.settings.context.slice(0, 20).map(([name, value]) => [name[7].toLowerCase() + name.slice(8), value.slice(0, 500)]);
+      const { title, documentElement } = document;
+      const url = location.href.slice(0, 2000);
+      return { url, title: title.slice(0, 300), language: documentElement.lang.slice(0, 35), data: Object.fromEntries(data) };
+    }
+
+    renew() {
+      this.identify(this.visitor).catch(() => {});
+    }
+
+    tellPlace() {
+      this.port?.postMessage({ type: "page", page: this.place });
+    }
+
+    /** Says who the visitor is, by a JWT or a function that gets one; null if nobody is signed in any longer. */
+    async identify(visitor) {
+      this.visitor = visitor;
+      const jwt = typeof visitor === "function" ? await visitor() : visitor;
+      if (this.visitor === visitor) this.port?.postMessage({ type: "identify", jwt: jwt ?? "" });
     }
 
     /** Loads the page, once. */
@@ -213,8 +240,8 @@
       const { port1, port2 } = new MessageChannel();
       this.port = null;
       port1.onmessage = ({ data }) => quietly(() => this.hear(data, port1));
-      const { conversation, seen } = this.kept;
-      const hello = { arizuko: 1, conversation, seen, closes: this.settings.mode === "bubble" };
+      const { conversation, seen, visitor } = this.kept;
+      const hello = { arizuko: 1, conversation, seen, visitor, closes: this.settings.mode === "bubble", page: this.place };
       this.frame.contentWindow.postMessage({ ...hello, shown: this.isOpen }, this.origin, [port2]);
     }
 
@@ -226,11 +253,17 @@
     hear({ type, ...data }, port) {
       if (type === "ready") {
         this.port = port;
+        if (this.visitor !== undefined) this.renew();
         for (const message of this.waiting.splice(0)) this.tell(message);
         this.emit("ready");
       }
       if (type === "conversation") this.kept = { ...this.kept, conversation: data.id, any: data.any };
       if (type === "close") this.close();
+      if (type === "renew") this.renew();
+      if (type === "identity") {
+        if (!data.error) this.kept = { ...this.kept, visitor: data.id };
+        this.emit("identity", data.error);
+      }
       if (type === "unread") this.count(data);
     }
 
@@ -249,11 +282,11 @@
 
     /** What this site's storage keeps: whether there is a conversation, its id where the page can't keep it, the last message seen. */
     get kept() {
-      return quietly(() => JSON.parse(localStorage.getItem(this.place))) ?? {};
+      return quietly(() => JSON.parse(localStorage.getItem(this.storage))) ?? {};
     }
 
     set kept(kept) {
-      quietly(() => localStorage.setItem(this.place, JSON.stringify(kept)));
+      quietly(() => localStorage.setItem(this.storage, JSON.stringify(kept)));
     }
   }
 
@@ -283,6 +316,7 @@
         open: () => void call((embed) => embed.open()),
         close: () => void call((embed) => embed.close()),
         send: (text) => void call((embed) => embed.send(text)),
+        identify: (visitor) => void call((embed) => embed.identify(visitor).catch(() => {})),
         on: (event, listener) => {
           const entry = [event, listener];
           this.listeners.push(entry);

@@ -7,6 +7,9 @@ use prost_reflect::{DescriptorPool, DynamicMessage, Kind, MessageDescriptor, Ser
 use serde_json::Value;
 use std::sync::LazyLock;
 
+mod schema;
+pub use schema::rpc;
+
 const OPTIONS: SerializeOptions = SerializeOptions::new()
     .use_proto_field_name(true)
     .stringify_64_bit_integers(false)
@@ -29,13 +32,28 @@ pub fn of<M: Name>(message: &M) -> Value {
     value
 }
 
+/// Reads a message of this contract from its JSON. Fields may be missing.
+///
+/// # Errors
+/// The JSON has something that the message has not; the error says what.
+#[expect(clippy::expect_used, reason = "generated types and descriptors come from one build")]
+pub fn parse<M: Name + Default>(value: &Value) -> Result<M, String> {
+    let descriptor = POOL.get_message_by_name(&M::full_name()).expect("a message of arizuko.v1");
+    let dynamic = DynamicMessage::deserialize(descriptor, value);
+    let dynamic = dynamic.map_err(|error| error.to_string())?;
+    Ok(dynamic.transcode_to().expect("a type and its descriptor match"))
+}
+
 /// Adds unset fields as null: the serializer leaves them out.
 fn name_unset(message: &MessageDescriptor, value: &mut Value) {
     // A timestamp is a string in JSON, not an object.
     let Value::Object(fields) = value else { return };
     for field in message.fields() {
         let value = fields.entry(field.name()).or_insert(Value::Null);
-        if let Kind::Message(message) = field.kind() {
+        // The entries of a map are texts.
+        if !field.is_map()
+            && let Kind::Message(message) = field.kind()
+        {
             match value {
                 Value::Array(values) => {
                     values.iter_mut().for_each(|value| name_unset(&message, value));
@@ -49,9 +67,10 @@ fn name_unset(message: &MessageDescriptor, value: &mut Value) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::v1::{GetStatusResponse, Key, KeyKind, RevokeKeyResponse};
+    use crate::v1::{GetStatusResponse, Key, KeyKind, RevokeKeyResponse, VisitorPage};
     use prost_types::Timestamp;
     use serde_json::json;
+    use std::collections::HashMap;
 
     #[test]
     fn every_field_is_there() {
@@ -82,6 +101,9 @@ mod tests {
             json!({"revoked": expected, "tokens": 3})
         );
         assert_eq!(of(&RevokeKeyResponse::default()), json!({"revoked": null, "tokens": 0}));
+        let data = HashMap::from([("cart".to_owned(), "2 items".to_owned())]);
+        let page = VisitorPage { data, ..VisitorPage::default() };
+        assert_eq!(of(&page)["data"], json!({"cart": "2 items"}));
         let status = of(&GetStatusResponse { live_tokens: 7, ..GetStatusResponse::default() });
         assert_eq!(status["live_tokens"], 7);
         assert_eq!((&status["now"], &status["sessions"]), (&Value::Null, &json!([])));

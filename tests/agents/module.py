@@ -15,8 +15,7 @@ import socket
 import sys
 import time
 
-import grpc
-from arizuko_agent import Agent, Failure
+from arizuko_agent import Agent, ControlError, Failure
 
 host, port = sys.argv[1].split(":")
 
@@ -47,8 +46,8 @@ def go_on(line, turn, reply):
     if "issue" in step:
         try:
             reply.write(f"{agent.control.issue_chat_link(step['issue']).jid}\n")
-        except grpc.RpcError as error:
-            reply.write(f"{error.code().name}\n")
+        except ControlError as error:
+            reply.write(f"{error.code} {error.reason} {str((error.retry_after or 0) > 0).lower()}\n")
     if "block" in step:
         time.sleep(step["block"])
     match step.get("exit"):

@@ -1,17 +1,22 @@
-//! An agent that answers every turn at once, with three deltas.
+//! Agents: those that answer every turn at once, with three deltas, and those that a row directs.
 
 use crate::servers::Topology;
 use arizuko_proto::v1::{
-    Accept, AgentDelta, AgentFrame, Append, AttachRequest, Credit, Finish, Heartbeat, Hello, Turn,
-    agent_frame::Body, agent_service_client::AgentServiceClient, attach_request::Message as Said,
-    attach_response::Message as Heard,
+    Accept, AgentDelta, AgentFrame, Append, AttachRequest, AttachResponse, Credit, Finish,
+    Heartbeat, Hello, Turn, agent_frame::Body, agent_service_client::AgentServiceClient,
+    attach_request::Message as Said, attach_response::Message as Heard,
 };
 use std::time::Duration;
-use tokio::{sync::mpsc, task::JoinSet, time::interval};
+use tokio::{
+    sync::mpsc,
+    task::JoinSet,
+    time::{Interval, interval},
+};
 use tokio_stream::wrappers::ReceiverStream;
+use tonic::Streaming;
 
 /// How many turns an agent holds at a time.
-const CREDIT: u32 = 64;
+pub(crate) const CREDIT: u32 = 64;
 /// How often an agent renews its lease: half of what control asks for.
 const HEARTBEAT: Duration = Duration::from_millis(2_500);
 
@@ -23,30 +28,11 @@ impl Agents {
     pub(crate) async fn attach(topology: &Topology, folder: &str, agents: usize) -> Self {
         let mut tasks = JoinSet::new();
         for _ in 0..agents {
-            let (requests, sent) = mpsc::channel(1_024);
-            let (folder, name) = (folder.to_owned(), "bench".to_owned());
-            let hello = Hello { folder, name, credit: CREDIT, ..Hello::default() };
-            say(&requests, Said::Hello(hello)).await;
-            let mut client = AgentServiceClient::new(topology.operator().await);
-            let attached = client.attach(ReceiverStream::new(sent)).await;
-            let mut responses = attached.expect("control attaches agents").into_inner();
-            let welcome = responses.message().await.expect("control answers");
-            assert!(welcome.is_some(), "control welcomes agents");
+            let mut session = Session::begin(topology, folder).await;
             tasks.spawn(async move {
-                let mut beats = interval(HEARTBEAT);
                 loop {
-                    let response = tokio::select! {
-                        _ = beats.tick() => {
-                            say(&requests, Said::Heartbeat(Heartbeat {})).await;
-                            continue;
-                        }
-                        response = responses.message() => response,
-                    };
-                    let response = response.expect("control keeps the session");
-                    let response = response.expect("control does not end the session");
-                    if let Some(Heard::Turn(turn)) = response.message {
-                        answer(&requests, turn).await;
-                    }
+                    let turn = session.turn().await;
+                    answer(&session.requests, turn).await;
                 }
             });
         }
@@ -54,21 +40,69 @@ impl Agents {
     }
 }
 
+/// An agent's session.
+pub(crate) struct Session {
+    pub(crate) requests: mpsc::Sender<AttachRequest>,
+    responses: Streaming<AttachResponse>,
+    beats: Interval,
+}
+
+impl Session {
+    pub(crate) async fn begin(topology: &Topology, folder: &str) -> Self {
+        let (requests, sent) = mpsc::channel(1_024);
+        let (folder, name) = (folder.to_owned(), "bench".to_owned());
+        let hello = Hello { folder, name, credit: CREDIT, ..Hello::default() };
+        say(&requests, Said::Hello(hello)).await;
+        let mut client = AgentServiceClient::new(topology.operator().await);
+        let attached = client.attach(ReceiverStream::new(sent)).await;
+        let mut responses = attached.expect("control attaches agents").into_inner();
+        let welcome = responses.message().await.expect("control answers");
+        assert!(welcome.is_some(), "control welcomes agents");
+        Self { requests, responses, beats: interval(HEARTBEAT) }
+    }
+
+    /// Returns the next turn. Renews the lease until it comes.
+    pub(crate) async fn turn(&mut self) -> Turn {
+        loop {
+            let response = tokio::select! {
+                _ = self.beats.tick() => {
+                    say(&self.requests, Said::Heartbeat(Heartbeat {})).await;
+                    continue;
+                }
+                response = self.responses.message() => response,
+            };
+            let response = response.expect("control keeps the session");
+            let response = response.expect("control does not end the session");
+            if let Some(Heard::Turn(turn)) = response.message {
+                return turn;
+            }
+        }
+    }
+}
+
 async fn answer(requests: &mpsc::Sender<AttachRequest>, turn: Turn) {
     let Turn { turn_id, attempt, .. } = turn;
     say(requests, Said::Accept(Accept { turn_id: turn_id.clone(), attempt })).await;
     for (seq, text) in (1..).zip(["Your order ", "is on its way ", "to you."]) {
-        let body = Some(Body::Delta(AgentDelta { id: "m1".to_owned(), text: text.to_owned() }));
-        let frames = vec![AgentFrame { body }];
-        let turn_id = turn_id.clone();
-        say(requests, Said::Append(Append { turn_id, attempt, seq, frames })).await;
+        say(requests, delta(&turn_id, attempt, seq, text.to_owned())).await;
     }
     let finish = Finish { turn_id, attempt, seq: 4, ..Finish::default() };
     say(requests, Said::Finish(finish)).await;
     say(requests, Said::Credit(Credit { turns: 1 })).await;
 }
 
-async fn say(requests: &mpsc::Sender<AttachRequest>, message: Said) {
+/// Returns an Append of one delta.
+pub(crate) fn delta(turn: &str, attempt: u32, seq: u64, text: String) -> Said {
+    let body = Some(Body::Delta(AgentDelta { id: "m1".to_owned(), text }));
+    Said::Append(Append {
+        turn_id: turn.to_owned(),
+        attempt,
+        seq,
+        frames: vec![AgentFrame { body }],
+    })
+}
+
+pub(crate) async fn say(requests: &mpsc::Sender<AttachRequest>, message: Said) {
     // An error means that control has ended the stream; the load then stops getting answers.
     let _ = requests.send(AttachRequest { message: Some(message) }).await;
 }

@@ -61,6 +61,19 @@ impl Connection {
         }
     }
 
+    /// Reads on until the response has a number after `text`; consumes through `text`.
+    pub(crate) async fn number_after(&mut self, text: &[u8]) -> u64 {
+        self.wait_for(text).await;
+        loop {
+            let digits = self.buffer.iter().take_while(|byte| byte.is_ascii_digit()).count();
+            if digits < self.buffer.len() {
+                let number = std::str::from_utf8(&self.buffer[..digits]).expect("digits are text");
+                return number.parse().expect("a number");
+            }
+            self.read().await;
+        }
+    }
+
     async fn send(&mut self, request: &[u8]) {
         self.stream.write_all(request).await.expect("the server reads");
     }

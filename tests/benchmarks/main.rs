@@ -8,8 +8,10 @@
 
 mod agent;
 mod floor;
+mod frames;
 mod http;
 mod load;
+mod overdue;
 mod report;
 mod rows;
 mod servers;
@@ -27,12 +29,28 @@ pub(crate) struct Plan {
     pub(crate) streams: usize,
     /// How many links are revoked at once.
     pub(crate) links: usize,
+    /// How many turns are overdue at once.
+    pub(crate) overdue: usize,
+    /// After how long they are: longer than posting them takes.
+    pub(crate) deadline: Duration,
 }
 
-const WHOLE: Plan =
-    Plan { length: Duration::from_secs(4), rounds: 5, streams: 10_000, links: 10_000 };
-const QUICK: Plan =
-    Plan { length: Duration::from_secs(1), rounds: 3, streams: 1_000, links: 1_000 };
+const WHOLE: Plan = Plan {
+    length: Duration::from_secs(4),
+    rounds: 5,
+    streams: 10_000,
+    links: 10_000,
+    overdue: 100_000,
+    deadline: Duration::from_secs(90),
+};
+const QUICK: Plan = Plan {
+    length: Duration::from_secs(1),
+    rounds: 3,
+    streams: 1_000,
+    links: 1_000,
+    overdue: 10_000,
+    deadline: Duration::from_secs(15),
+};
 
 const USAGE: &str = "\
 Usage: tests/bench [--quick] [ROW…]

@@ -3,8 +3,10 @@
 use crate::{
     Plan,
     agent::Agents,
+    frames,
     http::{Connection, request},
     load::{Measured, saturate},
+    overdue,
     report::{
         Goal::{AtLeast, AtMost},
         Report,
@@ -14,8 +16,8 @@ use crate::{
 use std::time::{Duration, Instant};
 use tokio::{task::JoinSet, time::sleep};
 
-const MESSAGE: &str = r#"{"content":"Where is my order? I have waited since Monday."}"#;
-const JSON: &str = "content-type: application/json\r\naccept: application/json\r\n";
+pub(crate) const MESSAGE: &str = r#"{"content":"Where is my order? I have waited since Monday."}"#;
+pub(crate) const JSON: &str = "content-type: application/json\r\naccept: application/json\r\n";
 const HTML: &str = "accept: text/html\r\n";
 const EVENTS: &str = "accept: text/event-stream\r\n";
 
@@ -44,6 +46,12 @@ pub(crate) async fn measure(plan: Plan, wanted: &impl Fn(&str) -> bool, report: 
     }
     if wanted("kept") {
         kept(plan, report).await;
+    }
+    if wanted("overdue") {
+        overdue::measure(plan, report).await;
+    }
+    if wanted("frames") {
+        frames::measure(plan, report).await;
     }
 }
 

@@ -10,6 +10,7 @@ use arizuko_tests::{
     cli::run,
     operator::{Channel, connect},
     process::{Process, command},
+    proxy::{self, Proxy},
     redis::Redis,
 };
 use std::{
@@ -19,8 +20,7 @@ use std::{
     time::Duration,
 };
 use tempfile::TempDir;
-use tokio::net::TcpListener;
-use tokio::process::Command;
+use tokio::{net::TcpListener, process::Command, time::sleep};
 
 const OPERATOR_KEY: &str = "bench-operator-key-0123456789012345678901234";
 const GATEWAY_KEY: &str = "bench-gateway-key-01234567890123456789012345";
@@ -73,56 +73,129 @@ pub(crate) struct Topology {
     key: String,
     processes: Vec<Process>,
     redis: Option<Redis>,
+    /// A replica, and the way from its primary to it.
+    replica: Option<(Proxy, Redis)>,
     folder: TempDir,
+    settings: Vec<(String, String)>,
 }
 
 impl Topology {
     /// Starts control and a gateway on a Redis of their own.
     pub(crate) async fn on_redis() -> Self {
+        Self::on_redis_with(&[]).await
+    }
+
+    /// The same with these settings.
+    pub(crate) async fn on_redis_with(settings: &[(&str, &str)]) -> Self {
         let folder = TempDir::new().expect("there is room for a folder");
-        let redis = Redis::with_flags(folder.path(), folder.path(), &["--appendonly", "no"]).await;
-        let mut control = program("arizuko-control", folder.path());
-        control.args(["--listen", "127.0.0.1:0", "--redis", &redis.url()]);
-        control.env("ARIZUKO_OPERATOR_KEY", OPERATOR_KEY).env("ARIZUKO_GATEWAY_KEY", GATEWAY_KEY);
-        let mut control = Process::start("control", control, folder.path());
-        let control_url = url(&control.line().await);
-        let mut gateway = program("arizuko-gateway", folder.path());
-        gateway.args(["--listen", "127.0.0.1:0", "--control", &control_url]);
-        gateway.env("ARIZUKO_GATEWAY_KEY", GATEWAY_KEY);
-        let mut gateway = Process::start("gateway", gateway, folder.path());
-        let address = address(&url(&gateway.line().await));
-        Self {
-            gateway: address,
-            control: control_url,
-            key: OPERATOR_KEY.to_owned(),
-            processes: vec![gateway, control],
-            redis: Some(redis),
-            folder,
-        }
+        let redis = redis(folder.path(), &[]).await;
+        Self::on(Some(redis), folder, settings).await
+    }
+
+    /// The same with a replica that vouches for every commit, and to which data take `distance`.
+    pub(crate) async fn with_replica(distance: Duration) -> Self {
+        let folder = TempDir::new().expect("there is room for a folder");
+        let primary = redis(folder.path(), &[]).await;
+        let way = Proxy::start(proxy::Target::Socket(primary.socket())).await;
+        way.delay(distance);
+        let (_, port) = way.address().rsplit_once(':').expect("a host and a port");
+        let at = ["--replicaof", "127.0.0.1", port];
+        let replica = redis(&folder.path().join("replica"), &at).await;
+        primary.ask(&["WAIT", "1", "0"]).await;
+        let settings = [("ARIZUKO_DURABILITY", "replica")];
+        let stack = Self::on(Some(primary), folder, &settings).await;
+        Self { replica: Some((way, replica)), ..stack }
     }
 
     /// Starts `arizuko up` on the embedded store.
     pub(crate) async fn embedded() -> Self {
+        Self::embedded_with(&[]).await
+    }
+
+    /// The same with these settings.
+    pub(crate) async fn embedded_with(settings: &[(&str, &str)]) -> Self {
         let folder = TempDir::new().expect("there is room for a folder");
-        let mut up = program("arizuko", folder.path());
+        Self::on(None, folder, settings).await
+    }
+
+    async fn on(redis: Option<Redis>, folder: TempDir, settings: &[(&str, &str)]) -> Self {
+        let settings =
+            settings.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+        let settings = settings.collect();
+        let mut stack = Self {
+            gateway: SocketAddr::from(([127, 0, 0, 1], 0)),
+            control: String::new(),
+            key: OPERATOR_KEY.to_owned(),
+            processes: Vec::new(),
+            redis,
+            replica: None,
+            folder,
+            settings,
+        };
+        stack.serve().await;
+        stack
+    }
+
+    /// Kills control and the gateway, waits for `pause`, and starts them again on the same store.
+    pub(crate) async fn restart_after(&mut self, pause: Duration) {
+        self.processes.clear();
+        sleep(pause).await;
+        self.serve().await;
+    }
+
+    async fn serve(&mut self) {
+        match &self.redis {
+            Some(redis) => self.serve_on(&redis.url()).await,
+            None => self.serve_embedded().await,
+        }
+    }
+
+    async fn serve_on(&mut self, redis: &str) {
+        let folder = self.folder.path();
+        let mut control = self.program("arizuko-control");
+        control.args(["--listen", "127.0.0.1:0", "--redis", redis]);
+        control.env("ARIZUKO_OPERATOR_KEY", OPERATOR_KEY).env("ARIZUKO_GATEWAY_KEY", GATEWAY_KEY);
+        let mut control = Process::start("control", control, folder);
+        self.control = url(&control.line().await);
+        let mut gateway = self.program("arizuko-gateway");
+        gateway.args(["--listen", "127.0.0.1:0", "--control", &self.control]);
+        gateway.env("ARIZUKO_GATEWAY_KEY", GATEWAY_KEY);
+        let mut gateway = Process::start("gateway", gateway, folder);
+        self.gateway = address(&url(&gateway.line().await));
+        self.processes = vec![gateway, control];
+    }
+
+    async fn serve_embedded(&mut self) {
+        let mut up = self.program("arizuko");
         up.args(["up", "--json", "--no-demo", "--listen", "127.0.0.1:0"]);
-        up.args(["--control-listen", "127.0.0.1:0", "--data-dir"]).arg(folder.path().join("data"));
-        let mut up = Process::start("up", up, folder.path());
+        up.args(["--control-listen", "127.0.0.1:0", "--data-dir"]);
+        up.arg(self.folder.path().join("data"));
+        let mut up = Process::start("up", up, self.folder.path());
         let said: serde_json::Value = serde_json::from_str(&up.line().await).expect("JSON");
         let word = |name: &str| said[name].as_str().expect("a text").to_owned();
-        Self {
-            gateway: address(&word("gateway")),
-            control: word("control"),
-            key: std::fs::read_to_string(word("operator_key_file")).expect("it is ours"),
-            processes: vec![up],
-            redis: None,
-            folder,
-        }
+        self.gateway = address(&word("gateway"));
+        self.control = word("control");
+        self.key = std::fs::read_to_string(word("operator_key_file")).expect("it is ours");
+        self.processes = vec![up];
+    }
+
+    fn program(&self, name: &str) -> Command {
+        let mut program = arizuko_tests::process::program(name, self.folder.path());
+        program.envs(SETTINGS).envs(self.settings.iter().map(|(name, value)| (name, value)));
+        program
+    }
+
+    /// Runs the command `arizuko` as an operator.
+    pub(crate) async fn arizuko(&self, arguments: &[&str]) {
+        let mut command = self.program("arizuko");
+        command.env("ARIZUKO_CONTROL", &self.control).env("ARIZUKO_KEY", &self.key).args(arguments);
+        run(&mut command, "").await.expect(0);
     }
 
     /// Returns the processes to measure.
     pub(crate) fn processes(&self) -> Processes<'_> {
-        let redis = self.redis.iter().map(Redis::process);
+        let replica = self.replica.iter().map(|(_, replica)| replica);
+        let redis = self.redis.iter().chain(replica).map(Redis::process);
         Processes(self.processes.iter().chain(redis).collect())
     }
 
@@ -131,9 +204,14 @@ impl Topology {
         self.folder.path()
     }
 
+    /// Returns its Redis.
+    pub(crate) fn redis(&self) -> &Redis {
+        self.redis.as_ref().expect("it runs on Redis")
+    }
+
     /// Returns the URL of its Redis.
     pub(crate) fn redis_url(&self) -> String {
-        self.redis.as_ref().expect("it runs on Redis").url()
+        self.redis().url()
     }
 
     /// Returns a connection to control with an operator's key.
@@ -224,10 +302,10 @@ pub(crate) fn workspace() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the workspace's folder").to_owned()
 }
 
-fn program(name: &str, folder: &Path) -> Command {
-    let mut program = arizuko_tests::process::program(name, folder);
-    program.envs(SETTINGS);
-    program
+/// Starts a Redis that writes no files.
+async fn redis(folder: &Path, flags: &[&str]) -> Redis {
+    let flags = [&["--appendonly", "no"], flags].concat();
+    Redis::with_flags(folder, folder, &flags).await
 }
 
 /// Returns the URL at the end of what a service says at its start.

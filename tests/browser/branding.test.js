@@ -24,7 +24,7 @@ const colour = (visitor, selector, property) => visitor.page.locator(selector).e
 
 test("the page has the owner's texts, logo and colours, and a starter sends its message", async (t) => {
   const { url, jid } = await branded(t, "--accent", "#2563eb", "--theme", "dark");
-  const visitor = await visit(t, url, { colorScheme: "light", reducedMotion: "reduce" });
+  const visitor = await visit(t, url, { colorScheme: "light" });
   const { page } = visitor;
   const foreign = [];
   page.on("request", (request) => request.url().startsWith(new URL(url).origin) || foreign.push(request.url()));
@@ -57,7 +57,7 @@ test("the page without JavaScript has the same looks, and its starters work", as
   const { url, folder } = await link(...LOOKS, "--accent", "#ffff00", "--theme", "light");
   // A reply that is over before the page is made would stand in the page and not in the frame.
   const { open } = await attachGated(t, folder);
-  const visitor = await visit(t, url, { javaScriptEnabled: false, colorScheme: "dark", reducedMotion: "reduce" });
+  const visitor = await visit(t, url, { javaScriptEnabled: false, colorScheme: "dark" });
   const { page } = visitor;
   assert.equal(await page.locator(".hello .logo").count(), 1);
   await visitor.sees("Usually replies in a minute");
@@ -88,7 +88,7 @@ for (const accent of ACCENTS) {
   test(`axe-core has no finding with the accent ${accent}`, async (t) => {
     const { url } = await branded(t, "--accent", accent);
     for (const colorScheme of ["light", "dark"]) {
-      const visitor = await visit(t, url, { colorScheme, viewport: { width: 320, height: 568 }, reducedMotion: "reduce" });
+      const visitor = await visit(t, url, { colorScheme, viewport: { width: 320, height: 568 } });
       await assertNoFinding(visitor);
       await visitor.say("See https://example.com/ and https://example.org/.");
       await visitor.answered(1);

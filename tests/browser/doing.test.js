@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { assertNoFinding, attach, attachGated, link, visit } from "./harness.js";
+import { assertNoFinding, attach, attachGated, link, shoot, visit } from "./harness.js";
 
 const focused = (page) => page.evaluate(() => document.activeElement.id);
 
@@ -46,7 +46,6 @@ test("a finished reply is copied as its agent wrote it", async (t) => {
   ]) {
     const visitor = await visit(t, `${url}?lang=${language}`, {
       permissions: ["clipboard-read", "clipboard-write"],
-      reducedMotion: "reduce",
       viewport: { width: 390, height: 844 },
     });
     const { page } = visitor;
@@ -67,23 +66,71 @@ test("a finished reply is copied as its agent wrote it", async (t) => {
   }
 });
 
+/** Makes the page think that its tab is hidden, or shown. */
+const hide = (page, hidden) =>
+  page.evaluate((hidden) => {
+    Object.defineProperty(document, "hidden", { value: hidden, configurable: true });
+    document.dispatchEvent(new Event("visibilitychange"));
+  }, hidden);
+
+test("a visitor who asks for it hears of what comes while the tab is hidden, and reads it nowhere else", async (t) => {
+  const { url, folder } = await link("--name", "Acme support");
+  const { open } = await attachGated(t, folder);
+  const visitor = await visit(t, url, { permissions: ["notifications"] });
+  const { page } = visitor;
+  // Notes what the page asks of the browser, and lets it be done.
+  await page.addInitScript(() => {
+    window.asked = [];
+    const { start } = OscillatorNode.prototype;
+    OscillatorNode.prototype.start = function (...when) {
+      window.asked.push("tone");
+      return start.apply(this, when);
+    };
+    window.Notification = class extends Notification {
+      constructor(title, options) {
+        super(title, options);
+        window.asked.push(`${title}: ${options.body}`);
+      }
+    };
+  });
+  await page.reload();
+  await visitor.say("tea");
+  await visitor.sees("First half for tea.");
+  await visitor.button("Conversations").click();
+  const bell = visitor.button("Tell me about new messages");
+  assert.equal(await bell.getAttribute("aria-pressed"), "false", "nobody is told who hasn't asked");
+  await bell.click();
+  assert.equal(await bell.getAttribute("aria-pressed"), "true");
+  await assertNoFinding(visitor);
+  await shoot(page, "bell");
+  await visitor.button("Close").click();
+  assert.deepEqual(await page.evaluate("asked"), ["tone"], "the visitor hears how it sounds");
+  await hide(page, true);
+  await open();
+  await page.waitForFunction(() => window.asked.length === 3);
+  assert.deepEqual(await page.evaluate("asked"), ["tone", "tone", "Acme support: New messages"]);
+  await hide(page, false);
+  await visitor.say("cake");
+  await visitor.answered(2);
+  assert.equal(await page.evaluate("asked.length"), 3, "not of what the visitor sees");
+  await page.reload();
+  await visitor.answered(2);
+  assert.equal(await page.locator("#bell").getAttribute("aria-pressed"), "true");
+  visitor.assertNoComplaints();
+});
+
 test("the tab's title counts the replies that came while it was hidden", async (t) => {
   const { url, folder } = await link("--name", "Acme support");
   const { open } = await attachGated(t, folder);
   const visitor = await visit(t, url);
   const { page } = visitor;
-  const hide = (hidden) =>
-    page.evaluate((hidden) => {
-      Object.defineProperty(document, "hidden", { value: hidden, configurable: true });
-      document.dispatchEvent(new Event("visibilitychange"));
-    }, hidden);
   await visitor.say("tea");
   await visitor.sees("First half for tea.");
-  await hide(true);
+  await hide(page, true);
   assert.equal(await page.title(), "Acme support");
   await open();
   await page.waitForFunction(() => document.title === "(1) Acme support");
-  await hide(false);
+  await hide(page, false);
   assert.equal(await page.title(), "Acme support");
   await visitor.say("cake");
   await visitor.answered(2);

@@ -8,7 +8,7 @@ const answer = (text) => `You said: ${text}`;
 
 async function asked(t) {
   const { url } = await echoLink(t);
-  const visitor = await visit(t, url, { reducedMotion: "reduce" });
+  const visitor = await visit(t, url);
   await visitor.say("first");
   await visitor.answered(1);
   await visitor.say("secnod");

@@ -5,7 +5,9 @@ import { once } from "node:events";
 import http from "node:http";
 import { test } from "node:test";
 import axe from "axe-core";
-import { arizuko, attach, attachGated, link, shoot, visit, visitWithPreferences } from "./harness.js";
+import { openWithoutStorage } from "./browsers.js";
+import { arizuko, attach, attachGated, link, shoot, Visitor, visit } from "./harness.js";
+import { keyFlags, voucher } from "./vouch.js";
 
 const HOSTILE = `
   html { font-size: 4px; }
@@ -14,7 +16,7 @@ const HOSTILE = `
 `;
 
 /** Starts a site, and issues a link that it may show. `page` makes the end of its page from the embed's script element. */
-async function site(t, { attributes = "", page = (script) => script, csp = () => "", html = 'lang="en"' } = {}) {
+async function site(t, { attributes = "", page = (script) => script, csp = () => "", html = 'lang="en"', options = [] } = {}) {
   let answer = "";
   let policy = "";
   const server = http.createServer((request, response) => {
@@ -30,7 +32,7 @@ async function site(t, { attributes = "", page = (script) => script, csp = () =>
     server.closeAllConnections();
   });
   const url = `http://localhost:${server.address().port}/`;
-  const made = await link("--origin", new URL(url).origin, "--greeting", "Ask *anything*.");
+  const made = await link("--origin", new URL(url).origin, "--greeting", "Ask *anything*.", ...options);
   const { origin } = new URL(made.url);
   const script = `<script src="${origin}/embed.js" data-chat="${made.url}" ${attributes} async></script>`;
   answer = `<!doctype html><html ${html}><head><meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>Acme</title>
@@ -75,7 +77,7 @@ test("a bubble opens the chat by keyboard, and counts what comes while it is clo
   await page.addInitScript(() => {
     if (window !== window.top) return;
     const before = new Set(Object.getOwnPropertyNames(window));
-    window.globals = () => Object.getOwnPropertyNames(window).filter((name) => !before.has(name) && name !== "globals");
+    window.globals = () => Object.getOwnPropertyNames(window).filter((name) => !before.has(name) && !/^globals$|^__pw/.test(name));
     window.heard = [];
     document.addEventListener("arizuko", () => {
       for (const event of ["open", "close", "unread", "ready"])
@@ -189,8 +191,8 @@ test("one bubble stays while the site navigates, shows a dialog and reads from t
 test("where the browser keeps nothing for a frame, the site keeps the conversation", async (t) => {
   const made = await site(t);
   await attach(t, made.folder, "echo.sh");
-  const exceptions = { cookies: { [`${new URL(made.url).hostname},*`]: { setting: 2 } } };
-  const visitor = await visitWithPreferences(t, made.site, { profile: { content_settings: { exceptions } } });
+  const visitor = new Visitor(await openWithoutStorage(t, new URL(made.url).hostname));
+  await visitor.page.goto(made.site);
   const { page } = visitor;
   const { bubble, frame, say } = parts(page);
   await bubble.click();
@@ -203,7 +205,7 @@ test("where the browser keeps nothing for a frame, the site keeps the conversati
       return error.name;
     }
   });
-  assert.equal(blocked, "SecurityError", "this Chromium blocks the frame's storage");
+  assert.equal(blocked, "SecurityError", "this browser blocks the frame's storage");
   await shoot(page, "embed-light");
   await page.reload();
   await frame.locator(".assistant").getByText("You said: tea").waitFor({ state: "attached" });
@@ -217,7 +219,7 @@ test("a chat stands in the page, fills a phone, and says when it has ended", asy
     attributes: 'data-mode="inline" data-target="#chat"',
     page: (script) => `${script}<section aria-label="Help" id="chat" style="height: 500px"></section>`,
   });
-  const reader = await visit(t, inline.site, { viewport: { width: 1000, height: 800 }, reducedMotion: "reduce" });
+  const reader = await visit(t, inline.site, { viewport: { width: 1000, height: 800 } });
   await parts(reader.page).frame.getByText("Ask anything.").waitFor();
   assert.equal((await reader.page.locator("iframe").boundingBox()).height, 500);
   assert.equal(await parts(reader.page).bubble.count(), 0);
@@ -243,7 +245,7 @@ test("a chat stands in the page, fills a phone, and says when it has ended", asy
   reader.assertNoComplaints();
 
   const made = await site(t, { attributes: 'data-label="Ask us" data-position="start"' });
-  const phone = { viewport: { width: 360, height: 640 }, isMobile: true, hasTouch: true, reducedMotion: "reduce" };
+  const phone = { viewport: { width: 360, height: 640 }, isMobile: true, hasTouch: true };
   const visitor = await visit(t, made.site, phone);
   const { page } = visitor;
   const { bubble, panel, frame } = parts(page);
@@ -263,4 +265,56 @@ test("a chat stands in the page, fills a phone, and says when it has ended", asy
   await page.reload();
   await bubble.tap();
   await frame.getByText("This link doesn't work").waitFor();
+});
+
+test("a site says who its visitor is, who finds their conversations on another device", async (t) => {
+  const made = await site(t, { attributes: 'data-context-cart="2 items"', options: await keyFlags(t) });
+  await attach(t, made.folder, "echo.sh");
+  const vouch = await voucher(made.url);
+  const arrive = async (jwt) => {
+    const visitor = await visit(t, "about:blank");
+    await visitor.page.exposeFunction("jwt", jwt);
+    await visitor.page.goto(made.site);
+    await parts(visitor.page).bubble.waitFor();
+    await visitor.page.evaluate(() => {
+      window.heard = [];
+      window.arizuko.on("identity", (error) => window.heard.push(error ?? "known"));
+      window.arizuko.identify(() => window.jwt());
+    });
+    return visitor;
+  };
+  // The first JWT has expired when the page uses it.
+  let lifetime = -120;
+  const visitor = await arrive(() => vouch("42", lifetime));
+  const { bubble, frame, say } = parts(visitor.page);
+  await bubble.click();
+  await visitor.page.waitForFunction(() => window.heard.some((error) => error.includes("has expired")));
+  lifetime = 60;
+  await say("tea");
+  await frame.locator(".assistant").getByText("You said: tea").waitFor();
+  assert.equal(await visitor.page.evaluate("heard.at(-1)"), "known");
+  const [listed] = JSON.parse(await arizuko("conversation", "list", made.folder, "--json")).conversations;
+  assert.deepEqual([listed.identity.id, listed.identity.name], ["42", "Ann"]);
+  const { turns } = JSON.parse(await arizuko("conversation", "show", listed.conversation_id, "--json"));
+  assert.deepEqual(turns[0].page, { url: made.site, title: "Acme", language: "en", data: { cart: "2 items" } });
+
+  let who = "42";
+  const elsewhere = await arrive(() => vouch(who));
+  const there = parts(elsewhere.page);
+  await there.bubble.click();
+  await there.frame.locator(".assistant").getByText("You said: tea").waitFor();
+  await shoot(elsewhere.page, "embed-identity");
+  // Another visitor signs in there, and then nobody.
+  who = "43";
+  await elsewhere.page.evaluate(() => window.arizuko.identify(() => window.jwt()));
+  await there.frame.locator(".message").first().waitFor({ state: "detached" });
+  await there.say("milk");
+  await there.frame.locator(".assistant").getByText("You said: milk").waitFor();
+  await elsewhere.page.evaluate(() => window.arizuko.identify(null));
+  await there.frame.locator(".message").first().waitFor({ state: "detached" });
+  await elsewhere.page.reload();
+  await there.bubble.click();
+  await there.frame.getByText("Ask anything.").waitFor();
+  assert.equal(await there.frame.locator(".message").count(), 0);
+  elsewhere.assertNoComplaints();
 });

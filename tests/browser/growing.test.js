@@ -74,7 +74,7 @@ test("the reader stays at the question, sees that there is more, and may follow 
 test("a caret is where the reply grows, and nowhere once it is finished", async (t) => {
   const { url, folder } = await link();
   const { write, end } = await attachPaced(t, folder);
-  const visitor = await visit(t, url, { reducedMotion: "reduce" });
+  const visitor = await visit(t, url);
   const { page } = visitor;
   await visitor.say("write");
   /** Returns the texts of the elements that have a caret. */
@@ -105,7 +105,7 @@ test("a caret is where the reply grows, and nowhere once it is finished", async 
 
 test("a long question folds, by pointer and keyboard, and what is in it stays reachable", async (t) => {
   const { url } = await echoLink(t);
-  const visitor = await visit(t, url, { viewport: { width: 390, height: 844 }, reducedMotion: "reduce" });
+  const visitor = await visit(t, url, { viewport: { width: 390, height: 844 } });
   const { page, questions } = visitor;
   const height = () => questions.first().evaluate((body) => body.offsetHeight);
   await visitor.say(`${"a line of many words that somebody pasted\n".repeat(30)}https://example.com/end`);
@@ -135,7 +135,7 @@ test("what the agent did folds into its steps", async (t) => {
   const gates = await folderFor(t);
   const open = (gate) => writeFile(path.join(gates, gate), "");
   await attach(t, folder, "statuses.sh", gates);
-  const visitor = await visit(t, url, { reducedMotion: "reduce" });
+  const visitor = await visit(t, url);
   const { page } = visitor;
   await visitor.say("look");
   await visitor.lastLine("Reads the shelf");
@@ -153,6 +153,10 @@ test("what the agent did folds into its steps", async (t) => {
   assert.deepEqual(await visitor.transcript(), ["look", "Seven cups."]);
   await assertNoFinding(visitor);
   await shoot(page, "trail");
+  await page.reload();
+  await visitor.answered(1);
+  await trail.locator("summary").click();
+  assert.deepEqual(await trail.locator("li").allInnerTexts(), ["Reads the shelf", "Counts the cups", "Writes it down"]);
   visitor.assertNoComplaints();
 });
 
@@ -162,7 +166,7 @@ test("each day begins with its name, and a message has its time", async (t) => {
     ["en", "yesterday", "today"],
     ["ar", "أمس", "اليوم"],
   ]) {
-    const visitor = await visit(t, `${url}?lang=${language}`, { viewport: { width: 390, height: 844 }, reducedMotion: "reduce" });
+    const visitor = await visit(t, `${url}?lang=${language}`, { viewport: { width: 390, height: 844 } });
     const { page } = visitor;
     const days = page.locator(".day");
     await visitor.input.fill("tea");

@@ -1,4 +1,4 @@
-// The browser tests' harness: Chromium, links and agents made with the `arizuko` command, and proxies
+// The browser tests' harness: visitors, links and agents made with the `arizuko` command, and proxies
 // that behave badly.
 //
 // The caller starts the stack. ARIZUKO_CLI is the command; ARIZUKO_CONTROL and ARIZUKO_KEY are the
@@ -8,44 +8,22 @@ import assert from "node:assert/strict";
 import { execFile, spawn } from "node:child_process";
 import { randomBytes } from "node:crypto";
 import { once } from "node:events";
-import { mkdir, mkdtemp, rename, rm, writeFile } from "node:fs/promises";
+import { mkdtemp, rename, rm, writeFile } from "node:fs/promises";
 import http from "node:http";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { createInterface } from "node:readline";
-import { after } from "node:test";
+import { pipeline } from "node:stream/promises";
+import { setTimeout as sleep } from "node:timers/promises";
 import { promisify } from "node:util";
 import axe from "axe-core";
-import { chromium } from "playwright-core";
-
-export const LAUNCH = {
-  executablePath: process.env.CHROMIUM || "/usr/bin/chromium",
-  args: [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-  ],
-};
+import { open } from "./browsers.js";
 
 /** Returns a required environment variable. */
 export function given(name) {
   assert.ok(process.env[name], `${name} is not set: see tests/browser/harness.js for what these tests want`);
   return process.env[name];
 }
-
-let launched;
-
-/** Returns the browser that all tests of a file share. Each visitor has a profile of their own. */
-export function browser() {
-  launched ??= chromium.launch(LAUNCH);
-  return launched;
-}
-
-after(async () => (await launched)?.close());
 
 /** Makes a folder that is removed after the test. */
 export async function folderFor(t) {
@@ -167,27 +145,7 @@ class Person {
 
 /** Opens the link as a visitor with their own profile, and returns the visitor. */
 export async function visit(t, url, options = {}) {
-  const context = await (await browser()).newContext(options);
-  t.after(() => context.close());
-  const page = await context.newPage();
-  const visitor = new Visitor(page);
-  await page.goto(url);
-  return visitor;
-}
-
-/** Opens the link in a Chromium of its own, whose profile has these preferences. `watch` gets the page before it is opened. */
-export async function visitWithPreferences(t, url, preferences, watch = () => {}) {
-  const profile = await mkdtemp(path.join(tmpdir(), "arizuko-browser-"));
-  await mkdir(path.join(profile, "Default"));
-  await writeFile(path.join(profile, "Default", "Preferences"), JSON.stringify(preferences));
-  const context = await chromium.launchPersistentContext(profile, LAUNCH);
-  t.after(async () => {
-    // Until it has ended, the browser writes to its profile.
-    await context.close();
-    await rm(profile, { recursive: true });
-  });
-  const visitor = new Visitor(context.pages()[0]);
-  watch(visitor);
+  const visitor = new Visitor(await open(t, options));
   await visitor.page.goto(url);
   return visitor;
 }
@@ -309,11 +267,10 @@ export class Visitor {
   }
 }
 
-/** Takes a screenshot for people to look at. */
+/** Takes a screenshot for people to look at, if they want any. */
 export async function shoot(page, name) {
-  const folder = path.resolve(given("ARIZUKO_SCREENSHOTS"));
-  await mkdir(folder, { recursive: true });
-  await page.screenshot({ path: path.join(folder, `${name}.png`), animations: "disabled" });
+  const folder = process.env.ARIZUKO_SCREENSHOTS;
+  if (folder) await page.screenshot({ path: path.join(folder, `${name}.png`), animations: "disabled" });
 }
 
 /** Runs all rules of axe-core, best practices included. Contrast that it cannot decide is a finding. */
@@ -367,22 +324,42 @@ export async function refuse(page, ...refusals) {
 
 // ── The network ─────────────────────────────────────────────────────────────────────────────────
 
+/** How many bytes a slow line sends at once. */
+const PIECE = 1000;
+
 /**
  * Starts a proxy in front of the link. With `buffering`, it holds event streams back, as some proxies
  * do. With `relay(request, answer, response)`, it lets that write an answer, and writes it itself if that returns false. `cut()` ends all
- * connections and refuses new ones until `mend()`.
+ * connections and refuses new ones until `mend()`. `slow(speed)` sends all answers together at no more than this many
+ * bytes a second from then on, and returns a function that tells how many bytes it has sent since.
  */
 export async function proxy(t, url, { buffering = false, relay = async () => false } = {}) {
   const { origin, pathname } = new URL(url);
   const sockets = new Set();
   let cut = false;
+  let speed = Infinity;
+  let sent = 0;
+  let turn = Promise.resolve();
+  /** Lets pieces of all answers through, one after another. */
+  async function* slowly(answer) {
+    for await (const chunk of answer)
+      for (let at = 0; at < chunk.length; at += PIECE) {
+        const piece = chunk.subarray(at, at + PIECE);
+        turn = turn.then(() => sleep((1000 * piece.length) / speed));
+        await turn;
+        sent += piece.length;
+        yield piece;
+      }
+  }
   const server = http.createServer((request, response) => {
     const onward = http.request(origin + request.url, { method: request.method, headers: request.headers }, async (answer) => {
       const held = buffering && (answer.headers["content-type"] ?? "").startsWith("text/event-stream");
       if (held) return answer.resume();
       if (await relay(request, answer, response)) return;
       response.writeHead(answer.statusCode, answer.headers);
-      answer.pipe(response);
+      if (speed === Infinity) return answer.pipe(response);
+      // An error means that the page has gone, or the server.
+      await pipeline(answer, slowly, response).catch(() => response.destroy());
     });
     onward.on("error", () => response.destroy());
     response.on("close", () => onward.destroy());
@@ -405,5 +382,10 @@ export async function proxy(t, url, { buffering = false, relay = async () => fal
       for (const socket of sockets) socket.destroy();
     },
     mend: () => (cut = false),
+    slow: (bytes) => {
+      speed = bytes;
+      sent = 0;
+      return () => sent;
+    },
   };
 }

@@ -1,13 +1,12 @@
 // The page's languages: by the page's address, by the owner, by the browser.
 
 import assert from "node:assert/strict";
-import { mkdir, readFile } from "node:fs/promises";
-import path from "node:path";
+import { readFile } from "node:fs/promises";
 import { test } from "node:test";
-import { arizuko, assertNoFinding, echoLink, given, link, refuse, visit } from "./harness.js";
+import { arizuko, assertNoFinding, echoLink, inbox, link, refuse, shoot, visit } from "./harness.js";
 
 const LANGUAGES = ["en", "de", "es", "fr", "pt", "pl", "ar", "zh", "ja"];
-const PHONE = { viewport: { width: 320, height: 640 }, reducedMotion: "reduce" };
+const PHONE = { viewport: { width: 320, height: 640 } };
 
 async function words(language) {
   const file = new URL(`../../gateway/web/languages/${language}.json`, import.meta.url);
@@ -18,8 +17,6 @@ const root = (page) => page.evaluate(() => [document.documentElement.lang, getCo
 
 test("everything on the page is in the language of its address", async (t) => {
   const { url } = await echoLink(t);
-  const folder = path.resolve(given("ARIZUKO_SCREENSHOTS"));
-  await mkdir(folder, { recursive: true });
   for (const language of LANGUAGES) {
     const { script, page: own } = await words(language);
     const visitor = await visit(t, `${url}?lang=${language}`, PHONE);
@@ -40,7 +37,7 @@ test("everything on the page is in the language of its address", async (t) => {
     await page.getByRole("button", { name: script.send_now, exact: true }).waitFor();
     await assertNoFinding(visitor);
     assert.equal(new URL(page.url()).search, `?lang=${language}`, "a reload keeps the language");
-    await page.screenshot({ path: path.join(folder, `language-${language}.png`), animations: "disabled" });
+    await shoot(page, `language-${language}`);
     await page.context().close();
   }
 });
@@ -56,6 +53,16 @@ test("the owner's language comes before the browser's, and the address before bo
   assert.equal(await shown(`${url}?lang=pl`, "fr-CA"), "pl");
   assert.equal(await shown(other.url, "pt-BR"), "pt");
   assert.equal(await shown(other.url, "nl-NL"), "en");
+});
+
+test("that a person is typing is said in the page's language", async (t) => {
+  const { url, folder } = await link();
+  const ana = await inbox(t, folder, "Ana");
+  const visitor = await visit(t, `${url}?lang=pl`);
+  await visitor.say("tea");
+  await ana.takesUp();
+  ana.types("/typing");
+  await visitor.lastLine("Ana pisze…");
 });
 
 test("without scripts the page and its problems keep the language", async (t) => {

@@ -1,9 +1,8 @@
 // Takes screenshots for people to look at, into the folder ARIZUKO_SCREENSHOTS. Nothing compares them.
 
-import { mkdir } from "node:fs/promises";
 import path from "node:path";
 import { test } from "node:test";
-import { arizuko, attach, attachGated, attachPaced, given, inbox, link, refuse, visit } from "./harness.js";
+import { arizuko, attach, attachGated, attachPaced, inbox, link, refuse, shoot, visit } from "./harness.js";
 
 const shots = [
   ["light", { colorScheme: "light", viewport: { width: 1024, height: 768 } }],
@@ -16,8 +15,6 @@ const shots = [
 
 for (const [name, options] of shots) {
   test(`screenshots: ${name}`, async (t) => {
-    const folder = path.resolve(given("ARIZUKO_SCREENSHOTS"));
-    await mkdir(folder, { recursive: true });
     const made = await link(
       "--name",
       "Acme support",
@@ -26,23 +23,21 @@ for (const [name, options] of shots) {
     );
     await attach(t, made.folder, "document.sh");
     const visitor = await visit(t, made.url, options);
-    const shoot = (what) => visitor.page.screenshot({ path: path.join(folder, `${name}-${what}.png`), animations: "disabled" });
+    const shot = (what) => shoot(visitor.page, `${name}-${what}`);
     await visitor.input.waitFor();
-    await shoot("empty");
+    await shot("empty");
     await visitor.say("Can I put a chat link on my own site?");
     await visitor.answered(1);
-    await shoot("answer");
+    await shot("answer");
     await refuse(visitor.page, { status: 429, headers: { "retry-after": "9" } });
     await visitor.say("And may I ask two things at once?");
     await visitor.lastLine("Too many messages at once.");
-    await shoot("error");
+    await shot("error");
   });
 }
 
 for (const [name, options] of shots.slice(0, 4)) {
   test(`screenshots: from a bot to a person and back, ${name}`, async (t) => {
-    const folder = path.resolve(given("ARIZUKO_SCREENSHOTS"));
-    await mkdir(folder, { recursive: true });
     const made = await link("--name", "Acme support");
     const people = `${made.folder}/people`;
     await arizuko(
@@ -59,12 +54,12 @@ for (const [name, options] of shots.slice(0, 4)) {
     const { open } = await attachGated(t, made.folder);
     const ana = await inbox(t, people, "Ana Lúcia");
     const visitor = await visit(t, made.url, options);
-    const shoot = (what) => visitor.page.screenshot({ path: path.join(folder, `${name}-${what}.png`), animations: "disabled" });
+    const shot = (what) => shoot(visitor.page, `${name}-${what}`);
     await visitor.say("Where is my parcel?");
     await ana.takesUp();
     ana.types("/typing");
     await visitor.lastLine("Ana Lúcia is typing…");
-    await shoot("typing");
+    await shot("typing");
     ana.types("Hello, I'm Ana from the warehouse. It left us this morning; here is where it is now: https://example.com/track/1234.");
     await visitor.answered(3);
     ana.types("And I've added a small present for the wait.");
@@ -81,7 +76,7 @@ for (const [name, options] of shots.slice(0, 4)) {
     await arizuko("route", "set", made.jid, "--mode", "observe");
     await visitor.say("I'll be at home after six.");
     await visitor.lastLine("Your message was received.");
-    await shoot("handoff");
+    await shot("handoff");
   });
 }
 
@@ -111,8 +106,6 @@ fn main() { println!("مرحبا"); }
 
 for (const [name, options] of shots.slice(0, 4)) {
   test(`screenshots: text of many forms and both directions, ${name}`, async (t) => {
-    const folder = path.resolve(given("ARIZUKO_SCREENSHOTS"));
-    await mkdir(folder, { recursive: true });
     const made = await link("--name", "Acme support");
     const { write, end } = await attachPaced(t, made.folder);
     const tall = { ...options, viewport: { width: options.viewport.width, height: 1100 } };
@@ -122,31 +115,29 @@ for (const [name, options] of shots.slice(0, 4)) {
     await end();
     await visitor.answered(1);
     await visitor.page.locator(".footnote").waitFor();
-    await visitor.page.screenshot({ path: path.join(folder, `${name}-text.png`), animations: "disabled" });
+    await shoot(visitor.page, `${name}-text`);
   });
 
   test(`screenshots: without JavaScript, ${name}`, async (t) => {
-    const folder = path.resolve(given("ARIZUKO_SCREENSHOTS"));
-    await mkdir(folder, { recursive: true });
     const made = await link("--name", "Acme support");
     const { open } = await attachGated(t, made.folder);
     const visitor = await visit(t, made.url, { ...options, javaScriptEnabled: false });
-    const shoot = (what) => visitor.page.screenshot({ path: path.join(folder, `${name}-plain-${what}.png`), animations: "disabled" });
+    const shot = (what) => shoot(visitor.page, `${name}-plain-${what}`);
     await visitor.input.fill("Where is my parcel?");
     await visitor.button("Send").click();
     const frame = visitor.page.frameLocator("iframe.replies");
     await frame.getByText("First half for").waitFor();
     await visitor.input.fill("And do you");
-    await shoot("waiting");
+    await shot("waiting");
     await open();
     await frame.locator("html:not(:has([http-equiv=refresh]))").waitFor();
     await visitor.page.reload();
     await visitor.sees("Second half for");
-    await shoot("answer");
+    await shot("answer");
     await visitor.input.fill("a long message ".repeat(8000));
     await visitor.button("Send").click();
     await visitor.sees("Too long");
-    await shoot("too-long");
+    await shot("too-long");
   });
 }
 
@@ -156,10 +147,8 @@ for (const [name, accent] of [
   ["black", "#000000"],
   ["white", "#ffffff"],
 ]) {
-  for (const [shot, options] of shots.slice(0, 4)) {
-    test(`screenshots: the owner's looks, ${name}, ${shot}`, async (t) => {
-      const folder = path.resolve(given("ARIZUKO_SCREENSHOTS"));
-      await mkdir(folder, { recursive: true });
+  for (const [size, options] of shots.slice(0, 4)) {
+    test(`screenshots: the owner's looks, ${name}, ${size}`, async (t) => {
       const logo = path.join(import.meta.dirname, "pictures/logo.svg");
       const made = await link(
         ...["--title", "Acme support", "--greeting", "Ask about orders, returns or *anything else*.", "--accent", accent],
@@ -168,21 +157,18 @@ for (const [name, accent] of [
       );
       await attach(t, made.folder, "document.sh");
       const visitor = await visit(t, made.url, options);
-      const shoot = (what) =>
-        visitor.page.screenshot({ path: path.join(folder, `owner-${name}-${shot}-${what}.png`), animations: "disabled" });
+      const shot = (what) => shoot(visitor.page, `owner-${name}-${size}-${what}`);
       await visitor.page.waitForFunction(() => document.querySelector(".hello .logo")?.naturalWidth > 0);
-      await shoot("empty");
+      await shot("empty");
       await visitor.button("Where is my order?").click();
       await visitor.answered(1);
       await visitor.input.fill("And what does it cost?");
-      await shoot("answer");
+      await shot("answer");
     });
   }
 }
 
 test("screenshots: a running reply, and one that waits", async (t) => {
-  const folder = path.resolve(given("ARIZUKO_SCREENSHOTS"));
-  await mkdir(folder, { recursive: true });
   const made = await link("--name", "Acme support");
   await attachGated(t, made.folder);
   const visitor = await visit(t, made.url, { viewport: { width: 800, height: 700 } });
@@ -190,5 +176,5 @@ test("screenshots: a running reply, and one that waits", async (t) => {
   await visitor.sees("First half for tea.");
   await visitor.say("and cake?");
   await visitor.lastLine("Waiting for the answer above.");
-  await visitor.page.screenshot({ path: path.join(folder, "running.png"), animations: "disabled" });
+  await shoot(visitor.page, "running");
 });

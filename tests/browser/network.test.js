@@ -7,9 +7,10 @@ import { gunzipSync } from "node:zlib";
 import { attach, link, proxy, Visitor, visit } from "./harness.js";
 
 /** A conversation of about 500 KB, and its link. */
-async function longConversation(t) {
-  const { url, folder } = await link();
-  await attach(t, folder, "long.sh");
+async function longConversation(t, before = (_, url) => ({ url })) {
+  const made = await link();
+  await attach(t, made.folder, "long.sh");
+  const { url, ...line } = await before(t, made.url);
   const visitor = await visit(t, url);
   for (let n = 1; n <= 8; n++) {
     await visitor.say(`long ${n}`);
@@ -17,7 +18,7 @@ async function longConversation(t) {
   }
   await visitor.say("hello");
   await visitor.answered(9);
-  return { url, visitor };
+  return { url, visitor, ...line };
 }
 
 /** Opens the link again, in the same profile. */
@@ -29,28 +30,26 @@ async function comeBack({ url, visitor }, prepare = async () => {}) {
   return again;
 }
 
-/** Slows a page down to 100 kbit/s. Returns how many bytes have come since. */
-async function slowDown(page) {
-  const devtools = await page.context().newCDPSession(page);
-  let bytes = 0;
-  devtools.on("Network.dataReceived", ({ encodedDataLength }) => (bytes += encodedDataLength));
-  await devtools.send("Network.enable");
-  const speed = 100_000 / 8;
-  await devtools.send("Network.emulateNetworkConditions", {
-    offline: false,
-    latency: 100,
-    downloadThroughput: speed,
-    uploadThroughput: speed,
+test("the page is painted, in the owner's colours, before anything but its document has come", async (t) => {
+  const { url } = await link("--accent", "#000000");
+  const { page } = await visit(t, "about:blank");
+  const held = [];
+  await page.route(/\/assets\//, (route) => held.push(route.request().url()));
+  await page.goto(url, { waitUntil: "commit" });
+  await page.waitForFunction(() => performance.getEntriesByName("first-contentful-paint").length);
+  const colours = await page.evaluate(() => {
+    const ground = (element, part) => getComputedStyle(element, part).backgroundColor;
+    return [ground(document.body), ground(document.querySelector(".hello"), "::before")];
   });
-  return () => bytes;
-}
+  assert.deepEqual(colours, ["rgb(250, 249, 246)", "rgb(0, 0, 0)"]);
+  assert.equal(held.length, 1, `only the script is to come: ${held}`);
+});
 
 test("on a slow link a message goes out at once, and the newest messages come first", async (t) => {
-  const made = await longConversation(t);
-  let received = null;
+  const made = await longConversation(t, proxy);
   const posts = [];
+  const received = made.slow(100_000 / 8);
   const visitor = await comeBack(made, async (page) => {
-    received = await slowDown(page);
     page.on("request", (request) => request.method() === "POST" && posts.push(request.url()));
   });
   const loading = visitor.page.locator("#loading");

@@ -23,9 +23,10 @@ test("a page says that its link is paused, and goes on when it is resumed", asyn
   await visitor.page.getByText("This chat is paused for now. Sending again").waitFor();
   assert.ok(refusals <= 2, `${refusals} refusals: the page must not ask again at once`);
   await arizuko("token", "resume", `web:${folder}`);
-  await late.page.clock.runFor(60_000);
+  // `runFor` would also let the time pass in which the request that the page then makes must be answered.
+  await late.page.clock.fastForward(60_000);
   await late.notice.waitFor({ state: "hidden" });
-  await visitor.page.clock.runFor(60_000);
+  await visitor.page.clock.fastForward(60_000);
   await visitor.answered(2);
   await visitor.notice.waitFor({ state: "hidden" });
   assert.deepEqual(await visitor.transcript(), ["hello", "You said: hello", "are you there?", "You said: are you there?"]);

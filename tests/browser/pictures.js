@@ -6,8 +6,8 @@ import { mkdir, mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { createInterface } from "node:readline";
-import { chromium } from "playwright-core";
-import { arizuko, LAUNCH } from "./harness.js";
+import { launch } from "./browsers.js";
+import { arizuko } from "./harness.js";
 
 const [program] = process.argv.slice(2);
 const folder = await mkdtemp(path.join(tmpdir(), "arizuko-pictures-"));
@@ -29,7 +29,7 @@ const greeting = "Ask me about your order, or anything else.";
 const url = await arizuko("token", "issue", "acme", "chat", "--title", "Acme support", "--greeting", greeting);
 const order = path.join(import.meta.dirname, "agents/order.sh");
 const agent = await start(["agent", "exec", "--folder", "acme", "--", order], "stderr", "attached to");
-const browser = await chromium.launch(LAUNCH);
+const browser = await launch();
 for (const colorScheme of ["light", "dark"]) {
   const page = await browser.newPage({ colorScheme, viewport: { width: 720, height: 640 } });
   await page.goto(url);

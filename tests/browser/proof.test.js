@@ -30,7 +30,7 @@ test("the page proves the work, and loads nothing for it", async (t) => {
   visitor.page.on("request", (request) => loaded.push(new URL(request.url()).pathname));
   await visitor.page.goto(url);
   await visitor.page.waitForLoadState("networkidle");
-  assert.equal(loaded.length, 3, `the page, its style and its script: ${loaded}`);
+  assert.equal(loaded.length, 2, `the page and its script: ${loaded}`);
   await visitor.watchLines();
   await visitor.say("hello");
   await visitor.answered(1);
@@ -38,7 +38,7 @@ test("the page proves the work, and loads nothing for it", async (t) => {
   await visitor.answered(2);
   assert.deepEqual(await visitor.transcript(), ["hello", "You said: hello", "and again", "You said: and again"]);
   await assertCalm(visitor);
-  assert.ok(!loaded.slice(3).some((path) => path.includes("/assets/")), `${loaded}`);
+  assert.ok(!loaded.slice(2).some((path) => path.includes("/assets/")), `${loaded}`);
   assert.ok(visitor.complaints.every(isRefusal), visitor.complaints.join("\n"));
 });
 

@@ -1,18 +1,26 @@
-// The SDK, as the gateway serves it, in Node.js.
+// The SDK, as the gateway serves it, in Node.js and Deno.
 
 import assert from "node:assert/strict";
-import { readFile } from "node:fs/promises";
+import { spawn } from "node:child_process";
+import { readFile, writeFile } from "node:fs/promises";
 import path from "node:path";
+import { createInterface } from "node:readline";
 import { before, test } from "node:test";
-import { arizuko, attach, attachGated, attachPaced, given, link, proxy } from "./harness.js";
+import { arizuko, attach, attachGated, attachPaced, folderFor, given, link, proxy } from "./harness.js";
+import { keyFlags, voucher } from "./vouch.js";
 
 const PACKAGE = path.join(import.meta.dirname, "../../gateway/web/sdk");
+/** Deno itself: the command of the package `deno` needs an installation script. */
+const DENO = path.join(import.meta.dirname, `node_modules/@deno/linux-${process.arch}-glibc/deno`);
+/** The served module as a URL that Node.js imports from. */
+let module;
 let sdk;
 
 before(async () => {
   const served = await fetch(new URL("/sdk.js", given("ARIZUKO_CHAT_URL")));
   assert.equal(served.status, 200);
-  sdk = await import(`data:text/javascript,${encodeURIComponent(await served.text())}`);
+  module = `data:text/javascript,${encodeURIComponent(await served.text())}`;
+  sdk = await import(module);
 });
 
 /** Reads frames up to one that `last` is true for, and returns them. Leaves the iteration if it was not begun before. */
@@ -83,6 +91,37 @@ test("a message arrives once and its reply is read whole, although answers are l
   assert.deepEqual(contents, ["tea", "more"], "the message whose answer was lost is there once");
 });
 
+test("a program chats in Node.js, and in Deno, which checks its types and lets it reach only the gateway", async (t) => {
+  const { host, origin } = new URL(given("ARIZUKO_CHAT_URL"));
+  const program = await readFile(path.join(import.meta.dirname, "talk.js"), "utf8");
+  const rights = [`--allow-import=${host}`, `--allow-net=${host}`, "--no-prompt"];
+  const runtimes = [
+    [process.execPath, [], program.replace("https://chat.example.com/sdk.js", module)],
+    [DENO, ["run", "--quiet", "--check=all", ...rights], program.replaceAll("https://chat.example.com", origin)],
+  ];
+  for (const [runtime, flags, source] of runtimes) {
+    const { folder, url } = await link();
+    const agent = await attachGated(t, folder);
+    const home = await folderFor(t);
+    const file = path.join(home, "talk.mjs");
+    await writeFile(file, source);
+    const env = { DENO_DIR: home, DENO_NO_UPDATE_CHECK: "1" };
+    const child = spawn(runtime, [...flags, file, url], { env, stdio: ["ignore", "pipe", "inherit"] });
+    t.after(() => child.kill("SIGKILL"));
+    const lines = createInterface(child.stdout)[Symbol.asyncIterator]();
+    assert.equal((await lines.next()).value, "left");
+    await agent.open();
+    const { numbers, text, turns } = JSON.parse((await lines.next()).value);
+    assert.deepEqual(
+      numbers,
+      numbers.map((_, at) => at + 1),
+      "no frame is missing and none comes twice",
+    );
+    assert.equal(text, "First half for *tea*.\n\nSecond half for *tea*.");
+    assert.deepEqual(turns, [["tea", text, "done"]]);
+  }
+});
+
 test("a turn is cancelled, a conversation deleted, and a proof of work made", async (t) => {
   const { folder, url } = await link("--proof-of-work", "on");
   await attachGated(t, folder);
@@ -122,6 +161,23 @@ test("a link that is revoked ends an iteration with an error, and an outage last
   const unreachable = { name: "ChatError", status: 0, reason: "UNREACHABLE" };
   await assert.rejects(sdk.connect(line.url, { patience: 0 }).send("tea"), unreachable);
   assert.throws(() => sdk.connect("https://example.com/"), TypeError);
+});
+
+test("a chat says who its visitor is, and gets another JWT when one has expired", async (t) => {
+  const { folder, url } = await link(...(await keyFlags(t)));
+  await attach(t, folder, "echo.sh");
+  const vouch = await voucher(url);
+  const lifetimes = [-120, 60];
+  const chat = sdk.connect(url, { visitor: async () => vouch("42", lifetimes.shift()) });
+  assert.deepEqual(await chat.conversations(), []);
+  const reply = await chat.send("tea", { page: { url: "https://acme.example/", data: { cart: "2 items" } } });
+  await reply.result();
+  const [listed] = await sdk.connect(url, { visitor: vouch("42") }).conversations();
+  assert.deepEqual([listed.conversation, listed.title], [chat.conversation, "tea"]);
+  assert.deepEqual(lifetimes, [], "a JWT is used for as long as it is valid");
+  const other = sdk.connect(url, { conversation: chat.conversation, visitor: vouch("43") });
+  await assert.rejects(other.send("cake"), { status: 404, reason: "NOT_FOUND" });
+  await assert.rejects(sdk.connect(url, { visitor: "x" }).send("cake"), { status: 403, reason: "IDENTITY_INVALID" });
 });
 
 test("any site may load the files for sites, and asks again only whether they have changed", async () => {

@@ -4,7 +4,7 @@
 import assert from "node:assert/strict";
 import { EventEmitter, once } from "node:events";
 import { test } from "node:test";
-import { echoLink, link, visit } from "./harness.js";
+import { echoLink, link, proxy, visit } from "./harness.js";
 
 const event = (name, data, id) => `${id === undefined ? "" : `id: ${id}\n`}event: ${name}\ndata: ${JSON.stringify(data)}\n\n`;
 
@@ -31,18 +31,9 @@ async function scripted(page, text) {
 test("a restart drops the reply unless it is kept, and repeated frames show once", async (t) => {
   const { url } = await link();
   const visitor = await visit(t, url);
-  // Reads the answer on its way to the page: once the page has read it, the browser may have
-  // discarded it.
-  const posted = new Promise((resolve) => {
-    visitor.page.route(/\/chat\/[^/]+\/$/, async (route) => {
-      const response = await route.fetch();
-      resolve(await response.json());
-      route.fulfill({ response });
-    });
-  });
   await visitor.say("tea");
-  const { turn_id } = await posted;
-  await visitor.page.unrouteAll({ behavior: "wait" });
+  await visitor.lastLine("nobody is connected");
+  const [{ turn_id }] = (await (await fetch(`${url}c/${await visitor.conversation()}`)).json()).turns;
   let n = 0;
   const frame = (name, data) => event(name, { turn_id, n: ++n, ...data }, `${n + 1}-0000000a`);
   const frames = [
@@ -93,17 +84,19 @@ test("a cursor that is not in the log makes the page read the history again", as
 
 test("the stream may bring a message before its POST is answered", async (t) => {
   const { url } = await echoLink(t);
-  const visitor = await visit(t, url);
+  let released = Promise.resolve();
+  const line = await proxy(t, url, {
+    relay: async (request) => {
+      if (request.method === "POST") await released;
+      return false;
+    },
+  });
+  const visitor = await visit(t, line.url);
   await visitor.say("one");
   await visitor.answered(1);
   let release;
-  const released = new Promise((resolve) => {
+  released = new Promise((resolve) => {
     release = resolve;
-  });
-  await visitor.page.route(/\/chat\/[^/]+\/$/, async (route) => {
-    const response = await route.fetch();
-    await released;
-    route.fulfill({ response });
   });
   await visitor.say("two");
   await visitor.answered(2);
@@ -119,17 +112,23 @@ test("the stream may bring a message before its POST is answered", async (t) => 
 
 test("a message whose POST was taken but not answered shows once, also after a reload", async (t) => {
   const { url } = await echoLink(t);
-  const visitor = await visit(t, url);
+  let losing = false;
+  const line = await proxy(t, url, {
+    relay: async (request, answer, response) => {
+      if (!losing || request.method !== "POST") return false;
+      answer.resume();
+      response.destroy();
+      return true;
+    },
+  });
+  const visitor = await visit(t, line.url);
   await visitor.say("one");
   await visitor.answered(1);
-  await visitor.page.route(/\/chat\/[^/]+\/$/, async (route) => {
-    await route.fetch();
-    await route.abort();
-  });
+  losing = true;
   await visitor.say("two");
   await visitor.answered(2);
   const repeat = visitor.page.waitForResponse((response) => response.request().method() === "POST");
-  await visitor.page.unrouteAll({ behavior: "wait" });
+  losing = false;
   await visitor.page.reload();
   await repeat;
   await visitor.answered(2);

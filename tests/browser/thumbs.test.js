@@ -8,7 +8,7 @@ const pressed = (page) => page.locator(".thumbs [aria-pressed=true]").evaluateAl
 
 test("a reply gets a thumb and a reason, which other tabs and the link's owner see", async (t) => {
   const { url, jid } = await echoLink(t);
-  const options = { reducedMotion: "reduce", viewport: { width: 360, height: 740 } };
+  const options = { viewport: { width: 360, height: 740 } };
   const visitor = await visit(t, url, options);
   const { page } = visitor;
   await visitor.say("hello");

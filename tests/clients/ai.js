@@ -1,11 +1,12 @@
-// Chats with Vercel's AI SDK as `useChat` does. Each argument is a request, in JSON: `url`, `send` (a text) or nothing to resume, and maybe `id` and
-// `messages`, with which the chat begins. Prints a line of JSON for each piece of text or data, and one for the end.
+// Chats with Vercel's AI SDK as `useChat` does. Each argument is a request, in JSON: `url`, `send` (a text), `regenerate` (its options) or nothing to
+// resume, and maybe `id` and `messages`, with which the chat begins, and `cut`: after how many characters to leave the stream. Prints a line of JSON for each piece of text or
+// data, and one for the end.
 import { Chat } from "@ai-sdk/react";
 import { DefaultChatTransport } from "ai";
 
 const say = (told) => console.log(JSON.stringify(told));
 
-async function talk({ url, send, id, messages }) {
+async function talk({ url, send, regenerate, id, messages, cut }) {
   const chat = new Chat({
     id,
     messages,
@@ -20,8 +21,10 @@ async function talk({ url, send, id, messages }) {
     const text = texts.join("\n\n");
     if (text !== before) say({ text: text.slice(before.length) });
     before = text;
+    if (text.length >= cut) chat.stop();
   });
-  await (send ? chat.sendMessage({ text: send }) : chat.resumeStream());
+  if (send) await chat.sendMessage({ text: send });
+  else await (regenerate ? chat.regenerate(regenerate) : chat.resumeStream());
   say({ done: chat.status, error: chat.error?.message ?? null, metadata: chat.lastMessage?.metadata ?? null, messages: chat.messages });
 }
 

@@ -36,7 +36,7 @@ def paths(text):
 
 def main():
     failed = False
-    for crate in ["proto", "control", "gateway", "cli"]:
+    for crate in ["proto", "control", "gateway", "examples/rust", "cli"]:
         source = pathlib.Path(crate, "src")
         files = {}
         for file in source.rglob("*.rs"):

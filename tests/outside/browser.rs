@@ -1,64 +1,74 @@
-//! The page in a real Chromium, driven by `tests/browser`: on the embedded store in its headless
-//! shell, on the pair in the whole browser. And the SDK in Node.js.
+//! The page in real browsers, driven by `tests/browser`. Here each file runs in a Chromium, in its
+//! headless shell where that is enough, and a part of them in Firefox; `tests/run --browsers` runs
+//! all in both. And the SDK in Node.js and Deno.
 
+use crate::hooks::signatures::SEAL;
 use arizuko_tests::prelude::*;
 
-/// On the pair, runs only the files that depend on the servers, and `privacy`, which blocks cookies
-/// as only the whole browser can.
-#[apply(embedded_and_pair)]
-async fn the_page_works_in_chromium(kind: Kind) {
+#[apply(embedded)]
+async fn the_page_works(kind: Kind) {
     let stack = Stack::with_real_links(kind, &[]).await;
-    let files: &[&str] = match kind {
-        Kind::Embedded => &["conversation", "network", "people", "stream", "trouble"],
-        _ => &["conversation", "people", "privacy", "stream"],
-    };
-    stack.browser_tests(files).await;
+    let files = ["conversation", "network", "people", "stream", "trouble"];
+    stack.browser_tests(Browser::Shell, &files).await;
+}
+
+/// Runs only the files that depend on the servers.
+#[apply(pair)]
+async fn the_page_works_on_several_servers(kind: Kind) {
+    let stack = Stack::with_real_links(kind, &[]).await;
+    stack.browser_tests(Browser::Firefox, &["conversation", "people", "stream"]).await;
 }
 
 /// The links take few messages at once, so that few are an attack.
 #[apply(embedded)]
-async fn the_page_proves_its_work_in_chromium(kind: Kind) {
+async fn the_page_proves_its_work(kind: Kind) {
     let limits = [("ARIZUKO_LINK_BURST", "12"), ("ARIZUKO_LINK_RATE", "6")];
     let stack = Stack::with_real_links(kind, &limits).await;
-    stack.browser_tests(&["proof"]).await;
+    stack.browser_tests(Browser::Shell, &["proof"]).await;
 }
 
-/// Blocks storage, as only the whole browser can.
+/// Blocks storage, as only the whole Chromium can.
 #[apply(pair)]
-async fn the_chat_works_in_other_sites_in_chromium(kind: Kind) {
-    let stack = Stack::with_real_links(kind, &[]).await;
-    stack.browser_tests(&["embed", "hooks"]).await;
+async fn the_chat_works_in_other_sites_and_keeps_secrets(kind: Kind) {
+    let stack = Stack::with_real_links(kind, &[SEAL]).await;
+    stack.browser_tests(Browser::Chromium, &["embed", "hooks", "privacy"]).await;
 }
 
 #[apply(embedded)]
-async fn the_sdk_works_in_node(kind: Kind) {
-    let stack = Stack::with_real_links(kind, &[]).await;
-    stack.browser_tests(&["sdk"]).await;
+async fn the_sdk_works_in_node_and_deno(kind: Kind) {
+    let stack = Stack::with_real_links(kind, &[SEAL]).await;
+    stack.browser_tests(Browser::Shell, &["sdk"]).await;
 }
 
 #[apply(embedded)]
-async fn the_page_is_easy_to_use_in_chromium(kind: Kind) {
+async fn the_page_is_easy_to_read(kind: Kind) {
     let stack = Stack::with_real_links(kind, &[]).await;
-    let files = [
-        "accessibility",
-        "branding",
-        "colours",
-        "conversations",
-        "devices",
-        "doing",
-        "editing",
-        "growing",
-        "languages",
-        "looks",
-        "reading",
-        "text",
-        "thumbs",
-    ];
-    stack.browser_tests(&files).await;
+    let files = ["accessibility", "branding", "colours", "devices", "languages", "text"];
+    stack.browser_tests(Browser::Shell, &files).await;
 }
 
 #[apply(embedded)]
-async fn the_page_waits_while_its_link_is_paused_in_chromium(kind: Kind) {
+async fn the_page_is_easy_to_use(kind: Kind) {
     let stack = Stack::with_real_links(kind, &[]).await;
-    stack.browser_tests(&["pause"]).await;
+    let files = ["conversations", "doing", "editing", "growing", "pause", "reading", "thumbs"];
+    stack.browser_tests(Browser::Shell, &files).await;
+}
+
+/// What differs most between browsers.
+#[apply(embedded)]
+async fn the_page_is_the_same_in_firefox(kind: Kind) {
+    let stack = Stack::with_real_links(kind, &[SEAL]).await;
+    let files = ["devices", "embed", "reading", "text"];
+    stack.browser_tests(Browser::Firefox, &files).await;
+}
+
+async fn the_page_is_photographed(kind: Kind) {
+    let stack = Stack::with_real_links(kind, &[]).await;
+    stack.browser_tests(Browser::Chromium, &["looks"]).await;
+}
+
+#[test]
+#[ignore = "takes screenshots for people to look at: tests/run --browsers"]
+fn screenshots() {
+    arizuko_tests::run(Kind::Embedded, the_page_is_photographed);
 }

@@ -4,6 +4,7 @@ mod backup;
 mod chat;
 mod doctor;
 mod keys;
+mod mcp;
 mod terminal;
 mod tokens;
 mod usage;

@@ -1,6 +1,6 @@
 //! Third-party clients: curl, and Python's libraries for gRPC, HTTP and SSE.
 
-use arizuko_tests::prelude::*;
+use arizuko_tests::{prelude::*, tools::interpreter};
 
 fn parse(text: &str) -> Value {
     serde_json::from_str(text).unwrap_or_else(|error| panic!("{error}: {text}"))
@@ -108,6 +108,30 @@ async fn a_python_agent_issues_links_with_its_key(stack: Stack) {
     assert_eq!(parse(&refused.out)["code"], "UNAUTHENTICATED");
 }
 
+#[apply(embedded)]
+async fn control_takes_gzip_and_says_which_messages_it_cannot_read(mut stack: Stack) {
+    let key = stack.agent_key("acme").await;
+    let control = stack.control(A);
+    let control = control.trim_start_matches("http://");
+    let protos = Path::new(env!("CARGO_MANIFEST_DIR")).join("../proto").display().to_string();
+    let before = stack.process(Gateway(A)).peak_memory();
+    let told = python("compress.py", &[control, &protos, &key]).await.expect(0).out;
+    let told: Vec<_> = told.lines().map(parse).collect();
+    assert_eq!(told[0]["answer"], "web:acme");
+    assert_eq!(told[1]["code"], "RESOURCE_EXHAUSTED", "{told:?}");
+    assert_eq!(told[2]["answer"], "welcome");
+    assert_eq!(told[3]["code"], "INVALID_ARGUMENT", "{told:?}");
+    assert_eq!(
+        (&told[4]["answer"], &told[5]["code"]),
+        (&json!("welcome"), &json!("INVALID_ARGUMENT"))
+    );
+    let logs = fs::read_dir(stack.logs()).expect("it is there").filter_map(Result::ok);
+    let logs: String = logs.filter_map(|log| fs::read_to_string(log.path()).ok()).collect();
+    assert_eq!(logs.matches("an agent broke the contract").count(), 2);
+    let grown = stack.process(Gateway(A)).peak_memory() - before;
+    assert!(grown < 32 << 20, "control held {grown} bytes more");
+}
+
 #[apply(every_stack)]
 async fn control_serves_grpc_health_and_reflection(stack: Stack) {
     for control in BOTH {
@@ -130,53 +154,124 @@ async fn control_serves_grpc_health_and_reflection(stack: Stack) {
             "EditToken",
             "RevokeToken",
             "SetWebhookSecrets",
+            "SetVisitorKeys",
         ];
         assert_eq!(told["methods"], json!(methods));
     }
 }
 
 #[apply(every_stack)]
-async fn a_gateway_serves_its_health_and_openapi_json(stack: Stack) {
+async fn a_gateway_serves_its_health_and_its_contract(stack: Stack) {
     for gateway in BOTH {
         let gateway = stack.at(gateway, "");
         gateway.get("/healthz").await.expect(200);
         gateway.get("/readyz").await.expect(200);
-        let contract = gateway.json("/openapi.json").await;
-        assert!(
-            contract["openapi"].as_str().is_some_and(|version| version.starts_with("3.")),
-            "{contract}"
-        );
-        let paths = contract["paths"].as_object().expect("paths");
-        for path in [
-            "/chat/{token}/",
-            "/chat/{token}/config",
-            "/chat/{token}/logo",
-            "/chat/{token}/{turn_id}",
-            "/chat/{token}/{turn_id}/status",
-            "/chat/{token}/{turn_id}/sse",
-            "/chat/{token}/{turn_id}/cancel",
-            "/chat/{token}/c/{conversation}",
-            "/chat/{token}/c/{conversation}/sse",
-            "/chat/{token}/v1/chat/completions",
-            "/chat/{token}/v1/models",
-            "/chat/{token}/ai",
-            "/chat/{token}/ai/{conversation}/stream",
-            "/chat/{token}/mcp",
-            "/hook/{token}",
-            "/hook/{token}/{turn_id}",
-            "/hook/{token}/{turn_id}/status",
-            "/hook/{token}/{turn_id}/sse",
-        ] {
-            let placeholders = |path: &str| {
-                path.split('/')
-                    .map(|part| if part.starts_with('{') { "{}" } else { part }.to_owned())
-                    .collect::<Vec<_>>()
-            };
-            assert!(
-                paths.keys().any(|known| placeholders(known) == placeholders(path)),
-                "{path} in {:?}",
-                paths.keys()
-            );
-        }
+        assert_eq!(gateway.json("/openapi.json").await["openapi"], "3.1.0");
     }
+}
+
+#[apply(embedded)]
+async fn what_the_api_answers_is_what_its_contract_says(stack: Stack) {
+    let link = stack.issue("acme").await;
+    let visitor = stack.visitor(&link, A);
+    let mut agent = stack.attach("acme", A).await;
+    let answer = visitor.post_json(&json!({"content": "hello"})).await.expect(202).json();
+    let (turn, conversation) = (text_of(&answer["turn_id"]), text_of(&answer["conversation"]));
+    let mut answers = vec![("Posted", answer)];
+    let mut held = agent.turn().await;
+    agent.append(&mut held, status("thinking")).await;
+    agent.append(&mut held, delta("m1", "so")).await;
+    answers.push(("Standing", visitor.json(&format!("{turn}/status")).await));
+    answers.push(("Snapshot", visitor.json(&turn).await));
+    agent.leave().await;
+    let mut agent = stack.attach("acme", A).await;
+    let mut held = agent.turn().await;
+    agent.append(&mut held, message("m1", "so far")).await;
+    agent.say(held.fail("The model is tired.")).await;
+    visitor.end_of(&turn).await;
+    let rating = visitor.request(Method::PUT, &format!("{turn}/rating"));
+    send(rating.json(&json!({"rating": "up"}))).await.expect(200);
+    let history = visitor.json(&format!("c/{conversation}")).await;
+    let mut stream = visitor.follow(&conversation).await;
+    let events = stream.through("rated").await;
+    assert_eq!(names(&events)[..2], ["user", "status"]);
+    assert!(names(&events).contains(&"restart"));
+    for event in events {
+        let event = json!({"id": event.id, "event": event.name, "data": event.data});
+        answers.push(("Event", event));
+    }
+    answers.push(("Snapshot", visitor.json(&format!("{turn}?after=0")).await));
+    answers.push(("Snapshot", visitor.json(&format!("{turn}?html=1")).await));
+    for told in [&history["turns"][0], &visitor.json(&turn).await] {
+        answers.push(("Message", told["user"].clone()));
+        answers.push(("Message", told["assistant"][0].clone()));
+    }
+    answers.push(("Turn", history["turns"][0].clone()));
+    answers.push(("History", history));
+    let config = visitor.json("config").await;
+    answers.push(("Config", config));
+    answers.push(("Problem", visitor.get("AAAAAAAAAAAAAAAAAAAAAA").await.expect(404).json()));
+    let (gateway, told) = (stack.gateway(A), json!(answers).to_string());
+    let wrong = python("contract.py", &[&gateway, &told]).await.expect(0).out;
+    assert_eq!(wrong, "", "{answers:?}");
+}
+
+#[apply(embedded)]
+async fn clients_that_are_generated_from_the_contract_work(stack: Stack) {
+    let link = stack.issue("acme").await;
+    let mut agent = stack.attach("acme", A).await;
+    let (gateway, folder) = (stack.gateway(A), stack.folder().join("generated"));
+    fs::create_dir_all(&folder).expect("the stack's folder is ours");
+    let answering = async {
+        for _ in 0..2 {
+            let held = agent.turn().await;
+            assert_eq!(held.turn.content, "hello & you".as_bytes());
+            agent.answer(held, "hello to you").await;
+        }
+    };
+    let contract = format!("{gateway}/openapi.json");
+    let in_python = async {
+        fs::write(folder.join("settings.yaml"), "post_hooks: []").expect("the folder is ours");
+        let mut generator = command(interpreter());
+        generator.args(["-m", "openapi_python_client", "generate", "--url", &contract]);
+        generator.args(["--config", "settings.yaml", "--output-path", "python"]);
+        run(generator.current_dir(&folder), "").await.expect(0);
+        let client = folder.join("python").display().to_string();
+        python("generated.py", &[&gateway, &link.token, &client]).await.expect(0).out
+    };
+    let in_typescript = async {
+        let clients = Path::new(env!("CARGO_MANIFEST_DIR")).join("clients");
+        let modules = clients.join("node_modules");
+        std::os::unix::fs::symlink(&modules, folder.join("node_modules")).expect("it is ours");
+        fs::copy(clients.join("generated.ts"), folder.join("client.mts")).expect("it is there");
+        let tool = |name: &str, arguments: &[&str]| {
+            let mut tool = command(found("node"));
+            tool.arg(modules.join(name)).args(arguments).current_dir(&folder);
+            tool
+        };
+        let generate = [&*contract, "--output", "contract.ts"];
+        run(&mut tool("openapi-typescript/bin/cli.js", &generate), "").await.expect(0);
+        let strict = ["--strict", "--target", "es2022", "--module", "nodenext", "--skipLibCheck"];
+        run(&mut tool("typescript/bin/tsc", &[&strict[..], &["client.mts"]].concat()), "")
+            .await
+            .expect(0);
+        let mut client = command(found("node"));
+        client.args(["client.mjs", &gateway, &link.token]).current_dir(&folder);
+        run(&mut client, "").await.expect(0).out
+    };
+    let talking = async { (in_python.await, in_typescript.await) };
+    let ((told, typed), ()) = tokio::join!(talking, answering);
+    let told: Vec<_> = told.lines().map(parse).collect();
+    let types: Vec<_> = told.iter().map(|told| told["type"].as_str().unwrap_or_default()).collect();
+    assert_eq!(types, ["Posted", "Snapshot", "Standing", "History", "Config", "Problem"]);
+    assert_eq!(told[0]["answer"]["assistant"][0]["content"], "hello to you");
+    assert_eq!(told[3]["answer"]["turns"][0]["user"]["content"], "hello & you");
+    let typed: Vec<_> = typed.lines().map(parse).collect();
+    let expected =
+        [json!(["hello to you"]), json!("done"), json!(["hello & you"]), json!("NOT_FOUND")];
+    assert_eq!(typed, expected);
+}
+
+fn text_of(value: &Value) -> String {
+    value.as_str().expect("a text").to_owned()
 }

@@ -1,5 +1,6 @@
 //! What an operator sees: metrics, traces, the log.
 
+mod cost;
 mod logs;
 mod metrics;
 mod prometheus;

@@ -31,6 +31,6 @@ async fn are_served(stack: &Stack, contract: &str, names: &[&str], flags: &[&str
 #[apply(embedded)]
 async fn an_agent_and_a_gateway_of_another_version_are_served(stack: Stack) {
     are_served(&stack, "tests/data/contract-1", &EARLIER, &[]).await;
-    let present = [&EARLIER[..], &["admin", "looks", "rating", "turn"]].concat();
+    let present = [&EARLIER[..], &["admin", "looks", "rating", "turn", "visitor"]].concat();
     are_served(&stack, "proto", &present, &["--newer"]).await;
 }

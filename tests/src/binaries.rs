@@ -29,8 +29,14 @@ pub(crate) fn build() {
         };
         let mut cargo = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
         cargo.args(["build", "--quiet", "--profile", profile, "--bins"]);
-        for package in ["arizuko", "arizuko-control", "arizuko-gateway"] {
-            cargo.args(["--package", package]);
+        if profile == "dev" {
+            // With a test, dependencies have the features that they have in the suite. Otherwise
+            // most of what the programs consist of would be built twice.
+            cargo.args(["--workspace", "--test", "outside"]);
+        } else {
+            for package in ["arizuko", "arizuko-control", "arizuko-gateway"] {
+                cargo.args(["--package", package]);
+            }
         }
         cargo.current_dir(workspace());
         // Removes the variables that cargo sets for tests. With them, build scripts would see a

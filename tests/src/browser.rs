@@ -1,8 +1,8 @@
-//! Runs the tests in `tests/browser`, which drive Chromium, against a stack.
+//! Runs the tests in `tests/browser`, which drive Chromium and Firefox, against a stack.
 
 use crate::{
     Instance::{A, B},
-    Kind, Stack, binaries,
+    Stack, binaries,
     process::{Process, command},
     tools::found,
 };
@@ -11,6 +11,7 @@ use nix::{
     unistd::Pid,
 };
 use std::{
+    env,
     fs::{self, File, Permissions},
     os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
@@ -18,40 +19,67 @@ use std::{
 };
 use tokio::time::timeout;
 
-/// How long all files of one call may take together.
+/// How long all files of one call may take together in a browser.
 const LIMIT: Duration = Duration::from_secs(400);
 
-/// Returns which Chromium visits a stack: the one that people use, or its headless shell. The
-/// shell has the same engine and takes half as much of the processor.
-fn browser_on(kind: Kind) -> &'static str {
-    match kind {
-        Kind::Pair => "chromium",
-        _ => "chromium-headless-shell",
+/// What visits a stack.
+#[derive(Clone, Copy)]
+pub enum Browser {
+    /// Chromium without a window: the same engine, for half of the processor's time.
+    Shell,
+    /// The Chromium that people use, which can also block storage.
+    Chromium,
+    /// Debian's build of Firefox's long-term release.
+    Firefox,
+}
+
+impl Browser {
+    fn program(self) -> &'static str {
+        match self {
+            Self::Shell => "chromium-headless-shell",
+            Self::Chromium => "chromium",
+            Self::Firefox => "firefox-esr",
+        }
     }
 }
 
 impl Stack {
     /// Runs these files of `tests/browser` against this stack, whose links must lead to its
-    /// gateway. Screenshots go to `target/screenshots`.
-    pub async fn browser_tests(&self, files: &[&str]) {
+    /// gateway. With `ARIZUKO_BROWSERS=all` in the environment, runs them in Chromium and then in
+    /// Firefox, and puts screenshots into `target/screenshots`.
+    pub async fn browser_tests(&self, browser: Browser, files: &[&str]) {
+        if env::var("ARIZUKO_BROWSERS").is_ok_and(|all| all == "all") {
+            for browser in [Browser::Chromium, Browser::Firefox] {
+                let screenshots = binaries::path("../screenshots").join(browser.program());
+                self.run_in(browser, files, Some(screenshots)).await;
+            }
+        } else {
+            self.run_in(browser, files, None).await;
+        }
+    }
+
+    async fn run_in(&self, browser: Browser, files: &[&str], screenshots: Option<PathBuf>) {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("browser");
         let playwright = folder.join("node_modules/playwright-core");
         assert!(playwright.exists(), "playwright-core is not installed: tests/run does it");
         let (chat_url, _demo) = self.demo(&folder).await;
 
         let mut node = command(found("node"));
-        // One file at a time, since each browser keeps a processor busy.
-        node.args(["--test", "--test-concurrency=1"]);
-        node.args(files.iter().map(|file| format!("{file}.test.js")));
+        // In one process, all files share a browser.
+        let imports = files.iter().map(|file| format!("await import('./{file}.test.js');"));
+        node.args(["--test-reporter=tap", "--input-type=module", "--eval"]);
+        node.arg(imports.collect::<String>());
         node.current_dir(&folder).process_group(0);
         let controls = format!("{},{}", self.control(A), self.control(B));
         node.env("HOME", self.folder().join("home"));
-        node.env("CHROMIUM", found(browser_on(self.kind())));
+        node.env("ARIZUKO_BROWSER", found(browser.program()));
         node.env("ARIZUKO_CLI", self.mortal_cli());
         node.env("ARIZUKO_CONTROL", controls);
         node.env("ARIZUKO_KEY", self.operator_key());
         node.env("ARIZUKO_CHAT_URL", chat_url);
-        node.env("ARIZUKO_SCREENSHOTS", binaries::path("../screenshots"));
+        if let Some(screenshots) = screenshots {
+            node.env("ARIZUKO_SCREENSHOTS", screenshots);
+        }
         let said = self.logs().join("browser.txt");
         let output = File::create(&said).expect("the stack's folder is ours");
         let mut child = node.stdout(output).spawn().expect("node was just found");

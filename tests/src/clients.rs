@@ -9,18 +9,28 @@ use serde_json::Value;
 use std::path::Path;
 
 /// A program that uses a library as its documentation says.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Library {
     /// OpenAI's for Python.
     OpenAiPython,
     /// OpenAI's for Node.js.
     OpenAiNode,
+    /// OpenAI's for Python, with its responses.
+    ResponsesPython,
+    /// OpenAI's for Node.js, with its responses.
+    ResponsesNode,
     /// Vercel's AI SDK.
     Ai,
     /// MCP's for Python.
     McpPython,
     /// MCP's for Node.js.
     McpNode,
+    /// A2A's for Python.
+    A2aPython,
+    /// A2A's for Node.js.
+    A2aNode,
+    /// AG-UI's.
+    AgUi,
 }
 
 /// A running client. It prints a line of JSON for each thing that it reads.
@@ -31,11 +41,14 @@ impl Library {
     pub fn start(self, stack: &Stack, orders: &[Value]) -> Client {
         let tests = Path::new(env!("CARGO_MANIFEST_DIR"));
         let (interpreter, script) = match self {
-            Self::OpenAiPython => (interpreter(), "python/complete.py"),
-            Self::OpenAiNode => (found("node"), "clients/openai.js"),
+            Self::OpenAiPython | Self::ResponsesPython => (interpreter(), "python/complete.py"),
+            Self::OpenAiNode | Self::ResponsesNode => (found("node"), "clients/openai.js"),
             Self::Ai => (found("node"), "clients/ai.js"),
             Self::McpPython => (interpreter(), "python/tools.py"),
             Self::McpNode => (found("node"), "clients/mcp.js"),
+            Self::A2aPython => (interpreter(), "python/tasks.py"),
+            Self::A2aNode => (found("node"), "clients/a2a.js"),
+            Self::AgUi => (found("node"), "clients/ag-ui.js"),
         };
         let packages = tests.join("clients/node_modules");
         assert!(packages.exists(), "the clients are not installed: tests/run does it");

@@ -238,6 +238,15 @@ impl Fleet {
         replicas
     }
 
+    /// Waits until a replica has become a primary.
+    pub async fn promoted(&self, replica: usize) {
+        let port = self.servers[replica].port;
+        until("the replica to be promoted", async || {
+            ask(port, &["ROLE"]).await.starts_with("master")
+        })
+        .await;
+    }
+
     /// Returns how many times a server has run a command.
     pub async fn calls(&self, index: usize, command: &str) -> u64 {
         let statistics = ask(self.servers[index].port, &["INFO", "commandstats"]).await;

@@ -183,19 +183,23 @@ impl Visitor {
         tokio::spawn(async move { read_to_the_end(&reader, &turn).await })
     }
 
-    /// Repeats a message with one idempotency key until it is taken.
-    pub async fn say_until_taken(&self, key: &str, document: &Value) -> Posted {
-        within("a message to be taken", async {
+    /// Repeats a message with one idempotency key until it is taken or refused for good.
+    pub async fn say_until_answered(&self, key: &str, document: &Value) -> Answer {
+        within("a message to be taken or refused", async {
             loop {
                 let answer = self.say_once(key, document).await;
                 match answer.status.as_u16() {
-                    202 => return answer.posted(),
                     503 | 504 => assert!(answer.retry_after() >= 1),
-                    other => panic!("{other}: {}", answer.text()),
+                    _ => return answer,
                 }
             }
         })
         .await
+    }
+
+    /// Repeats a message with one idempotency key until it is taken.
+    pub async fn say_until_taken(&self, key: &str, document: &Value) -> Posted {
+        self.say_until_answered(key, document).await.posted()
     }
 
     /// Cancels a turn.

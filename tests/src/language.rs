@@ -1,9 +1,10 @@
-//! Agents in Python and TypeScript, made with the modules in `examples`.
+//! Agents in Python, TypeScript and Rust, made with the modules in `examples`.
 
 use crate::{
     Instance::{A, B},
     Stack,
     agent::{Agent, script},
+    binaries,
     cli::run,
     process::command,
     tools::{found, interpreter},
@@ -22,11 +23,13 @@ pub enum Language {
     Python,
     /// `examples/typescript`.
     TypeScript,
+    /// `examples/rust`.
+    Rust,
 }
 
 impl Language {
     /// Attaches an agent to `acme`, with this concurrency. The test drives its handlers step by
-    /// step. `tests/agents/module.py` has the steps and the flags of both languages.
+    /// step. `tests/agents/module.py` has the steps and the flags of all languages.
     pub async fn agent(self, stack: &Stack, concurrency: &str, flags: &[&str]) -> Agent {
         let mut module = self.module(stack, "acme").await;
         Agent::attach(stack, "acme", |address| {
@@ -52,7 +55,16 @@ impl Language {
     pub async fn module(self, stack: &Stack, folder: &str) -> Command {
         let mut module = match self {
             Self::Python => {
-                let names = ["agent", "conversation", "hook", "looks", "speech", "token", "turn"];
+                let names = [
+                    "agent",
+                    "conversation",
+                    "hook",
+                    "looks",
+                    "speech",
+                    "token",
+                    "turn",
+                    "visitor",
+                ];
                 let stubs = stack.stubs(&repository().join("proto"), &names).await;
                 let path = [repository().join("examples/python"), stubs];
                 let path = std::env::join_paths(path).expect("our folders have no colons");
@@ -67,6 +79,7 @@ impl Language {
                 node.arg(script("module.js"));
                 node
             }
+            Self::Rust => command(binaries::path("module")),
         };
         // The agent attaches to the first control of its list: to B, while most calls of the
         // harness go to A.

@@ -31,6 +31,7 @@ pub mod stack;
 mod suite;
 pub mod tools;
 
+pub use browser::Browser;
 pub use language::Language;
 pub use macro_rules_attribute::apply;
 pub use stack::{BOTH, Instance, Kind, Part, Stack};

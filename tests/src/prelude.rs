@@ -1,7 +1,7 @@
 //! The items that most tests use.
 
 pub use crate::{
-    BOTH, Instance,
+    BOTH, Browser, Instance,
     Instance::{A, B},
     Kind, Language,
     Part::{Control, Gateway},

@@ -5,8 +5,9 @@
 //! async fn a_message_is_answered(stack: Stack) { … }
 //! ```
 //!
-//! gives the tests `a_message_is_answered::embedded`, `…::one_redis` and `…::pair`. The argument is
-//! a [`Fixture`](crate::Fixture), or nothing.
+//! gives the tests `a_message_is_answered::embedded`, `…::pair` and `…::one_of_each`. The argument
+//! is a [`Fixture`](crate::Fixture), or nothing. `one_of_each` has one control and one gateway over
+//! Redis; `tests/run` leaves it out without `--all`, since the pair shows the same.
 //!
 //! A test whose first argument is a [`Language`](crate::Language) runs on each stack with each
 //! language: `…::python::embedded`, `…::typescript::embedded` and so on.
@@ -32,6 +33,9 @@ macro_rules! on_stacks {
             mod typescript { $(#[test] fn $stack() {
                 $crate::run($crate::Kind::$kind, |it| super::super::$test($crate::Language::TypeScript, it))
             })+ }
+            mod rust { $(#[test] fn $stack() {
+                $crate::run($crate::Kind::$kind, |it| super::super::$test($crate::Language::Rust, it))
+            })+ }
         }
     };
     (
@@ -47,18 +51,18 @@ macro_rules! on_stacks {
     };
 }
 
-/// Embedded store, one Redis, and a pair of controls and gateways.
+/// Embedded store, a pair of controls and gateways over one Redis, and one of each.
 #[macro_export]
 macro_rules! every_stack {
     ($($test:tt)+) => {
-        $crate::on_stacks! { [embedded Embedded, one_redis OneRedis, pair Pair] $($test)+ }
+        $crate::on_stacks! { [embedded Embedded, pair Pair, one_of_each OneRedis] $($test)+ }
     };
 }
 
-/// The stacks over one Redis server: with one control and gateway, and the pair.
+/// The stacks over one Redis server: with two controls and gateways, and with one of each.
 #[macro_export]
 macro_rules! on_redis {
-    ($($test:tt)+) => { $crate::on_stacks! { [one_redis OneRedis, pair Pair] $($test)+ } };
+    ($($test:tt)+) => { $crate::on_stacks! { [pair Pair, one_of_each OneRedis] $($test)+ } };
 }
 
 /// The embedded store, and the pair.

@@ -26,7 +26,8 @@ pub(crate) struct Args {
     /// How many messages to answer at a time
     #[arg(long, default_value_t = 1, value_name = "TURNS", value_parser = clap::value_parser!(u32).range(1..=1000))]
     concurrency: u32,
-    /// Show the visitor what follows `status:` on a line of standard error, as the agent's status
+    /// Show the visitor what follows `status:` on a line of standard error as the agent's status, and
+    /// what follows `title:` as the title of the conversation
     #[arg(long)]
     status: bool,
     /// Give the program the whole turn with its history on standard input, as one JSON document

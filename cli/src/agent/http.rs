@@ -11,8 +11,12 @@
 //! A response that is cut off within its body fails the turn.
 
 mod parts;
+mod signer;
 
-use self::parts::{PartReader, PartUsage, ReplyPart};
+use self::{
+    parts::{PartReader, PartUsage, ReplyPart},
+    signer::Signer,
+};
 use super::{
     document,
     endpoint::{self, AskError, Endpoint, charset, media_type},
@@ -20,10 +24,7 @@ use super::{
     serve::Place,
     text::Whole,
 };
-use crate::{
-    attach::{Failure, Gone, Reply, Turn},
-    folder::check_handoff,
-};
+use crate::attach::{Failure, Gone, Reply, Turn};
 use arizuko_proto::{public_id, v1::Handoff};
 use reqwest::{
     Url,
@@ -43,6 +44,7 @@ single one (application/json):
   {\"delta\": \"some more text\"}
   {\"message\": \"a whole message, or the finished form of its deltas\"}
   {\"status\": \"what the agent is doing\"}
+  {\"title\": \"the conversation's title\"}
   {\"error\": \"a sentence for the visitor\", \"detail\": \"for the operator\"}
   {\"usage\": {\"input_tokens\": 900, \"output_tokens\": 60}}
   {\"handoff\": \"acme/people\", \"note\": \"for whoever continues\", \"conversation\": false}
@@ -58,26 +60,38 @@ pub(crate) struct Args {
     /// [env: ARIZUKO_HTTP_TOKEN has the token itself]
     #[arg(long, value_name = "FILE")]
     token_file: Option<PathBuf>,
+    /// File with the secret that signs each request by Standard Webhooks, such as whsec_…
+    /// [env: ARIZUKO_HTTP_SIGNING_SECRET has the secret itself]
+    #[arg(long, value_name = "FILE")]
+    signing_secret_file: Option<PathBuf>,
     #[command(flatten)]
     limits: endpoint::Limits,
 }
 
 pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
     let token = endpoint::secret(args.token_file.as_deref(), &["ARIZUKO_HTTP_TOKEN"])?;
+    let signing = args.signing_secret_file.as_deref();
+    let signing = endpoint::secret(signing, &["ARIZUKO_HTTP_SIGNING_SECRET"])?;
+    let signer = Arc::new(signing.as_deref().map(Signer::new).transpose()?);
     let name = args.url.host_str().unwrap_or_default().to_owned();
     let endpoint = Arc::new(Endpoint::new(args.url, token, &args.limits)?);
     let (concurrency, history) = (args.limits.concurrency, args.limits.history);
-    let answer = move |turn, reply| answer(Arc::clone(&endpoint), turn, reply);
+    let answer = move |turn, reply| answer(Arc::clone(&endpoint), Arc::clone(&signer), turn, reply);
     args.place.serve(&name, concurrency, history, Metrics::new(), answer).await
 }
 
 /// Asks until the endpoint has answered, no retry is left, or the turn is cancelled.
-async fn answer(endpoint: Arc<Endpoint>, turn: Turn, reply: Reply) -> Result<(), Failure> {
+async fn answer(
+    endpoint: Arc<Endpoint>,
+    signer: Arc<Option<Signer>>,
+    turn: Turn,
+    reply: Reply,
+) -> Result<(), Failure> {
     let turn = with_public_ids(turn);
     let document = document::of(&turn).to_string();
     let mut retries = endpoint.retries();
     let answering = async {
-        while let Err(error) = ask(&endpoint, &turn, &document, &reply).await {
+        while let Err(error) = ask(&endpoint, &signer, &turn, &document, &reply).await {
             retries.wait(error, &reply).await?;
         }
         Ok(())
@@ -112,17 +126,20 @@ fn with_public_ids(mut turn: Turn) -> Turn {
 /// Sends one request and passes its response on to the visitor.
 async fn ask(
     endpoint: &Endpoint,
+    signer: &Option<Signer>,
     turn: &Turn,
     document: &str,
     reply: &Reply,
 ) -> Result<(), AskError> {
     let key = format!("{}.{}", turn.turn_id, turn.attempt);
-    let request = endpoint.request(turn).header("idempotency-key", key);
+    let mut request = endpoint.request(turn).header("idempotency-key", &key);
+    for (name, value) in signer.iter().flat_map(|signer| signer.headers(&key, document)) {
+        request = request.header(name, value);
+    }
     let request = request.header(ACCEPT, ACCEPTED);
     let request = request.header(CONTENT_TYPE, "application/json");
     let mut response = endpoint.send(request.body(document.to_owned())).await?;
-    let mut answer =
-        Answer { reply, folder: &turn.folder, whole: Whole::default(), is_handed_off: false };
+    let mut answer = Answer { reply, whole: Whole::default(), is_handed_off: false };
     let (kind, charset) = (media_type(&response), charset(&response));
     // The reader is chosen when the first bytes come: a response without a body needs no type.
     let mut reader = None;
@@ -147,7 +164,6 @@ async fn ask(
 /// A response that is passed on to the visitor while it comes.
 struct Answer<'a> {
     reply: &'a Reply,
-    folder: &'a str,
     whole: Whole,
     is_handed_off: bool,
 }
@@ -165,25 +181,25 @@ impl Answer<'_> {
             if let Some(text) = part.status {
                 self.reply.status(text).await?;
             }
+            if let Some(text) = part.title {
+                self.reply.title(text).await?;
+            }
             if let Some(text) = part.delta {
                 self.whole.push(&text);
-                self.reply.delta(text).await?;
+                self.reply.write(text).await?;
             }
             if let Some(text) = part.message {
                 self.whole = Whole::default();
                 self.reply.message(text).await?;
             }
             if let Some(PartUsage { input_tokens, output_tokens }) = part.usage {
-                self.reply.used(input_tokens, output_tokens);
+                self.reply.usage(input_tokens, output_tokens);
             }
             if let Some(error) = part.error {
                 let detail = part.detail.unwrap_or_else(|| error.clone());
                 return Err(Failure { error, detail });
             }
             if let Some(folder) = part.handoff {
-                if !folder.is_empty() {
-                    check_handoff(self.folder, &folder).map_err(Failure::new)?;
-                }
                 self.end_message().await?;
                 let handoff = Handoff {
                     folder,

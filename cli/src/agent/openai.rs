@@ -141,7 +141,7 @@ impl Model {
             let (prompt, written) = (tokens("prompt_tokens"), tokens("completion_tokens"));
             self.metrics.used(prompt, written);
             if prompt.is_some() || written.is_some() {
-                reply.used(prompt.unwrap_or(0), written.unwrap_or(0));
+                reply.usage(prompt.unwrap_or(0), written.unwrap_or(0));
             }
             tracing::info!(
                 model = self.request["model"].as_str(),

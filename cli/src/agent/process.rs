@@ -5,10 +5,7 @@ use super::{
     cgi, document,
     text::{Decoder, Lines, Whole},
 };
-use crate::{
-    attach::{Failure, Gone, Reply, Turn},
-    folder::check_handoff,
-};
+use crate::attach::{Failure, Gone, Reply, Turn};
 use arizuko_proto::v1::{Handoff, HookRequest};
 use nix::{
     sys::signal::{Signal, killpg},
@@ -40,6 +37,8 @@ const LINGER: Duration = Duration::from_secs(1);
 /// What a line on standard error begins with that the visitor is to see. Other lines may be a stack
 /// trace with secrets in it.
 const STATUS: &str = "status:";
+/// What a line with the conversation's title begins with.
+const TITLE: &str = "title:";
 
 /// The program to run for each turn.
 pub(super) struct Program {
@@ -47,7 +46,7 @@ pub(super) struct Program {
     pub(super) arguments: Vec<OsString>,
     /// Standard input is the whole turn as JSON.
     pub(super) json: bool,
-    /// Standard error goes to the visitor, as the agent's status.
+    /// Lines of standard error go to the visitor, as the agent's status or the conversation's title.
     pub(super) status: bool,
     /// Standard output answers a webhook's sender, in the form of CGI.
     pub(super) cgi: bool,
@@ -100,6 +99,7 @@ impl Program {
             }
         }
         let handed = turn.handed.clone().unwrap_or_default();
+        let visitor = turn.identity.clone().unwrap_or_default();
         for (name, value) in [
             ("ARIZUKO_JID", &turn.jid),
             ("ARIZUKO_FOLDER", &turn.folder),
@@ -109,6 +109,9 @@ impl Program {
             ("ARIZUKO_PERSONA", &turn.persona),
             ("ARIZUKO_TOPIC", &turn.topic),
             ("ARIZUKO_CONTEXT", &turn.context),
+            ("ARIZUKO_VISITOR_ID", &visitor.id),
+            ("ARIZUKO_VISITOR_NAME", &visitor.name),
+            ("ARIZUKO_VISITOR_EMAIL", &visitor.email),
             ("ARIZUKO_HANDED_BY", &handed.folder),
             ("ARIZUKO_NOTE", &handed.note),
         ] {
@@ -173,9 +176,6 @@ impl Program {
             Output::Message(None) | Output::Response(_) => {}
         }
         if let Some(Successor { folder: to, .. }) = successor {
-            if !to.is_empty() {
-                check_handoff(&turn.folder, to).map_err(Failure::new)?;
-            }
             let handoff = Handoff {
                 folder: to.clone(),
                 note: last_line,
@@ -192,7 +192,7 @@ impl Program {
     }
 
     /// Passes the program's standard error on to our own. With `--status`, its lines that begin with
-    /// [`STATUS`] go to the visitor instead. Returns the last of the other lines that is not blank.
+    /// [`STATUS`] or [`TITLE`] go to the visitor instead. Returns the last of the other lines that is not blank.
     async fn listen(&self, mut stderr: Pipe<'_, ChildStderr>, reply: &Reply) -> String {
         let (mut lines, mut buffer) = (Lines::default(), [0; 4096]);
         let mut last = String::new();
@@ -212,6 +212,8 @@ impl Program {
                 } else if let Some(status) = line.strip_prefix(STATUS) {
                     // An error says that nobody wants the reply, which `attend` notices, too.
                     let _ = reply.status(status.trim().to_owned()).await;
+                } else if let Some(title) = line.strip_prefix(TITLE) {
+                    let _ = reply.title(title.trim()).await;
                 } else {
                     let _ = writeln!(io::stderr(), "{line}");
                     last = line;
@@ -267,7 +269,7 @@ async fn forward(mut stdout: Pipe<'_, ChildStdout>, reply: &Reply) -> Option<Str
         if !text.is_empty() {
             // An error says that nobody wants the reply. Reading goes on, so that the program does
             // not block.
-            let _ = reply.delta(text).await;
+            let _ = reply.write(text).await;
         }
         if bytes.is_empty() {
             return whole.take();

@@ -64,7 +64,7 @@ impl Place {
         tokio::pin!(session);
         loop {
             tokio::select! {
-                outcome = &mut session => return outcome,
+                outcome = &mut session => return Ok(outcome?),
                 () = attached.notified() => {
                     supervisor::ready();
                     let folder = self.folder.as_deref().unwrap_or("the key's folder");

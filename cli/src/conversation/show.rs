@@ -7,7 +7,7 @@ use crate::{
 };
 use arizuko_proto::v1::{
     Author, Conversation, ShowConversationRequest, ShowConversationResponse, Thumb, TurnAgent,
-    TurnDetail, TurnEvent, TurnEventKind, TurnMessage,
+    TurnDetail, TurnEvent, TurnEventKind, TurnMessage, VisitorIdentity, VisitorPage,
 };
 use prost_types::Timestamp;
 
@@ -63,12 +63,34 @@ fn show_head(conversation: &Conversation, console: &mut Console<'_>) -> anyhow::
     let Conversation { conversation_id, jid, token_id, folder, with, assigned, .. } = conversation;
     field("conversation", conversation_id, console)?;
     field("address", &format!("{jid}, link {token_id}"), console)?;
+    field("title", &conversation.title, console)?;
+    field("visitor", &conversation.identity.as_ref().map(verified).unwrap_or_default(), console)?;
     field("folder", folder, console)?;
     field("with", with, console)?;
     field("assigned to", assigned, console)?;
     let (began, active) = (conversation.created_at, conversation.active_at);
     field("began", &time::brief(began), console)?;
     field("active", &format!("{}, {} ago", time::brief(active), time::age(active)), console)
+}
+
+/// Describes a visitor for whom their site vouches, on one line.
+pub(crate) fn verified(visitor: &VisitorIdentity) -> String {
+    let VisitorIdentity { id, name, email, claims, .. } = visitor;
+    let email = if email.is_empty() { String::new() } else { format!("<{email}>") };
+    let id = format!("(verified: {id})");
+    let parts = [name.clone(), email, id, claims.clone()];
+    parts.iter().filter(|part| !part.is_empty()).cloned().collect::<Vec<_>>().join(" ")
+}
+
+/// Describes where a visitor wrote, on one line.
+pub(crate) fn place(page: &VisitorPage) -> String {
+    let VisitorPage { url, title, language, data } = page;
+    let mut parts: Vec<_> =
+        [title, url, language].into_iter().filter(|t| !t.is_empty()).cloned().collect();
+    let mut data: Vec<_> = data.iter().map(|(name, value)| format!("{name}={value}")).collect();
+    data.sort();
+    parts.append(&mut data);
+    parts.join(", ")
 }
 
 /// Shows a turn: its status, then its messages and what happened to it, in chronological order.
@@ -81,6 +103,9 @@ fn show_turn(turn: &TurnDetail, console: &mut Console<'_>) -> anyhow::Result<()>
         by => format!(", superseded by {by}"),
     };
     console.line(&format!("{}  {status}{tries}{superseded}", turn.turn_id))?;
+    if let Some(page) = &turn.page {
+        console.line(&format!("  (unverified: on {})", place(page)))?;
+    }
     show_course(turn, console)
 }
 
@@ -178,10 +203,11 @@ pub(crate) fn by(agent: &TurnAgent) -> String {
     format!("{name}{person} ({})", agent.key_id)
 }
 
-/// Returns when something was said, by whom, and what. Further lines of the text are indented, so
+/// Returns when something was said, by whom, and what if there is a text. Further lines of the text are indented, so
 /// that nobody can imitate another's message.
 fn block(said: &Said) -> String {
     let Said { at, who, text } = said;
     let text = text.trim_end().replace('\n', "\n      ");
-    format!("  {}  {}: {text}\n", time::brief(*at), printable(who))
+    let colon = if text.is_empty() { "" } else { ": " };
+    format!("  {}  {}{colon}{text}\n", time::brief(*at), printable(who))
 }

@@ -7,12 +7,13 @@ use super::{
 use crate::{
     console::word,
     control::Control,
+    key,
     status::{is_alone, silence},
     time, token,
 };
 use arizuko_proto::v1::{
-    ExplainRouteRequest, GetStatusRequest, GetStatusResponse, KeyKind, ListKeysRequest,
-    ListTokensRequest, RouteMode, ServerKind,
+    ExplainRouteRequest, GetStatusRequest, GetStatusResponse, KeyKind, ListTokensRequest,
+    RouteMode, ServerKind,
 };
 use prost_types::Timestamp;
 use std::{
@@ -140,8 +141,7 @@ pub(super) fn waiting(status: &GetStatusResponse, report: &mut Report) {
 
 /// Counts the keys.
 pub(super) async fn keys(control: &Control, report: &mut Report) -> anyhow::Result<()> {
-    let request = ListKeysRequest::default();
-    let listed = control.answer(control.keys().await?.list_keys(request).await)?;
+    let listed = key::list(control, String::new()).await?;
     let of = |kind: KeyKind| listed.keys.iter().filter(|key| key.kind() == kind).count();
     report.ok(
         "keys",

@@ -97,7 +97,7 @@ async fn chat(
     tokio::select! {
         ended = agent => match ended {
             Ok(()) => bail!("the doctor's agent ended before it was asked"),
-            Err(error) => Err(error.context("the doctor's agent cannot attach")),
+            Err(error) => Err(anyhow::Error::from(error).context("the doctor's agent cannot attach")),
         },
         visited = visit => visited.map(|()| !is_late.load(Relaxed)),
     }
@@ -110,7 +110,7 @@ async fn answer(
     is_late: Arc<AtomicBool>,
 ) -> Result<(), Failure> {
     for _ in 0..WORDS {
-        reply.delta("well ").await?;
+        reply.write("well ").await?;
         match timeout(ARRIVAL_TIMEOUT, arrived.acquire()).await {
             // The semaphore is never closed.
             Ok(permit) => drop(permit.map(SemaphorePermit::forget)),

@@ -196,7 +196,11 @@ impl<'a, 'b> Desk<'a, 'b> {
     fn waits(&mut self, turn: &InboxTurn) -> String {
         let number = self.board.number(&turn.conversation);
         let (age, preview) = (screen::age(turn.created_at), screen::preview(&turn.preview));
-        format!("{number} waits, {}, {age}: {preview}", turn.jid)
+        let who = match turn.identity.as_ref().map(|visitor| [&visitor.name, &visitor.id]) {
+            None => String::new(),
+            Some([name, id]) => format!(", {}", if name.is_empty() { id } else { name }),
+        };
+        format!("{number} waits, {}{who}, {age}: {preview}", turn.jid)
     }
 
     /// Takes a turn that the person has claimed.

@@ -1,8 +1,11 @@
 //! Shows lines to a person: above the prompt on a terminal, otherwise on standard output.
 
 use super::keyboard::Printer;
-use crate::console::{Console, printable};
 pub(super) use crate::time::age;
+use crate::{
+    console::{Console, printable},
+    conversation::show::{place, verified},
+};
 use arizuko_proto::v1::{Author, Message, Observed, Turn};
 
 /// How many characters of a message a list shows, at most.
@@ -38,6 +41,12 @@ pub(super) fn turn(number: usize, turn: &Turn) -> String {
         if !of_route.is_empty() {
             text += &block(what, of_route);
         }
+    }
+    if let Some(visitor) = &turn.identity {
+        text += &block("visitor", &verified(visitor));
+    }
+    if let Some(page) = &turn.page {
+        text += &block("unverified, the visitor is on", &place(page));
     }
     text + &history(&turn.history) + &news(turn)
 }

@@ -6,9 +6,7 @@ use crate::{
     control::Control,
 };
 use anyhow::{Context as _, bail};
-use arizuko_proto::v1::{
-    ApplyRoutesRequest, ApplyRoutesResponse, ErrorReason, ListRoutesRequest, Route,
-};
+use arizuko_proto::v1::{ApplyRoutesRequest, ApplyRoutesResponse, ErrorReason, Route};
 use std::{
     collections::{BTreeMap, BTreeSet},
     path::PathBuf,
@@ -117,8 +115,7 @@ impl Apply {
         if key_has_a_folder(control).await? {
             return Ok((Tables::from([(String::new(), routes)]), BTreeSet::new()));
         }
-        let request = ListRoutesRequest::default();
-        let known = control.answer(control.routes().await?.list_routes(request).await)?;
+        let known = super::list(control, None).await?;
         let mut tables = Tables::new();
         for route in routes {
             tables.entry(root(&route.prefix)).or_default().push(route);
@@ -182,7 +179,7 @@ async fn apply(
     dry_run: bool,
 ) -> anyhow::Result<ApplyRoutesResponse> {
     let request = ApplyRoutesRequest { folder: folder.to_owned(), routes: table.to_vec(), dry_run };
-    control.answer(control.routes().await?.apply_routes(request).await)
+    Ok(control.answer(control.routes().await?.apply_routes(request).await)?)
 }
 
 /// Returns the root folder of a valid prefix.

@@ -45,7 +45,16 @@ fn rows(token: Token) -> Vec<[String; 2]> {
         at => time::brief(at),
     };
     let LinkOptions {
-        name, greeting, context, allowed_origins, limits, hook, looks, paused, ..
+        name,
+        greeting,
+        context,
+        allowed_origins,
+        limits,
+        hook,
+        looks,
+        paused,
+        visitor_keys,
+        ..
     } = token.options.unwrap_or_default();
     let mut rows = vec![
         ("token", token.token_id),
@@ -60,6 +69,7 @@ fn rows(token: Token) -> Vec<[String; 2]> {
         ("context", context),
     ];
     rows.extend(allowed_origins.into_iter().map(|origin| ("origin", origin)));
+    rows.extend(visitor_keys.into_iter().map(|algorithm| ("visitor-key", algorithm)));
     rows.extend(limits.map(limit_rows).into_iter().flatten());
     rows.extend(hook.map(hook_rows).into_iter().flatten());
     rows.extend(looks.map(look_rows).into_iter().flatten());

@@ -30,7 +30,7 @@ pub(super) async fn start(
             attached: notified,
             stop,
         };
-        attach::run(&control, settings, demo::answer).await
+        Ok(attach::run(&control, settings, demo::answer).await?)
     });
     tokio::select! {
         () = attached.notified() => Ok((url, service)),

@@ -134,29 +134,35 @@ impl Access {
         control.admit(&self.secret, self.kind).await
     }
 
-    /// Reads a turn, if it is the token's.
+    /// Returns the token that the secret opens, and a turn of it. Reads both afresh.
     pub(super) async fn turn(
         &self,
         control: &Control,
-        token: &Token,
         id: &TurnId,
-    ) -> Result<Turn, Error> {
-        let turn: Option<Turn> = control.ledger.record(self.partition(), id).await?;
-        let own = turn.filter(|turn| turn.origin.token == token.id);
-        own.ok_or(Refusal::NotFound("turn").into())
+    ) -> Result<(Token, Turn), Error> {
+        let reading = |tx: &mut Tx<'_>| {
+            let token = self.token_id();
+            tx.expect([Token::name(&token), Turn::name(id)])?;
+            let token = token::admit(tx.get(&token)?, &self.secret, self.kind, tx.now)?;
+            let turn = tx.get::<Turn>(id)?.filter(|turn| turn.origin.token == token.id);
+            Ok((token, turn.ok_or(Refusal::NotFound("turn"))?))
+        };
+        control.ledger.view(self.partition(), reading).await
     }
 
-    /// Reads a conversation, if it is the token's, and the end of its log.
+    /// Returns the token that the secret opens, a conversation of it, and the end of the
+    /// conversation's log. Reads all afresh.
     pub(super) async fn conversation(
         &self,
         control: &Control,
-        token: &Token,
         id: &ConversationId,
-    ) -> Result<(Conversation, Head), Error> {
+    ) -> Result<(Token, Conversation, Head), Error> {
         let reading = |tx: &mut Tx<'_>| {
-            tx.expect([Conversation::name(id), Head::name(id)])?;
-            let conversation = conversation::of_token(tx.get(id)?, token)?;
-            Ok((conversation, tx.get::<Head>(id)?.unwrap_or_default()))
+            let token = self.token_id();
+            tx.expect([Token::name(&token), Conversation::name(id), Head::name(id)])?;
+            let token = token::admit(tx.get(&token)?, &self.secret, self.kind, tx.now)?;
+            let conversation = conversation::of_token(tx.get(id)?, &token)?;
+            Ok((token, conversation, tx.get::<Head>(id)?.unwrap_or_default()))
         };
         control.ledger.view(self.partition(), reading).await
     }

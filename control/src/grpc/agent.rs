@@ -17,7 +17,7 @@ use arizuko_proto::{
 pub(super) use desk::Desks;
 use futures_util::stream::{BoxStream, StreamExt as _};
 use history::{MAX_MESSAGES, Wanted};
-use tonic::{Request, Response, Status, Streaming};
+use tonic::{Code, Request, Response, Status, Streaming};
 use tracing::{Instrument as _, field::Empty};
 
 mod credit;
@@ -27,6 +27,7 @@ mod history;
 mod inbox;
 mod milestone;
 mod responses;
+mod said;
 mod stream;
 pub(super) mod worker;
 mod workers;
@@ -55,6 +56,11 @@ impl v1::agent_service_server::AgentService for Service {
             let serving = stream::serve(&control, &desks, &caller, requests, &responses);
             if let Err(error) = serving.await {
                 let status = Status::from(error);
+                if status.code() == Code::InvalidArgument
+                    && let Some(left_out) = control.broken.sample()
+                {
+                    tracing::warn!(left_out, "an agent broke the contract: {}", status.message());
+                }
                 control.metrics.refused(ErrorReason::of(&status).unwrap_or_default());
                 note_refusal(&control, &caller, "AgentService/Attach", &status).await;
                 responses.fail(status).await;

@@ -29,6 +29,8 @@ mod list;
 mod place;
 mod search;
 mod seen;
+
+pub(super) use seen::excerpt;
 mod turn;
 
 const DEFAULT_PAGE_SIZE: u32 = 50;

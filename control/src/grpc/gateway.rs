@@ -9,6 +9,7 @@ use crate::{
     conversation::{Conversation, Head},
     hook_filter,
     hook_request::{Blob, HookRequest},
+    ids::TokenId,
     looks::Logo,
     names,
     refusal::Refusal,
@@ -27,12 +28,16 @@ use crate::{
     },
 };
 use arizuko_proto::{public_id, telemetry::traces, v1};
+use attached::meanwhile;
+use std::{mem, time::Duration};
 use tonic::{Request, Response, Status, Streaming};
 use tracing::Span;
 
+mod attached;
 mod proven;
 pub(super) mod read;
 mod signed;
+mod visitor;
 
 /// How many bytes of messages one page of history carries at most, not counting its last turn.
 const PAGE_BYTES: usize = 4 << 20;
@@ -48,13 +53,25 @@ impl v1::gateway_service_server::GatewayService for Service {
         request: Request<v1::ResolveTokenRequest>,
     ) -> Result<Response<v1::ResolveTokenResponse>, Status> {
         let (_, request) = self.authenticate_gateway(request)?;
-        let token = self.access(request.access)?.admit(&self.control).await?;
-        let agent_attached = self.control.would_answer(&token, None).await;
+        let (control, access) = (&self.control, self.access(request.access)?);
+        let (partition, id) = (access.partition(), access.token_id());
+        let hint = control.ledger.hint::<Token>(partition, &id);
+        let expected = expected(&id, hint.as_ref());
+        let reading = |tx: &mut Tx<'_>| {
+            tx.expect(expected.iter().cloned())?;
+            let token = token::admit(tx.get(&id)?, &access.secret, access.kind, tx.now)?;
+            let target = route::resolve(tx, &token.jid, &token.folder)?.route.target;
+            Ok((target.unwrap_or_else(|| token.folder.clone()), token))
+        };
+        let reading = control.ledger.view(partition, reading);
+        let (read, likely) = meanwhile(control, partition, hint.as_ref(), reading).await;
+        let (folder, token) = read?;
+        let agent_attached = likely.is_attached_to(&folder).await;
         let name = match token.options.name.as_str() {
             "" => token.folder.name(),
             name => name,
         };
-        let limits = &self.control.limits;
+        let limits = &control.limits;
         let bytes = if token.kind == Kind::Chat { limits.chat_bytes } else { limits.hook_bytes };
         Ok(Response::new(v1::ResolveTokenResponse {
             name: name.to_owned(),
@@ -67,11 +84,7 @@ impl v1::gateway_service_server::GatewayService for Service {
             max_content_bytes: u32::try_from(bytes).unwrap_or(u32::MAX),
             messages_per_minute: caps::rate_of_link(limits, token.kind, &token.options.limits)
                 .a_minute(),
-            away_until: token
-                .options
-                .looks
-                .away_until(self.control.ledger.now())
-                .map(wire::timestamp),
+            away_until: token.options.looks.away_until(control.ledger.now()).map(wire::timestamp),
             looks: wire::looks::looks(token.options.looks),
             paused: token.options.paused,
         }))
@@ -99,13 +112,13 @@ impl v1::gateway_service_server::GatewayService for Service {
         let (_, mut request) = self.authenticate_gateway(request)?;
         let (control, access) = (&self.control, self.access(request.access.take())?);
         let partition = access.partition();
+        let jwt = mem::take(&mut request.visitor_jwt);
         let (post, token) = (read_post(request)?, access.token_id());
         let hint = control.ledger.hint::<Token>(partition, &token);
-        let mut expected = vec![Token::name(&token)];
+        let mut expected = expected(&token, hint.as_ref());
         if let Some(id) = &post.conversation {
             expected.extend([Conversation::name(id), Head::name(id)]);
         }
-        expected.extend(hint.as_ref().map(|token| route::Index::name(token.folder.root())));
         let (mut proof_key, mut wait) = (None, None);
         let posting = control.ledger.transact(partition, &expected, |tx| {
             let token = tx.get::<Token>(&token)?;
@@ -116,17 +129,10 @@ impl v1::gateway_service_server::GatewayService for Service {
             if !hook_filter::pass(&token.options.hook.only, &post.headers, &post.content) {
                 return Ok(None);
             }
-            post::post(tx, &token, &post).map(Some)
+            let identity = control.identify(&token, &jwt, tx.now)?;
+            post::post(tx, &token, &post, identity.as_ref()).map(Some)
         });
-        // While the message is stored, looks for an agent in the folder that most likely answers.
-        let likely = hint.map(|token| control.likely_target(partition, &token));
-        let looking = async {
-            match &likely {
-                Some(folder) => Some(control.agent_attached(folder).await),
-                None => None,
-            }
-        };
-        let (posted, attached) = tokio::join!(posting, looking);
+        let (posted, likely) = meanwhile(control, partition, hint.as_ref(), posting).await;
         let posted = posted.map_err(|error| {
             control.refused.note(&token, control.ledger.now().day(), &error);
             control.explain(error, proof_key.as_ref())
@@ -138,10 +144,7 @@ impl v1::gateway_service_server::GatewayService for Service {
         Span::current()
             .record("turn", public_id::turn(turn.id.as_str()))
             .record("conversation", public_id::conversation(turn.conversation.as_str()));
-        let agent_attached = match attached {
-            Some(attached) if likely.as_ref() == Some(&turn.place.folder) => attached,
-            _ => control.agent_attached(&turn.place.folder).await,
-        };
+        let agent_attached = likely.is_attached_to(&turn.place.folder).await;
         Ok(Response::new(v1::PostMessageResponse {
             turn_id: turn.id.to_string(),
             conversation: turn.conversation.to_string(),
@@ -161,13 +164,11 @@ impl v1::gateway_service_server::GatewayService for Service {
         let (_, request) = self.authenticate_gateway(request)?;
         let (control, access) = (&self.control, self.access(request.access)?);
         let id = turn_id(&request.turn_id)?;
-        let token = access.admit(control).await?;
-        let mut turn = access.turn(control, &token, &id).await?;
-        let wait = wire::parse_duration(request.wait)?.unwrap_or_default();
-        if !wait.is_zero() && turn.is_open() {
-            turn = read::wait_for_end(control, &access, turn, wait, request.response).await?;
-        }
         let partition = access.partition();
+        let turn = match wire::parse_duration(request.wait)?.unwrap_or_default() {
+            Duration::ZERO => access.turn(control, &id).await?.1,
+            wait => read::wait_for_end(control, &access, &id, wait, request.response).await?,
+        };
         let response = match request.response {
             true => control.ledger.record::<HttpResponse>(partition, &id).await?,
             false => None,
@@ -177,19 +178,25 @@ impl v1::gateway_service_server::GatewayService for Service {
         } else {
             Vec::new()
         };
-        let content = read::contents(control, partition, std::slice::from_ref(&turn)).await?.pop();
         let most = match request.max_message_bytes {
             0 => usize::MAX,
             most => most as usize,
         };
-        let transcript = read::transcript_within(control, partition, &turn, u64::MAX, most).await?;
-        let mut shown = wire::turn(&turn, content.unwrap_or_default(), transcript);
-        if request.without_messages {
+        let (contents, transcript, agent_attached) = tokio::join!(
+            read::contents(control, partition, std::slice::from_ref(&turn)),
+            read::transcript_within(control, partition, &turn, u64::MAX, most),
+            control.agent_attached(&turn.place.folder),
+        );
+        let content = contents?.pop().unwrap_or_default();
+        let transcript = transcript?;
+        let bytes = transcript.bytes_in_memory() + content.len();
+        let mut shown = wire::turn(&turn, content, transcript);
+        if request.without_messages && bytes > request.short_bytes as usize {
             shown.user = None;
             shown.assistant.clear();
         }
         Ok(Response::new(v1::GetTurnResponse {
-            agent_attached: control.agent_attached(&turn.place.folder).await,
+            agent_attached,
             turn: Some(shown),
             conversation: turn.conversation.to_string(),
             frames,
@@ -206,8 +213,7 @@ impl v1::gateway_service_server::GatewayService for Service {
         let (_, request) = self.authenticate_gateway(request)?;
         let (control, access) = (&self.control, self.access(request.access)?);
         let id = conversation_id(&request.conversation)?;
-        let token = access.admit(control).await?;
-        let (conversation, head) = access.conversation(control, &token, &id).await?;
+        let (token, conversation, head) = access.conversation(control, &id).await?;
         let size = match request.page_size {
             0 => DEFAULT_PAGE_SIZE,
             size => size.min(MAX_PAGE_SIZE),
@@ -248,6 +254,7 @@ impl v1::gateway_service_server::GatewayService for Service {
             previous,
             cursor: Some(v1::Cursor { seq: head.seq, tag: head.tag }),
             agent_attached: control.would_answer(&token, Some(&conversation)).await,
+            title: conversation.title.unwrap_or_default(),
         }))
     }
 
@@ -258,8 +265,7 @@ impl v1::gateway_service_server::GatewayService for Service {
         let (_, request) = self.authenticate_gateway(request)?;
         let (control, access) = (&self.control, self.access(request.access)?);
         let id = turn_id(&request.turn_id)?;
-        let token = access.admit(control).await?;
-        let turn = access.turn(control, &token, &id).await?;
+        let (_, turn) = access.turn(control, &id).await?;
         let expected = [Turn::name(&id), Conversation::name(&turn.conversation)];
         let cancelling = |tx: &mut Tx<'_>| end::cancel(tx, &id, "the visitor stopped it");
         let cancelled = control.ledger.transact(access.partition(), &expected, cancelling).await?;
@@ -274,12 +280,21 @@ impl v1::gateway_service_server::GatewayService for Service {
         let (_, request) = self.authenticate_gateway(request)?;
         let (control, access) = (&self.control, self.access(request.access)?);
         let (id, thumb) = (turn_id(&request.turn_id)?, wire::parse_thumb(request.thumb)?);
-        let token = access.admit(control).await?;
-        let turn = access.turn(control, &token, &id).await?;
+        let (_, turn) = access.turn(control, &id).await?;
         let expected = [Turn::name(&id), Head::name(&turn.conversation)];
         let rating = |tx: &mut Tx<'_>| rating::rate(tx, &id, thumb, &request.comment);
         control.ledger.transact(access.partition(), &expected, rating).await?;
         Ok(Response::new(v1::RateTurnResponse { thumb: wire::thumb(thumb).into() }))
+    }
+
+    async fn list_visitor_conversations(
+        &self,
+        request: Request<v1::ListVisitorConversationsRequest>,
+    ) -> Result<Response<v1::ListVisitorConversationsResponse>, Status> {
+        let (_, request) = self.authenticate_gateway(request)?;
+        let access = self.access(request.access)?;
+        let listing = self.control.conversations_of_visitor(&access, &request.visitor_jwt);
+        Ok(Response::new(listing.await?))
     }
 
     async fn delete_conversation(
@@ -341,6 +356,12 @@ impl Service {
     }
 }
 
+/// Names the records that a call about a token reads, as far as it is known.
+fn expected(id: &TokenId, hint: Option<&Token>) -> Vec<String> {
+    let index = hint.map(|token| route::Index::name(token.folder.root()));
+    [Token::name(id)].into_iter().chain(index).collect()
+}
+
 fn read_post(request: v1::PostMessageRequest) -> Result<Post, Refusal> {
     let conversation = match request.conversation.as_str() {
         "" => None,
@@ -363,6 +384,7 @@ fn read_post(request: v1::PostMessageRequest) -> Result<Post, Refusal> {
         headers: wire::parse_headers(request.headers),
         credentials: wire::parse_headers(request.credentials),
         request: hook_request,
+        page: request.page.map(visitor::page).transpose()?,
         idempotency_key: request.idempotency_key,
         proof: request.proof,
         client_address: request.client_address,

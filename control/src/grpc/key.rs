@@ -1,6 +1,6 @@
 //! KeyService.
 
-use super::{Service, access, wire};
+use super::{Service, access, pages, wire};
 use crate::{
     ids::{KEY_PREFIX, KeyId},
     jid::FolderName,
@@ -16,7 +16,7 @@ use crate::{
     transaction::Tx,
 };
 use arizuko_proto::v1::{self, KeyKind, KeyReach};
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 use tonic::{Request, Response, Status};
 
 /// How long the old secret of a rotated key works, unless the call says otherwise.
@@ -56,9 +56,13 @@ impl v1::key_service_server::KeyService for Service {
         let mut keys: Vec<Key> = self.control.listed(&names::keys(), view.as_ref()).await?;
         let now = self.control.ledger.now();
         keys.retain(|key| key.is_live(now));
-        keys.sort_by_key(|key| key.created_at);
-        let keys = keys.into_iter().map(|key| wire_key(key, now)).collect();
-        Ok(Response::new(v1::ListKeysResponse { keys }))
+        let keys = keys.into_iter().map(|key| {
+            let place = format!("{:020}-{}", key.created_at.as_millis(), key.id);
+            (place, wire_key(key, now))
+        });
+        let keys: BTreeMap<_, _> = keys.collect();
+        let (keys, next_page_token) = pages::page(keys, request.page_size, &request.page_token);
+        Ok(Response::new(v1::ListKeysResponse { keys, next_page_token }))
     }
 
     async fn revoke_key(

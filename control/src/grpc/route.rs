@@ -1,6 +1,6 @@
 //! RouteService.
 
-use super::{Service, access, wire};
+use super::{Service, access, pages, wire};
 use crate::{
     jid::FolderName,
     ledger::Error,
@@ -50,8 +50,9 @@ impl v1::route_service_server::RouteService for Service {
         }
         routes.iter_mut().for_each(|route| route.hide_beyond(&caller));
         routes.sort_by(|one, other| one.prefix.cmp(&other.prefix));
-        let routes = routes.into_iter().map(wire_route).collect();
-        Ok(Response::new(v1::ListRoutesResponse { routes }))
+        let routes = routes.into_iter().map(|route| (route.prefix.clone(), wire_route(route)));
+        let (routes, next_page_token) = pages::page(routes, request.page_size, &request.page_token);
+        Ok(Response::new(v1::ListRoutesResponse { routes, next_page_token }))
     }
 
     async fn delete_route(

@@ -20,6 +20,7 @@ fn name(refusal: &Refusal) -> (Code, ErrorReason) {
         Refusal::Invalid(_) => (Code::InvalidArgument, ErrorReason::Invalid),
         Refusal::TokenInvalid => (Code::Unauthenticated, ErrorReason::TokenInvalid),
         Refusal::SignatureInvalid(_) => (Code::Unauthenticated, ErrorReason::SignatureInvalid),
+        Refusal::IdentityInvalid(_) => (Code::Unauthenticated, ErrorReason::IdentityInvalid),
         Refusal::Paused => (Code::FailedPrecondition, ErrorReason::LinkPaused),
         Refusal::WrongKind => (Code::NotFound, ErrorReason::WrongKind),
         Refusal::NotFound(_) => (Code::NotFound, ErrorReason::NotFound),

@@ -3,6 +3,7 @@
 use super::{Service, wire};
 use crate::{
     due,
+    identity::KeyText,
     ids::TokenId,
     key::Caller,
     ledger::{Error, random},
@@ -36,7 +37,8 @@ impl v1::token_service_server::TokenService for Service {
         request: Request<v1::IssueChatLinkRequest>,
     ) -> Result<Response<v1::IssueChatLinkResponse>, Status> {
         let (caller, request) = self.authenticate(request)?;
-        let Properties { options, lifetime, logo, secrets } = properties(request.options)?;
+        let Properties { options, lifetime, logo, secrets, visitor_keys } =
+            properties(request.options)?;
         let order = Order {
             kind: Kind::Chat,
             folder: caller.folder(&request.folder)?,
@@ -46,7 +48,7 @@ impl v1::token_service_server::TokenService for Service {
             lifetime,
             logo,
         };
-        let (token, secret) = self.issue(&caller, order, &secrets).await?;
+        let (token, secret) = self.issue(&caller, order, &secrets, visitor_keys).await?;
         Ok(Response::new(v1::IssueChatLinkResponse {
             agent_attached: self.control.would_answer(&token, None).await,
             url: format!("{}/chat/{secret}/", self.control.url_of_tenant(token.folder.root())),
@@ -61,7 +63,8 @@ impl v1::token_service_server::TokenService for Service {
         request: Request<v1::IssueWebhookRequest>,
     ) -> Result<Response<v1::IssueWebhookResponse>, Status> {
         let (caller, request) = self.authenticate(request)?;
-        let Properties { options, lifetime, logo, secrets } = properties(request.options)?;
+        let Properties { options, lifetime, logo, secrets, visitor_keys } =
+            properties(request.options)?;
         let order = Order {
             kind: Kind::Hook,
             folder: caller.folder(&request.folder)?,
@@ -71,7 +74,7 @@ impl v1::token_service_server::TokenService for Service {
             lifetime,
             logo,
         };
-        let (token, secret) = self.issue(&caller, order, &secrets).await?;
+        let (token, secret) = self.issue(&caller, order, &secrets, visitor_keys).await?;
         Ok(Response::new(v1::IssueWebhookResponse {
             agent_attached: self.control.would_answer(&token, None).await,
             url: format!("{}/hook/{secret}", self.control.url_of_tenant(token.folder.root())),
@@ -164,6 +167,23 @@ impl v1::token_service_server::TokenService for Service {
         self.control.ledger.transact(partition, &[], setting).await?;
         Ok(Response::new(v1::SetWebhookSecretsResponse {}))
     }
+
+    async fn set_visitor_keys(
+        &self,
+        request: Request<v1::SetVisitorKeysRequest>,
+    ) -> Result<Response<v1::SetVisitorKeysResponse>, Status> {
+        let (caller, request) = self.authenticate(request)?;
+        let (id, partition) = TokenId::parse(&request.token_id, self.control.partitions)?;
+        let keys = KeyText::parse_all(request.keys)?;
+        // This comes first, so that a caller who may not change the token learns nothing of
+        // control's settings.
+        let checking = |tx: &mut Tx<'_>| token::editable(tx, &caller, &id, "chat link").map(drop);
+        self.control.ledger.view(partition, checking).await?;
+        let keys = self.control.seal_visitor_keys(keys, &id)?;
+        let setting = |tx: &mut Tx<'_>| token::set_visitor_keys(tx, &caller, &id, &keys);
+        self.control.ledger.transact(partition, &[], setting).await?;
+        Ok(Response::new(v1::SetVisitorKeysResponse {}))
+    }
 }
 
 impl Service {
@@ -173,13 +193,16 @@ impl Service {
         caller: &Caller,
         mut order: Order,
         secrets: &[String],
+        visitor_keys: Vec<KeyText>,
     ) -> Result<(Token, String), Error> {
         self.control.check_host(&order.folder)?;
         let partition = self.control.partition(&order.folder);
         let secret = Secret::mint(token::PREFIX, partition, random()?);
+        let id = TokenId::of(&secret);
         if let Some(signature) = &mut order.options.hook.signature {
-            signature.sealed_secrets = self.control.seal(secrets, &TokenId::of(&secret))?;
+            signature.sealed_secrets = self.control.seal(secrets, &id)?;
         }
+        order.options.visitor_keys = self.control.seal_visitor_keys(visitor_keys, &id)?;
         let issuing = |tx: &mut Tx<'_>| token::issue(tx, caller, &order, &secret);
         let token = self.control.ledger.transact(partition, &[], issuing).await?;
         Ok((token, secret.as_str().to_owned()))
@@ -273,6 +296,8 @@ struct Properties {
     logo: Option<Logo>,
     /// The secrets with which a webhook's sender signs, not yet sealed.
     secrets: Vec<String>,
+    /// What checks who a chat link's visitors are, not yet sealed.
+    visitor_keys: Vec<KeyText>,
 }
 
 fn properties(options: Option<v1::LinkOptions>) -> Result<Properties, Refusal> {
@@ -286,11 +311,24 @@ fn properties(options: Option<v1::LinkOptions>) -> Result<Properties, Refusal> {
         hook,
         looks,
         paused,
+        visitor_keys,
     } = options.unwrap_or_default();
     let lifetime = wire::parse_duration(lifetime)?;
     let limits = wire::parse_limits(limits.unwrap_or_default())?;
     let (hook, secrets) = wire::hook::parse_options(hook.unwrap_or_default())?;
     let (looks, logo) = wire::looks::parse(looks.unwrap_or_default())?;
-    let options = Options { name, greeting, context, allowed_origins, limits, hook, looks, paused };
-    Ok(Properties { options, lifetime, logo, secrets })
+    let visitor_keys = KeyText::parse_all(visitor_keys)?;
+    let options = Options {
+        name,
+        greeting,
+        context,
+        allowed_origins,
+        limits,
+        hook,
+        looks,
+        // They are sealed for the token, which has no id yet.
+        visitor_keys: Vec::new(),
+        paused,
+    };
+    Ok(Properties { options, lifetime, logo, secrets, visitor_keys })
 }

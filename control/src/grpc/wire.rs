@@ -3,6 +3,7 @@
 use crate::{
     frame::{self, Body, Frame, Outcome, Thumb, Transcript},
     hook_request::{Blob, Header},
+    identity::{Identity, Page},
     ids::TurnId,
     link_limits::{LinkLimits, MessageRate, ProofOfWork},
     refusal::Refusal,
@@ -113,6 +114,7 @@ pub(super) fn status(turn: &Turn) -> v1::TurnStatus {
 }
 
 pub(super) fn token(token: Token) -> v1::Token {
+    let visitor_keys = token.options.visitor_keys.iter();
     v1::Token {
         token_id: token.id.to_string(),
         kind: kind(token.kind).into(),
@@ -131,11 +133,22 @@ pub(super) fn token(token: Token) -> v1::Token {
             hook: (!token.options.hook.is_default()).then(|| hook::options(token.options.hook)),
             looks: looks::looks(token.options.looks),
             paused: token.options.paused,
+            visitor_keys: visitor_keys.map(|key| key.algorithm.name().to_owned()).collect(),
         }),
         created_at: Some(timestamp(token.created_at)),
         expires_at: token.expires_at.map(timestamp),
         created_by: token.created_by.to_string(),
     }
+}
+
+pub(super) fn identity(identity: Identity) -> v1::VisitorIdentity {
+    let Identity { id, name, email, page, claims } = identity;
+    v1::VisitorIdentity { id, name, email, page, claims }
+}
+
+pub(super) fn page(page: Page) -> v1::VisitorPage {
+    let Page { url, title, language, data } = page;
+    v1::VisitorPage { url, title, language, data: data.into_iter().collect() }
 }
 
 fn limits(limits: LinkLimits) -> v1::LinkLimits {
@@ -262,6 +275,7 @@ pub(super) fn frame(seq: u64, frame: Frame) -> v1::Frame {
         }),
         Body::Delta { id, text } => f::Body::Delta(f::Delta { id, text }),
         Body::Status { text } => f::Body::Status(f::Status { text }),
+        Body::Title { text } => f::Body::Title(f::Title { text }),
         Body::Restart { attempt, keep } => f::Body::Restart(f::Restart { attempt, keep }),
         Body::Rated { thumb } => f::Body::Rated(f::Rated { thumb: self::thumb(thumb).into() }),
         Body::TurnDone(done) => f::Body::TurnDone(f::TurnDone {
@@ -298,6 +312,7 @@ pub(super) fn turn(turn: &Turn, content: String, transcript: Transcript) -> v1::
         n: transcript.n,
         attempt: turn.attempt,
         status_text: transcript.status_text,
+        steps: transcript.steps,
         error,
         ended_at: end.map(|end| timestamp(end.at)),
         kept,

@@ -1,6 +1,6 @@
 //! Tests of transactions, most of them on a store that is slow or loses answers.
 
-use super::{Error, Ledger, is_done};
+use super::{Error, Ledger, commit::is_done};
 use crate::{
     fence,
     limits::Limits,
@@ -194,7 +194,7 @@ async fn a_refusal_does_not_rest_on_a_stale_hint() {
 async fn a_commit_is_refused_once_the_store_has_another_schema() {
     let (_folder, ledger) = troubled(Duration::ZERO, 0).await;
     assert_eq!(count(&ledger).await.expect("the store is in reach"), 1);
-    let body = "{}".to_owned();
+    let body = "{}".into();
     let newer = Batch {
         partition: 0,
         version: u64::from(fence::SCHEMA) + 1,
@@ -215,12 +215,12 @@ fn a_record_that_others_deleted_does_not_prove_our_commit() {
         now: 0,
         guards: Vec::new(),
         writes: vec![
-            Write::Put { record: "ours".to_owned(), body: "1".to_owned(), lifetime: None },
+            Write::Put { record: "ours".to_owned(), body: "1".into(), lifetime: None },
             Write::Delete { name: "shared".to_owned() },
         ],
     };
     let fresh = |ours: Option<u64>| {
-        let body = || "1".to_owned();
+        let body = || "1".into();
         let ours = ours.map(|version| Record { version, body: body() });
         HashMap::from([("ours".to_owned(), ours), ("shared".to_owned(), None)])
     };

@@ -43,7 +43,11 @@ async fn take(store: &dyn Store, step: &Step) -> anyhow::Result<u32> {
         while let Some(page) = pages.recv().await {
             let records = page.into_iter().map(|scanned| upgrade_record(store, step, scanned));
             let changed = stream::iter(records).buffer_unordered(AT_ONCE);
-            upgraded += changed.try_fold(0, |sum, is| ready(Ok(sum + u32::from(is)))).await?;
+            let changed = changed.try_fold(0, |sum, is| ready(Ok(sum + u32::from(is)))).await?;
+            if changed > 0 {
+                upgraded += changed;
+                tracing::debug!(upgraded, schema = step.from + 1, "records are upgraded");
+            }
         }
         anyhow::Ok(upgraded)
     };
@@ -104,7 +108,9 @@ async fn commit(
     let Scanned { partition, name, record, lifetime } = scanned;
     let version = u64::from_le_bytes(ledger::random()?);
     let write = |change| match change {
-        Change::Put { name, body } => Write::Put { record: name, body, lifetime: *lifetime },
+        Change::Put { name, body } => {
+            Write::Put { record: name, body: body.into(), lifetime: *lifetime }
+        }
         Change::Delete { name } => Write::Delete { name },
         Change::Add { set, member, score } => Write::Add { set, member, score },
     };

@@ -12,11 +12,7 @@ use arizuko_proto::v1::{
     attach_request::Message as Said, attach_response::Message as Heard,
 };
 use fastrand::Rng;
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    ops::ControlFlow,
-    time::Duration,
-};
+use std::{collections::BTreeMap, ops::ControlFlow, time::Duration};
 use tokio::{
     sync::mpsc,
     time::{Instant, interval, sleep, timeout},
@@ -26,14 +22,21 @@ use tonic::Streaming;
 
 /// How many turns an agent holds at a time.
 const CREDIT: u32 = 3;
-/// Of how many deltas a reply consists.
+/// Of how many deltas most replies consist.
 const DELTAS: u64 = 4;
+/// Of how many deltas long replies consist. They come so fast that faults meet many at once.
+const MANY_DELTAS: u64 = 30;
 /// How long an agent waits for an answer to its Hello.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Returns the reply to a message.
 pub(super) fn reply(text: &str) -> String {
-    (1..=DELTAS).map(|seq| delta(text, seq)).collect()
+    (1..=deltas(text)).map(|seq| delta(text, seq)).collect()
+}
+
+/// Returns of how many deltas the reply to a message consists.
+fn deltas(text: &str) -> u64 {
+    if text.ends_with('1') { MANY_DELTAS } else { DELTAS }
 }
 
 fn delta(text: &str, seq: u64) -> String {
@@ -54,8 +57,9 @@ pub(super) struct Agent {
     pub(super) person: bool,
     session: String,
     work: BTreeMap<String, Work>,
-    /// The turns that a person has asked for with their conversations.
-    taken_over: BTreeSet<String>,
+    /// The turns that a person has asked for, and whether with their conversations. None is asked
+    /// for again before there is an answer: an answer doesn't say which request it is for.
+    claimed: BTreeMap<String, bool>,
 }
 
 /// A turn that the agent holds.
@@ -70,6 +74,14 @@ struct Work {
     hand_off: Option<(u64, bool)>,
 }
 
+impl Work {
+    /// Whether more deltas of a long reply are to come.
+    fn is_in_a_hurry(&self) -> bool {
+        let deltas = deltas(&self.text);
+        deltas > DELTAS && self.next <= deltas
+    }
+}
+
 impl Agent {
     pub(super) fn new(
         clients: Clients,
@@ -79,8 +91,8 @@ impl Agent {
         person: bool,
     ) -> Self {
         let (name, folder) = (name.to_owned(), folder.to_owned());
-        let (session, work, taken_over) = (String::new(), BTreeMap::new(), BTreeSet::new());
-        Self { clients, history, rng, name, folder, person, session, work, taken_over }
+        let (session, work, claimed) = (String::new(), BTreeMap::new(), BTreeMap::new());
+        Self { clients, history, rng, name, folder, person, session, work, claimed }
     }
 
     /// Answers for ever. `crashes`: at each message on it, the agent forgets all that it holds.
@@ -142,6 +154,7 @@ impl Agent {
 
     fn resume(&mut self, welcome: Welcome) {
         self.session = welcome.session_id;
+        self.claimed.clear();
         let mut kept = BTreeMap::new();
         for HeldTurn { turn_id, attempt, next_seq } in welcome.held {
             if let Some(work) = self.work.remove(&turn_id).filter(|work| work.attempt == attempt) {
@@ -169,7 +182,9 @@ impl Agent {
                 },
                 _ = beats.tick() => ControlFlow::Continue(Some(Said::Heartbeat(Heartbeat {}))),
                 () = tokio::time::sleep_until(step_at) => {
-                    step_at += Duration::from_millis(self.rng.u64(5..200));
+                    let hurries = self.work.values().any(Work::is_in_a_hurry);
+                    let most = if hurries { 10 } else { 200 };
+                    step_at += Duration::from_millis(self.rng.u64(1..most));
                     ControlFlow::Continue(self.step())
                 }
             };
@@ -219,13 +234,17 @@ impl Agent {
         let (folder, session) = (self.folder.clone(), self.session.clone());
         let delivered = Delivered { folder, session, at: Instant::now() };
         self.history.deliver(&turn_id, attempt, delivered);
-        if self.taken_over.remove(&turn_id) {
+        if self.claimed.remove(&turn_id) == Some(true) {
             self.history.assign(&conversation, &self.folder);
         }
         let text = String::from_utf8_lossy(&turn.content).into_owned();
         let hands_off = self.folder == HOME && self.rng.u8(..6) == 0;
         let hand_off = hands_off.then(|| (self.rng.u64(1..=DELTAS), self.rng.u8(..4) == 0));
         self.work.insert(turn_id, Work { attempt, text, next: 0, conversation, hand_off });
+        if !self.person && self.work.len() > CREDIT as usize {
+            let (name, held) = (&self.name, self.work.len());
+            self.history.breach(&format!("{name} has {held} turns and took {CREDIT}"));
+        }
     }
 
     /// Asks for a random turn that waits for a person.
@@ -233,20 +252,18 @@ impl Agent {
         if !self.work.is_empty() {
             return None;
         }
-        let turn_id = self.rng.choice(inbox.waiting)?.turn_id;
+        let turns = inbox.waiting.into_iter().map(|waiting| waiting.turn_id);
+        let turns: Vec<_> = turns.filter(|turn| !self.claimed.contains_key(turn)).collect();
+        let turn_id = self.rng.choice(turns)?;
         let conversation = self.rng.bool();
-        if conversation {
-            self.taken_over.insert(turn_id.clone());
-        } else {
-            self.taken_over.remove(&turn_id);
-        }
+        self.claimed.insert(turn_id.clone(), conversation);
         Some(Said::Claim(Claim { turn_id, conversation }))
     }
 
     /// Notes that a turn was handed off, if that is why it is lost.
     fn lose(&mut self, turn: &str, why: &str) {
         self.history.say(&format!("{} loses {turn}: {why}", self.name));
-        self.taken_over.remove(turn);
+        self.claimed.remove(turn);
         let Some(work) = self.work.get(turn).filter(|_| why == "it was handed off") else {
             return;
         };
@@ -269,10 +286,11 @@ impl Agent {
             let frames = vec![AgentFrame { body }];
             return Some(Said::Append(Append { turn_id, attempt, seq, frames }));
         }
-        *next = (seq + 1).min(DELTAS + 1);
+        let deltas = deltas(text);
+        *next = (seq + 1).min(deltas + 1);
         Some(match seq {
             0 => Said::Accept(Accept { turn_id, attempt }),
-            1..=DELTAS => {
+            _ if seq <= deltas => {
                 let text = delta(text, seq);
                 let body = Some(Body::Delta(AgentDelta { id: "m1".to_owned(), text }));
                 Said::Append(Append { turn_id, attempt, seq, frames: vec![AgentFrame { body }] })

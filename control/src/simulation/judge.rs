@@ -138,7 +138,7 @@ fn check_log(
     let mut open = None;
     for (seq, frame) in frames {
         match frame.body {
-            Body::User { .. } | Body::Rated { .. } => {}
+            Body::User { .. } | Body::Rated { .. } | Body::Title { .. } => {}
             Body::TurnDone(_) => open = None,
             // A turn is answered once the one before it has ended.
             _ if open.get_or_insert(&frame.turn) != &&frame.turn => {

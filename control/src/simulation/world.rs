@@ -42,7 +42,7 @@ use tokio_util::sync::CancellationToken;
 use tower::service_fn;
 
 /// How many callers and messages may wait for replicas in a control, and how often that is checked.
-const MOST_QUEUED: usize = 128;
+const MOST_QUEUED: usize = 512;
 const STEP: Duration = Duration::from_millis(100);
 /// How many controls run on one store.
 pub(super) const CONTROLS: usize = 3;

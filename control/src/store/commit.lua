@@ -37,6 +37,7 @@ if conflict then
 end
 
 local refusal, buckets = nil, {}
+local counted = {} -- the sets that were counted, which are known to be sets
 local function key(offset)
   return KEYS[tonumber(ARGV[at + offset])]
 end
@@ -54,8 +55,10 @@ end
 while at <= last do
   local letter = ARGV[at]
   if letter == 'f' then -- a set that has fewer members than its limit: set, lowest score, limit
-    if not refusal and call('ZCOUNT', key(1), ARGV[at + 2], '+inf') >= tonumber(ARGV[at + 3]) then
-      refusal = {'full', ARGV[at + 1], 0}
+    local set = key(1)
+    counted[set] = true
+    if call('ZCOUNT', set, ARGV[at + 2], '+inf') >= tonumber(ARGV[at + 3]) then
+      refusal = refusal or {'full', ARGV[at + 1], 0}
     end
     at = at + 4
   elseif letter == 'm' then -- a counter that stays within its limit: counter, addition, limit
@@ -121,7 +124,9 @@ while at <= last do
   local letter = ARGV[at]
   if letter == 'A' then -- a set is added to: set
     local set = key(1)
-    call('ZSCORE', set, '')
+    if not counted[set] then
+      call('ZSCORE', set, '')
+    end
     if not asked then
       asked = true
       need('ZADD', set, 0, '')
@@ -227,19 +232,21 @@ while at <= last do
     -- add to a fair queue, as fair.rs explains: queue, rounds, length, last round, member, flow, group
     local rounds, length, last_round = key(2), tonumber(ARGV[at + 3]), tonumber(ARGV[at + 4])
     local member, flow, group = ARGV[at + 5], ARGV[at + 6], ARGV[at + 7]
-    local current = 0
+    local current, next_of_flow, next_of_group = 0, 0, 0
     local first = call('ZRANGE', name, 0, 0, 'WITHSCORES')[2]
     if first then
       current = max(floor((tonumber(first) + length / 4 * 3 - now) / length), 0)
       call('ZREMRANGEBYSCORE', rounds, '-inf', current)
+      if flow ~= '' then
+        next_of_flow = tonumber(call('ZSCORE', rounds, flow) or 0)
+        next_of_group = tonumber(call('ZSCORE', rounds, group) or 0)
+      end
     else
       call('DEL', rounds)
     end
     local round, arrived = current, now
     if flow ~= '' then
-      local next_round = tonumber(call('ZSCORE', rounds, flow) or 0)
-      round = min(max(current, next_round), last_round)
-      local next_of_group = tonumber(call('ZSCORE', rounds, group) or 0)
+      round = min(max(current, next_of_flow), last_round)
       if next_of_group <= round then
         arrived = max(now - length / 2, 0)
       end

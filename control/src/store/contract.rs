@@ -77,7 +77,7 @@ async fn a_record_is_as_it_was_put(store: &dyn Store) {
         apply(store, batch(u64::MAX, vec![at("a", None)], vec![put("a", body)])).await,
         Commit::Applied
     );
-    let expected = Record { version: u64::MAX, body: body.to_owned() };
+    let expected = Record { version: u64::MAX, body: body.into() };
     assert_eq!(record(store, "a").await, Some(expected));
 }
 
@@ -100,7 +100,7 @@ async fn a_conflict_changes_nothing_and_tells_what_is(store: &dyn Store) {
     let Commit::Conflict(found) = apply(store, batch(2, guards, writes)).await else {
         panic!("no conflict");
     };
-    assert_eq!(found["a"], Some(Record { version: 1, body: "1".to_owned() }));
+    assert_eq!(found["a"], Some(Record { version: 1, body: "1".into() }));
     assert_eq!(found["b"], None);
     assert_eq!(record(store, "a").await.map(|r| r.version), Some(1));
     assert!(set(store, "s", 0, u64::MAX, 9).await.is_empty());
@@ -229,7 +229,7 @@ async fn a_delete_takes_records_sets_and_logs(store: &dyn Store) {
 
 async fn a_record_past_its_lifetime_may_be_collected(store: &dyn Store) {
     let lifetime = Some(Duration::from_millis(1));
-    let brief = Write::Put { record: "a".to_owned(), body: "1".to_owned(), lifetime };
+    let brief = Write::Put { record: "a".to_owned(), body: "1".into(), lifetime };
     apply(store, batch(1, vec![], vec![brief])).await;
     let collected = async {
         for version in 2.. {
@@ -300,7 +300,7 @@ async fn sets_are_gathered_over_partitions(store: &dyn Store) {
 async fn records_are_scanned_by_their_kinds(store: &dyn Store) {
     let lifetime = Some(Duration::from_secs(3_600));
     for partition in 0..100 {
-        let brief = Write::Put { record: format!("b:{partition}"), body: "2".to_owned(), lifetime };
+        let brief = Write::Put { record: format!("b:{partition}"), body: "2".into(), lifetime };
         let writes = vec![put("a:1", "1"), brief, put("c:1", "3"), add("a:set", "m", 1)];
         apply(store, Batch { partition, ..batch(u64::from(partition), vec![], writes) }).await;
     }
@@ -318,7 +318,7 @@ async fn records_are_scanned_by_their_kinds(store: &dyn Store) {
     assert_eq!(found.len(), 200);
     for ((partition, name), scanned) in found {
         let body = if name == "a:1" { "1" } else { "2" };
-        let expected = Record { version: u64::from(partition), body: body.to_owned() };
+        let expected = Record { version: u64::from(partition), body: body.into() };
         assert_eq!(scanned.record, expected, "{name}");
         match scanned.lifetime {
             None => assert_eq!(name, "a:1"),

@@ -1,7 +1,8 @@
 //! Measures a store: how long its round trips take, and how many of them fail.
 
 use super::{
-    Batch, Commit, Found, Member, Millis, Partition, Read, Scanned, Store, StoreError, Subscription,
+    Batch, Commit, Cover, Found, Member, Millis, Partition, Read, Scanned, Store, StoreError,
+    Subscription,
 };
 use arizuko_proto::telemetry::metrics::{Latencies, Registry, latencies};
 use async_trait::async_trait;
@@ -55,6 +56,12 @@ impl StoreMetrics {
         let help = "Commits decided again because others changed what they read";
         registry.register("store_conflicts", help, conflicts.clone());
         Self { round_trips, failures, conflicts }
+    }
+
+    fn count(&self, outcome: &Commit) {
+        if matches!(outcome, Commit::Conflict(_)) {
+            self.conflicts.inc();
+        }
     }
 
     fn record<T>(&self, operation: &'static str, begun: Instant, answer: &Result<T, StoreError>) {
@@ -111,10 +118,14 @@ impl Store for Measured {
 
     async fn commit(&self, batch: &Batch) -> Result<Commit, StoreError> {
         let outcome = self.measure("commit", self.store.commit(batch)).await?;
-        if matches!(outcome, Commit::Conflict(_)) {
-            self.metrics.conflicts.inc();
-        }
+        self.metrics.count(&outcome);
         Ok(outcome)
+    }
+
+    async fn commit_early(&self, batch: &Batch) -> Result<(Commit, Cover), StoreError> {
+        let (outcome, cover) = self.measure("commit", self.store.commit_early(batch)).await?;
+        self.metrics.count(&outcome);
+        Ok((outcome, cover))
     }
 
     async fn gather(

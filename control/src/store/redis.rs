@@ -6,7 +6,7 @@
 
 use super::channels::{Subscription, channel};
 use super::{
-    Batch, Commit, Found, Member, Millis, Order, Partition, Read, Record, Scanned, Store,
+    Batch, Commit, Cover, Found, Member, Millis, Order, Partition, Read, Record, Scanned, Store,
     StoreError, waiting::Waiting,
 };
 use ::redis::{
@@ -16,6 +16,7 @@ use ::redis::{
 use anyhow::Context as _;
 use async_trait::async_trait;
 use bytes::Bytes;
+use futures_util::FutureExt as _;
 use std::{collections::BTreeMap, ops::RangeInclusive, sync::Arc, time::Duration};
 use tokio::{
     sync::mpsc,
@@ -80,7 +81,8 @@ impl Redis {
     ) -> anyhow::Result<Self> {
         let place = || format!("cannot use Redis at {source}");
         let servers = waiting.until(async || Servers::find(source.clone()).await).await?;
-        let version = waiting.until(async || within(version(&servers)).await.with_context(place));
+        let version =
+            waiting.until(async || within(check::version(&servers)).await.with_context(place));
         let version = version.await?;
         let hearing = async || within(check::brings_wakes(&servers, prefix)).await;
         waiting.until(async || hearing().await.with_context(place)).await?;
@@ -235,20 +237,6 @@ async fn within<T>(step: impl Future<Output = anyhow::Result<T>>) -> anyhow::Res
     timeout(START_TIMEOUT, step).await.unwrap_or_else(|late| Err(late.into()))
 }
 
-/// Returns the version of the server that has partition 0.
-///
-/// # Errors
-/// The version is too old, or the server cannot be asked.
-async fn version(servers: &Servers) -> anyhow::Result<String> {
-    let mut connection = servers.of(0)?.connection.clone();
-    let info = ::redis::cmd("INFO").arg("server").query_async(&mut connection).await;
-    let info: ::redis::InfoDict = info.map_err(Explained)?;
-    let version: String = info.get("redis_version").unwrap_or_default();
-    let major: u32 = version.split('.').next().unwrap_or_default().parse().unwrap_or(0);
-    anyhow::ensure!(major >= 7, "it is {version}; arizuko needs 7.0 or later");
-    Ok(version)
-}
-
 #[async_trait]
 impl Store for Redis {
     fn describe(&self) -> String {
@@ -278,6 +266,12 @@ impl Store for Redis {
     }
 
     async fn commit(&self, batch: &Batch) -> Result<Commit, StoreError> {
+        let (outcome, cover) = self.commit_early(batch).await?;
+        cover.await?;
+        Ok(outcome)
+    }
+
+    async fn commit_early(&self, batch: &Batch) -> Result<(Commit, Cover), StoreError> {
         let begun = Instant::now();
         let call = Call::new(self, batch);
         let command = call.command();
@@ -292,9 +286,10 @@ impl Store for Redis {
             }
             Ok(committed) => committed,
         };
-        cover(voucher, batch.partition).await?;
         // A reply that is not understood doesn't say whether the batch was applied.
-        outcome(&call.names, reply).map_err(|error| StoreError::Unknown(error.to_string()))
+        let outcome = outcome(&call.names, reply);
+        let outcome = outcome.map_err(|error| StoreError::Unknown(error.to_string()))?;
+        Ok((outcome, cover(voucher, batch.partition).boxed()))
     }
 
     async fn gather(
@@ -380,7 +375,7 @@ fn record(value: Value) -> Result<Option<Record>, RedisError> {
     };
     let (version, body) = text.split_once(' ').ok_or_else(|| malformed("a record"))?;
     let version = u64::from_str_radix(version, 16).map_err(|_| malformed("a record's version"))?;
-    Ok(Some(Record { version, body: body.to_owned() }))
+    Ok(Some(Record { version, body: body.into() }))
 }
 
 /// Parts an entry of a log from its seq.

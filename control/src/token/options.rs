@@ -2,8 +2,8 @@
 
 use super::Kind;
 use crate::{
-    hook_options::HookOptions, link_limits::LinkLimits, looks::Looks, refusal::Refusal,
-    time::MAX_LIFETIME,
+    hook_options::HookOptions, identity::VisitorKey, link_limits::LinkLimits, looks::Looks,
+    refusal::Refusal, time::MAX_LIFETIME,
 };
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
@@ -24,6 +24,9 @@ pub(crate) struct Options {
     pub(crate) hook: HookOptions,
     #[serde(default, skip_serializing_if = "Looks::is_default")]
     pub(crate) looks: Looks,
+    /// What checks who a chat link's visitors are.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) visitor_keys: Vec<VisitorKey>,
     /// Whether the link takes no messages for now.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub(crate) paused: bool,
@@ -40,8 +43,17 @@ impl Options {
     /// # Errors
     /// [`Refusal::Invalid`] for one that doesn't fit.
     pub(super) fn check(&self, kind: Kind) -> Result<(), Refusal> {
-        let Self { name, greeting, context, allowed_origins, limits, hook, looks, paused: _ } =
-            self;
+        let Self {
+            name,
+            greeting,
+            context,
+            allowed_origins,
+            limits,
+            hook,
+            looks,
+            visitor_keys,
+            paused: _,
+        } = self;
         for (what, text, most) in
             [("name", name, 100), ("greeting", greeting, 4_000), ("context", context, 16_000)]
         {
@@ -63,6 +75,9 @@ impl Options {
         }
         if kind == Kind::Chat && !hook.is_default() {
             return Err(Refusal::invalid("only a webhook has these properties: leave out hook"));
+        }
+        if kind == Kind::Hook && !visitor_keys.is_empty() {
+            return Err(Refusal::invalid("a webhook has no visitors: leave out visitor_keys"));
         }
         if kind == Kind::Hook && !looks.is_default() {
             return Err(Refusal::invalid("only a chat link has looks: leave them out"));

@@ -121,6 +121,7 @@ mod tests {
             headers: headers.iter().map(header).collect(),
             credentials: Vec::new(),
             request: None,
+            page: None,
             idempotency_key: String::new(),
             proof: String::new(),
             client_address: String::new(),

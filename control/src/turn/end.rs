@@ -83,7 +83,7 @@ fn end_open(
     }
     let log = names::log(&turn.conversation);
     let mut transcript = Transcript::default();
-    transcript.add_those_of(&turn.id, tx.entries(&log, turn.before_reply())?)?;
+    transcript.add_those_of(&turn.id, &tx.entries(&log, turn.before_reply())?)?;
     close(tx, &mut exchange, ending, transcript, finished_by)?;
     exchange.turn.tell(tx, ending.outcome.word(), ending.detail)?;
     exchange.store(tx)

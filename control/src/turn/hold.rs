@@ -286,7 +286,7 @@ mod tests {
 
     fn stored<T: Record>(id: &T::Id, value: &T) -> (Read, Found) {
         let body = serde_json::to_string(value).expect("a record is JSON");
-        let record = store::Record { version: 1, body };
+        let record = store::Record { version: 1, body: body.into() };
         (Read::Record(T::name(id)), Found::Record(Some(record)))
     }
 }

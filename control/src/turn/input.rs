@@ -5,6 +5,7 @@ use super::Turn;
 use crate::{
     conversation::Observed,
     hook_request::{Blob, Header, HookRequest},
+    identity::{Identity, Page},
     ids::{ConversationId, TurnId},
     jid::FolderName,
     limits::Limits,
@@ -17,7 +18,7 @@ use std::time::Duration;
 
 /// A turn's message, plan and context, as its agent gets them. They are written once; only a
 /// delivery to a person adds observed webhooks.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Input {
     pub(crate) content: Blob,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -26,12 +27,20 @@ pub(crate) struct Input {
     /// message.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) request: Option<HookRequest>,
+    /// Who the visitor is; `None` if nobody vouches for them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) identity: Option<Identity>,
+    /// Where the visitor wrote, as they say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) page: Option<Page>,
     pub(crate) plan: Plan,
     pub(crate) context: Context,
 }
 
 impl Record for Input {
     type Id = TurnId;
+
+    const IS_READ_SOON: bool = false;
 
     fn name(turn: &TurnId) -> String {
         names::input(turn)
@@ -46,7 +55,10 @@ impl Input {
     /// Returns how many bytes the message takes when it is delivered.
     pub(super) fn size(&self) -> usize {
         let request = self.request.as_ref().map_or(0, HookRequest::size);
-        self.content.size() + self.headers.iter().map(Header::size).sum::<usize>() + request
+        let headers = self.headers.iter().map(Header::size).sum::<usize>();
+        let visitor = self.identity.as_ref().map_or(0, Identity::size);
+        let page = self.page.as_ref().map_or(0, Page::size);
+        self.content.size() + headers + request + visitor + page
     }
 }
 
@@ -63,6 +75,8 @@ pub(crate) struct Post {
     pub(crate) credentials: Vec<Header>,
     /// The rest of a webhook's request. `None` for a chat.
     pub(crate) request: Option<HookRequest>,
+    /// Where the visitor writes, as they say.
+    pub(crate) page: Option<Page>,
     /// Empty: none.
     pub(crate) idempotency_key: String,
     /// The solution of a challenge; empty: none.

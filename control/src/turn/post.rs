@@ -15,6 +15,7 @@ use crate::{
     conversation::{self, Conversation, Handoff, Head},
     frame::{Body, Outcome},
     hook_request::Blob,
+    identity::Identity,
     ids::{ConversationId, TurnId},
     jid::FolderName,
     limits::Limits,
@@ -41,8 +42,14 @@ pub(crate) struct Posted {
     pub(crate) repeated: bool,
 }
 
-/// Takes a message: begins its turn, or finds the turn that it began when it came before.
-pub(crate) fn post(tx: &mut Tx<'_>, token: &Token, post: &Post) -> Decision<Posted> {
+/// Takes a message: begins its turn, or finds the turn that it began when it came before. The site
+/// vouches for the visitor's `identity`.
+pub(crate) fn post(
+    tx: &mut Tx<'_>,
+    token: &Token,
+    post: &Post,
+    identity: Option<&Identity>,
+) -> Decision<Posted> {
     let text = check(tx.limits, token, post)?;
     let posted = |turn| Ok(Posted { turn, content: text.clone(), repeated: false });
     let in_conversation = post.conversation.as_ref().map_or("", ConversationId::as_str);
@@ -60,6 +67,9 @@ pub(crate) fn post(tx: &mut Tx<'_>, token: &Token, post: &Post) -> Decision<Post
     }
     token.must_run()?;
     let (mut conversation, head) = conversation(tx, token, post.conversation.as_ref())?;
+    if let Some(identity) = identity {
+        conversation.identify(tx, identity)?;
+    }
     let visitor = match token.kind {
         Kind::Chat => Visitor::at(&token.id, &post.client_address),
         Kind::Hook => None,
@@ -101,6 +111,8 @@ pub(crate) fn post(tx: &mut Tx<'_>, token: &Token, post: &Post) -> Decision<Post
         content: Blob::new(&post.content),
         headers: post.headers.clone(),
         request: post.request.clone(),
+        identity: identity.cloned(),
+        page: post.page.clone(),
         plan: Plan::from(route.route),
         context: Context::default(),
     };

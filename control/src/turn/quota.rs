@@ -1,11 +1,16 @@
 //! Counts the bytes of messages that are kept, by link and by tenant, and limits them.
 //!
-//! A turn counts from its message until it is deleted: the bytes of its message and of its reply,
-//! and a fixed number for its records. Frames hold the same text for a shorter time and don't
+//! A turn counts from its message until it is deleted: the bytes of its message, of its reply and of
+//! the visitor's comment on it, and a fixed number for its records. Frames hold the same text for a shorter time and don't
 //! count.
 
-use super::exchange::Exchange;
-use crate::{conversation::Conversation, names, refusal::Refusal, transaction::Tx};
+use super::{Turn, exchange::Exchange};
+use crate::{
+    conversation::Conversation,
+    names,
+    refusal::Refusal,
+    transaction::{Decision, Tx},
+};
 
 /// How many bytes a turn's records count as, besides its texts: about what SQLite needs for them.
 /// Redis needs twice as much.
@@ -33,6 +38,22 @@ pub(super) fn add_reply(tx: &mut Tx<'_>, exchange: &mut Exchange, reply: usize) 
     if reply > 0 {
         add(tx, exchange, reply as u64);
     }
+}
+
+/// Counts what a turn that has ended has grown by, or shrunk. It is never refused: whatever grows has
+/// a limit of its own.
+pub(super) fn change(tx: &mut Tx<'_>, turn: &mut Turn, by: i64) -> Decision<()> {
+    let id = turn.conversation.clone();
+    let conversation = tx.get_tracked::<Conversation>(&id)?;
+    // The conversation may be gone a moment before its turns.
+    let mut conversation = conversation.ok_or(Refusal::NotFound("conversation"))?;
+    if by != 0 {
+        turn.kept = turn.kept.saturating_add_signed(by);
+        conversation.kept = conversation.kept.saturating_add_signed(by);
+        count(tx, &conversation, by);
+        conversation.store(tx, &id)?;
+    }
+    Ok(())
 }
 
 fn add(tx: &mut Tx<'_>, exchange: &mut Exchange, bytes: u64) {

@@ -3,9 +3,10 @@
 use super::{
     Turn,
     daily::{Counted, KEPT_DAYS},
+    quota,
 };
 use crate::{
-    conversation::{Conversation, Head},
+    conversation::Head,
     frame::{Body, Thumb},
     ids::TurnId,
     refusal::Refusal,
@@ -53,7 +54,9 @@ pub(crate) fn rate(
     let mut rating = turn.rating.take().unwrap_or_default();
     let before = rating.thumb;
     rating.at = tx.now;
-    rating.comment = comment.trim().to_owned();
+    let (comment, earlier) = (comment.trim(), rating.comment.len());
+    quota::change(tx, &mut turn, comment.len() as i64 - earlier as i64)?;
+    rating.comment = comment.to_owned();
     if before != thumb {
         if rating.changes == MOST_CHANGES {
             let why = format!("a rating can be changed {MOST_CHANGES} times");
@@ -86,11 +89,8 @@ fn count(tx: &mut Tx<'_>, turn: &Turn, thumb: Option<Thumb>, by: i64) {
 /// Adds the frame that tells the readers of the conversation.
 fn tell(tx: &mut Tx<'_>, turn: &Turn, thumb: Option<Thumb>) -> Decision<()> {
     let id = &turn.conversation;
-    let (conversation, head) = (tx.get::<Conversation>(id)?, tx.get_tracked::<Head>(id)?);
-    // The conversation may be gone a moment before its turns.
-    let Some((_, mut head)) = conversation.zip(head) else {
-        return Err(Refusal::NotFound("conversation").into());
-    };
+    let head = tx.get_tracked::<Head>(id)?;
+    let mut head = head.ok_or(Refusal::NotFound("conversation"))?;
     head.append(tx, id, &turn.id, 0, Body::Rated { thumb })?;
     head.store(tx, id)?;
     let event = match thumb {

@@ -60,6 +60,8 @@ impl Record for Repeat {
     /// The hash of a key together with its scope.
     type Id = str;
 
+    const IS_READ_SOON: bool = false;
+
     fn name(hash: &str) -> String {
         names::repeat(hash)
     }

@@ -38,13 +38,14 @@ pub(crate) fn replay(
         headers: input.headers,
         credentials: Vec::new(),
         request: Some(request),
+        page: None,
         idempotency_key: String::new(),
         proof: String::new(),
         client_address: String::new(),
         traceparent: traceparent.to_owned(),
         is_replay: true,
     };
-    let new = post::post(tx, &token, &post)?.turn;
+    let new = post::post(tx, &token, &post, None)?.turn;
     let change = Change {
         actor,
         action: "delivery.replay",

@@ -167,8 +167,10 @@ pub(crate) fn append_frames(
     for frame in fresh {
         match frame.clone() {
             AgentFrame::Said(mut body) => {
-                if let Body::Message { by, .. } = &mut body {
-                    by.clone_from(&person);
+                match &mut body {
+                    Body::Message { by, .. } => by.clone_from(&person),
+                    Body::Title { text } => entitle(tx, &turn, text)?,
+                    _ => {}
                 }
                 writer.append(tx, body)?;
             }
@@ -185,6 +187,15 @@ pub(crate) fn append_frames(
         note_first_frame(tx, &mut turn)?;
     }
     Ok(Ack::Stored { next_seq, finished: false })
+}
+
+/// Keeps the title of the turn's conversation.
+fn entitle(tx: &mut Tx<'_>, turn: &Turn, title: &str) -> Decision<()> {
+    if let Some(mut conversation) = tx.get_tracked::<Conversation>(&turn.conversation)? {
+        conversation.title = Some(title.to_owned()).filter(|title| !title.is_empty());
+        conversation.store(tx, &turn.conversation)?;
+    }
+    Ok(())
 }
 
 /// Stores the response of a webhook's turn, and wakes those who wait for it. The first one stands,

@@ -38,6 +38,8 @@ pub(crate) struct HttpResponse {
 impl Record for HttpResponse {
     type Id = TurnId;
 
+    const IS_READ_SOON: bool = false;
+
     fn name(turn: &TurnId) -> String {
         names::response(turn)
     }

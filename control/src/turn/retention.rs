@@ -3,6 +3,7 @@
 use super::{Turn, exchange::delete_records, observe, quota};
 use crate::{
     conversation::{self, Conversation, Head},
+    identity::Identity,
     ids::{ConversationId, TurnId},
     names::{self, Due},
     queue,
@@ -52,6 +53,10 @@ pub(super) fn purge(tx: &mut Tx<'_>, conversation: &Conversation) -> Decision<()
     tx.delete::<Head>(id);
     tx.delete::<Conversation>(id);
     tx.remove(&names::conversations(conversation.with.root()), id);
+    if let Some(identity) = &conversation.identity {
+        let hash = Identity::hash(&identity.id);
+        tx.remove(&names::conversations_of(&conversation.token, &hash), id);
+    }
     tx.unschedule(&Due::Conversation(id.clone()));
     tx.publish(names::conversation_topic(id), "deleted");
     Ok(())

@@ -1,26 +1,27 @@
 //! `/chat/{token}/ai`: the UI message stream of Vercel's AI SDK, version 1.
 
 use super::{
+    asked::{Asked, Caller},
     earlier::{self, Said},
     exchange::Exchange,
+    growth::Piece,
     reply::Dialect,
 };
 use crate::{
-    address::Visitor,
+    document,
     gateway::Gateway,
-    link::{ConversationId, Link},
-    message::{NewMessage, from_json, read_body},
+    link::{ConversationId, TurnId},
+    message::NewMessage,
     problem::Problem,
     sse,
 };
+use arizuko_proto::v1 as pb;
 use axum::{
     Router,
-    body::Body,
-    extract::State,
     response::{IntoResponse, Response},
     routing::{get, post},
 };
-use http::{HeaderMap, StatusCode};
+use http::StatusCode;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use std::sync::Arc;
@@ -38,6 +39,11 @@ struct Chat {
     #[serde(default)]
     id: String,
     messages: Vec<Message>,
+    #[serde(default)]
+    trigger: String,
+    /// What to make anew, if the trigger is that: the id of a turn, or anything.
+    #[serde(default, rename = "messageId")]
+    message_id: Option<String>,
     #[serde(default)]
     altcha: String,
 }
@@ -60,38 +66,42 @@ struct Part {
 }
 
 impl Chat {
-    /// Returns the message to post.
-    fn into_message(mut self) -> Result<NewMessage, Problem> {
-        let conversation = self.conversation();
-        let last = self.messages.pop().filter(|message| message.role == "user");
-        let Some(last) = last else {
-            return Err(Problem::invalid("The last of `messages` must have the role `user`."));
-        };
-        if let Some(other) = last.parts.iter().find(|part| part.r#type != "text") {
-            let detail =
-                format!("This link takes only text, not parts of type `{}`.", other.r#type);
-            return Err(Problem::invalid(detail));
+    /// Returns the turn whose reply is to be made anew; `None` if none is, or if the request does
+    /// not tell which. The SDK leaves it out of the messages, and with it the conversation's name.
+    async fn replaced(&self, caller: &Caller) -> Result<Option<Exchange>, Problem> {
+        if self.trigger != "regenerate-message" {
+            return Ok(None);
         }
-        let content = last.text();
-        // In an existing conversation, the agent knows the earlier messages.
-        let content = if conversation.is_empty() {
-            let earlier = self.messages.into_iter();
-            let earlier = earlier.map(|it| Said { text: it.text(), role: it.role });
-            earlier::add_to(content, &earlier.collect::<Vec<_>>())
-        } else {
-            content
+        let caller = caller.clone();
+        let named = self.message_id.clone().and_then(|id| TurnId::parse(id).ok());
+        let found = match (named, self.conversation()) {
+            (Some(TurnId(id)), _) => Some(Exchange::of_turn(caller, id).await?),
+            (None, id) if id.is_empty() => None,
+            (None, id) => Exchange::newest(caller, id).await?,
         };
-        Ok(NewMessage { content, conversation, altcha: self.altcha, ..NewMessage::default() })
+        Ok(found.map(|(exchange, _)| exchange))
+    }
+
+    /// Returns the message to post.
+    fn into_message(self, replaced: Option<Exchange>) -> Result<NewMessage, Problem> {
+        let (conversation, supersedes) = match replaced {
+            Some(Exchange { conversation, turn_id, .. }) => (conversation, turn_id),
+            None => (self.conversation(), String::new()),
+        };
+        let last = self.messages.last().map(|message| &*message.parts).unwrap_or_default();
+        if let Some(other) = last.iter().find(|part| part.r#type != "text") {
+            return Err(earlier::only_text(&other.r#type));
+        }
+        let said = self.messages.into_iter().map(|it| Said { text: it.text(), role: it.role });
+        let content = earlier::newest(said.collect(), &conversation, "messages")?;
+        let altcha = self.altcha;
+        Ok(NewMessage { content, conversation, supersedes, altcha, ..NewMessage::default() })
     }
 
     /// Returns the conversation that the newest reply names, or else the chat's id if that names a
     /// conversation; empty if there is none.
     fn conversation(&self) -> String {
-        let named =
-            |message: &Message| Some(message.metadata.get("conversation")?.as_str()?.to_owned());
-        let named = self.messages.iter().rev().find_map(named);
-        let id = || ConversationId::parse(self.id.clone()).map(|ConversationId(id)| id);
-        named.unwrap_or_else(|| id().unwrap_or_default())
+        earlier::conversation(self.messages.iter().map(|message| &message.metadata), &self.id)
     }
 }
 
@@ -103,31 +113,25 @@ impl Message {
 }
 
 /// POST `/chat/{token}/ai`
-async fn send(
-    State(gateway): State<Arc<Gateway>>,
-    link: Link,
-    visitor: Visitor,
-    headers: HeaderMap,
-    body: Body,
-) -> Result<Response, Problem> {
-    let (body, share) = read_body(&gateway, &link, visitor, &headers, body).await?;
-    let message = from_json::<Chat>(&headers, &body)?.into_message()?;
-    drop((body, share));
-    stream(Exchange::begin(gateway, link, visitor, &headers, message).await?).await
+async fn send(asked: Asked<Chat>) -> Result<Response, Problem> {
+    let Asked { caller, headers, body } = asked;
+    let replaced = body.replaced(&caller).await?;
+    stream(Exchange::begin(caller, &headers, body.into_message(replaced)?).await?).await
 }
 
 /// GET `/chat/{token}/ai/{conversation}/stream`: goes on with the reply that is being made.
 async fn resume(
-    State(gateway): State<Arc<Gateway>>,
-    link: Link,
-    visitor: Visitor,
+    caller: Caller,
     conversation: Result<ConversationId, Problem>,
 ) -> Result<Response, Problem> {
     let running = match conversation {
-        Ok(ConversationId(id)) => Exchange::running(gateway, link, visitor, id).await?,
+        Ok(ConversationId(id)) => {
+            let newest = Exchange::newest(caller, id).await?;
+            newest.filter(|(_, status)| document::is_open(*status)).map(|(exchange, _)| exchange)
+        }
         // The id of a chat that has no conversation yet.
         Err(_) => {
-            gateway.control.resolve(link.access()).await?;
+            caller.gateway.control.resolve(caller.link.access()).await?;
             None
         }
     };
@@ -139,7 +143,7 @@ async fn resume(
 
 async fn stream(exchange: Exchange) -> Result<Response, Problem> {
     let (id, metadata) = (exchange.turn_id.clone(), exchange.metadata());
-    let chunks = exchange.stream(Chunks { id, metadata, open: String::new() }).await?;
+    let chunks = exchange.stream(Chunks { id, metadata, open: String::new() }, None).await?;
     Ok(([("x-vercel-ai-ui-message-stream", "v1")], chunks).into_response())
 }
 
@@ -171,7 +175,7 @@ impl Dialect for Chunks {
         sse::write_data(out, &start);
     }
 
-    fn text(&mut self, id: &str, text: &str, out: &mut String) {
+    fn text(&mut self, &Piece { id, text, .. }: &Piece<'_>, out: &mut String) {
         if self.open != id {
             self.end_text(out);
             sse::write_data(out, &json!({ "type": "text-start", "id": id }));
@@ -185,7 +189,7 @@ impl Dialect for Chunks {
         sse::write_data(out, &json!({ "type": "data-status", "data": data, "transient": true }));
     }
 
-    fn done(&mut self, out: &mut String) {
+    async fn done(&mut self, _: Option<&pb::ConversationTurn>, out: &mut String) {
         self.end_text(out);
         sse::write_data(out, &json!({ "type": "finish" }));
         Self::end(out);

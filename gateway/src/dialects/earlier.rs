@@ -1,5 +1,7 @@
 //! Earlier messages that a client sends along with a new one.
 
+use crate::{link::ConversationId, problem::Problem};
+use serde_json::Value;
 use std::fmt::Write as _;
 
 /// How many bytes of earlier messages go with a message that begins a conversation, at most.
@@ -11,10 +13,41 @@ pub(super) struct Said {
     pub(super) text: String,
 }
 
+/// Returns the conversation that the newest metadata of a message names, or else the thread's id if
+/// that names a conversation; empty if there is none.
+pub(super) fn conversation<'a>(
+    metadata: impl DoubleEndedIterator<Item = &'a Value>,
+    thread: &str,
+) -> String {
+    let named = |metadata: &Value| Some(metadata.get("conversation")?.as_str()?.to_owned());
+    let of_thread = || ConversationId::parse(thread.to_owned()).map(|ConversationId(id)| id);
+    metadata.rev().find_map(named).unwrap_or_else(|| of_thread().unwrap_or_default())
+}
+
+/// Returns the text of the message to post: the last one, which must be the user's. In an existing
+/// conversation, the agent knows the earlier ones. `list` is where the client has them.
+pub(super) fn newest(
+    mut all: Vec<Said>,
+    conversation: &str,
+    list: &'static str,
+) -> Result<String, Problem> {
+    let last = all.pop().filter(|last| last.role == "user");
+    let Some(Said { text, .. }) = last else {
+        let detail = format!("The last of `{list}` must have the role `user`.");
+        return Err(Problem::invalid(detail));
+    };
+    Ok(if conversation.is_empty() { add_to(text, &all) } else { text })
+}
+
+/// Returns the problem of a message that has parts of this type.
+pub(super) fn only_text(other: &str) -> Problem {
+    Problem::invalid(format!("This link takes only text, not parts of type `{other}`."))
+}
+
 /// Adds the newest of the earlier messages to a message that begins a conversation. They become a
 /// part of what the visitor says, so a text that the client attributes to the assistant doesn't
 /// count as the agent's own.
-pub(super) fn add_to(content: String, earlier: &[Said]) -> String {
+fn add_to(content: String, earlier: &[Said]) -> String {
     let mut room = ROOM;
     let fits = |said: &&Said| {
         let left = room.checked_sub(said.role.len() + ": ".len() + said.text.len());

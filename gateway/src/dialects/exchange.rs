@@ -1,27 +1,25 @@
 //! A message and its turn, as all protocols post and read them.
 
 use super::{
+    asked::Caller,
     growth::Growth,
     reply::{Dialect, Reply},
 };
 use crate::{
-    address::Visitor,
     answers::Room,
     control::{Refusal, Target},
     document,
-    gateway::Gateway,
-    link::Link,
     message::NewMessage,
     problem::Problem,
     stream,
     streams::OpenStream,
     turn,
 };
-use arizuko_proto::v1 as pb;
+use arizuko_proto::v1::{self as pb, TurnStatus};
 use axum::response::{IntoResponse, Response};
-use http::{HeaderMap, HeaderName};
+use http::{HeaderMap, HeaderName, HeaderValue};
 use serde_json::{Value, json};
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 use tokio::time::Instant;
 
 /// How long one read of the turn waits: as long as control allows.
@@ -31,9 +29,7 @@ const NEWEST_TURNS: u32 = 20;
 
 /// A turn, and the request that reads it. The request counts as a stream of its address.
 pub(super) struct Exchange {
-    gateway: Arc<Gateway>,
-    link: Link,
-    visitor: Visitor,
+    caller: Caller,
     permit: OpenStream,
     pub(super) conversation: String,
     pub(super) turn_id: String,
@@ -44,38 +40,47 @@ pub(super) struct Exchange {
 impl Exchange {
     /// Posts a message.
     pub(super) async fn begin(
-        gateway: Arc<Gateway>,
-        link: Link,
-        visitor: Visitor,
+        caller: Caller,
         headers: &HeaderMap,
         message: NewMessage,
     ) -> Result<Self, Problem> {
         // Counts the stream first, so that no message is refused once it is taken.
+        let Caller { gateway, link, visitor } = &caller;
         let permit = gateway.streams.open(visitor.0)?;
-        let posted = message.post(&gateway, &link, visitor, headers).await?;
+        let posted = message.post(gateway, link, *visitor, headers).await?;
         let pb::PostMessageResponse { conversation, turn_id, repeated, .. } = posted;
-        Ok(Self { gateway, link, visitor, permit, conversation, turn_id, is_old: repeated })
+        Ok(Self { caller, permit, conversation, turn_id, is_old: repeated })
     }
 
-    /// Finds the newest turn of a conversation; `None` if it has ended.
-    pub(super) async fn running(
-        gateway: Arc<Gateway>,
-        link: Link,
-        visitor: Visitor,
+    /// Finds the newest turn of a conversation, if there is one; returns its status, too.
+    pub(super) async fn newest(
+        caller: Caller,
         conversation: String,
-    ) -> Result<Option<Self>, Problem> {
-        let permit = gateway.streams.open(visitor.0)?;
-        let _room = gateway.room_for(visitor).await?;
+    ) -> Result<Option<(Self, TurnStatus)>, Problem> {
+        let permit = caller.gateway.streams.open(caller.visitor.0)?;
+        let _room = caller.gateway.room_for(caller.visitor).await?;
         let turn_id = String::new();
-        let mut exchange =
-            Self { gateway, link, visitor, permit, conversation, turn_id, is_old: true };
-        let (newest, _) = exchange.newest_turns().await?;
-        let newest = newest.last().filter(|turn| document::is_open(turn.status()));
-        let Some(turn) = newest else {
+        let mut exchange = Self { caller, permit, conversation, turn_id, is_old: true };
+        let (mut newest, _) = exchange.newest_turns().await?;
+        let Some(turn) = newest.pop() else {
             return Ok(None);
         };
-        exchange.turn_id.clone_from(&turn.turn_id);
-        Ok(Some(exchange))
+        let status = turn.status();
+        exchange.turn_id = turn.turn_id;
+        Ok(Some((exchange, status)))
+    }
+
+    /// Finds a turn; returns its status, too.
+    pub(super) async fn of_turn(
+        caller: Caller,
+        turn_id: String,
+    ) -> Result<(Self, TurnStatus), Problem> {
+        let Caller { gateway, link, visitor } = &caller;
+        let permit = gateway.streams.open(visitor.0)?;
+        let read = turn::within(gateway, link, turn_id.clone(), Duration::ZERO).await?;
+        let (conversation, turn) = (read.conversation, read.turn.unwrap_or_default());
+        let exchange = Self { caller, permit, conversation, turn_id, is_old: true };
+        Ok((exchange, turn.status()))
     }
 
     /// Reads the newest turns of the conversation, oldest first, and the last frame that they
@@ -84,13 +89,13 @@ impl Exchange {
         &self,
     ) -> Result<(Vec<pb::ConversationTurn>, Option<pb::Cursor>), Refusal> {
         let request = pb::GetConversationRequest {
-            access: Some(self.link.access()),
+            access: Some(self.caller.link.access()),
             conversation: self.conversation.clone(),
             before: u64::MAX,
             page_size: NEWEST_TURNS,
             ..pb::GetConversationRequest::default()
         };
-        let page = self.gateway.control.conversation(request).await?;
+        let page = self.caller.gateway.control.conversation(request).await?;
         Ok((page.turns, page.cursor))
     }
 
@@ -111,52 +116,73 @@ impl Exchange {
     /// # Errors
     /// The turn did not end well, or not in time.
     pub(super) async fn reply(&self) -> Result<(String, Option<Room>), Problem> {
-        let until = Instant::now() + self.gateway.options.limits.reply_timeout;
+        let (turn, room) = self.turn(self.caller.gateway.options.limits.reply_timeout).await?;
+        if document::is_open(turn.status()) {
+            return Err(Problem::no_reply_yet());
+        }
+        let ended_badly = Problem::of_turn(turn.status(), &turn.error);
+        ended_badly.map_or_else(|| Ok((text(&turn), room)), Err)
+    }
+
+    /// Returns the turn with room for its reply, once it has ended or the wait is over.
+    pub(super) async fn turn(
+        &self,
+        wait: Duration,
+    ) -> Result<(pb::ConversationTurn, Option<Room>), Problem> {
+        let until = Instant::now() + wait;
         loop {
             let left = until.saturating_duration_since(Instant::now());
             let wait = LOOK.min(left);
-            let Self { gateway, link, visitor, turn_id, .. } = self;
-            let read = turn::with_reply(gateway, link, *visitor, turn_id.clone(), wait).await;
-            let (turn, room) = read.map_err(taken)?;
-            if !document::is_open(turn.status()) {
-                let ended_badly = Problem::of_turn(turn.status(), &turn.error);
-                return ended_badly.map_or_else(|| Ok((text(&turn), room)), Err);
-            }
-            if left.is_zero() || self.gateway.stopping.is_cancelled() {
-                return Err(Problem::no_reply_yet());
+            let (turn, room) = self.caller.turn(&self.turn_id, wait).await?;
+            let is_over = left.is_zero() || self.caller.gateway.stopping.is_cancelled();
+            if is_over || !document::is_open(turn.status()) {
+                return Ok((turn, room));
             }
         }
     }
 
-    /// Answers with the reply as it is made.
-    pub(super) async fn stream(self, mut dialect: impl Dialect) -> Result<Response, Problem> {
+    /// Answers with the reply as it is made: from its start, or after the frame that the client has
+    /// if that is in the log.
+    pub(super) async fn stream(
+        self,
+        mut dialect: impl Dialect,
+        has: Option<pb::Cursor>,
+    ) -> Result<Response, Problem> {
         let ids = self.headers();
         let mut growth = Growth::default();
         let room = match self.is_old {
-            true => Some(self.gateway.room_for(self.visitor).await?),
+            true => Some(self.caller.gateway.room_for(self.caller.visitor).await?),
             false => None,
         };
         // Read the turn, not the log: the log still has text that a restart has dropped.
         let (so_far, cursor) = self.so_far().await.map_err(taken)?.unzip();
-        let mut start = String::new();
-        dialect.begin(&mut start);
-        for message in so_far.iter().flat_map(|turn| growth.resume(turn)) {
-            dialect.text(&message.id, &message.content, &mut start);
-        }
-        let Self { gateway, link, turn_id, permit, .. } = self;
-        let target = Target::TurnId(turn_id);
         let cursor = cursor.flatten();
+        let newest = cursor.unwrap_or_default().seq;
+        let has = has.filter(|has| self.is_old && has.seq <= newest);
+        let mut start = String::new();
+        if let Some(cursor) = cursor {
+            dialect.at(cursor);
+        }
+        dialect.begin(&mut start);
+        let messages = so_far.as_ref().map_or(&[][..], |turn| growth.resume(turn));
+        dialect.so_far(messages, &mut start);
+        let Self { caller: Caller { gateway, link, .. }, turn_id, permit, .. } = self;
+        let target = Target::TurnId(turn_id);
+        let cursor = if has.is_some() { None } else { cursor };
         let subscribed = gateway.control.subscribe(link.access(), target, cursor).await;
         match subscribed.map_err(taken)? {
             Some(subscription) => {
-                let view = Reply::new(dialect, growth, start, room);
+                let view = match has {
+                    Some(has) => Reply::after(dialect, has),
+                    None => Reply::new(dialect, growth, start, room),
+                };
                 Ok((ids, stream::respond(gateway, subscription, view, permit)).into_response())
             }
             // The turn had ended when it was read.
             None => {
                 let turn = so_far.unwrap_or_default();
                 match Problem::of_turn(turn.status(), &turn.error) {
-                    None => dialect.done(&mut start),
+                    None => dialect.done(Some(&turn), &mut start).await,
                     Some(problem) => dialect.failed(&problem, &mut start),
                 }
                 let response = (ids, crate::sse::response(start.into())).into_response();
@@ -182,6 +208,29 @@ impl Exchange {
     }
 }
 
+impl Caller {
+    /// Reads a turn with room for its reply, once it has ended or the wait is over.
+    pub(super) async fn turn(
+        &self,
+        id: &str,
+        wait: Duration,
+    ) -> Result<(pb::ConversationTurn, Option<Room>), Problem> {
+        let Self { gateway, link, visitor } = self;
+        turn::with_reply(gateway, link, *visitor, id.to_owned(), wait).await.map_err(taken)
+    }
+}
+
+/// Adds an id that the client makes up as the Idempotency-Key, unless there is one or the id may not
+/// be unique.
+pub(super) fn with_key(mut headers: HeaderMap, id: &str) -> HeaderMap {
+    if (22..=255).contains(&id.len())
+        && let Ok(key) = HeaderValue::try_from(id)
+    {
+        headers.entry("idempotency-key").or_insert(key);
+    }
+    headers
+}
+
 /// Turns a refusal to read a turn into the problem of the request that posted the turn's message.
 /// The message was taken, so the problem must not say that nothing was done.
 fn taken(refusal: impl Into<Problem>) -> Problem {
@@ -190,7 +239,7 @@ fn taken(refusal: impl Into<Problem>) -> Problem {
 }
 
 /// Returns the text of a turn's reply.
-fn text(turn: &pb::ConversationTurn) -> String {
+pub(super) fn text(turn: &pb::ConversationTurn) -> String {
     let messages: Vec<_> = turn.assistant.iter().map(|message| &*message.content).collect();
     messages.join(super::reply::BETWEEN)
 }

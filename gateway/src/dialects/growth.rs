@@ -15,8 +15,6 @@ pub(super) struct Growth {
     messages: HashMap<String, Sent>,
     /// The id of the message that was begun last.
     last: String,
-    /// Whether text was sent that the next restart may drop.
-    is_loose: bool,
 }
 
 /// The length and the hash of the text that was sent of a message.
@@ -24,13 +22,22 @@ pub(super) struct Growth {
 struct Sent {
     bytes: usize,
     hash: Sha256,
+    /// Whether the next restart may drop it.
+    is_loose: bool,
+}
+
+/// The next text of a message: the last one, or a new one.
+pub(super) struct Piece<'a> {
+    pub(super) id: &'a str,
+    pub(super) text: &'a str,
+    /// Whether it is the first text of the message.
+    pub(super) begins: bool,
 }
 
 /// What a frame changes.
 pub(super) enum Change<'a> {
     Nothing,
-    /// This text follows in the message with this id, which is the last one or a new one.
-    Text(&'a str, &'a str),
+    Text(Piece<'a>),
     /// What the agent is doing.
     Status(&'a str),
     /// The client has text that is no longer part of the reply, or text is missing before other
@@ -46,11 +53,32 @@ impl Growth {
     /// Notes the messages of a turn as sent, and returns them. If there are too many, the next one
     /// is refused.
     pub(super) fn resume<'a>(&mut self, turn: &'a pb::ConversationTurn) -> &'a [pb::Message] {
-        for message in &turn.assistant {
+        for (index, message) in turn.assistant.iter().enumerate() {
+            if index == turn.kept as usize {
+                self.keep();
+            }
             self.append(&message.id, &message.content);
         }
-        self.is_loose = turn.assistant.len() > turn.kept as usize;
+        if turn.assistant.len() <= turn.kept as usize {
+            self.keep();
+        }
         &turn.assistant
+    }
+
+    /// Notes a frame as sent, whatever it changes.
+    pub(super) fn skip(&mut self, frame: &pb::Frame) {
+        match &frame.body {
+            Some(Body::Message(message)) => {
+                self.messages.remove(&message.id);
+                self.last.clear();
+            }
+            Some(Body::Restart(restart)) if !restart.keep => {
+                self.messages.retain(|_, sent| !sent.is_loose);
+                self.last.clear();
+            }
+            _ => {}
+        }
+        self.read(frame);
     }
 
     /// Returns what a frame changes, and notes it as sent.
@@ -60,20 +88,25 @@ impl Growth {
             Some(Body::Message(message)) => self.complete(&message.id, &message.content),
             Some(Body::Status(status)) => Change::Status(&status.text),
             Some(Body::Restart(restart)) => {
-                if self.is_loose && !restart.keep {
+                if !restart.keep && self.messages.values().any(|sent| sent.is_loose) {
                     return Change::TakenBack;
                 }
-                self.is_loose = false;
+                self.keep();
                 Change::Nothing
             }
             Some(Body::TurnDone(done)) => Change::Ended(done.status(), &done.error),
-            Some(Body::User(_) | Body::Rated(_)) | None => Change::Nothing,
+            Some(Body::User(_) | Body::Rated(_) | Body::Title(_)) | None => Change::Nothing,
         }
     }
 
     /// Begins to read the log from its start.
     pub(super) fn reset(&mut self) -> Change<'static> {
         if self.messages.is_empty() { Change::Nothing } else { Change::TakenBack }
+    }
+
+    /// Notes that no restart drops what was sent so far.
+    fn keep(&mut self) {
+        self.messages.values_mut().for_each(|sent| sent.is_loose = false);
     }
 
     fn append<'a>(&mut self, id: &'a str, text: &'a str) -> Change<'a> {
@@ -89,10 +122,11 @@ impl Growth {
             id.clone_into(&mut self.last);
         }
         let sent = self.messages.entry(id.to_owned()).or_default();
+        let begins = sent.bytes == 0;
         sent.bytes += text.len();
         sent.hash.update(text);
-        self.is_loose = true;
-        Change::Text(id, text)
+        sent.is_loose = true;
+        Change::Text(Piece { id, text, begins })
     }
 
     /// Appends the part of a finished message that was not sent before.
@@ -136,7 +170,7 @@ mod tests {
         for body in bodies {
             let frame = pb::Frame { body: Some(body), ..pb::Frame::default() };
             last = match growth.read(&frame) {
-                Change::Text(id, text) => format!("{id}:{text}"),
+                Change::Text(Piece { id, text, .. }) => format!("{id}:{text}"),
                 Change::TakenBack => "!".to_owned(),
                 Change::TooMany => "too many".to_owned(),
                 _ => String::new(),
@@ -188,6 +222,22 @@ mod tests {
         assert_eq!(after([delta("a", "x"), restart(false)]), "!");
         assert_eq!(after([delta("a", "x"), restart(true), restart(false)]), "");
         assert_eq!(after([delta("a", "x"), restart(true), delta("b", "y"), restart(false)]), "!");
+    }
+
+    #[test]
+    fn frames_that_the_client_has_are_skipped() {
+        let after = |skipped: &[Body], next: Body| {
+            let mut growth = Growth::default();
+            for body in skipped {
+                growth.skip(&pb::Frame { body: Some(body.clone()), ..pb::Frame::default() });
+            }
+            last(&mut growth, [next])
+        };
+        assert_eq!(after(&[delta("a", "x")], message("a", "xy")), "a:y");
+        assert_eq!(after(&[delta("a", "x"), message("a", "z")], message("a", "zy")), "a:y");
+        assert_eq!(after(&[delta("a", "x"), restart(false)], delta("a", "z")), "a:z");
+        assert_eq!(after(&[delta("a", "x"), restart(false)], restart(false)), "");
+        assert_eq!(after(&[delta("a", "x")], restart(false)), "!");
     }
 
     #[test]

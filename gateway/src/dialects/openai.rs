@@ -1,23 +1,23 @@
 //! `/chat/{token}/v1/…`: OpenAI's chat completions. A client's `base_url` is the link with `v1`.
 
 use super::{
+    asked::{Asked, Caller},
     earlier::{self, Said},
     exchange::Exchange,
+    growth::Piece,
     problems,
-    reply::{BETWEEN, Dialect},
+    reply::{Dialect, Joined},
 };
 use crate::{
-    address::Visitor,
     gateway::Gateway,
-    link::Link,
-    message::{NewMessage, from_json, header, read_body},
+    message::{NewMessage, header},
     problem::Problem,
     sse,
 };
+use arizuko_proto::v1 as pb;
 use axum::{
     Json, Router,
-    body::Body,
-    extract::{Request, State},
+    extract::Request,
     middleware::Next,
     response::{IntoResponse, Response},
     routing::{get, post},
@@ -28,7 +28,7 @@ use serde_json::{Value, json};
 use std::sync::Arc;
 
 /// The one model, which is whoever answers the link.
-const MODEL: &str = "arizuko";
+pub(super) const MODEL: &str = "arizuko";
 
 pub(super) fn routes() -> Router<Arc<Gateway>> {
     Router::new()
@@ -49,10 +49,18 @@ struct Completion {
     response_format: Option<Typed>,
 }
 
+/// A message, as it is also an item of a response's input.
 #[derive(Deserialize)]
-struct Message {
+pub(super) struct Message {
+    #[serde(default = "message")]
+    r#type: String,
+    #[serde(default)]
     role: String,
     content: Option<Content>,
+}
+
+fn message() -> String {
+    "message".to_owned()
 }
 
 #[derive(Deserialize)]
@@ -64,34 +72,30 @@ enum Content {
 
 /// An object whose `type` says what it is.
 #[derive(Deserialize)]
-struct Typed {
-    r#type: String,
+pub(super) struct Typed {
+    pub(super) r#type: String,
     #[serde(default)]
     text: String,
 }
 
 #[derive(Default, Deserialize)]
-struct Metadata {
+pub(super) struct Metadata {
     #[serde(default)]
-    conversation: String,
+    pub(super) conversation: String,
     #[serde(default)]
-    altcha: String,
+    pub(super) altcha: String,
 }
 
 impl Completion {
     /// Refuses what no agent is asked for.
     fn check(&self) -> Result<(), Problem> {
-        let has = |list: &Option<Vec<Value>>| list.as_ref().is_some_and(|list| !list.is_empty());
-        let refused = if has(&self.tools) || has(&self.functions) {
-            "`tools` and `functions`: the agent has tools of its own, and calls none of the client's"
-        } else if self.n.is_some_and(|n| n != 1) {
-            "`n`: there is one reply"
-        } else if self.response_format.as_ref().is_some_and(|format| format.r#type != "text") {
-            "`response_format`: the reply is text"
-        } else {
-            return Ok(());
-        };
-        Err(Problem::invalid(format!("This link does not take {refused}.")))
+        refuse_tools(self.tools.as_ref())?;
+        refuse_tools(self.functions.as_ref())?;
+        refuse_format("response_format", self.response_format.as_ref())?;
+        match self.n {
+            None | Some(1) => Ok(()),
+            Some(_) => Err(Problem::invalid("This link does not take `n`: there is one reply.")),
+        }
     }
 
     /// Returns the message to post.
@@ -102,18 +106,42 @@ impl Completion {
         if conversation.is_empty() {
             conversation = header(headers, "arizuko-conversation")?;
         }
-        let mut said = Vec::new();
-        for Message { role, content } in self.messages {
-            let text = content.map(Content::into_text).transpose()?.unwrap_or_default();
-            said.push(Said { role, text });
-        }
-        let Some(last) = said.pop().filter(|last| last.role == "user") else {
-            return Err(Problem::invalid("The last of `messages` must have the role `user`."));
-        };
-        // In an existing conversation, the agent knows the earlier messages.
-        let content =
-            if conversation.is_empty() { earlier::add_to(last.text, &said) } else { last.text };
+        let said: Result<_, _> = self.messages.into_iter().map(Message::into_said).collect();
+        let content = earlier::newest(said?, &conversation, "messages")?;
         Ok(NewMessage { content, conversation, altcha: metadata.altcha, ..NewMessage::default() })
+    }
+}
+
+/// Refuses tools, unless there are none.
+pub(super) fn refuse_tools(tools: Option<&Vec<Value>>) -> Result<(), Problem> {
+    match tools {
+        Some(tools) if !tools.is_empty() => Err(Problem::invalid(
+            "This link does not take tools: the agent has tools of its own, and calls none of the client's.",
+        )),
+        _ => Ok(()),
+    }
+}
+
+/// Refuses a format of the reply that is not text.
+pub(super) fn refuse_format(name: &str, format: Option<&Typed>) -> Result<(), Problem> {
+    match format {
+        Some(format) if format.r#type != "text" => {
+            let detail = format!("This link does not take `{name}`: the reply is text.");
+            Err(Problem::invalid(detail))
+        }
+        _ => Ok(()),
+    }
+}
+
+impl Message {
+    pub(super) fn into_said(self) -> Result<Said, Problem> {
+        let Self { r#type, role, content } = self;
+        if r#type != "message" {
+            let detail = format!("This link takes only messages, not items of type `{type}`.");
+            return Err(Problem::invalid(detail));
+        }
+        let text = content.map(Content::into_text).transpose()?.unwrap_or_default();
+        Ok(Said { role, text })
     }
 }
 
@@ -123,37 +151,27 @@ impl Content {
             Self::Text(text) => return Ok(text),
             Self::Parts(parts) => parts,
         };
-        let other = parts.iter().map(|part| &part.r#type).find(|kind| *kind != "text");
-        if let Some(other) = other {
-            return Err(Problem::invalid(format!(
-                "This link takes only text, not parts of type `{other}`."
-            )));
+        let known = ["text", "input_text", "output_text"];
+        if let Some(other) = parts.iter().find(|part| !known.contains(&&*part.r#type)) {
+            return Err(earlier::only_text(&other.r#type));
         }
         Ok(parts.into_iter().map(|part| part.text).collect())
     }
 }
 
 /// POST `/chat/{token}/v1/chat/completions`
-async fn complete(
-    State(gateway): State<Arc<Gateway>>,
-    link: Link,
-    visitor: Visitor,
-    headers: HeaderMap,
-    body: Body,
-) -> Result<Response, Problem> {
-    let (body, share) = read_body(&gateway, &link, visitor, &headers, body).await?;
-    let completion: Completion = from_json(&headers, &body)?;
-    drop((body, share));
+async fn complete(asked: Asked<Completion>) -> Result<Response, Problem> {
+    let Asked { caller, headers, body: completion } = asked;
     let is_stream = completion.stream == Some(true);
     let message = completion.into_message(&headers)?;
-    let exchange = Exchange::begin(gateway, link, visitor, &headers, message).await?;
+    let exchange = Exchange::begin(caller, &headers, message).await?;
     let head = Head {
         id: format!("chatcmpl-{}", exchange.turn_id),
         created: jiff::Timestamp::now().as_second(),
         metadata: exchange.metadata(),
     };
     if is_stream {
-        return exchange.stream(Chunks { head, last_message: String::new() }).await;
+        return exchange.stream(Chunks { head, joined: Joined::default() }, None).await;
     }
     let (content, room) = exchange.reply().await?;
     let message = json!({ "role": "assistant", "content": content, "refusal": null });
@@ -191,8 +209,7 @@ impl Head {
 /// A completion as a stream of chunks.
 struct Chunks {
     head: Head,
-    /// The id of the message whose text was written last.
-    last_message: String,
+    joined: Joined,
 }
 
 impl Chunks {
@@ -209,16 +226,14 @@ impl Dialect for Chunks {
         self.write(json!({ "role": "assistant", "content": "" }), None, out);
     }
 
-    fn text(&mut self, id: &str, text: &str, out: &mut String) {
-        let between =
-            if self.last_message.is_empty() || self.last_message == id { "" } else { BETWEEN };
-        id.clone_into(&mut self.last_message);
-        self.write(json!({ "content": format!("{between}{text}") }), None, out);
+    fn text(&mut self, &Piece { id, text, .. }: &Piece<'_>, out: &mut String) {
+        let text = self.joined.add(id, text);
+        self.write(json!({ "content": text }), None, out);
     }
 
     fn status(&mut self, _: &str, _: &mut String) {}
 
-    fn done(&mut self, out: &mut String) {
+    async fn done(&mut self, _: Option<&pb::ConversationTurn>, out: &mut String) {
         self.write(json!({}), Some("stop"), out);
         out.push_str("data: [DONE]\n\n");
     }
@@ -229,14 +244,14 @@ impl Dialect for Chunks {
 }
 
 /// GET `/chat/{token}/v1/models`
-async fn models(State(gateway): State<Arc<Gateway>>, link: Link) -> Result<Response, Problem> {
-    gateway.control.resolve(link.access()).await?;
+async fn models(caller: Caller) -> Result<Response, Problem> {
+    caller.gateway.control.resolve(caller.link.access()).await?;
     let model = json!({ "id": MODEL, "object": "model", "created": 0, "owned_by": MODEL });
     Ok(Json(json!({ "object": "list", "data": [model] })).into_response())
 }
 
 /// Returns a problem in the form of OpenAI's errors.
-fn document(problem: &Problem) -> Value {
+pub(super) fn document(problem: &Problem) -> Value {
     let kind = match problem.status() {
         StatusCode::UNAUTHORIZED => "authentication_error",
         StatusCode::FORBIDDEN => "permission_error",

@@ -2,7 +2,7 @@
 //! page's contain a hash of their content, so that browsers may cache them for ever.
 
 use crate::{
-    compression::{self, takes_gzip},
+    compression::{self, HasPart, Part, takes_gzip},
     language::{LANGUAGES, Language},
     problem::Problem,
     well_known,
@@ -11,13 +11,26 @@ use axum::{
     extract::OriginalUri,
     response::{IntoResponse, Response},
 };
+use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use sha2::{Digest as _, Sha256};
 use std::{fmt::Write as _, sync::LazyLock};
 
-pub(super) static STYLE: LazyLock<Asset> = LazyLock::new(|| {
+static STYLE: LazyLock<Asset> = LazyLock::new(|| {
     Asset::new("css", "text/css; charset=utf-8", slim(include_str!("../../web/page.css")))
+});
+/// The element that loads the style from its file, which browsers keep for other pages.
+pub(super) static LINKED_STYLE: LazyLock<String> =
+    LazyLock::new(|| format!(r#"<link rel="stylesheet" href="{}">"#, STYLE.path));
+/// The style as a part of the page, which is then painted before anything else has come.
+pub(super) static INLINE_STYLE: LazyLock<Inline> = LazyLock::new(|| {
+    let style = &STYLE.content;
+    Inline {
+        element: format!("<style>{}</style>", String::from_utf8_lossy(style)),
+        policy: policy_source(style),
+        part: Part::new(style),
+    }
 });
 /// The icon as part of the page, which costs no request.
 pub(super) static ICON: LazyLock<String> =
@@ -38,6 +51,7 @@ static SCRIPTS: LazyLock<Vec<(&str, Asset)>> = LazyLock::new(|| {
         include_str!("../../web/page/editing.js"),
         include_str!("../../web/page/thread.js"),
         include_str!("../../web/page/conversations.js"),
+        include_str!("../../web/page/bell.js"),
         include_str!("../../web/page/embedding.js"),
         include_str!("../../web/page/view.js"),
     ));
@@ -82,6 +96,27 @@ fn slim(source: &str) -> String {
         is_comment &= !line.ends_with("*/");
     }
     kept
+}
+
+/// A style as an element of a page.
+pub(super) struct Inline {
+    pub(super) element: String,
+    /// What allows it in a content security policy.
+    pub(super) policy: String,
+    part: Part,
+}
+
+impl Inline {
+    /// Returns where the style is in a page whose first style element it is.
+    pub(super) fn place(&'static self, html: &str) -> Option<HasPart> {
+        let tag = "<style>";
+        Some(HasPart(html.find(tag)? + tag.len(), &self.part))
+    }
+}
+
+/// Returns what allows a style element with this text in a content security policy.
+pub(super) fn policy_source(style: &[u8]) -> String {
+    format!("'sha256-{}'", BASE64.encode(Sha256::digest(style)))
 }
 
 /// A file in the binary.

@@ -2,13 +2,16 @@
 //! itself, so that what the visitor types beside it stays.
 
 use super::{
-    assets::STYLE,
+    assets::LINKED_STYLE,
     looks::{Looks, away},
     markup::{HTML, Shown, escape, messages},
 };
 use crate::{compression::Uncompressed, document::is_open, gateway::Gateway, language::Language};
 use arizuko_proto::v1 as pb;
-use axum::response::{IntoResponse as _, Response};
+use axum::{
+    Extension,
+    response::{IntoResponse as _, Response},
+};
 use http::{HeaderValue, header};
 
 const REFRESH: &str = r#"<meta http-equiv="refresh" content="3">"#;
@@ -52,7 +55,7 @@ impl Frame<'_> {
             Shown { name: &resolved.name, agent_attached: page.agent_attached, away, language };
         let messages = messages(&turns, &rendered, shown, None);
         let is_waiting = turns.iter().any(|turn| is_open(turn.status()));
-        let (refresh, style) = (if is_waiting { REFRESH } else { "" }, &STYLE.path);
+        let (refresh, style) = (if is_waiting { REFRESH } else { "" }, &*LINKED_STYLE);
         let looks = Looks::new(resolved, language);
         let (theme, accent) = (looks.theme(), looks.style_element());
         let (root, replies) = (language.attributes(), language.page("replies"));
@@ -62,7 +65,7 @@ impl Frame<'_> {
 <head>
   <meta charset="utf-8">
   <title>{replies}</title>
-  <link rel="stylesheet" href="{style}">
+  {style}
   {accent}{refresh}
 </head>
 <body class="frame"><main>{messages}</main></body>
@@ -76,8 +79,6 @@ impl Frame<'_> {
         ));
         let policy = policy.unwrap_or(HeaderValue::from_static("default-src 'none'"));
         let headers = [(header::CONTENT_TYPE, HTML), (header::CONTENT_SECURITY_POLICY, policy)];
-        let mut response = (headers, html).into_response();
-        response.extensions_mut().insert(Uncompressed);
-        response
+        (Extension(Uncompressed), headers, html).into_response()
     }
 }

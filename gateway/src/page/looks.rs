@@ -2,7 +2,7 @@
 
 use super::{
     accent::{self, Colour},
-    assets::ICON,
+    assets::{ICON, INLINE_STYLE, policy_source},
     markup::escape,
 };
 use crate::{
@@ -14,10 +14,8 @@ use axum::{
     extract::State,
     response::{IntoResponse as _, Response},
 };
-use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
 use http::{HeaderValue, header};
 use serde_json::{Value, json};
-use sha2::{Digest as _, Sha256};
 use std::{borrow::Cow, fmt::Write as _, sync::Arc};
 
 /// How many characters of the greeting a preview of the page shows.
@@ -87,12 +85,11 @@ impl<'a> Looks<'a> {
         self.style().map_or_else(String::new, |style| format!("<style>{style}</style>"))
     }
 
-    /// What a content security policy says about styles: ours, and the style element by its hash.
+    /// What a content security policy says about styles: our file, and the style elements by their
+    /// hashes.
     pub(super) fn style_policy(&self) -> String {
-        self.style().map_or_else(
-            || "style-src 'self'".to_owned(),
-            |style| format!("style-src 'self' 'sha256-{}'", BASE64.encode(Sha256::digest(style))),
-        )
+        let accent = self.style().map_or_else(String::new, |style| policy_source(style.as_bytes()));
+        format!("style-src 'self' {} {accent}", INLINE_STYLE.policy)
     }
 
     fn style(&self) -> Option<String> {

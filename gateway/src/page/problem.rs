@@ -1,7 +1,7 @@
 //! Problems as pages, for browsers.
 
 use super::{
-    assets::STYLE,
+    assets::LINKED_STYLE,
     markup::{HTML, escape},
 };
 use crate::{
@@ -59,7 +59,7 @@ fn page(problem: &Problem, is_read: bool, language: &'static Language) -> String
         Some(sentence) => escape(sentence),
         None => format!(r#"<span lang="en">{}</span>"#, escape(problem.detail())).into(),
     };
-    let (root, style) = (language.attributes(), &STYLE.path);
+    let (root, style) = (language.attributes(), &*LINKED_STYLE);
     format!(
         r#"<!doctype html>
 <html {root}>
@@ -67,7 +67,7 @@ fn page(problem: &Problem, is_read: bool, language: &'static Language) -> String
   <meta charset="utf-8">
   <meta name="viewport" content="width=device-width, initial-scale=1">
   <title>{title}</title>
-  <link rel="stylesheet" href="{style}">
+  {style}
   {refresh}
 </head>
 <body class="problem">

@@ -44,6 +44,13 @@ class Conversations {
     this.keep([{ id, title: title || config.name }, ...this.all]);
   }
 
+  /** Takes the agent's title, unless the visitor has given one. */
+  entitle(id, title) {
+    const { all } = this;
+    const known = all.find((known) => known.id === id && !known.own && known.title !== title);
+    if (title && known) this.keep(all.map((kept) => (kept === known ? { id, title } : kept)));
+  }
+
   drop(id) {
     quietly(() => localStorage.removeItem(outboxPlace(id)));
     const { all } = this;
@@ -91,7 +98,10 @@ class Conversations {
     const field = document.createElement("input");
     Object.assign(field, { value: title, maxLength: 100, dir: "auto" });
     field.setAttribute("aria-label", words.title);
-    field.onblur = () => this.keep(this.all.map((kept) => (kept.id === id ? { id, title: field.value.trim() || title } : kept)));
+    field.onblur = () => {
+      const own = field.value.trim();
+      this.keep(this.all.map((kept) => (kept.id === id && own && own !== title ? { id, title: own, own: true } : kept)));
+    };
     field.onkeydown = (event) => {
       if (event.isComposing || !["Enter", "Escape"].includes(event.key)) return;
       event.preventDefault();

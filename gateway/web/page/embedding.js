@@ -29,6 +29,7 @@ function countUnread() {
   const after = (id) => finished.length - 1 - finished.lastIndexOf(id);
   if (!document.hidden || lastRead === null) lastRead = last;
   const unread = after(lastRead);
+  tellOf(document.hidden ? unread : shown || seen === null ? 0 : after(seen));
   document.title = unread ? `(${unread.toLocaleString(language)}) ${config.name}` : config.name;
   if (site) tellUnread(last, after);
 }
@@ -41,7 +42,47 @@ function tellUnread(last, after) {
   tellSite({ type: "unread", count, seen });
 }
 
+/** Where the visitor is in the site, for the agent. */
+let place;
+/** Called when the site has said again who the visitor is. */
+let renewed = null;
+
+const visitorPlace = `${base}visitor`;
+/** The visitor whose conversations are shown, as the site keeps it; null if nobody has vouched for them. */
+let visitor = null;
+
+/** Asks the site for another JWT, and waits for it. */
+const renew = () =>
+  new Promise((resolve) => {
+    renewed = resolve;
+    setTimeout(resolve, 10_000);
+    tellSite({ type: "renew" });
+  });
+
+/** Shows the conversations of the visitor for whom the site vouches, and nothing of another visitor. */
+async function identify(jwt) {
+  link.visitor = jwt;
+  renewed?.();
+  const { ok, body } = jwt ? await link.request("c", { headers: link.who }) : { ok: true, body: { id: "", conversations: [] } };
+  if (link.visitor !== jwt) return;
+  tellSite({ type: "identity", id: body.id, error: ok ? undefined : (body.detail ?? words.reconnecting) });
+  if (!ok) return;
+  const before = quietly(() => localStorage.getItem(visitorPlace)) ?? visitor;
+  if (before && before !== body.id) conversations.forget();
+  visitor = body.id;
+  quietly(() => localStorage.setItem(visitorPlace, visitor));
+  for (const { conversation, title } of body.conversations.reverse()) conversations.add(conversation, title);
+  const [last] = conversations.all;
+  if (last && !before && !thread.id && !thread.turns.length) enter({ conversation: last.id });
+}
+
 const SITE_MAY = {
+  page({ page }) {
+    place = page;
+  },
+  identify({ jwt }) {
+    if (typeof jwt === "string") identify(jwt);
+  },
   show({ shown: now, focus }) {
     shown = now;
     countUnread();
@@ -59,7 +100,7 @@ addEventListener("message", ({ source, origin, data, ports }) => {
   [site] = ports;
   site.onmessage = ({ data }) => Object.hasOwn(SITE_MAY, data.type) && SITE_MAY[data.type](data);
   tellSite({ type: "ready" });
-  ({ shown, seen = null, closes = true } = data);
+  ({ shown, seen = null, closes = true, page: place, visitor = null } = data);
   const { conversation } = data;
   const isKnown = !keeps && /^[\w-]{22,24}$/.test(conversation);
   if (isKnown && !thread.id && !thread.turns.length) enter({ conversation });

@@ -36,7 +36,7 @@ class Outbox {
       if (!turn) break;
       turn.posting = true;
       const { content, key, supersedes, proof } = turn;
-      const answer = await link.post("", key, { content, conversation: thread.id ?? undefined, supersedes, altcha: proof });
+      const answer = await link.post("", key, { content, conversation: thread.id ?? undefined, supersedes, page: place, altcha: proof });
       turn.posting = false;
       turn.element.hidden = false;
       if (thread.closed) break;
@@ -78,6 +78,10 @@ class Outbox {
     if (status === 400 && turn.supersedes) {
       turn.supersedes = undefined;
       return;
+    }
+    if (isUnknown(body) && site && !turn.renewed) {
+      turn.renewed = true;
+      return renew();
     }
     if (status === 422) turn.key = newKey();
     const retry = mayRepeat(answer);

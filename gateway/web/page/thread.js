@@ -97,6 +97,7 @@ class Thread {
     this.remember();
     this.draw();
     if (this.reached && this.id && this.turns.length) conversations.add(this.id, this.turns.find((turn) => turn.content)?.content ?? "");
+    conversations.entitle(this.id, this.title);
     if (this.element.isConnected) return;
     page.thread.replaceChildren(this.element);
     toEnd();
@@ -123,6 +124,7 @@ class Thread {
       }
       this.earlier = Math.min(this.earlier, body.previous ?? 0);
       attended = body.agent_attached;
+      this.title = body.title;
       this.draw();
       if (!body.previous || !(gap || due.size)) {
         this.stream.cursor = cursor;

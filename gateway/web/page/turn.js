@@ -86,9 +86,11 @@ class Turn {
   }
 
   /** Shows the turn as the history has it, up to frame `n`. */
-  take({ status, n, status_text = "", error = "", assistant, kept = 0 }) {
+  take({ status, n, status_text = "", steps = [], error = "", assistant, kept = 0 }) {
     const ids = assistant.map((message) => message.id);
-    Object.assign(this, { status, n, statusText: status_text, error, kept: ids.slice(0, kept) });
+    Object.assign(this, { status, n, statusText: translate(status_text), error, kept: ids.slice(0, kept) });
+    this.steps = steps.slice(0, status_text ? -1 : undefined).map(translate);
+    this.drawTrail();
     this.dropReplies(ids);
     for (const message of assistant) {
       const reply = this.reply(message.id);
@@ -126,16 +128,24 @@ class Turn {
   };
 
   /** Shows what the agent does now. What it did before goes to the steps, which fold. */
-  pass(text) {
+  pass(status) {
     const { statusText: before, steps } = this;
+    const text = translate(status);
     this.statusText = text;
-    if (!before || before === text || before === words.restart) return;
+    if (!before || [text, words.restart, steps.at(-1)].includes(before)) return;
     steps.push(before);
+    this.drawTrail();
+  }
+
+  drawTrail() {
+    const { steps } = this;
     if (steps.length < 2) return;
-    this.trail ??= this.element.insertBefore(
-      template("trail"),
-      this.element.querySelector(".user")?.nextSibling ?? this.element.firstChild,
-    );
+    if (!this.trail) {
+      this.trail = template("trail");
+      const question = this.element.querySelector(".user");
+      if (question) question.after(this.trail);
+      else this.foot.parentElement.prepend(this.trail);
+    }
     this.trail.querySelector("summary").textContent = fill(words.steps, { count: steps.length.toLocaleString(language) });
     const list = this.trail.querySelector("ol");
     list.append(

@@ -238,10 +238,10 @@ addEventListener("online", () => {
 });
 addEventListener("pageshow", ({ persisted }) => persisted && thread.id && thread.connect());
 
-/** Closes the stream of a hidden tab in which no answer is due: over HTTP/1.1 a browser has six connections per site. */
+/** Closes the stream of a hidden tab in which nothing is awaited: over HTTP/1.1 a browser has six connections per site. */
 document.addEventListener("visibilitychange", () => {
   if (!thread.id || thread.closed) return;
-  if (document.hidden && !thread.due) thread.stream.close();
+  if (document.hidden && !(thread.due || bell)) thread.stream.close();
   else if (!document.hidden && !thread.stream.open) thread.connect();
 });
 document.addEventListener("visibilitychange", countUnread);

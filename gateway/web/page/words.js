@@ -40,6 +40,9 @@ const isAway = () => config.away && Date.now() < Date.parse(config.away.until);
 /** Puts values into a sentence, in place of their names in braces. */
 const fill = (sentence, values) => sentence.replace(/\{(\w+)\}/g, (_, name) => values[name]);
 
+/** Says in the page's language that a person is typing, which `arizuko inbox` says in English. */
+const translate = (status) => status.replace(/^(.+) is typing…$/, (_, name) => fill(words.typing, { name }));
+
 const characters = (Math.floor(config.limits.content_bytes / 1000) * 1000).toLocaleString(language);
 /** Why a message was not accepted, by reason or HTTP status; 0 means that no answer came. */
 const trouble = { ...words.trouble, 413: fill(words.trouble[413], { count: characters }) };

@@ -16,6 +16,8 @@ export const pause = (seconds, signal) =>
   });
 /** Whether the same request may succeed later. */
 export const mayRepeat = ({ status, body }) => [0, 408, 429].includes(status) || status >= 500 || isPaused(body);
+/** Whether a refusal says that the JWT that says who the visitor is was not valid. */
+export const isUnknown = (body) => body.reason === "IDENTITY_INVALID";
 /** Whether a refusal says that the link is paused. */
 export const isPaused = (body) => body.reason === "LINK_PAUSED";
 /** A wait for a link to be resumed, at least this many seconds: all its readers wait at the same time, and must not come back at once. */
@@ -33,6 +35,13 @@ export class Link {
   /** `base` is the link's URL, or its path for the page itself. */
   constructor(base) {
     this.base = base;
+    /** The JWT by which a site says who its visitor is; empty if there is none. */
+    this.visitor = "";
+  }
+
+  /** The header that says who the visitor is. */
+  get who() {
+    return this.visitor ? { "arizuko-visitor": this.visitor } : {};
   }
 
   /** Requests JSON. */
@@ -51,7 +60,7 @@ export class Link {
   }
 
   post(path, key, body, signal) {
-    const headers = { "idempotency-key": key, "content-type": "application/json" };
+    const headers = { "idempotency-key": key, "content-type": "application/json", ...this.who };
     return this.request(path, { method: "POST", headers, body: JSON.stringify(body), signal });
   }
 

@@ -29,6 +29,8 @@ export interface Turn {
   n: number;
   attempt: number;
   status_text?: string;
+  /** What the agent has done: its first 50 statuses. */
+  steps?: string[];
   error?: string;
   ended_at?: string;
   /** The turn whose message has replaced this one's. */
@@ -63,6 +65,8 @@ export type Frame =
   | Numbered<"turn_done", OfTurn & { status: Status; error?: string }>
   /** A message of the visitor. Only in the frames of a conversation. */
   | Numbered<"user", Message & { turn_id: string }>
+  /** What the agent calls the conversation; empty: nothing any more. */
+  | Numbered<"title", OfTurn & { title: string }>
   /** What the visitor thinks of a reply; `null` takes it back. Only in the frames of a conversation. */
   | Numbered<"rated", { turn_id: string; rating: Rating | null }>
   /** The cursor is no longer valid: drop all frames, a replay from the start follows. */
@@ -94,6 +98,28 @@ export interface SendOptions extends Options {
   key?: string;
   /** The turn whose message this one replaces: the last one, which has ended. Agents then get a history without it. */
   supersedes?: string;
+  /** Where the visitor writes, for the agent. Nobody checks it. */
+  page?: Page;
+}
+
+/** A page from which a visitor writes. */
+export interface Page {
+  /** At most 2000 characters. */
+  url?: string;
+  /** At most 300 characters. */
+  title?: string;
+  /** For example `de`. */
+  language?: string;
+  /** At most 20 texts of at most 500 characters, with names of at most 64. */
+  data?: Record<string, string>;
+}
+
+/** A conversation of a visitor for whom the site vouches. */
+export interface Listed {
+  conversation: string;
+  /** The beginning of its first message. */
+  title: string;
+  active_at: string;
 }
 
 /**
@@ -139,6 +165,8 @@ export interface Chat {
   frames(options?: Options): AsyncGenerator<Frame, void, undefined>;
   /** Yields the turns, the oldest first. `frames` then goes on from there. */
   history(options?: Options): AsyncGenerator<Turn, void, undefined>;
+  /** Returns the conversations of the visitor whom the JWT names, at most 50, the last one first. */
+  conversations(options?: Options): Promise<Listed[]>;
   /** Cancels the conversation's turns and deletes it at the gateway. */
   delete(options?: Options): Promise<void>;
   /** Returns the link's settings and state: name, greeting, looks, limits, whether an agent is attached and whether the link is paused. */
@@ -150,6 +178,8 @@ export interface ConnectOptions {
   conversation?: string | null;
   /** For how many seconds to repeat what fails but may succeed later: 120, if omitted. */
   patience?: number;
+  /** The JWT by which your server says who the visitor is, or a function that gets one: it is called again when the JWT has expired. */
+  visitor?: string | (() => string | Promise<string>);
 }
 
 /** Returns a conversation under a chat link. Sends nothing yet. */

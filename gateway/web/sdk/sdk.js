@@ -1,6 +1,6 @@
 // The SDK: chat with an agent from a program, in browsers, Node.js and Deno. `sdk.d.ts` has the types.
 
-import { backoff, Link, mayRepeat, newKey, pause } from "./link.js";
+import { backoff, isUnknown, Link, mayRepeat, newKey, pause } from "./link.js";
 import { prove } from "./proof.js";
 
 /** For how many seconds to repeat what fails but may succeed later. */
@@ -29,26 +29,30 @@ export function connect(url, options) {
 class Chat {
   #link;
   #patience;
+  #visitor;
   #sending = Promise.resolve();
 
-  constructor(url, { conversation = null, patience = PATIENCE } = {}) {
+  constructor(url, { conversation = null, patience = PATIENCE, visitor } = {}) {
     const { origin, pathname } = new URL(url);
     const [base] = /^.*\/chat\/[\w-]+(?=\/?$)/.exec(pathname) ?? [];
     if (!base) throw new TypeError("A chat link looks like https://example.com/chat/<token>/");
     this.#link = new Link(`${origin}${base}/`);
     this.#patience = patience;
+    this.#visitor = visitor;
     this.conversation = conversation;
     /** The last frame read, which `frames` goes on from. */
     this.cursor = "";
   }
 
   /** Sends a message, after those that are being sent: the first one creates the conversation. */
-  send(content, { key = newKey(), supersedes, signal } = {}) {
+  send(content, { key = newKey(), supersedes, page, signal } = {}) {
     const message = {};
-    const post = () =>
-      this.#link.post("", key, { content, conversation: this.conversation ?? undefined, supersedes, altcha: message.proof }, signal);
+    const post = () => {
+      const body = { content, conversation: this.conversation ?? undefined, supersedes, page, altcha: message.proof };
+      return this.#link.post("", key, body, signal);
+    };
     const send = async () => {
-      const posted = await this.#insist(post, signal, message);
+      const posted = await this.#identified(post, signal, message);
       this.conversation = posted.conversation;
       return new Reply(this, posted.turn_id);
     };
@@ -79,6 +83,12 @@ class Chat {
       yield* page.turns;
       after = page.next;
     }
+  }
+
+  /** Returns the conversations of the visitor for whom the site vouches, the last one first. */
+  async conversations({ signal } = {}) {
+    const list = () => this.#link.request("c", { headers: this.#link.who, signal });
+    return (await this.#identified(list, signal)).conversations;
   }
 
   /** Deletes the conversation at the gateway. The next message begins a new one. */
@@ -126,6 +136,21 @@ class Chat {
       if (frame.event === "revoked") throw new ChatError({ status: 401, wait: 0, body: { reason: "TOKEN_INVALID", detail: ENDED } });
       brokenAt = 0;
       yield frame;
+    }
+  }
+
+  /** Makes a request that says who the visitor is, and makes it again with another JWT if the one at hand is no longer valid. */
+  async #identified(act, signal, message) {
+    const renew = async () => {
+      this.#link.visitor = (typeof this.#visitor === "function" ? await this.#visitor() : this.#visitor) ?? "";
+    };
+    if (!this.#link.visitor) await renew();
+    try {
+      return await this.#insist(act, signal, message);
+    } catch (error) {
+      if (!isUnknown(error) || typeof this.#visitor !== "function") throw error;
+      await renew();
+      return this.#insist(act, signal, message);
     }
   }
 

@@ -49,8 +49,14 @@ const ADVICE: [(&str, &str, &str); 12] = [
 /// Parts of the texts of a closed connection's errors. Such an error can hide a refusal: the server
 /// refuses a client's certificate after the client's handshake, and closing the socket can lose the
 /// alert.
-const CLOSED: [&str; 4] =
-    ["connection closed", "closed connection", "connection reset", "broken pipe"];
+const CLOSED: [&str; 5] = [
+    "connection closed",
+    "closed connection",
+    "connection reset",
+    "broken pipe",
+    // The connection has ended before the first call.
+    "connection was not ready",
+];
 
 /// Returns what to do about a failed connection, if TLS may have caused it.
 pub fn advice(address: &str, cause: &str) -> Option<&'static str> {

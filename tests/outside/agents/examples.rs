@@ -5,32 +5,64 @@ use arizuko_tests::{
     language::{package, repository},
     tools,
 };
-use std::env;
+
+/// Makes an environment for Python with what `tests/run` has installed, but without its own
+/// packages. Returns its interpreter.
+async fn environment(folder: &Path) -> PathBuf {
+    let mut venv = command(tools::interpreter());
+    run(venv.args(["-m", "venv", "--without-pip"]).arg(folder), "").await.expect(0);
+    let mut find = command(tools::interpreter());
+    let found = run(find.args(["-c", "import grpc; print(grpc.__path__[0])"]), "").await.expect(0);
+    let packages = Path::new(found.out.trim()).parent().expect("it is in a folder").to_owned();
+    let version = packages.parent().and_then(Path::file_name).expect("it is Python's");
+    let names_others = folder.join("lib").join(version).join("site-packages/tests.pth");
+    fs::write(names_others, packages.display().to_string()).expect("the folder is ours");
+    folder.join("bin/python")
+}
 
 #[apply(embedded)]
-async fn the_python_example_issues_a_link_and_answers_on_it(kind: Kind) {
+async fn the_python_package_installs_and_its_documented_agents_answer(kind: Kind) {
     let stack = Stack::with_real_links(kind, &[]).await;
     let checkout = stack.folder().join("checkout");
-    for folder in ["proto/arizuko/v1", "examples/python"] {
+    for folder in ["proto/arizuko/v1", "examples/python", "examples/python/arizuko_agent"] {
         copy(&repository().join(folder), &checkout.join(folder));
     }
     let docs = fs::read_to_string(repository().join("docs/agents.md")).expect("it is there");
-    let make_stubs = docs.lines().find(|line| line.contains("grpc_tools.protoc"));
-    let in_checkout = |line: &str| {
-        let mut shell = command("sh");
-        let python = tools::interpreter();
-        let path = [
-            python.parent().expect("it is in a folder").into(),
-            env::var_os("PATH").unwrap_or_default(),
-        ];
-        shell.args(["-c", line]).current_dir(&checkout);
-        shell.env("PATH", path.join(":".as_ref()));
-        shell
+    let python = environment(&stack.folder().join("venv")).await;
+    let with_python = |folder: &Path| {
+        let mut command = command(&python);
+        command.current_dir(folder);
+        command
     };
-    let make_stubs = make_stubs.expect("the documentation says how").trim();
-    run(&mut in_checkout(make_stubs), "").await.expect(0);
+    let install = docs.lines().find_map(|line| line.strip_prefix("    python -m pip install "));
+    let mut pip = with_python(&checkout);
+    pip.args(["-m", "pip", "install", "--quiet", "--no-build-isolation", "--no-index"]);
+    run(pip.arg(install.expect("the documentation says how")), "").await.expect(0);
+    // Nothing of the checkout is needed any longer.
+    let echo = stack.folder().join("echo.py");
+    fs::rename(checkout.join("examples/python/echo.py"), &echo).expect("the folder is ours");
+    fs::remove_dir_all(&checkout).expect("the folder is ours");
+    let mut typed = with_python(&stack.folder());
+    let asks = "from importlib.resources import files as f; \
+        print(*((f(p) / 'py.typed').is_file() for p in ('arizuko_agent', 'arizuko')))";
+    assert_eq!(run(typed.args(["-c", asks]), "").await.expect(0).out, "True True\n");
 
-    repeats_each_word(&stack, in_checkout("exec python examples/python/echo.py")).await;
+    let mut repeats = with_python(&stack.folder());
+    repeats.arg(&echo);
+    repeats_each_word(&stack, repeats).await;
+
+    let agent = docs.lines().skip_while(|line| *line != "    from arizuko_agent import Agent");
+    let agent = agent.take_while(|line| line.is_empty() || line.starts_with("    "));
+    let agent: Vec<_> = agent.map(|line| line.strip_prefix("    ").unwrap_or(line)).collect();
+    assert!((3..=10).contains(&agent.len()), "{agent:?}");
+    let mut documented = with_python(&stack.folder());
+    documented.args(["-c", &agent.join("\n")]).env("ARIZUKO_CONTROL", stack.control(A));
+    documented.env("ARIZUKO_KEY", stack.agent_key("acme").await);
+    let visitor = stack.visit("acme").await;
+    let _agent = Process::start("agent", documented, &stack.logs());
+    let posted = visitor.say("hello").await;
+    let seen = visitor.read(&posted.turn).await;
+    assert_eq!(transcript(&seen)[0].1, "You said: hello");
 }
 
 #[apply(embedded)]
@@ -72,6 +104,7 @@ async fn the_packed_typescript_package_has_what_the_documented_agent_needs(stack
     let packed = run(&mut pack, "").await.expect(0).out;
     let mut unpack = in_project(&found("tar"));
     run(unpack.args(["--extract", "--file", packed.trim()]), "").await.expect(0);
+    assert!(project.join("package/LICENSE").exists());
     // As npm would install it, but without npm's registry.
     fs::rename(project.join("package"), modules.join("arizuko-agent")).expect("npm calls it so");
     for needed in ["@bufbuild", "@connectrpc", "@types"] {

@@ -31,6 +31,9 @@ async fn a_program_gets_the_message_and_the_turns_details_but_no_keys(stack: Sta
         ("ARIZUKO_SENDER", "visitor"),
         ("ARIZUKO_TOPIC", ""),
         ("ARIZUKO_TURN", &posted.turn),
+        ("ARIZUKO_VISITOR_EMAIL", ""),
+        ("ARIZUKO_VISITOR_ID", ""),
+        ("ARIZUKO_VISITOR_NAME", ""),
     ];
     assert_eq!(ours, expected, "these variables of ours, and no others");
     let all = program.environment.to_string();
@@ -138,6 +141,9 @@ async fn with_status_only_marked_lines_on_standard_error_reach_the_visitor(stack
     let mut events = visitor.listen(&posted.turn).await;
     let mut program = agent.turn().await;
     program.complain("Traceback: password=hunter2").await;
+    program.complain("title: Order 17").await;
+    let event = events.next().await.expect("the title");
+    assert_eq!((event.name.as_str(), &event.data["title"]), ("title", &json!("Order 17")));
     program.complain("status: Reading é").await;
     let event = events.next().await.expect("the status");
     assert_eq!((event.name.as_str(), &event.data["text"]), ("status", &json!("Reading é")));

@@ -137,6 +137,25 @@ async fn an_endpoint_answers_with_json_objects(stack: Stack) {
 }
 
 #[apply(embedded)]
+async fn a_request_is_signed_by_standard_webhooks(stack: Stack) {
+    let secret = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
+    let file = stack.folder().join("signing");
+    write_secret(&file, secret);
+    let flags = ["--signing-secret-file", file.to_str().expect("text")];
+    let (mut endpoint, _agent, visitor) = start(&stack, &flags).await;
+    visitor.say("grüß dich").await;
+    let asked = endpoint.asked().await;
+    assert_eq!(asked.header("webhook-id"), asked.header("idempotency-key"));
+    let names = ["webhook-id", "webhook-timestamp", "webhook-signature"];
+    let headers = names.map(|name| format!("{name}={}", asked.header(name)));
+    let body = asked.body.to_string();
+    let [id, time, signature] = &headers;
+    python("verify.py", &[secret, &body, id, time, signature]).await.expect(0);
+    let other = body.replace("dich", "sie");
+    python("verify.py", &[secret, &other, id, time, signature]).await.expect(1);
+}
+
+#[apply(embedded)]
 async fn an_endpoint_hands_a_turn_off(stack: Stack) {
     let (mut endpoint, _agent, visitor) = start(&stack, &[]).await;
     let mut people = stack.attach("acme/people", B).await;

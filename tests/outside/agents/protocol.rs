@@ -51,6 +51,21 @@ async fn frames_after_a_gap_are_not_stored_and_the_answer_names_the_next_seq(sta
     assert_eq!(transcript(&seen)[0].1, "a");
 }
 
+/// One commit stores what waits; the reply has what was stored before, too.
+#[apply(every_stack)]
+async fn frames_and_a_finish_that_are_sent_at_once_end_the_reply(stack: Stack) {
+    let (visitor, mut agent, mut held) = held(&stack).await;
+    agent.append(&mut held, delta("m1", "one ")).await;
+    agent.push(&mut held, vec![delta("m1", "two "), delta("m2", "and")]).await;
+    agent.push(&mut held, vec![delta("m1", "three")]).await;
+    agent.finish(&held).await;
+    let seen = visitor.read(&held.turn.turn_id).await;
+    assert_eq!(names(&seen), ["delta", "delta", "delta", "delta", "turn_done"]);
+    let stored = visitor.json(&held.turn.turn_id).await;
+    let contents = [0, 1].map(|at| stored["assistant"][at]["content"].clone());
+    assert_eq!(contents, ["one two three", "and"]);
+}
+
 #[apply(every_stack)]
 async fn finish_needs_the_frames_before_it_and_may_be_repeated(stack: Stack) {
     let (visitor, mut agent, mut held) = held(&stack).await;

@@ -132,7 +132,7 @@ async fn a_token_with_any_change_is_refused(kind: Kind) {
             let answer = send(stack.at(A, &path).request(method, "")).await;
             assert_eq!(answer.status, 401, "{path}: {}", answer.text());
             let answer = answer.refused(401, "TOKEN_INVALID");
-            assert_eq!(answer.header("www-authenticate"), "Bearer");
+            assert!(answer.header("www-authenticate").starts_with("Bearer error="));
         }
     }
 }

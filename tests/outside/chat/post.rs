@@ -164,6 +164,20 @@ async fn an_invalid_message_is_refused_with_a_reason(stack: Stack) {
     visitor.post("text/plain", b"caf\xe9".to_vec()).await.refused(400, "INVALID");
     visitor.post(json, b"{\"content\": \"caf\xe9\"}".to_vec()).await.refused(400, "INVALID");
 
+    // What is wrong is said in words of our own.
+    let said = visitor.post(form, r#"{"content": "hi"}"#).await.refused(400, "INVALID");
+    assert!(said.text().contains("curl --json"), "{}", said.text());
+    for kind in [json, "text/plain"] {
+        visitor.post(kind, "\u{feff}{}").await.refused(415, "UNSUPPORTED_MEDIA_TYPE");
+    }
+    let latin = format!("{form}; charset=ISO-8859-1");
+    visitor.post(&latin, "content=caf%E9").await.refused(415, "UNSUPPORTED_MEDIA_TYPE");
+    let said = visitor.post(json, r#"{"content": "\ud83d"}"#).await.refused(400, "INVALID");
+    assert!(said.text().contains("half a character"), "{}", said.text());
+    let posted = visitor.say("hello").await;
+    let said = visitor.get(&format!("{}/status?wait=x", posted.turn)).await.refused(400, "INVALID");
+    assert!(said.text().contains("`wait`"), "{}", said.text());
+
     for kind in ["application/xml", "multipart/form-data; boundary=x", "", "json"] {
         visitor.post(kind, "hello").await.refused(415, "UNSUPPORTED_MEDIA_TYPE");
     }

@@ -36,13 +36,15 @@ async fn a_rating_is_in_the_history_the_stream_and_the_stats(stack: Stack) {
     assert_eq!(of().await, "down");
     assert_eq!(thumbs(&stack).await, (json!(0), json!(1)));
     let shown = stack.arizuko(&["turn", "show", &posted.turn]).await.expect(0).out;
-    assert!(shown.contains("thumb down: too short"), "{shown}");
+    assert!(shown.contains("thumb down: too short\n"), "{shown}");
 
     // The turn's own stream ends as it did.
     assert_eq!(names(&there.read(&posted.turn).await), ["message", "turn_done"]);
     rate(&there, &posted.turn, json!({"rating": "up"})).await.expect(200);
     assert_eq!(of().await, "up");
     assert_eq!(thumbs(&stack).await, (json!(1), json!(0)));
+    let shown = stack.arizuko(&["turn", "show", &posted.turn]).await.expect(0).out;
+    assert!(shown.contains("thumb up\n"), "{shown}");
     rate(&here, &posted.turn, json!({"rating": null})).await.expect(200);
     assert_eq!(of().await, Value::Null);
     assert_eq!(thumbs(&stack).await, (json!(0), json!(0)));

@@ -136,6 +136,11 @@ async fn last_event_id_may_be_a_parameter_and_the_header_wins(stack: Stack) {
     assert_eq!(raw(&seen), raw(&uncut[4..]));
     let seen = here.open(&path, Cursor::After(&ids[6])).await.ok().rest().await;
     assert_eq!(raw(&seen), raw(&uncut[7..]));
+    // A polyfill adds its parameter to the URL with which it began.
+    for added in ["lastEventId", "Last-Event-ID"] {
+        let seen = here.open(&format!("{path}&{added}={}", ids[6]), Cursor::Start).await;
+        assert_eq!(raw(&seen.ok().rest().await), raw(&uncut[7..]));
+    }
     // An EventSource that got a reset sends an empty header or none: then the parameter counts.
     let seen = here.open(&path, Cursor::After("")).await.ok().rest().await;
     assert_eq!(raw(&seen), raw(&uncut[4..]));

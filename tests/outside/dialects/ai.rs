@@ -55,3 +55,38 @@ async fn a_chat_goes_on_in_its_conversation_and_resumes_its_reply(stack: Stack) 
     let mut client = Library::Ai.start(&stack, &[resume]);
     assert_fields(&client.told().await, json!({"done": "ready", "error": null, "messages": []}));
 }
+
+#[apply(embedded)]
+async fn a_reply_is_made_anew_and_the_old_one_is_superseded(stack: Stack) {
+    let link = stack.issue("acme").await;
+    let knowing = Hello { history: 50, ..hello("acme", 100) };
+    let mut agent = stack.session(A, knowing).await;
+    let mut client = Library::Ai.start(&stack, &[with(&stack, &link, json!({}))]);
+    let first = agent.turn().await;
+    let (conversation, turn) = (first.turn.conversation.clone(), first.turn.turn_id.clone());
+    agent.answer(first, "one").await;
+    let (_, mut end) = client.rest().await;
+
+    // The SDK doesn't send the message that it wants anew, which names the conversation.
+    let mut replaced = turn;
+    let by_id = json!({"messageId": replaced});
+    let (said, all) = (["hello", "two"], ["hello", "two", "more", "four"]);
+    for (anew, reply, history) in [(by_id, "two", &said[..]), (json!({}), "four", &all[..])] {
+        let more = json!({"send": null, "messages": end["messages"], "regenerate": anew});
+        let mut client = Library::Ai.start(&stack, &[with(&stack, &link, more)]);
+        let held = agent.turn().await;
+        assert_eq!((&held.turn.conversation, &held.turn.supersedes), (&conversation, &replaced));
+        agent.answer(held, reply).await;
+        let (text, shown) = client.rest().await;
+        assert_eq!((&*text, shown["error"].is_null()), (reply, true));
+
+        let more = json!({"messages": shown["messages"], "send": "more"});
+        let mut client = Library::Ai.start(&stack, &[with(&stack, &link, more)]);
+        let held = agent.turn().await;
+        let known = held.turn.history.iter().map(|message| &*message.content);
+        assert_eq!(known.collect::<Vec<_>>(), history);
+        replaced.clone_from(&held.turn.turn_id);
+        agent.answer(held, "three").await;
+        (_, end) = client.rest().await;
+    }
+}

@@ -16,11 +16,11 @@ use arizuko_proto::{
         GetConversationRequest, GetLogoRequest, GetStatusRequest, GetTokenStatsRequest,
         GetTurnRequest, IssueChatLinkRequest, IssueWebhookRequest, ListAuditRequest,
         ListConversationsRequest, ListKeysRequest, ListRoutesRequest, ListTokensRequest,
-        PostMessageRequest, RateTurnRequest, ReadConversationRequest, ReplayDeliveryRequest,
-        ReportGatewayRequest, ResolveTokenRequest, RevokeKeyRequest, RevokeTokenRequest,
-        RotateKeyRequest, SendMessageRequest, SetRouteRequest, SetWebhookSecretsRequest,
-        ShowConversationRequest, ShowTurnRequest, TailRequest, TokenKind, TokenTarget,
-        WatchRequest, token_target,
+        ListVisitorConversationsRequest, PostMessageRequest, RateTurnRequest,
+        ReadConversationRequest, ReplayDeliveryRequest, ReportGatewayRequest, ResolveTokenRequest,
+        RevokeKeyRequest, RevokeTokenRequest, RotateKeyRequest, SendMessageRequest,
+        SetRouteRequest, SetVisitorKeysRequest, SetWebhookSecretsRequest, ShowConversationRequest,
+        ShowTurnRequest, TailRequest, TokenKind, TokenTarget, WatchRequest, token_target,
     },
 };
 use arizuko_tests::prelude::*;
@@ -39,7 +39,7 @@ pub(super) const OPERATORS: [&str; 6] = [
 /// Calls that only operators and viewers may make.
 pub(super) const OVERSEERS: [&str; 4] = ["ListKeys", "GetStatus", "ListAudit", "Tail"];
 /// Calls that only gateways may make.
-pub(super) const GATEWAYS: [&str; 10] = [
+pub(super) const GATEWAYS: [&str; 11] = [
     "ResolveToken",
     "GetLogo",
     "PostMessage",
@@ -47,6 +47,7 @@ pub(super) const GATEWAYS: [&str; 10] = [
     "GetConversation",
     "CancelTurn",
     "RateTurn",
+    "ListVisitorConversations",
     "DeleteConversation",
     "Watch",
     "ReportGateway",
@@ -55,7 +56,8 @@ pub(super) const GATEWAYS: [&str; 10] = [
 pub(super) const FOLDERS: [&str; 4] = ["IssueChatLink", "IssueWebhook", "ListTokens", "Attach"];
 
 /// Calls that change a token.
-pub(super) const CHANGES: [&str; 3] = ["EditToken", "RevokeToken", "SetWebhookSecrets"];
+pub(super) const CHANGES: [&str; 4] =
+    ["EditToken", "RevokeToken", "SetWebhookSecrets", "SetVisitorKeys"];
 
 /// Calls about a folder's routes.
 pub(super) const ROUTES: [&str; 5] =
@@ -112,7 +114,9 @@ async fn routes(call: &str, folder: &str, channel: Channel) -> Result<(), Status
             let request = SetRouteRequest { route: Some(route), update_mask: None };
             routes.set_route(request).await.map(drop)
         }
-        "ListRoutes" => routes.list_routes(ListRoutesRequest { folder }).await.map(drop),
+        "ListRoutes" => {
+            routes.list_routes(ListRoutesRequest { folder, ..Default::default() }).await.map(drop)
+        }
         "ExplainRoute" => {
             let request = ExplainRouteRequest { jid: prefix };
             routes.explain_route(request).await.map(drop)
@@ -229,6 +233,10 @@ async fn tokens(call: &str, folder: &str, channel: Channel, facts: &Facts) -> Re
             let request = SetWebhookSecretsRequest { token_id, secrets };
             tokens.set_webhook_secrets(request).await.map(drop)
         }
+        "SetVisitorKeys" => {
+            let (token_id, keys) = (facts.link.token_id.clone(), Vec::new());
+            tokens.set_visitor_keys(SetVisitorKeysRequest { token_id, keys }).await.map(drop)
+        }
         _ => {
             let target = Some(Target::TokenId(facts.link.token_id.clone()));
             tokens.revoke_token(RevokeTokenRequest { target, dry_run: false }).await.map(drop)
@@ -316,6 +324,14 @@ async fn visits(call: &str, channel: Channel, facts: &Facts) -> Result<(), Statu
         "RateTurn" => {
             let request = RateTurnRequest { access, turn_id: turn, ..Default::default() };
             gateway.rate_turn(request).await.map(drop)
+        }
+        "ListVisitorConversations" => {
+            let request = ListVisitorConversationsRequest { access, ..Default::default() };
+            match gateway.list_visitor_conversations(request).await {
+                // INVALID is about the missing JWT, so the caller's key was accepted.
+                Err(status) if reason(&status) == ErrorReason::Invalid => Ok(()),
+                made => made.map(drop),
+            }
         }
         "DeleteConversation" => {
             let request = DeleteConversationRequest { access, conversation };

@@ -59,7 +59,8 @@ async fn operators_may_make_all_calls_but_the_gateways(stack: Stack) {
     }
     // The link is not a webhook that checks signatures.
     expect(&stack, &another, &["SetWebhookSecrets"], "", "NOT_FOUND", &facts).await;
-    expect(&stack, &another, &["EditToken", "RevokeToken"], "", "OK", &facts).await;
+    let changes = ["EditToken", "SetVisitorKeys", "RevokeToken"];
+    expect(&stack, &another, &changes, "", "OK", &facts).await;
 }
 
 #[apply(every_stack)]
@@ -143,7 +144,8 @@ async fn an_agents_key_reaches_only_its_own_folder(stack: Stack) {
     expect(&stack, &eng, &["ShowConversation", "ShowTurn"], "", "NOT_FOUND", &facts).await;
     expect(&stack, &eng, &FOLDERS, "acme", "NOT_ALLOWED", &facts).await;
     // The key sees no tokens of other folders and cannot change or revoke them.
-    expect(&stack, &eng, &["SetWebhookSecrets"], "", "NOT_FOUND", &facts).await;
+    let secrets = ["SetWebhookSecrets", "SetVisitorKeys"];
+    expect(&stack, &eng, &secrets, "", "NOT_FOUND", &facts).await;
     expect(&stack, &eng, &["EditToken", "RevokeToken"], "", "OK", &facts).await;
     stack.visitor(&facts.link, A).get("config").await.expect(200);
     // The key cannot revoke an operator's link, even in its own folder.

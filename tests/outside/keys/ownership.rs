@@ -89,11 +89,25 @@ async fn the_list_of_keys_contains_no_secrets(stack: Stack) {
     assert!(!shown.contains(&agent.key) && !shown.contains(&gateway.key));
     for (folder, count) in [("acme", 1), ("acme/eng", 1), ("other", 0)] {
         let listed = keys
-            .list_keys(ListKeysRequest { folder: folder.into() })
+            .list_keys(ListKeysRequest { folder: folder.into(), ..Default::default() })
             .await
             .expect("operators list");
         assert_eq!(listed.into_inner().keys.len(), count, "{folder}");
     }
+    let (mut request, mut paged) =
+        (ListKeysRequest { page_size: 1, ..Default::default() }, Vec::new());
+    loop {
+        let page = keys.list_keys(request.clone()).await.expect("operators list").into_inner();
+        assert_eq!(page.keys.len(), 1);
+        paged.extend(page.keys.into_iter().map(|key| key.key_id));
+        if page.next_page_token.is_empty() {
+            break;
+        }
+        request.page_token = page.next_page_token;
+    }
+    let whole = keys.list_keys(ListKeysRequest::default()).await.expect("operators list");
+    let whole: Vec<_> = whole.into_inner().keys.into_iter().map(|key| key.key_id).collect();
+    assert_eq!(paged, whole);
 }
 
 #[apply(every_stack)]

@@ -3,7 +3,7 @@
 use arizuko_proto::v1::{Finish, Usage, attach_request::Message};
 use arizuko_tests::prelude::*;
 use futures_util::{StreamExt as _, stream};
-use std::time::SystemTime;
+use std::{collections::HashSet, time::SystemTime};
 
 /// Lets one address post as much as a test wants.
 const OPEN: [(&str, &str); 6] = [
@@ -55,6 +55,50 @@ async fn a_thousand_messages_at_once_spend_a_budget_of_a_hundred_exactly(kind: K
     stack.arizuko(&["token", "edit", &link.url, "--max-turns-per-day", "101"]).await.expect(0);
     visitors[0].say("one more").await;
     visitors[1].post_json(&json!({"content": "x"})).await.refused(429, "BUDGET_SPENT");
+}
+
+/// How many messages are posted around a failover, and how many at the same time.
+const POSTS: usize = 400;
+const AT_ONCE: usize = 50;
+
+#[apply(cluster)]
+async fn a_failover_overshoots_no_budget_and_wastes_none(kind: Kind) {
+    let settings = [&OPEN[..], &[("ARIZUKO_DURABILITY", "replica")]].concat();
+    let mut stack = Stack::with(kind, &settings).await;
+    left_of_the_day().await;
+    let link = link(&stack, &["--max-turns-per-day", "100"]).await;
+    let visitors = stack.visitors(&link);
+    let first = visitors[0].say("x").await;
+    let primary = stack.fleet().primary_of(&format!("log:{}", first.conversation)).await;
+    let replica = stack.fleet().replicas_of(primary).await[0];
+    let (visitors, message) = (&visitors, &json!({"content": "x"}));
+    let posts = (0..POSTS).map(|number| async move {
+        visitors[number % 2].say_until_answered(&random_id(), message).await
+    });
+    let mut answers = stream::iter(posts).buffer_unordered(AT_ONCE);
+    let mut turns = HashSet::from([first.turn]);
+    for answer in answers.by_ref().take(40).collect::<Vec<_>>().await {
+        turns.insert(answer.posted().turn);
+    }
+    // With those under way, at most 91 have been sent: a part of the budget is left.
+    stack.fleet().kill(primary);
+    let fleet = stack.fleet();
+    let recovery = async {
+        fleet.promoted(replica).await;
+        // Without a replica nothing would be acknowledged, so the lost primary comes back as one.
+        fleet.restart(primary).await;
+    };
+    let (rest, ()) = tokio::join!(answers.collect::<Vec<_>>(), recovery);
+    for answer in rest {
+        match answer.status.as_u16() {
+            202 => assert!(turns.insert(answer.posted().turn), "each message is a turn of its own"),
+            _ => drop(answer.refused(429, "BUDGET_SPENT")),
+        }
+    }
+    assert_eq!(turns.len(), 100);
+    for turn in turns {
+        visitors[1].get(&format!("{turn}/status")).await.expect(200);
+    }
 }
 
 #[apply(embedded)]

@@ -54,7 +54,8 @@ async fn a_call_without_a_key_is_refused_before_its_body(mut stack: Stack) {
     for refused in futures_util::future::join_all(posts).await {
         assert_eq!(reason(&refused.unwrap_err()), ErrorReason::KeyInvalid);
     }
-    let more = stack.process(Control(A)).peak_memory() - before;
+    // The kernel counts a peak only roughly, so that a later one may be less.
+    let more = stack.process(Control(A)).peak_memory().saturating_sub(before);
     assert!(more < 40 << 20, "8 bodies of 15 MiB that nobody may send took {more} bytes");
 }
 

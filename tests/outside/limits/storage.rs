@@ -47,14 +47,21 @@ async fn a_link_keeps_so_many_bytes_and_a_deletion_makes_room(kind: Kind) {
 }
 
 #[apply(embedded_and_one_redis)]
-async fn replies_count_too(kind: Kind) {
-    let stack = with(kind, &of_link(4 * RECORDS)).await;
+async fn replies_and_what_visitors_say_of_them_count_too(kind: Kind) {
+    let stack = with(kind, &of_link(5 * RECORDS + 100)).await;
     let visitor = stack.visit("acme").await;
     let mut agent = stack.attach("acme", A).await;
     let posted = visitor.say("hello").await;
     agent.answer_next(&"x".repeat(3 * RECORDS)).await;
     until("the turn to end", async || visitor.json(&posted.turn).await["status"] == "done").await;
+    let rate = async |rating: Value| {
+        let request = visitor.request(Method::PUT, &format!("{}/rating", posted.turn));
+        send(request.json(&rating)).await.expect(200);
+    };
+    rate(json!({"rating": "up", "comment": "é".repeat(1_000)})).await;
     assert!(is_full(&visitor).await);
+    rate(json!({"rating": "up"})).await;
+    assert!(!is_full(&visitor).await);
 }
 
 #[apply(embedded_and_one_redis)]

@@ -234,6 +234,18 @@ async fn an_address_that_tries_wrong_tokens_must_wait(kind: Kind) {
 }
 
 #[apply(embedded)]
+async fn an_address_that_tries_forged_visitors_must_wait(kind: Kind) {
+    let stack = Stack::with(kind, &[("ARIZUKO_ADDRESS_REQUESTS", "100")]).await;
+    let visitor = stack.visit("acme").await;
+    let forged = || send(visitor.request(Method::GET, "c").header("arizuko-visitor", "a.b.c"));
+    // Each counts as thirty of the fifty that may come at once.
+    for _ in 0..2 {
+        forged().await.refused(403, "IDENTITY_INVALID");
+    }
+    forged().await.refused(429, "RATE_LIMITED");
+}
+
+#[apply(embedded)]
 async fn an_address_has_a_bounded_rate_of_requests(kind: Kind) {
     let stack = Stack::with(kind, &[("ARIZUKO_ADDRESS_REQUESTS", "60")]).await;
     let visitor = stack.visit("acme").await;
@@ -244,9 +256,15 @@ async fn an_address_has_a_bounded_rate_of_requests(kind: Kind) {
         if answer.status == 429 {
             break answer.refused(429, "RATE_LIMITED");
         }
-        answer.expect(200);
+        let answer = answer.expect(200);
+        if taken == 0 {
+            assert_eq!(answer.header("ratelimit-policy"), "\"requests\";q=30;w=30");
+            assert_eq!(answer.header("ratelimit"), "\"requests\";r=29;t=1");
+        }
         taken += 1;
     };
+    let left = format!("\"requests\";r=0;t={}", refused.retry_after());
+    assert_eq!(refused.header("ratelimit"), left);
     let most = 30 + begun.elapsed().as_secs() + 1;
     assert!((30..=most).contains(&taken), "{taken} were taken");
     sleep(Duration::from_secs(refused.retry_after())).await;

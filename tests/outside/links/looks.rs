@@ -83,6 +83,7 @@ async fn the_page_has_the_links_looks_and_escapes_them(stack: Stack) {
     let style = policy.split(';').find(|part| part.trim().starts_with("style-src"));
     let style = style.expect("a directive for styles").trim();
     assert!(style.starts_with("style-src 'self' 'sha256-"), "{policy}");
+    assert_eq!(style.matches("'sha256-").count(), 2, "the page's style and the link's: {policy}");
     assert!(!policy.contains("unsafe"), "{policy}");
     let looks = visitor.json("config").await["looks"].clone();
     assert_eq!((&looks["theme"], &looks["logo"]), (&json!("dark"), &json!("logo")));
@@ -90,9 +91,12 @@ async fn the_page_has_the_links_looks_and_escapes_them(stack: Stack) {
 
     let plain = stack.visit("acme").await;
     let page = plain.get("").await.expect(200);
-    assert!(page.header("content-security-policy").contains("style-src 'self';"));
+    let policy = page.header("content-security-policy");
+    assert_eq!(policy.matches("'sha256-").count(), 1, "only the page's own style: {policy}");
     let html = page.text();
-    for part in ["<style>", "data-theme", "starters\"", "class=\"about\"", "class=\"logo\""] {
+    assert_eq!(html.matches("<style>").count(), 1, "{html}");
+    assert!(html.starts_with("<!doctype html>\n<html lang=\"en\">"), "no theme: {html}");
+    for part in ["starters\"", "class=\"about\"", "class=\"logo\""] {
         assert!(!html.contains(part), "{part} in {html}");
     }
     assert!(html.contains(r#"content="Write a message to acme.""#), "{html}");

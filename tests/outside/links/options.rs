@@ -70,6 +70,7 @@ async fn options_are_checked_and_kept(stack: Stack) {
         hook: None,
         looks: None,
         paused: false,
+        visitor_keys: Vec::new(),
     };
     stack.issue_with("acme", "support", options.clone()).await;
     let mut tokens = TokenServiceClient::new(stack.operator(B).await);

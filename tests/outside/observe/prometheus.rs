@@ -10,6 +10,15 @@ fn project(path: &str) -> String {
     tests.join("..").join(path).display().to_string()
 }
 
+/// Returns the queries of the Grafana dashboard.
+fn dashboard() -> Vec<String> {
+    let dashboard = fs::read_to_string(project("deploy/grafana.json")).expect("it is there");
+    let dashboard: Value = serde_json::from_str(&dashboard).expect("JSON");
+    let panels = dashboard["panels"].as_array().expect("it has panels");
+    let targets = panels.iter().flat_map(|panel| panel["targets"].as_array().expect("queries"));
+    targets.map(|target| target["expr"].as_str().expect("a query").to_owned()).collect()
+}
+
 #[apply(embedded_and_pair)]
 async fn prometheus_scrapes_the_stack(kind: Kind) {
     let stack = Stack::with(kind, &[SERVED]).await;
@@ -23,17 +32,19 @@ async fn prometheus_scrapes_the_stack(kind: Kind) {
     visitor.get("no-id").await.expect(400);
     stack.visit("nobody").await.say("is anybody there?").await;
     // `arizuko agent` serves metrics too.
-    let _agent = stack.agent("beta", &[]).await;
+    let mut agent = stack.agent("beta", &[]).await;
+    stack.visit("beta").await.say("hello").await;
+    agent.turn().await.reply("hello").await;
 
     let prometheus = Prometheus::start(&stack).await;
     let taken = "sum(arizuko_gateway_requests_total{route=\"/chat/{token}/\", status=\"202\"})";
-    prometheus.query_becomes(taken, "4").await;
+    prometheus.query_becomes(taken, "5").await;
     let waiting = "max by (folder) (arizuko_control_folder_waiting_turns)";
     prometheus.query_becomes(waiting, "1").await;
     let first_frames = "sum(arizuko_control_first_frame_seconds_count)";
-    prometheus.query_becomes(first_frames, "3").await;
+    prometheus.query_becomes(first_frames, "4").await;
     let within_a_minute = "sum(arizuko_control_first_frame_seconds_bucket{le=\"60.0\"})";
-    prometheus.query_becomes(within_a_minute, "3").await;
+    prometheus.query_becomes(within_a_minute, "4").await;
     let targets = if kind == Kind::Pair { "5" } else { "2" };
     prometheus.query_becomes("sum(up)", targets).await;
 
@@ -48,6 +59,11 @@ async fn prometheus_scrapes_the_stack(kind: Kind) {
     let names = names.filter(|name| name.starts_with("arizuko_"));
     let names: BTreeSet<_> = names.map(|name| name.trim_end_matches("_total")).collect();
     assert_eq!(names, ours);
+
+    for query in dashboard() {
+        let found = format!("clamp_max(count({}), 1)", query.replace("$__rate_interval", "1m"));
+        prometheus.query_becomes(&found, "1").await;
+    }
 
     let rules = prometheus.ask("rules", &[]).await;
     let rules = rules["groups"][0]["rules"].as_array().cloned();

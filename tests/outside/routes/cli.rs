@@ -102,7 +102,7 @@ async fn a_route_without_fields_is_deleted(stack: Stack) {
     let unset = ["route", "set", "hook:acme/github", "--unset", "mode,topic"];
     let told = stack.arizuko(&unset).await.expect(0);
     assert!(told.out.is_empty() && told.err.contains("no longer has a route"), "{told:?}");
-    assert_eq!(route(&stack, &["list"]).await, json!({"routes": []}));
+    assert_eq!(route(&stack, &["list"]).await, json!({"routes": [], "next_page_token": ""}));
     // Now there is no route whose fields could be unset.
     let told = stack.arizuko(&unset).await.expect(1);
     assert!(told.err.contains("say what the route is to set"), "{told:?}");

@@ -40,10 +40,20 @@ impl Routes {
     }
 
     pub(super) async fn list(&mut self, folder: &str) -> Result<Vec<String>, Status> {
+        // A page for each route.
         let folder = folder.to_owned();
-        let listed = self.0.list_routes(ListRoutesRequest { folder });
-        let routes = within("ListRoutes", listed).await?.into_inner().routes;
-        Ok(routes.into_iter().map(|route| route.prefix).collect())
+        let mut request = ListRoutesRequest { folder, page_size: 1, ..Default::default() };
+        let mut prefixes = Vec::new();
+        loop {
+            let listed = within("ListRoutes", self.0.list_routes(request.clone())).await?;
+            let page = listed.into_inner();
+            assert!(page.routes.len() <= 1);
+            prefixes.extend(page.routes.into_iter().map(|route| route.prefix));
+            if page.next_page_token.is_empty() {
+                return Ok(prefixes);
+            }
+            request.page_token = page.next_page_token;
+        }
     }
 
     pub(super) async fn apply(

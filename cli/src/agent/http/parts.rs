@@ -19,6 +19,8 @@ const MAX_PART_BYTES: usize = 1 << 20;
 pub(super) struct ReplyPart {
     /// Shows what the agent is doing.
     pub(super) status: Option<String>,
+    /// Names the conversation in the visitor's list.
+    pub(super) title: Option<String>,
     /// Appends text to the current message; the first delta begins it.
     pub(super) delta: Option<String>,
     /// Ends the current message with its finished form, or is a whole message.

@@ -153,7 +153,7 @@ impl<'a> Completion<'a> {
         self.status.clear();
         self.has_begun = true;
         self.whole.push(text);
-        self.reply.delta(text).await
+        self.reply.write(text).await
     }
 
     /// Says whether the model has ended.

@@ -8,6 +8,7 @@ use crate::{
     ledger::Error,
     store::Partition,
     token::Token,
+    transaction::{Record as _, Tx},
     turn::{Turn, input::Input},
 };
 use arizuko_proto::v1;
@@ -20,26 +21,28 @@ const SAID_BYTES: usize = 768 << 10;
 /// the Turn has only that one.
 const OBSERVED_BYTES: usize = 1 << 20;
 
-/// Builds the message that delivers a turn.
+/// Builds the message that delivers a turn. Returns `None` if this attempt no longer holds the turn.
 pub(super) async fn read(
     control: &Control,
     partition: Partition,
     turn: &Turn,
     history: usize,
-) -> Result<v1::Turn, Error> {
+) -> Result<Option<v1::Turn>, Error> {
     let Turn { origin, place, .. } = turn;
-    let ledger = &control.ledger;
-    let (input, token, said) = try_join!(
-        ledger.record::<Input>(partition, &turn.id),
-        ledger.record::<Token>(partition, &origin.token),
-        read_said(control, partition, turn),
-    )?;
-    let (content, headers, request, plan, observed) = input
-        .map(|input| {
-            let observed = input.context.turns(turn);
-            (input.content.into_bytes(), input.headers, input.request, input.plan, observed)
-        })
-        .unwrap_or_default();
+    let reading = |tx: &mut Tx<'_>| {
+        tx.expect([Turn::name(&turn.id), Input::name(&turn.id), Token::name(&origin.token)])?;
+        Ok((tx.get::<Turn>(&turn.id)?, tx.get(&turn.id)?, tx.get(&origin.token)?))
+    };
+    let (current, input, token): (Option<Turn>, Option<Input>, Option<Token>) =
+        control.ledger.view(partition, reading).await?;
+    let holder = |turn: &Turn| turn.hold().map(|hold| (hold.session.clone(), turn.attempt));
+    if current.as_ref().and_then(holder) != holder(turn) {
+        return Ok(None);
+    }
+    let said = read_said(control, partition, turn).await?;
+    let Input { content, headers, request, identity, page, plan, context } =
+        input.unwrap_or_default();
+    let observed = context.turns(turn);
     let earlier = Wanted {
         conversation: &turn.conversation,
         before: turn.first_seq,
@@ -51,7 +54,7 @@ pub(super) async fn read(
         history::read(control, partition, &earlier),
         read_observed(control, partition, &observed),
     )?;
-    Ok(v1::Turn {
+    Ok(Some(v1::Turn {
         turn_id: turn.id.to_string(),
         attempt: turn.attempt,
         jid: origin.jid.clone(),
@@ -61,9 +64,11 @@ pub(super) async fn read(
         persona: plan.persona,
         context: token.map(|token| token.options.context).unwrap_or_default(),
         sender: origin.sender.clone(),
-        content: content.into(),
+        content: content.into_bytes().into(),
         headers: wire::headers(headers),
         request: request.map(|request| wire::hook::request(request, &control.hook_url(turn))),
+        identity: identity.map(wire::identity),
+        page: page.map(wire::page),
         history,
         created_at: Some(wire::timestamp(origin.created_at)),
         traceparent: origin.traceparent.clone(),
@@ -75,7 +80,7 @@ pub(super) async fn read(
             escalated: handoff.escalated,
         }),
         supersedes: wire::id_or_empty(turn.supersedes.as_ref()),
-    })
+    }))
 }
 
 /// Reads what earlier agents and people wrote in this turn, as far as the visitor still sees it.

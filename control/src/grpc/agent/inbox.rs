@@ -100,6 +100,7 @@ async fn turns(
             jid: turn.origin.jid,
             preview: text.chars().take(PREVIEW).collect(),
             created_at: Some(wire::timestamp(turn.origin.created_at)),
+            identity: input.identity.map(wire::identity),
         }
     });
     Ok(turns.collect())

@@ -3,54 +3,64 @@
 //!
 //! The frames between the first and the end have no spans: there are too many.
 
+use super::said::Said;
 use crate::{
     control::Control,
     ids::TurnId,
     store::Partition,
-    turn::{Turn, reply::Ack},
+    turn::{
+        Turn,
+        reply::{Ack, Attempt},
+    },
 };
-use arizuko_proto::{public_id, telemetry::traces, v1::attach_request::Message};
+use arizuko_proto::{public_id, telemetry::traces};
 use tracing::{Span, field::Empty};
 
-pub(super) struct Milestone {
-    /// Disabled if the message is not a milestone, or the turn has no trace.
-    pub(super) span: Span,
-    /// The turn, if the message has the first frame of its reply.
+/// What one commit of an agent's messages reaches.
+pub(super) struct Milestones {
+    /// The spans of the commit, one for each milestone; none if the turn has no trace.
+    spans: Vec<Span>,
+    /// The turn, if the commit has the first frame of its reply.
     silent: Option<Turn>,
 }
 
-impl Milestone {
-    /// Starts a span if the agent's message is a milestone.
-    pub(super) async fn of(control: &Control, partition: Partition, message: &Message) -> Self {
-        let none = Self { span: Span::none(), silent: None };
-        let (name, id, is_first) = match message {
-            Message::Accept(accept) => ("accept the turn", &accept.turn_id, false),
-            Message::Append(append) if append.seq == 1 => {
-                ("store the first frame", &append.turn_id, true)
-            }
-            Message::Finish(finish) => ("finish the turn", &finish.turn_id, false),
-            _ => return none,
-        };
-        let Ok(id) = TurnId::parse(id) else { return none };
-        let span = span(&id);
-        if span.is_disabled() && !is_first {
+impl Milestones {
+    /// Begins the spans of what the agent says.
+    pub(super) async fn of(
+        control: &Control,
+        partition: Partition,
+        attempt: &Attempt,
+        said: &Said,
+    ) -> Self {
+        let is_first = said.has_first_frame();
+        let names = [
+            (said.accept, "accept the turn"),
+            (is_first, "store the first frame"),
+            (said.finish.is_some(), "finish the turn"),
+        ];
+        let spans = names.into_iter().filter(|(is_reached, _)| *is_reached);
+        let mut spans: Vec<_> = spans.map(|(_, name)| (span(&attempt.turn), name)).collect();
+        spans.retain(|(span, _)| !span.is_disabled());
+        let none = Self { spans: Vec::new(), silent: None };
+        if spans.is_empty() && !is_first {
             return none;
         }
         // This control remembers the turn if it claimed it, but not if the agent came from another
         // control.
-        let turn = match control.ledger.hint(partition, &id) {
+        let turn = match control.ledger.hint(partition, &attempt.turn) {
             Some(turn) => Some(turn),
-            None => control.ledger.record::<Turn>(partition, &id).await.ok().flatten(),
+            None => control.ledger.record::<Turn>(partition, &attempt.turn).await.ok().flatten(),
         };
         let Some(turn) = turn else { return none };
         Self {
-            span: begin(span, name, &turn),
+            spans: spans.into_iter().map(|(span, name)| begin(span, name, &turn)).collect(),
             silent: Some(turn).filter(|turn| is_first && turn.first_frame_at.is_none()),
         }
     }
 
-    pub(super) fn delivery(turn: &Turn) -> Span {
-        begin(span(&turn.id), "deliver the turn", turn)
+    /// Returns the span that the commit's own spans belong to.
+    pub(super) fn span(&self) -> Span {
+        self.spans.first().cloned().unwrap_or_else(Span::none)
     }
 
     /// Measures the time to the first frame once that frame is stored.
@@ -62,6 +72,11 @@ impl Milestone {
             control.metrics.first_frame.observe(waited.as_secs_f64());
         }
     }
+}
+
+/// Returns a span of the delivery of a turn.
+pub(super) fn delivery(turn: &Turn) -> Span {
+    begin(span(&turn.id), "deliver the turn", turn)
 }
 
 fn span(turn: &TurnId) -> Span {

@@ -5,7 +5,7 @@ use super::{
     desk::{Desks, Place},
     history::MAX_MESSAGES,
     inbox::InboxView,
-    milestone::Milestone,
+    milestone,
     responses::Responses,
     workers::Workers,
 };
@@ -32,12 +32,9 @@ use arizuko_proto::{
     telemetry::metrics::Share,
     v1::{self, AttachRequest, attach_request::Message, attach_response::Message as Answer},
 };
-use std::{sync::Arc, time::Duration};
-use tokio::{
-    time::{Instant, timeout, timeout_at},
-    try_join,
-};
-use tonic::{Code, Streaming};
+use std::{error::Error as _, sync::Arc, time::Duration};
+use tokio::time::{Instant, timeout, timeout_at};
+use tonic::{Code, Status, Streaming};
 use tracing::{Instrument as _, Span};
 
 /// How long a draining control still stores what an agent sends.
@@ -67,7 +64,7 @@ pub(super) async fn serve(
                 // A newer agent's message, of a kind that this control doesn't know.
                 Ok(Ok(Some(_))) => {}
                 Ok(Ok(None)) => return stream.leave().await,
-                Ok(Err(status)) if status.code() == Code::OutOfRange => {
+                Ok(Err(status)) if is_malformed(&status) => {
                     return Err(Refusal::invalid(status.message()).into());
                 }
                 // The connection broke. The agent may come back within the lease.
@@ -90,6 +87,13 @@ pub(super) async fn serve(
             () = control.draining.cancelled() => return stream.drain(&mut requests).await,
         }
     }
+}
+
+/// Whether a message is too long or can't be decoded. Errors of the connection have a source.
+fn is_malformed(status: &Status) -> bool {
+    let code = status.code();
+    let is_decoding = [Code::OutOfRange, Code::ResourceExhausted, Code::Internal].contains(&code);
+    is_decoding && status.source().is_none()
 }
 
 /// An open stream, with its session and the workers on the session's turns.
@@ -191,8 +195,7 @@ impl AttachStream {
             if progress.next_seq > 1 {
                 self.requeue_forgotten(&turn).await?;
             } else {
-                self.deliver(&turn).await?;
-                delivered += 1;
+                delivered += u32::from(self.deliver(&turn).await?);
             }
         }
         Ok(delivered)
@@ -231,19 +234,9 @@ impl AttachStream {
         Ok(both.filter(|(turn, _)| turn.is_held_by(&self.session.id)).collect())
     }
 
-    /// Delivers a turn that the desk claimed, unless the session no longer holds it. The notice of
-    /// that loss may have come before the turn.
+    /// Delivers a turn that the desk claimed.
     async fn deliver_claimed(&mut self, turn: Turn) -> Result<(), Error> {
-        self.workers.give(&turn);
-        let current = self.control.ledger.record::<Turn>(self.partition, &turn.id);
-        let (current, delivery) = try_join!(current, self.read(&turn))?;
-        let is_held = |current: &Turn| {
-            current.is_held_by(&self.session.id) && current.attempt == turn.attempt
-        };
-        if current.is_some_and(|current| is_held(&current)) {
-            self.responses.send(Answer::Turn(delivery)).await;
-        } else {
-            self.workers.forget(turn.id, turn.attempt);
+        if !self.deliver(&turn).await? {
             self.place.offer(1);
         }
         Ok(())
@@ -271,7 +264,7 @@ impl AttachStream {
             Err(_) => None,
         };
         match claimed {
-            Some(turn) => self.deliver(&turn).await?,
+            Some(turn) => drop(self.deliver(&turn).await?),
             None => {
                 let detail = "the turn no longer waits".to_owned();
                 let lost = v1::Lost { turn_id, detail, ..v1::Lost::default() };
@@ -281,26 +274,37 @@ impl AttachStream {
         Ok(())
     }
 
-    async fn deliver(&mut self, turn: &Turn) -> Result<(), Error> {
+    /// Delivers a turn, unless the session no longer holds it: the notice of that loss may have come
+    /// before the turn. Returns whether it was delivered.
+    async fn deliver(&mut self, turn: &Turn) -> Result<bool, Error> {
         self.workers.give(turn);
-        let delivery = self.read(turn).await?;
-        self.responses.send(Answer::Turn(delivery)).await;
-        Ok(())
-    }
-
-    /// Reads what the agent gets with a turn.
-    async fn read(&self, turn: &Turn) -> Result<v1::Turn, Error> {
         let reading = delivery::read(&self.control, self.partition, turn, self.history);
-        reading.instrument(Milestone::delivery(turn)).await
+        let delivery = reading.instrument(milestone::delivery(turn)).await?;
+        match delivery {
+            Some(delivery) => {
+                self.responses.send(Answer::Turn(delivery)).await;
+                Ok(true)
+            }
+            None => {
+                self.workers.forget(turn.id.clone(), turn.attempt);
+                Ok(false)
+            }
+        }
     }
 
     async fn handle(&mut self, message: Message) -> Result<(), Error> {
         match message {
             Message::Hello(_) => Err(Refusal::invalid("only the first message is Hello").into()),
             Message::Heartbeat(_) => {
+                let lease = self.control.limits.lease;
+                let left = self.lease_end.saturating_duration_since(Instant::now());
+                // Most heartbeats are not stored: those of many idle agents would load the store.
+                if left > lease * 3 / 4 {
+                    return Ok(());
+                }
                 let beating = |tx: &mut Tx<'_>| self.speaker.heartbeat(tx);
                 self.control.ledger.transact(self.partition, &[], beating).await?;
-                self.lease_end = Instant::now() + self.control.limits.lease;
+                self.lease_end = Instant::now() + lease;
                 Ok(())
             }
             Message::Credit(credit) => {

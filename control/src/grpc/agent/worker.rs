@@ -1,14 +1,18 @@
 //! Handles an agent's messages about one turn.
 
-use super::{milestone::Milestone, responses::Responses};
+use super::{
+    milestone::Milestones,
+    responses::Responses,
+    said::{Said, is_handoff},
+};
 use crate::{
     control::Control,
     frame::Body,
-    grpc::wire,
+    grpc::{conversation::excerpt, wire},
     jid::FolderName,
     ledger::Error,
     refusal::Refusal,
-    store::Partition,
+    store::{Cover, Partition, StoreError},
     transaction::{Decision, Tx},
     turn::{
         handoff::{self, HandoffOrder},
@@ -19,12 +23,13 @@ use arizuko_proto::v1::{
     self, agent_frame::Body as AgentBody, attach_request::Message,
     attach_response::Message as Answer,
 };
+use futures_util::{FutureExt as _, StreamExt as _, stream::FuturesOrdered};
 use std::sync::Arc;
 use tokio::sync::mpsc;
 use tracing::Instrument as _;
 
-/// After how many frames a commit takes no further Append.
-const FRAMES_PER_COMMIT: usize = 256;
+/// How many commits of an attempt may wait for replicas, at most.
+const UNCOVERED: usize = 64;
 
 #[derive(Clone)]
 pub(super) struct Worker {
@@ -36,79 +41,105 @@ pub(super) struct Worker {
 impl Worker {
     /// Handles the messages about one attempt until it is over, or the stream ends. Returns the
     /// attempt if its Finish was acknowledged.
+    ///
+    /// Doesn't wait until replicas have one commit before it makes the next: only the answers wait.
     pub(super) async fn run(
         self,
         attempt: Attempt,
         mut messages: mpsc::Receiver<Message>,
     ) -> Result<Option<Attempt>, Error> {
-        let mut next = None;
+        let (mut next, mut uncovered) = (None, FuturesOrdered::new());
         loop {
-            let message = match next.take() {
-                Some(message) => message,
-                None => match messages.recv().await {
-                    Some(message) => message,
-                    None => return Ok(None),
-                },
+            let message = tokio::select! {
+                biased;
+                Some(covered) = uncovered.next() => {
+                    self.answer(&attempt, covered?).await;
+                    continue;
+                }
+                message = following(&mut next, &mut messages), if uncovered.len() < UNCOVERED => message,
             };
-            let milestone = Milestone::of(&self.control, self.partition, &message).await;
-            let handling = async {
-                match message {
-                    Message::Append(mut append) => {
-                        next = gather(&mut append, &mut messages);
-                        self.append(&attempt, append).await
-                    }
-                    Message::Finish(finish) => self.finish(&attempt, finish).await,
-                    Message::Reject(reject) => self.reject(&attempt, reject).await,
-                    _ => self.accept(&attempt).await,
+            let Some(message) = message else {
+                self.answer_all(&attempt, uncovered).await?;
+                return Ok(None);
+            };
+            let (ack, cover) = match message {
+                Message::Reject(reject) => self.reject(&attempt, reject).await?,
+                message => {
+                    let (said, after) = Said::gather(message, &mut messages).await;
+                    next = after;
+                    self.store(&attempt, said).await?
                 }
             };
-            let ack = handling.instrument(milestone.span.clone()).await?;
-            milestone.reached(&self.control, &ack);
             let finished = match ack {
                 Ack::Stored { finished, .. } => Some(finished),
                 Ack::Ended | Ack::Lost(_) | Ack::HandedOff { .. } => None,
             };
+            uncovered.push_back(cover.map(|covered| covered.map(|()| ack)));
             if finished != Some(false) {
                 // A new worker handles what the agent sends after this answer.
                 messages.close();
-            }
-            self.answer(&attempt, ack).await;
-            match finished {
-                Some(false) => {}
-                Some(true) => return Ok(Some(attempt)),
-                None => return Ok(None),
+                self.answer_all(&attempt, uncovered).await?;
+                return Ok(finished.map(|_| attempt));
             }
         }
     }
 
-    async fn accept(&self, attempt: &Attempt) -> Result<Ack, Error> {
-        self.transact(|tx| reply::accept(tx, attempt)).await
+    /// Gives the answers that wait for replicas.
+    async fn answer_all(
+        &self,
+        attempt: &Attempt,
+        mut uncovered: FuturesOrdered<impl Future<Output = Result<Ack, StoreError>>>,
+    ) -> Result<(), Error> {
+        while let Some(covered) = uncovered.next().await {
+            self.answer(attempt, covered?).await;
+        }
+        Ok(())
     }
 
-    async fn append(&self, attempt: &Attempt, append: v1::Append) -> Result<Ack, Error> {
-        let v1::Append { seq, mut frames, .. } = append;
-        let handoff = frames.pop_if(|frame| matches!(frame.body, Some(AgentBody::Handoff(_))));
-        let frames = frames.into_iter().map(|frame| read_frame(frame, attempt));
-        let frames: Vec<AgentFrame> = frames.collect::<Result<_, _>>()?;
-        let ack = self.transact(|tx| reply::append_frames(tx, attempt, seq, &frames)).await?;
-        match handoff.and_then(|frame| frame.body) {
-            Some(AgentBody::Handoff(handoff)) if matches!(ack, Ack::Stored { .. }) => {
+    /// Stores what the agent says, in one commit; a handoff takes another.
+    async fn store(&self, attempt: &Attempt, said: Said) -> Result<(Ack, Cover), Error> {
+        let milestones = Milestones::of(&self.control, self.partition, attempt, &said).await;
+        let storing = self.transact_all(attempt, said).instrument(milestones.span());
+        let (ack, cover) = storing.await?;
+        milestones.reached(&self.control, &ack);
+        Ok((ack, cover))
+    }
+
+    async fn transact_all(&self, attempt: &Attempt, said: Said) -> Result<(Ack, Cover), Error> {
+        let Said { append, finish, .. } = said;
+        let (mut append, mut handoff) = (append, None);
+        if let Some(append) = &mut append {
+            handoff = append.frames.pop_if(|frame| is_handoff(frame));
+        }
+        let append = append.map(|append| read_append(append, attempt)).transpose()?;
+        let finish = finish.map(read_finish);
+        let storing = |tx: &mut Tx<'_>| {
+            let mut ack = None;
+            if let Some((seq, frames)) = &append {
+                ack = Some(reply::append_frames(tx, attempt, *seq, frames)?);
+            }
+            match (ack, &finish) {
+                (None | Some(Ack::Stored { .. }), Some(finish)) => {
+                    reply::finish(tx, attempt, finish)
+                }
+                (Some(ack), _) => Ok(ack),
+                (None, None) => reply::accept(tx, attempt),
+            }
+        };
+        let (ack, cover) = self.transact(storing).await?;
+        match (handoff.and_then(|frame| frame.body), append) {
+            (Some(AgentBody::Handoff(handoff)), Some((seq, frames)))
+                if matches!(ack, Ack::Stored { .. }) =>
+            {
                 let seq = seq + frames.len() as u64;
                 let order = handoff_order(handoff)?;
                 self.transact(|tx| handoff::hand_off(tx, attempt, seq, &order)).await
             }
-            _ => Ok(ack),
+            _ => Ok((ack, cover)),
         }
     }
 
-    async fn finish(&self, attempt: &Attempt, finish: v1::Finish) -> Result<Ack, Error> {
-        let v1::Finish { seq, failed, error, detail, usage, .. } = finish;
-        let tokens = usage.map(|used| used.input_tokens.saturating_add(used.output_tokens));
-        let finish = Finish { seq, failed, error, detail, tokens };
-        self.transact(|tx| reply::finish(tx, attempt, &finish)).await
-    }
-
-    async fn reject(&self, attempt: &Attempt, reject: v1::Reject) -> Result<Ack, Error> {
+    async fn reject(&self, attempt: &Attempt, reject: v1::Reject) -> Result<(Ack, Cover), Error> {
         let v1::Reject { detail, retry_after, .. } = reject;
         let retry_after = wire::parse_duration(retry_after)?;
         self.transact(|tx| reply::reject(tx, attempt, &detail, retry_after)).await
@@ -117,8 +148,8 @@ impl Worker {
     async fn transact(
         &self,
         decide: impl FnMut(&mut Tx<'_>) -> Decision<Ack>,
-    ) -> Result<Ack, Error> {
-        self.control.ledger.transact(self.partition, &[], decide).await
+    ) -> Result<(Ack, Cover), Error> {
+        self.control.ledger.transact_early(self.partition, decide).await
     }
 
     /// Tells the agent how far its attempt got, or that the attempt is over.
@@ -143,6 +174,17 @@ impl Worker {
     }
 }
 
+/// Returns the message that was left over, or else the next one.
+async fn following(
+    left: &mut Option<Message>,
+    messages: &mut mpsc::Receiver<Message>,
+) -> Option<Message> {
+    match left.take() {
+        Some(message) => Some(message),
+        None => messages.recv().await,
+    }
+}
+
 fn handoff_order(handoff: v1::Handoff) -> Result<HandoffOrder, Refusal> {
     let v1::Handoff { folder, note, conversation } = handoff;
     let to = match folder.as_str() {
@@ -152,21 +194,16 @@ fn handoff_order(handoff: v1::Handoff) -> Result<HandoffOrder, Refusal> {
     Ok(HandoffOrder { to, note, conversation })
 }
 
-/// Adds to an Append the waiting Appends that continue it, so that one commit stores them all.
-/// Returns the first message that does not continue it.
-fn gather(append: &mut v1::Append, messages: &mut mpsc::Receiver<Message>) -> Option<Message> {
-    let is_last = |frame: &v1::AgentFrame| matches!(frame.body, Some(AgentBody::Handoff(_)));
-    while append.frames.len() < FRAMES_PER_COMMIT && !append.frames.last().is_some_and(is_last) {
-        match messages.try_recv().ok()? {
-            Message::Append(next)
-                if append.seq.checked_add(append.frames.len() as u64) == Some(next.seq) =>
-            {
-                append.frames.extend(next.frames);
-            }
-            other => return Some(other),
-        }
-    }
-    None
+/// Reads an Append without its handoff: the number of its first frame, and the frames.
+fn read_append(append: v1::Append, attempt: &Attempt) -> Result<(u64, Vec<AgentFrame>), Refusal> {
+    let frames = append.frames.into_iter().map(|frame| read_frame(frame, attempt));
+    Ok((append.seq, frames.collect::<Result<_, _>>()?))
+}
+
+fn read_finish(finish: v1::Finish) -> Finish {
+    let v1::Finish { seq, failed, error, detail, usage, .. } = finish;
+    let tokens = usage.map(|used| used.input_tokens.saturating_add(used.output_tokens));
+    Finish { seq, failed, error, detail, tokens }
 }
 
 /// Reads an agent's frame, and makes its message's id unique in the conversation.
@@ -181,6 +218,7 @@ pub(crate) fn read_frame(frame: v1::AgentFrame, attempt: &Attempt) -> Result<Age
         }
         Some(AgentBody::Delta(delta)) => Body::Delta { id: id(delta.id)?, text: delta.text },
         Some(AgentBody::Status(text)) => Body::Status { text },
+        Some(AgentBody::Title(text)) => Body::Title { text: excerpt(&text) },
         Some(AgentBody::Handoff(_)) => {
             return Err(Refusal::invalid("a handoff must be the last frame"));
         }

@@ -167,12 +167,14 @@ impl Seen {
             excerpt,
             turn_id: turn.as_ref().map(|t| public_id::turn(t.id.as_str())).unwrap_or_default(),
             delivery: turn.as_ref().map(|t| t.origin.delivery.clone()).unwrap_or_default(),
+            identity: conversation.identity.clone().map(wire::identity),
+            title: conversation.title.clone().unwrap_or_default(),
         }
     }
 }
 
 /// Returns the beginning of a text, on one line.
-pub(super) fn excerpt(text: &str) -> String {
+pub(in crate::grpc) fn excerpt(text: &str) -> String {
     let mut line = String::new();
     for word in text.split_whitespace() {
         if !line.is_empty() {

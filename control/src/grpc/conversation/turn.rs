@@ -162,7 +162,9 @@ fn to_wire(turn: &Turn, transcript: Transcript) -> v1::TurnDetail {
 /// Adds the message, and the persona, topic and escalation from its route. With `url`, the URL of a
 /// webhook, also adds the webhook's headers and request.
 fn add_input(detail: &mut v1::TurnDetail, turn: &Turn, input: Option<Input>, url: Option<&str>) {
-    let Some(Input { content, headers, request, plan, .. }) = input else { return };
+    let Some(Input { content, headers, request, plan, identity, page, .. }) = input else { return };
+    detail.identity = identity.map(wire::identity);
+    detail.page = page.map(wire::page);
     detail.persona = plan.persona;
     detail.topic = plan.topic;
     detail.escalation = plan.steps.into_iter().map(wire::step).collect();

@@ -29,21 +29,27 @@ const MAX_WAIT: Duration = Duration::from_secs(50);
 pub(super) async fn wait_for_end(
     control: &Control,
     access: &Access,
-    turn: Turn,
+    id: &TurnId,
     wait: Duration,
     or_response: bool,
 ) -> Result<Turn, Error> {
     let until = Instant::now() + wait.min(MAX_WAIT);
-    let topic = names::conversation_topic(&turn.conversation);
-    let mut wakes = control.ledger.watch(access.partition(), &topic).await?;
+    let (ledger, partition) = (&control.ledger, access.partition());
+    // A turn never changes its conversation, so a hint saves a read.
+    let turn = match ledger.hint::<Turn>(partition, id) {
+        Some(hint) if hint.is_open() => hint,
+        _ => access.turn(control, id).await?.1,
+    };
+    if !turn.is_open() {
+        return Ok(turn);
+    }
+    let mut wakes = ledger.watch(partition, &names::conversation_topic(&turn.conversation)).await?;
     loop {
-        let token = access.admit(control).await?;
-        let current = access.turn(control, &token, &turn.id).await?;
+        let (_, current) = access.turn(control, id).await?;
         if !current.is_open() || Instant::now() >= until {
             return Ok(current);
         }
-        let response =
-            async || control.ledger.record::<HttpResponse>(access.partition(), &turn.id).await;
+        let response = async || ledger.record::<HttpResponse>(partition, id).await;
         if or_response && response().await?.is_some() {
             return Ok(current);
         }
@@ -55,7 +61,7 @@ pub(super) async fn wait_for_end(
                 () = control.draining.cancelled() => return Ok(current),
             };
             match wake {
-                Ok(Wake::Published(payload)) if !may_end(&payload, &turn.id) => {}
+                Ok(Wake::Published(payload)) if !may_end(&payload, id) => {}
                 _ => break,
             }
         }

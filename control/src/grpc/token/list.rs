@@ -1,6 +1,10 @@
 //! Lists tokens, a page at a time.
 
-use super::super::{Service, access, wire};
+use super::super::{
+    Service, access,
+    pages::{self, FULL},
+    wire,
+};
 use crate::{
     audit::in_view,
     ids::TokenId,
@@ -16,11 +20,6 @@ use arizuko_proto::v1::{self, token_target::Target};
 use prost::Message as _;
 use std::collections::BTreeMap;
 
-/// How many tokens a page has at most. This is also the default.
-const MOST: usize = 1_000;
-/// A page ends with the token that takes it to this size, in bytes. With that token it is still below
-/// the 4 MiB that a gRPC client takes by default.
-const FULL: usize = 3 << 20;
 /// How many tokens are read at a time: each may have texts of 100 KiB.
 const READ: usize = 50;
 /// How many places are read at a time: from one partition, or from each if all are read.
@@ -62,10 +61,7 @@ impl Service {
         caller: &Caller,
         request: v1::ListTokensRequest,
     ) -> Result<v1::ListTokensResponse, Error> {
-        let most = match request.page_size as usize {
-            0 => MOST,
-            size => size.min(MOST),
-        };
+        let most = pages::most(request.page_size);
         let view = access::view(caller, &request.folder)?;
         let after = parse(&request.page_token)?;
         let _texts = self.control.texts.acquire().await;

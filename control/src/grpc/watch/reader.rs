@@ -18,7 +18,6 @@ use crate::{
     names,
     refusal::Refusal,
     store::{Subscription, Wake},
-    token::Token,
     turn::Turn,
 };
 use arizuko_proto::v1::{
@@ -83,11 +82,9 @@ impl<'a> Reader<'a> {
         // Subscribe first, then read: one of the two sees a revocation.
         let token_wakes =
             control.ledger.watch(partition, &names::token_topic(&access.token_id())).await?;
-        let token = access.admit(control).await?;
-        token.must_run()?;
         let (turn, conversation) = match target {
             WatchTarget::Turn(id) => {
-                let turn = access.turn(control, &token, &id).await?;
+                let (_, turn) = access.turn(control, &id).await?;
                 let conversation = turn.conversation.clone();
                 (Some(turn), conversation)
             }
@@ -95,14 +92,15 @@ impl<'a> Reader<'a> {
         };
         let topic = names::conversation_topic(&conversation);
         let wakes = control.ledger.watch(partition, &topic).await?;
-        let (record, head) = access.conversation(control, &token, &conversation).await?;
+        let (token, record, head) = access.conversation(control, &conversation).await?;
+        token.must_run()?;
 
         let (seq, tag, reset) = (0, 0, None);
         let mut reader =
             Self { control, access, conversation, turn, seq, tag, reset, wakes, token_wakes };
         reader.rewind(&record);
         if let Some(after) = subscribe.after.filter(|after| after.seq > 0) {
-            match reader.check_cursor(&token, &record, &head, &after).await? {
+            match reader.check_cursor(&record, &head, &after).await? {
                 Ok(()) => (reader.seq, reader.tag) = (after.seq, after.tag),
                 Err(why) => reader.reset = Some(why),
             }
@@ -131,7 +129,6 @@ impl<'a> Reader<'a> {
     /// [`Refusal::NotFound`] if the conversation was deleted after the `record` was read.
     async fn check_cursor(
         &self,
-        token: &Token,
         record: &Conversation,
         head: &Head,
         cursor: &v1::Cursor,
@@ -148,7 +145,7 @@ impl<'a> Reader<'a> {
             let entries = ledger.entries(partition, log, cursor.seq - 1, 1).await?;
             let frame = entries.first().map(|(_, entry)| Frame::parse(entry)).transpose()?;
             if frame.is_none() {
-                self.access.conversation(self.control, token, &self.conversation).await?;
+                self.access.conversation(self.control, &self.conversation).await?;
             }
             frame.map(|frame| frame.tag)
         };
@@ -273,18 +270,16 @@ impl<'a> Reader<'a> {
     /// Checks at the store that the link lives and that the log is still the same. If the log has
     /// changed, goes back to its beginning and tells the gateway.
     async fn recheck(&mut self, events: &EventSender) -> Result<(), Error> {
-        let token = self.access.admit(self.control).await?;
+        let (token, record, head) =
+            self.access.conversation(self.control, &self.conversation).await?;
         token.must_run()?;
-        let (control, id) = (self.control, &self.conversation);
-        let (record, head) = self.access.conversation(control, &token, id).await?;
         if let Some(turn) = &self.turn {
-            self.access.turn(self.control, &token, &turn.id).await?;
+            self.access.turn(self.control, &turn.id).await?;
         }
         // A failover may have lost the log's tail, and other frames may be in its place.
         let (seq, tag) = (self.seq, self.tag);
         if tag != 0
-            && let Err(why) =
-                self.check_cursor(&token, &record, &head, &v1::Cursor { seq, tag }).await?
+            && let Err(why) = self.check_cursor(&record, &head, &v1::Cursor { seq, tag }).await?
         {
             self.rewind(&record);
             events.send(Event::Reset(Reset { reason: why.to_owned() })).await;

@@ -122,7 +122,7 @@ fn decode_write(letter: &str, args: &mut Args<'_>) -> Write {
         "p" => {
             let (record, lifetime) = (args.name(), args.text());
             let lifetime = lifetime.parse().ok().map(Duration::from_millis);
-            Write::Put { record, lifetime, body: args.text() }
+            Write::Put { record, lifetime, body: args.text().into() }
         }
         "a" => {
             let (set, score) = (args.name(), args.number());

@@ -84,7 +84,7 @@ impl State {
                 guards.extend(
                     version.map(|version| Guard::Version { record: record.clone(), version }),
                 );
-                let body = format!("{{\"step\":{number}}}");
+                let body = format!("{{\"step\":{number}}}").into();
                 let lifetime = number.is_multiple_of(2).then_some(Duration::from_secs(3_600));
                 writes.push(Write::Put { record, body, lifetime });
             }

@@ -7,7 +7,7 @@ pub(super) fn batch(version: u64, guards: Vec<Guard>, writes: Vec<Write>) -> Bat
 }
 
 pub(super) fn put(record: &str, body: &str) -> Write {
-    Write::Put { record: record.to_owned(), body: body.to_owned(), lifetime: None }
+    Write::Put { record: record.to_owned(), body: body.into(), lifetime: None }
 }
 
 pub(super) fn add(set: &str, member: &str, score: u64) -> Write {

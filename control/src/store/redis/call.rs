@@ -2,8 +2,13 @@
 
 use super::{Redis, record, wake};
 use crate::store::{Batch, Commit, Guard, Version, Write, channels::channel, fair};
-use ::redis::{Arg, Cmd, RedisError, Value, cmd, from_redis_value};
+use ::redis::{Arg, Cmd, RedisError, Value, from_redis_value};
 use std::collections::{HashMap, HashSet};
+
+/// How many arguments a call has room for from the start, and how many bytes: as many as a message
+/// takes.
+const ARGS: usize = 192;
+const ARGS_BYTES: usize = 4 << 10;
 
 /// A batch, encoded as one call of the script.
 pub(super) struct Call<'a> {
@@ -22,7 +27,8 @@ pub(super) struct Call<'a> {
 impl<'a> Call<'a> {
     pub(super) fn new(store: &'a Redis, batch: &'a Batch) -> Self {
         let (names, indices, checked) = (Vec::new(), HashMap::new(), HashSet::new());
-        let mut call = Self { store, batch, names, indices, checked, args: Cmd::new() };
+        let args = Cmd::with_capacity(ARGS, ARGS_BYTES);
+        let mut call = Self { store, batch, names, indices, checked, args };
         call.args.arg(batch.now).arg(hexadecimal(batch.version));
         call.values();
         batch.guards.iter().for_each(|guard| call.guard(guard));
@@ -33,13 +39,18 @@ impl<'a> Call<'a> {
 
     /// Returns the call as a command for a server that has the script.
     pub(super) fn command(&self) -> Cmd {
-        let mut command = cmd("EVALSHA");
-        command.arg(self.store.script.get_hash());
-        command.arg(self.names.len());
+        let mut key = self.store.key(self.batch.partition, "");
+        let prefix = key.len();
+        let args = self.args.args_iter();
+        let count = 3 + self.names.len() + args.len();
+        let mut command = Cmd::with_capacity(count, 2 * ARGS_BYTES);
+        command.arg("EVALSHA").arg(self.store.script.get_hash()).arg(self.names.len());
         for name in &self.names {
-            command.arg(self.store.key(self.batch.partition, name));
+            key.truncate(prefix);
+            key.push_str(name);
+            command.arg(&key);
         }
-        for arg in self.args.args_iter() {
+        for arg in args {
             if let Arg::Simple(arg) = arg {
                 command.arg(arg);
             }
@@ -165,7 +176,7 @@ impl<'a> Call<'a> {
                 // Redis refuses a lifetime of 0.
                 let lifetime = lifetime.map(|l| l.as_millis().max(1).to_string());
                 let lifetime = lifetime.unwrap_or_default();
-                self.operation("p", record).arg(lifetime).arg(body);
+                self.operation("p", record).arg(lifetime).arg(&**body);
             }
             Write::Add { set, member, score } => {
                 self.operation("a", set).arg(score).arg(member);

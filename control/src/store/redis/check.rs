@@ -1,4 +1,4 @@
-//! Checks that Redis allows all commands that arizuko needs, before something depends on them.
+//! Checks that Redis is new enough and allows all commands that arizuko needs, before something depends on them.
 
 use super::{
     Redis,
@@ -10,8 +10,22 @@ use super::{
 use crate::store::{Batch, Flow, Guard, Millis, Order, Partition, Read, Write, channels::channel};
 use anyhow::Context as _;
 use bytes::Bytes;
-use redis::{AsyncConnectionConfig, Pipeline, RedisError, RedisResult, Value, cmd};
+use redis::{AsyncConnectionConfig, InfoDict, Pipeline, RedisError, RedisResult, Value, cmd};
 use std::{sync::Arc, time::Duration};
+
+/// Returns the version of the server that has partition 0.
+///
+/// # Errors
+/// The version is too old, or the server cannot be asked.
+pub(super) async fn version(servers: &Servers) -> anyhow::Result<String> {
+    let mut connection = servers.of(0)?.connection.clone();
+    let info = cmd("INFO").arg("server").query_async(&mut connection).await;
+    let info: InfoDict = info.map_err(Explained)?;
+    let version: String = info.get("redis_version").unwrap_or_default();
+    let major: u32 = version.split('.').next().unwrap_or_default().parse().unwrap_or(0);
+    anyhow::ensure!(major >= 7, "it is {version}; arizuko needs 7.0 or later");
+    Ok(version)
+}
 
 /// Checks that each server speaks RESP3 and allows SSUBSCRIBE, by which wake-ups come.
 pub(super) async fn brings_wakes(servers: &Servers, prefix: &str) -> anyhow::Result<()> {

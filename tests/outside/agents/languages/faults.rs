@@ -2,6 +2,7 @@
 
 use super::whole;
 use arizuko_tests::{prelude::*, proxy::Target};
+use tokio::{io::AsyncWriteExt as _, net::TcpListener};
 
 #[apply(embedded_and_pair)]
 async fn killing_a_control_loses_nothing_of_a_reply(language: Language, mut stack: Stack) {
@@ -77,10 +78,10 @@ async fn frames_that_redis_has_lost_are_sent_again(language: Language, mut stack
     program.print("one ").await;
     visitor.listen(&posted.turn).await.take(1).await;
     stack.redis().remember();
-    for word in ["two ", "three "] {
+    for (frames, word) in [(2, "two "), (3, "three ")] {
         program.print(word).await;
+        visitor.listen(&posted.turn).await.take(frames).await;
     }
-    visitor.listen(&posted.turn).await.take(3).await;
     let redis = stack.redis();
     redis.forget_the_rest().await;
     program.reply("four").await;
@@ -107,4 +108,30 @@ async fn an_agent_moves_on_from_a_control_that_hangs(language: Language, mut sta
     stack.restart(Control(A)).await;
     program.reply("three").await;
     whole(&visitor, &posted, "one two three").await;
+}
+
+/// A control that ends while it is connected to may close the connection before it has sent anything.
+#[apply(embedded)]
+async fn an_agent_moves_on_from_a_control_that_hangs_up(language: Language, stack: Stack) {
+    let visitor = stack.visit("acme").await;
+    let ending = TcpListener::bind("127.0.0.1:0").await.expect("loopback has free ports");
+    let controls =
+        format!("http://{},{}", ending.local_addr().expect("it is bound"), stack.control(A));
+    let hang_up = async {
+        loop {
+            let (mut connection, _) = ending.accept().await.expect("it listens");
+            // An error means that the agent was faster.
+            let _ = connection.shutdown().await;
+        }
+    };
+    let answer = async {
+        let mut agent = language.agent_with(&stack, &[("ARIZUKO_CONTROL", &controls)]).await;
+        let posted = visitor.say("hello").await;
+        agent.turn().await.reply("at last").await;
+        whole(&visitor, &posted, "at last").await;
+    };
+    tokio::select! {
+        () = hang_up => {}
+        () = answer => {}
+    }
 }

@@ -1,0 +1,55 @@
+//! A request of a protocol: who asks, and the document in JSON that most of them post.
+
+use crate::{
+    address::Visitor,
+    gateway::Gateway,
+    link::Link,
+    message::{from_json, read_body},
+    problem::Problem,
+};
+use axum::extract::{FromRequest, FromRequestParts, Request};
+use http::{HeaderMap, request::Parts};
+use serde::de::DeserializeOwned;
+use std::sync::Arc;
+
+/// Who asks, and for which link.
+#[derive(Clone)]
+pub(super) struct Caller {
+    pub(super) gateway: Arc<Gateway>,
+    pub(super) link: Link,
+    pub(super) visitor: Visitor,
+}
+
+/// A request whose body is read within the limits of its link and its address.
+pub(super) struct Asked<T> {
+    pub(super) caller: Caller,
+    pub(super) headers: HeaderMap,
+    pub(super) body: T,
+}
+
+impl FromRequestParts<Arc<Gateway>> for Caller {
+    type Rejection = Problem;
+
+    async fn from_request_parts(
+        parts: &mut Parts,
+        gateway: &Arc<Gateway>,
+    ) -> Result<Self, Problem> {
+        let link = Link::from_request_parts(parts, gateway).await?;
+        let Ok(visitor) = Visitor::from_request_parts(parts, gateway).await;
+        Ok(Self { gateway: gateway.clone(), link, visitor })
+    }
+}
+
+impl<T: DeserializeOwned> FromRequest<Arc<Gateway>> for Asked<T> {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, gateway: &Arc<Gateway>) -> Result<Self, Problem> {
+        let (mut parts, body) = request.into_parts();
+        let caller = Caller::from_request_parts(&mut parts, gateway).await?;
+        let headers = parts.headers;
+        let Caller { link, visitor, .. } = &caller;
+        let (bytes, _share) = read_body(gateway, link, *visitor, &headers, body).await?;
+        let body = from_json(&headers, &bytes)?;
+        Ok(Self { caller, headers, body })
+    }
+}

@@ -1,0 +1,329 @@
+//! `/chat/{token}/v1/responses`: OpenAI's responses. A response is a turn.
+
+use super::{
+    asked::{Asked, Caller},
+    earlier::{self, Said},
+    exchange::{self, Exchange},
+    growth::Piece,
+    openai::{self, MODEL, Message, Metadata, Typed},
+    reply::{Dialect, Joined},
+};
+use crate::{
+    answers::Room, document, gateway::Gateway, link::TurnId, message::NewMessage, problem::Problem,
+    sse, turn,
+};
+use arizuko_proto::v1::{self as pb, TurnStatus};
+use axum::{
+    Json, Router,
+    extract::Path,
+    response::{IntoResponse, Response},
+    routing::{get, post},
+};
+use serde::Deserialize;
+use serde_json::{Value, json};
+use std::{sync::Arc, time::Duration};
+
+pub(super) fn routes() -> Router<Arc<Gateway>> {
+    Router::new()
+        .route("/chat/{token}/v1/responses", post(create))
+        .route("/chat/{token}/v1/responses/{response}", get(retrieve))
+        .route("/chat/{token}/v1/responses/{response}/cancel", post(cancel))
+}
+
+/// What the id of a response has before that of its turn.
+const PREFIX: &str = "resp_";
+
+/// The parts of a request that have a meaning here. Others, such as `reasoning`, are the agent's to
+/// decide.
+#[derive(Deserialize)]
+struct Create {
+    input: Input,
+    instructions: Option<String>,
+    stream: Option<bool>,
+    background: Option<bool>,
+    previous_response_id: Option<String>,
+    conversation: Option<Conversation>,
+    metadata: Option<Metadata>,
+    tools: Option<Vec<Value>>,
+    text: Option<Text>,
+}
+
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Input {
+    Text(String),
+    Items(Vec<Message>),
+}
+
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Conversation {
+    Id(String),
+    Object { id: String },
+}
+
+#[derive(Deserialize)]
+struct Text {
+    format: Option<Typed>,
+}
+
+impl Create {
+    /// Returns the message to post.
+    async fn into_message(self, caller: &Caller) -> Result<NewMessage, Problem> {
+        openai::refuse_tools(self.tools.as_ref())?;
+        openai::refuse_format("text.format", self.text.and_then(|text| text.format).as_ref())?;
+        let Metadata { conversation, altcha } = self.metadata.unwrap_or_default();
+        let conversation = match (self.conversation, self.previous_response_id) {
+            (Some(_), Some(_)) => {
+                let detail = "Give `previous_response_id` or `conversation`, not both.";
+                return Err(Problem::invalid(detail));
+            }
+            (Some(Conversation::Id(id) | Conversation::Object { id }), None) => id,
+            (None, Some(id)) => {
+                let Caller { gateway, link, .. } = caller;
+                turn::within(gateway, link, turn_id(&id)?, Duration::ZERO).await?.conversation
+            }
+            (None, None) => conversation,
+        };
+        let instructions = self.instructions.map(|text| Said { role: "system".to_owned(), text });
+        let mut said: Vec<_> = instructions.into_iter().collect();
+        match self.input {
+            Input::Text(text) => said.push(Said { role: "user".to_owned(), text }),
+            Input::Items(items) => {
+                for item in items {
+                    said.push(item.into_said()?);
+                }
+            }
+        }
+        let content = earlier::newest(said, &conversation, "input")?;
+        Ok(NewMessage { content, conversation, altcha, ..NewMessage::default() })
+    }
+}
+
+/// Returns the id of a response's turn.
+fn turn_id(response: &str) -> Result<String, Problem> {
+    let id = response.strip_prefix(PREFIX).unwrap_or_default();
+    let parsed = TurnId::parse(id.to_owned());
+    let TurnId(id) = parsed.map_err(|_| Problem::invalid("This is not the id of a response."))?;
+    Ok(id)
+}
+
+/// POST `/chat/{token}/v1/responses`
+async fn create(asked: Asked<Create>) -> Result<Response, Problem> {
+    let Asked { caller, headers, body } = asked;
+    let (is_stream, is_background) = (body.stream == Some(true), body.background == Some(true));
+    let message = body.into_message(&caller).await?;
+    let reader = caller.clone();
+    let exchange = Exchange::begin(caller, &headers, message).await?;
+    let head = Head { turn: exchange.turn_id.clone(), conversation: exchange.conversation.clone() };
+    if is_stream {
+        let joined = Joined::default();
+        return exchange.stream(Events { reader, head, joined, number: 0, room: None }, None).await;
+    }
+    let wait = match is_background {
+        true => Duration::ZERO,
+        false => reader.gateway.options.limits.reply_timeout,
+    };
+    let (turn, room) = exchange.turn(wait).await?;
+    if !is_background {
+        if document::is_open(turn.status()) {
+            return Err(Problem::no_reply_yet());
+        }
+        Problem::of_turn(turn.status(), &turn.error).map_or(Ok(()), Err)?;
+    }
+    let response = (exchange.headers(), Json(head.document(&turn))).into_response();
+    match room {
+        Some(room) => room.hold(response).await.map_err(|_| Problem::no_reply_yet()),
+        None => Ok(response),
+    }
+}
+
+/// GET `/chat/{token}/v1/responses/{response}`
+async fn retrieve(caller: Caller, path: Path<(String, String)>) -> Result<Response, Problem> {
+    let Path((_, id)) = path;
+    let turn = turn_id(&id)?;
+    let Caller { gateway, link, visitor } = caller;
+    let room = gateway.room_for(visitor).await?;
+    let read = turn::read(&gateway, &link, turn.clone()).await?;
+    let head = Head { turn, conversation: read.conversation };
+    room.hold(Json(head.document(&read.turn.unwrap_or_default())).into_response()).await
+}
+
+/// POST `/chat/{token}/v1/responses/{response}/cancel`
+async fn cancel(caller: Caller, path: Path<(String, String)>) -> Result<Response, Problem> {
+    let turn_id = turn_id(&path.1)?;
+    let request = pb::CancelTurnRequest { access: Some(caller.link.access()), turn_id };
+    caller.gateway.control.cancel(request).await?;
+    retrieve(caller, path).await
+}
+
+/// What a response has from its start.
+struct Head {
+    turn: String,
+    conversation: String,
+}
+
+impl Head {
+    fn id(&self) -> String {
+        format!("{PREFIX}{}", self.turn)
+    }
+
+    /// The id of the one message that a response has: all messages of the reply.
+    fn item_id(&self) -> String {
+        format!("msg_{}", self.turn)
+    }
+
+    fn part(text: &str) -> Value {
+        json!({ "type": "output_text", "text": text, "annotations": [], "logprobs": [] })
+    }
+
+    fn item(&self, status: &str, parts: &[Value]) -> Value {
+        json!({
+            "type": "message",
+            "id": self.item_id(),
+            "status": status,
+            "role": "assistant",
+            "content": parts,
+        })
+    }
+
+    /// Returns a turn as a response.
+    fn document(&self, turn: &pb::ConversationTurn) -> Value {
+        let (status, item_status) = match turn.status() {
+            TurnStatus::Unspecified | TurnStatus::Queued => ("queued", "in_progress"),
+            TurnStatus::Running => ("in_progress", "in_progress"),
+            TurnStatus::Cancelled => ("cancelled", "incomplete"),
+            TurnStatus::Failed | TurnStatus::Expired => ("failed", "incomplete"),
+            TurnStatus::Done | TurnStatus::Observed | TurnStatus::Dropped => {
+                ("completed", "completed")
+            }
+        };
+        let text = exchange::text(turn);
+        let output = match text.is_empty() && status != "completed" {
+            true => None,
+            false => Some(self.item(item_status, &[Self::part(&text)])),
+        };
+        let error = (status == "failed").then(|| Problem::of_turn(turn.status(), &turn.error));
+        let error = error
+            .flatten()
+            .map(|problem| json!({ "code": problem.reason(), "message": problem.detail() }));
+        let created_at = turn.user.as_ref().and_then(|user| user.created_at);
+        let created_at =
+            created_at.map_or_else(|| jiff::Timestamp::now().as_second(), |it| it.seconds);
+        json!({
+            "id": self.id(),
+            "object": "response",
+            "created_at": created_at,
+            "status": status,
+            "error": error,
+            "incomplete_details": null,
+            "instructions": null,
+            "model": MODEL,
+            "output": Vec::from_iter(output),
+            "parallel_tool_calls": false,
+            "temperature": null,
+            "tool_choice": "none",
+            "tools": [],
+            "top_p": null,
+            "conversation": { "id": self.conversation },
+            "metadata": { "conversation": self.conversation, "turn_id": self.turn },
+            "text": { "format": { "type": "text" } },
+        })
+    }
+}
+
+/// A response as a stream of events.
+struct Events {
+    /// Reads the whole response, which the last events repeat.
+    reader: Caller,
+    head: Head,
+    joined: Joined,
+    /// How many events are written.
+    number: u64,
+    /// Room for the last events, until they are sent.
+    room: Option<Room>,
+}
+
+impl Events {
+    /// Writes an event.
+    fn write(&mut self, kind: &str, mut data: Value, out: &mut String) {
+        data["type"] = kind.into();
+        data["sequence_number"] = self.number.into();
+        self.number += 1;
+        sse::write_event(out, kind, &data);
+    }
+
+    /// Writes an event of the one part of the one message.
+    fn write_part(&mut self, kind: &str, mut data: Value, out: &mut String) {
+        data["item_id"] = self.head.item_id().into();
+        (data["output_index"], data["content_index"]) = (0.into(), 0.into());
+        self.write(kind, data, out);
+    }
+
+    fn write_end(&mut self, turn: &pb::ConversationTurn, out: &mut String) {
+        let text = exchange::text(turn);
+        let (part, logprobs) = (Head::part(&text), Value::Array(Vec::new()));
+        let item = self.head.item("completed", std::slice::from_ref(&part));
+        let text = json!({ "text": text, "logprobs": logprobs });
+        self.write_part("response.output_text.done", text, out);
+        self.write_part("response.content_part.done", json!({ "part": part }), out);
+        let item = json!({ "output_index": 0, "item": item });
+        self.write("response.output_item.done", item, out);
+        let response = json!({ "response": self.head.document(turn) });
+        self.write("response.completed", response, out);
+    }
+
+    /// Reads the turn, and writes the end of its response.
+    async fn read_end(&mut self) -> Result<String, Problem> {
+        let (turn, room) = self.reader.turn(&self.head.turn, Duration::ZERO).await?;
+        let mut end = String::new();
+        self.write_end(&turn, &mut end);
+        if let Some(mut room) = room {
+            room.fit(end.len()).await.map_err(|_| Problem::no_reply_yet())?;
+            self.room = Some(room);
+        }
+        Ok(end)
+    }
+}
+
+impl Dialect for Events {
+    fn begin(&mut self, out: &mut String) {
+        let running = pb::ConversationTurn {
+            status: TurnStatus::Running.into(),
+            ..pb::ConversationTurn::default()
+        };
+        let response = json!({ "response": self.head.document(&running) });
+        self.write("response.created", response, out);
+        let item = self.head.item("in_progress", &[]);
+        let item = json!({ "output_index": 0, "item": item });
+        self.write("response.output_item.added", item, out);
+        self.write_part("response.content_part.added", json!({ "part": Head::part("") }), out);
+    }
+
+    fn text(&mut self, &Piece { id, text, .. }: &Piece<'_>, out: &mut String) {
+        let text = self.joined.add(id, text);
+        let delta = json!({ "delta": text, "logprobs": [] });
+        self.write_part("response.output_text.delta", delta, out);
+    }
+
+    fn status(&mut self, _: &str, _: &mut String) {}
+
+    async fn done(&mut self, turn: Option<&pb::ConversationTurn>, out: &mut String) {
+        match turn {
+            Some(turn) => self.write_end(turn, out),
+            None => match self.read_end().await {
+                Ok(end) => out.push_str(&end),
+                Err(problem) => self.failed(&problem, out),
+            },
+        }
+    }
+
+    fn failed(&mut self, problem: &Problem, out: &mut String) {
+        // The libraries raise what is in `error`; the other fields are those of the API's reference.
+        let mut error = openai::document(problem);
+        for field in ["code", "message", "param"] {
+            error[field] = error["error"][field].clone();
+        }
+        self.write("error", error, out);
+    }
+}

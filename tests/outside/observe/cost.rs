@@ -1,0 +1,71 @@
+//! What messages and turns cost the store. A change that makes them dearer fails here, on any
+//! machine; `tests/bench` says what that is in time.
+
+use arizuko_proto::v1::{Accept, attach_request::Message as Said};
+use arizuko_tests::prelude::*;
+
+const TURNS: u32 = 100;
+/// One visitor may send them all, and leave them all open.
+const SETTINGS: [(&str, &str); 3] =
+    [SERVED, ("ARIZUKO_ADDRESS_BURST", "1000"), ("ARIZUKO_ADDRESS_TURNS", "1000")];
+/// How many round trips controls make for themselves while the turns are taken, at most.
+const OWN: f64 = 30.0;
+
+/// How often controls have committed to the store and loaded from it.
+struct Trips {
+    commits: f64,
+    loads: f64,
+}
+
+impl Trips {
+    async fn of(stack: &Stack) -> Self {
+        let count = async |operation: &str| {
+            let name = "arizuko_control_store_round_trip_seconds_count";
+            stack.metric(name, &[&format!("operation=\"{operation}\"")]).await
+        };
+        Self { commits: count("commit").await, loads: count("load").await }
+    }
+
+    /// Asserts how many trips each turn took since then.
+    async fn expect(self, stack: &Stack, commits: u32, loads: u32) {
+        let now = Self::of(stack).await;
+        let took = [now.commits - self.commits, now.loads - self.loads];
+        let most = [commits, loads].map(|each| f64::from(each * TURNS) + OWN);
+        assert!(took[0] <= most[0] && took[1] <= most[1], "commits and loads: {took:?}");
+    }
+}
+
+#[apply(embedded_and_one_redis)]
+async fn a_message_is_one_commit(kind: Kind) {
+    let stack = Stack::with(kind, &SETTINGS).await;
+    let visitor = stack.visit("acme").await;
+    visitor.say("hello").await;
+    let before = Trips::of(&stack).await;
+    for _ in 0..TURNS {
+        visitor.say("hello").await;
+    }
+    // The loads are of the gateway's key, and of who is attached.
+    before.expect(&stack, 1, 2).await;
+}
+
+#[apply(embedded_and_one_redis)]
+async fn a_turn_that_is_answered_at_once_is_three_commits(kind: Kind) {
+    let stack = Stack::with(kind, &SETTINGS).await;
+    let visitor = stack.visit("acme").await;
+    let mut agent = stack.attach("acme", A).await;
+    let before = Trips::of(&stack).await;
+    for _ in 0..TURNS {
+        let posted = visitor.say("hello").await;
+        let mut held = Held { turn: agent.offered().await, seq: 1 };
+        let (turn_id, attempt) = (held.turn.turn_id.clone(), held.turn.attempt);
+        agent.say(Said::Accept(Accept { turn_id, attempt })).await;
+        for text in ["one ", "two ", "three"] {
+            agent.push(&mut held, vec![delta("m1", text)]).await;
+        }
+        agent.finish(&held).await;
+        agent.credit(1).await;
+        assert_eq!(visitor.json(&posted.turn).await["assistant"][0]["content"], "one two three");
+    }
+    // The message, its delivery, and all that the agent said.
+    before.expect(&stack, 3, 10).await;
+}
